@@ -1,0 +1,48 @@
+/**
+ * The quantized dtypes and the arrays that hold them.
+ *
+ * @module
+ */
+import { failType } from "./errors.ts";
+
+/** PyTorch's quantized dtypes. A 16-bit range is `qint32` with its own quantMin and quantMax. */
+export type DType = "quint8" | "qint8" | "qint32";
+
+/** An array of quantized integers: quint8, qint8, qint32 in this order. */
+export type QArray = Uint8Array | Int8Array | Int32Array;
+
+/**
+ * Smallest and largest integer of a dtype.
+ *
+ * @throws {TypeError} If the dtype is none of quint8, qint8, qint32 (for 16 bits, use qint32 with quantMin and quantMax).
+ *
+ * @example
+ * ```ts
+ * import { dtypeRange } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(dtypeRange("qint8"), [-128, 127]);
+ * ```
+ */
+export function dtypeRange(dtype: DType): readonly [min: number, max: number] {
+  if (dtype === "quint8") return [0, 255];
+  if (dtype === "qint8") return [-128, 127];
+  if (dtype === "qint32") return [-2147483648, 2147483647];
+  return failType("dtype", "quint8, qint8 or qint32 (for 16 bits: qint32 with quantMin and quantMax)", dtype);
+}
+
+/** A zeroed array for `length` integers of a dtype. */
+export function newQArray(dtype: DType, length: number): QArray {
+  dtypeRange(dtype);
+  return dtype === "quint8" ? new Uint8Array(length) : dtype === "qint8" ? new Int8Array(length) : new Int32Array(length);
+}
+
+/** The dtype that an array holds, or undefined if it holds none. */
+export function dtypeOf(data: unknown): DType | undefined {
+  return data instanceof Uint8Array
+    ? "quint8"
+    : data instanceof Int8Array
+    ? "qint8"
+    : data instanceof Int32Array
+    ? "qint32"
+    : undefined;
+}

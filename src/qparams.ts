@@ -1,0 +1,128 @@
+/**
+ * Quantization parameters, per tensor and per channel.
+ *
+ * @module
+ */
+import { type DType, dtypeRange } from "./dtype.ts";
+import { checkInteger, failRange, failType } from "./errors.ts";
+
+/** One scale and zero point for a whole tensor: `real = scale * (q - zeroPoint)`, q in quantMin..quantMax. */
+export interface PerTensorQParams {
+  readonly dtype: DType;
+  /** A positive, finite float32 value. */
+  readonly scale: number;
+  readonly zeroPoint: number;
+  readonly quantMin: number;
+  readonly quantMax: number;
+}
+
+/** One scale and zero point for each index along `axis`. */
+export interface PerChannelQParams {
+  readonly dtype: DType;
+  readonly scales: Float32Array;
+  readonly zeroPoints: Int32Array;
+  readonly axis: number;
+  readonly quantMin: number;
+  readonly quantMax: number;
+}
+
+/** Quantization parameters of a tensor. */
+export type QParams = PerTensorQParams | PerChannelQParams;
+
+/** Whether the parameters are per channel. */
+export function isPerChannel(qparams: QParams): qparams is PerChannelQParams {
+  return "scales" in qparams;
+}
+
+function checkRange(dtype: DType, quantMin?: number, quantMax?: number): [number, number] {
+  const [min, max] = dtypeRange(dtype);
+  const lo = checkInteger("quantMin", quantMin ?? min, min, max);
+  const hi = checkInteger("quantMax", quantMax ?? max, min, max);
+  if (lo >= hi) failRange("quantMax", `an integer above quantMin ${lo}`, hi);
+  return [lo, hi];
+}
+
+function checkScale(name: string, scale: unknown): number {
+  if (typeof scale !== "number") failType(name, "a positive finite number", scale);
+  const rounded = Math.fround(scale);
+  if (!(rounded > 0 && rounded < Infinity)) failRange(name, "a positive finite float32 value", scale);
+  return rounded;
+}
+
+/**
+ * Builds and checks per-tensor parameters; the scale is rounded to float32.
+ *
+ * @param options.dtype The storage dtype.
+ * @param options.scale The real size of one step, positive and finite.
+ * @param options.zeroPoint The integer that stands for 0, in quantMin..quantMax.
+ * @param options.quantMin Smallest integer; the dtype's own by default.
+ * @param options.quantMax Largest integer; the dtype's own by default.
+ * @throws {TypeError} If an argument is of the wrong kind.
+ * @throws {RangeError} If the scale is not positive and finite, or an integer is out of range.
+ *
+ * @example A 16-bit range
+ * ```ts
+ * import { perTensorAffine } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const gates = perTensorAffine({ dtype: "qint32", scale: 2 ** -11, zeroPoint: 0, quantMin: -32768, quantMax: 32767 });
+ * assertEquals(gates.scale, 2 ** -11);
+ * ```
+ */
+export function perTensorAffine(
+  options: { dtype: DType; scale: number; zeroPoint: number; quantMin?: number; quantMax?: number },
+): PerTensorQParams {
+  const [quantMin, quantMax] = checkRange(options.dtype, options.quantMin, options.quantMax);
+  return {
+    dtype: options.dtype,
+    scale: checkScale("scale", options.scale),
+    zeroPoint: checkInteger("zeroPoint", options.zeroPoint, quantMin, quantMax),
+    quantMin,
+    quantMax,
+  };
+}
+
+/**
+ * Builds and checks per-channel parameters; scales are rounded to float32.
+ *
+ * @param options.scales One positive, finite scale a channel.
+ * @param options.zeroPoints One zero point a channel; all 0 by default.
+ * @param options.axis The dimension whose index is the channel; 0 by default.
+ * @throws {TypeError} If an argument is of the wrong kind.
+ * @throws {RangeError} If a scale or zero point is out of range, or their numbers differ.
+ *
+ * @example
+ * ```ts
+ * import { perChannelAffine } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const rows = perChannelAffine({ dtype: "qint8", scales: [0.5, 0.25] });
+ * assertEquals([...rows.zeroPoints], [0, 0]);
+ * ```
+ */
+export function perChannelAffine(
+  options: {
+    dtype: DType;
+    scales: ArrayLike<number>;
+    zeroPoints?: ArrayLike<number>;
+    axis?: number;
+    quantMin?: number;
+    quantMax?: number;
+  },
+): PerChannelQParams {
+  const [quantMin, quantMax] = checkRange(options.dtype, options.quantMin, options.quantMax);
+  const channels = options.scales.length;
+  const points = options.zeroPoints ?? new Int32Array(channels);
+  if (points.length !== channels) failRange("zeroPoints", `${channels} values, one a scale`, points.length);
+  const scales = new Float32Array(channels), zeroPoints = new Int32Array(channels);
+  for (let i = 0; i < channels; i++) {
+    scales[i] = checkScale(`scales[${i}]`, options.scales[i]);
+    zeroPoints[i] = checkInteger(`zeroPoints[${i}]`, points[i], quantMin, quantMax);
+  }
+  const axis = checkInteger("axis", options.axis ?? 0, 0, 7);
+  return { dtype: options.dtype, scales, zeroPoints, axis, quantMin, quantMax };
+}
+
+/** Whether two sets of per-tensor parameters are the same. */
+export function sameQParams(a: PerTensorQParams, b: PerTensorQParams): boolean {
+  return a.dtype === b.dtype && a.scale === b.scale && a.zeroPoint === b.zeroPoint &&
+    a.quantMin === b.quantMin && a.quantMax === b.quantMax;
+}

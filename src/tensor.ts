@@ -1,0 +1,102 @@
+/**
+ * The dense tensors that modules take and give: a typed array and a shape, row-major.
+ *
+ * @module
+ */
+import { dtypeOf, type QArray } from "./dtype.ts";
+import { checkInteger, failRange, failType } from "./errors.ts";
+import { isPerChannel, type QParams } from "./qparams.ts";
+
+/** A float32 tensor. */
+export interface Tensor {
+  readonly data: Float32Array;
+  readonly shape: readonly number[];
+}
+
+/** A tensor of int32 token ids. */
+export interface TokenTensor {
+  readonly data: Int32Array;
+  readonly shape: readonly number[];
+}
+
+/** A quantized tensor: integers and the parameters that give them meaning. */
+export interface QTensor<Q extends QParams = QParams> {
+  readonly data: QArray;
+  readonly shape: readonly number[];
+  readonly qparams: Q;
+}
+
+/** Number of elements of a shape; every dimension is checked to be a non-negative integer. */
+export function shapeSize(shape: readonly number[]): number {
+  let size = 1;
+  for (let i = 0; i < shape.length; i++) size *= checkInteger(`shape[${i}]`, shape[i], 0, 2 ** 31 - 1);
+  return size;
+}
+
+function checkSize(data: ArrayLike<unknown>, shape: readonly number[]): void {
+  if (!Array.isArray(shape)) failType("shape", "an array of integers", shape);
+  const size = shapeSize(shape);
+  if (data.length !== size) failRange("data", `${size} elements for shape [${shape.join(", ")}]`, data.length);
+}
+
+/**
+ * A float32 tensor over `data` (kept if it is a Float32Array, copied otherwise).
+ *
+ * @throws {TypeError} If `data` is no array of numbers or `shape` no array.
+ * @throws {RangeError} If the number of elements differs from the shape's.
+ *
+ * @example
+ * ```ts
+ * import { tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(tensor([1, 2, 3, 4], [2, 2]).shape, [2, 2]);
+ * ```
+ */
+export function tensor(data: Float32Array | readonly number[], shape: readonly number[]): Tensor {
+  if (!(data instanceof Float32Array) && !Array.isArray(data)) failType("data", "a Float32Array or an array of numbers", data);
+  checkSize(data, shape);
+  return { data: data instanceof Float32Array ? data : Float32Array.from(data), shape: [...shape] };
+}
+
+/**
+ * A tensor of token ids over `data` (kept if it is an Int32Array, copied otherwise).
+ *
+ * @throws {TypeError} If `data` is no array of integers or `shape` no array.
+ * @throws {RangeError} If the number of elements differs from the shape's.
+ *
+ * @example
+ * ```ts
+ * import { tokens } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(tokens([7, 8, 9], [3, 1]).data.length, 3);
+ * ```
+ */
+export function tokens(data: Int32Array | readonly number[], shape: readonly number[]): TokenTensor {
+  if (!(data instanceof Int32Array) && !Array.isArray(data)) failType("data", "an Int32Array or an array of integers", data);
+  checkSize(data, shape);
+  if (Array.isArray(data)) data.forEach((id, i) => checkInteger(`data[${i}]`, id, 0, 2 ** 31 - 1));
+  return { data: data instanceof Int32Array ? data : Int32Array.from(data as readonly number[]), shape: [...shape] };
+}
+
+/**
+ * A quantized tensor; the array's kind must be the dtype's, and per-channel parameters must fit the axis.
+ *
+ * @throws {TypeError} If the array does not hold the dtype.
+ * @throws {RangeError} If the number of elements or channels differs from the shape's.
+ *
+ * @example
+ * ```ts
+ * import { perTensorAffine, qtensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const q = qtensor(new Uint8Array([1, 2]), [2], perTensorAffine({ dtype: "quint8", scale: 0.5, zeroPoint: 0 }));
+ * assertEquals(q.qparams.scale, 0.5);
+ * ```
+ */
+export function qtensor<Q extends QParams>(data: QArray, shape: readonly number[], qparams: Q): QTensor<Q> {
+  if (dtypeOf(data) !== qparams.dtype) failType("data", `an array of ${qparams.dtype}`, data);
+  checkSize(data, shape);
+  if (isPerChannel(qparams) && shape[qparams.axis] !== qparams.scales.length) {
+    failRange("qparams.scales", `${shape[qparams.axis]} channels along axis ${qparams.axis}`, qparams.scales.length);
+  }
+  return { data, shape: [...shape], qparams };
+}
