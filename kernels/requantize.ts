@@ -1,0 +1,136 @@
+/**
+ * Rounding, saturation and rescaling: the one definition of each that every other kernel calls.
+ *
+ * @module
+ */
+
+/** 1.5 * 2^52. Adding and subtracting it rounds a double of magnitude below 2^51 to an integer, half to even. */
+export const ROUND_MAGIC = 6755399441055744;
+
+/**
+ * Rounds to the nearest integer, half to even.
+ *
+ * Exact for |x| <= 2^51; above, the result is within one part in 2^52 of x, so that clamping it still
+ * saturates at the correct end. NaN stays NaN.
+ *
+ * @example
+ * ```ts
+ * import { roundHalfEven } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([0.5, 1.5, 2.5, 2.51].map(roundHalfEven), [0, 2, 2, 3]);
+ * ```
+ */
+export function roundHalfEven(x: number): number {
+  return (x + ROUND_MAGIC) - ROUND_MAGIC;
+}
+
+/**
+ * `a * b + c` rounded once to float32 (a fused multiply-add), for float32 a, b and c whose product
+ * neither overflows nor loses bits to double's subnormals.
+ *
+ * The product is exact in double; the sum is rounded to odd before it is rounded to float32
+ * (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
+ *
+ * @example
+ * ```ts
+ * import { fmaFloat32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(fmaFloat32(1 + 2 ** -23, 1 + 2 ** -23, -1), 2 ** -22 + 2 ** -46);
+ * ```
+ */
+export function fmaFloat32(a: number, b: number, c: number): number {
+  return Math.fround(addRoundedToOdd(a * b, c));
+}
+
+const doubleView = new Float64Array(1);
+const wordView = new Uint32Array(doubleView.buffer);
+// The low word of a double comes first on a little-endian machine.
+doubleView[0] = 1;
+const LOW = wordView[0] === 0 ? 0 : 1;
+
+/** `a + b` rounded to odd: the exact sum where it is a double, else the neighbouring double whose last bit is 1. */
+export function addRoundedToOdd(a: number, b: number): number {
+  const s = a + b;
+  const t = s - a;
+  const error = (a - (s - t)) + (b - t);
+  if (error === 0 || error !== error) return s;
+  doubleView[0] = s;
+  if ((wordView[LOW] & 1) === 0) {
+    // Away from zero if the error has the sum's sign, toward zero otherwise.
+    if ((error > 0) === (s > 0)) {
+      wordView[LOW] |= 1;
+    } else {
+      if (wordView[LOW] === 0) wordView[1 - LOW] -= 1;
+      wordView[LOW] -= 1;
+    }
+  }
+  return doubleView[0];
+}
+
+/** Clamps to lo..hi. NaN stays NaN. */
+export function clamp(x: number, lo: number, hi: number): number {
+  return x < lo ? lo : x > hi ? hi : x;
+}
+
+/**
+ * The reciprocal that quantization multiplies by: `f(1 / f(scale))`, f rounding to float32.
+ *
+ * @example
+ * ```ts
+ * import { reciprocal } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(reciprocal(0.1), Math.fround(1 / Math.fround(0.1)));
+ * ```
+ */
+export function reciprocal(scale: number): number {
+  return Math.fround(1 / Math.fround(scale));
+}
+
+/**
+ * One float32 value to its integer: `clamp(rne(f(x * inv)) + zeroPoint, quantMin, quantMax)`, as
+ * torch.quantize_per_tensor computes it for ranges of up to 24 bits. Huge values saturate at the correct end.
+ *
+ * @param x A float32 value, not NaN.
+ * @param inverseScale {@linkcode reciprocal} of the scale.
+ *
+ * @example
+ * ```ts
+ * import { quantizeValue, reciprocal } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(quantizeValue(1.25, reciprocal(0.5), 10, 0, 255), 12);
+ * ```
+ */
+export function quantizeValue(x: number, inverseScale: number, zeroPoint: number, quantMin: number, quantMax: number): number {
+  return clamp(roundHalfEven(Math.fround(x * inverseScale)) + zeroPoint, quantMin, quantMax);
+}
+
+/**
+ * {@linkcode quantizeValue} for qint32's whole range, where torch adds the zero point in float32.
+ * Equal to it wherever both terms are below 2^24.
+ *
+ * @example
+ * ```ts
+ * import { quantizeValueWide, reciprocal } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(quantizeValueWide(1e30, reciprocal(1), 0, -(2 ** 31), 2 ** 31 - 1), 2 ** 31 - 1);
+ * ```
+ */
+export function quantizeValueWide(x: number, inverseScale: number, zeroPoint: number, quantMin: number, quantMax: number): number {
+  return clamp(Math.fround(roundHalfEven(Math.fround(x * inverseScale)) + zeroPoint), quantMin, quantMax);
+}
+
+/**
+ * One integer to its real value: `f(scale * f(q - zeroPoint))`.
+ *
+ * Exact rule for every int32 q and zeroPoint whose difference fits an int32.
+ *
+ * @example
+ * ```ts
+ * import { dequantizeValue } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(dequantizeValue(12, 0.5, 10), 1);
+ * ```
+ */
+export function dequantizeValue(q: number, scale: number, zeroPoint: number): number {
+  return Math.fround(Math.fround(scale) * Math.fround(q - zeroPoint));
+}

@@ -1,0 +1,9 @@
+/**
+ * splitgate: quantize and run int8 Linear, Embedding and LSTM models in plain TypeScript, equal to PyTorch bit
+ * for bit.
+ *
+ * @module
+ */
+export * from "./src/dtype.ts";
+export * from "./src/qparams.ts";
+export * from "./src/tensor.ts";
