@@ -4,7 +4,9 @@
  *
  * @module
  */
-import { roundHalfEven } from "./requantize.ts";
+import type { Engine } from "./linear.ts";
+import type { Affine } from "./quantize.ts";
+import { clamp, reciprocal, roundHalfEven } from "./requantize.ts";
 
 const LN2_HIGH = 0.6931471803691238; // upper 32 bits of ln 2, so that k * LN2_HIGH is exact
 const LN2_LOW = 1.9082149292705877e-10;
@@ -98,4 +100,102 @@ export function tanhFloat32(x: number): number {
   if (x < -10) return -1;
   const t = expm1(2 * x);
   return Math.fround(t / (t + 2));
+}
+
+/** Which function a table holds. */
+export type Activation = "sigmoid" | "tanh";
+
+const EMPTY = -2147483648;
+
+/**
+ * A function over quantized inputs, tabulated entry by entry as inputs are met. Inputs and outputs are
+ * integers less their zero points.
+ */
+export interface ActivationTable {
+  /** Outputs by `input - first`; EMPTY where not computed yet. Length 0 where the input range exceeds 16 bits. */
+  readonly data: Int32Array;
+  /** Smallest input. */
+  readonly first: number;
+  readonly compute: (input: number) => number;
+}
+
+/**
+ * One output of sigmoid or tanh on a quantized input, both less their zero points.
+ *
+ * @param engine qnnpack has a rounding of its own where the output is quint8 at 1/256, 0 (sigmoid) or 1/128, 128
+ * (tanh); at any other parameters the engines agree.
+ * @param scale Scale of the input.
+ * @param input The input less its zero point.
+ * @param to Parameters of the output.
+ *
+ * @example
+ * ```ts
+ * import { activationInt } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * assertEquals(activationInt("fbgemm", "sigmoid", 0.1, 0, to), 128);
+ * ```
+ */
+export function activationInt(
+  engine: Engine,
+  activation: Activation,
+  scale: number,
+  input: number,
+  to: Affine,
+): number {
+  const x = Math.fround(scale * Math.fround(input));
+  if (engine === "qnnpack" && to.quantMin === 0 && to.quantMax === 255) {
+    if (
+      activation === "sigmoid" && to.scale === 1 / 256 && to.zeroPoint === 0
+    ) {
+      return roundHalfEven(
+        clamp(Math.fround(256 / Math.fround(1 + expFloat32(-x))), 0, 255),
+      );
+    }
+    if (activation === "tanh" && to.scale === 1 / 128 && to.zeroPoint === 128) {
+      return roundHalfEven(clamp(Math.fround(128 * tanhFloat32(x)), -128, 127));
+    }
+  }
+  const y = activation === "sigmoid" ? sigmoidFloat32(x) : tanhFloat32(x);
+  return clamp(
+    roundHalfEven(Math.fround(y * reciprocal(to.scale))),
+    to.quantMin - to.zeroPoint,
+    to.quantMax - to.zeroPoint,
+  );
+}
+
+/**
+ * An empty table of {@linkcode activationInt} over the inputs `from` can have: up to 65,536 entries.
+ *
+ * @example
+ * ```ts
+ * import { activationTable, lookup } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const from = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+ * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const table = activationTable("fbgemm", "sigmoid", from, to);
+ * assertEquals(lookup(table, 0), 128);
+ * ```
+ */
+export function activationTable(
+  engine: Engine,
+  activation: Activation,
+  from: Affine,
+  to: Affine,
+): ActivationTable {
+  const size = from.quantMax - from.quantMin + 1;
+  return {
+    data: new Int32Array(size > 65536 ? 0 : size).fill(EMPTY),
+    first: from.quantMin - from.zeroPoint,
+    compute: (input) =>
+      activationInt(engine, activation, from.scale, input, to),
+  };
+}
+
+/** The output for an input less its zero point, computed and kept on first use. */
+export function lookup(table: ActivationTable, input: number): number {
+  const { data } = table, index = input - table.first;
+  if (index >= data.length) return table.compute(input);
+  const known = data[index];
+  return known !== EMPTY ? known : data[index] = table.compute(input);
 }

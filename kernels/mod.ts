@@ -4,4 +4,7 @@
  * @module
  */
 export * from "./requantize.ts";
+export * from "./quantize.ts";
+export * from "./linear.ts";
+export * from "./elementwise.ts";
 export * from "./activation.ts";

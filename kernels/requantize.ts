@@ -100,8 +100,18 @@ export function reciprocal(scale: number): number {
  * assertEquals(quantizeValue(1.25, reciprocal(0.5), 10, 0, 255), 12);
  * ```
  */
-export function quantizeValue(x: number, inverseScale: number, zeroPoint: number, quantMin: number, quantMax: number): number {
-  return clamp(roundHalfEven(Math.fround(x * inverseScale)) + zeroPoint, quantMin, quantMax);
+export function quantizeValue(
+  x: number,
+  inverseScale: number,
+  zeroPoint: number,
+  quantMin: number,
+  quantMax: number,
+): number {
+  return clamp(
+    roundHalfEven(Math.fround(x * inverseScale)) + zeroPoint,
+    quantMin,
+    quantMax,
+  );
 }
 
 /**
@@ -115,8 +125,18 @@ export function quantizeValue(x: number, inverseScale: number, zeroPoint: number
  * assertEquals(quantizeValueWide(1e30, reciprocal(1), 0, -(2 ** 31), 2 ** 31 - 1), 2 ** 31 - 1);
  * ```
  */
-export function quantizeValueWide(x: number, inverseScale: number, zeroPoint: number, quantMin: number, quantMax: number): number {
-  return clamp(Math.fround(roundHalfEven(Math.fround(x * inverseScale)) + zeroPoint), quantMin, quantMax);
+export function quantizeValueWide(
+  x: number,
+  inverseScale: number,
+  zeroPoint: number,
+  quantMin: number,
+  quantMax: number,
+): number {
+  return clamp(
+    Math.fround(roundHalfEven(Math.fround(x * inverseScale)) + zeroPoint),
+    quantMin,
+    quantMax,
+  );
 }
 
 /**
@@ -131,6 +151,10 @@ export function quantizeValueWide(x: number, inverseScale: number, zeroPoint: nu
  * assertEquals(dequantizeValue(12, 0.5, 10), 1);
  * ```
  */
-export function dequantizeValue(q: number, scale: number, zeroPoint: number): number {
+export function dequantizeValue(
+  q: number,
+  scale: number,
+  zeroPoint: number,
+): number {
   return Math.fround(Math.fround(scale) * Math.fround(q - zeroPoint));
 }

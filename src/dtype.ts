@@ -27,13 +27,21 @@ export function dtypeRange(dtype: DType): readonly [min: number, max: number] {
   if (dtype === "quint8") return [0, 255];
   if (dtype === "qint8") return [-128, 127];
   if (dtype === "qint32") return [-2147483648, 2147483647];
-  return failType("dtype", "quint8, qint8 or qint32 (for 16 bits: qint32 with quantMin and quantMax)", dtype);
+  return failType(
+    "dtype",
+    "quint8, qint8 or qint32 (for 16 bits: qint32 with quantMin and quantMax)",
+    dtype,
+  );
 }
 
 /** A zeroed array for `length` integers of a dtype. */
 export function newQArray(dtype: DType, length: number): QArray {
   dtypeRange(dtype);
-  return dtype === "quint8" ? new Uint8Array(length) : dtype === "qint8" ? new Int8Array(length) : new Int32Array(length);
+  return dtype === "quint8"
+    ? new Uint8Array(length)
+    : dtype === "qint8"
+    ? new Int8Array(length)
+    : new Int32Array(length);
 }
 
 /** The dtype that an array holds, or undefined if it holds none. */

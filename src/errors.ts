@@ -9,8 +9,12 @@
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.join(", ")}]`;
-  if (ArrayBuffer.isView(value)) return `${value.constructor.name}(${value.byteLength} bytes)`;
-  if (typeof value === "object" && value !== null) return value.constructor?.name ?? "object";
+  if (ArrayBuffer.isView(value)) {
+    return `${value.constructor.name}(${value.byteLength} bytes)`;
+  }
+  if (typeof value === "object" && value !== null) {
+    return value.constructor?.name ?? "object";
+  }
   return String(value);
 }
 
@@ -25,8 +29,15 @@ export function failRange(name: string, expected: string, got: unknown): never {
 }
 
 /** Requires an integer in [min, max] and returns it. */
-export function checkInteger(name: string, value: unknown, min: number, max: number): number {
-  if (typeof value !== "number") failType(name, `an integer in ${min}..${max}`, value);
+export function checkInteger(
+  name: string,
+  value: unknown,
+  min: number,
+  max: number,
+): number {
+  if (typeof value !== "number") {
+    failType(name, `an integer in ${min}..${max}`, value);
+  }
   if (!Number.isInteger(value) || value < min || value > max) {
     failRange(name, `an integer in ${min}..${max}`, value);
   }
@@ -42,6 +53,8 @@ export function checkBoolean(name: string, value: unknown): boolean {
 /** Requires every element to be finite. */
 export function checkFinite(name: string, data: Float32Array): void {
   for (let i = 0; i < data.length; i++) {
-    if (!Number.isFinite(data[i])) failRange(`${name}[${i}]`, "a finite number", data[i]);
+    if (!Number.isFinite(data[i])) {
+      failRange(`${name}[${i}]`, "a finite number", data[i]);
+    }
   }
 }

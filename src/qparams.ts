@@ -34,7 +34,11 @@ export function isPerChannel(qparams: QParams): qparams is PerChannelQParams {
   return "scales" in qparams;
 }
 
-function checkRange(dtype: DType, quantMin?: number, quantMax?: number): [number, number] {
+function checkRange(
+  dtype: DType,
+  quantMin?: number,
+  quantMax?: number,
+): [number, number] {
   const [min, max] = dtypeRange(dtype);
   const lo = checkInteger("quantMin", quantMin ?? min, min, max);
   const hi = checkInteger("quantMax", quantMax ?? max, min, max);
@@ -43,9 +47,13 @@ function checkRange(dtype: DType, quantMin?: number, quantMax?: number): [number
 }
 
 function checkScale(name: string, scale: unknown): number {
-  if (typeof scale !== "number") failType(name, "a positive finite number", scale);
+  if (typeof scale !== "number") {
+    failType(name, "a positive finite number", scale);
+  }
   const rounded = Math.fround(scale);
-  if (!(rounded > 0 && rounded < Infinity)) failRange(name, "a positive finite float32 value", scale);
+  if (!(rounded > 0 && rounded < Infinity)) {
+    failRange(name, "a positive finite float32 value", scale);
+  }
   return rounded;
 }
 
@@ -69,9 +77,19 @@ function checkScale(name: string, scale: unknown): number {
  * ```
  */
 export function perTensorAffine(
-  options: { dtype: DType; scale: number; zeroPoint: number; quantMin?: number; quantMax?: number },
+  options: {
+    dtype: DType;
+    scale: number;
+    zeroPoint: number;
+    quantMin?: number;
+    quantMax?: number;
+  },
 ): PerTensorQParams {
-  const [quantMin, quantMax] = checkRange(options.dtype, options.quantMin, options.quantMax);
+  const [quantMin, quantMax] = checkRange(
+    options.dtype,
+    options.quantMin,
+    options.quantMax,
+  );
   return {
     dtype: options.dtype,
     scale: checkScale("scale", options.scale),
@@ -108,14 +126,26 @@ export function perChannelAffine(
     quantMax?: number;
   },
 ): PerChannelQParams {
-  const [quantMin, quantMax] = checkRange(options.dtype, options.quantMin, options.quantMax);
+  const [quantMin, quantMax] = checkRange(
+    options.dtype,
+    options.quantMin,
+    options.quantMax,
+  );
   const channels = options.scales.length;
   const points = options.zeroPoints ?? new Int32Array(channels);
-  if (points.length !== channels) failRange("zeroPoints", `${channels} values, one a scale`, points.length);
-  const scales = new Float32Array(channels), zeroPoints = new Int32Array(channels);
+  if (points.length !== channels) {
+    failRange("zeroPoints", `${channels} values, one a scale`, points.length);
+  }
+  const scales = new Float32Array(channels),
+    zeroPoints = new Int32Array(channels);
   for (let i = 0; i < channels; i++) {
     scales[i] = checkScale(`scales[${i}]`, options.scales[i]);
-    zeroPoints[i] = checkInteger(`zeroPoints[${i}]`, points[i], quantMin, quantMax);
+    zeroPoints[i] = checkInteger(
+      `zeroPoints[${i}]`,
+      points[i],
+      quantMin,
+      quantMax,
+    );
   }
   const axis = checkInteger("axis", options.axis ?? 0, 0, 7);
   return { dtype: options.dtype, scales, zeroPoints, axis, quantMin, quantMax };
@@ -123,6 +153,7 @@ export function perChannelAffine(
 
 /** Whether two sets of per-tensor parameters are the same. */
 export function sameQParams(a: PerTensorQParams, b: PerTensorQParams): boolean {
-  return a.dtype === b.dtype && a.scale === b.scale && a.zeroPoint === b.zeroPoint &&
+  return a.dtype === b.dtype && a.scale === b.scale &&
+    a.zeroPoint === b.zeroPoint &&
     a.quantMin === b.quantMin && a.quantMax === b.quantMax;
 }

@@ -29,14 +29,22 @@ export interface QTensor<Q extends QParams = QParams> {
 /** Number of elements of a shape; every dimension is checked to be a non-negative integer. */
 export function shapeSize(shape: readonly number[]): number {
   let size = 1;
-  for (let i = 0; i < shape.length; i++) size *= checkInteger(`shape[${i}]`, shape[i], 0, 2 ** 31 - 1);
+  for (let i = 0; i < shape.length; i++) {
+    size *= checkInteger(`shape[${i}]`, shape[i], 0, 2 ** 31 - 1);
+  }
   return size;
 }
 
 function checkSize(data: ArrayLike<unknown>, shape: readonly number[]): void {
   if (!Array.isArray(shape)) failType("shape", "an array of integers", shape);
   const size = shapeSize(shape);
-  if (data.length !== size) failRange("data", `${size} elements for shape [${shape.join(", ")}]`, data.length);
+  if (data.length !== size) {
+    failRange(
+      "data",
+      `${size} elements for shape [${shape.join(", ")}]`,
+      data.length,
+    );
+  }
 }
 
 /**
@@ -52,10 +60,18 @@ function checkSize(data: ArrayLike<unknown>, shape: readonly number[]): void {
  * assertEquals(tensor([1, 2, 3, 4], [2, 2]).shape, [2, 2]);
  * ```
  */
-export function tensor(data: Float32Array | readonly number[], shape: readonly number[]): Tensor {
-  if (!(data instanceof Float32Array) && !Array.isArray(data)) failType("data", "a Float32Array or an array of numbers", data);
+export function tensor(
+  data: Float32Array | readonly number[],
+  shape: readonly number[],
+): Tensor {
+  if (!(data instanceof Float32Array) && !Array.isArray(data)) {
+    failType("data", "a Float32Array or an array of numbers", data);
+  }
   checkSize(data, shape);
-  return { data: data instanceof Float32Array ? data : Float32Array.from(data), shape: [...shape] };
+  return {
+    data: data instanceof Float32Array ? data : Float32Array.from(data),
+    shape: [...shape],
+  };
 }
 
 /**
@@ -71,11 +87,23 @@ export function tensor(data: Float32Array | readonly number[], shape: readonly n
  * assertEquals(tokens([7, 8, 9], [3, 1]).data.length, 3);
  * ```
  */
-export function tokens(data: Int32Array | readonly number[], shape: readonly number[]): TokenTensor {
-  if (!(data instanceof Int32Array) && !Array.isArray(data)) failType("data", "an Int32Array or an array of integers", data);
+export function tokens(
+  data: Int32Array | readonly number[],
+  shape: readonly number[],
+): TokenTensor {
+  if (!(data instanceof Int32Array) && !Array.isArray(data)) {
+    failType("data", "an Int32Array or an array of integers", data);
+  }
   checkSize(data, shape);
-  if (Array.isArray(data)) data.forEach((id, i) => checkInteger(`data[${i}]`, id, 0, 2 ** 31 - 1));
-  return { data: data instanceof Int32Array ? data : Int32Array.from(data as readonly number[]), shape: [...shape] };
+  if (Array.isArray(data)) {
+    data.forEach((id, i) => checkInteger(`data[${i}]`, id, 0, 2 ** 31 - 1));
+  }
+  return {
+    data: data instanceof Int32Array
+      ? data
+      : Int32Array.from(data as readonly number[]),
+    shape: [...shape],
+  };
 }
 
 /**
@@ -92,11 +120,21 @@ export function tokens(data: Int32Array | readonly number[], shape: readonly num
  * assertEquals(q.qparams.scale, 0.5);
  * ```
  */
-export function qtensor<Q extends QParams>(data: QArray, shape: readonly number[], qparams: Q): QTensor<Q> {
-  if (dtypeOf(data) !== qparams.dtype) failType("data", `an array of ${qparams.dtype}`, data);
+export function qtensor<Q extends QParams>(
+  data: QArray,
+  shape: readonly number[],
+  qparams: Q,
+): QTensor<Q> {
+  if (dtypeOf(data) !== qparams.dtype) {
+    failType("data", `an array of ${qparams.dtype}`, data);
+  }
   checkSize(data, shape);
   if (isPerChannel(qparams) && shape[qparams.axis] !== qparams.scales.length) {
-    failRange("qparams.scales", `${shape[qparams.axis]} channels along axis ${qparams.axis}`, qparams.scales.length);
+    failRange(
+      "qparams.scales",
+      `${shape[qparams.axis]} channels along axis ${qparams.axis}`,
+      qparams.scales.length,
+    );
   }
   return { data, shape: [...shape], qparams };
 }

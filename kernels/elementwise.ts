@@ -1,0 +1,183 @@
+/**
+ * Quantized add and mul, elementwise, as quantized::add and quantized::mul of torch compute them.
+ *
+ * @module
+ */
+import { clamp, reciprocal, roundHalfEven } from "./requantize.ts";
+import type { Affine, Integers } from "./quantize.ts";
+
+/** Scale and zero point of an operand. */
+export type Operand = { readonly scale: number; readonly zeroPoint: number };
+
+/**
+ * Quantized sum: `clamp(rne(f(f(A + B) * inv(scale))) + zeroPoint)` with `A = f(f(sa) * (a - za))`, the scalar rule
+ * of fbgemm at every position.
+ *
+ * @param out As long as `a` and `b`.
+ * @param relu Whether negative results become 0.
+ *
+ * @example
+ * ```ts
+ * import { addInt8 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
+ * const out = new Uint8Array(1);
+ * addInt8(Uint8Array.of(12), q, Uint8Array.of(13), q, out, q, false);
+ * assertEquals(out[0], 15);
+ * ```
+ */
+export function addInt8(
+  a: Integers,
+  qa: Operand,
+  b: Integers,
+  qb: Operand,
+  out: Integers,
+  to: Affine,
+  relu: boolean,
+): void {
+  const inverse = reciprocal(to.scale),
+    lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
+  for (let i = 0; i < out.length; i++) {
+    const sum = Math.fround(
+      Math.fround(qa.scale * (a[i] - qa.zeroPoint)) +
+        Math.fround(qb.scale * (b[i] - qb.zeroPoint)),
+    );
+    out[i] = clamp(
+      roundHalfEven(Math.fround(sum * inverse)) + to.zeroPoint,
+      lo,
+      to.quantMax,
+    );
+  }
+}
+
+/** The constants of qnnpack's fixed-point addition of two quint8 tensors. */
+export interface FixedPointAdd {
+  readonly multiplierA: number;
+  readonly multiplierB: number;
+  readonly shift: number;
+}
+
+/**
+ * Prepares qnnpack's fixed-point addition.
+ *
+ * @returns The constants; null where a ratio of scales lies outside [2^-14, 2^8), which torch refuses.
+ */
+export function prepareFixedPointAdd(
+  scaleA: number,
+  scaleB: number,
+  outScale: number,
+): FixedPointAdd | null {
+  const ratioA = Math.fround(Math.fround(scaleA) / Math.fround(outScale));
+  const ratioB = Math.fround(Math.fround(scaleB) / Math.fround(outScale));
+  const largest = Math.max(ratioA, ratioB), smallest = Math.min(ratioA, ratioB);
+  if (!(smallest >= 2 ** -14 && largest < 256)) return null;
+  let exponent = 0;
+  while (2 ** exponent > largest) exponent--;
+  while (2 ** (exponent + 1) <= largest) exponent++;
+  const shift = 21 - exponent;
+  return {
+    multiplierA: roundHalfEven(Math.fround(ratioA * 2 ** shift)),
+    multiplierB: roundHalfEven(Math.fround(ratioB * 2 ** shift)),
+    shift,
+  };
+}
+
+/**
+ * `a * multiplierA + b * multiplierB` shifted right with rounding half away from zero, a and b less their zero
+ * points. Exact for |a|, |b| <= 255, where the sum stays below 2^31.
+ */
+export function fixedPointSum(
+  a: number,
+  b: number,
+  multiplierA: number,
+  multiplierB: number,
+  shift: number,
+): number {
+  const sum = a * multiplierA + b * multiplierB;
+  const scaled = Math.abs(sum) / 2 ** shift;
+  const rounded = Math.floor(scaled + 0.5);
+  return sum < 0 ? -rounded : rounded;
+}
+
+/**
+ * Quantized sum of quint8 tensors in qnnpack's fixed point.
+ *
+ * @param add {@linkcode prepareFixedPointAdd} of the three scales.
+ *
+ * @example
+ * ```ts
+ * import { addQuint8FixedPoint, prepareFixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Uint8Array(1);
+ * const add = prepareFixedPointAdd(0.5, 0.5, 0.5)!;
+ * addQuint8FixedPoint(Uint8Array.of(12), 10, Uint8Array.of(13), 10, out, 10, 0, 255, add);
+ * assertEquals(out[0], 15);
+ * ```
+ */
+export function addQuint8FixedPoint(
+  a: Uint8Array,
+  zeroPointA: number,
+  b: Uint8Array,
+  zeroPointB: number,
+  out: Uint8Array,
+  zeroPoint: number,
+  quantMin: number,
+  quantMax: number,
+  add: FixedPointAdd,
+): void {
+  for (let i = 0; i < out.length; i++) {
+    const sum = fixedPointSum(
+      a[i] - zeroPointA,
+      b[i] - zeroPointB,
+      add.multiplierA,
+      add.multiplierB,
+      add.shift,
+    );
+    out[i] = clamp(sum + zeroPoint, quantMin, quantMax);
+  }
+}
+
+/** The multiplier of a quantized product: `f(f(sa * sb) * inv(scale))`. */
+export function mulMultiplier(
+  scaleA: number,
+  scaleB: number,
+  outScale: number,
+): number {
+  return Math.fround(
+    Math.fround(Math.fround(scaleA) * Math.fround(scaleB)) *
+      reciprocal(outScale),
+  );
+}
+
+/**
+ * Quantized product: `clamp(rne(f(f((a - za) * (b - zb)) * m)) + zeroPoint)`, m {@linkcode mulMultiplier}, on every
+ * engine. The integer product is exact while below 2^53.
+ *
+ * @example
+ * ```ts
+ * import { mulInt8 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
+ * const out = new Uint8Array(1);
+ * mulInt8(Uint8Array.of(12), q, Uint8Array.of(14), q, out, q);
+ * assertEquals(out[0], 14);
+ * ```
+ */
+export function mulInt8(
+  a: Integers,
+  qa: Operand,
+  b: Integers,
+  qb: Operand,
+  out: Integers,
+  to: Affine,
+): void {
+  const multiplier = mulMultiplier(qa.scale, qb.scale, to.scale);
+  for (let i = 0; i < out.length; i++) {
+    const product = Math.fround((a[i] - qa.zeroPoint) * (b[i] - qb.zeroPoint));
+    out[i] = clamp(
+      roundHalfEven(Math.fround(product * multiplier)) + to.zeroPoint,
+      to.quantMin,
+      to.quantMax,
+    );
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * The int8 linear operator: integer accumulators, then bias and rescaling in float32 as PyTorch's two
+ * arithmetics do them.
+ *
+ * @module
+ */
+import { clamp, fmaFloat32, reciprocal, roundHalfEven } from "./requantize.ts";
+import type { Affine, Integers } from "./quantize.ts";
+
+/**
+ * PyTorch's two families of rounding. `fbgemm` (also x86) adds the float bias to the accumulator; `qnnpack`
+ * rounds the bias to an integer first, multiplies by reciprocals of scales, and adds quint8 tensors in fixed point.
+ */
+export type Engine = "fbgemm" | "qnnpack";
+
+/** An int8 weight [outFeatures, inFeatures]. */
+export interface LinearWeight {
+  readonly data: Int8Array;
+  readonly outFeatures: number;
+  readonly inFeatures: number;
+  /** Whether each row has a scale and a zero point of its own; else one of each serves all rows. */
+  readonly perChannel: boolean;
+  readonly scales: Float32Array;
+  readonly zeroPoints: Int32Array;
+}
+
+/** `sum (x[k] - xZeroPoint) * (w[k] - wZeroPoint)` of one weight row, an exact integer while below 2^53. */
+export function dotInt8(
+  x: Integers,
+  xOffset: number,
+  xZeroPoint: number,
+  w: Int8Array,
+  wOffset: number,
+  wZeroPoint: number,
+  length: number,
+): number {
+  let sum = 0;
+  for (let k = 0; k < length; k++) {
+    sum += (x[xOffset + k] - xZeroPoint) * (w[wOffset + k] - wZeroPoint);
+  }
+  return sum;
+}
+
+/**
+ * The quantized linear operator, plain: quantized::linear and quantized::linear_relu of torch.
+ *
+ * @param engine Whose rounding.
+ * @param x [rows, inFeatures], integers with `from`'s scale and zero point.
+ * @param weight [outFeatures, inFeatures].
+ * @param bias float32 [outFeatures], or null.
+ * @param out [rows, outFeatures], integers with `to`'s parameters.
+ * @param relu Whether negative results become 0.
+ *
+ * @example
+ * ```ts
+ * import { linearInt8 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const weight = {
+ *   data: Int8Array.of(2, -1),
+ *   outFeatures: 1,
+ *   inFeatures: 2,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.5),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const out = new Uint8Array(1);
+ * const to = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * linearInt8("fbgemm", Uint8Array.of(12, 10), { scale: 1, zeroPoint: 10 }, weight, Float32Array.of(1), out, to, false);
+ * assertEquals(out[0], 6);
+ * ```
+ */
+export function linearInt8(
+  engine: Engine,
+  x: Integers,
+  from: { readonly scale: number; readonly zeroPoint: number },
+  weight: LinearWeight,
+  bias: Float32Array | null,
+  out: Integers,
+  to: Affine,
+  relu: boolean,
+): void {
+  const { inFeatures, outFeatures, perChannel } = weight;
+  const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
+  for (let i = 0, o = 0; i < x.length; i += inFeatures) {
+    for (let row = 0; row < outFeatures; row++, o++) {
+      const channel = perChannel ? row : 0;
+      const sum = dotInt8(
+        x,
+        i,
+        from.zeroPoint,
+        weight.data,
+        row * inFeatures,
+        weight.zeroPoints[channel],
+        inFeatures,
+      );
+      const scale = Math.fround(from.scale * weight.scales[channel]);
+      const value = addBias(
+        engine,
+        sum,
+        perChannel,
+        bias === null ? 0 : bias[row],
+        scale,
+      );
+      const product = Math.fround(
+        value * linearMultiplier(engine, scale, to.scale),
+      );
+      out[o] = clamp(roundHalfEven(product) + to.zeroPoint, lo, to.quantMax);
+    }
+  }
+}
+
+/** The accumulator with its bias, in units of `scale`, rounded to float32 by the engine's rule. */
+export function addBias(
+  engine: Engine,
+  sum: number,
+  perChannel: boolean,
+  bias: number,
+  scale: number,
+): number {
+  if (bias === 0) return Math.fround(sum);
+  if (engine === "qnnpack") {
+    return Math.fround(sum + biasTerm(engine, perChannel, bias, scale));
+  }
+  if (perChannel) {
+    return Math.fround(
+      Math.fround(sum) + biasTerm(engine, perChannel, bias, scale),
+    );
+  }
+  return fmaFloat32(bias, reciprocal(scale), Math.fround(sum));
+}
+
+/**
+ * The bias in units of the accumulator, exact as a double: what is added to the accumulator before the one
+ * rounding to float32.
+ */
+export function biasTerm(
+  engine: Engine,
+  perChannel: boolean,
+  bias: number,
+  scale: number,
+): number {
+  if (engine === "qnnpack") {
+    return clamp(
+      roundHalfEven(Math.fround(bias * reciprocal(scale))),
+      -2147483648,
+      2147483647,
+    );
+  }
+  return perChannel ? Math.fround(bias / scale) : bias * reciprocal(scale);
+}
+
+/** What takes an accumulator in units of `scale` to one in units of `outScale`: float32. */
+export function linearMultiplier(
+  engine: Engine,
+  scale: number,
+  outScale: number,
+): number {
+  return Math.fround(
+    engine === "qnnpack"
+      ? scale * reciprocal(outScale)
+      : scale / Math.fround(outScale),
+  );
+}
+
+/**
+ * The bias term with which one plain addition, `f(term + sum)`, gives what the engine's rule gives.
+ *
+ * Where the term is itself a float32 value (all but fbgemm per tensor), it serves as it is: the double sum of
+ * two float32 values rounds to float32 without a double rounding. Else it is rounded to odd at a step so fine
+ * that adding the accumulator is exact in double; rounding that sum to float32 is right unless it nearly
+ * cancels, and then both give less than half a step of the output.
+ *
+ * @param engine Whose rounding.
+ * @param perChannel Whether the weight has a scale a row.
+ * @param bias The float bias.
+ * @param scale Scale of the accumulator.
+ * @param bound Largest magnitude that the accumulator can have.
+ * @param multiplier {@linkcode linearMultiplier} of the row.
+ * @returns The term, or NaN where a plain addition is not enough and {@linkcode addBias} must be called.
+ */
+export function plainBiasTerm(
+  engine: Engine,
+  perChannel: boolean,
+  bias: number,
+  scale: number,
+  bound: number,
+  multiplier: number,
+): number {
+  const term = biasTerm(engine, perChannel, bias, scale);
+  if (engine === "qnnpack") return term;
+  if (bound >= 16777216) return NaN;
+  if (perChannel || term === 0) return term;
+  const step = 2 **
+    (Math.ceil(Math.log2(Math.max(bound, Math.abs(term), 1))) - 51);
+  // Below 2^25 steps a float32 has more bits than the sum keeps.
+  if (step * 33554432 * multiplier >= 0.5) return NaN;
+  const low = Math.floor(term / step);
+  if (low * step === term) return term;
+  return (low % 2 === 0 ? low + 1 : low) * step;
+}

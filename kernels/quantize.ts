@@ -1,0 +1,190 @@
+/**
+ * float32 to quint8, qint8 and qint32 and back, per tensor and per channel, and from any integers to any others.
+ *
+ * @module
+ */
+import {
+  dequantizeValue,
+  quantizeValue,
+  quantizeValueWide,
+  reciprocal,
+} from "./requantize.ts";
+
+/** Arrays of quantized integers: quint8, qint8, qint32. */
+export type Integers = Uint8Array | Int8Array | Int32Array;
+
+/** What quantization needs to know of a tensor: `real = scale * (q - zeroPoint)`, q in quantMin..quantMax. */
+export interface Affine {
+  readonly scale: number;
+  readonly zeroPoint: number;
+  readonly quantMin: number;
+  readonly quantMax: number;
+}
+
+/**
+ * Quantizes `x` into `out`, one scale for all: torch.quantize_per_tensor with quantMin and quantMax kept.
+ * The zero point is added in float32 where `out` holds qint32, as torch adds it.
+ *
+ * @param x float32 values, none NaN; huge ones saturate.
+ * @param out As long as `x`.
+ *
+ * @example
+ * ```ts
+ * import { quantizePerTensor } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Uint8Array(2);
+ * quantizePerTensor(Float32Array.of(0.5, -9), out, { scale: 0.5, zeroPoint: 3, quantMin: 0, quantMax: 255 });
+ * assertEquals([...out], [4, 0]);
+ * ```
+ */
+export function quantizePerTensor(
+  x: Float32Array,
+  out: Integers,
+  to: Affine,
+): void {
+  const { zeroPoint, quantMin, quantMax } = to, inverse = reciprocal(to.scale);
+  if (out instanceof Int32Array) {
+    for (let i = 0; i < x.length; i++) {
+      out[i] = quantizeValueWide(x[i], inverse, zeroPoint, quantMin, quantMax);
+    }
+  } else {
+    for (let i = 0; i < x.length; i++) {
+      out[i] = quantizeValue(x[i], inverse, zeroPoint, quantMin, quantMax);
+    }
+  }
+}
+
+/**
+ * Dequantizes `q` into `out`: `f(scale * f(q - zeroPoint))`.
+ *
+ * @example
+ * ```ts
+ * import { dequantizePerTensor } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Float32Array(1);
+ * dequantizePerTensor(Int8Array.of(-4), out, 0.5, 2);
+ * assertEquals(out[0], -3);
+ * ```
+ */
+export function dequantizePerTensor(
+  q: Integers,
+  out: Float32Array,
+  scale: number,
+  zeroPoint: number,
+): void {
+  for (let i = 0; i < q.length; i++) {
+    out[i] = dequantizeValue(q[i], scale, zeroPoint);
+  }
+}
+
+/**
+ * Quantizes a tensor seen as [outer, channels, inner], each channel with its own scale and zero point.
+ *
+ * @example
+ * ```ts
+ * import { quantizePerChannel } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Int8Array(2);
+ * quantizePerChannel(Float32Array.of(1, 1), out, Float32Array.of(0.5, 0.25), Int32Array.of(0, 0), -128, 127, 1);
+ * assertEquals([...out], [2, 4]);
+ * ```
+ */
+export function quantizePerChannel(
+  x: Float32Array,
+  out: Integers,
+  scales: Float32Array,
+  zeroPoints: Int32Array,
+  quantMin: number,
+  quantMax: number,
+  inner: number,
+): void {
+  const channels = scales.length;
+  for (
+    let i = 0, channel = 0;
+    i < x.length;
+    channel = (channel + 1) % channels
+  ) {
+    const inverse = reciprocal(scales[channel]),
+      zeroPoint = zeroPoints[channel];
+    for (const end = i + inner; i < end; i++) {
+      out[i] = quantizeValueWide(
+        x[i],
+        inverse,
+        zeroPoint,
+        quantMin,
+        quantMax,
+      );
+    }
+  }
+}
+
+/**
+ * Dequantizes a tensor seen as [outer, channels, inner].
+ *
+ * @example
+ * ```ts
+ * import { dequantizePerChannel } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Float32Array(2);
+ * dequantizePerChannel(Int8Array.of(2, 4), out, Float32Array.of(0.5, 0.25), Int32Array.of(0, 0), 1);
+ * assertEquals([...out], [1, 1]);
+ * ```
+ */
+export function dequantizePerChannel(
+  q: Integers,
+  out: Float32Array,
+  scales: Float32Array,
+  zeroPoints: Int32Array,
+  inner: number,
+): void {
+  const channels = scales.length;
+  for (
+    let i = 0, channel = 0;
+    i < q.length;
+    channel = (channel + 1) % channels
+  ) {
+    const scale = scales[channel], zeroPoint = zeroPoints[channel];
+    for (const end = i + inner; i < end; i++) {
+      out[i] = dequantizeValue(
+        q[i],
+        scale,
+        zeroPoint,
+      );
+    }
+  }
+}
+
+/**
+ * Requantizes integers from any parameters and dtype to any others, as torch does it: dequantize to float32,
+ * then quantize, nothing fused.
+ *
+ * @example
+ * ```ts
+ * import { requantize } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Uint8Array(1);
+ * requantize(Int32Array.of(32768), { scale: 2 ** -11, zeroPoint: 0 }, out, {
+ *   scale: 2 ** -4, zeroPoint: 0, quantMin: 0, quantMax: 255,
+ * });
+ * assertEquals(out[0], 255);
+ * ```
+ */
+export function requantize(
+  x: Integers,
+  from: { readonly scale: number; readonly zeroPoint: number },
+  out: Integers,
+  to: Affine,
+): void {
+  const { scale, zeroPoint } = from,
+    inverse = reciprocal(to.scale),
+    quantize = out instanceof Int32Array ? quantizeValueWide : quantizeValue;
+  for (let i = 0; i < x.length; i++) {
+    out[i] = quantize(
+      dequantizeValue(x[i], scale, zeroPoint),
+      inverse,
+      to.zeroPoint,
+      to.quantMin,
+      to.quantMax,
+    );
+  }
+}
