@@ -8,3 +8,5 @@ export * from "./quantize.ts";
 export * from "./linear.ts";
 export * from "./elementwise.ts";
 export * from "./activation.ts";
+export * from "./pack.ts";
+export * from "./lstm_cell.ts";
