@@ -1,0 +1,569 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import {
+  parseSafetensors,
+  type SafetensorsArray,
+} from "../../src/io/safetensors.ts";
+import {
+  type SafetensorsInput,
+  writeSafetensors,
+} from "../../src/io/safetensors_write.ts";
+
+/** A file with any header, valid or not. */
+function file(header: string | Uint8Array, data = 0, length?: number) {
+  const text = typeof header === "string"
+    ? new TextEncoder().encode(header)
+    : header;
+  const bytes = new Uint8Array(8 + text.length + data);
+  new DataView(bytes.buffer).setBigUint64(
+    0,
+    BigInt(length ?? text.length),
+    true,
+  );
+  bytes.set(text, 8);
+  for (let i = 0; i < data; i++) bytes[8 + text.length + i] = i + 1;
+  return bytes;
+}
+
+function entry(dtype: string, shape: string, offsets: string): string {
+  return `{"dtype":"${dtype}","shape":${shape},"data_offsets":${offsets}}`;
+}
+
+function bytesOf(data: SafetensorsArray): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+}
+
+const ARRAYS = [
+  ["F32", Float32Array],
+  ["I32", Int32Array],
+  ["U16", Uint16Array],
+  ["I16", Int16Array],
+  ["I8", Int8Array],
+  ["U8", Uint8Array],
+] as const;
+
+const text = fc.oneof(
+  fc.string({ unit: "binary", maxLength: 12 }),
+  fc.constantFrom("__proto__", "constructor", "0", "10", 'a":"b', "\\", ":"),
+);
+
+const tensor: fc.Arbitrary<SafetensorsInput> = fc.tuple(
+  fc.array(fc.nat(4), { maxLength: 3 }),
+  fc.constantFrom(...ARRAYS),
+  fc.infiniteStream(fc.nat(255)),
+).map(([shape, [, type], stream]) => {
+  const data = new type(shape.reduce((a, b) => a * b, 1));
+  // Any bits, so NaNs with payloads are among the floats.
+  const bytes = bytesOf(data);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = stream.next().value;
+  return { data, shape };
+});
+
+const model = fc.record({
+  tensors: fc.uniqueArray(
+    fc.tuple(text.filter((name) => name !== "__metadata__"), tensor),
+    { selector: ([name]) => name, maxLength: 8 },
+  ),
+  metadata: fc.uniqueArray(fc.tuple(text, text), {
+    selector: ([key]) => key,
+    maxLength: 4,
+  }),
+});
+
+Deno.test("parseSafetensors() returns what writeSafetensors() wrote, bit for bit, at any offset", () => {
+  fc.assert(
+    fc.property(model, fc.nat(7), ({ tensors, metadata }, shift) => {
+      const written = writeSafetensors(tensors, Object.fromEntries(metadata));
+      const padded = new Uint8Array(written.length + shift + 3).fill(255);
+      padded.set(written, shift);
+      const parsed = parseSafetensors(
+        padded.subarray(shift, shift + written.length),
+      );
+      assertEquals(parsed.tensors.size, tensors.length);
+      for (const [name, { data, shape }] of tensors) {
+        const got = parsed.tensors.get(name)!;
+        assertEquals(got.shape, shape);
+        assertEquals(got.data.constructor, data.constructor);
+        assertEquals(
+          got.dtype,
+          ARRAYS.find(([, type]) => data instanceof type)?.[0],
+        );
+        assertEquals(bytesOf(got.data), bytesOf(data));
+        // Shared where aligned, copied elsewhere; the writer aligns all.
+        assertEquals(
+          got.data.buffer === padded.buffer,
+          shift % data.BYTES_PER_ELEMENT === 0,
+        );
+      }
+      assertEquals(Object.entries(parsed.metadata).sort(), metadata.sort());
+    }),
+  );
+});
+
+Deno.test("writeSafetensors() gives the same bytes in whatever order its input comes", () => {
+  fc.assert(
+    fc.property(model, ({ tensors, metadata }) => {
+      const first = writeSafetensors(tensors, Object.fromEntries(metadata));
+      assertEquals(
+        writeSafetensors(
+          tensors.toReversed(),
+          Object.fromEntries(metadata.toReversed()),
+        ),
+        first,
+      );
+      const parsed = parseSafetensors(first);
+      assertEquals(writeSafetensors(parsed.tensors, parsed.metadata), first);
+    }),
+  );
+});
+
+// safetensors.numpy.save of Python's safetensors 0.8.0.
+const REFERENCE = "4AEAAAAAAAB7Il9fbWV0YWRhdGFfXyI6eyJrIjoidjogXCJ4XCIifSwiYi" +
+  "I6eyJkdHlwZSI6IkYzMiIsInNoYXBlIjpbMl0sImRhdGFfb2Zmc2V0cyI6WzAsOF19LCJlb" +
+  "XB0eSI6eyJkdHlwZSI6IkYzMiIsInNoYXBlIjpbMCwzXSwiZGF0YV9vZmZzZXRzIjpbOCw4" +
+  "XX0sIjEwIjp7ImR0eXBlIjoiSTMyIiwic2hhcGUiOlsxXSwiZGF0YV9vZmZzZXRzIjpbOCw" +
+  "xMl19LCIyIjp7ImR0eXBlIjoiVTE2Iiwic2hhcGUiOltdLCJkYXRhX29mZnNldHMiOlsxMi" +
+  "wxNF19LCLDqSI6eyJkdHlwZSI6IkkxNiIsInNoYXBlIjpbMl0sImRhdGFfb2Zmc2V0cyI6W" +
+  "zE0LDE4XX0sImEiOnsiZHR5cGUiOiJJOCIsInNoYXBlIjpbMywxXSwiZGF0YV9vZmZzZXRz" +
+  "IjpbMTgsMjFdfSwicVwiXFxcbiI6eyJkdHlwZSI6IlU4Iiwic2hhcGUiOlsxXSwiZGF0YV9" +
+  "vZmZzZXRzIjpbMjEsMjJdfSwieiI6eyJkdHlwZSI6IlU4Iiwic2hhcGUiOlszXSwiZGF0YV" +
+  "9vZmZzZXRzIjpbMjIsMjVdfX0AAMA/AAAAwAcAAAD///v/BQAB/gMJ+gEC";
+
+Deno.test("writeSafetensors() writes the bytes that the reference implementation writes", () => {
+  const written = writeSafetensors([
+    ["b", { data: new Float32Array([1.5, -2]), shape: [2] }],
+    ["a", { data: new Int8Array([1, -2, 3]), shape: [3, 1] }],
+    ["10", { data: new Int32Array([7]), shape: [1] }],
+    ["2", { data: new Uint16Array([65535]), shape: [] }],
+    ["é", { data: new Int16Array([-5, 5]), shape: [2] }],
+    ["z", { data: new Uint8Array([250, 1, 2]), shape: [3] }],
+    ["empty", { data: new Float32Array(0), shape: [0, 3] }],
+    ['q"\\\n', { data: new Uint8Array([9]), shape: [1] }],
+  ], { k: 'v: "x"' });
+  assertEquals(btoa(String.fromCharCode(...written)), REFERENCE);
+});
+
+for (
+  const [language, rows] of [["thai", 74], ["lao", 73], ["burmese", 188]]
+) {
+  Deno.test(`parseSafetensors() reads the ${language} model of the demo`, () => {
+    const bytes = Deno.readFileSync(
+      new URL(`../../demo/data/${language}.safetensors`, import.meta.url),
+    );
+    const { tensors, metadata } = parseSafetensors(bytes);
+    const lstm = (suffix: string) => [
+      ["lstm.weight_ih_l0" + suffix, [108, 40]],
+      ["lstm.weight_hh_l0" + suffix, [108, 27]],
+      ["lstm.bias_ih_l0" + suffix, [108]],
+      ["lstm.bias_hh_l0" + suffix, [108]],
+    ];
+    assertEquals(
+      Object.fromEntries([...tensors].map(([k, { shape }]) => [k, shape])),
+      Object.fromEntries([
+        ["embedding.weight", [rows, 40]],
+        ...lstm(""),
+        ...lstm("_reverse"),
+        ["out.weight", [4, 54]],
+        ["out.bias", [4]],
+      ]),
+    );
+    for (const [name, { dtype, data }] of tensors) {
+      assertEquals(dtype, "F32");
+      assert(data instanceof Float32Array && data.every(Number.isFinite));
+      if (name.startsWith("lstm.bias_hh")) assert(data.every((x) => x === 0));
+      else assert(data.some((x) => x !== 0), name);
+    }
+    assertEquals({ ...metadata }, {});
+    assertEquals(
+      parseSafetensors(writeSafetensors(tensors)).tensors,
+      tensors,
+    );
+  });
+}
+
+Deno.test("parseSafetensors() copies what is not aligned and shares the rest", () => {
+  const header = `{"a":${entry("U8", "[1]", "[0,1]")},"b":${
+    entry("I16", "[2]", "[1,5]")
+  }}`;
+  // Of even length, so that b begins at an odd offset.
+  const bytes = file(header.padEnd(Math.ceil(header.length / 8) * 8), 5);
+  const { tensors } = parseSafetensors(bytes);
+  assertEquals(tensors.get("a")?.data, new Uint8Array([1]));
+  bytes.fill(9, -5);
+  assertEquals(tensors.get("a")?.data, new Uint8Array([9]));
+  assertEquals(tensors.get("b")?.data, new Int16Array([0x0302, 0x0504]));
+});
+
+Deno.test("parseSafetensors() takes an empty file, scalars, empty tensors and any order of entries", () => {
+  assertEquals(parseSafetensors(file("{}")).tensors.size, 0);
+  const { tensors } = parseSafetensors(file(
+    `{"b":${entry("U8", "[]", "[1,2]")},"none":${
+      entry("F32", "[9007199254740991,0]", "[1,1]")
+    },"a":${entry("I8", "[1,1]", "[0,1]")}} \n`,
+    2,
+  ));
+  assertEquals([...tensors.keys()], ["a", "none", "b"]);
+  assertEquals(tensors.get("none")?.data, new Float32Array(0));
+  assertEquals(tensors.get("b"), {
+    dtype: "U8",
+    shape: [],
+    data: new Uint8Array([2]),
+  });
+});
+
+Deno.test("parseSafetensors() takes names of Object.prototype for names", () => {
+  const { tensors, metadata } = parseSafetensors(file(
+    `{"__metadata__":{"__proto__":"p","toString":"t"},` +
+      `"__proto__":${entry("U8", "[1]", "[0,1]")},` +
+      `"constructor":${entry("U8", "[1]", "[1,2]")}}`,
+    2,
+  ));
+  assertEquals([...tensors.keys()], ["__proto__", "constructor"]);
+  assertEquals(Object.entries(metadata), [
+    ["__proto__", "p"],
+    ["toString", "t"],
+  ]);
+  assertEquals(metadata.valueOf, undefined);
+  assertEquals(({} as Record<string, unknown>).dtype, undefined);
+});
+
+Deno.test("parseSafetensors() does not take colons and escapes in strings for keys", () => {
+  const bytes = writeSafetensors([
+    ['a":{"b":', { data: new Uint8Array(1), shape: [1] }],
+    ["\\", { data: new Uint8Array(1), shape: [1] }],
+  ], { '\\":': '{"x":[1,{"y\\\\":2}]}\\' });
+  const { tensors, metadata } = parseSafetensors(bytes);
+  assertEquals([...tensors.keys()], ["\\", 'a":{"b":']);
+  assertEquals(metadata['\\":'], '{"x":[1,{"y\\\\":2}]}\\');
+});
+
+Deno.test("parseSafetensors() reads metadata of some megabytes", () => {
+  const long = '"\\:'.repeat(1_000_000);
+  const bytes = writeSafetensors([], { long });
+  assert(parseSafetensors(bytes).metadata.long === long);
+});
+
+Deno.test("parseSafetensors() throws a TypeError when given no Uint8Array", () => {
+  const wrong: unknown[] = [undefined, null, "{}", new ArrayBuffer(10), [1]];
+  for (const bytes of wrong) {
+    assertThrows(
+      () => parseSafetensors(bytes as Uint8Array),
+      TypeError,
+      "bytes: expected a Uint8Array, got",
+    );
+  }
+});
+
+const U8 = entry("U8", "[2]", "[0,2]");
+const deep = "[".repeat(200_000) + "]".repeat(200_000);
+const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
+  ["no bytes", new Uint8Array(0), "bytes: expected at least 8 bytes, got 0"],
+  ["7 bytes", new Uint8Array(7), "bytes: expected at least 8 bytes, got 7"],
+  [
+    "a header longer than the file",
+    file("{}", 0, 3),
+    "header length: expected at most 2, got 3",
+  ],
+  [
+    "a header length of 2^32 + 2",
+    file("{}", 0, 2 ** 32 + 2),
+    "header length: expected at most 2, got 4294967298",
+  ],
+  [
+    "a header length of 2^64 - 1",
+    new Uint8Array(16).fill(255),
+    "header length: expected at most 8, got 18446744073709552000",
+  ],
+  [
+    "a header above 100 MB",
+    file("", 100_000_001, 100_000_001),
+    "header length: expected at most 100000000, got 100000001",
+  ],
+  ["an empty header", file("", 4), "header: expected JSON in UTF-8, got"],
+  [
+    "a header that is not UTF-8",
+    file(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d)),
+    'header: expected JSON in UTF-8, got "TypeError',
+  ],
+  [
+    "a header that is not JSON",
+    file("{a:1}"),
+    'header: expected JSON in UTF-8, got "SyntaxError',
+  ],
+  ["a byte order mark", file("\ufeff{}"), "header: expected JSON in UTF-8"],
+  ["a cut header", file("{}  ", 0, 1), "header: expected JSON in UTF-8"],
+  [
+    "a header with leading space",
+    file(" {}"),
+    'header: expected an object from its first "{", got " {}"',
+  ],
+  ["an array for a header", file("[]"), "header: expected an object from its"],
+  ["null for a header", file("null"), "header: expected an object from its"],
+  ["a string for a header", file('"{"'), "header: expected an object from"],
+  [
+    "a repeated tensor",
+    file(`{"a":${U8},"a":${U8}}`, 2),
+    "header: expected no key twice, so 4 keys, got 8",
+  ],
+  [
+    "a repeated tensor spelt with an escape",
+    file(`{"a":${U8},"\\u0061":${U8}}`, 2),
+    "header: expected no key twice, so 4 keys, got 8",
+  ],
+  [
+    "a repeated field",
+    file(`{"a":{"dtype":"F32",${U8.slice(1)}}`, 2),
+    "header: expected no key twice, so 4 keys, got 5",
+  ],
+  [
+    "a repeated metadata key",
+    file(`{"__metadata__":{"k":"1","k":"2"}}`),
+    "header: expected no key twice, so 2 keys, got 3",
+  ],
+  [
+    "repeated metadata",
+    file(`{"__metadata__":{},"__metadata__":{}}`),
+    "header: expected no key twice, so 1 keys, got 2",
+  ],
+  [
+    "metadata that is an array",
+    file('{"__metadata__":[]}'),
+    "__metadata__: expected an object of strings, got []",
+  ],
+  [
+    "metadata that is null",
+    file('{"__metadata__":null}'),
+    "__metadata__: expected an object of strings, got null",
+  ],
+  [
+    "metadata with a number",
+    file('{"__metadata__":{"k":1}}'),
+    '__metadata__ "k": expected a string, got 1',
+  ],
+  [
+    "metadata with an object",
+    file('{"__metadata__":{"k":{}}}'),
+    '__metadata__ "k": expected a string, got {}',
+  ],
+  ...["null", "1", '"x"', "[1,2,3]", "{}"].map((
+    value,
+  ): [string, Uint8Array, string] => [
+    `${value} for an entry`,
+    file(`{"a":${value}}`),
+    `tensor "a": expected an object of dtype, shape, data_offsets, got ${value}`,
+  ]),
+  [
+    "an entry with another field",
+    file(`{"a":{"x":1,${U8.slice(1)}}`, 2),
+    'tensor "a": expected an object of dtype, shape, data_offsets, got {"x":1',
+  ],
+  [
+    "an entry with its fields in __proto__",
+    file(`{"a":{"__proto__":${U8},"x":1,"y":2}}`, 2),
+    'tensor "a" dtype: expected one of',
+  ],
+  ...["F64", "F16", "BF16", "I64", "BOOL", "u8", "constructor", ""].map((
+    dtype,
+  ): [string, Uint8Array, string] => [
+    `dtype ${JSON.stringify(dtype)}`,
+    file(`{"a":${entry(dtype, "[1]", "[0,2]")}}`, 2),
+    `tensor "a" dtype: expected one of F32,I32,U16,I16,I8,U8 (F64, F16, BF16, ` +
+    `I64 and others are unsupported), got ${JSON.stringify(dtype)}`,
+  ]),
+  [
+    "a dtype in an array",
+    file(`{"a":{"dtype":["U8"],"shape":[2],"data_offsets":[0,2]}}`, 2),
+    'tensor "a" dtype: expected one of',
+  ],
+  ...[
+    ["2", "2"],
+    ["null", "null"],
+    ['{"length":1}', '{"length":1}'],
+    ["[-1]", "[-1]"],
+    ["[-0]", "["],
+    ["[1.5]", "[1.5]"],
+    ['["2"]', '["2"]'],
+    ["[null]", "[null]"],
+    ["[1e999]", '["Infinity"]'],
+    ["[9007199254740992]", "[9007199254740992]"],
+    [`[${deep}]`, ""],
+    ['[{"toString":1,"toJSON":2}]', '[{"toString":1,"toJSON":2}]'],
+    ['{"constructor":{"name":{"toString":1}}}', '{"constructor":'],
+  ].map(([shape, got]): [string, Uint8Array, string] => [
+    `shape ${shape.slice(0, 40)}`,
+    file(`{"a":${entry("U8", shape, "[0,2]")}}`, 2),
+    'tensor "a" shape: expected an array of integers from 0 to 2^53 - 1, got ' +
+    got,
+  ]),
+  [
+    "a shape whose product overflows",
+    file(`{"a":${entry("U8", "[94906266,94906267]", "[0,2]")}}`, 2),
+    'tensor "a" shape: expected a product below 2^53, got [94906266,94906267]',
+  ],
+  [
+    "a shape whose product overflows before a 0",
+    file(`{"a":${entry("U8", "[9007199254740991,2,0]", "[0,0]")}}`),
+    'tensor "a" shape: expected a product below 2^53',
+  ],
+  ...["0", "null", "[0]", "[0,1,2]", "[0,1.5]", "[-1,1]", '["0","2"]'].map((
+    offsets,
+  ): [string, Uint8Array, string] => [
+    `data_offsets ${offsets}`,
+    file(`{"a":${entry("U8", "[2]", offsets)}}`, 2),
+    `tensor "a" data_offsets: expected two integers from 0, got ${offsets}`,
+  ]),
+  ...([
+    ["F32", "[2]", "[0,2]", 2, 8],
+    ["F32", "[1]", "[4,0]", 4, 4],
+    ["U8", "[3]", "[0,3]", 2, 3],
+    ["U8", "[1]", "[0,2]", 2, 1],
+    ["I16", "[2,3]", "[0,6]", 6, 12],
+    ["U8", "[9007199254740991]", "[0,9007199254740991]", 2, 2 ** 53 - 1],
+    ["F32", "[9007199254740991]", "[0,4]", 4, (2 ** 53 - 1) * 4],
+    ["U8", "[0]", "[3,3]", 2, 0],
+  ] as const).map(([dtype, shape, offsets, data, size]): [
+    string,
+    Uint8Array,
+    string,
+  ] => [
+    `${dtype} ${shape} at ${offsets} of ${data}`,
+    file(`{"a":${entry(dtype, shape, offsets)}}`, data),
+    `tensor "a" data_offsets: expected ${size} bytes (dtype x shape) within ` +
+    `0..${data}, got ${offsets}`,
+  ]),
+  [
+    "an overlap",
+    file(`{"a":${U8},"b":${entry("U8", "[2]", "[1,3]")}}`, 3),
+    'tensor "b" data_offsets: expected to begin at 2, where the one before ' +
+    "ends (no overlap, no hole), got 1",
+  ],
+  [
+    "two tensors in one place",
+    file(`{"a":${U8},"b":${U8}}`, 2),
+    'tensor "b" data_offsets: expected to begin at 2',
+  ],
+  [
+    "a hole",
+    file(`{"b":${entry("U8", "[1]", "[3,4]")},"a":${U8}}`, 4),
+    'tensor "b" data_offsets: expected to begin at 2',
+  ],
+  [
+    "a hole at the front",
+    file(`{"a":${entry("U8", "[2]", "[1,3]")}}`, 3),
+    'tensor "a" data_offsets: expected to begin at 0',
+  ],
+  [
+    "an empty tensor inside another",
+    file(`{"a":${U8},"b":${entry("U8", "[0]", "[1,1]")}}`, 2),
+    'tensor "b" data_offsets: expected to begin at 2',
+  ],
+  [
+    "trailing bytes",
+    file(`{"a":${U8}}`, 5),
+    "data: expected 2 bytes, where the last tensor ends, got 5",
+  ],
+  [
+    "data without tensors",
+    file("{}", 1),
+    "data: expected 0 bytes, where the last tensor ends, got 1",
+  ],
+];
+
+for (const [what, bytes, message] of HOSTILE) {
+  Deno.test(`parseSafetensors() throws a RangeError when given ${what}`, () => {
+    const error = assertThrows(
+      () => parseSafetensors(bytes),
+      RangeError,
+      message,
+    );
+    // Short, whatever the file holds.
+    assert(error.message.length < 400, error.message.slice(0, 400));
+  });
+}
+
+Deno.test("parseSafetensors() keeps messages short when names are long", () => {
+  const error = assertThrows(
+    () => parseSafetensors(file(`{"${"n".repeat(1e6)}":1}`)),
+    RangeError,
+  );
+  assert(error.message.length < 400);
+});
+
+Deno.test("parseSafetensors() throws a RangeError at each truncation of a file", () => {
+  const whole = writeSafetensors([
+    ["a", { data: new Float32Array([1, 2]), shape: [2] }],
+    ["b", { data: new Int8Array([1, 2, 3]), shape: [3] }],
+  ], { k: "v" });
+  for (let length = 0; length < whole.length; length++) {
+    assertThrows(() => parseSafetensors(whole.subarray(0, length)), RangeError);
+  }
+});
+
+Deno.test("writeSafetensors() throws a TypeError for the wrong kind of input", () => {
+  const tensor = { data: new Uint8Array(1), shape: [1] };
+  // deno-lint-ignore no-explicit-any
+  const write: (...args: any[]) => Uint8Array = writeSafetensors as any;
+  for (
+    const [args, message] of [
+      [[null], "tensors: expected an iterable"],
+      [[{ a: tensor }], "tensors: expected an iterable"],
+      [[["a"]], "tensors: expected pairs"],
+      [[[[1, tensor]]], "tensor name: expected a string, got 1"],
+      [[[["a"]]], 'tensor "a" data: expected a Float32Array'],
+      [[[["a", { shape: [1], data: [1] }]]], 'tensor "a" data'],
+      [
+        [[["a", { shape: [1], data: new Float64Array(1) }]]],
+        'tensor "a" data',
+      ],
+      [
+        [[["a", { shape: [1], data: new Uint8ClampedArray(1) }]]],
+        'tensor "a" data',
+      ],
+      [[[["a", { data: tensor.data }]]], 'tensor "a" shape: expected an array'],
+      [
+        [[["a", { data: tensor.data, shape: ["1"] }]]],
+        'tensor "a" shape[0]: expected an integer',
+      ],
+      [[[], null], "metadata: expected an object of strings, got null"],
+      [[[], ["x"]], "metadata: expected an object of strings"],
+      [[[], { k: 1 }], 'metadata "k": expected a string, got 1'],
+    ] as const
+  ) assertThrows(() => write(...args), TypeError, message);
+});
+
+Deno.test("writeSafetensors() throws a RangeError for the wrong value", () => {
+  const data = new Uint8Array(2);
+  const ok = { data, shape: [2] };
+  for (
+    const [tensors, metadata, message] of [
+      [[["a", ok], ["a", ok]], {}, "tensor name: expected each name once"],
+      [[["__metadata__", ok]], {}, "tensor name: expected a name that is not"],
+      [[["\ud800", ok]], {}, "tensor name: expected a string without lone"],
+      [[], { "\udfff": "v" }, "metadata key: expected a string without lone"],
+      [[], { k: "\ud800" }, 'metadata "k": expected a string without lone'],
+      [[["a", { data, shape: [3] }]], {}, "expected a product of 2, got [3]"],
+      [[["a", { data, shape: [] }]], {}, 'tensor "a" shape: expected a prod'],
+      [[["a", { data, shape: [-2] }]], {}, 'tensor "a" shape[0]: expected an'],
+      [[["a", { data, shape: [0.5] }]], {}, 'tensor "a" shape[0]: expected an'],
+      [
+        [["a", { data: new Uint8Array(0), shape: [2 ** 30, 2 ** 30, 0] }]],
+        {},
+        'tensor "a" shape: expected a product below 2^53',
+      ],
+    ] as [[string, SafetensorsInput][], Record<string, string>, string][]
+  ) {
+    assertThrows(
+      () => writeSafetensors(tensors, metadata),
+      RangeError,
+      message,
+    );
+  }
+});
+
+Deno.test("writeSafetensors() throws a RangeError when the header passes 100 MB", () => {
+  assertThrows(
+    () => writeSafetensors([], { k: "x".repeat(100_000_000) }),
+    RangeError,
+    "header: expected at most 100000000 bytes, got",
+  );
+});
