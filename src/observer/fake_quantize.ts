@@ -1,0 +1,168 @@
+/**
+ * Observing and fake-quantizing at once, for quantization-aware flows.
+ *
+ * @module
+ */
+import {
+  fakeQuantizePerChannel,
+  fakeQuantizePerTensor,
+} from "../../kernels/fake_quantize.ts";
+import { checkBoolean, failRange, failType } from "../errors.ts";
+import type { DType } from "../dtype.ts";
+import type { QParams } from "../qparams.ts";
+import { MovingAverageMinMaxObserver } from "./moving_average.ts";
+import {
+  type CalculateOptions,
+  checkKeys,
+  Observer,
+  type ObserverFactory,
+} from "./observer.ts";
+import { PerChannelObserver } from "./per_channel.ts";
+
+/** Options of {@linkcode FakeQuantize}. */
+export interface FakeQuantizeOptions {
+  /** Makes the observer; MovingAverageMinMaxObserver with its defaults by default. */
+  observer?: ObserverFactory;
+  /** Whether `forward` observes; true by default. */
+  observerEnabled?: boolean;
+  /** Whether `forward` quantizes; true by default. */
+  fakeQuantEnabled?: boolean;
+}
+
+/**
+ * Shows its input to an observer and gives it back as if it had been quantized and dequantized;
+ * torch.ao.quantization.FakeQuantize's forward pass, with the parameters of the observer's present state.
+ *
+ * @example
+ * ```ts
+ * import { FakeQuantize, MinMaxObserver } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const fake = new FakeQuantize({ observer: MinMaxObserver.withArgs({ quantMin: 0, quantMax: 3 }) });
+ * assertEquals([...fake.forward(new Float32Array([0, 0.9, 2.2, 3]))], [0, 1, 2, 3]);
+ * fake.fakeQuantEnabled = false;
+ * assertEquals([...fake.forward(new Float32Array([0.5]))], [0.5]);
+ * ```
+ */
+export class FakeQuantize extends Observer {
+  override readonly kind: string = "FakeQuantize";
+  /** The observer whose parameters are used. */
+  readonly observer: Observer;
+  /** Whether `forward` observes. */
+  observerEnabled: boolean;
+  /** Whether `forward` quantizes. */
+  fakeQuantEnabled: boolean;
+
+  /** @throws {TypeError} If an option is unknown or of the wrong kind, or the observer has no parameters to give. */
+  constructor(options: FakeQuantizeOptions = {}) {
+    super();
+    checkKeys("FakeQuantize", options, [
+      "observer",
+      "observerEnabled",
+      "fakeQuantEnabled",
+    ]);
+    const factory = options.observer ??
+      MovingAverageMinMaxObserver.withArgs({});
+    if (typeof factory !== "function" || !("observerName" in factory)) {
+      failType("observer", "a factory, as withArgs gives it", factory);
+    }
+    const observer = factory();
+    if (observer.dtype === undefined || observer instanceof FakeQuantize) {
+      failType("observer", "an observer with a dtype", observer);
+    }
+    this.observer = observer;
+    this.observerEnabled = checkBoolean(
+      "observerEnabled",
+      options.observerEnabled ?? true,
+    );
+    this.fakeQuantEnabled = checkBoolean(
+      "fakeQuantEnabled",
+      options.fakeQuantEnabled ?? true,
+    );
+  }
+
+  /**
+   * Observes the values (if `observerEnabled`) and returns them quantized and dequantized (if
+   * `fakeQuantEnabled`, else as a copy).
+   *
+   * @param shape Their shape; needed with per-channel observers only.
+   * @throws {TypeError} If `data` is no Float32Array, or `shape` is missing or no array.
+   * @throws {RangeError} If a value is NaN or infinite, `shape` does not fit, or there is nothing observed to
+   * quantize by.
+   */
+  forward(data: Float32Array, shape?: readonly number[]): Float32Array {
+    // The base class's checks hold whether the observer is enabled or not.
+    super.observe(data, shape);
+    if (!this.fakeQuantEnabled || data.length === 0) return data.slice();
+    const { observer } = this;
+    const qparams = observer instanceof PerChannelObserver &&
+        observer.qscheme === "perChannelAffineFloatQParams"
+      ? observer.calculateFloatQParams()
+      : observer.calculateQParams();
+    if ("scale" in qparams) {
+      const { scale, zeroPoint, quantMin, quantMax } = qparams;
+      return fakeQuantizePerTensor(data, scale, zeroPoint, quantMin, quantMax);
+    }
+    const { scales, zeroPoints, axis, quantMin, quantMax } = qparams;
+    if (shape === undefined) {
+      failType("shape", "the shape, which tells the channels apart", shape);
+    }
+    if (shape[axis] !== scales.length) {
+      failRange(`shape[${axis}]`, `${scales.length} channels`, shape[axis]);
+    }
+    let inner = 1;
+    for (let i = axis + 1; i < shape.length; i++) inner *= shape[i];
+    return fakeQuantizePerChannel(
+      data,
+      scales.length,
+      inner,
+      scales,
+      zeroPoints,
+      quantMin,
+      quantMax,
+    );
+  }
+
+  /** Observes (if `observerEnabled`) without quantizing. */
+  override observe(data: Float32Array, shape?: readonly number[]): void {
+    super.observe(data, shape);
+  }
+
+  protected override update(
+    data: Float32Array,
+    shape: readonly number[] | undefined,
+  ): void {
+    if (this.observerEnabled) this.observer.observe(data, shape);
+  }
+
+  override get dtype(): DType | undefined {
+    return this.observer.dtype;
+  }
+
+  override calculateQParams(options?: CalculateOptions): QParams {
+    return this.observer.calculateQParams(options);
+  }
+
+  override get seen(): boolean {
+    return this.observer.seen;
+  }
+
+  override get minVal(): number | Float32Array | undefined {
+    return this.observer.minVal;
+  }
+
+  override get maxVal(): number | Float32Array | undefined {
+    return this.observer.maxVal;
+  }
+
+  override setRange(
+    min: number | ArrayLike<number>,
+    max: number | ArrayLike<number>,
+  ): void {
+    this.observer.setRange(min, max);
+  }
+
+  /** Makes the observer forget what it saw. */
+  override reset(): void {
+    this.observer.reset();
+  }
+}

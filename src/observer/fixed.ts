@@ -1,0 +1,102 @@
+/**
+ * Parameters that are given, not observed.
+ *
+ * @module
+ */
+import { type DType, dtypeRange } from "../dtype.ts";
+import { failRange, failType } from "../errors.ts";
+import { perTensorAffine, type PerTensorQParams } from "../qparams.ts";
+import { checkKeys, Observer, PER_TENSOR_SCHEMES, type QScheme } from "./observer.ts";
+
+/** Options of {@linkcode FixedQParamsObserver}. */
+export interface FixedQParamsOptions {
+  /** Positive and finite; rounded to float32. */
+  scale: number;
+  /** In quantMin..quantMax. */
+  zeroPoint: number;
+  /** quint8 by default. */
+  dtype?: DType;
+  /** Kept for the record; the parameters are the same for both per-tensor schemes. */
+  qscheme?: "perTensorAffine" | "perTensorSymmetric";
+  /** The dtype's smallest integer by default. torch's default is 0 for every dtype, qint8 and qint32 too. */
+  quantMin?: number;
+  /** The dtype's largest integer by default. torch's default is 255 for every dtype, qint8 and qint32 too. */
+  quantMax?: number;
+}
+
+/**
+ * Gives the parameters that it was made with, whatever the data; torch.ao.quantization.FixedQParamsObserver,
+ * but for the default of quantMin and quantMax (see {@linkcode FixedQParamsOptions}). Data is still refused if it
+ * is not finite.
+ *
+ * @example
+ * ```ts
+ * import { FixedQParamsObserver } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const sigmoid = new FixedQParamsObserver({ scale: 1 / 256, zeroPoint: 0 });
+ * assertEquals(sigmoid.calculateQParams().scale, 1 / 256);
+ * ```
+ */
+export class FixedQParamsObserver extends Observer {
+  override readonly kind: string = "FixedQParamsObserver";
+  override readonly dtype: DType;
+  readonly qscheme: QScheme;
+  readonly quantMin: number;
+  readonly quantMax: number;
+  readonly scale: number;
+  readonly zeroPoint: number;
+
+  /**
+   * @throws {TypeError} If an option is missing, unknown or of the wrong kind.
+   * @throws {RangeError} If an option's value is out of range.
+   */
+  constructor(options: FixedQParamsOptions) {
+    super();
+    checkKeys("FixedQParamsObserver", options, [
+      "scale",
+      "zeroPoint",
+      "dtype",
+      "qscheme",
+      "quantMin",
+      "quantMax",
+    ]);
+    const { scale, zeroPoint, dtype = "quint8", qscheme = "perTensorAffine" } = options;
+    if (!PER_TENSOR_SCHEMES.includes(qscheme)) {
+      (typeof qscheme === "string" ? failRange : failType)(
+        "qscheme",
+        PER_TENSOR_SCHEMES.join(" or "),
+        qscheme,
+      );
+    }
+    const [lowest, highest] = dtypeRange(dtype);
+    const qparams = perTensorAffine({
+      dtype,
+      scale,
+      zeroPoint,
+      quantMin: options.quantMin ?? lowest,
+      quantMax: options.quantMax ?? highest,
+    });
+    this.dtype = dtype;
+    this.qscheme = qscheme;
+    this.quantMin = qparams.quantMin;
+    this.quantMax = qparams.quantMax;
+    this.scale = qparams.scale;
+    this.zeroPoint = qparams.zeroPoint;
+  }
+
+  protected override update(): void {}
+
+  /** The given parameters, observed data or not. */
+  override calculateQParams(): PerTensorQParams {
+    const { dtype, scale, zeroPoint, quantMin, quantMax } = this;
+    return { dtype, scale, zeroPoint, quantMin, quantMax };
+  }
+
+  /** Always true: nothing needs to be observed. */
+  override get seen(): boolean {
+    return true;
+  }
+
+  /** Does nothing: there is nothing to forget. */
+  override reset(): void {}
+}

@@ -1,0 +1,363 @@
+/**
+ * The range that loses least to quantization, searched in a running histogram.
+ *
+ * @module
+ */
+import { clamp, fmaFloat32 } from "../../kernels/requantize.ts";
+import { checkInteger, failRange, failType } from "../errors.ts";
+import type { PerTensorQParams } from "../qparams.ts";
+import { cascadeSum } from "./cascade_sum.ts";
+import { minMax } from "./min_max.ts";
+import {
+  type CalculateOptions,
+  checkKeys,
+  checkRange,
+  type ObserverOptions,
+  PER_TENSOR_SCHEMES,
+  resolveOptions,
+  UNIFORM_KEYS,
+  UniformObserver,
+} from "./observer.ts";
+
+const f = Math.fround;
+
+/** Options of {@linkcode HistogramObserver}. */
+export interface HistogramOptions extends ObserverOptions {
+  /** Number of bins, 1..32768; 2048 by default. */
+  bins?: number;
+  /** How many parts a bin is split into when the histogram moves to a wider range; 16 as in torch by default. */
+  upsampleRate?: number;
+}
+
+/** The state of a {@linkcode HistogramObserver}. */
+export interface HistogramState {
+  /** Counts (not whole numbers once the range has grown), one a bin. */
+  readonly histogram: Float32Array;
+  readonly min: number;
+  readonly max: number;
+}
+
+/**
+ * Keeps a histogram of all values and searches it for the range whose quantization error (an estimate of the
+ * L2 norm) is smallest; torch.ao.quantization.HistogramObserver, bit for bit, including what torch 2.8.0 does
+ * when the first tensors held one value only: that value then gets the weight of the tensor that widens the
+ * range.
+ *
+ * Symmetric quint8 with `reduceRange` is refused: torch gives it the zero point 128, outside of 0..127.
+ *
+ * @example
+ * ```ts
+ * import { HistogramObserver } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const observer = new HistogramObserver();
+ * const data = Float32Array.from({ length: 5000 }, (_, i) => Math.sin(i));
+ * data[0] = 100; // one outlier
+ * observer.observe(data);
+ * const { scale } = observer.calculateQParams();
+ * assertEquals(observer.maxVal, 100);
+ * assert(scale * 255 < 100);
+ * ```
+ */
+export class HistogramObserver extends UniformObserver {
+  override readonly kind: string = "HistogramObserver";
+  /** Number of bins. */
+  readonly bins: number;
+  /** How many parts a bin is split into when the range grows. */
+  readonly upsampleRate: number;
+  #histogram: Float32Array;
+  #min = Infinity;
+  #max = -Infinity;
+
+  /**
+   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
+   * @throws {RangeError} If an option's value is out of range.
+   */
+  constructor(options: HistogramOptions = {}) {
+    checkKeys("HistogramObserver", options, [
+      ...UNIFORM_KEYS,
+      "bins",
+      "upsampleRate",
+    ]);
+    super(resolveOptions(options, PER_TENSOR_SCHEMES));
+    // Above 32768 bins torch sums on several threads, in an order that depends on their number.
+    this.bins = checkInteger("bins", options.bins ?? 2048, 1, 32768);
+    this.upsampleRate = checkInteger(
+      "upsampleRate",
+      options.upsampleRate ?? 16,
+      1,
+      1024,
+    );
+    this.#histogram = new Float32Array(this.bins);
+  }
+
+  protected override update(data: Float32Array): void {
+    const [currentMin, currentMax] = minMax(data);
+    const min = Math.min(this.#min, currentMin);
+    const max = Math.max(this.#max, currentMax);
+    if (f(max - min) === Infinity) {
+      failRange("data", "values whose range float32 can hold", max - min);
+    }
+    const histogram = histc(data, this.bins, min, max);
+    if (this.seen) this.#addOld(histogram, min, max);
+    this.#histogram = histogram;
+    this.#min = min;
+    this.#max = max;
+  }
+
+  /** Adds the histogram so far to one over a range that contains its own. */
+  #addOld(histogram: Float32Array, min: number, max: number): void {
+    const old = this.#histogram, oldMin = this.#min, oldMax = this.#max;
+    let moved = old;
+    if (oldMin === oldMax && (min !== oldMin || max !== oldMax)) {
+      // torch 2.8.0 takes the new tensor's total here, not the old histogram's.
+      const weight = cascadeSum(histogram);
+      moved = histc(new Float32Array([oldMin]), this.bins, min, max);
+      for (let i = 0; i < this.bins; i++) moved[i] *= weight;
+    } else if (min !== oldMin || max !== oldMax) {
+      moved = moveHistogram(old, oldMin, oldMax, min, max, this.upsampleRate);
+    }
+    for (let i = 0; i < this.bins; i++) histogram[i] += moved[i];
+  }
+
+  override calculateQParams(options?: CalculateOptions): PerTensorQParams {
+    this.checkSeen(options);
+    if (!this.seen) return this.perTensor(1, 0);
+    const [min, max] = this.searchRange();
+    return this.qparamsOf(min, max);
+  }
+
+  /**
+   * The range that {@linkcode HistogramObserver.calculateQParams} quantizes, torch's `_non_linear_param_search`:
+   * it moves one end inward, past 1e-5 of the values at a time, until the error grows.
+   *
+   * @throws {RangeError} If no data was seen.
+   */
+  searchRange(): [min: number, max: number] {
+    this.checkSeen(undefined);
+    const { bins } = this;
+    const histogram = this.#histogram;
+    const total = cascadeSum(histogram);
+    const cumulative = new Float32Array(bins);
+    for (let i = 0, sum = 0; i < bins; i++) {
+      cumulative[i] = sum += histogram[i];
+    }
+    const error = new QuantizationError(
+      histogram,
+      (this.#max - this.#min) / bins,
+      this.dtype === "qint32" ? 2 ** 32 : 256,
+    );
+    let alpha = 0, beta = 1, start = 0, end = bins - 1, smallest = Infinity;
+    while (alpha < beta) {
+      const nextAlpha = alpha + 1e-5, nextBeta = beta - 1e-5;
+      const below = f(nextAlpha * total), above = f(nextBeta * total);
+      let left = start, right = end;
+      while (left < end && cumulative[left] < below) left++;
+      while (right > start && cumulative[right] > above) right--;
+      let nextStart = start, nextEnd = end;
+      if (left - start > end - right) {
+        nextStart = left;
+        alpha = nextAlpha;
+      } else {
+        nextEnd = right;
+        beta = nextBeta;
+      }
+      if (nextStart === start && nextEnd === end) continue;
+      const norm = error.of(nextStart, nextEnd);
+      if (norm > smallest) break;
+      smallest = norm;
+      start = nextStart;
+      end = nextEnd;
+    }
+    const width = f(f(this.#max - this.#min) / bins);
+    return [
+      f(this.#min + f(width * start)),
+      f(this.#min + f(width * (end + 1))),
+    ];
+  }
+
+  override get seen(): boolean {
+    return this.#min <= this.#max;
+  }
+
+  /** Smallest value so far; Infinity before any. */
+  override get minVal(): number {
+    return this.#min;
+  }
+
+  /** Largest value so far; -Infinity before any. */
+  override get maxVal(): number {
+    return this.#max;
+  }
+
+  /** A copy of the counts. */
+  get histogram(): Float32Array {
+    return this.#histogram.slice();
+  }
+
+  /** @throws {TypeError} Always: a range alone says nothing of the values within; see `setState`. */
+  override setRange(): never {
+    throw new TypeError(
+      "HistogramObserver: a range does not determine its state; use setState({ histogram, min, max })",
+    );
+  }
+
+  /**
+   * Replaces what was seen by a recorded state.
+   *
+   * @throws {TypeError} If a part is of the wrong kind.
+   * @throws {RangeError} If the histogram's length is not `bins`, a count is negative or not finite, all are 0, or
+   * the range is not one.
+   */
+  setState(state: HistogramState): void {
+    const { histogram } = state;
+    if (!(histogram instanceof Float32Array)) {
+      failType("histogram", "a Float32Array", histogram);
+    }
+    if (histogram.length !== this.bins) {
+      failRange("histogram", `${this.bins} bins`, histogram.length);
+    }
+    let any = false;
+    for (let i = 0; i < histogram.length; i++) {
+      if (!(histogram[i] >= 0 && histogram[i] < Infinity)) {
+        failRange(`histogram[${i}]`, "a finite count, 0 or more", histogram[i]);
+      }
+      any ||= histogram[i] > 0;
+    }
+    if (!any) failRange("histogram", "a count above 0", 0);
+    const [min, max] = checkRange(state.min, state.max);
+    if (f(max - min) === Infinity) {
+      failRange("max", "a range that float32 can hold", max);
+    }
+    this.#histogram = histogram.slice();
+    this.#min = min;
+    this.#max = max;
+  }
+
+  override reset(): void {
+    this.#histogram = new Float32Array(this.bins);
+    this.#min = Infinity;
+    this.#max = -Infinity;
+  }
+}
+
+/** torch.histc for data within min..max, which includes the choice of bins where min equals max. */
+function histc(
+  data: Float32Array,
+  bins: number,
+  min: number,
+  max: number,
+): Float32Array {
+  const low = min === max ? f(min - 1) : min;
+  const width = f((min === max ? f(max + 1) : max) - low);
+  const counts = new Float32Array(bins);
+  for (let i = 0; i < data.length; i++) {
+    // Where float32 cannot tell min - 1 from max + 1 this is 0 / 0 and, as in torch, the first bin.
+    const bin = Math.trunc(f(f(f(data[i] - low) * bins) / width)) || 0;
+    counts[Math.min(bin, bins - 1)]++;
+  }
+  return counts;
+}
+
+/** Element i of torch.linspace(start, end, n), whose step is `step`. */
+function linspaceAt(
+  i: number,
+  n: number,
+  start: number,
+  end: number,
+  step: number,
+): number {
+  return i < n >> 1
+    ? fmaFloat32(step, i, start)
+    : fmaFloat32(-step, n - 1 - i, end);
+}
+
+/**
+ * A histogram over oldMin..oldMax as one over the wider min..max, torch's `_upscale_histogram`: each bin is split
+ * into `rate` parts, and each part goes to the bin that its mid-point lies in.
+ */
+function moveHistogram(
+  old: Float32Array,
+  oldMin: number,
+  oldMax: number,
+  min: number,
+  max: number,
+  rate: number,
+): Float32Array {
+  const bins = old.length, parts = bins * rate;
+  const step = f(f(max - min) / bins);
+  const edges = new Float32Array(bins + 1);
+  for (let i = 0; i <= bins; i++) {
+    edges[i] = linspaceAt(i, bins + 1, min, max, step);
+  }
+  // The step of a linspace over parts + 1 points, and the size of a part: the same quotient.
+  const size = f(f(oldMax - oldMin) / parts);
+  const half = f(0.5 * size);
+  const moved = new Float32Array(bins);
+  // Number of edges not above the mid-point; mid-points do not decrease, so it is found by walking on.
+  let passed = 0;
+  for (let i = 0; i < parts; i++) {
+    const middle = f(linspaceAt(i, parts + 1, oldMin, oldMax, size) + half);
+    while (passed <= bins && edges[passed] <= middle) passed++;
+    const bin = clamp(passed - 1, 0, bins - 1);
+    moved[bin] += f(old[Math.floor(i / rate)] / rate);
+  }
+  return moved;
+}
+
+/**
+ * The estimated error of quantizing a histogram's values with the range of some of its bins, torch's
+ * `_compute_quantization_error`. Values spread evenly within a bin; all arithmetic is float32 where torch's is.
+ */
+class QuantizationError {
+  readonly #density: Float32Array;
+  readonly #norms: Float32Array;
+  readonly #width: number;
+  readonly #levels: number;
+
+  /**
+   * @param width Width of a bin, in double precision.
+   * @param levels Number of integers of the dtype.
+   */
+  constructor(histogram: Float32Array, width: number, levels: number) {
+    this.#width = width;
+    this.#levels = levels;
+    this.#norms = new Float32Array(histogram.length);
+    this.#density = histogram.map((count) => count / f(width));
+  }
+
+  of(start: number, end: number): number {
+    const exactStep = this.#width * (end - start + 1) / this.#levels;
+    if (exactStep === 0) return 0;
+    const density = this.#density, norms = this.#norms;
+    const width = f(this.#width), step = f(exactStep);
+    const half = f(exactStep / 2), last = f(this.#levels - 1);
+    const halfCube = cube(half);
+    const whole = f(f(halfCube - -halfCube) / 3);
+    for (let i = 0; i < norms.length; i++) {
+      const begin = f((i - start) * width);
+      const finish = f(begin + width);
+      const first = clamp(floorDivide(begin, step), 0, last);
+      const final = clamp(floorDivide(finish, step), 0, last);
+      const toBegin = f(begin - f(f(first + 0.5) * step));
+      const toEnd = f(finish - f(f(final * step) + half));
+      const head = f(density[i] * f(f(halfCube - cube(toBegin)) / 3));
+      const between = f(f(f(final - first) - 1) * f(density[i] * whole));
+      const tail = f(density[i] * f(f(cube(toEnd) - -halfCube) / 3));
+      norms[i] = f(f(head + between) + tail);
+    }
+    return cascadeSum(norms);
+  }
+}
+
+function cube(x: number): number {
+  return f(f(x * x) * x);
+}
+
+/** torch.div(a, b, rounding_mode="floor") of float32 values, b positive. */
+function floorDivide(a: number, b: number): number {
+  const remainder = a % b;
+  let quotient = f(f(a - remainder) / b);
+  if (remainder < 0) quotient = f(quotient - 1);
+  const floor = Math.floor(quotient);
+  return f(quotient - floor) > 0.5 ? f(floor + 1) : floor;
+}

@@ -1,0 +1,91 @@
+/**
+ * The running minimum and maximum of whole tensors.
+ *
+ * @module
+ */
+import type { PerTensorQParams } from "../qparams.ts";
+import {
+  type CalculateOptions,
+  checkKeys,
+  checkRange,
+  type ObserverOptions,
+  PER_TENSOR_SCHEMES,
+  resolveOptions,
+  UNIFORM_KEYS,
+  UniformObserver,
+} from "./observer.ts";
+
+/** Smallest and largest element of a non-empty array. */
+export function minMax(data: Float32Array): [min: number, max: number] {
+  let min = Infinity, max = -Infinity;
+  for (let i = 0; i < data.length; i++) {
+    if (data[i] < min) min = data[i];
+    if (data[i] > max) max = data[i];
+  }
+  return [min, max];
+}
+
+/**
+ * Keeps the smallest and largest value ever seen; torch.ao.quantization.MinMaxObserver, bit for bit.
+ *
+ * @example
+ * ```ts
+ * import { MinMaxObserver } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observer = new MinMaxObserver({ dtype: "quint8" });
+ * observer.observe(new Float32Array([-1, 0.5]));
+ * observer.observe(new Float32Array([3]));
+ * const { scale, zeroPoint } = observer.calculateQParams();
+ * assertEquals([scale, zeroPoint], [Math.fround(4 / 255), 64]);
+ * ```
+ */
+export class MinMaxObserver extends UniformObserver {
+  override readonly kind: string = "MinMaxObserver";
+  #min = Infinity;
+  #max = -Infinity;
+
+  /**
+   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
+   * @throws {RangeError} If an option's value is out of range.
+   */
+  constructor(options: ObserverOptions = {}) {
+    checkKeys("MinMaxObserver", options, UNIFORM_KEYS);
+    super(resolveOptions(options, PER_TENSOR_SCHEMES));
+  }
+
+  protected override update(data: Float32Array): void {
+    const [min, max] = minMax(data);
+    this.#min = Math.min(min, this.#min);
+    this.#max = Math.max(max, this.#max);
+  }
+
+  override calculateQParams(options?: CalculateOptions): PerTensorQParams {
+    this.checkSeen(options);
+    return this.seen
+      ? this.qparamsOf(this.#min, this.#max)
+      : this.perTensor(1, 0);
+  }
+
+  override get seen(): boolean {
+    return this.#min <= this.#max;
+  }
+
+  /** Smallest value so far; Infinity before any. */
+  override get minVal(): number {
+    return this.#min;
+  }
+
+  /** Largest value so far; -Infinity before any. */
+  override get maxVal(): number {
+    return this.#max;
+  }
+
+  override setRange(min: number, max: number): void {
+    [this.#min, this.#max] = checkRange(min, max);
+  }
+
+  override reset(): void {
+    this.#min = Infinity;
+    this.#max = -Infinity;
+  }
+}

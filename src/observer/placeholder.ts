@@ -1,0 +1,48 @@
+/**
+ * The observer of what is not quantized.
+ *
+ * @module
+ */
+import { checkKeys, Observer } from "./observer.ts";
+
+/**
+ * Stands where a value is not quantized: it observes nothing and has no parameters.
+ * torch.ao.quantization.PlaceholderObserver with dtype float32.
+ *
+ * @example
+ * ```ts
+ * import { PlaceholderObserver } from "@splitgate/splitgate";
+ * import { assertThrows } from "@std/assert";
+ * assertThrows(() => new PlaceholderObserver().calculateQParams(), TypeError, "not quantized");
+ * ```
+ */
+export class PlaceholderObserver extends Observer {
+  override readonly kind: string = "PlaceholderObserver";
+  override readonly dtype: undefined = undefined;
+
+  /** @throws {TypeError} If there is an option: the class takes none. */
+  constructor(options: Record<never, never> = {}) {
+    super();
+    checkKeys("PlaceholderObserver", options, []);
+  }
+
+  /** Does nothing, whatever the data. */
+  override observe(): void {}
+
+  protected override update(): void {}
+
+  /** @throws {TypeError} Always: what has a placeholder is not quantized. */
+  override calculateQParams(): never {
+    throw new TypeError(
+      "PlaceholderObserver: has no quantization parameters; what it stands for is not quantized",
+    );
+  }
+
+  /** Always false. */
+  override get seen(): boolean {
+    return false;
+  }
+
+  /** Does nothing. */
+  override reset(): void {}
+}

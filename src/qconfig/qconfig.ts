@@ -1,0 +1,94 @@
+/**
+ * Which observer stands at a module's output and which at its weight, and torch's presets.
+ *
+ * @module
+ */
+import { failRange, failType } from "../errors.ts";
+import { HistogramObserver } from "../observer/histogram.ts";
+import { MinMaxObserver } from "../observer/min_max.ts";
+import type { ObserverFactory } from "../observer/observer.ts";
+import { PerChannelMinMaxObserver } from "../observer/per_channel.ts";
+
+/** The observers of one module. Factories, not observers: each module gets its own. */
+export interface QConfig {
+  /** For outputs. */
+  readonly activation: ObserverFactory;
+  /** For weights. */
+  readonly weight: ObserverFactory;
+}
+
+/** The engines that torch has a default QConfig for and this package follows. */
+export type QConfigEngine = "fbgemm" | "x86" | "qnnpack";
+
+/** torch's default_observer: MinMaxObserver, quint8 in 0..127. */
+export const defaultObserver: ObserverFactory<MinMaxObserver> = MinMaxObserver
+  .withArgs({ quantMin: 0, quantMax: 127 });
+
+/** torch's default_weight_observer: MinMaxObserver, symmetric qint8. */
+export const defaultWeightObserver: ObserverFactory<MinMaxObserver> =
+  MinMaxObserver.withArgs({ dtype: "qint8", qscheme: "perTensorSymmetric" });
+
+/** torch's default_per_channel_weight_observer: PerChannelMinMaxObserver, symmetric qint8. */
+export const defaultPerChannelWeightObserver: ObserverFactory<
+  PerChannelMinMaxObserver
+> = PerChannelMinMaxObserver.withArgs({
+  dtype: "qint8",
+  qscheme: "perChannelSymmetric",
+});
+
+/** torch's default_qconfig: {@linkcode defaultObserver} and {@linkcode defaultWeightObserver}. */
+export const defaultQConfig: QConfig = Object.freeze({
+  activation: defaultObserver,
+  weight: defaultWeightObserver,
+});
+
+/** torch's default_per_channel_qconfig: {@linkcode defaultObserver}, per-channel weights. */
+export const defaultPerChannelQConfig: QConfig = Object.freeze({
+  activation: defaultObserver,
+  weight: defaultPerChannelWeightObserver,
+});
+
+/** torch's get_default_qconfig("fbgemm"): a histogram with reduced range, per-channel weights. */
+export const fbgemmQConfig: QConfig = Object.freeze({
+  activation: HistogramObserver.withArgs({ reduceRange: true }),
+  weight: defaultPerChannelWeightObserver,
+});
+
+/** torch's get_default_qconfig("x86"), which equals fbgemm's in 2.8.0. */
+export const x86QConfig: QConfig = Object.freeze({
+  activation: HistogramObserver.withArgs({ reduceRange: true }),
+  weight: defaultPerChannelWeightObserver,
+});
+
+/** torch's get_default_qconfig("qnnpack"): a histogram with the whole range, per-tensor weights. */
+export const qnnpackQConfig: QConfig = Object.freeze({
+  activation: HistogramObserver.withArgs({ reduceRange: false }),
+  weight: defaultWeightObserver,
+});
+
+/**
+ * torch.ao.quantization.get_default_qconfig, version 0.
+ *
+ * @param engine x86 by default, as in torch. onednn is not supported.
+ * @throws {TypeError} If the engine is no string.
+ * @throws {RangeError} If there is no such engine.
+ *
+ * @example
+ * ```ts
+ * import { getDefaultQConfig } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const { activation, weight } = getDefaultQConfig("fbgemm");
+ * assertEquals(activation.observerName, "HistogramObserver");
+ * assertEquals(weight.observerName, "PerChannelMinMaxObserver");
+ * ```
+ */
+export function getDefaultQConfig(engine: QConfigEngine = "x86"): QConfig {
+  if (engine === "fbgemm") return fbgemmQConfig;
+  if (engine === "x86") return x86QConfig;
+  if (engine === "qnnpack") return qnnpackQConfig;
+  return (typeof engine === "string" ? failRange : failType)(
+    "engine",
+    "fbgemm, x86 or qnnpack",
+    engine,
+  );
+}
