@@ -187,8 +187,7 @@ export function activationTable(
   return {
     data: new Int32Array(size > 65536 ? 0 : size).fill(EMPTY),
     first: from.quantMin - from.zeroPoint,
-    compute: (input) =>
-      activationInt(engine, activation, from.scale, input, to),
+    compute: (input) => activationInt(engine, activation, from.scale, input, to),
   };
 }
 

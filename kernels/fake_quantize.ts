@@ -73,9 +73,7 @@ export function fakeQuantizePerChannel(
   quantMax: number,
   out: Float32Array = new Float32Array(data.length),
 ): Float32Array {
-  const run = zeroPoints instanceof Float32Array
-    ? fakeQuantizeFloatSlice
-    : fakeQuantizeSlice;
+  const run = zeroPoints instanceof Float32Array ? fakeQuantizeFloatSlice : fakeQuantizeSlice;
   let channel = 0;
   for (let start = 0; start < data.length; start += inner) {
     run(

@@ -18,9 +18,11 @@ export interface LinearWeight {
   readonly data: Int8Array;
   readonly outFeatures: number;
   readonly inFeatures: number;
-  /** Whether each row has a scale and a zero point of its own; else one of each serves all rows. */
+  /** Whether it was quantized per channel: fbgemm rounds the bias otherwise then. */
   readonly perChannel: boolean;
+  /** One for all rows, one for each of several equal blocks of rows (split gates have four), or one a row. */
   readonly scales: Float32Array;
+  /** As many as there are scales. */
   readonly zeroPoints: Int32Array;
 }
 
@@ -83,7 +85,7 @@ export function linearInt8(
   const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
   for (let i = 0, o = 0; i < x.length; i += inFeatures) {
     for (let row = 0; row < outFeatures; row++, o++) {
-      const channel = perChannel ? row : 0;
+      const channel = Math.floor(row * weight.scales.length / outFeatures);
       const sum = dotInt8(
         x,
         i,
@@ -156,9 +158,7 @@ export function linearMultiplier(
   outScale: number,
 ): number {
   return Math.fround(
-    engine === "qnnpack"
-      ? scale * reciprocal(outScale)
-      : scale / Math.fround(outScale),
+    engine === "qnnpack" ? scale * reciprocal(outScale) : scale / Math.fround(outScale),
   );
 }
 

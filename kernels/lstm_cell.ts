@@ -86,7 +86,7 @@ export interface LstmCell {
   readonly hiddenSize: number;
   /** W_ih in the order of the gates array, or null where the projected input is given. */
   readonly inputRows: PackedRows | null;
-  readonly inputProjection: Projection;
+  readonly inputProjection: Projection | null;
   readonly hiddenRows: PackedRows;
   readonly constants: Float64Array;
   /** Whether gates and cell state are added in qnnpack's fixed point. */
@@ -292,18 +292,10 @@ export function lstmStepSplit(
     dot8(hiddenRows, group, h, hidden);
     for (let j = 0; j < 8 && unit < hiddenSize; j += 4, unit++) {
       const row = unit * 4, at = offset + row;
-      const i = x !== null
-        ? project(input[j], row, 0, inputProjection)
-        : projected![at];
-      const f = x !== null
-        ? project(input[j + 1], row + 1, 1, inputProjection)
-        : projected![at + 1];
-      const g = x !== null
-        ? project(input[j + 2], row + 2, 2, inputProjection)
-        : projected![at + 2];
-      const o = x !== null
-        ? project(input[j + 3], row + 3, 3, inputProjection)
-        : projected![at + 3];
+      const i = x !== null ? project(input[j], row, 0, inputProjection!) : projected![at];
+      const f = x !== null ? project(input[j + 1], row + 1, 1, inputProjection!) : projected![at + 1];
+      const g = x !== null ? project(input[j + 2], row + 2, 2, inputProjection!) : projected![at + 2];
+      const o = x !== null ? project(input[j + 3], row + 3, 3, inputProjection!) : projected![at + 3];
       finishUnit(
         cell,
         forgetMultiplier,
@@ -363,7 +355,7 @@ export function lstmStepFused(
   if (x !== null) {
     projectRows(
       cell.inputRows!,
-      cell.inputProjection,
+      cell.inputProjection!,
       x,
       input,
       igates,

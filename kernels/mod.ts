@@ -10,3 +10,7 @@ export * from "./elementwise.ts";
 export * from "./activation.ts";
 export * from "./pack.ts";
 export * from "./lstm_cell.ts";
+export * from "./prepare.ts";
+export * from "./embedding.ts";
+export * from "./float_linear.ts";
+export * from "./fake_quantize.ts";

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { LinearWeight } from "./linear.ts";
 import { ROUND_MAGIC } from "./requantize.ts";
 
 const HIGH = 134217728; // 2^27: the upper row's products stand above the lower row's
@@ -22,24 +23,22 @@ export interface PackedRows {
 /**
  * Packs rows of a matrix.
  *
- * @param weight int8 [rows, length].
- * @param zeroPoints One for all rows, or one a row; subtracted here.
+ * @param weight The rows; their zero points are subtracted here.
  * @param order Which row stands where, in groups of eight; -1 for a row of zeros.
  * @param bound Largest magnitude of an activation less its zero point.
  */
 export function packRows(
-  weight: Int8Array,
-  zeroPoints: Int32Array,
-  length: number,
+  weight: LinearWeight,
   order: ArrayLike<number>,
   bound: number,
 ): PackedRows {
-  const views: Float64Array[] = [];
+  const views: Float64Array[] = [],
+    { data, zeroPoints, inFeatures: length } = weight;
   let largest = 1;
   const at = (row: number, k: number): number => {
     if (row < 0) return 0;
-    const w = weight[row * length + k] -
-      zeroPoints[zeroPoints.length === 1 ? 0 : row];
+    const w = data[row * length + k] -
+      zeroPoints[Math.floor(row * zeroPoints.length / weight.outFeatures)];
     if (w > largest || -w > largest) largest = Math.abs(w);
     return w;
   };
@@ -70,7 +69,15 @@ export function packRows(
  * import { dot8, packRows } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const order = [0, 1, -1, -1, -1, -1, -1, -1];
- * const rows = packRows(Int8Array.of(1, -2, 3, 4), Int32Array.of(0), 2, order, 255);
+ * const weight = {
+ *   data: Int8Array.of(1, -2, 3, 4),
+ *   outFeatures: 2,
+ *   inFeatures: 2,
+ *   perChannel: false,
+ *   scales: Float32Array.of(1),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const rows = packRows(weight, order, 255);
  * const out = new Float64Array(8);
  * dot8(rows, 0, Float64Array.of(10, 20), out);
  * assertEquals([...out.subarray(0, 2)], [-30, 110]);

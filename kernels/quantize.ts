@@ -3,12 +3,7 @@
  *
  * @module
  */
-import {
-  dequantizeValue,
-  quantizeValue,
-  quantizeValueWide,
-  reciprocal,
-} from "./requantize.ts";
+import { dequantizeValue, quantizeValue, quantizeValueWide, reciprocal } from "./requantize.ts";
 
 /** Arrays of quantized integers: quint8, qint8, qint32. */
 export type Integers = Uint8Array | Int8Array | Int32Array;

@@ -99,9 +99,7 @@ export function tokens(
     data.forEach((id, i) => checkInteger(`data[${i}]`, id, 0, 2 ** 31 - 1));
   }
   return {
-    data: data instanceof Int32Array
-      ? data
-      : Int32Array.from(data as readonly number[]),
+    data: data instanceof Int32Array ? data : Int32Array.from(data as readonly number[]),
     shape: [...shape],
   };
 }

@@ -4,11 +4,7 @@
  * @module
  */
 import { checkInteger, failRange, failType } from "../errors.ts";
-import {
-  ARRAY_TYPES,
-  MAX_HEADER,
-  type SafetensorsArray,
-} from "./safetensors.ts";
+import { ARRAY_TYPES, MAX_HEADER, type SafetensorsArray } from "./safetensors.ts";
 
 /** A tensor to write: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsInput {
@@ -104,8 +100,7 @@ export function writeSafetensors(
     // A copy without holes and without -0.
     const shape = Array.from(
       tensor.shape,
-      (n, i) =>
-        checkInteger(`tensor ${key} shape[${i}]`, n, 0, 2 ** 53 - 1) + 0,
+      (n, i) => checkInteger(`tensor ${key} shape[${i}]`, n, 0, 2 ** 53 - 1) + 0,
     );
     let size = 1;
     for (const n of shape) {

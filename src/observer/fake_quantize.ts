@@ -3,20 +3,12 @@
  *
  * @module
  */
-import {
-  fakeQuantizePerChannel,
-  fakeQuantizePerTensor,
-} from "../../kernels/fake_quantize.ts";
+import { fakeQuantizePerChannel, fakeQuantizePerTensor } from "../../kernels/fake_quantize.ts";
 import { checkBoolean, failRange, failType } from "../errors.ts";
 import type { DType } from "../dtype.ts";
 import type { QParams } from "../qparams.ts";
 import { MovingAverageMinMaxObserver } from "./moving_average.ts";
-import {
-  type CalculateOptions,
-  checkKeys,
-  Observer,
-  type ObserverFactory,
-} from "./observer.ts";
+import { type CalculateOptions, checkKeys, Observer, type ObserverFactory } from "./observer.ts";
 import { PerChannelObserver } from "./per_channel.ts";
 
 /** Options of {@linkcode FakeQuantize}. */

@@ -266,9 +266,7 @@ function linspaceAt(
   end: number,
   step: number,
 ): number {
-  return i < n >> 1
-    ? fmaFloat32(step, i, start)
-    : fmaFloat32(-step, n - 1 - i, end);
+  return i < n >> 1 ? fmaFloat32(step, i, start) : fmaFloat32(-step, n - 1 - i, end);
 }
 
 /**

@@ -4,8 +4,8 @@
  * @module
  */
 export {
-  calculateQParams,
   type CalculateOptions,
+  calculateQParams,
   Observer,
   type ObserverFactory,
   type ObserverOptions,
@@ -14,10 +14,7 @@ export {
   UniformObserver,
 } from "./observer.ts";
 export { MinMaxObserver } from "./min_max.ts";
-export {
-  MovingAverageMinMaxObserver,
-  type MovingAverageOptions,
-} from "./moving_average.ts";
+export { MovingAverageMinMaxObserver, type MovingAverageOptions } from "./moving_average.ts";
 export {
   type FloatQParams,
   MovingAveragePerChannelMinMaxObserver,
@@ -26,11 +23,7 @@ export {
   PerChannelObserver,
   type PerChannelOptions,
 } from "./per_channel.ts";
-export {
-  HistogramObserver,
-  type HistogramOptions,
-  type HistogramState,
-} from "./histogram.ts";
+export { HistogramObserver, type HistogramOptions, type HistogramState } from "./histogram.ts";
 export { FixedQParamsObserver, type FixedQParamsOptions } from "./fixed.ts";
 export { PlaceholderObserver } from "./placeholder.ts";
 export { FakeQuantize, type FakeQuantizeOptions } from "./fake_quantize.ts";

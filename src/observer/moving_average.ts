@@ -95,9 +95,7 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
 
   override calculateQParams(options?: CalculateOptions): PerTensorQParams {
     this.checkSeen(options);
-    return this.seen
-      ? this.qparamsOf(this.#min, this.#max)
-      : this.perTensor(1, 0);
+    return this.seen ? this.qparamsOf(this.#min, this.#max) : this.perTensor(1, 0);
   }
 
   override get seen(): boolean {

@@ -5,13 +5,7 @@
  */
 import { clamp, roundHalfEven } from "../../kernels/requantize.ts";
 import { type DType, dtypeRange } from "../dtype.ts";
-import {
-  checkBoolean,
-  checkFinite,
-  checkInteger,
-  failRange,
-  failType,
-} from "../errors.ts";
+import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
 import { perTensorAffine, type PerTensorQParams, type QParams } from "../qparams.ts";
 import { shapeSize } from "../tensor.ts";
 

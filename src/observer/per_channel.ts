@@ -4,7 +4,7 @@
  * @module
  */
 import { checkInteger, failRange, failType } from "../errors.ts";
-import { type DType } from "../dtype.ts";
+import type { DType } from "../dtype.ts";
 import { perChannelAffine, type PerChannelQParams } from "../qparams.ts";
 import { averageStep, type MovingAverageOptions } from "./moving_average.ts";
 import {
@@ -30,8 +30,7 @@ export interface PerChannelOptions extends ObserverOptions {
 }
 
 /** Options of {@linkcode MovingAveragePerChannelMinMaxObserver}. */
-export interface MovingAveragePerChannelOptions
-  extends PerChannelOptions, MovingAverageOptions {}
+export interface MovingAveragePerChannelOptions extends PerChannelOptions, MovingAverageOptions {}
 
 /** Per-channel parameters whose zero points are real numbers: `real = scale * (q - zeroPoint)`. */
 export interface FloatQParams {

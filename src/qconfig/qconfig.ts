@@ -25,8 +25,10 @@ export const defaultObserver: ObserverFactory<MinMaxObserver> = MinMaxObserver
   .withArgs({ quantMin: 0, quantMax: 127 });
 
 /** torch's default_weight_observer: MinMaxObserver, symmetric qint8. */
-export const defaultWeightObserver: ObserverFactory<MinMaxObserver> =
-  MinMaxObserver.withArgs({ dtype: "qint8", qscheme: "perTensorSymmetric" });
+export const defaultWeightObserver: ObserverFactory<MinMaxObserver> = MinMaxObserver.withArgs({
+  dtype: "qint8",
+  qscheme: "perTensorSymmetric",
+});
 
 /** torch's default_per_channel_weight_observer: PerChannelMinMaxObserver, symmetric qint8. */
 export const defaultPerChannelWeightObserver: ObserverFactory<

@@ -1,19 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import {
-  parseSafetensors,
-  type SafetensorsArray,
-} from "../../src/io/safetensors.ts";
-import {
-  type SafetensorsInput,
-  writeSafetensors,
-} from "../../src/io/safetensors_write.ts";
+import { parseSafetensors, type SafetensorsArray } from "../../src/io/safetensors.ts";
+import { type SafetensorsInput, writeSafetensors } from "../../src/io/safetensors_write.ts";
 
 /** A file with any header, valid or not. */
 function file(header: string | Uint8Array, data = 0, length?: number) {
-  const text = typeof header === "string"
-    ? new TextEncoder().encode(header)
-    : header;
+  const text = typeof header === "string" ? new TextEncoder().encode(header) : header;
   const bytes = new Uint8Array(8 + text.length + data);
   new DataView(bytes.buffer).setBigUint64(
     0,
@@ -182,9 +174,7 @@ for (
 }
 
 Deno.test("parseSafetensors() copies what is not aligned and shares the rest", () => {
-  const header = `{"a":${entry("U8", "[1]", "[0,1]")},"b":${
-    entry("I16", "[2]", "[1,5]")
-  }}`;
+  const header = `{"a":${entry("U8", "[1]", "[0,1]")},"b":${entry("I16", "[2]", "[1,5]")}}`;
   // Of even length, so that b begins at an odd offset.
   const bytes = file(header.padEnd(Math.ceil(header.length / 8) * 8), 5);
   const { tensors } = parseSafetensors(bytes);
@@ -197,9 +187,9 @@ Deno.test("parseSafetensors() copies what is not aligned and shares the rest", (
 Deno.test("parseSafetensors() takes an empty file, scalars, empty tensors and any order of entries", () => {
   assertEquals(parseSafetensors(file("{}")).tensors.size, 0);
   const { tensors } = parseSafetensors(file(
-    `{"b":${entry("U8", "[]", "[1,2]")},"none":${
-      entry("F32", "[9007199254740991,0]", "[1,1]")
-    },"a":${entry("I8", "[1,1]", "[0,1]")}} \n`,
+    `{"b":${entry("U8", "[]", "[1,2]")},"none":${entry("F32", "[9007199254740991,0]", "[1,1]")},"a":${
+      entry("I8", "[1,1]", "[0,1]")
+    }} \n`,
     2,
   ));
   assertEquals([...tensors.keys()], ["a", "none", "b"]);

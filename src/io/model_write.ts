@@ -1,0 +1,108 @@
+/**
+ * Writing a quantized model: the same model gives the same bytes.
+ *
+ * @module
+ */
+import type { LinearWeight } from "../../kernels/linear.ts";
+import { dtypeRange } from "../dtype.ts";
+import { failType } from "../errors.ts";
+import { LSTM_PARTS } from "../lstm_parts.ts";
+import { type PerTensorQParams, sameQParams } from "../qparams.ts";
+import { QuantizedEmbedding } from "../quantized/embedding.ts";
+import { QuantizedLSTM } from "../quantized/lstm.ts";
+import { QuantizedModel } from "../quantized/model.ts";
+import { FORMAT_VERSION, METADATA_KEY } from "./model_file.ts";
+import type { SafetensorsInput } from "./safetensors_write.ts";
+import { writeSafetensors } from "./safetensors_write.ts";
+
+type QJson = (string | number)[] | null;
+
+function qparams(q: PerTensorQParams | null): QJson {
+  if (q === null) return null;
+  const [min, max] = dtypeRange(q.dtype);
+  // Nine digits name a float32 value.
+  const out = [q.dtype, Number(q.scale.toPrecision(9)), q.zeroPoint];
+  return q.quantMin === min && q.quantMax === max ? out : [...out, q.quantMin, q.quantMax];
+}
+
+/**
+ * Writes a quantized model as one safetensors file: int8 weights, float32 scales and biases under PyTorch's names,
+ * everything else as JSON in the metadata.
+ *
+ * @param model What `convert` or `loadModel` gave.
+ * @returns The file's bytes, the same for the same model.
+ * @throws {TypeError} If `model` is no QuantizedModel.
+ */
+export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
+  if (!(model instanceof QuantizedModel)) failType("model", "a QuantizedModel", model);
+  const tensors: [string, SafetensorsInput][] = [];
+  const add = (name: string, data: SafetensorsInput["data"], ...shape: number[]) =>
+    tensors.push([name, { data, shape }]);
+  const addWeight = (name: string, { data, outFeatures, inFeatures, scales, zeroPoints }: LinearWeight) => {
+    add(name, data, outFeatures, inFeatures);
+    add(`${name}.scale`, scales, scales.length);
+    if (zeroPoints.some((z) => z !== 0)) add(`${name}.zero_point`, zeroPoints, zeroPoints.length);
+  };
+  let engine = "fbgemm";
+  const modules = [...model.modules].map(([name, module]) => {
+    if (module instanceof QuantizedEmbedding) {
+      const { weight, numEmbeddings, embeddingDim, scales, biases } = module, float = weight instanceof Float32Array;
+      add(`${name}.weight`, weight, numEmbeddings, embeddingDim);
+      if (!float) {
+        add(`${name}.weight.scale`, scales, numEmbeddings);
+        add(`${name}.weight.bias`, biases, numEmbeddings);
+      }
+      return { name, type: "Embedding", numEmbeddings, embeddingDim, float };
+    }
+    engine = module.engine;
+    if (!(module instanceof QuantizedLSTM)) {
+      const { weight, bias, input, output } = module, { inFeatures, outFeatures, perChannel } = weight;
+      addWeight(`${name}.weight`, weight);
+      if (bias !== null) add(`${name}.bias`, bias, outFeatures);
+      return {
+        name,
+        type: "Linear",
+        inFeatures,
+        outFeatures,
+        bias: bias !== null,
+        perChannel,
+        input: qparams(input),
+        output: qparams(output),
+      };
+    }
+    const cells = module.cells.map((layer, l) =>
+      layer.map((cell, d) => {
+        const suffix = `l${l}${d === 1 ? "_reverse" : ""}`;
+        addWeight(`${name}.weight_ih_${suffix}`, cell.weightIh);
+        addWeight(`${name}.weight_hh_${suffix}`, cell.weightHh);
+        if (cell.biasIh !== null) add(`${name}.bias_ih_${suffix}`, cell.biasIh, cell.biasIh.length);
+        if (cell.biasHh !== null) add(`${name}.bias_hh_${suffix}`, cell.biasHh, cell.biasHh.length);
+        return LSTM_PARTS.map(({ name: part }) => {
+          const q = cell.parts[part];
+          if (!Array.isArray(q)) return qparams(q as PerTensorQParams | null);
+          const [first] = q as (PerTensorQParams | null)[];
+          const same = q.every((other) => other === first || (other && first && sameQParams(other, first)));
+          return same ? qparams(first) : q.map(qparams);
+        });
+      })
+    );
+    const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, splitGates, torchInitialState, input } =
+      module;
+    return {
+      name,
+      type: "LSTM",
+      inputSize,
+      hiddenSize,
+      numLayers,
+      bias,
+      batchFirst,
+      bidirectional,
+      perChannel: module.cells[0][0].weightIh.perChannel,
+      splitGates,
+      torchInitialState,
+      input: qparams(input),
+      cells,
+    };
+  });
+  return writeSafetensors(tensors, { [METADATA_KEY]: JSON.stringify({ version: FORMAT_VERSION, engine, modules }) });
+}

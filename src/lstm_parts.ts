@@ -1,0 +1,159 @@
+/**
+ * The dataflow of an LSTM cell, once, as data. Observers, the reference graph, integer execution by parts, the
+ * names in errors and the model file all read it from here.
+ *
+ * @module
+ */
+import type { PerTensorQParams } from "./qparams.ts";
+
+/** The gates in PyTorch's order. */
+export const GATES = ["input", "forget", "cell", "output"] as const;
+
+/** One of the four gates. */
+export type Gate = typeof GATES[number];
+
+/** What configures a part. */
+export type PartSlot =
+  | "inputProjection"
+  | "hiddenProjection"
+  | "linearOutput"
+  | "sigmoid"
+  | "tanh"
+  | "cellState"
+  | "cellTanh"
+  | "hiddenState"
+  | "projection";
+
+/** The slots, in the order of execution. */
+export const PART_SLOTS: readonly PartSlot[] = [
+  "inputProjection",
+  "hiddenProjection",
+  "linearOutput",
+  "sigmoid",
+  "tanh",
+  "cellState",
+  "cellTanh",
+  "hiddenState",
+  "projection",
+];
+
+/** The parts' names, PyTorch's own (and `proj`, which its quantizable LSTM lacks). */
+export type PartName =
+  | "igates"
+  | "hgates"
+  | "gates"
+  | "input_gate"
+  | "forget_gate"
+  | "cell_gate"
+  | "output_gate"
+  | "fgate_cx"
+  | "igate_cgate"
+  | "fgate_cx_igate_cgate"
+  | "tanh_cy"
+  | "ogate_cy"
+  | "proj";
+
+/** One part: an operation, what it reads, and the slot that configures its output. */
+export interface Part {
+  readonly name: PartName;
+  readonly op: "linear" | "add" | "sigmoid" | "tanh" | "mul";
+  /** Parts, or `x`, `h`, `c`; `gates.input` and so on name one gate's slice. */
+  readonly inputs: readonly string[];
+  readonly slot: PartSlot;
+  /** Whether the part spans the four gates: one tensor of width 4 * hiddenSize fused, four of hiddenSize split. */
+  readonly gated: boolean;
+}
+
+/** The twelve parts of a cell in the order of execution; the last one is the new hidden state. */
+export const LSTM_PARTS: readonly Part[] = [
+  { name: "igates", op: "linear", inputs: ["x"], slot: "inputProjection", gated: true },
+  { name: "hgates", op: "linear", inputs: ["h"], slot: "hiddenProjection", gated: true },
+  { name: "gates", op: "add", inputs: ["igates", "hgates"], slot: "linearOutput", gated: true },
+  { name: "input_gate", op: "sigmoid", inputs: ["gates.input"], slot: "sigmoid", gated: false },
+  { name: "forget_gate", op: "sigmoid", inputs: ["gates.forget"], slot: "sigmoid", gated: false },
+  { name: "cell_gate", op: "tanh", inputs: ["gates.cell"], slot: "tanh", gated: false },
+  { name: "output_gate", op: "sigmoid", inputs: ["gates.output"], slot: "sigmoid", gated: false },
+  { name: "fgate_cx", op: "mul", inputs: ["forget_gate", "c"], slot: "cellState", gated: false },
+  { name: "igate_cgate", op: "mul", inputs: ["input_gate", "cell_gate"], slot: "cellState", gated: false },
+  { name: "fgate_cx_igate_cgate", op: "add", inputs: ["fgate_cx", "igate_cgate"], slot: "cellState", gated: false },
+  { name: "tanh_cy", op: "tanh", inputs: ["fgate_cx_igate_cgate"], slot: "cellTanh", gated: false },
+  { name: "ogate_cy", op: "mul", inputs: ["output_gate", "tanh_cy"], slot: "hiddenState", gated: false },
+];
+
+/** The parts of a cell whose hidden state is projected (projSize): one more, whose output is the new hidden state. */
+export const LSTM_PARTS_PROJECTED: readonly Part[] = [
+  ...LSTM_PARTS,
+  { name: "proj", op: "linear", inputs: ["ogate_cy"], slot: "projection", gated: false },
+];
+
+/** The part that is the new cell state. */
+export const CELL_STATE: PartName = "fgate_cx_igate_cgate";
+
+/** The parts of a cell with or without a projected hidden state. */
+export function lstmParts(projected: boolean): readonly Part[] {
+  return projected ? LSTM_PARTS_PROJECTED : LSTM_PARTS;
+}
+
+/** A part that exists in every cell. */
+type CommonPartName = Exclude<PartName, "proj">;
+
+/**
+ * Something for each part of a cell: of a gated part four, one a gate (all the same where gates are fused), of `proj`
+ * undefined where the hidden state is not projected.
+ */
+export type OfParts<T> =
+  & { readonly [P in CommonPartName]: P extends "igates" | "hgates" | "gates" ? readonly T[] : T }
+  & { readonly proj?: T };
+
+/** Parameters of every part of a cell. null: not quantized. */
+export type CellQParams = OfParts<PerTensorQParams | null>;
+
+/** What gives the cell's operations their meaning: floats, integers, nodes of a graph. */
+export interface CellExecutor<V> {
+  /**
+   * One part's output.
+   *
+   * @param gate Which of the four gates of a split, gated part; -1 for a whole one.
+   */
+  apply(part: Part, gate: number, inputs: readonly V[]): V;
+  /** One gate's slice of a fused, gated value. */
+  chunk(value: V, gate: number): V;
+}
+
+/** The new hidden and cell state of one step. */
+export interface CellResult<V> {
+  readonly h: V;
+  readonly c: V;
+}
+
+/**
+ * Runs one step of the cell in an executor's terms: the one place where the order of the parts and who reads whom is
+ * turned into calls.
+ *
+ * @param split Whether gated parts run once a gate, or once for all four and are cut up afterwards.
+ */
+export function runCell<V>(
+  executor: CellExecutor<V>,
+  parts: readonly Part[],
+  split: boolean,
+  x: V,
+  h: V,
+  c: V,
+): CellResult<V> {
+  const values = new Map<string, V>([["x", x], ["h", h], ["c", c]]);
+  let last = h;
+  for (const part of parts) {
+    if (part.gated && split) {
+      GATES.forEach((gate, g) => {
+        const inputs = part.inputs.map((name) => (values.get(`${name}.${gate}`) ?? values.get(name))!);
+        values.set(`${part.name}.${gate}`, executor.apply(part, g, inputs));
+      });
+      continue;
+    }
+    last = executor.apply(part, -1, part.inputs.map((name) => values.get(name)!));
+    values.set(part.name, last);
+    // Only the sum of both projections is cut up: add reads the projections whole.
+    if (part.name === "gates") GATES.forEach((gate, g) => values.set(`gates.${gate}`, executor.chunk(last, g)));
+  }
+  return { h: last, c: values.get(CELL_STATE)! };
+}
