@@ -35,7 +35,7 @@ export function roundHalfEven(x: number): number {
  * ```ts
  * import { fmaFloat32 } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * assertEquals(fmaFloat32(1 + 2 ** -23, 1 + 2 ** -23, -1), 2 ** -22 + 2 ** -46);
+ * assertEquals(fmaFloat32(1 + 2 ** -23, 1 - 2 ** -23, -1), -(2 ** -46));
  * ```
  */
 export function fmaFloat32(a: number, b: number, c: number): number {
