@@ -6,6 +6,7 @@
 export * from "./requantize.ts";
 export * from "./quantize.ts";
 export * from "./linear.ts";
+export * from "./linear_dynamic.ts";
 export * from "./elementwise.ts";
 export * from "./activation.ts";
 export * from "./pack.ts";

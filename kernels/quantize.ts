@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { dequantizeValue, quantizeValue, quantizeValueWide, reciprocal } from "./requantize.ts";
+import { clamp, dequantizeValue, quantizeValue, quantizeValueWide, reciprocal, roundHalfEven } from "./requantize.ts";
 
 /** Arrays of quantized integers: quint8, qint8, qint32. */
 export type Integers = Uint8Array | Int8Array | Int32Array;
@@ -73,7 +73,13 @@ export function dequantizePerTensor(
 }
 
 /**
- * Quantizes a tensor seen as [outer, channels, inner], each channel with its own scale and zero point.
+ * Quantizes a tensor seen as [outer, channels, inner], each channel with its own scale and zero point:
+ * torch.quantize_per_channel. Integer zero points (an Int32Array) are added after rounding, float ones (a
+ * Float32Array; per_channel_affine_float_qparams) before it: `clamp(rne(f(f(x * inv) + zeroPoint)))`.
+ *
+ * @param x float32 values, none NaN; huge ones saturate.
+ * @param out As long as `x`.
+ * @param inner Number of consecutive elements of one channel: the product of the dimensions behind the axis.
  *
  * @example
  * ```ts
@@ -88,27 +94,18 @@ export function quantizePerChannel(
   x: Float32Array,
   out: Integers,
   scales: Float32Array,
-  zeroPoints: Int32Array,
+  zeroPoints: Int32Array | Float32Array,
   quantMin: number,
   quantMax: number,
   inner: number,
 ): void {
-  const channels = scales.length;
-  for (
-    let i = 0, channel = 0;
-    i < x.length;
-    channel = (channel + 1) % channels
-  ) {
-    const inverse = reciprocal(scales[channel]),
-      zeroPoint = zeroPoints[channel];
+  const channels = scales.length, float = zeroPoints instanceof Float32Array;
+  for (let i = 0, channel = 0; i < x.length; channel = (channel + 1) % channels) {
+    const inverse = reciprocal(scales[channel]), zeroPoint = zeroPoints[channel];
     for (const end = i + inner; i < end; i++) {
-      out[i] = quantizeValueWide(
-        x[i],
-        inverse,
-        zeroPoint,
-        quantMin,
-        quantMax,
-      );
+      out[i] = float
+        ? clamp(roundHalfEven(Math.fround(Math.fround(x[i] * inverse) + zeroPoint)), quantMin, quantMax)
+        : quantizeValueWide(x[i], inverse, zeroPoint, quantMin, quantMax);
     }
   }
 }
