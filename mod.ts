@@ -7,3 +7,4 @@
 export * from "./src/dtype.ts";
 export * from "./src/qparams.ts";
 export * from "./src/tensor.ts";
+export * from "./src/nn/mod.ts";

@@ -15,3 +15,4 @@ export * from "./prepare.ts";
 export * from "./embedding.ts";
 export * from "./float_linear.ts";
 export * from "./fake_quantize.ts";
+export * from "./lstm_float.ts";
