@@ -1,0 +1,79 @@
+/**
+ * `deno task golden [DIR] [--table] [--update-readme | --check-readme]`: runs every golden file of a directory.
+ *
+ * @module
+ */
+import { newOutcome, type Outcome, runFile } from "./runner.ts";
+import { exactnessTable, notes } from "./table.ts";
+
+const BEGIN = "<!-- exactness:begin -->", END = "<!-- exactness:end -->";
+const README = new URL("../../README.md", import.meta.url);
+
+/** The golden files that are part of the repository. */
+export const COMMITTED: URL = new URL("data/", import.meta.url);
+
+/** Runs every golden file of a directory. */
+export async function runDirectory(directory: string | URL): Promise<Outcome> {
+  const outcome = newOutcome();
+  const fail = (file: string, error: unknown) =>
+    void outcome.failures.push({ file, name: "", reason: (error as Error).message });
+  const files: string[] = [];
+  try {
+    for await (const { name } of Deno.readDir(directory)) if (name.endsWith(".json")) files.push(name);
+  } catch (error) {
+    fail(String(directory), error);
+    return outcome;
+  }
+  if (files.length === 0) fail(String(directory), new Error("no golden files, *.json, in this directory"));
+  const base = typeof directory === "string" ? `${directory}/` : directory;
+  for (const file of files.sort()) {
+    let text: string;
+    try {
+      text = await Deno.readTextFile(typeof base === "string" ? base + file : new URL(file, base));
+    } catch (error) {
+      fail(file, error);
+      continue;
+    }
+    await runFile(file, text, outcome);
+  }
+  return outcome;
+}
+
+function withTable(readme: string, table: string): string {
+  const begin = readme.indexOf(BEGIN), end = readme.indexOf(END);
+  if (begin < 0 || end < begin) throw new Error(`README.md: expected the markers ${BEGIN} and ${END}`);
+  return `${readme.slice(0, begin + BEGIN.length)}\n${table}\n${readme.slice(end)}`;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const flags = args.filter((arg) => arg.startsWith("--")), directories = args.filter((arg) => !arg.startsWith("--"));
+  const unknown = flags.find((flag) => !["--table", "--update-readme", "--check-readme"].includes(flag));
+  if (unknown !== undefined || directories.length > 1) {
+    console.error(`usage: deno task golden [DIR] [--table] [--update-readme | --check-readme]`);
+    return 2;
+  }
+  const outcome = await runDirectory(directories[0] ?? COMMITTED);
+  const { passed, failures, excused, tally } = outcome;
+  if (flags.includes("--table")) console.log(exactnessTable(outcome));
+  else for (const note of notes(tally)) console.log(note);
+  let failed = failures.length;
+  if (failures.length === 0 && (flags.includes("--update-readme") || flags.includes("--check-readme"))) {
+    const old = await Deno.readTextFile(README), updated = withTable(old, exactnessTable(outcome));
+    if (flags.includes("--update-readme")) await Deno.writeTextFile(README, updated);
+    else if (old !== updated) {
+      failed++;
+      console.error("FAILED README.md: its exactness table is not the one of this run; run with --update-readme");
+    }
+  }
+  for (const { file, allowed } of excused) {
+    console.log(`differs as listed: ${file}: ${allowed.name}: ${allowed.reason} (${allowed.differs.join("; ")})`);
+  }
+  for (const { file, name, reason } of failures) {
+    console.error(`FAILED ${file}${name === "" ? "" : `: ${name}`}: ${reason}`);
+  }
+  console.log(`${tally.compared.toLocaleString("en-US")} values compared`);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
