@@ -3,18 +3,49 @@
  *
  * @module
  */
+import type { Engine } from "../../kernels/linear.ts";
 import { failRange, failType } from "../errors.ts";
+import type { PartName, PartSlot } from "../lstm_parts.ts";
 import { HistogramObserver } from "../observer/histogram.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
 import type { ObserverFactory } from "../observer/observer.ts";
 import { PerChannelMinMaxObserver } from "../observer/per_channel.ts";
 
-/** The observers of one module. Factories, not observers: each module gets its own. */
+/** What a part of an LSTM cell is given: an observer, null for "not quantized", or one of them for each gate. */
+export type PartObserver = ObserverFactory | null | readonly (ObserverFactory | null)[];
+
+/**
+ * Observers of an LSTM cell's parts, by slot (`sigmoid`: all three gates that have one) or, more specific, by part
+ * (`forget_gate`). What is left out inherits: sigmoid, tanh and tanh(cell) have the fixed parameters that torch's
+ * operators give them, every other part has the QConfig's `activation`.
+ */
+export type PartObservers = { readonly [key in PartSlot | PartName]?: PartObserver };
+
+/** The observers of one module, and how it is converted. Factories, not observers: each place gets its own. */
 export interface QConfig {
-  /** For outputs. */
+  /** For outputs. A PlaceholderObserver leaves them float32. */
   readonly activation: ObserverFactory;
   /** For weights. */
   readonly weight: ObserverFactory;
+  /**
+   * For float32 values that enter the module; `activation` by default. A PlaceholderObserver leaves them float32:
+   * they are multiplied with the dequantized weights.
+   */
+  readonly input?: ObserverFactory;
+  /** For the parts of an LSTM's cells. */
+  readonly parts?: PartObservers;
+  /** The rounding family of the integer operators; "fbgemm" by default. */
+  readonly engine?: Engine;
+  /**
+   * Parameters of an LSTM's state where none is given: "torch" starts from zeros at scale 1 and zero point 0 as torch
+   * does, "own" from zeros at the state's own parameters. "torch" by default.
+   */
+  readonly initialState?: "torch" | "own";
+  /**
+   * How weights become integers: "nearest" as torch, or "calibrated", which rounds each row so that its error on the
+   * calibration data is small. "nearest" by default.
+   */
+  readonly weightRounding?: "nearest" | "calibrated";
 }
 
 /** The engines that torch has a default QConfig for and this package follows. */
@@ -62,10 +93,11 @@ export const x86QConfig: QConfig = Object.freeze({
   weight: defaultPerChannelWeightObserver,
 });
 
-/** torch's get_default_qconfig("qnnpack"): a histogram with the whole range, per-tensor weights. */
+/** torch's get_default_qconfig("qnnpack"): a histogram with the whole range, per-tensor weights, qnnpack's rounding. */
 export const qnnpackQConfig: QConfig = Object.freeze({
   activation: HistogramObserver.withArgs({ reduceRange: false }),
   weight: defaultWeightObserver,
+  engine: "qnnpack",
 });
 
 /**

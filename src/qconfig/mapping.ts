@@ -1,0 +1,208 @@
+/**
+ * Which module gets which QConfig.
+ *
+ * @module
+ */
+import { failRange, failType } from "../errors.ts";
+import { LSTM_PARTS_PROJECTED, PART_SLOTS, type PartName, type PartSlot } from "../lstm_parts.ts";
+import type { PartObserver, QConfig } from "./qconfig.ts";
+
+/** The types of modules that are quantized. */
+export type ModuleType = "Embedding" | "LSTM" | "Linear";
+
+const MODULE_TYPES: readonly ModuleType[] = ["Embedding", "LSTM", "Linear"];
+
+/** A module as a mapping sees it. */
+export interface NamedModule {
+  readonly name: string;
+  readonly type: ModuleType;
+}
+
+interface Rule {
+  /** What errors call it. */
+  readonly key: string;
+  readonly matches: (module: NamedModule) => boolean;
+  /** 0 global, 1 type, 2 pattern, 3 name. */
+  readonly rank: number;
+}
+
+interface ConfigRule extends Rule {
+  readonly qconfig: QConfig | null;
+}
+
+interface PartRule extends Rule {
+  readonly part: PartSlot | PartName;
+  readonly observer: PartObserver;
+}
+
+/** Requires a slot or a part's name. */
+export function checkPartKey(name: string, key: unknown): asserts key is PartSlot | PartName {
+  const parts = LSTM_PARTS_PROJECTED.map((part) => part.name);
+  if (typeof key !== "string") failType(name, "a part of an LSTM cell", key);
+  if (!(PART_SLOTS as readonly string[]).includes(key) && !(parts as string[]).includes(key)) {
+    failRange(name, `a slot (${PART_SLOTS.join(", ")}) or a part (${parts.join(", ")})`, key);
+  }
+}
+
+/** Requires a QConfig or null. */
+function checkQConfig(qconfig: unknown): void {
+  if (qconfig === null) return;
+  if (typeof qconfig !== "object") failType("qconfig", "a QConfig or null", qconfig);
+  const { activation, weight, parts } = qconfig as QConfig;
+  for (const [name, factory] of Object.entries({ activation, weight })) {
+    if (typeof factory !== "function" || !("observerName" in factory)) {
+      failType(`qconfig.${name}`, "an observer factory, as withArgs gives it", factory);
+    }
+  }
+  for (const [key, observer] of Object.entries(parts ?? {})) {
+    checkPartKey("qconfig.parts", key);
+    checkPartObserver(`qconfig.parts.${key}`, observer);
+  }
+}
+
+/** Requires an observer factory, null, or four of them. */
+export function checkPartObserver(name: string, observer: unknown): asserts observer is PartObserver {
+  const each = Array.isArray(observer) ? observer : [observer];
+  if (Array.isArray(observer) && observer.length !== 4) failRange(name, "four observers, one a gate", observer.length);
+  for (const factory of each) {
+    if (factory !== null && (typeof factory !== "function" || !("observerName" in factory))) {
+      failType(name, "an observer factory, as withArgs gives it, or null for not quantized", factory);
+    }
+  }
+}
+
+/**
+ * Which module gets which QConfig, as torch's QConfigMapping: for all modules, by type, by a pattern of names, by
+ * name, and for single parts of LSTM cells. What is more specific wins (global < type < pattern < name), among equals
+ * what came later. null leaves a module as it is.
+ *
+ * @example
+ * ```ts
+ * import { fbgemmQConfig, MinMaxObserver, QConfigMapping } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const mapping = new QConfigMapping()
+ *   .setGlobal(fbgemmQConfig)
+ *   .setObjectType("Embedding", null)
+ *   .setPart("cellState", MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 }));
+ * const [embedding, lstm] = mapping.resolve([{ name: "e", type: "Embedding" }, { name: "l", type: "LSTM" }]);
+ * assertEquals(embedding, null);
+ * assertEquals(lstm?.weight, fbgemmQConfig.weight);
+ * ```
+ */
+export class QConfigMapping {
+  readonly #rules: readonly ConfigRule[];
+  readonly #parts: readonly PartRule[];
+
+  /** An empty mapping: nothing is quantized. */
+  constructor();
+  /** @ignore Used by the setters. */
+  constructor(rules: readonly ConfigRule[], parts: readonly PartRule[]);
+  constructor(rules: readonly ConfigRule[] = [], parts: readonly PartRule[] = []) {
+    this.#rules = rules;
+    this.#parts = parts;
+  }
+
+  #with(rank: number, key: string, matches: Rule["matches"], qconfig: QConfig | null): QConfigMapping {
+    checkQConfig(qconfig);
+    return new QConfigMapping([...this.#rules, { rank, key, matches, qconfig }], this.#parts);
+  }
+
+  /** A mapping that also gives `qconfig` to every module for which nothing more specific is set. */
+  setGlobal(qconfig: QConfig | null): QConfigMapping {
+    return this.#with(0, "global", () => true, qconfig);
+  }
+
+  /**
+   * A mapping that also gives `qconfig` to every module of a type.
+   *
+   * @throws {RangeError} If there is no such type.
+   */
+  setObjectType(type: ModuleType, qconfig: QConfig | null): QConfigMapping {
+    if (!MODULE_TYPES.includes(type)) failRange("type", MODULE_TYPES.join(", "), type);
+    return this.#with(1, `type ${type}`, (module) => module.type === type, qconfig);
+  }
+
+  /**
+   * A mapping that also gives `qconfig` to every module whose whole name matches a pattern.
+   *
+   * @throws {TypeError} If `pattern` is no RegExp.
+   */
+  setModuleNamePattern(pattern: RegExp, qconfig: QConfig | null): QConfigMapping {
+    if (!(pattern instanceof RegExp)) failType("pattern", "a RegExp", pattern);
+    const whole = new RegExp(`^(?:${pattern.source})$`, pattern.flags.replace(/[gy]/g, ""));
+    return this.#with(2, `pattern ${pattern}`, (module) => whole.test(module.name), qconfig);
+  }
+
+  /**
+   * A mapping that also gives `qconfig` to the module of a name.
+   *
+   * @throws {TypeError} If `name` is no string.
+   */
+  setModuleName(name: string, qconfig: QConfig | null): QConfigMapping {
+    if (typeof name !== "string") failType("name", "a string", name);
+    return this.#with(3, `name ${JSON.stringify(name)}`, (module) => module.name === name, qconfig);
+  }
+
+  /**
+   * A mapping that also sets the observer of a part of LSTM cells, over what their QConfig says.
+   *
+   * @param part A slot (`sigmoid`) or, more specific, a part (`forget_gate`).
+   * @param observer An observer, null for "not quantized", or four of them, one a gate.
+   * @param module The LSTM's name; all LSTMs by default.
+   * @throws {TypeError} If an argument is of the wrong kind.
+   * @throws {RangeError} If there is no such part.
+   */
+  setPart(part: PartSlot | PartName, observer: PartObserver, module?: string): QConfigMapping {
+    checkPartKey("part", part);
+    checkPartObserver(`part ${part}`, observer);
+    if (module !== undefined && typeof module !== "string") failType("module", "a module's name", module);
+    const rule: PartRule = {
+      rank: module === undefined ? 0 : 3,
+      key: `part ${part}${module === undefined ? "" : ` of ${JSON.stringify(module)}`}`,
+      matches: ({ name, type }) => type === "LSTM" && (module === undefined || name === module),
+      part,
+      observer,
+    };
+    return new QConfigMapping(this.#rules, [...this.#parts, rule]);
+  }
+
+  /**
+   * The QConfig of each module; null where it is to stay as it is.
+   *
+   * @throws {RangeError} If a key of the mapping matches no module: it names the key and the modules there are.
+   */
+  resolve(modules: readonly NamedModule[]): (QConfig | null)[] {
+    for (const rule of [...this.#rules, ...this.#parts]) {
+      if (rule.key !== "global" && !modules.some(rule.matches)) {
+        failRange(
+          `QConfigMapping: ${rule.key}`,
+          `a module that matches (there are ${modules.map((m) => `${m.type} ${JSON.stringify(m.name)}`).join(", ")})`,
+          "none",
+        );
+      }
+    }
+    return modules.map((module) => {
+      const best = strongest(this.#rules.filter((rule) => rule.matches(module)));
+      const qconfig = best?.qconfig ?? null;
+      const rules = this.#parts.filter((rule) => rule.matches(module));
+      if (rules.length === 0) return qconfig;
+      if (qconfig === null) {
+        return failRange(`QConfigMapping: ${rules[0].key}`, `a QConfig for ${JSON.stringify(module.name)}`, "none");
+      }
+      const parts: Record<string, PartObserver> = { ...qconfig.parts };
+      for (const { part, observer } of rules.toSorted((a, b) => a.rank - b.rank)) parts[part] = observer;
+      return { ...qconfig, parts };
+    });
+  }
+}
+
+function strongest(rules: readonly ConfigRule[]): ConfigRule | undefined {
+  let best: ConfigRule | undefined;
+  for (const rule of rules) if (best === undefined || rule.rank >= best.rank) best = rule;
+  return best;
+}
+
+/** A mapping as given, or one that has a QConfig for every module. */
+export function asMapping(qconfig: QConfig | QConfigMapping): QConfigMapping {
+  return qconfig instanceof QConfigMapping ? qconfig : new QConfigMapping().setGlobal(qconfig);
+}

@@ -1,0 +1,82 @@
+/**
+ * Presets by name: torch's defaults, and the package's own for accuracy.
+ *
+ * @module
+ */
+import { failRange, failType } from "../errors.ts";
+import { FixedQParamsObserver } from "../observer/fixed.ts";
+import { MinMaxObserver } from "../observer/min_max.ts";
+import { PlaceholderObserver } from "../observer/placeholder.ts";
+import { QConfigMapping } from "./mapping.ts";
+import { defaultPerChannelWeightObserver, fbgemmQConfig, type QConfig, qnnpackQConfig, x86QConfig } from "./qconfig.ts";
+
+/** A 16-bit range. */
+function fixed16(scale: number, quantMin: number): ReturnType<typeof FixedQParamsObserver.withArgs> {
+  return FixedQParamsObserver.withArgs({
+    dtype: "qint32",
+    scale,
+    zeroPoint: 0,
+    quantMin,
+    quantMax: quantMin + 65535,
+  });
+}
+
+/** 16-bit gates and cell, 8-bit weights and hidden state. */
+const accurateLstm: QConfig = {
+  activation: MinMaxObserver.withArgs({ dtype: "quint8" }),
+  weight: defaultPerChannelWeightObserver,
+  input: PlaceholderObserver.withArgs({}),
+  initialState: "own",
+  parts: {
+    inputProjection: null,
+    hiddenProjection: null,
+    linearOutput: fixed16(2 ** -11, -32768),
+    sigmoid: fixed16(2 ** -16, 0),
+    tanh: fixed16(2 ** -15, -32768),
+    cellState: MinMaxObserver.withArgs({
+      dtype: "qint32",
+      qscheme: "perTensorSymmetric",
+      quantMin: -32768,
+      quantMax: 32767,
+    }),
+    cellTanh: fixed16(2 ** -15, -32768),
+    hiddenState: MinMaxObserver.withArgs({ dtype: "quint8" }),
+  },
+};
+
+const accurate: QConfigMapping = new QConfigMapping().setGlobal(accurateLstm).setObjectType("Linear", {
+  ...accurateLstm,
+  activation: PlaceholderObserver.withArgs({}),
+  input: MinMaxObserver.withArgs({ dtype: "quint8" }),
+  parts: {},
+});
+
+const PRESETS: ReadonlyMap<string, QConfigMapping> = new Map([
+  ["fbgemm", new QConfigMapping().setGlobal(fbgemmQConfig)],
+  ["x86", new QConfigMapping().setGlobal(x86QConfig)],
+  ["qnnpack", new QConfigMapping().setGlobal(qnnpackQConfig)],
+  ["accurate", accurate],
+]);
+
+/** The presets' names. */
+export const PRESET_NAMES: readonly string[] = [...PRESETS.keys()];
+
+/**
+ * A preset by name: `fbgemm`, `x86`, `qnnpack` (torch's defaults), `accurate`.
+ *
+ * @throws {TypeError} If the name is no string.
+ * @throws {RangeError} If there is no such preset.
+ *
+ * @example
+ * ```ts
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("accurate"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * assertEquals(convert(observed).outputSize, 3);
+ * ```
+ */
+export function getPreset(name: string): QConfigMapping {
+  if (typeof name !== "string") failType("name", "a string", name);
+  return PRESETS.get(name) ?? failRange("name", PRESET_NAMES.join(", "), name);
+}

@@ -1,0 +1,12 @@
+/**
+ * Observed modules: float arithmetic with observers, from which integer modules are made.
+ *
+ * @module
+ */
+export { convert } from "./convert.ts";
+export { type CellObservers } from "./observed_cell.ts";
+export { ObservedEmbedding } from "./observed_embedding.ts";
+export { ObservedLinear } from "./observed_linear.ts";
+export { type ObservedCell, ObservedLSTM } from "./observed_lstm.ts";
+export { type InputObserver, ObservedModel, type ObservedModule } from "./observed_model.ts";
+export { type FloatModel, prepare, type PrepareOptions } from "./prepare.ts";

@@ -1,0 +1,45 @@
+/**
+ * The embedding of an observed model.
+ *
+ * @module
+ */
+import { quantizeEmbeddingRow } from "../../kernels/embedding.ts";
+import type { Embedding } from "../nn/embedding.ts";
+import type { QConfig } from "../qconfig/qconfig.ts";
+import { QuantizedEmbedding } from "../quantized/embedding.ts";
+import type { Tensor, TokenTensor } from "../tensor.ts";
+
+/** An embedding: nothing is observed, for a row's own range gives its 8-bit parameters. */
+export class ObservedEmbedding {
+  /** The layer's own copy of the weights. */
+  readonly embedding: Embedding;
+  /** null: the rows stay float32. */
+  readonly qconfig: QConfig | null;
+
+  /** Use `prepare`. */
+  constructor(embedding: Embedding, qconfig: QConfig | null) {
+    this.embedding = embedding;
+    this.qconfig = qconfig;
+  }
+
+  /** The rows of the tokens. */
+  forward(x: TokenTensor): Tensor {
+    return this.embedding.forward(x);
+  }
+}
+
+/**
+ * Quantizes the rows, each by its own range (quantized::embedding_bag_byte_prepack of torch); without a QConfig they
+ * are copied as they are.
+ */
+export function convertEmbedding(observed: ObservedEmbedding): QuantizedEmbedding {
+  const { embedding: { weight, numEmbeddings, embeddingDim }, qconfig } = observed;
+  if (qconfig === null) {
+    const none = new Float32Array(0);
+    return new QuantizedEmbedding({ weight: weight.slice(), numEmbeddings, embeddingDim, scales: none, biases: none });
+  }
+  const rows = new Uint8Array(weight.length);
+  const scales = new Float32Array(numEmbeddings), biases = new Float32Array(numEmbeddings);
+  for (let row = 0; row < numEmbeddings; row++) quantizeEmbeddingRow(weight, row, embeddingDim, rows, scales, biases);
+  return new QuantizedEmbedding({ weight: rows, numEmbeddings, embeddingDim, scales, biases });
+}

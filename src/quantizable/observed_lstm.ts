@@ -1,0 +1,104 @@
+/**
+ * The observed LSTM: float arithmetic part by part, each part's output shown to its observer.
+ *
+ * @module
+ */
+import type { LSTMWeights } from "../../kernels/lstm_float.ts";
+import { checkFinite } from "../errors.ts";
+import { lstmParts, runCell } from "../lstm_parts.ts";
+import { floatExecutor } from "../nn/float_executor.ts";
+import type { LSTM } from "../nn/lstm.ts";
+import { type LSTMForwardOptions, planSequence } from "../nn/sequence.ts";
+import type { QConfig } from "../qconfig/qconfig.ts";
+import type { Tensor } from "../tensor.ts";
+import { type CellObservers, cellObservers, observedExecutor } from "./observed_cell.ts";
+import type { InputObserver } from "./observed_model.ts";
+
+/** One layer and direction: its weights, and the observers of its parts. */
+export interface ObservedCell {
+  readonly weights: LSTMWeights;
+  /** By part; of a gated part one a gate, the same four times where gates are fused. null: not quantized. */
+  readonly observers: CellObservers;
+}
+
+/** An LSTM whose parts are observed one by one, in both directions of every layer. */
+export class ObservedLSTM {
+  /** The float LSTM: a copy, so that what happens to the original does not matter. */
+  readonly lstm: LSTM;
+  readonly qconfig: QConfig;
+  /** Whether there is a Linear, an add and their observers for each gate, or one for all four. */
+  readonly splitGates: boolean;
+  readonly input: InputObserver;
+  /** By layer and direction. */
+  readonly cells: readonly (readonly ObservedCell[])[];
+
+  /** Use `prepare`. */
+  constructor(lstm: LSTM, qconfig: QConfig, input: InputObserver, splitGates: boolean) {
+    this.lstm = lstm;
+    this.qconfig = qconfig;
+    this.input = input;
+    this.splitGates = splitGates;
+    this.cells = lstm.cells.map((layer) =>
+      layer.map((weights) => ({ weights, observers: cellObservers(qconfig, lstm.projSize > 0, splitGates) }))
+    );
+  }
+
+  /**
+   * Runs the float LSTM, as {@linkcode LSTM.forward}, and shows each part's output to its observer: step by step, the
+   * batch rows that have the step together, as torch's quantizable LSTM does.
+   *
+   * @returns What the float LSTM returns, the same bits (but for what fake-quantizers change).
+   * @throws {TypeError | RangeError} As {@linkcode LSTM.forward}.
+   */
+  forward(
+    x: Tensor,
+    state?: readonly [Tensor, Tensor],
+    options: LSTMForwardOptions = {},
+  ): [y: Tensor, state: [h: Tensor, c: Tensor]] {
+    const { lstm, splitGates } = this, { hiddenSize, outputSize, numDirections } = lstm;
+    const { steps, batch, lengths, h, c, hShape, cShape } = planSequence(lstm, x, state, options);
+    const width = lstm.projSize || hiddenSize, parts = lstmParts(lstm.projSize > 0);
+    const stepRows = lstm.batchFirst ? 1 : batch, batchRows = lstm.batchFirst ? steps : 1;
+    let from = x.data, size = lstm.inputSize;
+    this.cells.forEach((layer, l) => {
+      const to = new Float32Array(steps * batch * outputSize);
+      layer.forEach(({ weights, observers }, d) => {
+        const float = floatExecutor(weights, size, hiddenSize), first = (l * numDirections + d) * batch;
+        for (let i = 0; i < steps; i++) {
+          const rows: number[] = [], places: number[] = [];
+          for (let b = 0; b < batch; b++) {
+            const length = lengths === null ? steps : lengths[b];
+            if (i >= length) continue;
+            rows.push(b);
+            places.push((d === 0 ? i : length - 1 - i) * stepRows + b * batchRows);
+          }
+          if (rows.length === 0) break;
+          const at = rows.map((b) => first + b);
+          const executor = observedExecutor(float, observers, rows.length);
+          const xNow = gatherRows(from, places, size), hNow = gatherRows(h, at, width);
+          const next = runCell(executor, parts, splitGates, xNow, hNow, gatherRows(c, at, hiddenSize));
+          rows.forEach((_, r) => {
+            const hRow = next.h.subarray(r * width, (r + 1) * width);
+            h.set(hRow, at[r] * width);
+            c.set(next.c.subarray(r * hiddenSize, (r + 1) * hiddenSize), at[r] * hiddenSize);
+            to.set(hRow, places[r] * outputSize + d * width);
+          });
+        }
+      });
+      from = to;
+      size = outputSize;
+    });
+    checkFinite("y", from);
+    return [{ data: from, shape: [...x.shape.slice(0, -1), outputSize] }, [
+      { data: h, shape: hShape },
+      { data: c, shape: cShape },
+    ]];
+  }
+}
+
+/** The given rows of a matrix, one after the other. */
+export function gatherRows(data: Float32Array, rows: readonly number[], width: number): Float32Array {
+  const out = new Float32Array(rows.length * width);
+  rows.forEach((row, r) => out.set(data.subarray(row * width, (row + 1) * width), r * width));
+  return out;
+}

@@ -1,0 +1,100 @@
+/**
+ * An observed model: float arithmetic, with observers at the places that will be quantized.
+ *
+ * @module
+ */
+import { failRange } from "../errors.ts";
+import type { LSTMForwardOptions } from "../nn/sequence.ts";
+import type { Observer } from "../observer/observer.ts";
+import type { Tensor, TokenTensor } from "../tensor.ts";
+import { passThrough } from "./observed_cell.ts";
+import { ObservedEmbedding } from "./observed_embedding.ts";
+import type { ObservedLinear } from "./observed_linear.ts";
+import { gatherRows, ObservedLSTM } from "./observed_lstm.ts";
+
+/**
+ * What tells the parameters of a module's input: an observer of its own, or "previous" for those of what the module
+ * before gives, or "float" where the input stays float32.
+ */
+export type InputObserver = Observer | "previous" | "float";
+
+/** A module of an observed model. */
+export type ObservedModule = ObservedEmbedding | ObservedLinear | ObservedLSTM;
+
+/** What `prepare` gives: run calibration data through it, then `convert` it. */
+export class ObservedModel {
+  /** The modules by name, in order. */
+  readonly modules: ReadonlyMap<string, ObservedModule>;
+
+  /** Use `prepare`. */
+  constructor(modules: ReadonlyMap<string, ObservedModule>) {
+    this.modules = modules;
+  }
+
+  /**
+   * Runs the float model and shows each observed value to its observer.
+   *
+   * @param x Float input, or token ids where the first module is an Embedding; shaped as the float model takes it.
+   * @param options.lengths For sequences of different lengths in one batch: each row's, 1..steps. What lies beyond is
+   * observed nowhere.
+   * @returns The output, the float model's own (but for what fake-quantizers change).
+   * @throws {TypeError} If the input is of the wrong kind.
+   * @throws {RangeError} If a shape, a length or a value is wrong.
+   *
+   * @example
+   * ```ts
+   * import { fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+   * import { assertEquals } from "@std/assert";
+   * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }), x = tensor([1, 2, 3, 4], [2, 1, 2]);
+   * const observed = prepare(lstm, fbgemmQConfig);
+   * assertEquals(observed.forward(x), lstm.forward(x)[0]);
+   * ```
+   */
+  forward(x: Tensor | TokenTensor, options: LSTMForwardOptions = {}): Tensor {
+    let value: Tensor | TokenTensor = x;
+    const rows = options.lengths === undefined ? null : this.#validRows(x.shape, options.lengths);
+    for (const module of this.modules.values()) {
+      if (module instanceof ObservedEmbedding) {
+        value = module.forward(value as TokenTensor);
+        continue;
+      }
+      const given = value as Tensor;
+      const input = typeof module.input === "string" ? given : observe(module.input, given, rows);
+      if (module instanceof ObservedLSTM) {
+        [value] = module.forward(input, undefined, options);
+      } else {
+        value = observe(module.output, module.forward(input), rows);
+      }
+    }
+    return value as Tensor;
+  }
+
+  /** Which rows of a value of shape [.., .., width] belong to no padding. */
+  #validRows(shape: readonly number[], lengths: ArrayLike<number>): number[] {
+    const lstms = [...this.modules.values()].filter((module) => module instanceof ObservedLSTM);
+    const batchFirst = new Set(lstms.map(({ lstm }) => lstm.batchFirst));
+    if (batchFirst.size !== 1) {
+      failRange("options.lengths", "a model of LSTMs that agree on batchFirst", `${lstms.length} LSTMs`);
+    }
+    const [first] = batchFirst;
+    const [steps, batch] = first ? [shape[1], shape[0]] : [shape[0], shape[1]], rows: number[] = [];
+    for (let row = 0; row < steps * batch; row++) {
+      const [t, b] = first ? [row % steps, Math.floor(row / steps)] : [Math.floor(row / batch), row % batch];
+      if (t < lengths[b]) rows.push(row);
+    }
+    return rows;
+  }
+}
+
+/** Shows the given rows of a value, or all of it, to an observer. */
+function observe(observer: Observer | null, value: Tensor, rows: readonly number[] | null): Tensor {
+  const { data, shape } = value;
+  if (observer === null) return value;
+  if (rows === null) return { data: passThrough(observer, data, shape), shape };
+  const width = shape[shape.length - 1], valid = gatherRows(data, rows, width);
+  const passed = passThrough(observer, valid, [rows.length, width]);
+  if (passed === valid) return value;
+  const out = data.slice();
+  rows.forEach((row, r) => out.set(passed.subarray(r * width, (r + 1) * width), row * width));
+  return { data: out, shape };
+}

@@ -1,0 +1,132 @@
+/**
+ * From a float model to an observed one.
+ *
+ * @module
+ */
+import { checkBoolean, failRange, failType } from "../errors.ts";
+import { Embedding } from "../nn/embedding.ts";
+import { Linear } from "../nn/linear.ts";
+import { LSTM } from "../nn/lstm.ts";
+import { Sequential } from "../nn/sequential.ts";
+import { asMapping, type ModuleType, type QConfigMapping } from "../qconfig/mapping.ts";
+import type { QConfig } from "../qconfig/qconfig.ts";
+import { ObservedEmbedding } from "./observed_embedding.ts";
+import { ObservedLinear } from "./observed_linear.ts";
+import { ObservedLSTM } from "./observed_lstm.ts";
+import { type InputObserver, ObservedModel, type ObservedModule } from "./observed_model.ts";
+
+/** A float model that can be quantized. */
+export type FloatModel = Linear | Embedding | LSTM | Sequential;
+
+type Leaf = Linear | Embedding | LSTM;
+
+/** Options of {@linkcode prepare}. */
+export interface PrepareOptions {
+  /**
+   * Whether each gate has a Linear, an add and their observers of its own, or one of width 4 * hiddenSize serves all
+   * four; false by default.
+   */
+  readonly splitGates?: boolean;
+}
+
+function typeOf(module: Leaf): ModuleType {
+  return module instanceof LSTM ? "LSTM" : module instanceof Linear ? "Linear" : "Embedding";
+}
+
+/** The modules by name, in order; a module that stands alone is called by its type. */
+function* leaves(model: FloatModel, prefix = ""): Generator<[name: string, module: Leaf]> {
+  if (!(model instanceof Sequential)) {
+    yield [prefix || typeOf(model).toLowerCase(), model];
+    return;
+  }
+  for (const [name, child] of model.children) yield* leaves(child, prefix === "" ? name : `${prefix}.${name}`);
+}
+
+/** A copy of a module, weights and biases and all. */
+function copy<T extends Leaf>(module: T): T;
+function copy(module: Leaf): Leaf {
+  let made: Leaf;
+  if (module instanceof LSTM) {
+    const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, projSize } = module;
+    made = new LSTM({ inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, projSize });
+  } else if (module instanceof Linear) {
+    const { inFeatures, outFeatures, bias } = module;
+    made = new Linear({ inFeatures, outFeatures, bias: bias !== null });
+  } else {
+    const { numEmbeddings, embeddingDim } = module;
+    made = new Embedding({ numEmbeddings, embeddingDim });
+  }
+  made.loadStateDict(module.stateDict());
+  return made;
+}
+
+/** Whether a module takes what another one gives as it is. */
+function sharesInput(wanted: { dtype: unknown }, given: { dtype: unknown } | null): boolean {
+  return given !== null && given.dtype === wanted.dtype;
+}
+
+/**
+ * Puts observers into a copy of a float model: at each module's output and each part of each LSTM cell, and at inputs
+ * that come as float32, or in another dtype than the module's QConfig has. Every weight and bias is copied; before
+ * calibration the observed model gives the float model's output bit for bit.
+ *
+ * @param model A Linear, Embedding or LSTM, or a Sequential of them.
+ * @param qconfig A QConfig for every module, or a mapping. An Embedding may be left unquantized (null), others not.
+ * @param options.splitGates Whether the gates of LSTMs are split.
+ * @returns The observed model: run calibration data through it, then convert it.
+ * @throws {TypeError} If an argument is of the wrong kind.
+ * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, or their engines differ.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, prepare, qnnpackQConfig } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qnnpackQConfig, { splitGates: true });
+ * assertEquals([...observed.modules.keys()], ["lstm"]);
+ * ```
+ */
+export function prepare(
+  model: FloatModel,
+  qconfig: QConfig | QConfigMapping,
+  options: PrepareOptions = {},
+): ObservedModel {
+  if (
+    !(model instanceof Linear || model instanceof Embedding || model instanceof LSTM || model instanceof Sequential)
+  ) {
+    failType("model", "a Linear, Embedding, LSTM or Sequential", model);
+  }
+  const splitGates = checkBoolean("splitGates", options.splitGates ?? false);
+  const named = [...leaves(model)];
+  const qconfigs = asMapping(qconfig).resolve(named.map(([name, module]) => ({ name, type: typeOf(module) })));
+  const modules = new Map<string, ObservedModule>();
+  const engines = new Set<string>();
+  let output: { dtype: unknown } | null = null;
+  named.forEach(([name, module], i) => {
+    const config = qconfigs[i];
+    if (module instanceof Embedding) {
+      modules.set(name, new ObservedEmbedding(copy(module), config));
+      output = null;
+      return;
+    }
+    if (config === null) return failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
+    engines.add(config.engine ?? "fbgemm");
+    const observer = (config.input ?? config.activation)();
+    const input: InputObserver = observer.dtype === undefined
+      ? "float"
+      : sharesInput(observer, output)
+      ? "previous"
+      : observer;
+    if (module instanceof Linear) {
+      const observed = new ObservedLinear(copy(module), config, input);
+      modules.set(name, observed);
+      output = observed.output;
+    } else {
+      const observed = new ObservedLSTM(copy(module), config, input, splitGates);
+      modules.set(name, observed);
+      const { proj, ogate_cy } = observed.cells[module.numLayers - 1][0].observers;
+      output = proj === undefined ? ogate_cy : proj;
+    }
+  });
+  if (engines.size > 1) failRange("qconfig.engine", "the same for all modules", [...engines]);
+  return new ObservedModel(modules);
+}

@@ -1,0 +1,55 @@
+/**
+ * From float weights to int8 ones.
+ *
+ * @module
+ */
+import type { LinearWeight } from "../../kernels/linear.ts";
+import { quantizePerChannel } from "../../kernels/quantize.ts";
+import { failType } from "../errors.ts";
+import type { ObserverFactory } from "../observer/observer.ts";
+import { isPerChannel } from "../qparams.ts";
+
+/**
+ * Quantizes a weight [outFeatures, inFeatures] by its own observer, as torch does when it converts a Linear.
+ *
+ * @param name What errors call it.
+ * @param factory The QConfig's weight observer, for qint8.
+ * @param blocks Into how many equal blocks of rows it is cut, each with an observer of its own: 4 for split gates.
+ * @throws {TypeError} If the observer is not for qint8.
+ */
+export function quantizeWeight(
+  name: string,
+  factory: ObserverFactory,
+  weight: Float32Array,
+  outFeatures: number,
+  inFeatures: number,
+  blocks = 1,
+): LinearWeight {
+  const rows = outFeatures / blocks, data = new Int8Array(weight.length);
+  const scales: number[] = [], zeroPoints: number[] = [];
+  let perChannel = false;
+  for (let block = 0; block < blocks; block++) {
+    const observer = factory();
+    if (observer.dtype !== "qint8") failType(`${name} observer`, "one for qint8", observer.dtype ?? observer.kind);
+    const from = block * rows * inFeatures, values = weight.subarray(from, from + rows * inFeatures);
+    observer.observe(values, [rows, inFeatures]);
+    const qparams = observer.calculateQParams();
+    perChannel = isPerChannel(qparams);
+    if (isPerChannel(qparams) && qparams.axis !== 0) failType(`${name} observer`, "channel axis 0", qparams.axis);
+    const own = isPerChannel(qparams) ? [...qparams.scales] : [qparams.scale];
+    const points = isPerChannel(qparams) ? [...qparams.zeroPoints] : [qparams.zeroPoint];
+    const inner = values.length / own.length, { quantMin, quantMax } = qparams;
+    const out = data.subarray(from, from + values.length);
+    quantizePerChannel(values, out, Float32Array.from(own), Int32Array.from(points), quantMin, quantMax, inner);
+    scales.push(...own);
+    zeroPoints.push(...points);
+  }
+  return {
+    data,
+    outFeatures,
+    inFeatures,
+    perChannel,
+    scales: Float32Array.from(scales),
+    zeroPoints: Int32Array.from(zeroPoints),
+  };
+}
