@@ -4,5 +4,5 @@
  * @module
  */
 export * from "./qconfig.ts";
-export { getPreset, PRESET_NAMES } from "./presets.ts";
+export { accurateQConfig, getPreset, PRESET_NAMES } from "./presets.ts";
 export { type ModuleType, type NamedModule, QConfigMapping } from "./mapping.ts";

@@ -7,7 +7,6 @@ import { failRange, failType } from "../errors.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
 import { PlaceholderObserver } from "../observer/placeholder.ts";
-import { QConfigMapping } from "./mapping.ts";
 import { defaultPerChannelWeightObserver, fbgemmQConfig, type QConfig, qnnpackQConfig, x86QConfig } from "./qconfig.ts";
 
 /** A 16-bit range. */
@@ -21,13 +20,16 @@ function fixed16(scale: number, quantMin: number): ReturnType<typeof FixedQParam
   });
 }
 
-/** 16-bit gates and cell, 8-bit weights and hidden state. */
-const accurateLstm: QConfig = {
-  activation: MinMaxObserver.withArgs({ dtype: "quint8" }),
+/**
+ * 8-bit weights (a scale a row) and hidden state, 16-bit gates and cell state. What enters as float32 is not
+ * quantized: the rows of an Embedding are projected in float32 once, and kept. Outputs of Linear stay float32.
+ */
+export const accurateQConfig: QConfig = Object.freeze({
+  activation: PlaceholderObserver.withArgs({}),
   weight: defaultPerChannelWeightObserver,
   input: PlaceholderObserver.withArgs({}),
   initialState: "own",
-  parts: {
+  parts: Object.freeze({
     inputProjection: null,
     hiddenProjection: null,
     linearOutput: fixed16(2 ** -11, -32768),
@@ -41,21 +43,15 @@ const accurateLstm: QConfig = {
     }),
     cellTanh: fixed16(2 ** -15, -32768),
     hiddenState: MinMaxObserver.withArgs({ dtype: "quint8" }),
-  },
-};
-
-const accurate: QConfigMapping = new QConfigMapping().setGlobal(accurateLstm).setObjectType("Linear", {
-  ...accurateLstm,
-  activation: PlaceholderObserver.withArgs({}),
-  input: MinMaxObserver.withArgs({ dtype: "quint8" }),
-  parts: {},
+    projection: MinMaxObserver.withArgs({ dtype: "quint8" }),
+  }),
 });
 
-const PRESETS: ReadonlyMap<string, QConfigMapping> = new Map([
-  ["fbgemm", new QConfigMapping().setGlobal(fbgemmQConfig)],
-  ["x86", new QConfigMapping().setGlobal(x86QConfig)],
-  ["qnnpack", new QConfigMapping().setGlobal(qnnpackQConfig)],
-  ["accurate", accurate],
+const PRESETS: ReadonlyMap<string, QConfig> = new Map([
+  ["fbgemm", fbgemmQConfig],
+  ["x86", x86QConfig],
+  ["qnnpack", qnnpackQConfig],
+  ["accurate", accurateQConfig],
 ]);
 
 /** The presets' names. */
@@ -76,7 +72,7 @@ export const PRESET_NAMES: readonly string[] = [...PRESETS.keys()];
  * assertEquals(convert(observed).outputSize, 3);
  * ```
  */
-export function getPreset(name: string): QConfigMapping {
+export function getPreset(name: string): QConfig {
   if (typeof name !== "string") failType("name", "a string", name);
   return PRESETS.get(name) ?? failRange("name", PRESET_NAMES.join(", "), name);
 }

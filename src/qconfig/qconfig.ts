@@ -29,7 +29,7 @@ export interface QConfig {
   readonly weight: ObserverFactory;
   /**
    * For float32 values that enter the module; `activation` by default. A PlaceholderObserver leaves them float32:
-   * they are multiplied with the dequantized weights.
+   * they are multiplied with the dequantized weights. What comes in integers of the same dtype keeps its parameters.
    */
   readonly input?: ObserverFactory;
   /** For the parts of an LSTM's cells. */

@@ -8,6 +8,7 @@ import { Embedding } from "../nn/embedding.ts";
 import { Linear } from "../nn/linear.ts";
 import { LSTM } from "../nn/lstm.ts";
 import { Sequential } from "../nn/sequential.ts";
+import type { Observer } from "../observer/observer.ts";
 import { asMapping, type ModuleType, type QConfigMapping } from "../qconfig/mapping.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import { ObservedEmbedding } from "./observed_embedding.ts";
@@ -60,9 +61,11 @@ function copy(module: Leaf): Leaf {
   return made;
 }
 
-/** Whether a module takes what another one gives as it is. */
-function sharesInput(wanted: { dtype: unknown }, given: { dtype: unknown } | null): boolean {
-  return given !== null && given.dtype === wanted.dtype;
+/** What tells the parameters of a module's input, given what the module before gives; null is float32. */
+function inputObserver(qconfig: QConfig, given: Observer | null): InputObserver {
+  const own = (qconfig.input ?? qconfig.activation)();
+  if (own.dtype === undefined) return given === null ? "float" : "previous";
+  return given !== null && given.dtype === own.dtype ? "previous" : own;
 }
 
 /**
@@ -100,7 +103,7 @@ export function prepare(
   const qconfigs = asMapping(qconfig).resolve(named.map(([name, module]) => ({ name, type: typeOf(module) })));
   const modules = new Map<string, ObservedModule>();
   const engines = new Set<string>();
-  let output: { dtype: unknown } | null = null;
+  let output: Observer | null = null;
   named.forEach(([name, module], i) => {
     const config = qconfigs[i];
     if (module instanceof Embedding) {
@@ -110,12 +113,7 @@ export function prepare(
     }
     if (config === null) return failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
     engines.add(config.engine ?? "fbgemm");
-    const observer = (config.input ?? config.activation)();
-    const input: InputObserver = observer.dtype === undefined
-      ? "float"
-      : sharesInput(observer, output)
-      ? "previous"
-      : observer;
+    const input = inputObserver(config, output);
     if (module instanceof Linear) {
       const observed = new ObservedLinear(copy(module), config, input);
       modules.set(name, observed);
