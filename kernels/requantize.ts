@@ -10,8 +10,8 @@ export const ROUND_MAGIC = 6755399441055744;
 /**
  * Rounds to the nearest integer, half to even.
  *
- * Exact for |x| <= 2^51; above, the result is within one part in 2^52 of x, so that clamping it still
- * saturates at the correct end. NaN stays NaN.
+ * Exact for |x| <= 2^51, with +0 for both zeros; above, the result is within one part in 2^51 of x, so that clamping it
+ * still saturates at the correct end. NaN and the infinities stay.
  *
  * @example
  * ```ts
@@ -25,10 +25,10 @@ export function roundHalfEven(x: number): number {
 }
 
 /**
- * `a * b + c` rounded once to float32 (a fused multiply-add), for float32 a, b and c whose product
- * neither overflows nor loses bits to double's subnormals.
+ * `a * b + c` rounded once to float32 (a fused multiply-add), for any finite float32 a, b and c. Results that are
+ * subnormal or overflow are rounded right too; a zero is +0 unless both terms are -0.
  *
- * The product is exact in double; the sum is rounded to odd before it is rounded to float32
+ * The product of two float32 values is exact in double; the sum is rounded to odd before it is rounded to float32
  * (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
  *
  * @example
@@ -48,7 +48,18 @@ const wordView = new Uint32Array(doubleView.buffer);
 doubleView[0] = 1;
 const LOW = wordView[0] === 0 ? 0 : 1;
 
-/** `a + b` rounded to odd: the exact sum where it is a double, else the neighbouring double whose last bit is 1. */
+/**
+ * `a + b` rounded to odd: the exact sum where it is a double, else the one of its two neighbours whose last bit is 1.
+ * For doubles of magnitude up to 2^1000; an overflow is passed on.
+ *
+ * @example
+ * ```ts
+ * import { addRoundedToOdd } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(addRoundedToOdd(1, 2 ** -60), 1 + 2 ** -52);
+ * assertEquals(addRoundedToOdd(1, -(2 ** -60)), 1 - 2 ** -53);
+ * ```
+ */
 export function addRoundedToOdd(a: number, b: number): number {
   const s = a + b;
   const t = s - a;
@@ -67,13 +78,23 @@ export function addRoundedToOdd(a: number, b: number): number {
   return doubleView[0];
 }
 
-/** Clamps to lo..hi. NaN stays NaN. */
+/**
+ * Clamps to lo..hi, lo <= hi. NaN stays NaN.
+ *
+ * @example
+ * ```ts
+ * import { clamp } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([-1, 3, 300].map((x) => clamp(x, 0, 255)), [0, 3, 255]);
+ * ```
+ */
 export function clamp(x: number, lo: number, hi: number): number {
   return x < lo ? lo : x > hi ? hi : x;
 }
 
 /**
- * The reciprocal that quantization multiplies by: `f(1 / f(scale))`, f rounding to float32.
+ * The reciprocal that quantization multiplies by: `f(1 / f(scale))`, f rounding to float32. Finite for
+ * scales above 2^-128, which all kernels require.
  *
  * @example
  * ```ts
@@ -88,7 +109,9 @@ export function reciprocal(scale: number): number {
 
 /**
  * One float32 value to its integer: `clamp(rne(f(x * inv)) + zeroPoint, quantMin, quantMax)`, as
- * torch.quantize_per_tensor computes it for ranges of up to 24 bits. Huge values saturate at the correct end.
+ * torch.quantize_per_tensor computes it for quint8 and qint8. Exact for any quantMin <= zeroPoint <= quantMax in int32
+ * (torch adds the zero point of qint32 in float32: {@linkcode quantizeValueWide}; up to 16 bits it is the same). Huge
+ * and infinite values saturate at the end of their sign.
  *
  * @param x A float32 value, not NaN.
  * @param inverseScale {@linkcode reciprocal} of the scale.
@@ -115,8 +138,8 @@ export function quantizeValue(
 }
 
 /**
- * {@linkcode quantizeValue} for qint32's whole range, where torch adds the zero point in float32.
- * Equal to it wherever both terms are below 2^24.
+ * {@linkcode quantizeValue} as torch.quantize_per_tensor computes it for qint32: the zero point is added in float32,
+ * `clamp(f(rne(f(x * inv)) + zeroPoint))`. Equal to it wherever the sum is below 2^24, hence in any range of 16 bits.
  *
  * @example
  * ```ts
@@ -142,7 +165,7 @@ export function quantizeValueWide(
 /**
  * One integer to its real value: `f(scale * f(q - zeroPoint))`.
  *
- * Exact rule for every int32 q and zeroPoint whose difference fits an int32.
+ * torch's rule for every int32 q and zeroPoint whose difference fits an int32; torch wraps others, this does not.
  *
  * @example
  * ```ts

@@ -1,0 +1,95 @@
+/**
+ * What property tests of kernels draw from: edges and ties first.
+ *
+ * @module
+ */
+import fc from "fast-check";
+
+/** Every finite float32 value, subnormals too. */
+export const anyFloat32 = fc.float({ noNaN: true, noDefaultInfinity: true });
+
+/** The float32 `steps` places from x, away from 0 where steps > 0; 0 where that would cross it. */
+export function nudge(x: number, steps: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setFloat32(0, Math.abs(x));
+  view.setInt32(0, Math.max(0, view.getInt32(0) + steps));
+  return x < 0 ? -view.getFloat32(0) : view.getFloat32(0);
+}
+
+/** All of ±2^i ± {0, 1, 2}, the ends and their neighbours that lie in min..max. */
+export function edgeLadder(min: number, max: number): number[] {
+  const edges = new Set([min, min + 1, max - 1, max, 0]);
+  for (let i = 0; i <= 52; i++) {
+    for (let k = -2; k <= 2; k++) {
+      edges.add(2 ** i + k);
+      edges.add(-(2 ** i) + k);
+    }
+  }
+  return [...edges].filter((x) => x >= min && x <= max).sort((a, b) => a - b);
+}
+
+/** Integers in min..max, the edge ladder as often as the rest. */
+export function ladderInteger(min: number, max: number): fc.Arbitrary<number> {
+  return fc.oneof(fc.constantFrom(...edgeLadder(min, max)), fc.integer({ min, max }));
+}
+
+/** Scales: powers of two and small multiples of them (ties come from those), round decimals, and any others. */
+export const anyScale: fc.Arbitrary<number> = fc.oneof(
+  fc.integer({ min: -24, max: 8 }).map((k) => 2 ** k),
+  fc.tuple(fc.integer({ min: -24, max: 4 }), fc.integer({ min: 1, max: 15 })).map(([k, m]) => m * 2 ** k),
+  fc.constantFrom(0.1, 0.01, 1 / 255, 1 / 3, 0.02, 1e-3).map(Math.fround),
+  fc.float({ min: Math.fround(2 ** -30), max: Math.fround(2 ** 20), noNaN: true }),
+).map(Math.fround);
+
+/** A dtype, or a range within one: the arrays that hold it and its ends. */
+export interface Range {
+  readonly name: string;
+  readonly make: (values: ArrayLike<number>) => Uint8Array | Int8Array | Int32Array;
+  readonly quantMin: number;
+  readonly quantMax: number;
+}
+
+const u8 = (v: ArrayLike<number>) => Uint8Array.from(v);
+const i8 = (v: ArrayLike<number>) => Int8Array.from(v);
+const i32 = (v: ArrayLike<number>) => Int32Array.from(v);
+
+/** The three dtypes, reduced and odd ranges of them, and both 16-bit ranges that qint32 holds. */
+export const RANGES: readonly Range[] = [
+  { name: "quint8", make: u8, quantMin: 0, quantMax: 255 },
+  { name: "quint8 0..127", make: u8, quantMin: 0, quantMax: 127 },
+  { name: "quint8 3..250", make: u8, quantMin: 3, quantMax: 250 },
+  { name: "qint8", make: i8, quantMin: -128, quantMax: 127 },
+  { name: "qint8 -64..63", make: i8, quantMin: -64, quantMax: 63 },
+  { name: "qint32 0..65535", make: i32, quantMin: 0, quantMax: 65535 },
+  { name: "qint32 -32768..32767", make: i32, quantMin: -32768, quantMax: 32767 },
+  { name: "qint32", make: i32, quantMin: -2147483648, quantMax: 2147483647 },
+];
+
+/** {@linkcode RANGES} of 16 bits and fewer. */
+export const NARROW: readonly Range[] = RANGES.filter((r) => r.quantMax - r.quantMin <= 65535);
+
+/** Parameters in a range: any scale; the zero point at an end, at 0, in the middle, or anywhere. */
+export interface Drawn {
+  readonly range: Range;
+  readonly scale: number;
+  readonly zeroPoint: number;
+  readonly quantMin: number;
+  readonly quantMax: number;
+}
+
+/** Parameters in one of `ranges`. */
+export function anyParameters(ranges: readonly Range[]): fc.Arbitrary<Drawn> {
+  return fc.constantFrom(...ranges).chain((range) => {
+    const { quantMin, quantMax } = range, middle = Math.floor((quantMin + quantMax + 1) / 2);
+    const zeroPoint = fc.oneof(
+      fc.constantFrom(...[quantMin, quantMax, middle, 0].filter((z) => z >= quantMin && z <= quantMax)),
+      fc.integer({ min: quantMin, max: quantMax }),
+    );
+    return fc.tuple(anyScale, zeroPoint).map(([scale, zeroPoint]) => ({ range, scale, zeroPoint, quantMin, quantMax }));
+  });
+}
+
+/** Integers that parameters allow. */
+export function integersOf(q: { quantMin: number; quantMax: number }, length = 8): fc.Arbitrary<number[]> {
+  return fc.array(ladderInteger(q.quantMin, q.quantMax), { minLength: length, maxLength: length });
+}

@@ -1,0 +1,222 @@
+/**
+ * PyTorch 2.8's quantized arithmetic, step by step on exact numbers: what the kernels are held to. Each function
+ * rounds exactly where PyTorch rounds, and nowhere else. Scales are float32 values.
+ *
+ * @module
+ */
+import {
+  add,
+  compare,
+  div,
+  type Exact,
+  exact,
+  exp,
+  mul,
+  nearestEven,
+  scaled,
+  tanh,
+  toFloat32,
+  toFloat64,
+} from "./exact.ts";
+
+/** Scale and zero point, and the ends of the range. */
+export interface Params {
+  readonly scale: number;
+  readonly zeroPoint: number;
+  readonly quantMin: number;
+  readonly quantMax: number;
+}
+
+const ONE = exact(1);
+
+/** An integer, exactly. */
+function integer(n: number | bigint): Exact {
+  return { n: BigInt(n), d: 1n };
+}
+
+/** f(a * b) */
+export function mul32(a: number, b: number): number {
+  return toFloat32(mul(exact(a), exact(b)));
+}
+
+/** f(a + b) */
+export function add32(a: number, b: number): number {
+  return toFloat32(add(exact(a), exact(b)));
+}
+
+/** f(a / b) */
+export function div32(a: number, b: number): number {
+  return toFloat32(div(exact(a), exact(b)));
+}
+
+/** a * b + c, rounded once */
+export function fma32(a: number, b: number, c: number): number {
+  return toFloat32(add(mul(exact(a), exact(b)), exact(c)));
+}
+
+/** f(1 / scale) */
+export function inverse(scale: number): number {
+  return toFloat32(div(ONE, exact(scale)));
+}
+
+/** Half to even, clamped: an infinite x goes to the end of its sign. */
+function roundAndClamp(x: number, zeroPoint: number, { quantMin, quantMax }: Params, wide = false): number {
+  if (x === Infinity) return quantMax;
+  if (x === -Infinity) return quantMin;
+  let q = nearestEven(exact(x)) + BigInt(zeroPoint);
+  if (wide) q = nearestEven(exact(toFloat32(integer(q))));
+  if (q < BigInt(quantMin)) return quantMin;
+  if (q > BigInt(quantMax)) return quantMax;
+  return Number(q);
+}
+
+/** clamp(rne(f(x * inv)) + zeroPoint); `wide` adds the zero point in float32. */
+export function quantize(x: number, to: Params, wide: boolean): number {
+  return roundAndClamp(mul32(x, inverse(to.scale)), to.zeroPoint, to, wide);
+}
+
+/** f(scale * f(q - zeroPoint)) */
+export function dequantize(q: number, from: { scale: number; zeroPoint: number }): number {
+  return mul32(from.scale, toFloat32(integer(BigInt(q) - BigInt(from.zeroPoint))));
+}
+
+/** Dequantized, then quantized. */
+export function requantize(q: number, from: { scale: number; zeroPoint: number }, to: Params, wide: boolean): number {
+  return quantize(dequantize(q, from), to, wide);
+}
+
+/** sum (x - zx) * (w - zw) */
+export function dot(x: ArrayLike<number>, zx: number, w: ArrayLike<number>, zw: number): bigint {
+  let sum = 0n;
+  for (let k = 0; k < x.length; k++) sum += BigInt(x[k] - zx) * BigInt(w[k] - zw);
+  return sum;
+}
+
+/** The accumulator with its bias, by the engine's rule; `scale` is f(xs * ws). */
+export function withBias(
+  engine: string,
+  perChannel: boolean,
+  sum: bigint,
+  bias: number | null,
+  scale: number,
+): number {
+  const acc = toFloat32(integer(sum));
+  if (bias === null) return acc;
+  if (engine === "qnnpack") {
+    const term = roundAndClamp(mul32(bias, inverse(scale)), 0, {
+      scale: 1,
+      zeroPoint: 0,
+      quantMin: -2147483648,
+      quantMax: 2147483647,
+    });
+    return toFloat32(integer(sum + BigInt(term)));
+  }
+  return perChannel ? add32(acc, div32(bias, scale)) : fma32(bias, inverse(scale), acc);
+}
+
+/** One output of the linear operator. */
+export function linear(
+  engine: string,
+  perChannel: boolean,
+  sum: bigint,
+  bias: number | null,
+  inputScale: number,
+  weightScale: number,
+  to: Params,
+  relu: boolean,
+): number {
+  const scale = mul32(inputScale, weightScale);
+  const multiplier = engine === "qnnpack" ? mul32(scale, inverse(to.scale)) : div32(scale, to.scale);
+  const product = mul32(withBias(engine, perChannel, sum, bias, scale), multiplier);
+  return roundAndClamp(product, to.zeroPoint, relu ? { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) } : to);
+}
+
+/** The scalar rule of add. */
+export function addQuantized(
+  a: number,
+  qa: { scale: number; zeroPoint: number },
+  b: number,
+  qb: { scale: number; zeroPoint: number },
+  to: Params,
+  relu: boolean,
+): number {
+  const sum = mul32(add32(dequantize(a, qa), dequantize(b, qb)), inverse(to.scale));
+  return roundAndClamp(sum, to.zeroPoint, relu ? { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) } : to);
+}
+
+/** QNNPACK's integers, as its C source writes them, on integers without end. */
+export function addFixedPoint(
+  a: number,
+  qa: { scale: number; zeroPoint: number },
+  b: number,
+  qb: { scale: number; zeroPoint: number },
+  to: Params,
+): number {
+  const ra = div32(qa.scale, to.scale), rb = div32(qb.scale, to.scale), largest = exact(Math.max(ra, rb));
+  // The larger multiplier has 22 bits.
+  let shift = 14;
+  while (compare(mul(largest, scaled(1n, shift)), exact(2 ** 21)) < 0) shift++;
+  const am = nearestEven(mul(exact(ra), scaled(1n, shift)));
+  const bm = nearestEven(mul(exact(rb), scaled(1n, shift)));
+  const acc = BigInt(a) * am + BigInt(b) * bm - (am * BigInt(qa.zeroPoint) + bm * BigInt(qb.zeroPoint));
+  const places = BigInt(shift), mask = (1n << places) - 1n, rest = (acc & mask) - (acc < 0n ? 1n : 0n);
+  const q = (acc >> places) + (rest > (mask >> 1n) ? 1n : 0n) + BigInt(to.zeroPoint);
+  return q < BigInt(to.quantMin) ? to.quantMin : q > BigInt(to.quantMax) ? to.quantMax : Number(q);
+}
+
+/** mul: the integer product, once rounded to float32, times f(f(sa * sb) * inv(so)). */
+export function mulQuantized(
+  a: number,
+  qa: { scale: number; zeroPoint: number },
+  b: number,
+  qb: { scale: number; zeroPoint: number },
+  to: Params,
+): number {
+  const multiplier = mul32(mul32(qa.scale, qb.scale), inverse(to.scale));
+  const product = toFloat32(integer((BigInt(a) - BigInt(qa.zeroPoint)) * (BigInt(b) - BigInt(qb.zeroPoint))));
+  return roundAndClamp(mul32(product, multiplier), to.zeroPoint, to);
+}
+
+/** f(e^x) */
+export function exp32(x: number): number {
+  return toFloat32(exp(exact(x)));
+}
+
+/** f(1 / f(1 + f(e^-x))) */
+export function sigmoid32(x: number): number {
+  const e = exp32(-x);
+  if (e === Infinity) return 0;
+  const sum = add32(1, e);
+  return sum === Infinity ? 0 : div32(1, sum);
+}
+
+/** f(tanh x) */
+export function tanh32(x: number): number {
+  return toFloat32(tanh(exact(x)));
+}
+
+/** A quantized sigmoid or tanh of x by the plain rule. */
+export function activation(name: "sigmoid" | "tanh", x: number, to: Params): number {
+  return quantize(name === "sigmoid" ? sigmoid32(x) : tanh32(x), to, false);
+}
+
+/** QNNPACK's own rounding of the same, at its only output parameters. */
+export function activationQnnpack(name: "sigmoid" | "tanh", x: number): number {
+  const clamped = (y: number, lo: number, hi: number) => Number(nearestEven(exact(Math.min(Math.max(y, lo), hi))));
+  if (name === "tanh") return clamped(mul32(128, tanh32(x)), -128, 127) + 128;
+  const e = exp32(-x), sum = e === Infinity ? Infinity : add32(1, e);
+  return sum === Infinity ? 0 : clamped(div32(256, sum), 0, 255);
+}
+
+/** torch.fake_quantize_per_tensor_affine for finite x: the last product is made in double, then rounded to float32. */
+export function fakeQuantize(x: number, to: Params): number {
+  const scaledX = mul32(x, inverse(to.scale));
+  let q: number;
+  if (scaledX === Infinity) q = to.quantMax;
+  else if (scaledX === -Infinity) q = to.quantMin;
+  else {
+    const r = toFloat32(integer(nearestEven(exact(scaledX)) + BigInt(to.zeroPoint)));
+    q = Math.min(Math.max(r, to.quantMin), to.quantMax);
+  }
+  return toFloat32(exact(toFloat64(mul(integer(q - to.zeroPoint), exact(to.scale)))));
+}
