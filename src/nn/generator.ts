@@ -25,6 +25,8 @@ const f = Math.fround;
 export class Generator {
   readonly #state: Uint32Array = new Uint32Array(624);
   #at = 624;
+  /** The second value of a pair that {@linkcode Generator.normal} made and did not need yet. */
+  #spare: number | null = null;
 
   /**
    * @param seed 0..2^32 - 1, as torch.manual_seed takes it.
@@ -78,16 +80,21 @@ export class Generator {
 
   /**
    * Fills `out` from the normal distribution of mean 0 and variance 1, by Box and Muller's method from the same random
-   * bits as torch's normal_. The values are torch's but for the last bits, which come from another sine, cosine and
-   * logarithm.
+   * bits as torch's normal_. The values are within 1e-6 of torch's, not equal: sine, cosine and logarithm are those of
+   * the engine that runs this.
    */
   normal(out: Float32Array): void {
     const { length } = out;
     if (length < 16) {
-      for (let i = 0; i < length; i += 2) {
+      for (let i = 0; i < length; i++) {
+        if (this.#spare !== null) {
+          out[i] = this.#spare;
+          this.#spare = null;
+          continue;
+        }
         const theta = 2 * Math.PI * this.#unitDouble(), radius = Math.sqrt(-2 * Math.log1p(-this.#unitDouble()));
         out[i] = radius * Math.cos(theta);
-        if (i + 1 < length) out[i + 1] = radius * Math.sin(theta);
+        this.#spare = radius * Math.sin(theta);
       }
       return;
     }
