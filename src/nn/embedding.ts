@@ -39,9 +39,10 @@ export class Embedding extends Module {
   constructor(options: EmbeddingOptions) {
     super();
     checkOptions("options", options, ["numEmbeddings", "embeddingDim", "seed"]);
+    const { seed = 0 } = options;
     this.numEmbeddings = checkInteger("numEmbeddings", options.numEmbeddings, 1, MAX_SIZE);
     this.embeddingDim = checkInteger("embeddingDim", options.embeddingDim, 1, MAX_SIZE);
-    const generator = generatorOf(options.seed ?? 0);
+    const generator = generatorOf(seed);
     this.weight = parameter("weight", [this.numEmbeddings, this.embeddingDim]);
     generator.normal(this.weight);
   }

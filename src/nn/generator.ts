@@ -4,7 +4,7 @@
  * @module
  */
 import { fmaFloat32 } from "../../kernels/requantize.ts";
-import { checkInteger, failType } from "../errors.ts";
+import { checkInteger, failRange, failType } from "../errors.ts";
 
 const f = Math.fround;
 
@@ -61,10 +61,17 @@ export class Generator {
 
   /**
    * Fills `out` from the uniform distribution over [low, high): 24 random bits u * 2^-24 a value, then
-   * `fma(u, f(high - low), low)`, the bits of torch's vectorized uniform_.
+   * `fma(u, f(high - low), low)`, the bits of torch's vectorized uniform_. Rounding may give high itself.
+   *
+   * @throws {TypeError} If `out` is no Float32Array.
+   * @throws {RangeError} If low > high, or high - low is no finite float32.
    */
   uniform(out: Float32Array, low: number, high: number): void {
+    if (!(out instanceof Float32Array)) failType("out", "a Float32Array", out);
     const from = f(low), range = f(f(high) - from);
+    if (!(range >= 0 && range < Infinity)) {
+      failRange("high", `a number from low = ${low} up, at a finite distance`, high);
+    }
     for (let i = 0; i < out.length; i++) out[i] = fmaFloat32(this.#unit(), range, from);
   }
 
@@ -82,8 +89,11 @@ export class Generator {
    * Fills `out` from the normal distribution of mean 0 and variance 1, by Box and Muller's method from the same random
    * bits as torch's normal_. The values are within 1e-6 of torch's, not equal: sine, cosine and logarithm are those of
    * the engine that runs this.
+   *
+   * @throws {TypeError} If `out` is no Float32Array.
    */
   normal(out: Float32Array): void {
+    if (!(out instanceof Float32Array)) failType("out", "a Float32Array", out);
     const { length } = out;
     if (length < 16) {
       for (let i = 0; i < length; i++) {

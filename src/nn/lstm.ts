@@ -73,15 +73,15 @@ export class LSTM extends Module {
   constructor(options: LSTMOptions) {
     super();
     checkOptions("options", options, OPTIONS);
-    const { bias = true, batchFirst = false, bidirectional = false, seed = 0 } = options;
+    const { numLayers = 1, bias = true, batchFirst = false, bidirectional = false, projSize = 0, seed = 0 } = options;
     this.inputSize = checkInteger("inputSize", options.inputSize, 1, MAX_SIZE);
     this.hiddenSize = checkInteger("hiddenSize", options.hiddenSize, 1, MAX_SIZE);
-    this.numLayers = checkInteger("numLayers", options.numLayers ?? 1, 1, MAX_SIZE);
-    this.projSize = checkInteger("projSize", options.projSize ?? 0, 0, this.hiddenSize - 1);
+    this.numLayers = checkInteger("numLayers", numLayers, 1, MAX_SIZE);
+    this.projSize = checkInteger("projSize", projSize, 0, this.hiddenSize - 1);
     this.bias = checkBoolean("bias", bias);
     this.batchFirst = checkBoolean("batchFirst", batchFirst);
     this.bidirectional = checkBoolean("bidirectional", bidirectional);
-    const generator = generatorOf(seed), { hiddenSize, projSize } = this;
+    const generator = generatorOf(seed), { hiddenSize } = this;
     const rows = 4 * hiddenSize, bound = 1 / Math.sqrt(hiddenSize);
     const make = (name: string, shape: readonly number[]) => {
       const data = parameter(name, shape);
