@@ -3,16 +3,18 @@
  *
  * @module
  */
-import { clamp, reciprocal, roundHalfEven } from "./requantize.ts";
+import { clamp, dequantizeValue, reciprocal, roundHalfEven } from "./requantize.ts";
 import type { Affine, Integers } from "./quantize.ts";
 
 /** Scale and zero point of an operand. */
 export type Operand = { readonly scale: number; readonly zeroPoint: number };
 
 /**
- * Quantized sum: `clamp(rne(f(f(A + B) * inv(scale))) + zeroPoint)` with `A = f(f(sa) * (a - za))`, the scalar rule
- * of fbgemm at every position.
+ * Quantized sum: `clamp(rne(f(f(A + B) * inv(scale))) + zeroPoint)` with A and B dequantized
+ * ({@linkcode dequantizeValue}), the scalar rule of fbgemm at every position, between any dtypes. torch's rule for
+ * sums below 2^24, hence in 8 and 16 bits; above, torch adds qint32's zero point in float32 and this adds it exactly.
  *
+ * @param a quint8, qint8 or qint32; each value less its zero point fits an int32. `b` likewise.
  * @param out As long as `a` and `b`.
  * @param relu Whether negative results become 0.
  *
@@ -39,8 +41,7 @@ export function addInt8(
     lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
   for (let i = 0; i < out.length; i++) {
     const sum = Math.fround(
-      Math.fround(qa.scale * (a[i] - qa.zeroPoint)) +
-        Math.fround(qb.scale * (b[i] - qb.zeroPoint)),
+      dequantizeValue(a[i], qa.scale, qa.zeroPoint) + dequantizeValue(b[i], qb.scale, qb.zeroPoint),
     );
     out[i] = clamp(
       roundHalfEven(Math.fround(sum * inverse)) + to.zeroPoint,
@@ -50,7 +51,7 @@ export function addInt8(
   }
 }
 
-/** The constants of qnnpack's fixed-point addition of two quint8 tensors. */
+/** The constants of qnnpack's fixed-point addition of two quint8 tensors: multipliers of up to 2^22, a shift of 14..35. */
 export interface FixedPointAdd {
   readonly multiplierA: number;
   readonly multiplierB: number;
@@ -58,9 +59,19 @@ export interface FixedPointAdd {
 }
 
 /**
- * Prepares qnnpack's fixed-point addition.
+ * Prepares qnnpack's fixed-point addition (pytorch_qnnp_compute_add_quantization_params): the ratios of scales, as
+ * integers of which the larger has 22 bits. Where both ratios are below 2^-10 torch shifts an int32 by more than 31
+ * places, which C leaves undefined; here the shift is what it says.
  *
  * @returns The constants; null where a ratio of scales lies outside [2^-14, 2^8), which torch refuses.
+ *
+ * @example
+ * ```ts
+ * import { prepareFixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(prepareFixedPointAdd(0.5, 0.25, 1), { multiplierA: 2 ** 21, multiplierB: 2 ** 20, shift: 22 });
+ * assertEquals(prepareFixedPointAdd(1e-6, 1, 1), null);
+ * ```
  */
 export function prepareFixedPointAdd(
   scaleA: number,
@@ -84,7 +95,16 @@ export function prepareFixedPointAdd(
 
 /**
  * `a * multiplierA + b * multiplierB` shifted right with rounding half away from zero, a and b less their zero
- * points. Exact for |a|, |b| <= 255, where the sum stays below 2^31.
+ * points. Exact for |a|, |b| <= 255 and the multipliers and shifts of {@linkcode prepareFixedPointAdd}, where the sum
+ * stays below 2^31.
+ *
+ * @example
+ * ```ts
+ * import { fixedPointSum } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(fixedPointSum(3, 0, 2 ** 20, 0, 21), 2); // 1.5
+ * assertEquals(fixedPointSum(-3, 0, 2 ** 20, 0, 21), -2);
+ * ```
  */
 export function fixedPointSum(
   a: number,
@@ -100,7 +120,7 @@ export function fixedPointSum(
 }
 
 /**
- * Quantized sum of quint8 tensors in qnnpack's fixed point.
+ * Quantized sum of quint8 tensors in qnnpack's fixed point: `clamp(fixedPointSum(a - za, b - zb) + zeroPoint)`.
  *
  * @param add {@linkcode prepareFixedPointAdd} of the three scales.
  *
@@ -137,7 +157,16 @@ export function addQuint8FixedPoint(
   }
 }
 
-/** The multiplier of a quantized product: `f(f(sa * sb) * inv(scale))`. */
+/**
+ * The multiplier of a quantized product: `f(f(sa * sb) * inv(scale))`.
+ *
+ * @example
+ * ```ts
+ * import { mulMultiplier } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(mulMultiplier(0.5, 0.25, 2), 0.0625);
+ * ```
+ */
 export function mulMultiplier(
   scaleA: number,
   scaleB: number,
@@ -151,7 +180,11 @@ export function mulMultiplier(
 
 /**
  * Quantized product: `clamp(rne(f(f((a - za) * (b - zb)) * m)) + zeroPoint)`, m {@linkcode mulMultiplier}, on every
- * engine. The integer product is exact while below 2^53.
+ * engine and between any dtypes.
+ *
+ * The integer product is exact below 2^53, hence for any integers of up to 26 bits; above it may be one part in 2^52
+ * off before it is rounded to float32, and still saturates at the correct end. torch agrees below 2^31, beyond which
+ * its product of two qint32 wraps.
  *
  * @example
  * ```ts
