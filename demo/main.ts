@@ -4,28 +4,21 @@
  *     deno task demo [--language thai|lao|burmese] [--preset NAME] [--text "..."] [--json]
  *     deno task demo --model F.safetensors --dictionary F.json --calibration F.txt --test F.txt
  */
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { SingleBar } from "cli-progress";
 import {
   convert,
-  Embedding,
   getPreset,
-  Linear,
   loadModel,
-  LSTM,
   parseSafetensors,
   prepare,
   PRESET_NAMES,
   type QuantizedModel,
-  type SafetensorsEntry,
   saveModel,
-  Sequential,
-  tokens,
 } from "@splitgate/splitgate";
-import { boundaryF1, cut, Dictionary, parseRuns, type Run, scriptRuns, wordEnds } from "./segmenter.ts";
+import { boundaryF1, cut, type Dictionary, type Run, scriptRuns, wordEnds } from "./segmenter.ts";
+import { languageFiles, LANGUAGES, loadTask, sequence, type TaskFiles } from "./task.ts";
 
-const LANGUAGES = ["thai", "lao", "burmese"];
 const FILES = ["model", "dictionary", "calibration", "test"] as const;
 
 const USAGE = `Usage: deno task demo [options]
@@ -44,7 +37,7 @@ class UsageError extends Error {}
 
 interface Options {
   readonly name: string;
-  readonly files: Record<typeof FILES[number], string>;
+  readonly files: TaskFiles;
   readonly preset: string;
   readonly text: string | undefined;
   readonly json: boolean;
@@ -86,7 +79,6 @@ function readOptions(args: string[]): Options | null {
     throw new UsageError(`--preset: expected ${PRESET_NAMES.join(", ")}, got ${preset}`);
   }
   const name = own.length > 0 ? given.model!.split(/[\\/]/).pop()!.replace(/\.safetensors$/, "") : language;
-  const data = (ending: string) => fileURLToPath(new URL(`data/${language}.${ending}`, import.meta.url));
   return {
     name,
     files: own.length > 0
@@ -96,40 +88,12 @@ function readOptions(args: string[]): Options | null {
         calibration: given.calibration!,
         test: given.test!,
       }
-      : {
-        model: data("safetensors"),
-        dictionary: data("json"),
-        calibration: data("calibration.txt"),
-        test: data("test.txt"),
-      },
+      : languageFiles(language),
     preset,
     text: given.text,
     json: given.json ?? false,
     output: given.output ?? `build/${name}.${preset}.safetensors`,
   };
-}
-
-/** The float model, its sizes read off its tensors. */
-function floatModel(tensors: ReadonlyMap<string, SafetensorsEntry>): { model: Sequential; numEmbeddings: number } {
-  const shape = (name: string): number[] => {
-    const entry = tensors.get(name);
-    if (entry?.shape.length !== 2) throw new UsageError(`the model: expected a matrix ${name}, got ${entry?.shape}`);
-    return entry.shape;
-  };
-  const [numEmbeddings, embeddingDim] = shape("embedding.weight");
-  const [outFeatures, inFeatures] = shape("out.weight");
-  const model = new Sequential({
-    embedding: new Embedding({ numEmbeddings, embeddingDim }),
-    lstm: new LSTM({
-      inputSize: embeddingDim,
-      hiddenSize: shape("lstm.weight_hh_l0")[1],
-      bidirectional: tensors.has("lstm.weight_ih_l0_reverse"),
-      bias: tensors.has("lstm.bias_ih_l0"),
-    }),
-    out: new Linear({ inFeatures, outFeatures, bias: tensors.has("out.bias") }),
-  });
-  model.loadStateDict(tensors);
-  return { model, numEmbeddings };
 }
 
 /** Calls `each` for every item, with a bar on standard error where that takes long enough to notice. */
@@ -194,12 +158,7 @@ function table(rows: readonly (readonly [string, string])[]): string {
 
 async function main(options: Options): Promise<void> {
   const { name, files, preset, text, json, output } = options;
-  const modelBytes = await Deno.readFile(files.model);
-  const { model, numEmbeddings } = floatModel(parseSafetensors(modelBytes).tensors);
-  const dictionary = Dictionary.parse(await Deno.readTextFile(files.dictionary), numEmbeddings);
-  const calibration = parseRuns("calibration", await Deno.readTextFile(files.calibration), dictionary);
-  const test = parseRuns("test", await Deno.readTextFile(files.test), dictionary);
-  const sequence = (run: Run) => tokens(run.tokens, [run.tokens.length, 1]);
+  const { model, modelBytes, dictionary, calibration, test } = loadTask(files);
 
   // Calibrated and converted twice, so that each form also stands for itself in the file.
   const [fusedBytes, splitBytes] = [false, true].map((splitGates) => {

@@ -1,0 +1,67 @@
+/**
+ * Word segmentation beside ICU4X's own WebAssembly: the same runs of text in the same process, text in and word ends
+ * out on both sides, rounds interleaved.
+ *
+ *     deno task bench:icu
+ */
+import { WordSegmenter } from "icu";
+import { convert, getPreset, loadModel, prepare, saveModel } from "@splitgate/splitgate";
+import { type Run, wordEnds } from "../demo/segmenter.ts";
+import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
+
+const ROUNDS = 31;
+
+const icu = WordSegmenter.createLstm();
+
+/** Where words end by ICU4X, as places after UTF-16 units. */
+function icuEnds(text: string): number[] {
+  const ends: number[] = [], breaks = icu.segment(text);
+  for (let at = breaks.next(); at >= 0; at = breaks.next()) if (at > 0) ends.push(at);
+  return ends;
+}
+
+function median(times: number[]): number {
+  return times.toSorted((a, b) => a - b)[times.length >> 1];
+}
+
+console.log("language   ICU4X wasm   splitgate int8   ratio   same word ends   (µs a character, median of rounds)");
+for (const language of LANGUAGES) {
+  const { model, dictionary, calibration, test } = loadTask(languageFiles(language));
+  const observed = prepare(model, getPreset("accurate"), { splitGates: true });
+  for (const run of calibration) observed.forward(sequence(run));
+  const quantized = loadModel(saveModel(convert(observed)));
+  const maxSteps = Math.max(...test.map((run) => run.tokens.length));
+  const session = quantized.createSession({ maxSteps });
+  const outputs = new Float32Array(maxSteps * quantized.outputSize);
+  const ownEnds = (run: Run): boolean[] => {
+    const ids = dictionary.encode(run.text), output = outputs.subarray(0, ids.length * quantized.outputSize);
+    session.run(ids, output);
+    return wordEnds(output, ids.length);
+  };
+  let ends = 0, same = 0;
+  for (const run of test) {
+    const expected = new Set(icuEnds(run.text)), own = ownEnds(run);
+    let at = 0;
+    Array.from(run.text).forEach((character, i) => {
+      at += character.length;
+      if (own[i] || expected.has(at)) ends++;
+      if (own[i] && expected.has(at)) same++;
+    });
+  }
+  const characters = test.reduce((sum, run) => sum + run.tokens.length, 0);
+  const times: [icu: number[], own: number[]] = [[], []];
+  const sides = [(run: Run) => icuEnds(run.text).length, (run: Run) => ownEnds(run).length];
+  for (let round = 0; round < ROUNDS; round++) {
+    sides.forEach((side, i) => {
+      const from = performance.now();
+      for (const run of test) side(run);
+      times[i].push((performance.now() - from) * 1000 / characters);
+    });
+  }
+  const [theirs, own] = times.map(median);
+  console.log(
+    `${language.padEnd(9)}${theirs.toFixed(2).padStart(12)}${own.toFixed(2).padStart(17)}${
+      (theirs / own).toFixed(2).padStart(8)
+    }   ${same} of ${ends}`,
+  );
+}

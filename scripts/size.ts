@@ -1,0 +1,69 @@
+/**
+ * The weight of each entry point as esbuild bundles it, minified and gzipped, beside the last recorded figure.
+ *
+ *     deno task size            prints a table; fails if ./runtime is over its budget
+ *     deno task size --json     prints { entry: { minified, gzipped } } and nothing else
+ *     deno task size --record   also writes the figures to bench/results/size.json
+ */
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
+import { build, stop } from "esbuild";
+import config from "../deno.json" with { type: "json" };
+
+/** Bytes gzipped that an edge worker's import may weigh. */
+const RUNTIME_BUDGET = 8192;
+
+/** What an entry point weighs, in bytes. */
+interface Size {
+  readonly minified: number;
+  readonly gzipped: number;
+}
+
+const RECORD = new URL("../bench/results/size.json", import.meta.url);
+
+async function measure(path: string): Promise<Size> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL(`../${path}`, import.meta.url))],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    target: "es2022",
+    write: false,
+    legalComments: "none",
+    loader: { ".wasm": "binary" },
+  });
+  const { contents } = outputFiles[0];
+  return { minified: contents.length, gzipped: gzipSync(contents, { level: 9 }).length };
+}
+
+function recorded(): Record<string, Size> {
+  try {
+    return JSON.parse(Deno.readTextFileSync(RECORD));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return {};
+    throw error;
+  }
+}
+
+const { json, record } = parseArgs({ options: { json: { type: "boolean" }, record: { type: "boolean" } } }).values;
+const sizes: Record<string, Size> = {};
+for (const [entry, path] of Object.entries(config.exports)) {
+  if (path.endsWith(".ts")) sizes[entry] = await measure(path);
+}
+await stop();
+if (json) {
+  console.log(JSON.stringify(sizes));
+} else {
+  const before = recorded();
+  console.log("entry         minified   gzipped   since the last record");
+  for (const [entry, { minified, gzipped }] of Object.entries(sizes)) {
+    const change = before[entry] === undefined ? "new" : `${gzipped - before[entry].gzipped} bytes`;
+    console.log(`${entry.padEnd(12)}${String(minified).padStart(10)}${String(gzipped).padStart(10)}   ${change}`);
+  }
+}
+if (record) Deno.writeTextFileSync(RECORD, `${JSON.stringify(sizes, null, 2)}\n`);
+if (sizes["./runtime"].gzipped > RUNTIME_BUDGET) {
+  console.error(`size: ./runtime is ${sizes["./runtime"].gzipped} bytes gzipped, over its budget of ${RUNTIME_BUDGET}`);
+  Deno.exit(1);
+}
