@@ -56,10 +56,9 @@ export class Linear extends Module {
     this.outFeatures = outFeatures;
     this.weight = parameter("weight", [outFeatures, inFeatures]);
     this.bias = bias ? parameter("bias", [outFeatures]) : null;
-    // kaiming_uniform_(a = sqrt(5)) step by step, as its last bit is not always that of 1 / sqrt(inFeatures).
-    const a = Math.sqrt(5), std = Math.sqrt(2 / (1 + a * a)) / Math.sqrt(inFeatures), bound = Math.sqrt(3) * std;
-    generator.uniform(this.weight, -bound, bound);
-    if (this.bias !== null) generator.uniform(this.bias, -1 / Math.sqrt(inFeatures), 1 / Math.sqrt(inFeatures));
+    // torch's kaiming_uniform_(a = sqrt(5)) comes to this float32 bound (for any inFeatures below 200,000, as tried).
+    const bound = 1 / Math.sqrt(inFeatures);
+    for (const { data } of this.stateDict().values()) generator.uniform(data, -bound, bound);
   }
 
   /** `weight` and `bias`. */
