@@ -26,7 +26,20 @@ export interface LinearWeight {
   readonly zeroPoints: Int32Array;
 }
 
-/** `sum (x[k] - xZeroPoint) * (w[k] - wZeroPoint)` of one weight row, an exact integer while below 2^53. */
+/**
+ * `sum (x[k] - xZeroPoint) * (w[k] - wZeroPoint)` of one weight row: an exact integer while below 2^53, hence for any
+ * row of 8-bit values of up to 2^37. torch sums in int32, which 33,025 such products may fill.
+ *
+ * @param x Integers, read from `xOffset`.
+ * @param w int8, read from `wOffset`.
+ *
+ * @example
+ * ```ts
+ * import { dotInt8 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(dotInt8(Uint8Array.of(12, 10), 0, 10, Int8Array.of(2, -1), 0, 0, 2), 4);
+ * ```
+ */
 export function dotInt8(
   x: Integers,
   xOffset: number,
@@ -44,7 +57,11 @@ export function dotInt8(
 }
 
 /**
- * The quantized linear operator, plain: quantized::linear and quantized::linear_relu of torch.
+ * The quantized linear operator, plain: quantized::linear and quantized::linear_relu of torch,
+ * `clamp(rne(f(addBias * linearMultiplier)) + zeroPoint)`.
+ *
+ * torch's result wherever its int32 accumulator does not overflow and the result is quint8, its only one; other
+ * dtypes and wider sums follow the same rule. Scales, and products of input and weight scale, are above 2^-128.
  *
  * @param engine Whose rounding.
  * @param x [rows, inFeatures], integers with `from`'s scale and zero point.
@@ -111,7 +128,23 @@ export function linearInt8(
   }
 }
 
-/** The accumulator with its bias, in units of `scale`, rounded to float32 by the engine's rule. */
+/**
+ * The accumulator with its bias, in units of `scale`, rounded to float32 by the engine's rule: fbgemm
+ * `fma(bias, inv(scale), f(sum))` per tensor, `f(f(sum) + f(bias / scale))` per channel; qnnpack
+ * `f(sum + rne(f(bias * inv(scale))))`.
+ *
+ * @param sum An integer below 2^53.
+ * @param bias A float32 value; 0 is no bias.
+ * @param scale A float32 value above 2^-128.
+ *
+ * @example
+ * ```ts
+ * import { addBias } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(addBias("fbgemm", 10, false, 0.75, 0.5), 11.5);
+ * assertEquals(addBias("qnnpack", 10, false, 0.75, 0.5), 12); // rne(1.5) = 2
+ * ```
+ */
 export function addBias(
   engine: Engine,
   sum: number,
@@ -133,7 +166,14 @@ export function addBias(
 
 /**
  * The bias in units of the accumulator, exact as a double: what is added to the accumulator before the one
- * rounding to float32.
+ * rounding to float32. qnnpack's is an integer, clamped to int32.
+ *
+ * @example
+ * ```ts
+ * import { biasTerm } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([biasTerm("fbgemm", false, 0.75, 0.5), biasTerm("qnnpack", false, 0.75, 0.5)], [1.5, 2]);
+ * ```
  */
 export function biasTerm(
   engine: Engine,
@@ -151,7 +191,17 @@ export function biasTerm(
   return perChannel ? Math.fround(bias / scale) : bias * reciprocal(scale);
 }
 
-/** What takes an accumulator in units of `scale` to one in units of `outScale`: float32. */
+/**
+ * What takes an accumulator in units of `scale` to one in units of `outScale`, a float32 value: `f(scale / outScale)`
+ * for fbgemm, `f(scale * inv(outScale))` for qnnpack.
+ *
+ * @example
+ * ```ts
+ * import { linearMultiplier } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(linearMultiplier("fbgemm", 0.125, 0.5), 0.25);
+ * ```
+ */
 export function linearMultiplier(
   engine: Engine,
   scale: number,
@@ -163,20 +213,31 @@ export function linearMultiplier(
 }
 
 /**
- * The bias term with which one plain addition, `f(term + sum)`, gives what the engine's rule gives.
+ * The bias term with which one plain addition, `f(term + sum)`, leads to the same integer as the engine's rule.
  *
- * Where the term is itself a float32 value (all but fbgemm per tensor), it serves as it is: the double sum of
- * two float32 values rounds to float32 without a double rounding. Else it is rounded to odd at a step so fine
- * that adding the accumulator is exact in double; rounding that sum to float32 is right unless it nearly
- * cancels, and then both give less than half a step of the output.
+ * qnnpack's term is an integer, and integers add exactly. Per channel the term is a float32 value, and the double sum
+ * of two float32 values rounds to float32 as if rounded once. Per tensor, fbgemm's term is a product of 48 bits: it
+ * is rounded to odd at a step of at most 1/2 that is fine enough for adding the accumulator, an even number of steps,
+ * to be exact in double. Where the sum is at least 2^25 steps, half-way points of float32 are even numbers of steps
+ * too, so that the odd term stays on its side of them; where it is less, it nearly cancels, and both sums give less
+ * than half a step of the output.
  *
  * @param engine Whose rounding.
  * @param perChannel Whether the weight has a scale a row.
- * @param bias The float bias.
- * @param scale Scale of the accumulator.
+ * @param bias The float32 bias.
+ * @param scale Scale of the accumulator, a float32 value.
  * @param bound Largest magnitude that the accumulator can have.
  * @param multiplier {@linkcode linearMultiplier} of the row.
  * @returns The term, or NaN where a plain addition is not enough and {@linkcode addBias} must be called.
+ *
+ * @example
+ * ```ts
+ * import { addBias, plainBiasTerm } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const scale = Math.fround(0.01), sum = 1000;
+ * const term = plainBiasTerm("fbgemm", false, 0.25, scale, 5000, 0.1);
+ * assertEquals(Math.fround(term + sum), addBias("fbgemm", sum, false, 0.25, scale));
+ * ```
  */
 export function plainBiasTerm(
   engine: Engine,
@@ -192,8 +253,7 @@ export function plainBiasTerm(
   if (perChannel || term === 0) return term;
   const step = 2 **
     (Math.ceil(Math.log2(Math.max(bound, Math.abs(term), 1))) - 51);
-  // Below 2^25 steps a float32 has more bits than the sum keeps.
-  if (step * 33554432 * multiplier >= 0.5) return NaN;
+  if (step > 0.5 || step * 33554432 * multiplier >= 0.5) return NaN;
   const low = Math.floor(term / step);
   if (low * step === term) return term;
   return (low % 2 === 0 ? low + 1 : low) * step;
