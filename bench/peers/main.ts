@@ -1,0 +1,242 @@
+/**
+ * Measures splitgate and its peers in one run, in Deno, Node and Bun, and in Pythons that have LiteRT or PyTorch.
+ *
+ * `deno task bench:peers` writes bench/results/peers.{json,md,svg}.
+ *
+ * - `--quick`: one size, in under a minute.
+ * - `--smoke`: one size, a second or two, with what is installed, nothing fetched and nothing written.
+ * - `--python PATH`: a Python with ai-edge-litert or torch; may be given more than once. Also SPLITGATE_PYTHON, paths
+ *   separated as in PATH; python3 where neither is given.
+ * - `--rounds N`, `--milliseconds N`: how often, and how long each time, a cell is measured.
+ *
+ * @module
+ */
+import { availableParallelism, cpus } from "node:os";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { chart } from "./chart.ts";
+import { Child } from "./child.ts";
+import { median, type Timing } from "./measure.ts";
+import { type Mode, MODES } from "./peer.ts";
+import { createProblem, problemBytes, SIZES, STEPS } from "./problem.ts";
+import type { Loaded, Ready } from "./protocol.ts";
+import { markdown, OWN, type Row } from "./report.ts";
+
+const HERE = fileURLToPath(new URL(".", import.meta.url));
+const RESULTS = join(HERE, "..", "results");
+const WORKER = join(HERE, "worker.ts");
+const BUN = "bun@1.4.5";
+
+/** Runs a command to its end; whether it could be run and succeeded. */
+async function succeeds(command: readonly string[], inherit = false): Promise<boolean> {
+  const stream = inherit ? "inherit" : "null";
+  try {
+    const child = new Deno.Command(command[0], {
+      args: command.slice(1),
+      cwd: HERE,
+      stdin: "null",
+      stdout: stream,
+      stderr: stream,
+    });
+    return (await child.output()).success;
+  } catch {
+    return false;
+  }
+}
+
+function installedVersion(name: string): string | null {
+  try {
+    return JSON.parse(Deno.readTextFileSync(join(HERE, "node_modules", name, "package.json"))).version;
+  } catch {
+    return null;
+  }
+}
+
+/** Installs the peers unless every one is there in the version asked for. */
+async function install(): Promise<void> {
+  const { dependencies } = JSON.parse(Deno.readTextFileSync(join(HERE, "package.json")));
+  if (Object.entries(dependencies).every(([name, version]) => installedVersion(name) === version)) return;
+  console.error("Installing the peers into bench/peers/node_modules");
+  if (!await succeeds(["npm", "ci", "--ignore-scripts"], true)) {
+    throw new Error("npm ci failed in bench/peers");
+  }
+}
+
+/** What could not be measured: a peer (or several, or a whole runtime), why, and where. */
+class Absent {
+  readonly #notes: { readonly what: string; readonly why: string; readonly runtime: string }[] = [];
+
+  /** Notes something absent in a runtime. */
+  add(what: string, why: string, runtime: string): void {
+    this.#notes.push({ what, why, runtime });
+  }
+
+  /** One line a thing and reason; none for a peer that another process of its runtime did measure. */
+  lines(rows: readonly Row[]): string[] {
+    const notes = this.#notes.filter(({ what, runtime }) =>
+      !rows.some((row) => row.peer === what && row.runtime === runtime)
+    );
+    return [...Map.groupBy(notes, ({ what, why }) => `${what}: ${why}`)].map(([line, group]) =>
+      `${line} (${[...new Set(group.map(({ runtime }) => runtime))].join(", ")})`
+    );
+  }
+}
+
+/** The commands of the runtimes at hand, and what is not. */
+async function runtimes(smoke: boolean, absent: Absent): Promise<Map<string, readonly string[]>> {
+  const found = new Map<string, readonly string[]>();
+  found.set("deno", [Deno.execPath(), "run", "-A", "--no-lock", "--quiet", WORKER]);
+  // Node 20 reads no TypeScript.
+  const bundle = join(HERE, "node_modules", ".cache", "splitgate", "worker.mjs");
+  const esbuild = join(HERE, "node_modules", "esbuild", "bin", "esbuild");
+  const flags = ["--bundle", "--format=esm", "--platform=node", "--packages=external", "--log-level=error"];
+  if (await succeeds(["node", esbuild, WORKER, ...flags, `--outfile=${bundle}`])) found.set("node", ["node", bundle]);
+  else absent.add("all", "no node, or esbuild is not installed", "node");
+  for (const bun of smoke ? [["bun"]] : [["bun"], ["npx", "-y", BUN]]) {
+    if (found.has("bun") || !await succeeds([...bun, "--version"])) continue;
+    found.set("bun", [...bun, WORKER]);
+  }
+  if (!found.has("bun")) absent.add("all", "no bun", "bun");
+  return found;
+}
+
+function machine(): string {
+  const [cpu] = cpus();
+  return `${cpu?.model ?? "unknown processor"}, ${availableParallelism()} cores, ${Deno.build.os} ${Deno.build.arch}`;
+}
+
+/** A peer at a size and in a mode, and the child that runs it. */
+interface Cell {
+  readonly child: Child;
+  readonly peer: string;
+  readonly size: number;
+  readonly mode: Mode;
+  readonly timings: Timing[];
+}
+
+/** What the children have of the sizes, checked against the reference and warm; fills in what else a run is. */
+async function prepareCells(
+  children: readonly Child[],
+  sizes: readonly number[],
+  milliseconds: number,
+  about: string[],
+  errors: Map<string, number>,
+  absent: Absent,
+): Promise<Cell[]> {
+  const cells: Cell[] = [];
+  for (const child of children) {
+    const loaded = await child.ask<Loaded>({ op: "load" });
+    if ("failed" in loaded) {
+      absent.add("all", loaded.failed, child.runtime);
+      continue;
+    }
+    about.push(`${child.runtime} ${loaded.version}`);
+    for (const { peer, reason } of loaded.missing) absent.add(peer, reason, child.runtime);
+    for (const peer of loaded.peers) {
+      for (const size of sizes) {
+        const ready = await child.ask<Ready>({ op: "prepare", peer, size, milliseconds });
+        if ("failed" in ready) {
+          absent.add(`${peer} at ${size}`, ready.failed, child.runtime);
+          continue;
+        }
+        errors.set(peer, Math.max(errors.get(peer) ?? 0, ready.error));
+        for (const mode of ready.modes) cells.push({ child, peer, size, mode, timings: [] });
+      }
+    }
+  }
+  return cells;
+}
+
+/**
+ * One round: cells of a size and mode follow one another whatever process they are in, so that a slow spell of the
+ * machine meets all that are compared; each round starts with another.
+ */
+async function measureRound(cells: readonly Cell[], round: number, milliseconds: number, absent: Absent) {
+  for (const group of Map.groupBy(cells, ({ size, mode }) => `${size} ${mode}`).values()) {
+    for (let i = 0; i < group.length; i++) {
+      const { child, peer, size, mode, timings } = group[(i + round) % group.length];
+      const timing = await child.ask<Timing>({ op: "measure", peer, size, mode, milliseconds });
+      if ("failed" in timing) absent.add(`${peer} at ${size}, ${mode}`, timing.failed, child.runtime);
+      else timings.push(timing);
+    }
+  }
+}
+
+function toRow({ child, peer, size, mode, timings }: Cell): Row {
+  const steps = mode === "stream" ? 1 : STEPS;
+  const perStep = (micros: number[]) => Number((median(micros) / steps).toPrecision(4));
+  return {
+    peer,
+    runtime: child.runtime,
+    mode,
+    size,
+    microsPerStep: perStep(timings.map((t) => t.micros)),
+    p99: perStep(timings.map((t) => t.p99)),
+    rounds: timings.length,
+  };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      quick: { type: "boolean", default: false },
+      smoke: { type: "boolean", default: false },
+      python: { type: "string", multiple: true },
+      rounds: { type: "string" },
+      milliseconds: { type: "string" },
+    },
+  });
+  const { quick, smoke } = values;
+  const amount = (name: "rounds" | "milliseconds", otherwise: number): number => {
+    const value = values[name] === undefined ? otherwise : Number(values[name]);
+    if (!(Number.isInteger(value) && value > 0)) {
+      throw new RangeError(`--${name}: expected a positive integer`);
+    }
+    return value;
+  };
+  const rounds = amount("rounds", smoke ? 1 : quick ? 3 : 9);
+  const milliseconds = amount("milliseconds", smoke ? 4 : 60);
+  const sizes = smoke ? [32] : quick ? [64] : SIZES;
+  const given = values.python ?? Deno.env.get("SPLITGATE_PYTHON")?.split(delimiter).filter((path) => path !== "");
+  const pythons = given ?? (smoke ? [] : ["python3"]);
+
+  if (!smoke) await install();
+  const absent = new Absent(), children: Child[] = [], folder = await Deno.makeTempDir();
+  try {
+    for (const [runtime, command] of await runtimes(smoke, absent)) children.push(new Child(runtime, command));
+    for (const python of pythons) {
+      if (await succeeds([python, "--version"])) {
+        children.push(new Child("python", [python, "-B", join(HERE, "worker.py"), folder]));
+      } else {
+        absent.add("LiteRT and PyTorch", `no Python at ${python}`, "python");
+      }
+    }
+    if (pythons.length === 0) absent.add("LiteRT and PyTorch", "no Python was given", "python");
+    for (const size of pythons.length === 0 ? [] : sizes) {
+      await Deno.writeFile(join(folder, `${size}.f32`), problemBytes(createProblem(size)));
+    }
+    const about = [machine()], errors = new Map<string, number>();
+    const cells = await prepareCells(children, sizes, 4 * milliseconds, about, errors, absent);
+    for (let round = 0; round < rounds; round++) {
+      await measureRound(cells, round, milliseconds, absent);
+      console.error(`round ${round + 1} of ${rounds}`);
+    }
+    const rows = cells.filter((cell) => cell.timings.length > 0).map(toRow);
+    rows.sort((a, b) => MODES.indexOf(a.mode) - MODES.indexOf(b.mode));
+    const report = markdown({ rows, about, errors, missing: absent.lines(rows) });
+    console.log(report);
+    if (!rows.some((row) => row.peer.startsWith(OWN))) throw new Error("splitgate itself could not be measured");
+    if (smoke) return;
+    await Deno.mkdir(RESULTS, { recursive: true });
+    await Deno.writeTextFile(join(RESULTS, "peers.json"), JSON.stringify(rows, null, 1) + "\n");
+    await Deno.writeTextFile(join(RESULTS, "peers.md"), report);
+    await Deno.writeTextFile(join(RESULTS, "peers.svg"), await chart(rows) + "\n");
+  } finally {
+    for (const child of children) await child.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+await main();

@@ -1,0 +1,55 @@
+/**
+ * splitgate itself: fbgemm's preset, split gates, calibrated on the problem's input; reals in and out.
+ *
+ * @module
+ */
+import { convert, getPreset, LSTM, prepare, type QuantizedModel, tensor } from "../../mod.ts";
+import { INT8_TOLERANCE, type Peer, type PeerSource, type Runner } from "./peer.ts";
+import { type Problem, STEPS } from "./problem.ts";
+
+function createModel({ size, weightIh, weightHh, biasIh, biasHh, input }: Problem): QuantizedModel {
+  const lstm = new LSTM({ inputSize: size, hiddenSize: size });
+  lstm.loadStateDict(
+    new Map([
+      ["weight_ih_l0", tensor(weightIh, [4 * size, size])],
+      ["weight_hh_l0", tensor(weightHh, [4 * size, size])],
+      ["bias_ih_l0", tensor(biasIh, [4 * size])],
+      ["bias_hh_l0", tensor(biasHh, [4 * size])],
+    ]),
+  );
+  const observed = prepare(lstm, getPreset("fbgemm"), { splitGates: true });
+  observed.forward(tensor(input, [STEPS, 1, size]));
+  return convert(observed);
+}
+
+function createRunner(model: QuantizedModel, { size, input }: Problem): Runner {
+  const session = model.createSession({ maxSteps: STEPS });
+  const xs = Array.from({ length: STEPS }, (_, t) => input.slice(t * size, (t + 1) * size));
+  const y = new Float32Array(size), ys = new Float32Array(STEPS * size);
+  return {
+    reset: () => session.reset(),
+    step: (t) => {
+      session.step(xs[t], y);
+      return y;
+    },
+    sequence: () => {
+      session.reset();
+      session.run(input, ys);
+      return ys;
+    },
+  };
+}
+
+function peer(name: string): Peer {
+  return {
+    name: `splitgate ${name}`,
+    tolerance: INT8_TOLERANCE,
+    prepare: (problem) => Promise.resolve([createRunner(createModel(problem), problem)]),
+  };
+}
+
+/** splitgate's rows. */
+export const splitgate: PeerSource = {
+  names: ["splitgate portable", "splitgate simd"],
+  load: () => Promise.resolve([peer("portable")]),
+};

@@ -1,0 +1,152 @@
+/**
+ * The child process of one runtime: holds all its peers and measures the one it is asked for. It reads one JSON
+ * request a line and answers each with one JSON line, so that whoever drives several children interleaves them.
+ *
+ * @module
+ */
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { measure } from "./measure.ts";
+import { onnxruntimeNode, onnxruntimeWeb } from "./onnxruntime.ts";
+import { type Mode, MODES, type Outputs, type Peer, type PeerSource, type Runner } from "./peer.ts";
+import { createProblem, type Problem, STEPS } from "./problem.ts";
+import type { Reply, Request } from "./protocol.ts";
+import { splitgate } from "./splitgate.ts";
+import { tfjs } from "./tfjs.ts";
+
+const SOURCES: readonly PeerSource[] = [splitgate, onnxruntimeWeb, onnxruntimeNode, tfjs];
+
+interface Prepared {
+  readonly runner: Runner;
+  readonly call: () => Outputs;
+}
+
+const peers = new Map<string, Peer>();
+const problems = new Map<number, Problem>();
+const prepared = new Map<string, Prepared>();
+
+function largestError(got: Float32Array, want: Float32Array): number {
+  if (got.length !== want.length) {
+    throw new Error(`expected ${want.length} outputs, got ${got.length}`);
+  }
+  let error = 0;
+  // Written so that NaN is an error of its own size.
+  for (let i = 0; i < want.length; i++) {
+    if (!(Math.abs(got[i] - want[i]) <= error)) {
+      error = Math.abs(got[i] - want[i]);
+    }
+  }
+  return error;
+}
+
+async function check(runner: Runner, mode: Mode, problem: Problem): Promise<number> {
+  const { size, expected } = problem;
+  runner.reset();
+  if (mode === "sequence") {
+    return largestError(await runner.sequence!(), expected);
+  }
+  let error = 0;
+  for (let t = 0; t < STEPS; t++) {
+    error = Math.max(error, largestError(await runner.step!(t), expected.subarray(t * size, (t + 1) * size)));
+  }
+  return error;
+}
+
+function caller(runner: Runner, mode: Mode): () => Outputs {
+  if (mode === "sequence") return () => runner.sequence!();
+  let t = 0;
+  return () => {
+    const outputs = runner.step!(t);
+    t = t + 1 < STEPS ? t + 1 : 0;
+    return outputs;
+  };
+}
+
+/** Checks a peer's results at a size, warms it up and keeps its fastest way for each mode it has. */
+async function prepare(name: string, size: number, milliseconds: number): Promise<Reply> {
+  const peer = peers.get(name);
+  if (peer === undefined) throw new Error(`no peer ${name}`);
+  let problem = problems.get(size);
+  if (problem === undefined) problems.set(size, problem = createProblem(size));
+  const runners = await peer.prepare(problem), modes: Mode[] = [];
+  let largest = 0;
+  for (const mode of MODES) {
+    let best = Infinity;
+    for (const runner of runners) {
+      if (runner[mode === "stream" ? "step" : "sequence"] === undefined) {
+        continue;
+      }
+      await runner.activate?.();
+      const error = await check(runner, mode, problem);
+      if (!(error <= peer.tolerance)) {
+        throw new Error(`${mode}: off the float64 reference by ${error}, more than ${peer.tolerance}`);
+      }
+      largest = Math.max(largest, error);
+      const call = caller(runner, mode),
+        { micros } = await measure(call, milliseconds);
+      if (micros < best) {
+        best = micros;
+        prepared.set(`${name} ${size} ${mode}`, { runner, call });
+      }
+    }
+    if (best < Infinity) modes.push(mode);
+  }
+  return { modes, error: largest };
+}
+
+async function load(): Promise<Reply> {
+  const missing: { peer: string; reason: string }[] = [];
+  for (const source of SOURCES) {
+    try {
+      const loaded = await source.load();
+      for (const peer of loaded) peers.set(peer.name, peer);
+      for (const peer of source.names) {
+        if (!peers.has(peer)) {
+          missing.push({ peer, reason: "not supported here" });
+        }
+      }
+    } catch (error) {
+      for (const peer of source.names) {
+        missing.push({ peer, reason: message(error) });
+      }
+    }
+  }
+  const { deno, bun, node } = process.versions;
+  return { version: deno ?? bun ?? node, peers: [...peers.keys()], missing };
+}
+
+async function answer(request: Request): Promise<Reply> {
+  switch (request.op) {
+    case "load":
+      return await load();
+    case "prepare":
+      return await prepare(request.peer, request.size, request.milliseconds);
+    case "measure": {
+      const { peer, size, mode, milliseconds } = request, found = prepared.get(`${peer} ${size} ${mode}`);
+      if (found === undefined) {
+        throw new Error(`${peer} is not prepared for ${mode} at ${size}`);
+      }
+      await found.runner.activate?.();
+      return await measure(found.call, milliseconds);
+    }
+  }
+}
+
+function message(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0]
+    .slice(0, 300);
+}
+
+// Answers alone go to stdout: what the peers print goes elsewhere.
+console.log = console.info = console.debug = console.error;
+console.warn = () => {};
+for await (const line of createInterface({ input: process.stdin })) {
+  let reply: Reply;
+  try {
+    reply = await answer(JSON.parse(line) as Request);
+  } catch (error) {
+    reply = { failed: message(error) };
+  }
+  process.stdout.write(JSON.stringify(reply) + "\n");
+}
+process.exit(0);
