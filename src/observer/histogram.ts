@@ -48,14 +48,12 @@ export interface HistogramState {
  * @example
  * ```ts
  * import { HistogramObserver } from "@splitgate/splitgate";
- * import { assert, assertEquals } from "@std/assert";
- * const observer = new HistogramObserver();
- * const data = Float32Array.from({ length: 5000 }, (_, i) => Math.sin(i));
- * data[0] = 100; // one outlier
- * observer.observe(data);
- * const { scale } = observer.calculateQParams();
- * assertEquals(observer.maxVal, 100);
- * assert(scale * 255 < 100);
+ * import { assertEquals } from "@std/assert";
+ * const observer = new HistogramObserver({ bins: 4 });
+ * observer.observe(new Float32Array([0, 1, 2, 3, 4]));
+ * observer.observe(new Float32Array([1, 3]));
+ * assertEquals([...observer.histogram], [1, 2, 1, 3]);
+ * assertEquals([observer.minVal, observer.maxVal], [0, 4]);
  * ```
  */
 export class HistogramObserver extends UniformObserver {
