@@ -105,15 +105,13 @@ export function tanhFloat32(x: number): number {
 /** Which function a table holds. */
 export type Activation = "sigmoid" | "tanh";
 
-const EMPTY = -2147483648;
-
 /**
  * A function over quantized inputs, tabulated entry by entry as inputs are met. Inputs and outputs are
  * integers less their zero points.
  */
 export interface ActivationTable {
-  /** Outputs by `input - first`; EMPTY where not computed yet. Length 0 where the input range exceeds 16 bits. */
-  readonly data: Int32Array;
+  /** Outputs by `input - first`; NaN where not computed yet. Length 0 where the input range exceeds 16 bits. */
+  readonly data: Float64Array;
   /** Smallest input. */
   readonly first: number;
   readonly compute: (input: number) => number;
@@ -185,7 +183,7 @@ export function activationTable(
 ): ActivationTable {
   const size = from.quantMax - from.quantMin + 1;
   return {
-    data: new Int32Array(size > 65536 ? 0 : size).fill(EMPTY),
+    data: new Float64Array(size > 65536 ? 0 : size).fill(NaN),
     first: from.quantMin - from.zeroPoint,
     compute: (input) => activationInt(engine, activation, from.scale, input, to),
   };
@@ -196,5 +194,5 @@ export function lookup(table: ActivationTable, input: number): number {
   const { data } = table, index = input - table.first;
   if (index >= data.length) return table.compute(input);
   const known = data[index];
-  return known !== EMPTY ? known : data[index] = table.compute(input);
+  return known === known ? known : data[index] = table.compute(input);
 }

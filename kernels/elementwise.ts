@@ -55,7 +55,8 @@ export function addInt8(
 export interface FixedPointAdd {
   readonly multiplierA: number;
   readonly multiplierB: number;
-  readonly shift: number;
+  /** Size of the output's step in units of the sum: a power of two. */
+  readonly step: number;
 }
 
 /**
@@ -89,21 +90,22 @@ export function prepareFixedPointAdd(
   return {
     multiplierA: roundHalfEven(Math.fround(ratioA * 2 ** shift)),
     multiplierB: roundHalfEven(Math.fround(ratioB * 2 ** shift)),
-    shift,
+    step: 2 ** shift,
   };
 }
 
 /**
- * `a * multiplierA + b * multiplierB` shifted right with rounding half away from zero, a and b less their zero
- * points. Exact for |a|, |b| <= 255 and the multipliers and shifts of {@linkcode prepareFixedPointAdd}, where the sum
- * stays below 2^31.
+ * `(a * multiplierA + b * multiplierB) / step`, rounded half away from zero; a and b less their zero points. Exact for
+ * |a|, |b| <= 255 and the constants of {@linkcode prepareFixedPointAdd}, where the sum stays below 2^31. Never -0.
+ *
+ * @param step A power of two.
  *
  * @example
  * ```ts
  * import { fixedPointSum } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * assertEquals(fixedPointSum(3, 0, 2 ** 20, 0, 21), 2); // 1.5
- * assertEquals(fixedPointSum(-3, 0, 2 ** 20, 0, 21), -2);
+ * assertEquals(fixedPointSum(3, 0, 2 ** 20, 0, 2 ** 21), 2); // 1.5
+ * assertEquals(fixedPointSum(-3, 0, 2 ** 20, 0, 2 ** 21), -2);
  * ```
  */
 export function fixedPointSum(
@@ -111,12 +113,10 @@ export function fixedPointSum(
   b: number,
   multiplierA: number,
   multiplierB: number,
-  shift: number,
+  step: number,
 ): number {
-  const sum = a * multiplierA + b * multiplierB;
-  const scaled = Math.abs(sum) / 2 ** shift;
-  const rounded = Math.floor(scaled + 0.5);
-  return sum < 0 ? -rounded : rounded;
+  const scaled = (a * multiplierA + b * multiplierB) / step;
+  return scaled < 0 ? 0 - Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
 }
 
 /**
@@ -135,11 +135,11 @@ export function fixedPointSum(
  * ```
  */
 export function addQuint8FixedPoint(
-  a: Uint8Array,
+  a: Integers,
   zeroPointA: number,
-  b: Uint8Array,
+  b: Integers,
   zeroPointB: number,
-  out: Uint8Array,
+  out: Integers,
   zeroPoint: number,
   quantMin: number,
   quantMax: number,
@@ -151,7 +151,7 @@ export function addQuint8FixedPoint(
       b[i] - zeroPointB,
       add.multiplierA,
       add.multiplierB,
-      add.shift,
+      add.step,
     );
     out[i] = clamp(sum + zeroPoint, quantMin, quantMax);
   }

@@ -129,6 +129,48 @@ export function linearInt8(
 }
 
 /**
+ * The int8 linear operator with float32 results, for an output that is not quantized: the bias is added as
+ * fbgemm adds it per channel (qnnpack: as it always does), and the sum is multiplied by the accumulator's scale.
+ *
+ * @param out float32 [rows, outFeatures].
+ *
+ * @example
+ * ```ts
+ * import { linearInt8Float32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const weight = {
+ *   data: Int8Array.of(2, -1),
+ *   outFeatures: 1,
+ *   inFeatures: 2,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.5),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const out = new Float32Array(1);
+ * linearInt8Float32("fbgemm", Uint8Array.of(12, 10), { scale: 1, zeroPoint: 10 }, weight, Float32Array.of(1), out);
+ * assertEquals(out[0], 3);
+ * ```
+ */
+export function linearInt8Float32(
+  engine: Engine,
+  x: Integers,
+  from: { readonly scale: number; readonly zeroPoint: number },
+  weight: LinearWeight,
+  bias: Float32Array | null,
+  out: Float32Array,
+): void {
+  const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
+  for (let i = 0, o = 0; i < x.length; i += inFeatures) {
+    for (let row = 0; row < outFeatures; row++, o++) {
+      const channel = Math.floor(row * scales.length / outFeatures);
+      const sum = dotInt8(x, i, from.zeroPoint, data, row * inFeatures, zeroPoints[channel], inFeatures);
+      const scale = Math.fround(from.scale * scales[channel]);
+      out[o] = addBias(engine, sum, true, bias === null ? 0 : bias[row], scale) * scale;
+    }
+  }
+}
+
+/**
  * The accumulator with its bias, in units of `scale`, rounded to float32 by the engine's rule: fbgemm
  * `fma(bias, inv(scale), f(sum))` per tensor, `f(f(sum) + f(bias / scale))` per channel; qnnpack
  * `f(sum + rne(f(bias * inv(scale))))`.

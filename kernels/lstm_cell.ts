@@ -36,7 +36,7 @@ const INPUT_SCALE = 0,
   GATE_HI = 4,
   FIXED_A = 5,
   FIXED_B = 6,
-  FIXED_SHIFT = 7;
+  FIXED_STEP = 7;
 const FORGET_LO = 32, FORGET_HI = 33, FORGET_SCALE = 34;
 const CANDIDATE_MULTIPLIER = 35,
   CANDIDATE_LO = 36,
@@ -47,7 +47,7 @@ const CELL_INVERSE = 39,
   CELL_HI = 41,
   CELL_FIXED_A = 42,
   CELL_FIXED_B = 43,
-  CELL_FIXED_SHIFT = 44;
+  CELL_FIXED_STEP = 44;
 const HIDDEN_MULTIPLIER = 45, HIDDEN_LO = 46, HIDDEN_HI = 47;
 
 /** Length of {@linkcode LstmCell.constants}. */
@@ -62,7 +62,7 @@ export const CellConstant = {
   GATE_HI,
   FIXED_A,
   FIXED_B,
-  FIXED_SHIFT,
+  FIXED_STEP,
   FORGET_LO,
   FORGET_HI,
   FORGET_SCALE,
@@ -75,7 +75,7 @@ export const CellConstant = {
   CELL_HI,
   CELL_FIXED_A,
   CELL_FIXED_B,
-  CELL_FIXED_SHIFT,
+  CELL_FIXED_STEP,
   HIDDEN_MULTIPLIER,
   HIDDEN_LO,
   HIDDEN_HI,
@@ -89,10 +89,12 @@ export interface LstmCell {
   readonly inputProjection: Projection | null;
   readonly hiddenRows: PackedRows;
   readonly constants: Float64Array;
-  /** Whether gates and cell state are added in qnnpack's fixed point. */
-  readonly fixedPoint: boolean;
+  /** Which sums are qnnpack's fixed point: bits 0 to 3 the gates, bit 4 the cell state. */
+  readonly fixedPoint: number;
   /** Activations of the four gates and of the cell state. */
   readonly tables: readonly ActivationTable[];
+  /** W_hr of a cell whose hidden state is projected (projSize), or null. */
+  readonly hiddenOutput: { readonly rows: PackedRows; readonly projection: Projection; readonly size: number } | null;
 }
 
 /**
@@ -111,12 +113,11 @@ function project(
   gate: number,
   p: Projection,
 ): number {
-  const term = p.term[row];
+  const term = p.term[row], lo = p.lo[gate];
   const value = term === term
     ? Math.fround(term + sum)
-    : addBias("fbgemm", sum, p.perChannel, p.bias[row], p.scale[row]);
+    : addBias("fbgemm", sum, p.perChannel || lo !== lo, p.bias[row], p.scale[row]);
   const scaled = Math.fround(value * p.multiplier[row]);
-  const lo = p.lo[gate];
   if (lo !== lo) return scaled;
   const rounded = (scaled + ROUND_MAGIC) - ROUND_MAGIC, hi = p.hi[gate];
   return rounded < lo ? lo : rounded > hi ? hi : rounded;
@@ -128,17 +129,17 @@ function addGate(
   hidden: number,
   gate: number,
   k: Float64Array,
-  fixedPoint: boolean,
+  fixedPoint: number,
 ): number {
   const at = gate * 8, lo = k[at + GATE_LO], hi = k[at + GATE_HI];
   let sum: number;
-  if (fixedPoint) {
+  if (fixedPoint >> gate & 1) {
     sum = fixedPointSum(
       input,
       hidden,
       k[at + FIXED_A],
       k[at + FIXED_B],
-      k[at + FIXED_SHIFT],
+      k[at + FIXED_STEP],
     );
   } else {
     sum = Math.fround(
@@ -163,7 +164,7 @@ function multiply(
   return rounded < lo ? lo : rounded > hi ? hi : rounded;
 }
 
-/** Cell and hidden state of one unit from its four gates' sums. */
+/** Cell state at `c[at]` and hidden state (returned) of one unit from its four gates' sums. */
 function finishUnit(
   cell: LstmCell,
   forgetMultiplier: number,
@@ -171,14 +172,13 @@ function finishUnit(
   gateF: number,
   gateG: number,
   gateO: number,
-  unit: number,
   c: Float64Array,
-  hNext: Float64Array,
-): void {
+  at: number,
+): number {
   const k = cell.constants, tables = cell.tables;
   const forgotten = multiply(
     lookup(tables[1], gateF),
-    c[unit],
+    c[at],
     forgetMultiplier,
     k[FORGET_LO],
     k[FORGET_HI],
@@ -191,13 +191,13 @@ function finishUnit(
     k[CANDIDATE_HI],
   );
   let sum: number;
-  if (cell.fixedPoint) {
+  if (cell.fixedPoint & 16) {
     sum = fixedPointSum(
       forgotten,
       candidate,
       k[CELL_FIXED_A],
       k[CELL_FIXED_B],
-      k[CELL_FIXED_SHIFT],
+      k[CELL_FIXED_STEP],
     );
   } else {
     sum = Math.fround(
@@ -209,8 +209,8 @@ function finishUnit(
   const lo = k[CELL_LO],
     hi = k[CELL_HI],
     state = sum < lo ? lo : sum > hi ? hi : sum;
-  c[unit] = state;
-  hNext[unit] = multiply(
+  c[at] = state;
+  return multiply(
     lookup(tables[3], gateO),
     lookup(tables[4], state),
     k[HIDDEN_MULTIPLIER],
@@ -219,12 +219,15 @@ function finishUnit(
   );
 }
 
-/** Scratch of {@linkcode lstmStepSplit}: the eight accumulators of a pair of units, twice, and the next hidden state. */
+/** Scratch of {@linkcode lstmStepSplit}. */
 export interface SplitScratch {
+  /** [8] each: the accumulators of a pair of units. */
   readonly input: Float64Array;
   readonly hidden: Float64Array;
-  /** [hiddenSize] */
-  readonly hNext: Float64Array;
+  /** The hidden state that the step starts from, [hiddenSize] or [projSize]. */
+  readonly h: Float64Array;
+  /** The hidden state before its projection, [hiddenSize]; of length 0 where it is not projected. */
+  readonly unprojected: Float64Array;
 }
 
 /** Scratch of {@linkcode lstmStepFused}. */
@@ -236,8 +239,11 @@ export interface FusedScratch extends SplitScratch {
 }
 
 /**
- * Projects inputs: `out[offset + unit * 4 + gate]` receives W_ih x + b_ih, quantized to the projection's bounds or
+ * Projects inputs: `out[offset + row]` receives row `row` of W x + b, quantized to the projection's bounds or
  * float32.
+ *
+ * @param sums Scratch [8].
+ * @param count Number of rows.
  */
 export function projectRows(
   rows: PackedRows,
@@ -256,6 +262,20 @@ export function projectRows(
   }
 }
 
+/** Takes the hidden state out of the state before a step overwrites it. */
+function loadHidden(h: Float64Array, hOffset: number, scratch: SplitScratch): void {
+  const { h: from } = scratch;
+  for (let j = 0; j < from.length; j++) from[j] = h[hOffset + j];
+}
+
+/** Projects the new hidden state (projSize) into the state, where the cell does so. */
+function projectHidden(cell: LstmCell, h: Float64Array, hOffset: number, scratch: SplitScratch): void {
+  const { hiddenOutput } = cell;
+  if (hiddenOutput === null) return;
+  const { rows, projection, size } = hiddenOutput;
+  projectRows(rows, projection, scratch.unprojected, scratch.hidden, h, hOffset, size);
+}
+
 /**
  * One step with split gates: the four gates of two units run together, each pair is added on its own, and the
  * units are finished to h and c at once. No array over the gates exists.
@@ -264,8 +284,8 @@ export function projectRows(
  * @param binding How h and c enter this step.
  * @param x Input integers [inputSize], or null with `projected`.
  * @param projected The projected input at `offset`, [4 * hiddenSize] as {@linkcode projectRows} leaves it.
- * @param h Hidden state [hiddenSize], overwritten.
- * @param c Cell state [hiddenSize], overwritten.
+ * @param h Hidden state [hiddenSize] (or [projSize]) at `hOffset`, overwritten.
+ * @param c Cell state [hiddenSize] at `cOffset`, overwritten.
  */
 export function lstmStepSplit(
   cell: LstmCell,
@@ -274,66 +294,38 @@ export function lstmStepSplit(
   projected: Float32Array | null,
   offset: number,
   h: Float64Array,
+  hOffset: number,
   c: Float64Array,
+  cOffset: number,
   scratch: SplitScratch,
 ): void {
-  const {
-    hiddenSize,
-    hiddenRows,
-    inputRows,
-    inputProjection,
-    constants,
-    fixedPoint,
-  } = cell;
+  const { hiddenSize, hiddenRows, inputRows, inputProjection, constants, fixedPoint, hiddenOutput } = cell;
   const { hiddenProjection, forgetMultiplier } = binding;
-  const { input, hidden, hNext } = scratch;
+  const { input, hidden } = scratch;
+  const out = hiddenOutput === null ? h : scratch.unprojected, outOffset = hiddenOutput === null ? hOffset : 0;
+  loadHidden(h, hOffset, scratch);
   for (let unit = 0, group = 0; unit < hiddenSize; group++) {
     if (x !== null) dot8(inputRows!, group, x, input);
-    dot8(hiddenRows, group, h, hidden);
+    dot8(hiddenRows, group, scratch.h, hidden);
     for (let j = 0; j < 8 && unit < hiddenSize; j += 4, unit++) {
       const row = unit * 4, at = offset + row;
       const i = x !== null ? project(input[j], row, 0, inputProjection!) : projected![at];
       const f = x !== null ? project(input[j + 1], row + 1, 1, inputProjection!) : projected![at + 1];
       const g = x !== null ? project(input[j + 2], row + 2, 2, inputProjection!) : projected![at + 2];
       const o = x !== null ? project(input[j + 3], row + 3, 3, inputProjection!) : projected![at + 3];
-      finishUnit(
+      out[outOffset + unit] = finishUnit(
         cell,
         forgetMultiplier,
-        addGate(
-          i,
-          project(hidden[j], row, 0, hiddenProjection),
-          0,
-          constants,
-          fixedPoint,
-        ),
-        addGate(
-          f,
-          project(hidden[j + 1], row + 1, 1, hiddenProjection),
-          1,
-          constants,
-          fixedPoint,
-        ),
-        addGate(
-          g,
-          project(hidden[j + 2], row + 2, 2, hiddenProjection),
-          2,
-          constants,
-          fixedPoint,
-        ),
-        addGate(
-          o,
-          project(hidden[j + 3], row + 3, 3, hiddenProjection),
-          3,
-          constants,
-          fixedPoint,
-        ),
-        unit,
+        addGate(i, project(hidden[j], row, 0, hiddenProjection), 0, constants, fixedPoint),
+        addGate(f, project(hidden[j + 1], row + 1, 1, hiddenProjection), 1, constants, fixedPoint),
+        addGate(g, project(hidden[j + 2], row + 2, 2, hiddenProjection), 2, constants, fixedPoint),
+        addGate(o, project(hidden[j + 3], row + 3, 3, hiddenProjection), 3, constants, fixedPoint),
         c,
-        hNext,
+        cOffset + unit,
       );
     }
   }
-  h.set(hNext);
+  projectHidden(cell, h, hOffset, scratch);
 }
 
 /**
@@ -347,56 +339,35 @@ export function lstmStepFused(
   projected: Float32Array | null,
   offset: number,
   h: Float64Array,
+  hOffset: number,
   c: Float64Array,
+  cOffset: number,
   scratch: FusedScratch,
 ): void {
-  const { hiddenSize, constants, fixedPoint } = cell, count = hiddenSize * 4;
-  const { input, hidden, hNext, igates, hgates, gates } = scratch;
+  const { hiddenSize, constants, fixedPoint, hiddenOutput } = cell, count = hiddenSize * 4;
+  const { input, hidden, igates, hgates, gates } = scratch;
+  const out = hiddenOutput === null ? h : scratch.unprojected, outOffset = hiddenOutput === null ? hOffset : 0;
+  loadHidden(h, hOffset, scratch);
   if (x !== null) {
-    projectRows(
-      cell.inputRows!,
-      cell.inputProjection!,
-      x,
-      input,
-      igates,
-      0,
-      count,
-    );
+    projectRows(cell.inputRows!, cell.inputProjection!, x, input, igates, 0, count);
   } else {
-    for (let row = 0; row < count; row++) {
-      igates[row] = projected![offset + row];
-    }
+    for (let row = 0; row < count; row++) igates[row] = projected![offset + row];
   }
-  projectRows(
-    cell.hiddenRows,
-    binding.hiddenProjection,
-    h,
-    hidden,
-    hgates,
-    0,
-    count,
-  );
+  projectRows(cell.hiddenRows, binding.hiddenProjection, scratch.h, hidden, hgates, 0, count);
   for (let row = 0; row < count; row++) {
-    gates[row] = addGate(
-      igates[row],
-      hgates[row],
-      row & 3,
-      constants,
-      fixedPoint,
-    );
+    gates[row] = addGate(igates[row], hgates[row], row & 3, constants, fixedPoint);
   }
   for (let unit = 0, row = 0; unit < hiddenSize; unit++, row += 4) {
-    finishUnit(
+    out[outOffset + unit] = finishUnit(
       cell,
       binding.forgetMultiplier,
       gates[row],
       gates[row + 1],
       gates[row + 2],
       gates[row + 3],
-      unit,
       c,
-      hNext,
+      cOffset + unit,
     );
   }
-  h.set(hNext);
+  projectHidden(cell, h, hOffset, scratch);
 }

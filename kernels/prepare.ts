@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { activationTable } from "./activation.ts";
-import { mulMultiplier, prepareFixedPointAdd } from "./elementwise.ts";
+import { type Activation, activationTable } from "./activation.ts";
+import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "./elementwise.ts";
 import { type Engine, linearMultiplier, type LinearWeight, plainBiasTerm } from "./linear.ts";
 import { CELL_CONSTANTS, CellConstant as K, type LstmCell, type Projection, type StateBinding } from "./lstm_cell.ts";
 import { packRows } from "./pack.ts";
@@ -99,20 +99,65 @@ export function prepareProjection(
   return projection;
 }
 
-/** Parameters of the twelve parts of a cell; `igates`, `hgates` and `gates` by gate. null is "not quantized". */
+/** Parameters of a part: the dtype decides whether qnnpack adds in fixed point. */
+export interface PartParameters extends Affine {
+  readonly dtype: "quint8" | "qint8" | "qint32";
+}
+
+/** Parameters of the parts of a cell; `igates`, `hgates` and `gates` by gate. null is "not quantized". */
 export interface CellParameters {
-  readonly igates: readonly (Affine | null)[];
-  readonly hgates: readonly (Affine | null)[];
-  readonly gates: readonly Affine[];
-  readonly input_gate: Affine;
-  readonly forget_gate: Affine;
-  readonly cell_gate: Affine;
-  readonly output_gate: Affine;
-  readonly fgate_cx: Affine;
-  readonly igate_cgate: Affine;
-  readonly fgate_cx_igate_cgate: Affine;
-  readonly tanh_cy: Affine;
-  readonly ogate_cy: Affine;
+  readonly igates: readonly (PartParameters | null)[];
+  readonly hgates: readonly (PartParameters | null)[];
+  readonly gates: readonly PartParameters[];
+  readonly input_gate: PartParameters;
+  readonly forget_gate: PartParameters;
+  readonly cell_gate: PartParameters;
+  readonly output_gate: PartParameters;
+  readonly fgate_cx: PartParameters;
+  readonly igate_cgate: PartParameters;
+  readonly fgate_cx_igate_cgate: PartParameters;
+  readonly tanh_cy: PartParameters;
+  readonly ogate_cy: PartParameters;
+  /** The projected hidden state, where there is one. */
+  readonly proj?: PartParameters;
+}
+
+/** Whether an engine adds tensors of these dtypes in fixed point: qnnpack does where all are quint8. */
+export function addsInFixedPoint(
+  engine: Engine,
+  a: PartParameters | null,
+  b: PartParameters | null,
+  to: PartParameters | null,
+): boolean {
+  return engine === "qnnpack" && a?.dtype === "quint8" && b?.dtype === "quint8" && to?.dtype === "quint8";
+}
+
+/**
+ * Constants of qnnpack's fixed-point addition.
+ *
+ * @throws {RangeError} If it cannot take the scales, as torch throws.
+ */
+export function fixedPointAdd(name: string, a: Affine, b: Affine, to: Affine): FixedPointAdd {
+  const add = prepareFixedPointAdd(a.scale, b.scale, to.scale);
+  if (add === null) {
+    throw new RangeError(
+      `${name}: expected scales within 2^-14..2^8 of the output's for qnnpack's addition, got ${a.scale} and ${b.scale} for ${to.scale}`,
+    );
+  }
+  return add;
+}
+
+/** Weights of a cell, rows in PyTorch's order. */
+export interface CellWeights {
+  /** [4 * hiddenSize, inputSize] */
+  readonly weightIh: LinearWeight;
+  /** [4 * hiddenSize, hiddenSize], or [4 * hiddenSize, projSize]. */
+  readonly weightHh: LinearWeight;
+  /** [projSize, hiddenSize], or null. */
+  readonly weightHr: LinearWeight | null;
+  /** [4 * hiddenSize], or null. */
+  readonly biasIh: Float32Array | null;
+  readonly biasHh: Float32Array | null;
 }
 
 /**
@@ -124,124 +169,94 @@ export interface CellParameters {
  */
 export function prepareCell(
   engine: Engine,
-  weightIh: LinearWeight,
-  weightHh: LinearWeight,
-  biasIh: Float32Array | null,
+  weights: CellWeights,
   parts: CellParameters,
   input: Affine | null,
   stateBound: number,
 ): LstmCell {
+  const { weightIh, weightHh, weightHr, biasIh } = weights;
   const hiddenSize = weightHh.outFeatures / 4, order = gateOrder(hiddenSize);
-  const constants = new Float64Array(CELL_CONSTANTS);
-  const eightBit = (q: Affine | null): boolean => q !== null && q.quantMin === 0 && q.quantMax === 255;
-  const fixedPoint = engine === "qnnpack" &&
-    [
-      ...parts.igates,
-      ...parts.hgates,
-      ...parts.gates,
-      parts.fgate_cx,
-      parts.igate_cgate,
-      parts.fgate_cx_igate_cgate,
-    ].every(eightBit);
+  const k = new Float64Array(CELL_CONSTANTS);
+  let fixedPoint = 0;
   const fixed = (
     name: string,
-    a: Affine,
-    b: Affine,
-    to: Affine,
+    a: PartParameters | null,
+    b: PartParameters | null,
+    to: PartParameters,
+    bit: number,
     at: number,
   ): void => {
-    const add = prepareFixedPointAdd(a.scale, b.scale, to.scale);
-    if (add === null) {
-      throw new RangeError(
-        `${name}: expected scales within 2^-14..2^8 of the output's for qnnpack's addition, got ${a.scale} and ${b.scale} for ${to.scale}`,
-      );
-    }
-    constants[at] = add.multiplierA;
-    constants[at + 1] = add.multiplierB;
-    constants[at + 2] = add.shift;
+    if (!addsInFixedPoint(engine, a, b, to)) return;
+    const add = fixedPointAdd(name, a!, b!, to);
+    fixedPoint |= 1 << bit;
+    k[at] = add.multiplierA;
+    k[at + 1] = add.multiplierB;
+    k[at + 2] = add.step;
+  };
+  const bounds = (to: Affine, at: number): void => {
+    k[at] = to.quantMin - to.zeroPoint;
+    k[at + 1] = to.quantMax - to.zeroPoint;
   };
   for (let gate = 0; gate < 4; gate++) {
-    const at = gate * 8,
-      a = parts.igates[gate],
-      b = parts.hgates[gate],
-      to = parts.gates[gate];
-    constants[at + K.INPUT_SCALE] = a?.scale ?? 1;
-    constants[at + K.HIDDEN_SCALE] = b?.scale ?? 1;
-    constants[at + K.GATE_INVERSE] = reciprocal(to.scale);
-    constants[at + K.GATE_LO] = to.quantMin - to.zeroPoint;
-    constants[at + K.GATE_HI] = to.quantMax - to.zeroPoint;
-    if (fixedPoint) fixed("gates", a!, b!, to, at + K.FIXED_A);
+    const at = gate * 8, a = parts.igates[gate], b = parts.hgates[gate], to = parts.gates[gate];
+    k[at + K.INPUT_SCALE] = a?.scale ?? 1;
+    k[at + K.HIDDEN_SCALE] = b?.scale ?? 1;
+    k[at + K.GATE_INVERSE] = reciprocal(to.scale);
+    bounds(to, at + K.GATE_LO);
+    fixed("gates", a, b, to, gate, at + K.FIXED_A);
   }
-  const {
-    fgate_cx: forget,
-    igate_cgate: candidate,
-    fgate_cx_igate_cgate: cell,
-    ogate_cy: hidden,
-  } = parts;
-  constants[K.FORGET_LO] = forget.quantMin - forget.zeroPoint;
-  constants[K.FORGET_HI] = forget.quantMax - forget.zeroPoint;
-  constants[K.FORGET_SCALE] = forget.scale;
-  constants[K.CANDIDATE_MULTIPLIER] = mulMultiplier(
-    parts.input_gate.scale,
-    parts.cell_gate.scale,
-    candidate.scale,
-  );
-  constants[K.CANDIDATE_LO] = candidate.quantMin - candidate.zeroPoint;
-  constants[K.CANDIDATE_HI] = candidate.quantMax - candidate.zeroPoint;
-  constants[K.CANDIDATE_SCALE] = candidate.scale;
-  constants[K.CELL_INVERSE] = reciprocal(cell.scale);
-  constants[K.CELL_LO] = cell.quantMin - cell.zeroPoint;
-  constants[K.CELL_HI] = cell.quantMax - cell.zeroPoint;
-  if (fixedPoint) {
-    fixed("fgate_cx_igate_cgate", forget, candidate, cell, K.CELL_FIXED_A);
-  }
-  constants[K.HIDDEN_MULTIPLIER] = mulMultiplier(
-    parts.output_gate.scale,
-    parts.tanh_cy.scale,
-    hidden.scale,
-  );
-  constants[K.HIDDEN_LO] = hidden.quantMin - hidden.zeroPoint;
-  constants[K.HIDDEN_HI] = hidden.quantMax - hidden.zeroPoint;
+  const { fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell, ogate_cy: hidden, proj } = parts;
+  bounds(forget, K.FORGET_LO);
+  k[K.FORGET_SCALE] = forget.scale;
+  k[K.CANDIDATE_MULTIPLIER] = mulMultiplier(parts.input_gate.scale, parts.cell_gate.scale, candidate.scale);
+  bounds(candidate, K.CANDIDATE_LO);
+  k[K.CANDIDATE_SCALE] = candidate.scale;
+  k[K.CELL_INVERSE] = reciprocal(cell.scale);
+  bounds(cell, K.CELL_LO);
+  fixed("fgate_cx_igate_cgate", forget, candidate, cell, 4, K.CELL_FIXED_A);
+  k[K.HIDDEN_MULTIPLIER] = mulMultiplier(parts.output_gate.scale, parts.tanh_cy.scale, hidden.scale);
+  bounds(hidden, K.HIDDEN_LO);
+  const table = (activation: Activation, from: Affine, to: Affine) => activationTable(engine, activation, from, to);
   return {
     hiddenSize,
     inputRows: input === null ? null : packRows(weightIh, order, integerBound(input)),
     inputProjection: input === null ? null : prepareProjection(engine, weightIh, biasIh, order, input, parts.igates),
     hiddenRows: packRows(weightHh, order, stateBound),
-    constants,
+    constants: k,
     fixedPoint,
     tables: [
-      activationTable(engine, "sigmoid", parts.gates[0], parts.input_gate),
-      activationTable(engine, "sigmoid", parts.gates[1], parts.forget_gate),
-      activationTable(engine, "tanh", parts.gates[2], parts.cell_gate),
-      activationTable(engine, "sigmoid", parts.gates[3], parts.output_gate),
-      activationTable(engine, "tanh", cell, parts.tanh_cy),
+      table("sigmoid", parts.gates[0], parts.input_gate),
+      table("sigmoid", parts.gates[1], parts.forget_gate),
+      table("tanh", parts.gates[2], parts.cell_gate),
+      table("sigmoid", parts.gates[3], parts.output_gate),
+      table("tanh", cell, parts.tanh_cy),
     ],
+    hiddenOutput: weightHr === null || proj === undefined ? null : {
+      rows: packRows(weightHr, rowOrder(weightHr.outFeatures), integerBound(hidden)),
+      projection: prepareProjection(
+        engine,
+        weightHr,
+        null,
+        rowOrder(weightHr.outFeatures),
+        hidden,
+        [proj, proj, proj, proj],
+      ),
+      size: weightHr.outFeatures,
+    },
   };
 }
 
 /** How a state with the given parameters enters a step. */
 export function bindState(
   engine: Engine,
-  weightHh: LinearWeight,
-  biasHh: Float32Array | null,
+  weights: CellWeights,
   parts: CellParameters,
   hidden: Affine,
   cell: Affine,
 ): StateBinding {
-  const order = gateOrder(weightHh.outFeatures / 4);
+  const { weightHh, biasHh } = weights, order = gateOrder(weightHh.outFeatures / 4);
   return {
-    hiddenProjection: prepareProjection(
-      engine,
-      weightHh,
-      biasHh,
-      order,
-      hidden,
-      parts.hgates,
-    ),
-    forgetMultiplier: mulMultiplier(
-      parts.forget_gate.scale,
-      cell.scale,
-      parts.fgate_cx.scale,
-    ),
+    hiddenProjection: prepareProjection(engine, weightHh, biasHh, order, hidden, parts.hgates),
+    forgetMultiplier: mulMultiplier(parts.forget_gate.scale, cell.scale, parts.fgate_cx.scale),
   };
 }

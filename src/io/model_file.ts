@@ -6,13 +6,11 @@
 import type { Engine, LinearWeight } from "../../kernels/linear.ts";
 import type { DType } from "../dtype.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
-import { type CellQParams, LSTM_PARTS } from "../lstm_parts.ts";
+import { type CellQParams, lstmParts } from "../lstm_parts.ts";
 import { perTensorAffine, type PerTensorQParams } from "../qparams.ts";
 import type { QuantizedLstmCell } from "../quantized/cell.ts";
-import { QuantizedEmbedding } from "../quantized/embedding.ts";
-import { QuantizedLinear } from "../quantized/linear.ts";
-import { QuantizedLSTM } from "../quantized/lstm.ts";
-import { QuantizedModel, type QuantizedModule } from "../quantized/model.ts";
+import { QuantizedModel } from "../quantized/model.ts";
+import type { LstmModule, ModuleData } from "../quantized/modules.ts";
 import { parseSafetensors, type SafetensorsDType, type SafetensorsEntry } from "./safetensors.ts";
 
 /** The metadata key that the module tree stands under. */
@@ -91,40 +89,44 @@ class Tensors {
   }
 }
 
-function readLstm(name: string, json: Json, engine: Engine, tensors: Tensors): QuantizedLSTM {
-  const size = (key: string, max = DIMENSION): number => checkInteger(`${name}.${key}`, json[key], 1, max);
+function readLstm(name: string, json: Json, engine: Engine, tensors: Tensors): LstmModule {
+  const size = (key: string, max = DIMENSION, min = 1): number => checkInteger(`${name}.${key}`, json[key], min, max);
   const flag = (key: string): boolean => checkBoolean(`${name}.${key}`, json[key]);
   const inputSize = size("inputSize"), hiddenSize = size("hiddenSize"), numLayers = size("numLayers", 1024);
+  const projSize = size("projSize", hiddenSize - 1, 0), output = projSize || hiddenSize, all = lstmParts(projSize > 0);
   const bias = flag("bias"), bidirectional = flag("bidirectional"), directions = bidirectional ? 2 : 1;
   const cells = list(`${name}.cells`, json.cells, numLayers).map((layer, l) =>
     list(`${name}.cells[${l}]`, layer, directions).map((values, d): QuantizedLstmCell => {
       const suffix = `l${l}${d === 1 ? "_reverse" : ""}`, at = `${name}.cells[${l}][${d}]`;
-      const given = list(at, values, LSTM_PARTS.length);
+      const given = list(at, values, all.length);
       const parts: Record<string, unknown> = {};
-      LSTM_PARTS.forEach((part, i) => {
+      all.forEach((part, i) => {
         const value = given[i], each = `${at}.${part.name}`;
         if (!part.gated) parts[part.name] = readQParams(each, value);
         else if (Array.isArray(value) && (value[0] === null || Array.isArray(value[0]))) {
           parts[part.name] = list(each, value, 4).map((q, g) => readQParams(`${each}[${g}]`, q));
         } else parts[part.name] = Array(4).fill(readQParams(each, value));
       });
-      const rows = 4 * hiddenSize, width = l === 0 ? inputSize : hiddenSize * directions;
-      const weight = (kind: string, columns: number) =>
-        tensors.weight(`${name}.weight_${kind}_${suffix}`, rows, columns, json.perChannel);
+      const rows = 4 * hiddenSize, width = l === 0 ? inputSize : output * directions;
+      const weight = (kind: string, columns: number, outFeatures = rows) =>
+        tensors.weight(`${name}.weight_${kind}_${suffix}`, outFeatures, columns, json.perChannel);
       const biasOf = (kind: string) =>
         bias ? tensors.take<Float32Array>(`${name}.bias_${kind}_${suffix}`, "F32", [rows]) : null;
       return {
         weightIh: weight("ih", width),
-        weightHh: weight("hh", hiddenSize),
+        weightHh: weight("hh", output),
+        weightHr: projSize > 0 ? weight("hr", hiddenSize, projSize) : null,
         biasIh: biasOf("ih"),
         biasHh: biasOf("hh"),
         parts: parts as unknown as CellQParams,
       };
     })
   );
-  return new QuantizedLSTM({
+  return {
+    kind: "LSTM",
     inputSize,
     hiddenSize,
+    projSize,
     numLayers,
     bias,
     bidirectional,
@@ -134,15 +136,16 @@ function readLstm(name: string, json: Json, engine: Engine, tensors: Tensors): Q
     input: readQParams(`${name}.input`, json.input),
     torchInitialState: flag("torchInitialState"),
     cells,
-  });
+  };
 }
 
-function readModule(name: string, json: Json, engine: Engine, tensors: Tensors): QuantizedModule {
+function readModule(name: string, json: Json, engine: Engine, tensors: Tensors): ModuleData {
   const size = (key: string): number => checkInteger(`${name}.${key}`, json[key], 1, DIMENSION);
   if (json.type === "LSTM") return readLstm(name, json, engine, tensors);
   if (json.type === "Linear") {
     const inFeatures = size("inFeatures"), outFeatures = size("outFeatures");
-    return new QuantizedLinear({
+    return {
+      kind: "Linear",
       engine,
       weight: tensors.weight(`${name}.weight`, outFeatures, inFeatures, json.perChannel),
       bias: checkBoolean(`${name}.bias`, json.bias)
@@ -150,7 +153,7 @@ function readModule(name: string, json: Json, engine: Engine, tensors: Tensors):
         : null,
       input: readQParams(`${name}.input`, json.input),
       output: readQParams(`${name}.output`, json.output),
-    });
+    };
   }
   if (json.type === "Embedding") {
     const numEmbeddings = size("numEmbeddings"),
@@ -158,15 +161,16 @@ function readModule(name: string, json: Json, engine: Engine, tensors: Tensors):
       shape = [numEmbeddings, embeddingDim];
     if (checkBoolean(`${name}.float`, json.float)) {
       const weight = tensors.take<Float32Array>(`${name}.weight`, "F32", shape), none = new Float32Array(0);
-      return new QuantizedEmbedding({ numEmbeddings, embeddingDim, weight, scales: none, biases: none });
+      return { kind: "Embedding", numEmbeddings, embeddingDim, weight, scales: none, biases: none };
     }
-    return new QuantizedEmbedding({
+    return {
+      kind: "Embedding",
       numEmbeddings,
       embeddingDim,
       weight: tensors.take<Uint8Array>(`${name}.weight`, "U8", shape),
       scales: tensors.take<Float32Array>(`${name}.weight.scale`, "F32", [numEmbeddings]),
       biases: tensors.take<Float32Array>(`${name}.weight.bias`, "F32", [numEmbeddings]),
-    });
+    };
   }
   return failRange(`${name}.type`, "Embedding, LSTM or Linear", json.type);
 }
@@ -176,12 +180,13 @@ function readModule(name: string, json: Json, engine: Engine, tensors: Tensors):
  * before it is used. Tensors are views of `bytes` where alignment allows.
  *
  * @param bytes What `saveModel` gave.
+ * @param make What becomes of each module's data.
  * @returns The model, ready for sessions.
  * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
  * @throws {RangeError} If the file is cut off or malformed, of another version, or a tensor is missing,
  * unexpected, or of the wrong dtype or shape.
  */
-export function loadModel(bytes: Uint8Array): QuantizedModel {
+export function readModel(bytes: Uint8Array, make: (module: ModuleData) => ModuleData): QuantizedModel {
   const { tensors: entries, metadata } = parseSafetensors(bytes);
   const text = metadata[METADATA_KEY];
   if (text === undefined) {
@@ -196,13 +201,23 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
   if (json.version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, json.version);
   const { engine } = json;
   if (engine !== "fbgemm" && engine !== "qnnpack") return failRange("engine", "fbgemm or qnnpack", engine);
-  const tensors = new Tensors(entries), modules = new Map<string, QuantizedModule>();
+  const tensors = new Tensors(entries), modules = new Map<string, ModuleData>();
   for (const value of list("modules", json.modules)) {
     const module = object("modules[]", value), { name } = module;
     if (typeof name !== "string") failType("name", "a string", name);
     if (modules.has(name)) failRange("name", "a name of its own for each module", name);
-    modules.set(name, readModule(name, module, engine, tensors));
+    modules.set(name, make(readModule(name, module, engine, tensors)));
   }
   if (entries.size > 0) failRange("bytes", "no other tensors", [...entries.keys()]);
   return new QuantizedModel(modules, () => bytes);
+}
+
+/**
+ * {@linkcode readModel} with modules as plain data: all that sessions need.
+ *
+ * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
+ * @throws {RangeError} If the file is malformed.
+ */
+export function loadModel(bytes: Uint8Array): QuantizedModel {
+  return readModel(bytes, (module) => module);
 }

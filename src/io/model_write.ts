@@ -6,10 +6,8 @@
 import type { LinearWeight } from "../../kernels/linear.ts";
 import { dtypeRange } from "../dtype.ts";
 import { failType } from "../errors.ts";
-import { LSTM_PARTS } from "../lstm_parts.ts";
+import { lstmParts } from "../lstm_parts.ts";
 import { type PerTensorQParams, sameQParams } from "../qparams.ts";
-import { QuantizedEmbedding } from "../quantized/embedding.ts";
-import { QuantizedLSTM } from "../quantized/lstm.ts";
 import { QuantizedModel } from "../quantized/model.ts";
 import { FORMAT_VERSION, METADATA_KEY } from "./model_file.ts";
 import type { SafetensorsInput } from "./safetensors_write.ts";
@@ -45,7 +43,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
   };
   let engine = "fbgemm";
   const modules = [...model.modules].map(([name, module]) => {
-    if (module instanceof QuantizedEmbedding) {
+    if (module.kind === "Embedding") {
       const { weight, numEmbeddings, embeddingDim, scales, biases } = module, float = weight instanceof Float32Array;
       add(`${name}.weight`, weight, numEmbeddings, embeddingDim);
       if (!float) {
@@ -55,7 +53,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
       return { name, type: "Embedding", numEmbeddings, embeddingDim, float };
     }
     engine = module.engine;
-    if (!(module instanceof QuantizedLSTM)) {
+    if (module.kind === "Linear") {
       const { weight, bias, input, output } = module, { inFeatures, outFeatures, perChannel } = weight;
       addWeight(`${name}.weight`, weight);
       if (bias !== null) add(`${name}.bias`, bias, outFeatures);
@@ -75,9 +73,10 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
         const suffix = `l${l}${d === 1 ? "_reverse" : ""}`;
         addWeight(`${name}.weight_ih_${suffix}`, cell.weightIh);
         addWeight(`${name}.weight_hh_${suffix}`, cell.weightHh);
+        if (cell.weightHr !== null) addWeight(`${name}.weight_hr_${suffix}`, cell.weightHr);
         if (cell.biasIh !== null) add(`${name}.bias_ih_${suffix}`, cell.biasIh, cell.biasIh.length);
         if (cell.biasHh !== null) add(`${name}.bias_hh_${suffix}`, cell.biasHh, cell.biasHh.length);
-        return LSTM_PARTS.map(({ name: part }) => {
+        return lstmParts(module.projSize > 0).map(({ name: part }) => {
           const q = cell.parts[part];
           if (!Array.isArray(q)) return qparams(q as PerTensorQParams | null);
           const [first] = q as (PerTensorQParams | null)[];
@@ -86,13 +85,24 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
         });
       })
     );
-    const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, splitGates, torchInitialState, input } =
-      module;
+    const {
+      inputSize,
+      hiddenSize,
+      projSize,
+      numLayers,
+      bias,
+      batchFirst,
+      bidirectional,
+      splitGates,
+      torchInitialState,
+      input,
+    } = module;
     return {
       name,
       type: "LSTM",
       inputSize,
       hiddenSize,
+      projSize,
       numLayers,
       bias,
       batchFirst,

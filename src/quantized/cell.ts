@@ -1,39 +1,44 @@
 /**
- * A quantized LSTM cell: integer weights, qparams of its parts, and what they become when made ready to run.
+ * A quantized LSTM cell: integer weights, and qparams of its parts.
  *
  * @module
  */
-import type { Engine, LinearWeight } from "../../kernels/linear.ts";
-import type { CellParameters } from "../../kernels/prepare.ts";
+import { type CellParameters, type CellWeights, integerBound } from "../../kernels/prepare.ts";
 import type { CellQParams } from "../lstm_parts.ts";
+import type { PerTensorQParams } from "../qparams.ts";
 
 /** Weights and qparams of one layer and direction. Rows in PyTorch's order: input, forget, cell, output gate. */
-export interface QuantizedLstmCell {
-  /** [4 * hiddenSize, inputSize] */
-  readonly weightIh: LinearWeight;
-  /** [4 * hiddenSize, hiddenSize] */
-  readonly weightHh: LinearWeight;
-  /** [4 * hiddenSize] or null. */
-  readonly biasIh: Float32Array | null;
-  readonly biasHh: Float32Array | null;
+export interface QuantizedLstmCell extends CellWeights {
   readonly parts: CellQParams;
 }
 
+/** Parameters of a cell's hidden state: its last part's. */
+export function hiddenQParams({ parts }: QuantizedLstmCell): PerTensorQParams | null {
+  return parts.proj === undefined ? parts.ogate_cy : parts.proj;
+}
+
+/** Largest magnitude of an activation that two packed int8 weights can be multiplied by at once. */
+const PACKED_BOUND = 2 ** 19;
+
+/** Whether packed rows take integers of these parameters. */
+export function packs(q: PerTensorQParams | null): boolean {
+  return q === null || integerBound(q) < PACKED_BOUND;
+}
+
 /**
- * The parts as the fast step takes them, or null where it does not run them: a part other than the projections
- * that is not quantized, or a range beyond 24 bits with a zero point.
+ * The parts as the fast step takes them, or null where it does not run them: a part other than the projections that
+ * is not quantized, a range beyond 24 bits, or a hidden state beyond 19 bits.
  */
-export function fastParts(parts: CellQParams): CellParameters | null {
+export function fastParts(cell: QuantizedLstmCell): CellParameters | null {
+  const { parts } = cell;
   for (const [name, part] of Object.entries(parts)) {
     for (const q of Array.isArray(part) ? part : [part]) {
       if (q === null) {
         if (name !== "igates" && name !== "hgates") return null;
-      } else if (q.zeroPoint !== 0 && q.quantMax - q.quantMin > 16777216) {
+      } else if (q !== undefined && q.quantMax - q.quantMin > 16777216) {
         return null;
       }
     }
   }
-  return parts as CellParameters;
+  return packs(parts.ogate_cy) && packs(hiddenQParams(cell)) ? parts as CellParameters : null;
 }
-
-export type { Engine };

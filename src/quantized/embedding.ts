@@ -4,22 +4,31 @@
  * @module
  */
 import { embeddingRow } from "../../kernels/embedding.ts";
-import type { TokenRows } from "./lstm.ts";
+import { checkInteger, failType } from "../errors.ts";
+import type { Tensor, TokenTensor } from "../tensor.ts";
+import type { TokenRows } from "./backend.ts";
+import type { EmbeddingModule } from "./modules.ts";
 
 /** What a {@linkcode QuantizedEmbedding} is made of. */
-export interface QuantizedEmbeddingOptions {
-  /** [numEmbeddings, embeddingDim]: quint8 with a scale and bias a row, or float32. */
-  readonly weight: Uint8Array | Float32Array;
-  readonly numEmbeddings: number;
-  readonly embeddingDim: number;
-  /** One a row; empty for a float32 weight. */
-  readonly scales: Float32Array;
-  /** What q = 0 stands for, one a row; empty for a float32 weight. */
-  readonly biases: Float32Array;
+export type QuantizedEmbeddingOptions = Omit<EmbeddingModule, "kind">;
+
+/** Rows of an embedding, read one by one. */
+export function embeddingRows({ weight, numEmbeddings, embeddingDim, scales, biases }: EmbeddingModule): TokenRows {
+  return {
+    count: numEmbeddings,
+    read(token: number, out: Float32Array): void {
+      if (weight instanceof Uint8Array) {
+        embeddingRow(weight, scales, biases, token, embeddingDim, out, 0);
+      } else {
+        for (let k = 0; k < embeddingDim; k++) out[k] = weight[token * embeddingDim + k];
+      }
+    },
+  };
 }
 
 /** An embedding whose rows are stored in 8 bits; its output is float32. */
-export class QuantizedEmbedding implements QuantizedEmbeddingOptions, TokenRows {
+export class QuantizedEmbedding implements EmbeddingModule {
+  readonly kind = "Embedding";
   readonly weight: Uint8Array | Float32Array;
   readonly numEmbeddings: number;
   readonly embeddingDim: number;
@@ -34,18 +43,21 @@ export class QuantizedEmbedding implements QuantizedEmbeddingOptions, TokenRows 
     this.biases = options.biases;
   }
 
-  /** Number of rows. */
-  get count(): number {
-    return this.numEmbeddings;
-  }
-
-  /** Writes the float32 values of row `token` into `out`. */
-  read(token: number, out: Float32Array): void {
-    const { weight, embeddingDim } = this;
-    if (weight instanceof Uint8Array) {
-      embeddingRow(weight, this.scales, this.biases, token, embeddingDim, out, 0);
-    } else {
-      for (let k = 0; k < embeddingDim; k++) out[k] = weight[token * embeddingDim + k];
-    }
+  /**
+   * Looks tokens up.
+   *
+   * @param x Token ids of any shape.
+   * @returns float32 [...shape, embeddingDim].
+   * @throws {TypeError} If `x` is no TokenTensor.
+   * @throws {RangeError} If a token id is unknown.
+   */
+  forward(x: TokenTensor): Tensor {
+    if (!(x?.data instanceof Int32Array)) failType("x.data", "an Int32Array of token ids", x?.data);
+    const { embeddingDim } = this, rows = embeddingRows(this), data = new Float32Array(x.data.length * embeddingDim);
+    x.data.forEach((token, i) => {
+      checkInteger(`x.data[${i}]`, token, 0, rows.count - 1);
+      rows.read(token, data.subarray(i * embeddingDim));
+    });
+    return { data, shape: [...x.shape, embeddingDim] };
   }
 }

@@ -4,29 +4,32 @@
  * @module
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
-import type { Engine, LinearWeight } from "../../kernels/linear.ts";
+import { type Engine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
 import { type Projection, projectRows } from "../../kernels/lstm_cell.ts";
 import { type PackedRows, packRows } from "../../kernels/pack.ts";
 import { integerBound, prepareProjection, rowOrder } from "../../kernels/prepare.ts";
-import { dequantizePerChannel } from "../../kernels/quantize.ts";
+import { dequantizePerChannel, quantizePerTensor } from "../../kernels/quantize.ts";
+import { newQArray } from "../dtype.ts";
+import { failRange } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import { quantizeShifted } from "./lstm.ts";
+import { packs } from "./cell.ts";
+import { type ForwardTensor, inputQParams } from "./forward.ts";
+import type { LinearModule } from "./modules.ts";
+import { quantizeShifted } from "./shifted.ts";
 
 /** What a {@linkcode QuantizedLinear} is made of. */
-export interface QuantizedLinearOptions {
-  readonly engine: Engine;
-  /** int8 [outFeatures, inFeatures] */
-  readonly weight: LinearWeight;
-  /** [outFeatures] or null. */
-  readonly bias: Float32Array | null;
-  /** Parameters of the input; null takes float32 input. */
-  readonly input: PerTensorQParams | null;
-  /** Parameters of the output; null gives float32 output. */
-  readonly output: PerTensorQParams | null;
+export type QuantizedLinearOptions = Omit<LinearModule, "kind">;
+
+/** float32 weights of an int8 layer. */
+function floatWeight({ data, scales, zeroPoints }: LinearWeight): Float32Array {
+  const out = new Float32Array(data.length);
+  dequantizePerChannel(data, out, scales, zeroPoints, data.length / scales.length);
+  return out;
 }
 
 /** A linear layer with int8 weights. */
-export class QuantizedLinear implements QuantizedLinearOptions {
+export class QuantizedLinear implements LinearModule {
+  readonly kind = "Linear";
   readonly engine: Engine;
   readonly weight: LinearWeight;
   readonly bias: Float32Array | null;
@@ -40,11 +43,51 @@ export class QuantizedLinear implements QuantizedLinearOptions {
     this.input = options.input;
     this.output = options.output;
   }
+
+  /**
+   * Runs the layer, by the plain kernels.
+   *
+   * @param x [..., inFeatures]. A quantized tensor keeps its own parameters; floats are quantized to the layer's
+   * `input`, or stay floats where that is null.
+   * @returns [..., outFeatures], quantized, or float32 where the layer's `output` is null.
+   * @throws {TypeError} If `x` is no tensor.
+   * @throws {RangeError} If its last dimension is not inFeatures, or a value is out of range.
+   */
+  forward(x: ForwardTensor): ForwardTensor {
+    const { engine, weight, bias, input, output } = this, { inFeatures, outFeatures } = weight;
+    let from = inputQParams("x", x), { data } = x;
+    const rows = data.length / inFeatures;
+    if (x.shape[x.shape.length - 1] !== inFeatures) failRange("x.shape", `[..., ${inFeatures}]`, [...x.shape]);
+    if (from === null && input !== null) {
+      from = input;
+      const q = newQArray(input.dtype, data.length);
+      quantizePerTensor(data as Float32Array, q, input);
+      data = q;
+    }
+    const shape = [...x.shape.slice(0, -1), outFeatures], out = new Float32Array(rows * outFeatures);
+    if (from !== null && output !== null) {
+      const q = newQArray(output.dtype, out.length);
+      linearInt8(engine, data as Int32Array, from, weight, bias, q, output, false);
+      return { data: q, shape, qparams: output };
+    }
+    if (from !== null) {
+      linearInt8Float32(engine, data as Int32Array, from, weight, bias, out);
+      return { data: out, shape };
+    }
+    const floats = floatWeight(weight);
+    for (let r = 0; r < rows; r++) {
+      linearFloat32(data as Float32Array, r * inFeatures, floats, bias, inFeatures, outFeatures, out, r * outFeatures);
+    }
+    if (output === null) return { data: out, shape };
+    const q = newQArray(output.dtype, out.length);
+    quantizePerTensor(out, q, output);
+    return { data: q, shape, qparams: output };
+  }
 }
 
 /** Constants and scratch of a linear layer, shared by all sessions. */
 export class PreparedLinear {
-  readonly #linear: QuantizedLinear;
+  readonly #linear: LinearModule;
   readonly #rows: PackedRows | null = null;
   readonly #projection: Projection | null = null;
   readonly #sums: Float64Array = new Float64Array(8);
@@ -53,16 +96,15 @@ export class PreparedLinear {
   readonly #xFloat: Float32Array;
   readonly #yFloat: Float32Array;
 
-  constructor(linear: QuantizedLinear) {
+  constructor(linear: LinearModule) {
     const { engine, weight, bias, input, output } = linear, order = rowOrder(weight.outFeatures);
     this.#linear = linear;
     this.#x = new Float64Array(weight.inFeatures);
     this.#xFloat = new Float32Array(input === null ? weight.inFeatures : 0);
     this.#yFloat = new Float32Array(input === null ? weight.outFeatures : 0);
+    if (!packs(input)) failRange("input", "parameters of at most 19 bits", `${input!.quantMin}..${input!.quantMax}`);
     if (input === null) {
-      this.#float = new Float32Array(weight.data.length);
-      const inner = weight.data.length / weight.scales.length;
-      dequantizePerChannel(weight.data, this.#float, weight.scales, weight.zeroPoints, inner);
+      this.#float = floatWeight(weight);
     } else {
       this.#rows = packRows(weight, order, integerBound(input));
       this.#projection = prepareProjection(engine, weight, bias, order, input, [output, output, output, output]);

@@ -6,15 +6,19 @@
 import { dequantizeValue } from "../../kernels/requantize.ts";
 import { dtypeOf, type QArray } from "../dtype.ts";
 import { checkBoolean, checkInteger, failRange, failType } from "../errors.ts";
-import { type PerTensorQParams, sameQParams } from "../qparams.ts";
-import { LstmRunner, quantizeShifted } from "./lstm.ts";
-import type { QuantizedModel, Stage } from "./model.ts";
+import type { LstmBackend, LstmState } from "./backend.ts";
+import { hiddenQParams } from "./cell.ts";
+import type { QuantizedModel } from "./model.ts";
+import type { Plan } from "./plan.ts";
+import { convertShifted, quantizeShifted } from "./shifted.ts";
 
 /** Options of a session. */
 export interface SessionOptions {
   readonly batch?: number;
   readonly maxSteps?: number;
   readonly splitGates?: boolean;
+  readonly foldEmbedding?: boolean;
+  readonly kernels?: LstmBackend;
 }
 
 /** Input of a session: token ids, reals, or integers of the model's input dtype. */
@@ -25,46 +29,35 @@ export type SessionOutput = Float32Array | QArray;
 
 const MAGIC = 0x54534753, STATE_VERSION = 1, HEADER = 20;
 
-/** Bytes that a value of the given parameters takes in a state. */
-function stateBytes(q: PerTensorQParams): number {
-  const range = q.quantMax - q.quantMin;
-  return range < 256 ? 1 : range < 65536 ? 2 : 4;
-}
-
-/** A running model. Steps allocate nothing. */
+/** A running model. Steps allocate nothing (but where an LSTM runs by parts). */
 export class Session {
   readonly batch: number;
   readonly maxSteps: number;
+  /** Bytes of state, scratch and buffers that the session works in (weights and tables belong to the model). */
+  readonly workingBytes: number;
   readonly #model: QuantizedModel;
-  readonly #stages: readonly Stage[];
-  readonly #runners: readonly (LstmRunner | null)[];
-  readonly #buffers: readonly Float64Array[];
-  readonly #row: Float32Array;
+  readonly #plan: Plan;
+  readonly #splitGates: boolean | undefined;
+  readonly #states: readonly (LstmState | null)[];
+  /** Steps that each row has left. */
+  readonly #left: Int32Array;
 
   /** Use {@linkcode QuantizedModel.createSession}. */
-  constructor(model: QuantizedModel, stages: readonly Stage[], options: SessionOptions) {
-    this.#model = model;
-    this.#stages = stages;
-    this.batch = checkInteger("batch", options.batch ?? 1, 1, 2 ** 20);
-    this.maxSteps = checkInteger("maxSteps", options.maxSteps ?? (model.bidirectional ? 256 : 16), 1, 2 ** 20);
-    const { splitGates } = options;
+  constructor(model: QuantizedModel, plan: Plan, options: SessionOptions) {
+    const { batch = 1, maxSteps = model.bidirectional ? 256 : 16, splitGates } = options;
+    this.batch = checkInteger("batch", batch, 1, 2 ** 20);
+    this.maxSteps = checkInteger("maxSteps", maxSteps, 1, 2 ** 20);
     if (splitGates !== undefined) checkBoolean("splitGates", splitGates);
-    const rows = this.batch * this.maxSteps;
-    this.#runners = stages.map(({ lstm }) =>
-      lstm === null ? null : new LstmRunner(lstm, this.batch, this.maxSteps, splitGates ?? lstm.lstm.splitGates)
-    );
-    this.#buffers = [stages[0].inputSize, ...stages.map((s) => s.outputSize)].map((size) =>
-      new Float64Array(rows * size)
-    );
-    this.#row = new Float32Array(stages[0].kind === "embedding" ? stages[0].outputSize : 0);
-  }
-
-  /** Bytes of state, scratch and buffers that the session works in (weights and tables belong to the model). */
-  get workingBytes(): number {
-    let bytes = this.#row.byteLength;
-    for (const buffer of this.#buffers) bytes += buffer.byteLength;
-    for (const runner of this.#runners) bytes += runner?.workingBytes ?? 0;
-    return bytes;
+    this.#model = model;
+    this.#plan = plan;
+    this.#splitGates = splitGates;
+    this.#states = plan.stages.map(({ lstm }) => lstm?.createState(batch) ?? null);
+    this.#left = new Int32Array(batch);
+    let bytes = plan.reserve(batch, maxSteps, splitGates) + batch * 4;
+    for (const state of this.#states) {
+      if (state !== null) bytes += state.h.byteLength + state.c.byteLength + state.fresh.byteLength;
+    }
+    this.workingBytes = bytes;
   }
 
   /**
@@ -77,8 +70,8 @@ export class Session {
    */
   step(input: SessionInput, output: SessionOutput): void {
     if (this.#model.bidirectional) this.#refuse("step");
-    this.#check(input, output, 1);
-    this.#process(input, 0, output, 1);
+    this.#check("input", input, output, 1);
+    this.#process(input, 0, output, 1, null);
   }
 
   /**
@@ -87,25 +80,32 @@ export class Session {
    *
    * @param sequence [steps, batch, inputSize] as for {@linkcode step}.
    * @param output [steps, batch, outputSize].
+   * @param lengths Steps of each row, 1 to the sequence's; all by default. Each row is as if it ran alone: beyond its
+   * length the output is real 0 and its state stays.
    * @throws {TypeError} If an array is of the wrong kind.
    * @throws {RangeError} If a length, a token id or a value is wrong, or a bidirectional model is given more than
    * `maxSteps` steps. The state is unchanged then.
    */
-  run(sequence: SessionInput, output: SessionOutput): void {
-    const width = this.batch * this.#model.inputSize;
+  run(sequence: SessionInput, output: SessionOutput, lengths?: ArrayLike<number>): void {
+    const { batch, maxSteps } = this, left = this.#left, width = batch * this.#model.inputSize;
     const steps = ArrayBuffer.isView(sequence) ? sequence.length / width : 0;
     if (ArrayBuffer.isView(sequence) && !(Number.isInteger(steps) && steps > 0)) {
       failRange("sequence", `a positive multiple of ${width} elements`, `${sequence.length} elements`);
     }
-    this.#check(sequence, output, steps);
+    this.#check("sequence", sequence, output, steps);
+    if (lengths !== undefined) {
+      if (lengths?.length !== batch) failRange("lengths", `${batch} elements`, lengths?.length);
+      for (let b = 0; b < batch; b++) checkInteger(`lengths[${b}]`, lengths[b], 1, steps);
+    }
     if (this.#model.bidirectional) {
-      if (steps > this.maxSteps) {
-        failRange("sequence", `at most maxSteps = ${this.maxSteps} steps of a bidirectional model`, steps);
+      if (steps > maxSteps) {
+        failRange("sequence", `at most maxSteps = ${maxSteps} steps of a bidirectional model`, steps);
       }
       this.reset();
     }
-    for (let done = 0; done < steps; done += this.maxSteps) {
-      this.#process(sequence, done, output, Math.min(this.maxSteps, steps - done));
+    for (let done = 0; done < steps; done += maxSteps) {
+      if (lengths !== undefined) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b] - done); }
+      this.#process(sequence, done, output, Math.min(maxSteps, steps - done), lengths === undefined ? null : left);
     }
   }
 
@@ -115,57 +115,71 @@ export class Session {
     );
   }
 
-  #check(input: SessionInput, output: SessionOutput, steps: number): void {
-    const { takesTokens, vocabulary, inputSize, outputSize, input: from, output: to } = this.#model;
+  #check(name: string, input: SessionInput, output: SessionOutput, steps: number): void {
+    const { vocabulary, inputSize, outputSize, input: from, output: to } = this.#model;
     const count = steps * this.batch * inputSize, outCount = steps * this.batch * outputSize;
-    if (takesTokens) {
-      if (!(input instanceof Int32Array)) failType("input", "an Int32Array of token ids", input);
-    } else if (!(input instanceof Float32Array) && (from === null || dtypeOf(input) !== from.dtype)) {
-      failType("input", `a Float32Array${from === null ? "" : ` or an array of ${from.dtype}`}`, input);
+    const reals = input instanceof Float32Array && vocabulary === 0;
+    if (!reals && (vocabulary > 0 ? !(input instanceof Int32Array) : from === null || dtypeOf(input) !== from.dtype)) {
+      failType(
+        name,
+        vocabulary > 0
+          ? "an Int32Array of token ids"
+          : `a Float32Array${from === null ? "" : ` or an array of ${from.dtype}`}`,
+        input,
+      );
     }
-    if (input.length !== count) failRange("input", `${count} elements`, `${input.length} elements`);
+    if (input.length !== count) failRange(name, `${count} elements`, `${input.length} elements`);
     if (!(output instanceof Float32Array) && (to === null || dtypeOf(output) !== to.dtype)) {
       failType("output", `a Float32Array${to === null ? "" : ` or an array of ${to.dtype}`}`, output);
     }
     if (output.length !== outCount) failRange("output", `${outCount} elements`, `${output.length} elements`);
-    if (takesTokens) {
-      for (let i = 0; i < count; i++) {
-        if (input[i] < 0 || input[i] >= vocabulary) {
-          failRange(`input[${i}]`, `a token id in 0..${vocabulary - 1}`, input[i]);
-        }
-      }
-    } else if (input instanceof Float32Array) {
-      for (let i = 0; i < count; i++) {
-        if (!(Math.abs(input[i]) < Infinity)) failRange(`input[${i}]`, "a finite number", input[i]);
-      }
-    } else {
-      for (let i = 0; i < count; i++) {
-        if (input[i] < from!.quantMin || input[i] > from!.quantMax) {
-          failRange(`input[${i}]`, `an integer in ${from!.quantMin}..${from!.quantMax}`, input[i]);
-        }
+    const least = vocabulary > 0 ? 0 : reals ? -Number.MAX_VALUE : from!.quantMin;
+    const most = vocabulary > 0 ? vocabulary - 1 : reals ? Number.MAX_VALUE : from!.quantMax;
+    for (let i = 0; i < count; i++) {
+      if (!(input[i] >= least && input[i] <= most)) {
+        failRange(
+          `${name}[${i}]`,
+          reals ? "a finite number" : `${vocabulary > 0 ? "a token id" : "an integer"} in ${least}..${most}`,
+          input[i],
+        );
       }
     }
   }
 
-  #process(input: SessionInput, done: number, output: SessionOutput, steps: number): void {
-    const { takesTokens, inputSize, outputSize, input: from, output: to } = this.#model;
-    const rows = steps * this.batch, buffers = this.#buffers, x = buffers[0];
-    const count = rows * inputSize, at = done * this.batch * inputSize;
-    if (takesTokens || from === null) {
+  #process(
+    input: SessionInput,
+    done: number,
+    output: SessionOutput,
+    steps: number,
+    lengths: Int32Array | null,
+  ): void {
+    const { vocabulary, inputSize, outputSize, input: from, output: to } = this.#model;
+    const { batch } = this, { stages, buffers } = this.#plan, rows = steps * batch, x = buffers[0];
+    const count = rows * inputSize, at = done * batch * inputSize;
+    if (vocabulary > 0 || from === null) {
       for (let i = 0; i < count; i++) x[i] = input[at + i];
     } else if (input instanceof Float32Array) {
       quantizeShifted(input, at, x, 0, count, from);
     } else {
       for (let i = 0; i < count; i++) x[i] = input[at + i] - from.zeroPoint;
     }
-    for (let s = 0; s < this.#stages.length; s++) {
-      const stage = this.#stages[s], given = buffers[s], out = buffers[s + 1];
-      if (s > 0) convertBuffer(given, rows * stage.inputSize, this.#stages[s - 1].output, stage.input);
-      if (stage.kind === "lstm") this.#runners[s]!.process(given, out, steps);
-      else if (stage.kind === "linear") stage.linear!.process(given, out, rows);
-      else this.#embed(stage, given, out, rows);
+    for (let s = 0; s < stages.length; s++) {
+      const stage = stages[s], given = buffers[s], out = buffers[s + 1];
+      if (s > 0) convertShifted(given, 0, rows * stage.inputSize, stages[s - 1].output, stage.input);
+      if (stage.lstm !== null) {
+        const splitGates = this.#splitGates ?? stage.source!.splitGates;
+        stage.lstm.process(this.#states[s]!, given, out, steps, batch, lengths, splitGates);
+      } else {
+        stage.rows!.process(given, out, rows);
+      }
     }
-    const y = buffers[this.#stages.length], outCount = rows * outputSize, outAt = done * this.batch * outputSize;
+    const y = buffers[stages.length], outCount = rows * outputSize, outAt = done * batch * outputSize;
+    if (lengths !== null) {
+      for (let i = 0; i < outCount; i++) {
+        const row = Math.floor(i / outputSize);
+        if (Math.floor(row / batch) >= lengths[row % batch]) y[i] = 0;
+      }
+    }
     if (to === null) {
       for (let i = 0; i < outCount; i++) output[outAt + i] = y[i];
     } else if (output instanceof Float32Array) {
@@ -175,42 +189,50 @@ export class Session {
     }
   }
 
-  #embed(stage: Stage, tokens: Float64Array, out: Float64Array, rows: number): void {
-    const row = this.#row, width = stage.outputSize;
-    for (let r = 0; r < rows; r++) {
-      stage.embedding!.read(tokens[r], row);
-      for (let k = 0; k < width; k++) out[r * width + k] = row[k];
+  /** Back to the initial state, all zeros. */
+  reset(): void {
+    for (const state of this.#states) {
+      state?.h.fill(0);
+      state?.c.fill(0);
+      state?.fresh.fill(1);
     }
   }
 
-  /** Back to the initial state, all zeros. */
-  reset(): void {
-    for (const runner of this.#runners) runner?.reset();
+  /**
+   * Visits the values of the state in the order of its bytes: rows of `array` from `at`, integers in 0..range once
+   * `least` is subtracted, of `size` bytes; a range of 0 stands for float32.
+   */
+  #visit(
+    visitor: (
+      array: Float64Array | Int32Array | Uint8Array,
+      at: number,
+      count: number,
+      least: number,
+      range: number,
+      size: number,
+    ) => void,
+  ): void {
+    this.#states.forEach((state, s) => {
+      if (state === null) return;
+      const cells = this.#plan.stages[s].source!.cells.flat(), rows = cells.length * this.batch;
+      for (let row = 0; row < rows; row++) {
+        const cell = cells[Math.floor(row / this.batch)];
+        visitor(state.fresh, row, 1, 0, 1, 1);
+        for (
+          const [array, q] of [[state.h, hiddenQParams(cell)], [state.c, cell.parts.fgate_cx_igate_cgate]] as const
+        ) {
+          const count = array.length / rows, range = q === null ? 0 : q.quantMax - q.quantMin;
+          const size = range > 65535 || q === null ? 4 : range > 255 ? 2 : 1;
+          visitor(array, row * count, count, q === null ? 0 : q.quantMin - q.zeroPoint, range, size);
+        }
+      }
+    });
   }
 
   #stateSize(): number {
-    let size = HEADER;
-    this.#eachState((h, c, hidden, cell) => size += 1 + h.length * stateBytes(hidden) + c.length * stateBytes(cell));
-    return size;
-  }
-
-  #eachState(
-    visit: (
-      h: Float64Array,
-      c: Float64Array,
-      hidden: PerTensorQParams,
-      cell: PerTensorQParams,
-      state: { fresh: boolean },
-    ) => void,
-  ): void {
-    this.#runners.forEach((runner, s) => {
-      runner?.states.forEach((layer, l) =>
-        layer.forEach((rows, d) => {
-          const { hidden, cellState } = this.#stages[s].lstm!.cells[l][d];
-          for (const state of rows) visit(state.h, state.c, hidden, cellState, state);
-        })
-      );
-    });
+    let total = HEADER;
+    this.#visit((_array, _at, count, _least, _range, size) => total += count * size);
+    return total;
   }
 
   /**
@@ -225,17 +247,11 @@ export class Session {
     view.setUint32(4, STATE_VERSION, true);
     bytes.set(this.#model.fingerprint, 8);
     view.setUint32(16, this.batch, true);
-    let at = HEADER;
-    this.#eachState((h, c, hidden, cell, state) => {
-      bytes[at++] = state.fresh ? 1 : 0;
-      for (const [values, q] of [[h, hidden], [c, cell]] as const) {
-        const size = stateBytes(q), least = q.quantMin - q.zeroPoint;
-        for (let i = 0; i < values.length; i++, at += size) {
-          const value = values[i] - least;
-          if (size === 1) view.setUint8(at, value);
-          else if (size === 2) view.setUint16(at, value, true);
-          else view.setUint32(at, value, true);
-        }
+    let to = HEADER;
+    this.#visit((array, at, count, least, range, size) => {
+      for (let i = at; i < at + count; i++, to += size) {
+        if (range === 0) view.setFloat32(to, array[i], true);
+        else for (let k = 0, value = array[i] - least; k < size; k++) bytes[to + k] = value / 256 ** k;
       }
     });
     return bytes;
@@ -265,38 +281,17 @@ export class Session {
     if (batch !== this.batch) failRange("state", `a batch of ${this.batch}`, batch);
     if (bytes.length !== size) failRange("state", `${size} bytes`, `${bytes.length} bytes`);
     for (const apply of [false, true]) {
-      let at = HEADER;
-      this.#eachState((h, c, hidden, cell, state) => {
-        const fresh = bytes[at++];
-        if (fresh > 1) failRange(`state[${at - 1}]`, "0 or 1", fresh);
-        if (apply) state.fresh = fresh === 1;
-        for (const [values, q] of [[h, hidden], [c, cell]] as const) {
-          const width = stateBytes(q), least = q.quantMin - q.zeroPoint;
-          for (let i = 0; i < values.length; i++, at += width) {
-            const value = width === 1
-              ? view.getUint8(at)
-              : width === 2
-              ? view.getUint16(at, true)
-              : view.getUint32(at, true);
-            if (value > q.quantMax - q.quantMin) failRange(`state[${at}]`, `at most ${q.quantMax - q.quantMin}`, value);
-            if (apply) values[i] = value + least;
-          }
+      let from = HEADER;
+      this.#visit((array, at, count, least, range, size) => {
+        for (let i = at; i < at + count; i++, from += size) {
+          let value = 0;
+          if (range === 0) value = view.getFloat32(from, true);
+          else for (let k = size - 1; k >= 0; k--) value = value * 256 + bytes[from + k];
+          const valid = range === 0 ? Number.isFinite(value) : value <= range;
+          if (!valid) failRange(`state[${from}]`, range === 0 ? "a finite number" : `at most ${range}`, value);
+          if (apply) array[i] = value + least;
         }
       });
     }
   }
-}
-
-/** Converts `count` values in place from one module's output to what the next reads. */
-function convertBuffer(
-  x: Float64Array,
-  count: number,
-  from: PerTensorQParams | null,
-  to: PerTensorQParams | null,
-): void {
-  if (from === to || (from !== null && to !== null && sameQParams(from, to))) return;
-  if (from !== null) {
-    for (let i = 0; i < count; i++) x[i] = dequantizeValue(x[i], from.scale, 0);
-  }
-  if (to !== null) quantizeShifted(x, 0, x, 0, count, to);
 }

@@ -1,0 +1,99 @@
+/**
+ * What runs the LSTMs of sessions: the portable kernels, execution by parts, WebAssembly.
+ *
+ * All integers stand less their zero points here, so that a state of zeros is all 0.
+ *
+ * @module
+ */
+import type { PerTensorQParams } from "../qparams.ts";
+import { hiddenQParams } from "./cell.ts";
+import type { LstmModule } from "./modules.ts";
+
+/** scale 1, zero point 0: what torch gives a state that nobody gave. */
+const IMPLICIT_STATE: PerTensorQParams = { dtype: "quint8", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+
+/** Rows of float32 input that a token stands for. */
+export interface TokenRows {
+  readonly count: number;
+  /** Writes row `token` [inputSize] into `out`. */
+  read(token: number, out: Float32Array): void;
+}
+
+/** What an LSTM is prepared for. */
+export interface PrepareOptions {
+  /** Parameters of the input; null where it is float32. */
+  readonly input: PerTensorQParams | null;
+  /** Rows to fold into the first layer: its input is then token ids. */
+  readonly tokens: TokenRows | null;
+  /**
+   * Parameters of h and c at a row's first step, null for those of the running state; undefined for what the LSTM
+   * says of an implicit initial state.
+   */
+  readonly initial?: readonly [PerTensorQParams | null, PerTensorQParams | null];
+}
+
+/** Runs LSTMs. */
+export interface LstmBackend {
+  /** For messages: which one it is. */
+  readonly name: string;
+  /** The LSTM made ready: constants that all sessions share. null where this backend does not run it. */
+  prepare(lstm: LstmModule, options: PrepareOptions): PreparedLstm | null;
+}
+
+/**
+ * Hidden and cell state by cell (layer * directions + direction), then batch row. Integers less the zero point, or
+ * float32 values where a state is not quantized.
+ */
+export interface LstmState {
+  /** [cells, batch, hiddenSize or projSize] */
+  readonly h: Float64Array | Int32Array;
+  /** [cells, batch, hiddenSize] */
+  readonly c: Float64Array | Int32Array;
+  /** [cells, batch]: 1 until the first step. */
+  readonly fresh: Uint8Array;
+}
+
+/** An LSTM made ready: constants and scratch, shared by all sessions, which never run at the same time. */
+export interface PreparedLstm {
+  /** A state of zeros for `batch` rows. */
+  createState(batch: number): LstmState;
+  /** Allocates what `process` needs for up to `batch` rows and `steps` steps, and gives its size in bytes. */
+  reserve(batch: number, steps: number, splitGates: boolean): number;
+  /**
+   * Runs steps; nothing is allocated.
+   *
+   * @param x [steps, batch, inputSize] integers or floats, or [steps, batch] token ids.
+   * @param out [steps, batch, directions * hiddenSize]: each step's hidden state, of a backward direction in the
+   * forward direction's parameters. Beyond a row's length it is not written.
+   * @param lengths Steps of each row, from 0 on; null where all have `steps`.
+   */
+  process(
+    state: LstmState,
+    x: Float64Array,
+    out: Float64Array,
+    steps: number,
+    batch: number,
+    lengths: Int32Array | null,
+    splitGates: boolean,
+  ): void;
+}
+
+/** The parameters that a cell's state has at a row's first step. */
+export function initialQParams(
+  lstm: LstmModule,
+  cell: LstmModule["cells"][0][0],
+  initial: PrepareOptions["initial"],
+): [PerTensorQParams | null, PerTensorQParams | null] {
+  const [h, c] = initial ?? (lstm.torchInitialState ? [IMPLICIT_STATE, IMPLICIT_STATE] : [null, null]);
+  return [h ?? hiddenQParams(cell), c ?? cell.parts.fgate_cx_igate_cgate];
+}
+
+/** A state of zeros in doubles. */
+export function createState(lstm: LstmModule, batch: number): { h: Float64Array; c: Float64Array; fresh: Uint8Array } {
+  const rows = lstm.numLayers * lstm.cells[0].length * batch;
+  return {
+    h: new Float64Array(rows * (lstm.projSize || lstm.hiddenSize)),
+    c: new Float64Array(rows * lstm.hiddenSize),
+    fresh: new Uint8Array(rows).fill(1),
+  };
+}

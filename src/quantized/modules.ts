@@ -1,0 +1,78 @@
+/**
+ * What quantized modules are made of: plain data. The classes that add `forward` stand beside; sessions and the
+ * model file need only this.
+ *
+ * @module
+ */
+import type { Engine, LinearWeight } from "../../kernels/linear.ts";
+import type { PerTensorQParams } from "../qparams.ts";
+import type { LstmBackend } from "./backend.ts";
+import type { QuantizedLstmCell } from "./cell.ts";
+
+/** A linear layer with an int8 weight. */
+export interface LinearModule {
+  readonly kind: "Linear";
+  readonly engine: Engine;
+  /** int8 [outFeatures, inFeatures] */
+  readonly weight: LinearWeight;
+  /** [outFeatures] or null. */
+  readonly bias: Float32Array | null;
+  /** Parameters of the input; null takes float32 input. */
+  readonly input: PerTensorQParams | null;
+  /** Parameters of the output; null gives float32 output. */
+  readonly output: PerTensorQParams | null;
+}
+
+/** An embedding whose rows are 8-bit integers, or float32. Its output is float32. */
+export interface EmbeddingModule {
+  readonly kind: "Embedding";
+  /** [numEmbeddings, embeddingDim]: quint8 with a scale and bias a row, or float32. */
+  readonly weight: Uint8Array | Float32Array;
+  readonly numEmbeddings: number;
+  readonly embeddingDim: number;
+  /** One a row; empty for a float32 weight. */
+  readonly scales: Float32Array;
+  /** What q = 0 stands for, one a row; empty for a float32 weight. */
+  readonly biases: Float32Array;
+}
+
+/** An LSTM of integers: int8 weights, and qparams of its own for every part of every cell. */
+export interface LstmModule {
+  readonly kind: "LSTM";
+  readonly inputSize: number;
+  readonly hiddenSize: number;
+  /** Width of the projected hidden state; 0 where it is not projected. */
+  readonly projSize: number;
+  readonly numLayers: number;
+  readonly bias: boolean;
+  readonly batchFirst: boolean;
+  readonly bidirectional: boolean;
+  readonly engine: Engine;
+  /** Whether it runs with split gates where nothing else is said. The results are the same. */
+  readonly splitGates: boolean;
+  /** Parameters of the input; null takes float32 input. */
+  readonly input: PerTensorQParams | null;
+  /** Whether an implicit initial state has scale 1 and zero point 0, as in torch, or the state's own parameters. */
+  readonly torchInitialState: boolean;
+  /** Cells by layer and direction. */
+  readonly cells: readonly (readonly QuantizedLstmCell[])[];
+  /** What runs it where the fast step does not. */
+  readonly fallback?: LstmBackend;
+}
+
+/** A module of a quantized model. */
+export type ModuleData = EmbeddingModule | LinearModule | LstmModule;
+
+/** Width of an LSTM's hidden state. */
+export function stateSize({ hiddenSize, projSize }: LstmModule): number {
+  return projSize || hiddenSize;
+}
+
+/** Width of what a module gives a step. */
+export function outputWidth(module: ModuleData): number {
+  return module.kind === "Embedding"
+    ? module.embeddingDim
+    : module.kind === "Linear"
+    ? module.weight.outFeatures
+    : stateSize(module) * module.cells[0].length;
+}

@@ -1,0 +1,265 @@
+/**
+ * The fast step, fused and split, in TypeScript: the default backend.
+ *
+ * @module
+ */
+import { linearFloat32 } from "../../kernels/float_linear.ts";
+import type { LinearWeight } from "../../kernels/linear.ts";
+import {
+  type FusedScratch,
+  type LstmCell,
+  lstmStepFused,
+  lstmStepSplit,
+  projectRows,
+  type StateBinding,
+} from "../../kernels/lstm_cell.ts";
+import { bindState, type CellParameters, gateOrder, integerBound, prepareCell } from "../../kernels/prepare.ts";
+import { dequantizeValue } from "../../kernels/requantize.ts";
+import type { PerTensorQParams } from "../qparams.ts";
+import {
+  createState,
+  initialQParams,
+  type LstmBackend,
+  type LstmState,
+  type PreparedLstm,
+  type PrepareOptions,
+  type TokenRows,
+} from "./backend.ts";
+import { fastParts, hiddenQParams, packs, type QuantizedLstmCell } from "./cell.ts";
+import { type LstmModule, stateSize } from "./modules.ts";
+import { convertShifted, quantizeShifted } from "./shifted.ts";
+
+/** Dequantized weights in the order of the gates array, for float32 input. */
+function floatRows(
+  weight: LinearWeight,
+  bias: Float32Array | null,
+): { weight: Float32Array; bias: Float32Array | null } {
+  const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
+  const order = gateOrder(outFeatures / 4), out = new Float32Array(data.length);
+  const outBias = bias === null ? null : new Float32Array(outFeatures);
+  for (let place = 0; place < outFeatures; place++) {
+    const row = order[place], channel = Math.floor(row * scales.length / outFeatures);
+    for (let k = 0; k < inFeatures; k++) {
+      out[place * inFeatures + k] = dequantizeValue(data[row * inFeatures + k], scales[channel], zeroPoints[channel]);
+    }
+    if (outBias !== null) outBias[place] = bias![row];
+  }
+  return { weight: out, bias: outBias };
+}
+
+/** One layer and direction made ready. */
+class PreparedCell {
+  readonly cell: LstmCell;
+  readonly running: StateBinding;
+  readonly initial: StateBinding;
+  readonly hidden: PerTensorQParams;
+  readonly #float: { weight: Float32Array; bias: Float32Array | null } | null = null;
+  readonly #source: QuantizedLstmCell;
+
+  constructor(
+    lstm: LstmModule,
+    source: QuantizedLstmCell,
+    parts: CellParameters,
+    readonly input: PerTensorQParams | null,
+    initial: readonly [PerTensorQParams, PerTensorQParams],
+  ) {
+    const { engine } = lstm,
+      bind = (h: PerTensorQParams, c: PerTensorQParams) => bindState(engine, source, parts, h, c);
+    this.#source = source;
+    this.hidden = hiddenQParams(source)!;
+    const bound = Math.max(integerBound(this.hidden), integerBound(initial[0]));
+    this.cell = prepareCell(engine, source, parts, input, bound);
+    this.running = bind(this.hidden, parts.fgate_cx_igate_cgate as PerTensorQParams);
+    this.initial = bind(...initial);
+    if (input === null) this.#float = floatRows(source.weightIh, source.biasIh);
+  }
+
+  /** Projects a float32 input [inputSize] to what a step takes. */
+  projectFloat(x: Float32Array, out: Float32Array, offset: number): void {
+    const { weight, bias } = this.#float!, { inFeatures, outFeatures } = this.#source.weightIh;
+    const { igates } = this.#source.parts;
+    linearFloat32(x, 0, weight, bias, inFeatures, outFeatures, out, offset);
+    for (let row = offset; row < offset + outFeatures; row++) {
+      const q = igates[row & 3];
+      if (q !== null) quantizeShifted(out, row, out, row, 1, q);
+    }
+  }
+}
+
+/** Projected inputs by token, [count, 4 * hiddenSize], each row computed when its token is first met. */
+class TokenTable {
+  readonly rows: Float32Array;
+  readonly #known: Uint8Array;
+  readonly #x: Float32Array;
+  readonly #integers: Float64Array;
+  readonly #sums: Float64Array = new Float64Array(8);
+  readonly #width: number;
+
+  constructor(readonly cell: PreparedCell, readonly source: TokenRows, inputSize: number) {
+    this.#width = cell.cell.hiddenSize * 4;
+    this.rows = new Float32Array(source.count * this.#width);
+    this.#known = new Uint8Array(source.count);
+    this.#x = new Float32Array(inputSize);
+    this.#integers = new Float64Array(inputSize);
+  }
+
+  /** Where the row of a token starts. */
+  at(token: number): number {
+    const offset = token * this.#width;
+    if (this.#known[token] === 0) {
+      this.source.read(token, this.#x);
+      const { input, cell } = this.cell;
+      if (input === null) {
+        this.cell.projectFloat(this.#x, this.rows, offset);
+      } else {
+        quantizeShifted(this.#x, 0, this.#integers, 0, this.#x.length, input);
+        projectRows(cell.inputRows!, cell.inputProjection!, this.#integers, this.#sums, this.rows, offset, this.#width);
+      }
+      this.#known[token] = 1;
+    }
+    return offset;
+  }
+}
+
+class PortableLstm implements PreparedLstm {
+  readonly #lstm: LstmModule;
+  readonly #cells: readonly (readonly PreparedCell[])[];
+  readonly #tables: readonly TokenTable[] | null;
+  readonly #scratch: FusedScratch;
+  readonly #x: Float64Array;
+  readonly #xFloat: Float32Array;
+  readonly #row: Float32Array;
+  #between: Float64Array[] = [];
+
+  constructor(lstm: LstmModule, cells: readonly (readonly PreparedCell[])[], tokens: TokenRows | null) {
+    const { hiddenSize, projSize, inputSize } = lstm;
+    this.#lstm = lstm;
+    this.#cells = cells;
+    this.#tables = tokens === null ? null : cells[0].map((cell) => new TokenTable(cell, tokens, inputSize));
+    this.#x = new Float64Array(Math.max(inputSize, 2 * hiddenSize));
+    this.#xFloat = new Float32Array(inputSize);
+    this.#row = new Float32Array(4 * hiddenSize);
+    this.#scratch = {
+      input: new Float64Array(8),
+      hidden: new Float64Array(8),
+      h: new Float64Array(stateSize(lstm)),
+      unprojected: new Float64Array(projSize > 0 ? hiddenSize : 0),
+      igates: new Float64Array(4 * hiddenSize),
+      hgates: new Float64Array(4 * hiddenSize),
+      gates: new Float64Array(4 * hiddenSize),
+    };
+  }
+
+  createState(batch: number): LstmState {
+    return createState(this.#lstm, batch);
+  }
+
+  reserve(batch: number, steps: number, splitGates: boolean): number {
+    const { numLayers } = this.#lstm, layers = Math.min(2, numLayers - 1);
+    const size = batch * steps * stateSize(this.#lstm) * this.#cells[0].length;
+    if (this.#between.length < layers || (layers > 0 && this.#between[0].length < size)) {
+      this.#between = Array.from({ length: layers }, () => new Float64Array(size));
+    }
+    const { input, hidden, h, unprojected, igates, hgates, gates } = this.#scratch;
+    const used: ArrayBufferView[] = [input, hidden, h, unprojected, this.#x];
+    if (!splitGates) used.push(igates, hgates, gates);
+    if (this.#cells[0][0].input === null) used.push(this.#xFloat, this.#row);
+    return used.reduce((sum, a) => sum + a.byteLength, layers * size * 8);
+  }
+
+  process(
+    state: LstmState,
+    x: Float64Array,
+    out: Float64Array,
+    steps: number,
+    batch: number,
+    lengths: Int32Array | null,
+    splitGates: boolean,
+  ): void {
+    const last = this.#cells.length - 1;
+    for (let l = 0; l <= last; l++) {
+      const from = l === 0 ? x : this.#between[(l - 1) & 1], to = l === last ? out : this.#between[l & 1];
+      for (let d = 0; d < this.#cells[l].length; d++) {
+        for (let b = 0; b < batch; b++) {
+          this.#row1(
+            state,
+            l,
+            d,
+            b,
+            from,
+            to,
+            lengths === null ? steps : Math.min(steps, lengths[b]),
+            batch,
+            splitGates,
+          );
+        }
+      }
+    }
+  }
+
+  /** Runs one row of the batch through one layer and direction. */
+  #row1(
+    state: LstmState,
+    l: number,
+    d: number,
+    b: number,
+    x: Float64Array,
+    out: Float64Array,
+    steps: number,
+    batch: number,
+    splitGates: boolean,
+  ): void {
+    const layer = this.#cells[l], prepared = layer[d], { cell, input } = prepared, directions = layer.length;
+    const table = l === 0 && this.#tables !== null ? this.#tables[d] : null;
+    const h = state.h as Float64Array, c = state.c as Float64Array;
+    const size = stateSize(this.#lstm), width = size * directions, place = (l * directions + d) * batch + b;
+    const inputSize = table !== null ? 1 : l === 0 ? this.#lstm.inputSize : width;
+    const hAt = place * size, cAt = place * cell.hiddenSize;
+    for (let i = 0; i < steps; i++) {
+      const row = (d === 0 ? i : steps - 1 - i) * batch + b, from = row * inputSize;
+      const binding = state.fresh[place] === 1 ? prepared.initial : prepared.running;
+      let inputs: Float64Array | null = null, projected: Float32Array | null = null, offset = 0;
+      if (table !== null) {
+        projected = table.rows;
+        offset = table.at(x[from]);
+      } else if (input === null) {
+        for (let k = 0; k < inputSize; k++) this.#xFloat[k] = x[from + k];
+        projected = this.#row;
+        prepared.projectFloat(this.#xFloat, projected, 0);
+      } else {
+        inputs = this.#x;
+        for (let k = 0; k < inputSize; k++) inputs[k] = x[from + k];
+      }
+      if (splitGates) {
+        lstmStepSplit(cell, binding, inputs, projected, offset, h, hAt, c, cAt, this.#scratch);
+      } else {
+        lstmStepFused(cell, binding, inputs, projected, offset, h, hAt, c, cAt, this.#scratch);
+      }
+      state.fresh[place] = 0;
+      const at = row * width + d * size;
+      for (let j = 0; j < size; j++) out[at + j] = h[hAt + j];
+      // torch.cat keeps the first tensor's parameters and requantizes the others.
+      if (d === 1) convertShifted(out, at, size, prepared.hidden, layer[0].hidden);
+    }
+  }
+}
+
+/** The portable kernels. */
+export const portable: LstmBackend = {
+  name: "portable",
+  prepare(lstm: LstmModule, { input, tokens, initial }: PrepareOptions): PreparedLstm | null {
+    let from = input;
+    const cells: PreparedCell[][] = [];
+    for (const layer of lstm.cells) {
+      const prepared: PreparedCell[] = [];
+      for (const source of layer) {
+        const parts = fastParts(source), [h, c] = initialQParams(lstm, source, initial);
+        if (parts === null || !packs(from) || !packs(h)) return null;
+        prepared.push(new PreparedCell(lstm, source, parts, from, [h!, c!]));
+      }
+      cells.push(prepared);
+      from = prepared[0].hidden;
+    }
+    return new PortableLstm(lstm, cells, tokens);
+  },
+};
