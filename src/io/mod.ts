@@ -11,5 +11,5 @@ export {
   type SafetensorsFile,
 } from "./safetensors.ts";
 export { type SafetensorsInput, writeSafetensors } from "./safetensors_write.ts";
-export { loadModel } from "./model_file.ts";
+export { loadModel } from "./load_model.ts";
 export { saveModel } from "./model_write.ts";

@@ -56,6 +56,7 @@ function convertCell(name: string, lstm: ObservedLSTM, cell: ObservedCell, suffi
   return {
     weightIh: quantize("ih", weightIh, rows, blocks),
     weightHh: quantize("hh", weightHh, rows, blocks),
+    weightHr: null,
     biasIh: weights.biasIh?.slice() ?? null,
     biasHh: weights.biasHh?.slice() ?? null,
     parts: parts as unknown as CellQParams,

@@ -20,7 +20,7 @@ export interface TokenRows {
 }
 
 /** What an LSTM is prepared for. */
-export interface PrepareOptions {
+export interface LstmUse {
   /** Parameters of the input; null where it is float32. */
   readonly input: PerTensorQParams | null;
   /** Rows to fold into the first layer: its input is then token ids. */
@@ -37,7 +37,7 @@ export interface LstmBackend {
   /** For messages: which one it is. */
   readonly name: string;
   /** The LSTM made ready: constants that all sessions share. null where this backend does not run it. */
-  prepare(lstm: LstmModule, options: PrepareOptions): PreparedLstm | null;
+  prepare(lstm: LstmModule, options: LstmUse): PreparedLstm | null;
 }
 
 /**
@@ -82,7 +82,7 @@ export interface PreparedLstm {
 export function initialQParams(
   lstm: LstmModule,
   cell: LstmModule["cells"][0][0],
-  initial: PrepareOptions["initial"],
+  initial: LstmUse["initial"],
 ): [PerTensorQParams | null, PerTensorQParams | null] {
   const [h, c] = initial ?? (lstm.torchInitialState ? [IMPLICIT_STATE, IMPLICIT_STATE] : [null, null]);
   return [h ?? hiddenQParams(cell), c ?? cell.parts.fgate_cx_igate_cgate];

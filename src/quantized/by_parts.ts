@@ -20,8 +20,8 @@ import {
   initialQParams,
   type LstmBackend,
   type LstmState,
+  type LstmUse,
   type PreparedLstm,
-  type PrepareOptions,
 } from "./backend.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
 import { type LstmModule, stateSize } from "./modules.ts";
@@ -31,7 +31,7 @@ import { convertShifted, quantizeShifted } from "./shifted.ts";
 export type PartValue = QTensor<PerTensorQParams> | Tensor;
 
 /** Sees each part's output as it is computed. */
-export interface PartObserver {
+export interface PartWatcher {
   /**
    * @param place The part's name in its LSTM, such as `layers.0.layer_fw.cell.gates` or, one gate of a split part,
    * `layers.0.layer_bw.cell.gates.forget`.
@@ -75,10 +75,10 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
   readonly #engine: Engine;
   readonly #cell: QuantizedLstmCell;
   readonly #place: string;
-  readonly #observe: PartObserver | null;
+  readonly #observe: PartWatcher | null;
 
   /** @param place Where the cell stands, such as `layers.0.layer_fw.cell`. */
-  constructor(engine: Engine, cell: QuantizedLstmCell, place: string = "cell", observe: PartObserver | null = null) {
+  constructor(engine: Engine, cell: QuantizedLstmCell, place: string = "cell", observe: PartWatcher | null = null) {
     this.#engine = engine;
     this.#cell = cell;
     this.#place = place;
@@ -208,10 +208,10 @@ function gatesDiffer({ parts }: QuantizedLstmCell): boolean {
 
 class PreparedByParts implements PreparedLstm {
   readonly #lstm: LstmModule;
-  readonly #options: PrepareOptions;
+  readonly #options: LstmUse;
   readonly #executors: readonly (readonly ByPartsExecutor[])[];
 
-  constructor(lstm: LstmModule, options: PrepareOptions, observe: PartObserver | null) {
+  constructor(lstm: LstmModule, options: LstmUse, observe: PartWatcher | null) {
     this.#lstm = lstm;
     this.#options = options;
     this.#executors = lstm.cells.map((layer, l) =>
@@ -289,6 +289,6 @@ class PreparedByParts implements PreparedLstm {
  *
  * @param observe Sees every part's output, and how many of its values saturated.
  */
-export function byParts(observe: PartObserver | null = null): LstmBackend {
+export function byParts(observe: PartWatcher | null = null): LstmBackend {
   return { name: "by parts", prepare: (lstm, options) => new PreparedByParts(lstm, options, observe) };
 }

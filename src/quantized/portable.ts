@@ -21,8 +21,8 @@ import {
   initialQParams,
   type LstmBackend,
   type LstmState,
+  type LstmUse,
   type PreparedLstm,
-  type PrepareOptions,
   type TokenRows,
 } from "./backend.ts";
 import { fastParts, hiddenQParams, packs, type QuantizedLstmCell } from "./cell.ts";
@@ -247,7 +247,7 @@ class PortableLstm implements PreparedLstm {
 /** The portable kernels. */
 export const portable: LstmBackend = {
   name: "portable",
-  prepare(lstm: LstmModule, { input, tokens, initial }: PrepareOptions): PreparedLstm | null {
+  prepare(lstm: LstmModule, { input, tokens, initial }: LstmUse): PreparedLstm | null {
     let from = input;
     const cells: PreparedCell[][] = [];
     for (const layer of lstm.cells) {

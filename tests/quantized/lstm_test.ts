@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { newQArray } from "../../src/dtype.ts";
 import { byParts } from "../../src/quantized/by_parts.ts";
