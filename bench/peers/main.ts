@@ -72,13 +72,17 @@ class Absent {
     this.#notes.push({ what, why, runtime });
   }
 
-  /** One line a thing and reason; none for a peer that another process of its runtime did measure. */
+  /** One line for what is absent for the same reason in the same runtimes; none for a peer that was measured there. */
   lines(rows: readonly Row[]): string[] {
     const notes = this.#notes.filter(({ what, runtime }) =>
       !rows.some((row) => row.peer === what && row.runtime === runtime)
     );
-    return [...Map.groupBy(notes, ({ what, why }) => `${what}: ${why}`)].map(([line, group]) =>
-      `${line} (${[...new Set(group.map(({ runtime }) => runtime))].join(", ")})`
+    const things = [...Map.groupBy(notes, ({ what, why }) => `${what}\n${why}`).values()].map((group) => ({
+      what: group[0].what,
+      rest: `${group[0].why} (${[...new Set(group.map(({ runtime }) => runtime))].join(", ")})`,
+    }));
+    return [...Map.groupBy(things, ({ rest }) => rest)].map(([rest, group]) =>
+      `${group.map(({ what }) => what).join(", ")}: ${rest}`
     );
   }
 }
@@ -95,7 +99,8 @@ async function runtimes(smoke: boolean, absent: Absent): Promise<Map<string, rea
   else absent.add("all", "no node, or esbuild is not installed", "node");
   for (const bun of smoke ? [["bun"]] : [["bun"], ["npx", "-y", BUN]]) {
     if (found.has("bun") || !await succeeds([...bun, "--version"])) continue;
-    found.set("bun", [...bun, WORKER]);
+    // Without the flag Bun fetches what is not installed.
+    found.set("bun", [...bun, "--no-install", WORKER]);
   }
   if (!found.has("bun")) absent.add("all", "no bun", "bun");
   return found;

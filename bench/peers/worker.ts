@@ -107,12 +107,18 @@ async function load(): Promise<Reply> {
       }
     } catch (error) {
       for (const peer of source.names) {
-        missing.push({ peer, reason: message(error) });
+        missing.push({ peer, reason: missingReason(error) });
       }
     }
   }
   const { deno, bun, node } = process.versions;
   return { version: deno ?? bun ?? node, peers: [...peers.keys()], missing };
+}
+
+/** Why a package could not be loaded; that it is not there, each runtime says in its own words. */
+function missingReason(error: unknown): string {
+  const text = message(error);
+  return /^(cannot find|could not resolve|import .* not a dependency)/i.test(text) ? "not installed" : text;
 }
 
 async function answer(request: Request): Promise<Reply> {
