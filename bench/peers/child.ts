@@ -53,7 +53,7 @@ export class Child {
       });
       return JSON.parse(await Promise.race([this.#line(), late])) as T | Failed;
     } catch (error) {
-      this.#dead = `${this.runtime}: ${(error as Error).message}`;
+      this.#dead = error instanceof Deno.errors.BrokenPipe ? "the process ended" : (error as Error).message;
       return { failed: this.#dead };
     } finally {
       clearTimeout(timer);
@@ -62,8 +62,12 @@ export class Child {
 
   /** Ends the process. */
   async close(): Promise<void> {
-    if (this.#dead === null) await this.#writer.close();
-    else this.#process.kill();
+    try {
+      if (this.#dead === null) await this.#writer.close();
+      else this.#process.kill();
+    } catch {
+      // It ended before.
+    }
     await this.#reader.cancel();
     await this.#process.status;
   }
