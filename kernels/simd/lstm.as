@@ -1,0 +1,323 @@
+// The LSTM step in WebAssembly SIMD (AssemblyScript): what kernels/lstm_cell.ts computes, to the last bit.
+//
+// A vector's four lanes are the four gates of one unit while gates are projected and added, and four units once their
+// activations are looked up. Units come in blocks of eight: eight accumulators run through one pass over an operand.
+// Whoever calls lays out memory as src/simd/layout.ts says, with every integer less its zero point unless said.
+
+// The first 512 bytes of memory are scratch: sums of a block's eight units, twice, and where their activations stand.
+const SUMS: usize = 0;
+const ADDRESSES: usize = 256;
+
+// A cell's words and vectors.
+const BLOCKS: usize = 0;
+const INPUT_GROUPS: usize = 4;
+const HIDDEN_GROUPS: usize = 8;
+const INPUT_NARROW: usize = 12;
+const HIDDEN_NARROW: usize = 16;
+const INPUT_WEIGHTS: usize = 20;
+const HIDDEN_WEIGHTS: usize = 24;
+const INPUT_PROJECTION: usize = 28;
+const GATE_SUM: usize = 32;
+const CELL_SUM: usize = 192;
+const CANDIDATE: usize = 352;
+const FORGET: usize = 400;
+const HIDDEN: usize = 432;
+const GATE_TABLES: usize = 480;
+const CELL_TABLE: usize = 496;
+const HIDDEN_OFFSET: usize = 512;
+
+// A sum: float32 vectors but for the last five, qnnpack's int32 multipliers, 2^-shift (f64 x 4), and which lanes are so.
+const SCALE_A: usize = 0;
+const SCALE_B: usize = 16;
+const INVERSE: usize = 32;
+const SUM_LOWER: usize = 48;
+const SUM_UPPER: usize = 64;
+const FIXED_A: usize = 80;
+const FIXED_B: usize = 96;
+const FIXED_STEP: usize = 112;
+const FIXED: usize = 144;
+
+// A projection: header, then 64 bytes a unit (term f64 x 4, multiplier f32 x 4, start i32 x 4).
+const EXACT: usize = 0;
+const QUANTIZED: usize = 16;
+const LOWER: usize = 32;
+const UPPER: usize = 48;
+const FORGET_MULTIPLIER: usize = 64;
+const ROWS: usize = 80;
+
+/** Whether this is the module with relaxed dot products. */
+export const relaxed: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
+
+// 1.5 * 2^23: added to a float of magnitude below 2^22 it leaves the integer, rounded half to even, in the low bits.
+// @ts-ignore: decorator
+@inline function magic(): v128 {
+  return f32x4.splat(12582912);
+}
+
+// @ts-ignore: decorator
+@inline function clamp(x: v128, lo: v128, hi: v128): v128 {
+  return f32x4.pmin(f32x4.pmax(x, lo), hi);
+}
+
+// Sums of a block's 32 rows on int16 weights and activations, two k at a time: `w` is [groups][8 units][4 gates][2].
+function dotWide(w: usize, x: usize, groups: i32, out: usize): void {
+  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  const end = x + (<usize> groups << 2);
+  while (x < end) {
+    const v = v128.load32_splat(x);
+    a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(w, 0), v));
+    b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(w, 16), v));
+    c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load(w, 32), v));
+    d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load(w, 48), v));
+    e = i32x4.add(e, i32x4.dot_i16x8_s(v128.load(w, 64), v));
+    f = i32x4.add(f, i32x4.dot_i16x8_s(v128.load(w, 80), v));
+    g = i32x4.add(g, i32x4.dot_i16x8_s(v128.load(w, 96), v));
+    h = i32x4.add(h, i32x4.dot_i16x8_s(v128.load(w, 112), v));
+    w += 128;
+    x += 4;
+  }
+  v128.store(out, a, 0);
+  v128.store(out, b, 16);
+  v128.store(out, c, 32);
+  v128.store(out, d, 48);
+  v128.store(out, e, 64);
+  v128.store(out, f, 80);
+  v128.store(out, g, 96);
+  v128.store(out, h, 112);
+}
+
+// The same on int8 weights and activations of 0..127, four k at a time: `w` is [groups][8 units][4 gates][4].
+// Exact whatever the engine does where the instruction leaves it a choice: no activation has its top bit set, and two
+// products stay within 2 * 128 * 127 < 2^15.
+function dotNarrow(w: usize, x: usize, groups: i32, out: usize): void {
+  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  const end = x + (<usize> groups << 2);
+  while (x < end) {
+    const v = v128.load32_splat(x);
+    a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 0), v, a);
+    b = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 16), v, b);
+    c = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 32), v, c);
+    d = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 48), v, d);
+    e = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 64), v, e);
+    f = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 80), v, f);
+    g = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 96), v, g);
+    h = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 112), v, h);
+    w += 128;
+    x += 4;
+  }
+  v128.store(out, a, 0);
+  v128.store(out, b, 16);
+  v128.store(out, c, 32);
+  v128.store(out, d, 48);
+  v128.store(out, e, 64);
+  v128.store(out, f, 80);
+  v128.store(out, g, 96);
+  v128.store(out, h, 112);
+}
+
+// @ts-ignore: decorator
+@inline function dot(narrow: i32, w: usize, x: usize, groups: i32, out: usize): void {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    if (narrow) {
+      dotNarrow(w, x, groups, out);
+      return;
+    }
+  }
+  dotWide(w, x, groups, out);
+}
+
+// a + b rounded to odd: two float64 lanes of `addRoundedToOdd` in kernels/requantize.ts.
+// @ts-ignore: decorator
+@inline function addRoundedToOdd(a: v128, b: v128): v128 {
+  const s = f64x2.add(a, b), t = f64x2.sub(s, a);
+  const error = f64x2.add(f64x2.sub(a, f64x2.sub(s, t)), f64x2.sub(b, t));
+  const zero = f64x2.splat(0), one = i64x2.splat(1);
+  // 1 where the error is not zero and the last bit is even: away from zero if it has the sum's sign, else toward it.
+  const even = v128.andnot(v128.and(f64x2.ne(error, zero), one), s);
+  const away = i64x2.eq(f64x2.gt(error, zero), f64x2.gt(s, zero));
+  return i64x2.add(s, v128.bitselect(even, i64x2.neg(even), away));
+}
+
+// What `project` does: a unit's four sums to its projected gates. `p` is the projection, `row` its unit's part.
+function project(sums: usize, p: usize, row: usize): v128 {
+  let sum = i32x4.add(v128.load(sums), v128.load(row, 48));
+  let lo: v128, hi: v128;
+  if (load<i32>(p, EXACT)) {
+    const rounded = f32x4.convert_i32x4_s(sum);
+    lo = addRoundedToOdd(v128.load(row), f64x2.promote_low_f32x4(rounded));
+    hi = addRoundedToOdd(
+      v128.load(row, 16),
+      f64x2.promote_low_f32x4(v128.shuffle<i64>(rounded, rounded, 1, 1)),
+    );
+  } else {
+    lo = f64x2.add(v128.load(row), f64x2.convert_low_i32x4_s(sum));
+    hi = f64x2.add(v128.load(row, 16), f64x2.convert_low_i32x4_s(v128.shuffle<i64>(sum, sum, 1, 1)));
+  }
+  const value = v128.shuffle<i64>(f32x4.demote_f64x2_zero(lo), f32x4.demote_f64x2_zero(hi), 0, 2);
+  const scaled = f32x4.mul(value, v128.load(row, 32));
+  return v128.bitselect(
+    clamp(f32x4.nearest(scaled), v128.load(p, LOWER), v128.load(p, UPPER)),
+    scaled,
+    v128.load(p, QUANTIZED),
+  );
+}
+
+// Half of `fixedPointSum`: two exact sums to integers, half away from zero.
+// @ts-ignore: decorator
+@inline function shiftSum(sum: v128, power: v128): v128 {
+  const scaled = f64x2.mul(f64x2.convert_low_i32x4_s(sum), power);
+  const half = v128.or(v128.and(scaled, f64x2.splat(-0.0)), f64x2.splat(0.5));
+  return f32x4.demote_f64x2_zero(f64x2.trunc(f64x2.add(scaled, half)));
+}
+
+// A quantized sum before its rounding to an integer, clamped.
+function add(a: v128, b: v128, k: usize): v128 {
+  let sum = f32x4.mul(
+    f32x4.add(f32x4.mul(v128.load(k, SCALE_A), a), f32x4.mul(v128.load(k, SCALE_B), b)),
+    v128.load(k, INVERSE),
+  );
+  const fixed = v128.load(k, FIXED);
+  if (v128.any_true(fixed)) {
+    const zero = i32x4.splat(0x4b400000), m = magic();
+    const products = i32x4.add(
+      i32x4.mul(i32x4.sub(f32x4.add(a, m), zero), v128.load(k, FIXED_A)),
+      i32x4.mul(i32x4.sub(f32x4.add(b, m), zero), v128.load(k, FIXED_B)),
+    );
+    const shifted = v128.shuffle<i64>(
+      shiftSum(products, v128.load(k, FIXED_STEP)),
+      shiftSum(v128.shuffle<i64>(products, products, 1, 1), v128.load(k, FIXED_STEP + 16)),
+      0,
+      2,
+    );
+    sum = v128.bitselect(shifted, sum, fixed);
+  }
+  return clamp(sum, v128.load(k, SUM_LOWER), v128.load(k, SUM_UPPER));
+}
+
+// A quantized product: multiplier, lo, hi.
+// @ts-ignore: decorator
+@inline function multiply(a: v128, b: v128, multiplier: v128, lo: v128, hi: v128): v128 {
+  return clamp(f32x4.nearest(f32x4.mul(f32x4.mul(a, b), multiplier)), lo, hi);
+}
+
+// Where the float32 outputs of four rounded values stand; `base` holds the tables less the magic number's bits.
+// @ts-ignore: decorator
+@inline function addresses(x: v128, base: v128): v128 {
+  return i32x4.add(i32x4.shl(f32x4.add(x, magic()), 2), base);
+}
+
+// Four outputs whose addresses lie `stride` bytes apart.
+// @ts-ignore: decorator
+@inline function gather(at: usize, stride: usize): v128 {
+  let v = v128.load32_zero(load<u32>(at));
+  v = v128.load32_lane(load<u32>(at + stride), v, 1);
+  v = v128.load32_lane(load<u32>(at + 2 * stride), v, 2);
+  return v128.load32_lane(load<u32>(at + 3 * stride), v, 3);
+}
+
+/**
+ * Projects the inputs of `steps` steps: W_ih x + b_ih, float32 [steps][units][4 gates].
+ *
+ * @param x Inputs less an offset, each step's filled up with zeros to whole groups: int16, or bytes of 0..127.
+ */
+export function projectInput(cell: usize, x: usize, projected: usize, steps: i32): void {
+  const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
+  const narrow = load<i32>(cell, INPUT_NARROW), p = load<usize>(cell, INPUT_PROJECTION);
+  const stride = <usize> groups << 2, size = <usize> groups << 7, width = <usize> blocks << 7;
+  let w = load<usize>(cell, INPUT_WEIGHTS), row = p + ROWS;
+  for (let block = 0; block < blocks; block++) {
+    let from = x, to = projected;
+    for (let t = 0; t < steps; t++) {
+      dot(narrow, w, from, groups, SUMS);
+      for (let unit: usize = 0; unit < 8; unit++) {
+        v128.store(to + (unit << 4), project(SUMS + (unit << 4), p, row + (unit << 6)));
+      }
+      from += stride;
+      to += width;
+    }
+    w += size;
+    row += 512;
+    projected += 128;
+  }
+}
+
+/**
+ * Runs `steps` steps on projected inputs.
+ *
+ * @param p The hidden projection: what it is at the first step may differ from what it is later.
+ * @param inputs Where the projected input of each step stands, [steps] addresses of float32 [units][4 gates].
+ * @param h Hidden state in the form the weights take it (int16, or bytes of 0..127, less an offset), overwritten.
+ * @param c Cell state, float32, overwritten.
+ * @param next Scratch as long as h.
+ * @param out Receives the hidden state of each step, float32 [steps][units].
+ */
+export function runSteps(
+  cell: usize,
+  p: usize,
+  inputs: usize,
+  h: usize,
+  c: usize,
+  next: usize,
+  out: usize,
+  steps: i32,
+): void {
+  const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, HIDDEN_GROUPS);
+  const narrow = load<i32>(cell, HIDDEN_NARROW);
+  const weights = load<usize>(cell, HIDDEN_WEIGHTS), size = <usize> groups << 7;
+  const bytes = <usize> blocks << (narrow ? 3 : 4);
+  for (let t = 0; t < steps; t++) {
+    let w = weights, row = p + ROWS, cAt = c, nextAt = next, projected = <usize> load<u32>(inputs);
+    inputs += 4;
+    for (let block = 0; block < blocks; block++) {
+      dot(narrow, w, h, groups, SUMS);
+      for (let unit: usize = 0; unit < 128; unit += 16) {
+        const hidden = project(SUMS + unit, p, row);
+        const sum = add(v128.load(projected), hidden, cell + GATE_SUM);
+        v128.store(ADDRESSES + unit, addresses(sum, v128.load(cell, GATE_TABLES)));
+        projected += 16;
+        row += 64;
+      }
+      for (let at = ADDRESSES; at < ADDRESSES + 128; at += 64) {
+        const forgotten = multiply(
+          gather(at + 4, 16),
+          v128.load(cAt),
+          v128.load(p, FORGET_MULTIPLIER),
+          v128.load(cell, FORGET),
+          v128.load(cell, FORGET + 16),
+        );
+        const candidate = multiply(
+          gather(at, 16),
+          gather(at + 8, 16),
+          v128.load(cell, CANDIDATE),
+          v128.load(cell, CANDIDATE + 16),
+          v128.load(cell, CANDIDATE + 32),
+        );
+        const state = add(forgotten, candidate, cell + CELL_SUM);
+        v128.store(cAt, f32x4.nearest(state));
+        const open = gather(at + 12, 16);
+        v128.store(at, addresses(state, v128.load(cell, CELL_TABLE)));
+        const output = multiply(
+          open,
+          gather(at, 4),
+          v128.load(cell, HIDDEN),
+          v128.load(cell, HIDDEN + 16),
+          v128.load(cell, HIDDEN + 32),
+        );
+        v128.store(out, output);
+        const stored = i32x4.sub(f32x4.add(output, magic()), v128.load(cell, HIDDEN_OFFSET));
+        const shorts = i16x8.narrow_i32x4_s(stored, stored);
+        if (narrow) {
+          v128.store32_lane(nextAt, i8x16.narrow_i16x8_u(shorts, shorts), 0);
+          nextAt += 4;
+        } else {
+          v128.store64_lane(nextAt, shorts, 0);
+          nextAt += 8;
+        }
+        cAt += 16;
+        out += 16;
+      }
+      w += size;
+    }
+    memory.copy(h, next, bytes);
+  }
+}

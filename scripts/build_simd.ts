@@ -1,0 +1,78 @@
+/**
+ * Compiles kernels/simd/lstm.as to plain.wasm and relaxed.wasm, and embeds both as base64 in src/simd/embedded.ts.
+ *
+ * The compiler's version is pinned, so that the same source gives the same bytes: with `--check` nothing is written,
+ * and the command fails where what is committed differs from what would be built.
+ */
+import asc from "npm:assemblyscript@0.28.20/asc";
+
+const root = new URL("../", import.meta.url);
+const LIMIT = 8192;
+
+async function compile(relaxed: boolean): Promise<Uint8Array> {
+  const source = await Deno.readTextFile(new URL("kernels/simd/lstm.as", root));
+  let wasm: Uint8Array | null = null;
+  const { error, stderr } = await asc.main([
+    "lstm.ts", // asc knows no other extension
+    "--outFile",
+    "lstm.wasm",
+    "--runtime",
+    "stub",
+    "-O3",
+    "--converge",
+    "--noAssert",
+    "--noColors",
+    "--initialMemory",
+    "1",
+    "--enable",
+    relaxed ? "simd,relaxed-simd" : "simd",
+  ], {
+    readFile: (name) => name === "lstm.ts" ? source : null,
+    writeFile: (_name, contents) => {
+      wasm = contents as Uint8Array;
+    },
+    listFiles: () => [],
+  });
+  if (error !== null || wasm === null) throw new Error(`asc failed: ${error?.message}\n${stderr}`);
+  return wasm;
+}
+
+const plain = await compile(false), relaxed = await compile(true);
+const literal = (bytes: Uint8Array): string => {
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return `"${btoa(text)}"`;
+};
+const embedded = `// Written by scripts/build_simd.ts from kernels/simd/*.wasm.
+// deno-fmt-ignore-file
+
+/** kernels/simd/plain.wasm in base64. */
+export const PLAIN: string = ${literal(plain)};
+
+/** kernels/simd/relaxed.wasm in base64. */
+export const RELAXED: string = ${literal(relaxed)};
+`;
+const files: [string, Uint8Array][] = [
+  ["kernels/simd/plain.wasm", plain],
+  ["kernels/simd/relaxed.wasm", relaxed],
+  ["src/simd/embedded.ts", new TextEncoder().encode(embedded)],
+];
+const check = Deno.args.includes("--check");
+let failed = false;
+for (const [path, bytes] of files) {
+  if (path.endsWith(".wasm")) {
+    console.log(`${path}: ${bytes.length} bytes of at most ${LIMIT}`);
+    if (bytes.length > LIMIT) failed = true;
+  }
+  const url = new URL(path, root);
+  if (!check) {
+    await Deno.writeFile(url, bytes);
+    continue;
+  }
+  const committed = await Deno.readFile(url).catch(() => new Uint8Array());
+  if (committed.length !== bytes.length || committed.some((byte, i) => byte !== bytes[i])) {
+    console.error(`${path}: not what its source builds to`);
+    failed = true;
+  }
+}
+if (failed) Deno.exit(1);

@@ -1,0 +1,84 @@
+/**
+ * From WebAssembly modules, embedded or given, to kernels.
+ *
+ * @module
+ */
+import { failType } from "../errors.ts";
+import { SimdKernels } from "./backend.ts";
+import { PLAIN, RELAXED } from "./embedded.ts";
+
+/** Thrown where the engine has no WebAssembly SIMD, or does not let modules be compiled. */
+export class SimdUnavailableError extends Error {
+  override readonly name: string = "SimdUnavailableError";
+}
+
+/** Options of {@linkcode simdKernels}. */
+export interface SimdOptions {
+  /**
+   * kernels/simd/plain.wasm or relaxed.wasm, compiled: for platforms that import modules and compile none at run
+   * time. Otherwise the module is compiled from bytes that the package carries.
+   */
+  readonly module?: WebAssembly.Module;
+}
+
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  const text = atob(base64), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+const EXPORTS: readonly string[] = ["memory", "projectInput", "relaxed", "runSteps"];
+
+/** Whether a module is one of these kernels. */
+function isKernel(module: WebAssembly.Module): boolean {
+  const names = WebAssembly.Module.exports(module).map(({ name }) => name);
+  return EXPORTS.every((name) => names.includes(name));
+}
+
+/**
+ * WebAssembly SIMD kernels for sessions. They give the same bytes as the portable kernels.
+ *
+ * Relaxed SIMD is used where the engine has it: its dot products are exact for activations of up to 7 bits (torch's
+ * `reduce_range`), which run about half as long again on plain SIMD.
+ *
+ * An LSTM that the kernels do not run (float32 input, a projected hidden state, parts wider than 16 bits) is run
+ * by the portable kernels all the same.
+ *
+ * @throws {TypeError} If `module` is no WebAssembly.Module of these kernels.
+ * @throws {SimdUnavailableError} If the engine has no WebAssembly SIMD or does not let modules be compiled: run
+ * sessions without kernels then.
+ *
+ * @example
+ * ```ts
+ * import { simdKernels } from "@splitgate/splitgate/simd";
+ * import { assertEquals } from "@std/assert";
+ * const kernels = await simdKernels();
+ * assertEquals(kernels.name, "simd");
+ * ```
+ */
+export async function simdKernels(options: SimdOptions = {}): Promise<SimdKernels> {
+  if (typeof WebAssembly !== "object") {
+    throw new SimdUnavailableError("simdKernels: expected an engine with WebAssembly, got one without");
+  }
+  const { module } = options;
+  if (module !== undefined) {
+    if (!(module instanceof WebAssembly.Module) || !isKernel(module)) {
+      failType("module", "a WebAssembly.Module of plain.wasm or relaxed.wasm", module);
+    }
+    return new SimdKernels(module);
+  }
+  const bytes = [RELAXED, PLAIN].map(decode).find((candidate) => WebAssembly.validate(candidate));
+  if (bytes === undefined) {
+    throw new SimdUnavailableError("simdKernels: expected an engine with WebAssembly SIMD, got one without");
+  }
+  let compiled: WebAssembly.Module;
+  try {
+    compiled = await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw new SimdUnavailableError(
+      "simdKernels: expected leave to compile WebAssembly, got a refusal; import the .wasm as a module instead",
+      { cause },
+    );
+  }
+  return new SimdKernels(compiled);
+}

@@ -1,0 +1,332 @@
+/**
+ * The memory that WebAssembly kernels work in, and where a cell's constants stand in it: kernels/simd/lstm.as reads
+ * what is written here.
+ *
+ * @module
+ */
+import { type ActivationTable, lookup } from "../../kernels/activation.ts";
+import { biasTerm, type LinearWeight } from "../../kernels/linear.ts";
+import { CellConstant as K, type LstmCell, type Projection, type StateBinding } from "../../kernels/lstm_cell.ts";
+import { gateOrder } from "../../kernels/prepare.ts";
+
+/** What kernels/simd/lstm.as exports. Addresses are in bytes. */
+export interface SimdExports {
+  readonly memory: WebAssembly.Memory;
+  readonly relaxed: WebAssembly.Global;
+  projectInput(cell: number, x: number, projected: number, steps: number): void;
+  runSteps(
+    cell: number,
+    projection: number,
+    inputs: number,
+    h: number,
+    c: number,
+    next: number,
+    out: number,
+    steps: number,
+  ): void;
+}
+
+const PAGE = 65536, SCRATCH = 512;
+
+/** Bits of 1.5 * 2^23, shifted as the kernel shifts them to an address. */
+const MAGIC = 0x4b400000;
+
+/** A memory whose blocks are given out one after the other and never taken back. */
+export class Arena {
+  u8: Uint8Array;
+  i16: Int16Array;
+  i32: Int32Array;
+  f32: Float32Array;
+  f64: Float64Array;
+  #end = SCRATCH;
+
+  constructor(readonly memory: WebAssembly.Memory) {
+    const { buffer } = memory;
+    this.u8 = new Uint8Array(buffer);
+    this.i16 = new Int16Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.f32 = new Float32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+  }
+
+  /**
+   * The address of `bytes` zeroed bytes, a multiple of 16. Views of the memory are made anew where it grows.
+   *
+   * @throws {RangeError} If the memory cannot grow.
+   */
+  take(bytes: number): number {
+    const at = this.#end, end = Math.ceil((at + bytes) / 16) * 16, missing = end - this.memory.buffer.byteLength;
+    if (missing > 0) {
+      try {
+        this.memory.grow(Math.ceil(missing / PAGE));
+      } catch (cause) {
+        throw new RangeError(`memory: expected room for ${end} bytes, got a WebAssembly memory that cannot grow`, {
+          cause,
+        });
+      }
+      const { buffer } = this.memory;
+      this.u8 = new Uint8Array(buffer);
+      this.i16 = new Int16Array(buffer);
+      this.i32 = new Int32Array(buffer);
+      this.f32 = new Float32Array(buffer);
+      this.f64 = new Float64Array(buffer);
+    }
+    this.#end = end;
+    return at;
+  }
+}
+
+/** Smallest and largest integer, less the zero point, that an operand can be. */
+export interface Span {
+  readonly least: number;
+  readonly most: number;
+}
+
+/** How an operand of a product is stored: `stored = integer - offset`. */
+export interface Operand {
+  /** Bytes of 0..127 for relaxed products, or int16. */
+  readonly narrow: boolean;
+  readonly offset: number;
+  readonly length: number;
+  /** Bytes that one operand takes, filled up with zeros. */
+  readonly bytes: number;
+  /** Address of the weights in the kernel's order. */
+  readonly weights: number;
+  /** By unit and gate: what the offset adds up to, an int32. */
+  readonly start: Int32Array;
+}
+
+/**
+ * Writes the weights of one product.
+ *
+ * @returns null where a sum could leave int32 or an operand int16.
+ */
+export function writeOperand(
+  arena: Arena,
+  weight: LinearWeight,
+  span: Span,
+  relaxed: boolean,
+): Operand | null {
+  const { data, inFeatures: length, outFeatures, zeroPoints } = weight, hiddenSize = outFeatures / 4;
+  const bound = Math.max(Math.abs(span.least), Math.abs(span.most));
+  const shift = (row: number): number => zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
+  let narrow = relaxed && span.most - span.least < 128;
+  for (let row = 0; row < outFeatures; row++) {
+    let size = 0;
+    for (let k = row * length; k < (row + 1) * length; k++) {
+      const w = data[k] - shift(row);
+      size += Math.abs(w);
+      if (w < -128 || w > 127) narrow = false;
+    }
+    if (size * bound >= 2 ** 31) return null;
+  }
+  if (span.most - span.least > 65535) return null;
+  const offset = narrow ? span.least : bound < 32768 ? 0 : span.least + 32768;
+  const per = narrow ? 4 : 2, groups = Math.ceil(length / per), order = gateOrder(hiddenSize);
+  const blocks = Math.ceil(hiddenSize / 8), start = new Int32Array(blocks * 32);
+  const weights = arena.take(blocks * groups * 128), out = narrow ? arena.u8 : arena.i16;
+  for (let block = 0, at = narrow ? weights : weights / 2; block < blocks; block++) {
+    for (let group = 0; group < groups; group++) {
+      for (let place = block * 32; place < block * 32 + 32; place++) {
+        const row = place < outFeatures ? order[place] : -1;
+        for (let k = group * per; k < (group + 1) * per; k++, at++) {
+          if (row < 0 || k >= length) continue;
+          const w = data[row * length + k] - shift(row);
+          out[at] = w;
+          start[place] += w * offset;
+        }
+      }
+    }
+  }
+  return { narrow, offset, length, bytes: groups * 4, weights, start };
+}
+
+/** Bytes of a projection before its rows, and of four rows. */
+const PROJECTION_HEADER = 80, PROJECTION_UNIT = 64;
+
+/** Writes the constants of a projection whose rows are units' gates. */
+export function writeProjection(
+  arena: Arena,
+  projection: Projection,
+  operand: Operand,
+  forgetMultiplier: number,
+): number {
+  const { term, multiplier, bias, scale, perChannel, lo, hi } = projection, { start } = operand;
+  const at = arena.take(PROJECTION_HEADER + start.length / 4 * PROJECTION_UNIT), { i32, f32, f64 } = arena;
+  // One row that a plain addition does not serve makes all go the long way.
+  const exact = term.some((value) => value !== value), header = at / 4;
+  i32[header] = exact ? 1 : 0;
+  for (let gate = 0; gate < 4; gate++) {
+    const quantized = lo[gate] === lo[gate];
+    i32[header + 4 + gate] = quantized ? -1 : 0;
+    f32[header + 8 + gate] = quantized ? lo[gate] : 0;
+    f32[header + 12 + gate] = quantized ? hi[gate] : 0;
+    f32[header + 16 + gate] = forgetMultiplier;
+  }
+  for (let row = 0; row < start.length; row++) {
+    const unit = at + PROJECTION_HEADER + (row >> 2) * PROJECTION_UNIT, gate = row & 3;
+    const rowPerChannel = perChannel || lo[gate] !== lo[gate];
+    if (row < term.length) {
+      f64[unit / 8 + gate] = !exact
+        ? term[row]
+        : bias[row] === 0
+        ? 0
+        : biasTerm("fbgemm", rowPerChannel, bias[row], scale[row]);
+      f32[unit / 4 + 8 + gate] = multiplier[row];
+    }
+    i32[unit / 4 + 12 + gate] = start[row];
+  }
+  return at;
+}
+
+/** A table that stands in memory. */
+export interface WrittenTable {
+  readonly first: number;
+  readonly at: number;
+  readonly outputs: Float32Array;
+}
+
+/** Where a table's float32 outputs stand, less what the kernel makes of its first input. */
+function writeTable(arena: Arena, table: ActivationTable, written: WrittenTable[]): number {
+  const { data, first } = table, outputs = new Float32Array(data.length);
+  for (let i = 0; i < outputs.length; i++) outputs[i] = lookup(table, first + i);
+  // Gates often share parameters, and then their tables are the same.
+  let same = written.find((other) =>
+    other.first === first && other.outputs.length === outputs.length && outputs.every((y, i) => y === other.outputs[i])
+  );
+  if (same === undefined) {
+    same = { first, at: arena.take(outputs.byteLength), outputs };
+    arena.f32.set(outputs, same.at / 4);
+    written.push(same);
+  }
+  return same.at - ((first + MAGIC) << 2);
+}
+
+/** Addresses in a cell's constants, in words of four bytes. */
+const WORDS = {
+  BLOCKS: 0,
+  INPUT_GROUPS: 1,
+  HIDDEN_GROUPS: 2,
+  INPUT_NARROW: 3,
+  HIDDEN_NARROW: 4,
+  INPUT_WEIGHTS: 5,
+  HIDDEN_WEIGHTS: 6,
+  INPUT_PROJECTION: 7,
+  GATE_SUM: 8,
+  CELL_SUM: 48,
+  CANDIDATE: 88,
+  FORGET: 100,
+  HIDDEN: 108,
+  GATE_TABLES: 120,
+  CELL_TABLE: 124,
+  HIDDEN_OFFSET: 128,
+  SIZE: 132,
+};
+/** Within a sum, in words. */
+const SUM = { SCALE_A: 0, SCALE_B: 4, INVERSE: 8, LOWER: 12, UPPER: 16, FIXED_A: 20, FIXED_B: 24, STEP: 28, FIXED: 36 };
+
+/**
+ * Writes the constants of a cell.
+ *
+ * @param cell The cell as the portable kernels take it.
+ * @param input Its input, or null where projected inputs are given.
+ * @param hidden Its hidden state.
+ * @param projection Address of the input's projection.
+ * @param written Tables that already stand in this memory.
+ * @returns Its address.
+ */
+export function writeCell(
+  arena: Arena,
+  cell: LstmCell,
+  input: Operand | null,
+  hidden: Operand,
+  projection: number,
+  written: WrittenTable[],
+): number {
+  const k = cell.constants, tables = cell.tables.map((table) => writeTable(arena, table, written));
+  const at = arena.take(WORDS.SIZE * 4), w = at / 4, { i32, f32, f64 } = arena;
+  i32[w + WORDS.BLOCKS] = Math.ceil(cell.hiddenSize / 8);
+  i32[w + WORDS.HIDDEN_GROUPS] = hidden.bytes / 4;
+  i32[w + WORDS.HIDDEN_NARROW] = hidden.narrow ? 1 : 0;
+  i32[w + WORDS.HIDDEN_WEIGHTS] = hidden.weights;
+  if (input !== null) {
+    i32[w + WORDS.INPUT_GROUPS] = input.bytes / 4;
+    i32[w + WORDS.INPUT_NARROW] = input.narrow ? 1 : 0;
+    i32[w + WORDS.INPUT_WEIGHTS] = input.weights;
+    i32[w + WORDS.INPUT_PROJECTION] = projection;
+  }
+  for (let lane = 0; lane < 4; lane++) {
+    const gate = lane * 8;
+    const sum = (
+      to: number,
+      a: number,
+      b: number,
+      inverse: number,
+      lo: number,
+      hi: number,
+      fixedA: number,
+      fixedB: number,
+      step: number,
+      fixed: boolean,
+    ): void => {
+      f32[to + SUM.SCALE_A + lane] = a;
+      f32[to + SUM.SCALE_B + lane] = b;
+      f32[to + SUM.INVERSE + lane] = inverse;
+      f32[to + SUM.LOWER + lane] = lo;
+      f32[to + SUM.UPPER + lane] = hi;
+      i32[to + SUM.FIXED_A + lane] = fixedA;
+      i32[to + SUM.FIXED_B + lane] = fixedB;
+      f64[(to + SUM.STEP) / 2 + lane] = fixed ? 1 / step : 0;
+      i32[to + SUM.FIXED + lane] = fixed ? -1 : 0;
+    };
+    sum(
+      w + WORDS.GATE_SUM,
+      k[gate + K.INPUT_SCALE],
+      k[gate + K.HIDDEN_SCALE],
+      k[gate + K.GATE_INVERSE],
+      k[gate + K.GATE_LO],
+      k[gate + K.GATE_HI],
+      k[gate + K.FIXED_A],
+      k[gate + K.FIXED_B],
+      k[gate + K.FIXED_STEP],
+      (cell.fixedPoint >> lane & 1) === 1,
+    );
+    sum(
+      w + WORDS.CELL_SUM,
+      k[K.FORGET_SCALE],
+      k[K.CANDIDATE_SCALE],
+      k[K.CELL_INVERSE],
+      k[K.CELL_LO],
+      k[K.CELL_HI],
+      k[K.CELL_FIXED_A],
+      k[K.CELL_FIXED_B],
+      k[K.CELL_FIXED_STEP],
+      (cell.fixedPoint & 16) !== 0,
+    );
+    f32[w + WORDS.CANDIDATE + lane] = k[K.CANDIDATE_MULTIPLIER];
+    f32[w + WORDS.CANDIDATE + 4 + lane] = k[K.CANDIDATE_LO];
+    f32[w + WORDS.CANDIDATE + 8 + lane] = k[K.CANDIDATE_HI];
+    f32[w + WORDS.FORGET + lane] = k[K.FORGET_LO];
+    f32[w + WORDS.FORGET + 4 + lane] = k[K.FORGET_HI];
+    f32[w + WORDS.HIDDEN + lane] = k[K.HIDDEN_MULTIPLIER];
+    f32[w + WORDS.HIDDEN + 4 + lane] = k[K.HIDDEN_LO];
+    f32[w + WORDS.HIDDEN + 8 + lane] = k[K.HIDDEN_HI];
+    i32[w + WORDS.GATE_TABLES + lane] = tables[lane];
+    i32[w + WORDS.CELL_TABLE + lane] = tables[4];
+    i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offset;
+  }
+  return at;
+}
+
+/** The two sets of constants with which a state enters a step: at a row's first one and later. */
+export function writeBindings(
+  arena: Arena,
+  running: StateBinding,
+  initial: StateBinding,
+  hidden: Operand,
+): { readonly running: number; readonly initial: number } {
+  const write = ({ hiddenProjection, forgetMultiplier }: StateBinding): number =>
+    writeProjection(arena, hiddenProjection, hidden, forgetMultiplier);
+  const at = write(running);
+  return { running: at, initial: initial === running ? at : write(initial) };
+}
