@@ -315,13 +315,13 @@ export class SimdKernels implements LstmBackend {
 
   #prepareCell(
     arena: Arena,
-    { engine, ...lstm }: LstmModule,
+    lstm: LstmModule,
     source: QuantizedLstmCell,
     from: PerTensorQParams,
     initial: PrepareOptions["initial"],
     tables: WrittenTable[],
   ): SimdCell | null {
-    const parts = fastParts(source), [h, c] = initialQParams({ engine, ...lstm }, source, initial);
+    const { engine } = lstm, parts = fastParts(source), [h, c] = initialQParams(lstm, source, initial);
     if (parts === null || !suits(parts, c!)) return null;
     const to = parts.ogate_cy as PerTensorQParams, ranges = initial === undefined ? [to] : [to, h!];
     const input = writeOperand(arena, source.weightIh, span(from), this.relaxed);
