@@ -11,8 +11,8 @@ import {
   initialQParams,
   type LstmBackend,
   type LstmState,
+  type LstmUse,
   type PreparedLstm,
-  type PrepareOptions,
   type TokenRows,
 } from "../quantized/backend.ts";
 import { fastParts, type QuantizedLstmCell } from "../quantized/cell.ts";
@@ -294,7 +294,7 @@ export class SimdKernels implements LstmBackend {
     return new WebAssembly.Instance(this.#module).exports as unknown as SimdExports;
   }
 
-  prepare(lstm: LstmModule, { input, tokens, initial }: PrepareOptions): PreparedLstm | null {
+  prepare(lstm: LstmModule, { input, tokens, initial }: LstmUse): PreparedLstm | null {
     if (input === null || lstm.projSize > 0) return null;
     const kernel = this.#instance();
     const arena = new Arena(kernel.memory), tables: WrittenTable[] = [], cells: SimdCell[][] = [];
@@ -318,7 +318,7 @@ export class SimdKernels implements LstmBackend {
     lstm: LstmModule,
     source: QuantizedLstmCell,
     from: PerTensorQParams,
-    initial: PrepareOptions["initial"],
+    initial: LstmUse["initial"],
     tables: WrittenTable[],
   ): SimdCell | null {
     const { engine } = lstm, parts = fastParts(source), [h, c] = initialQParams(lstm, source, initial);

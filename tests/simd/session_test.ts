@@ -1,0 +1,103 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { saveModel } from "../../src/io/model_write.ts";
+import type { QArray } from "../../src/dtype.ts";
+import { newQArray } from "../../src/dtype.ts";
+import { QuantizedModel, type QuantizedModule } from "../../src/quantized/model.ts";
+import type { Session } from "../../src/quantized/session.ts";
+import { simdKernels } from "../../src/simd/load.ts";
+import { type Bits, generator, type LstmCase, lstmCases, lstmOf } from "../quantized/arbitrary.ts";
+
+const kernels = await simdKernels();
+const bits = fc.constantFrom<Bits>(7, 8);
+const cases = lstmCases(bits, bits, false).map((c): LstmCase => ({ ...c, bidirectional: false, engine: "fbgemm" }));
+
+function modelOf(c: LstmCase): QuantizedModel {
+  return new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstmOf(c)]]), saveModel);
+}
+
+/** `steps` steps of random input. */
+function inputOf(c: LstmCase, { input, inputSize }: QuantizedModel, steps: number): QArray {
+  const random = generator(c.seed + 5), x = newQArray(input!.dtype, steps * c.batch * inputSize);
+  for (let i = 0; i < x.length; i++) x[i] = Math.floor(random(input!.quantMin, input!.quantMax + 1));
+  return x;
+}
+
+function outputOf(c: LstmCase, { output, outputSize }: QuantizedModel, steps: number): QArray {
+  return newQArray(output!.dtype, steps * c.batch * outputSize);
+}
+
+Deno.test("A session's state moves between SIMD and portable kernels at any step, and its bytes are the same", () => {
+  fc.assert(
+    fc.property(cases, fc.nat(8), (c, change) => {
+      const model = modelOf(c), steps = 9, x = inputOf(c, model, steps), width = c.batch * model.inputSize;
+      const portable = model.createSession({ batch: c.batch });
+      let simd: Session = model.createSession({ batch: c.batch, kernels });
+      for (let t = 0; t < steps; t++) {
+        if (t === change) {
+          const state = simd.state();
+          assertEquals(state, portable.state());
+          // SIMD goes on in new memory from the portable kernels' state, and they from its.
+          simd = model.createSession({ batch: c.batch, kernels });
+          simd.restore(portable.state());
+          portable.restore(state);
+        }
+        const row = x.slice(t * width, (t + 1) * width), y = outputOf(c, model, 1), expected = outputOf(c, model, 1);
+        simd.step(row, y);
+        portable.step(row, expected);
+        assertEquals(y, expected);
+      }
+      assertEquals(simd.state(), portable.state());
+    }),
+    { numRuns: 100 },
+  );
+});
+
+Deno.test("Session.run() with SIMD kernels gives the same however a sequence is cut", () => {
+  fc.assert(
+    fc.property(cases, fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 4 }), (c, cuts) => {
+      const model = modelOf(c), steps = cuts.reduce((a, b) => a + b, 0), x = inputOf(c, model, steps);
+      const whole = outputOf(c, model, steps);
+      model.createSession({ batch: c.batch, maxSteps: 7 }).run(x, whole);
+      const session = model.createSession({ batch: c.batch, maxSteps: 64, kernels });
+      const width = c.batch * model.inputSize, outWidth = c.batch * model.outputSize;
+      let done = 0;
+      for (const count of cuts) {
+        const y = outputOf(c, model, count);
+        session.run(x.slice(done * width, (done + count) * width), y);
+        assertEquals(y, whole.slice(done * outWidth, (done + count) * outWidth));
+        done += count;
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+Deno.test("Sessions with SIMD kernels keep apart when they take turns", () => {
+  const c: LstmCase = { ...fc.sample(cases, 1)[0], batch: 1, inputSize: 7, hiddenSize: 13 };
+  const model = modelOf(c), sessions = [0, 1, 2].map(() => model.createSession({ kernels }));
+  const inputs = sessions.map((_, i) => inputOf({ ...c, seed: c.seed + i }, model, 6));
+  const expected = inputs.map((x) => {
+    const y = outputOf(c, model, 6);
+    model.createSession().run(x, y);
+    return y;
+  });
+  for (let t = 0; t < 6; t++) {
+    sessions.forEach((session, i) => {
+      const y = outputOf(c, model, 1);
+      session.step(inputs[i].slice(t * model.inputSize, (t + 1) * model.inputSize), y);
+      assertEquals(y, expected[i].slice(t * model.outputSize, (t + 1) * model.outputSize));
+    });
+  }
+});
+
+Deno.test("10,000 sessions with SIMD kernels work at once", () => {
+  const c: LstmCase = { ...fc.sample(cases, 1)[0], batch: 1, numLayers: 1, inputSize: 3, hiddenSize: 33 };
+  const model = modelOf(c), sessions = Array.from({ length: 10000 }, () => model.createSession({ kernels }));
+  const x = inputOf(c, model, 1), first = outputOf(c, model, 1), y = outputOf(c, model, 1);
+  model.createSession().step(x, first);
+  for (const session of sessions) session.step(x, y);
+  assertEquals(y, first);
+  assertEquals(sessions[0].state(), sessions[9999].state());
+  assert(sessions[0].workingBytes > 0);
+});
