@@ -93,6 +93,27 @@ function ratios({ rows }: Run, mode: Mode, sizes: readonly number[]): string {
   );
 }
 
+/** Each peer in Deno, or where it does not run there, in the first runtime that it runs in: both modes, medians only. */
+function summary({ rows }: Run, sizes: readonly number[]): string {
+  const peers = unique(rows.map((r) => r.peer)).map((peer) => {
+    const all = rows.filter((r) => r.peer === peer);
+    return { peer, runtime: (all.find((r) => r.runtime === "deno") ?? all[0]).runtime };
+  });
+  return table(
+    ["peer", "runtime", ...MODES.flatMap((mode) => sizes.map((size) => `${mode} ${size}`))],
+    peers.map(({ peer, runtime }) => [
+      peer,
+      runtime,
+      ...MODES.flatMap((mode) =>
+        sizes.map((size) => {
+          const row = find(rows, peer, runtime, mode, size);
+          return row === undefined ? "" : number(row.microsPerStep);
+        })
+      ),
+    ]),
+  );
+}
+
 /** The whole report. */
 export function markdown(run: Run): string {
   const sizes = unique(run.rows.map((r) => r.size)).sort((a, b) => a - b);
@@ -117,6 +138,10 @@ export function markdown(run: Run): string {
     "turn; a cell is the median of the rounds' medians. splitgate takes and gives reals (quantizing and dequantizing " +
     "is in its time) in PyTorch's exact 8-bit arithmetic, fbgemm's preset; LiteRT takes and gives integers.",
     run.about.map((line) => `- ${line}`).join("\n"),
+    "## In short",
+    "Microseconds a step by input and hidden size: one step a call with the state carried (stream), and 100 steps in " +
+    "one call (sequence).",
+    summary(run, sizes),
     ...sections,
     ...(run.missing.length === 0 ? [] : ["## Absent", run.missing.map((line) => `- ${line}`).join("\n")]),
   ].join("\n\n") + "\n";

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { convert, getPreset, LSTM, prepare, type QuantizedModel, tensor } from "../../mod.ts";
+import { convert, getPreset, LSTM, prepare, type QuantizedModel, type SessionOptions, tensor } from "../../mod.ts";
+import { simdKernels } from "../../simd.ts";
 import { INT8_TOLERANCE, type Peer, type PeerSource, type Runner } from "./peer.ts";
 import { type Problem, STEPS } from "./problem.ts";
 
@@ -22,8 +23,8 @@ function createModel({ size, weightIh, weightHh, biasIh, biasHh, input }: Proble
   return convert(observed);
 }
 
-function createRunner(model: QuantizedModel, { size, input }: Problem): Runner {
-  const session = model.createSession({ maxSteps: STEPS });
+function createRunner(model: QuantizedModel, { size, input }: Problem, kernels: SessionOptions["kernels"]): Runner {
+  const session = model.createSession({ maxSteps: STEPS, kernels });
   const xs = Array.from({ length: STEPS }, (_, t) => input.slice(t * size, (t + 1) * size));
   const y = new Float32Array(size), ys = new Float32Array(STEPS * size);
   return {
@@ -40,16 +41,22 @@ function createRunner(model: QuantizedModel, { size, input }: Problem): Runner {
   };
 }
 
-function peer(name: string): Peer {
+function peer(name: string, kernels?: SessionOptions["kernels"]): Peer {
   return {
-    name: `splitgate ${name}`,
+    name,
     tolerance: INT8_TOLERANCE,
-    prepare: (problem) => Promise.resolve([createRunner(createModel(problem), problem)]),
+    prepare: (problem) => Promise.resolve([createRunner(createModel(problem), problem, kernels)]),
   };
 }
 
-/** splitgate's rows. */
-export const splitgate: PeerSource = {
-  names: ["splitgate portable", "splitgate simd"],
-  load: () => Promise.resolve([peer("portable")]),
+/** splitgate on the portable kernels. */
+export const splitgatePortable: PeerSource = {
+  names: ["splitgate portable"],
+  load: () => Promise.resolve([peer("splitgate portable")]),
+};
+
+/** splitgate on the WebAssembly SIMD kernels. */
+export const splitgateSimd: PeerSource = {
+  names: ["splitgate simd"],
+  load: async () => [peer("splitgate simd", await simdKernels())],
 };

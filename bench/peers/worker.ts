@@ -11,10 +11,10 @@ import { onnxruntimeNode, onnxruntimeWeb } from "./onnxruntime.ts";
 import { type Mode, MODES, type Outputs, type Peer, type PeerSource, type Runner } from "./peer.ts";
 import { createProblem, type Problem, STEPS } from "./problem.ts";
 import type { Reply, Request } from "./protocol.ts";
-import { splitgate } from "./splitgate.ts";
+import { splitgatePortable, splitgateSimd } from "./splitgate.ts";
 import { tfjs } from "./tfjs.ts";
 
-const SOURCES: readonly PeerSource[] = [splitgate, onnxruntimeWeb, onnxruntimeNode, tfjs];
+const SOURCES: readonly PeerSource[] = [splitgatePortable, splitgateSimd, onnxruntimeWeb, onnxruntimeNode, tfjs];
 
 interface Prepared {
   readonly runner: Runner;

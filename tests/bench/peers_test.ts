@@ -54,6 +54,7 @@ Deno.test("markdown() compares a peer with splitgate in the same runtime, else i
   const text = markdown({ rows, about: ["a machine"], errors: new Map([["other", 0.5]]), missing: ["more: why"] });
   for (
     const line of [
+      "| splitgate portable | deno | 2.00 |  |",
       "| other | bun | 12.0 (24.0) | 5.0e-1 |",
       "| other | bun | 12.0 |",
       "| native | python | 2.50 |",
