@@ -10,3 +10,14 @@ export { ObservedLinear } from "./observed_linear.ts";
 export { type ObservedCell, ObservedLSTM } from "./observed_lstm.ts";
 export { type InputObserver, ObservedModel, type ObservedModule } from "./observed_model.ts";
 export { type FloatModel, prepare, type PrepareOptions } from "./prepare.ts";
+export {
+  accumulateGram,
+  type CodedRows,
+  descendIntegers,
+  type RoundedTokenTable,
+  type RoundingOptions,
+  roundTokenTable,
+  roundWeightRows,
+  type TokenProjection,
+  type TokenTableOptions,
+} from "./weight_rounding.ts";
