@@ -201,7 +201,7 @@ async function main(): Promise<void> {
     }
     return value;
   };
-  const rounds = amount("rounds", smoke ? 1 : quick ? 3 : 9);
+  const rounds = amount("rounds", smoke ? 1 : quick ? 3 : 7);
   const milliseconds = amount("milliseconds", smoke ? 4 : quick ? 40 : 60);
   const sizes = smoke ? [32] : quick ? [64] : SIZES;
   const given = values.python ?? Deno.env.get("SPLITGATE_PYTHON")?.split(delimiter).filter((path) => path !== "");
