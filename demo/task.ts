@@ -4,16 +4,8 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import {
-  Embedding,
-  Linear,
-  LSTM,
-  parseSafetensors,
-  type SafetensorsEntry,
-  Sequential,
-  tokens,
-  type TokenTensor,
-} from "@splitgate/splitgate";
+import { parseSafetensors, type Sequential, tokens, type TokenTensor } from "@splitgate/splitgate";
+import { floatModel } from "./float_model.ts";
 import { Dictionary, parseRuns, type Run } from "./segmenter.ts";
 
 /** The languages whose data comes with the demo. */
@@ -45,31 +37,6 @@ export function languageFiles(language: string): TaskFiles {
     calibration: path("calibration.txt"),
     test: path("test.txt"),
   };
-}
-
-/** The float model, its sizes read off its tensors. */
-export function floatModel(
-  tensors: ReadonlyMap<string, SafetensorsEntry>,
-): { model: Sequential; numEmbeddings: number } {
-  const shape = (name: string): number[] => {
-    const entry = tensors.get(name);
-    if (entry?.shape.length !== 2) throw new RangeError(`the model: expected a matrix ${name}, got ${entry?.shape}`);
-    return entry.shape;
-  };
-  const [numEmbeddings, embeddingDim] = shape("embedding.weight");
-  const [outFeatures, inFeatures] = shape("out.weight");
-  const model = new Sequential({
-    embedding: new Embedding({ numEmbeddings, embeddingDim }),
-    lstm: new LSTM({
-      inputSize: embeddingDim,
-      hiddenSize: shape("lstm.weight_hh_l0")[1],
-      bidirectional: tensors.has("lstm.weight_ih_l0_reverse"),
-      bias: tensors.has("lstm.bias_ih_l0"),
-    }),
-    out: new Linear({ inFeatures, outFeatures, bias: tensors.has("out.bias") }),
-  });
-  model.loadStateDict(tensors);
-  return { model, numEmbeddings };
 }
 
 /** Reads a task's files. */

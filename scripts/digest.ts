@@ -1,0 +1,29 @@
+/**
+ * One digest over the outputs of a fixed set of models and inputs: the same bytes in every runtime.
+ *
+ *     deno task digest             prints it; fails if it is not the recorded one, naming the cases that differ
+ *     deno task digest --record    records it, after a change that means to change outputs
+ */
+import { parseArgs } from "node:util";
+import { cases, digest, digestOfAll } from "../tests/runtimes/cases.ts";
+import { type Expected, readAssets } from "../tests/runtimes/suite.ts";
+
+const { record } = parseArgs({ options: { record: { type: "boolean" } } }).values;
+const RECORD = new URL("../tests/runtimes/expected.json", import.meta.url);
+const digests: Record<string, string> = {};
+for (const { name, run } of cases(readAssets(new URL("../demo/data/", import.meta.url)))) {
+  digests[name] = await digest(run());
+}
+const got: Expected = { all: await digestOfAll(digests), cases: digests };
+console.log(got.all);
+if (record) {
+  Deno.writeTextFileSync(RECORD, `${JSON.stringify(got, null, 2)}\n`);
+} else {
+  const expected: Expected = JSON.parse(Deno.readTextFileSync(RECORD));
+  const names = new Set([...Object.keys(expected.cases), ...Object.keys(digests)]);
+  const differ = [...names].filter((name) => expected.cases[name] !== digests[name]);
+  if (differ.length > 0 || got.all !== expected.all) {
+    console.error(`digest: expected ${expected.all}; these cases differ:\n${differ.join("\n")}`);
+    Deno.exit(1);
+  }
+}

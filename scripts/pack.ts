@@ -1,0 +1,52 @@
+/**
+ * The npm package as a tarball, from `deno pack`, with what its package.json does not say by itself.
+ *
+ *     deno task pack [--output FILE]      build/splitgate.tgz where nothing else is said
+ */
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** What npm, bundlers and people read in package.json beyond name, version and exports. */
+const FIELDS = {
+  description: "Quantize and run int8 LSTM models in plain TypeScript, equal to PyTorch bit for bit",
+  keywords: ["quantization", "int8", "lstm", "pytorch", "edge", "inference"],
+  sideEffects: false,
+};
+
+async function run(command: string, args: string[], cwd: string): Promise<void> {
+  const { success, stderr, stdout } = await new Deno.Command(command, { args, cwd, env: { NO_COLOR: "1" } }).output();
+  if (success) return;
+  const text = new TextDecoder();
+  throw new Error(`pack: ${command} ${args[0]} failed\n${text.decode(stdout)}${text.decode(stderr)}`);
+}
+
+/** Packs the package of this repository into `output`. */
+export async function pack(output: string): Promise<void> {
+  const scratch = await Deno.makeTempDir({ prefix: "splitgate-pack-" });
+  try {
+    const plain = `${scratch}/plain.tgz`;
+    // Its check for uncommitted changes is for publishing; the sources are in nobody's way without source maps.
+    await run(Deno.execPath(), ["pack", "--allow-dirty", "--no-source-maps", "--output", plain], ROOT);
+    await run("tar", ["xzf", plain], scratch);
+    const path = `${scratch}/package/package.json`;
+    const made = JSON.parse(await Deno.readTextFile(path));
+    await Deno.writeTextFile(path, `${JSON.stringify({ ...made, ...FIELDS }, null, 2)}\n`);
+    // Same files, same bytes: no times or owners, names in order.
+    const sorted = ["--sort=name", "--mtime=1985-10-26 08:15:00Z", "--owner=0", "--group=0", "--numeric-owner"];
+    await run("tar", [...sorted, "-cf", "package.tar", "package"], scratch);
+    await run("gzip", ["-n9", "package.tar"], scratch);
+    await Deno.copyFile(`${scratch}/package.tar.gz`, output);
+  } finally {
+    await Deno.remove(scratch, { recursive: true });
+  }
+}
+
+if (import.meta.main) {
+  const { output } = parseArgs({ options: { output: { type: "string", default: `${ROOT}build/splitgate.tgz` } } })
+    .values;
+  await Deno.mkdir(`${ROOT}build`, { recursive: true });
+  await pack(output);
+  console.log(`${output}: ${(await Deno.stat(output)).size} bytes`);
+}

@@ -1,0 +1,285 @@
+/**
+ * What every runtime must compute alike: cases whose outputs are digested. Nothing here knows which runtime it is in,
+ * and everything comes from the package by its name, so that the same list runs over the sources and over the packed
+ * tarball.
+ *
+ * @module
+ */
+import {
+  convert,
+  Embedding,
+  Generator,
+  getPreset,
+  Linear,
+  LSTM,
+  prepare,
+  saveModel,
+  Sequential,
+  tensor,
+  tokens,
+} from "@splitgate/splitgate";
+import { sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
+import { loadModel, type QuantizedModel, type Session } from "@splitgate/splitgate/runtime";
+import { floatModel } from "../../demo/float_model.ts";
+import { Dictionary, parseRuns } from "../../demo/segmenter.ts";
+import { parseSafetensors } from "@splitgate/splitgate";
+
+/** One thing to compute. */
+export interface Case {
+  readonly name: string;
+  /** Gives the bytes to digest; throws if forms that must agree do not. */
+  run(): Iterable<Uint8Array>;
+}
+
+/** The demo's Thai task, as its files hold it. */
+export interface Assets {
+  readonly model: Uint8Array;
+  readonly dictionary: string;
+  readonly calibration: string;
+  readonly test: string;
+}
+
+const PRESETS = ["fbgemm", "qnnpack", "accurate"];
+
+const STEPS = 29, BATCH = 3, INPUT = 5, HIDDEN = 13, VOCABULARY = 33;
+
+function bytesOf(view: ArrayBufferView): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+function requireSame(what: string, a: ArrayBufferView, b: ArrayBufferView): void {
+  const x = bytesOf(a), y = bytesOf(b);
+  if (x.length !== y.length) throw new Error(`${what}: ${x.length} and ${y.length} bytes`);
+  const at = x.findIndex((byte, i) => byte !== y[i]);
+  if (at >= 0) throw new Error(`${what}: byte ${at} is ${x[at]} and ${y[at]}`);
+}
+
+/** Mostly small reals, with zeros, a large one and a denormal one among them. */
+function reals(count: number, seed: number): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(count);
+  new Generator(seed).uniform(out, -2, 2);
+  for (let i = 0; i < count; i += 17) out[i] = [0, -0, 6, 1e-41][(i / 17) % 4];
+  return out;
+}
+
+function ids(count: number, seed: number): Int32Array<ArrayBuffer> {
+  const draw = new Float32Array(count);
+  new Generator(seed).uniform(draw, 0, VOCABULARY);
+  return Int32Array.from(draw, (x) => Math.min(VOCABULARY - 1, Math.floor(x)));
+}
+
+const streaming = () => new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN, numLayers: 2, seed: 7 });
+
+const KINDS: Record<string, () => LSTM | Sequential> = {
+  "two layers": streaming,
+  "both directions": () => new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN, bidirectional: true, seed: 8 }),
+  "no bias": () => new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN, bias: false, seed: 9 }),
+  "token classifier": () =>
+    new Sequential({
+      embedding: new Embedding({ numEmbeddings: VOCABULARY, embeddingDim: INPUT, seed: 10 }),
+      lstm: new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN, seed: 11 }),
+      out: new Linear({ inFeatures: HIDDEN, outFeatures: 4, seed: 12 }),
+    }),
+};
+
+/** A model file, from seeds all the way. */
+export function modelFile(kind: string, preset: string, splitGates: boolean): Uint8Array<ArrayBuffer> {
+  const model = KINDS[kind](), takesTokens = model instanceof Sequential;
+  const observed = prepare(model, getPreset(preset), { splitGates });
+  for (let seed = 20; seed < 23; seed++) {
+    observed.forward(
+      takesTokens
+        ? tokens(ids(STEPS * BATCH, seed), [STEPS, BATCH])
+        : tensor(reals(STEPS * BATCH * INPUT, seed), [STEPS, BATCH, INPUT]),
+    );
+  }
+  return saveModel(convert(observed));
+}
+
+/** Every way to run a model over the same input: the bytes agree, and are given once, with the state's. */
+function* outputs(model: QuantizedModel, input: Float32Array | Int32Array): Iterable<Uint8Array> {
+  const width = BATCH * model.inputSize, outWidth = BATCH * model.outputSize, steps = input.length / width;
+  const reference = new Float32Array(steps * outWidth);
+  let state: Uint8Array | null = null;
+  for (const splitGates of [false, true]) {
+    for (const maxSteps of model.bidirectional ? [steps] : [steps, 7, 1]) {
+      const session = model.createSession({ batch: BATCH, maxSteps, splitGates });
+      const out = new Float32Array(steps * outWidth);
+      session.run(input, out);
+      if (state === null && !splitGates && maxSteps === steps) reference.set(out);
+      requireSame(`${splitGates ? "split" : "fused"}, ${maxSteps} steps at a time`, out, reference);
+      if (model.bidirectional) continue;
+      state ??= session.state();
+      requireSame("the state", session.state(), state);
+    }
+    if (model.bidirectional) continue;
+    // One step at a time, moved to another session each time.
+    const out = new Float32Array(steps * outWidth);
+    let session = model.createSession({ batch: BATCH, splitGates });
+    for (let t = 0; t < steps; t++) {
+      session.step(input.subarray(t * width, (t + 1) * width), out.subarray(t * outWidth, (t + 1) * outWidth));
+      const next: Session = model.createSession({ batch: BATCH, splitGates: !splitGates });
+      next.restore(session.state());
+      session = next;
+    }
+    requireSame("step by step", out, reference);
+  }
+  yield bytesOf(reference);
+  if (state !== null) yield state;
+}
+
+/** The integers themselves, where the output is quantized. */
+function* integers(model: QuantizedModel, input: Float32Array): Iterable<Uint8Array> {
+  if (model.output?.dtype !== "quint8") return;
+  const steps = input.length / model.inputSize, out = new Uint8Array(steps * model.outputSize);
+  model.createSession({ maxSteps: steps }).run(input, out);
+  yield out;
+}
+
+function* seeded(): Iterable<Case> {
+  for (const preset of PRESETS) {
+    for (const kind of Object.keys(KINDS)) {
+      for (const splitGates of [false, true]) {
+        yield {
+          name: `${kind}, ${preset}, observed ${splitGates ? "split" : "fused"}`,
+          *run() {
+            const file = modelFile(kind, preset, splitGates), model = loadModel(file);
+            yield file;
+            const count = STEPS * BATCH * model.inputSize;
+            yield* outputs(model, model.takesTokens ? ids(count, 30) : reals(count, 30));
+            if (!model.takesTokens) yield* integers(model, reals(11 * model.inputSize, 31));
+          },
+        };
+      }
+    }
+  }
+}
+
+/** The demo's Thai model under a preset, as its file. */
+export function thaiFile(assets: Assets, preset: string): Uint8Array<ArrayBuffer> {
+  const { model, numEmbeddings } = floatModel(parseSafetensors(assets.model).tensors);
+  const observed = prepare(model, getPreset(preset), { splitGates: true });
+  const dictionary = Dictionary.parse(assets.dictionary, numEmbeddings);
+  for (const { tokens: run } of parseRuns("calibration", assets.calibration, dictionary).slice(0, 8)) {
+    observed.forward(tokens(run, [run.length, 1]));
+  }
+  return saveModel(convert(observed));
+}
+
+function* thai(assets: Assets): Iterable<Case> {
+  for (const preset of PRESETS) {
+    yield {
+      name: `Thai, ${preset}`,
+      *run() {
+        const file = thaiFile(assets, preset), model = loadModel(file);
+        yield file;
+        const dictionary = Dictionary.parse(assets.dictionary, model.vocabulary);
+        for (const { tokens: run } of parseRuns("test", assets.test, dictionary).slice(0, 12)) {
+          const [fused, split] = [false, true].map((splitGates) => {
+            const out = new Float32Array(run.length * model.outputSize);
+            model.createSession({ maxSteps: run.length, splitGates }).run(run, out);
+            return out;
+          });
+          requireSame("fused and split", fused, split);
+          yield bytesOf(fused);
+        }
+      },
+    };
+  }
+}
+
+function* activations(): Iterable<Case> {
+  for (const [name, activation] of [["sigmoid", sigmoidFloat32], ["tanh", tanhFloat32]] as const) {
+    yield {
+      name: `${name} of float32 values of every exponent`,
+      *run() {
+        const bits = new Uint32Array(1 << 16).map((_, i) => (i << 16 | i * 40503 & 0xffff) >>> 0);
+        yield bytesOf(new Float32Array(bits.buffer).map((x) => Number.isNaN(x) ? 0 : activation(x)));
+      },
+    };
+  }
+}
+
+/** Calls what must fail, and gives the kind of error it failed with, never its words. */
+function refusal(what: string, call: () => unknown): Uint8Array {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof TypeError) {
+      return new TextEncoder().encode(`${what}: ${error.name}`);
+    }
+    throw new Error(`${what}: threw ${error}`, { cause: error });
+  }
+  throw new Error(`${what}: was taken`);
+}
+
+function* refusals(): Iterable<Case> {
+  yield {
+    name: "a model file cut off in transit is refused, wherever it was cut",
+    *run() {
+      const file = modelFile("two layers", "fbgemm", true);
+      for (let length = 0; length < file.length; length += length < 64 ? 1 : 97) {
+        yield refusal(`${length} bytes`, () => loadModel(file.subarray(0, length)));
+      }
+    },
+  };
+  yield {
+    name: "a state that does not fit is refused, and the session goes on from its own",
+    *run() {
+      const model = loadModel(modelFile("two layers", "fbgemm", true));
+      const other = loadModel(modelFile("two layers", "qnnpack", true));
+      const session = model.createSession(), out = new Float32Array(HIDDEN);
+      session.step(reals(INPUT, 40), out);
+      const before = session.state();
+      const wrong: [string, Uint8Array][] = [
+        ["another model", other.createSession().state()],
+        ["another batch", model.createSession({ batch: 2 }).state()],
+        ["cut off", before.subarray(0, before.length - 1)],
+        ["too long", Uint8Array.of(...before, 0)],
+        ["nothing", new Uint8Array(0)],
+        ["no state", new Uint8Array(before.length)],
+        ["another version", before.map((byte, i) => i === 4 ? byte + 1 : byte)],
+        ["a value out of range", before.map((byte, i) => i > 20 ? 255 : byte)],
+      ];
+      for (const [what, bytes] of wrong) {
+        yield refusal(what, () => session.restore(bytes));
+        requireSame(`the state after ${what}`, session.state(), before);
+      }
+      const input = reals(INPUT, 41);
+      input[INPUT - 1] = NaN;
+      yield refusal("NaN", () => session.step(input, out));
+      yield refusal("a short output", () => session.step(reals(INPUT, 41), out.subarray(1)));
+      requireSame("the state after bad input", session.state(), before);
+    },
+  };
+}
+
+/** All cases. */
+export function cases(assets: Assets): Case[] {
+  return [...activations(), ...seeded(), ...thai(assets), ...refusals()];
+}
+
+/** SHA-256 of the chunks, each with its length before it, in hexadecimal. */
+export async function digest(chunks: Iterable<Uint8Array>): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for (const chunk of chunks) {
+    parts.push(bytesOf(Uint32Array.of(chunk.length)), chunk);
+    size += 4 + chunk.length;
+  }
+  const all = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return Array.from(
+    new Uint8Array(await crypto.subtle.digest("SHA-256", all)),
+    (byte) => byte.toString(16).padStart(2, "0"),
+  ).join("");
+}
+
+/** One digest over all, from each case's. */
+export function digestOfAll(digests: Readonly<Record<string, string>>): Promise<string> {
+  return digest([new TextEncoder().encode(JSON.stringify(digests))]);
+}

@@ -1,0 +1,45 @@
+/**
+ * The shared cases as tests of a runtime that can read files.
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import { type Assets, cases, digest, digestOfAll } from "./cases.ts";
+
+/** What each case must digest to, and all together. */
+export interface Expected {
+  readonly all: string;
+  readonly cases: Readonly<Record<string, string>>;
+}
+
+/** The demo's Thai task, from a folder. */
+export function readAssets(folder: URL): Assets {
+  const read = (ending: string) => readFileSync(new URL(`thai.${ending}`, folder));
+  return {
+    model: new Uint8Array(read("safetensors")),
+    dictionary: read("json").toString(),
+    calibration: read("calibration.txt").toString(),
+    test: read("test.txt").toString(),
+  };
+}
+
+/** Gives every case to the runtime's own test function. */
+export function suite(
+  test: (name: string, body: () => Promise<void>) => void,
+  assets: Assets,
+  expected: Expected,
+): void {
+  const got: Record<string, string> = {};
+  for (const { name, run } of cases(assets)) {
+    test(name, async () => {
+      got[name] = await digest(run());
+      if (got[name] !== expected.cases[name]) {
+        throw new Error(`${name}: expected the digest ${expected.cases[name]}, got ${got[name]}`);
+      }
+    });
+  }
+  test("all cases digest to what every runtime gives", async () => {
+    const all = await digestOfAll(got);
+    if (all !== expected.all) throw new Error(`expected the digest ${expected.all}, got ${all}`);
+  });
+}
