@@ -5,15 +5,9 @@
  */
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { PACKAGE_FIELDS } from "./package_fields.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-
-/** What npm, bundlers and people read in package.json beyond name, version and exports. */
-const FIELDS = {
-  description: "Quantize and run int8 LSTM models in plain TypeScript, equal to PyTorch bit for bit",
-  keywords: ["quantization", "int8", "lstm", "pytorch", "edge", "inference"],
-  sideEffects: false,
-};
 
 async function run(command: string, args: string[], cwd: string): Promise<void> {
   const { success, stderr, stdout } = await new Deno.Command(command, { args, cwd, env: { NO_COLOR: "1" } }).output();
@@ -32,7 +26,7 @@ export async function pack(output: string): Promise<void> {
     await run("tar", ["xzf", plain], scratch);
     const path = `${scratch}/package/package.json`;
     const made = JSON.parse(await Deno.readTextFile(path));
-    await Deno.writeTextFile(path, `${JSON.stringify({ ...made, ...FIELDS }, null, 2)}\n`);
+    await Deno.writeTextFile(path, `${JSON.stringify({ ...made, ...PACKAGE_FIELDS }, null, 2)}\n`);
     // Same files, same bytes: no times or owners, names in order.
     const sorted = ["--sort=name", "--mtime=1985-10-26 08:15:00Z", "--owner=0", "--group=0", "--numeric-owner"];
     await run("tar", [...sorted, "-cf", "package.tar", "package"], scratch);

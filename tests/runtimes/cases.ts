@@ -146,8 +146,8 @@ function* seeded(): Iterable<Case> {
             const file = modelFile(kind, preset, splitGates), model = loadModel(file);
             yield file;
             const count = STEPS * BATCH * model.inputSize;
-            yield* outputs(model, model.takesTokens ? ids(count, 30) : reals(count, 30));
-            if (!model.takesTokens) yield* integers(model, reals(11 * model.inputSize, 31));
+            yield* outputs(model, model.vocabulary > 0 ? ids(count, 30) : reals(count, 30));
+            if (model.vocabulary === 0) yield* integers(model, reals(11 * model.inputSize, 31));
           },
         };
       }

@@ -1,0 +1,28 @@
+// A user's program: type-checked against the installed package, and run from it.
+import {
+  convert,
+  getPreset,
+  LSTM,
+  prepare,
+  type QConfig,
+  type QuantizedModel,
+  saveModel,
+  type Tensor,
+  tensor,
+} from "@splitgate/splitgate";
+import { roundHalfEven } from "@splitgate/splitgate/kernels";
+import { loadModel, type Session, type SessionOptions } from "@splitgate/splitgate/runtime";
+
+const qconfig: QConfig = getPreset("accurate");
+const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qconfig, { splitGates: true });
+const y: Tensor = observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+const file: Uint8Array = saveModel(convert(observed));
+const model: QuantizedModel = loadModel(file);
+const options: SessionOptions = { maxSteps: 2 };
+const session: Session = model.createSession(options);
+const output = new Float32Array(y.data.length);
+session.run(Float32Array.of(0.1, -0.4, 0.9, 0.3), output);
+
+// @ts-expect-error A session takes no text.
+const wrong: () => void = () => session.step("text", output);
+if (typeof wrong !== "function" || roundHalfEven(2.5) !== 2) throw new Error("not the package that was meant");

@@ -1,0 +1,5 @@
+import { test } from "node:test";
+import expected from "../expected.json" with { type: "json" };
+import { readAssets, suite } from "../suite.ts";
+
+suite(test, readAssets(new URL("data/", import.meta.url)), expected);

@@ -1,0 +1,142 @@
+/**
+ * The package as a user gets it: packed, installed by npm into a folder of its own, type-checked and run there.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { createContext, runInContext } from "node:vm";
+import { stop } from "esbuild";
+import { loadModel } from "@splitgate/splitgate/runtime";
+import { pack } from "../../../scripts/pack.ts";
+import { bundle } from "../bundle.ts";
+import { modelFile } from "../cases.ts";
+import expected from "../expected.json" with { type: "json" };
+
+const NAME = "@splitgate/splitgate", DATA = ["thai.safetensors", "thai.json", "thai.calibration.txt", "thai.test.txt"];
+const TYPESCRIPT = "npm:typescript@5.9.3/tsc", BUN = "bun@1.4.5";
+
+/** What may be in the tarball, and nothing else. */
+const WANTED =
+  /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|\w+\.(js|d\.ts)|(kernels|src)\/[\w/]+\.(js|d\.ts|wasm))$/;
+
+interface Output {
+  readonly success: boolean;
+  readonly text: string;
+}
+
+async function run(cwd: string, command: string, ...args: string[]): Promise<Output> {
+  const env = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
+  const { success, stdout, stderr } = await new Deno.Command(command, { args, cwd, env, stdin: "null" }).output();
+  const decoder = new TextDecoder();
+  return { success, text: decoder.decode(stdout) + decoder.decode(stderr) };
+}
+
+async function succeed(cwd: string, command: string, ...args: string[]): Promise<string> {
+  const { success, text } = await run(cwd, command, ...args);
+  assert(success, `${command} ${args.join(" ")}\n${text}`);
+  return text;
+}
+
+/** Every file under a folder, as paths from it. */
+async function files(folder: string, prefix = ""): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(`${folder}/${prefix}`)) {
+    if (isDirectory) found.push(...await files(folder, `${prefix}${name}/`));
+    else found.push(prefix + name);
+  }
+  return found;
+}
+
+Deno.test("the packed tarball works where a user installs it", async (t) => {
+  const folder = await Deno.makeTempDir({ prefix: "splitgate-consumer-" });
+  const installed = `${folder}/node_modules/${NAME}`;
+  try {
+    await pack(`${folder}/splitgate.tgz`);
+    await Deno.writeTextFile(`${folder}/package.json`, JSON.stringify({ name: "consumer", type: "module" }));
+    await succeed(folder, "npm", "install", "--no-audit", "--no-fund", "--offline", "./splitgate.tgz");
+
+    await t.step("it holds what a user needs and nothing else", async () => {
+      const found = await files(installed);
+      assertEquals(found.filter((file) => !WANTED.test(file)), []);
+      for (const file of ["LICENSE", "README.md", "mod.js", "runtime.js"]) assert(found.includes(file), file);
+      const { exports, sideEffects, license, type, dependencies } = JSON.parse(
+        await Deno.readTextFile(`${installed}/package.json`),
+      );
+      assertEquals({ sideEffects, license, type, dependencies }, {
+        sideEffects: false,
+        license: "MIT",
+        type: "module",
+        dependencies: undefined,
+      });
+      const config = JSON.parse(await Deno.readTextFile(new URL("../../../deno.json", import.meta.url)));
+      assertEquals(Object.keys(exports), Object.keys(config.exports));
+      for (const entry of Object.values(exports)) {
+        const targets = typeof entry === "string" ? [entry] : Object.values(entry as Record<string, string>);
+        for (const target of targets) assert(found.includes(target.replace("./", "")), target);
+      }
+    });
+
+    await t.step("its runtime runs where there is nothing but the language and TextDecoder", async () => {
+      await Deno.writeTextFile(`${folder}/entry.mjs`, `export * from "${NAME}/runtime";`);
+      await bundle(new URL(`file://${folder}/entry.mjs`), `${folder}/bare.js`, {
+        format: "iife",
+        globalName: "runtime",
+      });
+      const file = modelFile("two layers", "fbgemm", true), expected = loadModel(file).createSession();
+      const input = Float32Array.of(0.5, -1, 0, 2, 0.25), output = new Float32Array(13);
+      expected.step(input, output);
+      const context = createContext({ TextDecoder }, { codeGeneration: { strings: false, wasm: false } });
+      runInContext(await Deno.readTextFile(`${folder}/bare.js`), context);
+      const state = runInContext(
+        `const session = runtime.loadModel(Uint8Array.from([${file}])).createSession();
+        session.step(Float32Array.from([${input}]), new Float32Array(13));
+        JSON.stringify([...session.state()]);`,
+        context,
+      );
+      assertEquals(JSON.parse(state), [...expected.state()]);
+    });
+
+    for (const [resolution, module] of [["bundler", "esnext"], ["nodenext", "nodenext"]]) {
+      await t.step(`its types are found under moduleResolution ${resolution}`, async () => {
+        await Deno.copyFile(new URL("consumer.ts", import.meta.url), `${folder}/consumer.ts`);
+        const options = {
+          module,
+          moduleResolution: resolution,
+          target: "es2022",
+          lib: ["es2022", "dom"],
+          types: [],
+          strict: true,
+          skipLibCheck: false,
+          outDir: "checked",
+        };
+        const config = JSON.stringify({ compilerOptions: options, files: ["consumer.ts"] });
+        await Deno.writeTextFile(`${folder}/tsconfig.json`, config);
+        await succeed(folder, Deno.execPath(), "run", "--no-config", "-A", TYPESCRIPT, "-p", "tsconfig.json");
+        await succeed(folder, "node", "checked/consumer.js");
+      });
+    }
+
+    await Deno.mkdir(`${folder}/data`);
+    for (const name of DATA) {
+      await Deno.copyFile(new URL(`../../../demo/data/${name}`, import.meta.url), `${folder}/data/${name}`);
+    }
+    const count = Object.keys(expected.cases).length + 1;
+    const suites: [runtime: string, passed: RegExp, command: string, ...args: string[]][] = [
+      ["deno", /(\d+) passed \| 0 failed/, Deno.execPath(), "test", "--no-check", "--allow-read"],
+      ["node", /pass (\d+)\n[^]*fail 0/, "node", "--test"],
+      ["bun", /(\d+) pass\n\s*0 fail/, "npx", "-y", BUN, "test"],
+    ];
+    for (const [runtime, passed, command, ...args] of suites) {
+      await t.step(`every case digests alike in ${runtime}`, async () => {
+        const file = `${runtime}.test.mjs`;
+        await bundle(new URL(`${runtime}.ts`, import.meta.url), `${folder}/${file}`, {
+          external: [NAME, `${NAME}/*`, "node:*"],
+        });
+        const text = await succeed(folder, command, ...args, `./${file}`);
+        assertMatch(text, passed);
+        assertEquals(Number(passed.exec(text)![1]), count);
+      });
+    }
+  } finally {
+    await stop();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
