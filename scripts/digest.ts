@@ -5,13 +5,14 @@
  *     deno task digest --record    records it, after a change that means to change outputs
  */
 import { parseArgs } from "node:util";
+import { simdKernels } from "@splitgate/splitgate/simd";
 import { cases, digest, digestOfAll } from "../tests/runtimes/cases.ts";
 import { type Expected, readAssets } from "../tests/runtimes/suite.ts";
 
 const { record } = parseArgs({ options: { record: { type: "boolean" } } }).values;
 const RECORD = new URL("../tests/runtimes/expected.json", import.meta.url);
 const digests: Record<string, string> = {};
-for (const { name, run } of cases(readAssets(new URL("../demo/data/", import.meta.url)))) {
+for (const { name, run } of cases(readAssets(new URL("../demo/data/", import.meta.url)), await simdKernels())) {
   digests[name] = await digest(run());
 }
 const got: Expected = { all: await digestOfAll(digests), cases: digests };

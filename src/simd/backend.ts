@@ -264,11 +264,12 @@ class SimdLstm implements PreparedLstm {
       state.fresh[place] = 0;
       for (let i = 0; i < count; i++, row += step) {
         const from = (this.#out + i * this.#outWidth) / 4, to = row * width + d * hiddenSize;
-        for (let j = 0; j < hiddenSize; j++) out[to + j] = f32[from + j];
+        // SIMD rounding leaves -0 for what is an integer, 0.
+        for (let j = 0; j < hiddenSize; j++) out[to + j] = f32[from + j] + 0;
         // torch.cat keeps the first tensor's parameters and requantizes the others.
         if (d === 1) convertShifted(out, to, hiddenSize, prepared.hiddenQParams, layer[0].hiddenQParams);
         if (done + i === steps - 1) {
-          for (let j = 0; j < hiddenSize; j++) h[at + j] = f32[from + j];
+          for (let j = 0; j < hiddenSize; j++) h[at + j] = f32[from + j] + 0;
         }
       }
       done += count;

@@ -12,6 +12,7 @@ import {
   getPreset,
   Linear,
   LSTM,
+  parseSafetensors,
   prepare,
   saveModel,
   Sequential,
@@ -20,9 +21,9 @@ import {
 } from "@splitgate/splitgate";
 import { sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
 import { loadModel, type QuantizedModel, type Session } from "@splitgate/splitgate/runtime";
+import type { SimdKernels } from "@splitgate/splitgate/simd";
 import { floatModel } from "../../demo/float_model.ts";
 import { Dictionary, parseRuns } from "../../demo/segmenter.ts";
-import { parseSafetensors } from "@splitgate/splitgate";
 
 /** One thing to compute. */
 export interface Case {
@@ -97,35 +98,42 @@ export function modelFile(kind: string, preset: string, splitGates: boolean): Ui
 }
 
 /** Every way to run a model over the same input: the bytes agree, and are given once, with the state's. */
-function* outputs(model: QuantizedModel, input: Float32Array | Int32Array): Iterable<Uint8Array> {
-  const width = BATCH * model.inputSize, outWidth = BATCH * model.outputSize, steps = input.length / width;
+function* outputs(
+  model: QuantizedModel,
+  input: Float32Array | Int32Array,
+  batch: number,
+  simd: SimdKernels,
+): Iterable<Uint8Array> {
+  const width = batch * model.inputSize, outWidth = batch * model.outputSize, steps = input.length / width;
   const reference = new Float32Array(steps * outWidth);
-  let state: Uint8Array | null = null;
-  for (const splitGates of [false, true]) {
-    for (const maxSteps of model.bidirectional ? [steps] : [steps, 7, 1]) {
-      const session = model.createSession({ batch: BATCH, maxSteps, splitGates });
-      const out = new Float32Array(steps * outWidth);
-      session.run(input, out);
-      if (state === null && !splitGates && maxSteps === steps) reference.set(out);
-      requireSame(`${splitGates ? "split" : "fused"}, ${maxSteps} steps at a time`, out, reference);
-      if (model.bidirectional) continue;
-      state ??= session.state();
-      requireSame("the state", session.state(), state);
-    }
-    if (model.bidirectional) continue;
-    // One step at a time, moved to another session each time.
-    const out = new Float32Array(steps * outWidth);
-    let session = model.createSession({ batch: BATCH, splitGates });
-    for (let t = 0; t < steps; t++) {
-      session.step(input.subarray(t * width, (t + 1) * width), out.subarray(t * outWidth, (t + 1) * outWidth));
-      const next: Session = model.createSession({ batch: BATCH, splitGates: !splitGates });
-      next.restore(session.state());
-      session = next;
-    }
-    requireSame("step by step", out, reference);
-  }
+  const whole = model.createSession({ batch, maxSteps: steps, splitGates: false });
+  whole.run(input, reference);
   yield bytesOf(reference);
+  const state = model.bidirectional ? null : whole.state();
   if (state !== null) yield state;
+  for (const kernels of [undefined, simd]) {
+    for (const splitGates of [false, true]) {
+      const form = `${kernels?.name ?? "portable"}, ${splitGates ? "split" : "fused"}`;
+      const out = new Float32Array(steps * outWidth);
+      for (const maxSteps of state === null ? [steps] : [steps, 7, 1]) {
+        const session = model.createSession({ batch, maxSteps, splitGates, kernels });
+        session.run(input, out);
+        requireSame(`${form}, ${maxSteps} steps at a time`, out, reference);
+        if (state !== null) requireSame(`${form}: the state`, session.state(), state);
+      }
+      if (state === null) continue;
+      // One step at a time, each in another session, by turns in this form and in plain kernels.
+      out.fill(0);
+      let session: Session = model.createSession({ batch, splitGates, kernels });
+      for (let t = 0; t < steps; t++) {
+        session.step(input.subarray(t * width, (t + 1) * width), out.subarray(t * outWidth, (t + 1) * outWidth));
+        const next = model.createSession(t % 2 === 0 ? { batch } : { batch, splitGates, kernels });
+        next.restore(session.state());
+        session = next;
+      }
+      requireSame(`${form}, step by step`, out, reference);
+    }
+  }
 }
 
 /** The integers themselves, where the output is quantized. */
@@ -136,7 +144,7 @@ function* integers(model: QuantizedModel, input: Float32Array): Iterable<Uint8Ar
   yield out;
 }
 
-function* seeded(): Iterable<Case> {
+function* seeded(simd: SimdKernels): Iterable<Case> {
   for (const preset of PRESETS) {
     for (const kind of Object.keys(KINDS)) {
       for (const splitGates of [false, true]) {
@@ -146,7 +154,7 @@ function* seeded(): Iterable<Case> {
             const file = modelFile(kind, preset, splitGates), model = loadModel(file);
             yield file;
             const count = STEPS * BATCH * model.inputSize;
-            yield* outputs(model, model.vocabulary > 0 ? ids(count, 30) : reals(count, 30));
+            yield* outputs(model, model.vocabulary > 0 ? ids(count, 30) : reals(count, 30), BATCH, simd);
             if (model.vocabulary === 0) yield* integers(model, reals(11 * model.inputSize, 31));
           },
         };
@@ -166,7 +174,7 @@ export function thaiFile(assets: Assets, preset: string): Uint8Array<ArrayBuffer
   return saveModel(convert(observed));
 }
 
-function* thai(assets: Assets): Iterable<Case> {
+function* thai(assets: Assets, simd: SimdKernels): Iterable<Case> {
   for (const preset of PRESETS) {
     yield {
       name: `Thai, ${preset}`,
@@ -175,13 +183,7 @@ function* thai(assets: Assets): Iterable<Case> {
         yield file;
         const dictionary = Dictionary.parse(assets.dictionary, model.vocabulary);
         for (const { tokens: run } of parseRuns("test", assets.test, dictionary).slice(0, 12)) {
-          const [fused, split] = [false, true].map((splitGates) => {
-            const out = new Float32Array(run.length * model.outputSize);
-            model.createSession({ maxSteps: run.length, splitGates }).run(run, out);
-            return out;
-          });
-          requireSame("fused and split", fused, split);
-          yield bytesOf(fused);
+          yield* outputs(model, run, 1, simd);
         }
       },
     };
@@ -254,9 +256,13 @@ function* refusals(): Iterable<Case> {
   };
 }
 
-/** All cases. */
-export function cases(assets: Assets): Case[] {
-  return [...activations(), ...seeded(), ...thai(assets), ...refusals()];
+/**
+ * All cases.
+ *
+ * @param simd The WebAssembly kernels, as the runtime gets them.
+ */
+export function cases(assets: Assets, simd: SimdKernels): Case[] {
+  return [...activations(), ...seeded(simd), ...thai(assets, simd), ...refusals()];
 }
 
 /** SHA-256 of the chunks, each with its length before it, in hexadecimal. */

@@ -1,4 +1,4 @@
 import expected from "./expected.json" with { type: "json" };
 import { readAssets, suite } from "./suite.ts";
 
-suite(Deno.test, readAssets(new URL("../../demo/data/", import.meta.url)), expected);
+await suite(Deno.test, readAssets(new URL("../../demo/data/", import.meta.url)), expected);

@@ -4,6 +4,7 @@
  * @module
  */
 import { readFileSync } from "node:fs";
+import { simdKernels } from "@splitgate/splitgate/simd";
 import { type Assets, cases, digest, digestOfAll } from "./cases.ts";
 
 /** What each case must digest to, and all together. */
@@ -24,13 +25,13 @@ export function readAssets(folder: URL): Assets {
 }
 
 /** Gives every case to the runtime's own test function. */
-export function suite(
+export async function suite(
   test: (name: string, body: () => Promise<void>) => void,
   assets: Assets,
   expected: Expected,
-): void {
+): Promise<void> {
   const got: Record<string, string> = {};
-  for (const { name, run } of cases(assets)) {
+  for (const { name, run } of cases(assets, await simdKernels())) {
     test(name, async () => {
       got[name] = await digest(run());
       if (got[name] !== expected.cases[name]) {

@@ -4,4 +4,4 @@ import { readAssets, suite } from "../suite.ts";
 // A global of bun test.
 declare const test: (name: string, body: () => Promise<void>) => void;
 
-suite(test, readAssets(new URL("data/", import.meta.url)), expected);
+await suite(test, readAssets(new URL("data/", import.meta.url)), expected);

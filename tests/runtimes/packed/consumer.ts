@@ -12,13 +12,15 @@ import {
 } from "@splitgate/splitgate";
 import { roundHalfEven } from "@splitgate/splitgate/kernels";
 import { loadModel, type Session, type SessionOptions } from "@splitgate/splitgate/runtime";
+import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
 
 const qconfig: QConfig = getPreset("accurate");
 const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qconfig, { splitGates: true });
 const y: Tensor = observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
 const file: Uint8Array = saveModel(convert(observed));
 const model: QuantizedModel = loadModel(file);
-const options: SessionOptions = { maxSteps: 2 };
+const kernels: SimdKernels = await simdKernels();
+const options: SessionOptions = { maxSteps: 2, kernels };
 const session: Session = model.createSession(options);
 const output = new Float32Array(y.data.length);
 session.run(Float32Array.of(0.1, -0.4, 0.9, 0.3), output);
