@@ -8,7 +8,7 @@ import { checkBoolean, failRange, failType } from "../errors.ts";
 import type { DType } from "../dtype.ts";
 import type { QParams } from "../qparams.ts";
 import { MovingAverageMinMaxObserver } from "./moving_average.ts";
-import { type CalculateOptions, checkKeys, Observer, type ObserverFactory } from "./observer.ts";
+import { type CalculateOptions, checkKeys, Observer, type ObserverFactory, UniformObserver } from "./observer.ts";
 import { PerChannelObserver } from "./per_channel.ts";
 
 /** Options of {@linkcode FakeQuantize}. */
@@ -90,11 +90,13 @@ export class FakeQuantize extends Observer {
         observer.qscheme === "perChannelAffineFloatQParams"
       ? observer.calculateFloatQParams()
       : observer.calculateQParams();
+    // As in torch, fake quantization clamps to a reduced range, quantization does not.
+    const { quantMin, quantMax } = observer instanceof UniformObserver ? observer : qparams;
     if ("scale" in qparams) {
-      const { scale, zeroPoint, quantMin, quantMax } = qparams;
+      const { scale, zeroPoint } = qparams;
       return fakeQuantizePerTensor(data, scale, zeroPoint, quantMin, quantMax);
     }
-    const { scales, zeroPoints, axis, quantMin, quantMax } = qparams;
+    const { scales, zeroPoints, axis } = qparams;
     if (shape === undefined) {
       failType("shape", "the shape, which tells the channels apart", shape);
     }

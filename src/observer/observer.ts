@@ -26,8 +26,9 @@ export interface ObserverOptions {
   /** perTensorAffine or perChannelAffine by default, as the class is. */
   qscheme?: QScheme;
   /**
-   * Halves the range: 0..127 for quint8, -64..63 for qint8, a custom range's ends floor-divided by 2.
-   * As in torch it has no effect on qint32 without a custom range.
+   * Halves the range that the observed values are spread over: 0..127 for quint8, -64..63 for qint8, a custom range's
+   * ends floor-divided by 2. As in torch it has no effect on qint32 without a custom range, and integers beyond the
+   * half stay usable: the parameters' quantMin and quantMax are those of the whole range.
    */
   reduceRange?: boolean;
   /** Smallest integer. Give both ends or neither; the range must contain 0. */
@@ -200,8 +201,12 @@ export interface RangeConfig {
   readonly dtype: DType;
   readonly qscheme: QScheme;
   readonly reduceRange: boolean;
+  /** The integers that the observed range is spread over: halved if `reduceRange`. */
   readonly quantMin: number;
   readonly quantMax: number;
+  /** The integers that may be used: not halved. */
+  readonly wholeMin: number;
+  readonly wholeMax: number;
   /** Whether quantMin and quantMax were given. */
   readonly customRange: boolean;
   readonly eps: number;
@@ -250,6 +255,7 @@ export function resolveOptions(
       failRange("quantMax", "a range that contains 0", quantMax);
     }
   }
+  const wholeMin = quantMin, wholeMax = quantMax;
   if (reduceRange) {
     const symmetric = qscheme === "perTensorSymmetric" ||
       qscheme === "perChannelSymmetric";
@@ -269,7 +275,7 @@ export function resolveOptions(
       }
     }
   }
-  return { dtype, qscheme, reduceRange, quantMin, quantMax, customRange, eps };
+  return { dtype, qscheme, reduceRange, quantMin, quantMax, wholeMin, wholeMax, customRange, eps };
 }
 
 /**
@@ -343,7 +349,7 @@ export abstract class UniformObserver extends Observer {
 
   /** Per-tensor parameters with this observer's dtype and integers. */
   protected perTensor(scale: number, zeroPoint: number): PerTensorQParams {
-    const { dtype, quantMin, quantMax } = this;
+    const { dtype, wholeMin: quantMin, wholeMax: quantMax } = this.config;
     return perTensorAffine({ dtype, scale, zeroPoint, quantMin, quantMax });
   }
 }
@@ -375,7 +381,7 @@ export function calculateQParams(
   const config = resolveOptions(options, PER_TENSOR_SCHEMES);
   const [low, high] = checkRange(min, max);
   const [scale, zeroPoint] = scaleAndZeroPoint(low, high, config);
-  const { dtype, quantMin, quantMax } = config;
+  const { dtype, wholeMin: quantMin, wholeMax: quantMax } = config;
   return perTensorAffine({ dtype, scale, zeroPoint, quantMin, quantMax });
 }
 

@@ -142,7 +142,7 @@ export abstract class PerChannelObserver extends UniformObserver {
       scales.push(1);
       zeroPoints.push(0);
     }
-    const { dtype, quantMin, quantMax, chAxis: axis } = this;
+    const { chAxis: axis } = this, { dtype, wholeMin: quantMin, wholeMax: quantMax } = this.config;
     return perChannelAffine({
       dtype,
       scales,
@@ -178,7 +178,8 @@ export abstract class PerChannelObserver extends UniformObserver {
       if (scale > eps) scales[c] = scale;
       zeroPoints[c] = -this.#min[c] / scales[c];
     }
-    return { dtype, scales, zeroPoints, axis, quantMin, quantMax };
+    const { wholeMin, wholeMax } = this.config;
+    return { dtype, scales, zeroPoints, axis, quantMin: wholeMin, quantMax: wholeMax };
   }
 
   override get seen(): boolean {

@@ -21,6 +21,10 @@ const WRAP = "torch's zero point addition wraps around int32, so that values far
 const INFINITE = "torch converts to int64, where infinity and values from 2^63 become the smallest integer and " +
   "so the range's bottom; here they saturate at the top";
 
+const TANH =
+  "torch's qnnpack tanh is a few float32 ulp off, here beside a half: at 110 steps of 0.0032174165826290846 " +
+  "it gives 44/128, where the true value is 43.499994/128; fbgemm gives 43/128, as here";
+
 /** Every value that torch's 8-bit kernel wraps, which NaN is among. */
 const WRAPPED = ["NaN", "-Infinity", "-10000000000", "-3.0000000054977558e+38", "-2147483648"];
 
@@ -47,5 +51,11 @@ export const ALLOWLIST: readonly Allowed[] = [
     name: /^fake_quantize_per_tensor_affine scale 1 zero_point -?\d quant_min -8 quant_max 7 x \[15\] y \[15\]$/,
     differs: ["y of Infinity", "y of 3.0000000054977558e+38"],
     reason: INFINITE,
+  },
+  {
+    file: "lstm_qnnpack_s1",
+    name: "qnnpack_mavg_I7_H13_L2_split_B3_T4",
+    differs: ["output[141]", "h_n[63]", "c_n[63]"],
+    reason: TANH,
   },
 ];

@@ -9,6 +9,7 @@ import type { Kind } from "./kind.ts";
 import { elementwiseKind } from "./kinds/elementwise.ts";
 import { embeddingKind } from "./kinds/embedding.ts";
 import { linearKind } from "./kinds/linear.ts";
+import { lstmKind } from "./kinds/lstm.ts";
 import { observersKind } from "./kinds/observers.ts";
 import { quantizeKind } from "./kinds/quantize.ts";
 import { Field, Malformed } from "./read.ts";
@@ -20,6 +21,7 @@ export const KINDS: readonly Kind[] = [
   elementwiseKind,
   embeddingKind,
   observersKind,
+  lstmKind,
 ];
 
 /** A case, or a whole file, that failed. */
