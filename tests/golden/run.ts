@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { newOutcome, type Outcome, runFile } from "./runner.ts";
+import { compareFiles, newOutcome, type Outcome, runFile } from "./runner.ts";
 import { exactnessTable, notes } from "./table.ts";
 
 const BEGIN = "<!-- exactness:begin -->", END = "<!-- exactness:end -->";
@@ -26,7 +26,7 @@ export async function runDirectory(directory: string | URL): Promise<Outcome> {
   }
   if (files.length === 0) fail(String(directory), new Error("no golden files, *.json, in this directory"));
   const base = typeof directory === "string" ? `${directory}/` : directory;
-  for (const file of files.sort()) {
+  for (const file of files.sort(compareFiles)) {
     let text: string;
     try {
       text = await Deno.readTextFile(typeof base === "string" ? base + file : new URL(file, base));
@@ -65,8 +65,8 @@ async function main(args: readonly string[]): Promise<number> {
       console.error("FAILED README.md: its exactness table is not the one of this run; run with --update-readme");
     }
   }
-  for (const { file, allowed } of excused) {
-    console.log(`differs as listed: ${file}: ${allowed.name}: ${allowed.reason} (${allowed.differs.join("; ")})`);
+  for (const { file, name, allowed } of excused) {
+    console.log(`differs as listed: ${file}: ${name}: ${allowed.reason} (${allowed.differs.join("; ")})`);
   }
   for (const { file, name, reason } of failures) {
     console.error(`FAILED ${file}${name === "" ? "" : `: ${name}`}: ${reason}`);

@@ -35,6 +35,7 @@ export interface Failure {
 /** A case that differs from torch as the allowlist says. */
 export interface Excused {
   readonly file: string;
+  readonly name: string;
   readonly allowed: Allowed;
 }
 
@@ -75,6 +76,12 @@ function matches({ name: expected }: Allowed, name: string): boolean {
 /** The kind of a golden file, by its name. */
 export function kindOf(file: string): Kind | undefined {
   return KINDS.find(({ files }) => files.test(file));
+}
+
+/** Orders golden files by kind, then name: the order of the table's rows. */
+export function compareFiles(a: string, b: string): number {
+  const order = (file: string) => KINDS.findIndex(({ files }) => files.test(file));
+  return order(a) - order(b) || (a < b ? -1 : 1);
 }
 
 /** Runs the cases of one golden file; what goes wrong is a failure, not an error. */
@@ -120,7 +127,7 @@ export async function runFile(
         continue;
       }
       outcome.passed++;
-      if (allowed !== undefined) outcome.excused.push({ file, allowed });
+      if (allowed !== undefined) outcome.excused.push({ file, name, allowed });
     } catch (error) {
       fail(name === golden.path ? name : `${golden.path} ${name}`, reasonOf(error));
     }

@@ -25,7 +25,9 @@ function result(counts: Map<Family, Count>): string {
     compared += each.compared;
     differing += each.differing;
   }
-  return differing === 0 ? "all equal" : `${count(compared - differing)} equal, ${count(differing)} differ (listed)`;
+  return differing === 0
+    ? "all equal"
+    : `${count(compared - differing)} equal, ${count(differing)} differ: [listed](tests/golden/allowlist.ts)`;
 }
 
 /** Markdown: one row an operation. */

@@ -328,7 +328,7 @@ function fromCalibration(golden: Field, given: Case, check: Check): void {
 }
 
 function compareFloats(torch: Tensor, here: Tensor, check: Check): void {
-  const measured = check.tally.measurement("float LSTM outputs");
+  const measured = check.tally.measurement("float LSTM outputs, summed here in double");
   if (torch.data.length !== here.data.length) check.differs("float output", `[${torch.shape}]`, `[${here.shape}]`);
   for (let i = 0; i < torch.data.length; i++) measured.add(Math.abs(torch.data[i] - here.data[i]));
 }
