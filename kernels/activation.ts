@@ -21,9 +21,7 @@ function powerOfTwo(k: number): number {
   return power;
 }
 
-/**
- * e^r - 1 for |r| <= ln(2)/2, within 1 ulp: the Taylor polynomial to degree 14, by Horner.
- */
+/** e^r - 1 for |r| <= ln(2)/2: the Taylor polynomial to degree 14, by Horner. */
 function expm1Reduced(r: number): number {
   let p = 1 / 87178291200;
   p = p * r + 1 / 6227020800;
@@ -42,7 +40,8 @@ function expm1Reduced(r: number): number {
 }
 
 /**
- * e^x - 1 in double, relative error below 2^-50. Saturates: x > 709 gives Infinity, x < -745 gives -1.
+ * e^x - 1 in double, relative error below 2^-51 (worst found 2^-51.98, over 60,000 inputs). Saturates: x > 709 gives
+ * Infinity, x < -40 gives -1.
  *
  * Uses only operations that IEEE 754 fixes, unlike Math.exp, whose last bits differ between engines.
  */
@@ -59,9 +58,10 @@ function expm1(x: number): number {
 
 /**
  * The logistic function as PyTorch's CPU kernels compute it: `e = f(exp(-x)); f(1 / f(1 + e))`, f rounding to
- * float32. The same bits in every engine.
+ * float32 and exp {@linkcode expFloat32}. The same bits in every engine. Below -88.72 it is 0, as in PyTorch, for e
+ * overflows.
  *
- * @param x A float32 value.
+ * @param x A float32 value, the infinities included; NaN gives NaN.
  * @returns A float32 value in 0..1.
  *
  * @example
@@ -75,7 +75,21 @@ export function sigmoidFloat32(x: number): number {
   return Math.fround(1 / Math.fround(1 + expFloat32(-x)));
 }
 
-/** e^x rounded to float32: below the smallest subnormal it is 0. */
+/**
+ * e^x rounded to float32, overflow and subnormal results included. The same bits in every engine.
+ *
+ * Within 0.5 + 2^-25 units in the last place: correctly rounded but where e^x lies that close to half-way between two
+ * float32 values.
+ *
+ * @param x A float32 value, the infinities included; NaN gives NaN.
+ *
+ * @example
+ * ```ts
+ * import { expFloat32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([expFloat32(0), expFloat32(1), expFloat32(-200)], [1, Math.fround(Math.E), 0]);
+ * ```
+ */
 export function expFloat32(x: number): number {
   if (x < -104) return 0;
   // Down here expm1 + 1 would cancel, so that the power is taken of the positive argument.
@@ -83,9 +97,9 @@ export function expFloat32(x: number): number {
 }
 
 /**
- * The hyperbolic tangent rounded to float32. The same bits in every engine.
+ * The hyperbolic tangent rounded to float32, with {@linkcode expFloat32}'s accuracy. The same bits in every engine.
  *
- * @param x A float32 value.
+ * @param x A float32 value, the infinities included; NaN gives NaN.
  * @returns A float32 value in -1..1.
  *
  * @example
@@ -118,12 +132,13 @@ export interface ActivationTable {
 }
 
 /**
- * One output of sigmoid or tanh on a quantized input, both less their zero points.
+ * One output of sigmoid or tanh on a quantized input, both less their zero points: the float function of
+ * `f(scale * f(input))`, quantized as {@linkcode quantizeValue} does.
  *
  * @param engine qnnpack has a rounding of its own where the output is quint8 at 1/256, 0 (sigmoid) or 1/128, 128
  * (tanh); at any other parameters the engines agree.
- * @param scale Scale of the input.
- * @param input The input less its zero point.
+ * @param scale Scale of the input, a float32 value.
+ * @param input The input less its zero point, an int32.
  * @param to Parameters of the output.
  *
  * @example
@@ -189,7 +204,20 @@ export function activationTable(
   };
 }
 
-/** The output for an input less its zero point, computed and kept on first use. */
+/**
+ * The output for an input, both less their zero points, computed and kept on first use.
+ *
+ * @param input An integer that the table's input parameters allow.
+ *
+ * @example
+ * ```ts
+ * import { activationTable, lookup } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const from = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+ * const to = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+ * assertEquals(lookup(activationTable("fbgemm", "tanh", from, to), 127), 127);
+ * ```
+ */
 export function lookup(table: ActivationTable, input: number): number {
   const { data } = table, index = input - table.first;
   if (index >= data.length) return table.compute(input);

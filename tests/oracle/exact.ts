@@ -122,7 +122,7 @@ export function float32Ulps(got: number, want: Exact): number {
   return toFloat64(mul(abs(add(exact(got), neg(want))), scaled(1n, -unit)));
 }
 
-/** e^x to 2^-bits of its own size. */
+/** e^x to 2^-bits of its own size. Time and memory grow with |x|. */
 export function exp(x: Exact, bits = 120): Exact {
   // e^x = (e^(x / 2^halvings))^(2^halvings); each squaring doubles the relative error.
   const halvings = x.n === 0n ? 0 : Math.max(0, exponentOf(x) + 8), precision = BigInt(bits + halvings + 20);

@@ -179,6 +179,8 @@ export function mulQuantized(
 
 /** f(e^x) */
 export function exp32(x: number): number {
+  // Far beyond both ends of float32.
+  if (Math.abs(x) > 200) return x < 0 ? 0 : Infinity;
   return toFloat32(exp(exact(x)));
 }
 
@@ -192,6 +194,8 @@ export function sigmoid32(x: number): number {
 
 /** f(tanh x) */
 export function tanh32(x: number): number {
+  // 1 - tanh 20 is below 2^-56.
+  if (Math.abs(x) > 20) return Math.sign(x);
   return toFloat32(tanh(exact(x)));
 }
 

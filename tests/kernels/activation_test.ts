@@ -1,0 +1,195 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import {
+  type Activation,
+  activationInt,
+  activationTable,
+  expFloat32,
+  lookup,
+  sigmoidFloat32,
+  tanhFloat32,
+} from "../../kernels/activation.ts";
+import type { Engine } from "../../kernels/linear.ts";
+import {
+  anyFloat32,
+  anyParameters,
+  anyScale,
+  edgeLadder,
+  ladderInteger,
+  NARROW,
+  RANGES,
+} from "../oracle/arbitraries.ts";
+import { type Exact, exact, exp, float32Ulps, tanh, toFloat32 } from "../oracle/exact.ts";
+import * as oracle from "../oracle/rules.ts";
+
+const ENGINES: Engine[] = ["fbgemm", "qnnpack"], ACTIVATIONS: Activation[] = ["sigmoid", "tanh"];
+const f = Math.fround;
+const SIGMOID = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+const TANH = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+/** What the docstrings promise. */
+const WORST = 0.5 + 2 ** -25;
+
+/** Float32 values from `min` to `max`, small ones as often as large ones. */
+function spread(min: number, max: number): fc.Arbitrary<number> {
+  return fc.oneof(
+    fc.float({ min: f(min), max: f(max), noNaN: true }),
+    fc.tuple(fc.double({ min: 1, max: 2, noNaN: true }), fc.integer({ min: -40, max: 7 }), fc.constantFrom(1, -1))
+      .map(([m, k, sign]) => f(sign * m * 2 ** k)).filter((x) => x >= min && x <= max),
+  );
+}
+
+function checkUlps(got: number, want: Exact, x: number): void {
+  if (toFloat32(want) === Infinity || got === Infinity) assertEquals(got, toFloat32(want));
+  else assert(float32Ulps(got, want) <= WORST, `${got} at ${x}: ${float32Ulps(got, want)} ulp`);
+}
+
+Deno.test("expFloat32() is within its stated error over the whole of float32", () => {
+  fc.assert(fc.property(spread(-110, 95), (x) => checkUlps(expFloat32(x), exp(exact(x)), x)), { numRuns: 5000 });
+  fc.assert(
+    fc.property(anyFloat32.filter((x) => Math.abs(x) >= 95), (x) => assertEquals(expFloat32(x), x < 0 ? 0 : Infinity)),
+  );
+  // Where results become subnormal, zero and infinite, and where the argument is halved into two.
+  for (
+    const edge of [-103.97208, -103.97207, -104, -103.27893, -87.33655, 88.72283, 88.72284, 0.34657359, -0.34657359]
+  ) {
+    for (let k = -3; k <= 3; k++) {
+      const x = f(f(edge) * (1 + k * 2 ** -23));
+      assertEquals(expFloat32(x), oracle.exp32(x));
+    }
+  }
+  assertEquals([0, -0, Infinity, -Infinity, NaN].map(expFloat32), [1, 1, Infinity, 0, NaN]);
+});
+
+Deno.test("tanhFloat32() is within its stated error over the whole of float32", () => {
+  fc.assert(fc.property(spread(-12, 12), (x) => checkUlps(tanhFloat32(x), tanh(exact(x)), x)), { numRuns: 5000 });
+  fc.assert(
+    fc.property(anyFloat32.filter((x) => Math.abs(x) > 9.011), (x) => assertEquals(tanhFloat32(x), Math.sign(x))),
+  );
+  for (const x of [9.010913, 9.01, 10, 0.17328679, 0.5493061, 2 ** -12, 2 ** -126, 2 ** -149].map(f)) {
+    assertEquals(tanhFloat32(x), oracle.tanh32(x));
+    assertEquals(tanhFloat32(-x), -oracle.tanh32(x));
+  }
+  assertEquals([0, Infinity, -Infinity, NaN].map(tanhFloat32), [0, 1, -1, NaN]);
+});
+
+Deno.test("sigmoidFloat32() rounds e^-x, the sum and the quotient, each once", () => {
+  const check = (x: number) => {
+    // From the kernel's own e^-x, which the test above holds to its error.
+    const e = expFloat32(-x), sum = e === Infinity ? Infinity : oracle.add32(1, e);
+    assertEquals(sigmoidFloat32(x), sum === Infinity ? 0 : oracle.div32(1, sum));
+  };
+  fc.assert(fc.property(fc.oneof(spread(-110, 110), anyFloat32), check), { numRuns: 5000 });
+  // And from the oracle's at fixed places.
+  for (let i = -1100; i <= 1100; i++) assertEquals(sigmoidFloat32(f(i / 10)), oracle.sigmoid32(f(i / 10)));
+  assertEquals([Infinity, -Infinity, NaN].map(sigmoidFloat32), [1, 0, NaN]);
+});
+
+Deno.test("activationInt() is exact on all 256 inputs of quint8 and qint8, on both engines", () => {
+  for (const scale of [0.001, 0.0125, 1 / 32, 0.05, 0.1, 0.25, 1, 20].map(f)) {
+    for (let input = -255; input <= 255; input++) {
+      const x = oracle.dequantize(input, { scale, zeroPoint: 0 });
+      for (const activation of ACTIVATIONS) {
+        const to = activation === "sigmoid" ? SIGMOID : TANH;
+        const got = ENGINES.map((engine) => activationInt(engine, activation, scale, input, to) + to.zeroPoint);
+        assertEquals(got, [oracle.activation(activation, x, to), oracle.activationQnnpack(activation, x)]);
+        const signed = { ...to, zeroPoint: to.zeroPoint - 128, quantMin: -128, quantMax: 127 };
+        const want = oracle.activation(activation, x, signed) - signed.zeroPoint;
+        for (const engine of ENGINES) assertEquals(activationInt(engine, activation, scale, input, signed) + 0, want);
+      }
+    }
+  }
+});
+
+Deno.test("activationInt() follows the plain rule on both engines when input and output parameters are any", () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...ENGINES),
+      fc.constantFrom(...ACTIVATIONS),
+      anyScale,
+      ladderInteger(-(2 ** 31), 2 ** 31 - 1),
+      anyParameters(NARROW),
+      (engine, activation, scale, input, to) => {
+        const x = oracle.dequantize(input, { scale, zeroPoint: 0 });
+        const want = oracle.activation(activation, x, to) - to.zeroPoint;
+        assertEquals(activationInt(engine, activation, scale, input, to) + 0, want + 0);
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+Deno.test("activationInt() has qnnpack's own rounding only at its own output parameters", () => {
+  // Half-way outputs: 256 / (1 + e^-x) rounds as the quotient does, y * 256 as the rounded y does.
+  let differ = 0;
+  for (let input = -255; input <= 255; input++) {
+    for (let k = 1; k < 400; k++) {
+      const scale = f(k * 0.0007);
+      for (const activation of ACTIVATIONS) {
+        const to = activation === "sigmoid" ? SIGMOID : TANH;
+        for (const other of [{ ...to, quantMax: 254 }, { ...to, scale: f(to.scale * 1.001) }]) {
+          const plain = activationInt("fbgemm", activation, scale, input, other);
+          if (k < 20) assertEquals(activationInt("qnnpack", activation, scale, input, other), plain);
+        }
+        const own = activationInt("qnnpack", activation, scale, input, to);
+        const theirs = activationInt("fbgemm", activation, scale, input, to);
+        if (own !== theirs) differ++;
+        assert(Math.abs(own - theirs) <= 1);
+      }
+    }
+  }
+  assert(differ < 20, String(differ));
+});
+
+const WIDE_SIGMOID = { scale: 2 ** -16, zeroPoint: 0, quantMin: 0, quantMax: 65535 };
+const WIDE_TANH = { scale: 2 ** -15, zeroPoint: 32768, quantMin: 0, quantMax: 65535 };
+
+Deno.test("activationTable() and lookup() give activationInt's value for all 65,536 inputs, and keep it", () => {
+  const from = { scale: 2 ** -11, zeroPoint: 32768, quantMin: 0, quantMax: 65535 };
+  for (const activation of ACTIVATIONS) {
+    const to = activation === "sigmoid" ? WIDE_SIGMOID : WIDE_TANH;
+    const table = activationTable("fbgemm", activation, from, to);
+    assertEquals([table.data.length, table.first], [65536, -32768]);
+    const first = Array.from({ length: 65536 }, (_, i) => lookup(table, i - 32768));
+    let previous = -Infinity;
+    first.forEach((y, i) => {
+      assert(y >= previous, "sigmoid and tanh do not fall");
+      previous = y;
+      if (y !== activationInt("fbgemm", activation, from.scale, i - 32768, to)) assertEquals(i, -1);
+      if (table.data[i] !== y || lookup(table, i - 32768) !== y) assertEquals(i, -1);
+    });
+    for (const input of [...edgeLadder(-32768, 32767), ...Array.from({ length: 1500 }, (_, i) => i * 43 - 32768)]) {
+      const x = oracle.dequantize(input, { scale: from.scale, zeroPoint: 0 });
+      assertEquals(first[input + 32768], oracle.activation(activation, x, to) - to.zeroPoint);
+    }
+  }
+});
+
+Deno.test("lookup() computes each output anew when the input range is beyond 16 bits", () => {
+  const from = { scale: 2 ** -20, zeroPoint: 5, quantMin: -(2 ** 31), quantMax: 2 ** 31 - 1 };
+  for (const activation of ACTIVATIONS) {
+    const to = activation === "sigmoid" ? WIDE_SIGMOID : WIDE_TANH;
+    for (const range of [from, { ...from, quantMin: 0, quantMax: 65536 }]) {
+      const table = activationTable("fbgemm", activation, range, to);
+      assertEquals(table.data.length, 0);
+      for (const q of edgeLadder(range.quantMin, range.quantMax)) {
+        const input = q - range.zeroPoint, x = oracle.dequantize(q, range);
+        assertEquals(lookup(table, input) + 0, oracle.activation(activation, x, to) - to.zeroPoint);
+      }
+    }
+  }
+});
+
+Deno.test("lookup() gives the same output the second time when outputs less their zero point exceed an int32", () => {
+  const from = { scale: 0.1, zeroPoint: 0, quantMin: -128, quantMax: 127 }, range = RANGES[RANGES.length - 1];
+  for (const zeroPoint of [range.quantMin, -1, 0, 2 ** 30, range.quantMax]) {
+    for (const scale of [2 ** -32, 2 ** -31, 2 ** -30]) {
+      const to = { scale, zeroPoint, quantMin: range.quantMin, quantMax: range.quantMax };
+      const table = activationTable("fbgemm", "tanh", from, to);
+      for (const input of [-128, -1, 0, 1, 127]) {
+        const once = lookup(table, input);
+        assertEquals(once, activationInt("fbgemm", "tanh", from.scale, input, to));
+        assertEquals(lookup(table, input), once);
+      }
+    }
+  }
+});

@@ -1,0 +1,127 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { embeddingBiases, embeddingRow, quantizeEmbeddingRow } from "../../kernels/embedding.ts";
+import { quantizePerChannel } from "../../kernels/quantize.ts";
+import { anyFloat32, nudge } from "../oracle/arbitraries.ts";
+import { exact, nearestEven } from "../oracle/exact.ts";
+import { add32, div32, fma32, mul32 } from "../oracle/rules.ts";
+
+const f = Math.fround;
+
+/** Rows of 1, 3, 7, 13 or 33 values: close together, apart, equal, tiny, or on a grid that makes ties. */
+const rows = fc.constantFrom(1, 3, 7, 13, 33).chain((dim) => {
+  const list = (value: fc.Arbitrary<number>) => fc.array(value, { minLength: dim, maxLength: dim });
+  const float = (min: number, max: number) => fc.float({ min: f(min), max: f(max), noNaN: true });
+  const row = fc.oneof(
+    list(float(-1, 1)),
+    list(float(-1e-9, 1e-9)),
+    list(anyFloat32.map((x) => x / 4).map(f)),
+    float(-9, 9).map((x) => new Array<number>(dim).fill(x)),
+    fc.tuple(list(fc.integer({ min: 0, max: 510 })), fc.integer({ min: -6, max: 6 }))
+      .map(([ints, k]) => ints.map((n, i) => (i === 0 ? 0 : i === 1 ? 510 : n) * 2 ** k)),
+    fc.tuple(float(-2, 2), list(fc.integer({ min: -2, max: 2 }))).map(([x, steps]) => steps.map((s) => nudge(x, s))),
+  );
+  return fc.array(row, { minLength: 1, maxLength: 3 }).map((r) => ({ dim, rows: r }));
+});
+
+Deno.test("quantizeEmbeddingRow() follows torch's embedding_bag_byte_prepack step by step", () => {
+  let ties = 0;
+  fc.assert(
+    fc.property(rows, ({ dim, rows }) => {
+      const x = Float32Array.from(rows.flat()), count = rows.length;
+      const weight = new Uint8Array(x.length), scales = new Float32Array(count), biases = new Float32Array(count);
+      for (let row = 0; row < count; row++) {
+        quantizeEmbeddingRow(x, row, dim, weight, scales, biases);
+        const own = x.slice(row * dim, (row + 1) * dim), min = Math.min(...own), max = Math.max(...own);
+        const range = add32(max, -min), inverse = div32(255, add32(range, f(1e-8)));
+        assertEquals([scales[row] + 0, biases[row] + 0], [div32(range, 255), min + 0]);
+        own.forEach((v, k) => {
+          const steps = mul32(add32(v, -min), inverse);
+          if (steps % 1 === 0.5) ties++;
+          assertEquals(weight[row * dim + k], Number(nearestEven(exact(steps))));
+        });
+        if (range > 1e-5) assertEquals(Math.max(...weight.slice(row * dim, (row + 1) * dim)), 255);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+  assert(ties > 100, String(ties));
+});
+
+Deno.test("quantizeEmbeddingRow() and embeddingRow() write their own row only", () => {
+  const x = Float32Array.of(9, 9, -1, 254, 9, 9), weight = new Uint8Array(6).fill(77);
+  const scales = new Float32Array(3).fill(7), biases = new Float32Array(3).fill(7);
+  quantizeEmbeddingRow(x, 1, 2, weight, scales, biases);
+  assertEquals([[...weight], [...scales], [...biases]], [[77, 77, 0, 255, 77, 77], [7, 1, 7], [7, -1, 7]]);
+  const out = new Float32Array(6).fill(5);
+  embeddingRow(weight, scales, biases, 1, 2, out, 3);
+  assertEquals([...out], [5, 5, 5, -1, 254, 5]);
+});
+
+Deno.test("embeddingRow() rounds each value once", () => {
+  let fused = 0;
+  const any = fc.float({ min: -8, max: 8, noNaN: true }), positive = fc.float({ min: 0, max: 1, noNaN: true });
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 0, max: 255 }), { minLength: 26, maxLength: 26 }),
+      positive,
+      any,
+      (q, scale, bias) => {
+        const out = new Float32Array(13);
+        embeddingRow(Uint8Array.from(q), Float32Array.of(1, scale), Float32Array.of(0, bias), 1, 13, out, 0);
+        q.slice(13).forEach((n, k) => {
+          assertEquals(out[k] + 0, fma32(n, scale, bias));
+          if (out[k] + 0 !== add32(mul32(n, scale), bias)) fused++;
+        });
+      },
+    ),
+    { numRuns: 500 },
+  );
+  assert(fused > 100);
+});
+
+Deno.test("embeddingRow() gives back every value of a quantized row to within half a step and rounding", () => {
+  fc.assert(
+    fc.property(rows, ({ dim, rows }) => {
+      const x = Float32Array.from(rows[0]), weight = new Uint8Array(dim), y = new Float32Array(dim);
+      const scales = new Float32Array(1), biases = new Float32Array(1);
+      quantizeEmbeddingRow(x, 0, dim, weight, scales, biases);
+      embeddingRow(weight, scales, biases, 0, dim, y, 0);
+      const largest = Math.max(...x.map(Math.abs)), range = scales[0] * 255;
+      // 1e-8 in the denominator costs up to 1e-8 of the row's range; float32 rounds a few times.
+      x.forEach((v, k) => {
+        assert(Math.abs(y[k] - v) <= 0.501 * scales[0] + 1.01e-8 + (largest + range) * 2 ** -22);
+      });
+    }),
+    { numRuns: 500 },
+  );
+});
+
+Deno.test("embeddingBiases() is minus the zero point times the scale, rounded once", () => {
+  const any = fc.float({ min: -1000, max: 1000, noNaN: true });
+  fc.assert(
+    fc.property(fc.array(fc.tuple(any, any), { maxLength: 13 }), (pairs) => {
+      const scales = Float32Array.from(pairs, ([s]) => s), points = Float32Array.from(pairs, ([, z]) => z);
+      assertEquals(
+        [...embeddingBiases(scales, points)].map((b) => b + 0),
+        pairs.map(([s, z]) => mul32(-z, s)),
+      );
+    }),
+  );
+});
+
+Deno.test("embeddingBiases() with float zero points gives back quantized rows as embeddingRow() reads them", () => {
+  fc.assert(
+    fc.property(rows.filter(({ dim }) => dim > 1), ({ dim, rows }) => {
+      const x = Float32Array.from(rows[0]), min = Math.min(...x), range = f(Math.max(...x) - min);
+      if (!(range > 1e-3 && range < 1e30 && Math.abs(min) < 1e3 * range)) return;
+      const scales = Float32Array.of(range / 255), points = Float32Array.of(-min / scales[0]);
+      const weight = new Uint8Array(dim), y = new Float32Array(dim);
+      quantizePerChannel(x, weight, scales, points, 0, 255, dim);
+      embeddingRow(weight, scales, embeddingBiases(scales, points), 0, dim, y, 0);
+      const error = 0.502 * scales[0] + (Math.abs(min) + range) * 2 ** -21;
+      x.forEach((v, k) => assert(Math.abs(y[k] - v) <= error, `${v} ${y[k]}`));
+    }),
+    { numRuns: 500 },
+  );
+});

@@ -1,0 +1,134 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { fakeQuantizePerChannel, fakeQuantizePerTensor } from "../../kernels/fake_quantize.ts";
+import { dequantizePerTensor, quantizePerTensor } from "../../kernels/quantize.ts";
+import { anyFloat32, anyParameters, anyScale, ladderInteger, NARROW, nudge, RANGES } from "../oracle/arbitraries.ts";
+import { exact, mul, nearestEven, toFloat32, toFloat64 } from "../oracle/exact.ts";
+import * as oracle from "../oracle/rules.ts";
+
+const f = Math.fround;
+
+/** Values on ties, next to them, and any. */
+function values(scale: number, zeroPoint: number, quantMin: number, quantMax: number): fc.Arbitrary<number[]> {
+  const tie = ladderInteger(quantMin, quantMax).map((q) => f(scale * (q - zeroPoint + 0.5)))
+    .filter((x) => Number.isFinite(x));
+  const near = fc.tuple(tie.filter((x) => x !== 0), fc.integer({ min: -2, max: 2 })).map(([x, k]) => nudge(x, k))
+    .filter((x) => Number.isFinite(x));
+  return fc.array(fc.oneof(tie, near, anyFloat32), { maxLength: 13 });
+}
+
+Deno.test("fakeQuantizePerTensor() follows torch's rule for finite values in any range", () => {
+  fc.assert(
+    fc.property(
+      anyParameters(RANGES).chain((q) =>
+        fc.tuple(fc.constant(q), values(q.scale, q.zeroPoint, q.quantMin, q.quantMax))
+      ),
+      ([q, list]) => {
+        const x = Float32Array.from(list), before = x.slice();
+        const y = fakeQuantizePerTensor(x, q.scale, q.zeroPoint, q.quantMin, q.quantMax);
+        assertEquals([...y].map((v) => v + 0), [...x].map((v) => oracle.fakeQuantize(v, q)));
+        assertEquals(x, before);
+        assertEquals(fakeQuantizePerTensor(x, q.scale, q.zeroPoint, q.quantMin, q.quantMax, x), y);
+        assertEquals(x, y);
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+Deno.test("fakeQuantizePerTensor() is quantizing and dequantizing when the range has 16 bits at most", () => {
+  fc.assert(
+    fc.property(
+      anyParameters(NARROW).chain((q) =>
+        fc.tuple(fc.constant(q), values(q.scale, q.zeroPoint, q.quantMin, q.quantMax))
+      ),
+      ([q, list]) => {
+        const x = Float32Array.from(list),
+          ints = q.range.make(new Uint8Array(x.length)),
+          y = new Float32Array(x.length);
+        quantizePerTensor(x, ints, q);
+        dequantizePerTensor(ints, y, q.scale, q.zeroPoint);
+        assertEquals(fakeQuantizePerTensor(x, q.scale, q.zeroPoint, q.quantMin, q.quantMax), y);
+        // Twice is once, where scale * inverse does not leave a tie.
+        const again = fakeQuantizePerTensor(y, q.scale, q.zeroPoint, q.quantMin, q.quantMax);
+        assertEquals(again, y);
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+Deno.test("fakeQuantizePerTensor() saturates infinite values at the end of their sign and takes NaN to quantMin", () => {
+  for (const { quantMin, quantMax } of NARROW) {
+    const zeroPoint = quantMin + 1, ends = [quantMin, quantMax].map((q) => (q - zeroPoint) * 0.5);
+    const y = fakeQuantizePerTensor(
+      Float32Array.of(-Infinity, Infinity, -3e38, 3e38, NaN),
+      0.5,
+      zeroPoint,
+      quantMin,
+      quantMax,
+    );
+    assertEquals([...y], [ends[0], ends[1], ends[0], ends[1], ends[0]]);
+  }
+});
+
+const channelled = fc.tuple(
+  fc.constantFrom(...RANGES),
+  fc.constantFrom(1, 2, 3),
+  fc.constantFrom(1, 3, 7),
+  fc.constantFrom(1, 2, 13),
+).chain(([range, outer, channels, inner]) =>
+  fc.record({
+    range: fc.constant(range),
+    channels: fc.constant(channels),
+    inner: fc.constant(inner),
+    scales: fc.array(anyScale, { minLength: channels, maxLength: channels }).map((s) => Float32Array.from(s)),
+    zeroPoints: fc.array(ladderInteger(range.quantMin, range.quantMax), { minLength: channels, maxLength: channels })
+      .map((z) => Int32Array.from(z)),
+    floats: fc.array(fc.float({ min: -300, max: 300, noNaN: true }), { minLength: channels, maxLength: channels })
+      .map((z) => Float32Array.from(z)),
+    ratios: fc.array(fc.float({ min: -300, max: 300, noNaN: true }), {
+      minLength: outer * channels * inner,
+      maxLength: outer * channels * inner,
+    }),
+  })
+);
+
+Deno.test("fakeQuantizePerChannel() is fakeQuantizePerTensor() channel by channel", () => {
+  fc.assert(
+    fc.property(channelled, ({ range, channels, inner, scales, zeroPoints, ratios }) => {
+      const channel = (i: number) => Math.floor(i / inner) % channels;
+      const x = Float32Array.from(ratios, (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]);
+      const { quantMin, quantMax } = range;
+      const y = fakeQuantizePerChannel(x, channels, inner, scales, zeroPoints, quantMin, quantMax);
+      for (let i = 0; i < x.length; i++) {
+        const c = channel(i);
+        const [want] = fakeQuantizePerTensor(x.slice(i, i + 1), scales[c], zeroPoints[c], quantMin, quantMax);
+        assertEquals(y[i], want);
+      }
+      assertEquals(fakeQuantizePerChannel(x, channels, inner, scales, zeroPoints, quantMin, quantMax, x), y);
+      assertEquals(x, y);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("fakeQuantizePerChannel() adds float zero points before it rounds", () => {
+  let ties = 0;
+  fc.assert(
+    fc.property(channelled, ({ range, channels, inner, scales, floats, ratios }) => {
+      const channel = (i: number) => Math.floor(i / inner) % channels;
+      const x = Float32Array.from(ratios, (r, i) => (Math.floor(r) + 0.5 - floats[channel(i)]) * scales[channel(i)]);
+      const y = fakeQuantizePerChannel(x, channels, inner, scales, floats, range.quantMin, range.quantMax);
+      for (let i = 0; i < x.length; i++) {
+        const scale = scales[channel(i)], zeroPoint = floats[channel(i)];
+        const r = oracle.add32(zeroPoint, oracle.mul32(x[i], oracle.inverse(scale)));
+        if (Math.abs(r) % 1 === 0.5) ties++;
+        const q = Math.min(Math.max(Number(nearestEven(exact(r))), range.quantMin), range.quantMax);
+        assertEquals(y[i] + 0, toFloat32(exact(toFloat64(mul(exact(q - zeroPoint), exact(scale))))));
+      }
+    }),
+    { numRuns: 300 },
+  );
+  assert(ties > 100);
+});

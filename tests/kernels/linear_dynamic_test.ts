@@ -1,0 +1,218 @@
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import type { Engine } from "../../kernels/linear.ts";
+import { chooseQParamsDynamic, linearDynamicInt8, quantizeDynamic } from "../../kernels/linear_dynamic.ts";
+import { anyFloat32, anyScale, ladderInteger, nudge } from "../oracle/arbitraries.ts";
+import {
+  abs,
+  add,
+  compare,
+  div,
+  type Exact,
+  exact,
+  mul,
+  nearestEven,
+  neg,
+  toFloat32,
+  toFloat64,
+} from "../oracle/exact.ts";
+import * as oracle from "../oracle/rules.ts";
+
+const f = Math.fround;
+const ENGINES: Engine[] = ["fbgemm", "qnnpack"];
+
+/** ChooseQuantizationParams in exact numbers, each C double and float rounded where C rounds it. */
+function chooseOracle(
+  min: number,
+  max: number,
+  quantMax: number,
+): { scale: number; zeroPoint: number; small: boolean } {
+  const small = f(6.1e-5), steps = exact(quantMax);
+  let lo = Math.min(min, 0), hi = Math.max(max, 0);
+  const double = (x: Exact) => toFloat64(x);
+  let scale = double(div(exact(double(add(exact(hi), neg(exact(lo))))), steps));
+  const single = toFloat32(exact(scale));
+  if (single === 0 || toFloat32(div(exact(1), exact(single))) === Infinity) scale = 0.1;
+  const isSmall = scale < small;
+  if (isSmall) {
+    const stretch = oracle.div32(small, toFloat32(exact(scale)));
+    scale = small;
+    if (lo === 0) hi = oracle.mul32(small, quantMax);
+    else if (hi === 0) lo = -oracle.mul32(small, quantMax);
+    else [lo, hi] = [oracle.mul32(lo, stretch), oracle.mul32(hi, stretch)];
+  }
+  const low = double(div(exact(lo), exact(scale))), high = double(div(exact(hi), exact(scale)));
+  const fromMin = double(neg(exact(low))), fromMax = double(add(steps, neg(exact(high))));
+  const errorMin = double(neg(abs(exact(low)))), errorMax = double(add(steps, neg(abs(exact(high)))));
+  const initial = compare(exact(errorMin), exact(errorMax)) < 0 ? fromMin : fromMax;
+  const zeroPoint = initial < 0 ? 0 : initial > quantMax ? quantMax : Number(nearestEven(exact(initial)));
+  return { scale: toFloat32(exact(scale)), zeroPoint, small: isSmall };
+}
+
+/** Ranges: any, one-sided, tiny, empty, and such that the zero point is half-way. */
+const ranges = fc.oneof(
+  fc.tuple(anyFloat32, anyFloat32),
+  fc.tuple(fc.float({ min: -100, max: 100, noNaN: true }), fc.float({ min: -100, max: 100, noNaN: true })),
+  fc.tuple(
+    fc.float({ min: f(-0.02), max: f(0.02), noNaN: true }),
+    fc.float({ min: f(-0.02), max: f(0.02), noNaN: true }),
+  ),
+  fc.tuple(fc.constant(0), fc.float({ min: 0, max: f(0.02), noNaN: true })),
+  fc.tuple(fc.float({ min: f(-0.02), max: 0, noNaN: true }), fc.constant(0)),
+  fc.tuple(fc.integer({ min: 0, max: 510 }), fc.integer({ min: -20, max: 10 })).map(([n, k]) => [
+    -n * 2 ** (k - 1),
+    (510 - n) * 2 ** (k - 1),
+  ]),
+  fc.tuple(fc.constantFrom(1, -1), fc.integer({ min: -150, max: -110 })).map(([s, k]) => [0, s * 2 ** k]),
+).map(([a, b]) => [Math.min(f(a), f(b)), Math.max(f(a), f(b))]);
+
+Deno.test("chooseQParamsDynamic() is torch's ChooseQuantizationParams when the range is any", () => {
+  let small = 0, reduced = 0;
+  fc.assert(
+    fc.property(ranges, fc.boolean(), fc.constantFrom(...ENGINES), ([min, max], reduceRange, engine) => {
+      const quantMax = reduceRange && engine === "fbgemm" ? 127 : 255;
+      const { scale, zeroPoint, small: isSmall } = chooseOracle(min, max, quantMax);
+      const got = chooseQParamsDynamic(min, max, reduceRange, engine);
+      assertEquals([got.scale, got.zeroPoint + 0], [scale, zeroPoint]);
+      if (isSmall) small++;
+      if (quantMax === 127) reduced++;
+    }),
+    { numRuns: 5000 },
+  );
+  assert(small > 500 && reduced > 500, `${small} small, ${reduced} reduced`);
+});
+
+Deno.test("chooseQParamsDynamic() stretches a range whose scale is too small, and takes 0.1 where there is none", () => {
+  const threshold = f(6.1e-5),
+    choose = (min: number, max: number) => chooseQParamsDynamic(f(min), f(max), false, "fbgemm");
+  assertEquals(choose(0, 0), { scale: f(0.1), zeroPoint: 0 });
+  assertEquals(choose(0, 2 ** -140), { scale: f(0.1), zeroPoint: 0 });
+  assertEquals(choose(0, 0.001), { scale: threshold, zeroPoint: 0 });
+  assertEquals(choose(-0.001, 0), { scale: threshold, zeroPoint: 255 });
+  // One part below 0 to three above: the zero point is a quarter of the way whatever the scale.
+  assertEquals(choose(-0.001, 0.003), { scale: threshold, zeroPoint: 64 });
+  assertEquals(choose(-0.1, 0.3).zeroPoint, 64);
+  // The widest range of all.
+  const widest = choose(-3.4028234663852886e38, 3.4028234663852886e38);
+  assertEquals(widest.zeroPoint, 128);
+  assertEquals(widest.scale, f(2 * 3.4028234663852886e38 / 255));
+});
+
+Deno.test("quantizeDynamic() adds fbgemm's zero point before rounding, fused, and qnnpack's after", () => {
+  let differ = 0;
+  const q = fc.tuple(anyScale, fc.integer({ min: 0, max: 255 })).chain(([scale, zeroPoint]) => {
+    const tie = fc.integer({ min: -10, max: 265 }).map((n) => f((n - zeroPoint + 0.5) * scale));
+    const near = fc.tuple(tie.filter((x) => x !== 0), fc.integer({ min: -2, max: 2 })).map(([x, k]) => nudge(x, k));
+    return fc.tuple(fc.constant({ scale, zeroPoint }), fc.array(fc.oneof(tie, near, anyFloat32), { maxLength: 13 }));
+  });
+  fc.assert(
+    fc.property(q, ([qparams, list]) => {
+      const { scale, zeroPoint } = qparams, x = Float32Array.from(list), inverse = oracle.inverse(scale);
+      const a = new Uint8Array(x.length), b = new Uint8Array(x.length);
+      quantizeDynamic("fbgemm", x, a, qparams);
+      quantizeDynamic("qnnpack", x, b, qparams);
+      x.forEach((v, i) => {
+        const sum = oracle.fma32(v, inverse, zeroPoint);
+        const fused = sum === Infinity ? 255 : sum === -Infinity ? 0 : Number(nearestEven(exact(sum)));
+        assertEquals(a[i], Math.min(Math.max(fused, 0), 255));
+        assertEquals(b[i], oracle.quantize(v, { ...qparams, quantMin: 0, quantMax: 255 }, false));
+        if (a[i] !== b[i]) differ++;
+      });
+    }),
+    { numRuns: 2000 },
+  );
+  assert(differ > 100);
+});
+
+const layers = fc.record({
+  engine: fc.constantFrom(...ENGINES),
+  rows: fc.constantFrom(1, 2, 3),
+  inFeatures: fc.constantFrom(1, 3, 7, 13, 33),
+  outFeatures: fc.constantFrom(1, 3, 7),
+  perChannel: fc.boolean(),
+  relu: fc.boolean(),
+  reduceRange: fc.boolean(),
+}).chain((l) => {
+  const list = <T>(value: fc.Arbitrary<T>, length: number) => fc.array(value, { minLength: length, maxLength: length });
+  const count = l.perChannel ? l.outFeatures : 1, float = fc.float({ min: -40, max: 40, noNaN: true });
+  return fc.record({
+    l: fc.constant(l),
+    x: fc.oneof(
+      list(float, l.rows * l.inFeatures),
+      list(fc.integer({ min: -128, max: 127 }).map((n) => n / 2), l.rows * l.inFeatures),
+      list(fc.float({ min: f(-0.01), max: f(0.01), noNaN: true }), l.rows * l.inFeatures),
+      fc.constant(new Array<number>(l.rows * l.inFeatures).fill(0)),
+    ),
+    w: list(ladderInteger(-128, 127), l.outFeatures * l.inFeatures),
+    scales: list(anyScale, count),
+    zeroPoints: list(ladderInteger(-128, 127), count),
+    bias: fc.oneof({ arbitrary: list(float, l.outFeatures), weight: 3 }, { arbitrary: fc.constant(null), weight: 1 }),
+  });
+});
+
+Deno.test("linearDynamicInt8() follows each engine's rule, with and without bias, relu and a reduced range", () => {
+  const seen = new Set<string>();
+  fc.assert(
+    fc.property(layers, ({ l, x, w, scales, zeroPoints, bias }) => {
+      const { engine, rows, inFeatures, outFeatures, perChannel, relu, reduceRange } = l;
+      const out = new Float32Array(rows * outFeatures), data = Float32Array.from(x), scratch = new Uint8Array(x.length);
+      const weight = {
+        data: Int8Array.from(w),
+        outFeatures,
+        inFeatures,
+        perChannel,
+        scales: Float32Array.from(scales),
+        zeroPoints: Int32Array.from(zeroPoints),
+      };
+      const floats = bias === null ? null : Float32Array.from(bias);
+      linearDynamicInt8(engine, data, weight, floats, out, relu, reduceRange, scratch);
+      const qparams = chooseQParamsDynamic(Math.min(...data), Math.max(...data), reduceRange, engine);
+      const ints = new Uint8Array(x.length);
+      quantizeDynamic(engine, data, ints, qparams);
+      assertEquals(scratch, ints);
+      for (let r = 0; r < rows; r++) {
+        for (let row = 0; row < outFeatures; row++) {
+          const c = perChannel ? row : 0, own = ints.subarray(r * inFeatures, (r + 1) * inFeatures);
+          const sum = oracle.dot(
+            own,
+            qparams.zeroPoint,
+            w.slice(row * inFeatures, (row + 1) * inFeatures),
+            zeroPoints[c],
+          );
+          const acc = toFloat32({ n: sum, d: 1n }), m = oracle.mul32(qparams.scale, scales[c]), b = bias?.[row] ?? 0;
+          let want = engine === "fbgemm"
+            ? toFloat32(add(mul(exact(acc), exact(m)), exact(f(b))))
+            : oracle.add32(oracle.mul32(acc, m), f(b));
+          if (relu) want = Math.max(want, 0);
+          assertEquals(out[r * outFeatures + row] + 0, want);
+        }
+      }
+      const again = new Float32Array(out.length);
+      linearDynamicInt8(engine, data, weight, floats, again, relu, reduceRange);
+      assertEquals(again, out);
+      seen.add(`${engine} ${perChannel} ${relu} ${reduceRange} ${bias === null}`);
+    }),
+    { numRuns: 1500 },
+  );
+  assertEquals(seen.size, 32);
+});
+
+Deno.test("linearDynamicInt8() never gives -0", () => {
+  // A product too small for float32, and a negative one under relu.
+  const weight = {
+    data: Int8Array.of(-1),
+    outFeatures: 1,
+    inFeatures: 1,
+    perChannel: false,
+    scales: Float32Array.of(2 ** -126),
+    zeroPoints: Int32Array.of(0),
+  };
+  for (const engine of ENGINES) {
+    for (const relu of [false, true]) {
+      const out = Float32Array.of(5);
+      linearDynamicInt8(engine, Float32Array.of(f(6.2e-5)), weight, null, out, relu, false);
+      assertEquals(Object.is(out[0], -0), false);
+      assert(out[0] <= 0);
+    }
+  }
+});
