@@ -70,7 +70,7 @@ export interface FixedPointAdd {
  * ```ts
  * import { prepareFixedPointAdd } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * assertEquals(prepareFixedPointAdd(0.5, 0.25, 1), { multiplierA: 2 ** 21, multiplierB: 2 ** 20, shift: 22 });
+ * assertEquals(prepareFixedPointAdd(0.5, 0.25, 1), { multiplierA: 2 ** 21, multiplierB: 2 ** 20, step: 2 ** 22 });
  * assertEquals(prepareFixedPointAdd(1e-6, 1, 1), null);
  * ```
  */
