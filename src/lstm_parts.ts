@@ -87,7 +87,7 @@ export const LSTM_PARTS_PROJECTED: readonly Part[] = [
 ];
 
 /** The part that is the new cell state. */
-export const CELL_STATE: PartName = "fgate_cx_igate_cgate";
+export const CELL_STATE = "fgate_cx_igate_cgate" as const;
 
 /** The parts of a cell with or without a projected hidden state. */
 export function lstmParts(projected: boolean): readonly Part[] {
@@ -105,8 +105,17 @@ export type OfParts<T> =
   & { readonly [P in CommonPartName]: P extends "igates" | "hgates" | "gates" ? readonly T[] : T }
   & { readonly proj?: T };
 
-/** Parameters of every part of a cell. null: not quantized. */
-export type CellQParams = OfParts<PerTensorQParams | null>;
+/**
+ * Something for what parts read, by part and one an input in the part's order, where that is not simply what the
+ * producer gives; null where it is.
+ */
+export type PartInputs<T> = { readonly [P in PartName]?: readonly (T | null)[] };
+
+/**
+ * Parameters of every part of a cell; null: not quantized. `inputs`: where a part reads a value in other parameters
+ * than its producer gives it in, so that it is requantized between them.
+ */
+export type CellQParams = OfParts<PerTensorQParams | null> & { readonly inputs?: PartInputs<PerTensorQParams> };
 
 /** What gives the cell's operations their meaning: floats, integers, nodes of a graph. */
 export interface CellExecutor<V> {
@@ -118,6 +127,8 @@ export interface CellExecutor<V> {
   apply(part: Part, gate: number, inputs: readonly V[]): V;
   /** One gate's slice of a fused, gated value. */
   chunk(value: V, gate: number): V;
+  /** Input `index` of a part as the part reads it, where that can differ from what the producer gives. */
+  read?(part: Part, gate: number, index: number, value: V): V;
 }
 
 /** The new hidden and cell state of one step. */
@@ -141,19 +152,29 @@ export function runCell<V>(
   c: V,
 ): CellResult<V> {
   const values = new Map<string, V>([["x", x], ["h", h], ["c", c]]);
+  const apply = (part: Part, gate: number) => {
+    const inputs = part.inputs.map((name, index) => {
+      const value = (gate < 0 ? undefined : values.get(`${name}.${GATES[gate]}`)) ?? values.get(name)!;
+      return executor.read === undefined ? value : executor.read(part, gate, index, value);
+    });
+    return executor.apply(part, gate, inputs);
+  };
+  // Gated parts come first. A split cell makes one gate's whole pre-activation before the next gate's.
+  const gated = parts.filter((part) => part.gated);
+  if (split) {
+    GATES.forEach((gate, g) => {
+      for (const part of gated) values.set(`${part.name}.${gate}`, apply(part, g));
+    });
+  } else {
+    for (const part of gated) values.set(part.name, apply(part, -1));
+    // Only the sum of both projections is cut up: add reads the projections whole.
+    GATES.forEach((gate, g) => values.set(`gates.${gate}`, executor.chunk(values.get("gates")!, g)));
+  }
   let last = h;
   for (const part of parts) {
-    if (part.gated && split) {
-      GATES.forEach((gate, g) => {
-        const inputs = part.inputs.map((name) => (values.get(`${name}.${gate}`) ?? values.get(name))!);
-        values.set(`${part.name}.${gate}`, executor.apply(part, g, inputs));
-      });
-      continue;
-    }
-    last = executor.apply(part, -1, part.inputs.map((name) => values.get(name)!));
+    if (part.gated) continue;
+    last = apply(part, -1);
     values.set(part.name, last);
-    // Only the sum of both projections is cut up: add reads the projections whole.
-    if (part.name === "gates") GATES.forEach((gate, g) => values.set(`gates.${gate}`, executor.chunk(last, g)));
   }
   return { h: last, c: values.get(CELL_STATE)! };
 }

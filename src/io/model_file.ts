@@ -98,7 +98,9 @@ function readLstm(name: string, json: Json, engine: Engine, tensors: Tensors): L
   const cells = list(`${name}.cells`, json.cells, numLayers).map((layer, l) =>
     list(`${name}.cells[${l}]`, layer, directions).map((values, d): QuantizedLstmCell => {
       const suffix = `l${l}${d === 1 ? "_reverse" : ""}`, at = `${name}.cells[${l}][${d}]`;
-      const given = list(at, values, all.length);
+      // What parts requantize before they read it stands behind the parts, where there is any.
+      const given = list(at, values), extra = given.length > all.length;
+      list(at, values, all.length + (extra ? 1 : 0));
       const parts: Record<string, unknown> = {};
       all.forEach((part, i) => {
         const value = given[i], each = `${at}.${part.name}`;
@@ -107,6 +109,18 @@ function readLstm(name: string, json: Json, engine: Engine, tensors: Tensors): L
           parts[part.name] = list(each, value, 4).map((q, g) => readQParams(`${each}[${g}]`, q));
         } else parts[part.name] = Array(4).fill(readQParams(each, value));
       });
+      if (extra) {
+        const inputs: Json = object(`${at}.inputs`, given[all.length]), read: Record<string, unknown> = {};
+        for (const { name: part, inputs: { length } } of all) {
+          const each = `${at}.${part}.inputs`;
+          if (Object.hasOwn(inputs, part)) {
+            read[part] = list(each, inputs[part], length).map((q, i) => readQParams(`${each}[${i}]`, q));
+            delete inputs[part];
+          }
+        }
+        for (const key in inputs) failRange(`${at}.inputs`, "parts", key);
+        parts.inputs = read;
+      }
       const rows = 4 * hiddenSize, width = l === 0 ? inputSize : output * directions;
       const weight = (kind: string, columns: number, outFeatures = rows) =>
         tensors.weight(`${name}.weight_${kind}_${suffix}`, outFeatures, columns, json.perChannel);

@@ -76,13 +76,19 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
         if (cell.weightHr !== null) addWeight(`${name}.weight_hr_${suffix}`, cell.weightHr);
         if (cell.biasIh !== null) add(`${name}.bias_ih_${suffix}`, cell.biasIh, cell.biasIh.length);
         if (cell.biasHh !== null) add(`${name}.bias_hh_${suffix}`, cell.biasHh, cell.biasHh.length);
-        return lstmParts(module.projSize > 0).map(({ name: part }) => {
+        const all = lstmParts(module.projSize > 0), { inputs } = cell.parts;
+        const parts: unknown[] = all.map(({ name: part }) => {
           const q = cell.parts[part];
           if (!Array.isArray(q)) return qparams(q as PerTensorQParams | null);
           const [first] = q as (PerTensorQParams | null)[];
           const same = q.every((other) => other === first || (other && first && sameQParams(other, first)));
           return same ? qparams(first) : q.map(qparams);
         });
+        if (inputs !== undefined) {
+          const read = all.filter(({ name: part }) => inputs[part] !== undefined);
+          parts.push(Object.fromEntries(read.map(({ name: part }) => [part, inputs[part]!.map(qparams)])));
+        }
+        return parts;
       })
     );
     const {

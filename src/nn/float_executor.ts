@@ -8,6 +8,20 @@ import { linearFloat32 } from "../../kernels/float_linear.ts";
 import type { LSTMWeights } from "../../kernels/lstm_float.ts";
 import type { CellExecutor, Part } from "../lstm_parts.ts";
 
+/** An operation of a cell's part on each element, rounded to float32. `b` is read by add and mul only. */
+export function pointwiseFloat32(op: Exclude<Part["op"], "linear">, a: Float32Array, b: Float32Array): Float32Array {
+  switch (op) {
+    case "add":
+      return a.map((value, i) => value + b[i]);
+    case "mul":
+      return a.map((value, i) => value * b[i]);
+    case "sigmoid":
+      return a.map(sigmoidFloat32);
+    case "tanh":
+      return a.map(tanhFloat32);
+  }
+}
+
 /**
  * An executor of {@linkcode runCell} in float32: each part's output is rounded to float32, so that a step has the bits
  * of {@linkcode lstmStepFloat32}, fused or split. Values are row-major [batch, width]; outputs are new arrays.
@@ -48,14 +62,8 @@ export function floatExecutor(
           if (part.name === "igates") return linear(a, weights.weightIh, weights.biasIh, gate, inputSize, width);
           if (part.name === "hgates") return linear(a, weights.weightHh, weights.biasHh, gate, projected, width);
           return linear(a, weights.weightHr!, null, -1, hiddenSize, projected);
-        case "add":
-          return a.map((value, i) => value + b[i]);
-        case "mul":
-          return a.map((value, i) => value * b[i]);
-        case "sigmoid":
-          return a.map(sigmoidFloat32);
-        case "tanh":
-          return a.map(tanhFloat32);
+        default:
+          return pointwiseFloat32(part.op, a, b);
       }
     },
     chunk(value: Float32Array, gate: number): Float32Array {

@@ -4,8 +4,8 @@
  * @module
  */
 import { failRange, failType } from "../errors.ts";
-import { LSTM_PARTS_PROJECTED, PART_SLOTS, type PartName, type PartSlot } from "../lstm_parts.ts";
-import type { PartObserver, QConfig } from "./qconfig.ts";
+import { LSTM_PARTS_PROJECTED, type Part, PART_SLOTS, type PartName, type PartSlot } from "../lstm_parts.ts";
+import type { OutputObserver, PartConfig, PartObserver, QConfig } from "./qconfig.ts";
 
 /** The types of modules that are quantized. */
 export type ModuleType = "Embedding" | "LSTM" | "Linear";
@@ -45,7 +45,7 @@ export function checkPartKey(name: string, key: unknown): asserts key is PartSlo
 }
 
 /** Requires a QConfig or null. */
-function checkQConfig(qconfig: unknown): void {
+export function checkQConfig(qconfig: unknown): void {
   if (qconfig === null) return;
   if (typeof qconfig !== "object") failType("qconfig", "a QConfig or null", qconfig);
   const { activation, weight, parts } = qconfig as QConfig;
@@ -56,19 +56,63 @@ function checkQConfig(qconfig: unknown): void {
   }
   for (const [key, observer] of Object.entries(parts ?? {})) {
     checkPartKey("qconfig.parts", key);
-    checkPartObserver(`qconfig.parts.${key}`, observer);
+    checkPartObserver(`qconfig.parts.${key}`, key, observer);
   }
 }
 
-/** Requires an observer factory, null, or four of them. */
-export function checkPartObserver(name: string, observer: unknown): asserts observer is PartObserver {
-  const each = Array.isArray(observer) ? observer : [observer];
-  if (Array.isArray(observer) && observer.length !== 4) failRange(name, "four observers, one a gate", observer.length);
-  for (const factory of each) {
-    if (factory !== null && (typeof factory !== "function" || !("observerName" in factory))) {
-      failType(name, "an observer factory, as withArgs gives it, or null for not quantized", factory);
+function checkFactory(name: string, factory: unknown): void {
+  if (factory !== null && (typeof factory !== "function" || !("observerName" in factory))) {
+    failType(name, "an observer factory, as withArgs gives it, or null for not quantized", factory);
+  }
+}
+
+/** What a part is given, in its long form. */
+export function partConfig(observer: PartObserver): PartConfig {
+  return observer !== null && typeof observer === "object" && !Array.isArray(observer)
+    ? observer as PartConfig
+    : { output: observer as OutputObserver };
+}
+
+/** The parts that a slot or a part's name stands for. */
+function partsOf(key: PartSlot | PartName): readonly Part[] {
+  return LSTM_PARTS_PROJECTED.filter((part) => part.name === key || part.slot === key);
+}
+
+/** Requires what a part can be given: an observer factory, null, four of them, or those of its output and inputs. */
+export function checkPartObserver(
+  name: string,
+  key: PartSlot | PartName,
+  observer: unknown,
+): asserts observer is PartObserver {
+  if (observer === undefined) checkFactory(name, observer);
+  if (typeof observer === "object" && observer !== null && !Array.isArray(observer)) {
+    for (const member of Object.keys(observer)) {
+      if (member === "output" || member === "inputs") continue;
+      failType(
+        name,
+        "an observer factory such as MinMaxObserver.withArgs({ ... }), null, or an object of output and inputs",
+        `an object with ${member}`,
+      );
     }
   }
+  const { output, inputs } = partConfig(observer as PartObserver);
+  if (Array.isArray(output)) {
+    if (output.length !== 4) failRange(name, "four observers, one a gate", output.length);
+    if (!partsOf(key).every((part) => part.gated)) {
+      failType(name, "one observer: only inputProjection, hiddenProjection and linearOutput have one a gate", output);
+    }
+  }
+  for (const factory of Array.isArray(output) ? output : output === undefined ? [] : [output]) {
+    checkFactory(name, factory);
+  }
+  if (inputs === undefined) return;
+  if (!Array.isArray(inputs)) failType(`${name}.inputs`, "an array of observer factories or null", inputs);
+  for (const part of partsOf(key)) {
+    if (inputs.length !== part.inputs.length) {
+      failRange(`${name}.inputs`, `${part.inputs.length}, one for each of ${part.inputs.join(", ")}`, inputs.length);
+    }
+  }
+  inputs.forEach((factory, i) => checkFactory(`${name}.inputs[${i}]`, factory));
 }
 
 /**
@@ -147,14 +191,14 @@ export class QConfigMapping {
    * A mapping that also sets the observer of a part of LSTM cells, over what their QConfig says.
    *
    * @param part A slot (`sigmoid`) or, more specific, a part (`forget_gate`).
-   * @param observer An observer, null for "not quantized", or four of them, one a gate.
+   * @param observer An observer, null for "not quantized", four of them, one a gate, or those of its output and inputs.
    * @param module The LSTM's name; all LSTMs by default.
    * @throws {TypeError} If an argument is of the wrong kind.
    * @throws {RangeError} If there is no such part.
    */
   setPart(part: PartSlot | PartName, observer: PartObserver, module?: string): QConfigMapping {
     checkPartKey("part", part);
-    checkPartObserver(`part ${part}`, observer);
+    checkPartObserver(`part ${part}`, part, observer);
     if (module !== undefined && typeof module !== "string") failType("module", "a module's name", module);
     const rule: PartRule = {
       rank: module === undefined ? 0 : 3,

@@ -6,3 +6,14 @@
 export * from "./qconfig.ts";
 export { accurateQConfig, getPreset, PRESET_NAMES } from "./presets.ts";
 export { type ModuleType, type NamedModule, QConfigMapping } from "./mapping.ts";
+export {
+  BackendConfig,
+  type BackendOp,
+  dsp16BackendConfig,
+  type DTypeConstraints,
+  type DTypePattern,
+  fbgemmBackendConfig,
+  type ObservedValue,
+  type OpValues,
+  qnnpackBackendConfig,
+} from "./backend.ts";

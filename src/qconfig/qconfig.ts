@@ -11,8 +11,22 @@ import { MinMaxObserver } from "../observer/min_max.ts";
 import type { ObserverFactory } from "../observer/observer.ts";
 import { PerChannelMinMaxObserver } from "../observer/per_channel.ts";
 
-/** What a part of an LSTM cell is given: an observer, null for "not quantized", or one of them for each gate. */
-export type PartObserver = ObserverFactory | null | readonly (ObserverFactory | null)[];
+/** An observer, null for "not quantized", or one of them for each gate. */
+export type OutputObserver = ObserverFactory | null | readonly (ObserverFactory | null)[];
+
+/** What a part of an LSTM cell gives and reads. */
+export interface PartConfig {
+  /** What a part gives; left out, it inherits. */
+  readonly output?: OutputObserver;
+  /**
+   * What a part reads, one an input in its own order, where it is to be requantized before it is read: where the
+   * producer's parameters differ there are two q-dq pairs between the two. null: as the producer gives it.
+   */
+  readonly inputs?: readonly (ObserverFactory | null)[];
+}
+
+/** What a part of an LSTM cell is given: what observes its output, or its inputs too. */
+export type PartObserver = OutputObserver | PartConfig;
 
 /**
  * Observers of an LSTM cell's parts, by slot (`sigmoid`: all three gates that have one) or, more specific, by part

@@ -43,6 +43,14 @@ function convertCell(name: string, lstm: ObservedLSTM, cell: ObservedCell, suffi
       parts[part.name] = Array(4).fill(observedQParams(at, observer[0]));
     }
   }
+  if (observers.inputs !== undefined) {
+    parts.inputs = Object.fromEntries(
+      Object.entries(observers.inputs).map(([part, each]) => [
+        part,
+        each!.map((observer, i) => observedQParams(`${name}.${suffix}.${part}.inputs[${i}]`, observer)),
+      ]),
+    );
+  }
   const blocks = splitGates ? 4 : 1, rows = 4 * hiddenSize, { weightIh, weightHh } = weights;
   const quantize = (kind: string, weight: Float32Array, outFeatures: number, blocks: number) =>
     quantizeWeight(
@@ -56,7 +64,7 @@ function convertCell(name: string, lstm: ObservedLSTM, cell: ObservedCell, suffi
   return {
     weightIh: quantize("ih", weightIh, rows, blocks),
     weightHh: quantize("hh", weightHh, rows, blocks),
-    weightHr: null,
+    weightHr: weights.weightHr === null ? null : quantize("hr", weights.weightHr, projSize, 1),
     biasIh: weights.biasIh?.slice() ?? null,
     biasHh: weights.biasHh?.slice() ?? null,
     parts: parts as unknown as CellQParams,
@@ -77,10 +85,10 @@ function convertModule(name: string, module: ObservedModule, input: PerTensorQPa
     });
   }
   const { inputSize, hiddenSize, projSize, numLayers, bias, batchFirst, bidirectional } = module.lstm;
-  if (projSize > 0) failRange(`${name}.projSize`, "0: integer modules do not project the hidden state", projSize);
   return new QuantizedLSTM({
     inputSize,
     hiddenSize,
+    projSize,
     numLayers,
     bias,
     batchFirst,
@@ -123,6 +131,11 @@ function outputOf(module: QuantizedModule): PerTensorQParams | null {
  * ```
  */
 export function convert(observed: ObservedModel): QuantizedModel {
+  return new QuantizedModel(convertModules(observed), saveModel);
+}
+
+/** The integer modules that {@linkcode convert} makes a model of. */
+export function convertModules(observed: ObservedModel): ReadonlyMap<string, QuantizedModule> {
   if (!(observed instanceof ObservedModel)) failType("observed", "an ObservedModel, as prepare gives it", observed);
   const modules = new Map<string, QuantizedModule>();
   let previous: PerTensorQParams | null = null;
@@ -136,5 +149,5 @@ export function convert(observed: ObservedModel): QuantizedModel {
     modules.set(name, converted);
     previous = outputOf(converted);
   }
-  return new QuantizedModel(modules, saveModel);
+  return modules;
 }

@@ -8,7 +8,14 @@ export { type CellObservers } from "./observed_cell.ts";
 export { ObservedEmbedding } from "./observed_embedding.ts";
 export { ObservedLinear } from "./observed_linear.ts";
 export { type ObservedCell, ObservedLSTM } from "./observed_lstm.ts";
-export { type InputObserver, ObservedModel, type ObservedModule } from "./observed_model.ts";
+export { type Unsupported } from "./fit_backend.ts";
+export {
+  type InputObserver,
+  type ObservedForwardOptions,
+  ObservedModel,
+  type ObservedModule,
+} from "./observed_model.ts";
+export { observeLstmParts, type ObserveLstmPartsOptions } from "./observe_parts.ts";
 export { type FloatModel, prepare, type PrepareOptions } from "./prepare.ts";
 export {
   accumulateGram,

@@ -7,6 +7,7 @@ import { failRange } from "../errors.ts";
 import type { LSTMForwardOptions } from "../nn/sequence.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { Tensor, TokenTensor } from "../tensor.ts";
+import type { Unsupported } from "./fit_backend.ts";
 import { passThrough } from "./observed_cell.ts";
 import { ObservedEmbedding } from "./observed_embedding.ts";
 import type { ObservedLinear } from "./observed_linear.ts";
@@ -21,14 +22,24 @@ export type InputObserver = Observer | "previous" | "float";
 /** A module of an observed model. */
 export type ObservedModule = ObservedEmbedding | ObservedLinear | ObservedLSTM;
 
+/** Options of {@linkcode ObservedModel.forward}. */
+export interface ObservedForwardOptions extends LSTMForwardOptions {
+  /** Initial h and c of LSTMs, by the module's name, shaped as {@linkcode LSTM.forward} takes them; zeros by default. */
+  readonly state?: { readonly [module: string]: readonly [Tensor, Tensor] };
+}
+
 /** What `prepare` gives: run calibration data through it, then `convert` it. */
 export class ObservedModel {
   /** The modules by name, in order. */
   readonly modules: ReadonlyMap<string, ObservedModule>;
 
+  /** Modules and parts that stay float32 because the target does not run them. */
+  readonly unsupported: readonly Unsupported[];
+
   /** Use `prepare`. */
-  constructor(modules: ReadonlyMap<string, ObservedModule>) {
+  constructor(modules: ReadonlyMap<string, ObservedModule>, unsupported: readonly Unsupported[] = []) {
     this.modules = modules;
+    this.unsupported = unsupported;
   }
 
   /**
@@ -37,6 +48,7 @@ export class ObservedModel {
    * @param x Float input, or token ids where the first module is an Embedding; shaped as the float model takes it.
    * @param options.lengths For sequences of different lengths in one batch: each row's, 1..steps. What lies beyond is
    * observed nowhere.
+   * @param options.state Initial states of LSTMs by name.
    * @returns The output, the float model's own (but for what fake-quantizers change).
    * @throws {TypeError} If the input is of the wrong kind.
    * @throws {RangeError} If a shape, a length or a value is wrong.
@@ -50,10 +62,14 @@ export class ObservedModel {
    * assertEquals(observed.forward(x), lstm.forward(x)[0]);
    * ```
    */
-  forward(x: Tensor | TokenTensor, options: LSTMForwardOptions = {}): Tensor {
+  forward(x: Tensor | TokenTensor, options: ObservedForwardOptions = {}): Tensor {
     let value: Tensor | TokenTensor = x;
     const rows = options.lengths === undefined ? null : this.#validRows(x.shape, options.lengths);
-    for (const module of this.modules.values()) {
+    const { state = {}, ...rest } = options;
+    for (const name of Object.keys(state)) {
+      if (!(this.modules.get(name) instanceof ObservedLSTM)) failRange("options.state", "names of LSTMs", name);
+    }
+    for (const [name, module] of this.modules) {
       if (module instanceof ObservedEmbedding) {
         value = module.forward(value as TokenTensor);
         continue;
@@ -61,7 +77,7 @@ export class ObservedModel {
       const given = value as Tensor;
       const input = typeof module.input === "string" ? given : observe(module.input, given, rows);
       if (module instanceof ObservedLSTM) {
-        [value] = module.forward(input, undefined, options);
+        [value] = module.forward(input, state[name], rest);
       } else {
         value = observe(module.output, module.forward(input), rows);
       }

@@ -8,9 +8,13 @@ import { Embedding } from "../nn/embedding.ts";
 import { Linear } from "../nn/linear.ts";
 import { LSTM } from "../nn/lstm.ts";
 import { Sequential } from "../nn/sequential.ts";
+import { MinMaxObserver } from "../observer/min_max.ts";
 import type { Observer } from "../observer/observer.ts";
+import { PlaceholderObserver } from "../observer/placeholder.ts";
+import { BackendConfig } from "../qconfig/backend.ts";
 import { asMapping, type ModuleType, type QConfigMapping } from "../qconfig/mapping.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
+import { type BackendFit, fitLstm, supports, type Unsupported } from "./fit_backend.ts";
 import { ObservedEmbedding } from "./observed_embedding.ts";
 import { ObservedLinear } from "./observed_linear.ts";
 import { ObservedLSTM } from "./observed_lstm.ts";
@@ -18,6 +22,9 @@ import { type InputObserver, ObservedModel, type ObservedModule } from "./observ
 
 /** A float model that can be quantized. */
 export type FloatModel = Linear | Embedding | LSTM | Sequential;
+
+/** The observer of what stays float32. */
+const FLOAT = PlaceholderObserver.withArgs({});
 
 type Leaf = Linear | Embedding | LSTM;
 
@@ -28,6 +35,13 @@ export interface PrepareOptions {
    * four; false by default.
    */
   readonly splitGates?: boolean;
+  /** A target to hold every module and part to; by default whatever this package runs, which is everything. */
+  readonly backendConfig?: BackendConfig;
+  /**
+   * What becomes of a part that the target does not run: an "error" (the default) that says which constraint failed,
+   * or it stays "float" and is listed in {@linkcode ObservedModel.unsupported}.
+   */
+  readonly onUnsupported?: "error" | "float";
 }
 
 function typeOf(module: Leaf): ModuleType {
@@ -76,9 +90,11 @@ function inputObserver(qconfig: QConfig, given: Observer | null): InputObserver 
  * @param model A Linear, Embedding or LSTM, or a Sequential of them.
  * @param qconfig A QConfig for every module, or a mapping. An Embedding may be left unquantized (null), others not.
  * @param options.splitGates Whether the gates of LSTMs are split.
+ * @param options.backendConfig A target to hold modules and parts to.
  * @returns The observed model: run calibration data through it, then convert it.
  * @throws {TypeError} If an argument is of the wrong kind.
- * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, or their engines differ.
+ * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their engines differ, or the
+ * target does not run a module or part: it says which constraint failed.
  *
  * @example
  * ```ts
@@ -99,6 +115,7 @@ export function prepare(
     failType("model", "a Linear, Embedding, LSTM or Sequential", model);
   }
   const splitGates = checkBoolean("splitGates", options.splitGates ?? false);
+  const fit = fitOf(options);
   const named = [...leaves(model)];
   const qconfigs = asMapping(qconfig).resolve(named.map(([name, module]) => ({ name, type: typeOf(module) })));
   const modules = new Map<string, ObservedModule>();
@@ -107,24 +124,48 @@ export function prepare(
   named.forEach(([name, module], i) => {
     const config = qconfigs[i];
     if (module instanceof Embedding) {
-      modules.set(name, new ObservedEmbedding(copy(module), config));
+      const weight = new MinMaxObserver({ dtype: "quint8" });
+      const runs = config === null || fit === null ||
+        supports(fit, name, "embedding", { inputs: [], weight, output: null });
+      modules.set(name, new ObservedEmbedding(copy(module), runs ? config : null));
       output = null;
       return;
     }
     if (config === null) return failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
     engines.add(config.engine ?? "fbgemm");
-    const input = inputObserver(config, output);
+    const input = inputObserver(config, output),
+      given = input === "previous" ? output : input === "float" ? null : input;
     if (module instanceof Linear) {
-      const observed = new ObservedLinear(copy(module), config, input);
+      let observed = new ObservedLinear(copy(module), config, input);
+      const values = { inputs: [given], output: observed.output, weight: config.weight(), bias: module.bias !== null };
+      if (fit !== null && !supports(fit, name, "linear", values)) {
+        observed = new ObservedLinear(observed.linear, { ...config, activation: FLOAT }, "float");
+      }
       modules.set(name, observed);
       output = observed.output;
     } else {
       const observed = new ObservedLSTM(copy(module), config, input, splitGates);
+      if (fit !== null) fitLstm(fit, name, observed, given);
       modules.set(name, observed);
       const { proj, ogate_cy } = observed.cells[module.numLayers - 1][0].observers;
       output = proj === undefined ? ogate_cy : proj;
     }
   });
   if (engines.size > 1) failRange("qconfig.engine", "the same for all modules", [...engines]);
-  return new ObservedModel(modules);
+  return new ObservedModel(modules, fit === null ? [] : distinct(fit.unsupported));
+}
+
+/** What becomes of what a target does not run, or null where there is no target. */
+function fitOf({ backendConfig, onUnsupported = "error" }: PrepareOptions): BackendFit | null {
+  if (onUnsupported !== "error" && onUnsupported !== "float") {
+    (typeof onUnsupported === "string" ? failRange : failType)("onUnsupported", '"error" or "float"', onUnsupported);
+  }
+  if (backendConfig === undefined) return null;
+  if (!(backendConfig instanceof BackendConfig)) failType("backendConfig", "a BackendConfig", backendConfig);
+  return { backend: backendConfig, onUnsupported, unsupported: [] };
+}
+
+/** The first entry of each name: what a part reads may have been asked about more than once. */
+function distinct(unsupported: readonly Unsupported[]): Unsupported[] {
+  return [...new Map(unsupported.toReversed().map((each) => [each.name, each])).values()].toReversed();
 }

@@ -13,7 +13,7 @@ import { addsInFixedPoint, fixedPointAdd } from "../../kernels/prepare.ts";
 import { dequantizePerChannel, dequantizePerTensor, type Integers, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
 import { type CellExecutor, GATES, lstmParts, type Part, runCell } from "../lstm_parts.ts";
-import type { PerTensorQParams } from "../qparams.ts";
+import { type PerTensorQParams, sameQParams } from "../qparams.ts";
 import type { QTensor, Tensor } from "../tensor.ts";
 import {
   createState,
@@ -94,6 +94,16 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
       : this.#pointwise(part, inputs, to, place);
     if (this.#observe !== null) this.#observe(place, value.value, value.saturated);
     return value.value;
+  }
+
+  read(part: Part, gate: number, index: number, value: PartValue): PartValue {
+    const to = this.#cell.parts.inputs?.[part.name]?.[index] ?? null;
+    if (to === null || (isQuantized(value) && sameQParams(value.qparams, to))) return value;
+    const read = this.#quantize(floats(value), to);
+    if (this.#observe !== null) {
+      this.#observe(`${this.#place}.${part.name}${gateName(gate)}.inputs[${index}]`, read.value, read.saturated);
+    }
+    return read.value;
   }
 
   chunk(value: PartValue, gate: number): PartValue {

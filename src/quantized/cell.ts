@@ -27,10 +27,11 @@ export function packs(q: PerTensorQParams | null): boolean {
 
 /**
  * The parts as the fast step takes them, or null where it does not run them: a part other than the projections that
- * is not quantized, a range beyond 24 bits, or a hidden state beyond 19 bits.
+ * is not quantized, a range beyond 24 bits, a hidden state beyond 19 bits, or a part that requantizes what it reads.
  */
 export function fastParts(cell: QuantizedLstmCell): CellParameters | null {
   const { parts } = cell;
+  if (parts.inputs !== undefined) return null;
   for (const [name, part] of Object.entries(parts)) {
     for (const q of Array.isArray(part) ? part : [part]) {
       if (q === null) {

@@ -33,6 +33,15 @@ function special(dtype: string, scale: number, zeroPoint: number, differs: reado
   return { file: "ops_quantize", name, differs, reason };
 }
 
+const PRE_ACTIVATION = "torch quantizes the pre-activation of fused 8-bit gates with the sigmoid's output range, " +
+  "which holds no negative value: equal when configured so, and closer to the float LSTM as asked for";
+
+/** A case of 8-bit parts with fused gates. */
+function parts8(shape: string): Allowed {
+  const differs = ["as asked: mean error against the float LSTM"];
+  return { file: "lstm_parts", name: `parts8_${shape}`, differs, reason: PRE_ACTIVATION };
+}
+
 /** The cases. */
 export const ALLOWLIST: readonly Allowed[] = [
   special("quint8", 1, 0, ["ints of NaN"], NAN),
@@ -58,4 +67,9 @@ export const ALLOWLIST: readonly Allowed[] = [
     differs: ["output[141]", "h_n[63]", "c_n[63]"],
     reason: TANH,
   },
+  parts8("I3_H4_L1_B1_T5"),
+  parts8("I5_H7_L1_B3_T4"),
+  parts8("I4_H4_L2_B3_T3"),
+  parts8("I6_H13_L1_nobias_B1_T6"),
+  parts8("I3_H4_L1_B1_T4_nohidden"),
 ];

@@ -36,6 +36,8 @@ export class Tally {
   readonly rows: Map<Row, Map<Family, Count>> = new Map();
   /** Sentences about what was measured besides equality, by their subject. */
   readonly notes: Map<string, Measurement> = new Map();
+  /** How close torch and this package come to the float result where torch is wrong, by subject. */
+  readonly closer: Map<string, Closeness> = new Map();
 
   of(row: Row, family: Family): Count {
     let families = this.rows.get(row);
@@ -55,6 +57,23 @@ export class Tally {
     let found = this.notes.get(subject);
     if (found === undefined) this.notes.set(subject, found = new Measurement());
     return found;
+  }
+
+  closeness(subject: string): Closeness {
+    let found = this.closer.get(subject);
+    if (found === undefined) this.closer.set(subject, found = new Closeness());
+    return found;
+  }
+}
+
+/** Errors against a float result, torch's and here, each a case's mean. */
+export class Closeness {
+  readonly torch: number[] = [];
+  readonly here: number[] = [];
+
+  add(torch: number, here: number): void {
+    this.torch.push(torch);
+    this.here.push(here);
   }
 }
 

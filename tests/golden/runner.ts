@@ -10,6 +10,7 @@ import { elementwiseKind } from "./kinds/elementwise.ts";
 import { embeddingKind } from "./kinds/embedding.ts";
 import { linearKind } from "./kinds/linear.ts";
 import { lstmKind } from "./kinds/lstm.ts";
+import { lstmPartsKind } from "./kinds/lstm_parts.ts";
 import { observersKind } from "./kinds/observers.ts";
 import { quantizeKind } from "./kinds/quantize.ts";
 import { Field, Malformed } from "./read.ts";
@@ -22,6 +23,7 @@ export const KINDS: readonly Kind[] = [
   embeddingKind,
   observersKind,
   lstmKind,
+  lstmPartsKind,
 ];
 
 /** A case, or a whole file, that failed. */

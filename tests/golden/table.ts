@@ -42,10 +42,17 @@ export function exactnessTable({ tally }: Outcome): string {
 
 /** What was measured where equality is not claimed, a sentence each. */
 export function notes(tally: Tally): string[] {
-  return [...tally.notes].map(([subject, { count: all, unequal, largest }]) => {
+  const equal = [...tally.notes].map(([subject, { count: all, unequal, largest }]) => {
     const share = (100 * unequal / all).toFixed(3);
     return `${subject}: ${count(unequal)} of ${count(all)} differ (${share} %), by at most ${
       Number(largest.toPrecision(3))
     }.`;
   });
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+  const closer = [...tally.closer].map(([subject, { torch, here }]) =>
+    `${subject}: mean error against the float LSTM ${mean(torch).toPrecision(3)} in torch, ${
+      mean(here).toPrecision(3)
+    } here, closer in ${here.filter((error, i) => error < torch[i]).length} of ${here.length} cases.`
+  );
+  return [...equal, ...closer];
 }

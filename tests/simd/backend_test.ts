@@ -49,8 +49,9 @@ function tieHeavy(lstm: QuantizedLSTM, size: number): QuantizedLSTM {
   const bias = (b: Float32Array | null) => b === null ? null : b.map((x) => x * size);
   const cells = lstm.cells.map((layer) =>
     layer.map((cell) => {
+      const { inputs: _none, ...own } = cell.parts;
       const parts = Object.fromEntries(
-        Object.entries(cell.parts).map(([name, p]) => [name, p !== null && "length" in p ? p.map(q) : q(p)]),
+        Object.entries(own).map(([name, p]) => [name, p !== null && "length" in p ? p.map(q) : q(p)]),
       ) as unknown as typeof cell.parts;
       const { weightIh, weightHh, weightHr, biasIh, biasHh } = cell;
       return {

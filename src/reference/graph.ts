@@ -1,0 +1,156 @@
+/**
+ * The reference graph: every operation in float32 between a dequantize and a quantize.
+ *
+ * @module
+ */
+import type { LinearWeight } from "../../kernels/linear.ts";
+import type { DType } from "../dtype.ts";
+import type { PartName } from "../lstm_parts.ts";
+import type { PerTensorQParams } from "../qparams.ts";
+import type { EmbeddingModule } from "../quantized/modules.ts";
+
+/** What a node does. */
+export type GraphOp =
+  | "input"
+  | "state"
+  | "quantize"
+  | "dequantize"
+  | "embedding"
+  | "linear"
+  | "add"
+  | "mul"
+  | "sigmoid"
+  | "tanh"
+  | "chunk"
+  | "concat"
+  | "output";
+
+/** Operations that compute in float32. */
+export const FLOAT_OPS: readonly GraphOp[] = ["embedding", "linear", "add", "mul", "sigmoid", "tanh", "concat"];
+
+/** One node. Those of a cell run once a step, all others once for the whole sequence. */
+export interface GraphNode {
+  /** Unique in the graph. */
+  readonly name: string;
+  readonly op: GraphOp;
+  /**
+   * The nodes it reads, which stand before it. A state reads the node that gives the next step's state, which stands
+   * behind it.
+   */
+  readonly inputs: readonly string[];
+  /** Of its value; int32 for token ids. */
+  readonly dtype: DType | "float32" | "int32";
+  /** Where dtype is quantized. */
+  readonly scale?: number;
+  readonly zeroPoint?: number;
+  readonly quantMin?: number;
+  readonly quantMax?: number;
+  /** Last dimension of its value. */
+  readonly width: number;
+  /** The module it belongs to; null for the model's input and output. */
+  readonly module: string | null;
+  /** The layer and direction it belongs to, as in PyTorch's names: `l0`, `l0_reverse`. */
+  readonly cell?: string;
+  readonly part?: PartName;
+  /** Which of the four gates, where they are split, or which a chunk gives. */
+  readonly gate?: number;
+  /** Whether its output stays float32 because the configuration says so. */
+  readonly float?: boolean;
+  /** Of a linear. */
+  readonly weight?: LinearWeight;
+  readonly bias?: Float32Array | null;
+  /** Of an embedding. */
+  readonly embedding?: EmbeddingModule;
+}
+
+/** The parameters of a node's value, or null where it is not quantized. */
+export function nodeQParams(node: GraphNode): PerTensorQParams | null {
+  const { dtype, scale, zeroPoint, quantMin, quantMax } = node;
+  if (dtype === "float32" || dtype === "int32") return null;
+  return { dtype, scale: scale!, zeroPoint: zeroPoint!, quantMin: quantMin!, quantMax: quantMax! };
+}
+
+/** One or more scales or zero points, short. */
+function few(values: ArrayLike<number>): string {
+  return values.length === 1 ? String(values[0]) : `${values.length} from ${Math.min(...Array.from(values))}`;
+}
+
+/** The columns of {@linkcode tableOf}. */
+const COLUMNS = ["name", "op", "inputs", "dtype", "scale", "zeroPoint", "quantMin", "quantMax", "weight"] as const;
+
+function cellsOf(node: GraphNode): string[] {
+  const { name, op, inputs, dtype, scale, zeroPoint, quantMin, quantMax, weight } = node;
+  const own = [scale, zeroPoint, quantMin, quantMax].map((value) => value === undefined ? "" : String(value));
+  const text = weight === undefined ? "" : `qint8 [${weight.outFeatures}, ${weight.inFeatures}] ${few(weight.scales)}`;
+  return [name, op, inputs.join(", "), dtype, ...own, text];
+}
+
+/** The nodes as a text table. */
+export function tableOf(nodes: readonly GraphNode[]): string {
+  const rows = [[...COLUMNS] as string[], ...nodes.map(cellsOf)];
+  const widths = COLUMNS.map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i])).join("  ").trimEnd()).join("\n") + "\n";
+}
+
+/** What a picture shows of a node. */
+function label(node: GraphNode): string[] {
+  const { name, op, dtype, scale, zeroPoint, quantMin, quantMax } = node;
+  const lines = [op === "quantize" || op === "dequantize" ? op : `${name}: ${op}`];
+  if (scale !== undefined) lines.push(`${dtype} ${quantMin}..${quantMax}`, `scale ${scale}, zero point ${zeroPoint}`);
+  return lines;
+}
+
+/** The cells, and the nodes outside of them first. */
+function groupsOf(nodes: readonly GraphNode[]): Map<string, GraphNode[]> {
+  const groups = new Map<string, GraphNode[]>([["", []]]);
+  for (const node of nodes) {
+    const key = node.cell === undefined ? "" : `${node.module}.${node.cell}`, group = groups.get(key);
+    if (group === undefined) groups.set(key, [node]);
+    else group.push(node);
+  }
+  return groups;
+}
+
+/** The graph in Graphviz's language; what a step hands to the next one is dashed. */
+export function dotOf(nodes: readonly GraphNode[]): string {
+  const lines = ["digraph reference {", "  node [shape=box];"], quote = (text: string) => JSON.stringify(text);
+  for (const [name, group] of groupsOf(nodes)) {
+    if (name !== "") lines.push(`  subgraph ${quote(`cluster_${name}`)} {`, `    label=${quote(name)};`);
+    const indent = name === "" ? "  " : "    ";
+    for (const node of group) lines.push(`${indent}${quote(node.name)} [label=${quote(label(node).join("\n"))}];`);
+    if (name !== "") lines.push("  }");
+  }
+  for (const node of nodes) {
+    const style = node.op === "state" ? " [style=dashed, constraint=false]" : "";
+    for (const input of node.inputs) lines.push(`  ${quote(input)} -> ${quote(node.name)}${style};`);
+  }
+  return [...lines, "}", ""].join("\n");
+}
+
+/** The graph in Mermaid's language. */
+export function mermaidOf(nodes: readonly GraphNode[]): string {
+  const ids = new Map(nodes.map(({ name }, i) => [name, `n${i}`])), lines = ["flowchart TD"];
+  const text = (value: string) => value.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
+  for (const [name, group] of groupsOf(nodes)) {
+    if (name !== "") lines.push(`  subgraph ${ids.get(group[0].name)}g ["${text(name)}"]`);
+    for (const node of group) {
+      lines.push(`  ${name === "" ? "" : "  "}${ids.get(node.name)}["${label(node).map(text).join("<br>")}"]`);
+    }
+    if (name !== "") lines.push("  end");
+  }
+  for (const node of nodes) {
+    const arrow = node.op === "state" ? "-.->" : "-->";
+    for (const input of node.inputs) lines.push(`  ${ids.get(input)} ${arrow} ${ids.get(node.name)}`);
+  }
+  return [...lines, ""].join("\n");
+}
+
+/** A typed array, or anything else, as JSON can hold it. */
+function plain(_key: string, value: unknown): unknown {
+  return ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value;
+}
+
+/** The nodes as JSON, weights and all. */
+export function jsonOf(nodes: readonly GraphNode[]): string {
+  return JSON.stringify({ nodes }, plain, 1);
+}

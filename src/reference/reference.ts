@@ -1,0 +1,231 @@
+/**
+ * The reference form of a model: a graph that can be read, drawn, checked and run.
+ *
+ * @module
+ */
+import { dequantizePerTensor, quantizePerTensor } from "../../kernels/quantize.ts";
+import { dtypeOf, newQArray, type QArray } from "../dtype.ts";
+import { checkFinite, checkInteger, failRange, failType } from "../errors.ts";
+import type { PerTensorQParams } from "../qparams.ts";
+import type { ModuleData } from "../quantized/modules.ts";
+import { QuantizedModel } from "../quantized/model.ts";
+import { convertModules } from "../quantizable/convert.ts";
+import type { ObservedModel } from "../quantizable/observed_model.ts";
+import type { QTensor, Tensor, TokenTensor } from "../tensor.ts";
+import { buildGraph } from "./build.ts";
+import { dotOf, type GraphNode, jsonOf, mermaidOf, nodeQParams, tableOf } from "./graph.ts";
+import { type CellState, checkTokens, GraphRunner, type GraphValue, type GraphWatcher } from "./run.ts";
+import { assertGraph } from "./verify.ts";
+
+/** A tensor of a state: quantized with its own parameters, or float32. */
+export type StateTensor = QTensor<PerTensorQParams> | Tensor;
+
+/** Hidden and cell state by cell, such as `lstm.l0` and `lstm.l0_reverse`: h [batch, width] and c [batch, hiddenSize]. */
+export type ReferenceState = ReadonlyMap<string, { readonly h: StateTensor; readonly c: StateTensor }>;
+
+/** Options of {@linkcode ReferenceModel.run}. */
+export interface ReferenceRunOptions {
+  /** Initial states; zeros for cells that are left out. A quantized tensor keeps its parameters for the first step. */
+  readonly state?: ReferenceState;
+  /** Steps of each batch row, 1..steps; all by default. Beyond them the output of an LSTM is 0. */
+  readonly lengths?: ArrayLike<number>;
+  /** Sees each node's value as it is computed; of a cell's nodes step by step. */
+  readonly watch?: GraphWatcher;
+}
+
+/** What {@linkcode ReferenceModel.run} gives. */
+export interface ReferenceResult {
+  /** The model's output, dequantized. */
+  readonly output: Tensor;
+  /** Its integers, or null where the output is not quantized. */
+  readonly quantized: QTensor<PerTensorQParams> | null;
+  /** The final states. */
+  readonly state: ReferenceState;
+}
+
+/** The dq -> op -> q graph of a whole model. Iterating it gives the nodes. */
+export class ReferenceModel implements Iterable<GraphNode> {
+  /** In order: each behind the nodes that it reads, but for states, which read the step before. */
+  readonly nodes: readonly GraphNode[];
+  readonly #runner: GraphRunner;
+  readonly #batchFirst: boolean | null;
+
+  /** Use {@linkcode convertToReference}. */
+  constructor(modules: ReadonlyMap<string, ModuleData>) {
+    this.nodes = buildGraph(modules);
+    assertGraph(this.nodes);
+    this.#runner = new GraphRunner(this.nodes);
+    const orders = [...modules.values()].flatMap((module) => module.kind === "LSTM" ? [module.batchFirst] : []);
+    if (new Set(orders).size > 1) failRange("batchFirst", "the same for all LSTMs", orders);
+    this.#batchFirst = orders[0] ?? null;
+  }
+
+  /** The nodes in order. */
+  [Symbol.iterator](): Iterator<GraphNode> {
+    return this.nodes[Symbol.iterator]();
+  }
+
+  /** The nodes as a text table, one a line. */
+  toTable(): string {
+    return tableOf(this.nodes);
+  }
+
+  /** `{ "nodes": [...] }`, weights and all. */
+  toJSONText(): string {
+    return jsonOf(this.nodes);
+  }
+
+  /** The graph in Graphviz's language; what a step hands to the next one is dashed. */
+  toDot(): string {
+    return dotOf(this.nodes);
+  }
+
+  /** The graph as a Mermaid flowchart. */
+  toMermaid(): string {
+    return mermaidOf(this.nodes);
+  }
+
+  /**
+   * Runs the graph: what torch's reference module computes, float32 between dequantize and quantize.
+   *
+   * @param x Float input or token ids, shaped as the float model takes them: with an LSTM [steps, batch, width] (or
+   * [batch, steps, width] where it is batchFirst), or without `batch`; otherwise any shape.
+   * @throws {TypeError} If the input or a state is of the wrong kind.
+   * @throws {RangeError} If a shape, length, token or value is wrong.
+   *
+   * @example
+   * ```ts
+   * import { convertToReference, LSTM, observeLstmParts, tensor } from "@splitgate/splitgate";
+   * import { assertEquals } from "@std/assert";
+   * const observed = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {});
+   * const x = tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]);
+   * observed.forward(x);
+   * const { output, state } = convertToReference(observed).run(x);
+   * assertEquals(output.shape, [2, 1, 3]);
+   * assertEquals(state.get("lstm.l0")!.c.shape, [1, 3]);
+   * ```
+   */
+  run(x: Tensor | TokenTensor | QTensor<PerTensorQParams>, options: ReferenceRunOptions = {}): ReferenceResult {
+    const [node] = this.nodes, tokens = node.dtype === "int32";
+    if (!Array.isArray(x?.shape)) failType("x", "a tensor", x);
+    let { data } = x as { data: Float32Array | QArray };
+    const given = (x as { qparams?: PerTensorQParams }).qparams ?? null;
+    if (tokens ? !(data instanceof Int32Array) : given === null && !(data instanceof Float32Array)) {
+      failType("x.data", tokens ? "an Int32Array of token ids" : "a Float32Array", data);
+    }
+    if (given !== null && !tokens) data = computeInput(x as QTensor<PerTensorQParams>);
+    if (data instanceof Float32Array) checkFinite("x", data);
+    const width = node.width, outer = tokens ? x.shape : x.shape.slice(0, -1);
+    if (!tokens && x.shape.at(-1) !== width) failRange("x.shape", `a last dimension of ${width}`, x.shape);
+    const rows = outer.reduce((a, b) => a * b, 1);
+    if (rows * width !== data.length) failRange("x.data", `${rows * width} values`, data.length);
+    const first = this.nodes[1];
+    if (tokens) checkTokens(data as Int32Array, first.embedding!.numEmbeddings);
+    let steps = rows, batch = 1;
+    if (this.#batchFirst !== null) {
+      if (outer.length !== 1 && outer.length !== 2) failRange("x.shape", "steps and batch, or steps", x.shape);
+      if (outer.length === 2) [steps, batch] = this.#batchFirst ? [outer[1], outer[0]] : [outer[0], outer[1]];
+      if (steps < 1 || batch < 1) failRange("x.shape", "one step and batch row or more", x.shape);
+    }
+    const lengths = options.lengths === undefined ? null : checkLengths(options.lengths, batch, steps);
+    const states = this.#states(options.state, batch);
+    const layout = { steps, batch, lengths, batchFirst: this.#batchFirst === true };
+    const values = this.#runner.run({ data, qparams: null }, layout, states, options.watch ?? null);
+    const last = this.nodes[this.nodes.length - 1], shape = [...outer, last.width];
+    const output = values.get(last.name)!, integers = this.#integersOf(last.inputs[0], values);
+    return {
+      output: { data: output.data as Float32Array, shape },
+      quantized: integers === null ? null : { data: integers.data as QArray, shape, qparams: integers.qparams! },
+      state: new Map([...states].map(([name, { h, c }]) => [name, { h: tensorOf(h, batch), c: tensorOf(c, batch) }])),
+    };
+  }
+
+  #integersOf(name: string, values: ReadonlyMap<string, GraphValue>): GraphValue | null {
+    const node = this.nodes.find((each) => each.name === name)!;
+    return node.op === "dequantize" ? values.get(node.inputs[0]) ?? null : null;
+  }
+
+  #states(given: ReferenceState | undefined, batch: number): Map<string, CellState> {
+    const states = new Map<string, CellState>();
+    if (given === undefined) return states;
+    const cells = new Map<string, GraphNode[]>();
+    for (const node of this.nodes) {
+      if (node.op !== "state") continue;
+      const name = `${node.module}.${node.cell}`;
+      cells.set(name, [...cells.get(name) ?? [], node]);
+    }
+    for (const [name, state] of given) {
+      const nodes = cells.get(name);
+      if (nodes === undefined) return failRange("options.state", `cells ${[...cells.keys()].join(", ")}`, name);
+      const [h, c] = nodes.map((node, i) => stateValue(`${name}.${"hc"[i]}`, i === 0 ? state.h : state.c, node, batch));
+      states.set(name, { h, c });
+    }
+    return states;
+  }
+}
+
+function computeInput({ data, qparams: { scale, zeroPoint } }: QTensor<PerTensorQParams>): Float32Array {
+  const out = new Float32Array(data.length);
+  dequantizePerTensor(data, out, scale, zeroPoint);
+  return out;
+}
+
+function tensorOf({ data, qparams }: GraphValue, batch: number): StateTensor {
+  const shape = [batch, data.length / batch];
+  return qparams === null ? { data: data as Float32Array, shape } : { data: data as QArray, shape, qparams };
+}
+
+/** A given state as the graph takes it: a float one is quantized where the cell's own is. */
+function stateValue(name: string, tensor: StateTensor, node: GraphNode, batch: number): GraphValue {
+  if (typeof tensor !== "object" || tensor === null) failType(name, "a tensor", tensor);
+  const { data, shape } = tensor, expected = [batch, node.width];
+  if (!Array.isArray(shape) || shape.join() !== expected.join() || data.length !== batch * node.width) {
+    failRange(`${name}.shape`, `[${expected.join(", ")}]`, shape);
+  }
+  const own = nodeQParams(node), qparams = "qparams" in tensor ? tensor.qparams : null;
+  if (qparams === null) {
+    if (!(data instanceof Float32Array)) {
+      return failType(`${name}.data`, "a Float32Array, or integers with qparams", data);
+    }
+    checkFinite(name, data);
+    if (own === null) return { data, qparams: null };
+    const out = newQArray(own.dtype, data.length);
+    quantizePerTensor(data, out, own);
+    return { data: out, qparams: own };
+  }
+  if (dtypeOf(data) !== qparams.dtype) failType(`${name}.data`, `an array of ${qparams.dtype}`, data);
+  if (own === null) return { data: computeInput(tensor as QTensor<PerTensorQParams>), qparams: null };
+  return { data, qparams };
+}
+
+function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number): Int32Array {
+  if (!Array.isArray(lengths) && !ArrayBuffer.isView(lengths)) failType("lengths", "an array of integers", lengths);
+  if (lengths.length !== batch) failRange("lengths", `${batch} integers, one a batch row`, lengths.length);
+  return Int32Array.from({ length: batch }, (_, b) => checkInteger(`lengths[${b}]`, lengths[b], 1, steps));
+}
+
+/**
+ * The reference form of an observed and calibrated model, torch's convert to reference: each operation in float32
+ * between a dequantize of what it reads and a quantize of what it gives, with weights and parameters as
+ * {@linkcode convert} gives them. Where two neighbours differ in dtype or parameters there are two pairs between them.
+ *
+ * @param model An observed model, or a quantized one.
+ * @returns The graph; it has passed {@linkcode verifyGraph}.
+ * @throws {TypeError} If `model` is neither.
+ * @throws {RangeError} If an observer has seen no data: it names the module and the part.
+ *
+ * @example
+ * ```ts
+ * import { convertToReference, fbgemmQConfig, Linear, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4], [1, 2]));
+ * assertEquals(
+ *   [...convertToReference(observed)].map(({ op }) => op),
+ *   ["input", "quantize", "dequantize", "linear", "quantize", "dequantize", "output"],
+ * );
+ * ```
+ */
+export function convertToReference(model: ObservedModel | QuantizedModel): ReferenceModel {
+  return new ReferenceModel(model instanceof QuantizedModel ? model.modules : convertModules(model));
+}

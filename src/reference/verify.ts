@@ -1,0 +1,176 @@
+/**
+ * What holds for every reference graph.
+ *
+ * @module
+ */
+import { failRange } from "../errors.ts";
+import { perTensorAffine, type PerTensorQParams, sameQParams } from "../qparams.ts";
+import { FLOAT_OPS, type GraphNode, nodeQParams } from "./graph.ts";
+
+/** A fault of a graph. */
+export interface GraphFault {
+  /** The node. */
+  readonly node: string;
+  readonly fault: string;
+}
+
+/** Number of inputs an operation reads; -1 for two or more. */
+const INPUTS: Record<GraphNode["op"], number> = {
+  input: 0,
+  state: 1,
+  quantize: 1,
+  dequantize: 1,
+  embedding: 1,
+  linear: 1,
+  add: 2,
+  mul: 2,
+  sigmoid: 1,
+  tanh: 1,
+  chunk: 1,
+  concat: -1,
+  output: 1,
+};
+
+/** Whether a node's own value is float32 by right: given so, dequantized, or left so by the configuration. */
+function floatByRight(node: GraphNode): boolean {
+  return node.op === "dequantize" || node.op === "input" || node.op === "state" || node.op === "chunk" ||
+    node.float === true;
+}
+
+/**
+ * Checks a reference graph: names are unique, nodes stand behind what they read and the widths fit, every operation
+ * reads dequantized values (or float32 ones that the configuration leaves so), every quantize reads float32 and has a
+ * legal dtype and range, every dequantize reads integers, no q-dq pair is missing behind an operation that is
+ * quantized, and none is redundant.
+ *
+ * @param nodes A graph's nodes, in order.
+ * @returns The faults; none for a right graph.
+ *
+ * @example
+ * ```ts
+ * import { verifyGraph } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const faults = verifyGraph([
+ *   { name: "input", op: "input", inputs: [], dtype: "float32", width: 1, module: null },
+ *   { name: "y", op: "tanh", inputs: ["input"], dtype: "float32", width: 1, module: "m" },
+ *   { name: "output", op: "output", inputs: ["y"], dtype: "float32", width: 1, module: null },
+ * ]);
+ * assertEquals(faults, [{ node: "output", fault: "reads y, which has no q-dq pair" }]);
+ * ```
+ */
+export function verifyGraph(nodes: readonly GraphNode[]): GraphFault[] {
+  const faults: GraphFault[] = [], byName = new Map<string, GraphNode>(), places = new Map<string, number>();
+  nodes.forEach((node, i) => {
+    if (byName.has(node.name)) faults.push({ node: node.name, fault: "has a name that another node has" });
+    byName.set(node.name, node);
+    places.set(node.name, i);
+  });
+  const readers = new Map<string, number>();
+  nodes.forEach((node, i) => {
+    const fail = (fault: string) => void faults.push({ node: node.name, fault });
+    const count = INPUTS[node.op], { length } = node.inputs;
+    if (count === undefined) return fail(`has an unknown operation, ${node.op}`);
+    if (count < 0 ? length < 2 : length !== count) {
+      return fail(`reads ${length} values, not ${count < 0 ? "2 or more" : count}`);
+    }
+    const inputs: GraphNode[] = [];
+    for (const name of node.inputs) {
+      readers.set(name, (readers.get(name) ?? 0) + 1);
+      const input = byName.get(name);
+      if (input === undefined) return fail(`reads ${name}, which does not exist`);
+      if (node.op === "state" ? places.get(name)! <= i : places.get(name)! >= i) {
+        return fail(`reads ${name}, which stands ${node.op === "state" ? "before" : "behind"} it`);
+      }
+      inputs.push(input);
+    }
+    checkDType(node, fail);
+    checkInputs(node, inputs, byName, fail);
+    checkWidth(node, inputs, fail);
+  });
+  for (const { name, op } of nodes) {
+    if (op !== "output" && !readers.has(name)) faults.push({ node: name, fault: "is read by nobody" });
+  }
+  return faults;
+}
+
+function checkDType(node: GraphNode, fail: (fault: string) => void): void {
+  const { op, dtype } = node, may = op === "quantize" || op === "state";
+  if (op === "input" && dtype === "int32") return;
+  if (dtype === "float32") {
+    if (op === "quantize") fail("gives float32, not integers");
+    else if (node.scale !== undefined) fail("gives float32 and has a scale");
+    return;
+  }
+  if (!may) return fail(`gives ${dtype}, which only a quantize or a state can`);
+  try {
+    perTensorAffine(nodeQParams(node)!);
+  } catch (error) {
+    fail(`has illegal parameters: ${(error as Error).message}`);
+  }
+}
+
+/** The integers that a float32 value was dequantized from, through chunks. */
+function origin(node: GraphNode, byName: ReadonlyMap<string, GraphNode>): PerTensorQParams | null {
+  let from = node;
+  while (from.op === "chunk") from = byName.get(from.inputs[0])!;
+  if (from.op !== "dequantize") return null;
+  const source = byName.get(from.inputs[0]);
+  return source === undefined ? null : nodeQParams(source);
+}
+
+function checkInputs(
+  node: GraphNode,
+  inputs: readonly GraphNode[],
+  byName: ReadonlyMap<string, GraphNode>,
+  fail: (fault: string) => void,
+): void {
+  for (const input of inputs) {
+    const integers = input.dtype !== "float32";
+    if (node.op === "embedding") {
+      if (input.dtype !== "int32") fail(`reads ${input.name}, which gives no token ids`);
+    } else if (node.op === "dequantize") {
+      if (nodeQParams(input) === null) fail(`reads ${input.name}, which gives no integers`);
+    } else if (node.op === "state") {
+      const own = nodeQParams(node), next = nodeQParams(input);
+      if (own === null ? next !== null : next === null || !sameQParams(own, next)) {
+        fail(`and ${input.name}, which gives its next value, differ in their parameters`);
+      }
+    } else if (integers) {
+      fail(`reads ${input.name}, which is not dequantized`);
+    } else if (node.op === "quantize") {
+      const before = origin(input, byName), own = nodeQParams(node);
+      // A pair on an operation's output is never redundant; one on a dequantized value is, in the same parameters.
+      if (before !== null && own !== null && sameQParams(before, own)) fail("repeats the pair before it");
+    } else if (!floatByRight(input)) {
+      fail(`reads ${input.name}, which has no q-dq pair`);
+    }
+  }
+  if (node.float === true && !FLOAT_OPS.includes(node.op)) fail("is no operation, and marked as one in float32");
+}
+
+function checkWidth(node: GraphNode, inputs: readonly GraphNode[], fail: (fault: string) => void): void {
+  const { op, width, weight, bias } = node;
+  let expected = inputs.length === 0 ? width : inputs[0].width;
+  if (op === "linear") {
+    if (weight === undefined) return fail("has no weight");
+    if (weight.inFeatures !== inputs[0].width) fail(`multiplies ${weight.inFeatures} columns with ${inputs[0].width}`);
+    if (bias != null && bias.length !== weight.outFeatures) fail(`adds a bias of ${bias.length} values`);
+    expected = weight.outFeatures;
+  } else if (op === "embedding") {
+    if (node.embedding === undefined) return fail("has no weight");
+    expected = node.embedding.embeddingDim;
+  } else if (op === "chunk") {
+    expected = inputs[0].width / 4;
+  } else if (op === "concat") {
+    expected = inputs.reduce((sum, input) => sum + input.width, 0);
+  } else if (inputs.some((input) => input.width !== expected)) {
+    fail(`reads values of widths ${inputs.map((input) => input.width).join(" and ")}`);
+  }
+  if (width !== expected) fail(`has the width ${width}, not ${expected}`);
+}
+
+/** Throws a graph's first fault. */
+export function assertGraph(nodes: readonly GraphNode[]): void {
+  const [fault] = verifyGraph(nodes);
+  if (fault !== undefined) failRange(`graph node ${fault.node}`, "a right reference graph", fault.fault);
+}
