@@ -62,7 +62,7 @@ export interface FixedPointAdd {
 /**
  * Prepares qnnpack's fixed-point addition (pytorch_qnnp_compute_add_quantization_params): the ratios of scales, as
  * integers of which the larger has 22 bits. Where both ratios are below 2^-10 torch shifts an int32 by more than 31
- * places, which C leaves undefined; here the shift is what it says.
+ * places, which C leaves undefined; here the step is what it says.
  *
  * @returns The constants; null where a ratio of scales lies outside [2^-14, 2^8), which torch refuses.
  *

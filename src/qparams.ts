@@ -51,8 +51,9 @@ function checkScale(name: string, scale: unknown): number {
     failType(name, "a positive finite number", scale);
   }
   const rounded = Math.fround(scale);
-  if (!(rounded > 0 && rounded < Infinity)) {
-    failRange(name, "a positive finite float32 value", scale);
+  // Kernels multiply by the reciprocal.
+  if (!(rounded > 0 && rounded < Infinity && Math.fround(1 / rounded) < Infinity)) {
+    failRange(name, "a finite float32 value above 2^-128", scale);
   }
   return rounded;
 }
@@ -61,12 +62,12 @@ function checkScale(name: string, scale: unknown): number {
  * Builds and checks per-tensor parameters; the scale is rounded to float32.
  *
  * @param options.dtype The storage dtype.
- * @param options.scale The real size of one step, positive and finite.
+ * @param options.scale The real size of one step: finite and above 2^-128, so that its reciprocal is finite too.
  * @param options.zeroPoint The integer that stands for 0, in quantMin..quantMax.
  * @param options.quantMin Smallest integer; the dtype's own by default.
  * @param options.quantMax Largest integer; the dtype's own by default.
  * @throws {TypeError} If an argument is of the wrong kind.
- * @throws {RangeError} If the scale is not positive and finite, or an integer is out of range.
+ * @throws {RangeError} If the scale is not finite or not above 2^-128, or an integer is out of range.
  *
  * @example A 16-bit range
  * ```ts
@@ -102,7 +103,7 @@ export function perTensorAffine(
 /**
  * Builds and checks per-channel parameters; scales are rounded to float32.
  *
- * @param options.scales One positive, finite scale a channel.
+ * @param options.scales One scale a channel, finite and above 2^-128.
  * @param options.zeroPoints One zero point a channel; all 0 by default.
  * @param options.axis The dimension whose index is the channel; 0 by default.
  * @throws {TypeError} If an argument is of the wrong kind.

@@ -6,6 +6,7 @@ import {
   dotInt8,
   type Engine,
   linearInt8,
+  linearInt8Float32,
   linearMultiplier,
   plainBiasTerm,
 } from "../../kernels/linear.ts";
@@ -179,6 +180,36 @@ Deno.test("linearInt8() gives each of four blocks what a layer of its own gives"
       }
     }),
     { numRuns: 50 },
+  );
+});
+
+Deno.test("linearInt8Float32() adds the bias by the per-channel rule and multiplies by the accumulator's scale", () => {
+  fc.assert(
+    fc.property(layers, ({ d, bias }) => {
+      const { input, rows, inFeatures, outFeatures, engine, granularity } = d.layer,
+        per = outFeatures / d.scales.length;
+      const out = new Float32Array(rows * outFeatures);
+      const weight = {
+        data: Int8Array.from(d.w),
+        outFeatures,
+        inFeatures,
+        perChannel: granularity === "channel",
+        scales: Float32Array.from(d.scales),
+        zeroPoints: Int32Array.from(d.zeroPoints),
+      };
+      const floats = bias === null ? null : Float32Array.from(bias);
+      linearInt8Float32(engine, input.range.make(d.x), input, weight, floats, out);
+      for (let i = 0; i < out.length; i++) {
+        const row = i % outFeatures, r = (i - row) / outFeatures, channel = Math.floor(row / per);
+        const x = d.x.slice(r * inFeatures, (r + 1) * inFeatures),
+          w = d.w.slice(row * inFeatures, (row + 1) * inFeatures);
+        const sum = oracle.dot(x, input.zeroPoint, w, d.zeroPoints[channel]);
+        const scale = oracle.mul32(input.scale, d.scales[channel]);
+        const value = oracle.withBias(engine, true, sum, bias === null ? null : bias[row], scale);
+        assertEquals(out[i] + 0, oracle.mul32(value, scale));
+      }
+    }),
+    { numRuns: 300 },
   );
 });
 
