@@ -4,9 +4,11 @@
 // activations are looked up. Units come in blocks of eight: eight accumulators run through one pass over an operand.
 // Whoever calls lays out memory as src/simd/layout.ts says, with every integer less its zero point unless said.
 
-// The first 512 bytes of memory are scratch: sums of a block's eight units, twice, and where their activations stand.
+// The first 512 bytes of memory are the kernel's: sums of a block's eight units, and where their activations stand.
 const SUMS: usize = 0;
-const ADDRESSES: usize = 256;
+const ADDRESSES: usize = 128;
+// Eight int16 ones, from memory so that no engine makes them anew at each use.
+const ONES: usize = 256;
 
 // A cell's words and vectors.
 const BLOCKS: usize = 0;
@@ -18,15 +20,15 @@ const INPUT_WEIGHTS: usize = 20;
 const HIDDEN_WEIGHTS: usize = 24;
 const INPUT_PROJECTION: usize = 28;
 const GATE_SUM: usize = 32;
-const CELL_SUM: usize = 192;
-const CANDIDATE: usize = 352;
-const FORGET: usize = 400;
-const HIDDEN: usize = 432;
-const GATE_TABLES: usize = 480;
-const CELL_TABLE: usize = 496;
-const HIDDEN_OFFSET: usize = 512;
+const CELL_SUM: usize = 208;
+const CANDIDATE: usize = 384;
+const FORGET: usize = 432;
+const HIDDEN: usize = 464;
+const GATE_TABLES: usize = 512;
+const CELL_TABLE: usize = 528;
+const HIDDEN_OFFSET: usize = 544;
 
-// A sum: float32 vectors but for the last five, qnnpack's int32 multipliers, 2^-shift (f64 x 4), and which lanes are so.
+// A sum: float32 vectors but for the last six: qnnpack's int32 multipliers, 2^-shift (f64 x 4), which lanes are so, any.
 const SCALE_A: usize = 0;
 const SCALE_B: usize = 16;
 const INVERSE: usize = 32;
@@ -36,9 +38,13 @@ const FIXED_A: usize = 80;
 const FIXED_B: usize = 96;
 const FIXED_STEP: usize = 112;
 const FIXED: usize = 144;
+const ANY_FIXED: usize = 160;
 
-// A projection: header, then 64 bytes a unit (term f64 x 4, multiplier f32 x 4, start i32 x 4).
-const EXACT: usize = 0;
+// A projection: header, then 64 bytes a unit (term, multiplier f32 x 4, start i32 x 4). The way the bias is added is
+// 0: term is f32 x 4 and one float32 addition is exact enough; 1: term is f64 x 4, and the sum is rounded once;
+// 2: term is f64 x 4, and the sum is rounded to float32, then all of it as a fused multiply-add rounds.
+const BIAS: usize = 0;
+const UNQUANTIZED: usize = 4;
 const QUANTIZED: usize = 16;
 const LOWER: usize = 32;
 const UPPER: usize = 48;
@@ -57,6 +63,13 @@ export const relaxed: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
 // @ts-ignore: decorator
 @inline function clamp(x: v128, lo: v128, hi: v128): v128 {
   return f32x4.pmin(f32x4.pmax(x, lo), hi);
+}
+
+// The sum of four products each: exact whatever the engine does where the instruction leaves it a choice, since no
+// activation has its top bit set, and two products stay within 2 * 128 * 127 < 2^15.
+// @ts-ignore: decorator
+@inline function dot4(w: v128, x: v128, sum: v128, ones: v128): v128 {
+  return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w, x), ones));
 }
 
 // Sums of a block's 32 rows on int16 weights and activations, two k at a time: `w` is [groups][8 units][4 gates][2].
@@ -87,21 +100,19 @@ function dotWide(w: usize, x: usize, groups: i32, out: usize): void {
 }
 
 // The same on int8 weights and activations of 0..127, four k at a time: `w` is [groups][8 units][4 gates][4].
-// Exact whatever the engine does where the instruction leaves it a choice: no activation has its top bit set, and two
-// products stay within 2 * 128 * 127 < 2^15.
 function dotNarrow(w: usize, x: usize, groups: i32, out: usize): void {
   let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
-  const end = x + (<usize> groups << 2);
+  const end = x + (<usize> groups << 2), ones = v128.load(ONES);
   while (x < end) {
     const v = v128.load32_splat(x);
-    a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 0), v, a);
-    b = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 16), v, b);
-    c = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 32), v, c);
-    d = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 48), v, d);
-    e = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 64), v, e);
-    f = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 80), v, f);
-    g = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 96), v, g);
-    h = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(w, 112), v, h);
+    a = dot4(v128.load(w, 0), v, a, ones);
+    b = dot4(v128.load(w, 16), v, b, ones);
+    c = dot4(v128.load(w, 32), v, c, ones);
+    d = dot4(v128.load(w, 48), v, d, ones);
+    e = dot4(v128.load(w, 64), v, e, ones);
+    f = dot4(v128.load(w, 80), v, f, ones);
+    g = dot4(v128.load(w, 96), v, g, ones);
+    h = dot4(v128.load(w, 112), v, h, ones);
     w += 128;
     x += 4;
   }
@@ -139,27 +150,31 @@ function dotNarrow(w: usize, x: usize, groups: i32, out: usize): void {
 }
 
 // What `project` does: a unit's four sums to its projected gates. `p` is the projection, `row` its unit's part.
-function project(sums: usize, p: usize, row: usize): v128 {
-  let sum = i32x4.add(v128.load(sums), v128.load(row, 48));
-  let lo: v128, hi: v128;
-  if (load<i32>(p, EXACT)) {
-    const rounded = f32x4.convert_i32x4_s(sum);
-    lo = addRoundedToOdd(v128.load(row), f64x2.promote_low_f32x4(rounded));
-    hi = addRoundedToOdd(
-      v128.load(row, 16),
-      f64x2.promote_low_f32x4(v128.shuffle<i64>(rounded, rounded, 1, 1)),
-    );
+// @ts-ignore: decorator
+@inline function project(sums: usize, p: usize, row: usize): v128 {
+  const sum = i32x4.add(v128.load(sums), v128.load(row, 48)), bias = load<i32>(p, BIAS);
+  let value: v128;
+  if (bias == 0) {
+    value = f32x4.add(v128.load(row), f32x4.convert_i32x4_s(sum));
   } else {
-    lo = f64x2.add(v128.load(row), f64x2.convert_low_i32x4_s(sum));
-    hi = f64x2.add(v128.load(row, 16), f64x2.convert_low_i32x4_s(v128.shuffle<i64>(sum, sum, 1, 1)));
+    let lo: v128, hi: v128;
+    if (bias == 1) {
+      lo = f64x2.add(v128.load(row), f64x2.convert_low_i32x4_s(sum));
+      hi = f64x2.add(v128.load(row, 16), f64x2.convert_low_i32x4_s(v128.shuffle<i64>(sum, sum, 1, 1)));
+    } else {
+      const rounded = f32x4.convert_i32x4_s(sum);
+      lo = addRoundedToOdd(v128.load(row), f64x2.promote_low_f32x4(rounded));
+      hi = addRoundedToOdd(
+        v128.load(row, 16),
+        f64x2.promote_low_f32x4(v128.shuffle<i64>(rounded, rounded, 1, 1)),
+      );
+    }
+    value = v128.shuffle<i64>(f32x4.demote_f64x2_zero(lo), f32x4.demote_f64x2_zero(hi), 0, 2);
   }
-  const value = v128.shuffle<i64>(f32x4.demote_f64x2_zero(lo), f32x4.demote_f64x2_zero(hi), 0, 2);
   const scaled = f32x4.mul(value, v128.load(row, 32));
-  return v128.bitselect(
-    clamp(f32x4.nearest(scaled), v128.load(p, LOWER), v128.load(p, UPPER)),
-    scaled,
-    v128.load(p, QUANTIZED),
-  );
+  const quantized = clamp(f32x4.nearest(scaled), v128.load(p, LOWER), v128.load(p, UPPER));
+  if (load<i32>(p, UNQUANTIZED)) return v128.bitselect(quantized, scaled, v128.load(p, QUANTIZED));
+  return quantized;
 }
 
 // Half of `fixedPointSum`: two exact sums to integers, half away from zero.
@@ -171,13 +186,13 @@ function project(sums: usize, p: usize, row: usize): v128 {
 }
 
 // A quantized sum before its rounding to an integer, clamped.
-function add(a: v128, b: v128, k: usize): v128 {
+// @ts-ignore: decorator
+@inline function add(a: v128, b: v128, k: usize): v128 {
   let sum = f32x4.mul(
     f32x4.add(f32x4.mul(v128.load(k, SCALE_A), a), f32x4.mul(v128.load(k, SCALE_B), b)),
     v128.load(k, INVERSE),
   );
-  const fixed = v128.load(k, FIXED);
-  if (v128.any_true(fixed)) {
+  if (load<i32>(k, ANY_FIXED)) {
     const zero = i32x4.splat(0x4b400000), m = magic();
     const products = i32x4.add(
       i32x4.mul(i32x4.sub(f32x4.add(a, m), zero), v128.load(k, FIXED_A)),
@@ -189,7 +204,7 @@ function add(a: v128, b: v128, k: usize): v128 {
       0,
       2,
     );
-    sum = v128.bitselect(shifted, sum, fixed);
+    sum = v128.bitselect(shifted, sum, v128.load(k, FIXED));
   }
   return clamp(sum, v128.load(k, SUM_LOWER), v128.load(k, SUM_UPPER));
 }

@@ -26,7 +26,7 @@ export interface SimdExports {
   ): void;
 }
 
-const PAGE = 65536, SCRATCH = 512;
+const PAGE = 65536, SCRATCH = 512, ONES = 256;
 
 /** Bits of 1.5 * 2^23, shifted as the kernel shifts them to an address. */
 const MAGIC = 0x4b400000;
@@ -47,6 +47,7 @@ export class Arena {
     this.i32 = new Int32Array(buffer);
     this.f32 = new Float32Array(buffer);
     this.f64 = new Float64Array(buffer);
+    this.i16.fill(1, ONES / 2, ONES / 2 + 8);
   }
 
   /**
@@ -94,6 +95,8 @@ export interface Operand {
   readonly weights: number;
   /** By unit and gate: what the offset adds up to, an int32. */
   readonly start: Int32Array;
+  /** Largest magnitude that a sum can have. */
+  readonly bound: number;
 }
 
 /**
@@ -110,7 +113,7 @@ export function writeOperand(
   const { data, inFeatures: length, outFeatures, zeroPoints } = weight, hiddenSize = outFeatures / 4;
   const bound = Math.max(Math.abs(span.least), Math.abs(span.most));
   const shift = (row: number): number => zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
-  let narrow = relaxed && span.most - span.least < 128;
+  let narrow = relaxed && span.most - span.least < 128, largest = 0;
   for (let row = 0; row < outFeatures; row++) {
     let size = 0;
     for (let k = row * length; k < (row + 1) * length; k++) {
@@ -118,8 +121,9 @@ export function writeOperand(
       size += Math.abs(w);
       if (w < -128 || w > 127) narrow = false;
     }
-    if (size * bound >= 2 ** 31) return null;
+    largest = Math.max(largest, size * bound);
   }
+  if (largest >= 2 ** 31) return null;
   if (span.most - span.least > 65535) return null;
   const offset = narrow ? span.least : bound < 32768 ? 0 : span.least + 32768;
   const per = narrow ? 4 : 2, groups = Math.ceil(length / per), order = gateOrder(hiddenSize);
@@ -138,11 +142,14 @@ export function writeOperand(
       }
     }
   }
-  return { narrow, offset, length, bytes: groups * 4, weights, start };
+  return { narrow, offset, length, bytes: groups * 4, weights, start, bound: largest };
 }
 
 /** Bytes of a projection before its rows, and of four rows. */
 const PROJECTION_HEADER = 80, PROJECTION_UNIT = 64;
+
+/** How the bias is added. */
+const BIAS = { FLOAT32: 0, FLOAT64: 1, FUSED: 2 };
 
 /** Writes the constants of a projection whose rows are units' gates. */
 export function writeProjection(
@@ -151,13 +158,20 @@ export function writeProjection(
   operand: Operand,
   forgetMultiplier: number,
 ): number {
-  const { term, multiplier, bias, scale, perChannel, lo, hi } = projection, { start } = operand;
+  const { term, multiplier, bias, scale, perChannel, lo, hi } = projection, { start, bound } = operand;
   const at = arena.take(PROJECTION_HEADER + start.length / 4 * PROJECTION_UNIT), { i32, f32, f64 } = arena;
-  // One row that a plain addition does not serve makes all go the long way.
-  const exact = term.some((value) => value !== value), header = at / 4;
-  i32[header] = exact ? 1 : 0;
+  // float32 addition serves where the sum and the term are exact in it. One row that no plain addition serves makes
+  // all go the long way.
+  const way = term.some((value) => value !== value)
+    ? BIAS.FUSED
+    : bound <= 2 ** 24 && term.every((value) => Math.fround(value) === value)
+    ? BIAS.FLOAT32
+    : BIAS.FLOAT64;
+  const header = at / 4;
+  i32[header] = way;
   for (let gate = 0; gate < 4; gate++) {
     const quantized = lo[gate] === lo[gate];
+    if (!quantized) i32[header + 1] = 1;
     i32[header + 4 + gate] = quantized ? -1 : 0;
     f32[header + 8 + gate] = quantized ? lo[gate] : 0;
     f32[header + 12 + gate] = quantized ? hi[gate] : 0;
@@ -165,16 +179,14 @@ export function writeProjection(
   }
   for (let row = 0; row < start.length; row++) {
     const unit = at + PROJECTION_HEADER + (row >> 2) * PROJECTION_UNIT, gate = row & 3;
-    const rowPerChannel = perChannel || lo[gate] !== lo[gate];
-    if (row < term.length) {
-      f64[unit / 8 + gate] = !exact
-        ? term[row]
-        : bias[row] === 0
-        ? 0
-        : biasTerm("fbgemm", rowPerChannel, bias[row], scale[row]);
-      f32[unit / 4 + 8 + gate] = multiplier[row];
-    }
     i32[unit / 4 + 12 + gate] = start[row];
+    if (row >= term.length) continue;
+    f32[unit / 4 + 8 + gate] = multiplier[row];
+    if (way === BIAS.FLOAT32) f32[unit / 4 + gate] = term[row];
+    else if (way === BIAS.FLOAT64) f64[unit / 8 + gate] = term[row];
+    else if (bias[row] !== 0) {
+      f64[unit / 8 + gate] = biasTerm("fbgemm", perChannel || lo[gate] !== lo[gate], bias[row], scale[row]);
+    }
   }
   return at;
 }
@@ -213,17 +225,28 @@ const WORDS = {
   HIDDEN_WEIGHTS: 6,
   INPUT_PROJECTION: 7,
   GATE_SUM: 8,
-  CELL_SUM: 48,
-  CANDIDATE: 88,
-  FORGET: 100,
-  HIDDEN: 108,
-  GATE_TABLES: 120,
-  CELL_TABLE: 124,
-  HIDDEN_OFFSET: 128,
-  SIZE: 132,
+  CELL_SUM: 52,
+  CANDIDATE: 96,
+  FORGET: 108,
+  HIDDEN: 116,
+  GATE_TABLES: 128,
+  CELL_TABLE: 132,
+  HIDDEN_OFFSET: 136,
+  SIZE: 140,
 };
 /** Within a sum, in words. */
-const SUM = { SCALE_A: 0, SCALE_B: 4, INVERSE: 8, LOWER: 12, UPPER: 16, FIXED_A: 20, FIXED_B: 24, STEP: 28, FIXED: 36 };
+const SUM = {
+  SCALE_A: 0,
+  SCALE_B: 4,
+  INVERSE: 8,
+  LOWER: 12,
+  UPPER: 16,
+  FIXED_A: 20,
+  FIXED_B: 24,
+  STEP: 28,
+  FIXED: 36,
+  ANY_FIXED: 40,
+};
 
 /**
  * Writes the constants of a cell.
@@ -278,6 +301,7 @@ export function writeCell(
       i32[to + SUM.FIXED_B + lane] = fixedB;
       f64[(to + SUM.STEP) / 2 + lane] = fixed ? 1 / step : 0;
       i32[to + SUM.FIXED + lane] = fixed ? -1 : 0;
+      if (fixed) i32[to + SUM.ANY_FIXED] = 1;
     };
     sum(
       w + WORDS.GATE_SUM,
