@@ -7,7 +7,7 @@
  */
 import { convert, getPreset, LSTM, prepare, type QuantizedModel, tensor } from "../mod.ts";
 import { simdKernels } from "../simd.ts";
-import { SimdKernels } from "../src/simd/backend.ts";
+import type { SimdKernels } from "../src/simd/backend.ts";
 import { PLAIN } from "../src/simd/embedded.ts";
 
 const SIZES = [32, 64, 128, 256], STEPS = 100, ROUNDS = 40;

@@ -9,13 +9,19 @@ const SUMS: usize = 0;
 const ADDRESSES: usize = 128;
 // Eight int16 ones, from memory so that no engine makes them anew at each use.
 const ONES: usize = 256;
+// Whether four products are summed by one instruction rather than two: where it is one for the processor too.
+const ONE_STEP: usize = 272;
+
+// The forms of an operand: int16, bytes of 0..127, or bytes of their low seven bits and then bytes of their top bits.
+const WIDE: i32 = 0;
+const NARROW: i32 = 1;
 
 // A cell's words and vectors.
 const BLOCKS: usize = 0;
 const INPUT_GROUPS: usize = 4;
 const HIDDEN_GROUPS: usize = 8;
-const INPUT_NARROW: usize = 12;
-const HIDDEN_NARROW: usize = 16;
+const INPUT_FORM: usize = 12;
+const HIDDEN_FORM: usize = 16;
 const INPUT_WEIGHTS: usize = 20;
 const HIDDEN_WEIGHTS: usize = 24;
 const INPUT_PROJECTION: usize = 28;
@@ -54,6 +60,17 @@ const ROWS: usize = 80;
 /** Whether this is the module with relaxed dot products. */
 export const relaxed: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
 
+/** What the engine makes of a relaxed sum of four products -128 * 255, where it may choose. Tells its instructions. */
+export function chosen(): i32 {
+  if (!ASC_FEATURE_RELAXED_SIMD) return 0;
+  v128.store(SUMS, i8x16.splat(-128));
+  v128.store(SUMS, i8x16.splat(-1), 16);
+  return i32x4.extract_lane(
+    i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(SUMS), v128.load(SUMS, 16), i32x4.splat(0)),
+    0,
+  );
+}
+
 // 1.5 * 2^23: added to a float of magnitude below 2^22 it leaves the integer, rounded half to even, in the low bits.
 // @ts-ignore: decorator
 @inline function magic(): v128 {
@@ -65,76 +82,158 @@ export const relaxed: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
   return f32x4.pmin(f32x4.pmax(x, lo), hi);
 }
 
-// The sum of four products each: exact whatever the engine does where the instruction leaves it a choice, since no
-// activation has its top bit set, and two products stay within 2 * 128 * 127 < 2^15.
-// @ts-ignore: decorator
-@inline function dot4(w: v128, x: v128, sum: v128, ones: v128): v128 {
-  return i32x4.add(sum, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w, x), ones));
-}
-
-// Sums of a block's 32 rows on int16 weights and activations, two k at a time: `w` is [groups][8 units][4 gates][2].
-function dotWide(w: usize, x: usize, groups: i32, out: usize): void {
+// Sums of a block's 32 rows on int16 weights and activations, two k at a time: `w` is [groups][8 units][4 gates][2], and
+// the number of groups is even here and below.
+function dotWide(w: usize, x: usize, groups: i32): void {
   let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
   const end = x + (<usize> groups << 2);
-  while (x < end) {
-    const v = v128.load32_splat(x);
-    a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(w, 0), v));
-    b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(w, 16), v));
-    c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load(w, 32), v));
-    d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load(w, 48), v));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(v128.load(w, 64), v));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(v128.load(w, 80), v));
-    g = i32x4.add(g, i32x4.dot_i16x8_s(v128.load(w, 96), v));
-    h = i32x4.add(h, i32x4.dot_i16x8_s(v128.load(w, 112), v));
-    w += 128;
-    x += 4;
+  let at = w, from = x;
+  while (from < end) {
+    const v0 = v128.load32_splat(from, 0);
+    a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(at, 0), v0));
+    b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(at, 16), v0));
+    c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load(at, 32), v0));
+    d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load(at, 48), v0));
+    e = i32x4.add(e, i32x4.dot_i16x8_s(v128.load(at, 64), v0));
+    f = i32x4.add(f, i32x4.dot_i16x8_s(v128.load(at, 80), v0));
+    g = i32x4.add(g, i32x4.dot_i16x8_s(v128.load(at, 96), v0));
+    h = i32x4.add(h, i32x4.dot_i16x8_s(v128.load(at, 112), v0));
+    const v1 = v128.load32_splat(from, 4);
+    a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(at, 128), v1));
+    b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(at, 144), v1));
+    c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load(at, 160), v1));
+    d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load(at, 176), v1));
+    e = i32x4.add(e, i32x4.dot_i16x8_s(v128.load(at, 192), v1));
+    f = i32x4.add(f, i32x4.dot_i16x8_s(v128.load(at, 208), v1));
+    g = i32x4.add(g, i32x4.dot_i16x8_s(v128.load(at, 224), v1));
+    h = i32x4.add(h, i32x4.dot_i16x8_s(v128.load(at, 240), v1));
+    at += 256;
+    from += 8;
   }
-  v128.store(out, a, 0);
-  v128.store(out, b, 16);
-  v128.store(out, c, 32);
-  v128.store(out, d, 48);
-  v128.store(out, e, 64);
-  v128.store(out, f, 80);
-  v128.store(out, g, 96);
-  v128.store(out, h, 112);
+  v128.store(SUMS, a, 0);
+  v128.store(SUMS, b, 16);
+  v128.store(SUMS, c, 32);
+  v128.store(SUMS, d, 48);
+  v128.store(SUMS, e, 64);
+  v128.store(SUMS, f, 80);
+  v128.store(SUMS, g, 96);
+  v128.store(SUMS, h, 112);
 }
 
-// The same on int8 weights and activations of 0..127, four k at a time: `w` is [groups][8 units][4 gates][4].
-function dotNarrow(w: usize, x: usize, groups: i32, out: usize): void {
+// Sums of a block's rows on int8 weights and bytes of 0..127, four k at a time: `w` is [groups][8 units][4 gates][4]. Where
+// activations have eight bits, `top` holds their top bits; otherwise it is `x`.
+//
+// Exact whatever the engine does where relaxed instructions leave it a choice: no activation has its top bit set, and two
+// products stay within 2 * 128 * 127 < 2^15.
+function dotOne(w: usize, x: usize, groups: i32, top: usize): void {
   let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
-  const end = x + (<usize> groups << 2), ones = v128.load(ONES);
-  while (x < end) {
-    const v = v128.load32_splat(x);
-    a = dot4(v128.load(w, 0), v, a, ones);
-    b = dot4(v128.load(w, 16), v, b, ones);
-    c = dot4(v128.load(w, 32), v, c, ones);
-    d = dot4(v128.load(w, 48), v, d, ones);
-    e = dot4(v128.load(w, 64), v, e, ones);
-    f = dot4(v128.load(w, 80), v, f, ones);
-    g = dot4(v128.load(w, 96), v, g, ones);
-    h = dot4(v128.load(w, 112), v, h, ones);
-    w += 128;
-    x += 4;
+  const bytes = <usize> groups << 2;
+  for (let operand = top;; operand = x) {
+    let at = w, from = operand;
+    const end = operand + bytes;
+    while (from < end) {
+      const v0 = v128.load32_splat(from, 0);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 0), v0, a);
+      b = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 16), v0, b);
+      c = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 32), v0, c);
+      d = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 48), v0, d);
+      e = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 64), v0, e);
+      f = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 80), v0, f);
+      g = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 96), v0, g);
+      h = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 112), v0, h);
+      const v1 = v128.load32_splat(from, 4);
+      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 128), v1, a);
+      b = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 144), v1, b);
+      c = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 160), v1, c);
+      d = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 176), v1, d);
+      e = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 192), v1, e);
+      f = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 208), v1, f);
+      g = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 224), v1, g);
+      h = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 240), v1, h);
+      at += 256;
+      from += 8;
+    }
+    if (operand == x) break;
+    a = i32x4.shl(a, 7);
+    b = i32x4.shl(b, 7);
+    c = i32x4.shl(c, 7);
+    d = i32x4.shl(d, 7);
+    e = i32x4.shl(e, 7);
+    f = i32x4.shl(f, 7);
+    g = i32x4.shl(g, 7);
+    h = i32x4.shl(h, 7);
   }
-  v128.store(out, a, 0);
-  v128.store(out, b, 16);
-  v128.store(out, c, 32);
-  v128.store(out, d, 48);
-  v128.store(out, e, 64);
-  v128.store(out, f, 80);
-  v128.store(out, g, 96);
-  v128.store(out, h, 112);
+  v128.store(SUMS, a, 0);
+  v128.store(SUMS, b, 16);
+  v128.store(SUMS, c, 32);
+  v128.store(SUMS, d, 48);
+  v128.store(SUMS, e, 64);
+  v128.store(SUMS, f, 80);
+  v128.store(SUMS, g, 96);
+  v128.store(SUMS, h, 112);
+}
+
+// The same, sooner where an engine makes several instructions of that one.
+function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
+  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  const ones = v128.load(ONES);
+  const bytes = <usize> groups << 2;
+  for (let operand = top;; operand = x) {
+    let at = w, from = operand;
+    const end = operand + bytes;
+    while (from < end) {
+      const v0 = v128.load32_splat(from, 0);
+      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 0), v0), ones));
+      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 16), v0), ones));
+      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 32), v0), ones));
+      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 48), v0), ones));
+      e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 64), v0), ones));
+      f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 80), v0), ones));
+      g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 96), v0), ones));
+      h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 112), v0), ones));
+      const v1 = v128.load32_splat(from, 4);
+      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 128), v1), ones));
+      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 144), v1), ones));
+      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 160), v1), ones));
+      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 176), v1), ones));
+      e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 192), v1), ones));
+      f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 208), v1), ones));
+      g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 224), v1), ones));
+      h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 240), v1), ones));
+      at += 256;
+      from += 8;
+    }
+    if (operand == x) break;
+    a = i32x4.shl(a, 7);
+    b = i32x4.shl(b, 7);
+    c = i32x4.shl(c, 7);
+    d = i32x4.shl(d, 7);
+    e = i32x4.shl(e, 7);
+    f = i32x4.shl(f, 7);
+    g = i32x4.shl(g, 7);
+    h = i32x4.shl(h, 7);
+  }
+  v128.store(SUMS, a, 0);
+  v128.store(SUMS, b, 16);
+  v128.store(SUMS, c, 32);
+  v128.store(SUMS, d, 48);
+  v128.store(SUMS, e, 64);
+  v128.store(SUMS, f, 80);
+  v128.store(SUMS, g, 96);
+  v128.store(SUMS, h, 112);
 }
 
 // @ts-ignore: decorator
-@inline function dot(narrow: i32, w: usize, x: usize, groups: i32, out: usize): void {
+@inline function dot(form: i32, w: usize, x: usize, groups: i32): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
-    if (narrow) {
-      dotNarrow(w, x, groups, out);
+    if (form != WIDE) {
+      const top = form == NARROW ? x : x + (<usize> groups << 2);
+      if (load<i32>(ONE_STEP)) dotOne(w, x, groups, top);
+      else dotTwo(w, x, groups, top);
       return;
     }
   }
-  dotWide(w, x, groups, out);
+  dotWide(w, x, groups);
 }
 
 // a + b rounded to odd: two float64 lanes of `addRoundedToOdd` in kernels/requantize.ts.
@@ -233,17 +332,17 @@ function dotNarrow(w: usize, x: usize, groups: i32, out: usize): void {
 /**
  * Projects the inputs of `steps` steps: W_ih x + b_ih, float32 [steps][units][4 gates].
  *
- * @param x Inputs less an offset, each step's filled up with zeros to whole groups: int16, or bytes of 0..127.
+ * @param x Inputs less an offset, each step's filled up with zeros to whole groups.
  */
 export function projectInput(cell: usize, x: usize, projected: usize, steps: i32): void {
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
-  const narrow = load<i32>(cell, INPUT_NARROW), p = load<usize>(cell, INPUT_PROJECTION);
-  const stride = <usize> groups << 2, size = <usize> groups << 7, width = <usize> blocks << 7;
+  const form = load<i32>(cell, INPUT_FORM), p = load<usize>(cell, INPUT_PROJECTION);
+  const stride = <usize> groups << (form > NARROW ? 3 : 2), size = <usize> groups << 7, width = <usize> blocks << 7;
   let w = load<usize>(cell, INPUT_WEIGHTS), row = p + ROWS;
   for (let block = 0; block < blocks; block++) {
     let from = x, to = projected;
     for (let t = 0; t < steps; t++) {
-      dot(narrow, w, from, groups, SUMS);
+      dot(form, w, from, groups);
       for (let unit: usize = 0; unit < 8; unit++) {
         v128.store(to + (unit << 4), project(SUMS + (unit << 4), p, row + (unit << 6)));
       }
@@ -261,10 +360,11 @@ export function projectInput(cell: usize, x: usize, projected: usize, steps: i32
  *
  * @param p The hidden projection: what it is at the first step may differ from what it is later.
  * @param inputs Where the projected input of each step stands, [steps] addresses of float32 [units][4 gates].
- * @param h Hidden state in the form the weights take it (int16, or bytes of 0..127, less an offset), overwritten.
+ * @param h Hidden state less an offset, in the form the weights take it, overwritten.
  * @param c Cell state, float32, overwritten.
  * @param next Scratch as long as h.
- * @param out Receives the hidden state of each step, float32 [steps][units].
+ * @param out Receives the hidden state of each step, float64 [steps][units]. Beyond it whole blocks are written.
+ * @param units The hidden size.
  */
 export function runSteps(
   cell: usize,
@@ -274,17 +374,19 @@ export function runSteps(
   c: usize,
   next: usize,
   out: usize,
+  units: i32,
   steps: i32,
 ): void {
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, HIDDEN_GROUPS);
-  const narrow = load<i32>(cell, HIDDEN_NARROW);
+  const form = load<i32>(cell, HIDDEN_FORM);
   const weights = load<usize>(cell, HIDDEN_WEIGHTS), size = <usize> groups << 7;
-  const bytes = <usize> blocks << (narrow ? 3 : 4);
+  const bytes = <usize> blocks << 3, width = <usize> units << 3;
   for (let t = 0; t < steps; t++) {
-    let w = weights, row = p + ROWS, cAt = c, nextAt = next, projected = <usize> load<u32>(inputs);
+    let w = weights, row = p + ROWS, cAt = c, nextAt = next, outAt = out, projected = <usize> load<u32>(inputs);
     inputs += 4;
+    out += width;
     for (let block = 0; block < blocks; block++) {
-      dot(narrow, w, h, groups, SUMS);
+      dot(form, w, h, groups);
       for (let unit: usize = 0; unit < 128; unit += 16) {
         const hidden = project(SUMS + unit, p, row);
         const sum = add(v128.load(projected), hidden, cell + GATE_SUM);
@@ -318,21 +420,24 @@ export function runSteps(
           v128.load(cell, HIDDEN + 16),
           v128.load(cell, HIDDEN + 32),
         );
-        v128.store(out, output);
+        v128.store(outAt, f64x2.promote_low_f32x4(output));
+        v128.store(outAt, f64x2.promote_low_f32x4(v128.shuffle<i64>(output, output, 1, 1)), 16);
         const stored = i32x4.sub(f32x4.add(output, magic()), v128.load(cell, HIDDEN_OFFSET));
         const shorts = i16x8.narrow_i32x4_s(stored, stored);
-        if (narrow) {
-          v128.store32_lane(nextAt, i8x16.narrow_i16x8_u(shorts, shorts), 0);
+        if (ASC_FEATURE_RELAXED_SIMD && form != WIDE) {
+          const all = i8x16.narrow_i16x8_u(shorts, shorts);
+          v128.store32_lane(nextAt, v128.and(all, i8x16.splat(127)), 0);
+          if (form != NARROW) v128.store32_lane(nextAt + bytes, i8x16.shr_u(all, 7), 0);
           nextAt += 4;
         } else {
           v128.store64_lane(nextAt, shorts, 0);
           nextAt += 8;
         }
         cAt += 16;
-        out += 16;
+        outAt += 32;
       }
       w += size;
     }
-    memory.copy(h, next, bytes);
+    memory.copy(h, next, form == NARROW ? bytes : bytes << 1);
   }
 }

@@ -20,9 +20,11 @@ import type { LstmModule } from "../quantized/modules.ts";
 import { convertShifted, quantizeShifted } from "../quantized/shifted.ts";
 import {
   Arena,
+  loadOperand,
   type Operand,
   type SimdExports,
   type Span,
+  storeOperand,
   writeBindings,
   writeCell,
   writeOperand,
@@ -32,6 +34,12 @@ import {
 
 /** Most steps whose projected inputs stand in memory at a time. */
 const CHUNK = 32;
+
+/**
+ * What an engine without an instruction for sums of four products makes of -128 * 255: pairs saturate to int16. It has
+ * two steps make them sooner; others (VNNI, Arm's dot products) one.
+ */
+const SATURATED = -65536;
 
 /** Integers that are turned into addresses or stored, and integers that must be float32 values. */
 const ROUNDED = 2 ** 22, EXACT = 2 ** 24;
@@ -99,18 +107,50 @@ class SimdTokens {
   }
 }
 
+/**
+ * A state that stands in the kernel's memory from one step to the next, for as long as no other does: asked for, it is
+ * copied out. So any number of states can exist, and one that makes step after step is never copied.
+ */
+class SimdState implements LstmState {
+  readonly fresh: Uint8Array;
+  readonly #owner: SimdLstm;
+  readonly #h: Float64Array;
+  readonly #c: Float64Array;
+
+  constructor(owner: SimdLstm, { h, c, fresh }: { h: Float64Array; c: Float64Array; fresh: Uint8Array }) {
+    this.#owner = owner;
+    this.#h = h;
+    this.#c = c;
+    this.fresh = fresh;
+  }
+
+  get h(): Float64Array {
+    this.#owner.release(this);
+    return this.#h;
+  }
+
+  get c(): Float64Array {
+    this.#owner.release(this);
+    return this.#c;
+  }
+}
+
 class SimdLstm implements PreparedLstm {
   readonly #lstm: LstmModule;
   readonly #kernel: SimdExports;
   readonly #arena: Arena;
   readonly #cells: readonly (readonly SimdCell[])[];
   readonly #tokens: readonly SimdTokens[] | null;
-  readonly #h: number;
-  readonly #next: number;
-  readonly #c: number;
-  /** Bytes of a step's projected input, and of a hidden state as float32. */
+  /** Bytes of a step's projected input, and of a row's hidden and cell state. */
   readonly #width: number;
-  readonly #outWidth: number;
+  readonly #hBytes: number;
+  readonly #cBytes: number;
+  readonly #next: number;
+  /** The state that stands in memory. */
+  #resident: SimdState | null = null;
+  #batch = 0;
+  #h = 0;
+  #c = 0;
   #chunk = 0;
   #x = 0;
   #projected = 0;
@@ -132,38 +172,72 @@ class SimdLstm implements PreparedLstm {
     this.#cells = cells;
     this.#tokens = tokens;
     this.#width = units * 16;
-    this.#outWidth = units * 4;
-    this.#h = arena.take(units * 2);
-    this.#next = arena.take(units * 2);
-    this.#c = arena.take(units * 4);
-    this.#grow(1);
-  }
-
-  /** Makes room for `steps` steps. */
-  #grow(steps: number): void {
-    if (steps <= this.#chunk) return;
-    const arena = this.#arena, inputBytes = this.#cells.flat().reduce((most, c) => Math.max(most, c.input.bytes), 0);
-    const x = arena.take(steps * inputBytes), projected = arena.take(steps * this.#width);
-    const inputs = arena.take(steps * 4), out = arena.take(steps * this.#outWidth);
-    this.#x = x;
-    this.#projected = projected;
-    this.#inputs = inputs;
-    this.#out = out;
-    this.#chunk = steps;
+    this.#hBytes = units * 2;
+    this.#cBytes = units * 4;
+    this.#next = arena.take(this.#hBytes);
+    this.reserve(1, 1);
   }
 
   createState(batch: number): LstmState {
-    return createState(this.#lstm, batch);
+    return new SimdState(this, createState(this.#lstm, batch));
   }
 
-  reserve(batch: number, steps: number, _splitGates: boolean): number {
-    this.#grow(Math.min(steps, CHUNK));
-    const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1);
+  /** Makes room for `batch` rows and for chunks of `steps` steps. A failure leaves all as it was. */
+  #grow(batch: number, steps: number): void {
+    const arena = this.#arena, { hiddenSize } = this.#lstm;
+    if (steps > this.#chunk) {
+      const inputBytes = this.#cells.flat().reduce((most, { input }) => Math.max(most, input.bytes), 0);
+      const x = arena.take(steps * inputBytes), projected = arena.take(steps * this.#width);
+      const inputs = arena.take(steps * 4), out = arena.take((steps * hiddenSize + 8) * 8);
+      this.#x = x;
+      this.#projected = projected;
+      this.#inputs = inputs;
+      this.#out = out;
+      this.#chunk = steps;
+    }
+    if (batch > this.#batch) {
+      if (this.#resident !== null) this.release(this.#resident);
+      const rows = this.#cells.flat().length * batch, h = arena.take(rows * this.#hBytes);
+      this.#c = arena.take(rows * this.#cBytes);
+      this.#h = h;
+      this.#batch = batch;
+    }
+  }
+
+  reserve(batch: number, steps: number): number {
+    const chunk = Math.min(steps, CHUNK);
+    this.#grow(batch, chunk);
+    const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1), cells = this.#cells.flat();
     const size = batch * steps * hiddenSize * this.#cells[0].length;
     if (this.#between.length < layers || (layers > 0 && this.#between[0].length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
     }
-    return layers * size * 8 + this.#out + this.#chunk * this.#outWidth - this.#x + this.#width / 2;
+    const inputBytes = cells.reduce((most, { input }) => Math.max(most, input.bytes), 0);
+    return layers * size * 8 + cells.length * batch * (this.#hBytes + this.#cBytes) + this.#hBytes +
+      chunk * (inputBytes + this.#width + 4 + hiddenSize * 8);
+  }
+
+  /** Copies a state out of the kernel's memory if it stands there, and forgets it there. */
+  release(state: SimdState): void {
+    if (this.#resident !== state) return;
+    this.#resident = null;
+    this.#copy(state, true);
+  }
+
+  #copy(state: SimdState, out: boolean): void {
+    const { hiddenSize } = this.#lstm, { f32 } = this.#arena, { h, c } = state;
+    const cells = this.#cells.flat(), batch = state.fresh.length / cells.length;
+    for (let row = 0; row < state.fresh.length; row++) {
+      const { hidden } = cells[Math.floor(row / batch)], at = row * hiddenSize;
+      const hAt = this.#h + row * this.#hBytes, cAt = (this.#c + row * this.#cBytes) / 4;
+      if (out) {
+        loadOperand(this.#arena, hidden, hAt, h, at, hiddenSize);
+        for (let j = 0; j < hiddenSize; j++) c[at + j] = f32[cAt + j];
+      } else {
+        storeOperand(this.#arena, hidden, hAt, h, at, hiddenSize, 1, 0);
+        for (let j = 0; j < hiddenSize; j++) f32[cAt + j] = c[at + j];
+      }
+    }
   }
 
   process(
@@ -173,22 +247,25 @@ class SimdLstm implements PreparedLstm {
     steps: number,
     batch: number,
     lengths: Int32Array | null,
-    _splitGates: boolean,
   ): void {
+    const given = state as SimdState;
+    if (this.#resident !== given) {
+      if (this.#resident !== null) this.release(this.#resident);
+      this.#copy(given, false);
+      this.#resident = given;
+    }
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
       const from = l === 0 ? x : this.#between[(l - 1) & 1], to = l === last ? out : this.#between[l & 1];
       for (let d = 0; d < this.#cells[l].length; d++) {
         for (let b = 0; b < batch; b++) {
-          this.#row(state, l, d, b, from, to, lengths === null ? steps : Math.min(steps, lengths[b]), batch);
+          this.#row(given.fresh, l, d, b, from, to, lengths === null ? steps : Math.min(steps, lengths[b]), batch);
         }
       }
     }
   }
 
-  /**
-   * Projects `steps` inputs of `size` integers, `stride` apart, to `to`.
-   */
+  /** Projects `steps` inputs of `size` integers, `stride` apart, to `to`. */
   project(
     { cell, input }: SimdCell,
     x: Float64Array,
@@ -198,23 +275,13 @@ class SimdLstm implements PreparedLstm {
     stride: number,
     to: number,
   ): void {
-    const { narrow, offset, bytes } = input, per = narrow ? 1 : 2, arena = this.#arena;
-    for (let i = 0; i < steps; i++, from += stride) {
-      const at = (this.#x + i * bytes) / per;
-      if (narrow) {
-        const { u8 } = arena;
-        for (let k = 0; k < size; k++) u8[at + k] = x[from + k] - offset;
-      } else {
-        const { i16 } = arena;
-        for (let k = 0; k < size; k++) i16[at + k] = x[from + k] - offset;
-      }
-    }
+    storeOperand(this.#arena, input, this.#x, x, from, size, steps, stride);
     this.#kernel.projectInput(cell, this.#x, to, steps);
   }
 
   /** Runs one row of the batch through one layer and direction. */
   #row(
-    state: LstmState,
+    fresh: Uint8Array,
     l: number,
     d: number,
     b: number,
@@ -223,58 +290,42 @@ class SimdLstm implements PreparedLstm {
     steps: number,
     batch: number,
   ): void {
-    const layer = this.#cells[l], prepared = layer[d], { cell, hidden } = prepared, arena = this.#arena;
+    const layer = this.#cells[l],
+      prepared = layer[d],
+      { cell, running, initial } = prepared,
+      { hiddenSize } = this.#lstm;
     const tokens = l === 0 && this.#tokens !== null ? this.#tokens[d] : null;
-    const { hiddenSize } = this.#lstm, width = hiddenSize * layer.length, place = (l * layer.length + d) * batch + b;
+    const width = hiddenSize * layer.length, place = (l * layer.length + d) * batch + b;
     const inputSize = tokens !== null ? 1 : l === 0 ? this.#lstm.inputSize : width;
-    const h = state.h as Float64Array, c = state.c as Float64Array, at = place * hiddenSize;
-    const { u8, i16, i32, f32 } = arena, cAt = this.#c / 4, inputsAt = this.#inputs / 4;
-    if (hidden.narrow) {
-      for (let j = 0, to = this.#h; j < hiddenSize; j++) u8[to + j] = h[at + j] - hidden.offset;
-    } else {
-      for (let j = 0, to = this.#h / 2; j < hiddenSize; j++) i16[to + j] = h[at + j] - hidden.offset;
-    }
-    for (let j = 0; j < hiddenSize; j++) f32[cAt + j] = c[at + j];
-    const step = d === 0 ? batch : -batch;
+    const h = this.#h + place * this.#hBytes, c = this.#c + place * this.#cBytes;
+    const { i32, f64 } = this.#arena, inputs = this.#inputs / 4, step = d === 0 ? batch : -batch;
     for (let done = 0; done < steps;) {
       const count = Math.min(this.#chunk, steps - done);
       let row = (d === 0 ? done : steps - 1 - done) * batch + b;
       if (tokens !== null) {
-        for (let i = 0; i < count; i++) i32[inputsAt + i] = tokens.at(this, prepared, x[row + i * step]);
+        for (let i = 0; i < count; i++) i32[inputs + i] = tokens.at(this, prepared, x[row + i * step]);
       } else {
         this.project(prepared, x, row * inputSize, inputSize, count, step * inputSize, this.#projected);
-        for (let i = 0; i < count; i++) i32[inputsAt + i] = this.#projected + i * this.#width;
+        for (let i = 0; i < count; i++) i32[inputs + i] = this.#projected + i * this.#width;
       }
-      const first = state.fresh[place] === 1 && prepared.initial !== prepared.running ? 1 : 0;
-      if (first === 1) {
-        this.#kernel.runSteps(cell, prepared.initial, this.#inputs, this.#h, this.#c, this.#next, this.#out, 1);
-      }
-      if (count > first) {
-        this.#kernel.runSteps(
-          cell,
-          prepared.running,
-          this.#inputs + first * 4,
-          this.#h,
-          this.#c,
-          this.#next,
-          this.#out + first * this.#outWidth,
-          count - first,
-        );
-      }
-      state.fresh[place] = 0;
-      for (let i = 0; i < count; i++, row += step) {
-        const from = (this.#out + i * this.#outWidth) / 4, to = row * width + d * hiddenSize;
-        // SIMD rounding leaves -0 for what is an integer, 0.
-        for (let j = 0; j < hiddenSize; j++) out[to + j] = f32[from + j] + 0;
+      const first = fresh[place] === 1 && initial !== running ? 1 : 0;
+      if (first === 1) this.#steps(cell, initial, h, c, 0, 1);
+      if (count > first) this.#steps(cell, running, h, c, first, count - first);
+      fresh[place] = 0;
+      for (let i = 0, from = this.#out / 8; i < count; i++, row += step, from += hiddenSize) {
+        const to = row * width + d * hiddenSize;
+        for (let j = 0; j < hiddenSize; j++) out[to + j] = f64[from + j];
         // torch.cat keeps the first tensor's parameters and requantizes the others.
         if (d === 1) convertShifted(out, to, hiddenSize, prepared.hiddenQParams, layer[0].hiddenQParams);
-        if (done + i === steps - 1) {
-          for (let j = 0; j < hiddenSize; j++) h[at + j] = f32[from + j] + 0;
-        }
       }
       done += count;
     }
-    for (let j = 0; j < hiddenSize; j++) c[at + j] = f32[cAt + j];
+  }
+
+  /** Runs `count` steps of the chunk, from step `from` on. */
+  #steps(cell: number, projection: number, h: number, c: number, from: number, count: number): void {
+    const { hiddenSize } = this.#lstm, inputs = this.#inputs + from * 4, out = this.#out + from * hiddenSize * 8;
+    this.#kernel.runSteps(cell, projection, inputs, h, c, this.#next, out, hiddenSize, count);
   }
 }
 
@@ -284,11 +335,18 @@ export class SimdKernels implements LstmBackend {
   /** Whether the module has relaxed dot products, which 7-bit activations run on. */
   readonly relaxed: boolean;
   readonly #module: WebAssembly.Module;
+  readonly #oneStep: boolean;
 
-  /** Use {@linkcode simdKernels}. */
-  constructor(module: WebAssembly.Module) {
+  /**
+   * Use {@linkcode simdKernels}.
+   *
+   * @param oneStep For tests: whether relaxed sums of four products are taken for one instruction of the processor.
+   */
+  constructor(module: WebAssembly.Module, oneStep?: boolean) {
     this.#module = module;
-    this.relaxed = this.#instance().relaxed.value === 1;
+    const kernel = this.#instance();
+    this.relaxed = kernel.relaxed.value === 1;
+    this.#oneStep = oneStep ?? kernel.chosen() !== SATURATED;
   }
 
   #instance(): SimdExports {
@@ -298,7 +356,7 @@ export class SimdKernels implements LstmBackend {
   prepare(lstm: LstmModule, { input, tokens, initial }: LstmUse): PreparedLstm | null {
     if (input === null || lstm.projSize > 0) return null;
     const kernel = this.#instance();
-    const arena = new Arena(kernel.memory), tables: WrittenTable[] = [], cells: SimdCell[][] = [];
+    const arena = new Arena(kernel.memory, this.#oneStep), tables: WrittenTable[] = [], cells: SimdCell[][] = [];
     let from: PerTensorQParams = input;
     for (const layer of lstm.cells) {
       const prepared: SimdCell[] = [];

@@ -13,6 +13,7 @@ import { gateOrder } from "../../kernels/prepare.ts";
 export interface SimdExports {
   readonly memory: WebAssembly.Memory;
   readonly relaxed: WebAssembly.Global;
+  chosen(): number;
   projectInput(cell: number, x: number, projected: number, steps: number): void;
   runSteps(
     cell: number,
@@ -22,11 +23,12 @@ export interface SimdExports {
     c: number,
     next: number,
     out: number,
+    units: number,
     steps: number,
   ): void;
 }
 
-const PAGE = 65536, SCRATCH = 512, ONES = 256;
+const PAGE = 65536, SCRATCH = 512, ONES = 256, ONE_STEP = 272;
 
 /** Bits of 1.5 * 2^23, shifted as the kernel shifts them to an address. */
 const MAGIC = 0x4b400000;
@@ -40,7 +42,8 @@ export class Arena {
   f64: Float64Array;
   #end = SCRATCH;
 
-  constructor(readonly memory: WebAssembly.Memory) {
+  /** @param oneStep Whether relaxed sums of four products are one instruction for the processor too. */
+  constructor(readonly memory: WebAssembly.Memory, readonly oneStep: boolean) {
     const { buffer } = memory;
     this.u8 = new Uint8Array(buffer);
     this.i16 = new Int16Array(buffer);
@@ -48,6 +51,7 @@ export class Arena {
     this.f32 = new Float32Array(buffer);
     this.f64 = new Float64Array(buffer);
     this.i16.fill(1, ONES / 2, ONES / 2 + 8);
+    this.i32[ONE_STEP / 4] = oneStep ? 1 : 0;
   }
 
   /**
@@ -83,14 +87,21 @@ export interface Span {
   readonly most: number;
 }
 
+/**
+ * The forms in which operands are stored: int16; bytes of 0..127; or bytes of the low seven bits of 0..255, and after
+ * them bytes of the top bits. The latter two are multiplied by relaxed products.
+ */
+export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2 } as const;
+
 /** How an operand of a product is stored: `stored = integer - offset`. */
 export interface Operand {
-  /** Bytes of 0..127 for relaxed products, or int16. */
-  readonly narrow: boolean;
+  readonly form: 0 | 1 | 2;
   readonly offset: number;
-  readonly length: number;
-  /** Bytes that one operand takes, filled up with zeros. */
+  /** Bytes that one operand takes, filled up with zeros, and where its top bits stand in them. */
   readonly bytes: number;
+  readonly top: number;
+  /** Pairs (int16) or quadruples (bytes) of products, an even number. */
+  readonly groups: number;
   /** Address of the weights in the kernel's order. */
   readonly weights: number;
   /** By unit and gate: what the offset adds up to, an int32. */
@@ -107,29 +118,31 @@ export interface Operand {
 export function writeOperand(
   arena: Arena,
   weight: LinearWeight,
-  span: Span,
+  { least, most }: Span,
   relaxed: boolean,
 ): Operand | null {
   const { data, inFeatures: length, outFeatures, zeroPoints } = weight, hiddenSize = outFeatures / 4;
-  const bound = Math.max(Math.abs(span.least), Math.abs(span.most));
   const shift = (row: number): number => zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
-  let narrow = relaxed && span.most - span.least < 128, largest = 0;
+  const magnitude = Math.max(-least, most);
+  let bound = 0, eightBits = true;
   for (let row = 0; row < outFeatures; row++) {
     let size = 0;
     for (let k = row * length; k < (row + 1) * length; k++) {
       const w = data[k] - shift(row);
       size += Math.abs(w);
-      if (w < -128 || w > 127) narrow = false;
+      if (w < -128 || w > 127) eightBits = false;
     }
-    largest = Math.max(largest, size * bound);
+    bound = Math.max(bound, size * magnitude);
   }
-  if (largest >= 2 ** 31) return null;
-  if (span.most - span.least > 65535) return null;
-  const offset = narrow ? span.least : bound < 32768 ? 0 : span.least + 32768;
-  const per = narrow ? 4 : 2, groups = Math.ceil(length / per), order = gateOrder(hiddenSize);
-  const blocks = Math.ceil(hiddenSize / 8), start = new Int32Array(blocks * 32);
-  const weights = arena.take(blocks * groups * 128), out = narrow ? arena.u8 : arena.i16;
-  for (let block = 0, at = narrow ? weights : weights / 2; block < blocks; block++) {
+  if (bound >= 2 ** 31 || most - least > 65535) return null;
+  // Two passes over bytes only pay where each is half as long as one over int16.
+  const levels = !relaxed || !eightBits ? 0 : arena.oneStep ? 256 : 128;
+  const form = most - least >= levels ? FORM.WIDE : most - least < 128 ? FORM.NARROW : FORM.SPLIT;
+  const offset = form !== FORM.WIDE ? least : magnitude < 32768 ? 0 : least + 32768;
+  const per = form === FORM.WIDE ? 2 : 4, groups = Math.ceil(length / (2 * per)) * 2;
+  const order = gateOrder(hiddenSize), blocks = Math.ceil(hiddenSize / 8), start = new Int32Array(blocks * 32);
+  const weights = arena.take(blocks * groups * 128), out = form === FORM.WIDE ? arena.i16 : arena.u8;
+  for (let block = 0, at = form === FORM.WIDE ? weights / 2 : weights; block < blocks; block++) {
     for (let group = 0; group < groups; group++) {
       for (let place = block * 32; place < block * 32 + 32; place++) {
         const row = place < outFeatures ? order[place] : -1;
@@ -142,7 +155,55 @@ export function writeOperand(
       }
     }
   }
-  return { narrow, offset, length, bytes: groups * 4, weights, start, bound: largest };
+  const top = groups * 4;
+  return { form, offset, bytes: form === FORM.SPLIT ? 2 * top : top, top, groups, weights, start, bound };
+}
+
+/** Stores an operand: `stride` apart, `count` times `size` integers from `x`. */
+export function storeOperand(
+  arena: Arena,
+  { form, offset, bytes, top }: Operand,
+  to: number,
+  x: Float64Array,
+  from: number,
+  size: number,
+  count: number,
+  stride: number,
+): void {
+  const { u8, i16 } = arena;
+  for (let i = 0; i < count; i++, from += stride, to += bytes) {
+    if (form === FORM.WIDE) {
+      for (let k = 0, at = to / 2; k < size; k++) i16[at + k] = x[from + k] - offset;
+    } else if (form === FORM.NARROW) {
+      for (let k = 0; k < size; k++) u8[to + k] = x[from + k] - offset;
+    } else {
+      for (let k = 0; k < size; k++) {
+        const stored = x[from + k] - offset;
+        u8[to + k] = stored & 127;
+        u8[to + top + k] = stored >> 7;
+      }
+    }
+  }
+}
+
+/** Reads an operand back. */
+export function loadOperand(
+  arena: Arena,
+  { form, offset, top }: Operand,
+  from: number,
+  x: Float64Array,
+  to: number,
+  size: number,
+): void {
+  const { u8, i16 } = arena;
+  for (let k = 0; k < size; k++) {
+    x[to + k] = offset +
+      (form === FORM.WIDE
+        ? i16[from / 2 + k]
+        : form === FORM.NARROW
+        ? u8[from + k]
+        : u8[from + k] + 128 * u8[from + top + k]);
+  }
 }
 
 /** Bytes of a projection before its rows, and of four rows. */
@@ -219,8 +280,8 @@ const WORDS = {
   BLOCKS: 0,
   INPUT_GROUPS: 1,
   HIDDEN_GROUPS: 2,
-  INPUT_NARROW: 3,
-  HIDDEN_NARROW: 4,
+  INPUT_FORM: 3,
+  HIDDEN_FORM: 4,
   INPUT_WEIGHTS: 5,
   HIDDEN_WEIGHTS: 6,
   INPUT_PROJECTION: 7,
@@ -269,12 +330,12 @@ export function writeCell(
   const k = cell.constants, tables = cell.tables.map((table) => writeTable(arena, table, written));
   const at = arena.take(WORDS.SIZE * 4), w = at / 4, { i32, f32, f64 } = arena;
   i32[w + WORDS.BLOCKS] = Math.ceil(cell.hiddenSize / 8);
-  i32[w + WORDS.HIDDEN_GROUPS] = hidden.bytes / 4;
-  i32[w + WORDS.HIDDEN_NARROW] = hidden.narrow ? 1 : 0;
+  i32[w + WORDS.HIDDEN_GROUPS] = hidden.groups;
+  i32[w + WORDS.HIDDEN_FORM] = hidden.form;
   i32[w + WORDS.HIDDEN_WEIGHTS] = hidden.weights;
   if (input !== null) {
-    i32[w + WORDS.INPUT_GROUPS] = input.bytes / 4;
-    i32[w + WORDS.INPUT_NARROW] = input.narrow ? 1 : 0;
+    i32[w + WORDS.INPUT_GROUPS] = input.groups;
+    i32[w + WORDS.INPUT_FORM] = input.form;
     i32[w + WORDS.INPUT_WEIGHTS] = input.weights;
     i32[w + WORDS.INPUT_PROJECTION] = projection;
   }

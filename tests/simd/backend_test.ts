@@ -9,12 +9,16 @@ import { QuantizedLSTM } from "../../src/quantized/lstm.ts";
 import { SimdKernels } from "../../src/simd/backend.ts";
 import { type Bits, generator, type LstmCase, lstmCases, lstmOf, qparamsOf } from "../quantized/arbitrary.ts";
 
-async function kernelsOf(name: string): Promise<SimdKernels> {
+async function kernelsOf(name: string, oneStep?: boolean): Promise<SimdKernels> {
   const bytes = await Deno.readFile(new URL(`../../kernels/simd/${name}.wasm`, import.meta.url));
-  return new SimdKernels(await WebAssembly.compile(bytes));
+  return new SimdKernels(await WebAssembly.compile(bytes), oneStep);
 }
 
-const plain = await kernelsOf("plain"), relaxed = await kernelsOf("relaxed");
+const backends = [
+  ["plain", await kernelsOf("plain")],
+  ["relaxed, one step", await kernelsOf("relaxed", true)],
+  ["relaxed, two steps", await kernelsOf("relaxed", false)],
+] as const;
 
 /** Counts what a backend itself runs: what it refuses, the portable kernels run. */
 class Counted implements LstmBackend {
@@ -104,9 +108,7 @@ const cases = fc.record({
   return { c: { ...c, bits: parts }, state };
 });
 
-for (const backend of [plain, relaxed]) {
-  const name = backend.relaxed ? "relaxed" : "plain";
-
+for (const [name, backend] of backends) {
   Deno.test(`SimdKernels (${name}) gives what the portable kernels give`, () => {
     const kernels = new Counted(backend);
     fc.assert(

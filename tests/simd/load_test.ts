@@ -58,7 +58,7 @@ Deno.test("The embedded modules are the files", async () => {
 });
 
 Deno.test("Arena.take() throws when the memory cannot grow, and what it gave stays", () => {
-  const arena = new Arena(new WebAssembly.Memory({ initial: 1, maximum: 2 }));
+  const arena = new Arena(new WebAssembly.Memory({ initial: 1, maximum: 2 }), false);
   const at = arena.take(100);
   arena.f32[at / 4] = 5;
   assertThrows(() => arena.take(3 * 65536), RangeError, "a WebAssembly memory that cannot grow");
