@@ -26,15 +26,16 @@ const INPUT_WEIGHTS: usize = 20;
 const HIDDEN_WEIGHTS: usize = 24;
 const INPUT_PROJECTION: usize = 28;
 const GATE_SUM: usize = 32;
-const CELL_SUM: usize = 208;
-const CANDIDATE: usize = 384;
-const FORGET: usize = 432;
-const HIDDEN: usize = 464;
-const GATE_TABLES: usize = 512;
-const CELL_TABLE: usize = 528;
-const HIDDEN_OFFSET: usize = 544;
+const CELL_SUM: usize = 192;
+const CANDIDATE: usize = 352;
+const FORGET: usize = 400;
+const HIDDEN: usize = 432;
+const GATE_TABLES: usize = 480;
+const CELL_TABLE: usize = 496;
+const HIDDEN_OFFSET: usize = 512;
 
-// A sum: float32 vectors but for the last six: qnnpack's int32 multipliers, 2^-shift (f64 x 4), which lanes are so, any.
+// A sum: float32 vectors; for qnnpack int32 multipliers, 2^13 / step, which lanes are so, and whether no (0), some (1) or
+// all (2) are.
 const SCALE_A: usize = 0;
 const SCALE_B: usize = 16;
 const INVERSE: usize = 32;
@@ -42,9 +43,9 @@ const SUM_LOWER: usize = 48;
 const SUM_UPPER: usize = 64;
 const FIXED_A: usize = 80;
 const FIXED_B: usize = 96;
-const FIXED_STEP: usize = 112;
+const FIXED_INVERSE: usize = 112;
+const FIXED_LANES: usize = 128;
 const FIXED: usize = 144;
-const ANY_FIXED: usize = 160;
 
 // A projection: header, then 64 bytes a unit (term, multiplier f32 x 4, start i32 x 4). The way the bias is added is
 // 0: term is f32 x 4 and one float32 addition is exact enough; 1: term is f64 x 4, and the sum is rounded once;
@@ -276,42 +277,51 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
   return quantized;
 }
 
-// Half of `fixedPointSum`: two exact sums to integers, half away from zero.
+// What `fixedPointSum` does. The sum of products has 31 bits; since at least 14 are shifted out, 13 can be dropped first,
+// and what is left is exact in float32.
 // @ts-ignore: decorator
-@inline function shiftSum(sum: v128, power: v128): v128 {
-  const scaled = f64x2.mul(f64x2.convert_low_i32x4_s(sum), power);
-  const half = v128.or(v128.and(scaled, f64x2.splat(-0.0)), f64x2.splat(0.5));
-  return f32x4.demote_f64x2_zero(f64x2.trunc(f64x2.add(scaled, half)));
+@inline function addFixed(a: v128, b: v128, k: usize): v128 {
+  const zero = i32x4.splat(0x4b400000), m = magic();
+  const sum = i32x4.add(
+    i32x4.mul(i32x4.sub(f32x4.add(a, m), zero), v128.load(k, FIXED_A)),
+    i32x4.mul(i32x4.sub(f32x4.add(b, m), zero), v128.load(k, FIXED_B)),
+  );
+  const size = f32x4.convert_i32x4_s(i32x4.shr_u(i32x4.abs(sum), 13));
+  const rounded = f32x4.floor(f32x4.add(f32x4.mul(size, v128.load(k, FIXED_INVERSE)), f32x4.splat(0.5)));
+  return v128.or(rounded, v128.and(sum, f32x4.splat(-0.0)));
+}
+
+// @ts-ignore: decorator
+@inline function addFloat(a: v128, b: v128, k: usize): v128 {
+  return f32x4.mul(
+    f32x4.add(f32x4.mul(v128.load(k, SCALE_A), a), f32x4.mul(v128.load(k, SCALE_B), b)),
+    v128.load(k, INVERSE),
+  );
 }
 
 // A quantized sum before its rounding to an integer, clamped.
 // @ts-ignore: decorator
 @inline function add(a: v128, b: v128, k: usize): v128 {
-  let sum = f32x4.mul(
-    f32x4.add(f32x4.mul(v128.load(k, SCALE_A), a), f32x4.mul(v128.load(k, SCALE_B), b)),
-    v128.load(k, INVERSE),
-  );
-  if (load<i32>(k, ANY_FIXED)) {
-    const zero = i32x4.splat(0x4b400000), m = magic();
-    const products = i32x4.add(
-      i32x4.mul(i32x4.sub(f32x4.add(a, m), zero), v128.load(k, FIXED_A)),
-      i32x4.mul(i32x4.sub(f32x4.add(b, m), zero), v128.load(k, FIXED_B)),
-    );
-    const shifted = v128.shuffle<i64>(
-      shiftSum(products, v128.load(k, FIXED_STEP)),
-      shiftSum(v128.shuffle<i64>(products, products, 1, 1), v128.load(k, FIXED_STEP + 16)),
-      0,
-      2,
-    );
-    sum = v128.bitselect(shifted, sum, v128.load(k, FIXED));
+  const fixed = load<i32>(k, FIXED);
+  let sum: v128;
+  if (fixed == 0) sum = addFloat(a, b, k);
+  else {
+    sum = addFixed(a, b, k);
+    if (fixed == 1) sum = v128.bitselect(sum, addFloat(a, b, k), v128.load(k, FIXED_LANES));
   }
   return clamp(sum, v128.load(k, SUM_LOWER), v128.load(k, SUM_UPPER));
 }
 
-// A quantized product: multiplier, lo, hi.
+// A quantized product before its rounding to an integer, clamped.
 // @ts-ignore: decorator
 @inline function multiply(a: v128, b: v128, multiplier: v128, lo: v128, hi: v128): v128 {
-  return clamp(f32x4.nearest(f32x4.mul(f32x4.mul(a, b), multiplier)), lo, hi);
+  return clamp(f32x4.mul(f32x4.mul(a, b), multiplier), lo, hi);
+}
+
+// Rounds half to even, for magnitudes below 2^22. Never -0.
+// @ts-ignore: decorator
+@inline function round(x: v128): v128 {
+  return f32x4.sub(f32x4.add(x, magic()), magic());
 }
 
 // Where the float32 outputs of four rounded values stand; `base` holds the tables less the magic number's bits.
@@ -395,22 +405,22 @@ export function runSteps(
         row += 64;
       }
       for (let at = ADDRESSES; at < ADDRESSES + 128; at += 64) {
-        const forgotten = multiply(
+        const forgotten = f32x4.nearest(multiply(
           gather(at + 4, 16),
           v128.load(cAt),
           v128.load(p, FORGET_MULTIPLIER),
           v128.load(cell, FORGET),
           v128.load(cell, FORGET + 16),
-        );
-        const candidate = multiply(
+        ));
+        const candidate = f32x4.nearest(multiply(
           gather(at, 16),
           gather(at + 8, 16),
           v128.load(cell, CANDIDATE),
           v128.load(cell, CANDIDATE + 16),
           v128.load(cell, CANDIDATE + 32),
-        );
+        ));
         const state = add(forgotten, candidate, cell + CELL_SUM);
-        v128.store(cAt, f32x4.nearest(state));
+        v128.store(cAt, round(state));
         const open = gather(at + 12, 16);
         v128.store(at, addresses(state, v128.load(cell, CELL_TABLE)));
         const output = multiply(
@@ -420,8 +430,9 @@ export function runSteps(
           v128.load(cell, HIDDEN + 16),
           v128.load(cell, HIDDEN + 32),
         );
-        v128.store(outAt, f64x2.promote_low_f32x4(output));
-        v128.store(outAt, f64x2.promote_low_f32x4(v128.shuffle<i64>(output, output, 1, 1)), 16);
+        const rounded = round(output);
+        v128.store(outAt, f64x2.promote_low_f32x4(rounded));
+        v128.store(outAt, f64x2.promote_low_f32x4(v128.shuffle<i64>(rounded, rounded, 1, 1)), 16);
         const stored = i32x4.sub(f32x4.add(output, magic()), v128.load(cell, HIDDEN_OFFSET));
         const shorts = i16x8.narrow_i32x4_s(stored, stored);
         if (ASC_FEATURE_RELAXED_SIMD && form != WIDE) {

@@ -286,14 +286,14 @@ const WORDS = {
   HIDDEN_WEIGHTS: 6,
   INPUT_PROJECTION: 7,
   GATE_SUM: 8,
-  CELL_SUM: 52,
-  CANDIDATE: 96,
-  FORGET: 108,
-  HIDDEN: 116,
-  GATE_TABLES: 128,
-  CELL_TABLE: 132,
-  HIDDEN_OFFSET: 136,
-  SIZE: 140,
+  CELL_SUM: 48,
+  CANDIDATE: 88,
+  FORGET: 100,
+  HIDDEN: 108,
+  GATE_TABLES: 120,
+  CELL_TABLE: 124,
+  HIDDEN_OFFSET: 128,
+  SIZE: 132,
 };
 /** Within a sum, in words. */
 const SUM = {
@@ -304,9 +304,9 @@ const SUM = {
   UPPER: 16,
   FIXED_A: 20,
   FIXED_B: 24,
-  STEP: 28,
+  FIXED_INVERSE: 28,
+  FIXED_LANES: 32,
   FIXED: 36,
-  ANY_FIXED: 40,
 };
 
 /**
@@ -328,7 +328,7 @@ export function writeCell(
   written: WrittenTable[],
 ): number {
   const k = cell.constants, tables = cell.tables.map((table) => writeTable(arena, table, written));
-  const at = arena.take(WORDS.SIZE * 4), w = at / 4, { i32, f32, f64 } = arena;
+  const at = arena.take(WORDS.SIZE * 4), w = at / 4, { i32, f32 } = arena;
   i32[w + WORDS.BLOCKS] = Math.ceil(cell.hiddenSize / 8);
   i32[w + WORDS.HIDDEN_GROUPS] = hidden.groups;
   i32[w + WORDS.HIDDEN_FORM] = hidden.form;
@@ -351,8 +351,9 @@ export function writeCell(
       fixedA: number,
       fixedB: number,
       step: number,
-      fixed: boolean,
+      lanes: number,
     ): void => {
+      const fixed = (lanes >> lane & 1) === 1;
       f32[to + SUM.SCALE_A + lane] = a;
       f32[to + SUM.SCALE_B + lane] = b;
       f32[to + SUM.INVERSE + lane] = inverse;
@@ -360,9 +361,9 @@ export function writeCell(
       f32[to + SUM.UPPER + lane] = hi;
       i32[to + SUM.FIXED_A + lane] = fixedA;
       i32[to + SUM.FIXED_B + lane] = fixedB;
-      f64[(to + SUM.STEP) / 2 + lane] = fixed ? 1 / step : 0;
-      i32[to + SUM.FIXED + lane] = fixed ? -1 : 0;
-      if (fixed) i32[to + SUM.ANY_FIXED] = 1;
+      f32[to + SUM.FIXED_INVERSE + lane] = fixed ? 8192 / step : 0;
+      i32[to + SUM.FIXED_LANES + lane] = fixed ? -1 : 0;
+      i32[to + SUM.FIXED] = lanes === 0 ? 0 : lanes === 15 ? 2 : 1;
     };
     sum(
       w + WORDS.GATE_SUM,
@@ -374,7 +375,7 @@ export function writeCell(
       k[gate + K.FIXED_A],
       k[gate + K.FIXED_B],
       k[gate + K.FIXED_STEP],
-      (cell.fixedPoint >> lane & 1) === 1,
+      cell.fixedPoint & 15,
     );
     sum(
       w + WORDS.CELL_SUM,
@@ -386,7 +387,7 @@ export function writeCell(
       k[K.CELL_FIXED_A],
       k[K.CELL_FIXED_B],
       k[K.CELL_FIXED_STEP],
-      (cell.fixedPoint & 16) !== 0,
+      (cell.fixedPoint & 16) === 0 ? 0 : 15,
     );
     f32[w + WORDS.CANDIDATE + lane] = k[K.CANDIDATE_MULTIPLIER];
     f32[w + WORDS.CANDIDATE + 4 + lane] = k[K.CANDIDATE_LO];

@@ -83,8 +83,7 @@ function results(lstm: QuantizedLSTM, c: LstmCase, stateBits: Bits | null, kerne
     : [given(lstm.projSize || c.hiddenSize, 1), given(c.hiddenSize, 2)] as const;
   try {
     const [y, [h, cell]] = lstm.forward(x, state as never, { kernels });
-    // + 0: -0 is no other integer than 0.
-    return [y, h, cell].map((t) => ({ ...t, data: Array.from(t.data, (v) => v + 0) }));
+    return [y, h, cell].map((t) => ({ ...t, data: [...t.data] }));
   } catch (error) {
     assert(error instanceof RangeError && error.message.includes("qnnpack's addition"), String(error));
     return "qnnpack";
