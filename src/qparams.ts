@@ -53,7 +53,7 @@ function checkScale(name: string, scale: unknown): number {
   const rounded = Math.fround(scale);
   // Kernels multiply by the reciprocal.
   if (!(rounded > 0 && rounded < Infinity && Math.fround(1 / rounded) < Infinity)) {
-    failRange(name, "a finite float32 value above 2^-128", scale);
+    failRange(name, "a positive finite float32 value with a finite reciprocal", scale);
   }
   return rounded;
 }
