@@ -10,7 +10,7 @@
 import { type ActivationTable, lookup } from "./activation.ts";
 import { fixedPointSum } from "./elementwise.ts";
 import { addBias } from "./linear.ts";
-import { dot8, type PackedRows } from "./pack.ts";
+import { dotRows, packedLength, type PackedRows } from "./pack.ts";
 import { ROUND_MAGIC } from "./requantize.ts";
 
 /** What takes the accumulators of one projection (W_ih x or W_hh h) to its output: one value a gate and unit. */
@@ -106,136 +106,141 @@ export interface StateBinding {
   readonly forgetMultiplier: number;
 }
 
-/** One projected value: accumulator to output, quantized or float32. */
-function project(
-  sum: number,
-  row: number,
-  gate: number,
-  p: Projection,
-): number {
-  const term = p.term[row], lo = p.lo[gate];
-  const value = term === term
-    ? Math.fround(term + sum)
-    : addBias("fbgemm", sum, p.perChannel || lo !== lo, p.bias[row], p.scale[row]);
-  const scaled = Math.fround(value * p.multiplier[row]);
-  if (lo !== lo) return scaled;
-  const rounded = (scaled + ROUND_MAGIC) - ROUND_MAGIC, hi = p.hi[gate];
-  return rounded < lo ? lo : rounded > hi ? hi : rounded;
-}
-
-/** The sum of both projections of a gate, quantized. */
-function addGate(
-  input: number,
-  hidden: number,
-  gate: number,
-  k: Float64Array,
-  fixedPoint: number,
-): number {
-  const at = gate * 8, lo = k[at + GATE_LO], hi = k[at + GATE_HI];
-  let sum: number;
-  if (fixedPoint >> gate & 1) {
-    sum = fixedPointSum(
-      input,
-      hidden,
-      k[at + FIXED_A],
-      k[at + FIXED_B],
-      k[at + FIXED_STEP],
-    );
-  } else {
-    sum = Math.fround(
-      Math.fround(k[at + INPUT_SCALE] * input) +
-        Math.fround(k[at + HIDDEN_SCALE] * hidden),
-    );
-    sum = (Math.fround(sum * k[at + GATE_INVERSE]) + ROUND_MAGIC) - ROUND_MAGIC;
+/**
+ * Takes accumulators to what their projection gives, in place: quantized to its bounds, or float32.
+ *
+ * @param values Accumulators of rows `row` and on, a multiple of 4 of them.
+ */
+function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
+  const { term, multiplier } = p;
+  for (let gate = 0; gate < 4; gate++) {
+    const lo = p.lo[gate], hi = p.hi[gate], quantized = lo === lo;
+    for (let i = gate, at = row + gate; i < count; i += 4, at += 4) {
+      let value = Math.fround(term[at] + values[i]);
+      // A row whose bias takes more than a plain addition.
+      if (value !== value) value = addBias("fbgemm", values[i], p.perChannel || !quantized, p.bias[at], p.scale[at]);
+      value = Math.fround(value * multiplier[at]);
+      if (quantized) {
+        value = (value + ROUND_MAGIC) - ROUND_MAGIC;
+        value = value < lo ? lo : value > hi ? hi : value;
+      }
+      values[i] = value;
+    }
   }
-  return sum < lo ? lo : sum > hi ? hi : sum;
 }
 
-/** A quantized product: `clamp(rne(f(f(a * b) * multiplier)))`. */
-function multiply(
-  a: number,
-  b: number,
-  multiplier: number,
-  lo: number,
-  hi: number,
-): number {
-  const rounded = (Math.fround(Math.fround(a * b) * multiplier) + ROUND_MAGIC) -
-    ROUND_MAGIC;
-  return rounded < lo ? lo : rounded > hi ? hi : rounded;
+/**
+ * Adds both projections of each gate, quantizes the sum, and applies the gate's activation: `out` receives the
+ * activated gates. It may be `input`.
+ */
+function addGates(
+  cell: LstmCell,
+  input: Float64Array,
+  hidden: Float64Array,
+  out: Float64Array,
+  count: number,
+): void {
+  const k = cell.constants;
+  for (let gate = 0; gate < 4; gate++) {
+    const at = gate * 8, fixed = (cell.fixedPoint >> gate & 1) === 1, table = cell.tables[gate];
+    const lo = k[at + GATE_LO], hi = k[at + GATE_HI], inverse = k[at + GATE_INVERSE];
+    const a = fixed ? k[at + FIXED_A] : k[at + INPUT_SCALE], b = fixed ? k[at + FIXED_B] : k[at + HIDDEN_SCALE];
+    const step = k[at + FIXED_STEP], { data, first } = table, tabulated = data.length > 0;
+    for (let i = gate; i < count; i += 4) {
+      let sum: number;
+      if (fixed) {
+        sum = fixedPointSum(input[i], hidden[i], a, b, step);
+      } else {
+        sum = Math.fround(Math.fround(a * input[i]) + Math.fround(b * hidden[i]));
+        sum = (Math.fround(sum * inverse) + ROUND_MAGIC) - ROUND_MAGIC;
+      }
+      sum = sum < lo ? lo : sum > hi ? hi : sum;
+      const known = tabulated ? data[(sum - first) | 0] : NaN;
+      out[i] = known === known ? known : lookup(table, sum);
+    }
+  }
 }
 
-/** Cell state at `c[at]` and hidden state (returned) of one unit from its four gates' sums. */
-function finishUnit(
+/**
+ * Finishes units: from their activated gates to cell state and hidden state.
+ *
+ * @param gates [4 * count], unit after unit.
+ * @param c Cell states of the units, from `cOffset`; overwritten.
+ * @param h Receives the hidden states from `hOffset`.
+ */
+function finishUnits(
   cell: LstmCell,
   forgetMultiplier: number,
-  gateI: number,
-  gateF: number,
-  gateG: number,
-  gateO: number,
+  gates: Float64Array,
+  count: number,
   c: Float64Array,
-  at: number,
-): number {
-  const k = cell.constants, tables = cell.tables;
-  const forgotten = multiply(
-    lookup(tables[1], gateF),
-    c[at],
-    forgetMultiplier,
-    k[FORGET_LO],
-    k[FORGET_HI],
-  );
-  const candidate = multiply(
-    lookup(tables[0], gateI),
-    lookup(tables[2], gateG),
-    k[CANDIDATE_MULTIPLIER],
-    k[CANDIDATE_LO],
-    k[CANDIDATE_HI],
-  );
-  let sum: number;
-  if (cell.fixedPoint & 16) {
-    sum = fixedPointSum(
-      forgotten,
-      candidate,
-      k[CELL_FIXED_A],
-      k[CELL_FIXED_B],
-      k[CELL_FIXED_STEP],
-    );
-  } else {
-    sum = Math.fround(
-      Math.fround(k[FORGET_SCALE] * forgotten) +
-        Math.fround(k[CANDIDATE_SCALE] * candidate),
-    );
-    sum = (Math.fround(sum * k[CELL_INVERSE]) + ROUND_MAGIC) - ROUND_MAGIC;
+  cOffset: number,
+  h: Float64Array,
+  hOffset: number,
+): void {
+  const k = cell.constants, table = cell.tables[4], fixed = (cell.fixedPoint & 16) !== 0;
+  const forgetLo = k[FORGET_LO], forgetHi = k[FORGET_HI];
+  const candidateMultiplier = k[CANDIDATE_MULTIPLIER], candidateLo = k[CANDIDATE_LO], candidateHi = k[CANDIDATE_HI];
+  const a = fixed ? k[CELL_FIXED_A] : k[FORGET_SCALE], b = fixed ? k[CELL_FIXED_B] : k[CANDIDATE_SCALE];
+  const inverse = k[CELL_INVERSE], step = k[CELL_FIXED_STEP], cellLo = k[CELL_LO], cellHi = k[CELL_HI];
+  const hiddenMultiplier = k[HIDDEN_MULTIPLIER], hiddenLo = k[HIDDEN_LO], hiddenHi = k[HIDDEN_HI];
+  const { data, first } = table, tabulated = data.length > 0;
+  for (let unit = 0, i = 0; unit < count; unit++, i += 4) {
+    let forgotten = Math.fround(Math.fround(gates[i + 1] * c[cOffset + unit]) * forgetMultiplier);
+    forgotten = (forgotten + ROUND_MAGIC) - ROUND_MAGIC;
+    forgotten = forgotten < forgetLo ? forgetLo : forgotten > forgetHi ? forgetHi : forgotten;
+    let candidate = Math.fround(Math.fround(gates[i] * gates[i + 2]) * candidateMultiplier);
+    candidate = (candidate + ROUND_MAGIC) - ROUND_MAGIC;
+    candidate = candidate < candidateLo ? candidateLo : candidate > candidateHi ? candidateHi : candidate;
+    let state: number;
+    if (fixed) {
+      state = fixedPointSum(forgotten, candidate, a, b, step);
+    } else {
+      state = Math.fround(Math.fround(a * forgotten) + Math.fround(b * candidate));
+      state = (Math.fround(state * inverse) + ROUND_MAGIC) - ROUND_MAGIC;
+    }
+    state = state < cellLo ? cellLo : state > cellHi ? cellHi : state;
+    c[cOffset + unit] = state;
+    let tanh = tabulated ? data[(state - first) | 0] : NaN;
+    if (tanh !== tanh) tanh = lookup(table, state);
+    let hidden = Math.fround(Math.fround(gates[i + 3] * tanh) * hiddenMultiplier);
+    hidden = (hidden + ROUND_MAGIC) - ROUND_MAGIC;
+    h[hOffset + unit] = hidden < hiddenLo ? hiddenLo : hidden > hiddenHi ? hiddenHi : hidden;
   }
-  const lo = k[CELL_LO],
-    hi = k[CELL_HI],
-    state = sum < lo ? lo : sum > hi ? hi : sum;
-  c[at] = state;
-  return multiply(
-    lookup(tables[3], gateO),
-    lookup(tables[4], state),
-    k[HIDDEN_MULTIPLIER],
-    k[HIDDEN_LO],
-    k[HIDDEN_HI],
-  );
 }
 
-/** Scratch of {@linkcode lstmStepSplit}. */
-export interface SplitScratch {
-  /** [8] each: the accumulators of a pair of units. */
-  readonly input: Float64Array;
-  readonly hidden: Float64Array;
-  /** The hidden state that the step starts from, [hiddenSize] or [projSize]. */
-  readonly h: Float64Array;
-  /** The hidden state before its projection, [hiddenSize]; of length 0 where it is not projected. */
-  readonly unprojected: Float64Array;
-}
-
-/** Scratch of {@linkcode lstmStepFused}. */
-export interface FusedScratch extends SplitScratch {
-  /** [4 * hiddenSize] each. */
+/**
+ * What a step works in. Split gates take a few units at a time through all parts; fused gates all of them, which
+ * needs the intermediates of width 4 * hiddenSize.
+ */
+export interface LstmScratch {
+  /** Units that run together, a multiple of 2. */
+  readonly block: number;
+  /** [4 * block] each. `gates` is `igates` itself with split gates, where nothing is kept. */
   readonly igates: Float64Array;
   readonly hgates: Float64Array;
   readonly gates: Float64Array;
+  /** The hidden state that the step starts from: {@linkcode packedLength} of its width. */
+  readonly h: Float64Array;
+  /** The hidden state before its projection, packedLength(hiddenSize); of length 0 where it is not projected. */
+  readonly unprojected: Float64Array;
+}
+
+/** Most units that a step with split gates takes at a time: few enough to stay in the nearest cache. */
+const SPLIT_BLOCK = 32;
+
+/** Scratch for the steps of a cell; its cells may share it where their sizes are the same. */
+export function lstmScratch(hiddenSize: number, projSize: number, splitGates: boolean): LstmScratch {
+  const all = packedLength(hiddenSize), few = Math.min(SPLIT_BLOCK, Math.max(2, (hiddenSize >> 2) * 2));
+  const block = splitGates ? few : all, igates = new Float64Array(4 * block);
+  return {
+    block,
+    igates,
+    hgates: new Float64Array(4 * block),
+    gates: splitGates ? igates : new Float64Array(4 * block),
+    h: new Float64Array(packedLength(projSize || hiddenSize)),
+    unprojected: new Float64Array(projSize > 0 ? all : 0),
+  };
 }
 
 /**
@@ -254,40 +259,24 @@ export function projectRows(
   offset: number,
   count: number,
 ): void {
-  for (let group = 0, row = 0; row < count; group++) {
-    dot8(rows, group, x, sums);
-    for (let j = 0; j < 8 && row < count; j++, row++) {
-      out[offset + row] = project(sums[j], row, j & 3, projection);
-    }
+  for (let row = 0; row < count; row += 8) {
+    dotRows(rows, row >> 3, (row >> 3) + 1, x, sums);
+    projectSums(projection, row, sums, 8);
+    for (let j = 0, end = Math.min(8, count - row); j < end; j++) out[offset + row + j] = sums[j];
   }
 }
 
-/** Takes the hidden state out of the state before a step overwrites it. */
-function loadHidden(h: Float64Array, hOffset: number, scratch: SplitScratch): void {
-  const { h: from } = scratch;
-  for (let j = 0; j < from.length; j++) from[j] = h[hOffset + j];
-}
-
-/** Projects the new hidden state (projSize) into the state, where the cell does so. */
-function projectHidden(cell: LstmCell, h: Float64Array, hOffset: number, scratch: SplitScratch): void {
-  const { hiddenOutput } = cell;
-  if (hiddenOutput === null) return;
-  const { rows, projection, size } = hiddenOutput;
-  projectRows(rows, projection, scratch.unprojected, scratch.hidden, h, hOffset, size);
-}
-
 /**
- * One step with split gates: the four gates of two units run together, each pair is added on its own, and the
- * units are finished to h and c at once. No array over the gates exists.
+ * One step, with split or fused gates as the scratch is made: the results are the same.
  *
  * @param cell The prepared cell.
  * @param binding How h and c enter this step.
- * @param x Input integers [inputSize], or null with `projected`.
+ * @param x Input integers, packedLength(inputSize), or null with `projected`.
  * @param projected The projected input at `offset`, [4 * hiddenSize] as {@linkcode projectRows} leaves it.
  * @param h Hidden state [hiddenSize] (or [projSize]) at `hOffset`, overwritten.
  * @param c Cell state [hiddenSize] at `cOffset`, overwritten.
  */
-export function lstmStepSplit(
+export function lstmStep(
   cell: LstmCell,
   binding: StateBinding,
   x: Float64Array | null,
@@ -297,77 +286,27 @@ export function lstmStepSplit(
   hOffset: number,
   c: Float64Array,
   cOffset: number,
-  scratch: SplitScratch,
+  scratch: LstmScratch,
 ): void {
-  const { hiddenSize, hiddenRows, inputRows, inputProjection, constants, fixedPoint, hiddenOutput } = cell;
-  const { hiddenProjection, forgetMultiplier } = binding;
-  const { input, hidden } = scratch;
+  const { hiddenSize, hiddenRows, hiddenOutput } = cell, { block, igates, hgates, gates, h: before } = scratch;
   const out = hiddenOutput === null ? h : scratch.unprojected, outOffset = hiddenOutput === null ? hOffset : 0;
-  loadHidden(h, hOffset, scratch);
-  for (let unit = 0, group = 0; unit < hiddenSize; group++) {
-    if (x !== null) dot8(inputRows!, group, x, input);
-    dot8(hiddenRows, group, scratch.h, hidden);
-    for (let j = 0; j < 8 && unit < hiddenSize; j += 4, unit++) {
-      const row = unit * 4, at = offset + row;
-      const i = x !== null ? project(input[j], row, 0, inputProjection!) : projected![at];
-      const f = x !== null ? project(input[j + 1], row + 1, 1, inputProjection!) : projected![at + 1];
-      const g = x !== null ? project(input[j + 2], row + 2, 2, inputProjection!) : projected![at + 2];
-      const o = x !== null ? project(input[j + 3], row + 3, 3, inputProjection!) : projected![at + 3];
-      out[outOffset + unit] = finishUnit(
-        cell,
-        forgetMultiplier,
-        addGate(i, project(hidden[j], row, 0, hiddenProjection), 0, constants, fixedPoint),
-        addGate(f, project(hidden[j + 1], row + 1, 1, hiddenProjection), 1, constants, fixedPoint),
-        addGate(g, project(hidden[j + 2], row + 2, 2, hiddenProjection), 2, constants, fixedPoint),
-        addGate(o, project(hidden[j + 3], row + 3, 3, hiddenProjection), 3, constants, fixedPoint),
-        c,
-        cOffset + unit,
-      );
+  const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size;
+  for (let j = 0; j < size; j++) before[j] = h[hOffset + j];
+  for (let unit = 0; unit < hiddenSize; unit += block) {
+    const units = Math.min(block, hiddenSize - unit), count = units * 4, row = unit * 4;
+    const group = unit >> 1, end = (unit + units + 1) >> 1;
+    if (x !== null) {
+      dotRows(cell.inputRows!, group, end, x, igates);
+      projectSums(cell.inputProjection!, row, igates, count);
+    } else {
+      for (let i = 0; i < count; i++) igates[i] = projected![offset + row + i];
     }
+    dotRows(hiddenRows, group, end, before, hgates);
+    projectSums(binding.hiddenProjection, row, hgates, count);
+    addGates(cell, igates, hgates, gates, count);
+    finishUnits(cell, binding.forgetMultiplier, gates, units, c, cOffset + unit, out, outOffset + unit);
   }
-  projectHidden(cell, h, hOffset, scratch);
-}
-
-/**
- * One step with fused gates: both projections of width 4 * hiddenSize, then their sum, then the units.
- * Parameters as {@linkcode lstmStepSplit}; the results are the same.
- */
-export function lstmStepFused(
-  cell: LstmCell,
-  binding: StateBinding,
-  x: Float64Array | null,
-  projected: Float32Array | null,
-  offset: number,
-  h: Float64Array,
-  hOffset: number,
-  c: Float64Array,
-  cOffset: number,
-  scratch: FusedScratch,
-): void {
-  const { hiddenSize, constants, fixedPoint, hiddenOutput } = cell, count = hiddenSize * 4;
-  const { input, hidden, igates, hgates, gates } = scratch;
-  const out = hiddenOutput === null ? h : scratch.unprojected, outOffset = hiddenOutput === null ? hOffset : 0;
-  loadHidden(h, hOffset, scratch);
-  if (x !== null) {
-    projectRows(cell.inputRows!, cell.inputProjection!, x, input, igates, 0, count);
-  } else {
-    for (let row = 0; row < count; row++) igates[row] = projected![offset + row];
+  if (hiddenOutput !== null) {
+    projectRows(hiddenOutput.rows, hiddenOutput.projection, scratch.unprojected, hgates, h, hOffset, size);
   }
-  projectRows(cell.hiddenRows, binding.hiddenProjection, scratch.h, hidden, hgates, 0, count);
-  for (let row = 0; row < count; row++) {
-    gates[row] = addGate(igates[row], hgates[row], row & 3, constants, fixedPoint);
-  }
-  for (let unit = 0, row = 0; unit < hiddenSize; unit++, row += 4) {
-    out[outOffset + unit] = finishUnit(
-      cell,
-      binding.forgetMultiplier,
-      gates[row],
-      gates[row + 1],
-      gates[row + 2],
-      gates[row + 3],
-      c,
-      cOffset + unit,
-    );
-  }
-  projectHidden(cell, h, hOffset, scratch);
 }

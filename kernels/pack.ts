@@ -10,14 +10,19 @@ const HIGH = 134217728; // 2^27: the upper row's products stand above the lower 
 
 /**
  * Rows of an int8 matrix in groups of eight: four views a group, each holding two rows as `upper * 2^27 + lower`.
- * A view is read with the activation's own index.
+ * A view is read with the activation's own index, two at a time: it is filled up to an even length with 0.
  */
 export interface PackedRows {
   readonly views: readonly Float64Array[];
-  /** Row length. */
+  /** Row length, filled up to an even one. */
   readonly length: number;
-  /** How many products may be summed before the lower half could reach 2^26. */
+  /** How many products may be summed before the lower half could reach 2^26; even. */
   readonly chunk: number;
+}
+
+/** The length that an array of `length` activations must have for {@linkcode dotRows}: the next even one. */
+export function packedLength(length: number): number {
+  return length + (length & 1);
 }
 
 /**
@@ -25,48 +30,47 @@ export interface PackedRows {
  *
  * @param weight The rows; their zero points are subtracted here.
  * @param order Which row stands where, in groups of eight; -1 for a row of zeros.
- * @param bound Largest magnitude of an activation less its zero point.
+ * @param bound Largest magnitude of an activation less its zero point, below 2^17: two products must stay below 2^26.
  */
 export function packRows(
   weight: LinearWeight,
   order: ArrayLike<number>,
   bound: number,
 ): PackedRows {
-  const views: Float64Array[] = [],
-    { data, zeroPoints, inFeatures: length } = weight;
+  const views: Float64Array[] = [], { data, zeroPoints, inFeatures, outFeatures } = weight;
+  const length = packedLength(inFeatures);
   let largest = 1;
-  const at = (row: number, k: number): number => {
-    if (row < 0) return 0;
-    const w = data[row * length + k] -
-      zeroPoints[Math.floor(row * zeroPoints.length / weight.outFeatures)];
-    if (w > largest || -w > largest) largest = Math.abs(w);
-    return w;
-  };
   for (let i = 0; i < order.length; i += 2) {
     const view = new Float64Array(length);
-    for (let k = 0; k < length; k++) {
-      view[k] = at(order[i], k) * HIGH + at(order[i + 1], k);
+    for (let half = 0; half < 2; half++) {
+      const row = order[i + half];
+      if (row < 0) continue;
+      const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
+      for (let k = 0; k < inFeatures; k++) {
+        const w = data[row * inFeatures + k] - zeroPoint;
+        largest = Math.max(largest, w, -w);
+        view[k] += half === 0 ? w * HIGH : w;
+      }
     }
     views.push(view);
   }
-  return {
-    views,
-    length,
-    chunk: Math.max(1, Math.floor((HIGH / 2 - 1) / (largest * bound))),
-  };
+  return { views, length, chunk: Math.max(2, Math.floor((HIGH / 2 - 1) / (largest * bound) / 2) * 2) };
 }
 
 /**
- * Eight dot products of packed rows with integers, exact while each is below 2^53 and each chunk's below 2^26.
+ * Dot products of packed rows with integers, exact while each is below 2^53: `out[8 * i + j]` receives that of row j
+ * of group `from + i`.
  *
  * @param rows The packed rows.
- * @param group Which group of eight.
- * @param x Activations less their zero points, integers in doubles.
- * @param out Receives the eight sums at 0..7.
+ * @param from First group of eight rows.
+ * @param to Behind the last group.
+ * @param x Activations less their zero points, integers in doubles; {@linkcode packedLength} of them, the last of
+ * which, where there is one too many, is finite.
+ * @param out Receives the sums.
  *
  * @example
  * ```ts
- * import { dot8, packRows } from "@splitgate/splitgate/kernels";
+ * import { dotRows, packRows } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const order = [0, 1, -1, -1, -1, -1, -1, -1];
  * const weight = {
@@ -79,57 +83,55 @@ export function packRows(
  * };
  * const rows = packRows(weight, order, 255);
  * const out = new Float64Array(8);
- * dot8(rows, 0, Float64Array.of(10, 20), out);
+ * dotRows(rows, 0, 1, Float64Array.of(10, 20), out);
  * assertEquals([...out.subarray(0, 2)], [-30, 110]);
  * ```
  */
-export function dot8(
+export function dotRows(
   rows: PackedRows,
-  group: number,
+  from: number,
+  to: number,
   x: Float64Array,
   out: Float64Array,
 ): void {
   const { views, length, chunk } = rows;
-  const A = views[group * 4],
-    B = views[group * 4 + 1],
-    C = views[group * 4 + 2],
-    D = views[group * 4 + 3];
-  let start = 0, end = length < chunk ? length : chunk;
-  for (;;) {
-    let a = 0, b = 0, c = 0, d = 0;
-    for (let k = start; k < end; k++) {
-      const v = x[k];
-      a += A[k] * v;
-      b += B[k] * v;
-      c += C[k] * v;
-      d += D[k] * v;
+  for (let group = from, at = 0; group < to; group++, at += 8) {
+    const A = views[group * 4], B = views[group * 4 + 1], C = views[group * 4 + 2], D = views[group * 4 + 3];
+    for (let start = 0, end = chunk; start < length; start = end, end += chunk) {
+      if (end > length) end = length;
+      let a = 0, b = 0, c = 0, d = 0;
+      for (let k = start; k < end; k = (k + 2) | 0) {
+        // One addition of two products: engines keep fewer values alive across iterations than with two additions.
+        const k1 = (k + 1) | 0, p = x[k], q = x[k1];
+        a += A[k] * p + A[k1] * q;
+        b += B[k] * p + B[k1] * q;
+        c += C[k] * p + C[k1] * q;
+        d += D[k] * p + D[k1] * q;
+      }
+      // The nearest multiple of 2^27 is the upper sum: the lower one is less than half of that.
+      const a1 = (a * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
+      const b1 = (b * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
+      const c1 = (c * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
+      const d1 = (d * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
+      if (start === 0) {
+        out[at] = a1;
+        out[at + 1] = a - a1 * HIGH;
+        out[at + 2] = b1;
+        out[at + 3] = b - b1 * HIGH;
+        out[at + 4] = c1;
+        out[at + 5] = c - c1 * HIGH;
+        out[at + 6] = d1;
+        out[at + 7] = d - d1 * HIGH;
+      } else {
+        out[at] += a1;
+        out[at + 1] += a - a1 * HIGH;
+        out[at + 2] += b1;
+        out[at + 3] += b - b1 * HIGH;
+        out[at + 4] += c1;
+        out[at + 5] += c - c1 * HIGH;
+        out[at + 6] += d1;
+        out[at + 7] += d - d1 * HIGH;
+      }
     }
-    // The nearest multiple of 2^27 is the upper sum: the lower one is less than half of that.
-    const a1 = (a * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
-    const b1 = (b * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
-    const c1 = (c * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
-    const d1 = (d * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
-    if (start === 0) {
-      out[0] = a1;
-      out[1] = a - a1 * HIGH;
-      out[2] = b1;
-      out[3] = b - b1 * HIGH;
-      out[4] = c1;
-      out[5] = c - c1 * HIGH;
-      out[6] = d1;
-      out[7] = d - d1 * HIGH;
-    } else {
-      out[0] += a1;
-      out[1] += a - a1 * HIGH;
-      out[2] += b1;
-      out[3] += b - b1 * HIGH;
-      out[4] += c1;
-      out[5] += c - c1 * HIGH;
-      out[6] += d1;
-      out[7] += d - d1 * HIGH;
-    }
-    if (end === length) return;
-    start = end;
-    end = length - start < chunk ? length : start + chunk;
   }
 }

@@ -18,7 +18,7 @@ export function hiddenQParams({ parts }: QuantizedLstmCell): PerTensorQParams | 
 }
 
 /** Largest magnitude of an activation that two packed int8 weights can be multiplied by at once. */
-const PACKED_BOUND = 2 ** 19;
+const PACKED_BOUND = 2 ** 17;
 
 /** Whether packed rows take integers of these parameters. */
 export function packs(q: PerTensorQParams | null): boolean {
@@ -27,7 +27,7 @@ export function packs(q: PerTensorQParams | null): boolean {
 
 /**
  * The parts as the fast step takes them, or null where it does not run them: a part other than the projections that
- * is not quantized, a range beyond 24 bits, a hidden state beyond 19 bits, or a part that requantizes what it reads.
+ * is not quantized, a range beyond 24 bits, a hidden state beyond 17 bits, or a part that requantizes what it reads.
  */
 export function fastParts(cell: QuantizedLstmCell): CellParameters | null {
   const { parts } = cell;

@@ -6,7 +6,7 @@
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import { type Engine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
 import { type Projection, projectRows } from "../../kernels/lstm_cell.ts";
-import { type PackedRows, packRows } from "../../kernels/pack.ts";
+import { packedLength, type PackedRows, packRows } from "../../kernels/pack.ts";
 import { integerBound, prepareProjection, rowOrder } from "../../kernels/prepare.ts";
 import { dequantizePerChannel, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
@@ -99,10 +99,10 @@ export class PreparedLinear {
   constructor(linear: LinearModule) {
     const { engine, weight, bias, input, output } = linear, order = rowOrder(weight.outFeatures);
     this.#linear = linear;
-    this.#x = new Float64Array(weight.inFeatures);
+    this.#x = new Float64Array(packedLength(weight.inFeatures));
     this.#xFloat = new Float32Array(input === null ? weight.inFeatures : 0);
     this.#yFloat = new Float32Array(input === null ? weight.outFeatures : 0);
-    if (!packs(input)) failRange("input", "parameters of at most 19 bits", `${input!.quantMin}..${input!.quantMax}`);
+    if (!packs(input)) failRange("input", "parameters of at most 17 bits", `${input!.quantMin}..${input!.quantMax}`);
     if (input === null) {
       this.#float = floatWeight(weight);
     } else {

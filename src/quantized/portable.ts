@@ -6,13 +6,14 @@
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import type { LinearWeight } from "../../kernels/linear.ts";
 import {
-  type FusedScratch,
   type LstmCell,
-  lstmStepFused,
-  lstmStepSplit,
+  type LstmScratch,
+  lstmScratch,
+  lstmStep,
   projectRows,
   type StateBinding,
 } from "../../kernels/lstm_cell.ts";
+import { packedLength } from "../../kernels/pack.ts";
 import { bindState, type CellParameters, gateOrder, integerBound, prepareCell } from "../../kernels/prepare.ts";
 import { dequantizeValue } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
@@ -100,7 +101,7 @@ class TokenTable {
     this.rows = new Float32Array(source.count * this.#width);
     this.#known = new Uint8Array(source.count);
     this.#x = new Float32Array(inputSize);
-    this.#integers = new Float64Array(inputSize);
+    this.#integers = new Float64Array(packedLength(inputSize));
   }
 
   /** Where the row of a token starts. */
@@ -125,29 +126,20 @@ class PortableLstm implements PreparedLstm {
   readonly #lstm: LstmModule;
   readonly #cells: readonly (readonly PreparedCell[])[];
   readonly #tables: readonly TokenTable[] | null;
-  readonly #scratch: FusedScratch;
+  readonly #scratch: [fused: LstmScratch | null, split: LstmScratch | null] = [null, null];
   readonly #x: Float64Array;
   readonly #xFloat: Float32Array;
   readonly #row: Float32Array;
   #between: Float64Array[] = [];
 
   constructor(lstm: LstmModule, cells: readonly (readonly PreparedCell[])[], tokens: TokenRows | null) {
-    const { hiddenSize, projSize, inputSize } = lstm;
+    const { hiddenSize, inputSize } = lstm;
     this.#lstm = lstm;
     this.#cells = cells;
     this.#tables = tokens === null ? null : cells[0].map((cell) => new TokenTable(cell, tokens, inputSize));
-    this.#x = new Float64Array(Math.max(inputSize, 2 * hiddenSize));
+    this.#x = new Float64Array(packedLength(Math.max(inputSize, 2 * hiddenSize)));
     this.#xFloat = new Float32Array(inputSize);
     this.#row = new Float32Array(4 * hiddenSize);
-    this.#scratch = {
-      input: new Float64Array(8),
-      hidden: new Float64Array(8),
-      h: new Float64Array(stateSize(lstm)),
-      unprojected: new Float64Array(projSize > 0 ? hiddenSize : 0),
-      igates: new Float64Array(4 * hiddenSize),
-      hgates: new Float64Array(4 * hiddenSize),
-      gates: new Float64Array(4 * hiddenSize),
-    };
   }
 
   createState(batch: number): LstmState {
@@ -160,9 +152,14 @@ class PortableLstm implements PreparedLstm {
     if (this.#between.length < layers || (layers > 0 && this.#between[0].length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
     }
-    const { input, hidden, h, unprojected, igates, hgates, gates } = this.#scratch;
-    const used: ArrayBufferView[] = [input, hidden, h, unprojected, this.#x];
-    if (!splitGates) used.push(igates, hgates, gates);
+    const { hiddenSize, projSize } = this.#lstm;
+    const { igates, hgates, gates, h, unprojected } = this.#scratch[+splitGates] ??= lstmScratch(
+      hiddenSize,
+      projSize,
+      splitGates,
+    );
+    const used: ArrayBufferView[] = [igates, hgates, h, unprojected, this.#x];
+    if (gates !== igates) used.push(gates);
     if (this.#cells[0][0].input === null) used.push(this.#xFloat, this.#row);
     return used.reduce((sum, a) => sum + a.byteLength, layers * size * 8);
   }
@@ -214,7 +211,7 @@ class PortableLstm implements PreparedLstm {
     const h = state.h as Float64Array, c = state.c as Float64Array;
     const size = stateSize(this.#lstm), width = size * directions, place = (l * directions + d) * batch + b;
     const inputSize = table !== null ? 1 : l === 0 ? this.#lstm.inputSize : width;
-    const hAt = place * size, cAt = place * cell.hiddenSize;
+    const hAt = place * size, cAt = place * cell.hiddenSize, scratch = this.#scratch[+splitGates]!;
     for (let i = 0; i < steps; i++) {
       const row = (d === 0 ? i : steps - 1 - i) * batch + b, from = row * inputSize;
       const binding = state.fresh[place] === 1 ? prepared.initial : prepared.running;
@@ -230,11 +227,7 @@ class PortableLstm implements PreparedLstm {
         inputs = this.#x;
         for (let k = 0; k < inputSize; k++) inputs[k] = x[from + k];
       }
-      if (splitGates) {
-        lstmStepSplit(cell, binding, inputs, projected, offset, h, hAt, c, cAt, this.#scratch);
-      } else {
-        lstmStepFused(cell, binding, inputs, projected, offset, h, hAt, c, cAt, this.#scratch);
-      }
+      lstmStep(cell, binding, inputs, projected, offset, h, hAt, c, cAt, scratch);
       state.fresh[place] = 0;
       const at = row * width + d * size;
       for (let j = 0; j < size; j++) out[at + j] = h[hAt + j];
