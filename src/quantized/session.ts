@@ -240,7 +240,7 @@ export class Session {
    *
    * @throws {TypeError} If the model is bidirectional and so keeps no state.
    */
-  state(): Uint8Array {
+  state(): Uint8Array<ArrayBuffer> {
     if (this.#model.bidirectional) this.#refuse("state");
     const bytes = new Uint8Array(this.#stateSize()), view = new DataView(bytes.buffer);
     view.setUint32(0, MAGIC, true);

@@ -5,35 +5,17 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createContext, runInContext } from "node:vm";
 import { stop } from "esbuild";
 import { loadModel } from "@splitgate/splitgate/runtime";
-import { pack } from "../../../scripts/pack.ts";
 import { bundle } from "../bundle.ts";
 import { modelFile } from "../cases.ts";
 import expected from "../expected.json" with { type: "json" };
+import { installPacked, NAME, succeed } from "../install.ts";
 
-const NAME = "@splitgate/splitgate", DATA = ["thai.safetensors", "thai.json", "thai.calibration.txt", "thai.test.txt"];
+const DATA = ["thai.safetensors", "thai.json", "thai.calibration.txt", "thai.test.txt"];
 const TYPESCRIPT = "npm:typescript@5.9.3/tsc", BUN = "bun@1.4.5";
 
 /** What may be in the tarball, and nothing else. */
 const WANTED =
   /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|\w+\.(js|d\.ts)|(kernels|src)\/[\w/]+\.(js|d\.ts|wasm))$/;
-
-interface Output {
-  readonly success: boolean;
-  readonly text: string;
-}
-
-async function run(cwd: string, command: string, ...args: string[]): Promise<Output> {
-  const env = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
-  const { success, stdout, stderr } = await new Deno.Command(command, { args, cwd, env, stdin: "null" }).output();
-  const decoder = new TextDecoder();
-  return { success, text: decoder.decode(stdout) + decoder.decode(stderr) };
-}
-
-async function succeed(cwd: string, command: string, ...args: string[]): Promise<string> {
-  const { success, text } = await run(cwd, command, ...args);
-  assert(success, `${command} ${args.join(" ")}\n${text}`);
-  return text;
-}
 
 /** Every file under a folder, as paths from it. */
 async function files(folder: string, prefix = ""): Promise<string[]> {
@@ -49,9 +31,7 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
   const folder = await Deno.makeTempDir({ prefix: "splitgate-consumer-" });
   const installed = `${folder}/node_modules/${NAME}`;
   try {
-    await pack(`${folder}/splitgate.tgz`);
-    await Deno.writeTextFile(`${folder}/package.json`, JSON.stringify({ name: "consumer", type: "module" }));
-    await succeed(folder, "npm", "install", "--no-audit", "--no-fund", "--offline", "./splitgate.tgz");
+    await installPacked(folder);
 
     await t.step("it holds what a user needs and nothing else", async () => {
       const found = await files(installed);
@@ -76,7 +56,7 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
 
     await t.step("its runtime runs where there is nothing but the language and TextDecoder", async () => {
       await Deno.writeTextFile(`${folder}/entry.mjs`, `export * from "${NAME}/runtime";`);
-      await bundle(new URL(`file://${folder}/entry.mjs`), `${folder}/bare.js`, {
+      await bundle(new URL(`file://${folder}/entry.mjs`), folder, "bare.js", {
         format: "iife",
         globalName: "runtime",
       });
@@ -127,7 +107,7 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
     for (const [runtime, passed, command, ...args] of suites) {
       await t.step(`every case digests alike in ${runtime}`, async () => {
         const file = `${runtime}.test.mjs`;
-        await bundle(new URL(`${runtime}.ts`, import.meta.url), `${folder}/${file}`, {
+        await bundle(new URL(`${runtime}.ts`, import.meta.url), folder, file, {
           external: [NAME, `${NAME}/*`, "node:*"],
         });
         const text = await succeed(folder, command, ...args, `./${file}`);

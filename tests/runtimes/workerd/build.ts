@@ -1,0 +1,80 @@
+/**
+ * The test worker, built from the packed package and the demo's data.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import type { Plugin } from "esbuild";
+import { convert, Generator, getPreset, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+import { bundle } from "../bundle.ts";
+import { thaiFile } from "../cases.ts";
+import { installPacked, NAME } from "../install.ts";
+import { readAssets } from "../suite.ts";
+import type { WorkerModule } from "./workerd.ts";
+
+const DATA = new URL("../../../demo/data/", import.meta.url);
+
+/** A streaming model from a seed, as its file. */
+export function streamingFile(inputSize: number, hiddenSize: number, seed: number): Uint8Array<ArrayBuffer> {
+  const lstm = new LSTM({ inputSize, hiddenSize, seed }), input = new Float32Array(40 * inputSize);
+  new Generator(seed).uniform(input, -2, 2);
+  const observed = prepare(lstm, getPreset("fbgemm"), { splitGates: true });
+  observed.forward(tensor(input, [40, 1, inputSize]));
+  return saveModel(convert(observed));
+}
+
+/** What {@linkcode buildWorker} made. */
+export interface BuiltWorker {
+  readonly thai: Uint8Array<ArrayBuffer>;
+  readonly streaming: Uint8Array<ArrayBuffer>;
+  /** The worker's modules, with another streaming model where one is given. */
+  modules(streaming?: string): WorkerModule[];
+  /** The modules of the worker that digests the shared cases. */
+  readonly digest: readonly WorkerModule[];
+}
+
+/** Installs the packed package in `folder` and builds the workers there. */
+export async function buildWorker(folder: string, inputSize: number, hiddenSize: number): Promise<BuiltWorker> {
+  await installPacked(folder);
+  const external = ["thai.*", "streaming.safetensors"];
+  const wasm: Plugin = {
+    name: "wasm",
+    setup: (build) => build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "./plain.wasm", external: true })),
+  };
+  for (const entry of ["worker", "digest_worker"]) {
+    await bundle(new URL(`${entry}.ts`, import.meta.url), folder, `${entry}.js`, { external, plugins: [wasm] });
+  }
+  const assets = readAssets(DATA), thai = thaiFile(assets, "accurate");
+  const streaming = streamingFile(inputSize, hiddenSize, 1);
+  await Deno.writeFile(`${folder}/thai.int8.safetensors`, thai);
+  await Deno.writeFile(`${folder}/streaming.safetensors`, streaming);
+  const plain: WorkerModule = {
+    name: "plain.wasm",
+    kind: "wasm",
+    path: `${folder}/node_modules/${NAME}/kernels/simd/plain.wasm`,
+  };
+  const data = (name: string, kind: "data" | "text"): WorkerModule => ({
+    name,
+    kind,
+    path: fileURLToPath(new URL(name, DATA)),
+  });
+  return {
+    thai,
+    streaming,
+    modules: (streaming = `${folder}/streaming.safetensors`) => [
+      { name: "worker.js", kind: "esModule", path: `${folder}/worker.js` },
+      plain,
+      { name: "thai.int8.safetensors", kind: "data", path: `${folder}/thai.int8.safetensors` },
+      data("thai.json", "text"),
+      { name: "streaming.safetensors", kind: "data", path: streaming },
+    ],
+    digest: [
+      { name: "worker.js", kind: "esModule", path: `${folder}/digest_worker.js` },
+      plain,
+      data("thai.safetensors", "data"),
+      data("thai.json", "text"),
+      data("thai.calibration.txt", "text"),
+      data("thai.test.txt", "text"),
+    ],
+  };
+}
