@@ -76,14 +76,49 @@ export function lstmStepFloat32(
   linearFloat32(x, offset, weights.weightIh, weights.biasIh, inputSize, gates, igates, 0);
   linearFloat32(h, 0, weights.weightHh, weights.biasHh, h.length, gates, hgates, 0);
   const out = weightHr === null ? h : hidden;
-  for (let j = 0, f = hiddenSize, g = 2 * hiddenSize, o = 3 * hiddenSize; j < hiddenSize; j++, f++, g++, o++) {
-    const inputGate = sigmoidFloat32(Math.fround(igates[j] + hgates[j]));
-    const forgetGate = sigmoidFloat32(Math.fround(igates[f] + hgates[f]));
-    const cellGate = tanhFloat32(Math.fround(igates[g] + hgates[g]));
-    const outputGate = sigmoidFloat32(Math.fround(igates[o] + hgates[o]));
-    const cell = Math.fround(Math.fround(forgetGate * c[j]) + Math.fround(inputGate * cellGate));
-    c[j] = cell;
-    out[j] = outputGate * tanhFloat32(cell);
-  }
+  finishStepFloat32(igates, 0, hgates, 0, hiddenSize, c, 0, out, 0);
   if (weightHr !== null) linearFloat32(hidden, 0, weightHr, null, hiddenSize, h.length, h, 0);
+}
+
+/**
+ * The rest of a step of one batch row once both projections are there: gates, cell state, hidden state, each
+ * operation rounded to float32.
+ *
+ * @param igates W_ih x + b_ih; [4 * hiddenSize] at `inputOffset`.
+ * @param hgates W_hh h + b_hh; [4 * hiddenSize] at `hiddenOffset`.
+ * @param c The cell state [hiddenSize] at `cellOffset`, replaced.
+ * @param out Receives the hidden state [hiddenSize] at `outOffset`.
+ *
+ * @example
+ * ```ts
+ * import { finishStepFloat32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const gates = new Float32Array(4), c = Float32Array.of(8), h = new Float32Array(1);
+ * finishStepFloat32(gates, 0, gates, 0, 1, c, 0, h, 0);
+ * assertEquals(c[0], 4);
+ * ```
+ */
+export function finishStepFloat32(
+  igates: Float32Array,
+  inputOffset: number,
+  hgates: Float32Array,
+  hiddenOffset: number,
+  hiddenSize: number,
+  c: Float32Array,
+  cellOffset: number,
+  out: Float32Array,
+  outOffset: number,
+): void {
+  for (let j = 0, i = inputOffset, h = hiddenOffset; j < hiddenSize; j++, i++, h++) {
+    const f = hiddenSize, g = 2 * hiddenSize, o = 3 * hiddenSize;
+    const inputGate = sigmoidFloat32(Math.fround(igates[i] + hgates[h]));
+    const forgetGate = sigmoidFloat32(Math.fround(igates[i + f] + hgates[h + f]));
+    const cellGate = tanhFloat32(Math.fround(igates[i + g] + hgates[h + g]));
+    const outputGate = sigmoidFloat32(Math.fround(igates[i + o] + hgates[h + o]));
+    const cell = Math.fround(
+      Math.fround(forgetGate * c[cellOffset + j]) + Math.fround(inputGate * cellGate),
+    );
+    c[cellOffset + j] = cell;
+    out[outOffset + j] = outputGate * tanhFloat32(cell);
+  }
 }

@@ -750,6 +750,8 @@ def lstm_dynamic(engine):
             dict(inputs=5, hidden=3, steps=9, batch_first=True, batch=3),
             dict(inputs=9, hidden=33, steps=12, batch=1, hc=True),
             dict(inputs=1, hidden=1, steps=4),
+            dict(inputs=2, hidden=16, steps=150, batch=1),
+            dict(inputs=2, hidden=7, steps=100, batch=3, bi=True, hc=True),
         ):
             out.append(dynamic_case(random, engine, **arguments))
         return out

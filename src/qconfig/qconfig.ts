@@ -10,6 +10,7 @@ import { HistogramObserver } from "../observer/histogram.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
 import type { ObserverFactory } from "../observer/observer.ts";
 import { PerChannelMinMaxObserver } from "../observer/per_channel.ts";
+import { PlaceholderObserver } from "../observer/placeholder.ts";
 
 /** An observer, null for "not quantized", or one of them for each gate. */
 export type OutputObserver = ObserverFactory | null | readonly (ObserverFactory | null)[];
@@ -60,6 +61,8 @@ export interface QConfig {
    * calibration data is small. "nearest" by default.
    */
   readonly weightRounding?: "nearest" | "calibrated";
+  /** Whether activations are float32, quantized at each call by their own range; for `quantizeDynamic` only. */
+  readonly dynamic?: boolean;
 }
 
 /** The engines that torch has a default QConfig for and this package follows. */
@@ -93,6 +96,20 @@ export const defaultQConfig: QConfig = Object.freeze({
 export const defaultPerChannelQConfig: QConfig = Object.freeze({
   activation: defaultObserver,
   weight: defaultPerChannelWeightObserver,
+});
+
+/** torch's default_dynamic_qconfig: for `quantizeDynamic`, which needs no calibration. */
+export const dynamicQConfig: QConfig = Object.freeze({
+  activation: PlaceholderObserver.withArgs({}),
+  weight: defaultWeightObserver,
+  dynamic: true,
+});
+
+/** torch's per_channel_dynamic_qconfig. */
+export const perChannelDynamicQConfig: QConfig = Object.freeze({
+  activation: PlaceholderObserver.withArgs({}),
+  weight: defaultPerChannelWeightObserver,
+  dynamic: true,
 });
 
 /** torch's get_default_qconfig("fbgemm"): a histogram with reduced range, per-channel weights. */

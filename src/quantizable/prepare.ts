@@ -26,7 +26,8 @@ export type FloatModel = Linear | Embedding | LSTM | Sequential;
 /** The observer of what stays float32. */
 const FLOAT = PlaceholderObserver.withArgs({});
 
-type Leaf = Linear | Embedding | LSTM;
+/** A float module without children. */
+export type Leaf = Linear | Embedding | LSTM;
 
 /** Options of {@linkcode prepare}. */
 export interface PrepareOptions {
@@ -44,7 +45,8 @@ export interface PrepareOptions {
   readonly onUnsupported?: "error" | "float";
 }
 
-function typeOf(module: Leaf): ModuleType {
+/** The type that a QConfigMapping knows a module by. */
+export function typeOf(module: Leaf): ModuleType {
   return module instanceof LSTM ? "LSTM" : module instanceof Linear ? "Linear" : "Embedding";
 }
 
@@ -57,9 +59,23 @@ function* leaves(model: FloatModel, prefix = ""): Generator<[name: string, modul
   for (const [name, child] of model.children) yield* leaves(child, prefix === "" ? name : `${prefix}.${name}`);
 }
 
+/**
+ * The modules that a float model is made of, by name, in order.
+ *
+ * @throws {TypeError} If it is no such model.
+ */
+export function namedModules(model: FloatModel): [name: string, module: Leaf][] {
+  if (
+    !(model instanceof Linear || model instanceof Embedding || model instanceof LSTM || model instanceof Sequential)
+  ) {
+    failType("model", "a Linear, Embedding, LSTM or Sequential", model);
+  }
+  return [...leaves(model)];
+}
+
 /** A copy of a module, weights and biases and all. */
-function copy<T extends Leaf>(module: T): T;
-function copy(module: Leaf): Leaf {
+export function copyModule<T extends Leaf>(module: T): T;
+export function copyModule(module: Leaf): Leaf {
   let made: Leaf;
   if (module instanceof LSTM) {
     const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, projSize } = module;
@@ -109,14 +125,9 @@ export function prepare(
   qconfig: QConfig | QConfigMapping,
   options: PrepareOptions = {},
 ): ObservedModel {
-  if (
-    !(model instanceof Linear || model instanceof Embedding || model instanceof LSTM || model instanceof Sequential)
-  ) {
-    failType("model", "a Linear, Embedding, LSTM or Sequential", model);
-  }
+  const named = namedModules(model);
   const splitGates = checkBoolean("splitGates", options.splitGates ?? false);
   const fit = fitOf(options);
-  const named = [...leaves(model)];
   const qconfigs = asMapping(qconfig).resolve(named.map(([name, module]) => ({ name, type: typeOf(module) })));
   const modules = new Map<string, ObservedModule>();
   const engines = new Set<string>();
@@ -127,16 +138,19 @@ export function prepare(
       const weight = new MinMaxObserver({ dtype: "quint8" });
       const runs = config === null || fit === null ||
         supports(fit, name, "embedding", { inputs: [], weight, output: null });
-      modules.set(name, new ObservedEmbedding(copy(module), runs ? config : null));
+      modules.set(name, new ObservedEmbedding(copyModule(module), runs ? config : null));
       output = null;
       return;
     }
     if (config === null) return failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
+    if (config.dynamic) {
+      failRange(`qconfig of ${name}`, "a static QConfig (quantizeDynamic takes dynamic ones)", "a dynamic one");
+    }
     engines.add(config.engine ?? "fbgemm");
     const input = inputObserver(config, output),
       given = input === "previous" ? output : input === "float" ? null : input;
     if (module instanceof Linear) {
-      let observed = new ObservedLinear(copy(module), config, input);
+      let observed = new ObservedLinear(copyModule(module), config, input);
       const values = { inputs: [given], output: observed.output, weight: config.weight(), bias: module.bias !== null };
       if (fit !== null && !supports(fit, name, "linear", values)) {
         observed = new ObservedLinear(observed.linear, { ...config, activation: FLOAT }, "float");
@@ -144,7 +158,7 @@ export function prepare(
       modules.set(name, observed);
       output = observed.output;
     } else {
-      const observed = new ObservedLSTM(copy(module), config, input, splitGates);
+      const observed = new ObservedLSTM(copyModule(module), config, input, splitGates);
       if (fit !== null) fitLstm(fit, name, observed, given);
       modules.set(name, observed);
       const { proj, ogate_cy } = observed.cells[module.numLayers - 1][0].observers;

@@ -10,6 +10,7 @@ import { elementwiseKind } from "./kinds/elementwise.ts";
 import { embeddingKind } from "./kinds/embedding.ts";
 import { linearKind } from "./kinds/linear.ts";
 import { lstmKind } from "./kinds/lstm.ts";
+import { lstmDynamicKind } from "./kinds/lstm_dynamic.ts";
 import { lstmPartsKind } from "./kinds/lstm_parts.ts";
 import { observersKind } from "./kinds/observers.ts";
 import { quantizeKind } from "./kinds/quantize.ts";
@@ -23,6 +24,7 @@ export const KINDS: readonly Kind[] = [
   embeddingKind,
   observersKind,
   lstmKind,
+  lstmDynamicKind,
   lstmPartsKind,
 ];
 

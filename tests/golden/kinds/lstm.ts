@@ -53,7 +53,8 @@ interface Case {
   readonly state: readonly [QTensor<PerTensorQParams>, QTensor<PerTensorQParams>] | undefined;
 }
 
-function readCase(golden: Field): Case {
+/** The float LSTM that a case starts from. */
+export function readFloatLstm(golden: Field): LSTM {
   const flag = (key: string) => golden.get(key).boolean();
   const lstm = new LSTM({
     inputSize: golden.get("input_size").integer(),
@@ -65,12 +66,16 @@ function readCase(golden: Field): Case {
   });
   const weights = golden.get("float_state_dict");
   lstm.loadStateDict(new Map(weights.keys().map((key) => [key, weights.get(key).tensor()])));
+  return lstm;
+}
+
+function readCase(golden: Field): Case {
   const h0 = golden.maybe("h0"), c0 = golden.maybe("c0");
   if ((h0 === null) === golden.get("hidden_given").boolean()) golden.get("hidden_given").fail("what h0 says");
   return {
     engine: golden.get("engine").oneOf("fbgemm", "qnnpack"),
-    lstm,
-    splitGates: flag("split_gates"),
+    lstm: readFloatLstm(golden),
+    splitGates: golden.get("split_gates").boolean(),
     x: golden.get("input").quint8(),
     state: h0 === null || c0 === null ? undefined : [h0.quint8(), c0.quint8()],
   };
