@@ -124,8 +124,11 @@ export type Activation = "sigmoid" | "tanh";
  * integers less their zero points.
  */
 export interface ActivationTable {
-  /** Outputs by `input - first`; NaN where not computed yet. Length 0 where the input range exceeds 16 bits. */
-  readonly data: Float64Array;
+  /**
+   * Outputs by `input - first`; NaN where not computed yet. Length 0 where nothing is kept: where the input range
+   * exceeds 16 bits, or outputs exceed the 24 bits of a float32.
+   */
+  readonly data: Float32Array;
   /** Smallest input. */
   readonly first: number;
   readonly compute: (input: number) => number;
@@ -197,8 +200,9 @@ export function activationTable(
   to: Affine,
 ): ActivationTable {
   const size = from.quantMax - from.quantMin + 1;
+  const kept = size <= 65536 && to.quantMax - to.zeroPoint <= 16777216 && to.zeroPoint - to.quantMin <= 16777216;
   return {
-    data: new Float64Array(size > 65536 ? 0 : size).fill(NaN),
+    data: new Float32Array(kept ? size : 0).fill(NaN),
     first: from.quantMin - from.zeroPoint,
     compute: (input) => activationInt(engine, activation, from.scale, input, to),
   };
@@ -223,4 +227,32 @@ export function lookup(table: ActivationTable, input: number): number {
   if (index >= data.length) return table.compute(input);
   const known = data[index];
   return known === known ? known : data[index] = table.compute(input);
+}
+
+/** Tables made so far, by what they hold: gates, layers and directions that agree on it share one. */
+export type ActivationTables = Map<string, ActivationTable>;
+
+/**
+ * {@linkcode activationTable}, or the one that `tables` already has for the same parameters.
+ *
+ * @example
+ * ```ts
+ * import { sharedActivationTable } from "@splitgate/splitgate/kernels";
+ * import { assert } from "@std/assert";
+ * const q = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 }, tables = new Map();
+ * const table = sharedActivationTable(tables, "fbgemm", "tanh", q, q);
+ * assert(sharedActivationTable(tables, "fbgemm", "tanh", { ...q }, q) === table);
+ * ```
+ */
+export function sharedActivationTable(
+  tables: ActivationTables,
+  engine: Engine,
+  activation: Activation,
+  from: Affine,
+  to: Affine,
+): ActivationTable {
+  const key = [engine, activation, ...[from, to].flatMap((q) => [q.scale, q.zeroPoint, q.quantMin, q.quantMax])].join();
+  let table = tables.get(key);
+  if (table === undefined) tables.set(key, table = activationTable(engine, activation, from, to));
+  return table;
 }

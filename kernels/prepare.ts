@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Activation, activationTable } from "./activation.ts";
+import { type Activation, type ActivationTables, sharedActivationTable } from "./activation.ts";
 import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "./elementwise.ts";
 import { type Engine, linearMultiplier, type LinearWeight, plainBiasTerm } from "./linear.ts";
 import { CELL_CONSTANTS, CellConstant as K, type LstmCell, type Projection, type StateBinding } from "./lstm_cell.ts";
@@ -165,6 +165,7 @@ export interface CellWeights {
  *
  * @param input Parameters of the input, or null if projected inputs will be given.
  * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one included.
+ * @param tables Activation tables of other cells, to share.
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
  */
 export function prepareCell(
@@ -173,6 +174,7 @@ export function prepareCell(
   parts: CellParameters,
   input: Affine | null,
   stateBound: number,
+  tables: ActivationTables = new Map(),
 ): LstmCell {
   const { weightIh, weightHh, weightHr, biasIh } = weights;
   const hiddenSize = weightHh.outFeatures / 4, order = gateOrder(hiddenSize);
@@ -216,7 +218,8 @@ export function prepareCell(
   fixed("fgate_cx_igate_cgate", forget, candidate, cell, 4, K.CELL_FIXED_A);
   k[K.HIDDEN_MULTIPLIER] = mulMultiplier(parts.output_gate.scale, parts.tanh_cy.scale, hidden.scale);
   bounds(hidden, K.HIDDEN_LO);
-  const table = (activation: Activation, from: Affine, to: Affine) => activationTable(engine, activation, from, to);
+  const table = (activation: Activation, from: Affine, to: Affine) =>
+    sharedActivationTable(tables, engine, activation, from, to);
   return {
     hiddenSize,
     inputRows: input === null ? null : packRows(weightIh, order, integerBound(input)),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ActivationTables } from "../../kernels/activation.ts";
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import type { LinearWeight } from "../../kernels/linear.ts";
 import {
@@ -63,13 +64,14 @@ class PreparedCell {
     parts: CellParameters,
     readonly input: PerTensorQParams | null,
     initial: readonly [PerTensorQParams, PerTensorQParams],
+    tables: ActivationTables,
   ) {
     const { engine } = lstm,
       bind = (h: PerTensorQParams, c: PerTensorQParams) => bindState(engine, source, parts, h, c);
     this.#source = source;
     this.hidden = hiddenQParams(source)!;
     const bound = Math.max(integerBound(this.hidden), integerBound(initial[0]));
-    this.cell = prepareCell(engine, source, parts, input, bound);
+    this.cell = prepareCell(engine, source, parts, input, bound, tables);
     this.running = bind(this.hidden, parts.fgate_cx_igate_cgate as PerTensorQParams);
     this.initial = bind(...initial);
     if (input === null) this.#float = floatRows(source.weightIh, source.biasIh);
@@ -242,13 +244,13 @@ export const portable: LstmBackend = {
   name: "portable",
   prepare(lstm: LstmModule, { input, tokens, initial }: LstmUse): PreparedLstm | null {
     let from = input;
-    const cells: PreparedCell[][] = [];
+    const cells: PreparedCell[][] = [], tables: ActivationTables = new Map();
     for (const layer of lstm.cells) {
       const prepared: PreparedCell[] = [];
       for (const source of layer) {
         const parts = fastParts(source), [h, c] = initialQParams(lstm, source, initial);
         if (parts === null || !packs(from) || !packs(h)) return null;
-        prepared.push(new PreparedCell(lstm, source, parts, from, [h!, c!]));
+        prepared.push(new PreparedCell(lstm, source, parts, from, [h!, c!], tables));
       }
       cells.push(prepared);
       from = prepared[0].hidden;
