@@ -1,7 +1,7 @@
 /**
- * Portable kernels against SIMD, in one run: microseconds a step, the ratio, and what share of the engine's peak the
- * SIMD dot products reach. Run it with Deno (`deno task bench:simd`), Bun (`bun bench/simd.ts`), or Node (bundle it
- * with esbuild first: Node 20 reads no TypeScript).
+ * Portable kernels against SIMD, in one run: microseconds a step, the ratio, and the multiply-adds a second of a whole
+ * step as a share of what the engine's dot products reach at best. `deno task bench:simd`, `bun bench/simd.ts`, or, since
+ * Node 20 reads no TypeScript, `npx esbuild bench/simd.ts --bundle --platform=node --format=esm --outfile=simd.mjs` first.
  *
  * @module
  */
@@ -9,8 +9,9 @@ import { convert, getPreset, LSTM, prepare, type QuantizedModel, tensor } from "
 import { simdKernels } from "../simd.ts";
 import type { SimdKernels } from "../src/simd/backend.ts";
 import { PLAIN } from "../src/simd/embedded.ts";
+import { peakTask } from "./peak.ts";
 
-const SIZES = [32, 64, 128, 256], STEPS = 100, ROUNDS = 40;
+const SIZES = [32, 64, 128, 256], STEPS = 100, ROUNDS = 60;
 
 /** An LSTM of one layer with random weights, quantized by a preset. */
 function modelOf(size: number, engine: "fbgemm" | "qnnpack"): QuantizedModel {
@@ -24,25 +25,38 @@ function inputOf(size: number): Float32Array {
   return Float32Array.from({ length: STEPS * size }, (_, i) => Math.sin(i * 12.9898) * 1.5);
 }
 
-/** A model's steps, streamed one a call and as one sequence. */
-function runs(name: string, model: QuantizedModel, size: number, kernels?: SimdKernels): [string, () => void][] {
+/** One way to run the steps, and the way its time is compared with. */
+interface Task {
+  readonly name: string;
+  readonly base: string;
+  readonly run: () => void;
+}
+
+/** A model's steps: one a call, and as one sequence. */
+function tasksOf(bits: string, name: string, model: QuantizedModel, size: number, kernels?: SimdKernels): Task[] {
   const session = model.createSession({ kernels, maxSteps: STEPS });
   const { quantMin, quantMax } = model.input!, x = inputOf(size), out = new Float32Array(STEPS * size);
   const q = Uint8Array.from(x, (v) => Math.min(quantMax, Math.max(quantMin, Math.round((v + 1.5) / 3 * quantMax))));
   const rows = Array.from({ length: STEPS }, (_, t) => q.slice(t * size, (t + 1) * size)), y = new Uint8Array(size);
+  const reals = model.createSession({ kernels });
   const floats = Array.from({ length: STEPS }, (_, t) => x.slice(t * size, (t + 1) * size)), z = new Float32Array(size);
+  const task = (mode: string, run: () => void) => ({
+    name: `${bits}, ${name}, ${mode}`,
+    base: `${bits}, portable, ${mode}`,
+    run,
+  });
   return [
-    [`${name} stream, integers`, () => {
+    task("stream of integers", () => {
       for (const row of rows) session.step(row, y);
-    }],
-    [`${name} stream, reals`, () => {
-      for (const row of floats) session.step(row, z);
-    }],
-    [`${name} sequence, reals`, () => session.run(x, out)],
+    }),
+    task("stream of reals", () => {
+      for (const row of floats) reals.step(row, z);
+    }),
+    task("sequence of reals", () => reals.run(x, out)),
   ];
 }
 
-/** Least time of each of `tasks`, in microseconds, taken in turns so that noise meets all alike. */
+/** Least time of each task, in microseconds, taken in turns so that noise meets all alike. */
 function measure(tasks: readonly (() => void)[], rounds: number): number[] {
   const least = tasks.map(() => Infinity);
   for (let round = 0; round < rounds; round++) {
@@ -55,23 +69,31 @@ function measure(tasks: readonly (() => void)[], rounds: number): number[] {
   return least;
 }
 
-const relaxed = await simdKernels();
-const bytes = Uint8Array.from(atob(PLAIN), (c) => c.charCodeAt(0));
-const plain = await simdKernels({ module: await WebAssembly.compile(bytes) });
-console.log(`relaxed SIMD: ${relaxed.relaxed ? "yes" : "no"}`);
+const best = await simdKernels();
+const plain = await simdKernels({
+  module: await WebAssembly.compile(Uint8Array.from(atob(PLAIN), (c) => c.charCodeAt(0))),
+});
+const peaks = [peakTask(true), peakTask(false)].filter((peak) => peak !== null);
+console.log(`relaxed SIMD: ${best.relaxed ? "yes" : "no"}`);
 for (const size of SIZES) {
-  const seven = modelOf(size, "fbgemm"), eight = modelOf(size, "qnnpack");
-  const list = [
-    ...runs("7-bit portable", seven, size),
-    ...runs("7-bit simd", seven, size, relaxed),
-    ...runs("7-bit plain simd", seven, size, plain),
-    ...runs("8-bit portable", eight, size),
-    ...runs("8-bit simd", eight, size, relaxed),
+  const seven = modelOf(size, "fbgemm"), eight = modelOf(size, "qnnpack"), macs = 8 * size * size;
+  const tasks = [
+    ...tasksOf("7 bits", "portable", seven, size),
+    ...tasksOf("7 bits", "simd", seven, size, best),
+    ...tasksOf("7 bits", "plain simd", seven, size, plain),
+    ...tasksOf("8 bits", "portable", eight, size),
+    ...tasksOf("8 bits", "simd", eight, size, best),
   ];
-  const least = measure(list.map(([, run]) => run), ROUNDS).map((micros) => micros / STEPS);
-  console.log(`\n${size}`);
-  list.forEach(([name], i) => {
-    const base = least[(i < 9 ? 0 : 9) + i % 3];
-    console.log(`  ${name.padEnd(34)} ${least[i].toFixed(2).padStart(8)} us/step  ${(base / least[i]).toFixed(1)}x`);
+  const least = measure([...tasks.map(({ run }) => run), ...peaks.map(({ run }) => run)], ROUNDS);
+  const peak = Math.max(...peaks.map(({ macs }, i) => macs / least[tasks.length + i]));
+  console.log(`\nsize ${size}; SIMD peak ${(peak / 1000).toFixed(1)} thousand million multiply-adds a second`);
+  tasks.forEach(({ name, base }, i) => {
+    const micros = least[i] / STEPS, ratio = least[tasks.findIndex((task) => task.name === base)] / least[i];
+    const share = (100 * macs / micros / peak).toFixed(0);
+    console.log(
+      `${name.padEnd(38)} ${micros.toFixed(2).padStart(8)} us/step ${ratio.toFixed(1).padStart(5)}x ${
+        share.padStart(4)
+      }% of peak`,
+    );
   });
 }

@@ -1,0 +1,51 @@
+/**
+ * How many multiply-adds a second an engine's SIMD dot products reach at best: nothing but the instruction, in a loop
+ * over eight accumulators that stay in registers.
+ *
+ * @module
+ */
+
+/** Opcodes after 0xfd, as LEB128. */
+const SIMD = { LOAD: [0x00, 4, 0], ADD: [0xae, 0x01], DOT: [0xba, 0x01], RELAXED_ADD: [0x93, 0x02] };
+const ACCUMULATORS = 8;
+
+/** A module with `run(n)`: n turns of the loop. Null where the engine does not know the instruction. */
+function compile(relaxed: boolean): WebAssembly.Module | null {
+  const op = (bytes: number[]) => [0xfd, ...bytes], get = (local: number) => [0x20, local];
+  const set = (local: number) => [0x21, local], first = 1, w = first + ACCUMULATORS, x = w + 1;
+  const body: number[] = [1, ACCUMULATORS + 2, 0x7b]; // one group of v128 locals
+  for (const [local, address] of [[w, 0], [x, 16]]) body.push(0x41, address, ...op(SIMD.LOAD), ...set(local));
+  body.push(0x03, 0x40); // loop
+  for (let a = first; a < w; a++) {
+    // Each product depends on its accumulator, so that none is another one's.
+    if (relaxed) body.push(...get(w), ...get(x), ...get(a), ...op(SIMD.RELAXED_ADD), ...set(a));
+    else body.push(...get(w), ...get(a), ...get(x), ...op(SIMD.DOT), ...op(SIMD.ADD), ...set(a));
+  }
+  body.push(...get(0), 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b); // br_if (n = n - 1)
+  for (let a = first; a < w; a++) body.push(...get(a));
+  for (let a = first + 1; a < w; a++) body.push(...op(SIMD.ADD));
+  body.push(0xfd, 0x1b, 0, 0x0b); // i32x4.extract_lane 0
+  const section = (id: number, content: number[]) => [id, ...leb(content.length), ...content];
+  const bytes = Uint8Array.from([
+    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...section(1, [1, 0x60, 1, 0x7f, 1, 0x7f]),
+    ...section(3, [1, 0]),
+    ...section(5, [1, 0, 1]),
+    ...section(7, [1, 3, 0x72, 0x75, 0x6e, 0, 0]),
+    ...section(10, [1, ...leb(body.length), ...body]),
+  ]);
+  return WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : null;
+}
+
+function leb(n: number): number[] {
+  return n < 128 ? [n] : [n & 127 | 128, ...leb(n >> 7)];
+}
+
+/** A function whose call makes `macs` multiply-adds; null where the engine has no such instruction. */
+export function peakTask(relaxed: boolean): { readonly macs: number; readonly run: () => void } | null {
+  const module = compile(relaxed);
+  if (module === null) return null;
+  const run = new WebAssembly.Instance(module).exports.run as (n: number) => number;
+  const turns = 20000;
+  return { macs: turns * ACCUMULATORS * (relaxed ? 16 : 8), run: () => void run(turns) };
+}
