@@ -130,9 +130,10 @@ function dotOne(w: usize, x: usize, groups: i32, top: usize): void {
   let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
   const bytes = <usize> groups << 2;
   for (let operand = top;; operand = x) {
-    let at = w, from = operand;
     const end = operand + bytes;
-    while (from < end) {
+    for (let at = w, from = operand; from < end; at += 256, from += 8) {
+      // Top bits are rare: see `Operand` in src/simd/memory.ts.
+      if (load<i64>(from) == 0) continue;
       const v0 = v128.load32_splat(from, 0);
       a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 0), v0, a);
       b = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 16), v0, b);
@@ -151,8 +152,6 @@ function dotOne(w: usize, x: usize, groups: i32, top: usize): void {
       f = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 208), v1, f);
       g = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 224), v1, g);
       h = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 240), v1, h);
-      at += 256;
-      from += 8;
     }
     if (operand == x) break;
     a = i32x4.shl(a, 7);
@@ -180,9 +179,10 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
   const ones = v128.load(ONES);
   const bytes = <usize> groups << 2;
   for (let operand = top;; operand = x) {
-    let at = w, from = operand;
     const end = operand + bytes;
-    while (from < end) {
+    for (let at = w, from = operand; from < end; at += 256, from += 8) {
+      // Top bits are rare: see `Operand` in src/simd/memory.ts.
+      if (load<i64>(from) == 0) continue;
       const v0 = v128.load32_splat(from, 0);
       a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 0), v0), ones));
       b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 16), v0), ones));
@@ -201,8 +201,6 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
       f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 208), v1), ones));
       g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 224), v1), ones));
       h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 240), v1), ones));
-      at += 256;
-      from += 8;
     }
     if (operand == x) break;
     a = i32x4.shl(a, 7);
@@ -224,11 +222,23 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
   v128.store(SUMS, h, 112);
 }
 
+// Where the top bits of an operand at 0 stand.
+// @ts-ignore: decorator
+@inline function topOf(groups: i32): usize {
+  return (<usize> groups * 4 + 15) & ~15;
+}
+
 // @ts-ignore: decorator
 @inline function dot(form: i32, w: usize, x: usize, groups: i32): void {
   if (ASC_FEATURE_RELAXED_SIMD) {
     if (form != WIDE) {
-      const top = form == NARROW ? x : x + (<usize> groups << 2);
+      let top = x;
+      if (form != NARROW) {
+        let any = i32x4.splat(0);
+        const from = x + topOf(groups), end = from + topOf(groups);
+        for (let at = from; at < end; at += 16) any = v128.or(any, v128.load(at));
+        if (v128.any_true(any)) top = from;
+      }
       if (load<i32>(ONE_STEP)) dotOne(w, x, groups, top);
       else dotTwo(w, x, groups, top);
       return;
@@ -347,7 +357,7 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
 export function projectInput(cell: usize, x: usize, projected: usize, steps: i32): void {
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
   const form = load<i32>(cell, INPUT_FORM), p = load<usize>(cell, INPUT_PROJECTION);
-  const stride = <usize> groups << (form > NARROW ? 3 : 2), size = <usize> groups << 7, width = <usize> blocks << 7;
+  const stride = form > NARROW ? topOf(groups) << 1 : <usize> groups << 2, size = <usize> groups << 7, width = <usize> blocks << 7;
   let w = load<usize>(cell, INPUT_WEIGHTS), row = p + ROWS;
   for (let block = 0; block < blocks; block++) {
     let from = x, to = projected;
@@ -390,7 +400,7 @@ export function runSteps(
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, HIDDEN_GROUPS);
   const form = load<i32>(cell, HIDDEN_FORM);
   const weights = load<usize>(cell, HIDDEN_WEIGHTS), size = <usize> groups << 7;
-  const bytes = <usize> blocks << 3, width = <usize> units << 3;
+  const top = topOf(groups), width = <usize> units << 3;
   for (let t = 0; t < steps; t++) {
     let w = weights, row = p + ROWS, cAt = c, nextAt = next, outAt = out, projected = <usize> load<u32>(inputs);
     inputs += 4;
@@ -438,7 +448,7 @@ export function runSteps(
         if (ASC_FEATURE_RELAXED_SIMD && form != WIDE) {
           const all = i8x16.narrow_i16x8_u(shorts, shorts);
           v128.store32_lane(nextAt, v128.and(all, i8x16.splat(127)), 0);
-          if (form != NARROW) v128.store32_lane(nextAt + bytes, i8x16.shr_u(all, 7), 0);
+          if (form != NARROW) v128.store32_lane(nextAt + top, i8x16.shr_u(all, 7), 0);
           nextAt += 4;
         } else {
           v128.store64_lane(nextAt, shorts, 0);
@@ -449,6 +459,6 @@ export function runSteps(
       }
       w += size;
     }
-    memory.copy(h, next, form == NARROW ? bytes : bytes << 1);
+    memory.copy(h, next, form == WIDE ? <usize> blocks << 4 : form == NARROW ? top : top << 1);
   }
 }

@@ -172,7 +172,7 @@ class SimdLstm implements PreparedLstm {
     this.#cells = cells;
     this.#tokens = tokens;
     this.#width = units * 16;
-    this.#hBytes = units * 2;
+    this.#hBytes = Math.ceil(units / 16) * 32;
     this.#cBytes = units * 4;
     this.#next = arena.take(this.#hBytes);
     this.reserve(1, 1);
@@ -383,8 +383,10 @@ export class SimdKernels implements LstmBackend {
     const { engine } = lstm, parts = fastParts(source), [h, c] = initialQParams(lstm, source, initial);
     if (parts === null || !suits(parts, c!)) return null;
     const to = parts.ogate_cy as PerTensorQParams, ranges = initial === undefined ? [to] : [to, h!];
-    const input = writeOperand(arena, source.weightIh, span(from), this.relaxed);
-    const hidden = writeOperand(arena, source.weightHh, span(...ranges), this.relaxed);
+    // fbgemm's qconfigs have reduce_range.
+    const reduced = (q: Affine): boolean => engine === "fbgemm" && q.zeroPoint - q.quantMin < 128;
+    const input = writeOperand(arena, source.weightIh, span(from), this.relaxed, reduced(from));
+    const hidden = writeOperand(arena, source.weightHh, span(...ranges), this.relaxed, reduced(to));
     if (input === null || hidden === null) return null;
     const cell = prepareCell(engine, source, parts, from, Math.max(...ranges.map(integerBound)));
     const { running, initial: first } = writeBindings(

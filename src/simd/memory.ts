@@ -89,7 +89,8 @@ export interface Span {
 
 /**
  * The forms in which operands are stored: int16; bytes of 0..127; or bytes of the low seven bits of 0..255, and after
- * them bytes of the top bits. The latter two are multiplied by relaxed products.
+ * them bytes of the top bits. The latter two are multiplied by relaxed products, and top bits only where there are any:
+ * under torch's `reduce_range` a value has one only if it leaves the range that was observed.
  */
 export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2 } as const;
 
@@ -113,6 +114,8 @@ export interface Operand {
 /**
  * Writes the weights of one product.
  *
+ * @param relaxed Whether there are relaxed products.
+ * @param reduced Whether values seldom leave the lower half of their range.
  * @returns null where a sum could leave int32 or an operand int16.
  */
 export function writeOperand(
@@ -120,6 +123,7 @@ export function writeOperand(
   weight: LinearWeight,
   { least, most }: Span,
   relaxed: boolean,
+  reduced: boolean,
 ): Operand | null {
   const { data, inFeatures: length, outFeatures, zeroPoints } = weight, hiddenSize = outFeatures / 4;
   const shift = (row: number): number => zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
@@ -135,8 +139,8 @@ export function writeOperand(
     bound = Math.max(bound, size * magnitude);
   }
   if (bound >= 2 ** 31 || most - least > 65535) return null;
-  // Two passes over bytes only pay where each is half as long as one over int16.
-  const levels = !relaxed || !eightBits ? 0 : arena.oneStep ? 256 : 128;
+  // Two passes over bytes are no faster than one over int16 where a relaxed product takes two steps.
+  const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128;
   const form = most - least >= levels ? FORM.WIDE : most - least < 128 ? FORM.NARROW : FORM.SPLIT;
   const offset = form !== FORM.WIDE ? least : magnitude < 32768 ? 0 : least + 32768;
   const per = form === FORM.WIDE ? 2 : 4, groups = Math.ceil(length / (2 * per)) * 2;
@@ -155,8 +159,8 @@ export function writeOperand(
       }
     }
   }
-  const top = groups * 4;
-  return { form, offset, bytes: form === FORM.SPLIT ? 2 * top : top, top, groups, weights, start, bound };
+  const top = Math.ceil(groups / 4) * 16, bytes = form === FORM.SPLIT ? 2 * top : 4 * groups;
+  return { form, offset, bytes, top, groups, weights, start, bound };
 }
 
 /** Stores an operand: `stride` apart, `count` times `size` integers from `x`. */
