@@ -91,6 +91,11 @@ export interface LstmCell {
   readonly constants: Float64Array;
   /** Which sums are qnnpack's fixed point: bits 0 to 3 the gates, bit 4 the cell state. */
   readonly fixedPoint: number;
+  /**
+   * Which gates' sums are float32 values less one rounding, bits 0 to 3: neither projection is quantized, and the sum's
+   * scale is a power of two, so that dividing by it is exact.
+   */
+  readonly exactScale: number;
   /** Activations of the four gates and of the cell state. */
   readonly tables: readonly ActivationTable[];
   /** W_hr of a cell whose hidden state is projected (projSize), or null. */
@@ -143,12 +148,15 @@ function addGates(
   const k = cell.constants;
   for (let gate = 0; gate < 4; gate++) {
     const at = gate * 8, fixed = (cell.fixedPoint >> gate & 1) === 1, table = cell.tables[gate];
+    const exact = (cell.exactScale >> gate & 1) === 1;
     const lo = k[at + GATE_LO], hi = k[at + GATE_HI], inverse = k[at + GATE_INVERSE];
     const a = fixed ? k[at + FIXED_A] : k[at + INPUT_SCALE], b = fixed ? k[at + FIXED_B] : k[at + HIDDEN_SCALE];
     const step = k[at + FIXED_STEP], { data, first } = table, tabulated = data.length > 0;
     for (let i = gate; i < count; i += 4) {
       let sum: number;
-      if (fixed) {
+      if (exact) {
+        sum = (Math.fround(input[i] + hidden[i]) * inverse + ROUND_MAGIC) - ROUND_MAGIC;
+      } else if (fixed) {
         sum = fixedPointSum(input[i], hidden[i], a, b, step);
       } else {
         sum = Math.fround(Math.fround(a * input[i]) + Math.fround(b * hidden[i]));

@@ -160,6 +160,13 @@ export interface CellWeights {
   readonly biasHh: Float32Array | null;
 }
 
+/** Whether a positive, normal double is a power of two. */
+function isPowerOfTwo(x: number): boolean {
+  while (x < 1) x *= 2;
+  while (x > 1) x /= 2;
+  return x === 1;
+}
+
 /**
  * Makes a cell ready to run.
  *
@@ -179,7 +186,7 @@ export function prepareCell(
   const { weightIh, weightHh, weightHr, biasIh } = weights;
   const hiddenSize = weightHh.outFeatures / 4, order = gateOrder(hiddenSize);
   const k = new Float64Array(CELL_CONSTANTS);
-  let fixedPoint = 0;
+  let fixedPoint = 0, exactScale = 0;
   const fixed = (
     name: string,
     a: PartParameters | null,
@@ -206,6 +213,7 @@ export function prepareCell(
     k[at + K.GATE_INVERSE] = reciprocal(to.scale);
     bounds(to, at + K.GATE_LO);
     fixed("gates", a, b, to, gate, at + K.FIXED_A);
+    if (a === null && b === null && isPowerOfTwo(to.scale)) exactScale |= 1 << gate;
   }
   const { fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell, ogate_cy: hidden, proj } = parts;
   bounds(forget, K.FORGET_LO);
@@ -227,6 +235,7 @@ export function prepareCell(
     hiddenRows: packRows(weightHh, order, stateBound),
     constants: k,
     fixedPoint,
+    exactScale,
     tables: [
       table("sigmoid", parts.gates[0], parts.input_gate),
       table("sigmoid", parts.gates[1], parts.forget_gate),
