@@ -4,8 +4,6 @@
  * @module
  */
 import type { ActivationTables } from "../../kernels/activation.ts";
-import { linearFloat32 } from "../../kernels/float_linear.ts";
-import type { LinearWeight } from "../../kernels/linear.ts";
 import {
   type LstmCell,
   type LstmScratch,
@@ -15,8 +13,7 @@ import {
   type StateBinding,
 } from "../../kernels/lstm_cell.ts";
 import { packedLength } from "../../kernels/pack.ts";
-import { bindState, type CellParameters, gateOrder, integerBound, prepareCell } from "../../kernels/prepare.ts";
-import { dequantizeValue } from "../../kernels/requantize.ts";
+import { bindState, type CellParameters, integerBound, prepareCell } from "../../kernels/prepare.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import {
   createState,
@@ -28,26 +25,9 @@ import {
   type TokenRows,
 } from "./backend.ts";
 import { fastParts, hiddenQParams, packs, type QuantizedLstmCell } from "./cell.ts";
+import { FloatProjection } from "./float_projection.ts";
 import { type LstmModule, stateSize } from "./modules.ts";
 import { convertShifted, quantizeShifted } from "./shifted.ts";
-
-/** Dequantized weights in the order of the gates array, for float32 input. */
-function floatRows(
-  weight: LinearWeight,
-  bias: Float32Array | null,
-): { weight: Float32Array; bias: Float32Array | null } {
-  const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
-  const order = gateOrder(outFeatures / 4), out = new Float32Array(data.length);
-  const outBias = bias === null ? null : new Float32Array(outFeatures);
-  for (let place = 0; place < outFeatures; place++) {
-    const row = order[place], channel = Math.floor(row * scales.length / outFeatures);
-    for (let k = 0; k < inFeatures; k++) {
-      out[place * inFeatures + k] = dequantizeValue(data[row * inFeatures + k], scales[channel], zeroPoints[channel]);
-    }
-    if (outBias !== null) outBias[place] = bias![row];
-  }
-  return { weight: out, bias: outBias };
-}
 
 /** One layer and direction made ready. */
 class PreparedCell {
@@ -55,8 +35,8 @@ class PreparedCell {
   readonly running: StateBinding;
   readonly initial: StateBinding;
   readonly hidden: PerTensorQParams;
-  readonly #float: { weight: Float32Array; bias: Float32Array | null } | null = null;
-  readonly #source: QuantizedLstmCell;
+  /** Projects a float32 input; null where the input is quantized. */
+  readonly float: FloatProjection | null;
 
   constructor(
     lstm: LstmModule,
@@ -68,24 +48,12 @@ class PreparedCell {
   ) {
     const { engine } = lstm,
       bind = (h: PerTensorQParams, c: PerTensorQParams) => bindState(engine, source, parts, h, c);
-    this.#source = source;
     this.hidden = hiddenQParams(source)!;
     const bound = Math.max(integerBound(this.hidden), integerBound(initial[0]));
     this.cell = prepareCell(engine, source, parts, input, bound, tables);
     this.running = bind(this.hidden, parts.fgate_cx_igate_cgate as PerTensorQParams);
     this.initial = bind(...initial);
-    if (input === null) this.#float = floatRows(source.weightIh, source.biasIh);
-  }
-
-  /** Projects a float32 input [inputSize] to what a step takes. */
-  projectFloat(x: Float32Array, out: Float32Array, offset: number): void {
-    const { weight, bias } = this.#float!, { inFeatures, outFeatures } = this.#source.weightIh;
-    const { igates } = this.#source.parts;
-    linearFloat32(x, 0, weight, bias, inFeatures, outFeatures, out, offset);
-    for (let row = offset; row < offset + outFeatures; row++) {
-      const q = igates[row & 3];
-      if (q !== null) quantizeShifted(out, row, out, row, 1, q);
-    }
+    this.float = input === null ? new FloatProjection(source) : null;
   }
 }
 
@@ -113,7 +81,7 @@ class TokenTable {
       this.source.read(token, this.#x);
       const { input, cell } = this.cell;
       if (input === null) {
-        this.cell.projectFloat(this.#x, this.rows, offset);
+        this.cell.float!.project(this.#x, this.rows, offset);
       } else {
         quantizeShifted(this.#x, 0, this.#integers, 0, this.#x.length, input);
         projectRows(cell.inputRows!, cell.inputProjection!, this.#integers, this.#sums, this.rows, offset, this.#width);
@@ -224,7 +192,7 @@ class PortableLstm implements PreparedLstm {
       } else if (input === null) {
         for (let k = 0; k < inputSize; k++) this.#xFloat[k] = x[from + k];
         projected = this.#row;
-        prepared.projectFloat(this.#xFloat, projected, 0);
+        prepared.float!.project(this.#xFloat, projected, 0);
       } else {
         inputs = this.#x;
         for (let k = 0; k < inputSize; k++) inputs[k] = x[from + k];

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ActivationTables } from "../../kernels/activation.ts";
 import type { Affine } from "../../kernels/quantize.ts";
 import { bindState, type CellParameters, integerBound, prepareCell } from "../../kernels/prepare.ts";
 import type { PerTensorQParams } from "../qparams.ts";
@@ -16,6 +17,7 @@ import {
   type TokenRows,
 } from "../quantized/backend.ts";
 import { fastParts, type QuantizedLstmCell } from "../quantized/cell.ts";
+import { FloatProjection } from "../quantized/float_projection.ts";
 import type { LstmModule } from "../quantized/modules.ts";
 import { convertShifted, quantizeShifted } from "../quantized/shifted.ts";
 import {
@@ -29,7 +31,7 @@ import {
   writeCell,
   writeOperand,
   writeProjection,
-  type WrittenTable,
+  type WrittenTables,
 } from "./memory.ts";
 
 /** Most steps whose projected inputs stand in memory at a time. */
@@ -47,11 +49,19 @@ const ROUNDED = 2 ** 22, EXACT = 2 ** 24;
 /** One layer and direction in the kernel's memory. */
 interface SimdCell {
   readonly cell: number;
-  readonly input: Operand;
+  /** Its input: integers, or float32 values, which are projected outside. */
+  readonly input: Operand | null;
+  readonly float: FloatProjection | null;
   readonly hidden: Operand;
   readonly running: number;
   readonly initial: number;
   readonly hiddenQParams: PerTensorQParams;
+}
+
+/** Activation tables that cells share. */
+class SharedTables {
+  readonly computed: ActivationTables = new Map();
+  readonly written: WrittenTables = new Map();
 }
 
 /** Whether the kernel's float32 arithmetic takes these parameters. */
@@ -80,16 +90,16 @@ class SimdTokens {
   readonly width: number;
   readonly #known: Uint8Array;
   readonly #x: Float32Array;
-  readonly #integers: Float64Array;
+  readonly #values: Float64Array;
   readonly #source: TokenRows;
-  readonly #input: PerTensorQParams;
+  readonly #input: PerTensorQParams | null;
 
-  constructor(arena: Arena, source: TokenRows, lstm: LstmModule, input: PerTensorQParams) {
+  constructor(arena: Arena, source: TokenRows, lstm: LstmModule, input: PerTensorQParams | null) {
     this.width = Math.ceil(lstm.hiddenSize / 8) * 128;
     this.rows = arena.take(source.count * this.width);
     this.#known = new Uint8Array(source.count);
     this.#x = new Float32Array(lstm.inputSize);
-    this.#integers = new Float64Array(lstm.inputSize);
+    this.#values = new Float64Array(lstm.inputSize);
     this.#source = source;
     this.#input = input;
   }
@@ -99,8 +109,9 @@ class SimdTokens {
     const at = this.rows + token * this.width;
     if (this.#known[token] === 0) {
       this.#source.read(token, this.#x);
-      quantizeShifted(this.#x, 0, this.#integers, 0, this.#x.length, this.#input);
-      lstm.project(cell, this.#integers, 0, this.#x.length, 1, 0, at);
+      if (this.#input !== null) quantizeShifted(this.#x, 0, this.#values, 0, this.#x.length, this.#input);
+      else for (let k = 0; k < this.#x.length; k++) this.#values[k] = this.#x[k];
+      lstm.project(cell, this.#values, 0, this.#x.length, 1, 0, at);
       this.#known[token] = 1;
     }
     return at;
@@ -141,6 +152,7 @@ class SimdLstm implements PreparedLstm {
   readonly #arena: Arena;
   readonly #cells: readonly (readonly SimdCell[])[];
   readonly #tokens: readonly SimdTokens[] | null;
+  readonly #xFloat: Float32Array;
   /** Bytes of a step's projected input, and of a row's hidden and cell state. */
   readonly #width: number;
   readonly #hBytes: number;
@@ -171,6 +183,7 @@ class SimdLstm implements PreparedLstm {
     this.#arena = arena;
     this.#cells = cells;
     this.#tokens = tokens;
+    this.#xFloat = new Float32Array(cells[0][0].input === null ? lstm.inputSize : 0);
     this.#width = units * 16;
     this.#hBytes = Math.ceil(units / 16) * 32;
     this.#cBytes = units * 4;
@@ -186,7 +199,7 @@ class SimdLstm implements PreparedLstm {
   #grow(batch: number, steps: number): void {
     const arena = this.#arena, { hiddenSize } = this.#lstm;
     if (steps > this.#chunk) {
-      const inputBytes = this.#cells.flat().reduce((most, { input }) => Math.max(most, input.bytes), 0);
+      const inputBytes = this.#cells.flat().reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
       const x = arena.take(steps * inputBytes), projected = arena.take(steps * this.#width);
       const inputs = arena.take(steps * 4), out = arena.take((steps * hiddenSize + 8) * 8);
       this.#x = x;
@@ -212,7 +225,7 @@ class SimdLstm implements PreparedLstm {
     if (this.#between.length < layers || (layers > 0 && this.#between[0].length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
     }
-    const inputBytes = cells.reduce((most, { input }) => Math.max(most, input.bytes), 0);
+    const inputBytes = cells.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
     return layers * size * 8 + cells.length * batch * (this.#hBytes + this.#cBytes) + this.#hBytes +
       chunk * (inputBytes + this.#width + 4 + hiddenSize * 8);
   }
@@ -265,9 +278,9 @@ class SimdLstm implements PreparedLstm {
     }
   }
 
-  /** Projects `steps` inputs of `size` integers, `stride` apart, to `to`. */
+  /** Projects `steps` inputs of `size` values, `stride` apart, to `to`. */
   project(
-    { cell, input }: SimdCell,
+    { cell, input, float }: SimdCell,
     x: Float64Array,
     from: number,
     size: number,
@@ -275,6 +288,13 @@ class SimdLstm implements PreparedLstm {
     stride: number,
     to: number,
   ): void {
+    if (input === null) {
+      for (let i = 0; i < steps; i++, from += stride, to += this.#width) {
+        for (let k = 0; k < size; k++) this.#xFloat[k] = x[from + k];
+        float!.project(this.#xFloat, this.#arena.f32, to / 4);
+      }
+      return;
+    }
     storeOperand(this.#arena, input, this.#x, x, from, size, steps, stride);
     this.#kernel.projectInput(cell, this.#x, to, steps);
   }
@@ -354,10 +374,10 @@ export class SimdKernels implements LstmBackend {
   }
 
   prepare(lstm: LstmModule, { input, tokens, initial }: LstmUse): PreparedLstm | null {
-    if (input === null || lstm.projSize > 0) return null;
+    if (lstm.projSize > 0) return null;
     const kernel = this.#instance();
-    const arena = new Arena(kernel.memory, this.#oneStep), tables: WrittenTable[] = [], cells: SimdCell[][] = [];
-    let from: PerTensorQParams = input;
+    const arena = new Arena(kernel.memory, this.#oneStep), tables = new SharedTables(), cells: SimdCell[][] = [];
+    let from = input;
     for (const layer of lstm.cells) {
       const prepared: SimdCell[] = [];
       for (const source of layer) {
@@ -376,19 +396,20 @@ export class SimdKernels implements LstmBackend {
     arena: Arena,
     lstm: LstmModule,
     source: QuantizedLstmCell,
-    from: PerTensorQParams,
+    from: PerTensorQParams | null,
     initial: LstmUse["initial"],
-    tables: WrittenTable[],
+    tables: SharedTables,
   ): SimdCell | null {
     const { engine } = lstm, parts = fastParts(source), [h, c] = initialQParams(lstm, source, initial);
     if (parts === null || !suits(parts, c!)) return null;
     const to = parts.ogate_cy as PerTensorQParams, ranges = initial === undefined ? [to] : [to, h!];
     // fbgemm's qconfigs have reduce_range.
     const reduced = (q: Affine): boolean => engine === "fbgemm" && q.zeroPoint - q.quantMin < 128;
-    const input = writeOperand(arena, source.weightIh, span(from), this.relaxed, reduced(from));
+    const input = from === null ? null : writeOperand(arena, source.weightIh, span(from), this.relaxed, reduced(from));
     const hidden = writeOperand(arena, source.weightHh, span(...ranges), this.relaxed, reduced(to));
-    if (input === null || hidden === null) return null;
-    const cell = prepareCell(engine, source, parts, from, Math.max(...ranges.map(integerBound)));
+    if ((input === null && from !== null) || hidden === null) return null;
+    const cell = prepareCell(engine, source, parts, from, Math.max(...ranges.map(integerBound)), tables.computed);
+    const projection = input === null ? 0 : writeProjection(arena, cell.inputProjection!, input, 0);
     const { running, initial: first } = writeBindings(
       arena,
       bindState(engine, source, parts, to, parts.fgate_cx_igate_cgate),
@@ -396,8 +417,9 @@ export class SimdKernels implements LstmBackend {
       hidden,
     );
     return {
-      cell: writeCell(arena, cell, input, hidden, writeProjection(arena, cell.inputProjection!, input, 0), tables),
+      cell: writeCell(arena, cell, input, hidden, projection, tables.written),
       input,
+      float: from === null ? new FloatProjection(source) : null,
       hidden,
       running,
       initial: first,

@@ -38,11 +38,11 @@ function isKernel(module: WebAssembly.Module): boolean {
 /**
  * WebAssembly SIMD kernels for sessions. They give the same bytes as the portable kernels.
  *
- * Relaxed SIMD is used where the engine has it: its dot products are exact for activations of up to 7 bits (torch's
- * `reduce_range`), which run about half as long again on plain SIMD.
+ * Relaxed SIMD is used where the engine has it: its dot products are exact for activations of up to 7 bits, and an
+ * eighth bit takes a second product, only where it is set.
  *
- * An LSTM that the kernels do not run (float32 input, a projected hidden state, parts wider than 16 bits) is run
- * by the portable kernels all the same.
+ * An LSTM that the kernels do not run (a projected hidden state, gates or states wider than 16 bits) is run by the
+ * portable kernels all the same.
  *
  * @throws {TypeError} If `module` is no WebAssembly.Module of these kernels.
  * @throws {SimdUnavailableError} If the engine has no WebAssembly SIMD or does not let modules be compiled: run

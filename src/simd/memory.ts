@@ -256,27 +256,19 @@ export function writeProjection(
   return at;
 }
 
-/** A table that stands in memory. */
-export interface WrittenTable {
-  readonly first: number;
-  readonly at: number;
-  readonly outputs: Float32Array;
-}
+/** Where activation tables stand in memory: gates, cells and layers often share one. */
+export type WrittenTables = Map<ActivationTable, number>;
 
 /** Where a table's float32 outputs stand, less what the kernel makes of its first input. */
-function writeTable(arena: Arena, table: ActivationTable, written: WrittenTable[]): number {
-  const { data, first } = table, outputs = new Float32Array(data.length);
-  for (let i = 0; i < outputs.length; i++) outputs[i] = lookup(table, first + i);
-  // Gates often share parameters, and then their tables are the same.
-  let same = written.find((other) =>
-    other.first === first && other.outputs.length === outputs.length && outputs.every((y, i) => y === other.outputs[i])
-  );
-  if (same === undefined) {
-    same = { first, at: arena.take(outputs.byteLength), outputs };
-    arena.f32.set(outputs, same.at / 4);
-    written.push(same);
+function writeTable(arena: Arena, table: ActivationTable, written: WrittenTables): number {
+  const { data: { length }, first } = table;
+  let at = written.get(table);
+  if (at === undefined) {
+    at = arena.take(length * 4);
+    for (let i = 0; i < length; i++) arena.f32[at / 4 + i] = lookup(table, first + i);
+    written.set(table, at);
   }
-  return same.at - ((first + MAGIC) << 2);
+  return at - ((first + MAGIC) << 2);
 }
 
 /** Addresses in a cell's constants, in words of four bytes. */
@@ -329,7 +321,7 @@ export function writeCell(
   input: Operand | null,
   hidden: Operand,
   projection: number,
-  written: WrittenTable[],
+  written: WrittenTables,
 ): number {
   const k = cell.constants, tables = cell.tables.map((table) => writeTable(arena, table, written));
   const at = arena.take(WORDS.SIZE * 4), w = at / 4, { i32, f32 } = arena;

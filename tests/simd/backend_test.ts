@@ -7,7 +7,7 @@ import type { LstmBackend } from "../../src/quantized/backend.ts";
 import type { ForwardTensor } from "../../src/quantized/forward.ts";
 import { QuantizedLSTM } from "../../src/quantized/lstm.ts";
 import { SimdKernels } from "../../src/simd/backend.ts";
-import { type Bits, generator, type LstmCase, lstmCases, lstmOf, qparamsOf } from "../quantized/arbitrary.ts";
+import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf, qparamsOf } from "../quantized/arbitrary.ts";
 
 async function kernelsOf(name: string, oneStep?: boolean): Promise<SimdKernels> {
   const bytes = await Deno.readFile(new URL(`../../kernels/simd/${name}.wasm`, import.meta.url));
@@ -74,7 +74,8 @@ function tieHeavy(lstm: QuantizedLSTM, size: number): QuantizedLSTM {
 /** All that a forward pass gives, or how it fails: qnnpack's addition does not take every scale. */
 function results(lstm: QuantizedLSTM, c: LstmCase, stateBits: Bits | null, kernels?: LstmBackend): unknown {
   const { batch, steps, batchFirst, numLayers, bidirectional } = c, rows = numLayers * (bidirectional ? 2 : 1);
-  const x = integersOf(c.seed + 1, [...(batchFirst ? [batch, steps] : [steps, batch]), c.inputSize], lstm.input!);
+  const shape = [...(batchFirst ? [batch, steps] : [steps, batch]), c.inputSize];
+  const x = lstm.input === null ? floatsOf(c.seed + 1, shape, 2) : integersOf(c.seed + 1, shape, lstm.input);
   const random = generator(c.seed + 2);
   const given = (size: number, range: number): ForwardTensor =>
     integersOf(c.seed + size, [rows, batch, size], qparamsOf(stateBits!, range, random)!);
@@ -91,13 +92,14 @@ function results(lstm: QuantizedLSTM, c: LstmCase, stateBits: Bits | null, kerne
 }
 
 const bits7or8 = fc.constantFrom<Bits>(7, 8), bits = fc.constantFrom<Bits>(7, 8, 8, 16);
+const inputs = fc.constantFrom<Bits>(0, 7, 8, 8, 16);
 const states = fc.constantFrom<Bits | null>(null, null, 7, 8, 16);
 
 /** Parts of 7 and 8 bits, now and then of 16, whose tables take long to fill; projections also unquantized. */
 const cases = fc.record({
   c: fc.oneof(
-    { weight: 4, arbitrary: lstmCases(bits7or8, bits, false) },
-    { weight: 1, arbitrary: lstmCases(bits, bits, false) },
+    { weight: 4, arbitrary: lstmCases(bits7or8, inputs, false) },
+    { weight: 1, arbitrary: lstmCases(bits, inputs, false) },
   ),
   float: fc.boolean(),
   state: states,

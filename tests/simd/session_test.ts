@@ -6,7 +6,7 @@ import { newQArray } from "../../src/dtype.ts";
 import { QuantizedModel, type QuantizedModule } from "../../src/quantized/model.ts";
 import type { Session } from "../../src/quantized/session.ts";
 import { simdKernels } from "../../src/simd/load.ts";
-import { type Bits, generator, type LstmCase, lstmCases, lstmOf } from "../quantized/arbitrary.ts";
+import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf } from "../quantized/arbitrary.ts";
 
 const kernels = await simdKernels();
 const bits = fc.constantFrom<Bits>(7, 8);
@@ -75,6 +75,36 @@ Deno.test("Session.run() with SIMD kernels gives the same however a sequence is 
       }
     }),
     { numRuns: 60 },
+  );
+});
+
+Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM with integer or float32 input", () => {
+  const inputs = fc.constantFrom<Bits>(0, 7, 8);
+  fc.assert(
+    fc.property(lstmCases(bits, inputs, false), (c) => {
+      const { data: weight } = floatsOf(c.seed + 6, [11, c.inputSize], 2), none = new Float32Array(0);
+      const embedding: QuantizedModule = {
+        kind: "Embedding",
+        weight,
+        numEmbeddings: 11,
+        embeddingDim: c.inputSize,
+        scales: none,
+        biases: none,
+      };
+      const lstm = lstmOf({ ...c, engine: "fbgemm" });
+      const model = new QuantizedModel(new Map<string, QuantizedModule>([["e", embedding], ["lstm", lstm]]), saveModel);
+      const random = generator(c.seed + 7), steps = 20, size = steps * c.batch;
+      const tokens = Int32Array.from({ length: size }, () => Math.floor(random(0, 11)));
+      const [expected, ...all] = [undefined, kernels].flatMap((kernels) =>
+        [false, true].map((foldEmbedding) => {
+          const out = new Float32Array(size * model.outputSize);
+          model.createSession({ batch: c.batch, kernels, foldEmbedding, maxSteps: steps }).run(tokens, out);
+          return new Uint8Array(out.buffer);
+        })
+      );
+      for (const out of all) assertEquals(out, expected);
+    }),
+    { numRuns: 50 },
   );
 });
 
