@@ -10,6 +10,7 @@ tests/golden/README.md.
 """
 
 import argparse
+import base64
 import json
 import os
 import subprocess
@@ -22,6 +23,8 @@ import torch.ao.nn.quantizable as nnqa
 import torch.ao.nn.quantized as nnq
 import torch.ao.quantization as tq
 import torch.ao.quantization.fx._decomposed  # noqa: F401  registers quantized_decomposed
+
+from export_torch import export_model
 
 TORCH = "2.8.0"
 ENGINES = ("fbgemm", "qnnpack")
@@ -784,6 +787,104 @@ def dynamic_case(random, engine, inputs, hidden, layers=1, batch=1, steps=4, bi=
     }  # fmt: skip
 
 
+# torch_models: what export_torch.py makes of whole models
+
+
+class Tagger(torch.nn.Module):
+    """Embedding, LSTM, Linear: what Sequential cannot chain, since an LSTM gives its state too."""
+
+    def __init__(self, vocabulary, width, hidden, outputs, layers=1, bi=False, batch_first=False):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(vocabulary, width)
+        self.quant = tq.QuantStub()
+        self.lstm = torch.nn.LSTM(width, hidden, layers, bidirectional=bi, batch_first=batch_first)
+        self.out = torch.nn.Linear(hidden * (2 if bi else 1), outputs)
+
+    def forward(self, x):
+        y, _ = self.lstm(self.quant(self.embedding(x)))
+        return self.out(y)
+
+
+class Regressor(torch.nn.Module):
+    def __init__(self, inputs, hidden, outputs, layers=1, bi=False, bias=True):
+        super().__init__()
+        self.quant = tq.QuantStub()
+        self.lstm = torch.nn.LSTM(inputs, hidden, layers, bidirectional=bi, bias=bias)
+        self.out = torch.nn.Sequential(torch.nn.Linear(hidden * (2 if bi else 1), 5), torch.nn.Linear(5, outputs))
+
+    def forward(self, x):
+        y, _ = self.lstm(self.quant(x))
+        return self.out(y)
+
+
+def model_case(name, engine, prepared, x, order, observed):
+    """A prepared and calibrated model's file, made before or after torch converts it, and torch's own output."""
+    converted = tq.convert(prepared)
+    data = export_model(prepared if observed else converted, order, engine)
+    y = converted(x)
+    given = {"tokens": integers(x), "shape": list(x.shape)} if x.dtype == torch.long else real(x)
+    return {"name": name, "engine": engine, "model": base64.b64encode(data).decode(), "input": given, "output": quantized(y)}
+
+
+def torch_models(seed):
+    random, cases = Random(seed, 14), []
+    for number, engine in enumerate(ENGINES):
+        torch.backends.quantized.engine = engine
+        torch.manual_seed(seed * 1000 + 30 + number)
+
+        def prepare(model, qat=False, float_embedding=False):
+            model.qconfig = tq.get_default_qat_qconfig(engine) if qat else tq.get_default_qconfig(engine)
+            if hasattr(model, "embedding"):
+                model.embedding.qconfig = None if float_embedding else tq.float_qparams_weight_only_qconfig
+            return tq.prepare_qat(model.train()) if qat else tq.prepare(model.eval())
+
+        for words, model, float_embedding in (
+            (["tagger"], Tagger(20, 4, 7, 3), False),
+            (["tagger", "bi", "L2", "bf"], Tagger(11, 3, 5, 4, layers=2, bi=True, batch_first=True), False),
+            (["tagger", "floatembedding"], Tagger(9, 3, 4, 2), True),
+        ):
+            prepared = prepare(model, float_embedding=float_embedding)
+            vocabulary = model.embedding.num_embeddings
+            for _ in range(3):
+                prepared(torch.from_numpy(random.rng.integers(0, vocabulary, (12, 3))))
+            x = torch.from_numpy(random.rng.integers(0, vocabulary, (20, 2)))
+            for observed in (True, False):
+                name = "_".join([engine, *words] + (["observed"] if observed else []))
+                cases.append(model_case(name, engine, prepared, x, ["embedding", "quant", "lstm", "out"], observed))
+        for words, model in (
+            (["regressor"], Regressor(3, 6, 2)),
+            (["regressor", "bi", "nobias"], Regressor(2, 5, 1, bi=True, bias=False)),
+        ):
+            prepared = prepare(model)
+            for _ in range(3):
+                prepared(random.normal(12, 3, model.lstm.input_size))
+            x = random.normal(15, 2, model.lstm.input_size)
+            cases.append(model_case("_".join([engine, *words]), engine, prepared, x, ["quant", "lstm", "out"], True))
+        for name, model, shape, order in (
+            (
+                "qat_linear",
+                torch.nn.Sequential(
+                    tq.QuantStub(), torch.nn.Linear(7, 5), torch.nn.Dropout(), torch.nn.Linear(5, 3), tq.DeQuantStub()
+                ),
+                (33, 7),
+                ["0", "1", "2", "3"],
+            ),
+            ("qat_lstm", Regressor(3, 5, 2), (12, 2, 3), ["quant", "lstm", "out"]),
+        ):
+            qat = prepare(model, qat=True)
+            optimizer = torch.optim.SGD(qat.parameters(), lr=0.1)
+            for _ in range(5):
+                optimizer.zero_grad()
+                qat(random.normal(*shape)).square().mean().backward()
+                optimizer.step()
+            if name == "qat_linear":
+                # The output is wanted in integers: what stands before DeQuantStub.
+                qat = qat[:-1]
+                order = None
+            cases.append(model_case(f"{engine}_{name}", engine, qat.eval(), random.normal(*shape), order, True))
+    return cases
+
+
 # Files
 
 FILES = {
@@ -800,6 +901,7 @@ FILES = {
     **{f"lstm_{engine}": lstm(engine) for engine in ENGINES},
     **{f"lstm_{engine}_long": lstm_long(engine) for engine in ENGINES},
     **{f"lstm_dynamic_{engine}": lstm_dynamic(engine) for engine in ENGINES},
+    "torch_models": torch_models,
 }
 
 

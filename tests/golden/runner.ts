@@ -14,6 +14,7 @@ import { lstmDynamicKind } from "./kinds/lstm_dynamic.ts";
 import { lstmPartsKind } from "./kinds/lstm_parts.ts";
 import { observersKind } from "./kinds/observers.ts";
 import { quantizeKind } from "./kinds/quantize.ts";
+import { torchModelsKind } from "./kinds/torch_models.ts";
 import { Field, Malformed } from "./read.ts";
 
 /** Every kind of golden file. */
@@ -25,6 +26,7 @@ export const KINDS: readonly Kind[] = [
   observersKind,
   lstmKind,
   lstmDynamicKind,
+  torchModelsKind,
   lstmPartsKind,
 ];
 

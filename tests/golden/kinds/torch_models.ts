@@ -1,0 +1,65 @@
+/**
+ * torch_models: whole models as scripts/export_torch.py writes them, and what torch makes of an input.
+ *
+ * @module
+ */
+import type { Engine } from "../../../kernels/linear.ts";
+import { newQArray } from "../../../src/dtype.ts";
+import { loadModel, saveModel } from "../../../src/io/mod.ts";
+import type { Check, Row } from "../check.ts";
+import type { Kind } from "../kind.ts";
+import { type Field, Malformed } from "../read.ts";
+
+const MODELS: Row = {
+  operation: "whole models through export_torch.py, QAT too: every output",
+  torch: "Embedding, LSTM, Linear, Sequential of torch.ao.nn.quantized",
+};
+
+/** The bytes of a base64 string. */
+function bytesOf(golden: Field): Uint8Array {
+  try {
+    return Uint8Array.from(atob(golden.string()), (c) => c.charCodeAt(0));
+  } catch (error) {
+    throw error instanceof Malformed ? error : new Malformed(`${golden.path}: expected base64`);
+  }
+}
+
+function run(golden: Field, check: Check): void {
+  const engine: Engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
+  const bytes = bytesOf(golden.get("model")), model = loadModel(bytes), saved = saveModel(model);
+  const sameFile = saved.length === bytes.length && saved.every((byte, i) => byte === bytes[i]);
+  check.one(MODELS, engine, "saveModel(loadModel(model))", sameFile ? 1 : 0, 1);
+  const input = golden.get("input"), torch = golden.get("output").quint8();
+  const x = input.has("tokens") ? Int32Array.from(input.get("tokens").integers()) : input.tensor().data;
+  const shape = input.get("shape").integers(), { output } = model;
+  if (output === null) return check.differs("output", "integers", "floats");
+  check.one(MODELS, engine, "output.scale", output.scale, torch.qparams.scale);
+  check.one(MODELS, engine, "output.zero_point", output.zeroPoint, torch.qparams.zeroPoint);
+  // A session runs [steps, batch, ...]; a model without an LSTM has rows only.
+  const lstm = [...model.modules.values()].find((module) => module.kind === "LSTM");
+  const batchFirst = lstm?.kind === "LSTM" && lstm.batchFirst;
+  const batch = lstm === undefined ? 1 : shape[batchFirst ? 0 : 1], steps = batchFirst ? shape[1] : shape[0];
+  const width = x.length / (batch * steps), outWidth = torch.data.length / (batch * steps);
+  const swap = <T extends Int32Array | Float32Array | Uint8Array>(data: T, width: number, a: number, b: number): T => {
+    const out = data.slice() as T;
+    for (let i = 0; i < a; i++) {
+      for (let j = 0; j < b; j++) {
+        const from = (i * b + j) * width;
+        out.set(data.subarray(from, from + width), (j * a + i) * width);
+      }
+    }
+    return out;
+  };
+  const session = model.createSession({ batch, maxSteps: steps });
+  const y = newQArray(output.dtype, torch.data.length) as Uint8Array;
+  session.run(batchFirst ? swap(x, width, batch, steps) : x, y);
+  const here = batchFirst ? swap(y, outWidth, steps, batch) : y;
+  check.integers(MODELS, engine, "output", here, torch.data);
+}
+
+/** torch_models*.json */
+export const torchModelsKind: Kind = {
+  files: /^torch_models/,
+  nameOf: (golden) => golden.get("name").string(),
+  run,
+};
