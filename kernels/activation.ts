@@ -164,12 +164,10 @@ export function activationInt(
     if (
       activation === "sigmoid" && to.scale === 1 / 256 && to.zeroPoint === 0
     ) {
-      return roundHalfEven(
-        clamp(Math.fround(256 / Math.fround(1 + expFloat32(-x))), 0, 255),
-      );
+      return roundHalfEven(clamp(256 * sigmoidFloat32(x), 0, 255));
     }
     if (activation === "tanh" && to.scale === 1 / 128 && to.zeroPoint === 128) {
-      return roundHalfEven(clamp(Math.fround(128 * tanhFloat32(x)), -128, 127));
+      return roundHalfEven(clamp(128 * tanhFloat32(x), -128, 127));
     }
   }
   const y = activation === "sigmoid" ? sigmoidFloat32(x) : tanhFloat32(x);

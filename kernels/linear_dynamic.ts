@@ -41,23 +41,16 @@ export function chooseQParamsDynamic(
   engine: Engine,
 ): DynamicQParams {
   const quantMax = reduceRange && engine === "fbgemm" ? 127 : 255;
-  let lo = Math.min(min, 0), hi = Math.max(max, 0);
+  const hi = Math.max(max, 0);
+  let lo = Math.min(min, 0);
   let scale = (hi - lo) / quantMax;
   if (f(scale) === 0 || reciprocal(scale) === Infinity) scale = 0.1;
   if (scale < SMALL_SCALE) {
-    const stretch = f(SMALL_SCALE / f(scale));
+    lo = f(hi === 0 ? -SMALL_SCALE * quantMax : lo * f(SMALL_SCALE / f(scale)));
     scale = SMALL_SCALE;
-    if (lo === 0) hi = f(scale * quantMax);
-    else if (hi === 0) lo = f(-scale * quantMax);
-    else {
-      lo = f(lo * stretch);
-      hi = f(hi * stretch);
-    }
   }
-  // Of the two ways to the zero point, the one that adds the smaller terms; quantMin is 0.
-  const low = lo / scale, high = hi / scale;
-  const point = -Math.abs(low) < quantMax - Math.abs(high) ? -low : quantMax - high;
-  return { scale: f(scale), zeroPoint: roundHalfEven(clamp(point, 0, quantMax)) };
+  // PyTorch takes `quantMax - hi / scale` where that adds the smaller terms: there both are within rounding of 0.
+  return { scale: f(scale), zeroPoint: roundHalfEven(clamp(-lo / scale, 0, quantMax)) };
 }
 
 /**

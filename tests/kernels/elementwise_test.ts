@@ -80,9 +80,9 @@ Deno.test("prepareFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and gi
       const add = prepareFixedPointAdd(a, b, out), ratios = [oracle.div32(a, out), oracle.div32(b, out)];
       assertEquals(add === null, ratios.some((r) => r < 2 ** -14 || r >= 256));
       if (add === null) return void refused++;
-      const larger = Math.max(add.multiplierA, add.multiplierB);
-      assert(larger >= 2 ** 21 && larger <= 2 ** 22 && Number.isInteger(Math.log2(add.step)));
-      assert(Number.isInteger(add.multiplierA) && Number.isInteger(add.multiplierB));
+      const { am, bm, shift } = oracle.fixedPointConstants(ratios[0], ratios[1]);
+      assertEquals(add, { multiplierA: Number(am), multiplierB: Number(bm), step: 2 ** shift });
+      assert(Math.max(add.multiplierA, add.multiplierB) <= 2 ** 22 && shift >= 14 && shift <= 35);
     }),
     RUNS,
   );

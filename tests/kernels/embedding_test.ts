@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { embeddingBiases, embeddingRow, quantizeEmbeddingRow } from "../../kernels/embedding.ts";
 import { quantizePerChannel } from "../../kernels/quantize.ts";
-import { anyFloat32, nudge } from "../oracle/arbitraries.ts";
+import { anyFloat32, nudge, uniformFloat32 } from "../oracle/arbitraries.ts";
 import { exact, nearestEven } from "../oracle/exact.ts";
 import { add32, div32, fma32, mul32 } from "../oracle/rules.ts";
 
@@ -10,8 +10,8 @@ const f = Math.fround;
 
 /** Rows of 1, 3, 7, 13 or 33 values: close together, apart, equal, tiny, or on a grid that makes ties. */
 const rows = fc.constantFrom(1, 3, 7, 13, 33).chain((dim) => {
-  const list = (value: fc.Arbitrary<number>) => fc.array(value, { minLength: dim, maxLength: dim });
-  const float = (min: number, max: number) => fc.float({ min: f(min), max: f(max), noNaN: true });
+  const list = <T>(value: fc.Arbitrary<T>) => fc.array(value, { minLength: dim, maxLength: dim });
+  const float = uniformFloat32;
   const row = fc.oneof(
     list(float(-1, 1)),
     list(float(-1e-9, 1e-9)),
@@ -19,6 +19,17 @@ const rows = fc.constantFrom(1, 3, 7, 13, 33).chain((dim) => {
     float(-9, 9).map((x) => new Array<number>(dim).fill(x)),
     fc.tuple(list(fc.integer({ min: 0, max: 510 })), fc.integer({ min: -6, max: 6 }))
       .map(([ints, k]) => ints.map((n, i) => (i === 0 ? 0 : i === 1 ? 510 : n) * 2 ** k)),
+    // Each value but the ends next to half-way between two integers, at a range that is no round number.
+    fc.tuple(
+      float(-2, 2),
+      float(0, 4),
+      list(fc.tuple(fc.integer({ min: 0, max: 254 }), fc.integer({ min: -3, max: 3 }))),
+    )
+      .map(([min, span, picks]) => {
+        const max = f(min + span), inverse = f(255 / f(f(max - min) + f(1e-8)));
+        return picks.map(([n, k], i) => i === 0 ? min : i === 1 ? max : nudge(f(min + (n + 0.5) / inverse) || 1, k))
+          .map((x) => Math.min(Math.max(x, min), max));
+      }),
     fc.tuple(float(-2, 2), list(fc.integer({ min: -2, max: 2 }))).map(([x, steps]) => steps.map((s) => nudge(x, s))),
   );
   return fc.array(row, { minLength: 1, maxLength: 3 }).map((r) => ({ dim, rows: r }));
@@ -60,7 +71,7 @@ Deno.test("quantizeEmbeddingRow() and embeddingRow() write their own row only", 
 
 Deno.test("embeddingRow() rounds each value once", () => {
   let fused = 0;
-  const any = fc.float({ min: -8, max: 8, noNaN: true }), positive = fc.float({ min: 0, max: 1, noNaN: true });
+  const any = uniformFloat32(-8, 8), positive = uniformFloat32(0, 1);
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 0, max: 255 }), { minLength: 26, maxLength: 26 }),
@@ -98,7 +109,7 @@ Deno.test("embeddingRow() gives back every value of a quantized row to within ha
 });
 
 Deno.test("embeddingBiases() is minus the zero point times the scale, rounded once", () => {
-  const any = fc.float({ min: -1000, max: 1000, noNaN: true });
+  const any = uniformFloat32(-1000, 1000);
   fc.assert(
     fc.property(fc.array(fc.tuple(any, any), { maxLength: 13 }), (pairs) => {
       const scales = Float32Array.from(pairs, ([s]) => s), points = Float32Array.from(pairs, ([, z]) => z);

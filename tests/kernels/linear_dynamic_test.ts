@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Engine } from "../../kernels/linear.ts";
 import { chooseQParamsDynamic, linearDynamicInt8, quantizeDynamic } from "../../kernels/linear_dynamic.ts";
-import { anyFloat32, anyScale, ladderInteger, nudge } from "../oracle/arbitraries.ts";
+import { anyFloat32, anyScale, ladderInteger, nudge, uniformFloat32 } from "../oracle/arbitraries.ts";
 import {
   abs,
   add,
@@ -52,13 +52,13 @@ function chooseOracle(
 /** Ranges: any, one-sided, tiny, empty, and such that the zero point is half-way. */
 const ranges = fc.oneof(
   fc.tuple(anyFloat32, anyFloat32),
-  fc.tuple(fc.float({ min: -100, max: 100, noNaN: true }), fc.float({ min: -100, max: 100, noNaN: true })),
+  fc.tuple(uniformFloat32(-100, 100), uniformFloat32(-100, 100)),
   fc.tuple(
-    fc.float({ min: f(-0.02), max: f(0.02), noNaN: true }),
-    fc.float({ min: f(-0.02), max: f(0.02), noNaN: true }),
+    uniformFloat32(-0.02, 0.02),
+    uniformFloat32(-0.02, 0.02),
   ),
-  fc.tuple(fc.constant(0), fc.float({ min: 0, max: f(0.02), noNaN: true })),
-  fc.tuple(fc.float({ min: f(-0.02), max: 0, noNaN: true }), fc.constant(0)),
+  fc.tuple(fc.constant(0), uniformFloat32(0, 0.02)),
+  fc.tuple(uniformFloat32(-0.02, 0), fc.constant(0)),
   fc.tuple(fc.integer({ min: 0, max: 510 }), fc.integer({ min: -20, max: 10 })).map(([n, k]) => [
     -n * 2 ** (k - 1),
     (510 - n) * 2 ** (k - 1),
@@ -134,13 +134,13 @@ const layers = fc.record({
   reduceRange: fc.boolean(),
 }).chain((l) => {
   const list = <T>(value: fc.Arbitrary<T>, length: number) => fc.array(value, { minLength: length, maxLength: length });
-  const count = l.perChannel ? l.outFeatures : 1, float = fc.float({ min: -40, max: 40, noNaN: true });
+  const count = l.perChannel ? l.outFeatures : 1, float = uniformFloat32(-40, 40);
   return fc.record({
     l: fc.constant(l),
     x: fc.oneof(
       list(float, l.rows * l.inFeatures),
       list(fc.integer({ min: -128, max: 127 }).map((n) => n / 2), l.rows * l.inFeatures),
-      list(fc.float({ min: f(-0.01), max: f(0.01), noNaN: true }), l.rows * l.inFeatures),
+      list(uniformFloat32(-0.01, 0.01), l.rows * l.inFeatures),
       fc.constant(new Array<number>(l.rows * l.inFeatures).fill(0)),
     ),
     w: list(ladderInteger(-128, 127), l.outFeatures * l.inFeatures),

@@ -20,6 +20,7 @@ import {
   NARROW,
   nudge,
   RANGES,
+  uniformFloat32,
 } from "../oracle/arbitraries.ts";
 import { exact, nearestEven } from "../oracle/exact.ts";
 import * as oracle from "../oracle/rules.ts";
@@ -61,7 +62,7 @@ function biasOf(scale: number): fc.Arbitrary<number> {
     half,
     half,
     fc.integer({ min: -4000, max: 4000 }).map((n) => f(scale * n / 4)),
-    fc.float({ min: -100, max: 100, noNaN: true }),
+    uniformFloat32(-100, 100),
     anyFloat32.filter((x) => Math.abs(x) < 1e12),
   );
 }

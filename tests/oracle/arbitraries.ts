@@ -8,6 +8,16 @@ import fc from "fast-check";
 /** Every finite float32 value, subnormals too. */
 export const anyFloat32 = fc.float({ noNaN: true, noDefaultInfinity: true });
 
+/** Doubles spread evenly over min..max (fc.double spreads their bits, so that most are tiny). */
+export function uniform(min: number, max: number): fc.Arbitrary<number> {
+  return fc.maxSafeNat().map((n) => min + (max - min) * (n / Number.MAX_SAFE_INTEGER));
+}
+
+/** Float32 values spread evenly over min..max. */
+export function uniformFloat32(min: number, max: number): fc.Arbitrary<number> {
+  return uniform(min, max).map(Math.fround);
+}
+
 /** The float32 `steps` places from x, away from 0 where steps > 0; 0 where that would cross it. */
 export function nudge(x: number, steps: number): number {
   const view = new DataView(new ArrayBuffer(4));

@@ -144,6 +144,18 @@ export function addQuantized(
   return roundAndClamp(sum, to.zeroPoint, relu ? { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) } : to);
 }
 
+/** QNNPACK's multipliers for two ratios of scales, and its shift: the larger ratio times 2^shift is in 2^21..2^22. */
+export function fixedPointConstants(ra: number, rb: number): { am: bigint; bm: bigint; shift: number } {
+  const largest = exact(Math.max(ra, rb));
+  let shift = 14;
+  while (compare(mul(largest, scaled(1n, shift)), exact(2 ** 21)) < 0) shift++;
+  return {
+    am: nearestEven(mul(exact(ra), scaled(1n, shift))),
+    bm: nearestEven(mul(exact(rb), scaled(1n, shift))),
+    shift,
+  };
+}
+
 /** QNNPACK's integers, as its C source writes them, on integers without end. */
 export function addFixedPoint(
   a: number,
@@ -152,12 +164,7 @@ export function addFixedPoint(
   qb: { scale: number; zeroPoint: number },
   to: Params,
 ): number {
-  const ra = div32(qa.scale, to.scale), rb = div32(qb.scale, to.scale), largest = exact(Math.max(ra, rb));
-  // The larger multiplier has 22 bits.
-  let shift = 14;
-  while (compare(mul(largest, scaled(1n, shift)), exact(2 ** 21)) < 0) shift++;
-  const am = nearestEven(mul(exact(ra), scaled(1n, shift)));
-  const bm = nearestEven(mul(exact(rb), scaled(1n, shift)));
+  const { am, bm, shift } = fixedPointConstants(div32(qa.scale, to.scale), div32(qb.scale, to.scale));
   const acc = BigInt(a) * am + BigInt(b) * bm - (am * BigInt(qa.zeroPoint) + bm * BigInt(qb.zeroPoint));
   const places = BigInt(shift), mask = (1n << places) - 1n, rest = (acc & mask) - (acc < 0n ? 1n : 0n);
   const q = (acc >> places) + (rest > (mask >> 1n) ? 1n : 0n) + BigInt(to.zeroPoint);
