@@ -284,16 +284,31 @@ function compareValues(golden: Field, { quantized, state }: ReferenceResult, lay
   }
 }
 
-/** Mean distance to the float LSTM's output. */
-function errorOf(y: ArrayLike<number>, { lstm, x, state }: Case): number {
+/** Output, then the final cell states: what both forms are held to the float LSTM by. */
+type Floats = readonly [y: Float32Array, c: Float32Array];
+
+/** Mean distance to the float LSTM's output and final cell state. */
+function errorOf([y, c]: Floats, { lstm, x, state }: Case): number {
   const float = (q: QTensor<PerTensorQParams>): Tensor => ({ data: dequantized(q), shape: q.shape });
-  const [expected] = lstm.forward(float(x), state === null ? undefined : [float(state[0]), float(state[1])]);
-  return expected.data.reduce((sum, value, i) => sum + Math.abs(value - y[i]), 0) / y.length;
+  const [expected, [, cell]] = lstm.forward(
+    float(x),
+    state === null ? undefined : [float(state[0]), float(state[1])],
+  );
+  const distance = (a: Float32Array, b: Float32Array) =>
+    a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0);
+  return (distance(expected.data, y) + distance(cell.data, c)) / (y.length + c.length);
 }
 
-function torchOutput(golden: Field): Float32Array {
-  const output = golden.get("output");
-  return output.has("f32") ? output.tensor().data : dequantized(output.perTensor());
+function torchFloats(golden: Field): Floats {
+  const floats = (field: Field) => field.has("f32") ? field.tensor().data : dequantized(field.perTensor());
+  return [floats(golden.get("output")), floats(golden.get("c_n"))];
+}
+
+function ownFloats({ output, state }: ReferenceResult): Floats {
+  return [
+    output.data,
+    Float32Array.from([...state.values()].flatMap(({ c }) => [...dequantized(c as QTensor<PerTensorQParams>)])),
+  ];
 }
 
 /** Integer execution of the same configuration, measured in steps of its output. */
@@ -335,7 +350,7 @@ function run(golden: Field, check: Check): void {
     observeLstmParts(each.lstm, setup.asked, { splitGates: each.split, backendConfig: dsp16BackendConfig });
   }
   const asked = runReference(convertToReference(observe(each, setup.asked)), each);
-  const [there, here] = [errorOf(torchOutput(golden), each), errorOf(asked.output.data, each)];
+  const [there, here] = [errorOf(torchFloats(golden), each), errorOf(ownFloats(asked), each)];
   check.tally.closeness(wrong).add(there, here);
   if (setup.dropped) return;
   check.differs("as asked: mean error against the float LSTM", there.toPrecision(3), here.toPrecision(3));
