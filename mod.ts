@@ -13,5 +13,6 @@ export * from "./src/observer/mod.ts";
 export * from "./src/qconfig/mod.ts";
 export * from "./src/quantizable/mod.ts";
 export * from "./src/reference/mod.ts";
+export * from "./src/tune/mod.ts";
 export * from "./src/quantized/mod.ts";
 export * from "./src/io/mod.ts";

@@ -14,7 +14,14 @@ import type { ObservedModel } from "../quantizable/observed_model.ts";
 import type { QTensor, Tensor, TokenTensor } from "../tensor.ts";
 import { buildGraph } from "./build.ts";
 import { dotOf, type GraphNode, jsonOf, mermaidOf, nodeQParams, tableOf } from "./graph.ts";
-import { type CellState, checkTokens, GraphRunner, type GraphValue, type GraphWatcher } from "./run.ts";
+import {
+  type CellState,
+  checkTokens,
+  type FloatWeights,
+  GraphRunner,
+  type GraphValue,
+  type GraphWatcher,
+} from "./run.ts";
 import { assertGraph } from "./verify.ts";
 
 /** A tensor of a state: quantized with its own parameters, or float32. */
@@ -49,12 +56,18 @@ export class ReferenceModel implements Iterable<GraphNode> {
   readonly nodes: readonly GraphNode[];
   readonly #runner: GraphRunner;
   readonly #batchFirst: boolean | null;
+  readonly #float: boolean;
 
-  /** Use {@linkcode convertToReference}. */
-  constructor(modules: ReadonlyMap<string, ModuleData>) {
+  /**
+   * Use {@linkcode convertToReference}.
+   *
+   * @param weights Float weights: the graph then runs as the float model that it came from, quantizing nothing.
+   */
+  constructor(modules: ReadonlyMap<string, ModuleData>, weights: FloatWeights | null = null) {
     this.nodes = buildGraph(modules);
     assertGraph(this.nodes);
-    this.#runner = new GraphRunner(this.nodes);
+    this.#runner = new GraphRunner(this.nodes, weights);
+    this.#float = weights !== null;
     const orders = [...modules.values()].flatMap((module) => module.kind === "LSTM" ? [module.batchFirst] : []);
     if (new Set(orders).size > 1) failRange("batchFirst", "the same for all LSTMs", orders);
     this.#batchFirst = orders[0] ?? null;
@@ -142,7 +155,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
 
   #integersOf(name: string, values: ReadonlyMap<string, GraphValue>): GraphValue | null {
     const node = this.nodes.find((each) => each.name === name)!;
-    return node.op === "dequantize" ? values.get(node.inputs[0]) ?? null : null;
+    return !this.#float && node.op === "dequantize" ? values.get(node.inputs[0]) ?? null : null;
   }
 
   #states(given: ReferenceState | undefined, batch: number): Map<string, CellState> {

@@ -21,6 +21,9 @@ export interface GraphValue {
 /** Sees each node's value; of a cell's nodes step by step, for the batch rows that have the step. */
 export type GraphWatcher = (node: GraphNode, value: GraphValue) => void;
 
+/** The float weight of a linear or an embedding. */
+export type FloatWeights = (node: GraphNode) => Float32Array;
+
 /** The rows of a sequence: where step t of batch row b stands. */
 export interface Layout {
   readonly steps: number;
@@ -37,30 +40,37 @@ export interface CellState {
   readonly c: GraphValue;
 }
 
-const floatWeights = new WeakMap<GraphNode, Float32Array>();
+const dequantizedWeights = new WeakMap<GraphNode, Float32Array>();
 
-/** A linear's weight in float32, made once. */
-function floatWeight(node: GraphNode): Float32Array {
-  let out = floatWeights.get(node);
+/** A linear's weight, dequantized once. */
+function dequantizedWeight(node: GraphNode): Float32Array {
+  let out = dequantizedWeights.get(node);
   if (out === undefined) {
     const { data, scales, zeroPoints } = node.weight!;
     out = new Float32Array(data.length);
     dequantizePerChannel(data, out, scales, zeroPoints, data.length / scales.length);
-    floatWeights.set(node, out);
+    dequantizedWeights.set(node, out);
   }
   return out;
 }
 
-/** One node's value from those that it reads. */
-export function computeNode(node: GraphNode, inputs: readonly GraphValue[]): GraphValue {
+/**
+ * One node's value from those that it reads.
+ *
+ * @param weight A linear's or an embedding's float weight, in the place of its own; quantizes and dequantizes then
+ * pass on what they read.
+ */
+export function computeNode(node: GraphNode, inputs: readonly GraphValue[], weight: FloatWeights | null): GraphValue {
   const [a, b] = inputs.map(({ data }) => data as Float32Array), { op, width } = node;
   switch (op) {
     case "quantize": {
+      if (weight !== null) return inputs[0];
       const qparams = nodeQParams(node)!, data = newQArray(qparams.dtype, a.length);
       quantizePerTensor(a, data, qparams);
       return { data, qparams };
     }
     case "dequantize": {
+      if (weight !== null) return inputs[0];
       // A given initial state has parameters of its own.
       const { scale, zeroPoint } = inputs[0].qparams!, data = new Float32Array(a.length);
       dequantizePerTensor(inputs[0].data as QArray, data, scale, zeroPoint);
@@ -68,8 +78,8 @@ export function computeNode(node: GraphNode, inputs: readonly GraphValue[]): Gra
     }
     case "linear": {
       const { inFeatures } = node.weight!, rows = a.length / inFeatures, data = new Float32Array(rows * width);
-      const weight = floatWeight(node), bias = node.bias ?? null;
-      for (let r = 0; r < rows; r++) linearFloat32(a, r * inFeatures, weight, bias, inFeatures, width, data, r * width);
+      const own = weight === null ? dequantizedWeight(node) : weight(node), bias = node.bias ?? null;
+      for (let r = 0; r < rows; r++) linearFloat32(a, r * inFeatures, own, bias, inFeatures, width, data, r * width);
       return { data, qparams: null };
     }
     case "add":
@@ -94,7 +104,8 @@ export function computeNode(node: GraphNode, inputs: readonly GraphValue[]): Gra
       return { data, qparams: null };
     }
     case "embedding": {
-      const rows = embeddingRows(node.embedding!), data = new Float32Array(a.length * width);
+      const embedding = node.embedding!, data = new Float32Array(a.length * width);
+      const rows = embeddingRows(weight === null ? embedding : { ...embedding, weight: weight(node) });
       a.forEach((token, i) => rows.read(token, data.subarray(i * width, (i + 1) * width)));
       return { data, qparams: null };
     }
@@ -115,9 +126,9 @@ function scatter(value: GraphValue, to: GraphValue, rows: readonly number[], wid
   rows.forEach((row, r) => to.data.set(value.data.subarray(r * width, (r + 1) * width), row * width));
 }
 
-/** A value of zeros for all rows of a sequence, with a node's parameters. */
-function zeros(node: GraphNode, rows: number): GraphValue {
-  const qparams = nodeQParams(node), length = rows * node.width;
+/** A value of zeros for all rows of a sequence, with a node's parameters or in float32. */
+function zeros(node: GraphNode, rows: number, float: boolean): GraphValue {
+  const qparams = float ? null : nodeQParams(node), length = rows * node.width;
   if (qparams === null) return { data: new Float32Array(length), qparams };
   return { data: newQArray(qparams.dtype, length).fill(qparams.zeroPoint), qparams };
 }
@@ -128,9 +139,12 @@ export class GraphRunner {
   readonly #byName: ReadonlyMap<string, GraphNode>;
   /** Nodes of cells that are read from outside of their cell. */
   readonly #outside: ReadonlySet<string>;
+  readonly #weights: FloatWeights | null;
 
-  constructor(nodes: readonly GraphNode[]) {
+  /** @param weights Float weights, to run the graph as the float model that it came from. */
+  constructor(nodes: readonly GraphNode[], weights: FloatWeights | null = null) {
     this.#nodes = nodes;
+    this.#weights = weights;
     this.#byName = new Map(nodes.map((node) => [node.name, node]));
     const outside = new Set<string>(), place = ({ module, cell }: GraphNode) => cell && `${module}.${cell}`;
     for (const node of nodes) {
@@ -161,7 +175,9 @@ export class GraphRunner {
         i = end;
         continue;
       }
-      const value = node.op === "input" ? input : computeNode(node, node.inputs.map((name) => values.get(name)!));
+      const value = node.op === "input"
+        ? input
+        : computeNode(node, node.inputs.map((name) => values.get(name)!), this.#weights);
       values.set(node.name, value);
       watch?.(node, value);
       i++;
@@ -178,8 +194,11 @@ export class GraphRunner {
   ): void {
     const { module, cell } = nodes[0], name = `${module}.${cell}`, backward = cell!.endsWith("_reverse");
     const [hNode, cNode] = nodes.filter(({ op }) => op === "state");
-    const given = states.get(name), running = { h: zeros(hNode, batch), c: zeros(cNode, batch) };
-    for (const node of nodes) if (this.#outside.has(node.name)) values.set(node.name, zeros(node, steps * batch));
+    const float = this.#weights !== null, given = states.get(name);
+    const running = { h: zeros(hNode, batch, float), c: zeros(cNode, batch, float) };
+    for (const node of nodes) {
+      if (this.#outside.has(node.name)) values.set(node.name, zeros(node, steps * batch, float));
+    }
     for (let i = 0; i < steps; i++) {
       const active: number[] = [], places: number[] = [];
       for (let b = 0; b < batch; b++) {
@@ -200,7 +219,7 @@ export class GraphRunner {
         });
         const value = node.op === "state"
           ? gather(node === hNode ? h : c, active, node.width)
-          : computeNode(node, inputs);
+          : computeNode(node, inputs, this.#weights);
         own.set(node.name, value);
         if (this.#outside.has(node.name)) scatter(value, values.get(node.name)!, places, node.width);
         watch?.(node, value);

@@ -294,8 +294,7 @@ function errorOf([y, c]: Floats, { lstm, x, state }: Case): number {
     float(x),
     state === null ? undefined : [float(state[0]), float(state[1])],
   );
-  const distance = (a: Float32Array, b: Float32Array) =>
-    a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0);
+  const distance = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0);
   return (distance(expected.data, y) + distance(cell.data, c)) / (y.length + c.length);
 }
 
