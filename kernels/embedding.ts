@@ -1,5 +1,5 @@
 /**
- * Embedding rows in 8 bits: `real = fma(q, scale, bias)`, with a scale and bias a row.
+ * Embedding rows in 8 or 16 bits: `real = fma(q, scale, bias)`, with a scale and bias a row.
  *
  * A row's scale and bias come from its own range ({@linkcode quantizeEmbeddingRow}), or from an observer's float
  * qparams ({@linkcode quantizePerChannel} with float zero points, then {@linkcode embeddingBiases}).
@@ -14,12 +14,12 @@ const EPSILON = f(1e-8);
 /**
  * Quantizes one row of an embedding by its own range: quantized::embedding_bag_byte_prepack of torch. With
  * `r = f(max - min)`, the scale is `f(r / 255)`, the bias is min, and each value becomes
- * `rne(f(f(x - min) * f(255 / f(r + 1e-8))))`, in 0..255. A row of equal values has scale 0 and all integers 0.
+ * `rne(f(f(x - min) * f(255 / f(r + 1e-8))))`, in 0..255. With 16-bit integers 65535 takes the place of 255. A row of equal values has scale 0 and all integers 0.
  *
  * @param x float32 [numEmbeddings, embeddingDim], finite, the row's range too.
  * @param row Which row.
  * @param embeddingDim At least 1.
- * @param weight Receives quint8 [numEmbeddings, embeddingDim] at the row.
+ * @param weight Receives integers [numEmbeddings, embeddingDim] at the row.
  * @param scales Receives one float32 scale at the row.
  * @param biases Receives what q = 0 stands for at the row.
  *
@@ -36,18 +36,19 @@ export function quantizeEmbeddingRow(
   x: Float32Array,
   row: number,
   embeddingDim: number,
-  weight: Uint8Array,
+  weight: Uint8Array | Uint16Array,
   scales: Float32Array,
   biases: Float32Array,
 ): void {
+  const quantMax = weight instanceof Uint8Array ? 255 : 65535;
   const start = row * embeddingDim, end = start + embeddingDim;
   let min = x[start], max = min;
   for (let k = start; k < end; k++) {
     if (x[k] < min) min = x[k];
     else if (x[k] > max) max = x[k];
   }
-  const range = f(max - min), inverse = f(255 / f(range + EPSILON));
-  scales[row] = range / 255;
+  const range = f(max - min), inverse = f(quantMax / f(range + EPSILON));
+  scales[row] = range / quantMax;
   biases[row] = min;
   for (let k = start; k < end; k++) weight[k] = roundHalfEven(f(f(x[k] - min) * inverse));
 }
@@ -71,9 +72,9 @@ export function embeddingBiases(scales: Float32Array, zeroPoints: Float32Array):
 }
 
 /**
- * Dequantizes one row of an 8-bit embedding: `fma(q, scale, bias)`, as quantized::embedding_byte of torch.
+ * Dequantizes one row of an embedding: `fma(q, scale, bias)`, as quantized::embedding_byte of torch.
  *
- * @param weight quint8 [numEmbeddings, embeddingDim].
+ * @param weight Integers [numEmbeddings, embeddingDim].
  * @param scales One float32 scale a row.
  * @param biases One float32 value a row: what q = 0 stands for.
  * @param row Which row.
@@ -89,7 +90,7 @@ export function embeddingBiases(scales: Float32Array, zeroPoints: Float32Array):
  * ```
  */
 export function embeddingRow(
-  weight: Uint8Array,
+  weight: Uint8Array | Uint16Array,
   scales: Float32Array,
   biases: Float32Array,
   row: number,

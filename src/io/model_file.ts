@@ -173,7 +173,9 @@ function readModule(name: string, json: Json, engine: Engine, tensors: Tensors):
     const numEmbeddings = size("numEmbeddings"),
       embeddingDim = size("embeddingDim"),
       shape = [numEmbeddings, embeddingDim];
-    if (checkBoolean(`${name}.float`, json.float)) {
+    const { bits } = json;
+    if (bits !== 8 && bits !== 16 && bits !== 32) return failRange(`${name}.bits`, "8, 16 or 32", bits);
+    if (bits === 32) {
       const weight = tensors.take<Float32Array>(`${name}.weight`, "F32", shape), none = new Float32Array(0);
       return { kind: "Embedding", numEmbeddings, embeddingDim, weight, scales: none, biases: none };
     }
@@ -181,7 +183,7 @@ function readModule(name: string, json: Json, engine: Engine, tensors: Tensors):
       kind: "Embedding",
       numEmbeddings,
       embeddingDim,
-      weight: tensors.take<Uint8Array>(`${name}.weight`, "U8", shape),
+      weight: tensors.take<Uint8Array | Uint16Array>(`${name}.weight`, bits === 8 ? "U8" : "U16", shape),
       scales: tensors.take<Float32Array>(`${name}.weight.scale`, "F32", [numEmbeddings]),
       biases: tensors.take<Float32Array>(`${name}.weight.bias`, "F32", [numEmbeddings]),
     };

@@ -44,13 +44,14 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
   let engine = "fbgemm";
   const modules = [...model.modules].map(([name, module]) => {
     if (module.kind === "Embedding") {
-      const { weight, numEmbeddings, embeddingDim, scales, biases } = module, float = weight instanceof Float32Array;
+      const { weight, numEmbeddings, embeddingDim, scales, biases } = module;
+      const bits = weight.BYTES_PER_ELEMENT * 8;
       add(`${name}.weight`, weight, numEmbeddings, embeddingDim);
-      if (!float) {
+      if (bits < 32) {
         add(`${name}.weight.scale`, scales, numEmbeddings);
         add(`${name}.weight.bias`, biases, numEmbeddings);
       }
-      return { name, type: "Embedding", numEmbeddings, embeddingDim, float };
+      return { name, type: "Embedding", numEmbeddings, embeddingDim, bits };
     }
     engine = module.engine;
     if (module.kind === "Linear") {

@@ -48,12 +48,16 @@ export function checkPartKey(name: string, key: unknown): asserts key is PartSlo
 export function checkQConfig(qconfig: unknown): void {
   if (qconfig === null) return;
   if (typeof qconfig !== "object") failType("qconfig", "a QConfig or null", qconfig);
-  const { activation, weight, parts } = qconfig as QConfig;
+  const { activation, weight, parts, weightRounding = "nearest", embeddingBits = 8 } = qconfig as QConfig;
   for (const [name, factory] of Object.entries({ activation, weight })) {
     if (typeof factory !== "function" || !("observerName" in factory)) {
       failType(`qconfig.${name}`, "an observer factory, as withArgs gives it", factory);
     }
   }
+  if (weightRounding !== "nearest" && weightRounding !== "calibrated") {
+    failRange("qconfig.weightRounding", "nearest or calibrated", weightRounding);
+  }
+  if (embeddingBits !== 8 && embeddingBits !== 16) failRange("qconfig.embeddingBits", "8 or 16", embeddingBits);
   for (const [key, observer] of Object.entries(parts ?? {})) {
     checkPartKey("qconfig.parts", key);
     checkPartObserver(`qconfig.parts.${key}`, key, observer);

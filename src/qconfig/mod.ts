@@ -4,7 +4,7 @@
  * @module
  */
 export * from "./qconfig.ts";
-export { accurateQConfig, getPreset, PRESET_NAMES } from "./presets.ts";
+export { accurateQConfig, getPreset, int8x16QConfig, PRESET_NAMES } from "./presets.ts";
 export { type ModuleType, type NamedModule, QConfigMapping } from "./mapping.ts";
 export {
   BackendConfig,

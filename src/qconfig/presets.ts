@@ -21,7 +21,7 @@ function fixed16(scale: number, quantMin: number): ReturnType<typeof FixedQParam
 }
 
 /**
- * 8-bit weights (a scale a row) and hidden state, 16-bit gates and cell state. What enters as float32 is not
+ * 8-bit weights (a scale a row, rounded against the calibration data) and hidden state, 16-bit gates and cell state. What enters as float32 is not
  * quantized: the rows of an Embedding are projected in float32 once, and kept. Outputs of Linear stay float32.
  */
 export const accurateQConfig: QConfig = Object.freeze({
@@ -29,6 +29,7 @@ export const accurateQConfig: QConfig = Object.freeze({
   weight: defaultPerChannelWeightObserver,
   input: PlaceholderObserver.withArgs({}),
   initialState: "own",
+  weightRounding: "calibrated",
   parts: Object.freeze({
     inputProjection: null,
     hiddenProjection: null,
@@ -47,18 +48,22 @@ export const accurateQConfig: QConfig = Object.freeze({
   }),
 });
 
+/** {@linkcode accurateQConfig} with the rows of an Embedding in 16 bits. */
+export const int8x16QConfig: QConfig = Object.freeze({ ...accurateQConfig, embeddingBits: 16 });
+
 const PRESETS: ReadonlyMap<string, QConfig> = new Map([
   ["fbgemm", fbgemmQConfig],
   ["x86", x86QConfig],
   ["qnnpack", qnnpackQConfig],
   ["accurate", accurateQConfig],
+  ["int8x16", int8x16QConfig],
 ]);
 
 /** The presets' names. */
 export const PRESET_NAMES: readonly string[] = [...PRESETS.keys()];
 
 /**
- * A preset by name: `fbgemm`, `x86`, `qnnpack` (torch's defaults), `accurate`.
+ * A preset by name: `fbgemm`, `x86`, `qnnpack` (torch's defaults), `accurate`, `int8x16`.
  *
  * @throws {TypeError} If the name is no string.
  * @throws {RangeError} If there is no such preset.

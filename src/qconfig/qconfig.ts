@@ -58,9 +58,12 @@ export interface QConfig {
   readonly initialState?: "torch" | "own";
   /**
    * How weights become integers: "nearest" as torch, or "calibrated", which rounds each row so that its error on the
-   * calibration data is small. "nearest" by default.
+   * calibration data is small; an Embedding's rows together with the input weights of the LSTM that reads them.
+   * "nearest" by default.
    */
   readonly weightRounding?: "nearest" | "calibrated";
+  /** Bits of an Embedding's rows; 8 by default. */
+  readonly embeddingBits?: 8 | 16;
   /** Whether activations are float32, quantized at each call by their own range; for `quantizeDynamic` only. */
   readonly dynamic?: boolean;
 }

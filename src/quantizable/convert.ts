@@ -7,16 +7,20 @@ import { failRange, failType } from "../errors.ts";
 import { saveModel } from "../io/model_write.ts";
 import { type CellQParams, GATES, lstmParts } from "../lstm_parts.ts";
 import type { Observer } from "../observer/observer.ts";
+import type { LinearWeight } from "../../kernels/linear.ts";
 import { isPerChannel, type PerTensorQParams } from "../qparams.ts";
 import type { QuantizedLstmCell } from "../quantized/cell.ts";
+import { QuantizedEmbedding } from "../quantized/embedding.ts";
 import { QuantizedLinear } from "../quantized/linear.ts";
 import { QuantizedLSTM } from "../quantized/lstm.ts";
 import { QuantizedModel, type QuantizedModule } from "../quantized/model.ts";
 import { convertEmbedding, ObservedEmbedding } from "./observed_embedding.ts";
-import type { ObservedCell, ObservedLSTM } from "./observed_lstm.ts";
+import { type ObservedCell, ObservedLSTM } from "./observed_lstm.ts";
 import { ObservedLinear } from "./observed_linear.ts";
 import { ObservedModel, type ObservedModule } from "./observed_model.ts";
-import { quantizeWeight } from "./weights.ts";
+import type { InputStatistics } from "./rounding_statistics.ts";
+import { roundTokenTable, roundWeightRows } from "./weight_rounding.ts";
+import { type NearestWeight, quantizeWeight } from "./weights.ts";
 
 /** The parameters that an observer gives, or null where there is none; errors name the place. */
 export function observedQParams(name: string, observer: Observer | null): PerTensorQParams | null {
@@ -29,7 +33,25 @@ export function observedQParams(name: string, observer: Observer | null): PerTen
   return qparams;
 }
 
-function convertCell(name: string, lstm: ObservedLSTM, cell: ObservedCell, suffix: string): QuantizedLstmCell {
+/** Rounds a weight against a gram matrix of its inputs, if there is one. */
+function roundWeight({ weight, quantMin, quantMax }: NearestWeight, float: Float32Array, gram: Float64Array | null) {
+  return gram === null ? weight : roundWeightRows(weight, float, gram, quantMin, quantMax);
+}
+
+/** The weight that reads a cell's input, rounded to the nearest integers. */
+function nearestInputWeight(name: string, lstm: ObservedLSTM, { weights: { weightIh } }: ObservedCell): NearestWeight {
+  const rows = 4 * lstm.lstm.hiddenSize;
+  return quantizeWeight(name, lstm.qconfig.weight, weightIh, rows, weightIh.length / rows, lstm.splitGates ? 4 : 1);
+}
+
+/** @param weightIh The input weight where it is rounded already. */
+function convertCell(
+  name: string,
+  lstm: ObservedLSTM,
+  cell: ObservedCell,
+  suffix: string,
+  weightIh: LinearWeight | undefined,
+): QuantizedLstmCell {
   const { qconfig, splitGates } = lstm, { weights, observers } = cell, parts: Record<string, unknown> = {};
   const { hiddenSize, projSize } = lstm.lstm;
   for (const part of lstmParts(projSize > 0)) {
@@ -51,8 +73,8 @@ function convertCell(name: string, lstm: ObservedLSTM, cell: ObservedCell, suffi
       ]),
     );
   }
-  const blocks = splitGates ? 4 : 1, rows = 4 * hiddenSize, { weightIh, weightHh } = weights;
-  const quantize = (kind: string, weight: Float32Array, outFeatures: number, blocks: number) =>
+  const { weightHh, weightHr } = weights, { statistics } = cell, blocks = splitGates ? 4 : 1;
+  const nearest = (kind: string, weight: Float32Array, outFeatures: number, blocks: number) =>
     quantizeWeight(
       `${name}.weight_${kind}_${suffix}`,
       qconfig.weight,
@@ -61,24 +83,74 @@ function convertCell(name: string, lstm: ObservedLSTM, cell: ObservedCell, suffi
       weight.length / outFeatures,
       blocks,
     );
+  const inputGram = statistics?.input.kind === "gram" ? statistics.input.gram : null;
   return {
-    weightIh: quantize("ih", weightIh, rows, blocks),
-    weightHh: quantize("hh", weightHh, rows, blocks),
-    weightHr: weights.weightHr === null ? null : quantize("hr", weights.weightHr, projSize, 1),
+    weightIh: weightIh ??
+      roundWeight(nearestInputWeight(`${name}.weight_ih_${suffix}`, lstm, cell), weights.weightIh, inputGram),
+    weightHh: roundWeight(nearest("hh", weightHh, 4 * hiddenSize, blocks), weightHh, statistics?.hidden ?? null),
+    weightHr: weightHr === null ? null : nearest("hr", weightHr, projSize, 1).weight,
     biasIh: weights.biasIh?.slice() ?? null,
     biasHh: weights.biasHh?.slice() ?? null,
     parts: parts as unknown as CellQParams,
   };
 }
 
-function convertModule(name: string, module: ObservedModule, input: PerTensorQParams | null): QuantizedModule {
+/** What a direction is called in names of weights. */
+function suffixOf(layer: number, direction: number): string {
+  return `l${layer}${direction === 1 ? "_reverse" : ""}`;
+}
+
+/** Rounds an embedding and the input weights of the LSTM that reads it together. */
+function roundTogether(
+  { embedding }: ObservedEmbedding,
+  quantized: QuantizedEmbedding,
+  name: string,
+  lstm: ObservedLSTM,
+): { embedding: QuantizedEmbedding; weightsIh: readonly LinearWeight[] } | null {
+  const { weight: codes, scales, biases } = quantized, [cells] = lstm.cells;
+  const inputs = cells.map(({ statistics }) => statistics?.input).filter((input): input is TokenStatistics =>
+    input?.kind === "tokens"
+  );
+  if (inputs.length === 0 || codes instanceof Float32Array) return null;
+  const nearest = cells.map((cell, d) => nearestInputWeight(`${name}.weight_ih_${suffixOf(0, d)}`, lstm, cell));
+  const rounded = roundTokenTable(
+    embedding.weight,
+    { codes, scales, biases },
+    cells.map(({ weights }, d) => ({
+      weight: weights.weightIh,
+      nearest: nearest[d].weight,
+      weights: inputs[d].weights,
+    })),
+    inputs[0].counts,
+    nearest[0].quantMin,
+    nearest[0].quantMax,
+  );
+  return {
+    embedding: new QuantizedEmbedding({ ...quantized, weight: rounded.codes }),
+    weightsIh: rounded.projections,
+  };
+}
+
+type TokenStatistics = Extract<InputStatistics, { kind: "tokens" }>;
+
+/** @param weightsIh The first layer's input weights where they are rounded already, one a direction. */
+function convertModule(
+  name: string,
+  module: ObservedModule,
+  input: PerTensorQParams | null,
+  weightsIh: readonly LinearWeight[],
+): QuantizedModule {
   if (module instanceof ObservedEmbedding) return convertEmbedding(module);
   const { qconfig } = module, engine = qconfig.engine ?? "fbgemm";
   if (module instanceof ObservedLinear) {
     const { inFeatures, outFeatures, weight, bias } = module.linear;
     return new QuantizedLinear({
       engine,
-      weight: quantizeWeight(`${name}.weight`, qconfig.weight, weight, outFeatures, inFeatures),
+      weight: roundWeight(
+        quantizeWeight(`${name}.weight`, qconfig.weight, weight, outFeatures, inFeatures),
+        weight,
+        module.gram,
+      ),
       bias: bias?.slice() ?? null,
       input,
       output: observedQParams(name, module.output),
@@ -98,7 +170,7 @@ function convertModule(name: string, module: ObservedModule, input: PerTensorQPa
     input,
     torchInitialState: qconfig.initialState !== "own",
     cells: module.cells.map((layer, l) =>
-      layer.map((cell, d) => convertCell(name, module, cell, `l${l}${d === 1 ? "_reverse" : ""}`))
+      layer.map((cell, d) => convertCell(name, module, cell, suffixOf(l, d), l === 0 ? weightsIh[d] : undefined))
     ),
   });
 }
@@ -110,7 +182,8 @@ function outputOf(module: QuantizedModule): PerTensorQParams | null {
 
 /**
  * Converts an observed and calibrated model to integers: int8 weights, each with its QConfig's weight observer, and
- * the observers' parameters for everything else. Every weight and bias is copied; the observed model stays as it is.
+ * the observers' parameters for everything else. With `weightRounding: "calibrated"` the integers of a weight are those
+ * that keep its outputs on the calibration data, not each the nearest one. Every weight and bias is copied; the observed model stays as it is.
  *
  * @param observed What `prepare` gave, after calibration data has run through it.
  * @returns The model, ready for sessions and for `saveModel`.
@@ -138,16 +211,26 @@ export function convert(observed: ObservedModel): QuantizedModel {
 export function convertModules(observed: ObservedModel): ReadonlyMap<string, QuantizedModule> {
   if (!(observed instanceof ObservedModel)) failType("observed", "an ObservedModel, as prepare gives it", observed);
   const modules = new Map<string, QuantizedModule>();
-  let previous: PerTensorQParams | null = null;
+  let previous: PerTensorQParams | null = null, before: [name: string, ObservedModule] | null = null;
   for (const [name, module] of observed.modules) {
     const input: PerTensorQParams | null = module instanceof ObservedEmbedding || module.input === "float"
       ? null
       : module.input === "previous"
       ? previous
       : observedQParams(`${name}.input`, module.input);
-    const converted = convertModule(name, module, input);
+    let weightsIh: readonly LinearWeight[] = [];
+    if (module instanceof ObservedLSTM && before !== null && before[1] instanceof ObservedEmbedding) {
+      const embedding = modules.get(before[0]) as QuantizedEmbedding;
+      const together = roundTogether(before[1], embedding, name, module);
+      if (together !== null) {
+        modules.set(before[0], together.embedding);
+        weightsIh = together.weightsIh;
+      }
+    }
+    const converted = convertModule(name, module, input, weightsIh);
     modules.set(name, converted);
     previous = outputOf(converted);
+    before = [name, module];
   }
   return modules;
 }

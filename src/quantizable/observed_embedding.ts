@@ -9,7 +9,7 @@ import type { QConfig } from "../qconfig/qconfig.ts";
 import { QuantizedEmbedding } from "../quantized/embedding.ts";
 import type { Tensor, TokenTensor } from "../tensor.ts";
 
-/** An embedding: nothing is observed, for a row's own range gives its 8-bit parameters. */
+/** An embedding: nothing is observed, for a row's own range gives its parameters. */
 export class ObservedEmbedding {
   /** The layer's own copy of the weights. */
   readonly embedding: Embedding;
@@ -38,7 +38,7 @@ export function convertEmbedding(observed: ObservedEmbedding): QuantizedEmbeddin
     const none = new Float32Array(0);
     return new QuantizedEmbedding({ weight: weight.slice(), numEmbeddings, embeddingDim, scales: none, biases: none });
   }
-  const rows = new Uint8Array(weight.length);
+  const rows = new (qconfig.embeddingBits === 16 ? Uint16Array : Uint8Array)(weight.length);
   const scales = new Float32Array(numEmbeddings), biases = new Float32Array(numEmbeddings);
   for (let row = 0; row < numEmbeddings; row++) quantizeEmbeddingRow(weight, row, embeddingDim, rows, scales, biases);
   return new QuantizedEmbedding({ weight: rows, numEmbeddings, embeddingDim, scales, biases });

@@ -8,6 +8,7 @@ import type { Observer } from "../observer/observer.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import type { Tensor } from "../tensor.ts";
 import type { InputObserver } from "./observed_model.ts";
+import { accumulateGram } from "./weight_rounding.ts";
 
 /** A float linear layer whose output, and input where it comes as float32, are observed. */
 export class ObservedLinear {
@@ -17,6 +18,8 @@ export class ObservedLinear {
   readonly input: InputObserver;
   /** null: the output stays float32. */
   readonly output: Observer | null;
+  /** Gram matrix of its inputs, for calibrated rounding of the weight; null where the QConfig does not ask for it. */
+  readonly gram: Float64Array | null;
 
   /** Use `prepare`. */
   constructor(linear: Linear, qconfig: QConfig, input: InputObserver) {
@@ -24,7 +27,18 @@ export class ObservedLinear {
     this.linear = linear;
     this.qconfig = qconfig;
     this.input = input;
+    this.gram = qconfig.weightRounding === "calibrated" ? new Float64Array(linear.inFeatures ** 2) : null;
     this.output = output.dtype === undefined ? null : output;
+  }
+
+  /** Takes in the given rows of an input, or all of it, for rounding the weight. */
+  watch({ data }: Tensor, rows: readonly number[] | null): void {
+    const { gram, linear: { inFeatures } } = this;
+    if (gram === null) return;
+    const count = rows === null ? data.length / inFeatures : rows.length;
+    for (let r = 0; r < count; r++) {
+      accumulateGram(gram, 0, data, (rows === null ? r : rows[r]) * inFeatures, inFeatures, 1);
+    }
   }
 
   /** The float layer's output. What shows it to the observer is the model, which knows which rows are padding. */

@@ -13,12 +13,15 @@ import type { QConfig } from "../qconfig/qconfig.ts";
 import type { Tensor } from "../tensor.ts";
 import { type CellObservers, cellObservers, observedExecutor } from "./observed_cell.ts";
 import type { InputObserver } from "./observed_model.ts";
+import { CellStatistics } from "./rounding_statistics.ts";
 
 /** One layer and direction: its weights, and the observers of its parts. */
 export interface ObservedCell {
   readonly weights: LSTMWeights;
   /** By part; of a gated part one a gate, the same four times where gates are fused. null: not quantized. */
   readonly observers: CellObservers;
+  /** For calibrated rounding of the weights; null where the QConfig does not ask for it. */
+  readonly statistics: CellStatistics | null;
 }
 
 /** An LSTM whose parts are observed one by one, in both directions of every layer. */
@@ -32,14 +35,27 @@ export class ObservedLSTM {
   /** By layer and direction. */
   readonly cells: readonly (readonly ObservedCell[])[];
 
-  /** Use `prepare`. */
-  constructor(lstm: LSTM, qconfig: QConfig, input: InputObserver, splitGates: boolean) {
+  /**
+   * Use `prepare`.
+   *
+   * @param tokens How many rows the embedding before it has, if its rows are rounded together with the input weights.
+   */
+  constructor(lstm: LSTM, qconfig: QConfig, input: InputObserver, splitGates: boolean, tokens: number | null = null) {
     this.lstm = lstm;
     this.qconfig = qconfig;
     this.input = input;
     this.splitGates = splitGates;
-    this.cells = lstm.cells.map((layer) =>
-      layer.map((weights) => ({ weights, observers: cellObservers(qconfig, lstm.projSize > 0, splitGates) }))
+    const { hiddenSize, inputSize, outputSize } = lstm, width = lstm.projSize || hiddenSize;
+    this.cells = lstm.cells.map((layer, l) =>
+      layer.map((weights) => ({
+        weights,
+        observers: cellObservers(qconfig, lstm.projSize > 0, splitGates),
+        statistics: qconfig.weightRounding !== "calibrated"
+          ? null
+          : l === 0
+          ? new CellStatistics(hiddenSize, width, inputSize, tokens)
+          : new CellStatistics(hiddenSize, width, outputSize, null),
+      }))
     );
   }
 
@@ -47,6 +63,7 @@ export class ObservedLSTM {
    * Runs the float LSTM, as {@linkcode LSTM.forward}, and shows each part's output to its observer: step by step, the
    * batch rows that have the step together, as torch's quantizable LSTM does.
    *
+   * @param tokens Which row of an embedding each row of x is, in x's order.
    * @returns What the float LSTM returns, the same bits (but for what fake-quantizers change).
    * @throws {TypeError | RangeError} As {@linkcode LSTM.forward}.
    */
@@ -54,6 +71,7 @@ export class ObservedLSTM {
     x: Tensor,
     state?: readonly [Tensor, Tensor],
     options: LSTMForwardOptions = {},
+    tokens: Int32Array | null = null,
   ): [y: Tensor, state: [h: Tensor, c: Tensor]] {
     const { lstm, splitGates } = this, { hiddenSize, outputSize, numDirections } = lstm;
     const { steps, batch, lengths, h, c, hShape, cShape } = planSequence(lstm, x, state, options);
@@ -62,7 +80,7 @@ export class ObservedLSTM {
     let from = x.data, size = lstm.inputSize;
     this.cells.forEach((layer, l) => {
       const to = new Float32Array(steps * batch * outputSize);
-      layer.forEach(({ weights, observers }, d) => {
+      layer.forEach(({ weights, observers, statistics }, d) => {
         const float = floatExecutor(weights, size, hiddenSize), first = (l * numDirections + d) * batch;
         for (let i = 0; i < steps; i++) {
           const rows: number[] = [], places: number[] = [];
@@ -74,7 +92,10 @@ export class ObservedLSTM {
           }
           if (rows.length === 0) break;
           const at = rows.map((b) => first + b);
-          const executor = observedExecutor(float, observers, rows.length);
+          const observing = observedExecutor(float, observers, rows.length);
+          const executor = statistics === null
+            ? observing
+            : statistics.watch(observing, tokens === null ? null : places.map((place) => tokens[place]));
           const xNow = gatherRows(from, places, size), hNow = gatherRows(h, at, width);
           const next = runCell(executor, parts, splitGates, xNow, hNow, gatherRows(c, at, hiddenSize));
           rows.forEach((_, r) => {

@@ -63,7 +63,7 @@ export class ObservedModel {
    * ```
    */
   forward(x: Tensor | TokenTensor, options: ObservedForwardOptions = {}): Tensor {
-    let value: Tensor | TokenTensor = x;
+    let value: Tensor | TokenTensor = x, tokens: Int32Array | null = null;
     const rows = options.lengths === undefined ? null : this.#validRows(x.shape, options.lengths);
     const { state = {}, ...rest } = options;
     for (const name of Object.keys(state)) {
@@ -71,16 +71,19 @@ export class ObservedModel {
     }
     for (const [name, module] of this.modules) {
       if (module instanceof ObservedEmbedding) {
+        tokens = (value as TokenTensor).data;
         value = module.forward(value as TokenTensor);
         continue;
       }
       const given = value as Tensor;
       const input = typeof module.input === "string" ? given : observe(module.input, given, rows);
       if (module instanceof ObservedLSTM) {
-        [value] = module.forward(input, state[name], rest);
+        [value] = module.forward(input, state[name], rest, tokens);
       } else {
+        module.watch(input, rows);
         value = observe(module.output, module.forward(input), rows);
       }
+      tokens = null;
     }
     return value as Tensor;
   }

@@ -158,7 +158,10 @@ export function prepare(
       modules.set(name, observed);
       output = observed.output;
     } else {
-      const observed = new ObservedLSTM(copyModule(module), config, input, splitGates);
+      const before = i === 0 ? undefined : modules.get(named[i - 1][0]);
+      const together = before instanceof ObservedEmbedding && before.qconfig?.weightRounding === "calibrated";
+      const tokens = together ? before.embedding.numEmbeddings : null;
+      const observed = new ObservedLSTM(copyModule(module), config, input, splitGates, tokens);
       if (fit !== null) fitLstm(fit, name, observed, given);
       modules.set(name, observed);
       const { proj, ogate_cy } = observed.cells[module.numLayers - 1][0].observers;

@@ -59,8 +59,8 @@ function quantizeLstm(name: string, lstm: LSTM, qconfig: QConfig): DynamicLSTM {
       layer.map(({ weightIh, weightHh, biasIh, biasHh }, d) => {
         const suffix = `l${l}${d === 1 ? "_reverse" : ""}`, width = l === 0 ? inputSize : hiddenSize * numDirections;
         return {
-          weightIh: quantizeWeight(`${name}.weight_ih_${suffix}`, qconfig.weight, weightIh, rows, width),
-          weightHh: quantizeWeight(`${name}.weight_hh_${suffix}`, qconfig.weight, weightHh, rows, hiddenSize),
+          weightIh: quantizeWeight(`${name}.weight_ih_${suffix}`, qconfig.weight, weightIh, rows, width).weight,
+          weightHh: quantizeWeight(`${name}.weight_hh_${suffix}`, qconfig.weight, weightHh, rows, hiddenSize).weight,
           biasIh: biasIh?.slice() ?? null,
           biasHh: biasHh?.slice() ?? null,
         };
@@ -107,7 +107,7 @@ export function quantizeDynamic(model: FloatModel, qconfig: QConfig | QConfigMap
         name,
         new DynamicLinear({
           engine: config.engine ?? "fbgemm",
-          weight: quantizeWeight(`${name}.weight`, config.weight, weight, outFeatures, inFeatures),
+          weight: quantizeWeight(`${name}.weight`, config.weight, weight, outFeatures, inFeatures).weight,
           bias: bias?.slice() ?? null,
           reduceRange: true,
         }),

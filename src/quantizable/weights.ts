@@ -9,6 +9,13 @@ import { failType } from "../errors.ts";
 import type { ObserverFactory } from "../observer/observer.ts";
 import { isPerChannel } from "../qparams.ts";
 
+/** A weight rounded to the nearest integers, and the range that they may have. */
+export interface NearestWeight {
+  readonly weight: LinearWeight;
+  readonly quantMin: number;
+  readonly quantMax: number;
+}
+
 /**
  * Quantizes a weight [outFeatures, inFeatures] by its own observer, as torch does when it converts a Linear.
  *
@@ -24,10 +31,10 @@ export function quantizeWeight(
   outFeatures: number,
   inFeatures: number,
   blocks = 1,
-): LinearWeight {
+): NearestWeight {
   const rows = outFeatures / blocks, data = new Int8Array(weight.length);
   const scales: number[] = [], zeroPoints: number[] = [];
-  let perChannel = false;
+  let perChannel = false, range = { quantMin: 0, quantMax: 0 };
   for (let block = 0; block < blocks; block++) {
     const observer = factory();
     if (observer.dtype !== "qint8") failType(`${name} observer`, "one for qint8", observer.dtype ?? observer.kind);
@@ -41,15 +48,13 @@ export function quantizeWeight(
     const inner = values.length / own.length, { quantMin, quantMax } = qparams;
     const out = data.subarray(from, from + values.length);
     quantizePerChannel(values, out, Float32Array.from(own), Int32Array.from(points), quantMin, quantMax, inner);
+    range = { quantMin, quantMax };
     scales.push(...own);
     zeroPoints.push(...points);
   }
+  const weightScales = Float32Array.from(scales), weightPoints = Int32Array.from(zeroPoints);
   return {
-    data,
-    outFeatures,
-    inFeatures,
-    perChannel,
-    scales: Float32Array.from(scales),
-    zeroPoints: Int32Array.from(zeroPoints),
+    weight: { data, outFeatures, inFeatures, perChannel, scales: weightScales, zeroPoints: weightPoints },
+    ...range,
   };
 }

@@ -1,5 +1,5 @@
 /**
- * The quantized embedding: 8-bit rows, or float32 ones.
+ * The quantized embedding: 8-bit or 16-bit rows, or float32 ones.
  *
  * @module
  */
@@ -17,19 +17,19 @@ export function embeddingRows({ weight, numEmbeddings, embeddingDim, scales, bia
   return {
     count: numEmbeddings,
     read(token: number, out: Float32Array): void {
-      if (weight instanceof Uint8Array) {
-        embeddingRow(weight, scales, biases, token, embeddingDim, out, 0);
-      } else {
+      if (weight instanceof Float32Array) {
         for (let k = 0; k < embeddingDim; k++) out[k] = weight[token * embeddingDim + k];
+      } else {
+        embeddingRow(weight, scales, biases, token, embeddingDim, out, 0);
       }
     },
   };
 }
 
-/** An embedding whose rows are stored in 8 bits; its output is float32. */
+/** An embedding whose rows are stored in 8 or 16 bits; its output is float32. */
 export class QuantizedEmbedding implements EmbeddingModule {
   readonly kind = "Embedding";
-  readonly weight: Uint8Array | Float32Array;
+  readonly weight: Uint8Array | Uint16Array | Float32Array;
   readonly numEmbeddings: number;
   readonly embeddingDim: number;
   readonly scales: Float32Array;

@@ -23,11 +23,11 @@ export interface LinearModule {
   readonly output: PerTensorQParams | null;
 }
 
-/** An embedding whose rows are 8-bit integers, or float32. Its output is float32. */
+/** An embedding whose rows are 8-bit or 16-bit integers, or float32. Its output is float32. */
 export interface EmbeddingModule {
   readonly kind: "Embedding";
-  /** [numEmbeddings, embeddingDim]: quint8 with a scale and bias a row, or float32. */
-  readonly weight: Uint8Array | Float32Array;
+  /** [numEmbeddings, embeddingDim]: quint8, or 16-bit, with a scale and bias a row, or float32. */
+  readonly weight: Uint8Array | Uint16Array | Float32Array;
   readonly numEmbeddings: number;
   readonly embeddingDim: number;
   /** One a row; empty for a float32 weight. */

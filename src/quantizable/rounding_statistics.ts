@@ -1,0 +1,84 @@
+/**
+ * What calibration data tells about an LSTM cell's weights, for rounding them.
+ *
+ * @module
+ */
+import type { CellExecutor } from "../lstm_parts.ts";
+import { accumulateGram } from "./weight_rounding.ts";
+
+/** What is known of a cell's inputs. */
+export type InputStatistics =
+  /** [4 * hiddenSize, inputSize, inputSize] */
+  | { readonly kind: "gram"; readonly gram: Float64Array }
+  /** By token: how often it came, [tokens], and how much each row mattered then, [tokens, 4 * hiddenSize]. */
+  | { readonly kind: "tokens"; readonly counts: Float64Array; readonly weights: Float64Array };
+
+/**
+ * Gram matrices of what a cell's weights read, one a weight row. A step counts with the square of the gate's slope
+ * there: y (1 - y) of a sigmoid, 1 - y² of a tanh. Where a gate is saturated, an error before it does not matter.
+ */
+export class CellStatistics {
+  /** [4 * hiddenSize, width of h, width of h] */
+  readonly hidden: Float64Array;
+  readonly input: InputStatistics;
+  readonly #rows: number;
+  readonly #slopes: Float64Array;
+
+  /** @param tokens How many tokens there are where the input is an embedding's rows, or null. */
+  constructor(hiddenSize: number, width: number, inputSize: number, tokens: number | null) {
+    this.#rows = 4 * hiddenSize;
+    this.#slopes = new Float64Array(this.#rows);
+    this.hidden = new Float64Array(this.#rows * width * width);
+    this.input = tokens === null ? { kind: "gram", gram: new Float64Array(this.#rows * inputSize * inputSize) } : {
+      kind: "tokens",
+      counts: new Float64Array(tokens),
+      weights: new Float64Array(tokens * this.#rows),
+    };
+  }
+
+  /**
+   * Takes in a step that an executor runs.
+   *
+   * @param executor What computes the parts.
+   * @param tokens The batch rows' tokens, where the input is an embedding's rows.
+   */
+  watch(executor: CellExecutor<Float32Array>, tokens: readonly number[] | null): CellExecutor<Float32Array> {
+    const gates: Float32Array[] = [];
+    let x: Float32Array = new Float32Array(0), h = x;
+    return {
+      apply: (part, gate, inputs) => {
+        const out = executor.apply(part, gate, inputs);
+        if (part.name === "igates") x = inputs[0];
+        else if (part.name === "hgates") h = inputs[0];
+        else if (part.op === "sigmoid" || part.name === "cell_gate") gates.push(out);
+        if (part.name === "output_gate") this.#add(x, h, gates, tokens);
+        return out;
+      },
+      chunk: executor.chunk,
+    };
+  }
+
+  /** @param gates Outputs of the four gates, [batch, hiddenSize] each. */
+  #add(x: Float32Array, h: Float32Array, gates: readonly Float32Array[], tokens: readonly number[] | null): void {
+    const rows = this.#rows, slopes = this.#slopes, hiddenSize = rows / 4, batch = gates[0].length / hiddenSize;
+    const width = h.length / batch, inputSize = x.length / batch, { input, hidden } = this;
+    for (let b = 0; b < batch; b++) {
+      for (let row = 0; row < rows; row++) {
+        const gate = Math.floor(row / hiddenSize), y = gates[gate][b * hiddenSize + row % hiddenSize];
+        const slope = gate === 2 ? 1 - y * y : y * (1 - y);
+        slopes[row] = slope * slope;
+      }
+      for (let row = 0; row < rows; row++) {
+        const slope = slopes[row];
+        if (slope === 0) continue;
+        accumulateGram(hidden, row * width * width, h, b * width, width, slope);
+        if (input.kind === "gram") {
+          accumulateGram(input.gram, row * inputSize * inputSize, x, b * inputSize, inputSize, slope);
+        } else {
+          input.weights[tokens![b] * rows + row] += slope;
+        }
+      }
+      if (input.kind === "tokens") input.counts[tokens![b]]++;
+    }
+  }
+}
