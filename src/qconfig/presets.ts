@@ -21,7 +21,8 @@ function fixed16(scale: number, quantMin: number): ReturnType<typeof FixedQParam
 }
 
 /**
- * 8-bit weights (a scale a row, rounded against the calibration data) and hidden state, 16-bit gates and cell state. What enters as float32 is not
+ * 8-bit weights (a scale a row, rounded against the calibration data) and hidden state, 16-bit gates and cell state.
+ * What enters as float32 is not
  * quantized: the rows of an Embedding are projected in float32 once, and kept. Outputs of Linear stay float32.
  */
 export const accurateQConfig: QConfig = Object.freeze({

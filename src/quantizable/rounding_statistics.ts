@@ -8,17 +8,26 @@ import { accumulateGram } from "./weight_rounding.ts";
 
 /** What is known of a cell's inputs. */
 export type InputStatistics =
-  /** [4 * hiddenSize, inputSize, inputSize] */
+  /** [blocks, inputSize, inputSize] */
   | { readonly kind: "gram"; readonly gram: Float64Array }
   /** By token: how often it came, [tokens], and how much each row mattered then, [tokens, 4 * hiddenSize]. */
   | { readonly kind: "tokens"; readonly counts: Float64Array; readonly weights: Float64Array };
 
+/** Most doubles that gram matrices of one row each may take; beyond, the rows of a gate share one. */
+const MOST_VALUES = 2 ** 21;
+
+/** How many gram matrices the rows of a weight have: one each, or one a gate. */
+function gramCount(rows: number, width: number): number {
+  return rows * width * width <= MOST_VALUES ? rows : 4;
+}
+
 /**
- * Gram matrices of what a cell's weights read, one a weight row. A step counts with the square of the gate's slope
- * there: y (1 - y) of a sigmoid, 1 - y² of a tanh. Where a gate is saturated, an error before it does not matter.
+ * Gram matrices of what a cell's weights read: one a weight row, or, where these would take more than 16 MB, one a
+ * gate. A step counts with the square of the gate's slope there (averaged over the rows that share a matrix):
+ * y (1 - y) of a sigmoid, 1 - y² of a tanh. Where a gate is saturated, an error before it does not matter.
  */
 export class CellStatistics {
-  /** [4 * hiddenSize, width of h, width of h] */
+  /** [blocks, width of h, width of h] */
   readonly hidden: Float64Array;
   readonly input: InputStatistics;
   readonly #rows: number;
@@ -28,8 +37,9 @@ export class CellStatistics {
   constructor(hiddenSize: number, width: number, inputSize: number, tokens: number | null) {
     this.#rows = 4 * hiddenSize;
     this.#slopes = new Float64Array(this.#rows);
-    this.hidden = new Float64Array(this.#rows * width * width);
-    this.input = tokens === null ? { kind: "gram", gram: new Float64Array(this.#rows * inputSize * inputSize) } : {
+    const grams = (width: number) => new Float64Array(gramCount(this.#rows, width) * width * width);
+    this.hidden = grams(width);
+    this.input = tokens === null ? { kind: "gram", gram: grams(inputSize) } : {
       kind: "tokens",
       counts: new Float64Array(tokens),
       weights: new Float64Array(tokens * this.#rows),
@@ -68,17 +78,19 @@ export class CellStatistics {
         const slope = gate === 2 ? 1 - y * y : y * (1 - y);
         slopes[row] = slope * slope;
       }
-      for (let row = 0; row < rows; row++) {
-        const slope = slopes[row];
-        if (slope === 0) continue;
-        accumulateGram(hidden, row * width * width, h, b * width, width, slope);
-        if (input.kind === "gram") {
-          accumulateGram(input.gram, row * inputSize * inputSize, x, b * inputSize, inputSize, slope);
-        } else {
-          input.weights[tokens![b] * rows + row] += slope;
-        }
-      }
+      this.#addGram(hidden, h, b * width, width);
+      if (input.kind === "gram") this.#addGram(input.gram, x, b * inputSize, inputSize);
+      else for (let row = 0; row < rows; row++) input.weights[tokens![b] * rows + row] += slopes[row];
       if (input.kind === "tokens") input.counts[tokens![b]]++;
+    }
+  }
+
+  #addGram(grams: Float64Array, x: Float32Array, offset: number, width: number): void {
+    const size = width * width, blocks = grams.length / size, rows = this.#rows / blocks;
+    for (let block = 0; block < blocks; block++) {
+      let weight = 0;
+      for (let row = block * rows; row < (block + 1) * rows; row++) weight += this.#slopes[row];
+      if (weight > 0) accumulateGram(grams, block * size, x, offset, width, weight / rows);
     }
   }
 }

@@ -168,7 +168,7 @@ function channelOf({ scales, outFeatures }: LinearWeight, row: number): number {
  * @param nearest The weight as its observer quantized it: scales and zero points are kept, the integers are where
  * the search starts.
  * @param weight The float weight [outFeatures, inFeatures].
- * @param grams [inFeatures, inFeatures] for all rows, or [outFeatures, inFeatures, inFeatures], one a row: what
+ * @param grams [blocks, inFeatures, inFeatures], one for each of that many equal blocks of rows: what
  * {@linkcode accumulateGram} summed up.
  * @param quantMin Smallest integer.
  * @param quantMax Largest integer.
@@ -204,13 +204,14 @@ export function roundWeightRows(
   const { data, outFeatures, inFeatures: n, scales, zeroPoints } = nearest, size = n * n;
   const damping = checkDamping(options.damping ?? 0.01);
   if (weight.length !== data.length) failRange("weight.length", `${data.length}`, weight.length);
-  if (grams.length !== size && grams.length !== outFeatures * size) {
-    failRange("grams.length", `${size} or ${outFeatures * size}`, grams.length);
+  const blocks = grams.length / size;
+  if (!(blocks >= 1) || outFeatures % blocks !== 0) {
+    failRange("grams.length", `${size} times a divisor of ${outFeatures}`, grams.length);
   }
   checkSums("grams", grams);
   const rounded = new Int8Array(data.length), q = new Int32Array(n), linear = new Float64Array(n);
   for (let row = 0; row < outFeatures; row++) {
-    const at = grams.length === size ? 0 : row * size, gram = grams.slice(at, at + size);
+    const at = Math.floor(row * blocks / outFeatures) * size, gram = grams.slice(at, at + size);
     const channel = channelOf(nearest, row), scale = scales[channel], zeroPoint = zeroPoints[channel];
     complete(gram, n, damping);
     for (let k = 0; k < n; k++) {

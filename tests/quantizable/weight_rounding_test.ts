@@ -342,15 +342,19 @@ function tableError(
 
 Deno.test("roundTokenTable() never has a larger error than nearest rounding, and mostly a much smaller one", () => {
   let cases = 0, better = 0;
-  fc.assert(fc.property(tableCases(), ({ embedding, nearest, projections, counts }) => {
-    const { codes, projections: rounded } = roundTokenTable(embedding, nearest, projections, counts, -128, 127);
-    const before = tableError(embedding, nearest, projections.map((p) => p.nearest), projections, counts);
-    const after = tableError(embedding, { ...nearest, codes }, rounded, projections, counts);
-    assertEquals(codes.constructor, nearest.codes.constructor);
-    assert(after <= before * (1 + 1e-9), `${after} > ${before}`);
-    cases++;
-    if (after < before / 2) better++;
-  }));
+  fc.assert(
+    fc.property(tableCases(), ({ embedding, nearest, projections, counts }) => {
+      const { codes, projections: rounded } = roundTokenTable(embedding, nearest, projections, counts, -128, 127);
+      const before = tableError(embedding, nearest, projections.map((p) => p.nearest), projections, counts);
+      const after = tableError(embedding, { ...nearest, codes }, rounded, projections, counts);
+      assertEquals(codes.constructor, nearest.codes.constructor);
+      assert(after <= before * (1 + 1e-9), `${after} > ${before}`);
+      cases++;
+      if (after < before / 2) better++;
+      // One seed: how many are much better is a count, not a property of each case.
+    }),
+    { seed: 1 },
+  );
   assert(better > cases / 2, `better in ${better} of ${cases}`);
 });
 
