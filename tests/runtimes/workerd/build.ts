@@ -31,6 +31,8 @@ export interface BuiltWorker {
   modules(streaming?: string): WorkerModule[];
   /** The modules of the worker that digests the shared cases. */
   readonly digest: readonly WorkerModule[];
+  /** The modules of the worker that holds many sessions. */
+  readonly many: readonly WorkerModule[];
 }
 
 /** Installs the packed package in `folder` and builds the workers there. */
@@ -41,7 +43,7 @@ export async function buildWorker(folder: string, inputSize: number, hiddenSize:
     name: "wasm",
     setup: (build) => build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "./plain.wasm", external: true })),
   };
-  for (const entry of ["worker", "digest_worker"]) {
+  for (const entry of ["worker", "digest_worker", "many_worker"]) {
     await bundle(new URL(`${entry}.ts`, import.meta.url), folder, `${entry}.js`, { external, plugins: [wasm] });
   }
   const assets = readAssets(DATA), thai = thaiFile(assets, "accurate");
@@ -67,6 +69,10 @@ export async function buildWorker(folder: string, inputSize: number, hiddenSize:
       { name: "thai.int8.safetensors", kind: "data", path: `${folder}/thai.int8.safetensors` },
       data("thai.json", "text"),
       { name: "streaming.safetensors", kind: "data", path: streaming },
+    ],
+    many: [
+      { name: "worker.js", kind: "esModule", path: `${folder}/many_worker.js` },
+      { name: "streaming.safetensors", kind: "data", path: `${folder}/streaming.safetensors` },
     ],
     digest: [
       { name: "worker.js", kind: "esModule", path: `${folder}/digest_worker.js` },

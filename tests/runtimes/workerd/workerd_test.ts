@@ -242,6 +242,26 @@ Deno.test({
         assert(new Set(sessions.map(({ output }) => output.join())).size === sessions.length);
       });
 
+      await t.step("10,000 sessions of 128 units are open in a worker of 128 MB", async () => {
+        const limit = 128 * 2 ** 20, file = `${folder}/128.safetensors`;
+        await Deno.writeFile(file, streamingFile(64, 128, 2));
+        const modules = [built.many[0], { ...built.many[1], path: file }];
+        const many = await Workerd.start({ modules, v8Flags: ["--max-old-space-size=128"] });
+        running.push(many);
+        const before = await many.residentBytes(), input = new Float32Array(64).fill(0.5);
+        const opened = await fetch(`${many.url}/open?count=10000`, { method: "POST" });
+        assertEquals(await opened.text(), "10000");
+        const session = loadModel(await Deno.readFile(file)).createSession(), output = new Float32Array(128);
+        for (let t = 0; t < 3; t++) {
+          session.step(input, output);
+          const stepped = await fetch(`${many.url}/step`, { method: "POST", body: input });
+          assertEquals(new Uint8Array(await stepped.arrayBuffer()), new Uint8Array(output.buffer));
+        }
+        const grown = await many.residentBytes() - before;
+        assert(grown < limit, `the process grew by ${grown} bytes`);
+        await many.stop();
+      });
+
       await t.step("a worker whose model file was cut off does not start", async () => {
         const cut = `${folder}/cut.safetensors`;
         await Deno.writeFile(cut, built.streaming.subarray(0, built.streaming.length - 1000));
