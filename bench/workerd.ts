@@ -124,7 +124,7 @@ try {
       session1: megabytes(one.bytes),
       [`sessions${MANY}`]: megabytes(all.bytes),
     },
-    bytesPerSession: Math.round((manyBytes - one.bytes) / (MANY - 1)),
+    bytesPerSession: Math.round((all.bytes - one.bytes) / (MANY - 1)),
     microsPerStepOfManySessions: Number(all.micros.toFixed(1)),
   };
   const json = JSON.stringify(result, null, 2);
