@@ -259,10 +259,11 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
   return i64x2.add(s, v128.bitselect(even, i64x2.neg(even), away));
 }
 
-// What `project` does: a unit's four sums to its projected gates. `p` is the projection, `row` its unit's part.
+// What `project` does: a unit's four sums to its projected gates. `p` is the projection, `row` its unit's part; what is the
+// same for all units comes as arguments, so that loops read it once.
 // @ts-ignore: decorator
-@inline function project(sums: usize, p: usize, row: usize): v128 {
-  const sum = i32x4.add(v128.load(sums), v128.load(row, 48)), bias = load<i32>(p, BIAS);
+@inline function project(sums: usize, p: usize, row: usize, bias: i32, unquantized: i32, lower: v128, upper: v128): v128 {
+  const sum = i32x4.add(v128.load(sums), v128.load(row, 48));
   let value: v128;
   if (bias == 0) {
     value = f32x4.add(v128.load(row), f32x4.convert_i32x4_s(sum));
@@ -282,8 +283,8 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
     value = v128.shuffle<i64>(f32x4.demote_f64x2_zero(lo), f32x4.demote_f64x2_zero(hi), 0, 2);
   }
   const scaled = f32x4.mul(value, v128.load(row, 32));
-  const quantized = clamp(f32x4.nearest(scaled), v128.load(p, LOWER), v128.load(p, UPPER));
-  if (load<i32>(p, UNQUANTIZED)) return v128.bitselect(quantized, scaled, v128.load(p, QUANTIZED));
+  const quantized = clamp(f32x4.nearest(scaled), lower, upper);
+  if (unquantized) return v128.bitselect(quantized, scaled, v128.load(p, QUANTIZED));
   return quantized;
 }
 
@@ -302,24 +303,17 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
 }
 
 // @ts-ignore: decorator
-@inline function addFloat(a: v128, b: v128, k: usize): v128 {
-  return f32x4.mul(
-    f32x4.add(f32x4.mul(v128.load(k, SCALE_A), a), f32x4.mul(v128.load(k, SCALE_B), b)),
-    v128.load(k, INVERSE),
-  );
+@inline function addFloat(a: v128, b: v128, scaleA: v128, scaleB: v128, inverse: v128): v128 {
+  return f32x4.mul(f32x4.add(f32x4.mul(scaleA, a), f32x4.mul(scaleB, b)), inverse);
 }
 
-// A quantized sum before its rounding to an integer, clamped.
+// A quantized sum before its rounding to an integer, not clamped.
 // @ts-ignore: decorator
-@inline function add(a: v128, b: v128, k: usize): v128 {
-  const fixed = load<i32>(k, FIXED);
-  let sum: v128;
-  if (fixed == 0) sum = addFloat(a, b, k);
-  else {
-    sum = addFixed(a, b, k);
-    if (fixed == 1) sum = v128.bitselect(sum, addFloat(a, b, k), v128.load(k, FIXED_LANES));
-  }
-  return clamp(sum, v128.load(k, SUM_LOWER), v128.load(k, SUM_UPPER));
+@inline function add(a: v128, b: v128, k: usize, fixed: i32, scaleA: v128, scaleB: v128, inverse: v128): v128 {
+  if (fixed == 0) return addFloat(a, b, scaleA, scaleB, inverse);
+  const sum = addFixed(a, b, k);
+  if (fixed == 2) return sum;
+  return v128.bitselect(sum, addFloat(a, b, scaleA, scaleB, inverse), v128.load(k, FIXED_LANES));
 }
 
 // A quantized product before its rounding to an integer, clamped.
@@ -358,13 +352,18 @@ export function projectInput(cell: usize, x: usize, projected: usize, steps: i32
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
   const form = load<i32>(cell, INPUT_FORM), p = load<usize>(cell, INPUT_PROJECTION);
   const stride = form > NARROW ? topOf(groups) << 1 : <usize> groups << 2, size = <usize> groups << 7, width = <usize> blocks << 7;
+  const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
   let w = load<usize>(cell, INPUT_WEIGHTS), row = p + ROWS;
   for (let block = 0; block < blocks; block++) {
     let from = x, to = projected;
     for (let t = 0; t < steps; t++) {
       dot(form, w, from, groups);
+      const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
       for (let unit: usize = 0; unit < 8; unit++) {
-        v128.store(to + (unit << 4), project(SUMS + (unit << 4), p, row + (unit << 6)));
+        v128.store(
+          to + (unit << 4),
+          project(SUMS + (unit << 4), p, row + (unit << 6), bias, unquantized, lower, upper),
+        );
       }
       from += stride;
       to += width;
@@ -400,6 +399,8 @@ export function runSteps(
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, HIDDEN_GROUPS);
   const form = load<i32>(cell, HIDDEN_FORM);
   const weights = load<usize>(cell, HIDDEN_WEIGHTS), size = <usize> groups << 7;
+  const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
+  const fixedGates = load<i32>(cell, GATE_SUM + FIXED), fixedCell = load<i32>(cell, CELL_SUM + FIXED);
   const top = topOf(groups), width = <usize> units << 3;
   for (let t = 0; t < steps; t++) {
     let w = weights, row = p + ROWS, cAt = c, nextAt = next, outAt = out, projected = <usize> load<u32>(inputs);
@@ -407,10 +408,14 @@ export function runSteps(
     out += width;
     for (let block = 0; block < blocks; block++) {
       dot(form, w, h, groups);
+      const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER), base = v128.load(cell, GATE_TABLES);
+      const scaleA = v128.load(cell, GATE_SUM + SCALE_A), scaleB = v128.load(cell, GATE_SUM + SCALE_B);
+      const inverse = v128.load(cell, GATE_SUM + INVERSE);
+      const least = v128.load(cell, GATE_SUM + SUM_LOWER), most = v128.load(cell, GATE_SUM + SUM_UPPER);
       for (let unit: usize = 0; unit < 128; unit += 16) {
-        const hidden = project(SUMS + unit, p, row);
-        const sum = add(v128.load(projected), hidden, cell + GATE_SUM);
-        v128.store(ADDRESSES + unit, addresses(sum, v128.load(cell, GATE_TABLES)));
+        const hidden = project(SUMS + unit, p, row, bias, unquantized, lower, upper);
+        const sum = add(v128.load(projected), hidden, cell + GATE_SUM, fixedGates, scaleA, scaleB, inverse);
+        v128.store(ADDRESSES + unit, addresses(clamp(sum, least, most), base));
         projected += 16;
         row += 64;
       }
@@ -429,7 +434,16 @@ export function runSteps(
           v128.load(cell, CANDIDATE + 16),
           v128.load(cell, CANDIDATE + 32),
         ));
-        const state = add(forgotten, candidate, cell + CELL_SUM);
+        const sum = add(
+          forgotten,
+          candidate,
+          cell + CELL_SUM,
+          fixedCell,
+          v128.load(cell, CELL_SUM + SCALE_A),
+          v128.load(cell, CELL_SUM + SCALE_B),
+          v128.load(cell, CELL_SUM + INVERSE),
+        );
+        const state = clamp(sum, v128.load(cell, CELL_SUM + SUM_LOWER), v128.load(cell, CELL_SUM + SUM_UPPER));
         v128.store(cAt, round(state));
         const open = gather(at + 12, 16);
         v128.store(at, addresses(state, v128.load(cell, CELL_TABLE)));
