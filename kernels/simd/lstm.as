@@ -4,7 +4,8 @@
 // activations are looked up. Units come in blocks of eight: eight accumulators run through one pass over an operand.
 // Whoever calls lays out memory as src/simd/layout.ts says, with every integer less its zero point unless said.
 
-// The first 512 bytes of memory are the kernel's: sums of a block's eight units, and where their activations stand.
+// The first 512 bytes of memory are the kernel's: sums of a block's eight units; then their second sums, where two steps'
+// inputs are projected at a time, or where their activations stand.
 const SUMS: usize = 0;
 const ADDRESSES: usize = 128;
 // Eight int16 ones, from memory so that no engine makes them anew at each use.
@@ -119,6 +120,48 @@ function dotWide(w: usize, x: usize, groups: i32): void {
   v128.store(SUMS, f, 80);
   v128.store(SUMS, g, 96);
   v128.store(SUMS, h, 112);
+}
+
+// The sums of four units on two operands `stride` apart: each weight is loaded once. The second one's stand 128 bytes on.
+function dotWideTwice(w: usize, x: usize, stride: usize, out: usize): void {
+  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  const end = x + stride;
+  for (let at = w, from = x; from < end; at += 256, from += 8) {
+    const x0 = v128.load32_splat(from, 0), y0 = v128.load32_splat(from + stride, 0);
+    const w00 = v128.load(at, 0);
+    a = i32x4.add(a, i32x4.dot_i16x8_s(w00, x0));
+    e = i32x4.add(e, i32x4.dot_i16x8_s(w00, y0));
+    const w01 = v128.load(at, 16);
+    b = i32x4.add(b, i32x4.dot_i16x8_s(w01, x0));
+    f = i32x4.add(f, i32x4.dot_i16x8_s(w01, y0));
+    const w02 = v128.load(at, 32);
+    c = i32x4.add(c, i32x4.dot_i16x8_s(w02, x0));
+    g = i32x4.add(g, i32x4.dot_i16x8_s(w02, y0));
+    const w03 = v128.load(at, 48);
+    d = i32x4.add(d, i32x4.dot_i16x8_s(w03, x0));
+    h = i32x4.add(h, i32x4.dot_i16x8_s(w03, y0));
+    const x1 = v128.load32_splat(from, 4), y1 = v128.load32_splat(from + stride, 4);
+    const w10 = v128.load(at, 128);
+    a = i32x4.add(a, i32x4.dot_i16x8_s(w10, x1));
+    e = i32x4.add(e, i32x4.dot_i16x8_s(w10, y1));
+    const w11 = v128.load(at, 144);
+    b = i32x4.add(b, i32x4.dot_i16x8_s(w11, x1));
+    f = i32x4.add(f, i32x4.dot_i16x8_s(w11, y1));
+    const w12 = v128.load(at, 160);
+    c = i32x4.add(c, i32x4.dot_i16x8_s(w12, x1));
+    g = i32x4.add(g, i32x4.dot_i16x8_s(w12, y1));
+    const w13 = v128.load(at, 176);
+    d = i32x4.add(d, i32x4.dot_i16x8_s(w13, x1));
+    h = i32x4.add(h, i32x4.dot_i16x8_s(w13, y1));
+  }
+  v128.store(out, a, 0);
+  v128.store(out, b, 16);
+  v128.store(out, c, 32);
+  v128.store(out, d, 48);
+  v128.store(out, e, 128);
+  v128.store(out, f, 144);
+  v128.store(out, g, 160);
+  v128.store(out, h, 176);
 }
 
 // Sums of a block's rows on int8 weights and bytes of 0..127, four k at a time: `w` is [groups][8 units][4 gates][4]. Where
@@ -355,18 +398,24 @@ export function projectInput(cell: usize, x: usize, projected: usize, steps: i32
   const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
   let w = load<usize>(cell, INPUT_WEIGHTS), row = p + ROWS;
   for (let block = 0; block < blocks; block++) {
+    const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
     let from = x, to = projected;
-    for (let t = 0; t < steps; t++) {
-      dot(form, w, from, groups);
-      const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
-      for (let unit: usize = 0; unit < 8; unit++) {
-        v128.store(
-          to + (unit << 4),
-          project(SUMS + (unit << 4), p, row + (unit << 6), bias, unquantized, lower, upper),
-        );
-      }
+    for (let t = 0; t < steps;) {
+      let end = SUMS + 128;
+      if (form == WIDE && t + 1 < steps) {
+        dotWideTwice(w, from, stride, SUMS);
+        dotWideTwice(w + 64, from, stride, SUMS + 64);
+        from += stride;
+        end += 128;
+        t++;
+      } else dot(form, w, from, groups);
       from += stride;
-      to += width;
+      t++;
+      for (let sums = SUMS; sums < end; sums += 16) {
+        const unit = sums & 127;
+        v128.store(to + unit, project(sums, p, row + (unit << 2), bias, unquantized, lower, upper));
+        if (unit == 112) to += width;
+      }
     }
     w += size;
     row += 512;
