@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Engine } from "../../kernels/linear.ts";
 import { chooseQParamsDynamic, linearDynamicInt8, quantizeDynamic } from "../../kernels/linear_dynamic.ts";
-import { anyFloat32, anyScale, ladderInteger, nudge, uniformFloat32 } from "../oracle/arbitraries.ts";
+import { anyFloat32, anyScale, hair, ladderInteger, nudge, uniformFloat32 } from "../oracle/arbitraries.ts";
 import {
   abs,
   add,
@@ -63,6 +63,9 @@ const ranges = fc.oneof(
     -n * 2 ** (k - 1),
     (510 - n) * 2 ** (k - 1),
   ]),
+  // The same in units that are no power of two: next to half-way.
+  fc.tuple(fc.integer({ min: 0, max: 510 }), uniformFloat32(1e-8, 2e-7), fc.integer({ min: -2, max: 2 }))
+    .map(([n, unit, k]) => [nudge(f(-n * unit), k), f((510 - n) * unit)]),
   fc.tuple(fc.constantFrom(1, -1), fc.integer({ min: -150, max: -110 })).map(([s, k]) => [0, s * 2 ** k]),
 ).map(([a, b]) => [Math.min(f(a), f(b)), Math.max(f(a), f(b))]);
 
@@ -215,4 +218,37 @@ Deno.test("linearDynamicInt8() never gives -0", () => {
       assert(out[0] <= 0);
     }
   }
+});
+
+Deno.test("linearDynamicInt8() rounds fbgemm's sum once when it is a hair from half-way", () => {
+  let needed = 0;
+  fc.assert(
+    fc.property(hair, ([a, b, bias]) => {
+      // Inputs 0..255 have scale 1 and zero point 0; the weights' scale takes what a is more than an integer.
+      const sum = Math.abs(a) / 2 ** Math.floor(Math.log2(Math.abs(a)) - 23), scale = f(Math.abs(a) / sum * b);
+      if (scale < 2 ** -120 || Math.abs(bias) > 2 ** 100) return;
+      const terms: [number, number][] = [[0, 0]];
+      let rest = sum;
+      while (rest > 0) {
+        const x = rest >= 255 ? 255 : 1, w = Math.min(Math.floor(rest / x), 127);
+        terms.push([x, Math.sign(a) * w]);
+        rest -= x * w;
+      }
+      const weight = {
+        data: Int8Array.from(terms, ([, w]) => w),
+        outFeatures: 1,
+        inFeatures: terms.length,
+        perChannel: false,
+        scales: Float32Array.of(scale),
+        zeroPoints: Int32Array.of(0),
+      };
+      const out = new Float32Array(1), x = Float32Array.from(terms, ([x]) => x);
+      linearDynamicInt8("fbgemm", x, weight, Float32Array.of(bias), out, false, false);
+      const want = oracle.fma32(a, b, bias);
+      assertEquals(out[0], want);
+      if (f(a * b + bias) !== want) needed++;
+    }),
+    { numRuns: 200 },
+  );
+  assert(needed > 10, `rounding twice went wrong in ${needed} cases only`);
 });

@@ -16,6 +16,7 @@ import {
   anyParameters,
   anyScale,
   integersOf,
+  inverse24,
   ladderInteger,
   NARROW,
   nudge,
@@ -292,14 +293,12 @@ function* hairCases(random: () => number, count: number): Generator<Case> {
   const integer = (lo: number, hi: number) => lo + Math.floor(random() * (hi - lo + 1));
   for (let made = 0; made < count;) {
     // a b = k 2^24 +- 1 with k = ...10..0: the last place of the product decides the tie.
-    const side = random() < 0.5 ? 1n : -1n, places = integer(1, 9);
+    const side = random() < 0.5 ? 1 : -1, places = integer(1, 9);
     let a = 0, b = 0, k = 0;
     for (let tries = 0; k % 2 ** places !== 2 ** (places - 1) && tries < 3000; tries++) {
       a = 2 * integer(2 ** 22, 2 ** 23 - 1) + 1;
-      let inverse = 1n;
-      for (let i = 0; i < 5; i++) inverse = BigInt.asUintN(24, inverse * (2n - BigInt(a) * inverse));
-      b = Number(side > 0n ? inverse : 2n ** 24n - inverse);
-      k = (a * b - Number(side)) / 2 ** 24;
+      b = side > 0 ? inverse24(a) : 2 ** 24 - inverse24(a);
+      k = (a * b - side) / 2 ** 24;
     }
     const exponent = integer(-12, 6), scale = scaleWithInverse(b * 2 ** exponent);
     if (scale === null) continue;

@@ -103,3 +103,31 @@ export function anyParameters(ranges: readonly Range[]): fc.Arbitrary<Drawn> {
 export function integersOf(q: { quantMin: number; quantMax: number }, length = 8): fc.Arbitrary<number[]> {
   return fc.array(ladderInteger(q.quantMin, q.quantMax), { minLength: length, maxLength: length });
 }
+
+/** The inverse of an odd number modulo 2^24. */
+export function inverse24(a: number): number {
+  let b = 1n;
+  for (let i = 0; i < 5; i++) b = BigInt.asUintN(24, b * (2n - BigInt(a) * b));
+  return Number(b);
+}
+
+/**
+ * Float32 a, b and c with a b + c one unit of the product's last place from half-way between two float32 values, so
+ * that rounding to double first makes a tie of it: a b = k 2^24 + side, where the low bits of k are 10..0.
+ */
+export const hair: fc.Arbitrary<[number, number, number]> = fc.record({
+  start: fc.integer({ min: 2 ** 22, max: 2 ** 23 - 200000 }),
+  side: fc.constantFrom(1, -1),
+  bits: fc.integer({ min: 6, max: 9 }),
+  mantissa: fc.integer({ min: 2 ** 23, max: 2 ** 24 - 1 }),
+  signs: fc.tuple(fc.constantFrom(1, -1), fc.constantFrom(1, -1)),
+  shift: fc.integer({ min: -150, max: 40 }),
+}).map(({ start, side, bits, mantissa, signs, shift }) => {
+  for (let a = start * 2 + 1;; a += 2) {
+    const b = side > 0 ? inverse24(a) : 2 ** 24 - inverse24(a);
+    const k = (a * b - side) / 2 ** 24;
+    if (k % 2 ** bits !== 2 ** (bits - 1)) continue;
+    const half = Math.trunc(shift / 2);
+    return [signs[0] * a * 2 ** half, b * 2 ** (shift - half), signs[1] * mantissa * 2 ** (24 + bits + shift)];
+  }
+});
