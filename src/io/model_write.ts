@@ -41,7 +41,9 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
     add(`${name}.scale`, scales, scales.length);
     if (zeroPoints.some((z) => z !== 0)) add(`${name}.zero_point`, zeroPoints, zeroPoints.length);
   };
-  let engine = "fbgemm";
+  // The first engine stands for all; a module of another one says so.
+  const engine = [...model.modules.values()].find((module) => "engine" in module)?.engine ?? "fbgemm";
+  const own = (module: { engine: string }) => module.engine === engine ? {} : { engine: module.engine };
   const modules = [...model.modules].map(([name, module]) => {
     if (module.kind === "Embedding") {
       const { weight, numEmbeddings, embeddingDim, scales, biases } = module;
@@ -53,7 +55,6 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
       }
       return { name, type: "Embedding", numEmbeddings, embeddingDim, bits };
     }
-    engine = module.engine;
     if (module.kind === "Linear") {
       const { weight, bias, input, output } = module, { inFeatures, outFeatures, perChannel } = weight;
       addWeight(`${name}.weight`, weight);
@@ -61,6 +62,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
       return {
         name,
         type: "Linear",
+        ...own(module),
         inFeatures,
         outFeatures,
         bias: bias !== null,
@@ -107,6 +109,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
     return {
       name,
       type: "LSTM",
+      ...own(module),
       inputSize,
       hiddenSize,
       projSize,

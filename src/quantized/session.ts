@@ -90,7 +90,7 @@ export class Session {
     const { batch, maxSteps } = this, left = this.#left, width = batch * this.#model.inputSize;
     const steps = ArrayBuffer.isView(sequence) ? sequence.length / width : 0;
     if (ArrayBuffer.isView(sequence) && !(Number.isInteger(steps) && steps > 0)) {
-      failRange("sequence", `a positive multiple of ${width} elements`, `${sequence.length} elements`);
+      failRange("sequence", `a positive multiple of ${width} elements`, sequence.length);
     }
     this.#check("sequence", sequence, output, steps);
     if (lengths !== undefined) {
@@ -128,11 +128,11 @@ export class Session {
         input,
       );
     }
-    if (input.length !== count) failRange(name, `${count} elements`, `${input.length} elements`);
+    if (input.length !== count) failRange(name, `${count} elements`, input.length);
     if (!(output instanceof Float32Array) && (to === null || dtypeOf(output) !== to.dtype)) {
       failType("output", `a Float32Array${to === null ? "" : ` or an array of ${to.dtype}`}`, output);
     }
-    if (output.length !== outCount) failRange("output", `${outCount} elements`, `${output.length} elements`);
+    if (output.length !== outCount) failRange("output", `${outCount} elements`, output.length);
     const least = vocabulary > 0 ? 0 : reals ? -Number.MAX_VALUE : from!.quantMin;
     const most = vocabulary > 0 ? vocabulary - 1 : reals ? Number.MAX_VALUE : from!.quantMax;
     for (let i = 0; i < count; i++) {
@@ -273,13 +273,13 @@ export class Session {
       failRange("state", "the bytes of a session's state", bytes);
     }
     const version = view.getUint32(4, true);
-    if (version !== STATE_VERSION) failRange("state", `version ${STATE_VERSION}`, `version ${version}`);
+    if (version !== STATE_VERSION) failRange("state", `version ${STATE_VERSION}`, version);
     if (!this.#model.fingerprint.every((byte, i) => bytes[8 + i] === byte)) {
       failRange("state", "a state of this model", "one of another model");
     }
     const batch = view.getUint32(16, true);
     if (batch !== this.batch) failRange("state", `a batch of ${this.batch}`, batch);
-    if (bytes.length !== size) failRange("state", `${size} bytes`, `${bytes.length} bytes`);
+    if (bytes.length !== size) failRange("state", `${size} bytes`, bytes.length);
     for (const apply of [false, true]) {
       let from = HEADER;
       this.#visit((array, at, count, least, range, size) => {

@@ -55,9 +55,13 @@ export interface LstmCase {
   readonly bias: boolean;
   readonly batchFirst: boolean;
   readonly granularity: "tensor" | "block" | "channel";
-  /** Whether each gate has parameters of its own. */
+  /** Whether each gate has parameters of its own, and whether of bits of its own too. */
   readonly perGate: boolean;
+  readonly mixedGates: boolean;
+  /** Whether scales are powers of two, so that half-way cases are frequent. */
+  readonly ties: boolean;
   readonly torchInitialState: boolean;
+  /** Bits of the input; 0 is float32. */
   readonly input: Bits;
   /** By part, in the order of LSTM_PARTS, and proj. */
   readonly bits: readonly Bits[];
@@ -85,6 +89,8 @@ export function lstmCases(
     batchFirst: fc.boolean(),
     granularity: fc.constantFrom("tensor", "block", "channel"),
     perGate: fc.boolean(),
+    mixedGates: fc.boolean(),
+    ties: fc.boolean(),
     torchInitialState: fc.boolean(),
     input,
     bits: fc.oneof(bits.map((b) => Array<Bits>(13).fill(b)), fc.array(bits, { minLength: 13, maxLength: 13 })),
@@ -106,7 +112,10 @@ function randomWeight(
     outFeatures,
     inFeatures,
     perChannel: c.granularity === "channel",
-    scales: Float32Array.from({ length: channels }, () => random(0.5, 2) / 127 / Math.sqrt(inFeatures)),
+    scales: Float32Array.from({ length: channels }, () => {
+      const scale = random(0.5, 2) / 127 / Math.sqrt(inFeatures);
+      return c.ties ? 2 ** Math.round(Math.log2(scale)) : scale;
+    }),
     zeroPoints: Int32Array.from({ length: channels }, () => Math.floor(random(-3, 4))),
   };
   return weight;
@@ -116,12 +125,17 @@ function randomWeight(
 export function lstmOf(c: LstmCase, options: Partial<QuantizedLstmOptions> = {}): QuantizedLSTM {
   const random = generator(c.seed), { inputSize, hiddenSize, projSize, numLayers, bidirectional } = c;
   const size = projSize || hiddenSize, directions = bidirectional ? 2 : 1;
+  const round = <Q extends PerTensorQParams | null>(q: Q): Q =>
+    q !== null && c.ties ? { ...q, scale: 2 ** Math.round(Math.log2(q.scale)) } : q;
   const cells = Array.from({ length: numLayers }, (_, l) =>
     Array.from({ length: directions }, () => {
-      const q = (part: number, range: number) => qparamsOf(c.bits[part], range, random);
+      const q = (part: number, range: number) => round(qparamsOf(c.bits[part], range, random));
       const four = (part: number, range: number) => {
         const first = q(part, range);
-        return c.perGate ? [first, q(part, range), q(part, range), q(part, range)] : [first, first, first, first];
+        if (!c.perGate) return [first, first, first, first];
+        const other = (gate: number) =>
+          c.mixedGates ? round(qparamsOf(c.bits[(part + 3 * gate) % 13], range, random)) : q(part, range);
+        return [first, other(1), other(2), other(3)];
       };
       const bias = () =>
         c.bias
@@ -152,7 +166,7 @@ export function lstmOf(c: LstmCase, options: Partial<QuantizedLstmOptions> = {})
       };
     }));
   const { engine, bias, batchFirst, torchInitialState } = c;
-  const input = qparamsOf(c.input, 2, random);
+  const input = round(qparamsOf(c.input, 2, random));
   const all = { engine, inputSize, hiddenSize, projSize, numLayers, bias, batchFirst, bidirectional };
   return new QuantizedLSTM({ ...all, splitGates: false, input, torchInitialState, cells, ...options });
 }

@@ -1,10 +1,11 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { newQArray } from "../../src/dtype.ts";
+import { perTensorAffine } from "../../src/qparams.ts";
 import { byParts } from "../../src/quantized/by_parts.ts";
 import { fastParts } from "../../src/quantized/cell.ts";
 import type { ForwardTensor, LstmForwardResult } from "../../src/quantized/forward.ts";
-import type { QuantizedLSTM } from "../../src/quantized/lstm.ts";
+import { QuantizedLSTM } from "../../src/quantized/lstm.ts";
 import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf, qparamsOf } from "./arbitrary.ts";
 
 type Result<T> = { value: T } | { error: string };
@@ -188,4 +189,163 @@ Deno.test("QuantizedLSTM gives the same in parts as whole when the state is hand
     { numRuns: 60 },
   );
   assertEquals(ran > 30, true);
+});
+
+/** An LSTM whose cell state only grows: gates wide open, weights of 0, biases that say so. */
+function growing(bits: 8 | 16): QuantizedLSTM {
+  const c: LstmCase = {
+    seed: 1,
+    engine: "fbgemm",
+    inputSize: 3,
+    hiddenSize: 3,
+    projSize: 0,
+    numLayers: 1,
+    bidirectional: false,
+    bias: true,
+    batchFirst: false,
+    granularity: "tensor",
+    perGate: false,
+    mixedGates: false,
+    ties: false,
+    torchInitialState: true,
+    input: 8,
+    bits: Array<Bits>(13).fill(8),
+    batch: 1,
+    steps: 1,
+  };
+  const cells = lstmOf(c).cells.map((layer) =>
+    layer.map((cell) => {
+      const cellState = bits === 8
+        ? perTensorAffine({ dtype: "quint8", scale: 0.07, zeroPoint: 120 })
+        : perTensorAffine({ dtype: "qint32", scale: 2 ** -11, zeroPoint: 0, quantMin: -32768, quantMax: 32767 });
+      const wide = perTensorAffine({ dtype: "quint8", scale: 0.1, zeroPoint: 128 });
+      const gate = perTensorAffine({ dtype: "quint8", scale: 1 / 255, zeroPoint: 0 });
+      const tanh = perTensorAffine({ dtype: "quint8", scale: 2 / 255, zeroPoint: 128 });
+      return {
+        ...cell,
+        weightIh: { ...cell.weightIh, data: cell.weightIh.data.map(() => 0), zeroPoints: Int32Array.of(0) },
+        weightHh: { ...cell.weightHh, data: cell.weightHh.data.map(() => 0), zeroPoints: Int32Array.of(0) },
+        // Unit 0 grows up, unit 1 down, unit 2 stays.
+        biasIh: Float32Array.of(12, 12, 12, 12, 12, 12, 12, -12, 0, 12, 12, 12),
+        biasHh: new Float32Array(12),
+        parts: {
+          ...cell.parts,
+          igates: [wide, wide, wide, wide],
+          hgates: [wide, wide, wide, wide],
+          gates: [wide, wide, wide, wide],
+          input_gate: gate,
+          forget_gate: gate,
+          cell_gate: tanh,
+          output_gate: gate,
+          fgate_cx: cellState,
+          igate_cgate: cellState,
+          fgate_cx_igate_cgate: cellState,
+        },
+      };
+    })
+  );
+  return lstmOf(c, { cells });
+}
+
+Deno.test("QuantizedLSTM saturates and never wraps when the cell grows past +-8 over 2,000 steps", () => {
+  for (const bits of [8, 16] as const) {
+    const lstm = growing(bits), steps = 2000, x = inputOf({ ...growingCase(lstm), steps });
+    const places = new Map<string, number>(), parts = lstm.cells[0][0].parts, q = parts.fgate_cx_igate_cgate!;
+    const watch = byParts((place, _value, saturated) => places.set(place, (places.get(place) ?? 0) + saturated));
+    const slow = lstm.forward(x, undefined, { kernels: watch });
+    for (const splitGates of [false, true]) assertEquals(flat(lstm.forward(x, undefined, { splitGates })), flat(slow));
+    assertEquals([...slow[1][1].data].slice(0, 2), [q.quantMax, q.quantMin]);
+    // The two units that grow are clamped at nearly every step, and nothing else is.
+    const cell = places.get("layers.0.layer_fw.cell.fgate_cx_igate_cgate")!;
+    assertEquals(cell > 2 * steps * 0.9 && cell <= 2 * steps, true, `${cell}`);
+    assertEquals(places.get("layers.0.layer_fw.cell.igates"), 0);
+    // From each step to the next the growing unit's output falls by no more than rounding: nothing wraps.
+    const h = slow[0].data;
+    for (let t = 1; t < steps; t++) {
+      assertEquals(h[3 * t] >= h[3 * t - 3] - 1 && h[3 * t + 1] <= h[3 * t - 2] + 1, true);
+    }
+  }
+});
+
+function growingCase({ inputSize, hiddenSize }: QuantizedLSTM): LstmCase {
+  return { inputSize, hiddenSize, seed: 5, batch: 1, steps: 1, input: 8, batchFirst: false } as LstmCase;
+}
+
+Deno.test("QuantizedLSTM agrees with parts over 600 steps when the state runs on", () => {
+  let ran = 0;
+  fc.assert(
+    fc.property(lstmCases(fc.constantFrom<Bits>(8, 16), eight), (given) => {
+      const c = {
+        ...given,
+        steps: 600,
+        batch: 1,
+        numLayers: 1,
+        hiddenSize: Math.min(given.hiddenSize, 7),
+        projSize: 0,
+      };
+      assertAgree(lstmOf(c), c, 8);
+      ran++;
+    }),
+    { numRuns: 4 },
+  );
+  assertEquals(ran, 4);
+});
+
+Deno.test("QuantizedLSTM takes unbatched input and floats when the LSTM has parameters for them", () => {
+  fc.assert(
+    fc.property(lstmCases(eight, eight), (given) => {
+      const c = { ...given, batch: 1, batchFirst: false }, lstm = lstmOf(c), x = inputOf(c);
+      const whole = attempt(() => lstm.forward(x));
+      if ("error" in whole) return;
+      const [y, [h, cell]] = lstm.forward({ ...x, shape: [c.steps, c.inputSize] } as ForwardTensor);
+      const [z, [hz, cz]] = whole.value;
+      assertEquals([y, h, cell].map((t) => [...t.data]), [z, hz, cz].map((t) => [...t.data]));
+      assertEquals([y.shape, h.shape], [[c.steps, z.shape[2]], [h.shape[0], hz.shape[2]]]);
+      // Dequantized and quantized again, the integers are what they were.
+      const q = lstm.input!, floats = Float32Array.from(x.data, (v) => Math.fround(q.scale * (v - q.zeroPoint)));
+      assertEquals(
+        flat(lstm.forward({ data: floats, shape: x.shape })),
+        flat(lstm.forward({ ...x, qparams: q } as never)),
+      );
+    }),
+    { numRuns: 30 },
+  );
+});
+
+Deno.test("QuantizedLSTM.forward() names the argument when one is wrong", () => {
+  const c = { ...growingCase(growing(8)), batch: 2, steps: 3 }, lstm = growing(8), x = inputOf(c);
+  const refused = (run: () => unknown, kind: typeof RangeError | typeof TypeError, message: string) =>
+    assertThrows(run, kind, message);
+  const q8 = perTensorAffine({ dtype: "quint8", scale: 1, zeroPoint: 0 });
+  const state = (rows: number, batch: number) => ({
+    data: new Uint8Array(rows * batch * 3),
+    shape: [rows, batch, 3],
+    qparams: q8,
+  });
+  refused(() => lstm.forward(null as never), TypeError, "x: expected a Tensor or a QTensor");
+  refused(() => lstm.forward({ ...x, shape: [3, 3, 2] } as never), RangeError, "x.shape: expected [steps, batch, 3]");
+  refused(() => lstm.forward({ data: new Float32Array(0), shape: [0, 2, 3] }), RangeError, "x.shape");
+  refused(() => lstm.forward({ data: Float32Array.of(0, NaN, 0), shape: [1, 3] }), RangeError, "x.data[1]");
+  refused(
+    () => lstm.forward({ data: [1, 2, 3], shape: [1, 3] } as never),
+    TypeError,
+    "x.data: expected a Float32Array",
+  );
+  refused(() => lstm.forward(x, [state(2, 2), state(1, 2)]), RangeError, "h0.shape: expected [1,2,3]");
+  refused(() => lstm.forward(x, [state(1, 2), state(1, 1)]), RangeError, "c0.shape: expected [1,2,3]");
+  refused(() => lstm.forward(x, undefined, { lengths: [1] }), RangeError, "lengths: expected 2 elements, got 1");
+  refused(() => lstm.forward(x, undefined, { lengths: [1, 4] }), RangeError, "lengths[1]: expected an integer in 1..3");
+  refused(() => lstm.forward(x, undefined, { lengths: [0, 1] }), RangeError, "lengths[0]");
+  refused(() => lstm.forward(x, undefined, { splitGates: 1 as never }), TypeError, "splitGates");
+});
+
+Deno.test("QuantizedLSTM refuses cells when they do not fit its sizes", () => {
+  const lstm = growing(8), cell = lstm.cells[0][0], { weightIh } = cell;
+  const made = (options: object) => () => new QuantizedLSTM({ ...lstm, ...options });
+  assertThrows(made({ numLayers: 2 }), RangeError, "cells: expected 2 layers");
+  assertThrows(made({ bidirectional: true }), RangeError, "cells[0]: expected 2 directions");
+  assertThrows(made({ inputSize: 4 }), RangeError, "cells[0][0].weightIh: expected [12, 4]");
+  assertThrows(made({ hiddenSize: 4 }), RangeError, "weightIh: expected [16, 3]");
+  assertThrows(made({ projSize: 2 }), RangeError, "weightHh: expected [12, 2]");
+  assertThrows(made({ cells: [[{ ...cell, weightHr: weightIh }]] }), RangeError, "weightHr: expected null");
 });

@@ -1,0 +1,219 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import { loadModel } from "../../src/io/load_model.ts";
+import { loadModel as loadForRuntime } from "../../src/io/model_file.ts";
+import { saveModel } from "../../src/io/model_write.ts";
+import { parseSafetensors } from "../../src/io/safetensors.ts";
+import { type SafetensorsInput, writeSafetensors } from "../../src/io/safetensors_write.ts";
+import { QuantizedLinear } from "../../src/quantized/linear.ts";
+import { QuantizedModel } from "../../src/quantized/model.ts";
+import { type Bits, floatsOf, type LstmCase, lstmCases } from "../quantized/arbitrary.ts";
+import { modelOf, plainCase } from "../quantized/models.ts";
+
+const bits = fc.constantFrom<Bits>(0, 7, 8, 16, 32),
+  embeddings = fc.constantFrom("none" as const, "8" as const, "float" as const);
+
+/** Plain data of a model: everything that its modules hold. */
+function contents(modules: ReadonlyMap<string, object>): unknown {
+  return [...modules].map(([name, module]) => {
+    const { fallback: _code, ...data } = module as { fallback?: unknown };
+    return [name, data];
+  });
+}
+
+Deno.test("loadModel() gives back what saveModel() wrote, and that the same bytes", () => {
+  let ran = 0;
+  fc.assert(
+    fc.property(lstmCases(bits, fc.constantFrom<Bits>(0, 8)), embeddings, fc.boolean(), (c, embedding, linear) => {
+      const model = modelOf(c, embedding, linear), bytes = saveModel(model);
+      for (const load of [loadModel, loadForRuntime]) {
+        const loaded = load(bytes);
+        assertEquals(contents(loaded.modules), contents(model.modules));
+        assertEquals(saveModel(loaded), bytes);
+        assertEquals(loaded.fingerprint, model.fingerprint);
+      }
+      ran++;
+    }),
+    { numRuns: 60 },
+  );
+  assertEquals(ran, 60);
+});
+
+Deno.test("loadModel() gives a model that computes the same", () => {
+  fc.assert(
+    fc.property(lstmCases(fc.constantFrom<Bits>(8, 16), fc.constantFrom<Bits>(0, 8)), fc.boolean(), (given, linear) => {
+      const c = { ...given, engine: "fbgemm" as const }, model = modelOf(c, "none", linear);
+      const x = floatsOf(c.seed, [c.steps * c.batch * c.inputSize], 2).data;
+      const [want, ...got] = [model, loadModel(saveModel(model)), loadForRuntime(saveModel(model))].map((m) => {
+        const y = new Float32Array(c.steps * c.batch * m.outputSize);
+        m.createSession({ batch: c.batch }).run(x, y);
+        return y;
+      });
+      for (const y of got) assertEquals(y, want);
+    }),
+    { numRuns: 40 },
+  );
+});
+
+Deno.test("loadModel() for the runtime refuses by name an LSTM that only parts run", () => {
+  const c: LstmCase = { ...plainCase, bits: plainCase.bits.map((b, i) => i === 5 ? 0 : b) };
+  const bytes = saveModel(modelOf(c, "none", false));
+  assertThrows(
+    () => loadForRuntime(bytes).createSession(),
+    RangeError,
+    "modules.lstm: expected parts that the fast step runs",
+  );
+  loadModel(bytes).createSession().step(new Float32Array(4), new Uint8Array(5));
+});
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+/** Metadata that is not what was parsed. */
+class Text {
+  constructor(readonly text: string) {}
+}
+
+/** A file whose metadata or tensors were tampered with. */
+function tampered(
+  bytes: Uint8Array,
+  change: (json: Json, tensors: Map<string, SafetensorsInput>) => unknown,
+): Uint8Array {
+  const file = parseSafetensors(bytes), json = JSON.parse(file.metadata.splitgate);
+  const tensors = new Map<string, SafetensorsInput>(file.tensors), result = change(json, tensors);
+  const text = result instanceof Text ? result.text : JSON.stringify(json);
+  return writeSafetensors([...tensors], { splitgate: text });
+}
+
+Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => {
+  const bytes = saveModel(modelOf({ ...plainCase, numLayers: 2, granularity: "block" }, "8", true));
+  const cases: [string, (json: Json, tensors: Map<string, SafetensorsInput>) => unknown][] = [
+    ["splitgate: expected a JSON object", () => new Text("{")],
+    ["splitgate: expected a JSON object", () => new Text("[]")],
+    ["splitgate: expected a JSON object", () => new Text("null")],
+    ["version: expected 1, got 2", (m) => m.version = 2],
+    ["version: expected 1, got undefined", (m) => delete m.version],
+    ["engine: expected fbgemm or qnnpack", (m) => m.engine = "onednn"],
+    ["out.engine: expected fbgemm or qnnpack", (m) => m.modules[2].engine = "x86"],
+    ["modules: expected an array", (m) => m.modules = {}],
+    ["modules: expected at least one module", (m, t) => (t.clear(), m.modules = [])],
+    ["modules[]: expected an object", (m) => m.modules[1] = null],
+    ["name: expected a string", (m) => m.modules[1].name = 7],
+    ["name: expected a name of its own", (m) => m.modules[1].name = "embedding"],
+    ["lstm.type: expected Embedding, LSTM or Linear", (m) => m.modules[1].type = "GRU"],
+    ["lstm.hiddenSize: expected an integer in 1..1048576, got 0", (m) => m.modules[1].hiddenSize = 0],
+    ["lstm.hiddenSize: expected an integer in 1..1048576, got 1e+100", (m) => m.modules[1].hiddenSize = 1e100],
+    ['lstm.hiddenSize: expected an integer in 1..1048576, got "5"', (m) => m.modules[1].hiddenSize = "5"],
+    ["lstm.weight_ih_l0: expected I8 [24,4]", (m) => m.modules[1].hiddenSize = 6],
+    ["lstm.weight_ih_l0: expected I8 [4194304,4]", (m) => m.modules[1].hiddenSize = 1048576],
+    ["lstm.projSize: expected an integer in 0..4, got 5", (m) => m.modules[1].projSize = 5],
+    ["lstm.cells[0][0]: expected 13 elements, got 12", (m) => m.modules[1].projSize = 2],
+    ["lstm.numLayers: expected an integer in 1..1024", (m) => m.modules[1].numLayers = 1e9],
+    ["lstm.cells: expected 3 elements, got 2", (m) => m.modules[1].numLayers = 3],
+    ["lstm.cells[0]: expected 2 elements, got 1", (m) => m.modules[1].bidirectional = true],
+    ["lstm.bidirectional: expected a boolean", (m) => m.modules[1].bidirectional = 1],
+    ["lstm.bias: expected a boolean", (m) => delete m.modules[1].bias],
+    ["lstm.splitGates: expected a boolean", (m) => m.modules[1].splitGates = null],
+    ["lstm.torchInitialState: expected a boolean", (m) => m.modules[1].torchInitialState = "yes"],
+    ["lstm.batchFirst: expected a boolean", (m) => m.modules[1].batchFirst = 0],
+    ["perChannel: expected a boolean", (m) => m.modules[1].perChannel = 0],
+    ["lstm.cells[0][0]: expected 12 elements, got 11", (m) => m.modules[1].cells[0][0].pop()],
+    ["lstm.cells[1][0].tanh_cy: expected an array", (m) => m.modules[1].cells[1][0][10] = 5],
+    ['lstm.cells[1][0].tanh_cy: expected qparams, got "scale:', (m) => m.modules[1].cells[1][0][10][1] = 0],
+    ['lstm.cells[1][0].tanh_cy: expected qparams, got "scale:', (m) => m.modules[1].cells[1][0][10][1] = -1],
+    ['lstm.cells[1][0].tanh_cy: expected qparams, got "scale:', (m) => m.modules[1].cells[1][0][10][1] = "1"],
+    ['lstm.cells[1][0].tanh_cy: expected qparams, got "zeroPoint:', (m) => m.modules[1].cells[1][0][10][2] = 256],
+    ['lstm.cells[1][0].tanh_cy: expected qparams, got "dtype:', (m) => m.modules[1].cells[1][0][10][0] = "int16"],
+    ["lstm.cells[1][0].gates: expected 4 elements, got 3", (m) => m.modules[1].cells[1][0][2] = [null, null, null]],
+    ["lstm.input: expected an array", (m) => m.modules[1].input = 3],
+    ["out.weight: expected I8 [3,6], got", (m) => m.modules[2].inFeatures = 6],
+    ["out.outFeatures: expected an integer", (m) => m.modules[2].outFeatures = 1.5],
+    ["embedding.float: expected a boolean", (m) => delete m.modules[0].float],
+    ["embedding.weight: expected F32 [5,4], got", (m) => m.modules[0].float = true],
+    ["embedding.numEmbeddings: expected an integer", (m) => m.modules[0].numEmbeddings = -1],
+    ['lstm.weight_hh_l1: expected a tensor I8 [20,5], got "none"', (_, t) => t.delete("lstm.weight_hh_l1")],
+    ["lstm.bias_ih_l0: expected a tensor F32 [20]", (_, t) => t.delete("lstm.bias_ih_l0")],
+    ["bytes: expected no other tensors", (_, t) => t.set("more", { data: new Int8Array(1), shape: [1] })],
+    [
+      "lstm.weight_ih_l0.scale: expected a number of scales that divides 20",
+      (_, t) => t.set("lstm.weight_ih_l0.scale", { data: new Float32Array(3).fill(1), shape: [3] }),
+    ],
+    [
+      "lstm.weight_ih_l0.scale: expected a number of scales",
+      (_, t) => t.set("lstm.weight_ih_l0.scale", { data: new Float32Array(0), shape: [0] }),
+    ],
+    [
+      "lstm.weight_ih_l0.scale[1]: expected a positive number",
+      (_, t) => t.set("lstm.weight_ih_l0.scale", { data: Float32Array.of(1, -1, 1, 1), shape: [4] }),
+    ],
+    [
+      "lstm.weight_ih_l0.scale[1]: expected a finite number",
+      (_, t) => t.set("lstm.weight_ih_l0.scale", { data: Float32Array.of(1, Infinity, 1, 1), shape: [4] }),
+    ],
+    [
+      "lstm.weight_ih_l0.zero_point[0]: expected an integer in -128..127",
+      (_, t) => t.set("lstm.weight_ih_l0.zero_point", { data: Int32Array.of(128, 0, 0, 0), shape: [4] }),
+    ],
+    [
+      "lstm.bias_ih_l0[19]: expected a finite number",
+      (_, t) => t.set("lstm.bias_ih_l0", { data: new Float32Array(20).fill(NaN, 19), shape: [20] }),
+    ],
+    [
+      'lstm.bias_ih_l0: expected F32 [20], got "I32 [20]"',
+      (_, t) => t.set("lstm.bias_ih_l0", { data: new Int32Array(20), shape: [20] }),
+    ],
+    ["modules.out: expected an input of width 5, got 4", (m, t) => {
+      m.modules[2].inFeatures = 4;
+      t.set("out.weight", { data: new Int8Array(12), shape: [3, 4] });
+    }],
+    ["modules.embedding: expected an Embedding to come first", (m) => m.modules.push(m.modules.shift())],
+  ];
+  for (const [message, change] of cases) {
+    for (const load of [loadModel, loadForRuntime]) {
+      const error = assertThrows(() => load(tampered(bytes, change)), Error, message);
+      assert(error instanceof RangeError || error instanceof TypeError, `${error}`);
+    }
+  }
+  loadModel(tampered(bytes, () => 0));
+});
+
+Deno.test("loadModel() refuses bytes that are no model", () => {
+  assertThrows(() => loadModel(null as never), TypeError, "bytes: expected a Uint8Array");
+  assertThrows(() => loadModel(new Uint8Array(4)), RangeError);
+  const other = writeSafetensors([["w", { data: new Float32Array(1), shape: [1] }]], { format: "pt" });
+  assertThrows(() => loadModel(other), RangeError, 'expected a quantized model, with "splitgate" in its metadata');
+  const bytes = saveModel(modelOf(plainCase, "none", false));
+  for (let length = 0; length < bytes.length; length += 97) {
+    assertThrows(() => loadModel(bytes.subarray(0, length)), RangeError);
+  }
+});
+
+Deno.test("loadModel() gives an error that names something, or a model that runs, when bytes are changed", () => {
+  const bytes = saveModel(modelOf({ ...plainCase, hiddenSize: 2 }, "none", true));
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat(bytes.length - 1), fc.nat(255)), { minLength: 1, maxLength: 3 }),
+      (changes) => {
+        const changed = bytes.slice();
+        for (const [at, value] of changes) changed[at] = value;
+        try {
+          const session = loadModel(changed).createSession();
+          session.step(new Float32Array(4), new Float32Array(3));
+        } catch (error) {
+          assert(
+            (error instanceof RangeError || error instanceof TypeError) && /: expected /.test(error.message),
+            `${error}`,
+          );
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+Deno.test("loadModel() gives each module its engine when they differ", () => {
+  const { modules } = modelOf(plainCase, "none", true), out = modules.get("out") as QuantizedLinear;
+  const mixed = new Map([...modules, ["out", new QuantizedLinear({ ...out, engine: "qnnpack" })]] as const);
+  const loaded = loadModel(saveModel(new QuantizedModel(mixed, saveModel)));
+  assertEquals([...loaded.modules.values()].map((m) => "engine" in m && m.engine), ["fbgemm", "qnnpack"]);
+});

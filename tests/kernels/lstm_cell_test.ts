@@ -1,0 +1,144 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import {
+  type Affine,
+  bindState,
+  gateOrder,
+  integerBound,
+  linearInt8,
+  linearInt8Float32,
+  lstmScratch,
+  lstmStep,
+  packedLength,
+  packRows,
+  prepareCell,
+  prepareProjection,
+  projectRows,
+  rowOrder,
+} from "@splitgate/splitgate/kernels";
+import fc from "fast-check";
+import { fastParts, hiddenQParams } from "../../src/quantized/cell.ts";
+import { type Bits, generator, lstmCases, lstmOf, qparamsOf } from "../quantized/arbitrary.ts";
+
+Deno.test("gateOrder() puts units one after the other and fills up to groups of eight rows", () => {
+  assertEquals([...gateOrder(3)], [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11, -1, -1, -1, -1]);
+  assertEquals([...rowOrder(3)], [0, 1, 2, -1, -1, -1, -1, -1]);
+});
+
+Deno.test("projectRows() is the plain linear kernel when weights, biases and parameters are any", () => {
+  const seen = { plain: 0, slow: 0 };
+  fc.assert(
+    fc.property(
+      fc.nat(),
+      fc.constantFrom("fbgemm" as const, "qnnpack" as const),
+      fc.constantFrom(1, 3, 7, 13, 33, 700),
+      fc.constantFrom(1, 3, 7, 13),
+      fc.constantFrom("tensor", "block", "channel"),
+      fc.constantFrom(1e-3, 1, 1e3, 1e8),
+      fc.constantFrom<Bits>(8, 16),
+      fc.constantFrom<Bits>(0, 7, 8, 16),
+      fc.boolean(),
+      (seed, engine, inFeatures, outFeatures, granularity, biasSize, inBits, outBits, ties) => {
+        const random = generator(seed), count = granularity === "tensor" || outFeatures % 4 ? 1 : 4;
+        const channels = granularity === "channel" ? outFeatures : count,
+          power = (s: number) => ties ? 2 ** Math.round(Math.log2(s)) : s;
+        const weight = {
+          data: Int8Array.from({ length: inFeatures * outFeatures }, () => random(-128, 128)),
+          inFeatures,
+          outFeatures,
+          perChannel: granularity === "channel",
+          scales: Float32Array.from({ length: channels }, () => power(random(0.001, 0.01))),
+          zeroPoints: Int32Array.from({ length: channels }, () => Math.round(random(-4, 4))),
+        };
+        const round = (q: ReturnType<typeof qparamsOf>) =>
+          q === null ? null : { ...q, scale: Math.fround(power(q.scale)) };
+        const from = round(qparamsOf(inBits, 2, random))!,
+          to = round(qparamsOf(outBits, 2 * Math.sqrt(inFeatures), random));
+        const bias = random(0, 1) < 0.2
+          ? null
+          : Float32Array.from({ length: outFeatures }, () => random(-1, 1) * biasSize);
+        const order = rowOrder(outFeatures), rows = packRows(weight, order, integerBound(from));
+        const projection = prepareProjection(engine, weight, bias, order, from, [to, to, to, to]);
+        const x = Int32Array.from({ length: inFeatures }, () => Math.floor(random(from.quantMin, from.quantMax + 1)));
+        const shifted = new Float64Array(packedLength(inFeatures)), out = new Float64Array(outFeatures);
+        for (let k = 0; k < inFeatures; k++) shifted[k] = x[k] - from.zeroPoint;
+        projectRows(rows, projection, shifted, new Float64Array(8), out, 0, outFeatures);
+        for (const term of projection.term.subarray(0, outFeatures)) seen[term === term ? "plain" : "slow"]++;
+        if (to === null) {
+          const want = new Float32Array(outFeatures);
+          linearInt8Float32(engine, x, from, weight, bias, want);
+          assertEquals([...out], [...want]);
+        } else {
+          const want = new Int32Array(outFeatures);
+          linearInt8(engine, x, from, weight, bias, want, to, false);
+          assertEquals([...out], [...want].map((q) => q - to.zeroPoint));
+        }
+      },
+    ),
+    { numRuns: 400 },
+  );
+  assert(seen.plain > 300 && seen.slow > 30, JSON.stringify(seen));
+});
+
+Deno.test("lstmStep() gives the same with split and with fused gates when units fill one block or many", () => {
+  let ran = 0;
+  fc.assert(
+    fc.property(
+      lstmCases(fc.constantFrom<Bits>(8, 16), fc.constant<Bits>(8)),
+      fc.constantFrom(1, 2, 3, 8, 33, 63, 64, 65, 130),
+      (given, hiddenSize) => {
+        const c = {
+          ...given,
+          hiddenSize,
+          numLayers: 1,
+          bidirectional: false,
+          projSize: hiddenSize > 2 ? given.projSize : 0,
+        };
+        const lstm = lstmOf(c), source = lstm.cells[0][0], parts = fastParts(source)!, hidden = hiddenQParams(source)!;
+        const random = generator(c.seed + 1), size = c.projSize || hiddenSize, results: number[][] = [];
+        const integers = (count: number, q: Affine) =>
+          Float64Array.from({ length: count }, () => Math.floor(random(q.quantMin, q.quantMax + 1)) - q.zeroPoint);
+        let cell;
+        try {
+          cell = prepareCell(c.engine, source, parts, lstm.input, integerBound(hidden));
+        } catch (error) {
+          assert(c.engine === "qnnpack" && error instanceof RangeError);
+          return;
+        }
+        const binding = bindState(c.engine, source, parts, hidden, parts.fgate_cx_igate_cgate);
+        const x = new Float64Array(packedLength(c.inputSize));
+        x.set(integers(c.inputSize, lstm.input!));
+        const h0 = integers(size + 3, hidden), c0 = integers(hiddenSize + 2, parts.fgate_cx_igate_cgate);
+        for (const splitGates of [false, true]) {
+          const h = h0.slice(), cell0 = c0.slice(), scratch = lstmScratch(hiddenSize, c.projSize, splitGates);
+          assert(!splitGates || hiddenSize <= 2 || scratch.block < hiddenSize);
+          for (let t = 0; t < 3; t++) lstmStep(cell, binding, x, null, 0, h, 3, cell0, 2, scratch);
+          // What lies before the state is not touched.
+          assertEquals([...h.subarray(0, 3), ...cell0.subarray(0, 2)], [...h0.subarray(0, 3), ...c0.subarray(0, 2)]);
+          results.push([...h, ...cell0]);
+        }
+        assertEquals(results[0], results[1]);
+        ran++;
+      },
+    ),
+    { numRuns: 60 },
+  );
+  assert(ran > 40, `${ran}`);
+});
+
+Deno.test("prepareCell() refuses scales that qnnpack's addition cannot take and names the part", () => {
+  const bits = Array<Bits>(13).fill(8);
+  fc.assert(
+    fc.property(lstmCases(fc.constant<Bits>(8), fc.constant<Bits>(8)), (given) => {
+      const lstm = lstmOf({ ...given, bits, engine: "qnnpack" }), source = lstm.cells[0][0], parts = fastParts(source)!;
+      const tiny = { ...parts.fgate_cx, scale: 2 ** -40 }, q = lstm.input;
+      const prepare = (changed: object) => () => prepareCell("qnnpack", source, { ...parts, ...changed }, q, 255);
+      assertThrows(prepare({ fgate_cx: tiny }), RangeError, "fgate_cx_igate_cgate: expected scales within 2^-14..2^8");
+      assertThrows(
+        prepare({ igates: [tiny, tiny, tiny, tiny] }),
+        RangeError,
+        "gates: expected scales within 2^-14..2^8",
+      );
+    }),
+    { numRuns: 5 },
+  );
+});
