@@ -51,6 +51,10 @@ function readQParams(name: string, value: unknown): PerTensorQParams | null {
   }
 }
 
+function readEngine(name: string, value: unknown): Engine {
+  return value === "fbgemm" || value === "qnnpack" ? value : failRange(name, "fbgemm or qnnpack", value);
+}
+
 /** Tensors are taken out as they are read, so that what is left was not expected. */
 class Tensors {
   constructor(readonly left: Map<string, SafetensorsEntry>) {}
@@ -215,14 +219,14 @@ export function readModel(bytes: Uint8Array, make: (module: ModuleData) => Modul
     return failRange(METADATA_KEY, "a JSON object", text.slice(0, 40));
   }
   if (json.version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, json.version);
-  const { engine } = json;
-  if (engine !== "fbgemm" && engine !== "qnnpack") return failRange("engine", "fbgemm or qnnpack", engine);
+  const engine = readEngine("engine", json.engine);
   const tensors = new Tensors(entries), modules = new Map<string, ModuleData>();
   for (const value of list("modules", json.modules)) {
     const module = object("modules[]", value), { name } = module;
     if (typeof name !== "string") failType("name", "a string", name);
     if (modules.has(name)) failRange("name", "a name of its own for each module", name);
-    modules.set(name, make(readModule(name, module, engine, tensors)));
+    const own = "engine" in module ? readEngine(`${name}.engine`, module.engine) : engine;
+    modules.set(name, make(readModule(name, module, own, tensors)));
   }
   if (entries.size > 0) failRange("bytes", "no other tensors", [...entries.keys()]);
   return new QuantizedModel(modules, () => bytes);

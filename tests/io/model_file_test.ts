@@ -11,7 +11,7 @@ import { type Bits, floatsOf, type LstmCase, lstmCases } from "../quantized/arbi
 import { modelOf, plainCase } from "../quantized/models.ts";
 
 const bits = fc.constantFrom<Bits>(0, 7, 8, 16, 32),
-  embeddings = fc.constantFrom("none" as const, "8" as const, "float" as const);
+  embeddings = fc.constantFrom("none" as const, "8" as const, "16" as const, "float" as const);
 
 /** Plain data of a model: everything that its modules hold. */
 function contents(modules: ReadonlyMap<string, object>): unknown {
@@ -128,8 +128,8 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
     ["lstm.input: expected an array", (m) => m.modules[1].input = 3],
     ["out.weight: expected I8 [3,6], got", (m) => m.modules[2].inFeatures = 6],
     ["out.outFeatures: expected an integer", (m) => m.modules[2].outFeatures = 1.5],
-    ["embedding.float: expected a boolean", (m) => delete m.modules[0].float],
-    ["embedding.weight: expected F32 [5,4], got", (m) => m.modules[0].float = true],
+    ["embedding.bits: expected 8, 16 or 32", (m) => delete m.modules[0].bits],
+    ["embedding.weight: expected F32 [5,4], got", (m) => m.modules[0].bits = 32],
     ["embedding.numEmbeddings: expected an integer", (m) => m.modules[0].numEmbeddings = -1],
     ['lstm.weight_hh_l1: expected a tensor I8 [20,5], got "none"', (_, t) => t.delete("lstm.weight_hh_l1")],
     ["lstm.bias_ih_l0: expected a tensor F32 [20]", (_, t) => t.delete("lstm.bias_ih_l0")],
@@ -170,7 +170,7 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
   ];
   for (const [message, change] of cases) {
     for (const load of [loadModel, loadForRuntime]) {
-      const error = assertThrows(() => load(tampered(bytes, change)), Error, message);
+      const error = assertThrows(() => load(tampered(bytes, change)), Error, message, message);
       assert(error instanceof RangeError || error instanceof TypeError, `${error}`);
     }
   }

@@ -7,12 +7,14 @@ import { QuantizedModel, type QuantizedModule } from "../../src/quantized/model.
 import { type Bits, generator, type LstmCase, lstmOf } from "./arbitrary.ts";
 
 /** A model of a case. */
-export function modelOf(c: LstmCase, embedding: "none" | "8" | "float", linear: boolean): QuantizedModel {
+export function modelOf(c: LstmCase, embedding: "none" | "8" | "16" | "float", linear: boolean): QuantizedModel {
   const lstm = lstmOf(c), random = generator(c.seed + 9), modules = new Map<string, QuantizedModule>();
   const numEmbeddings = 5, embeddingDim = c.inputSize, cells = numEmbeddings * embeddingDim;
-  if (embedding === "8") {
-    const weight = Uint8Array.from({ length: cells }, () => random(0, 256));
-    const scales = Float32Array.from({ length: numEmbeddings }, () => random(0.005, 0.02));
+  if (embedding === "8" || embedding === "16") {
+    const levels = embedding === "8" ? 255 : 65535,
+      weight = embedding === "8" ? new Uint8Array(cells) : new Uint16Array(cells);
+    for (let i = 0; i < cells; i++) weight[i] = random(0, levels + 1);
+    const scales = Float32Array.from({ length: numEmbeddings }, () => random(1, 4) / levels);
     const biases = Float32Array.from({ length: numEmbeddings }, () => random(-2, 0));
     modules.set("embedding", new QuantizedEmbedding({ weight, numEmbeddings, embeddingDim, scales, biases }));
   } else if (embedding === "float") {

@@ -36,7 +36,7 @@ function outputOf(model: QuantizedModel, rows: number): Float32Array | QArray {
 const eight = fc.constant<Bits>(8), mixed = fc.constantFrom<Bits>(7, 8, 16), inputs = fc.constantFrom<Bits>(0, 8);
 const models = fc.tuple(
   fc.oneof(lstmCases(eight, inputs), lstmCases(mixed, inputs), lstmCases(fc.constantFrom<Bits>(0, 8), inputs)),
-  fc.constantFrom("none" as const, "8" as const, "float" as const),
+  fc.constantFrom("none" as const, "8" as const, "16" as const, "float" as const),
   fc.boolean(),
 );
 
