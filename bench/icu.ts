@@ -2,7 +2,7 @@
  * Word segmentation beside ICU4X's own WebAssembly: the same runs of text in the same process, text in and word ends
  * out on both sides, rounds interleaved.
  *
- *     deno task bench:icu
+ *     deno task bench:icu [--record]     prints the table; --record writes bench/results/icu.md
  */
 import { WordSegmenter } from "icu";
 import { convert, getPreset, loadModel, prepare, saveModel } from "@splitgate/splitgate";
@@ -24,7 +24,10 @@ function median(times: number[]): number {
   return times.toSorted((a, b) => a - b)[times.length >> 1];
 }
 
-console.log("language   ICU4X wasm   splitgate int8   ratio   same word ends   (µs a character, median of rounds)");
+const lines = [
+  "| language | ICU4X wasm, µs a character | splitgate int8 | ratio | word ends in common |",
+  "| --- | --- | --- | --- | --- |",
+];
 for (const language of LANGUAGES) {
   const { model, dictionary, calibration, test } = loadTask(languageFiles(language));
   const observed = prepare(model, getPreset("accurate"), { splitGates: true });
@@ -59,9 +62,11 @@ for (const language of LANGUAGES) {
     });
   }
   const [theirs, own] = times.map(median);
-  console.log(
-    `${language.padEnd(9)}${theirs.toFixed(2).padStart(12)}${own.toFixed(2).padStart(17)}${
-      (theirs / own).toFixed(2).padStart(8)
-    }   ${same} of ${ends}`,
+  lines.push(
+    `| ${language} | ${theirs.toFixed(2)} | ${own.toFixed(2)} | ${(theirs / own).toFixed(2)} | ${same} of ${ends} |`,
   );
+  console.error(lines.at(-1));
 }
+const table = `${lines.join("\n")}\n`;
+console.log(table);
+if (Deno.args.includes("--record")) Deno.writeTextFileSync(new URL("results/icu.md", import.meta.url), table);

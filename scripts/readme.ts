@@ -1,0 +1,56 @@
+/**
+ * Puts what the benches wrote into the README, between markers, so that no figure there is typed.
+ *
+ *     deno task readme             writes README.md
+ *     deno task readme --check     fails if README.md is not what the recorded results make it
+ */
+import { parseArgs } from "node:util";
+
+const README = new URL("../README.md", import.meta.url);
+const result = (name: string) => Deno.readTextFileSync(new URL(`../bench/results/${name}`, import.meta.url)).trim();
+
+/** A record that another part of the project writes, or undefined where it is not there yet. */
+function optional(name: string): string | undefined {
+  try {
+    return result(name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** One section of a page, without its heading. */
+function section(page: string | undefined, heading: string): string | undefined {
+  return page?.split(/^## /m).find((part) => part.startsWith(`${heading}\n`))?.slice(heading.length).trim();
+}
+
+function sizeTable(): string {
+  const sizes: Record<string, { minified: number; gzipped: number }> = JSON.parse(result("size.json"));
+  const rows = Object.entries(sizes).map(([entry, { minified, gzipped }]) =>
+    `| \`${entry}\` | ${minified.toLocaleString("en-US")} | ${gzipped.toLocaleString("en-US")} |`
+  );
+  return ["| entry point | bytes minified | gzipped |", "| --- | --- | --- |", ...rows].join("\n");
+}
+
+const { check } = parseArgs({ options: { check: { type: "boolean" } } }).values;
+const before = Deno.readTextFileSync(README);
+let readme = before;
+const sections: Record<string, string | undefined> = {
+  accuracy: result("accuracy.md"),
+  icu: optional("icu.md"),
+  size: sizeTable(),
+  peers: section(optional("peers.md"), "In short"),
+};
+for (const [name, text] of Object.entries(sections)) {
+  if (text === undefined) continue;
+  const begin = `<!-- ${name}:begin -->`, end = `<!-- ${name}:end -->`;
+  const from = readme.indexOf(begin), to = readme.indexOf(end);
+  if (from < 0 || to < from) throw new Error(`README.md: expected the markers ${begin} and ${end}`);
+  readme = `${readme.slice(0, from + begin.length)}\n${text}\n${readme.slice(to)}`;
+}
+if (!check) {
+  Deno.writeTextFileSync(README, readme);
+} else if (readme !== before) {
+  console.error("readme: README.md is not what bench/results make it; run deno task readme");
+  Deno.exit(1);
+}
