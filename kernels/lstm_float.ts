@@ -104,9 +104,9 @@ export function finishStepFloat32(
   hgates: Float32Array,
   hiddenOffset: number,
   hiddenSize: number,
-  c: Float32Array,
+  c: Float32Array | Float64Array,
   cellOffset: number,
-  out: Float32Array,
+  out: Float32Array | Float64Array,
   outOffset: number,
 ): void {
   for (let j = 0, i = inputOffset, h = hiddenOffset; j < hiddenSize; j++, i++, h++) {
@@ -119,6 +119,6 @@ export function finishStepFloat32(
       Math.fround(forgetGate * c[cellOffset + j]) + Math.fround(inputGate * cellGate),
     );
     c[cellOffset + j] = cell;
-    out[outOffset + j] = outputGate * tanhFloat32(cell);
+    out[outOffset + j] = Math.fround(outputGate * tanhFloat32(cell));
   }
 }

@@ -152,7 +152,7 @@ def export_embedding(writer, name, module):
         writer.add(f"{name}.weight.bias", -points * scales)
     writer.modules.append({
         "name": name, "type": "Embedding", "numEmbeddings": rows, "embeddingDim": width,
-        "float": isinstance(module, torch.nn.Embedding),
+        "bits": 32 if isinstance(module, torch.nn.Embedding) else 8,
     })  # fmt: skip
 
 

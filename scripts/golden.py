@@ -738,55 +738,6 @@ def lstm_long(engine):
     return cases
 
 
-def lstm_dynamic(engine):
-    """torch.ao.quantization.quantize_dynamic of an nn.LSTM: int8 weights, float activations quantized per call."""
-
-    def cases(seed):
-        random = Random(seed, 12, ENGINES.index(engine))
-        torch.manual_seed(seed * 1000 + 20 + ENGINES.index(engine))
-        torch.backends.quantized.engine = engine
-        out = []
-        for arguments in (
-            dict(inputs=3, hidden=5, steps=6),
-            dict(inputs=7, hidden=13, layers=2, batch=3, steps=5, hc=True),
-            dict(inputs=4, hidden=7, layers=2, batch=3, steps=4, bi=True, hc=True),
-            dict(inputs=5, hidden=3, steps=9, batch_first=True, batch=3),
-            dict(inputs=9, hidden=33, steps=12, batch=1, hc=True),
-            dict(inputs=1, hidden=1, steps=4),
-            dict(inputs=2, hidden=16, steps=150, batch=1),
-            dict(inputs=2, hidden=7, steps=100, batch=3, bi=True, hc=True),
-        ):
-            out.append(dynamic_case(random, engine, **arguments))
-        return out
-
-    return cases
-
-
-def dynamic_case(random, engine, inputs, hidden, layers=1, batch=1, steps=4, bi=False, bias=True, batch_first=False,
-                 hc=False):  # fmt: skip
-    name = "_".join(
-        [engine, "dynamic", f"I{inputs}", f"H{hidden}", f"L{layers}"]
-        + [word for word, there in (("bi", bi), ("nobias", not bias)) if there]
-        + [f"B{batch}", f"T{steps}"]
-        + [word for word, there in (("bf", batch_first), ("hc", hc)) if there]
-    )
-    model = torch.nn.Sequential(
-        torch.nn.LSTM(inputs, hidden, layers, bias=bias, batch_first=batch_first, bidirectional=bi)
-    ).eval()
-    dynamic = tq.quantize_dynamic(model, {torch.nn.LSTM}, dtype=torch.qint8)[0]
-    directions = 2 if bi else 1
-    x = random.normal(*((batch, steps, inputs) if batch_first else (steps, batch, inputs)))
-    state = given(random, layers, directions, batch, hidden) if hc else None
-    y, (h, c) = dynamic(x, state)
-    return {
-        "name": name, "engine": engine, "input_size": inputs, "hidden_size": hidden, "num_layers": layers,
-        "bias": bias, "bidirectional": bi, "batch_first": batch_first, "batch": batch, "seq_len": steps,
-        "hidden_given": hc, "float_state_dict": {key: real(value) for key, value in model[0].state_dict().items()},
-        "weights": {key: quantized(value) for key, value in dynamic.get_weight().items()}, "input": real(x), "h0": real(state[0]) if state else None,
-        "c0": real(state[1]) if state else None, "output": real(y), "h_n": real(h), "c_n": real(c),
-    }  # fmt: skip
-
-
 # torch_models: what export_torch.py makes of whole models
 
 
@@ -900,7 +851,6 @@ FILES = {
     "observers_histogram": observers_histogram,
     **{f"lstm_{engine}": lstm(engine) for engine in ENGINES},
     **{f"lstm_{engine}_long": lstm_long(engine) for engine in ENGINES},
-    **{f"lstm_dynamic_{engine}": lstm_dynamic(engine) for engine in ENGINES},
     "torch_models": torch_models,
 }
 

@@ -153,6 +153,7 @@ function readLstm(name: string, json: Json, engine: Engine, tensors: Tensors): L
     splitGates: flag("splitGates"),
     input: readQParams(`${name}.input`, json.input),
     torchInitialState: flag("torchInitialState"),
+    dynamic: json.dynamic !== undefined && checkBoolean(`${name}.dynamic`, json.dynamic),
     cells,
   };
 }
@@ -171,6 +172,7 @@ function readModule(name: string, json: Json, engine: Engine, tensors: Tensors):
         : null,
       input: readQParams(`${name}.input`, json.input),
       output: readQParams(`${name}.output`, json.output),
+      dynamic: json.dynamic !== undefined && checkBoolean(`${name}.dynamic`, json.dynamic),
     };
   }
   if (json.type === "Embedding") {
@@ -206,7 +208,7 @@ function readModule(name: string, json: Json, engine: Engine, tensors: Tensors):
  * @throws {RangeError} If the file is cut off or malformed, of another version, or a tensor is missing,
  * unexpected, or of the wrong dtype or shape.
  */
-export function readModel(bytes: Uint8Array, make: (module: ModuleData) => ModuleData): QuantizedModel {
+export function readModel(bytes: Uint8Array, make: (module: ModuleData, name: string) => ModuleData): QuantizedModel {
   const { tensors: entries, metadata } = parseSafetensors(bytes);
   const text = metadata[METADATA_KEY];
   if (text === undefined) {
@@ -226,7 +228,7 @@ export function readModel(bytes: Uint8Array, make: (module: ModuleData) => Modul
     if (typeof name !== "string") failType("name", "a string", name);
     if (modules.has(name)) failRange("name", "a name of its own for each module", name);
     const own = "engine" in module ? readEngine(`${name}.engine`, module.engine) : engine;
-    modules.set(name, make(readModule(name, module, own, tensors)));
+    modules.set(name, make(readModule(name, module, own, tensors), name));
   }
   if (entries.size > 0) failRange("bytes", "no other tensors", [...entries.keys()]);
   return new QuantizedModel(modules, () => bytes);
@@ -236,8 +238,14 @@ export function readModel(bytes: Uint8Array, make: (module: ModuleData) => Modul
  * {@linkcode readModel} with modules as plain data: all that sessions need.
  *
  * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
- * @throws {RangeError} If the file is malformed.
+ * @throws {RangeError} If the file is malformed, or a module is quantized dynamically.
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
-  return readModel(bytes, (module) => module);
+  return readModel(
+    bytes,
+    (module, name) =>
+      module.kind !== "Embedding" && module.dynamic
+        ? failRange(name, "no dynamic module (the full entry point runs it)", "one")
+        : module,
+  );
 }

@@ -55,6 +55,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
       }
       return { name, type: "Embedding", numEmbeddings, embeddingDim, bits };
     }
+    const dynamic = module.dynamic ? { dynamic: true } : {};
     if (module.kind === "Linear") {
       const { weight, bias, input, output } = module, { inFeatures, outFeatures, perChannel } = weight;
       addWeight(`${name}.weight`, weight);
@@ -69,6 +70,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
         perChannel,
         input: qparams(input),
         output: qparams(output),
+        ...dynamic,
       };
     }
     const cells = module.cells.map((layer, l) =>
@@ -121,6 +123,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
       splitGates,
       torchInitialState,
       input: qparams(input),
+      ...dynamic,
       cells,
     };
   });

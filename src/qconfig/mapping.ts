@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { failRange, failType } from "../errors.ts";
+import { checkBoolean, failRange, failType } from "../errors.ts";
 import { LSTM_PARTS_PROJECTED, type Part, PART_SLOTS, type PartName, type PartSlot } from "../lstm_parts.ts";
 import type { OutputObserver, PartConfig, PartObserver, QConfig } from "./qconfig.ts";
 
@@ -48,7 +48,8 @@ export function checkPartKey(name: string, key: unknown): asserts key is PartSlo
 export function checkQConfig(qconfig: unknown): void {
   if (qconfig === null) return;
   if (typeof qconfig !== "object") failType("qconfig", "a QConfig or null", qconfig);
-  const { activation, weight, parts, weightRounding = "nearest", embeddingBits = 8 } = qconfig as QConfig;
+  const { activation, weight, parts, dynamic, weightRounding = "nearest", embeddingBits = 8 } = qconfig as QConfig;
+  if (dynamic !== undefined) checkBoolean("qconfig.dynamic", dynamic);
   for (const [name, factory] of Object.entries({ activation, weight })) {
     if (typeof factory !== "function" || !("observerName" in factory)) {
       failType(`qconfig.${name}`, "an observer factory, as withArgs gives it", factory);

@@ -62,9 +62,13 @@ export interface QConfig {
    * "nearest" by default.
    */
   readonly weightRounding?: "nearest" | "calibrated";
-  /** Bits of an Embedding's rows; 8 by default. */
+  /** Bits of an Embedding's rows; by default 8, and float32 rows where `dynamic`, as in torch. */
   readonly embeddingBits?: 8 | 16;
-  /** Whether activations are float32, quantized at each call by their own range; for `quantizeDynamic` only. */
+  /**
+   * Whether Linear and LSTM are quantized dynamically: int8 weights, and float32 activations that are quantized at
+   * each call, by the range of what the call gives. `activation` and `input` must then be PlaceholderObservers, and
+   * there can be no `parts`. No calibration is needed. false by default.
+   */
   readonly dynamic?: boolean;
 }
 
@@ -101,20 +105,6 @@ export const defaultPerChannelQConfig: QConfig = Object.freeze({
   weight: defaultPerChannelWeightObserver,
 });
 
-/** torch's default_dynamic_qconfig: for `quantizeDynamic`, which needs no calibration. */
-export const dynamicQConfig: QConfig = Object.freeze({
-  activation: PlaceholderObserver.withArgs({}),
-  weight: defaultWeightObserver,
-  dynamic: true,
-});
-
-/** torch's per_channel_dynamic_qconfig. */
-export const perChannelDynamicQConfig: QConfig = Object.freeze({
-  activation: PlaceholderObserver.withArgs({}),
-  weight: defaultPerChannelWeightObserver,
-  dynamic: true,
-});
-
 /** torch's get_default_qconfig("fbgemm"): a histogram with reduced range, per-channel weights. */
 export const fbgemmQConfig: QConfig = Object.freeze({
   activation: HistogramObserver.withArgs({ reduceRange: true }),
@@ -132,6 +122,33 @@ export const qnnpackQConfig: QConfig = Object.freeze({
   activation: HistogramObserver.withArgs({ reduceRange: false }),
   weight: defaultWeightObserver,
   engine: "qnnpack",
+});
+
+/**
+ * torch's default_dynamic_qconfig: what torch.ao.quantization.quantize_dynamic gives a Linear and an LSTM. Weights per
+ * tensor, activations in 7 bits (8 under `{ ...dynamicQConfig, engine: "qnnpack" }`, as torch's kernels do).
+ *
+ * @example No calibration
+ * ```ts
+ * import { convert, dynamicQConfig, LSTM, prepare } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const model = convert(prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), dynamicQConfig));
+ * const session = model.createSession(), output = new Float32Array(3);
+ * session.step(Float32Array.of(0.1, -0.4), output);
+ * assertEquals(model.output, null); // float32
+ * ```
+ */
+export const dynamicQConfig: QConfig = Object.freeze({
+  activation: PlaceholderObserver.withArgs({}),
+  weight: defaultWeightObserver,
+  dynamic: true,
+});
+
+/** torch's per_channel_dynamic_qconfig: {@linkcode dynamicQConfig} with per-channel weights. */
+export const perChannelDynamicQConfig: QConfig = Object.freeze({
+  activation: PlaceholderObserver.withArgs({}),
+  weight: defaultPerChannelWeightObserver,
+  dynamic: true,
 });
 
 /**

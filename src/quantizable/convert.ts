@@ -154,6 +154,7 @@ function convertModule(
       bias: bias?.slice() ?? null,
       input,
       output: observedQParams(name, module.output),
+      dynamic: qconfig.dynamic,
     });
   }
   const { inputSize, hiddenSize, projSize, numLayers, bias, batchFirst, bidirectional } = module.lstm;
@@ -169,6 +170,7 @@ function convertModule(
     splitGates: module.splitGates,
     input,
     torchInitialState: qconfig.initialState !== "own",
+    dynamic: qconfig.dynamic,
     cells: module.cells.map((layer, l) =>
       layer.map((cell, d) => convertCell(name, module, cell, suffixOf(l, d), l === 0 ? weightsIh[d] : undefined))
     ),

@@ -17,7 +17,7 @@ export {
 } from "./observed_model.ts";
 export { observeLstmParts, type ObserveLstmPartsOptions } from "./observe_parts.ts";
 export { type FloatModel, prepare, type PrepareOptions } from "./prepare.ts";
-export { DynamicModel, type DynamicModule, quantizeDynamic } from "./quantize_dynamic.ts";
+export { quantizeDynamic } from "./quantize_dynamic.ts";
 export {
   accumulateGram,
   type CodedRows,

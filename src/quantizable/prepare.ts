@@ -93,6 +93,7 @@ export function copyModule(module: Leaf): Leaf {
 
 /** What tells the parameters of a module's input, given what the module before gives; null is float32. */
 function inputObserver(qconfig: QConfig, given: Observer | null): InputObserver {
+  if (qconfig.dynamic) return "float";
   const own = (qconfig.input ?? qconfig.activation)();
   if (own.dtype === undefined) return given === null ? "float" : "previous";
   return given !== null && given.dtype === own.dtype ? "previous" : own;
@@ -109,8 +110,8 @@ function inputObserver(qconfig: QConfig, given: Observer | null): InputObserver 
  * @param options.backendConfig A target to hold modules and parts to.
  * @returns The observed model: run calibration data through it, then convert it.
  * @throws {TypeError} If an argument is of the wrong kind.
- * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their engines differ, or the
- * target does not run a module or part: it says which constraint failed.
+ * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their engines differ, a dynamic
+ * QConfig has observers of activations, or the target does not run a module or part: it says which constraint failed.
  *
  * @example
  * ```ts
@@ -136,17 +137,16 @@ export function prepare(
     const config = qconfigs[i];
     if (module instanceof Embedding) {
       const weight = new MinMaxObserver({ dtype: "quint8" });
+      const floats = config?.dynamic === true && config.embeddingBits === undefined;
       const runs = config === null || fit === null ||
         supports(fit, name, "embedding", { inputs: [], weight, output: null });
-      modules.set(name, new ObservedEmbedding(copyModule(module), runs ? config : null));
+      modules.set(name, new ObservedEmbedding(copyModule(module), runs && !floats ? config : null));
       output = null;
       return;
     }
     if (config === null) return failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
-    if (config.dynamic) {
-      failRange(`qconfig of ${name}`, "a static QConfig (quantizeDynamic takes dynamic ones)", "a dynamic one");
-    }
     engines.add(config.engine ?? "fbgemm");
+    if (config.dynamic) checkDynamic(name, module, config, fit);
     const input = inputObserver(config, output),
       given = input === "previous" ? output : input === "float" ? null : input;
     if (module instanceof Linear) {
@@ -170,6 +170,22 @@ export function prepare(
   });
   if (engines.size > 1) failRange("qconfig.engine", "the same for all modules", [...engines]);
   return new ObservedModel(modules, fit === null ? [] : distinct(fit.unsupported));
+}
+
+/** Requires that a dynamic module has nothing that says how it is quantized otherwise. */
+function checkDynamic(name: string, module: Leaf, qconfig: QConfig, fit: BackendFit | null): void {
+  const { activation, input = activation, parts = {} } = qconfig, at = `qconfig of ${name}`;
+  for (const [key, factory] of Object.entries({ activation, input })) {
+    if (factory().dtype !== undefined) {
+      failRange(`${at}: ${key}`, "a PlaceholderObserver, since the module is dynamic", factory.observerName);
+    }
+  }
+  const [part] = Object.keys(parts);
+  if (part !== undefined) failRange(`${at}: parts`, "none, since the module is dynamic", part);
+  if (fit !== null) failRange("backendConfig", `none: it says nothing of dynamic modules, and ${name} is one`, "one");
+  if (module instanceof LSTM && module.projSize > 0) {
+    failRange(`${name}.projSize`, "0, since the LSTM is dynamic", module.projSize);
+  }
 }
 
 /** What becomes of what a target does not run, or null where there is no target. */

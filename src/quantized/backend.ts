@@ -32,6 +32,17 @@ export interface LstmUse {
   readonly initial?: readonly [PerTensorQParams | null, PerTensorQParams | null];
 }
 
+/** A module without a state made ready. */
+export interface PreparedRows {
+  /**
+   * Runs `count` rows, [steps, batch] of them: integers less the zero point, floats or token ids.
+   *
+   * @param lengths Steps of each batch row, from 0 on; null where all have all. What is given beyond them is not
+   * looked at where a row's result depends on the others.
+   */
+  process(x: Float64Array, out: Float64Array, count: number, batch: number, lengths: Int32Array | null): void;
+}
+
 /** Runs LSTMs. */
 export interface LstmBackend {
   /** For messages: which one it is. */

@@ -300,5 +300,8 @@ class PreparedByParts implements PreparedLstm {
  * @param observe Sees every part's output, and how many of its values saturated.
  */
 export function byParts(observe: PartWatcher | null = null): LstmBackend {
-  return { name: "by parts", prepare: (lstm, options) => new PreparedByParts(lstm, options, observe) };
+  return {
+    name: "by parts",
+    prepare: (lstm, options) => lstm.dynamic ? null : new PreparedByParts(lstm, options, observe),
+  };
 }

@@ -1,154 +1,210 @@
 /**
- * Dynamically quantized modules: int8 weights, float32 in and out, activations quantized at each call by their own
- * range.
+ * Dynamic quantization: int8 weights, and float32 activations that are quantized at each call, by their own range.
  *
  * @module
  */
-import type { Engine, LinearWeight } from "../../kernels/linear.ts";
 import { linearDynamicInt8 } from "../../kernels/linear_dynamic.ts";
+import type { Engine, LinearWeight } from "../../kernels/linear.ts";
 import { finishStepFloat32 } from "../../kernels/lstm_float.ts";
-import { checkFinite, failRange } from "../errors.ts";
-import { checkTensor } from "../nn/check.ts";
-import { planSequence } from "../nn/sequence.ts";
-import type { Tensor } from "../tensor.ts";
+import { failRange } from "../errors.ts";
+import {
+  createState,
+  type LstmBackend,
+  type LstmState,
+  type LstmUse,
+  type PreparedLstm,
+  type PreparedRows,
+} from "./backend.ts";
+import type { QuantizedLstmCell } from "./cell.ts";
+import type { LinearModule, LstmModule } from "./modules.ts";
 
-/** What a {@linkcode DynamicLinear} is made of. */
-export interface DynamicLinearOptions {
-  readonly engine: Engine;
-  /** int8 [outFeatures, inFeatures] */
-  readonly weight: LinearWeight;
-  /** [outFeatures] or null. */
-  readonly bias: Float32Array | null;
-  /** Whether the input is quantized to 7 bits, torch's default; qnnpack ignores it, as in torch. */
-  readonly reduceRange: boolean;
-}
+/** torch's modules always ask for it; qnnpack's kernel ignores it. */
+const REDUCE_RANGE = true;
 
-/** torch.ao.nn.quantized.dynamic.Linear, bit for bit. */
-export class DynamicLinear implements DynamicLinearOptions {
-  readonly kind = "DynamicLinear";
-  readonly engine: Engine;
-  readonly weight: LinearWeight;
-  readonly bias: Float32Array | null;
-  readonly reduceRange: boolean;
+/** A dynamic linear operator with the memory for its rows. */
+class Rows {
+  x: Float32Array;
+  y: Float32Array;
+  #integers: Uint8Array;
 
-  /** Use `quantizeDynamic`. */
-  constructor(options: DynamicLinearOptions) {
-    this.engine = options.engine;
-    this.weight = options.weight;
-    this.bias = options.bias;
-    this.reduceRange = options.reduceRange;
+  constructor(readonly engine: Engine, readonly weight: LinearWeight, readonly bias: Float32Array | null) {
+    this.x = new Float32Array(0);
+    this.y = this.x;
+    this.#integers = new Uint8Array(0);
   }
 
-  /**
-   * @param x [..., inFeatures], finite. All of it is quantized with one scale: a batch's rows depend on each other.
-   * @returns [..., outFeatures]
-   * @throws {TypeError} If `x` is no float32 tensor.
-   * @throws {RangeError} If a dimension is 0, the last is not inFeatures, or `x` or the result is not finite.
-   */
-  forward(x: Tensor): Tensor {
-    const { engine, weight, bias, reduceRange } = this, { inFeatures, outFeatures } = weight;
-    checkTensor("x", x);
-    if (x.shape.at(-1) !== inFeatures) failRange("x.shape", `[..., ${inFeatures}]`, x.shape);
-    const data = new Float32Array(x.data.length / inFeatures * outFeatures);
-    linearDynamicInt8(engine, x.data, weight, bias, data, false, reduceRange);
-    checkFinite("y", data);
-    return { data, shape: [...x.shape.slice(0, -1), outFeatures] };
+  /** Makes room for `rows` rows, and gives the bytes in use. */
+  reserve(rows: number): number {
+    const { inFeatures, outFeatures } = this.weight, size = rows * inFeatures;
+    if (this.x.length < size) {
+      this.x = new Float32Array(size);
+      this.y = new Float32Array(rows * outFeatures);
+      this.#integers = new Uint8Array(size);
+    }
+    return size * 5 + rows * outFeatures * 4;
+  }
+
+  /** Runs the first `rows` rows of `x`, which share one range, into `y`. */
+  run(rows: number): void {
+    if (rows === 0) return;
+    const { engine, weight, bias, x, y } = this;
+    linearDynamicInt8(
+      engine,
+      x.subarray(0, rows * weight.inFeatures),
+      weight,
+      bias,
+      y,
+      false,
+      REDUCE_RANGE,
+      this.#integers,
+    );
   }
 }
 
-/** Weights of one layer and direction of a {@linkcode DynamicLSTM}. Rows in PyTorch's order of gates. */
-export interface DynamicLstmCell {
-  /** [4 * hiddenSize, inputSize] */
-  readonly weightIh: LinearWeight;
-  /** [4 * hiddenSize, hiddenSize] */
-  readonly weightHh: LinearWeight;
-  /** [4 * hiddenSize] or null. */
-  readonly biasIh: Float32Array | null;
-  /** [4 * hiddenSize] or null. */
-  readonly biasHh: Float32Array | null;
-}
-
-/** What a {@linkcode DynamicLSTM} is made of. */
-export interface DynamicLstmOptions {
-  readonly inputSize: number;
-  readonly hiddenSize: number;
-  readonly numLayers: number;
-  readonly batchFirst: boolean;
-  readonly bidirectional: boolean;
-  readonly engine: Engine;
-  /** Whether activations are quantized to 7 bits, torch's default; qnnpack ignores it, as in torch. */
-  readonly reduceRange: boolean;
-  /** Cells by layer and direction. */
-  readonly cells: readonly (readonly DynamicLstmCell[])[];
-}
-
-/**
- * torch.ao.nn.quantized.dynamic.LSTM: every layer's input is quantized over the whole sequence and batch, the hidden
- * state at each step over the batch; everything else is float32. It differs from torch where the float sigmoid and
- * tanh do, by a unit in the last place, and where that moves a quantized hidden state, by that step.
- */
-export class DynamicLSTM implements DynamicLstmOptions {
-  readonly kind = "DynamicLSTM";
-  readonly inputSize: number;
-  readonly hiddenSize: number;
-  readonly numLayers: number;
-  readonly batchFirst: boolean;
-  readonly bidirectional: boolean;
-  readonly engine: Engine;
-  readonly reduceRange: boolean;
-  readonly cells: readonly (readonly DynamicLstmCell[])[];
-
-  /** Use `quantizeDynamic`. */
-  constructor(options: DynamicLstmOptions) {
-    this.inputSize = options.inputSize;
-    this.hiddenSize = options.hiddenSize;
-    this.numLayers = options.numLayers;
-    this.batchFirst = options.batchFirst;
-    this.bidirectional = options.bidirectional;
-    this.engine = options.engine;
-    this.reduceRange = options.reduceRange;
-    this.cells = options.cells;
-  }
-
-  /**
-   * Runs a batch of sequences; one step at a time gives other integers than whole, since each call has its own scale.
-   *
-   * @param x [steps, batch, inputSize], [batch, steps, inputSize] if batchFirst, or [steps, inputSize]; finite.
-   * @param state h and c, each [numLayers * directions, batch, hiddenSize], without `batch` if unbatched; zeros by
-   * default.
-   * @returns y, shaped as `x` with directions * hiddenSize in place of inputSize, and the final h and c.
-   * @throws {TypeError} If a tensor is no float32 tensor.
-   * @throws {RangeError} If a shape does not fit, a dimension is 0, or a value is not finite.
-   */
-  forward(x: Tensor, state?: readonly [Tensor, Tensor]): [y: Tensor, state: [h: Tensor, c: Tensor]] {
-    const { hiddenSize, batchFirst, engine, reduceRange } = this, numDirections = this.bidirectional ? 2 : 1;
-    const plan = planSequence({ ...this, projSize: 0, numDirections }, x, state, {}), { steps, batch, h, c } = plan;
-    const stepRows = batchFirst ? 1 : batch, batchRows = batchFirst ? steps : 1;
-    const width = hiddenSize * numDirections, gates = 4 * hiddenSize;
-    const igates = new Float32Array(steps * batch * gates), hgates = new Float32Array(batch * gates);
-    let from = x.data;
-    this.cells.forEach((layer, l) => {
-      const to = new Float32Array(steps * batch * width);
-      layer.forEach(({ weightIh, weightHh, biasIh, biasHh }, d) => {
-        const cell = (l * numDirections + d) * batch * hiddenSize;
-        const hidden = h.subarray(cell, cell + batch * hiddenSize);
-        linearDynamicInt8(engine, from, weightIh, biasIh, igates, false, reduceRange);
-        for (let i = 0; i < steps; i++) {
-          const t = d === 0 ? i : steps - 1 - i;
-          linearDynamicInt8(engine, hidden, weightHh, biasHh, hgates, false, reduceRange);
-          for (let b = 0; b < batch; b++) {
-            const row = t * stepRows + b * batchRows, at = b * hiddenSize;
-            finishStepFloat32(igates, row * gates, hgates, b * gates, hiddenSize, c, cell + at, hidden, at);
-            to.set(hidden.subarray(at, at + hiddenSize), row * width + d * hiddenSize);
-          }
+/** What runs a dynamic linear layer: all the rows of a call share one range, but for what lies beyond their lengths. */
+export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedRows {
+  const linear = new Rows(engine, weight, bias), { inFeatures, outFeatures } = weight;
+  return {
+    process(x, out, count, batch, lengths): void {
+      linear.reserve(count);
+      const valid = (r: number) => lengths === null || Math.floor(r / batch) < lengths[r % batch];
+      let rows = 0;
+      for (let r = 0; r < count; r++) {
+        if (!valid(r)) continue;
+        for (let k = 0; k < inFeatures; k++) linear.x[rows * inFeatures + k] = x[r * inFeatures + k];
+        rows++;
+      }
+      linear.run(rows);
+      rows = 0;
+      for (let r = 0; r < count; r++) {
+        if (!valid(r)) continue;
+        for (let k = 0; k < outFeatures; k++) {
+          const y = linear.y[rows * outFeatures + k];
+          if (!Number.isFinite(y)) failRange("output", "finite results", y);
+          out[r * outFeatures + k] = y;
         }
-      });
-      from = to;
+        rows++;
+      }
+    },
+  };
+}
+
+/** One layer and direction. */
+interface DynamicCell {
+  readonly ih: Rows;
+  readonly hh: Rows;
+}
+
+class DynamicLstm implements PreparedLstm {
+  readonly #lstm: LstmModule;
+  readonly #tokens: LstmUse["tokens"];
+  readonly #token: Float32Array;
+  readonly #cells: readonly (readonly DynamicCell[])[];
+  #between: readonly Float64Array[] = [];
+
+  constructor(lstm: LstmModule, tokens: LstmUse["tokens"]) {
+    const { engine, inputSize } = lstm;
+    this.#lstm = lstm;
+    this.#tokens = tokens;
+    this.#token = new Float32Array(inputSize);
+    const prepared = ({ weightIh, weightHh, biasIh, biasHh }: QuantizedLstmCell): DynamicCell => ({
+      ih: new Rows(engine, weightIh, biasIh),
+      hh: new Rows(engine, weightHh, biasHh),
     });
-    checkFinite("y", from);
-    return [
-      { data: from, shape: [...x.shape.slice(0, -1), width] },
-      [{ data: h, shape: plan.hShape }, { data: c, shape: plan.cShape }],
-    ];
+    this.#cells = lstm.cells.map((layer) => layer.map(prepared));
+  }
+
+  createState(batch: number): LstmState {
+    return createState(this.#lstm, batch);
+  }
+
+  reserve(batch: number, steps: number): number {
+    const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1);
+    const size = batch * steps * hiddenSize * this.#cells[0].length;
+    if (this.#between.length < layers || (layers > 0 && this.#between[0].length < size)) {
+      this.#between = Array.from({ length: layers }, () => new Float64Array(size));
+    }
+    let bytes = layers * size * 8;
+    for (const { ih, hh } of this.#cells.flat()) bytes += ih.reserve(batch * steps) + hh.reserve(batch);
+    return bytes;
+  }
+
+  process(
+    state: LstmState,
+    x: Float64Array,
+    out: Float64Array,
+    steps: number,
+    batch: number,
+    lengths: Int32Array | null,
+  ): void {
+    const last = this.#cells.length - 1;
+    for (let l = 0; l <= last; l++) {
+      const from = l === 0 ? x : this.#between[(l - 1) & 1], to = l === last ? out : this.#between[l & 1];
+      for (let d = 0; d < this.#cells[l].length; d++) this.#run(state, l, d, from, to, steps, batch, lengths);
+    }
+  }
+
+  /** Puts input row `row` at row `at` of what is projected. */
+  #read(l: number, x: Float64Array, row: number, to: Float32Array, at: number, width: number): void {
+    if (l === 0 && this.#tokens !== null) {
+      this.#tokens.read(x[row], this.#token);
+      to.set(this.#token, at * width);
+    } else {
+      for (let k = 0; k < width; k++) to[at * width + k] = x[row * width + k];
+    }
+  }
+
+  /**
+   * One layer and direction, as torch on a CPU: the whole sequence is projected at once, so that its steps share a
+   * range; the hidden states of the rows that have a step share one a step.
+   */
+  #run(
+    state: LstmState,
+    l: number,
+    d: number,
+    x: Float64Array,
+    out: Float64Array,
+    steps: number,
+    batch: number,
+    lengths: Int32Array | null,
+  ): void {
+    const { hiddenSize } = this.#lstm, directions = this.#cells[l].length, { ih, hh } = this.#cells[l][d];
+    const { inFeatures } = ih.weight, first = (l * directions + d) * batch;
+    const h = state.h as Float64Array, c = state.c as Float64Array;
+    let rows = 0;
+    for (let row = 0; row < steps * batch; row++) {
+      if (lengths !== null && Math.floor(row / batch) >= lengths[row % batch]) continue;
+      this.#read(l, x, row, ih.x, rows++, inFeatures);
+    }
+    ih.run(rows);
+    // Where the projected rows of the current step begin.
+    let at = d === 0 ? 0 : rows;
+    for (let i = 0; i < steps; i++) {
+      const t = d === 0 ? i : steps - 1 - i;
+      let active = 0;
+      for (let b = 0; b < batch; b++) {
+        if (lengths !== null && t >= lengths[b]) continue;
+        for (let k = 0; k < hiddenSize; k++) hh.x[active * hiddenSize + k] = h[(first + b) * hiddenSize + k];
+        active++;
+      }
+      hh.run(active);
+      if (d === 1) at -= active;
+      for (let b = 0, a = 0; b < batch; b++) {
+        if (lengths !== null && t >= lengths[b]) continue;
+        const place = first + b, to = ((t * batch + b) * directions + d) * hiddenSize;
+        const units = place * hiddenSize, gates = 4 * hiddenSize;
+        finishStepFloat32(ih.y, (at + a) * gates, hh.y, a * gates, hiddenSize, c, units, h, units);
+        for (let k = 0; k < hiddenSize; k++) out[to + k] = h[place * hiddenSize + k];
+        state.fresh[place] = 0;
+        a++;
+      }
+      if (d === 0) at += active;
+    }
   }
 }
+
+/** Runs dynamic LSTMs, and no others. */
+export const dynamicLstm: LstmBackend = {
+  name: "dynamic",
+  prepare: (lstm, { tokens }) => lstm.dynamic ? new DynamicLstm(lstm, tokens) : null,
+};

@@ -10,15 +10,16 @@ import { packedLength, type PackedRows, packRows } from "../../kernels/pack.ts";
 import { integerBound, prepareProjection, rowOrder } from "../../kernels/prepare.ts";
 import { dequantizePerChannel, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
-import { failRange } from "../errors.ts";
+import { failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { packs } from "./cell.ts";
 import { type ForwardTensor, inputQParams } from "./forward.ts";
+import { dynamicRows } from "./dynamic.ts";
 import type { LinearModule } from "./modules.ts";
 import { quantizeShifted } from "./shifted.ts";
 
 /** What a {@linkcode QuantizedLinear} is made of. */
-export type QuantizedLinearOptions = Omit<LinearModule, "kind">;
+export type QuantizedLinearOptions = Omit<LinearModule, "kind" | "fallback">;
 
 /** float32 weights of an int8 layer. */
 function floatWeight({ data, scales, zeroPoints }: LinearWeight): Float32Array {
@@ -35,13 +36,20 @@ export class QuantizedLinear implements LinearModule {
   readonly bias: Float32Array | null;
   readonly input: PerTensorQParams | null;
   readonly output: PerTensorQParams | null;
+  readonly dynamic: boolean;
+  readonly fallback: typeof dynamicRows = dynamicRows;
 
+  /** @throws {RangeError} If it is dynamic and `input` or `output` is not null. */
   constructor(options: QuantizedLinearOptions) {
     this.engine = options.engine;
     this.weight = options.weight;
     this.bias = options.bias;
     this.input = options.input;
     this.output = options.output;
+    this.dynamic = options.dynamic ?? false;
+    for (const end of ["input", "output"] as const) {
+      if (this.dynamic && this[end] !== null) failRange(end, "null, since the layer is dynamic", this[end]);
+    }
   }
 
   /**
@@ -50,7 +58,7 @@ export class QuantizedLinear implements LinearModule {
    * @param x [..., inFeatures]. A quantized tensor keeps its own parameters; floats are quantized to the layer's
    * `input`, or stay floats where that is null.
    * @returns [..., outFeatures], quantized, or float32 where the layer's `output` is null.
-   * @throws {TypeError} If `x` is no tensor.
+   * @throws {TypeError} If `x` is no tensor, or a quantized one and the layer is dynamic.
    * @throws {RangeError} If its last dimension is not inFeatures, or a value is out of range.
    */
   forward(x: ForwardTensor): ForwardTensor {
@@ -58,6 +66,12 @@ export class QuantizedLinear implements LinearModule {
     let from = inputQParams("x", x), { data } = x;
     const rows = data.length / inFeatures;
     if (x.shape[x.shape.length - 1] !== inFeatures) failRange("x.shape", `[..., ${inFeatures}]`, [...x.shape]);
+    if (this.dynamic) {
+      if (from !== null) failType("x", "a float32 tensor, since the layer is dynamic", from.dtype);
+      const out = new Float64Array(rows * outFeatures);
+      dynamicRows(this).process(Float64Array.from(data), out, rows, rows, null);
+      return { data: Float32Array.from(out), shape: [...x.shape.slice(0, -1), outFeatures] };
+    }
     if (from === null && input !== null) {
       from = input;
       const q = newQArray(input.dtype, data.length);

@@ -4,12 +4,19 @@
  * @module
  */
 import type { Engine } from "../../kernels/linear.ts";
-import { failRange } from "../errors.ts";
+import { failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend } from "./backend.ts";
 import { byParts } from "./by_parts.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
-import { type ForwardTensor, lstmForward, type LstmForwardOptions, type LstmForwardResult } from "./forward.ts";
+import { dynamicLstm } from "./dynamic.ts";
+import {
+  type ForwardTensor,
+  inputQParams,
+  lstmForward,
+  type LstmForwardOptions,
+  type LstmForwardResult,
+} from "./forward.ts";
 import { type LstmModule, stateSize } from "./modules.ts";
 
 /** What a {@linkcode QuantizedLSTM} is made of. */
@@ -33,9 +40,13 @@ export class QuantizedLSTM implements LstmModule {
   readonly input: PerTensorQParams | null;
   readonly torchInitialState: boolean;
   readonly cells: readonly (readonly QuantizedLstmCell[])[];
-  readonly fallback: LstmBackend = byParts();
+  readonly dynamic: boolean;
+  readonly fallback: LstmBackend;
 
-  /** @throws {RangeError} If the number of cells or a weight's shape does not fit the sizes. */
+  /**
+   * @throws {RangeError} If the number of cells or a weight's shape does not fit the sizes, or the LSTM is dynamic and
+   * projects its hidden state, or has parameters for its input or a part.
+   */
   constructor(options: QuantizedLstmOptions) {
     this.inputSize = options.inputSize;
     this.hiddenSize = options.hiddenSize;
@@ -49,12 +60,20 @@ export class QuantizedLSTM implements LstmModule {
     this.input = options.input;
     this.torchInitialState = options.torchInitialState;
     this.cells = options.cells;
+    this.dynamic = options.dynamic ?? false;
+    this.fallback = this.dynamic ? dynamicLstm : byParts();
     this.#check();
   }
 
   #check(): void {
     const { cells, inputSize, hiddenSize, projSize, numLayers, bidirectional } = this, size = stateSize(this);
     const directions = bidirectional ? 2 : 1;
+    if (this.dynamic) {
+      if (projSize > 0) failRange("projSize", "0, since the LSTM is dynamic", projSize);
+      for (const given of [this.input, ...cells.flat().flatMap(({ parts }) => Object.values(parts).flat())]) {
+        if (given !== null) failRange("parts", "null, since the LSTM is dynamic", given);
+      }
+    }
     if (cells.length !== numLayers) failRange("cells", `${numLayers} layers`, cells.length);
     cells.forEach((layer, l) => {
       if (layer.length !== directions) failRange(`cells[${l}]`, `${directions} directions`, layer.length);
@@ -96,7 +115,7 @@ export class QuantizedLSTM implements LstmModule {
    * cell's own. Zeros by default.
    * @returns Output as wide as all directions, and the final h and c: over directions, layers and cells the first
    * tensor's parameters hold, as torch.cat and torch.stack keep them.
-   * @throws {TypeError} If an argument is of the wrong kind.
+   * @throws {TypeError} If an argument is of the wrong kind, or quantized where the LSTM is dynamic.
    * @throws {RangeError} If a shape, length or value is wrong, or qnnpack cannot add with the parameters.
    */
   forward(
@@ -104,6 +123,12 @@ export class QuantizedLSTM implements LstmModule {
     state?: readonly [ForwardTensor, ForwardTensor],
     options: LstmForwardOptions = {},
   ): LstmForwardResult {
+    if (this.dynamic) {
+      for (const [i, tensor] of [x, ...(state ?? [])].entries()) {
+        const name = ["x", "h0", "c0"][i], q = inputQParams(name, tensor);
+        if (q !== null) failType(name, "a float32 tensor, since the LSTM is dynamic", q.dtype);
+      }
+    }
     return lstmForward(this, x, state, options);
   }
 }

@@ -7,13 +7,6 @@ export type { Engine, LinearWeight } from "../../kernels/linear.ts";
 export type { LstmBackend, LstmState, LstmUse, PreparedLstm, TokenRows } from "./backend.ts";
 export { byParts, type PartValue, type PartWatcher } from "./by_parts.ts";
 export type { QuantizedLstmCell } from "./cell.ts";
-export {
-  DynamicLinear,
-  type DynamicLinearOptions,
-  DynamicLSTM,
-  type DynamicLstmCell,
-  type DynamicLstmOptions,
-} from "./dynamic.ts";
 export { QuantizedEmbedding, type QuantizedEmbeddingOptions } from "./embedding.ts";
 export { QuantizedLinear, type QuantizedLinearOptions } from "./linear.ts";
 export type { ForwardTensor, LstmForwardOptions, LstmForwardResult } from "./forward.ts";

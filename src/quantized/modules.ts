@@ -6,7 +6,7 @@
  */
 import type { Engine, LinearWeight } from "../../kernels/linear.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import type { LstmBackend } from "./backend.ts";
+import type { LstmBackend, PreparedRows } from "./backend.ts";
 import type { QuantizedLstmCell } from "./cell.ts";
 
 /** A linear layer with an int8 weight. */
@@ -21,6 +21,10 @@ export interface LinearModule {
   readonly input: PerTensorQParams | null;
   /** Parameters of the output; null gives float32 output. */
   readonly output: PerTensorQParams | null;
+  /** Whether the float32 input is quantized at each call, by its own range. `input` and `output` are null then. */
+  readonly dynamic?: boolean;
+  /** What runs it where it is dynamic. */
+  readonly fallback?: (linear: LinearModule) => PreparedRows;
 }
 
 /** An embedding whose rows are 8-bit or 16-bit integers, or float32. Its output is float32. */
@@ -56,6 +60,8 @@ export interface LstmModule {
   readonly torchInitialState: boolean;
   /** Cells by layer and direction. */
   readonly cells: readonly (readonly QuantizedLstmCell[])[];
+  /** Whether inputs and hidden states are quantized at each call, by their own range. All parts are null then. */
+  readonly dynamic?: boolean;
   /** What runs it where the fast step does not. */
   readonly fallback?: LstmBackend;
 }

@@ -5,7 +5,7 @@
  */
 import { checkBoolean, failRange } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import type { LstmBackend, PreparedLstm, TokenRows } from "./backend.ts";
+import type { LstmBackend, PreparedLstm, PreparedRows, TokenRows } from "./backend.ts";
 import { hiddenQParams } from "./cell.ts";
 import { embeddingRows } from "./embedding.ts";
 import { PreparedLinear } from "./linear.ts";
@@ -18,7 +18,7 @@ export interface Stage {
   readonly source: LstmModule | null;
   readonly lstm: PreparedLstm | null;
   /** What runs it row by row where it is no LSTM. */
-  readonly rows: { process(x: Float64Array, out: Float64Array, count: number): void } | null;
+  readonly rows: PreparedRows | null;
   /** Parameters of what it reads and gives; null is float32, or tokens. */
   readonly input: PerTensorQParams | null;
   readonly output: PerTensorQParams | null;
@@ -64,7 +64,8 @@ export class Plan {
           stages.push({ ...plain, rows, input: null, output: null, inputSize: 1 });
         }
       } else if (module.kind === "Linear") {
-        const { input, output, weight } = module, rows = new PreparedLinear(module);
+        const { input, output, weight } = module;
+        const rows = module.dynamic ? module.fallback!(module) : new PreparedLinear(module);
         stages.push({ ...plain, rows, input, output, inputSize: weight.inFeatures });
       } else {
         const { input, inputSize, cells, numLayers } = module, options = { input, tokens: i === 1 ? tokens : null };

@@ -29,7 +29,12 @@ export type SessionOutput = Float32Array | QArray;
 
 const MAGIC = 0x54534753, STATE_VERSION = 1, HEADER = 20;
 
-/** A running model. Steps allocate nothing (but where an LSTM runs by parts). */
+/**
+ * A running model. Steps allocate nothing (but where an LSTM runs by parts).
+ *
+ * A dynamically quantized module sees what one call gives it at once: the rows of a batch share a range, and so do
+ * the steps of a `run`, up to `maxSteps` at a time. Its results for a step thus depend on these, as torch's do.
+ */
 export class Session {
   readonly batch: number;
   readonly maxSteps: number;
@@ -170,7 +175,7 @@ export class Session {
         const splitGates = this.#splitGates ?? stage.source!.splitGates;
         stage.lstm.process(this.#states[s]!, given, out, steps, batch, lengths, splitGates);
       } else {
-        stage.rows!.process(given, out, rows);
+        stage.rows!.process(given, out, rows, batch, lengths);
       }
     }
     const y = buffers[stages.length], outCount = rows * outputSize, outAt = done * batch * outputSize;

@@ -4,6 +4,7 @@
  * @module
  */
 import type { LinearWeight } from "../../kernels/linear.ts";
+import { failRange } from "../errors.ts";
 import { CELL_STATE, type CellExecutor, GATES, lstmParts, type Part, runCell } from "../lstm_parts.ts";
 import { type PerTensorQParams, sameQParams } from "../qparams.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "../quantized/cell.ts";
@@ -211,6 +212,7 @@ export function buildGraph(modules: ReadonlyMap<string, ModuleData>): readonly G
       value = builder.operation(node, place, null);
       continue;
     }
+    if (each.dynamic) failRange(`modules.${module}`, "no dynamic module: its integers differ from call to call", "one");
     value = builder.convert(value, each.input, place, `${module}.input`);
     if (each.kind === "Linear") {
       const { weight, bias, output } = each, width = weight.outFeatures;

@@ -225,7 +225,7 @@ function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number):
  * @param model An observed model, or a quantized one.
  * @returns The graph; it has passed {@linkcode verifyGraph}.
  * @throws {TypeError} If `model` is neither.
- * @throws {RangeError} If an observer has seen no data: it names the module and the part.
+ * @throws {RangeError} If an observer has seen no data: it names the module and the part. Or a module is dynamic.
  *
  * @example
  * ```ts

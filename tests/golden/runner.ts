@@ -9,8 +9,8 @@ import type { Kind } from "./kind.ts";
 import { elementwiseKind } from "./kinds/elementwise.ts";
 import { embeddingKind } from "./kinds/embedding.ts";
 import { linearKind } from "./kinds/linear.ts";
+import { linearDynamicKind, lstmDynamicKind } from "./kinds/lstm_dynamic.ts";
 import { lstmKind } from "./kinds/lstm.ts";
-import { lstmDynamicKind } from "./kinds/lstm_dynamic.ts";
 import { lstmPartsKind } from "./kinds/lstm_parts.ts";
 import { observersKind } from "./kinds/observers.ts";
 import { quantizeKind } from "./kinds/quantize.ts";
@@ -25,6 +25,7 @@ export const KINDS: readonly Kind[] = [
   embeddingKind,
   observersKind,
   lstmKind,
+  linearDynamicKind,
   lstmDynamicKind,
   torchModelsKind,
   lstmPartsKind,
