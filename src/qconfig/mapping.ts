@@ -16,6 +16,8 @@ const MODULE_TYPES: readonly ModuleType[] = ["Embedding", "LSTM", "Linear"];
 export interface NamedModule {
   readonly name: string;
   readonly type: ModuleType;
+  /** Whether an LSTM projects its hidden state, so that there is a part to configure; false by default. */
+  readonly projected?: boolean;
 }
 
 interface Rule {
@@ -208,7 +210,9 @@ export class QConfigMapping {
     const rule: PartRule = {
       rank: module === undefined ? 0 : 3,
       key: `part ${part}${module === undefined ? "" : ` of ${JSON.stringify(module)}`}`,
-      matches: ({ name, type }) => type === "LSTM" && (module === undefined || name === module),
+      matches: ({ name, type, projected = false }) =>
+        type === "LSTM" && (module === undefined || name === module) &&
+        (projected || (part !== "projection" && part !== "proj")),
       part,
       observer,
     };

@@ -12,7 +12,7 @@ import { MinMaxObserver } from "../observer/min_max.ts";
 import type { Observer } from "../observer/observer.ts";
 import { PlaceholderObserver } from "../observer/placeholder.ts";
 import { BackendConfig } from "../qconfig/backend.ts";
-import { asMapping, type ModuleType, type QConfigMapping } from "../qconfig/mapping.ts";
+import { asMapping, type NamedModule, type QConfigMapping } from "../qconfig/mapping.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import { type BackendFit, fitLstm, supports, type Unsupported } from "./fit_backend.ts";
 import { ObservedEmbedding } from "./observed_embedding.ts";
@@ -45,15 +45,16 @@ export interface PrepareOptions {
   readonly onUnsupported?: "error" | "float";
 }
 
-/** The type that a QConfigMapping knows a module by. */
-export function typeOf(module: Leaf): ModuleType {
-  return module instanceof LSTM ? "LSTM" : module instanceof Linear ? "Linear" : "Embedding";
+/** A module as a QConfigMapping knows it. */
+export function namedModule(name: string, module: Leaf): NamedModule {
+  if (module instanceof LSTM) return { name, type: "LSTM", projected: module.projSize > 0 };
+  return { name, type: module instanceof Linear ? "Linear" : "Embedding" };
 }
 
 /** The modules by name, in order; a module that stands alone is called by its type. */
 function* leaves(model: FloatModel, prefix = ""): Generator<[name: string, module: Leaf]> {
   if (!(model instanceof Sequential)) {
-    yield [prefix || typeOf(model).toLowerCase(), model];
+    yield [prefix || namedModule("", model).type.toLowerCase(), model];
     return;
   }
   for (const [name, child] of model.children) yield* leaves(child, prefix === "" ? name : `${prefix}.${name}`);
@@ -129,7 +130,7 @@ export function prepare(
   const named = namedModules(model);
   const splitGates = checkBoolean("splitGates", options.splitGates ?? false);
   const fit = fitOf(options);
-  const qconfigs = asMapping(qconfig).resolve(named.map(([name, module]) => ({ name, type: typeOf(module) })));
+  const qconfigs = asMapping(qconfig).resolve(named.map(([name, module]) => namedModule(name, module)));
   const modules = new Map<string, ObservedModule>();
   const engines = new Set<string>();
   let output: Observer | null = null;
