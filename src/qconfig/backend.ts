@@ -264,7 +264,7 @@ const int16: readonly DTypeConstraints[] = [
  * whose accumulators go to an add unrounded (float32).
  */
 export const dsp16BackendConfig: BackendConfig = new BackendConfig("dsp16", {
-  embedding: [embedding],
+  embedding: [{ weight: [quint8, ...int16], output: float32 }],
   linear: [{ input: [quint8, qint8, ...int16], weight: qint8, output: [quint8, qint8, ...int16, float32] }],
   add: [{ input: [quint8, qint8, ...int16, float32], output: [quint8, qint8, ...int16] }],
   mul: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],

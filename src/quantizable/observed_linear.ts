@@ -3,12 +3,13 @@
  *
  * @module
  */
-import type { Linear } from "../nn/linear.ts";
+import { Linear } from "../nn/linear.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import type { Tensor } from "../tensor.ts";
 import type { InputObserver } from "./observed_model.ts";
 import { accumulateGram } from "./weight_rounding.ts";
+import { fakeQuantizeWeight } from "./weights.ts";
 
 /** A float linear layer whose output, and input where it comes as float32, are observed. */
 export class ObservedLinear {
@@ -41,8 +42,14 @@ export class ObservedLinear {
     }
   }
 
-  /** The float layer's output. What shows it to the observer is the model, which knows which rows are padding. */
+  /** The float layer's output, of the weight that a fake-quantizer makes where it has one. What shows it to the observer is the model, which knows which rows are padding. */
   forward(x: Tensor): Tensor {
-    return this.linear.forward(x);
+    const { inFeatures, outFeatures, weight, bias } = this.linear,
+      own = fakeQuantizeWeight(this.qconfig.weight, weight, outFeatures);
+    if (own === weight) return this.linear.forward(x);
+    const fake = new Linear({ inFeatures, outFeatures, bias: bias !== null });
+    fake.loadStateDict(this.linear.stateDict());
+    fake.weight.set(own);
+    return fake.forward(x);
   }
 }

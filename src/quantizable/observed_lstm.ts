@@ -14,6 +14,7 @@ import type { Tensor } from "../tensor.ts";
 import { type CellObservers, cellObservers, observedExecutor } from "./observed_cell.ts";
 import type { InputObserver } from "./observed_model.ts";
 import { CellStatistics } from "./rounding_statistics.ts";
+import { fakeQuantizeWeight } from "./weights.ts";
 
 /** One layer and direction: its weights, and the observers of its parts. */
 export interface ObservedCell {
@@ -81,7 +82,8 @@ export class ObservedLSTM {
     this.cells.forEach((layer, l) => {
       const to = new Float32Array(steps * batch * outputSize);
       layer.forEach(({ weights, observers, statistics }, d) => {
-        const float = floatExecutor(weights, size, hiddenSize), first = (l * numDirections + d) * batch;
+        const float = floatExecutor(this.#fakeQuantized(weights), size, hiddenSize),
+          first = (l * numDirections + d) * batch;
         for (let i = 0; i < steps; i++) {
           const rows: number[] = [], places: number[] = [];
           for (let b = 0; b < batch; b++) {
@@ -114,6 +116,18 @@ export class ObservedLSTM {
       { data: h, shape: hShape },
       { data: c, shape: cShape },
     ]];
+  }
+
+  /** The weights that a cell computes with. */
+  #fakeQuantized(weights: LSTMWeights): LSTMWeights {
+    const { hiddenSize, projSize } = this.lstm, { weightIh, weightHh, weightHr } = weights;
+    const { weight } = this.qconfig, rows = 4 * hiddenSize, blocks = this.splitGates ? 4 : 1;
+    return {
+      ...weights,
+      weightIh: fakeQuantizeWeight(weight, weightIh, rows, blocks),
+      weightHh: fakeQuantizeWeight(weight, weightHh, rows, blocks),
+      weightHr: weightHr === null ? null : fakeQuantizeWeight(weight, weightHr, projSize),
+    };
   }
 }
 

@@ -137,7 +137,9 @@ export function prepare(
   named.forEach(([name, module], i) => {
     const config = qconfigs[i];
     if (module instanceof Embedding) {
-      const weight = new MinMaxObserver({ dtype: "quint8" });
+      const weight = new MinMaxObserver(
+        config?.embeddingBits === 16 ? { dtype: "qint32", quantMin: 0, quantMax: 65535 } : {},
+      );
       const floats = config?.dynamic === true && config.embeddingBits === undefined;
       const runs = config === null || fit === null ||
         supports(fit, name, "embedding", { inputs: [], weight, output: null });

@@ -6,6 +6,7 @@
 import type { LinearWeight } from "../../kernels/linear.ts";
 import { quantizePerChannel } from "../../kernels/quantize.ts";
 import { failType } from "../errors.ts";
+import { FakeQuantize } from "../observer/fake_quantize.ts";
 import type { ObserverFactory } from "../observer/observer.ts";
 import { isPerChannel } from "../qparams.ts";
 
@@ -57,4 +58,23 @@ export function quantizeWeight(
     weight: { data, outFeatures, inFeatures, perChannel, scales: weightScales, zeroPoints: weightPoints },
     ...range,
   };
+}
+
+/**
+ * A weight as a fake-quantizer makes it, block by block as {@linkcode quantizeWeight}; the weight itself where its
+ * observer is none.
+ */
+export function fakeQuantizeWeight(
+  factory: ObserverFactory,
+  weight: Float32Array,
+  outFeatures: number,
+  blocks = 1,
+): Float32Array {
+  if (!(factory() instanceof FakeQuantize)) return weight;
+  const size = weight.length / blocks, shape = [outFeatures / blocks, weight.length / outFeatures];
+  const out = new Float32Array(weight.length);
+  for (let from = 0; from < weight.length; from += size) {
+    out.set((factory() as FakeQuantize).forward(weight.subarray(from, from + size), shape), from);
+  }
+  return out;
 }

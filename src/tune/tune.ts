@@ -10,7 +10,7 @@ import { MinMaxObserver } from "../observer/min_max.ts";
 import type { Observer, ObserverFactory } from "../observer/observer.ts";
 import type { BackendConfig } from "../qconfig/backend.ts";
 import { QConfigMapping } from "../qconfig/mapping.ts";
-import { accurateQConfig } from "../qconfig/presets.ts";
+import { int8x16QConfig } from "../qconfig/presets.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { convert, convertModules } from "../quantizable/convert.ts";
@@ -30,7 +30,7 @@ import { floatWeights, type MeasuredInput, measuredInputs, Noise, roundTo, textT
 export interface TuneOptions {
   /** Signal to noise of the model's output against the float model's, in dB, that must be reached. */
   readonly budget: number;
-  /** For what is not tuned: weights, input, projections, other modules; `accurateQConfig` by default. */
+  /** For what is not tuned: weights, input, projections, other modules; `int8x16QConfig` by default. */
   readonly qconfig?: QConfig;
   /** Whether gates are split; false by default. */
   readonly splitGates?: boolean;
@@ -280,7 +280,7 @@ function slotNoises(
  */
 export function tune(model: FloatModel, calibration: Iterable<MeasuredInput>, options: TuneOptions): TuneResult {
   if (typeof options !== "object" || options === null) failType("options", "an object with a budget", options);
-  const { budget, qconfig = accurateQConfig, splitGates = false, backendConfig } = options;
+  const { budget, qconfig = int8x16QConfig, splitGates = false, backendConfig } = options;
   if (typeof budget !== "number") failType("options.budget", "a number of dB", budget);
   if (!Number.isFinite(budget)) failRange("options.budget", "a finite number of dB", budget);
   const inputs = [...measuredInputs("calibration", calibration)];
