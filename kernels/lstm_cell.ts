@@ -28,58 +28,21 @@ export interface Projection {
   readonly hi: Float64Array;
 }
 
-/** Indices into {@linkcode LstmCell.constants}. Per gate: stride 8 from 0. */
-const INPUT_SCALE = 0,
-  HIDDEN_SCALE = 1,
-  GATE_INVERSE = 2,
-  GATE_LO = 3,
-  GATE_HI = 4,
-  FIXED_A = 5,
-  FIXED_B = 6,
-  FIXED_STEP = 7;
-const FORGET_LO = 32, FORGET_HI = 33, FORGET_SCALE = 34;
-const CANDIDATE_MULTIPLIER = 35,
-  CANDIDATE_LO = 36,
-  CANDIDATE_HI = 37,
-  CANDIDATE_SCALE = 38;
-const CELL_INVERSE = 39,
-  CELL_LO = 40,
-  CELL_HI = 41,
-  CELL_FIXED_A = 42,
-  CELL_FIXED_B = 43,
-  CELL_FIXED_STEP = 44;
-const HIDDEN_MULTIPLIER = 45, HIDDEN_LO = 46, HIDDEN_HI = 47;
+/**
+ * Places in {@linkcode LstmCell.constants}: first the five sums (the four gates, then the cell state), `SUM_SIZE` apart,
+ * each with the multipliers of its two terms (or, in fixed point, its integer multipliers), what takes the sum to its
+ * output (the reciprocal of its scale; the fixed point's step), and its bounds less the zero point.
+ */
+export const SUM_A = 0, SUM_B = 1, SUM_FACTOR = 2, SUM_LO = 3, SUM_HI = 4, SUM_SIZE = 5;
+
+/** Which sum is the cell state. */
+export const CELL_SUM = 4;
+
+/** Then three products: a multiplier (the forget gate's stands in the binding) and bounds. */
+export const FORGET = 25, CANDIDATE = 28, HIDDEN = 31, PRODUCT_LO = 1, PRODUCT_HI = 2;
 
 /** Length of {@linkcode LstmCell.constants}. */
-export const CELL_CONSTANTS = 48;
-
-/** The constants' places by name, for whoever prepares a cell. */
-export const CellConstant = {
-  INPUT_SCALE,
-  HIDDEN_SCALE,
-  GATE_INVERSE,
-  GATE_LO,
-  GATE_HI,
-  FIXED_A,
-  FIXED_B,
-  FIXED_STEP,
-  FORGET_LO,
-  FORGET_HI,
-  FORGET_SCALE,
-  CANDIDATE_MULTIPLIER,
-  CANDIDATE_LO,
-  CANDIDATE_HI,
-  CANDIDATE_SCALE,
-  CELL_INVERSE,
-  CELL_LO,
-  CELL_HI,
-  CELL_FIXED_A,
-  CELL_FIXED_B,
-  CELL_FIXED_STEP,
-  HIDDEN_MULTIPLIER,
-  HIDDEN_LO,
-  HIDDEN_HI,
-} as const;
+export const CELL_CONSTANTS = 34;
 
 /** A cell made ready to run: constants only, shared by all sessions. */
 export interface LstmCell {
@@ -111,6 +74,30 @@ export interface StateBinding {
   readonly forgetMultiplier: number;
 }
 
+/** Rounds half to even, within bounds. */
+function quantized(x: number, lo: number, hi: number): number {
+  const rounded = (x + ROUND_MAGIC) - ROUND_MAGIC;
+  return rounded < lo ? lo : rounded > hi ? hi : rounded;
+}
+
+/** A product, quantized: `f(f(a * b) * multiplier)` rounded and clamped. */
+function multiply(a: number, b: number, multiplier: number, lo: number, hi: number): number {
+  return quantized(Math.fround(Math.fround(a * b) * multiplier), lo, hi);
+}
+
+/** A sum, not clamped yet; the parameters are those of `LstmCell.constants`. */
+function add(x: number, y: number, a: number, b: number, factor: number, fixed: boolean): number {
+  return fixed
+    ? fixedPointSum(x, y, a, b, factor)
+    : Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
+}
+
+/** `lookup`, but small enough for engines to inline. */
+function activate(table: ActivationTable, x: number): number {
+  const { data } = table, known = data.length > 0 ? data[(x - table.first) | 0] : NaN;
+  return known === known ? known : lookup(table, x);
+}
+
 /**
  * Takes accumulators to what their projection gives, in place: quantized to its bounds, or float32.
  *
@@ -119,17 +106,13 @@ export interface StateBinding {
 function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
   const { term, multiplier } = p;
   for (let gate = 0; gate < 4; gate++) {
-    const lo = p.lo[gate], hi = p.hi[gate], quantized = lo === lo;
+    const lo = p.lo[gate], hi = p.hi[gate], isFloat = lo !== lo;
     for (let i = gate, at = row + gate; i < count; i += 4, at += 4) {
       let value = Math.fround(term[at] + values[i]);
       // A row whose bias takes more than a plain addition.
-      if (value !== value) value = addBias("fbgemm", values[i], p.perChannel || !quantized, p.bias[at], p.scale[at]);
+      if (value !== value) value = addBias("fbgemm", values[i], p.perChannel || isFloat, p.bias[at], p.scale[at]);
       value = Math.fround(value * multiplier[at]);
-      if (quantized) {
-        value = (value + ROUND_MAGIC) - ROUND_MAGIC;
-        value = value < lo ? lo : value > hi ? hi : value;
-      }
-      values[i] = value;
+      values[i] = isFloat ? value : quantized(value, lo, hi);
     }
   }
 }
@@ -147,24 +130,12 @@ function addGates(
 ): void {
   const k = cell.constants;
   for (let gate = 0; gate < 4; gate++) {
-    const at = gate * 8, fixed = (cell.fixedPoint >> gate & 1) === 1, table = cell.tables[gate];
-    const exact = (cell.exactScale >> gate & 1) === 1;
-    const lo = k[at + GATE_LO], hi = k[at + GATE_HI], inverse = k[at + GATE_INVERSE];
-    const a = fixed ? k[at + FIXED_A] : k[at + INPUT_SCALE], b = fixed ? k[at + FIXED_B] : k[at + HIDDEN_SCALE];
-    const step = k[at + FIXED_STEP], { data, first } = table, tabulated = data.length > 0;
+    const fixed = (cell.fixedPoint >> gate & 1) === 1, exact = (cell.exactScale >> gate & 1) === 1;
+    const at = gate * SUM_SIZE, a = k[at], b = k[at + SUM_B], factor = k[at + SUM_FACTOR];
+    const lo = k[at + SUM_LO], hi = k[at + SUM_HI], table = cell.tables[gate];
     for (let i = gate; i < count; i += 4) {
-      let sum: number;
-      if (exact) {
-        sum = (Math.fround(input[i] + hidden[i]) * inverse + ROUND_MAGIC) - ROUND_MAGIC;
-      } else if (fixed) {
-        sum = fixedPointSum(input[i], hidden[i], a, b, step);
-      } else {
-        sum = Math.fround(Math.fround(a * input[i]) + Math.fround(b * hidden[i]));
-        sum = (Math.fround(sum * inverse) + ROUND_MAGIC) - ROUND_MAGIC;
-      }
-      sum = sum < lo ? lo : sum > hi ? hi : sum;
-      const known = tabulated ? data[(sum - first) | 0] : NaN;
-      out[i] = known === known ? known : lookup(table, sum);
+      const sum = exact ? Math.fround(input[i] + hidden[i]) * factor : add(input[i], hidden[i], a, b, factor, fixed);
+      out[i] = activate(table, quantized(sum, lo, hi));
     }
   }
 }
@@ -187,33 +158,17 @@ function finishUnits(
   hOffset: number,
 ): void {
   const k = cell.constants, table = cell.tables[4], fixed = (cell.fixedPoint & 16) !== 0;
-  const forgetLo = k[FORGET_LO], forgetHi = k[FORGET_HI];
-  const candidateMultiplier = k[CANDIDATE_MULTIPLIER], candidateLo = k[CANDIDATE_LO], candidateHi = k[CANDIDATE_HI];
-  const a = fixed ? k[CELL_FIXED_A] : k[FORGET_SCALE], b = fixed ? k[CELL_FIXED_B] : k[CANDIDATE_SCALE];
-  const inverse = k[CELL_INVERSE], step = k[CELL_FIXED_STEP], cellLo = k[CELL_LO], cellHi = k[CELL_HI];
-  const hiddenMultiplier = k[HIDDEN_MULTIPLIER], hiddenLo = k[HIDDEN_LO], hiddenHi = k[HIDDEN_HI];
-  const { data, first } = table, tabulated = data.length > 0;
+  const at = CELL_SUM * SUM_SIZE, a = k[at], b = k[at + SUM_B], factor = k[at + SUM_FACTOR];
+  const lo = k[at + SUM_LO], hi = k[at + SUM_HI], forgetLo = k[FORGET + PRODUCT_LO], forgetHi = k[FORGET + PRODUCT_HI];
+  const candidateLo = k[CANDIDATE + PRODUCT_LO], candidateHi = k[CANDIDATE + PRODUCT_HI];
+  const candidateMultiplier = k[CANDIDATE], hiddenMultiplier = k[HIDDEN];
+  const hiddenLo = k[HIDDEN + PRODUCT_LO], hiddenHi = k[HIDDEN + PRODUCT_HI];
   for (let unit = 0, i = 0; unit < count; unit++, i += 4) {
-    let forgotten = Math.fround(Math.fround(gates[i + 1] * c[cOffset + unit]) * forgetMultiplier);
-    forgotten = (forgotten + ROUND_MAGIC) - ROUND_MAGIC;
-    forgotten = forgotten < forgetLo ? forgetLo : forgotten > forgetHi ? forgetHi : forgotten;
-    let candidate = Math.fround(Math.fround(gates[i] * gates[i + 2]) * candidateMultiplier);
-    candidate = (candidate + ROUND_MAGIC) - ROUND_MAGIC;
-    candidate = candidate < candidateLo ? candidateLo : candidate > candidateHi ? candidateHi : candidate;
-    let state: number;
-    if (fixed) {
-      state = fixedPointSum(forgotten, candidate, a, b, step);
-    } else {
-      state = Math.fround(Math.fround(a * forgotten) + Math.fround(b * candidate));
-      state = (Math.fround(state * inverse) + ROUND_MAGIC) - ROUND_MAGIC;
-    }
-    state = state < cellLo ? cellLo : state > cellHi ? cellHi : state;
+    const forgotten = multiply(gates[i + 1], c[cOffset + unit], forgetMultiplier, forgetLo, forgetHi);
+    const candidate = multiply(gates[i], gates[i + 2], candidateMultiplier, candidateLo, candidateHi);
+    const state = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
     c[cOffset + unit] = state;
-    let tanh = tabulated ? data[(state - first) | 0] : NaN;
-    if (tanh !== tanh) tanh = lookup(table, state);
-    let hidden = Math.fround(Math.fround(gates[i + 3] * tanh) * hiddenMultiplier);
-    hidden = (hidden + ROUND_MAGIC) - ROUND_MAGIC;
-    h[hOffset + unit] = hidden < hiddenLo ? hiddenLo : hidden > hiddenHi ? hiddenHi : hidden;
+    h[hOffset + unit] = multiply(gates[i + 3], activate(table, state), hiddenMultiplier, hiddenLo, hiddenHi);
   }
 }
 

@@ -6,7 +6,22 @@
 import { type Activation, type ActivationTables, sharedActivationTable } from "./activation.ts";
 import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "./elementwise.ts";
 import { type Engine, linearMultiplier, type LinearWeight, plainBiasTerm } from "./linear.ts";
-import { CELL_CONSTANTS, CellConstant as K, type LstmCell, type Projection, type StateBinding } from "./lstm_cell.ts";
+import {
+  CANDIDATE,
+  CELL_CONSTANTS,
+  CELL_SUM,
+  FORGET,
+  HIDDEN,
+  type LstmCell,
+  PRODUCT_LO,
+  type Projection,
+  type StateBinding,
+  SUM_A,
+  SUM_B,
+  SUM_FACTOR,
+  SUM_LO,
+  SUM_SIZE,
+} from "./lstm_cell.ts";
 import { packRows } from "./pack.ts";
 import type { Affine } from "./quantize.ts";
 import { reciprocal } from "./requantize.ts";
@@ -187,45 +202,35 @@ export function prepareCell(
   const hiddenSize = weightHh.outFeatures / 4, order = gateOrder(hiddenSize);
   const k = new Float64Array(CELL_CONSTANTS);
   let fixedPoint = 0, exactScale = 0;
-  const fixed = (
+  const sum = (
     name: string,
+    i: number,
     a: PartParameters | null,
     b: PartParameters | null,
     to: PartParameters,
-    bit: number,
-    at: number,
   ): void => {
-    if (!addsInFixedPoint(engine, a, b, to)) return;
-    const add = fixedPointAdd(name, a!, b!, to);
-    fixedPoint |= 1 << bit;
-    k[at] = add.multiplierA;
-    k[at + 1] = add.multiplierB;
-    k[at + 2] = add.step;
+    const fixed = addsInFixedPoint(engine, a, b, to) ? fixedPointAdd(name, a!, b!, to) : null, at = i * SUM_SIZE;
+    if (fixed !== null) fixedPoint |= 1 << i;
+    if (a === null && b === null && isPowerOfTwo(to.scale)) exactScale |= 1 << i;
+    k[at + SUM_A] = fixed?.multiplierA ?? a?.scale ?? 1;
+    k[at + SUM_B] = fixed?.multiplierB ?? b?.scale ?? 1;
+    k[at + SUM_FACTOR] = fixed?.step ?? reciprocal(to.scale);
+    bounds(to, at + SUM_LO);
   };
   const bounds = (to: Affine, at: number): void => {
     k[at] = to.quantMin - to.zeroPoint;
     k[at + 1] = to.quantMax - to.zeroPoint;
   };
-  for (let gate = 0; gate < 4; gate++) {
-    const at = gate * 8, a = parts.igates[gate], b = parts.hgates[gate], to = parts.gates[gate];
-    k[at + K.INPUT_SCALE] = a?.scale ?? 1;
-    k[at + K.HIDDEN_SCALE] = b?.scale ?? 1;
-    k[at + K.GATE_INVERSE] = reciprocal(to.scale);
-    bounds(to, at + K.GATE_LO);
-    fixed("gates", a, b, to, gate, at + K.FIXED_A);
-    if (a === null && b === null && isPowerOfTwo(to.scale)) exactScale |= 1 << gate;
-  }
+  const product = (at: number, a: Affine, b: Affine, to: Affine): void => {
+    k[at] = mulMultiplier(a.scale, b.scale, to.scale);
+    bounds(to, at + PRODUCT_LO);
+  };
   const { fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell, ogate_cy: hidden, proj } = parts;
-  bounds(forget, K.FORGET_LO);
-  k[K.FORGET_SCALE] = forget.scale;
-  k[K.CANDIDATE_MULTIPLIER] = mulMultiplier(parts.input_gate.scale, parts.cell_gate.scale, candidate.scale);
-  bounds(candidate, K.CANDIDATE_LO);
-  k[K.CANDIDATE_SCALE] = candidate.scale;
-  k[K.CELL_INVERSE] = reciprocal(cell.scale);
-  bounds(cell, K.CELL_LO);
-  fixed("fgate_cx_igate_cgate", forget, candidate, cell, 4, K.CELL_FIXED_A);
-  k[K.HIDDEN_MULTIPLIER] = mulMultiplier(parts.output_gate.scale, parts.tanh_cy.scale, hidden.scale);
-  bounds(hidden, K.HIDDEN_LO);
+  for (let gate = 0; gate < 4; gate++) sum("gates", gate, parts.igates[gate], parts.hgates[gate], parts.gates[gate]);
+  sum("fgate_cx_igate_cgate", CELL_SUM, forget, candidate, cell);
+  product(FORGET, parts.forget_gate, cell, forget);
+  product(CANDIDATE, parts.input_gate, parts.cell_gate, candidate);
+  product(HIDDEN, parts.output_gate, parts.tanh_cy, hidden);
   const table = (activation: Activation, from: Affine, to: Affine) =>
     sharedActivationTable(tables, engine, activation, from, to);
   return {

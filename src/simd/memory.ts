@@ -6,7 +6,23 @@
  */
 import { type ActivationTable, lookup } from "../../kernels/activation.ts";
 import { biasTerm, type LinearWeight } from "../../kernels/linear.ts";
-import { CellConstant as K, type LstmCell, type Projection, type StateBinding } from "../../kernels/lstm_cell.ts";
+import {
+  CANDIDATE,
+  CELL_SUM,
+  FORGET,
+  HIDDEN,
+  type LstmCell,
+  PRODUCT_HI,
+  PRODUCT_LO,
+  type Projection,
+  type StateBinding,
+  SUM_A,
+  SUM_B,
+  SUM_FACTOR,
+  SUM_HI,
+  SUM_LO,
+  SUM_SIZE,
+} from "../../kernels/lstm_cell.ts";
 import { gateOrder } from "../../kernels/prepare.ts";
 
 /** What kernels/simd/lstm.as exports. Addresses are in bytes. */
@@ -336,63 +352,29 @@ export function writeCell(
     i32[w + WORDS.INPUT_PROJECTION] = projection;
   }
   for (let lane = 0; lane < 4; lane++) {
-    const gate = lane * 8;
-    const sum = (
-      to: number,
-      a: number,
-      b: number,
-      inverse: number,
-      lo: number,
-      hi: number,
-      fixedA: number,
-      fixedB: number,
-      step: number,
-      lanes: number,
-    ): void => {
-      const fixed = (lanes >> lane & 1) === 1;
-      f32[to + SUM.SCALE_A + lane] = a;
-      f32[to + SUM.SCALE_B + lane] = b;
-      f32[to + SUM.INVERSE + lane] = inverse;
-      f32[to + SUM.LOWER + lane] = lo;
-      f32[to + SUM.UPPER + lane] = hi;
-      i32[to + SUM.FIXED_A + lane] = fixedA;
-      i32[to + SUM.FIXED_B + lane] = fixedB;
-      f32[to + SUM.FIXED_INVERSE + lane] = fixed ? 8192 / step : 0;
+    const sum = (to: number, which: number, lanes: number): void => {
+      const fixed = (lanes >> lane & 1) === 1, from = which * SUM_SIZE, factor = k[from + SUM_FACTOR];
+      f32[to + SUM.SCALE_A + lane] = k[from + SUM_A];
+      f32[to + SUM.SCALE_B + lane] = k[from + SUM_B];
+      f32[to + SUM.INVERSE + lane] = factor;
+      f32[to + SUM.LOWER + lane] = k[from + SUM_LO];
+      f32[to + SUM.UPPER + lane] = k[from + SUM_HI];
+      i32[to + SUM.FIXED_A + lane] = fixed ? k[from + SUM_A] : 0;
+      i32[to + SUM.FIXED_B + lane] = fixed ? k[from + SUM_B] : 0;
+      f32[to + SUM.FIXED_INVERSE + lane] = fixed ? 8192 / factor : 0;
       i32[to + SUM.FIXED_LANES + lane] = fixed ? -1 : 0;
       i32[to + SUM.FIXED] = lanes === 0 ? 0 : lanes === 15 ? 2 : 1;
     };
-    sum(
-      w + WORDS.GATE_SUM,
-      k[gate + K.INPUT_SCALE],
-      k[gate + K.HIDDEN_SCALE],
-      k[gate + K.GATE_INVERSE],
-      k[gate + K.GATE_LO],
-      k[gate + K.GATE_HI],
-      k[gate + K.FIXED_A],
-      k[gate + K.FIXED_B],
-      k[gate + K.FIXED_STEP],
-      cell.fixedPoint & 15,
-    );
-    sum(
-      w + WORDS.CELL_SUM,
-      k[K.FORGET_SCALE],
-      k[K.CANDIDATE_SCALE],
-      k[K.CELL_INVERSE],
-      k[K.CELL_LO],
-      k[K.CELL_HI],
-      k[K.CELL_FIXED_A],
-      k[K.CELL_FIXED_B],
-      k[K.CELL_FIXED_STEP],
-      (cell.fixedPoint & 16) === 0 ? 0 : 15,
-    );
-    f32[w + WORDS.CANDIDATE + lane] = k[K.CANDIDATE_MULTIPLIER];
-    f32[w + WORDS.CANDIDATE + 4 + lane] = k[K.CANDIDATE_LO];
-    f32[w + WORDS.CANDIDATE + 8 + lane] = k[K.CANDIDATE_HI];
-    f32[w + WORDS.FORGET + lane] = k[K.FORGET_LO];
-    f32[w + WORDS.FORGET + 4 + lane] = k[K.FORGET_HI];
-    f32[w + WORDS.HIDDEN + lane] = k[K.HIDDEN_MULTIPLIER];
-    f32[w + WORDS.HIDDEN + 4 + lane] = k[K.HIDDEN_LO];
-    f32[w + WORDS.HIDDEN + 8 + lane] = k[K.HIDDEN_HI];
+    sum(w + WORDS.GATE_SUM, lane, cell.fixedPoint & 15);
+    sum(w + WORDS.CELL_SUM, CELL_SUM, (cell.fixedPoint & 16) === 0 ? 0 : 15);
+    f32[w + WORDS.CANDIDATE + lane] = k[CANDIDATE];
+    f32[w + WORDS.CANDIDATE + 4 + lane] = k[CANDIDATE + PRODUCT_LO];
+    f32[w + WORDS.CANDIDATE + 8 + lane] = k[CANDIDATE + PRODUCT_HI];
+    f32[w + WORDS.FORGET + lane] = k[FORGET + PRODUCT_LO];
+    f32[w + WORDS.FORGET + 4 + lane] = k[FORGET + PRODUCT_HI];
+    f32[w + WORDS.HIDDEN + lane] = k[HIDDEN];
+    f32[w + WORDS.HIDDEN + 4 + lane] = k[HIDDEN + PRODUCT_LO];
+    f32[w + WORDS.HIDDEN + 8 + lane] = k[HIDDEN + PRODUCT_HI];
     i32[w + WORDS.GATE_TABLES + lane] = tables[lane];
     i32[w + WORDS.CELL_TABLE + lane] = tables[4];
     i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offset;
