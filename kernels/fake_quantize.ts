@@ -13,7 +13,10 @@ const f = Math.fround;
  * Larger and infinite values saturate at the correct end (torch gives the smallest integer's value); NaN
  * becomes quantMin's value, as in torch.
  *
- * @param data The values; left as they are unless `out` is the same array.
+ * The last product is made in double and rounded once to float32, as torch's C++ does.
+ *
+ * @param data float32 values of any shape; left as they are unless `out` is the same array.
+ * @param scale Above 2^-128.
  * @param out Where the results go; as long as `data`.
  * @returns `out`.
  *

@@ -20,8 +20,9 @@ export interface Affine {
  * Quantizes `x` into `out`, one scale for all: torch.quantize_per_tensor with quantMin and quantMax kept.
  * The zero point is added in float32 where `out` holds qint32, as torch adds it.
  *
- * @param x float32 values, none NaN; huge ones saturate.
- * @param out As long as `x`.
+ * @param x float32 values of any shape, none NaN; huge and infinite ones saturate at the end of their sign.
+ * @param out As long as `x`; holds quantMin..quantMax.
+ * @param to Parameters of `out`; the scale is above 2^-128, as wherever integers are made.
  *
  * @example
  * ```ts
@@ -50,7 +51,10 @@ export function quantizePerTensor(
 }
 
 /**
- * Dequantizes `q` into `out`: `f(scale * f(q - zeroPoint))`.
+ * Dequantizes `q` into `out`: `f(scale * f(q - zeroPoint))`, torch's dequantize where each difference fits an int32.
+ *
+ * @param q Integers of any dtype and shape.
+ * @param out float32, as long as `q`.
  *
  * @example
  * ```ts
@@ -111,7 +115,12 @@ export function quantizePerChannel(
 }
 
 /**
- * Dequantizes a tensor seen as [outer, channels, inner].
+ * Dequantizes a tensor seen as [outer, channels, inner], each channel as {@linkcode dequantizePerTensor} does.
+ *
+ * @param q Integers of any dtype.
+ * @param out float32, as long as `q`.
+ * @param scales One a channel; `zeroPoints` too.
+ * @param inner Number of consecutive elements of one channel.
  *
  * @example
  * ```ts
@@ -148,7 +157,10 @@ export function dequantizePerChannel(
 
 /**
  * Requantizes integers from any parameters and dtype to any others, as torch does it: dequantize to float32,
- * then quantize, nothing fused.
+ * then quantize, nothing fused. torch's result where each integer less its zero point fits an int32.
+ *
+ * @param x Integers of any dtype and shape.
+ * @param out As long as `x`; qint32 adds its zero point in float32.
  *
  * @example
  * ```ts

@@ -4,8 +4,10 @@ import {
   type Activation,
   activationInt,
   activationTable,
+  type ActivationTables,
   expFloat32,
   lookup,
+  sharedActivationTable,
   sigmoidFloat32,
   tanhFloat32,
 } from "../../kernels/activation.ts";
@@ -198,4 +200,24 @@ Deno.test("lookup() gives the same output the second time when outputs less thei
       }
     }
   }
+});
+
+Deno.test("sharedActivationTable() gives the same table exactly when everything that it depends on is the same", () => {
+  const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 },
+    to = TANH,
+    tables: ActivationTables = new Map();
+  const table = sharedActivationTable(tables, "fbgemm", "tanh", from, to), made = new Set([table]);
+  const next = Math.fround(0.1) * (1 + 2 ** -23);
+  const differing = [
+    ...[{ scale: next }, { zeroPoint: 4 }, { quantMin: 1 }, { quantMax: 254 }].flatMap((change) => [
+      sharedActivationTable(tables, "fbgemm", "tanh", { ...from, ...change }, to),
+      sharedActivationTable(tables, "fbgemm", "tanh", from, { ...to, ...change }),
+    ]),
+    sharedActivationTable(tables, "qnnpack", "tanh", from, to),
+    sharedActivationTable(tables, "fbgemm", "sigmoid", from, to),
+  ];
+  for (const other of differing) made.add(other);
+  assertEquals(made.size, 1 + differing.length);
+  assert(sharedActivationTable(tables, "fbgemm", "tanh", { ...from }, { ...to }) === table);
+  assertEquals(lookup(table, 5), activationInt("fbgemm", "tanh", 0.1, 5, to));
 });
