@@ -8,7 +8,8 @@ or, for a model saved whole with torch.save:
 
     python scripts/export_torch.py model.pt model.safetensors --order quant,lstm,fc
 
-The model is an eager-mode one: observed (prepare, prepare_qat, calibrated or trained) or converted. It is a Linear,
+The model is an eager-mode one: observed (prepare, prepare_qat, calibrated or trained), converted or dynamically
+quantized (quantize_dynamic). It is a Linear,
 Embedding, LSTM or a Sequential of them, or, with `order`, any module whose submodules of these names run one after
 the other (an LSTM's output going on, its state not). An observed model is converted first, as torch converts it, so
 that fake-quantizers' parameters come along. What the file cannot carry is refused with the module's name.
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 import torch.ao.nn.quantizable as nnqa
 import torch.ao.nn.quantized as nnq
+import torch.ao.nn.quantized.dynamic as nnqd
 import torch.ao.quantization as tq
 
 GATES = ("input", "forget", "cell", "output")
@@ -216,10 +218,48 @@ def export_lstm(writer, name, module, given):
     return cells[-1][0][-1]
 
 
+# Dynamic modules: int8 weights, nothing else; a call quantizes its floats itself
+
+
+def refuse_dtype(name, module, dtype):
+    if dtype != torch.qint8:
+        refuse(name, module, f"its weights are {dtype}, not torch.qint8")
+
+
+def export_dynamic_linear(writer, name, module):
+    refuse_dtype(name, module, module._packed_params.dtype)
+    weight, bias = module.weight(), module.bias()
+    per_channel = writer.weight(f"{name}.weight", module, [weight])
+    if bias is not None:
+        writer.add(f"{name}.bias", bias.detach().numpy())
+    writer.modules.append({
+        "name": name, "type": "Linear", "inFeatures": weight.shape[1], "outFeatures": weight.shape[0],
+        "bias": bias is not None, "perChannel": per_channel, "input": None, "output": None, "dynamic": True,
+    })  # fmt: skip
+
+
+def export_dynamic_lstm(writer, name, module):
+    refuse_dtype(name, module, module.dtype)
+    channels = {writer.weight(f"{name}.{key}", module, [weight]) for key, weight in module.get_weight().items()}
+    if len(channels) > 1:
+        refuse(name, module, "some of its weights are per channel, some per tensor")
+    for key, bias in module.get_bias().items():
+        writer.add(f"{name}.{key}", bias.detach().numpy())
+    directions = 2 if module.bidirectional else 1
+    writer.modules.append({
+        "name": name, "type": "LSTM", "inputSize": module.input_size, "hiddenSize": module.hidden_size, "projSize": 0,
+        "numLayers": module.num_layers, "bias": module.bias, "batchFirst": module.batch_first,
+        "bidirectional": module.bidirectional, "perChannel": channels.pop(), "splitGates": False,
+        "torchInitialState": True, "input": None, "dynamic": True,
+        "cells": [[[None] * len(PARTS)] * directions] * module.num_layers,
+    })  # fmt: skip
+
+
 # The model
 
 NAMES_ALONE = {
     nnq.LSTM: "lstm", nnq.Linear: "linear", nnq.Embedding: "embedding", torch.nn.Embedding: "embedding",
+    nnqd.LSTM: "lstm", nnqd.Linear: "linear",
 }  # fmt: skip
 
 
@@ -289,7 +329,8 @@ def export_model(model, order=None, engine=None, input_qparams=None):
     for path, module in chain(model, order):
         kind = type(module)
         name = path or NAMES_ALONE.get(kind, "")
-        if kind in (torch.nn.Identity, torch.nn.Dropout, nnq.Dropout):
+        # The stubs of a model without observers, as quantize_dynamic leaves them, do nothing.
+        if kind in (torch.nn.Identity, torch.nn.Dropout, nnq.Dropout, tq.QuantStub, tq.DeQuantStub):
             continue
         if kind is nnq.Quantize:
             if module.dtype != torch.quint8:
@@ -306,15 +347,15 @@ def export_model(model, order=None, engine=None, input_qparams=None):
             if floating:
                 refuse(name, module, "its input is float: a QuantStub (or input_qparams) must give its parameters")
             given = (export_linear if kind is nnq.Linear else export_lstm)(writer, name, module, given)
-        elif isinstance(module, torch.ao.nn.quantized.dynamic.modules.rnn.RNNBase) or isinstance(
-            module, torch.ao.nn.quantized.dynamic.Linear
-        ):
-            refuse(name, module, "dynamically quantized: its parameters change with each call")
+        elif kind in (nnqd.Linear, nnqd.LSTM):
+            if not floating:
+                refuse(name, module, "its input is quantized: a DeQuantStub must stand before it")
+            (export_dynamic_linear if kind is nnqd.Linear else export_dynamic_lstm)(writer, name, module)
         elif isinstance(module, (torch.nn.Linear, torch.nn.LSTM)):
             refuse(name, module, "not quantized: give it a qconfig, or stop before it")
         elif isinstance(module, torch.fx.GraphModule):
             refuse(name, module, "a traced graph: only eager-mode models can be carried")
-        elif next(module.children(), None) is not None and order is None:
+        elif order is None and next(module.children(), None) is not None and not kind.__module__.startswith("torch."):
             refuse(name, module, "its modules' order is not known: pass `order`")
         else:
             refuse(name, module, "only Embedding, LSTM, Linear and Sequential can be carried")

@@ -107,10 +107,13 @@ class ExportTorch(unittest.TestCase):
         self.refused("a traced graph", graph)
 
     def test_dynamic(self):
-        for kind in (torch.nn.LSTM, torch.nn.Linear):
+        for kind, path in ((torch.nn.LSTM, "rnn.LSTM"), (torch.nn.Linear, "linear.Linear")):
+            float16 = tq.quantize_dynamic(torch.nn.Sequential(kind(3, 4)), {kind}, dtype=torch.float16)
+            self.refused(f"0 (torch.ao.nn.quantized.dynamic.modules.{path}): its weights are torch.float16", float16)
             model = tq.quantize_dynamic(torch.nn.Sequential(kind(3, 4)), {kind}, dtype=torch.qint8)
-            self.refused("0 (torch.ao.nn.quantized.dynamic.modules.", model)
-            self.refused("dynamically quantized", model)
+            self.refused("its input is quantized: a DeQuantStub must stand before it", model, input_qparams=(0.1, 3))
+        gru = tq.quantize_dynamic(torch.nn.Sequential(torch.nn.GRU(3, 4)), {torch.nn.GRU}, dtype=torch.qint8)
+        self.refused("0 (torch.ao.nn.quantized.dynamic.modules.rnn.GRU): only Embedding", gru)
 
     def test_dtypes(self):
         model = tq.convert(prepared(linear()))

@@ -6,12 +6,15 @@
 Options, form and versions are those of golden.py, which writes everything else.
 """
 
+import base64
+
 import torch
 import torch.ao.quantization as tq
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import golden
-from golden import ENGINES, Random, given, quantized, real
+from export_torch import export_model
+from golden import ENGINES, Random, Regressor, Tagger, given, integers, quantized, real
 
 
 def config(per_channel):
@@ -94,10 +97,46 @@ def dynamic_case(random, engine, inputs, hidden, layers=1, batch=1, steps=4, bi=
     }  # fmt: skip
 
 
+def torch_models_dynamic(seed):
+    random, cases = Random(seed, 15), []
+    torch.manual_seed(seed * 1000 + 40)
+    for engine in ENGINES:
+        torch.backends.quantized.engine = engine
+        tokens = lambda *shape: torch.from_numpy(random.rng.integers(0, 9, shape))  # noqa: E731
+        tagger, regressor = ["embedding", "lstm", "out"], ["lstm", "out"]
+        for name, model, x, order, per_channel in (
+            ("linear", torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.Linear(5, 3)), random.normal(13, 7), None, 1),
+            ("tagger", Tagger(9, 3, 7, 4), tokens(15, 2), tagger, False),
+            ("tagger_bi_L2_bf", Tagger(9, 3, 5, 4, layers=2, bi=True, batch_first=True), tokens(3, 9), tagger, True),
+            ("regressor", Regressor(3, 6, 2, layers=2), random.normal(20, 3, 3), regressor, False),
+        ):
+            kinds = {torch.nn.LSTM: config(per_channel), torch.nn.Linear: config(per_channel)}
+            cases.append(model_case(engine, name, tq.quantize_dynamic(model.eval(), kinds), x, order))
+        # An LSTM of integers, and what follows it dynamic.
+        mixed = Regressor(3, 5, 2)
+        mixed.out = torch.nn.Sequential(tq.DeQuantStub(), *mixed.out)
+        mixed.qconfig, mixed.out[1].qconfig, mixed.out[2].qconfig = tq.get_default_qconfig(engine), None, None
+        mixed = tq.prepare(mixed.eval())
+        mixed(random.normal(12, 3, 3))
+        mixed = tq.quantize_dynamic(tq.convert(mixed), {torch.nn.Linear}, dtype=torch.qint8)
+        cases.append(model_case(engine, "static_lstm", mixed, random.normal(14, 2, 3), ["quant", "lstm", "out"]))
+    return cases
+
+
+def model_case(engine, name, model, x, order):
+    data = export_model(model, order, engine)
+    input_ = {"tokens": integers(x), "shape": list(x.shape)} if x.dtype == torch.long else real(x)
+    return {
+        "name": f"{engine}_{name}", "engine": engine, "model": base64.b64encode(data).decode(), "input": input_,
+        "output": real(model(x)),
+    }  # fmt: skip
+
+
 golden.FILES.clear()
 golden.FILES.update({
     "linear_dynamic_modules": linear_dynamic_modules,
     **{f"lstm_dynamic_{engine}": lstm_dynamic(engine) for engine in ENGINES},
+    "torch_models_dynamic": torch_models_dynamic,
 })  # fmt: skip
 
 if __name__ == "__main__":

@@ -345,7 +345,11 @@ Deno.test("FixedQParamsObserver gives what it was made with, whatever it observe
   assertThrows(() => observer.observe(Float32Array.of(NaN)), RangeError, "data[0]");
   const refused = (options: unknown, kind: typeof TypeError | typeof RangeError, message: string) =>
     assertThrows(() => new FixedQParamsObserver(options as never), kind, message);
-  refused({ scale: 0, zeroPoint: 0 }, RangeError, "scale: expected a positive finite float32 value, got 0");
+  refused(
+    { scale: 0, zeroPoint: 0 },
+    RangeError,
+    "scale: expected a positive finite float32 value with a finite reciprocal, got 0",
+  );
   refused({ scale: 1e-60, zeroPoint: 0 }, RangeError, "scale");
   refused({ zeroPoint: 0 }, TypeError, "scale");
   refused({ scale: 1, zeroPoint: 256 }, RangeError, "zeroPoint: expected an integer in 0..255, got 256");

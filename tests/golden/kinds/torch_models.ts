@@ -9,10 +9,16 @@ import { loadModel, saveModel } from "../../../src/io/mod.ts";
 import type { Check, Row } from "../check.ts";
 import type { Kind } from "../kind.ts";
 import { type Field, Malformed } from "../read.ts";
+import { compareDynamic } from "./lstm_dynamic.ts";
 
 const MODELS: Row = {
   operation: "whole models through export_torch.py, QAT too: every output",
   torch: "Embedding, LSTM, Linear, Sequential of torch.ao.nn.quantized",
+};
+
+const DYNAMIC: Row = {
+  operation: "whole models through export_torch.py, dynamic Linear: every output",
+  torch: "Linear, Sequential of torch.ao.nn.quantized.dynamic",
 };
 
 /** The bytes of a base64 string. */
@@ -29,12 +35,15 @@ function run(golden: Field, check: Check): void {
   const bytes = bytesOf(golden.get("model")), model = loadModel(bytes), saved = saveModel(model);
   const sameFile = saved.length === bytes.length && saved.every((byte, i) => byte === bytes[i]);
   check.one(MODELS, engine, "saveModel(loadModel(model))", sameFile ? 1 : 0, 1);
-  const input = golden.get("input"), torch = golden.get("output").quint8();
+  const input = golden.get("input"), given = golden.get("output"), floats = given.has("f32");
+  const torch = floats ? { data: given.tensor().data, qparams: null } : given.quint8();
   const x = input.has("tokens") ? Int32Array.from(input.get("tokens").integers()) : input.tensor().data;
   const shape = input.get("shape").integers(), { output } = model;
-  if (output === null) return check.differs("output", "integers", "floats");
-  check.one(MODELS, engine, "output.scale", output.scale, torch.qparams.scale);
-  check.one(MODELS, engine, "output.zero_point", output.zeroPoint, torch.qparams.zeroPoint);
+  if ((output === null) !== floats) return check.differs("output", floats ? "floats" : "integers", "the other");
+  if (output !== null && torch.qparams !== null) {
+    check.one(MODELS, engine, "output.scale", output.scale, torch.qparams.scale);
+    check.one(MODELS, engine, "output.zero_point", output.zeroPoint, torch.qparams.zeroPoint);
+  }
   // A session runs [steps, batch, ...]; a model without an LSTM has rows only.
   const lstm = [...model.modules.values()].find((module) => module.kind === "LSTM");
   const batchFirst = lstm?.kind === "LSTM" && lstm.batchFirst;
@@ -51,10 +60,15 @@ function run(golden: Field, check: Check): void {
     return out;
   };
   const session = model.createSession({ batch, maxSteps: steps });
-  const y = newQArray(output.dtype, torch.data.length) as Uint8Array;
+  const y = (output === null ? new Float32Array(torch.data.length) : newQArray(output.dtype, torch.data.length)) as
+    | Float32Array
+    | Uint8Array;
   session.run(batchFirst ? swap(x, width, batch, steps) : x, y);
   const here = batchFirst ? swap(y, outWidth, steps, batch) : y;
-  check.integers(MODELS, engine, "output", here, torch.data);
+  if (floats && lstm?.kind === "LSTM" && lstm.dynamic) {
+    compareDynamic(engine, "whole dynamic models through export_torch.py", "output", here, torch.data, check);
+  } else if (floats) check.floats(DYNAMIC, engine, "output", here, torch.data);
+  else check.integers(MODELS, engine, "output", here, torch.data);
 }
 
 /** torch_models*.json */
