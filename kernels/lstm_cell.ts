@@ -92,12 +92,6 @@ function add(x: number, y: number, a: number, b: number, factor: number, fixed: 
     : Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
 }
 
-/** `lookup`, but small enough for engines to inline. */
-function activate(table: ActivationTable, x: number): number {
-  const { data } = table, known = data.length > 0 ? data[(x - table.first) | 0] : NaN;
-  return known === known ? known : lookup(table, x);
-}
-
 /**
  * Takes accumulators to what their projection gives, in place: quantized to its bounds, or float32.
  *
@@ -108,10 +102,16 @@ function projectSums(p: Projection, row: number, values: Float64Array, count: nu
   for (let gate = 0; gate < 4; gate++) {
     const lo = p.lo[gate], hi = p.hi[gate], isFloat = lo !== lo;
     for (let i = gate, at = row + gate; i < count; i += 4, at += 4) {
-      let value = Math.fround(term[at] + values[i]);
+      // No call in here: then engines keep the arrays' addresses in registers.
+      for (; i < count; i += 4, at += 4) {
+        const value = Math.fround(Math.fround(term[at] + values[i]) * multiplier[at]);
+        if (value !== value) break;
+        values[i] = isFloat ? value : quantized(value, lo, hi);
+      }
+      if (i >= count) break;
       // A row whose bias takes more than a plain addition.
-      if (value !== value) value = addBias("fbgemm", values[i], p.perChannel || isFloat, p.bias[at], p.scale[at]);
-      value = Math.fround(value * multiplier[at]);
+      const sum = addBias("fbgemm", values[i], p.perChannel || isFloat, p.bias[at], p.scale[at]);
+      const value = Math.fround(sum * multiplier[at]);
       values[i] = isFloat ? value : quantized(value, lo, hi);
     }
   }
@@ -132,10 +132,21 @@ function addGates(
   for (let gate = 0; gate < 4; gate++) {
     const fixed = (cell.fixedPoint >> gate & 1) === 1, exact = (cell.exactScale >> gate & 1) === 1;
     const at = gate * SUM_SIZE, a = k[at], b = k[at + SUM_B], factor = k[at + SUM_FACTOR];
-    const lo = k[at + SUM_LO], hi = k[at + SUM_HI], table = cell.tables[gate];
+    const lo = k[at + SUM_LO], hi = k[at + SUM_HI], table = cell.tables[gate], { data, first } = table;
+    const tabulated = data.length > 0 ? count : 0;
     for (let i = gate; i < count; i += 4) {
-      const sum = exact ? Math.fround(input[i] + hidden[i]) * factor : add(input[i], hidden[i], a, b, factor, fixed);
-      out[i] = activate(table, quantized(sum, lo, hi));
+      let sum = 0;
+      for (; i < tabulated; i += 4) {
+        sum = exact ? Math.fround(input[i] + hidden[i]) * factor : add(input[i], hidden[i], a, b, factor, fixed);
+        sum = quantized(sum, lo, hi);
+        const activated = data[(sum - first) | 0];
+        if (activated !== activated) break;
+        out[i] = activated;
+      }
+      if (i >= count) break;
+      // An output that is not known yet.
+      sum = exact ? Math.fround(input[i] + hidden[i]) * factor : add(input[i], hidden[i], a, b, factor, fixed);
+      out[i] = lookup(table, quantized(sum, lo, hi));
     }
   }
 }
@@ -163,12 +174,24 @@ function finishUnits(
   const candidateLo = k[CANDIDATE + PRODUCT_LO], candidateHi = k[CANDIDATE + PRODUCT_HI];
   const candidateMultiplier = k[CANDIDATE], hiddenMultiplier = k[HIDDEN];
   const hiddenLo = k[HIDDEN + PRODUCT_LO], hiddenHi = k[HIDDEN + PRODUCT_HI];
+  const { data, first } = table, tabulated = data.length > 0 ? count : 0;
   for (let unit = 0, i = 0; unit < count; unit++, i += 4) {
-    const forgotten = multiply(gates[i + 1], c[cOffset + unit], forgetMultiplier, forgetLo, forgetHi);
-    const candidate = multiply(gates[i], gates[i + 2], candidateMultiplier, candidateLo, candidateHi);
-    const state = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
+    let state = 0, tanh = 0;
+    for (; unit < count; unit++, i += 4) {
+      const forgotten = multiply(gates[i + 1], c[cOffset + unit], forgetMultiplier, forgetLo, forgetHi);
+      const candidate = multiply(gates[i], gates[i + 2], candidateMultiplier, candidateLo, candidateHi);
+      state = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
+      if (unit >= tabulated) break;
+      tanh = data[(state - first) | 0];
+      if (tanh !== tanh) break;
+      c[cOffset + unit] = state;
+      h[hOffset + unit] = multiply(gates[i + 3], tanh, hiddenMultiplier, hiddenLo, hiddenHi);
+    }
+    if (unit >= count) break;
+    // An output that is not known yet.
+    tanh = lookup(table, state);
     c[cOffset + unit] = state;
-    h[hOffset + unit] = multiply(gates[i + 3], activate(table, state), hiddenMultiplier, hiddenLo, hiddenHi);
+    h[hOffset + unit] = multiply(gates[i + 3], tanh, hiddenMultiplier, hiddenLo, hiddenHi);
   }
 }
 
