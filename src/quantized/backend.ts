@@ -34,6 +34,8 @@ export interface LstmUse {
 
 /** A module without a state made ready. */
 export interface PreparedRows {
+  /** Allocates what `process` needs for up to `count` rows, and gives its size in bytes; absent where it needs nothing. */
+  reserve?(count: number): number;
   /**
    * Runs `count` rows, [steps, batch] of them: integers less the zero point, floats or token ids.
    *

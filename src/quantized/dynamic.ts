@@ -65,8 +65,8 @@ class Rows {
 export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedRows {
   const linear = new Rows(engine, weight, bias), { inFeatures, outFeatures } = weight;
   return {
+    reserve: (count) => linear.reserve(count),
     process(x, out, count, batch, lengths): void {
-      linear.reserve(count);
       const valid = (r: number) => lengths === null || Math.floor(r / batch) < lengths[r % batch];
       let rows = 0;
       for (let r = 0; r < count; r++) {

@@ -69,7 +69,9 @@ export class QuantizedLinear implements LinearModule {
     if (this.dynamic) {
       if (from !== null) failType("x", "a float32 tensor, since the layer is dynamic", from.dtype);
       const out = new Float64Array(rows * outFeatures);
-      dynamicRows(this).process(Float64Array.from(data), out, rows, rows, null);
+      const prepared = dynamicRows(this);
+      prepared.reserve!(rows);
+      prepared.process(Float64Array.from(data), out, rows, rows, null);
       return { data: Float32Array.from(out), shape: [...x.shape.slice(0, -1), outFeatures] };
     }
     if (from === null && input !== null) {

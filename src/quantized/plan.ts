@@ -96,7 +96,9 @@ export class Plan {
       bytes += size * 8;
       return buffer?.length >= size ? buffer : new Float64Array(size);
     });
-    for (const { lstm, source } of stages) bytes += lstm?.reserve(batch, steps, splitGates ?? source!.splitGates) ?? 0;
+    for (const { lstm, rows, source } of stages) {
+      bytes += lstm?.reserve(batch, steps, splitGates ?? source!.splitGates) ?? rows!.reserve?.(batch * steps) ?? 0;
+    }
     return bytes;
   }
 }

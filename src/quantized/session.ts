@@ -30,7 +30,7 @@ export type SessionOutput = Float32Array | QArray;
 const MAGIC = 0x54534753, STATE_VERSION = 1, HEADER = 20;
 
 /**
- * A running model. Steps allocate nothing (but where an LSTM runs by parts).
+ * A running model. Steps allocate nothing (but where an LSTM runs by parts; a dynamic module's, a few views).
  *
  * A dynamically quantized module sees what one call gives it at once: the rows of a batch share a range, and so do
  * the steps of a `run`, up to `maxSteps` at a time. Its results for a step thus depend on these, as torch's do.

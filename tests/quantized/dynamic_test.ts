@@ -161,6 +161,38 @@ Deno.test("Session.step() equals QuantizedLSTM.forward() of one step when the LS
   }));
 });
 
+Deno.test("Session.run() goes on from the state every maxSteps steps when a module is dynamic, each time with its own range", () => {
+  const model = dynamicModel(
+    fill(
+      new Sequential({
+        lstm: new LSTM({ inputSize: 3, hiddenSize: 7, numLayers: 2 }),
+        out: new Linear({ inFeatures: 7, outFeatures: 2 }),
+      }),
+      8,
+    ),
+  );
+  const x = randomTensor(9, 5, 2, 3), whole = new Float32Array(20), chunked = new Float32Array(20);
+  model.createSession({ batch: 2, maxSteps: 5 }).run(x.data, whole);
+  model.createSession({ batch: 2, maxSteps: 2 }).run(x.data, chunked);
+  assertNotEquals(chunked, whole);
+  const lstm = model.modules.get("lstm") as QuantizedLSTM, out = model.modules.get("out") as QuantizedLinear;
+  const expected: number[] = [];
+  let state: Parameters<QuantizedLSTM["forward"]>[1];
+  for (const [from, to] of [[0, 2], [2, 4], [4, 5]]) {
+    const [y, next] = lstm.forward(tensor(x.data.slice(from * 6, to * 6), [to - from, 2, 3]), state);
+    expected.push(...out.forward(y).data);
+    state = next;
+  }
+  assertEquals([...chunked], expected);
+});
+
+Deno.test("Session.workingBytes counts a dynamic module's memory, which steps do not add to", () => {
+  const bytes = (inFeatures: number, maxSteps: number) =>
+    dynamicModel(new Linear({ inFeatures, outFeatures: 1 })).createSession({ maxSteps }).workingBytes;
+  // A row more: doubles in and out, then floats, integers and a float result.
+  assertEquals(bytes(7, 4) - bytes(7, 3), 7 * 8 + 8 + 7 * 5 + 4);
+});
+
 Deno.test("Session.run() gives the rows of a batch one range when a module is dynamic", () => {
   const model = dynamicModel(fill(new Linear({ inFeatures: 3, outFeatures: 7 }), 1));
   const x = Float32Array.of(0.1, 0.2, 0.3, 50, -60, 70), both = new Float32Array(14), alone = new Float32Array(7);
