@@ -34,6 +34,7 @@ const HIDDEN: usize = 432;
 const GATE_TABLES: usize = 480;
 const CELL_TABLE: usize = 496;
 const HIDDEN_OFFSET: usize = 512;
+const INPUT_OFFSET: usize = 528;
 
 // A sum: float32 vectors; for qnnpack int32 multipliers, 2^13 / step, which lanes are so, and whether no (0), some (1) or
 // all (2) are.
@@ -386,16 +387,47 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
   return v128.load32_lane(load<u32>(at + 3 * stride), v, 3);
 }
 
+// Stores four values of an operand, less the offset that `zero` holds with the magic number's bits.
+// @ts-ignore: decorator
+@inline function store4(x: v128, zero: v128, to: usize, form: i32, top: usize): void {
+  const stored = i32x4.sub(f32x4.add(x, magic()), zero), shorts = i16x8.narrow_i32x4_s(stored, stored);
+  if (ASC_FEATURE_RELAXED_SIMD && form != WIDE) {
+    const all = i8x16.narrow_i16x8_u(shorts, shorts);
+    v128.store32_lane(to, v128.and(all, i8x16.splat(127)), 0);
+    if (form != NARROW) v128.store32_lane(to + top, i8x16.shr_u(all, 7), 0);
+  } else v128.store64_lane(to, shorts, 0);
+}
+
+// Stores an operand of `size` float64 values. Up to three beyond it are stored too: their weights are 0.
+function storeOperand(from: usize, zero: v128, to: usize, size: i32, form: i32, top: usize): void {
+  for (let end = from + (<usize> size << 3); from < end; from += 32) {
+    const lo = f32x4.demote_f64x2_zero(v128.load(from)), hi = f32x4.demote_f64x2_zero(v128.load(from, 16));
+    store4(v128.shuffle<i64>(lo, hi, 0, 2), zero, to, form, top);
+    to += form == WIDE ? 8 : 4;
+  }
+}
+
+/** Stores a hidden state, float64 [size], in the form the weights take it. */
+export function storeHidden(cell: usize, from: usize, to: usize, size: i32): void {
+  const form = load<i32>(cell, HIDDEN_FORM), top = topOf(load<i32>(cell, HIDDEN_GROUPS));
+  storeOperand(from, v128.load(cell, HIDDEN_OFFSET), to, size, form, top);
+}
+
 /**
  * Projects the inputs of `steps` steps: W_ih x + b_ih, float32 [steps][units][4 gates].
  *
- * @param x Inputs less an offset, each step's filled up with zeros to whole groups.
+ * @param inputs float64 [steps][size].
+ * @param x Scratch for the inputs in the form the weights take them.
  */
-export function projectInput(cell: usize, x: usize, projected: usize, steps: i32): void {
+export function projectInput(cell: usize, inputs: usize, x: usize, projected: usize, size: i32, steps: i32): void {
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
   const form = load<i32>(cell, INPUT_FORM), p = load<usize>(cell, INPUT_PROJECTION);
-  const stride = form > NARROW ? topOf(groups) << 1 : <usize> groups << 2, size = <usize> groups << 7, width = <usize> blocks << 7;
+  const stride = form > NARROW ? topOf(groups) << 1 : <usize> groups << 2, width = <usize> blocks << 7;
   const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
+  for (let t = 0; t < steps; t++) {
+    storeOperand(inputs, v128.load(cell, INPUT_OFFSET), x + <usize> t * stride, size, form, topOf(groups));
+    inputs += <usize> size << 3;
+  }
   let w = load<usize>(cell, INPUT_WEIGHTS), row = p + ROWS;
   for (let block = 0; block < blocks; block++) {
     const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
@@ -417,7 +449,7 @@ export function projectInput(cell: usize, x: usize, projected: usize, steps: i32
         if (unit == 112) to += width;
       }
     }
-    w += size;
+    w += <usize> groups << 7;
     row += 512;
     projected += 128;
   }
@@ -506,17 +538,8 @@ export function runSteps(
         const rounded = round(output);
         v128.store(outAt, f64x2.promote_low_f32x4(rounded));
         v128.store(outAt, f64x2.promote_low_f32x4(v128.shuffle<i64>(rounded, rounded, 1, 1)), 16);
-        const stored = i32x4.sub(f32x4.add(output, magic()), v128.load(cell, HIDDEN_OFFSET));
-        const shorts = i16x8.narrow_i32x4_s(stored, stored);
-        if (ASC_FEATURE_RELAXED_SIMD && form != WIDE) {
-          const all = i8x16.narrow_i16x8_u(shorts, shorts);
-          v128.store32_lane(nextAt, v128.and(all, i8x16.splat(127)), 0);
-          if (form != NARROW) v128.store32_lane(nextAt + top, i8x16.shr_u(all, 7), 0);
-          nextAt += 4;
-        } else {
-          v128.store64_lane(nextAt, shorts, 0);
-          nextAt += 8;
-        }
+        store4(output, v128.load(cell, HIDDEN_OFFSET), nextAt, form, top);
+        nextAt += form == WIDE ? 8 : 4;
         cAt += 16;
         outAt += 32;
       }

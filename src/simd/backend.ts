@@ -26,7 +26,6 @@ import {
   type Operand,
   type SimdExports,
   type Span,
-  storeOperand,
   writeBindings,
   writeCell,
   writeOperand,
@@ -158,16 +157,22 @@ class SimdLstm implements PreparedLstm {
   readonly #hBytes: number;
   readonly #cBytes: number;
   readonly #next: number;
+  /** Largest number of values that go into a step of a layer, or into a hidden state. */
+  readonly #inputSize: number;
   /** The state that stands in memory. */
   #resident: SimdState | null = null;
   #batch = 0;
   #h = 0;
   #c = 0;
   #chunk = 0;
+  /** Float64 values on their way in. */
+  #staged = 0;
   #x = 0;
   #projected = 0;
   #inputs = 0;
   #out = 0;
+  /** Views of so many steps' outputs: what is long enough is copied by one call. */
+  #outputs: Float64Array[] = [];
   #between: Float64Array[] = [];
 
   constructor(
@@ -187,6 +192,7 @@ class SimdLstm implements PreparedLstm {
     this.#width = units * 16;
     this.#hBytes = Math.ceil(units / 16) * 32;
     this.#cBytes = units * 4;
+    this.#inputSize = Math.max(lstm.inputSize, lstm.hiddenSize * (cells.length > 1 ? cells[0].length : 1));
     this.#next = arena.take(this.#hBytes);
     this.reserve(1, 1);
   }
@@ -198,10 +204,14 @@ class SimdLstm implements PreparedLstm {
   /** Makes room for `batch` rows and for chunks of `steps` steps. A failure leaves all as it was. */
   #grow(batch: number, steps: number): void {
     const arena = this.#arena, { hiddenSize } = this.#lstm;
+    // Memory that grows leaves its views behind.
+    if (steps > this.#chunk || batch > this.#batch) this.#outputs = [];
     if (steps > this.#chunk) {
       const inputBytes = this.#cells.flat().reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
+      const staged = arena.take((steps * this.#inputSize + 4) * 8);
       const x = arena.take(steps * inputBytes), projected = arena.take(steps * this.#width);
       const inputs = arena.take(steps * 4), out = arena.take((steps * hiddenSize + 8) * 8);
+      this.#staged = staged;
       this.#x = x;
       this.#projected = projected;
       this.#inputs = inputs;
@@ -227,7 +237,7 @@ class SimdLstm implements PreparedLstm {
     }
     const inputBytes = cells.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
     return layers * size * 8 + cells.length * batch * (this.#hBytes + this.#cBytes) + this.#hBytes +
-      chunk * (inputBytes + this.#width + 4 + hiddenSize * 8);
+      chunk * (inputBytes + this.#width + 4 + (this.#inputSize + hiddenSize) * 8);
   }
 
   /** Copies a state out of the kernel's memory if it stands there, and forgets it there. */
@@ -238,16 +248,17 @@ class SimdLstm implements PreparedLstm {
   }
 
   #copy(state: SimdState, out: boolean): void {
-    const { hiddenSize } = this.#lstm, { f32 } = this.#arena, { h, c } = state;
+    const { hiddenSize } = this.#lstm, { f32, f64 } = this.#arena, { h, c } = state;
     const cells = this.#cells.flat(), batch = state.fresh.length / cells.length;
     for (let row = 0; row < state.fresh.length; row++) {
-      const { hidden } = cells[Math.floor(row / batch)], at = row * hiddenSize;
+      const { cell, hidden } = cells[Math.floor(row / batch)], at = row * hiddenSize;
       const hAt = this.#h + row * this.#hBytes, cAt = (this.#c + row * this.#cBytes) / 4;
       if (out) {
         loadOperand(this.#arena, hidden, hAt, h, at, hiddenSize);
         for (let j = 0; j < hiddenSize; j++) c[at + j] = f32[cAt + j];
       } else {
-        storeOperand(this.#arena, hidden, hAt, h, at, hiddenSize, 1, 0);
+        for (let j = 0; j < hiddenSize; j++) f64[this.#staged / 8 + j] = h[at + j];
+        this.#kernel.storeHidden(cell, this.#staged, hAt, hiddenSize);
         for (let j = 0; j < hiddenSize; j++) f32[cAt + j] = c[at + j];
       }
     }
@@ -295,8 +306,11 @@ class SimdLstm implements PreparedLstm {
       }
       return;
     }
-    storeOperand(this.#arena, input, this.#x, x, from, size, steps, stride);
-    this.#kernel.projectInput(cell, this.#x, to, steps);
+    const { f64 } = this.#arena;
+    for (let i = 0, at = this.#staged / 8; i < steps; i++, from += stride) {
+      for (let k = 0; k < size; k++, at++) f64[at] = x[from + k];
+    }
+    this.#kernel.projectInput(cell, this.#staged, this.#x, to, size, steps);
   }
 
   /** Runs one row of the batch through one layer and direction. */
@@ -332,6 +346,11 @@ class SimdLstm implements PreparedLstm {
       if (first === 1) this.#steps(cell, initial, h, c, 0, 1);
       if (count > first) this.#steps(cell, running, h, c, first, count - first);
       fresh[place] = 0;
+      if (width === hiddenSize && batch === 1 && count * hiddenSize >= 128) {
+        out.set(this.#outputs[count] ??= new Float64Array(f64.buffer, this.#out, count * hiddenSize), row * width);
+        done += count;
+        continue;
+      }
       for (let i = 0, from = this.#out / 8; i < count; i++, row += step, from += hiddenSize) {
         const to = row * width + d * hiddenSize;
         for (let j = 0; j < hiddenSize; j++) out[to + j] = f64[from + j];

@@ -27,7 +27,7 @@ function decode(base64: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-const EXPORTS: readonly string[] = ["chosen", "memory", "projectInput", "relaxed", "runSteps"];
+const EXPORTS: readonly string[] = ["chosen", "memory", "projectInput", "relaxed", "runSteps", "storeHidden"];
 
 /** Whether a module is one of these kernels. */
 function isKernel(module: WebAssembly.Module): boolean {

@@ -30,7 +30,8 @@ export interface SimdExports {
   readonly memory: WebAssembly.Memory;
   readonly relaxed: WebAssembly.Global;
   chosen(): number;
-  projectInput(cell: number, x: number, projected: number, steps: number): void;
+  storeHidden(cell: number, from: number, to: number, size: number): void;
+  projectInput(cell: number, inputs: number, x: number, projected: number, size: number, steps: number): void;
   runSteps(
     cell: number,
     projection: number,
@@ -132,7 +133,7 @@ export interface Operand {
  *
  * @param relaxed Whether there are relaxed products.
  * @param reduced Whether values seldom leave the lower half of their range.
- * @returns null where a sum could leave int32 or an operand int16.
+ * @returns null where a sum could leave int32, or an operand 22 bits or a span of 16.
  */
 export function writeOperand(
   arena: Arena,
@@ -154,7 +155,7 @@ export function writeOperand(
     }
     bound = Math.max(bound, size * magnitude);
   }
-  if (bound >= 2 ** 31 || most - least > 65535) return null;
+  if (bound >= 2 ** 31 || magnitude >= 2 ** 22 || most - least > 65535) return null;
   // Two passes over bytes are no faster than one over int16 where a relaxed product takes two steps.
   const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128;
   const form = most - least >= levels ? FORM.WIDE : most - least < 128 ? FORM.NARROW : FORM.SPLIT;
@@ -177,33 +178,6 @@ export function writeOperand(
   }
   const top = Math.ceil(groups / 4) * 16, bytes = form === FORM.SPLIT ? 2 * top : 4 * groups;
   return { form, offset, bytes, top, groups, weights, start, bound };
-}
-
-/** Stores an operand: `stride` apart, `count` times `size` integers from `x`. */
-export function storeOperand(
-  arena: Arena,
-  { form, offset, bytes, top }: Operand,
-  to: number,
-  x: Float64Array,
-  from: number,
-  size: number,
-  count: number,
-  stride: number,
-): void {
-  const { u8, i16 } = arena;
-  for (let i = 0; i < count; i++, from += stride, to += bytes) {
-    if (form === FORM.WIDE) {
-      for (let k = 0, at = to / 2; k < size; k++) i16[at + k] = x[from + k] - offset;
-    } else if (form === FORM.NARROW) {
-      for (let k = 0; k < size; k++) u8[to + k] = x[from + k] - offset;
-    } else {
-      for (let k = 0; k < size; k++) {
-        const stored = x[from + k] - offset;
-        u8[to + k] = stored & 127;
-        u8[to + top + k] = stored >> 7;
-      }
-    }
-  }
 }
 
 /** Reads an operand back. */
@@ -305,7 +279,8 @@ const WORDS = {
   GATE_TABLES: 120,
   CELL_TABLE: 124,
   HIDDEN_OFFSET: 128,
-  SIZE: 132,
+  INPUT_OFFSET: 132,
+  SIZE: 136,
 };
 /** Within a sum, in words. */
 const SUM = {
@@ -378,6 +353,7 @@ export function writeCell(
     i32[w + WORDS.GATE_TABLES + lane] = tables[lane];
     i32[w + WORDS.CELL_TABLE + lane] = tables[4];
     i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offset;
+    if (input !== null) i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offset;
   }
   return at;
 }
