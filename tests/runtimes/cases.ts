@@ -7,13 +7,16 @@
  */
 import {
   convert,
+  dynamicQConfig,
   Embedding,
   Generator,
   getPreset,
   Linear,
+  loadModel as loadAnyModel,
   LSTM,
   parseSafetensors,
   prepare,
+  quantizeDynamic,
   saveModel,
   Sequential,
   tensor,
@@ -163,6 +166,31 @@ function* seeded(simd: SimdKernels): Iterable<Case> {
   }
 }
 
+/** Dynamically quantized models, which the runtime entry leaves to the full one. */
+function* dynamic(): Iterable<Case> {
+  for (const engine of ["fbgemm", "qnnpack"] as const) {
+    for (const [kind, make] of Object.entries(KINDS)) {
+      yield {
+        name: `${kind}, dynamic ${engine}`,
+        *run() {
+          const file = saveModel(quantizeDynamic(make(), { ...dynamicQConfig, engine })), model = loadAnyModel(file);
+          yield file;
+          yield refusal("the runtime's loadModel", () => loadModel(file));
+          const count = STEPS * BATCH * model.inputSize,
+            input = model.vocabulary > 0 ? ids(count, 30) : reals(count, 30);
+          for (const maxSteps of model.bidirectional ? [STEPS] : [STEPS, 7, 1]) {
+            const session = model.createSession({ batch: BATCH, maxSteps });
+            const out = new Float32Array(STEPS * BATCH * model.outputSize);
+            session.run(input, out, [STEPS, 3, STEPS - 1]);
+            yield bytesOf(out);
+            if (!model.bidirectional) yield session.state();
+          }
+        },
+      };
+    }
+  }
+}
+
 /** The demo's Thai model under a preset, as its file. */
 export function thaiFile(assets: Assets, preset: string): Uint8Array<ArrayBuffer> {
   const { model, numEmbeddings } = floatModel(parseSafetensors(assets.model).tensors);
@@ -262,7 +290,7 @@ function* refusals(): Iterable<Case> {
  * @param simd The WebAssembly kernels, as the runtime gets them.
  */
 export function cases(assets: Assets, simd: SimdKernels): Case[] {
-  return [...activations(), ...seeded(simd), ...thai(assets, simd), ...refusals()];
+  return [...activations(), ...seeded(simd), ...dynamic(), ...thai(assets, simd), ...refusals()];
 }
 
 /** SHA-256 of the chunks, each with its length before it, in hexadecimal. */
