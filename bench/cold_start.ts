@@ -1,0 +1,156 @@
+/**
+ * Cold start: a fresh process that imports, loads a model from its file and gives the first answer, less what the bare
+ * runtime takes to start and end.
+ *
+ *     deno task bench:cold [--rounds N] [--no-peers]     prints and writes bench/results/cold_start.json
+ */
+import { createRequire } from "node:module";
+import { availableParallelism, cpus } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { stop } from "esbuild";
+import { loadModel } from "@splitgate/splitgate/runtime";
+import { Dictionary, parseRuns } from "../demo/segmenter.ts";
+import { bundle } from "../tests/runtimes/bundle.ts";
+import { thaiFile } from "../tests/runtimes/cases.ts";
+import { installPacked, NAME, succeed } from "../tests/runtimes/install.ts";
+import { readAssets } from "../tests/runtimes/suite.ts";
+import { streamingFile } from "../tests/runtimes/workerd/build.ts";
+import { median } from "./peers/measure.ts";
+import { createProblem } from "./peers/problem.ts";
+
+const SIZE = 64, BUN = "bun@1.4.5";
+
+const { rounds: given, peers: withPeers } = parseArgs({
+  options: { rounds: { type: "string", default: "15" }, peers: { type: "boolean", default: true } },
+  allowNegative: true,
+}).values;
+const rounds = Number(given);
+
+/** Where npx has put bun: starting npx itself is no part of bun's start. */
+async function bunPath(): Promise<string> {
+  const args = [
+    "-y",
+    "-p",
+    BUN,
+    "node",
+    "-p",
+    `require("fs").realpathSync(require("child_process")
+    .execSync("command -v bun").toString().trim())`,
+  ];
+  const { stdout, success } = await new Deno.Command("npx", { args, stderr: "inherit" }).output();
+  if (!success) throw new Error(`cold_start: ${BUN} could not be found`);
+  return new TextDecoder().decode(stdout).trim();
+}
+
+const folder = await Deno.makeTempDir({ prefix: "splitgate-cold-" });
+try {
+  await installPacked(folder);
+  const assets = readAssets(new URL("../demo/data/", import.meta.url)), file = thaiFile(assets, "accurate");
+  const thai = loadModel(file),
+    [run] = parseRuns("test", assets.test, Dictionary.parse(assets.dictionary, thai.vocabulary));
+  const expected = new Float32Array(run.tokens.length * thai.outputSize);
+  thai.createSession({ maxSteps: run.tokens.length }).run(run.tokens, expected);
+  await Deno.writeFile(`${folder}/thai.safetensors`, file);
+  await Deno.writeFile(`${folder}/lstm.safetensors`, streamingFile(SIZE, SIZE, 1));
+
+  const program = async (
+    name: string,
+    file: string,
+    define: Record<string, unknown>,
+    external: string[] = [],
+    options = {},
+  ) => {
+    const texts = Object.entries(define).map(([key, value]) => [key, JSON.stringify(value)]);
+    await bundle(new URL(`cold_start/${name}.ts`, import.meta.url), folder, file, {
+      define: Object.fromEntries(texts),
+      external: [...external, "node:*", "file:*"],
+      minify: true,
+      ...options,
+      nodePaths: [`${folder}/node_modules`, fileURLToPath(new URL("peers/node_modules", import.meta.url))],
+    });
+  };
+  const thaiDefines = { MODEL: `${folder}/thai.safetensors`, TOKENS: [...run.tokens], EXPECTED: [...expected] };
+  await program("bare", "bare.mjs", {});
+  await program("thai", "thai.mjs", thaiDefines);
+  await program("thai", "thai_installed.mjs", thaiDefines, [`${NAME}/*`]);
+  await program("lstm", "lstm.mjs", { MODEL: `${folder}/lstm.safetensors` });
+  const programs: [label: string, file: string][] = [
+    ["splitgate, Thai model, one file", "thai.mjs"],
+    ["splitgate, Thai model, from node_modules", "thai_installed.mjs"],
+    [`splitgate, LSTM of ${SIZE}, one file`, "lstm.mjs"],
+  ];
+  if (withPeers) {
+    const problem = createProblem(SIZE), entry = createRequire(new URL("peers/", import.meta.url));
+    const write = fileURLToPath(new URL("peers/write_onnx.ts", import.meta.url));
+    await succeed(folder, Deno.execPath(), "run", "-A", "--no-lock", write, `${SIZE}`, `${folder}/lstm.onnx`);
+    const weights = new Float32Array(8 * SIZE * SIZE);
+    weights.set(problem.weightIh);
+    weights.set(problem.weightHh, problem.weightIh.length);
+    await Deno.writeFile(`${folder}/lstm.bin`, new Uint8Array(weights.buffer));
+    const ort = entry.resolve("onnxruntime-web/wasm");
+    await program("onnxruntime_web", "ort.mjs", {
+      ENTRY: pathToFileURL(ort).href,
+      WASM: join(dirname(ort), "ort-wasm-simd-threaded.wasm"),
+      MODEL: `${folder}/lstm.onnx`,
+      SIZE,
+    });
+    // What is not ES modules in it requires Node's own modules.
+    const js = `import{createRequire}from"node:module";const require=createRequire(import.meta.url);`;
+    await program("tfjs_cpu", "tfjs.mjs", { MODEL: `${folder}/lstm.bin`, SIZE }, [], {
+      platform: "node",
+      mainFields: ["module", "main"],
+      banner: { js },
+    });
+    programs.push([`onnxruntime-web wasm, int8 LSTM of ${SIZE}`, "ort.mjs"], [`tfjs cpu, LSTM of ${SIZE}`, "tfjs.mjs"]);
+  }
+
+  const runtimes: [name: string, command: string, ...args: string[]][] = [
+    ["Deno", Deno.execPath(), "run", "-A", "--no-lock"],
+    ["Bun", await bunPath()],
+    ["Node", "node"],
+  ];
+  const start = async ([, command, ...args]: typeof runtimes[0], file: string): Promise<number> => {
+    const env = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
+    const child = new Deno.Command(command, { args: [...args, file], cwd: folder, env, stdin: "null" });
+    const from = performance.now(), { success, stderr } = await child.output();
+    if (!success) throw new Error(`cold_start: ${file} failed\n${new TextDecoder().decode(stderr)}`);
+    return performance.now() - from;
+  };
+  const rows: Record<string, string | number>[] = [];
+  for (const runtime of runtimes) {
+    const times = new Map<string, number[]>();
+    const files = ["bare.mjs", ...programs.map(([, file]) => file)];
+    // The first round, in which caches are filled, does not count.
+    for (let round = -1; round < rounds; round++) {
+      for (const file of files) {
+        const time = await start(runtime, file);
+        if (round >= 0) times.set(file, [...times.get(file) ?? [], time]);
+      }
+    }
+    const bare = times.get("bare.mjs")!, digits = (ms: number) => Number(ms.toFixed(1));
+    for (const [label, file] of programs) {
+      const own = times.get(file)!;
+      rows.push({
+        runtime: runtime[0],
+        program: label,
+        bareMs: digits(median(bare)),
+        wallMs: digits(median(own)),
+        overBareMs: digits(median(own) - median(bare)),
+        overBareLeastMs: digits(Math.min(...own) - Math.min(...bare)),
+      });
+    }
+  }
+  console.table(rows);
+  const machine = `${cpus()[0].model}, ${availableParallelism()} processors`;
+  const results = new URL("results/", import.meta.url);
+  await Deno.mkdir(results, { recursive: true });
+  await Deno.writeTextFile(
+    new URL("cold_start.json", results),
+    `${JSON.stringify({ machine, rounds, rows }, null, 2)}\n`,
+  );
+} finally {
+  await stop();
+  await Deno.remove(folder, { recursive: true });
+}

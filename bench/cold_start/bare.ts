@@ -1,0 +1,2 @@
+// Nothing: what starting the runtime takes.
+export {};

@@ -1,0 +1,12 @@
+/**
+ * Reading a file the way that costs a runtime least.
+ *
+ * @module
+ */
+
+/** The bytes of a file. */
+export async function read(path: string): Promise<Uint8Array> {
+  if ("Deno" in globalThis) return Deno.readFileSync(path);
+  const { readFileSync } = await import("node:fs");
+  return readFileSync(path);
+}
