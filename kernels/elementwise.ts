@@ -158,23 +158,26 @@ export function addQuint8FixedPoint(
 }
 
 /**
- * The multiplier of a quantized product: `f(f(sa * sb) * inv(scale))`.
+ * The multiplier of a quantized product: `f(f(sa * sb) * inv(scale))`; `f(f(sa * sb) / scale)` where the product is
+ * qint8 over its whole range, for which torch has another kernel.
+ *
+ * @param to Parameters of the product.
  *
  * @example
  * ```ts
  * import { mulMultiplier } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * assertEquals(mulMultiplier(0.5, 0.25, 2), 0.0625);
+ * assertEquals(mulMultiplier(0.5, 0.25, { scale: 2, zeroPoint: 0, quantMin: 0, quantMax: 255 }), 0.0625);
  * ```
  */
 export function mulMultiplier(
   scaleA: number,
   scaleB: number,
-  outScale: number,
+  to: Affine,
 ): number {
+  const scale = Math.fround(Math.fround(scaleA) * Math.fround(scaleB));
   return Math.fround(
-    Math.fround(Math.fround(scaleA) * Math.fround(scaleB)) *
-      reciprocal(outScale),
+    to.quantMin === -128 && to.quantMax === 127 ? scale / Math.fround(to.scale) : scale * reciprocal(to.scale),
   );
 }
 
@@ -204,7 +207,7 @@ export function mulInt8(
   out: Integers,
   to: Affine,
 ): void {
-  const multiplier = mulMultiplier(qa.scale, qb.scale, to.scale);
+  const multiplier = mulMultiplier(qa.scale, qb.scale, to);
   for (let i = 0; i < out.length; i++) {
     const product = Math.fround((a[i] - qa.zeroPoint) * (b[i] - qb.zeroPoint));
     out[i] = clamp(

@@ -222,7 +222,7 @@ export function prepareCell(
     k[at + 1] = to.quantMax - to.zeroPoint;
   };
   const product = (at: number, a: Affine, b: Affine, to: Affine): void => {
-    k[at] = mulMultiplier(a.scale, b.scale, to.scale);
+    k[at] = mulMultiplier(a.scale, b.scale, to);
     bounds(to, at + PRODUCT_LO);
   };
   const { fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell, ogate_cy: hidden, proj } = parts;
@@ -274,6 +274,6 @@ export function bindState(
   const { weightHh, biasHh } = weights, order = gateOrder(weightHh.outFeatures / 4);
   return {
     hiddenProjection: prepareProjection(engine, weightHh, biasHh, order, hidden, parts.hgates),
-    forgetMultiplier: mulMultiplier(parts.forget_gate.scale, cell.scale, parts.fgate_cx.scale),
+    forgetMultiplier: mulMultiplier(parts.forget_gate.scale, cell.scale, parts.fgate_cx),
   };
 }

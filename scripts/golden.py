@@ -320,7 +320,7 @@ def ops_linear_wide(seed):
     for engine in ENGINES:
         for i in range(4):
             weight = int8_weight(random, 256, 12, per_channel=i % 2 == 1)
-            x = random.tensor("quint8", random.scale(-8, -3), random.zero_point("quint8"), 150, 12)
+            x = random.tensor("quint8", random.scale(-8, -3), random.zero_point("quint8"), 90, 12)
             s = x.q_scale() * weight_scales(weight)
             bias = torch.from_numpy(((random.rng.integers(-3000, 3000, 256) + 0.5) * s).astype(np.float32))
             out_scale = float(np.float32(s[0] * 2.0**9 if i < 2 else s.max() * random.rng.uniform(300, 700)))
@@ -333,7 +333,7 @@ def ops_linear_dynamic_wide(seed):
     for engine in ENGINES:
         for i in range(4):
             weight = int8_weight(random, 256, 12, per_channel=i % 2 == 1)
-            x = random.normal(20, 12, scale=random.choice([1e-3, 1, 30]))
+            x = random.normal(12, 12, scale=random.choice([1e-3, 1, 30]))
             bias = random.normal(256) if i < 3 else None
             cases.append(dynamic_linear_case(engine, weight, x, bias, i == 2, i == 1))
     return cases
@@ -387,6 +387,13 @@ def tables(random, count):
                 })  # fmt: skip
         if engine == "fbgemm":
             for _ in range(count // 4):
+                scale, zero_point = random.scale(-9, -2), random.zero_point("qint8")
+                for op in ("sigmoid", "tanh"):
+                    x = make(torch.arange(-128, 128), scale, zero_point, "qint8")
+                    cases.append({
+                        "op": op, "engine": engine, "x_scale": scale, "x_zero_point": zero_point,
+                        "table": quantized(getattr(torch, op)(x)),
+                    })  # fmt: skip
                 scale, zero_point = random.scale(-9, -2), random.zero_point("quint8")
                 x = make(torch.arange(256), scale, zero_point, "quint8")
                 y = torch.ops.quantized.sigmoid(x, random.scale(-9, -6), random.zero_point("quint8"))
@@ -398,7 +405,7 @@ def tables(random, count):
 
 
 def ops_elementwise_tables(seed):
-    return tables(Random(seed, 5), 150)
+    return tables(Random(seed, 5), 100)
 
 
 def ops_elementwise_ties(seed):
@@ -418,6 +425,14 @@ def ops_elementwise_ties(seed):
                 step = min(s, sb) if op == "add" else float(np.float32(s) * np.float32(sb))
                 scale = float(np.float32(step * random.choice([2, 4, 6, 10, 64] if op == "mul" else [2, 4, 6])))
                 cases.append(binary_case(engine, op, a, b, scale, random.zero_point(dtype)))
+    for i in range(12):
+        # torch multiplies qint8 tensors by another rule than quint8 ones.
+        dtype = "qint8" if i % 2 else "quint8"
+        a = random.tensor(dtype, random.scale(-9, -3), random.zero_point(dtype), 900)
+        b = random.tensor(dtype, random.scale(-9, -3), random.zero_point(dtype), 900)
+        step = np.float32(a.q_scale()) * np.float32(b.q_scale())
+        scale = float(np.float32(step * random.choice([12, 20, 34, 50, 100])))
+        cases.append(binary_case("fbgemm", "mul", a, b, scale, random.zero_point(dtype)))
     return cases
 
 

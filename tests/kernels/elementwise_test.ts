@@ -143,14 +143,21 @@ Deno.test("fixedPointSum() rounds half away from zero over its whole domain", ()
   assert(ties > 1000);
 });
 
-Deno.test("mulMultiplier() rounds the product of scales, then multiplies by the reciprocal", () => {
+Deno.test("mulMultiplier() rounds the product of scales, then multiplies by the reciprocal, or divides for qint8", () => {
   const scale = anyFloat32.filter((x) => x > 2 ** -60 && x < 2 ** 60);
+  let differ = 0;
   fc.assert(
     fc.property(scale, scale, scale, (a, b, out) => {
-      assertEquals(mulMultiplier(a, b, out), oracle.mul32(oracle.mul32(a, b), oracle.inverse(out)));
+      const product = oracle.mul32(a, b), quotient = oracle.div32(product, out);
+      const times = oracle.mul32(product, oracle.inverse(out)), to = { scale: out, zeroPoint: 0 };
+      assertEquals(mulMultiplier(a, b, { ...to, quantMin: 0, quantMax: 255 }), times);
+      assertEquals(mulMultiplier(a, b, { ...to, quantMin: -128, quantMax: 127 }), quotient);
+      assertEquals(mulMultiplier(a, b, { ...to, quantMin: -127, quantMax: 127 }), times);
+      if (times !== quotient) differ++;
     }),
     RUNS,
   );
+  assert(differ > 100);
 });
 
 Deno.test("mulInt8() follows the rule between any dtypes when the integer product is below 2^53", () => {

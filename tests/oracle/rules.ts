@@ -179,7 +179,8 @@ export function mulQuantized(
   qb: { scale: number; zeroPoint: number },
   to: Params,
 ): number {
-  const multiplier = mul32(mul32(qa.scale, qb.scale), inverse(to.scale));
+  const scale = mul32(qa.scale, qb.scale), qint8 = to.quantMin === -128 && to.quantMax === 127;
+  const multiplier = qint8 ? div32(scale, to.scale) : mul32(scale, inverse(to.scale));
   const product = toFloat32(integer((BigInt(a) - BigInt(qa.zeroPoint)) * (BigInt(b) - BigInt(qb.zeroPoint))));
   return roundAndClamp(mul32(product, multiplier), to.zeroPoint, to);
 }
