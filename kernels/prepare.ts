@@ -182,24 +182,20 @@ function isPowerOfTwo(x: number): boolean {
   return x === 1;
 }
 
+/** What a cell's parameters alone decide: its sums, products and activations. */
+export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale" | "tables">;
+
 /**
- * Makes a cell ready to run.
+ * Prepares the arithmetic of a cell between its projections and its hidden state.
  *
- * @param input Parameters of the input, or null if projected inputs will be given.
- * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one included.
  * @param tables Activation tables of other cells, to share.
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
  */
-export function prepareCell(
+export function prepareArithmetic(
   engine: Engine,
-  weights: CellWeights,
   parts: CellParameters,
-  input: Affine | null,
-  stateBound: number,
   tables: ActivationTables = new Map(),
-): LstmCell {
-  const { weightIh, weightHh, weightHr, biasIh } = weights;
-  const hiddenSize = weightHh.outFeatures / 4, order = gateOrder(hiddenSize);
+): CellArithmetic {
   const k = new Float64Array(CELL_CONSTANTS);
   let fixedPoint = 0, exactScale = 0;
   const sum = (
@@ -225,7 +221,7 @@ export function prepareCell(
     k[at] = mulMultiplier(a.scale, b.scale, to);
     bounds(to, at + PRODUCT_LO);
   };
-  const { fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell, ogate_cy: hidden, proj } = parts;
+  const { fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell, ogate_cy: hidden } = parts;
   for (let gate = 0; gate < 4; gate++) sum("gates", gate, parts.igates[gate], parts.hgates[gate], parts.gates[gate]);
   sum("fgate_cx_igate_cgate", CELL_SUM, forget, candidate, cell);
   product(FORGET, parts.forget_gate, cell, forget);
@@ -234,10 +230,6 @@ export function prepareCell(
   const table = (activation: Activation, from: Affine, to: Affine) =>
     sharedActivationTable(tables, engine, activation, from, to);
   return {
-    hiddenSize,
-    inputRows: input === null ? null : packRows(weightIh, order, integerBound(input)),
-    inputProjection: input === null ? null : prepareProjection(engine, weightIh, biasIh, order, input, parts.igates),
-    hiddenRows: packRows(weightHh, order, stateBound),
     constants: k,
     fixedPoint,
     exactScale,
@@ -248,6 +240,33 @@ export function prepareCell(
       table("sigmoid", parts.gates[3], parts.output_gate),
       table("tanh", cell, parts.tanh_cy),
     ],
+  };
+}
+
+/**
+ * Makes a cell ready to run.
+ *
+ * @param input Parameters of the input, or null if projected inputs will be given.
+ * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one included.
+ * @param tables Activation tables of other cells, to share.
+ * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
+ */
+export function prepareCell(
+  engine: Engine,
+  weights: CellWeights,
+  parts: CellParameters,
+  input: Affine | null,
+  stateBound: number,
+  tables: ActivationTables = new Map(),
+): LstmCell {
+  const { weightIh, weightHh, weightHr, biasIh } = weights, { ogate_cy: hidden, proj } = parts;
+  const hiddenSize = weightHh.outFeatures / 4, order = gateOrder(hiddenSize);
+  return {
+    hiddenSize,
+    inputRows: input === null ? null : packRows(weightIh, order, integerBound(input)),
+    inputProjection: input === null ? null : prepareProjection(engine, weightIh, biasIh, order, input, parts.igates),
+    hiddenRows: packRows(weightHh, order, stateBound),
+    ...prepareArithmetic(engine, parts, tables),
     hiddenOutput: weightHr === null || proj === undefined ? null : {
       rows: packRows(weightHr, rowOrder(weightHr.outFeatures), integerBound(hidden)),
       projection: prepareProjection(

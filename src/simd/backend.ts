@@ -5,7 +5,14 @@
  */
 import type { ActivationTables } from "../../kernels/activation.ts";
 import type { Affine } from "../../kernels/quantize.ts";
-import { bindState, type CellParameters, integerBound, prepareCell } from "../../kernels/prepare.ts";
+import {
+  bindState,
+  type CellParameters,
+  gateOrder,
+  integerBound,
+  prepareArithmetic,
+  prepareProjection,
+} from "../../kernels/prepare.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import {
   createState,
@@ -427,8 +434,13 @@ export class SimdKernels implements LstmBackend {
     const input = from === null ? null : writeOperand(arena, source.weightIh, span(from), this.relaxed, reduced(from));
     const hidden = writeOperand(arena, source.weightHh, span(...ranges), this.relaxed, reduced(to));
     if ((input === null && from !== null) || hidden === null) return null;
-    const cell = prepareCell(engine, source, parts, from, Math.max(...ranges.map(integerBound)), tables.computed);
-    const projection = input === null ? 0 : writeProjection(arena, cell.inputProjection!, input, 0);
+    const cell = prepareArithmetic(engine, parts, tables.computed), order = gateOrder(lstm.hiddenSize);
+    const projection = input === null ? 0 : writeProjection(
+      arena,
+      prepareProjection(engine, source.weightIh, source.biasIh, order, from!, parts.igates),
+      input,
+      0,
+    );
     const { running, initial: first } = writeBindings(
       arena,
       bindState(engine, source, parts, to, parts.fgate_cx_igate_cgate),
@@ -436,7 +448,7 @@ export class SimdKernels implements LstmBackend {
       hidden,
     );
     return {
-      cell: writeCell(arena, cell, input, hidden, projection, tables.written),
+      cell: writeCell(arena, cell, lstm.hiddenSize, input, hidden, projection, tables.written),
       input,
       float: from === null ? new FloatProjection(source) : null,
       hidden,

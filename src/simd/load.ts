@@ -67,7 +67,14 @@ export async function simdKernels(options: SimdOptions = {}): Promise<SimdKernel
     }
     return new SimdKernels(module);
   }
-  const bytes = [RELAXED, PLAIN].map(decode).find((candidate) => WebAssembly.validate(candidate));
+  let bytes: Uint8Array<ArrayBuffer> | undefined;
+  for (const text of [RELAXED, PLAIN]) {
+    const candidate = decode(text);
+    if (WebAssembly.validate(candidate)) {
+      bytes = candidate;
+      break;
+    }
+  }
   if (bytes === undefined) {
     throw new SimdUnavailableError("simdKernels: expected an engine with WebAssembly SIMD, got one without");
   }

@@ -11,7 +11,6 @@ import {
   CELL_SUM,
   FORGET,
   HIDDEN,
-  type LstmCell,
   PRODUCT_HI,
   PRODUCT_LO,
   type Projection,
@@ -23,7 +22,7 @@ import {
   SUM_LO,
   SUM_SIZE,
 } from "../../kernels/lstm_cell.ts";
-import { gateOrder } from "../../kernels/prepare.ts";
+import { type CellArithmetic, gateOrder } from "../../kernels/prepare.ts";
 
 /** What kernels/simd/lstm.as exports. Addresses are in bytes. */
 export interface SimdExports {
@@ -128,6 +127,17 @@ export interface Operand {
   readonly bound: number;
 }
 
+/** Whether weights less their zero points are int8. */
+function fitsInt8({ data, outFeatures, inFeatures, zeroPoints }: LinearWeight): boolean {
+  for (let row = 0, k = 0; row < outFeatures; row++) {
+    const shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
+    for (const end = k + inFeatures; k < end; k++) {
+      if (data[k] - shift < -128 || data[k] - shift > 127) return false;
+    }
+  }
+  return true;
+}
+
 /**
  * Writes the weights of one product.
  *
@@ -142,40 +152,34 @@ export function writeOperand(
   relaxed: boolean,
   reduced: boolean,
 ): Operand | null {
-  const { data, inFeatures: length, outFeatures, zeroPoints } = weight, hiddenSize = outFeatures / 4;
-  const shift = (row: number): number => zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
-  const magnitude = Math.max(-least, most);
-  let bound = 0, eightBits = true;
-  for (let row = 0; row < outFeatures; row++) {
-    let size = 0;
-    for (let k = row * length; k < (row + 1) * length; k++) {
-      const w = data[k] - shift(row);
-      size += Math.abs(w);
-      if (w < -128 || w > 127) eightBits = false;
-    }
-    bound = Math.max(bound, size * magnitude);
-  }
-  if (bound >= 2 ** 31 || magnitude >= 2 ** 22 || most - least > 65535) return null;
+  const { data, inFeatures: length, outFeatures, zeroPoints } = weight, magnitude = Math.max(-least, most);
+  if (magnitude >= 2 ** 22 || most - least > 65535) return null;
+  const eightBits = zeroPoints.every((zeroPoint) => zeroPoint === 0) || fitsInt8(weight);
   // Two passes over bytes are no faster than one over int16 where a relaxed product takes two steps.
   const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128;
   const form = most - least >= levels ? FORM.WIDE : most - least < 128 ? FORM.NARROW : FORM.SPLIT;
   const offset = form !== FORM.WIDE ? least : magnitude < 32768 ? 0 : least + 32768;
   const per = form === FORM.WIDE ? 2 : 4, groups = Math.ceil(length / (2 * per)) * 2;
-  const order = gateOrder(hiddenSize), blocks = Math.ceil(hiddenSize / 8), start = new Int32Array(blocks * 32);
+  const order = gateOrder(outFeatures / 4), blocks = Math.ceil(outFeatures / 32), start = new Int32Array(blocks * 32);
   const weights = arena.take(blocks * groups * 128), out = form === FORM.WIDE ? arena.i16 : arena.u8;
-  for (let block = 0, at = form === FORM.WIDE ? weights / 2 : weights; block < blocks; block++) {
-    for (let group = 0; group < groups; group++) {
-      for (let place = block * 32; place < block * 32 + 32; place++) {
-        const row = place < outFeatures ? order[place] : -1;
-        for (let k = group * per; k < (group + 1) * per; k++, at++) {
-          if (row < 0 || k >= length) continue;
-          const w = data[row * length + k] - shift(row);
-          out[at] = w;
-          start[place] += w * offset;
-        }
-      }
+  const base = form === FORM.WIDE ? weights / 2 : weights, mask = per - 1, stride = 31 * per;
+  let bound = 0;
+  for (let place = 0; place < outFeatures; place++) {
+    const row = order[place],
+      from = row * length,
+      shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
+    let at = base + (place >> 5) * groups * 32 * per + (place & 31) * per, sum = 0, size = 0;
+    for (let k = 0; k < length; k++, at++) {
+      const w = data[from + k] - shift;
+      out[at] = w;
+      sum += w;
+      size += w < 0 ? -w : w;
+      if ((k & mask) === mask) at += stride;
     }
+    start[place] = sum * offset;
+    if (size * magnitude > bound) bound = size * magnitude;
   }
+  if (bound >= 2 ** 31) return null;
   const top = Math.ceil(groups / 4) * 16, bytes = form === FORM.SPLIT ? 2 * top : 4 * groups;
   return { form, offset, bytes, top, groups, weights, start, bound };
 }
@@ -299,7 +303,8 @@ const SUM = {
 /**
  * Writes the constants of a cell.
  *
- * @param cell The cell as the portable kernels take it.
+ * @param cell Its sums, products and activations.
+ * @param hiddenSize Its number of units.
  * @param input Its input, or null where projected inputs are given.
  * @param hidden Its hidden state.
  * @param projection Address of the input's projection.
@@ -308,7 +313,8 @@ const SUM = {
  */
 export function writeCell(
   arena: Arena,
-  cell: LstmCell,
+  cell: CellArithmetic,
+  hiddenSize: number,
   input: Operand | null,
   hidden: Operand,
   projection: number,
@@ -316,7 +322,7 @@ export function writeCell(
 ): number {
   const k = cell.constants, tables = cell.tables.map((table) => writeTable(arena, table, written));
   const at = arena.take(WORDS.SIZE * 4), w = at / 4, { i32, f32 } = arena;
-  i32[w + WORDS.BLOCKS] = Math.ceil(cell.hiddenSize / 8);
+  i32[w + WORDS.BLOCKS] = Math.ceil(hiddenSize / 8);
   i32[w + WORDS.HIDDEN_GROUPS] = hidden.groups;
   i32[w + WORDS.HIDDEN_FORM] = hidden.form;
   i32[w + WORDS.HIDDEN_WEIGHTS] = hidden.weights;
