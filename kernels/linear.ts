@@ -130,7 +130,7 @@ export function linearInt8(
 
 /**
  * The int8 linear operator with float32 results, for an output that is not quantized: the bias is added as
- * fbgemm adds it per channel (qnnpack: as it always does), and the sum is multiplied by the accumulator's scale.
+ * fbgemm adds it per channel (qnnpack: as it always does, see {@linkcode linearEngine}), and the sum is multiplied by the accumulator's scale.
  *
  * @param out float32 [rows, outFeatures].
  *
@@ -168,6 +168,25 @@ export function linearInt8Float32(
       out[o] = addBias(engine, sum, true, bias === null ? 0 : bias[row], scale) * scale;
     }
   }
+}
+
+/**
+ * Whose rule a linear operator follows: qnnpack's for 8 bits in and out, which is all that torch has of it. Elsewhere
+ * the accumulator's step is no measure for the bias, which qnnpack would round to it and hold in an int32.
+ *
+ * @param from Parameters of the input.
+ * @param to Parameters of its outputs, one a gate or one for all; null where one is float32.
+ *
+ * @example
+ * ```ts
+ * import { linearEngine } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * assertEquals([linearEngine("qnnpack", q, [q]), linearEngine("qnnpack", q, [null])], ["qnnpack", "fbgemm"]);
+ * ```
+ */
+export function linearEngine(engine: Engine, from: Affine, to: readonly (Affine | null)[]): Engine {
+  return [from, ...to].every((q) => q !== null && q.quantMax - q.quantMin <= 255) ? engine : "fbgemm";
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 import { type Activation, type ActivationTables, sharedActivationTable } from "./activation.ts";
 import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "./elementwise.ts";
-import { type Engine, linearMultiplier, type LinearWeight, plainBiasTerm } from "./linear.ts";
+import { type Engine, linearEngine, linearMultiplier, type LinearWeight, plainBiasTerm } from "./linear.ts";
 import {
   CANDIDATE,
   CELL_CONSTANTS,
@@ -85,7 +85,7 @@ export function prepareProjection(
       projection.hi[i] = q.quantMax - q.zeroPoint;
     }
   });
-  const inputBound = integerBound(from);
+  const inputBound = integerBound(from), rule = linearEngine(engine, from, to);
   for (let place = 0; place < count; place++) {
     const row = order[place];
     if (row < 0) continue;
@@ -97,13 +97,13 @@ export function prepareProjection(
     }
     const scale = Math.fround(from.scale * scales[channel]),
       out = to[place % to.length];
-    const multiplier = out === null ? scale : linearMultiplier(engine, scale, out.scale);
+    const multiplier = out === null ? scale : linearMultiplier(rule, scale, out.scale);
     const value = bias === null ? 0 : bias[row];
     projection.bias[place] = value;
     projection.scale[place] = scale;
     projection.multiplier[place] = multiplier;
     projection.term[place] = plainBiasTerm(
-      engine,
+      rule,
       weight.perChannel || out === null,
       value,
       scale,

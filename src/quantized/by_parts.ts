@@ -8,7 +8,7 @@
 import { activationInt, sigmoidFloat32, tanhFloat32 } from "../../kernels/activation.ts";
 import { addInt8, addQuint8FixedPoint, mulInt8 } from "../../kernels/elementwise.ts";
 import { linearFloat32 } from "../../kernels/float_linear.ts";
-import { type Engine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
+import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
 import { addsInFixedPoint, fixedPointAdd } from "../../kernels/prepare.ts";
 import { dequantizePerChannel, dequantizePerTensor, type Integers, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
@@ -138,14 +138,16 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
       : [weightHr!, null];
     const weight = rowsOf(whole, gate), { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
     const bias = gate < 0 ? wholeBias : wholeBias?.subarray(gate * outFeatures, (gate + 1) * outFeatures) ?? null;
+    const own = this.#cell.parts[part.name] as PerTensorQParams | null | readonly (PerTensorQParams | null)[];
+    const outputs = Array.isArray(own) ? own : [own];
     if (isQuantized(x) && to !== null) {
       return this.#integers(to, outFeatures, (out, to) => {
-        linearInt8(this.#engine, x.data, x.qparams, weight, bias, out, to, false);
+        linearInt8(linearEngine(this.#engine, x.qparams, outputs), x.data, x.qparams, weight, bias, out, to, false);
       });
     }
     const out = new Float32Array(outFeatures);
     if (isQuantized(x)) {
-      linearInt8Float32(this.#engine, x.data, x.qparams, weight, bias, out);
+      linearInt8Float32(linearEngine(this.#engine, x.qparams, outputs), x.data, x.qparams, weight, bias, out);
     } else {
       const floats = new Float32Array(data.length);
       dequantizePerChannel(data, floats, scales, zeroPoints, data.length / scales.length);

@@ -4,7 +4,7 @@
  * @module
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
-import { type Engine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
+import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
 import { type Projection, projectRows } from "../../kernels/lstm_cell.ts";
 import { packedLength, type PackedRows, packRows } from "../../kernels/pack.ts";
 import { integerBound, prepareProjection, rowOrder } from "../../kernels/prepare.ts";
@@ -83,11 +83,11 @@ export class QuantizedLinear implements LinearModule {
     const shape = [...x.shape.slice(0, -1), outFeatures], out = new Float32Array(rows * outFeatures);
     if (from !== null && output !== null) {
       const q = newQArray(output.dtype, out.length);
-      linearInt8(engine, data as Int32Array, from, weight, bias, q, output, false);
+      linearInt8(linearEngine(engine, from, [output]), data as Int32Array, from, weight, bias, q, output, false);
       return { data: q, shape, qparams: output };
     }
     if (from !== null) {
-      linearInt8Float32(engine, data as Int32Array, from, weight, bias, out);
+      linearInt8Float32(linearEngine(engine, from, [null]), data as Int32Array, from, weight, bias, out);
       return { data: out, shape };
     }
     const floats = floatWeight(weight);

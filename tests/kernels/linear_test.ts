@@ -5,6 +5,7 @@ import {
   biasTerm,
   dotInt8,
   type Engine,
+  linearEngine,
   linearInt8,
   linearInt8Float32,
   linearMultiplier,
@@ -394,4 +395,15 @@ Deno.test("plainBiasTerm() refuses or is exact when the bias is a tie so large t
     if (finish(f(bias * reciprocal(scale) + sum), multiplier, 2 ** 31) !== want) wrong++;
   }
   assert(wrong > 100, `rounding twice went wrong in ${wrong} cases only`);
+});
+
+Deno.test("linearEngine() is qnnpack's for 8 bits in and out only", () => {
+  const q = (quantMin: number, quantMax: number) => ({ scale: 1, zeroPoint: 0, quantMin, quantMax });
+  const narrow = q(0, 255), signed = q(-128, 127), wide = q(0, 256);
+  for (const from of [narrow, signed, wide]) {
+    for (const to of [[narrow], [signed, narrow], [wide], [narrow, wide], [null], [null, narrow]]) {
+      const want = from !== wide && !to.includes(wide) && !to.includes(null) ? "qnnpack" : "fbgemm";
+      assertEquals([linearEngine("qnnpack", from, to), linearEngine("fbgemm", from, to)], [want, "fbgemm"]);
+    }
+  }
 });

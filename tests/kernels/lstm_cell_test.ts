@@ -4,6 +4,7 @@ import {
   bindState,
   gateOrder,
   integerBound,
+  linearEngine,
   linearInt8,
   linearInt8Float32,
   lstmScratch,
@@ -65,11 +66,11 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
         for (const term of projection.term.subarray(0, outFeatures)) seen[term === term ? "plain" : "slow"]++;
         if (to === null) {
           const want = new Float32Array(outFeatures);
-          linearInt8Float32(engine, x, from, weight, bias, want);
+          linearInt8Float32("fbgemm", x, from, weight, bias, want);
           assertEquals([...out], [...want]);
         } else {
           const want = new Int32Array(outFeatures);
-          linearInt8(engine, x, from, weight, bias, want, to, false);
+          linearInt8(linearEngine(engine, from, [to]), x, from, weight, bias, want, to, false);
           assertEquals([...out], [...want].map((q) => q - to.zeroPoint));
         }
       },
