@@ -26,6 +26,8 @@ export interface Projection {
   /** Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not quantized. */
   readonly lo: Float64Array;
   readonly hi: Float64Array;
+  /** Whether the four gates have the same bounds, so that one loop runs them all. */
+  readonly alike: boolean;
 }
 
 /**
@@ -59,6 +61,8 @@ export interface LstmCell {
    * scale is a power of two, so that dividing by it is exact.
    */
   readonly exactScale: number;
+  /** Whether the four gates' sums have the same constants, so that one loop runs them all. */
+  readonly alike: boolean;
   /** Activations of the four gates and of the cell state. */
   readonly tables: readonly ActivationTable[];
   /** W_hr of a cell whose hidden state is projected (projSize), or null. */
@@ -74,10 +78,12 @@ export interface StateBinding {
   readonly forgetMultiplier: number;
 }
 
-/** Rounds half to even, within bounds. */
+/** Rounds half to even, within bounds; x is not NaN. */
 function quantized(x: number, lo: number, hi: number): number {
-  const rounded = (x + ROUND_MAGIC) - ROUND_MAGIC;
-  return rounded < lo ? lo : rounded > hi ? hi : rounded;
+  let rounded = (x + ROUND_MAGIC) - ROUND_MAGIC;
+  // One branch that is hardly ever taken: half the time of clamping to each side in turn.
+  if (!(rounded >= lo && rounded <= hi)) rounded = rounded < lo ? lo : hi;
+  return rounded;
 }
 
 /** A product, quantized: `f(f(a * b) * multiplier)` rounded and clamped. */
@@ -92,61 +98,99 @@ function add(x: number, y: number, a: number, b: number, factor: number, fixed: 
     : Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
 }
 
+/** What the projection makes of the accumulator of a row. */
+function projected(p: Projection, row: number, sum: number): number {
+  const lo = p.lo[row & 3], isFloat = lo !== lo;
+  let value = Math.fround(p.term[row] + sum);
+  // A row whose bias takes more than a plain addition.
+  if (value !== value) value = addBias("fbgemm", sum, p.perChannel || isFloat, p.bias[row], p.scale[row]);
+  value = Math.fround(value * p.multiplier[row]);
+  return isFloat ? value : quantized(value, lo, p.hi[row & 3]);
+}
+
 /**
  * Takes accumulators to what their projection gives, in place: quantized to its bounds, or float32.
  *
  * @param values Accumulators of rows `row` and on, a multiple of 4 of them.
  */
 function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
-  const { term, multiplier } = p;
-  for (let gate = 0; gate < 4; gate++) {
-    const lo = p.lo[gate], hi = p.hi[gate], isFloat = lo !== lo;
-    for (let i = gate, at = row + gate; i < count; i += 4, at += 4) {
-      // No call in here: then engines keep the arrays' addresses in registers.
-      for (; i < count; i += 4, at += 4) {
+  const { term, multiplier, lo, hi } = p, lo0 = lo[0], lo1 = lo[1], lo2 = lo[2], lo3 = lo[3];
+  const hi0 = hi[0], hi1 = hi[1], hi2 = hi[2], hi3 = hi[3], isFloat = lo0 !== lo0;
+  for (let i = 0, at = row; i < count;) {
+    // No call in these loops: then engines keep the arrays' addresses in registers.
+    if (p.alike) {
+      for (; i < count; i++, at++) {
         const value = Math.fround(Math.fround(term[at] + values[i]) * multiplier[at]);
         if (value !== value) break;
-        values[i] = isFloat ? value : quantized(value, lo, hi);
+        values[i] = isFloat ? value : quantized(value, lo0, hi0);
       }
-      if (i >= count) break;
-      // A row whose bias takes more than a plain addition.
-      const sum = addBias("fbgemm", values[i], p.perChannel || isFloat, p.bias[at], p.scale[at]);
-      const value = Math.fround(sum * multiplier[at]);
-      values[i] = isFloat ? value : quantized(value, lo, hi);
+    } else {
+      for (; i < count; i += 4, at += 4) {
+        const value0 = Math.fround(Math.fround(term[at] + values[i]) * multiplier[at]);
+        const value1 = Math.fround(Math.fround(term[at + 1] + values[i + 1]) * multiplier[at + 1]);
+        const value2 = Math.fround(Math.fround(term[at + 2] + values[i + 2]) * multiplier[at + 2]);
+        const value3 = Math.fround(Math.fround(term[at + 3] + values[i + 3]) * multiplier[at + 3]);
+        const all = value0 + value1 + value2 + value3 + (lo0 + lo1 + lo2 + lo3);
+        if (all !== all) break;
+        values[i] = quantized(value0, lo0, hi0);
+        values[i + 1] = quantized(value1, lo1, hi1);
+        values[i + 2] = quantized(value2, lo2, hi2);
+        values[i + 3] = quantized(value3, lo3, hi3);
+      }
     }
+    for (const end = p.alike ? i + 1 : i + 4; i < count && i < end; i++, at++) values[i] = projected(p, at, values[i]);
   }
 }
 
-/**
- * Adds both projections of each gate, quantizes the sum, and applies the gate's activation: `out` receives the
- * activated gates. It may be `input`.
- */
-function addGates(
+/** Adds both projections of each gate and quantizes the sum. `out` may be `input`. */
+function addProjections(
   cell: LstmCell,
   input: Float64Array,
   hidden: Float64Array,
   out: Float64Array,
   count: number,
 ): void {
-  const k = cell.constants;
-  for (let gate = 0; gate < 4; gate++) {
-    const fixed = (cell.fixedPoint >> gate & 1) === 1, exact = (cell.exactScale >> gate & 1) === 1;
-    const at = gate * SUM_SIZE, a = k[at], b = k[at + SUM_B], factor = k[at + SUM_FACTOR];
-    const lo = k[at + SUM_LO], hi = k[at + SUM_HI], table = cell.tables[gate], { data, first } = table;
-    const tabulated = data.length > 0 ? count : 0;
-    for (let i = gate; i < count; i += 4) {
-      let sum = 0;
-      for (; i < tabulated; i += 4) {
-        sum = exact ? Math.fround(input[i] + hidden[i]) * factor : add(input[i], hidden[i], a, b, factor, fixed);
-        sum = quantized(sum, lo, hi);
-        const activated = data[(sum - first) | 0];
-        if (activated !== activated) break;
-        out[i] = activated;
-      }
-      if (i >= count) break;
-      // An output that is not known yet.
-      sum = exact ? Math.fround(input[i] + hidden[i]) * factor : add(input[i], hidden[i], a, b, factor, fixed);
-      out[i] = lookup(table, quantized(sum, lo, hi));
+  const { constants: k, exactScale, fixedPoint } = cell, exact = exactScale === 15;
+  const a0 = k[0], b0 = k[1], f0 = k[2], lo0 = k[3], hi0 = k[4], fixed0 = (fixedPoint & 1) === 1;
+  if (cell.alike && exact) {
+    for (let i = 0; i < count; i++) out[i] = quantized(Math.fround(input[i] + hidden[i]) * f0, lo0, hi0);
+  } else if (cell.alike) {
+    for (let i = 0; i < count; i++) out[i] = quantized(add(input[i], hidden[i], a0, b0, f0, fixed0), lo0, hi0);
+  } else {
+    // A unit's four gates together: a loop for each gate would spend more on starting than on running.
+    const a1 = k[5], b1 = k[6], f1 = k[7], lo1 = k[8], hi1 = k[9], fixed1 = (fixedPoint & 2) === 2;
+    const a2 = k[10], b2 = k[11], f2 = k[12], lo2 = k[13], hi2 = k[14], fixed2 = (fixedPoint & 4) === 4;
+    const a3 = k[15], b3 = k[16], f3 = k[17], lo3 = k[18], hi3 = k[19], fixed3 = (fixedPoint & 8) === 8;
+    for (let i = 0; i < count; i += 4) {
+      out[i] = quantized(add(input[i], hidden[i], a0, b0, f0, fixed0), lo0, hi0);
+      out[i + 1] = quantized(add(input[i + 1], hidden[i + 1], a1, b1, f1, fixed1), lo1, hi1);
+      out[i + 2] = quantized(add(input[i + 2], hidden[i + 2], a2, b2, f2, fixed2), lo2, hi2);
+      out[i + 3] = quantized(add(input[i + 3], hidden[i + 3], a3, b3, f3, fixed3), lo3, hi3);
+    }
+  }
+}
+
+/** Applies the gates' activations, in place. */
+function activateGates(cell: LstmCell, gates: Float64Array, count: number): void {
+  const [table0, table1, table2, table3] = cell.tables;
+  const { data: data0, first: first0 } = table0, { data: data1, first: first1 } = table1;
+  const { data: data2, first: first2 } = table2, { data: data3, first: first3 } = table3;
+  const fast = data0.length > 0 && data1.length > 0 && data2.length > 0 && data3.length > 0 ? count : 0;
+  for (let i = 0; i < count; i += 4) {
+    // No call in here: then engines keep the arrays' addresses in registers.
+    for (; i < fast; i += 4) {
+      const out0 = data0[(gates[i] - first0) | 0], out1 = data1[(gates[i + 1] - first1) | 0];
+      const out2 = data2[(gates[i + 2] - first2) | 0], out3 = data3[(gates[i + 3] - first3) | 0];
+      const all = out0 + out1 + out2 + out3;
+      if (all !== all) break;
+      gates[i] = out0;
+      gates[i + 1] = out1;
+      gates[i + 2] = out2;
+      gates[i + 3] = out3;
+    }
+    // An output that is not known yet.
+    if (i < count) {
+      for (let gate = 0; gate < 4; gate++) gates[i + gate] = lookup(cell.tables[gate], gates[i + gate]);
     }
   }
 }
@@ -289,7 +333,8 @@ export function lstmStep(
     }
     dotRows(hiddenRows, group, end, before, hgates);
     projectSums(binding.hiddenProjection, row, hgates, count);
-    addGates(cell, igates, hgates, gates, count);
+    addProjections(cell, igates, hgates, gates, count);
+    activateGates(cell, gates, count);
     finishUnits(cell, binding.forgetMultiplier, gates, units, c, cOffset + unit, out, outOffset + unit);
   }
   if (hiddenOutput !== null) {

@@ -78,11 +78,15 @@ export function prepareProjection(
     perChannel: weight.perChannel,
     lo: new Float64Array(to.length).fill(NaN),
     hi: new Float64Array(to.length).fill(NaN),
+    alike: true,
   };
   to.forEach((q, i) => {
     if (q !== null) {
       projection.lo[i] = q.quantMin - q.zeroPoint;
       projection.hi[i] = q.quantMax - q.zeroPoint;
+    }
+    if (!Object.is(projection.lo[i], projection.lo[0]) || !Object.is(projection.hi[i], projection.hi[0])) {
+      projection.alike = false;
     }
   });
   const inputBound = integerBound(from), rule = linearEngine(engine, from, to);
@@ -91,11 +95,9 @@ export function prepareProjection(
     if (row < 0) continue;
     const channel = Math.floor(row * scales.length / outFeatures),
       zeroPoint = zeroPoints[channel];
-    // Any bound will do that is small enough.
-    let bound = 255 * inFeatures;
-    if (bound * inputBound >= 16777216) {
-      bound = 0;
-      for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) bound += Math.abs(data[k] - zeroPoint);
+    let bound = 0;
+    for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) {
+      bound += Math.abs(data[k] - zeroPoint);
     }
     const scale = Math.fround(from.scale * scales[channel]),
       out = to[place % to.length];
@@ -185,7 +187,7 @@ function isPowerOfTwo(x: number): boolean {
 }
 
 /** What a cell's parameters alone decide: its sums, products and activations. */
-export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale" | "tables">;
+export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale" | "alike" | "tables">;
 
 /**
  * Prepares the arithmetic of a cell between its projections and its hidden state.
@@ -225,6 +227,9 @@ export function prepareArithmetic(
   };
   const { fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell, ogate_cy: hidden } = parts;
   for (let gate = 0; gate < 4; gate++) sum("gates", gate, parts.igates[gate], parts.hgates[gate], parts.gates[gate]);
+  // Whether each gate's constants are those of the gate before: a shifted comparison of the four together.
+  const alike = k.subarray(SUM_SIZE, CELL_SUM * SUM_SIZE).every((value, i) => value === k[i]) &&
+    (fixedPoint === 0 || fixedPoint === 15) && (exactScale === 0 || exactScale === 15);
   sum("fgate_cx_igate_cgate", CELL_SUM, forget, candidate, cell);
   product(FORGET, parts.forget_gate, cell, forget);
   product(CANDIDATE, parts.input_gate, parts.cell_gate, candidate);
@@ -235,6 +240,7 @@ export function prepareArithmetic(
     constants: k,
     fixedPoint,
     exactScale,
+    alike,
     tables: [
       table("sigmoid", parts.gates[0], parts.input_gate),
       table("sigmoid", parts.gates[1], parts.forget_gate),
