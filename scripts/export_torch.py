@@ -63,6 +63,25 @@ def safetensors(tensors, metadata):
     return struct.pack("<Q", len(text)) + text + b"".join(np.ascontiguousarray(a).tobytes() for _, a in entries)
 
 
+def stringify(value):
+    """JSON as JSON.stringify writes it, so that splitgate's writer gives the same bytes: Python's floats differ."""
+    if isinstance(value, dict):
+        return "{%s}" % ",".join(f"{json.dumps(key)}:{stringify(each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return "[%s]" % ",".join(map(stringify, value))
+    if not isinstance(value, float):
+        return json.dumps(value, ensure_ascii=False)
+    if value.is_integer() and value < 1e21:
+        return str(int(value))
+    digits, _, exponent = repr(value).partition("e")
+    if not exponent:
+        return digits
+    digits, exponent = digits.replace(".", ""), int(exponent)
+    if -7 < exponent < 0:
+        return "0." + "0" * (-exponent - 1) + digits
+    return (digits[0] + "." + digits[1:]).rstrip(".") + f"e{exponent:+}"
+
+
 # Parameters
 
 
@@ -308,7 +327,26 @@ def converted(model):
     # torch swaps the children of a module only, so that a module by itself gets a parent.
     root = torch.nn.Module()
     root.model = copy.deepcopy(model).eval()
-    return tq.convert(root).model
+    try:
+        return tq.convert(root).model
+    except Exception as error:
+        raise Refused(f"model: torch does not convert it: {error}") from error
+
+
+def check_chain(modules):
+    names, width = set(), None
+    for module in modules:
+        name = module["name"]
+        if name in names:
+            raise Refused(f"{name}: it runs more than once, but the file holds each module once")
+        names.add(name)
+        takes = module.get("inFeatures", module.get("inputSize"))
+        if width not in (None, takes):
+            raise Refused(f"{name}: it reads {takes} values, but what runs before it gives {width}")
+        if module["type"] == "LSTM":
+            width = module["hiddenSize"] * (2 if module["bidirectional"] else 1)
+        else:
+            width = module["outFeatures" if module["type"] == "Linear" else "embeddingDim"]
 
 
 def export_model(model, order=None, engine=None, input_qparams=None):
@@ -323,9 +361,11 @@ def export_model(model, order=None, engine=None, input_qparams=None):
     if engine not in ("fbgemm", "x86", "qnnpack"):
         raise Refused(f"engine: {engine} is not followed, only fbgemm, x86 and qnnpack are")
     model = converted(model)
-    writer, given, floating = Writer(), None, True
+    # given: parameters of the current value; floating: whether it is float; unread: whether no module has read it since
+    # it was quantized.
+    writer, given, floating, unread = Writer(), None, True, False
     if input_qparams is not None:
-        given, floating = qparams("input", model, *input_qparams), False
+        given, floating, unread = qparams("input", model, *input_qparams), False, True
     for path, module in chain(model, order):
         kind = type(module)
         name = path or NAMES_ALONE.get(kind, "")
@@ -335,8 +375,14 @@ def export_model(model, order=None, engine=None, input_qparams=None):
         if kind is nnq.Quantize:
             if module.dtype != torch.quint8:
                 refuse(name, module, f"its dtype is {module.dtype}, not torch.quint8")
+            if unread or not floating:
+                refuse(name, module, "what it would quantize is quantized before, and nothing reads that" if unread
+                       else "its input is quantized: a DeQuantStub must stand before it")  # fmt: skip
             given, floating = qparams(name, module, module.scale.item(), module.zero_point.item()), False
+            unread = True
         elif kind is nnq.DeQuantize:
+            if unread:
+                refuse(name, module, "no module stands between it and what quantizes its input")
             floating = True
         elif kind in (nnq.Embedding, torch.nn.Embedding):
             if writer.modules:
@@ -347,6 +393,7 @@ def export_model(model, order=None, engine=None, input_qparams=None):
             if floating:
                 refuse(name, module, "its input is float: a QuantStub (or input_qparams) must give its parameters")
             given = (export_linear if kind is nnq.Linear else export_lstm)(writer, name, module, given)
+            unread = False
         elif kind in (nnqd.Linear, nnqd.LSTM):
             if not floating:
                 refuse(name, module, "its input is quantized: a DeQuantStub must stand before it")
@@ -359,10 +406,13 @@ def export_model(model, order=None, engine=None, input_qparams=None):
             refuse(name, module, "its modules' order is not known: pass `order`")
         else:
             refuse(name, module, "only Embedding, LSTM, Linear and Sequential can be carried")
+    if unread:
+        raise Refused("model: nothing reads what is quantized last")
+    check_chain(writer.modules)
     if not writer.modules:
         refuse("", model, "there is no module in it that is quantized")
     tree = {"version": 1, "engine": "qnnpack" if engine == "qnnpack" else "fbgemm", "modules": writer.modules}
-    return safetensors(writer.tensors, {"splitgate": json.dumps(tree, separators=(",", ":"))})
+    return safetensors(writer.tensors, {"splitgate": stringify(tree)})
 
 
 def main():

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""What export_torch.py refuses, by name. Needs torch 2.8.0; that its files run here with torch's integers is tested
-by the golden files torch_models (see golden.py).
+"""What export_torch.py refuses, by name, and whether random models run here with torch's integers (needs torch 2.8.0
+and npx). Fixed ones are golden files, torch_models: see golden.py and golden_models.py.
 
     venv/bin/python scripts/export_torch_test.py
 """
 
 import copy
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ import torch.ao.nn.intrinsic as nni
 import torch.ao.nn.quantized as nnq
 import torch.ao.quantization as tq
 
-from export_torch import Refused, export_model
+from export_torch import Refused, export_model, stringify
 from golden import Regressor, Tagger
 
 warnings.filterwarnings("ignore")
@@ -82,6 +83,38 @@ class ExportTorch(unittest.TestCase):
         model = prepared(linear())
         self.refused("engine: onednn is not followed", model, engine="onednn")
         self.assertEqual(export_model(model, engine="x86"), export_model(model, engine="fbgemm"))
+
+    def test_order_that_does_not_run(self):
+        model = prepared(Regressor(3, 4, 2))
+        self.refused("lstm: it reads 3 values, but what runs before it gives 2", model, ["quant", "out", "lstm"])
+        twice = prepared(linear(torch.nn.Linear(2, 2)))
+        self.refused("2: it runs more than once", twice, ["0", "1", "2", "2"])
+        self.refused("model: nothing reads what is quantized last", model, ["quant"])
+        self.refused("quant (torch.ao.nn.quantized.modules.Quantize): its input is quantized", model, [*ORDER, "quant"])
+        twice = torch.nn.Sequential(tq.QuantStub(), tq.DeQuantStub(), tq.QuantStub(), torch.nn.Linear(3, 2))
+        self.refused("1 (torch.ao.nn.quantized.modules.DeQuantize): no module stands between", prepared(twice))
+        self.refused("quant (torch.ao.nn.quantized.modules.Quantize): what it would quantize", model, ["quant", *ORDER])
+
+    def test_torch_does_not_convert(self):
+        model = linear()
+        model.qconfig = tq.QConfig(activation=tq.PlaceholderObserver, weight=tq.default_weight_observer)
+        model = tq.prepare(model.eval())
+        self.refused("model: torch does not convert it", model)
+
+    def test_scales_as_json(self):
+        numbers = [1.0, 0.5, 1.25e-4, 5.033927e-05, 1e-06, 9.5e-07, 1.5e-10, 123456.0, 1e21]
+        text = "[1,0.5,0.000125,0.00005033927,0.000001,9.5e-7,1.5e-10,123456,1e+21]"
+        self.assertEqual(stringify(numbers), text)
+
+    def test_random_models(self):
+        golden_models = os.path.join(os.path.dirname(__file__), "golden_models.py")
+        with tempfile.TemporaryDirectory() as directory:
+            seed = str(random.randrange(10**6))
+            record = [sys.executable, golden_models, "--seed", seed, "--out", directory]
+            subprocess.run(record, check=True, capture_output=True)
+            command = ["npx", "-y", "deno@2.9.6", "task", "golden", directory]
+            run = subprocess.run(command, capture_output=True, text=True, cwd=os.path.dirname(golden_models) or ".")
+            self.assertEqual(run.returncode, 0, f"seed {seed}: {run.stdout}{run.stderr}")
 
     def test_float_modules(self):
         model = linear(torch.nn.Linear(2, 2))
