@@ -4,6 +4,7 @@
  *
  *     deno task bench:icu [--record]     prints the table; --record writes bench/results/icu.md
  */
+import { simdKernels } from "@splitgate/splitgate/simd";
 import { WordSegmenter } from "icu";
 import { convert, getPreset, loadModel, prepare, saveModel } from "@splitgate/splitgate";
 import { type Run, wordEnds } from "../demo/segmenter.ts";
@@ -11,7 +12,7 @@ import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
 
 const ROUNDS = 31;
 
-const icu = WordSegmenter.createLstm();
+const icu = WordSegmenter.createLstm(), kernels = await simdKernels();
 
 /** Where words end by ICU4X, as places after UTF-16 units. */
 function icuEnds(text: string): number[] {
@@ -25,8 +26,8 @@ function median(times: number[]): number {
 }
 
 const lines = [
-  "| language | ICU4X wasm, µs a character | splitgate int8 | ratio | word ends in common |",
-  "| --- | --- | --- | --- | --- |",
+  "| language | ICU4X wasm, µs a character | portable | ICU4X / portable | SIMD | ICU4X / SIMD | word ends in common |",
+  "| --- | --- | --- | --- | --- | --- | --- |",
 ];
 for (const language of LANGUAGES) {
   const { model, dictionary, calibration, test } = loadTask(languageFiles(language));
@@ -34,16 +35,19 @@ for (const language of LANGUAGES) {
   for (const run of calibration) observed.forward(sequence(run));
   const quantized = loadModel(saveModel(convert(observed)));
   const maxSteps = Math.max(...test.map((run) => run.tokens.length));
-  const session = quantized.createSession({ maxSteps });
   const outputs = new Float32Array(maxSteps * quantized.outputSize);
-  const ownEnds = (run: Run): boolean[] => {
-    const ids = dictionary.encode(run.text), output = outputs.subarray(0, ids.length * quantized.outputSize);
-    session.run(ids, output);
-    return wordEnds(output, ids.length);
-  };
+  const [portable, simd] = [undefined, kernels].map((kernels) => {
+    const session = quantized.createSession({ maxSteps, kernels });
+    return (run: Run): boolean[] => {
+      const ids = dictionary.encode(run.text), output = outputs.subarray(0, ids.length * quantized.outputSize);
+      session.run(ids, output);
+      return wordEnds(output, ids.length);
+    };
+  });
   let ends = 0, same = 0;
   for (const run of test) {
-    const expected = new Set(icuEnds(run.text)), own = ownEnds(run);
+    const expected = new Set(icuEnds(run.text)), own = simd(run);
+    if (portable(run).some((end, i) => end !== own[i])) throw new Error(`portable and SIMD differ on ${run.text}`);
     let at = 0;
     Array.from(run.text).forEach((character, i) => {
       at += character.length;
@@ -52,8 +56,7 @@ for (const language of LANGUAGES) {
     });
   }
   const characters = test.reduce((sum, run) => sum + run.tokens.length, 0);
-  const times: [icu: number[], own: number[]] = [[], []];
-  const sides = [(run: Run) => icuEnds(run.text).length, (run: Run) => ownEnds(run).length];
+  const sides = [(run: Run) => icuEnds(run.text).length, portable, simd], times: number[][] = sides.map(() => []);
   for (let round = 0; round < ROUNDS; round++) {
     sides.forEach((side, i) => {
       const from = performance.now();
@@ -61,10 +64,9 @@ for (const language of LANGUAGES) {
       times[i].push((performance.now() - from) * 1000 / characters);
     });
   }
-  const [theirs, own] = times.map(median);
-  lines.push(
-    `| ${language} | ${theirs.toFixed(2)} | ${own.toFixed(2)} | ${(theirs / own).toFixed(2)} | ${same} of ${ends} |`,
-  );
+  const [theirs, ...own] = times.map(median);
+  const columns = own.map((micros) => `${micros.toFixed(2)} | ${(theirs / micros).toFixed(2)}`);
+  lines.push(`| ${language} | ${theirs.toFixed(2)} | ${columns.join(" | ")} | ${same} of ${ends} |`);
   console.error(lines.at(-1));
 }
 const table = `${lines.join("\n")}\n`;
