@@ -6,20 +6,10 @@
  */
 import type { Engine } from "./linear.ts";
 import type { Affine } from "./quantize.ts";
-import { clamp, reciprocal, roundHalfEven } from "./requantize.ts";
+import { clamp, powerOfTwo, reciprocal, roundHalfEven } from "./requantize.ts";
 
 const LN2_HIGH = 0.6931471803691238; // upper 32 bits of ln 2, so that k * LN2_HIGH is exact
 const LN2_LOW = 1.9082149292705877e-10;
-
-/** 2^k for -1022 <= k <= 1023, exact. */
-function powerOfTwo(k: number): number {
-  let power = 1, base = k < 0 ? 0.5 : 2;
-  for (let n = k < 0 ? -k : k; n > 0; n >>= 1) {
-    if (n & 1) power *= base;
-    base *= base;
-  }
-  return power;
-}
 
 /** e^r - 1 for |r| <= ln(2)/2: the Taylor polynomial to degree 14, by Horner. */
 function expm1Reduced(r: number): number {

@@ -39,18 +39,17 @@ export function packRows(
 ): PackedRows {
   const views: Float64Array[] = [], { data, zeroPoints, inFeatures, outFeatures } = weight;
   const length = packedLength(inFeatures);
+  // What an int8 less its zero point can be at most.
   let largest = 1;
   for (let i = 0; i < order.length; i += 2) {
     const view = new Float64Array(length);
     for (let half = 0; half < 2; half++) {
       const row = order[i + half];
       if (row < 0) continue;
-      const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
-      for (let k = 0; k < inFeatures; k++) {
-        const w = data[row * inFeatures + k] - zeroPoint;
-        largest = Math.max(largest, w, -w);
-        view[k] += half === 0 ? w * HIGH : w;
-      }
+      const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)], at = row * inFeatures;
+      largest = Math.max(largest, Math.min(255, 128 + Math.abs(zeroPoint)));
+      if (half === 0) { for (let k = 0; k < inFeatures; k++) view[k] = (data[at + k] - zeroPoint) * HIGH; }
+      else for (let k = 0; k < inFeatures; k++) view[k] += data[at + k] - zeroPoint;
     }
     views.push(view);
   }

@@ -95,9 +95,11 @@ export function prepareProjection(
     if (row < 0) continue;
     const channel = Math.floor(row * scales.length / outFeatures),
       zeroPoint = zeroPoints[channel];
-    let bound = 0;
-    for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) {
-      bound += Math.abs(data[k] - zeroPoint);
+    // Any bound will do that is small enough.
+    let bound = 255 * inFeatures;
+    if (bound * inputBound >= 16777216) {
+      bound = 0;
+      for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) bound += Math.abs(data[k] - zeroPoint);
     }
     const scale = Math.fround(from.scale * scales[channel]),
       out = to[place % to.length];

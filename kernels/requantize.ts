@@ -79,6 +79,22 @@ export function addRoundedToOdd(a: number, b: number): number {
 }
 
 /**
+ * 2^k for integers -1022 <= k <= 1023, exact in every engine, as Math.pow need not be.
+ *
+ * @example
+ * ```ts
+ * import { powerOfTwo } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([powerOfTwo(10), powerOfTwo(-1)], [1024, 0.5]);
+ * ```
+ */
+export function powerOfTwo(k: number): number {
+  wordView[LOW] = 0;
+  wordView[1 - LOW] = (k + 1023) << 20;
+  return doubleView[0];
+}
+
+/**
  * Clamps to lo..hi, lo <= hi. NaN stays NaN.
  *
  * @example

@@ -5,7 +5,6 @@
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import { gateOrder } from "../../kernels/prepare.ts";
-import { dequantizeValue } from "../../kernels/requantize.ts";
 import type { QuantizedLstmCell } from "./cell.ts";
 import { quantizeShifted } from "./shifted.ts";
 
@@ -19,13 +18,14 @@ export class FloatProjection {
     const { data, inFeatures, outFeatures, scales, zeroPoints } = source.weightIh, { biasIh } = source;
     const order = gateOrder(outFeatures / 4);
     this.#source = source;
-    this.#weight = new Float32Array(data.length);
+    const floats = this.#weight = new Float32Array(data.length);
     this.#bias = biasIh === null ? null : new Float32Array(outFeatures);
     for (let place = 0; place < outFeatures; place++) {
-      const row = order[place], channel = Math.floor(row * scales.length / outFeatures), to = place * inFeatures;
-      for (let k = 0; k < inFeatures; k++) {
-        this.#weight[to + k] = dequantizeValue(data[row * inFeatures + k], scales[channel], zeroPoints[channel]);
-      }
+      const row = order[place], channel = Math.floor(row * scales.length / outFeatures);
+      const from = row * inFeatures, to = place * inFeatures;
+      const scale = scales[channel], zeroPoint = zeroPoints[channel];
+      // As dequantizeValue: stored in float32, the product is rounded once.
+      for (let k = 0; k < inFeatures; k++) floats[to + k] = scale * (data[from + k] - zeroPoint);
       if (this.#bias !== null) this.#bias[place] = biasIh![row];
     }
   }

@@ -51,8 +51,9 @@ class PreparedCell {
     this.hidden = hiddenQParams(source)!;
     const bound = Math.max(integerBound(this.hidden), integerBound(initial[0]));
     this.cell = prepareCell(engine, source, parts, input, bound, tables);
-    this.running = bind(this.hidden, parts.fgate_cx_igate_cgate as PerTensorQParams);
-    this.initial = bind(...initial);
+    const [h, c] = initial, cellState = parts.fgate_cx_igate_cgate as PerTensorQParams;
+    this.running = bind(this.hidden, cellState);
+    this.initial = h === this.hidden && c === cellState ? this.running : bind(h, c);
     this.float = input === null ? new FloatProjection(source) : null;
   }
 }
