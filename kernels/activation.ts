@@ -6,13 +6,24 @@
  */
 import type { Engine } from "./linear.ts";
 import type { Affine } from "./quantize.ts";
-import { clamp, powerOfTwo, reciprocal, roundHalfEven } from "./requantize.ts";
+import { clamp, powerOfTwo, reciprocal, ROUND_MAGIC, roundHalfEven } from "./requantize.ts";
 
 const LN2_HIGH = 0.6931471803691238; // upper 32 bits of ln 2, so that k * LN2_HIGH is exact
 const LN2_LOW = 1.9082149292705877e-10;
 
-/** e^r - 1 for |r| <= ln(2)/2: the Taylor polynomial to degree 14, by Horner. */
-function expm1Reduced(r: number): number {
+/**
+ * e^x - 1 in double, relative error below 2^-51 (worst found 2^-51.98, over 60,000 inputs). Saturates: x > 709 gives
+ * Infinity, x < -40 gives -1.
+ *
+ * Uses only operations that IEEE 754 fixes, unlike Math.exp, whose last bits differ between engines.
+ */
+function expm1(x: number): number {
+  if (x > 709) return Infinity;
+  if (x < -40) return -1;
+  const k = (x * 1.4426950408889634 + ROUND_MAGIC) - ROUND_MAGIC;
+  const r = (x - k * LN2_HIGH) - k * LN2_LOW;
+  // e^r - 1 for |r| <= ln(2)/2: the Taylor polynomial to degree 14, by Horner, and no call: a first run, in which
+  // nothing is compiled yet, comes here some thousand times.
   let p = 1 / 87178291200;
   p = p * r + 1 / 6227020800;
   p = p * r + 1 / 479001600;
@@ -26,21 +37,7 @@ function expm1Reduced(r: number): number {
   p = p * r + 1 / 24;
   p = p * r + 1 / 6;
   p = p * r + 0.5;
-  return r + r * r * p;
-}
-
-/**
- * e^x - 1 in double, relative error below 2^-51 (worst found 2^-51.98, over 60,000 inputs). Saturates: x > 709 gives
- * Infinity, x < -40 gives -1.
- *
- * Uses only operations that IEEE 754 fixes, unlike Math.exp, whose last bits differ between engines.
- */
-function expm1(x: number): number {
-  if (x > 709) return Infinity;
-  if (x < -40) return -1;
-  const k = roundHalfEven(x * 1.4426950408889634);
-  const r = (x - k * LN2_HIGH) - k * LN2_LOW;
-  const p = expm1Reduced(r);
+  p = r + r * r * p;
   if (k === 0) return p;
   const scale = powerOfTwo(k);
   return scale * p + (scale - 1);

@@ -102,11 +102,13 @@ const cases = fc.record({
     { weight: 1, arbitrary: lstmCases(bits, inputs, false) },
   ),
   float: fc.boolean(),
+  whole: fc.constantFrom(0, 0, 0, 8, 64),
   state: states,
-}).map(({ c, float, state }) => {
-  const parts = [...c.bits];
+}).map(({ c, float, whole, state }) => {
+  const parts = [...c.bits], { inputSize, hiddenSize } = c;
   if (float) parts[0] = parts[1] = 0;
-  return { c: { ...c, bits: parts }, state };
+  // Sizes that fill the kernel's blocks, too.
+  return { c: { ...c, bits: parts, inputSize: whole || inputSize, hiddenSize: whole || hiddenSize }, state };
 });
 
 for (const [name, backend] of backends) {
