@@ -209,7 +209,7 @@ def export_cell(writer, name, cell, suffix, path):
             continue
         modules = each(module) if part in ("igates", "hgates", "gates") else [module]
         found = [qparams(at, each_module, each_module.scale, each_module.zero_point) for each_module in modules]
-        values.append(found[0] if len(found) == 1 else found)
+        values.append(found if found.count(found[0]) < len(found) else found[0])
     return values, split, per_channel[0], biases[0]
 
 
