@@ -62,6 +62,10 @@ export async function buildSite(folder: string): Promise<void> {
     }],
   });
   for (const file of ["index.html", "style.css"]) await Deno.copyFile(source(file), `${folder}/${file}`);
+  const notices = ["../LICENSE", "../demo/data/README.md", "../demo/data/LICENSE-Unicode-3.0.txt"].map((file) =>
+    Deno.readTextFileSync(source(file))
+  );
+  await Deno.writeTextFile(`${folder}/notices.txt`, notices.join(`\n${"-".repeat(80)}\n\n`));
 }
 
 if (import.meta.main) {

@@ -133,7 +133,7 @@ Deno.test({
       await t.step("everything can be reached and used by keyboard", async () => {
         await page.reload();
         const reached: string[] = [];
-        for (let i = 0; i < 8; i++) {
+        for (let i = 0; i < 9; i++) {
           await page.keyboard.press("Tab");
           reached.push(
             await page.evaluate(() => {
@@ -141,7 +141,7 @@ Deno.test({
               const { document } = globalThis as any, { activeElement } = document;
               return activeElement.value && activeElement.type === "radio"
                 ? activeElement.value
-                : activeElement.id || activeElement.getAttribute("aria-label");
+                : activeElement.id || activeElement.getAttribute("aria-label") || activeElement.textContent;
             }),
           );
         }
@@ -154,6 +154,7 @@ Deno.test({
           "Words, split",
           "own-model",
           "own-dictionary",
+          "Licences",
         ]);
         await page.getByRole("radio", { name: "Thai" }).focus();
         await page.keyboard.press("ArrowRight");
