@@ -8,7 +8,7 @@ import { convert, getPreset, loadModel, prepare, PRESET_NAMES, saveModel } from 
 import { boundaryF1, wordEnds } from "../demo/segmenter.ts";
 import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
 
-const title = (language: string) => language[0].toUpperCase() + language.slice(1);
+const title = (language: string) => language[0]!.toUpperCase() + language.slice(1);
 const lines = [
   `| preset | ${
     LANGUAGES.map((language) => `${title(language)} F1 (ends that differ)`).join(" | ")

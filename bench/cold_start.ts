@@ -50,8 +50,8 @@ try {
   const assets = readAssets(new URL("../demo/data/", import.meta.url)), file = thaiFile(assets, "accurate");
   const thai = loadModel(file),
     [run] = parseRuns("test", assets.test, Dictionary.parse(assets.dictionary, thai.vocabulary));
-  const expected = new Float32Array(run.tokens.length * thai.outputSize);
-  thai.createSession({ maxSteps: run.tokens.length }).run(run.tokens, expected);
+  const expected = new Float32Array(run!.tokens.length * thai.outputSize);
+  thai.createSession({ maxSteps: run!.tokens.length }).run(run!.tokens, expected);
   await Deno.writeFile(`${folder}/thai.safetensors`, file);
   await Deno.writeFile(`${folder}/lstm.safetensors`, streamingFile(SIZE, SIZE, 1));
 
@@ -71,7 +71,7 @@ try {
       nodePaths: [`${folder}/node_modules`, fileURLToPath(new URL("peers/node_modules", import.meta.url))],
     });
   };
-  const thaiDefines = { MODEL: `${folder}/thai.safetensors`, TOKENS: [...run.tokens], EXPECTED: [...expected] };
+  const thaiDefines = { MODEL: `${folder}/thai.safetensors`, TOKENS: [...run!.tokens], EXPECTED: [...expected] };
   await program("bare", "bare.mjs", {});
   await program("thai", "thai.mjs", thaiDefines);
   await program("thai", "thai_installed.mjs", thaiDefines, [`${NAME}/*`]);
@@ -143,7 +143,7 @@ try {
     }
   }
   console.table(rows);
-  const machine = `${cpus()[0].model}, ${availableParallelism()} processors`;
+  const machine = `${cpus()[0]!.model}, ${availableParallelism()} processors`;
   const results = new URL("results/", import.meta.url);
   await Deno.mkdir(results, { recursive: true });
   await Deno.writeTextFile(

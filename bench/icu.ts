@@ -22,7 +22,7 @@ function icuEnds(text: string): number[] {
 }
 
 function median(times: number[]): number {
-  return times.toSorted((a, b) => a - b)[times.length >> 1];
+  return times.toSorted((a, b) => a - b)[times.length >> 1]!;
 }
 
 const lines = [
@@ -46,8 +46,8 @@ for (const language of LANGUAGES) {
   });
   let ends = 0, same = 0;
   for (const run of test) {
-    const expected = new Set(icuEnds(run.text)), own = simd(run);
-    if (portable(run).some((end, i) => end !== own[i])) throw new Error(`portable and SIMD differ on ${run.text}`);
+    const expected = new Set(icuEnds(run.text)), own = simd!(run);
+    if (portable!(run).some((end, i) => end !== own[i])) throw new Error(`portable and SIMD differ on ${run.text}`);
     let at = 0;
     Array.from(run.text).forEach((character, i) => {
       at += character.length;
@@ -60,13 +60,13 @@ for (const language of LANGUAGES) {
   for (let round = 0; round < ROUNDS; round++) {
     sides.forEach((side, i) => {
       const from = performance.now();
-      for (const run of test) side(run);
-      times[i].push((performance.now() - from) * 1000 / characters);
+      for (const run of test) side!(run);
+      times[i]!.push((performance.now() - from) * 1000 / characters);
     });
   }
   const [theirs, ...own] = times.map(median);
-  const columns = own.map((micros) => `${micros.toFixed(2)} | ${(theirs / micros).toFixed(2)}`);
-  lines.push(`| ${language} | ${theirs.toFixed(2)} | ${columns.join(" | ")} | ${same} of ${ends} |`);
+  const columns = own.map((micros) => `${micros.toFixed(2)} | ${(theirs! / micros).toFixed(2)}`);
+  lines.push(`| ${language} | ${theirs!.toFixed(2)} | ${columns.join(" | ")} | ${same} of ${ends} |`);
   console.error(lines.at(-1));
 }
 const table = `${lines.join("\n")}\n`;

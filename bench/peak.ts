@@ -14,7 +14,7 @@ function compile(relaxed: boolean): WebAssembly.Module | null {
   const op = (bytes: number[]) => [0xfd, ...bytes], get = (local: number) => [0x20, local];
   const set = (local: number) => [0x21, local], first = 1, w = first + ACCUMULATORS, x = w + 1;
   const body: number[] = [1, ACCUMULATORS + 2, 0x7b]; // one group of v128 locals
-  for (const [local, address] of [[w, 0], [x, 16]]) body.push(0x41, address, ...op(SIMD.LOAD), ...set(local));
+  for (const [local, address] of [[w, 0], [x, 16]]) body.push(0x41, address!, ...op(SIMD.LOAD), ...set(local!));
   body.push(0x03, 0x40); // loop
   for (let a = first; a < w; a++) {
     // Each product depends on its accumulator, so that none is another one's.

@@ -64,7 +64,7 @@ function measure(tasks: readonly (() => void)[], rounds: number): number[] {
     tasks.forEach((task, i) => {
       const start = performance.now();
       task();
-      least[i] = Math.min(least[i], (performance.now() - start) * 1000);
+      least[i] = Math.min(least[i]!, (performance.now() - start) * 1000);
     });
   }
   return least;
@@ -87,10 +87,10 @@ for (const size of SIZES) {
     ...tasksOf("qnnpack", "simd", qnnpack, size, best),
   ];
   const least = measure([...tasks.map(({ run }) => run), ...peaks.map(({ run }) => run)], ROUNDS);
-  const peak = Math.max(...peaks.map(({ macs }, i) => macs / least[tasks.length + i]));
+  const peak = Math.max(...peaks.map(({ macs }, i) => macs / least[tasks.length + i]!));
   console.log(`\nsize ${size}; SIMD peak ${(peak / 1000).toFixed(1)} thousand million multiply-adds a second`);
   tasks.forEach(({ name, base }, i) => {
-    const micros = least[i] / STEPS, ratio = least[tasks.findIndex((task) => task.name === base)] / least[i];
+    const micros = least[i]! / STEPS, ratio = least[tasks.findIndex((task) => task.name === base)]! / least[i]!;
     const share = (100 * macs / micros / peak).toFixed(0);
     console.log(
       `${name.padEnd(38)} ${micros.toFixed(2).padStart(8)} us/step ${ratio.toFixed(1).padStart(5)}x ${

@@ -112,7 +112,7 @@ try {
   const one = await many(1, 200), all = await many(MANY, 3);
 
   const result = {
-    machine: `${cpus()[0].model}, ${availableParallelism()} processors, workerd and client on them`,
+    machine: `${cpus()[0]!.model}, ${availableParallelism()} processors, workerd and client on them`,
     model: `LSTM ${INPUT} to ${HIDDEN}, fbgemm's preset, split gates; the Thai segmenter, accurate preset`,
     segmentPortable: portable,
     segmentSimd: simd,

@@ -9,23 +9,23 @@ import { Embedding, Linear, LSTM, type SafetensorsEntry, Sequential } from "@spl
 export function floatModel(
   tensors: ReadonlyMap<string, SafetensorsEntry>,
 ): { model: Sequential; numEmbeddings: number } {
-  const shape = (name: string): number[] => {
+  const shape = (name: string): readonly [number, number] => {
     const entry = tensors.get(name);
     if (entry?.shape.length !== 2) throw new RangeError(`the model: expected a matrix ${name}, got ${entry?.shape}`);
-    return entry.shape;
+    return entry.shape as [number, number];
   };
   const [numEmbeddings, embeddingDim] = shape("embedding.weight");
   const [outFeatures, inFeatures] = shape("out.weight");
   const model = new Sequential({
-    embedding: new Embedding({ numEmbeddings, embeddingDim }),
+    embedding: new Embedding({ numEmbeddings: numEmbeddings, embeddingDim: embeddingDim }),
     lstm: new LSTM({
       inputSize: embeddingDim,
       hiddenSize: shape("lstm.weight_hh_l0")[1],
       bidirectional: tensors.has("lstm.weight_ih_l0_reverse"),
       bias: tensors.has("lstm.bias_ih_l0"),
     }),
-    out: new Linear({ inFeatures, outFeatures, bias: tensors.has("out.bias") }),
+    out: new Linear({ inFeatures: inFeatures, outFeatures: outFeatures, bias: tensors.has("out.bias") }),
   });
   model.loadStateDict(tensors);
-  return { model, numEmbeddings };
+  return { model, numEmbeddings: numEmbeddings };
 }

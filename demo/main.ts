@@ -128,7 +128,7 @@ function microsPerChar(runs: readonly Run[], pass: (run: Run) => void): number {
     for (const run of runs) pass(run);
     times.push((performance.now() - from) * 1000 / characters);
   }
-  return times.toSorted((a, b) => a - b)[times.length >> 1];
+  return times.toSorted((a, b) => a - b)[times.length >> 1]!;
 }
 
 function equalBytes(a: Float32Array, b: Float32Array): boolean {
@@ -171,7 +171,7 @@ async function main(options: Options): Promise<void> {
     return saveModel(convert(observed));
   });
   await Deno.mkdir(output.replace(/[^\\/]*$/, "") || ".", { recursive: true });
-  await Deno.writeFile(output, splitBytes);
+  await Deno.writeFile(output, splitBytes!);
   const quantized = loadModel(await Deno.readFile(output));
   if (text !== undefined) {
     console.log(segment(text, quantized, dictionary));
@@ -192,7 +192,7 @@ async function main(options: Options): Promise<void> {
     (run) => wordEnds(model.forward(sequence(run)).data, run.tokens.length),
   );
   const int8 = withProgress("int8 model", test, (run) => {
-    const fused = outputOf(forms[0], run).slice(), split = outputOf(forms[1], run).slice();
+    const fused = outputOf(forms[0]!, run).slice(), split = outputOf(forms[1]!, run).slice();
     return { equal: equalBytes(fused, split), ends: wordEnds(split, run.tokens.length) };
   });
   const ends = int8.map((run) => run.ends), reference = test.map((run) => run.ends);
@@ -203,11 +203,11 @@ async function main(options: Options): Promise<void> {
     f1VsReference: boundaryF1(ends, reference),
     f1FloatVsReference: boundaryF1(floatEnds, reference),
     bytesFloat: modelBytes.length,
-    bytesInt8: splitBytes.length,
+    bytesInt8: splitBytes!.length,
     microsPerCharFloat: microsPerChar(test, (run) => model.forward(sequence(run))),
-    microsPerCharInt8: microsPerChar(test, (run) => outputOf(forms[1], run)),
-    workingBytesFused: forms[0].workingBytes,
-    workingBytesSplit: forms[1].workingBytes,
+    microsPerCharInt8: microsPerChar(test, (run) => outputOf(forms[1]!, run)),
+    workingBytesFused: forms[0]!.workingBytes,
+    workingBytesSplit: forms[1]!.workingBytes,
     fusedEqualsSplit: int8.every((run) => run.equal),
   };
   if (json) {
@@ -215,7 +215,7 @@ async function main(options: Options): Promise<void> {
     return;
   }
   const wrong = test.flatMap((run, i) => {
-    const own = cut(run.text, ends[i]).join("|"), expected = cut(run.text, floatEnds[i]).join("|");
+    const own = cut(run.text, ends[i]!).join("|"), expected = cut(run.text, floatEnds[i]!).join("|");
     return own === expected ? [] : [[expected, own] as const];
   });
   const words = floatEnds.flat().filter(Boolean).length;
@@ -235,7 +235,7 @@ async function main(options: Options): Promise<void> {
     ["working bytes, fused", number(result.workingBytesFused)],
     ["working bytes, split", number(result.workingBytesSplit)],
     ["fused and split agree byte for byte", result.fusedEqualsSplit ? "yes" : "NO"],
-    ["model calibrated fused = calibrated split", sameWeights(fusedBytes, splitBytes) ? "yes" : "no"],
+    ["model calibrated fused = calibrated split", sameWeights(fusedBytes!, splitBytes!) ? "yes" : "no"],
     ["runs cut otherwise than by the float model", `${wrong.length} of ${test.length}`],
   ]));
   for (const [expected, own] of wrong.slice(0, 3)) console.log(`\n  float  ${expected}\n  int8   ${own}`);
@@ -245,10 +245,10 @@ async function main(options: Options): Promise<void> {
 function sameWeights(a: Uint8Array, b: Uint8Array): boolean {
   const [x, y] = [a, b].map((bytes) => {
     const { tensors, metadata } = parseSafetensors(bytes);
-    const tree = metadata.splitgate.replace(/"splitGates":(true|false)/g, "");
+    const tree = metadata.splitgate!.replace(/"splitGates":(true|false)/g, "");
     return { tree, tensors: [...tensors].map(([key, { data }]) => `${key}:${data}`).join() };
   });
-  return x.tree === y.tree && x.tensors === y.tensors;
+  return x!.tree === y!.tree && x!.tensors === y!.tensors;
 }
 
 try {

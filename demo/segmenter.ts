@@ -83,7 +83,7 @@ export function wordEnds(output: Float32Array, characters: number): boolean[] {
   const ends: boolean[] = [];
   for (let t = 0; t < characters; t++) {
     let best = 0;
-    for (let k = 1; k < 4; k++) if (output[t * 4 + k] > output[t * 4 + best]) best = k;
+    for (let k = 1; k < 4; k++) if (output[t * 4 + k]! > output[t * 4 + best]!) best = k;
     ends.push(best === END || t === characters - 1);
   }
   return ends;
@@ -111,8 +111,8 @@ export function boundaryF1(
   let both = 0, sum = 0;
   predicted.forEach((ends, r) =>
     ends.forEach((end, i) => {
-      both += end && reference[r][i] ? 1 : 0;
-      sum += (end ? 1 : 0) + (reference[r][i] ? 1 : 0);
+      both += end && reference[r]![i] ? 1 : 0;
+      sum += (end ? 1 : 0) + (reference[r]![i] ? 1 : 0);
     })
   );
   return 2 * both / sum;

@@ -210,7 +210,7 @@ export function activationTable(
 export function lookup(table: ActivationTable, input: number): number {
   const { data } = table, index = input - table.first;
   if (index >= data.length) return table.compute(input);
-  const known = data[index];
+  const known = data[index]!;
   return known === known ? known : data[index] = table.compute(input);
 }
 

@@ -41,7 +41,7 @@ export function addInt8(
     lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
   for (let i = 0; i < out.length; i++) {
     const sum = Math.fround(
-      dequantizeValue(a[i], qa.scale, qa.zeroPoint) + dequantizeValue(b[i], qb.scale, qb.zeroPoint),
+      dequantizeValue(a[i]!, qa.scale, qa.zeroPoint) + dequantizeValue(b[i]!, qb.scale, qb.zeroPoint),
     );
     out[i] = clamp(
       roundHalfEven(Math.fround(sum * inverse)) + to.zeroPoint,
@@ -147,8 +147,8 @@ export function addQuint8FixedPoint(
 ): void {
   for (let i = 0; i < out.length; i++) {
     const sum = fixedPointSum(
-      a[i] - zeroPointA,
-      b[i] - zeroPointB,
+      a[i]! - zeroPointA,
+      b[i]! - zeroPointB,
       add.multiplierA,
       add.multiplierB,
       add.step,
@@ -209,7 +209,7 @@ export function mulInt8(
 ): void {
   const multiplier = mulMultiplier(qa.scale, qb.scale, to);
   for (let i = 0; i < out.length; i++) {
-    const product = Math.fround((a[i] - qa.zeroPoint) * (b[i] - qb.zeroPoint));
+    const product = Math.fround((a[i]! - qa.zeroPoint) * (b[i]! - qb.zeroPoint));
     out[i] = clamp(
       roundHalfEven(Math.fround(product * multiplier)) + to.zeroPoint,
       to.quantMin,

@@ -42,15 +42,15 @@ export function quantizeEmbeddingRow(
 ): void {
   const quantMax = weight instanceof Uint8Array ? 255 : 65535;
   const start = row * embeddingDim, end = start + embeddingDim;
-  let min = x[start], max = min;
+  let min = x[start]!, max = min;
   for (let k = start; k < end; k++) {
-    if (x[k] < min) min = x[k];
-    else if (x[k] > max) max = x[k];
+    if (x[k]! < min) min = x[k]!;
+    else if (x[k]! > max!) max = x[k]!;
   }
-  const range = f(max - min), inverse = f(quantMax / f(range + EPSILON));
+  const range = f(max! - min), inverse = f(quantMax / f(range + EPSILON));
   scales[row] = range / quantMax;
   biases[row] = min;
-  for (let k = start; k < end; k++) weight[k] = roundHalfEven(f(f(x[k] - min) * inverse));
+  for (let k = start; k < end; k++) weight[k] = roundHalfEven(f(f(x[k]! - min) * inverse));
 }
 
 /**
@@ -68,7 +68,7 @@ export function quantizeEmbeddingRow(
  * ```
  */
 export function embeddingBiases(scales: Float32Array, zeroPoints: Float32Array): Float32Array {
-  return scales.map((scale, row) => -zeroPoints[row] * scale);
+  return scales.map((scale, row) => -zeroPoints[row]! * scale);
 }
 
 /**
@@ -98,6 +98,6 @@ export function embeddingRow(
   out: Float32Array,
   offset: number,
 ): void {
-  const scale = scales[row], bias = biases[row], start = row * embeddingDim;
-  for (let k = 0; k < embeddingDim; k++) out[offset + k] = fmaFloat32(weight[start + k], scale, bias);
+  const scale = scales[row]!, bias = biases[row]!, start = row * embeddingDim;
+  for (let k = 0; k < embeddingDim; k++) out[offset + k] = fmaFloat32(weight[start + k]!, scale, bias);
 }

@@ -84,8 +84,8 @@ export function fakeQuantizePerChannel(
       out,
       start,
       start + inner,
-      scales[channel],
-      zeroPoints[channel],
+      scales[channel]!,
+      zeroPoints[channel]!,
       quantMin,
       quantMax,
     );
@@ -106,7 +106,7 @@ function fakeQuantizeSlice(
 ): void {
   const inverse = reciprocal(scale);
   for (let i = start; i < end; i++) {
-    const r = f(roundHalfEven(f(data[i] * inverse)) + zeroPoint);
+    const r = f(roundHalfEven(f(data[i]! * inverse)) + zeroPoint);
     const q = r === r ? clamp(r, quantMin, quantMax) : quantMin;
     out[i] = (q - zeroPoint) * scale;
   }
@@ -124,7 +124,7 @@ function fakeQuantizeFloatSlice(
 ): void {
   const inverse = reciprocal(scale);
   for (let i = start; i < end; i++) {
-    const r = roundHalfEven(f(zeroPoint + f(data[i] * inverse)));
+    const r = roundHalfEven(f(zeroPoint + f(data[i]! * inverse)));
     const q = r === r ? clamp(r, quantMin, quantMax) : quantMin;
     out[i] = (q - zeroPoint) * scale;
   }

@@ -33,7 +33,7 @@ export function linearFloat32(
 ): void {
   for (let row = 0, at = 0; row < outFeatures; row++) {
     let sum = 0;
-    for (let k = 0; k < inFeatures; k++, at++) sum += x[offset + k] * weight[at];
-    out[outOffset + row] = bias === null ? sum : sum + bias[row];
+    for (let k = 0; k < inFeatures; k++, at++) sum += x[offset + k]! * weight[at]!;
+    out[outOffset + row] = bias === null ? sum : sum + bias[row]!;
   }
 }

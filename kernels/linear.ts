@@ -51,7 +51,7 @@ export function dotInt8(
 ): number {
   let sum = 0;
   for (let k = 0; k < length; k++) {
-    sum += (x[xOffset + k] - xZeroPoint) * (w[wOffset + k] - wZeroPoint);
+    sum += (x[xOffset + k]! - xZeroPoint) * (w[wOffset + k]! - wZeroPoint);
   }
   return sum;
 }
@@ -109,15 +109,15 @@ export function linearInt8(
         from.zeroPoint,
         weight.data,
         row * inFeatures,
-        weight.zeroPoints[channel],
+        weight.zeroPoints[channel]!,
         inFeatures,
       );
-      const scale = Math.fround(from.scale * weight.scales[channel]);
+      const scale = Math.fround(from.scale * weight.scales[channel]!);
       const value = addBias(
         engine,
         sum,
         perChannel,
-        bias === null ? 0 : bias[row],
+        bias === null ? 0 : bias[row]!,
         scale,
       );
       const product = Math.fround(
@@ -163,9 +163,9 @@ export function linearInt8Float32(
   for (let i = 0, o = 0; i < x.length; i += inFeatures) {
     for (let row = 0; row < outFeatures; row++, o++) {
       const channel = Math.floor(row * scales.length / outFeatures);
-      const sum = dotInt8(x, i, from.zeroPoint, data, row * inFeatures, zeroPoints[channel], inFeatures);
-      const scale = Math.fround(from.scale * scales[channel]);
-      out[o] = addBias(engine, sum, true, bias === null ? 0 : bias[row], scale) * scale;
+      const sum = dotInt8(x, i, from.zeroPoint, data, row * inFeatures, zeroPoints[channel]!, inFeatures);
+      const scale = Math.fround(from.scale * scales[channel]!);
+      out[o] = addBias(engine, sum, true, bias === null ? 0 : bias[row]!, scale) * scale;
     }
   }
 }

@@ -81,8 +81,8 @@ export function quantizeDynamic(
   const inverse = reciprocal(scale);
   for (let i = 0; i < x.length; i++) {
     out[i] = engine === "qnnpack"
-      ? quantizeValue(x[i], inverse, zeroPoint, 0, 255)
-      : clamp(roundHalfEven(fmaFloat32(x[i], inverse, zeroPoint)), 0, 255);
+      ? quantizeValue(x[i]!, inverse, zeroPoint, 0, 255)
+      : clamp(roundHalfEven(fmaFloat32(x[i]!, inverse, zeroPoint)), 0, 255);
   }
 }
 
@@ -131,8 +131,8 @@ export function linearDynamicInt8(
   const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
   let min = 0, max = 0;
   for (let i = 0; i < x.length; i++) {
-    if (x[i] < min) min = x[i];
-    else if (x[i] > max) max = x[i];
+    if (x[i]! < min) min = x[i]!;
+    else if (x[i]! > max) max = x[i]!;
   }
   const qparams = chooseQParamsDynamic(min, max, reduceRange, engine);
   quantizeDynamic(engine, x, integers, qparams);
@@ -140,9 +140,9 @@ export function linearDynamicInt8(
     for (let row = 0; row < outFeatures; row++, o++) {
       const channel = Math.floor(row * scales.length / outFeatures);
       const sum = f(
-        dotInt8(integers, i, qparams.zeroPoint, data, row * inFeatures, zeroPoints[channel], inFeatures),
+        dotInt8(integers, i, qparams.zeroPoint, data, row * inFeatures, zeroPoints[channel]!, inFeatures),
       );
-      const multiplier = f(qparams.scale * scales[channel]), add = bias === null ? 0 : bias[row];
+      const multiplier = f(qparams.scale * scales[channel]!), add = bias === null ? 0 : bias[row]!;
       const y = engine === "fbgemm" ? fmaFloat32(sum, multiplier, add) : f(f(sum * multiplier) + add);
       out[o] = relu && !(y > 0) ? 0 : y;
     }

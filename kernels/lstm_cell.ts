@@ -100,12 +100,12 @@ function add(x: number, y: number, a: number, b: number, factor: number, fixed: 
 
 /** What the projection makes of the accumulator of a row. */
 function projected(p: Projection, row: number, sum: number): number {
-  const lo = p.lo[row & 3], isFloat = lo !== lo;
-  let value = Math.fround(p.term[row] + sum);
+  const lo = p.lo[row & 3]!, isFloat = lo !== lo;
+  let value = Math.fround(p.term[row]! + sum);
   // A row whose bias takes more than a plain addition.
-  if (value !== value) value = addBias("fbgemm", sum, p.perChannel || isFloat, p.bias[row], p.scale[row]);
-  value = Math.fround(value * p.multiplier[row]);
-  return isFloat ? value : quantized(value, lo, p.hi[row & 3]);
+  if (value !== value) value = addBias("fbgemm", sum, p.perChannel || isFloat, p.bias[row]!, p.scale[row]!);
+  value = Math.fround(value * p.multiplier[row]!);
+  return isFloat ? value : quantized(value, lo, p.hi[row & 3]!);
 }
 
 /**
@@ -114,22 +114,22 @@ function projected(p: Projection, row: number, sum: number): number {
  * @param values Accumulators of rows `row` and on, a multiple of 4 of them.
  */
 function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
-  const { term, multiplier, lo, hi } = p, lo0 = lo[0], lo1 = lo[1], lo2 = lo[2], lo3 = lo[3];
-  const hi0 = hi[0], hi1 = hi[1], hi2 = hi[2], hi3 = hi[3], isFloat = lo0 !== lo0;
+  const { term, multiplier, lo, hi } = p, lo0 = lo[0]!, lo1 = lo[1]!, lo2 = lo[2]!, lo3 = lo[3]!;
+  const hi0 = hi[0]!, hi1 = hi[1]!, hi2 = hi[2]!, hi3 = hi[3]!, isFloat = lo0 !== lo0;
   for (let i = 0, at = row; i < count;) {
     // No call in these loops: then engines keep the arrays' addresses in registers.
     if (p.alike) {
       for (; i < count; i++, at++) {
-        const value = Math.fround(Math.fround(term[at] + values[i]) * multiplier[at]);
+        const value = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
         if (value !== value) break;
         values[i] = isFloat ? value : quantized(value, lo0, hi0);
       }
     } else {
       for (; i < count; i += 4, at += 4) {
-        const value0 = Math.fround(Math.fround(term[at] + values[i]) * multiplier[at]);
-        const value1 = Math.fround(Math.fround(term[at + 1] + values[i + 1]) * multiplier[at + 1]);
-        const value2 = Math.fround(Math.fround(term[at + 2] + values[i + 2]) * multiplier[at + 2]);
-        const value3 = Math.fround(Math.fround(term[at + 3] + values[i + 3]) * multiplier[at + 3]);
+        const value0 = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
+        const value1 = Math.fround(Math.fround(term[at + 1]! + values[i + 1]!) * multiplier[at + 1]!);
+        const value2 = Math.fround(Math.fround(term[at + 2]! + values[i + 2]!) * multiplier[at + 2]!);
+        const value3 = Math.fround(Math.fround(term[at + 3]! + values[i + 3]!) * multiplier[at + 3]!);
         const all = value0 + value1 + value2 + value3 + (lo0 + lo1 + lo2 + lo3);
         if (all !== all) break;
         values[i] = quantized(value0, lo0, hi0);
@@ -138,7 +138,7 @@ function projectSums(p: Projection, row: number, values: Float64Array, count: nu
         values[i + 3] = quantized(value3, lo3, hi3);
       }
     }
-    for (const end = p.alike ? i + 1 : i + 4; i < count && i < end; i++, at++) values[i] = projected(p, at, values[i]);
+    for (const end = p.alike ? i + 1 : i + 4; i < count && i < end; i++, at++) values[i] = projected(p, at, values[i]!);
   }
 }
 
@@ -151,36 +151,35 @@ function addProjections(
   count: number,
 ): void {
   const { constants: k, exactScale, fixedPoint } = cell, exact = exactScale === 15;
-  const a0 = k[0], b0 = k[1], f0 = k[2], lo0 = k[3], hi0 = k[4], fixed0 = (fixedPoint & 1) === 1;
+  const a0 = k[0]!, b0 = k[1]!, f0 = k[2]!, lo0 = k[3]!, hi0 = k[4]!, fixed0 = (fixedPoint & 1) === 1;
   if (cell.alike && exact) {
-    for (let i = 0; i < count; i++) out[i] = quantized(Math.fround(input[i] + hidden[i]) * f0, lo0, hi0);
+    for (let i = 0; i < count; i++) out[i] = quantized(Math.fround(input[i]! + hidden[i]!) * f0, lo0, hi0);
   } else if (cell.alike) {
-    for (let i = 0; i < count; i++) out[i] = quantized(add(input[i], hidden[i], a0, b0, f0, fixed0), lo0, hi0);
+    for (let i = 0; i < count; i++) out[i] = quantized(add(input[i]!, hidden[i]!, a0, b0, f0, fixed0), lo0, hi0);
   } else {
     // A unit's four gates together: a loop for each gate would spend more on starting than on running.
-    const a1 = k[5], b1 = k[6], f1 = k[7], lo1 = k[8], hi1 = k[9], fixed1 = (fixedPoint & 2) === 2;
-    const a2 = k[10], b2 = k[11], f2 = k[12], lo2 = k[13], hi2 = k[14], fixed2 = (fixedPoint & 4) === 4;
-    const a3 = k[15], b3 = k[16], f3 = k[17], lo3 = k[18], hi3 = k[19], fixed3 = (fixedPoint & 8) === 8;
+    const a1 = k[5]!, b1 = k[6]!, f1 = k[7]!, lo1 = k[8]!, hi1 = k[9]!, fixed1 = (fixedPoint & 2) === 2;
+    const a2 = k[10]!, b2 = k[11]!, f2 = k[12]!, lo2 = k[13]!, hi2 = k[14]!, fixed2 = (fixedPoint & 4) === 4;
+    const a3 = k[15]!, b3 = k[16]!, f3 = k[17]!, lo3 = k[18]!, hi3 = k[19]!, fixed3 = (fixedPoint & 8) === 8;
     for (let i = 0; i < count; i += 4) {
-      out[i] = quantized(add(input[i], hidden[i], a0, b0, f0, fixed0), lo0, hi0);
-      out[i + 1] = quantized(add(input[i + 1], hidden[i + 1], a1, b1, f1, fixed1), lo1, hi1);
-      out[i + 2] = quantized(add(input[i + 2], hidden[i + 2], a2, b2, f2, fixed2), lo2, hi2);
-      out[i + 3] = quantized(add(input[i + 3], hidden[i + 3], a3, b3, f3, fixed3), lo3, hi3);
+      out[i] = quantized(add(input[i]!, hidden[i]!, a0, b0, f0, fixed0), lo0, hi0);
+      out[i + 1] = quantized(add(input[i + 1]!, hidden[i + 1]!, a1, b1, f1, fixed1), lo1, hi1);
+      out[i + 2] = quantized(add(input[i + 2]!, hidden[i + 2]!, a2, b2, f2, fixed2), lo2, hi2);
+      out[i + 3] = quantized(add(input[i + 3]!, hidden[i + 3]!, a3, b3, f3, fixed3), lo3, hi3);
     }
   }
 }
 
 /** Applies the gates' activations, in place. */
 function activateGates(cell: LstmCell, gates: Float64Array, count: number): void {
-  const [table0, table1, table2, table3] = cell.tables;
-  const { data: data0, first: first0 } = table0, { data: data1, first: first1 } = table1;
-  const { data: data2, first: first2 } = table2, { data: data3, first: first3 } = table3;
+  const { data: data0, first: first0 } = cell.tables[0]!, { data: data1, first: first1 } = cell.tables[1]!;
+  const { data: data2, first: first2 } = cell.tables[2]!, { data: data3, first: first3 } = cell.tables[3]!;
   const fast = data0.length > 0 && data1.length > 0 && data2.length > 0 && data3.length > 0 ? count : 0;
   for (let i = 0; i < count; i += 4) {
     // No call in here: then engines keep the arrays' addresses in registers.
     for (; i < fast; i += 4) {
-      const out0 = data0[(gates[i] - first0) | 0], out1 = data1[(gates[i + 1] - first1) | 0];
-      const out2 = data2[(gates[i + 2] - first2) | 0], out3 = data3[(gates[i + 3] - first3) | 0];
+      const out0 = data0[(gates[i]! - first0) | 0]!, out1 = data1[(gates[i + 1]! - first1) | 0]!;
+      const out2 = data2[(gates[i + 2]! - first2) | 0]!, out3 = data3[(gates[i + 3]! - first3) | 0]!;
       const all = out0 + out1 + out2 + out3;
       if (all !== all) break;
       gates[i] = out0;
@@ -190,7 +189,7 @@ function activateGates(cell: LstmCell, gates: Float64Array, count: number): void
     }
     // An output that is not known yet.
     if (i < count) {
-      for (let gate = 0; gate < 4; gate++) gates[i + gate] = lookup(cell.tables[gate], gates[i + gate]);
+      for (let gate = 0; gate < 4; gate++) gates[i + gate] = lookup(cell.tables[gate]!, gates[i + gate]!);
     }
   }
 }
@@ -212,30 +211,33 @@ function finishUnits(
   h: Float64Array,
   hOffset: number,
 ): void {
-  const k = cell.constants, table = cell.tables[4], fixed = (cell.fixedPoint & 16) !== 0;
-  const at = CELL_SUM * SUM_SIZE, a = k[at], b = k[at + SUM_B], factor = k[at + SUM_FACTOR];
-  const lo = k[at + SUM_LO], hi = k[at + SUM_HI], forgetLo = k[FORGET + PRODUCT_LO], forgetHi = k[FORGET + PRODUCT_HI];
-  const candidateLo = k[CANDIDATE + PRODUCT_LO], candidateHi = k[CANDIDATE + PRODUCT_HI];
-  const candidateMultiplier = k[CANDIDATE], hiddenMultiplier = k[HIDDEN];
-  const hiddenLo = k[HIDDEN + PRODUCT_LO], hiddenHi = k[HIDDEN + PRODUCT_HI];
+  const k = cell.constants, table = cell.tables[4]!, fixed = (cell.fixedPoint & 16) !== 0;
+  const at = CELL_SUM * SUM_SIZE, a = k[at]!, b = k[at + SUM_B]!, factor = k[at + SUM_FACTOR]!;
+  const lo = k[at + SUM_LO]!,
+    hi = k[at + SUM_HI]!,
+    forgetLo = k[FORGET + PRODUCT_LO]!,
+    forgetHi = k[FORGET + PRODUCT_HI]!;
+  const candidateLo = k[CANDIDATE + PRODUCT_LO]!, candidateHi = k[CANDIDATE + PRODUCT_HI]!;
+  const candidateMultiplier = k[CANDIDATE]!, hiddenMultiplier = k[HIDDEN]!;
+  const hiddenLo = k[HIDDEN + PRODUCT_LO]!, hiddenHi = k[HIDDEN + PRODUCT_HI]!;
   const { data, first } = table, tabulated = data.length > 0 ? count : 0;
   for (let unit = 0, i = 0; unit < count; unit++, i += 4) {
     let state = 0, tanh = 0;
     for (; unit < count; unit++, i += 4) {
-      const forgotten = multiply(gates[i + 1], c[cOffset + unit], forgetMultiplier, forgetLo, forgetHi);
-      const candidate = multiply(gates[i], gates[i + 2], candidateMultiplier, candidateLo, candidateHi);
+      const forgotten = multiply(gates[i + 1]!, c[cOffset + unit]!, forgetMultiplier, forgetLo, forgetHi);
+      const candidate = multiply(gates[i]!, gates[i + 2]!, candidateMultiplier, candidateLo, candidateHi);
       state = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
       if (unit >= tabulated) break;
-      tanh = data[(state - first) | 0];
+      tanh = data[(state - first) | 0]!;
       if (tanh !== tanh) break;
       c[cOffset + unit] = state;
-      h[hOffset + unit] = multiply(gates[i + 3], tanh, hiddenMultiplier, hiddenLo, hiddenHi);
+      h[hOffset + unit] = multiply(gates[i + 3]!, tanh, hiddenMultiplier, hiddenLo, hiddenHi);
     }
     if (unit >= count) break;
     // An output that is not known yet.
     tanh = lookup(table, state);
     c[cOffset + unit] = state;
-    h[hOffset + unit] = multiply(gates[i + 3], tanh, hiddenMultiplier, hiddenLo, hiddenHi);
+    h[hOffset + unit] = multiply(gates[i + 3]!, tanh, hiddenMultiplier, hiddenLo, hiddenHi);
   }
 }
 
@@ -292,7 +294,7 @@ export function projectRows(
   for (let row = 0; row < count; row += 8) {
     dotRows(rows, row >> 3, (row >> 3) + 1, x, sums);
     projectSums(projection, row, sums, 8);
-    for (let j = 0, end = Math.min(8, count - row); j < end; j++) out[offset + row + j] = sums[j];
+    for (let j = 0, end = Math.min(8, count - row); j < end; j++) out[offset + row + j] = sums[j]!;
   }
 }
 
@@ -321,7 +323,7 @@ export function lstmStep(
   const { hiddenSize, hiddenRows, hiddenOutput } = cell, { block, igates, hgates, gates, h: before } = scratch;
   const out = hiddenOutput === null ? h : scratch.unprojected, outOffset = hiddenOutput === null ? hOffset : 0;
   const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size;
-  for (let j = 0; j < size; j++) before[j] = h[hOffset + j];
+  for (let j = 0; j < size; j++) before[j] = h[hOffset + j]!;
   for (let unit = 0; unit < hiddenSize; unit += block) {
     const units = Math.min(block, hiddenSize - unit), count = units * 4, row = unit * 4;
     const group = unit >> 1, end = (unit + units + 1) >> 1;
@@ -329,7 +331,7 @@ export function lstmStep(
       dotRows(cell.inputRows!, group, end, x, igates);
       projectSums(cell.inputProjection!, row, igates, count);
     } else {
-      for (let i = 0; i < count; i++) igates[i] = projected![offset + row + i];
+      for (let i = 0; i < count; i++) igates[i] = projected![offset + row + i]!;
     }
     dotRows(hiddenRows, group, end, before, hgates);
     projectSums(binding.hiddenProjection, row, hgates, count);

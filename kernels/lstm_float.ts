@@ -111,12 +111,12 @@ export function finishStepFloat32(
 ): void {
   for (let j = 0, i = inputOffset, h = hiddenOffset; j < hiddenSize; j++, i++, h++) {
     const f = hiddenSize, g = 2 * hiddenSize, o = 3 * hiddenSize;
-    const inputGate = sigmoidFloat32(Math.fround(igates[i] + hgates[h]));
-    const forgetGate = sigmoidFloat32(Math.fround(igates[i + f] + hgates[h + f]));
-    const cellGate = tanhFloat32(Math.fround(igates[i + g] + hgates[h + g]));
-    const outputGate = sigmoidFloat32(Math.fround(igates[i + o] + hgates[h + o]));
+    const inputGate = sigmoidFloat32(Math.fround(igates[i]! + hgates[h]!));
+    const forgetGate = sigmoidFloat32(Math.fround(igates[i + f]! + hgates[h + f]!));
+    const cellGate = tanhFloat32(Math.fround(igates[i + g]! + hgates[h + g]!));
+    const outputGate = sigmoidFloat32(Math.fround(igates[i + o]! + hgates[h + o]!));
     const cell = Math.fround(
-      Math.fround(forgetGate * c[cellOffset + j]) + Math.fround(inputGate * cellGate),
+      Math.fround(forgetGate * c[cellOffset + j]!) + Math.fround(inputGate * cellGate),
     );
     c[cellOffset + j] = cell;
     out[outOffset + j] = Math.fround(outputGate * tanhFloat32(cell));

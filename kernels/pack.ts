@@ -44,12 +44,12 @@ export function packRows(
   for (let i = 0; i < order.length; i += 2) {
     const view = new Float64Array(length);
     for (let half = 0; half < 2; half++) {
-      const row = order[i + half];
+      const row = order[i + half]!;
       if (row < 0) continue;
-      const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)], at = row * inFeatures;
+      const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!, at = row * inFeatures;
       largest = Math.max(largest, Math.min(255, 128 + Math.abs(zeroPoint)));
-      if (half === 0) { for (let k = 0; k < inFeatures; k++) view[k] = (data[at + k] - zeroPoint) * HIGH; }
-      else for (let k = 0; k < inFeatures; k++) view[k] += data[at + k] - zeroPoint;
+      if (half === 0) { for (let k = 0; k < inFeatures; k++) view[k] = (data[at + k]! - zeroPoint) * HIGH; }
+      else for (let k = 0; k < inFeatures; k++) view[k]! += data[at + k]! - zeroPoint;
     }
     views.push(view);
   }
@@ -95,17 +95,17 @@ export function dotRows(
 ): void {
   const { views, length, chunk } = rows;
   for (let group = from, at = 0; group < to; group++, at += 8) {
-    const A = views[group * 4], B = views[group * 4 + 1], C = views[group * 4 + 2], D = views[group * 4 + 3];
+    const A = views[group * 4]!, B = views[group * 4 + 1]!, C = views[group * 4 + 2]!, D = views[group * 4 + 3]!;
     for (let start = 0, end = chunk; start < length; start = end, end += chunk) {
       if (end > length) end = length;
       let a = 0, b = 0, c = 0, d = 0;
       for (let k = start; k < end; k = (k + 2) | 0) {
         // One addition of two products: engines keep fewer values alive across iterations than with two additions.
-        const k1 = (k + 1) | 0, p = x[k], q = x[k1];
-        a += A[k] * p + A[k1] * q;
-        b += B[k] * p + B[k1] * q;
-        c += C[k] * p + C[k1] * q;
-        d += D[k] * p + D[k1] * q;
+        const k1 = (k + 1) | 0, p = x[k]!, q = x[k1]!;
+        a += A[k]! * p + A[k1]! * q;
+        b += B[k]! * p + B[k1]! * q;
+        c += C[k]! * p + C[k1]! * q;
+        d += D[k]! * p + D[k1]! * q;
       }
       // The nearest multiple of 2^27 is the upper sum: the lower one is less than half of that.
       const a1 = (a * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
@@ -122,14 +122,14 @@ export function dotRows(
         out[at + 6] = d1;
         out[at + 7] = d - d1 * HIGH;
       } else {
-        out[at] += a1;
-        out[at + 1] += a - a1 * HIGH;
-        out[at + 2] += b1;
-        out[at + 3] += b - b1 * HIGH;
-        out[at + 4] += c1;
-        out[at + 5] += c - c1 * HIGH;
-        out[at + 6] += d1;
-        out[at + 7] += d - d1 * HIGH;
+        out[at]! += a1;
+        out[at + 1]! += a - a1 * HIGH;
+        out[at + 2]! += b1;
+        out[at + 3]! += b - b1 * HIGH;
+        out[at + 4]! += c1;
+        out[at + 5]! += c - c1 * HIGH;
+        out[at + 6]! += d1;
+        out[at + 7]! += d - d1 * HIGH;
       }
     }
   }

@@ -91,20 +91,20 @@ export function prepareProjection(
   });
   const inputBound = integerBound(from), rule = linearEngine(engine, from, to);
   for (let place = 0; place < count; place++) {
-    const row = order[place];
+    const row = order[place]!;
     if (row < 0) continue;
     const channel = Math.floor(row * scales.length / outFeatures),
-      zeroPoint = zeroPoints[channel];
+      zeroPoint = zeroPoints[channel]!;
     // Any bound will do that is small enough.
     let bound = 255 * inFeatures;
     if (bound * inputBound >= 16777216) {
       bound = 0;
-      for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) bound += Math.abs(data[k] - zeroPoint);
+      for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) bound += Math.abs(data[k]! - zeroPoint);
     }
-    const scale = Math.fround(from.scale * scales[channel]),
-      out = to[place % to.length];
+    const scale = Math.fround(from.scale * scales[channel]!),
+      out = to[place % to.length]!;
     const multiplier = out === null ? scale : linearMultiplier(rule, scale, out.scale);
-    const value = bias === null ? 0 : bias[row];
+    const value = bias === null ? 0 : bias[row]!;
     projection.bias[place] = value;
     projection.scale[place] = scale;
     projection.multiplier[place] = multiplier;
@@ -228,7 +228,7 @@ export function prepareArithmetic(
     bounds(to, at + PRODUCT_LO);
   };
   const { fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell, ogate_cy: hidden } = parts;
-  for (let gate = 0; gate < 4; gate++) sum("gates", gate, parts.igates[gate], parts.hgates[gate], parts.gates[gate]);
+  for (let gate = 0; gate < 4; gate++) sum("gates", gate, parts.igates[gate]!, parts.hgates[gate]!, parts.gates[gate]!);
   // Whether each gate's constants are those of the gate before: a shifted comparison of the four together.
   const alike = k.subarray(SUM_SIZE, CELL_SUM * SUM_SIZE).every((value, i) => value === k[i]) &&
     (fixedPoint === 0 || fixedPoint === 15) && (exactScale === 0 || exactScale === 15);
@@ -244,10 +244,10 @@ export function prepareArithmetic(
     exactScale,
     alike,
     tables: [
-      table("sigmoid", parts.gates[0], parts.input_gate),
-      table("sigmoid", parts.gates[1], parts.forget_gate),
-      table("tanh", parts.gates[2], parts.cell_gate),
-      table("sigmoid", parts.gates[3], parts.output_gate),
+      table("sigmoid", parts.gates[0]!, parts.input_gate),
+      table("sigmoid", parts.gates[1]!, parts.forget_gate),
+      table("tanh", parts.gates[2]!, parts.cell_gate),
+      table("sigmoid", parts.gates[3]!, parts.output_gate),
       table("tanh", cell, parts.tanh_cy),
     ],
   };

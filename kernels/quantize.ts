@@ -41,11 +41,11 @@ export function quantizePerTensor(
   const { zeroPoint, quantMin, quantMax } = to, inverse = reciprocal(to.scale);
   if (out instanceof Int32Array) {
     for (let i = 0; i < x.length; i++) {
-      out[i] = quantizeValueWide(x[i], inverse, zeroPoint, quantMin, quantMax);
+      out[i] = quantizeValueWide(x[i]!, inverse, zeroPoint, quantMin, quantMax);
     }
   } else {
     for (let i = 0; i < x.length; i++) {
-      out[i] = quantizeValue(x[i], inverse, zeroPoint, quantMin, quantMax);
+      out[i] = quantizeValue(x[i]!, inverse, zeroPoint, quantMin, quantMax);
     }
   }
 }
@@ -72,7 +72,7 @@ export function dequantizePerTensor(
   zeroPoint: number,
 ): void {
   for (let i = 0; i < q.length; i++) {
-    out[i] = dequantizeValue(q[i], scale, zeroPoint);
+    out[i] = dequantizeValue(q[i]!, scale, zeroPoint);
   }
 }
 
@@ -105,11 +105,11 @@ export function quantizePerChannel(
 ): void {
   const channels = scales.length, float = zeroPoints instanceof Float32Array;
   for (let i = 0, channel = 0; i < x.length; channel = (channel + 1) % channels) {
-    const inverse = reciprocal(scales[channel]), zeroPoint = zeroPoints[channel];
+    const inverse = reciprocal(scales[channel]!), zeroPoint = zeroPoints[channel]!;
     for (const end = i + inner; i < end; i++) {
       out[i] = float
-        ? clamp(roundHalfEven(Math.fround(Math.fround(x[i] * inverse) + zeroPoint)), quantMin, quantMax)
-        : quantizeValueWide(x[i], inverse, zeroPoint, quantMin, quantMax);
+        ? clamp(roundHalfEven(Math.fround(Math.fround(x[i]! * inverse) + zeroPoint)), quantMin, quantMax)
+        : quantizeValueWide(x[i]!, inverse, zeroPoint, quantMin, quantMax);
     }
   }
 }
@@ -144,10 +144,10 @@ export function dequantizePerChannel(
     i < q.length;
     channel = (channel + 1) % channels
   ) {
-    const scale = scales[channel], zeroPoint = zeroPoints[channel];
+    const scale = scales[channel]!, zeroPoint = zeroPoints[channel]!;
     for (const end = i + inner; i < end; i++) {
       out[i] = dequantizeValue(
-        q[i],
+        q[i]!,
         scale,
         zeroPoint,
       );
@@ -184,7 +184,7 @@ export function requantize(
     quantize = out instanceof Int32Array ? quantizeValueWide : quantizeValue;
   for (let i = 0; i < x.length; i++) {
     out[i] = quantize(
-      dequantizeValue(x[i], scale, zeroPoint),
+      dequantizeValue(x[i]!, scale, zeroPoint),
       inverse,
       to.zeroPoint,
       to.quantMin,

@@ -66,13 +66,13 @@ export function addRoundedToOdd(a: number, b: number): number {
   const error = (a - (s - t)) + (b - t);
   if (error === 0 || error !== error) return s;
   doubleView[0] = s;
-  if ((wordView[LOW] & 1) === 0) {
+  if ((wordView[LOW]! & 1) === 0) {
     // Away from zero if the error has the sum's sign, toward zero otherwise.
     if ((error > 0) === (s > 0)) {
-      wordView[LOW] |= 1;
+      wordView[LOW]! |= 1;
     } else {
-      if (wordView[LOW] === 0) wordView[1 - LOW] -= 1;
-      wordView[LOW] -= 1;
+      if (wordView[LOW] === 0) wordView[1 - LOW]! -= 1;
+      wordView[LOW]! -= 1;
     }
   }
   return doubleView[0];
@@ -91,7 +91,7 @@ export function addRoundedToOdd(a: number, b: number): number {
 export function powerOfTwo(k: number): number {
   wordView[LOW] = 0;
   wordView[1 - LOW] = (k + 1023) << 20;
-  return doubleView[0];
+  return doubleView[0]!;
 }
 
 /**

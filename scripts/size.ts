@@ -37,7 +37,7 @@ async function measure(path: string): Promise<Size> {
     legalComments: "none",
     loader: { ".wasm": "binary" },
   });
-  const { contents } = outputFiles[0];
+  const { contents } = outputFiles[0]!;
   return { minified: contents.length, gzipped: gzipSync(contents, { level: 9 }).length };
 }
 
@@ -69,7 +69,7 @@ if (record) {
   await Deno.mkdir(new URL(".", RECORD), { recursive: true });
   await Deno.writeTextFile(RECORD, `${JSON.stringify(sizes, null, 2)}\n`);
 }
-const { gzipped } = sizes["./runtime"];
+const { gzipped } = sizes["./runtime"]!;
 if (gzipped > RUNTIME_BUDGET) {
   console.error(`size: ./runtime is ${gzipped} bytes gzipped, ${gzipped - RUNTIME_BUDGET} over its budget`);
   const allowed = (before["./runtime"]?.gzipped ?? 0) + SLACK;

@@ -26,7 +26,7 @@ function task(language: string): BuiltInTask {
   const observed = prepare(model, getPreset("accurate"), { splitGates: true });
   for (const run of calibration) observed.forward(sequence(run));
   return {
-    ...NAMES[language],
+    ...NAMES[language]!,
     id: language,
     model: encodeBase64(saveModel(convert(observed))),
     dictionary: Deno.readTextFileSync(files.dictionary),

@@ -65,15 +65,15 @@ export function segment(text: string, task: Task, kernels: SimdKernels | undefin
       continue;
     }
     const [fused, split] = sessions.map((session) => outputOf(session, tokens).slice());
-    const bits = new Uint32Array(split.buffer);
-    same &&= new Uint32Array(fused.buffer).every((value, i) => value === bits[i]);
+    const bits = new Uint32Array(split!.buffer);
+    same &&= new Uint32Array(fused!.buffer).every((value, i) => value === bits[i]);
     [fused, split].forEach((output, form) => {
-      const cutUp = cut(text, wordEnds(output, tokens.length));
-      pieces[form].push({ words: cutUp, segmented: true });
+      const cutUp = cut(text, wordEnds(output!, tokens.length));
+      pieces[form]!.push({ words: cutUp, segmented: true });
       if (form === 1) words += cutUp.length;
     });
   }
-  const form = (i: number): FormResult => ({ pieces: pieces[i], workingBytes: sessions[i].workingBytes });
+  const form = (i: number): FormResult => ({ pieces: pieces[i]!, workingBytes: sessions[i]!.workingBytes });
   return {
     fused: form(0),
     split: form(1),
@@ -91,7 +91,7 @@ export function segment(text: string, task: Task, kernels: SimdKernels | undefin
         } while (performance.now() - from < 6);
         return (performance.now() - from) * 1000 / (passes * Math.max(1, characters));
       });
-      return [fused, split];
+      return [fused!, split!];
     },
   };
 }

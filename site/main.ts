@@ -76,7 +76,7 @@ class Panel {
   #set(name: string, value: string, note = ""): void {
     const small = document.createElement("small");
     small.textContent = note;
-    this.#values[name].replaceChildren(value, small);
+    this.#values[name]!.replaceChildren(value, small);
   }
 }
 
@@ -89,11 +89,11 @@ const panels = {
   split: new Panel("Split", "A few units at a time, from their gates to their state."),
 };
 
-let task: Task = openBuiltIn(tasksBuiltIn[0]), kernels: SimdKernels | undefined, running = 0;
+let task: Task = openBuiltIn(tasksBuiltIn[0]!), kernels: SimdKernels | undefined, running = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 /** Measures while nothing is typed, a little at a time. */
@@ -101,7 +101,7 @@ function measure(result: Segmentation): void {
   const times: [number[], number[]] = [[], []], round = ++running;
   const again = (): void => {
     if (round !== running) return;
-    result.time().forEach((micros, i) => times[i].push(micros));
+    result.time().forEach((micros, i) => times[i]!.push(micros));
     const skip = times[0].length > 2 * COLD_TIMINGS ? COLD_TIMINGS : 0;
     panels.fused.showTime(median(times[0].slice(skip)), result.characters);
     panels.split.showTime(median(times[1].slice(skip)), result.characters);
@@ -152,7 +152,7 @@ tasksBuiltIn.forEach((each, i) => {
   const input = addTask(each.id, each.title, () => openBuiltIn(each), each.example);
   input.checked = i === 0;
 });
-text.value = tasksBuiltIn[0].example;
+text.value = tasksBuiltIn[0]!.example;
 text.addEventListener("input", update);
 element("clear").addEventListener("click", () => {
   text.value = "";

@@ -18,7 +18,7 @@ export class Child {
 
   /** @param command The program and its arguments. */
   constructor(readonly runtime: string, command: readonly string[]) {
-    this.#process = new Deno.Command(command[0], {
+    this.#process = new Deno.Command(command[0]!, {
       args: command.slice(1),
       stdin: "piped",
       stdout: "piped",

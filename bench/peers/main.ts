@@ -32,7 +32,7 @@ const BUN = "bun@1.4.5";
 async function succeeds(command: readonly string[], inherit = false): Promise<boolean> {
   const stream = inherit ? "inherit" : "null";
   try {
-    const child = new Deno.Command(command[0], {
+    const child = new Deno.Command(command[0]!, {
       args: command.slice(1),
       cwd: HERE,
       stdin: "null",
@@ -78,8 +78,8 @@ class Absent {
       !rows.some((row) => row.peer === what && row.runtime === runtime)
     );
     const things = [...Map.groupBy(notes, ({ what, why }) => `${what}\n${why}`).values()].map((group) => ({
-      what: group[0].what,
-      rest: `${group[0].why} (${[...new Set(group.map(({ runtime }) => runtime))].join(", ")})`,
+      what: group[0]!.what,
+      rest: `${group[0]!.why} (${[...new Set(group.map(({ runtime }) => runtime))].join(", ")})`,
     }));
     return [...Map.groupBy(things, ({ rest }) => rest)].map(([rest, group]) =>
       `${group.map(({ what }) => what).join(", ")}: ${rest}`
@@ -160,7 +160,7 @@ async function prepareCells(
 async function measureRound(cells: readonly Cell[], round: number, milliseconds: number, absent: Absent) {
   for (const group of Map.groupBy(cells, ({ size, mode }) => `${size} ${mode}`).values()) {
     for (let i = 0; i < group.length; i++) {
-      const { child, peer, size, mode, timings } = group[(i + round) % group.length];
+      const { child, peer, size, mode, timings } = group[(i + round) % group.length]!;
       const timing = await child.ask<Timing>({ op: "measure", peer, size, mode, milliseconds });
       if ("failed" in timing) absent.add(`${peer} at ${size}, ${mode}`, timing.failed, child.runtime);
       else timings.push(timing);

@@ -15,7 +15,7 @@ export interface Timing {
 
 /** The value below which a fraction of the (sorted) values lies. */
 export function quantile(sorted: ArrayLike<number>, fraction: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * fraction))];
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * fraction))]!;
 }
 
 /** The median of some numbers. */

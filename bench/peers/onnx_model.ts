@@ -45,7 +45,7 @@ function quantizeTransposed(weight: Float32Array, columns: number): { data: Int8
   const scale = Math.fround(weight.reduce((m, w) => Math.max(m, Math.abs(w)), 0) / 127);
   for (let r = 0; r < rows; r++) {
     for (let k = 0; k < columns; k++) {
-      data[k * rows + r] = Math.round(weight[r * columns + k] / scale);
+      data[k * rows + r] = Math.round(weight[r * columns + k]! / scale);
     }
   }
   return { data, scale };

@@ -51,12 +51,12 @@ async function createRunner(ort: Ort, provider: string, problem: Problem, int8: 
       c = zero;
     },
     step: async (t) => {
-      const { hn, cn } = await session.run({ X: xs[t], h0: h, c0: c }, STATE);
-      h = hn;
-      c = cn;
-      return hn.data;
+      const { hn, cn } = await session.run({ X: xs[t]!, h0: h, c0: c }, STATE);
+      h = hn!;
+      c = cn!;
+      return h.data;
     },
-    sequence: async () => (await session.run(all, SEQUENCE)).Y.data,
+    sequence: async () => (await session.run(all, SEQUENCE)).Y!.data,
   };
 }
 

@@ -46,17 +46,17 @@ export function referenceLstm(p: Omit<Problem, "expected">): Float32Array {
   let h = new Float64Array(size);
   for (let t = 0; t < steps; t++) {
     for (let row = 0; row < 4 * size; row++) {
-      let sum = biasIh[row] + biasHh[row];
+      let sum = biasIh[row]! + biasHh[row]!;
       for (let k = 0; k < size; k++) {
-        sum += weightIh[row * size + k] * input[t * size + k] + weightHh[row * size + k] * h[k];
+        sum += weightIh[row * size + k]! * input[t * size + k]! + weightHh[row * size + k]! * h[k]!;
       }
       gates[row] = sum;
     }
     h = new Float64Array(size);
     for (let j = 0; j < size; j++) {
-      const i = sigmoid(gates[j]), f = sigmoid(gates[size + j]), o = sigmoid(gates[3 * size + j]);
-      c[j] = f * c[j] + i * Math.tanh(gates[2 * size + j]);
-      h[j] = o * Math.tanh(c[j]);
+      const i = sigmoid(gates[j]!), f = sigmoid(gates[size + j]!), o = sigmoid(gates[3 * size + j]!);
+      c[j] = f * c[j]! + i * Math.tanh(gates[2 * size + j]!);
+      h[j] = o * Math.tanh(c[j]!);
     }
     out.set(h, t * size);
   }

@@ -56,7 +56,7 @@ function find(rows: readonly Row[], peer: string, runtime: string, mode: Mode, s
 /** Pairs of peer and runtime that have a row of the mode. */
 function series(rows: readonly Row[], mode: Mode): { peer: string; runtime: string }[] {
   const keys = unique(rows.filter((r) => r.mode === mode).map((r) => `${r.peer}\n${r.runtime}`));
-  return keys.map((key) => ({ peer: key.split("\n")[0], runtime: key.split("\n")[1] }));
+  return keys.map((key) => ({ peer: key.split("\n")[0]!, runtime: key.split("\n")[1]! }));
 }
 
 function times({ rows, errors }: Run, mode: Mode, sizes: readonly number[]): string {
@@ -97,7 +97,7 @@ function ratios({ rows }: Run, mode: Mode, sizes: readonly number[]): string {
 function summary({ rows }: Run, sizes: readonly number[]): string {
   const peers = unique(rows.map((r) => r.peer)).map((peer) => {
     const all = rows.filter((r) => r.peer === peer);
-    return { peer, runtime: (all.find((r) => r.runtime === "deno") ?? all[0]).runtime };
+    return { peer, runtime: (all.find((r) => r.runtime === "deno") ?? all[0]!).runtime };
   });
   return table(
     ["peer", "runtime", ...MODES.flatMap((mode) => sizes.map((size) => `${mode} ${size}`))],

@@ -30,7 +30,7 @@ function createRunner(model: QuantizedModel, { size, input }: Problem, kernels: 
   return {
     reset: () => session.reset(),
     step: (t) => {
-      session.step(xs[t], y);
+      session.step(xs[t]!, y);
       return y;
     },
     sequence: () => {

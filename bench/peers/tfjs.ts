@@ -46,9 +46,9 @@ const GATE_ORDER = [0, 1, 3, 2];
 function reorderTransposed(weight: Float32Array, size: number, columns: number): Float32Array {
   const rows = 4 * size, out = new Float32Array(weight.length);
   for (let place = 0; place < rows; place++) {
-    const row = GATE_ORDER[Math.floor(place / size)] * size + place % size;
+    const row = GATE_ORDER[Math.floor(place / size)]! * size + place % size;
     for (let k = 0; k < columns; k++) {
-      out[k * rows + place] = weight[row * columns + k];
+      out[k * rows + place] = weight[row * columns + k]!;
     }
   }
   return out;
@@ -59,7 +59,7 @@ function createRunners(tf: Tf, activate: () => Promise<void>, problem: Problem):
   const weightIh = tf.tensor2d(reorderTransposed(problem.weightIh, size, size), [size, rows]);
   const weightHh = tf.tensor2d(reorderTransposed(problem.weightHh, size, size), [size, rows]);
   const weight = tf.concat([weightIh, weightHh], 0);
-  const bias = tf.tensor1d(reorderTransposed(problem.biasIh.map((b, j) => b + problem.biasHh[j]), size, 1));
+  const bias = tf.tensor1d(reorderTransposed(problem.biasIh.map((b, j) => b + problem.biasHh[j]!), size, 1));
   const xs = Array.from({ length: STEPS }, (_, t) => input.slice(t * size, (t + 1) * size));
   type State = [h: TfTensor, c: TfTensor];
   const finish = (gates: TfTensor, c: TfTensor): State => {
@@ -88,7 +88,7 @@ function createRunners(tf: Tf, activate: () => Promise<void>, problem: Problem):
       activate,
       reset: () => replace(zero()),
       step: (t) => {
-        replace(tf.tidy(() => cell(tf.tensor2d(xs[t], [1, size]), state)));
+        replace(tf.tidy(() => cell(tf.tensor2d(xs[t]!, [1, size]), state)));
         return state[0].dataSync();
       },
       sequence: () => read(sequence),

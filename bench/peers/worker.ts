@@ -32,8 +32,8 @@ function largestError(got: Float32Array, want: Float32Array): number {
   let error = 0;
   // Written so that NaN is an error of its own size.
   for (let i = 0; i < want.length; i++) {
-    if (!(Math.abs(got[i] - want[i]) <= error)) {
-      error = Math.abs(got[i] - want[i]);
+    if (!(Math.abs(got[i]! - want[i]!) <= error)) {
+      error = Math.abs(got[i]! - want[i]!);
     }
   }
   return error;
@@ -139,7 +139,7 @@ async function answer(request: Request): Promise<Reply> {
 }
 
 function message(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n")[0]
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!
     .slice(0, 300);
 }
 

@@ -8,4 +8,4 @@ import { createOnnxModel } from "./onnx_model.ts";
 import { createProblem } from "./problem.ts";
 
 const [size, file] = Deno.args;
-await Deno.writeFile(file, await createOnnxModel(createProblem(Number(size)), true));
+await Deno.writeFile(file!, await createOnnxModel(createProblem(Number(size)), true));

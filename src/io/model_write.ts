@@ -87,7 +87,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
           if (!Array.isArray(q)) return qparams(q as PerTensorQParams | null);
           const [first] = q as (PerTensorQParams | null)[];
           const same = q.every((other) => other === first || (other && first && sameQParams(other, first)));
-          return same ? qparams(first) : q.map(qparams);
+          return same ? qparams(first!) : q.map(qparams);
         });
         if (inputs !== undefined) {
           const read = all.filter(({ name: part }) => inputs[part] !== undefined);
@@ -119,7 +119,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
       bias,
       batchFirst,
       bidirectional,
-      perChannel: module.cells[0][0].weightIh.perChannel,
+      perChannel: module.cells[0]![0]!.weightIh.perChannel,
       splitGates,
       torchInitialState,
       input: qparams(input),

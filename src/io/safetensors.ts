@@ -203,7 +203,7 @@ export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
     }
     const [begin, end] = offsets;
     // A size is not negative, so this holds begin <= end too.
-    if (end - begin !== size || end > dataLength) {
+    if (end! - begin! !== size || end! > dataLength) {
       fail(
         `${label} data_offsets`,
         `${size} bytes (dtype x shape) within 0..${dataLength}`,
@@ -216,8 +216,8 @@ export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
       dtype: dtype as SafetensorsDType,
       shape,
       type,
-      begin,
-      end,
+      begin: begin!,
+      end: end!,
     });
     keys += 4;
   }

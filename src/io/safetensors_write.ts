@@ -131,7 +131,7 @@ export function writeSafetensors(
     const begin = end;
     end += data.byteLength;
     fields.push(
-      `${key}:{"dtype":"${DTYPES[rank][0]}","shape":[${shape}],` +
+      `${key}:{"dtype":"${DTYPES[rank]![0]}","shape":[${shape}],` +
         `"data_offsets":[${begin},${end}]}`,
     );
   }

@@ -47,7 +47,7 @@ export function checkTensor(name: string, x: Tensor): void {
 export function checkTokens(name: string, x: TokenTensor, count: number): void {
   checkKind(name, x, Int32Array);
   for (let i = 0; i < x.data.length; i++) {
-    if (x.data[i] < 0 || x.data[i] >= count) {
+    if (x.data[i]! < 0 || x.data[i]! >= count) {
       failRange(`${name}.data[${i}]`, `a token id in 0..${count - 1}`, x.data[i]);
     }
   }

@@ -63,7 +63,7 @@ export class Embedding extends Module {
     checkTokens("x", x, this.numEmbeddings);
     const data = new Float32Array(x.data.length * embeddingDim);
     for (let i = 0; i < x.data.length; i++) {
-      const row = x.data[i] * embeddingDim;
+      const row = x.data[i]! * embeddingDim;
       data.set(weight.subarray(row, row + embeddingDim), i * embeddingDim);
     }
     return { data, shape: [...x.shape, embeddingDim] };

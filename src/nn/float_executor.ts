@@ -12,9 +12,9 @@ import type { CellExecutor, Part } from "../lstm_parts.ts";
 export function pointwiseFloat32(op: Exclude<Part["op"], "linear">, a: Float32Array, b: Float32Array): Float32Array {
   switch (op) {
     case "add":
-      return a.map((value, i) => value + b[i]);
+      return a.map((value, i) => value + b[i]!);
     case "mul":
-      return a.map((value, i) => value * b[i]);
+      return a.map((value, i) => value * b[i]!);
     case "sigmoid":
       return a.map(sigmoidFloat32);
     case "tanh":
@@ -59,11 +59,11 @@ export function floatExecutor(
       const width = gate < 0 ? 4 * hiddenSize : hiddenSize;
       switch (part.op) {
         case "linear":
-          if (part.name === "igates") return linear(a, weights.weightIh, weights.biasIh, gate, inputSize, width);
-          if (part.name === "hgates") return linear(a, weights.weightHh, weights.biasHh, gate, projected, width);
-          return linear(a, weights.weightHr!, null, -1, hiddenSize, projected);
+          if (part.name === "igates") return linear(a!, weights.weightIh, weights.biasIh, gate, inputSize, width);
+          if (part.name === "hgates") return linear(a!, weights.weightHh, weights.biasHh, gate, projected, width);
+          return linear(a!, weights.weightHr!, null, -1, hiddenSize, projected);
         default:
-          return pointwiseFloat32(part.op, a, b);
+          return pointwiseFloat32(part.op, a!, b!);
       }
     },
     chunk(value: Float32Array, gate: number): Float32Array {

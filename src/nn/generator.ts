@@ -37,7 +37,7 @@ export class Generator {
     const state = this.#state;
     state[0] = seed;
     for (let i = 1; i < 624; i++) {
-      const last = state[i - 1] ^ (state[i - 1] >>> 30);
+      const last = state[i - 1]! ^ (state[i - 1]! >>> 30);
       state[i] = Math.imul(1812433253, last) + i;
     }
   }
@@ -47,12 +47,12 @@ export class Generator {
     const state = this.#state;
     if (this.#at === 624) {
       for (let i = 0; i < 624; i++) {
-        const y = (state[i] & 0x80000000) | (state[(i + 1) % 624] & 0x7fffffff);
-        state[i] = state[(i + 397) % 624] ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0);
+        const y = (state[i]! & 0x80000000) | (state[(i + 1) % 624]! & 0x7fffffff);
+        state[i] = state[(i + 397) % 624]! ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0);
       }
       this.#at = 0;
     }
-    let y = state[this.#at++];
+    let y = state[this.#at++]!;
     y ^= y >>> 11;
     y ^= (y << 7) & 0x9d2c5680;
     y ^= (y << 15) & 0xefc60000;
@@ -120,8 +120,8 @@ export class Generator {
 /** Turns 16 uniform values into 16 normal ones: value j and value j + 8 make a pair. */
 function normalFill16(data: Float32Array, start: number): void {
   for (let j = start; j < start + 8; j++) {
-    const radius = f(Math.sqrt(f(-2 * f(Math.log(f(1 - data[j]))))));
-    const theta = f(f(2 * Math.PI) * data[j + 8]);
+    const radius = f(Math.sqrt(f(-2 * f(Math.log(f(1 - data[j]!))))));
+    const theta = f(f(2 * Math.PI) * data[j + 8]!);
     data[j] = radius * f(Math.cos(theta));
     data[j + 8] = radius * f(Math.sin(theta));
   }

@@ -157,7 +157,7 @@ export class LSTM extends Module {
       const to = new Float32Array(steps * batch * outputSize);
       layer.forEach((cell, d) => {
         for (let b = 0; b < batch; b++) {
-          const at = (l * numDirections + d) * batch + b, length = lengths === null ? steps : lengths[b];
+          const at = (l * numDirections + d) * batch + b, length = lengths === null ? steps : lengths[b]!;
           const hRow = h.subarray(at * width, (at + 1) * width);
           const cRow = c.subarray(at * hiddenSize, (at + 1) * hiddenSize);
           for (let i = 0; i < length; i++) {

@@ -50,8 +50,8 @@ export function planSequence(
     const layout = batchFirst ? "batch, steps" : "steps, batch";
     failRange("x.shape", `[${layout}, ${inputSize}] or [steps, ${inputSize}]`, x.shape);
   }
-  const steps = batched && batchFirst ? x.shape[1] : x.shape[0];
-  const batch = !batched ? 1 : batchFirst ? x.shape[0] : x.shape[1];
+  const steps = batched && batchFirst ? x.shape[1]! : x.shape[0]!;
+  const batch = !batched ? 1 : batchFirst ? x.shape[0]! : x.shape[1]!;
   const hShape = batched ? [outer, batch, projSize || hiddenSize] : [outer, projSize || hiddenSize];
   const cShape = batched ? [outer, batch, hiddenSize] : [outer, hiddenSize];
   if (state !== undefined) {
@@ -61,8 +61,8 @@ export function planSequence(
   }
   checkOptions("options", options, ["lengths"]);
   return {
-    steps,
-    batch,
+    steps: steps!,
+    batch: batch!,
     lengths: options.lengths === undefined ? null : checkLengths(options.lengths, batch, steps),
     h: state === undefined ? parameter("h", hShape) : state[0].data.slice(),
     c: state === undefined ? parameter("c", cShape) : state[1].data.slice(),

@@ -26,7 +26,7 @@ export function cascadeSum(data: Float32Array): number {
     for (let level = 1; level < LEVELS; level++) {
       const at = level * width;
       for (let k = 0; k < width; k++) {
-        sums[at + k] += sums[at - width + k];
+        sums[at + k]! += sums[at - width + k]!;
         sums[at - width + k] = 0;
       }
       if ((i & ((step - 1) << (level * power))) !== 0) break;
@@ -34,23 +34,23 @@ export function cascadeSum(data: Float32Array): number {
   }
   for (; i < steps; i++) addStep(sums, data, i);
   for (let level = 1; level < LEVELS; level++) {
-    for (let k = 0; k < width; k++) sums[k] += sums[level * width + k];
+    for (let k = 0; k < width; k++) sums[k]! += sums[level * width + k]!;
   }
 
   // What does not fill 4 rows goes to the first row; then rows, the elements that fill no lane, and lanes.
   for (let v = steps * ROWS; v < vectors; v++) {
-    for (let k = 0; k < LANES; k++) sums[k] += data[v * LANES + k];
+    for (let k = 0; k < LANES; k++) sums[k]! += data[v * LANES + k]!;
   }
   for (let row = 1; row < ROWS; row++) {
-    for (let k = 0; k < LANES; k++) sums[k] += sums[row * LANES + k];
+    for (let k = 0; k < LANES; k++) sums[k]! += sums[row * LANES + k]!;
   }
   let total = 0;
-  for (let k = vectors * LANES; k < data.length; k++) total = f(total + data[k]);
-  for (let k = 0; k < LANES; k++) total = f(total + sums[k]);
+  for (let k = vectors * LANES; k < data.length; k++) total = f(total + data[k]!);
+  for (let k = 0; k < LANES; k++) total = f(total + sums[k]!);
   return total;
 }
 
 function addStep(sums: Float32Array, data: Float32Array, step: number): void {
   const width = LANES * ROWS;
-  for (let k = 0; k < width; k++) sums[k] += data[step * width + k];
+  for (let k = 0; k < width; k++) sums[k]! += data[step * width + k]!;
 }

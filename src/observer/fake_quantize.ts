@@ -104,7 +104,7 @@ export class FakeQuantize extends Observer {
       failRange(`shape[${axis}]`, `${scales.length} channels`, shape[axis]);
     }
     let inner = 1;
-    for (let i = axis + 1; i < shape.length; i++) inner *= shape[i];
+    for (let i = axis + 1; i < shape.length; i++) inner *= shape[i]!;
     return fakeQuantizePerChannel(
       data,
       scales.length,

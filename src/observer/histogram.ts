@@ -110,11 +110,11 @@ export class HistogramObserver extends UniformObserver {
       // torch 2.8.0 takes the new tensor's total here, not the old histogram's.
       const weight = cascadeSum(histogram);
       moved = histc(new Float32Array([oldMin]), this.bins, min, max);
-      for (let i = 0; i < this.bins; i++) moved[i] *= weight;
+      for (let i = 0; i < this.bins; i++) moved[i]! *= weight;
     } else if (min !== oldMin || max !== oldMax) {
       moved = moveHistogram(old, oldMin, oldMax, min, max, this.upsampleRate);
     }
-    for (let i = 0; i < this.bins; i++) histogram[i] += moved[i];
+    for (let i = 0; i < this.bins; i++) histogram[i]! += moved[i]!;
   }
 
   override calculateQParams(options?: CalculateOptions): PerTensorQParams {
@@ -137,7 +137,7 @@ export class HistogramObserver extends UniformObserver {
     const total = cascadeSum(histogram);
     const cumulative = new Float32Array(bins);
     for (let i = 0, sum = 0; i < bins; i++) {
-      cumulative[i] = sum += histogram[i];
+      cumulative[i] = sum += histogram[i]!;
     }
     const error = new QuantizationError(
       histogram,
@@ -149,8 +149,8 @@ export class HistogramObserver extends UniformObserver {
       const nextAlpha = alpha + 1e-5, nextBeta = beta - 1e-5;
       const below = f(nextAlpha * total), above = f(nextBeta * total);
       let left = start, right = end;
-      while (left < end && cumulative[left] < below) left++;
-      while (right > start && cumulative[right] > above) right--;
+      while (left < end && cumulative[left]! < below) left++;
+      while (right > start && cumulative[right]! > above) right--;
       let nextStart = start, nextEnd = end;
       if (left - start > end - right) {
         nextStart = left;
@@ -216,10 +216,10 @@ export class HistogramObserver extends UniformObserver {
     }
     let any = false;
     for (let i = 0; i < histogram.length; i++) {
-      if (!(histogram[i] >= 0 && histogram[i] < Infinity)) {
+      if (!(histogram[i]! >= 0 && histogram[i]! < Infinity)) {
         failRange(`histogram[${i}]`, "a finite count, 0 or more", histogram[i]);
       }
-      any ||= histogram[i] > 0;
+      any ||= histogram[i]! > 0;
     }
     if (!any) failRange("histogram", "a count above 0", 0);
     const [min, max] = checkRange(state.min, state.max);
@@ -250,8 +250,8 @@ function histc(
   const counts = new Float32Array(bins);
   for (let i = 0; i < data.length; i++) {
     // Where float32 cannot tell min - 1 from max + 1 this is 0 / 0 and, as in torch, the first bin.
-    const bin = Math.trunc(f(f(f(data[i] - low) * bins) / width)) || 0;
-    counts[Math.min(bin, bins - 1)]++;
+    const bin = Math.trunc(f(f(f(data[i]! - low) * bins) / width)) || 0;
+    counts[Math.min(bin, bins - 1)]!++;
   }
   return counts;
 }
@@ -293,9 +293,9 @@ function moveHistogram(
   let passed = 0;
   for (let i = 0; i < parts; i++) {
     const middle = f(linspaceAt(i, parts + 1, oldMin, oldMax, size) + half);
-    while (passed <= bins && edges[passed] <= middle) passed++;
+    while (passed <= bins && edges[passed]! <= middle) passed++;
     const bin = clamp(passed - 1, 0, bins - 1);
-    moved[bin] += f(old[Math.floor(i / rate)] / rate);
+    moved[bin]! += f(old[Math.floor(i / rate)]! / rate);
   }
   return moved;
 }
@@ -336,9 +336,9 @@ class QuantizationError {
       const final = clamp(floorDivide(finish, step), 0, last);
       const toBegin = f(begin - f(f(first + 0.5) * step));
       const toEnd = f(finish - f(f(final * step) + half));
-      const head = f(density[i] * f(f(halfCube - cube(toBegin)) / 3));
-      const between = f(f(f(final - first) - 1) * f(density[i] * whole));
-      const tail = f(density[i] * f(f(cube(toEnd) - -halfCube) / 3));
+      const head = f(density[i]! * f(f(halfCube - cube(toBegin)) / 3));
+      const between = f(f(f(final - first) - 1) * f(density[i]! * whole));
+      const tail = f(density[i]! * f(f(cube(toEnd) - -halfCube) / 3));
       norms[i] = f(f(head + between) + tail);
     }
     return cascadeSum(norms);

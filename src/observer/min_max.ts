@@ -19,8 +19,8 @@ import {
 export function minMax(data: Float32Array): [min: number, max: number] {
   let min = Infinity, max = -Infinity;
   for (let i = 0; i < data.length; i++) {
-    if (data[i] < min) min = data[i];
-    if (data[i] > max) max = data[i];
+    if (data[i]! < min) min = data[i]!;
+    if (data[i]! > max) max = data[i]!;
   }
   return [min, max];
 }

@@ -219,7 +219,7 @@ export function resolveOptions(
 ): RangeConfig {
   const dtype = options.dtype ?? "quint8";
   const [lowest, highest] = dtypeRange(dtype);
-  const qscheme = options.qscheme ?? schemes[0];
+  const qscheme = options.qscheme ?? schemes[0]!;
   if (!schemes.includes(qscheme)) {
     (typeof qscheme === "string" ? failRange : failType)(
       "qscheme",
@@ -275,7 +275,7 @@ export function resolveOptions(
       }
     }
   }
-  return { dtype, qscheme, reduceRange, quantMin, quantMax, wholeMin, wholeMax, customRange, eps };
+  return { dtype, qscheme: qscheme!, reduceRange, quantMin, quantMax, wholeMin, wholeMax, customRange, eps };
 }
 
 /**
@@ -401,10 +401,10 @@ export function checkRange(
     }
     ends.push(f(value));
   }
-  if (ends[0] > ends[1]) {
+  if (ends[0]! > ends[1]!) {
     failRange(`max${suffix}`, `a number not below min ${ends[0]}`, ends[1]);
   }
-  return [ends[0], ends[1]];
+  return [ends[0]!, ends[1]!];
 }
 
 /** Schemes of observers of whole tensors, the default first. */

@@ -78,7 +78,7 @@ export abstract class PerChannelObserver extends UniformObserver {
         shape,
       );
     }
-    const channels = shape[this.chAxis];
+    const channels = shape[this.chAxis]!;
     if (this.seen && channels !== this.#min.length) {
       failRange(
         `shape[${this.chAxis}]`,
@@ -87,24 +87,24 @@ export abstract class PerChannelObserver extends UniformObserver {
       );
     }
     let inner = 1;
-    for (let i = this.chAxis + 1; i < shape.length; i++) inner *= shape[i];
+    for (let i = this.chAxis + 1; i < shape.length; i++) inner *= shape[i]!;
     const min = new Float32Array(channels).fill(Infinity);
     const max = new Float32Array(channels).fill(-Infinity);
     let channel = 0;
     for (let start = 0; start < data.length; start += inner) {
       for (let i = start; i < start + inner; i++) {
-        if (data[i] < min[channel]) min[channel] = data[i];
-        if (data[i] > max[channel]) max[channel] = data[i];
+        if (data[i]! < min[channel]!) min[channel] = data[i]!;
+        if (data[i]! > max[channel]!) max[channel] = data[i]!;
       }
       if (++channel === channels) channel = 0;
     }
     if (this.seen) {
       for (let c = 0; c < channels; c++) {
         [min[c], max[c]] = this.join(
-          this.#min[c],
-          this.#max[c],
-          min[c],
-          max[c],
+          this.#min[c]!,
+          this.#max[c]!,
+          min[c]!,
+          max[c]!,
         );
       }
     }
@@ -131,8 +131,8 @@ export abstract class PerChannelObserver extends UniformObserver {
     const scales: number[] = [], zeroPoints: number[] = [];
     for (let c = 0; c < this.#min.length; c++) {
       const [scale, zeroPoint] = scaleAndZeroPoint(
-        this.#min[c],
-        this.#max[c],
+        this.#min[c]!,
+        this.#max[c]!,
         this.config,
       );
       scales.push(scale);
@@ -170,13 +170,13 @@ export abstract class PerChannelObserver extends UniformObserver {
     const zeroPoints = new Float32Array(channels);
     const { dtype, quantMin, quantMax, chAxis: axis, eps } = this;
     for (let c = 0; c < this.#min.length; c++) {
-      const range = f(this.#max[c] - this.#min[c]);
+      const range = f(this.#max[c]! - this.#min[c]!);
       if (range === Infinity) {
         failRange(`range of channel ${c}`, "a finite float32 value", range);
       }
       const scale = f(range / f(quantMax - quantMin));
       if (scale > eps) scales[c] = scale;
-      zeroPoints[c] = -this.#min[c] / scales[c];
+      zeroPoints[c] = -this.#min[c]! / scales[c]!;
     }
     const { wholeMin, wholeMax } = this.config;
     return { dtype, scales, zeroPoints, axis, quantMin: wholeMin, quantMax: wholeMax };

@@ -240,7 +240,7 @@ export class QConfigMapping {
       const rules = this.#parts.filter((rule) => rule.matches(module));
       if (rules.length === 0) return qconfig;
       if (qconfig === null) {
-        return failRange(`QConfigMapping: ${rules[0].key}`, `a QConfig for ${JSON.stringify(module.name)}`, "none");
+        return failRange(`QConfigMapping: ${rules[0]!.key}`, `a QConfig for ${JSON.stringify(module.name)}`, "none");
       }
       const parts: Record<string, PartObserver> = { ...qconfig.parts };
       for (const { part, observer } of rules.toSorted((a, b) => a.rank - b.rank)) parts[part] = observer;

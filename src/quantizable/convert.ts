@@ -108,22 +108,22 @@ function roundTogether(
   lstm: ObservedLSTM,
 ): { embedding: QuantizedEmbedding; weightsIh: readonly LinearWeight[] } | null {
   const { weight: codes, scales, biases } = quantized, [cells] = lstm.cells;
-  const inputs = cells.map(({ statistics }) => statistics?.input).filter((input): input is TokenStatistics =>
+  const inputs = cells!.map(({ statistics }) => statistics?.input).filter((input): input is TokenStatistics =>
     input?.kind === "tokens"
   );
   if (inputs.length === 0 || codes instanceof Float32Array) return null;
-  const nearest = cells.map((cell, d) => nearestInputWeight(`${name}.weight_ih_${suffixOf(0, d)}`, lstm, cell));
+  const nearest = cells!.map((cell, d) => nearestInputWeight(`${name}.weight_ih_${suffixOf(0, d)}`, lstm, cell));
   const rounded = roundTokenTable(
     embedding.weight,
     { codes, scales, biases },
-    cells.map(({ weights }, d) => ({
+    cells!.map(({ weights }, d) => ({
       weight: weights.weightIh,
-      nearest: nearest[d].weight,
-      weights: inputs[d].weights,
+      nearest: nearest[d]!.weight,
+      weights: inputs[d]!.weights,
     })),
-    inputs[0].counts,
-    nearest[0].quantMin,
-    nearest[0].quantMax,
+    inputs[0]!.counts,
+    nearest[0]!.quantMin,
+    nearest[0]!.quantMax,
   );
   return {
     embedding: new QuantizedEmbedding({ ...quantized, weight: rounded.codes }),

@@ -56,7 +56,7 @@ function outputsOf(observers: CellObservers, part: Part, split: boolean): readon
  */
 export function fitLstm(fit: BackendFit, name: string, observed: ObservedLSTM, x: ObservedValue): void {
   const { lstm, qconfig, splitGates } = observed, parts = lstmParts(lstm.projSize > 0);
-  const weight = qconfig.weight(), last = parts[parts.length - 1].name;
+  const weight = qconfig.weight(), last = parts[parts.length - 1]!.name;
   let given: ObservedValue = x;
   observed.cells.forEach((layer, l) => {
     layer.forEach(({ observers }, d) => {
@@ -71,13 +71,13 @@ export function fitLstm(fit: BackendFit, name: string, observed: ObservedLSTM, x
       const inputOf = (part: Part, index: number, gate: number): ObservedValue => {
         const own = observers.inputs?.[part.name]?.[index] ?? null;
         if (own !== null) return own;
-        const from = producer(part.inputs[index]);
+        const from = producer(part.inputs[index]!);
         if (from === undefined) return given;
         if (floats.has(from.name)) return requantized;
         const outputs = outputsOf(observers, from, splitGates);
-        const [, which] = part.inputs[index].split(".");
+        const [, which] = part.inputs[index]!.split(".");
         const at = which === undefined ? gate : GATES.indexOf(which as Gate);
-        return outputs[Math.min(Math.max(at, 0), outputs.length - 1)];
+        return outputs[Math.min(Math.max(at, 0), outputs.length - 1)]!;
       };
       // What stays float32 changes what others read, so that they are all asked again.
       for (let before = -1; before < floats.size;) {
@@ -108,7 +108,7 @@ export function fitLstm(fit: BackendFit, name: string, observed: ObservedLSTM, x
         });
       }
     });
-    const first = layer[0].observers as unknown as Record<string, Observer | null>;
-    given = first[last];
+    const first = layer[0]!.observers as unknown as Record<string, Observer | null>;
+    given = first[last]!;
   });
 }

@@ -34,8 +34,8 @@ function make(factory: ObserverFactory | null): Observer | null {
 function configOf({ parts = {} }: QConfig, part: Part): PartConfig {
   const [own, slot] = [parts[part.name], parts[part.slot]].map((given) => given === undefined ? {} : partConfig(given));
   return {
-    output: own.output !== undefined ? own.output : slot.output,
-    inputs: own.inputs !== undefined ? own.inputs : slot.inputs,
+    output: own!.output !== undefined ? own!.output : slot!.output,
+    inputs: own!.inputs !== undefined ? own!.inputs : slot!.inputs,
   };
 }
 
@@ -43,7 +43,7 @@ function configOf({ parts = {} }: QConfig, part: Part): PartConfig {
 function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | null {
   const { output } = configOf(qconfig, part);
   if (output === null || typeof output === "function") return make(output);
-  if (output !== undefined) return make(output[Math.max(gate, 0)]);
+  if (output !== undefined) return make(output[Math.max(gate, 0)]!);
   const { dtype } = qconfig.activation();
   if ((part.op === "sigmoid" || part.op === "tanh") && (dtype === "quint8" || dtype === "qint8")) {
     return fixedObserver(part.op, dtype);

@@ -38,7 +38,7 @@ export class ObservedLinear {
     if (gram === null) return;
     const count = rows === null ? data.length / inFeatures : rows.length;
     for (let r = 0; r < count; r++) {
-      accumulateGram(gram, 0, data, (rows === null ? r : rows[r]) * inFeatures, inFeatures, 1);
+      accumulateGram(gram, 0, data, (rows === null ? r : rows[r]!) * inFeatures, inFeatures, 1);
     }
   }
 

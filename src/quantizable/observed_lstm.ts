@@ -87,7 +87,7 @@ export class ObservedLSTM {
         for (let i = 0; i < steps; i++) {
           const rows: number[] = [], places: number[] = [];
           for (let b = 0; b < batch; b++) {
-            const length = lengths === null ? steps : lengths[b];
+            const length = lengths === null ? steps : lengths[b]!;
             if (i >= length) continue;
             rows.push(b);
             places.push((d === 0 ? i : length - 1 - i) * stepRows + b * batchRows);
@@ -97,14 +97,14 @@ export class ObservedLSTM {
           const observing = observedExecutor(float, observers, rows.length);
           const executor = statistics === null
             ? observing
-            : statistics.watch(observing, tokens === null ? null : places.map((place) => tokens[place]));
+            : statistics.watch(observing, tokens === null ? null : places.map((place) => tokens[place]!));
           const xNow = gatherRows(from, places, size), hNow = gatherRows(h, at, width);
           const next = runCell(executor, parts, splitGates, xNow, hNow, gatherRows(c, at, hiddenSize));
           rows.forEach((_, r) => {
             const hRow = next.h.subarray(r * width, (r + 1) * width);
-            h.set(hRow, at[r] * width);
-            c.set(next.c.subarray(r * hiddenSize, (r + 1) * hiddenSize), at[r] * hiddenSize);
-            to.set(hRow, places[r] * outputSize + d * width);
+            h.set(hRow, at[r]! * width);
+            c.set(next.c.subarray(r * hiddenSize, (r + 1) * hiddenSize), at[r]! * hiddenSize);
+            to.set(hRow, places[r]! * outputSize + d * width);
           });
         }
       });

@@ -97,9 +97,9 @@ export class ObservedModel {
     }
     const [first] = batchFirst;
     const [steps, batch] = first ? [shape[1], shape[0]] : [shape[0], shape[1]], rows: number[] = [];
-    for (let row = 0; row < steps * batch; row++) {
-      const [t, b] = first ? [row % steps, Math.floor(row / steps)] : [Math.floor(row / batch), row % batch];
-      if (t < lengths[b]) rows.push(row);
+    for (let row = 0; row < steps! * batch!; row++) {
+      const [t, b] = first ? [row % steps!, Math.floor(row / steps!)] : [Math.floor(row / batch!), row % batch!];
+      if (t < lengths[b]!) rows.push(row);
     }
     return rows;
   }
@@ -110,7 +110,7 @@ function observe(observer: Observer | null, value: Tensor, rows: readonly number
   const { data, shape } = value;
   if (observer === null) return value;
   if (rows === null) return { data: passThrough(observer, data, shape), shape };
-  const width = shape[shape.length - 1], valid = gatherRows(data, rows, width);
+  const width = shape[shape.length - 1]!, valid = gatherRows(data, rows, width);
   const passed = passThrough(observer, valid, [rows.length, width]);
   if (passed === valid) return value;
   const out = data.slice();

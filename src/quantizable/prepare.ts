@@ -135,7 +135,7 @@ export function prepare(
   const engines = new Set<string>();
   let output: Observer | null = null;
   named.forEach(([name, module], i) => {
-    const config = qconfigs[i];
+    const config = qconfigs[i]!;
     if (module instanceof Embedding) {
       const weight = new MinMaxObserver(
         config?.embeddingBits === 16 ? { dtype: "qint32", quantMin: 0, quantMax: 65535 } : {},
@@ -161,13 +161,13 @@ export function prepare(
       modules.set(name, observed);
       output = observed.output;
     } else {
-      const before = i === 0 ? undefined : modules.get(named[i - 1][0]);
+      const before = i === 0 ? undefined : modules.get(named[i - 1]![0]);
       const together = before instanceof ObservedEmbedding && before.qconfig?.weightRounding === "calibrated";
       const tokens = together ? before.embedding.numEmbeddings : null;
       const observed = new ObservedLSTM(copyModule(module), config, input, splitGates, tokens);
       if (fit !== null) fitLstm(fit, name, observed, given);
       modules.set(name, observed);
-      const { proj, ogate_cy } = observed.cells[module.numLayers - 1][0].observers;
+      const { proj, ogate_cy } = observed.cells[module.numLayers - 1]![0]!.observers;
       output = proj === undefined ? ogate_cy : proj;
     }
   });

@@ -58,8 +58,8 @@ export class CellStatistics {
     return {
       apply: (part, gate, inputs) => {
         const out = executor.apply(part, gate, inputs);
-        if (part.name === "igates") x = inputs[0];
-        else if (part.name === "hgates") h = inputs[0];
+        if (part.name === "igates") x = inputs[0]!;
+        else if (part.name === "hgates") h = inputs[0]!;
         else if (part.op === "sigmoid" || part.name === "cell_gate") gates.push(out);
         if (part.name === "output_gate") this.#add(x, h, gates, tokens);
         return out;
@@ -70,18 +70,18 @@ export class CellStatistics {
 
   /** @param gates Outputs of the four gates, [batch, hiddenSize] each. */
   #add(x: Float32Array, h: Float32Array, gates: readonly Float32Array[], tokens: readonly number[] | null): void {
-    const rows = this.#rows, slopes = this.#slopes, hiddenSize = rows / 4, batch = gates[0].length / hiddenSize;
+    const rows = this.#rows, slopes = this.#slopes, hiddenSize = rows / 4, batch = gates[0]!.length / hiddenSize;
     const width = h.length / batch, inputSize = x.length / batch, { input, hidden } = this;
     for (let b = 0; b < batch; b++) {
       for (let row = 0; row < rows; row++) {
-        const gate = Math.floor(row / hiddenSize), y = gates[gate][b * hiddenSize + row % hiddenSize];
+        const gate = Math.floor(row / hiddenSize), y = gates[gate]![b * hiddenSize + row % hiddenSize]!;
         const slope = gate === 2 ? 1 - y * y : y * (1 - y);
         slopes[row] = slope * slope;
       }
       this.#addGram(hidden, h, b * width, width);
       if (input.kind === "gram") this.#addGram(input.gram, x, b * inputSize, inputSize);
-      else for (let row = 0; row < rows; row++) input.weights[tokens![b] * rows + row] += slopes[row];
-      if (input.kind === "tokens") input.counts[tokens![b]]++;
+      else for (let row = 0; row < rows; row++) input.weights[tokens![b]! * rows + row]! += slopes[row]!;
+      if (input.kind === "tokens") input.counts[tokens![b]!]!++;
     }
   }
 
@@ -89,7 +89,7 @@ export class CellStatistics {
     const size = width * width, blocks = grams.length / size, rows = this.#rows / blocks;
     for (let block = 0; block < blocks; block++) {
       let weight = 0;
-      for (let row = block * rows; row < (block + 1) * rows; row++) weight += this.#slopes[row];
+      for (let row = block * rows; row < (block + 1) * rows; row++) weight += this.#slopes[row]!;
       if (weight > 0) accumulateGram(grams, block * size, x, offset, width, weight / rows);
     }
   }

@@ -45,8 +45,8 @@ export function accumulateGram(
   weight: number,
 ): void {
   for (let i = 0; i < size; i++) {
-    const a = weight * x[xOffset + i];
-    for (let j = 0, at = offset + i * size; j <= i; j++) gram[at + j] += a * x[xOffset + j];
+    const a = weight * x[xOffset + i]!;
+    for (let j = 0, at = offset + i * size; j <= i; j++) gram[at + j]! += a * x[xOffset + j]!;
   }
 }
 
@@ -80,22 +80,22 @@ export function descendIntegers(
   // Half the negative gradient, linear - G q: a move by s along k lowers the error by s (2 pull[k] - s G[k, k]).
   const pull = new Float64Array(n);
   for (let k = 0; k < n; k++) {
-    let sum = linear[k];
-    for (let j = 0; j < n; j++) sum -= gram[k * n + j] * q[j];
+    let sum = linear[k]!;
+    for (let j = 0; j < n; j++) sum -= gram[k * n + j]! * q[j]!;
     pull[k] = sum;
   }
   const move = (k: number, step: number): void => {
-    q[k] += step;
-    for (let j = 0; j < n; j++) pull[j] -= gram[k * n + j] * step;
+    q[k]! += step;
+    for (let j = 0; j < n; j++) pull[j]! -= gram[k * n + j]! * step;
   };
-  const free = (k: number, step: number): boolean => q[k] + step >= lo && q[k] + step <= hi;
+  const free = (k: number, step: number): boolean => q[k]! + step >= lo && q[k]! + step <= hi;
   for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
     let moved = false;
     for (let k = 0; k < n; k++) {
-      const curvature = gram[k * n + k];
+      const curvature = gram[k * n + k]!;
       if (!(curvature > 0)) continue;
-      const step = roundHalfEven(clamp(q[k] + pull[k] / curvature, lo, hi)) - q[k];
-      if (step * (2 * pull[k] - step * curvature) > LEAST_GAIN * curvature) {
+      const step = roundHalfEven(clamp(q[k]! + pull[k]! / curvature, lo, hi)) - q[k]!;
+      if (step * (2 * pull[k]! - step * curvature) > LEAST_GAIN * curvature) {
         move(k, step);
         moved = true;
       }
@@ -104,10 +104,10 @@ export function descendIntegers(
     let gain = 0, first = -1, second = -1, firstStep = 0, secondStep = 0;
     for (let i = 0; i < n; i++) {
       for (let j = i + 1; j < n; j++) {
-        const curvature = gram[i * n + i] + gram[j * n + j], both = 2 * gram[i * n + j];
+        const curvature = gram[i * n + i]! + gram[j * n + j]!, both = 2 * gram[i * n + j]!;
         for (let a = -1; a <= 1; a += 2) {
           for (let b = -1; b <= 1; b += 2) {
-            const lower = 2 * (a * pull[i] + b * pull[j]) - curvature - a * b * both;
+            const lower = 2 * (a * pull[i]! + b * pull[j]!) - curvature - a * b * both;
             if (lower > gain && lower > LEAST_GAIN * curvature && free(i, a) && free(j, b)) {
               gain = lower;
               first = i;
@@ -142,11 +142,11 @@ function checkDamping(damping: number): number {
 /** Fills a gram's upper triangle, adds `damping` times its mean diagonal to the diagonal, and gives what was added. */
 function complete(gram: Float64Array, n: number, damping: number): number {
   let trace = 0;
-  for (let k = 0; k < n; k++) trace += gram[k * n + k];
+  for (let k = 0; k < n; k++) trace += gram[k * n + k]!;
   const added = damping * trace / n;
   for (let i = 0; i < n; i++) {
-    for (let j = 0; j < i; j++) gram[j * n + i] = gram[i * n + j];
-    gram[i * n + i] += added;
+    for (let j = 0; j < i; j++) gram[j * n + i] = gram[i * n + j]!;
+    gram[i * n + i]! += added;
   }
   return added;
 }
@@ -212,16 +212,16 @@ export function roundWeightRows(
   const rounded = new Int8Array(data.length), q = new Int32Array(n), linear = new Float64Array(n);
   for (let row = 0; row < outFeatures; row++) {
     const at = Math.floor(row * blocks / outFeatures) * size, gram = grams.slice(at, at + size);
-    const channel = channelOf(nearest, row), scale = scales[channel], zeroPoint = zeroPoints[channel];
+    const channel = channelOf(nearest, row), scale = scales[channel]!, zeroPoint = zeroPoints[channel]!;
     complete(gram, n, damping);
     for (let k = 0; k < n; k++) {
-      q[k] = data[row * n + k] - zeroPoint;
+      q[k] = data[row * n + k]! - zeroPoint;
       let sum = 0;
-      for (let j = 0; j < n; j++) sum += gram[k * n + j] * weight[row * n + j];
+      for (let j = 0; j < n; j++) sum += gram[k * n + j]! * weight[row * n + j]!;
       linear[k] = sum / scale;
     }
     descendIntegers(q, gram, linear, quantMin - zeroPoint, quantMax - zeroPoint);
-    for (let k = 0; k < n; k++) rounded[row * n + k] = q[k] + zeroPoint;
+    for (let k = 0; k < n; k++) rounded[row * n + k] = q[k]! + zeroPoint;
   }
   return { ...nearest, data: rounded };
 }
@@ -300,7 +300,7 @@ export interface RoundedTokenTable {
  *   127,
  *   { damping: 0.001 },
  * );
- * assertEquals([...projections[0].data], [1, 0]);
+ * assertEquals([...projections[0]!.data], [1, 0]);
  * assertEquals([...codes], [8, 10]);
  * ```
  */
@@ -372,7 +372,7 @@ function project(
   for (let token = 0; token < tokens; token++) {
     for (let row = 0; row < outFeatures; row++) {
       let sum = 0;
-      for (let k = 0; k < n; k++) sum += rows[token * n + k] * weight[row * n + k];
+      for (let k = 0; k < n; k++) sum += rows[token * n + k]! * weight[row * n + k]!;
       out[token * outFeatures + row] = sum;
     }
   }
@@ -384,8 +384,8 @@ function smooth(weights: Float64Array, tokens: number, outFeatures: number, met:
   const out = weights.slice();
   for (let row = 0; row < outFeatures; row++) {
     let sum = 0;
-    for (let token = 0; token < tokens; token++) sum += weights[token * outFeatures + row];
-    for (let token = 0; token < tokens; token++) out[token * outFeatures + row] += sum / met;
+    for (let token = 0; token < tokens; token++) sum += weights[token * outFeatures + row]!;
+    for (let token = 0; token < tokens; token++) out[token * outFeatures + row]! += sum / met;
   }
   return out;
 }
@@ -393,14 +393,14 @@ function smooth(weights: Float64Array, tokens: number, outFeatures: number, met:
 function dequantizeRows({ codes, scales, biases }: CodedRows, n: number): Float64Array {
   return Float64Array.from(codes, (code, i) => {
     const row = Math.floor(i / n);
-    return code * scales[row] + biases[row];
+    return code * scales[row]! + biases[row]!;
   });
 }
 
 function dequantizeWeight({ nearest, data }: Side): Float64Array {
   return Float64Array.from(data, (q, i) => {
     const channel = channelOf(nearest, Math.floor(i / nearest.inFeatures));
-    return (q - nearest.zeroPoints[channel]) * nearest.scales[channel];
+    return (q - nearest.zeroPoints[channel]!) * nearest.scales[channel]!;
   });
 }
 
@@ -410,7 +410,7 @@ function tableError(coded: CodedRows, sides: readonly Side[], tokens: number, n:
   let error = 0;
   for (const side of sides) {
     const table = project(rows, dequantizeWeight(side), tokens, side.nearest.outFeatures, n);
-    table.forEach((value, i) => error += side.importance[i] * (value - side.target[i]) ** 2);
+    table.forEach((value, i) => error += side.importance[i]! * (value - side.target[i]!) ** 2);
   }
   return error;
 }
@@ -428,21 +428,21 @@ function roundProjection(
   const { nearest, weight, target, importance, data } = side, { outFeatures } = nearest;
   const gram = new Float64Array(n * n), linear = new Float64Array(n), q = new Int32Array(n);
   for (let row = 0; row < outFeatures; row++) {
-    const channel = channelOf(nearest, row), scale = nearest.scales[channel], zeroPoint = nearest.zeroPoints[channel];
+    const channel = channelOf(nearest, row), scale = nearest.scales[channel]!, zeroPoint = nearest.zeroPoints[channel]!;
     gram.fill(0);
     linear.fill(0);
     for (let token = 0; token < tokens; token++) {
-      const at = token * outFeatures + row, pull = importance[at] * target[at];
-      accumulateGram(gram, 0, rows, token * n, n, importance[at]);
-      for (let k = 0; k < n; k++) linear[k] += pull * rows[token * n + k];
+      const at = token * outFeatures + row, pull = importance[at]! * target[at]!;
+      accumulateGram(gram, 0, rows, token * n, n, importance[at]!);
+      for (let k = 0; k < n; k++) linear[k]! += pull * rows[token * n + k]!;
     }
     const added = complete(gram, n, damping);
     for (let k = 0; k < n; k++) {
-      linear[k] = (linear[k] + added * weight[row * n + k]) / scale;
-      q[k] = data[row * n + k] - zeroPoint;
+      linear[k] = (linear[k]! + added * weight[row * n + k]!) / scale;
+      q[k] = data[row * n + k]! - zeroPoint;
     }
     descendIntegers(q, gram, linear, quantMin - zeroPoint, quantMax - zeroPoint);
-    for (let k = 0; k < n; k++) data[row * n + k] = q[k] + zeroPoint;
+    for (let k = 0; k < n; k++) data[row * n + k] = q[k]! + zeroPoint;
   }
 }
 
@@ -458,25 +458,25 @@ function roundEmbedding(
   const gram = new Float64Array(n * n), linear = new Float64Array(n), q = new Int32Array(n);
   const weights = sides.map(dequantizeWeight), quantMax = codes instanceof Uint8Array ? 255 : 65535;
   for (let token = 0; token < tokens; token++) {
-    const scale = scales[token], bias = biases[token];
+    const scale = scales[token]!, bias = biases[token]!;
     if (!(scale > 0)) continue; // all values alike: the bias is exact
     gram.fill(0);
     linear.fill(0);
     sides.forEach(({ nearest: { outFeatures }, target, importance }, s) => {
-      const weight = weights[s];
+      const weight = weights[s]!;
       for (let row = 0; row < outFeatures; row++) {
         const at = token * outFeatures + row;
         let fixed = 0; // what the bias brings
-        for (let k = 0; k < n; k++) fixed += weight[row * n + k] * bias;
-        const pull = importance[at] * (target[at] - fixed);
-        accumulateGram(gram, 0, weight, row * n, n, importance[at]);
-        for (let k = 0; k < n; k++) linear[k] += pull * weight[row * n + k];
+        for (let k = 0; k < n; k++) fixed += weight[row * n + k]! * bias;
+        const pull = importance[at]! * (target[at]! - fixed);
+        accumulateGram(gram, 0, weight, row * n, n, importance[at]!);
+        for (let k = 0; k < n; k++) linear[k]! += pull * weight[row * n + k]!;
       }
     });
     const added = complete(gram, n, damping);
     for (let k = 0; k < n; k++) {
-      linear[k] = (linear[k] + added * (embedding[token * n + k] - bias)) / scale;
-      q[k] = codes[token * n + k];
+      linear[k] = (linear[k]! + added * (embedding[token * n + k]! - bias)) / scale;
+      q[k] = codes[token * n + k]!;
     }
     descendIntegers(q, gram, linear, 0, quantMax);
     codes.set(q, token * n);

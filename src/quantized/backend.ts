@@ -103,7 +103,7 @@ export function initialQParams(
 
 /** A state of zeros in doubles. */
 export function createState(lstm: LstmModule, batch: number): { h: Float64Array; c: Float64Array; fresh: Uint8Array } {
-  const rows = lstm.numLayers * lstm.cells[0].length * batch;
+  const rows = lstm.numLayers * lstm.cells[0]!.length * batch;
   return {
     h: new Float64Array(rows * (lstm.projSize || lstm.hiddenSize)),
     c: new Float64Array(rows * lstm.hiddenSize),

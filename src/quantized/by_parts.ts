@@ -90,7 +90,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     const to = Array.isArray(given) ? given[Math.max(gate, 0)] : given as PerTensorQParams | null;
     const place = `${this.#place}.${part.name}${gateName(gate)}`;
     const value = part.op === "linear"
-      ? this.#linear(part, gate, inputs[0], to)
+      ? this.#linear(part, gate, inputs[0]!, to)
       : this.#pointwise(part, inputs, to, place);
     if (this.#observe !== null) this.#observe(place, value.value, value.saturated);
     return value.value;
@@ -157,7 +157,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
   }
 
   #pointwise(part: Part, inputs: readonly PartValue[], to: PerTensorQParams | null, place: string): Output {
-    const [a, b] = inputs, size = a.data.length, engine = this.#engine;
+    const [a, b] = inputs, size = a!.data.length, engine = this.#engine;
     if (to !== null && inputs.every(isQuantized)) {
       const qa = a as QTensor<PerTensorQParams>, qb = b as QTensor<PerTensorQParams>;
       return this.#integers(to, size, (out, to) => {
@@ -166,7 +166,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
         } else if (part.op !== "add") {
           const { scale, zeroPoint } = qa.qparams;
           for (let i = 0; i < size; i++) {
-            out[i] = activationInt(engine, part.op as "sigmoid" | "tanh", scale, qa.data[i] - zeroPoint, to) +
+            out[i] = activationInt(engine, part.op as "sigmoid" | "tanh", scale, qa.data[i]! - zeroPoint, to) +
               to.zeroPoint;
           }
         } else if (addsInFixedPoint(engine, qa.qparams, qb.qparams, to)) {
@@ -178,15 +178,15 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
         }
       });
     }
-    const x = floats(a), y = inputs.length > 1 ? floats(b) : x, out = new Float32Array(size);
+    const x = floats(a!), y = inputs.length > 1 ? floats(b!) : x, out = new Float32Array(size);
     for (let i = 0; i < size; i++) {
       out[i] = part.op === "mul"
-        ? x[i] * y[i]
+        ? x[i]! * y[i]!
         : part.op === "add"
-        ? x[i] + y[i]
+        ? x[i]! + y[i]!
         : part.op === "sigmoid"
-        ? sigmoidFloat32(x[i])
-        : tanhFloat32(x[i]);
+        ? sigmoidFloat32(x[i]!)
+        : tanhFloat32(x[i]!);
     }
     return this.#quantize(out, to);
   }
@@ -201,14 +201,14 @@ interface Output {
 function valueOf(x: Float64Array, offset: number, length: number, qparams: PerTensorQParams | null): PartValue {
   if (qparams === null) return { data: Float32Array.from(x.subarray(offset, offset + length)), shape: [1, length] };
   const data = newQArray(qparams.dtype, length);
-  for (let i = 0; i < length; i++) data[i] = x[offset + i] + qparams.zeroPoint;
+  for (let i = 0; i < length; i++) data[i] = x[offset + i]! + qparams.zeroPoint;
   return { data, shape: [1, length], qparams };
 }
 
 /** The reverse of valueOf. */
 function storeValue(value: PartValue, out: Float64Array, offset: number): void {
   const zeroPoint = isQuantized(value) ? value.qparams.zeroPoint : 0;
-  for (let i = 0; i < value.data.length; i++) out[offset + i] = value.data[i] - zeroPoint;
+  for (let i = 0; i < value.data.length; i++) out[offset + i] = value.data[i]! - zeroPoint;
 }
 
 /** Whether a cell's gates have parameters of their own, which no fused part can have. */
@@ -250,25 +250,25 @@ class PreparedByParts implements PreparedLstm {
     lengths: Int32Array | null,
     splitGates: boolean,
   ): void {
-    const lstm = this.#lstm, directions = lstm.cells[0].length, size = stateSize(lstm), width = size * directions;
+    const lstm = this.#lstm, directions = lstm.cells[0]!.length, size = stateSize(lstm), width = size * directions;
     const { tokens } = this.#options, token = new Float32Array(lstm.inputSize);
     const h = state.h as Float64Array, c = state.c as Float64Array;
     let from = x, input = this.#options.input, inputSize = tokens === null ? lstm.inputSize : 1;
     lstm.cells.forEach((layer, l) => {
       const to = l === lstm.numLayers - 1 ? out : new Float64Array(steps * batch * width);
-      const first = hiddenQParams(layer[0]);
+      const first = hiddenQParams(layer[0]!);
       layer.forEach((cell, d) => {
-        const split = splitGates || gatesDiffer(cell), executor = this.#executors[l][d];
+        const split = splitGates || gatesDiffer(cell), executor = this.#executors[l]![d]!;
         const hidden = hiddenQParams(cell), cellState = cell.parts.fgate_cx_igate_cgate;
         const initial = initialQParams(lstm, cell, this.#options.initial);
         for (let b = 0; b < batch; b++) {
           const place = (l * directions + d) * batch + b, hAt = place * size, cAt = place * lstm.hiddenSize;
-          const length = lengths === null ? steps : Math.min(steps, lengths[b]);
+          const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
           for (let i = 0; i < length; i++) {
             const row = (d === 0 ? i : length - 1 - i) * batch + b, fresh = state.fresh[place] === 1;
             let value = valueOf(from, row * inputSize, inputSize, l === 0 && tokens !== null ? null : input);
             if (l === 0 && tokens !== null) {
-              tokens.read(from[row], token);
+              tokens.read(from[row]!, token);
               const shifted = Float64Array.from(token);
               if (input !== null) quantizeShifted(token, 0, shifted, 0, token.length, input);
               value = valueOf(shifted, 0, token.length, input);

@@ -67,11 +67,11 @@ export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedRow
   return {
     reserve: (count) => linear.reserve(count),
     process(x, out, count, batch, lengths): void {
-      const valid = (r: number) => lengths === null || Math.floor(r / batch) < lengths[r % batch];
+      const valid = (r: number) => lengths === null || Math.floor(r / batch) < lengths[r % batch]!;
       let rows = 0;
       for (let r = 0; r < count; r++) {
         if (!valid(r)) continue;
-        for (let k = 0; k < inFeatures; k++) linear.x[rows * inFeatures + k] = x[r * inFeatures + k];
+        for (let k = 0; k < inFeatures; k++) linear.x[rows * inFeatures + k] = x[r * inFeatures + k]!;
         rows++;
       }
       linear.run(rows);
@@ -79,7 +79,7 @@ export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedRow
       for (let r = 0; r < count; r++) {
         if (!valid(r)) continue;
         for (let k = 0; k < outFeatures; k++) {
-          const y = linear.y[rows * outFeatures + k];
+          const y = linear.y[rows * outFeatures + k]!;
           if (!Number.isFinite(y)) failRange("output", "finite results", y);
           out[r * outFeatures + k] = y;
         }
@@ -120,8 +120,8 @@ class DynamicLstm implements PreparedLstm {
 
   reserve(batch: number, steps: number): number {
     const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1);
-    const size = batch * steps * hiddenSize * this.#cells[0].length;
-    if (this.#between.length < layers || (layers > 0 && this.#between[0].length < size)) {
+    const size = batch * steps * hiddenSize * this.#cells[0]!.length;
+    if (this.#between.length < layers || (layers > 0 && this.#between[0]!.length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
     }
     let bytes = layers * size * 8;
@@ -139,18 +139,18 @@ class DynamicLstm implements PreparedLstm {
   ): void {
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
-      const from = l === 0 ? x : this.#between[(l - 1) & 1], to = l === last ? out : this.#between[l & 1];
-      for (let d = 0; d < this.#cells[l].length; d++) this.#run(state, l, d, from, to, steps, batch, lengths);
+      const from = l === 0 ? x : this.#between[(l - 1) & 1]!, to = l === last ? out : this.#between[l & 1]!;
+      for (let d = 0; d < this.#cells[l]!.length; d++) this.#run(state, l, d, from, to, steps, batch, lengths);
     }
   }
 
   /** Puts input row `row` at row `at` of what is projected. */
   #read(l: number, x: Float64Array, row: number, to: Float32Array, at: number, width: number): void {
     if (l === 0 && this.#tokens !== null) {
-      this.#tokens.read(x[row], this.#token);
+      this.#tokens.read(x[row]!, this.#token);
       to.set(this.#token, at * width);
     } else {
-      for (let k = 0; k < width; k++) to[at * width + k] = x[row * width + k];
+      for (let k = 0; k < width; k++) to[at * width + k] = x[row * width + k]!;
     }
   }
 
@@ -168,12 +168,12 @@ class DynamicLstm implements PreparedLstm {
     batch: number,
     lengths: Int32Array | null,
   ): void {
-    const { hiddenSize } = this.#lstm, directions = this.#cells[l].length, { ih, hh } = this.#cells[l][d];
+    const { hiddenSize } = this.#lstm, directions = this.#cells[l]!.length, { ih, hh } = this.#cells[l]![d]!;
     const { inFeatures } = ih.weight, first = (l * directions + d) * batch;
     const h = state.h as Float64Array, c = state.c as Float64Array;
     let rows = 0;
     for (let row = 0; row < steps * batch; row++) {
-      if (lengths !== null && Math.floor(row / batch) >= lengths[row % batch]) continue;
+      if (lengths !== null && Math.floor(row / batch) >= lengths[row % batch]!) continue;
       this.#read(l, x, row, ih.x, rows++, inFeatures);
     }
     ih.run(rows);
@@ -183,18 +183,18 @@ class DynamicLstm implements PreparedLstm {
       const t = d === 0 ? i : steps - 1 - i;
       let active = 0;
       for (let b = 0; b < batch; b++) {
-        if (lengths !== null && t >= lengths[b]) continue;
-        for (let k = 0; k < hiddenSize; k++) hh.x[active * hiddenSize + k] = h[(first + b) * hiddenSize + k];
+        if (lengths !== null && t >= lengths[b]!) continue;
+        for (let k = 0; k < hiddenSize; k++) hh.x[active * hiddenSize + k] = h[(first + b) * hiddenSize + k]!;
         active++;
       }
       hh.run(active);
       if (d === 1) at -= active;
       for (let b = 0, a = 0; b < batch; b++) {
-        if (lengths !== null && t >= lengths[b]) continue;
+        if (lengths !== null && t >= lengths[b]!) continue;
         const place = first + b, to = ((t * batch + b) * directions + d) * hiddenSize;
         const units = place * hiddenSize, gates = 4 * hiddenSize;
         finishStepFloat32(ih.y, (at + a) * gates, hh.y, a * gates, hiddenSize, c, units, h, units);
-        for (let k = 0; k < hiddenSize; k++) out[to + k] = h[place * hiddenSize + k];
+        for (let k = 0; k < hiddenSize; k++) out[to + k] = h[place * hiddenSize + k]!;
         state.fresh[place] = 0;
         a++;
       }

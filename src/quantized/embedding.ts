@@ -18,7 +18,7 @@ export function embeddingRows({ weight, numEmbeddings, embeddingDim, scales, bia
     count: numEmbeddings,
     read(token: number, out: Float32Array): void {
       if (weight instanceof Float32Array) {
-        for (let k = 0; k < embeddingDim; k++) out[k] = weight[token * embeddingDim + k];
+        for (let k = 0; k < embeddingDim; k++) out[k] = weight[token * embeddingDim + k]!;
       } else {
         embeddingRow(weight, scales, biases, token, embeddingDim, out, 0);
       }

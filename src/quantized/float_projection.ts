@@ -21,12 +21,12 @@ export class FloatProjection {
     const floats = this.#weight = new Float32Array(data.length);
     this.#bias = biasIh === null ? null : new Float32Array(outFeatures);
     for (let place = 0; place < outFeatures; place++) {
-      const row = order[place], channel = Math.floor(row * scales.length / outFeatures);
+      const row = order[place]!, channel = Math.floor(row * scales.length / outFeatures);
       const from = row * inFeatures, to = place * inFeatures;
-      const scale = scales[channel], zeroPoint = zeroPoints[channel];
+      const scale = scales[channel]!, zeroPoint = zeroPoints[channel]!;
       // As dequantizeValue: stored in float32, the product is rounded once.
-      for (let k = 0; k < inFeatures; k++) floats[to + k] = scale * (data[from + k] - zeroPoint);
-      if (this.#bias !== null) this.#bias[place] = biasIh![row];
+      for (let k = 0; k < inFeatures; k++) floats[to + k] = scale * (data[from + k]! - zeroPoint);
+      if (this.#bias !== null) this.#bias[place] = biasIh![row]!;
     }
   }
 
@@ -35,7 +35,7 @@ export class FloatProjection {
     const { inFeatures, outFeatures } = this.#source.weightIh, { igates } = this.#source.parts;
     linearFloat32(x, 0, this.#weight, this.#bias, inFeatures, outFeatures, out, offset);
     for (let row = 0; row < outFeatures; row++) {
-      const q = igates[row & 3];
+      const q = igates[row & 3]!;
       if (q !== null) quantizeShifted(out, offset + row, out, offset + row, 1, q);
     }
   }

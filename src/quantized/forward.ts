@@ -53,7 +53,7 @@ export function shiftedValues(
   to: PerTensorQParams | null,
 ): Float64Array {
   const out = Float64Array.from(x.data);
-  if (from !== null) { for (let i = 0; i < out.length; i++) out[i] -= from.zeroPoint; }
+  if (from !== null) { for (let i = 0; i < out.length; i++) out[i]! -= from.zeroPoint; }
   else if (to !== null) quantizeShifted(x.data, 0, out, 0, out.length, to);
   return out;
 }
@@ -66,7 +66,7 @@ export function shiftedTensor(
 ): ForwardTensor {
   if (qparams === null) return { data: Float32Array.from(values), shape };
   const data = newQArray(qparams.dtype, values.length);
-  for (let i = 0; i < data.length; i++) data[i] = values[i] + qparams.zeroPoint;
+  for (let i = 0; i < data.length; i++) data[i] = values[i]! + qparams.zeroPoint;
   return { data, shape, qparams };
 }
 
@@ -97,7 +97,8 @@ export function lstmForward(
       ...shape,
     ]);
   }
-  const [batch, steps] = !batched ? [1, shape[0]] : batchFirst ? [shape[0], shape[1]] : [shape[1], shape[0]];
+  const steps = batched && batchFirst ? shape[1]! : shape[0]!,
+    batch = !batched ? 1 : batchFirst ? shape[0]! : shape[1]!;
   const swap = batched && batchFirst;
   const { lengths, splitGates = lstm.splitGates, kernels } = options;
   checkBoolean("splitGates", splitGates);
@@ -125,7 +126,7 @@ export function lstmForward(
         const [i, to, q, width] of [[0, running.h, hiddens, size], [1, running.c, cellStates, hiddenSize]] as const
       ) {
         const at = cell * batch * width, end = at + batch * width, part = state[i].data.subarray(at, end);
-        to.set(shiftedValues({ ...state[i], data: part } as ForwardTensor, initial![i], q[cell]), at);
+        to.set(shiftedValues({ ...state[i], data: part } as ForwardTensor, initial![i], q[cell]!), at);
       }
     }
   }
@@ -138,13 +139,13 @@ export function lstmForward(
     const all = Float64Array.from(values), each = batch * width;
     // torch stacks directions, then layers; each time the first tensor's parameters hold for all.
     for (let l = 0; l < rows; l += directions) {
-      if (bidirectional) convertShifted(all, (l + 1) * each, each, q[l + 1], q[l]);
-      convertShifted(all, l * each, directions * each, q[l], q[0]);
+      if (bidirectional) convertShifted(all, (l + 1) * each, each, q[l + 1]!, q[l]!);
+      convertShifted(all, l * each, directions * each, q[l]!, q[0]!);
     }
-    return shiftedTensor(all, stateShape(width), q[0]);
+    return shiftedTensor(all, stateShape(width), q[0]!);
   };
   return [
-    shiftedTensor(out, [...shape.slice(0, -1), size * directions], hiddenQParams(cells[numLayers - 1][0])),
+    shiftedTensor(out, [...shape.slice(0, -1), size * directions], hiddenQParams(cells[numLayers - 1]![0]!)),
     [final(running.h, hiddens, size), final(running.c, cellStates, hiddenSize)],
   ];
 }

@@ -135,15 +135,15 @@ export class PreparedLinear {
     const { inFeatures, outFeatures } = this.#linear.weight, row = this.#x;
     for (let r = 0, at = 0; r < count; r++, at += inFeatures) {
       if (this.#rows !== null) {
-        for (let k = 0; k < inFeatures; k++) row[k] = x[at + k];
+        for (let k = 0; k < inFeatures; k++) row[k] = x[at + k]!;
         projectRows(this.#rows, this.#projection!, row, this.#sums, out, r * outFeatures, outFeatures);
         continue;
       }
-      for (let k = 0; k < inFeatures; k++) this.#xFloat[k] = x[at + k];
+      for (let k = 0; k < inFeatures; k++) this.#xFloat[k] = x[at + k]!;
       linearFloat32(this.#xFloat, 0, this.#float!, this.#linear.bias, inFeatures, outFeatures, this.#yFloat, 0);
       const { output } = this.#linear;
       if (output !== null) quantizeShifted(this.#yFloat, 0, out, r * outFeatures, outFeatures, output);
-      else for (let j = 0; j < outFeatures; j++) out[r * outFeatures + j] = this.#yFloat[j];
+      else for (let j = 0; j < outFeatures; j++) out[r * outFeatures + j] = this.#yFloat[j]!;
     }
   }
 }

@@ -101,7 +101,7 @@ export class QuantizedLSTM implements LstmModule {
 
   /** Parameters of the output: the last layer's hidden state, forward direction (torch.cat keeps the first's). */
   get output(): PerTensorQParams | null {
-    return hiddenQParams(this.cells[this.numLayers - 1][0]);
+    return hiddenQParams(this.cells[this.numLayers - 1]![0]!);
   }
 
   /**
@@ -125,7 +125,7 @@ export class QuantizedLSTM implements LstmModule {
   ): LstmForwardResult {
     if (this.dynamic) {
       for (const [i, tensor] of [x, ...(state ?? [])].entries()) {
-        const name = ["x", "h0", "c0"][i], q = inputQParams(name, tensor);
+        const name = ["x", "h0", "c0"][i]!, q = inputQParams(name, tensor);
         if (q !== null) failType(name, "a float32 tensor, since the LSTM is dynamic", q.dtype);
       }
     }

@@ -53,7 +53,7 @@ export class QuantizedModel {
       width = outputWidth(module);
       place++;
     }
-    const list = [...modules.values()], first = list[0], last = list[place - 1];
+    const list = [...modules.values()], first = list[0]!, last = list[place - 1]!;
     if (place === 0) failRange("modules", "at least one module", 0);
     const takesTokens = first.kind === "Embedding";
     this.bidirectional = list.some((module) => module.kind === "LSTM" && module.bidirectional);
@@ -65,7 +65,7 @@ export class QuantizedModel {
       ? null
       : last.kind === "Linear"
       ? last.output
-      : hiddenQParams(last.cells[last.numLayers - 1][0]);
+      : hiddenQParams(last.cells[last.numLayers - 1]![0]!);
   }
 
   /** Eight bytes that tell this model from any other: a hash of its file. */
@@ -75,8 +75,8 @@ export class QuantizedModel {
       const file = this.#serialize(this), n = file.length, hashes = new DataView(new ArrayBuffer(8));
       let a = 0x811c9dc5, b = 0x811c9dc5;
       for (let i = 0; i < n; i++) {
-        a = Math.imul(a ^ file[i], 0x01000193);
-        b = Math.imul(b ^ file[n - 1 - i], 0x01000193);
+        a = Math.imul(a ^ file[i]!, 0x01000193);
+        b = Math.imul(b ^ file[n - 1 - i]!, 0x01000193);
       }
       hashes.setInt32(0, a, true);
       hashes.setInt32(4, b, true);
@@ -108,7 +108,7 @@ export class QuantizedModel {
 
   #folds(): boolean {
     const lstm = [...this.modules.values()][1];
-    return lstm?.kind === "LSTM" && this.vocabulary * lstm.hiddenSize * 16 * lstm.cells[0].length <= 2 ** 24;
+    return lstm?.kind === "LSTM" && this.vocabulary * lstm.hiddenSize * 16 * lstm.cells[0]!.length <= 2 ** 24;
   }
 
   #plan(fold: boolean, kernels: LstmBackend | null): Plan {

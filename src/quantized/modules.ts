@@ -80,5 +80,5 @@ export function outputWidth(module: ModuleData): number {
     ? module.embeddingDim
     : module.kind === "Linear"
     ? module.weight.outFeatures
-    : stateSize(module) * module.cells[0].length;
+    : stateSize(module) * module.cells[0]!.length;
 }

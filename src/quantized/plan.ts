@@ -38,8 +38,8 @@ class PreparedEmbedding {
   process(x: Float64Array, out: Float64Array, count: number): void {
     const row = this.#row, width = row.length;
     for (let r = 0; r < count; r++) {
-      this.#rows.read(x[r], row);
-      for (let k = 0; k < width; k++) out[r * width + k] = row[k];
+      this.#rows.read(x[r]!, row);
+      for (let k = 0; k < width; k++) out[r * width + k] = row[k]!;
     }
   }
 }
@@ -79,7 +79,7 @@ export class Plan {
           source: module,
           lstm,
           input: options.tokens === null ? input : null,
-          output: hiddenQParams(cells[numLayers - 1][0]),
+          output: hiddenQParams(cells[numLayers - 1]![0]!),
           inputSize: options.tokens === null ? inputSize : 1,
         });
       }
@@ -89,12 +89,12 @@ export class Plan {
 
   /** Makes room for sessions of `batch` rows and `steps` steps at a time, and gives the bytes that these use. */
   reserve(batch: number, steps: number, splitGates: boolean | undefined): number {
-    const { stages } = this, widths = [stages[0].inputSize, ...stages.map((s) => s.outputSize)];
+    const { stages } = this, widths = [stages[0]!.inputSize, ...stages.map((s) => s.outputSize)];
     let bytes = 0;
     this.buffers = widths.map((width, i) => {
-      const size = batch * steps * width, buffer = this.buffers[i];
+      const size = batch * steps * width, buffer = this.buffers[i]!;
       bytes += size * 8;
-      return buffer?.length >= size ? buffer : new Float64Array(size);
+      return buffer?.length! >= size ? buffer : new Float64Array(size);
     });
     for (const { lstm, rows, source } of stages) {
       bytes += lstm?.reserve(batch, steps, splitGates ?? source!.splitGates) ?? rows!.reserve?.(batch * steps) ?? 0;

@@ -107,7 +107,7 @@ class PortableLstm implements PreparedLstm {
     const { hiddenSize, inputSize } = lstm;
     this.#lstm = lstm;
     this.#cells = cells;
-    this.#tables = tokens === null ? null : cells[0].map((cell) => new TokenTable(cell, tokens, inputSize));
+    this.#tables = tokens === null ? null : cells[0]!.map((cell) => new TokenTable(cell, tokens, inputSize));
     this.#x = new Float64Array(packedLength(Math.max(inputSize, 2 * hiddenSize)));
     this.#xFloat = new Float32Array(inputSize);
     this.#row = new Float32Array(4 * hiddenSize);
@@ -119,8 +119,8 @@ class PortableLstm implements PreparedLstm {
 
   reserve(batch: number, steps: number, splitGates: boolean): number {
     const { numLayers } = this.#lstm, layers = Math.min(2, numLayers - 1);
-    const size = batch * steps * stateSize(this.#lstm) * this.#cells[0].length;
-    if (this.#between.length < layers || (layers > 0 && this.#between[0].length < size)) {
+    const size = batch * steps * stateSize(this.#lstm) * this.#cells[0]!.length;
+    if (this.#between.length < layers || (layers > 0 && this.#between[0]!.length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
     }
     const { hiddenSize, projSize } = this.#lstm;
@@ -131,7 +131,7 @@ class PortableLstm implements PreparedLstm {
     );
     const used: ArrayBufferView[] = [igates, hgates, h, unprojected, this.#x];
     if (gates !== igates) used.push(gates);
-    if (this.#cells[0][0].input === null) used.push(this.#xFloat, this.#row);
+    if (this.#cells[0]![0]!.input === null) used.push(this.#xFloat, this.#row);
     return used.reduce((sum, a) => sum + a.byteLength, layers * size * 8);
   }
 
@@ -146,8 +146,8 @@ class PortableLstm implements PreparedLstm {
   ): void {
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
-      const from = l === 0 ? x : this.#between[(l - 1) & 1], to = l === last ? out : this.#between[l & 1];
-      for (let d = 0; d < this.#cells[l].length; d++) {
+      const from = l === 0 ? x : this.#between[(l - 1) & 1]!, to = l === last ? out : this.#between[l & 1]!;
+      for (let d = 0; d < this.#cells[l]!.length; d++) {
         for (let b = 0; b < batch; b++) {
           this.#row1(
             state,
@@ -156,7 +156,7 @@ class PortableLstm implements PreparedLstm {
             b,
             from,
             to,
-            lengths === null ? steps : Math.min(steps, lengths[b]),
+            lengths === null ? steps : Math.min(steps, lengths[b]!),
             batch,
             splitGates,
           );
@@ -177,8 +177,8 @@ class PortableLstm implements PreparedLstm {
     batch: number,
     splitGates: boolean,
   ): void {
-    const layer = this.#cells[l], prepared = layer[d], { cell, input } = prepared, directions = layer.length;
-    const table = l === 0 && this.#tables !== null ? this.#tables[d] : null;
+    const layer = this.#cells[l]!, prepared = layer[d]!, { cell, input } = prepared, directions = layer.length;
+    const table = l === 0 && this.#tables !== null ? this.#tables[d]! : null;
     const h = state.h as Float64Array, c = state.c as Float64Array;
     const size = stateSize(this.#lstm), width = size * directions, place = (l * directions + d) * batch + b;
     const inputSize = table !== null ? 1 : l === 0 ? this.#lstm.inputSize : width;
@@ -189,21 +189,21 @@ class PortableLstm implements PreparedLstm {
       let inputs: Float64Array | null = null, projected: Float32Array | null = null, offset = 0;
       if (table !== null) {
         projected = table.rows;
-        offset = table.at(x[from]);
+        offset = table.at(x[from]!);
       } else if (input === null) {
-        for (let k = 0; k < inputSize; k++) this.#xFloat[k] = x[from + k];
+        for (let k = 0; k < inputSize; k++) this.#xFloat[k] = x[from + k]!;
         projected = this.#row;
         prepared.float!.project(this.#xFloat, projected, 0);
       } else {
         inputs = this.#x;
-        for (let k = 0; k < inputSize; k++) inputs[k] = x[from + k];
+        for (let k = 0; k < inputSize; k++) inputs[k] = x[from + k]!;
       }
       lstmStep(cell, binding, inputs, projected, offset, h, hAt, c, cAt, scratch);
       state.fresh[place] = 0;
       const at = row * width + d * size;
-      for (let j = 0; j < size; j++) out[at + j] = h[hAt + j];
+      for (let j = 0; j < size; j++) out[at + j] = h[hAt + j]!;
       // torch.cat keeps the first tensor's parameters and requantizes the others.
-      if (d === 1) convertShifted(out, at, size, prepared.hidden, layer[0].hidden);
+      if (d === 1) convertShifted(out, at, size, prepared.hidden, layer[0]!.hidden);
     }
   }
 }
@@ -222,7 +222,7 @@ export const portable: LstmBackend = {
         prepared.push(new PreparedCell(lstm, source, parts, from, [h!, c!], tables));
       }
       cells.push(prepared);
-      from = prepared[0].hidden;
+      from = prepared[0]!.hidden;
     }
     return new PortableLstm(lstm, cells, tokens);
   },

@@ -109,7 +109,7 @@ export class Session {
       this.reset();
     }
     for (let done = 0; done < steps; done += maxSteps) {
-      if (lengths !== undefined) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b] - done); }
+      if (lengths !== undefined) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b]! - done); }
       this.#process(sequence, done, output, Math.min(maxSteps, steps - done), lengths === undefined ? null : left);
     }
   }
@@ -141,7 +141,7 @@ export class Session {
     const least = vocabulary > 0 ? 0 : reals ? -Number.MAX_VALUE : from!.quantMin;
     const most = vocabulary > 0 ? vocabulary - 1 : reals ? Number.MAX_VALUE : from!.quantMax;
     for (let i = 0; i < count; i++) {
-      if (!(input[i] >= least && input[i] <= most)) {
+      if (!(input[i]! >= least && input[i]! <= most)) {
         failRange(
           `${name}[${i}]`,
           reals ? "a finite number" : `${vocabulary > 0 ? "a token id" : "an integer"} in ${least}..${most}`,
@@ -159,18 +159,18 @@ export class Session {
     lengths: Int32Array | null,
   ): void {
     const { vocabulary, inputSize, outputSize, input: from, output: to } = this.#model;
-    const { batch } = this, { stages, buffers } = this.#plan, rows = steps * batch, x = buffers[0];
+    const { batch } = this, { stages, buffers } = this.#plan, rows = steps * batch, x = buffers[0]!;
     const count = rows * inputSize, at = done * batch * inputSize;
     if (vocabulary > 0 || from === null) {
-      for (let i = 0; i < count; i++) x[i] = input[at + i];
+      for (let i = 0; i < count; i++) x[i] = input[at + i]!;
     } else if (input instanceof Float32Array) {
       quantizeShifted(input, at, x, 0, count, from);
     } else {
-      for (let i = 0; i < count; i++) x[i] = input[at + i] - from.zeroPoint;
+      for (let i = 0; i < count; i++) x[i] = input[at + i]! - from.zeroPoint;
     }
     for (let s = 0; s < stages.length; s++) {
-      const stage = stages[s], given = buffers[s], out = buffers[s + 1];
-      if (s > 0) convertShifted(given, 0, rows * stage.inputSize, stages[s - 1].output, stage.input);
+      const stage = stages[s]!, given = buffers[s]!, out = buffers[s + 1]!;
+      if (s > 0) convertShifted(given, 0, rows * stage.inputSize, stages[s - 1]!.output, stage.input);
       if (stage.lstm !== null) {
         const splitGates = this.#splitGates ?? stage.source!.splitGates;
         stage.lstm.process(this.#states[s]!, given, out, steps, batch, lengths, splitGates);
@@ -178,19 +178,19 @@ export class Session {
         stage.rows!.process(given, out, rows, batch, lengths);
       }
     }
-    const y = buffers[stages.length], outCount = rows * outputSize, outAt = done * batch * outputSize;
+    const y = buffers[stages.length]!, outCount = rows * outputSize, outAt = done * batch * outputSize;
     if (lengths !== null) {
       for (let i = 0; i < outCount; i++) {
         const row = Math.floor(i / outputSize);
-        if (Math.floor(row / batch) >= lengths[row % batch]) y[i] = 0;
+        if (Math.floor(row / batch) >= lengths[row % batch]!) y[i] = 0;
       }
     }
     if (to === null) {
-      for (let i = 0; i < outCount; i++) output[outAt + i] = y[i];
+      for (let i = 0; i < outCount; i++) output[outAt + i] = y[i]!;
     } else if (output instanceof Float32Array) {
-      for (let i = 0; i < outCount; i++) output[outAt + i] = dequantizeValue(y[i], to.scale, 0);
+      for (let i = 0; i < outCount; i++) output[outAt + i] = dequantizeValue(y[i]!, to.scale, 0);
     } else {
-      for (let i = 0; i < outCount; i++) output[outAt + i] = y[i] + to.zeroPoint;
+      for (let i = 0; i < outCount; i++) output[outAt + i] = y[i]! + to.zeroPoint;
     }
   }
 
@@ -219,9 +219,9 @@ export class Session {
   ): void {
     this.#states.forEach((state, s) => {
       if (state === null) return;
-      const cells = this.#plan.stages[s].source!.cells.flat(), rows = cells.length * this.batch;
+      const cells = this.#plan.stages[s]!.source!.cells.flat(), rows = cells.length * this.batch;
       for (let row = 0; row < rows; row++) {
-        const cell = cells[Math.floor(row / this.batch)];
+        const cell = cells[Math.floor(row / this.batch)]!;
         visitor(state.fresh, row, 1, 0, 1, 1);
         for (
           const [array, q] of [[state.h, hiddenQParams(cell)], [state.c, cell.parts.fgate_cx_igate_cgate]] as const
@@ -255,8 +255,8 @@ export class Session {
     let to = HEADER;
     this.#visit((array, at, count, least, range, size) => {
       for (let i = at; i < at + count; i++, to += size) {
-        if (range === 0) view.setFloat32(to, array[i], true);
-        else for (let k = 0, value = array[i] - least; k < size; k++) bytes[to + k] = value / 256 ** k;
+        if (range === 0) view.setFloat32(to, array[i]!, true);
+        else for (let k = 0, value = array[i]! - least; k < size; k++) bytes[to + k] = value / 256 ** k;
       }
     });
     return bytes;
@@ -291,7 +291,7 @@ export class Session {
         for (let i = at; i < at + count; i++, from += size) {
           let value = 0;
           if (range === 0) value = view.getFloat32(from, true);
-          else for (let k = size - 1; k >= 0; k--) value = value * 256 + bytes[from + k];
+          else for (let k = size - 1; k >= 0; k--) value = value * 256 + bytes[from + k]!;
           const valid = range === 0 ? Number.isFinite(value) : value <= range;
           if (!valid) failRange(`state[${from}]`, range === 0 ? "a finite number" : `at most ${range}`, value);
           if (apply) array[i] = value + least;

@@ -18,12 +18,12 @@ export function quantizeShifted(
   const { zeroPoint, quantMin, quantMax } = to, inverse = reciprocal(to.scale);
   if (to.dtype === "qint32") {
     for (let i = 0; i < length; i++) {
-      const q = quantizeValueWide(x[offset + i], inverse, zeroPoint, quantMin, quantMax);
+      const q = quantizeValueWide(x[offset + i]!, inverse, zeroPoint, quantMin, quantMax);
       out[outOffset + i] = q - zeroPoint;
     }
   } else {
     const lo = quantMin - zeroPoint, hi = quantMax - zeroPoint;
-    for (let i = 0; i < length; i++) out[outOffset + i] = quantizeValue(x[offset + i], inverse, 0, lo, hi);
+    for (let i = 0; i < length; i++) out[outOffset + i] = quantizeValue(x[offset + i]!, inverse, 0, lo, hi);
   }
 }
 
@@ -37,7 +37,7 @@ export function convertShifted(
 ): void {
   if (from === to || (from !== null && to !== null && sameQParams(from, to))) return;
   if (from !== null) {
-    for (let i = offset; i < offset + length; i++) x[i] = dequantizeValue(x[i], from.scale, 0);
+    for (let i = offset; i < offset + length; i++) x[i] = dequantizeValue(x[i]!, from.scale, 0);
   }
   if (to !== null) quantizeShifted(x, offset, x, offset, length, to);
 }

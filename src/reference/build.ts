@@ -125,7 +125,11 @@ class CellBuilder implements CellExecutor<Value> {
     const name = `${this.#name}.${part.name}${gate < 0 ? "" : `.${GATES[gate]}`}`;
     const names = inputs.map(({ float }) => float);
     if (part.op !== "linear") {
-      return this.#builder.operation({ name, op: part.op, inputs: names, width: inputs[0].width, ...place }, place, to);
+      return this.#builder.operation(
+        { name, op: part.op, inputs: names, width: inputs[0]!.width, ...place },
+        place,
+        to,
+      );
     }
     const [whole, wholeBias] = part.name === "igates"
       ? [weightIh, biasIh]
@@ -171,20 +175,20 @@ function addLstm(builder: Builder, module: string, lstm: LstmModule, x: Value): 
     const [forward, ...backward] = layer.map((cell, d) =>
       addCell(builder, lstm, value, cell, { module, cell: `l${l}${d === 1 ? "_reverse" : ""}` })
     );
-    value = forward;
+    value = forward!;
     const place = { module };
     if (backward.length > 0) {
       // torch.cat of quantized tensors keeps the first one's parameters.
       const both = [forward, ...backward];
-      const read = both.map((each) => builder.dequantize(each, place, `${each.integers}.y`).float);
-      const width = both.reduce((sum, each) => sum + each.width, 0), name = `${module}.l${l}.concat`;
+      const read = both.map((each) => builder.dequantize(each!, place, `${each!.integers}.y`).float);
+      const width = both.reduce((sum, each) => sum + each!.width, 0), name = `${module}.l${l}.concat`;
       value = builder.operation(
         { name, op: "concat", inputs: read, width, ...place },
         place,
-        hiddenQParams(layer[0]),
+        hiddenQParams(layer[0]!),
       );
     } else {
-      value = builder.dequantize(forward, place, `${forward.integers}.y`);
+      value = builder.dequantize(forward!, place, `${forward!.integers}.y`);
     }
   });
   return value;
@@ -193,8 +197,8 @@ function addLstm(builder: Builder, module: string, lstm: LstmModule, x: Value): 
 /** The reference graph's nodes for modules one after the other. */
 export function buildGraph(modules: ReadonlyMap<string, ModuleData>): readonly GraphNode[] {
   const builder = new Builder(), [first] = modules.values();
-  const tokens = first.kind === "Embedding";
-  const size = first.kind === "Embedding" ? 1 : first.kind === "Linear" ? first.weight.inFeatures : first.inputSize;
+  const tokens = first!.kind === "Embedding";
+  const size = first!.kind === "Embedding" ? 1 : first!.kind === "Linear" ? first!.weight.inFeatures : first!.inputSize;
   const input = builder.add({
     name: "input",
     op: "input",

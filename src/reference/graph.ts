@@ -88,8 +88,8 @@ function cellsOf(node: GraphNode): string[] {
 /** The nodes as a text table. */
 export function tableOf(nodes: readonly GraphNode[]): string {
   const rows = [[...COLUMNS] as string[], ...nodes.map(cellsOf)];
-  const widths = COLUMNS.map((_, i) => Math.max(...rows.map((row) => row[i].length)));
-  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i])).join("  ").trimEnd()).join("\n") + "\n";
+  const widths = COLUMNS.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i]!)).join("  ").trimEnd()).join("\n") + "\n";
 }
 
 /** What a picture shows of a node. */
@@ -132,7 +132,7 @@ export function mermaidOf(nodes: readonly GraphNode[]): string {
   const ids = new Map(nodes.map(({ name }, i) => [name, `n${i}`])), lines = ["flowchart TD"];
   const text = (value: string) => value.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
   for (const [name, group] of groupsOf(nodes)) {
-    if (name !== "") lines.push(`  subgraph ${ids.get(group[0].name)}g ["${text(name)}"]`);
+    if (name !== "") lines.push(`  subgraph ${ids.get(group[0]!.name)}g ["${text(name)}"]`);
     for (const node of group) {
       lines.push(`  ${name === "" ? "" : "  "}${ids.get(node.name)}["${label(node).map(text).join("<br>")}"]`);
     }

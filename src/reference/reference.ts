@@ -119,7 +119,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
    * ```
    */
   run(x: Tensor | TokenTensor | QTensor<PerTensorQParams>, options: ReferenceRunOptions = {}): ReferenceResult {
-    const [node] = this.nodes, tokens = node.dtype === "int32";
+    const [node] = this.nodes, tokens = node!.dtype === "int32";
     if (!Array.isArray(x?.shape)) failType("x", "a tensor", x);
     let { data } = x as { data: Float32Array | QArray };
     const given = (x as { qparams?: PerTensorQParams }).qparams ?? null;
@@ -128,11 +128,11 @@ export class ReferenceModel implements Iterable<GraphNode> {
     }
     if (given !== null && !tokens) data = computeInput(x as QTensor<PerTensorQParams>);
     if (data instanceof Float32Array) checkFinite("x", data);
-    const width = node.width, outer = tokens ? x.shape : x.shape.slice(0, -1);
+    const width = node!.width, outer = tokens ? x.shape : x.shape.slice(0, -1);
     if (!tokens && x.shape.at(-1) !== width) failRange("x.shape", `a last dimension of ${width}`, x.shape);
     const rows = outer.reduce((a, b) => a * b, 1);
     if (rows * width !== data.length) failRange("x.data", `${rows * width} values`, data.length);
-    const first = this.nodes[1];
+    const first = this.nodes[1]!;
     if (tokens) checkTokens(data as Int32Array, first.embedding!.numEmbeddings);
     let steps = rows, batch = 1;
     if (this.#batchFirst !== null) {
@@ -144,8 +144,8 @@ export class ReferenceModel implements Iterable<GraphNode> {
     const states = this.#states(options.state, batch);
     const layout = { steps, batch, lengths, batchFirst: this.#batchFirst === true };
     const values = this.#runner.run({ data, qparams: null }, layout, states, options.watch ?? null);
-    const last = this.nodes[this.nodes.length - 1], shape = [...outer, last.width];
-    const output = values.get(last.name)!, integers = this.#integersOf(last.inputs[0], values);
+    const last = this.nodes[this.nodes.length - 1]!, shape = [...outer, last.width];
+    const output = values.get(last.name)!, integers = this.#integersOf(last.inputs[0]!, values);
     return {
       output: { data: output.data as Float32Array, shape },
       quantized: integers === null ? null : { data: integers.data as QArray, shape, qparams: integers.qparams! },
@@ -155,7 +155,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
 
   #integersOf(name: string, values: ReadonlyMap<string, GraphValue>): GraphValue | null {
     const node = this.nodes.find((each) => each.name === name)!;
-    return !this.#float && node.op === "dequantize" ? values.get(node.inputs[0]) ?? null : null;
+    return !this.#float && node.op === "dequantize" ? values.get(node.inputs[0]!) ?? null : null;
   }
 
   #states(given: ReferenceState | undefined, batch: number): Map<string, CellState> {
@@ -171,7 +171,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
       const nodes = cells.get(name);
       if (nodes === undefined) return failRange("options.state", `cells ${[...cells.keys()].join(", ")}`, name);
       const [h, c] = nodes.map((node, i) => stateValue(`${name}.${"hc"[i]}`, i === 0 ? state.h : state.c, node, batch));
-      states.set(name, { h, c });
+      states.set(name, { h: h!, c: c! });
     }
     return states;
   }

@@ -64,39 +64,39 @@ export function computeNode(node: GraphNode, inputs: readonly GraphValue[], weig
   const [a, b] = inputs.map(({ data }) => data as Float32Array), { op, width } = node;
   switch (op) {
     case "quantize": {
-      if (weight !== null) return inputs[0];
-      const qparams = nodeQParams(node)!, data = newQArray(qparams.dtype, a.length);
-      quantizePerTensor(a, data, qparams);
+      if (weight !== null) return inputs[0]!;
+      const qparams = nodeQParams(node)!, data = newQArray(qparams.dtype, a!.length);
+      quantizePerTensor(a!, data, qparams);
       return { data, qparams };
     }
     case "dequantize": {
-      if (weight !== null) return inputs[0];
+      if (weight !== null) return inputs[0]!;
       // A given initial state has parameters of its own.
-      const { scale, zeroPoint } = inputs[0].qparams!, data = new Float32Array(a.length);
-      dequantizePerTensor(inputs[0].data as QArray, data, scale, zeroPoint);
+      const { scale, zeroPoint } = inputs[0]!.qparams!, data = new Float32Array(a!.length);
+      dequantizePerTensor(inputs[0]!.data as QArray, data, scale, zeroPoint);
       return { data, qparams: null };
     }
     case "linear": {
-      const { inFeatures } = node.weight!, rows = a.length / inFeatures, data = new Float32Array(rows * width);
+      const { inFeatures } = node.weight!, rows = a!.length / inFeatures, data = new Float32Array(rows * width);
       const own = weight === null ? dequantizedWeight(node) : weight(node), bias = node.bias ?? null;
-      for (let r = 0; r < rows; r++) linearFloat32(a, r * inFeatures, own, bias, inFeatures, width, data, r * width);
+      for (let r = 0; r < rows; r++) linearFloat32(a!, r * inFeatures, own, bias, inFeatures, width, data, r * width);
       return { data, qparams: null };
     }
     case "add":
     case "mul":
     case "sigmoid":
     case "tanh":
-      return { data: pointwiseFloat32(op, a, b), qparams: null };
+      return { data: pointwiseFloat32(op, a!, b!), qparams: null };
     case "chunk": {
-      const rows = a.length / (4 * width), data = new Float32Array(rows * width);
+      const rows = a!.length / (4 * width), data = new Float32Array(rows * width);
       for (let r = 0; r < rows; r++) {
         const at = (4 * r + node.gate!) * width;
-        data.set(a.subarray(at, at + width), r * width);
+        data.set(a!.subarray(at, at + width), r * width);
       }
       return { data, qparams: null };
     }
     case "concat": {
-      const parts = inputs.map(({ data }) => data as Float32Array), rows = a.length * parts.length / width;
+      const parts = inputs.map(({ data }) => data as Float32Array), rows = a!.length * parts.length / width;
       const data = new Float32Array(rows * width), each = width / parts.length;
       for (let r = 0; r < rows; r++) {
         parts.forEach((part, i) => data.set(part.subarray(r * each, (r + 1) * each), r * width + i * each));
@@ -104,13 +104,13 @@ export function computeNode(node: GraphNode, inputs: readonly GraphValue[], weig
       return { data, qparams: null };
     }
     case "embedding": {
-      const embedding = node.embedding!, data = new Float32Array(a.length * width);
+      const embedding = node.embedding!, data = new Float32Array(a!.length * width);
       const rows = embeddingRows(weight === null ? embedding : { ...embedding, weight: weight(node) });
-      a.forEach((token, i) => rows.read(token, data.subarray(i * width, (i + 1) * width)));
+      a!.forEach((token, i) => rows.read(token, data.subarray(i * width, (i + 1) * width)));
       return { data, qparams: null };
     }
     default:
-      return inputs[0];
+      return inputs[0]!;
   }
 }
 
@@ -167,10 +167,10 @@ export class GraphRunner {
   ): Map<string, GraphValue> {
     const values = new Map<string, GraphValue>();
     for (let i = 0; i < this.#nodes.length;) {
-      const node = this.#nodes[i];
+      const node = this.#nodes[i]!;
       if (node.cell !== undefined) {
         let end = i;
-        while (this.#nodes[end]?.cell === node.cell && this.#nodes[end].module === node.module) end++;
+        while (this.#nodes[end]?.cell === node.cell && this.#nodes[end]!.module === node.module) end++;
         this.#runCell(this.#nodes.slice(i, end), values, layout, states, watch);
         i = end;
         continue;
@@ -192,17 +192,17 @@ export class GraphRunner {
     states: Map<string, CellState>,
     watch: GraphWatcher | null,
   ): void {
-    const { module, cell } = nodes[0], name = `${module}.${cell}`, backward = cell!.endsWith("_reverse");
+    const { module, cell } = nodes[0]!, name = `${module}.${cell}`, backward = cell!.endsWith("_reverse");
     const [hNode, cNode] = nodes.filter(({ op }) => op === "state");
     const float = this.#weights !== null, given = states.get(name);
-    const running = { h: zeros(hNode, batch, float), c: zeros(cNode, batch, float) };
+    const running = { h: zeros(hNode!, batch, float), c: zeros(cNode!, batch, float) };
     for (const node of nodes) {
       if (this.#outside.has(node.name)) values.set(node.name, zeros(node, steps * batch, float));
     }
     for (let i = 0; i < steps; i++) {
       const active: number[] = [], places: number[] = [];
       for (let b = 0; b < batch; b++) {
-        const length = lengths === null ? steps : lengths[b];
+        const length = lengths === null ? steps : lengths[b]!;
         if (i >= length) continue;
         const t = backward ? length - 1 - i : i;
         active.push(b);
@@ -224,8 +224,8 @@ export class GraphRunner {
         if (this.#outside.has(node.name)) scatter(value, values.get(node.name)!, places, node.width);
         watch?.(node, value);
       }
-      scatter(own.get(hNode.inputs[0])!, running.h, active, hNode.width);
-      scatter(own.get(cNode.inputs[0])!, running.c, active, cNode.width);
+      scatter(own.get(hNode!.inputs[0]!)!, running.h, active, hNode!.width);
+      scatter(own.get(cNode!.inputs[0]!)!, running.c, active, cNode!.width);
     }
     states.set(name, steps === 0 ? given ?? running : running);
   }

@@ -112,9 +112,9 @@ function checkDType(node: GraphNode, fail: (fault: string) => void): void {
 /** The integers that a float32 value was dequantized from, through chunks. */
 function origin(node: GraphNode, byName: ReadonlyMap<string, GraphNode>): PerTensorQParams | null {
   let from = node;
-  while (from.op === "chunk") from = byName.get(from.inputs[0])!;
+  while (from.op === "chunk") from = byName.get(from.inputs[0]!)!;
   if (from.op !== "dequantize") return null;
-  const source = byName.get(from.inputs[0]);
+  const source = byName.get(from.inputs[0]!);
   return source === undefined ? null : nodeQParams(source);
 }
 
@@ -150,17 +150,19 @@ function checkInputs(
 
 function checkWidth(node: GraphNode, inputs: readonly GraphNode[], fail: (fault: string) => void): void {
   const { op, width, weight, bias } = node;
-  let expected = inputs.length === 0 ? width : inputs[0].width;
+  let expected = inputs.length === 0 ? width : inputs[0]!.width;
   if (op === "linear") {
     if (weight === undefined) return fail("has no weight");
-    if (weight.inFeatures !== inputs[0].width) fail(`multiplies ${weight.inFeatures} columns with ${inputs[0].width}`);
+    if (weight.inFeatures !== inputs[0]!.width) {
+      fail(`multiplies ${weight.inFeatures} columns with ${inputs[0]!.width}`);
+    }
     if (bias != null && bias.length !== weight.outFeatures) fail(`adds a bias of ${bias.length} values`);
     expected = weight.outFeatures;
   } else if (op === "embedding") {
     if (node.embedding === undefined) return fail("has no weight");
     expected = node.embedding.embeddingDim;
   } else if (op === "chunk") {
-    expected = inputs[0].width / 4;
+    expected = inputs[0]!.width / 4;
   } else if (op === "concat") {
     expected = inputs.reduce((sum, input) => sum + input.width, 0);
   } else if (inputs.some((input) => input.width !== expected)) {

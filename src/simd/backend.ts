@@ -116,7 +116,7 @@ class SimdTokens {
     if (this.#known[token] === 0) {
       this.#source.read(token, this.#x);
       if (this.#input !== null) quantizeShifted(this.#x, 0, this.#values, 0, this.#x.length, this.#input);
-      else for (let k = 0; k < this.#x.length; k++) this.#values[k] = this.#x[k];
+      else for (let k = 0; k < this.#x.length; k++) this.#values[k] = this.#x[k]!;
       lstm.project(cell, this.#values, 0, this.#x.length, 1, 0, at);
       this.#known[token] = 1;
     }
@@ -195,11 +195,11 @@ class SimdLstm implements PreparedLstm {
     this.#arena = arena;
     this.#cells = cells;
     this.#tokens = tokens;
-    this.#xFloat = new Float32Array(cells[0][0].input === null ? lstm.inputSize : 0);
+    this.#xFloat = new Float32Array(cells[0]![0]!.input === null ? lstm.inputSize : 0);
     this.#width = units * 16;
     this.#hBytes = Math.ceil(units / 16) * 32;
     this.#cBytes = units * 4;
-    this.#inputSize = Math.max(lstm.inputSize, lstm.hiddenSize * (cells.length > 1 ? cells[0].length : 1));
+    this.#inputSize = Math.max(lstm.inputSize, lstm.hiddenSize * (cells.length > 1 ? cells[0]!.length : 1));
     this.#next = arena.take(this.#hBytes);
     this.reserve(1, 1);
   }
@@ -238,8 +238,8 @@ class SimdLstm implements PreparedLstm {
     const chunk = Math.min(steps, CHUNK);
     this.#grow(batch, chunk);
     const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1), cells = this.#cells.flat();
-    const size = batch * steps * hiddenSize * this.#cells[0].length;
-    if (this.#between.length < layers || (layers > 0 && this.#between[0].length < size)) {
+    const size = batch * steps * hiddenSize * this.#cells[0]!.length;
+    if (this.#between.length < layers || (layers > 0 && this.#between[0]!.length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
     }
     const inputBytes = cells.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
@@ -258,15 +258,15 @@ class SimdLstm implements PreparedLstm {
     const { hiddenSize } = this.#lstm, { f32, f64 } = this.#arena, { h, c } = state;
     const cells = this.#cells.flat(), batch = state.fresh.length / cells.length;
     for (let row = 0; row < state.fresh.length; row++) {
-      const { cell, hidden } = cells[Math.floor(row / batch)], at = row * hiddenSize;
+      const { cell, hidden } = cells[Math.floor(row / batch)]!, at = row * hiddenSize;
       const hAt = this.#h + row * this.#hBytes, cAt = (this.#c + row * this.#cBytes) / 4;
       if (out) {
         loadOperand(this.#arena, hidden, hAt, h, at, hiddenSize);
-        for (let j = 0; j < hiddenSize; j++) c[at + j] = f32[cAt + j];
+        for (let j = 0; j < hiddenSize; j++) c[at + j] = f32[cAt + j]!;
       } else {
-        for (let j = 0; j < hiddenSize; j++) f64[this.#staged / 8 + j] = h[at + j];
+        for (let j = 0; j < hiddenSize; j++) f64[this.#staged / 8 + j] = h[at + j]!;
         this.#kernel.storeHidden(cell, this.#staged, hAt, hiddenSize);
-        for (let j = 0; j < hiddenSize; j++) f32[cAt + j] = c[at + j];
+        for (let j = 0; j < hiddenSize; j++) f32[cAt + j] = c[at + j]!;
       }
     }
   }
@@ -287,10 +287,10 @@ class SimdLstm implements PreparedLstm {
     }
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
-      const from = l === 0 ? x : this.#between[(l - 1) & 1], to = l === last ? out : this.#between[l & 1];
-      for (let d = 0; d < this.#cells[l].length; d++) {
+      const from = l === 0 ? x : this.#between[(l - 1) & 1]!, to = l === last ? out : this.#between[l & 1]!;
+      for (let d = 0; d < this.#cells[l]!.length; d++) {
         for (let b = 0; b < batch; b++) {
-          this.#row(given.fresh, l, d, b, from, to, lengths === null ? steps : Math.min(steps, lengths[b]), batch);
+          this.#row(given.fresh, l, d, b, from, to, lengths === null ? steps : Math.min(steps, lengths[b]!), batch);
         }
       }
     }
@@ -308,14 +308,14 @@ class SimdLstm implements PreparedLstm {
   ): void {
     if (input === null) {
       for (let i = 0; i < steps; i++, from += stride, to += this.#width) {
-        for (let k = 0; k < size; k++) this.#xFloat[k] = x[from + k];
+        for (let k = 0; k < size; k++) this.#xFloat[k] = x[from + k]!;
         float!.project(this.#xFloat, this.#arena.f32, to / 4);
       }
       return;
     }
     const { f64 } = this.#arena;
     for (let i = 0, at = this.#staged / 8; i < steps; i++, from += stride) {
-      for (let k = 0; k < size; k++, at++) f64[at] = x[from + k];
+      for (let k = 0; k < size; k++, at++) f64[at] = x[from + k]!;
     }
     this.#kernel.projectInput(cell, this.#staged, this.#x, to, size, steps);
   }
@@ -331,11 +331,11 @@ class SimdLstm implements PreparedLstm {
     steps: number,
     batch: number,
   ): void {
-    const layer = this.#cells[l],
-      prepared = layer[d],
+    const layer = this.#cells[l]!,
+      prepared = layer[d]!,
       { cell, running, initial } = prepared,
       { hiddenSize } = this.#lstm;
-    const tokens = l === 0 && this.#tokens !== null ? this.#tokens[d] : null;
+    const tokens = l === 0 && this.#tokens !== null ? this.#tokens[d]! : null;
     const width = hiddenSize * layer.length, place = (l * layer.length + d) * batch + b;
     const inputSize = tokens !== null ? 1 : l === 0 ? this.#lstm.inputSize : width;
     const h = this.#h + place * this.#hBytes, c = this.#c + place * this.#cBytes;
@@ -344,7 +344,7 @@ class SimdLstm implements PreparedLstm {
       const count = Math.min(this.#chunk, steps - done);
       let row = (d === 0 ? done : steps - 1 - done) * batch + b;
       if (tokens !== null) {
-        for (let i = 0; i < count; i++) i32[inputs + i] = tokens.at(this, prepared, x[row + i * step]);
+        for (let i = 0; i < count; i++) i32[inputs + i] = tokens.at(this, prepared, x[row + i * step]!);
       } else {
         this.project(prepared, x, row * inputSize, inputSize, count, step * inputSize, this.#projected);
         for (let i = 0; i < count; i++) i32[inputs + i] = this.#projected + i * this.#width;
@@ -360,9 +360,9 @@ class SimdLstm implements PreparedLstm {
       }
       for (let i = 0, from = this.#out / 8; i < count; i++, row += step, from += hiddenSize) {
         const to = row * width + d * hiddenSize;
-        for (let j = 0; j < hiddenSize; j++) out[to + j] = f64[from + j];
+        for (let j = 0; j < hiddenSize; j++) out[to + j] = f64[from + j]!;
         // torch.cat keeps the first tensor's parameters and requantizes the others.
-        if (d === 1) convertShifted(out, to, hiddenSize, prepared.hiddenQParams, layer[0].hiddenQParams);
+        if (d === 1) convertShifted(out, to, hiddenSize, prepared.hiddenQParams, layer[0]!.hiddenQParams);
       }
       done += count;
     }
@@ -412,9 +412,9 @@ export class SimdKernels implements LstmBackend {
         prepared.push(cell);
       }
       cells.push(prepared);
-      from = prepared[0].hiddenQParams;
+      from = prepared[0]!.hiddenQParams;
     }
-    const rows = tokens === null ? null : cells[0].map(() => new SimdTokens(arena, tokens, lstm, input));
+    const rows = tokens === null ? null : cells[0]!.map(() => new SimdTokens(arena, tokens, lstm, input));
     return new SimdLstm(lstm, kernel, arena, cells, rows);
   }
 

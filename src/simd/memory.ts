@@ -130,9 +130,9 @@ export interface Operand {
 /** Whether weights less their zero points are int8. */
 function fitsInt8({ data, outFeatures, inFeatures, zeroPoints }: LinearWeight): boolean {
   for (let row = 0, k = 0; row < outFeatures; row++) {
-    const shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
+    const shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
     for (const end = k + inFeatures; k < end; k++) {
-      if (data[k] - shift < -128 || data[k] - shift > 127) return false;
+      if (data[k]! - shift < -128 || data[k]! - shift > 127) return false;
     }
   }
   return true;
@@ -165,12 +165,12 @@ export function writeOperand(
   const base = form === FORM.WIDE ? weights / 2 : weights, mask = per - 1, stride = 31 * per;
   let bound = 0;
   for (let place = 0; place < outFeatures; place++) {
-    const row = order[place],
+    const row = order[place]!,
       from = row * length,
-      shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)];
+      shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
     let at = base + (place >> 5) * groups * 32 * per + (place & 31) * per, sum = 0, size = 0;
     for (let k = 0; k < length; k++, at++) {
-      const w = data[from + k] - shift;
+      const w = data[from + k]! - shift;
       out[at] = w;
       sum += w;
       size += w < 0 ? -w : w;
@@ -197,10 +197,10 @@ export function loadOperand(
   for (let k = 0; k < size; k++) {
     x[to + k] = offset +
       (form === FORM.WIDE
-        ? i16[from / 2 + k]
+        ? i16[from / 2 + k]!
         : form === FORM.NARROW
-        ? u8[from + k]
-        : u8[from + k] + 128 * u8[from + top + k]);
+        ? u8[from + k]!
+        : u8[from + k]! + 128 * u8[from + top + k]!);
   }
 }
 
@@ -232,19 +232,19 @@ export function writeProjection(
     const quantized = lo[gate] === lo[gate];
     if (!quantized) i32[header + 1] = 1;
     i32[header + 4 + gate] = quantized ? -1 : 0;
-    f32[header + 8 + gate] = quantized ? lo[gate] : 0;
-    f32[header + 12 + gate] = quantized ? hi[gate] : 0;
+    f32[header + 8 + gate] = quantized ? lo[gate]! : 0;
+    f32[header + 12 + gate] = quantized ? hi[gate]! : 0;
     f32[header + 16 + gate] = forgetMultiplier;
   }
   for (let row = 0; row < start.length; row++) {
     const unit = at + PROJECTION_HEADER + (row >> 2) * PROJECTION_UNIT, gate = row & 3;
-    i32[unit / 4 + 12 + gate] = start[row];
+    i32[unit / 4 + 12 + gate] = start[row]!;
     if (row >= term.length) continue;
-    f32[unit / 4 + 8 + gate] = multiplier[row];
-    if (way === BIAS.FLOAT32) f32[unit / 4 + gate] = term[row];
-    else if (way === BIAS.FLOAT64) f64[unit / 8 + gate] = term[row];
+    f32[unit / 4 + 8 + gate] = multiplier[row]!;
+    if (way === BIAS.FLOAT32) f32[unit / 4 + gate] = term[row]!;
+    else if (way === BIAS.FLOAT64) f64[unit / 8 + gate] = term[row]!;
     else if (bias[row] !== 0) {
-      f64[unit / 8 + gate] = biasTerm("fbgemm", perChannel || lo[gate] !== lo[gate], bias[row], scale[row]);
+      f64[unit / 8 + gate] = biasTerm("fbgemm", perChannel || lo[gate] !== lo[gate], bias[row]!, scale[row]!);
     }
   }
   return at;
@@ -334,30 +334,30 @@ export function writeCell(
   }
   for (let lane = 0; lane < 4; lane++) {
     const sum = (to: number, which: number, lanes: number): void => {
-      const fixed = (lanes >> lane & 1) === 1, from = which * SUM_SIZE, factor = k[from + SUM_FACTOR];
-      f32[to + SUM.SCALE_A + lane] = k[from + SUM_A];
-      f32[to + SUM.SCALE_B + lane] = k[from + SUM_B];
+      const fixed = (lanes >> lane & 1) === 1, from = which * SUM_SIZE, factor = k[from + SUM_FACTOR]!;
+      f32[to + SUM.SCALE_A + lane] = k[from + SUM_A]!;
+      f32[to + SUM.SCALE_B + lane] = k[from + SUM_B]!;
       f32[to + SUM.INVERSE + lane] = factor;
-      f32[to + SUM.LOWER + lane] = k[from + SUM_LO];
-      f32[to + SUM.UPPER + lane] = k[from + SUM_HI];
-      i32[to + SUM.FIXED_A + lane] = fixed ? k[from + SUM_A] : 0;
-      i32[to + SUM.FIXED_B + lane] = fixed ? k[from + SUM_B] : 0;
+      f32[to + SUM.LOWER + lane] = k[from + SUM_LO]!;
+      f32[to + SUM.UPPER + lane] = k[from + SUM_HI]!;
+      i32[to + SUM.FIXED_A + lane] = fixed ? k[from + SUM_A]! : 0;
+      i32[to + SUM.FIXED_B + lane] = fixed ? k[from + SUM_B]! : 0;
       f32[to + SUM.FIXED_INVERSE + lane] = fixed ? 8192 / factor : 0;
       i32[to + SUM.FIXED_LANES + lane] = fixed ? -1 : 0;
       i32[to + SUM.FIXED] = lanes === 0 ? 0 : lanes === 15 ? 2 : 1;
     };
     sum(w + WORDS.GATE_SUM, lane, cell.fixedPoint & 15);
     sum(w + WORDS.CELL_SUM, CELL_SUM, (cell.fixedPoint & 16) === 0 ? 0 : 15);
-    f32[w + WORDS.CANDIDATE + lane] = k[CANDIDATE];
-    f32[w + WORDS.CANDIDATE + 4 + lane] = k[CANDIDATE + PRODUCT_LO];
-    f32[w + WORDS.CANDIDATE + 8 + lane] = k[CANDIDATE + PRODUCT_HI];
-    f32[w + WORDS.FORGET + lane] = k[FORGET + PRODUCT_LO];
-    f32[w + WORDS.FORGET + 4 + lane] = k[FORGET + PRODUCT_HI];
-    f32[w + WORDS.HIDDEN + lane] = k[HIDDEN];
-    f32[w + WORDS.HIDDEN + 4 + lane] = k[HIDDEN + PRODUCT_LO];
-    f32[w + WORDS.HIDDEN + 8 + lane] = k[HIDDEN + PRODUCT_HI];
-    i32[w + WORDS.GATE_TABLES + lane] = tables[lane];
-    i32[w + WORDS.CELL_TABLE + lane] = tables[4];
+    f32[w + WORDS.CANDIDATE + lane] = k[CANDIDATE]!;
+    f32[w + WORDS.CANDIDATE + 4 + lane] = k[CANDIDATE + PRODUCT_LO]!;
+    f32[w + WORDS.CANDIDATE + 8 + lane] = k[CANDIDATE + PRODUCT_HI]!;
+    f32[w + WORDS.FORGET + lane] = k[FORGET + PRODUCT_LO]!;
+    f32[w + WORDS.FORGET + 4 + lane] = k[FORGET + PRODUCT_HI]!;
+    f32[w + WORDS.HIDDEN + lane] = k[HIDDEN]!;
+    f32[w + WORDS.HIDDEN + 4 + lane] = k[HIDDEN + PRODUCT_LO]!;
+    f32[w + WORDS.HIDDEN + 8 + lane] = k[HIDDEN + PRODUCT_HI]!;
+    i32[w + WORDS.GATE_TABLES + lane] = tables[lane]!;
+    i32[w + WORDS.CELL_TABLE + lane] = tables[4]!;
     i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offset;
     if (input !== null) i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offset;
   }

@@ -111,8 +111,8 @@ export class PartReport {
 
 /** Rows of text in columns. */
 export function textTable(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
-  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i])).join("  ").trimEnd()).join("\n") + "\n";
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i]!)).join("  ").trimEnd()).join("\n") + "\n";
 }
 
 /** The float weights of the model that was observed, by the nodes of its graph. */
@@ -122,7 +122,7 @@ export function floatWeights(observed: ObservedModel): FloatWeights {
     if (own instanceof ObservedEmbedding) return own.embedding.weight;
     if (own instanceof ObservedLinear) return own.linear.weight;
     const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(cell!)!;
-    const weights: LSTMWeights = own.cells[Number(layer)][reverse === undefined ? 0 : 1].weights;
+    const weights: LSTMWeights = own.cells[Number(layer)]![reverse === undefined ? 0 : 1]!.weights;
     const whole = part === "igates" ? weights.weightIh : part === "hgates" ? weights.weightHh : weights.weightHr!;
     return gate === undefined ? whole : whole.subarray(gate * whole.length / 4, (gate + 1) * whole.length / 4);
   };
@@ -210,21 +210,21 @@ export function reportParts(model: ObservedModel | QuantizedModel, data: Iterabl
           read.set(node.name, data as Float32Array);
           return;
         }
-        const given = read.get(node.inputs[0])!, sum = sums.get(node.name)!, q = nodeQParams(node)!;
+        const given = read.get(node.inputs[0]!)!, sum = sums.get(node.name)!, q = nodeQParams(node)!;
         const place = places.get(node.name) ?? 0, float = exact.get(node.name)?.[place];
         places.set(node.name, place + 1);
         given.forEach((value, i) => {
-          const exactly = float === undefined ? value : float[i];
+          const exactly = float === undefined ? value : float[i]!;
           sum.values++;
           if (roundTo(value, q)[1]) sum.saturated++;
           sum.min = Math.min(sum.min, value);
           sum.max = Math.max(sum.max, value);
           sum.own.add(exactly, roundTo(exactly, q)[0]);
-          sum.inModel.add(exactly, qparams!.scale * (data[i] - qparams!.zeroPoint));
+          sum.inModel.add(exactly, qparams!.scale * (data[i]! - qparams!.zeroPoint));
         });
       },
     });
-    if (expected !== undefined) y.data.forEach((value, i) => output.add(expected.output.data[i], value));
+    if (expected !== undefined) y.data.forEach((value, i) => output.add(expected.output.data[i]!, value));
   }
   const parts = quantizes.map((node): PartLoss => {
     const { values, saturated, min, max, own, inModel } = sums.get(node.name)!, q = nodeQParams(node)!;

@@ -147,7 +147,7 @@ function withChoices(
     }
     const cells = module.cells.map((layer, l) =>
       layer.map((cell, d) => {
-        const { observers } = own.cells[l][d], parts: Record<string, unknown> = { ...cell.parts };
+        const { observers } = own.cells[l]![d]!, parts: Record<string, unknown> = { ...cell.parts };
         for (const { name: part, slot } of lstmParts(module.projSize > 0)) {
           const width = bits.get(`${name}.${slot}`), observer = observers[part];
           if (width === undefined) continue;
@@ -200,7 +200,7 @@ function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
       session.run(x, y, lengths);
       for (let i = 0; i < y.length; i++) {
         const row = Math.floor(i / outputSize);
-        if (lengths === undefined || Math.floor(row / batch) < lengths[row % batch]) noise.add(exact[i], y[i]);
+        if (lengths === undefined || Math.floor(row / batch) < lengths[row % batch]!) noise.add(exact[i]!, y[i]!);
       }
     }
   }
@@ -236,7 +236,7 @@ function slotNoises(
         if (both === undefined) {
           const own = (observed.modules.get(node.module!) as ObservedLSTM).cells;
           const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(node.cell!)!;
-          const observer = own[Number(layer)][reverse === undefined ? 0 : 1].observers[node.part];
+          const observer = own[Number(layer)]![reverse === undefined ? 0 : 1]!.observers[node.part];
           const each = (Array.isArray(observer) ? observer[node.gate ?? 0] : observer) as Observer;
           qparams.set(node.name, both = { 8: qparamsOf(slot, 8, each), 16: qparamsOf(slot, 16, each) });
         }
@@ -296,13 +296,14 @@ export function tune(model: FloatModel, calibration: Iterable<MeasuredInput>, op
     slotsOf(lstm as ObservedLSTM).map((slot) => ({ module, slot, bits: 16 as const }))
   );
   const observed = prepared(wide);
-  const batchFirst = (lstms[0][1] as ObservedLSTM).lstm.batchFirst;
+  const batchFirst = (lstms[0]![1] as ObservedLSTM).lstm.batchFirst;
   const sequences = inputs.map(({ x, lengths }): Sequence => {
     const y = observed.forward(x, lengths === undefined ? {} : { lengths });
     const outer = x.data instanceof Int32Array ? x.shape : x.shape.slice(0, -1);
     const [steps, batch] = outer.length === 1 ? [outer[0], 1] : batchFirst ? [outer[1], outer[0]] : outer;
-    const turn = <T extends Float32Array | Int32Array>(data: T): T => batchFirst ? transpose(data, batch, steps) : data;
-    return { x: turn(x.data), steps, batch, lengths, exact: turn(y.data) };
+    const turn = <T extends Float32Array | Int32Array>(data: T): T =>
+      batchFirst ? transpose(data, batch!, steps!) : data;
+    return { x: turn(x.data), steps: steps!, batch: batch!, lengths, exact: turn(y.data) };
   });
   const modules = convertModules(observed);
   const measure = (choices: readonly Choice[]) => noiseOf(withChoices(modules, observed, choices), sequences);

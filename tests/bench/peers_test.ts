@@ -16,7 +16,7 @@ Deno.test("referenceLstm() is the float LSTM, to float32's rounding", () => {
   );
   const [y] = lstm.forward(tensor(problem.input, [STEPS, 1, 7])), expected = referenceLstm(problem);
   assertEquals(y.data.length, expected.length);
-  y.data.forEach((value, i) => assert(Math.abs(value - expected[i]) < 1e-5, `${i}: ${value} and ${expected[i]}`));
+  y.data.forEach((value, i) => assert(Math.abs(value - expected[i]!) < 1e-5, `${i}: ${value} and ${expected[i]}`));
   assert(expected.some((value) => Math.abs(value) > 0.5), "the states move");
 });
 

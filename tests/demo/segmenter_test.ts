@@ -16,7 +16,7 @@ Deno.test("Dictionary.parse() refuses other labels and rows that are not there",
 Deno.test("parseRuns() reads words and where they end", () => {
   const [run, second] = parseRuns("text", "ab|b\n\nb|a😀\r\n", dictionary);
   assertEquals(run, { text: "abb", tokens: Int32Array.of(0, 1, 1), ends: [false, true, true] });
-  assertEquals(second.ends, [true, false, true]);
+  assertEquals(second!.ends, [true, false, true]);
   assertThrows(() => parseRuns("text", "\n", dictionary), RangeError, "text: expected at least one line");
 });
 

@@ -24,7 +24,7 @@ async function run(
 async function reason(value: unknown, file?: string, allowlist?: readonly Allowed[]): Promise<string> {
   const { failures } = await run(value, file, allowlist);
   assertEquals(failures.length, 1);
-  return `${failures[0].file}: ${failures[0].name}: ${failures[0].reason}`;
+  return `${failures[0]!.file}: ${failures[0]!.name}: ${failures[0]!.reason}`;
 }
 
 /** The case with a part replaced. */
@@ -101,7 +101,7 @@ Deno.test("runFile() excuses what the allowlist names, and only that", async () 
 Deno.test("runDirectory() fails when there is no such directory, or no golden file in it", async () => {
   const directory = await Deno.makeTempDir();
   try {
-    assertStringIncludes((await runDirectory(directory)).failures[0].reason, "no golden files");
+    assertStringIncludes((await runDirectory(directory)).failures[0]!.reason, "no golden files");
     assertEquals((await runDirectory(`${directory}/none`)).failures.length, 1);
     await Deno.writeTextFile(`${directory}/ops_quantize_7.json`, JSON.stringify({ meta, cases: [golden] }));
     await Deno.writeTextFile(`${directory}/ops_linear.json`, "{");

@@ -15,7 +15,7 @@ function families(counts: Map<Family, Count>): string {
 function compared(counts: Map<Family, Count>): string {
   const each = [...counts].sort(([a], [b]) => a < b ? -1 : 1);
   return each.length === 1
-    ? count(each[0][1].compared)
+    ? count(each[0]![1].compared)
     : each.map(([family, { compared }]) => `${family} ${count(compared)}`).join(", ");
 }
 
@@ -52,7 +52,7 @@ export function notes(tally: Tally): string[] {
   const closer = [...tally.closer].map(([subject, { torch, here }]) =>
     `${subject}: mean error against the float LSTM ${mean(torch).toPrecision(3)} in torch, ${
       mean(here).toPrecision(3)
-    } here, closer in ${here.filter((error, i) => error < torch[i]).length} of ${here.length} cases.`
+    } here, closer in ${here.filter((error, i) => error < torch[i]!).length} of ${here.length} cases.`
   );
   return [...equal, ...closer];
 }

@@ -79,7 +79,7 @@ function tampered(
   bytes: Uint8Array,
   change: (json: Json, tensors: Map<string, SafetensorsInput>) => unknown,
 ): Uint8Array {
-  const file = parseSafetensors(bytes), json = JSON.parse(file.metadata.splitgate);
+  const file = parseSafetensors(bytes), json = JSON.parse(file.metadata.splitgate!);
   const tensors = new Map<string, SafetensorsInput>(file.tensors), result = change(json, tensors);
   const text = result instanceof Text ? result.text : JSON.stringify(json);
   return writeSafetensors([...tensors], { splitgate: text });

@@ -12,7 +12,7 @@ const VALID = writeSafetensors([
   ["none", { data: new Uint8Array(0), shape: [0] }],
 ], { format: "1", "quote\"'": "a:b" });
 
-const HEADER_END = 8 + VALID[0] + 256 * VALID[1];
+const HEADER_END = 8 + VALID[0]! + 256 * VALID[1]!;
 
 /** Parses; true if the file was valid, false if it was refused as it must be. */
 function check(bytes: Uint8Array): boolean {
@@ -80,7 +80,7 @@ const token = fc.constantFrom(
 );
 const edit: fc.Arbitrary<Edit> = fc.oneof(
   fc.tuple(at, fc.nat(7)).map(([i, bit]): Edit => (b) => {
-    if (i < b.length) b[i] ^= 1 << bit;
+    if (i < b.length) b[i]! ^= 1 << bit;
   }),
   fc.tuple(at, byte).map(([i, x]): Edit => (b) => {
     if (i < b.length) b[i] = x;
@@ -99,7 +99,7 @@ Deno.test("parseSafetensors() refuses or reads in range each file with one byte 
       bytes[i] = x;
       check(bytes) ? read++ : refused++;
     }
-    bytes[i] = VALID[i];
+    bytes[i] = VALID[i]!;
   }
   // A few names and spaces may change; most else may not.
   assert(read > 0 && refused > read);

@@ -381,8 +381,8 @@ const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
     ['[{"toString":1,"toJSON":2}]', '[{"toString":1,"toJSON":2}]'],
     ['{"constructor":{"name":{"toString":1}}}', '{"constructor":'],
   ].map(([shape, got]): [string, Uint8Array, string] => [
-    `shape ${shape.slice(0, 40)}`,
-    file(`{"a":${entry("U8", shape, "[0,2]")}}`, 2),
+    `shape ${shape!.slice(0, 40)}`,
+    file(`{"a":${entry("U8", shape!, "[0,2]")}}`, 2),
     'tensor "a" shape: expected an array of integers from 0 to 2^53 - 1, got ' +
     got,
   ]),

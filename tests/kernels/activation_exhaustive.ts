@@ -16,7 +16,7 @@ const double = new Float64Array(1), words = new Uint32Array(double.buffer);
 
 function bitsOf(x: number): number {
   single[0] = x;
-  return bits[0];
+  return bits[0]!;
 }
 
 /** Whether y lies within 2^-20 ulps of float32 of a half-way point. */
@@ -25,7 +25,7 @@ function isNearHalf(y: number): boolean {
   if (Math.abs(y) < 2 ** -126) return Math.abs(Math.abs(y) * 2 ** 149 % 1 - 0.5) < 2 ** -20;
   double[0] = y;
   // A double has 29 bits more.
-  return Math.abs((words[0] & 0x1fffffff) - 0x10000000) < 512;
+  return Math.abs((words[0]! & 0x1fffffff) - 0x10000000) < 512;
 }
 
 /** Checks all float32 x with `from` <= sign x <= `to`; returns how many went wrong. */
@@ -42,7 +42,7 @@ function check(
   let count = 0, close = 0, wrong = 0;
   for (let i = bitsOf(from); i <= last; i++, count++) {
     bits[0] = i;
-    const x = sign * single[0], y = near(x);
+    const x = sign * single[0]!, y = near(x);
     let want = Math.fround(y);
     if (isNearHalf(y)) {
       close++;

@@ -188,7 +188,7 @@ Deno.test("lookup() computes each output anew when the input range is beyond 16 
 });
 
 Deno.test("lookup() gives the same output the second time when outputs less their zero point exceed an int32", () => {
-  const from = { scale: 0.1, zeroPoint: 0, quantMin: -128, quantMax: 127 }, range = RANGES[RANGES.length - 1];
+  const from = { scale: 0.1, zeroPoint: 0, quantMin: -128, quantMax: 127 }, range = RANGES[RANGES.length - 1]!;
   for (const zeroPoint of [range.quantMin, -1, 0, 2 ** 30, range.quantMax]) {
     for (const scale of [2 ** -32, 2 ** -31, 2 ** -30]) {
       const to = { scale, zeroPoint, quantMin: range.quantMin, quantMax: range.quantMax };

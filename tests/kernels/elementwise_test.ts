@@ -38,8 +38,8 @@ Deno.test("addInt8() follows the scalar rule between any dtypes, with and withou
       const out = to.range.make(new Uint8Array(13));
       addInt8(qa.range.make(a), qa, qb.range.make(b), qb, out, to, relu);
       for (let i = 0; i < 13; i++) {
-        if (!fits(a[i], qa) || !fits(b[i], qb)) continue;
-        assertEquals(out[i], oracle.addQuantized(a[i], qa, b[i], qb, to, relu), `${a[i]} + ${b[i]}`);
+        if (!fits(a[i]!, qa) || !fits(b[i]!, qb)) continue;
+        assertEquals(out[i], oracle.addQuantized(a[i]!, qa, b[i]!, qb, to, relu), `${a[i]} + ${b[i]}`);
       }
     }),
     RUNS,
@@ -71,7 +71,7 @@ const ratioScales = fc.tuple(
     fc.integer({ min: -15, max: 9 }).map((k) => 2 ** k),
     fc.float({ min: Math.fround(1e-5), max: 300, noNaN: true }),
   ),
-).map(([out, a, b]) => [Math.fround(a * out), Math.fround(b * out), out]);
+).map(([out, a, b]) => [Math.fround(a * out), Math.fround(b * out), out] as const);
 
 Deno.test("prepareFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and gives 22-bit multipliers within", () => {
   let refused = 0;
@@ -80,7 +80,7 @@ Deno.test("prepareFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and gi
       const add = prepareFixedPointAdd(a, b, out), ratios = [oracle.div32(a, out), oracle.div32(b, out)];
       assertEquals(add === null, ratios.some((r) => r < 2 ** -14 || r >= 256));
       if (add === null) return void refused++;
-      const { am, bm, shift } = oracle.fixedPointConstants(ratios[0], ratios[1]);
+      const { am, bm, shift } = oracle.fixedPointConstants(ratios[0]!, ratios[1]!);
       assertEquals(add, { multiplierA: Number(am), multiplierB: Number(bm), step: 2 ** shift });
       assert(Math.max(add.multiplierA, add.multiplierB) <= 2 ** 22 && shift >= 14 && shift <= 35);
     }),
@@ -99,16 +99,16 @@ Deno.test("addQuint8FixedPoint() is QNNPACK's integer arithmetic when parameters
   let ran = 0;
   fc.assert(
     fc.property(ratioScales, edge, edge, edge, list, list, ([sa, sb, so], za, zb, zo, a, b) => {
-      const add = prepareFixedPointAdd(sa, sb, so);
+      const add = prepareFixedPointAdd(sa!, sb!, so!);
       if (add === null) return;
       ran++;
       const out = new Uint8Array(13), to = { scale: so, zeroPoint: zo, quantMin: 0, quantMax: 255 };
       addQuint8FixedPoint(Uint8Array.from(a), za, Uint8Array.from(b), zb, out, zo, 0, 255, add);
       for (let i = 0; i < 13; i++) {
         const want = oracle.addFixedPoint(
-          a[i],
+          a[i]!,
           { scale: sa, zeroPoint: za },
-          b[i],
+          b[i]!,
           { scale: sb, zeroPoint: zb },
           to,
         );
@@ -167,10 +167,10 @@ Deno.test("mulInt8() follows the rule between any dtypes when the integer produc
       const out = to.range.make(new Uint8Array(13));
       mulInt8(qa.range.make(a), qa, qb.range.make(b), qb, out, to);
       for (let i = 0; i < 13; i++) {
-        const product = Math.abs((a[i] - qa.zeroPoint) * (b[i] - qb.zeroPoint));
+        const product = Math.abs((a[i]! - qa.zeroPoint) * (b[i]! - qb.zeroPoint));
         if (product >= 2 ** 53) continue;
         largest = Math.max(largest, product);
-        assertEquals(out[i], oracle.mulQuantized(a[i], qa, b[i], qb, to), `${a[i]} * ${b[i]}`);
+        assertEquals(out[i], oracle.mulQuantized(a[i]!, qa, b[i]!, qb, to), `${a[i]} * ${b[i]}`);
       }
     }),
     RUNS,
@@ -183,7 +183,7 @@ Deno.test("mulInt8() keeps every product of 16-bit integers", () => {
     fc.property(operands(NARROW), ([qa, qb, to, a, b]) => {
       const out = to.range.make(new Uint8Array(13));
       mulInt8(qa.range.make(a), qa, qb.range.make(b), qb, out, to);
-      assertEquals([...out], a.map((q, i) => oracle.mulQuantized(q, qa, b[i], qb, to)));
+      assertEquals([...out], a.map((q, i) => oracle.mulQuantized(q, qa, b[i]!, qb, to)));
     }),
     RUNS,
   );

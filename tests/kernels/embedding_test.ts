@@ -45,7 +45,7 @@ Deno.test("quantizeEmbeddingRow() follows torch's embedding_bag_byte_prepack ste
         quantizeEmbeddingRow(x, row, dim, weight, scales, biases);
         const own = x.slice(row * dim, (row + 1) * dim), min = Math.min(...own), max = Math.max(...own);
         const range = add32(max, -min), inverse = div32(255, add32(range, f(1e-8)));
-        assertEquals([scales[row] + 0, biases[row] + 0], [div32(range, 255), min + 0]);
+        assertEquals([scales[row]! + 0, biases[row]! + 0], [div32(range, 255), min + 0]);
         own.forEach((v, k) => {
           const steps = mul32(add32(v, -min), inverse);
           if (steps % 1 === 0.5) ties++;
@@ -81,8 +81,8 @@ Deno.test("embeddingRow() rounds each value once", () => {
         const out = new Float32Array(13);
         embeddingRow(Uint8Array.from(q), Float32Array.of(1, scale), Float32Array.of(0, bias), 1, 13, out, 0);
         q.slice(13).forEach((n, k) => {
-          assertEquals(out[k] + 0, fma32(n, scale, bias));
-          if (out[k] + 0 !== add32(mul32(n, scale), bias)) fused++;
+          assertEquals(out[k]! + 0, fma32(n, scale, bias));
+          if (out[k]! + 0 !== add32(mul32(n, scale), bias)) fused++;
         });
       },
     ),
@@ -94,14 +94,14 @@ Deno.test("embeddingRow() rounds each value once", () => {
 Deno.test("embeddingRow() gives back every value of a quantized row to within half a step and rounding", () => {
   fc.assert(
     fc.property(rows, ({ dim, rows }) => {
-      const x = Float32Array.from(rows[0]), weight = new Uint8Array(dim), y = new Float32Array(dim);
+      const x = Float32Array.from(rows[0]!), weight = new Uint8Array(dim), y = new Float32Array(dim);
       const scales = new Float32Array(1), biases = new Float32Array(1);
       quantizeEmbeddingRow(x, 0, dim, weight, scales, biases);
       embeddingRow(weight, scales, biases, 0, dim, y, 0);
-      const largest = Math.max(...x.map(Math.abs)), range = scales[0] * 255;
+      const largest = Math.max(...x.map(Math.abs)), range = scales[0]! * 255;
       // 1e-8 in the denominator costs up to 1e-8 of the row's range; float32 rounds a few times.
       x.forEach((v, k) => {
-        assert(Math.abs(y[k] - v) <= 0.501 * scales[0] + 1.01e-8 + (largest + range) * 2 ** -22);
+        assert(Math.abs(y[k]! - v) <= 0.501 * scales[0]! + 1.01e-8 + (largest + range) * 2 ** -22);
       });
     }),
     { numRuns: 500 },
@@ -124,14 +124,14 @@ Deno.test("embeddingBiases() is minus the zero point times the scale, rounded on
 Deno.test("embeddingBiases() with float zero points gives back quantized rows as embeddingRow() reads them", () => {
   fc.assert(
     fc.property(rows.filter(({ dim }) => dim > 1), ({ dim, rows }) => {
-      const x = Float32Array.from(rows[0]), min = Math.min(...x), range = f(Math.max(...x) - min);
+      const x = Float32Array.from(rows[0]!), min = Math.min(...x), range = f(Math.max(...x) - min);
       if (!(range > 1e-3 && range < 1e30 && Math.abs(min) < 1e3 * range)) return;
-      const scales = Float32Array.of(range / 255), points = Float32Array.of(-min / scales[0]);
+      const scales = Float32Array.of(range / 255), points = Float32Array.of(-min / scales[0]!);
       const weight = new Uint8Array(dim), y = new Float32Array(dim);
       quantizePerChannel(x, weight, scales, points, 0, 255, dim);
       embeddingRow(weight, scales, embeddingBiases(scales, points), 0, dim, y, 0);
-      const error = 0.502 * scales[0] + (Math.abs(min) + range) * 2 ** -21;
-      x.forEach((v, k) => assert(Math.abs(y[k] - v) <= error, `${v} ${y[k]}`));
+      const error = 0.502 * scales[0]! + (Math.abs(min) + range) * 2 ** -21;
+      x.forEach((v, k) => assert(Math.abs(y[k]! - v) <= error, `${v} ${y[k]}`));
     }),
     { numRuns: 500 },
   );

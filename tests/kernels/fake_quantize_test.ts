@@ -107,12 +107,12 @@ Deno.test("fakeQuantizePerChannel() is fakeQuantizePerTensor() channel by channe
   fc.assert(
     fc.property(channelled, ({ range, channels, inner, scales, zeroPoints, ratios }) => {
       const channel = (i: number) => Math.floor(i / inner) % channels;
-      const x = Float32Array.from(ratios, (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]);
+      const x = Float32Array.from(ratios, (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]!);
       const { quantMin, quantMax } = range;
       const y = fakeQuantizePerChannel(x, channels, inner, scales, zeroPoints, quantMin, quantMax);
       for (let i = 0; i < x.length; i++) {
         const c = channel(i);
-        const [want] = fakeQuantizePerTensor(x.slice(i, i + 1), scales[c], zeroPoints[c], quantMin, quantMax);
+        const [want] = fakeQuantizePerTensor(x.slice(i, i + 1), scales[c]!, zeroPoints[c]!, quantMin, quantMax);
         assertEquals(y[i], want);
       }
       assertEquals(fakeQuantizePerChannel(x, channels, inner, scales, zeroPoints, quantMin, quantMax, x), y);
@@ -127,14 +127,14 @@ Deno.test("fakeQuantizePerChannel() adds float zero points before it rounds", ()
   fc.assert(
     fc.property(channelled, ({ range, channels, inner, scales, floats, ratios }) => {
       const channel = (i: number) => Math.floor(i / inner) % channels;
-      const x = Float32Array.from(ratios, (r, i) => (Math.floor(r) + 0.5 - floats[channel(i)]) * scales[channel(i)]);
+      const x = Float32Array.from(ratios, (r, i) => (Math.floor(r) + 0.5 - floats[channel(i)]!) * scales[channel(i)]!);
       const y = fakeQuantizePerChannel(x, channels, inner, scales, floats, range.quantMin, range.quantMax);
       for (let i = 0; i < x.length; i++) {
         const scale = scales[channel(i)], zeroPoint = floats[channel(i)];
-        const r = oracle.add32(zeroPoint, oracle.mul32(x[i], oracle.inverse(scale)));
+        const r = oracle.add32(zeroPoint!, oracle.mul32(x[i]!, oracle.inverse(scale!)));
         if (Math.abs(r) % 1 === 0.5) ties++;
         const q = Math.min(Math.max(Number(nearestEven(exact(r))), range.quantMin), range.quantMax);
-        assertEquals(y[i] + 0, toFloat32(exact(toFloat64(mul(exact(q - zeroPoint), exact(scale))))));
+        assertEquals(y[i]! + 0, toFloat32(exact(toFloat64(mul(exact(q - zeroPoint!), exact(scale!))))));
       }
     }),
     { numRuns: 300 },

@@ -74,8 +74,8 @@ Deno.test("chooseQParamsDynamic() is torch's ChooseQuantizationParams when the r
   fc.assert(
     fc.property(ranges, fc.boolean(), fc.constantFrom(...ENGINES), ([min, max], reduceRange, engine) => {
       const quantMax = reduceRange && engine === "fbgemm" ? 127 : 255;
-      const { scale, zeroPoint, small: isSmall } = chooseOracle(min, max, quantMax);
-      const got = chooseQParamsDynamic(min, max, reduceRange, engine);
+      const { scale, zeroPoint, small: isSmall } = chooseOracle(min!, max!, quantMax);
+      const got = chooseQParamsDynamic(min!, max!, reduceRange, engine);
       assertEquals([got.scale, got.zeroPoint + 0], [scale, zeroPoint]);
       if (isSmall) small++;
       if (quantMax === 127) reduced++;
@@ -180,14 +180,14 @@ Deno.test("linearDynamicInt8() follows each engine's rule, with and without bias
             own,
             qparams.zeroPoint,
             w.slice(row * inFeatures, (row + 1) * inFeatures),
-            zeroPoints[c],
+            zeroPoints[c]!,
           );
-          const acc = toFloat32({ n: sum, d: 1n }), m = oracle.mul32(qparams.scale, scales[c]), b = bias?.[row] ?? 0;
+          const acc = toFloat32({ n: sum, d: 1n }), m = oracle.mul32(qparams.scale, scales[c]!), b = bias?.[row] ?? 0;
           let want = engine === "fbgemm"
             ? toFloat32(add(mul(exact(acc), exact(m)), exact(f(b))))
             : oracle.add32(oracle.mul32(acc, m), f(b));
           if (relu) want = Math.max(want, 0);
-          assertEquals(out[r * outFeatures + row] + 0, want);
+          assertEquals(out[r * outFeatures + row]! + 0, want);
         }
       }
       const again = new Float32Array(out.length);
@@ -215,7 +215,7 @@ Deno.test("linearDynamicInt8() never gives -0", () => {
       const out = Float32Array.of(5);
       linearDynamicInt8(engine, Float32Array.of(f(6.2e-5)), weight, null, out, relu, false);
       assertEquals(Object.is(out[0], -0), false);
-      assert(out[0] <= 0);
+      assert(out[0]! <= 0);
     }
   }
 });

@@ -90,7 +90,7 @@ const layers = fc.record({
   });
 }).chain((d) => {
   const { input, outFeatures, engine } = d.layer, per = outFeatures / d.scales.length;
-  const scaleOf = (row: number) => f(input.scale * d.scales[Math.floor(row / per)]);
+  const scaleOf = (row: number) => f(input.scale * d.scales[Math.floor(row / per)]!);
   return fc.record({
     d: fc.constant(d),
     bias: fc.oneof(
@@ -134,14 +134,14 @@ Deno.test("linearInt8() follows each engine's rule per tensor, per channel and b
         for (let row = 0; row < outFeatures; row++) {
           const channel = Math.floor(row / per), x = d.x.slice(r * inFeatures, (r + 1) * inFeatures);
           const w = d.w.slice(row * inFeatures, (row + 1) * inFeatures);
-          const sum = oracle.dot(x, input.zeroPoint, w, d.zeroPoints[channel]);
+          const sum = oracle.dot(x, input.zeroPoint, w, d.zeroPoints[channel]!);
           const want = oracle.linear(
             engine,
             perChannel,
             sum,
-            bias === null ? null : bias[row],
+            bias === null ? null : bias[row]!,
             input.scale,
-            d.scales[channel],
+            d.scales[channel]!,
             to,
             relu,
           );
@@ -169,8 +169,8 @@ Deno.test("linearInt8() gives each of four blocks what a layer of its own gives"
         outFeatures: count,
         inFeatures,
         perChannel: false,
-        scales: Float32Array.from(channels, (c) => d.scales[c]),
-        zeroPoints: Int32Array.from(channels, (c) => d.zeroPoints[c]),
+        scales: Float32Array.from!(channels, (c) => d.scales[c]!),
+        zeroPoints: Int32Array.from!(channels, (c) => d.zeroPoints[c]!),
       });
       linearInt8(engine, x, input, layer(0, outFeatures, [0, 1, 2, 3]), floats, whole, to, relu);
       for (let block = 0; block < 4; block++) {
@@ -206,10 +206,10 @@ Deno.test("linearInt8Float32() adds the bias by the per-channel rule and multipl
         const row = i % outFeatures, r = (i - row) / outFeatures, channel = Math.floor(row / per);
         const x = d.x.slice(r * inFeatures, (r + 1) * inFeatures),
           w = d.w.slice(row * inFeatures, (row + 1) * inFeatures);
-        const sum = oracle.dot(x, input.zeroPoint, w, d.zeroPoints[channel]);
-        const scale = oracle.mul32(input.scale, d.scales[channel]);
-        const value = oracle.withBias(engine, true, sum, bias === null ? null : bias[row], scale);
-        assertEquals(out[i] + 0, oracle.mul32(value, scale));
+        const sum = oracle.dot(x, input.zeroPoint, w, d.zeroPoints[channel]!);
+        const scale = oracle.mul32(input.scale, d.scales[channel]!);
+        const value = oracle.withBias(engine, true, sum, bias === null ? null : bias[row]!, scale);
+        assertEquals(out[i]! + 0, oracle.mul32(value, scale));
       }
     }),
     { numRuns: 300 },

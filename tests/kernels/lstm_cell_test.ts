@@ -61,7 +61,7 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
         const projection = prepareProjection(engine, weight, bias, order, from, [to, to, to, to]);
         const x = Int32Array.from({ length: inFeatures }, () => Math.floor(random(from.quantMin, from.quantMax + 1)));
         const shifted = new Float64Array(packedLength(inFeatures)), out = new Float64Array(outFeatures);
-        for (let k = 0; k < inFeatures; k++) shifted[k] = x[k] - from.zeroPoint;
+        for (let k = 0; k < inFeatures; k++) shifted[k] = x[k]! - from.zeroPoint;
         projectRows(rows, projection, shifted, new Float64Array(8), out, 0, outFeatures);
         for (const term of projection.term.subarray(0, outFeatures)) seen[term === term ? "plain" : "slow"]++;
         if (to === null) {
@@ -94,7 +94,10 @@ Deno.test("lstmStep() gives the same with split and with fused gates when units 
           bidirectional: false,
           projSize: hiddenSize > 2 ? given.projSize : 0,
         };
-        const lstm = lstmOf(c), source = lstm.cells[0][0], parts = fastParts(source)!, hidden = hiddenQParams(source)!;
+        const lstm = lstmOf(c),
+          source = lstm.cells[0]![0]!,
+          parts = fastParts(source)!,
+          hidden = hiddenQParams(source)!;
         const random = generator(c.seed + 1), size = c.projSize || hiddenSize, results: number[][] = [];
         const integers = (count: number, q: Affine) =>
           Float64Array.from({ length: count }, () => Math.floor(random(q.quantMin, q.quantMax + 1)) - q.zeroPoint);
@@ -130,7 +133,9 @@ Deno.test("prepareCell() refuses scales that qnnpack's addition cannot take and 
   const bits = Array<Bits>(13).fill(8);
   fc.assert(
     fc.property(lstmCases(fc.constant<Bits>(8), fc.constant<Bits>(8)), (given) => {
-      const lstm = lstmOf({ ...given, bits, engine: "qnnpack" }), source = lstm.cells[0][0], parts = fastParts(source)!;
+      const lstm = lstmOf({ ...given, bits, engine: "qnnpack" }),
+        source = lstm.cells[0]![0]!,
+        parts = fastParts(source)!;
       const tiny = { ...parts.fgate_cx, scale: 2 ** -40 }, q = lstm.input;
       const prepare = (changed: object) => () => prepareCell("qnnpack", source, { ...parts, ...changed }, q, 255);
       assertThrows(prepare({ fgate_cx: tiny }), RangeError, "fgate_cx_igate_cgate: expected scales within 2^-14..2^8");

@@ -45,8 +45,8 @@ Deno.test("dotRows() is the plain dot product when shapes, weights and bounds ar
         assertEquals(parts, out);
         order.forEach((row, place) => {
           let sum = 0;
-          for (let k = 0; k < length && row >= 0; k++) sum += (weight.data[row * length + k] - zeroPoint) * x[k];
-          assertEquals(out[place] + 0, sum + 0);
+          for (let k = 0; k < length && row >= 0; k++) sum += (weight.data[row * length + k]! - zeroPoint) * x[k]!;
+          assertEquals(out[place]! + 0, sum + 0);
         });
       },
     ),
@@ -59,10 +59,10 @@ Deno.test("dotRows() is exact when 8-bit rows are long and all of one sign", () 
   for (const length of [2055, 2056, 2057, 2058, 5001]) {
     for (const [w, v] of [[127, 255], [-128, 255], [-128, -255], [127, -255]]) {
       // The lower row at its largest pushes the hardest on the upper one.
-      const weight = weightOf(2, length, (row) => row === 0 ? 1 : w), out = new Float64Array(8);
-      const x = new Float64Array(packedLength(length)).fill(v);
+      const weight = weightOf(2, length, (row) => row === 0 ? 1 : w!), out = new Float64Array(8);
+      const x = new Float64Array(packedLength(length)).fill(v!);
       dotRows(packRows(weight, [0, 1, -1, -1, -1, -1, -1, -1], 255), 0, 1, x, out);
-      assertEquals([out[0], out[1]], [length * v, length * w * v]);
+      assertEquals([out[0], out[1]], [length * v!, length * w! * v!]);
     }
   }
 });

@@ -37,7 +37,7 @@ Deno.test("requantize() is exact between every pair of dtypes and ranges, zero p
     for (const to of RANGES) {
       scales.forEach(([fromScale, toScale], i) => {
         for (const zeroFrom of zeroPoints(from.quantMin, from.quantMax)) {
-          const zeros = zeroPoints(to.quantMin, to.quantMax), zeroPoint = zeros[i % zeros.length];
+          const zeros = zeroPoints(to.quantMin, to.quantMax), zeroPoint = zeros[i % zeros.length]!;
           const source = { scale: Math.fround(fromScale), zeroPoint: zeroFrom };
           const target = { ...to, scale: Math.fround(toScale), zeroPoint };
           // Differences beyond int32 are outside the domain.
@@ -89,7 +89,7 @@ Deno.test("quantizePerTensor() and dequantizePerTensor() follow the rules elemen
   const drawn = anyParameters(RANGES).chain((q) =>
     fc.tuple(
       fc.constant(q),
-      fc.array(fc.oneof(anyFloat32, integersOf(q, 1).map(([n]) => Math.fround((n - q.zeroPoint + 0.5) * q.scale))), {
+      fc.array(fc.oneof(anyFloat32, integersOf(q, 1).map(([n]) => Math.fround((n! - q.zeroPoint + 0.5) * q.scale))), {
         maxLength: 13,
       }),
     )
@@ -102,7 +102,7 @@ Deno.test("quantizePerTensor() and dequantizePerTensor() follow the rules elemen
       const real = new Float32Array(out.length);
       dequantizePerTensor(out, real, q.scale, q.zeroPoint);
       for (let i = 0; i < out.length; i++) {
-        if (Math.abs(out[i] - q.zeroPoint) < 2 ** 31) assertEquals(real[i] + 0, oracle.dequantize(out[i], q));
+        if (Math.abs(out[i]! - q.zeroPoint) < 2 ** 31) assertEquals(real[i]! + 0, oracle.dequantize(out[i]!, q));
       }
     }),
     { numRuns: 1000 },
@@ -133,14 +133,14 @@ Deno.test("quantizePerChannel() and dequantizePerChannel() give each channel its
     fc.property(channelled, ({ range, inner, scales, zeroPoints, ratios }) => {
       const channel = (i: number) => Math.floor(i / inner) % scales.length;
       // Half the values half-way between two steps.
-      const x = Float32Array.from(ratios, (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]);
+      const x = Float32Array.from(ratios, (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]!);
       const out = range.make(new Uint8Array(x.length)), real = new Float32Array(x.length);
       quantizePerChannel(x, out, scales, zeroPoints, range.quantMin, range.quantMax, inner);
       dequantizePerChannel(out, real, scales, zeroPoints, inner);
       for (let i = 0; i < x.length; i++) {
-        const q = { ...range, scale: scales[channel(i)], zeroPoint: zeroPoints[channel(i)] };
-        assertEquals(out[i], oracle.quantize(x[i], q, true));
-        if (Math.abs(out[i] - q.zeroPoint) < 2 ** 31) assertEquals(real[i] + 0, oracle.dequantize(out[i], q));
+        const q = { ...range, scale: scales[channel(i)]!, zeroPoint: zeroPoints[channel(i)]! };
+        assertEquals(out[i], oracle.quantize(x[i]!, q, true));
+        if (Math.abs(out[i]! - q.zeroPoint) < 2 ** 31) assertEquals(real[i]! + 0, oracle.dequantize(out[i]!, q));
       }
     }),
     { numRuns: 500 },
@@ -153,14 +153,17 @@ Deno.test("quantizePerChannel() adds float zero points before it rounds", () => 
       channelled,
       fc.array(uniformFloat32(-300, 300), { minLength: 7, maxLength: 7 }),
       ({ range, inner, scales, ratios }, points) => {
-        const zeroPoints = Float32Array.from(scales, (_, i) => points[i]);
+        const zeroPoints = Float32Array.from!(scales, (_, i) => points[i]!);
         const channel = (i: number) => Math.floor(i / inner) % scales.length;
-        const x = Float32Array.from(ratios, (r, i) => (Math.floor(r) + 0.5 - points[channel(i)]) * scales[channel(i)]);
+        const x = Float32Array.from(
+          ratios,
+          (r, i) => (Math.floor(r) + 0.5 - points[channel(i)]!) * scales[channel(i)]!,
+        );
         const out = range.make(new Uint8Array(x.length));
         quantizePerChannel(x, out, scales, zeroPoints, range.quantMin, range.quantMax, inner);
         for (let i = 0; i < x.length; i++) {
-          const steps = oracle.mul32(x[i], oracle.inverse(scales[channel(i)]));
-          const q = Number(nearestEven(exact(oracle.add32(steps, zeroPoints[channel(i)]))));
+          const steps = oracle.mul32(x[i]!, oracle.inverse(scales[channel(i)]!));
+          const q = Number(nearestEven(exact(oracle.add32(steps, zeroPoints[channel(i)]!))));
           assertEquals(out[i], Math.min(Math.max(q, range.quantMin), range.quantMax));
         }
       },

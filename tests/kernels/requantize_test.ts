@@ -67,8 +67,8 @@ Deno.test("fmaFloat32() rounds once when given any float32 values", () => {
   );
   // a b beyond float32's or at its subnormal end.
   for (const [a, b, c] of [[2 ** -100, 2 ** -60, 2 ** -140], [2 ** -75, -(2 ** -75), 2 ** -149], [2 ** 127, 2, 0]]) {
-    check(a, b, c);
-    check(-a, b, c);
+    check(a!, b!, c!);
+    check(-a!, b!, c!);
   }
 });
 
@@ -102,8 +102,8 @@ Deno.test("addRoundedToOdd() gives the exact sum or its odd neighbour when nothi
   for (const k of [-1000, -1, 0, 1, 52, 53, 500]) {
     for (const tail of [2 ** (k - 54), 2 ** (k - 60), 2 ** (k - 200)]) {
       for (const [a, b] of [[2 ** k, -tail], [-(2 ** k), tail], [2 ** k, tail], [(1 + 2 ** -20) * 2 ** k, -tail]]) {
-        check(a, b);
-        check(b, a);
+        check(a!, b!);
+        check(b!, a!);
       }
     }
   }

@@ -18,7 +18,7 @@ Deno.test("Generator.uniform() stays in [low, high] and reaches both halves", ()
 Deno.test("Generator.uniform() and normal() refuse a bad range or output", () => {
   const generator = new Generator(0), out = new Float32Array(1);
   for (const [low, high] of [[1, 0], [NaN, 0], [0, NaN], [-Infinity, 0], [0, Infinity], [-3e38, 3e38]]) {
-    assertThrows(() => generator.uniform(out, low, high), RangeError, "high");
+    assertThrows(() => generator.uniform(out, low!, high!), RangeError, "high");
   }
   const wrong = new Float64Array(1) as unknown as Float32Array;
   assertThrows(() => generator.uniform(wrong, 0, 1), TypeError, "out");

@@ -59,7 +59,7 @@ function assertClose(name: string, data: Float32Array, shape: readonly number[],
   }
   assertEquals(shape, stored.shape, name);
   let worst = 0;
-  stored.f32.forEach((value, i) => worst = Math.max(worst, Math.abs(value - data[i])));
+  stored.f32.forEach((value, i) => worst = Math.max(worst, Math.abs(value - data[i]!)));
   assertLessOrEqual(worst, tolerance, name);
 }
 
@@ -97,7 +97,7 @@ for (const item of golden.lstm) {
     const lstm = build(item) as LSTM, generator = new Generator(item.seed + 1000);
     const { numLayers, numDirections, hiddenSize, projSize, batchFirst } = lstm;
     const x = uniform(generator, shape, 2);
-    const outer = [numLayers * numDirections, ...(shape.length === 2 ? [] : [shape[batchFirst ? 0 : 1]])];
+    const outer = [numLayers * numDirections, ...(shape.length === 2 ? [] : [shape[batchFirst ? 0 : 1]!])];
     const given = state
       ? [
         uniform(generator, [...outer, projSize || hiddenSize], 1),

@@ -21,9 +21,9 @@ Deno.test("Linear.forward() equals a plain loop, summed in double and rounded on
         for (let o = 0; o < outFeatures; o++) {
           let sum = 0;
           for (let k = 0; k < inFeatures; k++) {
-            sum += x.data[r * inFeatures + k] * linear.weight[o * inFeatures + k];
+            sum += x.data[r * inFeatures + k]! * linear.weight[o * inFeatures + k]!;
           }
-          expected.push(Math.fround(sum + (linear.bias === null ? 0 : linear.bias[o])));
+          expected.push(Math.fround(sum + (linear.bias === null ? 0 : linear.bias[o]!)));
         }
       }
       assertEquals([...y.data], expected);

@@ -42,7 +42,7 @@ function directionOracle(
 ): { ys: number[][]; h: number[]; c: number[] } {
   const hidden = c.length, sigmoid = (v: number) => 1 / (1 + Math.exp(-v));
   const product = (m: Float32Array, row: number, v: number[]) =>
-    v.reduce((sum, value, k) => sum + value * m[row * v.length + k], 0);
+    v.reduce((sum, value, k) => sum + value * m[row * v.length + k]!, 0);
   const ys: number[][] = [];
   for (const x of xs) {
     const gate = (g: number, j: number) => {
@@ -73,14 +73,14 @@ Deno.test("LSTM.forward() is within 1e-5 of a plain loop in doubles for any laye
             const start = (which: 0 | 1, size: number) =>
               state ? [...pick(pick(state[which], 0, at), 1, b).data] : new Array(size).fill(0);
             const input = d === 0 ? xs : [...xs].reverse();
-            const result = directionOracle(weights, input, start(0, width), start(1, lstm.hiddenSize));
-            result.h.forEach((value, j) => assertAlmostEquals(h.data[(at * batch + b) * width + j], value, 1e-5));
+            const result = directionOracle(weights, input, start(0, width!), start(1, lstm.hiddenSize));
+            result.h.forEach((value, j) => assertAlmostEquals(h.data[(at * batch + b) * width! + j], value, 1e-5));
             result.c.forEach((value, j) =>
               assertAlmostEquals(c.data[(at * batch + b) * lstm.hiddenSize + j], value, 1e-5)
             );
             return d === 0 ? result.ys : result.ys.reverse();
           });
-          xs = xs.map((_, t) => outputs.flatMap((ys) => ys[t]));
+          xs = xs.map((_, t) => outputs.flatMap((ys) => ys[t]!));
         });
         xs.forEach((row, t) =>
           row.forEach((value, j) => assertAlmostEquals(y.data[(t * batch + b) * row.length + j], value, 1e-5))
@@ -100,13 +100,13 @@ Deno.test("LSTM.forward() has the bits of each row alone when rows differ in len
       const [y, [h, c]] = lstm.forward(x, state, { lengths });
       assertEquals(y.shape, [...x.shape.slice(0, 2), lstm.outputSize]);
       for (let b = 0; b < batch; b++) {
-        const alone = head(pick(rows(x), 1, b), lengths[b]);
+        const alone = head(pick(rows(x), 1, b), lengths[b]!);
         const [yAlone, [hAlone, cAlone]] = lstm.forward(
           rows(alone),
           state && [pick(state[0], 1, b), pick(state[1], 1, b)],
         );
         const row = pick(rows(y), 1, b);
-        assertEquals(head(row, lengths[b]), rows(yAlone));
+        assertEquals(head(row, lengths[b]!), rows(yAlone));
         assert(row.data.subarray(yAlone.data.length).every((value) => Object.is(value, 0)));
         assertEquals(pick(h, 1, b), hAlone);
         assertEquals(pick(c, 1, b), cAlone);
@@ -119,10 +119,10 @@ Deno.test("LSTM.forward() does not depend on finite padding when lengths are giv
   fc.assert(fc.property(cases(), ({ lstm, x, state, batch, steps, generator }) => {
     const lengths = new Uint8Array(batch).map((_, b) => 1 + b % steps);
     const rows = (t: Tensor) => lstm.batchFirst ? t : transposed(t);
-    const changed = rows(x), other = random(generator, [1], 1e38).data[0];
+    const changed = rows(x), other = random(generator, [1], 1e38).data[0]!;
     const data = changed.data.map((value, i) => {
       const row = Math.floor(i / lstm.inputSize);
-      return row % steps < lengths[Math.floor(row / steps)] ? value : other;
+      return row % steps < lengths[Math.floor(row / steps)]! ? value : other;
     });
     const padded = rows(tensor(data, changed.shape));
     assertEquals(lstm.forward(padded, state, { lengths }), lstm.forward(x, state, { lengths }));
@@ -140,7 +140,7 @@ Deno.test("LSTM.forward() has the same bits batchFirst as transposed", () => {
 
 Deno.test("LSTM.forward() unbatched has the bits of batch 1", () => {
   fc.assert(fc.property(cases(), ({ lstm, x, state, steps }) => {
-    const one = pick(x, lstm.batchFirst ? 0 : 1, 0), flat = (t: Tensor) => tensor(t.data, [t.shape[0], t.shape[2]]);
+    const one = pick(x, lstm.batchFirst ? 0 : 1, 0), flat = (t: Tensor) => tensor(t.data, [t.shape[0]!, t.shape[2]!]);
     const oneState: State | undefined = state && [pick(state[0], 1, 0), pick(state[1], 1, 0)];
     const [y, [h, c]] = lstm.forward(one, oneState);
     const lengths = [Math.max(1, steps - 1)];

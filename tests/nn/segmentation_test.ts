@@ -9,9 +9,9 @@ for (const language of ["thai", "lao", "burmese"]) {
   Deno.test(`Sequential.forward() reproduces every word boundary of ICU4X in the ${language} test text`, async () => {
     const { tensors } = parseSafetensors(await Deno.readFile(data(`${language}.safetensors`)));
     const { dic } = JSON.parse(await Deno.readTextFile(data(`${language}.json`))) as { dic: Record<string, number> };
-    const [numEmbeddings, embeddingDim] = tensors.get("embedding.weight")!.shape;
+    const [numEmbeddings, embeddingDim] = tensors.get("embedding.weight")!.shape as [number, number];
     const model = new Sequential({
-      embedding: new Embedding({ numEmbeddings, embeddingDim }),
+      embedding: new Embedding({ numEmbeddings: numEmbeddings, embeddingDim: embeddingDim }),
       lstm: new LSTM({ inputSize: embeddingDim, hiddenSize: 27, bidirectional: true }),
       out: new Linear({ inFeatures: 54, outFeatures: 4 }),
     });

@@ -27,7 +27,7 @@ Deno.test("FakeQuantize.forward() gives what quantizing and dequantizing gives",
     // The sign of zero aside: -0 * scale against 0 * scale.
     made.forEach((y, i) => assert(y === expected[i], `${y}, not ${expected[i]}`));
     // What is on the grid already stays.
-    fake.forward(made).forEach((y, i) => assertStrictEquals(Math.abs(y - made[i]) < qparams.scale / 2, true));
+    fake.forward(made).forEach((y, i) => assertStrictEquals(Math.abs(y - made[i]!) < qparams.scale / 2, true));
   }));
 });
 
@@ -37,8 +37,8 @@ Deno.test("FakeQuantize.forward() gives each channel what a fake quantizer of it
     const options = { dtype: "qint8", chAxis, qscheme: "perChannelSymmetric" } as const;
     const fake = new FakeQuantize({ observer: PerChannelMinMaxObserver.withArgs(options) });
     const made = fake.forward(data, shape), inner = chAxis === 0 ? 3 : 1;
-    for (let channel = 0; channel < shape[chAxis]; channel++) {
-      const own = (x: Float32Array) => x.filter((_, i) => Math.floor(i / inner) % shape[chAxis] === channel);
+    for (let channel = 0; channel < shape[chAxis]!; channel++) {
+      const own = (x: Float32Array) => x.filter((_, i) => Math.floor(i / inner) % shape[chAxis]! === channel);
       const one = new FakeQuantize({
         observer: MinMaxObserver.withArgs({ dtype: "qint8", qscheme: "perTensorSymmetric" }),
       });

@@ -18,7 +18,7 @@ Deno.test("HistogramObserver counts every value once, in the bin that holds it",
     assertEquals(histogram.reduce((a, b) => a + b, 0), data.length);
     const oracle = new Float32Array(bins);
     const low = minVal === maxVal ? f(minVal - 1) : minVal, high = minVal === maxVal ? f(maxVal + 1) : maxVal;
-    for (const x of data) oracle[Math.min(bins - 1, Math.trunc(f(f(f(x - low) * bins) / f(high - low))))]++;
+    for (const x of data) oracle[Math.min(bins - 1, Math.trunc(f(f(f(x - low) * bins) / f(high - low))))]!++;
     assertEquals(histogram, oracle);
   }));
 });

@@ -161,7 +161,7 @@ Deno.test("MinMaxObserver's parameters hold 0 exactly and every observed value w
     const q = newQArray(options.dtype!, data.length);
     quantizePerTensor(data, q, { scale, zeroPoint, quantMin, quantMax });
     // Half a step of rounding, half a step by which the zero point's own rounding moves the ends.
-    data.forEach((x, i) => assert(Math.abs(x - scale * (q[i] - zeroPoint)) <= scale * 1.001, `${x} ${q[i]} ${scale}`));
+    data.forEach((x, i) => assert(Math.abs(x - scale * (q[i]! - zeroPoint)) <= scale * 1.001, `${x} ${q[i]} ${scale}`));
   }));
 });
 
@@ -262,10 +262,10 @@ Deno.test("per-channel observers give each channel what a whole-tensor observer 
       minMax.observe(data, shape);
       average.observe(data, shape);
     }
-    for (let channel = 0; channel < shape[chAxis]; channel++) {
+    for (let channel = 0; channel < shape[chAxis]!; channel++) {
       const one = new MinMaxObserver(), oneAverage = new MovingAverageMinMaxObserver({ averagingConstant });
       for (const data of batches) {
-        const slice = data.filter((_, i) => Math.floor(i / inner) % shape[chAxis] === channel);
+        const slice = data.filter((_, i) => Math.floor(i / inner) % shape[chAxis]! === channel);
         one.observe(slice);
         oneAverage.observe(slice);
       }

@@ -88,7 +88,7 @@ export function requantize(q: number, from: { scale: number; zeroPoint: number }
 /** sum (x - zx) * (w - zw) */
 export function dot(x: ArrayLike<number>, zx: number, w: ArrayLike<number>, zw: number): bigint {
   let sum = 0n;
-  for (let k = 0; k < x.length; k++) sum += BigInt(x[k] - zx) * BigInt(w[k] - zw);
+  for (let k = 0; k < x.length; k++) sum += BigInt(x[k]! - zx) * BigInt(w[k]! - zw);
   return sum;
 }
 

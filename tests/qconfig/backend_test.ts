@@ -166,7 +166,7 @@ Deno.test('what a target does not run stays float and is listed when onUnsupport
     const session = convert(observed).createSession({ batch: 2, maxSteps: 3 }), y = new Float32Array(3 * 2 * 6);
     session.run(x.data, y);
     const reference = convertToReference(observed).run(x).output.data;
-    y.forEach((value, i) => assert(Math.abs(value - reference[i]) < 0.05));
+    y.forEach((value, i) => assert(Math.abs(value - reference[i]!) < 0.05));
   }
 });
 

@@ -81,7 +81,7 @@ Deno.test("observeLstmParts() gives each part, layer and direction an observer o
     }
   }
   assertEquals([seen.size, count], [4 * 21, 4 * 21]);
-  const fused = lstmOf(observeLstmParts(small(), {}, { qconfig })).cells[0][0].observers;
+  const fused = lstmOf(observeLstmParts(small(), {}, { qconfig })).cells[0]![0]!.observers;
   assertEquals(new Set(Object.values(fused).flat()).size, 12);
 });
 
@@ -102,7 +102,7 @@ Deno.test("observeLstmParts() sets each slot, also to not quantized, and a part 
   for (const slot of PART_SLOTS) {
     const histogram = HistogramObserver.withArgs({});
     for (const [observer, kind] of [[histogram, "HistogramObserver"], [null, undefined]] as const) {
-      const { observers } = lstmOf(observeLstmParts(lstm, { [slot]: observer }, { qconfig })).cells[0][0];
+      const { observers } = lstmOf(observeLstmParts(lstm, { [slot]: observer }, { qconfig })).cells[0]![0]!;
       for (const part of LSTM_PARTS_PROJECTED) {
         const [own] = [observers[part.name]].flat() as (Observer | null)[];
         assertEquals(own?.kind, part.slot === slot ? kind : "MinMaxObserver", part.name);
@@ -110,7 +110,7 @@ Deno.test("observeLstmParts() sets each slot, also to not quantized, and a part 
     }
   }
   const parts = { sigmoid: bits16, forget_gate: null };
-  const { observers } = lstmOf(observeLstmParts(lstm, parts, { qconfig })).cells[0][0];
+  const { observers } = lstmOf(observeLstmParts(lstm, parts, { qconfig })).cells[0]![0]!;
   assertEquals([observers.input_gate?.dtype, observers.forget_gate, observers.output_gate?.dtype], [
     "qint32",
     null,
@@ -229,7 +229,7 @@ Deno.test("convert() and convertToReference() name the part whose observer never
     (each.modules.get("lstm") as ObservedLSTM).forward(input);
     assertThrows(() => form(each), RangeError, "lstm.input");
     each.forward(input);
-    (lstmOf(each).cells[1][1].observers.gates[2] as Observer).reset();
+    (lstmOf(each).cells[1]![1]!.observers.gates[2] as Observer).reset();
     assertThrows(() => form(each), RangeError, "lstm.l1_reverse.gates.cell: expected an observer that has seen data");
   }
 });

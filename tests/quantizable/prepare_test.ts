@@ -129,12 +129,12 @@ Deno.test("convert() gives weights by their own observer, block by block where g
     for (const splitGates of [false, true]) {
       const observed = prepare(lstm, { ...qconfig, weight }, { splitGates });
       observed.forward(tensor([1, -1, 0.5], [1, 1, 3]));
-      const [[cell]] = (convert(observed).modules.get("lstm") as QuantizedLSTM).cells;
+      const cell = (convert(observed).modules.get("lstm") as QuantizedLSTM).cells[0]![0]!;
       for (
         const [float, { data, scales }, rows, blocks] of [
-          [lstm.cells[0][0].weightIh, cell.weightIh, 16, splitGates ? 4 : 1],
-          [lstm.cells[0][0].weightHh, cell.weightHh, 16, splitGates ? 4 : 1],
-          [lstm.cells[0][0].weightHr!, cell.weightHr!, 2, 1],
+          [lstm.cells[0]![0]!.weightIh, cell.weightIh, 16, splitGates ? 4 : 1],
+          [lstm.cells[0]![0]!.weightHh, cell.weightHh, 16, splitGates ? 4 : 1],
+          [lstm.cells[0]![0]!.weightHr!, cell.weightHr!, 2, 1],
         ] as const
       ) {
         const channels = weight === defaultWeightObserver ? blocks : rows, size = float.length / channels;
@@ -142,10 +142,10 @@ Deno.test("convert() gives weights by their own observer, block by block where g
         for (let channel = 0; channel < channels; channel++) {
           const own = float.subarray(channel * size, (channel + 1) * size);
           const largest = Math.max(...own.map(Math.abs)), scale = Math.fround(largest / 127.5);
-          assert(Math.abs(scales[channel] - scale) <= scale * 2 ** -22);
+          assert(Math.abs(scales[channel]! - scale) <= scale * 2 ** -22);
           own.forEach((value, i) => {
             const q = data[channel * size + i];
-            assert(Math.abs(value - q * scale) <= scale * 0.5001 || q === 127, `${value} as ${q}`);
+            assert(Math.abs(value - q! * scale) <= scale * 0.5001 || q === 127, `${value} as ${q}`);
           });
         }
       }
@@ -179,7 +179,7 @@ Deno.test("convert() gives a model that is close to the float one, whatever the 
       const expected = observed.forward(ids).data, quantized = convert(observed), y = new Float32Array(14 * 4);
       quantized.createSession({ batch: 2, maxSteps: 7 }).run(ids.data, y);
       const largest = Math.max(...expected.map(Math.abs));
-      y.forEach((value, i) => assert(Math.abs(value - expected[i]) < 0.08 * largest, `${value} for ${expected[i]}`));
+      y.forEach((value, i) => assert(Math.abs(value - expected[i]!) < 0.08 * largest, `${value} for ${expected[i]}`));
       const bytes = saveModel(quantized), again = new Float32Array(14 * 4);
       assertEquals(saveModel(convert(observed)), bytes);
       loadModel(bytes).createSession({ batch: 2, maxSteps: 7 }).run(ids.data, again);
@@ -206,9 +206,9 @@ Deno.test("qint8 activations run in every form, close to quint8 ones", () => {
     convert(observed).createSession({ batch: 2, maxSteps: 7 }).run(ids.data, y);
     return [y, reference.run(ids).output.data];
   });
-  const [[a, b], [c, d]] = outputs;
-  a.forEach((value, i) => {
-    for (const other of [b[i], c[i], d[i]]) assert(Math.abs(value - other) < 0.03, `${value} ${other}`);
+  const [first, ...others] = outputs.flat();
+  first!.forEach((value, i) => {
+    for (const other of others.map((data) => data[i]!)) assert(Math.abs(value - other) < 0.03, `${value} ${other}`);
   });
 });
 
@@ -226,9 +226,9 @@ Deno.test("fake-quantizers change values as the integers will, weights too", () 
     const only = prepare(lstm, { ...qconfig, weight }, { splitGates }), float = lstm.forward(wave)[0];
     const changed = only.forward(wave);
     assertNotEquals(changed, float);
-    changed.data.forEach((value, i) => assert(Math.abs(value - float.data[i]) < 0.02));
+    changed.data.forEach((value, i) => assert(Math.abs(value - float.data[i]!) < 0.02));
     // The float LSTM whose weights are what int8 makes of them gives the same.
-    const [[cell]] = (convert(only).modules.get("lstm") as QuantizedLSTM).cells,
+    const cell = (convert(only).modules.get("lstm") as QuantizedLSTM).cells[0]![0]!,
       rounded = new LSTM({
         inputSize: 2,
         hiddenSize: 3,
@@ -236,8 +236,8 @@ Deno.test("fake-quantizers change values as the integers will, weights too", () 
       });
     rounded.loadStateDict(lstm.stateDict());
     for (const name of ["weightIh", "weightHh", "weightHr"] as const) {
-      const { data, scales } = cell[name]!, to = rounded.cells[0][0][name]!;
-      data.forEach((q, i) => to[i] = q * scales[Math.floor(i * scales.length / data.length)]);
+      const { data, scales } = cell[name]!, to = rounded.cells[0]![0]![name]!;
+      data.forEach((q, i) => to[i] = q * scales[Math.floor(i * scales.length / data.length)]!);
     }
     assertEquals(changed, rounded.forward(wave)[0]);
   }
@@ -286,8 +286,8 @@ Deno.test("observed modules keep the form of their config", () => {
   });
   const lstm = observed.modules.get("lstm") as ObservedLSTM;
   assertEquals(lstm.splitGates, true);
-  assertEquals(lstm.cells[0][1].observers.gates.length, 4);
-  assertStrictEquals(new Set(lstm.cells[0][1].observers.gates).size, 4);
+  assertEquals(lstm.cells[0]![1]!.observers.gates.length, 4);
+  assertStrictEquals(new Set(lstm.cells[0]![1]!.observers.gates).size, 4);
   const y: Tensor = observed.forward(ids);
   assertEquals(y.shape, [7, 2, 4]);
 });

@@ -46,18 +46,18 @@ Deno.test("quantizeDynamic() gives the same for both layouts and close to the fl
     const [y, ySwapped] = ([[lstm, x], [swapped, tensor(xSwapped, [2, 5, 3])]] as const).map(([model, x]) =>
       (quantizeDynamic(model).modules.get("lstm") as QuantizedLSTM).forward(x)[0]
     );
-    const width = y.shape[2];
-    assertEquals(ySwapped.shape, [2, 5, width]);
+    const width = y!.shape[2]!;
+    assertEquals(ySwapped!.shape, [2, 5, width]);
     for (let t = 0; t < 5; t++) {
       for (let b = 0; b < 2; b++) {
         assertEquals(
-          ySwapped.data.subarray((b * 5 + t) * width, (b * 5 + t + 1) * width),
-          y.data.subarray((t * 2 + b) * width, (t * 2 + b + 1) * width),
+          ySwapped!.data.subarray((b * 5 + t) * width, (b * 5 + t + 1) * width),
+          y!.data.subarray((t * 2 + b) * width, (t * 2 + b + 1) * width),
         );
       }
     }
     const [float] = lstm.forward(x);
-    float.data.forEach((v, i) => assert(Math.abs(v - y.data[i]) < 0.02, `${v} ${y.data[i]}`));
+    float.data.forEach((v, i) => assert(Math.abs(v - y!.data[i]!) < 0.02, `${v} ${y!.data[i]}`));
   }
 });
 

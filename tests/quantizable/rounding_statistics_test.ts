@@ -35,24 +35,24 @@ const HIDDEN = 3, INPUT = 2, ROWS = 4 * HIDDEN;
 
 /** What the statistics of one direction should be, from the float outputs alone, in doubles. */
 function expected(lstm: LSTM, d: number, x: Float32Array, y: Float32Array, steps: number) {
-  const { weightIh, weightHh, biasIh, biasHh } = lstm.cells[0][d];
+  const { weightIh, weightHh, biasIh, biasHh } = lstm.cells[0]![d]!;
   const hidden = new Float64Array(ROWS * HIDDEN ** 2), input = new Float64Array(ROWS * INPUT ** 2);
   for (let t = 0; t < steps; t++) {
     const before = d === 0 ? t - 1 : t + 1;
     const h = Array.from({ length: HIDDEN }, (_, j) => y[(before * 2 + d) * HIDDEN + j] ?? 0);
     if (before < 0 || before >= steps) h.fill(0);
     for (let row = 0; row < ROWS; row++) {
-      let sum = biasIh![row] + biasHh![row];
-      for (let k = 0; k < INPUT; k++) sum += weightIh[row * INPUT + k] * x[t * INPUT + k];
-      for (let k = 0; k < HIDDEN; k++) sum += weightHh[row * HIDDEN + k] * h[k];
+      let sum = biasIh![row]! + biasHh![row]!;
+      for (let k = 0; k < INPUT; k++) sum += weightIh[row * INPUT + k]! * x[t * INPUT + k]!;
+      for (let k = 0; k < HIDDEN; k++) sum += weightHh[row * HIDDEN + k]! * h[k]!;
       const s = 1 / (1 + Math.exp(-sum)),
         slope = Math.floor(row / HIDDEN) === 2 ? 1 - Math.tanh(sum) ** 2 : s * (1 - s);
       for (let i = 0; i < HIDDEN; i++) {
-        for (let j = 0; j <= i; j++) hidden[(row * HIDDEN + i) * HIDDEN + j] += slope ** 2 * h[i] * h[j];
+        for (let j = 0; j <= i; j++) hidden[(row * HIDDEN + i) * HIDDEN + j]! += slope ** 2 * h[i]! * h[j]!;
       }
       for (let i = 0; i < INPUT; i++) {
         for (let j = 0; j <= i; j++) {
-          input[(row * INPUT + i) * INPUT + j] += slope ** 2 * x[t * INPUT + i] * x[t * INPUT + j];
+          input[(row * INPUT + i) * INPUT + j]! += slope ** 2 * x[t * INPUT + i]! * x[t * INPUT + j]!;
         }
       }
     }
@@ -74,7 +74,7 @@ Deno.test("CellStatistics sums slope² x xᵀ and slope² h hᵀ of each row, bo
     observed.forward(tensor(x, [steps, 1, INPUT]));
     const { cells } = observed.modules.get("lstm") as ObservedLSTM;
     for (const d of [0, 1]) {
-      const { hidden, input } = cells[0][d].statistics!, wanted = expected(lstm, d, x, y, steps);
+      const { hidden, input } = cells[0]![d]!.statistics!, wanted = expected(lstm, d, x, y, steps);
       assertClose(hidden, wanted.hidden);
       assertClose(gramOf(input), wanted.input);
     }
@@ -93,10 +93,10 @@ Deno.test("CellStatistics of a batch of different lengths are those of its rows,
   });
   for (const d of [0, 1]) {
     const [a, b] = [together, apart].map((model) =>
-      (model.modules.get("lstm") as ObservedLSTM).cells[0][d].statistics!
+      (model.modules.get("lstm") as ObservedLSTM).cells[0]![d]!.statistics!
     );
-    assertClose(a.hidden, b.hidden);
-    assertClose(gramOf(a.input), gramOf(b.input));
+    assertClose(a!.hidden, b!.hidden);
+    assertClose(gramOf(a!.input), gramOf(b!.input));
   }
 });
 
@@ -132,10 +132,10 @@ Deno.test("CellStatistics of tokens count how often each came, and how much each
   const plain = prepare(model.children.get("lstm") as LSTM, accurateQConfig);
   plain.forward(rows);
   const counts = new Float64Array(12);
-  for (const token of sequence.data) counts[token]++;
+  for (const token of sequence.data) counts[token]!++;
   for (const d of [0, 1]) {
-    const { input, hidden } = cells[0][d].statistics!;
-    const other = (plain.modules.get("lstm") as ObservedLSTM).cells[0][d].statistics!;
+    const { input, hidden } = cells[0]![d]!.statistics!;
+    const other = (plain.modules.get("lstm") as ObservedLSTM).cells[0]![d]!.statistics!;
     if (input.kind !== "tokens") throw new Error("expected tokens");
     assertEquals(input.counts, counts);
     assertEquals(hidden, other.hidden);
@@ -144,8 +144,8 @@ Deno.test("CellStatistics of tokens count how often each came, and how much each
       for (let row = 0; row < 24; row++) {
         for (let i = 0; i < 8; i++) {
           for (let j = 0; j <= i; j++) {
-            gram[row * 64 + i * 8 + j] += input.weights[token * 24 + row] * weight[token * 8 + i] *
-              weight[token * 8 + j];
+            gram[row * 64 + i * 8 + j]! += input.weights[token * 24 + row]! * weight[token * 8 + i]! *
+              weight[token * 8 + j]!;
           }
         }
       }
@@ -157,7 +157,7 @@ Deno.test("CellStatistics of tokens count how often each came, and how much each
 Deno.test("CellStatistics are kept only where the QConfig asks for them", () => {
   const observed = prepare(segmenter(1), getPreset("fbgemm"));
   const { cells } = observed.modules.get("lstm") as ObservedLSTM;
-  assertEquals(cells[0].map(({ statistics }) => statistics), [null, null]);
+  assertEquals(cells[0]!.map(({ statistics }) => statistics), [null, null]);
   assertEquals(new CellStatistics(3, 3, 2, 5).input.kind, "tokens");
 });
 
@@ -170,7 +170,7 @@ function outputError(model: Sequential, qconfig: QConfig, splitGates = false): n
   for (const sequence of sequences) {
     const output = new Float32Array(180), wanted = model.forward(sequence).data;
     session.run(sequence.data, output);
-    output.forEach((value, i) => error += (value - wanted[i]) ** 2);
+    output.forEach((value, i) => error += (value - wanted[i]!) ** 2);
   }
   return error;
 }
@@ -181,13 +181,13 @@ Deno.test("convert() with calibrated rounding comes closer to the float model th
     const model = segmenter(10 * seed + 1);
     [{ ...accurateQConfig, weightRounding: "nearest" as const }, accurateQConfig, int8x16QConfig].forEach(
       (qconfig, i) => {
-        sums[i] += outputError(model, qconfig);
+        sums[i]! += outputError(model, qconfig);
       },
     );
     assertEquals(outputError(model, accurateQConfig, true), outputError(model, accurateQConfig));
   }
-  assert(sums[1] < sums[0], `calibrated ${sums[1]}, nearest ${sums[0]}`);
-  assert(sums[2] < sums[1], `16 bits ${sums[2]}, 8 bits ${sums[1]}`);
+  assert(sums[1]! < sums[0]!, `calibrated ${sums[1]}, nearest ${sums[0]}`);
+  assert(sums[2]! < sums[1]!, `16 bits ${sums[2]}, 8 bits ${sums[1]}`);
 });
 
 Deno.test("convert() changes only integers when weights are rounded against calibration data", () => {
@@ -202,8 +202,8 @@ Deno.test("convert() changes only integers when weights are rounded against cali
   assertEquals(saveModel(calibrated), saveModel(convertWith(accurateQConfig)));
   assertEquals(saveModel(calibrated).length, saveModel(nearest).length);
   const [a, b] = [nearest, calibrated].map(({ modules }) => modules.get("embedding") as QuantizedEmbedding);
-  assertEquals([b.scales, b.biases], [a.scales, a.biases]);
-  assert(a.weight.some((q, i) => q !== b.weight[i]));
+  assertEquals([b!.scales, b!.biases], [a!.scales, a!.biases]);
+  assert(a!.weight.some((q, i) => q !== b!.weight[i]));
 });
 
 Deno.test("loadModel() reads 16-bit embedding rows back, and the bytes are the same", () => {

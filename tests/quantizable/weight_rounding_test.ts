@@ -16,7 +16,7 @@ const SIZES = [1, 3, 7, 13, 33];
 function wholeGram(inputs: readonly (readonly number[])[], n: number): Float64Array {
   const gram = new Float64Array(n * n);
   for (const x of inputs) {
-    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) gram[i * n + j] += x[i] * x[j];
+    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) gram[i * n + j]! += x[i]! * x[j]!;
   }
   return gram;
 }
@@ -25,8 +25,8 @@ function wholeGram(inputs: readonly (readonly number[])[], n: number): Float64Ar
 function objective(q: ArrayLike<number>, gram: Float64Array, linear: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < q.length; i++) {
-    sum -= 2 * linear[i] * q[i];
-    for (let j = 0; j < q.length; j++) sum += q[i] * gram[i * q.length + j] * q[j];
+    sum -= 2 * linear[i]! * q[i]!;
+    for (let j = 0; j < q.length; j++) sum += q[i]! * gram[i * q.length + j]! * q[j]!;
   }
   return sum;
 }
@@ -64,7 +64,7 @@ Deno.test("accumulateGram() adds weight times x xᵀ to the lower triangle and n
     accumulateGram(gram, offset, Float32Array.from([...Array(xOffset).fill(99), ...x, 99]), xOffset, n, weight);
     gram.forEach((value, at) => {
       const i = Math.floor((at - offset) / n), j = (at - offset) - i * n;
-      assertEquals(value, at >= offset && i < n && j <= i ? 5 + weight * x[i] * x[j] : 5);
+      assertEquals(value, at >= offset && i < n && j <= i ? 5 + weight * x[i]! * x[j]! : 5);
     });
   }));
 });
@@ -87,7 +87,7 @@ Deno.test("descendIntegers() stays in range and ends where no single value and n
       for (let value = lo; value <= hi; value++) tryMove([[i, value]]);
       for (let j = 0; j < i; j++) {
         if (gram[j * n + j] === 0) continue;
-        for (const a of [-1, 1]) for (const b of [-1, 1]) tryMove([[i, q[i] + a], [j, q[j] + b]]);
+        for (const a of [-1, 1]) for (const b of [-1, 1]) tryMove([[i, q[i]! + a], [j, q[j]! + b]]);
       }
     }
   }));
@@ -103,7 +103,7 @@ Deno.test("descendIntegers() never ends above its start", () => {
 
 Deno.test("descendIntegers() finds the optimum of every problem of one integer", () => {
   fc.assert(fc.property(problems([1]), ({ gram, linear, start, lo, hi }) => {
-    fc.pre(gram[0] > 0);
+    fc.pre(gram[0]! > 0);
     const q = start.slice();
     descendIntegers(q, gram, linear, lo, hi);
     let best = Infinity;
@@ -138,7 +138,7 @@ function weightCases(sizes: readonly number[]) {
     const scales = Float32Array.from({ length: count }, () => 4 / (quantMax - quantMin) * (0.5 + random()));
     const nearest: LinearWeight = {
       data: Int8Array.from(weight, (w, i) => {
-        const scale = scales[count === 1 ? 0 : Math.floor(i / n)];
+        const scale = scales[count === 1 ? 0 : Math.floor(i / n)]!;
         return Math.min(quantMax, Math.max(quantMin, Math.round(w / scale) + zeroPoint));
       }),
       outFeatures: rows,
@@ -175,7 +175,7 @@ function rowError(row: number, quantized: LinearWeight, weight: Float32Array, in
     let error = 0;
     for (let k = 0; k < n; k++) {
       const at = row * n + k;
-      error += x[k] * (weight[at] - (data[at] - zeroPoints[channel]) * scales[channel]);
+      error += x[k]! * (weight[at]! - (data[at]! - zeroPoints[channel]!) * scales[channel]!);
     }
     return sum + error * error;
   }, 0);
@@ -200,7 +200,7 @@ Deno.test("roundWeightRows() counts damping as inputs along each axis", () => {
   fc.assert(fc.property(weightCases([3, 7]), ({ weight, nearest, inputs, quantMin, quantMax, rows, n }) => {
     const gram = gramOf(inputs, n), damping = 0.5;
     let trace = 0;
-    for (let k = 0; k < n; k++) trace += gram[k * n + k];
+    for (let k = 0; k < n; k++) trace += gram[k * n + k]!;
     const size = Math.sqrt(damping * trace / n);
     const axes = Array.from({ length: n }, (_, k) => Float32Array.from({ length: n }, (_, j) => j === k ? size : 0));
     const rounded = roundWeightRows(nearest, weight, gram, quantMin, quantMax, { damping });
@@ -217,9 +217,9 @@ Deno.test("roundWeightRows() is nearest rounding when inputs are not alike, or t
     const apart = roundWeightRows(nearest, weight, gramOf(axes, n), quantMin, quantMax);
     for (const [i, q] of apart.data.entries()) {
       const channel = nearest.scales.length === 1 ? 0 : Math.floor(i / n);
-      const distance = (value: number) => Math.abs(weight[i] / nearest.scales[channel] - value);
+      const distance = (value: number) => Math.abs(weight[i]! / nearest.scales[channel]! - value);
       const point = nearest.zeroPoints[channel];
-      assert(distance(q - point) <= distance(nearest.data[i] - point) + 1e-9);
+      assert(distance(q - point!) <= distance(nearest.data[i]! - point!) + 1e-9);
     }
     assertEquals(roundWeightRows(nearest, weight, new Float64Array(n * n), quantMin, quantMax), nearest);
   }));
@@ -284,12 +284,12 @@ function tableCases() {
     for (let token = 0; token < tokens; token++) {
       const row = embedding.subarray(token * n, token * n + n);
       biases[token] = Math.min(...row);
-      scales[token] = (Math.max(...row) - biases[token]) / quantMax;
+      scales[token] = (Math.max(...row) - biases[token]!) / quantMax;
     }
     const codes = new (wide ? Uint16Array : Uint8Array)(tokens * n);
     codes.forEach((_, i) => {
       const token = Math.floor(i / n);
-      codes[i] = scales[token] > 0 ? Math.round((embedding[i] - biases[token]) / scales[token]) : 0;
+      codes[i] = scales[token]! > 0 ? Math.round((embedding[i]! - biases[token]!) / scales[token]!) : 0;
     });
     const counts = Float64Array.from({ length: tokens }, (_, token) => token === 0 ? 1 : Math.floor(random() * 5));
     const projections = [0, 1].map((): TokenProjection => {
@@ -305,7 +305,7 @@ function tableCases() {
           scales: perRow,
           zeroPoints: new Int32Array(rows),
         },
-        weights: Float64Array.from({ length: tokens * rows }, (_, i) => random() * counts[Math.floor(i / rows)]),
+        weights: Float64Array.from({ length: tokens * rows }, (_, i) => random() * counts[Math.floor(i / rows)]!),
       };
     });
     return { embedding, nearest: { codes, scales, biases }, projections, counts, tokens, n, rows };
@@ -325,15 +325,15 @@ function tableError(
   weights.forEach(({ data, scales: rowScales, outFeatures, inFeatures: n }, p) => {
     for (let row = 0; row < outFeatures; row++) {
       let mean = 0;
-      for (let token = 0; token < tokens; token++) mean += projections[p].weights[token * outFeatures + row] / met;
+      for (let token = 0; token < tokens; token++) mean += projections[p]!.weights[token * outFeatures + row]! / met;
       for (let token = 0; token < tokens; token++) {
         let difference = 0;
         for (let k = 0; k < n; k++) {
           const at = token * n + k;
-          difference += projections[p].weight[row * n + k] * embedding[at] -
-            data[row * n + k] * rowScales[row] * (codes[at] * scales[token] + biases[token]);
+          difference += projections[p]!.weight[row * n + k]! * embedding[at]! -
+            data[row * n + k]! * rowScales[row]! * (codes[at]! * scales[token]! + biases[token]!);
         }
-        error += (projections[p].weights[token * outFeatures + row] + mean) * difference ** 2;
+        error += (projections[p]!.weights[token * outFeatures + row]! + mean) * difference ** 2;
       }
     }
   });
@@ -368,7 +368,7 @@ Deno.test("roundTokenTable() leaves its arguments and rows of scale 0 as they ar
 });
 
 Deno.test("roundTokenTable() refuses what does not fit", () => {
-  const [{ embedding, nearest, projections, counts }] = fc.sample(tableCases(), { numRuns: 1, seed: 1 });
+  const { embedding, nearest, projections, counts } = fc.sample(tableCases(), { numRuns: 1, seed: 1 })[0]!;
   const round = (change: {
     nearest?: CodedRows;
     projections?: readonly TokenProjection[];
@@ -383,7 +383,7 @@ Deno.test("roundTokenTable() refuses what does not fit", () => {
   assertThrows(() => round({ options: { rounds: 0 } }), RangeError, "options.rounds: expected an integer >= 1, got 0");
   assertThrows(() => round({ options: { damping: -1 } }), RangeError, "options.damping");
   assertThrows(() => round({ nearest: { ...nearest, codes: new Uint8Array(0) } }), RangeError, "nearest.codes.length");
-  const [first, second] = projections;
+  const first = projections[0]!, second = projections[1]!;
   assertThrows(
     () => round({ projections: [first, { ...second, weights: second.weights.slice(1) }] }),
     RangeError,

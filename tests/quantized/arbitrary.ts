@@ -129,12 +129,12 @@ export function lstmOf(c: LstmCase, options: Partial<QuantizedLstmOptions> = {})
     q !== null && c.ties ? { ...q, scale: 2 ** Math.round(Math.log2(q.scale)) } : q;
   const cells = Array.from({ length: numLayers }, (_, l) =>
     Array.from({ length: directions }, () => {
-      const q = (part: number, range: number) => round(qparamsOf(c.bits[part], range, random));
+      const q = (part: number, range: number) => round(qparamsOf(c.bits[part]!, range, random));
       const four = (part: number, range: number) => {
         const first = q(part, range);
         if (!c.perGate) return [first, first, first, first];
         const other = (gate: number) =>
-          c.mixedGates ? round(qparamsOf(c.bits[(part + 3 * gate) % 13], range, random)) : q(part, range);
+          c.mixedGates ? round(qparamsOf(c.bits[(part + 3 * gate) % 13]!, range, random)) : q(part, range);
         return [first, other(1), other(2), other(3)];
       };
       const bias = () =>

@@ -96,21 +96,21 @@ function oracle(lstm: QuantizedLSTM, x: (step: number, row: number) => number[],
       const out: number[][][] = [];
       for (let i = 0; i < steps; i++) {
         const t = d === 0 ? i : steps - 1 - i, rows = rowsAt(t);
-        const hidden = linear(engine, rows.map((b) => h[b]), weightHh, biasHh);
+        const hidden = linear(engine, rows.map((b) => h[b]!), weightHh, biasHh);
         out[t] = rows.map((b, r) => {
-          const gates = projected[t][r].map((value, k) => f(value + hidden[r][k]));
+          const gates = projected[t]![r]!.map((value, k) => f(value + hidden[r]![k]!));
           for (let j = 0; j < n; j++) {
-            const [i, forget, o] = [0, 1, 3].map((gate) => sigmoidFloat32(gates[gate * n + j]));
-            c[b][j] = f(f(forget * c[b][j]) + f(i * tanhFloat32(gates[2 * n + j])));
-            h[b][j] = f(o * tanhFloat32(c[b][j]));
+            const [i, forget, o] = [0, 1, 3].map((gate) => sigmoidFloat32(gates[gate * n + j]!));
+            c[b]![j] = f(f(forget! * c[b]![j]) + f(i! * tanhFloat32(gates[2 * n + j]!)));
+            h[b]![j] = f(o! * tanhFloat32(c[b]![j]));
           }
-          return [...h[b]];
+          return [...h[b]!];
         });
       }
       finals.push({ h, c });
       return out;
     });
-    sequence = sequence.map((rows, t) => rows.map((_, r) => outputs.flatMap((out) => out[t][r])));
+    sequence = sequence.map((rows, t) => rows.map((_, r) => outputs.flatMap((out) => out[t]![r]!)));
   }
   return { sequence, finals };
 }
@@ -126,7 +126,7 @@ Deno.test("QuantizedLSTM.forward() equals a plain LSTM over dynamic linears when
       let r = 0;
       for (let b = 0; b < batch; b++) {
         const at = (t * batch + b) * width, here = [...y.data.subarray(at, at + width)];
-        assertEquals(here, t < lengths[b] ? sequence[t][r++] : Array(width).fill(0));
+        assertEquals(here, t < lengths[b]! ? sequence[t]![r++] : Array(width).fill(0));
       }
     }
     assertEquals([...h.data], finals.flatMap(({ h }) => h.flat()));
@@ -179,7 +179,7 @@ Deno.test("Session.run() goes on from the state every maxSteps steps when a modu
   const expected: number[] = [];
   let state: Parameters<QuantizedLSTM["forward"]>[1];
   for (const [from, to] of [[0, 2], [2, 4], [4, 5]]) {
-    const [y, next] = lstm.forward(tensor(x.data.slice(from * 6, to * 6), [to - from, 2, 3]), state);
+    const [y, next] = lstm.forward(tensor(x.data.slice(from! * 6, to! * 6), [to! - from!, 2, 3]), state);
     expected.push(...out.forward(y).data);
     state = next;
   }

@@ -107,7 +107,7 @@ Deno.test("QuantizedLSTM gives the same fused, split and by parts when projectio
       stateBits,
       fc.boolean(),
       (c, bits, h) => {
-        const lstm = lstmOf({ ...c, bits: [0, h ? 0 : c.bits[1], ...c.bits.slice(2)] });
+        const lstm = lstmOf({ ...c, bits: [0, h ? 0 : c.bits[1]!, ...c.bits.slice(2)] });
         if (fast(lstm)) ran++;
         assertAgree(lstm, c, bits);
       },
@@ -139,24 +139,24 @@ Deno.test("QuantizedLSTM gives each row what it gives it alone when lengths diff
         const whole = attempt(() => lstm.forward(x, state, { lengths }));
         lengths.forEach((length, b) => {
           const take = (t: ForwardTensor, steps: number) => {
-            const [, batch, width] = t.shape, data = t.data.slice(0, steps * width);
+            const [, batch, width] = t.shape, data = t.data.slice(0, steps * width!);
             for (let s = 0; s < steps; s++) {
-              for (let k = 0; k < width; k++) data[s * width + k] = t.data[(s * batch + b) * width + k];
+              for (let k = 0; k < width!; k++) data[s * width! + k] = t.data[(s * batch! + b) * width! + k]!;
             }
             return { ...t, data, shape: [steps, 1, width] } as ForwardTensor;
           };
-          const own = state && [take(state[0], state[0].shape[0]), take(state[1], state[1].shape[0])] as const;
+          const own = state && [take(state[0], state[0].shape[0]!), take(state[1], state[1].shape[0]!)] as const;
           const alone = attempt(() => lstm.forward(take(x, length), own));
           if ("error" in whole || "error" in alone) {
             assertEquals("error" in whole, "error" in alone);
             return;
           }
-          const [y, [h, cell]] = whole.value, rows = h.shape[0];
+          const [y, [h, cell]] = whole.value, rows = h.shape[0]!;
           assertEquals(
             [take(y, length), take(h, rows), take(cell, rows)].map((t) => [...t.data]),
             [alone.value[0], ...alone.value[1]].map((t) => [...t.data]),
           );
-          const rest = [...take(y, c.steps).data.slice(length * y.shape[2])];
+          const rest = [...take(y, c.steps).data.slice(length * y.shape[2]!)];
           assertEquals(rest.every((q) => q === ("qparams" in y ? y.qparams.zeroPoint : 0)), true);
         });
       },
@@ -250,7 +250,7 @@ function growing(bits: 8 | 16): QuantizedLSTM {
 Deno.test("QuantizedLSTM saturates and never wraps when the cell grows past +-8 over 2,000 steps", () => {
   for (const bits of [8, 16] as const) {
     const lstm = growing(bits), steps = 2000, x = inputOf({ ...growingCase(lstm), steps });
-    const places = new Map<string, number>(), parts = lstm.cells[0][0].parts, q = parts.fgate_cx_igate_cgate!;
+    const places = new Map<string, number>(), parts = lstm.cells[0]![0]!.parts, q = parts.fgate_cx_igate_cgate!;
     const watch = byParts((place, _value, saturated) => places.set(place, (places.get(place) ?? 0) + saturated));
     const slow = lstm.forward(x, undefined, { kernels: watch });
     for (const splitGates of [false, true]) assertEquals(flat(lstm.forward(x, undefined, { splitGates })), flat(slow));
@@ -262,7 +262,7 @@ Deno.test("QuantizedLSTM saturates and never wraps when the cell grows past +-8 
     // From each step to the next the growing unit's output falls by no more than rounding: nothing wraps.
     const h = slow[0].data;
     for (let t = 1; t < steps; t++) {
-      assertEquals(h[3 * t] >= h[3 * t - 3] - 1 && h[3 * t + 1] <= h[3 * t - 2] + 1, true);
+      assertEquals(h[3 * t]! >= h[3 * t - 3]! - 1 && h[3 * t + 1]! <= h[3 * t - 2]! + 1, true);
     }
   }
 });
@@ -340,7 +340,7 @@ Deno.test("QuantizedLSTM.forward() names the argument when one is wrong", () => 
 });
 
 Deno.test("QuantizedLSTM refuses cells when they do not fit its sizes", () => {
-  const lstm = growing(8), cell = lstm.cells[0][0], { weightIh } = cell;
+  const lstm = growing(8), cell = lstm.cells[0]![0]!, { weightIh } = cell;
   const made = (options: object) => () => new QuantizedLSTM({ ...lstm, ...options });
   assertThrows(made({ numLayers: 2 }), RangeError, "cells: expected 2 layers");
   assertThrows(made({ bidirectional: true }), RangeError, "cells[0]: expected 2 directions");

@@ -148,7 +148,7 @@ Deno.test("Session.run() gives each row what it gets alone when lengths differ, 
       const session = model.createSession({ batch: 3, maxSteps: model.bidirectional ? 9 : maxSteps });
       session.run(x, y, lengths);
       const row = (from: ArrayLike<number>, width: number, b: number, steps: number) =>
-        Array.from({ length: steps * width }, (_, i) => from[(Math.floor(i / width) * 3 + b) * width + i % width]);
+        Array.from({ length: steps * width }, (_, i) => from[(Math.floor(i / width) * 3 + b) * width + i % width]!);
       lengths.forEach((length, b) => {
         const alone = outputOf(model, length), part = x.slice(0, length * inputSize);
         part.set(row(x, inputSize, b, length));
@@ -274,7 +274,7 @@ Deno.test("Session.restore() refuses what is no state of it and keeps its own", 
       [state.subarray(0, 19), "the bytes of a session's state"],
       [changed(0, 1), "the bytes of a session's state"],
       [changed(4, 9), "expected version 1, got 9"],
-      [changed(8, state[8] ^ 1), "a state of this model"],
+      [changed(8, state[8]! ^ 1), "a state of this model"],
       [changed(16, 3), "a batch of 2"],
       [state.subarray(0, state.length - 1), `${state.length} bytes`],
       [new Uint8Array([...state, 0]), `${state.length} bytes`],
@@ -320,7 +320,7 @@ Deno.test("Sessions of one model do not mix when they run interleaved", () => {
   );
   const outputs = sessions.map(() => new Uint8Array(5));
   for (let t = 0; t < 20; t++) {
-    sessions.forEach((session, i) => session.step(x.subarray(4 * t, 4 * t + 4), outputs[i]));
+    sessions.forEach((session, i) => session.step(x.subarray(4 * t, 4 * t + 4), outputs[i]!));
     for (const y of outputs) assertEquals(y, whole.subarray(5 * t, 5 * t + 5));
   }
 });
@@ -328,7 +328,7 @@ Deno.test("Sessions of one model do not mix when they run interleaved", () => {
 Deno.test("QuantizedModel refuses modules that do not follow each other", () => {
   const lstm = lstmOf(plainCase),
     model = (...modules: [string, unknown][]) => () => new QuantizedModel(new Map(modules as never), saveModel);
-  const embedding = [...plain({}, "8").modules][0][1];
+  const embedding = [...plain({}, "8").modules][0]![1];
   assertThrows(model(), RangeError, "modules: expected at least one module");
   assertThrows(model(["a", lstm], ["b", lstm]), RangeError, "modules.b: expected an input of width 5, got 4");
   assertThrows(model(["a", lstm], ["b", embedding]), RangeError, "modules.b: expected an Embedding to come first");

@@ -53,7 +53,7 @@ function compare(model: ReturnType<typeof observeLstmParts>, { x, steps, lstm }:
     const read = inputs.map(graphValue).map((value) =>
       value.qparams === null ? value : computeNode({ ...node, op: "dequantize" }, [value], null)
     );
-    const out = node.op === "quantize" ? read[0] : computeNode(node, read, null),
+    const out = node.op === "quantize" ? read[0]! : computeNode(node, read, null),
       quantize = nodes.get(`${node.name}.quantize`);
     const to = node.op === "quantize" ? node : quantize;
     return to === undefined ? out : computeNode(to, [out], null);
@@ -63,10 +63,10 @@ function compare(model: ReturnType<typeof observeLstmParts>, { x, steps, lstm }:
     const { scale, zeroPoint } = isQuantized(x) ? x.qparams : { scale: 1, zeroPoint: 0 };
     let largest = 0;
     for (let row = 0; row < weight!.outFeatures; row++) {
-      const rowScale = weight!.scales[Math.floor(row * weight!.scales.length / weight!.outFeatures)];
+      const rowScale = weight!.scales[Math.floor(row * weight!.scales.length / weight!.outFeatures)]!;
       let sum = Math.abs(bias?.[row] ?? 0);
       x.data.forEach((q, k) =>
-        sum += Math.abs(scale * (q - zeroPoint) * rowScale * weight!.data[row * x.data.length + k])
+        sum += Math.abs(scale * (q - zeroPoint) * rowScale * weight!.data[row * x.data.length + k]!)
       );
       largest = Math.max(largest, sum);
     }
@@ -79,7 +79,7 @@ function compare(model: ReturnType<typeof observeLstmParts>, { x, steps, lstm }:
       const [scale, zeroPoint] = isQuantized(here) ? [here.qparams.scale, here.qparams.zeroPoint] : [1, 0];
       const rounding = Math.max(Math.abs(value - zeroPoint), terms / scale) * 2 ** -21;
       const step = isQuantized(here) ? 1 + rounding : Math.max(rounding, 2 ** -24);
-      const difference = Math.abs(value - reference.data[i]) / step;
+      const difference = Math.abs(value - reference.data[i]!) / step;
       found.values++;
       if (difference !== 0) found.differing++;
       found.largest = Math.max(found.largest, difference);
@@ -87,19 +87,19 @@ function compare(model: ReturnType<typeof observeLstmParts>, { x, steps, lstm }:
     });
   };
   const [first] = quantized.cells, width = lstm.inputSize;
-  first.forEach((cell, d) => {
+  first!.forEach((cell, d) => {
     const own = new ByPartsExecutor(quantized.engine, cell), at = `lstm.l0${d === 1 ? "_reverse" : ""}`;
     const nameOf = (part: Part, gate: number) => `${at}.${part.name}${gate < 0 ? "" : `.${GATES[gate]}`}`;
     const executor: CellExecutor<PartValue> = {
       apply(part, gate, inputs) {
         const value = own.apply(part, gate, inputs), name = nameOf(part, gate), [from] = inputs;
         const { weight, bias } = nodes.get(name)!;
-        if (quantized.engine === "qnnpack" && weight !== undefined && bias != null && isQuantized(from)) {
+        if (quantized.engine === "qnnpack" && weight !== undefined && bias != null && isQuantized(from!)) {
           // qnnpack holds the bias in an int32 of the accumulator's step.
           fc.pre(Math.max(...bias.map(Math.abs)) < from.qparams.scale * Math.min(...weight.scales) * 2 ** 30);
         }
         const node = nodes.get(name)!;
-        check(value, operate(node, inputs), name, part.op === "linear" ? magnitude(node, from) : 0);
+        check(value, operate(node, inputs), name, part.op === "linear" ? magnitude(node, from!) : 0);
         return value;
       },
       chunk: (value, gate) => own.chunk(value, gate),
@@ -229,7 +229,7 @@ Deno.test("integer execution of 8-bit parts is the reference graph's when float3
 Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and never wraps", () => {
   const hiddenSize = 3, steps = 2000, lstm = new LSTM({ inputSize: 1, hiddenSize });
   // Every gate is open, two units count up and one down.
-  const [{ weightIh, weightHh, biasIh, biasHh }] = lstm.cells[0];
+  const { weightIh, weightHh, biasIh, biasHh } = lstm.cells[0]![0]!;
   for (const each of [weightIh, weightHh, biasIh!, biasHh!]) each.fill(0);
   biasIh!.forEach((_, row) =>
     biasIh![row] = row < 2 * hiddenSize || row >= 3 * hiddenSize ? 12 : row % 3 === 1 ? -1 : 1
@@ -263,7 +263,7 @@ Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and
           saturatedParts += saturated;
           const { qparams } = value as QTensor<PerTensorQParams>;
           const now = Array.from(value.data, (q) => q - qparams.zeroPoint);
-          now.forEach((q, unit) => wrapped += unit === 1 ? (q > last[unit] ? 1 : 0) : q < last[unit] ? 1 : 0);
+          now.forEach((q, unit) => wrapped += unit === 1 ? (q > last[unit]! ? 1 : 0) : q < last[unit]! ? 1 : 0);
           last = now;
         }),
       });

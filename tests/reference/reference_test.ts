@@ -118,7 +118,7 @@ Deno.test("ReferenceModel.run() is close to the float model when parts have 16 b
   const y = model.forward(x), { output, quantized } = convertToReference(model).run(x);
   assertEquals(output.shape, y.shape);
   assertEquals(quantized?.data instanceof Int32Array, true);
-  const worst = y.data.reduce((most, value, i) => Math.max(most, Math.abs(value - output.data[i])), 0);
+  const worst = y.data.reduce((most, value, i) => Math.max(most, Math.abs(value - output.data[i]!)), 0);
   assert(worst < 0.01 && worst > 0, `${worst}`);
 });
 
@@ -137,7 +137,7 @@ Deno.test("ReferenceModel.run() gives each row of a batch what it gives alone, a
         assertEquals(unbatched.output.data, row.data);
         for (const [cell, { h, c }] of whole.state) {
           for (const [key, value] of [["h", h], ["c", c]] as const) {
-            const width = value.shape[1];
+            const width = value.shape[1]!;
             assertEquals(value.data.slice(b * width, (b + 1) * width), alone.state.get(cell)![key].data);
           }
         }
@@ -227,7 +227,7 @@ Deno.test("ReferenceModel.run() starts from tokens and from float rows", () => {
     const mapping = new QConfigMapping().setGlobal(qconfig).setModuleName("embedding", embedding);
     const prepared = prepare(model, mapping), float = prepared.forward(ids);
     const { output } = convertToReference(prepared).run(ids);
-    output.data.forEach((value, i) => assert(Math.abs(value - float.data[i]) < 0.05));
+    output.data.forEach((value, i) => assert(Math.abs(value - float.data[i]!) < 0.05));
     assertThrows(() => convertToReference(prepared).run(tokens([5], [1, 1])), RangeError, "x.data[0]");
   }
   const float = { ...qconfig, activation: PlaceholderObserver.withArgs({}) };
@@ -320,7 +320,7 @@ Deno.test("ReferenceModel can be iterated, and written as a table, JSON, DOT and
   const { nodes } = JSON.parse(graph.toJSONText()) as { nodes: GraphNode[] };
   assertEquals(nodes.map(({ name }) => name), graph.nodes.map(({ name }) => name));
   for (const [i, { op, inputs, dtype, scale, zeroPoint, quantMin, quantMax }] of graph.nodes.entries()) {
-    const node = nodes[i];
+    const node = nodes[i]!;
     assertEquals(
       [node.op, node.inputs, node.dtype, node.scale, node.zeroPoint, node.quantMin, node.quantMax],
       [op, inputs, dtype, scale, zeroPoint, quantMin, quantMax],

@@ -62,7 +62,7 @@ function requireSame(what: string, a: ArrayBufferView, b: ArrayBufferView): void
 function reals(count: number, seed: number): Float32Array<ArrayBuffer> {
   const out = new Float32Array(count);
   new Generator(seed).uniform(out, -2, 2);
-  for (let i = 0; i < count; i += 17) out[i] = [0, -0, 6, 1e-41][(i / 17) % 4];
+  for (let i = 0; i < count; i += 17) out[i] = [0, -0, 6, 1e-41][(i / 17) % 4]!;
   return out;
 }
 
@@ -88,7 +88,7 @@ const KINDS: Record<string, () => LSTM | Sequential> = {
 
 /** A model file, from seeds all the way. */
 export function modelFile(kind: string, preset: string, splitGates: boolean): Uint8Array<ArrayBuffer> {
-  const model = KINDS[kind](), takesTokens = model instanceof Sequential;
+  const model = KINDS[kind]!(), takesTokens = model instanceof Sequential;
   const observed = prepare(model, getPreset(preset), { splitGates });
   for (let seed = 20; seed < 23; seed++) {
     observed.forward(

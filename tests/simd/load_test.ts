@@ -53,7 +53,7 @@ Deno.test("simdKernels() throws when the engine has no SIMD or refuses to compil
 
 Deno.test("The embedded modules are the files", async () => {
   for (const [name, text] of [["plain", PLAIN], ["relaxed", RELAXED]]) {
-    assertEquals(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), await wasm(name));
+    assertEquals(Uint8Array.from(atob(text!), (c) => c.charCodeAt(0)), await wasm(name!));
   }
 });
 

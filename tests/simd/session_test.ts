@@ -109,7 +109,7 @@ Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM
 });
 
 Deno.test("Sessions with SIMD kernels keep apart when they take turns", () => {
-  const c: LstmCase = { ...fc.sample(cases, 1)[0], batch: 1, inputSize: 7, hiddenSize: 13 };
+  const c: LstmCase = { ...fc.sample(cases, 1)[0]!, batch: 1, inputSize: 7, hiddenSize: 13 };
   const model = modelOf(c), sessions = [0, 1, 2].map(() => model.createSession({ kernels }));
   const inputs = sessions.map((_, i) => inputOf({ ...c, seed: c.seed + i }, model, 6));
   const expected = inputs.map((x) => {
@@ -120,19 +120,19 @@ Deno.test("Sessions with SIMD kernels keep apart when they take turns", () => {
   for (let t = 0; t < 6; t++) {
     sessions.forEach((session, i) => {
       const y = outputOf(c, model, 1);
-      session.step(inputs[i].slice(t * model.inputSize, (t + 1) * model.inputSize), y);
-      assertEquals(y, expected[i].slice(t * model.outputSize, (t + 1) * model.outputSize));
+      session.step(inputs[i]!.slice(t * model.inputSize, (t + 1) * model.inputSize), y);
+      assertEquals(y, expected[i]!.slice(t * model.outputSize, (t + 1) * model.outputSize));
     });
   }
 });
 
 Deno.test("10,000 sessions with SIMD kernels work at once", () => {
-  const c: LstmCase = { ...fc.sample(cases, 1)[0], batch: 1, numLayers: 1, inputSize: 3, hiddenSize: 33 };
+  const c: LstmCase = { ...fc.sample(cases, 1)[0]!, batch: 1, numLayers: 1, inputSize: 3, hiddenSize: 33 };
   const model = modelOf(c), sessions = Array.from({ length: 10000 }, () => model.createSession({ kernels }));
   const x = inputOf(c, model, 1), first = outputOf(c, model, 1), y = outputOf(c, model, 1);
   model.createSession().step(x, first);
   for (const session of sessions) session.step(x, y);
   assertEquals(y, first);
-  assertEquals(sessions[0].state(), sessions[9999].state());
-  assert(sessions[0].workingBytes > 0);
+  assertEquals(sessions[0]!.state(), sessions[9999]!.state());
+  assert(sessions[0]!.workingBytes > 0);
 });

@@ -68,13 +68,13 @@ Deno.test("reportParts() gives each part's loss by the definition", () => {
   const [input, output] = reportParts(observed, [x]).parts;
   const noise = 0.2 ** 2 + 0.2 ** 2 + 0.1 ** 2 + 0.4 ** 2 + 1;
   const signal = 0.3 ** 2 + 0.2 ** 2 + 1.9 ** 2 + 2.4 ** 2 + 9;
-  assertEquals([input.name, input.values, input.saturated], ["linear.input", 5, 2]);
-  assertEquals([input.min, input.max], [-3, Math.fround(2.4)]);
-  assertAlmostEquals(input.sqnr, 10 * Math.log10(signal / noise), 1e-5);
+  assertEquals([input!.name, input!.values, input!.saturated], ["linear.input", 5, 2]);
+  assertEquals([input!.min, input!.max], [-3, Math.fround(2.4)]);
+  assertAlmostEquals(input!.sqnr, 10 * Math.log10(signal / noise), 1e-5);
   // The output is the input: in the model nothing more is lost, and nothing more is clamped.
-  assertEquals([output.name, output.saturated], ["linear", 0]);
-  assertAlmostEquals(output.sqnr, input.sqnr, 1e-9);
-  assertAlmostEquals(output.sqnrInModel!, input.sqnr, 1e-9);
+  assertEquals([output!.name, output!.saturated], ["linear", 0]);
+  assertAlmostEquals(output!.sqnr, input!.sqnr, 1e-9);
+  assertAlmostEquals(output!.sqnrInModel!, input!.sqnr, 1e-9);
 });
 
 Deno.test("reportParts() tells narrow parts from wide ones, for every layer, direction and gate", () => {
@@ -82,7 +82,7 @@ Deno.test("reportParts() tells narrow parts from wide ones, for every layer, dir
   const observed = observeLstmParts(lstm, { sigmoid: bits16, cellState: null }, { qconfig, splitGates: true });
   const data = [wave(6, 2, 2), wave(3, 1, 2, 1)];
   for (const x of data) observed.forward(x);
-  const report = reportParts(observed, [data[0], { x: data[1], lengths: [2] }]);
+  const report = reportParts(observed, [data[0]!, { x: data[1]!, lengths: [2] }]);
   const sqnr = (name: string) => report.parts.find((part) => part.name === name)!.sqnr;
   for (const cell of ["l0", "l0_reverse", "l1", "l1_reverse"]) {
     for (const gate of ["input", "forget", "cell", "output"]) {
@@ -97,7 +97,7 @@ Deno.test("reportParts() tells narrow parts from wide ones, for every layer, dir
   const table = report.toTable().trimEnd().split("\n");
   assertEquals(table.length, 1 + report.parts.length);
   assertMatch(table[0], /^part +dtype +range +scale +zero point +values +saturated +SQNR dB +in the model$/);
-  const bare = reportParts(convert(observed), [data[0]]);
+  const bare = reportParts(convert(observed), [data[0]!]);
   assertEquals([bare.outputSqnr, new Set(bare.parts.map(({ sqnrInModel }) => sqnrInModel))], [null, new Set([null])]);
   assertEquals(bare.parts.map(({ name }) => name), report.parts.map(({ name }) => name));
 });
@@ -171,7 +171,7 @@ Deno.test("tune() takes lengths into account and leaves padding out", () => {
   const { lstm } = models(), x = wave(10, 2, 2), padded = { x, lengths: [10, 4] };
   const other = { ...padded, x: tensor(x.data.map((v, i) => i % 4 >= 2 && i >= 16 ? 1 : v), x.shape) };
   const [a, b] = [padded, other].map((data) => tune(lstm, [data], { budget: 10 }));
-  assertEquals([a.outputSqnr, a.parts], [b.outputSqnr, b.parts]);
+  assertEquals([a!.outputSqnr, a!.parts], [b!.outputSqnr, b!.parts]);
 });
 
 Deno.test("tune() keeps to what a target runs", () => {

@@ -23,7 +23,7 @@ const LOOKUP: Row = { operation: "embedding lookup", torch: "quantized::embeddin
 function matrix(golden: Field): { data: Float32Array; rows: number; width: number } {
   const { data, shape } = golden.tensor();
   if (shape.length !== 2) golden.get("shape").fail("two dimensions");
-  return { data, rows: shape[0], width: shape[1] };
+  return { data, rows: shape[0]!, width: shape[1]! };
 }
 
 function prepack(golden: Field, check: Check): void {

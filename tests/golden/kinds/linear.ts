@@ -25,8 +25,8 @@ export function readWeight(golden: Field): LinearWeight {
     const { scale, zeroPoint } = qparams;
     return {
       data,
-      outFeatures,
-      inFeatures,
+      outFeatures: outFeatures!,
+      inFeatures: inFeatures!,
       perChannel: false,
       scales: Float32Array.of(scale),
       zeroPoints: Int32Array.of(zeroPoint),
@@ -35,8 +35,8 @@ export function readWeight(golden: Field): LinearWeight {
   if (qparams.axis !== 0) golden.get("axis").fail("0");
   return {
     data,
-    outFeatures,
-    inFeatures,
+    outFeatures: outFeatures!,
+    inFeatures: inFeatures!,
     perChannel: true,
     scales: qparams.scales,
     zeroPoints: qparams.zeroPoints,

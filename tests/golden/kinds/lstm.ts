@@ -115,7 +115,7 @@ function joinWeights(parts: readonly LinearWeight[]): LinearWeight {
     return out;
   };
   const sum = (of: (part: LinearWeight) => number) => parts.reduce((total, part) => total + of(part), 0);
-  const { inFeatures, perChannel } = parts[0];
+  const { inFeatures, perChannel } = parts[0]!;
   return {
     data: join(parts.map(({ data }) => data), new Int8Array(sum(({ data }) => data.length))),
     outFeatures: sum(({ outFeatures }) => outFeatures),
@@ -203,7 +203,7 @@ function observedParts(golden: Field, given: Case, observed: ObservedLSTM): [pat
       for (const { name } of LSTM_PARTS) {
         partPaths(cell, name, given.splitGates).forEach((path, gate) => {
           if (!recorded.has(path)) return;
-          const observer = observed.cells[l][d].observers[name];
+          const observer = observed.cells[l]![d]!.observers[name];
           found.push([path, (Array.isArray(observer) ? observer[gate] : observer) as Observer]);
         });
       }
@@ -217,7 +217,7 @@ function observedParts(golden: Field, given: Case, observed: ObservedLSTM): [pat
 function replaceObserver(given: Case, observed: ObservedLSTM, path: string, observer: Observer): void {
   cellPaths(given).forEach((layer, l) =>
     layer.forEach((cell, d) => {
-      const observers = observed.cells[l][d].observers as unknown as Record<string, unknown>;
+      const observers = observed.cells[l]![d]!.observers as unknown as Record<string, unknown>;
       for (const { name, gated } of LSTM_PARTS) {
         partPaths(cell, name, given.splitGates).forEach((each, gate) => {
           if (each !== path) return;
@@ -254,7 +254,7 @@ function fromObservers(golden: Field, given: Case, check: Check): QuantizedLSTM 
   }
   const converted = convert(model).modules.get("lstm") as QuantizedLSTM, modules = golden.get("modules");
   cellPaths(given).forEach((layer, l) =>
-    layer.forEach((cell, d) => compareCell(given, cell, converted.cells[l][d], modules, check))
+    layer.forEach((cell, d) => compareCell(given, cell, converted.cells[l]![d]!, modules, check))
   );
   return converted;
 }
@@ -266,8 +266,8 @@ function compareCell(given: Case, cell: string, made: QuantizedLstmCell, modules
       const [here, there] = [made, torch].map(({ parts }) =>
         (gated ? (parts[name] as PerTensorQParams[])[gate] : parts[name]) as PerTensorQParams
       );
-      check.one(QPARAMS, engine, `${path}.scale`, here.scale, there.scale);
-      check.one(QPARAMS, engine, `${path}.zero_point`, here.zeroPoint, there.zeroPoint);
+      check.one(QPARAMS, engine, `${path}.scale`, here!.scale, there!.scale);
+      check.one(QPARAMS, engine, `${path}.zero_point`, here!.zeroPoint, there!.zeroPoint);
     });
   }
   for (const kind of ["Ih", "Hh"] as const) {
@@ -291,13 +291,13 @@ const RESULTS = ["output", "h_n", "c_n"] as const;
 
 function compareOutputs(golden: Field, given: Case, lstm: QuantizedLSTM, row: Row, check: Check): void {
   outputs(lstm, given).forEach((here, i) => {
-    const torch = golden.get(RESULTS[i]).quint8();
+    const torch = golden.get(RESULTS[i]!).quint8();
     if (here.shape.join() !== torch.shape.join()) {
       check.differs(`${RESULTS[i]}.shape`, `[${torch.shape}]`, `[${here.shape}]`);
     }
     check.one(row, given.engine, `${RESULTS[i]}.scale`, here.qparams.scale, torch.qparams.scale);
     check.one(row, given.engine, `${RESULTS[i]}.zero_point`, here.qparams.zeroPoint, torch.qparams.zeroPoint);
-    check.integers(row, given.engine, RESULTS[i], here.data, torch.data);
+    check.integers(row, given.engine, RESULTS[i]!, here.data, torch.data);
   });
 }
 
@@ -316,9 +316,9 @@ function fromCalibration(golden: Field, given: Case, check: Check): void {
   for (const [path, observer] of observedParts(golden, given, lstm)) {
     const field = golden.get("observers").get(path);
     const torch = [Math.fround(field.get("min_val").number()), Math.fround(field.get("max_val").number())];
-    const unit = Math.max(Math.abs(torch[0]), Math.abs(torch[1])) || 1;
+    const unit = Math.max(Math.abs(torch[0]!), Math.abs(torch[1]!)) || 1;
     [observer.minVal as number, observer.maxVal as number].forEach((here, end) => {
-      const difference = Math.abs(here - torch[end]) / unit;
+      const difference = Math.abs(here - torch[end]!) / unit;
       ranges.add(difference);
       if (!(difference <= RANGE_TOLERANCE)) {
         check.differs(`${path}.${end === 0 ? "min_val" : "max_val"} (calibrated)`, String(torch[end]), String(here));
@@ -327,15 +327,15 @@ function fromCalibration(golden: Field, given: Case, check: Check): void {
   }
   const integers = tally.measurement(`LSTM integers after calibration here, ${family}`);
   outputs(convert(model).modules.get("lstm") as QuantizedLSTM, given).forEach(({ data }, i) => {
-    const torch = golden.get(RESULTS[i]).quint8().data;
-    for (let k = 0; k < torch.length; k++) integers.add(Math.abs(data[k] - torch[k]));
+    const torch = golden.get(RESULTS[i]!).quint8().data;
+    for (let k = 0; k < torch.length; k++) integers.add(Math.abs(data[k]! - torch[k]!));
   });
 }
 
 function compareFloats(torch: Tensor, here: Tensor, check: Check): void {
   const measured = check.tally.measurement("float LSTM outputs, summed here in double");
   if (torch.data.length !== here.data.length) check.differs("float output", `[${torch.shape}]`, `[${here.shape}]`);
-  for (let i = 0; i < torch.data.length; i++) measured.add(Math.abs(torch.data[i] - here.data[i]));
+  for (let i = 0; i < torch.data.length; i++) measured.add(Math.abs(torch.data[i]! - here.data[i]!));
 }
 
 /** A case that torch refused must be refused here too. */

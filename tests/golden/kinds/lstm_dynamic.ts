@@ -34,7 +34,7 @@ function convertDynamically(golden: Field, model: FloatModel, engine: Engine): Q
   const perChannel = golden.maybe("per_channel")?.boolean() ?? false;
   const qconfig: QConfig = { ...(perChannel ? perChannelDynamicQConfig : dynamicQConfig), engine };
   const [module] = convert(prepare(model, qconfig)).modules.values();
-  return module;
+  return module!;
 }
 
 function compareWeights(golden: Field, engine: Engine, here: Record<string, QuantizedLinear["weight"]>, check: Check) {
@@ -66,7 +66,7 @@ function lstm(golden: Field, check: Check): void {
   const lengths = golden.maybe("lengths")?.integers();
   const [y, [h, c]] = dynamic.forward(golden.get("input").tensor(), h0 && c0 ? [h0, c0] : undefined, { lengths });
   [y, h, c].forEach((here, i) => {
-    const name = ["output", "h_n", "c_n"][i], torch = golden.get(name).tensor();
+    const name = ["output", "h_n", "c_n"][i]!, torch = golden.get(name).tensor();
     if (here.shape.join() !== torch.shape.join()) check.differs(`${name}.shape`, `[${torch.shape}]`, `[${here.shape}]`);
     compareDynamic(
       engine,
@@ -90,7 +90,7 @@ export function compareDynamic(
 ): void {
   const measured = check.tally.measurement(`${subject}, ${engine}`);
   for (let k = 0; k < torch.length; k++) {
-    const difference = Math.abs(here[k] - torch[k]);
+    const difference = Math.abs(here[k]! - torch[k]!);
     measured.add(difference);
     if (!(difference <= TOLERANCE)) check.differs(`${name}[${k}]`, String(torch[k]), String(here[k]));
   }
@@ -99,7 +99,7 @@ export function compareDynamic(
 function linear(golden: Field, check: Check): void {
   const engine = golden.get("engine").oneOf("fbgemm", "qnnpack"), weight = golden.get("weight").tensor();
   const bias = golden.maybe("bias")?.tensor(), [outFeatures, inFeatures] = weight.shape;
-  const model = new Linear({ inFeatures, outFeatures, bias: bias !== undefined });
+  const model = new Linear({ inFeatures: inFeatures!, outFeatures: outFeatures!, bias: bias !== undefined });
   model.loadStateDict(new Map(bias === undefined ? [["weight", weight]] : [["weight", weight], ["bias", bias]]));
   const dynamic = convertDynamically(golden, model, engine) as QuantizedLinear;
   compareWeights(golden, engine, { weight: dynamic.weight }, check);

@@ -140,7 +140,7 @@ function loadLstm(dict: Field, prefix: string): LSTM {
   );
   const { shape: [rows, inputSize] } = tensors.get("weight_ih_l0") ?? dict.fail("a weight_ih_l0");
   const numLayers = [...tensors.keys()].filter((key) => /^weight_ih_l\d+$/.test(key)).length;
-  const lstm = new LSTM({ inputSize, hiddenSize: rows / 4, numLayers, bias: tensors.has("bias_ih_l0") });
+  const lstm = new LSTM({ inputSize: inputSize!, hiddenSize: rows! / 4, numLayers, bias: tensors.has("bias_ih_l0") });
   lstm.loadStateDict(tensors);
   return lstm;
 }
@@ -154,7 +154,7 @@ function readCase(golden: Field, { activation }: Setup): Case {
       lstm: loadLstm(dict, "my_lstm."),
       split,
       qconfig,
-      calibration: [{ x, state: [h, c] }],
+      calibration: [{ x: x!, state: [h!, c!] }],
       x: io.get("x").perTensor(),
       state: [io.get("h0").perTensor(), io.get("c0").perTensor()],
     };
@@ -181,8 +181,8 @@ function observe({ lstm, split, qconfig, calibration }: Case, parts: PartObserve
 
 /** One layer of a stacked state. */
 function layerOf(tensor: QTensor<PerTensorQParams>, layer: number): QTensor<PerTensorQParams> {
-  const [, batch, width] = tensor.shape, size = batch * width;
-  return { ...tensor, data: tensor.data.slice(layer * size, (layer + 1) * size), shape: [batch, width] };
+  const [, batch, width] = tensor.shape, size = batch! * width!;
+  return { ...tensor, data: tensor.data.slice(layer * size, (layer + 1) * size), shape: [batch!, width!] };
 }
 
 function runReference(model: ReferenceModel, { x, state, lstm }: Case): ReferenceResult {
@@ -202,7 +202,7 @@ function torchWord(node: Field): string | null {
     return `quantize ${node.get("dtype").dtype()} ${node.get("zero_point").integer()}`;
   }
   if (target === "dequantize") return "dequantize";
-  for (const [end, word] of [["Linear", "linear"], ["Sigmoid", "sigmoid"], ["Tanh", "tanh"]]) {
+  for (const [end, word] of [["Linear", "linear"], ["Sigmoid", "sigmoid"], ["Tanh", "tanh"]] as const) {
     if (module.endsWith(`.${end}`)) return word;
   }
   return ["torch.add", "torch.mul", "torch.tanh", "torch.sigmoid"].includes(target) ? target.slice(6) : null;
@@ -229,26 +229,26 @@ function compareGraph(cells: readonly Field[], model: ReferenceModel, check: Che
     const torch = cell.list().filter((node) => torchWord(node) !== null), path = `cells[${l}]`;
     if (nodes.length !== torch.length) check.differs(path, `${torch.length} nodes`, `${nodes.length} nodes`);
     for (let i = 0; i < Math.min(nodes.length, torch.length); i++) {
-      const [here, there] = [ownWord(nodes[i]), torchWord(torch[i])];
+      const [here, there] = [ownWord(nodes[i]!), torchWord(torch[i]!)];
       check.one(ROWS.graph, "either", `${path}[${i}], torch ${there}, here ${here},`, here === there ? 1 : 0, 1);
-      const q = nodeQParams(nodes[i]);
+      const q = nodeQParams(nodes[i]!);
       if (q !== null && here === there) {
         const calibrated = official && q.dtype === "quint8";
-        compareScale(check, `${path}[${i}].scale`, q.scale, torch[i].get("scale").number(), calibrated);
+        compareScale(check, `${path}[${i}].scale`, q.scale, torch[i]!.get("scale").number(), calibrated);
       }
       // torch's own quantize knows no range; the observer's is compared where it has one that can be meant.
-      if (q !== null && (!official || q.dtype === "quint8") && torch[i].maybe("observer") !== null) {
-        if (nodes[i].name.includes(".inputs[")) continue;
-        check.one(ROWS.graph, "either", `${path}[${i}].quant_min`, q.quantMin, torch[i].get("quant_min").integer());
-        check.one(ROWS.graph, "either", `${path}[${i}].quant_max`, q.quantMax, torch[i].get("quant_max").integer());
+      if (q !== null && (!official || q.dtype === "quint8") && torch[i]!.maybe("observer") !== null) {
+        if (nodes[i]!.name.includes(".inputs[")) continue;
+        check.one(ROWS.graph, "either", `${path}[${i}].quant_min`, q.quantMin, torch[i]!.get("quant_min").integer());
+        check.one(ROWS.graph, "either", `${path}[${i}].quant_max`, q.quantMax, torch[i]!.get("quant_max").integer());
       }
-      const weight = torch[i].maybe("weight")?.perTensor(), own = nodes[i].weight;
+      const weight = torch[i]!.maybe("weight")?.perTensor(), own = nodes[i]!.weight;
       if (weight === undefined || own === undefined) continue;
       check.floats(ROWS.weights, "either", `${path}[${i}].weight.scale`, own.scales, [weight.qparams.scale]);
       check.integers(ROWS.weights, "either", `${path}[${i}].weight`, own.data, weight.data);
-      const bias = torch[i].maybe("bias");
-      if (bias !== null && nodes[i].bias != null) {
-        check.floats(ROWS.weights, "either", `${path}[${i}].bias`, nodes[i].bias!, bias.tensor().data);
+      const bias = torch[i]!.maybe("bias");
+      if (bias !== null && nodes[i]!.bias != null) {
+        check.floats(ROWS.weights, "either", `${path}[${i}].bias`, nodes[i]!.bias!, bias.tensor().data);
       }
     }
   });
@@ -280,7 +280,7 @@ function compareValues(golden: Field, { quantized, state }: ReferenceResult, lay
       (_, l) => state.get(`lstm.l${l}`)![key] as QTensor<PerTensorQParams>,
     );
     const data = Int32Array.from(tensors.flatMap((each) => [...each.data]));
-    compareValue(check, `${key}_n`, { ...tensors[0], data }, golden.get(`${key}_n`));
+    compareValue(check, `${key}_n`, { ...tensors[0]!, data }, golden.get(`${key}_n`));
   }
 }
 
@@ -294,7 +294,7 @@ function errorOf([y, c]: Floats, { lstm, x, state }: Case): number {
     float(x),
     state === null ? undefined : [float(state[0]), float(state[1])],
   );
-  const distance = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + Math.abs(value - b[i]), 0);
+  const distance = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + Math.abs(value - b[i]!), 0);
   return (distance(expected.data, y) + distance(cell.data, c)) / (y.length + c.length);
 }
 
@@ -317,7 +317,7 @@ function measureIntegers(observed: ObservedModel, { x, state }: Case, reference:
   const measure = check.tally.measurement(
     "Integer execution of the parts cases against the reference graph, whole sequences, in steps of the output",
   );
-  y.data.forEach((q, i) => measure.add(Math.abs(q - reference.quantized!.data[i])));
+  y.data.forEach((q, i) => measure.add(Math.abs(q - reference.quantized!.data[i]!)));
 }
 
 function run(golden: Field, check: Check): void {

@@ -112,7 +112,7 @@ function run(golden: Field, check: Check): void {
   const counts = nonzero.get("count").floats();
   nonzero.get("index").integers(counts.length).forEach((bin, i) => {
     if (bin < 0 || bin >= histogram.length) nonzero.get("index").fail(`bins in 0..${histogram.length - 1}`);
-    histogram[bin] = counts[i];
+    histogram[bin] = counts[i]!;
   });
   check.floats(row, "either", "histogram", observer.histogram, histogram);
   const [min, max] = observer.searchRange();

@@ -47,7 +47,7 @@ function run(golden: Field, check: Check): void {
   // A session runs [steps, batch, ...]; a model without an LSTM has rows only.
   const lstm = [...model.modules.values()].find((module) => module.kind === "LSTM");
   const batchFirst = lstm?.kind === "LSTM" && lstm.batchFirst;
-  const batch = lstm === undefined ? 1 : shape[batchFirst ? 0 : 1], steps = batchFirst ? shape[1] : shape[0];
+  const batch = lstm === undefined ? 1 : shape[batchFirst ? 0 : 1]!, steps = batchFirst ? shape[1]! : shape[0]!;
   const width = x.length / (batch * steps), outWidth = torch.data.length / (batch * steps);
   const swap = <T extends Int32Array | Float32Array | Uint8Array>(data: T, width: number, a: number, b: number): T => {
     const out = data.slice() as T;

@@ -102,12 +102,12 @@ Deno.test({
         assertEquals(await status.textContent(), "Type or paste some text.");
         await text.focus();
         for (const length of [3, 7]) {
-          const part = Array.from(run).slice(0, length).join("");
+          const part = Array.from(run!).slice(0, length).join("");
           await text.fill(part);
           await assertShown(page, thai.words(part));
         }
         await text.fill(`A1 ${run}! x`);
-        await assertShown(page, thai.words(run));
+        await assertShown(page, thai.words(run!));
         assertMatch((await page.getByRole("group", { name: "Words, split" }).textContent())!, /^A1 .*! x$/);
         await text.fill("no such letters");
         assertEquals(await status.textContent(), "No character of this text is in the model's dictionary.");
@@ -173,21 +173,21 @@ Deno.test({
         await page.getByLabel("Dictionary").setInputFiles(upload("lao.json", dictionary));
         await page.getByRole("radio", { name: "Yours" }).waitFor();
         assert(await page.getByRole("radio", { name: "Yours" }).isChecked());
-        await text.fill(lao.runs[6]);
-        await assertShown(page, lao.words(lao.runs[6]));
+        await text.fill(lao.runs[6]!);
+        await assertShown(page, lao.words(lao.runs[6]!));
         assertEquals((await page.getByRole("alert").textContent()) ?? "", "");
 
         await page.reload();
         await page.evaluate(([model, dictionary]) => {
           // deno-lint-ignore no-explicit-any
           const { DataTransfer, DragEvent, File, document } = globalThis as any, dataTransfer = new DataTransfer();
-          dataTransfer.items.add(new File([Uint8Array.from(model)], "lao.safetensors"));
-          dataTransfer.items.add(new File([Uint8Array.from(dictionary)], "lao.json"));
+          dataTransfer.items.add(new File([Uint8Array.from(model!)], "lao.safetensors"));
+          dataTransfer.items.add(new File([Uint8Array.from(dictionary!)], "lao.json"));
           document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
         }, [[...lao.file], [...dictionary]]);
         await page.getByRole("radio", { name: "Yours" }).waitFor();
-        await text.fill(lao.runs[7]);
-        await assertShown(page, lao.words(lao.runs[7]));
+        await text.fill(lao.runs[7]!);
+        await assertShown(page, lao.words(lao.runs[7]!));
       });
 
       await t.step("files that cannot be used are refused in words", async () => {

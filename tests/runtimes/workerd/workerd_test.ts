@@ -171,7 +171,7 @@ Deno.test({
         const replies = await Promise.all(Array.from({ length: 8 }, () => send(worker, "raced", input, 0, 6)));
         const taken = replies.filter(({ status }) => status === 200), told = replies.filter((r) => r.status === 409);
         assertEquals([taken.length, told.length], [1, 7]);
-        assertEquals(taken[0].bytes, slice(output, 0, 6));
+        assertEquals(taken[0]!.bytes, slice(output, 0, 6));
         for (const { error } of told) {
           assertEquals(error, "at: expected 6, the steps this session has taken, got 0");
         }
@@ -230,12 +230,12 @@ Deno.test({
         });
         for (const [from, to] of [[0, 2], [2, 3], [3, 7], [7, 9]]) {
           // All at once in an order of their own each round, 50 on the wire at a time.
-          const queue = sessions.toSorted((a, b) => a.input[from] - b.input[from]).values();
+          const queue = sessions.toSorted((a, b) => a.input[from!]! - b.input[from!]!).values();
           await Promise.all(Array.from({ length: 50 }, async () => {
             for (const { id, input, output } of queue) {
-              const reply = await send(worker, id, input, from, to);
+              const reply = await send(worker, id, input, from!, to!);
               assertEquals(reply.status, 200, reply.error);
-              assertEquals(reply.bytes, slice(output, from, to), id);
+              assertEquals(reply.bytes, slice(output, from!, to!), id);
             }
           }));
         }
@@ -245,7 +245,7 @@ Deno.test({
       await t.step("10,000 sessions of 128 units are open in a worker of 128 MB", async () => {
         const limit = 128 * 2 ** 20, file = `${folder}/128.safetensors`;
         await Deno.writeFile(file, streamingFile(64, 128, 2));
-        const modules = [built.many[0], { ...built.many[1], path: file }];
+        const modules = [built.many[0]!, { ...built.many[1]!, path: file }];
         const many = await Workerd.start({ modules, v8Flags: ["--max-old-space-size=128"] });
         running.push(many);
         const before = await many.residentBytes(), input = new Float32Array(64).fill(0.5);
