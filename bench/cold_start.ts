@@ -5,7 +5,7 @@
  *     deno task bench:cold [--rounds N] [--no-peers]     prints and writes bench/results/cold_start.json
  */
 import { createRequire } from "node:module";
-import { availableParallelism, cpus } from "node:os";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
@@ -44,7 +44,7 @@ async function bunPath(): Promise<string> {
   return new TextDecoder().decode(stdout).trim();
 }
 
-const folder = await Deno.makeTempDir({ prefix: "splitgate-cold-" });
+const before = loadavg()[0]!, folder = await Deno.makeTempDir({ prefix: "splitgate-cold-" });
 try {
   await installPacked(folder);
   const assets = readAssets(new URL("../demo/data/", import.meta.url)), file = thaiFile(assets, "accurate");
@@ -144,11 +144,13 @@ try {
   }
   console.table(rows);
   const machine = `${cpus()[0]!.model}, ${availableParallelism()} processors`;
+  // Of the minute before and of this run: over 1, others were at work and every figure is too large.
+  const load = { before, after: loadavg()[0]! };
   const results = new URL("results/", import.meta.url);
   await Deno.mkdir(results, { recursive: true });
   await Deno.writeTextFile(
     new URL("cold_start.json", results),
-    `${JSON.stringify({ machine, rounds, rows }, null, 2)}\n`,
+    `${JSON.stringify({ machine, load, rounds, rows }, null, 2)}\n`,
   );
 } finally {
   await stop();

@@ -4,7 +4,7 @@
  *
  *     deno task bench:workerd            prints and writes bench/results/workerd.json
  */
-import { availableParallelism, cpus } from "node:os";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { stop } from "esbuild";
 import { Generator } from "@splitgate/splitgate";
 import { buildWorker } from "../tests/runtimes/workerd/build.ts";
@@ -45,7 +45,9 @@ async function load(requests: Iterable<() => Promise<Response>>): Promise<Load> 
 
 const megabytes = (bytes: number): number => Number((bytes / 2 ** 20).toFixed(1));
 
-const folder = await Deno.makeTempDir({ prefix: "splitgate-bench-" }), objects = await storageFolder();
+const before = loadavg()[0]!,
+  folder = await Deno.makeTempDir({ prefix: "splitgate-bench-" }),
+  objects = await storageFolder();
 const running: Workerd[] = [];
 try {
   const built = await buildWorker(folder, INPUT, HIDDEN);
@@ -112,6 +114,8 @@ try {
   const one = await many(1, 200), all = await many(MANY, 3);
 
   const result = {
+    // Of the minute before: over 1, others were at work and every figure is too large.
+    loadBefore: before,
     machine: `${cpus()[0]!.model}, ${availableParallelism()} processors, workerd and client on them`,
     model: `LSTM ${INPUT} to ${HIDDEN}, fbgemm's preset, split gates; the Thai segmenter, accurate preset`,
     segmentPortable: portable,
