@@ -1,0 +1,64 @@
+/**
+ * Counts the bytes that a million steps allocate, in the engine that runs this; see alloc.ts. Prints JSON.
+ *
+ * @module
+ */
+import { lstmModel, realsOf, taggerModel } from "./models.ts";
+
+interface Engine {
+  readonly Deno?: { memoryUsage(): { heapUsed: number } };
+  readonly Bun?: { gc(force: boolean): void };
+  readonly process?: { memoryUsage(): { heapUsed: number } };
+  readonly gc?: () => void;
+}
+
+const engine = globalThis as unknown as Engine, STEPS = 1_000_000, SIZE = 8;
+
+// JavaScriptCore counts what is used only when it collects, but its heap's capacity grows as it allocates.
+const bun: { heapStats(): { heapCapacity: number } } | null = engine.Bun === undefined
+  ? null
+  : await import(["bun", "jsc"].join(":"));
+
+function heap(): number {
+  return bun === null ? (engine.Deno ?? engine.process!).memoryUsage().heapUsed : bun.heapStats().heapCapacity;
+}
+
+function collect(): void {
+  if (engine.Bun !== undefined) engine.Bun.gc(true);
+  else engine.gc!();
+}
+
+/** Bytes a step: the heap's growth over all steps, no collection between. */
+function bytesPerStep(step: () => void, steps: number): number {
+  for (let i = 0; i < 20000; i++) step();
+  collect();
+  const before = heap();
+  for (let i = 0; i < steps; i++) step();
+  return (heap() - before) / steps;
+}
+
+const model = lstmModel(SIZE), x = new Uint8Array(SIZE).fill(130), y = new Uint8Array(SIZE);
+const reals = realsOf(1, SIZE), out = new Float32Array(SIZE), token = Int32Array.of(7), tags = new Float32Array(4);
+const values = new Float64Array(64), rows: Record<string, number> = {};
+rows["nothing (the engine's own)"] = bytesPerStep(() => {
+  for (let k = 0; k < 20; k++) for (let i = 0; i < 64; i++) values[i] = values[i] * 0.5 + k;
+}, STEPS);
+for (const splitGates of [false, true]) {
+  const form = splitGates ? "split" : "fused", session = model.createSession({ splitGates });
+  rows[`step, ${form}, integers`] = bytesPerStep(() => session.step(x, y), STEPS);
+  rows[`step, ${form}, reals`] = bytesPerStep(() => session.step(reals, out), STEPS);
+  const sequence = new Uint8Array(100 * SIZE).fill(120), outputs = new Uint8Array(100 * SIZE);
+  rows[`run of 100, ${form}`] = bytesPerStep(() => session.run(sequence, outputs), STEPS / 100) / 100;
+}
+const qnnpack = lstmModel(SIZE, 1, "qnnpack").createSession();
+rows["step, split, qnnpack"] = bytesPerStep(() => qnnpack.step(x, y), STEPS);
+const tagger = taggerModel(SIZE).createSession();
+rows["step, Embedding, LSTM, Linear"] = bytesPerStep(() => tagger.step(token, tags), STEPS);
+// One object a step: the measurement sees it.
+const kept: unknown[] = Array(1024).fill(null);
+let turn = 0;
+rows["a step that makes one object"] = bytesPerStep(() => {
+  kept[turn & 1023] = { turn };
+  turn++;
+}, STEPS);
+console.log(JSON.stringify(rows));

@@ -1,0 +1,49 @@
+/**
+ * Models for the benches: random weights, quantized by torch's 8-bit preset.
+ *
+ * @module
+ */
+import {
+  convert,
+  Embedding,
+  getPreset,
+  Linear,
+  LSTM,
+  prepare,
+  type QuantizedModel,
+  Sequential,
+  tensor,
+  tokens,
+} from "../mod.ts";
+
+/** Steps of a sequence. */
+export const STEPS = 100;
+
+/** Reals for `steps` steps of `width`. */
+export function realsOf(steps: number, width: number): Float32Array {
+  return Float32Array.from({ length: steps * width }, (_, i) => Math.sin(i * 12.9898) * 1.5);
+}
+
+/** An LSTM by torch's 8-bit preset. */
+export function lstmModel(
+  size: number,
+  layers: number = 1,
+  preset: "fbgemm" | "qnnpack" | "int8x16" = "fbgemm",
+): QuantizedModel {
+  const lstm = new LSTM({ inputSize: size, hiddenSize: size, numLayers: layers });
+  const observed = prepare(lstm, getPreset(preset), { splitGates: true });
+  observed.forward(tensor(realsOf(STEPS, size), [STEPS, 1, size]));
+  return convert(observed);
+}
+
+/** Embedding, LSTM, Linear, as the demo's models are built. */
+export function taggerModel(size: number): QuantizedModel {
+  const model = new Sequential({
+    embedding: new Embedding({ numEmbeddings: 100, embeddingDim: size }),
+    lstm: new LSTM({ inputSize: size, hiddenSize: size }),
+    out: new Linear({ inFeatures: size, outFeatures: 4 }),
+  });
+  const observed = prepare(model, getPreset("int8x16"), { splitGates: true });
+  observed.forward(tokens(Int32Array.from({ length: STEPS }, (_, t) => t * 7 % 100), [STEPS, 1]));
+  return convert(observed);
+}
