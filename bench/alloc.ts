@@ -43,10 +43,10 @@ Deno.removeSync(directory, { recursive: true });
 
 console.log(`${"bytes a step".padEnd(32)}${columns.map(([name]) => name.padStart(9)).join("")}`);
 let failed = false;
-for (const row of Object.keys(columns[0][1])) {
-  console.log(row.padEnd(32) + columns.map(([, rows]) => rows[row].toFixed(2).padStart(9)).join(""));
+for (const row of Object.keys(columns[0]![1])) {
+  console.log(row.padEnd(32) + columns.map(([, rows]) => rows[row]!.toFixed(2).padStart(9)).join(""));
   const makes = row.startsWith("a step that makes"), idle = row.startsWith("nothing");
-  for (const [, rows] of columns) if (makes ? rows[row] < 4 : !idle && rows[row] >= 1) failed = true;
+  for (const [, rows] of columns) if (makes ? rows[row]! < 4 : !idle && rows[row]! >= 1) failed = true;
 }
 if (failed) {
   console.log("a step allocates, or the measurement does not see it");

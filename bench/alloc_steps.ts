@@ -41,7 +41,7 @@ const model = lstmModel(SIZE), x = new Uint8Array(SIZE).fill(130), y = new Uint8
 const reals = realsOf(1, SIZE), out = new Float32Array(SIZE), token = Int32Array.of(7), tags = new Float32Array(4);
 const values = new Float64Array(64), rows: Record<string, number> = {};
 rows["nothing (the engine's own)"] = bytesPerStep(() => {
-  for (let k = 0; k < 20; k++) for (let i = 0; i < 64; i++) values[i] = values[i] * 0.5 + k;
+  for (let k = 0; k < 20; k++) for (let i = 0; i < 64; i++) values[i] = values[i]! * 0.5 + k;
 }, STEPS);
 for (const splitGates of [false, true]) {
   const form = splitGates ? "split" : "fused", session = model.createSession({ splitGates });

@@ -27,7 +27,7 @@ const quint8 = { scale: 0.02, zeroPoint: 127, quantMin: 0, quantMax: 255 };
 
 /** An LSTM's first cell, made ready. */
 function cellOf(size: number) {
-  const lstm = [...lstmModel(size).modules.values()][0] as QuantizedLSTM, source = lstm.cells[0][0];
+  const lstm = [...lstmModel(size).modules.values()][0] as QuantizedLSTM, source = lstm.cells[0]![0]!;
   const parts = fastParts(source)!, cell = prepareCell("fbgemm", source, parts, lstm.input, 255);
   const binding = bindState("fbgemm", source, parts, parts.ogate_cy, parts.fgate_cx_igate_cgate);
   const x = Float64Array.from({ length: size }, (_, i) => i * 37 % 255 - 127);
@@ -42,7 +42,7 @@ group("plain kernels, 4,096 values", () => {
   bench("addInt8", () => addInt8(a, quint8, b, quint8, out, quint8, false));
   bench("mulInt8", () => mulInt8(a, quint8, b, quint8, out, quint8));
   bench("activationInt (tanh)", () => {
-    for (let i = 0; i < n; i++) out[i] = activationInt("fbgemm", "tanh", 0.02, b[i] - 127, quint8);
+    for (let i = 0; i < n; i++) out[i] = activationInt("fbgemm", "tanh", 0.02, b[i]! - 127, quint8);
   });
 });
 
@@ -68,7 +68,7 @@ for (const size of SIZES) {
 
 const { benchmarks } = await run();
 const nanos = (name: string): number => {
-  const stats = benchmarks.find((each) => each.runs[0].name === name)?.runs[0].stats;
+  const stats = benchmarks.find((each) => each.runs[0]!.name === name)?.runs[0]!.stats;
   return stats === undefined ? NaN : stats.min;
 };
 const peak = PEAK_OPERATIONS / nanos("scalar multiply-adds");

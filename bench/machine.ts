@@ -4,6 +4,11 @@
  * @module
  */
 
+// deno-fmt-ignore
+type Tuple = [
+  number, number, number, number, number, number, number, number, number, number, number, number, number, number,
+];
+
 /** Multiply-adds of one {@linkcode multiplyAdds}. */
 export const PEAK_OPERATIONS = 12 * 4096;
 
@@ -14,8 +19,8 @@ export const PEAK_OPERATIONS = 12 * 4096;
  * @param values [14]: twelve starts, a factor and a term; the twelve results stand there afterwards.
  */
 export function multiplyAdds(values: Float64Array): void {
-  let [a, b, c, d, e, f, g, h, i, j, k, l] = values;
-  const m = values[12], n = values[13];
+  const start = [...values] as Tuple, m = start[12], n = start[13];
+  let [a, b, c, d, e, f, g, h, i, j, k, l] = start;
   for (let step = 0; step < 4096; step++) {
     a = a * m + n;
     b = b * m + n;

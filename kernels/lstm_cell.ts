@@ -8,7 +8,6 @@
  * @module
  */
 import { type ActivationTable, lookup } from "./activation.ts";
-import { fixedPointSum } from "./elementwise.ts";
 import { addBias } from "./linear.ts";
 import { dotRows, packedLength, type PackedRows } from "./pack.ts";
 import { ROUND_MAGIC } from "./requantize.ts";
@@ -93,9 +92,10 @@ function multiply(a: number, b: number, multiplier: number, lo: number, hi: numb
 
 /** A sum, not clamped yet; the parameters are those of `LstmCell.constants`. */
 function add(x: number, y: number, a: number, b: number, factor: number, fixed: boolean): number {
-  return fixed
-    ? fixedPointSum(x, y, a, b, factor)
-    : Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
+  if (!fixed) return Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
+  // As fixedPointSum; a call from here would not be inlined, and box its result.
+  const scaled = (a * x + b * y) / factor;
+  return scaled < 0 ? 0 - Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
 }
 
 /** What the projection makes of the accumulator of a row. */
@@ -203,7 +203,7 @@ function activateGates(cell: LstmCell, gates: Float64Array, count: number): void
  */
 function finishUnits(
   cell: LstmCell,
-  forgetMultiplier: number,
+  binding: StateBinding,
   gates: Float64Array,
   count: number,
   c: Float64Array,
@@ -211,7 +211,9 @@ function finishUnits(
   h: Float64Array,
   hOffset: number,
 ): void {
-  const k = cell.constants, table = cell.tables[4]!, fixed = (cell.fixedPoint & 16) !== 0;
+  // The multiplier is read here and not passed: an engine may box a number that it passes.
+  const { forgetMultiplier } = binding, k = cell.constants;
+  const table = cell.tables[4]!, fixed = (cell.fixedPoint & 16) !== 0;
   const at = CELL_SUM * SUM_SIZE, a = k[at]!, b = k[at + SUM_B]!, factor = k[at + SUM_FACTOR]!;
   const lo = k[at + SUM_LO]!,
     hi = k[at + SUM_HI]!,
@@ -337,7 +339,7 @@ export function lstmStep(
     projectSums(binding.hiddenProjection, row, hgates, count);
     addProjections(cell, igates, hgates, gates, count);
     activateGates(cell, gates, count);
-    finishUnits(cell, binding.forgetMultiplier, gates, units, c, cOffset + unit, out, outOffset + unit);
+    finishUnits(cell, binding, gates, units, c, cOffset + unit, out, outOffset + unit);
   }
   if (hiddenOutput !== null) {
     projectRows(hiddenOutput.rows, hiddenOutput.projection, scratch.unprojected, hgates, h, hOffset, size);
