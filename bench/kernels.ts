@@ -68,8 +68,8 @@ for (const size of SIZES) {
 
 const { benchmarks } = await run();
 const nanos = (name: string): number => {
-  const stats = benchmarks.find((each) => each.runs[0]!.name === name)?.runs[0]!.stats;
-  return stats === undefined ? NaN : stats.min;
+  const runs = benchmarks.flatMap((each) => each.runs);
+  return runs.find((each) => each.name === name)?.stats?.min ?? NaN;
 };
 const peak = PEAK_OPERATIONS / nanos("scalar multiply-adds");
 console.log(`\nscalar peak: ${peak.toFixed(2)} multiply-adds a nanosecond`);
