@@ -274,6 +274,23 @@ export function linearMultiplier(
 }
 
 /**
+ * Whether an accumulator can be rescaled in float32: the reciprocal of its scale and the way to the output are finite.
+ *
+ * @param scale Scale of the accumulator, a positive float32 value.
+ * @param multiplier Towards the output, as {@linkcode linearMultiplier} gives it.
+ *
+ * @example
+ * ```ts
+ * import { canRescale } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([canRescale(2 ** -127, 1), canRescale(2 ** -128, 1)], [true, false]);
+ * ```
+ */
+export function canRescale(scale: number, multiplier: number): boolean {
+  return Math.max(reciprocal(scale), Math.fround(multiplier)) < Infinity;
+}
+
+/**
  * The bias term with which one plain addition, `f(term + sum)`, leads to the same integer as the engine's rule.
  *
  * qnnpack's term is an integer, and integers add exactly. Per channel the term is a float32 value, and the double sum

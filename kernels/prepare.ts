@@ -5,7 +5,7 @@
  */
 import { type Activation, type ActivationTables, sharedActivationTable } from "./activation.ts";
 import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "./elementwise.ts";
-import { type Engine, linearEngine, linearMultiplier, type LinearWeight, plainBiasTerm } from "./linear.ts";
+import { canRescale, type Engine, linearEngine, linearMultiplier, type LinearWeight, plainBiasTerm } from "./linear.ts";
 import {
   CANDIDATE,
   CELL_CONSTANTS,
@@ -59,6 +59,7 @@ export function rowOrder(count: number): Int32Array {
  * @param from Parameters of the input.
  * @param to Parameters of the outputs, by place modulo their number; null gives float32 outputs, whose bias is
  * added by the per-channel rule.
+ * @throws {RangeError} If an accumulator's scale, input's times weight's, cannot be rescaled in float32.
  */
 export function prepareProjection(
   engine: Engine,
@@ -104,6 +105,11 @@ export function prepareProjection(
     const scale = Math.fround(from.scale * scales[channel]!),
       out = to[place % to.length]!;
     const multiplier = out === null ? scale : linearMultiplier(rule, scale, out.scale);
+    if (!canRescale(scale, multiplier)) {
+      throw new RangeError(
+        `weight.scales[${channel}]: expected one that suits the input's scale, got ${scales[channel]}`,
+      );
+    }
     const value = bias === null ? 0 : bias[row]!;
     projection.bias[place] = value;
     projection.scale[place] = scale;

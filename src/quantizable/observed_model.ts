@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { failRange } from "../errors.ts";
+import { failRange, failType } from "../errors.ts";
 import type { LSTMForwardOptions } from "../nn/sequence.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { Tensor, TokenTensor } from "../tensor.ts";
@@ -63,6 +63,7 @@ export class ObservedModel {
    * ```
    */
   forward(x: Tensor | TokenTensor, options: ObservedForwardOptions = {}): Tensor {
+    if (typeof x !== "object" || x === null) failType("x", "a tensor", x);
     let value: Tensor | TokenTensor = x, tokens: Int32Array | null = null;
     const rows = options.lengths === undefined ? null : this.#validRows(x.shape, options.lengths);
     const { state = {}, ...rest } = options;

@@ -4,6 +4,7 @@
  * @module
  */
 import { checkBoolean, failRange, failType } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import { Embedding } from "../nn/embedding.ts";
 import { Linear } from "../nn/linear.ts";
 import { LSTM } from "../nn/lstm.ts";
@@ -128,6 +129,7 @@ export function prepare(
   options: PrepareOptions = {},
 ): ObservedModel {
   const named = namedModules(model);
+  checkOptions("options", options, ["splitGates", "backendConfig", "onUnsupported"]);
   const splitGates = checkBoolean("splitGates", options.splitGates ?? false);
   const fit = fitOf(options);
   const qconfigs = asMapping(qconfig).resolve(named.map(([name, module]) => namedModule(name, module)));

@@ -4,9 +4,10 @@
  * @module
  */
 import { embeddingRow } from "../../kernels/embedding.ts";
-import { checkInteger, failType } from "../errors.ts";
+import { checkTokens } from "../nn/check.ts";
 import type { Tensor, TokenTensor } from "../tensor.ts";
 import type { TokenRows } from "./backend.ts";
+import { checkModule } from "./check.ts";
 import type { EmbeddingModule } from "./modules.ts";
 
 /** What a {@linkcode QuantizedEmbedding} is made of. */
@@ -35,12 +36,14 @@ export class QuantizedEmbedding implements EmbeddingModule {
   readonly scales: Float32Array;
   readonly biases: Float32Array;
 
+  /** @throws {RangeError} If a length is wrong, or a scale or bias not finite. */
   constructor(options: QuantizedEmbeddingOptions) {
     this.weight = options.weight;
     this.numEmbeddings = options.numEmbeddings;
     this.embeddingDim = options.embeddingDim;
     this.scales = options.scales;
     this.biases = options.biases;
+    checkModule("Embedding", this);
   }
 
   /**
@@ -52,10 +55,9 @@ export class QuantizedEmbedding implements EmbeddingModule {
    * @throws {RangeError} If a token id is unknown.
    */
   forward(x: TokenTensor): Tensor {
-    if (!(x?.data instanceof Int32Array)) failType("x.data", "an Int32Array of token ids", x?.data);
+    checkTokens("x", x, this.numEmbeddings);
     const { embeddingDim } = this, rows = embeddingRows(this), data = new Float32Array(x.data.length * embeddingDim);
     x.data.forEach((token, i) => {
-      checkInteger(`x.data[${i}]`, token, 0, rows.count - 1);
       rows.read(token, data.subarray(i * embeddingDim));
     });
     return { data, shape: [...x.shape, embeddingDim] };

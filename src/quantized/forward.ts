@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { newQArray } from "../dtype.ts";
+import { dtypeOf, newQArray, type QArray } from "../dtype.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
 import { isPerChannel, type PerTensorQParams, type QParams } from "../qparams.ts";
-import type { QTensor, Tensor } from "../tensor.ts";
+import { type QTensor, shapeSize, type Tensor } from "../tensor.ts";
 import type { LstmBackend } from "./backend.ts";
 import { hiddenQParams } from "./cell.ts";
 import { type LstmModule, stateSize } from "./modules.ts";
@@ -34,14 +34,22 @@ export function inputQParams(name: string, x: unknown): PerTensorQParams | null 
   if (typeof x !== "object" || x === null || !Array.isArray((x as Tensor).shape)) {
     failType(name, "a Tensor or a QTensor", x);
   }
-  const { qparams, data } = x as { qparams?: QParams; data: unknown };
+  const { qparams, data, shape } = x as { qparams?: QParams; data: unknown; shape: number[] };
+  const size = shapeSize(shape);
+  const checkSize = ({ length }: ArrayLike<number>): void => {
+    if (size === 0) failRange(`${name}.shape`, "no empty dimension", shape);
+    if (length !== size) failRange(`${name}.data`, `${size} elements for its shape`, length);
+  };
   if (qparams === undefined) {
-    if (!(data instanceof Float32Array)) failType(`${name}.data`, "a Float32Array", data);
+    if (!(data instanceof Float32Array)) return failType(`${name}.data`, "a Float32Array", data);
+    checkSize(data);
     checkFinite(`${name}.data`, data);
     return null;
   }
   if (isPerChannel(qparams)) return failType(`${name}.qparams`, "parameters per tensor", qparams);
-  const { quantMin, quantMax } = qparams;
+  const { dtype, quantMin, quantMax } = qparams;
+  if (dtypeOf(data) !== dtype) failType(`${name}.data`, `an array of ${dtype}`, data);
+  checkSize(data as QArray);
   (data as Int32Array).forEach((q, i) => checkInteger(`${name}.data[${i}]`, q, quantMin, quantMax));
   return qparams;
 }

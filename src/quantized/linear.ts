@@ -13,6 +13,7 @@ import { newQArray } from "../dtype.ts";
 import { failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { packs } from "./cell.ts";
+import { checkModule, checkScales } from "./check.ts";
 import { type ForwardTensor, inputQParams } from "./forward.ts";
 import { dynamicRows } from "./dynamic.ts";
 import type { LinearModule } from "./modules.ts";
@@ -39,7 +40,11 @@ export class QuantizedLinear implements LinearModule {
   readonly dynamic: boolean;
   readonly fallback: typeof dynamicRows = dynamicRows;
 
-  /** @throws {RangeError} If it is dynamic and `input` or `output` is not null. */
+  /**
+   * @throws {TypeError} If the weight is no Int8Array.
+   * @throws {RangeError} If a length, scale, zero point or bias is wrong, or it is dynamic and `input` or `output` is
+   * not null.
+   */
   constructor(options: QuantizedLinearOptions) {
     this.engine = options.engine;
     this.weight = options.weight;
@@ -50,6 +55,7 @@ export class QuantizedLinear implements LinearModule {
     for (const end of ["input", "output"] as const) {
       if (this.dynamic && this[end] !== null) failRange(end, "null, since the layer is dynamic", this[end]);
     }
+    checkModule("Linear", this);
   }
 
   /**
@@ -81,6 +87,7 @@ export class QuantizedLinear implements LinearModule {
       data = q;
     }
     const shape = [...x.shape.slice(0, -1), outFeatures], out = new Float32Array(rows * outFeatures);
+    if (from !== null) checkScales("weight.scales", weight.scales, [from], [output]);
     if (from !== null && output !== null) {
       const q = newQArray(output.dtype, out.length);
       linearInt8(linearEngine(engine, from, [output]), data as Int32Array, from, weight, bias, q, output, false);

@@ -7,6 +7,7 @@ import type { Engine } from "../../kernels/linear.ts";
 import { failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend } from "./backend.ts";
+import { checkModule } from "./check.ts";
 import { byParts } from "./by_parts.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
 import { dynamicLstm } from "./dynamic.ts";
@@ -44,8 +45,9 @@ export class QuantizedLSTM implements LstmModule {
   readonly fallback: LstmBackend;
 
   /**
-   * @throws {RangeError} If the number of cells or a weight's shape does not fit the sizes, or the LSTM is dynamic and
-   * projects its hidden state, or has parameters for its input or a part.
+   * @throws {TypeError} If a weight is no Int8Array.
+   * @throws {RangeError} If the number of cells, a weight's shape, a scale, zero point or bias is wrong, or the LSTM is
+   * dynamic and projects its hidden state, or has parameters for its input or a part.
    */
   constructor(options: QuantizedLstmOptions) {
     this.inputSize = options.inputSize;
@@ -97,6 +99,7 @@ export class QuantizedLSTM implements LstmModule {
         if (weightHr !== null) fits("weightHr", projSize, hiddenSize, weightHr);
       });
     });
+    checkModule("LSTM", this);
   }
 
   /** Parameters of the output: the last layer's hidden state, forward direction (torch.cat keeps the first's). */
