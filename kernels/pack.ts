@@ -20,7 +20,16 @@ export interface PackedRows {
   readonly chunk: number;
 }
 
-/** The length that an array of `length` activations must have for {@linkcode dotRows}: the next even one. */
+/**
+ * The length that an array of `length` activations must have for {@linkcode dotRows}: the next even one.
+ *
+ * @example
+ * ```ts
+ * import { packedLength } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(packedLength(5) >= 5, true);
+ * ```
+ */
 export function packedLength(length: number): number {
   return length + (length & 1);
 }

@@ -26,12 +26,31 @@ import { packRows } from "./pack.ts";
 import type { Affine } from "./quantize.ts";
 import { reciprocal } from "./requantize.ts";
 
-/** Largest magnitude of an integer less its zero point. */
+/**
+ * Largest magnitude of an integer less its zero point.
+ *
+ * @example
+ * ```ts
+ * import { integerBound } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(integerBound({ scale: 1, zeroPoint: 100, quantMin: 0, quantMax: 255 }), 155);
+ * ```
+ */
 export function integerBound(q: Affine): number {
   return Math.max(q.quantMax - q.zeroPoint, q.zeroPoint - q.quantMin);
 }
 
-/** Where row `gate * hiddenSize + unit` of a PyTorch LSTM weight stands in an array over the gates: unit after unit. */
+/**
+ * Where row `gate * hiddenSize + unit` of a PyTorch LSTM weight stands in an array over the gates: unit after unit.
+ *
+ * @example
+ * ```ts
+ * import { gateOrder } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * // The input, forget, cell and output gate of unit 0, then of unit 1.
+ * assertEquals([...gateOrder(2)], [0, 2, 4, 6, 1, 3, 5, 7]);
+ * ```
+ */
 export function gateOrder(hiddenSize: number): Int32Array {
   const order = new Int32Array(Math.ceil(hiddenSize / 2) * 8).fill(-1);
   for (let unit = 0; unit < hiddenSize; unit++) {
@@ -42,7 +61,16 @@ export function gateOrder(hiddenSize: number): Int32Array {
   return order;
 }
 
-/** Rows in their own order, filled up to groups of eight. */
+/**
+ * Rows in their own order, filled up to groups of eight.
+ *
+ * @example
+ * ```ts
+ * import { rowOrder } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([...rowOrder(3)], [0, 1, 2, -1, -1, -1, -1, -1]);
+ * ```
+ */
 export function rowOrder(count: number): Int32Array {
   const order = new Int32Array(Math.ceil(count / 8) * 8).fill(-1);
   for (let row = 0; row < count; row++) order[row] = row;
@@ -149,7 +177,17 @@ export interface CellParameters {
   readonly proj?: PartParameters;
 }
 
-/** Whether an engine adds tensors of these dtypes in fixed point: qnnpack does where all are quint8. */
+/**
+ * Whether an engine adds tensors of these dtypes in fixed point: qnnpack does where all are quint8.
+ *
+ * @example
+ * ```ts
+ * import { addsInFixedPoint } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 } as const;
+ * assertEquals([addsInFixedPoint("qnnpack", q, q, q), addsInFixedPoint("fbgemm", q, q, q)], [true, false]);
+ * ```
+ */
 export function addsInFixedPoint(
   engine: Engine,
   a: PartParameters | null,
@@ -163,6 +201,14 @@ export function addsInFixedPoint(
  * Constants of qnnpack's fixed-point addition.
  *
  * @throws {RangeError} If it cannot take the scales, as torch throws.
+ *
+ * @example
+ * ```ts
+ * import { fixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { assertThrows } from "@std/assert";
+ * const q = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * assertThrows(() => fixedPointAdd("gates", { ...q, scale: 2 ** 20 }, q, q), RangeError, "gates: expected scales");
+ * ```
  */
 export function fixedPointAdd(name: string, a: Affine, b: Affine, to: Affine): FixedPointAdd {
   const add = prepareFixedPointAdd(a.scale, b.scale, to.scale);

@@ -34,7 +34,16 @@ export function dtypeRange(dtype: DType): readonly [min: number, max: number] {
   );
 }
 
-/** A zeroed array for `length` integers of a dtype. */
+/**
+ * A zeroed array for `length` integers of a dtype.
+ *
+ * @example
+ * ```ts
+ * import { newQArray } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(newQArray("qint8", 2), new Int8Array(2));
+ * ```
+ */
 export function newQArray(dtype: DType, length: number): QArray {
   dtypeRange(dtype);
   return dtype === "quint8"
@@ -44,7 +53,16 @@ export function newQArray(dtype: DType, length: number): QArray {
     : new Int32Array(length);
 }
 
-/** The dtype that an array holds, or undefined if it holds none. */
+/**
+ * The dtype that an array holds, or undefined if it holds none.
+ *
+ * @example
+ * ```ts
+ * import { dtypeOf } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([dtypeOf(new Uint8Array(1)), dtypeOf([1])], ["quint8", undefined]);
+ * ```
+ */
 export function dtypeOf(data: unknown): DType | undefined {
   return data instanceof Uint8Array
     ? "quint8"

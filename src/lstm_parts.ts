@@ -89,7 +89,16 @@ export const LSTM_PARTS_PROJECTED: readonly Part[] = [
 /** The part that is the new cell state. */
 export const CELL_STATE = "fgate_cx_igate_cgate" as const;
 
-/** The parts of a cell with or without a projected hidden state. */
+/**
+ * The parts of a cell with or without a projected hidden state.
+ *
+ * @example
+ * ```ts
+ * import { lstmParts } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([lstmParts(false).length, lstmParts(true).at(-1)!.name], [12, "proj"]);
+ * ```
+ */
 export function lstmParts(projected: boolean): readonly Part[] {
   return projected ? LSTM_PARTS_PROJECTED : LSTM_PARTS;
 }

@@ -29,7 +29,16 @@ export interface PerChannelQParams {
 /** Quantization parameters of a tensor. */
 export type QParams = PerTensorQParams | PerChannelQParams;
 
-/** Whether the parameters are per channel. */
+/**
+ * Whether the parameters are per channel.
+ *
+ * @example
+ * ```ts
+ * import { isPerChannel, perChannelAffine } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * assert(isPerChannel(perChannelAffine({ dtype: "qint8", scales: [0.5, 0.25] })));
+ * ```
+ */
 export function isPerChannel(qparams: QParams): qparams is PerChannelQParams {
   return "scales" in qparams;
 }
@@ -152,7 +161,17 @@ export function perChannelAffine(
   return { dtype: options.dtype, scales, zeroPoints, axis, quantMin, quantMax };
 }
 
-/** Whether two sets of per-tensor parameters are the same. */
+/**
+ * Whether two sets of per-tensor parameters are the same.
+ *
+ * @example
+ * ```ts
+ * import { perTensorAffine, sameQParams } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * const q = perTensorAffine({ dtype: "qint8", scale: 0.5, zeroPoint: 0 });
+ * assert(sameQParams(q, { ...q }) && !sameQParams(q, { ...q, zeroPoint: 1 }));
+ * ```
+ */
 export function sameQParams(a: PerTensorQParams, b: PerTensorQParams): boolean {
   return a.dtype === b.dtype && a.scale === b.scale &&
     a.zeroPoint === b.zeroPoint &&

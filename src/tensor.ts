@@ -26,7 +26,16 @@ export interface QTensor<Q extends QParams = QParams> {
   readonly qparams: Q;
 }
 
-/** Number of elements of a shape; every dimension is checked to be a non-negative integer. */
+/**
+ * Number of elements of a shape; every dimension is checked to be a non-negative integer.
+ *
+ * @example
+ * ```ts
+ * import { shapeSize } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(shapeSize([2, 3, 4]), 24);
+ * ```
+ */
 export function shapeSize(shape: readonly number[]): number {
   let size = 1;
   for (let i = 0; i < shape.length; i++) {

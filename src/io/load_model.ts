@@ -19,6 +19,17 @@ import { readModel } from "./model_file.ts";
  * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
  * @throws {RangeError} If the file is cut off or malformed, of another version, or a tensor is missing,
  * unexpected, or of the wrong dtype or shape.
+ *
+ * @example
+ * ```ts
+ * import { convert, fbgemmQConfig, loadModel, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const bytes = saveModel(model);
+ * assertEquals(saveModel(loadModel(bytes)), bytes); // same model, same bytes
+ * ```
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
   return readModel(

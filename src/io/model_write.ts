@@ -30,6 +30,17 @@ function qparams(q: PerTensorQParams | null): QJson {
  * @param model What `convert` or `loadModel` gave.
  * @returns The file's bytes, the same for the same model.
  * @throws {TypeError} If `model` is no QuantizedModel.
+ *
+ * @example
+ * ```ts
+ * import { convert, fbgemmQConfig, loadModel, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const bytes = saveModel(model);
+ * assertEquals(saveModel(loadModel(bytes)), bytes); // same model, same bytes
+ * ```
  */
 export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
   if (!(model instanceof QuantizedModel)) failType("model", "a QuantizedModel", model);

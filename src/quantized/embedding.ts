@@ -27,7 +27,23 @@ export function embeddingRows({ weight, numEmbeddings, embeddingDim, scales, bia
   };
 }
 
-/** An embedding whose rows are stored in 8 or 16 bits; its output is float32. */
+/**
+ * An embedding whose rows are stored in 8 or 16 bits; its output is float32.
+ *
+ * @example
+ * ```ts
+ * import { QuantizedEmbedding, tokens } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const embedding = new QuantizedEmbedding({
+ *   weight: Uint8Array.of(0, 1, 2, 3),
+ *   numEmbeddings: 2,
+ *   embeddingDim: 2,
+ *   scales: Float32Array.of(0.5, 2),
+ *   biases: Float32Array.of(-1, 0),
+ * });
+ * assertEquals([...embedding.forward(tokens([1, 0], [2])).data], [4, 6, -1, -0.5]);
+ * ```
+ */
 export class QuantizedEmbedding implements EmbeddingModule {
   readonly kind = "Embedding";
   readonly weight: Uint8Array | Uint16Array | Float32Array;

@@ -29,7 +29,30 @@ function floatWeight({ data, scales, zeroPoints }: LinearWeight): Float32Array {
   return out;
 }
 
-/** A linear layer with int8 weights. */
+/**
+ * A linear layer with int8 weights.
+ *
+ * @example
+ * ```ts
+ * import { perTensorAffine, QuantizedLinear, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new QuantizedLinear({
+ *   engine: "fbgemm",
+ *   weight: {
+ *     data: Int8Array.of(2, -1),
+ *     outFeatures: 1,
+ *     inFeatures: 2,
+ *     perChannel: false,
+ *     scales: Float32Array.of(0.5),
+ *     zeroPoints: Int32Array.of(0),
+ *   },
+ *   bias: Float32Array.of(1),
+ *   input: perTensorAffine({ dtype: "quint8", scale: 1, zeroPoint: 10 }),
+ *   output: null,
+ * });
+ * assertEquals([...linear.forward(tensor([2, 0], [1, 2])).data], [3]);
+ * ```
+ */
 export class QuantizedLinear implements LinearModule {
   readonly kind = "Linear";
   readonly engine: Engine;

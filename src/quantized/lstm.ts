@@ -26,7 +26,21 @@ export interface QuantizedLstmOptions extends Omit<LstmModule, "kind" | "projSiz
   readonly projSize?: number;
 }
 
-/** An LSTM of integers: int8 weights, and qparams of its own for every part of every cell. */
+/**
+ * An LSTM of integers: int8 weights, and qparams of its own for every part of every cell.
+ *
+ * @example
+ * ```ts
+ * import { convert, fbgemmQConfig, LSTM, prepare, QuantizedLSTM, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * const x = tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]);
+ * observed.forward(x);
+ * const lstm = convert(observed).modules.get("lstm") as QuantizedLSTM;
+ * const [output, [h]] = lstm.forward(x);
+ * assertEquals([output.shape, h.shape], [[2, 1, 3], [1, 1, 3]]);
+ * ```
+ */
 export class QuantizedLSTM implements LstmModule {
   readonly kind = "LSTM";
   readonly inputSize: number;

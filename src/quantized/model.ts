@@ -14,7 +14,19 @@ import { Session, type SessionOptions } from "./session.ts";
 /** A module of a quantized model. */
 export type QuantizedModule = ModuleData;
 
-/** A quantized model: what `convert` and `loadModel` give. */
+/**
+ * A quantized model: what `convert` and `loadModel` give.
+ *
+ * @example
+ * ```ts
+ * import { convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * assertEquals([model.inputSize, model.outputSize, model.bidirectional], [2, 3, false]);
+ * ```
+ */
 export class QuantizedModel {
   /** The modules by name, in order. */
   readonly modules: ReadonlyMap<string, QuantizedModule>;

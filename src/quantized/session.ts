@@ -34,6 +34,23 @@ const MAGIC = 0x54534753, STATE_VERSION = 1, HEADER = 20;
  *
  * A dynamically quantized module sees what one call gives it at once: the rows of a batch share a range, and so do
  * the steps of a `run`, up to `maxSteps` at a time. Its results for a step thus depend on these, as torch's do.
+ *
+ * @example
+ * ```ts
+ * import { convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const session = model.createSession(), sequence = Float32Array.of(0.1, -0.4, 0.9, 0.3);
+ * const whole = new Float32Array(6), step = new Float32Array(3);
+ * session.run(sequence, whole);
+ * session.reset();
+ * session.step(sequence.subarray(0, 2), step);
+ * assertEquals(step, whole.subarray(0, 3));
+ * session.step(sequence.subarray(2), step);
+ * assertEquals(step, whole.subarray(3));
+ * ```
  */
 export class Session {
   readonly batch: number;
