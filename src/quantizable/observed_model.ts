@@ -4,9 +4,9 @@
  * @module
  */
 import { failRange, failType } from "../errors.ts";
-import type { LSTMForwardOptions } from "../nn/sequence.ts";
+import { type LSTMForwardOptions, planSequence } from "../nn/sequence.ts";
 import type { Observer } from "../observer/observer.ts";
-import type { Tensor, TokenTensor } from "../tensor.ts";
+import { shapeSize, type Tensor, type TokenTensor } from "../tensor.ts";
 import type { Unsupported } from "./fit_backend.ts";
 import { passThrough } from "./observed_cell.ts";
 import { ObservedEmbedding } from "./observed_embedding.ts";
@@ -65,11 +65,12 @@ export class ObservedModel {
   forward(x: Tensor | TokenTensor, options: ObservedForwardOptions = {}): Tensor {
     if (typeof x !== "object" || x === null) failType("x", "a tensor", x);
     let value: Tensor | TokenTensor = x, tokens: Int32Array | null = null;
-    const rows = options.lengths === undefined ? null : this.#validRows(x.shape, options.lengths);
     const { state = {}, ...rest } = options;
     for (const name of Object.keys(state)) {
       if (!(this.modules.get(name) instanceof ObservedLSTM)) failRange("options.state", "names of LSTMs", name);
     }
+    this.#check(x, state, rest);
+    const rows = options.lengths === undefined ? null : this.#validRows(x.shape, options.lengths);
     for (const [name, module] of this.modules) {
       if (module instanceof ObservedEmbedding) {
         tokens = (value as TokenTensor).data;
@@ -87,6 +88,26 @@ export class ObservedModel {
       tokens = null;
     }
     return value as Tensor;
+  }
+
+  /** Refuses what a module would refuse, before any observer has seen a value. */
+  #check(
+    x: Tensor | TokenTensor,
+    state: NonNullable<ObservedForwardOptions["state"]>,
+    options: LSTMForwardOptions,
+  ): void {
+    let given = x;
+    for (const [name, module] of this.modules) {
+      if (module instanceof ObservedEmbedding) {
+        given = module.embedding.forward(given as TokenTensor);
+      } else if (module instanceof ObservedLSTM) {
+        planSequence(module.lstm, given as Tensor, state[name], options);
+        const shape = [...given.shape.slice(0, -1), module.lstm.outputSize];
+        given = { data: new Float32Array(shapeSize(shape)), shape };
+      } else {
+        given = module.linear.forward(given as Tensor);
+      }
+    }
   }
 
   /** Which rows of a value of shape [.., .., width] belong to no padding. */

@@ -291,3 +291,18 @@ Deno.test("observed modules keep the form of their config", () => {
   const y: Tensor = observed.forward(ids);
   assertEquals(y.shape, [7, 2, 4]);
 });
+
+Deno.test("ObservedModel.forward() leaves every observer as it was when it refuses", () => {
+  const model = new Sequential({
+    a: new Linear({ inFeatures: 2, outFeatures: 2 }),
+    lstm: new LSTM({ inputSize: 2, hiddenSize: 2 }),
+  });
+  const observed = prepare(model, fbgemmQConfig), x = (value: number) => tensor(Array(4).fill(value), [2, 1, 2]);
+  observed.forward(x(0.1));
+  const before = saveModel(convert(observed));
+  for (const options of [{ state: { lstm: [x(1), x(1)] as const } }, { lengths: [9] }, { lengths: [1, 1] }]) {
+    assertThrows(() => observed.forward(x(100), options), RangeError);
+  }
+  assertThrows(() => observed.forward(tensor([100, 100, 100], [1, 1, 3])), RangeError, "x.shape: expected [..., 2]");
+  assertEquals(saveModel(convert(observed)), before);
+});
