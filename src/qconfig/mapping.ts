@@ -67,7 +67,11 @@ export function checkQConfig(qconfig: unknown): void {
   }
 }
 
+/** What somebody who names a dtype, such as int16, should give. */
+const OF_A_DTYPE = "MinMaxObserver.withArgs({ dtype }), for 16 bits with dtype qint32, quantMin and quantMax";
+
 function checkFactory(name: string, factory: unknown): void {
+  if (typeof factory === "string") failType(name, `an observer factory such as ${OF_A_DTYPE}`, factory);
   if (factory !== null && (typeof factory !== "function" || !("observerName" in factory))) {
     failType(name, "an observer factory, as withArgs gives it, or null for not quantized", factory);
   }
@@ -97,7 +101,7 @@ export function checkPartObserver(
       if (member === "output" || member === "inputs") continue;
       failType(
         name,
-        "an observer factory such as MinMaxObserver.withArgs({ ... }), null, or an object of output and inputs",
+        `an observer factory such as ${OF_A_DTYPE}, null, or an object of output and inputs`,
         `an object with ${member}`,
       );
     }

@@ -194,6 +194,13 @@ Deno.test("observeLstmParts() refuses what is no part, observer, dtype or range,
     observe = (parts: unknown, options = {}) => observeLstmParts(lstm, parts as PartObservers, options);
   assertThrows(() => observe({ cellGate: bits16 }), RangeError, "cell_gate");
   assertThrows(() => observe({ cellState: "int16" }), TypeError, "part cellState: expected an observer factory");
+  for (const given of ["int16", { dtype: "int16" }]) {
+    assertThrows(
+      () => observe({ cellState: given }),
+      TypeError,
+      "for 16 bits with dtype qint32, quantMin and quantMax",
+    );
+  }
   assertThrows(() => observe({ cellState: undefined }), TypeError, "part cellState");
   assertThrows(
     () => observe({ cellState: { dtype: "qint32" } }),
