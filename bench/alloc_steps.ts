@@ -6,13 +6,15 @@
 import { lstmModel, realsOf, taggerModel } from "./models.ts";
 
 interface Engine {
-  readonly Deno?: { memoryUsage(): { heapUsed: number } };
+  readonly Deno?: { readonly args: readonly string[]; memoryUsage(): { heapUsed: number } };
   readonly Bun?: { gc(force: boolean): void };
-  readonly process?: { memoryUsage(): { heapUsed: number } };
+  readonly process?: { readonly argv: readonly string[]; memoryUsage(): { heapUsed: number } };
   readonly gc?: () => void;
 }
 
-const engine = globalThis as unknown as Engine, STEPS = 1_000_000, SIZE = 8;
+const engine = globalThis as unknown as Engine, SIZE = 8;
+/** A million; the last argument says otherwise. */
+const STEPS = Number((engine.Deno?.args ?? engine.process!.argv.slice(2))[0] ?? 1_000_000);
 
 // JavaScriptCore counts what is used only when it collects, but its heap's capacity grows as it allocates.
 const bun: { heapStats(): { heapCapacity: number } } | null = engine.Bun === undefined

@@ -6,8 +6,7 @@
 import { failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend } from "./backend.ts";
-import { hiddenQParams } from "./cell.ts";
-import { type ModuleData, outputWidth } from "./modules.ts";
+import { endsOf, type ModuleData } from "./modules.ts";
 import { Plan } from "./plan.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
@@ -54,44 +53,30 @@ export class QuantizedModel {
   constructor(modules: ReadonlyMap<string, QuantizedModule>, serialize: (model: QuantizedModel) => Uint8Array) {
     this.modules = modules;
     this.#serialize = serialize;
-    let width = -1, place = 0;
-    for (const [name, module] of modules) {
-      if (module.kind === "Embedding") {
-        if (place > 0) failRange(`modules.${name}`, "an Embedding to come first", `place ${place}`);
-      } else {
-        const size = module.kind === "LSTM" ? module.inputSize : module.weight.inFeatures;
-        if (place > 0 && size !== width) failRange(`modules.${name}`, `an input of width ${width}`, size);
-      }
-      width = outputWidth(module);
+    const list = [...modules.values()], ends = list.map(endsOf), first = list[0]!, last = list.length - 1;
+    if (last < 0) failRange("modules", "at least one module", 0);
+    let place = 0;
+    for (const [name, { kind }] of modules) {
+      const at = `modules.${name}`, width = ends[place - 1]?.outputSize, { inputSize } = ends[place]!;
+      if (place > 0 && kind === "Embedding") failRange(at, "an Embedding to come first", `place ${place}`);
+      if (place > 0 && inputSize !== width) failRange(at, `an input of width ${width}`, inputSize);
       place++;
     }
-    const list = [...modules.values()], first = list[0]!, last = list[place - 1]!;
-    if (place === 0) failRange("modules", "at least one module", 0);
-    const takesTokens = first.kind === "Embedding";
     this.bidirectional = list.some((module) => module.kind === "LSTM" && module.bidirectional);
-    this.vocabulary = takesTokens ? first.numEmbeddings : 0;
-    this.inputSize = takesTokens ? 1 : first.kind === "LSTM" ? first.inputSize : first.weight.inFeatures;
-    this.outputSize = width;
-    this.input = takesTokens ? null : first.input;
-    this.output = last.kind === "Embedding"
-      ? null
-      : last.kind === "Linear"
-      ? last.output
-      : hiddenQParams(last.cells[last.numLayers - 1]![0]!);
+    this.vocabulary = first.kind === "Embedding" ? first.numEmbeddings : 0;
+    ({ inputSize: this.inputSize, input: this.input } = ends[0]!);
+    ({ outputSize: this.outputSize, output: this.output } = ends[last]!);
   }
 
   /** Eight bytes that tell this model from any other: a hash of its file. */
   get fingerprint(): Uint8Array {
     if (this.#fingerprint === null) {
       // Two 32-bit FNV-1a hashes, one over the bytes in reverse.
-      const file = this.#serialize(this), n = file.length, hashes = new DataView(new ArrayBuffer(8));
-      let a = 0x811c9dc5, b = 0x811c9dc5;
-      for (let i = 0; i < n; i++) {
-        a = Math.imul(a ^ file[i]!, 0x01000193);
-        b = Math.imul(b ^ file[n - 1 - i]!, 0x01000193);
-      }
-      hashes.setInt32(0, a, true);
-      hashes.setInt32(4, b, true);
+      const file = this.#serialize(this), hashes = Int32Array.of(0x811c9dc5, 0x811c9dc5);
+      file.forEach((byte, i) => {
+        hashes[0] = Math.imul(hashes[0]! ^ byte, 0x01000193);
+        hashes[1] = Math.imul(hashes[1]! ^ file[file.length - 1 - i]!, 0x01000193);
+      });
       this.#fingerprint = new Uint8Array(hashes.buffer);
     }
     return this.#fingerprint;

@@ -7,7 +7,7 @@
 import type { Engine, LinearWeight } from "../../kernels/linear.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend, PreparedRows } from "./backend.ts";
-import type { QuantizedLstmCell } from "./cell.ts";
+import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
 
 /** A linear layer with an int8 weight. */
 export interface LinearModule {
@@ -74,11 +74,23 @@ export function stateSize({ hiddenSize, projSize }: LstmModule): number {
   return projSize || hiddenSize;
 }
 
-/** Width of what a module gives a step. */
-export function outputWidth(module: ModuleData): number {
-  return module.kind === "Embedding"
-    ? module.embeddingDim
-    : module.kind === "Linear"
-    ? module.weight.outFeatures
-    : stateSize(module) * module.cells[0]!.length;
+/** What goes in and out of a module: values a step, and their parameters; null is float32, or token ids. */
+export interface Ends {
+  readonly inputSize: number;
+  readonly outputSize: number;
+  readonly input: PerTensorQParams | null;
+  readonly output: PerTensorQParams | null;
+}
+
+/** The ends of a module. */
+export function endsOf(module: ModuleData): Ends {
+  const { kind } = module;
+  if (kind === "Embedding") return { inputSize: 1, outputSize: module.embeddingDim, input: null, output: null };
+  const { input } = module;
+  if (kind === "Linear") {
+    const { weight: { inFeatures, outFeatures }, output } = module;
+    return { inputSize: inFeatures, outputSize: outFeatures, input, output };
+  }
+  const { inputSize, cells } = module, last = cells[cells.length - 1]!;
+  return { inputSize, outputSize: stateSize(module) * last.length, input, output: hiddenQParams(last[0]!) };
 }

@@ -4,26 +4,19 @@
  * @module
  */
 import { checkBoolean, failRange } from "../errors.ts";
-import type { PerTensorQParams } from "../qparams.ts";
-import type { LstmBackend, PreparedLstm, PreparedRows, TokenRows } from "./backend.ts";
-import { hiddenQParams } from "./cell.ts";
+import type { LstmBackend, LstmUse, PreparedLstm, PreparedRows, TokenRows } from "./backend.ts";
 import { embeddingRows } from "./embedding.ts";
 import { PreparedLinear } from "./linear.ts";
-import { type EmbeddingModule, type LstmModule, type ModuleData, outputWidth } from "./modules.ts";
+import { type EmbeddingModule, type Ends, endsOf, type LstmModule, type ModuleData } from "./modules.ts";
 import { portable } from "./portable.ts";
 
-/** A module made ready. */
-export interface Stage {
-  /** The LSTM it came from, or null. */
-  readonly source: LstmModule | null;
-  readonly lstm: PreparedLstm | null;
+/** A module made ready; with its tokens folded in, an LSTM reads these. */
+export interface Stage extends Ends {
+  /** The LSTM it came from. */
+  readonly source?: LstmModule;
+  readonly lstm?: PreparedLstm;
   /** What runs it row by row where it is no LSTM. */
-  readonly rows: PreparedRows | null;
-  /** Parameters of what it reads and gives; null is float32, or tokens. */
-  readonly input: PerTensorQParams | null;
-  readonly output: PerTensorQParams | null;
-  readonly inputSize: number;
-  readonly outputSize: number;
+  readonly rows?: PreparedRows;
 }
 
 class PreparedEmbedding {
@@ -54,36 +47,26 @@ export class Plan {
     checkBoolean("foldEmbedding", fold);
     const stages: Stage[] = [];
     let tokens: TokenRows | null = null;
-    const list = [...modules];
-    list.forEach(([name, module], i) => {
-      const outputSize = outputWidth(module), plain = { source: null, lstm: null, rows: null, outputSize };
+    let place = 0;
+    for (const [name, module] of modules) {
+      const ends = endsOf(module), next = [...modules.values()][++place];
       if (module.kind === "Embedding") {
-        if (fold && list[1]?.[1].kind === "LSTM") tokens = embeddingRows(module);
-        else {
-          const rows = new PreparedEmbedding(module);
-          stages.push({ ...plain, rows, input: null, output: null, inputSize: 1 });
-        }
+        if (fold && next?.kind === "LSTM") tokens = embeddingRows(module);
+        else stages.push({ ...ends, rows: new PreparedEmbedding(module) });
       } else if (module.kind === "Linear") {
-        const { input, output, weight } = module;
         const rows = module.dynamic ? module.fallback!(module) : new PreparedLinear(module);
-        stages.push({ ...plain, rows, input, output, inputSize: weight.inFeatures });
+        stages.push({ ...ends, rows });
       } else {
-        const { input, inputSize, cells, numLayers } = module, options = { input, tokens: i === 1 ? tokens : null };
-        const lstm = kernels?.prepare(module, options) ?? portable.prepare(module, options) ??
-          module.fallback?.prepare(module, options);
+        const use: LstmUse = { input: module.input, tokens };
+        const lstm = kernels?.prepare(module, use) ?? portable.prepare(module, use) ??
+          module.fallback?.prepare(module, use);
         if (!lstm) {
           failRange(`modules.${name}`, "parts that the fast step runs (the full entry point runs any)", "others");
         }
-        stages.push({
-          ...plain,
-          source: module,
-          lstm,
-          input: options.tokens === null ? input : null,
-          output: hiddenQParams(cells[numLayers - 1]![0]!),
-          inputSize: options.tokens === null ? inputSize : 1,
-        });
+        stages.push({ ...ends, source: module, lstm, ...(tokens === null ? {} : { input: null, inputSize: 1 }) });
+        tokens = null;
       }
-    });
+    }
     this.stages = stages;
   }
 
@@ -97,7 +80,7 @@ export class Plan {
       return buffer?.length! >= size ? buffer : new Float64Array(size);
     });
     for (const { lstm, rows, source } of stages) {
-      bytes += lstm?.reserve(batch, steps, splitGates ?? source!.splitGates) ?? rows!.reserve?.(batch * steps) ?? 0;
+      bytes += lstm?.reserve(batch, steps, splitGates ?? source!.splitGates) ?? rows?.reserve?.(batch * steps) ?? 0;
     }
     return bytes;
   }

@@ -188,7 +188,7 @@ export class Session {
     for (let s = 0; s < stages.length; s++) {
       const stage = stages[s]!, given = buffers[s]!, out = buffers[s + 1]!;
       if (s > 0) convertShifted(given, 0, rows * stage.inputSize, stages[s - 1]!.output, stage.input);
-      if (stage.lstm !== null) {
+      if (stage.lstm !== undefined) {
         const splitGates = this.#splitGates ?? stage.source!.splitGates;
         stage.lstm.process(this.#states[s]!, given, out, steps, batch, lengths, splitGates);
       } else {
