@@ -112,6 +112,9 @@ function roundTogether(
     input?.kind === "tokens"
   );
   if (inputs.length === 0 || codes instanceof Float32Array) return null;
+  if (inputs[0]!.counts.every((count) => count === 0)) {
+    failRange(name, "calibration data: run some through the observed model first", "none");
+  }
   const nearest = cells!.map((cell, d) => nearestInputWeight(`${name}.weight_ih_${suffixOf(0, d)}`, lstm, cell));
   const rounded = roundTokenTable(
     embedding.weight,
@@ -144,6 +147,9 @@ function convertModule(
   const { qconfig } = module, engine = qconfig.engine ?? "fbgemm";
   if (module instanceof ObservedLinear) {
     const { inFeatures, outFeatures, weight, bias } = module.linear;
+    if (module.gram?.every((value) => value === 0)) {
+      failRange(name, "calibration data: run some through the observed model first", "none, or nothing but zeros");
+    }
     return new QuantizedLinear({
       engine,
       weight: roundWeight(
