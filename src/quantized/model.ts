@@ -13,6 +13,8 @@ import { Session, type SessionOptions } from "./session.ts";
 /** A module of a quantized model. */
 export type QuantizedModule = ModuleData;
 
+const SESSION_OPTIONS = ["batch", "maxSteps", "splitGates", "foldEmbedding", "kernels"];
+
 /**
  * A quantized model: what `convert` and `loadModel` give.
  *
@@ -98,6 +100,9 @@ export class QuantizedModel {
    * @throws {RangeError} If batch or maxSteps is no positive integer, or an LSTM cannot be run.
    */
   createSession(options: SessionOptions = {}): Session {
+    for (const key of Object.keys(options)) {
+      if (!SESSION_OPTIONS.includes(key)) failType("options", `only ${SESSION_OPTIONS.join(", ")}`, key);
+    }
     const { foldEmbedding, kernels } = options;
     if (kernels !== undefined && typeof kernels?.prepare !== "function") failType("kernels", "a backend", kernels);
     return new Session(this, this.#plan(foldEmbedding ?? this.#folds(), kernels ?? null), options);

@@ -7,6 +7,7 @@ import { fastParts } from "../../src/quantized/cell.ts";
 import type { ForwardTensor, LstmForwardResult } from "../../src/quantized/forward.ts";
 import { QuantizedLSTM } from "../../src/quantized/lstm.ts";
 import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf, qparamsOf } from "./arbitrary.ts";
+import { plainCase } from "./models.ts";
 
 type Result<T> = { value: T } | { error: string };
 
@@ -193,26 +194,7 @@ Deno.test("QuantizedLSTM gives the same in parts as whole when the state is hand
 
 /** An LSTM whose cell state only grows: gates wide open, weights of 0, biases that say so. */
 function growing(bits: 8 | 16): QuantizedLSTM {
-  const c: LstmCase = {
-    seed: 1,
-    engine: "fbgemm",
-    inputSize: 3,
-    hiddenSize: 3,
-    projSize: 0,
-    numLayers: 1,
-    bidirectional: false,
-    bias: true,
-    batchFirst: false,
-    granularity: "tensor",
-    perGate: false,
-    mixedGates: false,
-    ties: false,
-    torchInitialState: true,
-    input: 8,
-    bits: Array<Bits>(13).fill(8),
-    batch: 1,
-    steps: 1,
-  };
+  const c: LstmCase = { ...plainCase, seed: 1, inputSize: 3, hiddenSize: 3, steps: 1 };
   const cells = lstmOf(c).cells.map((layer) =>
     layer.map((cell) => {
       const cellState = bits === 8

@@ -236,6 +236,7 @@ Deno.test("QuantizedModel.createSession() refuses options that make no sense", (
     const [options, kind, message] of [
       [{ batch: 0 }, RangeError, "batch: expected an integer in 1.."],
       [{ batch: 1.5 }, RangeError, "batch"],
+      [{ splitGate: true }, TypeError, "options: expected only batch, maxSteps"],
       [{ batch: "1" }, TypeError, "batch"],
       [{ maxSteps: 0 }, RangeError, "maxSteps"],
       [{ splitGates: 1 }, TypeError, "splitGates: expected a boolean"],
