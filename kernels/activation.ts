@@ -118,6 +118,7 @@ export interface ActivationTable {
   readonly data: Float32Array;
   /** Smallest input. */
   readonly first: number;
+  /** What {@linkcode lookup} falls back on: the output for an input, both less their zero points. */
   readonly compute: (input: number) => number;
 }
 

@@ -13,6 +13,7 @@ const SMALL_SCALE = f(6.1e-5); // about the smallest normal float16
 export interface DynamicQParams {
   /** A float32 value. */
   readonly scale: number;
+  /** The integer that 0 becomes, 0..255. */
   readonly zeroPoint: number;
 }
 

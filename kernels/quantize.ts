@@ -10,9 +10,13 @@ export type Integers = Uint8Array | Int8Array | Int32Array;
 
 /** What quantization needs to know of a tensor: `real = scale * (q - zeroPoint)`, q in quantMin..quantMax. */
 export interface Affine {
+  /** Width of one integer step, positive and finite; used as float32. */
   readonly scale: number;
+  /** The integer that stands for 0, in quantMin..quantMax. */
   readonly zeroPoint: number;
+  /** Smallest integer, not below the smallest of the array it goes to. */
   readonly quantMin: number;
+  /** Largest integer, not above the largest of the array it goes to. */
   readonly quantMax: number;
 }
 

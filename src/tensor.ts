@@ -9,20 +9,27 @@ import { isPerChannel, type QParams } from "./qparams.ts";
 
 /** A float32 tensor. */
 export interface Tensor {
+  /** Row-major, as long as the product of `shape`. */
   readonly data: Float32Array;
+  /** The dimensions, outermost first; empty for a single value. */
   readonly shape: readonly number[];
 }
 
 /** A tensor of int32 token ids. */
 export interface TokenTensor {
+  /** Row-major, as long as the product of `shape`; ids count from 0. */
   readonly data: Int32Array;
+  /** The dimensions, outermost first. */
   readonly shape: readonly number[];
 }
 
 /** A quantized tensor: integers and the parameters that give them meaning. */
 export interface QTensor<Q extends QParams = QParams> {
+  /** Row-major integers; quint8 in a Uint8Array, qint8 in an Int8Array, qint32 in an Int32Array. */
   readonly data: QArray;
+  /** The dimensions, outermost first. */
   readonly shape: readonly number[];
+  /** One scale for the whole tensor, or one for each index of an axis. */
   readonly qparams: Q;
 }
 

@@ -11,7 +11,9 @@ import { Module } from "./module.ts";
 
 /** Options of {@linkcode Embedding}. */
 export interface EmbeddingOptions {
+  /** Rows: tokens are 0..numEmbeddings - 1. */
   readonly numEmbeddings: number;
+  /** Width of a row. */
   readonly embeddingDim: number;
   /** Where the initial weights come from; 0 by default. */
   readonly seed?: Seed;
@@ -30,12 +32,18 @@ export interface EmbeddingOptions {
  * ```
  */
 export class Embedding extends Module {
+  /** Rows: tokens are 0..numEmbeddings - 1. */
   readonly numEmbeddings: number;
+  /** Width of a row, and last dimension of what `forward` gives. */
   readonly embeddingDim: number;
   /** [numEmbeddings, embeddingDim] */
   readonly weight: Float32Array;
 
-  /** @throws {TypeError | RangeError} If an option is unknown, or no positive integer or seed. */
+  /**
+   * Allocates the table and fills it from the seed.
+   *
+   * @throws {TypeError | RangeError} If an option is unknown, or no positive integer or seed.
+   */
   constructor(options: EmbeddingOptions) {
     super();
     checkOptions("options", options, ["numEmbeddings", "embeddingDim", "seed"]);
@@ -53,6 +61,8 @@ export class Embedding extends Module {
   }
 
   /**
+   * Looks up one row a token: float32 copies, never views of `weight`.
+   *
    * @param x Token ids of any shape without an empty dimension.
    * @returns [...x.shape, embeddingDim]
    * @throws {TypeError} If `x` is no tensor of token ids.

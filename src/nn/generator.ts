@@ -29,6 +29,8 @@ export class Generator {
   #spare: number | null = null;
 
   /**
+   * Starts the sequence that torch.manual_seed(seed) starts on the CPU.
+   *
    * @param seed 0..2^32 - 1, as torch.manual_seed takes it.
    * @throws {TypeError | RangeError} If it is not such an integer.
    */

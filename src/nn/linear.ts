@@ -12,7 +12,9 @@ import { Module } from "./module.ts";
 
 /** Options of {@linkcode Linear}. */
 export interface LinearOptions {
+  /** Last dimension of x; columns of the weight. */
   readonly inFeatures: number;
+  /** Last dimension of y; rows of the weight. */
   readonly outFeatures: number;
   /** true by default. */
   readonly bias?: boolean;
@@ -36,14 +38,20 @@ export interface LinearOptions {
  * ```
  */
 export class Linear extends Module {
+  /** Last dimension of x; columns of the weight. */
   readonly inFeatures: number;
+  /** Last dimension of y; rows of the weight. */
   readonly outFeatures: number;
   /** [outFeatures, inFeatures] */
   readonly weight: Float32Array;
   /** [outFeatures], or null. */
   readonly bias: Float32Array | null;
 
-  /** @throws {TypeError | RangeError} If an option is unknown, or no positive integer, boolean or seed. */
+  /**
+   * Allocates weight and bias and fills them from the seed.
+   *
+   * @throws {TypeError | RangeError} If an option is unknown, or no positive integer, boolean or seed.
+   */
   constructor(options: LinearOptions) {
     super();
     checkOptions("options", options, ["inFeatures", "outFeatures", "bias", "seed"]);
@@ -70,6 +78,8 @@ export class Linear extends Module {
   }
 
   /**
+   * Applies the layer to every row of x.
+   *
    * @param x [..., inFeatures], finite.
    * @returns [..., outFeatures]
    * @throws {TypeError} If `x` is no float32 tensor.

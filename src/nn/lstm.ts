@@ -15,7 +15,9 @@ export type { LSTMForwardOptions, LSTMWeights };
 
 /** Options of {@linkcode LSTM}. torch's dropout is not supported. */
 export interface LSTMOptions {
+  /** Width of a step of x. */
   readonly inputSize: number;
+  /** Width of the cell state, and of the hidden state unless projSize narrows it. */
   readonly hiddenSize: number;
   /** 1 by default. */
   readonly numLayers?: number;
@@ -56,17 +58,26 @@ const OPTIONS = [
  * ```
  */
 export class LSTM extends Module {
+  /** Width of a step of x. */
   readonly inputSize: number;
+  /** Width of the cell state, and of the hidden state unless projSize narrows it. */
   readonly hiddenSize: number;
+  /** Layers above each other; each later one reads the outputs of all directions below it. */
   readonly numLayers: number;
+  /** Whether each cell has biasIh and biasHh; if not they are null. */
   readonly bias: boolean;
+  /** Whether x and y are [batch, steps, ...] rather than [steps, batch, ...]; states are not affected. */
   readonly batchFirst: boolean;
+  /** Whether each layer also reads the sequence from its end. */
   readonly bidirectional: boolean;
+  /** Width that the hidden state is projected to; 0: not projected. */
   readonly projSize: number;
   /** The weights of each layer and direction (forward, backward). */
   readonly cells: readonly (readonly LSTMWeights[])[];
 
   /**
+   * Allocates the weights of all cells and fills them from the seed, in the order of `stateDict`.
+   *
    * @throws {TypeError} If an option is unknown or of the wrong kind.
    * @throws {RangeError} If a size is no positive integer, or projSize not in 0..hiddenSize - 1.
    */

@@ -14,7 +14,9 @@ export type { LSTMCellWeights };
 
 /** Options of {@linkcode LSTMCell}. */
 export interface LSTMCellOptions {
+  /** Width of x. */
   readonly inputSize: number;
+  /** Width of h and c. */
   readonly hiddenSize: number;
   /** true by default. */
   readonly bias?: boolean;
@@ -36,7 +38,9 @@ export interface LSTMCellOptions {
  * ```
  */
 export class LSTMCell extends Module implements LSTMCellWeights {
+  /** Width of x. */
   readonly inputSize: number;
+  /** Width of h and c. */
   readonly hiddenSize: number;
   /** [4 * hiddenSize, inputSize] */
   readonly weightIh: Float32Array;
@@ -47,7 +51,11 @@ export class LSTMCell extends Module implements LSTMCellWeights {
   /** [4 * hiddenSize], or null. */
   readonly biasHh: Float32Array | null;
 
-  /** @throws {TypeError | RangeError} If an option is unknown, or no positive integer, boolean or seed. */
+  /**
+   * Allocates weights and biases and fills them from the seed.
+   *
+   * @throws {TypeError | RangeError} If an option is unknown, or no positive integer, boolean or seed.
+   */
   constructor(options: LSTMCellOptions) {
     super();
     checkOptions("options", options, ["inputSize", "hiddenSize", "bias", "seed"]);

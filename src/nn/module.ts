@@ -10,6 +10,7 @@ import type { Tensor } from "../tensor.ts";
 export interface StateDictEntry {
   /** A Float32Array; anything else is refused. */
   readonly data: unknown;
+  /** Must equal the shape of the module's own tensor; row-major. */
   readonly shape: readonly number[];
 }
 

@@ -32,9 +32,12 @@ export type SequentialChild = Linear | Embedding | LSTM | Sequential;
  * ```
  */
 export class Sequential extends Module {
+  /** The modules by name, in the order in which they run. */
   readonly children: ReadonlyMap<string, SequentialChild>;
 
   /**
+   * Puts modules behind each other; they are kept, not copied.
+   *
    * @param children Modules by name, in order; mind that JavaScript puts names that are integers first.
    * @throws {TypeError} If a child is no such module.
    * @throws {RangeError} If there is none, a name is empty or has a dot, or a child does not take the width that the
@@ -67,6 +70,8 @@ export class Sequential extends Module {
   }
 
   /**
+   * Runs the children in order, each LSTM from a zero state.
+   *
    * @param x What the first child takes.
    * @returns What the last child gives.
    * @throws {TypeError | RangeError} If a child refuses its input.

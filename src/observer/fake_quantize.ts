@@ -36,6 +36,7 @@ export interface FakeQuantizeOptions {
  * ```
  */
 export class FakeQuantize extends Observer {
+  /** `"FakeQuantize"`, whatever the observer inside. */
   override readonly kind: string = "FakeQuantize";
   /** The observer whose parameters are used. */
   readonly observer: Observer;
@@ -44,7 +45,11 @@ export class FakeQuantize extends Observer {
   /** Whether `forward` quantizes. */
   fakeQuantEnabled: boolean;
 
-  /** @throws {TypeError} If an option is unknown or of the wrong kind, or the observer has no parameters to give. */
+  /**
+   * Makes an observer of its own by calling the factory once.
+   *
+   * @throws {TypeError} If an option is unknown or of the wrong kind, or the observer has no parameters to give.
+   */
   constructor(options: FakeQuantizeOptions = {}) {
     super();
     checkKeys("FakeQuantize", options, [
@@ -121,6 +126,7 @@ export class FakeQuantize extends Observer {
     super.observe(data, shape);
   }
 
+  /** Hands the tensor on to the observer, unless `observerEnabled` is false. */
   protected override update(
     data: Float32Array,
     shape: readonly number[] | undefined,
@@ -128,26 +134,32 @@ export class FakeQuantize extends Observer {
     if (this.observerEnabled) this.observer.observe(data, shape);
   }
 
+  /** The observer's dtype. */
   override get dtype(): DType | undefined {
     return this.observer.dtype;
   }
 
+  /** The observer's parameters, those of its present state. */
   override calculateQParams(options?: CalculateOptions): QParams {
     return this.observer.calculateQParams(options);
   }
 
+  /** Whether the observer has something to calculate parameters from. */
   override get seen(): boolean {
     return this.observer.seen;
   }
 
+  /** The observer's minimum. */
   override get minVal(): number | Float32Array | undefined {
     return this.observer.minVal;
   }
 
+  /** The observer's maximum. */
   override get maxVal(): number | Float32Array | undefined {
     return this.observer.maxVal;
   }
 
+  /** Replaces what the observer has seen by a recorded range. */
   override setRange(
     min: number | ArrayLike<number>,
     max: number | ArrayLike<number>,

@@ -38,15 +38,24 @@ export interface FixedQParamsOptions {
  * ```
  */
 export class FixedQParamsObserver extends Observer {
+  /** `"FixedQParamsObserver"`. */
   override readonly kind: string = "FixedQParamsObserver";
+  /** Storage dtype of the given parameters. */
   override readonly dtype: DType;
+  /** For the record only: it changes no parameter. */
   readonly qscheme: QScheme;
+  /** Smallest integer that values are clamped to. */
   readonly quantMin: number;
+  /** Largest integer that values are clamped to. */
   readonly quantMax: number;
+  /** The given scale, rounded to float32. */
   readonly scale: number;
+  /** The integer that stands for 0, in quantMin..quantMax. */
   readonly zeroPoint: number;
 
   /**
+   * Checks the parameters and keeps them.
+   *
    * @throws {TypeError} If an option is missing, unknown or of the wrong kind.
    * @throws {RangeError} If an option's value is out of range.
    */
@@ -84,6 +93,7 @@ export class FixedQParamsObserver extends Observer {
     this.zeroPoint = qparams.zeroPoint;
   }
 
+  /** Learns nothing from the data, which has been checked. */
   protected override update(): void {}
 
   /** The given parameters, observed data or not. */

@@ -33,7 +33,9 @@ export interface HistogramOptions extends ObserverOptions {
 export interface HistogramState {
   /** Counts (not whole numbers once the range has grown), one a bin. */
   readonly histogram: Float32Array;
+  /** Smallest value seen, a float32. The bins divide min..max evenly. */
   readonly min: number;
+  /** Largest value seen, a float32 not below `min`. */
   readonly max: number;
 }
 
@@ -57,6 +59,7 @@ export interface HistogramState {
  * ```
  */
 export class HistogramObserver extends UniformObserver {
+  /** `"HistogramObserver"`. */
   override readonly kind: string = "HistogramObserver";
   /** Number of bins. */
   readonly bins: number;
@@ -67,6 +70,8 @@ export class HistogramObserver extends UniformObserver {
   #max = -Infinity;
 
   /**
+   * Makes an observer with an empty histogram.
+   *
    * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
@@ -88,6 +93,7 @@ export class HistogramObserver extends UniformObserver {
     this.#histogram = new Float32Array(this.bins);
   }
 
+  /** Adds a tensor's counts, moving the old ones into the wider range where it grows. */
   protected override update(data: Float32Array): void {
     const [currentMin, currentMax] = minMax(data);
     const min = Math.min(this.#min, currentMin);
@@ -117,6 +123,10 @@ export class HistogramObserver extends UniformObserver {
     for (let i = 0; i < this.bins; i++) histogram[i]! += moved[i]!;
   }
 
+  /**
+   * The parameters of {@linkcode HistogramObserver.searchRange}; without data and with `allowUnseen` scale 1, zero
+   * point 0.
+   */
   override calculateQParams(options?: CalculateOptions): PerTensorQParams {
     this.checkSeen(options);
     if (!this.seen) return this.perTensor(1, 0);
@@ -173,6 +183,7 @@ export class HistogramObserver extends UniformObserver {
     ];
   }
 
+  /** Whether a value has been counted. */
   override get seen(): boolean {
     return this.#min <= this.#max;
   }
@@ -192,7 +203,11 @@ export class HistogramObserver extends UniformObserver {
     return this.#histogram.slice();
   }
 
-  /** @throws {TypeError} Always: a range alone says nothing of the values within; see `setState`. */
+  /**
+   * Refused: `setState` takes a recorded histogram instead.
+   *
+   * @throws {TypeError} Always: a range alone says nothing of the values within; see `setState`.
+   */
   override setRange(): never {
     throw new TypeError(
       "HistogramObserver: a range does not determine its state; use setState({ histogram, min, max })",
@@ -231,6 +246,7 @@ export class HistogramObserver extends UniformObserver {
     this.#max = max;
   }
 
+  /** Empties the histogram and its range. */
   override reset(): void {
     this.#histogram = new Float32Array(this.bins);
     this.#min = Infinity;

@@ -40,11 +40,14 @@ export function minMax(data: Float32Array): [min: number, max: number] {
  * ```
  */
 export class MinMaxObserver extends UniformObserver {
+  /** `"MinMaxObserver"`. */
   override readonly kind: string = "MinMaxObserver";
   #min = Infinity;
   #max = -Infinity;
 
   /**
+   * Makes an observer that has seen nothing.
+   *
    * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
@@ -53,17 +56,20 @@ export class MinMaxObserver extends UniformObserver {
     super(resolveOptions(options, PER_TENSOR_SCHEMES));
   }
 
+  /** Widens the range to a tensor's smallest and largest value. */
   protected override update(data: Float32Array): void {
     const [min, max] = minMax(data);
     this.#min = Math.min(min, this.#min);
     this.#max = Math.max(max, this.#max);
   }
 
+  /** The parameters of the whole range seen; without data and with `allowUnseen` scale 1, zero point 0. */
   override calculateQParams(options?: CalculateOptions): PerTensorQParams {
     this.checkSeen(options);
     return this.seen ? this.qparamsOf(this.#min, this.#max) : this.perTensor(1, 0);
   }
 
+  /** Whether a value has been observed or a range set. */
   override get seen(): boolean {
     return this.#min <= this.#max;
   }
@@ -78,10 +84,12 @@ export class MinMaxObserver extends UniformObserver {
     return this.#max;
   }
 
+  /** Replaces the range by a recorded one; both ends are rounded to float32. */
   override setRange(min: number, max: number): void {
     [this.#min, this.#max] = checkRange(min, max);
   }
 
+  /** Back to no range at all. */
   override reset(): void {
     this.#min = Infinity;
     this.#max = -Infinity;

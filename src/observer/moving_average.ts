@@ -60,6 +60,7 @@ export function averageStep(
  * ```
  */
 export class MovingAverageMinMaxObserver extends UniformObserver {
+  /** `"MovingAverageMinMaxObserver"`. */
   override readonly kind: string = "MovingAverageMinMaxObserver";
   /** Weight of each new tensor. */
   readonly averagingConstant: number;
@@ -67,6 +68,8 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
   #max = -Infinity;
 
   /**
+   * Makes an observer that has seen nothing.
+   *
    * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
@@ -83,6 +86,7 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
     );
   }
 
+  /** Moves both averages towards a tensor's smallest and largest value; the first tensor sets them. */
   protected override update(data: Float32Array): void {
     let [min, max] = minMax(data);
     if (this.seen) {
@@ -93,11 +97,13 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
     this.#max = max;
   }
 
+  /** The parameters of the average range; without data and with `allowUnseen` scale 1, zero point 0. */
   override calculateQParams(options?: CalculateOptions): PerTensorQParams {
     this.checkSeen(options);
     return this.seen ? this.qparamsOf(this.#min, this.#max) : this.perTensor(1, 0);
   }
 
+  /** Whether a tensor has been observed or a range set. */
   override get seen(): boolean {
     return this.#min !== Infinity;
   }
@@ -112,10 +118,12 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
     return this.#max;
   }
 
+  /** Replaces the averages by recorded ones, both rounded to float32; later tensors average on from them. */
   override setRange(min: number, max: number): void {
     [this.#min, this.#max] = checkRange(min, max);
   }
 
+  /** Forgets the averages: the next tensor sets them anew. */
   override reset(): void {
     this.#min = Infinity;
     this.#max = -Infinity;

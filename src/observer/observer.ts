@@ -198,17 +198,23 @@ export function checkPositive(
 
 /** The checked form of {@linkcode ObserverOptions}: what turns a range into parameters. */
 export interface RangeConfig {
+  /** Storage dtype. */
   readonly dtype: DType;
+  /** One of the schemes that the class takes. */
   readonly qscheme: QScheme;
+  /** Whether quantMin..quantMax is half of wholeMin..wholeMax. */
   readonly reduceRange: boolean;
-  /** The integers that the observed range is spread over: halved if `reduceRange`. */
+  /** The smallest of the integers that the observed range is spread over: halved if `reduceRange`. */
   readonly quantMin: number;
+  /** The largest of them. */
   readonly quantMax: number;
-  /** The integers that may be used: not halved. */
+  /** The smallest of the integers that may be used: not halved. */
   readonly wholeMin: number;
+  /** The largest of them. */
   readonly wholeMax: number;
   /** Whether quantMin and quantMax were given. */
   readonly customRange: boolean;
+  /** Smallest scale, a float32 value. */
   readonly eps: number;
 }
 
@@ -307,7 +313,9 @@ export function scaleAndZeroPoint(
 
 /** An observer whose parameters follow from a range of values; torch's UniformQuantizationObserverBase. */
 export abstract class UniformObserver extends Observer {
+  /** Storage dtype of the parameters. */
   override readonly dtype: DType;
+  /** How scale and zero point follow from a range. */
   readonly qscheme: QScheme;
   /** Whether the range of integers is halved. */
   readonly reduceRange: boolean;
@@ -320,7 +328,11 @@ export abstract class UniformObserver extends Observer {
   /** The checked options. */
   protected readonly config: RangeConfig;
 
-  /** @param config Checked options. */
+  /**
+   * For subclasses.
+   *
+   * @param config Checked options.
+   */
   protected constructor(config: RangeConfig) {
     super();
     this.config = config;

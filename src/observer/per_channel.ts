@@ -34,11 +34,17 @@ export interface MovingAveragePerChannelOptions extends PerChannelOptions, Movin
 
 /** Per-channel parameters whose zero points are real numbers: `real = scale * (q - zeroPoint)`. */
 export interface FloatQParams {
+  /** Storage dtype. */
   readonly dtype: DType;
+  /** float32, one a channel, positive. */
   readonly scales: Float32Array;
+  /** float32, one a channel; need not be whole or within quantMin..quantMax. */
   readonly zeroPoints: Float32Array;
+  /** The dimension whose index is the channel. */
   readonly axis: number;
+  /** Smallest integer. */
   readonly quantMin: number;
+  /** Largest integer. */
   readonly quantMax: number;
 }
 
@@ -49,7 +55,11 @@ export abstract class PerChannelObserver extends UniformObserver {
   #min: Float32Array = new Float32Array(0);
   #max: Float32Array = new Float32Array(0);
 
-  /** @param config Checked options. */
+  /**
+   * For the two subclasses.
+   *
+   * @param config Checked options.
+   */
   protected constructor(config: RangeConfig, chAxis: number | undefined) {
     super(config);
     this.chAxis = checkInteger("chAxis", chAxis ?? 0, 0, 7);
@@ -63,6 +73,7 @@ export abstract class PerChannelObserver extends UniformObserver {
     currentMax: number,
   ): [min: number, max: number];
 
+  /** Takes each channel's minimum and maximum of a tensor and joins them to those so far. */
   protected override update(
     data: Float32Array,
     shape: readonly number[] | undefined,
@@ -182,6 +193,7 @@ export abstract class PerChannelObserver extends UniformObserver {
     return { dtype, scales, zeroPoints, axis, quantMin: wholeMin, quantMax: wholeMax };
   }
 
+  /** Whether there are channels yet: a tensor has been observed or ranges set. */
   override get seen(): boolean {
     return this.#min.length > 0;
   }
@@ -196,6 +208,7 @@ export abstract class PerChannelObserver extends UniformObserver {
     return this.#max.slice();
   }
 
+  /** Replaces the channels' ranges by recorded ones, one minimum and maximum a channel, rounded to float32. */
   override setRange(min: ArrayLike<number>, max: ArrayLike<number>): void {
     for (const [name, value] of [["min", min], ["max", max]] as const) {
       if (typeof value !== "object" || value === null || !("length" in value)) {
@@ -214,6 +227,7 @@ export abstract class PerChannelObserver extends UniformObserver {
     this.#max = highs;
   }
 
+  /** Forgets the ranges and the number of channels. */
   override reset(): void {
     this.#min = new Float32Array(0);
     this.#max = new Float32Array(0);
@@ -234,9 +248,12 @@ export abstract class PerChannelObserver extends UniformObserver {
  * ```
  */
 export class PerChannelMinMaxObserver extends PerChannelObserver {
+  /** `"PerChannelMinMaxObserver"`. */
   override readonly kind: string = "PerChannelMinMaxObserver";
 
   /**
+   * Makes an observer that has seen nothing; the first tensor sets the number of channels.
+   *
    * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
@@ -245,6 +262,7 @@ export class PerChannelMinMaxObserver extends PerChannelObserver {
     super(resolveOptions(options, PER_CHANNEL_SCHEMES), options.chAxis);
   }
 
+  /** The wider of both ranges. */
   protected override join(
     min: number,
     max: number,
@@ -270,11 +288,14 @@ export class PerChannelMinMaxObserver extends PerChannelObserver {
  * ```
  */
 export class MovingAveragePerChannelMinMaxObserver extends PerChannelObserver {
+  /** `"MovingAveragePerChannelMinMaxObserver"`. */
   override readonly kind: string = "MovingAveragePerChannelMinMaxObserver";
   /** Weight of each new tensor. */
   readonly averagingConstant: number;
 
   /**
+   * Makes an observer that has seen nothing; the first tensor sets the number of channels.
+   *
    * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
@@ -292,6 +313,7 @@ export class MovingAveragePerChannelMinMaxObserver extends PerChannelObserver {
     );
   }
 
+  /** Both ends moved towards the new ones by `averagingConstant` of the distance. */
   protected override join(
     min: number,
     max: number,

@@ -17,10 +17,16 @@ import { checkKeys, Observer } from "./observer.ts";
  * ```
  */
 export class PlaceholderObserver extends Observer {
+  /** `"PlaceholderObserver"`. */
   override readonly kind: string = "PlaceholderObserver";
+  /** undefined: the value stays float32. */
   override readonly dtype: undefined = undefined;
 
-  /** @throws {TypeError} If there is an option: the class takes none. */
+  /**
+   * Takes no options; the parameter is there for `withArgs({})`.
+   *
+   * @throws {TypeError} If there is an option: the class takes none.
+   */
   constructor(options: Record<never, never> = {}) {
     super();
     checkKeys("PlaceholderObserver", options, []);
@@ -29,9 +35,14 @@ export class PlaceholderObserver extends Observer {
   /** Does nothing, whatever the data. */
   override observe(): void {}
 
+  /** Does nothing. */
   protected override update(): void {}
 
-  /** @throws {TypeError} Always: what has a placeholder is not quantized. */
+  /**
+   * There are none.
+   *
+   * @throws {TypeError} Always: what has a placeholder is not quantized.
+   */
   override calculateQParams(): never {
     throw new TypeError(
       "PlaceholderObserver: has no quantization parameters; what it stands for is not quantized",

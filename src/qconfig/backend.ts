@@ -16,6 +16,7 @@ const OPS: readonly BackendOp[] = ["embedding", "linear", "add", "mul", "sigmoid
 
 /** What a value must be; torch's DTypeWithConstraints. */
 export interface DTypeConstraints {
+  /** The storage dtype; `"float32"` for what is not quantized, which takes no other constraint. */
   readonly dtype: DType | "float32";
   /** The smallest integer that quantMin may be. */
   readonly quantMin?: number;
@@ -33,9 +34,11 @@ export interface DTypeConstraints {
 export interface DTypePattern {
   /** For every input. */
   readonly input?: DTypeConstraints | readonly DTypeConstraints[];
+  /** Of a linear, or the rows of an embedding. Left out: anything goes. */
   readonly weight?: DTypeConstraints | readonly DTypeConstraints[];
   /** The dtype that a bias is given in; biases are float32 here. */
   readonly bias?: "float32" | "qint32";
+  /** Left out: anything goes. */
   readonly output?: DTypeConstraints | readonly DTypeConstraints[];
 }
 
@@ -44,10 +47,13 @@ export type ObservedValue = Observer | null;
 
 /** The values of one operation. */
 export interface OpValues {
+  /** In the operation's order; two for add and mul, else one. */
   readonly inputs: readonly ObservedValue[];
+  /** What the operation gives. */
   readonly output: ObservedValue;
   /** Of a linear or an embedding. */
   readonly weight?: ObservedValue;
+  /** Whether a linear adds a float32 bias. */
   readonly bias?: boolean;
 }
 
@@ -185,6 +191,8 @@ export class BackendConfig {
   readonly patterns: { readonly [op in BackendOp]?: readonly DTypePattern[] };
 
   /**
+   * Checks the patterns; they are kept, not copied.
+   *
    * @throws {TypeError} If an argument is of the wrong kind.
    * @throws {RangeError} If there is no such operation, or constraints contradict each other: it names them.
    */

@@ -14,7 +14,9 @@ const MODULE_TYPES: readonly ModuleType[] = ["Embedding", "LSTM", "Linear"];
 
 /** A module as a mapping sees it. */
 export interface NamedModule {
+  /** The path from the model's root, dots between names; what `setModuleName` compares. */
   readonly name: string;
+  /** What `setObjectType` compares. */
   readonly type: ModuleType;
   /** Whether an LSTM projects its hidden state, so that there is a part to configure; false by default. */
   readonly projected?: boolean;

@@ -14,6 +14,7 @@ import type { ObservedLSTM } from "./observed_lstm.ts";
 export interface Unsupported {
   /** The module, or the part: `lstm.l0.input_gate`. */
   readonly name: string;
+  /** The operation that the target was asked about. */
   readonly op: BackendOp;
   /** The constraint that failed. */
   readonly reason: string;

@@ -8,6 +8,7 @@ export { type CellObservers } from "./observed_cell.ts";
 export { ObservedEmbedding } from "./observed_embedding.ts";
 export { ObservedLinear } from "./observed_linear.ts";
 export { type ObservedCell, ObservedLSTM } from "./observed_lstm.ts";
+export { type CellStatistics, type InputStatistics } from "./rounding_statistics.ts";
 export { type Unsupported } from "./fit_backend.ts";
 export {
   type InputObserver,

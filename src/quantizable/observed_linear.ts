@@ -15,7 +15,9 @@ import { fakeQuantizeWeight } from "./weights.ts";
 export class ObservedLinear {
   /** The layer: a copy, so that what happens to the original does not matter. */
   readonly linear: Linear;
+  /** Where the observers come from; `convert` takes the weight's and the engine from it. */
   readonly qconfig: QConfig;
+  /** What observes x, or why nothing does. */
   readonly input: InputObserver;
   /** null: the output stays float32. */
   readonly output: Observer | null;

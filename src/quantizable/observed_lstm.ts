@@ -18,6 +18,7 @@ import { fakeQuantizeWeight } from "./weights.ts";
 
 /** One layer and direction: its weights, and the observers of its parts. */
 export interface ObservedCell {
+  /** The float weights: PyTorch's gate order, input, forget, cell, output. */
   readonly weights: LSTMWeights;
   /** By part; of a gated part one a gate, the same four times where gates are fused. null: not quantized. */
   readonly observers: CellObservers;
@@ -29,9 +30,11 @@ export interface ObservedCell {
 export class ObservedLSTM {
   /** The float LSTM: a copy, so that what happens to the original does not matter. */
   readonly lstm: LSTM;
+  /** Where the observers come from; `convert` takes the weights' and the engine from it. */
   readonly qconfig: QConfig;
   /** Whether there is a Linear, an add and their observers for each gate, or one for all four. */
   readonly splitGates: boolean;
+  /** What observes x of the first layer, or why nothing does. */
   readonly input: InputObserver;
   /** By layer and direction. */
   readonly cells: readonly (readonly ObservedCell[])[];

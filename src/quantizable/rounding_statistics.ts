@@ -29,11 +29,19 @@ function gramCount(rows: number, width: number): number {
 export class CellStatistics {
   /** [blocks, width of h, width of h] */
   readonly hidden: Float64Array;
+  /** Of the weight that reads x: gram matrices, or sums by token where x is the rows of an embedding. */
   readonly input: InputStatistics;
   readonly #rows: number;
   readonly #slopes: Float64Array;
 
-  /** @param tokens How many tokens there are where the input is an embedding's rows, or null. */
+  /**
+   * All sums 0.
+   *
+   * @param hiddenSize A quarter of the weights' rows.
+   * @param width Width of h: projSize or hiddenSize.
+   * @param inputSize Width of x.
+   * @param tokens How many tokens there are where the input is an embedding's rows, or null.
+   */
   constructor(hiddenSize: number, width: number, inputSize: number, tokens: number | null) {
     this.#rows = 4 * hiddenSize;
     this.#slopes = new Float64Array(this.#rows);

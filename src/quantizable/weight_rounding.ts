@@ -230,7 +230,9 @@ export function roundWeightRows(
 export interface CodedRows {
   /** [numEmbeddings, embeddingDim] */
   readonly codes: Uint8Array | Uint16Array;
+  /** float32, one a row; a row of scale 0 is its bias throughout. */
   readonly scales: Float32Array;
+  /** float32, one a row: what code 0 stands for. */
   readonly biases: Float32Array;
 }
 

@@ -32,6 +32,7 @@ export const FLOAT_OPS: readonly GraphOp[] = ["embedding", "linear", "add", "mul
 export interface GraphNode {
   /** Unique in the graph. */
   readonly name: string;
+  /** What the node computes. */
   readonly op: GraphOp;
   /**
    * The nodes it reads, which stand before it. A state reads the node that gives the next step's state, which stands
@@ -42,8 +43,11 @@ export interface GraphNode {
   readonly dtype: DType | "float32" | "int32";
   /** Where dtype is quantized. */
   readonly scale?: number;
+  /** The integer that stands for 0; set with scale. */
   readonly zeroPoint?: number;
+  /** Smallest integer; set with scale. */
   readonly quantMin?: number;
+  /** Largest integer; set with scale. */
   readonly quantMax?: number;
   /** Last dimension of its value. */
   readonly width: number;
@@ -51,6 +55,7 @@ export interface GraphNode {
   readonly module: string | null;
   /** The layer and direction it belongs to, as in PyTorch's names: `l0`, `l0_reverse`. */
   readonly cell?: string;
+  /** The part of the cell; unset for states, chunks, reads of x and what lies outside of cells. */
   readonly part?: PartName;
   /** Which of the four gates, where they are split, or which a chunk gives. */
   readonly gate?: number;
@@ -58,6 +63,7 @@ export interface GraphNode {
   readonly float?: boolean;
   /** Of a linear. */
   readonly weight?: LinearWeight;
+  /** Of a linear: float32 [outFeatures], or null for none. */
   readonly bias?: Float32Array | null;
   /** Of an embedding. */
   readonly embedding?: EmbeddingModule;

@@ -14,7 +14,9 @@ import { type GraphNode, nodeQParams } from "./graph.ts";
 
 /** A node's value: rows of its width. Integers have qparams, float32 values and token ids none. */
 export interface GraphValue {
+  /** Row-major, the node's width last: float32, or integers of the dtype that `qparams` names. */
   readonly data: Float32Array | QArray;
+  /** null for float32 and token ids. */
   readonly qparams: PerTensorQParams | null;
 }
 

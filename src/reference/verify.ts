@@ -11,6 +11,7 @@ import { FLOAT_OPS, type GraphNode, nodeQParams } from "./graph.ts";
 export interface GraphFault {
   /** The node. */
   readonly node: string;
+  /** What is wrong with it, to be read behind the node's name. */
   readonly fault: string;
 }
 

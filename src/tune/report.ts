@@ -29,17 +29,23 @@ export type MeasuredInput =
 export interface PartLoss {
   /** The part, and the gate where it has one each: `lstm.l0.gates.forget`. */
   readonly name: string;
+  /** Storage dtype of the node's integers. */
   readonly dtype: DType;
+  /** Width of one integer step, a float32 value. */
   readonly scale: number;
+  /** The integer that stands for 0. */
   readonly zeroPoint: number;
+  /** Smallest integer. */
   readonly quantMin: number;
+  /** Largest integer. */
   readonly quantMax: number;
   /** How many values were quantized. */
   readonly values: number;
   /** How many of them lay outside of the range and were clamped to its ends. */
   readonly saturated: number;
-  /** The smallest and largest value that was quantized. */
+  /** The smallest value that was quantized. */
   readonly min: number;
+  /** The largest value that was quantized. */
   readonly max: number;
   /**
    * Signal to quantization noise in dB of this part alone: its exact values, rounded to its parameters. Exact values
@@ -78,6 +84,7 @@ export function roundTo(
 
 /** What a model loses, part by part. */
 export class PartReport {
+  /** One entry a quantize node, in the graph's order. */
   readonly parts: readonly PartLoss[];
   /** Signal to noise of the model's output against the float model's in dB; null where that is not known. */
   readonly outputSqnr: number | null;

@@ -42,15 +42,19 @@ export interface TuneOptions {
 export interface TunedPart {
   /** The LSTM's name. */
   readonly module: string;
+  /** What was tuned: all parts of the module that this slot configures share their width. */
   readonly slot: PartSlot;
   /** 8 or 16, whichever was chosen. */
   readonly bits: number;
-  /** Signal to noise in dB of the slot's float values rounded to 8 and to 16 bits. */
+  /** Signal to noise in dB of the slot's float values rounded to 8 bits; Infinity where nothing is lost. */
   readonly sqnr8: number;
+  /** The same at 16 bits. */
   readonly sqnr16: number;
-  /** How many of its values are clamped, and of how many. */
+  /** How many of its values are clamped at 8 bits. */
   readonly saturated8: number;
+  /** How many at 16 bits. */
   readonly saturated16: number;
+  /** How many values the slot had over all of the calibration data. */
   readonly values: number;
   /** Signal to noise in dB of the model's output with this slot alone in 8 bits and all others in 16. */
   readonly outputSqnr8: number;
@@ -66,6 +70,7 @@ export interface TuneResult {
   readonly outputSqnr: number;
   /** The same with every part in 16 bits: what the budget can be at most. */
   readonly outputSqnr16: number;
+  /** One entry a slot of an LSTM, in the order of modules and slots. */
   readonly parts: readonly TunedPart[];
   /** A text table, one slot a line. */
   toTable(): string;
