@@ -86,7 +86,7 @@ function bytes(count: number): string {
 
 const panels = {
   fused: new Panel("Fused", "All gates of all units first, then the state."),
-  split: new Panel("Split", "A few units at a time, from their gates to their state."),
+  split: new Panel("Split", "Each sum in the place of its term, none kept beside it."),
 };
 
 let task: Task = openBuiltIn(tasksBuiltIn[0]!), kernels: SimdKernels | undefined, running = 0;
