@@ -14,7 +14,8 @@ const EPSILON = f(1e-8);
 /**
  * Quantizes one row of an embedding by its own range: quantized::embedding_bag_byte_prepack of torch. With
  * `r = f(max - min)`, the scale is `f(r / 255)`, the bias is min, and each value becomes
- * `rne(f(f(x - min) * f(255 / f(r + 1e-8))))`, in 0..255. With 16-bit integers 65535 takes the place of 255. A row of equal values has scale 0 and all integers 0.
+ * `rne(f(f(x - min) * f(255 / f(r + 1e-8))))`, in 0..255. With 16-bit integers 65535 takes the place of 255. A row of
+ * equal values has scale 0 and all integers 0.
  *
  * @param x float32 [numEmbeddings, embeddingDim], finite, the row's range too.
  * @param row Which row.

@@ -34,7 +34,17 @@ export interface FloatLstmScratch {
   readonly hidden: Float32Array;
 }
 
-/** Scratch for cells of `hiddenSize`; one serves any number of cells, one after the other. */
+/**
+ * Scratch for cells of `hiddenSize`; one serves any number of cells, one after the other.
+ *
+ * @example
+ * ```ts
+ * import { floatLstmScratch } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const { igates, hgates, hidden } = floatLstmScratch(3);
+ * assertEquals([igates.length, hgates.length, hidden.length], [12, 12, 3]);
+ * ```
+ */
 export function floatLstmScratch(hiddenSize: number): FloatLstmScratch {
   return {
     igates: new Float32Array(4 * hiddenSize),

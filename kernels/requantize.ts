@@ -4,7 +4,16 @@
  * @module
  */
 
-/** 1.5 * 2^52. Adding and subtracting it rounds a double of magnitude below 2^51 to an integer, half to even. */
+/**
+ * 1.5 * 2^52. Adding and subtracting it rounds a double of magnitude below 2^51 to an integer, half to even.
+ *
+ * @example
+ * ```ts
+ * import { ROUND_MAGIC } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([0.5, 1.5, -2.5].map((x) => (x + ROUND_MAGIC) - ROUND_MAGIC), [0, 2, -2]);
+ * ```
+ */
 export const ROUND_MAGIC = 6755399441055744;
 
 /**

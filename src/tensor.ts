@@ -34,7 +34,9 @@ export interface QTensor<Q extends QParams = QParams> {
 }
 
 /**
- * Number of elements of a shape; every dimension is checked to be a non-negative integer.
+ * Number of elements of a shape: the product of its dimensions, 1 for none.
+ *
+ * @throws {TypeError | RangeError} If a dimension is no integer in 0..2^31 - 1.
  *
  * @example
  * ```ts
@@ -123,6 +125,7 @@ export function tokens(
 /**
  * A quantized tensor; the array's kind must be the dtype's, and per-channel parameters must fit the axis.
  *
+ * @param data Kept, not copied.
  * @throws {TypeError} If the array does not hold the dtype.
  * @throws {RangeError} If the number of elements or channels differs from the shape's.
  *

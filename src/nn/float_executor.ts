@@ -8,7 +8,18 @@ import { linearFloat32 } from "../../kernels/float_linear.ts";
 import type { LSTMWeights } from "../../kernels/lstm_float.ts";
 import type { CellExecutor, Part } from "../lstm_parts.ts";
 
-/** An operation of a cell's part on each element, rounded to float32. `b` is read by add and mul only. */
+/**
+ * An operation of a cell's part on each element, rounded to float32. `b` is read by add and mul only.
+ *
+ * @example
+ * ```ts
+ * import { pointwiseFloat32 } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const a = Float32Array.of(0, 2), b = Float32Array.of(3, 4);
+ * assertEquals([...pointwiseFloat32("mul", a, b)], [0, 8]);
+ * assertEquals(pointwiseFloat32("sigmoid", a, b)[0], 0.5); // b is not read
+ * ```
+ */
 export function pointwiseFloat32(op: Exclude<Part["op"], "linear">, a: Float32Array, b: Float32Array): Float32Array {
   switch (op) {
     case "add":
@@ -29,6 +40,16 @@ export function pointwiseFloat32(op: Exclude<Part["op"], "linear">, a: Float32Ar
  * @param weights Read at each step, not copied.
  * @param inputSize Width of x.
  * @param hiddenSize Width of c and of each gate.
+ *
+ * @example One step, gate by gate, and the module
+ * ```ts
+ * import { floatExecutor, LSTM, lstmParts, runCell, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }), x = Float32Array.of(1, -1), zeros = new Float32Array(3);
+ * const executor = floatExecutor(lstm.cells[0]![0]!, 2, 3);
+ * const { h } = runCell(executor, lstmParts(false), true, x, zeros, zeros);
+ * assertEquals(h, lstm.forward(tensor(x, [1, 1, 2]))[0].data);
+ * ```
  */
 export function floatExecutor(
   weights: LSTMWeights,

@@ -122,7 +122,9 @@ export class LSTM extends Module {
     return (this.projSize || this.hiddenSize) * this.numDirections;
   }
 
-  /** `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_hr_l0`, the same with `_reverse`, and so on. */
+  /**
+   * `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_hr_l0`, the same with `_reverse`, and so on.
+   */
   override stateDict(): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>(), rows = 4 * this.hiddenSize, width = this.projSize || this.hiddenSize;
     this.cells.forEach((layer, l) =>

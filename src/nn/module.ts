@@ -14,7 +14,23 @@ export interface StateDictEntry {
   readonly shape: readonly number[];
 }
 
-/** A float module. */
+/**
+ * A float module.
+ *
+ * @example Weights through a safetensors file
+ * ```ts
+ * import { Linear, Module, parseSafetensors, writeSafetensors } from "@splitgate/splitgate";
+ * import { assert, assertEquals, assertThrows } from "@std/assert";
+ * const from = new Linear({ inFeatures: 2, outFeatures: 3, seed: 1 });
+ * const to = new Linear({ inFeatures: 2, outFeatures: 3, seed: 2 });
+ * const { tensors } = parseSafetensors(writeSafetensors(from.stateDict()));
+ * assert(to instanceof Module);
+ * to.loadStateDict(tensors);
+ * assertEquals(to.weight, from.weight);
+ * tensors.delete("bias");
+ * assertThrows(() => to.loadStateDict(tensors), RangeError, 'missing "bias" [3]');
+ * ```
+ */
 export abstract class Module {
   /**
    * The tensors of this module and its children by PyTorch's names, in PyTorch's order. They are the module's own

@@ -56,6 +56,42 @@ export type ObserverFactory<T extends Observer = Observer> = {
 
 /**
  * Collects statistics of the tensors it is shown and gives quantization parameters for them.
+ *
+ * @example An observer of one's own
+ * ```ts
+ * import { calculateQParams, Observer, type PerTensorQParams } from "@splitgate/splitgate";
+ * import { convertToReference, fbgemmQConfig, Linear, nodeQParams, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ *
+ * class MeanObserver extends Observer { // the range within `factor` times the mean magnitude
+ *   readonly kind = "MeanObserver";
+ *   readonly dtype = "quint8";
+ *   #sum = 0;
+ *   #count = 0;
+ *   constructor(readonly options: { factor: number }) {
+ *     super();
+ *   }
+ *   protected update(data: Float32Array): void {
+ *     for (const value of data) this.#sum += Math.abs(value);
+ *     this.#count += data.length;
+ *   }
+ *   calculateQParams(): PerTensorQParams {
+ *     const end = this.options.factor * this.#sum / this.#count;
+ *     return calculateQParams(-end, end);
+ *   }
+ *   get seen(): boolean {
+ *     return this.#count > 0;
+ *   }
+ *   reset(): void {
+ *     this.#sum = this.#count = 0;
+ *   }
+ * }
+ *
+ * const input = MeanObserver.withArgs({ factor: 3 });
+ * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), { ...fbgemmQConfig, input });
+ * observed.forward(tensor([-85, 0, 85, 0], [2, 2]));
+ * assertEquals(nodeQParams(convertToReference(observed).nodes[1]!)!.scale, 1);
+ * ```
  */
 export abstract class Observer {
   /** The class's name, as in torch. */
@@ -311,7 +347,18 @@ export function scaleAndZeroPoint(
   return [scale, clamp((quantMin - steps) | 0, quantMin, quantMax)];
 }
 
-/** An observer whose parameters follow from a range of values; torch's UniformQuantizationObserverBase. */
+/**
+ * An observer whose parameters follow from a range of values; torch's UniformQuantizationObserverBase.
+ *
+ * @example
+ * ```ts
+ * import { FixedQParamsObserver, HistogramObserver, UniformObserver } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * const observer = new HistogramObserver({ reduceRange: true });
+ * assert(observer instanceof UniformObserver && observer.quantMax === 127);
+ * assert(!(new FixedQParamsObserver({ scale: 1, zeroPoint: 0 }) instanceof UniformObserver));
+ * ```
+ */
 export abstract class UniformObserver extends Observer {
   /** Storage dtype of the parameters. */
   override readonly dtype: DType;

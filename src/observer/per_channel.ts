@@ -48,7 +48,20 @@ export interface FloatQParams {
   readonly quantMax: number;
 }
 
-/** What the two per-channel observers share; they differ in how a new tensor's range joins the old one. */
+/**
+ * What the two per-channel observers share; they differ in how a new tensor's range joins the old one.
+ *
+ * @example Float zero points, as for an embedding
+ * ```ts
+ * import { PerChannelMinMaxObserver, PerChannelObserver } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const rows = new PerChannelMinMaxObserver({ qscheme: "perChannelAffineFloatQParams" });
+ * rows.observe(Float32Array.of(1, 256, -2, 508), [2, 2]);
+ * assert(rows instanceof PerChannelObserver);
+ * const { scales, zeroPoints } = rows.calculateFloatQParams();
+ * assertEquals([[...scales], [...zeroPoints]], [[1, 2], [-1, 1]]);
+ * ```
+ */
 export abstract class PerChannelObserver extends UniformObserver {
   /** The dimension whose index is the channel. */
   readonly chAxis: number;

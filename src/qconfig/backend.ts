@@ -242,7 +242,17 @@ const pointwise: DTypePattern = { input: quint8, output: quint8 };
 const linear: DTypePattern = { input: quint8, weight: qint8, bias: "float32", output: quint8 };
 const embedding: DTypePattern = { weight: quint8, output: float32 };
 
-/** torch's fbgemm kernels: quint8 everywhere, qint8 weights; sigmoid and tanh at any parameters. */
+/**
+ * torch's fbgemm kernels: quint8 everywhere, qint8 weights; sigmoid and tanh at any parameters.
+ *
+ * @example
+ * ```ts
+ * import { fbgemmBackendConfig, fbgemmQConfig, LSTM, prepare } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * assertEquals(prepare(lstm, fbgemmQConfig, { backendConfig: fbgemmBackendConfig }).unsupported, []);
+ * ```
+ */
 export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
   embedding: [embedding],
   linear: [linear],
@@ -252,7 +262,21 @@ export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
   tanh: [pointwise],
 });
 
-/** torch's qnnpack kernels: as fbgemm's, but sigmoid and tanh at their fixed parameters only. */
+/**
+ * torch's qnnpack kernels: as fbgemm's, but sigmoid and tanh at their fixed parameters only.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, MinMaxObserver, observeLstmParts, qnnpackBackendConfig as backendConfig } from "@splitgate/splitgate";
+ * import { assertThrows } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * assertThrows(
+ *   () => observeLstmParts(lstm, { sigmoid: MinMaxObserver.withArgs({}) }, { backendConfig }),
+ *   RangeError,
+ *   "scale: expected exactly 0.00390625, got MinMaxObserver (use a FixedQParamsObserver)",
+ * );
+ * ```
+ */
 export const qnnpackBackendConfig: BackendConfig = new BackendConfig("qnnpack", {
   embedding: [embedding],
   linear: [linear],
@@ -270,6 +294,22 @@ const int16: readonly DTypeConstraints[] = [
 /**
  * A DSP that works in 8 and 16 bits (qint32 within 16 bits): qint8 weights, activations of either width, and a Linear
  * whose accumulators go to an add unrounded (float32).
+ *
+ * @example
+ * ```ts
+ * import { dsp16BackendConfig, fbgemmBackendConfig } from "@splitgate/splitgate";
+ * import { LSTM, MinMaxObserver, observeLstmParts } from "@splitgate/splitgate";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * const cellState = MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 });
+ * const { unsupported } = observeLstmParts(lstm, { cellState }, { backendConfig: dsp16BackendConfig });
+ * assertEquals(unsupported, []);
+ * assertThrows(
+ *   () => observeLstmParts(lstm, { cellState }, { backendConfig: fbgemmBackendConfig }),
+ *   RangeError,
+ *   "lstm.l0.fgate_cx: expected what fbgemm runs",
+ * );
+ * ```
  */
 export const dsp16BackendConfig: BackendConfig = new BackendConfig("dsp16", {
   embedding: [{ weight: [quint8, ...int16], output: float32 }],

@@ -22,8 +22,19 @@ function fixed16(scale: number, quantMin: number): ReturnType<typeof FixedQParam
 
 /**
  * 8-bit weights (a scale a row, rounded against the calibration data) and hidden state, 16-bit gates and cell state.
- * What enters as float32 is not
- * quantized: the rows of an Embedding are projected in float32 once, and kept. Outputs of Linear stay float32.
+ * What enters as float32 is not quantized: the rows of an Embedding are projected in float32 once, and kept. Outputs
+ * of Linear stay float32.
+ *
+ * @example
+ * ```ts
+ * import { accurateQConfig, convertToReference, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), accurateQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const { nodes } = convertToReference(observed);
+ * const gate = nodes.find(({ op, part }) => op === "quantize" && part === "forget_gate")!;
+ * assertEquals([gate.dtype, gate.quantMin, gate.quantMax], ["qint32", 0, 65535]);
+ * ```
  */
 export const accurateQConfig: QConfig = Object.freeze({
   activation: PlaceholderObserver.withArgs({}),
@@ -49,7 +60,19 @@ export const accurateQConfig: QConfig = Object.freeze({
   }),
 });
 
-/** {@linkcode accurateQConfig} with the rows of an Embedding in 16 bits. */
+/**
+ * {@linkcode accurateQConfig} with the rows of an Embedding in 16 bits.
+ *
+ * @example
+ * ```ts
+ * import { convert, Embedding, int8x16QConfig, prepare, tokens } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * const observed = prepare(new Embedding({ numEmbeddings: 10, embeddingDim: 4 }), int8x16QConfig);
+ * observed.forward(tokens([1, 2], [2, 1]));
+ * const embedding = convert(observed).modules.get("embedding")!;
+ * assert(embedding.kind === "Embedding" && embedding.weight instanceof Uint16Array);
+ * ```
+ */
 export const int8x16QConfig: QConfig = Object.freeze({ ...accurateQConfig, embeddingBits: 16 });
 
 const PRESETS: ReadonlyMap<string, QConfig> = new Map([
@@ -60,7 +83,17 @@ const PRESETS: ReadonlyMap<string, QConfig> = new Map([
   ["int8x16", int8x16QConfig],
 ]);
 
-/** The presets' names. */
+/**
+ * The presets' names.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, PRESET_NAMES } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(PRESET_NAMES, ["fbgemm", "x86", "qnnpack", "accurate", "int8x16"]);
+ * assertEquals(PRESET_NAMES.map((name) => getPreset(name).embeddingBits ?? 8), [8, 8, 8, 8, 16]);
+ * ```
+ */
 export const PRESET_NAMES: readonly string[] = [...PRESETS.keys()];
 
 /**

@@ -75,17 +75,48 @@ export interface QConfig {
 /** The engines that torch has a default QConfig for and this package follows. */
 export type QConfigEngine = "fbgemm" | "x86" | "qnnpack";
 
-/** torch's default_observer: MinMaxObserver, quint8 in 0..127. */
+/**
+ * torch's default_observer: MinMaxObserver, quint8 in 0..127.
+ *
+ * @example
+ * ```ts
+ * import { defaultObserver } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([defaultObserver().dtype, defaultObserver().quantMax], ["quint8", 127]);
+ * ```
+ */
 export const defaultObserver: ObserverFactory<MinMaxObserver> = MinMaxObserver
   .withArgs({ quantMin: 0, quantMax: 127 });
 
-/** torch's default_weight_observer: MinMaxObserver, symmetric qint8. */
+/**
+ * torch's default_weight_observer: MinMaxObserver, symmetric qint8.
+ *
+ * @example
+ * ```ts
+ * import { defaultWeightObserver } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observer = defaultWeightObserver();
+ * observer.observe(Float32Array.of(-127.5, 3));
+ * assertEquals(observer.calculateQParams().scale, 1);
+ * ```
+ */
 export const defaultWeightObserver: ObserverFactory<MinMaxObserver> = MinMaxObserver.withArgs({
   dtype: "qint8",
   qscheme: "perTensorSymmetric",
 });
 
-/** torch's default_per_channel_weight_observer: PerChannelMinMaxObserver, symmetric qint8. */
+/**
+ * torch's default_per_channel_weight_observer: PerChannelMinMaxObserver, symmetric qint8.
+ *
+ * @example
+ * ```ts
+ * import { defaultPerChannelWeightObserver } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observer = defaultPerChannelWeightObserver();
+ * observer.observe(Float32Array.of(-127.5, 3, 0, 255), [2, 2]);
+ * assertEquals([...observer.calculateQParams().scales], [1, 2]);
+ * ```
+ */
 export const defaultPerChannelWeightObserver: ObserverFactory<
   PerChannelMinMaxObserver
 > = PerChannelMinMaxObserver.withArgs({
@@ -93,31 +124,82 @@ export const defaultPerChannelWeightObserver: ObserverFactory<
   qscheme: "perChannelSymmetric",
 });
 
-/** torch's default_qconfig: {@linkcode defaultObserver} and {@linkcode defaultWeightObserver}. */
+/**
+ * torch's default_qconfig: {@linkcode defaultObserver} and {@linkcode defaultWeightObserver}.
+ *
+ * @example
+ * ```ts
+ * import { defaultQConfig } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const { activation, weight } = defaultQConfig;
+ * assertEquals([activation.observerName, weight.observerName], ["MinMaxObserver", "MinMaxObserver"]);
+ * ```
+ */
 export const defaultQConfig: QConfig = Object.freeze({
   activation: defaultObserver,
   weight: defaultWeightObserver,
 });
 
-/** torch's default_per_channel_qconfig: {@linkcode defaultObserver}, per-channel weights. */
+/**
+ * torch's default_per_channel_qconfig: {@linkcode defaultObserver}, per-channel weights.
+ *
+ * @example
+ * ```ts
+ * import { defaultPerChannelQConfig } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const { activation, weight } = defaultPerChannelQConfig;
+ * assertEquals([activation.observerName, weight.observerName], ["MinMaxObserver", "PerChannelMinMaxObserver"]);
+ * ```
+ */
 export const defaultPerChannelQConfig: QConfig = Object.freeze({
   activation: defaultObserver,
   weight: defaultPerChannelWeightObserver,
 });
 
-/** torch's get_default_qconfig("fbgemm"): a histogram with reduced range, per-channel weights. */
+/**
+ * torch's get_default_qconfig("fbgemm"): a histogram with reduced range, per-channel weights.
+ *
+ * @example
+ * ```ts
+ * import { fbgemmQConfig } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const { activation, weight } = fbgemmQConfig;
+ * assertEquals([activation.observerName, activation.args], ["HistogramObserver", { reduceRange: true }]);
+ * assertEquals(weight.observerName, "PerChannelMinMaxObserver");
+ * ```
+ */
 export const fbgemmQConfig: QConfig = Object.freeze({
   activation: HistogramObserver.withArgs({ reduceRange: true }),
   weight: defaultPerChannelWeightObserver,
 });
 
-/** torch's get_default_qconfig("x86"), which equals fbgemm's in 2.8.0. */
+/**
+ * torch's get_default_qconfig("x86"), which equals fbgemm's in 2.8.0.
+ *
+ * @example
+ * ```ts
+ * import { fbgemmQConfig, x86QConfig } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(x86QConfig.activation.args, fbgemmQConfig.activation.args);
+ * assertEquals(x86QConfig.engine, undefined); // fbgemm's rounding
+ * ```
+ */
 export const x86QConfig: QConfig = Object.freeze({
   activation: HistogramObserver.withArgs({ reduceRange: true }),
   weight: defaultPerChannelWeightObserver,
 });
 
-/** torch's get_default_qconfig("qnnpack"): a histogram with the whole range, per-tensor weights, qnnpack's rounding. */
+/**
+ * torch's get_default_qconfig("qnnpack"): a histogram with the whole range, per-tensor weights, qnnpack's rounding.
+ *
+ * @example
+ * ```ts
+ * import { qnnpackQConfig } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const { activation, weight, engine } = qnnpackQConfig;
+ * assertEquals([activation.args, weight.observerName, engine], [{ reduceRange: false }, "MinMaxObserver", "qnnpack"]);
+ * ```
+ */
 export const qnnpackQConfig: QConfig = Object.freeze({
   activation: HistogramObserver.withArgs({ reduceRange: false }),
   weight: defaultWeightObserver,
@@ -144,7 +226,18 @@ export const dynamicQConfig: QConfig = Object.freeze({
   dynamic: true,
 });
 
-/** torch's per_channel_dynamic_qconfig: {@linkcode dynamicQConfig} with per-channel weights. */
+/**
+ * torch's per_channel_dynamic_qconfig: {@linkcode dynamicQConfig} with per-channel weights.
+ *
+ * @example
+ * ```ts
+ * import { convert, Linear, perChannelDynamicQConfig, prepare } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * const model = convert(prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), perChannelDynamicQConfig));
+ * const linear = model.modules.get("linear")!;
+ * assert(linear.kind === "Linear" && linear.weight.scales.length === 3);
+ * ```
+ */
 export const perChannelDynamicQConfig: QConfig = Object.freeze({
   activation: PlaceholderObserver.withArgs({}),
   weight: defaultPerChannelWeightObserver,

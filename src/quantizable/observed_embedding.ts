@@ -9,7 +9,20 @@ import type { QConfig } from "../qconfig/qconfig.ts";
 import { QuantizedEmbedding } from "../quantized/embedding.ts";
 import type { Tensor, TokenTensor } from "../tensor.ts";
 
-/** An embedding: nothing is observed, for a row's own range gives its parameters. */
+/**
+ * An embedding: nothing is observed, for a row's own range gives its parameters.
+ *
+ * @example
+ * ```ts
+ * import { Embedding, fbgemmQConfig, type ObservedEmbedding, prepare, tokens } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const float = new Embedding({ numEmbeddings: 10, embeddingDim: 4 });
+ * const embedding = prepare(float, fbgemmQConfig).modules.get("embedding") as ObservedEmbedding;
+ * float.weight.fill(0); // a copy was observed
+ * assert(embedding.forward(tokens([1], [1])).data.some((value) => value !== 0));
+ * assertEquals(embedding.qconfig, fbgemmQConfig);
+ * ```
+ */
 export class ObservedEmbedding {
   /** The layer's own copy of the weights. */
   readonly embedding: Embedding;

@@ -11,7 +11,20 @@ import type { InputObserver } from "./observed_model.ts";
 import { accumulateGram } from "./weight_rounding.ts";
 import { fakeQuantizeWeight } from "./weights.ts";
 
-/** A float linear layer whose output, and input where it comes as float32, are observed. */
+/**
+ * A float linear layer whose output, and input where it comes as float32, are observed.
+ *
+ * @example
+ * ```ts
+ * import { fbgemmQConfig, Linear, type ObservedLinear, Observer, prepare, tensor } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);
+ * const { input } = observed.modules.get("linear") as ObservedLinear;
+ * assert(input instanceof Observer); // the input comes as float32
+ * observed.forward(tensor([0.5, -2], [1, 2]));
+ * assertEquals([(input as Observer).minVal, (input as Observer).maxVal], [-2, 0.5]);
+ * ```
+ */
 export class ObservedLinear {
   /** The layer: a copy, so that what happens to the original does not matter. */
   readonly linear: Linear;
@@ -44,7 +57,10 @@ export class ObservedLinear {
     }
   }
 
-  /** The float layer's output, of the weight that a fake-quantizer makes where it has one. What shows it to the observer is the model, which knows which rows are padding. */
+  /**
+   * The float layer's output, of the weight that a fake-quantizer makes where it has one. What shows it to the observer
+   * is the model, which knows which rows are padding.
+   */
   forward(x: Tensor): Tensor {
     const { inFeatures, outFeatures, weight, bias } = this.linear,
       own = fakeQuantizeWeight(this.qconfig.weight, weight, outFeatures);

@@ -26,7 +26,22 @@ export interface ObservedCell {
   readonly statistics: CellStatistics | null;
 }
 
-/** An LSTM whose parts are observed one by one, in both directions of every layer. */
+/**
+ * An LSTM whose parts are observed one by one, in both directions of every layer.
+ *
+ * @example
+ * ```ts
+ * import { fbgemmQConfig, LSTM, type ObservedLSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, bidirectional: true });
+ * const observed = prepare(float, fbgemmQConfig, { splitGates: true });
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const lstm = observed.modules.get("lstm") as ObservedLSTM;
+ * const backward = lstm.cells[0]![1]!.observers;
+ * assertEquals(new Set(backward.gates).size, 4); // an observer a gate
+ * assertEquals(backward.tanh_cy!.seen, true);
+ * ```
+ */
 export class ObservedLSTM {
   /** The float LSTM: a copy, so that what happens to the original does not matter. */
   readonly lstm: LSTM;

@@ -24,11 +24,30 @@ export type ObservedModule = ObservedEmbedding | ObservedLinear | ObservedLSTM;
 
 /** Options of {@linkcode ObservedModel.forward}. */
 export interface ObservedForwardOptions extends LSTMForwardOptions {
-  /** Initial h and c of LSTMs, by the module's name, shaped as {@linkcode LSTM.forward} takes them; zeros by default. */
+  /**
+   * Initial h and c of LSTMs, by the module's name, shaped as {@linkcode LSTM.forward} takes them; zeros by default.
+   */
   readonly state?: { readonly [module: string]: readonly [Tensor, Tensor] };
 }
 
-/** What `prepare` gives: run calibration data through it, then `convert` it. */
+/**
+ * What `prepare` gives: run calibration data through it, then `convert` it.
+ *
+ * @example
+ * ```ts
+ * import { convert, fbgemmQConfig, Linear, LSTM, prepare, Sequential, tensor } from "@splitgate/splitgate";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * const model = new Sequential({
+ *   lstm: new LSTM({ inputSize: 2, hiddenSize: 3 }),
+ *   out: new Linear({ inFeatures: 3, outFeatures: 1 }),
+ * });
+ * const observed = prepare(model, fbgemmQConfig);
+ * assertEquals([...observed.modules.keys()], ["lstm", "out"]);
+ * assertThrows(() => convert(observed), RangeError, "lstm");
+ * for (const x of [tensor([1, 2, 3, 4], [2, 1, 2]), tensor([0, -1], [1, 1, 2])]) observed.forward(x);
+ * assertEquals(convert(observed).outputSize, 1);
+ * ```
+ */
 export class ObservedModel {
   /** The modules by name, in order. */
   readonly modules: ReadonlyMap<string, ObservedModule>;

@@ -112,8 +112,9 @@ function inputObserver(qconfig: QConfig, given: Observer | null): InputObserver 
  * @param options.backendConfig A target to hold modules and parts to.
  * @returns The observed model: run calibration data through it, then convert it.
  * @throws {TypeError} If an argument is of the wrong kind.
- * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their engines differ, a dynamic
- * QConfig has observers of activations, or the target does not run a module or part: it says which constraint failed.
+ * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their engines differ, a
+ * dynamic QConfig has observers of activations, or the target does not run a module or part: it says which constraint
+ * failed.
  *
  * @example
  * ```ts

@@ -19,7 +19,8 @@ import { type FloatModel, prepare } from "./prepare.ts";
  * rows and, for the hidden state, the rows at one step. So the rows of a batch depend on each other, and a sequence
  * run step by step gives other values than run whole, as in torch. Steps beyond a row's length count for nothing.
  *
- * @param model A Linear, Embedding or LSTM, or a Sequential of them; copied. An Embedding stays float32 unless its QConfig has `embeddingBits`.
+ * @param model A Linear, Embedding or LSTM, or a Sequential of them; copied. An Embedding stays float32 unless its
+ * QConfig has `embeddingBits`.
  * @param qconfig A dynamic QConfig, or a mapping to them; {@linkcode dynamicQConfig} by default.
  * @returns The model, ready for sessions and for `saveModel`.
  * @throws {TypeError} If an argument is of the wrong kind.

@@ -25,6 +25,17 @@ function gramCount(rows: number, width: number): number {
  * Gram matrices of what a cell's weights read: one a weight row, or, where these would take more than 16 MB, one a
  * gate. A step counts with the square of the gate's slope there (averaged over the rows that share a matrix):
  * y (1 - y) of a sigmoid, 1 - y² of a tanh. Where a gate is saturated, an error before it does not matter.
+ *
+ * @example
+ * ```ts
+ * import { accurateQConfig, LSTM, type ObservedLSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), accurateQConfig);
+ * const { statistics } = (observed.modules.get("lstm") as ObservedLSTM).cells[0]![0]!;
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * assertEquals(statistics!.hidden.length, 12 * 3 * 3); // one 3 x 3 matrix a weight row
+ * assertEquals(statistics!.input.kind, "gram");
+ * ```
  */
 export class CellStatistics {
   /** [blocks, width of h, width of h] */

@@ -278,7 +278,8 @@ export interface RoundedTokenTable {
  * @param quantMin Smallest integer of the projections.
  * @param quantMax Largest integer of the projections.
  * @returns New integers, all else unchanged; the table's weighted error is never larger than nearest's.
- * @throws {RangeError} If a length does not fit, a weight is not finite, no token was met, or an option is out of range.
+ * @throws {RangeError} If a length does not fit, a weight is not finite, no token was met, or an option is out of
+ * range.
  *
  * @example
  * ```ts

@@ -69,7 +69,20 @@ export interface GraphNode {
   readonly embedding?: EmbeddingModule;
 }
 
-/** The parameters of a node's value, or null where it is not quantized. */
+/**
+ * The parameters of a node's value, or null where it is not quantized.
+ *
+ * @example
+ * ```ts
+ * import { convertToReference, fbgemmQConfig, Linear, nodeQParams, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4], [1, 2]));
+ * const [input, quantize] = convertToReference(observed).nodes;
+ * assertEquals(nodeQParams(input!), null);
+ * assertEquals(nodeQParams(quantize!)!.dtype, "quint8");
+ * ```
+ */
 export function nodeQParams(node: GraphNode): PerTensorQParams | null {
   const { dtype, scale, zeroPoint, quantMin, quantMax } = node;
   if (dtype === "float32" || dtype === "int32") return null;

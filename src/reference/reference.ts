@@ -27,7 +27,9 @@ import { assertGraph } from "./verify.ts";
 /** A tensor of a state: quantized with its own parameters, or float32. */
 export type StateTensor = QTensor<PerTensorQParams> | Tensor;
 
-/** Hidden and cell state by cell, such as `lstm.l0` and `lstm.l0_reverse`: h [batch, width] and c [batch, hiddenSize]. */
+/**
+ * Hidden and cell state by cell, such as `lstm.l0` and `lstm.l0_reverse`: h [batch, width] and c [batch, hiddenSize].
+ */
 export type ReferenceState = ReadonlyMap<string, { readonly h: StateTensor; readonly c: StateTensor }>;
 
 /** Options of {@linkcode ReferenceModel.run}. */
@@ -50,7 +52,21 @@ export interface ReferenceResult {
   readonly state: ReferenceState;
 }
 
-/** The dq -> op -> q graph of a whole model. Iterating it gives the nodes. */
+/**
+ * The dq -> op -> q graph of a whole model. Iterating it gives the nodes.
+ *
+ * @example
+ * ```ts
+ * import { convertToReference, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const graph = convertToReference(observed);
+ * const cell = graph.nodes.find(({ name }) => name === "lstm.l0.fgate_cx_igate_cgate")!;
+ * assertEquals(cell.inputs, ["lstm.l0.fgate_cx.dequantize", "lstm.l0.igate_cgate.dequantize"]);
+ * assert(graph.toTable().startsWith("name") && graph.toMermaid().startsWith("flowchart"));
+ * ```
+ */
 export class ReferenceModel implements Iterable<GraphNode> {
   /** In order: each behind the nodes that it reads, but for states, which read the step before. */
   readonly nodes: readonly GraphNode[];

@@ -82,7 +82,21 @@ export function roundTo(
   return [Math.fround(scale * (kept - zeroPoint)), q !== kept];
 }
 
-/** What a model loses, part by part. */
+/**
+ * What a model loses, part by part.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, PartReport, prepare, qnnpackQConfig, reportParts, tensor } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qnnpackQConfig), x = tensor([1, 2], [1, 1, 2]);
+ * observed.forward(x);
+ * const report = reportParts(observed, [x]);
+ * assert(report instanceof PartReport && report.outputSqnr! > 10);
+ * const [worst] = report.parts.toSorted((a, b) => a.sqnr - b.sqnr);
+ * assertEquals(worst!.name, "lstm.l0.tanh_cy");
+ * ```
+ */
 export class PartReport {
   /** One entry a quantize node, in the graph's order. */
   readonly parts: readonly PartLoss[];
@@ -174,7 +188,8 @@ interface Sums {
  * ```ts
  * import { LSTM, observeLstmParts, reportParts, tensor } from "@splitgate/splitgate";
  * import { assert } from "@std/assert";
- * const observed = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {}), x = tensor([1, 2, 3, 4], [2, 1, 2]);
+ * const observed = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {});
+ * const x = tensor([1, 2, 3, 4], [2, 1, 2]);
  * observed.forward(x);
  * const report = reportParts(observed, [x]);
  * assert(report.parts.every(({ sqnr }) => sqnr > 10));
