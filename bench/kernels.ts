@@ -6,7 +6,6 @@
  */
 import { bench, do_not_optimize, group, run } from "mitata";
 import {
-  activationInt,
   addInt8,
   bindState,
   dotRows,
@@ -15,6 +14,7 @@ import {
   lstmStep,
   mulInt8,
   prepareCell,
+  quantizedActivation,
   quantizePerTensor,
 } from "../kernels/mod.ts";
 import { fastParts } from "../src/quantized/cell.ts";
@@ -41,8 +41,9 @@ group("plain kernels, 4,096 values", () => {
   bench("quantizePerTensor", () => quantizePerTensor(x, a, quint8));
   bench("addInt8", () => addInt8(a, quint8, b, quint8, out, quint8, false));
   bench("mulInt8", () => mulInt8(a, quint8, b, quint8, out, quint8));
-  bench("activationInt (tanh)", () => {
-    for (let i = 0; i < n; i++) out[i] = activationInt("fbgemm", "tanh", 0.02, b[i]! - 127, quint8);
+  const tanh = quantizedActivation("tanh", 0.02, quint8);
+  bench("quantizedActivation (tanh)", () => {
+    for (let i = 0; i < n; i++) out[i] = tanh(b[i]! - 127);
   });
 });
 

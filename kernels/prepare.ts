@@ -289,7 +289,7 @@ export function prepareArithmetic(
   product(CANDIDATE, parts.input_gate, parts.cell_gate, candidate);
   product(HIDDEN, parts.output_gate, parts.tanh_cy, hidden);
   const table = (activation: Activation, from: Affine, to: Affine) =>
-    sharedActivationTable(tables, engine, activation, from, to);
+    sharedActivationTable(tables, activation, from, to);
   return {
     constants: k,
     fixedPoint,

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { activationInt, sigmoidFloat32, tanhFloat32 } from "../../kernels/activation.ts";
+import { type Activation, quantizedActivation, sigmoidFloat32, tanhFloat32 } from "../../kernels/activation.ts";
 import { addInt8, addQuint8FixedPoint, mulInt8 } from "../../kernels/elementwise.ts";
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
@@ -165,10 +165,8 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
           mulInt8(qa.data, qa.qparams, qb.data, qb.qparams, out, to);
         } else if (part.op !== "add") {
           const { scale, zeroPoint } = qa.qparams;
-          for (let i = 0; i < size; i++) {
-            out[i] = activationInt(engine, part.op as "sigmoid" | "tanh", scale, qa.data[i]! - zeroPoint, to) +
-              to.zeroPoint;
-          }
+          const activation = quantizedActivation(part.op as Activation, scale, to);
+          for (let i = 0; i < size; i++) out[i] = activation(qa.data[i]! - zeroPoint) + to.zeroPoint;
         } else if (addsInFixedPoint(engine, qa.qparams, qb.qparams, to)) {
           const za = qa.qparams.zeroPoint, zb = qb.qparams.zeroPoint;
           const add = fixedPointAdd(place, qa.qparams, qb.qparams, to);

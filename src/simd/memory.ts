@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type ActivationTable, lookup } from "../../kernels/activation.ts";
+import { type ActivationTable, completeTable } from "../../kernels/activation.ts";
 import { biasTerm, type LinearWeight } from "../../kernels/linear.ts";
 import {
   CANDIDATE,
@@ -259,7 +259,8 @@ function writeTable(arena: Arena, table: ActivationTable, written: WrittenTables
   let at = written.get(table);
   if (at === undefined) {
     at = arena.take(length * 4);
-    for (let i = 0; i < length; i++) arena.f32[at / 4 + i] = lookup(table, first + i);
+    completeTable(table);
+    arena.f32.set(table.data, at / 4);
     written.set(table, at);
   }
   return at - ((first + MAGIC) << 2);

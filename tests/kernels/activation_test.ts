@@ -2,16 +2,16 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
   type Activation,
-  activationInt,
   activationTable,
   type ActivationTables,
+  completeTable,
   expFloat32,
   lookup,
+  quantizedActivation,
   sharedActivationTable,
   sigmoidFloat32,
   tanhFloat32,
 } from "../../kernels/activation.ts";
-import type { Engine } from "../../kernels/linear.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -24,7 +24,7 @@ import {
 } from "../oracle/arbitraries.ts";
 import * as oracle from "../oracle/rules.ts";
 
-const ENGINES: Engine[] = ["fbgemm", "qnnpack"], ACTIVATIONS: Activation[] = ["sigmoid", "tanh"];
+const ACTIVATIONS: Activation[] = ["sigmoid", "tanh"];
 const f = Math.fround;
 const SIGMOID = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
 const TANH = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
@@ -92,77 +92,55 @@ Deno.test("sigmoidFloat32() rounds e^-x, the sum and the quotient, each once", (
   assertEquals([Infinity, -Infinity, NaN].map(sigmoidFloat32), [1, 0, NaN]);
 });
 
-Deno.test("activationInt() is exact on all 256 inputs of quint8 and qint8, on both engines", () => {
+Deno.test("quantizedActivation() is exact on all 256 inputs of quint8 and qint8, as fbgemm and as qnnpack round", () => {
   for (const scale of [0.001, 0.0125, 1 / 32, 0.05, 0.1, 0.25, 1, 20].map(f)) {
-    for (let input = -255; input <= 255; input++) {
-      const x = oracle.dequantize(input, { scale, zeroPoint: 0 });
-      for (const activation of ACTIVATIONS) {
-        const to = activation === "sigmoid" ? SIGMOID : TANH;
-        const got = ENGINES.map((engine) => activationInt(engine, activation, scale, input, to) + to.zeroPoint);
-        assertEquals(got, [oracle.activation(activation, x, to), oracle.activationQnnpack(activation, x)]);
-        const signed = { ...to, zeroPoint: to.zeroPoint - 128, quantMin: -128, quantMax: 127 };
-        const want = oracle.activation(activation, x, signed) - signed.zeroPoint;
-        for (const engine of ENGINES) assertEquals(activationInt(engine, activation, scale, input, signed) + 0, want);
+    for (const activation of ACTIVATIONS) {
+      const to = activation === "sigmoid" ? SIGMOID : TANH, kernel = quantizedActivation(activation, scale, to);
+      const signed = { ...to, zeroPoint: to.zeroPoint - 128, quantMin: -128, quantMax: 127 };
+      const signedKernel = quantizedActivation(activation, scale, signed);
+      for (let input = -255; input <= 255; input++) {
+        const x = oracle.dequantize(input, { scale, zeroPoint: 0 });
+        assertEquals(kernel(input) + to.zeroPoint, oracle.activation(activation, x, to));
+        assertEquals(kernel(input) + to.zeroPoint, oracle.activationQnnpack(activation, x));
+        assertEquals(signedKernel(input) + 0, oracle.activation(activation, x, signed) - signed.zeroPoint);
       }
     }
   }
 });
 
-Deno.test("activationInt() follows the plain rule on both engines when input and output parameters are any", () => {
+Deno.test("quantizedActivation() follows the plain rule when input and output parameters are any", () => {
   fc.assert(
     fc.property(
-      fc.constantFrom(...ENGINES),
       fc.constantFrom(...ACTIVATIONS),
       anyScale,
       ladderInteger(-(2 ** 31), 2 ** 31 - 1),
       anyParameters(NARROW),
-      (engine, activation, scale, input, to) => {
+      (activation, scale, input, to) => {
         const x = oracle.dequantize(input, { scale, zeroPoint: 0 });
         const want = oracle.activation(activation, x, to) - to.zeroPoint;
-        assertEquals(activationInt(engine, activation, scale, input, to) + 0, want + 0);
+        assertEquals(quantizedActivation(activation, scale, to)(input) + 0, want + 0);
       },
     ),
     { numRuns: 1000 },
   );
 });
 
-Deno.test("activationInt() has qnnpack's own rounding only at its own output parameters", () => {
-  // Half-way outputs: 256 / (1 + e^-x) rounds as the quotient does, y * 256 as the rounded y does.
-  let differ = 0;
-  for (let input = -255; input <= 255; input++) {
-    for (let k = 1; k < 400; k++) {
-      const scale = f(k * 0.0007);
-      for (const activation of ACTIVATIONS) {
-        const to = activation === "sigmoid" ? SIGMOID : TANH;
-        for (const other of [{ ...to, quantMax: 254 }, { ...to, scale: f(to.scale * 1.001) }]) {
-          const plain = activationInt("fbgemm", activation, scale, input, other);
-          if (k < 20) assertEquals(activationInt("qnnpack", activation, scale, input, other), plain);
-        }
-        const own = activationInt("qnnpack", activation, scale, input, to);
-        const theirs = activationInt("fbgemm", activation, scale, input, to);
-        if (own !== theirs) differ++;
-        assert(Math.abs(own - theirs) <= 1);
-      }
-    }
-  }
-  assert(differ < 20, String(differ));
-});
-
 const WIDE_SIGMOID = { scale: 2 ** -16, zeroPoint: 0, quantMin: 0, quantMax: 65535 };
 const WIDE_TANH = { scale: 2 ** -15, zeroPoint: 32768, quantMin: 0, quantMax: 65535 };
 
-Deno.test("activationTable() and lookup() give activationInt's value for all 65,536 inputs, and keep it", () => {
+Deno.test("activationTable() and lookup() give quantizedActivation's value for all 65,536 inputs, and keep it", () => {
   const from = { scale: 2 ** -11, zeroPoint: 32768, quantMin: 0, quantMax: 65535 };
   for (const activation of ACTIVATIONS) {
     const to = activation === "sigmoid" ? WIDE_SIGMOID : WIDE_TANH;
-    const table = activationTable("fbgemm", activation, from, to);
+    const table = activationTable(activation, from, to);
     assertEquals([table.data.length, table.first], [65536, -32768]);
+    const kernel = quantizedActivation(activation, from.scale, to);
     const first = Array.from({ length: 65536 }, (_, i) => lookup(table, i - 32768));
     let previous = -Infinity;
     first.forEach((y, i) => {
       assert(y >= previous, "sigmoid and tanh do not fall");
       previous = y;
-      if (y !== activationInt("fbgemm", activation, from.scale, i - 32768, to)) assertEquals(i, -1);
+      if (y !== kernel(i - 32768)) assertEquals(i, -1);
       if (table.data[i] !== y || lookup(table, i - 32768) !== y) assertEquals(i, -1);
     });
     for (const input of [...edgeLadder(-32768, 32767), ...Array.from({ length: 1500 }, (_, i) => i * 43 - 32768)]) {
@@ -172,12 +150,35 @@ Deno.test("activationTable() and lookup() give activationInt's value for all 65,
   }
 });
 
+Deno.test("completeTable() gives what lookup() gives for each input, whatever was known before", () => {
+  const bounds = fc.tuple(fc.integer({ min: -500, max: 500 }), fc.integer({ min: 1, max: 3000 }));
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...ACTIVATIONS),
+      bounds,
+      fc.double({ min: 1e-5, max: 1, noNaN: true }),
+      fc.constantFrom(SIGMOID, TANH, WIDE_SIGMOID, WIDE_TANH),
+      fc.array(fc.nat(1000), { maxLength: 5 }),
+      (activation, [quantMin, size], scale, to, met) => {
+        const from = { scale: f(scale), zeroPoint: 3, quantMin, quantMax: quantMin + size };
+        const table = activationTable(activation, from, to), kernel = quantizedActivation(activation, from.scale, to);
+        for (const i of met) lookup(table, table.first + i % (size + 1));
+        completeTable(table);
+        assertEquals([...table.data], Array.from(table.data, (_, i) => kernel(table.first + i)));
+      },
+    ),
+  );
+  const beyond = activationTable("tanh", { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 65536 }, TANH);
+  completeTable(beyond);
+  assertEquals(beyond.data.length, 0);
+});
+
 Deno.test("lookup() computes each output anew when the input range is beyond 16 bits", () => {
   const from = { scale: 2 ** -20, zeroPoint: 5, quantMin: -(2 ** 31), quantMax: 2 ** 31 - 1 };
   for (const activation of ACTIVATIONS) {
     const to = activation === "sigmoid" ? WIDE_SIGMOID : WIDE_TANH;
     for (const range of [from, { ...from, quantMin: 0, quantMax: 65536 }]) {
-      const table = activationTable("fbgemm", activation, range, to);
+      const table = activationTable(activation, range, to);
       assertEquals(table.data.length, 0);
       for (const q of edgeLadder(range.quantMin, range.quantMax)) {
         const input = q - range.zeroPoint, x = oracle.dequantize(q, range);
@@ -192,10 +193,10 @@ Deno.test("lookup() gives the same output the second time when outputs less thei
   for (const zeroPoint of [range.quantMin, -1, 0, 2 ** 30, range.quantMax]) {
     for (const scale of [2 ** -32, 2 ** -31, 2 ** -30]) {
       const to = { scale, zeroPoint, quantMin: range.quantMin, quantMax: range.quantMax };
-      const table = activationTable("fbgemm", "tanh", from, to);
+      const table = activationTable("tanh", from, to);
       for (const input of [-128, -1, 0, 1, 127]) {
         const once = lookup(table, input);
-        assertEquals(once, activationInt("fbgemm", "tanh", from.scale, input, to));
+        assertEquals(once, quantizedActivation("tanh", from.scale, to)(input));
         assertEquals(lookup(table, input), once);
       }
     }
@@ -206,18 +207,17 @@ Deno.test("sharedActivationTable() gives the same table exactly when everything 
   const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 },
     to = TANH,
     tables: ActivationTables = new Map();
-  const table = sharedActivationTable(tables, "fbgemm", "tanh", from, to), made = new Set([table]);
+  const table = sharedActivationTable(tables, "tanh", from, to), made = new Set([table]);
   const next = Math.fround(0.1) * (1 + 2 ** -23);
   const differing = [
     ...[{ scale: next }, { zeroPoint: 4 }, { quantMin: 1 }, { quantMax: 254 }].flatMap((change) => [
-      sharedActivationTable(tables, "fbgemm", "tanh", { ...from, ...change }, to),
-      sharedActivationTable(tables, "fbgemm", "tanh", from, { ...to, ...change }),
+      sharedActivationTable(tables, "tanh", { ...from, ...change }, to),
+      sharedActivationTable(tables, "tanh", from, { ...to, ...change }),
     ]),
-    sharedActivationTable(tables, "qnnpack", "tanh", from, to),
-    sharedActivationTable(tables, "fbgemm", "sigmoid", from, to),
+    sharedActivationTable(tables, "sigmoid", from, to),
   ];
   for (const other of differing) made.add(other);
   assertEquals(made.size, 1 + differing.length);
-  assert(sharedActivationTable(tables, "fbgemm", "tanh", { ...from }, { ...to }) === table);
-  assertEquals(lookup(table, 5), activationInt("fbgemm", "tanh", 0.1, 5, to));
+  assert(sharedActivationTable(tables, "tanh", { ...from }, { ...to }) === table);
+  assertEquals(lookup(table, 5), quantizedActivation("tanh", 0.1, to)(5));
 });
