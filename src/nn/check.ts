@@ -11,9 +11,10 @@ export const MAX_SIZE = 2 ** 31 - 1;
 
 /** Requires an object that has no fields but those of `known`; what would have no effect is refused. */
 export function checkOptions(name: string, options: unknown, known: readonly string[]): void {
-  if (typeof options !== "object" || options === null) failType(name, `an object of ${known.join(", ")}`, options);
+  const names = known.join(", ");
+  if (typeof options !== "object" || options === null) failType(name, `an object of ${names || "nothing"}`, options);
   for (const key of Object.keys(options)) {
-    if (!known.includes(key)) failType(name, `no options but ${known.join(", ")}`, key);
+    if (!known.includes(key)) failType(name, names === "" ? "none" : `no options but ${names}`, key);
   }
 }
 

@@ -5,10 +5,11 @@
  */
 import { fakeQuantizePerChannel, fakeQuantizePerTensor } from "../../kernels/fake_quantize.ts";
 import { checkBoolean, failRange, failType } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import type { DType } from "../dtype.ts";
 import type { QParams } from "../qparams.ts";
 import { MovingAverageMinMaxObserver } from "./moving_average.ts";
-import { type CalculateOptions, checkKeys, Observer, type ObserverFactory, UniformObserver } from "./observer.ts";
+import { type CalculateOptions, Observer, type ObserverFactory, UniformObserver } from "./observer.ts";
 import { PerChannelObserver } from "./per_channel.ts";
 
 /** Options of {@linkcode FakeQuantize}. */
@@ -52,7 +53,7 @@ export class FakeQuantize extends Observer {
    */
   constructor(options: FakeQuantizeOptions = {}) {
     super();
-    checkKeys("FakeQuantize", options, [
+    checkOptions("options", options, [
       "observer",
       "observerEnabled",
       "fakeQuantEnabled",

@@ -5,8 +5,9 @@
  */
 import { type DType, dtypeRange } from "../dtype.ts";
 import { failRange, failType } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import { perTensorAffine, type PerTensorQParams } from "../qparams.ts";
-import { checkKeys, Observer, PER_TENSOR_SCHEMES, type QScheme } from "./observer.ts";
+import { Observer, PER_TENSOR_SCHEMES, type QScheme } from "./observer.ts";
 
 /** Options of {@linkcode FixedQParamsObserver}. */
 export interface FixedQParamsOptions {
@@ -61,7 +62,7 @@ export class FixedQParamsObserver extends Observer {
    */
   constructor(options: FixedQParamsOptions) {
     super();
-    checkKeys("FixedQParamsObserver", options, [
+    checkOptions("options", options, [
       "scale",
       "zeroPoint",
       "dtype",

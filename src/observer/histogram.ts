@@ -5,12 +5,12 @@
  */
 import { clamp, fmaFloat32 } from "../../kernels/requantize.ts";
 import { checkInteger, failRange, failType } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { cascadeSum } from "./cascade_sum.ts";
 import { minMax } from "./min_max.ts";
 import {
   type CalculateOptions,
-  checkKeys,
   checkRange,
   type ObserverOptions,
   PER_TENSOR_SCHEMES,
@@ -76,7 +76,7 @@ export class HistogramObserver extends UniformObserver {
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: HistogramOptions = {}) {
-    checkKeys("HistogramObserver", options, [
+    checkOptions("options", options, [
       ...UNIFORM_KEYS,
       "bins",
       "upsampleRate",

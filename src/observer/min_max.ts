@@ -3,10 +3,10 @@
  *
  * @module
  */
+import { checkOptions } from "../nn/check.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import {
   type CalculateOptions,
-  checkKeys,
   checkRange,
   type ObserverOptions,
   PER_TENSOR_SCHEMES,
@@ -52,7 +52,7 @@ export class MinMaxObserver extends UniformObserver {
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: ObserverOptions = {}) {
-    checkKeys("MinMaxObserver", options, UNIFORM_KEYS);
+    checkOptions("options", options, UNIFORM_KEYS);
     super(resolveOptions(options, PER_TENSOR_SCHEMES));
   }
 

@@ -4,11 +4,11 @@
  * @module
  */
 import { failRange } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { minMax } from "./min_max.ts";
 import {
   type CalculateOptions,
-  checkKeys,
   checkPositive,
   checkRange,
   type ObserverOptions,
@@ -74,7 +74,7 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: MovingAverageOptions = {}) {
-    checkKeys("MovingAverageMinMaxObserver", options, [
+    checkOptions("options", options, [
       ...UNIFORM_KEYS,
       "averagingConstant",
     ]);

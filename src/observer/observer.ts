@@ -6,6 +6,7 @@
 import { clamp, roundHalfEven } from "../../kernels/requantize.ts";
 import { type DType, dtypeRange } from "../dtype.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import { perTensorAffine, type PerTensorQParams, type QParams } from "../qparams.ts";
 import { shapeSize } from "../tensor.ts";
 
@@ -174,6 +175,9 @@ export abstract class Observer {
    * A factory of observers of this class with the given arguments, torch's `with_args`. The arguments are
    * checked at once.
    *
+   * @param options What the constructor takes; copied.
+   * @throws {TypeError | RangeError} What the constructor throws, the class's name before the message.
+   *
    * @example
    * ```ts
    * import { MinMaxObserver } from "@splitgate/splitgate";
@@ -187,24 +191,19 @@ export abstract class Observer {
     this: C,
     options: NonNullable<ConstructorParameters<C>[0]>,
   ): ObserverFactory<InstanceType<C>> {
+    if (typeof options !== "object" || options === null) {
+      failType(`${this.name}.withArgs: options`, "an object of options", options);
+    }
     const args = Object.freeze({ ...options as object });
     const create = () => new this(args as never) as InstanceType<C>;
-    return Object.assign(create, { observerName: create().kind, args });
-  }
-}
-
-/** Refuses options that a class does not know. */
-export function checkKeys(
-  kind: string,
-  options: object,
-  known: readonly string[],
-): void {
-  if (typeof options !== "object" || options === null) {
-    failType("options", `an object of options for ${kind}`, options);
-  }
-  for (const key of Object.keys(options)) {
-    if (!known.includes(key)) {
-      failType(`${kind} option`, `one of ${known.join(", ")}`, key);
+    try {
+      return Object.assign(create, { observerName: create().kind, args });
+    } catch (cause) {
+      // Factories stand side by side in a QConfig: the message says in which of them the argument is wrong.
+      const { message } = cause as Error;
+      if (cause instanceof TypeError) throw new TypeError(`${this.name}.withArgs: ${message}`, { cause });
+      if (cause instanceof RangeError) throw new RangeError(`${this.name}.withArgs: ${message}`, { cause });
+      throw cause;
     }
   }
 }
@@ -436,7 +435,7 @@ export function calculateQParams(
   max: number,
   options: ObserverOptions = {},
 ): PerTensorQParams {
-  checkKeys("calculateQParams", options, UNIFORM_KEYS);
+  checkOptions("options", options, UNIFORM_KEYS);
   const config = resolveOptions(options, PER_TENSOR_SCHEMES);
   const [low, high] = checkRange(min, max);
   const [scale, zeroPoint] = scaleAndZeroPoint(low, high, config);

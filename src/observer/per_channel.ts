@@ -4,12 +4,12 @@
  * @module
  */
 import { checkInteger, failRange, failType } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import type { DType } from "../dtype.ts";
 import { perChannelAffine, type PerChannelQParams } from "../qparams.ts";
 import { averageStep, type MovingAverageOptions } from "./moving_average.ts";
 import {
   type CalculateOptions,
-  checkKeys,
   checkPositive,
   checkRange,
   type ObserverOptions,
@@ -271,7 +271,7 @@ export class PerChannelMinMaxObserver extends PerChannelObserver {
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: PerChannelOptions = {}) {
-    checkKeys("PerChannelMinMaxObserver", options, [...UNIFORM_KEYS, "chAxis"]);
+    checkOptions("options", options, [...UNIFORM_KEYS, "chAxis"]);
     super(resolveOptions(options, PER_CHANNEL_SCHEMES), options.chAxis);
   }
 
@@ -313,7 +313,7 @@ export class MovingAveragePerChannelMinMaxObserver extends PerChannelObserver {
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: MovingAveragePerChannelOptions = {}) {
-    checkKeys("MovingAveragePerChannelMinMaxObserver", options, [
+    checkOptions("options", options, [
       ...UNIFORM_KEYS,
       "chAxis",
       "averagingConstant",

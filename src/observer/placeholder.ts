@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { checkKeys, Observer } from "./observer.ts";
+import { checkOptions } from "../nn/check.ts";
+import { Observer } from "./observer.ts";
 
 /**
  * Stands where a value is not quantized: it observes nothing and has no parameters.
@@ -29,7 +30,7 @@ export class PlaceholderObserver extends Observer {
    */
   constructor(options: Record<never, never> = {}) {
     super();
-    checkKeys("PlaceholderObserver", options, []);
+    checkOptions("options", options, []);
   }
 
   /** Does nothing, whatever the data. */

@@ -113,8 +113,8 @@ for (const [name, make] of MAKERS) {
 
   Deno.test(`${name}() refuses options that are unknown or wrong`, () => {
     const kind = make().constructor as new (options: unknown) => Observer;
-    assertThrows(() => new kind({ scale: 1 }), TypeError, `${name} option: expected one of dtype, `);
-    assertThrows(() => new kind(null), TypeError, `options: expected an object of options for ${name}, got null`);
+    assertThrows(() => new kind({ scale: 1 }), TypeError, "options: expected no options but dtype, ");
+    assertThrows(() => new kind(null), TypeError, "options: expected an object of dtype, ");
     assertThrows(() => new kind({ dtype: "int16" }), TypeError, "for 16 bits: qint32 with quantMin and quantMax");
     assertThrows(() => new kind({ qscheme: "affine" }), RangeError, "qscheme: expected ");
     assertThrows(() => new kind({ reduceRange: 1 }), TypeError, "reduceRange: expected a boolean");
@@ -136,6 +136,16 @@ for (const [name, make] of MAKERS) {
     a.observe(DATA, SHAPE);
     assertEquals([factory.observerName, a.seen, b.seen, b.quantMax], [name, true, false, 15]);
     assertThrows(() => kind.withArgs({ quantMin: 3 } as never), TypeError);
+  });
+
+  Deno.test(`${name}.withArgs() names the class when an argument is wrong`, () => {
+    const kind = make().constructor as unknown as { withArgs(options: unknown): unknown }, at = `${name}.withArgs: `;
+    assertThrows(() => kind.withArgs({ dtype: "int16" }), TypeError, `${at}dtype: expected quint8, qint8 or qint32`);
+    assertThrows(() => kind.withArgs({ eps: 0 }), RangeError, `${at}eps: expected a number above 0`);
+    assertThrows(() => kind.withArgs({ scale: 1 }), TypeError, `${at}options: expected no options but dtype, `);
+    for (const options of [null, undefined, "int16"]) {
+      assertThrows(() => kind.withArgs(options), TypeError, `${at}options: expected an object of options`);
+    }
   });
 }
 
