@@ -4,18 +4,28 @@
 // activations are looked up. Units come in blocks of eight: eight accumulators run through one pass over an operand.
 // Whoever calls lays out memory as src/simd/layout.ts says, with every integer less its zero point unless said.
 
-// The first 512 bytes of memory are the kernel's: sums of a block's eight units; then their second sums, where two steps'
-// inputs are projected at a time, or where their activations stand.
+// The first bytes of memory are the kernel's: sums of a block's eight units on one operand and on a second.
 const SUMS: usize = 0;
-const ADDRESSES: usize = 128;
-// Eight int16 ones, from memory so that no engine makes them anew at each use.
+// Constants, from memory so that no engine makes them anew at each use: eight int16 ones, their lower bytes; float32
+// 1.5 * 2^23, .5 and the sign.
 const ONES: usize = 256;
+const LOW: usize = 272;
+const MAGIC: usize = 288;
+const HALF: usize = 304;
+const SIGN: usize = 320;
 // Whether four products are summed by one instruction rather than two: where it is one for the processor too.
-const ONE_STEP: usize = 272;
+const ONE_STEP: usize = 336;
+// The cell that runs, and its address: engines check no bounds where an address is known.
+const CURRENT: usize = 340;
+const CELL: usize = 352;
+const CELL_SIZE: usize = 544;
 
-// The forms of an operand: int16, bytes of 0..127, or bytes of their low seven bits and then bytes of their top bits.
+// The forms of an operand: `FORM` in src/simd/memory.ts. After an operand of the last two stand 16 bytes: whether there
+// are top bits, or four times what its sums start with.
 const WIDE: i32 = 0;
 const NARROW: i32 = 1;
+const SPLIT: i32 = 2;
+const PAIRED: i32 = 3;
 
 // A cell's words and vectors.
 const BLOCKS: usize = 0;
@@ -54,11 +64,22 @@ const FIXED: usize = 144;
 // 2: term is f64 x 4, and the sum is rounded to float32, then all of it as a fused multiply-add rounds.
 const BIAS: usize = 0;
 const UNQUANTIZED: usize = 4;
+const SHIFT: usize = 8;
 const QUANTIZED: usize = 16;
 const LOWER: usize = 32;
 const UPPER: usize = 48;
 const FORGET_MULTIPLIER: usize = 64;
 const ROWS: usize = 80;
+
+// A row of the batch: the hidden projection, states, the first step's address of its projected input, its output, and
+// scratch for its gates.
+const ROW_PROJECTION: usize = 0;
+const ROW_HIDDEN: usize = 4;
+const ROW_CELL: usize = 8;
+const ROW_INPUTS: usize = 12;
+const ROW_OUTPUT: usize = 16;
+const ROW_GATES: usize = 20;
+const ROW: usize = 32;
 
 /** Whether this is the module with relaxed dot products. */
 export const relaxed: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
@@ -77,7 +98,7 @@ export function chosen(): i32 {
 // 1.5 * 2^23: added to a float of magnitude below 2^22 it leaves the integer, rounded half to even, in the low bits.
 // @ts-ignore: decorator
 @inline function magic(): v128 {
-  return f32x4.splat(12582912);
+  return v128.load(MAGIC);
 }
 
 // @ts-ignore: decorator
@@ -87,7 +108,7 @@ export function chosen(): i32 {
 
 // Sums of a block's 32 rows on int16 weights and activations, two k at a time: `w` is [groups][8 units][4 gates][2], and
 // the number of groups is even here and below.
-function dotWide(w: usize, x: usize, groups: i32): void {
+function dotWide(w: usize, x: usize, groups: i32, sums: usize): void {
   let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
   const end = x + (<usize> groups << 2);
   let at = w, from = x;
@@ -113,6 +134,43 @@ function dotWide(w: usize, x: usize, groups: i32): void {
     at += 256;
     from += 8;
   }
+  v128.store(sums, a, 0);
+  v128.store(sums, b, 16);
+  v128.store(sums, c, 32);
+  v128.store(sums, d, 48);
+  v128.store(sums, e, 64);
+  v128.store(sums, f, 80);
+  v128.store(sums, g, 96);
+  v128.store(sums, h, 112);
+}
+
+// Sums of a block's rows on int8 weights and eight-bit activations: `w` is [groups][8 units][4 gates][4].
+//
+// Two weights w0 and w1 are one int16, v = 256 w1 + w0 + 128, and two activations x0 and x1 are x1 and 256 x0 - x1. Where u
+// is v's lower byte, v x1 + u (256 x0 - x1) = 256 (w1 x1 + w0 x0 + 128 x0). The last term of all is what the sums start
+// with, less. That is exact modulo 2^32; once the offsets' part is added, the sums are 256 times ones of 24 bits.
+function dotPaired(w: usize, x: usize, groups: i32): void {
+  const low = v128.load(LOW), end = x + (<usize> groups << 3);
+  let a = v128.load(x + lengthOf(PAIRED, groups)), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  for (let at = w, from = x; from < end; at += 128, from += 8) {
+    const x0 = v128.load32_splat(from, 0), x1 = v128.load32_splat(from, 4);
+    const w0 = v128.load(at, 0);
+    a = i32x4.add(i32x4.add(a, i32x4.dot_i16x8_s(w0, x0)), i32x4.dot_i16x8_s(v128.and(w0, low), x1));
+    const w1 = v128.load(at, 16);
+    b = i32x4.add(i32x4.add(b, i32x4.dot_i16x8_s(w1, x0)), i32x4.dot_i16x8_s(v128.and(w1, low), x1));
+    const w2 = v128.load(at, 32);
+    c = i32x4.add(i32x4.add(c, i32x4.dot_i16x8_s(w2, x0)), i32x4.dot_i16x8_s(v128.and(w2, low), x1));
+    const w3 = v128.load(at, 48);
+    d = i32x4.add(i32x4.add(d, i32x4.dot_i16x8_s(w3, x0)), i32x4.dot_i16x8_s(v128.and(w3, low), x1));
+    const w4 = v128.load(at, 64);
+    e = i32x4.add(i32x4.add(e, i32x4.dot_i16x8_s(w4, x0)), i32x4.dot_i16x8_s(v128.and(w4, low), x1));
+    const w5 = v128.load(at, 80);
+    f = i32x4.add(i32x4.add(f, i32x4.dot_i16x8_s(w5, x0)), i32x4.dot_i16x8_s(v128.and(w5, low), x1));
+    const w6 = v128.load(at, 96);
+    g = i32x4.add(i32x4.add(g, i32x4.dot_i16x8_s(w6, x0)), i32x4.dot_i16x8_s(v128.and(w6, low), x1));
+    const w7 = v128.load(at, 112);
+    h = i32x4.add(i32x4.add(h, i32x4.dot_i16x8_s(w7, x0)), i32x4.dot_i16x8_s(v128.and(w7, low), x1));
+  }
   v128.store(SUMS, a, 0);
   v128.store(SUMS, b, 16);
   v128.store(SUMS, c, 32);
@@ -123,46 +181,34 @@ function dotWide(w: usize, x: usize, groups: i32): void {
   v128.store(SUMS, h, 112);
 }
 
-// The sums of four units on two operands `stride` apart: each weight is loaded once. The second one's stand 128 bytes on.
-function dotWideTwice(w: usize, x: usize, stride: usize, out: usize): void {
-  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
-  const end = x + stride;
-  for (let at = w, from = x; from < end; at += 256, from += 8) {
-    const x0 = v128.load32_splat(from, 0), y0 = v128.load32_splat(from + stride, 0);
-    const w00 = v128.load(at, 0);
-    a = i32x4.add(a, i32x4.dot_i16x8_s(w00, x0));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(w00, y0));
-    const w01 = v128.load(at, 16);
-    b = i32x4.add(b, i32x4.dot_i16x8_s(w01, x0));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(w01, y0));
-    const w02 = v128.load(at, 32);
-    c = i32x4.add(c, i32x4.dot_i16x8_s(w02, x0));
-    g = i32x4.add(g, i32x4.dot_i16x8_s(w02, y0));
-    const w03 = v128.load(at, 48);
-    d = i32x4.add(d, i32x4.dot_i16x8_s(w03, x0));
-    h = i32x4.add(h, i32x4.dot_i16x8_s(w03, y0));
-    const x1 = v128.load32_splat(from, 4), y1 = v128.load32_splat(from + stride, 4);
-    const w10 = v128.load(at, 128);
-    a = i32x4.add(a, i32x4.dot_i16x8_s(w10, x1));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(w10, y1));
-    const w11 = v128.load(at, 144);
-    b = i32x4.add(b, i32x4.dot_i16x8_s(w11, x1));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(w11, y1));
-    const w12 = v128.load(at, 160);
-    c = i32x4.add(c, i32x4.dot_i16x8_s(w12, x1));
-    g = i32x4.add(g, i32x4.dot_i16x8_s(w12, y1));
-    const w13 = v128.load(at, 176);
-    d = i32x4.add(d, i32x4.dot_i16x8_s(w13, x1));
-    h = i32x4.add(h, i32x4.dot_i16x8_s(w13, y1));
+// The sums of four units on two operands: each weight is loaded once. The second one's stand 128 bytes on.
+function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
+  const low = v128.load(LOW), end = x + (<usize> groups << 3), length = lengthOf(PAIRED, groups);
+  let a = v128.load(x + length), b = a, c = a, d = a, e = v128.load(y + length), f = e, g = e, h = e;
+  for (let at = w, from = x, and = y; from < end; at += 128, from += 8, and += 8) {
+    const x0 = v128.load32_splat(from, 0), x1 = v128.load32_splat(from, 4);
+    const y0 = v128.load32_splat(and, 0), y1 = v128.load32_splat(and, 4);
+    const w0 = v128.load(at, 0), u0 = v128.and(w0, low);
+    a = i32x4.add(i32x4.add(a, i32x4.dot_i16x8_s(w0, x0)), i32x4.dot_i16x8_s(u0, x1));
+    e = i32x4.add(i32x4.add(e, i32x4.dot_i16x8_s(w0, y0)), i32x4.dot_i16x8_s(u0, y1));
+    const w1 = v128.load(at, 16), u1 = v128.and(w1, low);
+    b = i32x4.add(i32x4.add(b, i32x4.dot_i16x8_s(w1, x0)), i32x4.dot_i16x8_s(u1, x1));
+    f = i32x4.add(i32x4.add(f, i32x4.dot_i16x8_s(w1, y0)), i32x4.dot_i16x8_s(u1, y1));
+    const w2 = v128.load(at, 32), u2 = v128.and(w2, low);
+    c = i32x4.add(i32x4.add(c, i32x4.dot_i16x8_s(w2, x0)), i32x4.dot_i16x8_s(u2, x1));
+    g = i32x4.add(i32x4.add(g, i32x4.dot_i16x8_s(w2, y0)), i32x4.dot_i16x8_s(u2, y1));
+    const w3 = v128.load(at, 48), u3 = v128.and(w3, low);
+    d = i32x4.add(i32x4.add(d, i32x4.dot_i16x8_s(w3, x0)), i32x4.dot_i16x8_s(u3, x1));
+    h = i32x4.add(i32x4.add(h, i32x4.dot_i16x8_s(w3, y0)), i32x4.dot_i16x8_s(u3, y1));
   }
-  v128.store(out, a, 0);
-  v128.store(out, b, 16);
-  v128.store(out, c, 32);
-  v128.store(out, d, 48);
-  v128.store(out, e, 128);
-  v128.store(out, f, 144);
-  v128.store(out, g, 160);
-  v128.store(out, h, 176);
+  v128.store(sums, a, 0);
+  v128.store(sums, b, 16);
+  v128.store(sums, c, 32);
+  v128.store(sums, d, 48);
+  v128.store(sums, e, 128);
+  v128.store(sums, f, 144);
+  v128.store(sums, g, 160);
+  v128.store(sums, h, 176);
 }
 
 // Sums of a block's rows on int8 weights and bytes of 0..127, four k at a time: `w` is [groups][8 units][4 gates][4]. Where
@@ -170,7 +216,7 @@ function dotWideTwice(w: usize, x: usize, stride: usize, out: usize): void {
 //
 // Exact whatever the engine does where relaxed instructions leave it a choice: no activation has its top bit set, and two
 // products stay within 2 * 128 * 127 < 2^15.
-function dotOne(w: usize, x: usize, groups: i32, top: usize): void {
+function dotOne(w: usize, x: usize, groups: i32, top: usize, sums: usize): void {
   let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
   const bytes = <usize> groups << 2;
   for (let operand = top;; operand = x) {
@@ -207,18 +253,18 @@ function dotOne(w: usize, x: usize, groups: i32, top: usize): void {
     g = i32x4.shl(g, 7);
     h = i32x4.shl(h, 7);
   }
-  v128.store(SUMS, a, 0);
-  v128.store(SUMS, b, 16);
-  v128.store(SUMS, c, 32);
-  v128.store(SUMS, d, 48);
-  v128.store(SUMS, e, 64);
-  v128.store(SUMS, f, 80);
-  v128.store(SUMS, g, 96);
-  v128.store(SUMS, h, 112);
+  v128.store(sums, a, 0);
+  v128.store(sums, b, 16);
+  v128.store(sums, c, 32);
+  v128.store(sums, d, 48);
+  v128.store(sums, e, 64);
+  v128.store(sums, f, 80);
+  v128.store(sums, g, 96);
+  v128.store(sums, h, 112);
 }
 
 // The same, sooner where an engine makes several instructions of that one.
-function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
+function dotTwo(w: usize, x: usize, groups: i32, top: usize, sums: usize): void {
   let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
   const ones = v128.load(ONES);
   const bytes = <usize> groups << 2;
@@ -256,39 +302,117 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
     g = i32x4.shl(g, 7);
     h = i32x4.shl(h, 7);
   }
-  v128.store(SUMS, a, 0);
-  v128.store(SUMS, b, 16);
-  v128.store(SUMS, c, 32);
-  v128.store(SUMS, d, 48);
-  v128.store(SUMS, e, 64);
-  v128.store(SUMS, f, 80);
-  v128.store(SUMS, g, 96);
-  v128.store(SUMS, h, 112);
+  v128.store(sums, a, 0);
+  v128.store(sums, b, 16);
+  v128.store(sums, c, 32);
+  v128.store(sums, d, 48);
+  v128.store(sums, e, 64);
+  v128.store(sums, f, 80);
+  v128.store(sums, g, 96);
+  v128.store(sums, h, 112);
 }
 
-// Where the top bits of an operand at 0 stand.
+// The sums of four units on two operands, none of which has top bits, as `dotPairedTwice` gives them.
+function dotOneTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
+  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  const end = x + (<usize> groups << 2);
+  for (let at = w, from = x, and = y; from < end; at += 128, from += 4, and += 4) {
+    const v = v128.load32_splat(from), u = v128.load32_splat(and);
+    const w0 = v128.load(at, 0);
+    a = i32x4.relaxed_dot_i8x16_i7x16_add_s(w0, v, a);
+    e = i32x4.relaxed_dot_i8x16_i7x16_add_s(w0, u, e);
+    const w1 = v128.load(at, 16);
+    b = i32x4.relaxed_dot_i8x16_i7x16_add_s(w1, v, b);
+    f = i32x4.relaxed_dot_i8x16_i7x16_add_s(w1, u, f);
+    const w2 = v128.load(at, 32);
+    c = i32x4.relaxed_dot_i8x16_i7x16_add_s(w2, v, c);
+    g = i32x4.relaxed_dot_i8x16_i7x16_add_s(w2, u, g);
+    const w3 = v128.load(at, 48);
+    d = i32x4.relaxed_dot_i8x16_i7x16_add_s(w3, v, d);
+    h = i32x4.relaxed_dot_i8x16_i7x16_add_s(w3, u, h);
+  }
+  v128.store(sums, a, 0);
+  v128.store(sums, b, 16);
+  v128.store(sums, c, 32);
+  v128.store(sums, d, 48);
+  v128.store(sums, e, 128);
+  v128.store(sums, f, 144);
+  v128.store(sums, g, 160);
+  v128.store(sums, h, 176);
+}
+
+function dotTwoTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
+  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  const ones = v128.load(ONES);
+  const end = x + (<usize> groups << 2);
+  for (let at = w, from = x, and = y; from < end; at += 128, from += 4, and += 4) {
+    const v = v128.load32_splat(from), u = v128.load32_splat(and);
+    const w0 = v128.load(at, 0);
+    a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w0, v), ones));
+    e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w0, u), ones));
+    const w1 = v128.load(at, 16);
+    b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w1, v), ones));
+    f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w1, u), ones));
+    const w2 = v128.load(at, 32);
+    c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w2, v), ones));
+    g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w2, u), ones));
+    const w3 = v128.load(at, 48);
+    d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w3, v), ones));
+    h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w3, u), ones));
+  }
+  v128.store(sums, a, 0);
+  v128.store(sums, b, 16);
+  v128.store(sums, c, 32);
+  v128.store(sums, d, 48);
+  v128.store(sums, e, 128);
+  v128.store(sums, f, 144);
+  v128.store(sums, g, 160);
+  v128.store(sums, h, 176);
+}
+
+// Bytes of an operand of bytes, and where the top bits of one at 0 stand.
 // @ts-ignore: decorator
 @inline function topOf(groups: i32): usize {
   return (<usize> groups * 4 + 15) & ~15;
 }
 
 // @ts-ignore: decorator
-@inline function dot(form: i32, w: usize, x: usize, groups: i32): void {
+@inline function lengthOf(form: i32, groups: i32): usize {
+  return topOf(groups) << (form > NARROW ? 1 : 0);
+}
+
+// Sums of a block's rows on the operand at `x` and, where `y` is not 0, 128 bytes on those on the operand there.
+function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
+  if (form == PAIRED) {
+    if (y) {
+      dotPairedTwice(w, x, y, groups, SUMS);
+      dotPairedTwice(w + 64, x, y, groups, SUMS + 64);
+    } else dotPaired(w, x, groups);
+    return;
+  }
+  let topX = x, topY = y;
   if (ASC_FEATURE_RELAXED_SIMD) {
-    if (form != WIDE) {
-      let top = x;
-      if (form != NARROW) {
-        let any = i32x4.splat(0);
-        const from = x + topOf(groups), end = from + topOf(groups);
-        for (let at = from; at < end; at += 16) any = v128.or(any, v128.load(at));
-        if (v128.any_true(any)) top = from;
+    if (form == SPLIT) {
+      const length = lengthOf(SPLIT, groups);
+      if (load<i32>(x + length)) topX += topOf(groups);
+      if (y && load<i32>(y + length)) topY += topOf(groups);
+    }
+    if (form != WIDE && y && topX == x && topY == y) {
+      for (let half: usize = 0; half < 128; half += 64) {
+        if (load<i32>(ONE_STEP)) dotOneTwice(w + half, x, y, groups, SUMS + half);
+        else dotTwoTwice(w + half, x, y, groups, SUMS + half);
       }
-      if (load<i32>(ONE_STEP)) dotOne(w, x, groups, top);
-      else dotTwo(w, x, groups, top);
       return;
     }
   }
-  dotWide(w, x, groups);
+  for (let sums = SUMS;; sums += 128) {
+    if (!ASC_FEATURE_RELAXED_SIMD || form == WIDE) dotWide(w, x, groups, sums);
+    else if (load<i32>(ONE_STEP)) dotOne(w, x, groups, topX, sums);
+    else dotTwo(w, x, groups, topX, sums);
+    if (!y || sums) return;
+    x = y;
+    topX = topY;
+  }
 }
 
 // a + b rounded to odd: two float64 lanes of `addRoundedToOdd` in kernels/requantize.ts.
@@ -307,7 +431,7 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
 // same for all units comes as arguments, so that loops read it once.
 // @ts-ignore: decorator
 @inline function project(sums: usize, p: usize, row: usize, bias: i32, unquantized: i32, lower: v128, upper: v128): v128 {
-  const sum = i32x4.add(v128.load(sums), v128.load(row, 48));
+  const sum = i32x4.shr_s(i32x4.add(v128.load(sums), v128.load(row, 48)), load<i32>(p, SHIFT));
   let value: v128;
   if (bias == 0) {
     value = f32x4.add(v128.load(row), f32x4.convert_i32x4_s(sum));
@@ -336,14 +460,14 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
 // and what is left is exact in float32.
 // @ts-ignore: decorator
 @inline function addFixed(a: v128, b: v128, k: usize): v128 {
-  const zero = i32x4.splat(0x4b400000), m = magic();
+  const m = magic();
   const sum = i32x4.add(
-    i32x4.mul(i32x4.sub(f32x4.add(a, m), zero), v128.load(k, FIXED_A)),
-    i32x4.mul(i32x4.sub(f32x4.add(b, m), zero), v128.load(k, FIXED_B)),
+    i32x4.mul(i32x4.sub(f32x4.add(a, m), m), v128.load(k, FIXED_A)),
+    i32x4.mul(i32x4.sub(f32x4.add(b, m), m), v128.load(k, FIXED_B)),
   );
   const size = f32x4.convert_i32x4_s(i32x4.shr_u(i32x4.abs(sum), 13));
-  const rounded = f32x4.floor(f32x4.add(f32x4.mul(size, v128.load(k, FIXED_INVERSE)), f32x4.splat(0.5)));
-  return v128.or(rounded, v128.and(sum, f32x4.splat(-0.0)));
+  const rounded = f32x4.floor(f32x4.add(f32x4.mul(size, v128.load(k, FIXED_INVERSE)), v128.load(HALF)));
+  return v128.or(rounded, v128.and(sum, v128.load(SIGN)));
 }
 
 // @ts-ignore: decorator
@@ -387,62 +511,89 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize): void {
   return v128.load32_lane(load<u32>(at + 3 * stride), v, 3);
 }
 
-// Stores four values of an operand, less the offset that `zero` holds with the magic number's bits.
+// Stores four values of an operand, less the offsets that `zero` holds with the magic number's bits, and gives what was
+// stored: int16, or bytes with their top bits.
 // @ts-ignore: decorator
-@inline function store4(x: v128, zero: v128, to: usize, form: i32, top: usize): void {
-  const stored = i32x4.sub(f32x4.add(x, magic()), zero), shorts = i16x8.narrow_i32x4_s(stored, stored);
-  if (ASC_FEATURE_RELAXED_SIMD && form != WIDE) {
-    const all = i8x16.narrow_i16x8_u(shorts, shorts);
-    v128.store32_lane(to, v128.and(all, i8x16.splat(127)), 0);
-    if (form != NARROW) v128.store32_lane(to + top, i8x16.shr_u(all, 7), 0);
-  } else v128.store64_lane(to, shorts, 0);
+@inline function store4(x: v128, zero: v128, to: usize, form: i32, top: usize): v128 {
+  let stored = i32x4.sub(f32x4.add(x, magic()), zero);
+  if (form == PAIRED) {
+    const first = v128.shuffle<i32>(stored, i32x4.shl(stored, 8), 1, 3, 4, 6);
+    stored = i32x4.sub(first, v128.shuffle<i32>(stored, i32x4.splat(0), 4, 4, 1, 3));
+  }
+  const shorts = i16x8.narrow_i32x4_s(stored, stored);
+  if (ASC_FEATURE_RELAXED_SIMD && (form == NARROW || form == SPLIT)) {
+    const bytes = i8x16.narrow_i16x8_u(shorts, shorts);
+    v128.store32_lane(to, v128.and(bytes, i8x16.splat(127)), 0);
+    if (form == SPLIT) v128.store32_lane(to + top, i8x16.shr_u(bytes, 7), 0);
+    return bytes;
+  }
+  v128.store64_lane(to, shorts, 0);
+  return shorts;
 }
 
-// Stores an operand of `size` float64 values. Up to three beyond it are stored too: their weights are 0.
-function storeOperand(from: usize, zero: v128, to: usize, size: i32, form: i32, top: usize): void {
-  for (let end = from + (<usize> size << 3); from < end; from += 32) {
-    const lo = f32x4.demote_f64x2_zero(v128.load(from)), hi = f32x4.demote_f64x2_zero(v128.load(from, 16));
-    store4(v128.shuffle<i64>(lo, hi, 0, 2), zero, to, form, top);
-    to += form == WIDE ? 8 : 4;
+// Adds four values of an operand to what `settle` takes.
+// @ts-ignore: decorator
+@inline function gatherUp(all: v128, stored: v128, form: i32): v128 {
+  return form == PAIRED ? i32x4.add(all, i32x4.dot_i16x8_s(stored, v128.load(ONES))) : v128.or(all, stored);
+}
+
+// Writes what stands after an operand.
+// @ts-ignore: decorator
+@inline function settle(all: v128, end: usize, form: i32): void {
+  if (form == PAIRED) {
+    v128.store(end, i32x4.neg(i32x4.shl(i32x4.add(all, v128.shuffle<i32>(all, all, 1, 0, 3, 2)), 7)));
+  } else if (ASC_FEATURE_RELAXED_SIMD) store<i32>(end, i8x16.bitmask(all));
+}
+
+// Bytes that four values of an operand take, top bits not among them.
+// @ts-ignore: decorator
+@inline function quadOf(form: i32): usize {
+  return ASC_FEATURE_RELAXED_SIMD && (form == NARROW || form == SPLIT) ? 4 : 8;
+}
+
+// Stores operands of `size` float64 values, one after the other. Up to seven beyond each are stored too: their weights
+// are 0.
+function storeOperands(from: usize, zero: v128, to: usize, size: i32, count: i32, form: i32, groups: i32): void {
+  const top = topOf(groups), quad = quadOf(form), bytes = <usize> size << 3, length = lengthOf(form, groups);
+  const last = from + bytes * count, values = <usize> groups << (form == WIDE ? 4 : 5);
+  for (let at = last; at < last + 64; at += 16) v128.store(at, i32x4.splat(0));
+  for (; from < last; from += bytes, to += length + 16) {
+    let all = i32x4.splat(0), at = to;
+    for (let x = from; x < from + values; x += 32) {
+      const lo = f32x4.demote_f64x2_zero(v128.load(x)), hi = f32x4.demote_f64x2_zero(v128.load(x, 16));
+      all = gatherUp(all, store4(v128.shuffle<i64>(lo, hi, 0, 2), zero, at, form, top), form);
+      at += quad;
+    }
+    settle(all, to + length, form);
   }
 }
 
 /** Stores a hidden state, float64 [size], in the form the weights take it. */
 export function storeHidden(cell: usize, from: usize, to: usize, size: i32): void {
-  const form = load<i32>(cell, HIDDEN_FORM), top = topOf(load<i32>(cell, HIDDEN_GROUPS));
-  storeOperand(from, v128.load(cell, HIDDEN_OFFSET), to, size, form, top);
+  const form = load<i32>(cell, HIDDEN_FORM), groups = load<i32>(cell, HIDDEN_GROUPS);
+  storeOperands(from, v128.load(cell, HIDDEN_OFFSET), to, size, 1, form, groups);
 }
 
 /**
- * Projects the inputs of `steps` steps: W_ih x + b_ih, float32 [steps][units][4 gates].
+ * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates].
  *
- * @param inputs float64 [steps][size].
+ * @param inputs float64 [count][size].
  * @param x Scratch for the inputs in the form the weights take them.
  */
-export function projectInput(cell: usize, inputs: usize, x: usize, projected: usize, size: i32, steps: i32): void {
+export function projectInput(cell: usize, inputs: usize, x: usize, projected: usize, size: i32, count: i32): void {
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
   const form = load<i32>(cell, INPUT_FORM), p = load<usize>(cell, INPUT_PROJECTION);
-  const stride = form > NARROW ? topOf(groups) << 1 : <usize> groups << 2, width = <usize> blocks << 7;
+  const stride = lengthOf(form, groups) + 16, width = <usize> blocks << 7;
   const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
-  for (let t = 0; t < steps; t++) {
-    storeOperand(inputs, v128.load(cell, INPUT_OFFSET), x + <usize> t * stride, size, form, topOf(groups));
-    inputs += <usize> size << 3;
-  }
+  storeOperands(inputs, v128.load(cell, INPUT_OFFSET), x, size, count, form, groups);
   let w = load<usize>(cell, INPUT_WEIGHTS), row = p + ROWS;
   for (let block = 0; block < blocks; block++) {
     const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
     let from = x, to = projected;
-    for (let t = 0; t < steps;) {
-      let end = SUMS + 128;
-      if (form == WIDE && t + 1 < steps) {
-        dotWideTwice(w, from, stride, SUMS);
-        dotWideTwice(w + 64, from, stride, SUMS + 64);
-        from += stride;
-        end += 128;
-        t++;
-      } else dot(form, w, from, groups);
-      from += stride;
-      t++;
+    for (let i = 0; i < count; i += 2) {
+      const two = i + 1 < count, end: usize = two ? 256 : 128;
+      dots(form, w, from, two ? from + stride : 0, groups);
+      from += stride << 1;
       for (let sums = SUMS; sums < end; sums += 16) {
         const unit = sums & 127;
         v128.store(to + unit, project(sums, p, row + (unit << 2), bias, unquantized, lower, upper));
@@ -456,95 +607,100 @@ export function projectInput(cell: usize, inputs: usize, x: usize, projected: us
 }
 
 /**
- * Runs `steps` steps on projected inputs.
+ * Runs `steps` steps of `count` rows on projected inputs.
  *
- * @param p The hidden projection: what it is at the first step may differ from what it is later.
- * @param inputs Where the projected input of each step stands, [steps] addresses of float32 [units][4 gates].
- * @param h Hidden state less an offset, in the form the weights take it, overwritten.
- * @param c Cell state, float32, overwritten.
- * @param next Scratch as long as h.
- * @param out Receives the hidden state of each step, float64 [steps][units]. Beyond it whole blocks are written.
- * @param units The hidden size.
+ * @param rows Descriptions of the rows, 32 bytes each. Hidden states, less an offset and in the form the weights take
+ * them, and cell states, float32, are overwritten. Where a row's projected inputs stand, addresses of float32
+ * [units][4 gates], is `inputStride` bytes on at each step. Its output, float64 [units] and whole blocks, `outStride`.
  */
 export function runSteps(
   cell: usize,
-  p: usize,
-  inputs: usize,
-  h: usize,
-  c: usize,
-  next: usize,
-  out: usize,
-  units: i32,
+  rows: usize,
+  count: i32,
+  inputStride: usize,
+  outStride: usize,
   steps: i32,
 ): void {
-  const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, HIDDEN_GROUPS);
-  const form = load<i32>(cell, HIDDEN_FORM);
-  const weights = load<usize>(cell, HIDDEN_WEIGHTS), size = <usize> groups << 7;
-  const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
-  const fixedGates = load<i32>(cell, GATE_SUM + FIXED), fixedCell = load<i32>(cell, CELL_SUM + FIXED);
-  const top = topOf(groups), width = <usize> units << 3;
-  for (let t = 0; t < steps; t++) {
-    let w = weights, row = p + ROWS, cAt = c, nextAt = next, outAt = out, projected = <usize> load<u32>(inputs);
-    inputs += 4;
-    out += width;
-    for (let block = 0; block < blocks; block++) {
-      dot(form, w, h, groups);
-      const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER), base = v128.load(cell, GATE_TABLES);
-      const scaleA = v128.load(cell, GATE_SUM + SCALE_A), scaleB = v128.load(cell, GATE_SUM + SCALE_B);
-      const inverse = v128.load(cell, GATE_SUM + INVERSE);
-      const least = v128.load(cell, GATE_SUM + SUM_LOWER), most = v128.load(cell, GATE_SUM + SUM_UPPER);
-      for (let unit: usize = 0; unit < 128; unit += 16) {
-        const hidden = project(SUMS + unit, p, row, bias, unquantized, lower, upper);
-        const sum = add(v128.load(projected), hidden, cell + GATE_SUM, fixedGates, scaleA, scaleB, inverse);
-        v128.store(ADDRESSES + unit, addresses(clamp(sum, least, most), base));
-        projected += 16;
-        row += 64;
+  if (load<usize>(CURRENT) != cell) {
+    memory.copy(CELL, cell, CELL_SIZE);
+    store<usize>(CURRENT, cell);
+  }
+  const blocks = load<i32>(CELL, BLOCKS), groups = load<i32>(CELL, HIDDEN_GROUPS);
+  const form = load<i32>(CELL, HIDDEN_FORM), quad = quadOf(form);
+  const weights = load<usize>(CELL, HIDDEN_WEIGHTS), size = <usize> groups << 7, width = <usize> blocks << 7;
+  const fixedGates = load<i32>(CELL, GATE_SUM + FIXED), fixedCell = load<i32>(CELL, CELL_SUM + FIXED);
+  const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW;
+  for (let t: usize = 0; t < <usize> steps; t++) {
+    let w = weights;
+    for (let block: usize = 0; block < width; block += 128) {
+      for (let row = rows; row <= last;) {
+        const two = row < last;
+        dots(form, w, load<usize>(row, ROW_HIDDEN), two ? load<usize>(row + ROW, ROW_HIDDEN) : 0, groups);
+        const scaleA = v128.load(CELL, GATE_SUM + SCALE_A), scaleB = v128.load(CELL, GATE_SUM + SCALE_B);
+        const inverse = v128.load(CELL, GATE_SUM + INVERSE), base = v128.load(CELL, GATE_TABLES);
+        const least = v128.load(CELL, GATE_SUM + SUM_LOWER), most = v128.load(CELL, GATE_SUM + SUM_UPPER);
+        for (let sums = SUMS, end: usize = two ? 256 : 128; sums < end; row += ROW) {
+          const p = load<usize>(row, ROW_PROJECTION), bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
+          const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
+          let unit = p + ROWS + (block << 2), projected = <usize> load<u32>(load<usize>(row, ROW_INPUTS) + t * inputStride);
+          projected += block;
+          for (let at = load<usize>(row, ROW_GATES) + block, to = at + 128; at < to; at += 16) {
+            const own = project(sums, p, unit, bias, unquantized, lower, upper);
+            const sum = add(v128.load(projected), own, CELL + GATE_SUM, fixedGates, scaleA, scaleB, inverse);
+            v128.store(at, addresses(clamp(sum, least, most), base));
+            sums += 16;
+            projected += 16;
+            unit += 64;
+          }
+        }
       }
-      for (let at = ADDRESSES; at < ADDRESSES + 128; at += 64) {
-        const forgotten = f32x4.nearest(multiply(
-          gather(at + 4, 16),
-          v128.load(cAt),
-          v128.load(p, FORGET_MULTIPLIER),
-          v128.load(cell, FORGET),
-          v128.load(cell, FORGET + 16),
-        ));
+      w += size;
+    }
+    // In two passes, so that many units are under way at a time: each alone waits for its tables.
+    for (let row = rows; row <= last; row += ROW) {
+      const gates = load<usize>(row, ROW_GATES), end = gates + width, to = load<usize>(row, ROW_HIDDEN);
+      const forget = v128.load(load<usize>(row, ROW_PROJECTION), FORGET_MULTIPLIER);
+      for (let at = gates, c = load<usize>(row, ROW_CELL); at < end; at += 64, c += 16) {
+        const forgotten = f32x4.nearest(
+          multiply(gather(at + 4, 16), v128.load(c), forget, v128.load(CELL, FORGET), v128.load(CELL, FORGET + 16)),
+        );
         const candidate = f32x4.nearest(multiply(
           gather(at, 16),
           gather(at + 8, 16),
-          v128.load(cell, CANDIDATE),
-          v128.load(cell, CANDIDATE + 16),
-          v128.load(cell, CANDIDATE + 32),
+          v128.load(CELL, CANDIDATE),
+          v128.load(CELL, CANDIDATE + 16),
+          v128.load(CELL, CANDIDATE + 32),
         ));
         const sum = add(
           forgotten,
           candidate,
-          cell + CELL_SUM,
+          CELL + CELL_SUM,
           fixedCell,
-          v128.load(cell, CELL_SUM + SCALE_A),
-          v128.load(cell, CELL_SUM + SCALE_B),
-          v128.load(cell, CELL_SUM + INVERSE),
+          v128.load(CELL, CELL_SUM + SCALE_A),
+          v128.load(CELL, CELL_SUM + SCALE_B),
+          v128.load(CELL, CELL_SUM + INVERSE),
         );
-        const state = clamp(sum, v128.load(cell, CELL_SUM + SUM_LOWER), v128.load(cell, CELL_SUM + SUM_UPPER));
-        v128.store(cAt, round(state));
-        const open = gather(at + 12, 16);
-        v128.store(at, addresses(state, v128.load(cell, CELL_TABLE)));
+        const state = clamp(sum, v128.load(CELL, CELL_SUM + SUM_LOWER), v128.load(CELL, CELL_SUM + SUM_UPPER));
+        v128.store(c, round(state));
+        v128.store(at, gather(at + 12, 16), 16);
+        v128.store(at, addresses(state, v128.load(CELL, CELL_TABLE)));
+      }
+      let all = i32x4.splat(0), hidden = to;
+      for (let at = gates, out = load<usize>(row, ROW_OUTPUT) + t * outStride; at < end; at += 64, out += 32) {
         const output = multiply(
-          open,
+          v128.load(at, 16),
           gather(at, 4),
-          v128.load(cell, HIDDEN),
-          v128.load(cell, HIDDEN + 16),
-          v128.load(cell, HIDDEN + 32),
+          v128.load(CELL, HIDDEN),
+          v128.load(CELL, HIDDEN + 16),
+          v128.load(CELL, HIDDEN + 32),
         );
         const rounded = round(output);
-        v128.store(outAt, f64x2.promote_low_f32x4(rounded));
-        v128.store(outAt, f64x2.promote_low_f32x4(v128.shuffle<i64>(rounded, rounded, 1, 1)), 16);
-        store4(output, v128.load(cell, HIDDEN_OFFSET), nextAt, form, top);
-        nextAt += form == WIDE ? 8 : 4;
-        cAt += 16;
-        outAt += 32;
+        v128.store(out, f64x2.promote_low_f32x4(rounded));
+        v128.store(out, f64x2.promote_low_f32x4(v128.shuffle<i64>(rounded, rounded, 1, 1)), 16);
+        all = gatherUp(all, store4(output, v128.load(CELL, HIDDEN_OFFSET), hidden, form, top), form);
+        hidden += quad;
       }
-      w += size;
+      settle(all, to + length, form);
     }
-    memory.copy(h, next, form == WIDE ? <usize> blocks << 4 : form == NARROW ? top : top << 1);
   }
 }

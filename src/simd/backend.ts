@@ -1,5 +1,5 @@
 /**
- * Runs LSTMs in WebAssembly: one call a layer, direction and row of the batch, however many steps.
+ * Runs LSTMs in WebAssembly: two calls a layer and direction, however many steps and rows of a batch.
  *
  * @module
  */
@@ -31,6 +31,7 @@ import {
   Arena,
   loadOperand,
   type Operand,
+  ROW,
   type SimdExports,
   type Span,
   writeBindings,
@@ -40,7 +41,7 @@ import {
   type WrittenTables,
 } from "./memory.ts";
 
-/** Most steps whose projected inputs stand in memory at a time. */
+/** Most rows of steps whose projected inputs stand in memory at a time, unless one step has more. */
 const CHUNK = 32;
 
 /**
@@ -117,7 +118,7 @@ class SimdTokens {
       this.#source.read(token, this.#x);
       if (this.#input !== null) quantizeShifted(this.#x, 0, this.#values, 0, this.#x.length, this.#input);
       else for (let k = 0; k < this.#x.length; k++) this.#values[k] = this.#x[k]!;
-      lstm.project(cell, this.#values, 0, this.#x.length, 1, 0, at);
+      lstm.project(cell, this.#values, 0, this.#x.length, at);
       this.#known[token] = 1;
     }
     return at;
@@ -159,18 +160,23 @@ class SimdLstm implements PreparedLstm {
   readonly #cells: readonly (readonly SimdCell[])[];
   readonly #tokens: readonly SimdTokens[] | null;
   readonly #xFloat: Float32Array;
-  /** Bytes of a step's projected input, and of a row's hidden and cell state. */
+  /** Hidden size in whole blocks; bytes of a projected input, and of a row's hidden and cell state. */
+  readonly #units: number;
   readonly #width: number;
   readonly #hBytes: number;
   readonly #cBytes: number;
-  readonly #next: number;
-  /** Largest number of values that go into a step of a layer, or into a hidden state. */
+  /** Bytes of an operand of any cell's input, and the largest number of values that go into a layer or a state. */
+  readonly #xBytes: number;
   readonly #inputSize: number;
   /** The state that stands in memory. */
   #resident: SimdState | null = null;
+  /** Rows that there is room for, and their states, their descriptions, and scratch for gates. */
   #batch = 0;
   #h = 0;
   #c = 0;
+  #rows = 0;
+  #gates = 0;
+  /** Steps, of all rows, whose projected inputs stand in memory at a time. */
   #chunk = 0;
   /** Float64 values on their way in. */
   #staged = 0;
@@ -178,7 +184,7 @@ class SimdLstm implements PreparedLstm {
   #projected = 0;
   #inputs = 0;
   #out = 0;
-  /** Views of so many steps' outputs: what is long enough is copied by one call. */
+  /** Views of so many rows of outputs: what is long enough is copied by one call. */
   #outputs: Float64Array[] = [];
   #between: Float64Array[] = [];
 
@@ -189,18 +195,19 @@ class SimdLstm implements PreparedLstm {
     cells: readonly (readonly SimdCell[])[],
     tokens: readonly SimdTokens[] | null,
   ) {
-    const units = Math.ceil(lstm.hiddenSize / 8) * 8;
+    const all = cells.flat();
     this.#lstm = lstm;
     this.#kernel = kernel;
     this.#arena = arena;
     this.#cells = cells;
     this.#tokens = tokens;
     this.#xFloat = new Float32Array(cells[0]![0]!.input === null ? lstm.inputSize : 0);
-    this.#width = units * 16;
-    this.#hBytes = Math.ceil(units / 16) * 32;
-    this.#cBytes = units * 4;
+    this.#units = Math.ceil(lstm.hiddenSize / 8) * 8;
+    this.#width = this.#units * 16;
+    this.#hBytes = all.reduce((most, { hidden }) => Math.max(most, hidden.bytes), 0);
+    this.#cBytes = this.#units * 4;
+    this.#xBytes = all.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
     this.#inputSize = Math.max(lstm.inputSize, lstm.hiddenSize * (cells.length > 1 ? cells[0]!.length : 1));
-    this.#next = arena.take(this.#hBytes);
     this.reserve(1, 1);
   }
 
@@ -208,43 +215,52 @@ class SimdLstm implements PreparedLstm {
     return new SimdState(this, createState(this.#lstm, batch));
   }
 
-  /** Makes room for `batch` rows and for chunks of `steps` steps. A failure leaves all as it was. */
-  #grow(batch: number, steps: number): void {
-    const arena = this.#arena, { hiddenSize } = this.#lstm;
+  /** Bytes for a batch's states, and for one step of a row on its way through a layer. */
+  #stateBytes(batch: number): number {
+    return batch * (this.#cells.flat().length * (this.#hBytes + this.#cBytes) + ROW.SIZE * 4 + this.#width);
+  }
+
+  #stepBytes(): number {
+    return this.#xBytes + this.#width + 4 + (this.#inputSize + this.#units) * 8;
+  }
+
+  /** Makes room for `batch` rows and for chunks of `chunk` steps of all rows together. A failure leaves all as it was. */
+  #grow(batch: number, chunk: number): void {
+    const arena = this.#arena;
     // Memory that grows leaves its views behind.
-    if (steps > this.#chunk || batch > this.#batch) this.#outputs = [];
-    if (steps > this.#chunk) {
-      const inputBytes = this.#cells.flat().reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
-      const staged = arena.take((steps * this.#inputSize + 4) * 8);
-      const x = arena.take(steps * inputBytes), projected = arena.take(steps * this.#width);
-      const inputs = arena.take(steps * 4), out = arena.take((steps * hiddenSize + 8) * 8);
+    if (chunk > this.#chunk || batch > this.#batch) this.#outputs = [];
+    if (chunk > this.#chunk) {
+      const staged = arena.take((chunk * this.#inputSize + 8) * 8);
+      const x = arena.take(chunk * this.#xBytes), projected = arena.take(chunk * this.#width);
+      const inputs = arena.take(chunk * 4), out = arena.take((chunk * this.#units + 8) * 8);
       this.#staged = staged;
       this.#x = x;
       this.#projected = projected;
       this.#inputs = inputs;
       this.#out = out;
-      this.#chunk = steps;
+      this.#chunk = chunk;
     }
     if (batch > this.#batch) {
       if (this.#resident !== null) this.release(this.#resident);
       const rows = this.#cells.flat().length * batch, h = arena.take(rows * this.#hBytes);
-      this.#c = arena.take(rows * this.#cBytes);
+      const c = arena.take(rows * this.#cBytes), gates = arena.take(batch * this.#width);
+      this.#rows = arena.take(batch * ROW.SIZE * 4);
+      this.#gates = gates;
+      this.#c = c;
       this.#h = h;
       this.#batch = batch;
     }
   }
 
   reserve(batch: number, steps: number): number {
-    const chunk = Math.min(steps, CHUNK);
+    const chunk = batch * Math.max(1, Math.min(steps, Math.floor(CHUNK / batch)));
     this.#grow(batch, chunk);
-    const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1), cells = this.#cells.flat();
+    const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1);
     const size = batch * steps * hiddenSize * this.#cells[0]!.length;
     if (this.#between.length < layers || (layers > 0 && this.#between[0]!.length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
     }
-    const inputBytes = cells.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
-    return layers * size * 8 + cells.length * batch * (this.#hBytes + this.#cBytes) + this.#hBytes +
-      chunk * (inputBytes + this.#width + 4 + (this.#inputSize + hiddenSize) * 8);
+    return layers * size * 8 + this.#stateBytes(batch) + chunk * this.#stepBytes();
   }
 
   /** Copies a state out of the kernel's memory if it stands there, and forgets it there. */
@@ -288,90 +304,127 @@ class SimdLstm implements PreparedLstm {
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
       const from = l === 0 ? x : this.#between[(l - 1) & 1]!, to = l === last ? out : this.#between[l & 1]!;
-      for (let d = 0; d < this.#cells[l]!.length; d++) {
-        for (let b = 0; b < batch; b++) {
-          this.#row(given.fresh, l, d, b, from, to, lengths === null ? steps : Math.min(steps, lengths[b]!), batch);
+      for (let d = 0; d < this.#cells[l]!.length; d++) this.#cell(given.fresh, l, d, from, to, steps, batch, lengths);
+    }
+  }
+
+  /** Projects one input to `to`. */
+  project({ cell, input, float }: SimdCell, x: Float64Array, from: number, size: number, to: number): void {
+    const { f32, f64 } = this.#arena;
+    if (input === null) {
+      for (let k = 0; k < size; k++) this.#xFloat[k] = x[from + k]!;
+      float!.project(this.#xFloat, f32, to / 4);
+      return;
+    }
+    for (let k = 0, at = this.#staged / 8; k < size; k++) f64[at + k] = x[from + k]!;
+    this.#kernel.projectInput(cell, this.#staged, this.#x, to, size, 1);
+  }
+
+  /** Runs all rows of the batch through one layer and direction, each row from its own first step on. */
+  #cell(
+    fresh: Uint8Array,
+    l: number,
+    d: number,
+    x: Float64Array,
+    out: Float64Array,
+    steps: number,
+    batch: number,
+    lengths: Int32Array | null,
+  ): void {
+    const { hiddenSize } = this.#lstm, { f64 } = this.#arena, layer = this.#cells[l]!, prepared = layer[d]!;
+    const width = hiddenSize * layer.length, together = Math.floor(this.#chunk / batch);
+    // Whole blocks are written, so that a row must not reach into another one's output.
+    const outWidth = batch === 1 ? hiddenSize : this.#units, whole = lengths === null && width === outWidth;
+    for (let from = 0; from < steps; from += together) {
+      const to = Math.min(from + together, steps), count = (to - from) * batch;
+      this.#projectChunk(l, d, x, from, to, steps, batch, lengths);
+      this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, outWidth * 8);
+      if (whole && count * width >= 128) {
+        out.set(this.#outputs[count] ??= new Float64Array(f64.buffer, this.#out, count * width), from * batch * width);
+        continue;
+      }
+      for (let t = from, at = this.#out / 8; t < to; t++) {
+        for (let b = 0; b < batch; b++, at += outWidth) {
+          const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
+          if (t >= length) continue;
+          const row = ((d === 0 ? t : length - 1 - t) * batch + b) * width + d * hiddenSize;
+          for (let j = 0; j < hiddenSize; j++) out[row + j] = f64[at + j]!;
+          // torch.cat keeps the first tensor's parameters and requantizes the others.
+          if (d === 1) convertShifted(out, row, hiddenSize, prepared.hiddenQParams, layer[0]!.hiddenQParams);
         }
       }
     }
   }
 
-  /** Projects `steps` inputs of `size` values, `stride` apart, to `to`. */
-  project(
-    { cell, input, float }: SimdCell,
+  /** Projects the inputs of steps `from` to `to` as one product, and writes where each stands. */
+  #projectChunk(
+    l: number,
+    d: number,
     x: Float64Array,
     from: number,
-    size: number,
-    steps: number,
-    stride: number,
     to: number,
+    steps: number,
+    batch: number,
+    lengths: Int32Array | null,
   ): void {
-    if (input === null) {
-      for (let i = 0; i < steps; i++, from += stride, to += this.#width) {
-        for (let k = 0; k < size; k++) this.#xFloat[k] = x[from + k]!;
-        float!.project(this.#xFloat, this.#arena.f32, to / 4);
+    const prepared = this.#cells[l]![d]!, { i32, f64 } = this.#arena, staged = this.#staged / 8;
+    const tokens = l === 0 && this.#tokens !== null ? this.#tokens[d]! : null;
+    const size = l === 0 ? this.#lstm.inputSize : this.#lstm.hiddenSize * this.#cells[l]!.length;
+    let rows = 0, projected = this.#projected;
+    for (let t = from, at = this.#inputs / 4; t < to; t++) {
+      for (let b = 0; b < batch; b++, at++) {
+        const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
+        if (t >= length) continue;
+        const row = (d === 0 ? t : length - 1 - t) * batch + b;
+        if (tokens !== null) {
+          i32[at] = tokens.at(this, prepared, x[row]!);
+          continue;
+        }
+        if (prepared.input === null) this.project(prepared, x, row * size, size, projected);
+        else for (let k = 0, to = staged + rows * size, from = row * size; k < size; k++) f64[to + k] = x[from + k]!;
+        i32[at] = projected;
+        projected += this.#width;
+        rows++;
       }
-      return;
     }
-    const { f64 } = this.#arena;
-    for (let i = 0, at = this.#staged / 8; i < steps; i++, from += stride) {
-      for (let k = 0; k < size; k++, at++) f64[at] = x[from + k]!;
+    if (prepared.input !== null && rows > 0) {
+      this.#kernel.projectInput(prepared.cell, this.#staged, this.#x, this.#projected, size, rows);
     }
-    this.#kernel.projectInput(cell, this.#staged, this.#x, to, size, steps);
   }
 
-  /** Runs one row of the batch through one layer and direction. */
-  #row(
+  /** Runs steps `from` to `to` on their projected inputs: as many together as the same rows make. */
+  #runChunk(
     fresh: Uint8Array,
     l: number,
     d: number,
-    b: number,
-    x: Float64Array,
-    out: Float64Array,
+    from: number,
+    to: number,
     steps: number,
     batch: number,
+    lengths: Int32Array | null,
+    outBytes: number,
   ): void {
-    const layer = this.#cells[l]!,
-      prepared = layer[d]!,
-      { cell, running, initial } = prepared,
-      { hiddenSize } = this.#lstm;
-    const tokens = l === 0 && this.#tokens !== null ? this.#tokens[d]! : null;
-    const width = hiddenSize * layer.length, place = (l * layer.length + d) * batch + b;
-    const inputSize = tokens !== null ? 1 : l === 0 ? this.#lstm.inputSize : width;
-    const h = this.#h + place * this.#hBytes, c = this.#c + place * this.#cBytes;
-    const { i32, f64 } = this.#arena, inputs = this.#inputs / 4, step = d === 0 ? batch : -batch;
-    for (let done = 0; done < steps;) {
-      const count = Math.min(this.#chunk, steps - done);
-      let row = (d === 0 ? done : steps - 1 - done) * batch + b;
-      if (tokens !== null) {
-        for (let i = 0; i < count; i++) i32[inputs + i] = tokens.at(this, prepared, x[row + i * step]!);
-      } else {
-        this.project(prepared, x, row * inputSize, inputSize, count, step * inputSize, this.#projected);
-        for (let i = 0; i < count; i++) i32[inputs + i] = this.#projected + i * this.#width;
+    const layer = this.#cells[l]!, { cell, initial, running } = layer[d]!, { i32 } = this.#arena;
+    const first = (l * layer.length + d) * batch;
+    for (let t = from, end = to; t < to; t = end, end = to) {
+      let rows = 0;
+      for (let b = 0; b < batch; b++) {
+        const length = lengths === null ? steps : Math.min(steps, lengths[b]!), place = first + b;
+        if (t >= length) continue;
+        const row = this.#rows / 4 + rows * ROW.SIZE, at = (t - from) * batch + b;
+        i32[row + ROW.PROJECTION] = fresh[place] === 1 ? initial : running;
+        i32[row + ROW.HIDDEN] = this.#h + place * this.#hBytes;
+        i32[row + ROW.CELL] = this.#c + place * this.#cBytes;
+        i32[row + ROW.INPUTS] = this.#inputs + at * 4;
+        i32[row + ROW.OUTPUT] = this.#out + at * outBytes;
+        i32[row + ROW.GATES] = this.#gates + rows * this.#width;
+        end = Math.min(end, fresh[place] === 1 && initial !== running ? t + 1 : length);
+        fresh[place] = 0;
+        rows++;
       }
-      const first = fresh[place] === 1 && initial !== running ? 1 : 0;
-      if (first === 1) this.#steps(cell, initial, h, c, 0, 1);
-      if (count > first) this.#steps(cell, running, h, c, first, count - first);
-      fresh[place] = 0;
-      if (width === hiddenSize && batch === 1 && count * hiddenSize >= 128) {
-        out.set(this.#outputs[count] ??= new Float64Array(f64.buffer, this.#out, count * hiddenSize), row * width);
-        done += count;
-        continue;
-      }
-      for (let i = 0, from = this.#out / 8; i < count; i++, row += step, from += hiddenSize) {
-        const to = row * width + d * hiddenSize;
-        for (let j = 0; j < hiddenSize; j++) out[to + j] = f64[from + j]!;
-        // torch.cat keeps the first tensor's parameters and requantizes the others.
-        if (d === 1) convertShifted(out, to, hiddenSize, prepared.hiddenQParams, layer[0]!.hiddenQParams);
-      }
-      done += count;
+      if (rows === 0) return;
+      this.#kernel.runSteps(cell, this.#rows, rows, batch * 4, batch * outBytes, end - t);
     }
-  }
-
-  /** Runs `count` steps of the chunk, from step `from` on. */
-  #steps(cell: number, projection: number, h: number, c: number, from: number, count: number): void {
-    const { hiddenSize } = this.#lstm, inputs = this.#inputs + from * 4, out = this.#out + from * hiddenSize * 8;
-    this.#kernel.runSteps(cell, projection, inputs, h, c, this.#next, out, hiddenSize, count);
   }
 }
 

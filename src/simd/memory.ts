@@ -30,21 +30,21 @@ export interface SimdExports {
   readonly relaxed: WebAssembly.Global;
   chosen(): number;
   storeHidden(cell: number, from: number, to: number, size: number): void;
-  projectInput(cell: number, inputs: number, x: number, projected: number, size: number, steps: number): void;
+  projectInput(cell: number, inputs: number, x: number, projected: number, size: number, count: number): void;
   runSteps(
     cell: number,
-    projection: number,
-    inputs: number,
-    h: number,
-    c: number,
-    next: number,
-    out: number,
-    units: number,
+    rows: number,
+    count: number,
+    inputStride: number,
+    outStride: number,
     steps: number,
   ): void;
 }
 
-const PAGE = 65536, SCRATCH = 512, ONES = 256, ONE_STEP = 272;
+const PAGE = 65536, SCRATCH = 896, CONSTANTS = 256, ONE_STEP = 336;
+
+/** Addresses in the description of a row that `runSteps` takes, in words. */
+export const ROW = { PROJECTION: 0, HIDDEN: 1, CELL: 2, INPUTS: 3, OUTPUT: 4, GATES: 5, SIZE: 8 } as const;
 
 /** Bits of 1.5 * 2^23, shifted as the kernel shifts them to an address. */
 const MAGIC = 0x4b400000;
@@ -66,7 +66,9 @@ export class Arena {
     this.i32 = new Int32Array(buffer);
     this.f32 = new Float32Array(buffer);
     this.f64 = new Float64Array(buffer);
-    this.i16.fill(1, ONES / 2, ONES / 2 + 8);
+    [0x10001, 0xff00ff, MAGIC, 0x3f000000, 0x80000000].forEach((bits, i) => {
+      this.i32.fill(bits, CONSTANTS / 4 + 4 * i, CONSTANTS / 4 + 4 * i + 4);
+    });
     this.i32[ONE_STEP / 4] = oneStep ? 1 : 0;
   }
 
@@ -104,17 +106,20 @@ export interface Span {
 }
 
 /**
- * The forms in which operands are stored: int16; bytes of 0..127; or bytes of the low seven bits of 0..255, and after
- * them bytes of the top bits. The latter two are multiplied by relaxed products, and top bits only where there are any:
- * under torch's `reduce_range` a value has one only if it leaves the range that was observed.
+ * The forms in which operands are stored. int16, with int16 weights. Bytes of 0..127; or bytes of the low seven bits of
+ * 0..255, and after them bytes of the top bits: both are multiplied by relaxed products, and top bits only where there
+ * are any; under torch's `reduce_range` a value has one only if it leaves the range that was observed. Or int16 of four
+ * values, the first and third of -128..127, the second and fourth of -255..0: the second and fourth, then 256 times the
+ * first and third less these. Two int8 weights at a time are multiplied by them.
  */
-export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2 } as const;
+export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2, PAIRED: 3 } as const;
 
 /** How an operand of a product is stored: `stored = integer - offset`. */
 export interface Operand {
-  readonly form: 0 | 1 | 2;
-  readonly offset: number;
-  /** Bytes that one operand takes, filled up with zeros, and where its top bits stand in them. */
+  readonly form: 0 | 1 | 2 | 3;
+  /** What is subtracted, by place modulo 2. */
+  readonly offsets: readonly [number, number];
+  /** Bytes that one operand takes, filled up with zeros and 16 more, and where its top bits stand in them. */
   readonly bytes: number;
   readonly top: number;
   /** Pairs (int16) or quadruples (bytes) of products, an even number. */
@@ -127,15 +132,19 @@ export interface Operand {
   readonly bound: number;
 }
 
-/** Whether weights less their zero points are int8. */
-function fitsInt8({ data, outFeatures, inFeatures, zeroPoints }: LinearWeight): boolean {
+/** Largest sum of magnitudes of a row's weights less their zero points; infinite where one is no int8. */
+function int8Sum({ data, outFeatures, inFeatures, zeroPoints }: LinearWeight): number {
+  let most = 0;
   for (let row = 0, k = 0; row < outFeatures; row++) {
     const shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
+    let sum = 0;
     for (const end = k + inFeatures; k < end; k++) {
-      if (data[k]! - shift < -128 || data[k]! - shift > 127) return false;
+      const w = data[k]! - shift;
+      sum += w < -128 || w > 127 ? Infinity : Math.abs(w);
     }
+    most = Math.max(most, sum);
   }
-  return true;
+  return most;
 }
 
 /**
@@ -154,40 +163,58 @@ export function writeOperand(
 ): Operand | null {
   const { data, inFeatures: length, outFeatures, zeroPoints } = weight, magnitude = Math.max(-least, most);
   if (magnitude >= 2 ** 22 || most - least > 65535) return null;
-  const eightBits = zeroPoints.every((zeroPoint) => zeroPoint === 0) || fitsInt8(weight);
-  // Two passes over bytes are no faster than one over int16 where a relaxed product takes two steps.
-  const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128;
-  const form = most - least >= levels ? FORM.WIDE : most - least < 128 ? FORM.NARROW : FORM.SPLIT;
+  const sizes = zeroPoints.every((zeroPoint) => zeroPoint === 0) && length * magnitude < 2 ** 16
+    ? length * 128
+    : int8Sum(weight);
+  const eightBits = sizes < Infinity;
+  // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two steps.
+  const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128, size = most - least;
+  const form = size < levels
+    ? size < 128 ? FORM.NARROW : FORM.SPLIT
+    : size < 256 && sizes * magnitude < 2 ** 23
+    ? FORM.PAIRED
+    : FORM.WIDE;
   const offset = form !== FORM.WIDE ? least : magnitude < 32768 ? 0 : least + 32768;
+  const offsets = form === FORM.PAIRED ? [least + 128, least + 255] as const : [offset, offset] as const;
   const per = form === FORM.WIDE ? 2 : 4, groups = Math.ceil(length / (2 * per)) * 2;
   const order = gateOrder(outFeatures / 4), blocks = Math.ceil(outFeatures / 32), start = new Int32Array(blocks * 32);
   const weights = arena.take(blocks * groups * 128), out = form === FORM.WIDE ? arena.i16 : arena.u8;
   const base = form === FORM.WIDE ? weights / 2 : weights, mask = per - 1, stride = 31 * per;
+  // Bytes of pairs are 256 times the second one, and the first one's from 0 on.
+  const first = form === FORM.PAIRED ? 128 : 0;
+  if (first > 0) {
+    for (let at = base, end = base + blocks * groups * 128; at < end; at += 2) out[at] = first;
+  }
   let bound = 0;
   for (let place = 0; place < outFeatures; place++) {
     const row = order[place]!,
       from = row * length,
       shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
-    let at = base + (place >> 5) * groups * 32 * per + (place & 31) * per, sum = 0, size = 0;
+    let at = base + (place >> 5) * groups * 32 * per + (place & 31) * per, even = 0, odd = 0, sum = 0;
     for (let k = 0; k < length; k++, at++) {
       const w = data[from + k]! - shift;
-      out[at] = w;
-      sum += w;
-      size += w < 0 ? -w : w;
+      if ((k & 1) === 0) {
+        out[at] = w + first;
+        even += w;
+      } else {
+        out[at] = w;
+        odd += w;
+      }
+      sum += w < 0 ? -w : w;
       if ((k & mask) === mask) at += stride;
     }
-    start[place] = sum * offset;
-    if (size * magnitude > bound) bound = size * magnitude;
+    start[place] = even * offsets[0] + odd * offsets[1];
+    if (sum * magnitude > bound) bound = sum * magnitude;
   }
   if (bound >= 2 ** 31) return null;
-  const top = Math.ceil(groups / 4) * 16, bytes = form === FORM.SPLIT ? 2 * top : 4 * groups;
-  return { form, offset, bytes, top, groups, weights, start, bound };
+  const top = Math.ceil(groups / 4) * 16, bytes = top * (form > FORM.NARROW ? 2 : 1) + 16;
+  return { form, offsets, bytes, top, groups, weights, start, bound };
 }
 
 /** Reads an operand back. */
 export function loadOperand(
   arena: Arena,
-  { form, offset, top }: Operand,
+  { form, offsets, top }: Operand,
   from: number,
   x: Float64Array,
   to: number,
@@ -195,12 +222,16 @@ export function loadOperand(
 ): void {
   const { u8, i16 } = arena;
   for (let k = 0; k < size; k++) {
-    x[to + k] = offset +
-      (form === FORM.WIDE
-        ? i16[from / 2 + k]!
-        : form === FORM.NARROW
-        ? u8[from + k]!
-        : u8[from + k]! + 128 * u8[from + top + k]!);
+    const odd = k & 1;
+    let value: number;
+    if (form === FORM.NARROW) value = u8[from + k]!;
+    else if (form === FORM.SPLIT) value = u8[from + k]! + 128 * u8[from + top + k]!;
+    else if (form === FORM.WIDE) value = i16[from / 2 + k]!;
+    else {
+      const pair = from / 2 + (k & -4) + (k >> 1 & 1);
+      value = odd === 1 ? i16[pair]! : (i16[pair]! + i16[pair + 2]!) / 256;
+    }
+    x[to + k] = value + offsets[odd]!;
   }
 }
 
@@ -217,7 +248,7 @@ export function writeProjection(
   operand: Operand,
   forgetMultiplier: number,
 ): number {
-  const { term, multiplier, bias, scale, perChannel, lo, hi } = projection, { start, bound } = operand;
+  const { term, multiplier, bias, scale, perChannel, lo, hi } = projection, { form, start, bound } = operand;
   const at = arena.take(PROJECTION_HEADER + start.length / 4 * PROJECTION_UNIT), { i32, f32, f64 } = arena;
   // float32 addition serves where the sum and the term are exact in it. One row that no plain addition serves makes
   // all go the long way.
@@ -227,7 +258,9 @@ export function writeProjection(
     ? BIAS.FLOAT32
     : BIAS.FLOAT64;
   const header = at / 4;
+  const shift = form === FORM.PAIRED ? 8 : 0;
   i32[header] = way;
+  i32[header + 2] = shift;
   for (let gate = 0; gate < 4; gate++) {
     const quantized = lo[gate] === lo[gate];
     if (!quantized) i32[header + 1] = 1;
@@ -238,7 +271,7 @@ export function writeProjection(
   }
   for (let row = 0; row < start.length; row++) {
     const unit = at + PROJECTION_HEADER + (row >> 2) * PROJECTION_UNIT, gate = row & 3;
-    i32[unit / 4 + 12 + gate] = start[row]!;
+    i32[unit / 4 + 12 + gate] = start[row]! << shift;
     if (row >= term.length) continue;
     f32[unit / 4 + 8 + gate] = multiplier[row]!;
     if (way === BIAS.FLOAT32) f32[unit / 4 + gate] = term[row]!;
@@ -359,8 +392,8 @@ export function writeCell(
     f32[w + WORDS.HIDDEN + 8 + lane] = k[HIDDEN + PRODUCT_HI]!;
     i32[w + WORDS.GATE_TABLES + lane] = tables[lane]!;
     i32[w + WORDS.CELL_TABLE + lane] = tables[4]!;
-    i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offset;
-    if (input !== null) i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offset;
+    i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offsets[lane & 1]!;
+    if (input !== null) i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offsets[lane & 1]!;
   }
   return at;
 }
