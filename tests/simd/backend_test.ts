@@ -1,24 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { LinearWeight } from "../../kernels/linear.ts";
 import { newQArray } from "../../src/dtype.ts";
-import { perTensorAffine, type PerTensorQParams } from "../../src/qparams.ts";
+import type { PerTensorQParams } from "../../src/qparams.ts";
 import type { LstmBackend } from "../../src/quantized/backend.ts";
 import type { ForwardTensor } from "../../src/quantized/forward.ts";
-import { QuantizedLSTM } from "../../src/quantized/lstm.ts";
-import { SimdKernels } from "../../src/simd/backend.ts";
+import type { QuantizedLSTM } from "../../src/quantized/lstm.ts";
 import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf, qparamsOf } from "../quantized/arbitrary.ts";
-
-async function kernelsOf(name: string, oneStep?: boolean): Promise<SimdKernels> {
-  const bytes = await Deno.readFile(new URL(`../../kernels/simd/${name}.wasm`, import.meta.url));
-  return new SimdKernels(await WebAssembly.compile(bytes), oneStep);
-}
-
-const backends = [
-  ["plain", await kernelsOf("plain")],
-  ["relaxed, one step", await kernelsOf("relaxed", true)],
-  ["relaxed, two steps", await kernelsOf("relaxed", false)],
-] as const;
+import { backends, symmetric, tieHeavy } from "./backends.ts";
 
 /** Counts what a backend itself runs: what it refuses, the portable kernels run. */
 class Counted implements LstmBackend {
@@ -42,33 +30,6 @@ function integersOf(seed: number, shape: readonly number[], q: PerTensorQParams)
     data[i] = pick < 0.1 ? q.quantMin : pick < 0.2 ? q.quantMax : Math.round(random(q.quantMin, q.quantMax));
   }
   return { data, shape, qparams: q };
-}
-
-/** The same LSTM with scales that are powers of two, so that half-way cases are frequent, and biases `size` times. */
-function tieHeavy(lstm: QuantizedLSTM, size: number): QuantizedLSTM {
-  const round = (scale: number): number => 2 ** Math.round(Math.log2(scale));
-  const q = (p: PerTensorQParams | null): PerTensorQParams | null =>
-    p === null ? null : perTensorAffine({ ...p, scale: round(p.scale) });
-  const weight = (w: LinearWeight): LinearWeight => ({ ...w, scales: w.scales.map(round) });
-  const bias = (b: Float32Array | null) => b === null ? null : b.map((x) => x * size);
-  const cells = lstm.cells.map((layer) =>
-    layer.map((cell) => {
-      const { inputs: _none, ...own } = cell.parts;
-      const parts = Object.fromEntries(
-        Object.entries(own).map(([name, p]) => [name, p !== null && "length" in p ? p.map(q) : q(p)]),
-      ) as unknown as typeof cell.parts;
-      const { weightIh, weightHh, weightHr, biasIh, biasHh } = cell;
-      return {
-        weightIh: weight(weightIh),
-        weightHh: weight(weightHh),
-        weightHr: weightHr === null ? null : weight(weightHr),
-        biasIh: bias(biasIh),
-        biasHh: bias(biasHh),
-        parts,
-      };
-    })
-  );
-  return new QuantizedLSTM({ ...lstm, input: q(lstm.input), cells });
 }
 
 /** All that a forward pass gives, or how it fails: qnnpack's addition does not take every scale. */
@@ -95,6 +56,8 @@ const bits7or8 = fc.constantFrom<Bits>(7, 8), bits = fc.constantFrom<Bits>(7, 8,
 const inputs = fc.constantFrom<Bits>(0, 7, 8, 8, 16);
 const states = fc.constantFrom<Bits | null>(null, null, 7, 8, 16);
 
+const symmetricOf = (c: LstmCase): QuantizedLSTM => symmetric(lstmOf(c));
+
 /** Parts of 7 and 8 bits, now and then of 16, whose tables take long to fill; projections also unquantized. */
 const cases = fc.record({
   c: fc.oneof(
@@ -104,19 +67,23 @@ const cases = fc.record({
   float: fc.boolean(),
   whole: fc.constantFrom(0, 0, 0, 8, 64),
   state: states,
-}).map(({ c, float, whole, state }) => {
+  batch: fc.constantFrom(1, 2, 3, 5, 8),
+  steps: fc.integer({ min: 1, max: 9 }),
+  zero: fc.boolean(),
+}).map(({ c, float, whole, state, batch, steps, zero }) => {
   const parts = [...c.bits], { inputSize, hiddenSize } = c;
   if (float) parts[0] = parts[1] = 0;
   // Sizes that fill the kernel's blocks, too.
-  return { c: { ...c, bits: parts, inputSize: whole || inputSize, hiddenSize: whole || hiddenSize }, state };
+  const sizes = { inputSize: whole || inputSize, hiddenSize: whole || hiddenSize };
+  return { c: { ...c, ...sizes, bits: parts, batch, steps }, state, create: zero ? symmetricOf : lstmOf };
 });
 
 for (const [name, backend] of backends) {
   Deno.test(`SimdKernels (${name}) gives what the portable kernels give`, () => {
     const kernels = new Counted(backend);
     fc.assert(
-      fc.property(cases, ({ c, state }) => {
-        const lstm = lstmOf(c);
+      fc.property(cases, ({ c, state, create }) => {
+        const lstm = create(c);
         assertEquals(results(lstm, c, state, kernels), results(lstm, c, state));
       }),
       { numRuns: 150 },
@@ -127,8 +94,8 @@ for (const [name, backend] of backends) {
   Deno.test(`SimdKernels (${name}) gives what the portable kernels give when half-way cases are frequent`, () => {
     const kernels = new Counted(backend);
     fc.assert(
-      fc.property(cases, fc.constantFrom(1, 2 ** 10, 2 ** 30), ({ c, state }, size) => {
-        const lstm = tieHeavy(lstmOf(c), size);
+      fc.property(cases, fc.constantFrom(1, 2 ** 10, 2 ** 30), ({ c, state, create }, size) => {
+        const lstm = tieHeavy(create(c), size);
         assertEquals(results(lstm, c, state, kernels), results(lstm, c, state));
       }),
       { numRuns: 150 },

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
+import type { LstmBackend } from "../../src/quantized/backend.ts";
 import { saveModel } from "../../src/io/model_write.ts";
 import type { QArray } from "../../src/dtype.ts";
 import { newQArray } from "../../src/dtype.ts";
@@ -7,6 +8,7 @@ import { QuantizedModel, type QuantizedModule } from "../../src/quantized/model.
 import type { Session } from "../../src/quantized/session.ts";
 import { simdKernels } from "../../src/simd/load.ts";
 import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf } from "../quantized/arbitrary.ts";
+import { backends, symmetric } from "./backends.ts";
 
 const kernels = await simdKernels();
 const bits = fc.constantFrom<Bits>(7, 8);
@@ -77,6 +79,44 @@ Deno.test("Session.run() with SIMD kernels gives the same however a sequence is 
     { numRuns: 60 },
   );
 });
+
+for (const [name, backend] of backends) {
+  Deno.test(`Batches of any size and lengths give with SIMD kernels (${name}) what they give without`, () => {
+    const wide = fc.constantFrom<Bits>(7, 8, 8);
+    const batches = fc.record({
+      c: lstmCases(wide, fc.constantFrom<Bits>(0, 7, 8, 8), false),
+      batch: fc.constantFrom(1, 2, 3, 5, 8),
+      steps: fc.integer({ min: 1, max: 45 }),
+      zero: fc.boolean(),
+      whole: fc.boolean(),
+      reals: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(batches, ({ c, batch, steps, zero, whole, reals }) => {
+        const sized: LstmCase = { ...c, batch, engine: "fbgemm", hiddenSize: whole ? 16 : c.hiddenSize };
+        const lstm = zero ? symmetric(lstmOf(sized)) : lstmOf(sized);
+        const model = new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstm]]), saveModel);
+        const random = generator(c.seed + 8), size = steps * batch;
+        const x = reals || model.input === null
+          ? floatsOf(c.seed + 5, [size, c.inputSize], 2).data
+          : inputOf(sized, model, steps);
+        const lengths = Array.from({ length: batch }, () => Math.floor(random(1, steps + 1)));
+        const run = (kernels?: LstmBackend): unknown => {
+          const session = model.createSession({ batch, kernels, maxSteps: c.bidirectional ? steps : 20 });
+          const results = [undefined, lengths, undefined].flatMap((l) => {
+            const y = outputOf(sized, model, steps), real = new Float32Array(y.length);
+            session.run(x, y, l);
+            session.run(x, real, l);
+            return [y, new Uint8Array(real.buffer)];
+          });
+          return [...results, c.bidirectional ? null : session.state()];
+        };
+        assertEquals(run(backend), run());
+      }),
+      { numRuns: 60 },
+    );
+  });
+}
 
 Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM with integer or float32 input", () => {
   const inputs = fc.constantFrom<Bits>(0, 7, 8);
