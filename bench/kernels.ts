@@ -16,6 +16,7 @@ import {
   prepareCell,
   quantizedActivation,
   quantizePerTensor,
+  sumsLength,
 } from "../kernels/mod.ts";
 import { fastParts } from "../src/quantized/cell.ts";
 import type { QuantizedLSTM } from "../src/quantized/lstm.ts";
@@ -50,8 +51,8 @@ group("plain kernels, 4,096 values", () => {
 group("4 * size dot products of a size", () => {
   bench("scalar multiply-adds", peakTask());
   for (const size of SIZES) {
-    const { cell, x } = cells.get(size)!, out = new Float64Array(4 * size);
-    bench(`dotRows ${size}`, () => do_not_optimize(dotRows(cell.inputRows!, 0, size / 2, x, out)));
+    const { cell, x } = cells.get(size)!, out = new Float64Array(sumsLength(4 * size));
+    bench(`dotRows ${size}`, () => do_not_optimize(dotRows(cell.inputRows!, 0, size * 4, x, out)));
   }
   const { source } = cells.get(64)!, q = new Uint8Array(64), out = new Uint8Array(256);
   bench("linearInt8 64 (plain)", () => linearInt8("fbgemm", q, quint8, source.weightIh, null, out, quint8, false));

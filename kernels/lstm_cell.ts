@@ -9,7 +9,7 @@
  */
 import { type ActivationTable, lookup } from "./activation.ts";
 import { addBias } from "./linear.ts";
-import { dotRows, packedLength, type PackedRows } from "./pack.ts";
+import { dotRows, packedLength, type PackedRows, sumsLength } from "./pack.ts";
 import { ROUND_MAGIC } from "./requantize.ts";
 
 /** What takes the accumulators of one projection (W_ih x or W_hh h) to its output: one value a gate and unit. */
@@ -250,7 +250,7 @@ function finishUnits(
 export interface LstmScratch {
   /** Units that run together, a multiple of 2. */
   readonly block: number;
-  /** [4 * block] each. `gates` is `igates` itself with split gates, where nothing is kept. */
+  /** [4 * block] each, and what {@linkcode dotRows} writes beyond that. `gates` is `igates` itself with split gates, where nothing is kept. */
   readonly igates: Float64Array;
   readonly hgates: Float64Array;
   readonly gates: Float64Array;
@@ -268,23 +268,26 @@ const SPLIT_BLOCK = 256;
 
 /** Scratch for the steps of a cell; its cells may share it where their sizes are the same. */
 export function lstmScratch(hiddenSize: number, projSize: number, splitGates: boolean): LstmScratch {
-  const all = packedLength(hiddenSize), block = splitGates ? Math.min(SPLIT_BLOCK, all) : all;
-  const igates = new Float64Array(4 * block);
+  const all = hiddenSize + (hiddenSize & 1), block = splitGates ? Math.min(SPLIT_BLOCK, all) : all;
+  const igates = new Float64Array(sumsLength(4 * block));
   return {
     block,
     igates,
-    hgates: new Float64Array(4 * block),
+    hgates: new Float64Array(igates.length),
     gates: splitGates ? igates : new Float64Array(4 * block),
     h: new Float64Array(packedLength(projSize || hiddenSize)),
-    unprojected: new Float64Array(projSize > 0 ? all : 0),
+    unprojected: new Float64Array(projSize > 0 ? packedLength(hiddenSize) : 0),
   };
 }
+
+/** Rows that {@linkcode projectRows} takes at a time: a multiple of 4, for the gates, and of what sumsLength gives. */
+export const SUMS_TOGETHER = 20;
 
 /**
  * Projects inputs: `out[offset + row]` receives row `row` of W x + b, quantized to the projection's bounds or
  * float32.
  *
- * @param sums Scratch [8].
+ * @param sums Scratch, {@linkcode SUMS_TOGETHER} long.
  * @param count Number of rows.
  */
 export function projectRows(
@@ -296,10 +299,11 @@ export function projectRows(
   offset: number,
   count: number,
 ): void {
-  for (let row = 0; row < count; row += 8) {
-    dotRows(rows, row >> 3, (row >> 3) + 1, x, sums);
-    projectSums(projection, row, sums, 8);
-    for (let j = 0, end = Math.min(8, count - row); j < end; j++) out[offset + row + j] = sums[j]!;
+  for (let row = 0; row < count; row += SUMS_TOGETHER) {
+    const end = Math.min(SUMS_TOGETHER, count - row), whole = (end + 3) & ~3;
+    dotRows(rows, row, row + whole, x, sums);
+    projectSums(projection, row, sums, whole);
+    for (let j = 0; j < end; j++) out[offset + row + j] = sums[j]!;
   }
 }
 
@@ -330,15 +334,14 @@ export function lstmStep(
   const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size;
   for (let j = 0; j < size; j++) before[j] = h[hOffset + j]!;
   for (let unit = 0; unit < hiddenSize; unit += block) {
-    const units = Math.min(block, hiddenSize - unit), count = units * 4, row = unit * 4;
-    const group = unit >> 1, end = (unit + units + 1) >> 1;
+    const units = Math.min(block, hiddenSize - unit), count = units * 4, row = unit * 4, end = row + count;
     if (x !== null) {
-      dotRows(cell.inputRows!, group, end, x, igates);
+      dotRows(cell.inputRows!, row, end, x, igates);
       projectSums(cell.inputProjection!, row, igates, count);
     } else {
       for (let i = 0; i < count; i++) igates[i] = projected![offset + row + i]!;
     }
-    dotRows(hiddenRows, group, end, before, hgates);
+    dotRows(hiddenRows, row, end, before, hgates);
     projectSums(binding.hiddenProjection, row, hgates, count);
     addProjections(cell, igates, hgates, gates, count);
     activateGates(cell, gates, count);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type CellParameters, type CellWeights, integerBound } from "../../kernels/prepare.ts";
+import type { CellParameters, CellWeights } from "../../kernels/prepare.ts";
 import type { CellQParams } from "../lstm_parts.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 
@@ -17,17 +17,14 @@ export function hiddenQParams({ parts }: QuantizedLstmCell): PerTensorQParams | 
   return parts.proj === undefined ? parts.ogate_cy : parts.proj;
 }
 
-/** Largest magnitude of an activation that two packed int8 weights can be multiplied by at once. */
-const PACKED_BOUND = 2 ** 17;
-
-/** Whether packed rows take integers of these parameters. */
+/** Whether packed rows take integers of these parameters: up to 24 bits, so that 2^20 products with int8 stay exact. */
 export function packs(q: PerTensorQParams | null): boolean {
-  return q === null || integerBound(q) < PACKED_BOUND;
+  return q === null || q.quantMax - q.quantMin <= 2 ** 24;
 }
 
 /**
  * The parts as the fast step takes them, or null where it does not run them: a part other than the projections that
- * is not quantized, a range beyond 24 bits, a hidden state beyond 17 bits, or a part that requantizes what it reads.
+ * is not quantized, a range beyond 24 bits, or a part that requantizes what it reads.
  */
 export function fastParts(cell: QuantizedLstmCell): CellParameters | null {
   const { parts } = cell;
@@ -36,10 +33,10 @@ export function fastParts(cell: QuantizedLstmCell): CellParameters | null {
     for (const q of Array.isArray(part) ? part : [part]) {
       if (q === null) {
         if (name !== "igates" && name !== "hgates") return null;
-      } else if (q !== undefined && q.quantMax - q.quantMin > 16777216) {
+      } else if (q !== undefined && !packs(q)) {
         return null;
       }
     }
   }
-  return packs(parts.ogate_cy) && packs(hiddenQParams(cell)) ? parts as CellParameters : null;
+  return parts as CellParameters;
 }

@@ -5,7 +5,7 @@
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
-import { type Projection, projectRows } from "../../kernels/lstm_cell.ts";
+import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/lstm_cell.ts";
 import { packedLength, type PackedRows, packRows } from "../../kernels/pack.ts";
 import { integerBound, prepareProjection, rowOrder } from "../../kernels/prepare.ts";
 import { dequantizePerChannel, quantizePerTensor } from "../../kernels/quantize.ts";
@@ -136,7 +136,7 @@ export class PreparedLinear {
   readonly #linear: LinearModule;
   readonly #rows: PackedRows | null = null;
   readonly #projection: Projection | null = null;
-  readonly #sums: Float64Array = new Float64Array(8);
+  readonly #sums: Float64Array = new Float64Array(SUMS_TOGETHER);
   readonly #x: Float64Array;
   readonly #float: Float32Array | null = null;
   readonly #xFloat: Float32Array;
@@ -148,7 +148,7 @@ export class PreparedLinear {
     this.#x = new Float64Array(packedLength(weight.inFeatures));
     this.#xFloat = new Float32Array(input === null ? weight.inFeatures : 0);
     this.#yFloat = new Float32Array(input === null ? weight.outFeatures : 0);
-    if (!packs(input)) failRange("input", "parameters of at most 17 bits", `${input!.quantMin}..${input!.quantMax}`);
+    if (!packs(input)) failRange("input", "parameters of at most 24 bits", `${input!.quantMin}..${input!.quantMax}`);
     if (input === null) {
       this.#float = floatWeight(weight);
     } else {

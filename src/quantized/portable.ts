@@ -11,6 +11,7 @@ import {
   lstmStep,
   projectRows,
   type StateBinding,
+  SUMS_TOGETHER,
 } from "../../kernels/lstm_cell.ts";
 import { packedLength } from "../../kernels/pack.ts";
 import { bindState, type CellParameters, integerBound, prepareCell } from "../../kernels/prepare.ts";
@@ -64,7 +65,7 @@ class TokenTable {
   readonly #known: Uint8Array;
   readonly #x: Float32Array;
   readonly #integers: Float64Array;
-  readonly #sums: Float64Array = new Float64Array(8);
+  readonly #sums: Float64Array = new Float64Array(SUMS_TOGETHER);
   readonly #width: number;
 
   constructor(readonly cell: PreparedCell, readonly source: TokenRows, inputSize: number) {

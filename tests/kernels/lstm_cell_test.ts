@@ -15,6 +15,7 @@ import {
   prepareProjection,
   projectRows,
   rowOrder,
+  SUMS_TOGETHER,
 } from "@splitgate/splitgate/kernels";
 import fc from "fast-check";
 import { fastParts, hiddenQParams } from "../../src/quantized/cell.ts";
@@ -62,7 +63,7 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
         const x = Int32Array.from({ length: inFeatures }, () => Math.floor(random(from.quantMin, from.quantMax + 1)));
         const shifted = new Float64Array(packedLength(inFeatures)), out = new Float64Array(outFeatures);
         for (let k = 0; k < inFeatures; k++) shifted[k] = x[k]! - from.zeroPoint;
-        projectRows(rows, projection, shifted, new Float64Array(8), out, 0, outFeatures);
+        projectRows(rows, projection, shifted, new Float64Array(SUMS_TOGETHER), out, 0, outFeatures);
         for (const term of projection.term.subarray(0, outFeatures)) seen[term === term ? "plain" : "slow"]++;
         if (to === null) {
           const want = new Float32Array(outFeatures);
