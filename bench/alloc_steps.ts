@@ -52,7 +52,7 @@ for (const splitGates of [false, true]) {
   const sequence = new Uint8Array(100 * SIZE).fill(120), outputs = new Uint8Array(100 * SIZE);
   rows[`run of 100, ${form}`] = bytesPerStep(() => session.run(sequence, outputs), STEPS / 100) / 100;
 }
-const qnnpack = lstmModel(SIZE, 1, "qnnpack").createSession();
+const qnnpack = lstmModel(SIZE, { preset: "qnnpack" }).createSession();
 rows["step, split, qnnpack"] = bytesPerStep(() => qnnpack.step(x, y), STEPS);
 const tagger = taggerModel(SIZE).createSession();
 rows["step, Embedding, LSTM, Linear"] = bytesPerStep(() => tagger.step(token, tags), STEPS);

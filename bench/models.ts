@@ -24,15 +24,21 @@ export function realsOf(steps: number, width: number): Float32Array {
   return Float32Array.from({ length: steps * width }, (_, i) => Math.sin(i * 12.9898) * 1.5);
 }
 
-/** An LSTM by torch's 8-bit preset. */
-export function lstmModel(
-  size: number,
-  layers: number = 1,
-  preset: "fbgemm" | "qnnpack" | "int8x16" = "fbgemm",
-): QuantizedModel {
-  const lstm = new LSTM({ inputSize: size, hiddenSize: size, numLayers: layers });
+/** What an LSTM of the benches is, beside its hidden size. */
+export interface LstmModelOptions {
+  /** As wide as the hidden state unless given. */
+  readonly inputSize?: number;
+  readonly layers?: number;
+  readonly bidirectional?: boolean;
+  readonly preset?: "fbgemm" | "qnnpack" | "int8x16";
+}
+
+/** An LSTM by one of torch's 8-bit presets, fbgemm unless given. */
+export function lstmModel(hiddenSize: number, options: LstmModelOptions = {}): QuantizedModel {
+  const { inputSize = hiddenSize, layers: numLayers = 1, bidirectional = false, preset = "fbgemm" } = options;
+  const lstm = new LSTM({ inputSize, hiddenSize, numLayers, bidirectional });
   const observed = prepare(lstm, getPreset(preset), { splitGates: true });
-  observed.forward(tensor(realsOf(STEPS, size), [STEPS, 1, size]));
+  observed.forward(tensor(realsOf(STEPS, inputSize), [STEPS, 1, inputSize]));
   return convert(observed);
 }
 

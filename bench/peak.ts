@@ -1,9 +1,15 @@
 /**
- * How many multiply-adds a second an engine's SIMD dot products reach at best: nothing but the instruction, in a loop
- * over eight accumulators that stay in registers.
+ * How many multiply-adds a second an engine reaches at best, scalar and SIMD: nothing but the instruction, in a loop over
+ * accumulators that stay in registers. What the portable and the SIMD kernels are measured against.
  *
  * @module
  */
+
+/** A function whose call makes `macs` multiply-adds. */
+export interface PeakTask {
+  readonly macs: number;
+  readonly run: () => void;
+}
 
 /** Opcodes after 0xfd, as LEB128. */
 const SIMD = { LOAD: [0x00, 4, 0], ADD: [0xae, 0x01], DOT: [0xba, 0x01], RELAXED_ADD: [0x93, 0x02] };
@@ -41,11 +47,48 @@ function leb(n: number): number[] {
   return n < 128 ? [n] : [n & 127 | 128, ...leb(n >> 7)];
 }
 
-/** A function whose call makes `macs` multiply-adds; null where the engine has no such instruction. */
-export function peakTask(relaxed: boolean): { readonly macs: number; readonly run: () => void } | null {
+/** The peak of SIMD dot products, in eight accumulators; null where the engine has no such instruction. */
+export function peakTask(relaxed: boolean): PeakTask | null {
   const module = compile(relaxed);
   if (module === null) return null;
   const run = new WebAssembly.Instance(module).exports.run as (n: number) => number;
   const turns = 20000;
   return { macs: turns * ACCUMULATORS * (relaxed ? 16 : 8), run: () => void run(turns) };
+}
+
+// deno-fmt-ignore
+type Tuple = [
+  number, number, number, number, number, number, number, number, number, number, number, number, number, number,
+];
+
+/**
+ * Twelve chains of double multiply-adds that depend on nothing but themselves: enough to fill two units six cycles
+ * deep, few enough to stay in registers.
+ *
+ * @param values [14]: twelve starts, a factor and a term; the twelve results stand there afterwards.
+ */
+function multiplyAdds(values: Float64Array): void {
+  const start = [...values] as Tuple, m = start[12], n = start[13];
+  let [a, b, c, d, e, f, g, h, i, j, k, l] = start;
+  for (let step = 0; step < 4096; step++) {
+    a = a * m + n;
+    b = b * m + n;
+    c = c * m + n;
+    d = d * m + n;
+    e = e * m + n;
+    f = f * m + n;
+    g = g * m + n;
+    h = h * m + n;
+    i = i * m + n;
+    j = j * m + n;
+    k = k * m + n;
+    l = l * m + n;
+  }
+  values.set([a, b, c, d, e, f, g, h, i, j, k, l]);
+}
+
+/** The scalar peak: a function whose call makes `macs` multiply-adds of doubles. */
+export function scalarPeakTask(): PeakTask {
+  const values = Float64Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0.999, 0.001);
+  return { macs: 12 * 4096, run: () => multiplyAdds(values) };
 }

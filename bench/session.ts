@@ -1,47 +1,65 @@
 /**
- * Whole models in sessions: streams and sequences, fused against split, layers, tokens. `deno task bench`.
+ * Layers and whole models in sessions: streams and sequences, fused against split, portable against SIMD, directions,
+ * batches, tokens. `deno task bench`.
  *
  * @module
  */
-import { bench, group, run } from "mitata";
+import type { SessionOptions } from "../mod.ts";
+import { simdKernels } from "../simd.ts";
 import { newQArray } from "../src/dtype.ts";
 import { lstmModel, realsOf, STEPS, taggerModel } from "./models.ts";
+import { type Row, runRows } from "./suite.ts";
 
+/** Forms of a session; the SIMD kernels have one for fused and split gates. */
+const forms: { readonly name: string; readonly kernels: "portable" | "simd"; readonly options: SessionOptions }[] = [
+  { name: "portable, fused", kernels: "portable", options: { splitGates: false } },
+  { name: "portable, split", kernels: "portable", options: { splitGates: true } },
+  { name: "simd", kernels: "simd", options: { kernels: await simdKernels() } },
+];
+
+const rows: Row[] = [];
 for (const size of [32, 64, 128, 256]) {
-  const model = lstmModel(size), row = realsOf(1, size), real = new Float32Array(size);
-  const q = Uint8Array.from(row, (x) => x * 40 + 127), integer = newQArray("quint8", size);
-  group(`LSTM ${size}, one step`, () => {
-    for (const splitGates of [false, true]) {
-      const form = splitGates ? "split" : "fused", session = model.createSession({ splitGates });
-      bench(`integers, ${form}`, () => session.step(q, integer));
-      bench(`reals, ${form}`, () => session.step(row, real));
-    }
-  });
-  group(`LSTM ${size}, ${STEPS} steps`, () => {
-    const x = realsOf(STEPS, size), y = new Float32Array(STEPS * size);
-    for (const splitGates of [false, true]) {
-      const session = model.createSession({ splitGates, maxSteps: STEPS });
-      bench(splitGates ? "split" : "fused", () => session.run(x, y));
-    }
-    const batch = model.createSession({ batch: 4, maxSteps: STEPS / 4 });
-    bench("split, 4 rows of 25 steps", () => batch.run(x, y));
-  });
+  const model = lstmModel(size), macs = 8 * size * size;
+  const x = realsOf(STEPS, size), y = new Float32Array(STEPS * size), real = x.slice(0, size), out = y.slice(0, size);
+  const integer = newQArray("quint8", size), q = Uint8Array.from(real, (value) => value * 40 + 127);
+  for (const { name, kernels, options } of forms) {
+    const stream = model.createSession(options), whole = model.createSession({ ...options, maxSteps: STEPS });
+    const batch = model.createSession({ ...options, batch: 4, maxSteps: STEPS / 4 });
+    const step = { group: `layer of ${size}: one step`, kernels, macs };
+    const run = { group: `layer of ${size}: ${STEPS} steps`, kernels, macs: STEPS * macs };
+    rows.push(
+      { ...step, name: `${name}, integers`, run: () => stream.step(q, integer) },
+      { ...step, name: `${name}, reals`, run: () => stream.step(real, out) },
+      { ...run, name, run: () => whole.run(x, y) },
+      { ...run, name: `${name}, 4 rows of ${STEPS / 4}`, run: () => batch.run(x, y) },
+    );
+  }
 }
 
-group("layers of 64, one step", () => {
-  const row = realsOf(1, 64), y = new Float32Array(64);
-  for (const layers of [1, 2, 4]) {
-    const session = lstmModel(64, layers).createSession();
-    bench(`${layers}`, () => session.step(row, y));
+const SIZE = 64, x = realsOf(STEPS, SIZE), token = Int32Array.of(7), tags = new Float32Array(4);
+for (const [layers, bidirectional] of [[1, false], [2, false], [4, false], [1, true], [2, true]] as const) {
+  const model = lstmModel(SIZE, { layers, bidirectional }), directions = bidirectional ? 2 : 1;
+  // Layers after the first read what all directions gave.
+  const macs = STEPS * directions * 4 * SIZE * (2 * SIZE + (layers - 1) * (directions + 1) * SIZE);
+  const y = new Float32Array(STEPS * SIZE * directions), group = `layers of ${SIZE}: ${STEPS} steps`;
+  for (const { name, kernels, options } of forms) {
+    const session = model.createSession({ ...options, maxSteps: STEPS });
+    const form = `${layers}${bidirectional ? ", bidirectional" : ""}, ${name}`;
+    rows.push({ group, name: form, kernels, macs, run: () => session.run(x, y) });
   }
-});
-
-group("Embedding, LSTM, Linear of 64 with 16-bit gates, one token", () => {
-  const model = taggerModel(64), token = Int32Array.of(7), y = new Float32Array(4);
-  for (const foldEmbedding of [false, true]) {
-    const session = model.createSession({ foldEmbedding });
-    bench(foldEmbedding ? "folded" : "not folded", () => session.step(token, y));
+}
+const model = taggerModel(SIZE), linear = 4 * SIZE, recurrent = 4 * SIZE * SIZE;
+for (const foldEmbedding of [false, true]) {
+  for (const { name, kernels, options } of forms) {
+    const session = model.createSession({ ...options, foldEmbedding });
+    rows.push({
+      group: `model: Embedding, LSTM and Linear of ${SIZE}, 16-bit gates, one token`,
+      name: `${name}${foldEmbedding ? ", folded" : ""}`,
+      kernels,
+      // Unfolded, what the embedding gives is projected in float32.
+      macs: linear + (foldEmbedding ? 1 : 2) * recurrent,
+      run: () => session.step(token, tags),
+    });
   }
-});
-
-await run();
+}
+await runRows(rows);

@@ -4,11 +4,12 @@
  *
  *     deno task bench:workerd            prints and writes bench/results/workerd.json
  */
-import { availableParallelism, cpus, loadavg } from "node:os";
+import { loadavg } from "node:os";
 import { stop } from "esbuild";
 import { Generator } from "@splitgate/splitgate";
 import { buildWorker } from "../tests/runtimes/workerd/build.ts";
 import { storageFolder, Workerd } from "../tests/runtimes/workerd/workerd.ts";
+import { machine } from "./machine.ts";
 import { quantile } from "./peers/measure.ts";
 
 const INPUT = 64, HIDDEN = 128, SESSIONS = 1000, STEPS = 10, WIRE = 16, MANY = 10_000;
@@ -116,7 +117,7 @@ try {
   const result = {
     // Of the minute before: over 1, others were at work and every figure is too large.
     loadBefore: before,
-    machine: `${cpus()[0]!.model}, ${availableParallelism()} processors, workerd and client on them`,
+    machine: `${machine()}, workerd and client on them`,
     model: `LSTM ${INPUT} to ${HIDDEN}, fbgemm's preset, split gates; the Thai segmenter, accurate preset`,
     segmentPortable: portable,
     segmentSimd: simd,

@@ -5,6 +5,7 @@
  *     deno task readme --check     fails if README.md is not what the recorded results make it
  */
 import { parseArgs } from "node:util";
+import type { Cost } from "../bench/cost.ts";
 
 const README = new URL("../README.md", import.meta.url);
 const result = (name: string) => Deno.readTextFileSync(new URL(`../bench/results/${name}`, import.meta.url)).trim();
@@ -32,6 +33,18 @@ function sizeTable(): string {
   return ["| entry point | bytes minified | gzipped |", "| --- | --- | --- |", ...rows].join("\n");
 }
 
+function costTable(record: string | undefined): string | undefined {
+  if (record === undefined) return undefined;
+  const { lines }: Cost = JSON.parse(record);
+  const rows = lines.map(({ panel, kernels, xTitle, yTitle, slope, intercept, rSquared, largestDeviation }) => {
+    const line = `${yTitle} = ${intercept.toFixed(2)} + ${slope.toPrecision(3)} · ${xTitle}`.replace("+ -", "- ");
+    return `| ${panel} | ${kernels} | ${line} | ${rSquared.toFixed(4)} | ${(100 * largestDeviation).toFixed(1)} % |`;
+  });
+  return ["| what varies | kernels | line | r² | furthest point |", "| --- | --- | --- | ---: | ---: |", ...rows].join(
+    "\n",
+  );
+}
+
 const { check } = parseArgs({ options: { check: { type: "boolean" } } }).values;
 const before = Deno.readTextFileSync(README);
 let readme = before;
@@ -39,6 +52,7 @@ const sections: Record<string, string | undefined> = {
   accuracy: result("accuracy.md"),
   icu: optional("icu.md"),
   size: sizeTable(),
+  cost: costTable(optional("cost.json")),
   peers: section(optional("peers.md"), "In short"),
 };
 for (const [name, text] of Object.entries(sections)) {

@@ -3,17 +3,8 @@
  *
  * @module
  */
-import { importPackage } from "./peer.ts";
+import { svgOf } from "../svg.ts";
 import { OWN, type Row } from "./report.ts";
-
-interface VegaLite {
-  compile(spec: unknown): { spec: unknown };
-}
-
-interface Vega {
-  parse(spec: unknown): unknown;
-  readonly View: new (runtime: unknown, options: { renderer: "none" }) => { toSVG(): Promise<string> };
-}
 
 const RUNTIMES = [
   { name: "deno", color: "#2a6fbb", shape: "circle" },
@@ -36,13 +27,10 @@ function order(rows: readonly Row[]): string[] {
 
 /** A dot for each peer and runtime: microseconds a step on a log axis, a panel for each mode and size. */
 export async function chart(rows: readonly Row[]): Promise<string> {
-  const vegaLite = await importPackage<VegaLite>("vega-lite"), vega = await importPackage<Vega>("vega");
   const titles = { stream: "one step a call", sequence: "100 steps a call" };
   const present = RUNTIMES.filter(({ name }) => rows.some((row) => row.runtime === name));
   const domain = present.map(({ name }) => name);
-  const spec = {
-    background: "white",
-    padding: 8,
+  return await svgOf({
     title: { text: "Microseconds a step of one LSTM layer, batch 1, one thread (log scale)", anchor: "start" },
     data: { values: rows.map((row) => ({ ...row, mode: titles[row.mode] })) },
     facet: {
@@ -75,6 +63,5 @@ export async function chart(rows: readonly Row[]): Promise<string> {
       },
     },
     config: { axis: { labelLimit: 220, gridColor: "#e4e4e4" }, legend: { title: null, orient: "top" } },
-  };
-  return await new vega.View(vega.parse(vegaLite.compile(spec).spec), { renderer: "none" }).toSVG();
+  });
 }

@@ -11,11 +11,10 @@
  *
  * @module
  */
-import { availableParallelism, cpus } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { chart } from "./chart.ts";
+import { machine } from "../machine.ts";
 import { Child } from "./child.ts";
 import { median, type Timing } from "./measure.ts";
 import { type Mode, MODES } from "./peer.ts";
@@ -104,11 +103,6 @@ async function runtimes(smoke: boolean, absent: Absent): Promise<Map<string, rea
   }
   if (!found.has("bun")) absent.add("all", "no bun", "bun");
   return found;
-}
-
-function machine(): string {
-  const [cpu] = cpus();
-  return `${cpu?.model ?? "unknown processor"}, ${availableParallelism()} cores, ${Deno.build.os} ${Deno.build.arch}`;
 }
 
 /** A peer at a size and in a mode, and the child that runs it. */
@@ -237,7 +231,7 @@ async function main(): Promise<void> {
     await Deno.mkdir(RESULTS, { recursive: true });
     await Deno.writeTextFile(join(RESULTS, "peers.json"), JSON.stringify(rows, null, 1) + "\n");
     await Deno.writeTextFile(join(RESULTS, "peers.md"), report);
-    await Deno.writeTextFile(join(RESULTS, "peers.svg"), await chart(rows) + "\n");
+    await Deno.writeTextFile(join(RESULTS, "peers.svg"), await (await import("./chart.ts")).chart(rows));
   } finally {
     for (const child of children) await child.close();
     await Deno.remove(folder, { recursive: true });
