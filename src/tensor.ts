@@ -86,6 +86,11 @@ export function tensor(
     failType("data", "a Float32Array or an array of numbers", data);
   }
   checkSize(data, shape);
+  if (Array.isArray(data)) {
+    data.forEach((value, i) => {
+      if (typeof value !== "number") failType(`data[${i}]`, "a number", value);
+    });
+  }
   return {
     data: data instanceof Float32Array ? data : Float32Array.from(data),
     shape: [...shape],
@@ -126,7 +131,7 @@ export function tokens(
  * A quantized tensor; the array's kind must be the dtype's, and per-channel parameters must fit the axis.
  *
  * @param data Kept, not copied.
- * @throws {TypeError} If the array does not hold the dtype.
+ * @throws {TypeError} If the array does not hold the dtype, or there are no parameters.
  * @throws {RangeError} If the number of elements or channels differs from the shape's.
  *
  * @example
@@ -142,6 +147,7 @@ export function qtensor<Q extends QParams>(
   shape: readonly number[],
   qparams: Q,
 ): QTensor<Q> {
+  if (typeof qparams !== "object" || qparams === null) failType("qparams", "quantization parameters", qparams);
   if (dtypeOf(data) !== qparams.dtype) {
     failType("data", `an array of ${qparams.dtype}`, data);
   }

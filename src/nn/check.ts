@@ -21,7 +21,9 @@ export function checkOptions(name: string, options: unknown, known: readonly str
 /** Requires a tensor of the given kind in which no dimension is 0. */
 function checkKind(name: string, x: Tensor | TokenTensor, kind: typeof Float32Array | typeof Int32Array): void {
   if (typeof x !== "object" || x === null) failType(name, `a tensor of ${kind.name} data`, x);
-  if (!(x.data instanceof kind)) failType(`${name}.data`, `a ${kind.name}`, x.data);
+  if (!(x.data instanceof kind)) {
+    failType(`${name}.data`, kind === Int32Array ? "an Int32Array" : "a Float32Array", x.data);
+  }
   if (!Array.isArray(x.shape)) failType(`${name}.shape`, "an array of integers", x.shape);
   const size = shapeSize(x.shape);
   if (size === 0) failRange(`${name}.shape`, "no empty dimension", x.shape);

@@ -222,6 +222,7 @@ export class HistogramObserver extends UniformObserver {
    * the range is not one.
    */
   setState(state: HistogramState): void {
+    if (typeof state !== "object" || state === null) failType("state", "an object of histogram, min, max", state);
     const { histogram } = state;
     if (!(histogram instanceof Float32Array)) {
       failType("histogram", "a Float32Array", histogram);

@@ -5,6 +5,7 @@
  */
 import { type DType, dtypeRange } from "../dtype.ts";
 import { checkInteger, failRange, failType } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import type { Observer } from "../observer/observer.ts";
@@ -61,9 +62,19 @@ function list<T>(value: T | readonly T[] | undefined): readonly T[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value as T];
 }
 
+const PATTERN_KEYS: readonly (keyof DTypePattern)[] = ["input", "weight", "bias", "output"];
+const CONSTRAINT_KEYS: readonly (keyof DTypeConstraints)[] = [
+  "dtype",
+  "quantMin",
+  "quantMax",
+  "scaleMin",
+  "scaleExact",
+  "zeroPointExact",
+];
+
 /** Requires constraints that something can satisfy. */
 function checkConstraints(name: string, constraints: DTypeConstraints): void {
-  if (typeof constraints !== "object" || constraints === null) failType(name, "constraints with a dtype", constraints);
+  checkOptions(name, constraints, CONSTRAINT_KEYS);
   const { dtype, quantMin, quantMax, scaleMin, scaleExact, zeroPointExact } = constraints;
   if (dtype === "float32") {
     for (const [key, value] of Object.entries({ quantMin, quantMax, scaleMin, scaleExact, zeroPointExact })) {
@@ -203,6 +214,7 @@ export class BackendConfig {
       if (!OPS.includes(op as BackendOp)) failRange(`${name}: operation`, OPS.join(", "), op);
       if (!Array.isArray(each)) failType(`${name}.${op}`, "an array of patterns", each);
       each.forEach((pattern, i) => {
+        checkOptions(`${name}.${op}[${i}]`, pattern, PATTERN_KEYS);
         for (const part of ["input", "weight", "output"] as const) {
           const all = list(pattern[part]);
           all.forEach((one, k) => {

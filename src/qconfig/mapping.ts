@@ -5,6 +5,8 @@
  */
 import { checkBoolean, failRange, failType } from "../errors.ts";
 import { LSTM_PARTS_PROJECTED, type Part, PART_SLOTS, type PartName, type PartSlot } from "../lstm_parts.ts";
+import { checkOptions } from "../nn/check.ts";
+import { Observer } from "../observer/observer.ts";
 import type { OutputObserver, PartConfig, PartObserver, QConfig } from "./qconfig.ts";
 
 /** The types of modules that are quantized. */
@@ -48,16 +50,33 @@ export function checkPartKey(name: string, key: unknown): asserts key is PartSlo
   }
 }
 
+const QCONFIG_KEYS: readonly (keyof QConfig)[] = [
+  "activation",
+  "weight",
+  "input",
+  "parts",
+  "engine",
+  "initialState",
+  "weightRounding",
+  "embeddingBits",
+  "dynamic",
+];
+
 /** Requires a QConfig or null. */
 export function checkQConfig(qconfig: unknown): void {
   if (qconfig === null) return;
-  if (typeof qconfig !== "object") failType("qconfig", "a QConfig or null", qconfig);
-  const { activation, weight, parts, dynamic, weightRounding = "nearest", embeddingBits = 8 } = qconfig as QConfig;
+  if (typeof qconfig !== "object") failType("qconfig", "a QConfig, as getPreset gives it, or null", qconfig);
+  checkOptions("qconfig", qconfig, QCONFIG_KEYS);
+  const { activation, weight, input = activation, parts, dynamic, ...words } = qconfig as QConfig;
   if (dynamic !== undefined) checkBoolean("qconfig.dynamic", dynamic);
-  for (const [name, factory] of Object.entries({ activation, weight })) {
-    if (typeof factory !== "function" || !("observerName" in factory)) {
-      failType(`qconfig.${name}`, "an observer factory, as withArgs gives it", factory);
-    }
+  for (const [name, factory] of Object.entries({ activation, weight, input })) {
+    if (factory === null) failType(`qconfig.${name}`, "an observer factory (of PlaceholderObserver for float32)", null);
+    checkFactory(`qconfig.${name}`, factory);
+  }
+  const { engine = "fbgemm", initialState = "torch", weightRounding = "nearest", embeddingBits = 8 } = words;
+  if (engine !== "fbgemm" && engine !== "qnnpack") failRange("qconfig.engine", "fbgemm or qnnpack", engine);
+  if (initialState !== "torch" && initialState !== "own") {
+    failRange("qconfig.initialState", "torch or own", initialState);
   }
   if (weightRounding !== "nearest" && weightRounding !== "calibrated") {
     failRange("qconfig.weightRounding", "nearest or calibrated", weightRounding);
@@ -72,11 +91,18 @@ export function checkQConfig(qconfig: unknown): void {
 /** What somebody who names a dtype, such as int16, should give. */
 const OF_A_DTYPE = "MinMaxObserver.withArgs({ dtype }), for 16 bits with dtype qint32, quantMin and quantMax";
 
+/** Requires an observer factory or null. Observers and their classes, which are easily given instead, are named. */
 function checkFactory(name: string, factory: unknown): void {
   if (typeof factory === "string") failType(name, `an observer factory such as ${OF_A_DTYPE}`, factory);
-  if (factory !== null && (typeof factory !== "function" || !("observerName" in factory))) {
-    failType(name, "an observer factory, as withArgs gives it, or null for not quantized", factory);
-  }
+  if (factory === null || (typeof factory === "function" && "observerName" in factory)) return;
+  const kind = factory instanceof Observer
+    ? factory.kind
+    : typeof factory === "function" && factory.prototype instanceof Observer
+    ? factory.name
+    : null;
+  if (kind === null) failType(name, "an observer factory, as withArgs gives it, or null for not quantized", factory);
+  const got = factory instanceof Observer ? "an observer" : "the class";
+  throw new TypeError(`${name}: expected an observer factory, ${kind}.withArgs({ ... }), got ${got}`);
 }
 
 /** What a part is given, in its long form. */
@@ -98,6 +124,7 @@ export function checkPartObserver(
   observer: unknown,
 ): asserts observer is PartObserver {
   if (observer === undefined) checkFactory(name, observer);
+  if (observer instanceof Observer) checkFactory(name, observer);
   if (typeof observer === "object" && observer !== null && !Array.isArray(observer)) {
     for (const member of Object.keys(observer)) {
       if (member === "output" || member === "inputs") continue;
@@ -164,7 +191,11 @@ export class QConfigMapping {
     return new QConfigMapping([...this.#rules, { rank, key, matches, qconfig }], this.#parts);
   }
 
-  /** A mapping that also gives `qconfig` to every module for which nothing more specific is set. */
+  /**
+   * A mapping that also gives `qconfig` to every module for which nothing more specific is set.
+   *
+   * @throws {TypeError | RangeError} If `qconfig` is no QConfig or null, as in the other setters: it names the field.
+   */
   setGlobal(qconfig: QConfig | null): QConfigMapping {
     return this.#with(0, "global", () => true, qconfig);
   }

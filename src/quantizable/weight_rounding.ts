@@ -13,6 +13,7 @@
 import type { LinearWeight } from "../../kernels/linear.ts";
 import { clamp, roundHalfEven } from "../../kernels/requantize.ts";
 import { failRange } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 
 /** Moves that lower the error by less than this part of their curvature are rounding noise. */
 const LEAST_GAIN = 1e-9;
@@ -173,6 +174,7 @@ function channelOf({ scales, outFeatures }: LinearWeight, row: number): number {
  * @param quantMin Smallest integer.
  * @param quantMax Largest integer.
  * @returns The weight with new integers; a row's error, that of the damping included, is never larger than nearest's.
+ * @throws {TypeError} If an option is unknown.
  * @throws {RangeError} If a length does not fit, a gram is not finite, or the damping is no number of at least 0.
  *
  * @example
@@ -201,6 +203,7 @@ export function roundWeightRows(
   quantMax: number,
   options: RoundingOptions = {},
 ): LinearWeight {
+  checkOptions("options", options, ["damping"]);
   const { data, outFeatures, inFeatures: n, scales, zeroPoints } = nearest, size = n * n;
   const damping = checkDamping(options.damping ?? 0.01);
   if (weight.length !== data.length) failRange("weight.length", `${data.length}`, weight.length);
@@ -278,6 +281,7 @@ export interface RoundedTokenTable {
  * @param quantMin Smallest integer of the projections.
  * @param quantMax Largest integer of the projections.
  * @returns New integers, all else unchanged; the table's weighted error is never larger than nearest's.
+ * @throws {TypeError} If an option is unknown.
  * @throws {RangeError} If a length does not fit, a weight is not finite, no token was met, or an option is out of
  * range.
  *
@@ -316,6 +320,7 @@ export function roundTokenTable(
   quantMax: number,
   options: TokenTableOptions = {},
 ): RoundedTokenTable {
+  checkOptions("options", options, ["damping", "rounds"]);
   const tokens = counts.length, n = embedding.length / tokens, rounds = options.rounds ?? 3;
   const damping = checkDamping(options.damping ?? 0.01);
   if (!Number.isInteger(rounds) || rounds < 1) failRange("options.rounds", "an integer >= 1", rounds);

@@ -6,6 +6,7 @@
 import { dequantizePerTensor, quantizePerTensor } from "../../kernels/quantize.ts";
 import { dtypeOf, newQArray, type QArray } from "../dtype.ts";
 import { checkFinite, checkInteger, failRange, failType } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { ModuleData } from "../quantized/modules.ts";
 import { QuantizedModel } from "../quantized/model.ts";
@@ -135,6 +136,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
    * ```
    */
   run(x: Tensor | TokenTensor | QTensor<PerTensorQParams>, options: ReferenceRunOptions = {}): ReferenceResult {
+    checkOptions("options", options, ["state", "lengths", "watch"]);
     const [node] = this.nodes, tokens = node!.dtype === "int32";
     if (!Array.isArray(x?.shape)) failType("x", "a tensor", x);
     let { data } = x as { data: Float32Array | QArray };
@@ -177,6 +179,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
   #states(given: ReferenceState | undefined, batch: number): Map<string, CellState> {
     const states = new Map<string, CellState>();
     if (given === undefined) return states;
+    if (!(given instanceof Map)) failType("options.state", "a Map of { h, c } by cell", given);
     const cells = new Map<string, GraphNode[]>();
     for (const node of this.nodes) {
       if (node.op !== "state") continue;

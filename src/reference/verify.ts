@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { failRange } from "../errors.ts";
+import { failRange, failType } from "../errors.ts";
 import { perTensorAffine, type PerTensorQParams, sameQParams } from "../qparams.ts";
 import { FLOAT_OPS, type GraphNode, nodeQParams } from "./graph.ts";
 
@@ -46,6 +46,7 @@ function floatByRight(node: GraphNode): boolean {
  *
  * @param nodes A graph's nodes, in order.
  * @returns The faults; none for a right graph.
+ * @throws {TypeError} If `nodes` is no array.
  *
  * @example
  * ```ts
@@ -60,6 +61,7 @@ function floatByRight(node: GraphNode): boolean {
  * ```
  */
 export function verifyGraph(nodes: readonly GraphNode[]): GraphFault[] {
+  if (!Array.isArray(nodes as unknown)) failType("nodes", "an array of a graph's nodes", nodes);
   const faults: GraphFault[] = [], byName = new Map<string, GraphNode>(), places = new Map<string, number>();
   nodes.forEach((node, i) => {
     if (byName.has(node.name)) faults.push({ node: node.name, fault: "has a name that another node has" });

@@ -8,6 +8,7 @@ import { failRange, failType } from "../errors.ts";
 import type { LSTMWeights } from "../../kernels/lstm_float.ts";
 import type { DType } from "../dtype.ts";
 import type { PerTensorQParams } from "../qparams.ts";
+import { checkOptions } from "../nn/check.ts";
 import { convertModules } from "../quantizable/convert.ts";
 import { ObservedEmbedding } from "../quantizable/observed_embedding.ts";
 import { ObservedLinear } from "../quantizable/observed_linear.ts";
@@ -160,6 +161,7 @@ export function* measuredInputs(
   let count = 0;
   for (const each of data) {
     if (typeof each !== "object" || each === null) failType(`${name}[${count}]`, "a tensor", each);
+    if ("x" in each) checkOptions(`${name}[${count}]`, each, ["x", "lengths"]);
     yield "x" in each ? each : { x: each };
     count++;
   }

@@ -5,6 +5,7 @@
  */
 import { failRange, failType } from "../errors.ts";
 import { lstmParts, type Part, PART_SLOTS, type PartSlot } from "../lstm_parts.ts";
+import { checkOptions } from "../nn/check.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
 import type { Observer, ObserverFactory } from "../observer/observer.ts";
@@ -284,7 +285,7 @@ function slotNoises(
  * ```
  */
 export function tune(model: FloatModel, calibration: Iterable<MeasuredInput>, options: TuneOptions): TuneResult {
-  if (typeof options !== "object" || options === null) failType("options", "an object with a budget", options);
+  checkOptions("options", options, ["budget", "qconfig", "splitGates", "backendConfig"]);
   const { budget, qconfig = int8x16QConfig, splitGates = false, backendConfig } = options;
   if (typeof budget !== "number") failType("options.budget", "a number of dB", budget);
   if (!Number.isFinite(budget)) failRange("options.budget", "a finite number of dB", budget);

@@ -53,5 +53,5 @@ Deno.test("Embedding.forward() refuses unknown tokens and empty input", () => {
   assertThrows(() => embedding.forward(tokens([], [0, 1])), RangeError, "x.shape");
   assertThrows(() => embedding.forward(tokens([], [1, 0])), RangeError, "x.shape");
   // deno-lint-ignore no-explicit-any -- bad on purpose
-  assertThrows(() => embedding.forward(tensor([0], [1]) as any), TypeError, "x.data: expected a Int32Array");
+  assertThrows(() => embedding.forward(tensor([0], [1]) as any), TypeError, "x.data: expected an Int32Array");
 });

@@ -68,6 +68,7 @@ Deno.test("HistogramObserver.setState() takes up a state, copies it, and refuses
     assertEquals([[...observer.histogram], observer.minVal, observer.maxVal], [[1, 0, 2, 1], -1, 3]);
   };
   const good = Float32Array.of(1, 1, 1, 1);
+  refused(undefined, TypeError, "state: expected an object of histogram, min, max");
   refused({ histogram: [1, 1, 1, 1], min: 0, max: 1 }, TypeError, "histogram: expected a Float32Array");
   refused({ histogram: good.subarray(1), min: 0, max: 1 }, RangeError, "histogram: expected 4 bins, got 3");
   refused({ histogram: Float32Array.of(1, -1, 0, 0), min: 0, max: 1 }, RangeError, "histogram[1]");

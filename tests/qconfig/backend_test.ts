@@ -218,6 +218,13 @@ Deno.test("BackendConfig refuses contradictory constraints and names them", () =
   assertThrows(() => new BackendConfig("t", { add: {} } as never), TypeError, "t.add");
   assertThrows(() => new BackendConfig("t", { add: [{ bias: "int8" }] } as never), RangeError, "t.add[0].bias");
   assertThrows(() => new BackendConfig("t", { add: [{ input: 3 }] } as never), TypeError, "t.add[0].input");
+  assertThrows(() => new BackendConfig("t", { add: [null] } as never), TypeError, "t.add[0]: expected an object");
+  assertThrows(
+    () => new BackendConfig("t", { add: [{ inputs: [] }] } as never),
+    TypeError,
+    "t.add[0]: expected no options but",
+  );
+  refused({ qmin: 0 }, 'got "qmin"', TypeError as ErrorConstructor);
   assertThrows(() => new BackendConfig(3 as never, {}), TypeError, "name");
   assertThrows(() => new BackendConfig("t", null as never), TypeError, "patterns");
   assertThrows(() => prepare(lstm(), qconfig, { backendConfig: {} as never }), TypeError, "backendConfig");

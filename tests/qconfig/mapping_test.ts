@@ -107,6 +107,22 @@ Deno.test("QConfigMapping refuses what is no config, module type, pattern or par
   assertThrows(() => mapping.setGlobal("fbgemm" as never), TypeError, "qconfig");
   assertThrows(() => mapping.setGlobal({ ...a!, parts: { gates: 1 as never } }), TypeError, "qconfig.parts.gates");
   assertThrows(() => mapping.setGlobal({ ...a!, parts: { gate: null } as never }), RangeError, "qconfig.parts");
+  const refused = (change: object, kind: typeof TypeError | typeof RangeError, text: string) => {
+    assertThrows(() => mapping.setGlobal({ ...a!, ...change } as never), kind, text);
+  };
+  refused({ engin: "qnnpack" }, TypeError, "qconfig: expected no options but activation, weight, input, parts, engine");
+  refused({ engine: "onednn" }, RangeError, 'qconfig.engine: expected fbgemm or qnnpack, got "onednn"');
+  refused({ initialState: "zero" }, RangeError, 'qconfig.initialState: expected torch or own, got "zero"');
+  refused({ input: 3 }, TypeError, "qconfig.input: expected an observer factory");
+  refused({ input: null }, TypeError, "PlaceholderObserver for float32");
+  refused({ weight: "qint8" }, TypeError, "qconfig.weight: expected an observer factory such as MinMaxObserver");
+  refused({ activation: MinMaxObserver }, TypeError, "MinMaxObserver.withArgs({ ... }), got the class");
+  refused({ activation: new MinMaxObserver() }, TypeError, "MinMaxObserver.withArgs({ ... }), got an observer");
+  assertThrows(
+    () => mapping.setPart("sigmoid", new MinMaxObserver() as never),
+    TypeError,
+    "part sigmoid: expected an observer factory, MinMaxObserver.withArgs({ ... }), got an observer",
+  );
   assertThrows(() => mapping.setObjectType("GRU" as never, a!), RangeError, "Embedding, LSTM, Linear");
   assertThrows(() => mapping.setModuleNamePattern("x" as never, a!), TypeError, "pattern");
   assertThrows(() => mapping.setModuleName(1 as never, a!), TypeError, "name");

@@ -249,6 +249,11 @@ Deno.test("roundWeightRows() refuses what does not fit", () => {
   };
   const weight = Float32Array.of(1, 2), gram = new Float64Array(4);
   assertThrows(
+    () => roundWeightRows(nearest, weight, gram, -128, 127, { rounds: 1 } as never),
+    TypeError,
+    'options: expected no options but damping, got "rounds"',
+  );
+  assertThrows(
     () => roundWeightRows(nearest, weight.slice(1), gram, -128, 127),
     RangeError,
     "weight.length: expected 2, got 1",
@@ -382,6 +387,7 @@ Deno.test("roundTokenTable() refuses what does not fit", () => {
   assertThrows(() => round({ counts: new Float64Array(counts.length) }), RangeError, "counts: expected tokens");
   assertThrows(() => round({ options: { rounds: 0 } }), RangeError, "options.rounds: expected an integer >= 1, got 0");
   assertThrows(() => round({ options: { damping: -1 } }), RangeError, "options.damping");
+  assertThrows(() => round({ options: { round: 2 } as never }), TypeError, 'damping, rounds, got "round"');
   assertThrows(() => round({ nearest: { ...nearest, codes: new Uint8Array(0) } }), RangeError, "nearest.codes.length");
   const first = projections[0]!, second = projections[1]!;
   assertThrows(

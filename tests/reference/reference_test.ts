@@ -262,6 +262,9 @@ Deno.test("ReferenceModel.run() refuses what does not fit", () => {
     RangeError,
     "lstm.l0.c.shape",
   );
+  assertThrows(() => graph.run(x, { length: [1] } as never), TypeError, "options: expected no options but state");
+  assertThrows(() => graph.run(x, { state: {} } as never), TypeError, "options.state: expected a Map");
+  assertThrows(() => verifyGraph(graph as never), TypeError, "nodes: expected an array of a graph's nodes");
   assertThrows(() => convertToReference({} as never), TypeError, "observed");
 });
 

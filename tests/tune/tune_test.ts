@@ -201,6 +201,8 @@ Deno.test("tune() refuses what it cannot do", () => {
   assertThrows(() => tune(lstm, data, { budget: NaN }), RangeError, "options.budget");
   assertThrows(() => tune(lstm, data, {} as never), TypeError, "options.budget");
   assertThrows(() => tune(lstm, data, null as never), TypeError, "options");
+  assertThrows(() => tune(lstm, data, { budget: 10, split: true } as never), TypeError, 'got "split"');
+  assertThrows(() => tune(lstm, [{ x: data[0], length: [1] } as never], { budget: 10 }), TypeError, "calibration[0]");
   assertThrows(() => tune(lstm, [], { budget: 10 }), RangeError, "calibration");
   assertThrows(
     () => tune(new Linear({ inFeatures: 2, outFeatures: 2 }), data, { budget: 10, qconfig }),
