@@ -44,11 +44,30 @@ async function load(requests: Iterable<() => Promise<Response>>): Promise<Load> 
   };
 }
 
+/** Objects that store what a streaming session's do and hold no session: what workerd itself takes for each. */
+const BARE = `export class StreamingSession {
+  constructor({ storage }) {
+    this.storage = storage;
+  }
+  async fetch(request) {
+    await request.arrayBuffer();
+    await this.storage.put("session", { state: new Uint8Array(${20 + 5 * HIDDEN}), steps: 0 });
+    return new Response(new Uint8Array(${4 * STEPS * HIDDEN}));
+  }
+}
+export default {
+  fetch(request, { SESSIONS }) {
+    const { pathname } = new URL(request.url);
+    return pathname === "/" ? new Response("") : SESSIONS.get(SESSIONS.idFromName(pathname)).fetch(request);
+  },
+};`;
+
 const megabytes = (bytes: number): number => Number((bytes / 2 ** 20).toFixed(1));
 
 const before = loadavg()[0]!,
   folder = await Deno.makeTempDir({ prefix: "splitgate-bench-" }),
-  objects = await storageFolder();
+  objects = await storageFolder(),
+  bareObjects = await storageFolder();
 const running: Workerd[] = [];
 try {
   const built = await buildWorker(folder, INPUT, HIDDEN);
@@ -82,18 +101,29 @@ try {
 
   const chunk = new Float32Array(STEPS * INPUT);
   new Generator(5).uniform(chunk, -2, 2);
-  const round = (at: number) =>
+  const round = (at: number, worker: Workerd) =>
     load(
       Array.from(
         { length: SESSIONS },
         (_, i) => () => fetch(`${worker.url}/sessions/s${i}?at=${at}`, { method: "POST", body: chunk }),
       ),
     );
-  const opening = await round(0);
-  await round(STEPS);
-  const going = await round(2 * STEPS);
+  const opening = await round(0, worker);
+  await round(STEPS, worker);
+  const going = await round(2 * STEPS, worker);
   const sessionsBytes = await worker.residentBytes();
   await worker.stop();
+
+  await Deno.writeTextFile(`${folder}/bare.js`, BARE);
+  const bare = await Workerd.start({
+    modules: [{ name: "worker.js", kind: "esModule", path: `${folder}/bare.js` }],
+    objects: { className: "StreamingSession", binding: "SESSIONS", folder: bareObjects },
+  });
+  running.push(bare);
+  const bareBytes = await bare.residentBytes();
+  for (let i = 0; i < 3; i++) await round(i * STEPS, bare);
+  const bareObjectsBytes = await bare.residentBytes() - bareBytes;
+  await bare.stop();
 
   const step = chunk.slice(0, INPUT);
   /** Sessions opened together and stepped: memory, and microseconds a step. */
@@ -126,6 +156,7 @@ try {
       emptyWorker: megabytes(emptyBytes),
       segmenter: megabytes(segmenterBytes),
       [`durableObjects${SESSIONS}`]: megabytes(sessionsBytes),
+      ofThemWithoutSessions: megabytes(bareObjectsBytes),
       session1: megabytes(one.bytes),
       [`sessions${MANY}`]: megabytes(all.bytes),
     },
@@ -140,5 +171,5 @@ try {
 } finally {
   for (const worker of running) await worker.stop();
   await stop();
-  for (const path of [folder, objects]) await Deno.remove(path, { recursive: true });
+  for (const path of [folder, objects, bareObjects]) await Deno.remove(path, { recursive: true });
 }
