@@ -8,11 +8,11 @@ or, for a model saved whole with torch.save:
 
     python scripts/export_torch.py model.pt model.safetensors --order quant,lstm,fc
 
-The model is an eager-mode one: observed (prepare, prepare_qat, calibrated or trained), converted or dynamically
-quantized (quantize_dynamic). It is a Linear,
-Embedding, LSTM or a Sequential of them, or, with `order`, any module whose submodules of these names run one after
-the other (an LSTM's output going on, its state not). An observed model is converted first, as torch converts it, so
-that fake-quantizers' parameters come along. What the file cannot carry is refused with the module's name.
+(what defines its class must be importable, by PYTHONPATH for one). The model is an eager-mode one: observed (prepare,
+prepare_qat, calibrated or trained), converted or dynamically quantized (quantize_dynamic). It is a Linear, Embedding,
+LSTM or a Sequential of them, or, with `order`, any module whose submodules of these names run one after the other (an
+LSTM's output going on, its state not). An observed model is converted first, as torch converts it, so that
+fake-quantizers' parameters come along. What the file cannot carry is refused with the module's name.
 """
 
 import argparse
@@ -423,7 +423,15 @@ def main():
     parser.add_argument("--engine", choices=["fbgemm", "x86", "qnnpack"])
     parser.add_argument("--input-qparams", help="scale,zero_point of the input where no QuantStub gives it")
     arguments = parser.parse_args()
-    model = torch.load(arguments.model, weights_only=False)
+    try:
+        model = torch.load(arguments.model, weights_only=False)
+    except (AttributeError, ModuleNotFoundError) as error:
+        sys.exit(
+            f"export_torch.py: {arguments.model}: {error}. What defines the model must be importable: put its folder "
+            "on PYTHONPATH, or call export_model where it is defined"
+        )
+    if not isinstance(model, torch.nn.Module):
+        sys.exit(f"export_torch.py: {arguments.model}: expected a module, saved whole, got {type(model).__name__}")
     order = arguments.order.split(",") if arguments.order else None
     given = None
     if arguments.input_qparams:
