@@ -8,13 +8,24 @@ function wasm(name: string): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 /** Runs `body` with one of WebAssembly's functions replaced, as another engine has it. */
-async function replaced(name: "validate" | "compile", by: unknown, body: () => Promise<void>): Promise<void> {
+async function replaced(
+  name: "validate" | "compile" | "Module",
+  by: unknown,
+  body: () => Promise<void>,
+): Promise<void> {
   const api = WebAssembly as unknown as Record<string, unknown>, original = api[name];
   api[name] = by;
   try {
     await body();
   } finally {
     api[name] = original;
+  }
+}
+
+/** WebAssembly.Module of an engine that compiles large modules only in threads of their own. */
+class Refusing {
+  constructor() {
+    throw new RangeError("refused");
   }
 }
 
@@ -45,10 +56,15 @@ Deno.test("simdKernels() throws when the engine has no SIMD or refuses to compil
     await assertRejects(() => simdKernels(), SimdUnavailableError, "expected an engine with WebAssembly SIMD");
   });
   const refuse = () => Promise.reject(new WebAssembly.CompileError("blocked by the embedder"));
-  await replaced("compile", refuse, async () => {
-    const error = await assertRejects(() => simdKernels(), SimdUnavailableError, "expected leave to compile");
-    assertEquals((error.cause as Error).message, "blocked by the embedder");
-  });
+  await replaced("compile", refuse, () =>
+    replaced("Module", Refusing, async () => {
+      const error = await assertRejects(() => simdKernels(), SimdUnavailableError, "expected leave to compile");
+      assertEquals((error.cause as Error).message, "blocked by the embedder");
+    }));
+});
+
+Deno.test("simdKernels() compiles in another thread when the engine refuses to in this one", async () => {
+  await replaced("Module", Refusing, async () => assertEquals((await simdKernels()).name, "simd"));
 });
 
 Deno.test("The embedded modules are the files", async () => {
