@@ -244,13 +244,12 @@ function finishUnits(
 }
 
 /**
- * What a step works in. With split gates a gate's sum takes the place of its term, and many units go through all parts
- * in blocks; fused gates keep the sums, an intermediate of width 4 * hiddenSize.
+ * What a step works in. With split gates a gate's sum takes the place of its term; fused gates keep the sums beside
+ * them, an intermediate of width 4 * hiddenSize. (Taking some units at a time through all parts would need less memory
+ * still, but each time costs .2 to .4 microseconds: 1 to 10 % of a step, by block and size, in every engine.)
  */
 export interface LstmScratch {
-  /** Units that run together, a multiple of 2. */
-  readonly block: number;
-  /** [4 * block] each, and what {@linkcode dotRows} writes beyond that. `gates` is `igates` itself with split gates, where nothing is kept. */
+  /** [4 * hiddenSize] each, and what {@linkcode dotRows} writes beyond that. `gates` is `igates` itself with split gates. */
   readonly igates: Float64Array;
   readonly hgates: Float64Array;
   readonly gates: Float64Array;
@@ -260,21 +259,13 @@ export interface LstmScratch {
   readonly unprojected: Float64Array;
 }
 
-/**
- * Most units that a step with split gates takes at a time. Each block after the first takes 0.2 to 0.4 microseconds, by
- * engine: blocks of 32 made split gates 1 to 5 % slower than fused ones; up to here the two take the same time.
- */
-const SPLIT_BLOCK = 256;
-
 /** Scratch for the steps of a cell; its cells may share it where their sizes are the same. */
 export function lstmScratch(hiddenSize: number, projSize: number, splitGates: boolean): LstmScratch {
-  const all = hiddenSize + (hiddenSize & 1), block = splitGates ? Math.min(SPLIT_BLOCK, all) : all;
-  const igates = new Float64Array(sumsLength(4 * block));
+  const igates = new Float64Array(sumsLength(4 * hiddenSize));
   return {
-    block,
     igates,
     hgates: new Float64Array(igates.length),
-    gates: splitGates ? igates : new Float64Array(4 * block),
+    gates: splitGates ? igates : new Float64Array(4 * hiddenSize),
     h: new Float64Array(packedLength(projSize || hiddenSize)),
     unprojected: new Float64Array(projSize > 0 ? packedLength(hiddenSize) : 0),
   };
@@ -329,24 +320,21 @@ export function lstmStep(
   cOffset: number,
   scratch: LstmScratch,
 ): void {
-  const { hiddenSize, hiddenRows, hiddenOutput } = cell, { block, igates, hgates, gates, h: before } = scratch;
+  const { hiddenSize, hiddenRows, hiddenOutput } = cell, { igates, hgates, gates, h: before } = scratch;
   const out = hiddenOutput === null ? h : scratch.unprojected, outOffset = hiddenOutput === null ? hOffset : 0;
-  const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size;
+  const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size, count = 4 * hiddenSize;
   for (let j = 0; j < size; j++) before[j] = h[hOffset + j]!;
-  for (let unit = 0; unit < hiddenSize; unit += block) {
-    const units = Math.min(block, hiddenSize - unit), count = units * 4, row = unit * 4, end = row + count;
-    if (x !== null) {
-      dotRows(cell.inputRows!, row, end, x, igates);
-      projectSums(cell.inputProjection!, row, igates, count);
-    } else {
-      for (let i = 0; i < count; i++) igates[i] = projected![offset + row + i]!;
-    }
-    dotRows(hiddenRows, row, end, before, hgates);
-    projectSums(binding.hiddenProjection, row, hgates, count);
-    addProjections(cell, igates, hgates, gates, count);
-    activateGates(cell, gates, count);
-    finishUnits(cell, binding, gates, units, c, cOffset + unit, out, outOffset + unit);
+  if (x !== null) {
+    dotRows(cell.inputRows!, 0, count, x, igates);
+    projectSums(cell.inputProjection!, 0, igates, count);
+  } else {
+    for (let i = 0; i < count; i++) igates[i] = projected![offset + i]!;
   }
+  dotRows(hiddenRows, 0, count, before, hgates);
+  projectSums(binding.hiddenProjection, 0, hgates, count);
+  addProjections(cell, igates, hgates, gates, count);
+  activateGates(cell, gates, count);
+  finishUnits(cell, binding, gates, hiddenSize, c, cOffset, out, outOffset);
   if (hiddenOutput !== null) {
     projectRows(hiddenOutput.rows, hiddenOutput.projection, scratch.unprojected, hgates, h, hOffset, size);
   }

@@ -81,12 +81,12 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
   assert(seen.plain > 300 && seen.slow > 30, JSON.stringify(seen));
 });
 
-Deno.test("lstmStep() gives the same with split and with fused gates when units fill one block or many", () => {
+Deno.test("lstmStep() gives the same with split and with fused gates", () => {
   let ran = 0;
   fc.assert(
     fc.property(
       lstmCases(fc.constantFrom<Bits>(8, 16), fc.constant<Bits>(8)),
-      fc.constantFrom(1, 2, 3, 8, 33, 64, 65, 130, 300),
+      fc.constantFrom(1, 2, 3, 8, 33, 64, 65, 130),
       (given, hiddenSize) => {
         const c = {
           ...given,
@@ -113,18 +113,14 @@ Deno.test("lstmStep() gives the same with split and with fused gates when units 
         const x = new Float64Array(packedLength(c.inputSize));
         x.set(integers(c.inputSize, lstm.input!));
         const h0 = integers(size + 3, hidden), c0 = integers(hiddenSize + 2, parts.fgate_cx_igate_cgate);
-        const [fused, split] = [false, true].map((splitGates) => lstmScratch(hiddenSize, c.projSize, splitGates));
-        // Smaller blocks than the scratch has room for: wide cells run in several.
-        for (
-          const scratch of [fused!, split!, { ...split!, block: 2 }, { ...split!, block: Math.min(32, split!.block) }]
-        ) {
-          const h = h0.slice(), cell0 = c0.slice();
+        for (const splitGates of [false, true]) {
+          const h = h0.slice(), cell0 = c0.slice(), scratch = lstmScratch(hiddenSize, c.projSize, splitGates);
           for (let t = 0; t < 3; t++) lstmStep(cell, binding, x, null, 0, h, 3, cell0, 2, scratch);
           // What lies before the state is not touched.
           assertEquals([...h.subarray(0, 3), ...cell0.subarray(0, 2)], [...h0.subarray(0, 3), ...c0.subarray(0, 2)]);
           results.push([...h, ...cell0]);
         }
-        for (const result of results) assertEquals(result, results[0]);
+        assertEquals(results[0], results[1]);
         ran++;
       },
     ),
