@@ -20,7 +20,7 @@ import { median, type Timing } from "./measure.ts";
 import { type Mode, MODES } from "./peer.ts";
 import { createProblem, problemBytes, SIZES, STEPS } from "./problem.ts";
 import type { Loaded, Ready } from "./protocol.ts";
-import { markdown, OWN, type Row } from "./report.ts";
+import { markdown, PORTABLE, type Row } from "./report.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const RESULTS = join(HERE, "..", "results");
@@ -226,7 +226,7 @@ async function main(): Promise<void> {
     rows.sort((a, b) => MODES.indexOf(a.mode) - MODES.indexOf(b.mode));
     const report = markdown({ rows, about, errors, missing: absent.lines(rows) });
     console.log(report);
-    if (!rows.some((row) => row.peer.startsWith(OWN))) throw new Error("splitgate itself could not be measured");
+    if (!rows.some((row) => row.peer === PORTABLE)) throw new Error("splitgate itself could not be measured");
     if (smoke) return;
     await Deno.mkdir(RESULTS, { recursive: true });
     await Deno.writeTextFile(join(RESULTS, "peers.json"), JSON.stringify(rows, null, 1) + "\n");

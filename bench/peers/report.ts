@@ -33,6 +33,9 @@ export interface Run {
 /** The name that splitgate's own rows begin with. */
 export const OWN = "splitgate";
 
+/** splitgate's own rows: the two that peers are compared with, and the portable one's other form. */
+export const PORTABLE = `${OWN} portable`, SIMD = `${OWN} simd`, FUSED = `${PORTABLE} fused`;
+
 function number(value: number): string {
   return value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0);
 }
@@ -76,7 +79,7 @@ function times({ rows, errors }: Run, mode: Mode, sizes: readonly number[]): str
 
 /** How many times faster splitgate is than each peer: in the peer's runtime, or where that has no splitgate, in Deno. */
 function ratios({ rows }: Run, mode: Mode, sizes: readonly number[]): string {
-  const all = series(rows, mode), own = unique(all.map((s) => s.peer).filter((peer) => peer.startsWith(OWN)));
+  const all = series(rows, mode), own = [PORTABLE, SIMD].filter((name) => all.some(({ peer }) => peer === name));
   return table(
     ["peer", "runtime", ...own.flatMap((name) => sizes.map((size) => `${name.slice(OWN.length + 1)} ${size}`))],
     all.filter(({ peer }) => !peer.startsWith(OWN)).map(({ peer, runtime }) => [
@@ -87,6 +90,24 @@ function ratios({ rows }: Run, mode: Mode, sizes: readonly number[]): string {
           const theirs = find(rows, peer, runtime, mode, size);
           const ours = find(rows, name, runtime, mode, size) ?? find(rows, name, "deno", mode, size);
           return theirs === undefined || ours === undefined ? "" : number(theirs.microsPerStep / ours.microsPerStep);
+        })
+      ),
+    ]),
+  );
+}
+
+/** What split gates take of the time of fused ones, by runtime. */
+function splitAgainstFused({ rows }: Run, sizes: readonly number[]): string {
+  const runtimes = unique(rows.filter(({ peer }) => peer === FUSED).map(({ runtime }) => runtime));
+  return table(
+    ["kernels", "runtime", ...MODES.flatMap((mode) => sizes.map((size) => `${mode} ${size}`))],
+    runtimes.map((runtime) => [
+      "portable",
+      runtime,
+      ...MODES.flatMap((mode) =>
+        sizes.map((size) => {
+          const [split, fused] = [PORTABLE, FUSED].map((peer) => find(rows, peer, runtime, mode, size)?.microsPerStep);
+          return split === undefined || fused === undefined ? "" : (split / fused).toFixed(3);
         })
       ),
     ]),
@@ -136,13 +157,17 @@ export function markdown(run: Run): string {
       rounds === 1 ? "" : "s"
     } over all peers and runtimes in ` +
     "turn; a cell is the median of the rounds' medians. splitgate takes and gives reals (quantizing and dequantizing " +
-    "is in its time) in PyTorch's exact 8-bit arithmetic, fbgemm's preset; LiteRT takes and gives integers.",
+    "is in its time) in PyTorch's exact 8-bit arithmetic, fbgemm's preset, with split gates unless a row says fused; " +
+    "LiteRT takes and gives integers.",
     run.about.map((line) => `- ${line}`).join("\n"),
     "## In short",
     "Microseconds a step by input and hidden size: one step a call with the state carried (stream), and 100 steps in " +
     "one call (sequence).",
     summary(run, sizes),
     ...sections,
+    "## Split against fused",
+    "What split gates take of the time of fused ones. The SIMD kernels have one form for both.",
+    splitAgainstFused(run, sizes),
     ...(run.missing.length === 0 ? [] : ["## Absent", run.missing.map((line) => `- ${line}`).join("\n")]),
   ].join("\n\n") + "\n";
 }

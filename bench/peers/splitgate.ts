@@ -1,5 +1,6 @@
 /**
- * splitgate itself: fbgemm's preset, split gates, calibrated on the problem's input; reals in and out.
+ * splitgate itself: fbgemm's preset, calibrated on the problem's input; reals in and out. Gates are split; the portable
+ * kernels run them fused too, the SIMD kernels have one form for both.
  *
  * @module
  */
@@ -7,6 +8,7 @@ import { convert, getPreset, LSTM, prepare, type QuantizedModel, type SessionOpt
 import { simdKernels } from "../../simd.ts";
 import { INT8_TOLERANCE, type Peer, type PeerSource, type Runner } from "./peer.ts";
 import { type Problem, STEPS } from "./problem.ts";
+import { FUSED, PORTABLE, SIMD } from "./report.ts";
 
 function createModel({ size, weightIh, weightHh, biasIh, biasHh, input }: Problem): QuantizedModel {
   const lstm = new LSTM({ inputSize: size, hiddenSize: size });
@@ -23,8 +25,8 @@ function createModel({ size, weightIh, weightHh, biasIh, biasHh, input }: Proble
   return convert(observed);
 }
 
-function createRunner(model: QuantizedModel, { size, input }: Problem, kernels: SessionOptions["kernels"]): Runner {
-  const session = model.createSession({ maxSteps: STEPS, kernels });
+function createRunner(model: QuantizedModel, { size, input }: Problem, options: SessionOptions): Runner {
+  const session = model.createSession({ maxSteps: STEPS, ...options });
   const xs = Array.from({ length: STEPS }, (_, t) => input.slice(t * size, (t + 1) * size));
   const y = new Float32Array(size), ys = new Float32Array(STEPS * size);
   return {
@@ -41,22 +43,22 @@ function createRunner(model: QuantizedModel, { size, input }: Problem, kernels: 
   };
 }
 
-function peer(name: string, kernels?: SessionOptions["kernels"]): Peer {
+function peer(name: string, options: SessionOptions): Peer {
   return {
     name,
     tolerance: INT8_TOLERANCE,
-    prepare: (problem) => Promise.resolve([createRunner(createModel(problem), problem, kernels)]),
+    prepare: (problem) => Promise.resolve([createRunner(createModel(problem), problem, options)]),
   };
 }
 
-/** splitgate on the portable kernels. */
+/** splitgate on the portable kernels, its gates split and fused. */
 export const splitgatePortable: PeerSource = {
-  names: ["splitgate portable"],
-  load: () => Promise.resolve([peer("splitgate portable")]),
+  names: [PORTABLE, FUSED],
+  load: () => Promise.resolve([peer(PORTABLE, { splitGates: true }), peer(FUSED, { splitGates: false })]),
 };
 
 /** splitgate on the WebAssembly SIMD kernels. */
 export const splitgateSimd: PeerSource = {
-  names: ["splitgate simd"],
-  load: async () => [peer("splitgate simd", await simdKernels())],
+  names: [SIMD],
+  load: async () => [peer(SIMD, { kernels: await simdKernels() })],
 };

@@ -48,6 +48,7 @@ Deno.test("markdown() compares a peer with splitgate in the same runtime, else i
   const rows = [
     row("splitgate portable", "deno", 2),
     row("splitgate portable", "bun", 1),
+    row("splitgate portable fused", "bun", 0.8),
     row("other", "bun", 12),
     row("native", "python", 5),
   ];
@@ -58,6 +59,7 @@ Deno.test("markdown() compares a peer with splitgate in the same runtime, else i
       "| other | bun | 12.0 (24.0) | 5.0e-1 |",
       "| other | bun | 12.0 |",
       "| native | python | 2.50 |",
+      "| portable | bun | 1.250 |  |",
       "- more: why",
     ]
   ) assert(text.split("\n").includes(line), line);
