@@ -10,6 +10,15 @@ import { INT8_TOLERANCE, type Peer, type PeerSource, type Runner } from "./peer.
 import { type Problem, STEPS } from "./problem.ts";
 import { FUSED, PORTABLE, SIMD } from "./report.ts";
 
+/** The forms run one model: where an engine puts another copy of the weights may cost or gain a percent. */
+const models = new WeakMap<Problem, QuantizedModel>();
+
+function modelOf(problem: Problem): QuantizedModel {
+  const model = models.get(problem) ?? createModel(problem);
+  models.set(problem, model);
+  return model;
+}
+
 function createModel({ size, weightIh, weightHh, biasIh, biasHh, input }: Problem): QuantizedModel {
   const lstm = new LSTM({ inputSize: size, hiddenSize: size });
   lstm.loadStateDict(
@@ -47,7 +56,7 @@ function peer(name: string, options: SessionOptions): Peer {
   return {
     name,
     tolerance: INT8_TOLERANCE,
-    prepare: (problem) => Promise.resolve([createRunner(createModel(problem), problem, options)]),
+    prepare: (problem) => Promise.resolve([createRunner(modelOf(problem), problem, options)]),
   };
 }
 
