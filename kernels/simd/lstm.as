@@ -18,7 +18,7 @@ const ONE_STEP: usize = 336;
 // The cell that runs, and its address: engines check no bounds where an address is known.
 const CURRENT: usize = 340;
 const CELL: usize = 352;
-const CELL_SIZE: usize = 544;
+const CELL_SIZE: usize = 576;
 
 // The forms of an operand: `FORM` in src/simd/memory.ts. After an operand of the last two stand 16 bytes: whether there
 // are top bits, or four times what its sums start with.
@@ -45,6 +45,8 @@ const GATE_TABLES: usize = 480;
 const CELL_TABLE: usize = 496;
 const HIDDEN_OFFSET: usize = 512;
 const INPUT_OFFSET: usize = 528;
+const INPUT_LOWER: usize = 544;
+const INPUT_UPPER: usize = 560;
 
 // A sum: float32 vectors; for qnnpack int32 multipliers, 2^13 / step, which lanes are so, and whether no (0), some (1) or
 // all (2) are.
@@ -59,12 +61,11 @@ const FIXED_INVERSE: usize = 112;
 const FIXED_LANES: usize = 128;
 const FIXED: usize = 144;
 
-// A projection: header, then 64 bytes a unit (term, multiplier f32 x 4, start i32 x 4). The way the bias is added is
+// A projection: header, then 48 bytes a unit (term, multiplier f32 x 4). The way the bias is added is
 // 0: term is f32 x 4 and one float32 addition is exact enough; 1: term is f64 x 4, and the sum is rounded once;
 // 2: term is f64 x 4, and the sum is rounded to float32, then all of it as a fused multiply-add rounds.
 const BIAS: usize = 0;
 const UNQUANTIZED: usize = 4;
-const SHIFT: usize = 8;
 const QUANTIZED: usize = 16;
 const LOWER: usize = 32;
 const UPPER: usize = 48;
@@ -109,9 +110,16 @@ export function chosen(): i32 {
 // Sums of a block's 32 rows on int16 weights and activations, two k at a time: `w` is [groups][8 units][4 gates][2], and
 // the number of groups is even here and below.
 function dotWide(w: usize, x: usize, groups: i32, sums: usize): void {
-  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  let a = v128.load(w, 0),
+    b = v128.load(w, 16),
+    c = v128.load(w, 32),
+    d = v128.load(w, 48),
+    e = v128.load(w, 64),
+    f = v128.load(w, 80),
+    g = v128.load(w, 96),
+    h = v128.load(w, 112);
   const end = x + (<usize> groups << 2);
-  let at = w, from = x;
+  let at = w + 128, from = x;
   while (from < end) {
     const v0 = v128.load32_splat(from, 0);
     a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(at, 0), v0));
@@ -151,8 +159,16 @@ function dotWide(w: usize, x: usize, groups: i32, sums: usize): void {
 // with, less. That is exact modulo 2^32; once the offsets' part is added, the sums are 256 times ones of 24 bits.
 function dotPaired(w: usize, x: usize, groups: i32): void {
   const low = v128.load(LOW), end = x + (<usize> groups << 3);
-  let a = v128.load(x + lengthOf(PAIRED, groups)), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
-  for (let at = w, from = x; from < end; at += 128, from += 8) {
+  const start = v128.load(x + lengthOf(PAIRED, groups));
+  let a = i32x4.add(start, v128.load(w, 0)),
+    b = i32x4.add(start, v128.load(w, 16)),
+    c = i32x4.add(start, v128.load(w, 32)),
+    d = i32x4.add(start, v128.load(w, 48)),
+    e = i32x4.add(start, v128.load(w, 64)),
+    f = i32x4.add(start, v128.load(w, 80)),
+    g = i32x4.add(start, v128.load(w, 96)),
+    h = i32x4.add(start, v128.load(w, 112));
+  for (let at = w + 128, from = x; from < end; at += 128, from += 8) {
     const x0 = v128.load32_splat(from, 0), x1 = v128.load32_splat(from, 4);
     const w0 = v128.load(at, 0);
     a = i32x4.add(i32x4.add(a, i32x4.dot_i16x8_s(w0, x0)), i32x4.dot_i16x8_s(v128.and(w0, low), x1));
@@ -171,21 +187,29 @@ function dotPaired(w: usize, x: usize, groups: i32): void {
     const w7 = v128.load(at, 112);
     h = i32x4.add(i32x4.add(h, i32x4.dot_i16x8_s(w7, x0)), i32x4.dot_i16x8_s(v128.and(w7, low), x1));
   }
-  v128.store(SUMS, a, 0);
-  v128.store(SUMS, b, 16);
-  v128.store(SUMS, c, 32);
-  v128.store(SUMS, d, 48);
-  v128.store(SUMS, e, 64);
-  v128.store(SUMS, f, 80);
-  v128.store(SUMS, g, 96);
-  v128.store(SUMS, h, 112);
+  v128.store(SUMS, i32x4.shr_s(a, 8), 0);
+  v128.store(SUMS, i32x4.shr_s(b, 8), 16);
+  v128.store(SUMS, i32x4.shr_s(c, 8), 32);
+  v128.store(SUMS, i32x4.shr_s(d, 8), 48);
+  v128.store(SUMS, i32x4.shr_s(e, 8), 64);
+  v128.store(SUMS, i32x4.shr_s(f, 8), 80);
+  v128.store(SUMS, i32x4.shr_s(g, 8), 96);
+  v128.store(SUMS, i32x4.shr_s(h, 8), 112);
 }
 
 // The sums of four units on two operands: each weight is loaded once. The second one's stand 128 bytes on.
 function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
   const low = v128.load(LOW), end = x + (<usize> groups << 3), length = lengthOf(PAIRED, groups);
-  let a = v128.load(x + length), b = a, c = a, d = a, e = v128.load(y + length), f = e, g = e, h = e;
-  for (let at = w, from = x, and = y; from < end; at += 128, from += 8, and += 8) {
+  const startX = v128.load(x + length), startY = v128.load(y + length);
+  let a = i32x4.add(startX, v128.load(w, 0)),
+    b = i32x4.add(startX, v128.load(w, 16)),
+    c = i32x4.add(startX, v128.load(w, 32)),
+    d = i32x4.add(startX, v128.load(w, 48)),
+    e = i32x4.add(startY, v128.load(w, 0)),
+    f = i32x4.add(startY, v128.load(w, 16)),
+    g = i32x4.add(startY, v128.load(w, 32)),
+    h = i32x4.add(startY, v128.load(w, 48));
+  for (let at = w + 128, from = x, and = y; from < end; at += 128, from += 8, and += 8) {
     const x0 = v128.load32_splat(from, 0), x1 = v128.load32_splat(from, 4);
     const y0 = v128.load32_splat(and, 0), y1 = v128.load32_splat(and, 4);
     const w0 = v128.load(at, 0), u0 = v128.and(w0, low);
@@ -201,14 +225,14 @@ function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize):
     d = i32x4.add(i32x4.add(d, i32x4.dot_i16x8_s(w3, x0)), i32x4.dot_i16x8_s(u3, x1));
     h = i32x4.add(i32x4.add(h, i32x4.dot_i16x8_s(w3, y0)), i32x4.dot_i16x8_s(u3, y1));
   }
-  v128.store(sums, a, 0);
-  v128.store(sums, b, 16);
-  v128.store(sums, c, 32);
-  v128.store(sums, d, 48);
-  v128.store(sums, e, 128);
-  v128.store(sums, f, 144);
-  v128.store(sums, g, 160);
-  v128.store(sums, h, 176);
+  v128.store(sums, i32x4.shr_s(a, 8), 0);
+  v128.store(sums, i32x4.shr_s(b, 8), 16);
+  v128.store(sums, i32x4.shr_s(c, 8), 32);
+  v128.store(sums, i32x4.shr_s(d, 8), 48);
+  v128.store(sums, i32x4.shr_s(e, 8), 128);
+  v128.store(sums, i32x4.shr_s(f, 8), 144);
+  v128.store(sums, i32x4.shr_s(g, 8), 160);
+  v128.store(sums, i32x4.shr_s(h, 8), 176);
 }
 
 // Sums of a block's rows on int8 weights and bytes of 0..127, four k at a time: `w` is [groups][8 units][4 gates][4]. Where
@@ -221,7 +245,7 @@ function dotOne(w: usize, x: usize, groups: i32, top: usize, sums: usize): void 
   const bytes = <usize> groups << 2;
   for (let operand = top;; operand = x) {
     const end = operand + bytes;
-    for (let at = w, from = operand; from < end; at += 256, from += 8) {
+    for (let at = w + 128, from = operand; from < end; at += 256, from += 8) {
       // Top bits are rare: see `Operand` in src/simd/memory.ts.
       if (load<i64>(from) == 0) continue;
       const v0 = v128.load32_splat(from, 0);
@@ -253,14 +277,14 @@ function dotOne(w: usize, x: usize, groups: i32, top: usize, sums: usize): void 
     g = i32x4.shl(g, 7);
     h = i32x4.shl(h, 7);
   }
-  v128.store(sums, a, 0);
-  v128.store(sums, b, 16);
-  v128.store(sums, c, 32);
-  v128.store(sums, d, 48);
-  v128.store(sums, e, 64);
-  v128.store(sums, f, 80);
-  v128.store(sums, g, 96);
-  v128.store(sums, h, 112);
+  v128.store(sums, i32x4.add(a, v128.load(w, 0)), 0);
+  v128.store(sums, i32x4.add(b, v128.load(w, 16)), 16);
+  v128.store(sums, i32x4.add(c, v128.load(w, 32)), 32);
+  v128.store(sums, i32x4.add(d, v128.load(w, 48)), 48);
+  v128.store(sums, i32x4.add(e, v128.load(w, 64)), 64);
+  v128.store(sums, i32x4.add(f, v128.load(w, 80)), 80);
+  v128.store(sums, i32x4.add(g, v128.load(w, 96)), 96);
+  v128.store(sums, i32x4.add(h, v128.load(w, 112)), 112);
 }
 
 // The same, sooner where an engine makes several instructions of that one.
@@ -270,7 +294,7 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize, sums: usize): void 
   const bytes = <usize> groups << 2;
   for (let operand = top;; operand = x) {
     const end = operand + bytes;
-    for (let at = w, from = operand; from < end; at += 256, from += 8) {
+    for (let at = w + 128, from = operand; from < end; at += 256, from += 8) {
       // Top bits are rare: see `Operand` in src/simd/memory.ts.
       if (load<i64>(from) == 0) continue;
       const v0 = v128.load32_splat(from, 0);
@@ -302,21 +326,21 @@ function dotTwo(w: usize, x: usize, groups: i32, top: usize, sums: usize): void 
     g = i32x4.shl(g, 7);
     h = i32x4.shl(h, 7);
   }
-  v128.store(sums, a, 0);
-  v128.store(sums, b, 16);
-  v128.store(sums, c, 32);
-  v128.store(sums, d, 48);
-  v128.store(sums, e, 64);
-  v128.store(sums, f, 80);
-  v128.store(sums, g, 96);
-  v128.store(sums, h, 112);
+  v128.store(sums, i32x4.add(a, v128.load(w, 0)), 0);
+  v128.store(sums, i32x4.add(b, v128.load(w, 16)), 16);
+  v128.store(sums, i32x4.add(c, v128.load(w, 32)), 32);
+  v128.store(sums, i32x4.add(d, v128.load(w, 48)), 48);
+  v128.store(sums, i32x4.add(e, v128.load(w, 64)), 64);
+  v128.store(sums, i32x4.add(f, v128.load(w, 80)), 80);
+  v128.store(sums, i32x4.add(g, v128.load(w, 96)), 96);
+  v128.store(sums, i32x4.add(h, v128.load(w, 112)), 112);
 }
 
 // The sums of four units on two operands, none of which has top bits, as `dotPairedTwice` gives them.
 function dotOneTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
-  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = a, f = b, g = c, h = d;
   const end = x + (<usize> groups << 2);
-  for (let at = w, from = x, and = y; from < end; at += 128, from += 4, and += 4) {
+  for (let at = w + 128, from = x, and = y; from < end; at += 128, from += 4, and += 4) {
     const v = v128.load32_splat(from), u = v128.load32_splat(and);
     const w0 = v128.load(at, 0);
     a = i32x4.relaxed_dot_i8x16_i7x16_add_s(w0, v, a);
@@ -342,10 +366,10 @@ function dotOneTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): vo
 }
 
 function dotTwoTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
-  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+  let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = a, f = b, g = c, h = d;
   const ones = v128.load(ONES);
   const end = x + (<usize> groups << 2);
-  for (let at = w, from = x, and = y; from < end; at += 128, from += 4, and += 4) {
+  for (let at = w + 128, from = x, and = y; from < end; at += 128, from += 4, and += 4) {
     const v = v128.load32_splat(from), u = v128.load32_splat(and);
     const w0 = v128.load(at, 0);
     a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w0, v), ones));
@@ -431,7 +455,7 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
 // same for all units comes as arguments, so that loops read it once.
 // @ts-ignore: decorator
 @inline function project(sums: usize, p: usize, row: usize, bias: i32, unquantized: i32, lower: v128, upper: v128): v128 {
-  const sum = i32x4.shr_s(i32x4.add(v128.load(sums), v128.load(row, 48)), load<i32>(p, SHIFT));
+  const sum = v128.load(sums);
   let value: v128;
   if (bias == 0) {
     value = f32x4.add(v128.load(row), f32x4.convert_i32x4_s(sum));
@@ -551,41 +575,64 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
   return ASC_FEATURE_RELAXED_SIMD && (form == NARROW || form == SPLIT) ? 4 : 8;
 }
 
-// Stores operands of `size` float64 values, one after the other. Up to seven beyond each are stored too: their weights
-// are 0.
-function storeOperands(from: usize, zero: v128, to: usize, size: i32, count: i32, form: i32, groups: i32): void {
-  const top = topOf(groups), quad = quadOf(form), bytes = <usize> size << 3, length = lengthOf(form, groups);
-  const last = from + bytes * count, values = <usize> groups << (form == WIDE ? 4 : 5);
-  for (let at = last; at < last + 64; at += 16) v128.store(at, i32x4.splat(0));
+// Stores operands of `size` float32 values, one after the other, times `inverse` and clamped. Up to seven beyond each are
+// stored too: their weights are 0.
+function storeOperands(
+  from: usize,
+  inverse: v128,
+  lower: v128,
+  upper: v128,
+  zero: v128,
+  to: usize,
+  size: i32,
+  count: i32,
+  form: i32,
+  groups: i32,
+): void {
+  const top = topOf(groups), quad = quadOf(form), bytes = <usize> size << 2, length = lengthOf(form, groups);
+  const last = from + bytes * count, values = <usize> groups << (form == WIDE ? 3 : 4);
+  v128.store(last, i32x4.splat(0));
+  v128.store(last, i32x4.splat(0), 16);
   for (; from < last; from += bytes, to += length + 16) {
     let all = i32x4.splat(0), at = to;
-    for (let x = from; x < from + values; x += 32) {
-      const lo = f32x4.demote_f64x2_zero(v128.load(x)), hi = f32x4.demote_f64x2_zero(v128.load(x, 16));
-      all = gatherUp(all, store4(v128.shuffle<i64>(lo, hi, 0, 2), zero, at, form, top), form);
+    for (let x = from; x < from + values; x += 16) {
+      const value = clamp(f32x4.mul(v128.load(x), inverse), lower, upper);
+      all = gatherUp(all, store4(value, zero, at, form, top), form);
       at += quad;
     }
     settle(all, to + length, form);
   }
 }
 
-/** Stores a hidden state, float64 [size], in the form the weights take it. */
+/** Stores a hidden state, float32 [size], in the form the weights take it. */
 export function storeHidden(cell: usize, from: usize, to: usize, size: i32): void {
-  const form = load<i32>(cell, HIDDEN_FORM), groups = load<i32>(cell, HIDDEN_GROUPS);
-  storeOperands(from, v128.load(cell, HIDDEN_OFFSET), to, size, 1, form, groups);
+  const form = load<i32>(cell, HIDDEN_FORM), groups = load<i32>(cell, HIDDEN_GROUPS), most = f32x4.splat(f32.MAX_VALUE);
+  const zero = v128.load(cell, HIDDEN_OFFSET);
+  storeOperands(from, f32x4.splat(1), f32x4.neg(most), most, zero, to, size, 1, form, groups);
 }
 
 /**
  * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates].
  *
- * @param inputs float64 [count][size].
+ * @param inputs float32 [count][size]: reals, or integers less the zero point.
+ * @param inverse The reciprocal of the reals' scale, or 1.
  * @param x Scratch for the inputs in the form the weights take them.
  */
-export function projectInput(cell: usize, inputs: usize, x: usize, projected: usize, size: i32, count: i32): void {
+export function projectInput(
+  cell: usize,
+  inputs: usize,
+  inverse: f32,
+  x: usize,
+  projected: usize,
+  size: i32,
+  count: i32,
+): void {
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
   const form = load<i32>(cell, INPUT_FORM), p = load<usize>(cell, INPUT_PROJECTION);
   const stride = lengthOf(form, groups) + 16, width = <usize> blocks << 7;
-  const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
-  storeOperands(inputs, v128.load(cell, INPUT_OFFSET), x, size, count, form, groups);
+  const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED), zero = v128.load(cell, INPUT_OFFSET);
+  const least = v128.load(cell, INPUT_LOWER), most = v128.load(cell, INPUT_UPPER);
+  storeOperands(inputs, f32x4.splat(inverse), least, most, zero, x, size, count, form, groups);
   let w = load<usize>(cell, INPUT_WEIGHTS), row = p + ROWS;
   for (let block = 0; block < blocks; block++) {
     const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
@@ -596,12 +643,12 @@ export function projectInput(cell: usize, inputs: usize, x: usize, projected: us
       from += stride << 1;
       for (let sums = SUMS; sums < end; sums += 16) {
         const unit = sums & 127;
-        v128.store(to + unit, project(sums, p, row + (unit << 2), bias, unquantized, lower, upper));
+        v128.store(to + unit, project(sums, p, row + unit * 3, bias, unquantized, lower, upper));
         if (unit == 112) to += width;
       }
     }
-    w += <usize> groups << 7;
-    row += 512;
+    w += <usize> (groups + 1) << 7;
+    row += 384;
     projected += 128;
   }
 }
@@ -611,7 +658,8 @@ export function projectInput(cell: usize, inputs: usize, x: usize, projected: us
  *
  * @param rows Descriptions of the rows, 32 bytes each. Hidden states, less an offset and in the form the weights take
  * them, and cell states, float32, are overwritten. Where a row's projected inputs stand, addresses of float32
- * [units][4 gates], is `inputStride` bytes on at each step. Its output, float64 [units] and whole blocks, `outStride`.
+ * [units][4 gates], is `inputStride` bytes on at each step. Its output, float32 [units] and whole blocks, `outStride`.
+ * @param scale What the hidden states are multiplied by on their way out: 1, or their scale.
  */
 export function runSteps(
   cell: usize,
@@ -619,6 +667,7 @@ export function runSteps(
   count: i32,
   inputStride: usize,
   outStride: usize,
+  scale: f32,
   steps: i32,
 ): void {
   if (load<usize>(CURRENT) != cell) {
@@ -627,7 +676,7 @@ export function runSteps(
   }
   const blocks = load<i32>(CELL, BLOCKS), groups = load<i32>(CELL, HIDDEN_GROUPS);
   const form = load<i32>(CELL, HIDDEN_FORM), quad = quadOf(form);
-  const weights = load<usize>(CELL, HIDDEN_WEIGHTS), size = <usize> groups << 7, width = <usize> blocks << 7;
+  const weights = load<usize>(CELL, HIDDEN_WEIGHTS), size = <usize> (groups + 1) << 7, width = <usize> blocks << 7;
   const fixedGates = load<i32>(CELL, GATE_SUM + FIXED), fixedCell = load<i32>(CELL, CELL_SUM + FIXED);
   const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW;
   for (let t: usize = 0; t < <usize> steps; t++) {
@@ -642,7 +691,7 @@ export function runSteps(
         for (let sums = SUMS, end: usize = two ? 256 : 128; sums < end; row += ROW) {
           const p = load<usize>(row, ROW_PROJECTION), bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
           const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
-          let unit = p + ROWS + (block << 2), projected = <usize> load<u32>(load<usize>(row, ROW_INPUTS) + t * inputStride);
+          let unit = p + ROWS + block * 3, projected = <usize> load<u32>(load<usize>(row, ROW_INPUTS) + t * inputStride);
           projected += block;
           for (let at = load<usize>(row, ROW_GATES) + block, to = at + 128; at < to; at += 16) {
             const own = project(sums, p, unit, bias, unquantized, lower, upper);
@@ -650,7 +699,7 @@ export function runSteps(
             v128.store(at, addresses(clamp(sum, least, most), base));
             sums += 16;
             projected += 16;
-            unit += 64;
+            unit += 48;
           }
         }
       }
@@ -686,7 +735,7 @@ export function runSteps(
         v128.store(at, addresses(state, v128.load(CELL, CELL_TABLE)));
       }
       let all = i32x4.splat(0), hidden = to;
-      for (let at = gates, out = load<usize>(row, ROW_OUTPUT) + t * outStride; at < end; at += 64, out += 32) {
+      for (let at = gates, out = load<usize>(row, ROW_OUTPUT) + t * outStride; at < end; at += 64, out += 16) {
         const output = multiply(
           v128.load(at, 16),
           gather(at, 4),
@@ -694,9 +743,7 @@ export function runSteps(
           v128.load(CELL, HIDDEN + 16),
           v128.load(CELL, HIDDEN + 32),
         );
-        const rounded = round(output);
-        v128.store(out, f64x2.promote_low_f32x4(rounded));
-        v128.store(out, f64x2.promote_low_f32x4(v128.shuffle<i64>(rounded, rounded, 1, 1)), 16);
+        v128.store(out, f32x4.mul(round(output), f32x4.splat(scale)));
         all = gatherUp(all, store4(output, v128.load(CELL, HIDDEN_OFFSET), hidden, form, top), form);
         hidden += quad;
       }

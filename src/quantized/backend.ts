@@ -68,6 +68,9 @@ export interface LstmState {
 
 /** An LSTM made ready: constants and scratch, shared by all sessions, which never run at the same time. */
 export interface PreparedLstm {
+  /** Whether `process` takes float32 reals too and quantizes them, and whether it gives float32 reals too. */
+  readonly takesReals?: boolean;
+  readonly givesReals?: boolean;
   /** A state of zeros for `batch` rows. */
   createState(batch: number): LstmState;
   /** Allocates what `process` needs for up to `batch` rows and `steps` steps, and gives its size in bytes. */
@@ -75,19 +78,22 @@ export interface PreparedLstm {
   /**
    * Runs steps; nothing is allocated.
    *
-   * @param x [steps, batch, inputSize] integers or floats, or [steps, batch] token ids.
+   * @param x [steps, batch, inputSize] integers or floats, or [steps, batch] token ids. A Float32Array holds reals.
    * @param out [steps, batch, directions * hiddenSize]: each step's hidden state, of a backward direction in the
-   * forward direction's parameters. Beyond a row's length it is not written.
+   * forward direction's parameters. Beyond a row's length it is not written. A Float32Array receives reals.
    * @param lengths Steps of each row, from 0 on; null where all have `steps`.
+   * @param xOffset Where the steps begin in a Float32Array of reals, and `outOffset` where they do in one.
    */
   process(
     state: LstmState,
-    x: Float64Array,
-    out: Float64Array,
+    x: Float64Array | Float32Array,
+    out: Float64Array | Float32Array,
     steps: number,
     batch: number,
     lengths: Int32Array | null,
     splitGates: boolean,
+    xOffset?: number,
+    outOffset?: number,
   ): void;
 }
 

@@ -157,6 +157,12 @@ export class Session {
     if (output.length !== outCount) failRange("output", `${outCount} elements`, output.length);
     const least = vocabulary > 0 ? 0 : reals ? -Number.MAX_VALUE : from!.quantMin;
     const most = vocabulary > 0 ? vocabulary - 1 : reals ? Number.MAX_VALUE : from!.quantMax;
+    if (reals) {
+      // Sooner than comparisons: the sum is 0 where all are finite.
+      let sum = 0;
+      for (let i = 0; i < count; i++) sum += input[i]! * 0;
+      if (sum === 0) return;
+    }
     for (let i = 0; i < count; i++) {
       if (!(input[i]! >= least && input[i]! <= most)) {
         failRange(
@@ -177,8 +183,15 @@ export class Session {
   ): void {
     const { vocabulary, inputSize, outputSize, input: from, output: to } = this.#model;
     const { batch } = this, { stages, buffers } = this.#plan, rows = steps * batch, x = buffers[0]!;
-    const count = rows * inputSize, at = done * batch * inputSize;
-    if (vocabulary > 0 || from === null) {
+    const count = rows * inputSize, at = done * batch * inputSize, last = stages.length - 1;
+    const outCount = rows * outputSize, outAt = done * batch * outputSize;
+    // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
+    const takes = input instanceof Float32Array && from !== null && stages[0]!.lstm?.takesReals === true;
+    const gives = output instanceof Float32Array && to !== null && lengths === null &&
+      stages[last]!.lstm?.givesReals === true;
+    if (takes) {
+      // Quantized by the first stage.
+    } else if (vocabulary > 0 || from === null) {
       for (let i = 0; i < count; i++) x[i] = input[at + i]!;
     } else if (input instanceof Float32Array) {
       quantizeShifted(input, at, x, 0, count, from);
@@ -190,12 +203,14 @@ export class Session {
       if (s > 0) convertShifted(given, 0, rows * stage.inputSize, stages[s - 1]!.output, stage.input);
       if (stage.lstm !== undefined) {
         const splitGates = this.#splitGates ?? stage.source!.splitGates;
-        stage.lstm.process(this.#states[s]!, given, out, steps, batch, lengths, splitGates);
+        const reals = s === 0 && takes ? input : given, results = s === last && gives ? output : out;
+        stage.lstm.process(this.#states[s]!, reals, results, steps, batch, lengths, splitGates, at, outAt);
       } else {
         stage.rows!.process(given, out, rows, batch, lengths);
       }
     }
-    const y = buffers[stages.length]!, outCount = rows * outputSize, outAt = done * batch * outputSize;
+    if (gives) return;
+    const y = buffers[stages.length]!;
     if (lengths !== null) {
       for (let i = 0; i < outCount; i++) {
         const row = Math.floor(i / outputSize);

@@ -13,6 +13,7 @@ import {
   prepareArithmetic,
   prepareProjection,
 } from "../../kernels/prepare.ts";
+import { reciprocal } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import {
   createState,
@@ -41,8 +42,8 @@ import {
   type WrittenTables,
 } from "./memory.ts";
 
-/** Most rows of steps whose projected inputs stand in memory at a time, unless one step has more. */
-const CHUNK = 32;
+/** Most bytes of projected inputs that stand in memory at a time, unless one step has more. */
+const CHUNK = 65536;
 
 /**
  * What an engine without an instruction for sums of four products makes of -128 * 255: pairs saturate to int16. It has
@@ -59,6 +60,8 @@ interface SimdCell {
   /** Its input: integers, or float32 values, which are projected outside. */
   readonly input: Operand | null;
   readonly float: FloatProjection | null;
+  /** The reciprocal of its input's scale. */
+  readonly inverseScale: number;
   readonly hidden: Operand;
   readonly running: number;
   readonly initial: number;
@@ -154,6 +157,8 @@ class SimdState implements LstmState {
 }
 
 class SimdLstm implements PreparedLstm {
+  readonly takesReals: boolean;
+  readonly givesReals: boolean;
   readonly #lstm: LstmModule;
   readonly #kernel: SimdExports;
   readonly #arena: Arena;
@@ -178,15 +183,18 @@ class SimdLstm implements PreparedLstm {
   #gates = 0;
   /** Steps, of all rows, whose projected inputs stand in memory at a time. */
   #chunk = 0;
-  /** Float64 values on their way in. */
+  /** Float32 values on their way in. */
   #staged = 0;
   #x = 0;
   #projected = 0;
   #inputs = 0;
   #out = 0;
   /** Views of so many rows of outputs: what is long enough is copied by one call. */
-  #outputs: Float64Array[] = [];
+  #outputs: Float32Array[] = [];
   #between: Float64Array[] = [];
+  /** Where reals begin in what a call gives and takes. */
+  #xOffset = 0;
+  #outOffset = 0;
 
   constructor(
     lstm: LstmModule,
@@ -194,7 +202,11 @@ class SimdLstm implements PreparedLstm {
     arena: Arena,
     cells: readonly (readonly SimdCell[])[],
     tokens: readonly SimdTokens[] | null,
+    input: PerTensorQParams | null,
   ) {
+    // qint32 is quantized in another way.
+    this.takesReals = tokens === null && input !== null && input.dtype !== "qint32";
+    this.givesReals = cells[0]!.length === 1;
     const all = cells.flat();
     this.#lstm = lstm;
     this.#kernel = kernel;
@@ -221,7 +233,7 @@ class SimdLstm implements PreparedLstm {
   }
 
   #stepBytes(): number {
-    return this.#xBytes + this.#width + 4 + (this.#inputSize + this.#units) * 8;
+    return this.#xBytes + this.#width + 4 + (this.#inputSize + this.#units) * 4;
   }
 
   /** Makes room for `batch` rows and for chunks of `chunk` steps of all rows together. A failure leaves all as it was. */
@@ -230,9 +242,9 @@ class SimdLstm implements PreparedLstm {
     // Memory that grows leaves its views behind.
     if (chunk > this.#chunk || batch > this.#batch) this.#outputs = [];
     if (chunk > this.#chunk) {
-      const staged = arena.take((chunk * this.#inputSize + 8) * 8);
+      const staged = arena.take((chunk * this.#inputSize + 8) * 4);
       const x = arena.take(chunk * this.#xBytes), projected = arena.take(chunk * this.#width);
-      const inputs = arena.take(chunk * 4), out = arena.take((chunk * this.#units + 8) * 8);
+      const inputs = arena.take(chunk * 4), out = arena.take((chunk * this.#units + 8) * 4);
       this.#staged = staged;
       this.#x = x;
       this.#projected = projected;
@@ -253,7 +265,7 @@ class SimdLstm implements PreparedLstm {
   }
 
   reserve(batch: number, steps: number): number {
-    const chunk = batch * Math.max(1, Math.min(steps, Math.floor(CHUNK / batch)));
+    const chunk = batch * Math.max(1, Math.min(steps, Math.floor(CHUNK / (batch * this.#width))));
     this.#grow(batch, chunk);
     const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1);
     const size = batch * steps * hiddenSize * this.#cells[0]!.length;
@@ -271,7 +283,7 @@ class SimdLstm implements PreparedLstm {
   }
 
   #copy(state: SimdState, out: boolean): void {
-    const { hiddenSize } = this.#lstm, { f32, f64 } = this.#arena, { h, c } = state;
+    const { hiddenSize } = this.#lstm, { f32 } = this.#arena, { h, c } = state;
     const cells = this.#cells.flat(), batch = state.fresh.length / cells.length;
     for (let row = 0; row < state.fresh.length; row++) {
       const { cell, hidden } = cells[Math.floor(row / batch)]!, at = row * hiddenSize;
@@ -280,7 +292,7 @@ class SimdLstm implements PreparedLstm {
         loadOperand(this.#arena, hidden, hAt, h, at, hiddenSize);
         for (let j = 0; j < hiddenSize; j++) c[at + j] = f32[cAt + j]!;
       } else {
-        for (let j = 0; j < hiddenSize; j++) f64[this.#staged / 8 + j] = h[at + j]!;
+        for (let j = 0; j < hiddenSize; j++) f32[this.#staged / 4 + j] = h[at + j]!;
         this.#kernel.storeHidden(cell, this.#staged, hAt, hiddenSize);
         for (let j = 0; j < hiddenSize; j++) f32[cAt + j] = c[at + j]!;
       }
@@ -289,11 +301,14 @@ class SimdLstm implements PreparedLstm {
 
   process(
     state: LstmState,
-    x: Float64Array,
-    out: Float64Array,
+    x: Float64Array | Float32Array,
+    out: Float64Array | Float32Array,
     steps: number,
     batch: number,
     lengths: Int32Array | null,
+    _splitGates: boolean,
+    xOffset = 0,
+    outOffset = 0,
   ): void {
     const given = state as SimdState;
     if (this.#resident !== given) {
@@ -301,6 +316,8 @@ class SimdLstm implements PreparedLstm {
       this.#copy(given, false);
       this.#resident = given;
     }
+    this.#xOffset = x instanceof Float32Array ? xOffset : 0;
+    this.#outOffset = out instanceof Float32Array ? outOffset : 0;
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
       const from = l === 0 ? x : this.#between[(l - 1) & 1]!, to = l === last ? out : this.#between[l & 1]!;
@@ -310,14 +327,14 @@ class SimdLstm implements PreparedLstm {
 
   /** Projects one input to `to`. */
   project({ cell, input, float }: SimdCell, x: Float64Array, from: number, size: number, to: number): void {
-    const { f32, f64 } = this.#arena;
+    const { f32 } = this.#arena;
     if (input === null) {
       for (let k = 0; k < size; k++) this.#xFloat[k] = x[from + k]!;
       float!.project(this.#xFloat, f32, to / 4);
       return;
     }
-    for (let k = 0, at = this.#staged / 8; k < size; k++) f64[at + k] = x[from + k]!;
-    this.#kernel.projectInput(cell, this.#staged, this.#x, to, size, 1);
+    for (let k = 0, at = this.#staged / 4; k < size; k++) f32[at + k] = x[from + k]!;
+    this.#kernel.projectInput(cell, this.#staged, 1, this.#x, to, size, 1);
   }
 
   /** Runs all rows of the batch through one layer and direction, each row from its own first step on. */
@@ -325,32 +342,37 @@ class SimdLstm implements PreparedLstm {
     fresh: Uint8Array,
     l: number,
     d: number,
-    x: Float64Array,
-    out: Float64Array,
+    x: Float64Array | Float32Array,
+    out: Float64Array | Float32Array,
     steps: number,
     batch: number,
     lengths: Int32Array | null,
   ): void {
-    const { hiddenSize } = this.#lstm, { f64 } = this.#arena, layer = this.#cells[l]!, prepared = layer[d]!;
+    const { hiddenSize } = this.#lstm, { f32 } = this.#arena, layer = this.#cells[l]!, prepared = layer[d]!;
     const width = hiddenSize * layer.length, together = Math.floor(this.#chunk / batch);
     // Whole blocks are written, so that a row must not reach into another one's output.
     const outWidth = batch === 1 ? hiddenSize : this.#units, whole = lengths === null && width === outWidth;
+    const reals = out instanceof Float32Array, scale = reals ? prepared.hiddenQParams.scale : 1;
+    const first = reals ? this.#outOffset : 0;
     for (let from = 0; from < steps; from += together) {
       const to = Math.min(from + together, steps), count = (to - from) * batch;
       this.#projectChunk(l, d, x, from, to, steps, batch, lengths);
-      this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, outWidth * 8);
+      this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, outWidth * 4, scale);
       if (whole && count * width >= 128) {
-        out.set(this.#outputs[count] ??= new Float64Array(f64.buffer, this.#out, count * width), from * batch * width);
+        this.#outputs[count] ??= new Float32Array(f32.buffer, this.#out, count * width);
+        out.set(this.#outputs[count]!, first + from * batch * width);
         continue;
       }
-      for (let t = from, at = this.#out / 8; t < to; t++) {
+      for (let t = from, at = this.#out / 4; t < to; t++) {
         for (let b = 0; b < batch; b++, at += outWidth) {
           const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
           if (t >= length) continue;
-          const row = ((d === 0 ? t : length - 1 - t) * batch + b) * width + d * hiddenSize;
-          for (let j = 0; j < hiddenSize; j++) out[row + j] = f64[at + j]!;
+          const row = first + ((d === 0 ? t : length - 1 - t) * batch + b) * width + d * hiddenSize;
+          for (let j = 0; j < hiddenSize; j++) out[row + j] = f32[at + j]!;
           // torch.cat keeps the first tensor's parameters and requantizes the others.
-          if (d === 1) convertShifted(out, row, hiddenSize, prepared.hiddenQParams, layer[0]!.hiddenQParams);
+          if (d === 1) {
+            convertShifted(out as Float64Array, row, hiddenSize, prepared.hiddenQParams, layer[0]!.hiddenQParams);
+          }
         }
       }
     }
@@ -360,16 +382,20 @@ class SimdLstm implements PreparedLstm {
   #projectChunk(
     l: number,
     d: number,
-    x: Float64Array,
+    x: Float64Array | Float32Array,
     from: number,
     to: number,
     steps: number,
     batch: number,
     lengths: Int32Array | null,
   ): void {
-    const prepared = this.#cells[l]![d]!, { i32, f64 } = this.#arena, staged = this.#staged / 8;
+    const prepared = this.#cells[l]![d]!, { i32, f32 } = this.#arena, staged = this.#staged / 4;
     const tokens = l === 0 && this.#tokens !== null ? this.#tokens[d]! : null;
     const size = l === 0 ? this.#lstm.inputSize : this.#lstm.hiddenSize * this.#cells[l]!.length;
+    const reals = x instanceof Float32Array, first = reals ? this.#xOffset : 0;
+    // One call copies what is given as it stands.
+    const whole = reals && d === 0 && lengths === null && x.length === (to - from) * batch * size;
+    if (whole) f32.set(x, staged);
     let rows = 0, projected = this.#projected;
     for (let t = from, at = this.#inputs / 4; t < to; t++) {
       for (let b = 0; b < batch; b++, at++) {
@@ -380,15 +406,20 @@ class SimdLstm implements PreparedLstm {
           i32[at] = tokens.at(this, prepared, x[row]!);
           continue;
         }
-        if (prepared.input === null) this.project(prepared, x, row * size, size, projected);
-        else for (let k = 0, to = staged + rows * size, from = row * size; k < size; k++) f64[to + k] = x[from + k]!;
+        if (prepared.input === null) this.project(prepared, x as Float64Array, row * size, size, projected);
+        else if (!whole) {
+          for (let k = 0, to = staged + rows * size, from = first + row * size; k < size; k++) {
+            f32[to + k] = x[from + k]!;
+          }
+        }
         i32[at] = projected;
         projected += this.#width;
         rows++;
       }
     }
     if (prepared.input !== null && rows > 0) {
-      this.#kernel.projectInput(prepared.cell, this.#staged, this.#x, this.#projected, size, rows);
+      const inverse = reals ? prepared.inverseScale : 1;
+      this.#kernel.projectInput(prepared.cell, this.#staged, inverse, this.#x, this.#projected, size, rows);
     }
   }
 
@@ -403,6 +434,7 @@ class SimdLstm implements PreparedLstm {
     batch: number,
     lengths: Int32Array | null,
     outBytes: number,
+    scale: number,
   ): void {
     const layer = this.#cells[l]!, { cell, initial, running } = layer[d]!, { i32 } = this.#arena;
     const first = (l * layer.length + d) * batch;
@@ -423,7 +455,7 @@ class SimdLstm implements PreparedLstm {
         rows++;
       }
       if (rows === 0) return;
-      this.#kernel.runSteps(cell, this.#rows, rows, batch * 4, batch * outBytes, end - t);
+      this.#kernel.runSteps(cell, this.#rows, rows, batch * 4, batch * outBytes, scale, end - t);
     }
   }
 }
@@ -468,7 +500,7 @@ export class SimdKernels implements LstmBackend {
       from = prepared[0]!.hiddenQParams;
     }
     const rows = tokens === null ? null : cells[0]!.map(() => new SimdTokens(arena, tokens, lstm, input));
-    return new SimdLstm(lstm, kernel, arena, cells, rows);
+    return new SimdLstm(lstm, kernel, arena, cells, rows, input);
   }
 
   #prepareCell(
@@ -504,6 +536,7 @@ export class SimdKernels implements LstmBackend {
       cell: writeCell(arena, cell, lstm.hiddenSize, input, hidden, projection, tables.written),
       input,
       float: from === null ? new FloatProjection(source) : null,
+      inverseScale: from === null ? 1 : reciprocal(from.scale),
       hidden,
       running,
       initial: first,

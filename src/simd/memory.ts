@@ -30,18 +30,27 @@ export interface SimdExports {
   readonly relaxed: WebAssembly.Global;
   chosen(): number;
   storeHidden(cell: number, from: number, to: number, size: number): void;
-  projectInput(cell: number, inputs: number, x: number, projected: number, size: number, count: number): void;
+  projectInput(
+    cell: number,
+    inputs: number,
+    inverseScale: number,
+    x: number,
+    projected: number,
+    size: number,
+    count: number,
+  ): void;
   runSteps(
     cell: number,
     rows: number,
     count: number,
     inputStride: number,
     outStride: number,
+    outScale: number,
     steps: number,
   ): void;
 }
 
-const PAGE = 65536, SCRATCH = 896, CONSTANTS = 256, ONE_STEP = 336;
+const PAGE = 65536, SCRATCH = 928, CONSTANTS = 256, ONE_STEP = 336;
 
 /** Addresses in the description of a row that `runSteps` takes, in words. */
 export const ROW = { PROJECTION: 0, HIDDEN: 1, CELL: 2, INPUTS: 3, OUTPUT: 4, GATES: 5, SIZE: 8 } as const;
@@ -115,7 +124,7 @@ export interface Span {
 export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2, PAIRED: 3 } as const;
 
 /** How an operand of a product is stored: `stored = integer - offset`. */
-export interface Operand {
+export interface Operand extends Span {
   readonly form: 0 | 1 | 2 | 3;
   /** What is subtracted, by place modulo 2. */
   readonly offsets: readonly [number, number];
@@ -124,10 +133,10 @@ export interface Operand {
   readonly top: number;
   /** Pairs (int16) or quadruples (bytes) of products, an even number. */
   readonly groups: number;
-  /** Address of the weights in the kernel's order. */
+  /** Address of the weights in the kernel's order, before each block's 32 rows what the offsets add up to, int32. */
   readonly weights: number;
-  /** By unit and gate: what the offset adds up to, an int32. */
-  readonly start: Int32Array;
+  /** Rows of the weights, in whole blocks. */
+  readonly rows: number;
   /** Largest magnitude that a sum can have. */
   readonly bound: number;
 }
@@ -177,20 +186,21 @@ export function writeOperand(
   const offset = form !== FORM.WIDE ? least : magnitude < 32768 ? 0 : least + 32768;
   const offsets = form === FORM.PAIRED ? [least + 128, least + 255] as const : [offset, offset] as const;
   const per = form === FORM.WIDE ? 2 : 4, groups = Math.ceil(length / (2 * per)) * 2;
-  const order = gateOrder(outFeatures / 4), blocks = Math.ceil(outFeatures / 32), start = new Int32Array(blocks * 32);
-  const weights = arena.take(blocks * groups * 128), out = form === FORM.WIDE ? arena.i16 : arena.u8;
-  const base = form === FORM.WIDE ? weights / 2 : weights, mask = per - 1, stride = 31 * per;
+  const order = gateOrder(outFeatures / 4), blocks = Math.ceil(outFeatures / 32);
+  const block = (groups + 1) * 128, weights = arena.take(blocks * block), mask = per - 1, stride = 31 * per;
+  const out = form === FORM.WIDE ? arena.i16 : arena.u8, width = form === FORM.WIDE ? 2 : 1;
   // Bytes of pairs are 256 times the second one, and the first one's from 0 on.
   const first = form === FORM.PAIRED ? 128 : 0;
   if (first > 0) {
-    for (let at = base, end = base + blocks * groups * 128; at < end; at += 2) out[at] = first;
+    for (let at = weights, end = weights + blocks * block; at < end; at += 2) out[at] = first;
   }
   let bound = 0;
   for (let place = 0; place < outFeatures; place++) {
     const row = order[place]!,
       from = row * length,
       shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
-    let at = base + (place >> 5) * groups * 32 * per + (place & 31) * per, even = 0, odd = 0, sum = 0;
+    const to = weights + (place >> 5) * block;
+    let at = (to + 128) / width + (place & 31) * per, even = 0, odd = 0, sum = 0;
     for (let k = 0; k < length; k++, at++) {
       const w = data[from + k]! - shift;
       if ((k & 1) === 0) {
@@ -203,12 +213,12 @@ export function writeOperand(
       sum += w < 0 ? -w : w;
       if ((k & mask) === mask) at += stride;
     }
-    start[place] = even * offsets[0] + odd * offsets[1];
+    arena.i32[to / 4 + (place & 31)] = (even * offsets[0] + odd * offsets[1]) * (first > 0 ? 256 : 1);
     if (sum * magnitude > bound) bound = sum * magnitude;
   }
   if (bound >= 2 ** 31) return null;
   const top = Math.ceil(groups / 4) * 16, bytes = top * (form > FORM.NARROW ? 2 : 1) + 16;
-  return { form, offsets, bytes, top, groups, weights, start, bound };
+  return { least, most, form, offsets, bytes, top, groups, weights, rows: blocks * 32, bound };
 }
 
 /** Reads an operand back. */
@@ -236,7 +246,7 @@ export function loadOperand(
 }
 
 /** Bytes of a projection before its rows, and of four rows. */
-const PROJECTION_HEADER = 80, PROJECTION_UNIT = 64;
+const PROJECTION_HEADER = 80, PROJECTION_UNIT = 48;
 
 /** How the bias is added. */
 const BIAS = { FLOAT32: 0, FLOAT64: 1, FUSED: 2 };
@@ -248,8 +258,8 @@ export function writeProjection(
   operand: Operand,
   forgetMultiplier: number,
 ): number {
-  const { term, multiplier, bias, scale, perChannel, lo, hi } = projection, { form, start, bound } = operand;
-  const at = arena.take(PROJECTION_HEADER + start.length / 4 * PROJECTION_UNIT), { i32, f32, f64 } = arena;
+  const { term, multiplier, bias, scale, perChannel, lo, hi } = projection, { bound, rows } = operand;
+  const at = arena.take(PROJECTION_HEADER + rows / 4 * PROJECTION_UNIT), { i32, f32, f64 } = arena;
   // float32 addition serves where the sum and the term are exact in it. One row that no plain addition serves makes
   // all go the long way.
   const way = term.some((value) => value !== value)
@@ -258,9 +268,7 @@ export function writeProjection(
     ? BIAS.FLOAT32
     : BIAS.FLOAT64;
   const header = at / 4;
-  const shift = form === FORM.PAIRED ? 8 : 0;
   i32[header] = way;
-  i32[header + 2] = shift;
   for (let gate = 0; gate < 4; gate++) {
     const quantized = lo[gate] === lo[gate];
     if (!quantized) i32[header + 1] = 1;
@@ -269,10 +277,8 @@ export function writeProjection(
     f32[header + 12 + gate] = quantized ? hi[gate]! : 0;
     f32[header + 16 + gate] = forgetMultiplier;
   }
-  for (let row = 0; row < start.length; row++) {
+  for (let row = 0; row < term.length; row++) {
     const unit = at + PROJECTION_HEADER + (row >> 2) * PROJECTION_UNIT, gate = row & 3;
-    i32[unit / 4 + 12 + gate] = start[row]! << shift;
-    if (row >= term.length) continue;
     f32[unit / 4 + 8 + gate] = multiplier[row]!;
     if (way === BIAS.FLOAT32) f32[unit / 4 + gate] = term[row]!;
     else if (way === BIAS.FLOAT64) f64[unit / 8 + gate] = term[row]!;
@@ -318,7 +324,9 @@ const WORDS = {
   CELL_TABLE: 124,
   HIDDEN_OFFSET: 128,
   INPUT_OFFSET: 132,
-  SIZE: 136,
+  INPUT_LOWER: 136,
+  INPUT_UPPER: 140,
+  SIZE: 144,
 };
 /** Within a sum, in words. */
 const SUM = {
@@ -393,7 +401,10 @@ export function writeCell(
     i32[w + WORDS.GATE_TABLES + lane] = tables[lane]!;
     i32[w + WORDS.CELL_TABLE + lane] = tables[4]!;
     i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offsets[lane & 1]!;
-    if (input !== null) i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offsets[lane & 1]!;
+    if (input === null) continue;
+    i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offsets[lane & 1]!;
+    f32[w + WORDS.INPUT_LOWER + lane] = input.least;
+    f32[w + WORDS.INPUT_UPPER + lane] = input.most;
   }
   return at;
 }
