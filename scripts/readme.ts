@@ -38,7 +38,7 @@ function costTable(record: string | undefined): string | undefined {
   const { lines }: Cost = JSON.parse(record);
   const rows = lines.map(({ panel, kernels, xTitle, yTitle, slope, intercept, rSquared, largestDeviation }) => {
     const line = `${yTitle} = ${intercept.toFixed(2)} + ${slope.toPrecision(3)} · ${xTitle}`.replace("+ -", "- ");
-    return `| ${panel} | ${kernels} | ${line} | ${rSquared.toFixed(4)} | ${(100 * largestDeviation).toFixed(1)} % |`;
+    return `| ${panel} | ${kernels} | ${line} | ${rSquared.toFixed(5)} | ${(100 * largestDeviation).toFixed(1)} % |`;
   });
   return ["| what varies | kernels | line | r² | furthest point |", "| --- | --- | --- | ---: | ---: |", ...rows].join(
     "\n",
