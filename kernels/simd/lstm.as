@@ -157,7 +157,7 @@ function dotWide(w: usize, x: usize, groups: i32, sums: usize): void {
 // Two weights w0 and w1 are one int16, v = 256 w1 + w0 + 128, and two activations x0 and x1 are x1 and 256 x0 - x1. Where u
 // is v's lower byte, v x1 + u (256 x0 - x1) = 256 (w1 x1 + w0 x0 + 128 x0). The last term of all is what the sums start
 // with, less. That is exact modulo 2^32; once the offsets' part is added, the sums are 256 times ones of 24 bits.
-function dotPaired(w: usize, x: usize, groups: i32): void {
+function dotPaired(w: usize, x: usize, groups: i32, sums: usize): void {
   const low = v128.load(LOW), end = x + (<usize> groups << 3);
   const start = v128.load(x + lengthOf(PAIRED, groups));
   let a = i32x4.add(start, v128.load(w, 0)),
@@ -187,17 +187,18 @@ function dotPaired(w: usize, x: usize, groups: i32): void {
     const w7 = v128.load(at, 112);
     h = i32x4.add(i32x4.add(h, i32x4.dot_i16x8_s(w7, x0)), i32x4.dot_i16x8_s(v128.and(w7, low), x1));
   }
-  v128.store(SUMS, i32x4.shr_s(a, 8), 0);
-  v128.store(SUMS, i32x4.shr_s(b, 8), 16);
-  v128.store(SUMS, i32x4.shr_s(c, 8), 32);
-  v128.store(SUMS, i32x4.shr_s(d, 8), 48);
-  v128.store(SUMS, i32x4.shr_s(e, 8), 64);
-  v128.store(SUMS, i32x4.shr_s(f, 8), 80);
-  v128.store(SUMS, i32x4.shr_s(g, 8), 96);
-  v128.store(SUMS, i32x4.shr_s(h, 8), 112);
+  v128.store(sums, i32x4.shr_s(a, 8), 0);
+  v128.store(sums, i32x4.shr_s(b, 8), 16);
+  v128.store(sums, i32x4.shr_s(c, 8), 32);
+  v128.store(sums, i32x4.shr_s(d, 8), 48);
+  v128.store(sums, i32x4.shr_s(e, 8), 64);
+  v128.store(sums, i32x4.shr_s(f, 8), 80);
+  v128.store(sums, i32x4.shr_s(g, 8), 96);
+  v128.store(sums, i32x4.shr_s(h, 8), 112);
 }
 
-// The sums of four units on two operands: each weight is loaded once. The second one's stand 128 bytes on.
+// The sums of four units on two operands, the second one's 128 bytes on. Weights are loaded twice, so that there are
+// registers for all.
 function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
   const low = v128.load(LOW), end = x + (<usize> groups << 3), length = lengthOf(PAIRED, groups);
   const startX = v128.load(x + length), startY = v128.load(y + length);
@@ -210,20 +211,32 @@ function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize):
     g = i32x4.add(startY, v128.load(w, 32)),
     h = i32x4.add(startY, v128.load(w, 48));
   for (let at = w + 128, from = x, and = y; from < end; at += 128, from += 8, and += 8) {
-    const x0 = v128.load32_splat(from, 0), x1 = v128.load32_splat(from, 4);
-    const y0 = v128.load32_splat(and, 0), y1 = v128.load32_splat(and, 4);
-    const w0 = v128.load(at, 0), u0 = v128.and(w0, low);
-    a = i32x4.add(i32x4.add(a, i32x4.dot_i16x8_s(w0, x0)), i32x4.dot_i16x8_s(u0, x1));
-    e = i32x4.add(i32x4.add(e, i32x4.dot_i16x8_s(w0, y0)), i32x4.dot_i16x8_s(u0, y1));
-    const w1 = v128.load(at, 16), u1 = v128.and(w1, low);
-    b = i32x4.add(i32x4.add(b, i32x4.dot_i16x8_s(w1, x0)), i32x4.dot_i16x8_s(u1, x1));
-    f = i32x4.add(i32x4.add(f, i32x4.dot_i16x8_s(w1, y0)), i32x4.dot_i16x8_s(u1, y1));
-    const w2 = v128.load(at, 32), u2 = v128.and(w2, low);
-    c = i32x4.add(i32x4.add(c, i32x4.dot_i16x8_s(w2, x0)), i32x4.dot_i16x8_s(u2, x1));
-    g = i32x4.add(i32x4.add(g, i32x4.dot_i16x8_s(w2, y0)), i32x4.dot_i16x8_s(u2, y1));
-    const w3 = v128.load(at, 48), u3 = v128.and(w3, low);
-    d = i32x4.add(i32x4.add(d, i32x4.dot_i16x8_s(w3, x0)), i32x4.dot_i16x8_s(u3, x1));
-    h = i32x4.add(i32x4.add(h, i32x4.dot_i16x8_s(w3, y0)), i32x4.dot_i16x8_s(u3, y1));
+    const x0 = v128.load32_splat(from, 0), y0 = v128.load32_splat(and, 0);
+    const w0 = v128.load(at, 0);
+    a = i32x4.add(a, i32x4.dot_i16x8_s(w0, x0));
+    e = i32x4.add(e, i32x4.dot_i16x8_s(w0, y0));
+    const w1 = v128.load(at, 16);
+    b = i32x4.add(b, i32x4.dot_i16x8_s(w1, x0));
+    f = i32x4.add(f, i32x4.dot_i16x8_s(w1, y0));
+    const w2 = v128.load(at, 32);
+    c = i32x4.add(c, i32x4.dot_i16x8_s(w2, x0));
+    g = i32x4.add(g, i32x4.dot_i16x8_s(w2, y0));
+    const w3 = v128.load(at, 48);
+    d = i32x4.add(d, i32x4.dot_i16x8_s(w3, x0));
+    h = i32x4.add(h, i32x4.dot_i16x8_s(w3, y0));
+    const x1 = v128.load32_splat(from, 4), y1 = v128.load32_splat(and, 4);
+    const u0 = v128.and(v128.load(at, 0), low);
+    a = i32x4.add(a, i32x4.dot_i16x8_s(u0, x1));
+    e = i32x4.add(e, i32x4.dot_i16x8_s(u0, y1));
+    const u1 = v128.and(v128.load(at, 16), low);
+    b = i32x4.add(b, i32x4.dot_i16x8_s(u1, x1));
+    f = i32x4.add(f, i32x4.dot_i16x8_s(u1, y1));
+    const u2 = v128.and(v128.load(at, 32), low);
+    c = i32x4.add(c, i32x4.dot_i16x8_s(u2, x1));
+    g = i32x4.add(g, i32x4.dot_i16x8_s(u2, y1));
+    const u3 = v128.and(v128.load(at, 48), low);
+    d = i32x4.add(d, i32x4.dot_i16x8_s(u3, x1));
+    h = i32x4.add(h, i32x4.dot_i16x8_s(u3, y1));
   }
   v128.store(sums, i32x4.shr_s(a, 8), 0);
   v128.store(sums, i32x4.shr_s(b, 8), 16);
@@ -407,11 +420,10 @@ function dotTwoTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): vo
 
 // Sums of a block's rows on the operand at `x` and, where `y` is not 0, 128 bytes on those on the operand there.
 function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
-  if (form == PAIRED) {
-    if (y) {
-      dotPairedTwice(w, x, y, groups, SUMS);
-      dotPairedTwice(w + 64, x, y, groups, SUMS + 64);
-    } else dotPaired(w, x, groups);
+  // Engines without relaxed SIMD are slower on two operands at a time.
+  if (ASC_FEATURE_RELAXED_SIMD && form == PAIRED && y) {
+    dotPairedTwice(w, x, y, groups, SUMS);
+    dotPairedTwice(w + 64, x, y, groups, SUMS + 64);
     return;
   }
   let topX = x, topY = y;
@@ -421,7 +433,7 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
       if (load<i32>(x + length)) topX += topOf(groups);
       if (y && load<i32>(y + length)) topY += topOf(groups);
     }
-    if (form != WIDE && y && topX == x && topY == y) {
+    if ((form == NARROW || form == SPLIT) && y && topX == x && topY == y) {
       for (let half: usize = 0; half < 128; half += 64) {
         if (load<i32>(ONE_STEP)) dotOneTwice(w + half, x, y, groups, SUMS + half);
         else dotTwoTwice(w + half, x, y, groups, SUMS + half);
@@ -430,7 +442,8 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
     }
   }
   for (let sums = SUMS;; sums += 128) {
-    if (!ASC_FEATURE_RELAXED_SIMD || form == WIDE) dotWide(w, x, groups, sums);
+    if (form == PAIRED) dotPaired(w, x, groups, sums);
+    else if (!ASC_FEATURE_RELAXED_SIMD || form == WIDE) dotWide(w, x, groups, sums);
     else if (load<i32>(ONE_STEP)) dotOne(w, x, groups, topX, sums);
     else dotTwo(w, x, groups, topX, sums);
     if (!y || sums) return;
@@ -612,7 +625,8 @@ export function storeHidden(cell: usize, from: usize, to: usize, size: i32): voi
 }
 
 /**
- * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates].
+ * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates] and 64 bytes between them,
+ * so that rows do not share their places in a cache.
  *
  * @param inputs float32 [count][size]: reals, or integers less the zero point.
  * @param inverse The reciprocal of the reals' scale, or 1.
@@ -629,7 +643,7 @@ export function projectInput(
 ): void {
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
   const form = load<i32>(cell, INPUT_FORM), p = load<usize>(cell, INPUT_PROJECTION);
-  const stride = lengthOf(form, groups) + 16, width = <usize> blocks << 7;
+  const stride = lengthOf(form, groups) + 16, width = (<usize> blocks << 7) + 64;
   const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED), zero = v128.load(cell, INPUT_OFFSET);
   const least = v128.load(cell, INPUT_LOWER), most = v128.load(cell, INPUT_UPPER);
   storeOperands(inputs, f32x4.splat(inverse), least, most, zero, x, size, count, form, groups);

@@ -165,7 +165,7 @@ class SimdLstm implements PreparedLstm {
   readonly #cells: readonly (readonly SimdCell[])[];
   readonly #tokens: readonly SimdTokens[] | null;
   readonly #xFloat: Float32Array;
-  /** Hidden size in whole blocks; bytes of a projected input, and of a row's hidden and cell state. */
+  /** Hidden size in whole blocks; bytes of a projected input and 64 between two, of a row's hidden and cell state. */
   readonly #units: number;
   readonly #width: number;
   readonly #hBytes: number;
@@ -215,7 +215,7 @@ class SimdLstm implements PreparedLstm {
     this.#tokens = tokens;
     this.#xFloat = new Float32Array(cells[0]![0]!.input === null ? lstm.inputSize : 0);
     this.#units = Math.ceil(lstm.hiddenSize / 8) * 8;
-    this.#width = this.#units * 16;
+    this.#width = this.#units * 16 + 64;
     this.#hBytes = all.reduce((most, { hidden }) => Math.max(most, hidden.bytes), 0);
     this.#cBytes = this.#units * 4;
     this.#xBytes = all.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
