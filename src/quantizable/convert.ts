@@ -196,7 +196,7 @@ function outputOf(module: QuantizedModule): PerTensorQParams | null {
  *
  * @param observed What `prepare` gave, after calibration data has run through it.
  * @returns The model, ready for sessions and for `saveModel`.
- * @throws {TypeError} If `observed` is no observed model, or a weight's observer is not for qint8.
+ * @throws {TypeError} If `observed` is no observed model, or a part's observer is not for a whole tensor.
  * @throws {RangeError} If an observer has seen no data: it names the module and the part.
  *
  * @example

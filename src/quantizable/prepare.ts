@@ -20,6 +20,7 @@ import { ObservedEmbedding } from "./observed_embedding.ts";
 import { ObservedLinear } from "./observed_linear.ts";
 import { ObservedLSTM } from "./observed_lstm.ts";
 import { type InputObserver, ObservedModel, type ObservedModule } from "./observed_model.ts";
+import { weightObserver } from "./weights.ts";
 
 /** A float model that can be quantized. */
 export type FloatModel = Linear | Embedding | LSTM | Sequential;
@@ -111,7 +112,7 @@ function inputObserver(qconfig: QConfig, given: Observer | null): InputObserver 
  * @param options.splitGates Whether the gates of LSTMs are split.
  * @param options.backendConfig A target to hold modules and parts to.
  * @returns The observed model: run calibration data through it, then convert it.
- * @throws {TypeError} If an argument is of the wrong kind.
+ * @throws {TypeError} If an argument is of the wrong kind, or a weight's observer is not for qint8.
  * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their engines differ, a
  * dynamic QConfig has observers of activations, or the target does not run a module or part: it says which constraint
  * failed.
@@ -151,6 +152,7 @@ export function prepare(
       return;
     }
     if (config === null) return failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
+    weightObserver(`${name}.weight`, config.weight);
     engines.add(config.engine ?? "fbgemm");
     if (config.dynamic) checkDynamic(name, module, config, fit);
     const input = inputObserver(config, output),

@@ -7,7 +7,7 @@ import type { LinearWeight } from "../../kernels/linear.ts";
 import { quantizePerChannel } from "../../kernels/quantize.ts";
 import { failType } from "../errors.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
-import type { ObserverFactory } from "../observer/observer.ts";
+import type { Observer, ObserverFactory } from "../observer/observer.ts";
 import { isPerChannel } from "../qparams.ts";
 
 /** A weight rounded to the nearest integers, and the range that they may have. */
@@ -15,6 +15,17 @@ export interface NearestWeight {
   readonly weight: LinearWeight;
   readonly quantMin: number;
   readonly quantMax: number;
+}
+
+/**
+ * A new observer of a weight.
+ *
+ * @throws {TypeError} If it is not for qint8.
+ */
+export function weightObserver(name: string, factory: ObserverFactory): Observer {
+  const observer = factory();
+  if (observer.dtype !== "qint8") failType(`${name} observer`, "one for qint8", observer.dtype ?? observer.kind);
+  return observer;
 }
 
 /**
@@ -37,9 +48,9 @@ export function quantizeWeight(
   const scales: number[] = [], zeroPoints: number[] = [];
   let perChannel = false, range = { quantMin: 0, quantMax: 0 };
   for (let block = 0; block < blocks; block++) {
-    const observer = factory();
-    if (observer.dtype !== "qint8") failType(`${name} observer`, "one for qint8", observer.dtype ?? observer.kind);
-    const from = block * rows * inFeatures, values = weight.subarray(from, from + rows * inFeatures);
+    const observer = weightObserver(name, factory),
+      from = block * rows * inFeatures,
+      values = weight.subarray(from, from + rows * inFeatures);
     observer.observe(values, [rows, inFeatures]);
     const qparams = observer.calculateQParams();
     perChannel = isPerChannel(qparams);
