@@ -100,6 +100,11 @@ export function modelFile(kind: string, preset: string, splitGates: boolean): Ui
   return saveModel(convert(observed));
 }
 
+/** A state behind its header, which is tied to the bytes of the model's file. */
+function valuesOf(state: Uint8Array): Uint8Array {
+  return state.subarray(20);
+}
+
 /** Every way to run a model over the same input: the bytes agree, and are given once, with the state's. */
 function* outputs(
   model: QuantizedModel,
@@ -113,7 +118,7 @@ function* outputs(
   whole.run(input, reference);
   yield bytesOf(reference);
   const state = model.bidirectional ? null : whole.state();
-  if (state !== null) yield state;
+  if (state !== null) yield valuesOf(state);
   for (const kernels of [undefined, simd]) {
     for (const splitGates of [false, true]) {
       const form = `${kernels?.name ?? "portable"}, ${splitGates ? "split" : "fused"}`;
@@ -154,8 +159,7 @@ function* seeded(simd: SimdKernels): Iterable<Case> {
         yield {
           name: `${kind}, ${preset}, observed ${splitGates ? "split" : "fused"}`,
           *run() {
-            const file = modelFile(kind, preset, splitGates), model = loadModel(file);
-            yield file;
+            const model = loadModel(modelFile(kind, preset, splitGates));
             const count = STEPS * BATCH * model.inputSize;
             yield* outputs(model, model.vocabulary > 0 ? ids(count, 30) : reals(count, 30), BATCH, simd);
             if (model.vocabulary === 0) yield* integers(model, reals(11 * model.inputSize, 31));
@@ -166,6 +170,23 @@ function* seeded(simd: SimdKernels): Iterable<Case> {
   }
 }
 
+/** What is written: only this changes with the form of a file or of a state. */
+function* written(): Iterable<Case> {
+  yield {
+    name: "model files and states, as bytes",
+    *run() {
+      for (const kind of Object.keys(KINDS)) {
+        yield saveModel(quantizeDynamic(KINDS[kind]!(), dynamicQConfig));
+        for (const preset of PRESETS) {
+          const file = modelFile(kind, preset, true), session = loadModel(file).createSession();
+          yield file;
+          if (kind !== "both directions") yield session.state();
+        }
+      }
+    },
+  };
+}
+
 /** Dynamically quantized models, which the runtime entry leaves to the full one. */
 function* dynamic(): Iterable<Case> {
   for (const engine of ["fbgemm", "qnnpack"] as const) {
@@ -174,7 +195,6 @@ function* dynamic(): Iterable<Case> {
         name: `${kind}, dynamic ${engine}`,
         *run() {
           const file = saveModel(quantizeDynamic(make(), { ...dynamicQConfig, engine })), model = loadAnyModel(file);
-          yield file;
           yield refusal("the runtime's loadModel", () => loadModel(file));
           const count = STEPS * BATCH * model.inputSize,
             input = model.vocabulary > 0 ? ids(count, 30) : reals(count, 30);
@@ -183,7 +203,7 @@ function* dynamic(): Iterable<Case> {
             const out = new Float32Array(STEPS * BATCH * model.outputSize);
             session.run(input, out, [STEPS, 3, STEPS - 1]);
             yield bytesOf(out);
-            if (!model.bidirectional) yield session.state();
+            if (!model.bidirectional) yield valuesOf(session.state());
           }
         },
       };
@@ -207,8 +227,7 @@ function* thai(assets: Assets, simd: SimdKernels): Iterable<Case> {
     yield {
       name: `Thai, ${preset}`,
       *run() {
-        const file = thaiFile(assets, preset), model = loadModel(file);
-        yield file;
+        const model = loadModel(thaiFile(assets, preset));
         const dictionary = Dictionary.parse(assets.dictionary, model.vocabulary);
         for (const { tokens: run } of parseRuns("test", assets.test, dictionary).slice(0, 12)) {
           yield* outputs(model, run, 1, simd);
@@ -248,8 +267,8 @@ function* refusals(): Iterable<Case> {
     name: "a model file cut off in transit is refused, wherever it was cut",
     *run() {
       const file = modelFile("two layers", "fbgemm", true);
-      for (let length = 0; length < file.length; length += length < 64 ? 1 : 97) {
-        yield refusal(`${length} bytes`, () => loadModel(file.subarray(0, length)));
+      for (let i = 0; i < 100; i++) {
+        yield refusal(`${i} %`, () => loadModel(file.subarray(0, i < 64 ? i : Math.floor(i * file.length / 100))));
       }
     },
   };
@@ -290,7 +309,7 @@ function* refusals(): Iterable<Case> {
  * @param simd The WebAssembly kernels, as the runtime gets them.
  */
 export function cases(assets: Assets, simd: SimdKernels): Case[] {
-  return [...activations(), ...seeded(simd), ...dynamic(), ...thai(assets, simd), ...refusals()];
+  return [...activations(), ...seeded(simd), ...written(), ...dynamic(), ...thai(assets, simd), ...refusals()];
 }
 
 /** SHA-256 of the chunks, each with its length before it, in hexadecimal. */
