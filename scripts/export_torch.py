@@ -33,7 +33,10 @@ PARTS = (
     "igates", "hgates", "gates", "input_gate", "forget_gate", "cell_gate", "output_gate", "fgate_cx", "igate_cgate",
     "fgate_cx_igate_cgate", "tanh_cy", "ogate_cy",
 )  # fmt: skip
+GATED = PARTS[:3]
 SIGMOID, TANH = (1 / 256, 0), (2 / 256, 128)
+# Its place among the dtypes.
+QUINT8 = 0
 
 
 class Refused(Exception):
@@ -92,7 +95,7 @@ def qparams(name, module, scale, zero_point):
     if not 0 <= zero_point <= 255:
         refuse(name, module, f"its zero point {zero_point} is no quint8")
     # Nine digits name a float32 value.
-    return ["quint8", float(f"{scale:.9g}"), zero_point]
+    return [QUINT8, float(f"{scale:.9g}"), zero_point]
 
 
 class Writer:
@@ -149,8 +152,8 @@ def export_linear(writer, name, module, given):
         writer.add(f"{name}.bias", bias.detach().numpy())
     output = qparams(name, module, module.scale, module.zero_point)
     writer.modules.append({
-        "name": name, "type": "Linear", "inFeatures": weight.shape[1], "outFeatures": weight.shape[0],
-        "bias": bias is not None, "perChannel": per_channel, "input": given, "output": output,
+        "name": name, "type": "Linear", "perChannel": per_channel, "input": given, "output": output,
+        "sizes": (weight.shape[1], weight.shape[0]),
     })  # fmt: skip
     return output
 
@@ -159,22 +162,19 @@ def export_embedding(writer, name, module):
     if isinstance(module, torch.nn.Embedding):
         if module.max_norm is not None:
             refuse(name, module, "max_norm changes its rows as they are read")
-        rows, width = module.weight.shape
+        width = module.weight.shape[1]
         writer.add(f"{name}.weight", module.weight.detach().numpy().astype(np.float32))
     else:
         weight = module.weight()
         if weight.dtype != torch.quint8:
             refuse(name, module, f"its rows are {weight.dtype}, not torch.quint8")
-        rows, width = weight.shape
+        width = weight.shape[1]
         scales = weight.q_per_channel_scales().numpy().astype(np.float32)
         points = weight.q_per_channel_zero_points().numpy().astype(np.float32)
         writer.add(f"{name}.weight", weight.int_repr().numpy())
         writer.add(f"{name}.weight.scale", scales)
         writer.add(f"{name}.weight.bias", -points * scales)
-    writer.modules.append({
-        "name": name, "type": "Embedding", "numEmbeddings": rows, "embeddingDim": width,
-        "bits": 32 if isinstance(module, torch.nn.Embedding) else 8,
-    })  # fmt: skip
+    writer.modules.append({"name": name, "type": "Embedding", "sizes": (None, width)})
 
 
 def export_cell(writer, name, cell, suffix, path):
@@ -207,9 +207,10 @@ def export_cell(writer, name, cell, suffix, path):
                 refuse(at, module, f"expected torch.nn.{expected.__name__}")
             values.append(qparams(at, module, *fixed))
             continue
-        modules = each(module) if part in ("igates", "hgates", "gates") else [module]
+        modules = each(module) if part in GATED else [module]
         found = [qparams(at, each_module, each_module.scale, each_module.zero_point) for each_module in modules]
-        values.append(found if found.count(found[0]) < len(found) else found[0])
+        # One a gate, where the part spans all four.
+        values.extend(found * 4 if len(found) == 1 and part in GATED else found)
     return values, split, per_channel[0], biases[0]
 
 
@@ -229,10 +230,9 @@ def export_lstm(writer, name, module, given):
     if len(splits) > 1 or len(channels) > 1 or len(biases) > 1:
         refuse(name, module, "its layers differ in split gates, weight scheme or bias")
     writer.modules.append({
-        "name": name, "type": "LSTM", "inputSize": module.input_size, "hiddenSize": module.hidden_size, "projSize": 0,
-        "numLayers": module.num_layers, "bias": biases.pop(), "batchFirst": module.batch_first,
-        "bidirectional": module.bidirectional, "perChannel": channels.pop(), "splitGates": splits.pop(),
-        "torchInitialState": True, "input": given, "cells": cells,
+        "name": name, "type": "LSTM", "perChannel": channels.pop(), "batchFirst": module.batch_first,
+        "splitGates": splits.pop(), "torchInitialState": True, "input": given, "cells": cells,
+        "sizes": (module.input_size, module.hidden_size * (2 if module.bidirectional else 1)),
     })  # fmt: skip
     return cells[-1][0][-1]
 
@@ -252,8 +252,8 @@ def export_dynamic_linear(writer, name, module):
     if bias is not None:
         writer.add(f"{name}.bias", bias.detach().numpy())
     writer.modules.append({
-        "name": name, "type": "Linear", "inFeatures": weight.shape[1], "outFeatures": weight.shape[0],
-        "bias": bias is not None, "perChannel": per_channel, "input": None, "output": None, "dynamic": True,
+        "name": name, "type": "Linear", "perChannel": per_channel, "input": None, "output": None, "dynamic": True,
+        "sizes": (weight.shape[1], weight.shape[0]),
     })  # fmt: skip
 
 
@@ -266,11 +266,10 @@ def export_dynamic_lstm(writer, name, module):
         writer.add(f"{name}.{key}", bias.detach().numpy())
     directions = 2 if module.bidirectional else 1
     writer.modules.append({
-        "name": name, "type": "LSTM", "inputSize": module.input_size, "hiddenSize": module.hidden_size, "projSize": 0,
-        "numLayers": module.num_layers, "bias": module.bias, "batchFirst": module.batch_first,
-        "bidirectional": module.bidirectional, "perChannel": channels.pop(), "splitGates": False,
-        "torchInitialState": True, "input": None, "dynamic": True,
-        "cells": [[[None] * len(PARTS)] * directions] * module.num_layers,
+        "name": name, "type": "LSTM", "perChannel": channels.pop(), "batchFirst": module.batch_first,
+        "splitGates": False, "torchInitialState": True, "input": None, "dynamic": True,
+        "cells": [[[None] * (len(PARTS) + 9)] * directions] * module.num_layers,
+        "sizes": (module.input_size, module.hidden_size * directions),
     })  # fmt: skip
 
 
@@ -340,13 +339,33 @@ def check_chain(modules):
         if name in names:
             raise Refused(f"{name}: it runs more than once, but the file holds each module once")
         names.add(name)
-        takes = module.get("inFeatures", module.get("inputSize"))
+        takes, gives = module["sizes"]
         if width not in (None, takes):
             raise Refused(f"{name}: it reads {takes} values, but what runs before it gives {width}")
-        if module["type"] == "LSTM":
-            width = module["hiddenSize"] * (2 if module["bidirectional"] else 1)
-        else:
-            width = module["outFeatures" if module["type"] == "Linear" else "embeddingDim"]
+        width = gives
+
+
+def tree(modules, engine):
+    """The module tree as the file has it: qparams by their places in a list of all, and no sizes, which tensors have."""
+    listed, out = [], []
+
+    def place(value):
+        if value not in listed:
+            listed.append(value)
+        return listed.index(value)
+
+    for module in modules:
+        cells = [[[place(q) for q in cell] for cell in layer] for layer in module.get("cells", ())]
+        json = {"name": module["name"], "type": module["type"]}
+        if module["type"] != "Embedding":
+            json["engine"] = engine
+        for key in ("perChannel", "batchFirst", "splitGates", "torchInitialState", "input", "output", "dynamic"):
+            if key in module:
+                json[key] = place(module[key]) if key in ("input", "output") else module[key]
+        if cells:
+            json["cells"] = cells
+        out.append(json)
+    return {"version": 2, "qparams": listed, "modules": out}
 
 
 def export_model(model, order=None, engine=None, input_qparams=None):
@@ -411,8 +430,8 @@ def export_model(model, order=None, engine=None, input_qparams=None):
     check_chain(writer.modules)
     if not writer.modules:
         refuse("", model, "there is no module in it that is quantized")
-    tree = {"version": 1, "engine": "qnnpack" if engine == "qnnpack" else "fbgemm", "modules": writer.modules}
-    return safetensors(writer.tensors, {"splitgate": stringify(tree)})
+    modules = tree(writer.modules, "qnnpack" if engine == "qnnpack" else "fbgemm")
+    return safetensors(writer.tensors, {"splitgate": stringify(modules)})
 
 
 def main():

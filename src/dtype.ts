@@ -8,6 +8,9 @@ import { failType } from "./errors.ts";
 /** PyTorch's quantized dtypes. A 16-bit range is `qint32` with its own quantMin and quantMax. */
 export type DType = "quint8" | "qint8" | "qint32";
 
+/** The dtypes; model files call them by their places here. */
+export const DTYPES: readonly DType[] = ["quint8", "qint8", "qint32"];
+
 /** An array of quantized integers: quint8, qint8, qint32 in this order. */
 export type QArray = Uint8Array | Int8Array | Int32Array;
 
@@ -27,11 +30,7 @@ export function dtypeRange(dtype: DType): readonly [min: number, max: number] {
   if (dtype === "quint8") return [0, 255];
   if (dtype === "qint8") return [-128, 127];
   if (dtype === "qint32") return [-2147483648, 2147483647];
-  return failType(
-    "dtype",
-    "quint8, qint8 or qint32 (for 16 bits: qint32 with quantMin and quantMax)",
-    dtype,
-  );
+  return failType("dtype", `${DTYPES} (for 16 bits: qint32 with quantMin and quantMax)`, dtype);
 }
 
 /**

@@ -5,43 +5,40 @@
  * @module
  */
 
-/** How a value is shown in an error message: short, and telling kinds apart. */
+/**
+ * How a value is shown in an error message: short, and telling kinds apart. It may come out of a hostile file: nothing
+ * of it is called, and no depth of it is entered.
+ */
 export function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.join(", ")}]`;
-  if (ArrayBuffer.isView(value)) {
-    return `${value.constructor.name}(${value.byteLength} bytes)`;
+  if (typeof value === "string") return JSON.stringify(value.slice(0, 99));
+  if (typeof value !== "object" || value === null) return String(value);
+  if (Array.isArray(value)) {
+    return `[${value.slice(0, 20).map((v) => typeof v === "object" && v ? "..." : `${v}`).join(", ")}]`;
   }
-  if (typeof value === "object" && value !== null) {
-    return value.constructor?.name ?? "object";
-  }
-  return String(value);
+  const name = Object.getPrototypeOf(value)?.constructor.name ?? "object";
+  return ArrayBuffer.isView(value) ? `${name}(${value.byteLength} bytes)` : name;
+}
+
+function message(name: string, expected: string, got: unknown): string {
+  return `${name}: expected ${expected}, got ${show(got)}`;
 }
 
 /** Throws a TypeError `name: expected ..., got ...`. */
 export function failType(name: string, expected: string, got: unknown): never {
-  throw new TypeError(`${name}: expected ${expected}, got ${show(got)}`);
+  throw new TypeError(message(name, expected, got));
 }
 
 /** Throws a RangeError `name: expected ..., got ...`. */
 export function failRange(name: string, expected: string, got: unknown): never {
-  throw new RangeError(`${name}: expected ${expected}, got ${show(got)}`);
+  throw new RangeError(message(name, expected, got));
 }
 
 /** Requires an integer in [min, max] and returns it. */
-export function checkInteger(
-  name: string,
-  value: unknown,
-  min: number,
-  max: number,
-): number {
-  if (typeof value !== "number") {
-    failType(name, `an integer in ${min}..${max}`, value);
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (!(Number.isInteger(value) && (value as number) >= min && (value as number) <= max)) {
+    (typeof value === "number" ? failRange : failType)(name, `an integer in ${min}..${max}`, value);
   }
-  if (!Number.isInteger(value) || value < min || value > max) {
-    failRange(name, `an integer in ${min}..${max}`, value);
-  }
-  return value;
+  return value as number;
 }
 
 /** Requires a boolean and returns it. */
@@ -50,11 +47,31 @@ export function checkBoolean(name: string, value: unknown): boolean {
   return value;
 }
 
+/** Requires every element to be in [min, max], and so no NaN. */
+export function checkEach(name: string, data: ArrayLike<number>, min: number, max: number, expected: string): void {
+  for (let i = 0; i < data.length; i++) {
+    if (!(data[i]! >= min && data[i]! <= max)) failRange(`${name}[${i}]`, expected, data[i]);
+  }
+}
+
 /** Requires every element to be finite. */
 export function checkFinite(name: string, data: Float32Array): void {
-  for (let i = 0; i < data.length; i++) {
-    if (!Number.isFinite(data[i])) {
-      failRange(`${name}[${i}]`, "a finite number", data[i]);
-    }
+  checkEach(name, data, -Number.MAX_VALUE, Number.MAX_VALUE, "a finite number");
+}
+
+/** Requires an object that is no array. */
+export function checkObject(name: string, value: unknown): Record<string, unknown> {
+  if (!(value instanceof Object) || Array.isArray(value)) failRange(name, "an object", value);
+  return value as Record<string, unknown>;
+}
+
+/** The object that a text of JSON stands for; `read` may throw. */
+export function parseJson(name: string, read: () => string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(read());
+  } catch (error) {
+    failRange(name, "JSON", `${error}`);
   }
+  return checkObject(name, value);
 }

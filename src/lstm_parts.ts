@@ -37,21 +37,28 @@ export const PART_SLOTS: readonly PartSlot[] = [
   "projection",
 ];
 
-/** The parts' names, PyTorch's own (and `proj`, which its quantizable LSTM lacks). */
-export type PartName =
-  | "igates"
-  | "hgates"
-  | "gates"
-  | "input_gate"
-  | "forget_gate"
-  | "cell_gate"
-  | "output_gate"
-  | "fgate_cx"
-  | "igate_cgate"
-  | "fgate_cx_igate_cgate"
-  | "tanh_cy"
-  | "ogate_cy"
-  | "proj";
+/** The parts' names in the order of execution, PyTorch's own (and `proj`, which its quantizable LSTM lacks). */
+export const PART_NAMES = [
+  "igates",
+  "hgates",
+  "gates",
+  "input_gate",
+  "forget_gate",
+  "cell_gate",
+  "output_gate",
+  "fgate_cx",
+  "igate_cgate",
+  "fgate_cx_igate_cgate",
+  "tanh_cy",
+  "ogate_cy",
+  "proj",
+] as const;
+
+/** How many of the parts, the first, span the four gates. */
+export const GATED_PARTS = 3;
+
+/** One of the parts' names. */
+export type PartName = typeof PART_NAMES[number];
 
 /** One part: an operation, what it reads, and the slot that configures its output. */
 export interface Part {
@@ -81,10 +88,9 @@ export const LSTM_PARTS: readonly Part[] = [
 ];
 
 /** The parts of a cell whose hidden state is projected (projSize): one more, whose output is the new hidden state. */
-export const LSTM_PARTS_PROJECTED: readonly Part[] = [
-  ...LSTM_PARTS,
+export const LSTM_PARTS_PROJECTED: readonly Part[] = /* @__PURE__ */ LSTM_PARTS.concat(
   { name: "proj", op: "linear", inputs: ["ogate_cy"], slot: "projection", gated: false },
-];
+);
 
 /** The part that is the new cell state. */
 export const CELL_STATE = "fgate_cx_igate_cgate" as const;

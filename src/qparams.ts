@@ -50,20 +50,15 @@ function checkRange(
 ): [number, number] {
   const [min, max] = dtypeRange(dtype);
   const lo = checkInteger("quantMin", quantMin ?? min, min, max);
-  const hi = checkInteger("quantMax", quantMax ?? max, min, max);
-  if (lo >= hi) failRange("quantMax", `an integer above quantMin ${lo}`, hi);
-  return [lo, hi];
+  return [lo, checkInteger("quantMax", quantMax ?? max, lo + 1, max)];
 }
 
 function checkScale(name: string, scale: unknown): number {
-  if (typeof scale !== "number") {
-    failType(name, "a positive finite number", scale);
-  }
+  const expected = "a positive float32 value with a finite reciprocal";
+  if (typeof scale !== "number") failType(name, expected, scale);
   const rounded = Math.fround(scale);
   // Kernels multiply by the reciprocal.
-  if (!(rounded > 0 && rounded < Infinity && Math.fround(1 / rounded) < Infinity)) {
-    failRange(name, "a positive finite float32 value with a finite reciprocal", scale);
-  }
+  if (!(rounded > 0 && rounded < Infinity && Math.fround(1 / rounded) < Infinity)) failRange(name, expected, scale);
   return rounded;
 }
 

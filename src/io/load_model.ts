@@ -3,11 +3,39 @@
  *
  * @module
  */
+import { checkBoolean, checkObject, failRange } from "../errors.ts";
+import { lstmParts } from "../lstm_parts.ts";
 import { QuantizedEmbedding } from "../quantized/embedding.ts";
 import { QuantizedLinear } from "../quantized/linear.ts";
 import { QuantizedLSTM } from "../quantized/lstm.ts";
 import type { QuantizedModel } from "../quantized/model.ts";
-import { readModel } from "./model_file.ts";
+import type { LstmModule } from "../quantized/modules.ts";
+import { checkList, type Fields, type QParamsReader, readModel } from "./model_file.ts";
+
+/** Gives the cells what their parts requantize before they read it: for some cells, for some parts, a list. */
+function withInputs(module: LstmModule, name: string, fields: Fields, qparams: QParamsReader): LstmModule {
+  if (fields.inputs === undefined) return module;
+  const given = checkObject(`${name}.inputs`, fields.inputs);
+  delete fields.inputs;
+  const cells = module.cells.map((layer, l) =>
+    layer.map((cell, d) => {
+      const key = `${l}.${d}`, at = `${name}.inputs.${key}`;
+      if (!Object.hasOwn(given, key)) return cell;
+      const parts = checkObject(at, given[key]), inputs: Record<string, unknown> = {};
+      delete given[key];
+      for (const { name: part, inputs: { length } } of lstmParts(module.projSize > 0)) {
+        if (!Object.hasOwn(parts, part)) continue;
+        const each = `${at}.${part}`;
+        inputs[part] = checkList(each, parts[part], length).map((place, i) => qparams(`${each}[${i}]`, place));
+        delete parts[part];
+      }
+      for (const part in parts) failRange(at, "parts", part);
+      return { ...cell, parts: { ...cell.parts, inputs } };
+    })
+  );
+  for (const key in given) failRange(`${name}.inputs`, "cells", key);
+  return { ...module, cells };
+}
 
 /**
  * Reads a quantized model from the bytes of its file, which is taken to be hostile: everything is checked before it
@@ -32,13 +60,11 @@ import { readModel } from "./model_file.ts";
  * ```
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
-  return readModel(
-    bytes,
-    (module) =>
-      module.kind === "LSTM"
-        ? new QuantizedLSTM(module)
-        : module.kind === "Linear"
-        ? new QuantizedLinear(module)
-        : new QuantizedEmbedding(module),
-  );
+  return readModel(bytes, (module, name, fields, qparams) => {
+    if (module.kind === "Embedding") return new QuantizedEmbedding(module);
+    const { dynamic = false } = fields;
+    delete fields.dynamic;
+    const all = { ...module, dynamic: checkBoolean(`${name}.dynamic`, dynamic) };
+    return all.kind === "Linear" ? new QuantizedLinear(all) : new QuantizedLSTM(withInputs(all, name, fields, qparams));
+  });
 }

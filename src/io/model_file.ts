@@ -1,200 +1,59 @@
 /**
  * Reading a quantized model: one safetensors file, with the module tree as JSON in its metadata.
  *
+ * The tree says what the tensors do not: a list of modules, each with its name, type, flags and qparams; these by their
+ * places in a list of all. Sizes are those of the tensors' shapes, and there is a bias, a second direction, a projected
+ * hidden state where its tensors are.
+ *
  * @module
  */
 import type { Engine, LinearWeight } from "../../kernels/linear.ts";
-import type { DType } from "../dtype.ts";
-import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
-import { type CellQParams, lstmParts } from "../lstm_parts.ts";
+import { DTYPES } from "../dtype.ts";
+import {
+  checkBoolean,
+  checkEach,
+  checkFinite,
+  checkInteger,
+  checkObject,
+  failRange,
+  failType,
+  parseJson,
+} from "../errors.ts";
+import { type CellQParams, GATED_PARTS, PART_NAMES } from "../lstm_parts.ts";
 import { perTensorAffine, type PerTensorQParams } from "../qparams.ts";
 import type { QuantizedLstmCell } from "../quantized/cell.ts";
 import { QuantizedModel } from "../quantized/model.ts";
-import type { LstmModule, ModuleData } from "../quantized/modules.ts";
-import { parseSafetensors, type SafetensorsDType, type SafetensorsEntry } from "./safetensors.ts";
+import type { ModuleData } from "../quantized/modules.ts";
+import { parseSafetensors } from "./safetensors.ts";
 
 /** The metadata key that the module tree stands under. */
 export const METADATA_KEY = "splitgate";
 
 /** Version of the model file that is written, and the only one that is read. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
-type Json = Record<string, unknown>;
+/** Fields are taken out of their module's JSON as they are read, so that what is left was not expected. */
+export type Fields = Record<string, unknown>;
 
-const DIMENSION = 2 ** 20;
+/** Gives the qparams that stand at a place of the file's list. */
+export type QParamsReader = (name: string, place: unknown) => PerTensorQParams | null;
 
-function object(name: string, value: unknown): Json {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) failType(name, "an object", value);
-  return value as Json;
-}
-
-function list(name: string, value: unknown, length?: number): unknown[] {
+/** Requires a list, of `length` elements if that is given. */
+export function checkList(name: string, value: unknown, length?: number): unknown[] {
   if (!Array.isArray(value)) return failType(name, "an array", value);
-  if (length !== undefined && value.length !== length) failRange(name, `${length} elements`, value.length);
+  if (value.length !== (length ?? value.length)) failRange(name, `${length} elements`, value.length);
   return value;
 }
 
-/** `[dtype, scale, zeroPoint]` or `[dtype, scale, zeroPoint, quantMin, quantMax]`, or null. */
+/** `[dtype, scale, zeroPoint]` or `[dtype, scale, zeroPoint, quantMin, quantMax]`, or null; a dtype by its place. */
 function readQParams(name: string, value: unknown): PerTensorQParams | null {
   if (value === null) return null;
-  const [dtype, scale, zeroPoint, quantMin, quantMax] = list(name, value);
+  const [dtype, scale, zeroPoint, quantMin, quantMax] = checkList(name, value) as number[];
   try {
-    return perTensorAffine({
-      dtype: dtype as DType,
-      scale: scale as number,
-      zeroPoint: zeroPoint as number,
-      quantMin: quantMin as number | undefined,
-      quantMax: quantMax as number | undefined,
-    });
+    return perTensorAffine({ dtype: DTYPES[dtype!]!, scale: scale!, zeroPoint: zeroPoint!, quantMin, quantMax });
   } catch (error) {
     return failRange(name, "qparams", (error as Error).message);
   }
-}
-
-function readEngine(name: string, value: unknown): Engine {
-  return value === "fbgemm" || value === "qnnpack" ? value : failRange(name, "fbgemm or qnnpack", value);
-}
-
-/** Tensors are taken out as they are read, so that what is left was not expected. */
-class Tensors {
-  constructor(readonly left: Map<string, SafetensorsEntry>) {}
-
-  take<T>(name: string, dtype: SafetensorsDType, shape: readonly number[]): T {
-    const entry = this.left.get(name);
-    if (entry === undefined) return failRange(name, `a tensor ${dtype} [${shape}]`, "none");
-    if (entry.dtype !== dtype || entry.shape.join() !== shape.join()) {
-      failRange(name, `${dtype} [${shape}]`, `${entry.dtype} [${entry.shape}]`);
-    }
-    this.left.delete(name);
-    if (entry.data instanceof Float32Array) checkFinite(name, entry.data);
-    return entry.data as T;
-  }
-
-  /** An int8 weight with its scales, and zero points where they are not all 0. */
-  weight(name: string, outFeatures: number, inFeatures: number, perChannel: unknown): LinearWeight {
-    const data = this.take<Int8Array>(name, "I8", [outFeatures, inFeatures]);
-    const count = this.left.get(`${name}.scale`)?.shape[0] ?? 1;
-    if (count < 1 || outFeatures % count !== 0) {
-      failRange(`${name}.scale`, `a number of scales that divides ${outFeatures}`, count);
-    }
-    const scales = this.take<Float32Array>(`${name}.scale`, "F32", [count]);
-    scales.forEach((scale, i) => scale > 0 || failRange(`${name}.scale[${i}]`, "a positive number", scale));
-    const points = `${name}.zero_point`;
-    const zeroPoints = this.left.has(points) ? this.take<Int32Array>(points, "I32", [count]) : new Int32Array(count);
-    zeroPoints.forEach((point, i) => checkInteger(`${points}[${i}]`, point, -128, 127));
-    return {
-      data,
-      outFeatures,
-      inFeatures,
-      perChannel: checkBoolean(`${name}.perChannel`, perChannel),
-      scales,
-      zeroPoints,
-    };
-  }
-}
-
-function readLstm(name: string, json: Json, engine: Engine, tensors: Tensors): LstmModule {
-  const size = (key: string, max = DIMENSION, min = 1): number => checkInteger(`${name}.${key}`, json[key], min, max);
-  const flag = (key: string): boolean => checkBoolean(`${name}.${key}`, json[key]);
-  const inputSize = size("inputSize"), hiddenSize = size("hiddenSize"), numLayers = size("numLayers", 1024);
-  const projSize = size("projSize", hiddenSize - 1, 0), output = projSize || hiddenSize, all = lstmParts(projSize > 0);
-  const bias = flag("bias"), bidirectional = flag("bidirectional"), directions = bidirectional ? 2 : 1;
-  const cells = list(`${name}.cells`, json.cells, numLayers).map((layer, l) =>
-    list(`${name}.cells[${l}]`, layer, directions).map((values, d): QuantizedLstmCell => {
-      const suffix = `l${l}${d === 1 ? "_reverse" : ""}`, at = `${name}.cells[${l}][${d}]`;
-      // What parts requantize before they read it stands behind the parts, where there is any.
-      const given = list(at, values), extra = given.length > all.length;
-      list(at, values, all.length + (extra ? 1 : 0));
-      const parts: Record<string, unknown> = {};
-      all.forEach((part, i) => {
-        const value = given[i], each = `${at}.${part.name}`;
-        if (!part.gated) parts[part.name] = readQParams(each, value);
-        else if (Array.isArray(value) && (value[0] === null || Array.isArray(value[0]))) {
-          parts[part.name] = list(each, value, 4).map((q, g) => readQParams(`${each}[${g}]`, q));
-        } else parts[part.name] = Array(4).fill(readQParams(each, value));
-      });
-      if (extra) {
-        const inputs: Json = object(`${at}.inputs`, given[all.length]), read: Record<string, unknown> = {};
-        for (const { name: part, inputs: { length } } of all) {
-          const each = `${at}.${part}.inputs`;
-          if (Object.hasOwn(inputs, part)) {
-            read[part] = list(each, inputs[part], length).map((q, i) => readQParams(`${each}[${i}]`, q));
-            delete inputs[part];
-          }
-        }
-        for (const key in inputs) failRange(`${at}.inputs`, "parts", key);
-        parts.inputs = read;
-      }
-      const rows = 4 * hiddenSize, width = l === 0 ? inputSize : output * directions;
-      const weight = (kind: string, columns: number, outFeatures = rows) =>
-        tensors.weight(`${name}.weight_${kind}_${suffix}`, outFeatures, columns, json.perChannel);
-      const biasOf = (kind: string) =>
-        bias ? tensors.take<Float32Array>(`${name}.bias_${kind}_${suffix}`, "F32", [rows]) : null;
-      return {
-        weightIh: weight("ih", width),
-        weightHh: weight("hh", output),
-        weightHr: projSize > 0 ? weight("hr", hiddenSize, projSize) : null,
-        biasIh: biasOf("ih"),
-        biasHh: biasOf("hh"),
-        parts: parts as unknown as CellQParams,
-      };
-    })
-  );
-  return {
-    kind: "LSTM",
-    inputSize,
-    hiddenSize,
-    projSize,
-    numLayers,
-    bias,
-    bidirectional,
-    batchFirst: flag("batchFirst"),
-    engine,
-    splitGates: flag("splitGates"),
-    input: readQParams(`${name}.input`, json.input),
-    torchInitialState: flag("torchInitialState"),
-    dynamic: json.dynamic !== undefined && checkBoolean(`${name}.dynamic`, json.dynamic),
-    cells,
-  };
-}
-
-function readModule(name: string, json: Json, engine: Engine, tensors: Tensors): ModuleData {
-  const size = (key: string): number => checkInteger(`${name}.${key}`, json[key], 1, DIMENSION);
-  if (json.type === "LSTM") return readLstm(name, json, engine, tensors);
-  if (json.type === "Linear") {
-    const inFeatures = size("inFeatures"), outFeatures = size("outFeatures");
-    return {
-      kind: "Linear",
-      engine,
-      weight: tensors.weight(`${name}.weight`, outFeatures, inFeatures, json.perChannel),
-      bias: checkBoolean(`${name}.bias`, json.bias)
-        ? tensors.take<Float32Array>(`${name}.bias`, "F32", [outFeatures])
-        : null,
-      input: readQParams(`${name}.input`, json.input),
-      output: readQParams(`${name}.output`, json.output),
-      dynamic: json.dynamic !== undefined && checkBoolean(`${name}.dynamic`, json.dynamic),
-    };
-  }
-  if (json.type === "Embedding") {
-    const numEmbeddings = size("numEmbeddings"),
-      embeddingDim = size("embeddingDim"),
-      shape = [numEmbeddings, embeddingDim];
-    const { bits } = json;
-    if (bits !== 8 && bits !== 16 && bits !== 32) return failRange(`${name}.bits`, "8, 16 or 32", bits);
-    if (bits === 32) {
-      const weight = tensors.take<Float32Array>(`${name}.weight`, "F32", shape), none = new Float32Array(0);
-      return { kind: "Embedding", numEmbeddings, embeddingDim, weight, scales: none, biases: none };
-    }
-    return {
-      kind: "Embedding",
-      numEmbeddings,
-      embeddingDim,
-      weight: tensors.take<Uint8Array | Uint16Array>(`${name}.weight`, bits === 8 ? "U8" : "U16", shape),
-      scales: tensors.take<Float32Array>(`${name}.weight.scale`, "F32", [numEmbeddings]),
-      biases: tensors.take<Float32Array>(`${name}.weight.bias`, "F32", [numEmbeddings]),
-    };
-  }
-  return failRange(`${name}.type`, "Embedding, LSTM or Linear", json.type);
 }
 
 /**
@@ -202,35 +61,145 @@ function readModule(name: string, json: Json, engine: Engine, tensors: Tensors):
  * before it is used. Tensors are views of `bytes` where alignment allows.
  *
  * @param bytes What `saveModel` gave.
- * @param make What becomes of each module's data.
+ * @param make What becomes of each module's data, and of the fields that are left.
  * @returns The model, ready for sessions.
  * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
  * @throws {RangeError} If the file is cut off or malformed, of another version, or a tensor is missing,
  * unexpected, or of the wrong dtype or shape.
  */
-export function readModel(bytes: Uint8Array, make: (module: ModuleData, name: string) => ModuleData): QuantizedModel {
-  const { tensors: entries, metadata } = parseSafetensors(bytes);
-  const text = metadata[METADATA_KEY];
-  if (text === undefined) {
-    failRange("bytes", `a quantized model, with "${METADATA_KEY}" in its metadata`, Object.keys(metadata));
-  }
-  let json: Json;
-  try {
-    json = object(METADATA_KEY, JSON.parse(text));
-  } catch {
-    return failRange(METADATA_KEY, "a JSON object", text.slice(0, 40));
-  }
+export function readModel(
+  bytes: Uint8Array,
+  make: (module: ModuleData, name: string, fields: Fields, qparams: QParamsReader) => ModuleData,
+): QuantizedModel {
+  const { tensors, metadata } = parseSafetensors(bytes), modules = new Map<string, ModuleData>();
+  const json = parseJson(METADATA_KEY, () => metadata[METADATA_KEY]!);
   if (json.version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, json.version);
-  const engine = readEngine("engine", json.engine);
-  const tensors = new Tensors(entries), modules = new Map<string, ModuleData>();
-  for (const value of list("modules", json.modules)) {
-    const module = object("modules[]", value), { name } = module;
-    if (typeof name !== "string") failType("name", "a string", name);
-    if (modules.has(name)) failRange("name", "a name of its own for each module", name);
-    const own = "engine" in module ? readEngine(`${name}.engine`, module.engine) : engine;
-    modules.set(name, make(readModule(name, module, own, tensors), name));
+  const all = checkList("qparams", json.qparams).map((value, i) => readQParams(`qparams[${i}]`, value));
+  const qparams: QParamsReader = (name, place) => all[checkInteger(name, place, 0, all.length - 1)]!;
+
+  // Tensors are taken out, too. A size that is undefined may be any.
+  const take = <T>(name: string, dtypes: string, ...shape: (number | undefined)[]): { data: T; shape: number[] } => {
+    const entry = tensors.get(name), given = entry?.shape;
+    if (
+      !dtypes.includes(entry?.dtype!) || given!.length !== shape.length ||
+      !given!.every((size, i) => size > 0 && size === (shape[i] ?? size))
+    ) failRange(name, `a tensor ${dtypes} [${shape}]`, entry ? `${entry.dtype} [${given}]` : "none");
+    tensors.delete(name);
+    if (entry!.data instanceof Float32Array) checkFinite(name, entry!.data);
+    return entry as unknown as { data: T; shape: number[] };
+  };
+  const takeFloats = (name: string, length: number) => take<Float32Array>(name, "F32", length).data;
+  // An int8 weight with its scales, and zero points where they are not all 0.
+  const takeWeight = (name: string, perChannel: boolean, rows?: number, columns?: number): LinearWeight => {
+    const { data, shape: [outFeatures, inFeatures] } = take<Int8Array>(name, "I8", rows, columns);
+    const points = `${name}.zero_point`, scaleName = `${name}.scale`;
+    const scales = take<Float32Array>(scaleName, "F32", undefined).data, count = scales.length;
+    checkEach(scaleName, scales, Number.MIN_VALUE, Infinity, "a positive number");
+    if (outFeatures! % count) failRange(scaleName, `a number of scales that divides ${outFeatures}`, count);
+    const zeroPoints = tensors.has(points) ? take<Int32Array>(points, "I32", count).data : new Int32Array(count);
+    checkEach(points, zeroPoints, -128, 127, "an integer in -128..127");
+    return { data, outFeatures: outFeatures!, inFeatures: inFeatures!, perChannel, scales, zeroPoints };
+  };
+
+  const readModule = (name: string, fields: Fields): ModuleData => {
+    const field = (key: string): unknown => {
+      const value = fields[key];
+      delete fields[key];
+      return value;
+    };
+    const flag = (key: string) => checkBoolean(`${name}.${key}`, field(key));
+    const kind = field("type");
+    if (kind === "Embedding") {
+      const { data: weight, shape: [numEmbeddings, embeddingDim] } = take<Uint8Array | Uint16Array | Float32Array>(
+        `${name}.weight`,
+        "F32, U16 or U8",
+        undefined,
+        undefined,
+      );
+      const floats = (what: string) =>
+        weight instanceof Float32Array ? new Float32Array(0) : takeFloats(`${name}.weight.${what}`, numEmbeddings!);
+      return {
+        kind,
+        weight,
+        numEmbeddings: numEmbeddings!,
+        embeddingDim: embeddingDim!,
+        scales: floats("scale"),
+        biases: floats("bias"),
+      };
+    }
+    const engine = field("engine") as Engine,
+      perChannel = flag("perChannel"),
+      input = qparams(`${name}.input`, field("input"));
+    if (engine !== "fbgemm" && engine !== "qnnpack") failRange(`${name}.engine`, "fbgemm or qnnpack", engine);
+    if (kind === "Linear") {
+      const weight = takeWeight(`${name}.weight`, perChannel), at = `${name}.bias`;
+      return {
+        kind,
+        engine,
+        weight,
+        bias: tensors.has(at) ? takeFloats(at, weight.outFeatures) : null,
+        input,
+        output: qparams(`${name}.output`, field("output")),
+      };
+    }
+    if (kind !== "LSTM") return failRange(`${name}.type`, "Embedding, LSTM or Linear", kind);
+    const has = (tensor: string) => tensors.has(`${name}.${tensor}`);
+    const bias = has("bias_ih_l0"), bidirectional = has("weight_ih_l0_reverse"), directions = bidirectional ? 2 : 1;
+    // The first cell says of which sizes all are.
+    const shapeOf = (kind: string) => tensors.get(`${name}.weight_${kind}_l0`)?.shape ?? [];
+    const [, inputSize] = shapeOf("ih"), [, size] = shapeOf("hh");
+    const [projSize = 0, hiddenSize = size] = shapeOf("hr"), rows = 4 * hiddenSize!;
+    const cells = checkList(`${name}.cells`, field("cells")).map((layer, l) =>
+      checkList(`${name}.cells[${l}]`, layer, directions).map((places, d): QuantizedLstmCell => {
+        const suffix = `_l${l}${d ? "_reverse" : ""}`, at = `${name}.cells[${l}][${d}]`;
+        const weight = (kind: string, rows: number, columns?: number) =>
+          takeWeight(`${name}.weight_${kind}${suffix}`, perChannel, rows, columns);
+        const biasOf = (kind: string) => bias ? takeFloats(`${name}.bias_${kind}${suffix}`, rows) : null;
+        // Four qparams, one a gate, for each of the gated parts; then one a part.
+        const list = checkList(at, places, projSize ? 22 : 21).map((place, i) => qparams(`${at}[${i}]`, place));
+        const parts: Record<string, unknown> = {};
+        for (let i = 0; i < list.length - 9; i++) {
+          parts[PART_NAMES[i]!] = i < GATED_PARTS ? list.slice(4 * i, 4 * i + 4) : list[i + 9];
+        }
+        return {
+          weightHh: weight("hh", rows, projSize || hiddenSize),
+          weightIh: weight("ih", rows, l ? size! * directions : inputSize),
+          weightHr: projSize ? weight("hr", projSize, hiddenSize) : null,
+          biasIh: biasOf("ih"),
+          biasHh: biasOf("hh"),
+          parts: parts as unknown as CellQParams,
+        };
+      })
+    );
+    if (!cells.length) failRange(`${name}.cells`, "at least one layer", cells);
+    return {
+      kind,
+      inputSize: inputSize!,
+      hiddenSize: hiddenSize!,
+      projSize,
+      numLayers: cells.length,
+      bias,
+      bidirectional,
+      batchFirst: flag("batchFirst"),
+      engine,
+      splitGates: flag("splitGates"),
+      input,
+      torchInitialState: flag("torchInitialState"),
+      cells,
+    };
+  };
+
+  for (const value of checkList("modules", json.modules)) {
+    const { name, ...fields } = checkObject("modules[]", value);
+    if (typeof name !== "string" || modules.has(name)) {
+      return failRange("name", "a name of its own for each module", name);
+    }
+    modules.set(name, make(readModule(name, fields), name, fields, qparams));
+    for (const key in fields) {
+      failRange(`${name}.${key}`, "no such field (some only the full entry point reads)", fields[key]);
+    }
   }
-  if (entries.size > 0) failRange("bytes", "no other tensors", [...entries.keys()]);
+  if (tensors.size > 0) failRange("bytes", "no other tensors", [...tensors.keys()]);
   return new QuantizedModel(modules, () => bytes);
 }
 
@@ -238,14 +207,9 @@ export function readModel(bytes: Uint8Array, make: (module: ModuleData, name: st
  * {@linkcode readModel} with modules as plain data: all that sessions need.
  *
  * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
- * @throws {RangeError} If the file is malformed, or a module is quantized dynamically.
+ * @throws {RangeError} If the file is malformed, or has what only the full entry point runs: a module that is
+ * quantized dynamically, a part that requantizes what it reads.
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
-  return readModel(
-    bytes,
-    (module, name) =>
-      module.kind !== "Embedding" && module.dynamic
-        ? failRange(name, "no dynamic module (the full entry point runs it)", "one")
-        : module,
-  );
+  return readModel(bytes, (module) => module);
 }

@@ -4,23 +4,33 @@
  * @module
  */
 import type { LinearWeight } from "../../kernels/linear.ts";
-import { dtypeRange } from "../dtype.ts";
+import { dtypeRange, DTYPES } from "../dtype.ts";
 import { failType } from "../errors.ts";
 import { lstmParts } from "../lstm_parts.ts";
-import { type PerTensorQParams, sameQParams } from "../qparams.ts";
+import type { PerTensorQParams } from "../qparams.ts";
 import { QuantizedModel } from "../quantized/model.ts";
 import { FORMAT_VERSION, METADATA_KEY } from "./model_file.ts";
 import type { SafetensorsInput } from "./safetensors_write.ts";
 import { writeSafetensors } from "./safetensors_write.ts";
 
-type QJson = (string | number)[] | null;
+/** The qparams of a file, each once: its modules call them by their places. */
+class QParamsList {
+  readonly all: unknown[] = [];
+  readonly #places = new Map<string, number>();
 
-function qparams(q: PerTensorQParams | null): QJson {
-  if (q === null) return null;
-  const [min, max] = dtypeRange(q.dtype);
-  // Nine digits name a float32 value.
-  const out = [q.dtype, Number(q.scale.toPrecision(9)), q.zeroPoint];
-  return q.quantMin === min && q.quantMax === max ? out : [...out, q.quantMin, q.quantMax];
+  place(q: PerTensorQParams | null): number {
+    const json = q === null ? null : this.#json(q), key = JSON.stringify(json);
+    let place = this.#places.get(key);
+    if (place === undefined) this.#places.set(key, place = this.all.push(json) - 1);
+    return place;
+  }
+
+  #json({ dtype, scale, zeroPoint, quantMin, quantMax }: PerTensorQParams): number[] {
+    const [min, max] = dtypeRange(dtype);
+    // Nine digits name a float32 value.
+    const out = [DTYPES.indexOf(dtype), Number(scale.toPrecision(9)), zeroPoint];
+    return quantMin === min && quantMax === max ? out : [...out, quantMin, quantMax];
+  }
 }
 
 /**
@@ -52,38 +62,33 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
     add(`${name}.scale`, scales, scales.length);
     if (zeroPoints.some((z) => z !== 0)) add(`${name}.zero_point`, zeroPoints, zeroPoints.length);
   };
-  // The first engine stands for all; a module of another one says so.
-  const engine = [...model.modules.values()].find((module) => "engine" in module)?.engine ?? "fbgemm";
-  const own = (module: { engine: string }) => module.engine === engine ? {} : { engine: module.engine };
+  const list = new QParamsList(), place = (q: PerTensorQParams | null) => list.place(q);
   const modules = [...model.modules].map(([name, module]) => {
     if (module.kind === "Embedding") {
       const { weight, numEmbeddings, embeddingDim, scales, biases } = module;
-      const bits = weight.BYTES_PER_ELEMENT * 8;
       add(`${name}.weight`, weight, numEmbeddings, embeddingDim);
-      if (bits < 32) {
+      if (!(weight instanceof Float32Array)) {
         add(`${name}.weight.scale`, scales, numEmbeddings);
         add(`${name}.weight.bias`, biases, numEmbeddings);
       }
-      return { name, type: "Embedding", numEmbeddings, embeddingDim, bits };
+      return { name, type: "Embedding" };
     }
     const dynamic = module.dynamic ? { dynamic: true } : {};
     if (module.kind === "Linear") {
-      const { weight, bias, input, output } = module, { inFeatures, outFeatures, perChannel } = weight;
+      const { engine, weight, bias, input, output } = module;
       addWeight(`${name}.weight`, weight);
-      if (bias !== null) add(`${name}.bias`, bias, outFeatures);
+      if (bias !== null) add(`${name}.bias`, bias, bias.length);
       return {
         name,
         type: "Linear",
-        ...own(module),
-        inFeatures,
-        outFeatures,
-        bias: bias !== null,
-        perChannel,
-        input: qparams(input),
-        output: qparams(output),
+        engine,
+        perChannel: weight.perChannel,
+        input: place(input),
+        output: place(output),
         ...dynamic,
       };
     }
+    const read: { [cell: string]: { [part: string]: number[] } } = {};
     const cells = module.cells.map((layer, l) =>
       layer.map((cell, d) => {
         const suffix = `l${l}${d === 1 ? "_reverse" : ""}`;
@@ -92,51 +97,27 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
         if (cell.weightHr !== null) addWeight(`${name}.weight_hr_${suffix}`, cell.weightHr);
         if (cell.biasIh !== null) add(`${name}.bias_ih_${suffix}`, cell.biasIh, cell.biasIh.length);
         if (cell.biasHh !== null) add(`${name}.bias_hh_${suffix}`, cell.biasHh, cell.biasHh.length);
-        const all = lstmParts(module.projSize > 0), { inputs } = cell.parts;
-        const parts: unknown[] = all.map(({ name: part }) => {
-          const q = cell.parts[part];
-          if (!Array.isArray(q)) return qparams(q as PerTensorQParams | null);
-          const [first] = q as (PerTensorQParams | null)[];
-          const same = q.every((other) => other === first || (other && first && sameQParams(other, first)));
-          return same ? qparams(first!) : q.map(qparams);
-        });
-        if (inputs !== undefined) {
-          const read = all.filter(({ name: part }) => inputs[part] !== undefined);
-          parts.push(Object.fromEntries(read.map(({ name: part }) => [part, inputs[part]!.map(qparams)])));
-        }
-        return parts;
+        const { inputs } = cell.parts;
+        for (const [part, q] of Object.entries(inputs ?? {})) (read[`${l}.${d}`] ??= {})[part] = q.map(place);
+        return lstmParts(module.projSize > 0).flatMap(({ name: part }) => cell.parts[part]!).map(place);
       })
     );
-    const {
-      inputSize,
-      hiddenSize,
-      projSize,
-      numLayers,
-      bias,
-      batchFirst,
-      bidirectional,
-      splitGates,
-      torchInitialState,
-      input,
-    } = module;
+    const { engine, batchFirst, splitGates, torchInitialState, input } = module;
     return {
       name,
       type: "LSTM",
-      ...own(module),
-      inputSize,
-      hiddenSize,
-      projSize,
-      numLayers,
-      bias,
-      batchFirst,
-      bidirectional,
+      engine,
       perChannel: module.cells[0]![0]!.weightIh.perChannel,
+      batchFirst,
       splitGates,
       torchInitialState,
-      input: qparams(input),
+      input: place(input),
       ...dynamic,
+      ...(Object.keys(read).length > 0 ? { inputs: read } : {}),
       cells,
     };
   });
-  return writeSafetensors(tensors, { [METADATA_KEY]: JSON.stringify({ version: FORMAT_VERSION, engine, modules }) });
+  return writeSafetensors(tensors, {
+    [METADATA_KEY]: JSON.stringify({ version: FORMAT_VERSION, qparams: list.all, modules }),
+  });
 }

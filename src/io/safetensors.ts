@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { failType } from "../errors.ts";
+import { checkObject, failRange, failType, parseJson, show } from "../errors.ts";
 
 /** The safetensors dtypes that are read and written. */
 export type SafetensorsDType = "F32" | "I32" | "U16" | "I16" | "I8" | "U8";
@@ -45,10 +45,7 @@ interface ArrayType {
 }
 
 /** dtype -> array, in the order in which the reference writes dtypes. */
-export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<
-  unknown,
-  ArrayType
->([
+export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<unknown, ArrayType>([
   ["F32", Float32Array],
   ["I32", Int32Array],
   ["U16", Uint16Array],
@@ -57,47 +54,12 @@ export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<
   ["U8", Uint8Array],
 ]);
 
-/** The reference implementation's limit on the header's length. */
-export const MAX_HEADER = 100_000_000;
-
-// Unlike errors.ts, shows parsed JSON: cut short, and without calling a
-// toString or reading a constructor that the file itself may have named.
-function fail(what: string, expected: string, got: unknown): never {
-  let text = "deep nesting";
-  try {
-    text = `${
-      JSON.stringify(
-        got,
-        // JSON.stringify shows the infinity that 1e999 parses to as null.
-        (_, v) => v === 1 / 0 || v === -1 / 0 ? `${v}` : v,
-      )
-    }`.slice(0, 99);
-  } catch {
-    // Too deep for the stack.
-  }
-  throw new RangeError(`${what}: expected ${expected}, got ${text}`);
-}
-
-function quote(name: string): string {
-  return JSON.stringify(name.slice(0, 99));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return value instanceof Object && !Array.isArray(value);
-}
-
-// 1 / n also turns away -0.
-function areSizes(value: unknown): value is number[] {
-  return Array.isArray(value) &&
-    value.every((n) => Number.isSafeInteger(n) && 1 / n > 0);
-}
-
 /**
  * Reads a safetensors file of F32, I32, U16, I16, I8 and U8 tensors.
  *
- * Everything is checked before any tensor is made: the header's length, its
- * encoding, repeated keys, each dtype, shape and byte range, and that the
- * tensors cover the data without overlap, hole or remainder. An array shares
+ * Everything is checked: the header's length, its encoding, repeated keys, each
+ * dtype, shape and byte range, and that the tensors cover the data without
+ * overlap, hole or remainder. An array shares
  * the memory of `bytes` where its offset is aligned to its elements and is a
  * copy elsewhere. Stored numbers are little-endian, as is every platform that
  * this package supports.
@@ -125,137 +87,54 @@ function areSizes(value: unknown): value is number[] {
 export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
   if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
   const { buffer, byteOffset, length } = bytes;
-  if (length < 8) fail("bytes", "at least 8 bytes", length);
-  const view = new DataView(buffer, byteOffset);
   // Inexact above 2^53, where it is refused in any case.
-  const headerLength = view.getUint32(0, true) +
-    view.getUint32(4, true) * 2 ** 32;
-  const limit = Math.min(length - 8, MAX_HEADER);
-  if (headerLength > limit) {
-    fail("header length", `at most ${limit}`, headerLength);
-  }
-  const start = 8 + headerLength;
-  const dataLength = length - start;
-
-  let text: string;
-  let header: Record<string, unknown>;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-      .decode(bytes.subarray(8, start));
-    header = JSON.parse(text);
-  } catch (error) {
-    fail("header", "JSON in UTF-8", `${error}`);
-  }
-  if (text[0] !== "{") fail("header", 'an object from its first "{"', text);
-
-  const metadata: Record<string, string> = Object.create(null);
-  const found: {
-    name: string;
-    label: string;
-    dtype: SafetensorsDType;
-    shape: number[];
-    type: ArrayType;
-    begin: number;
-    end: number;
-  }[] = [];
-  let keys = 0;
-  for (const [name, entry] of Object.entries(header)) {
+  const start = bytes.subarray(0, 8).reduceRight((sum, byte) => sum * 256 + byte, 0) + 8;
+  if (start > length) failRange("bytes", `at least ${start} bytes`, length);
+  let text = "", keys = 0, total = 0, at = 0;
+  const header = parseJson("header", () =>
+    text = bytes[8] === 123 // It must begin with "{".
+      ? new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start))
+      : "");
+  const metadata: Record<string, string> = Object.create(null), tensors = new Map<string, SafetensorsEntry>();
+  const found: [name: string, dtype: SafetensorsDType, shape: number[], begin: number, size: number][] = [];
+  for (const [name, value] of Object.entries(header)) {
+    const label = `tensor ${show(name)}`, entry = checkObject(label, value), fields = Object.entries(entry);
+    keys += fields.length + 1;
     if (name === "__metadata__") {
-      if (!isObject(entry)) fail(name, "an object of strings", entry);
-      keys++;
-      for (const [key, value] of Object.entries(entry)) {
-        if (typeof value !== "string") {
-          fail(`${name} ${quote(key)}`, "a string", value);
-        }
+      for (const [key, value] of fields) {
+        if (typeof value !== "string") failRange(`metadata ${show(key)}`, "a string", value);
         metadata[key] = value;
-        keys++;
       }
       continue;
     }
-    const label = `tensor ${quote(name)}`;
-    if (!isObject(entry) || Object.keys(entry).length !== 3) {
-      fail(label, "an object of dtype, shape, data_offsets", entry);
-    }
-    const { dtype, shape, data_offsets: offsets } = entry;
-    const type = ARRAY_TYPES.get(dtype);
-    if (!type) {
-      fail(
-        `${label} dtype`,
-        `one of ${[
-          ...ARRAY_TYPES.keys(),
-        ]} (F64, F16, BF16, I64 and others are unsupported)`,
-        dtype,
-      );
-    }
-    if (!areSizes(shape)) {
-      fail(`${label} shape`, "an array of integers from 0 to 2^53 - 1", shape);
+    const { dtype, shape, data_offsets: offsets } = entry, type = ARRAY_TYPES.get(dtype);
+    if (!type || fields.length !== 3) {
+      failRange(label, `shape, data_offsets and a dtype of ${[...ARRAY_TYPES.keys()]}`, dtype);
     }
     let size = 1;
-    for (const n of shape) {
-      size *= n;
-      if (size >= 2 ** 53) {
-        fail(`${label} shape`, "a product below 2^53", shape);
-      }
+    // 1 / n also turns away -0.
+    if (!Array.isArray(shape) || !shape.every((n) => Number.isInteger(n) && 1 / n > 0 && (size *= n) < 2 ** 53)) {
+      failRange(`${label}.shape`, "integers of a product below 2^53", shape);
     }
     size *= type.BYTES_PER_ELEMENT;
-    if (!areSizes(offsets) || offsets.length !== 2) {
-      fail(`${label} data_offsets`, "two integers from 0", offsets);
-    }
-    const [begin, end] = offsets;
-    // A size is not negative, so this holds begin <= end too.
-    if (end! - begin! !== size || end! > dataLength) {
-      fail(
-        `${label} data_offsets`,
-        `${size} bytes (dtype x shape) within 0..${dataLength}`,
-        offsets,
-      );
-    }
-    found.push({
-      name,
-      label,
-      dtype: dtype as SafetensorsDType,
-      shape,
-      type,
-      begin: begin!,
-      end: end!,
-    });
-    keys += 4;
+    if (
+      !Array.isArray(offsets) || offsets.length !== 2 || !Number.isInteger(offsets[0]) ||
+      offsets[1] !== offsets[0] + size
+    ) failRange(`${label}.data_offsets`, `${size} bytes`, offsets);
+    total += size;
+    found.push([name, dtype as SafetensorsDType, shape, offsets[0], size]);
   }
-  // JSON.parse keeps the last of equal keys. With its strings taken out, the
-  // text has one colon per key, so dropped ones show in the count.
-  const colons = text.replace(/\\./g, "").replace(/"[^"]*"/g, "").split(":")
-    .length - 1;
-  if (colons !== keys) {
-    fail("header", `no key twice, so ${keys} keys`, colons);
-  }
-
-  found.sort((a, b) => a.begin - b.begin || a.end - b.end);
-  let at = 0;
-  for (const { label, begin, end } of found) {
-    if (begin !== at) {
-      fail(
-        `${label} data_offsets`,
-        `to begin at ${at}, where the one before ends (no overlap, no hole)`,
-        begin,
-      );
-    }
-    at = end;
-  }
-  if (at !== dataLength) {
-    fail("data", `${at} bytes, where the last tensor ends`, dataLength);
-  }
-
-  const tensors = new Map<string, SafetensorsEntry>();
-  for (const { name, dtype, shape, type, begin, end } of found) {
-    const size = type.BYTES_PER_ELEMENT;
-    const from = byteOffset + start + begin;
-    tensors.set(name, {
-      dtype,
-      shape,
-      data: from % size
-        ? new type(buffer.slice(from, from + end - begin))
-        : new type(buffer, from, (end - begin) / size),
-    });
+  // JSON.parse keeps the last of equal keys. With its strings taken out, the text has one colon per key, so dropped
+  // ones show in the count.
+  const colons = text.replace(/\\./g, "").replace(/"[^"]*"/g, "").split(":").length - 1;
+  if (colons !== keys) failRange("header", `no key twice, so ${keys} keys`, colons);
+  if (total !== length - start) failRange("bytes", `${total} bytes of data`, length - start);
+  for (const [name, dtype, shape, begin, size] of found.sort((a, b) => a[3] - b[3] || a[4] - b[4])) {
+    if (begin !== at) failRange(`tensor ${show(name)}`, `to begin at ${at} (no overlap, no hole)`, begin);
+    at += size;
+    const type = ARRAY_TYPES.get(dtype)!, each = type.BYTES_PER_ELEMENT, from = byteOffset + start + begin;
+    const data = from % each ? new type(buffer.slice(from, from + size)) : new type(buffer, from, size / each);
+    tensors.set(name, { dtype, shape, data });
   }
   return { tensors, metadata };
 }

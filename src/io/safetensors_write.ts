@@ -4,7 +4,7 @@
  * @module
  */
 import { checkInteger, failRange, failType } from "../errors.ts";
-import { ARRAY_TYPES, MAX_HEADER, type SafetensorsArray } from "./safetensors.ts";
+import { ARRAY_TYPES, type SafetensorsArray } from "./safetensors.ts";
 
 /** A tensor to write: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsInput {
@@ -13,6 +13,9 @@ export interface SafetensorsInput {
 }
 
 const DTYPES = [...ARRAY_TYPES];
+
+/** The reference implementation's limit on the header's length. */
+const MAX_HEADER = 100_000_000;
 
 // Plain code unit order: the same in every locale.
 function compare(a: string, b: string): number {

@@ -61,7 +61,7 @@ Deno.test("the demo says what is wrong with its arguments or files", async () =>
     [["--frobnicate"], "Unknown option '--frobnicate'"],
     [
       ["--model", `${DATA}lao.json`, "--dictionary", `${DATA}lao.json`, "--calibration", "x", "--test", "x"],
-      "header length: expected",
+      "bytes: expected at least",
     ],
   ];
   for (const [args, message] of cases) {

@@ -253,44 +253,39 @@ const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
   [
     "a header longer than the file",
     file("{}", 0, 3),
-    "header length: expected at most 2, got 3",
+    "bytes: expected at least 11 bytes, got 10",
   ],
   [
     "a header length of 2^32 + 2",
     file("{}", 0, 2 ** 32 + 2),
-    "header length: expected at most 2, got 4294967298",
+    "bytes: expected at least 4294967306 bytes, got 10",
   ],
   [
     "a header length of 2^64 - 1",
     new Uint8Array(16).fill(255),
-    "header length: expected at most 8, got 18446744073709552000",
+    "bytes: expected at least 18446744073709552000 bytes, got 16",
   ],
-  [
-    "a header above 100 MB",
-    file("", 100_000_001, 100_000_001),
-    "header length: expected at most 100000000, got 100000001",
-  ],
-  ["an empty header", file("", 4), "header: expected JSON in UTF-8, got"],
+  ["an empty header", file("", 4), "header: expected JSON, got"],
   [
     "a header that is not UTF-8",
     file(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d)),
-    'header: expected JSON in UTF-8, got "TypeError',
+    'header: expected JSON, got "TypeError',
   ],
   [
     "a header that is not JSON",
     file("{a:1}"),
-    'header: expected JSON in UTF-8, got "SyntaxError',
+    'header: expected JSON, got "SyntaxError',
   ],
-  ["a byte order mark", file("\ufeff{}"), "header: expected JSON in UTF-8"],
-  ["a cut header", file("{}  ", 0, 1), "header: expected JSON in UTF-8"],
+  ["a byte order mark", file("\ufeff{}"), "header: expected JSON"],
+  ["a cut header", file("{}  ", 0, 1), "header: expected JSON"],
   [
     "a header with leading space",
     file(" {}"),
-    'header: expected an object from its first "{", got " {}"',
+    "header: expected JSON, got",
   ],
-  ["an array for a header", file("[]"), "header: expected an object from its"],
-  ["null for a header", file("null"), "header: expected an object from its"],
-  ["a string for a header", file('"{"'), "header: expected an object from"],
+  ["an array for a header", file("[]"), "header: expected JSON"],
+  ["null for a header", file("null"), "header: expected JSON"],
+  ["a string for a header", file('"{"'), "header: expected JSON"],
   [
     "a repeated tensor",
     file(`{"a":${U8},"a":${U8}}`, 2),
@@ -319,89 +314,88 @@ const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
   [
     "metadata that is an array",
     file('{"__metadata__":[]}'),
-    "__metadata__: expected an object of strings, got []",
+    'tensor "__metadata__": expected an object, got []',
   ],
   [
     "metadata that is null",
     file('{"__metadata__":null}'),
-    "__metadata__: expected an object of strings, got null",
+    'tensor "__metadata__": expected an object, got null',
   ],
   [
     "metadata with a number",
     file('{"__metadata__":{"k":1}}'),
-    '__metadata__ "k": expected a string, got 1',
+    'metadata "k": expected a string, got 1',
   ],
   [
     "metadata with an object",
     file('{"__metadata__":{"k":{}}}'),
-    '__metadata__ "k": expected a string, got {}',
+    'metadata "k": expected a string, got Object',
   ],
-  ...["null", "1", '"x"', "[1,2,3]", "{}"].map((
-    value,
-  ): [string, Uint8Array, string] => [
+  ...["null", "1", '"x"'].map((value): [string, Uint8Array, string] => [
     `${value} for an entry`,
     file(`{"a":${value}}`),
-    `tensor "a": expected an object of dtype, shape, data_offsets, got ${value}`,
+    `tensor "a": expected an object, got ${value}`,
   ]),
+  ["[1,2,3] for an entry", file('{"a":[1,2,3]}'), 'tensor "a": expected an object, got [1, 2, 3]'],
+  ["{} for an entry", file('{"a":{}}'), 'tensor "a": expected shape, data_offsets and a dtype of'],
   [
     "an entry with another field",
     file(`{"a":{"x":1,${U8.slice(1)}}`, 2),
-    'tensor "a": expected an object of dtype, shape, data_offsets, got {"x":1',
+    'tensor "a": expected shape, data_offsets and a dtype of F32,I32,U16,I16,I8,U8, got',
   ],
   [
     "an entry with its fields in __proto__",
     file(`{"a":{"__proto__":${U8},"x":1,"y":2}}`, 2),
-    'tensor "a" dtype: expected one of',
+    'tensor "a": expected shape, data_offsets and a dtype of F32,I32,U16,I16,I8,U8, got',
   ],
   ...["F64", "F16", "BF16", "I64", "BOOL", "u8", "constructor", ""].map((
     dtype,
   ): [string, Uint8Array, string] => [
     `dtype ${JSON.stringify(dtype)}`,
     file(`{"a":${entry(dtype, "[1]", "[0,2]")}}`, 2),
-    `tensor "a" dtype: expected one of F32,I32,U16,I16,I8,U8 (F64, F16, BF16, ` +
-    `I64 and others are unsupported), got ${JSON.stringify(dtype)}`,
+    `tensor "a": expected shape, data_offsets and a dtype of F32,I32,U16,I16,I8,U8, got ${JSON.stringify(dtype)}`,
   ]),
   [
     "a dtype in an array",
     file(`{"a":{"dtype":["U8"],"shape":[2],"data_offsets":[0,2]}}`, 2),
-    'tensor "a" dtype: expected one of',
+    'tensor "a": expected shape, data_offsets and a dtype of F32,I32,U16,I16,I8,U8, got',
   ],
   ...[
     ["2", "2"],
     ["null", "null"],
-    ['{"length":1}', '{"length":1}'],
+    ['{"length":1}', "Object"],
     ["[-1]", "[-1]"],
     ["[-0]", "["],
     ["[1.5]", "[1.5]"],
-    ['["2"]', '["2"]'],
+    ['["2"]', "[2]"],
     ["[null]", "[null]"],
-    ["[1e999]", '["Infinity"]'],
+    ["[1e999]", "[Infinity]"],
     ["[9007199254740992]", "[9007199254740992]"],
     [`[${deep}]`, ""],
-    ['[{"toString":1,"toJSON":2}]', '[{"toString":1,"toJSON":2}]'],
-    ['{"constructor":{"name":{"toString":1}}}', '{"constructor":'],
+    ['[{"toString":1,"toJSON":2}]', "[...]"],
+    ['{"constructor":{"name":{"toString":1}}}', "Object"],
   ].map(([shape, got]): [string, Uint8Array, string] => [
     `shape ${shape!.slice(0, 40)}`,
     file(`{"a":${entry("U8", shape!, "[0,2]")}}`, 2),
-    'tensor "a" shape: expected an array of integers from 0 to 2^53 - 1, got ' +
+    'tensor "a".shape: expected integers of a product below 2^53, got ' +
     got,
   ]),
   [
     "a shape whose product overflows",
     file(`{"a":${entry("U8", "[94906266,94906267]", "[0,2]")}}`, 2),
-    'tensor "a" shape: expected a product below 2^53, got [94906266,94906267]',
+    'tensor "a".shape: expected integers of a product below 2^53, got [94906266, 94906267]',
   ],
   [
     "a shape whose product overflows before a 0",
     file(`{"a":${entry("U8", "[9007199254740991,2,0]", "[0,0]")}}`),
-    'tensor "a" shape: expected a product below 2^53',
+    'tensor "a".shape: expected integers of a product below 2^53',
   ],
-  ...["0", "null", "[0]", "[0,1,2]", "[0,1.5]", "[-1,1]", '["0","2"]'].map((
+  ...["0", "null", "[0]", "[0,1,2]", "[0,1.5]", '["0","2"]'].map((
     offsets,
   ): [string, Uint8Array, string] => [
     `data_offsets ${offsets}`,
     file(`{"a":${entry("U8", "[2]", offsets)}}`, 2),
-    `tensor "a" data_offsets: expected two integers from 0, got ${offsets}`,
+    `tensor "a".data_offsets: expected 2 bytes, got ${offsets.replaceAll('"', "").replaceAll(",", ", ")}`,
   ]),
   ...([
     ["F32", "[2]", "[0,2]", 2, 8],
@@ -419,44 +413,57 @@ const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
   ] => [
     `${dtype} ${shape} at ${offsets} of ${data}`,
     file(`{"a":${entry(dtype, shape, offsets)}}`, data),
-    `tensor "a" data_offsets: expected ${size} bytes (dtype x shape) within ` +
-    `0..${data}, got ${offsets}`,
+    `expected ${size} bytes`,
   ]),
   [
     "an overlap",
-    file(`{"a":${U8},"b":${entry("U8", "[2]", "[1,3]")}}`, 3),
-    'tensor "b" data_offsets: expected to begin at 2, where the one before ' +
-    "ends (no overlap, no hole), got 1",
+    file(`{"a":${U8},"b":${entry("U8", "[2]", "[1,3]")}}`, 4),
+    'tensor "b": expected to begin at 2 (no overlap, no hole), got 1',
   ],
   [
     "two tensors in one place",
-    file(`{"a":${U8},"b":${U8}}`, 2),
-    'tensor "b" data_offsets: expected to begin at 2',
+    file(`{"a":${U8},"b":${U8}}`, 4),
+    'tensor "b": expected to begin at 2',
   ],
   [
     "a hole",
+    file(`{"b":${entry("U8", "[1]", "[3,4]")},"a":${U8}}`, 3),
+    'tensor "b": expected to begin at 2',
+  ],
+  [
+    "a hole that the file has room for",
     file(`{"b":${entry("U8", "[1]", "[3,4]")},"a":${U8}}`, 4),
-    'tensor "b" data_offsets: expected to begin at 2',
+    "bytes: expected 3 bytes of data, got 4",
+  ],
+  [
+    "an overlap that the file ends with",
+    file(`{"a":${U8},"b":${entry("U8", "[2]", "[1,3]")}}`, 3),
+    "bytes: expected 4 bytes of data, got 3",
+  ],
+  [
+    "a tensor before the data",
+    file(`{"a":${entry("U8", "[2]", "[-1,1]")}}`, 2),
+    'tensor "a": expected to begin at 0 (no overlap, no hole), got -1',
   ],
   [
     "a hole at the front",
-    file(`{"a":${entry("U8", "[2]", "[1,3]")}}`, 3),
-    'tensor "a" data_offsets: expected to begin at 0',
+    file(`{"a":${entry("U8", "[2]", "[1,3]")}}`, 2),
+    'tensor "a": expected to begin at 0',
   ],
   [
     "an empty tensor inside another",
     file(`{"a":${U8},"b":${entry("U8", "[0]", "[1,1]")}}`, 2),
-    'tensor "b" data_offsets: expected to begin at 2',
+    'tensor "b": expected to begin at 2',
   ],
   [
     "trailing bytes",
     file(`{"a":${U8}}`, 5),
-    "data: expected 2 bytes, where the last tensor ends, got 5",
+    "bytes: expected 2 bytes of data, got 5",
   ],
   [
     "data without tensors",
     file("{}", 1),
-    "data: expected 0 bytes, where the last tensor ends, got 1",
+    "bytes: expected 0 bytes of data, got 1",
   ],
 ];
 

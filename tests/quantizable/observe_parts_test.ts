@@ -215,7 +215,7 @@ Deno.test("observeLstmParts() refuses what is no part, observer, dtype or range,
   assertThrows(
     () => FixedQParamsObserver.withArgs({ dtype: "quint8", scale: 1, zeroPoint: 0, quantMax: 65535 }),
     RangeError,
-    "quantMax: expected an integer in 0..255, got 65535",
+    "quantMax: expected an integer in 1..255, got 65535",
   );
   assertThrows(() => observe({ cellState: [bits16, bits16] }), RangeError, "four observers");
   assertThrows(() => observe({ cellState: [bits16, bits16, bits16, bits16] }), TypeError, "part cellState");
