@@ -51,9 +51,13 @@ export function addInt8(
   }
 }
 
-/** The constants of qnnpack's fixed-point addition of two quint8 tensors: multipliers of up to 2^22, a shift of 14..35. */
+/**
+ * The constants of qnnpack's fixed-point addition of two quint8 tensors: multipliers of up to 2^22, a shift of 14..35.
+ */
 export interface FixedPointAdd {
+  /** Of the first operand less its zero point, an integer up to 2^22. */
   readonly multiplierA: number;
+  /** Of the second operand less its zero point, an integer up to 2^22. */
   readonly multiplierB: number;
   /** Size of the output's step in units of the sum: a power of two. */
   readonly step: number;

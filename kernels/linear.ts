@@ -15,8 +15,11 @@ export type Engine = "fbgemm" | "qnnpack";
 
 /** An int8 weight [outFeatures, inFeatures]. */
 export interface LinearWeight {
+  /** Row-major, one row an output. */
   readonly data: Int8Array;
+  /** Rows. */
   readonly outFeatures: number;
+  /** Columns. */
   readonly inFeatures: number;
   /** Whether it was quantized per channel: fbgemm rounds the bias otherwise then. */
   readonly perChannel: boolean;
@@ -129,8 +132,9 @@ export function linearInt8(
 }
 
 /**
- * The int8 linear operator with float32 results, for an output that is not quantized: the bias is added as
- * fbgemm adds it per channel (qnnpack: as it always does, see {@linkcode linearEngine}), and the sum is multiplied by the accumulator's scale.
+ * The int8 linear operator with float32 results, for an output that is not quantized: the bias is added as fbgemm adds
+ * it per channel (qnnpack: as it always does, see {@linkcode linearEngine}), and the sum is multiplied by the
+ * accumulator's scale.
  *
  * @param out float32 [rows, outFeatures].
  *

@@ -20,19 +20,30 @@ export interface Projection {
   readonly multiplier: Float64Array;
   /** For rows whose term is NaN: the float bias and the accumulator's scale. */
   readonly bias: Float64Array;
+  /** float32: the input's scale times the weight row's. */
   readonly scale: Float64Array;
+  /** Whether the weight was quantized per channel; see {@linkcode LinearWeight}. */
   readonly perChannel: boolean;
   /** Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not quantized. */
   readonly lo: Float64Array;
+  /** Upper bounds of the output by gate, less the zero point. */
   readonly hi: Float64Array;
   /** Whether the four gates have the same bounds, so that one loop runs them all. */
   readonly alike: boolean;
 }
 
 /**
- * Places in {@linkcode LstmCell.constants}: first the five sums (the four gates, then the cell state), `SUM_SIZE` apart,
- * each with the multipliers of its two terms (or, in fixed point, its integer multipliers), what takes the sum to its
- * output (the reciprocal of its scale; the fixed point's step), and its bounds less the zero point.
+ * Places in {@linkcode LstmCell.constants}: first the five sums (the four gates, then the cell state), `SUM_SIZE`
+ * apart, each with the multipliers of its two terms (or, in fixed point, its integer multipliers), what takes the sum
+ * to its output (the reciprocal of its scale; the fixed point's step), and its bounds less the zero point.
+ *
+ * @example
+ * ```ts
+ * import { CELL_CONSTANTS, CELL_SUM, SUM_HI, SUM_SIZE } from "@splitgate/splitgate/kernels";
+ * import { assert } from "@std/assert";
+ * const highest = CELL_SUM * SUM_SIZE + SUM_HI; // the place of the cell state's upper bound
+ * assert(highest < CELL_CONSTANTS);
+ * ```
  */
 export const SUM_A = 0, SUM_B = 1, SUM_FACTOR = 2, SUM_LO = 3, SUM_HI = 4, SUM_SIZE = 5;
 
@@ -47,11 +58,15 @@ export const CELL_CONSTANTS = 34;
 
 /** A cell made ready to run: constants only, shared by all sessions. */
 export interface LstmCell {
+  /** Units: the width of the cell state. */
   readonly hiddenSize: number;
   /** W_ih in the order of the gates array, or null where the projected input is given. */
   readonly inputRows: PackedRows | null;
+  /** What takes W_ih x to `igates`; null where the projected input is given. */
   readonly inputProjection: Projection | null;
+  /** W_hh in the order of the gates array. */
   readonly hiddenRows: PackedRows;
+  /** [{@linkcode CELL_CONSTANTS}] parameters of sums and products, at the places of {@linkcode SUM_A} and the like. */
   readonly constants: Float64Array;
   /** Which sums are qnnpack's fixed point: bits 0 to 3 the gates, bit 4 the cell state. */
   readonly fixedPoint: number;
@@ -72,6 +87,7 @@ export interface LstmCell {
  * How the state enters a step: it differs at the first one, where the state has qparams of its own.
  */
 export interface StateBinding {
+  /** What takes W_hh h to `hgates`, for a hidden state of these parameters. */
   readonly hiddenProjection: Projection;
   /** The multiplier of forget gate times cell state. */
   readonly forgetMultiplier: number;
@@ -249,9 +265,11 @@ function finishUnits(
  * still, but each time costs .2 to .4 microseconds: 1 to 10 % of a step, by block and size, in every engine.)
  */
 export interface LstmScratch {
-  /** [4 * hiddenSize] each, and what {@linkcode dotRows} writes beyond that. `gates` is `igates` itself with split gates. */
+  /** W_ih x + b_ih: [4 * hiddenSize], and room for what {@linkcode dotRows} writes beyond that. */
   readonly igates: Float64Array;
+  /** W_hh h + b_hh: as long as `igates`. */
   readonly hgates: Float64Array;
+  /** Their sums, then the activations, [4 * hiddenSize]; `igates` itself with split gates. */
   readonly gates: Float64Array;
   /** The hidden state that the step starts from: {@linkcode packedLength} of its width. */
   readonly h: Float64Array;
@@ -259,7 +277,17 @@ export interface LstmScratch {
   readonly unprojected: Float64Array;
 }
 
-/** Scratch for the steps of a cell; its cells may share it where their sizes are the same. */
+/**
+ * Scratch for the steps of a cell; its cells may share it where their sizes are the same.
+ *
+ * @example
+ * ```ts
+ * import { lstmScratch } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const split = lstmScratch(64, 0, true), fused = lstmScratch(64, 0, false);
+ * assertEquals([split.gates === split.igates, fused.gates === fused.igates], [true, false]);
+ * ```
+ */
 export function lstmScratch(hiddenSize: number, projSize: number, splitGates: boolean): LstmScratch {
   const igates = new Float64Array(sumsLength(4 * hiddenSize));
   return {
@@ -280,6 +308,26 @@ export const SUMS_TOGETHER = 20;
  *
  * @param sums Scratch, {@linkcode SUMS_TOGETHER} long.
  * @param count Number of rows.
+ *
+ * @example
+ * ```ts
+ * import { packRows, prepareProjection, projectRows, rowOrder, SUMS_TOGETHER } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const weight = {
+ *   data: Int8Array.of(1, -2, 3, 4),
+ *   outFeatures: 2,
+ *   inFeatures: 2,
+ *   perChannel: false,
+ *   scales: Float32Array.of(1),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const order = rowOrder(2), float = [null, null, null, null];
+ * const projection = prepareProjection("fbgemm", weight, Float32Array.of(0, 1), order, input, float);
+ * const out = new Float32Array(2), x = Float64Array.of(10, 20, 0, 0), sums = new Float64Array(SUMS_TOGETHER);
+ * projectRows(packRows(weight, order, 255), projection, x, sums, out, 0, 2);
+ * assertEquals([...out], [-15, 56]);
+ * ```
  */
 export function projectRows(
   rows: PackedRows,
@@ -307,6 +355,45 @@ export function projectRows(
  * @param projected The projected input at `offset`, [4 * hiddenSize] as {@linkcode projectRows} leaves it.
  * @param h Hidden state [hiddenSize] (or [projSize]) at `hOffset`, overwritten.
  * @param c Cell state [hiddenSize] at `cOffset`, overwritten.
+ *
+ * @example One unit whose weights are 1, in 16 bits
+ * ```ts
+ * import { bindState, lstmScratch, lstmStep, prepareCell } from "@splitgate/splitgate/kernels";
+ * import { assertAlmostEquals } from "@std/assert";
+ * const weight = (inFeatures: number) => ({
+ *   data: new Int8Array(4 * inFeatures).fill(64),
+ *   outFeatures: 4,
+ *   inFeatures,
+ *   perChannel: false,
+ *   scales: Float32Array.of(1 / 64),
+ *   zeroPoints: Int32Array.of(0),
+ * });
+ * const weights = { weightIh: weight(1), weightHh: weight(1), weightHr: null, biasIh: null, biasHh: null };
+ * const wide = { dtype: "qint32", scale: 2 ** -12, zeroPoint: 0, quantMin: -32768, quantMax: 32767 } as const;
+ * const unit = { ...wide, scale: 2 ** -16, quantMin: 0, quantMax: 65535 };
+ * const parts = {
+ *   igates: [null, null, null, null],
+ *   hgates: [null, null, null, null],
+ *   gates: [wide, wide, wide, wide],
+ *   input_gate: unit,
+ *   forget_gate: unit,
+ *   cell_gate: { ...wide, scale: 2 ** -15 },
+ *   output_gate: unit,
+ *   fgate_cx: wide,
+ *   igate_cgate: wide,
+ *   fgate_cx_igate_cgate: wide,
+ *   tanh_cy: { ...wide, scale: 2 ** -15 },
+ *   ogate_cy: { ...wide, scale: 2 ** -15 },
+ * };
+ * const input = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+ * const cell = prepareCell("fbgemm", weights, parts, input, 32768);
+ * const binding = bindState("fbgemm", weights, parts, parts.ogate_cy, parts.fgate_cx_igate_cgate);
+ * const h = new Float64Array(1), c = new Float64Array(1), x = Float64Array.of(64, 0, 0, 0); // 0.5
+ * lstmStep(cell, binding, x, null, 0, h, 0, c, 0, lstmScratch(1, 0, true));
+ * const gate = 1 / (1 + Math.exp(-0.5)), state = gate * Math.tanh(0.5);
+ * assertAlmostEquals(c[0]! * 2 ** -12, state, 2 ** -11);
+ * assertAlmostEquals(h[0]! * 2 ** -15, gate * Math.tanh(state), 2 ** -11);
+ * ```
  */
 export function lstmStep(
   cell: LstmCell,
