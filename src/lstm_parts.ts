@@ -6,7 +6,16 @@
  */
 import type { PerTensorQParams } from "./qparams.ts";
 
-/** The gates in PyTorch's order. */
+/**
+ * The gates in PyTorch's order.
+ *
+ * @example
+ * ```ts
+ * import { GATES } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(GATES.indexOf("cell"), 2); // rows 2 * hiddenSize and on of a weight
+ * ```
+ */
 export const GATES = ["input", "forget", "cell", "output"] as const;
 
 /** One of the four gates. */
@@ -24,7 +33,16 @@ export type PartSlot =
   | "hiddenState"
   | "projection";
 
-/** The slots, in the order of execution. */
+/**
+ * The slots, in the order of execution.
+ *
+ * @example
+ * ```ts
+ * import { lstmParts, PART_SLOTS } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * assert(lstmParts(true).every(({ slot }) => PART_SLOTS.includes(slot)));
+ * ```
+ */
 export const PART_SLOTS: readonly PartSlot[] = [
   "inputProjection",
   "hiddenProjection",
@@ -37,7 +55,16 @@ export const PART_SLOTS: readonly PartSlot[] = [
   "projection",
 ];
 
-/** The parts' names in the order of execution, PyTorch's own (and `proj`, which its quantizable LSTM lacks). */
+/**
+ * The parts' names in the order of execution, PyTorch's own (and `proj`, which its quantizable LSTM lacks).
+ *
+ * @example
+ * ```ts
+ * import { lstmParts, PART_NAMES } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(lstmParts(true).map(({ name }) => name), [...PART_NAMES]);
+ * ```
+ */
 export const PART_NAMES = [
   "igates",
   "hgates",
@@ -54,7 +81,16 @@ export const PART_NAMES = [
   "proj",
 ] as const;
 
-/** How many of the parts, the first, span the four gates. */
+/**
+ * How many of the parts, the first, span the four gates.
+ *
+ * @example
+ * ```ts
+ * import { GATED_PARTS, PART_NAMES } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(PART_NAMES.slice(0, GATED_PARTS), ["igates", "hgates", "gates"]);
+ * ```
+ */
 export const GATED_PARTS = 3;
 
 /** One of the parts' names. */
@@ -62,16 +98,29 @@ export type PartName = typeof PART_NAMES[number];
 
 /** One part: an operation, what it reads, and the slot that configures its output. */
 export interface Part {
+  /** Unique in a cell. */
   readonly name: PartName;
+  /** What it computes of its inputs; proj is a linear without bias. */
   readonly op: "linear" | "add" | "sigmoid" | "tanh" | "mul";
   /** Parts, or `x`, `h`, `c`; `gates.input` and so on name one gate's slice. */
   readonly inputs: readonly string[];
+  /** What configures its output; several parts may share one. */
   readonly slot: PartSlot;
   /** Whether the part spans the four gates: one tensor of width 4 * hiddenSize fused, four of hiddenSize split. */
   readonly gated: boolean;
 }
 
-/** The twelve parts of a cell in the order of execution; the last one is the new hidden state. */
+/**
+ * The twelve parts of a cell in the order of execution; the last one is the new hidden state.
+ *
+ * @example
+ * ```ts
+ * import { LSTM_PARTS } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const cellState = LSTM_PARTS.filter(({ slot }) => slot === "cellState").map(({ name, op }) => `${name}: ${op}`);
+ * assertEquals(cellState, ["fgate_cx: mul", "igate_cgate: mul", "fgate_cx_igate_cgate: add"]);
+ * ```
+ */
 export const LSTM_PARTS: readonly Part[] = [
   { name: "igates", op: "linear", inputs: ["x"], slot: "inputProjection", gated: true },
   { name: "hgates", op: "linear", inputs: ["h"], slot: "hiddenProjection", gated: true },
@@ -87,12 +136,30 @@ export const LSTM_PARTS: readonly Part[] = [
   { name: "ogate_cy", op: "mul", inputs: ["output_gate", "tanh_cy"], slot: "hiddenState", gated: false },
 ];
 
-/** The parts of a cell whose hidden state is projected (projSize): one more, whose output is the new hidden state. */
+/**
+ * The parts of a cell whose hidden state is projected (projSize): one more, whose output is the new hidden state.
+ *
+ * @example
+ * ```ts
+ * import { LSTM_PARTS_PROJECTED } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(LSTM_PARTS_PROJECTED.at(-1)!.inputs, ["ogate_cy"]);
+ * ```
+ */
 export const LSTM_PARTS_PROJECTED: readonly Part[] = /* @__PURE__ */ LSTM_PARTS.concat(
   { name: "proj", op: "linear", inputs: ["ogate_cy"], slot: "projection", gated: false },
 );
 
-/** The part that is the new cell state. */
+/**
+ * The part that is the new cell state.
+ *
+ * @example
+ * ```ts
+ * import { CELL_STATE, LSTM_PARTS } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(LSTM_PARTS.find(({ inputs }) => inputs[0] === CELL_STATE)!.name, "tanh_cy");
+ * ```
+ */
 export const CELL_STATE = "fgate_cx_igate_cgate" as const;
 
 /**
@@ -109,15 +176,12 @@ export function lstmParts(projected: boolean): readonly Part[] {
   return projected ? LSTM_PARTS_PROJECTED : LSTM_PARTS;
 }
 
-/** A part that exists in every cell. */
-type CommonPartName = Exclude<PartName, "proj">;
-
 /**
  * Something for each part of a cell: of a gated part four, one a gate (all the same where gates are fused), of `proj`
  * undefined where the hidden state is not projected.
  */
 export type OfParts<T> =
-  & { readonly [P in CommonPartName]: P extends "igates" | "hgates" | "gates" ? readonly T[] : T }
+  & { readonly [P in Exclude<PartName, "proj">]: P extends "igates" | "hgates" | "gates" ? readonly T[] : T }
   & { readonly proj?: T };
 
 /**
@@ -148,7 +212,9 @@ export interface CellExecutor<V> {
 
 /** The new hidden and cell state of one step. */
 export interface CellResult<V> {
+  /** The last part's output: ogate_cy, or proj where there is one. */
   readonly h: V;
+  /** The output of {@linkcode CELL_STATE}. */
   readonly c: V;
 }
 
@@ -157,6 +223,22 @@ export interface CellResult<V> {
  * turned into calls.
  *
  * @param split Whether gated parts run once a gate, or once for all four and are cut up afterwards.
+ *
+ * @example An executor that only says what it is asked for
+ * ```ts
+ * import { type CellExecutor, lstmParts, runCell } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const order: string[] = [];
+ * const executor: CellExecutor<string> = {
+ *   apply(part, gate) {
+ *     order.push(part.name);
+ *     return gate < 0 ? part.name : `${part.name}.${gate}`;
+ *   },
+ *   chunk: (value, gate) => `${value}[${gate}]`,
+ * };
+ * const { h, c } = runCell(executor, lstmParts(false), true, "x", "h", "c");
+ * assertEquals([h, c, order.length], ["ogate_cy", "fgate_cx_igate_cgate", 4 * 3 + 9]);
+ * ```
  */
 export function runCell<V>(
   executor: CellExecutor<V>,

@@ -8,21 +8,31 @@ import { checkInteger, failRange, failType } from "./errors.ts";
 
 /** One scale and zero point for a whole tensor: `real = scale * (q - zeroPoint)`, q in quantMin..quantMax. */
 export interface PerTensorQParams {
+  /** What the integers are stored in. */
   readonly dtype: DType;
   /** A positive, finite float32 value. */
   readonly scale: number;
+  /** The integer that stands for 0, in quantMin..quantMax. */
   readonly zeroPoint: number;
+  /** Smallest integer, below quantMax and within the dtype. */
   readonly quantMin: number;
+  /** Largest integer, within the dtype. */
   readonly quantMax: number;
 }
 
 /** One scale and zero point for each index along `axis`. */
 export interface PerChannelQParams {
+  /** What the integers are stored in. */
   readonly dtype: DType;
+  /** float32, one a channel, positive and finite. */
   readonly scales: Float32Array;
+  /** One a channel, each in quantMin..quantMax. */
   readonly zeroPoints: Int32Array;
+  /** The dimension whose index is the channel. */
   readonly axis: number;
+  /** Smallest integer, of all channels. */
   readonly quantMin: number;
+  /** Largest integer, of all channels. */
   readonly quantMax: number;
 }
 

@@ -22,8 +22,11 @@ export type SafetensorsArray =
 
 /** One tensor of a file: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsEntry {
+  /** As the file names it: F32, I8, I32 and so on. */
   dtype: SafetensorsDType;
+  /** Dimensions, outermost first; empty for a single value. */
   shape: number[];
+  /** Row-major: a view of the file's bytes where they are aligned for it, else a copy. */
   data: SafetensorsArray;
 }
 

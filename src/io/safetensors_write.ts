@@ -8,7 +8,9 @@ import { ARRAY_TYPES, type SafetensorsArray } from "./safetensors.ts";
 
 /** A tensor to write: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsInput {
+  /** Row-major; the kind of array is the dtype in the file. */
   data: SafetensorsArray;
+  /** Dimensions, outermost first; their product is the length of `data`. */
   shape: readonly number[];
 }
 
