@@ -17,6 +17,7 @@ import { thaiFile } from "../tests/runtimes/cases.ts";
 import { installPacked, NAME, succeed } from "../tests/runtimes/install.ts";
 import { readAssets } from "../tests/runtimes/suite.ts";
 import { streamingFile } from "../tests/runtimes/workerd/build.ts";
+import { installPeers } from "./peers/install.ts";
 import { median } from "./peers/measure.ts";
 import { createProblem } from "./peers/problem.ts";
 
@@ -82,6 +83,7 @@ try {
     [`splitgate, LSTM of ${SIZE}, one file`, "lstm.mjs"],
   ];
   if (withPeers) {
+    await installPeers();
     const problem = createProblem(SIZE), entry = createRequire(new URL("peers/", import.meta.url));
     const write = fileURLToPath(new URL("peers/write_onnx.ts", import.meta.url));
     await succeed(folder, Deno.execPath(), "run", "-A", "--no-lock", write, `${SIZE}`, `${folder}/lstm.onnx`);

@@ -12,55 +12,19 @@
  * @module
  */
 import { delimiter, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { machine } from "../machine.ts";
 import { Child } from "./child.ts";
+import { HERE, installPeers, succeeds } from "./install.ts";
 import { median, type Timing } from "./measure.ts";
 import { type Mode, MODES } from "./peer.ts";
 import { createProblem, problemBytes, SIZES, STEPS } from "./problem.ts";
 import type { Loaded, Ready } from "./protocol.ts";
 import { markdown, PORTABLE, type Row } from "./report.ts";
 
-const HERE = fileURLToPath(new URL(".", import.meta.url));
 const RESULTS = join(HERE, "..", "results");
 const WORKER = join(HERE, "worker.ts");
 const BUN = "bun@1.4.5";
-
-/** Runs a command to its end; whether it could be run and succeeded. */
-async function succeeds(command: readonly string[], inherit = false): Promise<boolean> {
-  const stream = inherit ? "inherit" : "null";
-  try {
-    const child = new Deno.Command(command[0]!, {
-      args: command.slice(1),
-      cwd: HERE,
-      stdin: "null",
-      stdout: stream,
-      stderr: stream,
-    });
-    return (await child.output()).success;
-  } catch {
-    return false;
-  }
-}
-
-function installedVersion(name: string): string | null {
-  try {
-    return JSON.parse(Deno.readTextFileSync(join(HERE, "node_modules", name, "package.json"))).version;
-  } catch {
-    return null;
-  }
-}
-
-/** Installs the peers unless every one is there in the version asked for. */
-async function install(): Promise<void> {
-  const { dependencies } = JSON.parse(Deno.readTextFileSync(join(HERE, "package.json")));
-  if (Object.entries(dependencies).every(([name, version]) => installedVersion(name) === version)) return;
-  console.error("Installing the peers into bench/peers/node_modules");
-  if (!await succeeds(["npm", "ci", "--ignore-scripts"], true)) {
-    throw new Error("npm ci failed in bench/peers");
-  }
-}
 
 /** What could not be measured: a peer (or several, or a whole runtime), why, and where. */
 class Absent {
@@ -201,7 +165,7 @@ async function main(): Promise<void> {
   const given = values.python ?? Deno.env.get("SPLITGATE_PYTHON")?.split(delimiter).filter((path) => path !== "");
   const pythons = given ?? (smoke ? [] : ["python3"]);
 
-  if (!smoke) await install();
+  if (!smoke) await installPeers();
   const absent = new Absent(), children: Child[] = [], folder = await Deno.makeTempDir();
   try {
     for (const [runtime, command] of await runtimes(smoke, absent)) children.push(new Child(runtime, command));

@@ -1,0 +1,45 @@
+/**
+ * The peers' own packages, which the package itself does not need.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Where the peers and what they need stand. */
+export const HERE: string = fileURLToPath(new URL(".", import.meta.url));
+
+/** Runs a command to its end; whether it could be run and succeeded. */
+export async function succeeds(command: readonly string[], inherit = false): Promise<boolean> {
+  const stream = inherit ? "inherit" : "null";
+  try {
+    const child = new Deno.Command(command[0]!, {
+      args: command.slice(1),
+      cwd: HERE,
+      stdin: "null",
+      stdout: stream,
+      stderr: stream,
+    });
+    return (await child.output()).success;
+  } catch {
+    return false;
+  }
+}
+
+function installedVersion(name: string): string | null {
+  try {
+    return JSON.parse(Deno.readTextFileSync(join(HERE, "node_modules", name, "package.json"))).version;
+  } catch {
+    return null;
+  }
+}
+
+/** Installs the peers unless every one is there in the version asked for. */
+export async function installPeers(): Promise<void> {
+  const { dependencies } = JSON.parse(Deno.readTextFileSync(join(HERE, "package.json")));
+  if (Object.entries(dependencies).every(([name, version]) => installedVersion(name) === version)) return;
+  console.error("Installing the peers into bench/peers/node_modules");
+  if (!await succeeds(["npm", "ci", "--ignore-scripts"], true)) {
+    throw new Error("npm ci failed in bench/peers");
+  }
+}
