@@ -185,38 +185,9 @@ export function lookup(table: ActivationTable, input: number): number {
   return known === known ? known : data[index] = table.compute(input);
 }
 
-/**
- * Computes every entry of a table at once. The functions never fall, so that between two inputs of one output all have
- * it: of a table of 65,536 entries with 8-bit outputs some 2,500 are computed.
- *
- * @example
- * ```ts
- * import { activationTable, completeTable, lookup } from "@splitgate/splitgate/kernels";
- * import { assertEquals } from "@std/assert";
- * const from = { scale: 0.0003, zeroPoint: 0, quantMin: -32768, quantMax: 32767 };
- * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
- * const table = activationTable("sigmoid", from, to);
- * completeTable(table);
- * assertEquals(table.data[32768 + 500], lookup(activationTable("sigmoid", from, to), 500));
- * ```
- */
-export function completeTable(table: ActivationTable): void {
-  const { length } = table.data;
-  if (length === 0) return;
-  for (const index of [0, length - 1]) lookup(table, table.first + index);
-  completeBetween(table, 0, length - 1);
-}
-
-/** Computes the entries between two that are known. */
-function completeBetween(table: ActivationTable, from: number, to: number): void {
-  const { data, first } = table, middle = (from + to) >> 1;
-  if (data[from] === data[to]) {
-    data.fill(data[from]!, from, to);
-  } else if (middle > from) {
-    lookup(table, first + middle);
-    completeBetween(table, from, middle);
-    completeBetween(table, middle, to);
-  }
+/** What tells tables apart: all that they depend on. */
+export function activationKey(activation: Activation, from: Affine, to: Affine): string {
+  return [activation, ...[from, to].flatMap((q) => [q.scale, q.zeroPoint, q.quantMin, q.quantMax])].join();
 }
 
 /** Tables made so far, by what they hold: gates, layers and directions that agree on it share one. */
@@ -240,7 +211,7 @@ export function sharedActivationTable(
   from: Affine,
   to: Affine,
 ): ActivationTable {
-  const key = [activation, ...[from, to].flatMap((q) => [q.scale, q.zeroPoint, q.quantMin, q.quantMax])].join();
+  const key = activationKey(activation, from, to);
   let table = tables.get(key);
   if (table === undefined) tables.set(key, table = activationTable(activation, from, to));
   return table;

@@ -240,19 +240,29 @@ function isPowerOfTwo(x: number): boolean {
   return x === 1;
 }
 
-/** What a cell's parameters alone decide: its sums, products and activations. */
-export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale" | "alike" | "tables">;
+/** What a cell's parameters alone decide of its sums and products. */
+export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale" | "alike">;
+
+/** The activations of the four gates and of the cell state: what each is, and the parameters of its input and output. */
+export function cellActivations(parts: CellParameters): [activation: Activation, from: Affine, to: Affine][] {
+  const [input, forget, cell, output] = parts.gates;
+  return [
+    ["sigmoid", input!, parts.input_gate],
+    ["sigmoid", forget!, parts.forget_gate],
+    ["tanh", cell!, parts.cell_gate],
+    ["sigmoid", output!, parts.output_gate],
+    ["tanh", parts.fgate_cx_igate_cgate, parts.tanh_cy],
+  ];
+}
 
 /**
- * Prepares the arithmetic of a cell between its projections and its hidden state.
+ * Prepares the sums and products of a cell between its projections and its hidden state.
  *
- * @param tables Activation tables of other cells, to share.
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
  */
 export function prepareArithmetic(
   engine: Engine,
   parts: CellParameters,
-  tables: ActivationTables = new Map(),
 ): CellArithmetic {
   const k = new Float64Array(CELL_CONSTANTS);
   let fixedPoint = 0, exactScale = 0;
@@ -288,21 +298,7 @@ export function prepareArithmetic(
   product(FORGET, parts.forget_gate, cell, forget);
   product(CANDIDATE, parts.input_gate, parts.cell_gate, candidate);
   product(HIDDEN, parts.output_gate, parts.tanh_cy, hidden);
-  const table = (activation: Activation, from: Affine, to: Affine) =>
-    sharedActivationTable(tables, activation, from, to);
-  return {
-    constants: k,
-    fixedPoint,
-    exactScale,
-    alike,
-    tables: [
-      table("sigmoid", parts.gates[0]!, parts.input_gate),
-      table("sigmoid", parts.gates[1]!, parts.forget_gate),
-      table("tanh", parts.gates[2]!, parts.cell_gate),
-      table("sigmoid", parts.gates[3]!, parts.output_gate),
-      table("tanh", cell, parts.tanh_cy),
-    ],
-  };
+  return { constants: k, fixedPoint, exactScale, alike };
 }
 
 /**
@@ -328,7 +324,8 @@ export function prepareCell(
     inputRows: input === null ? null : packRows(weightIh, order, integerBound(input)),
     inputProjection: input === null ? null : prepareProjection(engine, weightIh, biasIh, order, input, parts.igates),
     hiddenRows: packRows(weightHh, order, stateBound),
-    ...prepareArithmetic(engine, parts, tables),
+    ...prepareArithmetic(engine, parts),
+    tables: cellActivations(parts).map((each) => sharedActivationTable(tables, ...each)),
     hiddenOutput: weightHr === null || proj === undefined ? null : {
       rows: packRows(weightHr, rowOrder(weightHr.outFeatures), integerBound(hidden)),
       projection: prepareProjection(

@@ -18,7 +18,7 @@ const ONE_STEP: usize = 336;
 // The cell that runs, and its address: engines check no bounds where an address is known.
 const CURRENT: usize = 340;
 const CELL: usize = 352;
-const CELL_SIZE: usize = 576;
+const CELL_SIZE: usize = 656;
 
 // The forms of an operand: `FORM` in src/simd/memory.ts. After an operand of the last two stand 16 bytes: whether there
 // are top bits, or four times what its sums start with.
@@ -47,6 +47,8 @@ const HIDDEN_OFFSET: usize = 512;
 const INPUT_OFFSET: usize = 528;
 const INPUT_LOWER: usize = 544;
 const INPUT_UPPER: usize = 560;
+// Of each table the scale of its inputs, the reciprocal of that of its outputs, and their bounds, float32.
+const ACTIVATIONS: usize = 576;
 
 // A sum: float32 vectors; for qnnpack int32 multipliers, 2^13 / step, which lanes are so, and whether no (0), some (1) or
 // all (2) are.
@@ -548,6 +550,35 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
   return v128.load32_lane(load<u32>(at + 3 * stride), v, 3);
 }
 
+// Writes what lacks, where 0 stands because it was not asked for before, among `count` outputs whose addresses stand at
+// `at`: those of the four gates' tables in turn, or of table 4.
+function complete(at: usize, count: usize): void {
+  for (let i: usize = 0; i < count; i++) {
+    const address = load<u32>(at + (i << 2)), which = count == 4 ? 4 : i & 3;
+    if (load<i32>(address)) continue;
+    // The address as `addresses` makes it, the other way round; shifting lost the upper bits of the magic number.
+    const input = <i32> ((address - load<u32>(CELL + GATE_TABLES + (which << 2))) >> 2 & 0x3fffffff) - 0x0b400000;
+    store<f32>(address, activate(which, <f32> input));
+  }
+}
+
+// One output of table `which`, a zero as -0: what quantizedActivation of kernels/activation.ts gives.
+function activate(which: usize, input: f32): f32 {
+  const t = CELL + ACTIVATIONS + (which << 4), x = <f64> (load<f32>(t) * input), tanh = !(which & 1) && which > 0;
+  // Beyond, tanh x is 1 in float32, and e^-x 0 and infinite.
+  const a = min(abs(tanh ? x + x : x), 104);
+  // e^a - 1, exact enough for each float32 x: expm1 of kernels/activation.ts.
+  const k = nearest(a * 1.4426950408889634), r = (a - k * 0.6931471803691238) - k * 1.9082149292705877e-10;
+  let p: f64 = 0;
+  for (let n = 14; n > 1; n--) p = (p * r + 1) / n;
+  const scale = reinterpret<f64>((<i64> k + 1023) << 52), e = scale * (r + r * r * p) + (scale - 1);
+  const y = tanh
+    ? <f32> copysign(e / (e + 2), x)
+    : <f32> 1 / (<f32> 1 + <f32> (x > 0 ? 1 / (1 + e) : 1 + e));
+  // Taken from 0 twice, a zero of either sign becomes -0.
+  return -(<f32> 0 - min(max(nearest(y * load<f32>(t, 4)), load<f32>(t, 8)), load<f32>(t, 12)));
+}
+
 // Stores four values of an operand, less the offsets that `zero` holds with the magic number's bits, and gives what was
 // stored: int16, or bytes with their top bits.
 // @ts-ignore: decorator
@@ -724,12 +755,22 @@ export function runSteps(
       const gates = load<usize>(row, ROW_GATES), end = gates + width, to = load<usize>(row, ROW_HIDDEN);
       const forget = v128.load(load<usize>(row, ROW_PROJECTION), FORGET_MULTIPLIER);
       for (let at = gates, c = load<usize>(row, ROW_CELL); at < end; at += 64, c += 16) {
+        let input: v128, forgetGate: v128, cellGate: v128, outputGate: v128;
+        for (;;) {
+          input = gather(at, 16);
+          forgetGate = gather(at + 4, 16);
+          cellGate = gather(at + 8, 16);
+          outputGate = gather(at + 12, 16);
+          const known = i32x4.min_u(i32x4.min_u(input, forgetGate), i32x4.min_u(cellGate, outputGate));
+          if (i32x4.all_true(known)) break;
+          complete(at, 16);
+        }
         const forgotten = f32x4.nearest(
-          multiply(gather(at + 4, 16), v128.load(c), forget, v128.load(CELL, FORGET), v128.load(CELL, FORGET + 16)),
+          multiply(forgetGate, v128.load(c), forget, v128.load(CELL, FORGET), v128.load(CELL, FORGET + 16)),
         );
         const candidate = f32x4.nearest(multiply(
-          gather(at, 16),
-          gather(at + 8, 16),
+          input,
+          cellGate,
           v128.load(CELL, CANDIDATE),
           v128.load(CELL, CANDIDATE + 16),
           v128.load(CELL, CANDIDATE + 32),
@@ -745,14 +786,20 @@ export function runSteps(
         );
         const state = clamp(sum, v128.load(CELL, CELL_SUM + SUM_LOWER), v128.load(CELL, CELL_SUM + SUM_UPPER));
         v128.store(c, round(state));
-        v128.store(at, gather(at + 12, 16), 16);
+        v128.store(at, outputGate, 16);
         v128.store(at, addresses(state, v128.load(CELL, CELL_TABLE)));
       }
       let all = i32x4.splat(0), hidden = to;
       for (let at = gates, out = load<usize>(row, ROW_OUTPUT) + t * outStride; at < end; at += 64, out += 16) {
+        let tanh: v128;
+        for (;;) {
+          tanh = gather(at, 4);
+          if (i32x4.all_true(tanh)) break;
+          complete(at, 4);
+        }
         const output = multiply(
           v128.load(at, 16),
-          gather(at, 4),
+          tanh,
           v128.load(CELL, HIDDEN),
           v128.load(CELL, HIDDEN + 16),
           v128.load(CELL, HIDDEN + 32),

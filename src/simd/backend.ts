@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { ActivationTables } from "../../kernels/activation.ts";
 import type { Affine } from "../../kernels/quantize.ts";
 import {
   bindState,
@@ -32,6 +31,7 @@ import {
   Arena,
   loadOperand,
   type Operand,
+  type PlacedTables,
   ROW,
   type SimdExports,
   type Span,
@@ -39,7 +39,6 @@ import {
   writeCell,
   writeOperand,
   writeProjection,
-  type WrittenTables,
 } from "./memory.ts";
 
 /** Most bytes of projected inputs that stand in memory at a time, unless one step has more. */
@@ -66,12 +65,6 @@ interface SimdCell {
   readonly running: number;
   readonly initial: number;
   readonly hiddenQParams: PerTensorQParams;
-}
-
-/** Activation tables that cells share. */
-class SharedTables {
-  readonly computed: ActivationTables = new Map();
-  readonly written: WrittenTables = new Map();
 }
 
 /** Whether the kernel's float32 arithmetic takes these parameters. */
@@ -487,12 +480,12 @@ export class SimdKernels implements LstmBackend {
   prepare(lstm: LstmModule, { input, tokens, initial }: LstmUse): PreparedLstm | null {
     if (lstm.projSize > 0) return null;
     const kernel = this.#instance();
-    const arena = new Arena(kernel.memory, this.#oneStep), tables = new SharedTables(), cells: SimdCell[][] = [];
+    const arena = new Arena(kernel.memory, this.#oneStep), placed: PlacedTables = new Map(), cells: SimdCell[][] = [];
     let from = input;
     for (const layer of lstm.cells) {
       const prepared: SimdCell[] = [];
       for (const source of layer) {
-        const cell = this.#prepareCell(arena, lstm, source, from, initial, tables);
+        const cell = this.#prepareCell(arena, lstm, source, from, initial, placed);
         if (cell === null) return null;
         prepared.push(cell);
       }
@@ -509,7 +502,7 @@ export class SimdKernels implements LstmBackend {
     source: QuantizedLstmCell,
     from: PerTensorQParams | null,
     initial: LstmUse["initial"],
-    tables: SharedTables,
+    placed: PlacedTables,
   ): SimdCell | null {
     const { engine } = lstm, parts = fastParts(source), [h, c] = initialQParams(lstm, source, initial);
     if (parts === null || !suits(parts, c!)) return null;
@@ -519,7 +512,7 @@ export class SimdKernels implements LstmBackend {
     const input = from === null ? null : writeOperand(arena, source.weightIh, span(from), this.relaxed, reduced(from));
     const hidden = writeOperand(arena, source.weightHh, span(...ranges), this.relaxed, reduced(to));
     if ((input === null && from !== null) || hidden === null) return null;
-    const cell = prepareArithmetic(engine, parts, tables.computed), order = gateOrder(lstm.hiddenSize);
+    const cell = prepareArithmetic(engine, parts), order = gateOrder(lstm.hiddenSize);
     const projection = input === null ? 0 : writeProjection(
       arena,
       prepareProjection(engine, source.weightIh, source.biasIh, order, from!, parts.igates),
@@ -533,7 +526,7 @@ export class SimdKernels implements LstmBackend {
       hidden,
     );
     return {
-      cell: writeCell(arena, cell, lstm.hiddenSize, input, hidden, projection, tables.written),
+      cell: writeCell(arena, cell, lstm.hiddenSize, input, hidden, projection, parts, placed),
       input,
       float: from === null ? new FloatProjection(source) : null,
       inverseScale: from === null ? 1 : reciprocal(from.scale),

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type ActivationTable, completeTable } from "../../kernels/activation.ts";
+import { activationKey } from "../../kernels/activation.ts";
 import { biasTerm, type LinearWeight } from "../../kernels/linear.ts";
 import {
   CANDIDATE,
@@ -22,7 +22,8 @@ import {
   SUM_LO,
   SUM_SIZE,
 } from "../../kernels/lstm_cell.ts";
-import { type CellArithmetic, gateOrder } from "../../kernels/prepare.ts";
+import { cellActivations, type CellArithmetic, type CellParameters, gateOrder } from "../../kernels/prepare.ts";
+import { reciprocal } from "../../kernels/requantize.ts";
 
 /** What kernels/simd/lstm.as exports. Addresses are in bytes. */
 export interface SimdExports {
@@ -50,7 +51,7 @@ export interface SimdExports {
   ): void;
 }
 
-const PAGE = 65536, SCRATCH = 928, CONSTANTS = 256, ONE_STEP = 336;
+const PAGE = 65536, SCRATCH = 1008, CONSTANTS = 256, ONE_STEP = 336;
 
 /** Addresses in the description of a row that `runSteps` takes, in words. */
 export const ROW = { PROJECTION: 0, HIDDEN: 1, CELL: 2, INPUTS: 3, OUTPUT: 4, GATES: 5, SIZE: 8 } as const;
@@ -289,20 +290,22 @@ export function writeProjection(
   return at;
 }
 
-/** Where activation tables stand in memory: gates, cells and layers often share one. */
-export type WrittenTables = Map<ActivationTable, number>;
+/** Where activation tables stand in memory, by {@linkcode activationKey}: gates, cells and layers often share one. */
+export type PlacedTables = Map<string, number>;
 
-/** Where a table's float32 outputs stand, less what the kernel makes of its first input. */
-function writeTable(arena: Arena, table: ActivationTable, written: WrittenTables): number {
-  const { data: { length }, first } = table;
-  let at = written.get(table);
-  if (at === undefined) {
-    at = arena.take(length * 4);
-    completeTable(table);
-    arena.f32.set(table.data, at / 4);
-    written.set(table, at);
-  }
-  return at - ((first + MAGIC) << 2);
+/**
+ * Where a table's float32 outputs stand, less what the kernel makes of its first input. The kernel itself computes them,
+ * each when it is first asked for: a model's first steps meet few of up to 65,536.
+ */
+function placeTable(
+  arena: Arena,
+  placed: PlacedTables,
+  [activation, from, to]: ReturnType<typeof cellActivations>[0],
+): number {
+  const key = activationKey(activation, from, to);
+  let at = placed.get(key);
+  if (at === undefined) placed.set(key, at = arena.take((from.quantMax - from.quantMin + 1) * 4));
+  return at - ((from.quantMin - from.zeroPoint + MAGIC) << 2);
 }
 
 /** Addresses in a cell's constants, in words of four bytes. */
@@ -326,7 +329,8 @@ const WORDS = {
   INPUT_OFFSET: 132,
   INPUT_LOWER: 136,
   INPUT_UPPER: 140,
-  SIZE: 144,
+  ACTIVATIONS: 144,
+  SIZE: 164,
 };
 /** Within a sum, in words. */
 const SUM = {
@@ -350,7 +354,7 @@ const SUM = {
  * @param input Its input, or null where projected inputs are given.
  * @param hidden Its hidden state.
  * @param projection Address of the input's projection.
- * @param written Tables that already stand in this memory.
+ * @param placed Where tables already stand in this memory.
  * @returns Its address.
  */
 export function writeCell(
@@ -360,9 +364,11 @@ export function writeCell(
   input: Operand | null,
   hidden: Operand,
   projection: number,
-  written: WrittenTables,
+  parts: CellParameters,
+  placed: PlacedTables,
 ): number {
-  const k = cell.constants, tables = cell.tables.map((table) => writeTable(arena, table, written));
+  const k = cell.constants, activations = cellActivations(parts);
+  const tables = activations.map((each) => placeTable(arena, placed, each));
   const at = arena.take(WORDS.SIZE * 4), w = at / 4, { i32, f32 } = arena;
   i32[w + WORDS.BLOCKS] = Math.ceil(hiddenSize / 8);
   i32[w + WORDS.HIDDEN_GROUPS] = hidden.groups;
@@ -374,6 +380,10 @@ export function writeCell(
     i32[w + WORDS.INPUT_WEIGHTS] = input.weights;
     i32[w + WORDS.INPUT_PROJECTION] = projection;
   }
+  activations.forEach(([, from, to], i) => {
+    const lo = to.quantMin - to.zeroPoint, hi = to.quantMax - to.zeroPoint;
+    f32.set([from.scale, reciprocal(to.scale), lo, hi], w + WORDS.ACTIVATIONS + 4 * i);
+  });
   for (let lane = 0; lane < 4; lane++) {
     const sum = (to: number, which: number, lanes: number): void => {
       const fixed = (lanes >> lane & 1) === 1, from = which * SUM_SIZE, factor = k[from + SUM_FACTOR]!;

@@ -4,7 +4,6 @@ import {
   type Activation,
   activationTable,
   type ActivationTables,
-  completeTable,
   expFloat32,
   lookup,
   quantizedActivation,
@@ -148,29 +147,6 @@ Deno.test("activationTable() and lookup() give quantizedActivation's value for a
       assertEquals(first[input + 32768], oracle.activation(activation, x, to) - to.zeroPoint);
     }
   }
-});
-
-Deno.test("completeTable() gives what lookup() gives for each input, whatever was known before", () => {
-  const bounds = fc.tuple(fc.integer({ min: -500, max: 500 }), fc.integer({ min: 1, max: 3000 }));
-  fc.assert(
-    fc.property(
-      fc.constantFrom(...ACTIVATIONS),
-      bounds,
-      fc.double({ min: 1e-5, max: 1, noNaN: true }),
-      fc.constantFrom(SIGMOID, TANH, WIDE_SIGMOID, WIDE_TANH),
-      fc.array(fc.nat(1000), { maxLength: 5 }),
-      (activation, [quantMin, size], scale, to, met) => {
-        const from = { scale: f(scale), zeroPoint: 3, quantMin, quantMax: quantMin + size };
-        const table = activationTable(activation, from, to), kernel = quantizedActivation(activation, from.scale, to);
-        for (const i of met) lookup(table, table.first + i % (size + 1));
-        completeTable(table);
-        assertEquals([...table.data], Array.from(table.data, (_, i) => kernel(table.first + i)));
-      },
-    ),
-  );
-  const beyond = activationTable("tanh", { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 65536 }, TANH);
-  completeTable(beyond);
-  assertEquals(beyond.data.length, 0);
 });
 
 Deno.test("lookup() computes each output anew when the input range is beyond 16 bits", () => {
