@@ -5,6 +5,7 @@
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import { gateOrder } from "../../kernels/prepare.ts";
+import { dequantizePerChannel } from "../../kernels/quantize.ts";
 import type { QuantizedLstmCell } from "./cell.ts";
 import { quantizeShifted } from "./shifted.ts";
 
@@ -12,31 +13,28 @@ import { quantizeShifted } from "./shifted.ts";
 export class FloatProjection {
   readonly #source: QuantizedLstmCell;
   readonly #weight: Float32Array;
-  readonly #bias: Float32Array | null;
+  readonly #order: Int32Array;
+  readonly #row: Float32Array;
 
   constructor(source: QuantizedLstmCell) {
-    const { data, inFeatures, outFeatures, scales, zeroPoints } = source.weightIh, { biasIh } = source;
-    const order = gateOrder(outFeatures / 4);
+    const { data, outFeatures, scales, zeroPoints } = source.weightIh;
     this.#source = source;
-    const floats = this.#weight = new Float32Array(data.length);
-    this.#bias = biasIh === null ? null : new Float32Array(outFeatures);
-    for (let place = 0; place < outFeatures; place++) {
-      const row = order[place]!, channel = Math.floor(row * scales.length / outFeatures);
-      const from = row * inFeatures, to = place * inFeatures;
-      const scale = scales[channel]!, zeroPoint = zeroPoints[channel]!;
-      // As dequantizeValue: stored in float32, the product is rounded once.
-      for (let k = 0; k < inFeatures; k++) floats[to + k] = scale * (data[from + k]! - zeroPoint);
-      if (this.#bias !== null) this.#bias[place] = biasIh![row]!;
-    }
+    this.#weight = new Float32Array(data.length);
+    dequantizePerChannel(data, this.#weight, scales, zeroPoints, data.length / scales.length);
+    this.#order = gateOrder(outFeatures / 4);
+    this.#row = new Float32Array(outFeatures);
   }
 
   /** Projects an input [inputSize] to what a step takes, [4 * hiddenSize] from `offset` on. */
   project(x: Float32Array, out: Float32Array, offset: number): void {
-    const { inFeatures, outFeatures } = this.#source.weightIh, { igates } = this.#source.parts;
-    linearFloat32(x, 0, this.#weight, this.#bias, inFeatures, outFeatures, out, offset);
-    for (let row = 0; row < outFeatures; row++) {
-      const q = igates[row & 3]!;
-      if (q !== null) quantizeShifted(out, offset + row, out, offset + row, 1, q);
+    const { weightIh: { inFeatures, outFeatures }, biasIh, parts } = this.#source,
+      row = this.#row,
+      size = outFeatures / 4;
+    linearFloat32(x, 0, this.#weight, biasIh, inFeatures, outFeatures, row, 0);
+    for (let gate = 0; gate < 4; gate++) {
+      const q = parts.igates[gate]!;
+      if (q !== null) quantizeShifted(row, gate * size, row, gate * size, size, q);
     }
+    for (let i = 0; i < outFeatures; i++) out[offset + i] = row[this.#order[i]!]!;
   }
 }
