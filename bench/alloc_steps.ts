@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { simdKernels } from "../simd.ts";
 import { lstmModel, realsOf, taggerModel } from "./models.ts";
 
 interface Engine {
@@ -32,7 +33,7 @@ function collect(): void {
 
 /** Bytes a step: the heap's growth over all steps, no collection between. */
 function bytesPerStep(step: () => void, steps: number): number {
-  for (let i = 0; i < 20000; i++) step();
+  for (let i = 0; i < Math.min(20000, Math.max(steps, 2000)); i++) step();
   collect();
   const before = heap();
   for (let i = 0; i < steps; i++) step();
@@ -54,6 +55,14 @@ for (const splitGates of [false, true]) {
 }
 const qnnpack = lstmModel(SIZE, { preset: "qnnpack" }).createSession();
 rows["step, split, qnnpack"] = bytesPerStep(() => qnnpack.step(x, y), STEPS);
+// Wide enough for what comes out of the kernels' memory to be copied by one call.
+const WIDE = 128, simd = lstmModel(WIDE).createSession({ kernels: await simdKernels() });
+const wide = new Uint8Array(100 * WIDE).fill(130), wideOut = new Uint8Array(100 * WIDE);
+const wideReals = realsOf(1, WIDE), wideFloats = new Float32Array(WIDE);
+const wideStep = wide.subarray(0, WIDE), wideStepOut = wideOut.subarray(0, WIDE);
+rows["step, simd, integers"] = bytesPerStep(() => simd.step(wideStep, wideStepOut), STEPS);
+rows["step, simd, reals"] = bytesPerStep(() => simd.step(wideReals, wideFloats), STEPS);
+rows["run of 100, simd"] = bytesPerStep(() => simd.run(wide, wideOut), STEPS / 100) / 100;
 const tagger = taggerModel(SIZE).createSession();
 rows["step, Embedding, LSTM, Linear"] = bytesPerStep(() => tagger.step(token, tags), STEPS);
 // One object a step: the measurement sees it.

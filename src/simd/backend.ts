@@ -345,12 +345,11 @@ class SimdLstm implements PreparedLstm {
     const width = hiddenSize * layer.length, together = Math.floor(this.#chunk / batch);
     // Whole blocks are written, so that a row must not reach into another one's output.
     const outWidth = batch === 1 ? hiddenSize : this.#units, whole = lengths === null && width === outWidth;
-    const reals = out instanceof Float32Array, scale = reals ? prepared.hiddenQParams.scale : 1;
-    const first = reals ? this.#outOffset : 0;
+    const reals = out instanceof Float32Array, first = reals ? this.#outOffset : 0;
     for (let from = 0; from < steps; from += together) {
       const to = Math.min(from + together, steps), count = (to - from) * batch;
       this.#projectChunk(l, d, x, from, to, steps, batch, lengths);
-      this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, outWidth * 4, scale);
+      this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, outWidth * 4, reals);
       if (whole && count * width >= 128) {
         this.#outputs[count] ??= new Float32Array(f32.buffer, this.#out, count * width);
         out.set(this.#outputs[count]!, first + from * batch * width);
@@ -427,9 +426,11 @@ class SimdLstm implements PreparedLstm {
     batch: number,
     lengths: Int32Array | null,
     outBytes: number,
-    scale: number,
+    reals: boolean,
   ): void {
-    const layer = this.#cells[l]!, { cell, initial, running } = layer[d]!, { i32 } = this.#arena;
+    const layer = this.#cells[l]!, { cell, initial, running, hiddenQParams } = layer[d]!, { i32 } = this.#arena;
+    // Read here and not passed: an engine may box a number that it passes.
+    const scale = reals ? hiddenQParams.scale : 1;
     const first = (l * layer.length + d) * batch;
     for (let t = from, end = to; t < to; t = end, end = to) {
       let rows = 0;
