@@ -4,8 +4,7 @@
 // activations are looked up. Units come in blocks of eight: eight accumulators run through one pass over an operand.
 // Whoever calls lays out memory as src/simd/layout.ts says, with every integer less its zero point unless said.
 
-// The first bytes of memory are the kernel's: sums of a block's eight units on one operand and on a second.
-const SUMS: usize = 0;
+// The first bytes of memory are the kernel's.
 // Constants, from memory so that no engine makes them anew at each use: eight int16 ones, their lower bytes; float32
 // 1.5 * 2^23, .5 and the sign.
 const ONES: usize = 256;
@@ -90,10 +89,10 @@ export const relaxed: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
 /** What the engine makes of a relaxed sum of four products -128 * 255, where it may choose. Tells its instructions. */
 export function chosen(): i32 {
   if (!ASC_FEATURE_RELAXED_SIMD) return 0;
-  v128.store(SUMS, i8x16.splat(-128));
-  v128.store(SUMS, i8x16.splat(-1), 16);
+  v128.store(CELL, i8x16.splat(-128));
+  v128.store(CELL, i8x16.splat(-1), 16);
   return i32x4.extract_lane(
-    i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(SUMS), v128.load(SUMS, 16), i32x4.splat(0)),
+    i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(CELL), v128.load(CELL, 16), i32x4.splat(0)),
     0,
   );
 }
@@ -109,49 +108,32 @@ export function chosen(): i32 {
   return f32x4.pmin(f32x4.pmax(x, lo), hi);
 }
 
-// Sums of a block's 32 rows on int16 weights and activations, two k at a time: `w` is [groups][8 units][4 gates][2], and
-// the number of groups is even here and below.
-function dotWide(w: usize, x: usize, groups: i32, sums: usize): void {
-  let a = v128.load(w, 0),
-    b = v128.load(w, 16),
-    c = v128.load(w, 32),
-    d = v128.load(w, 48),
-    e = v128.load(w, 64),
-    f = v128.load(w, 80),
-    g = v128.load(w, 96),
-    h = v128.load(w, 112);
-  const end = x + (<usize> groups << 2);
-  let at = w + 128, from = x;
-  while (from < end) {
-    const v0 = v128.load32_splat(from, 0);
-    a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(at, 0), v0));
-    b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(at, 16), v0));
-    c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load(at, 32), v0));
-    d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load(at, 48), v0));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(v128.load(at, 64), v0));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(v128.load(at, 80), v0));
-    g = i32x4.add(g, i32x4.dot_i16x8_s(v128.load(at, 96), v0));
-    h = i32x4.add(h, i32x4.dot_i16x8_s(v128.load(at, 112), v0));
-    const v1 = v128.load32_splat(from, 4);
-    a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(at, 128), v1));
-    b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(at, 144), v1));
-    c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load(at, 160), v1));
-    d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load(at, 176), v1));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(v128.load(at, 192), v1));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(v128.load(at, 208), v1));
-    g = i32x4.add(g, i32x4.dot_i16x8_s(v128.load(at, 224), v1));
-    h = i32x4.add(h, i32x4.dot_i16x8_s(v128.load(at, 240), v1));
-    at += 256;
-    from += 8;
+// Sums of blocks of 32 rows on int16 weights and activations, two k at a time, from `sums` until `end`: before each block's
+// weights, [groups][8 units][4 gates][2], stands what its sums start with.
+function dotWide(w: usize, x: usize, groups: i32, sums: usize, end: usize): void {
+  for (const stop = x + (<usize> groups << 2); sums < end; sums += 128) {
+    let a = v128.load(w, 0), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = v128.load(w, 64), f = v128.load(w, 80), g = v128.load(w, 96), h = v128.load(w, 112);
+    w += 128;
+    for (let from = x; from < stop; from += 4, w += 128) {
+      const v = v128.load32_splat(from);
+      a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(w, 0), v));
+      b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(w, 16), v));
+      c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load(w, 32), v));
+      d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load(w, 48), v));
+      e = i32x4.add(e, i32x4.dot_i16x8_s(v128.load(w, 64), v));
+      f = i32x4.add(f, i32x4.dot_i16x8_s(v128.load(w, 80), v));
+      g = i32x4.add(g, i32x4.dot_i16x8_s(v128.load(w, 96), v));
+      h = i32x4.add(h, i32x4.dot_i16x8_s(v128.load(w, 112), v));
+    }
+    v128.store(sums, a, 0);
+    v128.store(sums, b, 16);
+    v128.store(sums, c, 32);
+    v128.store(sums, d, 48);
+    v128.store(sums, e, 64);
+    v128.store(sums, f, 80);
+    v128.store(sums, g, 96);
+    v128.store(sums, h, 112);
   }
-  v128.store(sums, a, 0);
-  v128.store(sums, b, 16);
-  v128.store(sums, c, 32);
-  v128.store(sums, d, 48);
-  v128.store(sums, e, 64);
-  v128.store(sums, f, 80);
-  v128.store(sums, g, 96);
-  v128.store(sums, h, 112);
 }
 
 // Sums of a block's rows on int8 weights and eight-bit activations: `w` is [groups][8 units][4 gates][4].
@@ -159,254 +141,218 @@ function dotWide(w: usize, x: usize, groups: i32, sums: usize): void {
 // Two weights w0 and w1 are one int16, v = 256 w1 + w0 + 128, and two activations x0 and x1 are x1 and 256 x0 - x1. Where u
 // is v's lower byte, v x1 + u (256 x0 - x1) = 256 (w1 x1 + w0 x0 + 128 x0). The last term of all is what the sums start
 // with, less. That is exact modulo 2^32; once the offsets' part is added, the sums are 256 times ones of 24 bits.
-function dotPaired(w: usize, x: usize, groups: i32, sums: usize): void {
-  const low = v128.load(LOW), end = x + (<usize> groups << 3);
-  const start = v128.load(x + lengthOf(PAIRED, groups));
-  let a = i32x4.add(start, v128.load(w, 0)),
-    b = i32x4.add(start, v128.load(w, 16)),
-    c = i32x4.add(start, v128.load(w, 32)),
-    d = i32x4.add(start, v128.load(w, 48)),
-    e = i32x4.add(start, v128.load(w, 64)),
-    f = i32x4.add(start, v128.load(w, 80)),
-    g = i32x4.add(start, v128.load(w, 96)),
-    h = i32x4.add(start, v128.load(w, 112));
-  for (let at = w + 128, from = x; from < end; at += 128, from += 8) {
-    const x0 = v128.load32_splat(from, 0), x1 = v128.load32_splat(from, 4);
-    const w0 = v128.load(at, 0);
-    a = i32x4.add(i32x4.add(a, i32x4.dot_i16x8_s(w0, x0)), i32x4.dot_i16x8_s(v128.and(w0, low), x1));
-    const w1 = v128.load(at, 16);
-    b = i32x4.add(i32x4.add(b, i32x4.dot_i16x8_s(w1, x0)), i32x4.dot_i16x8_s(v128.and(w1, low), x1));
-    const w2 = v128.load(at, 32);
-    c = i32x4.add(i32x4.add(c, i32x4.dot_i16x8_s(w2, x0)), i32x4.dot_i16x8_s(v128.and(w2, low), x1));
-    const w3 = v128.load(at, 48);
-    d = i32x4.add(i32x4.add(d, i32x4.dot_i16x8_s(w3, x0)), i32x4.dot_i16x8_s(v128.and(w3, low), x1));
-    const w4 = v128.load(at, 64);
-    e = i32x4.add(i32x4.add(e, i32x4.dot_i16x8_s(w4, x0)), i32x4.dot_i16x8_s(v128.and(w4, low), x1));
-    const w5 = v128.load(at, 80);
-    f = i32x4.add(i32x4.add(f, i32x4.dot_i16x8_s(w5, x0)), i32x4.dot_i16x8_s(v128.and(w5, low), x1));
-    const w6 = v128.load(at, 96);
-    g = i32x4.add(i32x4.add(g, i32x4.dot_i16x8_s(w6, x0)), i32x4.dot_i16x8_s(v128.and(w6, low), x1));
-    const w7 = v128.load(at, 112);
-    h = i32x4.add(i32x4.add(h, i32x4.dot_i16x8_s(w7, x0)), i32x4.dot_i16x8_s(v128.and(w7, low), x1));
+function dotPaired(w: usize, x: usize, groups: i32, sums: usize, end: usize): void {
+  const low = v128.load(LOW), stop = x + (<usize> groups << 3), start = v128.load(x + lengthOf(PAIRED, groups));
+  for (const size = <usize> (groups + 1) << 7; sums < end; sums += 128, w += size) {
+    let a = i32x4.add(start, v128.load(w, 0)),
+      b = i32x4.add(start, v128.load(w, 16)),
+      c = i32x4.add(start, v128.load(w, 32)),
+      d = i32x4.add(start, v128.load(w, 48)),
+      e = i32x4.add(start, v128.load(w, 64)),
+      f = i32x4.add(start, v128.load(w, 80)),
+      g = i32x4.add(start, v128.load(w, 96)),
+      h = i32x4.add(start, v128.load(w, 112));
+    for (let at = w + 128, from = x; from < stop; at += 128, from += 8) {
+      const x0 = v128.load32_splat(from, 0), x1 = v128.load32_splat(from, 4);
+      const w0 = v128.load(at, 0);
+      a = i32x4.add(i32x4.add(a, i32x4.dot_i16x8_s(w0, x0)), i32x4.dot_i16x8_s(v128.and(w0, low), x1));
+      const w1 = v128.load(at, 16);
+      b = i32x4.add(i32x4.add(b, i32x4.dot_i16x8_s(w1, x0)), i32x4.dot_i16x8_s(v128.and(w1, low), x1));
+      const w2 = v128.load(at, 32);
+      c = i32x4.add(i32x4.add(c, i32x4.dot_i16x8_s(w2, x0)), i32x4.dot_i16x8_s(v128.and(w2, low), x1));
+      const w3 = v128.load(at, 48);
+      d = i32x4.add(i32x4.add(d, i32x4.dot_i16x8_s(w3, x0)), i32x4.dot_i16x8_s(v128.and(w3, low), x1));
+      const w4 = v128.load(at, 64);
+      e = i32x4.add(i32x4.add(e, i32x4.dot_i16x8_s(w4, x0)), i32x4.dot_i16x8_s(v128.and(w4, low), x1));
+      const w5 = v128.load(at, 80);
+      f = i32x4.add(i32x4.add(f, i32x4.dot_i16x8_s(w5, x0)), i32x4.dot_i16x8_s(v128.and(w5, low), x1));
+      const w6 = v128.load(at, 96);
+      g = i32x4.add(i32x4.add(g, i32x4.dot_i16x8_s(w6, x0)), i32x4.dot_i16x8_s(v128.and(w6, low), x1));
+      const w7 = v128.load(at, 112);
+      h = i32x4.add(i32x4.add(h, i32x4.dot_i16x8_s(w7, x0)), i32x4.dot_i16x8_s(v128.and(w7, low), x1));
+    }
+    v128.store(sums, i32x4.shr_s(a, 8), 0);
+    v128.store(sums, i32x4.shr_s(b, 8), 16);
+    v128.store(sums, i32x4.shr_s(c, 8), 32);
+    v128.store(sums, i32x4.shr_s(d, 8), 48);
+    v128.store(sums, i32x4.shr_s(e, 8), 64);
+    v128.store(sums, i32x4.shr_s(f, 8), 80);
+    v128.store(sums, i32x4.shr_s(g, 8), 96);
+    v128.store(sums, i32x4.shr_s(h, 8), 112);
   }
-  v128.store(sums, i32x4.shr_s(a, 8), 0);
-  v128.store(sums, i32x4.shr_s(b, 8), 16);
-  v128.store(sums, i32x4.shr_s(c, 8), 32);
-  v128.store(sums, i32x4.shr_s(d, 8), 48);
-  v128.store(sums, i32x4.shr_s(e, 8), 64);
-  v128.store(sums, i32x4.shr_s(f, 8), 80);
-  v128.store(sums, i32x4.shr_s(g, 8), 96);
-  v128.store(sums, i32x4.shr_s(h, 8), 112);
 }
 
 // The sums of four units on two operands, the second one's 128 bytes on. Weights are loaded twice, so that there are
 // registers for all.
-function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
-  const low = v128.load(LOW), end = x + (<usize> groups << 3), length = lengthOf(PAIRED, groups);
+function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
+  const low = v128.load(LOW), stop = x + (<usize> groups << 3), length = lengthOf(PAIRED, groups);
   const startX = v128.load(x + length), startY = v128.load(y + length);
-  let a = i32x4.add(startX, v128.load(w, 0)),
-    b = i32x4.add(startX, v128.load(w, 16)),
-    c = i32x4.add(startX, v128.load(w, 32)),
-    d = i32x4.add(startX, v128.load(w, 48)),
-    e = i32x4.add(startY, v128.load(w, 0)),
-    f = i32x4.add(startY, v128.load(w, 16)),
-    g = i32x4.add(startY, v128.load(w, 32)),
-    h = i32x4.add(startY, v128.load(w, 48));
-  for (let at = w + 128, from = x, and = y; from < end; at += 128, from += 8, and += 8) {
-    const x0 = v128.load32_splat(from, 0), y0 = v128.load32_splat(and, 0);
-    const w0 = v128.load(at, 0);
-    a = i32x4.add(a, i32x4.dot_i16x8_s(w0, x0));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(w0, y0));
-    const w1 = v128.load(at, 16);
-    b = i32x4.add(b, i32x4.dot_i16x8_s(w1, x0));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(w1, y0));
-    const w2 = v128.load(at, 32);
-    c = i32x4.add(c, i32x4.dot_i16x8_s(w2, x0));
-    g = i32x4.add(g, i32x4.dot_i16x8_s(w2, y0));
-    const w3 = v128.load(at, 48);
-    d = i32x4.add(d, i32x4.dot_i16x8_s(w3, x0));
-    h = i32x4.add(h, i32x4.dot_i16x8_s(w3, y0));
-    const x1 = v128.load32_splat(from, 4), y1 = v128.load32_splat(and, 4);
-    const u0 = v128.and(v128.load(at, 0), low);
-    a = i32x4.add(a, i32x4.dot_i16x8_s(u0, x1));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(u0, y1));
-    const u1 = v128.and(v128.load(at, 16), low);
-    b = i32x4.add(b, i32x4.dot_i16x8_s(u1, x1));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(u1, y1));
-    const u2 = v128.and(v128.load(at, 32), low);
-    c = i32x4.add(c, i32x4.dot_i16x8_s(u2, x1));
-    g = i32x4.add(g, i32x4.dot_i16x8_s(u2, y1));
-    const u3 = v128.and(v128.load(at, 48), low);
-    d = i32x4.add(d, i32x4.dot_i16x8_s(u3, x1));
-    h = i32x4.add(h, i32x4.dot_i16x8_s(u3, y1));
+  for (let half: usize = 64, size = <usize> (groups + 1) << 7; sumsX < end; sumsX += 64, sumsY += 64, half ^= 64) {
+    let a = i32x4.add(startX, v128.load(w, 0)),
+      b = i32x4.add(startX, v128.load(w, 16)),
+      c = i32x4.add(startX, v128.load(w, 32)),
+      d = i32x4.add(startX, v128.load(w, 48)),
+      e = i32x4.add(startY, v128.load(w, 0)),
+      f = i32x4.add(startY, v128.load(w, 16)),
+      g = i32x4.add(startY, v128.load(w, 32)),
+      h = i32x4.add(startY, v128.load(w, 48));
+    for (let at = w + 128, from = x, and = y; from < stop; at += 128, from += 8, and += 8) {
+      const x0 = v128.load32_splat(from, 0), y0 = v128.load32_splat(and, 0);
+      const w0 = v128.load(at, 0);
+      a = i32x4.add(a, i32x4.dot_i16x8_s(w0, x0));
+      e = i32x4.add(e, i32x4.dot_i16x8_s(w0, y0));
+      const w1 = v128.load(at, 16);
+      b = i32x4.add(b, i32x4.dot_i16x8_s(w1, x0));
+      f = i32x4.add(f, i32x4.dot_i16x8_s(w1, y0));
+      const w2 = v128.load(at, 32);
+      c = i32x4.add(c, i32x4.dot_i16x8_s(w2, x0));
+      g = i32x4.add(g, i32x4.dot_i16x8_s(w2, y0));
+      const w3 = v128.load(at, 48);
+      d = i32x4.add(d, i32x4.dot_i16x8_s(w3, x0));
+      h = i32x4.add(h, i32x4.dot_i16x8_s(w3, y0));
+      const x1 = v128.load32_splat(from, 4), y1 = v128.load32_splat(and, 4);
+      const u0 = v128.and(v128.load(at, 0), low);
+      a = i32x4.add(a, i32x4.dot_i16x8_s(u0, x1));
+      e = i32x4.add(e, i32x4.dot_i16x8_s(u0, y1));
+      const u1 = v128.and(v128.load(at, 16), low);
+      b = i32x4.add(b, i32x4.dot_i16x8_s(u1, x1));
+      f = i32x4.add(f, i32x4.dot_i16x8_s(u1, y1));
+      const u2 = v128.and(v128.load(at, 32), low);
+      c = i32x4.add(c, i32x4.dot_i16x8_s(u2, x1));
+      g = i32x4.add(g, i32x4.dot_i16x8_s(u2, y1));
+      const u3 = v128.and(v128.load(at, 48), low);
+      d = i32x4.add(d, i32x4.dot_i16x8_s(u3, x1));
+      h = i32x4.add(h, i32x4.dot_i16x8_s(u3, y1));
+    }
+    v128.store(sumsX, i32x4.shr_s(a, 8), 0);
+    v128.store(sumsX, i32x4.shr_s(b, 8), 16);
+    v128.store(sumsX, i32x4.shr_s(c, 8), 32);
+    v128.store(sumsX, i32x4.shr_s(d, 8), 48);
+    v128.store(sumsY, i32x4.shr_s(e, 8), 0);
+    v128.store(sumsY, i32x4.shr_s(f, 8), 16);
+    v128.store(sumsY, i32x4.shr_s(g, 8), 32);
+    v128.store(sumsY, i32x4.shr_s(h, 8), 48);
+    w += half ? 64 : size - 64;
   }
-  v128.store(sums, i32x4.shr_s(a, 8), 0);
-  v128.store(sums, i32x4.shr_s(b, 8), 16);
-  v128.store(sums, i32x4.shr_s(c, 8), 32);
-  v128.store(sums, i32x4.shr_s(d, 8), 48);
-  v128.store(sums, i32x4.shr_s(e, 8), 128);
-  v128.store(sums, i32x4.shr_s(f, 8), 144);
-  v128.store(sums, i32x4.shr_s(g, 8), 160);
-  v128.store(sums, i32x4.shr_s(h, 8), 176);
 }
 
-// Sums of a block's rows on int8 weights and bytes of 0..127, four k at a time: `w` is [groups][8 units][4 gates][4]. Where
-// activations have eight bits, `top` holds their top bits; otherwise it is `x`.
+// Sums of blocks' rows on int8 weights and bytes of 0..127, four k at a time: weights are [groups][8 units][4 gates][4].
+// Where activations have eight bits, `top` holds their top bits; otherwise it is `x`. By one instruction, or by two, which
+// are sooner where an engine makes several of that one.
 //
 // Exact whatever the engine does where relaxed instructions leave it a choice: no activation has its top bit set, and two
 // products stay within 2 * 128 * 127 < 2^15.
-function dotOne(w: usize, x: usize, groups: i32, top: usize, sums: usize): void {
-  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
-  const bytes = <usize> groups << 2;
-  for (let operand = top;; operand = x) {
-    const end = operand + bytes;
-    for (let at = w + 128, from = operand; from < end; at += 256, from += 8) {
+function dotNarrow(w: usize, x: usize, groups: i32, top: usize, sums: usize, end: usize): void {
+  const ones = v128.load(ONES), oneStep = load<i32>(ONE_STEP);
+  for (const bytes = <usize> groups << 2; sums < end; sums += 128, w += bytes * 32 + 128) {
+    let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
+    for (let operand = top;; operand = x) {
+      let at = w + 128, from = operand;
+      const stop = operand + bytes;
       // Top bits are rare: see `Operand` in src/simd/memory.ts.
-      if (load<i64>(from) == 0) continue;
-      const v0 = v128.load32_splat(from, 0);
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 0), v0, a);
-      b = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 16), v0, b);
-      c = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 32), v0, c);
-      d = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 48), v0, d);
-      e = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 64), v0, e);
-      f = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 80), v0, f);
-      g = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 96), v0, g);
-      h = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 112), v0, h);
-      const v1 = v128.load32_splat(from, 4);
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 128), v1, a);
-      b = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 144), v1, b);
-      c = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 160), v1, c);
-      d = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 176), v1, d);
-      e = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 192), v1, e);
-      f = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 208), v1, f);
-      g = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 224), v1, g);
-      h = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 240), v1, h);
+      if (oneStep) {
+        for (; from < stop; at += 128, from += 4) {
+          if (load<i32>(from) == 0) continue;
+          const v = v128.load32_splat(from);
+          a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 0), v, a);
+          b = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 16), v, b);
+          c = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 32), v, c);
+          d = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 48), v, d);
+          e = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 64), v, e);
+          f = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 80), v, f);
+          g = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 96), v, g);
+          h = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 112), v, h);
+        }
+      }
+      for (; from < stop; at += 256, from += 8) {
+        if (load<i64>(from) == 0) continue;
+        const v0 = v128.load32_splat(from, 0), v1 = v128.load32_splat(from, 4);
+        a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 0), v0), ones));
+        b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 16), v0), ones));
+        c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 32), v0), ones));
+        d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 48), v0), ones));
+        e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 64), v0), ones));
+        f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 80), v0), ones));
+        g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 96), v0), ones));
+        h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 112), v0), ones));
+        a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 128), v1), ones));
+        b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 144), v1), ones));
+        c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 160), v1), ones));
+        d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 176), v1), ones));
+        e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 192), v1), ones));
+        f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 208), v1), ones));
+        g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 224), v1), ones));
+        h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 240), v1), ones));
+      }
+      if (operand == x) break;
+      a = i32x4.shl(a, 7);
+      b = i32x4.shl(b, 7);
+      c = i32x4.shl(c, 7);
+      d = i32x4.shl(d, 7);
+      e = i32x4.shl(e, 7);
+      f = i32x4.shl(f, 7);
+      g = i32x4.shl(g, 7);
+      h = i32x4.shl(h, 7);
     }
-    if (operand == x) break;
-    a = i32x4.shl(a, 7);
-    b = i32x4.shl(b, 7);
-    c = i32x4.shl(c, 7);
-    d = i32x4.shl(d, 7);
-    e = i32x4.shl(e, 7);
-    f = i32x4.shl(f, 7);
-    g = i32x4.shl(g, 7);
-    h = i32x4.shl(h, 7);
+    v128.store(sums, i32x4.add(a, v128.load(w, 0)), 0);
+    v128.store(sums, i32x4.add(b, v128.load(w, 16)), 16);
+    v128.store(sums, i32x4.add(c, v128.load(w, 32)), 32);
+    v128.store(sums, i32x4.add(d, v128.load(w, 48)), 48);
+    v128.store(sums, i32x4.add(e, v128.load(w, 64)), 64);
+    v128.store(sums, i32x4.add(f, v128.load(w, 80)), 80);
+    v128.store(sums, i32x4.add(g, v128.load(w, 96)), 96);
+    v128.store(sums, i32x4.add(h, v128.load(w, 112)), 112);
   }
-  v128.store(sums, i32x4.add(a, v128.load(w, 0)), 0);
-  v128.store(sums, i32x4.add(b, v128.load(w, 16)), 16);
-  v128.store(sums, i32x4.add(c, v128.load(w, 32)), 32);
-  v128.store(sums, i32x4.add(d, v128.load(w, 48)), 48);
-  v128.store(sums, i32x4.add(e, v128.load(w, 64)), 64);
-  v128.store(sums, i32x4.add(f, v128.load(w, 80)), 80);
-  v128.store(sums, i32x4.add(g, v128.load(w, 96)), 96);
-  v128.store(sums, i32x4.add(h, v128.load(w, 112)), 112);
 }
 
-// The same, sooner where an engine makes several instructions of that one.
-function dotTwo(w: usize, x: usize, groups: i32, top: usize, sums: usize): void {
-  let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
-  const ones = v128.load(ONES);
-  const bytes = <usize> groups << 2;
-  for (let operand = top;; operand = x) {
-    const end = operand + bytes;
-    for (let at = w + 128, from = operand; from < end; at += 256, from += 8) {
-      // Top bits are rare: see `Operand` in src/simd/memory.ts.
-      if (load<i64>(from) == 0) continue;
-      const v0 = v128.load32_splat(from, 0);
-      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 0), v0), ones));
-      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 16), v0), ones));
-      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 32), v0), ones));
-      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 48), v0), ones));
-      e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 64), v0), ones));
-      f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 80), v0), ones));
-      g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 96), v0), ones));
-      h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 112), v0), ones));
-      const v1 = v128.load32_splat(from, 4);
-      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 128), v1), ones));
-      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 144), v1), ones));
-      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 160), v1), ones));
-      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 176), v1), ones));
-      e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 192), v1), ones));
-      f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 208), v1), ones));
-      g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 224), v1), ones));
-      h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 240), v1), ones));
+// The sums on two operands, none of which has top bits: four units at a time, so that each weight is loaded once.
+function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
+  const ones = v128.load(ONES), oneStep = load<i32>(ONE_STEP), stop = x + (<usize> groups << 2);
+  for (let half: usize = 64, size = <usize> (groups + 1) << 7; sumsX < end; sumsX += 64, sumsY += 64, half ^= 64) {
+    let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = a, f = b, g = c, h = d;
+    let at = w + 128, from = x, and = y;
+    if (oneStep) {
+      for (; from < stop; at += 128, from += 4, and += 4) {
+        const v = v128.load32_splat(from), u = v128.load32_splat(and);
+        const w0 = v128.load(at, 0);
+        a = i32x4.relaxed_dot_i8x16_i7x16_add_s(w0, v, a);
+        e = i32x4.relaxed_dot_i8x16_i7x16_add_s(w0, u, e);
+        const w1 = v128.load(at, 16);
+        b = i32x4.relaxed_dot_i8x16_i7x16_add_s(w1, v, b);
+        f = i32x4.relaxed_dot_i8x16_i7x16_add_s(w1, u, f);
+        const w2 = v128.load(at, 32);
+        c = i32x4.relaxed_dot_i8x16_i7x16_add_s(w2, v, c);
+        g = i32x4.relaxed_dot_i8x16_i7x16_add_s(w2, u, g);
+        const w3 = v128.load(at, 48);
+        d = i32x4.relaxed_dot_i8x16_i7x16_add_s(w3, v, d);
+        h = i32x4.relaxed_dot_i8x16_i7x16_add_s(w3, u, h);
+      }
     }
-    if (operand == x) break;
-    a = i32x4.shl(a, 7);
-    b = i32x4.shl(b, 7);
-    c = i32x4.shl(c, 7);
-    d = i32x4.shl(d, 7);
-    e = i32x4.shl(e, 7);
-    f = i32x4.shl(f, 7);
-    g = i32x4.shl(g, 7);
-    h = i32x4.shl(h, 7);
+    for (; from < stop; at += 128, from += 4, and += 4) {
+      const v = v128.load32_splat(from), u = v128.load32_splat(and);
+      const w0 = v128.load(at, 0);
+      a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w0, v), ones));
+      e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w0, u), ones));
+      const w1 = v128.load(at, 16);
+      b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w1, v), ones));
+      f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w1, u), ones));
+      const w2 = v128.load(at, 32);
+      c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w2, v), ones));
+      g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w2, u), ones));
+      const w3 = v128.load(at, 48);
+      d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w3, v), ones));
+      h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w3, u), ones));
+    }
+    v128.store(sumsX, a, 0);
+    v128.store(sumsX, b, 16);
+    v128.store(sumsX, c, 32);
+    v128.store(sumsX, d, 48);
+    v128.store(sumsY, e, 0);
+    v128.store(sumsY, f, 16);
+    v128.store(sumsY, g, 32);
+    v128.store(sumsY, h, 48);
+    w += half ? 64 : size - 64;
   }
-  v128.store(sums, i32x4.add(a, v128.load(w, 0)), 0);
-  v128.store(sums, i32x4.add(b, v128.load(w, 16)), 16);
-  v128.store(sums, i32x4.add(c, v128.load(w, 32)), 32);
-  v128.store(sums, i32x4.add(d, v128.load(w, 48)), 48);
-  v128.store(sums, i32x4.add(e, v128.load(w, 64)), 64);
-  v128.store(sums, i32x4.add(f, v128.load(w, 80)), 80);
-  v128.store(sums, i32x4.add(g, v128.load(w, 96)), 96);
-  v128.store(sums, i32x4.add(h, v128.load(w, 112)), 112);
-}
-
-// The sums of four units on two operands, none of which has top bits, as `dotPairedTwice` gives them.
-function dotOneTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
-  let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = a, f = b, g = c, h = d;
-  const end = x + (<usize> groups << 2);
-  for (let at = w + 128, from = x, and = y; from < end; at += 128, from += 4, and += 4) {
-    const v = v128.load32_splat(from), u = v128.load32_splat(and);
-    const w0 = v128.load(at, 0);
-    a = i32x4.relaxed_dot_i8x16_i7x16_add_s(w0, v, a);
-    e = i32x4.relaxed_dot_i8x16_i7x16_add_s(w0, u, e);
-    const w1 = v128.load(at, 16);
-    b = i32x4.relaxed_dot_i8x16_i7x16_add_s(w1, v, b);
-    f = i32x4.relaxed_dot_i8x16_i7x16_add_s(w1, u, f);
-    const w2 = v128.load(at, 32);
-    c = i32x4.relaxed_dot_i8x16_i7x16_add_s(w2, v, c);
-    g = i32x4.relaxed_dot_i8x16_i7x16_add_s(w2, u, g);
-    const w3 = v128.load(at, 48);
-    d = i32x4.relaxed_dot_i8x16_i7x16_add_s(w3, v, d);
-    h = i32x4.relaxed_dot_i8x16_i7x16_add_s(w3, u, h);
-  }
-  v128.store(sums, a, 0);
-  v128.store(sums, b, 16);
-  v128.store(sums, c, 32);
-  v128.store(sums, d, 48);
-  v128.store(sums, e, 128);
-  v128.store(sums, f, 144);
-  v128.store(sums, g, 160);
-  v128.store(sums, h, 176);
-}
-
-function dotTwoTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): void {
-  let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = a, f = b, g = c, h = d;
-  const ones = v128.load(ONES);
-  const end = x + (<usize> groups << 2);
-  for (let at = w + 128, from = x, and = y; from < end; at += 128, from += 4, and += 4) {
-    const v = v128.load32_splat(from), u = v128.load32_splat(and);
-    const w0 = v128.load(at, 0);
-    a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w0, v), ones));
-    e = i32x4.add(e, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w0, u), ones));
-    const w1 = v128.load(at, 16);
-    b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w1, v), ones));
-    f = i32x4.add(f, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w1, u), ones));
-    const w2 = v128.load(at, 32);
-    c = i32x4.add(c, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w2, v), ones));
-    g = i32x4.add(g, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w2, u), ones));
-    const w3 = v128.load(at, 48);
-    d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w3, v), ones));
-    h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w3, u), ones));
-  }
-  v128.store(sums, a, 0);
-  v128.store(sums, b, 16);
-  v128.store(sums, c, 32);
-  v128.store(sums, d, 48);
-  v128.store(sums, e, 128);
-  v128.store(sums, f, 144);
-  v128.store(sums, g, 160);
-  v128.store(sums, h, 176);
 }
 
 // Bytes of an operand of bytes, and where the top bits of one at 0 stand.
@@ -420,12 +366,12 @@ function dotTwoTwice(w: usize, x: usize, y: usize, groups: i32, sums: usize): vo
   return topOf(groups) << (form > NARROW ? 1 : 0);
 }
 
-// Sums of a block's rows on the operand at `x` and, where `y` is not 0, 128 bytes on those on the operand there.
-function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
+// Sums of blocks' rows on the operand at `x`, as many as there is room for until `end`, and on the one at `y` where it is
+// not 0.
+function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
   // Engines without relaxed SIMD are slower on two operands at a time.
   if (ASC_FEATURE_RELAXED_SIMD && form == PAIRED && y) {
-    dotPairedTwice(w, x, y, groups, SUMS);
-    dotPairedTwice(w + 64, x, y, groups, SUMS + 64);
+    dotPairedTwice(w, x, y, groups, sumsX, sumsY, end);
     return;
   }
   let topX = x, topY = y;
@@ -436,22 +382,28 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
       if (y && load<i32>(y + length)) topY += topOf(groups);
     }
     if ((form == NARROW || form == SPLIT) && y && topX == x && topY == y) {
-      for (let half: usize = 0; half < 128; half += 64) {
-        if (load<i32>(ONE_STEP)) dotOneTwice(w + half, x, y, groups, SUMS + half);
-        else dotTwoTwice(w + half, x, y, groups, SUMS + half);
-      }
+      dotNarrowTwice(w, x, y, groups, sumsX, sumsY, end);
       return;
     }
   }
-  for (let sums = SUMS;; sums += 128) {
-    if (form == PAIRED) dotPaired(w, x, groups, sums);
-    else if (!ASC_FEATURE_RELAXED_SIMD || form == WIDE) dotWide(w, x, groups, sums);
-    else if (load<i32>(ONE_STEP)) dotOne(w, x, groups, topX, sums);
-    else dotTwo(w, x, groups, topX, sums);
-    if (!y || sums) return;
+  for (;;) {
+    if (form == PAIRED) dotPaired(w, x, groups, sumsX, end);
+    else if (!ASC_FEATURE_RELAXED_SIMD || form == WIDE) dotWide(w, x, groups, sumsX, end);
+    else dotNarrow(w, x, groups, topX, sumsX, end);
+    if (!y) return;
     x = y;
+    y = 0;
     topX = topY;
+    end += sumsY - sumsX;
+    sumsX = sumsY;
   }
+}
+
+// Bytes of sums whose weights are multiplied by one operand after the other: so many that they stay in the first cache.
+// @ts-ignore: decorator
+@inline function tileOf(groups: i32): usize {
+  const blocks = <usize> (128 / (groups + 1));
+  return blocks ? blocks << 7 : 128;
 }
 
 // a + b rounded to odd: two float64 lanes of `addRoundedToOdd` in kernels/requantize.ts.
@@ -493,6 +445,24 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32): void {
   const quantized = clamp(f32x4.nearest(scaled), lower, upper);
   if (unquantized) return v128.bitselect(quantized, scaled, v128.load(p, QUANTIZED));
   return quantized;
+}
+
+// The same where one float32 addition adds the bias and all gates are quantized: loops of it have no branches.
+// @ts-ignore: decorator
+@inline function projectPlainly(sums: usize, row: usize, lower: v128, upper: v128): v128 {
+  const value = f32x4.add(v128.load(row), f32x4.convert_i32x4_s(v128.load(sums)));
+  return clamp(f32x4.nearest(f32x4.mul(value, v128.load(row, 32))), lower, upper);
+}
+
+// Sums of units to their projected gates, in place.
+function projectAll(p: usize, from: usize, end: usize, bias: i32, unquantized: i32, lower: v128, upper: v128): void {
+  let row = p + ROWS;
+  if ((bias | unquantized) == 0) {
+    for (; from < end; from += 16, row += 48) v128.store(from, projectPlainly(from, row, lower, upper));
+  }
+  for (; from < end; from += 16, row += 48) {
+    v128.store(from, project(from, p, row, bias, unquantized, lower, upper));
+  }
 }
 
 // What `fixedPointSum` does. The sum of products has 31 bits; since at least 14 are shifted out, 13 can be dropped first,
@@ -620,7 +590,7 @@ function activate(which: usize, input: f32): f32 {
 }
 
 // Stores operands of `size` float32 values, one after the other, times `inverse` and clamped. Up to seven beyond each are
-// stored too: their weights are 0.
+// stored too, whatever they are once clamped: their weights are 0.
 function storeOperands(
   from: usize,
   inverse: v128,
@@ -635,8 +605,6 @@ function storeOperands(
 ): void {
   const top = topOf(groups), quad = quadOf(form), bytes = <usize> size << 2, length = lengthOf(form, groups);
   const last = from + bytes * count, values = <usize> groups << (form == WIDE ? 3 : 4);
-  v128.store(last, i32x4.splat(0));
-  v128.store(last, i32x4.splat(0), 16);
   for (; from < last; from += bytes, to += length + 16) {
     let all = i32x4.splat(0), at = to;
     for (let x = from; x < from + values; x += 16) {
@@ -651,7 +619,9 @@ function storeOperands(
 /** Stores a hidden state, float32 [size], in the form the weights take it. */
 export function storeHidden(cell: usize, from: usize, to: usize, size: i32): void {
   const form = load<i32>(cell, HIDDEN_FORM), groups = load<i32>(cell, HIDDEN_GROUPS), most = f32x4.splat(f32.MAX_VALUE);
-  const zero = v128.load(cell, HIDDEN_OFFSET);
+  const zero = v128.load(cell, HIDDEN_OFFSET), end = from + (<usize> size << 2);
+  v128.store(end, i32x4.splat(0));
+  v128.store(end, i32x4.splat(0), 16);
   storeOperands(from, f32x4.splat(1), f32x4.neg(most), most, zero, to, size, 1, form, groups);
 }
 
@@ -674,27 +644,27 @@ export function projectInput(
 ): void {
   const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
   const form = load<i32>(cell, INPUT_FORM), p = load<usize>(cell, INPUT_PROJECTION);
-  const stride = lengthOf(form, groups) + 16, width = (<usize> blocks << 7) + 64;
+  const stride = lengthOf(form, groups) + 16, width = <usize> blocks << 7, pitch = width + 64;
   const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED), zero = v128.load(cell, INPUT_OFFSET);
   const least = v128.load(cell, INPUT_LOWER), most = v128.load(cell, INPUT_UPPER);
   storeOperands(inputs, f32x4.splat(inverse), least, most, zero, x, size, count, form, groups);
-  let w = load<usize>(cell, INPUT_WEIGHTS), row = p + ROWS;
-  for (let block = 0; block < blocks; block++) {
-    const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
-    let from = x, to = projected;
+  let w = load<usize>(cell, INPUT_WEIGHTS);
+  // All sums first: what is made of them then is many units at a time, none of which waits for another.
+  const tile = tileOf(groups);
+  for (let block: usize = 0; block < width; block += tile) {
+    let from = x, to = projected + block, end = projected + min(block + tile, width);
     for (let i = 0; i < count; i += 2) {
-      const two = i + 1 < count, end: usize = two ? 256 : 128;
-      dots(form, w, from, two ? from + stride : 0, groups);
+      dots(form, w, from, i + 1 < count ? from + stride : 0, groups, to, to + pitch, end);
       from += stride << 1;
-      for (let sums = SUMS; sums < end; sums += 16) {
-        const unit = sums & 127;
-        v128.store(to + unit, project(sums, p, row + unit * 3, bias, unquantized, lower, upper));
-        if (unit == 112) to += width;
-      }
+      to += pitch << 1;
+      end += pitch << 1;
     }
-    w += <usize> (groups + 1) << 7;
-    row += 384;
-    projected += 128;
+    w += tile * (groups + 1);
+  }
+  const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
+  for (let i = 0; i < count; i++) {
+    projectAll(p, projected, projected + width, bias, unquantized, lower, upper);
+    projected += pitch;
   }
 }
 
@@ -721,39 +691,36 @@ export function runSteps(
   }
   const blocks = load<i32>(CELL, BLOCKS), groups = load<i32>(CELL, HIDDEN_GROUPS);
   const form = load<i32>(CELL, HIDDEN_FORM), quad = quadOf(form);
-  const weights = load<usize>(CELL, HIDDEN_WEIGHTS), size = <usize> (groups + 1) << 7, width = <usize> blocks << 7;
+  const weights = load<usize>(CELL, HIDDEN_WEIGHTS), tile = tileOf(groups), width = <usize> blocks << 7;
   const fixedGates = load<i32>(CELL, GATE_SUM + FIXED), fixedCell = load<i32>(CELL, CELL_SUM + FIXED);
   const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW;
   for (let t: usize = 0; t < <usize> steps; t++) {
     let w = weights;
-    for (let block: usize = 0; block < width; block += 128) {
-      for (let row = rows; row <= last;) {
-        const two = row < last;
-        dots(form, w, load<usize>(row, ROW_HIDDEN), two ? load<usize>(row + ROW, ROW_HIDDEN) : 0, groups);
-        const scaleA = v128.load(CELL, GATE_SUM + SCALE_A), scaleB = v128.load(CELL, GATE_SUM + SCALE_B);
-        const inverse = v128.load(CELL, GATE_SUM + INVERSE), base = v128.load(CELL, GATE_TABLES);
-        const least = v128.load(CELL, GATE_SUM + SUM_LOWER), most = v128.load(CELL, GATE_SUM + SUM_UPPER);
-        for (let sums = SUMS, end: usize = two ? 256 : 128; sums < end; row += ROW) {
-          const p = load<usize>(row, ROW_PROJECTION), bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
-          const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
-          let unit = p + ROWS + block * 3, projected = <usize> load<u32>(load<usize>(row, ROW_INPUTS) + t * inputStride);
-          projected += block;
-          for (let at = load<usize>(row, ROW_GATES) + block, to = at + 128; at < to; at += 16) {
-            const own = project(sums, p, unit, bias, unquantized, lower, upper);
-            const sum = add(v128.load(projected), own, CELL + GATE_SUM, fixedGates, scaleA, scaleB, inverse);
-            v128.store(at, addresses(clamp(sum, least, most), base));
-            sums += 16;
-            projected += 16;
-            unit += 48;
-          }
-        }
+    for (let block: usize = 0; block < width; block += tile) {
+      for (let row = rows; row <= last; row += ROW << 1) {
+        const y = row < last ? load<usize>(row + ROW, ROW_HIDDEN) : 0, gates = load<usize>(row, ROW_GATES);
+        const more = y ? load<usize>(row + ROW, ROW_GATES) + block : 0, end = gates + min(block + tile, width);
+        dots(form, w, load<usize>(row, ROW_HIDDEN), y, groups, gates + block, more, end);
       }
-      w += size;
+      w += tile * (groups + 1);
     }
-    // In two passes, so that many units are under way at a time: each alone waits for its tables.
+    // In passes over all units, so that many are under way at a time: each alone waits, for its tables most of all.
     for (let row = rows; row <= last; row += ROW) {
       const gates = load<usize>(row, ROW_GATES), end = gates + width, to = load<usize>(row, ROW_HIDDEN);
-      const forget = v128.load(load<usize>(row, ROW_PROJECTION), FORGET_MULTIPLIER);
+      const p = load<usize>(row, ROW_PROJECTION), bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
+      const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER), base = v128.load(CELL, GATE_TABLES);
+      const scaleA = v128.load(CELL, GATE_SUM + SCALE_A), scaleB = v128.load(CELL, GATE_SUM + SCALE_B);
+      const inverse = v128.load(CELL, GATE_SUM + INVERSE);
+      const least = v128.load(CELL, GATE_SUM + SUM_LOWER), most = v128.load(CELL, GATE_SUM + SUM_UPPER);
+      let unit = p + ROWS, projected = <usize> load<u32>(load<usize>(row, ROW_INPUTS) + t * inputStride);
+      for (let gate = gates; gate < end; gate += 16) {
+        const own = project(gate, p, unit, bias, unquantized, lower, upper);
+        const sum = add(v128.load(projected), own, CELL + GATE_SUM, fixedGates, scaleA, scaleB, inverse);
+        v128.store(gate, addresses(clamp(sum, least, most), base));
+        projected += 16;
+        unit += 48;
+      }
+      const forget = v128.load(p, FORGET_MULTIPLIER);
       for (let at = gates, c = load<usize>(row, ROW_CELL); at < end; at += 64, c += 16) {
         let input: v128, forgetGate: v128, cellGate: v128, outputGate: v128;
         for (;;) {

@@ -176,7 +176,8 @@ class SimdLstm implements PreparedLstm {
   #gates = 0;
   /** Steps, of all rows, whose projected inputs stand in memory at a time. */
   #chunk = 0;
-  /** Float32 values on their way in. */
+  /** Float32 values on their way in, of so many steps of rows. */
+  #given = 0;
   #staged = 0;
   #x = 0;
   #projected = 0;
@@ -226,19 +227,24 @@ class SimdLstm implements PreparedLstm {
   }
 
   #stepBytes(): number {
-    return this.#xBytes + this.#width + 4 + (this.#inputSize + this.#units) * 4;
+    return this.#xBytes + this.#width + 4 + this.#units * 4;
   }
 
-  /** Makes room for `batch` rows and for chunks of `chunk` steps of all rows together. A failure leaves all as it was. */
-  #grow(batch: number, chunk: number): void {
+  /**
+   * Makes room for `batch` rows, for chunks of `chunk` steps of all rows together and for `given` inputs. A failure
+   * leaves all as it was.
+   */
+  #grow(batch: number, chunk: number, given: number): void {
     const arena = this.#arena;
     // Memory that grows leaves its views behind.
-    if (chunk > this.#chunk || batch > this.#batch) this.#outputs = [];
+    if (chunk > this.#chunk || batch > this.#batch || given > this.#given) this.#outputs = [];
+    if (given > this.#given) {
+      this.#staged = arena.take((given * this.#inputSize + 8) * 4);
+      this.#given = given;
+    }
     if (chunk > this.#chunk) {
-      const staged = arena.take((chunk * this.#inputSize + 8) * 4);
       const x = arena.take(chunk * this.#xBytes), projected = arena.take(chunk * this.#width);
       const inputs = arena.take(chunk * 4), out = arena.take((chunk * this.#units + 8) * 4);
-      this.#staged = staged;
       this.#x = x;
       this.#projected = projected;
       this.#inputs = inputs;
@@ -259,13 +265,16 @@ class SimdLstm implements PreparedLstm {
 
   reserve(batch: number, steps: number): number {
     const chunk = batch * Math.max(1, Math.min(steps, Math.floor(CHUNK / (batch * this.#width))));
-    this.#grow(batch, chunk);
+    // Reals are taken by one call, however many steps there are.
+    const given = this.takesReals ? batch * steps : chunk;
+    this.#grow(batch, chunk, given);
     const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1);
     const size = batch * steps * hiddenSize * this.#cells[0]!.length;
     if (this.#between.length < layers || (layers > 0 && this.#between[0]!.length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
     }
-    return layers * size * 8 + this.#stateBytes(batch) + chunk * this.#stepBytes();
+    return layers * size * 8 + this.#stateBytes(batch) + chunk * this.#stepBytes() +
+      given * this.#inputSize * 4;
   }
 
   /** Copies a state out of the kernel's memory if it stands there, and forgets it there. */
@@ -350,7 +359,7 @@ class SimdLstm implements PreparedLstm {
       const to = Math.min(from + together, steps), count = (to - from) * batch;
       this.#projectChunk(l, d, x, from, to, steps, batch, lengths);
       this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, outWidth * 4, reals);
-      if (whole && count * width >= 128) {
+      if (whole && count * width >= (reals ? 16 : 128)) {
         this.#outputs[count] ??= new Float32Array(f32.buffer, this.#out, count * width);
         out.set(this.#outputs[count]!, first + from * batch * width);
         continue;
@@ -386,8 +395,8 @@ class SimdLstm implements PreparedLstm {
     const size = l === 0 ? this.#lstm.inputSize : this.#lstm.hiddenSize * this.#cells[l]!.length;
     const reals = x instanceof Float32Array, first = reals ? this.#xOffset : 0;
     // One call copies what is given as it stands.
-    const whole = reals && d === 0 && lengths === null && x.length === (to - from) * batch * size;
-    if (whole) f32.set(x, staged);
+    const whole = reals && d === 0 && lengths === null && x.length === steps * batch * size;
+    if (whole && from === 0) f32.set(x, staged);
     let rows = 0, projected = this.#projected;
     for (let t = from, at = this.#inputs / 4; t < to; t++) {
       for (let b = 0; b < batch; b++, at++) {
@@ -411,7 +420,8 @@ class SimdLstm implements PreparedLstm {
     }
     if (prepared.input !== null && rows > 0) {
       const inverse = reals ? prepared.inverseScale : 1;
-      this.#kernel.projectInput(prepared.cell, this.#staged, inverse, this.#x, this.#projected, size, rows);
+      const at = this.#staged + (whole ? from * batch * size * 4 : 0);
+      this.#kernel.projectInput(prepared.cell, at, inverse, this.#x, this.#projected, size, rows);
     }
   }
 
