@@ -1,22 +1,22 @@
 // The LSTM step in WebAssembly SIMD (AssemblyScript): what kernels/lstm_cell.ts computes, to the last bit.
 //
 // A vector's four lanes are the four gates of one unit while gates are projected and added, and four units once their
-// activations are looked up. Units come in blocks of eight: eight accumulators run through one pass over an operand.
-// Whoever calls lays out memory as src/simd/layout.ts says, with every integer less its zero point unless said.
+// activations are looked up. Units come in blocks of eight: eight accumulators run through one pass over an operand, or
+// those of four units through one pass over two operands, steps or rows of a batch, so that both share loaded weights.
+// Whoever calls lays out memory as src/simd/memory.ts says, with every integer less its zero point unless said.
 
-// The first bytes of memory are the kernel's.
 // Constants, from memory so that no engine makes them anew at each use: eight int16 ones, their lower bytes; float32
 // 1.5 * 2^23, .5 and the sign.
-const ONES: usize = 256;
-const LOW: usize = 272;
-const MAGIC: usize = 288;
-const HALF: usize = 304;
-const SIGN: usize = 320;
+const ONES: usize = 0;
+const LOW: usize = 16;
+const MAGIC: usize = 32;
+const HALF: usize = 48;
+const SIGN: usize = 64;
 // Whether four products are summed by one instruction rather than two: where it is one for the processor too.
-const ONE_STEP: usize = 336;
+const ONE_STEP: usize = 80;
 // The cell that runs, and its address: engines check no bounds where an address is known.
-const CURRENT: usize = 340;
-const CELL: usize = 352;
+const CURRENT: usize = 84;
+const CELL: usize = 96;
 const CELL_SIZE: usize = 656;
 
 // The forms of an operand: `FORM` in src/simd/memory.ts. After an operand of the last two stand 16 bytes: whether there

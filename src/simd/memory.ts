@@ -51,7 +51,7 @@ export interface SimdExports {
   ): void;
 }
 
-const PAGE = 65536, SCRATCH = 1008, CONSTANTS = 256, ONE_STEP = 336;
+const PAGE = 65536, SCRATCH = 752, CONSTANTS = 0, ONE_STEP = 80;
 
 /** Addresses in the description of a row that `runSteps` takes, in words. */
 export const ROW = { PROJECTION: 0, HIDDEN: 1, CELL: 2, INPUTS: 3, OUTPUT: 4, GATES: 5, SIZE: 8 } as const;
