@@ -402,7 +402,7 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
 // Bytes of sums whose weights are multiplied by one operand after the other: so many that they stay in the first cache.
 // @ts-ignore: decorator
 @inline function tileOf(groups: i32): usize {
-  const blocks = <usize> (128 / (groups + 1));
+  const blocks = <usize> (192 / (groups + 1));
   return blocks ? blocks << 7 : 128;
 }
 

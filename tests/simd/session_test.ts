@@ -118,6 +118,33 @@ for (const [name, backend] of backends) {
   });
 }
 
+Deno.test("Layers whose weights are many tiles give with SIMD kernels what they give without", () => {
+  const [sampled] = fc.sample(lstmCases(fc.constant<Bits>(8), fc.constant<Bits>(8), false), { numRuns: 1, seed: 7 });
+  for (const engine of ["fbgemm", "qnnpack"] as const) {
+    const c: LstmCase = {
+      ...sampled!,
+      engine,
+      inputSize: 300,
+      hiddenSize: 104,
+      numLayers: 2,
+      bidirectional: true,
+      ties: false,
+      batch: 3,
+    };
+    for (const lstm of [lstmOf(c), symmetric(lstmOf(c))]) {
+      const model = new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstm]]), saveModel), steps = 20;
+      const x = floatsOf(5, [steps * 3, 300], 2).data, lengths = [20, 13, 1];
+      const [expected, ...all] = [undefined, ...backends.map(([, backend]) => backend)].map((kernels) => {
+        const out = new Float32Array(steps * 3 * 208);
+        model.createSession({ batch: 3, maxSteps: steps, kernels }).run(x, out, lengths);
+        return out;
+      });
+      for (const out of all) assertEquals(out, expected);
+      assert(expected!.some((value) => value !== 0));
+    }
+  }
+});
+
 Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM with integer or float32 input", () => {
   const inputs = fc.constantFrom<Bits>(0, 7, 8);
   fc.assert(
