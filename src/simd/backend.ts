@@ -464,7 +464,23 @@ class SimdLstm implements PreparedLstm {
   }
 }
 
-/** WebAssembly SIMD kernels: give them to a session. Made by {@linkcode simdKernels}. */
+/**
+ * WebAssembly SIMD kernels: give them to a session. Made by {@linkcode simdKernels}.
+ *
+ * @example
+ * ```ts
+ * import { convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { simdKernels } from "@splitgate/splitgate/simd";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed), kernels = await simdKernels(), x = Float32Array.of(0.1, -0.4);
+ * const fast = new Float32Array(3), portable = new Float32Array(3);
+ * model.createSession({ kernels }).step(x, fast);
+ * model.createSession().step(x, portable);
+ * assertEquals(fast, portable);
+ * ```
+ */
 export class SimdKernels implements LstmBackend {
   readonly name: string = "simd";
   /** Whether the module has relaxed dot products, which 7-bit activations run on. */

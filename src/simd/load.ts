@@ -7,8 +7,25 @@ import { failType } from "../errors.ts";
 import { SimdKernels } from "./backend.ts";
 import { PLAIN, RELAXED } from "./embedded.ts";
 
-/** Thrown where the engine has no WebAssembly SIMD, or does not let modules be compiled. */
+/**
+ * Thrown where the engine has no WebAssembly SIMD, or does not let modules be compiled.
+ *
+ * @example
+ * ```ts
+ * import { simdKernels, SimdUnavailableError } from "@splitgate/splitgate/simd";
+ * import type { LstmBackend } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * let kernels: LstmBackend | undefined; // without them a session runs the portable ones
+ * try {
+ *   kernels = await simdKernels();
+ * } catch (error) {
+ *   if (!(error instanceof SimdUnavailableError)) throw error;
+ * }
+ * assertEquals(kernels?.name ?? "simd", "simd");
+ * ```
+ */
 export class SimdUnavailableError extends Error {
+  /** `"SimdUnavailableError"`. */
   override readonly name: string = "SimdUnavailableError";
 }
 
