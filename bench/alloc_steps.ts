@@ -56,12 +56,18 @@ for (const splitGates of [false, true]) {
 const qnnpack = lstmModel(SIZE, { preset: "qnnpack" }).createSession();
 rows["step, split, qnnpack"] = bytesPerStep(() => qnnpack.step(x, y), STEPS);
 // Wide enough for what comes out of the kernels' memory to be copied by one call.
-const WIDE = 128, simd = lstmModel(WIDE).createSession({ kernels: await simdKernels() });
+const WIDE = 128, kernels = await simdKernels(), simd = lstmModel(WIDE).createSession({ kernels });
 const wide = new Uint8Array(100 * WIDE).fill(130), wideOut = new Uint8Array(100 * WIDE);
 const wideReals = realsOf(1, WIDE), wideFloats = new Float32Array(WIDE);
 const wideStep = wide.subarray(0, WIDE), wideStepOut = wideOut.subarray(0, WIDE);
 rows["step, simd, integers"] = bytesPerStep(() => simd.step(wideStep, wideStepOut), STEPS);
 rows["step, simd, reals"] = bytesPerStep(() => simd.step(wideReals, wideFloats), STEPS);
+// Each model has a WebAssembly instance of its own: an engine then no longer inlines the calls.
+const other = lstmModel(SIZE).createSession({ kernels });
+rows["step, simd, reals, another model"] = bytesPerStep(() => {
+  other.step(reals, out);
+  simd.step(wideReals, wideFloats);
+}, STEPS);
 rows["run of 100, simd"] = bytesPerStep(() => simd.run(wide, wideOut), STEPS / 100) / 100;
 const tagger = taggerModel(SIZE).createSession();
 rows["step, Embedding, LSTM, Linear"] = bytesPerStep(() => tagger.step(token, tags), STEPS);

@@ -16,6 +16,10 @@ const SIGN: usize = 64;
 const ONE_STEP: usize = 80;
 // The cell that runs, and its address: engines check no bounds where an address is known.
 const CURRENT: usize = 84;
+// What inputs are multiplied by on their way in, float32: 1, or the reciprocal of the reals' scale; and hidden states on
+// their way out. They stand here because an engine may box a fraction that is an argument.
+const IN_SCALE: usize = 88;
+const OUT_SCALE: usize = 92;
 const CELL: usize = 96;
 const CELL_SIZE: usize = 656;
 
@@ -630,13 +634,11 @@ export function storeHidden(cell: usize, from: usize, to: usize, size: i32): voi
  * so that rows do not share their places in a cache.
  *
  * @param inputs float32 [count][size]: reals, or integers less the zero point.
- * @param inverse The reciprocal of the reals' scale, or 1.
  * @param x Scratch for the inputs in the form the weights take them.
  */
 export function projectInput(
   cell: usize,
   inputs: usize,
-  inverse: f32,
   x: usize,
   projected: usize,
   size: i32,
@@ -647,7 +649,7 @@ export function projectInput(
   const stride = lengthOf(form, groups) + 16, width = <usize> blocks << 7, pitch = width + 64;
   const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED), zero = v128.load(cell, INPUT_OFFSET);
   const least = v128.load(cell, INPUT_LOWER), most = v128.load(cell, INPUT_UPPER);
-  storeOperands(inputs, f32x4.splat(inverse), least, most, zero, x, size, count, form, groups);
+  storeOperands(inputs, v128.load32_splat(IN_SCALE), least, most, zero, x, size, count, form, groups);
   let w = load<usize>(cell, INPUT_WEIGHTS);
   // All sums first: what is made of them then is many units at a time, none of which waits for another.
   const tile = tileOf(groups);
@@ -674,7 +676,6 @@ export function projectInput(
  * @param rows Descriptions of the rows, 32 bytes each. Hidden states, less an offset and in the form the weights take
  * them, and cell states, float32, are overwritten. Where a row's projected inputs stand, addresses of float32
  * [units][4 gates], is `inputStride` bytes on at each step. Its output, float32 [units] and whole blocks, `outStride`.
- * @param scale What the hidden states are multiplied by on their way out: 1, or their scale.
  */
 export function runSteps(
   cell: usize,
@@ -682,7 +683,6 @@ export function runSteps(
   count: i32,
   inputStride: usize,
   outStride: usize,
-  scale: f32,
   steps: i32,
 ): void {
   if (load<usize>(CURRENT) != cell) {
@@ -771,7 +771,7 @@ export function runSteps(
           v128.load(CELL, HIDDEN + 16),
           v128.load(CELL, HIDDEN + 32),
         );
-        v128.store(out, f32x4.mul(round(output), f32x4.splat(scale)));
+        v128.store(out, f32x4.mul(round(output), v128.load32_splat(OUT_SCALE)));
         all = gatherUp(all, store4(output, v128.load(CELL, HIDDEN_OFFSET), hidden, form, top), form);
         hidden += quad;
       }

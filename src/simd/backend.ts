@@ -29,8 +29,10 @@ import type { LstmModule } from "../quantized/modules.ts";
 import { convertShifted, quantizeShifted } from "../quantized/shifted.ts";
 import {
   Arena,
+  IN_SCALE,
   loadOperand,
   type Operand,
+  OUT_SCALE,
   type PlacedTables,
   ROW,
   type SimdExports,
@@ -336,7 +338,8 @@ class SimdLstm implements PreparedLstm {
       return;
     }
     for (let k = 0, at = this.#staged / 4; k < size; k++) f32[at + k] = x[from + k]!;
-    this.#kernel.projectInput(cell, this.#staged, 1, this.#x, to, size, 1);
+    f32[IN_SCALE] = 1;
+    this.#kernel.projectInput(cell, this.#staged, this.#x, to, size, 1);
   }
 
   /** Runs all rows of the batch through one layer and direction, each row from its own first step on. */
@@ -419,9 +422,9 @@ class SimdLstm implements PreparedLstm {
       }
     }
     if (prepared.input !== null && rows > 0) {
-      const inverse = reals ? prepared.inverseScale : 1;
+      f32[IN_SCALE] = reals ? prepared.inverseScale : 1;
       const at = this.#staged + (whole ? from * batch * size * 4 : 0);
-      this.#kernel.projectInput(prepared.cell, at, inverse, this.#x, this.#projected, size, rows);
+      this.#kernel.projectInput(prepared.cell, at, this.#x, this.#projected, size, rows);
     }
   }
 
@@ -438,9 +441,8 @@ class SimdLstm implements PreparedLstm {
     outBytes: number,
     reals: boolean,
   ): void {
-    const layer = this.#cells[l]!, { cell, initial, running, hiddenQParams } = layer[d]!, { i32 } = this.#arena;
-    // Read here and not passed: an engine may box a number that it passes.
-    const scale = reals ? hiddenQParams.scale : 1;
+    const layer = this.#cells[l]!, { cell, initial, running, hiddenQParams } = layer[d]!, { i32, f32 } = this.#arena;
+    f32[OUT_SCALE] = reals ? hiddenQParams.scale : 1;
     const first = (l * layer.length + d) * batch;
     for (let t = from, end = to; t < to; t = end, end = to) {
       let rows = 0;
@@ -459,7 +461,7 @@ class SimdLstm implements PreparedLstm {
         rows++;
       }
       if (rows === 0) return;
-      this.#kernel.runSteps(cell, this.#rows, rows, batch * 4, batch * outBytes, scale, end - t);
+      this.#kernel.runSteps(cell, this.#rows, rows, batch * 4, batch * outBytes, end - t);
     }
   }
 }

@@ -34,7 +34,6 @@ export interface SimdExports {
   projectInput(
     cell: number,
     inputs: number,
-    inverseScale: number,
     x: number,
     projected: number,
     size: number,
@@ -46,12 +45,14 @@ export interface SimdExports {
     count: number,
     inputStride: number,
     outStride: number,
-    outScale: number,
     steps: number,
   ): void;
 }
 
 const PAGE = 65536, SCRATCH = 752, CONSTANTS = 0, ONE_STEP = 80;
+
+/** Where what inputs and hidden states are multiplied by stands, in words. */
+export const IN_SCALE = 22, OUT_SCALE = 23;
 
 /** Addresses in the description of a row that `runSteps` takes, in words. */
 export const ROW = { PROJECTION: 0, HIDDEN: 1, CELL: 2, INPUTS: 3, OUTPUT: 4, GATES: 5, SIZE: 8 } as const;
