@@ -9,6 +9,7 @@ import {
   addInt8,
   bindState,
   dotRows,
+  gateOrder,
   linearInt8,
   lstmScratch,
   lstmStep,
@@ -29,8 +30,10 @@ const quint8 = { scale: 0.02, zeroPoint: 127, quantMin: 0, quantMax: 255 };
 /** An LSTM's first cell, made ready. */
 function cellOf(size: number) {
   const lstm = [...lstmModel(size).modules.values()][0] as QuantizedLSTM, source = lstm.cells[0]![0]!;
-  const parts = fastParts(source)!, cell = prepareCell("fbgemm", source, parts, lstm.input, 255);
-  const binding = bindState("fbgemm", source, parts, parts.ogate_cy, parts.fgate_cx_igate_cgate);
+  const parts = fastParts(source)!,
+    order = gateOrder(size),
+    cell = prepareCell("fbgemm", source, parts, order, lstm.input, 255);
+  const binding = bindState("fbgemm", source, parts, order, parts.ogate_cy, parts.fgate_cx_igate_cgate);
   const x = Float64Array.from({ length: size }, (_, i) => i * 37 % 255 - 127);
   return { source, cell, binding, x };
 }

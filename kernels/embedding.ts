@@ -96,7 +96,7 @@ export function embeddingRow(
   biases: Float32Array,
   row: number,
   embeddingDim: number,
-  out: Float32Array,
+  out: Float32Array | Float64Array,
   offset: number,
 ): void {
   const scale = scales[row]!, bias = biases[row]!, start = row * embeddingDim;

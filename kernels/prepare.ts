@@ -304,6 +304,7 @@ export function prepareArithmetic(
 /**
  * Makes a cell ready to run.
  *
+ * @param order {@linkcode gateOrder} of its hidden size.
  * @param input Parameters of the input, or null if projected inputs will be given.
  * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one included.
  * @param tables Activation tables of other cells, to share.
@@ -313,14 +314,14 @@ export function prepareCell(
   engine: Engine,
   weights: CellWeights,
   parts: CellParameters,
+  order: ArrayLike<number>,
   input: Affine | null,
   stateBound: number,
   tables: ActivationTables = new Map(),
 ): LstmCell {
   const { weightIh, weightHh, weightHr, biasIh } = weights, { ogate_cy: hidden, proj } = parts;
-  const hiddenSize = weightHh.outFeatures / 4, order = gateOrder(hiddenSize);
   return {
-    hiddenSize,
+    hiddenSize: weightHh.outFeatures / 4,
     inputRows: input === null ? null : packRows(weightIh, order, integerBound(input)),
     inputProjection: input === null ? null : prepareProjection(engine, weightIh, biasIh, order, input, parts.igates),
     hiddenRows: packRows(weightHh, order, stateBound),
@@ -346,10 +347,11 @@ export function bindState(
   engine: Engine,
   weights: CellWeights,
   parts: CellParameters,
+  order: ArrayLike<number>,
   hidden: Affine,
   cell: Affine,
 ): StateBinding {
-  const { weightHh, biasHh } = weights, order = gateOrder(weightHh.outFeatures / 4);
+  const { weightHh, biasHh } = weights;
   return {
     hiddenProjection: prepareProjection(engine, weightHh, biasHh, order, hidden, parts.hgates),
     forgetMultiplier: mulMultiplier(parts.forget_gate.scale, cell.scale, parts.fgate_cx),

@@ -48,14 +48,20 @@ export function checkBoolean(name: string, value: unknown): boolean {
 }
 
 /** Requires every element to be in [min, max], and so no NaN. */
-export function checkEach(name: string, data: ArrayLike<number>, min: number, max: number, expected: string): void {
+export function checkEach(
+  name: string,
+  data: ArrayLike<number>,
+  min: number,
+  max: number,
+  expected: string = `an integer in ${min}..${max}`,
+): void {
   for (let i = 0; i < data.length; i++) {
     if (!(data[i]! >= min && data[i]! <= max)) failRange(`${name}[${i}]`, expected, data[i]);
   }
 }
 
 /** Requires every element to be finite. */
-export function checkFinite(name: string, data: Float32Array): void {
+export function checkFinite(name: string, data: ArrayLike<number>): void {
   checkEach(name, data, -Number.MAX_VALUE, Number.MAX_VALUE, "a finite number");
 }
 

@@ -97,7 +97,7 @@ export function readModel(
     checkEach(scaleName, scales, Number.MIN_VALUE, Infinity, "a positive number");
     if (outFeatures! % count) failRange(scaleName, `a number of scales that divides ${outFeatures}`, count);
     const zeroPoints = tensors.has(points) ? take<Int32Array>(points, "I32", count).data : new Int32Array(count);
-    checkEach(points, zeroPoints, -128, 127, "an integer in -128..127");
+    checkEach(points, zeroPoints, -128, 127);
     return { data, outFeatures: outFeatures!, inFeatures: inFeatures!, perChannel, scales, zeroPoints };
   };
 

@@ -15,8 +15,8 @@ const IMPLICIT_STATE: PerTensorQParams = { dtype: "quint8", scale: 1, zeroPoint:
 /** Rows of float32 input that a token stands for. */
 export interface TokenRows {
   readonly count: number;
-  /** Writes row `token` [inputSize] into `out`. */
-  read(token: number, out: Float32Array): void;
+  /** Writes row `token` [inputSize] into `out` from `offset` on. */
+  read(token: number, out: Float32Array | Float64Array, offset: number): void;
 }
 
 /** What an LSTM is prepared for. */
@@ -30,19 +30,6 @@ export interface LstmUse {
    * says of an implicit initial state.
    */
   readonly initial?: readonly [PerTensorQParams | null, PerTensorQParams | null];
-}
-
-/** A module without a state made ready. */
-export interface PreparedRows {
-  /** Allocates what `process` needs for up to `count` rows, and gives its size in bytes; absent where it needs nothing. */
-  reserve?(count: number): number;
-  /**
-   * Runs `count` rows, [steps, batch] of them: integers less the zero point, floats or token ids.
-   *
-   * @param lengths Steps of each batch row, from 0 on; null where all have all. What is given beyond them is not
-   * looked at where a row's result depends on the others.
-   */
-  process(x: Float64Array, out: Float64Array, count: number, batch: number, lengths: Int32Array | null): void;
 }
 
 /** Runs LSTMs. */
@@ -66,22 +53,28 @@ export interface LstmState {
   readonly fresh: Uint8Array;
 }
 
-/** An LSTM made ready: constants and scratch, shared by all sessions, which never run at the same time. */
-export interface PreparedLstm {
+/** A module made ready: constants and scratch, shared by all sessions, which never run at the same time. */
+export interface PreparedModule {
   /** Whether `process` takes float32 reals too and quantizes them, and whether it gives float32 reals too. */
   readonly takesReals?: boolean;
   readonly givesReals?: boolean;
-  /** A state of zeros for `batch` rows. */
-  createState(batch: number): LstmState;
-  /** Allocates what `process` needs for up to `batch` rows and `steps` steps, and gives its size in bytes. */
-  reserve(batch: number, steps: number, splitGates: boolean): number;
+  /** A state of zeros for `batch` rows; absent where a module has none. */
+  createState?(batch: number): LstmState;
+  /**
+   * Allocates what `process` needs for up to `batch` rows and `steps` steps, and gives its size in bytes; absent where
+   * it needs nothing.
+   */
+  reserve?(batch: number, steps: number, splitGates: boolean): number;
   /**
    * Runs steps; nothing is allocated.
    *
-   * @param x [steps, batch, inputSize] integers or floats, or [steps, batch] token ids. A Float32Array holds reals.
-   * @param out [steps, batch, directions * hiddenSize]: each step's hidden state, of a backward direction in the
-   * forward direction's parameters. Beyond a row's length it is not written. A Float32Array receives reals.
-   * @param lengths Steps of each row, from 0 on; null where all have `steps`.
+   * @param state What createState gave; without that, it is not looked at.
+   * @param x [steps, batch, inputSize] integers less the zero point or floats, or [steps, batch] token ids. A
+   * Float32Array holds reals.
+   * @param out [steps, batch, outputSize], of a backward direction in the forward direction's parameters. Beyond a
+   * row's length what it holds means nothing. A Float32Array receives reals.
+   * @param lengths Steps of each row, from 0 on; null where all have `steps`. What is given beyond them is not looked at
+   * where a row's result depends on the others.
    * @param xOffset Where the steps begin in a Float32Array of reals, and `outOffset` where they do in one.
    */
   process(
@@ -96,6 +89,9 @@ export interface PreparedLstm {
     outOffset?: number,
   ): void;
 }
+
+/** An LSTM made ready. */
+export type PreparedLstm = PreparedModule & Required<Pick<PreparedModule, "createState" | "reserve">>;
 
 /** The parameters that a cell's state has at a row's first step. */
 export function initialQParams(
@@ -115,4 +111,13 @@ export function createState(lstm: LstmModule, batch: number): { h: Float64Array;
     c: new Float64Array(rows * lstm.hiddenSize),
     fresh: new Uint8Array(rows).fill(1),
   };
+}
+
+/** Makes room for what goes from layer to layer, `size` doubles, and gives its bytes: two arrays serve any number. */
+export function reserveBetween(between: Float64Array[], layers: number, size: number): number {
+  const count = Math.min(2, layers - 1);
+  for (let i = 0; i < count; i++) {
+    if (!(between[i]?.length! >= size)) between[i] = new Float64Array(size);
+  }
+  return count * size * 8;
 }

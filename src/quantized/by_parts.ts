@@ -266,7 +266,7 @@ class PreparedByParts implements PreparedLstm {
             const row = (d === 0 ? i : length - 1 - i) * batch + b, fresh = state.fresh[place] === 1;
             let value = valueOf(from, row * inputSize, inputSize, l === 0 && tokens !== null ? null : input);
             if (l === 0 && tokens !== null) {
-              tokens.read(from[row]!, token);
+              tokens.read(from[row]!, token, 0);
               const shifted = Float64Array.from(token);
               if (input !== null) quantizeShifted(token, 0, shifted, 0, token.length, input);
               value = valueOf(shifted, 0, token.length, input);

@@ -13,7 +13,8 @@ import {
   type LstmState,
   type LstmUse,
   type PreparedLstm,
-  type PreparedRows,
+  type PreparedModule,
+  reserveBetween,
 } from "./backend.ts";
 import type { QuantizedLstmCell } from "./cell.ts";
 import type { LinearModule, LstmModule } from "./modules.ts";
@@ -62,11 +63,12 @@ class Rows {
 }
 
 /** What runs a dynamic linear layer: all the rows of a call share one range, but for what lies beyond their lengths. */
-export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedRows {
+export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedModule {
   const linear = new Rows(engine, weight, bias), { inFeatures, outFeatures } = weight;
   return {
-    reserve: (count) => linear.reserve(count),
-    process(x, out, count, batch, lengths): void {
+    reserve: (batch, steps) => linear.reserve(batch * steps),
+    process(_state, x, out, steps, batch, lengths): void {
+      const count = steps * batch;
       const valid = (r: number) => lengths === null || Math.floor(r / batch) < lengths[r % batch]!;
       let rows = 0;
       for (let r = 0; r < count; r++) {
@@ -100,7 +102,7 @@ class DynamicLstm implements PreparedLstm {
   readonly #tokens: LstmUse["tokens"];
   readonly #token: Float32Array;
   readonly #cells: readonly (readonly DynamicCell[])[];
-  #between: readonly Float64Array[] = [];
+  readonly #between: Float64Array[] = [];
 
   constructor(lstm: LstmModule, tokens: LstmUse["tokens"]) {
     const { engine, inputSize } = lstm;
@@ -119,12 +121,8 @@ class DynamicLstm implements PreparedLstm {
   }
 
   reserve(batch: number, steps: number): number {
-    const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1);
-    const size = batch * steps * hiddenSize * this.#cells[0]!.length;
-    if (this.#between.length < layers || (layers > 0 && this.#between[0]!.length < size)) {
-      this.#between = Array.from({ length: layers }, () => new Float64Array(size));
-    }
-    let bytes = layers * size * 8;
+    const size = batch * steps * this.#lstm.hiddenSize * this.#cells[0]!.length;
+    let bytes = reserveBetween(this.#between, this.#cells.length, size);
     for (const { ih, hh } of this.#cells.flat()) bytes += ih.reserve(batch * steps) + hh.reserve(batch);
     return bytes;
   }
@@ -147,7 +145,7 @@ class DynamicLstm implements PreparedLstm {
   /** Puts input row `row` at row `at` of what is projected. */
   #read(l: number, x: Float64Array, row: number, to: Float32Array, at: number, width: number): void {
     if (l === 0 && this.#tokens !== null) {
-      this.#tokens.read(x[row]!, this.#token);
+      this.#tokens.read(x[row]!, this.#token, 0);
       to.set(this.#token, at * width);
     } else {
       for (let k = 0; k < width; k++) to[at * width + k] = x[row * width + k]!;

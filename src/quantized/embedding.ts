@@ -17,11 +17,11 @@ export type QuantizedEmbeddingOptions = Omit<EmbeddingModule, "kind">;
 export function embeddingRows({ weight, numEmbeddings, embeddingDim, scales, biases }: EmbeddingModule): TokenRows {
   return {
     count: numEmbeddings,
-    read(token: number, out: Float32Array): void {
+    read(token, out, offset) {
       if (weight instanceof Float32Array) {
-        for (let k = 0; k < embeddingDim; k++) out[k] = weight[token * embeddingDim + k]!;
+        for (let k = 0; k < embeddingDim; k++) out[offset + k] = weight[token * embeddingDim + k]!;
       } else {
-        embeddingRow(weight, scales, biases, token, embeddingDim, out, 0);
+        embeddingRow(weight, scales, biases, token, embeddingDim, out, offset);
       }
     },
   };
@@ -74,7 +74,7 @@ export class QuantizedEmbedding implements EmbeddingModule {
     checkTokens("x", x, this.numEmbeddings);
     const { embeddingDim } = this, rows = embeddingRows(this), data = new Float32Array(x.data.length * embeddingDim);
     x.data.forEach((token, i) => {
-      rows.read(token, data.subarray(i * embeddingDim));
+      rows.read(token, data, i * embeddingDim);
     });
     return { data, shape: [...x.shape, embeddingDim] };
   }

@@ -5,19 +5,18 @@
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
-import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/lstm_cell.ts";
-import { packedLength, type PackedRows, packRows } from "../../kernels/pack.ts";
-import { integerBound, prepareProjection, rowOrder } from "../../kernels/prepare.ts";
+import { rowOrder } from "../../kernels/prepare.ts";
 import { dequantizePerChannel, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
 import { failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
+import type { PreparedModule } from "./backend.ts";
 import { packs } from "./cell.ts";
 import { checkModule, checkScales } from "./check.ts";
 import { type ForwardTensor, inputQParams } from "./forward.ts";
 import { dynamicRows } from "./dynamic.ts";
 import type { LinearModule } from "./modules.ts";
-import { quantizeShifted } from "./shifted.ts";
+import { projector } from "./projector.ts";
 
 /** What a {@linkcode QuantizedLinear} is made of. */
 export type QuantizedLinearOptions = Omit<LinearModule, "kind" | "fallback">;
@@ -99,8 +98,8 @@ export class QuantizedLinear implements LinearModule {
       if (from !== null) failType("x", "a float32 tensor, since the layer is dynamic", from.dtype);
       const out = new Float64Array(rows * outFeatures);
       const prepared = dynamicRows(this);
-      prepared.reserve!(rows);
-      prepared.process(Float64Array.from(data), out, rows, rows, null);
+      prepared.reserve!(rows, 1, false);
+      prepared.process(null!, Float64Array.from(data), out, 1, rows, null, false);
       return { data: Float32Array.from(out), shape: [...x.shape.slice(0, -1), outFeatures] };
     }
     if (from === null && input !== null) {
@@ -131,49 +130,14 @@ export class QuantizedLinear implements LinearModule {
   }
 }
 
-/** Constants and scratch of a linear layer, shared by all sessions. */
-export class PreparedLinear {
-  readonly #linear: LinearModule;
-  readonly #rows: PackedRows | null = null;
-  readonly #projection: Projection | null = null;
-  readonly #sums: Float64Array = new Float64Array(SUMS_TOGETHER);
-  readonly #x: Float64Array;
-  readonly #float: Float32Array | null = null;
-  readonly #xFloat: Float32Array;
-  readonly #yFloat: Float32Array;
-
-  constructor(linear: LinearModule) {
-    const { engine, weight, bias, input, output } = linear, order = rowOrder(weight.outFeatures);
-    this.#linear = linear;
-    this.#x = new Float64Array(packedLength(weight.inFeatures));
-    this.#xFloat = new Float32Array(input === null ? weight.inFeatures : 0);
-    this.#yFloat = new Float32Array(input === null ? weight.outFeatures : 0);
-    if (!packs(input)) failRange("input", "parameters of at most 24 bits", `${input!.quantMin}..${input!.quantMax}`);
-    if (input === null) {
-      this.#float = floatWeight(weight);
-    } else {
-      this.#rows = packRows(weight, order, integerBound(input));
-      this.#projection = prepareProjection(engine, weight, bias, order, input, [output, output, output, output]);
-    }
-  }
-
-  /**
-   * Runs the layer on `count` rows: [count, inFeatures] to [count, outFeatures], integers less the zero point or
-   * floats.
-   */
-  process(x: Float64Array, out: Float64Array, count: number): void {
-    const { inFeatures, outFeatures } = this.#linear.weight, row = this.#x;
-    for (let r = 0, at = 0; r < count; r++, at += inFeatures) {
-      if (this.#rows !== null) {
-        for (let k = 0; k < inFeatures; k++) row[k] = x[at + k]!;
-        projectRows(this.#rows, this.#projection!, row, this.#sums, out, r * outFeatures, outFeatures);
-        continue;
-      }
-      for (let k = 0; k < inFeatures; k++) this.#xFloat[k] = x[at + k]!;
-      linearFloat32(this.#xFloat, 0, this.#float!, this.#linear.bias, inFeatures, outFeatures, this.#yFloat, 0);
-      const { output } = this.#linear;
-      if (output !== null) quantizeShifted(this.#yFloat, 0, out, r * outFeatures, outFeatures, output);
-      else for (let j = 0; j < outFeatures; j++) out[r * outFeatures + j] = this.#yFloat[j]!;
-    }
-  }
+/** A linear layer made ready. */
+export function prepareLinear({ engine, weight, bias, input, output }: LinearModule): PreparedModule {
+  const { inFeatures, outFeatures } = weight;
+  if (!packs(input)) failRange("input", "parameters of at most 24 bits", `${input!.quantMin}..${input!.quantMax}`);
+  const project = projector(engine, weight, bias, rowOrder(outFeatures), input, [output, output, output, output]);
+  return {
+    process(_state, x, out, steps, batch) {
+      for (let r = 0; r < steps * batch; r++) project(x, r * inFeatures, out, r * outFeatures);
+    },
+  };
 }

@@ -3,17 +3,15 @@
  *
  * @module
  */
-import { failRange, failType } from "../errors.ts";
+import { checkBoolean, checkInteger, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend } from "./backend.ts";
-import { endsOf, type ModuleData } from "./modules.ts";
-import { Plan } from "./plan.ts";
+import { type Ends, endsOf, type ModuleData } from "./modules.ts";
+import { makePlan, type Plan } from "./plan.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 /** A module of a quantized model. */
 export type QuantizedModule = ModuleData;
-
-const SESSION_OPTIONS = ["batch", "maxSteps", "splitGates", "foldEmbedding", "kernels"];
 
 /**
  * A quantized model: what `convert` and `loadModel` give.
@@ -43,7 +41,7 @@ export class QuantizedModel {
   readonly input: PerTensorQParams | null;
   /** Parameters of the output; null is float32. */
   readonly output: PerTensorQParams | null;
-  readonly #plans: Plan[] = [];
+  readonly #plans: { readonly fold: boolean; readonly kernels: LstmBackend | null; readonly plan: Plan }[] = [];
   readonly #serialize: (model: QuantizedModel) => Uint8Array;
   #fingerprint: Uint8Array | null = null;
 
@@ -55,31 +53,39 @@ export class QuantizedModel {
   constructor(modules: ReadonlyMap<string, QuantizedModule>, serialize: (model: QuantizedModel) => Uint8Array) {
     this.modules = modules;
     this.#serialize = serialize;
-    const list = [...modules.values()], ends = list.map(endsOf), first = list[0]!, last = list.length - 1;
-    if (last < 0) failRange("modules", "at least one module", 0);
-    let place = 0;
-    for (const [name, { kind }] of modules) {
-      const at = `modules.${name}`, width = ends[place - 1]?.outputSize, { inputSize } = ends[place]!;
-      if (place > 0 && kind === "Embedding") failRange(at, "an Embedding to come first", `place ${place}`);
-      if (place > 0 && inputSize !== width) failRange(at, `an input of width ${width}`, inputSize);
-      place++;
+    let ends: Ends | null = null, bidirectional = false, vocabulary = 0, input: PerTensorQParams | null = null;
+    let inputSize = 0;
+    for (const [name, module] of modules) {
+      const at = `modules.${name}`, { kind } = module, next = endsOf(module);
+      if (ends === null) {
+        ({ input, inputSize } = next);
+        if (kind === "Embedding") vocabulary = module.numEmbeddings;
+      } else {
+        if (kind === "Embedding") failRange(at, "an Embedding to come first", kind);
+        if (next.inputSize !== ends.outputSize) failRange(at, `an input of width ${ends.outputSize}`, next.inputSize);
+      }
+      if (kind === "LSTM" && module.bidirectional) bidirectional = true;
+      ends = next;
     }
-    this.bidirectional = list.some((module) => module.kind === "LSTM" && module.bidirectional);
-    this.vocabulary = first.kind === "Embedding" ? first.numEmbeddings : 0;
-    ({ inputSize: this.inputSize, input: this.input } = ends[0]!);
-    ({ outputSize: this.outputSize, output: this.output } = ends[last]!);
+    if (ends === null) failRange("modules", "at least one module", 0);
+    this.bidirectional = bidirectional;
+    this.vocabulary = vocabulary;
+    this.inputSize = inputSize;
+    this.input = input;
+    ({ outputSize: this.outputSize, output: this.output } = ends!);
   }
 
   /** Eight bytes that tell this model from any other: a hash of its file. */
   get fingerprint(): Uint8Array {
     if (this.#fingerprint === null) {
       // Two 32-bit FNV-1a hashes, one over the bytes in reverse.
-      const file = this.#serialize(this), hashes = Int32Array.of(0x811c9dc5, 0x811c9dc5);
-      file.forEach((byte, i) => {
-        hashes[0] = Math.imul(hashes[0]! ^ byte, 0x01000193);
-        hashes[1] = Math.imul(hashes[1]! ^ file[file.length - 1 - i]!, 0x01000193);
-      });
-      this.#fingerprint = new Uint8Array(hashes.buffer);
+      const file = this.#serialize(this);
+      let forth = 0x811c9dc5, back = forth;
+      for (let i = 0, j = file.length; j-- > 0; i++) {
+        forth = Math.imul(forth ^ file[i]!, 0x01000193);
+        back = Math.imul(back ^ file[j]!, 0x01000193);
+      }
+      this.#fingerprint = new Uint8Array(Int32Array.of(forth, back).buffer);
     }
     return this.#fingerprint;
   }
@@ -100,22 +106,21 @@ export class QuantizedModel {
    * @throws {RangeError} If batch or maxSteps is no positive integer, or an LSTM cannot be run.
    */
   createSession(options: SessionOptions = {}): Session {
-    for (const key of Object.keys(options)) {
-      if (!SESSION_OPTIONS.includes(key)) failType("options", `only ${SESSION_OPTIONS.join(", ")}`, key);
-    }
-    const { foldEmbedding, kernels } = options;
-    if (kernels !== undefined && typeof kernels?.prepare !== "function") failType("kernels", "a backend", kernels);
-    return new Session(this, this.#plan(foldEmbedding ?? this.#folds(), kernels ?? null), options);
+    const { batch = 1, maxSteps = this.bidirectional ? 256 : 16, splitGates, kernels = null, ...rest } = options;
+    const { foldEmbedding: fold = this.#folds(), ...unknown } = rest;
+    for (const key in unknown) failType(`options.${key}`, "no such option", options[key as keyof SessionOptions]);
+    checkInteger("batch", batch, 1, 2 ** 20);
+    checkInteger("maxSteps", maxSteps, 1, 2 ** 20);
+    checkBoolean("splitGates", splitGates ?? false);
+    checkBoolean("foldEmbedding", fold);
+    if (kernels !== null && typeof kernels.prepare !== "function") failType("kernels", "a backend", kernels);
+    let made = this.#plans.find((plan) => plan.fold === fold && plan.kernels === kernels);
+    if (!made) this.#plans.push(made = { fold, kernels, plan: makePlan(this.modules, fold, kernels) });
+    return new Session(this, made.plan, batch, maxSteps, splitGates);
   }
 
   #folds(): boolean {
     const lstm = [...this.modules.values()][1];
     return lstm?.kind === "LSTM" && this.vocabulary * lstm.hiddenSize * 16 * lstm.cells[0]!.length <= 2 ** 24;
-  }
-
-  #plan(fold: boolean, kernels: LstmBackend | null): Plan {
-    let plan = this.#plans.find((plan) => plan.fold === fold && plan.kernels === kernels);
-    if (plan === undefined) this.#plans.push(plan = new Plan(this.modules, fold, kernels));
-    return plan;
   }
 }

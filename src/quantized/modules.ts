@@ -6,7 +6,7 @@
  */
 import type { Engine, LinearWeight } from "../../kernels/linear.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import type { LstmBackend, PreparedRows } from "./backend.ts";
+import type { LstmBackend, PreparedModule } from "./backend.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
 
 /** A linear layer with an int8 weight. */
@@ -24,7 +24,7 @@ export interface LinearModule {
   /** Whether the float32 input is quantized at each call, by its own range. `input` and `output` are null then. */
   readonly dynamic?: boolean;
   /** What runs it where it is dynamic. */
-  readonly fallback?: (linear: LinearModule) => PreparedRows;
+  readonly fallback?: (linear: LinearModule) => PreparedModule;
 }
 
 /** An embedding whose rows are 8-bit or 16-bit integers, or float32. Its output is float32. */
@@ -84,12 +84,10 @@ export interface Ends {
 
 /** The ends of a module. */
 export function endsOf(module: ModuleData): Ends {
-  const { kind } = module;
-  if (kind === "Embedding") return { inputSize: 1, outputSize: module.embeddingDim, input: null, output: null };
+  if (module.kind === "Embedding") return { inputSize: 1, outputSize: module.embeddingDim, input: null, output: null };
   const { input } = module;
-  if (kind === "Linear") {
-    const { weight: { inFeatures, outFeatures }, output } = module;
-    return { inputSize: inFeatures, outputSize: outFeatures, input, output };
+  if (module.kind === "Linear") {
+    return { inputSize: module.weight.inFeatures, outputSize: module.weight.outFeatures, input, output: module.output };
   }
   const { inputSize, cells } = module, last = cells[cells.length - 1]!;
   return { inputSize, outputSize: stateSize(module) * last.length, input, output: hiddenQParams(last[0]!) };

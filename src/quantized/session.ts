@@ -3,14 +3,15 @@
  *
  * @module
  */
-import { dequantizeValue } from "../../kernels/requantize.ts";
 import { dtypeOf, type QArray } from "../dtype.ts";
-import { checkBoolean, checkInteger, failRange, failType } from "../errors.ts";
+import { checkEach, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
+import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend, LstmState } from "./backend.ts";
 import { hiddenQParams } from "./cell.ts";
 import type { QuantizedModel } from "./model.ts";
+import type { LstmModule } from "./modules.ts";
 import type { Plan } from "./plan.ts";
-import { convertShifted, quantizeShifted } from "./shifted.ts";
+import { convertShifted } from "./shifted.ts";
 
 /** Options of a session. */
 export interface SessionOptions {
@@ -28,6 +29,36 @@ export type SessionInput = Int32Array | Float32Array | QArray;
 export type SessionOutput = Float32Array | QArray;
 
 const MAGIC = 0x54534753, STATE_VERSION = 1, HEADER = 20;
+
+/** How the mark of a row's first step is stored, and what token ids come in. */
+const FRESH = { quantMin: 0, quantMax: 1, zeroPoint: 0 }, TOKENS = { dtype: "qint32" } as const;
+
+/** How values of a state are stored. */
+type StateKind = "Float32" | "Uint8" | "Uint16" | "Uint32";
+
+/** @param range What a value less `least` is at most; `at`: where its bytes are. */
+type StateVisitor = (
+  array: Float64Array | Int32Array | Uint8Array,
+  i: number,
+  least: number,
+  range: number,
+  at: number,
+  kind: StateKind,
+) => void;
+
+/** Requires `size` reals, or integers of the parameters that are taken; tells whether they are reals. */
+function checkArray(name: string, data: unknown, q: PerTensorQParams | null | typeof TOKENS, size: number): boolean {
+  const reals = data instanceof Float32Array && q !== TOKENS;
+  if (!reals && (q === null || dtypeOf(data) !== q.dtype)) {
+    failType(
+      name,
+      q === TOKENS ? "an Int32Array of token ids" : `a Float32Array${q ? ` or an array of ${q.dtype}` : ""}`,
+      data,
+    );
+  }
+  if ((data as QArray).length !== size) failRange(name, `${size} elements`, (data as QArray).length);
+  return reals;
+}
 
 /**
  * A running model. Steps allocate nothing (but where an LSTM runs by parts; a dynamic module's, a few views).
@@ -59,26 +90,34 @@ export class Session {
   readonly workingBytes: number;
   readonly #model: QuantizedModel;
   readonly #plan: Plan;
-  readonly #splitGates: boolean | undefined;
-  readonly #states: readonly (LstmState | null)[];
+  readonly #splitGates: readonly boolean[];
+  readonly #states: readonly (LstmState | undefined)[];
   /** Steps that each row has left. */
   readonly #left: Int32Array;
 
   /** Use {@linkcode QuantizedModel.createSession}. */
-  constructor(model: QuantizedModel, plan: Plan, options: SessionOptions) {
-    const { batch = 1, maxSteps = model.bidirectional ? 256 : 16, splitGates } = options;
-    this.batch = checkInteger("batch", batch, 1, 2 ** 20);
-    this.maxSteps = checkInteger("maxSteps", maxSteps, 1, 2 ** 20);
-    if (splitGates !== undefined) checkBoolean("splitGates", splitGates);
+  constructor(model: QuantizedModel, plan: Plan, batch: number, maxSteps: number, splitGates: boolean | undefined) {
+    this.batch = batch;
+    this.maxSteps = maxSteps;
     this.#model = model;
     this.#plan = plan;
-    this.#splitGates = splitGates;
-    this.#states = plan.stages.map(({ lstm }) => lstm?.createState(batch) ?? null);
     this.#left = new Int32Array(batch);
-    let bytes = plan.reserve(batch, maxSteps, splitGates) + batch * 4;
-    for (const state of this.#states) {
-      if (state !== null) bytes += state.h.byteLength + state.c.byteLength + state.fresh.byteLength;
-    }
+    const { stages, buffers } = plan;
+    let bytes = batch * 4;
+    const reserve = (i: number, width: number): void => {
+      const size = batch * maxSteps * width;
+      bytes += size * 8;
+      if (!(buffers[i]?.length! >= size)) buffers[i] = new Float64Array(size);
+    };
+    reserve(0, stages[0]!.inputSize);
+    this.#splitGates = stages.map(({ source }) => splitGates ?? (source.kind === "LSTM" && source.splitGates));
+    this.#states = stages.map(({ run, outputSize }, i) => {
+      reserve(i + 1, outputSize);
+      bytes += run.reserve?.(batch, maxSteps, this.#splitGates[i]!) ?? 0;
+      const state = run.createState?.(batch);
+      if (state) bytes += state.h.byteLength + state.c.byteLength + state.fresh.byteLength;
+      return state;
+    });
     this.workingBytes = bytes;
   }
 
@@ -91,7 +130,7 @@ export class Session {
    * @throws {RangeError} If a length, a token id or a value is wrong. The state is unchanged then.
    */
   step(input: SessionInput, output: SessionOutput): void {
-    if (this.#model.bidirectional) this.#refuse("step");
+    this.#refuse("step");
     this.#check("input", input, output, 1);
     this.#process(input, 0, output, 1, null);
   }
@@ -109,68 +148,45 @@ export class Session {
    * `maxSteps` steps. The state is unchanged then.
    */
   run(sequence: SessionInput, output: SessionOutput, lengths?: ArrayLike<number>): void {
-    const { batch, maxSteps } = this, left = this.#left, width = batch * this.#model.inputSize;
-    const steps = ArrayBuffer.isView(sequence) ? sequence.length / width : 0;
-    if (ArrayBuffer.isView(sequence) && !(Number.isInteger(steps) && steps > 0)) {
-      failRange("sequence", `a positive multiple of ${width} elements`, sequence.length);
-    }
+    const { batch, maxSteps } = this, { inputSize, bidirectional } = this.#model, left = this.#left;
+    const width = batch * inputSize, steps = sequence?.length / width;
+    // NaN where it is no array at all.
+    if (steps < 1 || steps % 1) failRange("sequence", `a positive multiple of ${width} elements`, sequence.length);
     this.#check("sequence", sequence, output, steps);
     if (lengths !== undefined) {
       if (lengths?.length !== batch) failRange("lengths", `${batch} elements`, lengths?.length);
       for (let b = 0; b < batch; b++) checkInteger(`lengths[${b}]`, lengths[b], 1, steps);
     }
-    if (this.#model.bidirectional) {
-      if (steps > maxSteps) {
-        failRange("sequence", `at most maxSteps = ${maxSteps} steps of a bidirectional model`, steps);
-      }
+    if (bidirectional) {
+      if (steps > maxSteps) failRange("sequence", `at most maxSteps = ${maxSteps} steps`, steps);
       this.reset();
     }
     for (let done = 0; done < steps; done += maxSteps) {
-      if (lengths !== undefined) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b]! - done); }
-      this.#process(sequence, done, output, Math.min(maxSteps, steps - done), lengths === undefined ? null : left);
+      if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b]! - done); }
+      this.#process(sequence, done, output, Math.min(maxSteps, steps - done), lengths ? left : null);
     }
   }
 
-  #refuse(method: string): never {
-    throw new TypeError(
-      `${method}: a bidirectional model reads whole sequences and keeps no state between them; use run`,
-    );
+  #refuse(method: string): void {
+    if (this.#model.bidirectional) {
+      throw new TypeError(
+        `${method}: a bidirectional model reads whole sequences and keeps no state between them; use run`,
+      );
+    }
   }
 
   #check(name: string, input: SessionInput, output: SessionOutput, steps: number): void {
-    const { vocabulary, inputSize, outputSize, input: from, output: to } = this.#model;
-    const count = steps * this.batch * inputSize, outCount = steps * this.batch * outputSize;
-    const reals = input instanceof Float32Array && vocabulary === 0;
-    if (!reals && (vocabulary > 0 ? !(input instanceof Int32Array) : from === null || dtypeOf(input) !== from.dtype)) {
-      failType(
-        name,
-        vocabulary > 0
-          ? "an Int32Array of token ids"
-          : `a Float32Array${from === null ? "" : ` or an array of ${from.dtype}`}`,
-        input,
-      );
-    }
-    if (input.length !== count) failRange(name, `${count} elements`, input.length);
-    if (!(output instanceof Float32Array) && (to === null || dtypeOf(output) !== to.dtype)) {
-      failType("output", `a Float32Array${to === null ? "" : ` or an array of ${to.dtype}`}`, output);
-    }
-    if (output.length !== outCount) failRange("output", `${outCount} elements`, output.length);
-    const least = vocabulary > 0 ? 0 : reals ? -Number.MAX_VALUE : from!.quantMin;
-    const most = vocabulary > 0 ? vocabulary - 1 : reals ? Number.MAX_VALUE : from!.quantMax;
+    const { vocabulary, inputSize, outputSize, input: from, output: to } = this.#model, rows = steps * this.batch;
+    const reals = checkArray(name, input, vocabulary > 0 ? TOKENS : from, rows * inputSize);
+    checkArray("output", output, to, rows * outputSize);
     if (reals) {
       // Sooner than comparisons: the sum is 0 where all are finite.
       let sum = 0;
-      for (let i = 0; i < count; i++) sum += input[i]! * 0;
-      if (sum === 0) return;
-    }
-    for (let i = 0; i < count; i++) {
-      if (!(input[i]! >= least && input[i]! <= most)) {
-        failRange(
-          `${name}[${i}]`,
-          reals ? "a finite number" : `${vocabulary > 0 ? "a token id" : "an integer"} in ${least}..${most}`,
-          input[i],
-        );
-      }
+      for (let i = 0; i < input.length; i++) sum += input[i]! * 0;
+      if (sum !== 0) checkFinite(name, input);
+    } else {
+      const least = vocabulary > 0 ? 0 : from!.quantMin, most = vocabulary > 0 ? vocabulary - 1 : from!.quantMax;
+      checkEach(name, input, least, most);
     }
   }
 
@@ -181,48 +197,47 @@ export class Session {
     steps: number,
     lengths: Int32Array | null,
   ): void {
-    const { vocabulary, inputSize, outputSize, input: from, output: to } = this.#model;
-    const { batch } = this, { stages, buffers } = this.#plan, rows = steps * batch, x = buffers[0]!;
-    const count = rows * inputSize, at = done * batch * inputSize, last = stages.length - 1;
-    const outCount = rows * outputSize, outAt = done * batch * outputSize;
+    const { inputSize, outputSize, input: given, output: to } = this.#model, { batch } = this;
+    const { stages, buffers } = this.#plan, rows = steps * batch, last = stages.length - 1, x = buffers[0]!;
+    const count = rows * inputSize, at = done * batch * inputSize;
+    const outCount = rows * outputSize, outAt = done * batch * outputSize, y = buffers[last + 1]!;
+    const realsIn = input instanceof Float32Array, realsOut = output instanceof Float32Array;
     // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
-    const takes = input instanceof Float32Array && from !== null && stages[0]!.lstm?.takesReals === true;
-    const gives = output instanceof Float32Array && to !== null && lengths === null &&
-      stages[last]!.lstm?.givesReals === true;
-    if (takes) {
-      // Quantized by the first stage.
-    } else if (vocabulary > 0 || from === null) {
-      for (let i = 0; i < count; i++) x[i] = input[at + i]!;
-    } else if (input instanceof Float32Array) {
-      quantizeShifted(input, at, x, 0, count, from);
-    } else {
-      for (let i = 0; i < count; i++) x[i] = input[at + i]! - from.zeroPoint;
+    const takes = realsIn && given !== null && stages[0]!.run.takesReals === true;
+    const gives = realsOut && to !== null && lengths === null && stages[last]!.run.givesReals === true;
+    let from = realsIn ? null : given;
+    if (!takes) {
+      const zero = from === null ? 0 : from.zeroPoint;
+      for (let i = 0; i < count; i++) x[i] = input[at + i]! - zero;
     }
-    for (let s = 0; s < stages.length; s++) {
-      const stage = stages[s]!, given = buffers[s]!, out = buffers[s + 1]!;
-      if (s > 0) convertShifted(given, 0, rows * stage.inputSize, stages[s - 1]!.output, stage.input);
-      if (stage.lstm !== undefined) {
-        const splitGates = this.#splitGates ?? stage.source!.splitGates;
-        const reals = s === 0 && takes ? input : given, results = s === last && gives ? output : out;
-        stage.lstm.process(this.#states[s]!, reals, results, steps, batch, lengths, splitGates, at, outAt);
-      } else {
-        stage.rows!.process(given, out, rows, batch, lengths);
-      }
+    for (let s = 0; s <= last; s++) {
+      const { run, inputSize, input: needs, output: makes } = stages[s]!,
+        reads = s === 0 && takes ? input : buffers[s]!;
+      if (reads !== input) convertShifted(reads as Float64Array, 0, rows * inputSize, from, needs);
+      const writes = s === last && gives ? output : buffers[s + 1]!;
+      run.process(
+        this.#states[s]!,
+        reads as Float64Array,
+        writes as Float64Array,
+        steps,
+        batch,
+        lengths,
+        this.#splitGates[s]!,
+        at,
+        outAt,
+      );
+      from = makes;
     }
     if (gives) return;
-    const y = buffers[stages.length]!;
+    if (realsOut) convertShifted(y, 0, outCount, to, null);
+    // Not y + zeroPoint, which would turn -0 to 0.
+    const shift = realsOut || to === null ? 0 : 0 - to.zeroPoint;
+    for (let i = 0; i < outCount; i++) output[outAt + i] = y[i]! - shift;
     if (lengths !== null) {
-      for (let i = 0; i < outCount; i++) {
-        const row = Math.floor(i / outputSize);
-        if (Math.floor(row / batch) >= lengths[row % batch]!) y[i] = 0;
+      for (let row = 0; row < rows; row++) {
+        if (Math.floor(row / batch) < lengths[row % batch]!) continue;
+        output.fill(0 - shift, outAt + row * outputSize, outAt + (row + 1) * outputSize);
       }
-    }
-    if (to === null) {
-      for (let i = 0; i < outCount; i++) output[outAt + i] = y[i]!;
-    } else if (output instanceof Float32Array) {
-      for (let i = 0; i < outCount; i++) output[outAt + i] = dequantizeValue(y[i]!, to.scale, 0);
-    } else {
-      for (let i = 0; i < outCount; i++) output[outAt + i] = y[i]! + to.zeroPoint;
     }
   }
 
@@ -235,41 +250,38 @@ export class Session {
     }
   }
 
-  /**
-   * Visits the values of the state in the order of its bytes: rows of `array` from `at`, integers in 0..range once
-   * `least` is subtracted, of `size` bytes; a range of 0 stands for float32.
-   */
-  #visit(
-    visitor: (
-      array: Float64Array | Int32Array | Uint8Array,
-      at: number,
-      count: number,
-      least: number,
-      range: number,
-      size: number,
-    ) => void,
-  ): void {
-    this.#states.forEach((state, s) => {
-      if (state === null) return;
-      const cells = this.#plan.stages[s]!.source!.cells.flat(), rows = cells.length * this.batch;
-      for (let row = 0; row < rows; row++) {
+  /** Visits the values of the state in the order of its bytes, and gives the number of these. */
+  #visit(visit?: StateVisitor): number {
+    let at = HEADER;
+    this.#plan.stages.forEach(({ source }, s) => {
+      const state = this.#states[s];
+      if (!state) return;
+      const cells = (source as LstmModule).cells.flat();
+      for (let row = 0; row < state.fresh.length; row++) {
         const cell = cells[Math.floor(row / this.batch)]!;
-        visitor(state.fresh, row, 1, 0, 1, 1);
         for (
-          const [array, q] of [[state.h, hiddenQParams(cell)], [state.c, cell.parts.fgate_cx_igate_cgate]] as const
+          const [array, q] of [
+            [state.fresh, FRESH],
+            [state.h, hiddenQParams(cell)],
+            [state.c, cell.parts.fgate_cx_igate_cgate],
+          ] as const
         ) {
-          const count = array.length / rows, range = q === null ? 0 : q.quantMax - q.quantMin;
-          const size = range > 65535 || q === null ? 4 : range > 255 ? 2 : 1;
-          visitor(array, row * count, count, q === null ? 0 : q.quantMin - q.zeroPoint, range, size);
+          const count = array.length / state.fresh.length,
+            range = q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
+          const size = range > 65535 ? 4 : range > 255 ? 2 : 1, least = q === null ? 0 : q.quantMin - q.zeroPoint;
+          for (let i = row * count; i < (row + 1) * count; i++, at += size) {
+            visit?.(array, i, least, range, at, q === null ? "Float32" : `Uint${size * 8}` as StateKind);
+          }
         }
       }
     });
+    return at;
   }
 
-  #stateSize(): number {
-    let total = HEADER;
-    this.#visit((_array, _at, count, _least, _range, size) => total += count * size);
-    return total;
+  /** What a state begins with: what it is, whose, and for how many rows. */
+  #header(): Uint8Array {
+    const model = new Int32Array(this.#model.fingerprint.buffer);
+    return new Uint8Array(Int32Array.of(MAGIC, STATE_VERSION, ...model, this.batch).buffer);
   }
 
   /**
@@ -278,19 +290,10 @@ export class Session {
    * @throws {TypeError} If the model is bidirectional and so keeps no state.
    */
   state(): Uint8Array<ArrayBuffer> {
-    if (this.#model.bidirectional) this.#refuse("state");
-    const bytes = new Uint8Array(this.#stateSize()), view = new DataView(bytes.buffer);
-    view.setUint32(0, MAGIC, true);
-    view.setUint32(4, STATE_VERSION, true);
-    bytes.set(this.#model.fingerprint, 8);
-    view.setUint32(16, this.batch, true);
-    let to = HEADER;
-    this.#visit((array, at, count, least, range, size) => {
-      for (let i = at; i < at + count; i++, to += size) {
-        if (range === 0) view.setFloat32(to, array[i]!, true);
-        else for (let k = 0, value = array[i]! - least; k < size; k++) bytes[to + k] = value / 256 ** k;
-      }
-    });
+    this.#refuse("state");
+    const bytes = new Uint8Array(this.#visit()), view = new DataView(bytes.buffer);
+    bytes.set(this.#header());
+    this.#visit((array, i, least, _range, at, kind) => view[`set${kind}`](at, array[i]! - least, true));
     return bytes;
   }
 
@@ -303,31 +306,17 @@ export class Session {
    * range. The session's own state is unchanged then.
    */
   restore(bytes: Uint8Array): void {
-    if (this.#model.bidirectional) this.#refuse("restore");
+    this.#refuse("restore");
     if (!(bytes instanceof Uint8Array)) failType("state", "a Uint8Array", bytes);
-    const size = this.#stateSize(), view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (bytes.length < HEADER || view.getUint32(0, true) !== MAGIC) {
-      failRange("state", "the bytes of a session's state", bytes);
+    const size = this.#visit(), view = new DataView(bytes.buffer, bytes.byteOffset);
+    if (bytes.length !== size || !this.#header().every((byte, i) => byte === bytes[i])) {
+      failRange("state", `${size} bytes of a state of this model at a batch of ${this.batch}`, bytes);
     }
-    const version = view.getUint32(4, true);
-    if (version !== STATE_VERSION) failRange("state", `version ${STATE_VERSION}`, version);
-    if (!this.#model.fingerprint.every((byte, i) => bytes[8 + i] === byte)) {
-      failRange("state", "a state of this model", "one of another model");
-    }
-    const batch = view.getUint32(16, true);
-    if (batch !== this.batch) failRange("state", `a batch of ${this.batch}`, batch);
-    if (bytes.length !== size) failRange("state", `${size} bytes`, bytes.length);
     for (const apply of [false, true]) {
-      let from = HEADER;
-      this.#visit((array, at, count, least, range, size) => {
-        for (let i = at; i < at + count; i++, from += size) {
-          let value = 0;
-          if (range === 0) value = view.getFloat32(from, true);
-          else for (let k = size - 1; k >= 0; k--) value = value * 256 + bytes[from + k]!;
-          const valid = range === 0 ? Number.isFinite(value) : value <= range;
-          if (!valid) failRange(`state[${from}]`, range === 0 ? "a finite number" : `at most ${range}`, value);
-          if (apply) array[i] = value + least;
-        }
+      this.#visit((array, i, least, range, at, kind) => {
+        const value = view[`get${kind}`](at, true);
+        if (!(Math.abs(value) <= range)) failRange(`state[${at}]`, `at most ${range}`, value);
+        if (apply) array[i] = value + least;
       });
     }
   }

@@ -108,7 +108,7 @@ export function computeNode(node: GraphNode, inputs: readonly GraphValue[], weig
     case "embedding": {
       const embedding = node.embedding!, data = new Float32Array(a!.length * width);
       const rows = embeddingRows(weight === null ? embedding : { ...embedding, weight: weight(node) });
-      a!.forEach((token, i) => rows.read(token, data.subarray(i * width, (i + 1) * width)));
+      a!.forEach((token, i) => rows.read(token, data, i * width));
       return { data, qparams: null };
     }
     default:

@@ -24,7 +24,7 @@ import {
   type TokenRows,
 } from "../quantized/backend.ts";
 import { fastParts, type QuantizedLstmCell } from "../quantized/cell.ts";
-import { FloatProjection } from "../quantized/float_projection.ts";
+import { floatProjector, type Projector } from "../quantized/projector.ts";
 import type { LstmModule } from "../quantized/modules.ts";
 import { convertShifted, quantizeShifted } from "../quantized/shifted.ts";
 import {
@@ -60,7 +60,7 @@ interface SimdCell {
   readonly cell: number;
   /** Its input: integers, or float32 values, which are projected outside. */
   readonly input: Operand | null;
-  readonly float: FloatProjection | null;
+  readonly float: Projector | null;
   /** The reciprocal of its input's scale. */
   readonly inverseScale: number;
   readonly hidden: Operand;
@@ -113,7 +113,7 @@ class SimdTokens {
   at(lstm: SimdLstm, cell: SimdCell, token: number): number {
     const at = this.rows + token * this.width;
     if (this.#known[token] === 0) {
-      this.#source.read(token, this.#x);
+      this.#source.read(token, this.#x, 0);
       if (this.#input !== null) quantizeShifted(this.#x, 0, this.#values, 0, this.#x.length, this.#input);
       else for (let k = 0; k < this.#x.length; k++) this.#values[k] = this.#x[k]!;
       lstm.project(cell, this.#values, 0, this.#x.length, at);
@@ -159,7 +159,6 @@ class SimdLstm implements PreparedLstm {
   readonly #arena: Arena;
   readonly #cells: readonly (readonly SimdCell[])[];
   readonly #tokens: readonly SimdTokens[] | null;
-  readonly #xFloat: Float32Array;
   /** Hidden size in whole blocks; bytes of a projected input and 64 between two, of a row's hidden and cell state. */
   readonly #units: number;
   readonly #width: number;
@@ -209,7 +208,6 @@ class SimdLstm implements PreparedLstm {
     this.#arena = arena;
     this.#cells = cells;
     this.#tokens = tokens;
-    this.#xFloat = new Float32Array(cells[0]![0]!.input === null ? lstm.inputSize : 0);
     this.#units = Math.ceil(lstm.hiddenSize / 8) * 8;
     this.#width = this.#units * 16 + 64;
     this.#hBytes = all.reduce((most, { hidden }) => Math.max(most, hidden.bytes), 0);
@@ -333,8 +331,7 @@ class SimdLstm implements PreparedLstm {
   project({ cell, input, float }: SimdCell, x: Float64Array, from: number, size: number, to: number): void {
     const { f32 } = this.#arena;
     if (input === null) {
-      for (let k = 0; k < size; k++) this.#xFloat[k] = x[from + k]!;
-      float!.project(this.#xFloat, f32, to / 4);
+      float!(x, from, f32, to / 4);
       return;
     }
     for (let k = 0, at = this.#staged / 4; k < size; k++) f32[at + k] = x[from + k]!;
@@ -550,14 +547,14 @@ export class SimdKernels implements LstmBackend {
     );
     const { running, initial: first } = writeBindings(
       arena,
-      bindState(engine, source, parts, to, parts.fgate_cx_igate_cgate),
-      bindState(engine, source, parts, h!, c!),
+      bindState(engine, source, parts, order, to, parts.fgate_cx_igate_cgate),
+      bindState(engine, source, parts, order, h!, c!),
       hidden,
     );
     return {
       cell: writeCell(arena, cell, lstm.hiddenSize, input, hidden, projection, parts, placed),
       input,
-      float: from === null ? new FloatProjection(source) : null,
+      float: from === null ? floatProjector(source.weightIh, source.biasIh, order, source.parts.igates) : null,
       inverseScale: from === null ? 1 : reciprocal(from.scale),
       hidden,
       running,

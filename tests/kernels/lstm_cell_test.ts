@@ -102,14 +102,15 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
         const random = generator(c.seed + 1), size = c.projSize || hiddenSize, results: number[][] = [];
         const integers = (count: number, q: Affine) =>
           Float64Array.from({ length: count }, () => Math.floor(random(q.quantMin, q.quantMax + 1)) - q.zeroPoint);
+        const order = gateOrder(hiddenSize);
         let cell;
         try {
-          cell = prepareCell(c.engine, source, parts, lstm.input, integerBound(hidden));
+          cell = prepareCell(c.engine, source, parts, order, lstm.input, integerBound(hidden));
         } catch (error) {
           assert(c.engine === "qnnpack" && error instanceof RangeError);
           return;
         }
-        const binding = bindState(c.engine, source, parts, hidden, parts.fgate_cx_igate_cgate);
+        const binding = bindState(c.engine, source, parts, order, hidden, parts.fgate_cx_igate_cgate);
         const x = new Float64Array(packedLength(c.inputSize));
         x.set(integers(c.inputSize, lstm.input!));
         const h0 = integers(size + 3, hidden), c0 = integers(hiddenSize + 2, parts.fgate_cx_igate_cgate);
@@ -137,7 +138,8 @@ Deno.test("prepareCell() refuses scales that qnnpack's addition cannot take and 
         source = lstm.cells[0]![0]!,
         parts = fastParts(source)!;
       const tiny = { ...parts.fgate_cx, scale: 2 ** -40 }, q = lstm.input;
-      const prepare = (changed: object) => () => prepareCell("qnnpack", source, { ...parts, ...changed }, q, 255);
+      const prepare = (changed: object) => () =>
+        prepareCell("qnnpack", source, { ...parts, ...changed }, gateOrder(source.weightHh.outFeatures / 4), q, 255);
       assertThrows(prepare({ fgate_cx: tiny }), RangeError, "fgate_cx_igate_cgate: expected scales within 2^-14..2^8");
       assertThrows(
         prepare({ igates: [tiny, tiny, tiny, tiny] }),

@@ -225,8 +225,8 @@ Deno.test("Session refuses integers out of range and unknown tokens", () => {
     "input[2]: expected an integer in 0..15, got 16",
   );
   const tokens = plain({}, "8").createSession(), y = new Uint8Array(5);
-  assertThrows(() => tokens.step(Int32Array.of(5), y), RangeError, "input[0]: expected a token id in 0..4, got 5");
-  assertThrows(() => tokens.step(Int32Array.of(-1), y), RangeError, "input[0]: expected a token id in 0..4, got -1");
+  assertThrows(() => tokens.step(Int32Array.of(5), y), RangeError, "input[0]: expected an integer in 0..4, got 5");
+  assertThrows(() => tokens.step(Int32Array.of(-1), y), RangeError, "input[0]: expected an integer in 0..4, got -1");
   assertThrows(() => tokens.step(Float32Array.of(1), y), TypeError, "input: expected an Int32Array of token ids");
 });
 
@@ -236,7 +236,7 @@ Deno.test("QuantizedModel.createSession() refuses options that make no sense", (
     const [options, kind, message] of [
       [{ batch: 0 }, RangeError, "batch: expected an integer in 1.."],
       [{ batch: 1.5 }, RangeError, "batch"],
-      [{ splitGate: true }, TypeError, "options: expected only batch, maxSteps"],
+      [{ splitGate: true }, TypeError, "options.splitGate: expected no such option, got true"],
       [{ batch: "1" }, TypeError, "batch"],
       [{ maxSteps: 0 }, RangeError, "maxSteps"],
       [{ splitGates: 1 }, TypeError, "splitGates: expected a boolean"],
@@ -269,19 +269,20 @@ Deno.test("Session.restore() refuses what is no state of it and keeps its own", 
   session.step(x, y);
   const state = session.state();
   const changed = (at: number, value: number) => state.map((byte, i) => i === at ? value : byte);
+  const form = `${state.length} bytes of a state of this model at a batch of 2`;
   for (
     const [bytes, message] of [
-      [new Uint8Array(0), "the bytes of a session's state"],
-      [state.subarray(0, 19), "the bytes of a session's state"],
-      [changed(0, 1), "the bytes of a session's state"],
-      [changed(4, 9), "expected version 1, got 9"],
-      [changed(8, state[8]! ^ 1), "a state of this model"],
-      [changed(16, 3), "a batch of 2"],
-      [state.subarray(0, state.length - 1), `${state.length} bytes`],
-      [new Uint8Array([...state, 0]), `${state.length} bytes`],
-      [changed(20, 2), "state[20]: expected at most 1"],
-      [model.createSession({ batch: 1 }).state(), "a batch of 2"],
-      [plain({ seed: 4 }).createSession({ batch: 2 }).state(), "a state of this model"],
+      [new Uint8Array(0), form],
+      [state.subarray(0, 19), form],
+      [changed(0, 1), form],
+      [changed(4, 9), form],
+      [changed(8, state[8]! ^ 1), form],
+      [changed(16, 3), form],
+      [state.subarray(0, state.length - 1), form],
+      [new Uint8Array([...state, 0]), form],
+      [changed(20, 2), "state[20]: expected at most 1, got 2"],
+      [model.createSession({ batch: 1 }).state(), form],
+      [plain({ seed: 4 }).createSession({ batch: 2 }).state(), form],
     ] as const
   ) {
     assertThrows(() => session.restore(bytes), RangeError, message);
