@@ -134,7 +134,7 @@ export class QuantizedLinear implements LinearModule {
 export function prepareLinear({ engine, weight, bias, input, output }: LinearModule): PreparedModule {
   const { inFeatures, outFeatures } = weight;
   if (!packs(input)) failRange("input", "parameters of at most 24 bits", `${input!.quantMin}..${input!.quantMax}`);
-  const project = projector(engine, weight, bias, rowOrder(outFeatures), input, [output, output, output, output]);
+  const project = projector(engine, weight, bias, rowOrder(outFeatures), input, [output]);
   return {
     process(_state, x, out, steps, batch) {
       for (let r = 0; r < steps * batch; r++) project(x, r * inFeatures, out, r * outFeatures);

@@ -8,7 +8,7 @@ import { type LstmCell, type LstmScratch, lstmScratch, lstmStep, type StateBindi
 import { packedLength } from "../../kernels/pack.ts";
 import { bindState, gateOrder, integerBound, prepareCell } from "../../kernels/prepare.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import { createState, initialQParams, type LstmBackend, reserveBetween } from "./backend.ts";
+import { createState, initialQParams, type LstmBackend, type LstmState, reserveBetween } from "./backend.ts";
 import { fastParts, hiddenQParams, packs } from "./cell.ts";
 import { stateSize } from "./modules.ts";
 import { projector } from "./projector.ts";
@@ -78,6 +78,34 @@ export const portable: LstmBackend = {
       layers.push(prepared);
       from = prepared[0]!.hidden;
     }
+    /** Runs one row of the batch through one layer and direction. */
+    const runRow = (
+      { h, c, fresh }: LstmState,
+      l: number,
+      d: number,
+      b: number,
+      from: Float64Array,
+      to: Float64Array,
+      steps: number,
+      batch: number,
+      scratch: LstmScratch,
+    ): void => {
+      const layer = layers[l]!, { cell, running, first, hidden, projected, find } = layer[d]!;
+      const each = l > 0 ? width : tokens !== null ? 1 : inputSize, place = (l * directions + d) * batch + b;
+      const hAt = place * size, cAt = place * hiddenSize, given = find === null ? x : null;
+      for (let i = 0; i < steps; i++) {
+        const row = (d === 0 ? i : steps - 1 - i) * batch + b, at = row * each, outAt = row * width + d * size;
+        let offset = 0;
+        if (find !== null) offset = find(from, at);
+        else for (let k = 0; k < each; k++) x[k] = from[at + k]!;
+        const binding = fresh[place] === 1 ? first : running;
+        lstmStep(cell, binding, given, projected, offset, h as Float64Array, hAt, c as Float64Array, cAt, scratch);
+        fresh[place] = 0;
+        for (let j = 0; j < size; j++) to[outAt + j] = h[hAt + j]!;
+        // torch.cat keeps the first tensor's parameters and requantizes the others.
+        if (d > 0) convertShifted(to, outAt, size, hidden, layer[0]!.hidden);
+      }
+    };
     return {
       createState: (batch) => createState(lstm, batch),
       reserve(batch, steps, splitGates) {
@@ -86,38 +114,13 @@ export const portable: LstmBackend = {
         for (const array of new Set<Float64Array>(Object.values(scratch))) bytes += array.byteLength;
         return bytes;
       },
-      process({ h, c, fresh }, given, out, steps, batch, lengths, splitGates) {
-        const scratch = scratches[+splitGates]!, last = layers.length - 1;
-        for (let l = 0; l <= last; l++) {
-          const layer = layers[l]!, from = l > 0 ? between[(l - 1) & 1]! : given, to = l < last ? between[l & 1]! : out;
-          const each = l > 0 ? width : tokens !== null ? 1 : inputSize;
+      process(state, given, out, steps, batch, lengths, splitGates) {
+        for (let l = 0, last = layers.length - 1; l <= last; l++) {
+          const from = l > 0 ? between[(l - 1) & 1]! : given, to = l < last ? between[l & 1]! : out;
           for (let d = 0; d < directions; d++) {
-            const { cell, running, first, hidden, projected, find } = layer[d]!;
             for (let b = 0; b < batch; b++) {
               const count = lengths === null ? steps : Math.min(steps, lengths[b]!);
-              const place = (l * directions + d) * batch + b, hAt = place * size, cAt = place * hiddenSize;
-              for (let i = 0; i < count; i++) {
-                const row = (d === 0 ? i : count - 1 - i) * batch + b, at = row * each, outAt = row * width + d * size;
-                let offset = 0;
-                if (find !== null) offset = find(from, at);
-                else for (let k = 0; k < each; k++) x[k] = from[at + k]!;
-                lstmStep(
-                  cell,
-                  fresh[place] === 1 ? first : running,
-                  find === null ? x : null,
-                  projected,
-                  offset,
-                  h as Float64Array,
-                  hAt,
-                  c as Float64Array,
-                  cAt,
-                  scratch,
-                );
-                fresh[place] = 0;
-                for (let j = 0; j < size; j++) to[outAt + j] = h[hAt + j]!;
-                // torch.cat keeps the first tensor's parameters and requantizes the others.
-                if (d > 0) convertShifted(to as Float64Array, outAt, size, hidden, layer[0]!.hidden);
-              }
+              runRow(state, l, d, b, from as Float64Array, to as Float64Array, count, batch, scratches[+splitGates]!);
             }
           }
         }

@@ -8,6 +8,7 @@ import type { Engine, LinearWeight } from "../../kernels/linear.ts";
 import { projectRows, SUMS_TOGETHER } from "../../kernels/lstm_cell.ts";
 import { packedLength, packRows } from "../../kernels/pack.ts";
 import { integerBound, prepareProjection } from "../../kernels/prepare.ts";
+import { dequantizePerChannel } from "../../kernels/quantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { quantizeShifted } from "./shifted.ts";
 
@@ -22,8 +23,8 @@ export type Projector = (
 /**
  * A projector of float32 rows, on dequantized weights.
  *
- * @param order Which weight row each place takes; what follows the first outFeatures places is not looked at.
- * @param to Parameters of the outputs, by place modulo 4; null gives float32.
+ * @param order Which weight row each place takes.
+ * @param to Parameters of the outputs, one for each of as many equal blocks of rows; null gives float32.
  */
 export function floatProjector(
   { data, inFeatures, outFeatures, scales, zeroPoints }: LinearWeight,
@@ -31,23 +32,17 @@ export function floatProjector(
   order: ArrayLike<number>,
   to: readonly (PerTensorQParams | null)[],
 ): Projector {
-  const weight = new Float32Array(data.length), biases = new Float32Array(outFeatures);
+  const weight = new Float32Array(data.length), size = outFeatures / to.length;
   const given = new Float32Array(inFeatures), sums = new Float32Array(outFeatures);
-  for (let place = 0, at = 0; place < outFeatures; place++) {
-    const row = order[place]!, channel = Math.floor(row * scales.length / outFeatures);
-    const scale = scales[channel]!, zeroPoint = zeroPoints[channel]!, from = row * inFeatures;
-    // As dequantizeValue: stored in float32, the product is rounded once.
-    for (let k = 0; k < inFeatures; k++) weight[at++] = scale * (data[from + k]! - zeroPoint);
-    if (bias !== null) biases[place] = bias[row]!;
-  }
+  dequantizePerChannel(data, weight, scales, zeroPoints, data.length / scales.length);
   return (x, at, out, offset) => {
     for (let k = 0; k < inFeatures; k++) given[k] = x[at + k]!;
-    linearFloat32(given, 0, weight, bias && biases, inFeatures, outFeatures, sums, 0);
-    for (let place = 0; place < outFeatures; place++) {
-      const q = to[place & 3]!;
-      if (q === null) out[offset + place] = sums[place]!;
-      else quantizeShifted(sums, place, out, offset + place, 1, q);
+    linearFloat32(given, 0, weight, bias, inFeatures, outFeatures, sums, 0);
+    for (let block = 0; block < to.length; block++) {
+      const q = to[block]!;
+      if (q !== null) quantizeShifted(sums, block * size, sums, block * size, size, q);
     }
+    for (let place = 0; place < outFeatures; place++) out[offset + place] = sums[order[place]!]!;
   };
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { dequantizeValue } from "../../kernels/requantize.ts";
 import { dtypeOf, type QArray } from "../dtype.ts";
 import { checkEach, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
@@ -11,7 +12,7 @@ import { hiddenQParams } from "./cell.ts";
 import type { QuantizedModel } from "./model.ts";
 import type { LstmModule } from "./modules.ts";
 import type { Plan } from "./plan.ts";
-import { convertShifted } from "./shifted.ts";
+import { convertShifted, quantizeShifted } from "./shifted.ts";
 
 /** Options of a session. */
 export interface SessionOptions {
@@ -205,15 +206,17 @@ export class Session {
     // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
     const takes = realsIn && given !== null && stages[0]!.run.takesReals === true;
     const gives = realsOut && to !== null && lengths === null && stages[last]!.run.givesReals === true;
-    let from = realsIn ? null : given;
-    if (!takes) {
-      const zero = from === null ? 0 : from.zeroPoint;
+    if (realsIn && given !== null) {
+      if (!takes) quantizeShifted(input, at, x, 0, count, given);
+    } else {
+      const zero = given === null ? 0 : given.zeroPoint;
       for (let i = 0; i < count; i++) x[i] = input[at + i]! - zero;
     }
+    let from = given;
     for (let s = 0; s <= last; s++) {
       const { run, inputSize, input: needs, output: makes } = stages[s]!,
         reads = s === 0 && takes ? input : buffers[s]!;
-      if (reads !== input) convertShifted(reads as Float64Array, 0, rows * inputSize, from, needs);
+      if (s > 0) convertShifted(reads as Float64Array, 0, rows * inputSize, from, needs);
       const writes = s === last && gives ? output : buffers[s + 1]!;
       run.process(
         this.#states[s]!,
@@ -229,10 +232,13 @@ export class Session {
       from = makes;
     }
     if (gives) return;
-    if (realsOut) convertShifted(y, 0, outCount, to, null);
     // Not y + zeroPoint, which would turn -0 to 0.
     const shift = realsOut || to === null ? 0 : 0 - to.zeroPoint;
-    for (let i = 0; i < outCount; i++) output[outAt + i] = y[i]! - shift;
+    if (realsOut && to !== null) {
+      for (let i = 0; i < outCount; i++) output[outAt + i] = dequantizeValue(y[i]!, to.scale, 0);
+    } else {
+      for (let i = 0; i < outCount; i++) output[outAt + i] = y[i]! - shift;
+    }
     if (lengths !== null) {
       for (let row = 0; row < rows; row++) {
         if (Math.floor(row / batch) < lengths[row % batch]!) continue;
