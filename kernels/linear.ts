@@ -306,37 +306,33 @@ export function canRescale(scale: number, multiplier: number): boolean {
  *
  * @param engine Whose rounding.
  * @param perChannel Whether the weight has a scale a row.
- * @param bias The float32 bias.
- * @param scale Scale of the accumulator, a float32 value.
+ * @param term {@linkcode biasTerm} of the row.
  * @param bound Largest magnitude that the accumulator can have.
  * @param multiplier {@linkcode linearMultiplier} of the row.
- * @returns The term, or NaN where a plain addition is not enough and {@linkcode addBias} must be called.
+ * @returns The term, or NaN where a plain addition is not enough: {@linkcode addBias}'s result is then that of `term` and the
+ * accumulator rounded to float32, added with {@linkcode addRoundedToOdd} and rounded to float32.
  *
  * @example
  * ```ts
- * import { addBias, plainBiasTerm } from "@splitgate/splitgate/kernels";
+ * import { addBias, biasTerm, plainBiasTerm } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const scale = Math.fround(0.01), sum = 1000;
- * const term = plainBiasTerm("fbgemm", false, 0.25, scale, 5000, 0.1);
+ * const term = plainBiasTerm("fbgemm", false, biasTerm("fbgemm", false, 0.25, scale), 5000, 0.1);
  * assertEquals(Math.fround(term + sum), addBias("fbgemm", sum, false, 0.25, scale));
  * ```
  */
 export function plainBiasTerm(
   engine: Engine,
   perChannel: boolean,
-  bias: number,
-  scale: number,
+  term: number,
   bound: number,
   multiplier: number,
 ): number {
-  const term = biasTerm(engine, perChannel, bias, scale);
   if (engine === "qnnpack") return term;
-  if (bound >= 16777216) return NaN;
+  if (bound >= 2 ** 24) return NaN;
   if (perChannel || term === 0) return term;
-  const step = 2 **
-    (Math.ceil(Math.log2(Math.max(bound, Math.abs(term), 1))) - 51);
-  if (step > 0.5 || step * 33554432 * multiplier >= 0.5) return NaN;
+  const step = 2 ** (Math.ceil(Math.log2(Math.max(bound, Math.abs(term), 1))) - 51);
+  if (step > 0.5 || step * 2 ** 25 * multiplier >= 0.5) return NaN;
   const low = Math.floor(term / step);
-  if (low * step === term) return term;
-  return (low % 2 === 0 ? low + 1 : low) * step;
+  return (low * step === term || low % 2 !== 0 ? low : low + 1) * step;
 }

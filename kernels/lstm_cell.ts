@@ -8,9 +8,8 @@
  * @module
  */
 import { type ActivationTable, lookup } from "./activation.ts";
-import { addBias } from "./linear.ts";
 import { dotRows, packedLength, type PackedRows, sumsLength } from "./pack.ts";
-import { ROUND_MAGIC } from "./requantize.ts";
+import { addRoundedToOdd, ROUND_MAGIC } from "./requantize.ts";
 
 /** What takes the accumulators of one projection (W_ih x or W_hh h) to its output: one value a gate and unit. */
 export interface Projection {
@@ -18,12 +17,8 @@ export interface Projection {
   readonly term: Float64Array;
   /** float32 multipliers from the accumulator to the output. */
   readonly multiplier: Float64Array;
-  /** For rows whose term is NaN: the float bias and the accumulator's scale. */
-  readonly bias: Float64Array;
-  /** float32: the input's scale times the weight row's. */
-  readonly scale: Float64Array;
-  /** Whether the weight was quantized per channel; see {@linkcode LinearWeight}. */
-  readonly perChannel: boolean;
+  /** The same exactly, for rows whose term is NaN. */
+  readonly exactTerm: Float64Array;
   /** Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not quantized. */
   readonly lo: Float64Array;
   /** Upper bounds of the output by gate, less the zero point. */
@@ -114,14 +109,11 @@ function add(x: number, y: number, a: number, b: number, factor: number, fixed: 
   return scaled < 0 ? 0 - Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
 }
 
-/** What the projection makes of the accumulator of a row. */
+/** What the projection makes of the accumulator of a row, if its bias takes more than a plain addition. */
 function projected(p: Projection, row: number, sum: number): number {
-  const lo = p.lo[row & 3]!, isFloat = lo !== lo;
-  let value = Math.fround(p.term[row]! + sum);
-  // A row whose bias takes more than a plain addition.
-  if (value !== value) value = addBias("fbgemm", sum, p.perChannel || isFloat, p.bias[row]!, p.scale[row]!);
-  value = Math.fround(value * p.multiplier[row]!);
-  return isFloat ? value : quantized(value, lo, p.hi[row & 3]!);
+  const lo = p.lo[row & 3]!;
+  const value = Math.fround(Math.fround(addRoundedToOdd(p.exactTerm[row]!, Math.fround(sum))) * p.multiplier[row]!);
+  return lo !== lo ? value : quantized(value, lo, p.hi[row & 3]!);
 }
 
 /**

@@ -5,7 +5,15 @@
  */
 import { type Activation, type ActivationTables, sharedActivationTable } from "./activation.ts";
 import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "./elementwise.ts";
-import { canRescale, type Engine, linearEngine, linearMultiplier, type LinearWeight, plainBiasTerm } from "./linear.ts";
+import {
+  biasTerm,
+  canRescale,
+  type Engine,
+  linearEngine,
+  linearMultiplier,
+  type LinearWeight,
+  plainBiasTerm,
+} from "./linear.ts";
 import {
   CANDIDATE,
   CELL_CONSTANTS,
@@ -13,13 +21,8 @@ import {
   FORGET,
   HIDDEN,
   type LstmCell,
-  PRODUCT_LO,
   type Projection,
   type StateBinding,
-  SUM_A,
-  SUM_B,
-  SUM_FACTOR,
-  SUM_LO,
   SUM_SIZE,
 } from "./lstm_cell.ts";
 import { packRows } from "./pack.ts";
@@ -37,7 +40,7 @@ import { reciprocal } from "./requantize.ts";
  * ```
  */
 export function integerBound(q: Affine): number {
-  return Math.max(q.quantMax - q.zeroPoint, q.zeroPoint - q.quantMin);
+  return Math.max(most(q), -least(q));
 }
 
 /**
@@ -52,29 +55,35 @@ export function integerBound(q: Affine): number {
  * ```
  */
 export function gateOrder(hiddenSize: number): Int32Array {
-  const order = new Int32Array(Math.ceil(hiddenSize / 2) * 8).fill(-1);
-  for (let unit = 0; unit < hiddenSize; unit++) {
-    for (let gate = 0; gate < 4; gate++) {
-      order[unit * 4 + gate] = gate * hiddenSize + unit;
-    }
-  }
+  const order = new Int32Array(4 * hiddenSize);
+  for (let i = 0; i < order.length; i++) order[i] = (i & 3) * hiddenSize + (i >> 2);
   return order;
 }
 
 /**
- * Rows in their own order, filled up to groups of eight.
+ * Rows in their own order, filled up to groups of four.
  *
  * @example
  * ```ts
  * import { rowOrder } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * assertEquals([...rowOrder(3)], [0, 1, 2, -1, -1, -1, -1, -1]);
+ * assertEquals([...rowOrder(3)], [0, 1, 2, -1]);
  * ```
  */
 export function rowOrder(count: number): Int32Array {
-  const order = new Int32Array(Math.ceil(count / 8) * 8).fill(-1);
+  const order = new Int32Array((count + 3) & ~3).fill(-1);
   for (let row = 0; row < count; row++) order[row] = row;
   return order;
+}
+
+/** Smallest integer of the given parameters less the zero point; NaN where there are none. */
+function least(q: Affine | null): number {
+  return q === null ? NaN : q.quantMin - q.zeroPoint;
+}
+
+/** The largest one. */
+function most(q: Affine | null): number {
+  return q === null ? NaN : q.quantMax - q.zeroPoint;
 }
 
 /**
@@ -97,61 +106,37 @@ export function prepareProjection(
   from: Affine,
   to: readonly (Affine | null)[],
 ): Projection {
-  const count = order.length,
-    { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
-  const projection = {
-    term: new Float64Array(count),
-    multiplier: new Float64Array(count),
-    bias: new Float64Array(count),
-    scale: new Float64Array(count),
-    perChannel: weight.perChannel,
-    lo: new Float64Array(to.length).fill(NaN),
-    hi: new Float64Array(to.length).fill(NaN),
-    alike: true,
-  };
-  to.forEach((q, i) => {
-    if (q !== null) {
-      projection.lo[i] = q.quantMin - q.zeroPoint;
-      projection.hi[i] = q.quantMax - q.zeroPoint;
-    }
-    if (!Object.is(projection.lo[i], projection.lo[0]) || !Object.is(projection.hi[i], projection.hi[0])) {
-      projection.alike = false;
-    }
-  });
-  const inputBound = integerBound(from), rule = linearEngine(engine, from, to);
-  for (let place = 0; place < count; place++) {
+  const { data, inFeatures, outFeatures, perChannel, scales, zeroPoints } = weight;
+  const largest = integerBound(from), rule = linearEngine(engine, from, to), gates = [0, 1, 2, 3];
+  const lo = Float64Array.from(gates, (g) => least(to[g % to.length]!));
+  const hi = Float64Array.from(gates, (g) => most(to[g % to.length]!));
+  const [term, exactTerm, multiplier] = gates.map(() => new Float64Array(order.length)) as [...Float64Array[]] as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ];
+  for (let place = 0; place < order.length; place++) {
     const row = order[place]!;
     if (row < 0) continue;
-    const channel = Math.floor(row * scales.length / outFeatures),
-      zeroPoint = zeroPoints[channel]!;
+    const channel = Math.floor(row * scales.length / outFeatures);
     // Any bound will do that is small enough.
     let bound = 255 * inFeatures;
-    if (bound * inputBound >= 16777216) {
+    if (bound * largest >= 2 ** 24) {
       bound = 0;
-      for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) bound += Math.abs(data[k]! - zeroPoint);
+      for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) {
+        bound += Math.abs(data[k]! - zeroPoints[channel]!);
+      }
     }
-    const scale = Math.fround(from.scale * scales[channel]!),
-      out = to[place % to.length]!;
-    const multiplier = out === null ? scale : linearMultiplier(rule, scale, out.scale);
-    if (!canRescale(scale, multiplier)) {
-      throw new RangeError(
-        `weight.scales[${channel}]: expected one that suits the input's scale, got ${scales[channel]}`,
-      );
+    const scale = Math.fround(from.scale * scales[channel]!), out = to[place % to.length]!;
+    const factor = multiplier[place] = out === null ? scale : linearMultiplier(rule, scale, out.scale);
+    if (!canRescale(scale, factor)) {
+      throw new RangeError(`weight.scales[${channel}]: expected one that suits the input's, got ${scales[channel]}`);
     }
-    const value = bias === null ? 0 : bias[row]!;
-    projection.bias[place] = value;
-    projection.scale[place] = scale;
-    projection.multiplier[place] = multiplier;
-    projection.term[place] = plainBiasTerm(
-      rule,
-      weight.perChannel || out === null,
-      value,
-      scale,
-      bound * inputBound,
-      multiplier,
-    );
+    const exact = exactTerm[place] = biasTerm(rule, perChannel || out === null, bias?.[row] ?? 0, scale);
+    term[place] = plainBiasTerm(rule, perChannel || out === null, exact, bound * largest, factor);
   }
-  return projection;
+  // Sets take NaN for itself.
+  return { term, exactTerm, multiplier, lo, hi, alike: new Set(lo).size + new Set(hi).size === 2 };
 }
 
 /** Parameters of a part: the dtype decides whether qnnpack adds in fixed point. */
@@ -214,7 +199,7 @@ export function fixedPointAdd(name: string, a: Affine, b: Affine, to: Affine): F
   const add = prepareFixedPointAdd(a.scale, b.scale, to.scale);
   if (add === null) {
     throw new RangeError(
-      `${name}: expected scales within 2^-14..2^8 of the output's for qnnpack's addition, got ${a.scale} and ${b.scale} for ${to.scale}`,
+      `${name}: expected scales within 2^-14..2^8 of the output's (qnnpack), got ${a.scale}, ${b.scale} for ${to.scale}`,
     );
   }
   return add;
@@ -231,13 +216,6 @@ export interface CellWeights {
   /** [4 * hiddenSize], or null. */
   readonly biasIh: Float32Array | null;
   readonly biasHh: Float32Array | null;
-}
-
-/** Whether a positive, normal double is a power of two. */
-function isPowerOfTwo(x: number): boolean {
-  while (x < 1) x *= 2;
-  while (x > 1) x /= 2;
-  return x === 1;
 }
 
 /** What a cell's parameters alone decide of its sums and products. */
@@ -273,31 +251,29 @@ export function prepareArithmetic(
     b: PartParameters | null,
     to: PartParameters,
   ): void => {
-    const fixed = addsInFixedPoint(engine, a, b, to) ? fixedPointAdd(name, a!, b!, to) : null, at = i * SUM_SIZE;
+    const fixed = addsInFixedPoint(engine, a, b, to) ? fixedPointAdd(name, a!, b!, to) : null;
     if (fixed !== null) fixedPoint |= 1 << i;
-    if (a === null && b === null && isPowerOfTwo(to.scale)) exactScale |= 1 << i;
-    k[at + SUM_A] = fixed?.multiplierA ?? a?.scale ?? 1;
-    k[at + SUM_B] = fixed?.multiplierB ?? b?.scale ?? 1;
-    k[at + SUM_FACTOR] = fixed?.step ?? reciprocal(to.scale);
-    bounds(to, at + SUM_LO);
+    // A power of two has one digit that is not 0.
+    if (a === null && b === null && to.scale.toString(2).split("1").length === 2) exactScale |= 1 << i;
+    k.set([
+      fixed?.multiplierA ?? a?.scale ?? 1,
+      fixed?.multiplierB ?? b?.scale ?? 1,
+      fixed?.step ?? reciprocal(to.scale),
+      least(to),
+      most(to),
+    ], i * SUM_SIZE);
   };
-  const bounds = (to: Affine, at: number): void => {
-    k[at] = to.quantMin - to.zeroPoint;
-    k[at + 1] = to.quantMax - to.zeroPoint;
-  };
-  const product = (at: number, a: Affine, b: Affine, to: Affine): void => {
-    k[at] = mulMultiplier(a.scale, b.scale, to);
-    bounds(to, at + PRODUCT_LO);
-  };
-  const { fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell, ogate_cy: hidden } = parts;
-  for (let gate = 0; gate < 4; gate++) sum("gates", gate, parts.igates[gate]!, parts.hgates[gate]!, parts.gates[gate]!);
+  const product = (at: number, a: Affine, b: Affine, to: Affine): void =>
+    k.set([mulMultiplier(a.scale, b.scale, to), least(to), most(to)], at);
+  const { igates, hgates, gates, fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell } = parts;
+  gates.forEach((to, gate) => sum("gates", gate, igates[gate]!, hgates[gate]!, to));
   // Whether each gate's constants are those of the gate before: a shifted comparison of the four together.
   const alike = k.subarray(SUM_SIZE, CELL_SUM * SUM_SIZE).every((value, i) => value === k[i]) &&
-    (fixedPoint === 0 || fixedPoint === 15) && (exactScale === 0 || exactScale === 15);
+    fixedPoint % 15 === 0 && exactScale % 15 === 0;
   sum("fgate_cx_igate_cgate", CELL_SUM, forget, candidate, cell);
   product(FORGET, parts.forget_gate, cell, forget);
   product(CANDIDATE, parts.input_gate, parts.cell_gate, candidate);
-  product(HIDDEN, parts.output_gate, parts.tanh_cy, hidden);
+  product(HIDDEN, parts.output_gate, parts.tanh_cy, parts.ogate_cy);
   return { constants: k, fixedPoint, exactScale, alike };
 }
 
@@ -335,7 +311,7 @@ export function prepareCell(
         null,
         rowOrder(weightHr.outFeatures),
         hidden,
-        [proj, proj, proj, proj],
+        [proj],
       ),
       size: weightHr.outFeatures,
     },

@@ -51,11 +51,8 @@ export function fmaFloat32(a: number, b: number, c: number): number {
   return Math.fround(addRoundedToOdd(a * b, c));
 }
 
-const doubleView = new Float64Array(1);
-const wordView = new Uint32Array(doubleView.buffer);
-// The low word of a double comes first on a little-endian machine.
-doubleView[0] = 1;
-const LOW = wordView[0] === 0 ? 0 : 1;
+// The low word of a double comes first: the machines that this package supports are little-endian.
+const doubleView = new Float64Array(1), wordView = new Uint32Array(doubleView.buffer);
 
 /**
  * `a + b` rounded to odd: the exact sum where it is a double, else the one of its two neighbours whose last bit is 1.
@@ -75,13 +72,13 @@ export function addRoundedToOdd(a: number, b: number): number {
   const error = (a - (s - t)) + (b - t);
   if (error === 0 || error !== error) return s;
   doubleView[0] = s;
-  if ((wordView[LOW]! & 1) === 0) {
+  if ((wordView[0]! & 1) === 0) {
     // Away from zero if the error has the sum's sign, toward zero otherwise.
     if ((error > 0) === (s > 0)) {
-      wordView[LOW]! |= 1;
+      wordView[0]! |= 1;
     } else {
-      if (wordView[LOW] === 0) wordView[1 - LOW]! -= 1;
-      wordView[LOW]! -= 1;
+      if (wordView[0] === 0) wordView[1]! -= 1;
+      wordView[0]! -= 1;
     }
   }
   return doubleView[0];
@@ -98,8 +95,8 @@ export function addRoundedToOdd(a: number, b: number): number {
  * ```
  */
 export function powerOfTwo(k: number): number {
-  wordView[LOW] = 0;
-  wordView[1 - LOW] = (k + 1023) << 20;
+  wordView[0] = 0;
+  wordView[1] = (k + 1023) << 20;
   return doubleView[0]!;
 }
 

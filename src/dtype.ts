@@ -8,8 +8,14 @@ import { failType } from "./errors.ts";
 /** PyTorch's quantized dtypes. A 16-bit range is `qint32` with its own quantMin and quantMax. */
 export type DType = "quint8" | "qint8" | "qint32";
 
+const RANGES: Readonly<Record<DType, readonly [min: number, max: number]>> = {
+  quint8: [0, 255],
+  qint8: [-128, 127],
+  qint32: [-2147483648, 2147483647],
+};
+
 /** The dtypes; model files call them by their places here. */
-export const DTYPES: readonly DType[] = ["quint8", "qint8", "qint32"];
+export const DTYPES = Object.keys(RANGES) as readonly DType[];
 
 /** An array of quantized integers: quint8, qint8, qint32 in this order. */
 export type QArray = Uint8Array | Int8Array | Int32Array;
@@ -27,10 +33,9 @@ export type QArray = Uint8Array | Int8Array | Int32Array;
  * ```
  */
 export function dtypeRange(dtype: DType): readonly [min: number, max: number] {
-  if (dtype === "quint8") return [0, 255];
-  if (dtype === "qint8") return [-128, 127];
-  if (dtype === "qint32") return [-2147483648, 2147483647];
-  return failType("dtype", `${DTYPES} (for 16 bits: qint32 with quantMin and quantMax)`, dtype);
+  return DTYPES.includes(dtype)
+    ? RANGES[dtype]
+    : failType("dtype", `${DTYPES} (for 16 bits: qint32 with quantMin and quantMax)`, dtype);
 }
 
 /**

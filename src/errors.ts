@@ -10,28 +10,26 @@
  * of it is called, and no depth of it is entered.
  */
 export function show(value: unknown): string {
-  if (typeof value === "string") return JSON.stringify(value.slice(0, 99));
-  if (typeof value !== "object" || value === null) return String(value);
-  if (Array.isArray(value)) {
-    return `[${value.slice(0, 20).map((v) => typeof v === "object" && v ? "..." : `${v}`).join(", ")}]`;
-  }
-  const name = Object.getPrototypeOf(value)?.constructor.name ?? "object";
-  return ArrayBuffer.isView(value) ? `${name}(${value.byteLength} bytes)` : name;
+  return typeof value === "string"
+    ? JSON.stringify(value.slice(0, 99))
+    : Array.isArray(value)
+    ? `[${value.slice(0, 20).map((v) => Object(v) === v ? "..." : String(v)).join(", ")}]`
+    : Object(value) === value
+    ? Object.getPrototypeOf(value)?.constructor.name ?? "object"
+    : String(value);
 }
 
-function message(name: string, expected: string, got: unknown): string {
-  return `${name}: expected ${expected}, got ${show(got)}`;
-}
+type Fail = (name: string, expected: string, got: unknown) => never;
+
+const failWith = (Kind: typeof TypeError | typeof RangeError): Fail => (name, expected, got) => {
+  throw new Kind(`${name}: expected ${expected}, got ${show(got)}`);
+};
 
 /** Throws a TypeError `name: expected ..., got ...`. */
-export function failType(name: string, expected: string, got: unknown): never {
-  throw new TypeError(message(name, expected, got));
-}
+export const failType: Fail = failWith(TypeError);
 
 /** Throws a RangeError `name: expected ..., got ...`. */
-export function failRange(name: string, expected: string, got: unknown): never {
-  throw new RangeError(message(name, expected, got));
-}
+export const failRange: Fail = failWith(RangeError);
 
 /** Requires an integer in [min, max] and returns it. */
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {

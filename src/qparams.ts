@@ -64,11 +64,15 @@ function checkRange(
 }
 
 function checkScale(name: string, scale: unknown): number {
-  const expected = "a positive float32 value with a finite reciprocal";
-  if (typeof scale !== "number") failType(name, expected, scale);
-  const rounded = Math.fround(scale);
+  const rounded = Math.fround(scale as number);
   // Kernels multiply by the reciprocal.
-  if (!(rounded > 0 && rounded < Infinity && Math.fround(1 / rounded) < Infinity)) failRange(name, expected, scale);
+  if (typeof scale !== "number" || !(rounded > 0 && rounded < Infinity && Math.fround(1 / rounded) < Infinity)) {
+    (typeof scale === "number" ? failRange : failType)(
+      name,
+      "a positive float32 value with a finite reciprocal",
+      scale,
+    );
+  }
   return rounded;
 }
 
@@ -100,15 +104,12 @@ export function perTensorAffine(
     quantMax?: number;
   },
 ): PerTensorQParams {
-  const [quantMin, quantMax] = checkRange(
-    options.dtype,
-    options.quantMin,
-    options.quantMax,
-  );
+  const { dtype, scale, zeroPoint } = options,
+    [quantMin, quantMax] = checkRange(dtype, options.quantMin, options.quantMax);
   return {
-    dtype: options.dtype,
-    scale: checkScale("scale", options.scale),
-    zeroPoint: checkInteger("zeroPoint", options.zeroPoint, quantMin, quantMax),
+    dtype,
+    scale: checkScale("scale", scale),
+    zeroPoint: checkInteger("zeroPoint", zeroPoint, quantMin, quantMax),
     quantMin,
     quantMax,
   };
@@ -178,7 +179,6 @@ export function perChannelAffine(
  * ```
  */
 export function sameQParams(a: PerTensorQParams, b: PerTensorQParams): boolean {
-  return a.dtype === b.dtype && a.scale === b.scale &&
-    a.zeroPoint === b.zeroPoint &&
-    a.quantMin === b.quantMin && a.quantMax === b.quantMax;
+  return a.dtype === b.dtype && a.scale === b.scale && a.zeroPoint === b.zeroPoint && a.quantMin === b.quantMin &&
+    a.quantMax === b.quantMax;
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { activationKey } from "../../kernels/activation.ts";
-import { biasTerm, type LinearWeight } from "../../kernels/linear.ts";
+import type { LinearWeight } from "../../kernels/linear.ts";
 import {
   CANDIDATE,
   CELL_SUM,
@@ -260,7 +260,7 @@ export function writeProjection(
   operand: Operand,
   forgetMultiplier: number,
 ): number {
-  const { term, multiplier, bias, scale, perChannel, lo, hi } = projection, { bound, rows } = operand;
+  const { term, exactTerm, multiplier, lo, hi } = projection, { bound, rows } = operand;
   const at = arena.take(PROJECTION_HEADER + rows / 4 * PROJECTION_UNIT), { i32, f32, f64 } = arena;
   // float32 addition serves where the sum and the term are exact in it. One row that no plain addition serves makes
   // all go the long way.
@@ -284,9 +284,7 @@ export function writeProjection(
     f32[unit / 4 + 8 + gate] = multiplier[row]!;
     if (way === BIAS.FLOAT32) f32[unit / 4 + gate] = term[row]!;
     else if (way === BIAS.FLOAT64) f64[unit / 8 + gate] = term[row]!;
-    else if (bias[row] !== 0) {
-      f64[unit / 8 + gate] = biasTerm("fbgemm", perChannel || lo[gate] !== lo[gate], bias[row]!, scale[row]!);
-    }
+    else f64[unit / 8 + gate] = exactTerm[row]!;
   }
   return at;
 }
