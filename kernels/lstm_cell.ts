@@ -350,7 +350,7 @@ export function projectRows(
  *
  * @example One unit whose weights are 1, in 16 bits
  * ```ts
- * import { bindState, lstmScratch, lstmStep, prepareCell } from "@splitgate/splitgate/kernels";
+ * import { bindState, gateOrder, lstmScratch, lstmStep, prepareCell } from "@splitgate/splitgate/kernels";
  * import { assertAlmostEquals } from "@std/assert";
  * const weight = (inFeatures: number) => ({
  *   data: new Int8Array(4 * inFeatures).fill(64),
@@ -378,8 +378,8 @@ export function projectRows(
  *   ogate_cy: { ...wide, scale: 2 ** -15 },
  * };
  * const input = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
- * const cell = prepareCell("fbgemm", weights, parts, input, 32768);
- * const binding = bindState("fbgemm", weights, parts, parts.ogate_cy, parts.fgate_cx_igate_cgate);
+ * const cell = prepareCell("fbgemm", weights, parts, gateOrder(1), input, 32768);
+ * const binding = bindState("fbgemm", weights, parts, gateOrder(1), parts.ogate_cy, parts.fgate_cx_igate_cgate);
  * const h = new Float64Array(1), c = new Float64Array(1), x = Float64Array.of(64, 0, 0, 0); // 0.5
  * lstmStep(cell, binding, x, null, 0, h, 0, c, 0, lstmScratch(1, 0, true));
  * const gate = 1 / (1 + Math.exp(-0.5)), state = gate * Math.tanh(0.5);

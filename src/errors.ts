@@ -60,7 +60,10 @@ export function checkEach(
 
 /** Requires every element to be finite. */
 export function checkFinite(name: string, data: ArrayLike<number>): void {
-  checkEach(name, data, -Number.MAX_VALUE, Number.MAX_VALUE, "a finite number");
+  // Sooner than comparisons: the sum is 0 where all are finite.
+  let sum = 0;
+  for (let i = 0; i < data.length; i++) sum += data[i]! * 0;
+  if (sum !== 0) checkEach(name, data, -Number.MAX_VALUE, Number.MAX_VALUE, "a finite number");
 }
 
 /** Requires an object that is no array. */

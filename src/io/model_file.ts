@@ -95,7 +95,7 @@ export function readModel(
     const points = `${name}.zero_point`, scaleName = `${name}.scale`;
     const scales = take<Float32Array>(scaleName, "F32", undefined).data, count = scales.length;
     checkEach(scaleName, scales, Number.MIN_VALUE, Infinity, "a positive number");
-    if (outFeatures! % count) failRange(scaleName, `a number of scales that divides ${outFeatures}`, count);
+    if (outFeatures! % count) failRange(scaleName, `a divisor of ${outFeatures}`, count);
     const zeroPoints = tensors.has(points) ? take<Int32Array>(points, "I32", count).data : new Int32Array(count);
     checkEach(points, zeroPoints, -128, 127);
     return { data, outFeatures: outFeatures!, inFeatures: inFeatures!, perChannel, scales, zeroPoints };
@@ -192,11 +192,11 @@ export function readModel(
   for (const value of checkList("modules", json.modules)) {
     const { name, ...fields } = checkObject("modules[]", value);
     if (typeof name !== "string" || modules.has(name)) {
-      return failRange("name", "a name of its own for each module", name);
+      return failRange("name", "a name of its own", name);
     }
     modules.set(name, make(readModule(name, fields), name, fields, qparams));
     for (const key in fields) {
-      failRange(`${name}.${key}`, "no such field (some only the full entry point reads)", fields[key]);
+      failRange(`${name}.${key}`, "no such field (the full entry point has more)", fields[key]);
     }
   }
   if (tensors.size > 0) failRange("bytes", "no other tensors", [...tensors.keys()]);

@@ -130,10 +130,10 @@ export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
   // JSON.parse keeps the last of equal keys. With its strings taken out, the text has one colon per key, so dropped
   // ones show in the count.
   const colons = text.replace(/\\./g, "").replace(/"[^"]*"/g, "").split(":").length - 1;
-  if (colons !== keys) failRange("header", `no key twice, so ${keys} keys`, colons);
+  if (colons !== keys) failRange("header", `${keys} keys, each once`, colons);
   if (total !== length - start) failRange("bytes", `${total} bytes of data`, length - start);
   for (const [name, dtype, shape, begin, size] of found.sort((a, b) => a[3] - b[3] || a[4] - b[4])) {
-    if (begin !== at) failRange(`tensor ${show(name)}`, `to begin at ${at} (no overlap, no hole)`, begin);
+    if (begin !== at) failRange(`tensor ${show(name)}`, `to begin at ${at}`, begin);
     at += size;
     const type = ARRAY_TYPES.get(dtype)!, each = type.BYTES_PER_ELEMENT, from = byteOffset + start + begin;
     const data = from % each ? new type(buffer.slice(from, from + size)) : new type(buffer, from, size / each);

@@ -54,7 +54,7 @@ export function makePlan(
       ? source.dynamic ? source.fallback!(source) : prepareLinear(source)
       : kernels?.prepare(source, use) ?? portable.prepare(source, use) ?? source.fallback?.prepare(source, use);
     if (!run) {
-      return failRange(`modules.${name}`, "parts that the fast step runs (the full entry point runs any)", "others");
+      return failRange(`modules.${name}`, "parts that the fast step runs (the full entry point has more)", "others");
     }
     stages.push({ ...endsOf(source), ...(tokens && { input: null, inputSize: 1 }), source, run });
     tokens = null;

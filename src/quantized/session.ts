@@ -31,8 +31,8 @@ export type SessionOutput = Float32Array | QArray;
 
 const MAGIC = 0x54534753, STATE_VERSION = 1, HEADER = 20;
 
-/** How the mark of a row's first step is stored, and what token ids come in. */
-const FRESH = { quantMin: 0, quantMax: 1, zeroPoint: 0 }, TOKENS = { dtype: "qint32" } as const;
+/** How the mark of a row's first step is stored. */
+const FRESH = { quantMin: 0, quantMax: 1, zeroPoint: 0 };
 
 /** How values of a state are stored. */
 type StateKind = "Float32" | "Uint8" | "Uint16" | "Uint32";
@@ -48,16 +48,19 @@ type StateVisitor = (
 ) => void;
 
 /** Requires `size` reals, or integers of the parameters that are taken; tells whether they are reals. */
-function checkArray(name: string, data: unknown, q: PerTensorQParams | null | typeof TOKENS, size: number): boolean {
-  const reals = data instanceof Float32Array && q !== TOKENS;
+function checkArray(
+  name: string,
+  data: SessionInput,
+  q: PerTensorQParams | null,
+  vocabulary: number,
+  size: number,
+): boolean {
+  const reals = data instanceof Float32Array && vocabulary === 0;
   if (!reals && (q === null || dtypeOf(data) !== q.dtype)) {
-    failType(
-      name,
-      q === TOKENS ? "an Int32Array of token ids" : `a Float32Array${q ? ` or an array of ${q.dtype}` : ""}`,
-      data,
-    );
+    const reals = `a Float32Array${q ? ` or an array of ${q.dtype}` : ""}`;
+    failType(name, vocabulary > 0 ? "an Int32Array of token ids" : reals, data);
   }
-  if ((data as QArray).length !== size) failRange(name, `${size} elements`, (data as QArray).length);
+  if (data.length !== size) failRange(name, `${size} elements`, data.length);
   return reals;
 }
 
@@ -90,6 +93,8 @@ export class Session {
   /** Bytes of state, scratch and buffers that the session works in (weights and tables belong to the model). */
   readonly workingBytes: number;
   readonly #model: QuantizedModel;
+  /** Parameters of integers that it takes: token ids have some, too. */
+  readonly #given: PerTensorQParams | null;
   readonly #plan: Plan;
   readonly #splitGates: readonly boolean[];
   readonly #states: readonly (LstmState | undefined)[];
@@ -102,6 +107,9 @@ export class Session {
     this.maxSteps = maxSteps;
     this.#model = model;
     this.#plan = plan;
+    this.#given = model.vocabulary === 0
+      ? model.input
+      : { dtype: "qint32", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: model.vocabulary - 1 };
     this.#left = new Int32Array(batch);
     const { stages, buffers } = plan;
     let bytes = batch * 4;
@@ -132,8 +140,7 @@ export class Session {
    */
   step(input: SessionInput, output: SessionOutput): void {
     this.#refuse("step");
-    this.#check("input", input, output, 1);
-    this.#process(input, 0, output, 1, null);
+    this.#run("input", input, output, 1);
   }
 
   /**
@@ -149,99 +156,69 @@ export class Session {
    * `maxSteps` steps. The state is unchanged then.
    */
   run(sequence: SessionInput, output: SessionOutput, lengths?: ArrayLike<number>): void {
-    const { batch, maxSteps } = this, { inputSize, bidirectional } = this.#model, left = this.#left;
-    const width = batch * inputSize, steps = sequence?.length / width;
+    const { maxSteps } = this, { inputSize, bidirectional } = this.#model, width = this.batch * inputSize;
+    const steps = sequence?.length / width;
     // NaN where it is no array at all.
     if (steps < 1 || steps % 1) failRange("sequence", `a positive multiple of ${width} elements`, sequence.length);
-    this.#check("sequence", sequence, output, steps);
+    if (bidirectional && steps > maxSteps) failRange("sequence", `at most maxSteps = ${maxSteps} steps`, steps);
+    this.#run("sequence", sequence, output, steps, lengths);
+  }
+
+  #refuse(method: string): void {
+    if (this.#model.bidirectional) failType(method, "run, since the model is bidirectional", method);
+  }
+
+  #run(name: string, input: SessionInput, output: SessionOutput, steps: number, lengths?: ArrayLike<number>): void {
+    const { vocabulary, inputSize, outputSize, output: to, bidirectional } = this.#model, given = this.#given;
+    const { batch, maxSteps } = this, { stages, buffers } = this.#plan, last = stages.length - 1;
+    const realsIn = checkArray(name, input, given, vocabulary, steps * batch * inputSize);
+    const realsOut = checkArray("output", output, to, 0, steps * batch * outputSize);
+    if (realsIn) checkFinite(name, input);
+    else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (lengths !== undefined) {
       if (lengths?.length !== batch) failRange("lengths", `${batch} elements`, lengths?.length);
       for (let b = 0; b < batch; b++) checkInteger(`lengths[${b}]`, lengths[b], 1, steps);
     }
-    if (bidirectional) {
-      if (steps > maxSteps) failRange("sequence", `at most maxSteps = ${maxSteps} steps`, steps);
-      this.reset();
-    }
-    for (let done = 0; done < steps; done += maxSteps) {
-      if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b]! - done); }
-      this.#process(sequence, done, output, Math.min(maxSteps, steps - done), lengths ? left : null);
-    }
-  }
-
-  #refuse(method: string): void {
-    if (this.#model.bidirectional) {
-      throw new TypeError(
-        `${method}: a bidirectional model reads whole sequences and keeps no state between them; use run`,
-      );
-    }
-  }
-
-  #check(name: string, input: SessionInput, output: SessionOutput, steps: number): void {
-    const { vocabulary, inputSize, outputSize, input: from, output: to } = this.#model, rows = steps * this.batch;
-    const reals = checkArray(name, input, vocabulary > 0 ? TOKENS : from, rows * inputSize);
-    checkArray("output", output, to, rows * outputSize);
-    if (reals) {
-      // Sooner than comparisons: the sum is 0 where all are finite.
-      let sum = 0;
-      for (let i = 0; i < input.length; i++) sum += input[i]! * 0;
-      if (sum !== 0) checkFinite(name, input);
-    } else {
-      const least = vocabulary > 0 ? 0 : from!.quantMin, most = vocabulary > 0 ? vocabulary - 1 : from!.quantMax;
-      checkEach(name, input, least, most);
-    }
-  }
-
-  #process(
-    input: SessionInput,
-    done: number,
-    output: SessionOutput,
-    steps: number,
-    lengths: Int32Array | null,
-  ): void {
-    const { inputSize, outputSize, input: given, output: to } = this.#model, { batch } = this;
-    const { stages, buffers } = this.#plan, rows = steps * batch, last = stages.length - 1, x = buffers[0]!;
-    const count = rows * inputSize, at = done * batch * inputSize;
-    const outCount = rows * outputSize, outAt = done * batch * outputSize, y = buffers[last + 1]!;
-    const realsIn = input instanceof Float32Array, realsOut = output instanceof Float32Array;
+    if (bidirectional) this.reset();
+    const x = buffers[0]!, y = buffers[last + 1]!, left = lengths ? this.#left : null;
     // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
-    const takes = realsIn && given !== null && stages[0]!.run.takesReals === true;
-    const gives = realsOut && to !== null && lengths === null && stages[last]!.run.givesReals === true;
-    if (realsIn && given !== null) {
-      if (!takes) quantizeShifted(input, at, x, 0, count, given);
-    } else {
-      const zero = given === null ? 0 : given.zeroPoint;
-      for (let i = 0; i < count; i++) x[i] = input[at + i]! - zero;
-    }
-    let from = given;
-    for (let s = 0; s <= last; s++) {
-      const { run, inputSize, input: needs, output: makes } = stages[s]!,
-        reads = s === 0 && takes ? input : buffers[s]!;
-      if (s > 0) convertShifted(reads as Float64Array, 0, rows * inputSize, from, needs);
-      const writes = s === last && gives ? output : buffers[s + 1]!;
-      run.process(
-        this.#states[s]!,
-        reads as Float64Array,
-        writes as Float64Array,
-        steps,
-        batch,
-        lengths,
-        this.#splitGates[s]!,
-        at,
-        outAt,
-      );
-      from = makes;
-    }
-    if (gives) return;
+    const takes = realsIn && given !== null && stages[0]!.run.takesReals;
+    const gives = realsOut && to !== null && left === null && stages[last]!.run.givesReals;
     // Not y + zeroPoint, which would turn -0 to 0.
-    const shift = realsOut || to === null ? 0 : 0 - to.zeroPoint;
-    if (realsOut && to !== null) {
-      for (let i = 0; i < outCount; i++) output[outAt + i] = dequantizeValue(y[i]!, to.scale, 0);
-    } else {
-      for (let i = 0; i < outCount; i++) output[outAt + i] = y[i]! - shift;
-    }
-    if (lengths !== null) {
-      for (let row = 0; row < rows; row++) {
-        if (Math.floor(row / batch) < lengths[row % batch]!) continue;
+    const zero = realsIn || given === null ? 0 : given.zeroPoint,
+      shift = realsOut || to === null ? 0 : 0 - to.zeroPoint;
+    for (let done = 0; done < steps; done += maxSteps) {
+      const count = Math.min(maxSteps, steps - done), rows = count * batch, first = done * batch;
+      const at = first * inputSize, outAt = first * outputSize, size = rows * inputSize, outSize = rows * outputSize;
+      if (left) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths![b]! - done); }
+      if (realsIn && given !== null) {
+        if (!takes) quantizeShifted(input, at, x, 0, size, given);
+      } else {
+        for (let i = 0; i < size; i++) x[i] = input[at + i]! - zero;
+      }
+      for (let s = 0; s <= last; s++) {
+        const { run, inputSize, input: needs } = stages[s]!, from = buffers[s]!;
+        if (s > 0) convertShifted(from, 0, rows * inputSize, stages[s - 1]!.output, needs);
+        run.process(
+          this.#states[s]!,
+          s === 0 && takes ? input as Float32Array : from,
+          s === last && gives ? output as Float32Array : buffers[s + 1]!,
+          count,
+          batch,
+          left,
+          this.#splitGates[s]!,
+          at,
+          outAt,
+        );
+      }
+      if (gives) continue;
+      if (realsOut && to !== null) {
+        for (let i = 0; i < outSize; i++) output[outAt + i] = dequantizeValue(y[i]!, to.scale, 0);
+      } else {
+        for (let i = 0; i < outSize; i++) output[outAt + i] = y[i]! - shift;
+      }
+      for (let row = 0; left && row < rows; row++) {
+        if (Math.floor(row / batch) < left[row % batch]!) continue;
         output.fill(0 - shift, outAt + row * outputSize, outAt + (row + 1) * outputSize);
       }
     }

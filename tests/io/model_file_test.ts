@@ -164,7 +164,7 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
     ["bytes: expected no other tensors", (_, t) => t.delete("lstm.bias_ih_l0")],
     ["bytes: expected no other tensors", (_, t) => t.set("more", { data: new Int8Array(1), shape: [1] })],
     [
-      "lstm.weight_ih_l0.scale: expected a number of scales that divides 20",
+      "lstm.weight_ih_l0.scale: expected a divisor of 20",
       (_, t) => t.set("lstm.weight_ih_l0.scale", { data: new Float32Array(3).fill(1), shape: [3] }),
     ],
     [

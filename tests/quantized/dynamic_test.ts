@@ -298,7 +298,7 @@ Deno.test("loadModel() of the runtime refuses a dynamic module by name", () => {
   assertThrows(
     () => loadInRuntime(bytes),
     RangeError,
-    "head.dynamic: expected no such field (some only the full entry point reads)",
+    "head.dynamic: expected no such field (the full entry point has more)",
   );
 });
 
