@@ -77,112 +77,91 @@ export function readModel(
   const all = checkList("qparams", json.qparams).map((value, i) => readQParams(`qparams[${i}]`, value));
   const qparams: QParamsReader = (name, place) => all[checkInteger(name, place, 0, all.length - 1)]!;
 
-  // Tensors are taken out, too. A size that is undefined may be any.
-  const take = <T>(name: string, dtypes: string, ...shape: (number | undefined)[]): { data: T; shape: number[] } => {
-    const entry = tensors.get(name), given = entry?.shape;
-    if (
-      !dtypes.includes(entry?.dtype!) || given!.length !== shape.length ||
-      !given!.every((size, i) => size > 0 && size === (shape[i] ?? size))
-    ) failRange(name, `a tensor ${dtypes} [${shape}]`, entry ? `${entry.dtype} [${given}]` : "none");
-    tensors.delete(name);
-    if (entry!.data instanceof Float32Array) checkFinite(name, entry!.data);
-    return entry as unknown as { data: T; shape: number[] };
-  };
-  const takeFloats = (name: string, length: number) => take<Float32Array>(name, "F32", length).data;
-  // An int8 weight with its scales, and zero points where they are not all 0.
-  const takeWeight = (name: string, perChannel: boolean, rows?: number, columns?: number): LinearWeight => {
-    const { data, shape: [outFeatures, inFeatures] } = take<Int8Array>(name, "I8", rows, columns);
-    const points = `${name}.zero_point`, scaleName = `${name}.scale`;
-    const scales = take<Float32Array>(scaleName, "F32", undefined).data, count = scales.length;
-    checkEach(scaleName, scales, Number.MIN_VALUE, Infinity, "a positive number");
-    if (outFeatures! % count) failRange(scaleName, `a divisor of ${outFeatures}`, count);
-    const zeroPoints = tensors.has(points) ? take<Int32Array>(points, "I32", count).data : new Int32Array(count);
-    checkEach(points, zeroPoints, -128, 127);
-    return { data, outFeatures: outFeatures!, inFeatures: inFeatures!, perChannel, scales, zeroPoints };
-  };
-
   const readModule = (name: string, fields: Fields): ModuleData => {
+    const at = (key: string) => `${name}.${key}`, has = (key: string) => tensors.has(at(key));
     const field = (key: string): unknown => {
       const value = fields[key];
       delete fields[key];
       return value;
     };
-    const flag = (key: string) => checkBoolean(`${name}.${key}`, field(key));
+    const flag = (key: string) => checkBoolean(at(key), field(key));
+    // Tensors are taken out, too. A size that is not given may be any.
+    const take = <T>(key: string, dtypes: string, ...shape: (number | undefined)[]): { data: T; shape: number[] } => {
+      const entry = tensors.get(at(key)), { data, shape: sizes = [] } = entry ?? {};
+      if (
+        !dtypes.includes(entry?.dtype!) || sizes.length !== shape.length ||
+        !sizes.every((size, i) => size > 0 && size === (shape[i] ?? size))
+      ) failRange(at(key), `a tensor ${dtypes} [${shape}]`, entry ? `${entry.dtype} [${sizes}]` : "none");
+      tensors.delete(at(key));
+      if (data instanceof Float32Array) checkFinite(at(key), data);
+      return { data: data as T, shape: sizes };
+    };
+    const floats = (key: string, size?: number) => take<Float32Array>(key, "F32", size).data;
+    // An int8 weight with its scales, and zero points where they are not all 0.
+    const int8 = (key: string, rows?: number, columns?: number): LinearWeight => {
+      const { data, shape: [outFeatures = 0, inFeatures = 0] } = take<Int8Array>(key, "I8", rows, columns);
+      const scaleKey = `${key}.scale`, scales = floats(scaleKey), { length } = scales, points = `${key}.zero_point`;
+      checkEach(at(scaleKey), scales, Number.MIN_VALUE, Infinity, "a positive number");
+      if (outFeatures % length) failRange(at(scaleKey), `a divisor of ${outFeatures}`, length);
+      const zeroPoints = has(points) ? take<Int32Array>(points, "I32", length).data : new Int32Array(length);
+      checkEach(at(points), zeroPoints, -128, 127);
+      return { data, outFeatures, inFeatures, perChannel, scales, zeroPoints };
+    };
     const kind = field("type");
     if (kind === "Embedding") {
-      const { data: weight, shape: [numEmbeddings, embeddingDim] } = take<Uint8Array | Uint16Array | Float32Array>(
-        `${name}.weight`,
-        "F32, U16 or U8",
-        undefined,
-        undefined,
-      );
-      const floats = (what: string) =>
-        weight instanceof Float32Array ? new Float32Array(0) : takeFloats(`${name}.weight.${what}`, numEmbeddings!);
-      return {
-        kind,
-        weight,
-        numEmbeddings: numEmbeddings!,
-        embeddingDim: embeddingDim!,
-        scales: floats("scale"),
-        biases: floats("bias"),
-      };
+      const { data: weight, shape: [numEmbeddings = 0, embeddingDim = 0] } = take<
+        Uint8Array | Uint16Array | Float32Array
+      >("weight", "F32, U16 or U8", undefined, undefined);
+      const rows = (key: string) => weight instanceof Float32Array ? new Float32Array(0) : floats(key, numEmbeddings);
+      return { kind, weight, numEmbeddings, embeddingDim, scales: rows("weight.scale"), biases: rows("weight.bias") };
     }
     const engine = field("engine") as Engine,
       perChannel = flag("perChannel"),
-      input = qparams(`${name}.input`, field("input"));
-    if (engine !== "fbgemm" && engine !== "qnnpack") failRange(`${name}.engine`, "fbgemm or qnnpack", engine);
+      input = qparams(at("input"), field("input"));
+    if (engine !== "fbgemm" && engine !== "qnnpack") failRange(at("engine"), "fbgemm or qnnpack", engine);
     if (kind === "Linear") {
-      const weight = takeWeight(`${name}.weight`, perChannel), at = `${name}.bias`;
-      return {
-        kind,
-        engine,
-        weight,
-        bias: tensors.has(at) ? takeFloats(at, weight.outFeatures) : null,
-        input,
-        output: qparams(`${name}.output`, field("output")),
-      };
+      const weight = int8("weight"), bias = has("bias") ? floats("bias", weight.outFeatures) : null;
+      return { kind, engine, weight, bias, input, output: qparams(at("output"), field("output")) };
     }
-    if (kind !== "LSTM") return failRange(`${name}.type`, "Embedding, LSTM or Linear", kind);
-    const has = (tensor: string) => tensors.has(`${name}.${tensor}`);
-    const bias = has("bias_ih_l0"), bidirectional = has("weight_ih_l0_reverse"), directions = bidirectional ? 2 : 1;
+    if (kind !== "LSTM") return failRange(at("type"), "Embedding, LSTM or Linear", kind);
     // The first cell says of which sizes all are.
-    const shapeOf = (kind: string) => tensors.get(`${name}.weight_${kind}_l0`)?.shape ?? [];
-    const [, inputSize] = shapeOf("ih"), [, size] = shapeOf("hh");
-    const [projSize = 0, hiddenSize = size] = shapeOf("hr"), rows = 4 * hiddenSize!;
-    const cells = checkList(`${name}.cells`, field("cells")).map((layer, l) =>
-      checkList(`${name}.cells[${l}]`, layer, directions).map((places, d): QuantizedLstmCell => {
-        const suffix = `_l${l}${d ? "_reverse" : ""}`, at = `${name}.cells[${l}][${d}]`;
-        const weight = (kind: string, rows: number, columns?: number) =>
-          takeWeight(`${name}.weight_${kind}${suffix}`, perChannel, rows, columns);
-        const biasOf = (kind: string) => bias ? takeFloats(`${name}.bias_${kind}${suffix}`, rows) : null;
+    const shapeOf = (key: string) => tensors.get(at(`weight_${key}_l0`))?.shape ?? [];
+    const [, inputSize = 0] = shapeOf("ih"),
+      [, size = 0] = shapeOf("hh"),
+      [projSize = 0, hiddenSize = size] = shapeOf("hr");
+    const bias = has("bias_ih_l0"), bidirectional = has("weight_ih_l0_reverse"), directions = bidirectional ? 2 : 1;
+    const rows = 4 * hiddenSize;
+    const cells = checkList(at("cells"), field("cells")).map((layer, l) =>
+      checkList(at(`cells[${l}]`), layer, directions).map((places, d): QuantizedLstmCell => {
+        const cell = `cells[${l}][${d}]`, suffix = `_l${l}${d ? "_reverse" : ""}`, parts: Record<string, unknown> = {};
         // Four qparams, one a gate, for each of the gated parts; then one a part.
-        const list = checkList(at, places, projSize ? 22 : 21).map((place, i) => qparams(`${at}[${i}]`, place));
-        const parts: Record<string, unknown> = {};
-        for (let i = 0; i < list.length - 9; i++) {
-          parts[PART_NAMES[i]!] = i < GATED_PARTS ? list.slice(4 * i, 4 * i + 4) : list[i + 9];
-        }
+        const all = checkList(at(cell), places, projSize ? 22 : 21).map((q, i) => qparams(at(`${cell}[${i}]`), q));
+        PART_NAMES.slice(0, all.length - 9).forEach((part, i) =>
+          parts[part] = i < GATED_PARTS ? all.slice(4 * i, 4 * i + 4) : all[i + 9]
+        );
         return {
-          weightHh: weight("hh", rows, projSize || hiddenSize),
-          weightIh: weight("ih", rows, l ? size! * directions : inputSize),
-          weightHr: projSize ? weight("hr", projSize, hiddenSize) : null,
-          biasIh: biasOf("ih"),
-          biasHh: biasOf("hh"),
+          weightHh: int8(`weight_hh${suffix}`, rows, projSize || hiddenSize),
+          weightIh: int8(`weight_ih${suffix}`, rows, l ? size * directions : inputSize),
+          weightHr: projSize ? int8(`weight_hr${suffix}`, projSize, hiddenSize) : null,
+          biasIh: bias ? floats(`bias_ih${suffix}`, rows) : null,
+          biasHh: bias ? floats(`bias_hh${suffix}`, rows) : null,
           parts: parts as unknown as CellQParams,
         };
       })
     );
-    if (!cells.length) failRange(`${name}.cells`, "at least one layer", cells);
+    const numLayers = cells.length, batchFirst = flag("batchFirst"), splitGates = flag("splitGates");
+    if (!numLayers) failRange(at("cells"), "at least one layer", numLayers);
     return {
       kind,
-      inputSize: inputSize!,
-      hiddenSize: hiddenSize!,
+      inputSize,
+      hiddenSize,
       projSize,
-      numLayers: cells.length,
+      numLayers,
       bias,
       bidirectional,
-      batchFirst: flag("batchFirst"),
+      batchFirst,
       engine,
-      splitGates: flag("splitGates"),
+      splitGates,
       input,
       torchInitialState: flag("torchInitialState"),
       cells,
