@@ -199,7 +199,7 @@ export function fixedPointAdd(name: string, a: Affine, b: Affine, to: Affine): F
   const add = prepareFixedPointAdd(a.scale, b.scale, to.scale);
   if (add === null) {
     throw new RangeError(
-      `${name}: expected scales within 2^-14..2^8 of the output's (qnnpack), got ${a.scale}, ${b.scale} for ${to.scale}`,
+      `${name}: expected scales within 2^-14..2^8 of the output's for qnnpack's addition, got ${a.scale}, ${b.scale} for ${to.scale}`,
     );
   }
   return add;

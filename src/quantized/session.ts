@@ -170,57 +170,62 @@ export class Session {
 
   #run(name: string, input: SessionInput, output: SessionOutput, steps: number, lengths?: ArrayLike<number>): void {
     const { vocabulary, inputSize, outputSize, output: to, bidirectional } = this.#model, given = this.#given;
-    const { batch, maxSteps } = this, { stages, buffers } = this.#plan, last = stages.length - 1;
-    const realsIn = checkArray(name, input, given, vocabulary, steps * batch * inputSize);
-    const realsOut = checkArray("output", output, to, 0, steps * batch * outputSize);
-    if (realsIn) checkFinite(name, input);
+    const { batch, maxSteps } = this, left = this.#left;
+    const reals = checkArray(name, input, given, vocabulary, steps * batch * inputSize);
+    checkArray("output", output, to, 0, steps * batch * outputSize);
+    if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (lengths !== undefined) {
       if (lengths?.length !== batch) failRange("lengths", `${batch} elements`, lengths?.length);
       for (let b = 0; b < batch; b++) checkInteger(`lengths[${b}]`, lengths[b], 1, steps);
     }
     if (bidirectional) this.reset();
-    const x = buffers[0]!, y = buffers[last + 1]!, left = lengths ? this.#left : null;
-    // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
-    const takes = realsIn && given !== null && stages[0]!.run.takesReals;
-    const gives = realsOut && to !== null && left === null && stages[last]!.run.givesReals;
-    // Not y + zeroPoint, which would turn -0 to 0.
-    const zero = realsIn || given === null ? 0 : given.zeroPoint,
-      shift = realsOut || to === null ? 0 : 0 - to.zeroPoint;
     for (let done = 0; done < steps; done += maxSteps) {
-      const count = Math.min(maxSteps, steps - done), rows = count * batch, first = done * batch;
-      const at = first * inputSize, outAt = first * outputSize, size = rows * inputSize, outSize = rows * outputSize;
-      if (left) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths![b]! - done); }
-      if (realsIn && given !== null) {
-        if (!takes) quantizeShifted(input, at, x, 0, size, given);
-      } else {
-        for (let i = 0; i < size; i++) x[i] = input[at + i]! - zero;
-      }
-      for (let s = 0; s <= last; s++) {
-        const { run, inputSize, input: needs } = stages[s]!, from = buffers[s]!;
-        if (s > 0) convertShifted(from, 0, rows * inputSize, stages[s - 1]!.output, needs);
-        run.process(
-          this.#states[s]!,
-          s === 0 && takes ? input as Float32Array : from,
-          s === last && gives ? output as Float32Array : buffers[s + 1]!,
-          count,
-          batch,
-          left,
-          this.#splitGates[s]!,
-          at,
-          outAt,
-        );
-      }
-      if (gives) continue;
-      if (realsOut && to !== null) {
-        for (let i = 0; i < outSize; i++) output[outAt + i] = dequantizeValue(y[i]!, to.scale, 0);
-      } else {
-        for (let i = 0; i < outSize; i++) output[outAt + i] = y[i]! - shift;
-      }
-      for (let row = 0; left && row < rows; row++) {
-        if (Math.floor(row / batch) < left[row % batch]!) continue;
-        output.fill(0 - shift, outAt + row * outputSize, outAt + (row + 1) * outputSize);
-      }
+      if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b]! - done); }
+      this.#process(input, output, done * batch, Math.min(maxSteps, steps - done), lengths ? left : null);
+    }
+  }
+
+  /** Runs `steps` steps from row `first` on. */
+  #process(input: SessionInput, output: SessionOutput, first: number, steps: number, lengths: Int32Array | null): void {
+    const { inputSize, outputSize, output: to } = this.#model, given = this.#given, { batch } = this;
+    const { stages, buffers } = this.#plan, last = stages.length - 1, x = buffers[0]!, y = buffers[last + 1]!;
+    const rows = steps * batch, size = rows * inputSize, outSize = rows * outputSize;
+    const at = first * inputSize, outAt = first * outputSize;
+    // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
+    const reals = input instanceof Float32Array, realsOut = output instanceof Float32Array;
+    const takes = reals && given !== null && stages[0]!.run.takesReals;
+    const gives = realsOut && to !== null && lengths === null && stages[last]!.run.givesReals;
+    if (!reals || given === null) {
+      const zero = given === null ? 0 : given.zeroPoint;
+      for (let i = 0; i < size; i++) x[i] = input[at + i]! - zero;
+    } else if (!takes) quantizeShifted(input, at, x, 0, size, given);
+    for (let s = 0; s <= last; s++) {
+      const { run, inputSize, input: needs } = stages[s]!, from = buffers[s]!;
+      if (s > 0) convertShifted(from, 0, rows * inputSize, stages[s - 1]!.output, needs);
+      run.process(
+        this.#states[s]!,
+        s === 0 && takes ? input as Float32Array : from,
+        s === last && gives ? output as Float32Array : buffers[s + 1]!,
+        steps,
+        batch,
+        lengths,
+        this.#splitGates[s]!,
+        at,
+        outAt,
+      );
+    }
+    if (gives) return;
+    // Not y + zeroPoint, which would turn -0 to 0.
+    const shift = realsOut || to === null ? 0 : 0 - to.zeroPoint;
+    if (realsOut && to !== null) {
+      for (let i = 0; i < outSize; i++) output[outAt + i] = dequantizeValue(y[i]!, to.scale, 0);
+    } else {
+      for (let i = 0; i < outSize; i++) output[outAt + i] = y[i]! - shift;
+    }
+    for (let row = 0; lengths && row < rows; row++) {
+      if (Math.floor(row / batch) < lengths[row % batch]!) continue;
+      output.fill(0 - shift, outAt + row * outputSize, outAt + (row + 1) * outputSize);
     }
   }
 
