@@ -92,18 +92,20 @@ export const portable: LstmBackend = {
     ): void => {
       const layer = layers[l]!, { cell, running, first, hidden, projected, find } = layer[d]!;
       const each = l > 0 ? width : tokens !== null ? 1 : inputSize, place = (l * directions + d) * batch + b;
-      const hAt = place * size, cAt = place * hiddenSize, given = find === null ? x : null;
+      // Locals: an engine may read what a closure holds at every use.
+      const inputs = x, units = size, all = width, hAt = place * units, cAt = place * hiddenSize;
+      const given = find === null ? inputs : null;
       for (let i = 0; i < steps; i++) {
-        const row = (d === 0 ? i : steps - 1 - i) * batch + b, at = row * each, outAt = row * width + d * size;
+        const row = (d === 0 ? i : steps - 1 - i) * batch + b, at = row * each, outAt = row * all + d * units;
         let offset = 0;
         if (find !== null) offset = find(from, at);
-        else for (let k = 0; k < each; k++) x[k] = from[at + k]!;
+        else for (let k = 0; k < each; k++) inputs[k] = from[at + k]!;
         const binding = fresh[place] === 1 ? first : running;
         lstmStep(cell, binding, given, projected, offset, h as Float64Array, hAt, c as Float64Array, cAt, scratch);
         fresh[place] = 0;
-        for (let j = 0; j < size; j++) to[outAt + j] = h[hAt + j]!;
+        for (let j = 0; j < units; j++) to[outAt + j] = h[hAt + j]!;
         // torch.cat keeps the first tensor's parameters and requantizes the others.
-        if (d > 0) convertShifted(to, outAt, size, hidden, layer[0]!.hidden);
+        if (d > 0) convertShifted(to, outAt, units, hidden, layer[0]!.hidden);
       }
     };
     return {

@@ -36,13 +36,15 @@ export function floatProjector(
   const given = new Float32Array(inFeatures), sums = new Float32Array(outFeatures);
   dequantizePerChannel(data, weight, scales, zeroPoints, data.length / scales.length);
   return (x, at, out, offset) => {
-    for (let k = 0; k < inFeatures; k++) given[k] = x[at + k]!;
-    linearFloat32(given, 0, weight, bias, inFeatures, outFeatures, sums, 0);
+    // Locals: an engine may read what a closure holds at every use.
+    const row = given, results = sums, places = order;
+    for (let k = 0; k < row.length; k++) row[k] = x[at + k]!;
+    linearFloat32(row, 0, weight, bias, inFeatures, outFeatures, results, 0);
     for (let block = 0; block < to.length; block++) {
       const q = to[block]!;
-      if (q !== null) quantizeShifted(sums, block * size, sums, block * size, size, q);
+      if (q !== null) quantizeShifted(results, block * size, results, block * size, size, q);
     }
-    for (let place = 0; place < outFeatures; place++) out[offset + place] = sums[order[place]!]!;
+    for (let place = 0; place < results.length; place++) out[offset + place] = results[places[place]!]!;
   };
 }
 
@@ -60,7 +62,8 @@ export function projector(
   const projection = prepareProjection(engine, weight, bias, order, input, to);
   const given = new Float64Array(packedLength(inFeatures)), sums = new Float64Array(SUMS_TOGETHER);
   return (x, at, out, offset) => {
-    for (let k = 0; k < inFeatures; k++) given[k] = x[at + k]!;
-    projectRows(rows, projection, given, sums, out, offset, outFeatures);
+    const row = given;
+    for (let k = 0, length = inFeatures; k < length; k++) row[k] = x[at + k]!;
+    projectRows(rows, projection, row, sums, out, offset, outFeatures);
   };
 }
