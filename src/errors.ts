@@ -51,10 +51,12 @@ export function checkEach(
   data: ArrayLike<number>,
   min: number,
   max: number,
-  expected: string = `an integer in ${min}..${max}`,
+  expected?: string,
 ): void {
   for (let i = 0; i < data.length; i++) {
-    if (!(data[i]! >= min && data[i]! <= max)) failRange(`${name}[${i}]`, expected, data[i]);
+    if (!(data[i]! >= min && data[i]! <= max)) {
+      failRange(`${name}[${i}]`, expected ?? `an integer in ${min}..${max}`, data[i]);
+    }
   }
 }
 
