@@ -9,7 +9,7 @@
 import { fmaFloat32, roundHalfEven } from "./requantize.ts";
 
 const f = Math.fround;
-const EPSILON = f(1e-8);
+const EPSILON = /* @__PURE__ */ f(1e-8);
 
 /**
  * Quantizes one row of an embedding by its own range: quantized::embedding_bag_byte_prepack of torch. With

@@ -7,7 +7,7 @@ import { dotInt8, type Engine, type LinearWeight } from "./linear.ts";
 import { clamp, fmaFloat32, quantizeValue, reciprocal, roundHalfEven } from "./requantize.ts";
 
 const f = Math.fround;
-const SMALL_SCALE = f(6.1e-5); // about the smallest normal float16
+const SMALL_SCALE = /* @__PURE__ */ f(6.1e-5); // about the smallest normal float16
 
 /** What a float32 tensor is dynamically quantized with, to quint8. */
 export interface DynamicQParams {

@@ -222,14 +222,11 @@ function finishUnits(
   // The multiplier is read here and not passed: an engine may box a number that it passes.
   const { forgetMultiplier } = binding, k = cell.constants;
   const table = cell.tables[4]!, fixed = (cell.fixedPoint & 16) !== 0;
-  const at = CELL_SUM * SUM_SIZE, a = k[at]!, b = k[at + SUM_B]!, factor = k[at + SUM_FACTOR]!;
-  const lo = k[at + SUM_LO]!,
-    hi = k[at + SUM_HI]!,
-    forgetLo = k[FORGET + PRODUCT_LO]!,
-    forgetHi = k[FORGET + PRODUCT_HI]!;
-  const candidateLo = k[CANDIDATE + PRODUCT_LO]!, candidateHi = k[CANDIDATE + PRODUCT_HI]!;
-  const candidateMultiplier = k[CANDIDATE]!, hiddenMultiplier = k[HIDDEN]!;
-  const hiddenLo = k[HIDDEN + PRODUCT_LO]!, hiddenHi = k[HIDDEN + PRODUCT_HI]!;
+  // From CELL_SUM * SUM_SIZE, FORGET, CANDIDATE and HIDDEN on.
+  const a = k[20]!, b = k[21]!, factor = k[22]!, lo = k[23]!, hi = k[24]!;
+  const forgetLo = k[26]!, forgetHi = k[27]!;
+  const candidateMultiplier = k[28]!, candidateLo = k[29]!, candidateHi = k[30]!;
+  const hiddenMultiplier = k[31]!, hiddenLo = k[32]!, hiddenHi = k[33]!;
   const { data, first } = table, tabulated = data.length > 0 ? count : 0;
   for (let unit = 0, i = 0; unit < count; unit++, i += 4) {
     let state = 0, tanh = 0;

@@ -39,6 +39,11 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
   return value as number;
 }
 
+/** Requires as many elements as expected. */
+export function checkLength(name: string, length: unknown, expected: number): void {
+  if (length !== expected) failRange(name, `${expected} elements`, length);
+}
+
 /** Requires a boolean and returns it. */
 export function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value !== "boolean") failType(name, "a boolean", value);

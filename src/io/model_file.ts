@@ -14,6 +14,7 @@ import {
   checkEach,
   checkFinite,
   checkInteger,
+  checkLength,
   checkObject,
   failRange,
   failType,
@@ -41,7 +42,7 @@ export type QParamsReader = (name: string, place: unknown) => PerTensorQParams |
 /** Requires a list, of `length` elements if that is given. */
 export function checkList(name: string, value: unknown, length?: number): unknown[] {
   if (!Array.isArray(value)) return failType(name, "an array", value);
-  if (value.length !== (length ?? value.length)) failRange(name, `${length} elements`, value.length);
+  checkLength(name, value.length, length ?? value.length);
   return value;
 }
 

@@ -7,7 +7,7 @@ import { checkFinite, failRange, failType } from "../errors.ts";
 import { shapeSize, type Tensor, type TokenTensor } from "../tensor.ts";
 
 /** The largest number of elements of a tensor. */
-export const MAX_SIZE = 2 ** 31 - 1;
+export const MAX_SIZE = 2147483647;
 
 /** Requires an object that has no fields but those of `known`; what would have no effect is refused. */
 export function checkOptions(name: string, options: unknown, known: readonly string[]): void {

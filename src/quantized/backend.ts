@@ -113,11 +113,15 @@ export function createState(lstm: LstmModule, batch: number): { h: Float64Array;
   };
 }
 
+/** Makes room for `size` doubles in `buffers[i]`, and gives their bytes. */
+export function reserveBuffer(buffers: Float64Array[], i: number, size: number): number {
+  if (!(buffers[i]?.length! >= size)) buffers[i] = new Float64Array(size);
+  return size * 8;
+}
+
 /** Makes room for what goes from layer to layer, `size` doubles, and gives its bytes: two arrays serve any number. */
 export function reserveBetween(between: Float64Array[], layers: number, size: number): number {
-  const count = Math.min(2, layers - 1);
-  for (let i = 0; i < count; i++) {
-    if (!(between[i]?.length! >= size)) between[i] = new Float64Array(size);
-  }
-  return count * size * 8;
+  let bytes = 0;
+  for (let i = 0; i < Math.min(2, layers - 1); i++) bytes += reserveBuffer(between, i, size);
+  return bytes;
 }

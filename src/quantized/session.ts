@@ -5,9 +5,9 @@
  */
 import { dequantizeValue } from "../../kernels/requantize.ts";
 import { dtypeOf, type QArray } from "../dtype.ts";
-import { checkEach, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
+import { checkEach, checkFinite, checkInteger, checkLength, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import type { LstmBackend, LstmState } from "./backend.ts";
+import { type LstmBackend, type LstmState, reserveBuffer } from "./backend.ts";
 import { hiddenQParams } from "./cell.ts";
 import type { QuantizedModel } from "./model.ts";
 import type { LstmModule } from "./modules.ts";
@@ -60,7 +60,7 @@ function checkArray(
     const reals = `a Float32Array${q ? ` or an array of ${q.dtype}` : ""}`;
     failType(name, vocabulary > 0 ? "an Int32Array of token ids" : reals, data);
   }
-  if (data.length !== size) failRange(name, `${size} elements`, data.length);
+  checkLength(name, data.length, size);
   return reals;
 }
 
@@ -113,15 +113,10 @@ export class Session {
     this.#left = new Int32Array(batch);
     const { stages, buffers } = plan;
     let bytes = batch * 4;
-    const reserve = (i: number, width: number): void => {
-      const size = batch * maxSteps * width;
-      bytes += size * 8;
-      if (!(buffers[i]?.length! >= size)) buffers[i] = new Float64Array(size);
-    };
-    reserve(0, stages[0]!.inputSize);
+    bytes += reserveBuffer(buffers, 0, batch * maxSteps * stages[0]!.inputSize);
     this.#splitGates = stages.map(({ source }) => splitGates ?? (source.kind === "LSTM" && source.splitGates));
     this.#states = stages.map(({ run, outputSize }, i) => {
-      reserve(i + 1, outputSize);
+      bytes += reserveBuffer(buffers, i + 1, batch * maxSteps * outputSize);
       bytes += run.reserve?.(batch, maxSteps, this.#splitGates[i]!) ?? 0;
       const state = run.createState?.(batch);
       if (state) bytes += state.h.byteLength + state.c.byteLength + state.fresh.byteLength;
@@ -176,7 +171,7 @@ export class Session {
     if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (lengths !== undefined) {
-      if (lengths?.length !== batch) failRange("lengths", `${batch} elements`, lengths?.length);
+      checkLength("lengths", lengths?.length, batch);
       for (let b = 0; b < batch; b++) checkInteger(`lengths[${b}]`, lengths[b], 1, steps);
     }
     if (bidirectional) this.reset();
