@@ -185,7 +185,18 @@ export function lookup(table: ActivationTable, input: number): number {
   return known === known ? known : data[index] = table.compute(input);
 }
 
-/** What tells tables apart: all that they depend on. */
+/**
+ * What tells tables apart: all that they depend on.
+ *
+ * @example
+ * ```ts
+ * import { activationKey } from "@splitgate/splitgate/kernels";
+ * import { assert, assertEquals } from "@std/assert";
+ * const q = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+ * assertEquals(activationKey("tanh", q, { ...q }), activationKey("tanh", q, q));
+ * assert(activationKey("tanh", q, q) !== activationKey("sigmoid", q, q));
+ * ```
+ */
 export function activationKey(activation: Activation, from: Affine, to: Affine): string {
   return [activation, ...[from, to].flatMap((q) => [q.scale, q.zeroPoint, q.quantMin, q.quantMax])].join();
 }

@@ -309,8 +309,8 @@ export function canRescale(scale: number, multiplier: number): boolean {
  * @param term {@linkcode biasTerm} of the row.
  * @param bound Largest magnitude that the accumulator can have.
  * @param multiplier {@linkcode linearMultiplier} of the row.
- * @returns The term, or NaN where a plain addition is not enough: {@linkcode addBias}'s result is then that of `term` and the
- * accumulator rounded to float32, added with {@linkcode addRoundedToOdd} and rounded to float32.
+ * @returns The term, or NaN where a plain addition is not enough: {@linkcode addBias}'s result is then that of `term`
+ * and the accumulator rounded to float32, added with {@linkcode addRoundedToOdd} and rounded to float32.
  *
  * @example
  * ```ts

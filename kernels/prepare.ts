@@ -97,6 +97,23 @@ function most(q: Affine | null): number {
  * @param to Parameters of the outputs, by place modulo their number; null gives float32 outputs, whose bias is
  * added by the per-channel rule.
  * @throws {RangeError} If an accumulator's scale, input's times weight's, cannot be rescaled in float32.
+ *
+ * @example
+ * ```ts
+ * import { prepareProjection, rowOrder } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const weight = {
+ *   data: Int8Array.of(1, -2, 3, 4),
+ *   outFeatures: 2,
+ *   inFeatures: 2,
+ *   perChannel: false,
+ *   scales: Float32Array.of(1),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 }, float = [null, null, null, null];
+ * const projection = prepareProjection("fbgemm", weight, Float32Array.of(0, 1), rowOrder(2), input, float);
+ * assertEquals([...projection.multiplier.subarray(0, 2)], [0.5, 0.5]); // from accumulators to float32
+ * ```
  */
 export function prepareProjection(
   engine: Engine,
@@ -141,22 +158,35 @@ export function prepareProjection(
 
 /** Parameters of a part: the dtype decides whether qnnpack adds in fixed point. */
 export interface PartParameters extends Affine {
+  /** What the part's integers are stored in; 16-bit ranges are qint32. */
   readonly dtype: "quint8" | "qint8" | "qint32";
 }
 
 /** Parameters of the parts of a cell; `igates`, `hgates` and `gates` by gate. null is "not quantized". */
 export interface CellParameters {
+  /** W_ih x + b_ih, four entries; null where it is not quantized. */
   readonly igates: readonly (PartParameters | null)[];
+  /** W_hh h + b_hh, four entries; null where it is not quantized. */
   readonly hgates: readonly (PartParameters | null)[];
+  /** Their sum, four entries: what sigmoid and tanh read. */
   readonly gates: readonly PartParameters[];
+  /** i, a sigmoid. */
   readonly input_gate: PartParameters;
+  /** f, a sigmoid. */
   readonly forget_gate: PartParameters;
+  /** g, a tanh. */
   readonly cell_gate: PartParameters;
+  /** o, a sigmoid. */
   readonly output_gate: PartParameters;
+  /** f * c. */
   readonly fgate_cx: PartParameters;
+  /** i * g. */
   readonly igate_cgate: PartParameters;
+  /** The new cell state, f * c + i * g. */
   readonly fgate_cx_igate_cgate: PartParameters;
+  /** The tanh of the new cell state. */
   readonly tanh_cy: PartParameters;
+  /** o * tanh(c): the new hidden state, unless it is projected. */
   readonly ogate_cy: PartParameters;
   /** The projected hidden state, where there is one. */
   readonly proj?: PartParameters;
@@ -215,13 +245,28 @@ export interface CellWeights {
   readonly weightHr: LinearWeight | null;
   /** [4 * hiddenSize], or null. */
   readonly biasIh: Float32Array | null;
+  /** [4 * hiddenSize], or null. */
   readonly biasHh: Float32Array | null;
 }
 
 /** What a cell's parameters alone decide of its sums and products. */
 export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale" | "alike">;
 
-/** The activations of the four gates and of the cell state: what each is, and the parameters of its input and output. */
+/**
+ * The activations of the four gates and of the cell state: what each is, and the parameters of its input and output.
+ *
+ * @example
+ * ```ts
+ * import { cellActivations } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const four = [q, q, q, q];
+ * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
+ * const activations = cellActivations({ igates: four, hgates: four, gates: four, ...gates, ...products });
+ * assertEquals(activations.map(([activation]) => activation), ["sigmoid", "sigmoid", "tanh", "sigmoid", "tanh"]);
+ * ```
+ */
 export function cellActivations(parts: CellParameters): [activation: Activation, from: Affine, to: Affine][] {
   const [input, forget, cell, output] = parts.gates;
   return [
@@ -237,6 +282,19 @@ export function cellActivations(parts: CellParameters): [activation: Activation,
  * Prepares the sums and products of a cell between its projections and its hidden state.
  *
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
+ *
+ * @example
+ * ```ts
+ * import { CELL_CONSTANTS, prepareArithmetic } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const four = [q, q, q, q];
+ * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
+ * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
+ * assertEquals(prepareArithmetic("fbgemm", parts).constants.length, CELL_CONSTANTS);
+ * assertEquals(prepareArithmetic("qnnpack", parts).fixedPoint, 0b11111); // every addition
+ * ```
  */
 export function prepareArithmetic(
   engine: Engine,
@@ -285,6 +343,28 @@ export function prepareArithmetic(
  * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one included.
  * @param tables Activation tables of other cells, to share.
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
+ *
+ * @example
+ * ```ts
+ * import { gateOrder, prepareCell } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const four = [q, q, q, q];
+ * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
+ * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
+ * const weight = {
+ *   data: new Int8Array(4 * 3 * 3),
+ *   outFeatures: 12,
+ *   inFeatures: 3,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.01),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
+ * assertEquals(prepareCell("fbgemm", weights, parts, gateOrder(3), q, 128).hiddenSize, 3);
+ * assertEquals(prepareCell("fbgemm", weights, parts, gateOrder(3), null, 128).inputRows, null); // projected by others
+ * ```
  */
 export function prepareCell(
   engine: Engine,
@@ -318,7 +398,32 @@ export function prepareCell(
   };
 }
 
-/** How a state with the given parameters enters a step. */
+/**
+ * How a state with the given parameters enters a step.
+ *
+ * @example
+ * ```ts
+ * import { bindState, gateOrder } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const four = [q, q, q, q];
+ * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
+ * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
+ * const weight = {
+ *   data: new Int8Array(4 * 3 * 3),
+ *   outFeatures: 12,
+ *   inFeatures: 3,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.01),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
+ * const implicit = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 }; // torch's first state
+ * assertEquals(bindState("fbgemm", weights, parts, gateOrder(3), q, q).forgetMultiplier, 1 / 128);
+ * assertEquals(bindState("fbgemm", weights, parts, gateOrder(3), implicit, implicit).forgetMultiplier, 1);
+ * ```
+ */
 export function bindState(
   engine: Engine,
   weights: CellWeights,

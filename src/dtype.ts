@@ -14,7 +14,16 @@ const RANGES: Readonly<Record<DType, readonly [min: number, max: number]>> = {
   qint32: [-2147483648, 2147483647],
 };
 
-/** The dtypes; model files call them by their places here. */
+/**
+ * The dtypes; model files call them by their places here.
+ *
+ * @example
+ * ```ts
+ * import { DTYPES, dtypeRange } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(DTYPES.map((dtype) => dtypeRange(dtype)[1]), [255, 127, 2147483647]);
+ * ```
+ */
 export const DTYPES = Object.keys(RANGES) as readonly DType[];
 
 /** An array of quantized integers: quint8, qint8, qint32 in this order. */
@@ -23,7 +32,8 @@ export type QArray = Uint8Array | Int8Array | Int32Array;
 /**
  * Smallest and largest integer of a dtype.
  *
- * @throws {TypeError} If the dtype is none of quint8, qint8, qint32 (for 16 bits, use qint32 with quantMin and quantMax).
+ * @throws {TypeError} If the dtype is none of quint8, qint8, qint32 (for 16 bits, use qint32 with quantMin and
+ * quantMax).
  *
  * @example
  * ```ts

@@ -189,6 +189,18 @@ export function readModel(
  * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
  * @throws {RangeError} If the file is malformed, or has what only the full entry point runs: a module that is
  * quantized dynamically, a part that requantizes what it reads.
+ *
+ * @example
+ * ```ts
+ * import { convert, getPreset, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+ * import { loadModel } from "@splitgate/splitgate/runtime";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const file = saveModel(convert(observed));
+ * assertEquals([...loadModel(file).modules.keys()], ["lstm"]);
+ * assertThrows(() => loadModel(file.subarray(0, 100)), RangeError);
+ * ```
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
   return readModel(bytes, (module) => module);

@@ -14,6 +14,7 @@ const IMPLICIT_STATE: PerTensorQParams = { dtype: "quint8", scale: 1, zeroPoint:
 
 /** Rows of float32 input that a token stands for. */
 export interface TokenRows {
+  /** Rows: tokens are 0..count - 1. */
   readonly count: number;
   /** Writes row `token` [inputSize] into `out` from `offset` on. */
   read(token: number, out: Float32Array | Float64Array, offset: number): void;
@@ -55,8 +56,9 @@ export interface LstmState {
 
 /** A module made ready: constants and scratch, shared by all sessions, which never run at the same time. */
 export interface PreparedModule {
-  /** Whether `process` takes float32 reals too and quantizes them, and whether it gives float32 reals too. */
+  /** Whether `process` takes float32 reals too, and quantizes them. */
   readonly takesReals?: boolean;
+  /** Whether `process` gives float32 reals too. */
   readonly givesReals?: boolean;
   /** A state of zeros for `batch` rows; absent where a module has none. */
   createState?(batch: number): LstmState;

@@ -298,6 +298,20 @@ class PreparedByParts implements PreparedLstm {
  * The backend that runs cells by parts. Its steps allocate; it serves where the fast step does not, and as its check.
  *
  * @param observe Sees every part's output, and how many of its values saturated.
+ *
+ * @example Each part as it is computed
+ * ```ts
+ * import { byParts, convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed), x = Float32Array.of(0.1, -0.4), places: string[] = [];
+ * const fast = new Float32Array(3), slow = new Float32Array(3);
+ * model.createSession().step(x, fast);
+ * model.createSession({ kernels: byParts((place) => places.push(place)) }).step(x, slow);
+ * assertEquals(slow, fast);
+ * assert(places.includes("layers.0.layer_fw.cell.forget_gate"));
+ * ```
  */
 export function byParts(observe: PartWatcher | null = null): LstmBackend {
   return {

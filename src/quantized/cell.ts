@@ -9,6 +9,7 @@ import type { PerTensorQParams } from "../qparams.ts";
 
 /** Weights and qparams of one layer and direction. Rows in PyTorch's order: input, forget, cell, output gate. */
 export interface QuantizedLstmCell extends CellWeights {
+  /** Parameters of every part's output; null where a part stays float32. */
   readonly parts: CellQParams;
 }
 

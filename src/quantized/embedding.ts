@@ -45,14 +45,21 @@ export function embeddingRows({ weight, numEmbeddings, embeddingDim, scales, bia
  * ```
  */
 export class QuantizedEmbedding implements EmbeddingModule {
+  /** Tells modules apart. */
   readonly kind = "Embedding";
   readonly weight: Uint8Array | Uint16Array | Float32Array;
+  /** Rows: tokens are 0..numEmbeddings - 1. */
   readonly numEmbeddings: number;
+  /** Width of a row. */
   readonly embeddingDim: number;
   readonly scales: Float32Array;
   readonly biases: Float32Array;
 
-  /** @throws {RangeError} If a length is wrong, or a scale or bias not finite. */
+  /**
+   * Checks the arrays and keeps them, uncopied.
+   *
+   * @throws {RangeError} If a length is wrong, or a scale or bias not finite.
+   */
   constructor(options: QuantizedEmbeddingOptions) {
     this.weight = options.weight;
     this.numEmbeddings = options.numEmbeddings;

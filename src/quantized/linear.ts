@@ -53,16 +53,21 @@ function floatWeight({ data, scales, zeroPoints }: LinearWeight): Float32Array {
  * ```
  */
 export class QuantizedLinear implements LinearModule {
+  /** Tells modules apart. */
   readonly kind = "Linear";
+  /** Whose rounding it has. */
   readonly engine: Engine;
   readonly weight: LinearWeight;
   readonly bias: Float32Array | null;
   readonly input: PerTensorQParams | null;
   readonly output: PerTensorQParams | null;
   readonly dynamic: boolean;
-  readonly fallback: typeof dynamicRows = dynamicRows;
+  /** What runs it where it is dynamic. */
+  readonly fallback: (linear: LinearModule) => PreparedModule = dynamicRows;
 
   /**
+   * Checks weight, bias and parameters and keeps them, uncopied.
+   *
    * @throws {TypeError} If the weight is no Int8Array.
    * @throws {RangeError} If a length, scale, zero point or bias is wrong, or it is dynamic and `input` or `output` is
    * not null.

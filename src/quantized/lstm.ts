@@ -42,14 +42,22 @@ export interface QuantizedLstmOptions extends Omit<LstmModule, "kind" | "projSiz
  * ```
  */
 export class QuantizedLSTM implements LstmModule {
+  /** Tells modules apart. */
   readonly kind = "LSTM";
+  /** Width of a step of the input. */
   readonly inputSize: number;
+  /** Width of the cell state, and of the hidden state unless projSize narrows it. */
   readonly hiddenSize: number;
   readonly projSize: number;
+  /** Layers above each other. */
   readonly numLayers: number;
+  /** Whether cells have biases. */
   readonly bias: boolean;
+  /** Whether `forward` takes [batch, steps, ...]; sessions take [steps, batch, ...] whatever it says. */
   readonly batchFirst: boolean;
+  /** Whether each layer has a backward direction: then it runs whole sequences only. */
   readonly bidirectional: boolean;
+  /** Whose rounding it has. */
   readonly engine: Engine;
   readonly splitGates: boolean;
   readonly input: PerTensorQParams | null;
@@ -59,6 +67,8 @@ export class QuantizedLSTM implements LstmModule {
   readonly fallback: LstmBackend;
 
   /**
+   * Checks cells and parameters and keeps them, uncopied.
+   *
    * @throws {TypeError} If a weight is no Int8Array.
    * @throws {RangeError} If the number of cells, a weight's shape, a scale, zero point or bias is wrong, or the LSTM is
    * dynamic and projects its hidden state, or has parameters for its input or a part.

@@ -4,7 +4,7 @@
  * @module
  */
 export type { Engine, LinearWeight } from "../../kernels/linear.ts";
-export type { LstmBackend, LstmState, LstmUse, PreparedLstm, TokenRows } from "./backend.ts";
+export type { LstmBackend, LstmState, LstmUse, PreparedLstm, PreparedModule, TokenRows } from "./backend.ts";
 export { byParts, type PartValue, type PartWatcher } from "./by_parts.ts";
 export type { QuantizedLstmCell } from "./cell.ts";
 export { QuantizedEmbedding, type QuantizedEmbeddingOptions } from "./embedding.ts";

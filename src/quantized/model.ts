@@ -46,6 +46,8 @@ export class QuantizedModel {
   #fingerprint: Uint8Array | null = null;
 
   /**
+   * Use `convert`, `quantizeDynamic` or `loadModel`.
+   *
    * @param modules The modules by name, in order; widths must fit.
    * @param serialize Gives the model's file, which states carry a fingerprint of.
    * @throws {RangeError} If there is no module, widths differ, or an Embedding does not come first.

@@ -11,7 +11,9 @@ import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
 
 /** A linear layer with an int8 weight. */
 export interface LinearModule {
+  /** Tells modules apart. */
   readonly kind: "Linear";
+  /** Whose rounding it has. */
   readonly engine: Engine;
   /** int8 [outFeatures, inFeatures] */
   readonly weight: LinearWeight;
@@ -29,10 +31,13 @@ export interface LinearModule {
 
 /** An embedding whose rows are 8-bit or 16-bit integers, or float32. Its output is float32. */
 export interface EmbeddingModule {
+  /** Tells modules apart. */
   readonly kind: "Embedding";
   /** [numEmbeddings, embeddingDim]: quint8, or 16-bit, with a scale and bias a row, or float32. */
   readonly weight: Uint8Array | Uint16Array | Float32Array;
+  /** Rows: tokens are 0..numEmbeddings - 1. */
   readonly numEmbeddings: number;
+  /** Width of a row. */
   readonly embeddingDim: number;
   /** One a row; empty for a float32 weight. */
   readonly scales: Float32Array;
@@ -42,15 +47,23 @@ export interface EmbeddingModule {
 
 /** An LSTM of integers: int8 weights, and qparams of its own for every part of every cell. */
 export interface LstmModule {
+  /** Tells modules apart. */
   readonly kind: "LSTM";
+  /** Width of a step of the input. */
   readonly inputSize: number;
+  /** Width of the cell state, and of the hidden state unless projSize narrows it. */
   readonly hiddenSize: number;
   /** Width of the projected hidden state; 0 where it is not projected. */
   readonly projSize: number;
+  /** Layers above each other. */
   readonly numLayers: number;
+  /** Whether cells have biases. */
   readonly bias: boolean;
+  /** Whether `forward` takes [batch, steps, ...]; sessions take [steps, batch, ...] whatever it says. */
   readonly batchFirst: boolean;
+  /** Whether each layer has a backward direction: then it runs whole sequences only. */
   readonly bidirectional: boolean;
+  /** Whose rounding it has. */
   readonly engine: Engine;
   /** Whether it runs with split gates where nothing else is said. The results are the same. */
   readonly splitGates: boolean;

@@ -25,7 +25,18 @@ interface PreparedCell {
   readonly find: ((x: ArrayLike<number>, at: number) => number) | null;
 }
 
-/** The portable kernels. */
+/**
+ * The portable kernels.
+ *
+ * @example
+ * ```ts
+ * import { convert, dynamicQConfig, LSTM, portable, prepare } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const model = convert(prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), dynamicQConfig));
+ * assertEquals(portable.name, "portable");
+ * model.createSession({ kernels: portable }); // what a session takes anyway
+ * ```
+ */
 export const portable: LstmBackend = {
   name: "portable",
   prepare(lstm, { input, tokens, initial }) {

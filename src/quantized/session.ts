@@ -16,10 +16,21 @@ import { convertShifted, quantizeShifted } from "./shifted.ts";
 
 /** Options of a session. */
 export interface SessionOptions {
+  /** Sequences that run side by side; 1 by default. */
   readonly batch?: number;
+  /**
+   * Steps that `run` takes at a time, for which memory is allocated; 16 by default. For a bidirectional model the
+   * longest sequence; 256 by default.
+   */
   readonly maxSteps?: number;
+  /** Whether gates run split; by default as the model says. The results are the same. */
   readonly splitGates?: boolean;
+  /**
+   * Whether an Embedding that feeds an LSTM becomes a table of projected rows; by default where that takes at most 16
+   * MB. The results are the same.
+   */
   readonly foldEmbedding?: boolean;
+  /** What runs LSTMs; the portable kernels by default, `simdKernels()` for WebAssembly SIMD. */
   readonly kernels?: LstmBackend;
 }
 
@@ -88,7 +99,9 @@ function checkArray(
  * ```
  */
 export class Session {
+  /** Sequences that run side by side. */
   readonly batch: number;
+  /** Steps that `run` takes at a time; of a bidirectional model the longest sequence. */
   readonly maxSteps: number;
   /** Bytes of state, scratch and buffers that the session works in (weights and tables belong to the model). */
   readonly workingBytes: number;
