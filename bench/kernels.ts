@@ -14,6 +14,7 @@ import {
   lstmScratch,
   lstmStep,
   mulInt8,
+  packedInput,
   prepareCell,
   quantizedActivation,
   quantizePerTensor,
@@ -34,7 +35,8 @@ function cellOf(size: number) {
     order = gateOrder(size),
     cell = prepareCell("fbgemm", source, parts, order, lstm.input, 255);
   const binding = bindState("fbgemm", source, parts, order, parts.ogate_cy, parts.fgate_cx_igate_cgate);
-  const x = Float64Array.from({ length: size }, (_, i) => i * 37 % 255 - 127);
+  const x = packedInput(size);
+  for (let i = 0; i < size; i++) x[i] = i * 37 % 255 - 127;
   return { source, cell, binding, x };
 }
 

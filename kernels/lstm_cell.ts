@@ -8,7 +8,7 @@
  * @module
  */
 import { type ActivationTable, lookup } from "./activation.ts";
-import { dotRows, packedLength, type PackedRows, sumsLength } from "./pack.ts";
+import { dotRows, packedInput, type PackedRows, sumsLength } from "./pack.ts";
 import { addRoundedToOdd, ROUND_MAGIC } from "./requantize.ts";
 
 /** What takes the accumulators of one projection (W_ih x or W_hh h) to its output: one value a gate and unit. */
@@ -260,9 +260,9 @@ export interface LstmScratch {
   readonly hgates: Float64Array;
   /** Their sums, then the activations, [4 * hiddenSize]; `igates` itself with split gates. */
   readonly gates: Float64Array;
-  /** The hidden state that the step starts from: {@linkcode packedLength} of its width. */
-  readonly h: Float64Array;
-  /** The hidden state before its projection, packedLength(hiddenSize); of length 0 where it is not projected. */
+  /** What is multiplied by W_hh and W_hr: {@linkcode packedInput} of hiddenSize. */
+  readonly h: number[];
+  /** The hidden state before its projection, [hiddenSize]; of length 0 where it is not projected. */
   readonly unprojected: Float64Array;
 }
 
@@ -283,8 +283,8 @@ export function lstmScratch(hiddenSize: number, projSize: number, splitGates: bo
     igates,
     hgates: new Float64Array(igates.length),
     gates: splitGates ? igates : new Float64Array(4 * hiddenSize),
-    h: new Float64Array(packedLength(projSize || hiddenSize)),
-    unprojected: new Float64Array(projSize > 0 ? packedLength(hiddenSize) : 0),
+    h: packedInput(hiddenSize),
+    unprojected: new Float64Array(projSize > 0 ? hiddenSize : 0),
   };
 }
 
@@ -313,7 +313,7 @@ export const SUMS_TOGETHER = 20;
  * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
  * const order = rowOrder(2), float = [null, null, null, null];
  * const projection = prepareProjection("fbgemm", weight, Float32Array.of(0, 1), order, input, float);
- * const out = new Float32Array(2), x = Float64Array.of(10, 20, 0, 0), sums = new Float64Array(SUMS_TOGETHER);
+ * const out = new Float32Array(2), x = [10, 20, 0, 0], sums = new Float64Array(SUMS_TOGETHER);
  * projectRows(packRows(weight, order, 255), projection, x, sums, out, 0, 2);
  * assertEquals([...out], [-15, 56]);
  * ```
@@ -321,7 +321,7 @@ export const SUMS_TOGETHER = 20;
 export function projectRows(
   rows: PackedRows,
   projection: Projection,
-  x: Float64Array,
+  x: readonly number[],
   sums: Float64Array,
   out: Float64Array | Float32Array,
   offset: number,
@@ -340,7 +340,7 @@ export function projectRows(
  *
  * @param cell The prepared cell.
  * @param binding How h and c enter this step.
- * @param x Input integers, packedLength(inputSize), or null with `projected`.
+ * @param x Input integers, packedInput(inputSize), or null with `projected`.
  * @param projected The projected input at `offset`, [4 * hiddenSize] as {@linkcode projectRows} leaves it.
  * @param h Hidden state [hiddenSize] (or [projSize]) at `hOffset`, overwritten.
  * @param c Cell state [hiddenSize] at `cOffset`, overwritten.
@@ -377,7 +377,7 @@ export function projectRows(
  * const input = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * const cell = prepareCell("fbgemm", weights, parts, gateOrder(1), input, 32768);
  * const binding = bindState("fbgemm", weights, parts, gateOrder(1), parts.ogate_cy, parts.fgate_cx_igate_cgate);
- * const h = new Float64Array(1), c = new Float64Array(1), x = Float64Array.of(64, 0, 0, 0); // 0.5
+ * const h = new Float64Array(1), c = new Float64Array(1), x = [64, 0, 0, 0]; // 0.5
  * lstmStep(cell, binding, x, null, 0, h, 0, c, 0, lstmScratch(1, 0, true));
  * const gate = 1 / (1 + Math.exp(-0.5)), state = gate * Math.tanh(0.5);
  * assertAlmostEquals(c[0]! * 2 ** -12, state, 2 ** -11);
@@ -387,7 +387,7 @@ export function projectRows(
 export function lstmStep(
   cell: LstmCell,
   binding: StateBinding,
-  x: Float64Array | null,
+  x: readonly number[] | null,
   projected: Float32Array | null,
   offset: number,
   h: Float64Array,
@@ -412,6 +412,7 @@ export function lstmStep(
   activateGates(cell, gates, count);
   finishUnits(cell, binding, gates, hiddenSize, c, cOffset, out, outOffset);
   if (hiddenOutput !== null) {
-    projectRows(hiddenOutput.rows, hiddenOutput.projection, scratch.unprojected, hgates, h, hOffset, size);
+    for (let j = 0; j < hiddenSize; j++) before[j] = out[j]!;
+    projectRows(hiddenOutput.rows, hiddenOutput.projection, before, hgates, h, hOffset, size);
   }
 }

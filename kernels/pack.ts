@@ -27,18 +27,32 @@ export interface PackedRows {
 /** Arrays that are read together: with more, engines spill registers; with fewer, they load activations more often. */
 const TOGETHER = 5;
 
+/** The next multiple of four: of so many numbers are a row and its activations. */
+function packedLength(length: number): number {
+  return (length + 3) & ~3;
+}
+
 /**
- * The length that an array of `length` activations must have for {@linkcode dotRows}: the next multiple of four.
+ * Zeros for `length` activations of {@linkcode dotRows}, filled up to a multiple of four. A plain array as the rows are:
+ * once anything has detached an ArrayBuffer, as each growth of a WebAssembly memory does, V8 looks at every use of a
+ * typed array whether it still has its own.
  *
  * @example
  * ```ts
- * import { packedLength } from "@splitgate/splitgate/kernels";
+ * import { packedInput } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * assertEquals([8, 9].map(packedLength), [8, 12]);
+ * assertEquals(packedInput(5), [0, 0, 0, 0, 0, 0, 0, 0]);
  * ```
  */
-export function packedLength(length: number): number {
-  return (length + 3) & ~3;
+export function packedInput(length: number): number[] {
+  return doubles(packedLength(length));
+}
+
+/** Zeros, which engines take for an array of doubles without holes: a fraction comes first, and no place is skipped. */
+function doubles(length: number): number[] {
+  const array = [0.5];
+  for (let k = 0; k < length; k++) array[k] = 0;
+  return array;
 }
 
 /**
@@ -95,15 +109,13 @@ export function packRows(
   };
   for (let i = 0; i < order.length + each * (TOGETHER - 1); i += each) {
     const [first, zero] = rowAt(i);
-    // A fraction first, and no place is ever skipped: so engines take it for an array of doubles without holes.
-    const array = [0.5];
+    const array = doubles(length);
     if (each === 1) {
       for (let k = 0; k < inFeatures; k++) array[k] = first[k]! - zero;
     } else {
       const [second, other] = rowAt(i + 1), both = zero * HIGH + other;
       for (let k = 0; k < inFeatures; k++) array[k] = first[k]! * HIGH + second[k]! - both;
     }
-    for (let k = inFeatures; k < length; k++) array[k] = 0;
     arrays.push(array);
   }
   return { arrays, length, each };
@@ -116,8 +128,8 @@ export function packRows(
  * @param rows The packed rows.
  * @param from First row; even.
  * @param to Behind the last row; even.
- * @param x Activations less their zero points, integers in doubles; {@linkcode packedLength} of them, the last of
- * which, where there are too many, are finite.
+ * @param x Activations less their zero points, integers in doubles; as {@linkcode packedInput} makes them room; where there
+ * are too many, the last are finite.
  * @param out Receives the sums, {@linkcode sumsLength} of them: those behind the last are of no meaning.
  *
  * @example
@@ -134,7 +146,7 @@ export function packRows(
  * };
  * const rows = packRows(weight, [0, 1], 255);
  * const out = new Float64Array(sumsLength(2));
- * dotRows(rows, 0, 2, Float64Array.of(10, 20, 0, 0), out);
+ * dotRows(rows, 0, 2, [10, 20, 0, 0], out);
  * assertEquals([...out.subarray(0, 2)], [-30, 110]);
  * ```
  */
@@ -142,7 +154,7 @@ export function dotRows(
   rows: PackedRows,
   from: number,
   to: number,
-  x: Float64Array,
+  x: readonly number[],
   out: Float64Array,
 ): void {
   const { arrays, length, each } = rows;

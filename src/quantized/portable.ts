@@ -5,7 +5,7 @@
  */
 import type { ActivationTables } from "../../kernels/activation.ts";
 import { type LstmCell, type LstmScratch, lstmScratch, lstmStep, type StateBinding } from "../../kernels/lstm_cell.ts";
-import { packedLength } from "../../kernels/pack.ts";
+import { packedInput } from "../../kernels/pack.ts";
 import { bindState, gateOrder, integerBound, prepareCell } from "../../kernels/prepare.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { createState, initialQParams, type LstmBackend, type LstmState, reserveBetween } from "./backend.ts";
@@ -42,7 +42,7 @@ export const portable: LstmBackend = {
   prepare(lstm, { input, tokens, initial }) {
     const { engine, inputSize, hiddenSize, cells } = lstm, size = stateSize(lstm), rows = 4 * hiddenSize;
     const directions = cells[0]!.length, width = size * directions, order = gateOrder(hiddenSize);
-    const x = new Float64Array(packedLength(Math.max(inputSize, width))), tables: ActivationTables = new Map();
+    const x = packedInput(Math.max(inputSize, width)), tables: ActivationTables = new Map();
     const layers: PreparedCell[][] = [], scratches: LstmScratch[] = [], between: Float64Array[] = [];
     let from = input;
     for (const layer of cells) {
@@ -64,13 +64,13 @@ export const portable: LstmBackend = {
             };
           } else {
             // Projected inputs by token, each computed when its token is first met.
-            const known = new Uint8Array(tokens.count);
+            const known = new Uint8Array(tokens.count), row = new Float64Array(inputSize);
             find = (ids, at) => {
               const token = ids[at]! | 0, offset = token * rows;
               if (known[token] === 0) {
-                tokens.read(token, x, 0);
-                convertShifted(x, 0, inputSize, null, input);
-                project(x, 0, out, offset);
+                tokens.read(token, row, 0);
+                convertShifted(row, 0, inputSize, null, input);
+                project(row, 0, out, offset);
                 known[token] = 1;
               }
               return offset;
@@ -123,8 +123,8 @@ export const portable: LstmBackend = {
       createState: (batch) => createState(lstm, batch),
       reserve(batch, steps, splitGates) {
         const scratch = scratches[+splitGates] ??= lstmScratch(hiddenSize, lstm.projSize, splitGates);
-        let bytes = reserveBetween(between, layers.length, batch * steps * width) + x.byteLength;
-        for (const array of new Set<Float64Array>(Object.values(scratch))) bytes += array.byteLength;
+        let bytes = reserveBetween(between, layers.length, batch * steps * width) + x.length * 8;
+        for (const { length } of new Set<ArrayLike<number>>(Object.values(scratch))) bytes += length * 8;
         return bytes;
       },
       process(state, given, out, steps, batch, lengths, splitGates) {

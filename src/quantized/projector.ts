@@ -6,7 +6,7 @@
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import type { Engine, LinearWeight } from "../../kernels/linear.ts";
 import { projectRows, SUMS_TOGETHER } from "../../kernels/lstm_cell.ts";
-import { packedLength, packRows } from "../../kernels/pack.ts";
+import { packedInput, packRows } from "../../kernels/pack.ts";
 import { integerBound, prepareProjection } from "../../kernels/prepare.ts";
 import { dequantizePerChannel } from "../../kernels/quantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
@@ -60,7 +60,7 @@ export function projector(
   if (input === null) return floatProjector(weight, bias, order, to);
   const rows = packRows(weight, order, integerBound(input)), { inFeatures, outFeatures } = weight;
   const projection = prepareProjection(engine, weight, bias, order, input, to);
-  const given = new Float64Array(packedLength(inFeatures)), sums = new Float64Array(SUMS_TOGETHER);
+  const given = packedInput(inFeatures), sums = new Float64Array(SUMS_TOGETHER);
   return (x, at, out, offset) => {
     const row = given;
     for (let k = 0, length = inFeatures; k < length; k++) row[k] = x[at + k]!;

@@ -9,7 +9,7 @@ import {
   linearInt8Float32,
   lstmScratch,
   lstmStep,
-  packedLength,
+  packedInput,
   packRows,
   prepareCell,
   prepareProjection,
@@ -61,7 +61,7 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
         const order = rowOrder(outFeatures), rows = packRows(weight, order, integerBound(from));
         const projection = prepareProjection(engine, weight, bias, order, from, [to, to, to, to]);
         const x = Int32Array.from({ length: inFeatures }, () => Math.floor(random(from.quantMin, from.quantMax + 1)));
-        const shifted = new Float64Array(packedLength(inFeatures)), out = new Float64Array(outFeatures);
+        const shifted = packedInput(inFeatures), out = new Float64Array(outFeatures);
         for (let k = 0; k < inFeatures; k++) shifted[k] = x[k]! - from.zeroPoint;
         projectRows(rows, projection, shifted, new Float64Array(SUMS_TOGETHER), out, 0, outFeatures);
         for (const term of projection.term.subarray(0, outFeatures)) seen[term === term ? "plain" : "slow"]++;
@@ -111,8 +111,8 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
           return;
         }
         const binding = bindState(c.engine, source, parts, order, hidden, parts.fgate_cx_igate_cgate);
-        const x = new Float64Array(packedLength(c.inputSize));
-        x.set(integers(c.inputSize, lstm.input!));
+        const x = packedInput(c.inputSize);
+        integers(c.inputSize, lstm.input!).forEach((value, k) => x[k] = value);
         const h0 = integers(size + 3, hidden), c0 = integers(hiddenSize + 2, parts.fgate_cx_igate_cgate);
         for (const splitGates of [false, true]) {
           const h = h0.slice(), cell0 = c0.slice(), scratch = lstmScratch(hiddenSize, c.projSize, splitGates);
