@@ -13,6 +13,7 @@ import { addsInFixedPoint, fixedPointAdd } from "../../kernels/prepare.ts";
 import { dequantizePerChannel, dequantizePerTensor, type Integers, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
 import { type CellExecutor, GATES, lstmParts, type Part, runCell } from "../lstm_parts.ts";
+import { failType } from "../errors.ts";
 import { type PerTensorQParams, sameQParams } from "../qparams.ts";
 import type { QTensor, Tensor } from "../tensor.ts";
 import {
@@ -314,6 +315,7 @@ class PreparedByParts implements PreparedLstm {
  * ```
  */
 export function byParts(observe: PartWatcher | null = null): LstmBackend {
+  if (observe !== null && typeof observe !== "function") failType("observe", "a function or null", observe);
   return {
     name: "by parts",
     prepare: (lstm, options) => lstm.dynamic ? null : new PreparedByParts(lstm, options, observe),

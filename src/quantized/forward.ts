@@ -4,6 +4,7 @@
  * @module
  */
 import { dtypeOf, newQArray, type QArray } from "../dtype.ts";
+import { checkOptions } from "../nn/check.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
 import { isPerChannel, type PerTensorQParams, type QParams } from "../qparams.ts";
 import { type QTensor, shapeSize, type Tensor } from "../tensor.ts";
@@ -97,6 +98,10 @@ export function lstmForward(
   state: readonly [ForwardTensor, ForwardTensor] | undefined,
   options: LstmForwardOptions,
 ): LstmForwardResult {
+  checkOptions("options", options, ["lengths", "splitGates", "kernels"]);
+  if (state !== undefined && !Array.isArray(state)) {
+    failType("state", "an array of the hidden and the cell state", state);
+  }
   const { inputSize, hiddenSize, batchFirst, bidirectional, numLayers, cells } = lstm;
   const directions = bidirectional ? 2 : 1, size = stateSize(lstm), rows = numLayers * directions;
   const given = inputQParams("x", x), input = given ?? lstm.input, { shape } = x, batched = shape.length === 3;

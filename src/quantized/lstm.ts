@@ -151,7 +151,7 @@ export class QuantizedLSTM implements LstmModule {
     options: LstmForwardOptions = {},
   ): LstmForwardResult {
     if (this.dynamic) {
-      for (const [i, tensor] of [x, ...(state ?? [])].entries()) {
+      for (const [i, tensor] of [x, ...(Array.isArray(state) ? state : [])].entries()) {
         const name = ["x", "h0", "c0"][i]!, q = inputQParams(name, tensor);
         if (q !== null) failType(name, "a float32 tensor, since the LSTM is dynamic", q.dtype);
       }

@@ -6,7 +6,7 @@
 import { checkBoolean, checkInteger, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend } from "./backend.ts";
-import { type Ends, endsOf, type ModuleData } from "./modules.ts";
+import { type Ends, endsOf, type LstmModule, type ModuleData } from "./modules.ts";
 import { makePlan, type Plan } from "./plan.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
@@ -105,24 +105,32 @@ export class QuantizedModel {
    * at most 16 MB.
    * @param options.kernels What runs the LSTMs: the portable kernels by default.
    * @throws {TypeError} If an option is of the wrong kind.
-   * @throws {RangeError} If batch or maxSteps is no positive integer, or an LSTM cannot be run.
+   * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or an LSTM cannot be run.
    */
   createSession(options: SessionOptions = {}): Session {
+    if (!(options instanceof Object)) failType("options", "an object", options);
     const { batch = 1, maxSteps = this.bidirectional ? 256 : 16, splitGates, kernels = null, ...rest } = options;
     const { foldEmbedding: fold = this.#folds(), ...unknown } = rest;
     for (const key in unknown) failType(`options.${key}`, "no such option", options[key as keyof SessionOptions]);
     checkInteger("batch", batch, 1, 2 ** 20);
     checkInteger("maxSteps", maxSteps, 1, 2 ** 20);
-    checkBoolean("splitGates", splitGates ?? false);
+    if (splitGates !== undefined) checkBoolean("splitGates", splitGates);
     checkBoolean("foldEmbedding", fold);
+    if (fold && this.#lstm() === null) failRange("foldEmbedding", "false, since no Embedding feeds an LSTM", fold);
     if (kernels !== null && typeof kernels.prepare !== "function") failType("kernels", "a backend", kernels);
     let made = this.#plans.find((plan) => plan.fold === fold && plan.kernels === kernels);
     if (!made) this.#plans.push(made = { fold, kernels, plan: makePlan(this.modules, fold, kernels) });
     return new Session(this, made.plan, batch, maxSteps, splitGates);
   }
 
-  #folds(): boolean {
+  /** The LSTM that an Embedding feeds, or null. */
+  #lstm(): LstmModule | null {
     const lstm = [...this.modules.values()][1];
-    return lstm?.kind === "LSTM" && this.vocabulary * lstm.hiddenSize * 16 * lstm.cells[0]!.length <= 2 ** 24;
+    return this.vocabulary > 0 && lstm?.kind === "LSTM" ? lstm : null;
+  }
+
+  #folds(): boolean {
+    const lstm = this.#lstm();
+    return lstm !== null && this.vocabulary * lstm.hiddenSize * 16 * lstm.cells[0]!.length <= 2 ** 24;
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { failType } from "../errors.ts";
+import { checkOptions } from "../nn/check.ts";
 import { SimdKernels } from "./backend.ts";
 import { PLAIN, RELAXED } from "./embedded.ts";
 
@@ -78,7 +79,7 @@ function isKernel(module: WebAssembly.Module): boolean {
  * An LSTM that the kernels do not run (a projected hidden state, gates or states wider than 16 bits) is run by the
  * portable kernels all the same.
  *
- * @throws {TypeError} If `module` is no WebAssembly.Module of these kernels.
+ * @throws {TypeError} If there is another option, or `module` is no WebAssembly.Module of these kernels.
  * @throws {SimdUnavailableError} If the engine has no WebAssembly SIMD or does not let modules be compiled: run
  * sessions without kernels then.
  *
@@ -91,6 +92,7 @@ function isKernel(module: WebAssembly.Module): boolean {
  * ```
  */
 export async function simdKernels(options: SimdOptions = {}): Promise<SimdKernels> {
+  checkOptions("options", options, ["module"]);
   if (typeof WebAssembly !== "object") {
     throw new SimdUnavailableError("simdKernels: expected an engine with WebAssembly, got one without");
   }

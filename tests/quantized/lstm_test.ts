@@ -319,6 +319,13 @@ Deno.test("QuantizedLSTM.forward() names the argument when one is wrong", () => 
   refused(() => lstm.forward(x, undefined, { lengths: [1, 4] }), RangeError, "lengths[1]: expected an integer in 1..3");
   refused(() => lstm.forward(x, undefined, { lengths: [0, 1] }), RangeError, "lengths[0]");
   refused(() => lstm.forward(x, undefined, { splitGates: 1 as never }), TypeError, "splitGates");
+  refused(
+    () => lstm.forward(x, undefined, { splitGate: true } as never),
+    TypeError,
+    "options: expected no options but",
+  );
+  refused(() => lstm.forward(x, { splitGates: true } as never), TypeError, "state: expected an array of the hidden");
+  refused(() => byParts(1 as never), TypeError, "observe: expected a function or null, got 1");
 });
 
 Deno.test("QuantizedLSTM refuses cells when they do not fit its sizes", () => {

@@ -234,6 +234,7 @@ Deno.test("QuantizedModel.createSession() refuses options that make no sense", (
   const model = plain();
   for (
     const [options, kind, message] of [
+      [null, TypeError, "options: expected an object, got null"],
       [{ batch: 0 }, RangeError, "batch: expected an integer in 1.."],
       [{ batch: 1.5 }, RangeError, "batch"],
       [{ splitGate: true }, TypeError, "options.splitGate: expected no such option, got true"],
@@ -241,10 +242,16 @@ Deno.test("QuantizedModel.createSession() refuses options that make no sense", (
       [{ maxSteps: 0 }, RangeError, "maxSteps"],
       [{ splitGates: 1 }, TypeError, "splitGates: expected a boolean"],
       [{ foldEmbedding: 1 }, TypeError, "foldEmbedding: expected a boolean"],
+      [
+        { foldEmbedding: true },
+        RangeError,
+        "foldEmbedding: expected false, since no Embedding feeds an LSTM, got true",
+      ],
+      [{ splitGates: null }, TypeError, "splitGates: expected a boolean"],
       [{ kernels: {} }, TypeError, "kernels: expected a backend"],
     ] as const
   ) {
-    assertThrows(() => model.createSession(options as SessionOptions), kind, message);
+    assertThrows(() => model.createSession(options as unknown as SessionOptions), kind, message);
   }
 });
 

@@ -51,6 +51,10 @@ Deno.test("simdKernels() throws when the module is another one or none", async (
   }
 });
 
+Deno.test("simdKernels() refuses unknown options", async () => {
+  await assertRejects(() => simdKernels({ modul: 1 } as never), TypeError, "options: expected no options but module");
+});
+
 Deno.test("simdKernels() throws when the engine has no SIMD or refuses to compile", async () => {
   await replaced("validate", () => false, async () => {
     await assertRejects(() => simdKernels(), SimdUnavailableError, "expected an engine with WebAssembly SIMD");
