@@ -305,9 +305,10 @@ export class Session {
     this.#refuse("restore");
     if (!(bytes instanceof Uint8Array)) failType("state", "a Uint8Array", bytes);
     const size = this.#visit(), view = new DataView(bytes.buffer, bytes.byteOffset);
-    if (bytes.length !== size || !this.#header().every((byte, i) => byte === bytes[i])) {
-      failRange("state", `${size} bytes of a state of this model at a batch of ${this.batch}`, bytes);
-    }
+    const model = "a state of this model", version = `version ${STATE_VERSION}`;
+    const expected = ["a session's state", version, model, model, `a batch of ${this.batch}`];
+    this.#header().forEach((byte, i) => bytes[i] === byte || failRange("state", expected[i >> 2]!, bytes));
+    if (bytes.length !== size) failRange("state", `${size} bytes`, bytes);
     for (const apply of [false, true]) {
       this.#visit((array, i, least, range, at, kind) => {
         const value = view[`get${kind}`](at, true);

@@ -276,20 +276,19 @@ Deno.test("Session.restore() refuses what is no state of it and keeps its own", 
   session.step(x, y);
   const state = session.state();
   const changed = (at: number, value: number) => state.map((byte, i) => i === at ? value : byte);
-  const form = `${state.length} bytes of a state of this model at a batch of 2`;
   for (
     const [bytes, message] of [
-      [new Uint8Array(0), form],
-      [state.subarray(0, 19), form],
-      [changed(0, 1), form],
-      [changed(4, 9), form],
-      [changed(8, state[8]! ^ 1), form],
-      [changed(16, 3), form],
-      [state.subarray(0, state.length - 1), form],
-      [new Uint8Array([...state, 0]), form],
+      [new Uint8Array(0), "state: expected a session's state"],
+      [state.subarray(0, 19), "a batch of 2"],
+      [changed(0, 1), "state: expected a session's state"],
+      [changed(4, 9), "state: expected version 1"],
+      [changed(8, state[8]! ^ 1), "state: expected a state of this model"],
+      [changed(16, 3), "state: expected a batch of 2"],
+      [state.subarray(0, state.length - 1), `${state.length} bytes`],
+      [new Uint8Array([...state, 0]), `${state.length} bytes`],
       [changed(20, 2), "state[20]: expected at most 1, got 2"],
-      [model.createSession({ batch: 1 }).state(), form],
-      [plain({ seed: 4 }).createSession({ batch: 2 }).state(), form],
+      [model.createSession({ batch: 1 }).state(), "a batch of 2"],
+      [plain({ seed: 4 }).createSession({ batch: 2 }).state(), "a state of this model"],
     ] as const
   ) {
     assertThrows(() => session.restore(bytes), RangeError, message);

@@ -194,7 +194,7 @@ Deno.test({
           const [state, message] of [
             [other, /a state of this model/],
             [bytes.slice(0, -1), /expected \d+ bytes/],
-            [bytes.map((byte, i) => i === 4 ? byte + 1 : byte), /a state of this model/],
+            [bytes.map((byte, i) => i === 4 ? byte + 1 : byte), /version/],
             [new Uint8Array(0), /state/],
           ] as const
         ) {
