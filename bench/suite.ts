@@ -1,6 +1,7 @@
 /**
  * Runs rows of a bench in mitata and puts beside its report what it does not know: each row's multiply-adds as a share
- * of the machine's peak, measured in the same run. With `--smoke` every row runs a few times only.
+ * of the machine's peak, measured in the same run. That of the portable kernels can exceed 100: one multiply-add of
+ * doubles, which the peak counts as one, makes two int8 products there. With `--smoke` every row runs a few times only.
  *
  * @module
  */
