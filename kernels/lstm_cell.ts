@@ -17,7 +17,7 @@ export interface Projection {
   readonly term: Float64Array;
   /** float32 multipliers from the accumulator to the output. */
   readonly multiplier: Float64Array;
-  /** The same exactly, for rows whose term is NaN. */
+  /** The bias of rows whose term is NaN, exactly: it is added with one rounding to odd before that to float32. */
   readonly exactTerm: Float64Array;
   /** Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not quantized. */
   readonly lo: Float64Array;

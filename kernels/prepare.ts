@@ -127,11 +127,8 @@ export function prepareProjection(
   const largest = integerBound(from), rule = linearEngine(engine, from, to), gates = [0, 1, 2, 3];
   const lo = Float64Array.from(gates, (g) => least(to[g % to.length]!));
   const hi = Float64Array.from(gates, (g) => most(to[g % to.length]!));
-  const [term, exactTerm, multiplier] = gates.map(() => new Float64Array(order.length)) as [...Float64Array[]] as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ];
+  const term = new Float64Array(order.length), exactTerm = new Float64Array(order.length);
+  const multiplier = new Float64Array(order.length);
   for (let place = 0; place < order.length; place++) {
     const row = order[place]!;
     if (row < 0) continue;
