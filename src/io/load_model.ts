@@ -11,6 +11,7 @@ import { QuantizedLSTM } from "../quantized/lstm.ts";
 import type { QuantizedModel } from "../quantized/model.ts";
 import type { LstmModule } from "../quantized/modules.ts";
 import { checkList, type Fields, type QParamsReader, readModel } from "./model_file.ts";
+import { parseSafetensors } from "./safetensors.ts";
 
 /** Gives the cells what their parts requantize before they read it: for some cells, for some parts, a list. */
 function withInputs(module: LstmModule, name: string, fields: Fields, qparams: QParamsReader): LstmModule {
@@ -60,6 +61,8 @@ function withInputs(module: LstmModule, name: string, fields: Fields, qparams: Q
  * ```
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
+  // For what else is in the file than the model's tensors: holes, repeated names.
+  parseSafetensors(bytes);
   return readModel(bytes, (module, name, fields, qparams) => {
     if (module.kind === "Embedding") return new QuantizedEmbedding(module);
     const { dynamic = false } = fields;

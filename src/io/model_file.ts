@@ -25,7 +25,7 @@ import { perTensorAffine, type PerTensorQParams } from "../qparams.ts";
 import type { QuantizedLstmCell } from "../quantized/cell.ts";
 import { QuantizedModel } from "../quantized/model.ts";
 import type { ModuleData } from "../quantized/modules.ts";
-import { parseSafetensors } from "./safetensors.ts";
+import { readHeader, readTensor } from "./safetensors.ts";
 
 /** The metadata key that the module tree stands under. */
 export const METADATA_KEY = "splitgate";
@@ -59,7 +59,8 @@ function readQParams(name: string, value: unknown): PerTensorQParams | null {
 
 /**
  * Reads a quantized model from the bytes of its file. The file is taken to be hostile: everything is checked
- * before it is used. Tensors are views of `bytes` where alignment allows.
+ * before it is used; bytes that no tensor of the model uses are not looked at. Tensors are views of `bytes` where
+ * alignment allows.
  *
  * @param bytes What `saveModel` gave.
  * @param make What becomes of each module's data, and of the fields that are left.
@@ -72,14 +73,16 @@ export function readModel(
   bytes: Uint8Array,
   make: (module: ModuleData, name: string, fields: Fields, qparams: QParamsReader) => ModuleData,
 ): QuantizedModel {
-  const { tensors, metadata } = parseSafetensors(bytes), modules = new Map<string, ModuleData>();
-  const json = parseJson(METADATA_KEY, () => metadata[METADATA_KEY]!);
+  const { header, start } = readHeader(bytes), modules = new Map<string, ModuleData>();
+  const json = parseJson(METADATA_KEY, () => Object(header.__metadata__)[METADATA_KEY]);
+  delete header.__metadata__;
   if (json.version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, json.version);
   const all = checkList("qparams", json.qparams).map((value, i) => readQParams(`qparams[${i}]`, value));
   const qparams: QParamsReader = (name, place) => all[checkInteger(name, place, 0, all.length - 1)]!;
 
   const readModule = (name: string, fields: Fields): ModuleData => {
-    const at = (key: string) => `${name}.${key}`, has = (key: string) => tensors.has(at(key));
+    const at = (key: string) => `${name}.${key}`, has = (key: string) => at(key) in header;
+    const tensor = (key: string) => has(key) ? readTensor(bytes, start, at(key), header[at(key)]) : null;
     const field = (key: string): unknown => {
       const value = fields[key];
       delete fields[key];
@@ -88,12 +91,12 @@ export function readModel(
     const flag = (key: string) => checkBoolean(at(key), field(key));
     // Tensors are taken out, too. A size that is not given may be any.
     const take = <T>(key: string, dtypes: string, ...shape: (number | undefined)[]): { data: T; shape: number[] } => {
-      const entry = tensors.get(at(key)), { data, shape: sizes = [] } = entry ?? {};
+      const entry = tensor(key), { data, shape: sizes = [] } = entry ?? {};
       if (
         !dtypes.includes(entry?.dtype!) || sizes.length !== shape.length ||
         !sizes.every((size, i) => size > 0 && size === (shape[i] ?? size))
       ) failRange(at(key), `a tensor ${dtypes} [${shape}]`, entry ? `${entry.dtype} [${sizes}]` : "none");
-      tensors.delete(at(key));
+      delete header[at(key)];
       if (data instanceof Float32Array) checkFinite(at(key), data);
       return { data: data as T, shape: sizes };
     };
@@ -126,7 +129,7 @@ export function readModel(
     }
     if (kind !== "LSTM") return failRange(at("type"), "Embedding, LSTM or Linear", kind);
     // The first cell says of which sizes all are.
-    const shapeOf = (key: string) => tensors.get(at(`weight_${key}_l0`))?.shape ?? [];
+    const shapeOf = (key: string) => tensor(`weight_${key}_l0`)?.shape ?? [];
     const [, inputSize = 0] = shapeOf("ih"),
       [, size = 0] = shapeOf("hh"),
       [projSize = 0, hiddenSize = size] = shapeOf("hr");
@@ -179,7 +182,7 @@ export function readModel(
       failRange(`${name}.${key}`, "no such field (the full entry point has more)", fields[key]);
     }
   }
-  if (tensors.size > 0) failRange("bytes", "no other tensors", [...tensors.keys()]);
+  for (const key in header) failRange("bytes", "no other tensors", key);
   return new QuantizedModel(modules, () => bytes);
 }
 

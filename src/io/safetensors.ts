@@ -57,6 +57,51 @@ export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<unknown, Arr
   ["U8", Uint8Array],
 ]);
 
+/** The header of a file, each tensor and the metadata by name, and where the tensors' bytes start. */
+export function readHeader(bytes: Uint8Array): { header: Record<string, unknown>; text: string; start: number } {
+  if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
+  // Inexact above 2^53, where it is refused in any case.
+  const start = bytes.subarray(0, 8).reduceRight((sum, byte) => sum * 256 + byte, 0) + 8;
+  if (start > bytes.length) failRange("bytes", `at least ${start} bytes`, bytes.length);
+  let text = "";
+  const header = parseJson("header", () =>
+    text = bytes[8] === 123 // It must begin with "{".
+      ? new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start))
+      : "");
+  return { header, text, start };
+}
+
+/**
+ * The tensor that a field of the header describes, within the file.
+ *
+ * @param start Where the tensors' bytes start.
+ * @returns The tensor, and where its bytes begin and end, from `start` on.
+ */
+export function readTensor(
+  bytes: Uint8Array,
+  start: number,
+  name: string,
+  value: unknown,
+): SafetensorsEntry & { begin: number; end: number } {
+  const fail = (field: string, expected: string, got: unknown) =>
+    failRange(`tensor ${show(name)}${field}`, expected, got);
+  const { dtype, shape, data_offsets: offsets } = Object(value), type = ARRAY_TYPES.get(dtype);
+  if (!type) return fail("", `shape, data_offsets and a dtype of ${[...ARRAY_TYPES.keys()]}`, dtype);
+  let length = 1;
+  // 1 / n also turns away -0.
+  if (!Array.isArray(shape) || !shape.every((n) => Number.isInteger(n) && 1 / n > 0 && (length *= n) < 2 ** 53)) {
+    return fail(".shape", "integers of a product below 2^53", shape);
+  }
+  const each = type.BYTES_PER_ELEMENT, size = length * each;
+  const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [], room = bytes.length - start;
+  if (!Number.isInteger(begin) || begin < 0 || end !== begin + size || end > room) {
+    return fail(".data_offsets", `${size} bytes within ${room}`, offsets);
+  }
+  const { buffer } = bytes, from = bytes.byteOffset + start + begin;
+  const data = from % each ? new type(buffer.slice(from, from + size)) : new type(buffer, from, length);
+  return { dtype, shape, data, begin, end };
+}
+
 /**
  * Reads a safetensors file of F32, I32, U16, I16, I8 and U8 tensors.
  *
@@ -88,56 +133,33 @@ export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<unknown, Arr
  * ```
  */
 export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
-  if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
-  const { buffer, byteOffset, length } = bytes;
-  // Inexact above 2^53, where it is refused in any case.
-  const start = bytes.subarray(0, 8).reduceRight((sum, byte) => sum * 256 + byte, 0) + 8;
-  if (start > length) failRange("bytes", `at least ${start} bytes`, length);
-  let text = "", keys = 0, total = 0, at = 0;
-  const header = parseJson("header", () =>
-    text = bytes[8] === 123 // It must begin with "{".
-      ? new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start))
-      : "");
+  const { header, text, start } = readHeader(bytes);
+  let keys = 0, at = 0;
   const metadata: Record<string, string> = Object.create(null), tensors = new Map<string, SafetensorsEntry>();
-  const found: [name: string, dtype: SafetensorsDType, shape: number[], begin: number, size: number][] = [];
+  const found: [name: string, tensor: ReturnType<typeof readTensor>][] = [];
   for (const [name, value] of Object.entries(header)) {
-    const label = `tensor ${show(name)}`, entry = checkObject(label, value), fields = Object.entries(entry);
+    const label = `tensor ${show(name)}`, fields = Object.entries(checkObject(label, value));
     keys += fields.length + 1;
     if (name === "__metadata__") {
       for (const [key, value] of fields) {
         if (typeof value !== "string") failRange(`metadata ${show(key)}`, "a string", value);
         metadata[key] = value;
       }
-      continue;
+    } else {
+      const tensor = readTensor(bytes, start, name, value);
+      if (fields.length !== 3) failRange(label, "shape, data_offsets and a dtype alone", fields.map(([key]) => key));
+      found.push([name, tensor]);
     }
-    const { dtype, shape, data_offsets: offsets } = entry, type = ARRAY_TYPES.get(dtype);
-    if (!type || fields.length !== 3) {
-      failRange(label, `shape, data_offsets and a dtype of ${[...ARRAY_TYPES.keys()]}`, dtype);
-    }
-    let size = 1;
-    // 1 / n also turns away -0.
-    if (!Array.isArray(shape) || !shape.every((n) => Number.isInteger(n) && 1 / n > 0 && (size *= n) < 2 ** 53)) {
-      failRange(`${label}.shape`, "integers of a product below 2^53", shape);
-    }
-    size *= type.BYTES_PER_ELEMENT;
-    if (
-      !Array.isArray(offsets) || offsets.length !== 2 || !Number.isInteger(offsets[0]) ||
-      offsets[1] !== offsets[0] + size
-    ) failRange(`${label}.data_offsets`, `${size} bytes`, offsets);
-    total += size;
-    found.push([name, dtype as SafetensorsDType, shape, offsets[0], size]);
   }
   // JSON.parse keeps the last of equal keys. With its strings taken out, the text has one colon per key, so dropped
   // ones show in the count.
   const colons = text.replace(/\\./g, "").replace(/"[^"]*"/g, "").split(":").length - 1;
   if (colons !== keys) failRange("header", `${keys} keys, each once`, colons);
-  if (total !== length - start) failRange("bytes", `${total} bytes of data`, length - start);
-  for (const [name, dtype, shape, begin, size] of found.sort((a, b) => a[3] - b[3] || a[4] - b[4])) {
+  for (const [name, { begin, end, ...tensor }] of found.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
     if (begin !== at) failRange(`tensor ${show(name)}`, `to begin at ${at}`, begin);
-    at += size;
-    const type = ARRAY_TYPES.get(dtype)!, each = type.BYTES_PER_ELEMENT, from = byteOffset + start + begin;
-    const data = from % each ? new type(buffer.slice(from, from + size)) : new type(buffer, from, size / each);
-    tensors.set(name, { dtype, shape, data });
+    at = end;
+    tensors.set(name, tensor);
   }
+  if (at !== bytes.length - start) failRange("bytes", `${at} bytes of data`, bytes.length - start);
   return { tensors, metadata };
 }

@@ -209,7 +209,9 @@ Deno.test("loadModel() refuses bytes that are no model", () => {
   assertThrows(() => loadModel(other), RangeError, "splitgate: expected JSON");
   const bytes = saveModel(modelOf(plainCase, "none", false));
   for (let length = 0; length < bytes.length; length += 97) {
-    assertThrows(() => loadModel(bytes.subarray(0, length)), RangeError);
+    for (const load of [loadModel, loadForRuntime]) {
+      assertThrows(() => load(bytes.subarray(0, length)), RangeError, ": expected ");
+    }
   }
 });
 
@@ -221,14 +223,16 @@ Deno.test("loadModel() gives an error that names something, or a model that runs
       (changes) => {
         const changed = bytes.slice();
         for (const [at, value] of changes) changed[at] = value;
-        try {
-          const session = loadModel(changed).createSession();
-          session.step(new Float32Array(4), new Float32Array(3));
-        } catch (error) {
-          assert(
-            (error instanceof RangeError || error instanceof TypeError) && /: expected /.test(error.message),
-            `${error}`,
-          );
+        for (const load of [loadModel, loadForRuntime]) {
+          try {
+            const session = load(changed).createSession();
+            session.step(new Float32Array(4), new Float32Array(3));
+          } catch (error) {
+            assert(
+              (error instanceof RangeError || error instanceof TypeError) && /: expected /.test(error.message),
+              `${error}`,
+            );
+          }
         }
       },
     ),
