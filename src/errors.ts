@@ -73,6 +73,11 @@ export function checkFinite(name: string, data: ArrayLike<number>): void {
   if (sum !== 0) checkEach(name, data, -Number.MAX_VALUE, Number.MAX_VALUE, "a finite number");
 }
 
+/** Requires options. */
+export function checkGiven(options: unknown): void {
+  if (!(options instanceof Object)) failType("options", "an object", options);
+}
+
 /** Requires an object that is no array. */
 export function checkObject(name: string, value: unknown): Record<string, unknown> {
   if (!(value instanceof Object) || Array.isArray(value)) failRange(name, "an object", value);

@@ -4,7 +4,7 @@
  * @module
  */
 import { type DType, dtypeRange } from "./dtype.ts";
-import { checkInteger, failRange, failType } from "./errors.ts";
+import { checkGiven, checkInteger, failRange, failType } from "./errors.ts";
 
 /** One scale and zero point for a whole tensor: `real = scale * (q - zeroPoint)`, q in quantMin..quantMax. */
 export interface PerTensorQParams {
@@ -104,6 +104,7 @@ export function perTensorAffine(
     quantMax?: number;
   },
 ): PerTensorQParams {
+  checkGiven(options);
   const { dtype, scale, zeroPoint } = options,
     [quantMin, quantMax] = checkRange(dtype, options.quantMin, options.quantMax);
   return {
@@ -142,12 +143,14 @@ export function perChannelAffine(
     quantMax?: number;
   },
 ): PerChannelQParams {
+  checkGiven(options);
   const [quantMin, quantMax] = checkRange(
     options.dtype,
     options.quantMin,
     options.quantMax,
   );
-  const channels = options.scales.length;
+  const channels = options.scales?.length;
+  if (!Number.isInteger(channels)) failType("scales", "an array of numbers", options.scales);
   const points = options.zeroPoints ?? new Int32Array(channels);
   if (points.length !== channels) {
     failRange("zeroPoints", `${channels} values, one a scale`, points.length);

@@ -6,7 +6,9 @@
 import { checkBoolean, failRange, failType } from "../errors.ts";
 import { LSTM_PARTS_PROJECTED, type Part, PART_SLOTS, type PartName, type PartSlot } from "../lstm_parts.ts";
 import { checkOptions } from "../nn/check.ts";
-import { Observer } from "../observer/observer.ts";
+import { FakeQuantize } from "../observer/fake_quantize.ts";
+import { Observer, type ObserverFactory } from "../observer/observer.ts";
+import { PerChannelObserver } from "../observer/per_channel.ts";
 import type { OutputObserver, PartConfig, PartObserver, QConfig } from "./qconfig.ts";
 
 /** The types of modules that are quantized. */
@@ -72,6 +74,7 @@ export function checkQConfig(qconfig: unknown): void {
   for (const [name, factory] of Object.entries({ activation, weight, input })) {
     if (factory === null) failType(`qconfig.${name}`, "an observer factory (of PlaceholderObserver for float32)", null);
     checkFactory(`qconfig.${name}`, factory);
+    if (name !== "weight") checkWhole(`qconfig.${name}`, factory);
   }
   const { engine = "fbgemm", initialState = "torch", weightRounding = "nearest", embeddingBits = 8 } = words;
   if (engine !== "fbgemm" && engine !== "qnnpack") failRange("qconfig.engine", "fbgemm or qnnpack", engine);
@@ -103,6 +106,12 @@ function checkFactory(name: string, factory: unknown): void {
   if (kind === null) failType(name, "an observer factory, as withArgs gives it, or null for not quantized", factory);
   const got = factory instanceof Observer ? "an observer" : "the class";
   throw new TypeError(`${name}: expected an observer factory, ${kind}.withArgs({ ... }), got ${got}`);
+}
+
+/** Requires that an activation's observer gives parameters for whole tensors. */
+function checkWhole(name: string, factory: ObserverFactory | null): void {
+  const given = factory?.(), observer = given instanceof FakeQuantize ? given.observer : given;
+  if (observer instanceof PerChannelObserver) failType(name, "an observer of whole tensors", observer.kind);
 }
 
 /** What a part is given, in its long form. */
@@ -144,6 +153,7 @@ export function checkPartObserver(
   }
   for (const factory of Array.isArray(output) ? output : output === undefined ? [] : [output]) {
     checkFactory(name, factory);
+    checkWhole(name, factory);
   }
   if (inputs === undefined) return;
   if (!Array.isArray(inputs)) failType(`${name}.inputs`, "an array of observer factories or null", inputs);
@@ -152,7 +162,10 @@ export function checkPartObserver(
       failRange(`${name}.inputs`, `${part.inputs.length}, one for each of ${part.inputs.join(", ")}`, inputs.length);
     }
   }
-  inputs.forEach((factory, i) => checkFactory(`${name}.inputs[${i}]`, factory));
+  inputs.forEach((factory, i) => {
+    checkFactory(`${name}.inputs[${i}]`, factory);
+    checkWhole(`${name}.inputs[${i}]`, factory);
+  });
 }
 
 /**

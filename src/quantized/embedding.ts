@@ -4,6 +4,7 @@
  * @module
  */
 import { embeddingRow } from "../../kernels/embedding.ts";
+import { checkGiven } from "../errors.ts";
 import { checkTokens } from "../nn/check.ts";
 import type { Tensor, TokenTensor } from "../tensor.ts";
 import type { TokenRows } from "./backend.ts";
@@ -61,6 +62,7 @@ export class QuantizedEmbedding implements EmbeddingModule {
    * @throws {RangeError} If a length is wrong, or a scale or bias not finite.
    */
   constructor(options: QuantizedEmbeddingOptions) {
+    checkGiven(options);
     this.weight = options.weight;
     this.numEmbeddings = options.numEmbeddings;
     this.embeddingDim = options.embeddingDim;

@@ -8,7 +8,7 @@ import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWe
 import { rowOrder } from "../../kernels/prepare.ts";
 import { dequantizePerChannel, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
-import { failRange, failType } from "../errors.ts";
+import { checkGiven, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { PreparedModule } from "./backend.ts";
 import { packs } from "./cell.ts";
@@ -73,6 +73,7 @@ export class QuantizedLinear implements LinearModule {
    * not null.
    */
   constructor(options: QuantizedLinearOptions) {
+    checkGiven(options);
     this.engine = options.engine;
     this.weight = options.weight;
     this.bias = options.bias;

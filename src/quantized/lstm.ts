@@ -4,7 +4,7 @@
  * @module
  */
 import type { Engine } from "../../kernels/linear.ts";
-import { failRange, failType } from "../errors.ts";
+import { checkGiven, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend } from "./backend.ts";
 import { checkModule } from "./check.ts";
@@ -74,6 +74,7 @@ export class QuantizedLSTM implements LstmModule {
    * dynamic and projects its hidden state, or has parameters for its input or a part.
    */
   constructor(options: QuantizedLstmOptions) {
+    checkGiven(options);
     this.inputSize = options.inputSize;
     this.hiddenSize = options.hiddenSize;
     this.projSize = options.projSize ?? 0;
@@ -92,7 +93,9 @@ export class QuantizedLSTM implements LstmModule {
   }
 
   #check(): void {
-    const { cells, inputSize, hiddenSize, projSize, numLayers, bidirectional } = this, size = stateSize(this);
+    const { cells, inputSize, hiddenSize, projSize, numLayers, bidirectional } = this;
+    if (!Array.isArray(cells) || !cells.every(Array.isArray)) failType("cells", "an array of arrays", cells);
+    const size = stateSize(this);
     const directions = bidirectional ? 2 : 1;
     if (this.dynamic) {
       if (projSize > 0) failRange("projSize", "0, since the LSTM is dynamic", projSize);
@@ -109,8 +112,9 @@ export class QuantizedLSTM implements LstmModule {
           name: string,
           rows: number,
           columns: number,
-          { outFeatures, inFeatures }: typeof weightIh,
+          weight: typeof weightIh | undefined,
         ): void => {
+          const { outFeatures, inFeatures } = weight ?? {};
           if (outFeatures !== rows || inFeatures !== columns) {
             failRange(`cells[${l}][${d}].${name}`, `[${rows}, ${columns}]`, [outFeatures, inFeatures]);
           }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkBoolean, checkInteger, failRange, failType } from "../errors.ts";
+import { checkBoolean, checkGiven, checkInteger, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend } from "./backend.ts";
 import { type Ends, endsOf, type LstmModule, type ModuleData } from "./modules.ts";
@@ -108,7 +108,7 @@ export class QuantizedModel {
    * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or an LSTM cannot be run.
    */
   createSession(options: SessionOptions = {}): Session {
-    if (!(options instanceof Object)) failType("options", "an object", options);
+    checkGiven(options);
     const { batch = 1, maxSteps = this.bidirectional ? 256 : 16, splitGates, kernels = null, ...rest } = options;
     const { foldEmbedding: fold = this.#folds(), ...unknown } = rest;
     for (const key in unknown) failType(`options.${key}`, "no such option", options[key as keyof SessionOptions]);

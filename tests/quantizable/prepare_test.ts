@@ -267,10 +267,23 @@ Deno.test("prepare() refuses models, configs and engines that it cannot take", (
   assertThrows(() => prepare(segmenter(), mixed), RangeError, "qconfig.engine");
   const wide: QConfig = { ...qconfig, weight: MinMaxObserver.withArgs({ dtype: "quint8" }) };
   assertThrows(() => prepare(lstm, wide), TypeError, 'lstm.weight observer: expected one for qint8, got "quint8"');
-  const channels: QConfig = { ...qconfig, activation: defaultPerChannelWeightObserver };
-  const each = prepare(lstm, { ...channels, input: qconfig.activation });
-  each.forward(wave);
-  assertThrows(() => convert(each), TypeError, "observer: expected one for a whole tensor");
+  const perChannel = defaultPerChannelWeightObserver, learned = FakeQuantize.withArgs({ observer: perChannel });
+  for (
+    const [name, channels] of [
+      ["activation", { activation: perChannel }],
+      ["input", { input: perChannel }],
+      ["input", { input: learned }],
+      ["parts.cellState", { parts: { cellState: perChannel } }],
+      ["parts.gates", { parts: { gates: [null, null, null, perChannel] } }],
+      ["parts.igates.inputs[0]", { parts: { igates: { inputs: [perChannel] } } }],
+    ] as const
+  ) {
+    assertThrows(
+      () => prepare(lstm, { ...qconfig, ...channels }),
+      TypeError,
+      `qconfig.${name}: expected an observer of whole tensors, got "`,
+    );
+  }
   assertThrows(
     () => prepare(lstm, qconfig).forward(wave, { state: { gru: [wave, wave] } }),
     RangeError,
