@@ -61,7 +61,7 @@ function withInputs(module: LstmModule, name: string, fields: Fields, qparams: Q
  * ```
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
-  // For what else is in the file than the model's tensors: holes, repeated names.
+  // For what the runtime's reader leaves out, as it can do no harm: overlaps, unused bytes, repeated names.
   parseSafetensors(bytes);
   return readModel(bytes, (module, name, fields, qparams) => {
     if (module.kind === "Embedding") return new QuantizedEmbedding(module);

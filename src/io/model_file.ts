@@ -59,8 +59,7 @@ function readQParams(name: string, value: unknown): PerTensorQParams | null {
 
 /**
  * Reads a quantized model from the bytes of its file. The file is taken to be hostile: everything is checked
- * before it is used; bytes that no tensor of the model uses are not looked at. Tensors are views of `bytes` where
- * alignment allows.
+ * before it is used; whether tensors overlap, or leave bytes unused, is not. Tensors are views of `bytes` where alignment allows.
  *
  * @param bytes What `saveModel` gave.
  * @param make What becomes of each module's data, and of the fields that are left.

@@ -57,6 +57,13 @@ export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<unknown, Arr
   ["U8", Uint8Array],
 ]);
 
+/** A tensor, its name, and where its bytes begin and end in a file's data. */
+export interface PlacedTensor extends SafetensorsEntry {
+  name: string;
+  begin: number;
+  end: number;
+}
+
 /** The header of a file, each tensor and the metadata by name, and where the tensors' bytes start. */
 export function readHeader(bytes: Uint8Array): { header: Record<string, unknown>; text: string; start: number } {
   if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
@@ -75,14 +82,13 @@ export function readHeader(bytes: Uint8Array): { header: Record<string, unknown>
  * The tensor that a field of the header describes, within the file.
  *
  * @param start Where the tensors' bytes start.
- * @returns The tensor, and where its bytes begin and end, from `start` on.
  */
 export function readTensor(
   bytes: Uint8Array,
   start: number,
   name: string,
   value: unknown,
-): SafetensorsEntry & { begin: number; end: number } {
+): PlacedTensor {
   const fail = (field: string, expected: string, got: unknown) =>
     failRange(`tensor ${show(name)}${field}`, expected, got);
   const { dtype, shape, data_offsets: offsets } = Object(value), type = ARRAY_TYPES.get(dtype);
@@ -99,7 +105,7 @@ export function readTensor(
   }
   const { buffer } = bytes, from = bytes.byteOffset + start + begin;
   const data = from % each ? new type(buffer.slice(from, from + size)) : new type(buffer, from, length);
-  return { dtype, shape, data, begin, end };
+  return { name, dtype, shape, data, begin, end };
 }
 
 /**
@@ -134,9 +140,9 @@ export function readTensor(
  */
 export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
   const { header, text, start } = readHeader(bytes);
-  let keys = 0, at = 0;
+  let keys = 0;
   const metadata: Record<string, string> = Object.create(null), tensors = new Map<string, SafetensorsEntry>();
-  const found: [name: string, tensor: ReturnType<typeof readTensor>][] = [];
+  const found: PlacedTensor[] = [];
   for (const [name, value] of Object.entries(header)) {
     const label = `tensor ${show(name)}`, fields = Object.entries(checkObject(label, value));
     keys += fields.length + 1;
@@ -148,17 +154,18 @@ export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
     } else {
       const tensor = readTensor(bytes, start, name, value);
       if (fields.length !== 3) failRange(label, "shape, data_offsets and a dtype alone", fields.map(([key]) => key));
-      found.push([name, tensor]);
+      found.push(tensor);
     }
   }
   // JSON.parse keeps the last of equal keys. With its strings taken out, the text has one colon per key, so dropped
   // ones show in the count.
   const colons = text.replace(/\\./g, "").replace(/"[^"]*"/g, "").split(":").length - 1;
   if (colons !== keys) failRange("header", `${keys} keys, each once`, colons);
-  for (const [name, { begin, end, ...tensor }] of found.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
+  let at = 0;
+  for (const { name, dtype, shape, data, begin, end } of found.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (begin !== at) failRange(`tensor ${show(name)}`, `to begin at ${at}`, begin);
     at = end;
-    tensors.set(name, tensor);
+    tensors.set(name, { dtype, shape, data });
   }
   if (at !== bytes.length - start) failRange("bytes", `${at} bytes of data`, bytes.length - start);
   return { tensors, metadata };

@@ -7,7 +7,7 @@ import { checkBoolean, checkGiven, checkInteger, failRange, failType } from "../
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend } from "./backend.ts";
 import { type Ends, endsOf, type LstmModule, type ModuleData } from "./modules.ts";
-import { makePlan, type Plan } from "./plan.ts";
+import { type Folding, makePlan, type Plan } from "./plan.ts";
 import { Session, type SessionOptions } from "./session.ts";
 
 /** A module of a quantized model. */
@@ -41,7 +41,7 @@ export class QuantizedModel {
   readonly input: PerTensorQParams | null;
   /** Parameters of the output; null is float32. */
   readonly output: PerTensorQParams | null;
-  readonly #plans: { readonly fold: boolean; readonly kernels: LstmBackend | null; readonly plan: Plan }[] = [];
+  readonly #plans: { readonly fold: Folding; readonly kernels: LstmBackend | null; readonly plan: Plan }[] = [];
   readonly #serialize: (model: QuantizedModel) => Uint8Array;
   #fingerprint: Uint8Array | null = null;
 
@@ -102,10 +102,12 @@ export class QuantizedModel {
    * @param options.splitGates Overrides the form the LSTMs run in; the results are the same.
    * @param options.foldEmbedding Whether an Embedding that feeds an LSTM becomes a table of projected rows, 16 *
    * hiddenSize bytes a token and direction: faster, and the results are the same. By default where the table takes
-   * at most 16 MB.
+   * at most 16 MB. "float32" makes the table of the rows as they are, where the LSTM has parameters for its input that
+   * would round them: nearer to the float model, and no longer what the modules give one by one.
    * @param options.kernels What runs the LSTMs: the portable kernels by default.
    * @throws {TypeError} If an option is of the wrong kind.
-   * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or an LSTM cannot be run.
+   * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or no rounding for
+   * "float32" to leave out, or an LSTM cannot be run.
    */
   createSession(options: SessionOptions = {}): Session {
     checkGiven(options);
@@ -115,8 +117,12 @@ export class QuantizedModel {
     checkInteger("batch", batch, 1, 2 ** 20);
     checkInteger("maxSteps", maxSteps, 1, 2 ** 20);
     if (splitGates !== undefined) checkBoolean("splitGates", splitGates);
-    checkBoolean("foldEmbedding", fold);
-    if (fold && this.#lstm() === null) failRange("foldEmbedding", "false, since no Embedding feeds an LSTM", fold);
+    if (fold !== "float32" && typeof fold !== "boolean") failType("foldEmbedding", 'a boolean or "float32"', fold);
+    const lstm = this.#lstm();
+    if (fold && lstm === null) failRange("foldEmbedding", "false, since no Embedding feeds an LSTM", fold);
+    if (fold === "float32" && lstm!.input === null) {
+      failRange("foldEmbedding", "a boolean, since the LSTM takes float32", fold);
+    }
     if (kernels !== null && typeof kernels.prepare !== "function") failType("kernels", "a backend", kernels);
     let made = this.#plans.find((plan) => plan.fold === fold && plan.kernels === kernels);
     if (!made) this.#plans.push(made = { fold, kernels, plan: makePlan(this.modules, fold, kernels) });

@@ -33,10 +33,13 @@ function prepareEmbedding(embedding: EmbeddingModule): PreparedModule {
   };
 }
 
+/** Whether an Embedding is folded into the LSTM behind it; "float32": without rounding its rows to the LSTM's input. */
+export type Folding = boolean | "float32";
+
 /** Makes a model's modules ready. */
 export function makePlan(
   modules: ReadonlyMap<string, ModuleData>,
-  fold: boolean,
+  fold: Folding,
   kernels: LstmBackend | null,
 ): Plan {
   const stages: Stage[] = [], list = [...modules];
@@ -47,7 +50,7 @@ export function makePlan(
       tokens = embeddingRows(source);
       return;
     }
-    const use = { input: kind === "LSTM" ? source.input : null, tokens };
+    const use = { input: kind !== "LSTM" || (tokens && fold === "float32") ? null : source.input, tokens };
     const run = kind === "Embedding"
       ? prepareEmbedding(source)
       : kind === "Linear"

@@ -27,9 +27,10 @@ export interface SessionOptions {
   readonly splitGates?: boolean;
   /**
    * Whether an Embedding that feeds an LSTM becomes a table of projected rows; by default where that takes at most 16
-   * MB. The results are the same.
+   * MB. The results are the same, but with "float32", which projects the rows as they are, unrounded to the LSTM's
+   * input parameters: nearer to the float model.
    */
-  readonly foldEmbedding?: boolean;
+  readonly foldEmbedding?: boolean | "float32";
   /** What runs LSTMs; the portable kernels by default, `simdKernels()` for WebAssembly SIMD. */
   readonly kernels?: LstmBackend;
 }

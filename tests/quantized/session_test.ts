@@ -7,7 +7,7 @@ import { byParts } from "../../src/quantized/by_parts.ts";
 import { QuantizedEmbedding } from "../../src/quantized/embedding.ts";
 import type { ForwardTensor } from "../../src/quantized/forward.ts";
 import { QuantizedLinear } from "../../src/quantized/linear.ts";
-import type { QuantizedLSTM } from "../../src/quantized/lstm.ts";
+import { QuantizedLSTM } from "../../src/quantized/lstm.ts";
 import { QuantizedModel } from "../../src/quantized/model.ts";
 import type { SessionOptions } from "../../src/quantized/session.ts";
 import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf } from "./arbitrary.ts";
@@ -241,7 +241,9 @@ Deno.test("QuantizedModel.createSession() refuses options that make no sense", (
       [{ batch: "1" }, TypeError, "batch"],
       [{ maxSteps: 0 }, RangeError, "maxSteps"],
       [{ splitGates: 1 }, TypeError, "splitGates: expected a boolean"],
-      [{ foldEmbedding: 1 }, TypeError, "foldEmbedding: expected a boolean"],
+      [{ foldEmbedding: 1 }, TypeError, 'foldEmbedding: expected a boolean or "float32", got 1'],
+      [{ foldEmbedding: "float" }, TypeError, 'foldEmbedding: expected a boolean or "float32", got "float"'],
+      [{ foldEmbedding: "float32" }, RangeError, "foldEmbedding: expected false, since no Embedding feeds an LSTM"],
       [
         { foldEmbedding: true },
         RangeError,
@@ -253,6 +255,41 @@ Deno.test("QuantizedModel.createSession() refuses options that make no sense", (
   ) {
     assertThrows(() => model.createSession(options as unknown as SessionOptions), kind, message);
   }
+});
+
+Deno.test("Session gives what an LSTM of float32 input gives when foldEmbedding is float32", () => {
+  let ran = 0, differ = 0;
+  fc.assert(
+    fc.property(models, fc.constantFrom("8" as const, "16" as const, "float" as const), ([given, , linear], rows) => {
+      const c = { ...given, input: 8 as const, batchFirst: false }, model = modelOf(c, rows, linear);
+      if (!runs(model)) return;
+      const { batch, steps } = c, x = inputOf(model, c.seed, steps * batch, false), modules = new Map(model.modules);
+      modules.set("lstm", new QuantizedLSTM({ ...modules.get("lstm") as QuantizedLSTM, input: null }));
+      const oracle = new QuantizedModel(modules, saveModel), maxSteps = steps;
+      const [want, rounded, ...got] = ([
+        [oracle, { foldEmbedding: false, kernels: byParts() }],
+        [model, {}],
+        [model, { foldEmbedding: "float32" }],
+        [model, { foldEmbedding: "float32", splitGates: true }],
+        [model, { foldEmbedding: "float32", kernels: byParts() }],
+      ] as const).map(([model, options]) => {
+        const y = outputOf(model, steps * batch);
+        model.createSession({ batch, maxSteps, ...options }).run(x, y);
+        return y;
+      });
+      for (const y of got) assertEquals(y, want);
+      if (rounded!.some((value, i) => value !== want![i])) differ++;
+      ran++;
+    }),
+    { numRuns: 60 },
+  );
+  assert(ran > 40 && differ > ran / 2, `${ran}, ${differ}`);
+  const float = modelOf({ ...plainCase, input: 0 }, "8", false);
+  assertThrows(
+    () => float.createSession({ foldEmbedding: "float32" }),
+    RangeError,
+    'foldEmbedding: expected a boolean, since the LSTM takes float32, got "float32"',
+  );
 });
 
 Deno.test("Session only runs, and says so, when the model is bidirectional", () => {
