@@ -112,6 +112,13 @@ export function chosen(): i32 {
   return f32x4.pmin(f32x4.pmax(x, lo), hi);
 }
 
+// Never so: no address of weights is below 4. Engines without relaxed SIMD load all that a stretch of code loads before they
+// compute anything, until registers run short and accumulators go through memory. So branches part long ones.
+// @ts-ignore: decorator
+@inline function parted(w: usize, which: usize): bool {
+  return !ASC_FEATURE_RELAXED_SIMD && w == which;
+}
+
 // Sums of blocks of 32 rows on int16 weights and activations, two k at a time, from `sums` until `end`: before each block's
 // weights, [groups][8 units][4 gates][2], stands what its sums start with.
 function dotWide(w: usize, x: usize, groups: i32, sums: usize, end: usize): void {
@@ -123,9 +130,11 @@ function dotWide(w: usize, x: usize, groups: i32, sums: usize, end: usize): void
       a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(w, 0), v));
       b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(w, 16), v));
       c = i32x4.add(c, i32x4.dot_i16x8_s(v128.load(w, 32), v));
+      if (parted(w, 1)) break;
       d = i32x4.add(d, i32x4.dot_i16x8_s(v128.load(w, 48), v));
       e = i32x4.add(e, i32x4.dot_i16x8_s(v128.load(w, 64), v));
       f = i32x4.add(f, i32x4.dot_i16x8_s(v128.load(w, 80), v));
+      if (parted(w, 2)) break;
       g = i32x4.add(g, i32x4.dot_i16x8_s(v128.load(w, 96), v));
       h = i32x4.add(h, i32x4.dot_i16x8_s(v128.load(w, 112), v));
     }
@@ -164,12 +173,14 @@ function dotPaired(w: usize, x: usize, groups: i32, sums: usize, end: usize): vo
       b = i32x4.add(i32x4.add(b, i32x4.dot_i16x8_s(w1, x0)), i32x4.dot_i16x8_s(v128.and(w1, low), x1));
       const w2 = v128.load(at, 32);
       c = i32x4.add(i32x4.add(c, i32x4.dot_i16x8_s(w2, x0)), i32x4.dot_i16x8_s(v128.and(w2, low), x1));
+      if (parted(at, 1)) break;
       const w3 = v128.load(at, 48);
       d = i32x4.add(i32x4.add(d, i32x4.dot_i16x8_s(w3, x0)), i32x4.dot_i16x8_s(v128.and(w3, low), x1));
       const w4 = v128.load(at, 64);
       e = i32x4.add(i32x4.add(e, i32x4.dot_i16x8_s(w4, x0)), i32x4.dot_i16x8_s(v128.and(w4, low), x1));
       const w5 = v128.load(at, 80);
       f = i32x4.add(i32x4.add(f, i32x4.dot_i16x8_s(w5, x0)), i32x4.dot_i16x8_s(v128.and(w5, low), x1));
+      if (parted(at, 2)) break;
       const w6 = v128.load(at, 96);
       g = i32x4.add(i32x4.add(g, i32x4.dot_i16x8_s(w6, x0)), i32x4.dot_i16x8_s(v128.and(w6, low), x1));
       const w7 = v128.load(at, 112);
@@ -652,7 +663,7 @@ export function projectInput(
   storeOperands(inputs, v128.load32_splat(IN_SCALE), least, most, zero, x, size, count, form, groups);
   let w = load<usize>(cell, INPUT_WEIGHTS);
   // All sums first: what is made of them then is many units at a time, none of which waits for another.
-  const tile = tileOf(groups);
+  const tile = count > 1 ? tileOf(groups) : width;
   for (let block: usize = 0; block < width; block += tile) {
     let from = x, to = projected + block, end = projected + min(block + tile, width);
     for (let i = 0; i < count; i += 2) {
@@ -691,7 +702,7 @@ export function runSteps(
   }
   const blocks = load<i32>(CELL, BLOCKS), groups = load<i32>(CELL, HIDDEN_GROUPS);
   const form = load<i32>(CELL, HIDDEN_FORM), quad = quadOf(form);
-  const weights = load<usize>(CELL, HIDDEN_WEIGHTS), tile = tileOf(groups), width = <usize> blocks << 7;
+  const weights = load<usize>(CELL, HIDDEN_WEIGHTS), width = <usize> blocks << 7, tile = count > 1 ? tileOf(groups) : width;
   const fixedGates = load<i32>(CELL, GATE_SUM + FIXED), fixedCell = load<i32>(CELL, CELL_SUM + FIXED);
   const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW;
   for (let t: usize = 0; t < <usize> steps; t++) {
