@@ -9,16 +9,19 @@
  */
 import { type ActivationTable, lookup } from "./activation.ts";
 import { dotRows, packedInput, type PackedRows, sumsLength } from "./pack.ts";
-import { addRoundedToOdd, ROUND_MAGIC } from "./requantize.ts";
+import { addRoundedToOdd } from "./requantize.ts";
 
 /** What takes the accumulators of one projection (W_ih x or W_hh h) to its output: one value a gate and unit. */
 export interface Projection {
-  /** Bias in units of the accumulator, or NaN where a plain addition is not enough. */
+  /** Bias in units of the accumulator. */
   readonly term: Float64Array;
   /** float32 multipliers from the accumulator to the output. */
   readonly multiplier: Float64Array;
-  /** The bias of rows whose term is NaN, exactly: it is added with one rounding to odd before that to float32. */
-  readonly exactTerm: Float64Array;
+  /**
+   * Whether a row's bias takes more than a plain addition. Then every term is exact, and is added with one rounding to
+   * odd before that to float32.
+   */
+  readonly exact: boolean;
   /** Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not quantized. */
   readonly lo: Float64Array;
   /** Upper bounds of the output by gate, less the zero point. */
@@ -90,7 +93,8 @@ export interface StateBinding {
 
 /** Rounds half to even, within bounds; x is not NaN. */
 function quantized(x: number, lo: number, hi: number): number {
-  let rounded = (x + ROUND_MAGIC) - ROUND_MAGIC;
+  // ROUND_MAGIC, written out: V8 reads what is imported, and looks what it is, at each use.
+  let rounded = (x + 6755399441055744) - 6755399441055744;
   // One branch that is hardly ever taken: half the time of clamping to each side in turn.
   if (!(rounded >= lo && rounded <= hi)) rounded = rounded < lo ? lo : hi;
   return rounded;
@@ -109,11 +113,15 @@ function add(x: number, y: number, a: number, b: number, factor: number, fixed: 
   return scaled < 0 ? 0 - Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
 }
 
-/** What the projection makes of the accumulator of a row, if its bias takes more than a plain addition. */
-function projected(p: Projection, row: number, sum: number): number {
-  const lo = p.lo[row & 3]!;
-  const value = Math.fround(Math.fround(addRoundedToOdd(p.exactTerm[row]!, Math.fround(sum))) * p.multiplier[row]!);
-  return lo !== lo ? value : quantized(value, lo, p.hi[row & 3]!);
+/** {@linkcode projectSums} the long way, which few models go: any bias, and gates of which only some are quantized. */
+function projectExactly(p: Projection, row: number, values: Float64Array, count: number): void {
+  const { term, multiplier, exact, lo, hi } = p;
+  for (let i = 0, at = row; i < count; i++, at++) {
+    const least = lo[at & 3]!, sum = values[i]!;
+    const biased = exact ? addRoundedToOdd(term[at]!, Math.fround(sum)) : term[at]! + sum;
+    const value = Math.fround(Math.fround(biased) * multiplier[at]!);
+    values[i] = least !== least ? value : quantized(value, least, hi[at & 3]!);
+  }
 }
 
 /**
@@ -123,30 +131,26 @@ function projected(p: Projection, row: number, sum: number): number {
  */
 function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
   const { term, multiplier, lo, hi } = p, lo0 = lo[0]!, lo1 = lo[1]!, lo2 = lo[2]!, lo3 = lo[3]!;
-  const hi0 = hi[0]!, hi1 = hi[1]!, hi2 = hi[2]!, hi3 = hi[3]!, isFloat = lo0 !== lo0;
-  for (let i = 0, at = row; i < count;) {
-    // No call in these loops: then engines keep the arrays' addresses in registers.
-    if (p.alike) {
-      for (; i < count; i++, at++) {
-        const value = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
-        if (value !== value) break;
-        values[i] = isFloat ? value : quantized(value, lo0, hi0);
-      }
-    } else {
-      for (; i < count; i += 4, at += 4) {
-        const value0 = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
-        const value1 = Math.fround(Math.fround(term[at + 1]! + values[i + 1]!) * multiplier[at + 1]!);
-        const value2 = Math.fround(Math.fround(term[at + 2]! + values[i + 2]!) * multiplier[at + 2]!);
-        const value3 = Math.fround(Math.fround(term[at + 3]! + values[i + 3]!) * multiplier[at + 3]!);
-        const all = value0 + value1 + value2 + value3 + (lo0 + lo1 + lo2 + lo3);
-        if (all !== all) break;
-        values[i] = quantized(value0, lo0, hi0);
-        values[i + 1] = quantized(value1, lo1, hi1);
-        values[i + 2] = quantized(value2, lo2, hi2);
-        values[i + 3] = quantized(value3, lo3, hi3);
-      }
+  const hi0 = hi[0]!, hi1 = hi[1]!, hi2 = hi[2]!, hi3 = hi[3]!, all = lo0 + lo1 + lo2 + lo3, isFloat = lo0 !== lo0;
+  // No call in these loops: then engines keep the arrays' addresses in registers.
+  if (p.exact || (!p.alike && all !== all)) {
+    projectExactly(p, row, values, count);
+  } else if (p.alike) {
+    for (let i = 0, at = row; i < count; i++, at++) {
+      const value = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
+      values[i] = isFloat ? value : quantized(value, lo0, hi0);
     }
-    for (const end = p.alike ? i + 1 : i + 4; i < count && i < end; i++, at++) values[i] = projected(p, at, values[i]!);
+  } else {
+    for (let i = 0, at = row; i < count; i += 4, at += 4) {
+      const value0 = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
+      const value1 = Math.fround(Math.fround(term[at + 1]! + values[i + 1]!) * multiplier[at + 1]!);
+      const value2 = Math.fround(Math.fround(term[at + 2]! + values[i + 2]!) * multiplier[at + 2]!);
+      const value3 = Math.fround(Math.fround(term[at + 3]! + values[i + 3]!) * multiplier[at + 3]!);
+      values[i] = quantized(value0, lo0, hi0);
+      values[i + 1] = quantized(value1, lo1, hi1);
+      values[i + 2] = quantized(value2, lo2, hi2);
+      values[i + 3] = quantized(value3, lo3, hi3);
+    }
   }
 }
 
@@ -227,24 +231,25 @@ function finishUnits(
   const forgetLo = k[26]!, forgetHi = k[27]!;
   const candidateMultiplier = k[28]!, candidateLo = k[29]!, candidateHi = k[30]!;
   const hiddenMultiplier = k[31]!, hiddenLo = k[32]!, hiddenHi = k[33]!;
-  const { data, first } = table, tabulated = data.length > 0 ? count : 0;
-  for (let unit = 0, i = 0; unit < count; unit++, i += 4) {
-    let state = 0, tanh = 0;
-    for (; unit < count; unit++, i += 4) {
-      const forgotten = multiply(gates[i + 1]!, c[cOffset + unit]!, forgetMultiplier, forgetLo, forgetHi);
-      const candidate = multiply(gates[i]!, gates[i + 2]!, candidateMultiplier, candidateLo, candidateHi);
-      state = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
-      if (unit >= tabulated) break;
-      tanh = data[(state - first) | 0]!;
+  const { data, first } = table;
+  // Two loops: each operation waits for the one before, so that what fills a processor's time is units side by side, and
+  // of half as long a chain it looks ahead at twice as many.
+  for (let unit = 0, i = 0, at = cOffset; unit < count; unit++, i += 4, at++) {
+    const forgotten = multiply(gates[i + 1]!, c[at]!, forgetMultiplier, forgetLo, forgetHi);
+    const candidate = multiply(gates[i]!, gates[i + 2]!, candidateMultiplier, candidateLo, candidateHi);
+    c[at] = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
+  }
+  for (let unit = 0, tabulated = data.length > 0 ? count : 0; unit < count; unit++) {
+    let tanh = 0;
+    for (; unit < tabulated; unit++) {
+      tanh = data[(c[cOffset + unit]! - first) | 0]!;
       if (tanh !== tanh) break;
-      c[cOffset + unit] = state;
-      h[hOffset + unit] = multiply(gates[i + 3]!, tanh, hiddenMultiplier, hiddenLo, hiddenHi);
+      h[hOffset + unit] = multiply(gates[4 * unit + 3]!, tanh, hiddenMultiplier, hiddenLo, hiddenHi);
     }
     if (unit >= count) break;
     // An output that is not known yet.
-    tanh = lookup(table, state);
-    c[cOffset + unit] = state;
-    h[hOffset + unit] = multiply(gates[i + 3]!, tanh, hiddenMultiplier, hiddenLo, hiddenHi);
+    tanh = lookup(table, c[cOffset + unit]!);
+    h[hOffset + unit] = multiply(gates[4 * unit + 3]!, tanh, hiddenMultiplier, hiddenLo, hiddenHi);
   }
 }
 

@@ -4,7 +4,6 @@
  * @module
  */
 import type { LinearWeight } from "./linear.ts";
-import { ROUND_MAGIC } from "./requantize.ts";
 
 const HIGH = 134217728; // 2^27: the upper row's products stand above the lower row's
 
@@ -157,9 +156,11 @@ export function dotRows(
   x: readonly number[],
   out: Float64Array,
 ): void {
-  const { arrays, length, each } = rows;
-  for (let i = from / each, at = 0; i < to / each; i += TOGETHER) {
-    const A = arrays[i]!, B = arrays[i + 1]!, C = arrays[i + 2]!, D = arrays[i + 3]!, E = arrays[i + 4]!;
+  // The last is ROUND_MAGIC, written out: V8 reads what is imported, and looks what it is, at each use.
+  const { arrays, length, each } = rows, MAGIC = 6755399441055744;
+  for (let i = (from / each) | 0, end = to / each, at = 0; i < end; i = (i + TOGETHER) | 0) {
+    const A = arrays[i]!, B = arrays[(i + 1) | 0]!, C = arrays[(i + 2) | 0]!, D = arrays[(i + 3) | 0]!;
+    const E = arrays[(i + 4) | 0]!;
     let a = 0, b = 0, c = 0, d = 0, e = 0;
     for (let k = 0; k < length; k = (k + 4) | 0) {
       const p = x[k]!;
@@ -189,27 +190,28 @@ export function dotRows(
     }
     if (each === 2) {
       // The nearest multiple of 2^27 is the first row's sum: the second's is less than half of that.
-      const a1 = (a * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
-      const b1 = (b * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
-      const c1 = (c * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
-      const d1 = (d * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
-      const e1 = (e * (1 / HIGH) + ROUND_MAGIC) - ROUND_MAGIC;
-      out[at++] = a1;
-      out[at++] = a - a1 * HIGH;
-      out[at++] = b1;
-      out[at++] = b - b1 * HIGH;
-      out[at++] = c1;
-      out[at++] = c - c1 * HIGH;
-      out[at++] = d1;
-      out[at++] = d - d1 * HIGH;
-      out[at++] = e1;
-      out[at++] = e - e1 * HIGH;
+      const a1 = (a * (1 / HIGH) + MAGIC) - MAGIC;
+      const b1 = (b * (1 / HIGH) + MAGIC) - MAGIC;
+      const c1 = (c * (1 / HIGH) + MAGIC) - MAGIC;
+      const d1 = (d * (1 / HIGH) + MAGIC) - MAGIC;
+      const e1 = (e * (1 / HIGH) + MAGIC) - MAGIC;
+      out[at] = a1;
+      out[(at + 1) | 0] = a - a1 * HIGH;
+      out[(at + 2) | 0] = b1;
+      out[(at + 3) | 0] = b - b1 * HIGH;
+      out[(at + 4) | 0] = c1;
+      out[(at + 5) | 0] = c - c1 * HIGH;
+      out[(at + 6) | 0] = d1;
+      out[(at + 7) | 0] = d - d1 * HIGH;
+      out[(at + 8) | 0] = e1;
+      out[(at + 9) | 0] = e - e1 * HIGH;
     } else {
-      out[at++] = a;
-      out[at++] = b;
-      out[at++] = c;
-      out[at++] = d;
-      out[at++] = e;
+      out[at] = a;
+      out[(at + 1) | 0] = b;
+      out[(at + 2) | 0] = c;
+      out[(at + 3) | 0] = d;
+      out[(at + 4) | 0] = e;
     }
+    at = (at + TOGETHER * each) | 0;
   }
 }

@@ -127,7 +127,7 @@ export function prepareProjection(
   const largest = integerBound(from), rule = linearEngine(engine, from, to), gates = [0, 1, 2, 3];
   const lo = Float64Array.from(gates, (g) => least(to[g % to.length]!));
   const hi = Float64Array.from(gates, (g) => most(to[g % to.length]!));
-  const term = new Float64Array(order.length), exactTerm = new Float64Array(order.length);
+  const plain = new Float64Array(order.length), term = new Float64Array(order.length);
   const multiplier = new Float64Array(order.length);
   for (let place = 0; place < order.length; place++) {
     const row = order[place]!;
@@ -146,11 +146,12 @@ export function prepareProjection(
     if (!canRescale(scale, factor)) {
       throw new RangeError(`weight.scales[${channel}]: expected one that suits the input's, got ${scales[channel]}`);
     }
-    const exact = exactTerm[place] = biasTerm(rule, perChannel || out === null, bias?.[row] ?? 0, scale);
-    term[place] = plainBiasTerm(rule, perChannel || out === null, exact, bound * largest, factor);
+    term[place] = biasTerm(rule, perChannel || out === null, bias?.[row] ?? 0, scale);
+    plain[place] = plainBiasTerm(rule, perChannel || out === null, term[place]!, bound * largest, factor);
   }
+  const exact = plain.some((value) => value !== value);
   // Sets take NaN for itself.
-  return { term, exactTerm, multiplier, lo, hi, alike: new Set(lo).size + new Set(hi).size === 2 };
+  return { term: exact ? term : plain, multiplier, exact, lo, hi, alike: new Set(lo).size + new Set(hi).size === 2 };
 }
 
 /** Parameters of a part: the dtype decides whether qnnpack adds in fixed point. */

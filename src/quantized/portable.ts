@@ -7,12 +7,13 @@ import type { ActivationTables } from "../../kernels/activation.ts";
 import { type LstmCell, type LstmScratch, lstmScratch, lstmStep, type StateBinding } from "../../kernels/lstm_cell.ts";
 import { packedInput } from "../../kernels/pack.ts";
 import { bindState, gateOrder, integerBound, prepareCell } from "../../kernels/prepare.ts";
+import { dequantizeValue } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { createState, initialQParams, type LstmBackend, type LstmState, reserveBetween } from "./backend.ts";
 import { fastParts, hiddenQParams, packs } from "./cell.ts";
 import { stateSize } from "./modules.ts";
 import { projector } from "./projector.ts";
-import { convertShifted } from "./shifted.ts";
+import { convertShifted, quantizeShifted } from "./shifted.ts";
 
 /** One layer and direction made ready. */
 interface PreparedCell {
@@ -95,8 +96,10 @@ export const portable: LstmBackend = {
       l: number,
       d: number,
       b: number,
-      from: Float64Array,
-      to: Float64Array,
+      from: Float64Array | Float32Array,
+      fromOffset: number,
+      to: Float64Array | Float32Array,
+      toOffset: number,
       steps: number,
       batch: number,
       scratch: LstmScratch,
@@ -106,20 +109,26 @@ export const portable: LstmBackend = {
       // Locals: an engine may read what a closure holds at every use.
       const inputs = x, units = size, all = width, hAt = place * units, cAt = place * hiddenSize;
       const given = find === null ? inputs : null;
+      const reals = from instanceof Float32Array, realsOut = to instanceof Float32Array, { scale } = hidden;
       for (let i = 0; i < steps; i++) {
-        const row = (d === 0 ? i : steps - 1 - i) * batch + b, at = row * each, outAt = row * all + d * units;
+        const row = (d === 0 ? i : steps - 1 - i) * batch + b;
+        const at = fromOffset + row * each, outAt = toOffset + row * all + d * units;
         let offset = 0;
         if (find !== null) offset = find(from, at);
+        else if (reals) quantizeShifted(from, at, inputs, 0, each, input!);
         else for (let k = 0; k < each; k++) inputs[k] = from[at + k]!;
         const binding = fresh[place] === 1 ? first : running;
         lstmStep(cell, binding, given, projected, offset, h as Float64Array, hAt, c as Float64Array, cAt, scratch);
         fresh[place] = 0;
-        for (let j = 0; j < units; j++) to[outAt + j] = h[hAt + j]!;
+        if (!realsOut) { for (let j = 0; j < units; j++) to[outAt + j] = h[hAt + j]!; }
+        else for (let j = 0; j < units; j++) to[outAt + j] = dequantizeValue(h[hAt + j]!, scale, 0);
         // torch.cat keeps the first tensor's parameters and requantizes the others.
-        if (d > 0) convertShifted(to, outAt, units, hidden, layer[0]!.hidden);
+        if (d > 0) convertShifted(to as Float64Array, outAt, units, hidden, layer[0]!.hidden);
       }
     };
     return {
+      takesReals: directions === 1 && tokens === null && input !== null,
+      givesReals: directions === 1,
       createState: (batch) => createState(lstm, batch),
       reserve(batch, steps, splitGates) {
         const scratch = scratches[+splitGates] ??= lstmScratch(hiddenSize, lstm.projSize, splitGates);
@@ -127,13 +136,16 @@ export const portable: LstmBackend = {
         for (const { length } of new Set<ArrayLike<number>>(Object.values(scratch))) bytes += length * 8;
         return bytes;
       },
-      process(state, given, out, steps, batch, lengths, splitGates) {
+      process(state, given, out, steps, batch, lengths, splitGates, givenOffset = 0, outOffset = 0) {
+        const scratch = scratches[+splitGates]!;
         for (let l = 0, last = layers.length - 1; l <= last; l++) {
           const from = l > 0 ? between[(l - 1) & 1]! : given, to = l < last ? between[l & 1]! : out;
+          const fromOffset = from instanceof Float32Array ? givenOffset : 0;
+          const toOffset = to instanceof Float32Array ? outOffset : 0;
           for (let d = 0; d < directions; d++) {
             for (let b = 0; b < batch; b++) {
               const count = lengths === null ? steps : Math.min(steps, lengths[b]!);
-              runRow(state, l, d, b, from as Float64Array, to as Float64Array, count, batch, scratches[+splitGates]!);
+              runRow(state, l, d, b, from, fromOffset, to, toOffset, count, batch, scratch);
             }
           }
         }

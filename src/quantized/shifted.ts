@@ -10,7 +10,7 @@ import { type PerTensorQParams, sameQParams } from "../qparams.ts";
 export function quantizeShifted(
   x: ArrayLike<number>,
   offset: number,
-  out: Float64Array | Float32Array,
+  out: Float64Array | Float32Array | number[],
   outOffset: number,
   length: number,
   to: PerTensorQParams,

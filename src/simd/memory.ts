@@ -260,11 +260,10 @@ export function writeProjection(
   operand: Operand,
   forgetMultiplier: number,
 ): number {
-  const { term, exactTerm, multiplier, lo, hi } = projection, { bound, rows } = operand;
+  const { term, multiplier, exact, lo, hi } = projection, { bound, rows } = operand;
   const at = arena.take(PROJECTION_HEADER + rows / 4 * PROJECTION_UNIT), { i32, f32, f64 } = arena;
-  // float32 addition serves where the sum and the term are exact in it. One row that no plain addition serves makes
-  // all go the long way.
-  const way = term.some((value) => value !== value)
+  // float32 addition serves where the sum and the term are exact in it.
+  const way = exact
     ? BIAS.FUSED
     : bound <= 2 ** 24 && term.every((value) => Math.fround(value) === value)
     ? BIAS.FLOAT32
@@ -283,8 +282,7 @@ export function writeProjection(
     const unit = at + PROJECTION_HEADER + (row >> 2) * PROJECTION_UNIT, gate = row & 3;
     f32[unit / 4 + 8 + gate] = multiplier[row]!;
     if (way === BIAS.FLOAT32) f32[unit / 4 + gate] = term[row]!;
-    else if (way === BIAS.FLOAT64) f64[unit / 8 + gate] = term[row]!;
-    else f64[unit / 8 + gate] = exactTerm[row]!;
+    else f64[unit / 8 + gate] = term[row]!;
   }
   return at;
 }

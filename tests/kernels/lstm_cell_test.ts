@@ -64,7 +64,7 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
         const shifted = packedInput(inFeatures), out = new Float64Array(outFeatures);
         for (let k = 0; k < inFeatures; k++) shifted[k] = x[k]! - from.zeroPoint;
         projectRows(rows, projection, shifted, new Float64Array(SUMS_TOGETHER), out, 0, outFeatures);
-        for (const term of projection.term.subarray(0, outFeatures)) seen[term === term ? "plain" : "slow"]++;
+        seen[projection.exact ? "slow" : "plain"]++;
         if (to === null) {
           const want = new Float32Array(outFeatures);
           linearInt8Float32("fbgemm", x, from, weight, bias, want);
@@ -78,7 +78,7 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
     ),
     { numRuns: 400 },
   );
-  assert(seen.plain > 300 && seen.slow > 30, JSON.stringify(seen));
+  assert(seen.plain > 100 && seen.slow > 50, JSON.stringify(seen));
 });
 
 Deno.test("lstmStep() gives the same with split and with fused gates", () => {
