@@ -67,23 +67,21 @@ export function checkEach(
 
 /** Requires every element to be finite. */
 export function checkFinite(name: string, data: ArrayLike<number>): void {
-  if (data instanceof Float32Array && zeroSum(data) === 0) return;
+  // No sum of float32 values exceeds float64's range.
+  if (data instanceof Float32Array && sumOf(data) * 0 === 0) return;
   checkEach(name, data, -Number.MAX_VALUE, Number.MAX_VALUE, "a finite number");
 }
 
-/**
- * 0 where all are finite, else NaN: sooner than comparisons, for sums that do not wait for each other most of all, in a
- * function that meets one kind of array.
- */
-function zeroSum(data: Float32Array): number {
+/** Fast: it meets one kind of array, and adds up four sums that do not wait for each other. */
+function sumOf(data: Float32Array): number {
   let a = 0, b = 0, c = 0, d = 0, i = 0;
   for (const end = data.length - 3; i < end; i += 4) {
-    a += data[i]! * 0;
-    b += data[i + 1]! * 0;
-    c += data[i + 2]! * 0;
-    d += data[i + 3]! * 0;
+    a += data[i]!;
+    b += data[i + 1]!;
+    c += data[i + 2]!;
+    d += data[i + 3]!;
   }
-  for (; i < data.length; i++) a += data[i]! * 0;
+  for (; i < data.length; i++) a += data[i]!;
   return a + b + c + d;
 }
 
