@@ -158,6 +158,8 @@ export function dotRows(
 ): void {
   // The last is ROUND_MAGIC, written out: V8 reads what is imported, and looks what it is, at each use.
   const { arrays, length, each } = rows, MAGIC = 6755399441055744;
+  // Met here, `out` is looked at once, and not at each group's end.
+  out[0] = 0;
   for (let i = (from / each) | 0, end = to / each, at = 0; i < end; i = (i + TOGETHER) | 0) {
     const A = arrays[i]!, B = arrays[(i + 1) | 0]!, C = arrays[(i + 2) | 0]!, D = arrays[(i + 3) | 0]!;
     const E = arrays[(i + 4) | 0]!;
