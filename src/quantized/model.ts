@@ -5,7 +5,6 @@
  */
 import { checkBoolean, checkGiven, checkInteger, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import type { LstmBackend } from "./backend.ts";
 import { type Ends, endsOf, type LstmModule, type ModuleData } from "./modules.ts";
 import { type Folding, makePlan, type Plan } from "./plan.ts";
 import { Session, type SessionOptions } from "./session.ts";
@@ -41,7 +40,8 @@ export class QuantizedModel {
   readonly input: PerTensorQParams | null;
   /** Parameters of the output; null is float32. */
   readonly output: PerTensorQParams | null;
-  readonly #plans: { readonly fold: Folding; readonly kernels: LstmBackend | null; readonly plan: Plan }[] = [];
+  /** By kernels (the model itself for none), so that those which nothing else holds take their plans along; by fold. */
+  readonly #plans = new WeakMap<object, Map<Folding, Plan>>();
   readonly #serialize: (model: QuantizedModel) => Uint8Array;
   #fingerprint: Uint8Array | null = null;
 
@@ -124,9 +124,11 @@ export class QuantizedModel {
       failRange("foldEmbedding", "a boolean, since the LSTM takes float32", fold);
     }
     if (kernels !== null && typeof kernels.prepare !== "function") failType("kernels", "a backend", kernels);
-    let made = this.#plans.find((plan) => plan.fold === fold && plan.kernels === kernels);
-    if (!made) this.#plans.push(made = { fold, kernels, plan: makePlan(this.modules, fold, kernels) });
-    return new Session(this, made.plan, batch, maxSteps, splitGates);
+    let plans = this.#plans.get(kernels ?? this);
+    if (!plans) this.#plans.set(kernels ?? this, plans = new Map());
+    let plan = plans.get(fold);
+    if (!plan) plans.set(fold, plan = makePlan(this.modules, fold, kernels));
+    return new Session(this, plan, batch, maxSteps, splitGates);
   }
 
   /** The LSTM that an Embedding feeds, or null. */
