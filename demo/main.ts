@@ -174,7 +174,8 @@ async function main(options: Options): Promise<void> {
   await Deno.writeFile(output, splitBytes!);
   const quantized = loadModel(await Deno.readFile(output));
   if (text !== undefined) {
-    console.log(segment(text, quantized, dictionary));
+    const segmented = segment(text, quantized, dictionary);
+    console.log(json ? JSON.stringify({ language: name, preset, text: segmented }) : segmented);
     return;
   }
 

@@ -20,7 +20,10 @@ export function checkOptions(name: string, options: unknown, known: readonly str
 
 /** Requires a tensor of the given kind in which no dimension is 0. */
 function checkKind(name: string, x: Tensor | TokenTensor, kind: typeof Float32Array | typeof Int32Array): void {
-  if (typeof x !== "object" || x === null) failType(name, `a tensor of ${kind.name} data`, x);
+  // An array without its shape is the usual mistake.
+  if (typeof x !== "object" || x === null || ArrayBuffer.isView(x) || Array.isArray(x)) {
+    failType(name, `a tensor { data: ${kind.name}, shape }`, x);
+  }
   if (!(x.data instanceof kind)) {
     failType(`${name}.data`, kind === Int32Array ? "an Int32Array" : "a Float32Array", x.data);
   }

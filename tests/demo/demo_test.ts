@@ -43,6 +43,8 @@ Deno.test("the demo runs every preset fused and split with the same bytes", asyn
 Deno.test("the demo segments a given text and leaves other scripts alone", async () => {
   const { stdout } = await demo("--text", "สวัสดีชาวโลก, hello");
   assertEquals(stdout, "สวัสดี|ชาว|โลก, hello\n");
+  const json = await demo("--text", "สวัสดีชาวโลก, hello", "--json");
+  assertEquals(JSON.parse(json.stdout), { language: "thai", preset: "accurate", text: "สวัสดี|ชาว|โลก, hello" });
 });
 
 Deno.test("the demo takes a model of one's own", async () => {

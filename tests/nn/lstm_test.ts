@@ -239,6 +239,9 @@ Deno.test("LSTM.forward() refuses what does not fit, naming it", () => {
 
   assertThrows(call(), TypeError, "x: expected a tensor");
   assertThrows(call({ data: [1, 2], shape: [1, 2] }), TypeError, "x.data: expected a Float32Array");
+  for (const x of [new Float32Array(2), [1, 2], null]) {
+    assertThrows(call(x), TypeError, "x: expected a tensor { data: Float32Array, shape }");
+  }
   assertThrows(call({ data: new Float32Array(2), shape: "1,2" }), TypeError, "x.shape");
   assertThrows(call({ data: new Float32Array(3), shape: [1, 2] }), RangeError, "x.data: expected 2 elements");
   assertThrows(call({ data: new Float32Array(2), shape: [-1, -2] }), RangeError, "shape[0]");
