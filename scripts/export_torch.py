@@ -284,10 +284,13 @@ NAMES_ALONE = {
 def chain(model, order):
     """The modules that run one after the other, by name."""
     if order is not None:
+        if isinstance(order, str):
+            raise Refused(f"order: expected a list of names, got the string {order!r}")
         modules = dict(model.named_modules())
         for name in order:
             if name not in modules:
-                raise Refused(f"order: {name} is no module of the model; there are {', '.join(filter(None, modules))}")
+                there = ", ".join(child for child, _ in model.named_children())
+                raise Refused(f"order: {name} is no module of the model; there are {there}, and what is in them")
             yield from chain_of(name, modules[name])
         return
     yield from chain_of("", model)
@@ -372,10 +375,12 @@ def export_model(model, order=None, engine=None, input_qparams=None):
     """The bytes of splitgate's model file.
 
     order: names of the submodules that run one after the other; for models other than Sequential.
-    engine: "fbgemm" or "qnnpack", whose rounding to follow; that of torch.backends.quantized.engine by default.
+    engine: "fbgemm" (also "x86") or "qnnpack", whose rounding to follow; that of torch.backends.quantized.engine by default.
     input_qparams: (scale, zero_point) of the input, where no QuantStub gives it.
     Raises Refused, with the module's name, if the file cannot carry something.
     """
+    if not isinstance(model, torch.nn.Module):
+        raise Refused(f"model: expected a torch.nn.Module, got {type(model).__name__}")
     engine = engine or torch.backends.quantized.engine
     if engine not in ("fbgemm", "x86", "qnnpack"):
         raise Refused(f"engine: {engine} is not followed, only fbgemm, x86 and qnnpack are")
@@ -437,13 +442,23 @@ def export_model(model, order=None, engine=None, input_qparams=None):
 def main():
     parser = argparse.ArgumentParser(description="Turns a quantized torch model into splitgate's model file.")
     parser.add_argument("model", help="saved with torch.save(model, ...); it is unpickled, so trust it")
-    parser.add_argument("out")
+    parser.add_argument("out", help="the model file, written anew")
     parser.add_argument("--order", help="names of the submodules that run one after the other, with commas")
     parser.add_argument("--engine", choices=["fbgemm", "x86", "qnnpack"])
     parser.add_argument("--input-qparams", help="scale,zero_point of the input where no QuantStub gives it")
     arguments = parser.parse_args()
+    order = arguments.order.split(",") if arguments.order else None
+    given = None
+    if arguments.input_qparams:
+        try:
+            scale, zero_point = arguments.input_qparams.split(",")
+            given = float(scale), int(zero_point)
+        except ValueError:
+            parser.error(f"--input-qparams: expected a number and an integer, with a comma, got {arguments.input_qparams}")
     try:
         model = torch.load(arguments.model, weights_only=False)
+    except OSError as error:
+        sys.exit(f"export_torch.py: {error}")
     except (AttributeError, ModuleNotFoundError) as error:
         sys.exit(
             f"export_torch.py: {arguments.model}: {error}. What defines the model must be importable: put its folder "
@@ -451,17 +466,15 @@ def main():
         )
     if not isinstance(model, torch.nn.Module):
         sys.exit(f"export_torch.py: {arguments.model}: expected a module, saved whole, got {type(model).__name__}")
-    order = arguments.order.split(",") if arguments.order else None
-    given = None
-    if arguments.input_qparams:
-        scale, zero_point = arguments.input_qparams.split(",")
-        given = float(scale), int(zero_point)
     try:
         data = export_model(model, order, arguments.engine, given)
     except Refused as error:
         sys.exit(f"export_torch.py: {error}")
-    with open(arguments.out, "wb") as file:
-        file.write(data)
+    try:
+        with open(arguments.out, "wb") as file:
+            file.write(data)
+    except OSError as error:
+        sys.exit(f"export_torch.py: {error}")
     print(f"{arguments.out}: {len(data)} bytes")
 
 

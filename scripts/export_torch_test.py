@@ -84,6 +84,11 @@ class ExportTorch(unittest.TestCase):
         self.refused("engine: onednn is not followed", model, engine="onednn")
         self.assertEqual(export_model(model, engine="x86"), export_model(model, engine="fbgemm"))
 
+    def test_arguments_of_another_kind(self):
+        model = prepared(Regressor(3, 4, 2))
+        self.refused("order: expected a list of names, got the string 'quant,lstm'", model, "quant,lstm")
+        self.refused("model: expected a torch.nn.Module, got OrderedDict", model.state_dict(), ORDER)
+
     def test_order_that_does_not_run(self):
         model = prepared(Regressor(3, 4, 2))
         self.refused("lstm: it reads 3 values, but what runs before it gives 2", model, ["quant", "out", "lstm"])
