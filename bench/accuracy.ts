@@ -7,6 +7,9 @@
 import { convert, getPreset, loadModel, prepare, PRESET_NAMES, saveModel } from "@splitgate/splitgate";
 import { boundaryF1, wordEnds } from "../demo/segmenter.ts";
 import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
+import { readArguments } from "../scripts/arguments.ts";
+
+readArguments("deno task accuracy", {});
 
 const title = (language: string) => language[0]!.toUpperCase() + language.slice(1);
 const lines = [

@@ -7,6 +7,9 @@
  */
 import { fileURLToPath } from "node:url";
 import { build, stop } from "esbuild";
+import { readArguments } from "../scripts/arguments.ts";
+
+readArguments("deno task bench:alloc", {});
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 // Deno and Bun run the sources themselves, Node 20 a bundle.

@@ -8,10 +8,10 @@ import { createRequire } from "node:module";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import { stop } from "esbuild";
 import { loadModel } from "@splitgate/splitgate/runtime";
 import { Dictionary, parseRuns } from "../demo/segmenter.ts";
+import { readArguments } from "../scripts/arguments.ts";
 import { bundle } from "../tests/runtimes/bundle.ts";
 import { thaiFile } from "../tests/runtimes/cases.ts";
 import { installPacked, NAME, succeed } from "../tests/runtimes/install.ts";
@@ -23,9 +23,9 @@ import { createProblem } from "./peers/problem.ts";
 
 const SIZE = 64, BUN = "bun@1.4.5";
 
-const { rounds: given, peers: withPeers } = parseArgs({
-  options: { rounds: { type: "string", default: "15" }, peers: { type: "boolean", default: true } },
-  allowNegative: true,
+const { rounds: given, peers: withPeers } = readArguments("deno task bench:cold [--rounds N] [--no-peers]", {
+  rounds: { type: "string", default: "15" },
+  peers: { type: "boolean", default: true },
 }).values;
 const rounds = Number(given);
 

@@ -7,8 +7,8 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import type { QuantizedModel, SessionOptions } from "../mod.ts";
+import { readArguments } from "../scripts/arguments.ts";
 import { type SimdKernels, simdKernels, SimdUnavailableError } from "../simd.ts";
 import { fitLine, type Line } from "./fit.ts";
 import { machine } from "./machine.ts";
@@ -175,8 +175,9 @@ export async function chart(lines: readonly CostLine[]): Promise<string> {
 }
 
 async function main(): Promise<void> {
-  const { record, smoke } = parseArgs({
-    options: { record: { type: "boolean", default: false }, smoke: { type: "boolean", default: false } },
+  const { record, smoke } = readArguments("deno task bench:cost [--record | --smoke]", {
+    record: { type: "boolean", default: false },
+    smoke: { type: "boolean", default: false },
   }).values;
   if (record && smoke) throw new TypeError("--record and --smoke exclude each other");
   const rounds = smoke ? 1 : 41, milliseconds = smoke ? 0 : 4;

@@ -9,6 +9,9 @@ import { WordSegmenter } from "icu";
 import { convert, getPreset, loadModel, prepare, saveModel } from "@splitgate/splitgate";
 import { type Run, wordEnds } from "../demo/segmenter.ts";
 import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
+import { readArguments } from "../scripts/arguments.ts";
+
+const { record } = readArguments("deno task bench:icu [--record]", { record: { type: "boolean" } }).values;
 
 const ROUNDS = 31;
 
@@ -71,4 +74,4 @@ for (const language of LANGUAGES) {
 }
 const table = `${lines.join("\n")}\n`;
 console.log(table);
-if (Deno.args.includes("--record")) Deno.writeTextFileSync(new URL("results/icu.md", import.meta.url), table);
+if (record) Deno.writeTextFileSync(new URL("results/icu.md", import.meta.url), table);

@@ -8,10 +8,13 @@
  * @module
  */
 import { convert, getPreset, LSTM, prepare, type QuantizedModel, tensor } from "../mod.ts";
+import { readArguments } from "../scripts/arguments.ts";
 import { simdKernels } from "../simd.ts";
 import type { SimdKernels } from "../src/simd/backend.ts";
 import { PLAIN } from "../src/simd/embedded.ts";
 import { peakTask } from "./peak.ts";
+
+readArguments("deno task bench:simd", {});
 
 const SIZES = [32, 64, 128, 256], BATCHES = [2, 4, 8], STEPS = 100, ROUNDS = 40;
 

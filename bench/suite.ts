@@ -7,8 +7,13 @@
  */
 import { bench, do_not_optimize, group, measure, run } from "mitata";
 import { getHeapStatistics } from "node:v8";
-import { parseArgs } from "node:util";
+import { readArguments } from "../scripts/arguments.ts";
 import { peakTask, scalarPeakTask } from "./peak.ts";
+
+// Here, so that a mistake is answered before the rows are made.
+const { smoke: briefly } = readArguments("deno task bench:kernels or bench:session [--smoke]", {
+  smoke: { type: "boolean", default: false },
+}).values;
 
 /** Something to time. */
 export interface Row {
@@ -79,10 +84,9 @@ function columns(cells: readonly string[]): string {
 
 /** Times rows, and prints microseconds, bytes, multiply-adds a nanosecond and the share of the peak. */
 export async function runRows(given: readonly Row[]): Promise<void> {
-  const { values } = parseArgs({ options: { smoke: { type: "boolean", default: false } } });
   // In the order of their groups, as mitata runs them.
   const rows = [...Map.groupBy([...peakRows(), ...given], (row) => row.group).values()].flat();
-  if (values.smoke) return await smoke(rows);
+  if (briefly) return await smoke(rows);
   const stats = await whole(rows), reading = await readingBytes();
   const speed = (i: number): number => rows[i]!.macs! / stats[i]!.min;
   const peak = (kernels: Row["kernels"]): number =>

@@ -9,8 +9,11 @@ import { stop } from "esbuild";
 import { Generator } from "@splitgate/splitgate";
 import { buildWorker } from "../tests/runtimes/workerd/build.ts";
 import { storageFolder, Workerd } from "../tests/runtimes/workerd/workerd.ts";
+import { readArguments } from "../scripts/arguments.ts";
 import { machine } from "./machine.ts";
 import { quantile } from "./peers/measure.ts";
+
+readArguments("deno task bench:workerd", {});
 
 const INPUT = 64, HIDDEN = 128, SESSIONS = 1000, STEPS = 10, WIRE = 16, MANY = 10_000;
 

@@ -5,6 +5,9 @@
  * and the command fails where what is committed differs from what would be built.
  */
 import asc from "npm:assemblyscript@0.28.20/asc";
+import { readArguments } from "./arguments.ts";
+
+const { check } = readArguments("deno task build:simd [--check]", { check: { type: "boolean" } }).values;
 
 const root = new URL("../", import.meta.url);
 const LIMIT = 8192;
@@ -57,7 +60,6 @@ const files: [string, Uint8Array][] = [
   ["kernels/simd/relaxed.wasm", relaxed],
   ["src/simd/embedded.ts", new TextEncoder().encode(embedded)],
 ];
-const check = Deno.args.includes("--check");
 let failed = false;
 for (const [path, bytes] of files) {
   if (path.endsWith(".wasm")) {

@@ -4,12 +4,12 @@
  *     deno task digest             prints it; fails if it is not the recorded one, naming the cases that differ
  *     deno task digest --record    records it, after a change that means to change outputs
  */
-import { parseArgs } from "node:util";
 import { simdKernels } from "@splitgate/splitgate/simd";
+import { readArguments } from "./arguments.ts";
 import { cases, digest, digestOfAll } from "../tests/runtimes/cases.ts";
 import { type Expected, readAssets } from "../tests/runtimes/suite.ts";
 
-const { record } = parseArgs({ options: { record: { type: "boolean" } } }).values;
+const { record } = readArguments("deno task digest [--record]", { record: { type: "boolean" } }).values;
 const RECORD = new URL("../tests/runtimes/expected.json", import.meta.url);
 const digests: Record<string, string> = {};
 for (const { name, run } of cases(readAssets(new URL("../demo/data/", import.meta.url)), await simdKernels())) {

@@ -4,7 +4,7 @@
  *     deno task pack [--output FILE]      build/splitgate.tgz where nothing else is said
  */
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { readArguments } from "./arguments.ts";
 import { PACKAGE_FIELDS } from "./package_fields.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -38,8 +38,9 @@ export async function pack(output: string): Promise<void> {
 }
 
 if (import.meta.main) {
-  const { output } = parseArgs({ options: { output: { type: "string", default: `${ROOT}build/splitgate.tgz` } } })
-    .values;
+  const { output } = readArguments("deno task pack [--output FILE]", {
+    output: { type: "string", default: `${ROOT}build/splitgate.tgz` },
+  }).values;
   await Deno.mkdir(`${ROOT}build`, { recursive: true });
   await pack(output);
   console.log(`${output}: ${(await Deno.stat(output)).size} bytes`);

@@ -4,8 +4,8 @@
  *     deno task readme             writes README.md
  *     deno task readme --check     fails if README.md is not what the recorded results make it
  */
-import { parseArgs } from "node:util";
 import type { Cost } from "../bench/cost.ts";
+import { readArguments } from "./arguments.ts";
 
 const README = new URL("../README.md", import.meta.url);
 const result = (name: string) => Deno.readTextFileSync(new URL(`../bench/results/${name}`, import.meta.url)).trim();
@@ -45,7 +45,7 @@ function costTable(record: string | undefined): string | undefined {
   );
 }
 
-const { check } = parseArgs({ options: { check: { type: "boolean" } } }).values;
+const { check } = readArguments("deno task readme [--check]", { check: { type: "boolean" } }).values;
 const before = Deno.readTextFileSync(README);
 let readme = before;
 const sections: Record<string, string | undefined> = {

@@ -7,10 +7,10 @@
  *     deno task size --record   also writes the figures to bench/results/size.json
  */
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { build, stop } from "esbuild";
 import config from "../deno.json" with { type: "json" };
+import { readArguments } from "./arguments.ts";
 
 /** Bytes gzipped that an edge worker's import may weigh. */
 const RUNTIME_BUDGET = 8192;
@@ -50,7 +50,10 @@ function recorded(): Record<string, Size> {
   }
 }
 
-const { json, record } = parseArgs({ options: { json: { type: "boolean" }, record: { type: "boolean" } } }).values;
+const { json, record } = readArguments("deno task size [--json] [--record]", {
+  json: { type: "boolean" },
+  record: { type: "boolean" },
+}).values;
 const sizes: Record<string, Size> = {}, before = recorded();
 for (const [entry, path] of Object.entries(config.exports)) {
   if (path.endsWith(".ts")) sizes[entry] = await measure(path);

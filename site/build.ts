@@ -9,6 +9,7 @@ import { build, stop } from "esbuild";
 import { convert, getPreset, prepare, saveModel } from "@splitgate/splitgate";
 import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
 import config from "../deno.json" with { type: "json" };
+import { readArguments } from "../scripts/arguments.ts";
 import type { BuiltInTask } from "./tasks.ts";
 
 /** Name of each language in English and of its writing, as BCP 47 has them. */
@@ -69,7 +70,8 @@ export async function buildSite(folder: string): Promise<void> {
 }
 
 if (import.meta.main) {
-  const folder = Deno.args[0] ?? fileURLToPath(new URL("../build/site", import.meta.url));
+  const { positionals } = readArguments("deno task site [FOLDER]", {}, 1);
+  const folder = positionals[0] ?? fileURLToPath(new URL("../build/site", import.meta.url));
   await buildSite(folder);
   await stop();
   console.log(`${folder}/index.html`);

@@ -12,7 +12,7 @@
  * @module
  */
 import { delimiter, join } from "node:path";
-import { parseArgs } from "node:util";
+import { readArguments } from "../../scripts/arguments.ts";
 import { machine } from "../machine.ts";
 import { Child } from "./child.ts";
 import { HERE, installPeers, succeeds } from "./install.ts";
@@ -141,21 +141,19 @@ function toRow({ child, peer, size, mode, timings }: Cell): Row {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: {
-      quick: { type: "boolean", default: false },
-      smoke: { type: "boolean", default: false },
-      python: { type: "string", multiple: true },
-      rounds: { type: "string" },
-      milliseconds: { type: "string" },
-    },
+  const usage = "deno task bench:peers [--quick | --smoke] [--python PATH]... [--rounds N] [--milliseconds N]";
+  const { values } = readArguments(usage, {
+    quick: { type: "boolean", default: false },
+    smoke: { type: "boolean", default: false },
+    python: { type: "string", multiple: true },
+    rounds: { type: "string" },
+    milliseconds: { type: "string" },
   });
   const { quick, smoke } = values;
   const amount = (name: "rounds" | "milliseconds", otherwise: number): number => {
     const value = values[name] === undefined ? otherwise : Number(values[name]);
     if (!(Number.isInteger(value) && value > 0)) {
-      throw new RangeError(`--${name}: expected a positive integer`);
+      throw new RangeError(`--${name}: expected a positive integer, got ${values[name]}`);
     }
     return value;
   };

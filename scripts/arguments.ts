@@ -1,0 +1,51 @@
+/**
+ * Arguments of the benches and scripts: `--help` prints how a command is used, and what it does not know is refused,
+ * before anything is measured or written.
+ *
+ * @module
+ */
+import process from "node:process";
+import { parseArgs, type ParseArgsConfig } from "node:util";
+
+/** The type of an option's value. */
+type Value<O> = O extends { multiple: true } ? string[] : O extends { type: "boolean" } ? boolean : string;
+
+/** Values of options, undefined where one is not given and has no default. */
+export type Values<O> = {
+  readonly [K in keyof O]: O[K] extends { default: unknown } ? Value<O[K]> : Value<O[K]> | undefined;
+};
+
+/** What {@linkcode readArguments} gives. */
+export interface Arguments<O> {
+  readonly values: Values<O>;
+  readonly positionals: readonly string[];
+}
+
+/**
+ * The options and other arguments of this process. Ends it where they ask for help or are wrong.
+ *
+ * @param usage Printed for `--help`, and after what is wrong.
+ * @param options As for node's parseArgs.
+ * @param most How many arguments there may be besides options.
+ */
+export function readArguments<const O extends NonNullable<ParseArgsConfig["options"]>>(
+  usage: string,
+  options: O,
+  most = 0,
+): Arguments<O> {
+  const all: NonNullable<ParseArgsConfig["options"]> = { ...options, help: { type: "boolean" } };
+  let wrong: string;
+  try {
+    const { values, positionals } = parseArgs({ options: all, allowPositionals: most > 0, allowNegative: true });
+    if (values.help) {
+      console.log(`usage: ${usage}`);
+      process.exit(0);
+    }
+    if (positionals.length <= most) return { values: values as Values<O>, positionals };
+    wrong = `expected at most ${most} besides options, got ${positionals.length}`;
+  } catch (error) {
+    wrong = (error as Error).message;
+  }
+  console.error(`${wrong}\nusage: ${usage}`);
+  process.exit(2);
+}
