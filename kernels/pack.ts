@@ -96,7 +96,7 @@ export function packRows(
   bound: number,
 ): PackedRows {
   const { data, zeroPoints, inFeatures, outFeatures } = weight, length = packedLength(inFeatures);
-  const none = new Int8Array(inFeatures), arrays: number[][] = [];
+  const none = new Int8Array(inFeatures), zeros = doubles(length), arrays: number[][] = [];
   // What an int8 less its zero point can be at most.
   const largest = zeroPoints.reduce((most, zeroPoint) => Math.max(most, Math.min(255, 128 + Math.abs(zeroPoint))), 0);
   const each = largest * bound * inFeatures < HIGH / 2 ? 2 : 1;
@@ -108,7 +108,8 @@ export function packRows(
   };
   for (let i = 0; i < order.length + each * (TOGETHER - 1); i += each) {
     const [first, zero] = rowAt(i);
-    const array = doubles(length);
+    // Copied by the engine: sooner than made by code that runs for the first time.
+    const array = zeros.slice();
     if (each === 1) {
       for (let k = 0; k < inFeatures; k++) array[k] = first[k]! - zero;
     } else {
