@@ -29,6 +29,7 @@ import {
   MovingAverageMinMaxObserver,
   type ObservedLinear,
   type ObservedLSTM,
+  perChannelAffine,
   PlaceholderObserver,
   prepare,
   type QConfig,
@@ -284,6 +285,15 @@ Deno.test("prepare() refuses models, configs and engines that it cannot take", (
       `qconfig.${name}: expected an observer of whole tensors, got "`,
     );
   }
+  // An observer of one's own tells only when it is asked.
+  class Channels extends MinMaxObserver {
+    override calculateQParams(): never {
+      return perChannelAffine({ dtype: "quint8", scales: [1, 2] }) as never;
+    }
+  }
+  const each = prepare(lstm, { ...qconfig, activation: Channels.withArgs({}) });
+  each.forward(wave);
+  assertThrows(() => convert(each), TypeError, "observer: expected one for a whole tensor");
   assertThrows(
     () => prepare(lstm, qconfig).forward(wave, { state: { gru: [wave, wave] } }),
     RangeError,
