@@ -4,6 +4,7 @@
  * @module
  */
 import type { LinearWeight } from "./linear.ts";
+import { ROUND_MAGIC } from "./requantize.ts";
 
 const HIGH = 134217728; // 2^27: the upper row's products stand above the lower row's
 
@@ -157,8 +158,8 @@ export function dotRows(
   x: readonly number[],
   out: Float64Array,
 ): void {
-  // The last is ROUND_MAGIC, written out: V8 reads what is imported, and looks what it is, at each use.
-  const { arrays, length, each } = rows, MAGIC = 6755399441055744;
+  // A local: V8 reads what is imported, and looks what it is, at each use.
+  const { arrays, length, each } = rows, MAGIC = ROUND_MAGIC;
   // Met here, `out` is looked at once, and not at each group's end.
   out[0] = 0;
   for (let i = (from / each) | 0, end = to / each, at = 0; i < end; i = (i + TOGETHER) | 0) {
