@@ -32,7 +32,7 @@ export interface SessionOptions {
    */
   readonly foldEmbedding?: boolean | "float32";
   /** What runs LSTMs; the portable kernels by default, `simdKernels()` for WebAssembly SIMD. */
-  readonly kernels?: LstmBackend;
+  readonly kernels?: LstmBackend | undefined;
 }
 
 /** Input of a session: token ids, reals, or integers of the model's input dtype. */
@@ -309,7 +309,7 @@ export class Session {
     const model = "a state of this model", version = `version ${STATE_VERSION}`;
     const expected = ["a session's state", version, model, model, `a batch of ${this.batch}`];
     this.#header().forEach((byte, i) => bytes[i] === byte || failRange("state", expected[i >> 2]!, bytes));
-    if (bytes.length !== size) failRange("state", `${size} bytes`, bytes);
+    if (bytes.length !== size) failRange("state", `${size} bytes`, bytes.length);
     for (const apply of [false, true]) {
       this.#visit((array, i, least, range, at, kind) => {
         const value = view[`get${kind}`](at, true);
