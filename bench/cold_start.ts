@@ -14,14 +14,14 @@ import { Dictionary, parseRuns } from "../demo/segmenter.ts";
 import { readArguments } from "../scripts/arguments.ts";
 import { bundle } from "../tests/runtimes/bundle.ts";
 import { thaiFile } from "../tests/runtimes/cases.ts";
-import { installPacked, NAME, succeed } from "../tests/runtimes/install.ts";
+import { BUN, installPacked, NAME, succeed } from "../tests/runtimes/install.ts";
 import { readAssets } from "../tests/runtimes/suite.ts";
 import { streamingFile } from "../tests/runtimes/workerd/build.ts";
 import { installPeers } from "./peers/install.ts";
 import { median } from "./peers/measure.ts";
 import { createProblem } from "./peers/problem.ts";
 
-const SIZE = 64, BUN = "bun@1.4.5";
+const SIZE = 64;
 
 const { rounds: given, peers: withPeers } = readArguments("deno task bench:cold [--rounds N] [--no-peers]", {
   rounds: { type: "string", default: "15" },

@@ -13,6 +13,7 @@
  */
 import { delimiter, join } from "node:path";
 import { readArguments } from "../../scripts/arguments.ts";
+import { BUN } from "../../tests/runtimes/install.ts";
 import { machine } from "../machine.ts";
 import { Child } from "./child.ts";
 import { HERE, installPeers, succeeds } from "./install.ts";
@@ -24,7 +25,6 @@ import { markdown, PORTABLE, type Row } from "./report.ts";
 
 const RESULTS = join(HERE, "..", "results");
 const WORKER = join(HERE, "worker.ts");
-const BUN = "bun@1.4.5";
 
 /** What could not be measured: a peer (or several, or a whole runtime), why, and where. */
 class Absent {

@@ -8,6 +8,9 @@ import { pack } from "../../scripts/pack.ts";
 /** The package's name. */
 export const NAME = "@splitgate/splitgate";
 
+/** The Bun that is tested and measured, from npm. */
+export const BUN = "bun@1.4.5";
+
 /** Runs a command to its end and gives what it printed; throws what it printed where it fails. */
 export async function succeed(cwd: string, command: string, ...args: string[]): Promise<string> {
   const env = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };

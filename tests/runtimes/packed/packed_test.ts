@@ -8,10 +8,10 @@ import { loadModel } from "@splitgate/splitgate/runtime";
 import { bundle } from "../bundle.ts";
 import { modelFile } from "../cases.ts";
 import expected from "../expected.json" with { type: "json" };
-import { installPacked, NAME, succeed } from "../install.ts";
+import { BUN, installPacked, NAME, succeed } from "../install.ts";
 
 const DATA = ["thai.safetensors", "thai.json", "thai.calibration.txt", "thai.test.txt"];
-const TYPESCRIPT = "npm:typescript@5.9.3/tsc", BUN = "bun@1.4.5";
+const TYPESCRIPT = "npm:typescript@5.9.3/tsc";
 
 /** What may be in the tarball, and nothing else. */
 const WANTED =
