@@ -1,33 +1,32 @@
 /**
- * The runtime: load a quantized model and run it. No dependencies, nothing but typed arrays and TextDecoder, so that it
+ * The runtime: load a compiled model and run it. No dependencies, nothing but typed arrays and TextDecoder, so that it
  * works in edge workers, browsers, Deno, Bun and Node alike.
  *
  * @example
  * ```ts
- * import { loadModel } from "@splitgate/splitgate/runtime";
- * import { convert, getPreset, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+ * import { loadProgram } from "@splitgate/splitgate/runtime";
+ * import { compileModel, convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  *
- * // Somewhere else, once: a model file.
+ * // Somewhere else, once: a compiled model.
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
- * const file = saveModel(convert(observed));
+ * const file = compileModel(convert(observed));
  *
  * // In the worker.
- * const session = loadModel(file).createSession();
+ * const session = loadProgram(file).createSession();
  * const output = new Float32Array(3);
  * session.step(Float32Array.of(0.1, -0.4), output);
  * const state = session.state(); // plain bytes
- * const elsewhere = loadModel(file).createSession();
+ * const elsewhere = loadProgram(file).createSession();
  * elsewhere.restore(state);
  * assertEquals(elsewhere.state(), state);
  * ```
  *
  * @module
  */
-export { loadModel } from "./src/io/model_file.ts";
-export { QuantizedModel } from "./src/quantized/model.ts";
-export type { QuantizedModule } from "./src/quantized/model.ts";
+export { loadProgram } from "./src/io/program_file.ts";
+export { Program } from "./src/quantized/program.ts";
 export { Session } from "./src/quantized/session.ts";
 export type { SessionInput, SessionOptions, SessionOutput } from "./src/quantized/session.ts";
 export type { DType, QArray } from "./src/dtype.ts";

@@ -9,7 +9,7 @@ import { availableParallelism, cpus, loadavg } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { stop } from "esbuild";
-import { loadModel } from "@splitgate/splitgate/runtime";
+import { compileModel, loadModel } from "@splitgate/splitgate";
 import { Dictionary, parseRuns } from "../demo/segmenter.ts";
 import { readArguments } from "../scripts/arguments.ts";
 import { bundle } from "../tests/runtimes/bundle.ts";
@@ -48,13 +48,12 @@ async function bunPath(): Promise<string> {
 const before = loadavg()[0]!, folder = await Deno.makeTempDir({ prefix: "splitgate-cold-" });
 try {
   await installPacked(folder);
-  const assets = readAssets(new URL("../demo/data/", import.meta.url)), file = thaiFile(assets, "accurate");
-  const thai = loadModel(file),
-    [run] = parseRuns("test", assets.test, Dictionary.parse(assets.dictionary, thai.vocabulary));
+  const assets = readAssets(new URL("../demo/data/", import.meta.url)), thai = loadModel(thaiFile(assets, "accurate"));
+  const [run] = parseRuns("test", assets.test, Dictionary.parse(assets.dictionary, thai.vocabulary));
   const expected = new Float32Array(run!.tokens.length * thai.outputSize);
   thai.createSession({ maxSteps: run!.tokens.length }).run(run!.tokens, expected);
-  await Deno.writeFile(`${folder}/thai.safetensors`, file);
-  await Deno.writeFile(`${folder}/lstm.safetensors`, streamingFile(SIZE, SIZE, 1));
+  await Deno.writeFile(`${folder}/thai.program`, compileModel(thai));
+  await Deno.writeFile(`${folder}/lstm.program`, streamingFile(SIZE, SIZE, 1));
 
   const program = async (
     name: string,
@@ -72,11 +71,11 @@ try {
       nodePaths: [`${folder}/node_modules`, fileURLToPath(new URL("peers/node_modules", import.meta.url))],
     });
   };
-  const thaiDefines = { MODEL: `${folder}/thai.safetensors`, TOKENS: [...run!.tokens], EXPECTED: [...expected] };
+  const thaiDefines = { MODEL: `${folder}/thai.program`, TOKENS: [...run!.tokens], EXPECTED: [...expected] };
   await program("bare", "bare.mjs", {});
   await program("thai", "thai.mjs", thaiDefines);
   await program("thai", "thai_installed.mjs", thaiDefines, [`${NAME}/*`]);
-  await program("lstm", "lstm.mjs", { MODEL: `${folder}/lstm.safetensors` });
+  await program("lstm", "lstm.mjs", { MODEL: `${folder}/lstm.program` });
   const programs: [label: string, file: string][] = [
     ["splitgate, Thai model, one file", "thai.mjs"],
     ["splitgate, Thai model, from node_modules", "thai_installed.mjs"],

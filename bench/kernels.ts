@@ -6,11 +6,13 @@
  */
 import { do_not_optimize } from "mitata";
 import {
+  activationTable,
   addInt8,
   bindState,
   dotRows,
   gateOrder,
   linearInt8,
+  lowerCell,
   lstmScratch,
   lstmStep,
   mulInt8,
@@ -33,7 +35,9 @@ function cellOf(size: number) {
   const lstm = [...lstmModel(size).modules.values()][0] as QuantizedLSTM, source = lstm.cells[0]![0]!;
   const parts = fastParts(source)!,
     order = gateOrder(size),
-    cell = prepareCell("fbgemm", source, parts, order, lstm.input, 255);
+    lowered = lowerCell("fbgemm", source, parts, order, lstm.input, 255);
+  const tables = lowered.tables.map(({ activation, from, to }) => activationTable(activation, from, to));
+  const cell = prepareCell(lowered.cell, tables);
   const binding = bindState("fbgemm", source, parts, order, parts.ogate_cy, parts.fgate_cx_igate_cgate);
   const x = packedInput(size);
   for (let i = 0; i < size; i++) x[i] = i * 37 % 255 - 127;

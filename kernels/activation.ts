@@ -138,7 +138,9 @@ export function quantizedActivation(activation: Activation, scale: number, to: A
 }
 
 /**
- * An empty table of {@linkcode quantizedActivation} over the inputs `from` can have: up to 65,536 entries.
+ * A table of {@linkcode quantizedActivation} over the inputs `from` can have: up to 65,536 entries.
+ *
+ * @param outputs Its entries, where they are known; else they are computed as they are asked for.
  *
  * @example
  * ```ts
@@ -154,11 +156,12 @@ export function activationTable(
   activation: Activation,
   from: Affine,
   to: Affine,
+  outputs: Float32Array | null = null,
 ): ActivationTable {
   const size = from.quantMax - from.quantMin + 1;
   const kept = size <= 65536 && to.quantMax - to.zeroPoint <= 16777216 && to.zeroPoint - to.quantMin <= 16777216;
   return {
-    data: new Float32Array(kept ? size : 0).fill(NaN),
+    data: outputs ?? new Float32Array(kept ? size : 0).fill(NaN),
     first: from.quantMin - from.zeroPoint,
     compute: quantizedActivation(activation, from.scale, to),
   };
@@ -199,31 +202,4 @@ export function lookup(table: ActivationTable, input: number): number {
  */
 export function activationKey(activation: Activation, from: Affine, to: Affine): string {
   return [activation, ...[from, to].flatMap((q) => [q.scale, q.zeroPoint, q.quantMin, q.quantMax])].join();
-}
-
-/** Tables made so far, by what they hold: gates, layers and directions that agree on it share one. */
-export type ActivationTables = Map<string, ActivationTable>;
-
-/**
- * {@linkcode activationTable}, or the one that `tables` already has for the same parameters.
- *
- * @example
- * ```ts
- * import { sharedActivationTable } from "@splitgate/splitgate/kernels";
- * import { assert } from "@std/assert";
- * const q = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 }, tables = new Map();
- * const table = sharedActivationTable(tables, "tanh", q, q);
- * assert(sharedActivationTable(tables, "tanh", { ...q }, q) === table);
- * ```
- */
-export function sharedActivationTable(
-  tables: ActivationTables,
-  activation: Activation,
-  from: Affine,
-  to: Affine,
-): ActivationTable {
-  const key = activationKey(activation, from, to);
-  let table = tables.get(key);
-  if (table === undefined) tables.set(key, table = activationTable(activation, from, to));
-  return table;
 }

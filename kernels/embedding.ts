@@ -75,7 +75,7 @@ export function embeddingBiases(scales: Float32Array, zeroPoints: Float32Array):
 /**
  * Dequantizes one row of an embedding: `fma(q, scale, bias)`, as quantized::embedding_byte of torch.
  *
- * @param weight Integers [numEmbeddings, embeddingDim].
+ * @param weight Integers [numEmbeddings, embeddingDim] (or float32 values, of scale 1 and bias -0).
  * @param scales One float32 scale a row.
  * @param biases One float32 value a row: what q = 0 stands for.
  * @param row Which row.
@@ -91,7 +91,7 @@ export function embeddingBiases(scales: Float32Array, zeroPoints: Float32Array):
  * ```
  */
 export function embeddingRow(
-  weight: Uint8Array | Uint16Array,
+  weight: Uint8Array | Uint16Array | Float32Array,
   scales: Float32Array,
   biases: Float32Array,
   row: number,

@@ -305,7 +305,14 @@ export const SUMS_TOGETHER = 20;
  *
  * @example
  * ```ts
- * import { packRows, prepareProjection, projectRows, rowOrder, SUMS_TOGETHER } from "@splitgate/splitgate/kernels";
+ * import {
+ *   orderRows,
+ *   packRows,
+ *   prepareProjection,
+ *   projectRows,
+ *   rowOrder,
+ *   SUMS_TOGETHER,
+ * } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const weight = {
  *   data: Int8Array.of(1, -2, 3, 4),
@@ -319,7 +326,7 @@ export const SUMS_TOGETHER = 20;
  * const order = rowOrder(2), float = [null, null, null, null];
  * const projection = prepareProjection("fbgemm", weight, Float32Array.of(0, 1), order, input, float);
  * const out = new Float32Array(2), x = [10, 20, 0, 0], sums = new Float64Array(SUMS_TOGETHER);
- * projectRows(packRows(weight, order, 255), projection, x, sums, out, 0, 2);
+ * projectRows(packRows(orderRows(weight, order, 255)), projection, x, sums, out, 0, 2);
  * assertEquals([...out], [-15, 56]);
  * ```
  */
@@ -352,7 +359,15 @@ export function projectRows(
  *
  * @example One unit whose weights are 1, in 16 bits
  * ```ts
- * import { bindState, gateOrder, lstmScratch, lstmStep, prepareCell } from "@splitgate/splitgate/kernels";
+ * import {
+ *   activationTable,
+ *   bindState,
+ *   gateOrder,
+ *   lowerCell,
+ *   lstmScratch,
+ *   lstmStep,
+ *   prepareCell,
+ * } from "@splitgate/splitgate/kernels";
  * import { assertAlmostEquals } from "@std/assert";
  * const weight = (inFeatures: number) => ({
  *   data: new Int8Array(4 * inFeatures).fill(64),
@@ -380,7 +395,8 @@ export function projectRows(
  *   ogate_cy: { ...wide, scale: 2 ** -15 },
  * };
  * const input = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
- * const cell = prepareCell("fbgemm", weights, parts, gateOrder(1), input, 32768);
+ * const { cell: program, tables } = lowerCell("fbgemm", weights, parts, gateOrder(1), input, 32768);
+ * const cell = prepareCell(program, tables.map(({ activation, from, to }) => activationTable(activation, from, to)));
  * const binding = bindState("fbgemm", weights, parts, gateOrder(1), parts.ogate_cy, parts.fgate_cx_igate_cgate);
  * const h = new Float64Array(1), c = new Float64Array(1), x = [64, 0, 0, 0]; // 0.5
  * lstmStep(cell, binding, x, null, 0, h, 0, c, 0, lstmScratch(1, 0, true));

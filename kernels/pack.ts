@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { LinearWeight } from "./linear.ts";
 import { ROUND_MAGIC } from "./requantize.ts";
 
 const HIGH = 134217728; // 2^27: the upper row's products stand above the lower row's
@@ -69,57 +68,58 @@ export function sumsLength(count: number): number {
   return Math.ceil(count / 10) * 10;
 }
 
+/** Rows of integers to be packed, in the order in which they are to stand. */
+export interface WeightRows {
+  /** [count, length], row-major: weights less their zero points. */
+  readonly data: Int8Array | Int16Array;
+  /** Rows. */
+  readonly count: number;
+  /** Columns. */
+  readonly length: number;
+  /** Rows to an array: 2 where every sum of a row's products stays below 2^26, so that two have room in a number. */
+  readonly each: 1 | 2;
+}
+
 /**
- * Packs rows of a matrix.
- *
- * @param weight The rows; their zero points are subtracted here.
- * @param order Which row stands where, an even number of them; -1 for a row of zeros.
- * @param bound Largest magnitude of an activation less its zero point.
+ * Packs rows.
  *
  * @example
  * ```ts
  * import { packRows } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * const weight = {
- *   data: Int8Array.of(1, -2, 3, 4),
- *   outFeatures: 2,
- *   inFeatures: 2,
- *   perChannel: false,
- *   scales: Float32Array.of(1),
- *   zeroPoints: Int32Array.of(0),
- * };
- * assertEquals(packRows(weight, [0, 1], 255).arrays[0], [2 ** 27 + 3, -2 * 2 ** 27 + 4, 0, 0]);
+ * const rows = { data: Int8Array.of(1, -2, 3, 4), count: 2, length: 2, each: 2 } as const;
+ * assertEquals(packRows(rows).arrays[0], [2 ** 27 + 3, -2 * 2 ** 27 + 4, 0, 0]);
  * ```
  */
-export function packRows(
-  weight: LinearWeight,
-  order: ArrayLike<number>,
-  bound: number,
-): PackedRows {
-  const { data, zeroPoints, inFeatures, outFeatures } = weight, length = packedLength(inFeatures);
-  const none = new Int8Array(inFeatures), zeros = doubles(length), arrays: number[][] = [];
-  // What an int8 less its zero point can be at most.
-  const largest = zeroPoints.reduce((most, zeroPoint) => Math.max(most, Math.min(255, 128 + Math.abs(zeroPoint))), 0);
-  const each = largest * bound * inFeatures < HIGH / 2 ? 2 : 1;
-  const rowAt = (place: number): [Int8Array, number] => {
-    const row = order[place] ?? -1;
-    if (row < 0) return [none, 0];
-    const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
-    return [data.subarray(row * inFeatures, (row + 1) * inFeatures), zeroPoint];
-  };
-  for (let i = 0; i < order.length + each * (TOGETHER - 1); i += each) {
-    const [first, zero] = rowAt(i);
+export function packRows({ data, count, length, each }: WeightRows): PackedRows {
+  const size = packedLength(length), zeros = doubles(size), arrays: number[][] = [];
+  const all = new Int16Array((packedLength(count) + each * (TOGETHER - 1)) * length);
+  all.set(data);
+  for (let at = 0; at < all.length; at += each * length) {
     // Copied by the engine: sooner than made by code that runs for the first time.
     const array = zeros.slice();
-    if (each === 1) {
-      for (let k = 0; k < inFeatures; k++) array[k] = first[k]! - zero;
-    } else {
-      const [second, other] = rowAt(i + 1), both = zero * HIGH + other;
-      for (let k = 0; k < inFeatures; k++) array[k] = first[k]! * HIGH + second[k]! - both;
-    }
+    for (let k = 0; k < length; k++) array[k] = each === 1 ? all[at + k]! : all[at + k]! * HIGH + all[at + length + k]!;
     arrays.push(array);
   }
-  return { arrays, length, each };
+  return { arrays, length: size, each };
+}
+
+/**
+ * The most that `each` of {@linkcode WeightRows} may be.
+ *
+ * @param weight Largest magnitude of a weight less its zero point.
+ * @param bound Largest magnitude of an activation less its zero point.
+ * @param length Columns.
+ *
+ * @example
+ * ```ts
+ * import { rowsTogether } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([rowsTogether(128, 255, 512), rowsTogether(128, 65535, 512)], [2, 1]);
+ * ```
+ */
+export function rowsTogether(weight: number, bound: number, length: number): 1 | 2 {
+  return weight * bound * length < HIGH / 2 ? 2 : 1;
 }
 
 /**
@@ -137,15 +137,7 @@ export function packRows(
  * ```ts
  * import { dotRows, packRows, sumsLength } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * const weight = {
- *   data: Int8Array.of(1, -2, 3, 4),
- *   outFeatures: 2,
- *   inFeatures: 2,
- *   perChannel: false,
- *   scales: Float32Array.of(1),
- *   zeroPoints: Int32Array.of(0),
- * };
- * const rows = packRows(weight, [0, 1], 255);
+ * const rows = packRows({ data: Int8Array.of(1, -2, 3, 4), count: 2, length: 2, each: 2 });
  * const out = new Float64Array(sumsLength(2));
  * dotRows(rows, 0, 2, [10, 20, 0, 0], out);
  * assertEquals([...out.subarray(0, 2)], [-30, 110]);

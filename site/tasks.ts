@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { loadModel, type QuantizedModel } from "@splitgate/splitgate/runtime";
+import { loadModel, type QuantizedModel } from "@splitgate/splitgate";
 import { Dictionary } from "../demo/segmenter.ts";
 import { decodeBase64 } from "./base64.ts";
 

@@ -11,5 +11,7 @@ export {
   type SafetensorsFile,
 } from "./safetensors.ts";
 export { type SafetensorsInput, writeSafetensors } from "./safetensors_write.ts";
-export { loadModel } from "./load_model.ts";
+export { loadModel } from "./model_file.ts";
 export { saveModel } from "./model_write.ts";
+export { loadProgram } from "./program_file.ts";
+export { compileModel } from "./program_write.ts";

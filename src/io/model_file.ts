@@ -20,12 +20,15 @@ import {
   failType,
   parseJson,
 } from "../errors.ts";
-import { type CellQParams, GATED_PARTS, PART_NAMES } from "../lstm_parts.ts";
+import { type CellQParams, GATED_PARTS, lstmParts, PART_NAMES } from "../lstm_parts.ts";
 import { perTensorAffine, type PerTensorQParams } from "../qparams.ts";
 import type { QuantizedLstmCell } from "../quantized/cell.ts";
+import { QuantizedEmbedding } from "../quantized/embedding.ts";
+import { QuantizedLinear } from "../quantized/linear.ts";
+import { QuantizedLSTM } from "../quantized/lstm.ts";
 import { QuantizedModel } from "../quantized/model.ts";
-import type { ModuleData } from "../quantized/modules.ts";
-import { readHeader, readTensor } from "./safetensors.ts";
+import type { LstmModule, ModuleData } from "../quantized/modules.ts";
+import { parseSafetensors } from "./safetensors.ts";
 
 /** The metadata key that the module tree stands under. */
 export const METADATA_KEY = "splitgate";
@@ -34,13 +37,13 @@ export const METADATA_KEY = "splitgate";
 export const FORMAT_VERSION = 2;
 
 /** Fields are taken out of their module's JSON as they are read, so that what is left was not expected. */
-export type Fields = Record<string, unknown>;
+type Fields = Record<string, unknown>;
 
 /** Gives the qparams that stand at a place of the file's list. */
-export type QParamsReader = (name: string, place: unknown) => PerTensorQParams | null;
+type QParamsReader = (name: string, place: unknown) => PerTensorQParams | null;
 
 /** Requires a list, of `length` elements if that is given. */
-export function checkList(name: string, value: unknown, length?: number): unknown[] {
+function checkList(name: string, value: unknown, length?: number): unknown[] {
   if (!Array.isArray(value)) return failType(name, "an array", value);
   checkLength(name, value.length, length ?? value.length);
   return value;
@@ -57,31 +60,72 @@ function readQParams(name: string, value: unknown): PerTensorQParams | null {
   }
 }
 
+/** Gives the cells what their parts requantize before they read it: for some cells, for some parts, a list. */
+function withInputs(module: LstmModule, name: string, fields: Fields, qparams: QParamsReader): LstmModule {
+  if (fields.inputs === undefined) return module;
+  const given = checkObject(`${name}.inputs`, fields.inputs);
+  delete fields.inputs;
+  const cells = module.cells.map((layer, l) =>
+    layer.map((cell, d) => {
+      const key = `${l}.${d}`, at = `${name}.inputs.${key}`;
+      if (!Object.hasOwn(given, key)) return cell;
+      const parts = checkObject(at, given[key]), inputs: Record<string, unknown> = {};
+      delete given[key];
+      for (const { name: part, inputs: { length } } of lstmParts(module.projSize > 0)) {
+        if (!Object.hasOwn(parts, part)) continue;
+        const each = `${at}.${part}`;
+        inputs[part] = checkList(each, parts[part], length).map((place, i) => qparams(`${each}[${i}]`, place));
+        delete parts[part];
+      }
+      for (const part in parts) failRange(at, "parts", part);
+      return { ...cell, parts: { ...cell.parts, inputs } };
+    })
+  );
+  for (const key in given) failRange(`${name}.inputs`, "cells", key);
+  return { ...module, cells };
+}
+
+/** A module that can do more than run in sessions. */
+function makeModule(module: ModuleData, name: string, fields: Fields, qparams: QParamsReader): ModuleData {
+  if (module.kind === "Embedding") return new QuantizedEmbedding(module);
+  const { dynamic = false } = fields;
+  delete fields.dynamic;
+  const all = { ...module, dynamic: checkBoolean(`${name}.dynamic`, dynamic) };
+  return all.kind === "Linear" ? new QuantizedLinear(all) : new QuantizedLSTM(withInputs(all, name, fields, qparams));
+}
+
 /**
- * Reads a quantized model from the bytes of its file. The file is taken to be hostile: everything is checked
- * before it is used; whether tensors overlap, or leave bytes unused, is not. Tensors are views of `bytes` where alignment allows.
+ * Reads a quantized model from the bytes of its file, which is taken to be hostile: everything is checked before it
+ * is used. Tensors are views of `bytes` where alignment allows. The modules have `forward`, and LSTMs that the fast
+ * step does not run are run by parts.
  *
  * @param bytes What `saveModel` gave.
- * @param make What becomes of each module's data, and of the fields that are left.
  * @returns The model, ready for sessions.
  * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
  * @throws {RangeError} If the file is cut off or malformed, of another version, or a tensor is missing,
  * unexpected, or of the wrong dtype or shape.
+ *
+ * @example
+ * ```ts
+ * import { convert, fbgemmQConfig, loadModel, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const bytes = saveModel(model);
+ * assertEquals(saveModel(loadModel(bytes)), bytes); // same model, same bytes
+ * ```
  */
-export function readModel(
-  bytes: Uint8Array,
-  make: (module: ModuleData, name: string, fields: Fields, qparams: QParamsReader) => ModuleData,
-): QuantizedModel {
-  const { header, start } = readHeader(bytes), modules = new Map<string, ModuleData>();
-  const json = parseJson(METADATA_KEY, () => Object(header.__metadata__)[METADATA_KEY]);
-  delete header.__metadata__;
+export function loadModel(bytes: Uint8Array): QuantizedModel {
+  const { tensors, metadata } = parseSafetensors(bytes), modules = new Map<string, ModuleData>();
+  const json = parseJson(METADATA_KEY, () => metadata[METADATA_KEY]!);
   if (json.version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, json.version);
   const all = checkList("qparams", json.qparams).map((value, i) => readQParams(`qparams[${i}]`, value));
   const qparams: QParamsReader = (name, place) => all[checkInteger(name, place, 0, all.length - 1)]!;
 
   const readModule = (name: string, fields: Fields): ModuleData => {
-    const at = (key: string) => `${name}.${key}`, has = (key: string) => at(key) in header;
-    const tensor = (key: string) => has(key) ? readTensor(bytes, start, at(key), header[at(key)]) : null;
+    const at = (key: string) => `${name}.${key}`, has = (key: string) => tensors.has(at(key));
+    const tensor = (key: string) => tensors.get(at(key));
     const field = (key: string): unknown => {
       const value = fields[key];
       delete fields[key];
@@ -95,7 +139,7 @@ export function readModel(
         !dtypes.includes(entry?.dtype!) || sizes.length !== shape.length ||
         !sizes.every((size, i) => size > 0 && size === (shape[i] ?? size))
       ) failRange(at(key), `a tensor ${dtypes} [${shape}]`, entry ? `${entry.dtype} [${sizes}]` : "none");
-      delete header[at(key)];
+      tensors.delete(at(key));
       if (data instanceof Float32Array) checkFinite(at(key), data);
       return { data: data as T, shape: sizes };
     };
@@ -176,34 +220,11 @@ export function readModel(
     if (typeof name !== "string" || modules.has(name)) {
       return failRange("name", "a name of its own", name);
     }
-    modules.set(name, make(readModule(name, fields), name, fields, qparams));
+    modules.set(name, makeModule(readModule(name, fields), name, fields, qparams));
     for (const key in fields) {
-      failRange(`${name}.${key}`, "no such field (the full entry point has more)", fields[key]);
+      failRange(`${name}.${key}`, "no such field", fields[key]);
     }
   }
-  for (const key in header) failRange("bytes", "no other tensors", key);
+  for (const key of tensors.keys()) failRange("bytes", "no other tensors", key);
   return new QuantizedModel(modules, () => bytes);
-}
-
-/**
- * {@linkcode readModel} with modules as plain data: all that sessions need.
- *
- * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
- * @throws {RangeError} If the file is malformed, or has what only the full entry point runs: a module that is
- * quantized dynamically, a part that requantizes what it reads.
- *
- * @example
- * ```ts
- * import { convert, getPreset, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
- * import { loadModel } from "@splitgate/splitgate/runtime";
- * import { assertEquals, assertThrows } from "@std/assert";
- * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
- * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
- * const file = saveModel(convert(observed));
- * assertEquals([...loadModel(file).modules.keys()], ["lstm"]);
- * assertThrows(() => loadModel(file.subarray(0, 100)), RangeError);
- * ```
- */
-export function loadModel(bytes: Uint8Array): QuantizedModel {
-  return readModel(bytes, (module) => module);
 }

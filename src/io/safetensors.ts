@@ -58,14 +58,14 @@ export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<unknown, Arr
 ]);
 
 /** A tensor, its name, and where its bytes begin and end in a file's data. */
-export interface PlacedTensor extends SafetensorsEntry {
+interface PlacedTensor extends SafetensorsEntry {
   name: string;
   begin: number;
   end: number;
 }
 
 /** The header of a file, each tensor and the metadata by name, and where the tensors' bytes start. */
-export function readHeader(bytes: Uint8Array): { header: Record<string, unknown>; text: string; start: number } {
+function readHeader(bytes: Uint8Array): { header: Record<string, unknown>; text: string; start: number } {
   if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
   // Inexact above 2^53, where it is refused in any case.
   const start = bytes.subarray(0, 8).reduceRight((sum, byte) => sum * 256 + byte, 0) + 8;
@@ -83,7 +83,7 @@ export function readHeader(bytes: Uint8Array): { header: Record<string, unknown>
  *
  * @param start Where the tensors' bytes start.
  */
-export function readTensor(
+function readTensor(
   bytes: Uint8Array,
   start: number,
   name: string,

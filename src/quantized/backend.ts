@@ -5,40 +5,14 @@
  *
  * @module
  */
-import type { PerTensorQParams } from "../qparams.ts";
-import { hiddenQParams } from "./cell.ts";
-import type { LstmModule } from "./modules.ts";
-
-/** scale 1, zero point 0: what torch gives a state that nobody gave. */
-const IMPLICIT_STATE: PerTensorQParams = { dtype: "quint8", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
-
-/** Rows of float32 input that a token stands for. */
-export interface TokenRows {
-  /** Rows: tokens are 0..count - 1. */
-  readonly count: number;
-  /** Writes row `token` [inputSize] into `out` from `offset` on. */
-  read(token: number, out: Float32Array | Float64Array, offset: number): void;
-}
-
-/** What an LSTM is prepared for. */
-export interface LstmUse {
-  /** Parameters of the input; null where it is float32. */
-  readonly input: PerTensorQParams | null;
-  /** Rows to fold into the first layer: its input is then token ids. */
-  readonly tokens: TokenRows | null;
-  /**
-   * Parameters of h and c at a row's first step, null for those of the running state; undefined for what the LSTM
-   * says of an implicit initial state.
-   */
-  readonly initial?: readonly [PerTensorQParams | null, PerTensorQParams | null];
-}
+import type { LstmProgram } from "./program.ts";
 
 /** Runs LSTMs. */
 export interface LstmBackend {
   /** For messages: which one it is. */
   readonly name: string;
   /** The LSTM made ready: constants that all sessions share. null where this backend does not run it. */
-  prepare(lstm: LstmModule, options: LstmUse): PreparedLstm | null;
+  prepare(lstm: LstmProgram): PreparedLstm | null;
 }
 
 /**
@@ -95,22 +69,15 @@ export interface PreparedModule {
 /** An LSTM made ready. */
 export type PreparedLstm = PreparedModule & Required<Pick<PreparedModule, "createState" | "reserve">>;
 
-/** The parameters that a cell's state has at a row's first step. */
-export function initialQParams(
-  lstm: LstmModule,
-  cell: LstmModule["cells"][0][0],
-  initial: LstmUse["initial"],
-): [PerTensorQParams | null, PerTensorQParams | null] {
-  const [h, c] = initial ?? (lstm.torchInitialState ? [IMPLICIT_STATE, IMPLICIT_STATE] : [null, null]);
-  return [h ?? hiddenQParams(cell), c ?? cell.parts.fgate_cx_igate_cgate];
-}
-
 /** A state of zeros in doubles. */
-export function createState(lstm: LstmModule, batch: number): { h: Float64Array; c: Float64Array; fresh: Uint8Array } {
-  const rows = lstm.numLayers * lstm.cells[0]!.length * batch;
+export function createState(
+  { states, hiddenSize, projSize }: LstmProgram,
+  batch: number,
+): { h: Float64Array; c: Float64Array; fresh: Uint8Array } {
+  const rows = states.length * batch;
   return {
-    h: new Float64Array(rows * (lstm.projSize || lstm.hiddenSize)),
-    c: new Float64Array(rows * lstm.hiddenSize),
+    h: new Float64Array(rows * (projSize || hiddenSize)),
+    c: new Float64Array(rows * hiddenSize),
     fresh: new Uint8Array(rows).fill(1),
   };
 }

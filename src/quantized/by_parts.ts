@@ -9,23 +9,18 @@ import { type Activation, quantizedActivation, sigmoidFloat32, tanhFloat32 } fro
 import { addInt8, addQuint8FixedPoint, mulInt8 } from "../../kernels/elementwise.ts";
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
-import { addsInFixedPoint, fixedPointAdd } from "../../kernels/prepare.ts";
+import { addsInFixedPoint, fixedPointAdd } from "../../kernels/lower.ts";
 import { dequantizePerChannel, dequantizePerTensor, type Integers, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
 import { type CellExecutor, GATES, lstmParts, type Part, runCell } from "../lstm_parts.ts";
 import { failType } from "../errors.ts";
 import { type PerTensorQParams, sameQParams } from "../qparams.ts";
 import type { QTensor, Tensor } from "../tensor.ts";
-import {
-  createState,
-  initialQParams,
-  type LstmBackend,
-  type LstmState,
-  type LstmUse,
-  type PreparedLstm,
-} from "./backend.ts";
+import { createState, type LstmBackend, type LstmState, type PreparedLstm } from "./backend.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
-import { type LstmModule, stateSize } from "./modules.ts";
+import { initialQParams } from "./lower.ts";
+import { type LstmSource, stateSize } from "./modules.ts";
+import type { LstmProgram } from "./program.ts";
 import { convertShifted, quantizeShifted } from "./shifted.ts";
 
 /** What a part reads and gives: one row, quantized or float32. */
@@ -218,22 +213,23 @@ function gatesDiffer({ parts }: QuantizedLstmCell): boolean {
 }
 
 class PreparedByParts implements PreparedLstm {
-  readonly #lstm: LstmModule;
-  readonly #options: LstmUse;
+  readonly #program: LstmProgram;
+  readonly #source: LstmSource;
   readonly #executors: readonly (readonly ByPartsExecutor[])[];
 
-  constructor(lstm: LstmModule, options: LstmUse, observe: PartWatcher | null) {
-    this.#lstm = lstm;
-    this.#options = options;
-    this.#executors = lstm.cells.map((layer, l) =>
+  constructor(program: LstmProgram, source: LstmSource, observe: PartWatcher | null) {
+    this.#program = program;
+    this.#source = source;
+    const { engine, cells } = source.module;
+    this.#executors = cells.map((layer, l) =>
       layer.map((cell, d) =>
-        new ByPartsExecutor(lstm.engine, cell, `layers.${l}.layer_${d === 0 ? "fw" : "bw"}.cell`, observe)
+        new ByPartsExecutor(engine, cell, `layers.${l}.layer_${d === 0 ? "fw" : "bw"}.cell`, observe)
       )
     );
   }
 
   createState(batch: number): LstmState {
-    return createState(this.#lstm, batch);
+    return createState(this.#program, batch);
   }
 
   reserve(): number {
@@ -249,17 +245,20 @@ class PreparedByParts implements PreparedLstm {
     lengths: Int32Array | null,
     splitGates: boolean,
   ): void {
-    const lstm = this.#lstm, directions = lstm.cells[0]!.length, size = stateSize(lstm), width = size * directions;
-    const { tokens } = this.#options, token = new Float32Array(lstm.inputSize);
+    const { module: lstm, tokens } = this.#source,
+      directions = lstm.cells[0]!.length,
+      size = stateSize(lstm),
+      width = size * directions;
+    const token = new Float32Array(lstm.inputSize);
     const h = state.h as Float64Array, c = state.c as Float64Array;
-    let from = x, input = this.#options.input, inputSize = tokens === null ? lstm.inputSize : 1;
+    let from = x, input = this.#source.input, inputSize = tokens === null ? lstm.inputSize : 1;
     lstm.cells.forEach((layer, l) => {
       const to = l === lstm.numLayers - 1 ? out : new Float64Array(steps * batch * width);
       const first = hiddenQParams(layer[0]!);
       layer.forEach((cell, d) => {
         const split = splitGates || gatesDiffer(cell), executor = this.#executors[l]![d]!;
         const hidden = hiddenQParams(cell), cellState = cell.parts.fgate_cx_igate_cgate;
-        const initial = initialQParams(lstm, cell, this.#options.initial);
+        const initial = initialQParams(this.#source, cell);
         for (let b = 0; b < batch; b++) {
           const place = (l * directions + d) * batch + b, hAt = place * size, cAt = place * lstm.hiddenSize;
           const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
@@ -318,6 +317,7 @@ export function byParts(observe: PartWatcher | null = null): LstmBackend {
   if (observe !== null && typeof observe !== "function") failType("observe", "a function or null", observe);
   return {
     name: "by parts",
-    prepare: (lstm, options) => lstm.dynamic ? null : new PreparedByParts(lstm, options, observe),
+    prepare: (lstm) =>
+      lstm.source && !lstm.source.module.dynamic ? new PreparedByParts(lstm, lstm.source, observe) : null,
   };
 }

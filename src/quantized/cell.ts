@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { CellParameters, CellWeights } from "../../kernels/prepare.ts";
+import type { CellParameters, CellWeights } from "../../kernels/lower.ts";
 import type { CellQParams } from "../lstm_parts.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 

@@ -11,13 +11,13 @@ import {
   createState,
   type LstmBackend,
   type LstmState,
-  type LstmUse,
   type PreparedLstm,
   type PreparedModule,
   reserveBetween,
 } from "./backend.ts";
 import type { QuantizedLstmCell } from "./cell.ts";
-import type { LinearModule, LstmModule } from "./modules.ts";
+import type { LinearModule, LstmModule, TokenRows } from "./modules.ts";
+import type { LstmProgram } from "./program.ts";
 
 /** torch's modules always ask for it; qnnpack's kernel ignores it. */
 const REDUCE_RANGE = true;
@@ -99,13 +99,15 @@ interface DynamicCell {
 
 class DynamicLstm implements PreparedLstm {
   readonly #lstm: LstmModule;
-  readonly #tokens: LstmUse["tokens"];
+  readonly #program: LstmProgram;
+  readonly #tokens: TokenRows | null;
   readonly #token: Float32Array;
   readonly #cells: readonly (readonly DynamicCell[])[];
   readonly #between: Float64Array[] = [];
 
-  constructor(lstm: LstmModule, tokens: LstmUse["tokens"]) {
+  constructor(program: LstmProgram, lstm: LstmModule, tokens: TokenRows | null) {
     const { engine, inputSize } = lstm;
+    this.#program = program;
     this.#lstm = lstm;
     this.#tokens = tokens;
     this.#token = new Float32Array(inputSize);
@@ -117,7 +119,7 @@ class DynamicLstm implements PreparedLstm {
   }
 
   createState(batch: number): LstmState {
-    return createState(this.#lstm, batch);
+    return createState(this.#program, batch);
   }
 
   reserve(batch: number, steps: number): number {
@@ -204,5 +206,8 @@ class DynamicLstm implements PreparedLstm {
 /** Runs dynamic LSTMs, and no others. */
 export const dynamicLstm: LstmBackend = {
   name: "dynamic",
-  prepare: (lstm, { tokens }) => lstm.dynamic ? new DynamicLstm(lstm, tokens) : null,
+  prepare(lstm) {
+    const { module, tokens = null } = lstm.source ?? {};
+    return module?.dynamic ? new DynamicLstm(lstm, module, tokens) : null;
+  },
 };

@@ -7,9 +7,8 @@ import { embeddingRow } from "../../kernels/embedding.ts";
 import { checkGiven } from "../errors.ts";
 import { checkTokens } from "../nn/check.ts";
 import type { Tensor, TokenTensor } from "../tensor.ts";
-import type { TokenRows } from "./backend.ts";
 import { checkModule } from "./check.ts";
-import type { EmbeddingModule } from "./modules.ts";
+import type { EmbeddingModule, TokenRows } from "./modules.ts";
 
 /** What a {@linkcode QuantizedEmbedding} is made of. */
 export type QuantizedEmbeddingOptions = Omit<EmbeddingModule, "kind">;

@@ -10,6 +10,7 @@ import { isPerChannel, type PerTensorQParams, type QParams } from "../qparams.ts
 import { type QTensor, shapeSize, type Tensor } from "../tensor.ts";
 import type { LstmBackend } from "./backend.ts";
 import { hiddenQParams } from "./cell.ts";
+import { lowerLstm } from "./lower.ts";
 import { type LstmModule, stateSize } from "./modules.ts";
 import { portable } from "./portable.ts";
 import { convertShifted, quantizeShifted } from "./shifted.ts";
@@ -126,9 +127,8 @@ export function lstmForward(
     if (tensor.shape.join() !== expected.join()) failRange(`${name}.shape`, `[${expected}]`, [...tensor.shape]);
     return q;
   }) as [PerTensorQParams | null, PerTensorQParams | null] | undefined;
-  const prepareOptions = { input, tokens: null, initial };
-  const prepared = (kernels ?? portable).prepare(lstm, prepareOptions) ?? portable.prepare(lstm, prepareOptions) ??
-    lstm.fallback?.prepare(lstm, prepareOptions);
+  const program = lowerLstm({ module: lstm, input, tokens: null, initial });
+  const prepared = kernels?.prepare(program) ?? portable.prepare(program) ?? lstm.fallback?.prepare(program);
   if (!prepared) return failRange("lstm", "parts that the fast step runs", "others");
   prepared.reserve(batch, steps, splitGates);
   const running = prepared.createState(batch);

@@ -5,18 +5,15 @@
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
-import { rowOrder } from "../../kernels/prepare.ts";
 import { dequantizePerChannel, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
 import { checkGiven, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { PreparedModule } from "./backend.ts";
-import { packs } from "./cell.ts";
 import { checkModule, checkScales } from "./check.ts";
 import { type ForwardTensor, inputQParams } from "./forward.ts";
 import { dynamicRows } from "./dynamic.ts";
 import type { LinearModule } from "./modules.ts";
-import { projector } from "./projector.ts";
 
 /** What a {@linkcode QuantizedLinear} is made of. */
 export type QuantizedLinearOptions = Omit<LinearModule, "kind" | "fallback">;
@@ -134,16 +131,4 @@ export class QuantizedLinear implements LinearModule {
     quantizePerTensor(out, q, output);
     return { data: q, shape, qparams: output };
   }
-}
-
-/** A linear layer made ready. */
-export function prepareLinear({ engine, weight, bias, input, output }: LinearModule): PreparedModule {
-  const { inFeatures, outFeatures } = weight;
-  if (!packs(input)) failRange("input", "parameters of at most 24 bits", `${input!.quantMin}..${input!.quantMax}`);
-  const project = projector(engine, weight, bias, rowOrder(outFeatures), input, [output]);
-  return {
-    process(_state, x, out, steps, batch) {
-      for (let r = 0; r < steps * batch; r++) project(x, r * inFeatures, out, r * outFeatures);
-    },
-  };
 }

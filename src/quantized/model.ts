@@ -3,11 +3,25 @@
  *
  * @module
  */
-import { checkBoolean, checkGiven, checkInteger, failRange, failType } from "../errors.ts";
+import { checkGiven, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import { type Ends, endsOf, type LstmModule, type ModuleData } from "./modules.ts";
-import { type Folding, makePlan, type Plan } from "./plan.ts";
-import { Session, type SessionOptions } from "./session.ts";
+import { foldable, foldedBytes, type Folding, lowerModules } from "./lower.ts";
+import { endsOf, type ModuleData } from "./modules.ts";
+import { type Ends, Program } from "./program.ts";
+import type { Session, SessionOptions } from "./session.ts";
+
+/** Options of lowering a model. */
+export interface LoweringOptions {
+  /**
+   * Whether an Embedding that feeds an LSTM becomes a table of projected rows; by default where that takes at most 16
+   * MB. The results are the same, but with "float32", which projects the rows as they are, unrounded to the LSTM's
+   * input parameters: nearer to the float model.
+   */
+  readonly foldEmbedding?: boolean | "float32";
+}
+
+/** Bytes of projected rows up to which an Embedding is folded where nothing is said. */
+const FOLDED = 2 ** 24;
 
 /** A module of a quantized model. */
 export type QuantizedModule = ModuleData;
@@ -40,8 +54,8 @@ export class QuantizedModel {
   readonly input: PerTensorQParams | null;
   /** Parameters of the output; null is float32. */
   readonly output: PerTensorQParams | null;
-  /** By kernels (the model itself for none), so that those which nothing else holds take their plans along; by fold. */
-  readonly #plans = new WeakMap<object, Map<Folding, Plan>>();
+  /** What it is lowered to, by fold. */
+  readonly #programs = new Map<Folding, Program>();
   readonly #serialize: (model: QuantizedModel) => Uint8Array;
   #fingerprint: Uint8Array | null = null;
 
@@ -93,52 +107,51 @@ export class QuantizedModel {
   }
 
   /**
-   * A session: all memory is allocated here, and none by its steps. Constants and scratch are made for the first
-   * session and shared by all: a session of its own holds only its state.
+   * The model lowered to the numbers that sessions run on, which all of them share.
    *
-   * @param options.batch Rows that run together; 1 by default.
-   * @param options.maxSteps Steps that are run at a time: 16 by default, and 256 for a bidirectional model, which
-   * can run no longer sequence than this.
-   * @param options.splitGates Overrides the form the LSTMs run in; the results are the same.
    * @param options.foldEmbedding Whether an Embedding that feeds an LSTM becomes a table of projected rows, 16 *
    * hiddenSize bytes a token and direction: faster, and the results are the same. By default where the table takes
    * at most 16 MB. "float32" makes the table of the rows as they are, where the LSTM has parameters for its input that
    * would round them: nearer to the float model, and no longer what the modules give one by one.
-   * @param options.kernels What runs the LSTMs: the portable kernels by default.
    * @throws {TypeError} If an option is of the wrong kind.
-   * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or no rounding for
-   * "float32" to leave out, or an LSTM cannot be run.
+   * @throws {RangeError} If there is nothing to fold, or no rounding for "float32" to leave out, or a module's parameters
+   * cannot be run.
    */
-  createSession(options: SessionOptions = {}): Session {
+  lower(options: LoweringOptions = {}): Program {
     checkGiven(options);
-    const { batch = 1, maxSteps = this.bidirectional ? 256 : 16, splitGates, kernels = null, ...rest } = options;
-    const { foldEmbedding: fold = this.#folds(), ...unknown } = rest;
-    for (const key in unknown) failType(`options.${key}`, "no such option", options[key as keyof SessionOptions]);
-    checkInteger("batch", batch, 1, 2 ** 20);
-    checkInteger("maxSteps", maxSteps, 1, 2 ** 20);
-    if (splitGates !== undefined) checkBoolean("splitGates", splitGates);
+    const modules = [...this.modules.values()], lstm = foldable(modules);
+    const { foldEmbedding: fold = foldedBytes(modules) <= FOLDED, ...unknown } = options;
+    for (const key in unknown) failType(`options.${key}`, "no such option", (unknown as Record<string, unknown>)[key]);
     if (fold !== "float32" && typeof fold !== "boolean") failType("foldEmbedding", 'a boolean or "float32"', fold);
-    const lstm = this.#lstm();
     if (fold && lstm === null) failRange("foldEmbedding", "false, since no Embedding feeds an LSTM", fold);
     if (fold === "float32" && lstm!.input === null) {
       failRange("foldEmbedding", "a boolean, since the LSTM takes float32", fold);
     }
-    if (kernels !== null && typeof kernels.prepare !== "function") failType("kernels", "a backend", kernels);
-    let plans = this.#plans.get(kernels ?? this);
-    if (!plans) this.#plans.set(kernels ?? this, plans = new Map());
-    let plan = plans.get(fold);
-    if (!plan) plans.set(fold, plan = makePlan(this.modules, fold, kernels));
-    return new Session(this, plan, batch, maxSteps, splitGates);
+    let program = this.#programs.get(fold);
+    if (program === undefined) {
+      program = new Program({
+        vocabulary: this.vocabulary,
+        // Computed when a state is first asked for.
+        fingerprint: { [Symbol.iterator]: () => new Int32Array(this.fingerprint.buffer).values() },
+        stages: lowerModules(modules, fold),
+      });
+      this.#programs.set(fold, program);
+    }
+    return program;
   }
 
-  /** The LSTM that an Embedding feeds, or null. */
-  #lstm(): LstmModule | null {
-    const lstm = [...this.modules.values()][1];
-    return this.vocabulary > 0 && lstm?.kind === "LSTM" ? lstm : null;
-  }
-
-  #folds(): boolean {
-    const lstm = this.#lstm();
-    return lstm !== null && this.vocabulary * lstm.hiddenSize * 16 * lstm.cells[0]!.length <= 2 ** 24;
+  /**
+   * A session: all memory is allocated here, and none by its steps. Constants and scratch are made for the first
+   * session and shared by all: a session of its own holds only its state.
+   *
+   * @param options Those of {@linkcode Program.createSession} and of {@linkcode lower}.
+   * @throws {TypeError} If an option is of the wrong kind.
+   * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or no rounding for
+   * "float32" to leave out, or an LSTM cannot be run.
+   */
+  createSession(options: SessionOptions & LoweringOptions = {}): Session {
+    checkGiven(options);
+    const { foldEmbedding, ...rest } = options;
+    return this.lower(foldEmbedding === undefined ? {} : { foldEmbedding }).createSession(rest);
   }
 }

@@ -8,6 +8,7 @@ import type { Engine, LinearWeight } from "../../kernels/linear.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import type { LstmBackend, PreparedModule } from "./backend.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
+import type { Ends } from "./program.ts";
 
 /** A linear layer with an int8 weight. */
 export interface LinearModule {
@@ -87,12 +88,27 @@ export function stateSize({ hiddenSize, projSize }: LstmModule): number {
   return projSize || hiddenSize;
 }
 
-/** What goes in and out of a module: values a step, and their parameters; null is float32, or token ids. */
-export interface Ends {
-  readonly inputSize: number;
-  readonly outputSize: number;
+/** Rows of float32 input that a token stands for. */
+export interface TokenRows {
+  /** Rows: tokens are 0..count - 1. */
+  readonly count: number;
+  /** Writes row `token` [inputSize] into `out` from `offset` on. */
+  read(token: number, out: Float32Array | Float64Array, offset: number): void;
+}
+
+/** An LSTM, and what it is to be lowered for. */
+export interface LstmSource {
+  /** The LSTM. */
+  readonly module: LstmModule;
+  /** Parameters of the input; null where it is float32. */
   readonly input: PerTensorQParams | null;
-  readonly output: PerTensorQParams | null;
+  /** Rows to fold into the first layer: its input is then token ids. */
+  readonly tokens: TokenRows | null;
+  /**
+   * Parameters of h and c at a row's first step, null for those of the running state; undefined for what the LSTM
+   * says of an implicit initial state.
+   */
+  readonly initial?: readonly [PerTensorQParams | null, PerTensorQParams | null] | undefined;
 }
 
 /** The ends of a module. */

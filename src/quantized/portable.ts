@@ -3,16 +3,14 @@
  *
  * @module
  */
-import type { ActivationTables } from "../../kernels/activation.ts";
+import { activationTable } from "../../kernels/activation.ts";
 import { type LstmCell, type LstmScratch, lstmScratch, lstmStep, type StateBinding } from "../../kernels/lstm_cell.ts";
 import { packedInput } from "../../kernels/pack.ts";
-import { bindState, gateOrder, integerBound, prepareCell } from "../../kernels/prepare.ts";
+import { prepareCell } from "../../kernels/program.ts";
 import { dequantizeValue } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import { createState, initialQParams, type LstmBackend, type LstmState, reserveBetween } from "./backend.ts";
-import { fastParts, hiddenQParams, packs } from "./cell.ts";
-import { stateSize } from "./modules.ts";
-import { projector } from "./projector.ts";
+import { createState, type LstmBackend, type LstmState, reserveBetween } from "./backend.ts";
+import { makeProjector, type Projector } from "./projector.ts";
 import { convertShifted, quantizeShifted } from "./shifted.ts";
 
 /** One layer and direction made ready. */
@@ -21,9 +19,9 @@ interface PreparedCell {
   readonly running: StateBinding;
   readonly first: StateBinding;
   readonly hidden: PerTensorQParams;
-  /** Projected inputs that the step is given, float32 or tokens: where they stand, and from where on one does. */
+  /** Projected inputs that the step is given, by token or one at a time, and what gives that one; null elsewhere. */
   readonly projected: Float32Array | null;
-  readonly find: ((x: ArrayLike<number>, at: number) => number) | null;
+  readonly project: Projector | null;
 }
 
 /**
@@ -40,56 +38,25 @@ interface PreparedCell {
  */
 export const portable: LstmBackend = {
   name: "portable",
-  prepare(lstm, { input, tokens, initial }) {
-    const { engine, inputSize, hiddenSize, cells } = lstm, size = stateSize(lstm), rows = 4 * hiddenSize;
-    const directions = cells[0]!.length, width = size * directions, order = gateOrder(hiddenSize);
-    const x = packedInput(Math.max(inputSize, width)), tables: ActivationTables = new Map();
-    const layers: PreparedCell[][] = [], scratches: LstmScratch[] = [], between: Float64Array[] = [];
-    let from = input;
-    for (const layer of cells) {
-      const prepared: PreparedCell[] = [], first = layers.length === 0;
-      for (const source of layer) {
-        const parts = fastParts(source), [h, c] = initialQParams(lstm, source, initial);
-        if (parts === null || !packs(from) || !packs(h)) return null;
-        const hidden = hiddenQParams(source)!, cellState = source.parts.fgate_cx_igate_cgate!;
-        const bind = (h: PerTensorQParams, c: PerTensorQParams) => bindState(engine, source, parts, order, h, c);
-        const running = bind(hidden, cellState), bound = Math.max(integerBound(hidden), integerBound(h!));
-        let projected: Float32Array | null = null, find: PreparedCell["find"] = null;
-        if (from === null || (first && tokens !== null)) {
-          const project = projector(engine, source.weightIh, source.biasIh, order, from, source.parts.igates);
-          const out = projected = new Float32Array(rows * (first ? tokens?.count ?? 1 : 1));
-          if (tokens === null) {
-            find = (x, at) => {
-              project(x, at, out, 0);
-              return 0;
-            };
-          } else {
-            // Projected inputs by token, each computed when its token is first met.
-            const known = new Uint8Array(tokens.count), row = new Float64Array(inputSize);
-            find = (ids, at) => {
-              const token = ids[at]! | 0, offset = token * rows;
-              if (known[token] === 0) {
-                tokens.read(token, row, 0);
-                convertShifted(row, 0, inputSize, null, input);
-                project(row, 0, out, offset);
-                known[token] = 1;
-              }
-              return offset;
-            };
-          }
-        }
-        prepared.push({
-          cell: prepareCell(engine, source, parts, order, projected === null ? from : null, bound, tables),
-          running,
-          first: h === hidden && c === cellState ? running : bind(h!, c!),
-          hidden,
-          projected,
-          find,
-        });
-      }
-      layers.push(prepared);
-      from = prepared[0]!.hidden;
-    }
+  prepare(lstm) {
+    if (lstm.layers === null) return null;
+    const { inputSize, hiddenSize, projSize, input, fill } = lstm, size = projSize || hiddenSize;
+    const rows = 4 * hiddenSize, directions = lstm.layers[0]!.length, width = size * directions;
+    const x = packedInput(Math.max(inputSize, width)), scratches: LstmScratch[] = [], between: Float64Array[] = [];
+    const tables = lstm.tables.map(({ activation, from, to, outputs }) =>
+      activationTable(activation, from, to, outputs)
+    );
+    const layers = lstm.layers.map((layer) =>
+      layer.map(({ cell, running, first, hidden, projector, rows: known }): PreparedCell => ({
+        cell: prepareCell(cell, tables),
+        running,
+        first: first ?? running,
+        hidden,
+        projected: projector ? new Float32Array(rows) : known,
+        project: projector && makeProjector(projector),
+      }))
+    );
+    const tokens = layers[0]![0]!.project === null && layers[0]![0]!.projected !== null;
     /** Runs one row of the batch through one layer and direction. */
     const runRow = (
       { h, c, fresh }: LstmState,
@@ -104,18 +71,22 @@ export const portable: LstmBackend = {
       batch: number,
       scratch: LstmScratch,
     ): void => {
-      const layer = layers[l]!, { cell, running, first, hidden, projected, find } = layer[d]!;
-      const each = l > 0 ? width : tokens !== null ? 1 : inputSize, place = (l * directions + d) * batch + b;
+      const layer = layers[l]!, { cell, running, first, hidden, projected, project } = layer[d]!;
+      const each = l > 0 ? width : inputSize, place = (l * directions + d) * batch + b;
       // Locals: an engine may read what a closure holds at every use.
       const inputs = x, units = size, all = width, hAt = place * units, cAt = place * hiddenSize;
-      const given = find === null ? inputs : null;
+      const given = projected === null ? inputs : null;
       const reals = from instanceof Float32Array, realsOut = to instanceof Float32Array, { scale } = hidden;
       for (let i = 0; i < steps; i++) {
         const row = (d === 0 ? i : steps - 1 - i) * batch + b;
         const at = fromOffset + row * each, outAt = toOffset + row * all + d * units;
         let offset = 0;
-        if (find !== null) offset = find(from, at);
-        else if (reals) quantizeShifted(from, at, inputs, 0, each, input!);
+        if (project !== null) project(from, at, projected!, 0);
+        else if (projected !== null) {
+          const token = from[at]! | 0;
+          fill?.(token);
+          offset = token * rows;
+        } else if (reals) quantizeShifted(from, at, inputs, 0, each, input!);
         else for (let k = 0; k < each; k++) inputs[k] = from[at + k]!;
         const binding = fresh[place] === 1 ? first : running;
         lstmStep(cell, binding, given, projected, offset, h as Float64Array, hAt, c as Float64Array, cAt, scratch);
@@ -127,11 +98,11 @@ export const portable: LstmBackend = {
       }
     };
     return {
-      takesReals: directions === 1 && tokens === null && input !== null,
+      takesReals: directions === 1 && !tokens && input !== null,
       givesReals: directions === 1,
       createState: (batch) => createState(lstm, batch),
       reserve(batch, steps, splitGates) {
-        const scratch = scratches[+splitGates] ??= lstmScratch(hiddenSize, lstm.projSize, splitGates);
+        const scratch = scratches[+splitGates] ??= lstmScratch(hiddenSize, projSize, splitGates);
         let bytes = reserveBetween(between, layers.length, batch * steps * width) + x.length * 8;
         for (const { length } of new Set<ArrayLike<number>>(Object.values(scratch))) bytes += length * 8;
         return bytes;

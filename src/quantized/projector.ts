@@ -4,13 +4,25 @@
  * @module
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
-import type { Engine, LinearWeight } from "../../kernels/linear.ts";
-import { projectRows, SUMS_TOGETHER } from "../../kernels/lstm_cell.ts";
-import { packedInput, packRows } from "../../kernels/pack.ts";
-import { integerBound, prepareProjection } from "../../kernels/prepare.ts";
-import { dequantizePerChannel } from "../../kernels/quantize.ts";
+import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/lstm_cell.ts";
+import { packedInput, packRows, type WeightRows } from "../../kernels/pack.ts";
+import { dequantizeValue } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { quantizeShifted } from "./shifted.ts";
+
+/** A projector's numbers. */
+export interface ProjectorProgram {
+  /** Its weights. */
+  readonly rows: WeightRows;
+  /** What takes sums of integers to the outputs; null where inputs are float32. */
+  readonly projection: Projection | null;
+  /** For float32 inputs: scales and biases of the rows, and parameters of the outputs by row modulo their number. */
+  readonly float: {
+    readonly scales: Float32Array;
+    readonly bias: Float32Array | null;
+    readonly to: readonly (PerTensorQParams | null)[];
+  } | null;
+}
 
 /** Projects the row that begins at `at`, and writes the result from `offset` on. */
 export type Projector = (
@@ -20,50 +32,28 @@ export type Projector = (
   offset: number,
 ) => void;
 
-/**
- * A projector of float32 rows, on dequantized weights.
- *
- * @param order Which weight row each place takes.
- * @param to Parameters of the outputs, one for each of as many equal blocks of rows; null gives float32.
- */
-export function floatProjector(
-  { data, inFeatures, outFeatures, scales, zeroPoints }: LinearWeight,
-  bias: Float32Array | null,
-  order: ArrayLike<number>,
-  to: readonly (PerTensorQParams | null)[],
-): Projector {
-  const weight = new Float32Array(data.length), size = outFeatures / to.length;
-  const given = new Float32Array(inFeatures), sums = new Float32Array(outFeatures);
-  dequantizePerChannel(data, weight, scales, zeroPoints, data.length / scales.length);
+/** A projector of integers less their zero point or, on dequantized weights, of float32 values. */
+export function makeProjector({ rows, projection, float }: ProjectorProgram): Projector {
+  const { data, count, length } = rows;
+  if (projection !== null) {
+    const packed = packRows(rows), given = packedInput(length), sums = new Float64Array(SUMS_TOGETHER);
+    return (x, at, out, offset) => {
+      // Locals: an engine may read what a closure holds at every use.
+      const row = given;
+      for (let k = 0, size = length; k < size; k++) row[k] = x[at + k]!;
+      projectRows(packed, projection, row, sums, out, offset, count);
+    };
+  }
+  const { scales, bias, to } = float!, given = new Float32Array(length), sums = new Float32Array(count);
+  const weight = Float32Array.from(data, (w, i) => dequantizeValue(w, scales[(i / length) | 0]!, 0));
   return (x, at, out, offset) => {
-    // Locals: an engine may read what a closure holds at every use.
-    const row = given, results = sums, places = order;
+    const row = given, results = sums;
     for (let k = 0; k < row.length; k++) row[k] = x[at + k]!;
-    linearFloat32(row, 0, weight, bias, inFeatures, outFeatures, results, 0);
-    for (let block = 0; block < to.length; block++) {
-      const q = to[block]!;
-      if (q !== null) quantizeShifted(results, block * size, results, block * size, size, q);
+    linearFloat32(row, 0, weight, bias, length, count, results, 0);
+    for (let i = 0; i < results.length; i++) {
+      const q = to[i % to.length]!;
+      if (q !== null) quantizeShifted(results, i, results, i, 1, q);
+      out[offset + i] = results[i]!;
     }
-    for (let place = 0; place < results.length; place++) out[offset + place] = results[places[place]!]!;
-  };
-}
-
-/** A projector of rows of any parameters, or null for float32; else as {@linkcode floatProjector}. */
-export function projector(
-  engine: Engine,
-  weight: LinearWeight,
-  bias: Float32Array | null,
-  order: ArrayLike<number>,
-  input: PerTensorQParams | null,
-  to: readonly (PerTensorQParams | null)[],
-): Projector {
-  if (input === null) return floatProjector(weight, bias, order, to);
-  const rows = packRows(weight, order, integerBound(input)), { inFeatures, outFeatures } = weight;
-  const projection = prepareProjection(engine, weight, bias, order, input, to);
-  const given = packedInput(inFeatures), sums = new Float64Array(SUMS_TOGETHER);
-  return (x, at, out, offset) => {
-    const row = given;
-    for (let k = 0, length = inFeatures; k < length; k++) row[k] = x[at + k]!;
-    projectRows(rows, projection, row, sums, out, offset, outFeatures);
   };
 }

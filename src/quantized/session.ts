@@ -8,10 +8,7 @@ import { dtypeOf, type QArray } from "../dtype.ts";
 import { checkEach, checkFinite, checkInteger, checkLength, failRange, failType } from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { type LstmBackend, type LstmState, reserveBuffer } from "./backend.ts";
-import { hiddenQParams } from "./cell.ts";
-import type { QuantizedModel } from "./model.ts";
-import type { LstmModule } from "./modules.ts";
-import type { Plan } from "./plan.ts";
+import type { LstmProgram, Plan, Program } from "./program.ts";
 import { convertShifted, quantizeShifted } from "./shifted.ts";
 
 /** Options of a session. */
@@ -25,12 +22,6 @@ export interface SessionOptions {
   readonly maxSteps?: number;
   /** Whether gates run split; by default as the model says. The results are the same. */
   readonly splitGates?: boolean;
-  /**
-   * Whether an Embedding that feeds an LSTM becomes a table of projected rows; by default where that takes at most 16
-   * MB. The results are the same, but with "float32", which projects the rows as they are, unrounded to the LSTM's
-   * input parameters: nearer to the float model.
-   */
-  readonly foldEmbedding?: boolean | "float32";
   /** What runs LSTMs; the portable kernels by default, `simdKernels()` for WebAssembly SIMD. */
   readonly kernels?: LstmBackend | undefined;
 }
@@ -106,7 +97,7 @@ export class Session {
   readonly maxSteps: number;
   /** Bytes of state, scratch and buffers that the session works in (weights and tables belong to the model). */
   readonly workingBytes: number;
-  readonly #model: QuantizedModel;
+  readonly #model: Program;
   /** Parameters of integers that it takes: token ids have some, too. */
   readonly #given: PerTensorQParams | null;
   readonly #plan: Plan;
@@ -115,8 +106,8 @@ export class Session {
   /** Steps that each row has left. */
   readonly #left: Int32Array;
 
-  /** Use {@linkcode QuantizedModel.createSession}. */
-  constructor(model: QuantizedModel, plan: Plan, batch: number, maxSteps: number, splitGates: boolean | undefined) {
+  /** Use `createSession` of a model or a program. */
+  constructor(model: Program, plan: Plan, batch: number, maxSteps: number, splitGates: boolean | undefined) {
     this.batch = batch;
     this.maxSteps = maxSteps;
     this.#model = model;
@@ -127,10 +118,10 @@ export class Session {
     this.#left = new Int32Array(batch);
     const { stages, buffers } = plan;
     let bytes = batch * 4;
-    bytes += reserveBuffer(buffers, 0, batch * maxSteps * stages[0]!.inputSize);
-    this.#splitGates = stages.map(({ source }) => splitGates ?? (source.kind === "LSTM" && source.splitGates));
-    this.#states = stages.map(({ run, outputSize }, i) => {
-      bytes += reserveBuffer(buffers, i + 1, batch * maxSteps * outputSize);
+    bytes += reserveBuffer(buffers, 0, batch * maxSteps * model.inputSize);
+    this.#splitGates = stages.map(({ program }) => splitGates ?? (program.kind === "LSTM" && program.splitGates));
+    this.#states = stages.map(({ run, program }, i) => {
+      bytes += reserveBuffer(buffers, i + 1, batch * maxSteps * program.outputSize);
       bytes += run.reserve?.(batch, maxSteps, this.#splitGates[i]!) ?? 0;
       const state = run.createState?.(batch);
       if (state) bytes += state.h.byteLength + state.c.byteLength + state.fresh.byteLength;
@@ -210,8 +201,8 @@ export class Session {
       for (let i = 0; i < size; i++) x[i] = input[at + i]! - zero;
     } else if (!takes) quantizeShifted(input, at, x, 0, size, given);
     for (let s = 0; s <= last; s++) {
-      const { run, inputSize, input: needs } = stages[s]!, from = buffers[s]!;
-      if (s > 0) convertShifted(from, 0, rows * inputSize, stages[s - 1]!.output, needs);
+      const { run, program } = stages[s]!, from = buffers[s]!;
+      if (s > 0) convertShifted(from, 0, rows * program.inputSize, stages[s - 1]!.program.output, program.input);
       run.process(
         this.#states[s]!,
         s === 0 && takes ? input as Float32Array : from,
@@ -250,19 +241,12 @@ export class Session {
   /** Visits the values of the state in the order of its bytes, and gives the number of these. */
   #visit(visit?: StateVisitor): number {
     let at = HEADER;
-    this.#plan.stages.forEach(({ source }, s) => {
+    this.#plan.stages.forEach(({ program }, s) => {
       const state = this.#states[s];
       if (!state) return;
-      const cells = (source as LstmModule).cells.flat();
       for (let row = 0; row < state.fresh.length; row++) {
-        const cell = cells[Math.floor(row / this.batch)]!;
-        for (
-          const [array, q] of [
-            [state.fresh, FRESH],
-            [state.h, hiddenQParams(cell)],
-            [state.c, cell.parts.fgate_cx_igate_cgate],
-          ] as const
-        ) {
+        const [h, c] = (program as LstmProgram).states[Math.floor(row / this.batch)]!;
+        for (const [array, q] of [[state.fresh, FRESH], [state.h, h], [state.c, c]] as const) {
           const count = array.length / state.fresh.length,
             range = q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
           const size = range > 65535 ? 4 : range > 255 ? 2 : 1, least = q === null ? 0 : q.quantMin - q.zeroPoint;
@@ -277,8 +261,7 @@ export class Session {
 
   /** What a state begins with: what it is, whose, and for how many rows. */
   #header(): Uint8Array {
-    const model = new Int32Array(this.#model.fingerprint.buffer);
-    return new Uint8Array(Int32Array.of(MAGIC, STATE_VERSION, ...model, this.batch).buffer);
+    return new Uint8Array(Int32Array.of(MAGIC, STATE_VERSION, ...this.#model.data.fingerprint, this.batch).buffer);
   }
 
   /**

@@ -3,44 +3,25 @@
  *
  * @module
  */
-import type { Affine } from "../../kernels/quantize.ts";
-import {
-  bindState,
-  type CellParameters,
-  gateOrder,
-  integerBound,
-  prepareArithmetic,
-  prepareProjection,
-} from "../../kernels/prepare.ts";
 import { reciprocal } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import {
-  createState,
-  initialQParams,
-  type LstmBackend,
-  type LstmState,
-  type LstmUse,
-  type PreparedLstm,
-  type TokenRows,
-} from "../quantized/backend.ts";
-import { fastParts, type QuantizedLstmCell } from "../quantized/cell.ts";
-import { floatProjector, type Projector } from "../quantized/projector.ts";
-import type { LstmModule } from "../quantized/modules.ts";
-import { convertShifted, quantizeShifted } from "../quantized/shifted.ts";
+import { createState, type LstmBackend, type LstmState, type PreparedLstm } from "../quantized/backend.ts";
+import type { LstmCellProgram, LstmProgram } from "../quantized/program.ts";
+import { makeProjector, type Projector } from "../quantized/projector.ts";
+import { convertShifted } from "../quantized/shifted.ts";
 import {
   Arena,
   IN_SCALE,
   loadOperand,
   type Operand,
   OUT_SCALE,
-  type PlacedTables,
   ROW,
   type SimdExports,
-  type Span,
   writeBindings,
   writeCell,
   writeOperand,
   writeProjection,
+  writeTables,
 } from "./memory.ts";
 
 /** Most bytes of projected inputs that stand in memory at a time, unless one step has more. */
@@ -52,13 +33,10 @@ const CHUNK = 65536;
  */
 const SATURATED = -65536;
 
-/** Integers that are turned into addresses or stored, and integers that must be float32 values. */
-const ROUNDED = 2 ** 22, EXACT = 2 ** 24;
-
 /** One layer and direction in the kernel's memory. */
 interface SimdCell {
   readonly cell: number;
-  /** Its input: integers, or float32 values, which are projected outside. */
+  /** Its input: integers; null for float32 values, which are projected outside, and for tokens. */
   readonly input: Operand | null;
   readonly float: Projector | null;
   /** The reciprocal of its input's scale. */
@@ -69,54 +47,31 @@ interface SimdCell {
   readonly hiddenQParams: PerTensorQParams;
 }
 
-/** Whether the kernel's float32 arithmetic takes these parameters. */
-function suits(parts: CellParameters, initialCell: Affine): boolean {
-  const { igates, hgates, gates, fgate_cx_igate_cgate: cell, ogate_cy: hidden } = parts;
-  const exact = [...igates, ...hgates, initialCell, parts.input_gate, parts.forget_gate, parts.cell_gate]
-    .concat(parts.output_gate, parts.fgate_cx, parts.igate_cgate, parts.tanh_cy);
-  return exact.every((q) => q === null || integerBound(q) <= EXACT) &&
-    [...gates, cell, hidden].every((q) => integerBound(q) < ROUNDED) &&
-    [...gates, cell].every((q) => q.quantMax - q.quantMin < 65536);
-}
-
-/** Smallest and largest integers of the given parameters, less their zero points, and 0. */
-function span(...ranges: Affine[]): Span {
-  let least = 0, most = 0;
-  for (const { quantMin, quantMax, zeroPoint } of ranges) {
-    least = Math.min(least, quantMin - zeroPoint);
-    most = Math.max(most, quantMax - zeroPoint);
-  }
-  return { least, most };
-}
-
-/** Tokens' projected inputs in the kernel's memory, each computed when it is first met. */
+/** Tokens' projected inputs in the kernel's memory, each copied when it is first met. */
 class SimdTokens {
-  readonly rows: number;
-  readonly width: number;
+  readonly #at: number;
+  readonly #width: number;
   readonly #known: Uint8Array;
-  readonly #x: Float32Array;
-  readonly #values: Float64Array;
-  readonly #source: TokenRows;
-  readonly #input: PerTensorQParams | null;
+  readonly #rows: Float32Array;
+  readonly #fill: LstmProgram["fill"];
+  readonly #size: number;
 
-  constructor(arena: Arena, source: TokenRows, lstm: LstmModule, input: PerTensorQParams | null) {
-    this.width = Math.ceil(lstm.hiddenSize / 8) * 128;
-    this.rows = arena.take(source.count * this.width);
-    this.#known = new Uint8Array(source.count);
-    this.#x = new Float32Array(lstm.inputSize);
-    this.#values = new Float64Array(lstm.inputSize);
-    this.#source = source;
-    this.#input = input;
+  constructor(arena: Arena, rows: Float32Array, { hiddenSize, fill }: LstmProgram) {
+    this.#size = 4 * hiddenSize;
+    const count = rows.length / this.#size;
+    this.#width = Math.ceil(hiddenSize / 8) * 128;
+    this.#at = arena.take(count * this.#width);
+    this.#known = new Uint8Array(count);
+    this.#rows = rows;
+    this.#fill = fill;
   }
 
   /** The address of a token's projected input. */
-  at(lstm: SimdLstm, cell: SimdCell, token: number): number {
-    const at = this.rows + token * this.width;
+  at({ f32 }: Arena, token: number): number {
+    const at = this.#at + token * this.#width;
     if (this.#known[token] === 0) {
-      this.#source.read(token, this.#x, 0);
-      if (this.#input !== null) quantizeShifted(this.#x, 0, this.#values, 0, this.#x.length, this.#input);
-      else for (let k = 0; k < this.#x.length; k++) this.#values[k] = this.#x[k]!;
-      lstm.project(cell, this.#values, 0, this.#x.length, at);
+      this.#fill?.(token);
+      for (let i = 0, from = token * this.#size; i < this.#size; i++) f32[at / 4 + i] = this.#rows[from + i]!;
       this.#known[token] = 1;
     }
     return at;
@@ -154,11 +109,11 @@ class SimdState implements LstmState {
 class SimdLstm implements PreparedLstm {
   readonly takesReals: boolean;
   readonly givesReals: boolean;
-  readonly #lstm: LstmModule;
+  readonly #lstm: LstmProgram;
   readonly #kernel: SimdExports;
   readonly #arena: Arena;
   readonly #cells: readonly (readonly SimdCell[])[];
-  readonly #tokens: readonly SimdTokens[] | null;
+  readonly #tokens: readonly (SimdTokens | null)[];
   /** Hidden size in whole blocks; bytes of a projected input and 64 between two, of a row's hidden and cell state. */
   readonly #units: number;
   readonly #width: number;
@@ -192,15 +147,15 @@ class SimdLstm implements PreparedLstm {
   #outOffset = 0;
 
   constructor(
-    lstm: LstmModule,
+    lstm: LstmProgram,
     kernel: SimdExports,
     arena: Arena,
     cells: readonly (readonly SimdCell[])[],
-    tokens: readonly SimdTokens[] | null,
-    input: PerTensorQParams | null,
+    tokens: readonly (SimdTokens | null)[],
   ) {
+    const { input } = lstm;
     // qint32 is quantized in another way.
-    this.takesReals = tokens === null && input !== null && input.dtype !== "qint32";
+    this.takesReals = input !== null && input.dtype !== "qint32";
     this.givesReals = cells[0]!.length === 1;
     const all = cells.flat();
     this.#lstm = lstm;
@@ -268,7 +223,7 @@ class SimdLstm implements PreparedLstm {
     // Reals are taken by one call, however many steps there are.
     const given = this.takesReals ? batch * steps : chunk;
     this.#grow(batch, chunk, given);
-    const { numLayers, hiddenSize } = this.#lstm, layers = Math.min(2, numLayers - 1);
+    const { hiddenSize } = this.#lstm, layers = Math.min(2, this.#cells.length - 1);
     const size = batch * steps * hiddenSize * this.#cells[0]!.length;
     if (this.#between.length < layers || (layers > 0 && this.#between[0]!.length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
@@ -391,7 +346,7 @@ class SimdLstm implements PreparedLstm {
     lengths: Int32Array | null,
   ): void {
     const prepared = this.#cells[l]![d]!, { i32, f32 } = this.#arena, staged = this.#staged / 4;
-    const tokens = l === 0 && this.#tokens !== null ? this.#tokens[d]! : null;
+    const tokens = l === 0 ? this.#tokens[d]! : null;
     const size = l === 0 ? this.#lstm.inputSize : this.#lstm.hiddenSize * this.#cells[l]!.length;
     const reals = x instanceof Float32Array, first = reals ? this.#xOffset : 0;
     // One call copies what is given as it stands.
@@ -404,7 +359,7 @@ class SimdLstm implements PreparedLstm {
         if (t >= length) continue;
         const row = (d === 0 ? t : length - 1 - t) * batch + b;
         if (tokens !== null) {
-          i32[at] = tokens.at(this, prepared, x[row]!);
+          i32[at] = tokens.at(this.#arena, x[row]! | 0);
           continue;
         }
         if (prepared.input === null) this.project(prepared, x as Float64Array, row * size, size, projected);
@@ -503,62 +458,47 @@ export class SimdKernels implements LstmBackend {
     return new WebAssembly.Instance(this.#module).exports as unknown as SimdExports;
   }
 
-  prepare(lstm: LstmModule, { input, tokens, initial }: LstmUse): PreparedLstm | null {
-    if (lstm.projSize > 0) return null;
-    const kernel = this.#instance();
-    const arena = new Arena(kernel.memory, this.#oneStep), placed: PlacedTables = new Map(), cells: SimdCell[][] = [];
-    let from = input;
-    for (const layer of lstm.cells) {
+  prepare(lstm: LstmProgram): PreparedLstm | null {
+    if (lstm.projSize > 0 || !lstm.layers?.flat().every(({ float32 }) => float32)) return null;
+    const kernel = this.#instance(), arena = new Arena(kernel.memory, this.#oneStep), cells: SimdCell[][] = [];
+    const tables = writeTables(arena, lstm.tables);
+    let from = lstm.input;
+    for (const layer of lstm.layers) {
       const prepared: SimdCell[] = [];
-      for (const source of layer) {
-        const cell = this.#prepareCell(arena, lstm, source, from, initial, placed);
+      for (const program of layer) {
+        const cell = this.#prepareCell(arena, lstm, program, from, tables);
         if (cell === null) return null;
         prepared.push(cell);
       }
       cells.push(prepared);
       from = prepared[0]!.hiddenQParams;
     }
-    const rows = tokens === null ? null : cells[0]!.map(() => new SimdTokens(arena, tokens, lstm, input));
-    return new SimdLstm(lstm, kernel, arena, cells, rows, input);
+    const tokens = lstm.layers[0]!.map(({ rows }) => rows && new SimdTokens(arena, rows, lstm));
+    return new SimdLstm(lstm, kernel, arena, cells, tokens);
   }
 
   #prepareCell(
     arena: Arena,
-    lstm: LstmModule,
-    source: QuantizedLstmCell,
+    lstm: LstmProgram,
+    program: LstmCellProgram,
     from: PerTensorQParams | null,
-    initial: LstmUse["initial"],
-    placed: PlacedTables,
+    tables: readonly number[],
   ): SimdCell | null {
-    const { engine } = lstm, parts = fastParts(source), [h, c] = initialQParams(lstm, source, initial);
-    if (parts === null || !suits(parts, c!)) return null;
-    const to = parts.ogate_cy as PerTensorQParams, ranges = initial === undefined ? [to] : [to, h!];
+    const { cell, running, first, hidden: to, projector } = program, { inputRows, inputProjection } = cell;
     // fbgemm's qconfigs have reduce_range.
-    const reduced = (q: Affine): boolean => engine === "fbgemm" && q.zeroPoint - q.quantMin < 128;
-    const input = from === null ? null : writeOperand(arena, source.weightIh, span(from), this.relaxed, reduced(from));
-    const hidden = writeOperand(arena, source.weightHh, span(...ranges), this.relaxed, reduced(to));
-    if ((input === null && from !== null) || hidden === null) return null;
-    const cell = prepareArithmetic(engine, parts), order = gateOrder(lstm.hiddenSize);
-    const projection = input === null ? 0 : writeProjection(
-      arena,
-      prepareProjection(engine, source.weightIh, source.biasIh, order, from!, parts.igates),
-      input,
-      0,
-    );
-    const { running, initial: first } = writeBindings(
-      arena,
-      bindState(engine, source, parts, order, to, parts.fgate_cx_igate_cgate),
-      bindState(engine, source, parts, order, h!, c!),
-      hidden,
-    );
+    const reduced = (q: PerTensorQParams): boolean => lstm.engine === "fbgemm" && q.zeroPoint - q.quantMin < 128;
+    const span = inputRows && { least: from!.quantMin - from!.zeroPoint, most: from!.quantMax - from!.zeroPoint };
+    const input = inputRows && writeOperand(arena, inputRows, span!, this.relaxed, reduced(from!));
+    const hidden = writeOperand(arena, cell.hiddenRows, program, this.relaxed, reduced(to));
+    if ((input === null && inputRows !== null) || hidden === null) return null;
+    const projection = input === null ? 0 : writeProjection(arena, inputProjection!, input, 0);
     return {
-      cell: writeCell(arena, cell, lstm.hiddenSize, input, hidden, projection, parts, placed),
+      cell: writeCell(arena, cell, input, hidden, projection, lstm.tables, tables),
       input,
-      float: from === null ? floatProjector(source.weightIh, source.biasIh, order, source.parts.igates) : null,
+      float: projector && makeProjector(projector),
       inverseScale: from === null ? 1 : reciprocal(from.scale),
       hidden,
-      running,
-      initial: first,
+      ...writeBindings(arena, running, first ?? running, hidden),
       hiddenQParams: to,
     };
   }

@@ -4,8 +4,6 @@
  *
  * @module
  */
-import { activationKey } from "../../kernels/activation.ts";
-import type { LinearWeight } from "../../kernels/linear.ts";
 import {
   CANDIDATE,
   CELL_SUM,
@@ -22,7 +20,8 @@ import {
   SUM_LO,
   SUM_SIZE,
 } from "../../kernels/lstm_cell.ts";
-import { cellActivations, type CellArithmetic, type CellParameters, gateOrder } from "../../kernels/prepare.ts";
+import type { WeightRows } from "../../kernels/pack.ts";
+import type { ActivationProgram, CellProgram } from "../../kernels/program.ts";
 import { reciprocal } from "../../kernels/requantize.ts";
 
 /** What kernels/simd/lstm.as exports. Addresses are in bytes. */
@@ -143,16 +142,12 @@ export interface Operand extends Span {
   readonly bound: number;
 }
 
-/** Largest sum of magnitudes of a row's weights less their zero points; infinite where one is no int8. */
-function int8Sum({ data, outFeatures, inFeatures, zeroPoints }: LinearWeight): number {
-  let most = 0;
-  for (let row = 0, k = 0; row < outFeatures; row++) {
-    const shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
+/** Largest sum of magnitudes of a row's weights; infinite where one is no int8. */
+function int8Sum({ data, length }: WeightRows): number {
+  let most = data instanceof Int8Array ? 0 : Infinity;
+  for (let k = 0; k < data.length && most < Infinity;) {
     let sum = 0;
-    for (const end = k + inFeatures; k < end; k++) {
-      const w = data[k]! - shift;
-      sum += w < -128 || w > 127 ? Infinity : Math.abs(w);
-    }
+    for (const end = k + length; k < end; k++) sum += Math.abs(data[k]!);
     most = Math.max(most, sum);
   }
   return most;
@@ -167,16 +162,14 @@ function int8Sum({ data, outFeatures, inFeatures, zeroPoints }: LinearWeight): n
  */
 export function writeOperand(
   arena: Arena,
-  weight: LinearWeight,
+  weight: WeightRows,
   { least, most }: Span,
   relaxed: boolean,
   reduced: boolean,
 ): Operand | null {
-  const { data, inFeatures: length, outFeatures, zeroPoints } = weight, magnitude = Math.max(-least, most);
+  const { data, length, count } = weight, magnitude = Math.max(-least, most);
   if (magnitude >= 2 ** 22 || most - least > 65535) return null;
-  const sizes = zeroPoints.every((zeroPoint) => zeroPoint === 0) && length * magnitude < 2 ** 16
-    ? length * 128
-    : int8Sum(weight);
+  const sizes = data instanceof Int8Array && length * magnitude < 2 ** 16 ? length * 128 : int8Sum(weight);
   const eightBits = sizes < Infinity;
   // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two steps.
   const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128, size = most - least;
@@ -188,7 +181,7 @@ export function writeOperand(
   const offset = form !== FORM.WIDE ? least : magnitude < 32768 ? 0 : least + 32768;
   const offsets = form === FORM.PAIRED ? [least + 128, least + 255] as const : [offset, offset] as const;
   const per = form === FORM.WIDE ? 2 : 4, groups = Math.ceil(length / (2 * per)) * 2;
-  const order = gateOrder(outFeatures / 4), blocks = Math.ceil(outFeatures / 32);
+  const blocks = Math.ceil(count / 32);
   const block = (groups + 1) * 128, weights = arena.take(blocks * block), mask = per - 1, stride = 31 * per;
   const out = form === FORM.WIDE ? arena.i16 : arena.u8, width = form === FORM.WIDE ? 2 : 1;
   // Bytes of pairs are 256 times the second one, and the first one's from 0 on.
@@ -197,14 +190,11 @@ export function writeOperand(
     for (let at = weights, end = weights + blocks * block; at < end; at += 2) out[at] = first;
   }
   let bound = 0;
-  for (let place = 0; place < outFeatures; place++) {
-    const row = order[place]!,
-      from = row * length,
-      shift = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
-    const to = weights + (place >> 5) * block;
+  for (let place = 0; place < count; place++) {
+    const from = place * length, to = weights + (place >> 5) * block;
     let at = (to + 128) / width + (place & 31) * per, even = 0, odd = 0, sum = 0;
     for (let k = 0; k < length; k++, at++) {
-      const w = data[from + k]! - shift;
+      const w = data[from + k]!;
       if ((k & 1) === 0) {
         out[at] = w + first;
         even += w;
@@ -287,22 +277,14 @@ export function writeProjection(
   return at;
 }
 
-/** Where activation tables stand in memory, by {@linkcode activationKey}: gates, cells and layers often share one. */
-export type PlacedTables = Map<string, number>;
-
 /**
- * Where a table's float32 outputs stand, less what the kernel makes of its first input. The kernel itself computes them,
+ * Where tables' float32 outputs stand, less what the kernel makes of their first inputs. The kernel itself computes them,
  * each when it is first asked for: a model's first steps meet few of up to 65,536.
  */
-function placeTable(
-  arena: Arena,
-  placed: PlacedTables,
-  [activation, from, to]: ReturnType<typeof cellActivations>[0],
-): number {
-  const key = activationKey(activation, from, to);
-  let at = placed.get(key);
-  if (at === undefined) placed.set(key, at = arena.take((from.quantMax - from.quantMin + 1) * 4));
-  return at - ((from.quantMin - from.zeroPoint + MAGIC) << 2);
+export function writeTables(arena: Arena, tables: readonly ActivationProgram[]): number[] {
+  return tables.map(({ from: { quantMin, quantMax, zeroPoint } }) =>
+    arena.take((quantMax - quantMin + 1) * 4) - ((quantMin - zeroPoint + MAGIC) << 2)
+  );
 }
 
 /** Addresses in a cell's constants, in words of four bytes. */
@@ -347,27 +329,25 @@ const SUM = {
  * Writes the constants of a cell.
  *
  * @param cell Its sums, products and activations.
- * @param hiddenSize Its number of units.
  * @param input Its input, or null where projected inputs are given.
  * @param hidden Its hidden state.
  * @param projection Address of the input's projection.
- * @param placed Where tables already stand in this memory.
+ * @param programs The tables of all cells.
+ * @param tables Where {@linkcode writeTables} has put them.
  * @returns Its address.
  */
 export function writeCell(
   arena: Arena,
-  cell: CellArithmetic,
-  hiddenSize: number,
+  cell: CellProgram,
   input: Operand | null,
   hidden: Operand,
   projection: number,
-  parts: CellParameters,
-  placed: PlacedTables,
+  programs: readonly ActivationProgram[],
+  tables: readonly number[],
 ): number {
-  const k = cell.constants, activations = cellActivations(parts);
-  const tables = activations.map((each) => placeTable(arena, placed, each));
+  const { constants: k, activations } = cell;
   const at = arena.take(WORDS.SIZE * 4), w = at / 4, { i32, f32 } = arena;
-  i32[w + WORDS.BLOCKS] = Math.ceil(hiddenSize / 8);
+  i32[w + WORDS.BLOCKS] = Math.ceil(cell.hiddenSize / 8);
   i32[w + WORDS.HIDDEN_GROUPS] = hidden.groups;
   i32[w + WORDS.HIDDEN_FORM] = hidden.form;
   i32[w + WORDS.HIDDEN_WEIGHTS] = hidden.weights;
@@ -377,7 +357,8 @@ export function writeCell(
     i32[w + WORDS.INPUT_WEIGHTS] = input.weights;
     i32[w + WORDS.INPUT_PROJECTION] = projection;
   }
-  activations.forEach(([, from, to], i) => {
+  activations.forEach((table, i) => {
+    const { from, to } = programs[table]!;
     const lo = to.quantMin - to.zeroPoint, hi = to.quantMax - to.zeroPoint;
     f32.set([from.scale, reciprocal(to.scale), lo, hi], w + WORDS.ACTIVATIONS + 4 * i);
   });
@@ -405,8 +386,8 @@ export function writeCell(
     f32[w + WORDS.HIDDEN + lane] = k[HIDDEN]!;
     f32[w + WORDS.HIDDEN + 4 + lane] = k[HIDDEN + PRODUCT_LO]!;
     f32[w + WORDS.HIDDEN + 8 + lane] = k[HIDDEN + PRODUCT_HI]!;
-    i32[w + WORDS.GATE_TABLES + lane] = tables[lane]!;
-    i32[w + WORDS.CELL_TABLE + lane] = tables[4]!;
+    i32[w + WORDS.GATE_TABLES + lane] = tables[activations[lane]!]!;
+    i32[w + WORDS.CELL_TABLE + lane] = tables[activations[4]!]!;
     i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offsets[lane & 1]!;
     if (input === null) continue;
     i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offsets[lane & 1]!;

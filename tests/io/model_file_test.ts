@@ -1,13 +1,14 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { loadModel } from "../../src/io/load_model.ts";
-import { loadModel as loadForRuntime } from "../../src/io/model_file.ts";
+import { loadModel } from "../../src/io/model_file.ts";
 import { saveModel } from "../../src/io/model_write.ts";
+import { loadProgram } from "../../src/io/program_file.ts";
+import { compileModel } from "../../src/io/program_write.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { type SafetensorsInput, writeSafetensors } from "../../src/io/safetensors_write.ts";
 import { QuantizedLinear } from "../../src/quantized/linear.ts";
 import { QuantizedModel } from "../../src/quantized/model.ts";
-import { type Bits, floatsOf, type LstmCase, lstmCases } from "../quantized/arbitrary.ts";
+import { type Bits, floatsOf, lstmCases } from "../quantized/arbitrary.ts";
 import { modelOf, plainCase } from "../quantized/models.ts";
 
 const bits = fc.constantFrom<Bits>(0, 7, 8, 16, 32),
@@ -26,12 +27,10 @@ Deno.test("loadModel() gives back what saveModel() wrote, and that the same byte
   fc.assert(
     fc.property(lstmCases(bits, fc.constantFrom<Bits>(0, 8)), embeddings, fc.boolean(), (c, embedding, linear) => {
       const model = modelOf(c, embedding, linear), bytes = saveModel(model);
-      for (const load of [loadModel, loadForRuntime]) {
-        const loaded = load(bytes);
-        assertEquals(contents(loaded.modules), contents(model.modules));
-        assertEquals(saveModel(loaded), bytes);
-        assertEquals(loaded.fingerprint, model.fingerprint);
-      }
+      const loaded = loadModel(bytes);
+      assertEquals(contents(loaded.modules), contents(model.modules));
+      assertEquals(saveModel(loaded), bytes);
+      assertEquals(loaded.fingerprint, model.fingerprint);
       ran++;
     }),
     { numRuns: 60 },
@@ -39,12 +38,12 @@ Deno.test("loadModel() gives back what saveModel() wrote, and that the same byte
   assertEquals(ran, 60);
 });
 
-Deno.test("loadModel() gives a model that computes the same", () => {
+Deno.test("loadModel() and loadProgram() give what computes the same", () => {
   fc.assert(
     fc.property(lstmCases(fc.constantFrom<Bits>(8, 16), fc.constantFrom<Bits>(0, 8)), fc.boolean(), (given, linear) => {
       const c = { ...given, engine: "fbgemm" as const }, model = modelOf(c, "none", linear);
       const x = floatsOf(c.seed, [c.steps * c.batch * c.inputSize], 2).data;
-      const [want, ...got] = [model, loadModel(saveModel(model)), loadForRuntime(saveModel(model))].map((m) => {
+      const [want, ...got] = [model, loadModel(saveModel(model)), loadProgram(compileModel(model))].map((m) => {
         const y = new Float32Array(c.steps * c.batch * m.outputSize);
         m.createSession({ batch: c.batch }).run(x, y);
         return y;
@@ -53,17 +52,6 @@ Deno.test("loadModel() gives a model that computes the same", () => {
     }),
     { numRuns: 40 },
   );
-});
-
-Deno.test("loadModel() for the runtime refuses by name an LSTM that only parts run", () => {
-  const c: LstmCase = { ...plainCase, bits: plainCase.bits.map((b, i) => i === 5 ? 0 : b) };
-  const bytes = saveModel(modelOf(c, "none", false));
-  assertThrows(
-    () => loadForRuntime(bytes).createSession(),
-    RangeError,
-    "modules.lstm: expected parts that the fast step runs",
-  );
-  loadModel(bytes).createSession().step(new Float32Array(4), new Uint8Array(5));
 });
 
 // deno-lint-ignore no-explicit-any
@@ -194,10 +182,8 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
     ["modules.embedding: expected an Embedding to come first", (m) => m.modules.push(m.modules.shift())],
   ];
   for (const [message, change] of cases) {
-    for (const load of [loadModel, loadForRuntime]) {
-      const error = assertThrows(() => load(tampered(bytes, change)), Error, message, message);
-      assert(error instanceof RangeError || error instanceof TypeError, `${error}`);
-    }
+    const error = assertThrows(() => loadModel(tampered(bytes, change)), Error, message, message);
+    assert(error instanceof RangeError || error instanceof TypeError, `${error}`);
   }
   loadModel(tampered(bytes, () => 0));
 });
@@ -209,9 +195,7 @@ Deno.test("loadModel() refuses bytes that are no model", () => {
   assertThrows(() => loadModel(other), RangeError, "splitgate: expected JSON");
   const bytes = saveModel(modelOf(plainCase, "none", false));
   for (let length = 0; length < bytes.length; length += 97) {
-    for (const load of [loadModel, loadForRuntime]) {
-      assertThrows(() => load(bytes.subarray(0, length)), RangeError, ": expected ");
-    }
+    assertThrows(() => loadModel(bytes.subarray(0, length)), RangeError, ": expected ");
   }
 });
 
@@ -223,16 +207,14 @@ Deno.test("loadModel() gives an error that names something, or a model that runs
       (changes) => {
         const changed = bytes.slice();
         for (const [at, value] of changes) changed[at] = value;
-        for (const load of [loadModel, loadForRuntime]) {
-          try {
-            const session = load(changed).createSession();
-            session.step(new Float32Array(4), new Float32Array(3));
-          } catch (error) {
-            assert(
-              (error instanceof RangeError || error instanceof TypeError) && /: expected /.test(error.message),
-              `${error}`,
-            );
-          }
+        try {
+          const session = loadModel(changed).createSession();
+          session.step(new Float32Array(4), new Float32Array(3));
+        } catch (error) {
+          assert(
+            (error instanceof RangeError || error instanceof TypeError) && /: expected /.test(error.message),
+            `${error}`,
+          );
         }
       },
     ),

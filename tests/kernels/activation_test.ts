@@ -2,12 +2,11 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
   type Activation,
+  activationKey,
   activationTable,
-  type ActivationTables,
   expFloat32,
   lookup,
   quantizedActivation,
-  sharedActivationTable,
   sigmoidFloat32,
   tanhFloat32,
 } from "../../kernels/activation.ts";
@@ -179,21 +178,22 @@ Deno.test("lookup() gives the same output the second time when outputs less thei
   }
 });
 
-Deno.test("sharedActivationTable() gives the same table exactly when everything that it depends on is the same", () => {
-  const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 },
-    to = TANH,
-    tables: ActivationTables = new Map();
-  const table = sharedActivationTable(tables, "tanh", from, to), made = new Set([table]);
-  const next = Math.fround(0.1) * (1 + 2 ** -23);
+Deno.test("activationKey() is the same exactly when everything that a table depends on is the same", () => {
+  const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 }, to = TANH;
+  const keys = new Set([activationKey("tanh", from, to)]), next = Math.fround(0.1) * (1 + 2 ** -23);
   const differing = [
     ...[{ scale: next }, { zeroPoint: 4 }, { quantMin: 1 }, { quantMax: 254 }].flatMap((change) => [
-      sharedActivationTable(tables, "tanh", { ...from, ...change }, to),
-      sharedActivationTable(tables, "tanh", from, { ...to, ...change }),
+      activationKey("tanh", { ...from, ...change }, to),
+      activationKey("tanh", from, { ...to, ...change }),
     ]),
-    sharedActivationTable(tables, "sigmoid", from, to),
+    activationKey("sigmoid", from, to),
   ];
-  for (const other of differing) made.add(other);
-  assertEquals(made.size, 1 + differing.length);
-  assert(sharedActivationTable(tables, "tanh", { ...from }, { ...to }) === table);
-  assertEquals(lookup(table, 5), quantizedActivation("tanh", 0.1, to)(5));
+  for (const other of differing) keys.add(other);
+  assertEquals(keys.size, 1 + differing.length);
+  assert(keys.has(activationKey("tanh", { ...from }, { ...to })));
+});
+
+Deno.test("activationTable() takes outputs that are known, and computes none of them", () => {
+  const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 }, outputs = new Float32Array(256).fill(7);
+  assertEquals(lookup(activationTable("tanh", from, TANH, outputs), 5), 7);
 });

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
+  activationTable,
   type Affine,
   bindState,
   gateOrder,
@@ -7,8 +8,10 @@ import {
   linearEngine,
   linearInt8,
   linearInt8Float32,
+  lowerCell,
   lstmScratch,
   lstmStep,
+  orderRows,
   packedInput,
   packRows,
   prepareCell,
@@ -58,7 +61,7 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
         const bias = random(0, 1) < 0.2
           ? null
           : Float32Array.from({ length: outFeatures }, () => random(-1, 1) * biasSize);
-        const order = rowOrder(outFeatures), rows = packRows(weight, order, integerBound(from));
+        const order = rowOrder(outFeatures), rows = packRows(orderRows(weight, order, integerBound(from)));
         const projection = prepareProjection(engine, weight, bias, order, from, [to, to, to, to]);
         const x = Int32Array.from({ length: inFeatures }, () => Math.floor(random(from.quantMin, from.quantMax + 1)));
         const shifted = packedInput(inFeatures), out = new Float64Array(outFeatures);
@@ -105,7 +108,9 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
         const order = gateOrder(hiddenSize);
         let cell;
         try {
-          cell = prepareCell(c.engine, source, parts, order, lstm.input, integerBound(hidden));
+          const lowered = lowerCell(c.engine, source, parts, order, lstm.input, integerBound(hidden));
+          const tables = lowered.tables.map(({ activation, from, to }) => activationTable(activation, from, to));
+          cell = prepareCell(lowered.cell, tables);
         } catch (error) {
           assert(c.engine === "qnnpack" && error instanceof RangeError);
           return;
@@ -130,7 +135,7 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
   assert(ran > 40, `${ran}`);
 });
 
-Deno.test("prepareCell() refuses scales that qnnpack's addition cannot take and names the part", () => {
+Deno.test("lowerCell() refuses scales that qnnpack's addition cannot take and names the part", () => {
   const bits = Array<Bits>(13).fill(8);
   fc.assert(
     fc.property(lstmCases(fc.constant<Bits>(8), fc.constant<Bits>(8)), (given) => {
@@ -139,7 +144,7 @@ Deno.test("prepareCell() refuses scales that qnnpack's addition cannot take and 
         parts = fastParts(source)!;
       const tiny = { ...parts.fgate_cx, scale: 2 ** -40 }, q = lstm.input;
       const prepare = (changed: object) => () =>
-        prepareCell("qnnpack", source, { ...parts, ...changed }, gateOrder(source.weightHh.outFeatures / 4), q, 255);
+        lowerCell("qnnpack", source, { ...parts, ...changed }, gateOrder(source.weightHh.outFeatures / 4), q, 255);
       assertThrows(prepare({ fgate_cx: tiny }), RangeError, "fgate_cx_igate_cgate: expected scales within 2^-14..2^8");
       assertThrows(
         prepare({ igates: [tiny, tiny, tiny, tiny] }),

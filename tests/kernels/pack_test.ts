@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { dotRows, packedInput, packRows, sumsLength } from "@splitgate/splitgate/kernels";
+import { dotRows, orderRows, packedInput, packRows, sumsLength } from "@splitgate/splitgate/kernels";
 import fc from "fast-check";
 import { generator } from "../quantized/arbitrary.ts";
 
@@ -30,7 +30,7 @@ Deno.test("dotRows() is the plain dot product when shapes, weights and bounds ar
           zeroPoint,
         );
         const order = Array.from({ length: count + count % 2 }, (_, i) => i < count ? count - 1 - i : -1);
-        const rows = packRows(weight, order, bound), x = packedInput(length);
+        const rows = packRows(orderRows(weight, order, bound)), x = packedInput(length);
         for (let k = 0; k < length; k++) {
           x[k] = extreme ? (random(0, 1) < 0.5 ? -bound : bound) : Math.round(random(-bound, bound));
         }
@@ -60,7 +60,7 @@ Deno.test("dotRows() is exact when 8-bit rows are long and all of one sign", () 
       // The lower row at its largest pushes the hardest on the upper one.
       const weight = weightOf(2, length, (row) => row === 0 ? 1 : w!), out = new Float64Array(sumsLength(2));
       const x = packedInput(length).fill(v!);
-      dotRows(packRows(weight, [0, 1], 255), 0, 2, x, out);
+      dotRows(packRows(orderRows(weight, [0, 1], 255)), 0, 2, x, out);
       assertEquals([out[0], out[1]], [length * v!, length * w! * v!]);
     }
   }

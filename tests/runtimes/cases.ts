@@ -6,13 +6,14 @@
  * @module
  */
 import {
+  compileModel,
   convert,
   dynamicQConfig,
   Embedding,
   Generator,
   getPreset,
   Linear,
-  loadModel as loadAnyModel,
+  loadModel,
   LSTM,
   parseSafetensors,
   prepare,
@@ -23,7 +24,7 @@ import {
   tokens,
 } from "@splitgate/splitgate";
 import { sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
-import { loadModel, type QuantizedModel, type Session } from "@splitgate/splitgate/runtime";
+import { loadProgram, type Program, type Session } from "@splitgate/splitgate/runtime";
 import type { SimdKernels } from "@splitgate/splitgate/simd";
 import { floatModel } from "../../demo/float_model.ts";
 import { Dictionary, parseRuns } from "../../demo/segmenter.ts";
@@ -100,6 +101,11 @@ export function modelFile(kind: string, preset: string, splitGates: boolean): Ui
   return saveModel(convert(observed));
 }
 
+/** What the runtime makes of a model's file, compiled. */
+function programOf(file: Uint8Array): Program {
+  return loadProgram(compileModel(loadModel(file)));
+}
+
 /** A state behind its header, which is tied to the bytes of the model's file. */
 function valuesOf(state: Uint8Array): Uint8Array {
   return state.subarray(20);
@@ -107,7 +113,7 @@ function valuesOf(state: Uint8Array): Uint8Array {
 
 /** Every way to run a model over the same input: the bytes agree, and are given once, with the state's. */
 function* outputs(
-  model: QuantizedModel,
+  model: Program,
   input: Float32Array | Int32Array,
   batch: number,
   simd: SimdKernels,
@@ -145,7 +151,7 @@ function* outputs(
 }
 
 /** The integers themselves, where the output is quantized. */
-function* integers(model: QuantizedModel, input: Float32Array): Iterable<Uint8Array> {
+function* integers(model: Program, input: Float32Array): Iterable<Uint8Array> {
   if (model.output?.dtype !== "quint8") return;
   const steps = input.length / model.inputSize, out = new Uint8Array(steps * model.outputSize);
   model.createSession({ maxSteps: steps }).run(input, out);
@@ -159,7 +165,7 @@ function* seeded(simd: SimdKernels): Iterable<Case> {
         yield {
           name: `${kind}, ${preset}, observed ${splitGates ? "split" : "fused"}`,
           *run() {
-            const model = loadModel(modelFile(kind, preset, splitGates));
+            const model = programOf(modelFile(kind, preset, splitGates));
             const count = STEPS * BATCH * model.inputSize;
             yield* outputs(model, model.vocabulary > 0 ? ids(count, 30) : reals(count, 30), BATCH, simd);
             if (model.vocabulary === 0) yield* integers(model, reals(11 * model.inputSize, 31));
@@ -173,13 +179,14 @@ function* seeded(simd: SimdKernels): Iterable<Case> {
 /** What is written: only this changes with the form of a file or of a state. */
 function* written(): Iterable<Case> {
   yield {
-    name: "model files and states, as bytes",
+    name: "model files, compiled ones and states, as bytes",
     *run() {
       for (const kind of Object.keys(KINDS)) {
         yield saveModel(quantizeDynamic(KINDS[kind]!(), dynamicQConfig));
         for (const preset of PRESETS) {
-          const file = modelFile(kind, preset, true), session = loadModel(file).createSession();
+          const file = modelFile(kind, preset, true), model = loadModel(file), session = model.createSession();
           yield file;
+          yield compileModel(model);
           if (kind !== "both directions") yield session.state();
         }
       }
@@ -194,8 +201,8 @@ function* dynamic(): Iterable<Case> {
       yield {
         name: `${kind}, dynamic ${engine}`,
         *run() {
-          const file = saveModel(quantizeDynamic(make(), { ...dynamicQConfig, engine })), model = loadAnyModel(file);
-          yield refusal("the runtime's loadModel", () => loadModel(file));
+          const file = saveModel(quantizeDynamic(make(), { ...dynamicQConfig, engine })), model = loadModel(file);
+          yield refusal("compileModel", () => compileModel(model));
           const count = STEPS * BATCH * model.inputSize,
             input = model.vocabulary > 0 ? ids(count, 30) : reals(count, 30);
           for (const maxSteps of model.bidirectional ? [STEPS] : [STEPS, 7, 1]) {
@@ -227,7 +234,7 @@ function* thai(assets: Assets, simd: SimdKernels): Iterable<Case> {
     yield {
       name: `Thai, ${preset}`,
       *run() {
-        const model = loadModel(thaiFile(assets, preset));
+        const model = programOf(thaiFile(assets, preset));
         const dictionary = Dictionary.parse(assets.dictionary, model.vocabulary);
         for (const { tokens: run } of parseRuns("test", assets.test, dictionary).slice(0, 12)) {
           yield* outputs(model, run, 1, simd);
@@ -266,17 +273,19 @@ function* refusals(): Iterable<Case> {
   yield {
     name: "a model file cut off in transit is refused, wherever it was cut",
     *run() {
-      const file = modelFile("two layers", "fbgemm", true);
+      const file = modelFile("two layers", "fbgemm", true), program = compileModel(loadModel(file));
       for (let i = 0; i < 100; i++) {
-        yield refusal(`${i} %`, () => loadModel(file.subarray(0, i < 64 ? i : Math.floor(i * file.length / 100))));
+        const size = (whole: Uint8Array) => i < 64 ? i : Math.floor(i * whole.length / 100);
+        yield refusal(`${i} %`, () => loadModel(file.subarray(0, size(file))));
+        yield refusal(`${i} %, compiled`, () => loadProgram(program.subarray(0, size(program))));
       }
     },
   };
   yield {
     name: "a state that does not fit is refused, and the session goes on from its own",
     *run() {
-      const model = loadModel(modelFile("two layers", "fbgemm", true));
-      const other = loadModel(modelFile("two layers", "qnnpack", true));
+      const model = programOf(modelFile("two layers", "fbgemm", true));
+      const other = programOf(modelFile("two layers", "qnnpack", true));
       const session = model.createSession(), out = new Float32Array(HIDDEN);
       session.step(reals(INPUT, 40), out);
       const before = session.state();

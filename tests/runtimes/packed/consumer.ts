@@ -1,24 +1,24 @@
 // A user's program: type-checked against the installed package, and run from it.
 import {
+  compileModel,
   convert,
   getPreset,
   LSTM,
   prepare,
   type QConfig,
   type QuantizedModel,
-  saveModel,
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
 import { roundHalfEven } from "@splitgate/splitgate/kernels";
-import { loadModel, type Session, type SessionOptions } from "@splitgate/splitgate/runtime";
+import { loadProgram, type Program, type Session, type SessionOptions } from "@splitgate/splitgate/runtime";
 import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
 
 const qconfig: QConfig = getPreset("accurate");
 const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qconfig, { splitGates: true });
 const y: Tensor = observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
-const file: Uint8Array = saveModel(convert(observed));
-const model: QuantizedModel = loadModel(file);
+const quantized: QuantizedModel = convert(observed), file: Uint8Array = compileModel(quantized);
+const model: Program = loadProgram(file);
 const kernels: SimdKernels = await simdKernels();
 const options: SessionOptions = { maxSteps: 2, kernels };
 const session: Session = model.createSession(options);

@@ -4,7 +4,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createContext, runInContext } from "node:vm";
 import { stop } from "esbuild";
-import { loadModel } from "@splitgate/splitgate/runtime";
+import { compileModel, loadModel } from "@splitgate/splitgate";
+import { loadProgram } from "@splitgate/splitgate/runtime";
 import { bundle } from "../bundle.ts";
 import { modelFile } from "../cases.ts";
 import expected from "../expected.json" with { type: "json" };
@@ -60,13 +61,14 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
         format: "iife",
         globalName: "runtime",
       });
-      const file = modelFile("two layers", "fbgemm", true), expected = loadModel(file).createSession();
+      const file = compileModel(loadModel(modelFile("two layers", "fbgemm", true)));
+      const expected = loadProgram(file).createSession();
       const input = Float32Array.of(0.5, -1, 0, 2, 0.25), output = new Float32Array(13);
       expected.step(input, output);
       const context = createContext({ TextDecoder }, { codeGeneration: { strings: false, wasm: false } });
       runInContext(await Deno.readTextFile(`${folder}/bare.js`), context);
       const state = runInContext(
-        `const session = runtime.loadModel(Uint8Array.from([${file}])).createSession();
+        `const session = runtime.loadProgram(Uint8Array.from([${file}])).createSession();
         session.step(Float32Array.from([${input}]), new Float32Array(13));
         JSON.stringify([...session.state()]);`,
         context,

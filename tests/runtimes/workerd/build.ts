@@ -5,7 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Plugin } from "esbuild";
-import { convert, Generator, getPreset, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+import { compileModel, convert, Generator, getPreset, loadModel, LSTM, prepare, tensor } from "@splitgate/splitgate";
 import { bundle } from "../bundle.ts";
 import { thaiFile } from "../cases.ts";
 import { installPacked, NAME } from "../install.ts";
@@ -14,13 +14,13 @@ import type { WorkerModule } from "./workerd.ts";
 
 const DATA = new URL("../../../demo/data/", import.meta.url);
 
-/** A streaming model from a seed, as its file. */
+/** A streaming model from a seed, compiled. */
 export function streamingFile(inputSize: number, hiddenSize: number, seed: number): Uint8Array<ArrayBuffer> {
   const lstm = new LSTM({ inputSize, hiddenSize, seed }), input = new Float32Array(40 * inputSize);
   new Generator(seed).uniform(input, -2, 2);
   const observed = prepare(lstm, getPreset("fbgemm"), { splitGates: true });
   observed.forward(tensor(input, [40, 1, inputSize]));
-  return saveModel(convert(observed));
+  return compileModel(convert(observed));
 }
 
 /** What {@linkcode buildWorker} made. */
@@ -38,7 +38,7 @@ export interface BuiltWorker {
 /** Installs the packed package in `folder` and builds the workers there. */
 export async function buildWorker(folder: string, inputSize: number, hiddenSize: number): Promise<BuiltWorker> {
   await installPacked(folder);
-  const external = ["thai.*", "streaming.safetensors"];
+  const external = ["thai.*", "streaming.program"];
   const wasm: Plugin = {
     name: "wasm",
     setup: (build) => build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "./plain.wasm", external: true })),
@@ -46,10 +46,10 @@ export async function buildWorker(folder: string, inputSize: number, hiddenSize:
   for (const entry of ["worker", "digest_worker", "many_worker"]) {
     await bundle(new URL(`${entry}.ts`, import.meta.url), folder, `${entry}.js`, { external, plugins: [wasm] });
   }
-  const assets = readAssets(DATA), thai = thaiFile(assets, "accurate");
+  const assets = readAssets(DATA), thai = compileModel(loadModel(thaiFile(assets, "accurate")));
   const streaming = streamingFile(inputSize, hiddenSize, 1);
-  await Deno.writeFile(`${folder}/thai.int8.safetensors`, thai);
-  await Deno.writeFile(`${folder}/streaming.safetensors`, streaming);
+  await Deno.writeFile(`${folder}/thai.program`, thai);
+  await Deno.writeFile(`${folder}/streaming.program`, streaming);
   const plain: WorkerModule = {
     name: "plain.wasm",
     kind: "wasm",
@@ -63,16 +63,16 @@ export async function buildWorker(folder: string, inputSize: number, hiddenSize:
   return {
     thai,
     streaming,
-    modules: (streaming = `${folder}/streaming.safetensors`) => [
+    modules: (streaming = `${folder}/streaming.program`) => [
       { name: "worker.js", kind: "esModule", path: `${folder}/worker.js` },
       plain,
-      { name: "thai.int8.safetensors", kind: "data", path: `${folder}/thai.int8.safetensors` },
+      { name: "thai.program", kind: "data", path: `${folder}/thai.program` },
       data("thai.json", "text"),
-      { name: "streaming.safetensors", kind: "data", path: streaming },
+      { name: "streaming.program", kind: "data", path: streaming },
     ],
     many: [
       { name: "worker.js", kind: "esModule", path: `${folder}/many_worker.js` },
-      { name: "streaming.safetensors", kind: "data", path: `${folder}/streaming.safetensors` },
+      { name: "streaming.program", kind: "data", path: `${folder}/streaming.program` },
     ],
     digest: [
       { name: "worker.js", kind: "esModule", path: `${folder}/digest_worker.js` },

@@ -7,11 +7,11 @@
  *
  * @module
  */
-import { loadModel, type Session } from "@splitgate/splitgate/runtime";
+import { loadProgram, type Session } from "@splitgate/splitgate/runtime";
 // @ts-ignore: data modules of the worker's configuration.
-import streamingModel from "streaming.safetensors";
+import streamingModel from "streaming.program";
 
-const model = loadModel(new Uint8Array(streamingModel));
+const model = loadProgram(new Uint8Array(streamingModel));
 const sessions: Session[] = [];
 
 export default {

@@ -8,16 +8,16 @@
  *
  * @module
  */
-import { loadModel, type QuantizedModel, type Session } from "@splitgate/splitgate/runtime";
+import { loadProgram, type Program, type Session } from "@splitgate/splitgate/runtime";
 import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
 // @ts-ignore: workerd gives the compiled module, where Deno gives an instance's exports.
 import plainWasm from "@splitgate/splitgate/simd/plain.wasm";
 // @ts-ignore: data modules of the worker's configuration.
-import thaiModel from "thai.int8.safetensors";
+import thaiModel from "thai.program";
 // @ts-ignore: as above.
 import thaiDictionary from "thai.json";
 // @ts-ignore: as above.
-import streamingModel from "streaming.safetensors";
+import streamingModel from "streaming.program";
 import { cut, Dictionary, scriptRuns, wordEnds } from "../../../demo/segmenter.ts";
 
 interface Storage {
@@ -49,9 +49,9 @@ interface Saved {
 /** Characters of a run of text and steps of a request that are taken at once. */
 const MAX_TEXT = 20_000, MAX_STEPS = 4096;
 
-const thai: QuantizedModel = loadModel(new Uint8Array(thaiModel));
+const thai: Program = loadProgram(new Uint8Array(thaiModel));
 const dictionary = Dictionary.parse(thaiDictionary, thai.vocabulary);
-const streaming: QuantizedModel = loadModel(new Uint8Array(streamingModel));
+const streaming: Program = loadProgram(new Uint8Array(streamingModel));
 const simd: SimdKernels = await simdKernels({ module: plainWasm });
 
 /** A mistake of the caller. */

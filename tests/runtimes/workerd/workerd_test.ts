@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { stop } from "esbuild";
 import { Generator } from "@splitgate/splitgate";
-import { loadModel } from "@splitgate/splitgate/runtime";
+import { loadProgram } from "@splitgate/splitgate/runtime";
 import { cut, Dictionary, parseRuns, wordEnds } from "../../../demo/segmenter.ts";
 import expected from "../expected.json" with { type: "json" };
 import { readAssets } from "../suite.ts";
@@ -56,7 +56,7 @@ Deno.test({
         running.push(worker);
         return worker;
       };
-      const model = loadModel(built.streaming);
+      const model = loadProgram(built.streaming);
       /** What an uninterrupted session gives. */
       const whole = (input: Float32Array): { output: Uint8Array; state: Uint8Array } => {
         const session = model.createSession(), output = new Float32Array(input.length / INPUT * HIDDEN);
@@ -84,7 +84,7 @@ Deno.test({
       let worker = await start();
 
       await t.step("it segments Thai over HTTP, portable and SIMD, as Deno does", async () => {
-        const assets = readAssets(new URL("../../../demo/data/", import.meta.url)), thai = loadModel(built.thai);
+        const assets = readAssets(new URL("../../../demo/data/", import.meta.url)), thai = loadProgram(built.thai);
         const dictionary = Dictionary.parse(assets.dictionary, thai.vocabulary);
         for (const run of parseRuns("test", assets.test, dictionary).slice(0, 10)) {
           const output = new Float32Array(run.tokens.length * thai.outputSize);
@@ -189,7 +189,7 @@ Deno.test({
         const input = inputOf(7, 10), { output } = whole(input);
         await send(worker, "guarded", input, 0, 4);
         const { bytes } = await ask("GET", `${worker.url}/sessions/guarded/state`);
-        const other = loadModel(streamingFile(INPUT, HIDDEN, 99)).createSession().state();
+        const other = loadProgram(streamingFile(INPUT, HIDDEN, 99)).createSession().state();
         for (
           const [state, message] of [
             [other, /a state of this model/],
@@ -251,7 +251,7 @@ Deno.test({
         const before = await many.residentBytes(), input = new Float32Array(64).fill(0.5);
         const opened = await fetch(`${many.url}/open?count=10000`, { method: "POST" });
         assertEquals(await opened.text(), "10000");
-        const session = loadModel(await Deno.readFile(file)).createSession(), output = new Float32Array(128);
+        const session = loadProgram(await Deno.readFile(file)).createSession(), output = new Float32Array(128);
         for (let t = 0; t < 3; t++) {
           session.step(input, output);
           const stepped = await fetch(`${many.url}/step`, { method: "POST", body: input });

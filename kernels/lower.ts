@@ -1,9 +1,9 @@
 /**
- * From weights and qparams to the constants that the fast steps run on.
+ * Lowering: from weights and qparams to the numbers that the fast steps run on.
  *
  * @module
  */
-import { type Activation, type ActivationTables, sharedActivationTable } from "./activation.ts";
+import { type Activation, activationKey } from "./activation.ts";
 import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "./elementwise.ts";
 import {
   biasTerm,
@@ -25,7 +25,8 @@ import {
   type StateBinding,
   SUM_SIZE,
 } from "./lstm_cell.ts";
-import { packRows } from "./pack.ts";
+import { rowsTogether, type WeightRows } from "./pack.ts";
+import type { ActivationProgram, CellProgram } from "./program.ts";
 import type { Affine } from "./quantize.ts";
 import { reciprocal } from "./requantize.ts";
 
@@ -74,6 +75,44 @@ export function rowOrder(count: number): Int32Array {
   const order = new Int32Array((count + 3) & ~3).fill(-1);
   for (let row = 0; row < count; row++) order[row] = row;
   return order;
+}
+
+/**
+ * Rows of a weight less their zero points, in an order of their own.
+ *
+ * @param order Which row stands where: each row once; -1 behind them for none.
+ * @param bound Largest magnitude of an activation less its zero point.
+ *
+ * @example
+ * ```ts
+ * import { orderRows } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const weight = {
+ *   data: Int8Array.of(1, -2, 3, 4),
+ *   outFeatures: 2,
+ *   inFeatures: 2,
+ *   perChannel: true,
+ *   scales: Float32Array.of(1, 1),
+ *   zeroPoints: Int32Array.of(0, 1),
+ * };
+ * assertEquals(orderRows(weight, [1, 0], 255).data, Int8Array.of(2, 3, 1, -2));
+ * ```
+ */
+export function orderRows(weight: LinearWeight, order: ArrayLike<number>, bound: number): WeightRows {
+  const { data, zeroPoints, inFeatures, outFeatures } = weight, shifted = new Int16Array(data.length);
+  let largest = 0;
+  for (let place = 0, at = 0; place < outFeatures; place++) {
+    const row = order[place]!, zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
+    // What an int8 less its zero point can be at most.
+    largest = Math.max(largest, Math.min(255, 128 + Math.abs(zeroPoint)));
+    for (let k = row * inFeatures, end = k + inFeatures; k < end; k++, at++) shifted[at] = data[k]! - zeroPoint;
+  }
+  return {
+    data: shifted.every((w) => w >= -128 && w <= 127) ? Int8Array.from(shifted) : shifted,
+    count: outFeatures,
+    length: inFeatures,
+    each: rowsTogether(largest, bound, inFeatures),
+  };
 }
 
 /** Smallest integer of the given parameters less the zero point; NaN where there are none. */
@@ -333,18 +372,26 @@ export function prepareArithmetic(
   return { constants: k, fixedPoint, exactScale, alike };
 }
 
+/** A cell's numbers, and the tables that they name. */
+export interface LoweredCell {
+  /** What prepareCell makes ready. */
+  readonly cell: CellProgram;
+  /** Those that were given, and behind them what they lacked. */
+  readonly tables: ActivationProgram[];
+}
+
 /**
- * Makes a cell ready to run.
+ * Lowers a cell.
  *
  * @param order {@linkcode gateOrder} of its hidden size.
  * @param input Parameters of the input, or null if projected inputs will be given.
  * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one included.
- * @param tables Activation tables of other cells, to share.
+ * @param tables Activation tables of other cells, to share; new ones are added.
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
  *
  * @example
  * ```ts
- * import { gateOrder, prepareCell } from "@splitgate/splitgate/kernels";
+ * import { gateOrder, lowerCell } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
  * const four = [q, q, q, q];
@@ -360,40 +407,40 @@ export function prepareArithmetic(
  *   zeroPoints: Int32Array.of(0),
  * };
  * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
- * assertEquals(prepareCell("fbgemm", weights, parts, gateOrder(3), q, 128).hiddenSize, 3);
- * assertEquals(prepareCell("fbgemm", weights, parts, gateOrder(3), null, 128).inputRows, null); // projected by others
+ * const { cell, tables } = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
+ * assertEquals([cell.hiddenSize, cell.activations, tables.length], [3, [0, 0, 1, 0, 1], 2]);
+ * assertEquals(lowerCell("fbgemm", weights, parts, gateOrder(3), null, 128).cell.inputRows, null); // projected by others
  * ```
  */
-export function prepareCell(
+export function lowerCell(
   engine: Engine,
   weights: CellWeights,
   parts: CellParameters,
   order: ArrayLike<number>,
   input: Affine | null,
   stateBound: number,
-  tables: ActivationTables = new Map(),
-): LstmCell {
+  tables: ActivationProgram[] = [],
+): LoweredCell {
   const { weightIh, weightHh, weightHr, biasIh } = weights, { ogate_cy: hidden, proj } = parts;
-  return {
+  const activations = cellActivations(parts).map(([activation, from, to]) => {
+    const key = activationKey(activation, from, to);
+    const known = tables.findIndex((table) => activationKey(table.activation, table.from, table.to) === key);
+    return known < 0 ? tables.push({ activation, from, to, outputs: null }) - 1 : known;
+  });
+  const rows = weightHr && rowOrder(weightHr.outFeatures);
+  const cell: CellProgram = {
     hiddenSize: weightHh.outFeatures / 4,
-    inputRows: input === null ? null : packRows(weightIh, order, integerBound(input)),
+    inputRows: input === null ? null : orderRows(weightIh, order, integerBound(input)),
     inputProjection: input === null ? null : prepareProjection(engine, weightIh, biasIh, order, input, parts.igates),
-    hiddenRows: packRows(weightHh, order, stateBound),
+    hiddenRows: orderRows(weightHh, order, stateBound),
     ...prepareArithmetic(engine, parts),
-    tables: cellActivations(parts).map((each) => sharedActivationTable(tables, ...each)),
-    hiddenOutput: weightHr === null || proj === undefined ? null : {
-      rows: packRows(weightHr, rowOrder(weightHr.outFeatures), integerBound(hidden)),
-      projection: prepareProjection(
-        engine,
-        weightHr,
-        null,
-        rowOrder(weightHr.outFeatures),
-        hidden,
-        [proj],
-      ),
-      size: weightHr.outFeatures,
+    activations,
+    hiddenOutput: rows === null || weightHr === null || proj === undefined ? null : {
+      rows: orderRows(weightHr, rows, integerBound(hidden)),
+      projection: prepareProjection(engine, weightHr, null, rows, hidden, [proj]),
     },
   };
+  return { cell, tables };
 }
 
 /**

@@ -1,0 +1,75 @@
+/**
+ * Reading a program: what a model was compiled to, as it runs. Four 32-bit words, little-endian: what the file is, its
+ * version, how long it is, and where a JSON text begins. Then the arrays that the text names, each from
+ * a multiple of eight bytes on; and, to the end, the text.
+ *
+ * @module
+ */
+import { failRange, failType } from "../errors.ts";
+import { Program } from "../quantized/program.ts";
+
+/** "SGPR", and the version of what follows. */
+export const PROGRAM_MAGIC = 0x52504753, PROGRAM_VERSION = 1;
+
+const EXPECTED = "a program that compileModel gave";
+
+/** Bytes before the arrays. */
+export const PROGRAM_HEADER = 16;
+
+/** The arrays that are read and written, by their places here. */
+export const PROGRAM_ARRAYS = [
+  Int8Array,
+  Uint8Array,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Float32Array,
+  Float64Array,
+] as const;
+
+/** How the JSON text names an array: what it becomes, what it is stored as, from which byte on, and its length. */
+export interface ArrayReference {
+  readonly $: readonly [kind: number, stored: number, from: number, length: number];
+}
+
+/**
+ * Reads a program. Its arrays are views of `bytes` where alignment allows. It is seen whether the file is one, and whole;
+ * what it says is not doubted then, so that it must come from somebody trusted (`loadModel` of the full entry point doubts
+ * all that it reads).
+ *
+ * @param bytes What `compileModel` gave.
+ * @throws {TypeError} If `bytes` is no Uint8Array.
+ * @throws {RangeError} If it is no program, of another version, or cut off.
+ *
+ * @example
+ * ```ts
+ * import { compileModel, convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { loadProgram } from "@splitgate/splitgate/runtime";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const file = compileModel(convert(observed)), output = new Float32Array(3);
+ * loadProgram(file).createSession().step(Float32Array.of(0.1, -0.4), output);
+ * assertThrows(() => loadProgram(file.subarray(0, 1000)), RangeError);
+ * ```
+ */
+export function loadProgram(bytes: Uint8Array): Program {
+  if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
+  const { buffer, byteOffset, length } = bytes.byteOffset % 8 ? bytes.slice() : bytes;
+  const words = new Int32Array(buffer, byteOffset, length >> 2), [magic, version, size, start] = words;
+  if (magic !== PROGRAM_MAGIC) failRange("bytes", EXPECTED, "another file");
+  if (version !== PROGRAM_VERSION) failRange("bytes", `version ${PROGRAM_VERSION}`, version);
+  if (length !== size) failRange("bytes", `${size} bytes`, length);
+  const read = (_key: string, value: ArrayReference | null) => {
+    if (!value?.$) return value;
+    const [kind, stored, from, length] = value.$;
+    const view = new PROGRAM_ARRAYS[stored]!(buffer as ArrayBuffer, byteOffset + from, length);
+    return kind === stored ? view : new PROGRAM_ARRAYS[kind]!(view);
+  };
+  try {
+    const text = new TextDecoder().decode(new Uint8Array(buffer, byteOffset + start!, length - start!));
+    return new Program(JSON.parse(text, read));
+  } catch (error) {
+    return failRange("bytes", EXPECTED, `${error}`);
+  }
+}
