@@ -98,14 +98,19 @@ export type Activation = "sigmoid" | "tanh";
 
 /**
  * A function over quantized inputs, tabulated entry by entry as inputs are met. Inputs and outputs are
- * integers less their zero points.
+ * integers less their zero points. A large table is touched only once it has been asked often: for a few steps, the
+ * memory would cost more than the function.
  */
 export interface ActivationTable {
   /**
-   * Outputs by `input - first`; NaN where not computed yet. Length 0 where nothing is kept: where the input range
-   * exceeds 16 bits, or outputs exceed the 24 bits of a float32.
+   * Outputs by `input - first`, once they are kept; NaN where not computed yet. Length 0 where they never are: where the
+   * input range exceeds 16 bits, or outputs exceed the 24 bits of a float32.
    */
   readonly data: Float32Array;
+  /** Whether outputs are kept. */
+  kept: boolean;
+  /** How often it will be asked before they are. */
+  patience: number;
   /** Smallest input. */
   readonly first: number;
   /** What {@linkcode lookup} falls back on: the output for an input, both less their zero points. */
@@ -160,8 +165,11 @@ export function activationTable(
 ): ActivationTable {
   const size = from.quantMax - from.quantMin + 1;
   const kept = size <= 65536 && to.quantMax - to.zeroPoint <= 16777216 && to.zeroPoint - to.quantMin <= 16777216;
+  const data = outputs ?? new Float32Array(kept ? size : 0);
   return {
-    data: outputs ?? new Float32Array(kept ? size : 0).fill(NaN),
+    data,
+    kept: outputs !== null,
+    patience: size > 4096 ? 2048 : 0,
     first: from.quantMin - from.zeroPoint,
     compute: quantizedActivation(activation, from.scale, to),
   };
@@ -183,7 +191,11 @@ export function activationTable(
  */
 export function lookup(table: ActivationTable, input: number): number {
   const { data } = table, index = input - table.first;
-  if (index >= data.length) return table.compute(input);
+  if (!table.kept) {
+    if (data.length === 0 || table.patience-- > 0) return table.compute(input);
+    data.fill(NaN);
+    table.kept = true;
+  }
   const known = data[index]!;
   return known === known ? known : data[index] = table.compute(input);
 }

@@ -52,7 +52,7 @@ function complete(program: LstmProgram, vocabulary: number): LstmProgram {
   if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
   const tables = program.tables.map((program): ActivationProgram => {
     const { activation, from, to } = program, table = activationTable(activation, from, to), { data, first } = table;
-    if (data.length > TABULATED) return program;
+    if (data.length === 0 || data.length > TABULATED) return program;
     for (let i = 0; i < data.length; i++) lookup(table, first + i);
     return { ...program, outputs: data };
   });

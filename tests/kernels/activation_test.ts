@@ -133,6 +133,9 @@ Deno.test("activationTable() and lookup() give quantizedActivation's value for a
     const table = activationTable(activation, from, to);
     assertEquals([table.data.length, table.first], [65536, -32768]);
     const kernel = quantizedActivation(activation, from.scale, to);
+    // Asked a few times, it computes and keeps nothing; then all that it is asked.
+    for (let n = table.patience; n > 0; n--) assertEquals(lookup(table, n), kernel(n));
+    assertEquals([table.kept, table.data.every((y) => y === 0)], [false, true]);
     const first = Array.from({ length: 65536 }, (_, i) => lookup(table, i - 32768));
     let previous = -Infinity;
     first.forEach((y, i) => {
@@ -141,6 +144,7 @@ Deno.test("activationTable() and lookup() give quantizedActivation's value for a
       if (y !== kernel(i - 32768)) assertEquals(i, -1);
       if (table.data[i] !== y || lookup(table, i - 32768) !== y) assertEquals(i, -1);
     });
+    assert(table.kept);
     for (const input of [...edgeLadder(-32768, 32767), ...Array.from({ length: 1500 }, (_, i) => i * 43 - 32768)]) {
       const x = oracle.dequantize(input, { scale: from.scale, zeroPoint: 0 });
       assertEquals(first[input + 32768], oracle.activation(activation, x, to) - to.zeroPoint);
