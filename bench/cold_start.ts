@@ -1,6 +1,6 @@
 /**
- * Cold start: a fresh process that imports, loads a model from its file and gives the first answer, less what the bare
- * runtime takes to start and end.
+ * Cold start: a fresh process that imports, loads a compiled model from its file and gives the first answer. Measured
+ * from outside until the answer is told, less what the bare runtime takes to tell something.
  *
  *     deno task bench:cold [--rounds N] [--no-peers]     prints and writes bench/results/cold_start.json
  */
@@ -75,10 +75,14 @@ try {
   await program("bare", "bare.mjs", {});
   await program("thai", "thai.mjs", thaiDefines);
   await program("thai", "thai_installed.mjs", thaiDefines, [`${NAME}/*`]);
+  await program("thai_simd", "thai_simd.mjs", thaiDefines);
+  const bun = await bunPath(), compiled = ["build", "--bytecode", "--target=bun", "--format=cjs", "--outdir=bytecode"];
+  await succeed(folder, bun, ...compiled, "thai.mjs");
   await program("lstm", "lstm.mjs", { MODEL: `${folder}/lstm.program` });
   const programs: [label: string, file: string][] = [
     ["splitgate, Thai model, one file", "thai.mjs"],
     ["splitgate, Thai model, from node_modules", "thai_installed.mjs"],
+    ["splitgate, Thai model, SIMD, one file", "thai_simd.mjs"],
     [`splitgate, LSTM of ${SIZE}, one file`, "lstm.mjs"],
   ];
   if (withPeers) {
@@ -109,20 +113,31 @@ try {
 
   const runtimes: [name: string, command: string, ...args: string[]][] = [
     ["Deno", Deno.execPath(), "run", "-A", "--no-lock"],
-    ["Bun", await bunPath()],
+    ["Bun", bun],
     ["Node", "node"],
   ];
-  const start = async ([, command, ...args]: typeof runtimes[0], file: string): Promise<number> => {
-    const env = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
-    const child = new Deno.Command(command, { args: [...args, file], cwd: folder, env, stdin: "null" });
-    const from = performance.now(), { success, stderr } = await child.output();
-    if (!success) throw new Error(`cold_start: ${file} failed\n${new TextDecoder().decode(stderr)}`);
-    return performance.now() - from;
+  const start = async ([, program, ...args]: typeof runtimes[0], file: string): Promise<number> => {
+    const command = new Deno.Command(program, {
+      args: [...args, file],
+      cwd: folder,
+      env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    });
+    const from = performance.now(), child = command.spawn();
+    const told = await child.stdout.getReader().read(), time = performance.now() - from;
+    const [{ success }, errors] = await Promise.all([child.status, new Response(child.stderr).text()]);
+    if (!success || told.done) throw new Error(`cold_start: ${file} failed\n${errors}`);
+    return time;
   };
   const rows: Record<string, string | number>[] = [];
   for (const runtime of runtimes) {
     const times = new Map<string, number[]>();
-    const files = ["bare.mjs", ...programs.map(([, file]) => file)];
+    const all = runtime[0] === "Bun"
+      ? [...programs, ["splitgate, Thai model, bun build --bytecode", "bytecode/thai.js"] as const]
+      : programs;
+    const files = ["bare.mjs", ...all.map(([, file]) => file)];
     // The first round, in which caches are filled, does not count.
     for (let round = -1; round < rounds; round++) {
       for (const file of files) {
@@ -131,13 +146,13 @@ try {
       }
     }
     const bare = times.get("bare.mjs")!, digits = (ms: number) => Number(ms.toFixed(1));
-    for (const [label, file] of programs) {
+    for (const [label, file] of all) {
       const own = times.get(file)!;
       rows.push({
         runtime: runtime[0],
         program: label,
         bareMs: digits(median(bare)),
-        wallMs: digits(median(own)),
+        answerMs: digits(median(own)),
         overBareMs: digits(median(own) - median(bare)),
         overBareLeastMs: digits(Math.min(...own) - Math.min(...bare)),
       });

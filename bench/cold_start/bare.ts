@@ -1,2 +1,4 @@
 // Nothing: what starting the runtime takes.
-export {};
+import { answered } from "./host.ts";
+
+answered();
