@@ -8,8 +8,8 @@ import type { ActivationProgram } from "../../kernels/program.ts";
 import { checkGiven, failRange, failType } from "../errors.ts";
 import { type LoweringOptions, QuantizedModel } from "../quantized/model.ts";
 import { foldedBytes } from "../quantized/lower.ts";
-import type { LstmProgram, StageProgram } from "../quantized/program.ts";
-import { PROGRAM_ARRAYS, PROGRAM_HEADER, PROGRAM_MAGIC, PROGRAM_VERSION } from "./program_file.ts";
+import type { LstmProgram, ProgramData, StageProgram } from "../quantized/program.ts";
+import { PROGRAM_ARRAYS, PROGRAM_HEADER, PROGRAM_MAGIC, PROGRAM_VERSION, type ProgramText } from "./program_file.ts";
 
 /** Bytes that projected rows of tokens may add to a file where nothing is said. */
 const FOLDED = 2 ** 20;
@@ -25,8 +25,8 @@ class Arrays {
   end = PROGRAM_HEADER;
   readonly #known = new Map<string, number>();
 
-  /** The array's reference. */
-  add(array: Numbers): { $: number[] } {
+  /** What it becomes, what it is stored as, from which byte on, and its length. */
+  add(array: Numbers): [number, number, number, number] {
     const kind = PROGRAM_ARRAYS.findIndex((Kind) => array instanceof Kind);
     const holds = (stored: Numbers) => array.every((value, i) => Object.is(value, stored[i]));
     let stored: Numbers = array, place = kind;
@@ -42,7 +42,7 @@ class Arrays {
       this.parts.push([at, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)]);
       this.end += Math.ceil(stored.byteLength / 8) * 8;
     }
-    return { $: [kind, place, at, array.length] };
+    return [kind, place, at, array.length];
   }
 }
 
@@ -96,11 +96,20 @@ export function compileModel(model: QuantizedModel, options: LoweringOptions = {
     if (stage.kind === "Linear" && stage.projector === null) failRange("model", "no dynamic module", "one");
     return stage;
   });
-  const arrays = new Arrays(), fingerprint = [...data.fingerprint];
-  const text = JSON.stringify(
-    { vocabulary, fingerprint, stages },
-    (key, value) => key === "source" ? undefined : ArrayBuffer.isView(value) ? arrays.add(value as Numbers) : value,
-  );
+  const arrays = new Arrays(), places: ProgramText["arrays"][number][] = [];
+  // A copy with null for arrays of numbers, and without what no file can hold.
+  const plain = (value: unknown, path: (string | number)[]): unknown => {
+    if (Array.isArray(value)) return value.map((each, i) => plain(each, [...path, i]));
+    if (!(value instanceof Object)) return value;
+    if (ArrayBuffer.isView(value)) {
+      places.push([path, ...arrays.add(value as Numbers)]);
+      return null;
+    }
+    const fields = Object.entries(value).filter(([key]) => key !== "source" && key !== "fill");
+    return Object.fromEntries(fields.map(([key, each]) => [key, plain(each, [...path, key])]));
+  };
+  const program = plain({ vocabulary, fingerprint: [...data.fingerprint], stages }, []) as ProgramData;
+  const text = JSON.stringify({ data: program, arrays: places } satisfies ProgramText);
   const json = new TextEncoder().encode(text), file = new Uint8Array(arrays.end + json.length);
   for (const [at, bytes] of [...arrays.parts, [arrays.end, json] as const]) file.set(bytes, at);
   new Int32Array(file.buffer, 0, PROGRAM_HEADER / 4).set([PROGRAM_MAGIC, PROGRAM_VERSION, file.length, arrays.end]);
