@@ -93,12 +93,19 @@ export interface WeightRows {
  */
 export function packRows({ data, count, length, each }: WeightRows): PackedRows {
   const size = packedLength(length), zeros = doubles(size), arrays: number[][] = [];
-  const all = new Int16Array((packedLength(count) + each * (TOGETHER - 1)) * length);
-  all.set(data);
-  for (let at = 0; at < all.length; at += each * length) {
-    // Copied by the engine: sooner than made by code that runs for the first time.
+  // Rows of their packed length, and zeros behind the last. What copies here is the engine: it is sooner done than code
+  // that runs for the first time. So is a loop that takes four steps in one; fewer make engines begin to compile it.
+  const all = new Int16Array((packedLength(count) + each * TOGETHER) * size);
+  for (let row = 0; row < count; row++) all.set(data.subarray(row * length, (row + 1) * length), row * size);
+  const high = each === 2 ? HIGH : 1, low = each === 2 ? 1 : 0;
+  for (let i = 0, end = all.length - each * size; i < end; i += (each - 1) * size) {
     const array = zeros.slice();
-    for (let k = 0; k < length; k++) array[k] = each === 1 ? all[at + k]! : all[at + k]! * HIGH + all[at + length + k]!;
+    for (let k = 0, j = i + size; k < size; k += 4, i += 4, j += 4) {
+      array[k] = all[i]! * high + all[j]! * low;
+      array[k + 1] = all[i + 1]! * high + all[j + 1]! * low;
+      array[k + 2] = all[i + 2]! * high + all[j + 2]! * low;
+      array[k + 3] = all[i + 3]! * high + all[j + 3]! * low;
+    }
     arrays.push(array);
   }
   return { arrays, length: size, each };
