@@ -45,6 +45,29 @@ function costTable(record: string | undefined): string | undefined {
   );
 }
 
+/** One row of bench/results/cold_start.json. */
+interface ColdStart {
+  readonly runtime: string;
+  readonly program: string;
+  readonly overBareMs: number;
+  readonly overBareLeastMs: number;
+}
+
+function coldTable(record: string | undefined): string | undefined {
+  if (record === undefined) return undefined;
+  const { rows }: { rows: ColdStart[] } = JSON.parse(record);
+  const runtimes = [...new Set(rows.map(({ runtime }) => runtime))];
+  const table = [...new Set(rows.map(({ program }) => program))].map((program) => {
+    const cells = runtimes.map((runtime) => {
+      const row = rows.find((row) => row.runtime === runtime && row.program === program);
+      return row ? `${row.overBareMs} (${row.overBareLeastMs})` : "";
+    });
+    return `| ${[program, ...cells].join(" | ")} |`;
+  });
+  const head = `| program | ${runtimes.join(" | ")} |`;
+  return [head, `| --- |${" ---: |".repeat(runtimes.length)}`, ...table].join("\n");
+}
+
 const { check } = readArguments("deno task readme [--check]", { check: { type: "boolean" } }).values;
 const before = Deno.readTextFileSync(README);
 let readme = before;
@@ -53,6 +76,7 @@ const sections: Record<string, string | undefined> = {
   icu: optional("icu.md"),
   size: sizeTable(),
   cost: costTable(optional("cost.json")),
+  cold: coldTable(optional("cold_start.json")),
   peers: section(optional("peers.md"), "In short"),
 };
 for (const [name, text] of Object.entries(sections)) {
