@@ -1,6 +1,6 @@
 /**
- * What an LSTM cell and a projection are lowered to: plain data, all numbers that can be known without running. Made
- * ready to run from here in no time, wherever it came from.
+ * What an LSTM cell is lowered to: plain data, all numbers that can be known without running, here or in a file. Making
+ * it ready to run is packing its rows.
  *
  * @module
  */

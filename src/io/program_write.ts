@@ -35,12 +35,13 @@ class Arrays {
       const smaller = new Kind(array as Float64Array);
       if (holds(smaller)) [stored, place] = [smaller, i];
     });
-    const key = `${place},${stored}`;
+    // By bytes, which tell 0 from -0.
+    const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength), key = bytes.join();
     let at = this.#known.get(key);
     if (at === undefined) {
       this.#known.set(key, at = this.end);
-      this.parts.push([at, new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)]);
-      this.end += Math.ceil(stored.byteLength / 8) * 8;
+      this.parts.push([at, bytes]);
+      this.end += Math.ceil(bytes.length / 8) * 8;
     }
     return [kind, place, at, array.length];
   }

@@ -291,7 +291,10 @@ export class Session {
     const size = this.#visit(), view = new DataView(bytes.buffer, bytes.byteOffset);
     const model = "a state of this model", version = `version ${STATE_VERSION}`;
     const expected = ["a session's state", version, model, model, `a batch of ${this.batch}`];
-    this.#header().forEach((byte, i) => bytes[i] === byte || failRange("state", expected[i >> 2]!, bytes));
+    this.#header().forEach((byte, i) => {
+      const word = i >> 2, told = word % 3 === 1 && bytes.length >= HEADER;
+      if (bytes[i] !== byte) failRange("state", expected[word]!, told ? view.getInt32(4 * word, true) : "another");
+    });
     if (bytes.length !== size) failRange("state", `${size} bytes`, bytes.length);
     for (const apply of [false, true]) {
       this.#visit((array, i, least, range, at, kind) => {
