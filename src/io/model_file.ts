@@ -28,6 +28,7 @@ import { QuantizedLinear } from "../quantized/linear.ts";
 import { QuantizedLSTM } from "../quantized/lstm.ts";
 import { QuantizedModel } from "../quantized/model.ts";
 import type { LstmModule, ModuleData } from "../quantized/modules.ts";
+import { isProgram } from "./program_write.ts";
 import { parseSafetensors } from "./safetensors.ts";
 
 /** The metadata key that the module tree stands under. */
@@ -117,6 +118,7 @@ function makeModule(module: ModuleData, name: string, fields: Fields, qparams: Q
  * ```
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
+  if (isProgram(bytes)) failRange("bytes", "what saveModel gave", "what compileModel gave, which loadProgram takes");
   const { tensors, metadata } = parseSafetensors(bytes), modules = new Map<string, ModuleData>();
   const json = parseJson(METADATA_KEY, () => metadata[METADATA_KEY]!);
   if (json.version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, json.version);

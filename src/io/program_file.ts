@@ -11,7 +11,7 @@ import { Program, type ProgramData } from "../quantized/program.ts";
 /** "SGPR", and the version of what follows. */
 export const PROGRAM_MAGIC = 0x52504753, PROGRAM_VERSION = 1;
 
-const EXPECTED = "a program that compileModel gave";
+const EXPECTED = "a program that compileModel gave (loadModel takes what saveModel gave)";
 
 /** Bytes before the arrays. */
 export const PROGRAM_HEADER = 16;

@@ -47,6 +47,12 @@ class Arrays {
   }
 }
 
+/** Whether bytes begin as a program does. */
+export function isProgram(bytes: Uint8Array): boolean {
+  return bytes instanceof Uint8Array && bytes.length >= 4 &&
+    new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true) === PROGRAM_MAGIC;
+}
+
 /** All that can be known beforehand: every token's rows, and the outputs of short activation tables. */
 function complete(program: LstmProgram, vocabulary: number): LstmProgram {
   if (program.layers === null) failRange("model", "parts that the fast step runs", "others");
