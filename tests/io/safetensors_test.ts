@@ -248,22 +248,22 @@ Deno.test("parseSafetensors() throws a TypeError when given no Uint8Array", () =
 const U8 = entry("U8", "[2]", "[0,2]");
 const deep = "[".repeat(200_000) + "]".repeat(200_000);
 const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
-  ["no bytes", new Uint8Array(0), "bytes: expected at least 8 bytes, got 0"],
-  ["7 bytes", new Uint8Array(7), "bytes: expected at least 8 bytes, got 7"],
+  ["no bytes", new Uint8Array(0), "bytes: expected a safetensors file of at least 8 bytes, got 0"],
+  ["7 bytes", new Uint8Array(7), "bytes: expected a safetensors file of at least 8 bytes, got 7"],
   [
     "a header longer than the file",
     file("{}", 0, 3),
-    "bytes: expected at least 11 bytes, got 10",
+    "bytes: expected a safetensors file of at least 11 bytes, got 10",
   ],
   [
     "a header length of 2^32 + 2",
     file("{}", 0, 2 ** 32 + 2),
-    "bytes: expected at least 4294967306 bytes, got 10",
+    "bytes: expected a safetensors file of at least 4294967306 bytes, got 10",
   ],
   [
     "a header length of 2^64 - 1",
     new Uint8Array(16).fill(255),
-    "bytes: expected at least 18446744073709552000 bytes, got 16",
+    "bytes: expected a safetensors file of at least 18446744073709552000 bytes, got 16",
   ],
   ["an empty header", file("", 4), "header: expected JSON, got"],
   [
