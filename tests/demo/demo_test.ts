@@ -63,7 +63,7 @@ Deno.test("the demo says what is wrong with its arguments or files", async () =>
     [["--frobnicate"], "Unknown option '--frobnicate'"],
     [
       ["--model", `${DATA}lao.json`, "--dictionary", `${DATA}lao.json`, "--calibration", "x", "--test", "x"],
-      "bytes: expected at least",
+      "bytes: expected a safetensors file",
     ],
   ];
   for (const [args, message] of cases) {
