@@ -139,7 +139,7 @@ function most(q: Affine | null): number {
  *
  * @example
  * ```ts
- * import { prepareProjection, rowOrder } from "@splitgate/splitgate/kernels";
+ * import { lowerProjection, rowOrder } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const weight = {
  *   data: Int8Array.of(1, -2, 3, 4),
@@ -150,11 +150,11 @@ function most(q: Affine | null): number {
  *   zeroPoints: Int32Array.of(0),
  * };
  * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 }, float = [null, null, null, null];
- * const projection = prepareProjection("fbgemm", weight, Float32Array.of(0, 1), rowOrder(2), input, float);
+ * const projection = lowerProjection("fbgemm", weight, Float32Array.of(0, 1), rowOrder(2), input, float);
  * assertEquals([...projection.multiplier.subarray(0, 2)], [0.5, 0.5]); // from accumulators to float32
  * ```
  */
-export function prepareProjection(
+export function lowerProjection(
   engine: Engine,
   weight: LinearWeight,
   bias: Float32Array | null,
@@ -322,18 +322,18 @@ export function cellActivations(parts: CellParameters): [activation: Activation,
  *
  * @example
  * ```ts
- * import { CELL_CONSTANTS, prepareArithmetic } from "@splitgate/splitgate/kernels";
+ * import { CELL_CONSTANTS, lowerArithmetic } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
  * const four = [q, q, q, q];
  * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
  * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
  * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
- * assertEquals(prepareArithmetic("fbgemm", parts).constants.length, CELL_CONSTANTS);
- * assertEquals(prepareArithmetic("qnnpack", parts).fixedPoint, 0b11111); // every addition
+ * assertEquals(lowerArithmetic("fbgemm", parts).constants.length, CELL_CONSTANTS);
+ * assertEquals(lowerArithmetic("qnnpack", parts).fixedPoint, 0b11111); // every addition
  * ```
  */
-export function prepareArithmetic(
+export function lowerArithmetic(
   engine: Engine,
   parts: CellParameters,
 ): CellArithmetic {
@@ -431,13 +431,13 @@ export function lowerCell(
   const cell: CellProgram = {
     hiddenSize: weightHh.outFeatures / 4,
     inputRows: input === null ? null : orderRows(weightIh, order, integerBound(input)),
-    inputProjection: input === null ? null : prepareProjection(engine, weightIh, biasIh, order, input, parts.igates),
+    inputProjection: input === null ? null : lowerProjection(engine, weightIh, biasIh, order, input, parts.igates),
     hiddenRows: orderRows(weightHh, order, stateBound),
-    ...prepareArithmetic(engine, parts),
+    ...lowerArithmetic(engine, parts),
     activations,
     hiddenOutput: rows === null || weightHr === null || proj === undefined ? null : {
       rows: orderRows(weightHr, rows, integerBound(hidden)),
-      projection: prepareProjection(engine, weightHr, null, rows, hidden, [proj]),
+      projection: lowerProjection(engine, weightHr, null, rows, hidden, [proj]),
     },
   };
   return { cell, tables };
@@ -479,7 +479,7 @@ export function bindState(
 ): StateBinding {
   const { weightHh, biasHh } = weights;
   return {
-    hiddenProjection: prepareProjection(engine, weightHh, biasHh, order, hidden, parts.hgates),
+    hiddenProjection: lowerProjection(engine, weightHh, biasHh, order, hidden, parts.hgates),
     forgetMultiplier: mulMultiplier(parts.forget_gate.scale, cell.scale, parts.fgate_cx),
   };
 }

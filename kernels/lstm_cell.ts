@@ -310,7 +310,7 @@ export const SUMS_TOGETHER = 20;
  * import {
  *   orderRows,
  *   packRows,
- *   prepareProjection,
+ *   lowerProjection,
  *   projectRows,
  *   rowOrder,
  *   SUMS_TOGETHER,
@@ -326,7 +326,7 @@ export const SUMS_TOGETHER = 20;
  * };
  * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
  * const order = rowOrder(2), float = [null, null, null, null];
- * const projection = prepareProjection("fbgemm", weight, Float32Array.of(0, 1), order, input, float);
+ * const projection = lowerProjection("fbgemm", weight, Float32Array.of(0, 1), order, input, float);
  * const out = new Float32Array(2), x = [10, 20, 0, 0], sums = new Float64Array(SUMS_TOGETHER);
  * projectRows(packRows(orderRows(weight, order, 255)), projection, x, sums, out, 0, 2);
  * assertEquals([...out], [-15, 56]);

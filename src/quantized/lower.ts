@@ -9,8 +9,8 @@ import {
   gateOrder,
   integerBound,
   lowerCell,
+  lowerProjection,
   orderRows,
-  prepareProjection,
   rowOrder,
 } from "../../kernels/lower.ts";
 import type { Engine, LinearWeight } from "../../kernels/linear.ts";
@@ -55,7 +55,7 @@ function lowerProjector(
 ): ProjectorProgram {
   const { outFeatures } = weight, rows = orderRows(weight, order, input === null ? 0 : integerBound(input));
   if (input !== null) {
-    return { rows, projection: prepareProjection(engine, weight, bias, order, input, to), float: null };
+    return { rows, projection: lowerProjection(engine, weight, bias, order, input, to), float: null };
   }
   const places = order.subarray(0, outFeatures), { scales } = weight;
   return {

@@ -9,13 +9,13 @@ import {
   linearInt8,
   linearInt8Float32,
   lowerCell,
+  lowerProjection,
   lstmScratch,
   lstmStep,
   orderRows,
   packedInput,
   packRows,
   prepareCell,
-  prepareProjection,
   projectRows,
   rowOrder,
   SUMS_TOGETHER,
@@ -62,7 +62,7 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
           ? null
           : Float32Array.from({ length: outFeatures }, () => random(-1, 1) * biasSize);
         const order = rowOrder(outFeatures), rows = packRows(orderRows(weight, order, integerBound(from)));
-        const projection = prepareProjection(engine, weight, bias, order, from, [to, to, to, to]);
+        const projection = lowerProjection(engine, weight, bias, order, from, [to, to, to, to]);
         const x = Int32Array.from({ length: inFeatures }, () => Math.floor(random(from.quantMin, from.quantMax + 1)));
         const shifted = packedInput(inFeatures), out = new Float64Array(outFeatures);
         for (let k = 0; k < inFeatures; k++) shifted[k] = x[k]! - from.zeroPoint;
