@@ -316,7 +316,7 @@ export function cellActivations(parts: CellParameters): [activation: Activation,
 }
 
 /**
- * Prepares the sums and products of a cell between its projections and its hidden state.
+ * Lowers the sums and products of a cell between its projections and its hidden state.
  *
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
  *
