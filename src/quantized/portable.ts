@@ -56,7 +56,6 @@ export const portable: LstmBackend = {
         project: projector && makeProjector(projector),
       }))
     );
-    const tokens = layers[0]![0]!.project === null && layers[0]![0]!.projected !== null;
     /** Runs one row of the batch through one layer and direction. */
     const runRow = (
       { h, c, fresh }: LstmState,
@@ -98,7 +97,7 @@ export const portable: LstmBackend = {
       }
     };
     return {
-      takesReals: directions === 1 && !tokens && input !== null,
+      takesReals: directions === 1 && input !== null,
       givesReals: directions === 1,
       createState: (batch) => createState(lstm, batch),
       reserve(batch, steps, splitGates) {
