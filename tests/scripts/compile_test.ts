@@ -1,0 +1,42 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { saveModel } from "../../src/io/model_write.ts";
+import { loadProgram } from "../../src/io/program_file.ts";
+import { modelOf, plainCase } from "../quantized/models.ts";
+
+async function compile(...args: string[]): Promise<{ code: number; told: string }> {
+  const script = new URL("../../scripts/compile.ts", import.meta.url).href;
+  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-read", "--allow-write", "--config", config, script, ...args],
+    env: { NO_COLOR: "1" },
+  });
+  const { code, stdout, stderr } = await command.output(), decoder = new TextDecoder();
+  return { code, told: decoder.decode(stdout) + decoder.decode(stderr) };
+}
+
+Deno.test("deno task compile writes what the runtime loads, and says what is wrong", async () => {
+  const folder = await Deno.makeTempDir(), file = `${folder}/model.safetensors`, program = `${folder}/program`;
+  try {
+    await Deno.writeFile(file, saveModel(modelOf(plainCase, "8", true)));
+    const { code, told } = await compile(file, program);
+    assertEquals(code, 0, told);
+    assertStringIncludes(told, `${program}: `);
+    assertEquals(loadProgram(await Deno.readFile(program)).data.stages.map(({ kind }) => kind), ["LSTM", "Linear"]);
+    await compile(file, program, "--fold-embedding", "false");
+    assertEquals(loadProgram(await Deno.readFile(program)).vocabulary, 5);
+    assertEquals(loadProgram(await Deno.readFile(program)).data.stages.length, 3);
+    const wrong: [string[], string][] = [
+      [[file], "expected two files"],
+      [[file, program, "--fold-embedding", "yes"], "--fold-embedding: expected true, false or float32, got yes"],
+      [[program, file], "compile: bytes: expected what saveModel gave"],
+      [[`${folder}/none`, program], "compile: No such file"],
+    ];
+    for (const [args, message] of wrong) {
+      const { code, told } = await compile(...args);
+      assertEquals(code, 1, told);
+      assertStringIncludes(told, message);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
