@@ -29,16 +29,22 @@ const samples = new Float64Array(1 << 16);
 const MIN_CALLS = 5;
 
 /**
- * Times single calls, one after the other, for some milliseconds, after a fifth as long without. A timer's own cost
- * (under 0.1 microseconds) is part of every call of every peer.
+ * Times single calls, one after the other, for some milliseconds, after some without. A timer's own cost (under 0.1
+ * microseconds) is part of every call of every peer.
+ *
+ * @param warmUp Milliseconds that are not timed; a fifth as many where nothing is said.
  */
-export async function measure(call: () => unknown, milliseconds: number): Promise<Timing> {
+export async function measure(
+  call: () => unknown,
+  milliseconds: number,
+  warmUp: number = milliseconds / 5,
+): Promise<Timing> {
   // A promise is awaited only where the peer gives one, so that no other pays for it.
   const pending = call();
   const asynchronous = pending instanceof Promise;
   if (asynchronous) await pending;
   for (
-    const end = performance.now() + milliseconds / 5;
+    const end = performance.now() + warmUp;
     performance.now() < end;
   ) {
     if (asynchronous) await call();
