@@ -6,7 +6,6 @@
  */
 import { do_not_optimize } from "mitata";
 import {
-  activationTable,
   addInt8,
   bindState,
   dotRows,
@@ -18,6 +17,7 @@ import {
   mulInt8,
   packedInput,
   prepareCell,
+  prepareTables,
   quantizedActivation,
   quantizePerTensor,
   sumsLength,
@@ -36,8 +36,7 @@ function cellOf(size: number) {
   const parts = fastParts(source)!,
     order = gateOrder(size),
     lowered = lowerCell("fbgemm", source, parts, order, lstm.input, 255);
-  const tables = lowered.tables.map(({ activation, from, to }) => activationTable(activation, from, to));
-  const cell = prepareCell(lowered.cell, tables);
+  const cell = prepareCell(lowered.cell, prepareTables(lowered.tables));
   const binding = bindState("fbgemm", source, parts, order, parts.ogate_cy, parts.fgate_cx_igate_cgate);
   const x = packedInput(size);
   for (let i = 0; i < size; i++) x[i] = i * 37 % 255 - 127;

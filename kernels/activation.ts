@@ -143,9 +143,27 @@ export function quantizedActivation(activation: Activation, scale: number, to: A
 }
 
 /**
- * A table of {@linkcode quantizedActivation} over the inputs `from` can have: up to 65,536 entries.
+ * How many outputs a table keeps: one an input that `from` can have, up to 65,536; none beyond, or where outputs exceed
+ * the 24 bits of a float32.
  *
- * @param outputs Its entries, where they are known; else they are computed as they are asked for.
+ * @example
+ * ```ts
+ * import { tableLength } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+ * assertEquals([tableLength(q, q), tableLength({ ...q, quantMax: 65536 }, q)], [256, 0]);
+ * ```
+ */
+export function tableLength(from: Affine, to: Affine): number {
+  const size = from.quantMax - from.quantMin + 1;
+  return size <= 65536 && to.quantMax - to.zeroPoint <= 16777216 && to.zeroPoint - to.quantMin <= 16777216 ? size : 0;
+}
+
+/**
+ * A table of {@linkcode quantizedActivation} over the inputs `from` can have.
+ *
+ * @param data Memory for {@linkcode tableLength} outputs.
+ * @param kept Whether `data` already holds outputs; else they are computed as they are asked for.
  *
  * @example
  * ```ts
@@ -161,15 +179,13 @@ export function activationTable(
   activation: Activation,
   from: Affine,
   to: Affine,
-  outputs: Float32Array | null = null,
+  data: Float32Array = new Float32Array(tableLength(from, to)),
+  kept: boolean = false,
 ): ActivationTable {
-  const size = from.quantMax - from.quantMin + 1;
-  const kept = size <= 65536 && to.quantMax - to.zeroPoint <= 16777216 && to.zeroPoint - to.quantMin <= 16777216;
-  const data = outputs ?? new Float32Array(kept ? size : 0);
   return {
     data,
-    kept: outputs !== null,
-    patience: size > 4096 ? 2048 : 0,
+    kept,
+    patience: data.length > 4096 ? 2048 : 0,
     first: from.quantMin - from.zeroPoint,
     compute: quantizedActivation(activation, from.scale, to),
   };

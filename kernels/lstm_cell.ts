@@ -362,13 +362,13 @@ export function projectRows(
  * @example One unit whose weights are 1, in 16 bits
  * ```ts
  * import {
- *   activationTable,
  *   bindState,
  *   gateOrder,
  *   lowerCell,
  *   lstmScratch,
  *   lstmStep,
  *   prepareCell,
+ *   prepareTables,
  * } from "@splitgate/splitgate/kernels";
  * import { assertAlmostEquals } from "@std/assert";
  * const weight = (inFeatures: number) => ({
@@ -398,7 +398,7 @@ export function projectRows(
  * };
  * const input = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * const { cell: program, tables } = lowerCell("fbgemm", weights, parts, gateOrder(1), input, 32768);
- * const cell = prepareCell(program, tables.map(({ activation, from, to }) => activationTable(activation, from, to)));
+ * const cell = prepareCell(program, prepareTables(tables));
  * const binding = bindState("fbgemm", weights, parts, gateOrder(1), parts.ogate_cy, parts.fgate_cx_igate_cgate);
  * const h = new Float64Array(1), c = new Float64Array(1), x = [64, 0, 0, 0]; // 0.5
  * lstmStep(cell, binding, x, null, 0, h, 0, c, 0, lstmScratch(1, 0, true));

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Activation, ActivationTable } from "./activation.ts";
+import { type Activation, type ActivationTable, activationTable, tableLength } from "./activation.ts";
 import type { LstmCell, Projection } from "./lstm_cell.ts";
 import { packRows, type WeightRows } from "./pack.ts";
 import type { Affine } from "./quantize.ts";
@@ -19,6 +19,28 @@ export interface ActivationProgram {
   readonly to: Affine;
   /** Its entries, or null where they are computed as they are asked for. */
   readonly outputs: Float32Array | null;
+}
+
+/**
+ * Makes tables ready. They share their memory: engines take longer to ask for much of it than to be given it.
+ *
+ * @example
+ * ```ts
+ * import { lookup, prepareTables } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const from = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+ * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const [table] = prepareTables([{ activation: "sigmoid", from, to, outputs: null }]);
+ * assertEquals(lookup(table!, 0), 128);
+ * ```
+ */
+export function prepareTables(programs: readonly ActivationProgram[]): ActivationTable[] {
+  let end = 0;
+  const ends = programs.map(({ from, to, outputs }) => end += outputs === null ? tableLength(from, to) : 0);
+  const memory = new Float32Array(end);
+  return programs.map(({ activation, from, to, outputs }, i) =>
+    activationTable(activation, from, to, outputs ?? memory.subarray(ends[i - 1] ?? 0, ends[i]), outputs !== null)
+  );
 }
 
 /** A cell's numbers: {@linkcode prepareCell} makes it ready. */
@@ -40,7 +62,7 @@ export interface CellProgram extends Omit<LstmCell, "inputRows" | "hiddenRows" |
  *
  * @example
  * ```ts
- * import { activationTable, gateOrder, lowerCell, prepareCell } from "@splitgate/splitgate/kernels";
+ * import { gateOrder, lowerCell, prepareCell, prepareTables } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
  * const four = [q, q, q, q];
@@ -56,9 +78,8 @@ export interface CellProgram extends Omit<LstmCell, "inputRows" | "hiddenRows" |
  *   zeroPoints: Int32Array.of(0),
  * };
  * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
- * const program = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
- * const tables = program.tables.map(({ activation, from, to }) => activationTable(activation, from, to));
- * assertEquals(prepareCell(program.cell, tables).tables.length, 5);
+ * const { cell, tables } = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
+ * assertEquals(prepareCell(cell, prepareTables(tables)).tables.length, 5);
  * ```
  */
 export function prepareCell(cell: CellProgram, tables: readonly ActivationTable[]): LstmCell {

@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { activationTable } from "../../kernels/activation.ts";
 import { type LstmCell, type LstmScratch, lstmScratch, lstmStep, type StateBinding } from "../../kernels/lstm_cell.ts";
 import { packedInput } from "../../kernels/pack.ts";
-import { prepareCell } from "../../kernels/program.ts";
+import { prepareCell, prepareTables } from "../../kernels/program.ts";
 import { dequantizeValue } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { createState, type LstmBackend, type LstmState, reserveBetween } from "./backend.ts";
@@ -43,9 +42,7 @@ export const portable: LstmBackend = {
     const { inputSize, hiddenSize, projSize, input, fill } = lstm, size = projSize || hiddenSize;
     const rows = 4 * hiddenSize, directions = lstm.layers[0]!.length, width = size * directions;
     const x = packedInput(Math.max(inputSize, width)), scratches: LstmScratch[] = [], between: Float64Array[] = [];
-    const tables = lstm.tables.map(({ activation, from, to, outputs }) =>
-      activationTable(activation, from, to, outputs)
-    );
+    const tables = prepareTables(lstm.tables);
     const layers = lstm.layers.map((layer) =>
       layer.map(({ cell, running, first, hidden, projector, rows: known }): PreparedCell => ({
         cell: prepareCell(cell, tables),

@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
-  activationTable,
   type Affine,
   bindState,
   gateOrder,
@@ -16,6 +15,7 @@ import {
   packedInput,
   packRows,
   prepareCell,
+  prepareTables,
   projectRows,
   rowOrder,
   SUMS_TOGETHER,
@@ -109,8 +109,7 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
         let cell;
         try {
           const lowered = lowerCell(c.engine, source, parts, order, lstm.input, integerBound(hidden));
-          const tables = lowered.tables.map(({ activation, from, to }) => activationTable(activation, from, to));
-          cell = prepareCell(lowered.cell, tables);
+          cell = prepareCell(lowered.cell, prepareTables(lowered.tables));
         } catch (error) {
           assert(c.engine === "qnnpack" && error instanceof RangeError);
           return;
