@@ -1,7 +1,7 @@
 /**
  * Reading a program: what a model was compiled to, as it runs. Four 32-bit words, little-endian: what the file is, its
- * version, how long it is, and where a JSON text begins. Then the arrays that the text places, each from
- * a multiple of eight bytes on; and, to the end, the text.
+ * version, how long it is, and where a JSON text begins. Then the arrays that the text places, each from a multiple of
+ * eight bytes on; and, to the end, the text.
  *
  * @module
  */
@@ -64,7 +64,8 @@ export interface ProgramText {
  */
 export function loadProgram(bytes: Uint8Array): Program {
   if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
-  const { buffer, byteOffset, length } = bytes.byteOffset % 8 ? bytes.slice() : bytes;
+  // Not slice, which copies nothing where bytes are a Buffer.
+  const { buffer, byteOffset, length } = bytes.byteOffset % 8 ? new Uint8Array(bytes) : bytes;
   const words = new Int32Array(buffer, byteOffset, length >> 2), [magic, version, size, start] = words;
   if (magic !== PROGRAM_MAGIC) failRange("bytes", EXPECTED, "another file");
   if (version !== PROGRAM_VERSION) failRange("bytes", `version ${PROGRAM_VERSION}`, version);

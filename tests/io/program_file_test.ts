@@ -1,9 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { loadProgram } from "../../src/io/program_file.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { saveModel } from "../../src/io/model_write.ts";
-import type { QuantizedModel } from "../../src/quantized/model.ts";
+import { loadModel } from "../../src/io/model_file.ts";
+import { QuantizedEmbedding } from "../../src/quantized/embedding.ts";
+import { QuantizedModel } from "../../src/quantized/model.ts";
 import type { Program } from "../../src/quantized/program.ts";
 import type { SessionOptions } from "../../src/quantized/session.ts";
 import { simdKernels } from "../../src/simd/load.ts";
@@ -88,6 +91,10 @@ Deno.test("loadProgram() takes bytes from anywhere in a buffer", () => {
     const bytes = new Uint8Array(file.length + 32).subarray(offset, offset + file.length);
     bytes.set(file);
     assertEquals(outputs(loadProgram(bytes), 3, {}), want);
+    // A Buffer's slice is no copy.
+    const buffer = Buffer.alloc(file.length + 32).subarray(offset, offset + file.length);
+    buffer.set(file);
+    assertEquals(outputs(loadProgram(buffer), 3, {}), want);
   }
 });
 
@@ -128,11 +135,24 @@ Deno.test("compileModel() folds an Embedding where its rows are few, or as it is
   assertEquals(stages({ foldEmbedding: true }), ["LSTM"]);
   assertEquals(stages({ foldEmbedding: "float32" }), ["LSTM"]);
   assertEquals(stages({ foldEmbedding: false }), ["Embedding", "LSTM"]);
+  // 1 MB and a little more.
+  const [, lstm] = model.modules, numEmbeddings = 2 ** 20 / (33 * 16) + 1 | 0, rows = new Float32Array(numEmbeddings);
+  const embedding = {
+    weight: new Uint8Array(numEmbeddings * 4),
+    numEmbeddings,
+    embeddingDim: 4,
+    scales: rows,
+    biases: rows,
+  };
+  const large = new QuantizedModel(new Map([["embedding", new QuantizedEmbedding(embedding)], lstm!]), saveModel);
+  assertEquals(loadProgram(compileModel(large)).data.stages.length, 2);
+  assertEquals(loadProgram(compileModel(large, { foldEmbedding: true })).data.stages.length, 1);
 });
 
 Deno.test("compileModel() refuses what a program cannot be, and options that there are not", () => {
   const parts = modelOf({ ...plainCase, bits: plainCase.bits.map((b, i) => i === 5 ? 0 : b) }, "none", false);
-  assertThrows(() => compileModel(parts), RangeError, "model: expected parts that the fast step runs");
+  assertThrows(() => compileModel(parts), RangeError, "modules.lstm: expected parts that the fast step runs");
+  loadModel(saveModel(parts)).createSession().step(new Float32Array(4), new Uint8Array(5));
   const model = modelOf(plainCase, "none", false),
     options = (value: unknown) => () => compileModel(model, value as never);
   assertThrows(() => compileModel({} as never), TypeError, "model: expected a QuantizedModel");
