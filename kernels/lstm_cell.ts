@@ -308,9 +308,9 @@ export const SUMS_TOGETHER = 20;
  * @example
  * ```ts
  * import {
+ *   lowerProjection,
  *   orderRows,
  *   packRows,
- *   lowerProjection,
  *   projectRows,
  *   rowOrder,
  *   SUMS_TOGETHER,

@@ -54,8 +54,8 @@ export function isProgram(bytes: Uint8Array): boolean {
 }
 
 /** All that can be known beforehand: every token's rows, and the outputs of short activation tables. */
-function complete(program: LstmProgram, vocabulary: number): LstmProgram {
-  if (program.layers === null) failRange("model", "parts that the fast step runs", "others");
+function complete(name: string, program: LstmProgram, vocabulary: number): LstmProgram {
+  if (program.layers === null) failRange(name, "parts that the fast step runs", "others");
   if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
   const tables = program.tables.map((program): ActivationProgram => {
     const { activation, from, to } = program, table = activationTable(activation, from, to), { data, first } = table;
@@ -98,9 +98,12 @@ export function compileModel(model: QuantizedModel, options: LoweringOptions = {
   checkGiven(options);
   const { foldEmbedding = foldedBytes([...model.modules.values()]) <= FOLDED, ...unknown } = options;
   const { data, vocabulary } = model.lower({ foldEmbedding, ...unknown });
-  const stages = data.stages.map((stage): StageProgram => {
-    if (stage.kind === "LSTM") return complete(stage, vocabulary);
-    if (stage.kind === "Linear" && stage.projector === null) failRange("model", "no dynamic module", "one");
+  // A folded Embedding, the first module, is no stage.
+  const names = [...model.modules.keys()].slice(-data.stages.length);
+  const stages = data.stages.map((stage, i): StageProgram => {
+    const name = `modules.${names[i]}`;
+    if (stage.kind === "LSTM") return complete(name, stage, vocabulary);
+    if (stage.kind === "Linear" && stage.projector === null) failRange(name, "no dynamic module", "one");
     return stage;
   });
   const arrays = new Arrays(), places: ProgramText["arrays"][number][] = [];

@@ -119,7 +119,7 @@ function lowerLayers(source: LstmSource, tables: ActivationProgram[]): LstmCellP
 }
 
 /** Folds tokens: their rows stand for what projects them, each computed when it is asked for. */
-function fold(
+function foldTokens(
   { module, tokens, input }: LstmSource,
   layers: readonly (readonly LstmCellProgram[])[],
 ): Pick<LstmProgram, "layers" | "fill"> {
@@ -155,7 +155,7 @@ export function lowerLstm(source: LstmSource): LstmProgram {
     splitGates: module.splitGates,
     states: module.cells.flat().map((cell) => [hiddenQParams(cell), cell.parts.fgate_cx_igate_cgate]),
     tables,
-    ...(layers !== null && tokens !== null ? fold(source, layers) : { layers }),
+    ...(layers !== null && tokens !== null ? foldTokens(source, layers) : { layers }),
     source,
   };
 }

@@ -292,6 +292,7 @@ export class Session {
     const model = "a state of this model", version = `version ${STATE_VERSION}`;
     const expected = ["a session's state", version, model, model, `a batch of ${this.batch}`];
     this.#header().forEach((byte, i) => {
+      // The version and the batch, words 1 and 4, say something.
       const word = i >> 2, told = word % 3 === 1 && bytes.length >= HEADER;
       if (bytes[i] !== byte) failRange("state", expected[word]!, told ? view.getInt32(4 * word, true) : "another");
     });

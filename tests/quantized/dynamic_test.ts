@@ -296,9 +296,9 @@ Deno.test("saveModel() and loadModel() keep a dynamic model: the same bytes agai
 
 Deno.test("compileModel() refuses dynamic modules", () => {
   const linear = dynamicModel(new Linear({ inFeatures: 2, outFeatures: 2 }));
-  assertThrows(() => compileModel(linear), RangeError, "model: expected no dynamic module");
+  assertThrows(() => compileModel(linear), RangeError, "modules.linear: expected no dynamic module");
   const lstm = dynamicModel(new LSTM({ inputSize: 2, hiddenSize: 3 }));
-  assertThrows(() => compileModel(lstm), RangeError, "model: expected parts that the fast step runs");
+  assertThrows(() => compileModel(lstm), RangeError, "modules.lstm: expected parts that the fast step runs");
 });
 
 Deno.test("loadModel() refuses dynamic flags that are none, and dynamic modules with parameters", () => {
