@@ -25,7 +25,7 @@ import {
   type StateBinding,
   SUM_SIZE,
 } from "./lstm_cell.ts";
-import { rowsTogether, type WeightRows } from "./pack.ts";
+import { packedLength, rowsTogether, type WeightRows } from "./pack.ts";
 import type { ActivationProgram, CellProgram } from "./program.ts";
 import type { Affine } from "./quantize.ts";
 import { reciprocal } from "./requantize.ts";
@@ -95,23 +95,35 @@ export function rowOrder(count: number): Int32Array {
  *   scales: Float32Array.of(1, 1),
  *   zeroPoints: Int32Array.of(0, 1),
  * };
- * assertEquals(orderRows(weight, [1, 0], 255).data, Int8Array.of(2, 3, 1, -2));
+ * const { data, sums } = orderRows(weight, [1, 0], 255);
+ * assertEquals(data, Int8Array.of(2, 3, 0, 0, 1, -2, 0, 0));
+ * assertEquals(sums, Int32Array.of(2, 3, 1, -2));
  * ```
  */
 export function orderRows(weight: LinearWeight, order: ArrayLike<number>, bound: number): WeightRows {
-  const { data, zeroPoints, inFeatures, outFeatures } = weight, shifted = new Int16Array(data.length);
-  let largest = 0;
-  for (let place = 0, at = 0; place < outFeatures; place++) {
+  const { data, zeroPoints, inFeatures, outFeatures } = weight, size = packedLength(inFeatures);
+  const shifted = new Int16Array(outFeatures * size), sums = new Int32Array(outFeatures * 2);
+  let most = 0, largest = 0;
+  for (let place = 0; place < outFeatures; place++) {
     const row = order[place]!, zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
     // What an int8 less its zero point can be at most.
-    largest = Math.max(largest, Math.min(255, 128 + Math.abs(zeroPoint)));
-    for (let k = row * inFeatures, end = k + inFeatures; k < end; k++, at++) shifted[at] = data[k]! - zeroPoint;
+    most = Math.max(most, Math.min(255, 128 + Math.abs(zeroPoint)));
+    let magnitudes = 0;
+    for (let k = 0; k < inFeatures; k++) {
+      const w = data[row * inFeatures + k]! - zeroPoint;
+      shifted[place * size + k] = w;
+      sums[2 * place + (k & 1)]! += w;
+      magnitudes += Math.abs(w);
+    }
+    largest = Math.max(largest, magnitudes);
   }
   return {
     data: shifted.every((w) => w >= -128 && w <= 127) ? Int8Array.from(shifted) : shifted,
+    sums,
+    largest,
     count: outFeatures,
     length: inFeatures,
-    each: rowsTogether(largest, bound, inFeatures),
+    each: rowsTogether(most, bound, inFeatures),
   };
 }
 

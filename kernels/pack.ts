@@ -26,8 +26,17 @@ export interface PackedRows {
 /** Arrays that are read together: with more, engines spill registers; with fewer, they load activations more often. */
 const TOGETHER = 5;
 
-/** The next multiple of four: of so many numbers are a row and its activations. */
-function packedLength(length: number): number {
+/**
+ * The next multiple of four: so many numbers a row has, and its activations.
+ *
+ * @example
+ * ```ts
+ * import { packedLength } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([27, 28].map(packedLength), [28, 28]);
+ * ```
+ */
+export function packedLength(length: number): number {
   return (length + 3) & ~3;
 }
 
@@ -70,8 +79,12 @@ export function sumsLength(count: number): number {
 
 /** Rows of integers to be packed, in the order in which they are to stand. */
 export interface WeightRows {
-  /** [count, length], row-major: weights less their zero points. */
+  /** Weights less their zero points, row after row, each filled up with zeros to a multiple of four. */
   readonly data: Int8Array | Int16Array;
+  /** What a row's weights in even columns add up to, and those in odd ones: [count, 2]. */
+  readonly sums: Int32Array;
+  /** The largest sum of a row's magnitudes. */
+  readonly largest: number;
   /** Rows. */
   readonly count: number;
   /** Columns. */
@@ -87,16 +100,17 @@ export interface WeightRows {
  * ```ts
  * import { packRows } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * const rows = { data: Int8Array.of(1, -2, 3, 4), count: 2, length: 2, each: 2 } as const;
- * assertEquals(packRows(rows).arrays[0], [2 ** 27 + 3, -2 * 2 ** 27 + 4, 0, 0]);
+ * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0), sums = Int32Array.of(1, -2, 3, 4);
+ * const { arrays } = packRows({ data, sums, largest: 7, count: 2, length: 2, each: 2 });
+ * assertEquals(arrays[0], [2 ** 27 + 3, -2 * 2 ** 27 + 4, 0, 0]);
  * ```
  */
 export function packRows({ data, count, length, each }: WeightRows): PackedRows {
   const size = packedLength(length), zeros = doubles(size), arrays: number[][] = [];
-  // Rows of their packed length, and zeros behind the last. What copies here is the engine: it is sooner done than code
-  // that runs for the first time. So is a loop that takes four steps in one; fewer make engines begin to compile it.
+  // Zeros behind the last row. A loop that takes four steps in one is sooner done where it runs for the first time: fewer
+  // make engines begin to compile it.
   const all = new Int16Array((packedLength(count) + each * TOGETHER) * size);
-  for (let row = 0; row < count; row++) all.set(data.subarray(row * length, (row + 1) * length), row * size);
+  all.set(data);
   const high = each === 2 ? HIGH : 1, low = each === 2 ? 1 : 0;
   for (let i = 0, end = all.length - each * size; i < end; i += (each - 1) * size) {
     const array = zeros.slice();
@@ -144,7 +158,8 @@ export function rowsTogether(weight: number, bound: number, length: number): 1 |
  * ```ts
  * import { dotRows, packRows, sumsLength } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * const rows = packRows({ data: Int8Array.of(1, -2, 3, 4), count: 2, length: 2, each: 2 });
+ * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0), sums = Int32Array.of(1, -2, 3, 4);
+ * const rows = packRows({ data, sums, largest: 7, count: 2, length: 2, each: 2 });
  * const out = new Float64Array(sumsLength(2));
  * dotRows(rows, 0, 2, [10, 20, 0, 0], out);
  * assertEquals([...out.subarray(0, 2)], [-30, 110]);

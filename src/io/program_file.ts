@@ -9,7 +9,7 @@ import { failRange, failType } from "../errors.ts";
 import { Program, type ProgramData } from "../quantized/program.ts";
 
 /** "SGPR", and the version of what follows. */
-export const PROGRAM_MAGIC = 0x52504753, PROGRAM_VERSION = 1;
+export const PROGRAM_MAGIC = 0x52504753, PROGRAM_VERSION = 2;
 
 const EXPECTED = "a program that compileModel gave (loadModel takes what saveModel gave)";
 

@@ -5,7 +5,7 @@
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
 import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/lstm_cell.ts";
-import { packedInput, packRows, type WeightRows } from "../../kernels/pack.ts";
+import { packedInput, packedLength, packRows, type WeightRows } from "../../kernels/pack.ts";
 import { dequantizeValue } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { quantizeShifted } from "./shifted.ts";
@@ -45,7 +45,10 @@ export function makeProjector({ rows, projection, float }: ProjectorProgram): Pr
     };
   }
   const { scales, bias, to } = float!, given = new Float32Array(length), sums = new Float32Array(count);
-  const weight = Float32Array.from(data, (w, i) => dequantizeValue(w, scales[(i / length) | 0]!, 0));
+  const weight = new Float32Array(count * length), size = packedLength(length);
+  for (let row = 0, i = 0; row < count; row++) {
+    for (let k = 0; k < length; k++, i++) weight[i] = dequantizeValue(data[row * size + k]!, scales[row]!, 0);
+  }
   return (x, at, out, offset) => {
     const row = given, results = sums;
     for (let k = 0; k < row.length; k++) row[k] = x[at + k]!;

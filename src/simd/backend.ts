@@ -441,6 +441,8 @@ export class SimdKernels implements LstmBackend {
   readonly relaxed: boolean;
   readonly #module: WebAssembly.Module;
   readonly #oneStep: boolean;
+  /** What told about the engine, for the first LSTM. */
+  #unused: SimdExports | null;
 
   /**
    * Use {@linkcode simdKernels}.
@@ -449,7 +451,7 @@ export class SimdKernels implements LstmBackend {
    */
   constructor(module: WebAssembly.Module, oneStep?: boolean) {
     this.#module = module;
-    const kernel = this.#instance();
+    const kernel = this.#unused = this.#instance();
     this.relaxed = kernel.relaxed.value === 1;
     this.#oneStep = oneStep ?? kernel.chosen() !== SATURATED;
   }
@@ -460,7 +462,9 @@ export class SimdKernels implements LstmBackend {
 
   prepare(lstm: LstmProgram): PreparedLstm | null {
     if (lstm.projSize > 0 || !lstm.layers?.flat().every(({ float32 }) => float32)) return null;
-    const kernel = this.#instance(), arena = new Arena(kernel.memory, this.#oneStep), cells: SimdCell[][] = [];
+    const kernel = this.#unused ?? this.#instance(), arena = new Arena(kernel.memory, this.#oneStep);
+    const cells: SimdCell[][] = [];
+    this.#unused = null;
     const tables = writeTables(arena, lstm.tables);
     let from = lstm.input;
     for (const layer of lstm.layers) {

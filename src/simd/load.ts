@@ -47,12 +47,25 @@ function decode(base64: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Compiles here and now, for a thread of its own takes longer to ask than this to do; asks where that is refused. */
-async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module> {
+/**
+ * Compiles here and now, for a thread of its own takes longer to ask than this to do; asks where that is refused.
+ *
+ * @returns null where the engine does not know all instructions.
+ */
+async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module | null> {
   try {
     return new WebAssembly.Module(bytes);
   } catch {
+    // Not before: to validate takes as long as to compile.
+    if (!WebAssembly.validate(bytes)) return null;
+  }
+  try {
     return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw new SimdUnavailableError(
+      "simdKernels: expected leave to compile WebAssembly, got a refusal; import the .wasm as a module instead",
+      { cause },
+    );
   }
 }
 
@@ -103,25 +116,9 @@ export async function simdKernels(options: SimdOptions = {}): Promise<SimdKernel
     }
     return new SimdKernels(module);
   }
-  let bytes: Uint8Array<ArrayBuffer> | undefined;
-  for (const text of [RELAXED, PLAIN]) {
-    const candidate = decode(text);
-    if (WebAssembly.validate(candidate)) {
-      bytes = candidate;
-      break;
-    }
-  }
-  if (bytes === undefined) {
+  const compiled = await compile(decode(RELAXED)) ?? await compile(decode(PLAIN));
+  if (compiled === null) {
     throw new SimdUnavailableError("simdKernels: expected an engine with WebAssembly SIMD, got one without");
-  }
-  let compiled: WebAssembly.Module;
-  try {
-    compiled = await compile(bytes);
-  } catch (cause) {
-    throw new SimdUnavailableError(
-      "simdKernels: expected leave to compile WebAssembly, got a refusal; import the .wasm as a module instead",
-      { cause },
-    );
   }
   return new SimdKernels(compiled);
 }

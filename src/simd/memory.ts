@@ -20,7 +20,7 @@ import {
   SUM_LO,
   SUM_SIZE,
 } from "../../kernels/lstm_cell.ts";
-import type { WeightRows } from "../../kernels/pack.ts";
+import { packedLength, type WeightRows } from "../../kernels/pack.ts";
 import type { ActivationProgram, CellProgram } from "../../kernels/program.ts";
 import { reciprocal } from "../../kernels/requantize.ts";
 
@@ -142,16 +142,8 @@ export interface Operand extends Span {
   readonly bound: number;
 }
 
-/** Largest sum of magnitudes of a row's weights; infinite where one is no int8. */
-function int8Sum({ data, length }: WeightRows): number {
-  let most = data instanceof Int8Array ? 0 : Infinity;
-  for (let k = 0; k < data.length && most < Infinity;) {
-    let sum = 0;
-    for (const end = k + length; k < end; k++) sum += Math.abs(data[k]!);
-    most = Math.max(most, sum);
-  }
-  return most;
-}
+/** Four bytes of weights, the first and third of them 128 more: what turns int8 to those, by exclusive or. */
+const RAISED = 0x800080;
 
 /**
  * Writes the weights of one product.
@@ -162,53 +154,35 @@ function int8Sum({ data, length }: WeightRows): number {
  */
 export function writeOperand(
   arena: Arena,
-  weight: WeightRows,
+  { data, sums, largest, length, count }: WeightRows,
   { least, most }: Span,
   relaxed: boolean,
   reduced: boolean,
 ): Operand | null {
-  const { data, length, count } = weight, magnitude = Math.max(-least, most);
-  if (magnitude >= 2 ** 22 || most - least > 65535) return null;
-  const sizes = data instanceof Int8Array && length * magnitude < 2 ** 16 ? length * 128 : int8Sum(weight);
-  const eightBits = sizes < Infinity;
+  const magnitude = Math.max(-least, most), bound = largest * magnitude, eightBits = data instanceof Int8Array;
+  if (magnitude >= 2 ** 22 || most - least > 65535 || bound >= 2 ** 31) return null;
   // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two steps.
   const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128, size = most - least;
   const form = size < levels
     ? size < 128 ? FORM.NARROW : FORM.SPLIT
-    : size < 256 && sizes * magnitude < 2 ** 23
+    : size < 256 && eightBits && bound < 2 ** 23
     ? FORM.PAIRED
     : FORM.WIDE;
   const offset = form !== FORM.WIDE ? least : magnitude < 32768 ? 0 : least + 32768;
   const offsets = form === FORM.PAIRED ? [least + 128, least + 255] as const : [offset, offset] as const;
   const per = form === FORM.WIDE ? 2 : 4, groups = Math.ceil(length / (2 * per)) * 2;
-  const blocks = Math.ceil(count / 32);
-  const block = (groups + 1) * 128, weights = arena.take(blocks * block), mask = per - 1, stride = 31 * per;
-  const out = form === FORM.WIDE ? arena.i16 : arena.u8, width = form === FORM.WIDE ? 2 : 1;
-  // Bytes of pairs are 256 times the second one, and the first one's from 0 on.
-  const first = form === FORM.PAIRED ? 128 : 0;
-  if (first > 0) {
-    for (let at = weights, end = weights + blocks * block; at < end; at += 2) out[at] = first;
-  }
-  let bound = 0;
-  for (let place = 0; place < count; place++) {
-    const from = place * length, to = weights + (place >> 5) * block;
-    let at = (to + 128) / width + (place & 31) * per, even = 0, odd = 0, sum = 0;
-    for (let k = 0; k < length; k++, at++) {
-      const w = data[from + k]!;
-      if ((k & 1) === 0) {
-        out[at] = w + first;
-        even += w;
-      } else {
-        out[at] = w;
-        odd += w;
-      }
-      sum += w < 0 ? -w : w;
-      if ((k & mask) === mask) at += stride;
+  const blocks = Math.ceil(count / 32), block = (groups + 1) * 32, weights = arena.take(blocks * block * 4);
+  const { i32 } = arena, start = weights / 4, mask = form === FORM.PAIRED ? RAISED : 0, factor = mask > 0 ? 256 : 1;
+  // Words of four weights, or of two.
+  const words = new Int32Array(data.buffer, data.byteOffset, data.byteLength >> 2), each = packedLength(length) / per;
+  if (mask > 0) i32.fill(mask, start, start + blocks * block);
+  for (let row = 0, from = 0; row < count; row++) {
+    let at = start + (row >> 5) * block + (row & 31);
+    i32[at] = (sums[2 * row]! * offsets[0] + sums[2 * row + 1]! * offsets[1]) * factor;
+    for (const end = from + each; from < end; from++) {
+      i32[at += 32] = per === 4 ? words[from]! ^ mask : data[2 * from]! & 0xffff | data[2 * from + 1]! << 16;
     }
-    arena.i32[to / 4 + (place & 31)] = (even * offsets[0] + odd * offsets[1]) * (first > 0 ? 256 : 1);
-    if (sum * magnitude > bound) bound = sum * magnitude;
   }
-  if (bound >= 2 ** 31) return null;
   const top = Math.ceil(groups / 4) * 16, bytes = top * (form > FORM.NARROW ? 2 : 1) + 16;
   return { least, most, form, offsets, bytes, top, groups, weights, rows: blocks * 32, bound };
 }
@@ -282,9 +256,13 @@ export function writeProjection(
  * each when it is first asked for: a model's first steps meet few of up to 65,536.
  */
 export function writeTables(arena: Arena, tables: readonly ActivationProgram[]): number[] {
-  return tables.map(({ from: { quantMin, quantMax, zeroPoint } }) =>
-    arena.take((quantMax - quantMin + 1) * 4) - ((quantMin - zeroPoint + MAGIC) << 2)
-  );
+  // All at once: each time it grows, views of the memory are made anew.
+  let at = arena.take(tables.reduce((bytes, { from }) => bytes + (from.quantMax - from.quantMin + 1) * 4, 0));
+  return tables.map(({ from: { quantMin, quantMax, zeroPoint } }) => {
+    const first = at - ((quantMin - zeroPoint + MAGIC) << 2);
+    at += (quantMax - quantMin + 1) * 4;
+    return first;
+  });
 }
 
 /** Addresses in a cell's constants, in words of four bytes. */

@@ -106,7 +106,7 @@ Deno.test("loadProgram() refuses what is cut off, of another version, or no prog
   assertThrows(() => loadProgram(Uint8Array.of(...file, 0)), RangeError, `bytes: expected ${file.length} bytes`);
   assertThrows(() => loadProgram(saveModel(model)), RangeError, "bytes: expected a program that compileModel gave");
   const other = file.with(4, 9) as Uint8Array;
-  assertThrows(() => loadProgram(other), RangeError, "bytes: expected version 1, got 9");
+  assertThrows(() => loadProgram(other), RangeError, "bytes: expected version 2, got 9");
   for (const wrong of [null, undefined, file.buffer, [...file], "file"]) {
     assertThrows(() => loadProgram(wrong as never), TypeError, "bytes: expected a Uint8Array");
   }
