@@ -16,8 +16,6 @@ import {
   SUM_A,
   SUM_B,
   SUM_FACTOR,
-  SUM_HI,
-  SUM_LO,
   SUM_SIZE,
 } from "../../kernels/lstm_cell.ts";
 import { packedLength, type WeightRows } from "../../kernels/pack.ts";
@@ -289,19 +287,27 @@ const WORDS = {
   ACTIVATIONS: 144,
   SIZE: 164,
 };
-/** Within a sum, in words. */
-const SUM = {
-  SCALE_A: 0,
-  SCALE_B: 4,
-  INVERSE: 8,
-  LOWER: 12,
-  UPPER: 16,
-  FIXED_A: 20,
-  FIXED_B: 24,
-  FIXED_INVERSE: 28,
-  FIXED_LANES: 32,
-  FIXED: 36,
-};
+/** Within a sum, in words, behind the vectors of its {@linkcode SUM_SIZE} constants. */
+const SUM = { FIXED_A: 20, FIXED_B: 24, FIXED_INVERSE: 28, FIXED_LANES: 32, FIXED: 36 };
+
+/** Writes what a cell's sums need besides where they are fixed point; elsewhere that is 0. */
+function writeFixed({ i32, f32 }: Arena, w: number, { constants: k, fixedPoint }: CellProgram): void {
+  const fix = (sum: number, lane: number, which: number): void => {
+    if ((fixedPoint >> which & 1) === 0) return;
+    const to = w + sum + lane, from = which * SUM_SIZE;
+    i32[to + SUM.FIXED_A] = k[from + SUM_A]!;
+    i32[to + SUM.FIXED_B] = k[from + SUM_B]!;
+    f32[to + SUM.FIXED_INVERSE] = 8192 / k[from + SUM_FACTOR]!;
+    i32[to + SUM.FIXED_LANES] = -1;
+  };
+  for (let lane = 0; lane < 4; lane++) {
+    fix(WORDS.GATE_SUM, lane, lane);
+    fix(WORDS.CELL_SUM, lane, CELL_SUM);
+  }
+  const gates = fixedPoint & 15;
+  i32[w + WORDS.GATE_SUM + SUM.FIXED] = gates === 0 ? 0 : gates === 15 ? 2 : 1;
+  i32[w + WORDS.CELL_SUM + SUM.FIXED] = fixedPoint > 15 ? 2 : 0;
+}
 
 /**
  * Writes the constants of a cell.
@@ -340,38 +346,30 @@ export function writeCell(
     const lo = to.quantMin - to.zeroPoint, hi = to.quantMax - to.zeroPoint;
     f32.set([from.scale, reciprocal(to.scale), lo, hi], w + WORDS.ACTIVATIONS + 4 * i);
   });
+  const splat = (place: number, value: number): void => {
+    f32.fill(value, w + place, w + place + 4);
+  };
+  for (let i = SUM_A; i < SUM_SIZE; i++) {
+    for (let gate = 0; gate < 4; gate++) f32[w + WORDS.GATE_SUM + 4 * i + gate] = k[gate * SUM_SIZE + i]!;
+    splat(WORDS.CELL_SUM + 4 * i, k[CELL_SUM * SUM_SIZE + i]!);
+  }
+  for (let i = 0; i <= PRODUCT_HI; i++) {
+    splat(WORDS.CANDIDATE + 4 * i, k[CANDIDATE + i]!);
+    splat(WORDS.HIDDEN + 4 * i, k[HIDDEN + i]!);
+    // Its multiplier is the binding's.
+    if (i >= PRODUCT_LO) splat(WORDS.FORGET + 4 * (i - PRODUCT_LO), k[FORGET + i]!);
+  }
   for (let lane = 0; lane < 4; lane++) {
-    const sum = (to: number, which: number, lanes: number): void => {
-      const fixed = (lanes >> lane & 1) === 1, from = which * SUM_SIZE, factor = k[from + SUM_FACTOR]!;
-      f32[to + SUM.SCALE_A + lane] = k[from + SUM_A]!;
-      f32[to + SUM.SCALE_B + lane] = k[from + SUM_B]!;
-      f32[to + SUM.INVERSE + lane] = factor;
-      f32[to + SUM.LOWER + lane] = k[from + SUM_LO]!;
-      f32[to + SUM.UPPER + lane] = k[from + SUM_HI]!;
-      i32[to + SUM.FIXED_A + lane] = fixed ? k[from + SUM_A]! : 0;
-      i32[to + SUM.FIXED_B + lane] = fixed ? k[from + SUM_B]! : 0;
-      f32[to + SUM.FIXED_INVERSE + lane] = fixed ? 8192 / factor : 0;
-      i32[to + SUM.FIXED_LANES + lane] = fixed ? -1 : 0;
-      i32[to + SUM.FIXED] = lanes === 0 ? 0 : lanes === 15 ? 2 : 1;
-    };
-    sum(w + WORDS.GATE_SUM, lane, cell.fixedPoint & 15);
-    sum(w + WORDS.CELL_SUM, CELL_SUM, (cell.fixedPoint & 16) === 0 ? 0 : 15);
-    f32[w + WORDS.CANDIDATE + lane] = k[CANDIDATE]!;
-    f32[w + WORDS.CANDIDATE + 4 + lane] = k[CANDIDATE + PRODUCT_LO]!;
-    f32[w + WORDS.CANDIDATE + 8 + lane] = k[CANDIDATE + PRODUCT_HI]!;
-    f32[w + WORDS.FORGET + lane] = k[FORGET + PRODUCT_LO]!;
-    f32[w + WORDS.FORGET + 4 + lane] = k[FORGET + PRODUCT_HI]!;
-    f32[w + WORDS.HIDDEN + lane] = k[HIDDEN]!;
-    f32[w + WORDS.HIDDEN + 4 + lane] = k[HIDDEN + PRODUCT_LO]!;
-    f32[w + WORDS.HIDDEN + 8 + lane] = k[HIDDEN + PRODUCT_HI]!;
     i32[w + WORDS.GATE_TABLES + lane] = tables[activations[lane]!]!;
     i32[w + WORDS.CELL_TABLE + lane] = tables[activations[4]!]!;
     i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offsets[lane & 1]!;
-    if (input === null) continue;
-    i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offsets[lane & 1]!;
-    f32[w + WORDS.INPUT_LOWER + lane] = input.least;
-    f32[w + WORDS.INPUT_UPPER + lane] = input.most;
+    if (input !== null) i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offsets[lane & 1]!;
   }
+  if (input !== null) {
+    splat(WORDS.INPUT_LOWER, input.least);
+    splat(WORDS.INPUT_UPPER, input.most);
+  }
+  if (cell.fixedPoint > 0) writeFixed(arena, w, cell);
   return at;
 }
 
