@@ -1,10 +1,13 @@
 /**
- * The npm package as a tarball, from `deno pack`, with what its package.json does not say by itself.
+ * The npm package as a tarball, from `deno pack`, its modules joined, with what its package.json does not say by itself.
  *
  *     deno task pack [--output FILE]      build/splitgate.tgz where nothing else is said
  */
 import { fileURLToPath } from "node:url";
+import { stop } from "esbuild";
+import config from "../deno.json" with { type: "json" };
 import { readArguments } from "./arguments.ts";
+import { joinModules } from "./modules.ts";
 import { PACKAGE_FIELDS } from "./package_fields.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -24,6 +27,8 @@ export async function pack(output: string): Promise<void> {
     // Its check for uncommitted changes is for publishing; the sources are in nobody's way without source maps.
     await run(Deno.execPath(), ["pack", "--allow-dirty", "--no-source-maps", "--output", plain], ROOT);
     await run("tar", ["xzf", plain], scratch);
+    const entries = Object.values(config.exports).filter((path) => path.endsWith(".ts"));
+    await joinModules(`${scratch}/package`, entries.map((path) => path.slice(2).replace(/ts$/, "js")));
     const path = `${scratch}/package/package.json`;
     const made = JSON.parse(await Deno.readTextFile(path));
     await Deno.writeTextFile(path, `${JSON.stringify({ ...made, ...PACKAGE_FIELDS }, null, 2)}\n`);
@@ -43,5 +48,6 @@ if (import.meta.main) {
   }).values;
   await Deno.mkdir(`${ROOT}build`, { recursive: true });
   await pack(output);
+  await stop();
   console.log(`${output}: ${(await Deno.stat(output)).size} bytes`);
 }

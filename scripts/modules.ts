@@ -1,0 +1,69 @@
+/**
+ * The JavaScript of the npm package as it is installed: few files, which engines compile at once.
+ *
+ * @module
+ */
+import { dirname, join, relative } from "node:path";
+import { parse } from "acorn";
+import { build, type Metafile } from "esbuild";
+import MagicString from "magic-string";
+
+/** Entry points that are to start fast: all that they import is compiled when it is loaded. */
+const FAST = ["runtime.js", "simd.js"];
+
+/**
+ * Puts a module's functions in parentheses, as constants in front of all else. Engines then compile them together with
+ * the module. Otherwise V8 looks over them when it loads the module, and reads them once more when they are first
+ * called; and what Deno keeps of a module for its next start, which is how it stands when it is loaded, lacks them.
+ */
+export function eager(module: string): string {
+  const text = new MagicString(module), { body } = parse(module, { ecmaVersion: "latest", sourceType: "module" });
+  const imports = body.filter(({ type }) => type === "ImportDeclaration"), front = imports.at(-1)?.end ?? 0;
+  for (const node of body) {
+    if (node.type !== "FunctionDeclaration" || node.id === null) continue;
+    text.prependRight(node.start, `${front > 0 ? "\n" : ""}const ${node.id.name} = (`);
+    text.appendLeft(node.end, `);${front > 0 ? "" : "\n"}`);
+    text.move(node.start, node.end, front);
+  }
+  return text.toString();
+}
+
+/** The files that an output imports, itself among them. */
+function reached(outputs: Metafile["outputs"], path: string, found = new Set<string>()): Set<string> {
+  if (found.has(path)) return found;
+  found.add(path);
+  for (const { path: imported } of outputs[path]!.imports) reached(outputs, imported, found);
+  return found;
+}
+
+/**
+ * Replaces a folder's modules by few that do the same: one an entry point, and those that entry points share. Whoever
+ * imports the package reads 5 files instead of 30 for its runtime. Declarations stay as they are.
+ *
+ * @param folder Holds the package's modules.
+ * @param entries Paths of the entry points in it.
+ */
+export async function joinModules(folder: string, entries: readonly string[]): Promise<void> {
+  const { outputFiles, metafile } = await build({
+    absWorkingDir: folder,
+    entryPoints: [...entries],
+    outdir: folder,
+    outbase: folder,
+    chunkNames: "shared/[hash]",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    target: "es2022",
+    write: false,
+    allowOverwrite: true,
+    metafile: true,
+    logLevel: "error",
+  });
+  const { outputs } = metafile!, fast = new Set<string>();
+  for (const path of FAST) reached(outputs, path, fast);
+  for (const path of Object.keys(metafile!.inputs)) await Deno.remove(join(folder, path));
+  for (const { path, text } of outputFiles) {
+    await Deno.mkdir(dirname(path), { recursive: true });
+    await Deno.writeTextFile(path, fast.has(relative(folder, path)) ? eager(text) : text);
+  }
+}
