@@ -18,14 +18,25 @@ const FAST = ["runtime.js", "simd.js"];
  */
 export function eager(module: string): string {
   const text = new MagicString(module), { body } = parse(module, { ecmaVersion: "latest", sourceType: "module" });
-  const imports = body.filter(({ type }) => type === "ImportDeclaration"), front = imports.at(-1)?.end ?? 0;
+  const front = body.findLast(({ type }) => type === "ImportDeclaration")?.end ?? 0;
   for (const node of body) {
     if (node.type !== "FunctionDeclaration" || node.id === null) continue;
+    // The constant names it: a name of its own would be one more thing to look up.
+    text.remove(node.id.start, node.id.end);
     text.prependRight(node.start, `${front > 0 ? "\n" : ""}const ${node.id.name} = (`);
     text.appendLeft(node.end, `);${front > 0 ? "" : "\n"}`);
     text.move(node.start, node.end, front);
   }
   return text.toString();
+}
+
+/** Leaves out imports of which nothing is taken: no module here has side effects. */
+function withoutBareImports(module: string): string {
+  const text = new MagicString(module);
+  for (const node of parse(module, { ecmaVersion: "latest", sourceType: "module" }).body) {
+    if (node.type === "ImportDeclaration" && node.specifiers.length === 0) text.remove(node.start, node.end);
+  }
+  return text.toString().trimStart();
 }
 
 /** The files that an output imports, itself among them. */
@@ -64,6 +75,7 @@ export async function joinModules(folder: string, entries: readonly string[]): P
   for (const path of Object.keys(metafile!.inputs)) await Deno.remove(join(folder, path));
   for (const { path, text } of outputFiles) {
     await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.writeTextFile(path, fast.has(relative(folder, path)) ? eager(text) : text);
+    const module = withoutBareImports(text);
+    await Deno.writeTextFile(path, fast.has(relative(folder, path)) ? eager(module) : module);
   }
 }

@@ -31,15 +31,12 @@ export const PROGRAM_ARRAYS = [
 export interface ProgramText {
   /** The program, but for its arrays, in whose places there are null. */
   readonly data: ProgramData;
-  /** Where each array goes, what it becomes, what it is stored as, from which byte on, and its length. */
-  readonly arrays: readonly (readonly [
-    path: readonly (string | number)[],
-    kind: number,
-    stored: number,
-    from: number,
-    length: number,
-  ])[];
+  /** Of each object that has arrays where it is, and of each of them its place there and in the file. */
+  readonly arrays: readonly (readonly [path: readonly (string | number)[], arrays: readonly StoredArray[]])[];
 }
+
+/** Its key, what it becomes, what it is stored as, from which byte on, and its length. */
+export type StoredArray = readonly [key: string | number, kind: number, stored: number, from: number, length: number];
 
 /**
  * Reads a program. Its arrays are views of `bytes` where alignment allows. It is seen whether the file is one, and whole;
@@ -74,16 +71,15 @@ export function loadProgram(bytes: Uint8Array): Program {
     const text = new TextDecoder().decode(new Uint8Array(buffer, byteOffset + start!, length - start!));
     // Walking to a few places takes a third of the time of a reviver, which is called for every value.
     const whole: ProgramText = JSON.parse(text);
-    for (const [path, kind, stored, from, length] of whole.arrays) {
+    for (const [path, arrays] of whole.arrays) {
       // deno-lint-ignore no-explicit-any
-      let place: any = whole, key: string | number = "data";
-      for (const next of path) {
-        place = place[key];
-        key = next;
-        if (!Object.hasOwn(place, key)) throw key;
+      let place: any = whole.data;
+      for (const key of path) place = place[key];
+      for (const [key, kind, stored, from, length] of arrays) {
+        if (place[key] !== null) throw key;
+        const view = new PROGRAM_ARRAYS[stored]!(buffer as ArrayBuffer, byteOffset + from, length);
+        place[key] = kind === stored ? view : new PROGRAM_ARRAYS[kind]!(view);
       }
-      const view = new PROGRAM_ARRAYS[stored]!(buffer as ArrayBuffer, byteOffset + from, length);
-      place[key] = kind === stored ? view : new PROGRAM_ARRAYS[kind]!(view);
     }
     return new Program(whole.data);
   } catch (error) {

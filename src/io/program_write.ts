@@ -9,7 +9,14 @@ import { checkGiven, failRange, failType } from "../errors.ts";
 import { type LoweringOptions, QuantizedModel } from "../quantized/model.ts";
 import { foldedBytes } from "../quantized/lower.ts";
 import type { LstmProgram, ProgramData, StageProgram } from "../quantized/program.ts";
-import { PROGRAM_ARRAYS, PROGRAM_HEADER, PROGRAM_MAGIC, PROGRAM_VERSION, type ProgramText } from "./program_file.ts";
+import {
+  PROGRAM_ARRAYS,
+  PROGRAM_HEADER,
+  PROGRAM_MAGIC,
+  PROGRAM_VERSION,
+  type ProgramText,
+  type StoredArray,
+} from "./program_file.ts";
 
 /** Bytes that projected rows of tokens may add to a file where nothing is said. */
 const FOLDED = 2 ** 20;
@@ -106,20 +113,24 @@ export function compileModel(model: QuantizedModel, options: LoweringOptions = {
     if (stage.kind === "Linear" && stage.projector === null) failRange(name, "no dynamic module", "one");
     return stage;
   });
-  const arrays = new Arrays(), places: ProgramText["arrays"][number][] = [];
+  const arrays = new Arrays(), places: (readonly [(string | number)[], StoredArray[]])[] = [];
   // A copy with null for arrays of numbers, and without what no file can hold.
   const plain = (value: unknown, path: (string | number)[]): unknown => {
-    if (Array.isArray(value)) return value.map((each, i) => plain(each, [...path, i]));
     if (!(value instanceof Object)) return value;
-    if (ArrayBuffer.isView(value)) {
-      places.push([path, ...arrays.add(value as Numbers)]);
-      return null;
-    }
-    const fields = Object.entries(value).filter(([key]) => key !== "source" && key !== "fill");
-    return Object.fromEntries(fields.map(([key, each]) => [key, plain(each, [...path, key])]));
+    const own: StoredArray[] = [];
+    places.push([path, own]);
+    const fields = Object.entries(value).filter(([key]) => key !== "source" && key !== "fill").map(([name, each]) => {
+      const key = Array.isArray(value) ? Number(name) : name;
+      if (!ArrayBuffer.isView(each)) return [key, plain(each, [...path, key])];
+      own.push([key, ...arrays.add(each as Numbers)]);
+      return [key, null];
+    });
+    return Array.isArray(value) ? fields.map(([, each]) => each) : Object.fromEntries(fields);
   };
   const program = plain({ vocabulary, fingerprint: [...data.fingerprint], stages }, []) as ProgramData;
-  const text = JSON.stringify({ data: program, arrays: places } satisfies ProgramText);
+  const text = JSON.stringify(
+    { data: program, arrays: places.filter(([, own]) => own.length > 0) } satisfies ProgramText,
+  );
   const json = new TextEncoder().encode(text), file = new Uint8Array(arrays.end + json.length);
   for (const [at, bytes] of [...arrays.parts, [arrays.end, json] as const]) file.set(bytes, at);
   new Int32Array(file.buffer, 0, PROGRAM_HEADER / 4).set([PROGRAM_MAGIC, PROGRAM_VERSION, file.length, arrays.end]);

@@ -9,7 +9,7 @@ function load(text: string): Promise<Record<string, unknown>> {
 Deno.test("eager() moves functions in parentheses to the front", () => {
   assertEquals(
     eager("let x = f(1);\nfunction f(y) { return y; }\n"),
-    "const f = (function f(y) { return y; });\nlet x = f(1);\n\n",
+    "const f = (function (y) { return y; });\nlet x = f(1);\n\n",
   );
 });
 

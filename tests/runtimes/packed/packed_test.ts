@@ -14,9 +14,11 @@ import { BUN, installPacked, NAME, succeed } from "../install.ts";
 const DATA = ["thai.safetensors", "thai.json", "thai.calibration.txt", "thai.test.txt"];
 const TYPESCRIPT = "npm:typescript@5.9.3/tsc";
 
-/** What may be in the tarball, and nothing else. */
-const WANTED =
-  /^(package\.json|LICENSE|README\.md|CHANGELOG\.md|\w+\.(js|d\.ts)|(kernels|src)\/[\w/]+\.(js|d\.ts|wasm))$/;
+/** What may be in the tarball, and nothing else: modules are the entry points, and what these share. */
+const WANTED = new RegExp(
+  "^(package\\.json|LICENSE|README\\.md|CHANGELOG\\.md|(mod|runtime|simd|kernels/mod|shared/\\w+)\\.js|" +
+    "[\\w/]+\\.d\\.ts|kernels/simd/\\w+\\.wasm)$",
+);
 
 /** Every file under a folder, as paths from it. */
 async function files(folder: string, prefix = ""): Promise<string[]> {
