@@ -5,7 +5,7 @@
  * @module
  */
 import type { Affine } from "./quantize.ts";
-import { clamp, powerOfTwo, reciprocal, ROUND_MAGIC, roundHalfEven } from "./requantize.ts";
+import { powerOfTwo, reciprocal, ROUND_MAGIC } from "./requantize.ts";
 
 const LN2_HIGH = 0.6931471803691238; // upper 32 bits of ln 2, so that k * LN2_HIGH is exact
 const LN2_LOW = 1.9082149292705877e-10;
@@ -139,7 +139,12 @@ export interface ActivationTable {
 export function quantizedActivation(activation: Activation, scale: number, to: Affine): (input: number) => number {
   const float = activation === "sigmoid" ? sigmoidFloat32 : tanhFloat32, inverse = reciprocal(to.scale);
   const lo = to.quantMin - to.zeroPoint, hi = to.quantMax - to.zeroPoint;
-  return (input) => clamp(roundHalfEven(Math.fround(float(Math.fround(scale * Math.fround(input))) * inverse)), lo, hi);
+  return (input) => {
+    // roundHalfEven and clamp, written out: a model's first steps ask for little else, and in code that runs for the
+    // first time a call is what costs.
+    const rounded = (Math.fround(float(Math.fround(scale * Math.fround(input))) * inverse) + ROUND_MAGIC) - ROUND_MAGIC;
+    return rounded < lo ? lo : rounded > hi ? hi : rounded;
+  };
 }
 
 /**

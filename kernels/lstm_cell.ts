@@ -429,7 +429,11 @@ export function lstmStep(
   } else {
     for (let i = 0; i < count; i++) igates[i] = projected![offset + i]!;
   }
-  dotRows(hiddenRows, 0, count, before, hgates);
+  // A sequence begins with zeros.
+  let zeros = 0;
+  while (zeros < size && before[zeros] === 0) zeros++;
+  if (zeros < size) dotRows(hiddenRows, 0, count, before, hgates);
+  else hgates.fill(0);
   projectSums(binding.hiddenProjection, 0, hgates, count);
   addProjections(cell, igates, hgates, gates, count);
   activateGates(cell, gates, count);

@@ -631,15 +631,6 @@ function storeOperands(
   }
 }
 
-/** Stores a hidden state, float32 [size], in the form the weights take it. */
-export function storeHidden(cell: usize, from: usize, to: usize, size: i32): void {
-  const form = load<i32>(cell, HIDDEN_FORM), groups = load<i32>(cell, HIDDEN_GROUPS), most = f32x4.splat(f32.MAX_VALUE);
-  const zero = v128.load(cell, HIDDEN_OFFSET), end = from + (<usize> size << 2);
-  v128.store(end, i32x4.splat(0));
-  v128.store(end, i32x4.splat(0), 16);
-  storeOperands(from, f32x4.splat(1), f32x4.neg(most), most, zero, to, size, 1, form, groups);
-}
-
 /**
  * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates] and 64 bytes between them,
  * so that rows do not share their places in a cache.

@@ -17,6 +17,7 @@ import {
   OUT_SCALE,
   ROW,
   type SimdExports,
+  storeOperand,
   writeBindings,
   writeCell,
   writeOperand,
@@ -71,7 +72,7 @@ class SimdTokens {
     const at = this.#at + token * this.#width;
     if (this.#known[token] === 0) {
       this.#fill?.(token);
-      for (let i = 0, from = token * this.#size; i < this.#size; i++) f32[at / 4 + i] = this.#rows[from + i]!;
+      f32.set(this.#rows.subarray(token * this.#size, (token + 1) * this.#size), at / 4);
       this.#known[token] = 1;
     }
     return at;
@@ -119,7 +120,7 @@ class SimdLstm implements PreparedLstm {
   readonly #width: number;
   readonly #hBytes: number;
   readonly #cBytes: number;
-  /** Bytes of an operand of any cell's input, and the largest number of values that go into a layer or a state. */
+  /** Bytes of an operand of any cell's input, and the largest number of values that go into a layer. */
   readonly #xBytes: number;
   readonly #inputSize: number;
   /** The state that stands in memory. */
@@ -168,7 +169,7 @@ class SimdLstm implements PreparedLstm {
     this.#hBytes = all.reduce((most, { hidden }) => Math.max(most, hidden.bytes), 0);
     this.#cBytes = this.#units * 4;
     this.#xBytes = all.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
-    this.#inputSize = Math.max(lstm.inputSize, lstm.hiddenSize * (cells.length > 1 ? cells[0]!.length : 1));
+    this.#inputSize = Math.max(lstm.inputSize, cells.length > 1 ? lstm.hiddenSize * cells[0]!.length : 0);
     this.reserve(1, 1);
   }
 
@@ -243,14 +244,13 @@ class SimdLstm implements PreparedLstm {
     const { hiddenSize } = this.#lstm, { f32 } = this.#arena, { h, c } = state;
     const cells = this.#cells.flat(), batch = state.fresh.length / cells.length;
     for (let row = 0; row < state.fresh.length; row++) {
-      const { cell, hidden } = cells[Math.floor(row / batch)]!, at = row * hiddenSize;
+      const { hidden } = cells[Math.floor(row / batch)]!, at = row * hiddenSize;
       const hAt = this.#h + row * this.#hBytes, cAt = (this.#c + row * this.#cBytes) / 4;
       if (out) {
         loadOperand(this.#arena, hidden, hAt, h, at, hiddenSize);
         for (let j = 0; j < hiddenSize; j++) c[at + j] = f32[cAt + j]!;
       } else {
-        for (let j = 0; j < hiddenSize; j++) f32[this.#staged / 4 + j] = h[at + j]!;
-        this.#kernel.storeHidden(cell, this.#staged, hAt, hiddenSize);
+        storeOperand(this.#arena, hidden, hAt, h, at, hiddenSize);
         for (let j = 0; j < hiddenSize; j++) f32[cAt + j] = c[at + j]!;
       }
     }

@@ -69,7 +69,7 @@ async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Modu
   }
 }
 
-const EXPORTS: readonly string[] = ["chosen", "memory", "projectInput", "relaxed", "runSteps", "storeHidden"];
+const EXPORTS: readonly string[] = ["chosen", "memory", "projectInput", "relaxed", "runSteps"];
 
 /** Whether a module is one of these kernels. */
 function isKernel(module: WebAssembly.Module): boolean {

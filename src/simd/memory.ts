@@ -27,7 +27,6 @@ export interface SimdExports {
   readonly memory: WebAssembly.Memory;
   readonly relaxed: WebAssembly.Global;
   chosen(): number;
-  storeHidden(cell: number, from: number, to: number, size: number): void;
   projectInput(
     cell: number,
     inputs: number,
@@ -183,6 +182,37 @@ export function writeOperand(
   }
   const top = Math.ceil(groups / 4) * 16, bytes = top * (form > FORM.NARROW ? 2 : 1) + 16;
   return { least, most, form, offsets, bytes, top, groups, weights, rows: blocks * 32, bound };
+}
+
+/** Writes an operand, and behind it what the kernel writes there: `store4` and `settle` of kernels/simd/lstm.as. */
+export function storeOperand(
+  { u8, i16, i32 }: Arena,
+  { form, offsets, top, groups, bytes }: Operand,
+  to: number,
+  x: Float64Array,
+  from: number,
+  size: number,
+): void {
+  let even = 0, sum = 0, bits = 0;
+  for (let k = 0, length = groups * (form === FORM.WIDE ? 2 : 4); k < length; k++) {
+    const value = (k < size ? x[from + k]! : 0) - offsets[k & 1]!;
+    if (form === FORM.WIDE) i16[to / 2 + k] = value;
+    else if (form !== FORM.PAIRED) {
+      u8[to + k] = value & 127;
+      if (form === FORM.SPLIT) u8[to + top + k] = value >> 7;
+      bits |= value;
+    } else if ((k & 1) === 0) {
+      even = value;
+      sum += value;
+    } else {
+      const pair = to / 2 + (k & -4) + (k >> 1 & 1);
+      i16[pair] = value;
+      i16[pair + 2] = 256 * even - value;
+    }
+  }
+  const end = (to + bytes) / 4;
+  if (form === FORM.PAIRED) i32.fill(-32768 * sum, end - 4, end);
+  else i32[end - 4] = bits >> 7;
 }
 
 /** Reads an operand back. */
