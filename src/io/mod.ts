@@ -14,4 +14,4 @@ export { type SafetensorsInput, writeSafetensors } from "./safetensors_write.ts"
 export { loadModel } from "./model_file.ts";
 export { saveModel } from "./model_write.ts";
 export { loadProgram } from "./program_file.ts";
-export { compileModel } from "./program_write.ts";
+export { compileModel, type CompileOptions } from "./program_write.ts";

@@ -8,6 +8,7 @@ import type { ActivationProgram } from "../../kernels/program.ts";
 import { checkGiven, failRange, failType } from "../errors.ts";
 import { type LoweringOptions, QuantizedModel } from "../quantized/model.ts";
 import { foldedBytes } from "../quantized/lower.ts";
+import type { LstmBackend } from "../quantized/backend.ts";
 import type { LstmProgram, ProgramData, StageProgram } from "../quantized/program.ts";
 import {
   PROGRAM_ARRAYS,
@@ -61,7 +62,12 @@ export function isProgram(bytes: Uint8Array): boolean {
 }
 
 /** All that can be known beforehand: every token's rows, and the outputs of short activation tables. */
-function complete(name: string, program: LstmProgram, vocabulary: number): LstmProgram {
+function complete(
+  name: string,
+  program: LstmProgram,
+  vocabulary: number,
+  kernels: LstmBackend | undefined,
+): LstmProgram {
   if (program.layers === null) failRange(name, "parts that the fast step runs", "others");
   if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
   const tables = program.tables.map((program): ActivationProgram => {
@@ -70,7 +76,17 @@ function complete(name: string, program: LstmProgram, vocabulary: number): LstmP
     for (let i = 0; i < data.length; i++) lookup(table, first + i);
     return { ...program, outputs: data };
   });
-  return { ...program, tables };
+  const image = kernels?.image!(program);
+  return { ...program, tables, ...image && { image } };
+}
+
+/** Options of {@linkcode compileModel}. */
+export interface CompileOptions extends LoweringOptions {
+  /**
+   * What is going to run the program, `simdKernels()`: what these make of its LSTMs is then part of the file, so that
+   * sessions start sooner. Other kernels run it too, and so do these where the engine's instructions are others.
+   */
+  readonly kernels?: LstmBackend | undefined;
 }
 
 /**
@@ -81,6 +97,8 @@ function complete(name: string, program: LstmProgram, vocabulary: number): LstmP
  * @param model What `convert` or `loadModel` gave.
  * @param options.foldEmbedding As in {@linkcode QuantizedModel.lower}, but by default where the rows take at most 1 MB.
  * Without folding each step computes its token's row anew.
+ * @param options.kernels What is going to run it, if that is `simdKernels()`: the file then also holds what these make
+ * of it, about as much as its weights take.
  * @returns The file's bytes, the same for the same model.
  * @throws {TypeError} If `model` is no QuantizedModel, or an option is of the wrong kind.
  * @throws {RangeError} If a module is quantized dynamically, or has parts that the fast step does not run: such a model
@@ -100,16 +118,17 @@ function complete(name: string, program: LstmProgram, vocabulary: number): LstmP
  * assertEquals(there, here);
  * ```
  */
-export function compileModel(model: QuantizedModel, options: LoweringOptions = {}): Uint8Array<ArrayBuffer> {
+export function compileModel(model: QuantizedModel, options: CompileOptions = {}): Uint8Array<ArrayBuffer> {
   if (!(model instanceof QuantizedModel)) failType("model", "a QuantizedModel", model);
   checkGiven(options);
-  const { foldEmbedding = foldedBytes([...model.modules.values()]) <= FOLDED, ...unknown } = options;
+  const { foldEmbedding = foldedBytes([...model.modules.values()]) <= FOLDED, kernels, ...unknown } = options;
+  if (kernels !== undefined && typeof kernels?.image !== "function") failType("kernels", "simdKernels()", kernels);
   const { data, vocabulary } = model.lower({ foldEmbedding, ...unknown });
   // A folded Embedding, the first module, is no stage.
   const names = [...model.modules.keys()].slice(-data.stages.length);
   const stages = data.stages.map((stage, i): StageProgram => {
     const name = `modules.${names[i]}`;
-    if (stage.kind === "LSTM") return complete(name, stage, vocabulary);
+    if (stage.kind === "LSTM") return complete(name, stage, vocabulary, kernels);
     if (stage.kind === "Linear" && stage.projector === null) failRange(name, "no dynamic module", "one");
     return stage;
   });

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { LstmProgram } from "./program.ts";
+import type { LstmImage, LstmProgram } from "./program.ts";
 
 /** Runs LSTMs. */
 export interface LstmBackend {
@@ -13,6 +13,11 @@ export interface LstmBackend {
   readonly name: string;
   /** The LSTM made ready: constants that all sessions share. null where this backend does not run it. */
   prepare(lstm: LstmProgram): PreparedLstm | null;
+  /**
+   * What `prepare` then takes instead of making it, where it finds it in a program; null where this backend does not run
+   * the LSTM. Absent where there is nothing to gain.
+   */
+  image?(lstm: LstmProgram): LstmImage | null;
 }
 
 /**

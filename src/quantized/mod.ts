@@ -18,6 +18,7 @@ export {
   type Ends,
   type LinearProgram,
   type LstmCellProgram,
+  type LstmImage,
   type LstmProgram,
   Program,
   type ProgramData,

@@ -71,6 +71,12 @@ export interface LstmCellProgram {
   readonly rows: Float32Array | null;
 }
 
+/** What kernels have made of an LSTM before, so that they need not make it anew. */
+export interface LstmImage {
+  /** Of which kernels it is, and of which engine's if that matters: others take no notice of it. */
+  readonly kernels: string;
+}
+
 /** An LSTM's numbers. */
 export interface LstmProgram extends Ends {
   /** Tells modules apart. */
@@ -89,6 +95,8 @@ export interface LstmProgram extends Ends {
   readonly tables: readonly ActivationProgram[];
   /** By layer, then direction; null where the fast step does not run it. */
   readonly layers: readonly (readonly LstmCellProgram[])[] | null;
+  /** What `compileModel` was given kernels for; absent where it was not. */
+  readonly image?: LstmImage;
   /** Computes a token's rows if they are not yet; absent where all are known. */
   readonly fill?: (token: number) => void;
   /** What it was lowered from; absent in a program that was read from a file. */

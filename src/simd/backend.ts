@@ -6,7 +6,7 @@
 import { reciprocal } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { createState, type LstmBackend, type LstmState, type PreparedLstm } from "../quantized/backend.ts";
-import type { LstmCellProgram, LstmProgram } from "../quantized/program.ts";
+import type { LstmCellProgram, LstmImage, LstmProgram } from "../quantized/program.ts";
 import { makeProjector, type Projector } from "../quantized/projector.ts";
 import { convertShifted } from "../quantized/shifted.ts";
 import {
@@ -34,18 +34,33 @@ const CHUNK = 65536;
  */
 const SATURATED = -65536;
 
-/** One layer and direction in the kernel's memory. */
-interface SimdCell {
+/** Where one layer and direction stands in the kernel's memory. */
+interface SimdPlace {
   readonly cell: number;
   /** Its input: integers; null for float32 values, which are projected outside, and for tokens. */
   readonly input: Operand | null;
-  readonly float: Projector | null;
-  /** The reciprocal of its input's scale. */
-  readonly inverseScale: number;
   readonly hidden: Operand;
   readonly running: number;
   readonly initial: number;
+}
+
+/** One layer and direction. */
+interface SimdCell extends SimdPlace {
+  readonly float: Projector | null;
+  /** The reciprocal of its input's scale. */
+  readonly inverseScale: number;
   readonly hiddenQParams: PerTensorQParams;
+}
+
+/** Constants of all cells, as they stand behind the tables. */
+interface SimdImage extends LstmImage {
+  readonly memory: Uint8Array;
+  readonly cells: readonly (readonly SimdPlace[])[];
+}
+
+/** Whether the kernels run an LSTM. */
+function runs({ projSize, layers }: LstmProgram): boolean {
+  return projSize === 0 && layers !== null && layers.flat().every(({ float32 }) => float32);
 }
 
 /** Tokens' projected inputs in the kernel's memory, each copied when it is first met. */
@@ -460,35 +475,66 @@ export class SimdKernels implements LstmBackend {
     return new WebAssembly.Instance(this.#module).exports as unknown as SimdExports;
   }
 
+  /** Tells memories from those that other kernels make, or these in another engine. */
+  get #kind(): string {
+    return `${this.name}, ${!this.relaxed ? "plain" : this.#oneStep ? "relaxed, one step" : "relaxed, two steps"}`;
+  }
+
   prepare(lstm: LstmProgram): PreparedLstm | null {
-    if (lstm.projSize > 0 || !lstm.layers?.flat().every(({ float32 }) => float32)) return null;
+    if (!runs(lstm)) return null;
     const kernel = this.#unused ?? this.#instance(), arena = new Arena(kernel.memory, this.#oneStep);
-    const cells: SimdCell[][] = [];
     this.#unused = null;
-    const tables = writeTables(arena, lstm.tables);
+    const tables = writeTables(arena, lstm.tables), image = lstm.image as SimdImage | undefined;
+    const places = image?.kernels === this.#kind ? image.cells : this.#write(arena, lstm, tables);
+    if (places === null) return null;
+    if (places === image?.cells) arena.u8.set(image.memory, arena.take(image.memory.length));
     let from = lstm.input;
-    for (const layer of lstm.layers) {
-      const prepared: SimdCell[] = [];
-      for (const program of layer) {
-        const cell = this.#prepareCell(arena, lstm, program, from, tables);
-        if (cell === null) return null;
-        prepared.push(cell);
-      }
-      cells.push(prepared);
-      from = prepared[0]!.hiddenQParams;
-    }
-    const tokens = lstm.layers[0]!.map(({ rows }) => rows && new SimdTokens(arena, rows, lstm));
+    const cells = lstm.layers!.map((layer, l) => {
+      const inverseScale = from === null ? 1 : reciprocal(from.scale);
+      from = layer[0]!.hidden;
+      return layer.map(({ projector, hidden }, d): SimdCell => ({
+        ...places[l]![d]!,
+        float: projector && makeProjector(projector),
+        inverseScale,
+        hiddenQParams: hidden,
+      }));
+    });
+    const tokens = lstm.layers![0]!.map(({ rows }) => rows && new SimdTokens(arena, rows, lstm));
     return new SimdLstm(lstm, kernel, arena, cells, tokens);
   }
 
-  #prepareCell(
+  image(lstm: LstmProgram): LstmImage | null {
+    if (!runs(lstm)) return null;
+    const arena = new Arena(new WebAssembly.Memory({ initial: 1 }), this.#oneStep);
+    const tables = writeTables(arena, lstm.tables), from = arena.take(0), cells = this.#write(arena, lstm, tables);
+    return cells && { kernels: this.#kind, memory: arena.u8.slice(from, arena.take(0)), cells } as SimdImage;
+  }
+
+  /** Writes the constants of all cells; null where there is one that the kernels do not run. */
+  #write(arena: Arena, lstm: LstmProgram, tables: readonly number[]): SimdPlace[][] | null {
+    const layers: SimdPlace[][] = [];
+    let from = lstm.input;
+    for (const layer of lstm.layers!) {
+      const places: SimdPlace[] = [];
+      for (const program of layer) {
+        const place = this.#writeCell(arena, lstm, program, from, tables);
+        if (place === null) return null;
+        places.push(place);
+      }
+      layers.push(places);
+      from = layer[0]!.hidden;
+    }
+    return layers;
+  }
+
+  #writeCell(
     arena: Arena,
     lstm: LstmProgram,
     program: LstmCellProgram,
     from: PerTensorQParams | null,
     tables: readonly number[],
-  ): SimdCell | null {
-    const { cell, running, first, hidden: to, projector } = program, { inputRows, inputProjection } = cell;
+  ): SimdPlace | null {
+    const { cell, running, first, hidden: to } = program, { inputRows, inputProjection } = cell;
     // fbgemm's qconfigs have reduce_range.
     const reduced = (q: PerTensorQParams): boolean => lstm.engine === "fbgemm" && q.zeroPoint - q.quantMin < 128;
     const span = inputRows && { least: from!.quantMin - from!.zeroPoint, most: from!.quantMax - from!.zeroPoint };
@@ -499,11 +545,8 @@ export class SimdKernels implements LstmBackend {
     return {
       cell: writeCell(arena, cell, input, hidden, projection, lstm.tables, tables),
       input,
-      float: projector && makeProjector(projector),
-      inverseScale: from === null ? 1 : reciprocal(from.scale),
       hidden,
       ...writeBindings(arena, running, first ?? running, hidden),
-      hiddenQParams: to,
     };
   }
 }
