@@ -107,14 +107,13 @@ export interface WeightRows {
  */
 export function packRows({ data, count, length, each }: WeightRows): PackedRows {
   const size = packedLength(length), zeros = doubles(size), arrays: number[][] = [];
-  // Zeros behind the last row. A loop that takes four steps in one is sooner done where it runs for the first time: fewer
-  // make engines begin to compile it.
-  const all = new Int16Array((packedLength(count) + each * TOGETHER) * size);
+  // With a row of zeros behind an odd number. A loop that takes four steps in one is sooner done where it runs for the
+  // first time: fewer make engines begin to compile it.
+  const all = new Int16Array(packedLength(count) * size), high = each === 2 ? HIGH : 1, low = each === 2 ? 1 : 0;
   all.set(data);
-  const high = each === 2 ? HIGH : 1, low = each === 2 ? 1 : 0;
-  for (let i = 0, end = all.length - each * size; i < end; i += (each - 1) * size) {
+  for (let i = 0; i < all.length; i += (each - 1) * size) {
     const array = zeros.slice();
-    for (let k = 0, j = i + size; k < size; k += 4, i += 4, j += 4) {
+    for (let k = 0, j = i + low * size; k < size; k += 4, i += 4, j += 4) {
       array[k] = all[i]! * high + all[j]! * low;
       array[k + 1] = all[i + 1]! * high + all[j + 1]! * low;
       array[k + 2] = all[i + 2]! * high + all[j + 2]! * low;
@@ -122,6 +121,7 @@ export function packRows({ data, count, length, each }: WeightRows): PackedRows 
     }
     arrays.push(array);
   }
+  for (let k = 1; k < TOGETHER; k++) arrays.push(zeros);
   return { arrays, length: size, each };
 }
 
