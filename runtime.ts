@@ -1,5 +1,5 @@
 /**
- * The runtime: load a compiled model and run it. No dependencies, nothing but typed arrays and TextDecoder, so that it
+ * The runtime: load a compiled model and run it. No dependencies, nothing but the language, so that it
  * works in edge workers, browsers, Deno, Bun and Node alike.
  *
  * @example

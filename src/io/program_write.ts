@@ -76,7 +76,7 @@ function complete(
     for (let i = 0; i < data.length; i++) lookup(table, first + i);
     return { ...program, outputs: data };
   });
-  const image = kernels?.image!(program);
+  const image = kernels?.image?.(program);
   return { ...program, tables, ...image && { image } };
 }
 
@@ -150,7 +150,8 @@ export function compileModel(model: QuantizedModel, options: CompileOptions = {}
   const text = JSON.stringify(
     { data: program, arrays: places.filter(([, own]) => own.length > 0) } satisfies ProgramText,
   );
-  const json = new TextEncoder().encode(text), file = new Uint8Array(arrays.end + json.length);
+  const ascii = text.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  const json = new TextEncoder().encode(ascii), file = new Uint8Array(arrays.end + json.length);
   for (const [at, bytes] of [...arrays.parts, [arrays.end, json] as const]) file.set(bytes, at);
   new Int32Array(file.buffer, 0, PROGRAM_HEADER / 4).set([PROGRAM_MAGIC, PROGRAM_VERSION, file.length, arrays.end]);
   return file;

@@ -487,7 +487,10 @@ export class SimdKernels implements LstmBackend {
     const tables = writeTables(arena, lstm.tables), image = lstm.image as SimdImage | undefined;
     const places = image?.kernels === this.#kind ? image.cells : this.#write(arena, lstm, tables);
     if (places === null) return null;
-    if (places === image?.cells) arena.u8.set(image.memory, arena.take(image.memory.length));
+    if (places === image?.cells) {
+      const at = arena.take(image.memory.length);
+      arena.u8.set(image.memory, at);
+    }
     let from = lstm.input;
     const cells = lstm.layers!.map((layer, l) => {
       const inverseScale = from === null ? 1 : reciprocal(from.scale);
@@ -535,8 +538,8 @@ export class SimdKernels implements LstmBackend {
     tables: readonly number[],
   ): SimdPlace | null {
     const { cell, running, first, hidden: to } = program, { inputRows, inputProjection } = cell;
-    // fbgemm's qconfigs have reduce_range.
-    const reduced = (q: PerTensorQParams): boolean => lstm.engine === "fbgemm" && q.zeroPoint - q.quantMin < 128;
+    // fbgemm's qconfigs have reduce_range: 0 then stands at about 64, and at 128 where all eight bits are used.
+    const reduced = (q: PerTensorQParams): boolean => lstm.engine === "fbgemm" && q.zeroPoint - q.quantMin < 96;
     const span = inputRows && { least: from!.quantMin - from!.zeroPoint, most: from!.quantMax - from!.zeroPoint };
     const input = inputRows && writeOperand(arena, inputRows, span!, this.relaxed, reduced(from!));
     const hidden = writeOperand(arena, cell.hiddenRows, program, this.relaxed, reduced(to));

@@ -7,13 +7,12 @@ import { saveModel } from "../../src/io/model_write.ts";
 import { loadModel } from "../../src/io/model_file.ts";
 import { QuantizedEmbedding } from "../../src/quantized/embedding.ts";
 import { QuantizedModel } from "../../src/quantized/model.ts";
+import { portable } from "../../src/quantized/portable.ts";
 import type { Program } from "../../src/quantized/program.ts";
 import type { SessionOptions } from "../../src/quantized/session.ts";
-import { simdKernels } from "../../src/simd/load.ts";
+import { backends } from "../simd/backends.ts";
 import { type Bits, floatsOf, type LstmCase, lstmCases } from "../quantized/arbitrary.ts";
 import { modelOf, plainCase } from "../quantized/models.ts";
-
-const simd = await simdKernels();
 
 const STEPS = 5, BATCH = 2;
 
@@ -32,7 +31,7 @@ function outputs(model: QuantizedModel | Program, seed: number, options: object)
 }
 
 Deno.test("loadProgram() gives what computes the same as the model that was compiled, states included", () => {
-  const seen = { tokens: 0, folded: 0, float: 0, projected: 0, both: 0 };
+  const seen = { tokens: 0, folded: 0, float: 0, projected: 0, both: 0, images: 0 };
   const embeddings = fc.constantFrom("none" as const, "8" as const, "16" as const, "float" as const);
   fc.assert(
     fc.property(
@@ -64,9 +63,15 @@ Deno.test("loadProgram() gives what computes the same as the model that was comp
           ...[inputSize, outputSize, input, output, vocabulary, bidirectional],
         ];
         assertEquals(ends(program), ends(model));
-        for (const options of [{ splitGates: false }, { splitGates: true }, { kernels: simd }]) {
+        for (const options of [{ splitGates: false }, { splitGates: true }, { kernels: backends[2]![1] }]) {
           assertEquals(outputs(program, c.seed, options), want);
           assertEquals(outputs(model, c.seed, { ...given, ...options }), want);
+        }
+        // For some kernels, and run by these and by others.
+        const own = compileModel(model, { ...given, kernels: backends[c.seed % 3]![1] });
+        if (own.length > file.length) seen.images++;
+        for (const kernels of [undefined, ...backends.map(([, kernels]) => kernels)]) {
+          assertEquals(outputs(loadProgram(own), c.seed, { kernels }), want);
         }
         if (!program.bidirectional) {
           const state = program.createSession().state();
@@ -83,6 +88,20 @@ Deno.test("loadProgram() gives what computes the same as the model that was comp
     { numRuns: 150 },
   );
   for (const [what, count] of Object.entries(seen)) assert(count >= 20, `${what}: ${count}`);
+});
+
+Deno.test("Kernels take what they made of a model from its program, and no other kernels do", () => {
+  const model = modelOf(plainCase, "8", true), want = outputs(model, 3, {});
+  for (const [made, kernels] of backends) {
+    const program = loadProgram(compileModel(model, { kernels })), [lstm] = program.data.stages;
+    const { image } = lstm as unknown as { image: { kernels: string; memory: Uint8Array } };
+    assertEquals(image.kernels, `simd, ${made}`);
+    image.memory.fill(0);
+    for (const [name, kernels] of backends) {
+      const same = outputs(program, 3, { kernels }).every((byte, i) => byte === want[i]);
+      assertEquals(same, name !== made, `${made} run by ${name}`);
+    }
+  }
 });
 
 Deno.test("loadProgram() takes bytes from anywhere in a buffer", () => {
@@ -158,6 +177,8 @@ Deno.test("compileModel() refuses what a program cannot be, and options that the
   assertThrows(() => compileModel({} as never), TypeError, "model: expected a QuantizedModel");
   assertThrows(options(null), TypeError, "options: expected an object");
   assertThrows(options({ fold: true }), TypeError, "options.fold: expected no such option");
+  assertThrows(options({ kernels: portable }), TypeError, "kernels: expected simdKernels()");
+  assertThrows(options({ kernels: null }), TypeError, "kernels: expected simdKernels()");
   assertThrows(options({ foldEmbedding: 1 }), TypeError, "foldEmbedding: expected a boolean");
   assertThrows(options({ foldEmbedding: true }), RangeError, "foldEmbedding: expected false, since no Embedding");
 });
