@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { stop } from "esbuild";
 import { compileModel, loadModel } from "@splitgate/splitgate";
+import { simdKernels } from "@splitgate/splitgate/simd";
 import { Dictionary, parseRuns } from "../demo/segmenter.ts";
 import { readArguments } from "../scripts/arguments.ts";
 import { bundle } from "../tests/runtimes/bundle.ts";
@@ -53,6 +54,7 @@ try {
   const expected = new Float32Array(run!.tokens.length * thai.outputSize);
   thai.createSession({ maxSteps: run!.tokens.length }).run(run!.tokens, expected);
   await Deno.writeFile(`${folder}/thai.program`, compileModel(thai));
+  await Deno.writeFile(`${folder}/thai_simd.program`, compileModel(thai, { kernels: await simdKernels() }));
   await Deno.writeFile(`${folder}/lstm.program`, streamingFile(SIZE, SIZE, 1));
 
   const program = async (
@@ -71,11 +73,12 @@ try {
       nodePaths: [`${folder}/node_modules`, fileURLToPath(new URL("peers/node_modules", import.meta.url))],
     });
   };
-  const thaiDefines = { MODEL: `${folder}/thai.program`, TOKENS: [...run!.tokens], EXPECTED: [...expected] };
+  const answer = { TOKENS: [...run!.tokens], EXPECTED: [...expected] };
+  const thaiDefines = { MODEL: `${folder}/thai.program`, ...answer };
   await program("bare", "bare.mjs", {});
   await program("thai", "thai.mjs", thaiDefines);
   await program("thai", "thai_installed.mjs", thaiDefines, [`${NAME}/*`]);
-  await program("thai_simd", "thai_simd.mjs", thaiDefines);
+  await program("thai_simd", "thai_simd.mjs", { MODEL: `${folder}/thai_simd.program`, ...answer });
   const bun = await bunPath(), compiled = ["build", "--bytecode", "--target=bun", "--format=cjs", "--outdir=bytecode"];
   await succeed(folder, bun, ...compiled, "thai.mjs");
   await program("lstm", "lstm.mjs", { MODEL: `${folder}/lstm.program` });

@@ -25,6 +25,8 @@ Deno.test("deno task compile writes what the runtime loads, and says what is wro
     await compile(file, program, "--fold-embedding", "false");
     assertEquals(loadProgram(await Deno.readFile(program)).vocabulary, 5);
     assertEquals(loadProgram(await Deno.readFile(program)).data.stages.length, 3);
+    await compile(file, program, "--simd");
+    assertEquals("image" in loadProgram(await Deno.readFile(program)).data.stages[0]!, true);
     const wrong: [string[], string][] = [
       [[file], "expected two files"],
       [[file, program, "--fold-embedding", "yes"], "--fold-embedding: expected true, false or float32, got yes"],
