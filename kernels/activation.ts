@@ -98,24 +98,29 @@ export type Activation = "sigmoid" | "tanh";
 
 /**
  * A function over quantized inputs, tabulated entry by entry as inputs are met. Inputs and outputs are
- * integers less their zero points. A large table is touched only once it has been asked often: for a few steps, the
- * memory would cost more than the function.
+ * integers less their zero points. A large table has memory only once it has been asked often: for a few steps, that
+ * would cost more than the function.
  */
 export interface ActivationTable {
-  /**
-   * Outputs by `input - first`, once they are kept; NaN where not computed yet. Length 0 where they never are: where the
-   * input range exceeds 16 bits, or outputs exceed the 24 bits of a float32.
-   */
-  readonly data: Float32Array;
-  /** Whether outputs are kept. */
-  kept: boolean;
-  /** How often it will be asked before they are. */
+  /** Outputs by `input - first`, NaN where not computed yet; empty while none are kept. */
+  data: Float32Array;
+  /** How many outputs are kept once it has been asked often, as {@linkcode tableLength} says. */
+  readonly size: number;
+  /** How often it is asked before they are. */
   patience: number;
   /** Smallest input. */
   readonly first: number;
   /** What {@linkcode lookup} falls back on: the output for an input, both less their zero points. */
   readonly compute: (input: number) => number;
 }
+
+/** Tables of up to so many outputs have memory from the beginning. */
+const SMALL = 4096;
+
+/** How often a larger one is asked before it has. */
+const PATIENCE = 2048;
+
+const NONE = /* @__PURE__ */ new Float32Array(0);
 
 /**
  * Sigmoid or tanh of quantized inputs, both sides less their zero points: the float function of `f(scale * f(input))`,
@@ -167,8 +172,7 @@ export function tableLength(from: Affine, to: Affine): number {
 /**
  * A table of {@linkcode quantizedActivation} over the inputs `from` can have.
  *
- * @param data Memory for {@linkcode tableLength} outputs.
- * @param kept Whether `data` already holds outputs; else they are computed as they are asked for.
+ * @param outputs All of them, where they are known; else they are computed as they are asked for.
  *
  * @example
  * ```ts
@@ -184,16 +188,27 @@ export function activationTable(
   activation: Activation,
   from: Affine,
   to: Affine,
-  data: Float32Array = new Float32Array(tableLength(from, to)),
-  kept: boolean = false,
+  outputs: Float32Array | null = null,
 ): ActivationTable {
+  const size = tableLength(from, to);
   return {
-    data,
-    kept,
-    patience: data.length > 4096 ? 2048 : 0,
+    data: outputs ?? (size <= SMALL ? new Float32Array(size).fill(NaN) : NONE),
+    size,
+    patience: PATIENCE,
     first: from.quantMin - from.zeroPoint,
     compute: quantizedActivation(activation, from.scale, to),
   };
+}
+
+/** Gives a table its memory, and tells whether there was some; if not, it will be asked for again. */
+function keep(table: ActivationTable): boolean {
+  try {
+    table.data = new Float32Array(table.size).fill(NaN);
+    return true;
+  } catch {
+    table.patience = PATIENCE;
+    return false;
+  }
 }
 
 /**
@@ -211,13 +226,10 @@ export function activationTable(
  * ```
  */
 export function lookup(table: ActivationTable, input: number): number {
-  const { data } = table, index = input - table.first;
-  if (!table.kept) {
-    if (data.length === 0 || table.patience-- > 0) return table.compute(input);
-    data.fill(NaN);
-    table.kept = true;
+  if (table.data.length === 0 && (table.size === 0 || table.patience-- > 0 || !keep(table))) {
+    return table.compute(input);
   }
-  const known = data[index]!;
+  const { data } = table, index = input - table.first, known = data[index]!;
   return known === known ? known : data[index] = table.compute(input);
 }
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Activation, type ActivationTable, activationTable, tableLength } from "./activation.ts";
+import { type Activation, type ActivationTable, activationTable } from "./activation.ts";
 import type { LstmCell, Projection } from "./lstm_cell.ts";
 import { packRows, type WeightRows } from "./pack.ts";
 import type { Affine } from "./quantize.ts";
@@ -22,7 +22,7 @@ export interface ActivationProgram {
 }
 
 /**
- * Makes tables ready. They share their memory: engines take longer to ask for much of it than to be given it.
+ * Makes tables ready.
  *
  * @example
  * ```ts
@@ -35,12 +35,7 @@ export interface ActivationProgram {
  * ```
  */
 export function prepareTables(programs: readonly ActivationProgram[]): ActivationTable[] {
-  let end = 0;
-  const ends = programs.map(({ from, to, outputs }) => end += outputs === null ? tableLength(from, to) : 0);
-  const memory = new Float32Array(end);
-  return programs.map(({ activation, from, to, outputs }, i) =>
-    activationTable(activation, from, to, outputs ?? memory.subarray(ends[i - 1] ?? 0, ends[i]), outputs !== null)
-  );
+  return programs.map(({ activation, from, to, outputs }) => activationTable(activation, from, to, outputs));
 }
 
 /** A cell's numbers: {@linkcode prepareCell} makes it ready. */

@@ -71,10 +71,9 @@ function complete(
   if (program.layers === null) failRange(name, "parts that the fast step runs", "others");
   if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
   const tables = program.tables.map((program): ActivationProgram => {
-    const { activation, from, to } = program, table = activationTable(activation, from, to), { data, first } = table;
-    if (data.length === 0 || data.length > TABULATED) return program;
-    for (let i = 0; i < data.length; i++) lookup(table, first + i);
-    return { ...program, outputs: data };
+    const { activation, from, to } = program, table = activationTable(activation, from, to), { size, first } = table;
+    if (size === 0 || size > TABULATED) return program;
+    return { ...program, outputs: Float32Array.from({ length: size }, (_, i) => lookup(table, first + i)) };
   });
   const image = kernels?.image?.(program);
   return { ...program, tables, ...image && { image } };

@@ -131,11 +131,11 @@ Deno.test("activationTable() and lookup() give quantizedActivation's value for a
   for (const activation of ACTIVATIONS) {
     const to = activation === "sigmoid" ? WIDE_SIGMOID : WIDE_TANH;
     const table = activationTable(activation, from, to);
-    assertEquals([table.data.length, table.first], [65536, -32768]);
+    assertEquals([table.data.length, table.size, table.first], [0, 65536, -32768]);
     const kernel = quantizedActivation(activation, from.scale, to);
     // Asked a few times, it computes and keeps nothing; then all that it is asked.
     for (let n = table.patience; n > 0; n--) assertEquals(lookup(table, n), kernel(n));
-    assertEquals([table.kept, table.data.every((y) => y === 0)], [false, true]);
+    assertEquals(table.data.length, 0);
     const first = Array.from({ length: 65536 }, (_, i) => lookup(table, i - 32768));
     let previous = -Infinity;
     first.forEach((y, i) => {
@@ -144,12 +144,32 @@ Deno.test("activationTable() and lookup() give quantizedActivation's value for a
       if (y !== kernel(i - 32768)) assertEquals(i, -1);
       if (table.data[i] !== y || lookup(table, i - 32768) !== y) assertEquals(i, -1);
     });
-    assert(table.kept);
     for (const input of [...edgeLadder(-32768, 32767), ...Array.from({ length: 1500 }, (_, i) => i * 43 - 32768)]) {
       const x = oracle.dequantize(input, { scale: from.scale, zeroPoint: 0 });
       assertEquals(first[input + 32768], oracle.activation(activation, x, to) - to.zeroPoint);
     }
   }
+});
+
+Deno.test("lookup() computes on where there is no memory for a table, and asks for it again", () => {
+  const from = { scale: 2 ** -11, zeroPoint: 0, quantMin: -32768, quantMax: 32767 };
+  const table = activationTable("sigmoid", from, WIDE_SIGMOID),
+    { Float32Array: original } = globalThis,
+    { patience } = table;
+  const compute = quantizedActivation("sigmoid", from.scale, WIDE_SIGMOID);
+  table.patience = 0;
+  globalThis.Float32Array = class {
+    constructor() {
+      throw new RangeError("Array buffer allocation failed");
+    }
+  } as never;
+  try {
+    assertEquals([lookup(table, 1234), table.data.length, table.patience], [compute(1234), 0, patience]);
+  } finally {
+    globalThis.Float32Array = original;
+  }
+  table.patience = 0;
+  assertEquals([lookup(table, 1234), table.data.length], [compute(1234), 65536]);
 });
 
 Deno.test("lookup() computes each output anew when the input range is beyond 16 bits", () => {
@@ -199,5 +219,5 @@ Deno.test("activationKey() is the same exactly when everything that a table depe
 
 Deno.test("activationTable() takes outputs that are known, and computes none of them", () => {
   const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 }, outputs = new Float32Array(256).fill(7);
-  assertEquals(lookup(activationTable("tanh", from, TANH, outputs, true), 5), 7);
+  assertEquals(lookup(activationTable("tanh", from, TANH, outputs), 5), 7);
 });
