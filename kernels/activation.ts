@@ -104,6 +104,8 @@ export type Activation = "sigmoid" | "tanh";
 export interface ActivationTable {
   /** Outputs by `input - first`, NaN where not computed yet; empty while none are kept. */
   data: Float32Array;
+  /** Whether outputs are kept. */
+  kept: boolean;
   /** How many outputs are kept once it has been asked often, as {@linkcode tableLength} says. */
   readonly size: number;
   /** How often it is asked before they are. */
@@ -190,9 +192,10 @@ export function activationTable(
   to: Affine,
   outputs: Float32Array | null = null,
 ): ActivationTable {
-  const size = tableLength(from, to);
+  const size = tableLength(from, to), kept = outputs !== null || (size > 0 && size <= SMALL);
   return {
-    data: outputs ?? (size <= SMALL ? new Float32Array(size).fill(NaN) : NONE),
+    data: outputs ?? (kept ? new Float32Array(size).fill(NaN) : NONE),
+    kept,
     size,
     patience: PATIENCE,
     first: from.quantMin - from.zeroPoint,
@@ -204,7 +207,7 @@ export function activationTable(
 function keep(table: ActivationTable): boolean {
   try {
     table.data = new Float32Array(table.size).fill(NaN);
-    return true;
+    return table.kept = true;
   } catch {
     table.patience = PATIENCE;
     return false;
@@ -226,9 +229,7 @@ function keep(table: ActivationTable): boolean {
  * ```
  */
 export function lookup(table: ActivationTable, input: number): number {
-  if (table.data.length === 0 && (table.size === 0 || table.patience-- > 0 || !keep(table))) {
-    return table.compute(input);
-  }
+  if (!table.kept && (table.size === 0 || table.patience-- > 0 || !keep(table))) return table.compute(input);
   const { data } = table, index = input - table.first, known = data[index]!;
   return known === known ? known : data[index] = table.compute(input);
 }

@@ -184,10 +184,11 @@ function addProjections(
 
 /** Applies the gates' activations, in place. */
 function activateGates(cell: LstmCell, gates: Float64Array, count: number): void {
-  const { data: data0, first: first0 } = cell.tables[0]!, { data: data1, first: first1 } = cell.tables[1]!;
-  const { data: data2, first: first2 } = cell.tables[2]!, { data: data3, first: first3 } = cell.tables[3]!;
-  // Out of tables without memory nothing is read.
-  const fast = Math.min(data0.length, data1.length, data2.length, data3.length) > 0 ? count : 0;
+  const { data: data0, first: first0, kept: kept0 } = cell.tables[0]!;
+  const { data: data1, first: first1, kept: kept1 } = cell.tables[1]!;
+  const { data: data2, first: first2, kept: kept2 } = cell.tables[2]!;
+  const { data: data3, first: first3, kept: kept3 } = cell.tables[3]!;
+  const fast = kept0 && kept1 && kept2 && kept3 ? count : 0;
   for (let i = 0; i < count; i += 4) {
     // No call in here: then engines keep the arrays' addresses in registers.
     for (; i < fast; i += 4) {
@@ -232,7 +233,7 @@ function finishUnits(
   const forgetLo = k[26]!, forgetHi = k[27]!;
   const candidateMultiplier = k[28]!, candidateLo = k[29]!, candidateHi = k[30]!;
   const hiddenMultiplier = k[31]!, hiddenLo = k[32]!, hiddenHi = k[33]!;
-  const { data, first } = table;
+  const { data, first, kept } = table;
   // Two loops: each operation waits for the one before, so that what fills a processor's time is units side by side, and
   // of half as long a chain it looks ahead at twice as many.
   for (let unit = 0, i = 0, at = cOffset; unit < count; unit++, i += 4, at++) {
@@ -240,7 +241,7 @@ function finishUnits(
     const candidate = multiply(gates[i]!, gates[i + 2]!, candidateMultiplier, candidateLo, candidateHi);
     c[at] = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
   }
-  for (let unit = 0, tabulated = data.length > 0 ? count : 0; unit < count; unit++) {
+  for (let unit = 0, tabulated = kept ? count : 0; unit < count; unit++) {
     let tanh = 0;
     for (; unit < tabulated; unit++) {
       tanh = data[(c[cOffset + unit]! - first) | 0]!;
@@ -428,11 +429,7 @@ export function lstmStep(
   } else {
     for (let i = 0; i < count; i++) igates[i] = projected![offset + i]!;
   }
-  // A sequence begins with zeros.
-  let zeros = 0;
-  while (zeros < size && before[zeros] === 0) zeros++;
-  if (zeros < size) dotRows(hiddenRows, 0, count, before, hgates);
-  else hgates.fill(0);
+  dotRows(hiddenRows, 0, count, before, hgates);
   projectSums(binding.hiddenProjection, 0, hgates, count);
   addProjections(cell, igates, hgates, gates, count);
   activateGates(cell, gates, count);
