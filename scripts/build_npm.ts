@@ -7,7 +7,9 @@
  * tests install.
  */
 import { fileURLToPath } from "node:url";
+import { stop } from "esbuild";
 import config from "../deno.json" with { type: "json" };
+import { joinModules } from "./modules.ts";
 import { PACKAGE_FIELDS } from "./package_fields.ts";
 
 /** What is used of dnt 0.42's build(). */
@@ -46,10 +48,11 @@ const path = (file: string): string => fileURLToPath(new URL(`../${file}`, impor
 
 const { build, emptyDir } = await importDnt();
 const entries = Object.entries(config.exports), outDir = path("build/npm");
-const assets = entries.filter(([, file]) => !file.endsWith(".ts"));
+const modules = entries.filter(([, file]) => file.endsWith(".ts")),
+  assets = entries.filter(([, file]) => !file.endsWith(".ts"));
 await emptyDir(outDir);
 await build({
-  entryPoints: entries.filter(([, file]) => file.endsWith(".ts")).map(([name, file]) => ({ name, path: path(file) })),
+  entryPoints: modules.map(([name, file]) => ({ name, path: path(file) })),
   outDir,
   shims: {},
   scriptModule: false,
@@ -65,6 +68,8 @@ await build({
     ...PACKAGE_FIELDS,
   },
   async postBuild() {
+    await joinModules(`${outDir}/esm`, modules.map(([, file]) => file.slice(2).replace(/ts$/, "js")));
+    await stop();
     for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) await Deno.copyFile(path(file), `${outDir}/${file}`);
     if (assets.length === 0) return;
     // Files that are imported as they are: dnt knows modules only.
