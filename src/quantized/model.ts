@@ -142,8 +142,8 @@ export class QuantizedModel {
 
   /**
    * A session: all memory is allocated here, and none by its steps (but a model's activation tables of more than 4,096
-   * outputs, once they have been asked often). Constants and scratch are made for the first
-   * session and shared by all: a session of its own holds only its state.
+   * outputs, once they have been asked often). Constants and scratch are made for the first session and shared by all: a
+   * session of its own holds only its state.
    *
    * @param options Those of {@linkcode Program.createSession} and of {@linkcode lower}.
    * @throws {TypeError} If an option is of the wrong kind.

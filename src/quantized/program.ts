@@ -200,8 +200,8 @@ export class Program {
 
   /**
    * A session: all memory is allocated here, and none by its steps (but a model's activation tables of more than 4,096
-   * outputs, once they have been asked often). Constants and scratch are made for the first
-   * session and shared by all: a session of its own holds only its state.
+   * outputs, once they have been asked often). Constants and scratch are made for the first session and shared by all: a
+   * session of its own holds only its state.
    *
    * @param options.batch Rows that run together; 1 by default.
    * @param options.maxSteps Steps that are run at a time: 16 by default, and 256 for a bidirectional model, which

@@ -54,6 +54,31 @@ Deno.test("dotRows() is the plain dot product when shapes, weights and bounds ar
   assert(single > 30, `${single}`);
 });
 
+Deno.test("orderRows() fills rows up with zeros, and tells what each one's columns add up to and the largest sum", () => {
+  fc.assert(
+    fc.property(
+      fc.nat(),
+      fc.constantFrom(1, 2, 3, 7, 13, 33),
+      fc.constantFrom(1, 3, 8, 33),
+      fc.constantFrom(-128, -3, 0, 127),
+      (seed, length, count, zeroPoint) => {
+        const random = generator(seed), weight = weightOf(count, length, () => random(-128, 128), zeroPoint);
+        const order = Array.from({ length: count }, (_, i) => count - 1 - i), filled = Math.ceil(length / 4) * 4;
+        const rows = order.map((row) => [...weight.data.subarray(row * length, (row + 1) * length)]);
+        const shifted = rows.map((row) => row.map((w) => w - zeroPoint));
+        const add = (values: number[]) => values.reduce((sum, value) => sum + value, 0);
+        const { data, sums, largest } = orderRows(weight, order, 255);
+        assertEquals([...data], shifted.flatMap((row) => [...row, ...Array(filled - length).fill(0)]));
+        assertEquals(
+          [...sums],
+          shifted.flatMap((row) => [0, 1].map((odd) => add(row.filter((_, k) => k % 2 === odd)))),
+        );
+        assertEquals(largest, Math.max(...shifted.map((row) => add(row.map(Math.abs)))));
+      },
+    ),
+  );
+});
+
 Deno.test("dotRows() is exact when 8-bit rows are long and all of one sign", () => {
   for (const length of [2055, 2056, 2057, 2058, 5001]) {
     for (const [w, v] of [[127, 255], [-128, 255], [-128, -255], [127, -255]]) {
