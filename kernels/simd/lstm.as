@@ -22,6 +22,8 @@ const IN_SCALE: usize = 88;
 const OUT_SCALE: usize = 92;
 const CELL: usize = 96;
 const CELL_SIZE: usize = 656;
+// Where a row's outputs stand that are not kept: 16 bytes a unit.
+const ASIDE: usize = 752;
 
 // The forms of an operand: `FORM` in src/simd/memory.ts. After an operand of the last two stand 16 bytes: whether there
 // are top bits, or four times what its sums start with.
@@ -52,6 +54,9 @@ const INPUT_LOWER: usize = 544;
 const INPUT_UPPER: usize = 560;
 // Of each table the scale of its inputs, the reciprocal of that of its outputs, and their bounds, float32.
 const ACTIVATIONS: usize = 576;
+// How many steps keep no outputs: tables are large, and what a step asks for stands in many of their pages. Behind what is
+// copied to where the cell runs.
+const PATIENCE: usize = 656;
 
 // A sum: float32 vectors; for qnnpack int32 multipliers, 2^13 / step, which lanes are so, and whether no (0), some (1) or
 // all (2) are.
@@ -535,15 +540,30 @@ function projectAll(p: usize, from: usize, end: usize, bias: i32, unquantized: i
   return v128.load32_lane(load<u32>(at + 3 * stride), v, 3);
 }
 
+// The output that belongs to an address of table `which`: what `addresses` makes, the other way round; shifting lost the
+// upper bits of the magic number.
+function outputOf(address: u32, which: usize): f32 {
+  const base = load<u32>(CELL + GATE_TABLES + (which << 2));
+  return activate(which, <f32> (<i32> ((address - base) >> 2 & 0x3fffffff) - 0x0b400000));
+}
+
 // Writes what lacks, where 0 stands because it was not asked for before, among `count` outputs whose addresses stand at
 // `at`: those of the four gates' tables in turn, or of table 4.
 function complete(at: usize, count: usize): void {
   for (let i: usize = 0; i < count; i++) {
     const address = load<u32>(at + (i << 2)), which = count == 4 ? 4 : i & 3;
     if (load<i32>(address)) continue;
-    // The address as `addresses` makes it, the other way round; shifting lost the upper bits of the magic number.
-    const input = <i32> ((address - load<u32>(CELL + GATE_TABLES + (which << 2))) >> 2 & 0x3fffffff) - 0x0b400000;
-    store<f32>(address, activate(which, <f32> input));
+    store<f32>(address, outputOf(address, which));
+  }
+}
+
+// Writes outputs aside that are not to be kept, and where they stand: of every 64 bytes from `at` on the first `count`.
+function setAside(at: usize, end: usize, count: usize): void {
+  for (let to = load<usize>(ASIDE); at < end; at += 64) {
+    for (let i: usize = 0; i < count; i++, to += 4) {
+      store<f32>(to, outputOf(load<u32>(at + (i << 2)), count == 4 ? 4 : i & 3));
+      store<u32>(at + (i << 2), <u32> to);
+    }
   }
 }
 
@@ -697,6 +717,8 @@ export function runSteps(
   const fixedGates = load<i32>(CELL, GATE_SUM + FIXED), fixedCell = load<i32>(CELL, CELL_SUM + FIXED);
   const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW;
   for (let t: usize = 0; t < <usize> steps; t++) {
+    const patience = load<i32>(cell, PATIENCE), kept = patience == 0;
+    if (!kept) store<i32>(cell, patience - 1, PATIENCE);
     let w = weights;
     for (let block: usize = 0; block < width; block += tile) {
       for (let row = rows; row <= last; row += ROW << 1) {
@@ -722,6 +744,7 @@ export function runSteps(
         projected += 16;
         unit += 48;
       }
+      if (!kept) setAside(gates, end, 16);
       const forget = v128.load(p, FORGET_MULTIPLIER);
       for (let at = gates, c = load<usize>(row, ROW_CELL); at < end; at += 64, c += 16) {
         let input: v128, forgetGate: v128, cellGate: v128, outputGate: v128;
@@ -758,6 +781,7 @@ export function runSteps(
         v128.store(at, outputGate, 16);
         v128.store(at, addresses(state, v128.load(CELL, CELL_TABLE)));
       }
+      if (!kept) setAside(gates, end, 4);
       let all = i32x4.splat(0), hidden = to;
       for (let at = gates, out = load<usize>(row, ROW_OUTPUT) + t * outStride; at < end; at += 64, out += 16) {
         let tanh: v128;

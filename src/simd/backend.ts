@@ -11,6 +11,7 @@ import { makeProjector, type Projector } from "../quantized/projector.ts";
 import { convertShifted } from "../quantized/shifted.ts";
 import {
   Arena,
+  ASIDE,
   IN_SCALE,
   loadOperand,
   type Operand,
@@ -185,6 +186,8 @@ class SimdLstm implements PreparedLstm {
     this.#cBytes = this.#units * 4;
     this.#xBytes = all.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
     this.#inputSize = Math.max(lstm.inputSize, cells.length > 1 ? lstm.hiddenSize * cells[0]!.length : 0);
+    const aside = arena.take(this.#units * 16);
+    arena.i32[ASIDE] = aside;
     this.reserve(1, 1);
   }
 
@@ -194,7 +197,8 @@ class SimdLstm implements PreparedLstm {
 
   /** Bytes for a batch's states, and for one step of a row on its way through a layer. */
   #stateBytes(batch: number): number {
-    return batch * (this.#cells.flat().length * (this.#hBytes + this.#cBytes) + ROW.SIZE * 4 + this.#width);
+    const row = this.#cells.flat().length * (this.#hBytes + this.#cBytes) + ROW.SIZE * 4 + this.#width;
+    return batch * row + this.#units * 16;
   }
 
   #stepBytes(): number {

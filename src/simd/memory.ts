@@ -45,7 +45,10 @@ export interface SimdExports {
   ): void;
 }
 
-const PAGE = 65536, SCRATCH = 752, CONSTANTS = 0, ONE_STEP = 80;
+const PAGE = 65536, SCRATCH = 768, CONSTANTS = 0, ONE_STEP = 80;
+
+/** Where the address of outputs that are not kept stands, in words. */
+export const ASIDE = 188;
 
 /** Where what inputs and hidden states are multiplied by stands, in words. */
 export const IN_SCALE = 22, OUT_SCALE = 23;
@@ -281,7 +284,7 @@ export function writeProjection(
 
 /**
  * Where tables' float32 outputs stand, less what the kernel makes of their first inputs. The kernel itself computes them,
- * each when it is first asked for: a model's first steps meet few of up to 65,536.
+ * each when it is first asked for, and of a cell's first steps keeps none: these meet few of up to 65,536, in many pages.
  */
 export function writeTables(arena: Arena, tables: readonly ActivationProgram[]): number[] {
   // All at once: each time it grows, views of the memory are made anew.
@@ -315,8 +318,15 @@ const WORDS = {
   INPUT_LOWER: 136,
   INPUT_UPPER: 140,
   ACTIVATIONS: 144,
-  SIZE: 164,
+  PATIENCE: 164,
+  SIZE: 168,
 };
+/** Tables of more outputs are large. */
+const SMALL = 4096;
+
+/** Of how many units a cell's steps keep no outputs of large tables. */
+const PATIENCE = 1024;
+
 /** Within a sum, in words, behind the vectors of its {@linkcode SUM_SIZE} constants. */
 const SUM = { FIXED_A: 20, FIXED_B: 24, FIXED_INVERSE: 28, FIXED_LANES: 32, FIXED: 36 };
 
@@ -400,6 +410,8 @@ export function writeCell(
     splat(WORDS.INPUT_UPPER, input.most);
   }
   if (cell.fixedPoint > 0) writeFixed(arena, w, cell);
+  const large = activations.some((i) => programs[i]!.from.quantMax - programs[i]!.from.quantMin >= SMALL);
+  if (large) i32[w + WORDS.PATIENCE] = Math.ceil(PATIENCE / cell.hiddenSize);
   return at;
 }
 

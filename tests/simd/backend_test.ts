@@ -2,10 +2,12 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { newQArray } from "../../src/dtype.ts";
 import type { PerTensorQParams } from "../../src/qparams.ts";
+import { byParts } from "../../src/quantized/by_parts.ts";
 import type { LstmBackend } from "../../src/quantized/backend.ts";
 import type { ForwardTensor } from "../../src/quantized/forward.ts";
 import type { QuantizedLSTM } from "../../src/quantized/lstm.ts";
 import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf, qparamsOf } from "../quantized/arbitrary.ts";
+import { plainCase } from "../quantized/models.ts";
 import { backends, symmetric, tieHeavy } from "./backends.ts";
 
 /** Counts what a backend itself runs: what it refuses, the portable kernels run. */
@@ -103,3 +105,17 @@ for (const [name, backend] of backends) {
     assert(kernels.ran > 120, `${kernels.ran} ran, ${kernels.refused} refused`);
   });
 }
+
+Deno.test("Every way to run a cell of 16 bits gives the same, before its tables keep outputs and long after", () => {
+  for (const hiddenSize of [7, 33]) {
+    const bits = Array<Bits>(13).fill(16), sizes = { inputSize: 3, hiddenSize, numLayers: 2, bidirectional: true };
+    const c = { ...plainCase, ...sizes, bits, input: 8, batch: 2, steps: 400 } as const, lstm = lstmOf(c);
+    const expected = results(lstm, c, null, byParts());
+    assertEquals(results(lstm, c, null), expected);
+    for (const [name, backend] of backends) {
+      const kernels = new Counted(backend);
+      assertEquals(results(lstm, c, null, kernels), expected, name);
+      assertEquals(kernels.ran, 1);
+    }
+  }
+});
