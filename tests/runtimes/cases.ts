@@ -101,9 +101,9 @@ export function modelFile(kind: string, preset: string, splitGates: boolean): Ui
   return saveModel(convert(observed));
 }
 
-/** What the runtime makes of a model's file, compiled. */
-function programOf(file: Uint8Array): Program {
-  return loadProgram(compileModel(loadModel(file)));
+/** What the runtime makes of a model's file, compiled, perhaps for kernels. */
+function programOf(file: Uint8Array, kernels?: SimdKernels): Program {
+  return loadProgram(compileModel(loadModel(file), { kernels }));
 }
 
 /** A state behind its header, which is tied to the bytes of the model's file. */
@@ -165,7 +165,7 @@ function* seeded(simd: SimdKernels): Iterable<Case> {
         yield {
           name: `${kind}, ${preset}, observed ${splitGates ? "split" : "fused"}`,
           *run() {
-            const model = programOf(modelFile(kind, preset, splitGates));
+            const model = programOf(modelFile(kind, preset, splitGates), splitGates ? simd : undefined);
             const count = STEPS * BATCH * model.inputSize;
             yield* outputs(model, model.vocabulary > 0 ? ids(count, 30) : reals(count, 30), BATCH, simd);
             if (model.vocabulary === 0) yield* integers(model, reals(11 * model.inputSize, 31));
@@ -234,7 +234,7 @@ function* thai(assets: Assets, simd: SimdKernels): Iterable<Case> {
     yield {
       name: `Thai, ${preset}`,
       *run() {
-        const model = programOf(thaiFile(assets, preset));
+        const model = programOf(thaiFile(assets, preset), simd);
         const dictionary = Dictionary.parse(assets.dictionary, model.vocabulary);
         for (const { tokens: run } of parseRuns("test", assets.test, dictionary).slice(0, 12)) {
           yield* outputs(model, run, 1, simd);
