@@ -5,7 +5,7 @@
  * @module
  */
 import type { Affine } from "./quantize.ts";
-import { powerOfTwo, reciprocal, ROUND_MAGIC } from "./requantize.ts";
+import { clamp, powerOfTwo, reciprocal, ROUND_MAGIC, roundHalfEven } from "./requantize.ts";
 
 const LN2_HIGH = 0.6931471803691238; // upper 32 bits of ln 2, so that k * LN2_HIGH is exact
 const LN2_LOW = 1.9082149292705877e-10;
@@ -116,8 +116,20 @@ export interface ActivationTable {
   readonly compute: (input: number) => number;
 }
 
-/** Tables of up to so many outputs have memory from the beginning. */
-const SMALL = 4096;
+/**
+ * Tables of up to so many outputs keep them from the beginning, larger ones once they have been asked often.
+ *
+ * @example
+ * ```ts
+ * import { activationTable, SMALL_TABLE } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const small = activationTable("sigmoid", { scale: 0.01, zeroPoint: 0, quantMin: 0, quantMax: SMALL_TABLE - 1 }, to);
+ * const large = activationTable("sigmoid", { scale: 0.01, zeroPoint: 0, quantMin: 0, quantMax: SMALL_TABLE }, to);
+ * assertEquals([small.kept, large.kept], [true, false]);
+ * ```
+ */
+export const SMALL_TABLE = 4096;
 
 /** How often a larger one is asked before it has. */
 const PATIENCE = 2048;
@@ -146,12 +158,7 @@ const NONE = /* @__PURE__ */ new Float32Array(0);
 export function quantizedActivation(activation: Activation, scale: number, to: Affine): (input: number) => number {
   const float = activation === "sigmoid" ? sigmoidFloat32 : tanhFloat32, inverse = reciprocal(to.scale);
   const lo = to.quantMin - to.zeroPoint, hi = to.quantMax - to.zeroPoint;
-  return (input) => {
-    // roundHalfEven and clamp, written out: a model's first steps ask for little else, and in code that runs for the
-    // first time a call is what costs.
-    const rounded = (Math.fround(float(Math.fround(scale * Math.fround(input))) * inverse) + ROUND_MAGIC) - ROUND_MAGIC;
-    return rounded < lo ? lo : rounded > hi ? hi : rounded;
-  };
+  return (input) => clamp(roundHalfEven(Math.fround(float(Math.fround(scale * Math.fround(input))) * inverse)), lo, hi);
 }
 
 /**
@@ -192,7 +199,7 @@ export function activationTable(
   to: Affine,
   outputs: Float32Array | null = null,
 ): ActivationTable {
-  const size = tableLength(from, to), kept = outputs !== null || (size > 0 && size <= SMALL);
+  const size = tableLength(from, to), kept = outputs !== null || (size > 0 && size <= SMALL_TABLE);
   return {
     data: outputs ?? (kept ? new Float32Array(size).fill(NaN) : NONE),
     kept,

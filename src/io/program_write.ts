@@ -97,7 +97,7 @@ export interface CompileOptions extends LoweringOptions {
  * @param options.foldEmbedding As in {@linkcode QuantizedModel.lower}, but by default where the rows take at most 1 MB.
  * Without folding each step computes its token's row anew.
  * @param options.kernels What is going to run it, if that is `simdKernels()`: the file then also holds what these make
- * of it, about as much as its weights take.
+ * of it, the weights of its LSTMs once more and their constants.
  * @returns The file's bytes, the same for the same model.
  * @throws {TypeError} If `model` is no QuantizedModel, or an option is of the wrong kind.
  * @throws {RangeError} If a module is quantized dynamically, or has parts that the fast step does not run: such a model

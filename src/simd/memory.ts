@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { SMALL_TABLE } from "../../kernels/activation.ts";
 import {
   CANDIDATE,
   CELL_SUM,
@@ -321,9 +322,6 @@ const WORDS = {
   PATIENCE: 164,
   SIZE: 168,
 };
-/** Tables of more outputs are large. */
-const SMALL = 4096;
-
 /** Of how many units a cell's steps keep no outputs of large tables. */
 const PATIENCE = 1024;
 
@@ -410,7 +408,7 @@ export function writeCell(
     splat(WORDS.INPUT_UPPER, input.most);
   }
   if (cell.fixedPoint > 0) writeFixed(arena, w, cell);
-  const large = activations.some((i) => programs[i]!.from.quantMax - programs[i]!.from.quantMin >= SMALL);
+  const large = activations.some((i) => programs[i]!.from.quantMax - programs[i]!.from.quantMin >= SMALL_TABLE);
   if (large) i32[w + WORDS.PATIENCE] = Math.ceil(PATIENCE / cell.hiddenSize);
   return at;
 }
