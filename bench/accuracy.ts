@@ -4,7 +4,14 @@
  *
  *     deno task accuracy     prints the table and writes bench/results/accuracy.md
  */
-import { convert, getPreset, loadModel, prepare, PRESET_NAMES, saveModel } from "@splitgate/splitgate";
+import {
+  convert,
+  getPreset,
+  loadModel,
+  prepare,
+  PRESET_NAMES,
+  saveModel,
+} from "@splitgate/splitgate";
 import { boundaryF1, wordEnds } from "../demo/segmenter.ts";
 import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
 import { readArguments } from "../scripts/arguments.ts";
@@ -21,7 +28,8 @@ const lines = [
 const tasks = LANGUAGES.map((language) => loadTask(languageFiles(language)));
 const rows = PRESET_NAMES.flatMap((preset) => {
   // Where the embedded input is quantized, sessions can leave that out.
-  const folds = [undefined, "float32"] as const, rounds = getPreset(preset).input === undefined;
+  const folds = [undefined, "float32"] as const;
+  const rounds = getPreset(preset).input === undefined;
   return folds.slice(0, rounds ? 2 : 1).map((foldEmbedding) => ({ preset, foldEmbedding }));
 });
 for (const { preset, foldEmbedding } of rows) {
@@ -29,7 +37,8 @@ for (const { preset, foldEmbedding } of rows) {
   for (const { model, modelBytes, calibration, test } of tasks) {
     const observed = prepare(model, getPreset(preset), { splitGates: true });
     for (const run of calibration) observed.forward(sequence(run));
-    const file = saveModel(convert(observed)), quantized = loadModel(file);
+    const file = saveModel(convert(observed));
+    const quantized = loadModel(file);
     const maxSteps = Math.max(...test.map((run) => run.tokens.length));
     const session = quantized.createSession({ maxSteps, ...(foldEmbedding && { foldEmbedding }) });
     const ends = test.map((run) => {
@@ -39,7 +48,9 @@ for (const { preset, foldEmbedding } of rows) {
     });
     const float = test.map((run) => wordEnds(model.forward(sequence(run)).data, run.tokens.length));
     const differ = ends.flat().filter((end, i) => end !== float.flat()[i]).length;
-    cells.push(`${boundaryF1(ends, float).toFixed(4)} (${differ} of ${float.flat().filter(Boolean).length})`);
+    cells.push(
+      `${boundaryF1(ends, float).toFixed(4)} (${differ} of ${float.flat().filter(Boolean).length})`,
+    );
     shares.push((100 * file.length / modelBytes.length).toFixed(1));
   }
   const name = `\`${preset}\`${foldEmbedding ? `, \`foldEmbedding: "${foldEmbedding}"\`` : ""}`;

@@ -14,7 +14,8 @@ readArguments("deno task bench:alloc", {});
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 // Deno and Bun run the sources themselves, Node 20 a bundle.
 const source = here("./alloc_steps.ts");
-const directory = Deno.makeTempDirSync(), script = `${directory}/steps.mjs`;
+const directory = Deno.makeTempDirSync();
+const script = `${directory}/steps.mjs`;
 await build({
   entryPoints: [source],
   bundle: true,
@@ -27,7 +28,13 @@ await stop();
 // A young generation that no collection empties within the measurement.
 const flags = "--expose-gc --max-semi-space-size=256 --min-semi-space-size=256".split(" ");
 const engines: [name: string, command: string, args: string[]][] = [
-  ["Deno", Deno.execPath(), ["run", "--no-check", "--allow-all", `--v8-flags=${flags.join(",")}`, source]],
+  ["Deno", Deno.execPath(), [
+    "run",
+    "--no-check",
+    "--allow-all",
+    `--v8-flags=${flags.join(",")}`,
+    source,
+  ]],
   ["Node", "node", [...flags, script]],
   ["Bun", "bun", [source]],
 ];
@@ -47,9 +54,14 @@ Deno.removeSync(directory, { recursive: true });
 console.log(`${"bytes a step".padEnd(32)}${columns.map(([name]) => name.padStart(9)).join("")}`);
 let failed = false;
 for (const row of Object.keys(columns[0]![1])) {
-  console.log(row.padEnd(32) + columns.map(([, rows]) => rows[row]!.toFixed(2).padStart(9)).join(""));
-  const makes = row.startsWith("a step that makes"), idle = row.startsWith("nothing");
-  for (const [, rows] of columns) if (makes ? rows[row]! < 12 : !idle && rows[row]! >= 1) failed = true;
+  console.log(
+    row.padEnd(32) + columns.map(([, rows]) => rows[row]!.toFixed(2).padStart(9)).join(""),
+  );
+  const makes = row.startsWith("a step that makes");
+  const idle = row.startsWith("nothing");
+  for (const [, rows] of columns) {
+    if (makes ? rows[row]! < 12 : !idle && rows[row]! >= 1) failed = true;
+  }
 }
 if (failed) {
   console.log("a step allocates, or the measurement does not see it");

@@ -13,12 +13,15 @@ interface Engine {
   readonly gc?: () => void;
 }
 
-const engine = globalThis as unknown as Engine, SIZE = 8;
+const engine = globalThis as unknown as Engine;
+const SIZE = 8;
 /**
  * A million; in Bun a tenth of that, or collections that come between hide most of what steps allocate. The last argument
  * says otherwise.
  */
-const STEPS = Number((engine.Deno?.args ?? engine.process!.argv.slice(2))[0] ?? (engine.Bun ? 100_000 : 1_000_000));
+const STEPS = Number(
+  (engine.Deno?.args ?? engine.process!.argv.slice(2))[0] ?? (engine.Bun ? 100_000 : 1_000_000),
+);
 
 // JavaScriptCore counts what is used only when it collects, but its heap's capacity grows as it allocates.
 const bun: { heapStats(): { heapCapacity: number } } | null = engine.Bun === undefined
@@ -26,7 +29,9 @@ const bun: { heapStats(): { heapCapacity: number } } | null = engine.Bun === und
   : await import(["bun", "jsc"].join(":"));
 
 function heap(): number {
-  return bun === null ? (engine.Deno ?? engine.process!).memoryUsage().heapUsed : bun.heapStats().heapCapacity;
+  return bun === null
+    ? (engine.Deno ?? engine.process!).memoryUsage().heapUsed
+    : bun.heapStats().heapCapacity;
 }
 
 function collect(): void {
@@ -50,26 +55,40 @@ function bytesPerStep(step: () => void, steps: number): number {
   return least;
 }
 
-const model = lstmModel(SIZE), x = new Uint8Array(SIZE).fill(130), y = new Uint8Array(SIZE);
-const reals = realsOf(1, SIZE), out = new Float32Array(SIZE), token = Int32Array.of(7), tags = new Float32Array(4);
-const values = new Float64Array(64), rows: Record<string, number> = {};
+const model = lstmModel(SIZE);
+const x = new Uint8Array(SIZE).fill(130);
+const y = new Uint8Array(SIZE);
+const reals = realsOf(1, SIZE);
+const out = new Float32Array(SIZE);
+const token = Int32Array.of(7);
+const tags = new Float32Array(4);
+const values = new Float64Array(64);
+const rows: Record<string, number> = {};
 rows["nothing (the engine's own)"] = bytesPerStep(() => {
   for (let k = 0; k < 20; k++) for (let i = 0; i < 64; i++) values[i] = values[i]! * 0.5 + k;
 }, STEPS);
 for (const splitGates of [false, true]) {
-  const form = splitGates ? "split" : "fused", session = model.createSession({ splitGates });
+  const form = splitGates ? "split" : "fused";
+  const session = model.createSession({ splitGates });
   rows[`step, ${form}, integers`] = bytesPerStep(() => session.step(x, y), STEPS);
   rows[`step, ${form}, reals`] = bytesPerStep(() => session.step(reals, out), STEPS);
-  const sequence = new Uint8Array(100 * SIZE).fill(120), outputs = new Uint8Array(100 * SIZE);
-  rows[`run of 100, ${form}`] = bytesPerStep(() => session.run(sequence, outputs), STEPS / 100) / 100;
+  const sequence = new Uint8Array(100 * SIZE).fill(120);
+  const outputs = new Uint8Array(100 * SIZE);
+  rows[`run of 100, ${form}`] = bytesPerStep(() => session.run(sequence, outputs), STEPS / 100) /
+    100;
 }
 const qnnpack = lstmModel(SIZE, { preset: "qnnpack" }).createSession();
 rows["step, split, qnnpack"] = bytesPerStep(() => qnnpack.step(x, y), STEPS);
 // Wide enough for what comes out of the kernels' memory to be copied by one call.
-const WIDE = 128, kernels = await simdKernels(), simd = lstmModel(WIDE).createSession({ kernels });
-const wide = new Uint8Array(100 * WIDE).fill(130), wideOut = new Uint8Array(100 * WIDE);
-const wideReals = realsOf(1, WIDE), wideFloats = new Float32Array(WIDE);
-const wideStep = wide.subarray(0, WIDE), wideStepOut = wideOut.subarray(0, WIDE);
+const WIDE = 128;
+const kernels = await simdKernels();
+const simd = lstmModel(WIDE).createSession({ kernels });
+const wide = new Uint8Array(100 * WIDE).fill(130);
+const wideOut = new Uint8Array(100 * WIDE);
+const wideReals = realsOf(1, WIDE);
+const wideFloats = new Float32Array(WIDE);
+const wideStep = wide.subarray(0, WIDE);
+const wideStepOut = wideOut.subarray(0, WIDE);
 rows["step, simd, integers"] = bytesPerStep(() => simd.step(wideStep, wideStepOut), STEPS);
 rows["step, simd, reals"] = bytesPerStep(() => simd.step(wideReals, wideFloats), STEPS);
 // Each model has a WebAssembly instance of its own: an engine then no longer inlines the calls.

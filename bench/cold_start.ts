@@ -24,10 +24,11 @@ import { createProblem } from "./peers/problem.ts";
 
 const SIZE = 64;
 
-const { rounds: given, peers: withPeers } = readArguments("deno task bench:cold [--rounds N] [--no-peers]", {
-  rounds: { type: "string", default: "15" },
-  peers: { type: "boolean", default: true },
-}).values;
+const { rounds: given, peers: withPeers } =
+  readArguments("deno task bench:cold [--rounds N] [--no-peers]", {
+    rounds: { type: "string", default: "15" },
+    peers: { type: "boolean", default: true },
+  }).values;
 const rounds = Number(given);
 
 /** Where npx has put bun: starting npx itself is no part of bun's start. */
@@ -46,15 +47,24 @@ async function bunPath(): Promise<string> {
   return new TextDecoder().decode(stdout).trim();
 }
 
-const before = loadavg()[0]!, folder = await Deno.makeTempDir({ prefix: "splitgate-cold-" });
+const before = loadavg()[0]!;
+const folder = await Deno.makeTempDir({ prefix: "splitgate-cold-" });
 try {
   await installPacked(folder);
-  const assets = readAssets(new URL("../demo/data/", import.meta.url)), thai = loadModel(thaiFile(assets, "accurate"));
-  const [run] = parseRuns("test", assets.test, Dictionary.parse(assets.dictionary, thai.vocabulary));
+  const assets = readAssets(new URL("../demo/data/", import.meta.url));
+  const thai = loadModel(thaiFile(assets, "accurate"));
+  const [run] = parseRuns(
+    "test",
+    assets.test,
+    Dictionary.parse(assets.dictionary, thai.vocabulary),
+  );
   const expected = new Float32Array(run!.tokens.length * thai.outputSize);
   thai.createSession({ maxSteps: run!.tokens.length }).run(run!.tokens, expected);
   await Deno.writeFile(`${folder}/thai.program`, compileModel(thai));
-  await Deno.writeFile(`${folder}/thai_simd.program`, compileModel(thai, { kernels: await simdKernels() }));
+  await Deno.writeFile(
+    `${folder}/thai_simd.program`,
+    compileModel(thai, { kernels: await simdKernels() }),
+  );
   await Deno.writeFile(`${folder}/lstm.program`, streamingFile(SIZE, SIZE, 1));
 
   const program = async (
@@ -70,7 +80,10 @@ try {
       external: [...external, "node:*", "file:*"],
       minify: true,
       ...options,
-      nodePaths: [`${folder}/node_modules`, fileURLToPath(new URL("peers/node_modules", import.meta.url))],
+      nodePaths: [
+        `${folder}/node_modules`,
+        fileURLToPath(new URL("peers/node_modules", import.meta.url)),
+      ],
     });
   };
   const answer = { TOKENS: [...run!.tokens], EXPECTED: [...expected] };
@@ -79,7 +92,8 @@ try {
   await program("thai", "thai.mjs", thaiDefines);
   await program("thai", "thai_installed.mjs", thaiDefines, [`${NAME}/*`]);
   await program("thai_simd", "thai_simd.mjs", { MODEL: `${folder}/thai_simd.program`, ...answer });
-  const bun = await bunPath(), compiled = ["build", "--bytecode", "--target=bun", "--format=cjs", "--outdir=bytecode"];
+  const bun = await bunPath();
+  const compiled = ["build", "--bytecode", "--target=bun", "--format=cjs", "--outdir=bytecode"];
   await succeed(folder, bun, ...compiled, "thai.mjs");
   await program("lstm", "lstm.mjs", { MODEL: `${folder}/lstm.program` });
   const programs: [label: string, file: string][] = [
@@ -90,9 +104,19 @@ try {
   ];
   if (withPeers) {
     await installPeers();
-    const problem = createProblem(SIZE), entry = createRequire(new URL("peers/", import.meta.url));
+    const problem = createProblem(SIZE);
+    const entry = createRequire(new URL("peers/", import.meta.url));
     const write = fileURLToPath(new URL("peers/write_onnx.ts", import.meta.url));
-    await succeed(folder, Deno.execPath(), "run", "-A", "--no-lock", write, `${SIZE}`, `${folder}/lstm.onnx`);
+    await succeed(
+      folder,
+      Deno.execPath(),
+      "run",
+      "-A",
+      "--no-lock",
+      write,
+      `${SIZE}`,
+      `${folder}/lstm.onnx`,
+    );
     const weights = new Float32Array(8 * SIZE * SIZE);
     weights.set(problem.weightIh);
     weights.set(problem.weightHh, problem.weightIh.length);
@@ -105,13 +129,17 @@ try {
       SIZE,
     });
     // What is not ES modules in it requires Node's own modules.
-    const js = `import{createRequire}from"node:module";const require=createRequire(import.meta.url);`;
+    const js =
+      `import{createRequire}from"node:module";const require=createRequire(import.meta.url);`;
     await program("tfjs_cpu", "tfjs.mjs", { MODEL: `${folder}/lstm.bin`, SIZE }, [], {
       platform: "node",
       mainFields: ["module", "main"],
       banner: { js },
     });
-    programs.push([`onnxruntime-web wasm, int8 LSTM of ${SIZE}`, "ort.mjs"], [`tfjs cpu, LSTM of ${SIZE}`, "tfjs.mjs"]);
+    programs.push([`onnxruntime-web wasm, int8 LSTM of ${SIZE}`, "ort.mjs"], [
+      `tfjs cpu, LSTM of ${SIZE}`,
+      "tfjs.mjs",
+    ]);
   }
 
   const runtimes: [name: string, command: string, ...args: string[]][] = [
@@ -128,9 +156,14 @@ try {
       stdout: "piped",
       stderr: "piped",
     });
-    const from = performance.now(), child = command.spawn();
-    const told = await child.stdout.getReader().read(), time = performance.now() - from;
-    const [{ success }, errors] = await Promise.all([child.status, new Response(child.stderr).text()]);
+    const from = performance.now();
+    const child = command.spawn();
+    const told = await child.stdout.getReader().read();
+    const time = performance.now() - from;
+    const [{ success }, errors] = await Promise.all([
+      child.status,
+      new Response(child.stderr).text(),
+    ]);
     if (!success || told.done) throw new Error(`cold_start: ${file} failed\n${errors}`);
     return time;
   };
@@ -148,7 +181,8 @@ try {
         if (round >= 0) times.set(file, [...times.get(file) ?? [], time]);
       }
     }
-    const bare = times.get("bare.mjs")!, digits = (ms: number) => Number(ms.toFixed(1));
+    const bare = times.get("bare.mjs")!;
+    const digits = (ms: number) => Number(ms.toFixed(1));
     for (const [label, file] of all) {
       const own = times.get(file)!;
       rows.push({

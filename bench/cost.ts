@@ -36,7 +36,17 @@ interface Point {
 const one = { input: 64, hidden: 64, layers: 1, steps: STEPS };
 
 /** Input and hidden sizes, equal and unequal, so that neither alone is what the cost goes by. */
-const SIZES = [[32, 32], [128, 32], [32, 64], [64, 64], [192, 64], [64, 96], [128, 128], [256, 128], [64, 192]]
+const SIZES = [
+  [32, 32],
+  [128, 32],
+  [32, 64],
+  [64, 64],
+  [192, 64],
+  [64, 96],
+  [128, 128],
+  [256, 128],
+  [64, 192],
+]
   .concat([[128, 192], [256, 192], [64, 256], [192, 256], [256, 256]]);
 
 const PANELS: readonly Panel[] = [
@@ -101,24 +111,44 @@ interface Task {
 const models = new Map<string, QuantizedModel>();
 
 function modelOf({ input, hidden, layers }: Point): QuantizedModel {
-  const key = `${input} ${hidden} ${layers}`,
-    model = models.get(key) ?? lstmModel(hidden, { inputSize: input, layers });
+  const key = `${input} ${hidden} ${layers}`;
+  const model = models.get(key) ?? lstmModel(hidden, { inputSize: input, layers });
   models.set(key, model);
   return model;
 }
 
-function createTask(panel: Panel, point: Point, kernels: SessionOptions["kernels"], milliseconds: number): Task {
-  const { input, hidden, steps } = point, session = modelOf(point).createSession({ kernels, maxSteps: steps });
-  const x = realsOf(steps, input), y = new Float32Array(steps * hidden), run = () => session.run(x, y);
+function createTask(
+  panel: Panel,
+  point: Point,
+  kernels: SessionOptions["kernels"],
+  milliseconds: number,
+): Task {
+  const { input, hidden, steps } = point;
+  const session = modelOf(point).createSession({ kernels, maxSteps: steps });
+  const x = realsOf(steps, input);
+  const y = new Float32Array(steps * hidden);
+  const run = () => session.run(x, y);
   // Warm, and as many calls as fill the round's time.
   let calls = 0;
-  for (const end = performance.now() + 5 * milliseconds; calls === 0 || performance.now() < end; calls++) run();
-  return { panel, kernels: kernels?.name ?? "portable", point, run, calls: Math.ceil(calls / 5), micros: [] };
+  for (
+    const end = performance.now() + 5 * milliseconds;
+    calls === 0 || performance.now() < end;
+    calls++
+  ) run();
+  return {
+    panel,
+    kernels: kernels?.name ?? "portable",
+    point,
+    run,
+    calls: Math.ceil(calls / 5),
+    micros: [],
+  };
 }
 
 function measureRound(tasks: readonly Task[], round: number): void {
   tasks.forEach((_, i) => {
-    const { run, calls, micros, point } = tasks[(i + round) % tasks.length]!, start = performance.now();
+    const { run, calls, micros, point } = tasks[(i + round) % tasks.length]!;
+    const start = performance.now();
     for (let call = 0; call < calls; call++) run();
     micros.push((performance.now() - start) * 1000 / calls / point.per);
   });
@@ -126,16 +156,18 @@ function measureRound(tasks: readonly Task[], round: number): void {
 
 function linesOf(tasks: readonly Task[]): CostLine[] {
   return PANELS.flatMap((panel) =>
-    [...Map.groupBy(tasks.filter((task) => task.panel === panel), ({ kernels }) => kernels)].map(([kernels, group]) => {
-      const points = group.map(({ point: { x, input, hidden }, micros }) => ({
-        x,
-        y: Number(median(micros).toPrecision(4)),
-        input,
-        hidden,
-      }));
-      const { title, xTitle, yTitle } = panel;
-      return { panel: title, xTitle, yTitle, kernels, points, ...fitLine(points) };
-    })
+    [...Map.groupBy(tasks.filter((task) => task.panel === panel), ({ kernels }) => kernels)].map(
+      ([kernels, group]) => {
+        const points = group.map(({ point: { x, input, hidden }, micros }) => ({
+          x,
+          y: Number(median(micros).toPrecision(4)),
+          input,
+          hidden,
+        }));
+        const { title, xTitle, yTitle } = panel;
+        return { panel: title, xTitle, yTitle, kernels, points, ...fitLine(points) };
+      },
+    )
   );
 }
 
@@ -154,16 +186,28 @@ export async function chart(lines: readonly CostLine[]): Promise<string> {
       const y = { field: "y", type: "quantitative", title: group[0]!.yTitle } as const;
       const ends = group.flatMap(({ kernels, slope, intercept, points }) => {
         const xs = points.map((point) => point.x);
-        return [Math.min(...xs), Math.max(...xs)].map((x) => ({ kernels, x, y: intercept + slope * x }));
+        return [Math.min(...xs), Math.max(...xs)].map((x) => ({
+          kernels,
+          x,
+          y: intercept + slope * x,
+        }));
       });
       return {
         title: panel,
         width: 250,
         height: 220,
         layer: [
-          { data: { values: ends }, mark: { type: "line", strokeWidth: 1.5 }, encoding: { x, y, color } },
           {
-            data: { values: group.flatMap(({ kernels, points }) => points.map((point) => ({ kernels, ...point }))) },
+            data: { values: ends },
+            mark: { type: "line", strokeWidth: 1.5 },
+            encoding: { x, y, color },
+          },
+          {
+            data: {
+              values: group.flatMap(({ kernels, points }) =>
+                points.map((point) => ({ kernels, ...point }))
+              ),
+            },
             mark: { type: "point", filled: true, size: 45 },
             encoding: { x, y, color, shape: { field: "kernels", type: "nominal", legend: null } },
           },
@@ -180,7 +224,8 @@ async function main(): Promise<void> {
     smoke: { type: "boolean", default: false },
   }).values;
   if (record && smoke) throw new TypeError("--record and --smoke exclude each other");
-  const rounds = smoke ? 1 : 41, milliseconds = smoke ? 0 : 4;
+  const rounds = smoke ? 1 : 41;
+  const milliseconds = smoke ? 0 : 4;
   const kernels: (SimdKernels | undefined)[] = [undefined];
   try {
     kernels.push(await simdKernels());
@@ -189,13 +234,24 @@ async function main(): Promise<void> {
     console.error(`portable only: ${error.message}`);
   }
   const tasks = PANELS.flatMap((panel) =>
-    kernels.flatMap((each) => panel.points.map((point) => createTask(panel, point, each, milliseconds)))
+    kernels.flatMap((each) =>
+      panel.points.map((point) => createTask(panel, point, each, milliseconds))
+    )
   );
   for (let round = 0; round < rounds; round++) measureRound(tasks, round);
   const lines = linesOf(tasks);
-  for (const { panel, kernels, slope, intercept, rSquared, largestDeviation, xTitle, yTitle, points } of lines) {
-    console.log(`${panel}, ${kernels}: ${yTitle} = ${intercept.toFixed(2)} + ${slope.toFixed(3)} * ${xTitle}`);
-    console.log(`  r² ${rSquared.toFixed(5)}, no point further from it than ${(100 * largestDeviation).toFixed(1)} %`);
+  for (
+    const { panel, kernels, slope, intercept, rSquared, largestDeviation, xTitle, yTitle, points }
+      of lines
+  ) {
+    console.log(
+      `${panel}, ${kernels}: ${yTitle} = ${intercept.toFixed(2)} + ${slope.toFixed(3)} * ${xTitle}`,
+    );
+    console.log(
+      `  r² ${rSquared.toFixed(5)}, no point further from it than ${
+        (100 * largestDeviation).toFixed(1)
+      } %`,
+    );
     console.log(`  ${points.map(({ x, y }) => `${x}: ${y}`).join(", ")}`);
   }
   if (!record) return;

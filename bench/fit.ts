@@ -22,14 +22,19 @@ export interface Line {
 export function fitLine(points: readonly { readonly x: number; readonly y: number }[]): Line {
   const mean = (of: (point: { x: number; y: number }) => number) =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length;
-  const meanX = mean(({ x }) => x), meanY = mean(({ y }) => y);
+  const meanX = mean(({ x }) => x);
+  const meanY = mean(({ y }) => y);
   const covariance = mean(({ x, y }) => (x - meanX) * (y - meanY));
-  const slope = covariance / mean(({ x }) => (x - meanX) ** 2), intercept = meanY - slope * meanX;
+  const slope = covariance / mean(({ x }) => (x - meanX) ** 2);
+  const intercept = meanY - slope * meanX;
   const residual = ({ x, y }: { x: number; y: number }) => y - intercept - slope * x;
   return {
     slope,
     intercept,
     rSquared: 1 - mean((point) => residual(point) ** 2) / mean(({ y }) => (y - meanY) ** 2),
-    largestDeviation: points.reduce((most, point) => Math.max(most, Math.abs(residual(point) / point.y)), 0),
+    largestDeviation: points.reduce(
+      (most, point) => Math.max(most, Math.abs(residual(point) / point.y)),
+      0,
+    ),
   };
 }

@@ -11,15 +11,18 @@ import { type Run, wordEnds } from "../demo/segmenter.ts";
 import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
 import { readArguments } from "../scripts/arguments.ts";
 
-const { record } = readArguments("deno task bench:icu [--record]", { record: { type: "boolean" } }).values;
+const { record } =
+  readArguments("deno task bench:icu [--record]", { record: { type: "boolean" } }).values;
 
 const ROUNDS = 31;
 
-const icu = WordSegmenter.createLstm(), kernels = await simdKernels();
+const icu = WordSegmenter.createLstm();
+const kernels = await simdKernels();
 
 /** Where words end by ICU4X, as places after UTF-16 units. */
 function icuEnds(text: string): number[] {
-  const ends: number[] = [], breaks = icu.segment(text);
+  const ends: number[] = [];
+  const breaks = icu.segment(text);
   for (let at = breaks.next(); at >= 0; at = breaks.next()) if (at > 0) ends.push(at);
   return ends;
 }
@@ -42,15 +45,19 @@ for (const language of LANGUAGES) {
   const [portable, simd] = [undefined, kernels].map((kernels) => {
     const session = quantized.createSession({ maxSteps, kernels });
     return (run: Run): boolean[] => {
-      const ids = dictionary.encode(run.text), output = outputs.subarray(0, ids.length * quantized.outputSize);
+      const ids = dictionary.encode(run.text);
+      const output = outputs.subarray(0, ids.length * quantized.outputSize);
       session.run(ids, output);
       return wordEnds(output, ids.length);
     };
   });
   let ends = 0, same = 0;
   for (const run of test) {
-    const expected = new Set(icuEnds(run.text)), own = simd!(run);
-    if (portable!(run).some((end, i) => end !== own[i])) throw new Error(`portable and SIMD differ on ${run.text}`);
+    const expected = new Set(icuEnds(run.text));
+    const own = simd!(run);
+    if (portable!(run).some((end, i) => end !== own[i])) {
+      throw new Error(`portable and SIMD differ on ${run.text}`);
+    }
     let at = 0;
     Array.from(run.text).forEach((character, i) => {
       at += character.length;
@@ -59,7 +66,8 @@ for (const language of LANGUAGES) {
     });
   }
   const characters = test.reduce((sum, run) => sum + run.tokens.length, 0);
-  const sides = [(run: Run) => icuEnds(run.text).length, portable, simd], times: number[][] = sides.map(() => []);
+  const sides = [(run: Run) => icuEnds(run.text).length, portable, simd];
+  const times: number[][] = sides.map(() => []);
   for (let round = 0; round < ROUNDS; round++) {
     sides.forEach((side, i) => {
       const from = performance.now();
@@ -69,7 +77,9 @@ for (const language of LANGUAGES) {
   }
   const [theirs, ...own] = times.map(median);
   const columns = own.map((micros) => `${micros.toFixed(2)} | ${(theirs! / micros).toFixed(2)}`);
-  lines.push(`| ${language} | ${theirs!.toFixed(2)} | ${columns.join(" | ")} | ${same} of ${ends} |`);
+  lines.push(
+    `| ${language} | ${theirs!.toFixed(2)} | ${columns.join(" | ")} | ${same} of ${ends} |`,
+  );
   console.error(lines.at(-1));
 }
 const table = `${lines.join("\n")}\n`;

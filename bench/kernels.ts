@@ -32,21 +32,37 @@ const quint8 = { scale: 0.02, zeroPoint: 127, quantMin: 0, quantMax: 255 };
 
 /** An LSTM's first cell, made ready. */
 function cellOf(size: number) {
-  const lstm = [...lstmModel(size).modules.values()][0] as QuantizedLSTM, source = lstm.cells[0]![0]!;
-  const parts = fastParts(source)!,
-    order = gateOrder(size),
-    lowered = lowerCell("fbgemm", source, parts, order, lstm.input, 255);
+  const lstm = [...lstmModel(size).modules.values()][0] as QuantizedLSTM;
+  const source = lstm.cells[0]![0]!;
+  const parts = fastParts(source)!;
+  const order = gateOrder(size);
+  const lowered = lowerCell("fbgemm", source, parts, order, lstm.input, 255);
   const cell = prepareCell(lowered.cell, prepareTables(lowered.tables));
-  const binding = bindState("fbgemm", source, parts, order, parts.ogate_cy, parts.fgate_cx_igate_cgate);
+  const binding = bindState(
+    "fbgemm",
+    source,
+    parts,
+    order,
+    parts.ogate_cy,
+    parts.fgate_cx_igate_cgate,
+  );
   const x = packedInput(size);
   for (let i = 0; i < size; i++) x[i] = i * 37 % 255 - 127;
   return { source, cell, binding, x };
 }
 
 function plainRows(): Row[] {
-  const n = 4096, x = realsOf(1, n), a = new Uint8Array(n), b = a.map((_, i) => i * 5), out = new Uint8Array(n);
+  const n = 4096;
+  const x = realsOf(1, n);
+  const a = new Uint8Array(n);
+  const b = a.map((_, i) => i * 5);
+  const out = new Uint8Array(n);
   const tanh = quantizedActivation("tanh", 0.02, quint8);
-  const row = (name: string, run: () => void): Row => ({ group: "plain kernels, 4,096 values", name, run });
+  const row = (name: string, run: () => void): Row => ({
+    group: "plain kernels, 4,096 values",
+    name,
+    run,
+  });
   return [
     row("quantizePerTensor", () => quantizePerTensor(x, a, quint8)),
     row("addInt8", () => addInt8(a, quint8, b, quint8, out, quint8, false)),
@@ -59,11 +75,12 @@ function plainRows(): Row[] {
 
 const rows = plainRows();
 for (const size of SIZES) {
-  const { source, cell, binding, x } = cellOf(size), sums = new Float64Array(sumsLength(4 * size));
-  const q = new Uint8Array(size),
-    out = new Uint8Array(4 * size),
-    h = new Float64Array(size),
-    c = new Float64Array(size);
+  const { source, cell, binding, x } = cellOf(size);
+  const sums = new Float64Array(sumsLength(4 * size));
+  const q = new Uint8Array(size);
+  const out = new Uint8Array(4 * size);
+  const h = new Float64Array(size);
+  const c = new Float64Array(size);
   rows.push(
     {
       group: "kernels: 4 * size dot products of a size",

@@ -35,7 +35,12 @@ export interface LstmModelOptions {
 
 /** An LSTM by one of torch's 8-bit presets, fbgemm unless given. */
 export function lstmModel(hiddenSize: number, options: LstmModelOptions = {}): QuantizedModel {
-  const { inputSize = hiddenSize, layers: numLayers = 1, bidirectional = false, preset = "fbgemm" } = options;
+  const {
+    inputSize = hiddenSize,
+    layers: numLayers = 1,
+    bidirectional = false,
+    preset = "fbgemm",
+  } = options;
   const lstm = new LSTM({ inputSize, hiddenSize, numLayers, bidirectional });
   const observed = prepare(lstm, getPreset(preset), { splitGates: true });
   observed.forward(tensor(realsOf(STEPS, inputSize), [STEPS, 1, inputSize]));

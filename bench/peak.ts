@@ -12,15 +12,26 @@ export interface PeakTask {
 }
 
 /** Opcodes after 0xfd, as LEB128. */
-const SIMD = { LOAD: [0x00, 4, 0], ADD: [0xae, 0x01], DOT: [0xba, 0x01], RELAXED_ADD: [0x93, 0x02] };
+const SIMD = {
+  LOAD: [0x00, 4, 0],
+  ADD: [0xae, 0x01],
+  DOT: [0xba, 0x01],
+  RELAXED_ADD: [0x93, 0x02],
+};
 const ACCUMULATORS = 8;
 
 /** A module with `run(n)`: n turns of the loop. Null where the engine does not know the instruction. */
 function compile(relaxed: boolean): WebAssembly.Module | null {
-  const op = (bytes: number[]) => [0xfd, ...bytes], get = (local: number) => [0x20, local];
-  const set = (local: number) => [0x21, local], first = 1, w = first + ACCUMULATORS, x = w + 1;
+  const op = (bytes: number[]) => [0xfd, ...bytes];
+  const get = (local: number) => [0x20, local];
+  const set = (local: number) => [0x21, local];
+  const first = 1;
+  const w = first + ACCUMULATORS;
+  const x = w + 1;
   const body: number[] = [1, ACCUMULATORS + 2, 0x7b]; // one group of v128 locals
-  for (const [local, address] of [[w, 0], [x, 16]]) body.push(0x41, address!, ...op(SIMD.LOAD), ...set(local!));
+  for (const [local, address] of [[w, 0], [x, 16]]) {
+    body.push(0x41, address!, ...op(SIMD.LOAD), ...set(local!));
+  }
   body.push(0x03, 0x40); // loop
   for (let a = first; a < w; a++) {
     // Each product depends on its accumulator, so that none is another one's.
@@ -68,7 +79,9 @@ type Tuple = [
  * @param values [14]: twelve starts, a factor and a term; the twelve results stand there afterwards.
  */
 function multiplyAdds(values: Float64Array): void {
-  const start = [...values] as Tuple, m = start[12], n = start[13];
+  const start = [...values] as Tuple;
+  const m = start[12];
+  const n = start[13];
   let [a, b, c, d, e, f, g, h, i, j, k, l] = start;
   for (let step = 0; step < 4096; step++) {
     a = a * m + n;

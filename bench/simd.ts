@@ -16,7 +16,10 @@ import { peakTask } from "./peak.ts";
 
 readArguments("deno task bench:simd", {});
 
-const SIZES = [32, 64, 128, 256], BATCHES = [2, 4, 8], STEPS = 100, ROUNDS = 40;
+const SIZES = [32, 64, 128, 256];
+const BATCHES = [2, 4, 8];
+const STEPS = 100;
+const ROUNDS = 40;
 
 /** An LSTM of one layer with random weights, quantized by a preset. */
 function modelOf(size: number, engine: "fbgemm" | "qnnpack", splitGates: boolean): QuantizedModel {
@@ -40,8 +43,15 @@ interface Task {
 }
 
 /** A model's steps of reals: one a call, as one sequence, and one a call of several rows. */
-function tasksOf(model: QuantizedModel, size: number, parts: string, name: string, kernels?: SimdKernels): Task[] {
-  const x = inputOf(size), out = new Float32Array(STEPS * size);
+function tasksOf(
+  model: QuantizedModel,
+  size: number,
+  parts: string,
+  name: string,
+  kernels?: SimdKernels,
+): Task[] {
+  const x = inputOf(size);
+  const out = new Float32Array(STEPS * size);
   const task = (mode: string, rows: number, run: () => void): Task => ({
     name: `${parts}, ${name}, ${mode}`,
     rows,
@@ -50,7 +60,8 @@ function tasksOf(model: QuantizedModel, size: number, parts: string, name: strin
     run,
   });
   const stream = (batch: number): () => void => {
-    const session = model.createSession({ kernels, batch }), y = new Float32Array(batch * size);
+    const session = model.createSession({ kernels, batch });
+    const y = new Float32Array(batch * size);
     const rows = Array.from({ length: STEPS }, (_, t) => {
       const row = new Float32Array(batch * size);
       for (let b = 0; b < batch; b++) {
@@ -66,7 +77,9 @@ function tasksOf(model: QuantizedModel, size: number, parts: string, name: strin
   return [
     task("stream", 1, stream(1)),
     task(`sequence of ${STEPS}`, 1, () => whole.run(x, out)),
-    ...(kernels === undefined ? [] : BATCHES.map((batch) => task(`stream of ${batch} rows`, batch, stream(batch)))),
+    ...(kernels === undefined
+      ? []
+      : BATCHES.map((batch) => task(`stream of ${batch} rows`, batch, stream(batch)))),
   ];
 }
 
@@ -97,20 +110,26 @@ for (const size of SIZES) {
   // fbgemm's activations seldom need their eighth bit, qnnpack's do.
   const tasks = (["fbgemm", "qnnpack"] as const).flatMap((engine) =>
     [false, true].flatMap((split) => {
-      const model = modelOf(size, engine, split), parts = `${engine} ${split ? "split" : "fused"}`;
+      const model = modelOf(size, engine, split);
+      const parts = `${engine} ${split ? "split" : "fused"}`;
       return ways.flatMap(([name, kernels]) => tasksOf(model, size, parts, name, kernels));
     })
   );
   const least = measure([...tasks.map(({ run }) => run), ...peaks.map(({ run }) => run)], ROUNDS);
   const peak = Math.max(...peaks.map(({ macs }, i) => macs / least[tasks.length + i]!));
   const micros = new Map(tasks.map(({ name, rows }, i) => [name, least[i]! / STEPS / rows]));
-  console.log(`\nsize ${size}; SIMD peak ${(peak / 1000).toFixed(1)} thousand million multiply-adds a second`);
+  console.log(
+    `\nsize ${size}; SIMD peak ${(peak / 1000).toFixed(1)} thousand million multiply-adds a second`,
+  );
   for (const { name, rows, portable, alone } of tasks) {
-    const time = micros.get(name)!, share = (100 * macs / time / peak).toFixed(0);
+    const time = micros.get(name)!;
+    const share = (100 * macs / time / peak).toFixed(0);
     const faster = (micros.get(portable)! / time).toFixed(1);
-    const line = `${name.padEnd(44)} ${time.toFixed(2).padStart(8)} us ${faster.padStart(5)}x portable ${
-      share.padStart(4)
-    }% of peak`;
-    console.log(rows === 1 ? line : `${line}, ${(time / micros.get(alone)!).toFixed(2)} of a row alone`);
+    const line = `${name.padEnd(44)} ${time.toFixed(2).padStart(8)} us ${
+      faster.padStart(5)
+    }x portable ${share.padStart(4)}% of peak`;
+    console.log(
+      rows === 1 ? line : `${line}, ${(time / micros.get(alone)!).toFixed(2)} of a row alone`,
+    );
   }
 }

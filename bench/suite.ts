@@ -29,10 +29,21 @@ export interface Row {
 const PEAKS = "peaks: multiply-adds and nothing else";
 
 function peakRows(): Row[] {
-  const scalar: Row = { group: PEAKS, name: "scalar, doubles", kernels: "portable", ...scalarPeakTask() };
+  const scalar: Row = {
+    group: PEAKS,
+    name: "scalar, doubles",
+    kernels: "portable",
+    ...scalarPeakTask(),
+  };
   const simd = [true, false].map((relaxed): Row | null => {
     const task = peakTask(relaxed);
-    return task && { group: PEAKS, name: relaxed ? "relaxed SIMD, int8" : "SIMD, int16", kernels: "simd", ...task };
+    return task &&
+      {
+        group: PEAKS,
+        name: relaxed ? "relaxed SIMD, int8" : "SIMD, int16",
+        kernels: "simd",
+        ...task,
+      };
   });
   return [scalar, ...simd.filter((row) => row !== null)];
 }
@@ -87,19 +98,27 @@ export async function runRows(given: readonly Row[]): Promise<void> {
   // In the order of their groups, as mitata runs them.
   const rows = [...Map.groupBy([...peakRows(), ...given], (row) => row.group).values()].flat();
   if (briefly) return await smoke(rows);
-  const stats = await whole(rows), reading = await readingBytes();
+  const stats = await whole(rows);
+  const reading = await readingBytes();
   const speed = (i: number): number => rows[i]!.macs! / stats[i]!.min;
   const peak = (kernels: Row["kernels"]): number =>
-    Math.max(...rows.map((row, i) => row.group === PEAKS && row.kernels === kernels ? speed(i) : 0));
+    Math.max(
+      ...rows.map((row, i) => row.group === PEAKS && row.kernels === kernels ? speed(i) : 0),
+    );
   console.log(`\n${columns(["", "us, median", "bytes", "mul-adds/ns", "% of peak"])}`);
   rows.forEach(({ group, name, macs, kernels }, i) => {
     if (group !== rows[i - 1]?.group) console.log(group);
-    const { p50, heap } = stats[i]!, cells = [`  ${name}`, (p50 / 1000).toFixed(2)];
+    const { p50, heap } = stats[i]!;
+    const cells = [`  ${name}`, (p50 / 1000).toFixed(2)];
     // A batch divides the reading by its calls; nothing else is less than a byte.
     cells.push(
-      heap === undefined ? "" : String(Math.max(0, Math.round(heap.min >= reading ? heap.min - reading : heap.min))),
+      heap === undefined
+        ? ""
+        : String(Math.max(0, Math.round(heap.min >= reading ? heap.min - reading : heap.min))),
     );
-    if (macs !== undefined) cells.push(speed(i).toFixed(2), (100 * speed(i) / peak(kernels ?? "portable")).toFixed(0));
+    if (macs !== undefined) {
+      cells.push(speed(i).toFixed(2), (100 * speed(i) / peak(kernels ?? "portable")).toFixed(0));
+    }
     console.log(columns(cells));
   });
 }

@@ -15,7 +15,12 @@ import { quantile } from "./peers/measure.ts";
 
 readArguments("deno task bench:workerd", {});
 
-const INPUT = 64, HIDDEN = 128, SESSIONS = 1000, STEPS = 10, WIRE = 16, MANY = 10_000;
+const INPUT = 64;
+const HIDDEN = 128;
+const SESSIONS = 1000;
+const STEPS = 10;
+const WIRE = 16;
+const MANY = 10_000;
 
 /** What a series of requests took. */
 interface Load {
@@ -28,10 +33,13 @@ interface Load {
 
 /** Sends all requests, `WIRE` at a time, and requires each to be answered with `status` 200. */
 async function load(requests: Iterable<() => Promise<Response>>): Promise<Load> {
-  const times: number[] = [], queue = requests[Symbol.iterator](), start = performance.now();
+  const times: number[] = [];
+  const queue = requests[Symbol.iterator]();
+  const start = performance.now();
   await Promise.all(Array.from({ length: WIRE }, async () => {
     for (let next = queue.next(); !next.done; next = queue.next()) {
-      const from = performance.now(), response = await next.value();
+      const from = performance.now();
+      const response = await next.value();
       await response.arrayBuffer();
       if (!response.ok) throw new Error(`bench: answered ${response.status}`);
       times.push(performance.now() - from);
@@ -67,14 +75,17 @@ export default {
 
 const megabytes = (bytes: number): number => Number((bytes / 2 ** 20).toFixed(1));
 
-const before = loadavg()[0]!,
-  folder = await Deno.makeTempDir({ prefix: "splitgate-bench-" }),
-  objects = await storageFolder(),
-  bareObjects = await storageFolder();
+const before = loadavg()[0]!;
+const folder = await Deno.makeTempDir({ prefix: "splitgate-bench-" });
+const objects = await storageFolder();
+const bareObjects = await storageFolder();
 const running: Workerd[] = [];
 try {
   const built = await buildWorker(folder, INPUT, HIDDEN);
-  await Deno.writeTextFile(`${folder}/empty.js`, `export default { fetch: () => new Response("") };`);
+  await Deno.writeTextFile(
+    `${folder}/empty.js`,
+    `export default { fetch: () => new Response("") };`,
+  );
   const empty = await Workerd.start({
     modules: [{ name: "worker.js", kind: "esModule", path: `${folder}/empty.js` }],
   });
@@ -87,19 +98,24 @@ try {
     objects: { className: "StreamingSession", binding: "SESSIONS", folder: objects },
   });
   running.push(worker);
-  const text = (await Deno.readTextFile(new URL("../demo/data/thai.test.txt", import.meta.url))).replaceAll("|", "");
+  const text = (await Deno.readTextFile(new URL("../demo/data/thai.test.txt", import.meta.url)))
+    .replaceAll("|", "");
   const lines = text.split("\n").filter((line) => line !== "");
   const segment = (kernels: string, rounds: number) =>
     load(
       Array.from(
         { length: lines.length * rounds },
         (_, i) => () =>
-          fetch(`${worker.url}/segment?kernels=${kernels}`, { method: "POST", body: lines[i % lines.length] }),
+          fetch(`${worker.url}/segment?kernels=${kernels}`, {
+            method: "POST",
+            body: lines[i % lines.length],
+          }),
       ),
     );
   await segment("portable", 5);
   await segment("simd", 5);
-  const portable = await segment("portable", 20), simd = await segment("simd", 20);
+  const portable = await segment("portable", 20);
+  const simd = await segment("simd", 20);
   const segmenterBytes = await worker.residentBytes();
 
   const chunk = new Float32Array(STEPS * INPUT);
@@ -108,7 +124,8 @@ try {
     load(
       Array.from(
         { length: SESSIONS },
-        (_, i) => () => fetch(`${worker.url}/sessions/s${i}?at=${at}`, { method: "POST", body: chunk }),
+        (_, i) => () =>
+          fetch(`${worker.url}/sessions/s${i}?at=${at}`, { method: "POST", body: chunk }),
       ),
     );
   const opening = await round(0, worker);
@@ -141,20 +158,28 @@ try {
     await ask(`/open?count=${count}`);
     const from = performance.now();
     for (let i = 0; i < steps; i++) await ask("/step", step);
-    const micros = (performance.now() - from) * 1000 / (steps * count), bytes = await worker.residentBytes();
+    const micros = (performance.now() - from) * 1000 / (steps * count);
+    const bytes = await worker.residentBytes();
     await worker.stop();
     return { micros, bytes };
   };
-  const one = await many(1, 200), all = await many(MANY, 3);
+  const one = await many(1, 200);
+  const all = await many(MANY, 3);
 
   const result = {
     // Of the minute before: over 1, others were at work and every figure is too large.
     loadBefore: before,
     machine: `${machine()}, workerd and client on them`,
-    model: `LSTM ${INPUT} to ${HIDDEN}, fbgemm's preset, split gates; the Thai segmenter, accurate preset`,
+    model:
+      `LSTM ${INPUT} to ${HIDDEN}, fbgemm's preset, split gates; the Thai segmenter, accurate preset`,
     segmentPortable: portable,
     segmentSimd: simd,
-    sessions: { open: SESSIONS, stepsPerRequest: STEPS, firstRequests: opening, laterRequests: going },
+    sessions: {
+      open: SESSIONS,
+      stepsPerRequest: STEPS,
+      firstRequests: opening,
+      laterRequests: going,
+    },
     memoryMb: {
       emptyWorker: megabytes(emptyBytes),
       segmenter: megabytes(segmenterBytes),

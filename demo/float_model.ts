@@ -11,7 +11,9 @@ export function floatModel(
 ): { model: Sequential; numEmbeddings: number } {
   const shape = (name: string): readonly [number, number] => {
     const entry = tensors.get(name);
-    if (entry?.shape.length !== 2) throw new RangeError(`the model: expected a matrix ${name}, got ${entry?.shape}`);
+    if (entry?.shape.length !== 2) {
+      throw new RangeError(`the model: expected a matrix ${name}, got ${entry?.shape}`);
+    }
     return entry.shape as [number, number];
   };
   const [numEmbeddings, embeddingDim] = shape("embedding.weight");
@@ -24,7 +26,11 @@ export function floatModel(
       bidirectional: tensors.has("lstm.weight_ih_l0_reverse"),
       bias: tensors.has("lstm.bias_ih_l0"),
     }),
-    out: new Linear({ inFeatures: inFeatures, outFeatures: outFeatures, bias: tensors.has("out.bias") }),
+    out: new Linear({
+      inFeatures: inFeatures,
+      outFeatures: outFeatures,
+      bias: tensors.has("out.bias"),
+    }),
   });
   model.loadStateDict(tensors);
   return { model, numEmbeddings: numEmbeddings };

@@ -47,7 +47,8 @@ interface Options {
 function readOptions(args: string[]): Options | null {
   let given;
   try {
-    const string = { type: "string" } as const, boolean = { type: "boolean" } as const;
+    const string = { type: "string" } as const;
+    const boolean = { type: "boolean" } as const;
     const options = {
       language: string,
       preset: string,
@@ -66,19 +67,24 @@ function readOptions(args: string[]): Options | null {
   }
   if (given.help) return null;
   const own = FILES.filter((key) => given[key] !== undefined);
-  const language = given.language ?? "thai", preset = given.preset ?? "accurate";
+  const language = given.language ?? "thai";
+  const preset = given.preset ?? "accurate";
   if (own.length > 0 && own.length < FILES.length) {
     const missing = FILES.filter((key) => given[key] === undefined).map((key) => `--${key}`);
     throw new UsageError(`a model of your own also needs ${missing.join(", ")}`);
   }
-  if (own.length > 0 && given.language !== undefined) throw new UsageError("give --language or --model, not both");
+  if (own.length > 0 && given.language !== undefined) {
+    throw new UsageError("give --language or --model, not both");
+  }
   if (own.length === 0 && !LANGUAGES.includes(language)) {
     throw new UsageError(`--language: expected ${LANGUAGES.join(", ")}, got ${language}`);
   }
   if (!PRESET_NAMES.includes(preset)) {
     throw new UsageError(`--preset: expected ${PRESET_NAMES.join(", ")}, got ${preset}`);
   }
-  const name = own.length > 0 ? given.model!.split(/[\\/]/).pop()!.replace(/\.safetensors$/, "") : language;
+  const name = own.length > 0
+    ? given.model!.split(/[\\/]/).pop()!.replace(/\.safetensors$/, "")
+    : language;
   return {
     name,
     files: own.length > 0
@@ -121,7 +127,8 @@ function withProgress<T, U>(label: string, items: readonly T[], each: (item: T) 
 
 /** Microseconds a character of a pass over all runs: the median of passes that take half a second together. */
 function microsPerChar(runs: readonly Run[], pass: (run: Run) => void): number {
-  const characters = runs.reduce((sum, run) => sum + run.tokens.length, 0), times: number[] = [];
+  const characters = runs.reduce((sum, run) => sum + run.tokens.length, 0);
+  const times: number[] = [];
   const started = performance.now();
   while (times.length < 3 || performance.now() - started < 500) {
     const from = performance.now();
@@ -132,7 +139,8 @@ function microsPerChar(runs: readonly Run[], pass: (run: Run) => void): number {
 }
 
 function equalBytes(a: Float32Array, b: Float32Array): boolean {
-  const x = new Uint8Array(a.buffer), y = new Uint8Array(b.buffer);
+  const x = new Uint8Array(a.buffer);
+  const y = new Uint8Array(b.buffer);
   return x.length === y.length && x.every((byte, i) => byte === y[i]);
 }
 
@@ -144,7 +152,8 @@ function segment(text: string, model: QuantizedModel, dictionary: Dictionary): s
       pieces.push(run.text);
       continue;
     }
-    const ids = dictionary.encode(run.text), output = new Float32Array(ids.length * model.outputSize);
+    const ids = dictionary.encode(run.text);
+    const output = new Float32Array(ids.length * model.outputSize);
     model.createSession({ maxSteps: ids.length }).run(ids, output);
     pieces.push(cut(run.text, wordEnds(output, ids.length)).join("|"));
   }
@@ -181,7 +190,9 @@ async function main(options: Options): Promise<void> {
 
   const maxSteps = Math.max(...test.map((run) => run.tokens.length));
   const outputs = new Float32Array(maxSteps * quantized.outputSize);
-  const forms = [false, true].map((splitGates) => quantized.createSession({ maxSteps, splitGates }));
+  const forms = [false, true].map((splitGates) =>
+    quantized.createSession({ maxSteps, splitGates })
+  );
   const outputOf = (session: typeof forms[0], run: Run) => {
     const out = outputs.subarray(0, run.tokens.length * quantized.outputSize);
     session.run(run.tokens, out);
@@ -193,10 +204,12 @@ async function main(options: Options): Promise<void> {
     (run) => wordEnds(model.forward(sequence(run)).data, run.tokens.length),
   );
   const int8 = withProgress("int8 model", test, (run) => {
-    const fused = outputOf(forms[0]!, run).slice(), split = outputOf(forms[1]!, run).slice();
+    const fused = outputOf(forms[0]!, run).slice();
+    const split = outputOf(forms[1]!, run).slice();
     return { equal: equalBytes(fused, split), ends: wordEnds(split, run.tokens.length) };
   });
-  const ends = int8.map((run) => run.ends), reference = test.map((run) => run.ends);
+  const ends = int8.map((run) => run.ends);
+  const reference = test.map((run) => run.ends);
   const result = {
     language: name,
     preset,
@@ -216,12 +229,15 @@ async function main(options: Options): Promise<void> {
     return;
   }
   const wrong = test.flatMap((run, i) => {
-    const own = cut(run.text, ends[i]!).join("|"), expected = cut(run.text, floatEnds[i]!).join("|");
+    const own = cut(run.text, ends[i]!).join("|");
+    const expected = cut(run.text, floatEnds[i]!).join("|");
     return own === expected ? [] : [[expected, own] as const];
   });
   const words = floatEnds.flat().filter(Boolean).length;
   const number = (value: number) => value.toLocaleString("en");
-  console.log(`${name}: ${test.length} runs, ${words} words, preset ${preset}, written to ${output}\n`);
+  console.log(
+    `${name}: ${test.length} runs, ${words} words, preset ${preset}, written to ${output}\n`,
+  );
   console.log(table([
     ["boundary F1, int8 against float", result.f1VsFloat.toFixed(4)],
     ["boundary F1, int8 against reference", result.f1VsReference.toFixed(4)],
@@ -236,10 +252,15 @@ async function main(options: Options): Promise<void> {
     ["working bytes, fused", number(result.workingBytesFused)],
     ["working bytes, split", number(result.workingBytesSplit)],
     ["fused and split agree byte for byte", result.fusedEqualsSplit ? "yes" : "NO"],
-    ["model calibrated fused = calibrated split", sameWeights(fusedBytes!, splitBytes!) ? "yes" : "no"],
+    [
+      "model calibrated fused = calibrated split",
+      sameWeights(fusedBytes!, splitBytes!) ? "yes" : "no",
+    ],
     ["runs cut otherwise than by the float model", `${wrong.length} of ${test.length}`],
   ]));
-  for (const [expected, own] of wrong.slice(0, 3)) console.log(`\n  float  ${expected}\n  int8   ${own}`);
+  for (const [expected, own] of wrong.slice(0, 3)) {
+    console.log(`\n  float  ${expected}\n  int8   ${own}`);
+  }
 }
 
 /** Whether two model files hold the same integers and parameters, the form they ask for apart. */
@@ -257,7 +278,8 @@ try {
   if (options === null) console.log(USAGE);
   else await main(options);
 } catch (error) {
-  const expected = error instanceof UsageError || error instanceof RangeError || error instanceof TypeError ||
+  const expected = error instanceof UsageError || error instanceof RangeError ||
+    error instanceof TypeError ||
     error instanceof Deno.errors.NotFound;
   if (!expected) throw error;
   console.error(`demo: ${error.message}`);

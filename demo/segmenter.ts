@@ -30,12 +30,18 @@ export class Dictionary {
    */
   static parse(json: string, numEmbeddings: number): Dictionary {
     const { dic, labels } = JSON.parse(json);
-    if (labels !== "bies") throw new RangeError(`labels: expected "bies", got ${JSON.stringify(labels)}`);
-    if (typeof dic !== "object" || dic === null) throw new RangeError(`dic: expected an object, got ${dic}`);
+    if (labels !== "bies") {
+      throw new RangeError(`labels: expected "bies", got ${JSON.stringify(labels)}`);
+    }
+    if (typeof dic !== "object" || dic === null) {
+      throw new RangeError(`dic: expected an object, got ${dic}`);
+    }
     for (const [character, row] of Object.entries(dic)) {
       if (!Number.isInteger(row) || (row as number) < 0 || (row as number) >= numEmbeddings) {
         throw new RangeError(
-          `dic[${JSON.stringify(character)}]: expected a row in 0..${numEmbeddings - 1}, got ${row}`,
+          `dic[${JSON.stringify(character)}]: expected a row in 0..${
+            numEmbeddings - 1
+          }, got ${row}`,
         );
       }
     }
@@ -49,7 +55,10 @@ export class Dictionary {
 
   /** The tokens of a run of text, one a code point. */
   encode(text: string): Int32Array {
-    return Int32Array.from(Array.from(text), (character) => this.#ids.get(character) ?? this.unknown);
+    return Int32Array.from(
+      Array.from(text),
+      (character) => this.#ids.get(character) ?? this.unknown,
+    );
   }
 }
 
@@ -71,10 +80,14 @@ export function parseRuns(name: string, text: string, dictionary: Dictionary): R
   for (const line of text.split(/\r?\n/)) {
     const words = line.split("|").filter((word) => word !== "");
     if (words.length === 0) continue;
-    const ends = words.flatMap((word) => Array.from(word, (_, i, all = Array.from(word)) => i === all.length - 1));
+    const ends = words.flatMap((word) =>
+      Array.from(word, (_, i, all = Array.from(word)) => i === all.length - 1)
+    );
     runs.push({ text: words.join(""), tokens: dictionary.encode(words.join("")), ends });
   }
-  if (runs.length === 0) throw new RangeError(`${name}: expected at least one line of text, got none`);
+  if (runs.length === 0) {
+    throw new RangeError(`${name}: expected at least one line of text, got none`);
+  }
   return runs;
 }
 
@@ -122,8 +135,12 @@ export function boundaryF1(
  * Splits any text into runs of the dictionary's characters (and combining marks), which are to be segmented, and what
  * stands between them.
  */
-export function* scriptRuns(text: string, dictionary: Dictionary): Generator<{ text: string; segment: boolean }> {
-  let run = "", segment = false;
+export function* scriptRuns(
+  text: string,
+  dictionary: Dictionary,
+): Generator<{ text: string; segment: boolean }> {
+  let run = "";
+  let segment = false;
   for (const character of text) {
     const own: boolean = dictionary.has(character) || (segment && /\p{M}/u.test(character));
     if (own !== segment && run !== "") {

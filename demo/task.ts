@@ -30,7 +30,8 @@ export interface Task {
 
 /** The files of a language that comes with the demo. */
 export function languageFiles(language: string): TaskFiles {
-  const path = (ending: string) => fileURLToPath(new URL(`data/${language}.${ending}`, import.meta.url));
+  const path = (ending: string) =>
+    fileURLToPath(new URL(`data/${language}.${ending}`, import.meta.url));
   return {
     model: path("safetensors"),
     dictionary: path("json"),

@@ -66,7 +66,8 @@ export function sigmoidFloat32(x: number): number {
  */
 export function expFloat32(x: number): number {
   // Ziv's rounding test: where all that Math.exp may mean rounds alike, it is right, and many times as fast.
-  const y = Math.exp(x), rounded = Math.fround(y * (1 + ENGINE_ERROR));
+  const y = Math.exp(x);
+  const rounded = Math.fround(y * (1 + ENGINE_ERROR));
   if (rounded === Math.fround(y * (1 - ENGINE_ERROR))) return rounded;
   // Down here expm1 + 1 would cancel, so that the power is taken of the positive argument.
   return Math.fround(x < 0 ? 1 / (1 + expm1(-x)) : 1 + expm1(x));
@@ -87,7 +88,8 @@ export function expFloat32(x: number): number {
  * ```
  */
 export function tanhFloat32(x: number): number {
-  const y = Math.tanh(x), rounded = Math.fround(y * (1 + ENGINE_ERROR));
+  const y = Math.tanh(x);
+  const rounded = Math.fround(y * (1 + ENGINE_ERROR));
   if (rounded === Math.fround(y * (1 - ENGINE_ERROR))) return rounded;
   const t = expm1(2 * x);
   return Math.fround(t / (t + 2));
@@ -155,10 +157,21 @@ const NONE = /* @__PURE__ */ new Float32Array(0);
  * assertEquals([-20, 0, 1000].map(sigmoid), [31, 128, 255]);
  * ```
  */
-export function quantizedActivation(activation: Activation, scale: number, to: Affine): (input: number) => number {
-  const float = activation === "sigmoid" ? sigmoidFloat32 : tanhFloat32, inverse = reciprocal(to.scale);
-  const lo = to.quantMin - to.zeroPoint, hi = to.quantMax - to.zeroPoint;
-  return (input) => clamp(roundHalfEven(Math.fround(float(Math.fround(scale * Math.fround(input))) * inverse)), lo, hi);
+export function quantizedActivation(
+  activation: Activation,
+  scale: number,
+  to: Affine,
+): (input: number) => number {
+  const float = activation === "sigmoid" ? sigmoidFloat32 : tanhFloat32;
+  const inverse = reciprocal(to.scale);
+  const lo = to.quantMin - to.zeroPoint;
+  const hi = to.quantMax - to.zeroPoint;
+  return (input) =>
+    clamp(
+      roundHalfEven(Math.fround(float(Math.fround(scale * Math.fround(input))) * inverse)),
+      lo,
+      hi,
+    );
 }
 
 /**
@@ -175,7 +188,10 @@ export function quantizedActivation(activation: Activation, scale: number, to: A
  */
 export function tableLength(from: Affine, to: Affine): number {
   const size = from.quantMax - from.quantMin + 1;
-  return size <= 65536 && to.quantMax - to.zeroPoint <= 16777216 && to.zeroPoint - to.quantMin <= 16777216 ? size : 0;
+  return size <= 65536 && to.quantMax - to.zeroPoint <= 16777216 &&
+      to.zeroPoint - to.quantMin <= 16777216
+    ? size
+    : 0;
 }
 
 /**
@@ -199,7 +215,8 @@ export function activationTable(
   to: Affine,
   outputs: Float32Array | null = null,
 ): ActivationTable {
-  const size = tableLength(from, to), kept = outputs !== null || (size > 0 && size <= SMALL_TABLE);
+  const size = tableLength(from, to);
+  const kept = outputs !== null || (size > 0 && size <= SMALL_TABLE);
   return {
     data: outputs ?? (kept ? new Float32Array(size).fill(NaN) : NONE),
     kept,
@@ -236,8 +253,12 @@ function keep(table: ActivationTable): boolean {
  * ```
  */
 export function lookup(table: ActivationTable, input: number): number {
-  if (!table.kept && (table.size === 0 || table.patience-- > 0 || !keep(table))) return table.compute(input);
-  const { data } = table, index = input - table.first, known = data[index]!;
+  if (!table.kept && (table.size === 0 || table.patience-- > 0 || !keep(table))) {
+    return table.compute(input);
+  }
+  const { data } = table;
+  const index = input - table.first;
+  const known = data[index]!;
   return known === known ? known : data[index] = table.compute(input);
 }
 
@@ -254,5 +275,6 @@ export function lookup(table: ActivationTable, input: number): number {
  * ```
  */
 export function activationKey(activation: Activation, from: Affine, to: Affine): string {
-  return [activation, ...[from, to].flatMap((q) => [q.scale, q.zeroPoint, q.quantMin, q.quantMax])].join();
+  return [activation, ...[from, to].flatMap((q) => [q.scale, q.zeroPoint, q.quantMin, q.quantMax])]
+    .join();
 }

@@ -37,11 +37,12 @@ export function addInt8(
   to: Affine,
   relu: boolean,
 ): void {
-  const inverse = reciprocal(to.scale),
-    lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
+  const inverse = reciprocal(to.scale);
+  const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
   for (let i = 0; i < out.length; i++) {
     const sum = Math.fround(
-      dequantizeValue(a[i]!, qa.scale, qa.zeroPoint) + dequantizeValue(b[i]!, qb.scale, qb.zeroPoint),
+      dequantizeValue(a[i]!, qa.scale, qa.zeroPoint) +
+        dequantizeValue(b[i]!, qb.scale, qb.zeroPoint),
     );
     out[i] = clamp(
       roundHalfEven(Math.fround(sum * inverse)) + to.zeroPoint,
@@ -85,7 +86,8 @@ export function prepareFixedPointAdd(
 ): FixedPointAdd | null {
   const ratioA = Math.fround(Math.fround(scaleA) / Math.fround(outScale));
   const ratioB = Math.fround(Math.fround(scaleB) / Math.fround(outScale));
-  const largest = Math.max(ratioA, ratioB), smallest = Math.min(ratioA, ratioB);
+  const largest = Math.max(ratioA, ratioB);
+  const smallest = Math.min(ratioA, ratioB);
   if (!(smallest >= 2 ** -14 && largest < 256)) return null;
   let exponent = 0;
   while (2 ** exponent > largest) exponent--;
@@ -181,7 +183,9 @@ export function mulMultiplier(
 ): number {
   const scale = Math.fround(Math.fround(scaleA) * Math.fround(scaleB));
   return Math.fround(
-    to.quantMin === -128 && to.quantMax === 127 ? scale / Math.fround(to.scale) : scale * reciprocal(to.scale),
+    to.quantMin === -128 && to.quantMax === 127
+      ? scale / Math.fround(to.scale)
+      : scale * reciprocal(to.scale),
   );
 }
 

@@ -42,13 +42,16 @@ export function quantizeEmbeddingRow(
   biases: Float32Array,
 ): void {
   const quantMax = weight instanceof Uint8Array ? 255 : 65535;
-  const start = row * embeddingDim, end = start + embeddingDim;
-  let min = x[start]!, max = min;
+  const start = row * embeddingDim;
+  const end = start + embeddingDim;
+  let min = x[start]!;
+  let max = min;
   for (let k = start; k < end; k++) {
     if (x[k]! < min) min = x[k]!;
     else if (x[k]! > max!) max = x[k]!;
   }
-  const range = f(max! - min), inverse = f(quantMax / f(range + EPSILON));
+  const range = f(max! - min);
+  const inverse = f(quantMax / f(range + EPSILON));
   scales[row] = range / quantMax;
   biases[row] = min;
   for (let k = start; k < end; k++) weight[k] = roundHalfEven(f(f(x[k]! - min) * inverse));
@@ -99,6 +102,10 @@ export function embeddingRow(
   out: Float32Array | Float64Array,
   offset: number,
 ): void {
-  const scale = scales[row]!, bias = biases[row]!, start = row * embeddingDim;
-  for (let k = 0; k < embeddingDim; k++) out[offset + k] = fmaFloat32(weight[start + k]!, scale, bias);
+  const scale = scales[row]!;
+  const bias = biases[row]!;
+  const start = row * embeddingDim;
+  for (let k = 0; k < embeddingDim; k++) {
+    out[offset + k] = fmaFloat32(weight[start + k]!, scale, bias);
+  }
 }

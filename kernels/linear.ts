@@ -167,7 +167,15 @@ export function linearInt8Float32(
   for (let i = 0, o = 0; i < x.length; i += inFeatures) {
     for (let row = 0; row < outFeatures; row++, o++) {
       const channel = Math.floor(row * scales.length / outFeatures);
-      const sum = dotInt8(x, i, from.zeroPoint, data, row * inFeatures, zeroPoints[channel]!, inFeatures);
+      const sum = dotInt8(
+        x,
+        i,
+        from.zeroPoint,
+        data,
+        row * inFeatures,
+        zeroPoints[channel]!,
+        inFeatures,
+      );
       const scale = Math.fround(from.scale * scales[channel]!);
       out[o] = addBias(engine, sum, true, bias === null ? 0 : bias[row]!, scale) * scale;
     }
@@ -190,7 +198,9 @@ export function linearInt8Float32(
  * ```
  */
 export function linearEngine(engine: Engine, from: Affine, to: readonly (Affine | null)[]): Engine {
-  return [from, ...to].every((q) => q !== null && q.quantMax - q.quantMin <= 255) ? engine : "fbgemm";
+  return [from, ...to].every((q) => q !== null && q.quantMax - q.quantMin <= 255)
+    ? engine
+    : "fbgemm";
 }
 
 /**

@@ -141,10 +141,21 @@ export function linearDynamicInt8(
     for (let row = 0; row < outFeatures; row++, o++) {
       const channel = Math.floor(row * scales.length / outFeatures);
       const sum = f(
-        dotInt8(integers, i, qparams.zeroPoint, data, row * inFeatures, zeroPoints[channel]!, inFeatures),
+        dotInt8(
+          integers,
+          i,
+          qparams.zeroPoint,
+          data,
+          row * inFeatures,
+          zeroPoints[channel]!,
+          inFeatures,
+        ),
       );
-      const multiplier = f(qparams.scale * scales[channel]!), add = bias === null ? 0 : bias[row]!;
-      const y = engine === "fbgemm" ? fmaFloat32(sum, multiplier, add) : f(f(sum * multiplier) + add);
+      const multiplier = f(qparams.scale * scales[channel]!);
+      const add = bias === null ? 0 : bias[row]!;
+      const y = engine === "fbgemm"
+        ? fmaFloat32(sum, multiplier, add)
+        : f(f(sum * multiplier) + add);
       out[o] = relu && !(y > 0) ? 0 : y;
     }
   }

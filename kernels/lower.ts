@@ -100,12 +100,19 @@ export function rowOrder(count: number): Int32Array {
  * assertEquals(sums, Int32Array.of(2, 3, 1, -2));
  * ```
  */
-export function orderRows(weight: LinearWeight, order: ArrayLike<number>, bound: number): WeightRows {
-  const { data, zeroPoints, inFeatures, outFeatures } = weight, size = packedLength(inFeatures);
-  const shifted = new Int16Array(outFeatures * size), sums = new Int32Array(outFeatures * 2);
+export function orderRows(
+  weight: LinearWeight,
+  order: ArrayLike<number>,
+  bound: number,
+): WeightRows {
+  const { data, zeroPoints, inFeatures, outFeatures } = weight;
+  const size = packedLength(inFeatures);
+  const shifted = new Int16Array(outFeatures * size);
+  const sums = new Int32Array(outFeatures * 2);
   let most = 0, largest = 0;
   for (let place = 0; place < outFeatures; place++) {
-    const row = order[place]!, zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
+    const row = order[place]!;
+    const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
     // What an int8 less its zero point can be at most.
     most = Math.max(most, Math.min(255, 128 + Math.abs(zeroPoint)));
     let magnitudes = 0;
@@ -175,7 +182,9 @@ export function lowerProjection(
   to: readonly (Affine | null)[],
 ): Projection {
   const { data, inFeatures, outFeatures, perChannel, scales, zeroPoints } = weight;
-  const largest = integerBound(from), rule = linearEngine(engine, from, to), gates = [0, 1, 2, 3];
+  const largest = integerBound(from);
+  const rule = linearEngine(engine, from, to);
+  const gates = [0, 1, 2, 3];
   const lo = Float64Array.from(gates, (g) => least(to[g % to.length]!));
   const hi = Float64Array.from(gates, (g) => most(to[g % to.length]!));
   const plain = new Float64Array(order.length), term = new Float64Array(order.length);
@@ -192,17 +201,35 @@ export function lowerProjection(
         bound += Math.abs(data[k]! - zeroPoints[channel]!);
       }
     }
-    const scale = Math.fround(from.scale * scales[channel]!), out = to[place % to.length]!;
-    const factor = multiplier[place] = out === null ? scale : linearMultiplier(rule, scale, out.scale);
+    const scale = Math.fround(from.scale * scales[channel]!);
+    const out = to[place % to.length]!;
+    const factor = multiplier[place] = out === null
+      ? scale
+      : linearMultiplier(rule, scale, out.scale);
     if (!canRescale(scale, factor)) {
-      throw new RangeError(`weight.scales[${channel}]: expected one that suits the input's, got ${scales[channel]}`);
+      throw new RangeError(
+        `weight.scales[${channel}]: expected one that suits the input's, got ${scales[channel]}`,
+      );
     }
     term[place] = biasTerm(rule, perChannel || out === null, bias?.[row] ?? 0, scale);
-    plain[place] = plainBiasTerm(rule, perChannel || out === null, term[place]!, bound * largest, factor);
+    plain[place] = plainBiasTerm(
+      rule,
+      perChannel || out === null,
+      term[place]!,
+      bound * largest,
+      factor,
+    );
   }
   const exact = plain.some((value) => value !== value);
   // Sets take NaN for itself.
-  return { term: exact ? term : plain, multiplier, exact, lo, hi, alike: new Set(lo).size + new Set(hi).size === 2 };
+  return {
+    term: exact ? term : plain,
+    multiplier,
+    exact,
+    lo,
+    hi,
+    alike: new Set(lo).size + new Set(hi).size === 2,
+  };
 }
 
 /** Parameters of a part: the dtype decides whether qnnpack adds in fixed point. */
@@ -258,7 +285,8 @@ export function addsInFixedPoint(
   b: PartParameters | null,
   to: PartParameters | null,
 ): boolean {
-  return engine === "qnnpack" && a?.dtype === "quint8" && b?.dtype === "quint8" && to?.dtype === "quint8";
+  return engine === "qnnpack" && a?.dtype === "quint8" && b?.dtype === "quint8" &&
+    to?.dtype === "quint8";
 }
 
 /**
@@ -316,7 +344,9 @@ export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactS
  * assertEquals(activations.map(([activation]) => activation), ["sigmoid", "sigmoid", "tanh", "sigmoid", "tanh"]);
  * ```
  */
-export function cellActivations(parts: CellParameters): [activation: Activation, from: Affine, to: Affine][] {
+export function cellActivations(
+  parts: CellParameters,
+): [activation: Activation, from: Affine, to: Affine][] {
   const [input, forget, cell, output] = parts.gates;
   return [
     ["sigmoid", input!, parts.input_gate],
@@ -361,7 +391,9 @@ export function lowerArithmetic(
     const fixed = addsInFixedPoint(engine, a, b, to) ? fixedPointAdd(name, a!, b!, to) : null;
     if (fixed !== null) fixedPoint |= 1 << i;
     // A power of two has one digit that is not 0.
-    if (a === null && b === null && to.scale.toString(2).split("1").length === 2) exactScale |= 1 << i;
+    if (a === null && b === null && to.scale.toString(2).split("1").length === 2) {
+      exactScale |= 1 << i;
+    }
     k.set([
       fixed?.multiplierA ?? a?.scale ?? 1,
       fixed?.multiplierB ?? b?.scale ?? 1,
@@ -372,7 +404,14 @@ export function lowerArithmetic(
   };
   const product = (at: number, a: Affine, b: Affine, to: Affine): void =>
     k.set([mulMultiplier(a.scale, b.scale, to), least(to), most(to)], at);
-  const { igates, hgates, gates, fgate_cx: forget, igate_cgate: candidate, fgate_cx_igate_cgate: cell } = parts;
+  const {
+    igates,
+    hgates,
+    gates,
+    fgate_cx: forget,
+    igate_cgate: candidate,
+    fgate_cx_igate_cgate: cell,
+  } = parts;
   gates.forEach((to, gate) => sum("gates", gate, igates[gate]!, hgates[gate]!, to));
   // Whether each gate's constants are those of the gate before: a shifted comparison of the four together.
   const alike = k.subarray(SUM_SIZE, CELL_SUM * SUM_SIZE).every((value, i) => value === k[i]) &&
@@ -433,17 +472,22 @@ export function lowerCell(
   stateBound: number,
   tables: ActivationProgram[] = [],
 ): LoweredCell {
-  const { weightIh, weightHh, weightHr, biasIh } = weights, { ogate_cy: hidden, proj } = parts;
+  const { weightIh, weightHh, weightHr, biasIh } = weights;
+  const { ogate_cy: hidden, proj } = parts;
   const activations = cellActivations(parts).map(([activation, from, to]) => {
     const key = activationKey(activation, from, to);
-    const known = tables.findIndex((table) => activationKey(table.activation, table.from, table.to) === key);
+    const known = tables.findIndex((table) =>
+      activationKey(table.activation, table.from, table.to) === key
+    );
     return known < 0 ? tables.push({ activation, from, to, outputs: null }) - 1 : known;
   });
   const rows = weightHr && rowOrder(weightHr.outFeatures);
   const cell: CellProgram = {
     hiddenSize: weightHh.outFeatures / 4,
     inputRows: input === null ? null : orderRows(weightIh, order, integerBound(input)),
-    inputProjection: input === null ? null : lowerProjection(engine, weightIh, biasIh, order, input, parts.igates),
+    inputProjection: input === null
+      ? null
+      : lowerProjection(engine, weightIh, biasIh, order, input, parts.igates),
     hiddenRows: orderRows(weightHh, order, stateBound),
     ...lowerArithmetic(engine, parts),
     activations,

@@ -43,13 +43,22 @@ export interface Projection {
  * assert(highest < CELL_CONSTANTS);
  * ```
  */
-export const SUM_A = 0, SUM_B = 1, SUM_FACTOR = 2, SUM_LO = 3, SUM_HI = 4, SUM_SIZE = 5;
+export const SUM_A = 0;
+export const SUM_B = 1;
+export const SUM_FACTOR = 2;
+export const SUM_LO = 3;
+export const SUM_HI = 4;
+export const SUM_SIZE = 5;
 
 /** Which sum is the cell state. */
 export const CELL_SUM = 4;
 
 /** Then three products: a multiplier (the forget gate's stands in the binding) and bounds. */
-export const FORGET = 25, CANDIDATE = 28, HIDDEN = 31, PRODUCT_LO = 1, PRODUCT_HI = 2;
+export const FORGET = 25;
+export const CANDIDATE = 28;
+export const HIDDEN = 31;
+export const PRODUCT_LO = 1;
+export const PRODUCT_HI = 2;
 
 /** Length of {@linkcode LstmCell.constants}. */
 export const CELL_CONSTANTS = 34;
@@ -78,7 +87,11 @@ export interface LstmCell {
   /** Activations of the four gates and of the cell state. */
   readonly tables: readonly ActivationTable[];
   /** W_hr of a cell whose hidden state is projected (projSize), or null. */
-  readonly hiddenOutput: { readonly rows: PackedRows; readonly projection: Projection; readonly size: number } | null;
+  readonly hiddenOutput: {
+    readonly rows: PackedRows;
+    readonly projection: Projection;
+    readonly size: number;
+  } | null;
 }
 
 /**
@@ -117,7 +130,8 @@ function add(x: number, y: number, a: number, b: number, factor: number, fixed: 
 function projectExactly(p: Projection, row: number, values: Float64Array, count: number): void {
   const { term, multiplier, exact, lo, hi } = p;
   for (let i = 0, at = row; i < count; i++, at++) {
-    const least = lo[at & 3]!, sum = values[i]!;
+    const least = lo[at & 3]!;
+    const sum = values[i]!;
     const biased = exact ? addRoundedToOdd(term[at]!, Math.fround(sum)) : term[at]! + sum;
     const value = Math.fround(Math.fround(biased) * multiplier[at]!);
     values[i] = least !== least ? value : quantized(value, least, hi[at & 3]!);
@@ -130,8 +144,17 @@ function projectExactly(p: Projection, row: number, values: Float64Array, count:
  * @param values Accumulators of rows `row` and on, a multiple of 4 of them.
  */
 function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
-  const { term, multiplier, lo, hi } = p, lo0 = lo[0]!, lo1 = lo[1]!, lo2 = lo[2]!, lo3 = lo[3]!;
-  const hi0 = hi[0]!, hi1 = hi[1]!, hi2 = hi[2]!, hi3 = hi[3]!, all = lo0 + lo1 + lo2 + lo3, isFloat = lo0 !== lo0;
+  const { term, multiplier, lo, hi } = p;
+  const lo0 = lo[0]!;
+  const lo1 = lo[1]!;
+  const lo2 = lo[2]!;
+  const lo3 = lo[3]!;
+  const hi0 = hi[0]!;
+  const hi1 = hi[1]!;
+  const hi2 = hi[2]!;
+  const hi3 = hi[3]!;
+  const all = lo0 + lo1 + lo2 + lo3;
+  const isFloat = lo0 !== lo0;
   // No call in these loops: then engines keep the arrays' addresses in registers.
   if (p.exact || (!p.alike && all !== all)) {
     projectExactly(p, row, values, count);
@@ -162,17 +185,42 @@ function addProjections(
   out: Float64Array,
   count: number,
 ): void {
-  const { constants: k, exactScale, fixedPoint } = cell, exact = exactScale === 15;
-  const a0 = k[0]!, b0 = k[1]!, f0 = k[2]!, lo0 = k[3]!, hi0 = k[4]!, fixed0 = (fixedPoint & 1) === 1;
+  const { constants: k, exactScale, fixedPoint } = cell;
+  const exact = exactScale === 15;
+  const a0 = k[0]!;
+  const b0 = k[1]!;
+  const f0 = k[2]!;
+  const lo0 = k[3]!;
+  const hi0 = k[4]!;
+  const fixed0 = (fixedPoint & 1) === 1;
   if (cell.alike && exact) {
-    for (let i = 0; i < count; i++) out[i] = quantized(Math.fround(input[i]! + hidden[i]!) * f0, lo0, hi0);
+    for (let i = 0; i < count; i++) {
+      out[i] = quantized(Math.fround(input[i]! + hidden[i]!) * f0, lo0, hi0);
+    }
   } else if (cell.alike) {
-    for (let i = 0; i < count; i++) out[i] = quantized(add(input[i]!, hidden[i]!, a0, b0, f0, fixed0), lo0, hi0);
+    for (let i = 0; i < count; i++) {
+      out[i] = quantized(add(input[i]!, hidden[i]!, a0, b0, f0, fixed0), lo0, hi0);
+    }
   } else {
     // A unit's four gates together: a loop for each gate would spend more on starting than on running.
-    const a1 = k[5]!, b1 = k[6]!, f1 = k[7]!, lo1 = k[8]!, hi1 = k[9]!, fixed1 = (fixedPoint & 2) === 2;
-    const a2 = k[10]!, b2 = k[11]!, f2 = k[12]!, lo2 = k[13]!, hi2 = k[14]!, fixed2 = (fixedPoint & 4) === 4;
-    const a3 = k[15]!, b3 = k[16]!, f3 = k[17]!, lo3 = k[18]!, hi3 = k[19]!, fixed3 = (fixedPoint & 8) === 8;
+    const a1 = k[5]!;
+    const b1 = k[6]!;
+    const f1 = k[7]!;
+    const lo1 = k[8]!;
+    const hi1 = k[9]!;
+    const fixed1 = (fixedPoint & 2) === 2;
+    const a2 = k[10]!;
+    const b2 = k[11]!;
+    const f2 = k[12]!;
+    const lo2 = k[13]!;
+    const hi2 = k[14]!;
+    const fixed2 = (fixedPoint & 4) === 4;
+    const a3 = k[15]!;
+    const b3 = k[16]!;
+    const f3 = k[17]!;
+    const lo3 = k[18]!;
+    const hi3 = k[19]!;
+    const fixed3 = (fixedPoint & 8) === 8;
     for (let i = 0; i < count; i += 4) {
       out[i] = quantized(add(input[i]!, hidden[i]!, a0, b0, f0, fixed0), lo0, hi0);
       out[i + 1] = quantized(add(input[i + 1]!, hidden[i + 1]!, a1, b1, f1, fixed1), lo1, hi1);
@@ -192,8 +240,10 @@ function activateGates(cell: LstmCell, gates: Float64Array, count: number): void
   for (let i = 0; i < count; i += 4) {
     // No call in here: then engines keep the arrays' addresses in registers.
     for (; i < fast; i += 4) {
-      const out0 = data0[(gates[i]! - first0) | 0]!, out1 = data1[(gates[i + 1]! - first1) | 0]!;
-      const out2 = data2[(gates[i + 2]! - first2) | 0]!, out3 = data3[(gates[i + 3]! - first3) | 0]!;
+      const out0 = data0[(gates[i]! - first0) | 0]!;
+      const out1 = data1[(gates[i + 1]! - first1) | 0]!;
+      const out2 = data2[(gates[i + 2]! - first2) | 0]!;
+      const out3 = data3[(gates[i + 3]! - first3) | 0]!;
       const all = out0 + out1 + out2 + out3;
       if (all !== all) break;
       gates[i] = out0;
@@ -203,7 +253,9 @@ function activateGates(cell: LstmCell, gates: Float64Array, count: number): void
     }
     // An output that is not known yet.
     if (i < count) {
-      for (let gate = 0; gate < 4; gate++) gates[i + gate] = lookup(cell.tables[gate]!, gates[i + gate]!);
+      for (let gate = 0; gate < 4; gate++) {
+        gates[i + gate] = lookup(cell.tables[gate]!, gates[i + gate]!);
+      }
     }
   }
 }
@@ -226,19 +278,36 @@ function finishUnits(
   hOffset: number,
 ): void {
   // The multiplier is read here and not passed: an engine may box a number that it passes.
-  const { forgetMultiplier } = binding, k = cell.constants;
-  const table = cell.tables[4]!, fixed = (cell.fixedPoint & 16) !== 0;
+  const { forgetMultiplier } = binding;
+  const k = cell.constants;
+  const table = cell.tables[4]!;
+  const fixed = (cell.fixedPoint & 16) !== 0;
   // From CELL_SUM * SUM_SIZE, FORGET, CANDIDATE and HIDDEN on.
-  const a = k[20]!, b = k[21]!, factor = k[22]!, lo = k[23]!, hi = k[24]!;
-  const forgetLo = k[26]!, forgetHi = k[27]!;
-  const candidateMultiplier = k[28]!, candidateLo = k[29]!, candidateHi = k[30]!;
-  const hiddenMultiplier = k[31]!, hiddenLo = k[32]!, hiddenHi = k[33]!;
+  const a = k[20]!;
+  const b = k[21]!;
+  const factor = k[22]!;
+  const lo = k[23]!;
+  const hi = k[24]!;
+  const forgetLo = k[26]!;
+  const forgetHi = k[27]!;
+  const candidateMultiplier = k[28]!;
+  const candidateLo = k[29]!;
+  const candidateHi = k[30]!;
+  const hiddenMultiplier = k[31]!;
+  const hiddenLo = k[32]!;
+  const hiddenHi = k[33]!;
   const { data, first, kept } = table;
   // Two loops: each operation waits for the one before, so that what fills a processor's time is units side by side, and
   // of half as long a chain it looks ahead at twice as many.
   for (let unit = 0, i = 0, at = cOffset; unit < count; unit++, i += 4, at++) {
     const forgotten = multiply(gates[i + 1]!, c[at]!, forgetMultiplier, forgetLo, forgetHi);
-    const candidate = multiply(gates[i]!, gates[i + 2]!, candidateMultiplier, candidateLo, candidateHi);
+    const candidate = multiply(
+      gates[i]!,
+      gates[i + 2]!,
+      candidateMultiplier,
+      candidateLo,
+      candidateHi,
+    );
     c[at] = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
   }
   for (let unit = 0, tabulated = kept ? count : 0; unit < count; unit++) {
@@ -246,7 +315,13 @@ function finishUnits(
     for (; unit < tabulated; unit++) {
       tanh = data[(c[cOffset + unit]! - first) | 0]!;
       if (tanh !== tanh) break;
-      h[hOffset + unit] = multiply(gates[4 * unit + 3]!, tanh, hiddenMultiplier, hiddenLo, hiddenHi);
+      h[hOffset + unit] = multiply(
+        gates[4 * unit + 3]!,
+        tanh,
+        hiddenMultiplier,
+        hiddenLo,
+        hiddenHi,
+      );
     }
     if (unit >= count) break;
     // An output that is not known yet.
@@ -284,7 +359,11 @@ export interface LstmScratch {
  * assertEquals([split.gates === split.igates, fused.gates === fused.igates], [true, false]);
  * ```
  */
-export function lstmScratch(hiddenSize: number, projSize: number, splitGates: boolean): LstmScratch {
+export function lstmScratch(
+  hiddenSize: number,
+  projSize: number,
+  splitGates: boolean,
+): LstmScratch {
   const igates = new Float64Array(sumsLength(4 * hiddenSize));
   return {
     igates,
@@ -342,7 +421,8 @@ export function projectRows(
   count: number,
 ): void {
   for (let row = 0; row < count; row += SUMS_TOGETHER) {
-    const end = Math.min(SUMS_TOGETHER, count - row), whole = (end + 3) & ~3;
+    const end = Math.min(SUMS_TOGETHER, count - row);
+    const whole = (end + 3) & ~3;
     dotRows(rows, row, row + whole, x, sums);
     projectSums(projection, row, sums, whole);
     for (let j = 0; j < end; j++) out[offset + row + j] = sums[j]!;
@@ -419,9 +499,12 @@ export function lstmStep(
   cOffset: number,
   scratch: LstmScratch,
 ): void {
-  const { hiddenSize, hiddenRows, hiddenOutput } = cell, { igates, hgates, gates, h: before } = scratch;
-  const out = hiddenOutput === null ? h : scratch.unprojected, outOffset = hiddenOutput === null ? hOffset : 0;
-  const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size, count = 4 * hiddenSize;
+  const { hiddenSize, hiddenRows, hiddenOutput } = cell;
+  const { igates, hgates, gates, h: before } = scratch;
+  const out = hiddenOutput === null ? h : scratch.unprojected;
+  const outOffset = hiddenOutput === null ? hOffset : 0;
+  const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size;
+  const count = 4 * hiddenSize;
   for (let j = 0; j < size; j++) before[j] = h[hOffset + j]!;
   if (x !== null) {
     dotRows(cell.inputRows!, 0, count, x, igates);

@@ -82,7 +82,9 @@ export function lstmStepFloat32(
   c: Float32Array,
   scratch: FloatLstmScratch,
 ): void {
-  const { igates, hgates, hidden } = scratch, { weightHr } = weights, gates = 4 * hiddenSize;
+  const { igates, hgates, hidden } = scratch;
+  const { weightHr } = weights;
+  const gates = 4 * hiddenSize;
   linearFloat32(x, offset, weights.weightIh, weights.biasIh, inputSize, gates, igates, 0);
   linearFloat32(h, 0, weights.weightHh, weights.biasHh, h.length, gates, hgates, 0);
   const out = weightHr === null ? h : hidden;
@@ -120,7 +122,9 @@ export function finishStepFloat32(
   outOffset: number,
 ): void {
   for (let j = 0, i = inputOffset, h = hiddenOffset; j < hiddenSize; j++, i++, h++) {
-    const f = hiddenSize, g = 2 * hiddenSize, o = 3 * hiddenSize;
+    const f = hiddenSize;
+    const g = 2 * hiddenSize;
+    const o = 3 * hiddenSize;
     const inputGate = sigmoidFloat32(Math.fround(igates[i]! + hgates[h]!));
     const forgetGate = sigmoidFloat32(Math.fround(igates[i + f]! + hgates[h + f]!));
     const cellGate = tanhFloat32(Math.fround(igates[i + g]! + hgates[h + g]!));

@@ -106,10 +106,14 @@ export interface WeightRows {
  * ```
  */
 export function packRows({ data, count, length, each }: WeightRows): PackedRows {
-  const size = packedLength(length), zeros = doubles(size), arrays: number[][] = [];
+  const size = packedLength(length);
+  const zeros = doubles(size);
+  const arrays: number[][] = [];
   // With a row of zeros behind an odd number. A loop that takes four steps in one is sooner done where it runs for the
   // first time: fewer make engines begin to compile it.
-  const all = new Int16Array(packedLength(count) * size), high = each === 2 ? HIGH : 1, low = each === 2 ? 1 : 0;
+  const all = new Int16Array(packedLength(count) * size);
+  const high = each === 2 ? HIGH : 1;
+  const low = each === 2 ? 1 : 0;
   all.set(data);
   for (let i = 0; i < all.length; i += (each - 1) * size) {
     const array = zeros.slice();
@@ -173,11 +177,15 @@ export function dotRows(
   out: Float64Array,
 ): void {
   // A local: V8 reads what is imported, and looks what it is, at each use.
-  const { arrays, length, each } = rows, MAGIC = ROUND_MAGIC;
+  const { arrays, length, each } = rows;
+  const MAGIC = ROUND_MAGIC;
   // Met here, `out` is looked at once, and not at each group's end.
   out[0] = 0;
   for (let i = (from / each) | 0, end = to / each, at = 0; i < end; i = (i + TOGETHER) | 0) {
-    const A = arrays[i]!, B = arrays[(i + 1) | 0]!, C = arrays[(i + 2) | 0]!, D = arrays[(i + 3) | 0]!;
+    const A = arrays[i]!;
+    const B = arrays[(i + 1) | 0]!;
+    const C = arrays[(i + 2) | 0]!;
+    const D = arrays[(i + 3) | 0]!;
     const E = arrays[(i + 4) | 0]!;
     let a = 0, b = 0, c = 0, d = 0, e = 0;
     for (let k = 0; k < length; k = (k + 4) | 0) {
@@ -187,19 +195,22 @@ export function dotRows(
       c += C[k]! * p;
       d += D[k]! * p;
       e += E[k]! * p;
-      const k1 = (k + 1) | 0, q = x[k1]!;
+      const k1 = (k + 1) | 0;
+      const q = x[k1]!;
       a += A[k1]! * q;
       b += B[k1]! * q;
       c += C[k1]! * q;
       d += D[k1]! * q;
       e += E[k1]! * q;
-      const k2 = (k + 2) | 0, r = x[k2]!;
+      const k2 = (k + 2) | 0;
+      const r = x[k2]!;
       a += A[k2]! * r;
       b += B[k2]! * r;
       c += C[k2]! * r;
       d += D[k2]! * r;
       e += E[k2]! * r;
-      const k3 = (k + 3) | 0, s = x[k3]!;
+      const k3 = (k + 3) | 0;
+      const s = x[k3]!;
       a += A[k3]! * s;
       b += B[k3]! * s;
       c += C[k3]! * s;

@@ -35,11 +35,14 @@ export interface ActivationProgram {
  * ```
  */
 export function prepareTables(programs: readonly ActivationProgram[]): ActivationTable[] {
-  return programs.map(({ activation, from, to, outputs }) => activationTable(activation, from, to, outputs));
+  return programs.map(({ activation, from, to, outputs }) =>
+    activationTable(activation, from, to, outputs)
+  );
 }
 
 /** A cell's numbers: {@linkcode prepareCell} makes it ready. */
-export interface CellProgram extends Omit<LstmCell, "inputRows" | "hiddenRows" | "hiddenOutput" | "tables"> {
+export interface CellProgram
+  extends Omit<LstmCell, "inputRows" | "hiddenRows" | "hiddenOutput" | "tables"> {
   /** W_ih, unit after unit, or null where projected inputs are given. */
   readonly inputRows: WeightRows | null;
   /** W_hh, unit after unit. */

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { clamp, dequantizeValue, quantizeValue, quantizeValueWide, reciprocal, roundHalfEven } from "./requantize.ts";
+import {
+  clamp,
+  dequantizeValue,
+  quantizeValue,
+  quantizeValueWide,
+  reciprocal,
+  roundHalfEven,
+} from "./requantize.ts";
 
 /** Arrays of quantized integers: quint8, qint8, qint32. */
 export type Integers = Uint8Array | Int8Array | Int32Array;
@@ -42,7 +49,8 @@ export function quantizePerTensor(
   out: Integers,
   to: Affine,
 ): void {
-  const { zeroPoint, quantMin, quantMax } = to, inverse = reciprocal(to.scale);
+  const { zeroPoint, quantMin, quantMax } = to;
+  const inverse = reciprocal(to.scale);
   if (out instanceof Int32Array) {
     for (let i = 0; i < x.length; i++) {
       out[i] = quantizeValueWide(x[i]!, inverse, zeroPoint, quantMin, quantMax);
@@ -107,12 +115,18 @@ export function quantizePerChannel(
   quantMax: number,
   inner: number,
 ): void {
-  const channels = scales.length, float = zeroPoints instanceof Float32Array;
+  const channels = scales.length;
+  const float = zeroPoints instanceof Float32Array;
   for (let i = 0, channel = 0; i < x.length; channel = (channel + 1) % channels) {
-    const inverse = reciprocal(scales[channel]!), zeroPoint = zeroPoints[channel]!;
+    const inverse = reciprocal(scales[channel]!);
+    const zeroPoint = zeroPoints[channel]!;
     for (const end = i + inner; i < end; i++) {
       out[i] = float
-        ? clamp(roundHalfEven(Math.fround(Math.fround(x[i]! * inverse) + zeroPoint)), quantMin, quantMax)
+        ? clamp(
+          roundHalfEven(Math.fround(Math.fround(x[i]! * inverse) + zeroPoint)),
+          quantMin,
+          quantMax,
+        )
         : quantizeValueWide(x[i]!, inverse, zeroPoint, quantMin, quantMax);
     }
   }
@@ -148,7 +162,8 @@ export function dequantizePerChannel(
     i < q.length;
     channel = (channel + 1) % channels
   ) {
-    const scale = scales[channel]!, zeroPoint = zeroPoints[channel]!;
+    const scale = scales[channel]!;
+    const zeroPoint = zeroPoints[channel]!;
     // As dequantizeValue, without its call: storing rounds the product.
     for (const end = i + inner; i < end; i++) out[i] = scale * Math.fround(q[i]! - zeroPoint);
   }
@@ -178,9 +193,9 @@ export function requantize(
   out: Integers,
   to: Affine,
 ): void {
-  const { scale, zeroPoint } = from,
-    inverse = reciprocal(to.scale),
-    quantize = out instanceof Int32Array ? quantizeValueWide : quantizeValue;
+  const { scale, zeroPoint } = from;
+  const inverse = reciprocal(to.scale);
+  const quantize = out instanceof Int32Array ? quantizeValueWide : quantizeValue;
   for (let i = 0; i < x.length; i++) {
     out[i] = quantize(
       dequantizeValue(x[i]!, scale, zeroPoint),

@@ -52,7 +52,8 @@ export function fmaFloat32(a: number, b: number, c: number): number {
 }
 
 // The low word of a double comes first: the machines that this package supports are little-endian.
-const doubleView = new Float64Array(1), wordView = new Uint32Array(doubleView.buffer);
+const doubleView = new Float64Array(1);
+const wordView = new Uint32Array(doubleView.buffer);
 
 /**
  * `a + b` rounded to odd: the exact sum where it is a double, else the one of its two neighbours whose last bit is 1.

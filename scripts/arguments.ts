@@ -8,11 +8,14 @@ import process from "node:process";
 import { parseArgs, type ParseArgsConfig } from "node:util";
 
 /** The type of an option's value. */
-type Value<O> = O extends { multiple: true } ? string[] : O extends { type: "boolean" } ? boolean : string;
+type Value<O> = O extends { multiple: true } ? string[]
+  : O extends { type: "boolean" } ? boolean
+  : string;
 
 /** Values of options, undefined where one is not given and has no default. */
 export type Values<O> = {
-  readonly [K in keyof O]: O[K] extends { default: unknown } ? Value<O[K]> : Value<O[K]> | undefined;
+  readonly [K in keyof O]: O[K] extends { default: unknown } ? Value<O[K]>
+    : Value<O[K]> | undefined;
 };
 
 /** What {@linkcode readArguments} gives. */
@@ -36,7 +39,11 @@ export function readArguments<const O extends NonNullable<ParseArgsConfig["optio
   const all: NonNullable<ParseArgsConfig["options"]> = { ...options, help: { type: "boolean" } };
   let wrong: string;
   try {
-    const { values, positionals } = parseArgs({ options: all, allowPositionals: most > 0, allowNegative: true });
+    const { values, positionals } = parseArgs({
+      options: all,
+      allowPositionals: most > 0,
+      allowNegative: true,
+    });
     if (values.help) {
       console.log(`usage: ${usage}`);
       process.exit(0);

@@ -47,9 +47,10 @@ async function importDnt(): Promise<Dnt> {
 const path = (file: string): string => fileURLToPath(new URL(`../${file}`, import.meta.url));
 
 const { build, emptyDir } = await importDnt();
-const entries = Object.entries(config.exports), outDir = path("build/npm");
-const modules = entries.filter(([, file]) => file.endsWith(".ts")),
-  assets = entries.filter(([, file]) => !file.endsWith(".ts"));
+const entries = Object.entries(config.exports);
+const outDir = path("build/npm");
+const modules = entries.filter(([, file]) => file.endsWith(".ts"));
+const assets = entries.filter(([, file]) => !file.endsWith(".ts"));
 await emptyDir(outDir);
 await build({
   entryPoints: modules.map(([name, file]) => ({ name, path: path(file) })),
@@ -68,12 +69,18 @@ await build({
     ...PACKAGE_FIELDS,
   },
   async postBuild() {
-    await joinModules(`${outDir}/esm`, modules.map(([, file]) => file.slice(2).replace(/ts$/, "js")));
+    await joinModules(
+      `${outDir}/esm`,
+      modules.map(([, file]) => file.slice(2).replace(/ts$/, "js")),
+    );
     await stop();
-    for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) await Deno.copyFile(path(file), `${outDir}/${file}`);
+    for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) {
+      await Deno.copyFile(path(file), `${outDir}/${file}`);
+    }
     if (assets.length === 0) return;
     // Files that are imported as they are: dnt knows modules only.
-    const manifest = `${outDir}/package.json`, json = JSON.parse(await Deno.readTextFile(manifest));
+    const manifest = `${outDir}/package.json`;
+    const json = JSON.parse(await Deno.readTextFile(manifest));
     for (const [name, file] of assets) {
       const target = `esm/${file.slice(2)}`;
       await Deno.mkdir(`${outDir}/${target}`.replace(/[^/]*$/, ""), { recursive: true });

@@ -7,7 +7,8 @@
 import asc from "npm:assemblyscript@0.28.20/asc";
 import { readArguments } from "./arguments.ts";
 
-const { check } = readArguments("deno task build:simd [--check]", { check: { type: "boolean" } }).values;
+const { check } =
+  readArguments("deno task build:simd [--check]", { check: { type: "boolean" } }).values;
 
 const root = new URL("../", import.meta.url);
 const LIMIT = 8192;
@@ -40,7 +41,8 @@ async function compile(relaxed: boolean): Promise<Uint8Array> {
   return wasm;
 }
 
-const plain = await compile(false), relaxed = await compile(true);
+const plain = await compile(false);
+const relaxed = await compile(true);
 const literal = (bytes: Uint8Array): string => {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);

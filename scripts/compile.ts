@@ -7,7 +7,8 @@ import { compileModel, type CompileOptions, loadModel } from "@splitgate/splitga
 import { simdKernels } from "@splitgate/splitgate/simd";
 import { readArguments } from "./arguments.ts";
 
-const USAGE = "deno task compile MODEL.safetensors PROGRAM [--fold-embedding true|false|float32] [--simd]";
+const USAGE =
+  "deno task compile MODEL.safetensors PROGRAM [--fold-embedding true|false|float32] [--simd]";
 const FOLDS: Record<string, boolean | "float32"> = { true: true, false: false, float32: "float32" };
 
 const { values, positionals: [from, to] } = readArguments(USAGE, {
@@ -16,7 +17,9 @@ const { values, positionals: [from, to] } = readArguments(USAGE, {
 }, 2);
 const fold = values["fold-embedding"];
 try {
-  if (from === undefined || to === undefined) throw new TypeError(`expected two files\nusage: ${USAGE}`);
+  if (from === undefined || to === undefined) {
+    throw new TypeError(`expected two files\nusage: ${USAGE}`);
+  }
   if (fold !== undefined && !Object.hasOwn(FOLDS, fold)) {
     throw new RangeError(`--fold-embedding: expected true, false or float32, got ${fold}`);
   }
@@ -24,9 +27,14 @@ try {
     ...fold !== undefined && { foldEmbedding: FOLDS[fold]! },
     ...values.simd && { kernels: await simdKernels() },
   };
-  const file = await Deno.readFile(from), program = compileModel(loadModel(file), options);
+  const file = await Deno.readFile(from);
+  const program = compileModel(loadModel(file), options);
   await Deno.writeFile(to, program);
-  console.log(`${to}: ${program.length.toLocaleString("en-US")} bytes, from ${file.length.toLocaleString("en-US")}`);
+  console.log(
+    `${to}: ${program.length.toLocaleString("en-US")} bytes, from ${
+      file.length.toLocaleString("en-US")
+    }`,
+  );
 } catch (error) {
   console.error(`compile: ${(error as Error).message}`);
   Deno.exit(1);

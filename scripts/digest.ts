@@ -9,10 +9,16 @@ import { readArguments } from "./arguments.ts";
 import { cases, digest, digestOfAll } from "../tests/runtimes/cases.ts";
 import { type Expected, readAssets } from "../tests/runtimes/suite.ts";
 
-const { record } = readArguments("deno task digest [--record]", { record: { type: "boolean" } }).values;
+const { record } =
+  readArguments("deno task digest [--record]", { record: { type: "boolean" } }).values;
 const RECORD = new URL("../tests/runtimes/expected.json", import.meta.url);
 const digests: Record<string, string> = {};
-for (const { name, run } of cases(readAssets(new URL("../demo/data/", import.meta.url)), await simdKernels())) {
+for (
+  const { name, run } of cases(
+    readAssets(new URL("../demo/data/", import.meta.url)),
+    await simdKernels(),
+  )
+) {
   digests[name] = await digest(run());
 }
 const got: Expected = { all: await digestOfAll(digests), cases: digests };

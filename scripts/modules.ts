@@ -17,7 +17,8 @@ const FAST = ["runtime.js", "simd.js"];
  * called; and what Deno keeps of a module for its next start, which is how it stands when it is loaded, lacks them.
  */
 export function eager(module: string): string {
-  const text = new MagicString(module), { body } = parse(module, { ecmaVersion: "latest", sourceType: "module" });
+  const text = new MagicString(module);
+  const { body } = parse(module, { ecmaVersion: "latest", sourceType: "module" });
   const front = body.findLast(({ type }) => type === "ImportDeclaration")?.end ?? 0;
   for (const node of body) {
     if (node.type !== "FunctionDeclaration" || node.id === null) continue;
@@ -34,13 +35,19 @@ export function eager(module: string): string {
 function withoutBareImports(module: string): string {
   const text = new MagicString(module);
   for (const node of parse(module, { ecmaVersion: "latest", sourceType: "module" }).body) {
-    if (node.type === "ImportDeclaration" && node.specifiers.length === 0) text.remove(node.start, node.end);
+    if (node.type === "ImportDeclaration" && node.specifiers.length === 0) {
+      text.remove(node.start, node.end);
+    }
   }
   return text.toString().trimStart();
 }
 
 /** The files that an output imports, itself among them. */
-function reached(outputs: Metafile["outputs"], path: string, found = new Set<string>()): Set<string> {
+function reached(
+  outputs: Metafile["outputs"],
+  path: string,
+  found = new Set<string>(),
+): Set<string> {
   if (found.has(path)) return found;
   found.add(path);
   for (const { path: imported } of outputs[path]!.imports) reached(outputs, imported, found);
@@ -70,7 +77,8 @@ export async function joinModules(folder: string, entries: readonly string[]): P
     metafile: true,
     logLevel: "error",
   });
-  const { outputs } = metafile!, fast = new Set<string>();
+  const { outputs } = metafile!;
+  const fast = new Set<string>();
   for (const path of FAST) reached(outputs, path, fast);
   for (const path of Object.keys(metafile!.inputs)) await Deno.remove(join(folder, path));
   for (const { path, text } of outputFiles) {

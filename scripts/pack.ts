@@ -13,10 +13,16 @@ import { PACKAGE_FIELDS } from "./package_fields.ts";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 async function run(command: string, args: string[], cwd: string): Promise<void> {
-  const { success, stderr, stdout } = await new Deno.Command(command, { args, cwd, env: { NO_COLOR: "1" } }).output();
+  const { success, stderr, stdout } = await new Deno.Command(command, {
+    args,
+    cwd,
+    env: { NO_COLOR: "1" },
+  }).output();
   if (success) return;
   const text = new TextDecoder();
-  throw new Error(`pack: ${command} ${args[0]} failed\n${text.decode(stdout)}${text.decode(stderr)}`);
+  throw new Error(
+    `pack: ${command} ${args[0]} failed\n${text.decode(stdout)}${text.decode(stderr)}`,
+  );
 }
 
 /** Packs the package of this repository into `output`. */
@@ -25,15 +31,28 @@ export async function pack(output: string): Promise<void> {
   try {
     const plain = `${scratch}/plain.tgz`;
     // Its check for uncommitted changes is for publishing; the sources are in nobody's way without source maps.
-    await run(Deno.execPath(), ["pack", "--allow-dirty", "--no-source-maps", "--output", plain], ROOT);
+    await run(
+      Deno.execPath(),
+      ["pack", "--allow-dirty", "--no-source-maps", "--output", plain],
+      ROOT,
+    );
     await run("tar", ["xzf", plain], scratch);
     const entries = Object.values(config.exports).filter((path) => path.endsWith(".ts"));
-    await joinModules(`${scratch}/package`, entries.map((path) => path.slice(2).replace(/ts$/, "js")));
+    await joinModules(
+      `${scratch}/package`,
+      entries.map((path) => path.slice(2).replace(/ts$/, "js")),
+    );
     const path = `${scratch}/package/package.json`;
     const made = JSON.parse(await Deno.readTextFile(path));
     await Deno.writeTextFile(path, `${JSON.stringify({ ...made, ...PACKAGE_FIELDS }, null, 2)}\n`);
     // Same files, same bytes: no times or owners, names in order.
-    const sorted = ["--sort=name", "--mtime=1985-10-26 08:15:00Z", "--owner=0", "--group=0", "--numeric-owner"];
+    const sorted = [
+      "--sort=name",
+      "--mtime=1985-10-26 08:15:00Z",
+      "--owner=0",
+      "--group=0",
+      "--numeric-owner",
+    ];
     await run("tar", [...sorted, "-cf", "package.tar", "package"], scratch);
     await run("gzip", ["-n9", "package.tar"], scratch);
     await Deno.copyFile(`${scratch}/package.tar.gz`, output);

@@ -6,7 +6,8 @@
 
 /** The same for the tarball of `deno pack` and the package of dnt. */
 export const PACKAGE_FIELDS = {
-  description: "Quantize and run int8 LSTM models in plain TypeScript, equal to PyTorch bit for bit",
+  description:
+    "Quantize and run int8 LSTM models in plain TypeScript, equal to PyTorch bit for bit",
   keywords: ["quantization", "int8", "lstm", "pytorch", "edge", "inference"],
   sideEffects: false,
 };

@@ -8,7 +8,8 @@ import type { Cost } from "../bench/cost.ts";
 import { readArguments } from "./arguments.ts";
 
 const README = new URL("../README.md", import.meta.url);
-const result = (name: string) => Deno.readTextFileSync(new URL(`../bench/results/${name}`, import.meta.url)).trim();
+const result = (name: string) =>
+  Deno.readTextFileSync(new URL(`../bench/results/${name}`, import.meta.url)).trim();
 
 /** A record that another part of the project writes, or undefined where it is not there yet. */
 function optional(name: string): string | undefined {
@@ -22,11 +23,14 @@ function optional(name: string): string | undefined {
 
 /** One section of a page, without its heading. */
 function section(page: string | undefined, heading: string): string | undefined {
-  return page?.split(/^## /m).find((part) => part.startsWith(`${heading}\n`))?.slice(heading.length).trim();
+  return page?.split(/^## /m).find((part) => part.startsWith(`${heading}\n`))?.slice(heading.length)
+    .trim();
 }
 
 function sizeTable(): string {
-  const sizes: Record<string, { minified: number; gzipped: number }> = JSON.parse(result("size.json"));
+  const sizes: Record<string, { minified: number; gzipped: number }> = JSON.parse(
+    result("size.json"),
+  );
   const rows = Object.entries(sizes).map(([entry, { minified, gzipped }]) =>
     `| \`${entry}\` | ${minified.toLocaleString("en-US")} | ${gzipped.toLocaleString("en-US")} |`
   );
@@ -36,11 +40,20 @@ function sizeTable(): string {
 function costTable(record: string | undefined): string | undefined {
   if (record === undefined) return undefined;
   const { lines }: Cost = JSON.parse(record);
-  const rows = lines.map(({ panel, kernels, xTitle, yTitle, slope, intercept, rSquared, largestDeviation }) => {
-    const line = `${yTitle} = ${intercept.toFixed(2)} + ${slope.toPrecision(3)} · ${xTitle}`.replace("+ -", "- ");
-    return `| ${panel} | ${kernels} | ${line} | ${rSquared.toFixed(5)} | ${(100 * largestDeviation).toFixed(1)} % |`;
-  });
-  return ["| what varies | kernels | line | r² | furthest point |", "| --- | --- | --- | ---: | ---: |", ...rows].join(
+  const rows = lines.map(
+    ({ panel, kernels, xTitle, yTitle, slope, intercept, rSquared, largestDeviation }) => {
+      const line = `${yTitle} = ${intercept.toFixed(2)} + ${slope.toPrecision(3)} · ${xTitle}`
+        .replace("+ -", "- ");
+      return `| ${panel} | ${kernels} | ${line} | ${rSquared.toFixed(5)} | ${
+        (100 * largestDeviation).toFixed(1)
+      } % |`;
+    },
+  );
+  return [
+    "| what varies | kernels | line | r² | furthest point |",
+    "| --- | --- | --- | ---: | ---: |",
+    ...rows,
+  ].join(
     "\n",
   );
 }
@@ -68,7 +81,8 @@ function coldTable(record: string | undefined): string | undefined {
   return [head, `| --- |${" ---: |".repeat(runtimes.length)}`, ...table].join("\n");
 }
 
-const { check } = readArguments("deno task readme [--check]", { check: { type: "boolean" } }).values;
+const { check } =
+  readArguments("deno task readme [--check]", { check: { type: "boolean" } }).values;
 const before = Deno.readTextFileSync(README);
 let readme = before;
 const sections: Record<string, string | undefined> = {
@@ -81,8 +95,10 @@ const sections: Record<string, string | undefined> = {
 };
 for (const [name, text] of Object.entries(sections)) {
   if (text === undefined) continue;
-  const begin = `<!-- ${name}:begin -->`, end = `<!-- ${name}:end -->`;
-  const from = readme.indexOf(begin), to = readme.indexOf(end);
+  const begin = `<!-- ${name}:begin -->`;
+  const end = `<!-- ${name}:end -->`;
+  const from = readme.indexOf(begin);
+  const to = readme.indexOf(end);
   if (from < 0 || to < from) throw new Error(`README.md: expected the markers ${begin} and ${end}`);
   readme = `${readme.slice(0, from + begin.length)}\n${text}\n${readme.slice(to)}`;
 }

@@ -50,7 +50,8 @@ const { json, record } = readArguments("deno task size [--json] [--record]", {
   json: { type: "boolean" },
   record: { type: "boolean" },
 }).values;
-const sizes: Record<string, Size> = {}, before = recorded();
+const sizes: Record<string, Size> = {};
+const before = recorded();
 for (const [entry, path] of Object.entries(config.exports)) {
   if (path.endsWith(".ts")) sizes[entry] = await measure(path);
 }
@@ -61,7 +62,11 @@ if (json) {
   console.log("entry         minified   gzipped   since the last record");
   for (const [entry, { minified, gzipped }] of Object.entries(sizes)) {
     const change = before[entry] === undefined ? "new" : `${gzipped - before[entry].gzipped} bytes`;
-    console.log(`${entry.padEnd(12)}${String(minified).padStart(10)}${String(gzipped).padStart(10)}   ${change}`);
+    console.log(
+      `${entry.padEnd(12)}${String(minified).padStart(10)}${
+        String(gzipped).padStart(10)
+      }   ${change}`,
+    );
   }
 }
 if (record) {
@@ -70,6 +75,8 @@ if (record) {
 }
 const { gzipped } = sizes["./runtime"]!;
 if (gzipped > RUNTIME_BUDGET) {
-  console.error(`size: ./runtime is ${gzipped} bytes gzipped, ${gzipped - RUNTIME_BUDGET} over its budget`);
+  console.error(
+    `size: ./runtime is ${gzipped} bytes gzipped, ${gzipped - RUNTIME_BUDGET} over its budget`,
+  );
   Deno.exit(1);
 }

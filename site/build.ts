@@ -23,7 +23,8 @@ const NAMES: Record<string, { title: string; lang: string }> = {
 const EXAMPLE_RUNS = 5;
 
 function task(language: string): BuiltInTask {
-  const files = languageFiles(language), { model, modelBytes, calibration, test } = loadTask(files);
+  const files = languageFiles(language);
+  const { model, modelBytes, calibration, test } = loadTask(files);
   const observed = prepare(model, getPreset("accurate"), { splitGates: true });
   for (const run of calibration) observed.forward(sequence(run));
   return {
@@ -53,8 +54,14 @@ export async function buildSite(folder: string): Promise<void> {
     plugins: [{
       name: "site",
       setup(build) {
-        build.onResolve({ filter: /^@splitgate\/splitgate/ }, ({ path }) => ({ path: source(`../${imports[path]}`) }));
-        build.onResolve({ filter: /^built-in-tasks$/ }, ({ path }) => ({ path, namespace: "built" }));
+        build.onResolve(
+          { filter: /^@splitgate\/splitgate/ },
+          ({ path }) => ({ path: source(`../${imports[path]}`) }),
+        );
+        build.onResolve(
+          { filter: /^built-in-tasks$/ },
+          ({ path }) => ({ path, namespace: "built" }),
+        );
         build.onLoad({ filter: /.*/, namespace: "built" }, () => ({
           contents: JSON.stringify(LANGUAGES.map(task)),
           loader: "json",
@@ -62,10 +69,11 @@ export async function buildSite(folder: string): Promise<void> {
       },
     }],
   });
-  for (const file of ["index.html", "style.css"]) await Deno.copyFile(source(file), `${folder}/${file}`);
-  const notices = ["../LICENSE", "../demo/data/README.md", "../demo/data/LICENSE-Unicode-3.0.txt"].map((file) =>
-    Deno.readTextFileSync(source(file))
-  );
+  for (const file of ["index.html", "style.css"]) {
+    await Deno.copyFile(source(file), `${folder}/${file}`);
+  }
+  const notices = ["../LICENSE", "../demo/data/README.md", "../demo/data/LICENSE-Unicode-3.0.txt"]
+    .map((file) => Deno.readTextFileSync(source(file)));
   await Deno.writeTextFile(`${folder}/notices.txt`, notices.join(`\n${"-".repeat(80)}\n\n`));
 }
 

@@ -49,7 +49,9 @@ export function segment(text: string, task: Task, kernels: SimdKernels | undefin
   const longest = Math.max(1, ...runs.map(({ tokens }) => tokens?.length ?? 0));
   const characters = runs.reduce((sum, { tokens }) => sum + (tokens?.length ?? 0), 0);
   const maxSteps = model.bidirectional ? longest : Math.min(longest, 64);
-  const sessions = [false, true].map((splitGates) => model.createSession({ maxSteps, splitGates, kernels }));
+  const sessions = [false, true].map((splitGates) =>
+    model.createSession({ maxSteps, splitGates, kernels })
+  );
   const buffer = new Float32Array(longest * model.outputSize);
   const outputOf = (session: Session, tokens: Int32Array): Float32Array => {
     const output = buffer.subarray(0, tokens.length * model.outputSize);
@@ -57,7 +59,8 @@ export function segment(text: string, task: Task, kernels: SimdKernels | undefin
     session.run(tokens, output);
     return output;
   };
-  let same = true, words = 0;
+  let same = true;
+  let words = 0;
   const pieces: [Piece[], Piece[]] = [[], []];
   for (const { text, tokens } of runs) {
     if (tokens === null) {
@@ -73,7 +76,10 @@ export function segment(text: string, task: Task, kernels: SimdKernels | undefin
       if (form === 1) words += cutUp.length;
     });
   }
-  const form = (i: number): FormResult => ({ pieces: pieces[i]!, workingBytes: sessions[i]!.workingBytes });
+  const form = (i: number): FormResult => ({
+    pieces: pieces[i]!,
+    workingBytes: sessions[i]!.workingBytes,
+  });
   return {
     fused: form(0),
     split: form(1),

@@ -14,14 +14,18 @@ import { type BuiltInTask, createTask, openBuiltIn, type Task } from "./tasks.ts
 const SHOWN_WORDS = 4000;
 
 /** Measurements of each form: the first ones, before the engine has compiled the loops, do not count once others do. */
-const TIMINGS = 24, COLD_TIMINGS = 4;
+const TIMINGS = 24;
+const COLD_TIMINGS = 4;
 
 function element<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
 
-const text = element<HTMLTextAreaElement>("text"), status = element("status"), own = element("own");
-const ownError = element("own-error"), tasks = element<HTMLFieldSetElement>("tasks");
+const text = element<HTMLTextAreaElement>("text");
+const status = element("status");
+const own = element("own");
+const ownError = element("own-error");
+const tasks = element<HTMLFieldSetElement>("tasks");
 const tasksBuiltIn: readonly BuiltInTask[] = builtIn;
 
 /** One form's panel. */
@@ -31,7 +35,8 @@ class Panel {
 
   constructor(title: string, about: string) {
     const copy = element<HTMLTemplateElement>("form").content.cloneNode(true) as DocumentFragment;
-    const section = copy.querySelector("section")!, heading = copy.querySelector("h2")!;
+    const section = copy.querySelector("section")!;
+    const heading = copy.querySelector("h2")!;
     heading.textContent = title;
     heading.id = `form-${title.toLowerCase()}`;
     section.setAttribute("aria-labelledby", heading.id);
@@ -39,7 +44,9 @@ class Panel {
     this.#words = copy.querySelector(".words")!;
     this.#words.setAttribute("aria-label", `Words, ${title.toLowerCase()}`);
     this.#words.setAttribute("role", "group");
-    for (const value of copy.querySelectorAll<HTMLElement>("[data-value]")) this.#values[value.dataset.value!] = value;
+    for (const value of copy.querySelectorAll<HTMLElement>("[data-value]")) {
+      this.#values[value.dataset.value!] = value;
+    }
     element("forms").append(copy);
   }
 
@@ -65,12 +72,20 @@ class Panel {
     this.#words.replaceChildren(...parts);
     this.#set("memory", bytes(workingBytes));
     const float = task.floatBytes;
-    this.#set("model", bytes(task.modelBytes), float === null ? "" : `from ${bytes(float)} in float32`);
+    this.#set(
+      "model",
+      bytes(task.modelBytes),
+      float === null ? "" : `from ${bytes(float)} in float32`,
+    );
   }
 
   showTime(micros: number | null, characters: number): void {
     if (micros === null) this.#set("time", "–");
-    else this.#set("time", `${micros.toFixed(2)} µs`, `${(micros * characters / 1000).toFixed(2)} ms in all`);
+    else {this.#set(
+        "time",
+        `${micros.toFixed(2)} µs`,
+        `${(micros * characters / 1000).toFixed(2)} ms in all`,
+      );}
   }
 
   #set(name: string, value: string, note = ""): void {
@@ -89,7 +104,9 @@ const panels = {
   split: new Panel("Split", "Each sum in the place of its term, none kept beside it."),
 };
 
-let task: Task = openBuiltIn(tasksBuiltIn[0]!), kernels: SimdKernels | undefined, running = 0;
+let task: Task = openBuiltIn(tasksBuiltIn[0]!);
+let kernels: SimdKernels | undefined;
+let running = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 function median(values: readonly number[]): number {
@@ -98,7 +115,8 @@ function median(values: readonly number[]): number {
 
 /** Measures while nothing is typed, a little at a time. */
 function measure(result: Segmentation): void {
-  const times: [number[], number[]] = [[], []], round = ++running;
+  const times: [number[], number[]] = [[], []];
+  const round = ++running;
   const again = (): void => {
     if (round !== running) return;
     result.time().forEach((micros, i) => times[i]!.push(micros));
@@ -113,7 +131,8 @@ function measure(result: Segmentation): void {
 function update(): void {
   clearTimeout(timer);
   running++;
-  const result = segment(text.value, task, kernels), { characters, words, same } = result;
+  const result = segment(text.value, task, kernels);
+  const { characters, words, same } = result;
   panels.fused.show(result.fused, task);
   panels.split.show(result.split, task);
   text.lang = task.lang;
@@ -124,15 +143,22 @@ function update(): void {
     for (const panel of Object.values(panels)) panel.showTime(null, 0);
     return;
   }
-  const count = (n: number, word: string) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
+  const count = (n: number, word: string) =>
+    `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
   status.textContent = `${count(words, "word")} in ${count(characters, "character")}. ${
     same ? "Fused and split agree in every bit." : "Fused and split differ."
   }`;
   measure(result);
 }
 
-function addTask(id: string, title: string, open: () => Task, example: string | null): HTMLInputElement {
-  const label = document.createElement("label"), input = document.createElement("input");
+function addTask(
+  id: string,
+  title: string,
+  open: () => Task,
+  example: string | null,
+): HTMLInputElement {
+  const label = document.createElement("label");
+  const input = document.createElement("input");
   const name = document.createElement("span");
   Object.assign(input, { type: "radio", name: "task", value: id });
   name.textContent = title;
@@ -188,7 +214,9 @@ async function takeOwn(files: Iterable<File>): Promise<void> {
   }
   const { model, dictionary } = given;
   if (model === undefined || dictionary === undefined) {
-    status.textContent = model === undefined ? "Now the model's file, please." : "Now the dictionary's file, please.";
+    status.textContent = model === undefined
+      ? "Now the model's file, please."
+      : "Now the dictionary's file, please.";
     return;
   }
   try {

@@ -49,7 +49,9 @@ export function createTask(
     throw new RangeError("model: expected an Embedding first, got a model that takes numbers");
   }
   if (model.outputSize !== CLASSES) {
-    throw new RangeError(`model: expected ${CLASSES} outputs a character (b, i, e, s), got ${model.outputSize}`);
+    throw new RangeError(
+      `model: expected ${CLASSES} outputs a character (b, i, e, s), got ${model.outputSize}`,
+    );
   }
   const dictionary = Dictionary.parse(dictionaryJson, model.vocabulary);
   return { model, dictionary, modelBytes: file.length, floatBytes, lang };

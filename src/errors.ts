@@ -61,7 +61,9 @@ export function checkEach(
   let i = 0;
   while (i < data.length && data[i]! >= min && data[i]! <= max) i++;
   // Behind the loop: JavaScriptCore makes the texts of one inside it before it begins, at each call.
-  if (i < data.length) failRange(`${name}[${i}]`, expected ?? `an integer in ${min}..${max}`, data[i]);
+  if (i < data.length) {
+    failRange(`${name}[${i}]`, expected ?? `an integer in ${min}..${max}`, data[i]);
+  }
 }
 
 /** Requires every element to be finite. */

@@ -130,10 +130,28 @@ export const LSTM_PARTS: readonly Part[] = [
   { name: "cell_gate", op: "tanh", inputs: ["gates.cell"], slot: "tanh", gated: false },
   { name: "output_gate", op: "sigmoid", inputs: ["gates.output"], slot: "sigmoid", gated: false },
   { name: "fgate_cx", op: "mul", inputs: ["forget_gate", "c"], slot: "cellState", gated: false },
-  { name: "igate_cgate", op: "mul", inputs: ["input_gate", "cell_gate"], slot: "cellState", gated: false },
-  { name: "fgate_cx_igate_cgate", op: "add", inputs: ["fgate_cx", "igate_cgate"], slot: "cellState", gated: false },
+  {
+    name: "igate_cgate",
+    op: "mul",
+    inputs: ["input_gate", "cell_gate"],
+    slot: "cellState",
+    gated: false,
+  },
+  {
+    name: "fgate_cx_igate_cgate",
+    op: "add",
+    inputs: ["fgate_cx", "igate_cgate"],
+    slot: "cellState",
+    gated: false,
+  },
   { name: "tanh_cy", op: "tanh", inputs: ["fgate_cx_igate_cgate"], slot: "cellTanh", gated: false },
-  { name: "ogate_cy", op: "mul", inputs: ["output_gate", "tanh_cy"], slot: "hiddenState", gated: false },
+  {
+    name: "ogate_cy",
+    op: "mul",
+    inputs: ["output_gate", "tanh_cy"],
+    slot: "hiddenState",
+    gated: false,
+  },
 ];
 
 /**
@@ -181,7 +199,11 @@ export function lstmParts(projected: boolean): readonly Part[] {
  * undefined where the hidden state is not projected.
  */
 export type OfParts<T> =
-  & { readonly [P in Exclude<PartName, "proj">]: P extends "igates" | "hgates" | "gates" ? readonly T[] : T }
+  & {
+    readonly [P in Exclude<PartName, "proj">]: P extends "igates" | "hgates" | "gates"
+      ? readonly T[]
+      : T;
+  }
   & { readonly proj?: T };
 
 /**
@@ -194,7 +216,9 @@ export type PartInputs<T> = { readonly [P in PartName]?: readonly (T | null)[] }
  * Parameters of every part of a cell; null: not quantized. `inputs`: where a part reads a value in other parameters
  * than its producer gives it in, so that it is requantized between them.
  */
-export type CellQParams = OfParts<PerTensorQParams | null> & { readonly inputs?: PartInputs<PerTensorQParams> };
+export type CellQParams = OfParts<PerTensorQParams | null> & {
+  readonly inputs?: PartInputs<PerTensorQParams>;
+};
 
 /** What gives the cell's operations their meaning: floats, integers, nodes of a graph. */
 export interface CellExecutor<V> {
@@ -251,7 +275,8 @@ export function runCell<V>(
   const values = new Map<string, V>([["x", x], ["h", h], ["c", c]]);
   const apply = (part: Part, gate: number) => {
     const inputs = part.inputs.map((name, index) => {
-      const value = (gate < 0 ? undefined : values.get(`${name}.${GATES[gate]}`)) ?? values.get(name)!;
+      const value = (gate < 0 ? undefined : values.get(`${name}.${GATES[gate]}`)) ??
+        values.get(name)!;
       return executor.read === undefined ? value : executor.read(part, gate, index, value);
     });
     return executor.apply(part, gate, inputs);
@@ -265,7 +290,9 @@ export function runCell<V>(
   } else {
     for (const part of gated) values.set(part.name, apply(part, -1));
     // Only the sum of both projections is cut up: add reads the projections whole.
-    GATES.forEach((gate, g) => values.set(`gates.${gate}`, executor.chunk(values.get("gates")!, g)));
+    GATES.forEach((gate, g) =>
+      values.set(`gates.${gate}`, executor.chunk(values.get("gates")!, g))
+    );
   }
   let last = h;
   for (const part of parts) {

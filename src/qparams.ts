@@ -66,7 +66,10 @@ function checkRange(
 function checkScale(name: string, scale: unknown): number {
   const rounded = Math.fround(scale as number);
   // Kernels multiply by the reciprocal.
-  if (typeof scale !== "number" || !(rounded > 0 && rounded < Infinity && Math.fround(1 / rounded) < Infinity)) {
+  if (
+    typeof scale !== "number" ||
+    !(rounded > 0 && rounded < Infinity && Math.fround(1 / rounded) < Infinity)
+  ) {
     (typeof scale === "number" ? failRange : failType)(
       name,
       "a positive float32 value with a finite reciprocal",
@@ -105,8 +108,8 @@ export function perTensorAffine(
   },
 ): PerTensorQParams {
   checkGiven(options);
-  const { dtype, scale, zeroPoint } = options,
-    [quantMin, quantMax] = checkRange(dtype, options.quantMin, options.quantMax);
+  const { dtype, scale, zeroPoint } = options;
+  const [quantMin, quantMax] = checkRange(dtype, options.quantMin, options.quantMax);
   return {
     dtype,
     scale: checkScale("scale", scale),
@@ -155,8 +158,8 @@ export function perChannelAffine(
   if (points.length !== channels) {
     failRange("zeroPoints", `${channels} values, one a scale`, points.length);
   }
-  const scales = new Float32Array(channels),
-    zeroPoints = new Int32Array(channels);
+  const scales = new Float32Array(channels);
+  const zeroPoints = new Int32Array(channels);
   for (let i = 0; i < channels; i++) {
     scales[i] = checkScale(`scales[${i}]`, options.scales[i]);
     zeroPoints[i] = checkInteger(
@@ -182,6 +185,7 @@ export function perChannelAffine(
  * ```
  */
 export function sameQParams(a: PerTensorQParams, b: PerTensorQParams): boolean {
-  return a.dtype === b.dtype && a.scale === b.scale && a.zeroPoint === b.zeroPoint && a.quantMin === b.quantMin &&
+  return a.dtype === b.dtype && a.scale === b.scale && a.zeroPoint === b.zeroPoint &&
+    a.quantMin === b.quantMin &&
     a.quantMax === b.quantMax;
 }

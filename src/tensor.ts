@@ -147,7 +147,9 @@ export function qtensor<Q extends QParams>(
   shape: readonly number[],
   qparams: Q,
 ): QTensor<Q> {
-  if (typeof qparams !== "object" || qparams === null) failType("qparams", "quantization parameters", qparams);
+  if (typeof qparams !== "object" || qparams === null) {
+    failType("qparams", "quantization parameters", qparams);
+  }
   if (dtypeOf(data) !== qparams.dtype) {
     failType("data", `an array of ${qparams.dtype}`, data);
   }

@@ -4,14 +4,16 @@ import { answered, read } from "./host.ts";
 /** Put in by the bench: the package's entry, its wasm, the model, its size. */
 declare const ENTRY: string, WASM: string, MODEL: string, SIZE: number;
 
-const module = await import(ENTRY), ort = module.default ?? module;
+const module = await import(ENTRY);
+const ort = module.default ?? module;
 ort.env.logLevel = "error";
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.proxy = false;
 const wasm = read(WASM);
 ort.env.wasm.wasmBinary = wasm.buffer.slice(wasm.byteOffset, wasm.byteOffset + wasm.byteLength);
 const session = await ort.InferenceSession.create(read(MODEL), { executionProviders: ["wasm"] });
-const tensor = (value: number) => new ort.Tensor("float32", new Float32Array(SIZE).fill(value), [1, 1, SIZE]);
+const tensor = (value: number) =>
+  new ort.Tensor("float32", new Float32Array(SIZE).fill(value), [1, 1, SIZE]);
 const { hn } = await session.run({ X: tensor(0.5), h0: tensor(0), c0: tensor(0) });
 if (hn.data.every((value: number) => value === 0)) throw new Error("no answer");
 answered();

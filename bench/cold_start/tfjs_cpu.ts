@@ -10,12 +10,18 @@ declare const MODEL: string, SIZE: number;
 
 await tf.setBackend("cpu");
 await tf.ready();
-const bytes = read(MODEL), rows = 4 * SIZE;
-const values = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-const kernel = tf.tensor2d(values, [2 * SIZE, rows]), bias = tf.zeros([rows]), zero = tf.zeros([1, SIZE]);
+const bytes = read(MODEL);
+const rows = 4 * SIZE;
+const values = new Float32Array(
+  bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength),
+);
+const kernel = tf.tensor2d(values, [2 * SIZE, rows]);
+const bias = tf.zeros([rows]);
+const zero = tf.zeros([1, SIZE]);
 const x = tf.fill([1, SIZE], 0.5);
 const [, [h]] = tf.multiRNNCell(
-  [(data: unknown, c: unknown, h: unknown) => tf.basicLSTMCell(tf.scalar(0), kernel, bias, data, c, h)],
+  [(data: unknown, c: unknown, h: unknown) =>
+    tf.basicLSTMCell(tf.scalar(0), kernel, bias, data, c, h)],
   x,
   [zero],
   [zero],

@@ -31,7 +31,10 @@ export async function chart(rows: readonly Row[]): Promise<string> {
   const present = RUNTIMES.filter(({ name }) => rows.some((row) => row.runtime === name));
   const domain = present.map(({ name }) => name);
   return await svgOf({
-    title: { text: "Microseconds a step of one LSTM layer, batch 1, one thread (log scale)", anchor: "start" },
+    title: {
+      text: "Microseconds a step of one LSTM layer, batch 1, one thread (log scale)",
+      anchor: "start",
+    },
     data: { values: rows.map((row) => ({ ...row, mode: titles[row.mode] })) },
     facet: {
       row: { field: "mode", title: null, sort: Object.values(titles) },
@@ -55,13 +58,27 @@ export async function chart(rows: readonly Row[]): Promise<string> {
           title: null,
           sort: order(rows),
           axis: {
-            labelFontWeight: { condition: { test: `indexof(datum.label, '${OWN}') === 0`, value: 700 }, value: 400 },
+            labelFontWeight: {
+              condition: { test: `indexof(datum.label, '${OWN}') === 0`, value: 700 },
+              value: 400,
+            },
           },
         },
-        color: { field: "runtime", type: "nominal", scale: { domain, range: present.map((r) => r.color) } },
-        shape: { field: "runtime", type: "nominal", scale: { domain, range: present.map((r) => r.shape) } },
+        color: {
+          field: "runtime",
+          type: "nominal",
+          scale: { domain, range: present.map((r) => r.color) },
+        },
+        shape: {
+          field: "runtime",
+          type: "nominal",
+          scale: { domain, range: present.map((r) => r.shape) },
+        },
       },
     },
-    config: { axis: { labelLimit: 220, gridColor: "#e4e4e4" }, legend: { title: null, orient: "top" } },
+    config: {
+      axis: { labelLimit: 220, gridColor: "#e4e4e4" },
+      legend: { title: null, orient: "top" },
+    },
   });
 }

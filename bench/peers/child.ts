@@ -37,7 +37,8 @@ export class Child {
       if (done) throw new Error("the process ended");
       this.#text += value;
     }
-    const end = this.#text.indexOf("\n"), line = this.#text.slice(0, end);
+    const end = this.#text.indexOf("\n");
+    const line = this.#text.slice(0, end);
     this.#text = this.#text.slice(end + 1);
     return line;
   }
@@ -49,11 +50,16 @@ export class Child {
     try {
       await this.#writer.write(new TextEncoder().encode(JSON.stringify(request) + "\n"));
       const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer in ${PATIENCE_MS / 1000} s`)), PATIENCE_MS);
+        timer = setTimeout(
+          () => reject(new Error(`no answer in ${PATIENCE_MS / 1000} s`)),
+          PATIENCE_MS,
+        );
       });
       return JSON.parse(await Promise.race([this.#line(), late])) as T | Failed;
     } catch (error) {
-      this.#dead = error instanceof Deno.errors.BrokenPipe ? "the process ended" : (error as Error).message;
+      this.#dead = error instanceof Deno.errors.BrokenPipe
+        ? "the process ended"
+        : (error as Error).message;
       return { failed: this.#dead };
     } finally {
       clearTimeout(timer);

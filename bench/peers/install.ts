@@ -28,7 +28,8 @@ export async function succeeds(command: readonly string[], inherit = false): Pro
 
 function installedVersion(name: string): string | null {
   try {
-    return JSON.parse(Deno.readTextFileSync(join(HERE, "node_modules", name, "package.json"))).version;
+    return JSON.parse(Deno.readTextFileSync(join(HERE, "node_modules", name, "package.json")))
+      .version;
   } catch {
     return null;
   }
@@ -37,7 +38,9 @@ function installedVersion(name: string): string | null {
 /** Installs the peers unless every one is there in the version asked for. */
 export async function installPeers(): Promise<void> {
   const { dependencies } = JSON.parse(Deno.readTextFileSync(join(HERE, "package.json")));
-  if (Object.entries(dependencies).every(([name, version]) => installedVersion(name) === version)) return;
+  if (Object.entries(dependencies).every(([name, version]) => installedVersion(name) === version)) {
+    return;
+  }
   console.error("Installing the peers into bench/peers/node_modules");
   if (!await succeeds(["npm", "ci", "--ignore-scripts"], true)) {
     throw new Error("npm ci failed in bench/peers");

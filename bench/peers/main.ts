@@ -40,7 +40,9 @@ class Absent {
     const notes = this.#notes.filter(({ what, runtime }) =>
       !rows.some((row) => row.peer === what && row.runtime === runtime)
     );
-    const things = [...Map.groupBy(notes, ({ what, why }) => `${what}\n${why}`).values()].map((group) => ({
+    const things = [...Map.groupBy(notes, ({ what, why }) => `${what}\n${why}`).values()].map((
+      group,
+    ) => ({
       what: group[0]!.what,
       rest: `${group[0]!.why} (${[...new Set(group.map(({ runtime }) => runtime))].join(", ")})`,
     }));
@@ -57,9 +59,16 @@ async function runtimes(smoke: boolean, absent: Absent): Promise<Map<string, rea
   // Node 20 reads no TypeScript.
   const bundle = join(HERE, "node_modules", ".cache", "splitgate", "worker.mjs");
   const esbuild = join(HERE, "node_modules", "esbuild", "bin", "esbuild");
-  const flags = ["--bundle", "--format=esm", "--platform=node", "--packages=external", "--log-level=error"];
-  if (await succeeds(["node", esbuild, WORKER, ...flags, `--outfile=${bundle}`])) found.set("node", ["node", bundle]);
-  else absent.add("all", "no node, or esbuild is not installed", "node");
+  const flags = [
+    "--bundle",
+    "--format=esm",
+    "--platform=node",
+    "--packages=external",
+    "--log-level=error",
+  ];
+  if (await succeeds(["node", esbuild, WORKER, ...flags, `--outfile=${bundle}`])) {
+    found.set("node", ["node", bundle]);
+  } else absent.add("all", "no node, or esbuild is not installed", "node");
   for (const bun of smoke ? [["bun"]] : [["bun"], ["npx", "-y", BUN]]) {
     if (found.has("bun") || !await succeeds([...bun, "--version"])) continue;
     // Without the flag Bun fetches what is not installed.
@@ -115,13 +124,19 @@ async function prepareCells(
  * One round: cells of a size and mode follow one another whatever process they are in, so that a slow spell of the
  * machine meets all that are compared; each round starts with another.
  */
-async function measureRound(cells: readonly Cell[], round: number, milliseconds: number, absent: Absent) {
+async function measureRound(
+  cells: readonly Cell[],
+  round: number,
+  milliseconds: number,
+  absent: Absent,
+) {
   for (const group of Map.groupBy(cells, ({ size, mode }) => `${size} ${mode}`).values()) {
     for (let i = 0; i < group.length; i++) {
       const { child, peer, size, mode, timings } = group[(i + round) % group.length]!;
       const timing = await child.ask<Timing>({ op: "measure", peer, size, mode, milliseconds });
-      if ("failed" in timing) absent.add(`${peer} at ${size}, ${mode}`, timing.failed, child.runtime);
-      else timings.push(timing);
+      if ("failed" in timing) {
+        absent.add(`${peer} at ${size}, ${mode}`, timing.failed, child.runtime);
+      } else timings.push(timing);
     }
   }
 }
@@ -141,7 +156,8 @@ function toRow({ child, peer, size, mode, timings }: Cell): Row {
 }
 
 async function main(): Promise<void> {
-  const usage = "deno task bench:peers [--quick | --smoke] [--python PATH]... [--rounds N] [--milliseconds N]";
+  const usage =
+    "deno task bench:peers [--quick | --smoke] [--python PATH]... [--rounds N] [--milliseconds N]";
   const { values } = readArguments(usage, {
     quick: { type: "boolean", default: false },
     smoke: { type: "boolean", default: false },
@@ -160,13 +176,18 @@ async function main(): Promise<void> {
   const rounds = amount("rounds", smoke ? 1 : quick ? 3 : 7);
   const milliseconds = amount("milliseconds", smoke ? 4 : quick ? 40 : 60);
   const sizes = smoke ? [32] : quick ? [64] : SIZES;
-  const given = values.python ?? Deno.env.get("SPLITGATE_PYTHON")?.split(delimiter).filter((path) => path !== "");
+  const given = values.python ??
+    Deno.env.get("SPLITGATE_PYTHON")?.split(delimiter).filter((path) => path !== "");
   const pythons = given ?? (smoke ? [] : ["python3"]);
 
   if (!smoke) await installPeers();
-  const absent = new Absent(), children: Child[] = [], folder = await Deno.makeTempDir();
+  const absent = new Absent();
+  const children: Child[] = [];
+  const folder = await Deno.makeTempDir();
   try {
-    for (const [runtime, command] of await runtimes(smoke, absent)) children.push(new Child(runtime, command));
+    for (const [runtime, command] of await runtimes(smoke, absent)) {
+      children.push(new Child(runtime, command));
+    }
     for (const python of pythons) {
       if (await succeeds([python, "--version"])) {
         children.push(new Child("python", [python, "-B", join(HERE, "worker.py"), folder]));
@@ -178,7 +199,8 @@ async function main(): Promise<void> {
     for (const size of pythons.length === 0 ? [] : sizes) {
       await Deno.writeFile(join(folder, `${size}.f32`), problemBytes(createProblem(size)));
     }
-    const about = [machine()], errors = new Map<string, number>();
+    const about = [machine()];
+    const errors = new Map<string, number>();
     const cells = await prepareCells(children, sizes, 4 * milliseconds, about, errors, absent);
     for (let round = 0; round < rounds; round++) {
       await measureRound(cells, round, milliseconds, absent);
@@ -188,12 +210,17 @@ async function main(): Promise<void> {
     rows.sort((a, b) => MODES.indexOf(a.mode) - MODES.indexOf(b.mode));
     const report = markdown({ rows, about, errors, missing: absent.lines(rows) });
     console.log(report);
-    if (!rows.some((row) => row.peer === PORTABLE)) throw new Error("splitgate itself could not be measured");
+    if (!rows.some((row) => row.peer === PORTABLE)) {
+      throw new Error("splitgate itself could not be measured");
+    }
     if (smoke) return;
     await Deno.mkdir(RESULTS, { recursive: true });
     await Deno.writeTextFile(join(RESULTS, "peers.json"), JSON.stringify(rows, null, 1) + "\n");
     await Deno.writeTextFile(join(RESULTS, "peers.md"), report);
-    await Deno.writeTextFile(join(RESULTS, "peers.svg"), await (await import("./chart.ts")).chart(rows));
+    await Deno.writeTextFile(
+      join(RESULTS, "peers.svg"),
+      await (await import("./chart.ts")).chart(rows),
+    );
   } finally {
     for (const child of children) await child.close();
     await Deno.remove(folder, { recursive: true });

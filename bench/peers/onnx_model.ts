@@ -16,22 +16,36 @@ interface OnnxProto {
 }
 
 /** TensorProto.DataType. */
-const FLOAT = 1, INT8 = 3;
+const FLOAT = 1;
+const INT8 = 3;
 
 /** ONNX's order of the gates, as places in PyTorch's: input, output, forget, cell. */
 const GATE_ORDER = [0, 3, 1, 2];
 
 function reorderGates(values: Float32Array, size: number): Float32Array {
-  const block = values.length / 4, out = new Float32Array(values.length);
+  const block = values.length / 4;
+  const out = new Float32Array(values.length);
   if (block % size !== 0) {
     throw new RangeError(`values: expected a multiple of ${4 * size}, got ${values.length}`);
   }
-  GATE_ORDER.forEach((from, to) => out.set(values.subarray(from * block, (from + 1) * block), to * block));
+  GATE_ORDER.forEach((from, to) =>
+    out.set(values.subarray(from * block, (from + 1) * block), to * block)
+  );
   return out;
 }
 
-function tensor(name: string, dataType: number, dims: readonly number[], data: Float32Array | Int8Array): unknown {
-  return { name, dataType, dims, rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
+function tensor(
+  name: string,
+  dataType: number,
+  dims: readonly number[],
+  data: Float32Array | Int8Array,
+): unknown {
+  return {
+    name,
+    dataType,
+    dims,
+    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  };
 }
 
 function value(name: string, dims: readonly (number | string)[]): unknown {
@@ -40,8 +54,12 @@ function value(name: string, dims: readonly (number | string)[]): unknown {
 }
 
 /** Symmetric int8 with one scale, transposed to [columns, rows] as DynamicQuantizeLSTM takes its weights. */
-function quantizeTransposed(weight: Float32Array, columns: number): { data: Int8Array; scale: number } {
-  const rows = weight.length / columns, data = new Int8Array(weight.length);
+function quantizeTransposed(
+  weight: Float32Array,
+  columns: number,
+): { data: Int8Array; scale: number } {
+  const rows = weight.length / columns;
+  const data = new Int8Array(weight.length);
   const scale = Math.fround(weight.reduce((m, w) => Math.max(m, Math.abs(w)), 0) / 127);
   for (let r = 0; r < rows; r++) {
     for (let k = 0; k < columns; k++) {
@@ -59,8 +77,10 @@ function quantizeTransposed(weight: Float32Array, columns: number): { data: Int8
  */
 export async function createOnnxModel(problem: Problem, int8: boolean): Promise<Uint8Array> {
   const { onnx } = await importPackage<OnnxProto>("onnx-proto");
-  const { size } = problem, rows = 4 * size;
-  const weightIh = reorderGates(problem.weightIh, size), weightHh = reorderGates(problem.weightHh, size);
+  const { size } = problem;
+  const rows = 4 * size;
+  const weightIh = reorderGates(problem.weightIh, size);
+  const weightHh = reorderGates(problem.weightHh, size);
   const bias = new Float32Array(2 * rows);
   bias.set(reorderGates(problem.biasIh, size));
   bias.set(reorderGates(problem.biasHh, size), rows);
@@ -77,7 +97,10 @@ export async function createOnnxModel(problem: Problem, int8: boolean): Promise<
     }
     input = [...input, "", "W_scale", "W_zero_point", "R_scale", "R_zero_point"];
   } else {
-    initializer.push(tensor("W", FLOAT, [1, rows, size], weightIh), tensor("R", FLOAT, [1, rows, size], weightHh));
+    initializer.push(
+      tensor("W", FLOAT, [1, rows, size], weightIh),
+      tensor("R", FLOAT, [1, rows, size], weightHh),
+    );
   }
   const node = {
     name: "lstm",
@@ -95,5 +118,6 @@ export async function createOnnxModel(problem: Problem, int8: boolean): Promise<
     output: [value("Y", ["seq", 1, 1, size]), value("hn", [1, 1, size]), value("cn", [1, 1, size])],
   };
   const opsetImport = [{ domain: "", version: 14 }, { domain: "com.microsoft", version: 1 }];
-  return onnx.ModelProto.encode(onnx.ModelProto.fromObject({ irVersion: 8, opsetImport, graph })).finish();
+  return onnx.ModelProto.encode(onnx.ModelProto.fromObject({ irVersion: 8, opsetImport, graph }))
+    .finish();
 }

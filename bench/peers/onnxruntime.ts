@@ -8,7 +8,14 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { createOnnxModel } from "./onnx_model.ts";
-import { FLOAT_TOLERANCE, importPackage, INT8_TOLERANCE, type Peer, type PeerSource, type Runner } from "./peer.ts";
+import {
+  FLOAT_TOLERANCE,
+  importPackage,
+  INT8_TOLERANCE,
+  type Peer,
+  type PeerSource,
+  type Runner,
+} from "./peer.ts";
 import { type Problem, STEPS } from "./problem.ts";
 
 interface OrtTensor {
@@ -16,7 +23,10 @@ interface OrtTensor {
 }
 
 interface OrtSession {
-  run(feeds: Record<string, OrtTensor>, fetches: readonly string[]): Promise<Record<string, OrtTensor>>;
+  run(
+    feeds: Record<string, OrtTensor>,
+    fetches: readonly string[],
+  ): Promise<Record<string, OrtTensor>>;
 }
 
 interface Ort {
@@ -30,9 +40,15 @@ interface Ort {
   readonly Tensor: new (type: "float32", data: Float32Array, dims: readonly number[]) => OrtTensor;
 }
 
-const STATE = ["hn", "cn"], SEQUENCE = ["Y"];
+const STATE = ["hn", "cn"];
+const SEQUENCE = ["Y"];
 
-async function createRunner(ort: Ort, provider: string, problem: Problem, int8: boolean): Promise<Runner> {
+async function createRunner(
+  ort: Ort,
+  provider: string,
+  problem: Problem,
+  int8: boolean,
+): Promise<Runner> {
   const { size, input } = problem;
   const session = await ort.InferenceSession.create(
     await createOnnxModel(problem, int8),

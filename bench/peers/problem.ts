@@ -41,8 +41,11 @@ const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** The outputs of the layer from a zero state, in float64: what results are checked against. */
 export function referenceLstm(p: Omit<Problem, "expected">): Float32Array {
-  const { size, weightIh, weightHh, biasIh, biasHh, input } = p, steps = input.length / size;
-  const c = new Float64Array(size), gates = new Float64Array(4 * size), out = new Float32Array(steps * size);
+  const { size, weightIh, weightHh, biasIh, biasHh, input } = p;
+  const steps = input.length / size;
+  const c = new Float64Array(size);
+  const gates = new Float64Array(4 * size);
+  const out = new Float32Array(steps * size);
   let h = new Float64Array(size);
   for (let t = 0; t < steps; t++) {
     for (let row = 0; row < 4 * size; row++) {
@@ -54,7 +57,9 @@ export function referenceLstm(p: Omit<Problem, "expected">): Float32Array {
     }
     h = new Float64Array(size);
     for (let j = 0; j < size; j++) {
-      const i = sigmoid(gates[j]!), f = sigmoid(gates[size + j]!), o = sigmoid(gates[3 * size + j]!);
+      const i = sigmoid(gates[j]!);
+      const f = sigmoid(gates[size + j]!);
+      const o = sigmoid(gates[3 * size + j]!);
       c[j] = f * c[j]! + i * Math.tanh(gates[2 * size + j]!);
       h[j] = o * Math.tanh(c[j]!);
     }
@@ -68,7 +73,8 @@ export function referenceLstm(p: Omit<Problem, "expected">): Float32Array {
  * check of the results means something; the input is a set of slow waves with noise.
  */
 export function createProblem(size: number): Problem {
-  const random = uniform(1234 + size), wide = 1.7 / Math.sqrt(size);
+  const random = uniform(1234 + size);
+  const wide = 1.7 / Math.sqrt(size);
   const fill = (length: number, width: number): Float32Array =>
     Float32Array.from({ length }, () => (2 * random() - 1) * width);
   const weights = {
@@ -78,8 +84,12 @@ export function createProblem(size: number): Problem {
     biasIh: fill(4 * size, 0.2),
     biasHh: fill(4 * size, 0.2),
     input: Float32Array.from({ length: STEPS * size }, (_, at) => {
-      const k = at % size, t = (at - k) / size;
-      return Math.max(-2, Math.min(2, Math.sin(t * 0.11 * (1 + k * 0.07) + k) + 0.6 * (random() + random() - 1)));
+      const k = at % size;
+      const t = (at - k) / size;
+      return Math.max(
+        -2,
+        Math.min(2, Math.sin(t * 0.11 * (1 + k * 0.07) + k) + 0.6 * (random() + random() - 1)),
+      );
     }),
   };
   return { ...weights, expected: referenceLstm(weights) };
@@ -89,9 +99,9 @@ export function createProblem(size: number): Problem {
 export function problemBytes(p: Problem): Uint8Array {
   const arrays = [p.weightIh, p.weightHh, p.biasIh, p.biasHh, p.input, p.expected];
   const bytes = new Uint8Array(
-      arrays.reduce((sum, a) => sum + a.byteLength, 0),
-    ),
-    view = new DataView(bytes.buffer);
+    arrays.reduce((sum, a) => sum + a.byteLength, 0),
+  );
+  const view = new DataView(bytes.buffer);
   let at = 0;
   for (const array of arrays) {
     for (const value of array) {

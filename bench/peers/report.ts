@@ -34,7 +34,9 @@ export interface Run {
 export const OWN = "splitgate";
 
 /** splitgate's own rows: the two that peers are compared with, and the portable one's other form. */
-export const PORTABLE = `${OWN} portable`, SIMD = `${OWN} simd`, FUSED = `${PORTABLE} fused`;
+export const PORTABLE = `${OWN} portable`;
+export const SIMD = `${OWN} simd`;
+export const FUSED = `${PORTABLE} fused`;
 
 function number(value: number): string {
   return value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0);
@@ -46,10 +48,18 @@ function unique<T>(values: Iterable<T>): T[] {
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [line(head), line(head.map((_, i) => i < 2 ? "---" : "---:")), ...rows.map(line)].join("\n");
+  return [line(head), line(head.map((_, i) => i < 2 ? "---" : "---:")), ...rows.map(line)].join(
+    "\n",
+  );
 }
 
-function find(rows: readonly Row[], peer: string, runtime: string, mode: Mode, size: number): Row | undefined {
+function find(
+  rows: readonly Row[],
+  peer: string,
+  runtime: string,
+  mode: Mode,
+  size: number,
+): Row | undefined {
   return rows.find((r) =>
     r.peer === peer && r.runtime === runtime && r.mode === mode &&
     r.size === size
@@ -79,17 +89,25 @@ function times({ rows, errors }: Run, mode: Mode, sizes: readonly number[]): str
 
 /** How many times faster splitgate is than each peer: in the peer's runtime, or where that has no splitgate, in Deno. */
 function ratios({ rows }: Run, mode: Mode, sizes: readonly number[]): string {
-  const all = series(rows, mode), own = [PORTABLE, SIMD].filter((name) => all.some(({ peer }) => peer === name));
+  const all = series(rows, mode);
+  const own = [PORTABLE, SIMD].filter((name) => all.some(({ peer }) => peer === name));
   return table(
-    ["peer", "runtime", ...own.flatMap((name) => sizes.map((size) => `${name.slice(OWN.length + 1)} ${size}`))],
+    [
+      "peer",
+      "runtime",
+      ...own.flatMap((name) => sizes.map((size) => `${name.slice(OWN.length + 1)} ${size}`)),
+    ],
     all.filter(({ peer }) => !peer.startsWith(OWN)).map(({ peer, runtime }) => [
       peer,
       runtime,
       ...own.flatMap((name) =>
         sizes.map((size) => {
           const theirs = find(rows, peer, runtime, mode, size);
-          const ours = find(rows, name, runtime, mode, size) ?? find(rows, name, "deno", mode, size);
-          return theirs === undefined || ours === undefined ? "" : number(theirs.microsPerStep / ours.microsPerStep);
+          const ours = find(rows, name, runtime, mode, size) ??
+            find(rows, name, "deno", mode, size);
+          return theirs === undefined || ours === undefined
+            ? ""
+            : number(theirs.microsPerStep / ours.microsPerStep);
         })
       ),
     ]),
@@ -106,7 +124,9 @@ function splitAgainstFused({ rows }: Run, sizes: readonly number[]): string {
       runtime,
       ...MODES.flatMap((mode) =>
         sizes.map((size) => {
-          const [split, fused] = [PORTABLE, FUSED].map((peer) => find(rows, peer, runtime, mode, size)?.microsPerStep);
+          const [split, fused] = [PORTABLE, FUSED].map((peer) =>
+            find(rows, peer, runtime, mode, size)?.microsPerStep
+          );
           return split === undefined || fused === undefined ? "" : (split / fused).toFixed(3);
         })
       ),
@@ -168,6 +188,8 @@ export function markdown(run: Run): string {
     "## Split against fused",
     "What split gates take of the time of fused ones. The SIMD kernels have one form for both.",
     splitAgainstFused(run, sizes),
-    ...(run.missing.length === 0 ? [] : ["## Absent", run.missing.map((line) => `- ${line}`).join("\n")]),
+    ...(run.missing.length === 0
+      ? []
+      : ["## Absent", run.missing.map((line) => `- ${line}`).join("\n")]),
   ].join("\n\n") + "\n";
 }

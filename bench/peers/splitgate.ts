@@ -4,7 +4,15 @@
  *
  * @module
  */
-import { convert, getPreset, LSTM, prepare, type QuantizedModel, type SessionOptions, tensor } from "../../mod.ts";
+import {
+  convert,
+  getPreset,
+  LSTM,
+  prepare,
+  type QuantizedModel,
+  type SessionOptions,
+  tensor,
+} from "../../mod.ts";
 import { simdKernels } from "../../simd.ts";
 import { INT8_TOLERANCE, type Peer, type PeerSource, type Runner } from "./peer.ts";
 import { type Problem, STEPS } from "./problem.ts";
@@ -34,10 +42,15 @@ function createModel({ size, weightIh, weightHh, biasIh, biasHh, input }: Proble
   return convert(observed);
 }
 
-function createRunner(model: QuantizedModel, { size, input }: Problem, options: SessionOptions): Runner {
+function createRunner(
+  model: QuantizedModel,
+  { size, input }: Problem,
+  options: SessionOptions,
+): Runner {
   const session = model.createSession({ maxSteps: STEPS, ...options });
   const xs = Array.from({ length: STEPS }, (_, t) => input.slice(t * size, (t + 1) * size));
-  const y = new Float32Array(size), ys = new Float32Array(STEPS * size);
+  const y = new Float32Array(size);
+  const ys = new Float32Array(STEPS * size);
   return {
     reset: () => session.reset(),
     step: (t) => {
@@ -63,7 +76,8 @@ function peer(name: string, options: SessionOptions): Peer {
 /** splitgate on the portable kernels, its gates split and fused. */
 export const splitgatePortable: PeerSource = {
   names: [PORTABLE, FUSED],
-  load: () => Promise.resolve([peer(PORTABLE, { splitGates: true }), peer(FUSED, { splitGates: false })]),
+  load: () =>
+    Promise.resolve([peer(PORTABLE, { splitGates: true }), peer(FUSED, { splitGates: false })]),
 };
 
 /** splitgate on the WebAssembly SIMD kernels. */

@@ -44,7 +44,8 @@ const GATE_ORDER = [0, 1, 3, 2];
 
 /** [4 * size, columns] in PyTorch's order to [columns, 4 * size] in this one's. */
 function reorderTransposed(weight: Float32Array, size: number, columns: number): Float32Array {
-  const rows = 4 * size, out = new Float32Array(weight.length);
+  const rows = 4 * size;
+  const out = new Float32Array(weight.length);
   for (let place = 0; place < rows; place++) {
     const row = GATE_ORDER[Math.floor(place / size)]! * size + place % size;
     for (let k = 0; k < columns; k++) {
@@ -55,26 +56,32 @@ function reorderTransposed(weight: Float32Array, size: number, columns: number):
 }
 
 function createRunners(tf: Tf, activate: () => Promise<void>, problem: Problem): readonly Runner[] {
-  const { size, input } = problem, rows = 4 * size;
+  const { size, input } = problem;
+  const rows = 4 * size;
   const weightIh = tf.tensor2d(reorderTransposed(problem.weightIh, size, size), [size, rows]);
   const weightHh = tf.tensor2d(reorderTransposed(problem.weightHh, size, size), [size, rows]);
   const weight = tf.concat([weightIh, weightHh], 0);
-  const bias = tf.tensor1d(reorderTransposed(problem.biasIh.map((b, j) => b + problem.biasHh[j]!), size, 1));
+  const bias = tf.tensor1d(
+    reorderTransposed(problem.biasIh.map((b, j) => b + problem.biasHh[j]!), size, 1),
+  );
   const xs = Array.from({ length: STEPS }, (_, t) => input.slice(t * size, (t + 1) * size));
   type State = [h: TfTensor, c: TfTensor];
   const finish = (gates: TfTensor, c: TfTensor): State => {
     const s = tf.sigmoid(tf.slice(gates, [0, 0], [1, 3 * size]));
     const cell = tf.tanh(tf.slice(gates, [0, 3 * size], [1, size]));
-    const inputGate = tf.slice(s, [0, 0], [1, size]), forgetGate = tf.slice(s, [0, size], [1, size]);
+    const inputGate = tf.slice(s, [0, 0], [1, size]);
+    const forgetGate = tf.slice(s, [0, size], [1, size]);
     const next = tf.add(tf.mul(forgetGate, c), tf.mul(inputGate, cell));
     return [tf.mul(tf.slice(s, [0, 2 * size], [1, size]), tf.tanh(next)), next];
   };
-  const plain = (x: TfTensor, [h, c]: State): State => finish(tf.add(tf.matMul(tf.concat([x, h], 1), weight), bias), c);
+  const plain = (x: TfTensor, [h, c]: State): State =>
+    finish(tf.add(tf.matMul(tf.concat([x, h], 1), weight), bias), c);
   const fused = (x: TfTensor, [h, c]: State): State =>
     finish(tf.fused.matMul({ a: tf.concat([x, h], 1), b: weight, bias }), c);
   const zero = (): State => [tf.zeros([1, size]), tf.zeros([1, size])];
   const read = (run: () => TfTensor): Float32Array => {
-    const y = tf.tidy(run), values = y.dataSync();
+    const y = tf.tidy(run);
+    const values = y.dataSync();
     y.dispose();
     return values;
   };
@@ -94,7 +101,11 @@ function createRunners(tf: Tf, activate: () => Promise<void>, problem: Problem):
       sequence: () => read(sequence),
     };
   };
-  const loop = (start: TfTensor, width: number, cell: (x: TfTensor, state: State) => State): TfTensor => {
+  const loop = (
+    start: TfTensor,
+    width: number,
+    cell: (x: TfTensor, state: State) => State,
+  ): TfTensor => {
     let state = zero();
     const ys: TfTensor[] = [];
     for (let t = 0; t < STEPS; t++) {

@@ -14,7 +14,13 @@ import type { Reply, Request } from "./protocol.ts";
 import { splitgatePortable, splitgateSimd } from "./splitgate.ts";
 import { tfjs } from "./tfjs.ts";
 
-const SOURCES: readonly PeerSource[] = [splitgatePortable, splitgateSimd, onnxruntimeWeb, onnxruntimeNode, tfjs];
+const SOURCES: readonly PeerSource[] = [
+  splitgatePortable,
+  splitgateSimd,
+  onnxruntimeWeb,
+  onnxruntimeNode,
+  tfjs,
+];
 
 interface Prepared {
   readonly runner: Runner;
@@ -47,7 +53,10 @@ async function check(runner: Runner, mode: Mode, problem: Problem): Promise<numb
   }
   let error = 0;
   for (let t = 0; t < STEPS; t++) {
-    error = Math.max(error, largestError(await runner.step!(t), expected.subarray(t * size, (t + 1) * size)));
+    error = Math.max(
+      error,
+      largestError(await runner.step!(t), expected.subarray(t * size, (t + 1) * size)),
+    );
   }
   return error;
 }
@@ -68,7 +77,8 @@ async function prepare(name: string, size: number, milliseconds: number): Promis
   if (peer === undefined) throw new Error(`no peer ${name}`);
   let problem = problems.get(size);
   if (problem === undefined) problems.set(size, problem = createProblem(size));
-  const runners = await peer.prepare(problem), modes: Mode[] = [];
+  const runners = await peer.prepare(problem);
+  const modes: Mode[] = [];
   let largest = 0;
   for (const mode of MODES) {
     let best = Infinity;
@@ -79,11 +89,13 @@ async function prepare(name: string, size: number, milliseconds: number): Promis
       await runner.activate?.();
       const error = await check(runner, mode, problem);
       if (!(error <= peer.tolerance)) {
-        throw new Error(`${mode}: off the float64 reference by ${error}, more than ${peer.tolerance}`);
+        throw new Error(
+          `${mode}: off the float64 reference by ${error}, more than ${peer.tolerance}`,
+        );
       }
       largest = Math.max(largest, error);
-      const call = caller(runner, mode),
-        { micros } = await measure(call, milliseconds);
+      const call = caller(runner, mode);
+      const { micros } = await measure(call, milliseconds);
       if (micros < best) {
         best = micros;
         prepared.set(`${name} ${size} ${mode}`, { runner, call });
@@ -118,7 +130,9 @@ async function load(): Promise<Reply> {
 /** Why a package could not be loaded; that it is not there, each runtime says in its own words. */
 function missingReason(error: unknown): string {
   const text = message(error);
-  return /^(cannot find|could not resolve|import .* not a dependency)/i.test(text) ? "not installed" : text;
+  return /^(cannot find|could not resolve|import .* not a dependency)/i.test(text)
+    ? "not installed"
+    : text;
 }
 
 /** When this process last measured something. */
@@ -128,7 +142,8 @@ let active = -Infinity;
  * How long a process that has been idle warms up: JavaScriptCore throws away what it has compiled then, and takes up to
  * an eighth of a second to have it back, which whatever is measured first would pay for.
  */
-const IDLE = 1000, AFTER_IDLE = 200;
+const IDLE = 1000;
+const AFTER_IDLE = 200;
 
 async function answer(request: Request): Promise<Reply> {
   switch (request.op) {
@@ -137,13 +152,18 @@ async function answer(request: Request): Promise<Reply> {
     case "prepare":
       return await prepare(request.peer, request.size, request.milliseconds);
     case "measure": {
-      const { peer, size, mode, milliseconds } = request, found = prepared.get(`${peer} ${size} ${mode}`);
+      const { peer, size, mode, milliseconds } = request;
+      const found = prepared.get(`${peer} ${size} ${mode}`);
       if (found === undefined) {
         throw new Error(`${peer} is not prepared for ${mode} at ${size}`);
       }
       await found.runner.activate?.();
       const idle = performance.now() - active > IDLE;
-      const timing = await measure(found.call, milliseconds, Math.max(milliseconds / 5, idle ? AFTER_IDLE : 0));
+      const timing = await measure(
+        found.call,
+        milliseconds,
+        Math.max(milliseconds / 5, idle ? AFTER_IDLE : 0),
+      );
       active = performance.now();
       return timing;
     }

@@ -55,27 +55,42 @@ function readQParams(name: string, value: unknown): PerTensorQParams | null {
   if (value === null) return null;
   const [dtype, scale, zeroPoint, quantMin, quantMax] = checkList(name, value) as number[];
   try {
-    return perTensorAffine({ dtype: DTYPES[dtype!]!, scale: scale!, zeroPoint: zeroPoint!, quantMin, quantMax });
+    return perTensorAffine({
+      dtype: DTYPES[dtype!]!,
+      scale: scale!,
+      zeroPoint: zeroPoint!,
+      quantMin,
+      quantMax,
+    });
   } catch (error) {
     return failRange(name, "qparams", (error as Error).message);
   }
 }
 
 /** Gives the cells what their parts requantize before they read it: for some cells, for some parts, a list. */
-function withInputs(module: LstmModule, name: string, fields: Fields, qparams: QParamsReader): LstmModule {
+function withInputs(
+  module: LstmModule,
+  name: string,
+  fields: Fields,
+  qparams: QParamsReader,
+): LstmModule {
   if (fields.inputs === undefined) return module;
   const given = checkObject(`${name}.inputs`, fields.inputs);
   delete fields.inputs;
   const cells = module.cells.map((layer, l) =>
     layer.map((cell, d) => {
-      const key = `${l}.${d}`, at = `${name}.inputs.${key}`;
+      const key = `${l}.${d}`;
+      const at = `${name}.inputs.${key}`;
       if (!Object.hasOwn(given, key)) return cell;
-      const parts = checkObject(at, given[key]), inputs: Record<string, unknown> = {};
+      const parts = checkObject(at, given[key]);
+      const inputs: Record<string, unknown> = {};
       delete given[key];
       for (const { name: part, inputs: { length } } of lstmParts(module.projSize > 0)) {
         if (!Object.hasOwn(parts, part)) continue;
         const each = `${at}.${part}`;
-        inputs[part] = checkList(each, parts[part], length).map((place, i) => qparams(`${each}[${i}]`, place));
+        inputs[part] = checkList(each, parts[part], length).map((place, i) =>
+          qparams(`${each}[${i}]`, place)
+        );
         delete parts[part];
       }
       for (const part in parts) failRange(at, "parts", part);
@@ -87,12 +102,19 @@ function withInputs(module: LstmModule, name: string, fields: Fields, qparams: Q
 }
 
 /** A module that can do more than run in sessions. */
-function makeModule(module: ModuleData, name: string, fields: Fields, qparams: QParamsReader): ModuleData {
+function makeModule(
+  module: ModuleData,
+  name: string,
+  fields: Fields,
+  qparams: QParamsReader,
+): ModuleData {
   if (module.kind === "Embedding") return new QuantizedEmbedding(module);
   const { dynamic = false } = fields;
   delete fields.dynamic;
   const all = { ...module, dynamic: checkBoolean(`${name}.dynamic`, dynamic) };
-  return all.kind === "Linear" ? new QuantizedLinear(all) : new QuantizedLSTM(withInputs(all, name, fields, qparams));
+  return all.kind === "Linear"
+    ? new QuantizedLinear(all)
+    : new QuantizedLSTM(withInputs(all, name, fields, qparams));
 }
 
 /**
@@ -118,15 +140,22 @@ function makeModule(module: ModuleData, name: string, fields: Fields, qparams: Q
  * ```
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
-  if (isProgram(bytes)) failRange("bytes", "what saveModel gave", "what compileModel gave, which loadProgram takes");
-  const { tensors, metadata } = parseSafetensors(bytes), modules = new Map<string, ModuleData>();
+  if (isProgram(bytes)) {
+    failRange("bytes", "what saveModel gave", "what compileModel gave, which loadProgram takes");
+  }
+  const { tensors, metadata } = parseSafetensors(bytes);
+  const modules = new Map<string, ModuleData>();
   const json = parseJson(METADATA_KEY, () => metadata[METADATA_KEY]!);
   if (json.version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, json.version);
-  const all = checkList("qparams", json.qparams).map((value, i) => readQParams(`qparams[${i}]`, value));
-  const qparams: QParamsReader = (name, place) => all[checkInteger(name, place, 0, all.length - 1)]!;
+  const all = checkList("qparams", json.qparams).map((value, i) =>
+    readQParams(`qparams[${i}]`, value)
+  );
+  const qparams: QParamsReader = (name, place) =>
+    all[checkInteger(name, place, 0, all.length - 1)]!;
 
   const readModule = (name: string, fields: Fields): ModuleData => {
-    const at = (key: string) => `${name}.${key}`, has = (key: string) => tensors.has(at(key));
+    const at = (key: string) => `${name}.${key}`;
+    const has = (key: string) => tensors.has(at(key));
     const tensor = (key: string) => tensors.get(at(key));
     const field = (key: string): unknown => {
       const value = fields[key];
@@ -135,12 +164,23 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
     };
     const flag = (key: string) => checkBoolean(at(key), field(key));
     // Tensors are taken out, too. A size that is not given may be any.
-    const take = <T>(key: string, dtypes: string, ...shape: (number | undefined)[]): { data: T; shape: number[] } => {
-      const entry = tensor(key), { data, shape: sizes = [] } = entry ?? {};
+    const take = <T>(
+      key: string,
+      dtypes: string,
+      ...shape: (number | undefined)[]
+    ): { data: T; shape: number[] } => {
+      const entry = tensor(key);
+      const { data, shape: sizes = [] } = entry ?? {};
       if (
         !dtypes.includes(entry?.dtype!) || sizes.length !== shape.length ||
         !sizes.every((size, i) => size > 0 && size === (shape[i] ?? size))
-      ) failRange(at(key), `a tensor ${dtypes} [${shape}]`, entry ? `${entry.dtype} [${sizes}]` : "none");
+      ) {
+        failRange(
+          at(key),
+          `a tensor ${dtypes} [${shape}]`,
+          entry ? `${entry.dtype} [${sizes}]` : "none",
+        );
+      }
       tensors.delete(at(key));
       if (data instanceof Float32Array) checkFinite(at(key), data);
       return { data: data as T, shape: sizes };
@@ -148,11 +188,21 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
     const floats = (key: string, size?: number) => take<Float32Array>(key, "F32", size).data;
     // An int8 weight with its scales, and zero points where they are not all 0.
     const int8 = (key: string, rows?: number, columns?: number): LinearWeight => {
-      const { data, shape: [outFeatures = 0, inFeatures = 0] } = take<Int8Array>(key, "I8", rows, columns);
-      const scaleKey = `${key}.scale`, scales = floats(scaleKey), { length } = scales, points = `${key}.zero_point`;
+      const { data, shape: [outFeatures = 0, inFeatures = 0] } = take<Int8Array>(
+        key,
+        "I8",
+        rows,
+        columns,
+      );
+      const scaleKey = `${key}.scale`;
+      const scales = floats(scaleKey);
+      const { length } = scales;
+      const points = `${key}.zero_point`;
       checkEach(at(scaleKey), scales, Number.MIN_VALUE, Infinity, "a positive number");
       if (outFeatures % length) failRange(at(scaleKey), `a divisor of ${outFeatures}`, length);
-      const zeroPoints = has(points) ? take<Int32Array>(points, "I32", length).data : new Int32Array(length);
+      const zeroPoints = has(points)
+        ? take<Int32Array>(points, "I32", length).data
+        : new Int32Array(length);
       checkEach(at(points), zeroPoints, -128, 127);
       return { data, outFeatures, inFeatures, perChannel, scales, zeroPoints };
     };
@@ -161,30 +211,47 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
       const { data: weight, shape: [numEmbeddings = 0, embeddingDim = 0] } = take<
         Uint8Array | Uint16Array | Float32Array
       >("weight", "F32, U16 or U8", undefined, undefined);
-      const rows = (key: string) => weight instanceof Float32Array ? new Float32Array(0) : floats(key, numEmbeddings);
-      return { kind, weight, numEmbeddings, embeddingDim, scales: rows("weight.scale"), biases: rows("weight.bias") };
+      const rows = (key: string) =>
+        weight instanceof Float32Array ? new Float32Array(0) : floats(key, numEmbeddings);
+      return {
+        kind,
+        weight,
+        numEmbeddings,
+        embeddingDim,
+        scales: rows("weight.scale"),
+        biases: rows("weight.bias"),
+      };
     }
-    const engine = field("engine") as Engine,
-      perChannel = flag("perChannel"),
-      input = qparams(at("input"), field("input"));
-    if (engine !== "fbgemm" && engine !== "qnnpack") failRange(at("engine"), "fbgemm or qnnpack", engine);
+    const engine = field("engine") as Engine;
+    const perChannel = flag("perChannel");
+    const input = qparams(at("input"), field("input"));
+    if (engine !== "fbgemm" && engine !== "qnnpack") {
+      failRange(at("engine"), "fbgemm or qnnpack", engine);
+    }
     if (kind === "Linear") {
-      const weight = int8("weight"), bias = has("bias") ? floats("bias", weight.outFeatures) : null;
+      const weight = int8("weight");
+      const bias = has("bias") ? floats("bias", weight.outFeatures) : null;
       return { kind, engine, weight, bias, input, output: qparams(at("output"), field("output")) };
     }
     if (kind !== "LSTM") return failRange(at("type"), "Embedding, LSTM or Linear", kind);
     // The first cell says of which sizes all are.
     const shapeOf = (key: string) => tensor(`weight_${key}_l0`)?.shape ?? [];
-    const [, inputSize = 0] = shapeOf("ih"),
-      [, size = 0] = shapeOf("hh"),
-      [projSize = 0, hiddenSize = size] = shapeOf("hr");
-    const bias = has("bias_ih_l0"), bidirectional = has("weight_ih_l0_reverse"), directions = bidirectional ? 2 : 1;
+    const [, inputSize = 0] = shapeOf("ih");
+    const [, size = 0] = shapeOf("hh");
+    const [projSize = 0, hiddenSize = size] = shapeOf("hr");
+    const bias = has("bias_ih_l0");
+    const bidirectional = has("weight_ih_l0_reverse");
+    const directions = bidirectional ? 2 : 1;
     const rows = 4 * hiddenSize;
     const cells = checkList(at("cells"), field("cells")).map((layer, l) =>
       checkList(at(`cells[${l}]`), layer, directions).map((places, d): QuantizedLstmCell => {
-        const cell = `cells[${l}][${d}]`, suffix = `_l${l}${d ? "_reverse" : ""}`, parts: Record<string, unknown> = {};
+        const cell = `cells[${l}][${d}]`;
+        const suffix = `_l${l}${d ? "_reverse" : ""}`;
+        const parts: Record<string, unknown> = {};
         // Four qparams, one a gate, for each of the gated parts; then one a part.
-        const all = checkList(at(cell), places, projSize ? 22 : 21).map((q, i) => qparams(at(`${cell}[${i}]`), q));
+        const all = checkList(at(cell), places, projSize ? 22 : 21).map((q, i) =>
+          qparams(at(`${cell}[${i}]`), q)
+        );
         PART_NAMES.slice(0, all.length - 9).forEach((part, i) =>
           parts[part] = i < GATED_PARTS ? all.slice(4 * i, 4 * i + 4) : all[i + 9]
         );
@@ -198,7 +265,9 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
         };
       })
     );
-    const numLayers = cells.length, batchFirst = flag("batchFirst"), splitGates = flag("splitGates");
+    const numLayers = cells.length;
+    const batchFirst = flag("batchFirst");
+    const splitGates = flag("splitGates");
     if (!numLayers) failRange(at("cells"), "at least one layer", numLayers);
     return {
       kind,

@@ -19,7 +19,8 @@ class QParamsList {
   readonly #places = new Map<string, number>();
 
   place(q: PerTensorQParams | null): number {
-    const json = q === null ? null : this.#json(q), key = JSON.stringify(json);
+    const json = q === null ? null : this.#json(q);
+    const key = JSON.stringify(json);
     let place = this.#places.get(key);
     if (place === undefined) this.#places.set(key, place = this.all.push(json) - 1);
     return place;
@@ -57,12 +58,16 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
   const tensors: [string, SafetensorsInput][] = [];
   const add = (name: string, data: SafetensorsInput["data"], ...shape: number[]) =>
     tensors.push([name, { data, shape }]);
-  const addWeight = (name: string, { data, outFeatures, inFeatures, scales, zeroPoints }: LinearWeight) => {
+  const addWeight = (
+    name: string,
+    { data, outFeatures, inFeatures, scales, zeroPoints }: LinearWeight,
+  ) => {
     add(name, data, outFeatures, inFeatures);
     add(`${name}.scale`, scales, scales.length);
     if (zeroPoints.some((z) => z !== 0)) add(`${name}.zero_point`, zeroPoints, zeroPoints.length);
   };
-  const list = new QParamsList(), place = (q: PerTensorQParams | null) => list.place(q);
+  const list = new QParamsList();
+  const place = (q: PerTensorQParams | null) => list.place(q);
   const modules = [...model.modules].map(([name, module]) => {
     if (module.kind === "Embedding") {
       const { weight, numEmbeddings, embeddingDim, scales, biases } = module;
@@ -98,8 +103,12 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
         if (cell.biasIh !== null) add(`${name}.bias_ih_${suffix}`, cell.biasIh, cell.biasIh.length);
         if (cell.biasHh !== null) add(`${name}.bias_hh_${suffix}`, cell.biasHh, cell.biasHh.length);
         const { inputs } = cell.parts;
-        for (const [part, q] of Object.entries(inputs ?? {})) (read[`${l}.${d}`] ??= {})[part] = q.map(place);
-        return lstmParts(module.projSize > 0).flatMap(({ name: part }) => cell.parts[part]!).map(place);
+        for (const [part, q] of Object.entries(inputs ?? {})) {
+          (read[`${l}.${d}`] ??= {})[part] = q.map(place);
+        }
+        return lstmParts(module.projSize > 0).flatMap(({ name: part }) => cell.parts[part]!).map(
+          place,
+        );
       })
     );
     const { engine, batchFirst, splitGates, torchInitialState, input } = module;

@@ -9,7 +9,8 @@ import { failRange, failType } from "../errors.ts";
 import { Program, type ProgramData } from "../quantized/program.ts";
 
 /** "SGPR", and the version of what follows. */
-export const PROGRAM_MAGIC = 0x52504753, PROGRAM_VERSION = 2;
+export const PROGRAM_MAGIC = 0x52504753;
+export const PROGRAM_VERSION = 2;
 
 const EXPECTED = "a program that compileModel gave (loadModel takes what saveModel gave)";
 
@@ -32,11 +33,18 @@ export interface ProgramText {
   /** The program, but for its arrays, in whose places there are null. */
   readonly data: ProgramData;
   /** Of each object that has arrays where it is, and of each of them its place there and in the file. */
-  readonly arrays: readonly (readonly [path: readonly (string | number)[], arrays: readonly StoredArray[]])[];
+  readonly arrays:
+    readonly (readonly [path: readonly (string | number)[], arrays: readonly StoredArray[]])[];
 }
 
 /** Its key, what it becomes, what it is stored as, from which byte on, and its length. */
-export type StoredArray = readonly [key: string | number, kind: number, stored: number, from: number, length: number];
+export type StoredArray = readonly [
+  key: string | number,
+  kind: number,
+  stored: number,
+  from: number,
+  length: number,
+];
 
 /**
  * Reads a program. Its arrays are views of `bytes` where alignment allows. It is seen whether the file is one, and whole;
@@ -63,7 +71,8 @@ export function loadProgram(bytes: Uint8Array): Program {
   if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
   // Not slice, which copies nothing where bytes are a Buffer.
   const { buffer, byteOffset, length } = bytes.byteOffset % 8 ? new Uint8Array(bytes) : bytes;
-  const words = new Int32Array(buffer, byteOffset, length >> 2), [magic, version, size, start] = words;
+  const words = new Int32Array(buffer, byteOffset, length >> 2);
+  const [magic, version, size, start] = words;
   if (magic !== PROGRAM_MAGIC) failRange("bytes", EXPECTED, "another file");
   if (version !== PROGRAM_VERSION) failRange("bytes", `version ${PROGRAM_VERSION}`, version);
   if (length !== size) failRange("bytes", `${size} bytes`, length);

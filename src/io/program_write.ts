@@ -37,14 +37,16 @@ class Arrays {
   add(array: Numbers): [number, number, number, number] {
     const kind = PROGRAM_ARRAYS.findIndex((Kind) => array instanceof Kind);
     const holds = (stored: Numbers) => array.every((value, i) => Object.is(value, stored[i]));
-    let stored: Numbers = array, place = kind;
+    let stored: Numbers = array;
+    let place = kind;
     PROGRAM_ARRAYS.forEach((Kind, i) => {
       if (Kind.BYTES_PER_ELEMENT >= stored.BYTES_PER_ELEMENT) return;
       const smaller = new Kind(array as Float64Array);
       if (holds(smaller)) [stored, place] = [smaller, i];
     });
     // By bytes, which tell 0 from -0.
-    const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength), key = bytes.join();
+    const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+    const key = bytes.join();
     let at = this.#known.get(key);
     if (at === undefined) {
       this.#known.set(key, at = this.end);
@@ -71,9 +73,14 @@ function complete(
   if (program.layers === null) failRange(name, "parts that the fast step runs", "others");
   if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
   const tables = program.tables.map((program): ActivationProgram => {
-    const { activation, from, to } = program, table = activationTable(activation, from, to), { size, first } = table;
+    const { activation, from, to } = program;
+    const table = activationTable(activation, from, to);
+    const { size, first } = table;
     if (size === 0 || size > TABULATED) return program;
-    return { ...program, outputs: Float32Array.from({ length: size }, (_, i) => lookup(table, first + i)) };
+    return {
+      ...program,
+      outputs: Float32Array.from({ length: size }, (_, i) => lookup(table, first + i)),
+    };
   });
   const image = kernels?.image?.(program);
   return { ...program, tables, ...image && { image } };
@@ -117,41 +124,67 @@ export interface CompileOptions extends LoweringOptions {
  * assertEquals(there, here);
  * ```
  */
-export function compileModel(model: QuantizedModel, options: CompileOptions = {}): Uint8Array<ArrayBuffer> {
+export function compileModel(
+  model: QuantizedModel,
+  options: CompileOptions = {},
+): Uint8Array<ArrayBuffer> {
   if (!(model instanceof QuantizedModel)) failType("model", "a QuantizedModel", model);
   checkGiven(options);
-  const { foldEmbedding = foldedBytes([...model.modules.values()]) <= FOLDED, kernels, ...unknown } = options;
-  if (kernels !== undefined && typeof kernels?.image !== "function") failType("kernels", "simdKernels()", kernels);
+  const {
+    foldEmbedding = foldedBytes([...model.modules.values()]) <= FOLDED,
+    kernels,
+    ...unknown
+  } = options;
+  if (kernels !== undefined && typeof kernels?.image !== "function") {
+    failType("kernels", "simdKernels()", kernels);
+  }
   const { data, vocabulary } = model.lower({ foldEmbedding, ...unknown });
   // A folded Embedding, the first module, is no stage.
   const names = [...model.modules.keys()].slice(-data.stages.length);
   const stages = data.stages.map((stage, i): StageProgram => {
     const name = `modules.${names[i]}`;
     if (stage.kind === "LSTM") return complete(name, stage, vocabulary, kernels);
-    if (stage.kind === "Linear" && stage.projector === null) failRange(name, "no dynamic module", "one");
+    if (stage.kind === "Linear" && stage.projector === null) {
+      failRange(name, "no dynamic module", "one");
+    }
     return stage;
   });
-  const arrays = new Arrays(), places: (readonly [(string | number)[], StoredArray[]])[] = [];
+  const arrays = new Arrays();
+  const places: (readonly [(string | number)[], StoredArray[]])[] = [];
   // A copy with null for arrays of numbers, and without what no file can hold.
   const plain = (value: unknown, path: (string | number)[]): unknown => {
     if (!(value instanceof Object)) return value;
     const own: StoredArray[] = [];
     places.push([path, own]);
-    const fields = Object.entries(value).filter(([key]) => key !== "source" && key !== "fill").map(([name, each]) => {
-      const key = Array.isArray(value) ? Number(name) : name;
-      if (!ArrayBuffer.isView(each)) return [key, plain(each, [...path, key])];
-      own.push([key, ...arrays.add(each as Numbers)]);
-      return [key, null];
-    });
+    const fields = Object.entries(value).filter(([key]) => key !== "source" && key !== "fill").map(
+      ([name, each]) => {
+        const key = Array.isArray(value) ? Number(name) : name;
+        if (!ArrayBuffer.isView(each)) return [key, plain(each, [...path, key])];
+        own.push([key, ...arrays.add(each as Numbers)]);
+        return [key, null];
+      },
+    );
     return Array.isArray(value) ? fields.map(([, each]) => each) : Object.fromEntries(fields);
   };
-  const program = plain({ vocabulary, fingerprint: [...data.fingerprint], stages }, []) as ProgramData;
+  const program = plain(
+    { vocabulary, fingerprint: [...data.fingerprint], stages },
+    [],
+  ) as ProgramData;
   const text = JSON.stringify(
     { data: program, arrays: places.filter(([, own]) => own.length > 0) } satisfies ProgramText,
   );
-  const ascii = text.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
-  const json = new TextEncoder().encode(ascii), file = new Uint8Array(arrays.end + json.length);
+  const ascii = text.replace(
+    /[^\0-\x7f]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  const json = new TextEncoder().encode(ascii);
+  const file = new Uint8Array(arrays.end + json.length);
   for (const [at, bytes] of [...arrays.parts, [arrays.end, json] as const]) file.set(bytes, at);
-  new Int32Array(file.buffer, 0, PROGRAM_HEADER / 4).set([PROGRAM_MAGIC, PROGRAM_VERSION, file.length, arrays.end]);
+  new Int32Array(file.buffer, 0, PROGRAM_HEADER / 4).set([
+    PROGRAM_MAGIC,
+    PROGRAM_VERSION,
+    file.length,
+    arrays.end,
+  ]);
   return file;
 }

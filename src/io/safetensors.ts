@@ -65,12 +65,16 @@ interface PlacedTensor extends SafetensorsEntry {
 }
 
 /** The header of a file, each tensor and the metadata by name, and where the tensors' bytes start. */
-function readHeader(bytes: Uint8Array): { header: Record<string, unknown>; text: string; start: number } {
+function readHeader(
+  bytes: Uint8Array,
+): { header: Record<string, unknown>; text: string; start: number } {
   if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
   // Inexact above 2^53, where it is refused in any case.
   const start = bytes.subarray(0, 8).reduceRight((sum, byte) => sum * 256 + byte, 0) + 8;
   // What is no such file often says of a length beyond all reason.
-  if (start > bytes.length) failRange("bytes", `a safetensors file of at least ${start} bytes`, bytes.length);
+  if (start > bytes.length) {
+    failRange("bytes", `a safetensors file of at least ${start} bytes`, bytes.length);
+  }
   let text = "";
   const header = parseJson("header", () =>
     text = bytes[8] === 123 // It must begin with "{".
@@ -92,20 +96,31 @@ function readTensor(
 ): PlacedTensor {
   const fail = (field: string, expected: string, got: unknown) =>
     failRange(`tensor ${show(name)}${field}`, expected, got);
-  const { dtype, shape, data_offsets: offsets } = Object(value), type = ARRAY_TYPES.get(dtype);
-  if (!type) return fail("", `shape, data_offsets and a dtype of ${[...ARRAY_TYPES.keys()]}`, dtype);
+  const { dtype, shape, data_offsets: offsets } = Object(value);
+  const type = ARRAY_TYPES.get(dtype);
+  if (!type) {
+    return fail("", `shape, data_offsets and a dtype of ${[...ARRAY_TYPES.keys()]}`, dtype);
+  }
   let length = 1;
   // 1 / n also turns away -0.
-  if (!Array.isArray(shape) || !shape.every((n) => Number.isInteger(n) && 1 / n > 0 && (length *= n) < 2 ** 53)) {
+  if (
+    !Array.isArray(shape) ||
+    !shape.every((n) => Number.isInteger(n) && 1 / n > 0 && (length *= n) < 2 ** 53)
+  ) {
     return fail(".shape", "integers of a product below 2^53", shape);
   }
-  const each = type.BYTES_PER_ELEMENT, size = length * each;
-  const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [], room = bytes.length - start;
+  const each = type.BYTES_PER_ELEMENT;
+  const size = length * each;
+  const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [];
+  const room = bytes.length - start;
   if (!Number.isInteger(begin) || begin < 0 || end !== begin + size || end > room) {
     return fail(".data_offsets", `${size} bytes within ${room}`, offsets);
   }
-  const { buffer } = bytes, from = bytes.byteOffset + start + begin;
-  const data = from % each ? new type(buffer.slice(from, from + size)) : new type(buffer, from, length);
+  const { buffer } = bytes;
+  const from = bytes.byteOffset + start + begin;
+  const data = from % each
+    ? new type(buffer.slice(from, from + size))
+    : new type(buffer, from, length);
   return { name, dtype, shape, data, begin, end };
 }
 
@@ -142,10 +157,12 @@ function readTensor(
 export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
   const { header, text, start } = readHeader(bytes);
   let keys = 0;
-  const metadata: Record<string, string> = Object.create(null), tensors = new Map<string, SafetensorsEntry>();
+  const metadata: Record<string, string> = Object.create(null);
+  const tensors = new Map<string, SafetensorsEntry>();
   const found: PlacedTensor[] = [];
   for (const [name, value] of Object.entries(header)) {
-    const label = `tensor ${show(name)}`, fields = Object.entries(checkObject(label, value));
+    const label = `tensor ${show(name)}`;
+    const fields = Object.entries(checkObject(label, value));
     keys += fields.length + 1;
     if (name === "__metadata__") {
       for (const [key, value] of fields) {
@@ -154,7 +171,13 @@ export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
       }
     } else {
       const tensor = readTensor(bytes, start, name, value);
-      if (fields.length !== 3) failRange(label, "shape, data_offsets and a dtype alone", fields.map(([key]) => key));
+      if (fields.length !== 3) {
+        failRange(
+          label,
+          "shape, data_offsets and a dtype alone",
+          fields.map(([key]) => key),
+        );
+      }
       found.push(tensor);
     }
   }
@@ -163,7 +186,11 @@ export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
   const colons = text.replace(/\\./g, "").replace(/"[^"]*"/g, "").split(":").length - 1;
   if (colons !== keys) failRange("header", `${keys} keys, each once`, colons);
   let at = 0;
-  for (const { name, dtype, shape, data, begin, end } of found.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+  for (
+    const { name, dtype, shape, data, begin, end } of found.sort((a, b) =>
+      a.begin - b.begin || a.end - b.end
+    )
+  ) {
     if (begin !== at) failRange(`tensor ${show(name)}`, `to begin at ${at}`, begin);
     at = end;
     tensors.set(name, { dtype, shape, data });

@@ -12,14 +12,22 @@ export const MAX_SIZE = 2147483647;
 /** Requires an object that has no fields but those of `known`; what would have no effect is refused. */
 export function checkOptions(name: string, options: unknown, known: readonly string[]): void {
   const names = known.join(", ");
-  if (typeof options !== "object" || options === null) failType(name, `an object of ${names || "nothing"}`, options);
+  if (typeof options !== "object" || options === null) {
+    failType(name, `an object of ${names || "nothing"}`, options);
+  }
   for (const key of Object.keys(options)) {
-    if (!known.includes(key)) failType(name, names === "" ? "none" : `no options but ${names}`, key);
+    if (!known.includes(key)) {
+      failType(name, names === "" ? "none" : `no options but ${names}`, key);
+    }
   }
 }
 
 /** Requires a tensor of the given kind in which no dimension is 0. */
-function checkKind(name: string, x: Tensor | TokenTensor, kind: typeof Float32Array | typeof Int32Array): void {
+function checkKind(
+  name: string,
+  x: Tensor | TokenTensor,
+  kind: typeof Float32Array | typeof Int32Array,
+): void {
   // An array without its shape is the usual mistake.
   if (typeof x !== "object" || x === null || ArrayBuffer.isView(x) || Array.isArray(x)) {
     failType(name, `a tensor { data: ${kind.name}, shape }`, x);
@@ -30,7 +38,9 @@ function checkKind(name: string, x: Tensor | TokenTensor, kind: typeof Float32Ar
   if (!Array.isArray(x.shape)) failType(`${name}.shape`, "an array of integers", x.shape);
   const size = shapeSize(x.shape);
   if (size === 0) failRange(`${name}.shape`, "no empty dimension", x.shape);
-  if (size !== x.data.length) failRange(`${name}.data`, `${size} elements for its shape`, x.data.length);
+  if (size !== x.data.length) {
+    failRange(`${name}.data`, `${size} elements for its shape`, x.data.length);
+  }
 }
 
 /**

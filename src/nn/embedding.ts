@@ -57,7 +57,10 @@ export class Embedding extends Module {
 
   /** `weight`. */
   override stateDict(): Map<string, Tensor> {
-    return new Map([["weight", { data: this.weight, shape: [this.numEmbeddings, this.embeddingDim] }]]);
+    return new Map([["weight", {
+      data: this.weight,
+      shape: [this.numEmbeddings, this.embeddingDim],
+    }]]);
   }
 
   /**

@@ -20,7 +20,11 @@ import type { CellExecutor, Part } from "../lstm_parts.ts";
  * assertEquals(pointwiseFloat32("sigmoid", a, b)[0], 0.5); // b is not read
  * ```
  */
-export function pointwiseFloat32(op: Exclude<Part["op"], "linear">, a: Float32Array, b: Float32Array): Float32Array {
+export function pointwiseFloat32(
+  op: Exclude<Part["op"], "linear">,
+  a: Float32Array,
+  b: Float32Array,
+): Float32Array {
   switch (op) {
     case "add":
       return a.map((value, i) => value + b[i]!);
@@ -65,9 +69,13 @@ export function floatExecutor(
     inFeatures: number,
     outFeatures: number,
   ) => {
-    const rows = x.length / inFeatures, out = new Float32Array(rows * outFeatures);
+    const rows = x.length / inFeatures;
+    const out = new Float32Array(rows * outFeatures);
     if (gate >= 0) {
-      weight = weight.subarray(gate * outFeatures * inFeatures, (gate + 1) * outFeatures * inFeatures);
+      weight = weight.subarray(
+        gate * outFeatures * inFeatures,
+        (gate + 1) * outFeatures * inFeatures,
+      );
       bias = bias && bias.subarray(gate * outFeatures, (gate + 1) * outFeatures);
     }
     for (let r = 0; r < rows; r++) {
@@ -80,15 +88,20 @@ export function floatExecutor(
       const width = gate < 0 ? 4 * hiddenSize : hiddenSize;
       switch (part.op) {
         case "linear":
-          if (part.name === "igates") return linear(a!, weights.weightIh, weights.biasIh, gate, inputSize, width);
-          if (part.name === "hgates") return linear(a!, weights.weightHh, weights.biasHh, gate, projected, width);
+          if (part.name === "igates") {
+            return linear(a!, weights.weightIh, weights.biasIh, gate, inputSize, width);
+          }
+          if (part.name === "hgates") {
+            return linear(a!, weights.weightHh, weights.biasHh, gate, projected, width);
+          }
           return linear(a!, weights.weightHr!, null, -1, hiddenSize, projected);
         default:
           return pointwiseFloat32(part.op, a!, b!);
       }
     },
     chunk(value: Float32Array, gate: number): Float32Array {
-      const rows = value.length / (4 * hiddenSize), out = new Float32Array(rows * hiddenSize);
+      const rows = value.length / (4 * hiddenSize);
+      const out = new Float32Array(rows * hiddenSize);
       for (let r = 0; r < rows; r++) {
         const at = (4 * r + gate) * hiddenSize;
         out.set(value.subarray(at, at + hiddenSize), r * hiddenSize);

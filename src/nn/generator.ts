@@ -70,7 +70,8 @@ export class Generator {
    */
   uniform(out: Float32Array, low: number, high: number): void {
     if (!(out instanceof Float32Array)) failType("out", "a Float32Array", out);
-    const from = f(low), range = f(f(high) - from);
+    const from = f(low);
+    const range = f(f(high) - from);
     if (!(range >= 0 && range < Infinity)) {
       failRange("high", `a number from low = ${low} up, at a finite distance`, high);
     }
@@ -83,7 +84,8 @@ export class Generator {
 
   /** 53 random bits times 2^-53. */
   #unitDouble(): number {
-    const high = this.next() & 0x1fffff, low = this.next();
+    const high = this.next() & 0x1fffff;
+    const low = this.next();
     return (high * 2 ** 32 + low) * 2 ** -53;
   }
 
@@ -104,7 +106,8 @@ export class Generator {
           this.#spare = null;
           continue;
         }
-        const theta = 2 * Math.PI * this.#unitDouble(), radius = Math.sqrt(-2 * Math.log1p(-this.#unitDouble()));
+        const theta = 2 * Math.PI * this.#unitDouble();
+        const radius = Math.sqrt(-2 * Math.log1p(-this.#unitDouble()));
         out[i] = radius * Math.cos(theta);
         this.#spare = radius * Math.sin(theta);
       }

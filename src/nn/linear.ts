@@ -72,7 +72,10 @@ export class Linear extends Module {
   /** `weight` and `bias`. */
   override stateDict(): Map<string, Tensor> {
     const { inFeatures, outFeatures } = this;
-    const tensors = new Map<string, Tensor>([["weight", { data: this.weight, shape: [outFeatures, inFeatures] }]]);
+    const tensors = new Map<string, Tensor>([["weight", {
+      data: this.weight,
+      shape: [outFeatures, inFeatures],
+    }]]);
     if (this.bias !== null) tensors.set("bias", { data: this.bias, shape: [outFeatures] });
     return tensors;
   }
@@ -89,9 +92,19 @@ export class Linear extends Module {
     const { inFeatures, outFeatures, weight, bias } = this;
     checkTensor("x", x);
     if (x.shape.at(-1) !== inFeatures) failRange("x.shape", `[..., ${inFeatures}]`, x.shape);
-    const count = x.data.length / inFeatures, data = new Float32Array(count * outFeatures);
+    const count = x.data.length / inFeatures;
+    const data = new Float32Array(count * outFeatures);
     for (let r = 0; r < count; r++) {
-      linearFloat32(x.data, r * inFeatures, weight, bias, inFeatures, outFeatures, data, r * outFeatures);
+      linearFloat32(
+        x.data,
+        r * inFeatures,
+        weight,
+        bias,
+        inFeatures,
+        outFeatures,
+        data,
+        r * outFeatures,
+      );
     }
     checkFinite("y", data);
     return { data, shape: [...x.shape.slice(0, -1), outFeatures] };

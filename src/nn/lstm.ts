@@ -84,7 +84,14 @@ export class LSTM extends Module {
   constructor(options: LSTMOptions) {
     super();
     checkOptions("options", options, OPTIONS);
-    const { numLayers = 1, bias = true, batchFirst = false, bidirectional = false, projSize = 0, seed = 0 } = options;
+    const {
+      numLayers = 1,
+      bias = true,
+      batchFirst = false,
+      bidirectional = false,
+      projSize = 0,
+      seed = 0,
+    } = options;
     this.inputSize = checkInteger("inputSize", options.inputSize, 1, MAX_SIZE);
     this.hiddenSize = checkInteger("hiddenSize", options.hiddenSize, 1, MAX_SIZE);
     this.numLayers = checkInteger("numLayers", numLayers, 1, MAX_SIZE);
@@ -92,8 +99,10 @@ export class LSTM extends Module {
     this.bias = checkBoolean("bias", bias);
     this.batchFirst = checkBoolean("batchFirst", batchFirst);
     this.bidirectional = checkBoolean("bidirectional", bidirectional);
-    const generator = generatorOf(seed), { hiddenSize } = this;
-    const rows = 4 * hiddenSize, bound = 1 / Math.sqrt(hiddenSize);
+    const generator = generatorOf(seed);
+    const { hiddenSize } = this;
+    const rows = 4 * hiddenSize;
+    const bound = 1 / Math.sqrt(hiddenSize);
     const make = (name: string, shape: readonly number[]) => {
       const data = parameter(name, shape);
       generator.uniform(data, -bound, bound);
@@ -126,17 +135,26 @@ export class LSTM extends Module {
    * `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_hr_l0`, the same with `_reverse`, and so on.
    */
   override stateDict(): Map<string, Tensor> {
-    const tensors = new Map<string, Tensor>(), rows = 4 * this.hiddenSize, width = this.projSize || this.hiddenSize;
+    const tensors = new Map<string, Tensor>();
+    const rows = 4 * this.hiddenSize;
+    const width = this.projSize || this.hiddenSize;
     this.cells.forEach((layer, l) =>
       layer.forEach((cell, d) => {
         const suffix = d === 0 ? `_l${l}` : `_l${l}_reverse`;
         const shape = [rows, l === 0 ? this.inputSize : this.outputSize];
         tensors.set(`weight_ih${suffix}`, { data: cell.weightIh, shape });
         tensors.set(`weight_hh${suffix}`, { data: cell.weightHh, shape: [rows, width] });
-        if (cell.biasIh !== null) tensors.set(`bias_ih${suffix}`, { data: cell.biasIh, shape: [rows] });
-        if (cell.biasHh !== null) tensors.set(`bias_hh${suffix}`, { data: cell.biasHh, shape: [rows] });
+        if (cell.biasIh !== null) {
+          tensors.set(`bias_ih${suffix}`, { data: cell.biasIh, shape: [rows] });
+        }
+        if (cell.biasHh !== null) {
+          tensors.set(`bias_hh${suffix}`, { data: cell.biasHh, shape: [rows] });
+        }
         if (cell.weightHr !== null) {
-          tensors.set(`weight_hr${suffix}`, { data: cell.weightHr, shape: [width, this.hiddenSize] });
+          tensors.set(`weight_hr${suffix}`, {
+            data: cell.weightHr,
+            shape: [width, this.hiddenSize],
+          });
         }
       })
     );
@@ -161,16 +179,22 @@ export class LSTM extends Module {
     options: LSTMForwardOptions = {},
   ): [y: Tensor, state: [h: Tensor, c: Tensor]] {
     const { inputSize, hiddenSize, outputSize, numDirections, batchFirst } = this;
-    const plan = planSequence(this, x, state, options), { steps, batch, lengths } = plan;
-    const width = this.projSize || hiddenSize, h = plan.h, c = plan.c;
-    const stepRows = batchFirst ? 1 : batch, batchRows = batchFirst ? steps : 1;
+    const plan = planSequence(this, x, state, options);
+    const { steps, batch, lengths } = plan;
+    const width = this.projSize || hiddenSize;
+    const h = plan.h;
+    const c = plan.c;
+    const stepRows = batchFirst ? 1 : batch;
+    const batchRows = batchFirst ? steps : 1;
     const scratch = floatLstmScratch(hiddenSize);
-    let from = x.data, size = inputSize;
+    let from = x.data;
+    let size = inputSize;
     this.cells.forEach((layer, l) => {
       const to = new Float32Array(steps * batch * outputSize);
       layer.forEach((cell, d) => {
         for (let b = 0; b < batch; b++) {
-          const at = (l * numDirections + d) * batch + b, length = lengths === null ? steps : lengths[b]!;
+          const at = (l * numDirections + d) * batch + b;
+          const length = lengths === null ? steps : lengths[b]!;
           const hRow = h.subarray(at * width, (at + 1) * width);
           const cRow = c.subarray(at * hiddenSize, (at + 1) * hiddenSize);
           for (let i = 0; i < length; i++) {

@@ -3,7 +3,11 @@
  *
  * @module
  */
-import { floatLstmScratch, type LSTMCellWeights, lstmStepFloat32 } from "../../kernels/lstm_float.ts";
+import {
+  floatLstmScratch,
+  type LSTMCellWeights,
+  lstmStepFloat32,
+} from "../../kernels/lstm_float.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkOptions, checkShaped, checkTensor, MAX_SIZE, parameter } from "./check.ts";
@@ -63,7 +67,9 @@ export class LSTMCell extends Module implements LSTMCellWeights {
     this.inputSize = checkInteger("inputSize", options.inputSize, 1, MAX_SIZE);
     this.hiddenSize = checkInteger("hiddenSize", options.hiddenSize, 1, MAX_SIZE);
     checkBoolean("bias", bias);
-    const generator = generatorOf(seed), rows = 4 * this.hiddenSize, bound = 1 / Math.sqrt(this.hiddenSize);
+    const generator = generatorOf(seed);
+    const rows = 4 * this.hiddenSize;
+    const bound = 1 / Math.sqrt(this.hiddenSize);
     this.weightIh = parameter("weightIh", [rows, this.inputSize]);
     this.weightHh = parameter("weightHh", [rows, this.hiddenSize]);
     this.biasIh = bias ? parameter("biasIh", [rows]) : null;
@@ -73,7 +79,8 @@ export class LSTMCell extends Module implements LSTMCellWeights {
 
   /** `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`. */
   override stateDict(): Map<string, Tensor> {
-    const rows = 4 * this.hiddenSize, tensors = new Map<string, Tensor>();
+    const rows = 4 * this.hiddenSize;
+    const tensors = new Map<string, Tensor>();
     tensors.set("weight_ih", { data: this.weightIh, shape: [rows, this.inputSize] });
     tensors.set("weight_hh", { data: this.weightHh, shape: [rows, this.hiddenSize] });
     if (this.biasIh !== null) tensors.set("bias_ih", { data: this.biasIh, shape: [rows] });
@@ -96,18 +103,23 @@ export class LSTMCell extends Module implements LSTMCellWeights {
     if (x.shape.length < 1 || x.shape.length > 2 || x.shape.at(-1) !== inputSize) {
       failRange("x.shape", `[batch, ${inputSize}] or [${inputSize}]`, x.shape);
     }
-    const batch = x.data.length / inputSize, shape = [...x.shape.slice(0, -1), hiddenSize];
+    const batch = x.data.length / inputSize;
+    const shape = [...x.shape.slice(0, -1), hiddenSize];
     if (state !== undefined) {
-      if (!Array.isArray(state) || state.length !== 2) failType("state", "a pair of tensors", state);
+      if (!Array.isArray(state) || state.length !== 2) {
+        failType("state", "a pair of tensors", state);
+      }
       checkShaped("state[0]", state[0], shape);
       checkShaped("state[1]", state[1], shape);
     }
     const h = state === undefined ? new Float32Array(batch * hiddenSize) : state[0].data.slice();
     const c = state === undefined ? new Float32Array(batch * hiddenSize) : state[1].data.slice();
-    const scratch = floatLstmScratch(hiddenSize), { weightIh, weightHh, biasIh, biasHh } = this;
+    const scratch = floatLstmScratch(hiddenSize);
+    const { weightIh, weightHh, biasIh, biasHh } = this;
     const weights = { weightIh, weightHh, biasIh, biasHh, weightHr: null };
     for (let b = 0; b < batch; b++) {
-      const from = b * hiddenSize, to = from + hiddenSize;
+      const from = b * hiddenSize;
+      const to = from + hiddenSize;
       lstmStepFloat32(
         weights,
         inputSize,

@@ -49,7 +49,8 @@ export abstract class Module {
    */
   loadStateDict(tensors: ReadonlyMap<string, StateDictEntry>): void {
     if (!(tensors instanceof Map)) failType("tensors", "a Map of tensors", tensors);
-    const own = this.stateDict(), faults: string[] = [];
+    const own = this.stateDict();
+    const faults: string[] = [];
     // Copied first: what is given may be this module's own memory.
     const copies = new Map<Float32Array, Float32Array>();
     let wrongKind = false;
@@ -58,19 +59,27 @@ export abstract class Module {
     }
     for (const [name, entry] of tensors as Map<unknown, StateDictEntry | null | undefined>) {
       const expected = typeof name === "string" ? own.get(name) : undefined;
-      const label = typeof name === "string" ? JSON.stringify(name) : `a key of type ${typeof name}`;
+      const label = typeof name === "string"
+        ? JSON.stringify(name)
+        : `a key of type ${typeof name}`;
       if (expected === undefined) {
         faults.push(`unexpected ${label}`);
         continue;
       }
-      const data = entry?.data, shape = entry?.shape, want = `[${expected.shape.join(", ")}]`;
+      const data = entry?.data;
+      const shape = entry?.shape;
+      const want = `[${expected.shape.join(", ")}]`;
       if (!(data instanceof Float32Array) || !Array.isArray(shape)) {
         wrongKind = true;
         faults.push(`${label} is not a tensor of F32 ${want}`);
-      } else if (shape.length !== expected.shape.length || shape.some((n, i) => n !== expected.shape[i])) {
+      } else if (
+        shape.length !== expected.shape.length || shape.some((n, i) => n !== expected.shape[i])
+      ) {
         faults.push(`${label} has shape [${shape.join(", ")}], expected ${want}`);
       } else if (data.length !== expected.data.length) {
-        faults.push(`${label} has ${data.length} elements, expected ${expected.data.length} for ${want}`);
+        faults.push(
+          `${label} has ${data.length} elements, expected ${expected.data.length} for ${want}`,
+        );
       } else {
         const at = data.findIndex((value) => !Number.isFinite(value));
         if (at >= 0) faults.push(`${label} holds ${data[at]} at ${at}, expected finite numbers`);
@@ -78,7 +87,9 @@ export abstract class Module {
       }
     }
     if (faults.length > 0) {
-      const message = `tensors: expected the state dict of this ${this.constructor.name}, got ${faults.join("; ")}`;
+      const message = `tensors: expected the state dict of this ${this.constructor.name}, got ${
+        faults.join("; ")
+      }`;
       throw wrongKind ? new TypeError(message) : new RangeError(message);
     }
     for (const [target, copy] of copies) target.set(copy);

@@ -43,7 +43,8 @@ export function planSequence(
   state: readonly [Tensor, Tensor] | undefined,
   options: LSTMForwardOptions,
 ): SequencePlan {
-  const { inputSize, hiddenSize, projSize, batchFirst } = sizes, outer = sizes.numLayers * sizes.numDirections;
+  const { inputSize, hiddenSize, projSize, batchFirst } = sizes;
+  const outer = sizes.numLayers * sizes.numDirections;
   checkTensor("x", x);
   const batched = x.shape.length === 3;
   if ((!batched && x.shape.length !== 2) || x.shape.at(-1) !== inputSize) {
@@ -76,7 +77,9 @@ function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number):
   if (!Array.isArray(lengths) && !ArrayBuffer.isView(lengths)) {
     failType("lengths", "an array of integers", lengths);
   }
-  if (lengths.length !== batch) failRange("lengths", `${batch} integers, one a batch row`, lengths.length);
+  if (lengths.length !== batch) {
+    failRange("lengths", `${batch} integers, one a batch row`, lengths.length);
+  }
   return Int32Array.from(
     { length: batch },
     (_, b) => checkInteger(`lengths[${b}]`, lengths[b], 1, steps),

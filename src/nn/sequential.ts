@@ -45,15 +45,24 @@ export class Sequential extends Module {
    */
   constructor(children: Readonly<Record<string, SequentialChild>>) {
     super();
-    if (typeof children !== "object" || children === null) failType("children", "an object of modules", children);
+    if (typeof children !== "object" || children === null) {
+      failType("children", "an object of modules", children);
+    }
     this.children = new Map(Object.entries(children));
     if (this.children.size === 0) failRange("children", "at least one module", "none");
-    let last = "", width: number | undefined;
+    let last = "";
+    let width: number | undefined;
     for (const [name, child] of this.children) {
-      if (name === "" || name.includes(".")) failRange("children", "names that are not empty and have no dot", name);
+      if (name === "" || name.includes(".")) {
+        failRange("children", "names that are not empty and have no dot", name);
+      }
       const takes = inputWidth(`children.${name}`, child);
       if (last !== "" && takes !== width) {
-        failRange(`children.${name}`, `a module that takes the width ${width} of ${last}`, takes ?? "token ids");
+        failRange(
+          `children.${name}`,
+          `a module that takes the width ${width} of ${last}`,
+          takes ?? "token ids",
+        );
       }
       last = name;
       width = outputWidth(child);
@@ -80,7 +89,9 @@ export class Sequential extends Module {
     // Each child checks its input's kind.
     let value = x as Tensor;
     for (const child of this.children.values()) {
-      value = child instanceof LSTM ? child.forward(value)[0] : child.forward(value as Tensor & TokenTensor);
+      value = child instanceof LSTM
+        ? child.forward(value)[0]
+        : child.forward(value as Tensor & TokenTensor);
     }
     return value;
   }

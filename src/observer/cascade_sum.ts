@@ -4,7 +4,9 @@
  * @module
  */
 const f = Math.fround;
-const LANES = 8, ROWS = 4, LEVELS = 4;
+const LANES = 8;
+const ROWS = 4;
+const LEVELS = 4;
 
 /**
  * The float32 sum of `data` in the order of torch.sum on a CPU with AVX2 or AVX512 (up to 32768 elements, which

@@ -9,7 +9,12 @@ import { checkOptions } from "../nn/check.ts";
 import type { DType } from "../dtype.ts";
 import type { QParams } from "../qparams.ts";
 import { MovingAverageMinMaxObserver } from "./moving_average.ts";
-import { type CalculateOptions, Observer, type ObserverFactory, UniformObserver } from "./observer.ts";
+import {
+  type CalculateOptions,
+  Observer,
+  type ObserverFactory,
+  UniformObserver,
+} from "./observer.ts";
 import { PerChannelObserver } from "./per_channel.ts";
 
 /** Options of {@linkcode FakeQuantize}. */

@@ -110,7 +110,9 @@ export class HistogramObserver extends UniformObserver {
 
   /** Adds the histogram so far to one over a range that contains its own. */
   #addOld(histogram: Float32Array, min: number, max: number): void {
-    const old = this.#histogram, oldMin = this.#min, oldMax = this.#max;
+    const old = this.#histogram;
+    const oldMin = this.#min;
+    const oldMax = this.#max;
     let moved = old;
     if (oldMin === oldMax && (min !== oldMin || max !== oldMax)) {
       // torch 2.8.0 takes the new tensor's total here, not the old histogram's.
@@ -154,14 +156,22 @@ export class HistogramObserver extends UniformObserver {
       (this.#max - this.#min) / bins,
       this.dtype === "qint32" ? 2 ** 32 : 256,
     );
-    let alpha = 0, beta = 1, start = 0, end = bins - 1, smallest = Infinity;
+    let alpha = 0;
+    let beta = 1;
+    let start = 0;
+    let end = bins - 1;
+    let smallest = Infinity;
     while (alpha < beta) {
-      const nextAlpha = alpha + 1e-5, nextBeta = beta - 1e-5;
-      const below = f(nextAlpha * total), above = f(nextBeta * total);
-      let left = start, right = end;
+      const nextAlpha = alpha + 1e-5;
+      const nextBeta = beta - 1e-5;
+      const below = f(nextAlpha * total);
+      const above = f(nextBeta * total);
+      let left = start;
+      let right = end;
       while (left < end && cumulative[left]! < below) left++;
       while (right > start && cumulative[right]! > above) right--;
-      let nextStart = start, nextEnd = end;
+      let nextStart = start;
+      let nextEnd = end;
       if (left - start > end - right) {
         nextStart = left;
         alpha = nextAlpha;
@@ -222,7 +232,9 @@ export class HistogramObserver extends UniformObserver {
    * the range is not one.
    */
   setState(state: HistogramState): void {
-    if (typeof state !== "object" || state === null) failType("state", "an object of histogram, min, max", state);
+    if (typeof state !== "object" || state === null) {
+      failType("state", "an object of histogram, min, max", state);
+    }
     const { histogram } = state;
     if (!(histogram instanceof Float32Array)) {
       failType("histogram", "a Float32Array", histogram);
@@ -296,7 +308,8 @@ function moveHistogram(
   max: number,
   rate: number,
 ): Float32Array {
-  const bins = old.length, parts = bins * rate;
+  const bins = old.length;
+  const parts = bins * rate;
   const step = f(f(max - min) / bins);
   const edges = new Float32Array(bins + 1);
   for (let i = 0; i <= bins; i++) {
@@ -341,9 +354,12 @@ class QuantizationError {
   of(start: number, end: number): number {
     const exactStep = this.#width * (end - start + 1) / this.#levels;
     if (exactStep === 0) return 0;
-    const density = this.#density, norms = this.#norms;
-    const width = f(this.#width), step = f(exactStep);
-    const half = f(exactStep / 2), last = f(this.#levels - 1);
+    const density = this.#density;
+    const norms = this.#norms;
+    const width = f(this.#width);
+    const step = f(exactStep);
+    const half = f(exactStep / 2);
+    const last = f(this.#levels - 1);
     const halfCube = cube(half);
     const whole = f(f(halfCube - -halfCube) / 3);
     for (let i = 0; i < norms.length; i++) {

@@ -17,7 +17,8 @@ import {
 
 /** Smallest and largest element of a non-empty array. */
 export function minMax(data: Float32Array): [min: number, max: number] {
-  let min = Infinity, max = -Infinity;
+  let min = Infinity;
+  let max = -Infinity;
   for (let i = 0; i < data.length; i++) {
     if (data[i]! < min) min = data[i]!;
     if (data[i]! > max) max = data[i]!;

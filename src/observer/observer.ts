@@ -201,8 +201,12 @@ export abstract class Observer {
     } catch (cause) {
       // Factories stand side by side in a QConfig: the message says in which of them the argument is wrong.
       const { message } = cause as Error;
-      if (cause instanceof TypeError) throw new TypeError(`${this.name}.withArgs: ${message}`, { cause });
-      if (cause instanceof RangeError) throw new RangeError(`${this.name}.withArgs: ${message}`, { cause });
+      if (cause instanceof TypeError) {
+        throw new TypeError(`${this.name}.withArgs: ${message}`, { cause });
+      }
+      if (cause instanceof RangeError) {
+        throw new RangeError(`${this.name}.withArgs: ${message}`, { cause });
+      }
       throw cause;
     }
   }
@@ -275,7 +279,8 @@ export function resolveOptions(
   }
   const customRange = options.quantMin !== undefined ||
     options.quantMax !== undefined;
-  let quantMin = lowest, quantMax = highest;
+  let quantMin = lowest;
+  let quantMax = highest;
   if (customRange) {
     if (options.quantMin === undefined || options.quantMax === undefined) {
       failType(
@@ -296,7 +301,8 @@ export function resolveOptions(
       failRange("quantMax", "a range that contains 0", quantMax);
     }
   }
-  const wholeMin = quantMin, wholeMax = quantMax;
+  const wholeMin = quantMin;
+  const wholeMax = quantMax;
   if (reduceRange) {
     const symmetric = qscheme === "perTensorSymmetric" ||
       qscheme === "perChannelSymmetric";
@@ -316,7 +322,17 @@ export function resolveOptions(
       }
     }
   }
-  return { dtype, qscheme: qscheme!, reduceRange, quantMin, quantMax, wholeMin, wholeMax, customRange, eps };
+  return {
+    dtype,
+    qscheme: qscheme!,
+    reduceRange,
+    quantMin,
+    quantMax,
+    wholeMin,
+    wholeMax,
+    customRange,
+    eps,
+  };
 }
 
 /**
@@ -329,7 +345,8 @@ export function scaleAndZeroPoint(
   config: RangeConfig,
 ): [scale: number, zeroPoint: number] {
   const { dtype, qscheme, quantMin, quantMax, customRange, eps } = config;
-  const low = Math.min(min, 0), high = Math.max(max, 0);
+  const low = Math.min(min, 0);
+  const high = Math.max(max, 0);
   if (qscheme === "perTensorSymmetric" || qscheme === "perChannelSymmetric") {
     const largest = Math.max(-low, high);
     const scale = Math.max(f(largest / f((quantMax - quantMin) / 2)), eps);

@@ -166,7 +166,8 @@ export abstract class PerChannelObserver extends UniformObserver {
       scales.push(1);
       zeroPoints.push(0);
     }
-    const { chAxis: axis } = this, { dtype, wholeMin: quantMin, wholeMax: quantMax } = this.config;
+    const { chAxis: axis } = this;
+    const { dtype, wholeMin: quantMin, wholeMax: quantMax } = this.config;
     return perChannelAffine({
       dtype,
       scales,

@@ -77,7 +77,15 @@ function checkConstraints(name: string, constraints: DTypeConstraints): void {
   checkOptions(name, constraints, CONSTRAINT_KEYS);
   const { dtype, quantMin, quantMax, scaleMin, scaleExact, zeroPointExact } = constraints;
   if (dtype === "float32") {
-    for (const [key, value] of Object.entries({ quantMin, quantMax, scaleMin, scaleExact, zeroPointExact })) {
+    for (
+      const [key, value] of Object.entries({
+        quantMin,
+        quantMax,
+        scaleMin,
+        scaleExact,
+        zeroPointExact,
+      })
+    ) {
       if (value !== undefined) failRange(`${name}.${key}`, "no such constraint on float32", value);
     }
     return;
@@ -90,14 +98,20 @@ function checkConstraints(name: string, constraints: DTypeConstraints): void {
   }
   const lo = checkInteger(`${name}.quantMin`, quantMin ?? range[0], ...range);
   const hi = checkInteger(`${name}.quantMax`, quantMax ?? range[1], ...range);
-  if (lo >= hi) failRange(`${name}.quantMax`, `an integer above quantMin ${lo}: no range satisfies both`, hi);
+  if (lo >= hi) {
+    failRange(`${name}.quantMax`, `an integer above quantMin ${lo}: no range satisfies both`, hi);
+  }
   for (const [key, scale] of [["scaleMin", scaleMin], ["scaleExact", scaleExact]] as const) {
     if (scale === undefined) continue;
     if (typeof scale !== "number") failType(`${name}.${key}`, "a positive number", scale);
     if (!(scale > 0 && scale < Infinity)) failRange(`${name}.${key}`, "a positive number", scale);
   }
   if (scaleMin !== undefined && scaleExact !== undefined && scaleExact < scaleMin) {
-    failRange(`${name}.scaleExact`, `at least scaleMin ${scaleMin}: no scale satisfies both`, scaleExact);
+    failRange(
+      `${name}.scaleExact`,
+      `at least scaleMin ${scaleMin}: no scale satisfies both`,
+      scaleExact,
+    );
   }
   if (zeroPointExact !== undefined) {
     checkInteger(`${name}.zeroPointExact`, zeroPointExact, -2147483648, 2147483647);
@@ -116,16 +130,21 @@ function knownOf(
   observer: Observer,
 ): { quantMin?: number; quantMax?: number; eps?: number; fixed?: FixedQParamsObserver } {
   const own = observer instanceof FakeQuantize ? observer.observer : observer;
-  if (own instanceof FixedQParamsObserver) return { quantMin: own.quantMin, quantMax: own.quantMax, fixed: own };
+  if (own instanceof FixedQParamsObserver) {
+    return { quantMin: own.quantMin, quantMax: own.quantMax, fixed: own };
+  }
   return own as { quantMin?: number; quantMax?: number; eps?: number };
 }
 
 /** Says which constraint a value fails, or null. */
 function failure(name: string, value: ObservedValue, constraints: DTypeConstraints): string | null {
   const dtype = value?.dtype ?? "float32";
-  if (dtype !== constraints.dtype) return `${name} dtype: expected ${constraints.dtype}, got ${dtype}`;
+  if (dtype !== constraints.dtype) {
+    return `${name} dtype: expected ${constraints.dtype}, got ${dtype}`;
+  }
   if (value === null || dtype === "float32") return null;
-  const { quantMin, quantMax, eps, fixed } = knownOf(value), { scaleMin, scaleExact, zeroPointExact } = constraints;
+  const { quantMin, quantMax, eps, fixed } = knownOf(value);
+  const { scaleMin, scaleExact, zeroPointExact } = constraints;
   if (constraints.quantMin !== undefined && !(quantMin! >= constraints.quantMin)) {
     return `${name} quantMin: expected at least ${constraints.quantMin}, got ${quantMin}`;
   }
@@ -138,18 +157,30 @@ function failure(name: string, value: ObservedValue, constraints: DTypeConstrain
       fixed === undefined ? "an observer with eps " : ""
     }${scale}`;
   }
-  const exact = [["scale", scaleExact, fixed?.scale], ["zero point", zeroPointExact, fixed?.zeroPoint]] as const;
+  const exact = [["scale", scaleExact, fixed?.scale], [
+    "zero point",
+    zeroPointExact,
+    fixed?.zeroPoint,
+  ]] as const;
   for (const [key, expected, got] of exact) {
     if (expected === undefined || got === Math.fround(expected)) continue;
-    return `${name} ${key}: expected exactly ${expected}, got ${got ?? `${value.kind} (use a FixedQParamsObserver)`}`;
+    return `${name} ${key}: expected exactly ${expected}, got ${
+      got ?? `${value.kind} (use a FixedQParamsObserver)`
+    }`;
   }
   return null;
 }
 
 /** Says which constraint of a pattern fails first, and how many held before it. */
-function patternFailure(pattern: DTypePattern, values: OpValues): { held: number; reason: string } | null {
+function patternFailure(
+  pattern: DTypePattern,
+  values: OpValues,
+): { held: number; reason: string } | null {
   let held = 0;
-  const named: [string, ObservedValue, readonly DTypeConstraints[]][] = values.inputs.map((value, i) => [
+  const named: [string, ObservedValue, readonly DTypeConstraints[]][] = values.inputs.map((
+    value,
+    i,
+  ) => [
     values.inputs.length === 1 ? "input" : `input ${i}`,
     value,
     list(pattern.input),
@@ -164,9 +195,9 @@ function patternFailure(pattern: DTypePattern, values: OpValues): { held: number
       const reason = reasons.find((text) => !text!.startsWith(`${name} dtype`)) ??
         (allowed.length === 1
           ? reasons[0]!
-          : `${name} dtype: expected ${[...new Set(allowed.map(({ dtype }) => dtype))].join(" or ")}, got ${
-            value?.dtype ?? "float32"
-          }`);
+          : `${name} dtype: expected ${
+            [...new Set(allowed.map(({ dtype }) => dtype))].join(" or ")
+          }, got ${value?.dtype ?? "float32"}`);
       return { held, reason };
     }
     held++;
@@ -209,7 +240,9 @@ export class BackendConfig {
    */
   constructor(name: string, patterns: { readonly [op in BackendOp]?: readonly DTypePattern[] }) {
     if (typeof name !== "string") failType("name", "a string", name);
-    if (typeof patterns !== "object" || patterns === null) failType("patterns", "an object of patterns", patterns);
+    if (typeof patterns !== "object" || patterns === null) {
+      failType("patterns", "an object of patterns", patterns);
+    }
     for (const [op, each] of Object.entries(patterns)) {
       if (!OPS.includes(op as BackendOp)) failRange(`${name}: operation`, OPS.join(", "), op);
       if (!Array.isArray(each)) failType(`${name}.${op}`, "an array of patterns", each);
@@ -325,7 +358,11 @@ const int16: readonly DTypeConstraints[] = [
  */
 export const dsp16BackendConfig: BackendConfig = new BackendConfig("dsp16", {
   embedding: [{ weight: [quint8, ...int16], output: float32 }],
-  linear: [{ input: [quint8, qint8, ...int16], weight: qint8, output: [quint8, qint8, ...int16, float32] }],
+  linear: [{
+    input: [quint8, qint8, ...int16],
+    weight: qint8,
+    output: [quint8, qint8, ...int16, float32],
+  }],
   add: [{ input: [quint8, qint8, ...int16, float32], output: [quint8, qint8, ...int16] }],
   mul: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
   sigmoid: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],

@@ -4,7 +4,13 @@
  * @module
  */
 import { checkBoolean, failRange, failType } from "../errors.ts";
-import { LSTM_PARTS_PROJECTED, type Part, PART_SLOTS, type PartName, type PartSlot } from "../lstm_parts.ts";
+import {
+  LSTM_PARTS_PROJECTED,
+  type Part,
+  PART_SLOTS,
+  type PartName,
+  type PartSlot,
+} from "../lstm_parts.ts";
 import { checkOptions } from "../nn/check.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
 import { Observer, type ObserverFactory } from "../observer/observer.ts";
@@ -67,24 +73,37 @@ const QCONFIG_KEYS: readonly (keyof QConfig)[] = [
 /** Requires a QConfig or null. */
 export function checkQConfig(qconfig: unknown): void {
   if (qconfig === null) return;
-  if (typeof qconfig !== "object") failType("qconfig", "a QConfig, as getPreset gives it, or null", qconfig);
+  if (typeof qconfig !== "object") {
+    failType("qconfig", "a QConfig, as getPreset gives it, or null", qconfig);
+  }
   checkOptions("qconfig", qconfig, QCONFIG_KEYS);
   const { activation, weight, input = activation, parts, dynamic, ...words } = qconfig as QConfig;
   if (dynamic !== undefined) checkBoolean("qconfig.dynamic", dynamic);
   for (const [name, factory] of Object.entries({ activation, weight, input })) {
-    if (factory === null) failType(`qconfig.${name}`, "an observer factory (of PlaceholderObserver for float32)", null);
+    if (factory === null) {
+      failType(`qconfig.${name}`, "an observer factory (of PlaceholderObserver for float32)", null);
+    }
     checkFactory(`qconfig.${name}`, factory);
     if (name !== "weight") checkWhole(`qconfig.${name}`, factory);
   }
-  const { engine = "fbgemm", initialState = "torch", weightRounding = "nearest", embeddingBits = 8 } = words;
-  if (engine !== "fbgemm" && engine !== "qnnpack") failRange("qconfig.engine", "fbgemm or qnnpack", engine);
+  const {
+    engine = "fbgemm",
+    initialState = "torch",
+    weightRounding = "nearest",
+    embeddingBits = 8,
+  } = words;
+  if (engine !== "fbgemm" && engine !== "qnnpack") {
+    failRange("qconfig.engine", "fbgemm or qnnpack", engine);
+  }
   if (initialState !== "torch" && initialState !== "own") {
     failRange("qconfig.initialState", "torch or own", initialState);
   }
   if (weightRounding !== "nearest" && weightRounding !== "calibrated") {
     failRange("qconfig.weightRounding", "nearest or calibrated", weightRounding);
   }
-  if (embeddingBits !== 8 && embeddingBits !== 16) failRange("qconfig.embeddingBits", "8 or 16", embeddingBits);
+  if (embeddingBits !== 8 && embeddingBits !== 16) {
+    failRange("qconfig.embeddingBits", "8 or 16", embeddingBits);
+  }
   for (const [key, observer] of Object.entries(parts ?? {})) {
     checkPartKey("qconfig.parts", key);
     checkPartObserver(`qconfig.parts.${key}`, key, observer);
@@ -92,26 +111,36 @@ export function checkQConfig(qconfig: unknown): void {
 }
 
 /** What somebody who names a dtype, such as int16, should give. */
-const OF_A_DTYPE = "MinMaxObserver.withArgs({ dtype }), for 16 bits with dtype qint32, quantMin and quantMax";
+const OF_A_DTYPE =
+  "MinMaxObserver.withArgs({ dtype }), for 16 bits with dtype qint32, quantMin and quantMax";
 
 /** Requires an observer factory or null. Observers and their classes, which are easily given instead, are named. */
 function checkFactory(name: string, factory: unknown): void {
-  if (typeof factory === "string") failType(name, `an observer factory such as ${OF_A_DTYPE}`, factory);
+  if (typeof factory === "string") {
+    failType(name, `an observer factory such as ${OF_A_DTYPE}`, factory);
+  }
   if (factory === null || (typeof factory === "function" && "observerName" in factory)) return;
   const kind = factory instanceof Observer
     ? factory.kind
     : typeof factory === "function" && factory.prototype instanceof Observer
     ? factory.name
     : null;
-  if (kind === null) failType(name, "an observer factory, as withArgs gives it, or null for not quantized", factory);
+  if (kind === null) {
+    failType(name, "an observer factory, as withArgs gives it, or null for not quantized", factory);
+  }
   const got = factory instanceof Observer ? "an observer" : "the class";
-  throw new TypeError(`${name}: expected an observer factory, ${kind}.withArgs({ ... }), got ${got}`);
+  throw new TypeError(
+    `${name}: expected an observer factory, ${kind}.withArgs({ ... }), got ${got}`,
+  );
 }
 
 /** Requires that an activation's observer gives parameters for whole tensors. */
 function checkWhole(name: string, factory: ObserverFactory | null): void {
-  const given = factory?.(), observer = given instanceof FakeQuantize ? given.observer : given;
-  if (observer instanceof PerChannelObserver) failType(name, "an observer of whole tensors", observer.kind);
+  const given = factory?.();
+  const observer = given instanceof FakeQuantize ? given.observer : given;
+  if (observer instanceof PerChannelObserver) {
+    failType(name, "an observer of whole tensors", observer.kind);
+  }
 }
 
 /** What a part is given, in its long form. */
@@ -148,7 +177,11 @@ export function checkPartObserver(
   if (Array.isArray(output)) {
     if (output.length !== 4) failRange(name, "four observers, one a gate", output.length);
     if (!partsOf(key).every((part) => part.gated)) {
-      failType(name, "one observer: only inputProjection, hiddenProjection and linearOutput have one a gate", output);
+      failType(
+        name,
+        "one observer: only inputProjection, hiddenProjection and linearOutput have one a gate",
+        output,
+      );
     }
   }
   for (const factory of Array.isArray(output) ? output : output === undefined ? [] : [output]) {
@@ -156,10 +189,16 @@ export function checkPartObserver(
     checkWhole(name, factory);
   }
   if (inputs === undefined) return;
-  if (!Array.isArray(inputs)) failType(`${name}.inputs`, "an array of observer factories or null", inputs);
+  if (!Array.isArray(inputs)) {
+    failType(`${name}.inputs`, "an array of observer factories or null", inputs);
+  }
   for (const part of partsOf(key)) {
     if (inputs.length !== part.inputs.length) {
-      failRange(`${name}.inputs`, `${part.inputs.length}, one for each of ${part.inputs.join(", ")}`, inputs.length);
+      failRange(
+        `${name}.inputs`,
+        `${part.inputs.length}, one for each of ${part.inputs.join(", ")}`,
+        inputs.length,
+      );
     }
   }
   inputs.forEach((factory, i) => {
@@ -199,7 +238,12 @@ export class QConfigMapping {
     this.#parts = parts;
   }
 
-  #with(rank: number, key: string, matches: Rule["matches"], qconfig: QConfig | null): QConfigMapping {
+  #with(
+    rank: number,
+    key: string,
+    matches: Rule["matches"],
+    qconfig: QConfig | null,
+  ): QConfigMapping {
     checkQConfig(qconfig);
     return new QConfigMapping([...this.#rules, { rank, key, matches, qconfig }], this.#parts);
   }
@@ -256,7 +300,9 @@ export class QConfigMapping {
   setPart(part: PartSlot | PartName, observer: PartObserver, module?: string): QConfigMapping {
     checkPartKey("part", part);
     checkPartObserver(`part ${part}`, part, observer);
-    if (module !== undefined && typeof module !== "string") failType("module", "a module's name", module);
+    if (module !== undefined && typeof module !== "string") {
+      failType("module", "a module's name", module);
+    }
     const rule: PartRule = {
       rank: module === undefined ? 0 : 3,
       key: `part ${part}${module === undefined ? "" : ` of ${JSON.stringify(module)}`}`,
@@ -279,7 +325,9 @@ export class QConfigMapping {
       if (rule.key !== "global" && !modules.some(rule.matches)) {
         failRange(
           `QConfigMapping: ${rule.key}`,
-          `a module that matches (there are ${modules.map((m) => `${m.type} ${JSON.stringify(m.name)}`).join(", ")})`,
+          `a module that matches (there are ${
+            modules.map((m) => `${m.type} ${JSON.stringify(m.name)}`).join(", ")
+          })`,
           "none",
         );
       }
@@ -290,10 +338,16 @@ export class QConfigMapping {
       const rules = this.#parts.filter((rule) => rule.matches(module));
       if (rules.length === 0) return qconfig;
       if (qconfig === null) {
-        return failRange(`QConfigMapping: ${rules[0]!.key}`, `a QConfig for ${JSON.stringify(module.name)}`, "none");
+        return failRange(
+          `QConfigMapping: ${rules[0]!.key}`,
+          `a QConfig for ${JSON.stringify(module.name)}`,
+          "none",
+        );
       }
       const parts: Record<string, PartObserver> = { ...qconfig.parts };
-      for (const { part, observer } of rules.toSorted((a, b) => a.rank - b.rank)) parts[part] = observer;
+      for (const { part, observer } of rules.toSorted((a, b) => a.rank - b.rank)) {
+        parts[part] = observer;
+      }
       return { ...qconfig, parts };
     });
   }

@@ -7,10 +7,19 @@ import { failRange, failType } from "../errors.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
 import { PlaceholderObserver } from "../observer/placeholder.ts";
-import { defaultPerChannelWeightObserver, fbgemmQConfig, type QConfig, qnnpackQConfig, x86QConfig } from "./qconfig.ts";
+import {
+  defaultPerChannelWeightObserver,
+  fbgemmQConfig,
+  type QConfig,
+  qnnpackQConfig,
+  x86QConfig,
+} from "./qconfig.ts";
 
 /** A 16-bit range. */
-function fixed16(scale: number, quantMin: number): ReturnType<typeof FixedQParamsObserver.withArgs> {
+function fixed16(
+  scale: number,
+  quantMin: number,
+): ReturnType<typeof FixedQParamsObserver.withArgs> {
   return FixedQParamsObserver.withArgs({
     dtype: "qint32",
     scale,

@@ -26,22 +26,43 @@ import { type NearestWeight, quantizeWeight } from "./weights.ts";
 export function observedQParams(name: string, observer: Observer | null): PerTensorQParams | null {
   if (observer === null) return null;
   if (!observer.seen) {
-    failRange(name, "an observer that has seen data: run calibration data through the observed model first", "none");
+    failRange(
+      name,
+      "an observer that has seen data: run calibration data through the observed model first",
+      "none",
+    );
   }
   const qparams = observer.calculateQParams();
-  if (isPerChannel(qparams)) return failType(`${name} observer`, "one for a whole tensor", observer.kind);
+  if (isPerChannel(qparams)) {
+    return failType(`${name} observer`, "one for a whole tensor", observer.kind);
+  }
   return qparams;
 }
 
 /** Rounds a weight against a gram matrix of its inputs, if there is one. */
-function roundWeight({ weight, quantMin, quantMax }: NearestWeight, float: Float32Array, gram: Float64Array | null) {
+function roundWeight(
+  { weight, quantMin, quantMax }: NearestWeight,
+  float: Float32Array,
+  gram: Float64Array | null,
+) {
   return gram === null ? weight : roundWeightRows(weight, float, gram, quantMin, quantMax);
 }
 
 /** The weight that reads a cell's input, rounded to the nearest integers. */
-function nearestInputWeight(name: string, lstm: ObservedLSTM, { weights: { weightIh } }: ObservedCell): NearestWeight {
+function nearestInputWeight(
+  name: string,
+  lstm: ObservedLSTM,
+  { weights: { weightIh } }: ObservedCell,
+): NearestWeight {
   const rows = 4 * lstm.lstm.hiddenSize;
-  return quantizeWeight(name, lstm.qconfig.weight, weightIh, rows, weightIh.length / rows, lstm.splitGates ? 4 : 1);
+  return quantizeWeight(
+    name,
+    lstm.qconfig.weight,
+    weightIh,
+    rows,
+    weightIh.length / rows,
+    lstm.splitGates ? 4 : 1,
+  );
 }
 
 /** @param weightIh The input weight where it is rounded already. */
@@ -52,7 +73,9 @@ function convertCell(
   suffix: string,
   weightIh: LinearWeight | undefined,
 ): QuantizedLstmCell {
-  const { qconfig, splitGates } = lstm, { weights, observers } = cell, parts: Record<string, unknown> = {};
+  const { qconfig, splitGates } = lstm;
+  const { weights, observers } = cell;
+  const parts: Record<string, unknown> = {};
   const { hiddenSize, projSize } = lstm.lstm;
   for (const part of lstmParts(projSize > 0)) {
     const observer = observers[part.name];
@@ -69,11 +92,15 @@ function convertCell(
     parts.inputs = Object.fromEntries(
       Object.entries(observers.inputs).map(([part, each]) => [
         part,
-        each!.map((observer, i) => observedQParams(`${name}.${suffix}.${part}.inputs[${i}]`, observer)),
+        each!.map((observer, i) =>
+          observedQParams(`${name}.${suffix}.${part}.inputs[${i}]`, observer)
+        ),
       ]),
     );
   }
-  const { weightHh, weightHr } = weights, { statistics } = cell, blocks = splitGates ? 4 : 1;
+  const { weightHh, weightHr } = weights;
+  const { statistics } = cell;
+  const blocks = splitGates ? 4 : 1;
   const nearest = (kind: string, weight: Float32Array, outFeatures: number, blocks: number) =>
     quantizeWeight(
       `${name}.weight_${kind}_${suffix}`,
@@ -86,8 +113,16 @@ function convertCell(
   const inputGram = statistics?.input.kind === "gram" ? statistics.input.gram : null;
   return {
     weightIh: weightIh ??
-      roundWeight(nearestInputWeight(`${name}.weight_ih_${suffix}`, lstm, cell), weights.weightIh, inputGram),
-    weightHh: roundWeight(nearest("hh", weightHh, 4 * hiddenSize, blocks), weightHh, statistics?.hidden ?? null),
+      roundWeight(
+        nearestInputWeight(`${name}.weight_ih_${suffix}`, lstm, cell),
+        weights.weightIh,
+        inputGram,
+      ),
+    weightHh: roundWeight(
+      nearest("hh", weightHh, 4 * hiddenSize, blocks),
+      weightHh,
+      statistics?.hidden ?? null,
+    ),
     weightHr: weightHr === null ? null : nearest("hr", weightHr, projSize, 1).weight,
     biasIh: weights.biasIh?.slice() ?? null,
     biasHh: weights.biasHh?.slice() ?? null,
@@ -107,15 +142,18 @@ function roundTogether(
   name: string,
   lstm: ObservedLSTM,
 ): { embedding: QuantizedEmbedding; weightsIh: readonly LinearWeight[] } | null {
-  const { weight: codes, scales, biases } = quantized, [cells] = lstm.cells;
-  const inputs = cells!.map(({ statistics }) => statistics?.input).filter((input): input is TokenStatistics =>
-    input?.kind === "tokens"
-  );
+  const { weight: codes, scales, biases } = quantized;
+  const [cells] = lstm.cells;
+  const inputs = cells!.map(({ statistics }) => statistics?.input).filter((
+    input,
+  ): input is TokenStatistics => input?.kind === "tokens");
   if (inputs.length === 0 || codes instanceof Float32Array) return null;
   if (inputs[0]!.counts.every((count) => count === 0)) {
     failRange(name, "calibration data: run some through the observed model first", "none");
   }
-  const nearest = cells!.map((cell, d) => nearestInputWeight(`${name}.weight_ih_${suffixOf(0, d)}`, lstm, cell));
+  const nearest = cells!.map((cell, d) =>
+    nearestInputWeight(`${name}.weight_ih_${suffixOf(0, d)}`, lstm, cell)
+  );
   const rounded = roundTokenTable(
     embedding.weight,
     { codes, scales, biases },
@@ -144,11 +182,16 @@ function convertModule(
   weightsIh: readonly LinearWeight[],
 ): QuantizedModule {
   if (module instanceof ObservedEmbedding) return convertEmbedding(module);
-  const { qconfig } = module, engine = qconfig.engine ?? "fbgemm";
+  const { qconfig } = module;
+  const engine = qconfig.engine ?? "fbgemm";
   if (module instanceof ObservedLinear) {
     const { inFeatures, outFeatures, weight, bias } = module.linear;
     if (module.gram?.every((value) => value === 0)) {
-      failRange(name, "calibration data: run some through the observed model first", "none, or nothing but zeros");
+      failRange(
+        name,
+        "calibration data: run some through the observed model first",
+        "none, or nothing but zeros",
+      );
     }
     return new QuantizedLinear({
       engine,
@@ -163,7 +206,8 @@ function convertModule(
       dynamic: qconfig.dynamic,
     });
   }
-  const { inputSize, hiddenSize, projSize, numLayers, bias, batchFirst, bidirectional } = module.lstm;
+  const { inputSize, hiddenSize, projSize, numLayers, bias, batchFirst, bidirectional } =
+    module.lstm;
   return new QuantizedLSTM({
     inputSize,
     hiddenSize,
@@ -178,7 +222,9 @@ function convertModule(
     torchInitialState: qconfig.initialState !== "own",
     dynamic: qconfig.dynamic,
     cells: module.cells.map((layer, l) =>
-      layer.map((cell, d) => convertCell(name, module, cell, suffixOf(l, d), l === 0 ? weightsIh[d] : undefined))
+      layer.map((cell, d) =>
+        convertCell(name, module, cell, suffixOf(l, d), l === 0 ? weightsIh[d] : undefined)
+      )
     ),
   });
 }
@@ -218,17 +264,23 @@ export function convert(observed: ObservedModel): QuantizedModel {
 
 /** The integer modules that {@linkcode convert} makes a model of. */
 export function convertModules(observed: ObservedModel): ReadonlyMap<string, QuantizedModule> {
-  if (!(observed instanceof ObservedModel)) failType("observed", "an ObservedModel, as prepare gives it", observed);
+  if (!(observed instanceof ObservedModel)) {
+    failType("observed", "an ObservedModel, as prepare gives it", observed);
+  }
   const modules = new Map<string, QuantizedModule>();
-  let previous: PerTensorQParams | null = null, before: [name: string, ObservedModule] | null = null;
+  let previous: PerTensorQParams | null = null,
+    before: [name: string, ObservedModule] | null = null;
   for (const [name, module] of observed.modules) {
-    const input: PerTensorQParams | null = module instanceof ObservedEmbedding || module.input === "float"
-      ? null
-      : module.input === "previous"
-      ? previous
-      : observedQParams(`${name}.input`, module.input);
+    const input: PerTensorQParams | null =
+      module instanceof ObservedEmbedding || module.input === "float"
+        ? null
+        : module.input === "previous"
+        ? previous
+        : observedQParams(`${name}.input`, module.input);
     let weightsIh: readonly LinearWeight[] = [];
-    if (module instanceof ObservedLSTM && before !== null && before[1] instanceof ObservedEmbedding) {
+    if (
+      module instanceof ObservedLSTM && before !== null && before[1] instanceof ObservedEmbedding
+    ) {
       const embedding = modules.get(before[0]) as QuantizedEmbedding;
       const together = roundTogether(before[1], embedding, name, module);
       if (together !== null) {

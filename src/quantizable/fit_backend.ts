@@ -55,17 +55,30 @@ function outputsOf(observers: CellObservers, part: Part, split: boolean): readon
  *
  * @param x What observes the LSTM's input; null for float32.
  */
-export function fitLstm(fit: BackendFit, name: string, observed: ObservedLSTM, x: ObservedValue): void {
-  const { lstm, qconfig, splitGates } = observed, parts = lstmParts(lstm.projSize > 0);
-  const weight = qconfig.weight(), last = parts[parts.length - 1]!.name;
+export function fitLstm(
+  fit: BackendFit,
+  name: string,
+  observed: ObservedLSTM,
+  x: ObservedValue,
+): void {
+  const { lstm, qconfig, splitGates } = observed;
+  const parts = lstmParts(lstm.projSize > 0);
+  const weight = qconfig.weight();
+  const last = parts[parts.length - 1]!.name;
   let given: ObservedValue = x;
   observed.cells.forEach((layer, l) => {
     layer.forEach(({ observers }, d) => {
-      const mutable = observers as unknown as Mutable, cell = `${name}.l${l}${d === 1 ? "_reverse" : ""}`;
-      const floats = new Set<PartName>(), activation = qconfig.activation();
+      const mutable = observers as unknown as Mutable;
+      const cell = `${name}.l${l}${d === 1 ? "_reverse" : ""}`;
+      const floats = new Set<PartName>();
+      const activation = qconfig.activation();
       const requantized: ObservedValue = activation.dtype === undefined ? null : activation;
       const producer = (input: string): Part | undefined => {
-        const base = input === "h" ? last : input === "c" ? "fgate_cx_igate_cgate" : input.split(".")[0];
+        const base = input === "h"
+          ? last
+          : input === "c"
+          ? "fgate_cx_igate_cgate"
+          : input.split(".")[0];
         return parts.find((part) => part.name === base);
       };
       /** What a part reads, gate by gate where it is split. */
@@ -87,11 +100,18 @@ export function fitLstm(fit: BackendFit, name: string, observed: ObservedLSTM, x
           if (floats.has(part.name)) continue;
           const outputs = outputsOf(observers, part, splitGates);
           const runs = outputs.every((output, gate) =>
-            supports(fit, `${cell}.${part.name}${outputs.length > 1 ? `.${GATES[gate]}` : ""}`, part.op, {
-              inputs: part.inputs.map((_, index) => inputOf(part, index, gate)),
-              output,
-              ...(part.op === "linear" ? { weight, bias: lstm.bias && part.name !== "proj" } : {}),
-            })
+            supports(
+              fit,
+              `${cell}.${part.name}${outputs.length > 1 ? `.${GATES[gate]}` : ""}`,
+              part.op,
+              {
+                inputs: part.inputs.map((_, index) => inputOf(part, index, gate)),
+                output,
+                ...(part.op === "linear"
+                  ? { weight, bias: lstm.bias && part.name !== "proj" }
+                  : {}),
+              },
+            )
           );
           if (!runs) floats.add(part.name);
         }
@@ -102,8 +122,11 @@ export function fitLstm(fit: BackendFit, name: string, observed: ObservedLSTM, x
           continue;
         }
         part.inputs.forEach((input, index) => {
-          const from = producer(input), own = observers.inputs?.[part.name]?.[index] ?? null;
-          if (from === undefined || !floats.has(from.name) || own !== null || requantized === null) return;
+          const from = producer(input);
+          const own = observers.inputs?.[part.name]?.[index] ?? null;
+          if (
+            from === undefined || !floats.has(from.name) || own !== null || requantized === null
+          ) return;
           const inputs = mutable.inputs ??= {};
           (inputs[part.name] ??= part.inputs.map(() => null))[index] = qconfig.activation();
         });

@@ -7,7 +7,12 @@ import { failRange, failType } from "../errors.ts";
 import { PART_SLOTS } from "../lstm_parts.ts";
 import { LSTM } from "../nn/lstm.ts";
 import { checkPartKey, checkPartObserver, checkQConfig } from "../qconfig/mapping.ts";
-import { getDefaultQConfig, type PartObserver, type PartObservers, type QConfig } from "../qconfig/qconfig.ts";
+import {
+  getDefaultQConfig,
+  type PartObserver,
+  type PartObservers,
+  type QConfig,
+} from "../qconfig/qconfig.ts";
 import type { ObservedModel } from "./observed_model.ts";
 import { prepare, type PrepareOptions } from "./prepare.ts";
 
@@ -55,7 +60,9 @@ export function observeLstmParts(
   options: ObserveLstmPartsOptions = {},
 ): ObservedModel {
   if (!(lstm instanceof LSTM)) failType("lstm", "an LSTM", lstm);
-  if (typeof parts !== "object" || parts === null) failType("parts", "an object of observers", parts);
+  if (typeof parts !== "object" || parts === null) {
+    failType("parts", "an object of observers", parts);
+  }
   const { qconfig = getDefaultQConfig(), ...rest } = options;
   if (qconfig === null) failType("options.qconfig", "a QConfig", qconfig);
   checkQConfig(qconfig);

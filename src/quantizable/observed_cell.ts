@@ -7,7 +7,13 @@ import { FakeQuantize } from "../observer/fake_quantize.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import type { Observer, ObserverFactory } from "../observer/observer.ts";
 import { failRange } from "../errors.ts";
-import { type CellExecutor, lstmParts, type OfParts, type Part, type PartInputs } from "../lstm_parts.ts";
+import {
+  type CellExecutor,
+  lstmParts,
+  type OfParts,
+  type Part,
+  type PartInputs,
+} from "../lstm_parts.ts";
 import { partConfig } from "../qconfig/mapping.ts";
 import type { PartConfig, QConfig } from "../qconfig/qconfig.ts";
 
@@ -21,7 +27,11 @@ export type CellObservers = OfParts<Observer | null> & { readonly inputs?: PartI
 function fixedObserver(op: "sigmoid" | "tanh", dtype: "quint8" | "qint8"): Observer {
   const scale = op === "sigmoid" ? 1 / 256 : 2 / 256;
   const middle = dtype === "quint8" ? 128 : 0;
-  return new FixedQParamsObserver({ dtype, scale, zeroPoint: op === "sigmoid" ? middle - 128 : middle });
+  return new FixedQParamsObserver({
+    dtype,
+    scale,
+    zeroPoint: op === "sigmoid" ? middle - 128 : middle,
+  });
 }
 
 /** The observer that a factory makes, or null where it stands for a float32 value. */
@@ -32,7 +42,9 @@ function make(factory: ObserverFactory | null): Observer | null {
 
 /** What a QConfig says of a part, the part's own name over its slot. */
 function configOf({ parts = {} }: QConfig, part: Part): PartConfig {
-  const [own, slot] = [parts[part.name], parts[part.slot]].map((given) => given === undefined ? {} : partConfig(given));
+  const [own, slot] = [parts[part.name], parts[part.slot]].map((given) =>
+    given === undefined ? {} : partConfig(given)
+  );
   return {
     output: own!.output !== undefined ? own!.output : slot!.output,
     inputs: own!.inputs !== undefined ? own!.inputs : slot!.inputs,
@@ -56,17 +68,28 @@ function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | nu
  *
  * @throws {RangeError} If gates are fused and a gate has an observer of its own.
  */
-export function cellObservers(qconfig: QConfig, projected: boolean, splitGates: boolean): CellObservers {
+export function cellObservers(
+  qconfig: QConfig,
+  projected: boolean,
+  splitGates: boolean,
+): CellObservers {
   const observers: Record<string, unknown> = {}, inputs: Record<string, unknown> = {};
   for (const part of lstmParts(projected)) {
     const config = configOf(qconfig, part);
-    if (config.inputs?.some((factory) => factory !== null)) inputs[part.name] = config.inputs.map(make);
+    if (config.inputs?.some((factory) => factory !== null)) {
+      inputs[part.name] = config.inputs.map(make);
+    }
     if (!part.gated) observers[part.name] = makeObserver(qconfig, part, -1);
-    else if (splitGates) observers[part.name] = [0, 1, 2, 3].map((gate) => makeObserver(qconfig, part, gate));
-    else {
+    else if (splitGates) {
+      observers[part.name] = [0, 1, 2, 3].map((gate) => makeObserver(qconfig, part, gate));
+    } else {
       const { output } = config;
       if (Array.isArray(output) && output.some((factory) => factory !== output[0])) {
-        failRange(`part ${part.name}`, "one observer for all gates, or splitGates: true", "one a gate");
+        failRange(
+          `part ${part.name}`,
+          "one observer for all gates, or splitGates: true",
+          "one a gate",
+        );
       }
       observers[part.name] = Array(4).fill(makeObserver(qconfig, part, -1));
     }
@@ -76,7 +99,11 @@ export function cellObservers(qconfig: QConfig, projected: boolean, splitGates: 
 }
 
 /** Shows a value to an observer; a fake-quantizer gives back what it makes of it. */
-export function passThrough(observer: Observer | null, data: Float32Array, shape: readonly number[]): Float32Array {
+export function passThrough(
+  observer: Observer | null,
+  data: Float32Array,
+  shape: readonly number[],
+): Float32Array {
   if (observer === null) return data;
   if (observer instanceof FakeQuantize) return observer.forward(data, shape);
   observer.observe(data, shape);
@@ -96,13 +123,17 @@ export function observedExecutor(
 ): CellExecutor<Float32Array> {
   return {
     apply(part, gate, inputs) {
-      const out = float.apply(part, gate, inputs), observer = observers[part.name];
+      const out = float.apply(part, gate, inputs);
+      const observer = observers[part.name];
       const own = Array.isArray(observer) ? observer[Math.max(gate, 0)] : observer;
       return passThrough(own ?? null, out, [batch, out.length / batch]);
     },
     chunk: float.chunk,
     read(part, _gate, index, value) {
-      return passThrough(observers.inputs?.[part.name]?.[index] ?? null, value, [batch, value.length / batch]);
+      return passThrough(observers.inputs?.[part.name]?.[index] ?? null, value, [
+        batch,
+        value.length / batch,
+      ]);
     },
   };
 }

@@ -49,10 +49,18 @@ export function convertEmbedding(observed: ObservedEmbedding): QuantizedEmbeddin
   const { embedding: { weight, numEmbeddings, embeddingDim }, qconfig } = observed;
   if (qconfig === null) {
     const none = new Float32Array(0);
-    return new QuantizedEmbedding({ weight: weight.slice(), numEmbeddings, embeddingDim, scales: none, biases: none });
+    return new QuantizedEmbedding({
+      weight: weight.slice(),
+      numEmbeddings,
+      embeddingDim,
+      scales: none,
+      biases: none,
+    });
   }
   const rows = new (qconfig.embeddingBits === 16 ? Uint16Array : Uint8Array)(weight.length);
   const scales = new Float32Array(numEmbeddings), biases = new Float32Array(numEmbeddings);
-  for (let row = 0; row < numEmbeddings; row++) quantizeEmbeddingRow(weight, row, embeddingDim, rows, scales, biases);
+  for (let row = 0; row < numEmbeddings; row++) {
+    quantizeEmbeddingRow(weight, row, embeddingDim, rows, scales, biases);
+  }
   return new QuantizedEmbedding({ weight: rows, numEmbeddings, embeddingDim, scales, biases });
 }

@@ -43,7 +43,9 @@ export class ObservedLinear {
     this.linear = linear;
     this.qconfig = qconfig;
     this.input = input;
-    this.gram = qconfig.weightRounding === "calibrated" ? new Float64Array(linear.inFeatures ** 2) : null;
+    this.gram = qconfig.weightRounding === "calibrated"
+      ? new Float64Array(linear.inFeatures ** 2)
+      : null;
     this.output = output.dtype === undefined ? null : output;
   }
 
@@ -62,8 +64,8 @@ export class ObservedLinear {
    * is the model, which knows which rows are padding.
    */
   forward(x: Tensor): Tensor {
-    const { inFeatures, outFeatures, weight, bias } = this.linear,
-      own = fakeQuantizeWeight(this.qconfig.weight, weight, outFeatures);
+    const { inFeatures, outFeatures, weight, bias } = this.linear;
+    const own = fakeQuantizeWeight(this.qconfig.weight, weight, outFeatures);
     if (own === weight) return this.linear.forward(x);
     const fake = new Linear({ inFeatures, outFeatures, bias: bias !== null });
     fake.loadStateDict(this.linear.stateDict());

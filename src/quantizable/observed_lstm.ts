@@ -59,12 +59,19 @@ export class ObservedLSTM {
    *
    * @param tokens How many rows the embedding before it has, if its rows are rounded together with the input weights.
    */
-  constructor(lstm: LSTM, qconfig: QConfig, input: InputObserver, splitGates: boolean, tokens: number | null = null) {
+  constructor(
+    lstm: LSTM,
+    qconfig: QConfig,
+    input: InputObserver,
+    splitGates: boolean,
+    tokens: number | null = null,
+  ) {
     this.lstm = lstm;
     this.qconfig = qconfig;
     this.input = input;
     this.splitGates = splitGates;
-    const { hiddenSize, inputSize, outputSize } = lstm, width = lstm.projSize || hiddenSize;
+    const { hiddenSize, inputSize, outputSize } = lstm;
+    const width = lstm.projSize || hiddenSize;
     this.cells = lstm.cells.map((layer, l) =>
       layer.map((weights) => ({
         weights,
@@ -92,16 +99,20 @@ export class ObservedLSTM {
     options: LSTMForwardOptions = {},
     tokens: Int32Array | null = null,
   ): [y: Tensor, state: [h: Tensor, c: Tensor]] {
-    const { lstm, splitGates } = this, { hiddenSize, outputSize, numDirections } = lstm;
+    const { lstm, splitGates } = this;
+    const { hiddenSize, outputSize, numDirections } = lstm;
     const { steps, batch, lengths, h, c, hShape, cShape } = planSequence(lstm, x, state, options);
-    const width = lstm.projSize || hiddenSize, parts = lstmParts(lstm.projSize > 0);
-    const stepRows = lstm.batchFirst ? 1 : batch, batchRows = lstm.batchFirst ? steps : 1;
-    let from = x.data, size = lstm.inputSize;
+    const width = lstm.projSize || hiddenSize;
+    const parts = lstmParts(lstm.projSize > 0);
+    const stepRows = lstm.batchFirst ? 1 : batch;
+    const batchRows = lstm.batchFirst ? steps : 1;
+    let from = x.data;
+    let size = lstm.inputSize;
     this.cells.forEach((layer, l) => {
       const to = new Float32Array(steps * batch * outputSize);
       layer.forEach(({ weights, observers, statistics }, d) => {
-        const float = floatExecutor(this.#fakeQuantized(weights), size, hiddenSize),
-          first = (l * numDirections + d) * batch;
+        const float = floatExecutor(this.#fakeQuantized(weights), size, hiddenSize);
+        const first = (l * numDirections + d) * batch;
         for (let i = 0; i < steps; i++) {
           const rows: number[] = [], places: number[] = [];
           for (let b = 0; b < batch; b++) {
@@ -113,11 +124,20 @@ export class ObservedLSTM {
           if (rows.length === 0) break;
           const at = rows.map((b) => first + b);
           const observing = observedExecutor(float, observers, rows.length);
-          const executor = statistics === null
-            ? observing
-            : statistics.watch(observing, tokens === null ? null : places.map((place) => tokens[place]!));
-          const xNow = gatherRows(from, places, size), hNow = gatherRows(h, at, width);
-          const next = runCell(executor, parts, splitGates, xNow, hNow, gatherRows(c, at, hiddenSize));
+          const executor = statistics === null ? observing : statistics.watch(
+            observing,
+            tokens === null ? null : places.map((place) => tokens[place]!),
+          );
+          const xNow = gatherRows(from, places, size);
+          const hNow = gatherRows(h, at, width);
+          const next = runCell(
+            executor,
+            parts,
+            splitGates,
+            xNow,
+            hNow,
+            gatherRows(c, at, hiddenSize),
+          );
           rows.forEach((_, r) => {
             const hRow = next.h.subarray(r * width, (r + 1) * width);
             h.set(hRow, at[r]! * width);
@@ -138,8 +158,11 @@ export class ObservedLSTM {
 
   /** The weights that a cell computes with. */
   #fakeQuantized(weights: LSTMWeights): LSTMWeights {
-    const { hiddenSize, projSize } = this.lstm, { weightIh, weightHh, weightHr } = weights;
-    const { weight } = this.qconfig, rows = 4 * hiddenSize, blocks = this.splitGates ? 4 : 1;
+    const { hiddenSize, projSize } = this.lstm;
+    const { weightIh, weightHh, weightHr } = weights;
+    const { weight } = this.qconfig;
+    const rows = 4 * hiddenSize;
+    const blocks = this.splitGates ? 4 : 1;
     return {
       ...weights,
       weightIh: fakeQuantizeWeight(weight, weightIh, rows, blocks),
@@ -150,7 +173,11 @@ export class ObservedLSTM {
 }
 
 /** The given rows of a matrix, one after the other. */
-export function gatherRows(data: Float32Array, rows: readonly number[], width: number): Float32Array {
+export function gatherRows(
+  data: Float32Array,
+  rows: readonly number[],
+  width: number,
+): Float32Array {
   const out = new Float32Array(rows.length * width);
   rows.forEach((row, r) => out.set(data.subarray(row * width, (row + 1) * width), r * width));
   return out;

@@ -56,7 +56,10 @@ export class ObservedModel {
   readonly unsupported: readonly Unsupported[];
 
   /** Use `prepare`. */
-  constructor(modules: ReadonlyMap<string, ObservedModule>, unsupported: readonly Unsupported[] = []) {
+  constructor(
+    modules: ReadonlyMap<string, ObservedModule>,
+    unsupported: readonly Unsupported[] = [],
+  ) {
     this.modules = modules;
     this.unsupported = unsupported;
   }
@@ -83,10 +86,13 @@ export class ObservedModel {
    */
   forward(x: Tensor | TokenTensor, options: ObservedForwardOptions = {}): Tensor {
     if (typeof x !== "object" || x === null) failType("x", "a tensor", x);
-    let value: Tensor | TokenTensor = x, tokens: Int32Array | null = null;
+    let value: Tensor | TokenTensor = x;
+    let tokens: Int32Array | null = null;
     const { state = {}, ...rest } = options;
     for (const name of Object.keys(state)) {
-      if (!(this.modules.get(name) instanceof ObservedLSTM)) failRange("options.state", "names of LSTMs", name);
+      if (!(this.modules.get(name) instanceof ObservedLSTM)) {
+        failRange("options.state", "names of LSTMs", name);
+      }
     }
     this.#check(x, state, rest);
     const rows = options.lengths === undefined ? null : this.#validRows(x.shape, options.lengths);
@@ -134,12 +140,19 @@ export class ObservedModel {
     const lstms = [...this.modules.values()].filter((module) => module instanceof ObservedLSTM);
     const batchFirst = new Set(lstms.map(({ lstm }) => lstm.batchFirst));
     if (batchFirst.size !== 1) {
-      failRange("options.lengths", "a model of LSTMs that agree on batchFirst", `${lstms.length} LSTMs`);
+      failRange(
+        "options.lengths",
+        "a model of LSTMs that agree on batchFirst",
+        `${lstms.length} LSTMs`,
+      );
     }
     const [first] = batchFirst;
-    const [steps, batch] = first ? [shape[1], shape[0]] : [shape[0], shape[1]], rows: number[] = [];
+    const [steps, batch] = first ? [shape[1], shape[0]] : [shape[0], shape[1]];
+    const rows: number[] = [];
     for (let row = 0; row < steps! * batch!; row++) {
-      const [t, b] = first ? [row % steps!, Math.floor(row / steps!)] : [Math.floor(row / batch!), row % batch!];
+      const [t, b] = first
+        ? [row % steps!, Math.floor(row / steps!)]
+        : [Math.floor(row / batch!), row % batch!];
       if (t < lengths[b]!) rows.push(row);
     }
     return rows;
@@ -151,7 +164,8 @@ function observe(observer: Observer | null, value: Tensor, rows: readonly number
   const { data, shape } = value;
   if (observer === null) return value;
   if (rows === null) return { data: passThrough(observer, data, shape), shape };
-  const width = shape[shape.length - 1]!, valid = gatherRows(data, rows, width);
+  const width = shape[shape.length - 1]!;
+  const valid = gatherRows(data, rows, width);
   const passed = passThrough(observer, valid, [rows.length, width]);
   if (passed === valid) return value;
   const out = data.slice();

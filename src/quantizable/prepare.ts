@@ -59,7 +59,9 @@ function* leaves(model: FloatModel, prefix = ""): Generator<[name: string, modul
     yield [prefix || namedModule("", model).type.toLowerCase(), model];
     return;
   }
-  for (const [name, child] of model.children) yield* leaves(child, prefix === "" ? name : `${prefix}.${name}`);
+  for (const [name, child] of model.children) {
+    yield* leaves(child, prefix === "" ? name : `${prefix}.${name}`);
+  }
 }
 
 /**
@@ -69,7 +71,8 @@ function* leaves(model: FloatModel, prefix = ""): Generator<[name: string, modul
  */
 export function namedModules(model: FloatModel): [name: string, module: Leaf][] {
   if (
-    !(model instanceof Linear || model instanceof Embedding || model instanceof LSTM || model instanceof Sequential)
+    !(model instanceof Linear || model instanceof Embedding || model instanceof LSTM ||
+      model instanceof Sequential)
   ) {
     failType("model", "a Linear, Embedding, LSTM or Sequential", model);
   }
@@ -82,7 +85,15 @@ export function copyModule(module: Leaf): Leaf {
   let made: Leaf;
   if (module instanceof LSTM) {
     const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, projSize } = module;
-    made = new LSTM({ inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, projSize });
+    made = new LSTM({
+      inputSize,
+      hiddenSize,
+      numLayers,
+      bias,
+      batchFirst,
+      bidirectional,
+      projSize,
+    });
   } else if (module instanceof Linear) {
     const { inFeatures, outFeatures, bias } = module;
     made = new Linear({ inFeatures, outFeatures, bias: bias !== null });
@@ -134,7 +145,9 @@ export function prepare(
   checkOptions("options", options, ["splitGates", "backendConfig", "onUnsupported"]);
   const splitGates = checkBoolean("splitGates", options.splitGates ?? false);
   const fit = fitOf(options);
-  const qconfigs = asMapping(qconfig).resolve(named.map(([name, module]) => namedModule(name, module)));
+  const qconfigs = asMapping(qconfig).resolve(
+    named.map(([name, module]) => namedModule(name, module)),
+  );
   const modules = new Map<string, ObservedModule>();
   const engines = new Set<string>();
   let output: Observer | null = null;
@@ -151,15 +164,22 @@ export function prepare(
       output = null;
       return;
     }
-    if (config === null) return failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
+    if (config === null) {
+      return failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
+    }
     weightObserver(`${name}.weight`, config.weight);
     engines.add(config.engine ?? "fbgemm");
     if (config.dynamic) checkDynamic(name, module, config, fit);
-    const input = inputObserver(config, output),
-      given = input === "previous" ? output : input === "float" ? null : input;
+    const input = inputObserver(config, output);
+    const given = input === "previous" ? output : input === "float" ? null : input;
     if (module instanceof Linear) {
       let observed = new ObservedLinear(copyModule(module), config, input);
-      const values = { inputs: [given], output: observed.output, weight: config.weight(), bias: module.bias !== null };
+      const values = {
+        inputs: [given],
+        output: observed.output,
+        weight: config.weight(),
+        bias: module.bias !== null,
+      };
       if (fit !== null && !supports(fit, name, "linear", values)) {
         observed = new ObservedLinear(observed.linear, { ...config, activation: FLOAT }, "float");
       }
@@ -167,7 +187,8 @@ export function prepare(
       output = observed.output;
     } else {
       const before = i === 0 ? undefined : modules.get(named[i - 1]![0]);
-      const together = before instanceof ObservedEmbedding && before.qconfig?.weightRounding === "calibrated";
+      const together = before instanceof ObservedEmbedding &&
+        before.qconfig?.weightRounding === "calibrated";
       const tokens = together ? before.embedding.numEmbeddings : null;
       const observed = new ObservedLSTM(copyModule(module), config, input, splitGates, tokens);
       if (fit !== null) fitLstm(fit, name, observed, given);
@@ -182,15 +203,26 @@ export function prepare(
 
 /** Requires that a dynamic module has nothing that says how it is quantized otherwise. */
 function checkDynamic(name: string, module: Leaf, qconfig: QConfig, fit: BackendFit | null): void {
-  const { activation, input = activation, parts = {} } = qconfig, at = `qconfig of ${name}`;
+  const { activation, input = activation, parts = {} } = qconfig;
+  const at = `qconfig of ${name}`;
   for (const [key, factory] of Object.entries({ activation, input })) {
     if (factory().dtype !== undefined) {
-      failRange(`${at}: ${key}`, "a PlaceholderObserver, since the module is dynamic", factory.observerName);
+      failRange(
+        `${at}: ${key}`,
+        "a PlaceholderObserver, since the module is dynamic",
+        factory.observerName,
+      );
     }
   }
   const [part] = Object.keys(parts);
   if (part !== undefined) failRange(`${at}: parts`, "none, since the module is dynamic", part);
-  if (fit !== null) failRange("backendConfig", `none: it says nothing of dynamic modules, and ${name} is one`, "one");
+  if (fit !== null) {
+    failRange(
+      "backendConfig",
+      `none: it says nothing of dynamic modules, and ${name} is one`,
+      "one",
+    );
+  }
   if (module instanceof LSTM && module.projSize > 0) {
     failRange(`${name}.projSize`, "0, since the LSTM is dynamic", module.projSize);
   }
@@ -199,14 +231,21 @@ function checkDynamic(name: string, module: Leaf, qconfig: QConfig, fit: Backend
 /** What becomes of what a target does not run, or null where there is no target. */
 function fitOf({ backendConfig, onUnsupported = "error" }: PrepareOptions): BackendFit | null {
   if (onUnsupported !== "error" && onUnsupported !== "float") {
-    (typeof onUnsupported === "string" ? failRange : failType)("onUnsupported", '"error" or "float"', onUnsupported);
+    (typeof onUnsupported === "string" ? failRange : failType)(
+      "onUnsupported",
+      '"error" or "float"',
+      onUnsupported,
+    );
   }
   if (backendConfig === undefined) return null;
-  if (!(backendConfig instanceof BackendConfig)) failType("backendConfig", "a BackendConfig", backendConfig);
+  if (!(backendConfig instanceof BackendConfig)) {
+    failType("backendConfig", "a BackendConfig", backendConfig);
+  }
   return { backend: backendConfig, onUnsupported, unsupported: [] };
 }
 
 /** The first entry of each name: what a part reads may have been asked about more than once. */
 function distinct(unsupported: readonly Unsupported[]): Unsupported[] {
-  return [...new Map(unsupported.toReversed().map((each) => [each.name, each])).values()].toReversed();
+  return [...new Map(unsupported.toReversed().map((each) => [each.name, each])).values()]
+    .toReversed();
 }

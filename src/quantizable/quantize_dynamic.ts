@@ -37,11 +37,18 @@ import { type FloatModel, prepare } from "./prepare.ts";
  * assertAlmostEquals(y[0], linear.forward({ data: x, shape: [1, 8] }).data[0], 0.1);
  * ```
  */
-export function quantizeDynamic(model: FloatModel, qconfig: QConfig | QConfigMapping = dynamicQConfig): QuantizedModel {
+export function quantizeDynamic(
+  model: FloatModel,
+  qconfig: QConfig | QConfigMapping = dynamicQConfig,
+): QuantizedModel {
   const observed = prepare(model, qconfig);
   for (const [name, module] of observed.modules) {
     if (!(module instanceof ObservedEmbedding) && !module.qconfig.dynamic) {
-      failRange(`qconfig of ${name}`, "a dynamic QConfig (prepare and convert take any)", "one that is not");
+      failRange(
+        `qconfig of ${name}`,
+        "a dynamic QConfig (prepare and convert take any)",
+        "one that is not",
+      );
     }
   }
   return convert(observed);

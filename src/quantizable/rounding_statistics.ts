@@ -71,9 +71,13 @@ export class CellStatistics {
    * @param executor What computes the parts.
    * @param tokens The batch rows' tokens, where the input is an embedding's rows.
    */
-  watch(executor: CellExecutor<Float32Array>, tokens: readonly number[] | null): CellExecutor<Float32Array> {
+  watch(
+    executor: CellExecutor<Float32Array>,
+    tokens: readonly number[] | null,
+  ): CellExecutor<Float32Array> {
     const gates: Float32Array[] = [];
-    let x: Float32Array = new Float32Array(0), h = x;
+    let x: Float32Array = new Float32Array(0);
+    let h = x;
     return {
       apply: (part, gate, inputs) => {
         const out = executor.apply(part, gate, inputs);
@@ -88,24 +92,39 @@ export class CellStatistics {
   }
 
   /** @param gates Outputs of the four gates, [batch, hiddenSize] each. */
-  #add(x: Float32Array, h: Float32Array, gates: readonly Float32Array[], tokens: readonly number[] | null): void {
-    const rows = this.#rows, slopes = this.#slopes, hiddenSize = rows / 4, batch = gates[0]!.length / hiddenSize;
-    const width = h.length / batch, inputSize = x.length / batch, { input, hidden } = this;
+  #add(
+    x: Float32Array,
+    h: Float32Array,
+    gates: readonly Float32Array[],
+    tokens: readonly number[] | null,
+  ): void {
+    const rows = this.#rows;
+    const slopes = this.#slopes;
+    const hiddenSize = rows / 4;
+    const batch = gates[0]!.length / hiddenSize;
+    const width = h.length / batch;
+    const inputSize = x.length / batch;
+    const { input, hidden } = this;
     for (let b = 0; b < batch; b++) {
       for (let row = 0; row < rows; row++) {
-        const gate = Math.floor(row / hiddenSize), y = gates[gate]![b * hiddenSize + row % hiddenSize]!;
+        const gate = Math.floor(row / hiddenSize);
+        const y = gates[gate]![b * hiddenSize + row % hiddenSize]!;
         const slope = gate === 2 ? 1 - y * y : y * (1 - y);
         slopes[row] = slope * slope;
       }
       this.#addGram(hidden, h, b * width, width);
       if (input.kind === "gram") this.#addGram(input.gram, x, b * inputSize, inputSize);
-      else for (let row = 0; row < rows; row++) input.weights[tokens![b]! * rows + row]! += slopes[row]!;
+      else {for (let row = 0; row < rows; row++) {
+          input.weights[tokens![b]! * rows + row]! += slopes[row]!;
+        }}
       if (input.kind === "tokens") input.counts[tokens![b]!]!++;
     }
   }
 
   #addGram(grams: Float64Array, x: Float32Array, offset: number, width: number): void {
-    const size = width * width, blocks = grams.length / size, rows = this.#rows / blocks;
+    const size = width * width;
+    const blocks = grams.length / size;
+    const rows = this.#rows / blocks;
     for (let block = 0; block < blocks; block++) {
       let weight = 0;
       for (let row = block * rows; row < (block + 1) * rows; row++) weight += this.#slopes[row]!;

@@ -102,10 +102,15 @@ export function descendIntegers(
       }
     }
     if (moved) continue;
-    let gain = 0, first = -1, second = -1, firstStep = 0, secondStep = 0;
+    let gain = 0;
+    let first = -1;
+    let second = -1;
+    let firstStep = 0;
+    let secondStep = 0;
     for (let i = 0; i < n; i++) {
       for (let j = i + 1; j < n; j++) {
-        const curvature = gram[i * n + i]! + gram[j * n + j]!, both = 2 * gram[i * n + j]!;
+        const curvature = gram[i * n + i]! + gram[j * n + j]!;
+        const both = 2 * gram[i * n + j]!;
         for (let a = -1; a <= 1; a += 2) {
           for (let b = -1; b <= 1; b += 2) {
             const lower = 2 * (a * pull[i]! + b * pull[j]!) - curvature - a * b * both;
@@ -204,7 +209,8 @@ export function roundWeightRows(
   options: RoundingOptions = {},
 ): LinearWeight {
   checkOptions("options", options, ["damping"]);
-  const { data, outFeatures, inFeatures: n, scales, zeroPoints } = nearest, size = n * n;
+  const { data, outFeatures, inFeatures: n, scales, zeroPoints } = nearest;
+  const size = n * n;
   const damping = checkDamping(options.damping ?? 0.01);
   if (weight.length !== data.length) failRange("weight.length", `${data.length}`, weight.length);
   const blocks = grams.length / size;
@@ -212,10 +218,15 @@ export function roundWeightRows(
     failRange("grams.length", `${size} times a divisor of ${outFeatures}`, grams.length);
   }
   checkSums("grams", grams);
-  const rounded = new Int8Array(data.length), q = new Int32Array(n), linear = new Float64Array(n);
+  const rounded = new Int8Array(data.length);
+  const q = new Int32Array(n);
+  const linear = new Float64Array(n);
   for (let row = 0; row < outFeatures; row++) {
-    const at = Math.floor(row * blocks / outFeatures) * size, gram = grams.slice(at, at + size);
-    const channel = channelOf(nearest, row), scale = scales[channel]!, zeroPoint = zeroPoints[channel]!;
+    const at = Math.floor(row * blocks / outFeatures) * size;
+    const gram = grams.slice(at, at + size);
+    const channel = channelOf(nearest, row);
+    const scale = scales[channel]!;
+    const zeroPoint = zeroPoints[channel]!;
     complete(gram, n, damping);
     for (let k = 0; k < n; k++) {
       q[k] = data[row * n + k]! - zeroPoint;
@@ -321,16 +332,21 @@ export function roundTokenTable(
   options: TokenTableOptions = {},
 ): RoundedTokenTable {
   checkOptions("options", options, ["damping", "rounds"]);
-  const tokens = counts.length, n = embedding.length / tokens, rounds = options.rounds ?? 3;
+  const tokens = counts.length;
+  const n = embedding.length / tokens;
+  const rounds = options.rounds ?? 3;
   const damping = checkDamping(options.damping ?? 0.01);
-  if (!Number.isInteger(rounds) || rounds < 1) failRange("options.rounds", "an integer >= 1", rounds);
+  if (!Number.isInteger(rounds) || rounds < 1) {
+    failRange("options.rounds", "an integer >= 1", rounds);
+  }
   if (nearest.codes.length !== embedding.length) {
     failRange("nearest.codes.length", `${embedding.length}`, nearest.codes.length);
   }
   const met = counts.reduce((sum, count) => sum + count, 0);
   if (!(met > 0)) failRange("counts", "tokens that calibration data met", "none");
   const sides = projections.map((projection, p): Side => {
-    const { outFeatures, inFeatures, data } = projection.nearest, { weights, weight } = projection;
+    const { outFeatures, inFeatures, data } = projection.nearest;
+    const { weights, weight } = projection;
     if (inFeatures !== n || weight.length !== data.length) {
       failRange(`projections[${p}].weight`, `[${outFeatures}, ${n}]`, `${weight.length} values`);
     }
@@ -345,7 +361,8 @@ export function roundTokenTable(
       data: data.slice(),
     };
   });
-  const codes = nearest.codes.slice(), coded = { ...nearest, codes };
+  const codes = nearest.codes.slice();
+  const coded = { ...nearest, codes };
   const before = tableError(coded, sides, tokens, n);
   for (let round = 0; round < rounds; round++) {
     const rows = dequantizeRows(coded, n);
@@ -353,7 +370,10 @@ export function roundTokenTable(
     roundEmbedding(coded, embedding, sides, tokens, n, damping);
   }
   if (tableError(coded, sides, tokens, n) > before) {
-    return { codes: nearest.codes.slice(), projections: projections.map((projection) => projection.nearest) };
+    return {
+      codes: nearest.codes.slice(),
+      projections: projections.map((projection) => projection.nearest),
+    };
   }
   return { codes, projections: sides.map((side) => ({ ...side.nearest, data: side.data })) };
 }
@@ -388,7 +408,12 @@ function project(
 }
 
 /** Adds to each token's weight the mean over all tokens met. */
-function smooth(weights: Float64Array, tokens: number, outFeatures: number, met: number): Float64Array {
+function smooth(
+  weights: Float64Array,
+  tokens: number,
+  outFeatures: number,
+  met: number,
+): Float64Array {
   const out = weights.slice();
   for (let row = 0; row < outFeatures; row++) {
     let sum = 0;
@@ -433,14 +458,20 @@ function roundProjection(
   quantMax: number,
   damping: number,
 ): void {
-  const { nearest, weight, target, importance, data } = side, { outFeatures } = nearest;
-  const gram = new Float64Array(n * n), linear = new Float64Array(n), q = new Int32Array(n);
+  const { nearest, weight, target, importance, data } = side;
+  const { outFeatures } = nearest;
+  const gram = new Float64Array(n * n);
+  const linear = new Float64Array(n);
+  const q = new Int32Array(n);
   for (let row = 0; row < outFeatures; row++) {
-    const channel = channelOf(nearest, row), scale = nearest.scales[channel]!, zeroPoint = nearest.zeroPoints[channel]!;
+    const channel = channelOf(nearest, row);
+    const scale = nearest.scales[channel]!;
+    const zeroPoint = nearest.zeroPoints[channel]!;
     gram.fill(0);
     linear.fill(0);
     for (let token = 0; token < tokens; token++) {
-      const at = token * outFeatures + row, pull = importance[at]! * target[at]!;
+      const at = token * outFeatures + row;
+      const pull = importance[at]! * target[at]!;
       accumulateGram(gram, 0, rows, token * n, n, importance[at]!);
       for (let k = 0; k < n; k++) linear[k]! += pull * rows[token * n + k]!;
     }
@@ -463,10 +494,14 @@ function roundEmbedding(
   n: number,
   damping: number,
 ): void {
-  const gram = new Float64Array(n * n), linear = new Float64Array(n), q = new Int32Array(n);
-  const weights = sides.map(dequantizeWeight), quantMax = codes instanceof Uint8Array ? 255 : 65535;
+  const gram = new Float64Array(n * n);
+  const linear = new Float64Array(n);
+  const q = new Int32Array(n);
+  const weights = sides.map(dequantizeWeight);
+  const quantMax = codes instanceof Uint8Array ? 255 : 65535;
   for (let token = 0; token < tokens; token++) {
-    const scale = scales[token]!, bias = biases[token]!;
+    const scale = scales[token]!;
+    const bias = biases[token]!;
     if (!(scale > 0)) continue; // all values alike: the bias is exact
     gram.fill(0);
     linear.fill(0);

@@ -24,7 +24,9 @@ export interface NearestWeight {
  */
 export function weightObserver(name: string, factory: ObserverFactory): Observer {
   const observer = factory();
-  if (observer.dtype !== "qint8") failType(`${name} observer`, "one for qint8", observer.dtype ?? observer.kind);
+  if (observer.dtype !== "qint8") {
+    failType(`${name} observer`, "one for qint8", observer.dtype ?? observer.kind);
+  }
   return observer;
 }
 
@@ -44,29 +46,50 @@ export function quantizeWeight(
   inFeatures: number,
   blocks = 1,
 ): NearestWeight {
-  const rows = outFeatures / blocks, data = new Int8Array(weight.length);
+  const rows = outFeatures / blocks;
+  const data = new Int8Array(weight.length);
   const scales: number[] = [], zeroPoints: number[] = [];
-  let perChannel = false, range = { quantMin: 0, quantMax: 0 };
+  let perChannel = false;
+  let range = { quantMin: 0, quantMax: 0 };
   for (let block = 0; block < blocks; block++) {
-    const observer = weightObserver(name, factory),
-      from = block * rows * inFeatures,
-      values = weight.subarray(from, from + rows * inFeatures);
+    const observer = weightObserver(name, factory);
+    const from = block * rows * inFeatures;
+    const values = weight.subarray(from, from + rows * inFeatures);
     observer.observe(values, [rows, inFeatures]);
     const qparams = observer.calculateQParams();
     perChannel = isPerChannel(qparams);
-    if (isPerChannel(qparams) && qparams.axis !== 0) failType(`${name} observer`, "channel axis 0", qparams.axis);
+    if (isPerChannel(qparams) && qparams.axis !== 0) {
+      failType(`${name} observer`, "channel axis 0", qparams.axis);
+    }
     const own = isPerChannel(qparams) ? [...qparams.scales] : [qparams.scale];
     const points = isPerChannel(qparams) ? [...qparams.zeroPoints] : [qparams.zeroPoint];
-    const inner = values.length / own.length, { quantMin, quantMax } = qparams;
+    const inner = values.length / own.length;
+    const { quantMin, quantMax } = qparams;
     const out = data.subarray(from, from + values.length);
-    quantizePerChannel(values, out, Float32Array.from(own), Int32Array.from(points), quantMin, quantMax, inner);
+    quantizePerChannel(
+      values,
+      out,
+      Float32Array.from(own),
+      Int32Array.from(points),
+      quantMin,
+      quantMax,
+      inner,
+    );
     range = { quantMin, quantMax };
     scales.push(...own);
     zeroPoints.push(...points);
   }
-  const weightScales = Float32Array.from(scales), weightPoints = Int32Array.from(zeroPoints);
+  const weightScales = Float32Array.from(scales);
+  const weightPoints = Int32Array.from(zeroPoints);
   return {
-    weight: { data, outFeatures, inFeatures, perChannel, scales: weightScales, zeroPoints: weightPoints },
+    weight: {
+      data,
+      outFeatures,
+      inFeatures,
+      perChannel,
+      scales: weightScales,
+      zeroPoints: weightPoints,
+    },
     ...range,
   };
 }
@@ -82,7 +105,8 @@ export function fakeQuantizeWeight(
   blocks = 1,
 ): Float32Array {
   if (!(factory() instanceof FakeQuantize)) return weight;
-  const size = weight.length / blocks, shape = [outFeatures / blocks, weight.length / outFeatures];
+  const size = weight.length / blocks;
+  const shape = [outFeatures / blocks, weight.length / outFeatures];
   const out = new Float32Array(weight.length);
   for (let from = 0; from < weight.length; from += size) {
     out.set((factory() as FakeQuantize).forward(weight.subarray(from, from + size), shape), from);

@@ -72,7 +72,9 @@ export interface PreparedModule {
 }
 
 /** An LSTM made ready. */
-export type PreparedLstm = PreparedModule & Required<Pick<PreparedModule, "createState" | "reserve">>;
+export type PreparedLstm =
+  & PreparedModule
+  & Required<Pick<PreparedModule, "createState" | "reserve">>;
 
 /** A state of zeros in doubles. */
 export function createState(

@@ -5,12 +5,28 @@
  *
  * @module
  */
-import { type Activation, quantizedActivation, sigmoidFloat32, tanhFloat32 } from "../../kernels/activation.ts";
+import {
+  type Activation,
+  quantizedActivation,
+  sigmoidFloat32,
+  tanhFloat32,
+} from "../../kernels/activation.ts";
 import { addInt8, addQuint8FixedPoint, mulInt8 } from "../../kernels/elementwise.ts";
 import { linearFloat32 } from "../../kernels/float_linear.ts";
-import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
+import {
+  type Engine,
+  linearEngine,
+  linearInt8,
+  linearInt8Float32,
+  type LinearWeight,
+} from "../../kernels/linear.ts";
 import { addsInFixedPoint, fixedPointAdd } from "../../kernels/lower.ts";
-import { dequantizePerChannel, dequantizePerTensor, type Integers, quantizePerTensor } from "../../kernels/quantize.ts";
+import {
+  dequantizePerChannel,
+  dequantizePerTensor,
+  type Integers,
+  quantizePerTensor,
+} from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
 import { type CellExecutor, GATES, lstmParts, type Part, runCell } from "../lstm_parts.ts";
 import { failType } from "../errors.ts";
@@ -54,8 +70,10 @@ function floats(value: PartValue): Float32Array {
 /** The rows of one gate, or all of them. */
 function rowsOf(weight: LinearWeight, gate: number): LinearWeight {
   if (gate < 0) return weight;
-  const { data, inFeatures, perChannel, scales, zeroPoints } = weight, rows = weight.outFeatures / 4;
-  const channels = scales.length / 4, [from, to] = channels < 1 ? [0, 1] : [gate * channels, (gate + 1) * channels];
+  const { data, inFeatures, perChannel, scales, zeroPoints } = weight;
+  const rows = weight.outFeatures / 4;
+  const channels = scales.length / 4;
+  const [from, to] = channels < 1 ? [0, 1] : [gate * channels, (gate + 1) * channels];
   return {
     data: data.subarray(gate * rows * inFeatures, (gate + 1) * rows * inFeatures),
     outFeatures: rows,
@@ -74,7 +92,12 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
   readonly #observe: PartWatcher | null;
 
   /** @param place Where the cell stands, such as `layers.0.layer_fw.cell`. */
-  constructor(engine: Engine, cell: QuantizedLstmCell, place: string = "cell", observe: PartWatcher | null = null) {
+  constructor(
+    engine: Engine,
+    cell: QuantizedLstmCell,
+    place: string = "cell",
+    observe: PartWatcher | null = null,
+  ) {
     this.#engine = engine;
     this.#cell = cell;
     this.#place = place;
@@ -97,18 +120,31 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     if (to === null || (isQuantized(value) && sameQParams(value.qparams, to))) return value;
     const read = this.#quantize(floats(value), to);
     if (this.#observe !== null) {
-      this.#observe(`${this.#place}.${part.name}${gateName(gate)}.inputs[${index}]`, read.value, read.saturated);
+      this.#observe(
+        `${this.#place}.${part.name}${gateName(gate)}.inputs[${index}]`,
+        read.value,
+        read.saturated,
+      );
     }
     return read.value;
   }
 
   chunk(value: PartValue, gate: number): PartValue {
-    const size = value.data.length / 4, from = gate * size;
-    return { ...value, data: value.data.subarray(from, from + size), shape: [1, size] } as PartValue;
+    const size = value.data.length / 4;
+    const from = gate * size;
+    return {
+      ...value,
+      data: value.data.subarray(from, from + size),
+      shape: [1, size],
+    } as PartValue;
   }
 
   /** Runs a kernel into integers of `to`; where somebody observes, once more without its range, to count saturation. */
-  #integers(to: PerTensorQParams, size: number, kernel: (out: Integers, to: PerTensorQParams) => void): Output {
+  #integers(
+    to: PerTensorQParams,
+    size: number,
+    kernel: (out: Integers, to: PerTensorQParams) => void,
+  ): Output {
     const data = newQArray(to.dtype, size);
     kernel(data, to);
     let saturated = 0;
@@ -132,18 +168,40 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
       : part.name === "hgates"
       ? [weightHh, biasHh]
       : [weightHr!, null];
-    const weight = rowsOf(whole, gate), { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
-    const bias = gate < 0 ? wholeBias : wholeBias?.subarray(gate * outFeatures, (gate + 1) * outFeatures) ?? null;
-    const own = this.#cell.parts[part.name] as PerTensorQParams | null | readonly (PerTensorQParams | null)[];
+    const weight = rowsOf(whole, gate);
+    const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
+    const bias = gate < 0
+      ? wholeBias
+      : wholeBias?.subarray(gate * outFeatures, (gate + 1) * outFeatures) ?? null;
+    const own = this.#cell.parts[part.name] as
+      | PerTensorQParams
+      | null
+      | readonly (PerTensorQParams | null)[];
     const outputs = Array.isArray(own) ? own : [own];
     if (isQuantized(x) && to !== null) {
       return this.#integers(to, outFeatures, (out, to) => {
-        linearInt8(linearEngine(this.#engine, x.qparams, outputs), x.data, x.qparams, weight, bias, out, to, false);
+        linearInt8(
+          linearEngine(this.#engine, x.qparams, outputs),
+          x.data,
+          x.qparams,
+          weight,
+          bias,
+          out,
+          to,
+          false,
+        );
       });
     }
     const out = new Float32Array(outFeatures);
     if (isQuantized(x)) {
-      linearInt8Float32(linearEngine(this.#engine, x.qparams, outputs), x.data, x.qparams, weight, bias, out);
+      linearInt8Float32(
+        linearEngine(this.#engine, x.qparams, outputs),
+        x.data,
+        x.qparams,
+        weight,
+        bias,
+        out,
+      );
     } else {
       const floats = new Float32Array(data.length);
       dequantizePerChannel(data, floats, scales, zeroPoints, data.length / scales.length);
@@ -152,27 +210,50 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     return this.#quantize(out, to);
   }
 
-  #pointwise(part: Part, inputs: readonly PartValue[], to: PerTensorQParams | null, place: string): Output {
-    const [a, b] = inputs, size = a!.data.length, engine = this.#engine;
+  #pointwise(
+    part: Part,
+    inputs: readonly PartValue[],
+    to: PerTensorQParams | null,
+    place: string,
+  ): Output {
+    const [a, b] = inputs;
+    const size = a!.data.length;
+    const engine = this.#engine;
     if (to !== null && inputs.every(isQuantized)) {
-      const qa = a as QTensor<PerTensorQParams>, qb = b as QTensor<PerTensorQParams>;
+      const qa = a as QTensor<PerTensorQParams>;
+      const qb = b as QTensor<PerTensorQParams>;
       return this.#integers(to, size, (out, to) => {
         if (part.op === "mul") {
           mulInt8(qa.data, qa.qparams, qb.data, qb.qparams, out, to);
         } else if (part.op !== "add") {
           const { scale, zeroPoint } = qa.qparams;
           const activation = quantizedActivation(part.op as Activation, scale, to);
-          for (let i = 0; i < size; i++) out[i] = activation(qa.data[i]! - zeroPoint) + to.zeroPoint;
+          for (let i = 0; i < size; i++) {
+            out[i] = activation(qa.data[i]! - zeroPoint) + to.zeroPoint;
+          }
         } else if (addsInFixedPoint(engine, qa.qparams, qb.qparams, to)) {
-          const za = qa.qparams.zeroPoint, zb = qb.qparams.zeroPoint;
+          const za = qa.qparams.zeroPoint;
+          const zb = qb.qparams.zeroPoint;
           const add = fixedPointAdd(place, qa.qparams, qb.qparams, to);
-          addQuint8FixedPoint(qa.data, za, qb.data, zb, out, to.zeroPoint, to.quantMin, to.quantMax, add);
+          addQuint8FixedPoint(
+            qa.data,
+            za,
+            qb.data,
+            zb,
+            out,
+            to.zeroPoint,
+            to.quantMin,
+            to.quantMax,
+            add,
+          );
         } else {
           addInt8(qa.data, qa.qparams, qb.data, qb.qparams, out, to, false);
         }
       });
     }
-    const x = floats(a!), y = inputs.length > 1 ? floats(b!) : x, out = new Float32Array(size);
+    const x = floats(a!);
+    const y = inputs.length > 1 ? floats(b!) : x;
+    const out = new Float32Array(size);
     for (let i = 0; i < size; i++) {
       out[i] = part.op === "mul"
         ? x[i]! * y[i]!
@@ -192,8 +273,15 @@ interface Output {
 }
 
 /** A value from integers less the zero point, or floats. */
-function valueOf(x: Float64Array, offset: number, length: number, qparams: PerTensorQParams | null): PartValue {
-  if (qparams === null) return { data: Float32Array.from(x.subarray(offset, offset + length)), shape: [1, length] };
+function valueOf(
+  x: Float64Array,
+  offset: number,
+  length: number,
+  qparams: PerTensorQParams | null,
+): PartValue {
+  if (qparams === null) {
+    return { data: Float32Array.from(x.subarray(offset, offset + length)), shape: [1, length] };
+  }
   const data = newQArray(qparams.dtype, length);
   for (let i = 0; i < length; i++) data[i] = x[offset + i]! + qparams.zeroPoint;
   return { data, shape: [1, length], qparams };
@@ -223,7 +311,12 @@ class PreparedByParts implements PreparedLstm {
     const { engine, cells } = source.module;
     this.#executors = cells.map((layer, l) =>
       layer.map((cell, d) =>
-        new ByPartsExecutor(engine, cell, `layers.${l}.layer_${d === 0 ? "fw" : "bw"}.cell`, observe)
+        new ByPartsExecutor(
+          engine,
+          cell,
+          `layers.${l}.layer_${d === 0 ? "fw" : "bw"}.cell`,
+          observe,
+        )
       )
     );
   }
@@ -245,26 +338,39 @@ class PreparedByParts implements PreparedLstm {
     lengths: Int32Array | null,
     splitGates: boolean,
   ): void {
-    const { module: lstm, tokens } = this.#source,
-      directions = lstm.cells[0]!.length,
-      size = stateSize(lstm),
-      width = size * directions;
+    const { module: lstm, tokens } = this.#source;
+    const directions = lstm.cells[0]!.length;
+    const size = stateSize(lstm);
+    const width = size * directions;
     const token = new Float32Array(lstm.inputSize);
-    const h = state.h as Float64Array, c = state.c as Float64Array;
-    let from = x, input = this.#source.input, inputSize = tokens === null ? lstm.inputSize : 1;
+    const h = state.h as Float64Array;
+    const c = state.c as Float64Array;
+    let from = x;
+    let input = this.#source.input;
+    let inputSize = tokens === null ? lstm.inputSize : 1;
     lstm.cells.forEach((layer, l) => {
       const to = l === lstm.numLayers - 1 ? out : new Float64Array(steps * batch * width);
       const first = hiddenQParams(layer[0]!);
       layer.forEach((cell, d) => {
-        const split = splitGates || gatesDiffer(cell), executor = this.#executors[l]![d]!;
-        const hidden = hiddenQParams(cell), cellState = cell.parts.fgate_cx_igate_cgate;
+        const split = splitGates || gatesDiffer(cell);
+        const executor = this.#executors[l]![d]!;
+        const hidden = hiddenQParams(cell);
+        const cellState = cell.parts.fgate_cx_igate_cgate;
         const initial = initialQParams(this.#source, cell);
         for (let b = 0; b < batch; b++) {
-          const place = (l * directions + d) * batch + b, hAt = place * size, cAt = place * lstm.hiddenSize;
+          const place = (l * directions + d) * batch + b;
+          const hAt = place * size;
+          const cAt = place * lstm.hiddenSize;
           const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
           for (let i = 0; i < length; i++) {
-            const row = (d === 0 ? i : length - 1 - i) * batch + b, fresh = state.fresh[place] === 1;
-            let value = valueOf(from, row * inputSize, inputSize, l === 0 && tokens !== null ? null : input);
+            const row = (d === 0 ? i : length - 1 - i) * batch + b;
+            const fresh = state.fresh[place] === 1;
+            let value = valueOf(
+              from,
+              row * inputSize,
+              inputSize,
+              l === 0 && tokens !== null ? null : input,
+            );
             if (l === 0 && tokens !== null) {
               tokens.read(from[row]!, token, 0);
               const shifted = Float64Array.from(token);
@@ -314,10 +420,14 @@ class PreparedByParts implements PreparedLstm {
  * ```
  */
 export function byParts(observe: PartWatcher | null = null): LstmBackend {
-  if (observe !== null && typeof observe !== "function") failType("observe", "a function or null", observe);
+  if (observe !== null && typeof observe !== "function") {
+    failType("observe", "a function or null", observe);
+  }
   return {
     name: "by parts",
     prepare: (lstm) =>
-      lstm.source && !lstm.source.module.dynamic ? new PreparedByParts(lstm, lstm.source, observe) : null,
+      lstm.source && !lstm.source.module.dynamic
+        ? new PreparedByParts(lstm, lstm.source, observe)
+        : null,
   };
 }

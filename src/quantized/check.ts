@@ -40,16 +40,21 @@ function checkLayer(
   from: readonly (PerTensorQParams | null)[],
   to: readonly (PerTensorQParams | null)[],
 ): void {
-  const { data, outFeatures, inFeatures, scales, zeroPoints } = weight ?? {}, each = scales?.length;
+  const { data, outFeatures, inFeatures, scales, zeroPoints } = weight ?? {};
+  const each = scales?.length;
   if (!(data instanceof Int8Array)) failType(`${name}.data`, "an Int8Array", data);
-  if (data.length !== outFeatures * inFeatures) failRange(name, `[${outFeatures}, ${inFeatures}]`, data.length);
+  if (data.length !== outFeatures * inFeatures) {
+    failRange(name, `[${outFeatures}, ${inFeatures}]`, data.length);
+  }
   if (!(each > 0) || outFeatures % each !== 0 || zeroPoints?.length !== each) {
     failRange(`${name}.scales`, `as many as zeroPoints, a divisor of ${outFeatures}`, each);
   }
   zeroPoints.forEach((point, i) => checkInteger(`${name}.zeroPoints[${i}]`, point, -128, 127));
   checkScales(`${name}.scales`, scales, from, to);
   if (bias !== null) {
-    if (bias?.length !== outFeatures) failRange(`${name}'s bias`, `${outFeatures} elements`, bias?.length);
+    if (bias?.length !== outFeatures) {
+      failRange(`${name}'s bias`, `${outFeatures} elements`, bias?.length);
+    }
     checkFinite(`${name}'s bias`, bias);
   }
 }
@@ -66,13 +71,24 @@ export function checkModule(name: string, module: ModuleData): void {
   } else if (module.kind === "LSTM") {
     module.cells.forEach((layer, l) =>
       layer.forEach((cell, d) => {
-        const { parts, biasIh, biasHh, weightHr } = cell, { inputs } = parts, at = `${name}.cells[${l}][${d}]`;
-        const x = l === 0 ? module.input : hiddenQParams(module.cells[l - 1]![0]!), h = hiddenQParams(cell);
+        const { parts, biasIh, biasHh, weightHr } = cell;
+        const { inputs } = parts;
+        const at = `${name}.cells[${l}][${d}]`;
+        const x = l === 0 ? module.input : hiddenQParams(module.cells[l - 1]![0]!);
+        const h = hiddenQParams(cell);
         checkLayer(`${at}.weightIh`, cell.weightIh, biasIh, inputs?.igates ?? [x], parts.igates);
         // An implicit initial state may have scale 1, as null stands for here.
-        checkLayer(`${at}.weightHh`, cell.weightHh, biasHh, inputs?.hgates ?? [h, null], parts.hgates);
+        checkLayer(
+          `${at}.weightHh`,
+          cell.weightHh,
+          biasHh,
+          inputs?.hgates ?? [h, null],
+          parts.hgates,
+        );
         if (weightHr) {
-          checkLayer(`${at}.weightHr`, weightHr, null, inputs?.proj ?? [parts.ogate_cy], [parts.proj ?? null]);
+          checkLayer(`${at}.weightHr`, weightHr, null, inputs?.proj ?? [parts.ogate_cy], [
+            parts.proj ?? null,
+          ]);
         }
       })
     );

@@ -28,7 +28,11 @@ class Rows {
   y: Float32Array;
   #integers: Uint8Array;
 
-  constructor(readonly engine: Engine, readonly weight: LinearWeight, readonly bias: Float32Array | null) {
+  constructor(
+    readonly engine: Engine,
+    readonly weight: LinearWeight,
+    readonly bias: Float32Array | null,
+  ) {
     this.x = new Float32Array(0);
     this.y = this.x;
     this.#integers = new Uint8Array(0);
@@ -36,7 +40,8 @@ class Rows {
 
   /** Makes room for `rows` rows, and gives the bytes in use. */
   reserve(rows: number): number {
-    const { inFeatures, outFeatures } = this.weight, size = rows * inFeatures;
+    const { inFeatures, outFeatures } = this.weight;
+    const size = rows * inFeatures;
     if (this.x.length < size) {
       this.x = new Float32Array(size);
       this.y = new Float32Array(rows * outFeatures);
@@ -64,7 +69,8 @@ class Rows {
 
 /** What runs a dynamic linear layer: all the rows of a call share one range, but for what lies beyond their lengths. */
 export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedModule {
-  const linear = new Rows(engine, weight, bias), { inFeatures, outFeatures } = weight;
+  const linear = new Rows(engine, weight, bias);
+  const { inFeatures, outFeatures } = weight;
   return {
     reserve: (batch, steps) => linear.reserve(batch * steps),
     process(_state, x, out, steps, batch, lengths): void {
@@ -73,7 +79,9 @@ export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedMod
       let rows = 0;
       for (let r = 0; r < count; r++) {
         if (!valid(r)) continue;
-        for (let k = 0; k < inFeatures; k++) linear.x[rows * inFeatures + k] = x[r * inFeatures + k]!;
+        for (let k = 0; k < inFeatures; k++) {
+          linear.x[rows * inFeatures + k] = x[r * inFeatures + k]!;
+        }
         rows++;
       }
       linear.run(rows);
@@ -125,7 +133,9 @@ class DynamicLstm implements PreparedLstm {
   reserve(batch: number, steps: number): number {
     const size = batch * steps * this.#lstm.hiddenSize * this.#cells[0]!.length;
     let bytes = reserveBetween(this.#between, this.#cells.length, size);
-    for (const { ih, hh } of this.#cells.flat()) bytes += ih.reserve(batch * steps) + hh.reserve(batch);
+    for (const { ih, hh } of this.#cells.flat()) {
+      bytes += ih.reserve(batch * steps) + hh.reserve(batch);
+    }
     return bytes;
   }
 
@@ -139,13 +149,23 @@ class DynamicLstm implements PreparedLstm {
   ): void {
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
-      const from = l === 0 ? x : this.#between[(l - 1) & 1]!, to = l === last ? out : this.#between[l & 1]!;
-      for (let d = 0; d < this.#cells[l]!.length; d++) this.#run(state, l, d, from, to, steps, batch, lengths);
+      const from = l === 0 ? x : this.#between[(l - 1) & 1]!;
+      const to = l === last ? out : this.#between[l & 1]!;
+      for (let d = 0; d < this.#cells[l]!.length; d++) {
+        this.#run(state, l, d, from, to, steps, batch, lengths);
+      }
     }
   }
 
   /** Puts input row `row` at row `at` of what is projected. */
-  #read(l: number, x: Float64Array, row: number, to: Float32Array, at: number, width: number): void {
+  #read(
+    l: number,
+    x: Float64Array,
+    row: number,
+    to: Float32Array,
+    at: number,
+    width: number,
+  ): void {
     if (l === 0 && this.#tokens !== null) {
       this.#tokens.read(x[row]!, this.#token, 0);
       to.set(this.#token, at * width);
@@ -168,9 +188,13 @@ class DynamicLstm implements PreparedLstm {
     batch: number,
     lengths: Int32Array | null,
   ): void {
-    const { hiddenSize } = this.#lstm, directions = this.#cells[l]!.length, { ih, hh } = this.#cells[l]![d]!;
-    const { inFeatures } = ih.weight, first = (l * directions + d) * batch;
-    const h = state.h as Float64Array, c = state.c as Float64Array;
+    const { hiddenSize } = this.#lstm;
+    const directions = this.#cells[l]!.length;
+    const { ih, hh } = this.#cells[l]![d]!;
+    const { inFeatures } = ih.weight;
+    const first = (l * directions + d) * batch;
+    const h = state.h as Float64Array;
+    const c = state.c as Float64Array;
     let rows = 0;
     for (let row = 0; row < steps * batch; row++) {
       if (lengths !== null && Math.floor(row / batch) >= lengths[row % batch]!) continue;
@@ -184,15 +208,19 @@ class DynamicLstm implements PreparedLstm {
       let active = 0;
       for (let b = 0; b < batch; b++) {
         if (lengths !== null && t >= lengths[b]!) continue;
-        for (let k = 0; k < hiddenSize; k++) hh.x[active * hiddenSize + k] = h[(first + b) * hiddenSize + k]!;
+        for (let k = 0; k < hiddenSize; k++) {
+          hh.x[active * hiddenSize + k] = h[(first + b) * hiddenSize + k]!;
+        }
         active++;
       }
       hh.run(active);
       if (d === 1) at -= active;
       for (let b = 0, a = 0; b < batch; b++) {
         if (lengths !== null && t >= lengths[b]!) continue;
-        const place = first + b, to = ((t * batch + b) * directions + d) * hiddenSize;
-        const units = place * hiddenSize, gates = 4 * hiddenSize;
+        const place = first + b;
+        const to = ((t * batch + b) * directions + d) * hiddenSize;
+        const units = place * hiddenSize;
+        const gates = 4 * hiddenSize;
         finishStepFloat32(ih.y, (at + a) * gates, hh.y, a * gates, hiddenSize, c, units, h, units);
         for (let k = 0; k < hiddenSize; k++) out[to + k] = h[place * hiddenSize + k]!;
         state.fresh[place] = 0;

@@ -14,7 +14,9 @@ import type { EmbeddingModule, TokenRows } from "./modules.ts";
 export type QuantizedEmbeddingOptions = Omit<EmbeddingModule, "kind">;
 
 /** Rows of an embedding, read one by one. */
-export function embeddingRows({ weight, numEmbeddings, embeddingDim, scales, biases }: EmbeddingModule): TokenRows {
+export function embeddingRows(
+  { weight, numEmbeddings, embeddingDim, scales, biases }: EmbeddingModule,
+): TokenRows {
   return {
     count: numEmbeddings,
     read(token, out, offset) {
@@ -80,7 +82,9 @@ export class QuantizedEmbedding implements EmbeddingModule {
    */
   forward(x: TokenTensor): Tensor {
     checkTokens("x", x, this.numEmbeddings);
-    const { embeddingDim } = this, rows = embeddingRows(this), data = new Float32Array(x.data.length * embeddingDim);
+    const { embeddingDim } = this;
+    const rows = embeddingRows(this);
+    const data = new Float32Array(x.data.length * embeddingDim);
     x.data.forEach((token, i) => {
       rows.read(token, data, i * embeddingDim);
     });

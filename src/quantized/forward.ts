@@ -104,42 +104,70 @@ export function lstmForward(
     failType("state", "an array of the hidden and the cell state", state);
   }
   const { inputSize, hiddenSize, batchFirst, bidirectional, numLayers, cells } = lstm;
-  const directions = bidirectional ? 2 : 1, size = stateSize(lstm), rows = numLayers * directions;
-  const given = inputQParams("x", x), input = given ?? lstm.input, { shape } = x, batched = shape.length === 3;
-  if (!batched && shape.length !== 2 || shape[shape.length - 1] !== inputSize || x.data.length === 0) {
-    failRange("x.shape", `[${batchFirst ? "batch, steps" : "steps, batch"}, ${inputSize}] or [steps, ${inputSize}]`, [
-      ...shape,
-    ]);
+  const directions = bidirectional ? 2 : 1;
+  const size = stateSize(lstm);
+  const rows = numLayers * directions;
+  const given = inputQParams("x", x);
+  const input = given ?? lstm.input;
+  const { shape } = x;
+  const batched = shape.length === 3;
+  if (
+    !batched && shape.length !== 2 || shape[shape.length - 1] !== inputSize || x.data.length === 0
+  ) {
+    failRange(
+      "x.shape",
+      `[${batchFirst ? "batch, steps" : "steps, batch"}, ${inputSize}] or [steps, ${inputSize}]`,
+      [
+        ...shape,
+      ],
+    );
   }
-  const steps = batched && batchFirst ? shape[1]! : shape[0]!,
-    batch = !batched ? 1 : batchFirst ? shape[0]! : shape[1]!;
+  const steps = batched && batchFirst ? shape[1]! : shape[0]!;
+  const batch = !batched ? 1 : batchFirst ? shape[0]! : shape[1]!;
   const swap = batched && batchFirst;
   const { lengths, splitGates = lstm.splitGates, kernels } = options;
   checkBoolean("splitGates", splitGates);
-  if (lengths !== undefined && lengths.length !== batch) failRange("lengths", `${batch} elements`, lengths.length);
+  if (lengths !== undefined && lengths.length !== batch) {
+    failRange("lengths", `${batch} elements`, lengths.length);
+  }
   const counts = lengths === undefined
     ? null
     : Int32Array.from(lengths, (n, b) => checkInteger(`lengths[${b}]`, n, 1, steps));
   const stateShape = (width: number) => batched ? [rows, batch, width] : [rows, width];
   const initial = state?.map((tensor, i) => {
-    const name = i === 0 ? "h0" : "c0", expected = stateShape(i === 0 ? size : hiddenSize);
+    const name = i === 0 ? "h0" : "c0";
+    const expected = stateShape(i === 0 ? size : hiddenSize);
     const q = inputQParams(name, tensor);
-    if (tensor.shape.join() !== expected.join()) failRange(`${name}.shape`, `[${expected}]`, [...tensor.shape]);
+    if (tensor.shape.join() !== expected.join()) {
+      failRange(`${name}.shape`, `[${expected}]`, [...tensor.shape]);
+    }
     return q;
   }) as [PerTensorQParams | null, PerTensorQParams | null] | undefined;
   const program = lowerLstm({ module: lstm, input, tokens: null, initial });
-  const prepared = kernels?.prepare(program) ?? portable.prepare(program) ?? lstm.fallback?.prepare(program);
+  const prepared = kernels?.prepare(program) ?? portable.prepare(program) ??
+    lstm.fallback?.prepare(program);
   if (!prepared) return failRange("lstm", "parts that the fast step runs", "others");
   prepared.reserve(batch, steps, splitGates);
   const running = prepared.createState(batch);
-  const hiddens = cells.flat().map(hiddenQParams), cellStates = cells.flat().map((c) => c.parts.fgate_cx_igate_cgate);
+  const hiddens = cells.flat().map(hiddenQParams);
+  const cellStates = cells.flat().map((c) => c.parts.fgate_cx_igate_cgate);
   if (state !== undefined) {
     for (let cell = 0; cell < rows; cell++) {
       for (
-        const [i, to, q, width] of [[0, running.h, hiddens, size], [1, running.c, cellStates, hiddenSize]] as const
+        const [i, to, q, width] of [[0, running.h, hiddens, size], [
+          1,
+          running.c,
+          cellStates,
+          hiddenSize,
+        ]] as const
       ) {
-        const at = cell * batch * width, end = at + batch * width, part = state[i].data.subarray(at, end);
-        to.set(shiftedValues({ ...state[i], data: part } as ForwardTensor, initial![i], q[cell]!), at);
+        const at = cell * batch * width;
+        const end = at + batch * width;
+        const part = state[i].data.subarray(at, end);
+        to.set(
+          shiftedValues({ ...state[i], data: part } as ForwardTensor, initial![i], q[cell]!),
+          at,
+        );
       }
     }
   }
@@ -148,8 +176,13 @@ export function lstmForward(
   let out: Float64Array = new Float64Array(steps * batch * size * directions);
   prepared.process(running, values, out, steps, batch, counts, splitGates);
   if (swap) out = transpose(out, steps, batch, size * directions);
-  const final = (values: ArrayLike<number>, q: readonly (PerTensorQParams | null)[], width: number): ForwardTensor => {
-    const all = Float64Array.from(values), each = batch * width;
+  const final = (
+    values: ArrayLike<number>,
+    q: readonly (PerTensorQParams | null)[],
+    width: number,
+  ): ForwardTensor => {
+    const all = Float64Array.from(values);
+    const each = batch * width;
     // torch stacks directions, then layers; each time the first tensor's parameters hold for all.
     for (let l = 0; l < rows; l += directions) {
       if (bidirectional) convertShifted(all, (l + 1) * each, each, q[l + 1]!, q[l]!);
@@ -158,7 +191,11 @@ export function lstmForward(
     return shiftedTensor(all, stateShape(width), q[0]!);
   };
   return [
-    shiftedTensor(out, [...shape.slice(0, -1), size * directions], hiddenQParams(cells[numLayers - 1]![0]!)),
+    shiftedTensor(
+      out,
+      [...shape.slice(0, -1), size * directions],
+      hiddenQParams(cells[numLayers - 1]![0]!),
+    ),
     [final(running.h, hiddens, size), final(running.c, cellStates, hiddenSize)],
   ];
 }

@@ -4,7 +4,13 @@
  * @module
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
-import { type Engine, linearEngine, linearInt8, linearInt8Float32, type LinearWeight } from "../../kernels/linear.ts";
+import {
+  type Engine,
+  linearEngine,
+  linearInt8,
+  linearInt8Float32,
+  type LinearWeight,
+} from "../../kernels/linear.ts";
 import { dequantizePerChannel, quantizePerTensor } from "../../kernels/quantize.ts";
 import { newQArray } from "../dtype.ts";
 import { checkGiven, failRange, failType } from "../errors.ts";
@@ -78,7 +84,9 @@ export class QuantizedLinear implements LinearModule {
     this.output = options.output;
     this.dynamic = options.dynamic ?? false;
     for (const end of ["input", "output"] as const) {
-      if (this.dynamic && this[end] !== null) failRange(end, "null, since the layer is dynamic", this[end]);
+      if (this.dynamic && this[end] !== null) {
+        failRange(end, "null, since the layer is dynamic", this[end]);
+      }
     }
     checkModule("Linear", this);
   }
@@ -93,10 +101,14 @@ export class QuantizedLinear implements LinearModule {
    * @throws {RangeError} If its last dimension is not inFeatures, or a value is out of range.
    */
   forward(x: ForwardTensor): ForwardTensor {
-    const { engine, weight, bias, input, output } = this, { inFeatures, outFeatures } = weight;
-    let from = inputQParams("x", x), { data } = x;
+    const { engine, weight, bias, input, output } = this;
+    const { inFeatures, outFeatures } = weight;
+    let from = inputQParams("x", x);
+    let { data } = x;
     const rows = data.length / inFeatures;
-    if (x.shape[x.shape.length - 1] !== inFeatures) failRange("x.shape", `[..., ${inFeatures}]`, [...x.shape]);
+    if (x.shape[x.shape.length - 1] !== inFeatures) {
+      failRange("x.shape", `[..., ${inFeatures}]`, [...x.shape]);
+    }
     if (this.dynamic) {
       if (from !== null) failType("x", "a float32 tensor, since the layer is dynamic", from.dtype);
       const out = new Float64Array(rows * outFeatures);
@@ -111,20 +123,46 @@ export class QuantizedLinear implements LinearModule {
       quantizePerTensor(data as Float32Array, q, input);
       data = q;
     }
-    const shape = [...x.shape.slice(0, -1), outFeatures], out = new Float32Array(rows * outFeatures);
+    const shape = [...x.shape.slice(0, -1), outFeatures];
+    const out = new Float32Array(rows * outFeatures);
     if (from !== null) checkScales("weight.scales", weight.scales, [from], [output]);
     if (from !== null && output !== null) {
       const q = newQArray(output.dtype, out.length);
-      linearInt8(linearEngine(engine, from, [output]), data as Int32Array, from, weight, bias, q, output, false);
+      linearInt8(
+        linearEngine(engine, from, [output]),
+        data as Int32Array,
+        from,
+        weight,
+        bias,
+        q,
+        output,
+        false,
+      );
       return { data: q, shape, qparams: output };
     }
     if (from !== null) {
-      linearInt8Float32(linearEngine(engine, from, [null]), data as Int32Array, from, weight, bias, out);
+      linearInt8Float32(
+        linearEngine(engine, from, [null]),
+        data as Int32Array,
+        from,
+        weight,
+        bias,
+        out,
+      );
       return { data: out, shape };
     }
     const floats = floatWeight(weight);
     for (let r = 0; r < rows; r++) {
-      linearFloat32(data as Float32Array, r * inFeatures, floats, bias, inFeatures, outFeatures, out, r * outFeatures);
+      linearFloat32(
+        data as Float32Array,
+        r * inFeatures,
+        floats,
+        bias,
+        inFeatures,
+        outFeatures,
+        out,
+        r * outFeatures,
+      );
     }
     if (output === null) return { data: out, shape };
     const q = newQArray(output.dtype, out.length);

@@ -94,18 +94,27 @@ export class QuantizedLSTM implements LstmModule {
 
   #check(): void {
     const { cells, inputSize, hiddenSize, projSize, numLayers, bidirectional } = this;
-    if (!Array.isArray(cells) || !cells.every(Array.isArray)) failType("cells", "an array of arrays", cells);
+    if (!Array.isArray(cells) || !cells.every(Array.isArray)) {
+      failType("cells", "an array of arrays", cells);
+    }
     const size = stateSize(this);
     const directions = bidirectional ? 2 : 1;
     if (this.dynamic) {
       if (projSize > 0) failRange("projSize", "0, since the LSTM is dynamic", projSize);
-      for (const given of [this.input, ...cells.flat().flatMap(({ parts }) => Object.values(parts).flat())]) {
+      for (
+        const given of [
+          this.input,
+          ...cells.flat().flatMap(({ parts }) => Object.values(parts).flat()),
+        ]
+      ) {
         if (given !== null) failRange("parts", "null, since the LSTM is dynamic", given);
       }
     }
     if (cells.length !== numLayers) failRange("cells", `${numLayers} layers`, cells.length);
     cells.forEach((layer, l) => {
-      if (layer.length !== directions) failRange(`cells[${l}]`, `${directions} directions`, layer.length);
+      if (layer.length !== directions) {
+        failRange(`cells[${l}]`, `${directions} directions`, layer.length);
+      }
       layer.forEach(({ weightIh, weightHh, weightHr, parts }, d) => {
         const width = l === 0 ? inputSize : size * directions;
         const fits = (
@@ -116,13 +125,20 @@ export class QuantizedLSTM implements LstmModule {
         ): void => {
           const { outFeatures, inFeatures } = weight ?? {};
           if (outFeatures !== rows || inFeatures !== columns) {
-            failRange(`cells[${l}][${d}].${name}`, `[${rows}, ${columns}]`, [outFeatures, inFeatures]);
+            failRange(`cells[${l}][${d}].${name}`, `[${rows}, ${columns}]`, [
+              outFeatures,
+              inFeatures,
+            ]);
           }
         };
         fits("weightIh", 4 * hiddenSize, width, weightIh);
         fits("weightHh", 4 * hiddenSize, size, weightHh);
         if ((weightHr !== null) !== projSize > 0 || (parts.proj !== undefined) !== projSize > 0) {
-          failRange(`cells[${l}][${d}].weightHr`, projSize > 0 ? "a weight and the part proj" : "null", weightHr);
+          failRange(
+            `cells[${l}][${d}].weightHr`,
+            projSize > 0 ? "a weight and the part proj" : "null",
+            weightHr,
+          );
         }
         if (weightHr !== null) fits("weightHr", projSize, hiddenSize, weightHr);
       });
@@ -156,7 +172,8 @@ export class QuantizedLSTM implements LstmModule {
   ): LstmForwardResult {
     if (this.dynamic) {
       for (const [i, tensor] of [x, ...(Array.isArray(state) ? state : [])].entries()) {
-        const name = ["x", "h0", "c0"][i]!, q = inputQParams(name, tensor);
+        const name = ["x", "h0", "c0"][i]!;
+        const q = inputQParams(name, tensor);
         if (q !== null) failType(name, "a float32 tensor, since the LSTM is dynamic", q.dtype);
       }
     }

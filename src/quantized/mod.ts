@@ -12,7 +12,13 @@ export { QuantizedLinear, type QuantizedLinearOptions } from "./linear.ts";
 export type { ForwardTensor, LstmForwardOptions, LstmForwardResult } from "./forward.ts";
 export { QuantizedLSTM, type QuantizedLstmOptions } from "./lstm.ts";
 export { type LoweringOptions, QuantizedModel, type QuantizedModule } from "./model.ts";
-export type { EmbeddingModule, LinearModule, LstmModule, LstmSource, TokenRows } from "./modules.ts";
+export type {
+  EmbeddingModule,
+  LinearModule,
+  LstmModule,
+  LstmSource,
+  TokenRows,
+} from "./modules.ts";
 export {
   type EmbeddingProgram,
   type Ends,

@@ -66,19 +66,29 @@ export class QuantizedModel {
    * @param serialize Gives the model's file, which states carry a fingerprint of.
    * @throws {RangeError} If there is no module, widths differ, or an Embedding does not come first.
    */
-  constructor(modules: ReadonlyMap<string, QuantizedModule>, serialize: (model: QuantizedModel) => Uint8Array) {
+  constructor(
+    modules: ReadonlyMap<string, QuantizedModule>,
+    serialize: (model: QuantizedModel) => Uint8Array,
+  ) {
     this.modules = modules;
     this.#serialize = serialize;
-    let ends: Ends | null = null, bidirectional = false, vocabulary = 0, input: PerTensorQParams | null = null;
+    let ends: Ends | null = null;
+    let bidirectional = false;
+    let vocabulary = 0;
+    let input: PerTensorQParams | null = null;
     let inputSize = 0;
     for (const [name, module] of modules) {
-      const at = `modules.${name}`, { kind } = module, next = endsOf(module);
+      const at = `modules.${name}`;
+      const { kind } = module;
+      const next = endsOf(module);
       if (ends === null) {
         ({ input, inputSize } = next);
         if (kind === "Embedding") vocabulary = module.numEmbeddings;
       } else {
         if (kind === "Embedding") failRange(at, "an Embedding to come first", kind);
-        if (next.inputSize !== ends.outputSize) failRange(at, `an input of width ${ends.outputSize}`, next.inputSize);
+        if (next.inputSize !== ends.outputSize) {
+          failRange(at, `an input of width ${ends.outputSize}`, next.inputSize);
+        }
       }
       if (kind === "LSTM" && module.bidirectional) bidirectional = true;
       ends = next;
@@ -96,7 +106,8 @@ export class QuantizedModel {
     if (this.#fingerprint === null) {
       // Two 32-bit FNV-1a hashes, one over the bytes in reverse.
       const file = this.#serialize(this);
-      let forth = 0x811c9dc5, back = forth;
+      let forth = 0x811c9dc5;
+      let back = forth;
       for (let i = 0, j = file.length; j-- > 0; i++) {
         forth = Math.imul(forth ^ file[i]!, 0x01000193);
         back = Math.imul(back ^ file[j]!, 0x01000193);
@@ -119,11 +130,18 @@ export class QuantizedModel {
    */
   lower(options: LoweringOptions = {}): Program {
     checkGiven(options);
-    const modules = [...this.modules.values()], lstm = foldable(modules);
+    const modules = [...this.modules.values()];
+    const lstm = foldable(modules);
     const { foldEmbedding: fold = foldedBytes(modules) <= FOLDED, ...unknown } = options;
-    for (const key in unknown) failType(`options.${key}`, "no such option", (unknown as Record<string, unknown>)[key]);
-    if (fold !== "float32" && typeof fold !== "boolean") failType("foldEmbedding", 'a boolean or "float32"', fold);
-    if (fold && lstm === null) failRange("foldEmbedding", "false, since no Embedding feeds an LSTM", fold);
+    for (const key in unknown) {
+      failType(`options.${key}`, "no such option", (unknown as Record<string, unknown>)[key]);
+    }
+    if (fold !== "float32" && typeof fold !== "boolean") {
+      failType("foldEmbedding", 'a boolean or "float32"', fold);
+    }
+    if (fold && lstm === null) {
+      failRange("foldEmbedding", "false, since no Embedding feeds an LSTM", fold);
+    }
     if (fold === "float32" && lstm!.input === null) {
       failRange("foldEmbedding", "a boolean, since the LSTM takes float32", fold);
     }

@@ -113,11 +113,24 @@ export interface LstmSource {
 
 /** The ends of a module. */
 export function endsOf(module: ModuleData): Ends {
-  if (module.kind === "Embedding") return { inputSize: 1, outputSize: module.embeddingDim, input: null, output: null };
+  if (module.kind === "Embedding") {
+    return { inputSize: 1, outputSize: module.embeddingDim, input: null, output: null };
+  }
   const { input } = module;
   if (module.kind === "Linear") {
-    return { inputSize: module.weight.inFeatures, outputSize: module.weight.outFeatures, input, output: module.output };
+    return {
+      inputSize: module.weight.inFeatures,
+      outputSize: module.weight.outFeatures,
+      input,
+      output: module.output,
+    };
   }
-  const { inputSize, cells } = module, last = cells[cells.length - 1]!;
-  return { inputSize, outputSize: stateSize(module) * last.length, input, output: hiddenQParams(last[0]!) };
+  const { inputSize, cells } = module;
+  const last = cells[cells.length - 1]!;
+  return {
+    inputSize,
+    outputSize: stateSize(module) * last.length,
+    input,
+    output: hiddenQParams(last[0]!),
+  };
 }

@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { type LstmCell, type LstmScratch, lstmScratch, lstmStep, type StateBinding } from "../../kernels/lstm_cell.ts";
+import {
+  type LstmCell,
+  type LstmScratch,
+  lstmScratch,
+  lstmStep,
+  type StateBinding,
+} from "../../kernels/lstm_cell.ts";
 import { packedInput } from "../../kernels/pack.ts";
 import { prepareCell, prepareTables } from "../../kernels/program.ts";
 import { dequantizeValue } from "../../kernels/requantize.ts";
@@ -39,9 +45,14 @@ export const portable: LstmBackend = {
   name: "portable",
   prepare(lstm) {
     if (lstm.layers === null) return null;
-    const { inputSize, hiddenSize, projSize, input, fill } = lstm, size = projSize || hiddenSize;
-    const rows = 4 * hiddenSize, directions = lstm.layers[0]!.length, width = size * directions;
-    const x = packedInput(Math.max(inputSize, width)), scratches: LstmScratch[] = [], between: Float64Array[] = [];
+    const { inputSize, hiddenSize, projSize, input, fill } = lstm;
+    const size = projSize || hiddenSize;
+    const rows = 4 * hiddenSize;
+    const directions = lstm.layers[0]!.length;
+    const width = size * directions;
+    const x = packedInput(Math.max(inputSize, width));
+    const scratches: LstmScratch[] = [];
+    const between: Float64Array[] = [];
     const tables = prepareTables(lstm.tables);
     const layers = lstm.layers.map((layer) =>
       layer.map(({ cell, running, first, hidden, projector, rows: known }): PreparedCell => ({
@@ -67,15 +78,24 @@ export const portable: LstmBackend = {
       batch: number,
       scratch: LstmScratch,
     ): void => {
-      const layer = layers[l]!, { cell, running, first, hidden, projected, project } = layer[d]!;
-      const each = l > 0 ? width : inputSize, place = (l * directions + d) * batch + b;
+      const layer = layers[l]!;
+      const { cell, running, first, hidden, projected, project } = layer[d]!;
+      const each = l > 0 ? width : inputSize;
+      const place = (l * directions + d) * batch + b;
       // Locals: an engine may read what a closure holds at every use.
-      const inputs = x, units = size, all = width, hAt = place * units, cAt = place * hiddenSize;
+      const inputs = x;
+      const units = size;
+      const all = width;
+      const hAt = place * units;
+      const cAt = place * hiddenSize;
       const given = projected === null ? inputs : null;
-      const reals = from instanceof Float32Array, realsOut = to instanceof Float32Array, { scale } = hidden;
+      const reals = from instanceof Float32Array;
+      const realsOut = to instanceof Float32Array;
+      const { scale } = hidden;
       for (let i = 0; i < steps; i++) {
         const row = (d === 0 ? i : steps - 1 - i) * batch + b;
-        const at = fromOffset + row * each, outAt = toOffset + row * all + d * units;
+        const at = fromOffset + row * each;
+        const outAt = toOffset + row * all + d * units;
         let offset = 0;
         if (project !== null) project(from, at, projected!, 0);
         else if (projected !== null) {
@@ -85,7 +105,18 @@ export const portable: LstmBackend = {
         } else if (reals) quantizeShifted(from, at, inputs, 0, each, input!);
         else for (let k = 0; k < each; k++) inputs[k] = from[at + k]!;
         const binding = fresh[place] === 1 ? first : running;
-        lstmStep(cell, binding, given, projected, offset, h as Float64Array, hAt, c as Float64Array, cAt, scratch);
+        lstmStep(
+          cell,
+          binding,
+          given,
+          projected,
+          offset,
+          h as Float64Array,
+          hAt,
+          c as Float64Array,
+          cAt,
+          scratch,
+        );
         fresh[place] = 0;
         if (!realsOut) { for (let j = 0; j < units; j++) to[outAt + j] = h[hAt + j]!; }
         else for (let j = 0; j < units; j++) to[outAt + j] = dequantizeValue(h[hAt + j]!, scale, 0);
@@ -100,13 +131,26 @@ export const portable: LstmBackend = {
       reserve(batch, steps, splitGates) {
         const scratch = scratches[+splitGates] ??= lstmScratch(hiddenSize, projSize, splitGates);
         let bytes = reserveBetween(between, layers.length, batch * steps * width) + x.length * 8;
-        for (const { length } of new Set<ArrayLike<number>>(Object.values(scratch))) bytes += length * 8;
+        for (const { length } of new Set<ArrayLike<number>>(Object.values(scratch))) {
+          bytes += length * 8;
+        }
         return bytes;
       },
-      process(state, given, out, steps, batch, lengths, splitGates, givenOffset = 0, outOffset = 0) {
+      process(
+        state,
+        given,
+        out,
+        steps,
+        batch,
+        lengths,
+        splitGates,
+        givenOffset = 0,
+        outOffset = 0,
+      ) {
         const scratch = scratches[+splitGates]!;
         for (let l = 0, last = layers.length - 1; l <= last; l++) {
-          const from = l > 0 ? between[(l - 1) & 1]! : given, to = l < last ? between[l & 1]! : out;
+          const from = l > 0 ? between[(l - 1) & 1]! : given;
+          const to = l < last ? between[l & 1]! : out;
           const fromOffset = from instanceof Float32Array ? givenOffset : 0;
           const toOffset = to instanceof Float32Array ? outOffset : 0;
           for (let d = 0; d < directions; d++) {

@@ -129,7 +129,10 @@ export interface Plan {
   readonly buffers: Float64Array[];
 }
 
-function prepareStage(program: StageProgram, kernels: LstmBackend | undefined): PreparedModule | null {
+function prepareStage(
+  program: StageProgram,
+  kernels: LstmBackend | undefined,
+): PreparedModule | null {
   if (program.kind === "LSTM") {
     return kernels?.prepare(program) ?? portable.prepare(program) ??
       program.source?.module.fallback?.prepare(program) ?? null;
@@ -213,18 +216,24 @@ export class Program {
    */
   createSession(options: SessionOptions = {}): Session {
     checkGiven(options);
-    const { batch = 1, maxSteps = this.bidirectional ? 256 : 16, splitGates, kernels, ...unknown } = options;
-    for (const key in unknown) failType(`options.${key}`, "no such option", options[key as keyof SessionOptions]);
+    const { batch = 1, maxSteps = this.bidirectional ? 256 : 16, splitGates, kernels, ...unknown } =
+      options;
+    for (const key in unknown) {
+      failType(`options.${key}`, "no such option", options[key as keyof SessionOptions]);
+    }
     checkInteger("batch", batch, 1, 2 ** 20);
     checkInteger("maxSteps", maxSteps, 1, 2 ** 20);
     if (splitGates !== undefined) checkBoolean("splitGates", splitGates);
-    if (kernels !== undefined && typeof kernels?.prepare !== "function") failType("kernels", "a backend", kernels);
+    if (kernels !== undefined && typeof kernels?.prepare !== "function") {
+      failType("kernels", "a backend", kernels);
+    }
     let plan = this.#plans.get(kernels ?? this);
     if (!plan) {
       plan = {
         stages: this.data.stages.map((program) => ({
           program,
-          run: prepareStage(program, kernels) ?? failRange("model", "parts that the fast step runs", "others"),
+          run: prepareStage(program, kernels) ??
+            failRange("model", "parts that the fast step runs", "others"),
         })),
         buffers: [],
       };

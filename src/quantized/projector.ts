@@ -36,7 +36,9 @@ export type Projector = (
 export function makeProjector({ rows, projection, float }: ProjectorProgram): Projector {
   const { data, count, length } = rows;
   if (projection !== null) {
-    const packed = packRows(rows), given = packedInput(length), sums = new Float64Array(SUMS_TOGETHER);
+    const packed = packRows(rows);
+    const given = packedInput(length);
+    const sums = new Float64Array(SUMS_TOGETHER);
     return (x, at, out, offset) => {
       // Locals: an engine may read what a closure holds at every use.
       const row = given;
@@ -44,13 +46,19 @@ export function makeProjector({ rows, projection, float }: ProjectorProgram): Pr
       projectRows(packed, projection, row, sums, out, offset, count);
     };
   }
-  const { scales, bias, to } = float!, given = new Float32Array(length), sums = new Float32Array(count);
-  const weight = new Float32Array(count * length), size = packedLength(length);
+  const { scales, bias, to } = float!;
+  const given = new Float32Array(length);
+  const sums = new Float32Array(count);
+  const weight = new Float32Array(count * length);
+  const size = packedLength(length);
   for (let row = 0, i = 0; row < count; row++) {
-    for (let k = 0; k < length; k++, i++) weight[i] = dequantizeValue(data[row * size + k]!, scales[row]!, 0);
+    for (let k = 0; k < length; k++, i++) {
+      weight[i] = dequantizeValue(data[row * size + k]!, scales[row]!, 0);
+    }
   }
   return (x, at, out, offset) => {
-    const row = given, results = sums;
+    const row = given;
+    const results = sums;
     for (let k = 0; k < row.length; k++) row[k] = x[at + k]!;
     linearFloat32(row, 0, weight, bias, length, count, results, 0);
     for (let i = 0; i < results.length; i++) {

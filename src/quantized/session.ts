@@ -5,7 +5,14 @@
  */
 import { dequantizeValue } from "../../kernels/requantize.ts";
 import { dtypeOf, type QArray } from "../dtype.ts";
-import { checkEach, checkFinite, checkInteger, checkLength, failRange, failType } from "../errors.ts";
+import {
+  checkEach,
+  checkFinite,
+  checkInteger,
+  checkLength,
+  failRange,
+  failType,
+} from "../errors.ts";
 import type { PerTensorQParams } from "../qparams.ts";
 import { type LstmBackend, type LstmState, reserveBuffer } from "./backend.ts";
 import type { LstmProgram, Plan, Program } from "./program.ts";
@@ -32,7 +39,9 @@ export type SessionInput = Int32Array | Float32Array | QArray;
 /** Output of a session: reals, or integers of the model's output dtype. */
 export type SessionOutput = Float32Array | QArray;
 
-const MAGIC = 0x54534753, STATE_VERSION = 1, HEADER = 20;
+const MAGIC = 0x54534753;
+const STATE_VERSION = 1;
+const HEADER = 20;
 
 /** How the mark of a row's first step is stored. */
 const FRESH = { quantMin: 0, quantMax: 1, zeroPoint: 0 };
@@ -107,7 +116,13 @@ export class Session {
   readonly #left: Int32Array;
 
   /** Use `createSession` of a model or a program. */
-  constructor(model: Program, plan: Plan, batch: number, maxSteps: number, splitGates: boolean | undefined) {
+  constructor(
+    model: Program,
+    plan: Plan,
+    batch: number,
+    maxSteps: number,
+    splitGates: boolean | undefined,
+  ) {
     this.batch = batch;
     this.maxSteps = maxSteps;
     this.#model = model;
@@ -119,7 +134,9 @@ export class Session {
     const { stages, buffers } = plan;
     let bytes = batch * 4;
     bytes += reserveBuffer(buffers, 0, batch * maxSteps * model.inputSize);
-    this.#splitGates = stages.map(({ program }) => splitGates ?? (program.kind === "LSTM" && program.splitGates));
+    this.#splitGates = stages.map(({ program }) =>
+      splitGates ?? (program.kind === "LSTM" && program.splitGates)
+    );
     this.#states = stages.map(({ run, program }, i) => {
       bytes += reserveBuffer(buffers, i + 1, batch * maxSteps * program.outputSize);
       bytes += run.reserve?.(batch, maxSteps, this.#splitGates[i]!) ?? 0;
@@ -156,21 +173,37 @@ export class Session {
    * `maxSteps` steps. The state is unchanged then.
    */
   run(sequence: SessionInput, output: SessionOutput, lengths?: ArrayLike<number>): void {
-    const { maxSteps } = this, { inputSize, bidirectional } = this.#model, width = this.batch * inputSize;
+    const { maxSteps } = this;
+    const { inputSize, bidirectional } = this.#model;
+    const width = this.batch * inputSize;
     const steps = sequence?.length / width;
     // NaN where it is no array at all.
-    if (steps < 1 || steps % 1) failRange("sequence", `a positive multiple of ${width} elements`, sequence.length);
-    if (bidirectional && steps > maxSteps) failRange("sequence", `at most maxSteps = ${maxSteps} steps`, steps);
+    if (steps < 1 || steps % 1) {
+      failRange("sequence", `a positive multiple of ${width} elements`, sequence.length);
+    }
+    if (bidirectional && steps > maxSteps) {
+      failRange("sequence", `at most maxSteps = ${maxSteps} steps`, steps);
+    }
     this.#run("sequence", sequence, output, steps, lengths);
   }
 
   #refuse(method: string): void {
-    if (this.#model.bidirectional) failType(method, "run, since the model is bidirectional", method);
+    if (this.#model.bidirectional) {
+      failType(method, "run, since the model is bidirectional", method);
+    }
   }
 
-  #run(name: string, input: SessionInput, output: SessionOutput, steps: number, lengths?: ArrayLike<number>): void {
-    const { vocabulary, inputSize, outputSize, output: to, bidirectional } = this.#model, given = this.#given;
-    const { batch, maxSteps } = this, left = this.#left;
+  #run(
+    name: string,
+    input: SessionInput,
+    output: SessionOutput,
+    steps: number,
+    lengths?: ArrayLike<number>,
+  ): void {
+    const { vocabulary, inputSize, outputSize, output: to, bidirectional } = this.#model;
+    const given = this.#given;
+    const { batch, maxSteps } = this;
+    const left = this.#left;
     const reals = checkArray(name, input, given, vocabulary, steps * batch * inputSize);
     checkArray("output", output, to, 0, steps * batch * outputSize);
     if (reals) checkFinite(name, input);
@@ -182,18 +215,39 @@ export class Session {
     if (bidirectional) this.reset();
     for (let done = 0; done < steps; done += maxSteps) {
       if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b]! - done); }
-      this.#process(input, output, done * batch, Math.min(maxSteps, steps - done), lengths ? left : null);
+      this.#process(
+        input,
+        output,
+        done * batch,
+        Math.min(maxSteps, steps - done),
+        lengths ? left : null,
+      );
     }
   }
 
   /** Runs `steps` steps from row `first` on. */
-  #process(input: SessionInput, output: SessionOutput, first: number, steps: number, lengths: Int32Array | null): void {
-    const { inputSize, outputSize, output: to } = this.#model, given = this.#given, { batch } = this;
-    const { stages, buffers } = this.#plan, last = stages.length - 1, x = buffers[0]!, y = buffers[last + 1]!;
-    const rows = steps * batch, size = rows * inputSize, outSize = rows * outputSize;
-    const at = first * inputSize, outAt = first * outputSize;
+  #process(
+    input: SessionInput,
+    output: SessionOutput,
+    first: number,
+    steps: number,
+    lengths: Int32Array | null,
+  ): void {
+    const { inputSize, outputSize, output: to } = this.#model;
+    const given = this.#given;
+    const { batch } = this;
+    const { stages, buffers } = this.#plan;
+    const last = stages.length - 1;
+    const x = buffers[0]!;
+    const y = buffers[last + 1]!;
+    const rows = steps * batch;
+    const size = rows * inputSize;
+    const outSize = rows * outputSize;
+    const at = first * inputSize;
+    const outAt = first * outputSize;
     // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
-    const reals = input instanceof Float32Array, realsOut = output instanceof Float32Array;
+    const reals = input instanceof Float32Array;
+    const realsOut = output instanceof Float32Array;
     const takes = reals && given !== null && stages[0]!.run.takesReals;
     const gives = realsOut && to !== null && lengths === null && stages[last]!.run.givesReals;
     if (!reals || given === null) {
@@ -201,8 +255,17 @@ export class Session {
       for (let i = 0; i < size; i++) x[i] = input[at + i]! - zero;
     } else if (!takes) quantizeShifted(input, at, x, 0, size, given);
     for (let s = 0; s <= last; s++) {
-      const { run, program } = stages[s]!, from = buffers[s]!;
-      if (s > 0) convertShifted(from, 0, rows * program.inputSize, stages[s - 1]!.program.output, program.input);
+      const { run, program } = stages[s]!;
+      const from = buffers[s]!;
+      if (s > 0) {
+        convertShifted(
+          from,
+          0,
+          rows * program.inputSize,
+          stages[s - 1]!.program.output,
+          program.input,
+        );
+      }
       run.process(
         this.#states[s]!,
         s === 0 && takes ? input as Float32Array : from,
@@ -247,11 +310,19 @@ export class Session {
       for (let row = 0; row < state.fresh.length; row++) {
         const [h, c] = (program as LstmProgram).states[Math.floor(row / this.batch)]!;
         for (const [array, q] of [[state.fresh, FRESH], [state.h, h], [state.c, c]] as const) {
-          const count = array.length / state.fresh.length,
-            range = q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
-          const size = range > 65535 ? 4 : range > 255 ? 2 : 1, least = q === null ? 0 : q.quantMin - q.zeroPoint;
+          const count = array.length / state.fresh.length;
+          const range = q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
+          const size = range > 65535 ? 4 : range > 255 ? 2 : 1;
+          const least = q === null ? 0 : q.quantMin - q.zeroPoint;
           for (let i = row * count; i < (row + 1) * count; i++, at += size) {
-            visit?.(array, i, least, range, at, q === null ? "Float32" : `Uint${size * 8}` as StateKind);
+            visit?.(
+              array,
+              i,
+              least,
+              range,
+              at,
+              q === null ? "Float32" : `Uint${size * 8}` as StateKind,
+            );
           }
         }
       }
@@ -261,7 +332,9 @@ export class Session {
 
   /** What a state begins with: what it is, whose, and for how many rows. */
   #header(): Uint8Array {
-    return new Uint8Array(Int32Array.of(MAGIC, STATE_VERSION, ...this.#model.data.fingerprint, this.batch).buffer);
+    return new Uint8Array(
+      Int32Array.of(MAGIC, STATE_VERSION, ...this.#model.data.fingerprint, this.batch).buffer,
+    );
   }
 
   /**
@@ -271,9 +344,12 @@ export class Session {
    */
   state(): Uint8Array<ArrayBuffer> {
     this.#refuse("state");
-    const bytes = new Uint8Array(this.#visit()), view = new DataView(bytes.buffer);
+    const bytes = new Uint8Array(this.#visit());
+    const view = new DataView(bytes.buffer);
     bytes.set(this.#header());
-    this.#visit((array, i, least, _range, at, kind) => view[`set${kind}`](at, array[i]! - least, true));
+    this.#visit((array, i, least, _range, at, kind) =>
+      view[`set${kind}`](at, array[i]! - least, true)
+    );
     return bytes;
   }
 
@@ -288,13 +364,18 @@ export class Session {
   restore(bytes: Uint8Array): void {
     this.#refuse("restore");
     if (!(bytes instanceof Uint8Array)) failType("state", "a Uint8Array", bytes);
-    const size = this.#visit(), view = new DataView(bytes.buffer, bytes.byteOffset);
-    const model = "a state of this model", version = `version ${STATE_VERSION}`;
+    const size = this.#visit();
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const model = "a state of this model";
+    const version = `version ${STATE_VERSION}`;
     const expected = ["a session's state", version, model, model, `a batch of ${this.batch}`];
     this.#header().forEach((byte, i) => {
       // The version and the batch, words 1 and 4, say something.
-      const word = i >> 2, told = word % 3 === 1 && bytes.length >= HEADER;
-      if (bytes[i] !== byte) failRange("state", expected[word]!, told ? view.getInt32(4 * word, true) : "another");
+      const word = i >> 2;
+      const told = word % 3 === 1 && bytes.length >= HEADER;
+      if (bytes[i] !== byte) {
+        failRange("state", expected[word]!, told ? view.getInt32(4 * word, true) : "another");
+      }
     });
     if (bytes.length !== size) failRange("state", `${size} bytes`, bytes.length);
     for (const apply of [false, true]) {

@@ -3,7 +3,12 @@
  *
  * @module
  */
-import { dequantizeValue, quantizeValue, quantizeValueWide, reciprocal } from "../../kernels/requantize.ts";
+import {
+  dequantizeValue,
+  quantizeValue,
+  quantizeValueWide,
+  reciprocal,
+} from "../../kernels/requantize.ts";
 import { type PerTensorQParams, sameQParams } from "../qparams.ts";
 
 /** Quantizes floats to integers less the zero point, rounding as the dtype does. */
@@ -15,15 +20,19 @@ export function quantizeShifted(
   length: number,
   to: PerTensorQParams,
 ): void {
-  const { zeroPoint, quantMin, quantMax } = to, inverse = reciprocal(to.scale);
+  const { zeroPoint, quantMin, quantMax } = to;
+  const inverse = reciprocal(to.scale);
   if (to.dtype === "qint32") {
     for (let i = 0; i < length; i++) {
       const q = quantizeValueWide(x[offset + i]!, inverse, zeroPoint, quantMin, quantMax);
       out[outOffset + i] = q - zeroPoint;
     }
   } else {
-    const lo = quantMin - zeroPoint, hi = quantMax - zeroPoint;
-    for (let i = 0; i < length; i++) out[outOffset + i] = quantizeValue(x[offset + i]!, inverse, 0, lo, hi);
+    const lo = quantMin - zeroPoint;
+    const hi = quantMax - zeroPoint;
+    for (let i = 0; i < length; i++) {
+      out[outOffset + i] = quantizeValue(x[offset + i]!, inverse, 0, lo, hi);
+    }
   }
 }
 

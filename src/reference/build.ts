@@ -5,7 +5,14 @@
  */
 import type { LinearWeight } from "../../kernels/linear.ts";
 import { failRange } from "../errors.ts";
-import { CELL_STATE, type CellExecutor, GATES, lstmParts, type Part, runCell } from "../lstm_parts.ts";
+import {
+  CELL_STATE,
+  type CellExecutor,
+  GATES,
+  lstmParts,
+  type Part,
+  runCell,
+} from "../lstm_parts.ts";
 import { type PerTensorQParams, sameQParams } from "../qparams.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "../quantized/cell.ts";
 import type { LstmModule, ModuleData } from "../quantized/modules.ts";
@@ -51,8 +58,22 @@ class Builder {
   }
 
   /** A q-dq pair on a float32 value. */
-  pair(float: string, width: number, to: PerTensorQParams, place: Place, name: string = float, after?: string): Value {
-    const node: GraphNode = { name: `${name}.quantize`, op: "quantize", inputs: [float], width, ...place, ...to };
+  pair(
+    float: string,
+    width: number,
+    to: PerTensorQParams,
+    place: Place,
+    name: string = float,
+    after?: string,
+  ): Value {
+    const node: GraphNode = {
+      name: `${name}.quantize`,
+      op: "quantize",
+      inputs: [float],
+      width,
+      ...place,
+      ...to,
+    };
     const integers = this.add(node, after);
     const value = { float, integers, width, qparams: to };
     return this.dequantize(value, place, name, after === undefined ? undefined : integers);
@@ -60,7 +81,12 @@ class Builder {
 
   /** An operation, and the pair on its output where that is quantized. */
   operation(node: Omit<GraphNode, "dtype">, place: Place, to: PerTensorQParams | null): Value {
-    const name = this.add({ ...node, ...place, dtype: "float32", ...(to === null ? { float: true } : {}) });
+    const name = this.add({
+      ...node,
+      ...place,
+      dtype: "float32",
+      ...(to === null ? { float: true } : {}),
+    });
     return to === null
       ? { float: name, integers: null, width: node.width, qparams: null }
       : this.pair(name, node.width, to, place);
@@ -81,8 +107,10 @@ class Builder {
 
 /** The rows of one gate of a weight, with their scales. */
 function gateRows(weight: LinearWeight, gate: number): LinearWeight {
-  const { data, inFeatures, outFeatures, scales, zeroPoints } = weight, rows = outFeatures / 4;
-  const channels = scales.length / 4, [from, to] = channels < 1 ? [0, 1] : [gate * channels, (gate + 1) * channels];
+  const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
+  const rows = outFeatures / 4;
+  const channels = scales.length / 4;
+  const [from, to] = channels < 1 ? [0, 1] : [gate * channels, (gate + 1) * channels];
   return {
     ...weight,
     data: data.subarray(gate * rows * inFeatures, (gate + 1) * rows * inFeatures),
@@ -110,16 +138,27 @@ class CellBuilder implements CellExecutor<Value> {
   read(part: Part, gate: number, index: number, value: Value): Value {
     const to = this.#cell.parts.inputs?.[part.name]?.[index] ?? null;
     if (to === null || (value.qparams !== null && sameQParams(value.qparams, to))) return value;
-    const builder = this.#builder, place = { ...this.#place, part: part.name, ...(gate < 0 ? {} : { gate }) };
+    const builder = this.#builder;
+    const place = { ...this.#place, part: part.name, ...(gate < 0 ? {} : { gate }) };
     const name = `${this.#name}.${part.name}${gate < 0 ? "" : `.${GATES[gate]}`}.inputs[${index}]`;
-    const read = builder.pair(value.float, value.width, to, place, name, this.#last.get(value.float) ?? value.float);
+    const read = builder.pair(
+      value.float,
+      value.width,
+      to,
+      place,
+      name,
+      this.#last.get(value.float) ?? value.float,
+    );
     this.#last.set(value.float, read.float);
     return read;
   }
 
   apply(part: Part, gate: number, inputs: readonly Value[]): Value {
     const { parts, weightIh, weightHh, weightHr, biasIh, biasHh } = this.#cell;
-    const given = parts[part.name] as PerTensorQParams | null | readonly (PerTensorQParams | null)[];
+    const given = parts[part.name] as
+      | PerTensorQParams
+      | null
+      | readonly (PerTensorQParams | null)[];
     const to = Array.isArray(given) ? given[Math.max(gate, 0)] : given as PerTensorQParams | null;
     const place = { ...this.#place, part: part.name, ...(gate < 0 ? {} : { gate }) };
     const name = `${this.#name}.${part.name}${gate < 0 ? "" : `.${GATES[gate]}`}`;
@@ -136,34 +175,73 @@ class CellBuilder implements CellExecutor<Value> {
       : part.name === "hgates"
       ? [weightHh, biasHh]
       : [weightHr!, null];
-    const weight = gate < 0 ? whole : gateRows(whole, gate), width = weight.outFeatures;
-    const bias = wholeBias === null || gate < 0 ? wholeBias : wholeBias.subarray(gate * width, (gate + 1) * width);
-    return this.#builder.operation({ name, op: "linear", inputs: names, width, weight, bias, ...place }, place, to);
+    const weight = gate < 0 ? whole : gateRows(whole, gate);
+    const width = weight.outFeatures;
+    const bias = wholeBias === null || gate < 0
+      ? wholeBias
+      : wholeBias.subarray(gate * width, (gate + 1) * width);
+    return this.#builder.operation(
+      { name, op: "linear", inputs: names, width, weight, bias, ...place },
+      place,
+      to,
+    );
   }
 
   chunk(value: Value, gate: number): Value {
-    const name = `${this.#name}.chunk.${GATES[gate]}`, width = value.width / 4;
-    const node = { name, op: "chunk", inputs: [value.float], dtype: "float32", width, gate } as const;
+    const name = `${this.#name}.chunk.${GATES[gate]}`;
+    const width = value.width / 4;
+    const node = {
+      name,
+      op: "chunk",
+      inputs: [value.float],
+      dtype: "float32",
+      width,
+      gate,
+    } as const;
     const float = this.#builder.add({ ...node, ...this.#place, gate });
     return { float, integers: null, width, qparams: value.qparams };
   }
 }
 
 /** Adds one cell and gives its hidden state, as the whole sequence of it. */
-function addCell(builder: Builder, lstm: LstmModule, x: Value, cell: QuantizedLstmCell, place: Place): Value {
+function addCell(
+  builder: Builder,
+  lstm: LstmModule,
+  x: Value,
+  cell: QuantizedLstmCell,
+  place: Place,
+): Value {
   const name = `${place.module}.${place.cell}`;
   const state = (key: "h" | "c", width: number, q: PerTensorQParams | null): [Draft, Value] => {
-    const node: Draft = { name: `${name}.${key}`, op: "state", inputs: [], dtype: "float32", width, ...place, ...q };
+    const node: Draft = {
+      name: `${name}.${key}`,
+      op: "state",
+      inputs: [],
+      dtype: "float32",
+      width,
+      ...place,
+      ...q,
+    };
     builder.nodes.push(node);
     return [node, { float: node.name, integers: q === null ? null : node.name, width, qparams: q }];
   };
-  const hidden = hiddenQParams(cell), hiddenWidth = cell.weightHh.inFeatures;
+  const hidden = hiddenQParams(cell);
+  const hiddenWidth = cell.weightHh.inFeatures;
   const [h, hGiven] = state("h", hiddenWidth, hidden);
   const [c, cGiven] = state("c", lstm.hiddenSize, cell.parts[CELL_STATE]);
   const xRead = builder.dequantize(x, place, `${name}.x`);
-  const hRead = builder.dequantize(hGiven, place, h.name), cRead = builder.dequantize(cGiven, place, c.name);
-  const split = lstm.splitGates, parts = lstmParts(cell.parts.proj !== undefined);
-  const next = runCell(new CellBuilder(builder, cell, name, place), parts, split, xRead, hRead, cRead);
+  const hRead = builder.dequantize(hGiven, place, h.name);
+  const cRead = builder.dequantize(cGiven, place, c.name);
+  const split = lstm.splitGates;
+  const parts = lstmParts(cell.parts.proj !== undefined);
+  const next = runCell(
+    new CellBuilder(builder, cell, name, place),
+    parts,
+    split,
+    xRead,
+    hRead,
+    cRead,
+  );
   h.inputs = [next.h.integers ?? next.h.float];
   c.inputs = [next.c.integers ?? next.c.float];
   return next.h;
@@ -180,8 +258,11 @@ function addLstm(builder: Builder, module: string, lstm: LstmModule, x: Value): 
     if (backward.length > 0) {
       // torch.cat of quantized tensors keeps the first one's parameters.
       const both = [forward, ...backward];
-      const read = both.map((each) => builder.dequantize(each!, place, `${each!.integers}.y`).float);
-      const width = both.reduce((sum, each) => sum + each!.width, 0), name = `${module}.l${l}.concat`;
+      const read = both.map((each) =>
+        builder.dequantize(each!, place, `${each!.integers}.y`).float
+      );
+      const width = both.reduce((sum, each) => sum + each!.width, 0);
+      const name = `${module}.l${l}.concat`;
       value = builder.operation(
         { name, op: "concat", inputs: read, width, ...place },
         place,
@@ -196,9 +277,14 @@ function addLstm(builder: Builder, module: string, lstm: LstmModule, x: Value): 
 
 /** The reference graph's nodes for modules one after the other. */
 export function buildGraph(modules: ReadonlyMap<string, ModuleData>): readonly GraphNode[] {
-  const builder = new Builder(), [first] = modules.values();
+  const builder = new Builder();
+  const [first] = modules.values();
   const tokens = first!.kind === "Embedding";
-  const size = first!.kind === "Embedding" ? 1 : first!.kind === "Linear" ? first!.weight.inFeatures : first!.inputSize;
+  const size = first!.kind === "Embedding"
+    ? 1
+    : first!.kind === "Linear"
+    ? first!.weight.inFeatures
+    : first!.inputSize;
   const input = builder.add({
     name: "input",
     op: "input",
@@ -212,15 +298,37 @@ export function buildGraph(modules: ReadonlyMap<string, ModuleData>): readonly G
     const place = { module };
     if (each.kind === "Embedding") {
       const width = each.embeddingDim;
-      const node = { name: module, op: "embedding", inputs: [value.float], width, embedding: each, ...place } as const;
+      const node = {
+        name: module,
+        op: "embedding",
+        inputs: [value.float],
+        width,
+        embedding: each,
+        ...place,
+      } as const;
       value = builder.operation(node, place, null);
       continue;
     }
-    if (each.dynamic) failRange(`modules.${module}`, "no dynamic module: its integers differ from call to call", "one");
+    if (each.dynamic) {
+      failRange(
+        `modules.${module}`,
+        "no dynamic module: its integers differ from call to call",
+        "one",
+      );
+    }
     value = builder.convert(value, each.input, place, `${module}.input`);
     if (each.kind === "Linear") {
-      const { weight, bias, output } = each, width = weight.outFeatures;
-      const node = { name: module, op: "linear", inputs: [value.float], width, weight, bias, ...place } as const;
+      const { weight, bias, output } = each;
+      const width = weight.outFeatures;
+      const node = {
+        name: module,
+        op: "linear",
+        inputs: [value.float],
+        width,
+        weight,
+        bias,
+        ...place,
+      } as const;
       value = builder.operation(node, place, output);
     } else {
       value = addLstm(builder, module, each, value);

@@ -26,7 +26,15 @@ export type GraphOp =
   | "output";
 
 /** Operations that compute in float32. */
-export const FLOAT_OPS: readonly GraphOp[] = ["embedding", "linear", "add", "mul", "sigmoid", "tanh", "concat"];
+export const FLOAT_OPS: readonly GraphOp[] = [
+  "embedding",
+  "linear",
+  "add",
+  "mul",
+  "sigmoid",
+  "tanh",
+  "concat",
+];
 
 /** One node. Those of a cell run once a step, all others once for the whole sequence. */
 export interface GraphNode {
@@ -91,16 +99,32 @@ export function nodeQParams(node: GraphNode): PerTensorQParams | null {
 
 /** One or more scales or zero points, short. */
 function few(values: ArrayLike<number>): string {
-  return values.length === 1 ? String(values[0]) : `${values.length} from ${Math.min(...Array.from(values))}`;
+  return values.length === 1
+    ? String(values[0])
+    : `${values.length} from ${Math.min(...Array.from(values))}`;
 }
 
 /** The columns of {@linkcode tableOf}. */
-const COLUMNS = ["name", "op", "inputs", "dtype", "scale", "zeroPoint", "quantMin", "quantMax", "weight"] as const;
+const COLUMNS = [
+  "name",
+  "op",
+  "inputs",
+  "dtype",
+  "scale",
+  "zeroPoint",
+  "quantMin",
+  "quantMax",
+  "weight",
+] as const;
 
 function cellsOf(node: GraphNode): string[] {
   const { name, op, inputs, dtype, scale, zeroPoint, quantMin, quantMax, weight } = node;
-  const own = [scale, zeroPoint, quantMin, quantMax].map((value) => value === undefined ? "" : String(value));
-  const text = weight === undefined ? "" : `qint8 [${weight.outFeatures}, ${weight.inFeatures}] ${few(weight.scales)}`;
+  const own = [scale, zeroPoint, quantMin, quantMax].map((value) =>
+    value === undefined ? "" : String(value)
+  );
+  const text = weight === undefined
+    ? ""
+    : `qint8 [${weight.outFeatures}, ${weight.inFeatures}] ${few(weight.scales)}`;
   return [name, op, inputs.join(", "), dtype, ...own, text];
 }
 
@@ -108,14 +132,18 @@ function cellsOf(node: GraphNode): string[] {
 export function tableOf(nodes: readonly GraphNode[]): string {
   const rows = [[...COLUMNS] as string[], ...nodes.map(cellsOf)];
   const widths = COLUMNS.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i]!)).join("  ").trimEnd()).join("\n") + "\n";
+  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i]!)).join("  ").trimEnd()).join(
+    "\n",
+  ) + "\n";
 }
 
 /** What a picture shows of a node. */
 function label(node: GraphNode): string[] {
   const { name, op, dtype, scale, zeroPoint, quantMin, quantMax } = node;
   const lines = [op === "quantize" || op === "dequantize" ? op : `${name}: ${op}`];
-  if (scale !== undefined) lines.push(`${dtype} ${quantMin}..${quantMax}`, `scale ${scale}, zero point ${zeroPoint}`);
+  if (scale !== undefined) {
+    lines.push(`${dtype} ${quantMin}..${quantMax}`, `scale ${scale}, zero point ${zeroPoint}`);
+  }
   return lines;
 }
 
@@ -123,7 +151,8 @@ function label(node: GraphNode): string[] {
 function groupsOf(nodes: readonly GraphNode[]): Map<string, GraphNode[]> {
   const groups = new Map<string, GraphNode[]>([["", []]]);
   for (const node of nodes) {
-    const key = node.cell === undefined ? "" : `${node.module}.${node.cell}`, group = groups.get(key);
+    const key = node.cell === undefined ? "" : `${node.module}.${node.cell}`;
+    const group = groups.get(key);
     if (group === undefined) groups.set(key, [node]);
     else group.push(node);
   }
@@ -132,34 +161,49 @@ function groupsOf(nodes: readonly GraphNode[]): Map<string, GraphNode[]> {
 
 /** The graph in Graphviz's language; what a step hands to the next one is dashed. */
 export function dotOf(nodes: readonly GraphNode[]): string {
-  const lines = ["digraph reference {", "  node [shape=box];"], quote = (text: string) => JSON.stringify(text);
+  const lines = ["digraph reference {", "  node [shape=box];"];
+  const quote = (text: string) => JSON.stringify(text);
   for (const [name, group] of groupsOf(nodes)) {
-    if (name !== "") lines.push(`  subgraph ${quote(`cluster_${name}`)} {`, `    label=${quote(name)};`);
+    if (name !== "") {
+      lines.push(`  subgraph ${quote(`cluster_${name}`)} {`, `    label=${quote(name)};`);
+    }
     const indent = name === "" ? "  " : "    ";
-    for (const node of group) lines.push(`${indent}${quote(node.name)} [label=${quote(label(node).join("\n"))}];`);
+    for (const node of group) {
+      lines.push(`${indent}${quote(node.name)} [label=${quote(label(node).join("\n"))}];`);
+    }
     if (name !== "") lines.push("  }");
   }
   for (const node of nodes) {
     const style = node.op === "state" ? " [style=dashed, constraint=false]" : "";
-    for (const input of node.inputs) lines.push(`  ${quote(input)} -> ${quote(node.name)}${style};`);
+    for (const input of node.inputs) {
+      lines.push(`  ${quote(input)} -> ${quote(node.name)}${style};`);
+    }
   }
   return [...lines, "}", ""].join("\n");
 }
 
 /** The graph in Mermaid's language. */
 export function mermaidOf(nodes: readonly GraphNode[]): string {
-  const ids = new Map(nodes.map(({ name }, i) => [name, `n${i}`])), lines = ["flowchart TD"];
-  const text = (value: string) => value.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
+  const ids = new Map(nodes.map(({ name }, i) => [name, `n${i}`]));
+  const lines = ["flowchart TD"];
+  const text = (value: string) =>
+    value.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
   for (const [name, group] of groupsOf(nodes)) {
     if (name !== "") lines.push(`  subgraph ${ids.get(group[0]!.name)}g ["${text(name)}"]`);
     for (const node of group) {
-      lines.push(`  ${name === "" ? "" : "  "}${ids.get(node.name)}["${label(node).map(text).join("<br>")}"]`);
+      lines.push(
+        `  ${name === "" ? "" : "  "}${ids.get(node.name)}["${
+          label(node).map(text).join("<br>")
+        }"]`,
+      );
     }
     if (name !== "") lines.push("  end");
   }
   for (const node of nodes) {
     const arrow = node.op === "state" ? "-.->" : "-->";
-    for (const input of node.inputs) lines.push(`  ${ids.get(input)} ${arrow} ${ids.get(node.name)}`);
+    for (const input of node.inputs) {
+      lines.push(`  ${ids.get(input)} ${arrow} ${ids.get(node.name)}`);
+    }
   }
   return [...lines, ""].join("\n");
 }

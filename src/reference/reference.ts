@@ -31,7 +31,10 @@ export type StateTensor = QTensor<PerTensorQParams> | Tensor;
 /**
  * Hidden and cell state by cell, such as `lstm.l0` and `lstm.l0_reverse`: h [batch, width] and c [batch, hiddenSize].
  */
-export type ReferenceState = ReadonlyMap<string, { readonly h: StateTensor; readonly c: StateTensor }>;
+export type ReferenceState = ReadonlyMap<
+  string,
+  { readonly h: StateTensor; readonly c: StateTensor }
+>;
 
 /** Options of {@linkcode ReferenceModel.run}. */
 export interface ReferenceRunOptions {
@@ -85,7 +88,9 @@ export class ReferenceModel implements Iterable<GraphNode> {
     assertGraph(this.nodes);
     this.#runner = new GraphRunner(this.nodes, weights);
     this.#float = weights !== null;
-    const orders = [...modules.values()].flatMap((module) => module.kind === "LSTM" ? [module.batchFirst] : []);
+    const orders = [...modules.values()].flatMap((module) =>
+      module.kind === "LSTM" ? [module.batchFirst] : []
+    );
     if (new Set(orders).size > 1) failRange("batchFirst", "the same for all LSTMs", orders);
     this.#batchFirst = orders[0] ?? null;
   }
@@ -135,39 +140,63 @@ export class ReferenceModel implements Iterable<GraphNode> {
    * assertEquals(state.get("lstm.l0")!.c.shape, [1, 3]);
    * ```
    */
-  run(x: Tensor | TokenTensor | QTensor<PerTensorQParams>, options: ReferenceRunOptions = {}): ReferenceResult {
+  run(
+    x: Tensor | TokenTensor | QTensor<PerTensorQParams>,
+    options: ReferenceRunOptions = {},
+  ): ReferenceResult {
     checkOptions("options", options, ["state", "lengths", "watch"]);
-    const [node] = this.nodes, tokens = node!.dtype === "int32";
+    const [node] = this.nodes;
+    const tokens = node!.dtype === "int32";
     if (!Array.isArray(x?.shape)) failType("x", "a tensor", x);
     let { data } = x as { data: Float32Array | QArray };
     const given = (x as { qparams?: PerTensorQParams }).qparams ?? null;
-    if (tokens ? !(data instanceof Int32Array) : given === null && !(data instanceof Float32Array)) {
+    if (
+      tokens ? !(data instanceof Int32Array) : given === null && !(data instanceof Float32Array)
+    ) {
       failType("x.data", tokens ? "an Int32Array of token ids" : "a Float32Array", data);
     }
     if (given !== null && !tokens) data = computeInput(x as QTensor<PerTensorQParams>);
     if (data instanceof Float32Array) checkFinite("x", data);
-    const width = node!.width, outer = tokens ? x.shape : x.shape.slice(0, -1);
-    if (!tokens && x.shape.at(-1) !== width) failRange("x.shape", `a last dimension of ${width}`, x.shape);
+    const width = node!.width;
+    const outer = tokens ? x.shape : x.shape.slice(0, -1);
+    if (!tokens && x.shape.at(-1) !== width) {
+      failRange("x.shape", `a last dimension of ${width}`, x.shape);
+    }
     const rows = outer.reduce((a, b) => a * b, 1);
     if (rows * width !== data.length) failRange("x.data", `${rows * width} values`, data.length);
     const first = this.nodes[1]!;
     if (tokens) checkTokens(data as Int32Array, first.embedding!.numEmbeddings);
-    let steps = rows, batch = 1;
+    let steps = rows;
+    let batch = 1;
     if (this.#batchFirst !== null) {
-      if (outer.length !== 1 && outer.length !== 2) failRange("x.shape", "steps and batch, or steps", x.shape);
-      if (outer.length === 2) [steps, batch] = this.#batchFirst ? [outer[1], outer[0]] : [outer[0], outer[1]];
+      if (outer.length !== 1 && outer.length !== 2) {
+        failRange("x.shape", "steps and batch, or steps", x.shape);
+      }
+      if (outer.length === 2) {
+        [steps, batch] = this.#batchFirst ? [outer[1], outer[0]] : [outer[0], outer[1]];
+      }
       if (steps < 1 || batch < 1) failRange("x.shape", "one step and batch row or more", x.shape);
     }
-    const lengths = options.lengths === undefined ? null : checkLengths(options.lengths, batch, steps);
+    const lengths = options.lengths === undefined
+      ? null
+      : checkLengths(options.lengths, batch, steps);
     const states = this.#states(options.state, batch);
     const layout = { steps, batch, lengths, batchFirst: this.#batchFirst === true };
     const values = this.#runner.run({ data, qparams: null }, layout, states, options.watch ?? null);
-    const last = this.nodes[this.nodes.length - 1]!, shape = [...outer, last.width];
-    const output = values.get(last.name)!, integers = this.#integersOf(last.inputs[0]!, values);
+    const last = this.nodes[this.nodes.length - 1]!;
+    const shape = [...outer, last.width];
+    const output = values.get(last.name)!;
+    const integers = this.#integersOf(last.inputs[0]!, values);
     return {
       output: { data: output.data as Float32Array, shape },
-      quantized: integers === null ? null : { data: integers.data as QArray, shape, qparams: integers.qparams! },
-      state: new Map([...states].map(([name, { h, c }]) => [name, { h: tensorOf(h, batch), c: tensorOf(c, batch) }])),
+      quantized: integers === null
+        ? null
+        : { data: integers.data as QArray, shape, qparams: integers.qparams! },
+      state: new Map(
+        [...states].map((
+          [name, { h, c }],
+        ) => [name, { h: tensorOf(h, batch), c: tensorOf(c, batch) }]),
+      ),
     };
   }
 
@@ -188,15 +217,21 @@ export class ReferenceModel implements Iterable<GraphNode> {
     }
     for (const [name, state] of given) {
       const nodes = cells.get(name);
-      if (nodes === undefined) return failRange("options.state", `cells ${[...cells.keys()].join(", ")}`, name);
-      const [h, c] = nodes.map((node, i) => stateValue(`${name}.${"hc"[i]}`, i === 0 ? state.h : state.c, node, batch));
+      if (nodes === undefined) {
+        return failRange("options.state", `cells ${[...cells.keys()].join(", ")}`, name);
+      }
+      const [h, c] = nodes.map((node, i) =>
+        stateValue(`${name}.${"hc"[i]}`, i === 0 ? state.h : state.c, node, batch)
+      );
       states.set(name, { h: h!, c: c! });
     }
     return states;
   }
 }
 
-function computeInput({ data, qparams: { scale, zeroPoint } }: QTensor<PerTensorQParams>): Float32Array {
+function computeInput(
+  { data, qparams: { scale, zeroPoint } }: QTensor<PerTensorQParams>,
+): Float32Array {
   const out = new Float32Array(data.length);
   dequantizePerTensor(data, out, scale, zeroPoint);
   return out;
@@ -204,17 +239,23 @@ function computeInput({ data, qparams: { scale, zeroPoint } }: QTensor<PerTensor
 
 function tensorOf({ data, qparams }: GraphValue, batch: number): StateTensor {
   const shape = [batch, data.length / batch];
-  return qparams === null ? { data: data as Float32Array, shape } : { data: data as QArray, shape, qparams };
+  return qparams === null
+    ? { data: data as Float32Array, shape }
+    : { data: data as QArray, shape, qparams };
 }
 
 /** A given state as the graph takes it: a float one is quantized where the cell's own is. */
 function stateValue(name: string, tensor: StateTensor, node: GraphNode, batch: number): GraphValue {
   if (typeof tensor !== "object" || tensor === null) failType(name, "a tensor", tensor);
-  const { data, shape } = tensor, expected = [batch, node.width];
-  if (!Array.isArray(shape) || shape.join() !== expected.join() || data.length !== batch * node.width) {
+  const { data, shape } = tensor;
+  const expected = [batch, node.width];
+  if (
+    !Array.isArray(shape) || shape.join() !== expected.join() || data.length !== batch * node.width
+  ) {
     failRange(`${name}.shape`, `[${expected.join(", ")}]`, shape);
   }
-  const own = nodeQParams(node), qparams = "qparams" in tensor ? tensor.qparams : null;
+  const own = nodeQParams(node);
+  const qparams = "qparams" in tensor ? tensor.qparams : null;
   if (qparams === null) {
     if (!(data instanceof Float32Array)) {
       return failType(`${name}.data`, "a Float32Array, or integers with qparams", data);
@@ -225,15 +266,26 @@ function stateValue(name: string, tensor: StateTensor, node: GraphNode, batch: n
     quantizePerTensor(data, out, own);
     return { data: out, qparams: own };
   }
-  if (dtypeOf(data) !== qparams.dtype) failType(`${name}.data`, `an array of ${qparams.dtype}`, data);
-  if (own === null) return { data: computeInput(tensor as QTensor<PerTensorQParams>), qparams: null };
+  if (dtypeOf(data) !== qparams.dtype) {
+    failType(`${name}.data`, `an array of ${qparams.dtype}`, data);
+  }
+  if (own === null) {
+    return { data: computeInput(tensor as QTensor<PerTensorQParams>), qparams: null };
+  }
   return { data, qparams };
 }
 
 function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number): Int32Array {
-  if (!Array.isArray(lengths) && !ArrayBuffer.isView(lengths)) failType("lengths", "an array of integers", lengths);
-  if (lengths.length !== batch) failRange("lengths", `${batch} integers, one a batch row`, lengths.length);
-  return Int32Array.from({ length: batch }, (_, b) => checkInteger(`lengths[${b}]`, lengths[b], 1, steps));
+  if (!Array.isArray(lengths) && !ArrayBuffer.isView(lengths)) {
+    failType("lengths", "an array of integers", lengths);
+  }
+  if (lengths.length !== batch) {
+    failRange("lengths", `${batch} integers, one a batch row`, lengths.length);
+  }
+  return Int32Array.from(
+    { length: batch },
+    (_, b) => checkInteger(`lengths[${b}]`, lengths[b], 1, steps),
+  );
 }
 
 /**
@@ -259,5 +311,7 @@ function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number):
  * ```
  */
 export function convertToReference(model: ObservedModel | QuantizedModel): ReferenceModel {
-  return new ReferenceModel(model instanceof QuantizedModel ? model.modules : convertModules(model));
+  return new ReferenceModel(
+    model instanceof QuantizedModel ? model.modules : convertModules(model),
+  );
 }

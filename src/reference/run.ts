@@ -4,7 +4,11 @@
  * @module
  */
 import { linearFloat32 } from "../../kernels/float_linear.ts";
-import { dequantizePerChannel, dequantizePerTensor, quantizePerTensor } from "../../kernels/quantize.ts";
+import {
+  dequantizePerChannel,
+  dequantizePerTensor,
+  quantizePerTensor,
+} from "../../kernels/quantize.ts";
 import { newQArray, type QArray } from "../dtype.ts";
 import { failRange } from "../errors.ts";
 import { pointwiseFloat32 } from "../nn/float_executor.ts";
@@ -62,26 +66,38 @@ function dequantizedWeight(node: GraphNode): Float32Array {
  * @param weight A linear's or an embedding's float weight, in the place of its own; quantizes and dequantizes then
  * pass on what they read.
  */
-export function computeNode(node: GraphNode, inputs: readonly GraphValue[], weight: FloatWeights | null): GraphValue {
-  const [a, b] = inputs.map(({ data }) => data as Float32Array), { op, width } = node;
+export function computeNode(
+  node: GraphNode,
+  inputs: readonly GraphValue[],
+  weight: FloatWeights | null,
+): GraphValue {
+  const [a, b] = inputs.map(({ data }) => data as Float32Array);
+  const { op, width } = node;
   switch (op) {
     case "quantize": {
       if (weight !== null) return inputs[0]!;
-      const qparams = nodeQParams(node)!, data = newQArray(qparams.dtype, a!.length);
+      const qparams = nodeQParams(node)!;
+      const data = newQArray(qparams.dtype, a!.length);
       quantizePerTensor(a!, data, qparams);
       return { data, qparams };
     }
     case "dequantize": {
       if (weight !== null) return inputs[0]!;
       // A given initial state has parameters of its own.
-      const { scale, zeroPoint } = inputs[0]!.qparams!, data = new Float32Array(a!.length);
+      const { scale, zeroPoint } = inputs[0]!.qparams!;
+      const data = new Float32Array(a!.length);
       dequantizePerTensor(inputs[0]!.data as QArray, data, scale, zeroPoint);
       return { data, qparams: null };
     }
     case "linear": {
-      const { inFeatures } = node.weight!, rows = a!.length / inFeatures, data = new Float32Array(rows * width);
-      const own = weight === null ? dequantizedWeight(node) : weight(node), bias = node.bias ?? null;
-      for (let r = 0; r < rows; r++) linearFloat32(a!, r * inFeatures, own, bias, inFeatures, width, data, r * width);
+      const { inFeatures } = node.weight!;
+      const rows = a!.length / inFeatures;
+      const data = new Float32Array(rows * width);
+      const own = weight === null ? dequantizedWeight(node) : weight(node);
+      const bias = node.bias ?? null;
+      for (let r = 0; r < rows; r++) {
+        linearFloat32(a!, r * inFeatures, own, bias, inFeatures, width, data, r * width);
+      }
       return { data, qparams: null };
     }
     case "add":
@@ -90,7 +106,8 @@ export function computeNode(node: GraphNode, inputs: readonly GraphValue[], weig
     case "tanh":
       return { data: pointwiseFloat32(op, a!, b!), qparams: null };
     case "chunk": {
-      const rows = a!.length / (4 * width), data = new Float32Array(rows * width);
+      const rows = a!.length / (4 * width);
+      const data = new Float32Array(rows * width);
       for (let r = 0; r < rows; r++) {
         const at = (4 * r + node.gate!) * width;
         data.set(a!.subarray(at, at + width), r * width);
@@ -98,16 +115,23 @@ export function computeNode(node: GraphNode, inputs: readonly GraphValue[], weig
       return { data, qparams: null };
     }
     case "concat": {
-      const parts = inputs.map(({ data }) => data as Float32Array), rows = a!.length * parts.length / width;
-      const data = new Float32Array(rows * width), each = width / parts.length;
+      const parts = inputs.map(({ data }) => data as Float32Array);
+      const rows = a!.length * parts.length / width;
+      const data = new Float32Array(rows * width);
+      const each = width / parts.length;
       for (let r = 0; r < rows; r++) {
-        parts.forEach((part, i) => data.set(part.subarray(r * each, (r + 1) * each), r * width + i * each));
+        parts.forEach((part, i) =>
+          data.set(part.subarray(r * each, (r + 1) * each), r * width + i * each)
+        );
       }
       return { data, qparams: null };
     }
     case "embedding": {
-      const embedding = node.embedding!, data = new Float32Array(a!.length * width);
-      const rows = embeddingRows(weight === null ? embedding : { ...embedding, weight: weight(node) });
+      const embedding = node.embedding!;
+      const data = new Float32Array(a!.length * width);
+      const rows = embeddingRows(
+        weight === null ? embedding : { ...embedding, weight: weight(node) },
+      );
       a!.forEach((token, i) => rows.read(token, data, i * width));
       return { data, qparams: null };
     }
@@ -118,19 +142,24 @@ export function computeNode(node: GraphNode, inputs: readonly GraphValue[], weig
 
 /** The given rows of a value, one after the other. */
 function gather({ data, qparams }: GraphValue, rows: readonly number[], width: number): GraphValue {
-  const out = qparams === null ? new Float32Array(rows.length * width) : newQArray(qparams.dtype, rows.length * width);
+  const out = qparams === null
+    ? new Float32Array(rows.length * width)
+    : newQArray(qparams.dtype, rows.length * width);
   rows.forEach((row, r) => out.set(data.subarray(row * width, (row + 1) * width), r * width));
   return { data: out, qparams };
 }
 
 /** The reverse of gather. */
 function scatter(value: GraphValue, to: GraphValue, rows: readonly number[], width: number): void {
-  rows.forEach((row, r) => to.data.set(value.data.subarray(r * width, (r + 1) * width), row * width));
+  rows.forEach((row, r) =>
+    to.data.set(value.data.subarray(r * width, (r + 1) * width), row * width)
+  );
 }
 
 /** A value of zeros for all rows of a sequence, with a node's parameters or in float32. */
 function zeros(node: GraphNode, rows: number, float: boolean): GraphValue {
-  const qparams = float ? null : nodeQParams(node), length = rows * node.width;
+  const qparams = float ? null : nodeQParams(node);
+  const length = rows * node.width;
   if (qparams === null) return { data: new Float32Array(length), qparams };
   return { data: newQArray(qparams.dtype, length).fill(qparams.zeroPoint), qparams };
 }
@@ -148,9 +177,12 @@ export class GraphRunner {
     this.#nodes = nodes;
     this.#weights = weights;
     this.#byName = new Map(nodes.map((node) => [node.name, node]));
-    const outside = new Set<string>(), place = ({ module, cell }: GraphNode) => cell && `${module}.${cell}`;
+    const outside = new Set<string>();
+    const place = ({ module, cell }: GraphNode) => cell && `${module}.${cell}`;
     for (const node of nodes) {
-      for (const input of node.inputs) if (place(this.#byName.get(input)!) !== place(node)) outside.add(input);
+      for (const input of node.inputs) {
+        if (place(this.#byName.get(input)!) !== place(node)) outside.add(input);
+      }
     }
     this.#outside = outside;
   }
@@ -172,7 +204,9 @@ export class GraphRunner {
       const node = this.#nodes[i]!;
       if (node.cell !== undefined) {
         let end = i;
-        while (this.#nodes[end]?.cell === node.cell && this.#nodes[end]!.module === node.module) end++;
+        while (this.#nodes[end]?.cell === node.cell && this.#nodes[end]!.module === node.module) {
+          end++;
+        }
         this.#runCell(this.#nodes.slice(i, end), values, layout, states, watch);
         i = end;
         continue;
@@ -194,9 +228,12 @@ export class GraphRunner {
     states: Map<string, CellState>,
     watch: GraphWatcher | null,
   ): void {
-    const { module, cell } = nodes[0]!, name = `${module}.${cell}`, backward = cell!.endsWith("_reverse");
+    const { module, cell } = nodes[0]!;
+    const name = `${module}.${cell}`;
+    const backward = cell!.endsWith("_reverse");
     const [hNode, cNode] = nodes.filter(({ op }) => op === "state");
-    const float = this.#weights !== null, given = states.get(name);
+    const float = this.#weights !== null;
+    const given = states.get(name);
     const running = { h: zeros(hNode!, batch, float), c: zeros(cNode!, batch, float) };
     for (const node of nodes) {
       if (this.#outside.has(node.name)) values.set(node.name, zeros(node, steps * batch, float));
@@ -223,7 +260,9 @@ export class GraphRunner {
           ? gather(node === hNode ? h : c, active, node.width)
           : computeNode(node, inputs, this.#weights);
         own.set(node.name, value);
-        if (this.#outside.has(node.name)) scatter(value, values.get(node.name)!, places, node.width);
+        if (this.#outside.has(node.name)) {
+          scatter(value, values.get(node.name)!, places, node.width);
+        }
         watch?.(node, value);
       }
       scatter(own.get(hNode!.inputs[0]!)!, running.h, active, hNode!.width);
@@ -236,6 +275,8 @@ export class GraphRunner {
 /** Requires token ids within an embedding. */
 export function checkTokens(tokens: Int32Array, count: number): void {
   tokens.forEach((token, i) => {
-    if (token < 0 || token >= count) failRange(`x.data[${i}]`, `a token id in 0..${count - 1}`, token);
+    if (token < 0 || token >= count) {
+      failRange(`x.data[${i}]`, `a token id in 0..${count - 1}`, token);
+    }
   });
 }

@@ -34,7 +34,8 @@ const INPUTS: Record<GraphNode["op"], number> = {
 
 /** Whether a node's own value is float32 by right: given so, dequantized, or left so by the configuration. */
 function floatByRight(node: GraphNode): boolean {
-  return node.op === "dequantize" || node.op === "input" || node.op === "state" || node.op === "chunk" ||
+  return node.op === "dequantize" || node.op === "input" || node.op === "state" ||
+    node.op === "chunk" ||
     node.float === true;
 }
 
@@ -62,16 +63,21 @@ function floatByRight(node: GraphNode): boolean {
  */
 export function verifyGraph(nodes: readonly GraphNode[]): GraphFault[] {
   if (!Array.isArray(nodes as unknown)) failType("nodes", "an array of a graph's nodes", nodes);
-  const faults: GraphFault[] = [], byName = new Map<string, GraphNode>(), places = new Map<string, number>();
+  const faults: GraphFault[] = [];
+  const byName = new Map<string, GraphNode>();
+  const places = new Map<string, number>();
   nodes.forEach((node, i) => {
-    if (byName.has(node.name)) faults.push({ node: node.name, fault: "has a name that another node has" });
+    if (byName.has(node.name)) {
+      faults.push({ node: node.name, fault: "has a name that another node has" });
+    }
     byName.set(node.name, node);
     places.set(node.name, i);
   });
   const readers = new Map<string, number>();
   nodes.forEach((node, i) => {
     const fail = (fault: string) => void faults.push({ node: node.name, fault });
-    const count = INPUTS[node.op], { length } = node.inputs;
+    const count = INPUTS[node.op];
+    const { length } = node.inputs;
     if (count === undefined) return fail(`has an unknown operation, ${node.op}`);
     if (count < 0 ? length < 2 : length !== count) {
       return fail(`reads ${length} values, not ${count < 0 ? "2 or more" : count}`);
@@ -91,13 +97,16 @@ export function verifyGraph(nodes: readonly GraphNode[]): GraphFault[] {
     checkWidth(node, inputs, fail);
   });
   for (const { name, op } of nodes) {
-    if (op !== "output" && !readers.has(name)) faults.push({ node: name, fault: "is read by nobody" });
+    if (op !== "output" && !readers.has(name)) {
+      faults.push({ node: name, fault: "is read by nobody" });
+    }
   }
   return faults;
 }
 
 function checkDType(node: GraphNode, fail: (fault: string) => void): void {
-  const { op, dtype } = node, may = op === "quantize" || op === "state";
+  const { op, dtype } = node;
+  const may = op === "quantize" || op === "state";
   if (op === "input" && dtype === "int32") return;
   if (dtype === "float32") {
     if (op === "quantize") fail("gives float32, not integers");
@@ -134,24 +143,34 @@ function checkInputs(
     } else if (node.op === "dequantize") {
       if (nodeQParams(input) === null) fail(`reads ${input.name}, which gives no integers`);
     } else if (node.op === "state") {
-      const own = nodeQParams(node), next = nodeQParams(input);
+      const own = nodeQParams(node);
+      const next = nodeQParams(input);
       if (own === null ? next !== null : next === null || !sameQParams(own, next)) {
         fail(`and ${input.name}, which gives its next value, differ in their parameters`);
       }
     } else if (integers) {
       fail(`reads ${input.name}, which is not dequantized`);
     } else if (node.op === "quantize") {
-      const before = origin(input, byName), own = nodeQParams(node);
+      const before = origin(input, byName);
+      const own = nodeQParams(node);
       // A pair on an operation's output is never redundant; one on a dequantized value is, in the same parameters.
-      if (before !== null && own !== null && sameQParams(before, own)) fail("repeats the pair before it");
+      if (before !== null && own !== null && sameQParams(before, own)) {
+        fail("repeats the pair before it");
+      }
     } else if (!floatByRight(input)) {
       fail(`reads ${input.name}, which has no q-dq pair`);
     }
   }
-  if (node.float === true && !FLOAT_OPS.includes(node.op)) fail("is no operation, and marked as one in float32");
+  if (node.float === true && !FLOAT_OPS.includes(node.op)) {
+    fail("is no operation, and marked as one in float32");
+  }
 }
 
-function checkWidth(node: GraphNode, inputs: readonly GraphNode[], fail: (fault: string) => void): void {
+function checkWidth(
+  node: GraphNode,
+  inputs: readonly GraphNode[],
+  fail: (fault: string) => void,
+): void {
   const { op, width, weight, bias } = node;
   let expected = inputs.length === 0 ? width : inputs[0]!.width;
   if (op === "linear") {
@@ -159,7 +178,9 @@ function checkWidth(node: GraphNode, inputs: readonly GraphNode[], fail: (fault:
     if (weight.inFeatures !== inputs[0]!.width) {
       fail(`multiplies ${weight.inFeatures} columns with ${inputs[0]!.width}`);
     }
-    if (bias != null && bias.length !== weight.outFeatures) fail(`adds a bias of ${bias.length} values`);
+    if (bias != null && bias.length !== weight.outFeatures) {
+      fail(`adds a bias of ${bias.length} values`);
+    }
     expected = weight.outFeatures;
   } else if (op === "embedding") {
     if (node.embedding === undefined) return fail("has no weight");
@@ -177,5 +198,7 @@ function checkWidth(node: GraphNode, inputs: readonly GraphNode[], fail: (fault:
 /** Throws a graph's first fault. */
 export function assertGraph(nodes: readonly GraphNode[]): void {
   const [fault] = verifyGraph(nodes);
-  if (fault !== undefined) failRange(`graph node ${fault.node}`, "a right reference graph", fault.fault);
+  if (fault !== undefined) {
+    failRange(`graph node ${fault.node}`, "a right reference graph", fault.fault);
+  }
 }

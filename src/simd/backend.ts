@@ -5,7 +5,12 @@
  */
 import { reciprocal } from "../../kernels/requantize.ts";
 import type { PerTensorQParams } from "../qparams.ts";
-import { createState, type LstmBackend, type LstmState, type PreparedLstm } from "../quantized/backend.ts";
+import {
+  createState,
+  type LstmBackend,
+  type LstmState,
+  type PreparedLstm,
+} from "../quantized/backend.ts";
 import type { LstmCellProgram, LstmImage, LstmProgram } from "../quantized/program.ts";
 import { makeProjector, type Projector } from "../quantized/projector.ts";
 import { convertShifted } from "../quantized/shifted.ts";
@@ -105,7 +110,10 @@ class SimdState implements LstmState {
   readonly #h: Float64Array;
   readonly #c: Float64Array;
 
-  constructor(owner: SimdLstm, { h, c, fresh }: { h: Float64Array; c: Float64Array; fresh: Uint8Array }) {
+  constructor(
+    owner: SimdLstm,
+    { h, c, fresh }: { h: Float64Array; c: Float64Array; fresh: Uint8Array },
+  ) {
     this.#owner = owner;
     this.#h = h;
     this.#c = c;
@@ -185,7 +193,10 @@ class SimdLstm implements PreparedLstm {
     this.#hBytes = all.reduce((most, { hidden }) => Math.max(most, hidden.bytes), 0);
     this.#cBytes = this.#units * 4;
     this.#xBytes = all.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
-    this.#inputSize = Math.max(lstm.inputSize, cells.length > 1 ? lstm.hiddenSize * cells[0]!.length : 0);
+    this.#inputSize = Math.max(
+      lstm.inputSize,
+      cells.length > 1 ? lstm.hiddenSize * cells[0]!.length : 0,
+    );
     const aside = arena.take(this.#units * 16);
     arena.i32[ASIDE] = aside;
     this.reserve(1, 1);
@@ -197,7 +208,8 @@ class SimdLstm implements PreparedLstm {
 
   /** Bytes for a batch's states, and for one step of a row on its way through a layer. */
   #stateBytes(batch: number): number {
-    const row = this.#cells.flat().length * (this.#hBytes + this.#cBytes) + ROW.SIZE * 4 + this.#width;
+    const row = this.#cells.flat().length * (this.#hBytes + this.#cBytes) + ROW.SIZE * 4 +
+      this.#width;
     return batch * row + this.#units * 16;
   }
 
@@ -218,8 +230,10 @@ class SimdLstm implements PreparedLstm {
       this.#given = given;
     }
     if (chunk > this.#chunk) {
-      const x = arena.take(chunk * this.#xBytes), projected = arena.take(chunk * this.#width);
-      const inputs = arena.take(chunk * 4), out = arena.take((chunk * this.#units + 8) * 4);
+      const x = arena.take(chunk * this.#xBytes);
+      const projected = arena.take(chunk * this.#width);
+      const inputs = arena.take(chunk * 4);
+      const out = arena.take((chunk * this.#units + 8) * 4);
       this.#x = x;
       this.#projected = projected;
       this.#inputs = inputs;
@@ -228,8 +242,10 @@ class SimdLstm implements PreparedLstm {
     }
     if (batch > this.#batch) {
       if (this.#resident !== null) this.release(this.#resident);
-      const rows = this.#cells.flat().length * batch, h = arena.take(rows * this.#hBytes);
-      const c = arena.take(rows * this.#cBytes), gates = arena.take(batch * this.#width);
+      const rows = this.#cells.flat().length * batch;
+      const h = arena.take(rows * this.#hBytes);
+      const c = arena.take(rows * this.#cBytes);
+      const gates = arena.take(batch * this.#width);
       this.#rows = arena.take(batch * ROW.SIZE * 4);
       this.#gates = gates;
       this.#c = c;
@@ -243,7 +259,8 @@ class SimdLstm implements PreparedLstm {
     // Reals are taken by one call, however many steps there are.
     const given = this.takesReals ? batch * steps : chunk;
     this.#grow(batch, chunk, given);
-    const { hiddenSize } = this.#lstm, layers = Math.min(2, this.#cells.length - 1);
+    const { hiddenSize } = this.#lstm;
+    const layers = Math.min(2, this.#cells.length - 1);
     const size = batch * steps * hiddenSize * this.#cells[0]!.length;
     if (this.#between.length < layers || (layers > 0 && this.#between[0]!.length < size)) {
       this.#between = Array.from({ length: layers }, () => new Float64Array(size));
@@ -260,11 +277,16 @@ class SimdLstm implements PreparedLstm {
   }
 
   #copy(state: SimdState, out: boolean): void {
-    const { hiddenSize } = this.#lstm, { f32 } = this.#arena, { h, c } = state;
-    const cells = this.#cells.flat(), batch = state.fresh.length / cells.length;
+    const { hiddenSize } = this.#lstm;
+    const { f32 } = this.#arena;
+    const { h, c } = state;
+    const cells = this.#cells.flat();
+    const batch = state.fresh.length / cells.length;
     for (let row = 0; row < state.fresh.length; row++) {
-      const { hidden } = cells[Math.floor(row / batch)]!, at = row * hiddenSize;
-      const hAt = this.#h + row * this.#hBytes, cAt = (this.#c + row * this.#cBytes) / 4;
+      const { hidden } = cells[Math.floor(row / batch)]!;
+      const at = row * hiddenSize;
+      const hAt = this.#h + row * this.#hBytes;
+      const cAt = (this.#c + row * this.#cBytes) / 4;
       if (out) {
         loadOperand(this.#arena, hidden, hAt, h, at, hiddenSize);
         for (let j = 0; j < hiddenSize; j++) c[at + j] = f32[cAt + j]!;
@@ -296,13 +318,22 @@ class SimdLstm implements PreparedLstm {
     this.#outOffset = out instanceof Float32Array ? outOffset : 0;
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
-      const from = l === 0 ? x : this.#between[(l - 1) & 1]!, to = l === last ? out : this.#between[l & 1]!;
-      for (let d = 0; d < this.#cells[l]!.length; d++) this.#cell(given.fresh, l, d, from, to, steps, batch, lengths);
+      const from = l === 0 ? x : this.#between[(l - 1) & 1]!;
+      const to = l === last ? out : this.#between[l & 1]!;
+      for (let d = 0; d < this.#cells[l]!.length; d++) {
+        this.#cell(given.fresh, l, d, from, to, steps, batch, lengths);
+      }
     }
   }
 
   /** Projects one input to `to`. */
-  project({ cell, input, float }: SimdCell, x: Float64Array, from: number, size: number, to: number): void {
+  project(
+    { cell, input, float }: SimdCell,
+    x: Float64Array,
+    from: number,
+    size: number,
+    to: number,
+  ): void {
     const { f32 } = this.#arena;
     if (input === null) {
       float!(x, from, f32, to / 4);
@@ -324,13 +355,20 @@ class SimdLstm implements PreparedLstm {
     batch: number,
     lengths: Int32Array | null,
   ): void {
-    const { hiddenSize } = this.#lstm, { f32 } = this.#arena, layer = this.#cells[l]!, prepared = layer[d]!;
-    const width = hiddenSize * layer.length, together = Math.floor(this.#chunk / batch);
+    const { hiddenSize } = this.#lstm;
+    const { f32 } = this.#arena;
+    const layer = this.#cells[l]!;
+    const prepared = layer[d]!;
+    const width = hiddenSize * layer.length;
+    const together = Math.floor(this.#chunk / batch);
     // Whole blocks are written, so that a row must not reach into another one's output.
-    const outWidth = batch === 1 ? hiddenSize : this.#units, whole = lengths === null && width === outWidth;
-    const reals = out instanceof Float32Array, first = reals ? this.#outOffset : 0;
+    const outWidth = batch === 1 ? hiddenSize : this.#units;
+    const whole = lengths === null && width === outWidth;
+    const reals = out instanceof Float32Array;
+    const first = reals ? this.#outOffset : 0;
     for (let from = 0; from < steps; from += together) {
-      const to = Math.min(from + together, steps), count = (to - from) * batch;
+      const to = Math.min(from + together, steps);
+      const count = (to - from) * batch;
       this.#projectChunk(l, d, x, from, to, steps, batch, lengths);
       this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, outWidth * 4, reals);
       if (whole && count * width >= (reals ? 16 : 128)) {
@@ -346,7 +384,13 @@ class SimdLstm implements PreparedLstm {
           for (let j = 0; j < hiddenSize; j++) out[row + j] = f32[at + j]!;
           // torch.cat keeps the first tensor's parameters and requantizes the others.
           if (d === 1) {
-            convertShifted(out as Float64Array, row, hiddenSize, prepared.hiddenQParams, layer[0]!.hiddenQParams);
+            convertShifted(
+              out as Float64Array,
+              row,
+              hiddenSize,
+              prepared.hiddenQParams,
+              layer[0]!.hiddenQParams,
+            );
           }
         }
       }
@@ -364,14 +408,18 @@ class SimdLstm implements PreparedLstm {
     batch: number,
     lengths: Int32Array | null,
   ): void {
-    const prepared = this.#cells[l]![d]!, { i32, f32 } = this.#arena, staged = this.#staged / 4;
+    const prepared = this.#cells[l]![d]!;
+    const { i32, f32 } = this.#arena;
+    const staged = this.#staged / 4;
     const tokens = l === 0 ? this.#tokens[d]! : null;
     const size = l === 0 ? this.#lstm.inputSize : this.#lstm.hiddenSize * this.#cells[l]!.length;
-    const reals = x instanceof Float32Array, first = reals ? this.#xOffset : 0;
+    const reals = x instanceof Float32Array;
+    const first = reals ? this.#xOffset : 0;
     // One call copies what is given as it stands.
     const whole = reals && d === 0 && lengths === null && x.length === steps * batch * size;
     if (whole && from === 0) f32.set(x, staged);
-    let rows = 0, projected = this.#projected;
+    let rows = 0;
+    let projected = this.#projected;
     for (let t = from, at = this.#inputs / 4; t < to; t++) {
       for (let b = 0; b < batch; b++, at++) {
         const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
@@ -381,8 +429,9 @@ class SimdLstm implements PreparedLstm {
           i32[at] = tokens.at(this.#arena, x[row]! | 0);
           continue;
         }
-        if (prepared.input === null) this.project(prepared, x as Float64Array, row * size, size, projected);
-        else if (!whole) {
+        if (prepared.input === null) {
+          this.project(prepared, x as Float64Array, row * size, size, projected);
+        } else if (!whole) {
           for (let k = 0, to = staged + rows * size, from = first + row * size; k < size; k++) {
             f32[to + k] = x[from + k]!;
           }
@@ -412,15 +461,19 @@ class SimdLstm implements PreparedLstm {
     outBytes: number,
     reals: boolean,
   ): void {
-    const layer = this.#cells[l]!, { cell, initial, running, hiddenQParams } = layer[d]!, { i32, f32 } = this.#arena;
+    const layer = this.#cells[l]!;
+    const { cell, initial, running, hiddenQParams } = layer[d]!;
+    const { i32, f32 } = this.#arena;
     f32[OUT_SCALE] = reals ? hiddenQParams.scale : 1;
     const first = (l * layer.length + d) * batch;
     for (let t = from, end = to; t < to; t = end, end = to) {
       let rows = 0;
       for (let b = 0; b < batch; b++) {
-        const length = lengths === null ? steps : Math.min(steps, lengths[b]!), place = first + b;
+        const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
+        const place = first + b;
         if (t >= length) continue;
-        const row = this.#rows / 4 + rows * ROW.SIZE, at = (t - from) * batch + b;
+        const row = this.#rows / 4 + rows * ROW.SIZE;
+        const at = (t - from) * batch + b;
         i32[row + ROW.PROJECTION] = fresh[place] === 1 ? initial : running;
         i32[row + ROW.HIDDEN] = this.#h + place * this.#hBytes;
         i32[row + ROW.CELL] = this.#c + place * this.#cBytes;
@@ -481,14 +534,18 @@ export class SimdKernels implements LstmBackend {
 
   /** Tells memories from those that other kernels make, or these in another engine. */
   get #kind(): string {
-    return `${this.name}, ${!this.relaxed ? "plain" : this.#oneStep ? "relaxed, one step" : "relaxed, two steps"}`;
+    return `${this.name}, ${
+      !this.relaxed ? "plain" : this.#oneStep ? "relaxed, one step" : "relaxed, two steps"
+    }`;
   }
 
   prepare(lstm: LstmProgram): PreparedLstm | null {
     if (!runs(lstm)) return null;
-    const kernel = this.#unused ?? this.#instance(), arena = new Arena(kernel.memory, this.#oneStep);
+    const kernel = this.#unused ?? this.#instance();
+    const arena = new Arena(kernel.memory, this.#oneStep);
     this.#unused = null;
-    const tables = writeTables(arena, lstm.tables), image = lstm.image as SimdImage | undefined;
+    const tables = writeTables(arena, lstm.tables);
+    const image = lstm.image as SimdImage | undefined;
     const places = image?.kernels === this.#kind ? image.cells : this.#write(arena, lstm, tables);
     if (places === null) return null;
     if (places === image?.cells) {
@@ -513,8 +570,11 @@ export class SimdKernels implements LstmBackend {
   image(lstm: LstmProgram): LstmImage | null {
     if (!runs(lstm)) return null;
     const arena = new Arena(new WebAssembly.Memory({ initial: 1 }), this.#oneStep);
-    const tables = writeTables(arena, lstm.tables), from = arena.take(0), cells = this.#write(arena, lstm, tables);
-    return cells && { kernels: this.#kind, memory: arena.u8.slice(from, arena.take(0)), cells } as SimdImage;
+    const tables = writeTables(arena, lstm.tables);
+    const from = arena.take(0);
+    const cells = this.#write(arena, lstm, tables);
+    return cells &&
+      { kernels: this.#kind, memory: arena.u8.slice(from, arena.take(0)), cells } as SimdImage;
   }
 
   /** Writes the constants of all cells; null where there is one that the kernels do not run. */
@@ -541,10 +601,13 @@ export class SimdKernels implements LstmBackend {
     from: PerTensorQParams | null,
     tables: readonly number[],
   ): SimdPlace | null {
-    const { cell, running, first, hidden: to } = program, { inputRows, inputProjection } = cell;
+    const { cell, running, first, hidden: to } = program;
+    const { inputRows, inputProjection } = cell;
     // fbgemm's qconfigs have reduce_range: 0 then stands at about 64, and at 128 where all eight bits are used.
-    const reduced = (q: PerTensorQParams): boolean => lstm.engine === "fbgemm" && q.zeroPoint - q.quantMin < 96;
-    const span = inputRows && { least: from!.quantMin - from!.zeroPoint, most: from!.quantMax - from!.zeroPoint };
+    const reduced = (q: PerTensorQParams): boolean =>
+      lstm.engine === "fbgemm" && q.zeroPoint - q.quantMin < 96;
+    const span = inputRows &&
+      { least: from!.quantMin - from!.zeroPoint, most: from!.quantMax - from!.zeroPoint };
     const input = inputRows && writeOperand(arena, inputRows, span!, this.relaxed, reduced(from!));
     const hidden = writeOperand(arena, cell.hiddenRows, program, this.relaxed, reduced(to));
     if ((input === null && inputRows !== null) || hidden === null) return null;

@@ -42,7 +42,8 @@ export interface SimdOptions {
 function decode(base64: string): Uint8Array<ArrayBuffer> {
   // Where engines have it, it takes a hundredth of the time of a first run through the loop.
   if (Uint8Array.fromBase64 !== undefined) return Uint8Array.fromBase64(base64);
-  const text = atob(base64), bytes = new Uint8Array(text.length);
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
   return bytes;
 }
@@ -107,7 +108,9 @@ function isKernel(module: WebAssembly.Module): boolean {
 export async function simdKernels(options: SimdOptions = {}): Promise<SimdKernels> {
   checkOptions("options", options, ["module"]);
   if (typeof WebAssembly !== "object") {
-    throw new SimdUnavailableError("simdKernels: expected an engine with WebAssembly, got one without");
+    throw new SimdUnavailableError(
+      "simdKernels: expected an engine with WebAssembly, got one without",
+    );
   }
   const { module } = options;
   if (module !== undefined) {
@@ -118,7 +121,9 @@ export async function simdKernels(options: SimdOptions = {}): Promise<SimdKernel
   }
   const compiled = await compile(decode(RELAXED)) ?? await compile(decode(PLAIN));
   if (compiled === null) {
-    throw new SimdUnavailableError("simdKernels: expected an engine with WebAssembly SIMD, got one without");
+    throw new SimdUnavailableError(
+      "simdKernels: expected an engine with WebAssembly SIMD, got one without",
+    );
   }
   return new SimdKernels(compiled);
 }

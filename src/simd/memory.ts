@@ -46,16 +46,28 @@ export interface SimdExports {
   ): void;
 }
 
-const PAGE = 65536, SCRATCH = 768, CONSTANTS = 0, ONE_STEP = 80;
+const PAGE = 65536;
+const SCRATCH = 768;
+const CONSTANTS = 0;
+const ONE_STEP = 80;
 
 /** Where the address of outputs that are not kept stands, in words. */
 export const ASIDE = 188;
 
 /** Where what inputs and hidden states are multiplied by stands, in words. */
-export const IN_SCALE = 22, OUT_SCALE = 23;
+export const IN_SCALE = 22;
+export const OUT_SCALE = 23;
 
 /** Addresses in the description of a row that `runSteps` takes, in words. */
-export const ROW = { PROJECTION: 0, HIDDEN: 1, CELL: 2, INPUTS: 3, OUTPUT: 4, GATES: 5, SIZE: 8 } as const;
+export const ROW = {
+  PROJECTION: 0,
+  HIDDEN: 1,
+  CELL: 2,
+  INPUTS: 3,
+  OUTPUT: 4,
+  GATES: 5,
+  SIZE: 8,
+} as const;
 
 /** Bits of 1.5 * 2^23, shifted as the kernel shifts them to an address. */
 const MAGIC = 0x4b400000;
@@ -89,14 +101,19 @@ export class Arena {
    * @throws {RangeError} If the memory cannot grow.
    */
   take(bytes: number): number {
-    const at = this.#end, end = Math.ceil((at + bytes) / 16) * 16, missing = end - this.memory.buffer.byteLength;
+    const at = this.#end;
+    const end = Math.ceil((at + bytes) / 16) * 16;
+    const missing = end - this.memory.buffer.byteLength;
     if (missing > 0) {
       try {
         this.memory.grow(Math.ceil(missing / PAGE));
       } catch (cause) {
-        throw new RangeError(`memory: expected room for ${end} bytes, got a WebAssembly memory that cannot grow`, {
-          cause,
-        });
+        throw new RangeError(
+          `memory: expected room for ${end} bytes, got a WebAssembly memory that cannot grow`,
+          {
+            cause,
+          },
+        );
       }
       const { buffer } = this.memory;
       this.u8 = new Uint8Array(buffer);
@@ -160,31 +177,46 @@ export function writeOperand(
   relaxed: boolean,
   reduced: boolean,
 ): Operand | null {
-  const magnitude = Math.max(-least, most), bound = largest * magnitude, eightBits = data instanceof Int8Array;
+  const magnitude = Math.max(-least, most);
+  const bound = largest * magnitude;
+  const eightBits = data instanceof Int8Array;
   if (magnitude >= 2 ** 22 || most - least > 65535 || bound >= 2 ** 31) return null;
   // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two steps.
-  const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128, size = most - least;
+  const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128;
+  const size = most - least;
   const form = size < levels
     ? size < 128 ? FORM.NARROW : FORM.SPLIT
     : size < 256 && eightBits && bound < 2 ** 23
     ? FORM.PAIRED
     : FORM.WIDE;
   const offset = form !== FORM.WIDE ? least : magnitude < 32768 ? 0 : least + 32768;
-  const offsets = form === FORM.PAIRED ? [least + 128, least + 255] as const : [offset, offset] as const;
-  const per = form === FORM.WIDE ? 2 : 4, groups = Math.ceil(length / (2 * per)) * 2;
-  const blocks = Math.ceil(count / 32), block = (groups + 1) * 32, weights = arena.take(blocks * block * 4);
-  const { i32 } = arena, start = weights / 4, mask = form === FORM.PAIRED ? RAISED : 0, factor = mask > 0 ? 256 : 1;
+  const offsets = form === FORM.PAIRED
+    ? [least + 128, least + 255] as const
+    : [offset, offset] as const;
+  const per = form === FORM.WIDE ? 2 : 4;
+  const groups = Math.ceil(length / (2 * per)) * 2;
+  const blocks = Math.ceil(count / 32);
+  const block = (groups + 1) * 32;
+  const weights = arena.take(blocks * block * 4);
+  const { i32 } = arena;
+  const start = weights / 4;
+  const mask = form === FORM.PAIRED ? RAISED : 0;
+  const factor = mask > 0 ? 256 : 1;
   // Words of four weights, or of two.
-  const words = new Int32Array(data.buffer, data.byteOffset, data.byteLength >> 2), each = packedLength(length) / per;
+  const words = new Int32Array(data.buffer, data.byteOffset, data.byteLength >> 2);
+  const each = packedLength(length) / per;
   if (mask > 0) i32.fill(mask, start, start + blocks * block);
   for (let row = 0, from = 0; row < count; row++) {
     let at = start + (row >> 5) * block + (row & 31);
     i32[at] = (sums[2 * row]! * offsets[0] + sums[2 * row + 1]! * offsets[1]) * factor;
     for (const end = from + each; from < end; from++) {
-      i32[at += 32] = per === 4 ? words[from]! ^ mask : data[2 * from]! & 0xffff | data[2 * from + 1]! << 16;
+      i32[at += 32] = per === 4
+        ? words[from]! ^ mask
+        : data[2 * from]! & 0xffff | data[2 * from + 1]! << 16;
     }
   }
-  const top = Math.ceil(groups / 4) * 16, bytes = top * (form > FORM.NARROW ? 2 : 1) + 16;
+  const top = Math.ceil(groups / 4) * 16;
+  const bytes = top * (form > FORM.NARROW ? 2 : 1) + 16;
   return { least, most, form, offsets, bytes, top, groups, weights, rows: blocks * 32, bound };
 }
 
@@ -244,7 +276,8 @@ export function loadOperand(
 }
 
 /** Bytes of a projection before its rows, and of four rows. */
-const PROJECTION_HEADER = 80, PROJECTION_UNIT = 48;
+const PROJECTION_HEADER = 80;
+const PROJECTION_UNIT = 48;
 
 /** How the bias is added. */
 const BIAS = { FLOAT32: 0, FLOAT64: 1, FUSED: 2 };
@@ -256,8 +289,10 @@ export function writeProjection(
   operand: Operand,
   forgetMultiplier: number,
 ): number {
-  const { term, multiplier, exact, lo, hi } = projection, { bound, rows } = operand;
-  const at = arena.take(PROJECTION_HEADER + rows / 4 * PROJECTION_UNIT), { i32, f32, f64 } = arena;
+  const { term, multiplier, exact, lo, hi } = projection;
+  const { bound, rows } = operand;
+  const at = arena.take(PROJECTION_HEADER + rows / 4 * PROJECTION_UNIT);
+  const { i32, f32, f64 } = arena;
   // float32 addition serves where the sum and the term are exact in it.
   const way = exact
     ? BIAS.FUSED
@@ -275,7 +310,8 @@ export function writeProjection(
     f32[header + 16 + gate] = forgetMultiplier;
   }
   for (let row = 0; row < term.length; row++) {
-    const unit = at + PROJECTION_HEADER + (row >> 2) * PROJECTION_UNIT, gate = row & 3;
+    const unit = at + PROJECTION_HEADER + (row >> 2) * PROJECTION_UNIT;
+    const gate = row & 3;
     f32[unit / 4 + 8 + gate] = multiplier[row]!;
     if (way === BIAS.FLOAT32) f32[unit / 4 + gate] = term[row]!;
     else f64[unit / 8 + gate] = term[row]!;
@@ -289,7 +325,9 @@ export function writeProjection(
  */
 export function writeTables(arena: Arena, tables: readonly ActivationProgram[]): number[] {
   // All at once: each time it grows, views of the memory are made anew.
-  let at = arena.take(tables.reduce((bytes, { from }) => bytes + (from.quantMax - from.quantMin + 1) * 4, 0));
+  let at = arena.take(
+    tables.reduce((bytes, { from }) => bytes + (from.quantMax - from.quantMin + 1) * 4, 0),
+  );
   return tables.map(({ from: { quantMin, quantMax, zeroPoint } }) => {
     const first = at - ((quantMin - zeroPoint + MAGIC) << 2);
     at += (quantMax - quantMin + 1) * 4;
@@ -329,10 +367,15 @@ const PATIENCE = 1024;
 const SUM = { FIXED_A: 20, FIXED_B: 24, FIXED_INVERSE: 28, FIXED_LANES: 32, FIXED: 36 };
 
 /** Writes what a cell's sums need besides where they are fixed point; elsewhere that is 0. */
-function writeFixed({ i32, f32 }: Arena, w: number, { constants: k, fixedPoint }: CellProgram): void {
+function writeFixed(
+  { i32, f32 }: Arena,
+  w: number,
+  { constants: k, fixedPoint }: CellProgram,
+): void {
   const fix = (sum: number, lane: number, which: number): void => {
     if ((fixedPoint >> which & 1) === 0) return;
-    const to = w + sum + lane, from = which * SUM_SIZE;
+    const to = w + sum + lane;
+    const from = which * SUM_SIZE;
     i32[to + SUM.FIXED_A] = k[from + SUM_A]!;
     i32[to + SUM.FIXED_B] = k[from + SUM_B]!;
     f32[to + SUM.FIXED_INVERSE] = 8192 / k[from + SUM_FACTOR]!;
@@ -368,7 +411,9 @@ export function writeCell(
   tables: readonly number[],
 ): number {
   const { constants: k, activations } = cell;
-  const at = arena.take(WORDS.SIZE * 4), w = at / 4, { i32, f32 } = arena;
+  const at = arena.take(WORDS.SIZE * 4);
+  const w = at / 4;
+  const { i32, f32 } = arena;
   i32[w + WORDS.BLOCKS] = Math.ceil(cell.hiddenSize / 8);
   i32[w + WORDS.HIDDEN_GROUPS] = hidden.groups;
   i32[w + WORDS.HIDDEN_FORM] = hidden.form;
@@ -381,14 +426,17 @@ export function writeCell(
   }
   activations.forEach((table, i) => {
     const { from, to } = programs[table]!;
-    const lo = to.quantMin - to.zeroPoint, hi = to.quantMax - to.zeroPoint;
+    const lo = to.quantMin - to.zeroPoint;
+    const hi = to.quantMax - to.zeroPoint;
     f32.set([from.scale, reciprocal(to.scale), lo, hi], w + WORDS.ACTIVATIONS + 4 * i);
   });
   const splat = (place: number, value: number): void => {
     f32.fill(value, w + place, w + place + 4);
   };
   for (let i = SUM_A; i < SUM_SIZE; i++) {
-    for (let gate = 0; gate < 4; gate++) f32[w + WORDS.GATE_SUM + 4 * i + gate] = k[gate * SUM_SIZE + i]!;
+    for (let gate = 0; gate < 4; gate++) {
+      f32[w + WORDS.GATE_SUM + 4 * i + gate] = k[gate * SUM_SIZE + i]!;
+    }
     splat(WORDS.CELL_SUM + 4 * i, k[CELL_SUM * SUM_SIZE + i]!);
   }
   for (let i = 0; i <= PRODUCT_HI; i++) {
@@ -408,7 +456,9 @@ export function writeCell(
     splat(WORDS.INPUT_UPPER, input.most);
   }
   if (cell.fixedPoint > 0) writeFixed(arena, w, cell);
-  const large = activations.some((i) => programs[i]!.from.quantMax - programs[i]!.from.quantMin >= SMALL_TABLE);
+  const large = activations.some((i) =>
+    programs[i]!.from.quantMax - programs[i]!.from.quantMin >= SMALL_TABLE
+  );
   if (large) i32[w + WORDS.PATIENCE] = Math.ceil(PATIENCE / cell.hiddenSize);
   return at;
 }

@@ -112,8 +112,19 @@ export class PartReport {
 
   /** A text table, one part a line. */
   toTable(): string {
-    const columns = ["part", "dtype", "range", "scale", "zero point", "values", "saturated", "SQNR dB", "in the model"];
-    const decibels = (value: number | null) => value === null ? "" : value === Infinity ? "exact" : value.toFixed(1);
+    const columns = [
+      "part",
+      "dtype",
+      "range",
+      "scale",
+      "zero point",
+      "values",
+      "saturated",
+      "SQNR dB",
+      "in the model",
+    ];
+    const decibels = (value: number | null) =>
+      value === null ? "" : value === Infinity ? "exact" : value.toFixed(1);
     return textTable([
       columns,
       ...this.parts.map((part) => [
@@ -134,7 +145,9 @@ export class PartReport {
 /** Rows of text in columns. */
 export function textTable(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i]!)).join("  ").trimEnd()).join("\n") + "\n";
+  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i]!)).join("  ").trimEnd()).join(
+    "\n",
+  ) + "\n";
 }
 
 /** The float weights of the model that was observed, by the nodes of its graph. */
@@ -145,8 +158,14 @@ export function floatWeights(observed: ObservedModel): FloatWeights {
     if (own instanceof ObservedLinear) return own.linear.weight;
     const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(cell!)!;
     const weights: LSTMWeights = own.cells[Number(layer)]![reverse === undefined ? 0 : 1]!.weights;
-    const whole = part === "igates" ? weights.weightIh : part === "hgates" ? weights.weightHh : weights.weightHr!;
-    return gate === undefined ? whole : whole.subarray(gate * whole.length / 4, (gate + 1) * whole.length / 4);
+    const whole = part === "igates"
+      ? weights.weightIh
+      : part === "hgates"
+      ? weights.weightHh
+      : weights.weightHr!;
+    return gate === undefined
+      ? whole
+      : whole.subarray(gate * whole.length / 4, (gate + 1) * whole.length / 4);
   };
 }
 
@@ -198,7 +217,10 @@ interface Sums {
  * assert(report.toTable().includes("lstm.l0.ogate_cy"));
  * ```
  */
-export function reportParts(model: ObservedModel | QuantizedModel, data: Iterable<MeasuredInput>): PartReport {
+export function reportParts(
+  model: ObservedModel | QuantizedModel,
+  data: Iterable<MeasuredInput>,
+): PartReport {
   const observed = model instanceof ObservedModel ? model : null;
   if (observed === null && !(model instanceof QuantizedModel)) {
     failType("model", "an ObservedModel or a QuantizedModel", model);
@@ -208,10 +230,18 @@ export function reportParts(model: ObservedModel | QuantizedModel, data: Iterabl
     : convertModules(observed);
   const graph = new ReferenceModel(modules);
   const twin = observed === null ? null : new ReferenceModel(modules, floatWeights(observed));
-  const sums = new Map<string, Sums>(), output = new Noise();
+  const sums = new Map<string, Sums>();
+  const output = new Noise();
   const quantizes = graph.nodes.filter(({ op }) => op === "quantize");
   for (const { name } of quantizes) {
-    sums.set(name, { values: 0, saturated: 0, min: Infinity, max: -Infinity, own: new Noise(), inModel: new Noise() });
+    sums.set(name, {
+      values: 0,
+      saturated: 0,
+      min: Infinity,
+      max: -Infinity,
+      own: new Noise(),
+      inModel: new Noise(),
+    });
   }
   for (const { x, lengths } of measuredInputs("data", data)) {
     const options = lengths === undefined ? {} : { lengths };
@@ -226,7 +256,8 @@ export function reportParts(model: ObservedModel | QuantizedModel, data: Iterabl
         else known.push(data as Float32Array);
       },
     });
-    const read = new Map<string, Float32Array>(), places = new Map<string, number>();
+    const read = new Map<string, Float32Array>();
+    const places = new Map<string, number>();
     const { output: y } = graph.run(x, {
       ...options,
       watch(node, { data, qparams }) {
@@ -234,8 +265,11 @@ export function reportParts(model: ObservedModel | QuantizedModel, data: Iterabl
           read.set(node.name, data as Float32Array);
           return;
         }
-        const given = read.get(node.inputs[0]!)!, sum = sums.get(node.name)!, q = nodeQParams(node)!;
-        const place = places.get(node.name) ?? 0, float = exact.get(node.name)?.[place];
+        const given = read.get(node.inputs[0]!)!;
+        const sum = sums.get(node.name)!;
+        const q = nodeQParams(node)!;
+        const place = places.get(node.name) ?? 0;
+        const float = exact.get(node.name)?.[place];
         places.set(node.name, place + 1);
         given.forEach((value, i) => {
           const exactly = float === undefined ? value : float[i]!;
@@ -248,10 +282,13 @@ export function reportParts(model: ObservedModel | QuantizedModel, data: Iterabl
         });
       },
     });
-    if (expected !== undefined) y.data.forEach((value, i) => output.add(expected.output.data[i]!, value));
+    if (expected !== undefined) {
+      y.data.forEach((value, i) => output.add(expected.output.data[i]!, value));
+    }
   }
   const parts = quantizes.map((node): PartLoss => {
-    const { values, saturated, min, max, own, inModel } = sums.get(node.name)!, q = nodeQParams(node)!;
+    const { values, saturated, min, max, own, inModel } = sums.get(node.name)!;
+    const q = nodeQParams(node)!;
     return {
       name: node.name.replace(/\.quantize$/, ""),
       ...q,

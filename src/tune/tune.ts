@@ -25,7 +25,14 @@ import type { ModuleData } from "../quantized/modules.ts";
 import { ReferenceModel } from "../reference/reference.ts";
 import { saveModel } from "../io/model_write.ts";
 import type { Tensor, TokenTensor } from "../tensor.ts";
-import { floatWeights, type MeasuredInput, measuredInputs, Noise, roundTo, textTable } from "./report.ts";
+import {
+  floatWeights,
+  type MeasuredInput,
+  measuredInputs,
+  Noise,
+  roundTo,
+  textTable,
+} from "./report.ts";
 
 /** Options of {@linkcode tune}. */
 export interface TuneOptions {
@@ -110,7 +117,8 @@ function candidate(slot: PartSlot, bits: Width): ObserverFactory {
 /** The slots that are tuned; the projections of the gates are summed unrounded, which costs nothing. */
 function slotsOf(lstm: ObservedLSTM): readonly PartSlot[] {
   return PART_SLOTS.filter((slot) =>
-    slot !== "inputProjection" && slot !== "hiddenProjection" && (slot !== "projection" || lstm.lstm.projSize > 0)
+    slot !== "inputProjection" && slot !== "hiddenProjection" &&
+    (slot !== "projection" || lstm.lstm.projSize > 0)
   );
 }
 
@@ -130,7 +138,9 @@ function mappingOf(base: QConfig, choices: readonly Choice[]): QConfigMapping {
 /** The parameters of a slot's part in so many bits, from what its observer has seen. */
 function qparamsOf(slot: PartSlot, bits: Width, observer: Observer): PerTensorQParams {
   const own = candidate(slot, bits)();
-  if (own instanceof MinMaxObserver) own.setRange(observer.minVal as number, observer.maxVal as number);
+  if (own instanceof MinMaxObserver) {
+    own.setRange(observer.minVal as number, observer.maxVal as number);
+  }
   return own.calculateQParams() as PerTensorQParams;
 }
 
@@ -146,16 +156,19 @@ function withChoices(
   for (const [name, module] of modules) {
     const own = observed.modules.get(name)!;
     if (module.kind !== "LSTM" || !(own instanceof ObservedLSTM)) {
-      const follows = module.kind === "Linear" && own instanceof ObservedLinear && own.input === "previous";
+      const follows = module.kind === "Linear" && own instanceof ObservedLinear &&
+        own.input === "previous";
       changed.set(name, follows ? { ...module, input: output } : module);
       output = module.kind === "Linear" ? module.output : null;
       continue;
     }
     const cells = module.cells.map((layer, l) =>
       layer.map((cell, d) => {
-        const { observers } = own.cells[l]![d]!, parts: Record<string, unknown> = { ...cell.parts };
+        const { observers } = own.cells[l]![d]!;
+        const parts: Record<string, unknown> = { ...cell.parts };
         for (const { name: part, slot } of lstmParts(module.projSize > 0)) {
-          const width = bits.get(`${name}.${slot}`), observer = observers[part];
+          const width = bits.get(`${name}.${slot}`);
+          const observer = observers[part];
           if (width === undefined) continue;
           parts[part] = Array.isArray(observer)
             ? observer.map((each: Observer) => qparamsOf(slot, width, each))
@@ -164,8 +177,8 @@ function withChoices(
         return { ...cell, parts: parts as unknown as typeof cell.parts };
       })
     );
-    const input = own.input === "previous" ? output : module.input,
-      next = new QuantizedLSTM({ ...module, input, cells });
+    const input = own.input === "previous" ? output : module.input;
+    const next = new QuantizedLSTM({ ...module, input, cells });
     changed.set(name, next);
     output = next.output;
   }
@@ -183,7 +196,8 @@ interface Sequence {
 }
 
 function transpose<T extends Float32Array | Int32Array>(data: T, batch: number, steps: number): T {
-  const out = data.slice() as T, width = data.length / (batch * steps);
+  const out = data.slice() as T;
+  const width = data.length / (batch * steps);
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < steps; t++) {
       const at = (b * steps + t) * width;
@@ -195,8 +209,12 @@ function transpose<T extends Float32Array | Int32Array>(data: T, batch: number, 
 
 /** Signal and noise of a model's output over all sequences. */
 function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
-  const noise = new Noise(), { outputSize } = model, longest = new Map<number, number>();
-  for (const { batch, steps } of sequences) longest.set(batch, Math.max(longest.get(batch) ?? 0, steps));
+  const noise = new Noise();
+  const { outputSize } = model;
+  const longest = new Map<number, number>();
+  for (const { batch, steps } of sequences) {
+    longest.set(batch, Math.max(longest.get(batch) ?? 0, steps));
+  }
   for (const [rows, maxSteps] of longest) {
     const session = model.createSession({ batch: rows, maxSteps });
     for (const { x, batch, steps, lengths, exact } of sequences) {
@@ -206,7 +224,9 @@ function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
       session.run(x, y, lengths);
       for (let i = 0; i < y.length; i++) {
         const row = Math.floor(i / outputSize);
-        if (lengths === undefined || Math.floor(row / batch) < lengths[row % batch]!) noise.add(exact[i]!, y[i]!);
+        if (lengths === undefined || Math.floor(row / batch) < lengths[row % batch]!) {
+          noise.add(exact[i]!, y[i]!);
+        }
       }
     }
   }
@@ -226,25 +246,41 @@ function slotNoises(
   modules: ReadonlyMap<string, ModuleData>,
   inputs: readonly { x: Tensor | TokenTensor; lengths?: ArrayLike<number> }[],
 ): Map<string, SlotNoise> {
-  const twin = new ReferenceModel(modules, floatWeights(observed)), found = new Map<string, SlotNoise>();
-  const qparams = new Map<string, Record<Width, PerTensorQParams>>(), parts = new Map<string, Part>();
+  const twin = new ReferenceModel(modules, floatWeights(observed));
+  const found = new Map<string, SlotNoise>();
+  const qparams = new Map<string, Record<Width, PerTensorQParams>>();
+  const parts = new Map<string, Part>();
   for (const part of lstmParts(true)) parts.set(part.name, part);
   for (const { x, lengths } of inputs) {
     twin.run(x, {
       ...(lengths === undefined ? {} : { lengths }),
       watch(node, { data }) {
-        if (node.op !== "quantize" || node.part === undefined || node.name.includes(".inputs[")) return;
-        const { slot } = parts.get(node.part)!, key = `${node.module}.${slot}`;
-        let sum = found.get(key), both = qparams.get(node.name);
+        if (node.op !== "quantize" || node.part === undefined || node.name.includes(".inputs[")) {
+          return;
+        }
+        const { slot } = parts.get(node.part)!;
+        const key = `${node.module}.${slot}`;
+        let sum = found.get(key);
+        let both = qparams.get(node.name);
         if (sum === undefined) {
-          found.set(key, sum = { noise: { 8: new Noise(), 16: new Noise() }, saturated: { 8: 0, 16: 0 }, values: 0 });
+          found.set(
+            key,
+            sum = {
+              noise: { 8: new Noise(), 16: new Noise() },
+              saturated: { 8: 0, 16: 0 },
+              values: 0,
+            },
+          );
         }
         if (both === undefined) {
           const own = (observed.modules.get(node.module!) as ObservedLSTM).cells;
           const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(node.cell!)!;
           const observer = own[Number(layer)]![reverse === undefined ? 0 : 1]!.observers[node.part];
           const each = (Array.isArray(observer) ? observer[node.gate ?? 0] : observer) as Observer;
-          qparams.set(node.name, both = { 8: qparamsOf(slot, 8, each), 16: qparamsOf(slot, 16, each) });
+          qparams.set(
+            node.name,
+            both = { 8: qparamsOf(slot, 8, each), 16: qparamsOf(slot, 16, each) },
+          );
         }
         sum.values += data.length;
         for (const width of [8, 16] as const) {
@@ -284,7 +320,11 @@ function slotNoises(
  * assert(parts.some(({ bits }) => bits === 8));
  * ```
  */
-export function tune(model: FloatModel, calibration: Iterable<MeasuredInput>, options: TuneOptions): TuneResult {
+export function tune(
+  model: FloatModel,
+  calibration: Iterable<MeasuredInput>,
+  options: TuneOptions,
+): TuneResult {
   checkOptions("options", options, ["budget", "qconfig", "splitGates", "backendConfig"]);
   const { budget, qconfig = int8x16QConfig, splitGates = false, backendConfig } = options;
   if (typeof budget !== "number") failType("options.budget", "a number of dB", budget);
@@ -296,7 +336,9 @@ export function tune(model: FloatModel, calibration: Iterable<MeasuredInput>, op
       ...(backendConfig === undefined ? {} : { backendConfig }),
     });
 
-  const lstms = [...prepare(model, qconfig).modules].filter(([, each]) => each instanceof ObservedLSTM);
+  const lstms = [...prepare(model, qconfig).modules].filter(([, each]) =>
+    each instanceof ObservedLSTM
+  );
   if (lstms.length === 0) failRange("model", "a model with an LSTM", "none");
   const wide: Choice[] = lstms.flatMap(([module, lstm]) =>
     slotsOf(lstm as ObservedLSTM).map((slot) => ({ module, slot, bits: 16 as const }))
@@ -306,17 +348,27 @@ export function tune(model: FloatModel, calibration: Iterable<MeasuredInput>, op
   const sequences = inputs.map(({ x, lengths }): Sequence => {
     const y = observed.forward(x, lengths === undefined ? {} : { lengths });
     const outer = x.data instanceof Int32Array ? x.shape : x.shape.slice(0, -1);
-    const [steps, batch] = outer.length === 1 ? [outer[0], 1] : batchFirst ? [outer[1], outer[0]] : outer;
+    const [steps, batch] = outer.length === 1
+      ? [outer[0], 1]
+      : batchFirst
+      ? [outer[1], outer[0]]
+      : outer;
     const turn = <T extends Float32Array | Int32Array>(data: T): T =>
       batchFirst ? transpose(data, batch!, steps!) : data;
     return { x: turn(x.data), steps: steps!, batch: batch!, lengths, exact: turn(y.data) };
   });
   const modules = convertModules(observed);
-  const measure = (choices: readonly Choice[]) => noiseOf(withChoices(modules, observed, choices), sequences);
+  const measure = (choices: readonly Choice[]) =>
+    noiseOf(withChoices(modules, observed, choices), sequences);
 
-  const before = measure(wide), limit = before.signal / 10 ** (budget / 10);
+  const before = measure(wide);
+  const limit = before.signal / 10 ** (budget / 10);
   if (before.noise > limit) {
-    failRange("options.budget", `at most ${before.sqnr.toFixed(1)} dB, what 16-bit parts reach`, budget);
+    failRange(
+      "options.budget",
+      `at most ${before.sqnr.toFixed(1)} dB, what 16-bit parts reach`,
+      budget,
+    );
   }
   const alone = wide.map((choice, i) => {
     const choices = wide.map((each, k) => k === i ? { ...each, bits: 8 as const } : each);
@@ -347,7 +399,8 @@ export function tune(model: FloatModel, calibration: Iterable<MeasuredInput>, op
 
   const final = prepared(chosen);
   for (const { x, lengths } of inputs) final.forward(x, lengths === undefined ? {} : { lengths });
-  const quantized = convert(final), local = slotNoises(observed, modules, inputs);
+  const quantized = convert(final);
+  const local = slotNoises(observed, modules, inputs);
   const parts = alone.map(({ choice: { module, slot, bits }, noise }): TunedPart => {
     const { noise: own, saturated, values } = local.get(`${module}.${slot}`)!;
     return {
@@ -375,7 +428,16 @@ export function tune(model: FloatModel, calibration: Iterable<MeasuredInput>, op
 function tableOf(parts: readonly TunedPart[]): string {
   const decibels = (value: number) => value === Infinity ? "exact" : value.toFixed(1);
   return textTable([
-    ["part", "bits", "SQNR 8", "SQNR 16", "saturated 8", "saturated 16", "values", "output SQNR, 8 bits here alone"],
+    [
+      "part",
+      "bits",
+      "SQNR 8",
+      "SQNR 16",
+      "saturated 8",
+      "saturated 16",
+      "values",
+      "output SQNR, 8 bits here alone",
+    ],
     ...parts.map((part) => [
       `${part.module}.${part.slot}`,
       String(part.bits),

@@ -8,10 +8,14 @@ import { assert } from "@std/assert";
 export async function assertNoAllocation(command: string, args: readonly string[]): Promise<void> {
   for (const last of [false, false, true]) {
     const { stdout, stderr } = await new Deno.Command(command, { args: [...args] }).output();
-    const rows = Object.entries(JSON.parse(new TextDecoder().decode(stdout) || "{}") as Record<string, number>);
+    const rows = Object.entries(
+      JSON.parse(new TextDecoder().decode(stdout) || "{}") as Record<string, number>,
+    );
     assert(rows.length > 5, new TextDecoder().decode(stderr));
     // A boxed number takes 12 bytes or more; below one byte a step, no step allocates.
-    const wrong = rows.filter(([name, bytes]) => name.startsWith("a step that makes") ? bytes < 12 : bytes >= 1);
+    const wrong = rows.filter(([name, bytes]) =>
+      name.startsWith("a step that makes") ? bytes < 12 : bytes >= 1
+    );
     if (wrong.length === 0) return;
     assert(!last, JSON.stringify(wrong));
   }

@@ -4,7 +4,9 @@ import { chart, type CostLine } from "../../bench/cost.ts";
 import { fitLine } from "../../bench/fit.ts";
 
 Deno.test("fitLine() finds the line that points lie on", () => {
-  const coefficient = fc.double({ min: -100, max: 100, noNaN: true }).filter((x) => Math.abs(x) > 0.01);
+  const coefficient = fc.double({ min: -100, max: 100, noNaN: true }).filter((x) =>
+    Math.abs(x) > 0.01
+  );
   fc.assert(
     fc.property(
       coefficient,
@@ -38,8 +40,22 @@ Deno.test("chart() draws a panel for each thing that varies, with its axes' unit
     points: [1, 2].map((x) => ({ x, y: 2 * x, input: 1, hidden: 1 })),
     ...fitLine([{ x: 1, y: 2 }, { x: 2, y: 4 }]),
   });
-  const svg = await chart([line("first", "portable"), line("first", "simd"), line("second", "portable")]);
-  for (const text of ["first", "second", "x of first", "x of second", "microseconds", "portable", "simd"]) {
+  const svg = await chart([
+    line("first", "portable"),
+    line("first", "simd"),
+    line("second", "portable"),
+  ]);
+  for (
+    const text of [
+      "first",
+      "second",
+      "x of first",
+      "x of second",
+      "microseconds",
+      "portable",
+      "simd",
+    ]
+  ) {
     assertStringIncludes(svg, `>${text}</text>`);
   }
   assert(svg.startsWith("<svg"));

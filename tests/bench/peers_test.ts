@@ -5,7 +5,8 @@ import { createProblem, problemBytes, referenceLstm, STEPS } from "../../bench/p
 import { markdown, type Row } from "../../bench/peers/report.ts";
 
 Deno.test("referenceLstm() is the float LSTM, to float32's rounding", () => {
-  const problem = createProblem(7), lstm = new LSTM({ inputSize: 7, hiddenSize: 7 });
+  const problem = createProblem(7);
+  const lstm = new LSTM({ inputSize: 7, hiddenSize: 7 });
   lstm.loadStateDict(
     new Map([
       ["weight_ih_l0", tensor(problem.weightIh, [28, 7])],
@@ -14,16 +15,21 @@ Deno.test("referenceLstm() is the float LSTM, to float32's rounding", () => {
       ["bias_hh_l0", tensor(problem.biasHh, [28])],
     ]),
   );
-  const [y] = lstm.forward(tensor(problem.input, [STEPS, 1, 7])), expected = referenceLstm(problem);
+  const [y] = lstm.forward(tensor(problem.input, [STEPS, 1, 7]));
+  const expected = referenceLstm(problem);
   assertEquals(y.data.length, expected.length);
-  y.data.forEach((value, i) => assert(Math.abs(value - expected[i]!) < 1e-5, `${i}: ${value} and ${expected[i]}`));
+  y.data.forEach((value, i) =>
+    assert(Math.abs(value - expected[i]!) < 1e-5, `${i}: ${value} and ${expected[i]}`)
+  );
   assert(expected.some((value) => Math.abs(value) > 0.5), "the states move");
 });
 
 Deno.test("createProblem() gives the same numbers for a size each time, and problemBytes() all of them in order", () => {
-  const problem = createProblem(3), bytes = problemBytes(problem);
+  const problem = createProblem(3);
+  const bytes = problemBytes(problem);
   assertEquals(bytes, problemBytes(createProblem(3)));
-  const floats = new Float32Array(bytes.buffer), weights = 4 * 3 * 3;
+  const floats = new Float32Array(bytes.buffer);
+  const weights = 4 * 3 * 3;
   assertEquals(floats.subarray(0, weights), problem.weightIh);
   assertEquals(floats.subarray(2 * weights, 2 * weights + 12), problem.biasIh);
   assertEquals(floats.subarray(floats.length - STEPS * 3), problem.expected);
@@ -52,7 +58,12 @@ Deno.test("markdown() compares a peer with splitgate in the same runtime, else i
     row("other", "bun", 12),
     row("native", "python", 5),
   ];
-  const text = markdown({ rows, about: ["a machine"], errors: new Map([["other", 0.5]]), missing: ["more: why"] });
+  const text = markdown({
+    rows,
+    about: ["a machine"],
+    errors: new Map([["other", 0.5]]),
+    missing: ["more: why"],
+  });
   for (
     const line of [
       "| splitgate portable | deno | 2.00 |  |",

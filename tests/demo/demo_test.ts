@@ -8,7 +8,16 @@ async function demo(...args: string[]): Promise<{ code: number; stdout: string; 
   const output = await Deno.makeTempFile({ suffix: ".safetensors" });
   try {
     const command = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--allow-read", "--allow-write", "--allow-env", DEMO, "--output", output, ...args],
+      args: [
+        "run",
+        "--allow-read",
+        "--allow-write",
+        "--allow-env",
+        DEMO,
+        "--output",
+        output,
+        ...args,
+      ],
       env: { NO_COLOR: "1" },
     });
     const { code, stdout, stderr } = await command.output();
@@ -28,7 +37,10 @@ for (const language of ["thai", "lao", "burmese"]) {
     assertEquals(result.fusedEqualsSplit, true);
     assertEquals(result.f1FloatVsReference, 1);
     assert(result.f1VsFloat >= 0.995, `${result.f1VsFloat}`);
-    assert(result.bytesInt8 <= 0.36 * result.bytesFloat, `${result.bytesInt8} of ${result.bytesFloat}`);
+    assert(
+      result.bytesInt8 <= 0.36 * result.bytesFloat,
+      `${result.bytesInt8} of ${result.bytesFloat}`,
+    );
     assert(result.workingBytesFused - result.workingBytesSplit >= 4 * 27 * 8);
   });
 }
@@ -44,7 +56,11 @@ Deno.test("the demo segments a given text and leaves other scripts alone", async
   const { stdout } = await demo("--text", "สวัสดีชาวโลก, hello");
   assertEquals(stdout, "สวัสดี|ชาว|โลก, hello\n");
   const json = await demo("--text", "สวัสดีชาวโลก, hello", "--json");
-  assertEquals(JSON.parse(json.stdout), { language: "thai", preset: "accurate", text: "สวัสดี|ชาว|โลก, hello" });
+  assertEquals(JSON.parse(json.stdout), {
+    language: "thai",
+    preset: "accurate",
+    text: "สวัสดี|ชาว|โลก, hello",
+  });
 });
 
 Deno.test("the demo takes a model of one's own", async () => {
@@ -62,7 +78,16 @@ Deno.test("the demo says what is wrong with its arguments or files", async () =>
     [["--model", "x.safetensors"], "also needs --dictionary, --calibration, --test"],
     [["--frobnicate"], "Unknown option '--frobnicate'"],
     [
-      ["--model", `${DATA}lao.json`, "--dictionary", `${DATA}lao.json`, "--calibration", "x", "--test", "x"],
+      [
+        "--model",
+        `${DATA}lao.json`,
+        "--dictionary",
+        `${DATA}lao.json`,
+        "--calibration",
+        "x",
+        "--test",
+        "x",
+      ],
       "bytes: expected a safetensors file",
     ],
   ];

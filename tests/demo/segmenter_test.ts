@@ -1,5 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { boundaryF1, cut, Dictionary, parseRuns, scriptRuns, wordEnds } from "../../demo/segmenter.ts";
+import {
+  boundaryF1,
+  cut,
+  Dictionary,
+  parseRuns,
+  scriptRuns,
+  wordEnds,
+} from "../../demo/segmenter.ts";
 
 const dictionary = new Dictionary(new Map([["a", 0], ["b", 1]]), 3);
 
@@ -9,15 +16,27 @@ Deno.test("Dictionary.encode() gives the last row to unknown characters and coun
 
 Deno.test("Dictionary.parse() refuses other labels and rows that are not there", () => {
   assertEquals(Dictionary.parse('{"dic":{"x":1},"labels":"bies"}', 3).has("x"), true);
-  assertThrows(() => Dictionary.parse('{"dic":{},"labels":"bio"}', 3), RangeError, 'labels: expected "bies"');
-  assertThrows(() => Dictionary.parse('{"dic":{"x":3},"labels":"bies"}', 3), RangeError, "a row in 0..2");
+  assertThrows(
+    () => Dictionary.parse('{"dic":{},"labels":"bio"}', 3),
+    RangeError,
+    'labels: expected "bies"',
+  );
+  assertThrows(
+    () => Dictionary.parse('{"dic":{"x":3},"labels":"bies"}', 3),
+    RangeError,
+    "a row in 0..2",
+  );
 });
 
 Deno.test("parseRuns() reads words and where they end", () => {
   const [run, second] = parseRuns("text", "ab|b\n\nb|a😀\r\n", dictionary);
   assertEquals(run, { text: "abb", tokens: Int32Array.of(0, 1, 1), ends: [false, true, true] });
   assertEquals(second!.ends, [true, false, true]);
-  assertThrows(() => parseRuns("text", "\n", dictionary), RangeError, "text: expected at least one line");
+  assertThrows(
+    () => parseRuns("text", "\n", dictionary),
+    RangeError,
+    "text: expected at least one line",
+  );
 });
 
 Deno.test("wordEnds() takes the largest class and always ends the run", () => {

@@ -15,10 +15,13 @@ export interface Allowed {
   readonly reason: string;
 }
 
-const NAN = "NaN has no integer: torch's depends on the kernel; modules here refuse NaN before a kernel sees it";
-const WRAP = "torch's zero point addition wraps around int32, so that values far below the range become its top; " +
+const NAN =
+  "NaN has no integer: torch's depends on the kernel; modules here refuse NaN before a kernel sees it";
+const WRAP =
+  "torch's zero point addition wraps around int32, so that values far below the range become its top; " +
   "here they saturate at the bottom. " + NAN;
-const INFINITE = "torch converts to int64, where infinity and values from 2^63 become the smallest integer and " +
+const INFINITE =
+  "torch converts to int64, where infinity and values from 2^63 become the smallest integer and " +
   "so the range's bottom; here they saturate at the top";
 
 const TANH =
@@ -28,12 +31,19 @@ const TANH =
 /** Every value that torch's 8-bit kernel wraps, which NaN is among. */
 const WRAPPED = ["NaN", "-Infinity", "-10000000000", "-3.0000000054977558e+38", "-2147483648"];
 
-function special(dtype: string, scale: number, zeroPoint: number, differs: readonly string[], reason: string): Allowed {
+function special(
+  dtype: string,
+  scale: number,
+  zeroPoint: number,
+  differs: readonly string[],
+  reason: string,
+): Allowed {
   const name = `quantize_special ${dtype} scale ${scale} zero_point ${zeroPoint} x [15]`;
   return { file: "ops_quantize", name, differs, reason };
 }
 
-const PRE_ACTIVATION = "torch quantizes the pre-activation of fused 8-bit gates with the sigmoid's output range, " +
+const PRE_ACTIVATION =
+  "torch quantizes the pre-activation of fused 8-bit gates with the sigmoid's output range, " +
   "which holds no negative value: equal when configured so, and closer to the float LSTM as asked for";
 
 /** A case of 8-bit parts with fused gates. */
@@ -57,7 +67,8 @@ export const ALLOWLIST: readonly Allowed[] = [
   special("qint32", 1, -3, ["ints of NaN", "per_channel_ints of NaN"], NAN),
   {
     file: "ops_quantize",
-    name: /^fake_quantize_per_tensor_affine scale 1 zero_point -?\d quant_min -8 quant_max 7 x \[15\] y \[15\]$/,
+    name:
+      /^fake_quantize_per_tensor_affine scale 1 zero_point -?\d quant_min -8 quant_max 7 x \[15\] y \[15\]$/,
     differs: ["y of Infinity", "y of 3.0000000054977558e+38"],
     reason: INFINITE,
   },

@@ -49,7 +49,9 @@ export class Tally {
 
   get compared(): number {
     let sum = 0;
-    for (const families of this.rows.values()) for (const { compared } of families.values()) sum += compared;
+    for (const families of this.rows.values()) {
+      for (const { compared } of families.values()) sum += compared;
+    }
     return sum;
   }
 
@@ -154,11 +156,13 @@ export class Check {
       this.differs(path, `${torch.length} values`, `${here.length} values`);
       return;
     }
-    const count = this.tally.of(row, family), { length } = here;
+    const count = this.tally.of(row, family);
+    const { length } = here;
     this.compared += length;
     count.compared += length;
     for (let i = 0; i < length; i++) {
-      const a = here[i], b = torch[i];
+      const a = here[i];
+      const b = torch[i];
       if (a === b || (a !== a && b !== b)) continue;
       count.differing++;
       this.differences.push({

@@ -2,7 +2,9 @@ import { assert, assertEquals } from "@std/assert";
 import { COMMITTED } from "./run.ts";
 import { newOutcome, runFile } from "./runner.ts";
 
-const files = [...Deno.readDirSync(COMMITTED)].map(({ name }) => name).filter((name) => name.endsWith(".json"));
+const files = [...Deno.readDirSync(COMMITTED)].map(({ name }) => name).filter((name) =>
+  name.endsWith(".json")
+);
 
 for (const file of files.sort()) {
   Deno.test(`golden ${file} equals torch 2.8.0`, async () => {

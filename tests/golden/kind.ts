@@ -38,7 +38,11 @@ export function describe(golden: Field, members: readonly string[]): string {
     if (typeof value === "object" && value !== null && "shape" in value) {
       parts.push(`${member} [${(value as { shape: unknown }).shape}]`);
     } else if (value !== undefined) {
-      parts.push(member === "engine" || member === "dtype" ? String(value) : `${member} ${JSON.stringify(value)}`);
+      parts.push(
+        member === "engine" || member === "dtype"
+          ? String(value)
+          : `${member} ${JSON.stringify(value)}`,
+      );
     }
   }
   return parts.join(" ");

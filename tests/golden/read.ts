@@ -4,7 +4,12 @@
  * @module
  */
 import { type DType, dtypeOf, newQArray } from "../../src/dtype.ts";
-import { perChannelAffine, perTensorAffine, type PerTensorQParams, type QParams } from "../../src/qparams.ts";
+import {
+  perChannelAffine,
+  perTensorAffine,
+  type PerTensorQParams,
+  type QParams,
+} from "../../src/qparams.ts";
 import { type QTensor, qtensor, type Tensor, tensor } from "../../src/tensor.ts";
 
 /** A golden file, or a value in it, that is not of the form that it should have. */
@@ -30,7 +35,9 @@ export class Field {
 
   #object(): object {
     const { value } = this;
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : this.fail("an object");
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? value
+      : this.fail("an object");
   }
 
   /** A member that must be there; it may be null. */
@@ -75,7 +82,9 @@ export class Field {
   number(): number {
     const { value } = this;
     if (typeof value === "number") return value;
-    return value === "NaN" || value === "Infinity" || value === "-Infinity" ? Number(value) : this.fail("a number");
+    return value === "NaN" || value === "Infinity" || value === "-Infinity"
+      ? Number(value)
+      : this.fail("a number");
   }
 
   integer(): number {
@@ -86,10 +95,14 @@ export class Field {
   floats(length?: number): Float32Array {
     const { value } = this;
     if (!Array.isArray(value)) return this.fail("an array of numbers");
-    if (length !== undefined && value.length !== length) this.fail(`${length} numbers, not ${value.length}`);
+    if (length !== undefined && value.length !== length) {
+      this.fail(`${length} numbers, not ${value.length}`);
+    }
     const out = new Float32Array(value.length);
     for (let i = 0; i < value.length; i++) {
-      out[i] = typeof value[i] === "number" ? value[i] : new Field(value[i], `${this.path}[${i}]`).number();
+      out[i] = typeof value[i] === "number"
+        ? value[i]
+        : new Field(value[i], `${this.path}[${i}]`).number();
     }
     return out;
   }
@@ -98,19 +111,22 @@ export class Field {
   integers(length?: number): number[] {
     const { value } = this;
     if (!Array.isArray(value)) return this.fail("an array of integers");
-    if (length !== undefined && value.length !== length) this.fail(`${length} integers, not ${value.length}`);
+    if (length !== undefined && value.length !== length) {
+      this.fail(`${length} integers, not ${value.length}`);
+    }
     const wrong = value.findIndex((v) => !Number.isSafeInteger(v));
     return wrong < 0 ? value : new Field(value[wrong], `${this.path}[${wrong}]`).fail("an integer");
   }
 
   /** The integers of a tensor of a dtype. */
   quantized(dtype: DType, length?: number): Uint8Array | Int8Array | Int32Array {
-    const values = this.integers(length), out = newQArray(dtype, values.length);
+    const values = this.integers(length);
+    const out = newQArray(dtype, values.length);
     out.set(values);
     const wrong = values.findIndex((v, i) => v !== out[i]);
-    return wrong < 0
-      ? out
-      : new Field(values[wrong], `${this.path}[${wrong}]`).fail(`an integer that ${dtype} can hold`);
+    return wrong < 0 ? out : new Field(values[wrong], `${this.path}[${wrong}]`).fail(
+      `an integer that ${dtype} can hold`,
+    );
   }
 
   dtype(): DType {
@@ -118,23 +134,31 @@ export class Field {
   }
 
   #shape(): number[] {
-    const shape = this.get("shape"), dims = shape.integers();
+    const shape = this.get("shape");
+    const dims = shape.integers();
     return dims.every((d) => d >= 0) ? dims : shape.fail("dimensions");
   }
 
   /** `{ shape, f32 }` */
   tensor(): Tensor {
-    const shape = this.#shape(), size = shape.reduce((a, b) => a * b, 1);
+    const shape = this.#shape();
+    const size = shape.reduce((a, b) => a * b, 1);
     return tensor(this.get("f32").floats(size), shape);
   }
 
   /** `{ shape, dtype, qscheme, ..., ints }`, per tensor or per channel. */
   qtensor(): QTensor {
-    const shape = this.#shape(), size = shape.reduce((a, b) => a * b, 1), dtype = this.get("dtype").dtype();
+    const shape = this.#shape();
+    const size = shape.reduce((a, b) => a * b, 1);
+    const dtype = this.get("dtype").dtype();
     let qparams: QParams;
     try {
       qparams = this.get("qscheme").oneOf("per_tensor", "per_channel") === "per_tensor"
-        ? perTensorAffine({ dtype, scale: this.get("scale").number(), zeroPoint: this.get("zero_point").integer() })
+        ? perTensorAffine({
+          dtype,
+          scale: this.get("scale").number(),
+          zeroPoint: this.get("zero_point").integer(),
+        })
         : perChannelAffine({
           dtype,
           scales: this.get("scales").floats(),
@@ -156,7 +180,9 @@ export class Field {
   /** A quantized tensor with one scale. */
   perTensor(): QTensor<PerTensorQParams> {
     const q = this.qtensor();
-    return "scale" in q.qparams ? q as QTensor<PerTensorQParams> : this.fail("a tensor quantized per tensor");
+    return "scale" in q.qparams
+      ? q as QTensor<PerTensorQParams>
+      : this.fail("a tensor quantized per tensor");
   }
 
   /** Per-tensor quint8 integers, as the LSTM's inputs and outputs are. */

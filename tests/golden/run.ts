@@ -6,7 +6,8 @@
 import { compareFiles, newOutcome, type Outcome, runFile } from "./runner.ts";
 import { exactnessTable, notes } from "./table.ts";
 
-const BEGIN = "<!-- exactness:begin -->", END = "<!-- exactness:end -->";
+const BEGIN = "<!-- exactness:begin -->";
+const END = "<!-- exactness:end -->";
 const README = new URL("../../README.md", import.meta.url);
 
 /** The golden files that are part of the repository. */
@@ -19,12 +20,16 @@ export async function runDirectory(directory: string | URL): Promise<Outcome> {
     void outcome.failures.push({ file, name: "", reason: (error as Error).message });
   const files: string[] = [];
   try {
-    for await (const { name } of Deno.readDir(directory)) if (name.endsWith(".json")) files.push(name);
+    for await (const { name } of Deno.readDir(directory)) {
+      if (name.endsWith(".json")) files.push(name);
+    }
   } catch (error) {
     fail(String(directory), error);
     return outcome;
   }
-  if (files.length === 0) fail(String(directory), new Error("no golden files, *.json, in this directory"));
+  if (files.length === 0) {
+    fail(String(directory), new Error("no golden files, *.json, in this directory"));
+  }
   const base = typeof directory === "string" ? `${directory}/` : directory;
   for (const file of files.sort(compareFiles)) {
     let text: string;
@@ -40,14 +45,20 @@ export async function runDirectory(directory: string | URL): Promise<Outcome> {
 }
 
 function withTable(readme: string, table: string): string {
-  const begin = readme.indexOf(BEGIN), end = readme.indexOf(END);
-  if (begin < 0 || end < begin) throw new Error(`README.md: expected the markers ${BEGIN} and ${END}`);
+  const begin = readme.indexOf(BEGIN);
+  const end = readme.indexOf(END);
+  if (begin < 0 || end < begin) {
+    throw new Error(`README.md: expected the markers ${BEGIN} and ${END}`);
+  }
   return `${readme.slice(0, begin + BEGIN.length)}\n${table}\n${readme.slice(end)}`;
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  const flags = args.filter((arg) => arg.startsWith("--")), directories = args.filter((arg) => !arg.startsWith("--"));
-  const unknown = flags.find((flag) => !["--table", "--update-readme", "--check-readme"].includes(flag));
+  const flags = args.filter((arg) => arg.startsWith("--"));
+  const directories = args.filter((arg) => !arg.startsWith("--"));
+  const unknown = flags.find((flag) =>
+    !["--table", "--update-readme", "--check-readme"].includes(flag)
+  );
   if (unknown !== undefined || directories.length > 1) {
     console.error(`usage: deno task golden [DIR] [--table] [--update-readme | --check-readme]`);
     return 2;
@@ -57,16 +68,23 @@ async function main(args: readonly string[]): Promise<number> {
   if (flags.includes("--table")) console.log(exactnessTable(outcome));
   else for (const note of notes(tally)) console.log(note);
   let failed = failures.length;
-  if (failures.length === 0 && (flags.includes("--update-readme") || flags.includes("--check-readme"))) {
-    const old = await Deno.readTextFile(README), updated = withTable(old, exactnessTable(outcome));
+  if (
+    failures.length === 0 && (flags.includes("--update-readme") || flags.includes("--check-readme"))
+  ) {
+    const old = await Deno.readTextFile(README);
+    const updated = withTable(old, exactnessTable(outcome));
     if (flags.includes("--update-readme")) await Deno.writeTextFile(README, updated);
     else if (old !== updated) {
       failed++;
-      console.error("FAILED README.md: its exactness table is not the one of this run; run with --update-readme");
+      console.error(
+        "FAILED README.md: its exactness table is not the one of this run; run with --update-readme",
+      );
     }
   }
   for (const { file, name, allowed } of excused) {
-    console.log(`differs as listed: ${file}: ${name}: ${allowed.reason} (${allowed.differs.join("; ")})`);
+    console.log(
+      `differs as listed: ${file}: ${name}: ${allowed.reason} (${allowed.differs.join("; ")})`,
+    );
   }
   for (const { file, name, reason } of failures) {
     console.error(`FAILED ${file}${name === "" ? "" : `: ${name}`}: ${reason}`);

@@ -60,19 +60,26 @@ export function newOutcome(): Outcome {
 }
 
 function reasonOf(error: unknown): string {
-  return error instanceof Malformed ? error.message : `${(error as Error).name}: ${(error as Error).message}`;
+  return error instanceof Malformed
+    ? error.message
+    : `${(error as Error).name}: ${(error as Error).message}`;
 }
 
 /** Says why a case fails, or null: what differs must be what the allowlist says, and all of that must differ. */
 function judge(check: Check, allowed: Allowed | undefined): string | null {
-  const found = check.differences.map(({ path }) => path), listed = allowed?.differs ?? [];
+  const found = check.differences.map(({ path }) => path);
+  const listed = allowed?.differs ?? [];
   const unlisted = check.differences.filter(({ path }) => !listed.includes(path));
   const agreeing = listed.filter((text) => !found.includes(text));
   if (unlisted.length > 0) {
-    const first = unlisted.slice(0, 3).map(({ path, torch, here }) => `${path}: torch ${torch}, here ${here}`);
+    const first = unlisted.slice(0, 3).map(({ path, torch, here }) =>
+      `${path}: torch ${torch}, here ${here}`
+    );
     return `${unlisted.length} of ${check.compared} values differ: ${first.join("; ")}`;
   }
-  if (agreeing.length > 0) return `listed as different from torch, but agrees: ${agreeing.join("; ")}`;
+  if (agreeing.length > 0) {
+    return `listed as different from torch, but agrees: ${agreeing.join("; ")}`;
+  }
   return check.compared === 0 && listed.length === 0 ? "nothing was compared" : null;
 }
 
@@ -121,7 +128,9 @@ export async function runFile(
     try {
       name = kind.nameOf(golden);
       const check = new Check(outcome.tally);
-      const allowed = allowlist.find((entry) => file.startsWith(entry.file) && matches(entry, name));
+      const allowed = allowlist.find((entry) =>
+        file.startsWith(entry.file) && matches(entry, name)
+      );
       try {
         await kind.run(golden, check);
       } catch (error) {

@@ -9,7 +9,9 @@ import type { Outcome } from "./runner.ts";
 const count = (value: number): string => value.toLocaleString("en-US");
 
 function families(counts: Map<Family, Count>): string {
-  return counts.has("either") ? "fbgemm, qnnpack (no difference)" : [...counts.keys()].sort().join(", ");
+  return counts.has("either")
+    ? "fbgemm, qnnpack (no difference)"
+    : [...counts.keys()].sort().join(", ");
 }
 
 function compared(counts: Map<Family, Count>): string {
@@ -27,14 +29,21 @@ function result(counts: Map<Family, Count>): string {
   }
   return differing === 0
     ? "all equal"
-    : `${count(compared - differing)} equal, ${count(differing)} differ: [listed](tests/golden/allowlist.ts)`;
+    : `${count(compared - differing)} equal, ${
+      count(differing)
+    } differ: [listed](tests/golden/allowlist.ts)`;
 }
 
 /** Markdown: one row an operation. */
 export function exactnessTable({ tally }: Outcome): string {
-  const lines = ["| operation | torch function | families | values compared | result |", "|---|---|---|---|---|"];
+  const lines = [
+    "| operation | torch function | families | values compared | result |",
+    "|---|---|---|---|---|",
+  ];
   for (const [{ operation, torch }, counts] of tally.rows) {
-    lines.push(`| ${operation} | ${torch} | ${families(counts)} | ${compared(counts)} | ${result(counts)} |`);
+    lines.push(
+      `| ${operation} | ${torch} | ${families(counts)} | ${compared(counts)} | ${result(counts)} |`,
+    );
   }
   lines.push(`| **together** | | | **${count(tally.compared)}** | |`);
   return [...lines, ...notes(tally).map((note) => `\n${note}`)].join("\n");
@@ -52,7 +61,9 @@ export function notes(tally: Tally): string[] {
   const closer = [...tally.closer].map(([subject, { torch, here }]) =>
     `${subject}: mean error against the float LSTM ${mean(torch).toPrecision(3)} in torch, ${
       mean(here).toPrecision(3)
-    } here, closer in ${here.filter((error, i) => error < torch[i]!).length} of ${here.length} cases.`
+    } here, closer in ${
+      here.filter((error, i) => error < torch[i]!).length
+    } of ${here.length} cases.`
   );
   return [...equal, ...closer];
 }

@@ -11,13 +11,16 @@ import { QuantizedModel } from "../../src/quantized/model.ts";
 import { type Bits, floatsOf, lstmCases } from "../quantized/arbitrary.ts";
 import { modelOf, plainCase } from "../quantized/models.ts";
 
-const bits = fc.constantFrom<Bits>(0, 7, 8, 16, 32),
-  embeddings = fc.constantFrom("none" as const, "8" as const, "16" as const, "float" as const);
+const bits = fc.constantFrom<Bits>(0, 7, 8, 16, 32);
+const embeddings = fc.constantFrom("none" as const, "8" as const, "16" as const, "float" as const);
 
 /** Plain data of a model: everything that its modules hold. */
 function contents(modules: ReadonlyMap<string, object>): unknown {
   return [...modules].map(([name, module]) => {
-    const { fallback: _code, dynamic: _none, ...data } = module as { fallback?: unknown; dynamic?: boolean };
+    const { fallback: _code, dynamic: _none, ...data } = module as {
+      fallback?: unknown;
+      dynamic?: boolean;
+    };
     return [name, data];
   });
 }
@@ -25,14 +28,20 @@ function contents(modules: ReadonlyMap<string, object>): unknown {
 Deno.test("loadModel() gives back what saveModel() wrote, and that the same bytes", () => {
   let ran = 0;
   fc.assert(
-    fc.property(lstmCases(bits, fc.constantFrom<Bits>(0, 8)), embeddings, fc.boolean(), (c, embedding, linear) => {
-      const model = modelOf(c, embedding, linear), bytes = saveModel(model);
-      const loaded = loadModel(bytes);
-      assertEquals(contents(loaded.modules), contents(model.modules));
-      assertEquals(saveModel(loaded), bytes);
-      assertEquals(loaded.fingerprint, model.fingerprint);
-      ran++;
-    }),
+    fc.property(
+      lstmCases(bits, fc.constantFrom<Bits>(0, 8)),
+      embeddings,
+      fc.boolean(),
+      (c, embedding, linear) => {
+        const model = modelOf(c, embedding, linear);
+        const bytes = saveModel(model);
+        const loaded = loadModel(bytes);
+        assertEquals(contents(loaded.modules), contents(model.modules));
+        assertEquals(saveModel(loaded), bytes);
+        assertEquals(loaded.fingerprint, model.fingerprint);
+        ran++;
+      },
+    ),
     { numRuns: 60 },
   );
   assertEquals(ran, 60);
@@ -40,16 +49,25 @@ Deno.test("loadModel() gives back what saveModel() wrote, and that the same byte
 
 Deno.test("loadModel() and loadProgram() give what computes the same", () => {
   fc.assert(
-    fc.property(lstmCases(fc.constantFrom<Bits>(8, 16), fc.constantFrom<Bits>(0, 8)), fc.boolean(), (given, linear) => {
-      const c = { ...given, engine: "fbgemm" as const }, model = modelOf(c, "none", linear);
-      const x = floatsOf(c.seed, [c.steps * c.batch * c.inputSize], 2).data;
-      const [want, ...got] = [model, loadModel(saveModel(model)), loadProgram(compileModel(model))].map((m) => {
-        const y = new Float32Array(c.steps * c.batch * m.outputSize);
-        m.createSession({ batch: c.batch }).run(x, y);
-        return y;
-      });
-      for (const y of got) assertEquals(y, want);
-    }),
+    fc.property(
+      lstmCases(fc.constantFrom<Bits>(8, 16), fc.constantFrom<Bits>(0, 8)),
+      fc.boolean(),
+      (given, linear) => {
+        const c = { ...given, engine: "fbgemm" as const };
+        const model = modelOf(c, "none", linear);
+        const x = floatsOf(c.seed, [c.steps * c.batch * c.inputSize], 2).data;
+        const [want, ...got] = [
+          model,
+          loadModel(saveModel(model)),
+          loadProgram(compileModel(model)),
+        ].map((m) => {
+          const y = new Float32Array(c.steps * c.batch * m.outputSize);
+          m.createSession({ batch: c.batch }).run(x, y);
+          return y;
+        });
+        for (const y of got) assertEquals(y, want);
+      },
+    ),
     { numRuns: 40 },
   );
 });
@@ -67,8 +85,10 @@ function tampered(
   bytes: Uint8Array,
   change: (json: Json, tensors: Map<string, SafetensorsInput>) => unknown,
 ): Uint8Array {
-  const file = parseSafetensors(bytes), json = JSON.parse(file.metadata.splitgate!);
-  const tensors = new Map<string, SafetensorsInput>(file.tensors), result = change(json, tensors);
+  const file = parseSafetensors(bytes);
+  const json = JSON.parse(file.metadata.splitgate!);
+  const tensors = new Map<string, SafetensorsInput>(file.tensors);
+  const result = change(json, tensors);
   const text = result instanceof Text ? result.text : JSON.stringify(json);
   return writeSafetensors([...tensors], { splitgate: text });
 }
@@ -93,9 +113,15 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
     ["lstm.hiddenSize: expected no such field", (m) => m.modules[1].hiddenSize = 5],
     ["lstm.cells: expected an array", (m) => m.modules[1].cells = 1e9],
     ["lstm.cells: expected at least one layer", (m) => m.modules[1].cells = []],
-    ["lstm.weight_hh_l2: expected a tensor I8 [20,5]", (m) => m.modules[1].cells.push(m.modules[1].cells[0])],
+    [
+      "lstm.weight_hh_l2: expected a tensor I8 [20,5]",
+      (m) => m.modules[1].cells.push(m.modules[1].cells[0]),
+    ],
     ["bytes: expected no other tensors", (m) => m.modules[1].cells.pop()],
-    ["lstm.cells[0]: expected 1 elements, got 2", (m) => m.modules[1].cells[0].push(m.modules[1].cells[0][0])],
+    [
+      "lstm.cells[0]: expected 1 elements, got 2",
+      (m) => m.modules[1].cells[0].push(m.modules[1].cells[0][0]),
+    ],
     [
       "lstm.cells[0]: expected 2 elements, got 1",
       (_, t) => t.set("lstm.weight_ih_l0_reverse", { data: new Int8Array(80), shape: [20, 4] }),
@@ -112,7 +138,10 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
     ["lstm.cells[0][0]: expected 21 elements, got 20", (m) => m.modules[1].cells[0][0].pop()],
     ["lstm.cells[1][0][19]: expected an integer in 0..", (m) => m.modules[1].cells[1][0][19] = 100],
     ["lstm.cells[1][0][19]: expected an integer in 0..", (m) => m.modules[1].cells[1][0][19] = -1],
-    ["lstm.cells[1][0][19]: expected an integer in 0..", (m) => m.modules[1].cells[1][0][19] = "length"],
+    [
+      "lstm.cells[1][0][19]: expected an integer in 0..",
+      (m) => m.modules[1].cells[1][0][19] = "length",
+    ],
     ["qparams: expected an array", (m) => m.qparams = {}],
     ["qparams[0]: expected an array", (m) => m.qparams[0] = 5],
     [': expected qparams, got "scale:', (m) => q(m, 19)[1] = 0],
@@ -142,7 +171,10 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
       "embedding.weight.scale: expected a tensor F32 [4]",
       (_, t) => t.set("embedding.weight", { data: new Uint8Array(16), shape: [4, 4] }),
     ],
-    ['lstm.weight_hh_l1: expected a tensor I8 [20,5], got "none"', (_, t) => t.delete("lstm.weight_hh_l1")],
+    [
+      'lstm.weight_hh_l1: expected a tensor I8 [20,5], got "none"',
+      (_, t) => t.delete("lstm.weight_hh_l1"),
+    ],
     ["lstm.weight_hh_l0: expected a tensor I8", (_, t) => t.delete("lstm.weight_hh_l0")],
     [
       "lstm.weight_hh_l1: expected a tensor I8 [20,5]",
@@ -150,7 +182,10 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
     ],
     ["lstm.bias_ih_l1: expected a tensor F32 [20]", (_, t) => t.delete("lstm.bias_ih_l1")],
     ["bytes: expected no other tensors", (_, t) => t.delete("lstm.bias_ih_l0")],
-    ["bytes: expected no other tensors", (_, t) => t.set("more", { data: new Int8Array(1), shape: [1] })],
+    [
+      "bytes: expected no other tensors",
+      (_, t) => t.set("more", { data: new Int8Array(1), shape: [1] }),
+    ],
     [
       "lstm.weight_ih_l0.scale: expected a divisor of 20",
       (_, t) => t.set("lstm.weight_ih_l0.scale", { data: new Float32Array(3).fill(1), shape: [3] }),
@@ -161,15 +196,18 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
     ],
     [
       "lstm.weight_ih_l0.scale[1]: expected a positive number",
-      (_, t) => t.set("lstm.weight_ih_l0.scale", { data: Float32Array.of(1, -1, 1, 1), shape: [4] }),
+      (_, t) =>
+        t.set("lstm.weight_ih_l0.scale", { data: Float32Array.of(1, -1, 1, 1), shape: [4] }),
     ],
     [
       "lstm.weight_ih_l0.scale[1]: expected a finite number",
-      (_, t) => t.set("lstm.weight_ih_l0.scale", { data: Float32Array.of(1, Infinity, 1, 1), shape: [4] }),
+      (_, t) =>
+        t.set("lstm.weight_ih_l0.scale", { data: Float32Array.of(1, Infinity, 1, 1), shape: [4] }),
     ],
     [
       "lstm.weight_ih_l0.zero_point[0]: expected an integer in -128..127",
-      (_, t) => t.set("lstm.weight_ih_l0.zero_point", { data: Int32Array.of(128, 0, 0, 0), shape: [4] }),
+      (_, t) =>
+        t.set("lstm.weight_ih_l0.zero_point", { data: Int32Array.of(128, 0, 0, 0), shape: [4] }),
     ],
     [
       "lstm.bias_ih_l0[19]: expected a finite number",
@@ -179,7 +217,10 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
       'lstm.bias_ih_l0: expected a tensor F32 [20], got "I32 [20]"',
       (_, t) => t.set("lstm.bias_ih_l0", { data: new Int32Array(20), shape: [20] }),
     ],
-    ["modules.embedding: expected an Embedding to come first", (m) => m.modules.push(m.modules.shift())],
+    [
+      "modules.embedding: expected an Embedding to come first",
+      (m) => m.modules.push(m.modules.shift()),
+    ],
   ];
   for (const [message, change] of cases) {
     const error = assertThrows(() => loadModel(tampered(bytes, change)), Error, message, message);
@@ -191,10 +232,16 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
 Deno.test("loadModel() refuses bytes that are no model", () => {
   assertThrows(() => loadModel(null as never), TypeError, "bytes: expected a Uint8Array");
   assertThrows(() => loadModel(new Uint8Array(4)), RangeError);
-  assertThrows(() => loadModel(compileModel(modelOf(plainCase, "none", false))), RangeError, "which loadProgram takes");
+  assertThrows(
+    () => loadModel(compileModel(modelOf(plainCase, "none", false))),
+    RangeError,
+    "which loadProgram takes",
+  );
   const page = new TextEncoder().encode("<!doctype html><title>404</title>");
   assertThrows(() => loadModel(page), RangeError, "bytes: expected a safetensors file");
-  const other = writeSafetensors([["w", { data: new Float32Array(1), shape: [1] }]], { format: "pt" });
+  const other = writeSafetensors([["w", { data: new Float32Array(1), shape: [1] }]], {
+    format: "pt",
+  });
   assertThrows(() => loadModel(other), RangeError, "splitgate: expected JSON");
   const bytes = saveModel(modelOf(plainCase, "none", false));
   for (let length = 0; length < bytes.length; length += 97) {
@@ -215,7 +262,8 @@ Deno.test("loadModel() gives an error that names something, or a model that runs
           session.step(new Float32Array(4), new Float32Array(3));
         } catch (error) {
           assert(
-            (error instanceof RangeError || error instanceof TypeError) && /: expected /.test(error.message),
+            (error instanceof RangeError || error instanceof TypeError) &&
+              /: expected /.test(error.message),
             `${error}`,
           );
         }
@@ -226,8 +274,14 @@ Deno.test("loadModel() gives an error that names something, or a model that runs
 });
 
 Deno.test("loadModel() gives each module its engine when they differ", () => {
-  const { modules } = modelOf(plainCase, "none", true), out = modules.get("out") as QuantizedLinear;
-  const mixed = new Map([...modules, ["out", new QuantizedLinear({ ...out, engine: "qnnpack" })]] as const);
+  const { modules } = modelOf(plainCase, "none", true);
+  const out = modules.get("out") as QuantizedLinear;
+  const mixed = new Map(
+    [...modules, ["out", new QuantizedLinear({ ...out, engine: "qnnpack" })]] as const,
+  );
   const loaded = loadModel(saveModel(new QuantizedModel(mixed, saveModel)));
-  assertEquals([...loaded.modules.values()].map((m) => "engine" in m && m.engine), ["fbgemm", "qnnpack"]);
+  assertEquals([...loaded.modules.values()].map((m) => "engine" in m && m.engine), [
+    "fbgemm",
+    "qnnpack",
+  ]);
 });

@@ -87,8 +87,12 @@ const edit: fc.Arbitrary<Edit> = fc.oneof(
   }),
   fc.tuple(at, byte).map(([i, x]): Edit => (b) => void b.splice(i, 0, x)),
   fc.tuple(at, fc.nat(20)).map(([i, n]): Edit => (b) => void b.splice(i, n)),
-  fc.tuple(at, at, fc.nat(30)).map(([i, j, n]): Edit => (b) => void b.splice(i, 0, ...b.slice(j, j + n))),
-  fc.tuple(at, token).map(([i, text]): Edit => (b) => void b.splice(i, 0, ...new TextEncoder().encode(text))),
+  fc.tuple(at, at, fc.nat(30)).map(([i, j, n]): Edit => (b) =>
+    void b.splice(i, 0, ...b.slice(j, j + n))
+  ),
+  fc.tuple(at, token).map(([i, text]): Edit => (b) =>
+    void b.splice(i, 0, ...new TextEncoder().encode(text))
+  ),
 );
 
 Deno.test("parseSafetensors() refuses or reads in range each file with one byte replaced", () => {

@@ -188,9 +188,9 @@ Deno.test("parseSafetensors() copies what is not aligned and shares the rest", (
 Deno.test("parseSafetensors() takes an empty file, scalars, empty tensors and any order of entries", () => {
   assertEquals(parseSafetensors(file("{}")).tensors.size, 0);
   const { tensors } = parseSafetensors(file(
-    `{"b":${entry("U8", "[]", "[1,2]")},"none":${entry("F32", "[9007199254740991,0]", "[1,1]")},"a":${
-      entry("I8", "[1,1]", "[0,1]")
-    }} \n`,
+    `{"b":${entry("U8", "[]", "[1,2]")},"none":${
+      entry("F32", "[9007199254740991,0]", "[1,1]")
+    },"a":${entry("I8", "[1,1]", "[0,1]")}} \n`,
     2,
   ));
   assertEquals([...tensors.keys()], ["a", "none", "b"]);
@@ -353,7 +353,9 @@ const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
   ): [string, Uint8Array, string] => [
     `dtype ${JSON.stringify(dtype)}`,
     file(`{"a":${entry(dtype, "[1]", "[0,2]")}}`, 2),
-    `tensor "a": expected shape, data_offsets and a dtype of F32,I32,U16,I16,I8,U8, got ${JSON.stringify(dtype)}`,
+    `tensor "a": expected shape, data_offsets and a dtype of F32,I32,U16,I16,I8,U8, got ${
+      JSON.stringify(dtype)
+    }`,
   ]),
   [
     "a dtype in an array",
@@ -395,7 +397,9 @@ const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
   ): [string, Uint8Array, string] => [
     `data_offsets ${offsets}`,
     file(`{"a":${entry("U8", "[2]", offsets)}}`, 2),
-    `tensor "a".data_offsets: expected 2 bytes within 2, got ${offsets.replaceAll('"', "").replaceAll(",", ", ")}`,
+    `tensor "a".data_offsets: expected 2 bytes within 2, got ${
+      offsets.replaceAll('"', "").replaceAll(",", ", ")
+    }`,
   ]),
   ...([
     ["F32", "[2]", "[0,2]", 2, 8],

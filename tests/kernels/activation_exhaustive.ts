@@ -11,8 +11,10 @@
 import { expFloat32, tanhFloat32 } from "../../kernels/activation.ts";
 import { type Exact, exact, exp, tanh, toFloat32 } from "../oracle/exact.ts";
 
-const single = new Float32Array(1), bits = new Uint32Array(single.buffer);
-const double = new Float64Array(1), words = new Uint32Array(double.buffer);
+const single = new Float32Array(1);
+const bits = new Uint32Array(single.buffer);
+const double = new Float64Array(1);
+const words = new Uint32Array(double.buffer);
 
 function bitsOf(x: number): number {
   single[0] = x;
@@ -42,16 +44,21 @@ function check(
   let count = 0, close = 0, wrong = 0;
   for (let i = bitsOf(from); i <= last; i++, count++) {
     bits[0] = i;
-    const x = sign * single[0]!, y = near(x);
+    const x = sign * single[0]!;
+    const y = near(x);
     let want = Math.fround(y);
     if (isNearHalf(y)) {
       close++;
       want = toFloat32(exactly(exact(x)));
     }
-    if (kernel(x) !== want && wrong++ < 5) console.error(`${name}(${x}): expected ${want}, got ${kernel(x)}`);
+    if (kernel(x) !== want && wrong++ < 5) {
+      console.error(`${name}(${x}): expected ${want}, got ${kernel(x)}`);
+    }
   }
   console.log(
-    `${name} of ${sign > 0 ? "" : "-"}${from}..${to}: ${count} values, ${close} near half-way, ${wrong} wrong`,
+    `${name} of ${
+      sign > 0 ? "" : "-"
+    }${from}..${to}: ${count} values, ${close} near half-way, ${wrong} wrong`,
   );
   return wrong;
 }

@@ -28,34 +28,82 @@ const SIGMOID = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
 const TANH = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
 /** Of all float32 values those whose e^x and tanh x lie nearest to half-way between two float32 values. */
 const HARDEST_EXP = [
-  ...[0.000015199068911897484, 0.00010996452328981832, 0.0003790732880588621, 0.000044404474465409294],
-  ...[0.037635140120983124, 2.0265066623687744, 2.771191358566284, 0.0000075697612373915035, 0.0004381769394967705],
+  ...[
+    0.000015199068911897484,
+    0.00010996452328981832,
+    0.0003790732880588621,
+    0.000044404474465409294,
+  ],
+  ...[
+    0.037635140120983124,
+    2.0265066623687744,
+    2.771191358566284,
+    0.0000075697612373915035,
+    0.0004381769394967705,
+  ],
   ...[-14.567090034484863, -0.007352583575993776, -2.9802322387695312e-8, -0.0017157304100692272],
-  ...[-0.01039269007742405, -3.876293897628784, -0.005586493760347366, -11.837449073791504, -0.0225773137062788],
+  ...[
+    -0.01039269007742405,
+    -3.876293897628784,
+    -0.005586493760347366,
+    -11.837449073791504,
+    -0.0225773137062788,
+  ],
 ];
 const HARDEST_TANH = [
-  ...[0.0014914835337549448, 0.4648849368095398, 0.025892050936818123, 5.397071838378906, 0.06156953051686287],
-  ...[6.184666633605957, 0.01839360222220421, 5.216736793518066, 0.6277846693992615, 1.9432523250579834],
+  ...[
+    0.0014914835337549448,
+    0.4648849368095398,
+    0.025892050936818123,
+    5.397071838378906,
+    0.06156953051686287,
+  ],
+  ...[
+    6.184666633605957,
+    0.01839360222220421,
+    5.216736793518066,
+    0.6277846693992615,
+    1.9432523250579834,
+  ],
 ];
 
 /** Float32 values from `min` to `max`: half spread evenly, half by exponent. */
 function spread(min: number, max: number): fc.Arbitrary<number> {
   return fc.oneof(
     uniformFloat32(min, max),
-    fc.tuple(fc.double({ min: 1, max: 2, noNaN: true }), fc.integer({ min: -40, max: 7 }), fc.constantFrom(1, -1))
+    fc.tuple(
+      fc.double({ min: 1, max: 2, noNaN: true }),
+      fc.integer({ min: -40, max: 7 }),
+      fc.constantFrom(1, -1),
+    )
       .map(([m, k, sign]) => f(sign * m * 2 ** k)).filter((x) => x >= min && x <= max),
   );
 }
 
 Deno.test("expFloat32() is correctly rounded over the whole of float32", () => {
-  fc.assert(fc.property(spread(-110, 95), (x) => assertEquals(expFloat32(x), oracle.exp32(x))), { numRuns: 5000 });
+  fc.assert(fc.property(spread(-110, 95), (x) => assertEquals(expFloat32(x), oracle.exp32(x))), {
+    numRuns: 5000,
+  });
   for (const x of HARDEST_EXP) assertEquals(expFloat32(x), oracle.exp32(x));
   fc.assert(
-    fc.property(anyFloat32.filter((x) => x < -104 || x > 89), (x) => assertEquals(expFloat32(x), x < 0 ? 0 : Infinity)),
+    fc.property(
+      anyFloat32.filter((x) => x < -104 || x > 89),
+      (x) => assertEquals(expFloat32(x), x < 0 ? 0 : Infinity),
+    ),
   );
   // Where results become subnormal, zero and infinite, and where the argument is halved into two.
   for (
-    const edge of [-103.97208, -103.97207, -104, -103.27893, -87.33655, 88.72283, 88.72284, 0.34657359, -0.34657359]
+    const edge of [
+      -103.97208,
+      -103.97207,
+      -104,
+      -103.27893,
+      -87.33655,
+      88.72283,
+      88.72284,
+      0.34657359,
+      -0.34657359,
+    ]
   ) {
     for (let k = -3; k <= 3; k++) {
       const x = f(f(edge) * (1 + k * 2 ** -23));
@@ -66,12 +114,22 @@ Deno.test("expFloat32() is correctly rounded over the whole of float32", () => {
 });
 
 Deno.test("tanhFloat32() is correctly rounded over the whole of float32", () => {
-  fc.assert(fc.property(spread(-12, 12), (x) => assertEquals(tanhFloat32(x) + 0, oracle.tanh32(x))), { numRuns: 5000 });
-  for (const x of HARDEST_TANH) assertEquals([tanhFloat32(x), -tanhFloat32(-x)], [oracle.tanh32(x), oracle.tanh32(x)]);
   fc.assert(
-    fc.property(anyFloat32.filter((x) => Math.abs(x) > 9.011), (x) => assertEquals(tanhFloat32(x), Math.sign(x))),
+    fc.property(spread(-12, 12), (x) => assertEquals(tanhFloat32(x) + 0, oracle.tanh32(x))),
+    { numRuns: 5000 },
   );
-  for (const x of [9.010913, 9.01, 10, 0.17328679, 0.5493061, 2 ** -12, 2 ** -126, 2 ** -149].map(f)) {
+  for (const x of HARDEST_TANH) {
+    assertEquals([tanhFloat32(x), -tanhFloat32(-x)], [oracle.tanh32(x), oracle.tanh32(x)]);
+  }
+  fc.assert(
+    fc.property(
+      anyFloat32.filter((x) => Math.abs(x) > 9.011),
+      (x) => assertEquals(tanhFloat32(x), Math.sign(x)),
+    ),
+  );
+  for (
+    const x of [9.010913, 9.01, 10, 0.17328679, 0.5493061, 2 ** -12, 2 ** -126, 2 ** -149].map(f)
+  ) {
     assertEquals(tanhFloat32(x), oracle.tanh32(x));
     assertEquals(tanhFloat32(-x), -oracle.tanh32(x));
   }
@@ -81,26 +139,33 @@ Deno.test("tanhFloat32() is correctly rounded over the whole of float32", () => 
 Deno.test("sigmoidFloat32() rounds e^-x, the sum and the quotient, each once", () => {
   const check = (x: number) => {
     // From the kernel's own e^-x, which the test above checks.
-    const e = expFloat32(-x), sum = e === Infinity ? Infinity : oracle.add32(1, e);
+    const e = expFloat32(-x);
+    const sum = e === Infinity ? Infinity : oracle.add32(1, e);
     assertEquals(sigmoidFloat32(x), sum === Infinity ? 0 : oracle.div32(1, sum));
   };
   fc.assert(fc.property(fc.oneof(spread(-110, 110), anyFloat32), check), { numRuns: 5000 });
   // And from the oracle's at fixed places.
-  for (let i = -1100; i <= 1100; i++) assertEquals(sigmoidFloat32(f(i / 10)), oracle.sigmoid32(f(i / 10)));
+  for (let i = -1100; i <= 1100; i++) {
+    assertEquals(sigmoidFloat32(f(i / 10)), oracle.sigmoid32(f(i / 10)));
+  }
   assertEquals([Infinity, -Infinity, NaN].map(sigmoidFloat32), [1, 0, NaN]);
 });
 
 Deno.test("quantizedActivation() is exact on all 256 inputs of quint8 and qint8, as fbgemm and as qnnpack round", () => {
   for (const scale of [0.001, 0.0125, 1 / 32, 0.05, 0.1, 0.25, 1, 20].map(f)) {
     for (const activation of ACTIVATIONS) {
-      const to = activation === "sigmoid" ? SIGMOID : TANH, kernel = quantizedActivation(activation, scale, to);
+      const to = activation === "sigmoid" ? SIGMOID : TANH;
+      const kernel = quantizedActivation(activation, scale, to);
       const signed = { ...to, zeroPoint: to.zeroPoint - 128, quantMin: -128, quantMax: 127 };
       const signedKernel = quantizedActivation(activation, scale, signed);
       for (let input = -255; input <= 255; input++) {
         const x = oracle.dequantize(input, { scale, zeroPoint: 0 });
         assertEquals(kernel(input) + to.zeroPoint, oracle.activation(activation, x, to));
         assertEquals(kernel(input) + to.zeroPoint, oracle.activationQnnpack(activation, x));
-        assertEquals(signedKernel(input) + 0, oracle.activation(activation, x, signed) - signed.zeroPoint);
+        assertEquals(
+          signedKernel(input) + 0,
+          oracle.activation(activation, x, signed) - signed.zeroPoint,
+        );
       }
     }
   }
@@ -144,7 +209,12 @@ Deno.test("activationTable() and lookup() give quantizedActivation's value for a
       if (y !== kernel(i - 32768)) assertEquals(i, -1);
       if (table.data[i] !== y || lookup(table, i - 32768) !== y) assertEquals(i, -1);
     });
-    for (const input of [...edgeLadder(-32768, 32767), ...Array.from({ length: 1500 }, (_, i) => i * 43 - 32768)]) {
+    for (
+      const input of [
+        ...edgeLadder(-32768, 32767),
+        ...Array.from({ length: 1500 }, (_, i) => i * 43 - 32768),
+      ]
+    ) {
       const x = oracle.dequantize(input, { scale: from.scale, zeroPoint: 0 });
       assertEquals(first[input + 32768], oracle.activation(activation, x, to) - to.zeroPoint);
     }
@@ -153,9 +223,9 @@ Deno.test("activationTable() and lookup() give quantizedActivation's value for a
 
 Deno.test("lookup() computes on where there is no memory for a table, and asks for it again", () => {
   const from = { scale: 2 ** -11, zeroPoint: 0, quantMin: -32768, quantMax: 32767 };
-  const table = activationTable("sigmoid", from, WIDE_SIGMOID),
-    { Float32Array: original } = globalThis,
-    { patience } = table;
+  const table = activationTable("sigmoid", from, WIDE_SIGMOID);
+  const { Float32Array: original } = globalThis;
+  const { patience } = table;
   const compute = quantizedActivation("sigmoid", from.scale, WIDE_SIGMOID);
   table.patience = 0;
   globalThis.Float32Array = class {
@@ -164,7 +234,11 @@ Deno.test("lookup() computes on where there is no memory for a table, and asks f
     }
   } as never;
   try {
-    assertEquals([lookup(table, 1234), table.data.length, table.patience], [compute(1234), 0, patience]);
+    assertEquals([lookup(table, 1234), table.data.length, table.patience], [
+      compute(1234),
+      0,
+      patience,
+    ]);
   } finally {
     globalThis.Float32Array = original;
   }
@@ -180,7 +254,8 @@ Deno.test("lookup() computes each output anew when the input range is beyond 16 
       const table = activationTable(activation, range, to);
       assertEquals(table.data.length, 0);
       for (const q of edgeLadder(range.quantMin, range.quantMax)) {
-        const input = q - range.zeroPoint, x = oracle.dequantize(q, range);
+        const input = q - range.zeroPoint;
+        const x = oracle.dequantize(q, range);
         assertEquals(lookup(table, input) + 0, oracle.activation(activation, x, to) - to.zeroPoint);
       }
     }
@@ -188,7 +263,8 @@ Deno.test("lookup() computes each output anew when the input range is beyond 16 
 });
 
 Deno.test("lookup() gives the same output the second time when outputs less their zero point exceed an int32", () => {
-  const from = { scale: 0.1, zeroPoint: 0, quantMin: -128, quantMax: 127 }, range = RANGES[RANGES.length - 1]!;
+  const from = { scale: 0.1, zeroPoint: 0, quantMin: -128, quantMax: 127 };
+  const range = RANGES[RANGES.length - 1]!;
   for (const zeroPoint of [range.quantMin, -1, 0, 2 ** 30, range.quantMax]) {
     for (const scale of [2 ** -32, 2 ** -31, 2 ** -30]) {
       const to = { scale, zeroPoint, quantMin: range.quantMin, quantMax: range.quantMax };
@@ -203,8 +279,10 @@ Deno.test("lookup() gives the same output the second time when outputs less thei
 });
 
 Deno.test("activationKey() is the same exactly when everything that a table depends on is the same", () => {
-  const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 }, to = TANH;
-  const keys = new Set([activationKey("tanh", from, to)]), next = Math.fround(0.1) * (1 + 2 ** -23);
+  const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 };
+  const to = TANH;
+  const keys = new Set([activationKey("tanh", from, to)]);
+  const next = Math.fround(0.1) * (1 + 2 ** -23);
   const differing = [
     ...[{ scale: next }, { zeroPoint: 4 }, { quantMin: 1 }, { quantMax: 254 }].flatMap((change) => [
       activationKey("tanh", { ...from, ...change }, to),
@@ -218,6 +296,7 @@ Deno.test("activationKey() is the same exactly when everything that a table depe
 });
 
 Deno.test("activationTable() takes outputs that are known, and computes none of them", () => {
-  const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 }, outputs = new Float32Array(256).fill(7);
+  const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 };
+  const outputs = new Float32Array(256).fill(7);
   assertEquals(lookup(activationTable("tanh", from, TANH, outputs), 5), 7);
 });

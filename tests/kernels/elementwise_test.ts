@@ -26,7 +26,13 @@ const RUNS = { numRuns: 3000 };
 function operands(ranges: typeof RANGES): fc.Arbitrary<[Drawn, Drawn, Drawn, number[], number[]]> {
   return fc.tuple(anyParameters(ranges), anyParameters(ranges), anyParameters(ranges))
     .chain(([a, b, to]) =>
-      fc.tuple(fc.constant(a), fc.constant(b), fc.constant(to), integersOf(a, 13), integersOf(b, 13))
+      fc.tuple(
+        fc.constant(a),
+        fc.constant(b),
+        fc.constant(to),
+        integersOf(a, 13),
+        integersOf(b, 13),
+      )
     );
 }
 
@@ -39,7 +45,11 @@ Deno.test("addInt8() follows the scalar rule between any dtypes, with and withou
       addInt8(qa.range.make(a), qa, qb.range.make(b), qb, out, to, relu);
       for (let i = 0; i < 13; i++) {
         if (!fits(a[i]!, qa) || !fits(b[i]!, qb)) continue;
-        assertEquals(out[i], oracle.addQuantized(a[i]!, qa, b[i]!, qb, to, relu), `${a[i]} + ${b[i]}`);
+        assertEquals(
+          out[i],
+          oracle.addQuantized(a[i]!, qa, b[i]!, qb, to, relu),
+          `${a[i]} + ${b[i]}`,
+        );
       }
     }),
     RUNS,
@@ -48,13 +58,17 @@ Deno.test("addInt8() follows the scalar rule between any dtypes, with and withou
 
 Deno.test("addInt8() rounds ties to even before it adds the zero point when every pair of quint8 values is added", () => {
   // Steps of 1/2: half of all sums are ties. An odd zero point tells rounding before from rounding after.
-  const qa = { scale: 0.25, zeroPoint: 7 }, qb = { scale: 0.25, zeroPoint: 200 };
+  const qa = { scale: 0.25, zeroPoint: 7 };
+  const qb = { scale: 0.25, zeroPoint: 200 };
   const to = { scale: 0.5, zeroPoint: 101, quantMin: 0, quantMax: 255 };
-  const all = Uint8Array.from({ length: 256 }, (_, i) => i), out = new Uint8Array(256);
+  const all = Uint8Array.from({ length: 256 }, (_, i) => i);
+  const out = new Uint8Array(256);
   for (let b = 0; b < 256; b++) {
     addInt8(all, qa, new Uint8Array(256).fill(b), qb, out, to, false);
     for (let a = 0; a < 256; a++) {
-      const twice = a - 7 + b - 200, half = Math.floor(twice / 2), up = twice % 2 !== 0 && half % 2 !== 0;
+      const twice = a - 7 + b - 200;
+      const half = Math.floor(twice / 2);
+      const up = twice % 2 !== 0 && half % 2 !== 0;
       assertEquals(out[a], Math.min(Math.max(half + (up ? 1 : 0) + 101, 0), 255));
     }
   }
@@ -77,7 +91,8 @@ Deno.test("prepareFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and gi
   let refused = 0;
   fc.assert(
     fc.property(ratioScales, ([a, b, out]) => {
-      const add = prepareFixedPointAdd(a, b, out), ratios = [oracle.div32(a, out), oracle.div32(b, out)];
+      const add = prepareFixedPointAdd(a, b, out);
+      const ratios = [oracle.div32(a, out), oracle.div32(b, out)];
       assertEquals(add === null, ratios.some((r) => r < 2 ** -14 || r >= 256));
       if (add === null) return void refused++;
       const { am, bm, shift } = oracle.fixedPointConstants(ratios[0]!, ratios[1]!);
@@ -87,14 +102,20 @@ Deno.test("prepareFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and gi
     RUNS,
   );
   assert(refused > 100);
-  for (const [edge, ok] of [[2 ** -14, true], [nudge(2 ** -14, -1), false], [256, false], [nudge(256, -1), true]]) {
+  for (
+    const [edge, ok] of [[2 ** -14, true], [nudge(2 ** -14, -1), false], [256, false], [
+      nudge(256, -1),
+      true,
+    ]]
+  ) {
     assertEquals(prepareFixedPointAdd(edge as number, 1, 1) !== null, ok);
     assertEquals(prepareFixedPointAdd(1, edge as number, 1) !== null, ok);
   }
 });
 
 Deno.test("addQuint8FixedPoint() is QNNPACK's integer arithmetic when parameters and integers are any", () => {
-  const u8 = fc.integer({ min: 0, max: 255 }), edge = fc.oneof(fc.constantFrom(0, 1, 127, 128, 254, 255), u8);
+  const u8 = fc.integer({ min: 0, max: 255 });
+  const edge = fc.oneof(fc.constantFrom(0, 1, 127, 128, 254, 255), u8);
   const list = fc.array(edge, { minLength: 13, maxLength: 13 });
   let ran = 0;
   fc.assert(
@@ -102,7 +123,8 @@ Deno.test("addQuint8FixedPoint() is QNNPACK's integer arithmetic when parameters
       const add = prepareFixedPointAdd(sa!, sb!, so!);
       if (add === null) return;
       ran++;
-      const out = new Uint8Array(13), to = { scale: so, zeroPoint: zo, quantMin: 0, quantMax: 255 };
+      const out = new Uint8Array(13);
+      const to = { scale: so, zeroPoint: zo, quantMin: 0, quantMax: 255 };
       addQuint8FixedPoint(Uint8Array.from(a), za, Uint8Array.from(b), zb, out, zo, 0, 255, add);
       for (let i = 0; i < 13; i++) {
         const want = oracle.addFixedPoint(
@@ -121,15 +143,20 @@ Deno.test("addQuint8FixedPoint() is QNNPACK's integer arithmetic when parameters
 });
 
 Deno.test("fixedPointSum() rounds half away from zero over its whole domain", () => {
-  const nine = ladderInteger(-255, 255), multiplier = ladderInteger(0, 2 ** 22);
+  const nine = ladderInteger(-255, 255);
+  const multiplier = ladderInteger(0, 2 ** 22);
   let ties = 0;
   const check = (a: number, b: number, ma: number, mb: number, shift: number) => {
-    const sum = BigInt(a) * BigInt(ma) + BigInt(b) * BigInt(mb), half = 1n << BigInt(shift - 1);
+    const sum = BigInt(a) * BigInt(ma) + BigInt(b) * BigInt(mb);
+    const half = 1n << BigInt(shift - 1);
     if ((sum < 0n ? -sum : sum) % (2n * half) === half) ties++;
     const rounded = ((sum < 0n ? -sum : sum) + half) >> BigInt(shift);
     assertEquals(fixedPointSum(a, b, ma, mb, 2 ** shift), Number(sum < 0n ? -rounded : rounded));
   };
-  fc.assert(fc.property(nine, nine, multiplier, multiplier, fc.integer({ min: 14, max: 35 }), check), RUNS);
+  fc.assert(
+    fc.property(nine, nine, multiplier, multiplier, fc.integer({ min: 14, max: 35 }), check),
+    RUNS,
+  );
   // Ties: a odd multiple of half the divisor.
   fc.assert(
     fc.property(ladderInteger(-127, 127), fc.integer({ min: 14, max: 22 }), (n, shift) => {
@@ -148,8 +175,10 @@ Deno.test("mulMultiplier() rounds the product of scales, then multiplies by the 
   let differ = 0;
   fc.assert(
     fc.property(scale, scale, scale, (a, b, out) => {
-      const product = oracle.mul32(a, b), quotient = oracle.div32(product, out);
-      const times = oracle.mul32(product, oracle.inverse(out)), to = { scale: out, zeroPoint: 0 };
+      const product = oracle.mul32(a, b);
+      const quotient = oracle.div32(product, out);
+      const times = oracle.mul32(product, oracle.inverse(out));
+      const to = { scale: out, zeroPoint: 0 };
       assertEquals(mulMultiplier(a, b, { ...to, quantMin: 0, quantMax: 255 }), times);
       assertEquals(mulMultiplier(a, b, { ...to, quantMin: -128, quantMax: 127 }), quotient);
       assertEquals(mulMultiplier(a, b, { ...to, quantMin: -127, quantMax: 127 }), times);
@@ -191,22 +220,27 @@ Deno.test("mulInt8() keeps every product of 16-bit integers", () => {
 
 Deno.test("mulInt8() saturates at the end of the product's sign when the product is beyond 2^53", () => {
   const q = { scale: 1, zeroPoint: 0, quantMin: -(2 ** 31), quantMax: 2 ** 31 - 1 };
-  const a = Int32Array.of(2 ** 31 - 1, -(2 ** 31), -(2 ** 31)), b = Int32Array.of(2 ** 31 - 1, 2 ** 31 - 1, -(2 ** 31));
+  const a = Int32Array.of(2 ** 31 - 1, -(2 ** 31), -(2 ** 31));
+  const b = Int32Array.of(2 ** 31 - 1, 2 ** 31 - 1, -(2 ** 31));
   const out = new Int32Array(3);
   mulInt8(a, q, b, q, out, q);
   assertEquals([...out], [q.quantMax, q.quantMin, q.quantMax]);
 });
 
 Deno.test("mulInt8() rounds ties to even before it adds the zero point when every pair of quint8 values is multiplied", () => {
-  const qa = { scale: 0.5, zeroPoint: 131 }, qb = { scale: 0.25, zeroPoint: 77 };
+  const qa = { scale: 0.5, zeroPoint: 131 };
+  const qb = { scale: 0.25, zeroPoint: 77 };
   const to = { scale: 2, zeroPoint: 101, quantMin: 0, quantMax: 255 };
-  const all = Uint8Array.from({ length: 256 }, (_, i) => i), out = new Uint8Array(256);
+  const all = Uint8Array.from({ length: 256 }, (_, i) => i);
+  const out = new Uint8Array(256);
   let ties = 0;
   for (let b = 0; b < 256; b++) {
     mulInt8(all, qa, new Uint8Array(256).fill(b), qb, out, to);
     for (let a = 0; a < 256; a++) {
       // product / 16, by integers alone
-      const product = (a - 131) * (b - 77), low = Math.floor(product / 16), rest = product - 16 * low;
+      const product = (a - 131) * (b - 77);
+      const low = Math.floor(product / 16);
+      const rest = product - 16 * low;
       const up = rest > 8 || (rest === 8 && low % 2 !== 0);
       if (rest === 8) ties++;
       assertEquals(out[a], Math.min(Math.max(low + (up ? 1 : 0) + 101, 0), 255));

@@ -26,11 +26,16 @@ const rows = fc.constantFrom(1, 3, 7, 13, 33).chain((dim) => {
       list(fc.tuple(fc.integer({ min: 0, max: 254 }), fc.integer({ min: -3, max: 3 }))),
     )
       .map(([min, span, picks]) => {
-        const max = f(min + span), inverse = f(255 / f(f(max - min) + f(1e-8)));
-        return picks.map(([n, k], i) => i === 0 ? min : i === 1 ? max : nudge(f(min + (n + 0.5) / inverse) || 1, k))
+        const max = f(min + span);
+        const inverse = f(255 / f(f(max - min) + f(1e-8)));
+        return picks.map(([n, k], i) =>
+          i === 0 ? min : i === 1 ? max : nudge(f(min + (n + 0.5) / inverse) || 1, k)
+        )
           .map((x) => Math.min(Math.max(x, min), max));
       }),
-    fc.tuple(float(-2, 2), list(fc.integer({ min: -2, max: 2 }))).map(([x, steps]) => steps.map((s) => nudge(x, s))),
+    fc.tuple(float(-2, 2), list(fc.integer({ min: -2, max: 2 }))).map(([x, steps]) =>
+      steps.map((s) => nudge(x, s))
+    ),
   );
   return fc.array(row, { minLength: 1, maxLength: 3 }).map((r) => ({ dim, rows: r }));
 });
@@ -39,12 +44,18 @@ Deno.test("quantizeEmbeddingRow() follows torch's embedding_bag_byte_prepack ste
   let ties = 0;
   fc.assert(
     fc.property(rows, ({ dim, rows }) => {
-      const x = Float32Array.from(rows.flat()), count = rows.length;
-      const weight = new Uint8Array(x.length), scales = new Float32Array(count), biases = new Float32Array(count);
+      const x = Float32Array.from(rows.flat());
+      const count = rows.length;
+      const weight = new Uint8Array(x.length);
+      const scales = new Float32Array(count);
+      const biases = new Float32Array(count);
       for (let row = 0; row < count; row++) {
         quantizeEmbeddingRow(x, row, dim, weight, scales, biases);
-        const own = x.slice(row * dim, (row + 1) * dim), min = Math.min(...own), max = Math.max(...own);
-        const range = add32(max, -min), inverse = div32(255, add32(range, f(1e-8)));
+        const own = x.slice(row * dim, (row + 1) * dim);
+        const min = Math.min(...own);
+        const max = Math.max(...own);
+        const range = add32(max, -min);
+        const inverse = div32(255, add32(range, f(1e-8)));
         assertEquals([scales[row]! + 0, biases[row]! + 0], [div32(range, 255), min + 0]);
         own.forEach((v, k) => {
           const steps = mul32(add32(v, -min), inverse);
@@ -60,10 +71,15 @@ Deno.test("quantizeEmbeddingRow() follows torch's embedding_bag_byte_prepack ste
 });
 
 Deno.test("quantizeEmbeddingRow() and embeddingRow() write their own row only", () => {
-  const x = Float32Array.of(9, 9, -1, 254, 9, 9), weight = new Uint8Array(6).fill(77);
+  const x = Float32Array.of(9, 9, -1, 254, 9, 9);
+  const weight = new Uint8Array(6).fill(77);
   const scales = new Float32Array(3).fill(7), biases = new Float32Array(3).fill(7);
   quantizeEmbeddingRow(x, 1, 2, weight, scales, biases);
-  assertEquals([[...weight], [...scales], [...biases]], [[77, 77, 0, 255, 77, 77], [7, 1, 7], [7, -1, 7]]);
+  assertEquals([[...weight], [...scales], [...biases]], [[77, 77, 0, 255, 77, 77], [7, 1, 7], [
+    7,
+    -1,
+    7,
+  ]]);
   const out = new Float32Array(6).fill(5);
   embeddingRow(weight, scales, biases, 1, 2, out, 3);
   assertEquals([...out], [5, 5, 5, -1, 254, 5]);
@@ -71,7 +87,8 @@ Deno.test("quantizeEmbeddingRow() and embeddingRow() write their own row only", 
 
 Deno.test("embeddingRow() rounds each value once", () => {
   let fused = 0;
-  const any = uniformFloat32(-8, 8), positive = uniformFloat32(0, 1);
+  const any = uniformFloat32(-8, 8);
+  const positive = uniformFloat32(0, 1);
   fc.assert(
     fc.property(
       fc.array(fc.integer({ min: 0, max: 255 }), { minLength: 26, maxLength: 26 }),
@@ -79,7 +96,15 @@ Deno.test("embeddingRow() rounds each value once", () => {
       any,
       (q, scale, bias) => {
         const out = new Float32Array(13);
-        embeddingRow(Uint8Array.from(q), Float32Array.of(1, scale), Float32Array.of(0, bias), 1, 13, out, 0);
+        embeddingRow(
+          Uint8Array.from(q),
+          Float32Array.of(1, scale),
+          Float32Array.of(0, bias),
+          1,
+          13,
+          out,
+          0,
+        );
         q.slice(13).forEach((n, k) => {
           assertEquals(out[k]! + 0, fma32(n, scale, bias));
           if (out[k]! + 0 !== add32(mul32(n, scale), bias)) fused++;
@@ -94,11 +119,14 @@ Deno.test("embeddingRow() rounds each value once", () => {
 Deno.test("embeddingRow() gives back every value of a quantized row to within half a step and rounding", () => {
   fc.assert(
     fc.property(rows, ({ dim, rows }) => {
-      const x = Float32Array.from(rows[0]!), weight = new Uint8Array(dim), y = new Float32Array(dim);
+      const x = Float32Array.from(rows[0]!);
+      const weight = new Uint8Array(dim);
+      const y = new Float32Array(dim);
       const scales = new Float32Array(1), biases = new Float32Array(1);
       quantizeEmbeddingRow(x, 0, dim, weight, scales, biases);
       embeddingRow(weight, scales, biases, 0, dim, y, 0);
-      const largest = Math.max(...x.map(Math.abs)), range = scales[0]! * 255;
+      const largest = Math.max(...x.map(Math.abs));
+      const range = scales[0]! * 255;
       // 1e-8 in the denominator costs up to 1e-8 of the row's range; float32 rounds a few times.
       x.forEach((v, k) => {
         assert(Math.abs(y[k]! - v) <= 0.501 * scales[0]! + 1.01e-8 + (largest + range) * 2 ** -22);
@@ -112,7 +140,8 @@ Deno.test("embeddingBiases() is minus the zero point times the scale, rounded on
   const any = uniformFloat32(-1000, 1000);
   fc.assert(
     fc.property(fc.array(fc.tuple(any, any), { maxLength: 13 }), (pairs) => {
-      const scales = Float32Array.from(pairs, ([s]) => s), points = Float32Array.from(pairs, ([, z]) => z);
+      const scales = Float32Array.from(pairs, ([s]) => s);
+      const points = Float32Array.from(pairs, ([, z]) => z);
       assertEquals(
         [...embeddingBiases(scales, points)].map((b) => b + 0),
         pairs.map(([s, z]) => mul32(-z, s)),
@@ -124,10 +153,14 @@ Deno.test("embeddingBiases() is minus the zero point times the scale, rounded on
 Deno.test("embeddingBiases() with float zero points gives back quantized rows as embeddingRow() reads them", () => {
   fc.assert(
     fc.property(rows.filter(({ dim }) => dim > 1), ({ dim, rows }) => {
-      const x = Float32Array.from(rows[0]!), min = Math.min(...x), range = f(Math.max(...x) - min);
+      const x = Float32Array.from(rows[0]!);
+      const min = Math.min(...x);
+      const range = f(Math.max(...x) - min);
       if (!(range > 1e-3 && range < 1e30 && Math.abs(min) < 1e3 * range)) return;
-      const scales = Float32Array.of(range / 255), points = Float32Array.of(-min / scales[0]!);
-      const weight = new Uint8Array(dim), y = new Float32Array(dim);
+      const scales = Float32Array.of(range / 255);
+      const points = Float32Array.of(-min / scales[0]!);
+      const weight = new Uint8Array(dim);
+      const y = new Float32Array(dim);
       quantizePerChannel(x, weight, scales, points, 0, 255, dim);
       embeddingRow(weight, scales, embeddingBiases(scales, points), 0, dim, y, 0);
       const error = 0.502 * scales[0]! + (Math.abs(min) + range) * 2 ** -21;

@@ -18,10 +18,17 @@ import * as oracle from "../oracle/rules.ts";
 const f = Math.fround;
 
 /** Values on ties, next to them, and any. */
-function values(scale: number, zeroPoint: number, quantMin: number, quantMax: number): fc.Arbitrary<number[]> {
+function values(
+  scale: number,
+  zeroPoint: number,
+  quantMin: number,
+  quantMax: number,
+): fc.Arbitrary<number[]> {
   const tie = ladderInteger(quantMin, quantMax).map((q) => f(scale * (q - zeroPoint + 0.5)))
     .filter((x) => Number.isFinite(x));
-  const near = fc.tuple(tie.filter((x) => x !== 0), fc.integer({ min: -2, max: 2 })).map(([x, k]) => nudge(x, k))
+  const near = fc.tuple(tie.filter((x) => x !== 0), fc.integer({ min: -2, max: 2 })).map(([x, k]) =>
+    nudge(x, k)
+  )
     .filter((x) => Number.isFinite(x));
   return fc.array(fc.oneof(tie, near, anyFloat32), { maxLength: 13 });
 }
@@ -33,7 +40,8 @@ Deno.test("fakeQuantizePerTensor() follows torch's rule for finite values in any
         fc.tuple(fc.constant(q), values(q.scale, q.zeroPoint, q.quantMin, q.quantMax))
       ),
       ([q, list]) => {
-        const x = Float32Array.from(list), before = x.slice();
+        const x = Float32Array.from(list);
+        const before = x.slice();
         const y = fakeQuantizePerTensor(x, q.scale, q.zeroPoint, q.quantMin, q.quantMax);
         assertEquals([...y].map((v) => v + 0), [...x].map((v) => oracle.fakeQuantize(v, q)));
         assertEquals(x, before);
@@ -52,9 +60,9 @@ Deno.test("fakeQuantizePerTensor() is quantizing and dequantizing when the range
         fc.tuple(fc.constant(q), values(q.scale, q.zeroPoint, q.quantMin, q.quantMax))
       ),
       ([q, list]) => {
-        const x = Float32Array.from(list),
-          ints = q.range.make(new Uint8Array(x.length)),
-          y = new Float32Array(x.length);
+        const x = Float32Array.from(list);
+        const ints = q.range.make(new Uint8Array(x.length));
+        const y = new Float32Array(x.length);
         quantizePerTensor(x, ints, q);
         dequantizePerTensor(ints, y, q.scale, q.zeroPoint);
         assertEquals(fakeQuantizePerTensor(x, q.scale, q.zeroPoint, q.quantMin, q.quantMax), y);
@@ -69,7 +77,8 @@ Deno.test("fakeQuantizePerTensor() is quantizing and dequantizing when the range
 
 Deno.test("fakeQuantizePerTensor() saturates infinite values at the end of their sign and takes NaN to quantMin", () => {
   for (const { quantMin, quantMax } of NARROW) {
-    const zeroPoint = quantMin + 1, ends = [quantMin, quantMax].map((q) => (q - zeroPoint) * 0.5);
+    const zeroPoint = quantMin + 1;
+    const ends = [quantMin, quantMax].map((q) => (q - zeroPoint) * 0.5);
     const y = fakeQuantizePerTensor(
       Float32Array.of(-Infinity, Infinity, -3e38, 3e38, NaN),
       0.5,
@@ -91,8 +100,13 @@ const channelled = fc.tuple(
     range: fc.constant(range),
     channels: fc.constant(channels),
     inner: fc.constant(inner),
-    scales: fc.array(anyScale, { minLength: channels, maxLength: channels }).map((s) => Float32Array.from(s)),
-    zeroPoints: fc.array(ladderInteger(range.quantMin, range.quantMax), { minLength: channels, maxLength: channels })
+    scales: fc.array(anyScale, { minLength: channels, maxLength: channels }).map((s) =>
+      Float32Array.from(s)
+    ),
+    zeroPoints: fc.array(ladderInteger(range.quantMin, range.quantMax), {
+      minLength: channels,
+      maxLength: channels,
+    })
       .map((z) => Int32Array.from(z)),
     floats: fc.array(uniformFloat32(-300, 300), { minLength: channels, maxLength: channels })
       .map((z) => Float32Array.from(z)),
@@ -107,15 +121,27 @@ Deno.test("fakeQuantizePerChannel() is fakeQuantizePerTensor() channel by channe
   fc.assert(
     fc.property(channelled, ({ range, channels, inner, scales, zeroPoints, ratios }) => {
       const channel = (i: number) => Math.floor(i / inner) % channels;
-      const x = Float32Array.from(ratios, (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]!);
+      const x = Float32Array.from(
+        ratios,
+        (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]!,
+      );
       const { quantMin, quantMax } = range;
       const y = fakeQuantizePerChannel(x, channels, inner, scales, zeroPoints, quantMin, quantMax);
       for (let i = 0; i < x.length; i++) {
         const c = channel(i);
-        const [want] = fakeQuantizePerTensor(x.slice(i, i + 1), scales[c]!, zeroPoints[c]!, quantMin, quantMax);
+        const [want] = fakeQuantizePerTensor(
+          x.slice(i, i + 1),
+          scales[c]!,
+          zeroPoints[c]!,
+          quantMin,
+          quantMax,
+        );
         assertEquals(y[i], want);
       }
-      assertEquals(fakeQuantizePerChannel(x, channels, inner, scales, zeroPoints, quantMin, quantMax, x), y);
+      assertEquals(
+        fakeQuantizePerChannel(x, channels, inner, scales, zeroPoints, quantMin, quantMax, x),
+        y,
+      );
       assertEquals(x, y);
     }),
     { numRuns: 300 },
@@ -127,14 +153,29 @@ Deno.test("fakeQuantizePerChannel() adds float zero points before it rounds", ()
   fc.assert(
     fc.property(channelled, ({ range, channels, inner, scales, floats, ratios }) => {
       const channel = (i: number) => Math.floor(i / inner) % channels;
-      const x = Float32Array.from(ratios, (r, i) => (Math.floor(r) + 0.5 - floats[channel(i)]!) * scales[channel(i)]!);
-      const y = fakeQuantizePerChannel(x, channels, inner, scales, floats, range.quantMin, range.quantMax);
+      const x = Float32Array.from(
+        ratios,
+        (r, i) => (Math.floor(r) + 0.5 - floats[channel(i)]!) * scales[channel(i)]!,
+      );
+      const y = fakeQuantizePerChannel(
+        x,
+        channels,
+        inner,
+        scales,
+        floats,
+        range.quantMin,
+        range.quantMax,
+      );
       for (let i = 0; i < x.length; i++) {
-        const scale = scales[channel(i)], zeroPoint = floats[channel(i)];
+        const scale = scales[channel(i)];
+        const zeroPoint = floats[channel(i)];
         const r = oracle.add32(zeroPoint!, oracle.mul32(x[i]!, oracle.inverse(scale!)));
         if (Math.abs(r) % 1 === 0.5) ties++;
         const q = Math.min(Math.max(Number(nearestEven(exact(r))), range.quantMin), range.quantMax);
-        assertEquals(y[i]! + 0, toFloat32(exact(toFloat64(mul(exact(q - zeroPoint!), exact(scale!))))));
+        assertEquals(
+          y[i]! + 0,
+          toFloat32(exact(toFloat64(mul(exact(q - zeroPoint!), exact(scale!))))),
+        );
       }
     }),
     { numRuns: 300 },

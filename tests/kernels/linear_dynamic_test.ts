@@ -1,8 +1,19 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Engine } from "../../kernels/linear.ts";
-import { chooseQParamsDynamic, linearDynamicInt8, quantizeDynamic } from "../../kernels/linear_dynamic.ts";
-import { anyFloat32, anyScale, hair, ladderInteger, nudge, uniformFloat32 } from "../oracle/arbitraries.ts";
+import {
+  chooseQParamsDynamic,
+  linearDynamicInt8,
+  quantizeDynamic,
+} from "../../kernels/linear_dynamic.ts";
+import {
+  anyFloat32,
+  anyScale,
+  hair,
+  ladderInteger,
+  nudge,
+  uniformFloat32,
+} from "../oracle/arbitraries.ts";
 import {
   abs,
   add,
@@ -27,8 +38,10 @@ function chooseOracle(
   max: number,
   quantMax: number,
 ): { scale: number; zeroPoint: number; small: boolean } {
-  const small = f(6.1e-5), steps = exact(quantMax);
-  let lo = Math.min(min, 0), hi = Math.max(max, 0);
+  const small = f(6.1e-5);
+  const steps = exact(quantMax);
+  let lo = Math.min(min, 0);
+  let hi = Math.max(max, 0);
   const double = (x: Exact) => toFloat64(x);
   let scale = double(div(exact(double(add(exact(hi), neg(exact(lo))))), steps));
   const single = toFloat32(exact(scale));
@@ -41,11 +54,18 @@ function chooseOracle(
     else if (hi === 0) lo = -oracle.mul32(small, quantMax);
     else [lo, hi] = [oracle.mul32(lo, stretch), oracle.mul32(hi, stretch)];
   }
-  const low = double(div(exact(lo), exact(scale))), high = double(div(exact(hi), exact(scale)));
-  const fromMin = double(neg(exact(low))), fromMax = double(add(steps, neg(exact(high))));
-  const errorMin = double(neg(abs(exact(low)))), errorMax = double(add(steps, neg(abs(exact(high)))));
+  const low = double(div(exact(lo), exact(scale)));
+  const high = double(div(exact(hi), exact(scale)));
+  const fromMin = double(neg(exact(low)));
+  const fromMax = double(add(steps, neg(exact(high))));
+  const errorMin = double(neg(abs(exact(low))));
+  const errorMax = double(add(steps, neg(abs(exact(high)))));
   const initial = compare(exact(errorMin), exact(errorMax)) < 0 ? fromMin : fromMax;
-  const zeroPoint = initial < 0 ? 0 : initial > quantMax ? quantMax : Number(nearestEven(exact(initial)));
+  const zeroPoint = initial < 0
+    ? 0
+    : initial > quantMax
+    ? quantMax
+    : Number(nearestEven(exact(initial)));
   return { scale: toFloat32(exact(scale)), zeroPoint, small: isSmall };
 }
 
@@ -64,30 +84,42 @@ const ranges = fc.oneof(
     (510 - n) * 2 ** (k - 1),
   ]),
   // The same in units that are no power of two: next to half-way.
-  fc.tuple(fc.integer({ min: 0, max: 510 }), uniformFloat32(1e-8, 2e-7), fc.integer({ min: -2, max: 2 }))
+  fc.tuple(
+    fc.integer({ min: 0, max: 510 }),
+    uniformFloat32(1e-8, 2e-7),
+    fc.integer({ min: -2, max: 2 }),
+  )
     .map(([n, unit, k]) => [nudge(f(-n * unit), k), f((510 - n) * unit)]),
-  fc.tuple(fc.constantFrom(1, -1), fc.integer({ min: -150, max: -110 })).map(([s, k]) => [0, s * 2 ** k]),
+  fc.tuple(fc.constantFrom(1, -1), fc.integer({ min: -150, max: -110 })).map((
+    [s, k],
+  ) => [0, s * 2 ** k]),
 ).map(([a, b]) => [Math.min(f(a), f(b)), Math.max(f(a), f(b))]);
 
 Deno.test("chooseQParamsDynamic() is torch's ChooseQuantizationParams when the range is any", () => {
   let small = 0, reduced = 0;
   fc.assert(
-    fc.property(ranges, fc.boolean(), fc.constantFrom(...ENGINES), ([min, max], reduceRange, engine) => {
-      const quantMax = reduceRange && engine === "fbgemm" ? 127 : 255;
-      const { scale, zeroPoint, small: isSmall } = chooseOracle(min!, max!, quantMax);
-      const got = chooseQParamsDynamic(min!, max!, reduceRange, engine);
-      assertEquals([got.scale, got.zeroPoint + 0], [scale, zeroPoint]);
-      if (isSmall) small++;
-      if (quantMax === 127) reduced++;
-    }),
+    fc.property(
+      ranges,
+      fc.boolean(),
+      fc.constantFrom(...ENGINES),
+      ([min, max], reduceRange, engine) => {
+        const quantMax = reduceRange && engine === "fbgemm" ? 127 : 255;
+        const { scale, zeroPoint, small: isSmall } = chooseOracle(min!, max!, quantMax);
+        const got = chooseQParamsDynamic(min!, max!, reduceRange, engine);
+        assertEquals([got.scale, got.zeroPoint + 0], [scale, zeroPoint]);
+        if (isSmall) small++;
+        if (quantMax === 127) reduced++;
+      },
+    ),
     { numRuns: 5000 },
   );
   assert(small > 500 && reduced > 500, `${small} small, ${reduced} reduced`);
 });
 
 Deno.test("chooseQParamsDynamic() stretches a range whose scale is too small, and takes 0.1 where there is none", () => {
-  const threshold = f(6.1e-5),
-    choose = (min: number, max: number) => chooseQParamsDynamic(f(min), f(max), false, "fbgemm");
+  const threshold = f(6.1e-5);
+  const choose = (min: number, max: number) =>
+    chooseQParamsDynamic(f(min), f(max), false, "fbgemm");
   assertEquals(choose(0, 0), { scale: f(0.1), zeroPoint: 0 });
   assertEquals(choose(0, 2 ** -140), { scale: f(0.1), zeroPoint: 0 });
   assertEquals(choose(0, 0.001), { scale: threshold, zeroPoint: 0 });
@@ -105,18 +137,29 @@ Deno.test("quantizeDynamic() adds fbgemm's zero point before rounding, fused, an
   let differ = 0;
   const q = fc.tuple(anyScale, fc.integer({ min: 0, max: 255 })).chain(([scale, zeroPoint]) => {
     const tie = fc.integer({ min: -10, max: 265 }).map((n) => f((n - zeroPoint + 0.5) * scale));
-    const near = fc.tuple(tie.filter((x) => x !== 0), fc.integer({ min: -2, max: 2 })).map(([x, k]) => nudge(x, k));
-    return fc.tuple(fc.constant({ scale, zeroPoint }), fc.array(fc.oneof(tie, near, anyFloat32), { maxLength: 13 }));
+    const near = fc.tuple(tie.filter((x) => x !== 0), fc.integer({ min: -2, max: 2 })).map((
+      [x, k],
+    ) => nudge(x, k));
+    return fc.tuple(
+      fc.constant({ scale, zeroPoint }),
+      fc.array(fc.oneof(tie, near, anyFloat32), { maxLength: 13 }),
+    );
   });
   fc.assert(
     fc.property(q, ([qparams, list]) => {
-      const { scale, zeroPoint } = qparams, x = Float32Array.from(list), inverse = oracle.inverse(scale);
+      const { scale, zeroPoint } = qparams;
+      const x = Float32Array.from(list);
+      const inverse = oracle.inverse(scale);
       const a = new Uint8Array(x.length), b = new Uint8Array(x.length);
       quantizeDynamic("fbgemm", x, a, qparams);
       quantizeDynamic("qnnpack", x, b, qparams);
       x.forEach((v, i) => {
         const sum = oracle.fma32(v, inverse, zeroPoint);
-        const fused = sum === Infinity ? 255 : sum === -Infinity ? 0 : Number(nearestEven(exact(sum)));
+        const fused = sum === Infinity
+          ? 255
+          : sum === -Infinity
+          ? 0
+          : Number(nearestEven(exact(sum)));
         assertEquals(a[i], Math.min(Math.max(fused, 0), 255));
         assertEquals(b[i], oracle.quantize(v, { ...qparams, quantMin: 0, quantMax: 255 }, false));
         if (a[i] !== b[i]) differ++;
@@ -136,8 +179,10 @@ const layers = fc.record({
   relu: fc.boolean(),
   reduceRange: fc.boolean(),
 }).chain((l) => {
-  const list = <T>(value: fc.Arbitrary<T>, length: number) => fc.array(value, { minLength: length, maxLength: length });
-  const count = l.perChannel ? l.outFeatures : 1, float = uniformFloat32(-40, 40);
+  const list = <T>(value: fc.Arbitrary<T>, length: number) =>
+    fc.array(value, { minLength: length, maxLength: length });
+  const count = l.perChannel ? l.outFeatures : 1;
+  const float = uniformFloat32(-40, 40);
   return fc.record({
     l: fc.constant(l),
     x: fc.oneof(
@@ -149,7 +194,10 @@ const layers = fc.record({
     w: list(ladderInteger(-128, 127), l.outFeatures * l.inFeatures),
     scales: list(anyScale, count),
     zeroPoints: list(ladderInteger(-128, 127), count),
-    bias: fc.oneof({ arbitrary: list(float, l.outFeatures), weight: 3 }, { arbitrary: fc.constant(null), weight: 1 }),
+    bias: fc.oneof({ arbitrary: list(float, l.outFeatures), weight: 3 }, {
+      arbitrary: fc.constant(null),
+      weight: 1,
+    }),
   });
 });
 
@@ -158,7 +206,9 @@ Deno.test("linearDynamicInt8() follows each engine's rule, with and without bias
   fc.assert(
     fc.property(layers, ({ l, x, w, scales, zeroPoints, bias }) => {
       const { engine, rows, inFeatures, outFeatures, perChannel, relu, reduceRange } = l;
-      const out = new Float32Array(rows * outFeatures), data = Float32Array.from(x), scratch = new Uint8Array(x.length);
+      const out = new Float32Array(rows * outFeatures);
+      const data = Float32Array.from(x);
+      const scratch = new Uint8Array(x.length);
       const weight = {
         data: Int8Array.from(w),
         outFeatures,
@@ -169,20 +219,28 @@ Deno.test("linearDynamicInt8() follows each engine's rule, with and without bias
       };
       const floats = bias === null ? null : Float32Array.from(bias);
       linearDynamicInt8(engine, data, weight, floats, out, relu, reduceRange, scratch);
-      const qparams = chooseQParamsDynamic(Math.min(...data), Math.max(...data), reduceRange, engine);
+      const qparams = chooseQParamsDynamic(
+        Math.min(...data),
+        Math.max(...data),
+        reduceRange,
+        engine,
+      );
       const ints = new Uint8Array(x.length);
       quantizeDynamic(engine, data, ints, qparams);
       assertEquals(scratch, ints);
       for (let r = 0; r < rows; r++) {
         for (let row = 0; row < outFeatures; row++) {
-          const c = perChannel ? row : 0, own = ints.subarray(r * inFeatures, (r + 1) * inFeatures);
+          const c = perChannel ? row : 0;
+          const own = ints.subarray(r * inFeatures, (r + 1) * inFeatures);
           const sum = oracle.dot(
             own,
             qparams.zeroPoint,
             w.slice(row * inFeatures, (row + 1) * inFeatures),
             zeroPoints[c]!,
           );
-          const acc = toFloat32({ n: sum, d: 1n }), m = oracle.mul32(qparams.scale, scales[c]!), b = bias?.[row] ?? 0;
+          const acc = toFloat32({ n: sum, d: 1n });
+          const m = oracle.mul32(qparams.scale, scales[c]!);
+          const b = bias?.[row] ?? 0;
           let want = engine === "fbgemm"
             ? toFloat32(add(mul(exact(acc), exact(m)), exact(f(b))))
             : oracle.add32(oracle.mul32(acc, m), f(b));
@@ -225,12 +283,14 @@ Deno.test("linearDynamicInt8() rounds fbgemm's sum once when it is a hair from h
   fc.assert(
     fc.property(hair, ([a, b, bias]) => {
       // Inputs 0..255 have scale 1 and zero point 0; the weights' scale takes what a is more than an integer.
-      const sum = Math.abs(a) / 2 ** Math.floor(Math.log2(Math.abs(a)) - 23), scale = f(Math.abs(a) / sum * b);
+      const sum = Math.abs(a) / 2 ** Math.floor(Math.log2(Math.abs(a)) - 23);
+      const scale = f(Math.abs(a) / sum * b);
       if (scale < 2 ** -120 || Math.abs(bias) > 2 ** 100) return;
       const terms: [number, number][] = [[0, 0]];
       let rest = sum;
       while (rest > 0) {
-        const x = rest >= 255 ? 255 : 1, w = Math.min(Math.floor(rest / x), 127);
+        const x = rest >= 255 ? 255 : 1;
+        const w = Math.min(Math.floor(rest / x), 127);
         terms.push([x, Math.sign(a) * w]);
         rest -= x * w;
       }
@@ -242,7 +302,8 @@ Deno.test("linearDynamicInt8() rounds fbgemm's sum once when it is a hair from h
         scales: Float32Array.of(scale),
         zeroPoints: Int32Array.of(0),
       };
-      const out = new Float32Array(1), x = Float32Array.from(terms, ([x]) => x);
+      const out = new Float32Array(1);
+      const x = Float32Array.from(terms, ([x]) => x);
       linearDynamicInt8("fbgemm", x, weight, Float32Array.of(bias), out, false, false);
       const want = oracle.fma32(a, b, bias);
       assertEquals(out[0], want);

@@ -40,7 +40,8 @@ Deno.test("dotInt8() is exact while below 2^53, at any offset and length", () =>
       int8,
       fc.constantFrom(0, 1, 3, 7, 13, 33),
       ([q, ints], w, wZero, length) => {
-        const start = 33 - length, x = ints.slice(start);
+        const start = 33 - length;
+        const x = ints.slice(start);
         assertEquals(
           dotInt8(q.range.make(ints), start, q.zeroPoint, Int8Array.from(w), 5, wZero, length),
           Number(oracle.dot(x, q.zeroPoint, w.slice(5, 5 + length), wZero)),
@@ -51,7 +52,8 @@ Deno.test("dotInt8() is exact while below 2^53, at any offset and length", () =>
   );
   // The longest row of 8-bit values that torch's int32 holds, and one far beyond.
   for (const length of [33025, 200000]) {
-    const x = new Uint8Array(length).fill(255), w = new Int8Array(length).fill(-128);
+    const x = new Uint8Array(length).fill(255);
+    const w = new Int8Array(length).fill(-128);
     assertEquals(dotInt8(x, 0, 0, w, 0, 127, length), -255 * 255 * length);
   }
 });
@@ -89,16 +91,25 @@ const layers = fc.record({
     zeroPoints: fc.array(ladderInteger(-128, 127), { minLength: count, maxLength: count }),
   });
 }).chain((d) => {
-  const { input, outFeatures, engine } = d.layer, per = outFeatures / d.scales.length;
+  const { input, outFeatures, engine } = d.layer;
+  const per = outFeatures / d.scales.length;
   const scaleOf = (row: number) => f(input.scale * d.scales[Math.floor(row / per)]!);
   return fc.record({
     d: fc.constant(d),
     bias: fc.oneof(
-      { arbitrary: fc.tuple(...Array.from({ length: outFeatures }, (_, row) => biasOf(scaleOf(row)))), weight: 4 },
+      {
+        arbitrary: fc.tuple(
+          ...Array.from({ length: outFeatures }, (_, row) => biasOf(scaleOf(row))),
+        ),
+        weight: 4,
+      },
       { arbitrary: fc.constant(null), weight: 1 },
     ),
     // An output scale that leaves halves, or any.
-    step: fc.oneof(fc.integer({ min: 0, max: 14 }).map((k) => 2 ** k * scaleOf(0)), fc.constant(d.layer.to.scale)),
+    step: fc.oneof(
+      fc.integer({ min: 0, max: 14 }).map((k) => 2 ** k * scaleOf(0)),
+      fc.constant(d.layer.to.scale),
+    ),
     engine: fc.constant(engine),
   });
 });
@@ -109,7 +120,8 @@ Deno.test("linearInt8() follows each engine's rule per tensor, per channel and b
   fc.assert(
     fc.property(layers, ({ d, bias, step }) => {
       const { input, rows, inFeatures, outFeatures, granularity, engine, relu } = d.layer;
-      const to = { ...d.layer.to, scale: f(clamp(step, 2 ** -60, 2 ** 60)) }, perChannel = granularity === "channel";
+      const to = { ...d.layer.to, scale: f(clamp(step, 2 ** -60, 2 ** 60)) };
+      const perChannel = granularity === "channel";
       const weight = {
         data: Int8Array.from(d.w),
         outFeatures,
@@ -132,7 +144,8 @@ Deno.test("linearInt8() follows each engine's rule per tensor, per channel and b
       const per = outFeatures / d.scales.length;
       for (let r = 0; r < rows; r++) {
         for (let row = 0; row < outFeatures; row++) {
-          const channel = Math.floor(row / per), x = d.x.slice(r * inFeatures, (r + 1) * inFeatures);
+          const channel = Math.floor(row / per);
+          const x = d.x.slice(r * inFeatures, (r + 1) * inFeatures);
           const w = d.w.slice(row * inFeatures, (row + 1) * inFeatures);
           const sum = oracle.dot(x, input.zeroPoint, w, d.zeroPoints[channel]!);
           const want = oracle.linear(
@@ -161,8 +174,10 @@ Deno.test("linearInt8() follows each engine's rule per tensor, per channel and b
 Deno.test("linearInt8() gives each of four blocks what a layer of its own gives", () => {
   fc.assert(
     fc.property(layers.filter(({ d }) => d.layer.granularity === "blocks"), ({ d, bias }) => {
-      const { input, rows, inFeatures, outFeatures, engine, relu, to } = d.layer, per = outFeatures / 4;
-      const x = input.range.make(d.x), whole = to.range.make(new Array(rows * outFeatures).fill(0));
+      const { input, rows, inFeatures, outFeatures, engine, relu, to } = d.layer;
+      const per = outFeatures / 4;
+      const x = input.range.make(d.x);
+      const whole = to.range.make(new Array(rows * outFeatures).fill(0));
       const floats = bias === null ? null : Float32Array.from(bias);
       const layer = (from: number, count: number, channels: number[]) => ({
         data: Int8Array.from(d.w.slice(from * inFeatures, (from + count) * inFeatures)),
@@ -174,7 +189,8 @@ Deno.test("linearInt8() gives each of four blocks what a layer of its own gives"
       });
       linearInt8(engine, x, input, layer(0, outFeatures, [0, 1, 2, 3]), floats, whole, to, relu);
       for (let block = 0; block < 4; block++) {
-        const from = block * per, part = to.range.make(new Array(rows * per).fill(0));
+        const from = block * per;
+        const part = to.range.make(new Array(rows * per).fill(0));
         const own = floats === null ? null : floats.slice(from, from + per);
         linearInt8(engine, x, input, layer(from, per, [block]), own, part, to, relu);
         for (let i = 0; i < part.length; i++) {
@@ -189,8 +205,8 @@ Deno.test("linearInt8() gives each of four blocks what a layer of its own gives"
 Deno.test("linearInt8Float32() adds the bias by the per-channel rule and multiplies by the accumulator's scale", () => {
   fc.assert(
     fc.property(layers, ({ d, bias }) => {
-      const { input, rows, inFeatures, outFeatures, engine, granularity } = d.layer,
-        per = outFeatures / d.scales.length;
+      const { input, rows, inFeatures, outFeatures, engine, granularity } = d.layer;
+      const per = outFeatures / d.scales.length;
       const out = new Float32Array(rows * outFeatures);
       const weight = {
         data: Int8Array.from(d.w),
@@ -203,9 +219,11 @@ Deno.test("linearInt8Float32() adds the bias by the per-channel rule and multipl
       const floats = bias === null ? null : Float32Array.from(bias);
       linearInt8Float32(engine, input.range.make(d.x), input, weight, floats, out);
       for (let i = 0; i < out.length; i++) {
-        const row = i % outFeatures, r = (i - row) / outFeatures, channel = Math.floor(row / per);
-        const x = d.x.slice(r * inFeatures, (r + 1) * inFeatures),
-          w = d.w.slice(row * inFeatures, (row + 1) * inFeatures);
+        const row = i % outFeatures;
+        const r = (i - row) / outFeatures;
+        const channel = Math.floor(row / per);
+        const x = d.x.slice(r * inFeatures, (r + 1) * inFeatures);
+        const w = d.w.slice(row * inFeatures, (row + 1) * inFeatures);
         const sum = oracle.dot(x, input.zeroPoint, w, d.zeroPoints[channel]!);
         const scale = oracle.mul32(input.scale, d.scales[channel]!);
         const value = oracle.withBias(engine, true, sum, bias === null ? null : bias[row]!, scale);
@@ -226,10 +244,18 @@ const accumulator = fc.record({
 Deno.test("addBias() and biasTerm() follow each engine's rule when sums fill an int32", () => {
   fc.assert(
     fc.property(accumulator, ([{ engine, perChannel, sum, scale }, bias]) => {
-      const want = oracle.withBias(engine, perChannel, BigInt(sum), bias === 0 ? null : bias, scale);
+      const want = oracle.withBias(
+        engine,
+        perChannel,
+        BigInt(sum),
+        bias === 0 ? null : bias,
+        scale,
+      );
       assertEquals(addBias(engine, sum, perChannel, bias, scale) + 0, want);
       // A bias of zero is no bias under every rule.
-      if (bias === 0) assertEquals(want, oracle.withBias(engine, perChannel, BigInt(sum), 0, scale));
+      if (bias === 0) {
+        assertEquals(want, oracle.withBias(engine, perChannel, BigInt(sum), 0, scale));
+      }
       const term = biasTerm(engine, perChannel, bias, scale);
       if (engine === "qnnpack") {
         const steps = oracle.mul32(bias, oracle.inverse(scale));
@@ -294,18 +320,22 @@ function* hairCases(random: () => number, count: number): Generator<Case> {
   const integer = (lo: number, hi: number) => lo + Math.floor(random() * (hi - lo + 1));
   for (let made = 0; made < count;) {
     // a b = k 2^24 +- 1 with k = ...10..0: the last place of the product decides the tie.
-    const side = random() < 0.5 ? 1 : -1, places = integer(1, 9);
+    const side = random() < 0.5 ? 1 : -1;
+    const places = integer(1, 9);
     let a = 0, b = 0, k = 0;
     for (let tries = 0; k % 2 ** places !== 2 ** (places - 1) && tries < 3000; tries++) {
       a = 2 * integer(2 ** 22, 2 ** 23 - 1) + 1;
       b = side > 0 ? inverse24(a) : 2 ** 24 - inverse24(a);
       k = (a * b - side) / 2 ** 24;
     }
-    const exponent = integer(-12, 6), scale = scaleWithInverse(b * 2 ** exponent);
+    const exponent = integer(-12, 6);
+    const scale = scaleWithInverse(b * 2 ** exponent);
     if (scale === null) continue;
     // term = (k + tiny) * 2^lift has its half at 2^(places - 1 + lift).
-    const lift = integer(-places - 3, 2), bias = f((random() < 0.5 ? a : -a) * 2 ** (lift - 24 - exponent));
-    const term = bias * reciprocal(scale), ulp = 2 ** (places + lift);
+    const lift = integer(-places - 3, 2);
+    const bias = f((random() < 0.5 ? a : -a) * 2 ** (lift - 24 - exponent));
+    const term = bias * reciprocal(scale);
+    const ulp = 2 ** (places + lift);
     const kind = random();
     let sum: number, bound: number;
     if (kind < 0.7) {
@@ -318,7 +348,8 @@ function* hairCases(random: () => number, count: number): Generator<Case> {
       bound = Math.abs(sum) + (random() < 0.5 ? 0 : integer(0, 2 ** 22));
     }
     if (Math.abs(sum) >= 2 ** 24 - 2000) continue;
-    const value = f(term + sum) || 1, target = integer(0, random() < 0.5 ? 255 : 65535) + 0.5;
+    const value = f(term + sum) || 1;
+    const target = integer(0, random() < 0.5 ? 255 : 65535) + 0.5;
     const multiplier = nudge(f(Math.abs(target / value)), integer(-1, 1));
     made++;
     yield { bias, scale, sum, bound, multiplier };
@@ -331,10 +362,20 @@ Deno.test("plainBiasTerm() with one addition gives the exact integer on cases a 
     const exactly = oracle.fma32(bias, oracle.inverse(scale), sum);
     const want = finish(exactly, multiplier, 2 ** 31);
     assertEquals(finish(addBias("fbgemm", sum, false, bias, scale), multiplier, 2 ** 31), want);
-    const term = plainBiasTerm("fbgemm", false, biasTerm("fbgemm", false, bias, scale), bound, multiplier);
+    const term = plainBiasTerm(
+      "fbgemm",
+      false,
+      biasTerm("fbgemm", false, bias, scale),
+      bound,
+      multiplier,
+    );
     if (Number.isNaN(term)) continue;
     plain++;
-    assertEquals(finish(f(term + sum), multiplier, 2 ** 31), want, `${bias} ${scale} ${sum} ${bound} ${multiplier}`);
+    assertEquals(
+      finish(f(term + sum), multiplier, 2 ** 31),
+      want,
+      `${bias} ${scale} ${sum} ${bound} ${multiplier}`,
+    );
     // What the bias's own product, not rounded to odd, would have given.
     if (finish(f(bias * reciprocal(scale) + sum), multiplier, 2 ** 31) !== want) needed++;
   }
@@ -342,7 +383,8 @@ Deno.test("plainBiasTerm() with one addition gives the exact integer on cases a 
 });
 
 Deno.test("plainBiasTerm() with one addition gives addBias's integer on half a million adversarial cases", () => {
-  const random = generator(12345), integer = (lo: number, hi: number) => lo + Math.floor(random() * (hi - lo + 1));
+  const random = generator(12345);
+  const integer = (lo: number, hi: number) => lo + Math.floor(random() * (hi - lo + 1));
   let plain = 0, total = 0;
   const check = (engine: Engine, perChannel: boolean, c: Case) => {
     total++;
@@ -365,13 +407,19 @@ Deno.test("plainBiasTerm() with one addition gives addBias's integer on half a m
     check("qnnpack", false, c);
   }
   for (let i = 0; i < 350000; i++) {
-    const scale = f(2 ** (random() * 40 - 36)), inverse = reciprocal(scale), bits = integer(1, 25);
+    const scale = f(2 ** (random() * 40 - 36));
+    const inverse = reciprocal(scale);
+    const bits = integer(1, 25);
     const sum = integer(-(2 ** bits), 2 ** bits);
     // Aim term + sum at a half-way point of float32, or at a small remainder.
     const ulp = 2 ** (Math.floor(Math.log2(Math.abs(sum) + 1)) - 23 + integer(-3, 3));
-    const target = random() < 0.7 ? (Math.round(sum * (1 + random()) / ulp) + 0.5) * ulp : random() * 4 - 2;
-    const exactBias = (target - sum) / inverse,
-      bias = random() < 0.05 ? f(exactBias * 2 ** integer(0, 60)) : nudge(f(exactBias) || 1, integer(-2, 2));
+    const target = random() < 0.7
+      ? (Math.round(sum * (1 + random()) / ulp) + 0.5) * ulp
+      : random() * 4 - 2;
+    const exactBias = (target - sum) / inverse;
+    const bias = random() < 0.05
+      ? f(exactBias * 2 ** integer(0, 60))
+      : nudge(f(exactBias) || 1, integer(-2, 2));
     const value = addBias("fbgemm", sum, false, bias, scale) || 1;
     const output = integer(0, 2 ** integer(1, 31) - 1) + 0.5;
     const multiplier = nudge(f(Math.abs(output / value)) || 1, integer(-2, 2));
@@ -386,14 +434,17 @@ Deno.test("plainBiasTerm() with one addition gives addBias's integer on half a m
 });
 
 Deno.test("plainBiasTerm() refuses or is exact when the bias is a tie so large that the sum is lost on it", () => {
-  const random = generator(31), integer = (lo: number, hi: number) => lo + Math.floor(random() * (hi - lo + 1));
+  const random = generator(31);
+  const integer = (lo: number, hi: number) => lo + Math.floor(random() * (hi - lo + 1));
   let wrong = 0;
   for (let i = 0; i < 20000; i++) {
     // bias / scale = 3 a 2^e, 25 bits with the last one set: half-way between two float32 values.
-    const exponent = integer(0, 30), scale = scaleWithInverse(3 * 2 ** exponent);
+    const exponent = integer(0, 30);
+    const scale = scaleWithInverse(3 * 2 ** exponent);
     if (scale === null) continue;
     const bias = (2 * integer(2 ** 22, 5592404) + 1) * 2 ** integer(-exponent, 60);
-    const sum = integer(-3, 3), value = oracle.fma32(bias, oracle.inverse(scale), sum);
+    const sum = integer(-3, 3);
+    const value = oracle.fma32(bias, oracle.inverse(scale), sum);
     const multiplier = nudge(f((integer(0, 65535) + 0.5) / value), integer(-1, 1));
     const want = finish(value, multiplier, 2 ** 31);
     const term = plainBiasTerm(
@@ -410,12 +461,22 @@ Deno.test("plainBiasTerm() refuses or is exact when the bias is a tie so large t
 });
 
 Deno.test("linearEngine() is qnnpack's for 8 bits in and out only", () => {
-  const q = (quantMin: number, quantMax: number) => ({ scale: 1, zeroPoint: 0, quantMin, quantMax });
-  const narrow = q(0, 255), signed = q(-128, 127), wide = q(0, 256);
+  const q = (quantMin: number, quantMax: number) => ({
+    scale: 1,
+    zeroPoint: 0,
+    quantMin,
+    quantMax,
+  });
+  const narrow = q(0, 255);
+  const signed = q(-128, 127);
+  const wide = q(0, 256);
   for (const from of [narrow, signed, wide]) {
     for (const to of [[narrow], [signed, narrow], [wide], [narrow, wide], [null], [null, narrow]]) {
       const want = from !== wide && !to.includes(wide) && !to.includes(null) ? "qnnpack" : "fbgemm";
-      assertEquals([linearEngine("qnnpack", from, to), linearEngine("fbgemm", from, to)], [want, "fbgemm"]);
+      assertEquals([linearEngine("qnnpack", from, to), linearEngine("fbgemm", from, to)], [
+        want,
+        "fbgemm",
+      ]);
     }
   }
 });

@@ -43,9 +43,10 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
       fc.constantFrom<Bits>(0, 7, 8, 16),
       fc.boolean(),
       (seed, engine, inFeatures, outFeatures, granularity, biasSize, inBits, outBits, ties) => {
-        const random = generator(seed), count = granularity === "tensor" || outFeatures % 4 ? 1 : 4;
-        const channels = granularity === "channel" ? outFeatures : count,
-          power = (s: number) => ties ? 2 ** Math.round(Math.log2(s)) : s;
+        const random = generator(seed);
+        const count = granularity === "tensor" || outFeatures % 4 ? 1 : 4;
+        const channels = granularity === "channel" ? outFeatures : count;
+        const power = (s: number) => ties ? 2 ** Math.round(Math.log2(s)) : s;
         const weight = {
           data: Int8Array.from({ length: inFeatures * outFeatures }, () => random(-128, 128)),
           inFeatures,
@@ -56,17 +57,30 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
         };
         const round = (q: ReturnType<typeof qparamsOf>) =>
           q === null ? null : { ...q, scale: Math.fround(power(q.scale)) };
-        const from = round(qparamsOf(inBits, 2, random))!,
-          to = round(qparamsOf(outBits, 2 * Math.sqrt(inFeatures), random));
+        const from = round(qparamsOf(inBits, 2, random))!;
+        const to = round(qparamsOf(outBits, 2 * Math.sqrt(inFeatures), random));
         const bias = random(0, 1) < 0.2
           ? null
           : Float32Array.from({ length: outFeatures }, () => random(-1, 1) * biasSize);
-        const order = rowOrder(outFeatures), rows = packRows(orderRows(weight, order, integerBound(from)));
+        const order = rowOrder(outFeatures);
+        const rows = packRows(orderRows(weight, order, integerBound(from)));
         const projection = lowerProjection(engine, weight, bias, order, from, [to, to, to, to]);
-        const x = Int32Array.from({ length: inFeatures }, () => Math.floor(random(from.quantMin, from.quantMax + 1)));
-        const shifted = packedInput(inFeatures), out = new Float64Array(outFeatures);
+        const x = Int32Array.from(
+          { length: inFeatures },
+          () => Math.floor(random(from.quantMin, from.quantMax + 1)),
+        );
+        const shifted = packedInput(inFeatures);
+        const out = new Float64Array(outFeatures);
         for (let k = 0; k < inFeatures; k++) shifted[k] = x[k]! - from.zeroPoint;
-        projectRows(rows, projection, shifted, new Float64Array(SUMS_TOGETHER), out, 0, outFeatures);
+        projectRows(
+          rows,
+          projection,
+          shifted,
+          new Float64Array(SUMS_TOGETHER),
+          out,
+          0,
+          outFeatures,
+        );
         seen[projection.exact ? "slow" : "plain"]++;
         if (to === null) {
           const want = new Float32Array(outFeatures);
@@ -98,31 +112,56 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
           bidirectional: false,
           projSize: hiddenSize > 2 ? given.projSize : 0,
         };
-        const lstm = lstmOf(c),
-          source = lstm.cells[0]![0]!,
-          parts = fastParts(source)!,
-          hidden = hiddenQParams(source)!;
-        const random = generator(c.seed + 1), size = c.projSize || hiddenSize, results: number[][] = [];
+        const lstm = lstmOf(c);
+        const source = lstm.cells[0]![0]!;
+        const parts = fastParts(source)!;
+        const hidden = hiddenQParams(source)!;
+        const random = generator(c.seed + 1);
+        const size = c.projSize || hiddenSize;
+        const results: number[][] = [];
         const integers = (count: number, q: Affine) =>
-          Float64Array.from({ length: count }, () => Math.floor(random(q.quantMin, q.quantMax + 1)) - q.zeroPoint);
+          Float64Array.from(
+            { length: count },
+            () => Math.floor(random(q.quantMin, q.quantMax + 1)) - q.zeroPoint,
+          );
         const order = gateOrder(hiddenSize);
         let cell;
         try {
-          const lowered = lowerCell(c.engine, source, parts, order, lstm.input, integerBound(hidden));
+          const lowered = lowerCell(
+            c.engine,
+            source,
+            parts,
+            order,
+            lstm.input,
+            integerBound(hidden),
+          );
           cell = prepareCell(lowered.cell, prepareTables(lowered.tables));
         } catch (error) {
           assert(c.engine === "qnnpack" && error instanceof RangeError);
           return;
         }
-        const binding = bindState(c.engine, source, parts, order, hidden, parts.fgate_cx_igate_cgate);
+        const binding = bindState(
+          c.engine,
+          source,
+          parts,
+          order,
+          hidden,
+          parts.fgate_cx_igate_cgate,
+        );
         const x = packedInput(c.inputSize);
         integers(c.inputSize, lstm.input!).forEach((value, k) => x[k] = value);
-        const h0 = integers(size + 3, hidden), c0 = integers(hiddenSize + 2, parts.fgate_cx_igate_cgate);
+        const h0 = integers(size + 3, hidden);
+        const c0 = integers(hiddenSize + 2, parts.fgate_cx_igate_cgate);
         for (const splitGates of [false, true]) {
-          const h = h0.slice(), cell0 = c0.slice(), scratch = lstmScratch(hiddenSize, c.projSize, splitGates);
+          const h = h0.slice();
+          const cell0 = c0.slice();
+          const scratch = lstmScratch(hiddenSize, c.projSize, splitGates);
           for (let t = 0; t < 3; t++) lstmStep(cell, binding, x, null, 0, h, 3, cell0, 2, scratch);
           // What lies before the state is not touched.
-          assertEquals([...h.subarray(0, 3), ...cell0.subarray(0, 2)], [...h0.subarray(0, 3), ...c0.subarray(0, 2)]);
+          assertEquals([...h.subarray(0, 3), ...cell0.subarray(0, 2)], [
+            ...h0.subarray(0, 3),
+            ...c0.subarray(0, 2),
+          ]);
           results.push([...h, ...cell0]);
         }
         assertEquals(results[0], results[1]);
@@ -138,13 +177,25 @@ Deno.test("lowerCell() refuses scales that qnnpack's addition cannot take and na
   const bits = Array<Bits>(13).fill(8);
   fc.assert(
     fc.property(lstmCases(fc.constant<Bits>(8), fc.constant<Bits>(8)), (given) => {
-      const lstm = lstmOf({ ...given, bits, engine: "qnnpack" }),
-        source = lstm.cells[0]![0]!,
-        parts = fastParts(source)!;
-      const tiny = { ...parts.fgate_cx, scale: 2 ** -40 }, q = lstm.input;
+      const lstm = lstmOf({ ...given, bits, engine: "qnnpack" });
+      const source = lstm.cells[0]![0]!;
+      const parts = fastParts(source)!;
+      const tiny = { ...parts.fgate_cx, scale: 2 ** -40 };
+      const q = lstm.input;
       const prepare = (changed: object) => () =>
-        lowerCell("qnnpack", source, { ...parts, ...changed }, gateOrder(source.weightHh.outFeatures / 4), q, 255);
-      assertThrows(prepare({ fgate_cx: tiny }), RangeError, "fgate_cx_igate_cgate: expected scales within 2^-14..2^8");
+        lowerCell(
+          "qnnpack",
+          source,
+          { ...parts, ...changed },
+          gateOrder(source.weightHh.outFeatures / 4),
+          q,
+          255,
+        );
+      assertThrows(
+        prepare({ fgate_cx: tiny }),
+        RangeError,
+        "fgate_cx_igate_cgate: expected scales within 2^-14..2^8",
+      );
       assertThrows(
         prepare({ igates: [tiny, tiny, tiny, tiny] }),
         RangeError,

@@ -1,14 +1,26 @@
 import { assert, assertEquals } from "@std/assert";
-import { dotRows, orderRows, packedInput, packRows, sumsLength } from "@splitgate/splitgate/kernels";
+import {
+  dotRows,
+  orderRows,
+  packedInput,
+  packRows,
+  sumsLength,
+} from "@splitgate/splitgate/kernels";
 import fc from "fast-check";
 import { generator } from "../quantized/arbitrary.ts";
 
-function weightOf(outFeatures: number, inFeatures: number, value: (row: number, k: number) => number, zeroPoint = 0) {
+function weightOf(
+  outFeatures: number,
+  inFeatures: number,
+  value: (row: number, k: number) => number,
+  zeroPoint = 0,
+) {
   const data = Int8Array.from(
     { length: outFeatures * inFeatures },
     (_, i) => value(Math.floor(i / inFeatures), i % inFeatures),
   );
-  const scales = Float32Array.of(1), zeroPoints = Int32Array.of(zeroPoint);
+  const scales = Float32Array.of(1);
+  const zeroPoints = Int32Array.of(zeroPoint);
   return { data, outFeatures, inFeatures, perChannel: false, scales, zeroPoints };
 }
 
@@ -22,29 +34,39 @@ Deno.test("dotRows() is the plain dot product when shapes, weights and bounds ar
       fc.constantFrom(1, 127, 255, 65535, 2 ** 16 - 1, 2 ** 24),
       fc.constantFrom(-128, -3, 0, 127),
       (seed, length, count, bound, zeroPoint) => {
-        const random = generator(seed), extreme = random(0, 1) < 0.5;
+        const random = generator(seed);
+        const extreme = random(0, 1) < 0.5;
         const weight = weightOf(
           count,
           length,
           () => extreme ? random(0, 1) < 0.5 ? -128 : 127 : random(-128, 128),
           zeroPoint,
         );
-        const order = Array.from({ length: count + count % 2 }, (_, i) => i < count ? count - 1 - i : -1);
-        const rows = packRows(orderRows(weight, order, bound)), x = packedInput(length);
+        const order = Array.from(
+          { length: count + count % 2 },
+          (_, i) => i < count ? count - 1 - i : -1,
+        );
+        const rows = packRows(orderRows(weight, order, bound));
+        const x = packedInput(length);
         for (let k = 0; k < length; k++) {
-          x[k] = extreme ? (random(0, 1) < 0.5 ? -bound : bound) : Math.round(random(-bound, bound));
+          x[k] = extreme
+            ? (random(0, 1) < 0.5 ? -bound : bound)
+            : Math.round(random(-bound, bound));
         }
         if (rows.each === 1) single++;
         const out = new Float64Array(sumsLength(order.length));
         // In one go, and from and to any even row.
         dotRows(rows, 0, order.length, x, out);
-        const from = Math.floor(random(0, order.length / 2)), to = Math.floor(random(from, order.length / 2)) + 1;
+        const from = Math.floor(random(0, order.length / 2));
+        const to = Math.floor(random(from, order.length / 2)) + 1;
         const part = new Float64Array(sumsLength((to - from) * 2));
         dotRows(rows, from * 2, to * 2, x, part);
         assertEquals(part.subarray(0, (to - from) * 2), out.subarray(from * 2, to * 2));
         order.forEach((row, place) => {
           let sum = 0;
-          for (let k = 0; k < length && row >= 0; k++) sum += (weight.data[row * length + k]! - zeroPoint) * x[k]!;
+          for (let k = 0; k < length && row >= 0; k++) {
+            sum += (weight.data[row * length + k]! - zeroPoint) * x[k]!;
+          }
           assertEquals(out[place]! + 0, sum + 0);
         });
       },
@@ -62,13 +84,20 @@ Deno.test("orderRows() fills rows up with zeros, and tells what each one's colum
       fc.constantFrom(1, 3, 8, 33),
       fc.constantFrom(-128, -3, 0, 127),
       (seed, length, count, zeroPoint) => {
-        const random = generator(seed), weight = weightOf(count, length, () => random(-128, 128), zeroPoint);
-        const order = Array.from({ length: count }, (_, i) => count - 1 - i), filled = Math.ceil(length / 4) * 4;
-        const rows = order.map((row) => [...weight.data.subarray(row * length, (row + 1) * length)]);
+        const random = generator(seed);
+        const weight = weightOf(count, length, () => random(-128, 128), zeroPoint);
+        const order = Array.from({ length: count }, (_, i) => count - 1 - i);
+        const filled = Math.ceil(length / 4) * 4;
+        const rows = order.map((
+          row,
+        ) => [...weight.data.subarray(row * length, (row + 1) * length)]);
         const shifted = rows.map((row) => row.map((w) => w - zeroPoint));
         const add = (values: number[]) => values.reduce((sum, value) => sum + value, 0);
         const { data, sums, largest } = orderRows(weight, order, 255);
-        assertEquals([...data], shifted.flatMap((row) => [...row, ...Array(filled - length).fill(0)]));
+        assertEquals(
+          [...data],
+          shifted.flatMap((row) => [...row, ...Array(filled - length).fill(0)]),
+        );
         assertEquals(
           [...sums],
           shifted.flatMap((row) => [0, 1].map((odd) => add(row.filter((_, k) => k % 2 === odd)))),
@@ -83,7 +112,8 @@ Deno.test("dotRows() is exact when 8-bit rows are long and all of one sign", () 
   for (const length of [2055, 2056, 2057, 2058, 5001]) {
     for (const [w, v] of [[127, 255], [-128, 255], [-128, -255], [127, -255]]) {
       // The lower row at its largest pushes the hardest on the upper one.
-      const weight = weightOf(2, length, (row) => row === 0 ? 1 : w!), out = new Float64Array(sumsLength(2));
+      const weight = weightOf(2, length, (row) => row === 0 ? 1 : w!);
+      const out = new Float64Array(sumsLength(2));
       const x = packedInput(length).fill(v!);
       dotRows(packRows(orderRows(weight, [0, 1], 255)), 0, 2, x, out);
       assertEquals([out[0], out[1]], [length * v!, length * w! * v!]);

@@ -25,19 +25,26 @@ const isWide = ({ range }: Drawn) => range.make([]) instanceof Int32Array;
 
 /** Zero point at each end, at 0 and in the middle. */
 function zeroPoints(quantMin: number, quantMax: number): number[] {
-  return [quantMin, 0, Math.floor((quantMin + quantMax) / 2), quantMax].filter((z) => z >= quantMin && z <= quantMax);
+  return [quantMin, 0, Math.floor((quantMin + quantMax) / 2), quantMax].filter((z) =>
+    z >= quantMin && z <= quantMax
+  );
 }
 
 Deno.test("requantize() is exact between every pair of dtypes and ranges, zero points at their ends", () => {
   // Scale ratios that make ties, that spread, and that saturate.
-  const scales: [number, number][] = [[0.5, 1], [0.75, 0.5], [0.1, 0.3], [2 ** -11, 2 ** -4], [1, 2 ** -9], [3, 2]];
+  const scales: [number, number][] = [[0.5, 1], [0.75, 0.5], [0.1, 0.3], [2 ** -11, 2 ** -4], [
+    1,
+    2 ** -9,
+  ], [3, 2]];
   let ties = 0, low = 0, high = 0, count = 0;
   for (const from of RANGES) {
-    const ints = edgeLadder(from.quantMin, from.quantMax), x = from.make(ints);
+    const ints = edgeLadder(from.quantMin, from.quantMax);
+    const x = from.make(ints);
     for (const to of RANGES) {
       scales.forEach(([fromScale, toScale], i) => {
         for (const zeroFrom of zeroPoints(from.quantMin, from.quantMax)) {
-          const zeros = zeroPoints(to.quantMin, to.quantMax), zeroPoint = zeros[i % zeros.length]!;
+          const zeros = zeroPoints(to.quantMin, to.quantMax);
+          const zeroPoint = zeros[i % zeros.length]!;
           const source = { scale: Math.fround(fromScale), zeroPoint: zeroFrom };
           const target = { ...to, scale: Math.fround(toScale), zeroPoint };
           // Differences beyond int32 are outside the domain.
@@ -58,7 +65,10 @@ Deno.test("requantize() is exact between every pair of dtypes and ranges, zero p
       });
     }
   }
-  assert(count > 50000 && ties > 1000 && low > 1000 && high > 1000, `${count}, ${ties} ties, ${low}, ${high}`);
+  assert(
+    count > 50000 && ties > 1000 && low > 1000 && high > 1000,
+    `${count}, ${ties} ties, ${low}, ${high}`,
+  );
 });
 
 Deno.test("requantize() is exact when scales and integers are any", () => {
@@ -66,7 +76,8 @@ Deno.test("requantize() is exact when scales and integers are any", () => {
     .chain(([from, to]) => fc.tuple(fc.constant(from), fc.constant(to), integersOf(from)));
   fc.assert(
     fc.property(pair, ([from, to, ints]) => {
-      const kept = ints.filter((q) => Math.abs(q - from.zeroPoint) < 2 ** 31), out = to.range.make(kept);
+      const kept = ints.filter((q) => Math.abs(q - from.zeroPoint) < 2 ** 31);
+      const out = to.range.make(kept);
       requantize(from.range.make(kept), from, out, to);
       assertEquals([...out], kept.map((q) => oracle.requantize(q, from, to, isWide(to))));
     }),
@@ -79,7 +90,8 @@ Deno.test("requantize() leaves integers as they are when the parameters are the 
   fc.assert(fc.property(same, ([q, ints]) => {
     // scale * inv(scale) may be 1 - 2^-24 or 1 + 2^-23: below 2^21 that is less than half a step.
     const kept = ints.filter((n) => Math.abs(n - q.zeroPoint) < 2 ** 21 && Math.abs(n) < 2 ** 24);
-    const x = q.range.make(kept), out = q.range.make(new Array(kept.length).fill(0));
+    const x = q.range.make(kept);
+    const out = q.range.make(new Array(kept.length).fill(0));
     requantize(x, q, out, q);
     assertEquals(out, x);
   }));
@@ -89,20 +101,29 @@ Deno.test("quantizePerTensor() and dequantizePerTensor() follow the rules elemen
   const drawn = anyParameters(RANGES).chain((q) =>
     fc.tuple(
       fc.constant(q),
-      fc.array(fc.oneof(anyFloat32, integersOf(q, 1).map(([n]) => Math.fround((n! - q.zeroPoint + 0.5) * q.scale))), {
-        maxLength: 13,
-      }),
+      fc.array(
+        fc.oneof(
+          anyFloat32,
+          integersOf(q, 1).map(([n]) => Math.fround((n! - q.zeroPoint + 0.5) * q.scale)),
+        ),
+        {
+          maxLength: 13,
+        },
+      ),
     )
   );
   fc.assert(
     fc.property(drawn, ([q, values]) => {
-      const x = Float32Array.from(values).filter(Number.isFinite), out = q.range.make(new Uint8Array(x.length));
+      const x = Float32Array.from(values).filter(Number.isFinite);
+      const out = q.range.make(new Uint8Array(x.length));
       quantizePerTensor(x, out, q);
       assertEquals([...out], [...x].map((v) => oracle.quantize(v, q, isWide(q))));
       const real = new Float32Array(out.length);
       dequantizePerTensor(out, real, q.scale, q.zeroPoint);
       for (let i = 0; i < out.length; i++) {
-        if (Math.abs(out[i]! - q.zeroPoint) < 2 ** 31) assertEquals(real[i]! + 0, oracle.dequantize(out[i]!, q));
+        if (Math.abs(out[i]! - q.zeroPoint) < 2 ** 31) {
+          assertEquals(real[i]! + 0, oracle.dequantize(out[i]!, q));
+        }
       }
     }),
     { numRuns: 1000 },
@@ -119,7 +140,9 @@ const channelled = fc.tuple(
   fc.record({
     range: fc.constant(range),
     inner: fc.constant(inner),
-    scales: fc.array(anyScale, { minLength: channels, maxLength: channels }).map((s) => Float32Array.from(s)),
+    scales: fc.array(anyScale, { minLength: channels, maxLength: channels }).map((s) =>
+      Float32Array.from(s)
+    ),
     zeroPoints: integersOf(range, channels).map((z) => Int32Array.from(z)),
     ratios: fc.array(uniformFloat32(-300, 300), {
       minLength: outer * channels * inner,
@@ -133,14 +156,20 @@ Deno.test("quantizePerChannel() and dequantizePerChannel() give each channel its
     fc.property(channelled, ({ range, inner, scales, zeroPoints, ratios }) => {
       const channel = (i: number) => Math.floor(i / inner) % scales.length;
       // Half the values half-way between two steps.
-      const x = Float32Array.from(ratios, (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]!);
-      const out = range.make(new Uint8Array(x.length)), real = new Float32Array(x.length);
+      const x = Float32Array.from(
+        ratios,
+        (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]!,
+      );
+      const out = range.make(new Uint8Array(x.length));
+      const real = new Float32Array(x.length);
       quantizePerChannel(x, out, scales, zeroPoints, range.quantMin, range.quantMax, inner);
       dequantizePerChannel(out, real, scales, zeroPoints, inner);
       for (let i = 0; i < x.length; i++) {
         const q = { ...range, scale: scales[channel(i)]!, zeroPoint: zeroPoints[channel(i)]! };
         assertEquals(out[i], oracle.quantize(x[i]!, q, true));
-        if (Math.abs(out[i]! - q.zeroPoint) < 2 ** 31) assertEquals(real[i]! + 0, oracle.dequantize(out[i]!, q));
+        if (Math.abs(out[i]! - q.zeroPoint) < 2 ** 31) {
+          assertEquals(real[i]! + 0, oracle.dequantize(out[i]!, q));
+        }
       }
     }),
     { numRuns: 500 },

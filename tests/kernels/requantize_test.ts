@@ -28,7 +28,8 @@ const RUNS = { numRuns: 2000 };
 const LADDER = edgeLadder(-(2 ** 51), 2 ** 51);
 
 Deno.test("roundHalfEven() is exact on its whole domain when given integers, halves and their neighbours", () => {
-  const check = (x: number) => assertEquals(roundHalfEven(x), Number(nearestEven(exact(x))), String(x));
+  const check = (x: number) =>
+    assertEquals(roundHalfEven(x), Number(nearestEven(exact(x))), String(x));
   for (const n of LADDER) {
     for (const part of [0, 0.5, 0.25, 0.75, 2 ** -30, 0.5 - 2 ** -30, 0.5 + 2 ** -30]) {
       if (Math.abs(n + part) <= 2 ** 51) check(n + part);
@@ -66,7 +67,13 @@ Deno.test("fmaFloat32() rounds once when given any float32 values", () => {
     RUNS,
   );
   // a b beyond float32's or at its subnormal end.
-  for (const [a, b, c] of [[2 ** -100, 2 ** -60, 2 ** -140], [2 ** -75, -(2 ** -75), 2 ** -149], [2 ** 127, 2, 0]]) {
+  for (
+    const [a, b, c] of [[2 ** -100, 2 ** -60, 2 ** -140], [2 ** -75, -(2 ** -75), 2 ** -149], [
+      2 ** 127,
+      2,
+      0,
+    ]]
+  ) {
     check(a!, b!, c!);
     check(-a!, b!, c!);
   }
@@ -91,7 +98,10 @@ Deno.test("addRoundedToOdd() gives the exact sum or its odd neighbour when nothi
     assertEquals(addRoundedToOdd(a, b) + 0, toFloat64Odd(add(exact(a), exact(b))), `${a} + ${b}`);
   const any = fc.double({ noNaN: true, min: -(2 ** 1000), max: 2 ** 1000 });
   fc.assert(fc.property(any, any, check), RUNS);
-  const near = fc.tuple(fc.double({ min: 1, max: 4, noNaN: true }), fc.integer({ min: -110, max: 3 }));
+  const near = fc.tuple(
+    fc.double({ min: 1, max: 4, noNaN: true }),
+    fc.integer({ min: -110, max: 3 }),
+  );
   fc.assert(
     fc.property(near, near, fc.boolean(), fc.boolean(), ([a, i], [b, j], p, q) => {
       check((p ? a : -a) * 2 ** i, (q ? b : -b) * 2 ** j);
@@ -101,7 +111,12 @@ Deno.test("addRoundedToOdd() gives the exact sum or its odd neighbour when nothi
   // Down from a power of two the last place halves; down from 2^k with low word 0 the borrow crosses words.
   for (const k of [-1000, -1, 0, 1, 52, 53, 500]) {
     for (const tail of [2 ** (k - 54), 2 ** (k - 60), 2 ** (k - 200)]) {
-      for (const [a, b] of [[2 ** k, -tail], [-(2 ** k), tail], [2 ** k, tail], [(1 + 2 ** -20) * 2 ** k, -tail]]) {
+      for (
+        const [a, b] of [[2 ** k, -tail], [-(2 ** k), tail], [2 ** k, tail], [
+          (1 + 2 ** -20) * 2 ** k,
+          -tail,
+        ]]
+      ) {
         check(a!, b!);
         check(b!, a!);
       }
@@ -112,19 +127,41 @@ Deno.test("addRoundedToOdd() gives the exact sum or its odd neighbour when nothi
 });
 
 Deno.test("clamp() bounds numbers and keeps NaN", () => {
-  assertEquals([-1, 0, 3, 5, 6, Infinity, -Infinity, NaN].map((x) => clamp(x, 0, 5)), [0, 0, 3, 5, 5, 5, 0, NaN]);
+  assertEquals([-1, 0, 3, 5, 6, Infinity, -Infinity, NaN].map((x) => clamp(x, 0, 5)), [
+    0,
+    0,
+    3,
+    5,
+    5,
+    5,
+    0,
+    NaN,
+  ]);
 });
 
 Deno.test("reciprocal() is the float32 quotient when the scale's is finite", () => {
   const scale = fc.float({ min: Math.fround(2 ** -127), noNaN: true, noDefaultInfinity: true });
   fc.assert(fc.property(scale, (s) => assertEquals(reciprocal(s), inverse(s))), RUNS);
-  assertEquals([2 ** -128, 2 ** -128 + 2 ** -149].map((s) => reciprocal(s) === Infinity), [true, false]);
+  assertEquals([2 ** -128, 2 ** -128 + 2 ** -149].map((s) => reciprocal(s) === Infinity), [
+    true,
+    false,
+  ]);
 });
 
 /** Values around every tie and both ends of a range. */
-function hardValues(scale: number, zeroPoint: number, quantMin: number, quantMax: number): fc.Arbitrary<number> {
-  const tie = ladderInteger(quantMin, quantMax).map((q) => Math.fround(scale * (q - zeroPoint + 0.5)));
-  const near = fc.tuple(tie.filter((x) => x !== 0 && Number.isFinite(x)), fc.integer({ min: -2, max: 2 }))
+function hardValues(
+  scale: number,
+  zeroPoint: number,
+  quantMin: number,
+  quantMax: number,
+): fc.Arbitrary<number> {
+  const tie = ladderInteger(quantMin, quantMax).map((q) =>
+    Math.fround(scale * (q - zeroPoint + 0.5))
+  );
+  const near = fc.tuple(
+    tie.filter((x) => x !== 0 && Number.isFinite(x)),
+    fc.integer({ min: -2, max: 2 }),
+  )
     .map(([x, k]) => nudge(x, k));
   return fc.oneof(tie, near, near, anyFloat32);
 }
@@ -141,7 +178,10 @@ Deno.test("quantizeValue() follows torch's rule in every range of up to 16 bits"
         assertEquals(got, quantize(x, q, false));
         // Adding the zero point in float32 makes no difference in so few bits.
         assertEquals(got, quantize(x, q, true));
-        assertEquals(got, quantizeValueWide(x, reciprocal(q.scale), q.zeroPoint, q.quantMin, q.quantMax));
+        assertEquals(
+          got,
+          quantizeValueWide(x, reciprocal(q.scale), q.zeroPoint, q.quantMin, q.quantMax),
+        );
       },
     ),
     { numRuns: 5000 },

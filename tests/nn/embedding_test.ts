@@ -12,7 +12,10 @@ Deno.test("Embedding.forward() gives each token's row for any shape", () => {
     fc.infiniteStream(fc.nat()),
     (numEmbeddings, embeddingDim, seed, shape, stream) => {
       const embedding = new Embedding({ numEmbeddings, embeddingDim, seed });
-      const ids = Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => stream.next().value % numEmbeddings);
+      const ids = Array.from(
+        { length: shape.reduce((a, b) => a * b, 1) },
+        () => stream.next().value % numEmbeddings,
+      );
       const y = embedding.forward(tokens(ids, shape));
       assertEquals(y.shape, [...shape, embeddingDim]);
       ids.forEach((id, i) => {
@@ -38,7 +41,11 @@ Deno.test("new Embedding() refuses bad options", () => {
   assertThrows(bad({ numEmbeddings: 1 }), TypeError, "embeddingDim");
   assertThrows(bad({ numEmbeddings: 0, embeddingDim: 1 }), RangeError, "numEmbeddings");
   assertThrows(bad({ numEmbeddings: 2 ** 16, embeddingDim: 2 ** 16 }), RangeError, "weight");
-  assertThrows(bad({ numEmbeddings: 1, embeddingDim: 1, paddingIdx: 0 }), TypeError, 'got "paddingIdx"');
+  assertThrows(
+    bad({ numEmbeddings: 1, embeddingDim: 1, paddingIdx: 0 }),
+    TypeError,
+    'got "paddingIdx"',
+  );
   assertThrows(bad({ numEmbeddings: 1, embeddingDim: 1, seed: null }), TypeError, "seed");
 });
 
@@ -52,6 +59,10 @@ Deno.test("Embedding.forward() refuses unknown tokens and empty input", () => {
   assertThrows(() => embedding.forward(tokens(Int32Array.of(-1), [1])), RangeError, "x.data[0]");
   assertThrows(() => embedding.forward(tokens([], [0, 1])), RangeError, "x.shape");
   assertThrows(() => embedding.forward(tokens([], [1, 0])), RangeError, "x.shape");
-  // deno-lint-ignore no-explicit-any -- bad on purpose
-  assertThrows(() => embedding.forward(tensor([0], [1]) as any), TypeError, "x.data: expected an Int32Array");
+  assertThrows(
+    // deno-lint-ignore no-explicit-any -- bad on purpose
+    () => embedding.forward(tensor([0], [1]) as any),
+    TypeError,
+    "x.data: expected an Int32Array",
+  );
 });

@@ -20,7 +20,8 @@ Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split 
         seed: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
       }),
       ({ inputSize, hiddenSize, projected, bias, batch, steps, bound, seed }) => {
-        const generator = new Generator(seed), width = projected ? (hiddenSize + 1) >> 1 : hiddenSize;
+        const generator = new Generator(seed);
+        const width = projected ? (hiddenSize + 1) >> 1 : hiddenSize;
         const make = (size: number) => {
           const data = new Float32Array(size);
           generator.uniform(data, -bound, bound);
@@ -33,14 +34,17 @@ Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split 
           biasHh: bias ? make(4 * hiddenSize) : null,
           weightHr: projected ? make(width * hiddenSize) : null,
         };
-        const h = make(batch * width), c = make(batch * hiddenSize), scratch = floatLstmScratch(hiddenSize);
+        const h = make(batch * width);
+        const c = make(batch * hiddenSize);
+        const scratch = floatLstmScratch(hiddenSize);
         const executor = floatExecutor(weights, inputSize, hiddenSize);
-        let fused: CellResult<Float32Array> = { h: h.slice(), c: c.slice() }, split = fused;
+        let fused: CellResult<Float32Array> = { h: h.slice(), c: c.slice() };
+        let split = fused;
         for (let t = 0; t < steps; t++) {
           const x = make(batch * inputSize);
           for (let b = 0; b < batch; b++) {
-            const hRow = h.subarray(b * width, (b + 1) * width),
-              cRow = c.subarray(b * hiddenSize, (b + 1) * hiddenSize);
+            const hRow = h.subarray(b * width, (b + 1) * width);
+            const cRow = c.subarray(b * hiddenSize, (b + 1) * hiddenSize);
             lstmStepFloat32(weights, inputSize, hiddenSize, x, b * inputSize, hRow, cRow, scratch);
           }
           fused = runCell(executor, lstmParts(projected), false, x, fused.h, fused.c);

@@ -42,7 +42,9 @@ function bitsHash(data: Float32Array): number {
 
 function camelCase(options: Record<string, number | boolean>): Record<string, number | boolean> {
   return Object.fromEntries(
-    Object.entries(options).map(([key, value]) => [key.replace(/_(.)/g, (_, letter) => letter.toUpperCase()), value]),
+    Object.entries(options).map((
+      [key, value],
+    ) => [key.replace(/_(.)/g, (_, letter) => letter.toUpperCase()), value]),
   );
 }
 
@@ -52,7 +54,13 @@ function build({ kind, options, seed }: InitCase): Module {
   return kind === "Linear" ? new Linear(all) : kind === "LSTM" ? new LSTM(all) : new LSTMCell(all);
 }
 
-function assertClose(name: string, data: Float32Array, shape: readonly number[], stored: Stored, tolerance: number) {
+function assertClose(
+  name: string,
+  data: Float32Array,
+  shape: readonly number[],
+  stored: Stored,
+  tolerance: number,
+) {
   if (stored.last !== undefined) {
     shape = [stored.last, ...shape.slice(1)];
     data = data.subarray(data.length - stored.f32.length);
@@ -73,7 +81,9 @@ Deno.test("Linear, LSTMCell and LSTM have torch's names, shapes and initial bits
   const cases = [...golden.init, ...golden.lstm];
   assertEquals(new Set(cases.map(({ kind }) => kind)).size, 3);
   for (const item of cases) {
-    const tensors = [...build(item).stateDict()].map(([name, { data, shape }]) => [name, [shape, bitsHash(data)]]);
+    const tensors = [...build(item).stateDict()].map((
+      [name, { data, shape }],
+    ) => [name, [shape, bitsHash(data)]]);
     assertEquals(tensors, Object.entries(item.tensors), JSON.stringify(item.options));
   }
 });
@@ -94,10 +104,14 @@ for (const item of golden.lstm) {
     lengths ? `, lengths ${lengths}` : ""
   }`;
   Deno.test(`LSTM.forward() is within 1e-6 of torch when ${name}`, () => {
-    const lstm = build(item) as LSTM, generator = new Generator(item.seed + 1000);
+    const lstm = build(item) as LSTM;
+    const generator = new Generator(item.seed + 1000);
     const { numLayers, numDirections, hiddenSize, projSize, batchFirst } = lstm;
     const x = uniform(generator, shape, 2);
-    const outer = [numLayers * numDirections, ...(shape.length === 2 ? [] : [shape[batchFirst ? 0 : 1]!])];
+    const outer = [
+      numLayers * numDirections,
+      ...(shape.length === 2 ? [] : [shape[batchFirst ? 0 : 1]!]),
+    ];
     const given = state
       ? [
         uniform(generator, [...outer, projSize || hiddenSize], 1),
@@ -114,7 +128,8 @@ for (const item of golden.lstm) {
 Deno.test("Generator.normal() is within 1e-6 of torch, spare values of short tensors included", () => {
   assert(golden.normal.length > 0);
   for (const { count, seed, y } of golden.normal) {
-    const generator = new Generator(seed), out = new Float32Array(count + 3);
+    const generator = new Generator(seed);
+    const out = new Float32Array(count + 3);
     generator.normal(out.subarray(0, count));
     generator.normal(out.subarray(count));
     assertClose(`${count}`, out, [count + 3], y, 1e-6);

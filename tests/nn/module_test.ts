@@ -1,5 +1,14 @@
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { Embedding, Generator, Linear, LSTM, LSTMCell, Sequential, type Tensor, tensor } from "@splitgate/splitgate";
+import {
+  Embedding,
+  Generator,
+  Linear,
+  LSTM,
+  LSTMCell,
+  Sequential,
+  type Tensor,
+  tensor,
+} from "@splitgate/splitgate";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { writeSafetensors } from "../../src/io/safetensors_write.ts";
 
@@ -7,25 +16,41 @@ function model(seed: number) {
   const generator = new Generator(seed);
   return new Sequential({
     embedding: new Embedding({ numEmbeddings: 5, embeddingDim: 3, seed: generator }),
-    lstm: new LSTM({ inputSize: 3, hiddenSize: 4, numLayers: 2, bidirectional: true, projSize: 2, seed: generator }),
+    lstm: new LSTM({
+      inputSize: 3,
+      hiddenSize: 4,
+      numLayers: 2,
+      bidirectional: true,
+      projSize: 2,
+      seed: generator,
+    }),
     out: new Linear({ inFeatures: 4, outFeatures: 2, seed: generator }),
   });
 }
 
 Deno.test("Module.loadStateDict() takes a safetensors file of the state dict", () => {
-  const source = model(1), target = model(2);
+  const source = model(1);
+  const target = model(2);
   assertNotEquals(source.stateDict(), target.stateDict());
   const { tensors } = parseSafetensors(writeSafetensors(
-    [...source.stateDict()].map(([name, { data, shape }]) => [name, { data: data as Float32Array, shape }]),
+    [...source.stateDict()].map((
+      [name, { data, shape }],
+    ) => [name, { data: data as Float32Array, shape }]),
   ));
   target.loadStateDict(tensors);
   assertEquals(target.stateDict(), source.stateDict());
 });
 
 Deno.test("Module.loadStateDict() copies, and may be given the module's own memory", () => {
-  const cell = new LSTMCell({ inputSize: 2, hiddenSize: 2 }), before = structuredClone(cell.stateDict());
+  const cell = new LSTMCell({ inputSize: 2, hiddenSize: 2 });
+  const before = structuredClone(cell.stateDict());
   const own = cell.stateDict();
-  cell.loadStateDict(own.set("weight_ih", own.get("weight_hh")!).set("weight_hh", cell.stateDict().get("weight_ih")!));
+  cell.loadStateDict(
+    own.set("weight_ih", own.get("weight_hh")!).set(
+      "weight_hh",
+      cell.stateDict().get("weight_ih")!,
+    ),
+  );
   assertEquals(cell.weightIh, before.get("weight_hh")!.data);
   assertEquals(cell.weightHh, before.get("weight_ih")!.data);
   const given = new Map(structuredClone(before));
@@ -35,11 +60,18 @@ Deno.test("Module.loadStateDict() copies, and may be given the module's own memo
 });
 
 /** The error of loading a changed state dict, after showing that nothing was loaded. */
-function fault(kind: typeof RangeError | typeof TypeError, change: (tensors: Map<unknown, unknown>) => void): string {
-  const module = model(1), before = structuredClone(module.stateDict());
+function fault(
+  kind: typeof RangeError | typeof TypeError,
+  change: (tensors: Map<unknown, unknown>) => void,
+): string {
+  const module = model(1);
+  const before = structuredClone(module.stateDict());
   const tensors = new Map<unknown, unknown>(structuredClone(model(2).stateDict()));
   change(tensors);
-  const { message } = assertThrows(() => module.loadStateDict(tensors as Map<string, Tensor>), kind);
+  const { message } = assertThrows(
+    () => module.loadStateDict(tensors as Map<string, Tensor>),
+    kind,
+  );
   assertEquals(module.stateDict(), before);
   return message;
 }
@@ -70,14 +102,28 @@ Deno.test("Module.loadStateDict() names every missing, unexpected, wrongly shape
 
 Deno.test("Module.loadStateDict() refuses tensors that are not F32, and keys that are no strings", () => {
   const F32 = '"out.bias" is not a tensor of F32 [2]';
-  for (const entry of [null, undefined, 7, { data: Int8Array.of(1, 2), shape: [2] }, { data: [1, 2], shape: [2] }]) {
-    assertEquals(fault(TypeError, (tensors) => tensors.set("out.bias", entry)).split("got ")[1], F32);
+  for (
+    const entry of [null, undefined, 7, { data: Int8Array.of(1, 2), shape: [2] }, {
+      data: [1, 2],
+      shape: [2],
+    }]
+  ) {
+    assertEquals(
+      fault(TypeError, (tensors) => tensors.set("out.bias", entry)).split("got ")[1],
+      F32,
+    );
   }
   assertEquals(
-    fault(TypeError, (tensors) => tensors.set("out.bias", { data: Float32Array.of(1, 2), shape: 2 })).split("got ")[1],
+    fault(
+      TypeError,
+      (tensors) => tensors.set("out.bias", { data: Float32Array.of(1, 2), shape: 2 }),
+    ).split("got ")[1],
     F32,
   );
-  const keys = fault(RangeError, (tensors) => tensors.set(3, tensor([1], [1])).set(Symbol(), null).set("3", null));
+  const keys = fault(
+    RangeError,
+    (tensors) => tensors.set(3, tensor([1], [1])).set(Symbol(), null).set("3", null),
+  );
   assertEquals(
     keys.split("got ")[1],
     'unexpected a key of type number; unexpected a key of type symbol; unexpected "3"',
@@ -86,7 +132,12 @@ Deno.test("Module.loadStateDict() refuses tensors that are not F32, and keys tha
 
 Deno.test("Module.loadStateDict() refuses what is no Map", () => {
   // deno-lint-ignore no-explicit-any -- bad on purpose
-  const load = (tensors: any) => () => new Linear({ inFeatures: 1, outFeatures: 1 }).loadStateDict(tensors);
+  const load = (tensors: any) => () =>
+    new Linear({ inFeatures: 1, outFeatures: 1 }).loadStateDict(tensors);
   assertThrows(load(undefined), TypeError, "tensors: expected a Map of tensors, got undefined");
-  assertThrows(load({ weight: tensor([1], [1, 1]) }), TypeError, "tensors: expected a Map of tensors");
+  assertThrows(
+    load({ weight: tensor([1], [1, 1]) }),
+    TypeError,
+    "tensors: expected a Map of tensors",
+  );
 });

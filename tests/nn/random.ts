@@ -25,14 +25,20 @@ export const lstmOptions: fc.Arbitrary<LSTMOptions> = fc.record({
   bidirectional: fc.boolean(),
   projected: fc.boolean(),
   seed: seeds,
-}).map(({ projected, ...options }) => ({ ...options, projSize: projected ? options.hiddenSize >> 1 : 0 }));
+}).map(({ projected, ...options }) => ({
+  ...options,
+  projSize: projected ? options.hiddenSize >> 1 : 0,
+}));
 
 /** A tensor with its first two dimensions exchanged. */
 export function transposed({ data, shape: [rows, columns, width] }: Tensor): Tensor {
   const out = new Float32Array(data.length);
   for (let r = 0; r < rows!; r++) {
     for (let k = 0; k < columns!; k++) {
-      out.set(data.subarray((r * columns! + k) * width!, (r * columns! + k + 1) * width!), (k * rows! + r) * width!);
+      out.set(
+        data.subarray((r * columns! + k) * width!, (r * columns! + k + 1) * width!),
+        (k * rows! + r) * width!,
+      );
     }
   }
   return tensor(out, [columns!, rows!, width!]);
@@ -40,7 +46,8 @@ export function transposed({ data, shape: [rows, columns, width] }: Tensor): Ten
 
 /** Entry `index` of a dimension of a 3-dimensional tensor, which stays as a dimension of 1. */
 export function pick({ data, shape }: Tensor, axis: 0 | 1, index: number): Tensor {
-  const [rows, columns, width] = shape, out: number[] = [];
+  const [rows, columns, width] = shape;
+  const out: number[] = [];
   for (let r = 0; r < rows!; r++) {
     for (let k = 0; k < columns!; k++) {
       if ((axis === 0 ? r : k) !== index) continue;

@@ -8,8 +8,13 @@ const data = (name: string) => new URL(`../../demo/data/${name}`, import.meta.ur
 for (const language of ["thai", "lao", "burmese"]) {
   Deno.test(`Sequential.forward() reproduces every word boundary of ICU4X in the ${language} test text`, async () => {
     const { tensors } = parseSafetensors(await Deno.readFile(data(`${language}.safetensors`)));
-    const { dic } = JSON.parse(await Deno.readTextFile(data(`${language}.json`))) as { dic: Record<string, number> };
-    const [numEmbeddings, embeddingDim] = tensors.get("embedding.weight")!.shape as [number, number];
+    const { dic } = JSON.parse(await Deno.readTextFile(data(`${language}.json`))) as {
+      dic: Record<string, number>;
+    };
+    const [numEmbeddings, embeddingDim] = tensors.get("embedding.weight")!.shape as [
+      number,
+      number,
+    ];
     const model = new Sequential({
       embedding: new Embedding({ numEmbeddings: numEmbeddings, embeddingDim: embeddingDim }),
       lstm: new LSTM({ inputSize: embeddingDim, hiddenSize: 27, bidirectional: true }),
@@ -17,12 +22,15 @@ for (const language of ["thai", "lao", "burmese"]) {
     });
     model.loadStateDict(tensors);
     let characters = 0;
-    for (const line of (await Deno.readTextFile(data(`${language}.test.txt`))).trimEnd().split("\n")) {
+    for (
+      const line of (await Deno.readTextFile(data(`${language}.test.txt`))).trimEnd().split("\n")
+    ) {
       const run = [...line.replaceAll("|", "")];
       const ids = run.map((character) => dic[character] ?? numEmbeddings - 1);
       const { data: scores } = model.forward(tokens(ids, [ids.length, 1]));
       const words = run.map((character, i) => {
-        const row = scores.subarray(4 * i, 4 * i + 4), end = row.indexOf(Math.max(...row)) === 2;
+        const row = scores.subarray(4 * i, 4 * i + 4);
+        const end = row.indexOf(Math.max(...row)) === 2;
         return character + (end && i + 1 < run.length ? "|" : "");
       });
       assertEquals(words.join(""), line);

@@ -18,10 +18,14 @@ function parts(seed = new Generator(5)) {
 }
 
 Deno.test("Sequential.forward() passes each child's output on, of an LSTM the output only", () => {
-  const { embedding, lstm, out } = parts(), x = tokens([1, 9, 0, 4, 4, 2], [3, 2]);
+  const { embedding, lstm, out } = parts();
+  const x = tokens([1, 9, 0, 4, 4, 2], [3, 2]);
   const expected = out.forward(lstm.forward(embedding.forward(x))[0]);
   assertEquals(new Sequential({ embedding, lstm, out }).forward(x), expected);
-  assertEquals(new Sequential({ body: new Sequential({ embedding, lstm }), out }).forward(x), expected);
+  assertEquals(
+    new Sequential({ body: new Sequential({ embedding, lstm }), out }).forward(x),
+    expected,
+  );
 });
 
 Deno.test("Sequential.stateDict() prefixes the children's names when nested", () => {
@@ -41,7 +45,11 @@ Deno.test("new Sequential() refuses children that are no modules, badly named or
   const bad = (children: any) => () => new Sequential(children);
   assertThrows(bad(null), TypeError, "children: expected an object of modules, got null");
   assertThrows(bad({}), RangeError, "children: expected at least one module");
-  assertThrows(bad({ out: {} }), TypeError, "children.out: expected a Linear, Embedding, LSTM or Sequential");
+  assertThrows(
+    bad({ out: {} }),
+    TypeError,
+    "children.out: expected a Linear, Embedding, LSTM or Sequential",
+  );
   assertThrows(bad({ embedding, out: null }), TypeError, "children.out");
   assertThrows(bad({ "a.b": out }), RangeError, 'got "a.b"');
   assertThrows(bad({ "": out }), RangeError, "children");
@@ -50,7 +58,11 @@ Deno.test("new Sequential() refuses children that are no modules, badly named or
     RangeError,
     "children.out: expected a module that takes the width 4 of embedding",
   );
-  assertThrows(bad({ lstm, embedding }), RangeError, "children.embedding: expected a module that takes the width 6");
+  assertThrows(
+    bad({ lstm, embedding }),
+    RangeError,
+    "children.embedding: expected a module that takes the width 6",
+  );
   assertThrows(bad({ embedding, inner: new Sequential({ out }) }), RangeError, "children.inner");
 });
 

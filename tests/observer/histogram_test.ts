@@ -4,21 +4,28 @@ import { cascadeSum } from "../../src/observer/cascade_sum.ts";
 import { HistogramObserver, MinMaxObserver } from "../../src/observer/mod.ts";
 
 const f = Math.fround;
-const values = fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), { minLength: 1, maxLength: 120 })
+const values = fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), {
+  minLength: 1,
+  maxLength: 120,
+})
   .map((x) => Float32Array.from(x));
 const bins = fc.constantFrom(1, 3, 7, 33, 256);
 
 Deno.test("HistogramObserver counts every value once, in the bin that holds it", () => {
   fc.assert(fc.property(values, bins, (data, bins) => {
-    const observer = new HistogramObserver({ bins }), { histogram: none } = observer;
+    const observer = new HistogramObserver({ bins });
+    const { histogram: none } = observer;
     assertEquals(none, new Float32Array(bins));
     observer.observe(data);
     const { histogram, minVal, maxVal } = observer;
     assertEquals([minVal, maxVal], [Math.min(...data), Math.max(...data)]);
     assertEquals(histogram.reduce((a, b) => a + b, 0), data.length);
     const oracle = new Float32Array(bins);
-    const low = minVal === maxVal ? f(minVal - 1) : minVal, high = minVal === maxVal ? f(maxVal + 1) : maxVal;
-    for (const x of data) oracle[Math.min(bins - 1, Math.trunc(f(f(f(x - low) * bins) / f(high - low))))]!++;
+    const low = minVal === maxVal ? f(minVal - 1) : minVal;
+    const high = minVal === maxVal ? f(maxVal + 1) : maxVal;
+    for (const x of data) {
+      oracle[Math.min(bins - 1, Math.trunc(f(f(f(x - low) * bins) / f(high - low))))]!++;
+    }
     assertEquals(histogram, oracle);
   }));
 });
@@ -27,7 +34,8 @@ Deno.test("HistogramObserver keeps the total when the range grows, and does not 
   fc.assert(fc.property(values, values, bins, (first, second, bins) => {
     const observer = new HistogramObserver({ bins });
     observer.observe(first);
-    const before = observer.histogram, [low, high] = [observer.minVal, observer.maxVal];
+    const before = observer.histogram;
+    const [low, high] = [observer.minVal, observer.maxVal];
     observer.observe(second);
     const total = observer.histogram.reduce((a, b) => a + b, 0);
     // torch 2.8.0 gives a first tensor of one value the second's weight.
@@ -46,7 +54,8 @@ Deno.test("HistogramObserver keeps the total when the range grows, and does not 
 
 Deno.test("HistogramObserver searches a range within what it saw, with no larger a scale than MinMaxObserver", () => {
   fc.assert(fc.property(values, (data) => {
-    const observer = new HistogramObserver(), minMax = new MinMaxObserver();
+    const observer = new HistogramObserver();
+    const minMax = new MinMaxObserver();
     observer.observe(data);
     minMax.observe(data);
     const [low, high] = observer.searchRange();
@@ -65,12 +74,24 @@ Deno.test("HistogramObserver.setState() takes up a state, copies it, and refuses
   observer.histogram.fill(5);
   const refused = (state: unknown, kind: typeof TypeError | typeof RangeError, message: string) => {
     assertThrows(() => observer.setState(state as never), kind, message);
-    assertEquals([[...observer.histogram], observer.minVal, observer.maxVal], [[1, 0, 2, 1], -1, 3]);
+    assertEquals([[...observer.histogram], observer.minVal, observer.maxVal], [
+      [1, 0, 2, 1],
+      -1,
+      3,
+    ]);
   };
   const good = Float32Array.of(1, 1, 1, 1);
   refused(undefined, TypeError, "state: expected an object of histogram, min, max");
-  refused({ histogram: [1, 1, 1, 1], min: 0, max: 1 }, TypeError, "histogram: expected a Float32Array");
-  refused({ histogram: good.subarray(1), min: 0, max: 1 }, RangeError, "histogram: expected 4 bins, got 3");
+  refused(
+    { histogram: [1, 1, 1, 1], min: 0, max: 1 },
+    TypeError,
+    "histogram: expected a Float32Array",
+  );
+  refused(
+    { histogram: good.subarray(1), min: 0, max: 1 },
+    RangeError,
+    "histogram: expected 4 bins, got 3",
+  );
   refused({ histogram: Float32Array.of(1, -1, 0, 0), min: 0, max: 1 }, RangeError, "histogram[1]");
   refused({ histogram: Float32Array.of(1, NaN, 0, 0), min: 0, max: 1 }, RangeError, "histogram[1]");
   refused({ histogram: new Float32Array(4), min: 0, max: 1 }, RangeError, "a count above 0");
@@ -81,26 +102,45 @@ Deno.test("HistogramObserver.setState() takes up a state, copies it, and refuses
 Deno.test("HistogramObserver.observe() refuses a range that float32 cannot hold, and stays as it was", () => {
   const observer = new HistogramObserver({ bins: 4 });
   observer.observe(Float32Array.of(3e38));
-  assertThrows(() => observer.observe(Float32Array.of(-3e38)), RangeError, "values whose range float32 can hold");
-  assertEquals([observer.minVal, observer.maxVal, [...observer.histogram]], [f(3e38), f(3e38), [1, 0, 0, 0]]);
+  assertThrows(
+    () => observer.observe(Float32Array.of(-3e38)),
+    RangeError,
+    "values whose range float32 can hold",
+  );
+  assertEquals([observer.minVal, observer.maxVal, [...observer.histogram]], [f(3e38), f(3e38), [
+    1,
+    0,
+    0,
+    0,
+  ]]);
 });
 
 Deno.test("HistogramObserver() refuses numbers of bins that it cannot sum in torch's order", () => {
   for (const bins of [0, 1.5, 32769]) {
-    assertThrows(() => new HistogramObserver({ bins }), RangeError, "bins: expected an integer in 1..32768");
+    assertThrows(
+      () => new HistogramObserver({ bins }),
+      RangeError,
+      "bins: expected an integer in 1..32768",
+    );
   }
   assertThrows(() => new HistogramObserver({ upsampleRate: 0 }), RangeError, "upsampleRate");
   assertThrows(() => new HistogramObserver().searchRange(), RangeError, "never observed data");
 });
 
 Deno.test("cascadeSum() is within float32's error of the exact sum, and exact for small integers", () => {
-  fc.assert(fc.property(fc.constantFrom(0, 1, 3, 7, 8, 13, 31, 32, 33, 511, 512, 2048, 5000), fc.nat(), (n, seed) => {
-    let state = seed;
-    const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-    const integers = Float32Array.from({ length: n }, () => Math.floor(next() * 1000));
-    assertEquals(cascadeSum(integers), integers.reduce((a, b) => a + b, 0));
-    const reals = Float32Array.from({ length: n }, next);
-    const exact = [...reals].reduce((a, b) => a + b, 0);
-    assert(Math.abs(cascadeSum(reals) - exact) <= 1e-6 * (exact + 1));
-  }));
+  fc.assert(
+    fc.property(
+      fc.constantFrom(0, 1, 3, 7, 8, 13, 31, 32, 33, 511, 512, 2048, 5000),
+      fc.nat(),
+      (n, seed) => {
+        let state = seed;
+        const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+        const integers = Float32Array.from({ length: n }, () => Math.floor(next() * 1000));
+        assertEquals(cascadeSum(integers), integers.reduce((a, b) => a + b, 0));
+        const reals = Float32Array.from({ length: n }, next);
+        const exact = [...reals].reduce((a, b) => a + b, 0);
+        assert(Math.abs(cascadeSum(reals) - exact) <= 1e-6 * (exact + 1));
+      },
+    ),
+  );
 });

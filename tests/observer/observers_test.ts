@@ -1,4 +1,10 @@
-import { assert, assertAlmostEquals, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import fc from "fast-check";
 import { quantizePerTensor } from "../../kernels/quantize.ts";
 import { dtypeRange, newQArray } from "../../src/dtype.ts";
@@ -23,7 +29,10 @@ const SHAPE = [2, 3];
 /** Every observer that keeps something, new. */
 const MAKERS: readonly [name: string, make: () => Observer][] = [
   ["MinMaxObserver", () => new MinMaxObserver()],
-  ["MovingAverageMinMaxObserver", () => new MovingAverageMinMaxObserver({ averagingConstant: 0.5 })],
+  [
+    "MovingAverageMinMaxObserver",
+    () => new MovingAverageMinMaxObserver({ averagingConstant: 0.5 }),
+  ],
   ["PerChannelMinMaxObserver", () => new PerChannelMinMaxObserver({ chAxis: 1 })],
   [
     "MovingAveragePerChannelMinMaxObserver",
@@ -44,7 +53,9 @@ function stateOf(observer: Observer): unknown {
 }
 
 const floats = (min: number, max: number) => fc.float({ noNaN: true, min: f(min), max: f(max) });
-const someFloats = fc.array(floats(-1e6, 1e6), { minLength: 1, maxLength: 33 }).map((x) => Float32Array.from(x));
+const someFloats = fc.array(floats(-1e6, 1e6), { minLength: 1, maxLength: 33 }).map((x) =>
+  Float32Array.from(x)
+);
 /** Options of per-tensor observers that are valid together. */
 const someOptions: fc.Arbitrary<ObserverOptions> = fc.oneof(
   fc.record({
@@ -68,7 +79,11 @@ for (const [name, make] of MAKERS) {
       const observer = make();
       for (const data of before) observer.observe(data, SHAPE);
       const state = stateOf(observer);
-      const refused = (kind: typeof TypeError | typeof RangeError, message: string, ...args: unknown[]) => {
+      const refused = (
+        kind: typeof TypeError | typeof RangeError,
+        message: string,
+        ...args: unknown[]
+      ) => {
         assertThrows(() => observer.observe(...args as [Float32Array]), kind, message);
         assertEquals(stateOf(observer), state);
       };
@@ -98,14 +113,19 @@ for (const [name, make] of MAKERS) {
 
   Deno.test(`${name}.calculateQParams() refuses when nothing was observed, unless that is allowed`, () => {
     const observer = make();
-    assertThrows(() => observer.calculateQParams(), RangeError, `${name}: never observed data; run calibration first`);
+    assertThrows(
+      () => observer.calculateQParams(),
+      RangeError,
+      `${name}: never observed data; run calibration first`,
+    );
     const qparams = observer.calculateQParams({ allowUnseen: true });
     if ("scale" in qparams) assertEquals([qparams.scale, qparams.zeroPoint], [1, 0]);
     else assertEquals([[...qparams.scales], [...qparams.zeroPoints]], [[1], [0]]);
   });
 
   Deno.test(`${name}.reset() forgets everything`, () => {
-    const observer = make(), fresh = stateOf(observer);
+    const observer = make();
+    const fresh = stateOf(observer);
     observer.observe(DATA, SHAPE);
     observer.reset();
     assertEquals(stateOf(observer), fresh);
@@ -113,16 +133,40 @@ for (const [name, make] of MAKERS) {
 
   Deno.test(`${name}() refuses options that are unknown or wrong`, () => {
     const kind = make().constructor as new (options: unknown) => Observer;
-    assertThrows(() => new kind({ scale: 1 }), TypeError, "options: expected no options but dtype, ");
+    assertThrows(
+      () => new kind({ scale: 1 }),
+      TypeError,
+      "options: expected no options but dtype, ",
+    );
     assertThrows(() => new kind(null), TypeError, "options: expected an object of dtype, ");
-    assertThrows(() => new kind({ dtype: "int16" }), TypeError, "for 16 bits: qint32 with quantMin and quantMax");
+    assertThrows(
+      () => new kind({ dtype: "int16" }),
+      TypeError,
+      "for 16 bits: qint32 with quantMin and quantMax",
+    );
     assertThrows(() => new kind({ qscheme: "affine" }), RangeError, "qscheme: expected ");
     assertThrows(() => new kind({ reduceRange: 1 }), TypeError, "reduceRange: expected a boolean");
     assertThrows(() => new kind({ eps: 0 }), RangeError, "eps: expected a number above 0");
-    assertThrows(() => new kind({ eps: 1e-300 }), RangeError, "eps: expected a number that float32 can tell from 0");
-    assertThrows(() => new kind({ quantMin: 0 }), TypeError, "quantMax: expected both ends of a custom range");
-    assertThrows(() => new kind({ quantMin: 0, quantMax: 256 }), RangeError, "quantMax: expected an integer in 0..255");
-    assertThrows(() => new kind({ quantMin: 7, quantMax: 7 }), RangeError, "quantMax: expected an integer above");
+    assertThrows(
+      () => new kind({ eps: 1e-300 }),
+      RangeError,
+      "eps: expected a number that float32 can tell from 0",
+    );
+    assertThrows(
+      () => new kind({ quantMin: 0 }),
+      TypeError,
+      "quantMax: expected both ends of a custom range",
+    );
+    assertThrows(
+      () => new kind({ quantMin: 0, quantMax: 256 }),
+      RangeError,
+      "quantMax: expected an integer in 0..255",
+    );
+    assertThrows(
+      () => new kind({ quantMin: 7, quantMax: 7 }),
+      RangeError,
+      "quantMax: expected an integer above",
+    );
     assertThrows(
       () => new kind({ quantMin: 1, quantMax: 9 }),
       RangeError,
@@ -132,19 +176,38 @@ for (const [name, make] of MAKERS) {
 
   Deno.test(`${name}.withArgs() makes observers that share nothing`, () => {
     const kind = make().constructor as unknown as typeof MinMaxObserver;
-    const factory = kind.withArgs({ quantMin: 0, quantMax: 15 }), a = factory(), b = factory();
+    const factory = kind.withArgs({ quantMin: 0, quantMax: 15 });
+    const a = factory();
+    const b = factory();
     a.observe(DATA, SHAPE);
     assertEquals([factory.observerName, a.seen, b.seen, b.quantMax], [name, true, false, 15]);
     assertThrows(() => kind.withArgs({ quantMin: 3 } as never), TypeError);
   });
 
   Deno.test(`${name}.withArgs() names the class when an argument is wrong`, () => {
-    const kind = make().constructor as unknown as { withArgs(options: unknown): unknown }, at = `${name}.withArgs: `;
-    assertThrows(() => kind.withArgs({ dtype: "int16" }), TypeError, `${at}dtype: expected quint8,qint8,qint32`);
-    assertThrows(() => kind.withArgs({ eps: 0 }), RangeError, `${at}eps: expected a number above 0`);
-    assertThrows(() => kind.withArgs({ scale: 1 }), TypeError, `${at}options: expected no options but dtype, `);
+    const kind = make().constructor as unknown as { withArgs(options: unknown): unknown };
+    const at = `${name}.withArgs: `;
+    assertThrows(
+      () => kind.withArgs({ dtype: "int16" }),
+      TypeError,
+      `${at}dtype: expected quint8,qint8,qint32`,
+    );
+    assertThrows(
+      () => kind.withArgs({ eps: 0 }),
+      RangeError,
+      `${at}eps: expected a number above 0`,
+    );
+    assertThrows(
+      () => kind.withArgs({ scale: 1 }),
+      TypeError,
+      `${at}options: expected no options but dtype, `,
+    );
     for (const options of [null, undefined, "int16"]) {
-      assertThrows(() => kind.withArgs(options), TypeError, `${at}options: expected an object of options`);
+      assertThrows(
+        () => kind.withArgs(options),
+        TypeError,
+        `${at}options: expected an object of options`,
+      );
     }
   });
 }
@@ -171,7 +234,9 @@ Deno.test("MinMaxObserver's parameters hold 0 exactly and every observed value w
     const q = newQArray(options.dtype!, data.length);
     quantizePerTensor(data, q, { scale, zeroPoint, quantMin, quantMax });
     // Half a step of rounding, half a step by which the zero point's own rounding moves the ends.
-    data.forEach((x, i) => assert(Math.abs(x - scale * (q[i]! - zeroPoint)) <= scale * 1.001, `${x} ${q[i]} ${scale}`));
+    data.forEach((x, i) =>
+      assert(Math.abs(x - scale * (q[i]! - zeroPoint)) <= scale * 1.001, `${x} ${q[i]} ${scale}`)
+    );
   }));
 });
 
@@ -200,10 +265,12 @@ Deno.test("reduceRange halves the range that values are spread over, not the one
       [{ dtype: "qint8", quantMin: -127, quantMax: 127 }, [-64, 63]],
     ] as const
   ) {
-    const whole = new MinMaxObserver(options), reduced = new MinMaxObserver({ ...options, reduceRange: true });
+    const whole = new MinMaxObserver(options);
+    const reduced = new MinMaxObserver({ ...options, reduceRange: true });
     whole.observe(DATA);
     reduced.observe(DATA);
-    const a = whole.calculateQParams(), b = reduced.calculateQParams();
+    const a = whole.calculateQParams();
+    const b = reduced.calculateQParams();
     assertEquals([reduced.quantMin, reduced.quantMax], [...spread]);
     assertEquals([b.quantMin, b.quantMax], [a.quantMin, a.quantMax]);
     const ratio = (a.quantMax - a.quantMin) / (spread[1] - spread[0]);
@@ -234,16 +301,23 @@ Deno.test("MovingAverageMinMaxObserver steps in float32 from the first tensor's 
       let min = NaN, max = NaN;
       for (const data of batches) {
         observer.observe(data);
-        const lowest = Math.min(...data), highest = Math.max(...data);
+        const lowest = Math.min(...data);
+        const highest = Math.max(...data);
         const next = (old: number, now: number) => f(old + f(f(averagingConstant) * f(now - old)));
-        [min, max] = Number.isNaN(min) ? [lowest, highest] : [next(min, lowest), next(max, highest)];
+        [min, max] = Number.isNaN(min)
+          ? [lowest, highest]
+          : [next(min, lowest), next(max, highest)];
       }
       assertStrictEquals(observer.minVal, min);
       assertStrictEquals(observer.maxVal, max);
     },
   ));
   for (const averagingConstant of [0, 1.1, NaN]) {
-    assertThrows(() => new MovingAverageMinMaxObserver({ averagingConstant }), RangeError, "averagingConstant");
+    assertThrows(
+      () => new MovingAverageMinMaxObserver({ averagingConstant }),
+      RangeError,
+      "averagingConstant",
+    );
   }
 });
 
@@ -255,37 +329,52 @@ Deno.test("MovingAverageMinMaxObserver.observe() refuses a distance that float32
     ]
   ) {
     observer.observe(Float32Array.of(3e38, 3e38), [1, 2]);
-    assertThrows(() => observer.observe(Float32Array.of(-3e38, 3e38), [1, 2]), RangeError, "float32 can hold");
+    assertThrows(
+      () => observer.observe(Float32Array.of(-3e38, 3e38), [1, 2]),
+      RangeError,
+      "float32 can hold",
+    );
     assertEquals([observer.minVal].flat().map(Number), [f(3e38)]);
   }
 });
 
 Deno.test("per-channel observers give each channel what a whole-tensor observer gives its slice", () => {
   const shapes = fc.array(fc.constantFrom<number>(1, 3, 7), { minLength: 2, maxLength: 4 });
-  fc.assert(fc.property(shapes, fc.nat(3), fc.infiniteStream(floats(-100, 100)), (shape, axis, stream) => {
-    const chAxis = axis % shape.length, size = shape.reduce((a, b) => a * b, 1);
-    const batches = [0, 1].map(() => Float32Array.from({ length: size }, () => stream.next().value!));
-    const inner = shape.slice(chAxis + 1).reduce((a, b) => a * b, 1), averagingConstant = 0.25;
-    const minMax = new PerChannelMinMaxObserver({ chAxis });
-    const average = new MovingAveragePerChannelMinMaxObserver({ chAxis, averagingConstant });
-    for (const data of batches) {
-      minMax.observe(data, shape);
-      average.observe(data, shape);
-    }
-    for (let channel = 0; channel < shape[chAxis]!; channel++) {
-      const one = new MinMaxObserver(), oneAverage = new MovingAverageMinMaxObserver({ averagingConstant });
+  fc.assert(
+    fc.property(shapes, fc.nat(3), fc.infiniteStream(floats(-100, 100)), (shape, axis, stream) => {
+      const chAxis = axis % shape.length;
+      const size = shape.reduce((a, b) => a * b, 1);
+      const batches = [0, 1].map(() =>
+        Float32Array.from({ length: size }, () => stream.next().value!)
+      );
+      const inner = shape.slice(chAxis + 1).reduce((a, b) => a * b, 1);
+      const averagingConstant = 0.25;
+      const minMax = new PerChannelMinMaxObserver({ chAxis });
+      const average = new MovingAveragePerChannelMinMaxObserver({ chAxis, averagingConstant });
       for (const data of batches) {
-        const slice = data.filter((_, i) => Math.floor(i / inner) % shape[chAxis]! === channel);
-        one.observe(slice);
-        oneAverage.observe(slice);
+        minMax.observe(data, shape);
+        average.observe(data, shape);
       }
-      for (const [many, single] of [[minMax, one], [average, oneAverage]] as const) {
-        const { scales, zeroPoints } = many.calculateQParams(), { scale, zeroPoint } = single.calculateQParams();
-        assertEquals([scales[channel], zeroPoints[channel]], [scale, zeroPoint]);
-        assertEquals([many.minVal[channel], many.maxVal[channel]], [single.minVal, single.maxVal]);
+      for (let channel = 0; channel < shape[chAxis]!; channel++) {
+        const one = new MinMaxObserver();
+        const oneAverage = new MovingAverageMinMaxObserver({ averagingConstant });
+        for (const data of batches) {
+          const slice = data.filter((_, i) => Math.floor(i / inner) % shape[chAxis]! === channel);
+          one.observe(slice);
+          oneAverage.observe(slice);
+        }
+        for (const [many, single] of [[minMax, one], [average, oneAverage]] as const) {
+          const { scales, zeroPoints } = many.calculateQParams();
+          const { scale, zeroPoint } = single.calculateQParams();
+          assertEquals([scales[channel], zeroPoints[channel]], [scale, zeroPoint]);
+          assertEquals([many.minVal[channel], many.maxVal[channel]], [
+            single.minVal,
+            single.maxVal,
+          ]);
+        }
       }
-    }
-  }));
+    }),
+  );
 });
 
 Deno.test("per-channel observers refuse shapes without the channels, and stay as they were", () => {
@@ -294,8 +383,16 @@ Deno.test("per-channel observers refuse shapes without the channels, and stay as
     observer.observe(DATA, SHAPE);
     const state = stateOf(observer);
     assertThrows(() => observer.observe(DATA), TypeError, "shape: expected the shape");
-    assertThrows(() => observer.observe(DATA, [6]), RangeError, "shape: expected 2 or more dimensions");
-    assertThrows(() => observer.observe(DATA, [3, 2]), RangeError, "shape[1]: expected 3 channels as before, got 2");
+    assertThrows(
+      () => observer.observe(DATA, [6]),
+      RangeError,
+      "shape: expected 2 or more dimensions",
+    );
+    assertThrows(
+      () => observer.observe(DATA, [3, 2]),
+      RangeError,
+      "shape[1]: expected 3 channels as before, got 2",
+    );
     assertEquals(stateOf(observer), state);
     assertThrows(() => new make({ chAxis: 8 }), RangeError, "chAxis");
     assertThrows(() => new make({ qscheme: "perTensorAffine" }), RangeError, "qscheme");
@@ -323,19 +420,43 @@ Deno.test("setRange() gives what observing the range's ends gives, and refuses w
   }));
   const observer = new MinMaxObserver();
   observer.setRange(-1, 1);
-  assertThrows(() => observer.setRange(2, 1), RangeError, "max: expected a number not below min 2, got 1");
-  assertThrows(() => observer.setRange(NaN, 1), RangeError, "min: expected a finite float32 value, got NaN");
-  assertThrows(() => observer.setRange(0, 1e39), RangeError, "max: expected a finite float32 value");
-  assertThrows(() => observer.setRange("0" as never, 1), TypeError, "min: expected a finite number");
+  assertThrows(
+    () => observer.setRange(2, 1),
+    RangeError,
+    "max: expected a number not below min 2, got 1",
+  );
+  assertThrows(
+    () => observer.setRange(NaN, 1),
+    RangeError,
+    "min: expected a finite float32 value, got NaN",
+  );
+  assertThrows(
+    () => observer.setRange(0, 1e39),
+    RangeError,
+    "max: expected a finite float32 value",
+  );
+  assertThrows(
+    () => observer.setRange("0" as never, 1),
+    TypeError,
+    "min: expected a finite number",
+  );
   assertEquals([observer.minVal, observer.maxVal], [-1, 1]);
   const channels = new PerChannelMinMaxObserver();
   channels.setRange([-1, 0], [1, 2]);
   assertThrows(() => channels.setRange([0], [1, 2]), RangeError, "as many as min");
-  assertThrows(() => channels.setRange([0, 3], [1, 2]), RangeError, "max[1]: expected a number not below min 3");
+  assertThrows(
+    () => channels.setRange([0, 3], [1, 2]),
+    RangeError,
+    "max[1]: expected a number not below min 3",
+  );
   assertThrows(() => channels.setRange(0 as never, 1 as never), TypeError, "one number a channel");
   assertEquals([...channels.minVal], [-1, 0]);
   assertThrows(() => new HistogramObserver().setRange(), TypeError, "use setState");
-  assertThrows(() => new FixedQParamsObserver({ scale: 1, zeroPoint: 0 }).setRange(0, 1), TypeError, "no range to set");
+  assertThrows(
+    () => new FixedQParamsObserver({ scale: 1, zeroPoint: 0 }).setRange(0, 1),
+    TypeError,
+    "no range to set",
+  );
 });
 
 Deno.test("minVal of a per-channel observer is a copy", () => {
@@ -346,7 +467,13 @@ Deno.test("minVal of a per-channel observer is a copy", () => {
 });
 
 Deno.test("FixedQParamsObserver gives what it was made with, whatever it observes", () => {
-  const options = { dtype: "qint32", scale: 0.1, zeroPoint: -5, quantMin: -32768, quantMax: 32767 } as const;
+  const options = {
+    dtype: "qint32",
+    scale: 0.1,
+    zeroPoint: -5,
+    quantMin: -32768,
+    quantMax: 32767,
+  } as const;
   const observer = new FixedQParamsObserver(options);
   assertEquals([observer.seen, observer.calculateQParams()], [true, { ...options, scale: f(0.1) }]);
   observer.observe(DATA);
@@ -362,7 +489,11 @@ Deno.test("FixedQParamsObserver gives what it was made with, whatever it observe
   );
   refused({ scale: 1e-60, zeroPoint: 0 }, RangeError, "scale");
   refused({ zeroPoint: 0 }, TypeError, "scale");
-  refused({ scale: 1, zeroPoint: 256 }, RangeError, "zeroPoint: expected an integer in 0..255, got 256");
+  refused(
+    { scale: 1, zeroPoint: 256 },
+    RangeError,
+    "zeroPoint: expected an integer in 0..255, got 256",
+  );
   refused({ scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 0 }, RangeError, "quantMax");
   refused({ scale: 1, zeroPoint: 0, bits: 8 }, TypeError, "option");
   refused({ scale: 1, zeroPoint: 0, qscheme: "perChannelAffine" }, RangeError, "qscheme");
@@ -380,7 +511,11 @@ Deno.test("PlaceholderObserver observes nothing and has no parameters", () => {
 Deno.test("calculateQParams() refuses what is no range", () => {
   assertThrows(() => calculateQParams(1, 0), RangeError, "max");
   assertThrows(() => calculateQParams(NaN, 0), RangeError, "min");
-  assertThrows(() => calculateQParams(0, 1, { qscheme: "perChannelAffine" }), RangeError, "qscheme");
+  assertThrows(
+    () => calculateQParams(0, 1, { qscheme: "perChannelAffine" }),
+    RangeError,
+    "qscheme",
+  );
   assertThrows(() => calculateQParams(-3e38, 3e38), RangeError, "scale");
   const all = calculateQParams(0, 0) as PerTensorQParams;
   assertEquals([all.scale, all.zeroPoint], [2 ** -23, 0]);

@@ -46,7 +46,9 @@ export function ladderInteger(min: number, max: number): fc.Arbitrary<number> {
 /** Scales: powers of two and small multiples of them (ties come from those), round decimals, and any others. */
 export const anyScale: fc.Arbitrary<number> = fc.oneof(
   fc.integer({ min: -24, max: 8 }).map((k) => 2 ** k),
-  fc.tuple(fc.integer({ min: -24, max: 4 }), fc.integer({ min: 1, max: 15 })).map(([k, m]) => m * 2 ** k),
+  fc.tuple(fc.integer({ min: -24, max: 4 }), fc.integer({ min: 1, max: 15 })).map(([k, m]) =>
+    m * 2 ** k
+  ),
   fc.constantFrom(0.1, 0.01, 1 / 255, 1 / 3, 0.02, 1e-3).map(Math.fround),
   fc.float({ min: Math.fround(2 ** -30), max: Math.fround(2 ** 20), noNaN: true }),
 ).map(Math.fround);
@@ -90,17 +92,29 @@ export interface Drawn {
 /** Parameters in one of `ranges`. */
 export function anyParameters(ranges: readonly Range[]): fc.Arbitrary<Drawn> {
   return fc.constantFrom(...ranges).chain((range) => {
-    const { quantMin, quantMax } = range, middle = Math.floor((quantMin + quantMax + 1) / 2);
+    const { quantMin, quantMax } = range;
+    const middle = Math.floor((quantMin + quantMax + 1) / 2);
     const zeroPoint = fc.oneof(
-      fc.constantFrom(...[quantMin, quantMax, middle, 0].filter((z) => z >= quantMin && z <= quantMax)),
+      fc.constantFrom(
+        ...[quantMin, quantMax, middle, 0].filter((z) => z >= quantMin && z <= quantMax),
+      ),
       fc.integer({ min: quantMin, max: quantMax }),
     );
-    return fc.tuple(anyScale, zeroPoint).map(([scale, zeroPoint]) => ({ range, scale, zeroPoint, quantMin, quantMax }));
+    return fc.tuple(anyScale, zeroPoint).map(([scale, zeroPoint]) => ({
+      range,
+      scale,
+      zeroPoint,
+      quantMin,
+      quantMax,
+    }));
   });
 }
 
 /** Integers that parameters allow. */
-export function integersOf(q: { quantMin: number; quantMax: number }, length = 8): fc.Arbitrary<number[]> {
+export function integersOf(
+  q: { quantMin: number; quantMax: number },
+  length = 8,
+): fc.Arbitrary<number[]> {
   return fc.array(ladderInteger(q.quantMin, q.quantMax), { minLength: length, maxLength: length });
 }
 
@@ -128,6 +142,10 @@ export const hair: fc.Arbitrary<[number, number, number]> = fc.record({
     const k = (a * b - side) / 2 ** 24;
     if (k % 2 ** bits !== 2 ** (bits - 1)) continue;
     const half = Math.trunc(shift / 2);
-    return [signs[0] * a * 2 ** half, b * 2 ** (shift - half), signs[1] * mantissa * 2 ** (24 + bits + shift)];
+    return [
+      signs[0] * a * 2 ** half,
+      b * 2 ** (shift - half),
+      signs[1] * mantissa * 2 ** (24 + bits + shift),
+    ];
   }
 });

@@ -15,7 +15,9 @@ export function exact(x: number): Exact {
   if (!Number.isFinite(x)) throw new RangeError(`expected a finite number, got ${x}`);
   const view = new DataView(new ArrayBuffer(8));
   view.setFloat64(0, x);
-  const bits = view.getBigUint64(0), field = Number((bits >> 52n) & 2047n), fraction = bits & ((1n << 52n) - 1n);
+  const bits = view.getBigUint64(0);
+  const field = Number((bits >> 52n) & 2047n);
+  const fraction = bits & ((1n << 52n) - 1n);
   const mantissa = field === 0 ? fraction : fraction + (1n << 52n);
   return scaled(bits >> 63n ? -mantissa : mantissa, Math.max(field, 1) - 1075);
 }
@@ -60,7 +62,8 @@ export function floor(x: Exact): bigint {
 
 /** The nearest integer; of two, the even one. */
 export function nearestEven(x: Exact): bigint {
-  const low = floor(x), twice = 2n * (x.n - low * x.d);
+  const low = floor(x);
+  const twice = 2n * (x.n - low * x.d);
   if (twice < x.d) return low;
   if (twice > x.d) return low + 1n;
   return low % 2n === 0n ? low : low + 1n;
@@ -94,7 +97,9 @@ function round(x: Exact, bits: number, least: number, limit: number): number {
   const unit = unitOf(x, bits, least);
   const units = nearestEven(mul(x, scaled(1n, -unit)));
   // units has at most `bits` bits, so that both factors and their product are doubles.
-  if (compare(abs(scaled(units, 0)), scaled(1n, limit - unit)) >= 0) return x.n < 0n ? -Infinity : Infinity;
+  if (compare(abs(scaled(units, 0)), scaled(1n, limit - unit)) >= 0) {
+    return x.n < 0n ? -Infinity : Infinity;
+  }
   return Number(units) * power2(unit);
 }
 
@@ -111,7 +116,9 @@ export function toFloat64(x: Exact): number {
 /** The double that x is, else the one of its two neighbours whose last bit is 1. */
 export function toFloat64Odd(x: Exact): number {
   if (x.n === 0n) return 0;
-  const unit = unitOf(x, 53, -1074), shifted = mul(x, scaled(1n, -unit)), low = floor(shifted);
+  const unit = unitOf(x, 53, -1074);
+  const shifted = mul(x, scaled(1n, -unit));
+  const low = floor(shifted);
   const units = low * shifted.d === shifted.n || low % 2n !== 0n ? low : low + 1n;
   return Number(units) * power2(unit);
 }
@@ -125,8 +132,10 @@ export function float32Ulps(got: number, want: Exact): number {
 /** e^x to 2^-bits of its own size. Time and memory grow with |x|. */
 export function exp(x: Exact, bits = 120): Exact {
   // e^x = (e^(x / 2^halvings))^(2^halvings); each squaring doubles the relative error.
-  const halvings = x.n === 0n ? 0 : Math.max(0, exponentOf(x) + 8), precision = BigInt(bits + halvings + 20);
-  const one = 1n << precision, r = floor(mul(x, { n: one, d: 1n << BigInt(halvings) }));
+  const halvings = x.n === 0n ? 0 : Math.max(0, exponentOf(x) + 8);
+  const precision = BigInt(bits + halvings + 20);
+  const one = 1n << precision;
+  const r = floor(mul(x, { n: one, d: 1n << BigInt(halvings) }));
   let sum = one, term = one;
   for (let k = 1n; term !== 0n && term !== -1n; k++) {
     term = ((term * r) >> precision) / k;
@@ -134,14 +143,17 @@ export function exp(x: Exact, bits = 120): Exact {
   }
   let power: Exact = { n: sum, d: one };
   for (let i = 0; i < halvings; i++) {
-    const square = mul(power, power), size = exponentOf(square), drop = -(size - Number(precision));
+    const square = mul(power, power);
+    const size = exponentOf(square);
+    const drop = -(size - Number(precision));
     // Keep `precision` bits of it.
     power = scaled(floor(mul(square, scaled(1n, drop))), -drop);
   }
   return power;
 }
 
-const ONE = exact(1), TWO = exact(2);
+const ONE = exact(1);
+const TWO = exact(2);
 
 /** 1 / (1 + e^-x), to 2^-110 of its own size. */
 export function sigmoid(x: Exact): Exact {

@@ -47,15 +47,32 @@ Deno.test("toFloat32() is Math.fround, ties, subnormals and overflow included", 
   const same = (x: number) => assertEquals(toFloat32(exact(x)), plus(Math.fround(x)), String(x));
   const largest = (2 - 2 ** -23) * 2 ** 127;
   for (
-    const x of [2 ** -149, 2 ** -150, 1.5 * 2 ** -149, 2 ** -150 * (1 + 2 ** -52), 2 ** -126 - 2 ** -150, 2 ** 128]
+    const x of [
+      2 ** -149,
+      2 ** -150,
+      1.5 * 2 ** -149,
+      2 ** -150 * (1 + 2 ** -52),
+      2 ** -126 - 2 ** -150,
+      2 ** 128,
+    ]
   ) {
     same(x);
     same(-x);
   }
-  for (const x of [largest, largest + 2 ** 102, largest + 2 ** 103, largest + 2 ** 103 - 2 ** 75, 0.1, 1 / 3]) same(x);
+  for (
+    const x of [
+      largest,
+      largest + 2 ** 102,
+      largest + 2 ** 103,
+      largest + 2 ** 103 - 2 ** 75,
+      0.1,
+      1 / 3,
+    ]
+  ) same(x);
   fc.assert(fc.property(anyFloat32, fc.integer({ min: -3, max: 3 }), (x, k) => {
     // Half-way between x and its neighbour, and a little to either side.
-    const half = x + Math.sign(x) * 2 ** (Math.max(Math.floor(Math.log2(Math.abs(x) || 1)), -126) - 24);
+    const half = x +
+      Math.sign(x) * 2 ** (Math.max(Math.floor(Math.log2(Math.abs(x) || 1)), -126) - 24);
     same(half);
     same(half * (1 + k * 2 ** -52));
   }));
@@ -64,8 +81,16 @@ Deno.test("toFloat32() is Math.fround, ties, subnormals and overflow included", 
 
 Deno.test("toFloat64Odd() takes the odd neighbour of what is no double", () => {
   const third: Exact = { n: 1n, d: 3n };
-  for (const x of [third, neg(third), add(exact(1), scaled(1n, -60)), add(exact(1), neg(scaled(1n, -60)))]) {
-    const odd = toFloat64Odd(x), view = new DataView(new ArrayBuffer(8));
+  for (
+    const x of [
+      third,
+      neg(third),
+      add(exact(1), scaled(1n, -60)),
+      add(exact(1), neg(scaled(1n, -60))),
+    ]
+  ) {
+    const odd = toFloat64Odd(x);
+    const view = new DataView(new ArrayBuffer(8));
     view.setFloat64(0, odd);
     assertEquals(view.getUint8(7) & 1, 1);
     assert(float32Ulps(odd, x) < 2 ** -28);
@@ -79,8 +104,17 @@ Deno.test("floor() and nearestEven() on halves and negatives", () => {
   const halves = [-2.5, -2.25, -1.5, -0.5, 0, 0.5, 1.5, 2.5, 2.75].map(exact);
   assertEquals(halves.map(floor), [-3n, -3n, -2n, -1n, 0n, 0n, 1n, 2n, 2n]);
   assertEquals(halves.map(nearestEven), [-2n, -2n, -2n, 0n, 0n, 0n, 2n, 2n, 3n]);
-  assertEquals([compare(exact(1), exact(2)), compare(exact(2), exact(2)), compare(exact(-1), exact(-2))], [-1, 0, 1]);
-  assertEquals([power2(-1074), power2(-1022), power2(0), power2(1023)], [2 ** -1074, 2 ** -1022, 1, 2 ** 1023]);
+  assertEquals([
+    compare(exact(1), exact(2)),
+    compare(exact(2), exact(2)),
+    compare(exact(-1), exact(-2)),
+  ], [-1, 0, 1]);
+  assertEquals([power2(-1074), power2(-1022), power2(0), power2(1023)], [
+    2 ** -1074,
+    2 ** -1022,
+    1,
+    2 ** 1023,
+  ]);
 });
 
 Deno.test("exp() agrees with digits of e and with its own functional equation", () => {

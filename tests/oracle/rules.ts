@@ -60,7 +60,12 @@ export function inverse(scale: number): number {
 }
 
 /** Half to even, clamped: an infinite x goes to the end of its sign. */
-function roundAndClamp(x: number, zeroPoint: number, { quantMin, quantMax }: Params, wide = false): number {
+function roundAndClamp(
+  x: number,
+  zeroPoint: number,
+  { quantMin, quantMax }: Params,
+  wide = false,
+): number {
   if (x === Infinity) return quantMax;
   if (x === -Infinity) return quantMin;
   let q = nearestEven(exact(x)) + BigInt(zeroPoint);
@@ -81,7 +86,12 @@ export function dequantize(q: number, from: { scale: number; zeroPoint: number }
 }
 
 /** Dequantized, then quantized. */
-export function requantize(q: number, from: { scale: number; zeroPoint: number }, to: Params, wide: boolean): number {
+export function requantize(
+  q: number,
+  from: { scale: number; zeroPoint: number },
+  to: Params,
+  wide: boolean,
+): number {
   return quantize(dequantize(q, from), to, wide);
 }
 
@@ -126,9 +136,15 @@ export function linear(
   relu: boolean,
 ): number {
   const scale = mul32(inputScale, weightScale);
-  const multiplier = engine === "qnnpack" ? mul32(scale, inverse(to.scale)) : div32(scale, to.scale);
+  const multiplier = engine === "qnnpack"
+    ? mul32(scale, inverse(to.scale))
+    : div32(scale, to.scale);
   const product = mul32(withBias(engine, perChannel, sum, bias, scale), multiplier);
-  return roundAndClamp(product, to.zeroPoint, relu ? { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) } : to);
+  return roundAndClamp(
+    product,
+    to.zeroPoint,
+    relu ? { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) } : to,
+  );
 }
 
 /** The scalar rule of add. */
@@ -141,11 +157,18 @@ export function addQuantized(
   relu: boolean,
 ): number {
   const sum = mul32(add32(dequantize(a, qa), dequantize(b, qb)), inverse(to.scale));
-  return roundAndClamp(sum, to.zeroPoint, relu ? { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) } : to);
+  return roundAndClamp(
+    sum,
+    to.zeroPoint,
+    relu ? { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) } : to,
+  );
 }
 
 /** QNNPACK's multipliers for two ratios of scales, and its shift: the larger ratio times 2^shift is in 2^21..2^22. */
-export function fixedPointConstants(ra: number, rb: number): { am: bigint; bm: bigint; shift: number } {
+export function fixedPointConstants(
+  ra: number,
+  rb: number,
+): { am: bigint; bm: bigint; shift: number } {
   const largest = exact(Math.max(ra, rb));
   let shift = 14;
   while (compare(mul(largest, scaled(1n, shift)), exact(2 ** 21)) < 0) shift++;
@@ -164,9 +187,15 @@ export function addFixedPoint(
   qb: { scale: number; zeroPoint: number },
   to: Params,
 ): number {
-  const { am, bm, shift } = fixedPointConstants(div32(qa.scale, to.scale), div32(qb.scale, to.scale));
-  const acc = BigInt(a) * am + BigInt(b) * bm - (am * BigInt(qa.zeroPoint) + bm * BigInt(qb.zeroPoint));
-  const places = BigInt(shift), mask = (1n << places) - 1n, rest = (acc & mask) - (acc < 0n ? 1n : 0n);
+  const { am, bm, shift } = fixedPointConstants(
+    div32(qa.scale, to.scale),
+    div32(qb.scale, to.scale),
+  );
+  const acc = BigInt(a) * am + BigInt(b) * bm -
+    (am * BigInt(qa.zeroPoint) + bm * BigInt(qb.zeroPoint));
+  const places = BigInt(shift);
+  const mask = (1n << places) - 1n;
+  const rest = (acc & mask) - (acc < 0n ? 1n : 0n);
   const q = (acc >> places) + (rest > (mask >> 1n) ? 1n : 0n) + BigInt(to.zeroPoint);
   return q < BigInt(to.quantMin) ? to.quantMin : q > BigInt(to.quantMax) ? to.quantMax : Number(q);
 }
@@ -179,9 +208,12 @@ export function mulQuantized(
   qb: { scale: number; zeroPoint: number },
   to: Params,
 ): number {
-  const scale = mul32(qa.scale, qb.scale), qint8 = to.quantMin === -128 && to.quantMax === 127;
+  const scale = mul32(qa.scale, qb.scale);
+  const qint8 = to.quantMin === -128 && to.quantMax === 127;
   const multiplier = qint8 ? div32(scale, to.scale) : mul32(scale, inverse(to.scale));
-  const product = toFloat32(integer((BigInt(a) - BigInt(qa.zeroPoint)) * (BigInt(b) - BigInt(qb.zeroPoint))));
+  const product = toFloat32(
+    integer((BigInt(a) - BigInt(qa.zeroPoint)) * (BigInt(b) - BigInt(qb.zeroPoint))),
+  );
   return roundAndClamp(mul32(product, multiplier), to.zeroPoint, to);
 }
 
@@ -214,9 +246,11 @@ export function activation(name: "sigmoid" | "tanh", x: number, to: Params): num
 
 /** QNNPACK's own rounding of the same, at its only output parameters. */
 export function activationQnnpack(name: "sigmoid" | "tanh", x: number): number {
-  const clamped = (y: number, lo: number, hi: number) => Number(nearestEven(exact(Math.min(Math.max(y, lo), hi))));
+  const clamped = (y: number, lo: number, hi: number) =>
+    Number(nearestEven(exact(Math.min(Math.max(y, lo), hi))));
   if (name === "tanh") return clamped(mul32(128, tanh32(x)), -128, 127) + 128;
-  const e = exp32(-x), sum = e === Infinity ? Infinity : add32(1, e);
+  const e = exp32(-x);
+  const sum = e === Infinity ? Infinity : add32(1, e);
   return sum === Infinity ? 0 : clamped(div32(256, sum), 0, 255);
 }
 

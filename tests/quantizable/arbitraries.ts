@@ -28,18 +28,34 @@ const SPAN: Record<PartSlot, [number, number]> = {
 };
 
 /** Observers of a dtype: calibrated, or fixed for a range of values. */
-function observersOf(slot: PartSlot, bits: 8 | 16 | 32, signed: boolean, fixed: boolean): ObserverFactory {
-  const [min, max] = SPAN[slot], half = 2 ** (Math.min(bits, 24) - 1);
+function observersOf(
+  slot: PartSlot,
+  bits: 8 | 16 | 32,
+  signed: boolean,
+  fixed: boolean,
+): ObserverFactory {
+  const [min, max] = SPAN[slot];
+  const half = 2 ** (Math.min(bits, 24) - 1);
   const dtype = bits > 8 ? "qint32" as const : signed ? "qint8" as const : "quint8" as const;
-  const quantMin = signed ? -half : 0, quantMax = quantMin + 2 * half - 1;
+  const quantMin = signed ? -half : 0;
+  const quantMax = quantMin + 2 * half - 1;
   const range = bits === 32 ? {} : { quantMin, quantMax };
   if (fixed) {
     const scale = (max - min) / (2 * half - 1);
     const zeroPoint = Math.min(Math.max(quantMin - Math.round(min / scale), quantMin), quantMax);
-    return FixedQParamsObserver.withArgs({ dtype, scale, zeroPoint: bits === 32 ? 0 : zeroPoint, ...range });
+    return FixedQParamsObserver.withArgs({
+      dtype,
+      scale,
+      zeroPoint: bits === 32 ? 0 : zeroPoint,
+      ...range,
+    });
   }
   // Over the whole of qint32 the zero point of an affine scheme says nothing.
-  return MinMaxObserver.withArgs({ dtype, ...range, ...(bits === 32 ? { qscheme: "perTensorSymmetric" } : {}) });
+  return MinMaxObserver.withArgs({
+    dtype,
+    ...range,
+    ...(bits === 32 ? { qscheme: "perTensorSymmetric" } : {}),
+  });
 }
 
 /** An observer of a slot, of any of the given widths; 0 for none. */
@@ -59,11 +75,17 @@ export function partObservers(
   splitGates: boolean,
 ): fc.Arbitrary<PartObservers> {
   const one = Object.fromEntries(
-    SLOTS.filter((slot) => slot !== "projection").map((slot): [string, fc.Arbitrary<PartObserver>] => {
-      const each = slotObserver(slot, widths);
-      const gated = slot === "inputProjection" || slot === "hiddenProjection" || slot === "linearOutput";
-      return [slot, gated && splitGates ? fc.oneof(each, fc.tuple(each, each, each, each)) : each];
-    }),
+    SLOTS.filter((slot) => slot !== "projection").map(
+      (slot): [string, fc.Arbitrary<PartObserver>] => {
+        const each = slotObserver(slot, widths);
+        const gated = slot === "inputProjection" || slot === "hiddenProjection" ||
+          slot === "linearOutput";
+        return [
+          slot,
+          gated && splitGates ? fc.oneof(each, fc.tuple(each, each, each, each)) : each,
+        ];
+      },
+    ),
   );
   return fc.record(one) as fc.Arbitrary<PartObservers>;
 }
@@ -88,17 +110,29 @@ export const lstmCases: fc.Arbitrary<LstmCase> = fc.record({
   given: fc.boolean(),
   ragged: fc.boolean(),
 }).map(({ options, steps, batch, given, ragged }) => {
-  const lstm = new LSTM(options), generator = new Generator(((options.seed as number) ^ 1) >>> 0);
+  const lstm = new LSTM(options);
+  const generator = new Generator(((options.seed as number) ^ 1) >>> 0);
   for (const layer of lstm.cells) {
     for (const { weightIh, weightHh } of layer) {
-      for (const weight of [weightIh, weightHh]) weight.forEach((value, i) => weight[i] = 2 * value);
+      for (const weight of [weightIh, weightHh]) {
+        weight.forEach((value, i) => weight[i] = 2 * value);
+      }
     }
   }
-  const outer = [lstm.numLayers * lstm.numDirections, batch], { hiddenSize, projSize } = lstm;
-  const x = random(generator, [...(lstm.batchFirst ? [batch, steps] : [steps, batch]), lstm.inputSize]);
+  const outer = [lstm.numLayers * lstm.numDirections, batch];
+  const { hiddenSize, projSize } = lstm;
+  const x = random(generator, [
+    ...(lstm.batchFirst ? [batch, steps] : [steps, batch]),
+    lstm.inputSize,
+  ]);
   const state: [Tensor, Tensor] | undefined = given
-    ? [random(generator, [...outer, projSize || hiddenSize], 1), random(generator, [...outer, hiddenSize])]
+    ? [
+      random(generator, [...outer, projSize || hiddenSize], 1),
+      random(generator, [...outer, hiddenSize]),
+    ]
     : undefined;
-  const lengths = ragged ? Array.from({ length: batch }, (_, b) => 1 + (b * 3 + 1) % steps) : undefined;
+  const lengths = ragged
+    ? Array.from({ length: batch }, (_, b) => 1 + (b * 3 + 1) % steps)
+    : undefined;
   return { options, lstm, x, state, lengths, steps, batch, generator };
 });

@@ -49,7 +49,10 @@ Deno.test("observeLstmParts() gives the float LSTM's output bit for bit, in ever
         const options = { ...(lengths === undefined ? {} : { lengths }) };
         const [y, [h, c]] = lstm.forward(x, state, options);
         assertEquals(
-          observed.forward(x, { ...options, ...(state === undefined ? {} : { state: { lstm: state } }) }),
+          observed.forward(x, {
+            ...options,
+            ...(state === undefined ? {} : { state: { lstm: state } }),
+          }),
           y,
         );
         assertEquals(lstmOf(observed).forward(x, state, options), [y, [h, c]]);
@@ -60,19 +63,23 @@ Deno.test("observeLstmParts() gives the float LSTM's output bit for bit, in ever
 });
 
 Deno.test("observeLstmParts() gives the float LSTM's output when the input has no batch", () => {
-  const lstm = small(), x = tensor(input.data.subarray(0, 8), [4, 2]);
+  const lstm = small();
+  const x = tensor(input.data.subarray(0, 8), [4, 2]);
   assertEquals(observeLstmParts(lstm, {}).forward(x), lstm.forward(x)[0]);
 });
 
 Deno.test("observeLstmParts() copies weights and biases of both directions", () => {
-  const lstm = small(), observed = observeLstmParts(lstm, {}, { splitGates: true }), [expected] = lstm.forward(input);
+  const lstm = small();
+  const observed = observeLstmParts(lstm, {}, { splitGates: true });
+  const [expected] = lstm.forward(input);
   assertEquals(lstmOf(observed).lstm.stateDict(), lstm.stateDict());
   for (const { data } of lstm.stateDict().values()) data.fill(9);
   assertEquals(observed.forward(input), expected);
 });
 
 Deno.test("observeLstmParts() gives each part, layer and direction an observer of its own", () => {
-  const observed = observeLstmParts(small(), {}, { qconfig, splitGates: true }), seen = new Set<Observer>();
+  const observed = observeLstmParts(small(), {}, { qconfig, splitGates: true });
+  const seen = new Set<Observer>();
   let count = 0;
   for (const { observers } of lstmOf(observed).cells.flat()) {
     for (const each of Object.values(observers).flat() as Observer[]) {
@@ -87,12 +94,18 @@ Deno.test("observeLstmParts() gives each part, layer and direction an observer o
 
 Deno.test("observeLstmParts() gives a left-out part the QConfig's activation, sigmoid and tanh too", () => {
   const activation = FixedQParamsObserver.withArgs({ scale: 2 ** -7, zeroPoint: 128 });
-  const observed = observeLstmParts(small(), { cellState: bits16 }, { qconfig: { ...qconfig, activation } });
+  const observed = observeLstmParts(small(), { cellState: bits16 }, {
+    qconfig: { ...qconfig, activation },
+  });
   for (const { observers } of lstmOf(observed).cells.flat()) {
     for (const part of LSTM_PARTS_PROJECTED) {
       const observer = [observers[part.name]].flat()[0] as Observer | undefined;
       if (part.name === "proj") continue;
-      assertEquals(observer?.kind, part.slot === "cellState" ? "MinMaxObserver" : "FixedQParamsObserver", part.name);
+      assertEquals(
+        observer?.kind,
+        part.slot === "cellState" ? "MinMaxObserver" : "FixedQParamsObserver",
+        part.name,
+      );
     }
   }
 });
@@ -102,7 +115,8 @@ Deno.test("observeLstmParts() sets each slot, also to not quantized, and a part 
   for (const slot of PART_SLOTS) {
     const histogram = HistogramObserver.withArgs({});
     for (const [observer, kind] of [[histogram, "HistogramObserver"], [null, undefined]] as const) {
-      const { observers } = lstmOf(observeLstmParts(lstm, { [slot]: observer }, { qconfig })).cells[0]![0]!;
+      const { observers } = lstmOf(observeLstmParts(lstm, { [slot]: observer }, { qconfig }))
+        .cells[0]![0]!;
       for (const part of LSTM_PARTS_PROJECTED) {
         const [own] = [observers[part.name]].flat() as (Observer | null)[];
         assertEquals(own?.kind, part.slot === slot ? kind : "MinMaxObserver", part.name);
@@ -119,11 +133,32 @@ Deno.test("observeLstmParts() sets each slot, also to not quantized, and a part 
 });
 
 Deno.test("observeLstmParts() observes each gate's linear output for itself when gates are split", () => {
-  const four = [1, 2, 3, 4].map((k) => FixedQParamsObserver.withArgs({ scale: k / 64, zeroPoint: 128 }));
+  const four = [1, 2, 3, 4].map((k) =>
+    FixedQParamsObserver.withArgs({ scale: k / 64, zeroPoint: 128 })
+  );
   const observed = observeLstmParts(small(), { linearOutput: four }, { qconfig, splitGates: true });
   observed.forward(input);
-  const gates = convertToReference(observed).nodes.filter(({ op, part }) => op === "quantize" && part === "gates");
-  assertEquals(gates.map(({ scale }) => scale! * 64), [1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4]);
+  const gates = convertToReference(observed).nodes.filter(({ op, part }) =>
+    op === "quantize" && part === "gates"
+  );
+  assertEquals(gates.map(({ scale }) => scale! * 64), [
+    1,
+    2,
+    3,
+    4,
+    1,
+    2,
+    3,
+    4,
+    1,
+    2,
+    3,
+    4,
+    1,
+    2,
+    3,
+    4,
+  ]);
   assertThrows(
     () => observeLstmParts(small(), { linearOutput: four }, { qconfig }),
     RangeError,
@@ -132,7 +167,8 @@ Deno.test("observeLstmParts() observes each gate's linear output for itself when
 });
 
 Deno.test("observeLstmParts() quantizes values on their way when parts have fake-quantizers", () => {
-  const lstm = small(), [float] = lstm.forward(input);
+  const lstm = small();
+  const [float] = lstm.forward(input);
   for (const slot of PART_SLOTS.filter((slot) => slot !== "projection")) {
     const coarse = FakeQuantize.withArgs({
       observer: FixedQParamsObserver.withArgs({ scale: 0.25, zeroPoint: 128 }),
@@ -140,7 +176,10 @@ Deno.test("observeLstmParts() quantizes values on their way when parts have fake
     const observed = observeLstmParts(lstm, { [slot]: coarse }, { qconfig });
     assertNotEquals(observed.forward(input), float, slot);
   }
-  const fake = FakeQuantize.withArgs({ observer: MinMaxObserver.withArgs({}), fakeQuantEnabled: false });
+  const fake = FakeQuantize.withArgs({
+    observer: MinMaxObserver.withArgs({}),
+    fakeQuantEnabled: false,
+  });
   assertEquals(observeLstmParts(lstm, { hiddenState: fake }, { qconfig }).forward(input), float);
 });
 
@@ -158,7 +197,9 @@ Deno.test("observeLstmParts() with fake-quantizers everywhere comes to what the 
   const weight = FixedQParamsObserver.withArgs({ dtype: "qint8", scale: 1 / 128, zeroPoint: 0 });
   const lstm = small();
   // Weights that int8 holds exactly, so that only activations are rounded.
-  for (const { data } of lstm.stateDict().values()) data.forEach((v, i) => data[i] = Math.round(v * 128) / 128);
+  for (const { data } of lstm.stateDict().values()) {
+    data.forEach((v, i) => data[i] = Math.round(v * 128) / 128);
+  }
   const observed = observeLstmParts(lstm, parts, {
     qconfig: { activation: fixed(1 / 64, 128), weight },
     splitGates: true,
@@ -190,10 +231,15 @@ Deno.test("observeLstmParts() carries observers of what parts read through to ev
 });
 
 Deno.test("observeLstmParts() refuses what is no part, observer, dtype or range, and says what to do", () => {
-  const lstm = small(),
-    observe = (parts: unknown, options = {}) => observeLstmParts(lstm, parts as PartObservers, options);
+  const lstm = small();
+  const observe = (parts: unknown, options = {}) =>
+    observeLstmParts(lstm, parts as PartObservers, options);
   assertThrows(() => observe({ cellGate: bits16 }), RangeError, "cell_gate");
-  assertThrows(() => observe({ cellState: "int16" }), TypeError, "part cellState: expected an observer factory");
+  assertThrows(
+    () => observe({ cellState: "int16" }),
+    TypeError,
+    "part cellState: expected an observer factory",
+  );
   for (const given of ["int16", { dtype: "int16" }]) {
     assertThrows(
       () => observe({ cellState: given }),
@@ -213,15 +259,28 @@ Deno.test("observeLstmParts() refuses what is no part, observer, dtype or range,
     'for 16 bits: qint32 with quantMin and quantMax), got "int16"',
   );
   assertThrows(
-    () => FixedQParamsObserver.withArgs({ dtype: "quint8", scale: 1, zeroPoint: 0, quantMax: 65535 }),
+    () =>
+      FixedQParamsObserver.withArgs({ dtype: "quint8", scale: 1, zeroPoint: 0, quantMax: 65535 }),
     RangeError,
     "quantMax: expected an integer in 1..255, got 65535",
   );
   assertThrows(() => observe({ cellState: [bits16, bits16] }), RangeError, "four observers");
-  assertThrows(() => observe({ cellState: [bits16, bits16, bits16, bits16] }), TypeError, "part cellState");
-  assertThrows(() => observe({ fgate_cx: { inputs: [bits16] } }), RangeError, "part fgate_cx.inputs: expected 2");
+  assertThrows(
+    () => observe({ cellState: [bits16, bits16, bits16, bits16] }),
+    TypeError,
+    "part cellState",
+  );
+  assertThrows(
+    () => observe({ fgate_cx: { inputs: [bits16] } }),
+    RangeError,
+    "part fgate_cx.inputs: expected 2",
+  );
   assertThrows(() => observe({ fgate_cx: { inputs: bits16 } }), TypeError, "part fgate_cx.inputs");
-  assertThrows(() => observe({ projection: bits16 }), RangeError, "part projection: expected an LSTM with projSize");
+  assertThrows(
+    () => observe({ projection: bits16 }),
+    RangeError,
+    "part projection: expected an LSTM with projSize",
+  );
   assertThrows(() => observe(null), TypeError, "parts");
   assertThrows(() => observe({}, { splitGates: 1 }), TypeError, "splitGates");
   assertThrows(() => observe({}, { qconfig: null }), TypeError, "qconfig");
@@ -230,14 +289,24 @@ Deno.test("observeLstmParts() refuses what is no part, observer, dtype or range,
 
 Deno.test("convert() and convertToReference() name the part whose observer never saw data", () => {
   for (const form of [convert, convertToReference]) {
-    const observed = observeLstmParts(small(), {}, { qconfig: { ...fbgemmQConfig, input: bits16 } });
-    assertThrows(() => form(observed), RangeError, "lstm.input: expected an observer that has seen data");
+    const observed = observeLstmParts(small(), {}, {
+      qconfig: { ...fbgemmQConfig, input: bits16 },
+    });
+    assertThrows(
+      () => form(observed),
+      RangeError,
+      "lstm.input: expected an observer that has seen data",
+    );
     const each = observeLstmParts(small(), {}, { splitGates: true });
     (each.modules.get("lstm") as ObservedLSTM).forward(input);
     assertThrows(() => form(each), RangeError, "lstm.input");
     each.forward(input);
     (lstmOf(each).cells[1]![1]!.observers.gates[2] as Observer).reset();
-    assertThrows(() => form(each), RangeError, "lstm.l1_reverse.gates.cell: expected an observer that has seen data");
+    assertThrows(
+      () => form(each),
+      RangeError,
+      "lstm.l1_reverse.gates.cell: expected an observer that has seen data",
+    );
   }
 });
 

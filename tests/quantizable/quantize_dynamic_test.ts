@@ -15,7 +15,8 @@ import {
   tensor,
 } from "@splitgate/splitgate";
 
-const wave = (length: number, step = 0.7) => Float32Array.from({ length }, (_, i) => Math.sin(1 + i * step));
+const wave = (length: number, step = 0.7) =>
+  Float32Array.from({ length }, (_, i) => Math.sin(1 + i * step));
 
 Deno.test("quantizeDynamic() equals convert(prepare()) and leaves an Embedding float; and copies", () => {
   const model = new Sequential({
@@ -23,13 +24,17 @@ Deno.test("quantizeDynamic() equals convert(prepare()) and leaves an Embedding f
     lstm: new LSTM({ inputSize: 3, hiddenSize: 4 }),
     out: new Linear({ inFeatures: 4, outFeatures: 2 }),
   });
-  const made = quantizeDynamic(model), file = saveModel(made);
+  const made = quantizeDynamic(model);
+  const file = saveModel(made);
   assertEquals(saveModel(convert(prepare(model, dynamicQConfig))), file);
   const embedding = made.modules.get("embedding");
   assert(embedding?.kind === "Embedding" && embedding.weight instanceof Float32Array);
   for (const { data } of model.stateDict().values()) data.fill(0);
   assertEquals(saveModel(made), file);
-  const mapping = new QConfigMapping().setGlobal(dynamicQConfig).setObjectType("Embedding", fbgemmQConfig);
+  const mapping = new QConfigMapping().setGlobal(dynamicQConfig).setObjectType(
+    "Embedding",
+    fbgemmQConfig,
+  );
   const rows = quantizeDynamic(model, mapping).modules.get("embedding");
   assert(rows?.kind === "Embedding" && rows.weight instanceof Uint8Array);
 });
@@ -37,15 +42,19 @@ Deno.test("quantizeDynamic() equals convert(prepare()) and leaves an Embedding f
 Deno.test("quantizeDynamic() gives the same for both layouts and close to the float LSTM's output", () => {
   for (const bidirectional of [false, true]) {
     const sizes = { inputSize: 3, hiddenSize: 7, numLayers: 2, bidirectional };
-    const lstm = new LSTM(sizes), swapped = new LSTM({ ...sizes, batchFirst: true });
+    const lstm = new LSTM(sizes);
+    const swapped = new LSTM({ ...sizes, batchFirst: true });
     swapped.loadStateDict(lstm.stateDict());
-    const x = tensor(wave(5 * 2 * 3), [5, 2, 3]), xSwapped = new Float32Array(30);
+    const x = tensor(wave(5 * 2 * 3), [5, 2, 3]);
+    const xSwapped = new Float32Array(30);
     for (let t = 0; t < 5; t++) {
-      for (let b = 0; b < 2; b++) xSwapped.set(x.data.subarray((t * 2 + b) * 3, (t * 2 + b + 1) * 3), (b * 5 + t) * 3);
+      for (let b = 0; b < 2; b++) {
+        xSwapped.set(x.data.subarray((t * 2 + b) * 3, (t * 2 + b + 1) * 3), (b * 5 + t) * 3);
+      }
     }
-    const [y, ySwapped] = ([[lstm, x], [swapped, tensor(xSwapped, [2, 5, 3])]] as const).map(([model, x]) =>
-      (quantizeDynamic(model).modules.get("lstm") as QuantizedLSTM).forward(x)[0]
-    );
+    const [y, ySwapped] = ([[lstm, x], [swapped, tensor(xSwapped, [2, 5, 3])]] as const).map((
+      [model, x],
+    ) => (quantizeDynamic(model).modules.get("lstm") as QuantizedLSTM).forward(x)[0]);
     const width = y!.shape[2]!;
     assertEquals(ySwapped!.shape, [2, 5, width]);
     for (let t = 0; t < 5; t++) {
@@ -68,7 +77,11 @@ Deno.test("quantizeDynamic() refuses what it cannot quantize", () => {
     TypeError,
     "model: expected a Linear, Embedding, LSTM or Sequential",
   );
-  assertThrows(() => quantizeDynamic(lstm, fbgemmQConfig), RangeError, "qconfig of lstm: expected a dynamic QConfig");
+  assertThrows(
+    () => quantizeDynamic(lstm, fbgemmQConfig),
+    RangeError,
+    "qconfig of lstm: expected a dynamic QConfig",
+  );
   const projected = new LSTM({ inputSize: 2, hiddenSize: 3, projSize: 2 });
   assertThrows(() => quantizeDynamic(projected), RangeError, "lstm.projSize: expected 0");
 });
@@ -77,5 +90,9 @@ Deno.test("a dynamic Linear refuses results that are not finite", () => {
   const linear = new Linear({ inFeatures: 2, outFeatures: 1, bias: false });
   linear.loadStateDict(new Map([["weight", tensor([1e6, 1e6], [1, 2])]]));
   const session = quantizeDynamic(linear).createSession();
-  assertThrows(() => session.step(Float32Array.of(3e38, 3e38), new Float32Array(1)), RangeError, "finite");
+  assertThrows(
+    () => session.step(Float32Array.of(3e38, 3e38), new Float32Array(1)),
+    RangeError,
+    "finite",
+  );
 });

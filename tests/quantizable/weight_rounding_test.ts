@@ -34,7 +34,8 @@ function objective(q: ArrayLike<number>, gram: Float64Array, linear: ArrayLike<n
 /** A whole quadratic problem, its bounds, and integers within them to start from. */
 function problems(sizes: readonly number[]) {
   return fc.constantFrom(...sizes).chain((n) => {
-    const vector = (min: number, max: number) => fc.array(fc.integer({ min, max }), { minLength: n, maxLength: n });
+    const vector = (min: number, max: number) =>
+      fc.array(fc.integer({ min, max }), { minLength: n, maxLength: n });
     return fc.record({
       inputs: fc.array(vector(-9, 9), { minLength: 1, maxLength: 2 * n }),
       linear: vector(-3000, 3000),
@@ -60,10 +61,19 @@ Deno.test("accumulateGram() adds weight times x xᵀ to the lower triangle and n
     )
   );
   fc.assert(fc.property(vectors, fc.nat(3), fc.nat(3), ([x, weight], offset, xOffset) => {
-    const n = x.length, gram = new Float64Array(offset + n * n + 1).fill(5);
-    accumulateGram(gram, offset, Float32Array.from([...Array(xOffset).fill(99), ...x, 99]), xOffset, n, weight);
+    const n = x.length;
+    const gram = new Float64Array(offset + n * n + 1).fill(5);
+    accumulateGram(
+      gram,
+      offset,
+      Float32Array.from([...Array(xOffset).fill(99), ...x, 99]),
+      xOffset,
+      n,
+      weight,
+    );
     gram.forEach((value, at) => {
-      const i = Math.floor((at - offset) / n), j = (at - offset) - i * n;
+      const i = Math.floor((at - offset) / n);
+      const j = (at - offset) - i * n;
       assertEquals(value, at >= offset && i < n && j <= i ? 5 + weight * x[i]! * x[j]! : 5);
     });
   }));
@@ -79,7 +89,9 @@ Deno.test("descendIntegers() stays in range and ends where no single value and n
     const tryMove = (changes: readonly (readonly [number, number])[]) => {
       const other = q.slice();
       for (const [k, value] of changes) other[k] = value;
-      if (other.every((value) => value >= lo && value <= hi)) assert(objective(other, gram, linear) >= reached);
+      if (other.every((value) => value >= lo && value <= hi)) {
+        assert(objective(other, gram, linear) >= reached);
+      }
     };
     for (let i = 0; i < n; i++) {
       // A value that its row of G says nothing about stays: linear is not of G's making here.
@@ -107,15 +119,21 @@ Deno.test("descendIntegers() finds the optimum of every problem of one integer",
     const q = start.slice();
     descendIntegers(q, gram, linear, lo, hi);
     let best = Infinity;
-    for (let value = lo; value <= hi; value++) best = Math.min(best, objective([value], gram, linear));
+    for (let value = lo; value <= hi; value++) {
+      best = Math.min(best, objective([value], gram, linear));
+    }
     assertEquals(objective(q, gram, linear), best);
   }));
 });
 
 Deno.test("descendIntegers() moves pairs where no single integer can move", () => {
   // A step along either axis costs 1, a step along both gains 4.
-  const gram = Float64Array.of(4, -3, -3, 4), linear = Float64Array.of(1.5, 1.5), q = Int32Array.of(0, 0);
-  for (const single of [[1, 0], [0, 1], [-1, 0], [0, -1]]) assert(objective(single, gram, linear) > 0);
+  const gram = Float64Array.of(4, -3, -3, 4);
+  const linear = Float64Array.of(1.5, 1.5);
+  const q = Int32Array.of(0, 0);
+  for (const single of [[1, 0], [0, 1], [-1, 0], [0, -1]]) {
+    assert(objective(single, gram, linear) > 0);
+  }
   descendIntegers(q, gram, linear, -127, 127);
   assertEquals([...q], [1, 1]);
   const held = Int32Array.of(0, 0);
@@ -133,9 +151,14 @@ function weightCases(sizes: readonly number[]) {
     zeroPoint: fc.constantFrom(0, 0, 5, -17),
     quantMin: fc.constantFrom(-128, -127, -64),
   }).map(({ rows, n, seed, channels, zeroPoint, quantMin }) => {
-    const random = generator(seed), weight = Float32Array.from({ length: rows * n }, () => random() * 4 - 2);
-    const quantMax = quantMin === -64 ? 63 : 127, count = channels === "row" ? rows : 1;
-    const scales = Float32Array.from({ length: count }, () => 4 / (quantMax - quantMin) * (0.5 + random()));
+    const random = generator(seed);
+    const weight = Float32Array.from({ length: rows * n }, () => random() * 4 - 2);
+    const quantMax = quantMin === -64 ? 63 : 127;
+    const count = channels === "row" ? rows : 1;
+    const scales = Float32Array.from(
+      { length: count },
+      () => 4 / (quantMax - quantMin) * (0.5 + random()),
+    );
     const nearest: LinearWeight = {
       data: Int8Array.from(weight, (w, i) => {
         const scale = scales[count === 1 ? 0 : Math.floor(i / n)]!;
@@ -169,8 +192,14 @@ function gramOf(inputs: readonly Float32Array[], n: number): Float64Array {
 }
 
 /** Squared error of one row's outputs over the inputs. */
-function rowError(row: number, quantized: LinearWeight, weight: Float32Array, inputs: readonly Float32Array[]): number {
-  const { inFeatures: n, scales, zeroPoints, data } = quantized, channel = scales.length === 1 ? 0 : row;
+function rowError(
+  row: number,
+  quantized: LinearWeight,
+  weight: Float32Array,
+  inputs: readonly Float32Array[],
+): number {
+  const { inFeatures: n, scales, zeroPoints, data } = quantized;
+  const channel = scales.length === 1 ? 0 : row;
   return inputs.reduce((sum, x) => {
     let error = 0;
     for (let k = 0; k < n; k++) {
@@ -183,37 +212,51 @@ function rowError(row: number, quantized: LinearWeight, weight: Float32Array, in
 
 Deno.test("roundWeightRows() never has a larger error on the data than nearest rounding, in any row", () => {
   let better = 0;
-  fc.assert(fc.property(weightCases(SIZES), ({ weight, nearest, inputs, quantMin, quantMax, rows, n }) => {
-    const rounded = roundWeightRows(nearest, weight, gramOf(inputs, n), quantMin, quantMax, { damping: 0 });
-    assert(rounded.data.every((q) => q >= quantMin && q <= quantMax));
-    assertEquals({ ...rounded, data: nearest.data }, nearest);
-    for (let row = 0; row < rows; row++) {
-      const before = rowError(row, nearest, weight, inputs), after = rowError(row, rounded, weight, inputs);
-      assert(after <= before * (1 + 1e-9), `row ${row}: ${after} > ${before}`);
-      if (after < before / 2) better++;
-    }
-  }));
+  fc.assert(
+    fc.property(weightCases(SIZES), ({ weight, nearest, inputs, quantMin, quantMax, rows, n }) => {
+      const rounded = roundWeightRows(nearest, weight, gramOf(inputs, n), quantMin, quantMax, {
+        damping: 0,
+      });
+      assert(rounded.data.every((q) => q >= quantMin && q <= quantMax));
+      assertEquals({ ...rounded, data: nearest.data }, nearest);
+      for (let row = 0; row < rows; row++) {
+        const before = rowError(row, nearest, weight, inputs);
+        const after = rowError(row, rounded, weight, inputs);
+        assert(after <= before * (1 + 1e-9), `row ${row}: ${after} > ${before}`);
+        if (after < before / 2) better++;
+      }
+    }),
+  );
   assert(better > 0, "no row was rounded better");
 });
 
 Deno.test("roundWeightRows() counts damping as inputs along each axis", () => {
-  fc.assert(fc.property(weightCases([3, 7]), ({ weight, nearest, inputs, quantMin, quantMax, rows, n }) => {
-    const gram = gramOf(inputs, n), damping = 0.5;
-    let trace = 0;
-    for (let k = 0; k < n; k++) trace += gram[k * n + k]!;
-    const size = Math.sqrt(damping * trace / n);
-    const axes = Array.from({ length: n }, (_, k) => Float32Array.from({ length: n }, (_, j) => j === k ? size : 0));
-    const rounded = roundWeightRows(nearest, weight, gram, quantMin, quantMax, { damping });
-    for (let row = 0; row < rows; row++) {
-      const before = rowError(row, nearest, weight, [...inputs, ...axes]);
-      assert(rowError(row, rounded, weight, [...inputs, ...axes]) <= before * (1 + 1e-6));
-    }
-  }));
+  fc.assert(
+    fc.property(weightCases([3, 7]), ({ weight, nearest, inputs, quantMin, quantMax, rows, n }) => {
+      const gram = gramOf(inputs, n);
+      const damping = 0.5;
+      let trace = 0;
+      for (let k = 0; k < n; k++) trace += gram[k * n + k]!;
+      const size = Math.sqrt(damping * trace / n);
+      const axes = Array.from(
+        { length: n },
+        (_, k) => Float32Array.from({ length: n }, (_, j) => j === k ? size : 0),
+      );
+      const rounded = roundWeightRows(nearest, weight, gram, quantMin, quantMax, { damping });
+      for (let row = 0; row < rows; row++) {
+        const before = rowError(row, nearest, weight, [...inputs, ...axes]);
+        assert(rowError(row, rounded, weight, [...inputs, ...axes]) <= before * (1 + 1e-6));
+      }
+    }),
+  );
 });
 
 Deno.test("roundWeightRows() is nearest rounding when inputs are not alike, or there are none", () => {
   fc.assert(fc.property(weightCases(SIZES), ({ weight, nearest, quantMin, quantMax, n }) => {
-    const axes = Array.from({ length: n }, (_, k) => Float32Array.from({ length: n }, (_, j) => j === k ? 2 : 0));
+    const axes = Array.from(
+      { length: n },
+      (_, k) => Float32Array.from({ length: n }, (_, j) => j === k ? 2 : 0),
+    );
     const apart = roundWeightRows(nearest, weight, gramOf(axes, n), quantMin, quantMax);
     for (const [i, q] of apart.data.entries()) {
       const channel = nearest.scales.length === 1 ? 0 : Math.floor(i / n);
@@ -221,21 +264,33 @@ Deno.test("roundWeightRows() is nearest rounding when inputs are not alike, or t
       const point = nearest.zeroPoints[channel];
       assert(distance(q - point!) <= distance(nearest.data[i]! - point!) + 1e-9);
     }
-    assertEquals(roundWeightRows(nearest, weight, new Float64Array(n * n), quantMin, quantMax), nearest);
+    assertEquals(
+      roundWeightRows(nearest, weight, new Float64Array(n * n), quantMin, quantMax),
+      nearest,
+    );
   }));
 });
 
 Deno.test("roundWeightRows() rounds each row by its own gram where there is one a row", () => {
-  fc.assert(fc.property(weightCases([3, 7]), ({ weight, nearest, inputs, quantMin, quantMax, rows, n }) => {
-    const grams = new Float64Array(rows * n * n);
-    for (let row = 0; row < rows; row++) grams.set(gramOf(inputs.slice(row), n), row * n * n);
-    const before = grams.slice(), own = roundWeightRows(nearest, weight, grams, quantMin, quantMax);
-    assertEquals(grams, before);
-    for (let row = 0; row < rows; row++) {
-      const shared = roundWeightRows(nearest, weight, gramOf(inputs.slice(row), n), quantMin, quantMax);
-      assertEquals(own.data.slice(row * n, row * n + n), shared.data.slice(row * n, row * n + n));
-    }
-  }));
+  fc.assert(
+    fc.property(weightCases([3, 7]), ({ weight, nearest, inputs, quantMin, quantMax, rows, n }) => {
+      const grams = new Float64Array(rows * n * n);
+      for (let row = 0; row < rows; row++) grams.set(gramOf(inputs.slice(row), n), row * n * n);
+      const before = grams.slice();
+      const own = roundWeightRows(nearest, weight, grams, quantMin, quantMax);
+      assertEquals(grams, before);
+      for (let row = 0; row < rows; row++) {
+        const shared = roundWeightRows(
+          nearest,
+          weight,
+          gramOf(inputs.slice(row), n),
+          quantMin,
+          quantMax,
+        );
+        assertEquals(own.data.slice(row * n, row * n + n), shared.data.slice(row * n, row * n + n));
+      }
+    }),
+  );
 });
 
 Deno.test("roundWeightRows() refuses what does not fit", () => {
@@ -247,7 +302,8 @@ Deno.test("roundWeightRows() refuses what does not fit", () => {
     scales: Float32Array.of(1),
     zeroPoints: Int32Array.of(0),
   };
-  const weight = Float32Array.of(1, 2), gram = new Float64Array(4);
+  const weight = Float32Array.of(1, 2);
+  const gram = new Float64Array(4);
   assertThrows(
     () => roundWeightRows(nearest, weight, gram, -128, 127, { rounds: 1 } as never),
     TypeError,
@@ -269,7 +325,11 @@ Deno.test("roundWeightRows() refuses what does not fit", () => {
     "grams[2]: expected a finite number, got NaN",
   );
   for (const damping of [-1, NaN, Infinity]) {
-    assertThrows(() => roundWeightRows(nearest, weight, gram, -128, 127, { damping }), RangeError, "options.damping");
+    assertThrows(
+      () => roundWeightRows(nearest, weight, gram, -128, 127, { damping }),
+      RangeError,
+      "options.damping",
+    );
   }
 });
 
@@ -282,7 +342,8 @@ function tableCases() {
     wide: fc.boolean(),
     seed: fc.integer(),
   }).map(({ tokens, n, rows, wide, seed }) => {
-    const random = generator(seed), quantMax = wide ? 65535 : 255;
+    const random = generator(seed);
+    const quantMax = wide ? 65535 : 255;
     const embedding = Float32Array.from({ length: tokens * n }, () => random() * 6 - 3);
     if (tokens > 1) embedding.fill(1.5, 0, n); // a row of equal values has scale 0
     const scales = new Float32Array(tokens), biases = new Float32Array(tokens);
@@ -294,9 +355,14 @@ function tableCases() {
     const codes = new (wide ? Uint16Array : Uint8Array)(tokens * n);
     codes.forEach((_, i) => {
       const token = Math.floor(i / n);
-      codes[i] = scales[token]! > 0 ? Math.round((embedding[i]! - biases[token]!) / scales[token]!) : 0;
+      codes[i] = scales[token]! > 0
+        ? Math.round((embedding[i]! - biases[token]!) / scales[token]!)
+        : 0;
     });
-    const counts = Float64Array.from({ length: tokens }, (_, token) => token === 0 ? 1 : Math.floor(random() * 5));
+    const counts = Float64Array.from(
+      { length: tokens },
+      (_, token) => token === 0 ? 1 : Math.floor(random() * 5),
+    );
     const projections = [0, 1].map((): TokenProjection => {
       const weight = Float32Array.from({ length: rows * n }, () => random() * 2 - 1);
       const perRow = Float32Array.from({ length: rows }, () => 1 / 20);
@@ -310,7 +376,10 @@ function tableCases() {
           scales: perRow,
           zeroPoints: new Int32Array(rows),
         },
-        weights: Float64Array.from({ length: tokens * rows }, (_, i) => random() * counts[Math.floor(i / rows)]!),
+        weights: Float64Array.from(
+          { length: tokens * rows },
+          (_, i) => random() * counts[Math.floor(i / rows)]!,
+        ),
       };
     });
     return { embedding, nearest: { codes, scales, biases }, projections, counts, tokens, n, rows };
@@ -325,12 +394,15 @@ function tableError(
   projections: readonly TokenProjection[],
   counts: Float64Array,
 ): number {
-  const tokens = counts.length, met = counts.reduce((a, b) => a + b);
+  const tokens = counts.length;
+  const met = counts.reduce((a, b) => a + b);
   let error = 0;
   weights.forEach(({ data, scales: rowScales, outFeatures, inFeatures: n }, p) => {
     for (let row = 0; row < outFeatures; row++) {
       let mean = 0;
-      for (let token = 0; token < tokens; token++) mean += projections[p]!.weights[token * outFeatures + row]! / met;
+      for (let token = 0; token < tokens; token++) {
+        mean += projections[p]!.weights[token * outFeatures + row]! / met;
+      }
       for (let token = 0; token < tokens; token++) {
         let difference = 0;
         for (let k = 0; k < n; k++) {
@@ -349,8 +421,21 @@ Deno.test("roundTokenTable() never has a larger error than nearest rounding, and
   let cases = 0, better = 0;
   fc.assert(
     fc.property(tableCases(), ({ embedding, nearest, projections, counts }) => {
-      const { codes, projections: rounded } = roundTokenTable(embedding, nearest, projections, counts, -128, 127);
-      const before = tableError(embedding, nearest, projections.map((p) => p.nearest), projections, counts);
+      const { codes, projections: rounded } = roundTokenTable(
+        embedding,
+        nearest,
+        projections,
+        counts,
+        -128,
+        127,
+      );
+      const before = tableError(
+        embedding,
+        nearest,
+        projections.map((p) => p.nearest),
+        projections,
+        counts,
+      );
       const after = tableError(embedding, { ...nearest, codes }, rounded, projections, counts);
       assertEquals(codes.constructor, nearest.codes.constructor);
       assert(after <= before * (1 + 1e-9), `${after} > ${before}`);
@@ -373,7 +458,10 @@ Deno.test("roundTokenTable() leaves its arguments and rows of scale 0 as they ar
 });
 
 Deno.test("roundTokenTable() refuses what does not fit", () => {
-  const { embedding, nearest, projections, counts } = fc.sample(tableCases(), { numRuns: 1, seed: 1 })[0]!;
+  const { embedding, nearest, projections, counts } = fc.sample(tableCases(), {
+    numRuns: 1,
+    seed: 1,
+  })[0]!;
   const round = (change: {
     nearest?: CodedRows;
     projections?: readonly TokenProjection[];
@@ -381,15 +469,40 @@ Deno.test("roundTokenTable() refuses what does not fit", () => {
     options?: { rounds?: number; damping?: number };
   }) => {
     const given = { nearest, projections, counts, options: {}, ...change };
-    return roundTokenTable(embedding, given.nearest, given.projections, given.counts, -128, 127, given.options);
+    return roundTokenTable(
+      embedding,
+      given.nearest,
+      given.projections,
+      given.counts,
+      -128,
+      127,
+      given.options,
+    );
   };
   round({});
-  assertThrows(() => round({ counts: new Float64Array(counts.length) }), RangeError, "counts: expected tokens");
-  assertThrows(() => round({ options: { rounds: 0 } }), RangeError, "options.rounds: expected an integer >= 1, got 0");
+  assertThrows(
+    () => round({ counts: new Float64Array(counts.length) }),
+    RangeError,
+    "counts: expected tokens",
+  );
+  assertThrows(
+    () => round({ options: { rounds: 0 } }),
+    RangeError,
+    "options.rounds: expected an integer >= 1, got 0",
+  );
   assertThrows(() => round({ options: { damping: -1 } }), RangeError, "options.damping");
-  assertThrows(() => round({ options: { round: 2 } as never }), TypeError, 'damping, rounds, got "round"');
-  assertThrows(() => round({ nearest: { ...nearest, codes: new Uint8Array(0) } }), RangeError, "nearest.codes.length");
-  const first = projections[0]!, second = projections[1]!;
+  assertThrows(
+    () => round({ options: { round: 2 } as never }),
+    TypeError,
+    'damping, rounds, got "round"',
+  );
+  assertThrows(
+    () => round({ nearest: { ...nearest, codes: new Uint8Array(0) } }),
+    RangeError,
+    "nearest.codes.length",
+  );
+  const first = projections[0]!;
+  const second = projections[1]!;
   assertThrows(
     () => round({ projections: [first, { ...second, weights: second.weights.slice(1) }] }),
     RangeError,

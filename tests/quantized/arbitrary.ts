@@ -29,16 +29,31 @@ export function qparamsOf(
   if (bits === 0) return null;
   const spread = random(0.5, 1.5) * range;
   if (bits === 8) {
-    const dtype = "quint8", scale = spread * 2 / 255;
+    const dtype = "quint8";
+    const scale = spread * 2 / 255;
     return perTensorAffine({ dtype, scale, zeroPoint: Math.floor(random(60, 200)) });
   }
   if (bits === 7) {
-    const quantMin = -70, quantMax = 57, zeroPoint = Math.floor(random(-30, 30));
-    return perTensorAffine({ dtype: "qint8", scale: spread * 2 / 127, zeroPoint, quantMin, quantMax });
+    const quantMin = -70;
+    const quantMax = 57;
+    const zeroPoint = Math.floor(random(-30, 30));
+    return perTensorAffine({
+      dtype: "qint8",
+      scale: spread * 2 / 127,
+      zeroPoint,
+      quantMin,
+      quantMax,
+    });
   }
   if (bits === 16) {
     const zeroPoint = Math.floor(random(20000, 40000));
-    return perTensorAffine({ dtype: "qint32", scale: spread * 2 / 65535, zeroPoint, quantMin: 0, quantMax: 65535 });
+    return perTensorAffine({
+      dtype: "qint32",
+      scale: spread * 2 / 65535,
+      zeroPoint,
+      quantMin: 0,
+      quantMax: 65535,
+    });
   }
   return perTensorAffine({ dtype: "qint32", scale: spread * 2 ** -24, zeroPoint: 0 });
 }
@@ -93,7 +108,10 @@ export function lstmCases(
     ties: fc.boolean(),
     torchInitialState: fc.boolean(),
     input,
-    bits: fc.oneof(bits.map((b) => Array<Bits>(13).fill(b)), fc.array(bits, { minLength: 13, maxLength: 13 })),
+    bits: fc.oneof(
+      bits.map((b) => Array<Bits>(13).fill(b)),
+      fc.array(bits, { minLength: 13, maxLength: 13 }),
+    ),
     batch: fc.constantFrom(1, 2, 3),
     steps: fc.constantFrom(1, 2, 5, 9),
   }).map((c) => ({ ...c, projSize: c.projSize < c.hiddenSize ? c.projSize : 0 }));
@@ -106,7 +124,11 @@ function randomWeight(
   random: (lo: number, hi: number) => number,
 ) {
   const blocks = outFeatures % 4 === 0 ? 4 : 1;
-  const channels = c.granularity === "tensor" ? 1 : c.granularity === "block" ? blocks : outFeatures;
+  const channels = c.granularity === "tensor"
+    ? 1
+    : c.granularity === "block"
+    ? blocks
+    : outFeatures;
   const weight: LinearWeight = {
     data: Int8Array.from({ length: outFeatures * inFeatures }, () => Math.floor(random(-128, 128))),
     outFeatures,
@@ -123,52 +145,83 @@ function randomWeight(
 
 /** The LSTM of a case. */
 export function lstmOf(c: LstmCase, options: Partial<QuantizedLstmOptions> = {}): QuantizedLSTM {
-  const random = generator(c.seed), { inputSize, hiddenSize, projSize, numLayers, bidirectional } = c;
-  const size = projSize || hiddenSize, directions = bidirectional ? 2 : 1;
+  const random = generator(c.seed);
+  const { inputSize, hiddenSize, projSize, numLayers, bidirectional } = c;
+  const size = projSize || hiddenSize;
+  const directions = bidirectional ? 2 : 1;
   const round = <Q extends PerTensorQParams | null>(q: Q): Q =>
     q !== null && c.ties ? { ...q, scale: 2 ** Math.round(Math.log2(q.scale)) } : q;
-  const cells = Array.from({ length: numLayers }, (_, l) =>
-    Array.from({ length: directions }, () => {
-      const q = (part: number, range: number) => round(qparamsOf(c.bits[part]!, range, random));
-      const four = (part: number, range: number) => {
-        const first = q(part, range);
-        if (!c.perGate) return [first, first, first, first];
-        const other = (gate: number) =>
-          c.mixedGates ? round(qparamsOf(c.bits[(part + 3 * gate) % 13]!, range, random)) : q(part, range);
-        return [first, other(1), other(2), other(3)];
-      };
-      const bias = () =>
-        c.bias
-          ? Float32Array.from({ length: 4 * hiddenSize }, () => random(-1, 1) * (random(0, 1) < 0.3 ? 0 : 1))
-          : null;
-      const parts: CellQParams = {
-        igates: four(0, 3),
-        hgates: four(1, 2),
-        gates: four(2, 4),
-        input_gate: q(3, 0.8),
-        forget_gate: q(4, 0.8),
-        cell_gate: q(5, 1),
-        output_gate: q(6, 0.8),
-        fgate_cx: q(7, 2),
-        igate_cgate: q(8, 1),
-        fgate_cx_igate_cgate: q(9, 2),
-        tanh_cy: q(10, 1),
-        ogate_cy: q(11, 1),
-        ...(projSize > 0 ? { proj: q(12, 1) } : {}),
-      };
-      return {
-        weightIh: randomWeight(c, 4 * hiddenSize, l === 0 ? inputSize : size * directions, random),
-        weightHh: randomWeight(c, 4 * hiddenSize, size, random),
-        weightHr: projSize > 0 ? randomWeight(c, projSize, hiddenSize, random) : null,
-        biasIh: bias(),
-        biasHh: bias(),
-        parts,
-      };
-    }));
+  const cells = Array.from(
+    { length: numLayers },
+    (_, l) =>
+      Array.from({ length: directions }, () => {
+        const q = (part: number, range: number) => round(qparamsOf(c.bits[part]!, range, random));
+        const four = (part: number, range: number) => {
+          const first = q(part, range);
+          if (!c.perGate) return [first, first, first, first];
+          const other = (gate: number) =>
+            c.mixedGates
+              ? round(qparamsOf(c.bits[(part + 3 * gate) % 13]!, range, random))
+              : q(part, range);
+          return [first, other(1), other(2), other(3)];
+        };
+        const bias = () =>
+          c.bias
+            ? Float32Array.from(
+              { length: 4 * hiddenSize },
+              () => random(-1, 1) * (random(0, 1) < 0.3 ? 0 : 1),
+            )
+            : null;
+        const parts: CellQParams = {
+          igates: four(0, 3),
+          hgates: four(1, 2),
+          gates: four(2, 4),
+          input_gate: q(3, 0.8),
+          forget_gate: q(4, 0.8),
+          cell_gate: q(5, 1),
+          output_gate: q(6, 0.8),
+          fgate_cx: q(7, 2),
+          igate_cgate: q(8, 1),
+          fgate_cx_igate_cgate: q(9, 2),
+          tanh_cy: q(10, 1),
+          ogate_cy: q(11, 1),
+          ...(projSize > 0 ? { proj: q(12, 1) } : {}),
+        };
+        return {
+          weightIh: randomWeight(
+            c,
+            4 * hiddenSize,
+            l === 0 ? inputSize : size * directions,
+            random,
+          ),
+          weightHh: randomWeight(c, 4 * hiddenSize, size, random),
+          weightHr: projSize > 0 ? randomWeight(c, projSize, hiddenSize, random) : null,
+          biasIh: bias(),
+          biasHh: bias(),
+          parts,
+        };
+      }),
+  );
   const { engine, bias, batchFirst, torchInitialState } = c;
   const input = round(qparamsOf(c.input, 2, random));
-  const all = { engine, inputSize, hiddenSize, projSize, numLayers, bias, batchFirst, bidirectional };
-  return new QuantizedLSTM({ ...all, splitGates: false, input, torchInitialState, cells, ...options });
+  const all = {
+    engine,
+    inputSize,
+    hiddenSize,
+    projSize,
+    numLayers,
+    bias,
+    batchFirst,
+    bidirectional,
+  };
+  return new QuantizedLSTM({
+    ...all,
+    splitGates: false,
+    input,
+    torchInitialState,
+    cells,
+    ...options,
+  });
 }
 
 /** Random floats of a shape. */
@@ -177,6 +230,7 @@ export function floatsOf(
   shape: readonly number[],
   range: number,
 ): { data: Float32Array; shape: readonly number[] } {
-  const random = generator(seed), length = shape.reduce((a, b) => a * b, 1);
+  const random = generator(seed);
+  const length = shape.reduce((a, b) => a * b, 1);
   return { data: Float32Array.from({ length }, () => random(-range, range)), shape };
 }

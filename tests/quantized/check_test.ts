@@ -24,32 +24,71 @@ function quantized<T>(float: Linear | LSTM): T {
 const input = perTensorAffine({ dtype: "quint8", scale: 2 ** -70, zeroPoint: 0 });
 
 Deno.test("QuantizedLinear refuses what it cannot run, by name", () => {
-  const linear = quantized<QuantizedLinear>(new Linear({ inFeatures: 2, outFeatures: 3 })), { weight } = linear;
-  const refused = (options: object, kind: typeof TypeError | typeof RangeError, message: string): void => {
+  const linear = quantized<QuantizedLinear>(new Linear({ inFeatures: 2, outFeatures: 3 }));
+  const { weight } = linear;
+  const refused = (
+    options: object,
+    kind: typeof TypeError | typeof RangeError,
+    message: string,
+  ): void => {
     assertThrows(() => new QuantizedLinear({ ...linear, ...options }), kind, message);
   };
   const weightOf = (options: object) => ({ weight: { ...weight, ...options } });
   const scales = Float32Array.of(1, 1, 2 ** -60);
-  refused({ weight: undefined }, TypeError, "Linear.weight.data: expected an Int8Array, got undefined");
-  refused(weightOf({ data: new Int8Array(5) }), RangeError, "Linear.weight: expected [3, 2], got 5");
+  refused(
+    { weight: undefined },
+    TypeError,
+    "Linear.weight.data: expected an Int8Array, got undefined",
+  );
+  refused(
+    weightOf({ data: new Int8Array(5) }),
+    RangeError,
+    "Linear.weight: expected [3, 2], got 5",
+  );
   refused(
     weightOf({ scales: new Float32Array(0) }),
     RangeError,
     "Linear.weight.scales: expected as many as zeroPoints",
   );
   for (const scale of [0, -1, NaN, Infinity, 2 ** -128]) {
-    refused(weightOf({ scales: Float32Array.of(1, scale, 1) }), RangeError, "Linear.weight.scales[1]: expected");
+    refused(
+      weightOf({ scales: Float32Array.of(1, scale, 1) }),
+      RangeError,
+      "Linear.weight.scales[1]: expected",
+    );
   }
-  refused({ input, ...weightOf({ scales }) }, RangeError, "Linear.weight.scales[2]: expected a positive number");
-  refused(weightOf({ zeroPoints: Int32Array.of(0, 0, 128) }), RangeError, "Linear.weight.zeroPoints[2]: expected");
-  refused({ bias: new Float32Array(2) }, RangeError, "Linear.weight's bias: expected 3 elements, got 2");
-  refused({ bias: Float32Array.of(0, NaN, 0) }, RangeError, "Linear.weight's bias[1]: expected a finite number");
-  const tiny = new QuantizedLinear({ ...linear, ...weightOf({ scales }) }), x = Uint8Array.of(1, 2);
-  assertThrows(() => tiny.forward({ data: x, shape: [1, 2], qparams: input }), RangeError, "weight.scales[2]");
+  refused(
+    { input, ...weightOf({ scales }) },
+    RangeError,
+    "Linear.weight.scales[2]: expected a positive number",
+  );
+  refused(
+    weightOf({ zeroPoints: Int32Array.of(0, 0, 128) }),
+    RangeError,
+    "Linear.weight.zeroPoints[2]: expected",
+  );
+  refused(
+    { bias: new Float32Array(2) },
+    RangeError,
+    "Linear.weight's bias: expected 3 elements, got 2",
+  );
+  refused(
+    { bias: Float32Array.of(0, NaN, 0) },
+    RangeError,
+    "Linear.weight's bias[1]: expected a finite number",
+  );
+  const tiny = new QuantizedLinear({ ...linear, ...weightOf({ scales }) });
+  const x = Uint8Array.of(1, 2);
+  assertThrows(
+    () => tiny.forward({ data: x, shape: [1, 2], qparams: input }),
+    RangeError,
+    "weight.scales[2]",
+  );
 });
 
 Deno.test("QuantizedLSTM refuses scales whose product has no finite reciprocal", () => {
-  const lstm = quantized<QuantizedLSTM>(new LSTM({ inputSize: 2, hiddenSize: 3 })), cell = lstm.cells[0]![0]!;
+  const lstm = quantized<QuantizedLSTM>(new LSTM({ inputSize: 2, hiddenSize: 3 }));
+  const cell = lstm.cells[0]![0]!;
   const weightIh = { ...cell.weightIh, scales: cell.weightIh.scales.map(() => 2 ** -60) };
   const made = (options: object) => () => new QuantizedLSTM({ ...lstm, ...options });
   made({ cells: [[{ ...cell, weightIh }]] })();
@@ -63,7 +102,9 @@ Deno.test("QuantizedLSTM refuses scales whose product has no finite reciprocal",
 Deno.test("a file whose scales' product has no finite reciprocal is refused before it runs", () => {
   const linear = quantized<QuantizedLinear>(new Linear({ inFeatures: 2, outFeatures: 3 }));
   const weight = { ...linear.weight, scales: linear.weight.scales.map(() => 2 ** -60) };
-  const file = saveModel(new QuantizedModel(new Map([["out", { ...linear, input, weight }]]), saveModel));
+  const file = saveModel(
+    new QuantizedModel(new Map([["out", { ...linear, input, weight }]]), saveModel),
+  );
   assertThrows(() => loadModel(file), RangeError, "weight.scales[0]: expected");
 });
 
@@ -77,20 +118,53 @@ Deno.test("QuantizedEmbedding refuses rows, scales and biases that do not fit", 
   };
   new QuantizedEmbedding(good);
   const made = (options: object) => () => new QuantizedEmbedding({ ...good, ...options });
-  assertThrows(made({ weight: new Uint8Array(5) }), RangeError, "Embedding.weight: expected [2, 3], got 5");
-  assertThrows(made({ scales: new Float32Array(1) }), RangeError, "Embedding.scales: expected 2 scales and biases");
-  assertThrows(made({ biases: Float32Array.of(0, Infinity) }), RangeError, "Embedding[1]: expected a finite number");
+  assertThrows(
+    made({ weight: new Uint8Array(5) }),
+    RangeError,
+    "Embedding.weight: expected [2, 3], got 5",
+  );
+  assertThrows(
+    made({ scales: new Float32Array(1) }),
+    RangeError,
+    "Embedding.scales: expected 2 scales and biases",
+  );
+  assertThrows(
+    made({ biases: Float32Array.of(0, Infinity) }),
+    RangeError,
+    "Embedding[1]: expected a finite number",
+  );
 });
 
 Deno.test("forward() of quantized modules refuses data that does not fit its shape or dtype", () => {
   const linear = quantized<QuantizedLinear>(new Linear({ inFeatures: 2, outFeatures: 3 }));
-  const refused = (x: unknown, kind: typeof TypeError | typeof RangeError, message: string): void => {
+  const refused = (
+    x: unknown,
+    kind: typeof TypeError | typeof RangeError,
+    message: string,
+  ): void => {
     assertThrows(() => linear.forward(x as never), kind, message);
   };
-  refused({ data: new Float32Array(3), shape: [2, 2] }, RangeError, "x.data: expected 4 elements for its shape, got 3");
-  refused({ data: new Float32Array(0), shape: [0, 2] }, RangeError, "x.shape: expected no empty dimension");
-  refused({ data: new Int8Array(2), shape: [1, 2], qparams: input }, TypeError, "x.data: expected an array of quint8");
-  const options = { numEmbeddings: 2, embeddingDim: 1, scales: new Float32Array(2), biases: new Float32Array(2) };
+  refused(
+    { data: new Float32Array(3), shape: [2, 2] },
+    RangeError,
+    "x.data: expected 4 elements for its shape, got 3",
+  );
+  refused(
+    { data: new Float32Array(0), shape: [0, 2] },
+    RangeError,
+    "x.shape: expected no empty dimension",
+  );
+  refused(
+    { data: new Int8Array(2), shape: [1, 2], qparams: input },
+    TypeError,
+    "x.data: expected an array of quint8",
+  );
+  const options = {
+    numEmbeddings: 2,
+    embeddingDim: 1,
+    scales: new Float32Array(2),
+    biases: new Float32Array(2),
+  };
   const embedding = new QuantizedEmbedding({ ...options, weight: new Uint8Array(2) });
   assertThrows(() => embedding.forward(undefined as never), TypeError, "x: expected a tensor");
   assertThrows(
@@ -107,6 +181,14 @@ Deno.test("forward() of quantized modules refuses data that does not fit its sha
 
 Deno.test("prepare() and an observed model refuse options and inputs that would have no effect", () => {
   const linear = new Linear({ inFeatures: 2, outFeatures: 3 });
-  assertThrows(() => prepare(linear, fbgemmQConfig, { splitGate: true } as never), TypeError, "options: expected no");
-  assertThrows(() => prepare(linear, fbgemmQConfig).forward(undefined as never), TypeError, "x: expected a tensor");
+  assertThrows(
+    () => prepare(linear, fbgemmQConfig, { splitGate: true } as never),
+    TypeError,
+    "options: expected no",
+  );
+  assertThrows(
+    () => prepare(linear, fbgemmQConfig).forward(undefined as never),
+    TypeError,
+    "x: expected a tensor",
+  );
 });

@@ -28,9 +28,15 @@ Deno.test("a session gives what execution by parts gives when projections are fl
           quantMin: -32768,
           quantMax: 32767,
         });
-        const qconfig: QConfig = { ...accurateQConfig, parts: { ...accurateQConfig.parts, linearOutput: gates } };
+        const qconfig: QConfig = {
+          ...accurateQConfig,
+          parts: { ...accurateQConfig.parts, linearOutput: gates },
+        };
         const observed = prepare(new LSTM({ inputSize, hiddenSize, bidirectional, seed }), qconfig);
-        const x = Float32Array.from({ length: 6 * inputSize }, (_, i) => 9 * Math.sin(i * i + seed));
+        const x = Float32Array.from(
+          { length: 6 * inputSize },
+          (_, i) => 9 * Math.sin(i * i + seed),
+        );
         observed.forward(tensor(x, [6, 1, inputSize]));
         const model = convert(observed);
         const [fast, parts] = [undefined, byParts()].map((kernels) => {

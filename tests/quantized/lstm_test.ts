@@ -6,7 +6,15 @@ import { byParts } from "../../src/quantized/by_parts.ts";
 import { fastParts } from "../../src/quantized/cell.ts";
 import type { ForwardTensor, LstmForwardResult } from "../../src/quantized/forward.ts";
 import { QuantizedLSTM } from "../../src/quantized/lstm.ts";
-import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf, qparamsOf } from "./arbitrary.ts";
+import {
+  type Bits,
+  floatsOf,
+  generator,
+  type LstmCase,
+  lstmCases,
+  lstmOf,
+  qparamsOf,
+} from "./arbitrary.ts";
 import { plainCase } from "./models.ts";
 
 type Result<T> = { value: T } | { error: string };
@@ -16,7 +24,9 @@ function attempt<T>(run: () => T): Result<T> {
   try {
     return { value: run() };
   } catch (error) {
-    if (!(error instanceof RangeError) || !error.message.includes("qnnpack's addition")) throw error;
+    if (!(error instanceof RangeError) || !error.message.includes("qnnpack's addition")) {
+      throw error;
+    }
     return { error: "qnnpack" };
   }
 }
@@ -26,8 +36,15 @@ function flat([y, [h, c]]: LstmForwardResult) {
 }
 
 /** Quantized random values, the range's ends among them. */
-function quantizedOf(seed: number, shape: readonly number[], bits: Bits, range: number): ForwardTensor {
-  const random = generator(seed), q = qparamsOf(bits, range, random), floats = floatsOf(seed, shape, range);
+function quantizedOf(
+  seed: number,
+  shape: readonly number[],
+  bits: Bits,
+  range: number,
+): ForwardTensor {
+  const random = generator(seed);
+  const q = qparamsOf(bits, range, random);
+  const floats = floatsOf(seed, shape, range);
   if (q === null) return floats;
   const data = newQArray(q.dtype, floats.data.length);
   for (let i = 0; i < data.length; i++) {
@@ -55,18 +72,30 @@ function stateOf(c: LstmCase, bits: Bits): [ForwardTensor, ForwardTensor] {
 }
 
 /** Fused, split, and both by parts, of the same input, give the same. */
-function assertAgree(lstm: QuantizedLSTM, c: LstmCase, stateBits: Bits | null, lengths?: number[]): void {
-  const x = inputOf(c), state = stateBits === null ? undefined : stateOf(c, stateBits), kernels = byParts();
-  const oracle = attempt(() => flat(lstm.forward(x, state, { lengths, splitGates: true, kernels })));
+function assertAgree(
+  lstm: QuantizedLSTM,
+  c: LstmCase,
+  stateBits: Bits | null,
+  lengths?: number[],
+): void {
+  const x = inputOf(c);
+  const state = stateBits === null ? undefined : stateOf(c, stateBits);
+  const kernels = byParts();
+  const oracle = attempt(() =>
+    flat(lstm.forward(x, state, { lengths, splitGates: true, kernels }))
+  );
   for (const splitGates of [false, true]) {
     assertEquals(attempt(() => flat(lstm.forward(x, state, { lengths, splitGates }))), oracle);
-    assertEquals(attempt(() => flat(lstm.forward(x, state, { lengths, splitGates, kernels }))), oracle);
+    assertEquals(
+      attempt(() => flat(lstm.forward(x, state, { lengths, splitGates, kernels }))),
+      oracle,
+    );
   }
 }
 
-const eight = fc.constant<Bits>(8),
-  quantized = fc.constantFrom<Bits>(7, 8, 16, 32),
-  any = fc.constantFrom<Bits>(0, 7, 8, 16, 32);
+const eight = fc.constant<Bits>(8);
+const quantized = fc.constantFrom<Bits>(7, 8, 16, 32);
+const any = fc.constantFrom<Bits>(0, 7, 8, 16, 32);
 const stateBits = fc.constantFrom<Bits | null>(null, 0, 8, 16);
 
 function fast(lstm: QuantizedLSTM): boolean {
@@ -132,27 +161,34 @@ Deno.test("QuantizedLSTM gives each row what it gives it alone when lengths diff
       stateBits,
       fc.nat(),
       (c, bits, seed) => {
-        const lstm = lstmOf(c, { batchFirst: false }), random = generator(seed);
+        const lstm = lstmOf(c, { batchFirst: false });
+        const random = generator(seed);
         const lengths = Array.from({ length: c.batch }, () => Math.floor(random(1, c.steps + 1)));
         const plain = { ...c, batchFirst: false };
         assertAgree(lstm, plain, bits, lengths);
-        const x = inputOf(plain), state = bits === null ? undefined : stateOf(c, bits);
+        const x = inputOf(plain);
+        const state = bits === null ? undefined : stateOf(c, bits);
         const whole = attempt(() => lstm.forward(x, state, { lengths }));
         lengths.forEach((length, b) => {
           const take = (t: ForwardTensor, steps: number) => {
-            const [, batch, width] = t.shape, data = t.data.slice(0, steps * width!);
+            const [, batch, width] = t.shape;
+            const data = t.data.slice(0, steps * width!);
             for (let s = 0; s < steps; s++) {
-              for (let k = 0; k < width!; k++) data[s * width! + k] = t.data[(s * batch! + b) * width! + k]!;
+              for (let k = 0; k < width!; k++) {
+                data[s * width! + k] = t.data[(s * batch! + b) * width! + k]!;
+              }
             }
             return { ...t, data, shape: [steps, 1, width] } as ForwardTensor;
           };
-          const own = state && [take(state[0], state[0].shape[0]!), take(state[1], state[1].shape[0]!)] as const;
+          const own = state &&
+            [take(state[0], state[0].shape[0]!), take(state[1], state[1].shape[0]!)] as const;
           const alone = attempt(() => lstm.forward(take(x, length), own));
           if ("error" in whole || "error" in alone) {
             assertEquals("error" in whole, "error" in alone);
             return;
           }
-          const [y, [h, cell]] = whole.value, rows = h.shape[0]!;
+          const [y, [h, cell]] = whole.value;
+          const rows = h.shape[0]!;
           assertEquals(
             [take(y, length), take(h, rows), take(cell, rows)].map((t) => [...t.data]),
             [alone.value[0], ...alone.value[1]].map((t) => [...t.data]),
@@ -169,24 +205,36 @@ Deno.test("QuantizedLSTM gives each row what it gives it alone when lengths diff
 Deno.test("QuantizedLSTM gives the same in parts as whole when the state is handed on", () => {
   let ran = 0;
   fc.assert(
-    fc.property(lstmCases(fc.constantFrom<Bits>(8, 16), fc.constantFrom<Bits>(0, 8)), fc.nat(), (given, seed) => {
-      const c = { ...given, bidirectional: false, batchFirst: false, numLayers: 1, steps: 9 }, lstm = lstmOf(c);
-      const x = inputOf(c), whole = attempt(() => lstm.forward(x)), random = generator(seed);
-      if ("error" in whole) return;
-      const each = c.batch * c.inputSize, out: number[] = [];
-      let state: readonly [ForwardTensor, ForwardTensor] | undefined, done = 0;
-      while (done < c.steps) {
-        const steps = Math.min(c.steps - done, Math.floor(random(1, 5)));
-        const data = x.data.slice(done * each, (done + steps) * each);
-        const [y, next] = lstm.forward({ ...x, data, shape: [steps, c.batch, c.inputSize] } as ForwardTensor, state);
-        out.push(...y.data);
-        state = next;
-        done += steps;
-      }
-      assertEquals(out, [...whole.value[0].data]);
-      assertEquals(state!.map((t) => [...t.data]), whole.value[1].map((t) => [...t.data]));
-      ran++;
-    }),
+    fc.property(
+      lstmCases(fc.constantFrom<Bits>(8, 16), fc.constantFrom<Bits>(0, 8)),
+      fc.nat(),
+      (given, seed) => {
+        const c = { ...given, bidirectional: false, batchFirst: false, numLayers: 1, steps: 9 };
+        const lstm = lstmOf(c);
+        const x = inputOf(c);
+        const whole = attempt(() => lstm.forward(x));
+        const random = generator(seed);
+        if ("error" in whole) return;
+        const each = c.batch * c.inputSize;
+        const out: number[] = [];
+        let state: readonly [ForwardTensor, ForwardTensor] | undefined;
+        let done = 0;
+        while (done < c.steps) {
+          const steps = Math.min(c.steps - done, Math.floor(random(1, 5)));
+          const data = x.data.slice(done * each, (done + steps) * each);
+          const [y, next] = lstm.forward(
+            { ...x, data, shape: [steps, c.batch, c.inputSize] } as ForwardTensor,
+            state,
+          );
+          out.push(...y.data);
+          state = next;
+          done += steps;
+        }
+        assertEquals(out, [...whole.value[0].data]);
+        assertEquals(state!.map((t) => [...t.data]), whole.value[1].map((t) => [...t.data]));
+        ran++;
+      },
+    ),
     { numRuns: 60 },
   );
   assertEquals(ran > 30, true);
@@ -199,14 +247,28 @@ function growing(bits: 8 | 16): QuantizedLSTM {
     layer.map((cell) => {
       const cellState = bits === 8
         ? perTensorAffine({ dtype: "quint8", scale: 0.07, zeroPoint: 120 })
-        : perTensorAffine({ dtype: "qint32", scale: 2 ** -11, zeroPoint: 0, quantMin: -32768, quantMax: 32767 });
+        : perTensorAffine({
+          dtype: "qint32",
+          scale: 2 ** -11,
+          zeroPoint: 0,
+          quantMin: -32768,
+          quantMax: 32767,
+        });
       const wide = perTensorAffine({ dtype: "quint8", scale: 0.1, zeroPoint: 128 });
       const gate = perTensorAffine({ dtype: "quint8", scale: 1 / 255, zeroPoint: 0 });
       const tanh = perTensorAffine({ dtype: "quint8", scale: 2 / 255, zeroPoint: 128 });
       return {
         ...cell,
-        weightIh: { ...cell.weightIh, data: cell.weightIh.data.map(() => 0), zeroPoints: Int32Array.of(0) },
-        weightHh: { ...cell.weightHh, data: cell.weightHh.data.map(() => 0), zeroPoints: Int32Array.of(0) },
+        weightIh: {
+          ...cell.weightIh,
+          data: cell.weightIh.data.map(() => 0),
+          zeroPoints: Int32Array.of(0),
+        },
+        weightHh: {
+          ...cell.weightHh,
+          data: cell.weightHh.data.map(() => 0),
+          zeroPoints: Int32Array.of(0),
+        },
         // Unit 0 grows up, unit 1 down, unit 2 stays.
         biasIh: Float32Array.of(12, 12, 12, 12, 12, 12, 12, -12, 0, 12, 12, 12),
         biasHh: new Float32Array(12),
@@ -231,11 +293,19 @@ function growing(bits: 8 | 16): QuantizedLSTM {
 
 Deno.test("QuantizedLSTM saturates and never wraps when the cell grows past +-8 over 2,000 steps", () => {
   for (const bits of [8, 16] as const) {
-    const lstm = growing(bits), steps = 2000, x = inputOf({ ...growingCase(lstm), steps });
-    const places = new Map<string, number>(), parts = lstm.cells[0]![0]!.parts, q = parts.fgate_cx_igate_cgate!;
-    const watch = byParts((place, _value, saturated) => places.set(place, (places.get(place) ?? 0) + saturated));
+    const lstm = growing(bits);
+    const steps = 2000;
+    const x = inputOf({ ...growingCase(lstm), steps });
+    const places = new Map<string, number>();
+    const parts = lstm.cells[0]![0]!.parts;
+    const q = parts.fgate_cx_igate_cgate!;
+    const watch = byParts((place, _value, saturated) =>
+      places.set(place, (places.get(place) ?? 0) + saturated)
+    );
     const slow = lstm.forward(x, undefined, { kernels: watch });
-    for (const splitGates of [false, true]) assertEquals(flat(lstm.forward(x, undefined, { splitGates })), flat(slow));
+    for (const splitGates of [false, true]) {
+      assertEquals(flat(lstm.forward(x, undefined, { splitGates })), flat(slow));
+    }
     assertEquals([...slow[1][1].data].slice(0, 2), [q.quantMax, q.quantMin]);
     // The two units that grow are clamped at nearly every step, and nothing else is.
     const cell = places.get("layers.0.layer_fw.cell.fgate_cx_igate_cgate")!;
@@ -250,7 +320,15 @@ Deno.test("QuantizedLSTM saturates and never wraps when the cell grows past +-8 
 });
 
 function growingCase({ inputSize, hiddenSize }: QuantizedLSTM): LstmCase {
-  return { inputSize, hiddenSize, seed: 5, batch: 1, steps: 1, input: 8, batchFirst: false } as LstmCase;
+  return {
+    inputSize,
+    hiddenSize,
+    seed: 5,
+    batch: 1,
+    steps: 1,
+    input: 8,
+    batchFirst: false,
+  } as LstmCase;
 }
 
 Deno.test("QuantizedLSTM agrees with parts over 600 steps when the state runs on", () => {
@@ -276,7 +354,9 @@ Deno.test("QuantizedLSTM agrees with parts over 600 steps when the state runs on
 Deno.test("QuantizedLSTM takes unbatched input and floats when the LSTM has parameters for them", () => {
   fc.assert(
     fc.property(lstmCases(eight, eight), (given) => {
-      const c = { ...given, batch: 1, batchFirst: false }, lstm = lstmOf(c), x = inputOf(c);
+      const c = { ...given, batch: 1, batchFirst: false };
+      const lstm = lstmOf(c);
+      const x = inputOf(c);
       const whole = attempt(() => lstm.forward(x));
       if ("error" in whole) return;
       const [y, [h, cell]] = lstm.forward({ ...x, shape: [c.steps, c.inputSize] } as ForwardTensor);
@@ -284,7 +364,8 @@ Deno.test("QuantizedLSTM takes unbatched input and floats when the LSTM has para
       assertEquals([y, h, cell].map((t) => [...t.data]), [z, hz, cz].map((t) => [...t.data]));
       assertEquals([y.shape, h.shape], [[c.steps, z.shape[2]], [h.shape[0], hz.shape[2]]]);
       // Dequantized and quantized again, the integers are what they were.
-      const q = lstm.input!, floats = Float32Array.from(x.data, (v) => Math.fround(q.scale * (v - q.zeroPoint)));
+      const q = lstm.input!;
+      const floats = Float32Array.from(x.data, (v) => Math.fround(q.scale * (v - q.zeroPoint)));
       assertEquals(
         flat(lstm.forward({ data: floats, shape: x.shape })),
         flat(lstm.forward({ ...x, qparams: q } as never)),
@@ -295,9 +376,14 @@ Deno.test("QuantizedLSTM takes unbatched input and floats when the LSTM has para
 });
 
 Deno.test("QuantizedLSTM.forward() names the argument when one is wrong", () => {
-  const c = { ...growingCase(growing(8)), batch: 2, steps: 3 }, lstm = growing(8), x = inputOf(c);
-  const refused = (run: () => unknown, kind: typeof RangeError | typeof TypeError, message: string) =>
-    assertThrows(run, kind, message);
+  const c = { ...growingCase(growing(8)), batch: 2, steps: 3 };
+  const lstm = growing(8);
+  const x = inputOf(c);
+  const refused = (
+    run: () => unknown,
+    kind: typeof RangeError | typeof TypeError,
+    message: string,
+  ) => assertThrows(run, kind, message);
   const q8 = perTensorAffine({ dtype: "quint8", scale: 1, zeroPoint: 0 });
   const state = (rows: number, batch: number) => ({
     data: new Uint8Array(rows * batch * 3),
@@ -305,18 +391,46 @@ Deno.test("QuantizedLSTM.forward() names the argument when one is wrong", () => 
     qparams: q8,
   });
   refused(() => lstm.forward(null as never), TypeError, "x: expected a Tensor or a QTensor");
-  refused(() => lstm.forward({ ...x, shape: [3, 3, 2] } as never), RangeError, "x.shape: expected [steps, batch, 3]");
-  refused(() => lstm.forward({ data: new Float32Array(0), shape: [0, 2, 3] }), RangeError, "x.shape");
-  refused(() => lstm.forward({ data: Float32Array.of(0, NaN, 0), shape: [1, 3] }), RangeError, "x.data[1]");
+  refused(
+    () => lstm.forward({ ...x, shape: [3, 3, 2] } as never),
+    RangeError,
+    "x.shape: expected [steps, batch, 3]",
+  );
+  refused(
+    () => lstm.forward({ data: new Float32Array(0), shape: [0, 2, 3] }),
+    RangeError,
+    "x.shape",
+  );
+  refused(
+    () => lstm.forward({ data: Float32Array.of(0, NaN, 0), shape: [1, 3] }),
+    RangeError,
+    "x.data[1]",
+  );
   refused(
     () => lstm.forward({ data: [1, 2, 3], shape: [1, 3] } as never),
     TypeError,
     "x.data: expected a Float32Array",
   );
-  refused(() => lstm.forward(x, [state(2, 2), state(1, 2)]), RangeError, "h0.shape: expected [1,2,3]");
-  refused(() => lstm.forward(x, [state(1, 2), state(1, 1)]), RangeError, "c0.shape: expected [1,2,3]");
-  refused(() => lstm.forward(x, undefined, { lengths: [1] }), RangeError, "lengths: expected 2 elements, got 1");
-  refused(() => lstm.forward(x, undefined, { lengths: [1, 4] }), RangeError, "lengths[1]: expected an integer in 1..3");
+  refused(
+    () => lstm.forward(x, [state(2, 2), state(1, 2)]),
+    RangeError,
+    "h0.shape: expected [1,2,3]",
+  );
+  refused(
+    () => lstm.forward(x, [state(1, 2), state(1, 1)]),
+    RangeError,
+    "c0.shape: expected [1,2,3]",
+  );
+  refused(
+    () => lstm.forward(x, undefined, { lengths: [1] }),
+    RangeError,
+    "lengths: expected 2 elements, got 1",
+  );
+  refused(
+    () => lstm.forward(x, undefined, { lengths: [1, 4] }),
+    RangeError,
+    "lengths[1]: expected an integer in 1..3",
+  );
   refused(() => lstm.forward(x, undefined, { lengths: [0, 1] }), RangeError, "lengths[0]");
   refused(() => lstm.forward(x, undefined, { splitGates: 1 as never }), TypeError, "splitGates");
   refused(
@@ -324,17 +438,27 @@ Deno.test("QuantizedLSTM.forward() names the argument when one is wrong", () => 
     TypeError,
     "options: expected no options but",
   );
-  refused(() => lstm.forward(x, { splitGates: true } as never), TypeError, "state: expected an array of the hidden");
+  refused(
+    () => lstm.forward(x, { splitGates: true } as never),
+    TypeError,
+    "state: expected an array of the hidden",
+  );
   refused(() => byParts(1 as never), TypeError, "observe: expected a function or null, got 1");
 });
 
 Deno.test("QuantizedLSTM refuses cells when they do not fit its sizes", () => {
-  const lstm = growing(8), cell = lstm.cells[0]![0]!, { weightIh } = cell;
+  const lstm = growing(8);
+  const cell = lstm.cells[0]![0]!;
+  const { weightIh } = cell;
   const made = (options: object) => () => new QuantizedLSTM({ ...lstm, ...options });
   assertThrows(made({ numLayers: 2 }), RangeError, "cells: expected 2 layers");
   assertThrows(made({ bidirectional: true }), RangeError, "cells[0]: expected 2 directions");
   assertThrows(made({ inputSize: 4 }), RangeError, "cells[0][0].weightIh: expected [12, 4]");
   assertThrows(made({ hiddenSize: 4 }), RangeError, "weightIh: expected [16, 3]");
   assertThrows(made({ projSize: 2 }), RangeError, "weightHh: expected [12, 2]");
-  assertThrows(made({ cells: [[{ ...cell, weightHr: weightIh }]] }), RangeError, "weightHr: expected null");
+  assertThrows(
+    made({ cells: [[{ ...cell, weightHr: weightIh }]] }),
+    RangeError,
+    "weightHr: expected null",
+  );
 });

@@ -2,7 +2,9 @@ import { assertEquals } from "@std/assert";
 
 /** Sessions with kernels of their own each: how many of these kernels are still there after a collection. */
 const SESSIONS = `
-import { byParts, convert, fbgemmQConfig, LSTM, prepare, tensor } from "${import.meta.resolve("../../mod.ts")}";
+import { byParts, convert, fbgemmQConfig, LSTM, prepare, tensor } from "${
+  import.meta.resolve("../../mod.ts")
+}";
 const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
 observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
 const model = convert(observed), kept = byParts(null), output = new Float32Array(3), made = [new WeakRef(kept)];
@@ -20,7 +22,10 @@ console.log(made[0].deref() === kept, made.filter((kernels) => kernels.deref()).
 
 Deno.test("createSession() keeps no kernels when nothing else does", async () => {
   const args = ["eval", "--v8-flags=--expose-gc", SESSIONS];
-  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, env: { NO_COLOR: "1" } }).output();
+  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    env: { NO_COLOR: "1" },
+  }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   assertEquals(text(stdout), "true true\n", text(stderr));
 });

@@ -7,18 +7,30 @@ import { QuantizedModel, type QuantizedModule } from "../../src/quantized/model.
 import { type Bits, generator, type LstmCase, lstmOf } from "./arbitrary.ts";
 
 /** A model of a case. */
-export function modelOf(c: LstmCase, embedding: "none" | "8" | "16" | "float", linear: boolean): QuantizedModel {
-  const lstm = lstmOf(c), random = generator(c.seed + 9), modules = new Map<string, QuantizedModule>();
-  const numEmbeddings = 5, embeddingDim = c.inputSize, cells = numEmbeddings * embeddingDim;
+export function modelOf(
+  c: LstmCase,
+  embedding: "none" | "8" | "16" | "float",
+  linear: boolean,
+): QuantizedModel {
+  const lstm = lstmOf(c);
+  const random = generator(c.seed + 9);
+  const modules = new Map<string, QuantizedModule>();
+  const numEmbeddings = 5;
+  const embeddingDim = c.inputSize;
+  const cells = numEmbeddings * embeddingDim;
   if (embedding === "8" || embedding === "16") {
-    const levels = embedding === "8" ? 255 : 65535,
-      weight = embedding === "8" ? new Uint8Array(cells) : new Uint16Array(cells);
+    const levels = embedding === "8" ? 255 : 65535;
+    const weight = embedding === "8" ? new Uint8Array(cells) : new Uint16Array(cells);
     for (let i = 0; i < cells; i++) weight[i] = random(0, levels + 1);
     const scales = Float32Array.from({ length: numEmbeddings }, () => random(1, 4) / levels);
     const biases = Float32Array.from({ length: numEmbeddings }, () => random(-2, 0));
-    modules.set("embedding", new QuantizedEmbedding({ weight, numEmbeddings, embeddingDim, scales, biases }));
+    modules.set(
+      "embedding",
+      new QuantizedEmbedding({ weight, numEmbeddings, embeddingDim, scales, biases }),
+    );
   } else if (embedding === "float") {
-    const weight = Float32Array.from({ length: cells }, () => random(-2, 2)), none = new Float32Array(0);
+    const weight = Float32Array.from({ length: cells }, () => random(-2, 2));
+    const none = new Float32Array(0);
     modules.set(
       "embedding",
       new QuantizedEmbedding({ weight, numEmbeddings, embeddingDim, scales: none, biases: none }),
@@ -26,16 +38,28 @@ export function modelOf(c: LstmCase, embedding: "none" | "8" | "16" | "float", l
   }
   modules.set("lstm", lstm);
   if (linear) {
-    const inFeatures = (c.projSize || c.hiddenSize) * (c.bidirectional ? 2 : 1), outFeatures = 3;
+    const inFeatures = (c.projSize || c.hiddenSize) * (c.bidirectional ? 2 : 1);
+    const outFeatures = 3;
     const data = Int8Array.from({ length: inFeatures * outFeatures }, () => random(-128, 128));
-    const scales = Float32Array.of(0.01, 0.02, 0.015), zeroPoints = new Int32Array(3);
+    const scales = Float32Array.of(0.01, 0.02, 0.015);
+    const zeroPoints = new Int32Array(3);
     const weight = { data, outFeatures, inFeatures, perChannel: true, scales, zeroPoints };
     // Other parameters than the LSTM gives: they are converted between the two.
-    const input = random(0, 1) < 0.5 ? lstm.output : perTensorAffine({ dtype: "quint8", scale: 0.011, zeroPoint: 120 });
-    const output = random(0, 1) < 0.5 ? null : perTensorAffine({ dtype: "qint8", scale: 0.05, zeroPoint: 4 });
+    const input = random(0, 1) < 0.5
+      ? lstm.output
+      : perTensorAffine({ dtype: "quint8", scale: 0.011, zeroPoint: 120 });
+    const output = random(0, 1) < 0.5
+      ? null
+      : perTensorAffine({ dtype: "qint8", scale: 0.05, zeroPoint: 4 });
     modules.set(
       "out",
-      new QuantizedLinear({ engine: c.engine, weight, bias: Float32Array.of(0.5, -1, 0), input, output }),
+      new QuantizedLinear({
+        engine: c.engine,
+        weight,
+        bias: Float32Array.of(0.5, -1, 0),
+        input,
+        output,
+      }),
     );
   }
   return new QuantizedModel(modules, saveModel);

@@ -28,7 +28,12 @@ import {
 } from "@splitgate/splitgate";
 import { ByPartsExecutor } from "../../src/quantized/by_parts.ts";
 import { computeNode } from "../../src/reference/run.ts";
-import { type LstmCase, lstmCases, partObservers, slotObserver } from "../quantizable/arbitraries.ts";
+import {
+  type LstmCase,
+  lstmCases,
+  partObservers,
+  slotObserver,
+} from "../quantizable/arbitraries.ts";
 
 /** Differences between integer execution and the reference graph, part by part. */
 interface Found {
@@ -46,15 +51,20 @@ function graphValue(value: PartValue): GraphValue {
 }
 
 /** Runs every cell by parts over `steps`, and each part's reference on what the part was given. */
-function compare(model: ReturnType<typeof observeLstmParts>, { x, steps, lstm }: LstmCase, found: Found): void {
-  const quantized = convert(model).modules.get("lstm") as QuantizedLSTM, nodes = new Map<string, GraphNode>();
+function compare(
+  model: ReturnType<typeof observeLstmParts>,
+  { x, steps, lstm }: LstmCase,
+  found: Found,
+): void {
+  const quantized = convert(model).modules.get("lstm") as QuantizedLSTM;
+  const nodes = new Map<string, GraphNode>();
   for (const node of convertToReference(model).nodes) nodes.set(node.name, node);
   const operate = (node: GraphNode, inputs: readonly PartValue[]): GraphValue => {
     const read = inputs.map(graphValue).map((value) =>
       value.qparams === null ? value : computeNode({ ...node, op: "dequantize" }, [value], null)
     );
-    const out = node.op === "quantize" ? read[0]! : computeNode(node, read, null),
-      quantize = nodes.get(`${node.name}.quantize`);
+    const out = node.op === "quantize" ? read[0]! : computeNode(node, read, null);
+    const quantize = nodes.get(`${node.name}.quantize`);
     const to = node.op === "quantize" ? node : quantize;
     return to === undefined ? out : computeNode(to, [out], null);
   };
@@ -63,7 +73,8 @@ function compare(model: ReturnType<typeof observeLstmParts>, { x, steps, lstm }:
     const { scale, zeroPoint } = isQuantized(x) ? x.qparams : { scale: 1, zeroPoint: 0 };
     let largest = 0;
     for (let row = 0; row < weight!.outFeatures; row++) {
-      const rowScale = weight!.scales[Math.floor(row * weight!.scales.length / weight!.outFeatures)]!;
+      const rowScale = weight!
+        .scales[Math.floor(row * weight!.scales.length / weight!.outFeatures)]!;
       let sum = Math.abs(bias?.[row] ?? 0);
       x.data.forEach((q, k) =>
         sum += Math.abs(scale * (q - zeroPoint) * rowScale * weight!.data[row * x.data.length + k]!)
@@ -78,7 +89,9 @@ function compare(model: ReturnType<typeof observeLstmParts>, { x, steps, lstm }:
       // Both round to float32 on their ways, five times each at most (a linear here: the accumulator's scale, the
       // multiplier, the accumulator, with its bias, the product; there: x, weight, the sum, the quantize's reciprocal
       // and product), each time by 2^-24 of what is added up: wide results differ by more than a step.
-      const [scale, zeroPoint] = isQuantized(here) ? [here.qparams.scale, here.qparams.zeroPoint] : [1, 0];
+      const [scale, zeroPoint] = isQuantized(here)
+        ? [here.qparams.scale, here.qparams.zeroPoint]
+        : [1, 0];
       const rounding = Math.max(Math.abs(value - zeroPoint), terms / scale) * 10 * 2 ** -24;
       const step = isQuantized(here) ? 1 + rounding : Math.max(rounding, 2 ** -24);
       const difference = Math.abs(value - reference.data[i]!) / step;
@@ -88,39 +101,58 @@ function compare(model: ReturnType<typeof observeLstmParts>, { x, steps, lstm }:
       assert(difference <= 1, `${place}: ${value} here, ${reference.data[i]} in the reference`);
     });
   };
-  const [first] = quantized.cells, width = lstm.inputSize;
+  const [first] = quantized.cells;
+  const width = lstm.inputSize;
   first!.forEach((cell, d) => {
-    const own = new ByPartsExecutor(quantized.engine, cell), at = `lstm.l0${d === 1 ? "_reverse" : ""}`;
-    const nameOf = (part: Part, gate: number) => `${at}.${part.name}${gate < 0 ? "" : `.${GATES[gate]}`}`;
+    const own = new ByPartsExecutor(quantized.engine, cell);
+    const at = `lstm.l0${d === 1 ? "_reverse" : ""}`;
+    const nameOf = (part: Part, gate: number) =>
+      `${at}.${part.name}${gate < 0 ? "" : `.${GATES[gate]}`}`;
     const executor: CellExecutor<PartValue> = {
       apply(part, gate, inputs) {
-        const value = own.apply(part, gate, inputs), name = nameOf(part, gate), [from] = inputs;
+        const value = own.apply(part, gate, inputs);
+        const name = nameOf(part, gate);
+        const [from] = inputs;
         const { weight, bias } = nodes.get(name)!;
-        if (quantized.engine === "qnnpack" && weight !== undefined && bias != null && isQuantized(from!)) {
+        if (
+          quantized.engine === "qnnpack" && weight !== undefined && bias != null &&
+          isQuantized(from!)
+        ) {
           // qnnpack holds the bias in an int32 of the accumulator's step.
-          fc.pre(Math.max(...bias.map(Math.abs)) < from.qparams.scale * Math.min(...weight.scales) * 2 ** 30);
+          fc.pre(
+            Math.max(...bias.map(Math.abs)) <
+              from.qparams.scale * Math.min(...weight.scales) * 2 ** 30,
+          );
         }
         const node = nodes.get(name)!;
-        check(value, operate(node, inputs), name, part.op === "linear" ? magnitude(node, from!) : 0);
+        check(
+          value,
+          operate(node, inputs),
+          name,
+          part.op === "linear" ? magnitude(node, from!) : 0,
+        );
         return value;
       },
       chunk: (value, gate) => own.chunk(value, gate),
       read(part, gate, index, value) {
-        const read = own.read(part, gate, index, value),
-          node = nodes.get(`${nameOf(part, gate)}.inputs[${index}].quantize`);
+        const read = own.read(part, gate, index, value);
+        const node = nodes.get(`${nameOf(part, gate)}.inputs[${index}].quantize`);
         if (node !== undefined) check(read, operate(node, [value]), node.name);
         return read;
       },
     };
     const zero = (node: GraphNode): PartValue => {
-      const data = new Float32Array(node.width), shape = [1, node.width];
+      const data = new Float32Array(node.width);
+      const shape = [1, node.width];
       if (node.dtype === "float32") return { data, shape };
       const value = computeNode({ ...node, op: "quantize" }, [{ data, qparams: null }], null);
       return { ...value, shape } as PartValue;
     };
-    let h = zero(nodes.get(`${at}.h`)!), c = zero(nodes.get(`${at}.c`)!);
+    let h = zero(nodes.get(`${at}.h`)!);
+    let c = zero(nodes.get(`${at}.c`)!);
     for (let t = 0; t < steps; t++) {
-      const row = x.data.slice(t * width, (t + 1) * width), input = nodes.get("lstm.input.quantize");
+      const row = x.data.slice(t * width, (t + 1) * width);
+      const input = nodes.get("lstm.input.quantize");
       const value = input === undefined
         ? { data: row, shape: [1, width] }
         : { ...computeNode(input, [{ data: row, qparams: null }], null), shape: [1, width] };
@@ -144,7 +176,10 @@ const weights = fc.constantFrom(defaultWeightObserver, defaultPerChannelWeightOb
 const engines = ["fbgemm", "qnnpack"] as const;
 
 /** Observed and calibrated LSTMs whose parts have any of the given widths. */
-function observedCases(widths: readonly (0 | 8 | 16 | 32)[], of: readonly (typeof engines[number])[]) {
+function observedCases(
+  widths: readonly (0 | 8 | 16 | 32)[],
+  of: readonly (typeof engines[number])[],
+) {
   return fc.record({
     each: lstmCases,
     splitGates: fc.boolean(),
@@ -157,7 +192,8 @@ function observedCases(widths: readonly (0 | 8 | 16 | 32)[], of: readonly (typeo
       const requantized: PartObservers = read !== null
         ? { ...parts, fgate_cx: { inputs: [read, null] }, ogate_cy: { inputs: [read, null] } }
         : parts;
-      const activation = MinMaxObserver.withArgs({}), qconfig = { activation, weight, engine, input };
+      const activation = MinMaxObserver.withArgs({});
+      const qconfig = { activation, weight, engine, input };
       const model = observeLstmParts(each.lstm, requantized, { qconfig, splitGates });
       model.forward(each.x);
       return { each, model };
@@ -190,7 +226,8 @@ Deno.test("integer execution of 8-bit parts is the reference graph's, but for wh
 
 Deno.test("integer execution of 8-bit parts is the reference graph's when float32 is exact", () => {
   const found = { values: 0, differing: 0, largest: 0 };
-  const scale = (low: number, high: number) => fc.integer({ min: low, max: high }).map((k) => 2 ** k);
+  const scale = (low: number, high: number) =>
+    fc.integer({ min: low, max: high }).map((k) => 2 ** k);
   const fixed = (low: number, high: number) =>
     fc.record({ scale: scale(low, high), zeroPoint: fc.integer({ min: 0, max: 255 }) })
       .map((options) => FixedQParamsObserver.withArgs(options));
@@ -199,7 +236,9 @@ Deno.test("integer execution of 8-bit parts is the reference graph's when float3
       lstmCases,
       fc.record({
         input: fixed(-7, -4),
-        weight: scale(-7, -5).map((scale) => FixedQParamsObserver.withArgs({ dtype: "qint8", scale, zeroPoint: 0 })),
+        weight: scale(-7, -5).map((scale) =>
+          FixedQParamsObserver.withArgs({ dtype: "qint8", scale, zeroPoint: 0 })
+        ),
         inputProjection: fixed(-6, -3),
         hiddenProjection: fixed(-6, -3),
         linearOutput: fixed(-6, -3),
@@ -216,7 +255,11 @@ Deno.test("integer execution of 8-bit parts is the reference graph's when float3
           data.forEach((v, i) => data[i] = Math.round(v * 16) / 16);
         }
         // Left out is the projection of the hidden state, which an LSTM need not have.
-        const qconfig = { activation: FixedQParamsObserver.withArgs({ scale: 1 / 64, zeroPoint: 99 }), weight, input };
+        const qconfig = {
+          activation: FixedQParamsObserver.withArgs({ scale: 1 / 64, zeroPoint: 99 }),
+          weight,
+          input,
+        };
         const model = observeLstmParts(each.lstm, parts, { qconfig, splitGates });
         model.forward(each.x);
         compare(model, each, found);
@@ -229,7 +272,9 @@ Deno.test("integer execution of 8-bit parts is the reference graph's when float3
 });
 
 Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and never wraps", () => {
-  const hiddenSize = 3, steps = 2000, lstm = new LSTM({ inputSize: 1, hiddenSize });
+  const hiddenSize = 3;
+  const steps = 2000;
+  const lstm = new LSTM({ inputSize: 1, hiddenSize });
   // Every gate is open, two units count up and one down.
   const { weightIh, weightHh, biasIh, biasHh } = lstm.cells[0]![0]!;
   for (const each of [weightIh, weightHh, biasIh!, biasHh!]) each.fill(0);
@@ -237,7 +282,9 @@ Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and
     biasIh![row] = row < 2 * hiddenSize || row >= 3 * hiddenSize ? 12 : row % 3 === 1 ? -1 : 1
   );
   const bits16 = { dtype: "qint32", quantMin: -32768, quantMax: 32767, zeroPoint: 0 } as const;
-  for (const [name, cellScale, top] of [["16 bits", 2 ** -11, 32767], ["8 bits", 1 / 16, 255]] as const) {
+  for (
+    const [name, cellScale, top] of [["16 bits", 2 ** -11, 32767], ["8 bits", 1 / 16, 255]] as const
+  ) {
     const cell = name === "16 bits"
       ? FixedQParamsObserver.withArgs({ ...bits16, scale: cellScale })
       : FixedQParamsObserver.withArgs({ scale: cellScale, zeroPoint: 128 });
@@ -248,7 +295,12 @@ Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and
         inputProjection: null,
         hiddenProjection: null,
         linearOutput: gates,
-        sigmoid: FixedQParamsObserver.withArgs({ ...bits16, quantMin: 0, quantMax: 65535, scale: 2 ** -16 }),
+        sigmoid: FixedQParamsObserver.withArgs({
+          ...bits16,
+          quantMin: 0,
+          quantMax: 65535,
+          scale: 2 ** -16,
+        }),
         tanh: FixedQParamsObserver.withArgs({ ...bits16, scale: 2 ** -15 }),
         cellState: cell,
       }, {
@@ -257,7 +309,9 @@ Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and
       });
       const zeros = tensor(new Float32Array(steps), [steps, 1, 1]);
       const quantized = convert(model);
-      let wrapped = 0, last = [0, 0, 0], saturatedParts = 0;
+      let wrapped = 0;
+      let last = [0, 0, 0];
+      let saturatedParts = 0;
       const session = quantized.createSession({
         maxSteps: 1,
         kernels: byParts((place, value, saturated) => {
@@ -265,24 +319,33 @@ Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and
           saturatedParts += saturated;
           const { qparams } = value as QTensor<PerTensorQParams>;
           const now = Array.from(value.data, (q) => q - qparams.zeroPoint);
-          now.forEach((q, unit) => wrapped += unit === 1 ? (q > last[unit]! ? 1 : 0) : q < last[unit]! ? 1 : 0);
+          now.forEach((q, unit) =>
+            wrapped += unit === 1 ? (q > last[unit]! ? 1 : 0) : q < last[unit]! ? 1 : 0
+          );
           last = now;
         }),
       });
       const fast = quantized.createSession({ maxSteps: 16 });
-      const y = new Float32Array(3), both = new Float32Array(steps * 3);
+      const y = new Float32Array(3);
+      const both = new Float32Array(steps * 3);
       fast.run(zeros.data, both);
       for (let t = 0; t < steps; t++) {
         session.step(zeros.data.subarray(t, t + 1), y);
         assertEquals(y, both.slice(3 * t, 3 * t + 3), `step ${t}`);
       }
       const middle = name === "16 bits" ? 0 : 128;
-      assertEquals([wrapped, last], [0, [top - middle, name === "16 bits" ? -32768 : -128, top - middle]]);
+      assertEquals([wrapped, last], [0, [
+        top - middle,
+        name === "16 bits" ? -32768 : -128,
+        top - middle,
+      ]]);
       assert(saturatedParts > 3 * 1900, `${saturatedParts}`);
       const { output, state } = convertToReference(model).run(zeros);
       assertEquals(output.data, both);
       assertEquals([...state.get("lstm.l0")!.c.data], [top, name === "16 bits" ? -32768 : 0, top]);
-      const cells = reportParts(quantized, [zeros]).parts.find(({ name }) => name === "lstm.l0.fgate_cx_igate_cgate")!;
+      const cells = reportParts(quantized, [zeros]).parts.find(({ name }) =>
+        name === "lstm.l0.fgate_cx_igate_cgate"
+      )!;
       assertEquals([cells.saturated, cells.values], [saturatedParts, 3 * steps]);
       assert(cells.max > cellScale * (top - middle));
     }

@@ -64,7 +64,9 @@ Deno.test("convertToReference() puts two pairs between neighbours of different d
   });
   const prepared = prepare(model, mapping);
   prepared.forward(x);
-  const words = [...convertToReference(prepared)].map(({ op, dtype }) => op === "quantize" ? `q ${dtype}` : op);
+  const words = [...convertToReference(prepared)].map(({ op, dtype }) =>
+    op === "quantize" ? `q ${dtype}` : op
+  );
   assertEquals(words, [
     "input",
     "q quint8",
@@ -92,9 +94,15 @@ Deno.test("convertToReference() puts no pair on parts that are not quantized", (
   const paired = graph.nodes.filter(({ op }) => op === "quantize").map(({ part }) => part);
   assertEquals(paired, [
     undefined,
-    ...LSTM_PARTS.map(({ name }) => name).filter((name) => !["igates", "hgates", "tanh_cy"].includes(name)),
+    ...LSTM_PARTS.map(({ name }) => name).filter((name) =>
+      !["igates", "hgates", "tanh_cy"].includes(name)
+    ),
   ]);
-  assertEquals(graph.nodes.filter(({ float }) => float).map(({ part }) => part), ["igates", "hgates", "tanh_cy"]);
+  assertEquals(graph.nodes.filter(({ float }) => float).map(({ part }) => part), [
+    "igates",
+    "hgates",
+    "tanh_cy",
+  ]);
 });
 
 Deno.test("convertToReference() gives a graph without a fault for every configuration", () => {
@@ -109,16 +117,30 @@ Deno.test("convertToReference() gives a graph without a fault for every configur
 
 Deno.test("ReferenceModel.run() is close to the float model when parts have 16 bits", () => {
   const bits16 = MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 });
-  const lstm = new LSTM({ inputSize: 2, hiddenSize: 7, numLayers: 2, bidirectional: true, projSize: 3 });
+  const lstm = new LSTM({
+    inputSize: 2,
+    hiddenSize: 7,
+    numLayers: 2,
+    bidirectional: true,
+    projSize: 3,
+  });
   // Both directions in the same parameters: torch.cat keeps the first one's, and would clip the other's values.
-  const projection = FixedQParamsObserver.withArgs({ dtype: "qint32", scale: 2 ** -14, zeroPoint: 0 });
+  const projection = FixedQParamsObserver.withArgs({
+    dtype: "qint32",
+    scale: 2 ** -14,
+    zeroPoint: 0,
+  });
   const model = observeLstmParts(lstm, { projection }, {
     qconfig: { activation: bits16, weight: fbgemmQConfig.weight },
   });
-  const y = model.forward(x), { output, quantized } = convertToReference(model).run(x);
+  const y = model.forward(x);
+  const { output, quantized } = convertToReference(model).run(x);
   assertEquals(output.shape, y.shape);
   assertEquals(quantized?.data instanceof Int32Array, true);
-  const worst = y.data.reduce((most, value, i) => Math.max(most, Math.abs(value - output.data[i]!)), 0);
+  const worst = y.data.reduce(
+    (most, value, i) => Math.max(most, Math.abs(value - output.data[i]!)),
+    0,
+  );
   assert(worst < 0.01 && worst > 0, `${worst}`);
 });
 
@@ -128,7 +150,8 @@ Deno.test("ReferenceModel.run() gives each row of a batch what it gives alone, a
       const graph = convertToReference(model);
       const whole = graph.run(x, lengths === undefined ? {} : { lengths });
       for (let b = 0; b < batch; b++) {
-        const own = pick(lstm.batchFirst ? transposed(x) : x, 1, b), length = lengths?.[b] ?? steps;
+        const own = pick(lstm.batchFirst ? transposed(x) : x, 1, b);
+        const length = lengths?.[b] ?? steps;
         const alone = graph.run(turned(head(own, length), lstm.batchFirst));
         const row = head(pick(turned(whole.output, lstm.batchFirst), 1, b), length);
         assertEquals(turned(alone.output, lstm.batchFirst), row);
@@ -138,7 +161,10 @@ Deno.test("ReferenceModel.run() gives each row of a batch what it gives alone, a
         for (const [cell, { h, c }] of whole.state) {
           for (const [key, value] of [["h", h], ["c", c]] as const) {
             const width = value.shape[1]!;
-            assertEquals(value.data.slice(b * width, (b + 1) * width), alone.state.get(cell)![key].data);
+            assertEquals(
+              value.data.slice(b * width, (b + 1) * width),
+              alone.state.get(cell)![key].data,
+            );
           }
         }
       }
@@ -154,17 +180,27 @@ function turned(value: typeof x, batchFirst: boolean): typeof x {
 Deno.test("ReferenceModel.run() goes on from the state that it gave", () => {
   fc.assert(
     fc.property(
-      calibrated([0, 8, 16]).filter(({ lstm, lengths }) => !lstm.bidirectional && lengths === undefined),
+      calibrated([0, 8, 16]).filter(({ lstm, lengths }) =>
+        !lstm.bidirectional && lengths === undefined
+      ),
       fc.nat(),
       ({ model, lstm, x, steps }, cut) => {
-        const graph = convertToReference(model), whole = graph.run(x), series = turned(x, lstm.batchFirst);
-        const first = 1 + cut % steps, width = series.data.length / steps;
-        const rest = tensor(series.data.slice(first * width), [steps - first, ...series.shape.slice(1)]);
+        const graph = convertToReference(model);
+        const whole = graph.run(x);
+        const series = turned(x, lstm.batchFirst);
+        const first = 1 + cut % steps;
+        const width = series.data.length / steps;
+        const rest = tensor(series.data.slice(first * width), [
+          steps - first,
+          ...series.shape.slice(1),
+        ]);
         const begin = graph.run(turned(head(series, first), lstm.batchFirst));
         if (first === steps) return assertEquals(begin, whole);
         const end = graph.run(turned(rest, lstm.batchFirst), { state: begin.state });
         assertEquals(end.state, whole.state);
-        const both = [begin, end].flatMap(({ output }) => [...turned(output, lstm.batchFirst).data]);
+        const both = [begin, end].flatMap((
+          { output },
+        ) => [...turned(output, lstm.batchFirst).data]);
         assertEquals(both, [...turned(whole.output, lstm.batchFirst).data]);
       },
     ),
@@ -175,20 +211,31 @@ Deno.test("ReferenceModel.run() goes on from the state that it gave", () => {
 Deno.test("ReferenceModel.run() gives the same bits for fused and split gates when their parameters agree", () => {
   fc.assert(
     fc.property(
-      lstmCases.chain((each) => partObservers([0, 8, 16, 32], false).map((parts) => ({ ...each, parts }))),
+      lstmCases.chain((each) =>
+        partObservers([0, 8, 16, 32], false).map((parts) => ({ ...each, parts }))
+      ),
       ({ lstm, x, parts }) => {
         const results = [false, true].map((splitGates) => {
           // One scale for all gates of a weight: split gates have each their own otherwise.
-          const weight = FixedQParamsObserver.withArgs({ dtype: "qint8", scale: 1 / 50, zeroPoint: 0 });
+          const weight = FixedQParamsObserver.withArgs({
+            dtype: "qint8",
+            scale: 1 / 50,
+            zeroPoint: 0,
+          });
           const fixedParts = Object.fromEntries(
             Object.entries(parts).map(([slot, given]) => [
               slot,
               slot === "linearOutput" || slot === "inputProjection" || slot === "hiddenProjection"
-                ? given === null ? null : FixedQParamsObserver.withArgs({ scale: 1 / 8, zeroPoint: 120 })
+                ? given === null
+                  ? null
+                  : FixedQParamsObserver.withArgs({ scale: 1 / 8, zeroPoint: 120 })
                 : given,
             ]),
           );
-          const model = observeLstmParts(lstm, fixedParts, { qconfig: { ...qconfig, weight }, splitGates });
+          const model = observeLstmParts(lstm, fixedParts, {
+            qconfig: { ...qconfig, weight },
+            splitGates,
+          });
           model.forward(x);
           const { output, quantized, state } = convertToReference(model).run(x);
           return { output, quantized, state };
@@ -203,9 +250,15 @@ Deno.test("ReferenceModel.run() gives the same bits for fused and split gates wh
 Deno.test("ReferenceModel.run() honours a given state in its own parameters", () => {
   const graph = convertToReference(observed());
   const q = (scale: number, zeroPoint: number, values: number[]): QTensor<PerTensorQParams> =>
-    qtensor(Uint8Array.from(values), [3, 3], perTensorAffine({ dtype: "quint8", scale, zeroPoint }));
+    qtensor(
+      Uint8Array.from(values),
+      [3, 3],
+      perTensorAffine({ dtype: "quint8", scale, zeroPoint }),
+    );
   const values = [1, 2, 3, 4, 5, 6, 7, 8, 9];
-  const a = graph.run(x, { state: new Map([["lstm.l0", { h: q(0.125, 4, values), c: q(0.25, 0, values) }]]) });
+  const a = graph.run(x, {
+    state: new Map([["lstm.l0", { h: q(0.125, 4, values), c: q(0.25, 0, values) }]]),
+  });
   const same = graph.run(x, {
     state: new Map([["lstm.l0", {
       h: q(0.0625, 8, values.map((v) => v * 2)),
@@ -225,23 +278,35 @@ Deno.test("ReferenceModel.run() starts from tokens and from float rows", () => {
   const ids = tokens([0, 1, 2, 3, 4, 0], [3, 2]);
   for (const embedding of [qconfig, null]) {
     const mapping = new QConfigMapping().setGlobal(qconfig).setModuleName("embedding", embedding);
-    const prepared = prepare(model, mapping), float = prepared.forward(ids);
+    const prepared = prepare(model, mapping);
+    const float = prepared.forward(ids);
     const { output } = convertToReference(prepared).run(ids);
     output.data.forEach((value, i) => assert(Math.abs(value - float.data[i]!) < 0.05));
-    assertThrows(() => convertToReference(prepared).run(tokens([5], [1, 1])), RangeError, "x.data[0]");
+    assertThrows(
+      () => convertToReference(prepared).run(tokens([5], [1, 1])),
+      RangeError,
+      "x.data[0]",
+    );
   }
   const float = { ...qconfig, activation: PlaceholderObserver.withArgs({}) };
-  const prepared = prepare(model, new QConfigMapping().setGlobal(qconfig).setModuleName("out", float));
+  const prepared = prepare(
+    model,
+    new QConfigMapping().setGlobal(qconfig).setModuleName("out", float),
+  );
   prepared.forward(ids);
   assertEquals(convertToReference(prepared).run(ids).quantized, null);
 });
 
 Deno.test("convertToReference() of a quantized model that was saved and loaded gives the same graph", () => {
   const part = { inputs: [MinMaxObserver.withArgs({ dtype: "qint8" }), null] };
-  const model = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3, projSize: 2, numLayers: 2 }), {
-    fgate_cx: part,
-    cellTanh: null,
-  }, { qconfig, splitGates: true });
+  const model = observeLstmParts(
+    new LSTM({ inputSize: 2, hiddenSize: 3, projSize: 2, numLayers: 2 }),
+    {
+      fgate_cx: part,
+      cellTanh: null,
+    },
+    { qconfig, splitGates: true },
+  );
   model.forward(x);
   const loaded = convertToReference(loadModel(saveModel(convert(model))));
   assertEquals(loaded.nodes, convertToReference(model).nodes);
@@ -253,45 +318,91 @@ Deno.test("ReferenceModel.run() refuses what does not fit", () => {
   assertThrows(() => graph.run(tensor([1, 2, 3], [1, 1, 3])), RangeError, "x.shape");
   assertThrows(() => graph.run(tensor([1, 2], [1, 1, 1, 2])), RangeError, "x.shape");
   assertThrows(() => graph.run(tensor([NaN, 2], [1, 1, 2])), RangeError, "x[0]");
-  assertThrows(() => graph.run({ data: new Float64Array(2), shape: [1, 1, 2] } as never), TypeError, "x.data");
+  assertThrows(
+    () => graph.run({ data: new Float64Array(2), shape: [1, 1, 2] } as never),
+    TypeError,
+    "x.data",
+  );
   assertThrows(() => graph.run(x, { lengths: [1, 2] }), RangeError, "lengths");
   assertThrows(() => graph.run(x, { lengths: [1, 2, 5] }), RangeError, "lengths[2]");
-  assertThrows(() => graph.run(x, { state: new Map([["l0", { h: zeros, c: zeros }]]) }), RangeError, "lstm.l0");
+  assertThrows(
+    () => graph.run(x, { state: new Map([["l0", { h: zeros, c: zeros }]]) }),
+    RangeError,
+    "lstm.l0",
+  );
   assertThrows(
     () => graph.run(x, { state: new Map([["lstm.l0", { h: zeros, c: tensor([1], [1, 1]) }]]) }),
     RangeError,
     "lstm.l0.c.shape",
   );
-  assertThrows(() => graph.run(x, { length: [1] } as never), TypeError, "options: expected no options but state");
-  assertThrows(() => graph.run(x, { state: {} } as never), TypeError, "options.state: expected a Map");
-  assertThrows(() => verifyGraph(graph as never), TypeError, "nodes: expected an array of a graph's nodes");
+  assertThrows(
+    () => graph.run(x, { length: [1] } as never),
+    TypeError,
+    "options: expected no options but state",
+  );
+  assertThrows(
+    () => graph.run(x, { state: {} } as never),
+    TypeError,
+    "options.state: expected a Map",
+  );
+  assertThrows(
+    () => verifyGraph(graph as never),
+    TypeError,
+    "nodes: expected an array of a graph's nodes",
+  );
   assertThrows(() => convertToReference({} as never), TypeError, "observed");
 });
 
 /** The nodes with one of them changed or taken out. */
-function mutated(nodes: readonly GraphNode[], name: string, change: Partial<GraphNode> | null): GraphNode[] {
-  return nodes.flatMap((node) => node.name !== name ? [node] : change === null ? [] : [{ ...node, ...change }]);
+function mutated(
+  nodes: readonly GraphNode[],
+  name: string,
+  change: Partial<GraphNode> | null,
+): GraphNode[] {
+  return nodes.flatMap((node) =>
+    node.name !== name ? [node] : change === null ? [] : [{ ...node, ...change }]
+  );
 }
 
 Deno.test("verifyGraph() finds every kind of fault", () => {
-  const { nodes } = convertToReference(observed()), gates = "lstm.l0.gates";
-  const faults = (changed: readonly GraphNode[]) => verifyGraph(changed).map(({ node, fault }) => `${node} ${fault}`);
+  const { nodes } = convertToReference(observed());
+  const gates = "lstm.l0.gates";
+  const faults = (changed: readonly GraphNode[]) =>
+    verifyGraph(changed).map(({ node, fault }) => `${node} ${fault}`);
   const has = (changed: readonly GraphNode[], text: string) =>
-    assert(faults(changed).some((fault) => fault.includes(text)), `${text} not in\n${faults(changed).join("\n")}`);
+    assert(
+      faults(changed).some((fault) => fault.includes(text)),
+      `${text} not in\n${faults(changed).join("\n")}`,
+    );
   assertEquals(faults(nodes), []);
-  has(mutated(nodes, `${gates}.quantize`, null), `${gates}.dequantize reads ${gates}.quantize, which does not exist`);
+  has(
+    mutated(nodes, `${gates}.quantize`, null),
+    `${gates}.dequantize reads ${gates}.quantize, which does not exist`,
+  );
   has(mutated(nodes, `${gates}.dequantize`, { inputs: [gates] }), "gives no integers");
-  has(mutated(nodes, "lstm.l0.chunk.input", { inputs: [gates] }), "reads lstm.l0.gates, which has no q-dq pair");
-  has(mutated(nodes, "lstm.l0.tanh_cy", { inputs: ["lstm.l0.fgate_cx_igate_cgate.quantize"] }), "is not dequantized");
+  has(
+    mutated(nodes, "lstm.l0.chunk.input", { inputs: [gates] }),
+    "reads lstm.l0.gates, which has no q-dq pair",
+  );
+  has(
+    mutated(nodes, "lstm.l0.tanh_cy", { inputs: ["lstm.l0.fgate_cx_igate_cgate.quantize"] }),
+    "is not dequantized",
+  );
   has(
     mutated(nodes, `${gates}.quantize`, { quantMin: -1 }),
     "illegal parameters: quantMin: expected an integer in 0..255",
   );
   has(mutated(nodes, `${gates}.quantize`, { zeroPoint: 256 }), "illegal parameters: zeroPoint");
   has(mutated(nodes, `${gates}.quantize`, { scale: 0 }), "illegal parameters: scale");
-  has(mutated(nodes, `${gates}.quantize`, { dtype: "int16" as "qint32" }), "illegal parameters: dtype");
+  has(
+    mutated(nodes, `${gates}.quantize`, { dtype: "int16" as "qint32" }),
+    "illegal parameters: dtype",
+  );
   has(mutated(nodes, `${gates}.quantize`, { dtype: "float32" }), "gives float32, not integers");
-  has(mutated(nodes, gates, { dtype: "qint32" }), "gives qint32, which only a quantize or a state can");
+  has(
+    mutated(nodes, gates, { dtype: "qint32" }),
+    "gives qint32, which only a quantize or a state can",
+  );
   has(mutated(nodes, gates, { inputs: ["lstm.l0.igates.dequantize"] }), "reads 1 values, not 2");
   has(mutated(nodes, gates, { op: "sub" as "add" }), "has an unknown operation, sub");
   has(mutated(nodes, gates, { width: 7 }), "has the width 7, not 12");
@@ -309,7 +420,10 @@ Deno.test("verifyGraph() finds every kind of fault", () => {
       { ...node, name: "again.dequantize", inputs: ["again"] },
     ]
   );
-  has(mutated(repeated, "lstm.l0.chunk.input", { inputs: ["again.dequantize"] }), "again repeats the pair before it");
+  has(
+    mutated(repeated, "lstm.l0.chunk.input", { inputs: ["again.dequantize"] }),
+    "again repeats the pair before it",
+  );
   const wider = repeated.map((node) => node.name === "again" ? { ...node, scale: 1 } : node);
   assertEquals(faults(mutated(wider, "lstm.l0.chunk.input", { inputs: ["again.dequantize"] })), []);
 });
@@ -322,7 +436,9 @@ Deno.test("ReferenceModel can be iterated, and written as a table, JSON, DOT and
   assertMatch(table[0], /^name +op +inputs +dtype +scale +zeroPoint +quantMin +quantMax +weight$/);
   const { nodes } = JSON.parse(graph.toJSONText()) as { nodes: GraphNode[] };
   assertEquals(nodes.map(({ name }) => name), graph.nodes.map(({ name }) => name));
-  for (const [i, { op, inputs, dtype, scale, zeroPoint, quantMin, quantMax }] of graph.nodes.entries()) {
+  for (
+    const [i, { op, inputs, dtype, scale, zeroPoint, quantMin, quantMax }] of graph.nodes.entries()
+  ) {
     const node = nodes[i]!;
     assertEquals(
       [node.op, node.inputs, node.dtype, node.scale, node.zeroPoint, node.quantMin, node.quantMax],
@@ -331,20 +447,29 @@ Deno.test("ReferenceModel can be iterated, and written as a table, JSON, DOT and
   }
   const edges = graph.nodes.reduce((sum, { inputs }) => sum + inputs.length, 0);
   assertEquals(graph.toDot().split("\n").filter((line) => line.includes(" -> ")).length, edges);
-  assertEquals(graph.toDot().split("\n").filter((line) => line.includes("[label=")).length, graph.nodes.length);
-  assertEquals(graph.toMermaid().split("\n").filter((line) => /-->|-\.->/.test(line)).length, edges);
+  assertEquals(
+    graph.toDot().split("\n").filter((line) => line.includes("[label=")).length,
+    graph.nodes.length,
+  );
+  assertEquals(
+    graph.toMermaid().split("\n").filter((line) => /-->|-\.->/.test(line)).length,
+    edges,
+  );
   assertEquals(graph.toDot().match(/style=dashed/g)?.length, 2);
 });
 
 const named: NamedModule = { name: "lstm", type: "LSTM" };
 Deno.test("a mapping's parts reach the graph", () => {
   const mapping = new QConfigMapping().setGlobal(qconfig)
-    .setPart("cellState", MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 }));
+    .setPart(
+      "cellState",
+      MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 }),
+    );
   assertEquals(Object.keys(mapping.resolve([named])[0]!.parts!), ["cellState"]);
   const prepared = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), mapping);
   prepared.forward(x);
-  const wide = [...convertToReference(prepared)].filter(({ dtype }) => dtype === "qint32").map(({ part, op }) =>
-    part ?? op
-  );
+  const wide = [...convertToReference(prepared)].filter(({ dtype }) => dtype === "qint32").map((
+    { part, op },
+  ) => part ?? op);
   assertEquals(wide, ["state", "fgate_cx", "igate_cgate", "fgate_cx_igate_cgate"]);
 });

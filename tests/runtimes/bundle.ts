@@ -10,7 +10,12 @@ import { build, type BuildOptions } from "esbuild";
  * Bundles a module into one ES module. The package itself is the one that is installed in `folder`, with its own map
  * of exports.
  */
-export async function bundle(entry: URL, folder: string, file: string, options: BuildOptions = {}): Promise<void> {
+export async function bundle(
+  entry: URL,
+  folder: string,
+  file: string,
+  options: BuildOptions = {},
+): Promise<void> {
   await build({
     entryPoints: [fileURLToPath(entry)],
     outfile: `${folder}/${file}`,

@@ -46,14 +46,19 @@ export interface Assets {
 
 const PRESETS = ["fbgemm", "qnnpack", "accurate"];
 
-const STEPS = 29, BATCH = 3, INPUT = 5, HIDDEN = 13, VOCABULARY = 33;
+const STEPS = 29;
+const BATCH = 3;
+const INPUT = 5;
+const HIDDEN = 13;
+const VOCABULARY = 33;
 
 function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }
 
 function requireSame(what: string, a: ArrayBufferView, b: ArrayBufferView): void {
-  const x = bytesOf(a), y = bytesOf(b);
+  const x = bytesOf(a);
+  const y = bytesOf(b);
   if (x.length !== y.length) throw new Error(`${what}: ${x.length} and ${y.length} bytes`);
   const at = x.findIndex((byte, i) => byte !== y[i]);
   if (at >= 0) throw new Error(`${what}: byte ${at} is ${x[at]} and ${y[at]}`);
@@ -77,7 +82,8 @@ const streaming = () => new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN, numLaye
 
 const KINDS: Record<string, () => LSTM | Sequential> = {
   "two layers": streaming,
-  "both directions": () => new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN, bidirectional: true, seed: 8 }),
+  "both directions": () =>
+    new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN, bidirectional: true, seed: 8 }),
   "no bias": () => new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN, bias: false, seed: 9 }),
   "token classifier": () =>
     new Sequential({
@@ -88,8 +94,13 @@ const KINDS: Record<string, () => LSTM | Sequential> = {
 };
 
 /** A model file, from seeds all the way. */
-export function modelFile(kind: string, preset: string, splitGates: boolean): Uint8Array<ArrayBuffer> {
-  const model = KINDS[kind]!(), takesTokens = model instanceof Sequential;
+export function modelFile(
+  kind: string,
+  preset: string,
+  splitGates: boolean,
+): Uint8Array<ArrayBuffer> {
+  const model = KINDS[kind]!();
+  const takesTokens = model instanceof Sequential;
   const observed = prepare(model, getPreset(preset), { splitGates });
   for (let seed = 20; seed < 23; seed++) {
     observed.forward(
@@ -118,7 +129,9 @@ function* outputs(
   batch: number,
   simd: SimdKernels,
 ): Iterable<Uint8Array> {
-  const width = batch * model.inputSize, outWidth = batch * model.outputSize, steps = input.length / width;
+  const width = batch * model.inputSize;
+  const outWidth = batch * model.outputSize;
+  const steps = input.length / width;
   const reference = new Float32Array(steps * outWidth);
   const whole = model.createSession({ batch, maxSteps: steps, splitGates: false });
   whole.run(input, reference);
@@ -140,7 +153,10 @@ function* outputs(
       out.fill(0);
       let session: Session = model.createSession({ batch, splitGates, kernels });
       for (let t = 0; t < steps; t++) {
-        session.step(input.subarray(t * width, (t + 1) * width), out.subarray(t * outWidth, (t + 1) * outWidth));
+        session.step(
+          input.subarray(t * width, (t + 1) * width),
+          out.subarray(t * outWidth, (t + 1) * outWidth),
+        );
         const next = model.createSession(t % 2 === 0 ? { batch } : { batch, splitGates, kernels });
         next.restore(session.state());
         session = next;
@@ -153,7 +169,8 @@ function* outputs(
 /** The integers themselves, where the output is quantized. */
 function* integers(model: Program, input: Float32Array): Iterable<Uint8Array> {
   if (model.output?.dtype !== "quint8") return;
-  const steps = input.length / model.inputSize, out = new Uint8Array(steps * model.outputSize);
+  const steps = input.length / model.inputSize;
+  const out = new Uint8Array(steps * model.outputSize);
   model.createSession({ maxSteps: steps }).run(input, out);
   yield out;
 }
@@ -165,9 +182,17 @@ function* seeded(simd: SimdKernels): Iterable<Case> {
         yield {
           name: `${kind}, ${preset}, observed ${splitGates ? "split" : "fused"}`,
           *run() {
-            const model = programOf(modelFile(kind, preset, splitGates), splitGates ? simd : undefined);
+            const model = programOf(
+              modelFile(kind, preset, splitGates),
+              splitGates ? simd : undefined,
+            );
             const count = STEPS * BATCH * model.inputSize;
-            yield* outputs(model, model.vocabulary > 0 ? ids(count, 30) : reals(count, 30), BATCH, simd);
+            yield* outputs(
+              model,
+              model.vocabulary > 0 ? ids(count, 30) : reals(count, 30),
+              BATCH,
+              simd,
+            );
             if (model.vocabulary === 0) yield* integers(model, reals(11 * model.inputSize, 31));
           },
         };
@@ -184,7 +209,9 @@ function* written(): Iterable<Case> {
       for (const kind of Object.keys(KINDS)) {
         yield saveModel(quantizeDynamic(KINDS[kind]!(), dynamicQConfig));
         for (const preset of PRESETS) {
-          const file = modelFile(kind, preset, true), model = loadModel(file), session = model.createSession();
+          const file = modelFile(kind, preset, true);
+          const model = loadModel(file);
+          const session = model.createSession();
           yield file;
           yield compileModel(model);
           if (kind !== "both directions") yield session.state();
@@ -201,10 +228,11 @@ function* dynamic(): Iterable<Case> {
       yield {
         name: `${kind}, dynamic ${engine}`,
         *run() {
-          const file = saveModel(quantizeDynamic(make(), { ...dynamicQConfig, engine })), model = loadModel(file);
+          const file = saveModel(quantizeDynamic(make(), { ...dynamicQConfig, engine }));
+          const model = loadModel(file);
           yield refusal("compileModel", () => compileModel(model));
-          const count = STEPS * BATCH * model.inputSize,
-            input = model.vocabulary > 0 ? ids(count, 30) : reals(count, 30);
+          const count = STEPS * BATCH * model.inputSize;
+          const input = model.vocabulary > 0 ? ids(count, 30) : reals(count, 30);
           for (const maxSteps of model.bidirectional ? [STEPS] : [STEPS, 7, 1]) {
             const session = model.createSession({ batch: BATCH, maxSteps });
             const out = new Float32Array(STEPS * BATCH * model.outputSize);
@@ -223,7 +251,9 @@ export function thaiFile(assets: Assets, preset: string): Uint8Array<ArrayBuffer
   const { model, numEmbeddings } = floatModel(parseSafetensors(assets.model).tensors);
   const observed = prepare(model, getPreset(preset), { splitGates: true });
   const dictionary = Dictionary.parse(assets.dictionary, numEmbeddings);
-  for (const { tokens: run } of parseRuns("calibration", assets.calibration, dictionary).slice(0, 8)) {
+  for (
+    const { tokens: run } of parseRuns("calibration", assets.calibration, dictionary).slice(0, 8)
+  ) {
     observed.forward(tokens(run, [run.length, 1]));
   }
   return saveModel(convert(observed));
@@ -250,7 +280,9 @@ function* activations(): Iterable<Case> {
       name: `${name} of float32 values of every exponent`,
       *run() {
         const bits = new Uint32Array(1 << 16).map((_, i) => (i << 16 | i * 40503 & 0xffff) >>> 0);
-        yield bytesOf(new Float32Array(bits.buffer).map((x) => Number.isNaN(x) ? 0 : activation(x)));
+        yield bytesOf(
+          new Float32Array(bits.buffer).map((x) => Number.isNaN(x) ? 0 : activation(x)),
+        );
       },
     };
   }
@@ -273,7 +305,8 @@ function* refusals(): Iterable<Case> {
   yield {
     name: "a model file cut off in transit is refused, wherever it was cut",
     *run() {
-      const file = modelFile("two layers", "fbgemm", true), program = compileModel(loadModel(file));
+      const file = modelFile("two layers", "fbgemm", true);
+      const program = compileModel(loadModel(file));
       for (let i = 0; i < 100; i++) {
         const size = (whole: Uint8Array) => i < 64 ? i : Math.floor(i * whole.length / 100);
         yield refusal(`${i} %`, () => loadModel(file.subarray(0, size(file))));
@@ -286,7 +319,8 @@ function* refusals(): Iterable<Case> {
     *run() {
       const model = programOf(modelFile("two layers", "fbgemm", true));
       const other = programOf(modelFile("two layers", "qnnpack", true));
-      const session = model.createSession(), out = new Float32Array(HIDDEN);
+      const session = model.createSession();
+      const out = new Float32Array(HIDDEN);
       session.step(reals(INPUT, 40), out);
       const before = session.state();
       const wrong: [string, Uint8Array][] = [
@@ -318,7 +352,14 @@ function* refusals(): Iterable<Case> {
  * @param simd The WebAssembly kernels, as the runtime gets them.
  */
 export function cases(assets: Assets, simd: SimdKernels): Case[] {
-  return [...activations(), ...seeded(simd), ...written(), ...dynamic(), ...thai(assets, simd), ...refusals()];
+  return [
+    ...activations(),
+    ...seeded(simd),
+    ...written(),
+    ...dynamic(),
+    ...thai(assets, simd),
+    ...refusals(),
+  ];
 }
 
 /** SHA-256 of the chunks, each with its length before it, in hexadecimal. */

@@ -7,7 +7,10 @@ console.log(JSON.stringify([values.rounds, positionals]));
 `;
 
 async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const command = new Deno.Command(Deno.execPath(), { args: ["eval", SCRIPT, "--", ...args], env: { NO_COLOR: "1" } });
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["eval", SCRIPT, "--", ...args],
+    env: { NO_COLOR: "1" },
+  });
   const { code, stdout, stderr } = await command.output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };

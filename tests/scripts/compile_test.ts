@@ -10,18 +10,24 @@ async function compile(...args: string[]): Promise<{ code: number; told: string 
     args: ["run", "--allow-read", "--allow-write", "--config", config, script, ...args],
     env: { NO_COLOR: "1" },
   });
-  const { code, stdout, stderr } = await command.output(), decoder = new TextDecoder();
+  const { code, stdout, stderr } = await command.output();
+  const decoder = new TextDecoder();
   return { code, told: decoder.decode(stdout) + decoder.decode(stderr) };
 }
 
 Deno.test("deno task compile writes what the runtime loads, and says what is wrong", async () => {
-  const folder = await Deno.makeTempDir(), file = `${folder}/model.safetensors`, program = `${folder}/program`;
+  const folder = await Deno.makeTempDir();
+  const file = `${folder}/model.safetensors`;
+  const program = `${folder}/program`;
   try {
     await Deno.writeFile(file, saveModel(modelOf(plainCase, "8", true)));
     const { code, told } = await compile(file, program);
     assertEquals(code, 0, told);
     assertStringIncludes(told, `${program}: `);
-    assertEquals(loadProgram(await Deno.readFile(program)).data.stages.map(({ kind }) => kind), ["LSTM", "Linear"]);
+    assertEquals(loadProgram(await Deno.readFile(program)).data.stages.map(({ kind }) => kind), [
+      "LSTM",
+      "Linear",
+    ]);
     await compile(file, program, "--fold-embedding", "false");
     assertEquals(loadProgram(await Deno.readFile(program)).vocabulary, 5);
     assertEquals(loadProgram(await Deno.readFile(program)).data.stages.length, 3);
@@ -29,7 +35,10 @@ Deno.test("deno task compile writes what the runtime loads, and says what is wro
     assertEquals("image" in loadProgram(await Deno.readFile(program)).data.stages[0]!, true);
     const wrong: [string[], string][] = [
       [[file], "expected two files"],
-      [[file, program, "--fold-embedding", "yes"], "--fold-embedding: expected true, false or float32, got yes"],
+      [
+        [file, program, "--fold-embedding", "yes"],
+        "--fold-embedding: expected true, false or float32, got yes",
+      ],
       [[program, file], "compile: bytes: expected what saveModel gave"],
       [[`${folder}/none`, program], "compile: No such file"],
     ];

@@ -24,9 +24,12 @@ class Kept { static of() { return new Kept(); } }
 const arrow = () => first;
 export { arrow, counts, Kept, later, order, waits as renamed };
 `;
-  const before = await load(text), after = await load(eager(text));
+  const before = await load(text);
+  const after = await load(eager(text));
   assertEquals(Object.keys(after).sort(), Object.keys(before).sort());
-  const results = async ({ arrow, counts, Kept, later, order, renamed }: Record<string, unknown>) => [
+  const results = async (
+    { arrow, counts, Kept, later, order, renamed }: Record<string, unknown>,
+  ) => [
     (arrow as () => unknown)(),
     [...(counts as () => Iterable<number>)()],
     (Kept as { of(): object }).of().constructor.name,

@@ -6,6 +6,8 @@ Deno.test("the README's table of tasks has every task of deno.json and no other"
   const { tasks } = JSON.parse(await read("deno.json")) as { tasks: Record<string, string> };
   const [, development] = (await read("README.md")).split("\n## Development\n");
   const rows = development!.split("\n").filter((line) => line.startsWith("| `"));
-  const named = rows.flatMap((row) => [...row.split("|")[1]!.matchAll(/`([\w:]+)/g)].map(([, name]) => name!));
+  const named = rows.flatMap((row) =>
+    [...row.split("|")[1]!.matchAll(/`([\w:]+)/g)].map(([, name]) => name!)
+  );
   assertEquals(named.toSorted(), Object.keys(tasks).toSorted());
 });

@@ -6,7 +6,15 @@ import { byParts } from "../../src/quantized/by_parts.ts";
 import type { LstmBackend } from "../../src/quantized/backend.ts";
 import type { ForwardTensor } from "../../src/quantized/forward.ts";
 import type { QuantizedLSTM } from "../../src/quantized/lstm.ts";
-import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf, qparamsOf } from "../quantized/arbitrary.ts";
+import {
+  type Bits,
+  floatsOf,
+  generator,
+  type LstmCase,
+  lstmCases,
+  lstmOf,
+  qparamsOf,
+} from "../quantized/arbitrary.ts";
 import { plainCase } from "../quantized/models.ts";
 import { backends, symmetric, tieHeavy } from "./backends.ts";
 
@@ -26,19 +34,32 @@ class Counted implements LstmBackend {
 
 /** Random integers of given parameters, the ends of the range often among them. */
 function integersOf(seed: number, shape: readonly number[], q: PerTensorQParams): ForwardTensor {
-  const random = generator(seed), data = newQArray(q.dtype, shape.reduce((a, b) => a * b, 1));
+  const random = generator(seed);
+  const data = newQArray(q.dtype, shape.reduce((a, b) => a * b, 1));
   for (let i = 0; i < data.length; i++) {
     const pick = random(0, 1);
-    data[i] = pick < 0.1 ? q.quantMin : pick < 0.2 ? q.quantMax : Math.round(random(q.quantMin, q.quantMax));
+    data[i] = pick < 0.1
+      ? q.quantMin
+      : pick < 0.2
+      ? q.quantMax
+      : Math.round(random(q.quantMin, q.quantMax));
   }
   return { data, shape, qparams: q };
 }
 
 /** All that a forward pass gives, or how it fails: qnnpack's addition does not take every scale. */
-function results(lstm: QuantizedLSTM, c: LstmCase, stateBits: Bits | null, kernels?: LstmBackend): unknown {
-  const { batch, steps, batchFirst, numLayers, bidirectional } = c, rows = numLayers * (bidirectional ? 2 : 1);
+function results(
+  lstm: QuantizedLSTM,
+  c: LstmCase,
+  stateBits: Bits | null,
+  kernels?: LstmBackend,
+): unknown {
+  const { batch, steps, batchFirst, numLayers, bidirectional } = c;
+  const rows = numLayers * (bidirectional ? 2 : 1);
   const shape = [...(batchFirst ? [batch, steps] : [steps, batch]), c.inputSize];
-  const x = lstm.input === null ? floatsOf(c.seed + 1, shape, 2) : integersOf(c.seed + 1, shape, lstm.input);
+  const x = lstm.input === null
+    ? floatsOf(c.seed + 1, shape, 2)
+    : integersOf(c.seed + 1, shape, lstm.input);
   const random = generator(c.seed + 2);
   const given = (size: number, range: number): ForwardTensor =>
     integersOf(c.seed + size, [rows, batch, size], qparamsOf(stateBits!, range, random)!);
@@ -49,12 +70,16 @@ function results(lstm: QuantizedLSTM, c: LstmCase, stateBits: Bits | null, kerne
     const [y, [h, cell]] = lstm.forward(x, state as never, { kernels });
     return [y, h, cell].map((t) => ({ ...t, data: [...t.data] }));
   } catch (error) {
-    assert(error instanceof RangeError && error.message.includes("qnnpack's addition"), String(error));
+    assert(
+      error instanceof RangeError && error.message.includes("qnnpack's addition"),
+      String(error),
+    );
     return "qnnpack";
   }
 }
 
-const bits7or8 = fc.constantFrom<Bits>(7, 8), bits = fc.constantFrom<Bits>(7, 8, 8, 16);
+const bits7or8 = fc.constantFrom<Bits>(7, 8);
+const bits = fc.constantFrom<Bits>(7, 8, 8, 16);
 const inputs = fc.constantFrom<Bits>(0, 7, 8, 8, 16);
 const states = fc.constantFrom<Bits | null>(null, null, 7, 8, 16);
 
@@ -73,11 +98,16 @@ const cases = fc.record({
   steps: fc.integer({ min: 1, max: 9 }),
   zero: fc.boolean(),
 }).map(({ c, float, whole, state, batch, steps, zero }) => {
-  const parts = [...c.bits], { inputSize, hiddenSize } = c;
+  const parts = [...c.bits];
+  const { inputSize, hiddenSize } = c;
   if (float) parts[0] = parts[1] = 0;
   // Sizes that fill the kernel's blocks, too.
   const sizes = { inputSize: whole || inputSize, hiddenSize: whole || hiddenSize };
-  return { c: { ...c, ...sizes, bits: parts, batch, steps }, state, create: zero ? symmetricOf : lstmOf };
+  return {
+    c: { ...c, ...sizes, bits: parts, batch, steps },
+    state,
+    create: zero ? symmetricOf : lstmOf,
+  };
 });
 
 for (const [name, backend] of backends) {
@@ -108,8 +138,10 @@ for (const [name, backend] of backends) {
 
 Deno.test("Every way to run a cell of 16 bits gives the same, before its tables keep outputs and long after", () => {
   for (const hiddenSize of [7, 33]) {
-    const bits = Array<Bits>(13).fill(16), sizes = { inputSize: 3, hiddenSize, numLayers: 2, bidirectional: true };
-    const c = { ...plainCase, ...sizes, bits, input: 8, batch: 2, steps: 400 } as const, lstm = lstmOf(c);
+    const bits = Array<Bits>(13).fill(16);
+    const sizes = { inputSize: 3, hiddenSize, numLayers: 2, bidirectional: true };
+    const c = { ...plainCase, ...sizes, bits, input: 8, batch: 2, steps: 400 } as const;
+    const lstm = lstmOf(c);
     const expected = results(lstm, c, null, byParts());
     assertEquals(results(lstm, c, null), expected);
     for (const [name, backend] of backends) {

@@ -27,7 +27,9 @@ function changed(
     layer.map((cell) => {
       const { inputs: _none, ...own } = cell.parts;
       const parts = Object.fromEntries(
-        Object.entries(own).map(([name, p]) => [name, p !== null && "length" in p ? p.map(q) : q(p)]),
+        Object.entries(own).map((
+          [name, p],
+        ) => [name, p !== null && "length" in p ? p.map(q) : q(p)]),
       ) as unknown as typeof cell.parts;
       const { weightIh, weightHh, weightHr, biasIh, biasHh } = cell;
       return {
@@ -56,5 +58,10 @@ export function tieHeavy(lstm: QuantizedLSTM, size: number): QuantizedLSTM {
 
 /** The same LSTM with weights whose zero points are 0, as observers of weights give them: bytes as they are. */
 export function symmetric(lstm: QuantizedLSTM): QuantizedLSTM {
-  return changed(lstm, (p) => p, (w) => ({ ...w, zeroPoints: w.zeroPoints.map(() => 0) }), (x) => x);
+  return changed(
+    lstm,
+    (p) => p,
+    (w) => ({ ...w, zeroPoints: w.zeroPoints.map(() => 0) }),
+    (x) => x,
+  );
 }

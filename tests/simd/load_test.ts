@@ -13,7 +13,8 @@ async function replaced(
   by: unknown,
   body: () => Promise<void>,
 ): Promise<void> {
-  const api = WebAssembly as unknown as Record<string, unknown>, original = api[name];
+  const api = WebAssembly as unknown as Record<string, unknown>;
+  const original = api[name];
   api[name] = by;
   try {
     await body();
@@ -30,7 +31,10 @@ class Refusing {
 }
 
 /** Runs `body` as in an engine that does not know the instructions of modules that `knows` denies. */
-async function ignorant(knows: (bytes: Uint8Array<ArrayBuffer>) => boolean, body: () => Promise<void>): Promise<void> {
+async function ignorant(
+  knows: (bytes: Uint8Array<ArrayBuffer>) => boolean,
+  body: () => Promise<void>,
+): Promise<void> {
   const { Module } = WebAssembly;
   class Ignorant {
     constructor(bytes: Uint8Array<ArrayBuffer>) {
@@ -43,7 +47,8 @@ async function ignorant(knows: (bytes: Uint8Array<ArrayBuffer>) => boolean, body
 
 Deno.test("simdKernels() takes the relaxed module when the engine validates it, else the plain one", async () => {
   assertEquals((await simdKernels()).relaxed, WebAssembly.validate(await wasm("relaxed")));
-  const { validate } = WebAssembly, size = (await wasm("relaxed")).length;
+  const { validate } = WebAssembly;
+  const size = (await wasm("relaxed")).length;
   const plainOnly = (bytes: Uint8Array<ArrayBuffer>) => bytes.length !== size && validate(bytes);
   await ignorant(plainOnly, async () => assertEquals((await simdKernels()).relaxed, false));
 });
@@ -58,23 +63,43 @@ Deno.test("simdKernels() takes a compiled module when it is given one", async ()
 Deno.test("simdKernels() throws when the module is another one or none", async () => {
   const other = new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0));
   for (const module of [other, await wasm("plain"), null]) {
-    const error = await assertRejects(() => simdKernels({ module: module as WebAssembly.Module }), TypeError);
-    assertEquals(error.message.startsWith("module: expected a WebAssembly.Module of plain.wasm or relaxed.wasm"), true);
+    const error = await assertRejects(
+      () => simdKernels({ module: module as WebAssembly.Module }),
+      TypeError,
+    );
+    assertEquals(
+      error.message.startsWith(
+        "module: expected a WebAssembly.Module of plain.wasm or relaxed.wasm",
+      ),
+      true,
+    );
   }
 });
 
 Deno.test("simdKernels() refuses unknown options", async () => {
-  await assertRejects(() => simdKernels({ modul: 1 } as never), TypeError, "options: expected no options but module");
+  await assertRejects(
+    () => simdKernels({ modul: 1 } as never),
+    TypeError,
+    "options: expected no options but module",
+  );
 });
 
 Deno.test("simdKernels() throws when the engine has no SIMD or refuses to compile", async () => {
   await ignorant(() => false, async () => {
-    await assertRejects(() => simdKernels(), SimdUnavailableError, "expected an engine with WebAssembly SIMD");
+    await assertRejects(
+      () => simdKernels(),
+      SimdUnavailableError,
+      "expected an engine with WebAssembly SIMD",
+    );
   });
   const refuse = () => Promise.reject(new WebAssembly.CompileError("blocked by the embedder"));
   await replaced("compile", refuse, () =>
     replaced("Module", Refusing, async () => {
-      const error = await assertRejects(() => simdKernels(), SimdUnavailableError, "expected leave to compile");
+      const error = await assertRejects(
+        () => simdKernels(),
+        SimdUnavailableError,
+        "expected leave to compile",
+      );
       assertEquals((error.cause as Error).message, "blocked by the embedder");
     }));
 });

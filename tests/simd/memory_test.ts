@@ -18,7 +18,8 @@ Deno.test("storeOperand() and loadOperand() keep every integer of an operand's s
       fc.boolean(),
       fc.boolean(),
       (seed, size, below, range, relaxed, oneStep, reduced) => {
-        const random = generator(seed), arena = new Arena(new WebAssembly.Memory({ initial: 1 }), oneStep);
+        const random = generator(seed);
+        const arena = new Arena(new WebAssembly.Memory({ initial: 1 }), oneStep);
         const weight = orderRows(
           {
             data: Int8Array.from({ length: 4 * size * size }, () => random(-128, 128)),
@@ -32,15 +33,19 @@ Deno.test("storeOperand() and loadOperand() keep every integer of an operand's s
           65535,
         );
         // 0 is among them: it is the zero point.
-        const least = 0 - Math.ceil(range * below),
-          most = least + range,
-          operand = writeOperand(arena, weight, { least, most }, relaxed, reduced)!;
+        const least = 0 - Math.ceil(range * below);
+        const most = least + range;
+        const operand = writeOperand(arena, weight, { least, most }, relaxed, reduced)!;
         seen.set(operand.form, (seen.get(operand.form) ?? 0) + 1);
-        const at = arena.take(operand.bytes), behind = arena.take(16);
+        const at = arena.take(operand.bytes);
+        const behind = arena.take(16);
         arena.i32[behind / 4] = 12345;
         // Twice: what stood there before does not matter.
         for (let round = 0; round < 2; round++) {
-          const x = Float64Array.from({ length: size + 2 }, () => Math.floor(random(least, most + 1)));
+          const x = Float64Array.from(
+            { length: size + 2 },
+            () => Math.floor(random(least, most + 1)),
+          );
           storeOperand(arena, operand, at, x, 1, size);
           const out = new Float64Array(size + 2).fill(0.5);
           loadOperand(arena, operand, at, out, 1, size);
@@ -51,7 +56,9 @@ Deno.test("storeOperand() and loadOperand() keep every integer of an operand's s
     ),
     { numRuns: 500 },
   );
-  for (const form of Object.values(FORM)) assert((seen.get(form) ?? 0) > 20, `${form}: ${seen.get(form)}`);
+  for (const form of Object.values(FORM)) {
+    assert((seen.get(form) ?? 0) > 20, `${form}: ${seen.get(form)}`);
+  }
 });
 
 Deno.test("writeOperand() stores nothing where a sum could leave int32 or an operand its bits", () => {
@@ -63,10 +70,18 @@ Deno.test("writeOperand() stores nothing where a sum could leave int32 or an ope
     length: 4,
     each: 1,
   } as const;
-  const arena = new Arena(new WebAssembly.Memory({ initial: 1 }), false), before = arena.take(0);
-  const spans = [[-32768, 32768], [0, 2 ** 22], [-(2 ** 22), -(2 ** 22) + 9], [2 ** 22 - 9, 2 ** 22 - 1]];
+  const arena = new Arena(new WebAssembly.Memory({ initial: 1 }), false);
+  const before = arena.take(0);
+  const spans = [[-32768, 32768], [0, 2 ** 22], [-(2 ** 22), -(2 ** 22) + 9], [
+    2 ** 22 - 9,
+    2 ** 22 - 1,
+  ]];
   for (const [least, most] of spans) {
-    assertEquals(writeOperand(arena, rows, { least: least!, most: most! }, true, false), null, `${least}`);
+    assertEquals(
+      writeOperand(arena, rows, { least: least!, most: most! }, true, false),
+      null,
+      `${least}`,
+    );
   }
   assertEquals(arena.take(0), before);
 });

@@ -7,12 +7,23 @@ import { newQArray } from "../../src/dtype.ts";
 import { QuantizedModel, type QuantizedModule } from "../../src/quantized/model.ts";
 import type { Session } from "../../src/quantized/session.ts";
 import { simdKernels } from "../../src/simd/load.ts";
-import { type Bits, floatsOf, generator, type LstmCase, lstmCases, lstmOf } from "../quantized/arbitrary.ts";
+import {
+  type Bits,
+  floatsOf,
+  generator,
+  type LstmCase,
+  lstmCases,
+  lstmOf,
+} from "../quantized/arbitrary.ts";
 import { backends, symmetric } from "./backends.ts";
 
 const kernels = await simdKernels();
 const bits = fc.constantFrom<Bits>(7, 8);
-const cases = lstmCases(bits, bits, false).map((c): LstmCase => ({ ...c, bidirectional: false, engine: "fbgemm" }));
+const cases = lstmCases(bits, bits, false).map((c): LstmCase => ({
+  ...c,
+  bidirectional: false,
+  engine: "fbgemm",
+}));
 
 function modelOf(c: LstmCase): QuantizedModel {
   return new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstmOf(c)]]), saveModel);
@@ -20,8 +31,11 @@ function modelOf(c: LstmCase): QuantizedModel {
 
 /** `steps` steps of random input. */
 function inputOf(c: LstmCase, { input, inputSize }: QuantizedModel, steps: number): QArray {
-  const random = generator(c.seed + 5), x = newQArray(input!.dtype, steps * c.batch * inputSize);
-  for (let i = 0; i < x.length; i++) x[i] = Math.floor(random(input!.quantMin, input!.quantMax + 1));
+  const random = generator(c.seed + 5);
+  const x = newQArray(input!.dtype, steps * c.batch * inputSize);
+  for (let i = 0; i < x.length; i++) {
+    x[i] = Math.floor(random(input!.quantMin, input!.quantMax + 1));
+  }
   return x;
 }
 
@@ -32,7 +46,10 @@ function outputOf(c: LstmCase, { output, outputSize }: QuantizedModel, steps: nu
 Deno.test("A session's state moves between SIMD and portable kernels at any step, and its bytes are the same", () => {
   fc.assert(
     fc.property(cases, fc.nat(8), (c, change) => {
-      const model = modelOf(c), steps = 9, x = inputOf(c, model, steps), width = c.batch * model.inputSize;
+      const model = modelOf(c);
+      const steps = 9;
+      const x = inputOf(c, model, steps);
+      const width = c.batch * model.inputSize;
       const portable = model.createSession({ batch: c.batch });
       let simd: Session = model.createSession({ batch: c.batch, kernels });
       for (let t = 0; t < steps; t++) {
@@ -44,7 +61,9 @@ Deno.test("A session's state moves between SIMD and portable kernels at any step
           simd.restore(portable.state());
           portable.restore(state);
         }
-        const row = x.slice(t * width, (t + 1) * width), y = outputOf(c, model, 1), expected = outputOf(c, model, 1);
+        const row = x.slice(t * width, (t + 1) * width);
+        const y = outputOf(c, model, 1);
+        const expected = outputOf(c, model, 1);
         simd.step(row, y);
         portable.step(row, expected);
         assertEquals(y, expected);
@@ -57,25 +76,33 @@ Deno.test("A session's state moves between SIMD and portable kernels at any step
 
 Deno.test("Session.run() with SIMD kernels gives the same however a sequence is cut", () => {
   fc.assert(
-    fc.property(cases, fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 4 }), (c, cuts) => {
-      const model = modelOf(c), steps = cuts.reduce((a, b) => a + b, 0), x = inputOf(c, model, steps);
-      const whole = outputOf(c, model, steps), reals = new Float32Array(whole.length);
-      model.createSession({ batch: c.batch, maxSteps: 7 }).run(x, whole);
-      model.createSession({ batch: c.batch }).run(x, reals);
-      const simdReals = new Float32Array(whole.length);
-      model.createSession({ batch: c.batch, kernels }).run(x, simdReals);
-      // As bytes: 0 is not -0.
-      assertEquals(new Uint8Array(simdReals.buffer), new Uint8Array(reals.buffer));
-      const session = model.createSession({ batch: c.batch, maxSteps: 64, kernels });
-      const width = c.batch * model.inputSize, outWidth = c.batch * model.outputSize;
-      let done = 0;
-      for (const count of cuts) {
-        const y = outputOf(c, model, count);
-        session.run(x.slice(done * width, (done + count) * width), y);
-        assertEquals(y, whole.slice(done * outWidth, (done + count) * outWidth));
-        done += count;
-      }
-    }),
+    fc.property(
+      cases,
+      fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 4 }),
+      (c, cuts) => {
+        const model = modelOf(c);
+        const steps = cuts.reduce((a, b) => a + b, 0);
+        const x = inputOf(c, model, steps);
+        const whole = outputOf(c, model, steps);
+        const reals = new Float32Array(whole.length);
+        model.createSession({ batch: c.batch, maxSteps: 7 }).run(x, whole);
+        model.createSession({ batch: c.batch }).run(x, reals);
+        const simdReals = new Float32Array(whole.length);
+        model.createSession({ batch: c.batch, kernels }).run(x, simdReals);
+        // As bytes: 0 is not -0.
+        assertEquals(new Uint8Array(simdReals.buffer), new Uint8Array(reals.buffer));
+        const session = model.createSession({ batch: c.batch, maxSteps: 64, kernels });
+        const width = c.batch * model.inputSize;
+        const outWidth = c.batch * model.outputSize;
+        let done = 0;
+        for (const count of cuts) {
+          const y = outputOf(c, model, count);
+          session.run(x.slice(done * width, (done + count) * width), y);
+          assertEquals(y, whole.slice(done * outWidth, (done + count) * outWidth));
+          done += count;
+        }
+      },
+    ),
     { numRuns: 60 },
   );
 });
@@ -93,18 +120,32 @@ for (const [name, backend] of backends) {
     });
     fc.assert(
       fc.property(batches, ({ c, batch, steps, zero, whole, reals }) => {
-        const sized: LstmCase = { ...c, batch, engine: "fbgemm", hiddenSize: whole ? 16 : c.hiddenSize };
+        const sized: LstmCase = {
+          ...c,
+          batch,
+          engine: "fbgemm",
+          hiddenSize: whole ? 16 : c.hiddenSize,
+        };
         const lstm = zero ? symmetric(lstmOf(sized)) : lstmOf(sized);
-        const model = new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstm]]), saveModel);
-        const random = generator(c.seed + 8), size = steps * batch;
+        const model = new QuantizedModel(
+          new Map<string, QuantizedModule>([["lstm", lstm]]),
+          saveModel,
+        );
+        const random = generator(c.seed + 8);
+        const size = steps * batch;
         const x = reals || model.input === null
           ? floatsOf(c.seed + 5, [size, c.inputSize], 2).data
           : inputOf(sized, model, steps);
         const lengths = Array.from({ length: batch }, () => Math.floor(random(1, steps + 1)));
         const run = (kernels?: LstmBackend): unknown => {
-          const session = model.createSession({ batch, kernels, maxSteps: c.bidirectional ? steps : 20 });
+          const session = model.createSession({
+            batch,
+            kernels,
+            maxSteps: c.bidirectional ? steps : 20,
+          });
           const results = [undefined, lengths, undefined].flatMap((l) => {
-            const y = outputOf(sized, model, steps), real = new Float32Array(y.length);
+            const y = outputOf(sized, model, steps);
+            const real = new Float32Array(y.length);
             session.run(x, y, l);
             session.run(x, real, l);
             return [y, new Uint8Array(real.buffer)];
@@ -119,7 +160,10 @@ for (const [name, backend] of backends) {
 }
 
 Deno.test("Layers whose weights are many tiles give with SIMD kernels what they give without", () => {
-  const [sampled] = fc.sample(lstmCases(fc.constant<Bits>(8), fc.constant<Bits>(8), false), { numRuns: 1, seed: 7 });
+  const [sampled] = fc.sample(lstmCases(fc.constant<Bits>(8), fc.constant<Bits>(8), false), {
+    numRuns: 1,
+    seed: 7,
+  });
   for (const engine of ["fbgemm", "qnnpack"] as const) {
     const c: LstmCase = {
       ...sampled!,
@@ -132,13 +176,20 @@ Deno.test("Layers whose weights are many tiles give with SIMD kernels what they 
       batch: 3,
     };
     for (const lstm of [lstmOf(c), symmetric(lstmOf(c))]) {
-      const model = new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstm]]), saveModel), steps = 20;
-      const x = floatsOf(5, [steps * 3, 300], 2).data, lengths = [20, 13, 1];
-      const [expected, ...all] = [undefined, ...backends.map(([, backend]) => backend)].map((kernels) => {
-        const out = new Float32Array(steps * 3 * 208);
-        model.createSession({ batch: 3, maxSteps: steps, kernels }).run(x, out, lengths);
-        return out;
-      });
+      const model = new QuantizedModel(
+        new Map<string, QuantizedModule>([["lstm", lstm]]),
+        saveModel,
+      );
+      const steps = 20;
+      const x = floatsOf(5, [steps * 3, 300], 2).data;
+      const lengths = [20, 13, 1];
+      const [expected, ...all] = [undefined, ...backends.map(([, backend]) => backend)].map(
+        (kernels) => {
+          const out = new Float32Array(steps * 3 * 208);
+          model.createSession({ batch: 3, maxSteps: steps, kernels }).run(x, out, lengths);
+          return out;
+        },
+      );
       for (const out of all) assertEquals(out, expected);
       assert(expected!.some((value) => value !== 0));
     }
@@ -149,7 +200,8 @@ Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM
   const inputs = fc.constantFrom<Bits>(0, 7, 8);
   fc.assert(
     fc.property(lstmCases(bits, inputs, false), (c) => {
-      const { data: weight } = floatsOf(c.seed + 6, [11, c.inputSize], 2), none = new Float32Array(0);
+      const { data: weight } = floatsOf(c.seed + 6, [11, c.inputSize], 2);
+      const none = new Float32Array(0);
       const embedding: QuantizedModule = {
         kind: "Embedding",
         weight,
@@ -159,14 +211,22 @@ Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM
         biases: none,
       };
       const lstm = lstmOf({ ...c, engine: "fbgemm" });
-      const model = new QuantizedModel(new Map<string, QuantizedModule>([["e", embedding], ["lstm", lstm]]), saveModel);
-      const random = generator(c.seed + 7), steps = 20, size = steps * c.batch;
+      const model = new QuantizedModel(
+        new Map<string, QuantizedModule>([["e", embedding], ["lstm", lstm]]),
+        saveModel,
+      );
+      const random = generator(c.seed + 7);
+      const steps = 20;
+      const size = steps * c.batch;
       const tokens = Int32Array.from({ length: size }, () => Math.floor(random(0, 11)));
       const [expected, ...all] = [undefined, kernels].flatMap((kernels) =>
         ([false, true, "float32"] as const).map((foldEmbedding) => {
           if (foldEmbedding === "float32" && lstm.input === null) return null;
           const out = new Float32Array(size * model.outputSize);
-          model.createSession({ batch: c.batch, kernels, foldEmbedding, maxSteps: steps }).run(tokens, out);
+          model.createSession({ batch: c.batch, kernels, foldEmbedding, maxSteps: steps }).run(
+            tokens,
+            out,
+          );
           return new Uint8Array(out.buffer);
         })
       );
@@ -180,7 +240,8 @@ Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM
 
 Deno.test("Sessions with SIMD kernels keep apart when they take turns", () => {
   const c: LstmCase = { ...fc.sample(cases, 1)[0]!, batch: 1, inputSize: 7, hiddenSize: 13 };
-  const model = modelOf(c), sessions = [0, 1, 2].map(() => model.createSession({ kernels }));
+  const model = modelOf(c);
+  const sessions = [0, 1, 2].map(() => model.createSession({ kernels }));
   const inputs = sessions.map((_, i) => inputOf({ ...c, seed: c.seed + i }, model, 6));
   const expected = inputs.map((x) => {
     const y = outputOf(c, model, 6);
@@ -197,9 +258,18 @@ Deno.test("Sessions with SIMD kernels keep apart when they take turns", () => {
 });
 
 Deno.test("10,000 sessions with SIMD kernels work at once", () => {
-  const c: LstmCase = { ...fc.sample(cases, 1)[0]!, batch: 1, numLayers: 1, inputSize: 3, hiddenSize: 33 };
-  const model = modelOf(c), sessions = Array.from({ length: 10000 }, () => model.createSession({ kernels }));
-  const x = inputOf(c, model, 1), first = outputOf(c, model, 1), y = outputOf(c, model, 1);
+  const c: LstmCase = {
+    ...fc.sample(cases, 1)[0]!,
+    batch: 1,
+    numLayers: 1,
+    inputSize: 3,
+    hiddenSize: 33,
+  };
+  const model = modelOf(c);
+  const sessions = Array.from({ length: 10000 }, () => model.createSession({ kernels }));
+  const x = inputOf(c, model, 1);
+  const first = outputOf(c, model, 1);
+  const y = outputOf(c, model, 1);
   model.createSession().step(x, first);
   for (const session of sessions) session.step(x, y);
   assertEquals(y, first);

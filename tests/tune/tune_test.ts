@@ -25,11 +25,14 @@ import { lstmCases, partObservers } from "../quantizable/arbitraries.ts";
 
 const qconfig = { activation: MinMaxObserver.withArgs({}), weight: defaultWeightObserver };
 const wave = (steps: number, batch: number, width: number, phase = 0) =>
-  tensor(Float32Array.from({ length: steps * batch * width }, (_, i) => Math.sin(i * 1.7 + phase)), [
-    steps,
-    batch,
-    width,
-  ]);
+  tensor(
+    Float32Array.from({ length: steps * batch * width }, (_, i) => Math.sin(i * 1.7 + phase)),
+    [
+      steps,
+      batch,
+      width,
+    ],
+  );
 const bits16 = MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 });
 
 Deno.test("a reference graph with float weights is the float model, bit for bit", () => {
@@ -44,7 +47,10 @@ Deno.test("a reference graph with float weights is the float model, bit for bit"
         const observed = observeLstmParts(lstm, parts, { qconfig, splitGates });
         const options = lengths === undefined ? {} : { lengths };
         const [y, [h, c]] = (observed.forward(x, options), lstm.forward(x, undefined, options));
-        const { output, quantized, state } = new ReferenceModel(convertModules(observed), floatWeights(observed))
+        const { output, quantized, state } = new ReferenceModel(
+          convertModules(observed),
+          floatWeights(observed),
+        )
           .run(x, options);
         assertEquals([output, quantized], [y, null]);
         const states = [...state.values()];
@@ -60,7 +66,12 @@ Deno.test("reportParts() gives each part's loss by the definition", () => {
   // One part's values are known: x itself, where the weight is the identity and all else is open or closed.
   const linear = new Linear({ inFeatures: 1, outFeatures: 1 });
   linear.loadStateDict(new Map([["weight", tensor([1], [1, 1])], ["bias", tensor([0], [1])]]));
-  const activation = FixedQParamsObserver.withArgs({ scale: 0.5, zeroPoint: 4, quantMin: 0, quantMax: 8 });
+  const activation = FixedQParamsObserver.withArgs({
+    scale: 0.5,
+    zeroPoint: 4,
+    quantMin: 0,
+    quantMax: 8,
+  });
   const weight = FixedQParamsObserver.withArgs({ dtype: "qint8", scale: 1, zeroPoint: 0 });
   const observed = prepare(linear, { activation, weight });
   const x = tensor([0.3, -0.2, 1.9, 2.4, -3], [5, 1]);
@@ -79,7 +90,10 @@ Deno.test("reportParts() gives each part's loss by the definition", () => {
 
 Deno.test("reportParts() tells narrow parts from wide ones, for every layer, direction and gate", () => {
   const lstm = new LSTM({ inputSize: 2, hiddenSize: 5, numLayers: 2, bidirectional: true });
-  const observed = observeLstmParts(lstm, { sigmoid: bits16, cellState: null }, { qconfig, splitGates: true });
+  const observed = observeLstmParts(lstm, { sigmoid: bits16, cellState: null }, {
+    qconfig,
+    splitGates: true,
+  });
   const data = [wave(6, 2, 2), wave(3, 1, 2, 1)];
   for (const x of data) observed.forward(x);
   const report = reportParts(observed, [data[0]!, { x: data[1]!, lengths: [2] }]);
@@ -93,18 +107,31 @@ Deno.test("reportParts() tells narrow parts from wide ones, for every layer, dir
     assertEquals(report.parts.filter(({ name }) => name.startsWith(`lstm.${cell}.fgate_cx`)), []);
   }
   assert(report.outputSqnr! > 15 && report.outputSqnr! < 60);
-  assertEquals(report.parts.find(({ name }) => name === "lstm.l0.tanh_cy")?.values, (6 * 2 + 2) * 5);
+  assertEquals(
+    report.parts.find(({ name }) => name === "lstm.l0.tanh_cy")?.values,
+    (6 * 2 + 2) * 5,
+  );
   const table = report.toTable().trimEnd().split("\n");
   assertEquals(table.length, 1 + report.parts.length);
-  assertMatch(table[0], /^part +dtype +range +scale +zero point +values +saturated +SQNR dB +in the model$/);
+  assertMatch(
+    table[0],
+    /^part +dtype +range +scale +zero point +values +saturated +SQNR dB +in the model$/,
+  );
   const bare = reportParts(convert(observed), [data[0]!]);
-  assertEquals([bare.outputSqnr, new Set(bare.parts.map(({ sqnrInModel }) => sqnrInModel))], [null, new Set([null])]);
+  assertEquals([bare.outputSqnr, new Set(bare.parts.map(({ sqnrInModel }) => sqnrInModel))], [
+    null,
+    new Set([null]),
+  ]);
   assertEquals(bare.parts.map(({ name }) => name), report.parts.map(({ name }) => name));
 });
 
 Deno.test("reportParts() refuses what it cannot measure", () => {
   const observed = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {}, { qconfig });
-  assertThrows(() => reportParts(observed, [wave(2, 1, 2)]), RangeError, "an observer that has seen data");
+  assertThrows(
+    () => reportParts(observed, [wave(2, 1, 2)]),
+    RangeError,
+    "an observer that has seen data",
+  );
   observed.forward(wave(2, 1, 2));
   assertThrows(() => reportParts(observed, []), RangeError, "data");
   assertThrows(() => reportParts(observed, [wave(2, 1, 3)]), RangeError, "x.shape");
@@ -115,7 +142,14 @@ Deno.test("reportParts() refuses what it cannot measure", () => {
 
 const models = () => ({
   lstm: new LSTM({ inputSize: 2, hiddenSize: 7, seed: 3 }),
-  stack: new LSTM({ inputSize: 2, hiddenSize: 5, numLayers: 2, bidirectional: true, batchFirst: true, projSize: 3 }),
+  stack: new LSTM({
+    inputSize: 2,
+    hiddenSize: 5,
+    numLayers: 2,
+    bidirectional: true,
+    batchFirst: true,
+    projSize: 3,
+  }),
   sequence: new Sequential({
     embedding: new Embedding({ numEmbeddings: 6, embeddingDim: 2 }),
     lstm: new LSTM({ inputSize: 2, hiddenSize: 5 }),
@@ -126,12 +160,20 @@ const models = () => ({
 Deno.test("tune() reaches its budget, and takes fewer bits for a smaller one", () => {
   const { lstm, stack, sequence } = models();
   const ids = tokens(Int32Array.from({ length: 60 }, (_, i) => (i * i) % 6), [20, 3]);
-  for (const [model, data] of [[lstm, wave(30, 2, 2)], [stack, wave(2, 30, 2)], [sequence, ids]] as const) {
+  for (
+    const [model, data] of [[lstm, wave(30, 2, 2)], [stack, wave(2, 30, 2)], [
+      sequence,
+      ids,
+    ]] as const
+  ) {
     let before = Infinity;
     const { outputSqnr16 } = tune(model, [data], { budget: 0 });
     for (const budget of [outputSqnr16 - 0.1, outputSqnr16 - 6, outputSqnr16 - 15, 5]) {
       for (const splitGates of [false, true]) {
-        const { outputSqnr, parts, model: quantized, qconfig, toTable } = tune(model, [data], { budget, splitGates });
+        const { outputSqnr, parts, model: quantized, qconfig, toTable } = tune(model, [data], {
+          budget,
+          splitGates,
+        });
         const bits = parts.reduce((sum, part) => sum + part.bits, 0);
         // 16 bits are measured with the same weights; what is chosen is converted anew.
         assert(outputSqnr >= budget - 1e-9, `${outputSqnr} for ${budget}`);
@@ -168,25 +210,31 @@ Deno.test("tune() measures each slot alone, in both widths", () => {
 });
 
 Deno.test("tune() takes lengths into account and leaves padding out", () => {
-  const { lstm } = models(), x = wave(10, 2, 2), padded = { x, lengths: [10, 4] };
-  const other = { ...padded, x: tensor(x.data.map((v, i) => i % 4 >= 2 && i >= 16 ? 1 : v), x.shape) };
+  const { lstm } = models();
+  const x = wave(10, 2, 2);
+  const padded = { x, lengths: [10, 4] };
+  const other = {
+    ...padded,
+    x: tensor(x.data.map((v, i) => i % 4 >= 2 && i >= 16 ? 1 : v), x.shape),
+  };
   const [a, b] = [padded, other].map((data) => tune(lstm, [data], { budget: 10 }));
   assertEquals([a!.outputSqnr, a!.parts], [b!.outputSqnr, b!.parts]);
 });
 
 Deno.test("tune() keeps to what a target runs", () => {
-  const { lstm } = models(), data = [wave(20, 1, 2)];
+  const { lstm } = models();
+  const data = [wave(20, 1, 2)];
   const qconfig = {
     activation: MinMaxObserver.withArgs({}),
     weight: defaultWeightObserver,
     parts: { inputProjection: null, hiddenProjection: null },
   };
-  const free = tune(lstm, data, { budget: 10, qconfig }),
-    held = tune(lstm, data, {
-      budget: 10,
-      qconfig,
-      backendConfig: dsp16BackendConfig,
-    });
+  const free = tune(lstm, data, { budget: 10, qconfig });
+  const held = tune(lstm, data, {
+    budget: 10,
+    qconfig,
+    backendConfig: dsp16BackendConfig,
+  });
   assertEquals(held.parts, free.parts);
   assertThrows(
     () => tune(lstm, data, { budget: 10, qconfig, backendConfig: fbgemmBackendConfig }),
@@ -196,13 +244,26 @@ Deno.test("tune() keeps to what a target runs", () => {
 });
 
 Deno.test("tune() refuses what it cannot do", () => {
-  const { lstm } = models(), data = [wave(5, 1, 2)];
-  assertThrows(() => tune(lstm, data, { budget: 200 }), RangeError, "options.budget: expected at most");
+  const { lstm } = models();
+  const data = [wave(5, 1, 2)];
+  assertThrows(
+    () => tune(lstm, data, { budget: 200 }),
+    RangeError,
+    "options.budget: expected at most",
+  );
   assertThrows(() => tune(lstm, data, { budget: NaN }), RangeError, "options.budget");
   assertThrows(() => tune(lstm, data, {} as never), TypeError, "options.budget");
   assertThrows(() => tune(lstm, data, null as never), TypeError, "options");
-  assertThrows(() => tune(lstm, data, { budget: 10, split: true } as never), TypeError, 'got "split"');
-  assertThrows(() => tune(lstm, [{ x: data[0], length: [1] } as never], { budget: 10 }), TypeError, "calibration[0]");
+  assertThrows(
+    () => tune(lstm, data, { budget: 10, split: true } as never),
+    TypeError,
+    'got "split"',
+  );
+  assertThrows(
+    () => tune(lstm, [{ x: data[0], length: [1] } as never], { budget: 10 }),
+    TypeError,
+    "calibration[0]",
+  );
   assertThrows(() => tune(lstm, [], { budget: 10 }), RangeError, "calibration");
   assertThrows(
     () => tune(new Linear({ inFeatures: 2, outFeatures: 2 }), data, { budget: 10, qconfig }),

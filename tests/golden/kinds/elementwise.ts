@@ -4,7 +4,12 @@
  * @module
  */
 import { type Activation, activationTable, lookup } from "../../../kernels/activation.ts";
-import { addInt8, addQuint8FixedPoint, mulInt8, prepareFixedPointAdd } from "../../../kernels/elementwise.ts";
+import {
+  addInt8,
+  addQuint8FixedPoint,
+  mulInt8,
+  prepareFixedPointAdd,
+} from "../../../kernels/elementwise.ts";
 import { newQArray } from "../../../src/dtype.ts";
 import type { Check, Row } from "../check.ts";
 import { describe, type Kind, runOperation } from "../kind.ts";
@@ -13,16 +18,24 @@ import type { Field } from "../read.ts";
 const ADD: Row = { operation: "add", torch: "quantized::add" };
 const ADD_RELU: Row = { operation: "add + relu", torch: "quantized::add_relu" };
 const MUL: Row = { operation: "mul", torch: "quantized::mul" };
-const SIGMOID: Row = { operation: "sigmoid, all 256 inputs", torch: "torch.sigmoid, quantized::sigmoid" };
+const SIGMOID: Row = {
+  operation: "sigmoid, all 256 inputs",
+  torch: "torch.sigmoid, quantized::sigmoid",
+};
 const TANH: Row = { operation: "tanh, all 256 inputs", torch: "torch.tanh" };
 
 function addWith(golden: Field, check: Check, relu: boolean): void {
   const engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
-  const a = golden.get("a").perTensor(), b = golden.get("b").perTensor(), y = golden.get("y").perTensor();
+  const a = golden.get("a").perTensor();
+  const b = golden.get("b").perTensor();
+  const y = golden.get("y").perTensor();
   const out = newQArray(y.qparams.dtype, y.data.length);
-  if (a.data.length !== out.length || b.data.length !== out.length) golden.get("y").fail("a, b and y of one length");
+  if (a.data.length !== out.length || b.data.length !== out.length) {
+    golden.get("y").fail("a, b and y of one length");
+  }
   if (
-    engine === "qnnpack" && a.data instanceof Uint8Array && b.data instanceof Uint8Array && out instanceof Uint8Array
+    engine === "qnnpack" && a.data instanceof Uint8Array && b.data instanceof Uint8Array &&
+    out instanceof Uint8Array
   ) {
     const { zeroPoint, quantMin, quantMax, scale } = y.qparams;
     const constants = prepareFixedPointAdd(a.qparams.scale, b.qparams.scale, scale);
@@ -47,22 +60,37 @@ function addWith(golden: Field, check: Check, relu: boolean): void {
 
 function mul(golden: Field, check: Check): void {
   const engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
-  const a = golden.get("a").perTensor(), b = golden.get("b").perTensor(), y = golden.get("y").perTensor();
+  const a = golden.get("a").perTensor();
+  const b = golden.get("b").perTensor();
+  const y = golden.get("y").perTensor();
   const out = newQArray(y.qparams.dtype, y.data.length);
-  if (a.data.length !== out.length || b.data.length !== out.length) golden.get("y").fail("a, b and y of one length");
+  if (a.data.length !== out.length || b.data.length !== out.length) {
+    golden.get("y").fail("a, b and y of one length");
+  }
   mulInt8(a.data, a.qparams, b.data, b.qparams, out, y.qparams);
   check.integers(MUL, engine, "y", out, y.data);
 }
 
 function activation(golden: Field, check: Check, name: Activation): void {
-  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack"), table = golden.get("table").perTensor();
-  const signed = table.qparams.dtype === "qint8", first = signed ? -128 : 0;
-  if (table.qparams.dtype === "qint32" || table.data.length !== 256) golden.get("table").fail("256 8-bit integers");
+  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
+  const table = golden.get("table").perTensor();
+  const signed = table.qparams.dtype === "qint8";
+  const first = signed ? -128 : 0;
+  if (table.qparams.dtype === "qint32" || table.data.length !== 256) {
+    golden.get("table").fail("256 8-bit integers");
+  }
   const zeroPoint = golden.get("x_zero_point").integer();
-  const from = { scale: golden.get("x_scale").number(), zeroPoint, quantMin: first, quantMax: first + 255 };
+  const from = {
+    scale: golden.get("x_scale").number(),
+    zeroPoint,
+    quantMin: first,
+    quantMax: first + 255,
+  };
   const outputs = activationTable(name, from, table.qparams);
   const out = newQArray(table.qparams.dtype, 256);
-  for (let i = 0; i < 256; i++) out[i] = lookup(outputs, first + i - zeroPoint) + table.qparams.zeroPoint;
+  for (let i = 0; i < 256; i++) {
+    out[i] = lookup(outputs, first + i - zeroPoint) + table.qparams.zeroPoint;
+  }
   check.integers(name === "sigmoid" ? SIGMOID : TANH, engine, "table", out, table.data);
 }
 

@@ -28,10 +28,13 @@ function matrix(golden: Field): { data: Float32Array; rows: number; width: numbe
 
 function prepack(golden: Field, check: Check): void {
   const { data, rows, width } = matrix(golden.get("w"));
-  const q = new Uint8Array(data.length), scales = new Float32Array(rows), biases = new Float32Array(rows);
+  const q = new Uint8Array(data.length);
+  const scales = new Float32Array(rows);
+  const biases = new Float32Array(rows);
   for (let row = 0; row < rows; row++) quantizeEmbeddingRow(data, row, width, q, scales, biases);
   const torch = golden.get("ints").quantized("quint8", q.length) as Uint8Array;
-  const torchScales = golden.get("scale").floats(rows), torchBiases = golden.get("bias").floats(rows);
+  const torchScales = golden.get("scale").floats(rows);
+  const torchBiases = golden.get("bias").floats(rows);
   check.integers(PREPACK, "either", "ints", q, torch);
   check.floats(PREPACK, "either", "scale", scales, torchScales);
   check.floats(PREPACK, "either", "bias", biases, torchBiases);
@@ -44,18 +47,26 @@ function prepack(golden: Field, check: Check): void {
 
 function byte(golden: Field, check: Check): void {
   const { data, rows, width } = matrix(golden.get("w"));
-  const observer = new PerChannelMinMaxObserver({ dtype: "quint8", qscheme: "perChannelAffineFloatQParams" });
+  const observer = new PerChannelMinMaxObserver({
+    dtype: "quint8",
+    qscheme: "perChannelAffineFloatQParams",
+  });
   observer.observe(data, [rows, width]);
-  const { scales, zeroPoints } = observer.calculateFloatQParams(), q = new Uint8Array(data.length);
+  const { scales, zeroPoints } = observer.calculateFloatQParams();
+  const q = new Uint8Array(data.length);
   quantizePerChannel(data, q, scales, zeroPoints, 0, 255, width);
-  const torchScales = golden.get("scales").floats(rows), torchPoints = golden.get("zero_points").floats(rows);
+  const torchScales = golden.get("scales").floats(rows);
+  const torchPoints = golden.get("zero_points").floats(rows);
   const torch = golden.get("ints").quantized("quint8", q.length) as Uint8Array;
   check.floats(FLOAT_QPARAMS, "either", "scales", scales, torchScales);
   check.floats(FLOAT_QPARAMS, "either", "zero_points", zeroPoints, torchPoints);
   check.integers(FLOAT_QPARAMS, "either", "ints", q, torch);
   const biases = embeddingBiases(torchScales, torchPoints);
-  const indices = golden.get("indices").integers(), y = new Float32Array(indices.length * width);
-  if (!indices.every((row) => row >= 0 && row < rows)) golden.get("indices").fail(`rows in 0..${rows - 1}`);
+  const indices = golden.get("indices").integers();
+  const y = new Float32Array(indices.length * width);
+  if (!indices.every((row) => row >= 0 && row < rows)) {
+    golden.get("indices").fail(`rows in 0..${rows - 1}`);
+  }
   indices.forEach((row, i) => embeddingRow(torch, torchScales, biases, row, width, y, i * width));
   check.floats(LOOKUP, "either", "y", y, golden.get("y").tensor().data);
 }

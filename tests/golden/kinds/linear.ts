@@ -14,7 +14,10 @@ import type { Field } from "../read.ts";
 const LINEAR: Row = { operation: "linear", torch: "quantized::linear" };
 const LINEAR_RELU: Row = { operation: "linear + relu", torch: "quantized::linear_relu" };
 const DYNAMIC: Row = { operation: "dynamic linear", torch: "quantized::linear_dynamic" };
-const DYNAMIC_RELU: Row = { operation: "dynamic linear + relu", torch: "quantized::linear_relu_dynamic" };
+const DYNAMIC_RELU: Row = {
+  operation: "dynamic linear + relu",
+  torch: "quantized::linear_relu_dynamic",
+};
 
 /** An int8 weight [outFeatures, inFeatures], per tensor or with a scale a row. */
 export function readWeight(golden: Field): LinearWeight {
@@ -44,17 +47,25 @@ export function readWeight(golden: Field): LinearWeight {
 }
 
 function linear(golden: Field, check: Check): void {
-  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack"), relu = golden.get("relu").boolean();
-  const x = golden.get("x").perTensor(), y = golden.get("y").perTensor(), weight = readWeight(golden.get("w"));
-  const bias = golden.maybe("bias")?.tensor().data ?? null, out = newQArray(y.qparams.dtype, y.data.length);
+  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
+  const relu = golden.get("relu").boolean();
+  const x = golden.get("x").perTensor();
+  const y = golden.get("y").perTensor();
+  const weight = readWeight(golden.get("w"));
+  const bias = golden.maybe("bias")?.tensor().data ?? null;
+  const out = newQArray(y.qparams.dtype, y.data.length);
   linearInt8(engine, x.data, x.qparams, weight, bias, out, y.qparams, relu);
   check.integers(relu ? LINEAR_RELU : LINEAR, engine, "y", out, y.data);
 }
 
 function dynamic(golden: Field, check: Check): void {
-  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack"), relu = golden.get("relu").boolean();
-  const x = golden.get("x").tensor(), y = golden.get("y").tensor(), weight = readWeight(golden.get("w"));
-  const bias = golden.maybe("bias")?.tensor().data ?? null, out = new Float32Array(y.data.length);
+  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
+  const relu = golden.get("relu").boolean();
+  const x = golden.get("x").tensor();
+  const y = golden.get("y").tensor();
+  const weight = readWeight(golden.get("w"));
+  const bias = golden.maybe("bias")?.tensor().data ?? null;
+  const out = new Float32Array(y.data.length);
   linearDynamicInt8(engine, x.data, weight, bias, out, relu, golden.get("reduce_range").boolean());
   check.floats(relu ? DYNAMIC_RELU : DYNAMIC, engine, "y", out, y.data);
 }

@@ -33,12 +33,18 @@ import { type Field, Malformed } from "../read.ts";
 import { readWeight } from "./linear.ts";
 
 const TORCH = "torch.ao.nn.quantized.LSTM";
-const FROM_MODULES: Row = { operation: "LSTM, integers given: outputs of every step, h_n, c_n", torch: TORCH };
+const FROM_MODULES: Row = {
+  operation: "LSTM, integers given: outputs of every step, h_n, c_n",
+  torch: TORCH,
+};
 const QPARAMS: Row = {
   operation: "LSTM, qparams of every part from the recorded observers",
   torch: `${TORCH}.from_observed`,
 };
-const WEIGHTS: Row = { operation: "LSTM, int8 weights and scales", torch: `${TORCH}.from_observed` };
+const WEIGHTS: Row = {
+  operation: "LSTM, int8 weights and scales",
+  torch: `${TORCH}.from_observed`,
+};
 const FROM_OBSERVERS: Row = {
   operation: "LSTM, converted from the recorded observers: outputs, h_n, c_n",
   torch: TORCH,
@@ -70,8 +76,11 @@ export function readFloatLstm(golden: Field): LSTM {
 }
 
 function readCase(golden: Field): Case {
-  const h0 = golden.maybe("h0"), c0 = golden.maybe("c0");
-  if ((h0 === null) === golden.get("hidden_given").boolean()) golden.get("hidden_given").fail("what h0 says");
+  const h0 = golden.maybe("h0");
+  const c0 = golden.maybe("c0");
+  if ((h0 === null) === golden.get("hidden_given").boolean()) {
+    golden.get("hidden_given").fail("what h0 says");
+  }
   return {
     engine: golden.get("engine").oneOf("fbgemm", "qnnpack"),
     lstm: readFloatLstm(golden),
@@ -85,7 +94,8 @@ function readCase(golden: Field): Case {
 function cellPaths({ lstm }: Case): string[][] {
   return Array.from(
     { length: lstm.numLayers },
-    (_, l) => (lstm.bidirectional ? ["fw", "bw"] : ["fw"]).map((way) => `layers.${l}.layer_${way}.cell`),
+    (_, l) =>
+      (lstm.bidirectional ? ["fw", "bw"] : ["fw"]).map((way) => `layers.${l}.layer_${way}.cell`),
   );
 }
 
@@ -97,16 +107,22 @@ function partPaths(cell: string, part: PartName, split: boolean): string[] {
 
 function recordedQParams(module: Field): PerTensorQParams {
   try {
-    const scale = module.get("scale").number(), zeroPoint = module.get("zero_point").integer();
+    const scale = module.get("scale").number();
+    const zeroPoint = module.get("zero_point").integer();
     return perTensorAffine({ dtype: "quint8", scale, zeroPoint });
   } catch (error) {
-    throw error instanceof Malformed ? error : new Malformed(`${module.path}: ${(error as Error).message}`);
+    throw error instanceof Malformed
+      ? error
+      : new Malformed(`${module.path}: ${(error as Error).message}`);
   }
 }
 
 /** One weight of the four gates' rows, from one recorded module or four. */
 function joinWeights(parts: readonly LinearWeight[]): LinearWeight {
-  const join = <T extends Int8Array | Float32Array | Int32Array>(arrays: readonly T[], out: T): T => {
+  const join = <T extends Int8Array | Float32Array | Int32Array>(
+    arrays: readonly T[],
+    out: T,
+  ): T => {
     let at = 0;
     for (const array of arrays) {
       out.set(array, at);
@@ -114,23 +130,34 @@ function joinWeights(parts: readonly LinearWeight[]): LinearWeight {
     }
     return out;
   };
-  const sum = (of: (part: LinearWeight) => number) => parts.reduce((total, part) => total + of(part), 0);
+  const sum = (of: (part: LinearWeight) => number) =>
+    parts.reduce((total, part) => total + of(part), 0);
   const { inFeatures, perChannel } = parts[0]!;
   return {
     data: join(parts.map(({ data }) => data), new Int8Array(sum(({ data }) => data.length))),
     outFeatures: sum(({ outFeatures }) => outFeatures),
     inFeatures,
     perChannel,
-    scales: join(parts.map(({ scales }) => scales), new Float32Array(sum(({ scales }) => scales.length))),
-    zeroPoints: join(parts.map(({ zeroPoints }) => zeroPoints), new Int32Array(sum((p) => p.zeroPoints.length))),
+    scales: join(
+      parts.map(({ scales }) => scales),
+      new Float32Array(sum(({ scales }) => scales.length)),
+    ),
+    zeroPoints: join(
+      parts.map(({ zeroPoints }) => zeroPoints),
+      new Int32Array(sum((p) => p.zeroPoints.length)),
+    ),
   };
 }
 
-function readLinear(modules: readonly Field[]): { weight: LinearWeight; bias: Float32Array | null } {
+function readLinear(
+  modules: readonly Field[],
+): { weight: LinearWeight; bias: Float32Array | null } {
   const biases = modules.map((module) => module.maybe("bias")?.tensor().data ?? null);
   return {
     weight: joinWeights(modules.map((module) => readWeight(module.get("weight")))),
-    bias: biases.some((bias) => bias === null) ? null : Float32Array.from(biases.flatMap((bias) => [...bias!])),
+    bias: biases.some((bias) => bias === null)
+      ? null
+      : Float32Array.from(biases.flatMap((bias) => [...bias!])),
   };
 }
 
@@ -173,7 +200,9 @@ function fromModules(golden: Field, given: Case): QuantizedLSTM {
     splitGates: given.splitGates,
     input: given.x.qparams,
     torchInitialState: true,
-    cells: cellPaths(given).map((layer) => layer.map((cell) => recordedCell(cell, modules, given.splitGates))),
+    cells: cellPaths(given).map((layer) =>
+      layer.map((cell) => recordedCell(cell, modules, given.splitGates))
+    ),
   });
 }
 
@@ -182,12 +211,17 @@ function fromModules(golden: Field, given: Case): QuantizedLSTM {
  * weights per tensor; MovingAverageMinMaxObserver and the default's weights.
  */
 function qconfigOf(golden: Field, { engine, x }: Case): QConfig {
-  const name = golden.get("qconfig").oneOf("default", "minmax", "mavg"), fbgemm = engine === "fbgemm";
+  const name = golden.get("qconfig").oneOf("default", "minmax", "mavg");
+  const fbgemm = engine === "fbgemm";
   const { scale, zeroPoint } = x.qparams;
   const common = { engine, input: FixedQParamsObserver.withArgs({ scale, zeroPoint }) } as const;
   if (name === "default") return { ...getDefaultQConfig(engine), ...common };
   return name === "minmax"
-    ? { ...common, activation: MinMaxObserver.withArgs({ reduceRange: fbgemm }), weight: defaultWeightObserver }
+    ? {
+      ...common,
+      activation: MinMaxObserver.withArgs({ reduceRange: fbgemm }),
+      weight: defaultWeightObserver,
+    }
     : {
       ...common,
       activation: MovingAverageMinMaxObserver.withArgs({}),
@@ -196,8 +230,13 @@ function qconfigOf(golden: Field, { engine, x }: Case): QConfig {
 }
 
 /** The observers that torch has modules with observers for: not those of sigmoid and tanh, whose parameters are fixed. */
-function observedParts(golden: Field, given: Case, observed: ObservedLSTM): [path: string, observer: Observer][] {
-  const found: [string, Observer][] = [], recorded = golden.get("observers");
+function observedParts(
+  golden: Field,
+  given: Case,
+  observed: ObservedLSTM,
+): [path: string, observer: Observer][] {
+  const found: [string, Observer][] = [];
+  const recorded = golden.get("observers");
   cellPaths(given).forEach((layer, l) =>
     layer.forEach((cell, d) => {
       for (const { name } of LSTM_PARTS) {
@@ -209,12 +248,19 @@ function observedParts(golden: Field, given: Case, observed: ObservedLSTM): [pat
       }
     })
   );
-  if (found.length !== recorded.keys().length) recorded.fail(`${found.length} observers of an LSTM's parts`);
+  if (found.length !== recorded.keys().length) {
+    recorded.fail(`${found.length} observers of an LSTM's parts`);
+  }
   return found;
 }
 
 /** Puts another observer in an observed LSTM's place for a part. */
-function replaceObserver(given: Case, observed: ObservedLSTM, path: string, observer: Observer): void {
+function replaceObserver(
+  given: Case,
+  observed: ObservedLSTM,
+  path: string,
+  observer: Observer,
+): void {
   cellPaths(given).forEach((layer, l) =>
     layer.forEach((cell, d) => {
       const observers = observed.cells[l]![d]!.observers as unknown as Record<string, unknown>;
@@ -230,16 +276,21 @@ function replaceObserver(given: Case, observed: ObservedLSTM, path: string, obse
   );
 }
 
-function prepared(golden: Field, given: Case): { model: ReturnType<typeof prepare>; lstm: ObservedLSTM } {
+function prepared(
+  golden: Field,
+  given: Case,
+): { model: ReturnType<typeof prepare>; lstm: ObservedLSTM } {
   const model = prepare(given.lstm, qconfigOf(golden, given), { splitGates: given.splitGates });
   return { model, lstm: model.modules.get("lstm") as ObservedLSTM };
 }
 
 /** (b) What `convert` makes of the float weights and the recorded observers. */
 function fromObservers(golden: Field, given: Case, check: Check): QuantizedLSTM {
-  const { model, lstm } = prepared(golden, given), recorded = golden.get("observers");
+  const { model, lstm } = prepared(golden, given);
+  const recorded = golden.get("observers");
   for (const [path, observer] of observedParts(golden, given, lstm)) {
-    const field = recorded.get(path), torch = recordedQParams(field);
+    const field = recorded.get(path);
+    const torch = recordedQParams(field);
     if (field.get("class").string() !== observer.kind) field.get("class").fail(observer.kind);
     if (observer instanceof HistogramObserver) {
       // A histogram's range does not give its parameters: they are taken as recorded.
@@ -252,15 +303,23 @@ function fromObservers(golden: Field, given: Case, check: Check): QuantizedLSTM 
     check.one(QPARAMS, given.engine, `${path}.scale`, scale, torch.scale);
     check.one(QPARAMS, given.engine, `${path}.zero_point`, zeroPoint, torch.zeroPoint);
   }
-  const converted = convert(model).modules.get("lstm") as QuantizedLSTM, modules = golden.get("modules");
+  const converted = convert(model).modules.get("lstm") as QuantizedLSTM;
+  const modules = golden.get("modules");
   cellPaths(given).forEach((layer, l) =>
     layer.forEach((cell, d) => compareCell(given, cell, converted.cells[l]![d]!, modules, check))
   );
   return converted;
 }
 
-function compareCell(given: Case, cell: string, made: QuantizedLstmCell, modules: Field, check: Check): void {
-  const { engine, splitGates } = given, torch = recordedCell(cell, modules, splitGates);
+function compareCell(
+  given: Case,
+  cell: string,
+  made: QuantizedLstmCell,
+  modules: Field,
+  check: Check,
+): void {
+  const { engine, splitGates } = given;
+  const torch = recordedCell(cell, modules, splitGates);
   for (const { name, gated } of LSTM_PARTS) {
     partPaths(cell, name, splitGates).forEach((path, gate) => {
       const [here, there] = [made, torch].map(({ parts }) =>
@@ -271,13 +330,27 @@ function compareCell(given: Case, cell: string, made: QuantizedLstmCell, modules
     });
   }
   for (const kind of ["Ih", "Hh"] as const) {
-    const part = kind === "Ih" ? "igates" : "hgates", here = made[`weight${kind}`], there = torch[`weight${kind}`];
+    const part = kind === "Ih" ? "igates" : "hgates";
+    const here = made[`weight${kind}`];
+    const there = torch[`weight${kind}`];
     check.integers(WEIGHTS, engine, `${cell}.${part}.weight`, here.data, there.data);
     check.floats(WEIGHTS, engine, `${cell}.${part}.scales`, here.scales, there.scales);
-    check.integers(WEIGHTS, engine, `${cell}.${part}.zero_points`, here.zeroPoints, there.zeroPoints);
+    check.integers(
+      WEIGHTS,
+      engine,
+      `${cell}.${part}.zero_points`,
+      here.zeroPoints,
+      there.zeroPoints,
+    );
     // Under qnnpack torch makes a bias of zeros where there is none.
     const bias = torch[`bias${kind}`] ?? [];
-    check.floats(WEIGHTS, engine, `${cell}.${part}.bias`, made[`bias${kind}`] ?? new Float32Array(bias.length), bias);
+    check.floats(
+      WEIGHTS,
+      engine,
+      `${cell}.${part}.bias`,
+      made[`bias${kind}`] ?? new Float32Array(bias.length),
+      bias,
+    );
   }
 }
 
@@ -289,14 +362,26 @@ function outputs(lstm: QuantizedLSTM, { x, state }: Case): QTensor<PerTensorQPar
 
 const RESULTS = ["output", "h_n", "c_n"] as const;
 
-function compareOutputs(golden: Field, given: Case, lstm: QuantizedLSTM, row: Row, check: Check): void {
+function compareOutputs(
+  golden: Field,
+  given: Case,
+  lstm: QuantizedLSTM,
+  row: Row,
+  check: Check,
+): void {
   outputs(lstm, given).forEach((here, i) => {
     const torch = golden.get(RESULTS[i]!).quint8();
     if (here.shape.join() !== torch.shape.join()) {
       check.differs(`${RESULTS[i]}.shape`, `[${torch.shape}]`, `[${here.shape}]`);
     }
     check.one(row, given.engine, `${RESULTS[i]}.scale`, here.qparams.scale, torch.qparams.scale);
-    check.one(row, given.engine, `${RESULTS[i]}.zero_point`, here.qparams.zeroPoint, torch.qparams.zeroPoint);
+    check.one(
+      row,
+      given.engine,
+      `${RESULTS[i]}.zero_point`,
+      here.qparams.zeroPoint,
+      torch.qparams.zeroPoint,
+    );
     check.integers(row, given.engine, RESULTS[i]!, here.data, torch.data);
   });
 }
@@ -306,22 +391,34 @@ const RANGE_TOLERANCE = 1e-6;
 
 /** (c) Calibrates on the recorded data and measures what the order of float sums changes. */
 function fromCalibration(golden: Field, given: Case, check: Check): void {
-  const { model, lstm } = prepared(golden, given), { tally } = check, family = given.engine;
+  const { model, lstm } = prepared(golden, given);
+  const { tally } = check;
+  const family = given.engine;
   golden.get("calibration").list().forEach((batch, i) => {
-    const h0 = batch.maybe("h0")?.tensor(), c0 = batch.maybe("c0")?.tensor();
+    const h0 = batch.maybe("h0")?.tensor();
+    const c0 = batch.maybe("c0")?.tensor();
     const [y] = lstm.forward(batch.get("x").tensor(), h0 && c0 ? [h0, c0] : undefined);
     if (i === 0) compareFloats(golden.get("float_output_first_calibration").tensor(), y, check);
   });
-  const ranges = tally.measurement(`ranges observed in calibration, ${family} (relative to the larger end)`);
+  const ranges = tally.measurement(
+    `ranges observed in calibration, ${family} (relative to the larger end)`,
+  );
   for (const [path, observer] of observedParts(golden, given, lstm)) {
     const field = golden.get("observers").get(path);
-    const torch = [Math.fround(field.get("min_val").number()), Math.fround(field.get("max_val").number())];
+    const torch = [
+      Math.fround(field.get("min_val").number()),
+      Math.fround(field.get("max_val").number()),
+    ];
     const unit = Math.max(Math.abs(torch[0]!), Math.abs(torch[1]!)) || 1;
     [observer.minVal as number, observer.maxVal as number].forEach((here, end) => {
       const difference = Math.abs(here - torch[end]!) / unit;
       ranges.add(difference);
       if (!(difference <= RANGE_TOLERANCE)) {
-        check.differs(`${path}.${end === 0 ? "min_val" : "max_val"} (calibrated)`, String(torch[end]), String(here));
+        check.differs(
+          `${path}.${end === 0 ? "min_val" : "max_val"} (calibrated)`,
+          String(torch[end]),
+          String(here),
+        );
       }
     });
   }
@@ -334,8 +431,12 @@ function fromCalibration(golden: Field, given: Case, check: Check): void {
 
 function compareFloats(torch: Tensor, here: Tensor, check: Check): void {
   const measured = check.tally.measurement("float LSTM outputs, summed here in double");
-  if (torch.data.length !== here.data.length) check.differs("float output", `[${torch.shape}]`, `[${here.shape}]`);
-  for (let i = 0; i < torch.data.length; i++) measured.add(Math.abs(torch.data[i]! - here.data[i]!));
+  if (torch.data.length !== here.data.length) {
+    check.differs("float output", `[${torch.shape}]`, `[${here.shape}]`);
+  }
+  for (let i = 0; i < torch.data.length; i++) {
+    measured.add(Math.abs(torch.data[i]! - here.data[i]!));
+  }
 }
 
 /** A case that torch refused must be refused here too. */
@@ -356,7 +457,8 @@ export const lstmKind: Kind = {
   files: /^lstm_(fbgemm|qnnpack)/,
   nameOf: (golden) => golden.get("name").string(),
   run(golden, check) {
-    const given = readCase(golden), compare = golden.has("error") ? refused : compareOutputs;
+    const given = readCase(golden);
+    const compare = golden.has("error") ? refused : compareOutputs;
     compare(golden, given, fromModules(golden, given), FROM_MODULES, check);
     compare(golden, given, fromObservers(golden, given, check), FROM_OBSERVERS, check);
     if (!golden.has("error")) fromCalibration(golden, given, check);

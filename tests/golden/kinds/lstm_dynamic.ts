@@ -9,7 +9,11 @@
  */
 import type { Engine } from "../../../kernels/linear.ts";
 import { Linear } from "../../../src/nn/linear.ts";
-import { dynamicQConfig, perChannelDynamicQConfig, type QConfig } from "../../../src/qconfig/qconfig.ts";
+import {
+  dynamicQConfig,
+  perChannelDynamicQConfig,
+  type QConfig,
+} from "../../../src/qconfig/qconfig.ts";
 import { convert } from "../../../src/quantizable/convert.ts";
 import { type FloatModel, prepare } from "../../../src/quantizable/prepare.ts";
 import type { QuantizedLinear } from "../../../src/quantized/linear.ts";
@@ -25,7 +29,10 @@ const WEIGHTS: Row = {
   operation: "dynamic LSTM and Linear, int8 weights and scales",
   torch: "torch.ao.quantization.quantize_dynamic",
 };
-const LINEAR: Row = { operation: "dynamic Linear module", torch: "torch.ao.nn.quantized.dynamic.Linear" };
+const LINEAR: Row = {
+  operation: "dynamic Linear module",
+  torch: "torch.ao.nn.quantized.dynamic.Linear",
+};
 
 /** The largest difference from torch's outputs that passes: about a step of a hidden state in 7 bits, 2 / 127. */
 const TOLERANCE = 0.016;
@@ -37,7 +44,12 @@ function convertDynamically(golden: Field, model: FloatModel, engine: Engine): Q
   return module!;
 }
 
-function compareWeights(golden: Field, engine: Engine, here: Record<string, QuantizedLinear["weight"]>, check: Check) {
+function compareWeights(
+  golden: Field,
+  engine: Engine,
+  here: Record<string, QuantizedLinear["weight"]>,
+  check: Check,
+) {
   const torch = golden.get("weights");
   if (torch.keys().toSorted().join() !== Object.keys(here).toSorted().join()) {
     torch.fail(`the weights ${Object.keys(here)}`);
@@ -51,7 +63,8 @@ function compareWeights(golden: Field, engine: Engine, here: Record<string, Quan
 }
 
 function lstm(golden: Field, check: Check): void {
-  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack"), model = readFloatLstm(golden);
+  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
+  const model = readFloatLstm(golden);
   const dynamic = convertDynamically(golden, model, engine) as QuantizedLSTM;
   const weights: Record<string, QuantizedLinear["weight"]> = {};
   dynamic.cells.forEach((layer, l) =>
@@ -62,12 +75,20 @@ function lstm(golden: Field, check: Check): void {
     })
   );
   compareWeights(golden, engine, weights, check);
-  const h0 = golden.maybe("h0")?.tensor(), c0 = golden.maybe("c0")?.tensor();
+  const h0 = golden.maybe("h0")?.tensor();
+  const c0 = golden.maybe("c0")?.tensor();
   const lengths = golden.maybe("lengths")?.integers();
-  const [y, [h, c]] = dynamic.forward(golden.get("input").tensor(), h0 && c0 ? [h0, c0] : undefined, { lengths });
+  const [y, [h, c]] = dynamic.forward(
+    golden.get("input").tensor(),
+    h0 && c0 ? [h0, c0] : undefined,
+    { lengths },
+  );
   [y, h, c].forEach((here, i) => {
-    const name = ["output", "h_n", "c_n"][i]!, torch = golden.get(name).tensor();
-    if (here.shape.join() !== torch.shape.join()) check.differs(`${name}.shape`, `[${torch.shape}]`, `[${here.shape}]`);
+    const name = ["output", "h_n", "c_n"][i]!;
+    const torch = golden.get(name).tensor();
+    if (here.shape.join() !== torch.shape.join()) {
+      check.differs(`${name}.shape`, `[${torch.shape}]`, `[${here.shape}]`);
+    }
     compareDynamic(
       engine,
       "dynamic LSTM against torch.ao.nn.quantized.dynamic.LSTM",
@@ -92,19 +113,32 @@ export function compareDynamic(
   for (let k = 0; k < torch.length; k++) {
     const difference = Math.abs(here[k]! - torch[k]!);
     measured.add(difference);
-    if (!(difference <= TOLERANCE)) check.differs(`${name}[${k}]`, String(torch[k]), String(here[k]));
+    if (!(difference <= TOLERANCE)) {
+      check.differs(`${name}[${k}]`, String(torch[k]), String(here[k]));
+    }
   }
 }
 
 function linear(golden: Field, check: Check): void {
-  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack"), weight = golden.get("weight").tensor();
-  const bias = golden.maybe("bias")?.tensor(), [outFeatures, inFeatures] = weight.shape;
-  const model = new Linear({ inFeatures: inFeatures!, outFeatures: outFeatures!, bias: bias !== undefined });
-  model.loadStateDict(new Map(bias === undefined ? [["weight", weight]] : [["weight", weight], ["bias", bias]]));
+  const engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
+  const weight = golden.get("weight").tensor();
+  const bias = golden.maybe("bias")?.tensor();
+  const [outFeatures, inFeatures] = weight.shape;
+  const model = new Linear({
+    inFeatures: inFeatures!,
+    outFeatures: outFeatures!,
+    bias: bias !== undefined,
+  });
+  model.loadStateDict(
+    new Map(bias === undefined ? [["weight", weight]] : [["weight", weight], ["bias", bias]]),
+  );
   const dynamic = convertDynamically(golden, model, engine) as QuantizedLinear;
   compareWeights(golden, engine, { weight: dynamic.weight }, check);
-  const y = golden.get("y").tensor(), here = dynamic.forward(golden.get("x").tensor());
-  if (here.shape.join() !== y.shape.join()) check.differs("y.shape", `[${y.shape}]`, `[${here.shape}]`);
+  const y = golden.get("y").tensor();
+  const here = dynamic.forward(golden.get("x").tensor());
+  if (here.shape.join() !== y.shape.join()) {
+    check.differs("y.shape", `[${y.shape}]`, `[${here.shape}]`);
+  }
   check.floats(LINEAR, engine, "y", here.data, y.data);
 }
 

@@ -18,7 +18,10 @@ import { describe, type Kind, runOperation } from "../kind.ts";
 import type { Field } from "../read.ts";
 
 const QUANTIZE: Row = { operation: "quantize, per tensor", torch: "torch.quantize_per_tensor" };
-const QUANTIZE_CHANNEL: Row = { operation: "quantize, per channel", torch: "torch.quantize_per_channel" };
+const QUANTIZE_CHANNEL: Row = {
+  operation: "quantize, per channel",
+  torch: "torch.quantize_per_channel",
+};
 const SPECIAL: Row = {
   operation: "quantize huge and non-finite values",
   torch: "torch.quantize_per_tensor, torch.quantize_per_channel",
@@ -35,13 +38,15 @@ const REQUANTIZE_RANGE: Row = {
 const FAKE: Row = { operation: "fake quantize", torch: "torch.fake_quantize_per_tensor_affine" };
 
 function perTensor(golden: Field, check: Check): void {
-  const dtype = golden.get("dtype").dtype(), x = golden.get("x").tensor();
+  const dtype = golden.get("dtype").dtype();
+  const x = golden.get("x").tensor();
   const qparams = perTensorAffine({
     dtype,
     scale: golden.get("scale").number(),
     zeroPoint: golden.get("zero_point").integer(),
   });
-  const q = newQArray(dtype, x.data.length), y = new Float32Array(x.data.length);
+  const q = newQArray(dtype, x.data.length);
+  const y = new Float32Array(x.data.length);
   const torch = golden.get("ints").quantized(dtype, q.length);
   quantizePerTensor(x.data, q, qparams);
   check.integers(QUANTIZE, "either", "ints", q, torch);
@@ -50,7 +55,8 @@ function perTensor(golden: Field, check: Check): void {
 }
 
 function perChannel(golden: Field, check: Check): void {
-  const dtype = golden.get("dtype").dtype(), { data, shape } = golden.get("x").tensor();
+  const dtype = golden.get("dtype").dtype();
+  const { data, shape } = golden.get("x").tensor();
   const { scales, zeroPoints, axis, quantMin, quantMax } = perChannelAffine({
     dtype,
     scales: golden.get("scales").floats(),
@@ -59,7 +65,8 @@ function perChannel(golden: Field, check: Check): void {
   });
   if (shape[axis] !== scales.length) golden.get("scales").fail(`${shape[axis]} scales`);
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
-  const q = newQArray(dtype, data.length), y = new Float32Array(data.length);
+  const q = newQArray(dtype, data.length);
+  const y = new Float32Array(data.length);
   const torch = golden.get("ints").quantized(dtype, q.length);
   quantizePerChannel(data, q, scales, zeroPoints, quantMin, quantMax, inner);
   check.integers(QUANTIZE_CHANNEL, "either", "ints", q, torch);
@@ -68,7 +75,8 @@ function perChannel(golden: Field, check: Check): void {
 }
 
 function special(golden: Field, check: Check): void {
-  const dtype = golden.get("dtype").dtype(), { data } = golden.get("x").tensor();
+  const dtype = golden.get("dtype").dtype();
+  const { data } = golden.get("x").tensor();
   const qparams = perTensorAffine({
     dtype,
     scale: golden.get("scale").number(),
@@ -78,7 +86,15 @@ function special(golden: Field, check: Check): void {
   const q = newQArray(dtype, data.length);
   quantizePerTensor(data, q, qparams);
   check.integers(SPECIAL, "either", "ints", q, golden.get("ints").quantized(dtype, q.length), data);
-  quantizePerChannel(data, q, Float32Array.of(scale), Int32Array.of(zeroPoint), quantMin, quantMax, data.length);
+  quantizePerChannel(
+    data,
+    q,
+    Float32Array.of(scale),
+    Int32Array.of(zeroPoint),
+    quantMin,
+    quantMax,
+    data.length,
+  );
   check.integers(
     SPECIAL,
     "either",
@@ -90,7 +106,9 @@ function special(golden: Field, check: Check): void {
 }
 
 function requantizeCase(golden: Field, check: Check): void {
-  const x = golden.get("x").perTensor(), y = golden.get("y").perTensor(), { dtype, scale, zeroPoint } = y.qparams;
+  const x = golden.get("x").perTensor();
+  const y = golden.get("y").perTensor();
+  const { dtype, scale, zeroPoint } = y.qparams;
   const out = newQArray(dtype, x.data.length);
   const [quantMin, quantMax] = dtypeRange(dtype);
   requantize(x.data, x.qparams, out, { scale, zeroPoint, quantMin, quantMax });
@@ -113,8 +131,10 @@ function requantizeCase(golden: Field, check: Check): void {
 
 function fakeQuantize(golden: Field, check: Check): void {
   const { data } = golden.get("x").tensor();
-  const scale = golden.get("scale").number(), zeroPoint = golden.get("zero_point").integer();
-  const quantMin = golden.get("quant_min").integer(), quantMax = golden.get("quant_max").integer();
+  const scale = golden.get("scale").number();
+  const zeroPoint = golden.get("zero_point").integer();
+  const quantMin = golden.get("quant_min").integer();
+  const quantMax = golden.get("quant_max").integer();
   const y = fakeQuantizePerTensor(data, scale, zeroPoint, quantMin, quantMax);
   check.floats(FAKE, "either", "y", y, golden.get("y").tensor().data, data);
   // A value is inside of the range where a far wider one gives the same.
@@ -127,7 +147,17 @@ function fakeQuantize(golden: Field, check: Check): void {
 export const quantizeKind: Kind = {
   files: /^ops_quantize/,
   nameOf: (golden) =>
-    describe(golden, ["dtype", "scale", "zero_point", "axis", "quant_min", "quant_max", "x", "y", "name"]),
+    describe(golden, [
+      "dtype",
+      "scale",
+      "zero_point",
+      "axis",
+      "quant_min",
+      "quant_max",
+      "x",
+      "y",
+      "name",
+    ]),
   run(golden, check) {
     runOperation(
       {

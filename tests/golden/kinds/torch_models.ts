@@ -32,14 +32,23 @@ function bytesOf(golden: Field): Uint8Array {
 
 function run(golden: Field, check: Check): void {
   const engine: Engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
-  const bytes = bytesOf(golden.get("model")), model = loadModel(bytes), saved = saveModel(model);
+  const bytes = bytesOf(golden.get("model"));
+  const model = loadModel(bytes);
+  const saved = saveModel(model);
   const sameFile = saved.length === bytes.length && saved.every((byte, i) => byte === bytes[i]);
   check.one(MODELS, engine, "saveModel(loadModel(model))", sameFile ? 1 : 0, 1);
-  const input = golden.get("input"), given = golden.get("output"), floats = given.has("f32");
+  const input = golden.get("input");
+  const given = golden.get("output");
+  const floats = given.has("f32");
   const torch = floats ? { data: given.tensor().data, qparams: null } : given.quint8();
-  const x = input.has("tokens") ? Int32Array.from(input.get("tokens").integers()) : input.tensor().data;
-  const shape = input.get("shape").integers(), { output } = model;
-  if ((output === null) !== floats) return check.differs("output", floats ? "floats" : "integers", "the other");
+  const x = input.has("tokens")
+    ? Int32Array.from(input.get("tokens").integers())
+    : input.tensor().data;
+  const shape = input.get("shape").integers();
+  const { output } = model;
+  if ((output === null) !== floats) {
+    return check.differs("output", floats ? "floats" : "integers", "the other");
+  }
   if (output !== null && torch.qparams !== null) {
     check.one(MODELS, engine, "output.scale", output.scale, torch.qparams.scale);
     check.one(MODELS, engine, "output.zero_point", output.zeroPoint, torch.qparams.zeroPoint);
@@ -47,9 +56,16 @@ function run(golden: Field, check: Check): void {
   // A session runs [steps, batch, ...]; a model without an LSTM has rows only.
   const lstm = [...model.modules.values()].find((module) => module.kind === "LSTM");
   const batchFirst = lstm?.kind === "LSTM" && lstm.batchFirst;
-  const batch = lstm === undefined ? 1 : shape[batchFirst ? 0 : 1]!, steps = batchFirst ? shape[1]! : shape[0]!;
-  const width = x.length / (batch * steps), outWidth = torch.data.length / (batch * steps);
-  const swap = <T extends Int32Array | Float32Array | Uint8Array>(data: T, width: number, a: number, b: number): T => {
+  const batch = lstm === undefined ? 1 : shape[batchFirst ? 0 : 1]!;
+  const steps = batchFirst ? shape[1]! : shape[0]!;
+  const width = x.length / (batch * steps);
+  const outWidth = torch.data.length / (batch * steps);
+  const swap = <T extends Int32Array | Float32Array | Uint8Array>(
+    data: T,
+    width: number,
+    a: number,
+    b: number,
+  ): T => {
     const out = data.slice() as T;
     for (let i = 0; i < a; i++) {
       for (let j = 0; j < b; j++) {
@@ -60,13 +76,23 @@ function run(golden: Field, check: Check): void {
     return out;
   };
   const session = model.createSession({ batch, maxSteps: steps });
-  const y = (output === null ? new Float32Array(torch.data.length) : newQArray(output.dtype, torch.data.length)) as
-    | Float32Array
-    | Uint8Array;
+  const y =
+    (output === null
+      ? new Float32Array(torch.data.length)
+      : newQArray(output.dtype, torch.data.length)) as
+        | Float32Array
+        | Uint8Array;
   session.run(batchFirst ? swap(x, width, batch, steps) : x, y);
   const here = batchFirst ? swap(y, outWidth, steps, batch) : y;
   if (floats && lstm?.kind === "LSTM" && lstm.dynamic) {
-    compareDynamic(engine, "whole dynamic models through export_torch.py", "output", here, torch.data, check);
+    compareDynamic(
+      engine,
+      "whole dynamic models through export_torch.py",
+      "output",
+      here,
+      torch.data,
+      check,
+    );
   } else if (floats) check.floats(DYNAMIC, engine, "output", here, torch.data);
   else check.integers(MODELS, engine, "output", here, torch.data);
 }

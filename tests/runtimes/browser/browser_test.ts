@@ -7,7 +7,15 @@ import { stop } from "esbuild";
 import { Buffer } from "node:buffer";
 import { pathToFileURL } from "node:url";
 import type { Page } from "playwright-core";
-import { convert, getPreset, loadModel, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+import {
+  convert,
+  getPreset,
+  loadModel,
+  LSTM,
+  prepare,
+  saveModel,
+  tensor,
+} from "@splitgate/splitgate";
 import { cut, wordEnds } from "../../../demo/segmenter.ts";
 import { languageFiles, loadTask, sequence } from "../../../demo/task.ts";
 import { buildSite } from "../../../site/build.ts";
@@ -22,7 +30,8 @@ function segmenterOf(language: string, preset: string) {
   const { model, dictionary, calibration, test } = loadTask(languageFiles(language));
   const observed = prepare(model, getPreset(preset), { splitGates: true });
   for (const run of calibration) observed.forward(sequence(run));
-  const file = saveModel(convert(observed)), quantized = loadModel(file);
+  const file = saveModel(convert(observed));
+  const quantized = loadModel(file);
   const words = (text: string): string[] => {
     const tokens = dictionary.encode(text);
     const output = new Float32Array(tokens.length * quantized.outputSize);
@@ -59,9 +68,15 @@ Deno.test({
     try {
       await t.step("every shared case digests alike", async () => {
         await installPacked(folder);
-        await bundle(new URL("digest_page.ts", import.meta.url), folder, "digest.js", { format: "iife" });
-        await Deno.writeTextFile(`${folder}/digest.html`, `<!doctype html><script src="digest.js"></script>`);
-        const page = await browser.newPage(), assets = readAssets(new URL("../../../demo/data/", import.meta.url));
+        await bundle(new URL("digest_page.ts", import.meta.url), folder, "digest.js", {
+          format: "iife",
+        });
+        await Deno.writeTextFile(
+          `${folder}/digest.html`,
+          `<!doctype html><script src="digest.js"></script>`,
+        );
+        const page = await browser.newPage();
+        const assets = readAssets(new URL("../../../demo/data/", import.meta.url));
         await page.goto(pathToFileURL(`${folder}/digest.html`).href);
         const digests = await page.evaluate(
           // deno-lint-ignore no-explicit-any
@@ -72,9 +87,13 @@ Deno.test({
         await page.close();
       });
 
-      const site = `${folder}/site`, thai = segmenterOf("thai", "accurate"), lao = segmenterOf("lao", "fbgemm");
+      const site = `${folder}/site`;
+      const thai = segmenterOf("thai", "accurate");
+      const lao = segmenterOf("lao", "fbgemm");
       await buildSite(site);
-      const context = await browser.newContext(), complaints: string[] = [], fetched: string[] = [];
+      const context = await browser.newContext();
+      const complaints: string[] = [];
+      const fetched: string[] = [];
       await context.setOffline(true);
       const page = await context.newPage();
       page.on("console", (message) => {
@@ -83,7 +102,8 @@ Deno.test({
       page.on("pageerror", (error) => complaints.push(`${error}`));
       page.on("request", (request) => fetched.push(request.url()));
       await page.goto(pathToFileURL(`${site}/index.html`).href);
-      const text = page.getByRole("textbox", { name: "Text" }), status = page.getByRole("status");
+      const text = page.getByRole("textbox", { name: "Text" });
+      const status = page.getByRole("status");
 
       await t.step("it starts with an example, segmented", async () => {
         const runs = (await text.inputValue()).split("\n");
@@ -107,9 +127,15 @@ Deno.test({
         }
         await text.fill(`A1 ${run}! x`);
         await assertShown(page, thai.words(run!));
-        assertMatch((await page.getByRole("group", { name: "Words, split" }).textContent())!, /^A1 .*! x$/);
+        assertMatch(
+          (await page.getByRole("group", { name: "Words, split" }).textContent())!,
+          /^A1 .*! x$/,
+        );
         await text.fill("no such letters");
-        assertEquals(await status.textContent(), "No character of this text is in the model's dictionary.");
+        assertEquals(
+          await status.textContent(),
+          "No character of this text is in the model's dictionary.",
+        );
       });
 
       await t.step("it shows time, memory and model size of both forms", async () => {
@@ -137,10 +163,12 @@ Deno.test({
           reached.push(
             await page.evaluate(() => {
               // deno-lint-ignore no-explicit-any
-              const { document } = globalThis as any, { activeElement } = document;
+              const { document } = globalThis as any;
+              const { activeElement } = document;
               return activeElement.value && activeElement.type === "radio"
                 ? activeElement.value
-                : activeElement.id || activeElement.getAttribute("aria-label") || activeElement.textContent;
+                : activeElement.id || activeElement.getAttribute("aria-label") ||
+                  activeElement.textContent;
             }),
           );
         }
@@ -166,8 +194,12 @@ Deno.test({
       });
 
       await t.step("a model of one's own is taken, by choosing and by dropping", async () => {
-        const dictionary = new TextEncoder().encode(await Deno.readTextFile(languageFiles("lao").dictionary));
-        await page.getByLabel("Model", { exact: true }).setInputFiles(upload("lao.safetensors", lao.file));
+        const dictionary = new TextEncoder().encode(
+          await Deno.readTextFile(languageFiles("lao").dictionary),
+        );
+        await page.getByLabel("Model", { exact: true }).setInputFiles(
+          upload("lao.safetensors", lao.file),
+        );
         assertEquals(await status.textContent(), "Now the dictionary's file, please.");
         await page.getByLabel("Dictionary").setInputFiles(upload("lao.json", dictionary));
         await page.getByRole("radio", { name: "Yours" }).waitFor();
@@ -179,10 +211,13 @@ Deno.test({
         await page.reload();
         await page.evaluate(([model, dictionary]) => {
           // deno-lint-ignore no-explicit-any
-          const { DataTransfer, DragEvent, File, document } = globalThis as any, dataTransfer = new DataTransfer();
+          const { DataTransfer, DragEvent, File, document } = globalThis as any;
+          const dataTransfer = new DataTransfer();
           dataTransfer.items.add(new File([Uint8Array.from(model!)], "lao.safetensors"));
           dataTransfer.items.add(new File([Uint8Array.from(dictionary!)], "lao.json"));
-          document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+          document.body.dispatchEvent(
+            new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }),
+          );
         }, [[...lao.file], [...dictionary]]);
         await page.getByRole("radio", { name: "Yours" }).waitFor();
         await text.fill(lao.runs[7]!);
@@ -203,14 +238,21 @@ Deno.test({
             [saveModel(convert(observed)), /cannot be used: model: expected an Embedding first/],
           ] as const
         ) {
-          await page.getByLabel("Model", { exact: true }).setInputFiles(upload("other.safetensors", file));
+          await page.getByLabel("Model", { exact: true }).setInputFiles(
+            upload("other.safetensors", file),
+          );
           await page.getByRole("alert").getByText("cannot be used").waitFor();
           assertMatch((await page.getByRole("alert").textContent())!, message);
           await assertShown(page, words);
           await page.getByLabel("Model", { exact: true }).setInputFiles([]);
         }
-        await page.getByLabel("Model", { exact: true }).setInputFiles(upload("notes.txt", new Uint8Array(1)));
-        assertEquals(await page.getByRole("alert").textContent(), "notes.txt: expected a .safetensors or a .json file");
+        await page.getByLabel("Model", { exact: true }).setInputFiles(
+          upload("notes.txt", new Uint8Array(1)),
+        );
+        assertEquals(
+          await page.getByRole("alert").textContent(),
+          "notes.txt: expected a .safetensors or a .json file",
+        );
       });
 
       for (const colorScheme of ["light", "dark"] as const) {
@@ -219,10 +261,17 @@ Deno.test({
             await page.emulateMedia({ colorScheme });
             await page.setViewportSize({ width, height: 900 });
             await page.evaluate(axe.source);
-            const { violations, passes } = await page.evaluate("axe.run({ preload: false })") as axe.AxeResults;
-            assertEquals(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]), []);
+            const { violations, passes } = await page.evaluate(
+              "axe.run({ preload: false })",
+            ) as axe.AxeResults;
+            assertEquals(
+              violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]),
+              [],
+            );
             assert(passes.some(({ id }) => id === "color-contrast"));
-            const overflow = await page.evaluate("document.documentElement.scrollWidth > innerWidth");
+            const overflow = await page.evaluate(
+              "document.documentElement.scrollWidth > innerWidth",
+            );
             assertEquals(overflow, false, "the page scrolls sideways");
           });
         }

@@ -23,7 +23,9 @@ export function launch(): Promise<Browser> {
     });
   if (executablePath === undefined) {
     throw new Error(
-      `no Chromium in ${PLACES.join(", ")}: install it (Debian: apt-get install chromium), or name it in CHROMIUM`,
+      `no Chromium in ${
+        PLACES.join(", ")
+      }: install it (Debian: apt-get install chromium), or name it in CHROMIUM`,
     );
   }
   return chromium.launch({

@@ -11,13 +11,19 @@ import {
   tensor,
 } from "@splitgate/splitgate";
 import { roundHalfEven } from "@splitgate/splitgate/kernels";
-import { loadProgram, type Program, type Session, type SessionOptions } from "@splitgate/splitgate/runtime";
+import {
+  loadProgram,
+  type Program,
+  type Session,
+  type SessionOptions,
+} from "@splitgate/splitgate/runtime";
 import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
 
 const qconfig: QConfig = getPreset("accurate");
 const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qconfig, { splitGates: true });
 const y: Tensor = observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
-const quantized: QuantizedModel = convert(observed), file: Uint8Array = compileModel(quantized);
+const quantized: QuantizedModel = convert(observed);
+const file: Uint8Array = compileModel(quantized);
 const model: Program = loadProgram(file);
 const kernels: SimdKernels = await simdKernels();
 const options: SessionOptions = { maxSteps: 2, kernels };
@@ -27,4 +33,6 @@ session.run(Float32Array.of(0.1, -0.4, 0.9, 0.3), output);
 
 // @ts-expect-error A session takes no text.
 const wrong: () => void = () => session.step("text", output);
-if (typeof wrong !== "function" || roundHalfEven(2.5) !== 2) throw new Error("not the package that was meant");
+if (typeof wrong !== "function" || roundHalfEven(2.5) !== 2) {
+  throw new Error("not the package that was meant");
+}

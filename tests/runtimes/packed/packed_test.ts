@@ -39,7 +39,9 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
     await t.step("it holds what a user needs and nothing else", async () => {
       const found = await files(installed);
       assertEquals(found.filter((file) => !WANTED.test(file)), []);
-      for (const file of ["LICENSE", "README.md", "mod.js", "runtime.js"]) assert(found.includes(file), file);
+      for (const file of ["LICENSE", "README.md", "mod.js", "runtime.js"]) {
+        assert(found.includes(file), file);
+      }
       const { exports, sideEffects, license, type, dependencies } = JSON.parse(
         await Deno.readTextFile(`${installed}/package.json`),
       );
@@ -49,10 +51,14 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
         type: "module",
         dependencies: undefined,
       });
-      const config = JSON.parse(await Deno.readTextFile(new URL("../../../deno.json", import.meta.url)));
+      const config = JSON.parse(
+        await Deno.readTextFile(new URL("../../../deno.json", import.meta.url)),
+      );
       assertEquals(Object.keys(exports), Object.keys(config.exports));
       for (const entry of Object.values(exports)) {
-        const targets = typeof entry === "string" ? [entry] : Object.values(entry as Record<string, string>);
+        const targets = typeof entry === "string"
+          ? [entry]
+          : Object.values(entry as Record<string, string>);
         for (const target of targets) assert(found.includes(target.replace("./", "")), target);
       }
     });
@@ -65,7 +71,8 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
       });
       const file = compileModel(loadModel(modelFile("two layers", "fbgemm", true)));
       const expected = loadProgram(file).createSession();
-      const input = Float32Array.of(0.5, -1, 0, 2, 0.25), output = new Float32Array(13);
+      const input = Float32Array.of(0.5, -1, 0, 2, 0.25);
+      const output = new Float32Array(13);
       expected.step(input, output);
       const context = createContext({}, { codeGeneration: { strings: false, wasm: false } });
       runInContext(await Deno.readTextFile(`${folder}/bare.js`), context);
@@ -93,14 +100,26 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
         };
         const config = JSON.stringify({ compilerOptions: options, files: ["consumer.ts"] });
         await Deno.writeTextFile(`${folder}/tsconfig.json`, config);
-        await succeed(folder, Deno.execPath(), "run", "--no-config", "-A", TYPESCRIPT, "-p", "tsconfig.json");
+        await succeed(
+          folder,
+          Deno.execPath(),
+          "run",
+          "--no-config",
+          "-A",
+          TYPESCRIPT,
+          "-p",
+          "tsconfig.json",
+        );
         await succeed(folder, "node", "checked/consumer.js");
       });
     }
 
     await Deno.mkdir(`${folder}/data`);
     for (const name of DATA) {
-      await Deno.copyFile(new URL(`../../../demo/data/${name}`, import.meta.url), `${folder}/data/${name}`);
+      await Deno.copyFile(
+        new URL(`../../../demo/data/${name}`, import.meta.url),
+        `${folder}/data/${name}`,
+      );
     }
     const count = Object.keys(expected.cases).length + 1;
     const suites: [runtime: string, passed: RegExp, command: string, ...args: string[]][] = [

@@ -5,7 +5,16 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Plugin } from "esbuild";
-import { compileModel, convert, Generator, getPreset, loadModel, LSTM, prepare, tensor } from "@splitgate/splitgate";
+import {
+  compileModel,
+  convert,
+  Generator,
+  getPreset,
+  loadModel,
+  LSTM,
+  prepare,
+  tensor,
+} from "@splitgate/splitgate";
 import { bundle } from "../bundle.ts";
 import { thaiFile } from "../cases.ts";
 import { installPacked, NAME } from "../install.ts";
@@ -15,8 +24,13 @@ import type { WorkerModule } from "./workerd.ts";
 const DATA = new URL("../../../demo/data/", import.meta.url);
 
 /** A streaming model from a seed, compiled. */
-export function streamingFile(inputSize: number, hiddenSize: number, seed: number): Uint8Array<ArrayBuffer> {
-  const lstm = new LSTM({ inputSize, hiddenSize, seed }), input = new Float32Array(40 * inputSize);
+export function streamingFile(
+  inputSize: number,
+  hiddenSize: number,
+  seed: number,
+): Uint8Array<ArrayBuffer> {
+  const lstm = new LSTM({ inputSize, hiddenSize, seed });
+  const input = new Float32Array(40 * inputSize);
   new Generator(seed).uniform(input, -2, 2);
   const observed = prepare(lstm, getPreset("fbgemm"), { splitGates: true });
   observed.forward(tensor(input, [40, 1, inputSize]));
@@ -36,17 +50,26 @@ export interface BuiltWorker {
 }
 
 /** Installs the packed package in `folder` and builds the workers there. */
-export async function buildWorker(folder: string, inputSize: number, hiddenSize: number): Promise<BuiltWorker> {
+export async function buildWorker(
+  folder: string,
+  inputSize: number,
+  hiddenSize: number,
+): Promise<BuiltWorker> {
   await installPacked(folder);
   const external = ["thai.*", "streaming.program"];
   const wasm: Plugin = {
     name: "wasm",
-    setup: (build) => build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "./plain.wasm", external: true })),
+    setup: (build) =>
+      build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "./plain.wasm", external: true })),
   };
   for (const entry of ["worker", "digest_worker", "many_worker"]) {
-    await bundle(new URL(`${entry}.ts`, import.meta.url), folder, `${entry}.js`, { external, plugins: [wasm] });
+    await bundle(new URL(`${entry}.ts`, import.meta.url), folder, `${entry}.js`, {
+      external,
+      plugins: [wasm],
+    });
   }
-  const assets = readAssets(DATA), thai = compileModel(loadModel(thaiFile(assets, "accurate")));
+  const assets = readAssets(DATA);
+  const thai = compileModel(loadModel(thaiFile(assets, "accurate")));
   const streaming = streamingFile(inputSize, hiddenSize, 1);
   await Deno.writeFile(`${folder}/thai.program`, thai);
   await Deno.writeFile(`${folder}/streaming.program`, streaming);

@@ -22,7 +22,14 @@ export default {
   async fetch(): Promise<Response> {
     const digests: Record<string, string> = {};
     try {
-      for (const { name, run } of cases({ model: new Uint8Array(model), dictionary, calibration, test }, simd)) {
+      for (
+        const { name, run } of cases({
+          model: new Uint8Array(model),
+          dictionary,
+          calibration,
+          test,
+        }, simd)
+      ) {
         digests[name] = await digest(run());
       }
       return Response.json(digests);

@@ -16,9 +16,12 @@ const sessions: Session[] = [];
 
 export default {
   async fetch(request: Request): Promise<Response> {
-    const url = new URL(request.url), { pathname } = url;
+    const url = new URL(request.url);
+    const { pathname } = url;
     if (pathname === "/open") {
-      for (let left = Number(url.searchParams.get("count")); left > 0; left--) sessions.push(model.createSession());
+      for (let left = Number(url.searchParams.get("count")); left > 0; left--) {
+        sessions.push(model.createSession());
+      }
       return new Response(`${sessions.length}`);
     }
     if (pathname === "/step") {
@@ -27,7 +30,9 @@ export default {
       for (const [i, session] of sessions.entries()) {
         session.step(input, output);
         if (i === 0) first.set(output);
-        if (output.some((value, j) => value !== first[j])) return new Response(`session ${i} differs`, { status: 500 });
+        if (output.some((value, j) => value !== first[j])) {
+          return new Response(`session ${i} differs`, { status: 500 });
+        }
       }
       return new Response(output);
     }

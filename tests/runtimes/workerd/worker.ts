@@ -47,7 +47,8 @@ interface Saved {
 }
 
 /** Characters of a run of text and steps of a request that are taken at once. */
-const MAX_TEXT = 20_000, MAX_STEPS = 4096;
+const MAX_TEXT = 20_000;
+const MAX_STEPS = 4096;
 
 const thai: Program = loadProgram(new Uint8Array(thaiModel));
 const dictionary = Dictionary.parse(thaiDictionary, thai.vocabulary);
@@ -83,7 +84,8 @@ async function answer(
 const segmenters = new Map<string, Session>();
 
 function segmenter(length: number, kernels: SimdKernels | undefined): Session {
-  const maxSteps = 2 ** Math.max(8, Math.ceil(Math.log2(length))), key = `${kernels?.name} ${maxSteps}`;
+  const maxSteps = 2 ** Math.max(8, Math.ceil(Math.log2(length)));
+  const key = `${kernels?.name} ${maxSteps}`;
   const session = segmenters.get(key) ?? thai.createSession({ maxSteps, kernels });
   segmenters.set(key, session);
   return session;
@@ -96,7 +98,8 @@ function segment(text: string, kernels: SimdKernels | undefined): string {
       out += run.text;
       continue;
     }
-    const ids = dictionary.encode(run.text), output = new Float32Array(ids.length * thai.outputSize);
+    const ids = dictionary.encode(run.text);
+    const output = new Float32Array(ids.length * thai.outputSize);
     segmenter(ids.length, kernels).run(ids, output);
     out += cut(run.text, wordEnds(output, ids.length)).join("|");
   }
@@ -131,7 +134,9 @@ export class StreamingSession {
 
   fetch(request: Request): Promise<Response> {
     return answer(async () => {
-      const url = new URL(request.url), part = url.pathname.split("/")[3], { method } = request;
+      const url = new URL(request.url);
+      const part = url.pathname.split("/")[3];
+      const { method } = request;
       if (part === "abort" && method === "POST") {
         this.#state.abort("asked to");
         return "";
@@ -146,16 +151,23 @@ export class StreamingSession {
       // All of a request is here before any of it is used: nothing below waits between reading and writing the state.
       const body = new Uint8Array(await request.arrayBuffer());
       if (method === "PUT" && part === "state") return this.#bring(body, url);
-      if (this.#unfit !== null) throw new HttpError(409, `the session's saved state: ${this.#unfit}`);
+      if (this.#unfit !== null) {
+        throw new HttpError(409, `the session's saved state: ${this.#unfit}`);
+      }
       if (method === "GET" && part === "state") return this.#session.state();
       if (method === "POST" && part === undefined) return this.#step(body, url);
-      throw new HttpError(405, `${method} ${url.pathname}: expected POST, DELETE, or GET or PUT of /state`);
+      throw new HttpError(
+        405,
+        `${method} ${url.pathname}: expected POST, DELETE, or GET or PUT of /state`,
+      );
     }, () => ({ "x-instance": this.#instance, "x-steps": `${this.#steps}` }));
   }
 
   #place(url: URL): number {
     const at = url.searchParams.get("at") ?? "";
-    if (!/^\d{1,15}$/.test(at)) throw new HttpError(400, `at: expected the number of steps taken before, got "${at}"`);
+    if (!/^\d{1,15}$/.test(at)) {
+      throw new HttpError(400, `at: expected the number of steps taken before, got "${at}"`);
+    }
     return Number(at);
   }
 
@@ -169,12 +181,20 @@ export class StreamingSession {
   }
 
   async #step(body: Uint8Array<ArrayBuffer>, url: URL): Promise<Uint8Array<ArrayBuffer>> {
-    const at = this.#place(url), width = 4 * streaming.inputSize, steps = body.length / width;
+    const at = this.#place(url);
+    const width = 4 * streaming.inputSize;
+    const steps = body.length / width;
     if (at !== this.#steps) {
-      throw new HttpError(409, `at: expected ${this.#steps}, the steps this session has taken, got ${at}`);
+      throw new HttpError(
+        409,
+        `at: expected ${this.#steps}, the steps this session has taken, got ${at}`,
+      );
     }
     if (!Number.isInteger(steps) || steps < 1 || steps > MAX_STEPS) {
-      throw new HttpError(400, `body: expected 1 to ${MAX_STEPS} steps of ${width} bytes, got ${body.length} bytes`);
+      throw new HttpError(
+        400,
+        `body: expected 1 to ${MAX_STEPS} steps of ${width} bytes, got ${body.length} bytes`,
+      );
     }
     const output = new Float32Array(steps * streaming.outputSize);
     this.#session.run(new Float32Array(body.buffer), output);
@@ -184,14 +204,20 @@ export class StreamingSession {
   }
 
   #save(): Promise<void> {
-    return this.#storage.put("session", { state: this.#session.state(), steps: this.#steps } satisfies Saved);
+    return this.#storage.put(
+      "session",
+      { state: this.#session.state(), steps: this.#steps } satisfies Saved,
+    );
   }
 }
 
 export default {
   fetch(request: Request, env: Env): Promise<Response> {
-    const url = new URL(request.url), [, first, id] = url.pathname.split("/");
-    if (first === "sessions" && id) return env.SESSIONS.get(env.SESSIONS.idFromName(id)).fetch(request);
+    const url = new URL(request.url);
+    const [, first, id] = url.pathname.split("/");
+    if (first === "sessions" && id) {
+      return env.SESSIONS.get(env.SESSIONS.idFromName(id)).fetch(request);
+    }
     return answer(async () => {
       if (first === "segment" && request.method === "POST") {
         const kernels = url.searchParams.get("kernels") ?? "simd";
@@ -200,11 +226,17 @@ export default {
         }
         const text = await request.text();
         if (text.length > MAX_TEXT) {
-          throw new HttpError(413, `text: expected at most ${MAX_TEXT} characters, got ${text.length}`);
+          throw new HttpError(
+            413,
+            `text: expected at most ${MAX_TEXT} characters, got ${text.length}`,
+          );
         }
         return segment(text, kernels === "simd" ? simd : undefined);
       }
-      throw new HttpError(404, `${request.method} ${url.pathname}: expected POST /segment or /sessions/ID`);
+      throw new HttpError(
+        404,
+        `${request.method} ${url.pathname}: expected POST /segment or /sessions/ID`,
+      );
     });
   },
 };

@@ -36,18 +36,26 @@ export interface WorkerdOptions {
   /** The first is the entry. */
   readonly modules: readonly WorkerModule[];
   /** Class of the Durable Objects and the folder that they are stored in. */
-  readonly objects?: { readonly className: string; readonly binding: string; readonly folder: string };
+  readonly objects?: {
+    readonly className: string;
+    readonly binding: string;
+    readonly folder: string;
+  };
   /** Flags of V8 itself. */
   readonly v8Flags?: readonly string[];
 }
 
 function configuration({ modules, objects, v8Flags = [] }: WorkerdOptions, port: number): string {
   const text = (value: string) => JSON.stringify(value);
-  const lines = modules.map(({ name, kind, path }) => `    (name = ${text(name)}, ${kind} = embed ${text(path)}),`);
+  const lines = modules.map(({ name, kind, path }) =>
+    `    (name = ${text(name)}, ${kind} = embed ${text(path)}),`
+  );
   const stored = objects === undefined ? "" : `
   durableObjectNamespaces = [(className = ${text(objects.className)}, uniqueKey = "splitgate")],
   durableObjectStorage = (localDisk = "objects"),
-  bindings = [(name = ${text(objects.binding)}, durableObjectNamespace = ${text(objects.className)})],`;
+  bindings = [(name = ${text(objects.binding)}, durableObjectNamespace = ${
+    text(objects.className)
+  })],`;
   const disk = objects === undefined
     ? ""
     : `\n    (name = "objects", disk = (path = ${text(objects.folder)}, writable = true)),`;
@@ -83,7 +91,8 @@ export class Workerd {
 
   /** Starts a worker and waits until it answers. */
   static async start(options: WorkerdOptions): Promise<Workerd> {
-    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }), { port } = listener.addr;
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
     listener.close();
     const config = await Deno.makeTempFile({ prefix: "splitgate-", suffix: ".capnp" });
     await Deno.writeTextFile(config, configuration(options, port));

@@ -11,7 +11,8 @@ import { readAssets } from "../suite.ts";
 import { buildWorker, streamingFile } from "./build.ts";
 import { storageFolder, Workerd } from "./workerd.ts";
 
-const INPUT = 8, HIDDEN = 24;
+const INPUT = 8;
+const HIDDEN = 24;
 
 /** How long workerd keeps an idle object in memory is 10 s; it looks from time to time. */
 const EVICTION = 40_000;
@@ -30,8 +31,13 @@ interface Reply {
   readonly error: string;
 }
 
-async function ask(method: string, url: string, body?: Uint8Array<ArrayBuffer> | string): Promise<Reply> {
-  const response = await fetch(url, { method, body }), bytes = new Uint8Array(await response.arrayBuffer());
+async function ask(
+  method: string,
+  url: string,
+  body?: Uint8Array<ArrayBuffer> | string,
+): Promise<Reply> {
+  const response = await fetch(url, { method, body });
+  const bytes = new Uint8Array(await response.arrayBuffer());
   return {
     status: response.status,
     bytes,
@@ -43,7 +49,8 @@ async function ask(method: string, url: string, body?: Uint8Array<ArrayBuffer> |
 Deno.test({
   name: "the worker runs in workerd",
   async fn(t) {
-    const folder = await Deno.makeTempDir({ prefix: "splitgate-workerd-" }), objects = await storageFolder();
+    const folder = await Deno.makeTempDir({ prefix: "splitgate-workerd-" });
+    const objects = await storageFolder();
     const running: Workerd[] = [];
     try {
       const built = await buildWorker(folder, INPUT, HIDDEN);
@@ -59,23 +66,32 @@ Deno.test({
       const model = loadProgram(built.streaming);
       /** What an uninterrupted session gives. */
       const whole = (input: Float32Array): { output: Uint8Array; state: Uint8Array } => {
-        const session = model.createSession(), output = new Float32Array(input.length / INPUT * HIDDEN);
+        const session = model.createSession();
+        const output = new Float32Array(input.length / INPUT * HIDDEN);
         session.run(input, output);
         return { output: new Uint8Array(output.buffer), state: session.state() };
       };
       /** Steps [from, to) of an input, sent to a session. */
-      const send = (worker: Workerd, id: string, input: Float32Array<ArrayBuffer>, from: number, to: number) =>
+      const send = (
+        worker: Workerd,
+        id: string,
+        input: Float32Array<ArrayBuffer>,
+        from: number,
+        to: number,
+      ) =>
         ask(
           "POST",
           `${worker.url}/sessions/${id}?at=${from}`,
           new Uint8Array(input.slice(from * INPUT, to * INPUT).buffer),
         );
-      const slice = (output: Uint8Array, from: number, to: number) => output.slice(from * HIDDEN * 4, to * HIDDEN * 4);
+      const slice = (output: Uint8Array, from: number, to: number) =>
+        output.slice(from * HIDDEN * 4, to * HIDDEN * 4);
 
       await t.step("every shared case digests alike", async () => {
         const worker = await Workerd.start({ modules: built.digest });
         running.push(worker);
-        const response = await fetch(worker.url), text = await response.text();
+        const response = await fetch(worker.url);
+        const text = await response.text();
         assertEquals(response.status, 200, text);
         assertEquals(JSON.parse(text), expected.cases);
         await worker.stop();
@@ -84,14 +100,19 @@ Deno.test({
       let worker = await start();
 
       await t.step("it segments Thai over HTTP, portable and SIMD, as Deno does", async () => {
-        const assets = readAssets(new URL("../../../demo/data/", import.meta.url)), thai = loadProgram(built.thai);
+        const assets = readAssets(new URL("../../../demo/data/", import.meta.url));
+        const thai = loadProgram(built.thai);
         const dictionary = Dictionary.parse(assets.dictionary, thai.vocabulary);
         for (const run of parseRuns("test", assets.test, dictionary).slice(0, 10)) {
           const output = new Float32Array(run.tokens.length * thai.outputSize);
           thai.createSession({ maxSteps: run.tokens.length }).run(run.tokens, output);
           const words = cut(run.text, wordEnds(output, run.tokens.length)).join("|");
           for (const kernels of ["portable", "simd"]) {
-            const { status, bytes } = await ask("POST", `${worker.url}/segment?kernels=${kernels}`, `abc ${run.text}!`);
+            const { status, bytes } = await ask(
+              "POST",
+              `${worker.url}/segment?kernels=${kernels}`,
+              `abc ${run.text}!`,
+            );
             assertEquals([status, new TextDecoder().decode(bytes)], [200, `abc ${words}!`]);
           }
         }
@@ -100,12 +121,48 @@ Deno.test({
       await t.step("it says what is wrong with a request", async () => {
         for (
           const [method, path, body, status, message] of [
-            ["POST", "/segment?kernels=none", "ก", 400, 'kernels: expected simd or portable, got "none"'],
-            ["POST", "/segment", "ก".repeat(20_001), 413, "text: expected at most 20000 characters, got 20001"],
-            ["GET", "/nowhere", undefined, 404, "GET /nowhere: expected POST /segment or /sessions/ID"],
-            ["POST", "/sessions/a", "", 400, 'at: expected the number of steps taken before, got ""'],
-            ["POST", "/sessions/a?at=0", "abc", 400, "body: expected 1 to 4096 steps of 32 bytes, got 3 bytes"],
-            ["PATCH", "/sessions/a", "", 405, "PATCH /sessions/a: expected POST, DELETE, or GET or PUT of /state"],
+            [
+              "POST",
+              "/segment?kernels=none",
+              "ก",
+              400,
+              'kernels: expected simd or portable, got "none"',
+            ],
+            [
+              "POST",
+              "/segment",
+              "ก".repeat(20_001),
+              413,
+              "text: expected at most 20000 characters, got 20001",
+            ],
+            [
+              "GET",
+              "/nowhere",
+              undefined,
+              404,
+              "GET /nowhere: expected POST /segment or /sessions/ID",
+            ],
+            [
+              "POST",
+              "/sessions/a",
+              "",
+              400,
+              'at: expected the number of steps taken before, got ""',
+            ],
+            [
+              "POST",
+              "/sessions/a?at=0",
+              "abc",
+              400,
+              "body: expected 1 to 4096 steps of 32 bytes, got 3 bytes",
+            ],
+            [
+              "PATCH",
+              "/sessions/a",
+              "",
+              405,
+              "PATCH /sessions/a: expected POST, DELETE, or GET or PUT of /state",
+            ],
           ] as const
         ) {
           const reply = await ask(method, worker.url + path, body);
@@ -113,17 +170,27 @@ Deno.test({
         }
         const nan = inputOf(1, 2).fill(NaN, INPUT + 3, INPUT + 4);
         const reply = await send(worker, "a", nan, 0, 2);
-        assertEquals([reply.status, reply.error], [400, `sequence[${INPUT + 3}]: expected a finite number, got NaN`]);
-        assertEquals((await send(worker, "a", inputOf(1, 2), 0, 2)).bytes, whole(inputOf(1, 2)).output);
+        assertEquals([reply.status, reply.error], [
+          400,
+          `sequence[${INPUT + 3}]: expected a finite number, got NaN`,
+        ]);
+        assertEquals(
+          (await send(worker, "a", inputOf(1, 2), 0, 2)).bytes,
+          whole(inputOf(1, 2)).output,
+        );
       });
 
       await t.step("a session survives its object's eviction", async () => {
-        const input = inputOf(2, 30), { output, state } = whole(input);
+        const input = inputOf(2, 30);
+        const { output, state } = whole(input);
         const first = await send(worker, "evicted", input, 0, 13);
         assertEquals(first.bytes, slice(output, 0, 13));
         assertEquals((await send(worker, "evicted", input, 13, 14)).instance, first.instance);
         let { instance } = first;
-        for (const since = Date.now(); instance === first.instance && Date.now() - since < EVICTION;) {
+        for (
+          const since = Date.now();
+          instance === first.instance && Date.now() - since < EVICTION;
+        ) {
           await new Promise((resolve) => setTimeout(resolve, 11_000));
           ({ instance } = await ask("GET", `${worker.url}/sessions/evicted/state`));
         }
@@ -133,7 +200,8 @@ Deno.test({
       });
 
       await t.step("a session survives its object's abort", async () => {
-        const input = inputOf(3, 9), { output } = whole(input);
+        const input = inputOf(3, 9);
+        const { output } = whole(input);
         const before = await send(worker, "aborted", input, 0, 5);
         const abort = await fetch(`${worker.url}/sessions/aborted/abort`, { method: "POST" });
         await abort.body?.cancel();
@@ -143,7 +211,8 @@ Deno.test({
       });
 
       await t.step("a session survives the kill of its worker in mid-stream", async () => {
-        const input = inputOf(4, 40), { output, state } = whole(input);
+        const input = inputOf(4, 40);
+        const { output, state } = whole(input);
         let at = 0;
         for (const to of [1, 8, 21, 22, 40]) {
           assertEquals((await send(worker, "killed", input, at, to)).bytes, slice(output, at, to));
@@ -155,10 +224,16 @@ Deno.test({
       });
 
       await t.step("a session goes on in another worker", async () => {
-        const input = inputOf(5, 20), { output } = whole(input), other = await start(undefined, `${folder}/elsewhere`);
+        const input = inputOf(5, 20);
+        const { output } = whole(input);
+        const other = await start(undefined, `${folder}/elsewhere`);
         await send(worker, "moved", input, 0, 11);
         const { bytes } = await ask("GET", `${worker.url}/sessions/moved/state`);
-        const brought = await ask("PUT", `${other.url}/sessions/moved/state?at=11`, Uint8Array.from(bytes));
+        const brought = await ask(
+          "PUT",
+          `${other.url}/sessions/moved/state?at=11`,
+          Uint8Array.from(bytes),
+        );
         assertEquals(brought.status, 200, brought.error);
         assertEquals((await send(other, "moved", input, 11, 20)).bytes, slice(output, 11, 20));
         // The first worker's copy is untouched by it.
@@ -166,27 +241,35 @@ Deno.test({
         await other.stop();
       });
 
-      await t.step("of requests for the same place of a session one is taken, the others are told", async () => {
-        const input = inputOf(6, 12), { output } = whole(input);
-        const replies = await Promise.all(Array.from({ length: 8 }, () => send(worker, "raced", input, 0, 6)));
-        const taken = replies.filter(({ status }) => status === 200), told = replies.filter((r) => r.status === 409);
-        assertEquals([taken.length, told.length], [1, 7]);
-        assertEquals(taken[0]!.bytes, slice(output, 0, 6));
-        for (const { error } of told) {
-          assertEquals(error, "at: expected 6, the steps this session has taken, got 0");
-        }
-        // Two at once for places of their own: whichever comes first, nothing is mixed up.
-        const [a, b] = await Promise.all([
-          send(worker, "raced", input, 6, 9),
-          send(worker, "raced", input, 9, 12),
-        ]);
-        assertEquals(a.bytes, slice(output, 6, 9));
-        const last = b.status === 200 ? b : await send(worker, "raced", input, 9, 12);
-        assertEquals(last.bytes, slice(output, 9, 12));
-      });
+      await t.step(
+        "of requests for the same place of a session one is taken, the others are told",
+        async () => {
+          const input = inputOf(6, 12);
+          const { output } = whole(input);
+          const replies = await Promise.all(
+            Array.from({ length: 8 }, () => send(worker, "raced", input, 0, 6)),
+          );
+          const taken = replies.filter(({ status }) => status === 200);
+          const told = replies.filter((r) => r.status === 409);
+          assertEquals([taken.length, told.length], [1, 7]);
+          assertEquals(taken[0]!.bytes, slice(output, 0, 6));
+          for (const { error } of told) {
+            assertEquals(error, "at: expected 6, the steps this session has taken, got 0");
+          }
+          // Two at once for places of their own: whichever comes first, nothing is mixed up.
+          const [a, b] = await Promise.all([
+            send(worker, "raced", input, 6, 9),
+            send(worker, "raced", input, 9, 12),
+          ]);
+          assertEquals(a.bytes, slice(output, 6, 9));
+          const last = b.status === 200 ? b : await send(worker, "raced", input, 9, 12);
+          assertEquals(last.bytes, slice(output, 9, 12));
+        },
+      );
 
       await t.step("a state that does not fit is refused, and the session goes on", async () => {
-        const input = inputOf(7, 10), { output } = whole(input);
+        const input = inputOf(7, 10);
+        const { output } = whole(input);
         await send(worker, "guarded", input, 0, 4);
         const { bytes } = await ask("GET", `${worker.url}/sessions/guarded/state`);
         const other = loadProgram(streamingFile(INPUT, HIDDEN, 99)).createSession().state();
@@ -198,7 +281,11 @@ Deno.test({
             [new Uint8Array(0), /state/],
           ] as const
         ) {
-          const reply = await ask("PUT", `${worker.url}/sessions/guarded/state?at=4`, Uint8Array.from(state));
+          const reply = await ask(
+            "PUT",
+            `${worker.url}/sessions/guarded/state?at=4`,
+            Uint8Array.from(state),
+          );
           assertEquals(reply.status, 400);
           assertMatch(reply.error, message);
         }
@@ -206,7 +293,8 @@ Deno.test({
       });
 
       await t.step("a worker with another model refuses the saved state and keeps it", async () => {
-        const input = inputOf(8, 10), { output } = whole(input);
+        const input = inputOf(8, 10);
+        const { output } = whole(input);
         await send(worker, "kept", input, 0, 4);
         await worker.stop();
         await Deno.writeFile(`${folder}/other.safetensors`, streamingFile(INPUT, HIDDEN, 99));
@@ -243,15 +331,18 @@ Deno.test({
       });
 
       await t.step("10,000 sessions of 128 units are open in a worker of 128 MB", async () => {
-        const limit = 128 * 2 ** 20, file = `${folder}/128.safetensors`;
+        const limit = 128 * 2 ** 20;
+        const file = `${folder}/128.safetensors`;
         await Deno.writeFile(file, streamingFile(64, 128, 2));
         const modules = [built.many[0]!, { ...built.many[1]!, path: file }];
         const many = await Workerd.start({ modules, v8Flags: ["--max-old-space-size=128"] });
         running.push(many);
-        const before = await many.residentBytes(), input = new Float32Array(64).fill(0.5);
+        const before = await many.residentBytes();
+        const input = new Float32Array(64).fill(0.5);
         const opened = await fetch(`${many.url}/open?count=10000`, { method: "POST" });
         assertEquals(await opened.text(), "10000");
-        const session = loadProgram(await Deno.readFile(file)).createSession(), output = new Float32Array(128);
+        const session = loadProgram(await Deno.readFile(file)).createSession();
+        const output = new Float32Array(128);
         for (let t = 0; t < 3; t++) {
           session.step(input, output);
           const stepped = await fetch(`${many.url}/step`, { method: "POST", body: input });
