@@ -25,9 +25,9 @@
  *
  * @module
  */
-export { loadProgram } from "./src/io/program_file.ts";
-export { Program } from "./src/quantized/program.ts";
-export { Session } from "./src/quantized/session.ts";
-export type { SessionInput, SessionOptions, SessionOutput } from "./src/quantized/session.ts";
-export type { DType, QArray } from "./src/dtype.ts";
-export type { PerTensorQParams } from "./src/qparams.ts";
+export { loadProgram } from "./src/runtime/program_file.ts";
+export { Program } from "./src/runtime/program.ts";
+export { Session } from "./src/runtime/session.ts";
+export type { SessionInput, SessionOptions, SessionOutput } from "./src/runtime/session.ts";
+export type { DType, QArray } from "./src/core/dtype.ts";
+export type { PerTensorQParams } from "./src/core/qparams.ts";

@@ -22,8 +22,8 @@ import {
   quantizePerTensor,
   sumsLength,
 } from "../kernels/mod.ts";
-import { fastParts } from "../src/quantized/cell.ts";
-import type { QuantizedLSTM } from "../src/quantized/lstm.ts";
+import { fastParts } from "../src/modules/lstm/cell.ts";
+import type { QuantizedLSTM } from "../src/modules/lstm/quantized.ts";
 import { lstmModel, realsOf } from "./models.ts";
 import { type Row, runRows } from "./suite.ts";
 

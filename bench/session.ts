@@ -6,7 +6,7 @@
  */
 import type { SessionOptions } from "../mod.ts";
 import { simdKernels } from "../simd.ts";
-import { newQArray } from "../src/dtype.ts";
+import { newQArray } from "../src/core/dtype.ts";
 import { lstmModel, realsOf, STEPS, taggerModel } from "./models.ts";
 import { type Row, runRows } from "./suite.ts";
 

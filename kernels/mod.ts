@@ -3,17 +3,17 @@
  *
  * @module
  */
-export * from "./requantize.ts";
-export * from "./quantize.ts";
-export * from "./linear.ts";
-export * from "./linear_dynamic.ts";
-export * from "./elementwise.ts";
-export * from "./activation.ts";
-export * from "./pack.ts";
-export * from "./lstm_cell.ts";
-export * from "./lower.ts";
-export * from "./program.ts";
-export * from "./embedding.ts";
-export * from "./float_linear.ts";
-export * from "./fake_quantize.ts";
-export * from "./lstm_float.ts";
+export * from "./numeric/requantize.ts";
+export * from "./numeric/quantize.ts";
+export * from "./ops/linear.ts";
+export * from "./ops/linear_dynamic.ts";
+export * from "./ops/elementwise.ts";
+export * from "./numeric/activation.ts";
+export * from "./packed/pack.ts";
+export * from "./packed/lstm_cell.ts";
+export * from "./packed/lower.ts";
+export * from "./packed/program.ts";
+export * from "./ops/embedding.ts";
+export * from "./float/linear.ts";
+export * from "./ops/fake_quantize.ts";
+export * from "./float/lstm.ts";

@@ -7,8 +7,8 @@
  *
  * @module
  */
-import type { Engine, LinearWeight } from "../../kernels/linear.ts";
-import { DTYPES } from "../dtype.ts";
+import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
+import { DTYPES } from "../core/dtype.ts";
 import {
   checkBoolean,
   checkEach,
@@ -19,15 +19,15 @@ import {
   failRange,
   failType,
   parseJson,
-} from "../errors.ts";
-import { type CellQParams, GATED_PARTS, lstmParts, PART_NAMES } from "../lstm_parts.ts";
-import { perTensorAffine, type PerTensorQParams } from "../qparams.ts";
-import type { QuantizedLstmCell } from "../quantized/cell.ts";
-import { QuantizedEmbedding } from "../quantized/embedding.ts";
-import { QuantizedLinear } from "../quantized/linear.ts";
-import { QuantizedLSTM } from "../quantized/lstm.ts";
-import { QuantizedModel } from "../quantized/model.ts";
-import type { LstmModule, ModuleData } from "../quantized/modules.ts";
+} from "../core/errors.ts";
+import { type CellQParams, GATED_PARTS, lstmParts, PART_NAMES } from "../cells/lstm_parts.ts";
+import { perTensorAffine, type PerTensorQParams } from "../core/qparams.ts";
+import type { QuantizedLstmCell } from "../modules/lstm/cell.ts";
+import { QuantizedEmbedding } from "../modules/embedding/quantized.ts";
+import { QuantizedLinear } from "../modules/linear/quantized.ts";
+import { QuantizedLSTM } from "../modules/lstm/quantized.ts";
+import { QuantizedModel } from "../authoring/model.ts";
+import type { LstmModule, ModuleData } from "../authoring/modules.ts";
 import { isProgram } from "./program_write.ts";
 import { parseSafetensors } from "./safetensors.ts";
 

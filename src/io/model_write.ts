@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { LinearWeight } from "../../kernels/linear.ts";
-import { dtypeRange, DTYPES } from "../dtype.ts";
-import { failType } from "../errors.ts";
-import { lstmParts } from "../lstm_parts.ts";
-import type { PerTensorQParams } from "../qparams.ts";
-import { QuantizedModel } from "../quantized/model.ts";
+import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import { dtypeRange, DTYPES } from "../core/dtype.ts";
+import { failType } from "../core/errors.ts";
+import { lstmParts } from "../cells/lstm_parts.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import { QuantizedModel } from "../authoring/model.ts";
 import { FORMAT_VERSION, METADATA_KEY } from "./model_file.ts";
 import type { SafetensorsInput } from "./safetensors_write.ts";
 import { writeSafetensors } from "./safetensors_write.ts";

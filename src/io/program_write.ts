@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { activationTable, lookup } from "../../kernels/activation.ts";
-import type { ActivationProgram } from "../../kernels/program.ts";
-import { checkGiven, failRange, failType } from "../errors.ts";
-import { type LoweringOptions, QuantizedModel } from "../quantized/model.ts";
-import { foldedBytes } from "../quantized/lower.ts";
-import type { LstmBackend } from "../quantized/backend.ts";
-import type { LstmProgram, ProgramData, StageProgram } from "../quantized/program.ts";
+import { activationTable, lookup } from "../../kernels/numeric/activation.ts";
+import type { ActivationProgram } from "../../kernels/packed/program.ts";
+import { checkGiven, failRange, failType } from "../core/errors.ts";
+import { type LoweringOptions, QuantizedModel } from "../authoring/model.ts";
+import { foldedBytes } from "../authoring/lower.ts";
+import type { LstmBackend } from "../runtime/backend.ts";
+import type { LstmProgram, ProgramData, StageProgram } from "../runtime/program.ts";
 import {
   PROGRAM_ARRAYS,
   PROGRAM_HEADER,
@@ -17,7 +17,7 @@ import {
   PROGRAM_VERSION,
   type ProgramText,
   type StoredArray,
-} from "./program_file.ts";
+} from "../runtime/program_file.ts";
 
 /** Bytes that projected rows of tokens may add to a file where nothing is said. */
 const FOLDED = 2 ** 20;

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { checkObject, failRange, failType, parseJson, show } from "../errors.ts";
+import { checkObject, failRange, failType, parseJson, show } from "../core/errors.ts";
 
 /** The safetensors dtypes that are read and written. */
 export type SafetensorsDType = "F32" | "I32" | "U16" | "I16" | "I8" | "U8";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkInteger, failRange, failType } from "../errors.ts";
+import { checkInteger, failRange, failType } from "../core/errors.ts";
 import { ARRAY_TYPES, type SafetensorsArray } from "./safetensors.ts";
 
 /** A tensor to write: row-major, `data.length` is the product of `shape`. */

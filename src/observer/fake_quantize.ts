@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { fakeQuantizePerChannel, fakeQuantizePerTensor } from "../../kernels/fake_quantize.ts";
-import { checkBoolean, failRange, failType } from "../errors.ts";
-import { checkOptions } from "../nn/check.ts";
-import type { DType } from "../dtype.ts";
-import type { QParams } from "../qparams.ts";
+import { fakeQuantizePerChannel, fakeQuantizePerTensor } from "../../kernels/ops/fake_quantize.ts";
+import { checkBoolean, failRange, failType } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
+import type { DType } from "../core/dtype.ts";
+import type { QParams } from "../core/qparams.ts";
 import { MovingAverageMinMaxObserver } from "./moving_average.ts";
 import {
   type CalculateOptions,

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { type DType, dtypeRange } from "../dtype.ts";
-import { failRange, failType } from "../errors.ts";
-import { checkOptions } from "../nn/check.ts";
-import { perTensorAffine, type PerTensorQParams } from "../qparams.ts";
+import { type DType, dtypeRange } from "../core/dtype.ts";
+import { failRange, failType } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
+import { perTensorAffine, type PerTensorQParams } from "../core/qparams.ts";
 import { Observer, PER_TENSOR_SCHEMES, type QScheme } from "./observer.ts";
 
 /** Options of {@linkcode FixedQParamsObserver}. */

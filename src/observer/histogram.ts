@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { clamp, fmaFloat32 } from "../../kernels/requantize.ts";
-import { checkInteger, failRange, failType } from "../errors.ts";
-import { checkOptions } from "../nn/check.ts";
-import type { PerTensorQParams } from "../qparams.ts";
+import { clamp, fmaFloat32 } from "../../kernels/numeric/requantize.ts";
+import { checkInteger, failRange, failType } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
 import { cascadeSum } from "./cascade_sum.ts";
 import { minMax } from "./min_max.ts";
 import {

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { checkOptions } from "../nn/check.ts";
-import type { PerTensorQParams } from "../qparams.ts";
+import { checkOptions } from "../core/check.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
 import {
   type CalculateOptions,
   checkRange,

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { failRange } from "../errors.ts";
-import { checkOptions } from "../nn/check.ts";
-import type { PerTensorQParams } from "../qparams.ts";
+import { failRange } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
 import { minMax } from "./min_max.ts";
 import {
   type CalculateOptions,

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { clamp, roundHalfEven } from "../../kernels/requantize.ts";
-import { type DType, dtypeRange } from "../dtype.ts";
-import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../errors.ts";
-import { checkOptions } from "../nn/check.ts";
-import { perTensorAffine, type PerTensorQParams, type QParams } from "../qparams.ts";
-import { shapeSize } from "../tensor.ts";
+import { clamp, roundHalfEven } from "../../kernels/numeric/requantize.ts";
+import { type DType, dtypeRange } from "../core/dtype.ts";
+import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
+import { perTensorAffine, type PerTensorQParams, type QParams } from "../core/qparams.ts";
+import { shapeSize } from "../core/tensor.ts";
 
 const f = Math.fround;
 

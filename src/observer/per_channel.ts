@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { checkInteger, failRange, failType } from "../errors.ts";
-import { checkOptions } from "../nn/check.ts";
-import type { DType } from "../dtype.ts";
-import { perChannelAffine, type PerChannelQParams } from "../qparams.ts";
+import { checkInteger, failRange, failType } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
+import type { DType } from "../core/dtype.ts";
+import { perChannelAffine, type PerChannelQParams } from "../core/qparams.ts";
 import { averageStep, type MovingAverageOptions } from "./moving_average.ts";
 import {
   type CalculateOptions,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkOptions } from "../nn/check.ts";
+import { checkOptions } from "../core/check.ts";
 import { Observer } from "./observer.ts";
 
 /**

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { type DType, dtypeRange } from "../dtype.ts";
-import { checkInteger, failRange, failType } from "../errors.ts";
-import { checkOptions } from "../nn/check.ts";
+import { type DType, dtypeRange } from "../core/dtype.ts";
+import { checkInteger, failRange, failType } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import type { Observer } from "../observer/observer.ts";

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { checkBoolean, failRange, failType } from "../errors.ts";
+import { checkBoolean, failRange, failType } from "../core/errors.ts";
 import {
   LSTM_PARTS_PROJECTED,
   type Part,
   PART_SLOTS,
   type PartName,
   type PartSlot,
-} from "../lstm_parts.ts";
-import { checkOptions } from "../nn/check.ts";
+} from "../cells/lstm_parts.ts";
+import { checkOptions } from "../core/check.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
 import { Observer, type ObserverFactory } from "../observer/observer.ts";
 import { PerChannelObserver } from "../observer/per_channel.ts";

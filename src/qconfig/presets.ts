@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { failRange, failType } from "../errors.ts";
+import { failRange, failType } from "../core/errors.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
 import { PlaceholderObserver } from "../observer/placeholder.ts";

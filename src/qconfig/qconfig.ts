@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { Engine } from "../../kernels/linear.ts";
-import { failRange, failType } from "../errors.ts";
-import type { PartName, PartSlot } from "../lstm_parts.ts";
+import type { Engine } from "../../kernels/ops/linear.ts";
+import { failRange, failType } from "../core/errors.ts";
+import type { PartName, PartSlot } from "../cells/lstm_parts.ts";
 import { HistogramObserver } from "../observer/histogram.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
 import type { ObserverFactory } from "../observer/observer.ts";

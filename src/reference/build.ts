@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { LinearWeight } from "../../kernels/linear.ts";
-import { failRange } from "../errors.ts";
+import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import { failRange } from "../core/errors.ts";
 import {
   CELL_STATE,
   type CellExecutor,
@@ -12,10 +12,10 @@ import {
   lstmParts,
   type Part,
   runCell,
-} from "../lstm_parts.ts";
-import { type PerTensorQParams, sameQParams } from "../qparams.ts";
-import { hiddenQParams, type QuantizedLstmCell } from "../quantized/cell.ts";
-import type { LstmModule, ModuleData } from "../quantized/modules.ts";
+} from "../cells/lstm_parts.ts";
+import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
+import { hiddenQParams, type QuantizedLstmCell } from "../modules/lstm/cell.ts";
+import type { LstmModule, ModuleData } from "../authoring/modules.ts";
 import type { GraphNode } from "./graph.ts";
 
 /** A node while the graph is built: what a state reads is known late. */

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import type { LinearWeight } from "../../kernels/linear.ts";
-import type { DType } from "../dtype.ts";
-import type { PartName } from "../lstm_parts.ts";
-import type { PerTensorQParams } from "../qparams.ts";
-import type { EmbeddingModule } from "../quantized/modules.ts";
+import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import type { DType } from "../core/dtype.ts";
+import type { PartName } from "../cells/lstm_parts.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import type { EmbeddingModule } from "../authoring/modules.ts";
 
 /** What a node does. */
 export type GraphOp =

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { dequantizePerTensor, quantizePerTensor } from "../../kernels/quantize.ts";
-import { dtypeOf, newQArray, type QArray } from "../dtype.ts";
-import { checkFinite, checkInteger, failRange, failType } from "../errors.ts";
-import { checkOptions } from "../nn/check.ts";
-import type { PerTensorQParams } from "../qparams.ts";
-import type { ModuleData } from "../quantized/modules.ts";
-import { QuantizedModel } from "../quantized/model.ts";
-import { convertModules } from "../quantizable/convert.ts";
-import type { ObservedModel } from "../quantizable/observed_model.ts";
-import type { QTensor, Tensor, TokenTensor } from "../tensor.ts";
+import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
+import { dtypeOf, newQArray, type QArray } from "../core/dtype.ts";
+import { checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import type { ModuleData } from "../authoring/modules.ts";
+import { QuantizedModel } from "../authoring/model.ts";
+import { convertModules } from "../authoring/convert.ts";
+import type { ObservedModel } from "../authoring/observed_model.ts";
+import type { QTensor, Tensor, TokenTensor } from "../core/tensor.ts";
 import { buildGraph } from "./build.ts";
 import { dotOf, type GraphNode, jsonOf, mermaidOf, nodeQParams, tableOf } from "./graph.ts";
 import {

@@ -3,17 +3,17 @@
  *
  * @module
  */
-import { linearFloat32 } from "../../kernels/float_linear.ts";
+import { linearFloat32 } from "../../kernels/float/linear.ts";
 import {
   dequantizePerChannel,
   dequantizePerTensor,
   quantizePerTensor,
-} from "../../kernels/quantize.ts";
-import { newQArray, type QArray } from "../dtype.ts";
-import { failRange } from "../errors.ts";
-import { pointwiseFloat32 } from "../nn/float_executor.ts";
-import type { PerTensorQParams } from "../qparams.ts";
-import { embeddingRows } from "../quantized/embedding.ts";
+} from "../../kernels/numeric/quantize.ts";
+import { newQArray, type QArray } from "../core/dtype.ts";
+import { failRange } from "../core/errors.ts";
+import { pointwiseFloat32 } from "../cells/float_executor.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import { embeddingRows } from "../modules/embedding/quantized.ts";
 import { type GraphNode, nodeQParams } from "./graph.ts";
 
 /** A node's value: rows of its width. Integers have qparams, float32 values and token ids none. */

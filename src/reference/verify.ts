@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { failRange, failType } from "../errors.ts";
-import { perTensorAffine, type PerTensorQParams, sameQParams } from "../qparams.ts";
+import { failRange, failType } from "../core/errors.ts";
+import { perTensorAffine, type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import { FLOAT_OPS, type GraphNode, nodeQParams } from "./graph.ts";
 
 /** A fault of a graph. */

@@ -3,17 +3,17 @@
  *
  * @module
  */
-import { reciprocal } from "../../kernels/requantize.ts";
-import type { PerTensorQParams } from "../qparams.ts";
+import { reciprocal } from "../../kernels/numeric/requantize.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
 import {
   createState,
   type LstmBackend,
   type LstmState,
   type PreparedLstm,
-} from "../quantized/backend.ts";
-import type { LstmCellProgram, LstmImage, LstmProgram } from "../quantized/program.ts";
-import { makeProjector, type Projector } from "../quantized/projector.ts";
-import { convertShifted } from "../quantized/shifted.ts";
+} from "../runtime/backend.ts";
+import type { LstmCellProgram, LstmImage, LstmProgram } from "../runtime/program.ts";
+import { makeProjector, type Projector } from "../runtime/projector.ts";
+import { convertShifted } from "../runtime/shifted.ts";
 import {
   Arena,
   ASIDE,

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { failType } from "../errors.ts";
-import { checkOptions } from "../nn/check.ts";
+import { failType } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
 import { SimdKernels } from "./backend.ts";
 import { PLAIN, RELAXED } from "./embedded.ts";
 

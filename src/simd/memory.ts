@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { SMALL_TABLE } from "../../kernels/activation.ts";
+import { SMALL_TABLE } from "../../kernels/numeric/activation.ts";
 import {
   CANDIDATE,
   CELL_SUM,
@@ -18,10 +18,10 @@ import {
   SUM_B,
   SUM_FACTOR,
   SUM_SIZE,
-} from "../../kernels/lstm_cell.ts";
-import { packedLength, type WeightRows } from "../../kernels/pack.ts";
-import type { ActivationProgram, CellProgram } from "../../kernels/program.ts";
-import { reciprocal } from "../../kernels/requantize.ts";
+} from "../../kernels/packed/lstm_cell.ts";
+import { packedLength, type WeightRows } from "../../kernels/packed/pack.ts";
+import type { ActivationProgram, CellProgram } from "../../kernels/packed/program.ts";
+import { reciprocal } from "../../kernels/numeric/requantize.ts";
 
 /** What kernels/simd/lstm.as exports. Addresses are in bytes. */
 export interface SimdExports {
@@ -54,8 +54,9 @@ const ONE_STEP = 80;
 /** Where the address of outputs that are not kept stands, in words. */
 export const ASIDE = 188;
 
-/** Where what inputs and hidden states are multiplied by stands, in words. */
+/** Word of what inputs are multiplied by as they are quantized. */
 export const IN_SCALE = 22;
+/** Word of what hidden states are multiplied by as they are dequantized. */
 export const OUT_SCALE = 23;
 
 /** Addresses in the description of a row that `runSteps` takes, in words. */

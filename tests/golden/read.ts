@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { type DType, dtypeOf, newQArray } from "../../src/dtype.ts";
+import { type DType, dtypeOf, newQArray } from "../../src/core/dtype.ts";
 import {
   perChannelAffine,
   perTensorAffine,
   type PerTensorQParams,
   type QParams,
-} from "../../src/qparams.ts";
-import { type QTensor, qtensor, type Tensor, tensor } from "../../src/tensor.ts";
+} from "../../src/core/qparams.ts";
+import { type QTensor, qtensor, type Tensor, tensor } from "../../src/core/tensor.ts";
 
 /** A golden file, or a value in it, that is not of the form that it should have. */
 export class Malformed extends Error {

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { expFloat32, tanhFloat32 } from "../../kernels/activation.ts";
+import { expFloat32, tanhFloat32 } from "../../kernels/numeric/activation.ts";
 import { type Exact, exact, exp, tanh, toFloat32 } from "../oracle/exact.ts";
 
 const single = new Float32Array(1);

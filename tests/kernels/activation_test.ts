@@ -9,7 +9,7 @@ import {
   quantizedActivation,
   sigmoidFloat32,
   tanhFloat32,
-} from "../../kernels/activation.ts";
+} from "../../kernels/numeric/activation.ts";
 import {
   anyFloat32,
   anyParameters,

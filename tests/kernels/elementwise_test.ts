@@ -7,7 +7,7 @@ import {
   mulInt8,
   mulMultiplier,
   prepareFixedPointAdd,
-} from "../../kernels/elementwise.ts";
+} from "../../kernels/ops/elementwise.ts";
 import {
   anyFloat32,
   anyParameters,

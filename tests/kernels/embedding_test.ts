@@ -1,7 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { embeddingBiases, embeddingRow, quantizeEmbeddingRow } from "../../kernels/embedding.ts";
-import { quantizePerChannel } from "../../kernels/quantize.ts";
+import {
+  embeddingBiases,
+  embeddingRow,
+  quantizeEmbeddingRow,
+} from "../../kernels/ops/embedding.ts";
+import { quantizePerChannel } from "../../kernels/numeric/quantize.ts";
 import { anyFloat32, nudge, uniformFloat32 } from "../oracle/arbitraries.ts";
 import { exact, nearestEven } from "../oracle/exact.ts";
 import { add32, div32, fma32, mul32 } from "../oracle/rules.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { fakeQuantizePerChannel, fakeQuantizePerTensor } from "../../kernels/fake_quantize.ts";
-import { dequantizePerTensor, quantizePerTensor } from "../../kernels/quantize.ts";
+import { fakeQuantizePerChannel, fakeQuantizePerTensor } from "../../kernels/ops/fake_quantize.ts";
+import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
 import {
   anyFloat32,
   anyParameters,

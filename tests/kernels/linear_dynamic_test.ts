@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { Engine } from "../../kernels/linear.ts";
+import type { Engine } from "../../kernels/ops/linear.ts";
 import {
   chooseQParamsDynamic,
   linearDynamicInt8,
   quantizeDynamic,
-} from "../../kernels/linear_dynamic.ts";
+} from "../../kernels/ops/linear_dynamic.ts";
 import {
   anyFloat32,
   anyScale,

@@ -10,8 +10,8 @@ import {
   linearInt8Float32,
   linearMultiplier,
   plainBiasTerm,
-} from "../../kernels/linear.ts";
-import { clamp, reciprocal, roundHalfEven } from "../../kernels/requantize.ts";
+} from "../../kernels/ops/linear.ts";
+import { clamp, reciprocal, roundHalfEven } from "../../kernels/numeric/requantize.ts";
 import {
   anyFloat32,
   anyParameters,

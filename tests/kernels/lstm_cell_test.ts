@@ -21,8 +21,8 @@ import {
   SUMS_TOGETHER,
 } from "@splitgate/splitgate/kernels";
 import fc from "fast-check";
-import { fastParts, hiddenQParams } from "../../src/quantized/cell.ts";
-import { type Bits, generator, lstmCases, lstmOf, qparamsOf } from "../quantized/arbitrary.ts";
+import { fastParts, hiddenQParams } from "../../src/modules/lstm/cell.ts";
+import { type Bits, generator, lstmCases, lstmOf, qparamsOf } from "../authoring/arbitrary.ts";
 
 Deno.test("gateOrder() puts units one after the other, and rowOrder() fills up to groups of four rows", () => {
   assertEquals([...gateOrder(3)], [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);

@@ -7,7 +7,7 @@ import {
   sumsLength,
 } from "@splitgate/splitgate/kernels";
 import fc from "fast-check";
-import { generator } from "../quantized/arbitrary.ts";
+import { generator } from "../authoring/arbitrary.ts";
 
 function weightOf(
   outFeatures: number,

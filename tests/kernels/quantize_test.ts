@@ -6,7 +6,7 @@ import {
   quantizePerChannel,
   quantizePerTensor,
   requantize,
-} from "../../kernels/quantize.ts";
+} from "../../kernels/numeric/quantize.ts";
 import { exact, nearestEven } from "../oracle/exact.ts";
 import {
   anyFloat32,

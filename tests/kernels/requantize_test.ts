@@ -9,7 +9,7 @@ import {
   quantizeValueWide,
   reciprocal,
   roundHalfEven,
-} from "../../kernels/requantize.ts";
+} from "../../kernels/numeric/requantize.ts";
 import { add, exact, nearestEven, toFloat64Odd } from "../oracle/exact.ts";
 import {
   anyFloat32,

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { dequantizePerTensor, quantizePerTensor } from "../../kernels/quantize.ts";
+import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
 import {
   FakeQuantize,
   FixedQParamsObserver,

@@ -6,8 +6,8 @@ import {
   assertThrows,
 } from "@std/assert";
 import fc from "fast-check";
-import { quantizePerTensor } from "../../kernels/quantize.ts";
-import { dtypeRange, newQArray } from "../../src/dtype.ts";
+import { quantizePerTensor } from "../../kernels/numeric/quantize.ts";
+import { dtypeRange, newQArray } from "../../src/core/dtype.ts";
 import {
   calculateQParams,
   FixedQParamsObserver,
@@ -20,7 +20,7 @@ import {
   PerChannelMinMaxObserver,
   PlaceholderObserver,
 } from "../../src/observer/mod.ts";
-import type { PerTensorQParams } from "../../src/qparams.ts";
+import type { PerTensorQParams } from "../../src/core/qparams.ts";
 
 const f = Math.fround;
 const DATA = Float32Array.of(-1.5, 0.25, 3, 0, 0.5, -0.125);

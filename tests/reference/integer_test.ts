@@ -26,14 +26,9 @@ import {
   runCell,
   tensor,
 } from "@splitgate/splitgate";
-import { ByPartsExecutor } from "../../src/quantized/by_parts.ts";
+import { ByPartsExecutor } from "../../src/modules/lstm/by_parts.ts";
 import { computeNode } from "../../src/reference/run.ts";
-import {
-  type LstmCase,
-  lstmCases,
-  partObservers,
-  slotObserver,
-} from "../quantizable/arbitraries.ts";
+import { type LstmCase, lstmCases, partObservers, slotObserver } from "../authoring/arbitraries.ts";
 
 /** Differences between integer execution and the reference graph, part by part. */
 interface Found {

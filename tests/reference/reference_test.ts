@@ -29,8 +29,8 @@ import {
   tokens,
   verifyGraph,
 } from "@splitgate/splitgate";
-import { lstmCases, partObservers } from "../quantizable/arbitraries.ts";
-import { head, pick, transposed } from "../nn/random.ts";
+import { lstmCases, partObservers } from "../authoring/arbitraries.ts";
+import { head, pick, transposed } from "../modules/random.ts";
 
 const qconfig = { activation: MinMaxObserver.withArgs({}), weight: defaultWeightObserver };
 const x = tensor(Float32Array.from({ length: 24 }, (_, i) => Math.sin(i * 1.7)), [4, 3, 2]);

@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { saveModel } from "../../src/io/model_write.ts";
-import { loadProgram } from "../../src/io/program_file.ts";
-import { modelOf, plainCase } from "../quantized/models.ts";
+import { loadProgram } from "../../src/runtime/program_file.ts";
+import { modelOf, plainCase } from "../authoring/models.ts";
 
 async function compile(...args: string[]): Promise<{ code: number; told: string }> {
   const script = new URL("../../scripts/compile.ts", import.meta.url).href;

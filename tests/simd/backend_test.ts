@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { newQArray } from "../../src/dtype.ts";
-import type { PerTensorQParams } from "../../src/qparams.ts";
-import { byParts } from "../../src/quantized/by_parts.ts";
-import type { LstmBackend } from "../../src/quantized/backend.ts";
-import type { ForwardTensor } from "../../src/quantized/forward.ts";
-import type { QuantizedLSTM } from "../../src/quantized/lstm.ts";
+import { newQArray } from "../../src/core/dtype.ts";
+import type { PerTensorQParams } from "../../src/core/qparams.ts";
+import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import type { LstmBackend } from "../../src/runtime/backend.ts";
+import type { ForwardTensor } from "../../src/modules/lstm/forward.ts";
+import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import {
   type Bits,
   floatsOf,
@@ -14,8 +14,8 @@ import {
   lstmCases,
   lstmOf,
   qparamsOf,
-} from "../quantized/arbitrary.ts";
-import { plainCase } from "../quantized/models.ts";
+} from "../authoring/arbitrary.ts";
+import { plainCase } from "../authoring/models.ts";
 import { backends, symmetric, tieHeavy } from "./backends.ts";
 
 /** Counts what a backend itself runs: what it refuses, the portable kernels run. */

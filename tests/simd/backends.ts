@@ -1,7 +1,7 @@
 /** The kernels in all forms: both modules, and relaxed products as one instruction of the processor and as two. */
-import type { LinearWeight } from "../../kernels/linear.ts";
-import { perTensorAffine, type PerTensorQParams } from "../../src/qparams.ts";
-import { QuantizedLSTM } from "../../src/quantized/lstm.ts";
+import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
+import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { SimdKernels } from "../../src/simd/backend.ts";
 
 async function kernelsOf(name: string, oneStep?: boolean): Promise<SimdKernels> {

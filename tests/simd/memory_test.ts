@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { orderRows } from "../../kernels/lower.ts";
+import { orderRows } from "../../kernels/packed/lower.ts";
 import { Arena, FORM, loadOperand, storeOperand, writeOperand } from "../../src/simd/memory.ts";
-import { generator } from "../quantized/arbitrary.ts";
+import { generator } from "../authoring/arbitrary.ts";
 
 const SIZES = [1, 3, 7, 13, 33];
 

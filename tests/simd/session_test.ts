@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { LstmBackend } from "../../src/quantized/backend.ts";
+import type { LstmBackend } from "../../src/runtime/backend.ts";
 import { saveModel } from "../../src/io/model_write.ts";
-import type { QArray } from "../../src/dtype.ts";
-import { newQArray } from "../../src/dtype.ts";
-import { QuantizedModel, type QuantizedModule } from "../../src/quantized/model.ts";
-import type { Session } from "../../src/quantized/session.ts";
+import type { QArray } from "../../src/core/dtype.ts";
+import { newQArray } from "../../src/core/dtype.ts";
+import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
+import type { Session } from "../../src/runtime/session.ts";
 import { simdKernels } from "../../src/simd/load.ts";
 import {
   type Bits,
@@ -14,7 +14,7 @@ import {
   type LstmCase,
   lstmCases,
   lstmOf,
-} from "../quantized/arbitrary.ts";
+} from "../authoring/arbitrary.ts";
 import { backends, symmetric } from "./backends.ts";
 
 const kernels = await simdKernels();

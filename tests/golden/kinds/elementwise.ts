@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { type Activation, activationTable, lookup } from "../../../kernels/activation.ts";
+import { type Activation, activationTable, lookup } from "../../../kernels/numeric/activation.ts";
 import {
   addInt8,
   addQuint8FixedPoint,
   mulInt8,
   prepareFixedPointAdd,
-} from "../../../kernels/elementwise.ts";
-import { newQArray } from "../../../src/dtype.ts";
+} from "../../../kernels/ops/elementwise.ts";
+import { newQArray } from "../../../src/core/dtype.ts";
 import type { Check, Row } from "../check.ts";
 import { describe, type Kind, runOperation } from "../kind.ts";
 import type { Field } from "../read.ts";

@@ -3,8 +3,12 @@
  *
  * @module
  */
-import { embeddingBiases, embeddingRow, quantizeEmbeddingRow } from "../../../kernels/embedding.ts";
-import { quantizePerChannel } from "../../../kernels/quantize.ts";
+import {
+  embeddingBiases,
+  embeddingRow,
+  quantizeEmbeddingRow,
+} from "../../../kernels/ops/embedding.ts";
+import { quantizePerChannel } from "../../../kernels/numeric/quantize.ts";
 import { PerChannelMinMaxObserver } from "../../../src/observer/per_channel.ts";
 import type { Check, Row } from "../check.ts";
 import { describe, type Kind, runOperation } from "../kind.ts";

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { linearDynamicInt8 } from "../../../kernels/linear_dynamic.ts";
-import { linearInt8, type LinearWeight } from "../../../kernels/linear.ts";
-import { newQArray } from "../../../src/dtype.ts";
-import { isPerChannel } from "../../../src/qparams.ts";
+import { linearDynamicInt8 } from "../../../kernels/ops/linear_dynamic.ts";
+import { linearInt8, type LinearWeight } from "../../../kernels/ops/linear.ts";
+import { newQArray } from "../../../src/core/dtype.ts";
+import { isPerChannel } from "../../../src/core/qparams.ts";
 import type { Check, Row } from "../check.ts";
 import { describe, type Kind, runOperation } from "../kind.ts";
 import type { Field } from "../read.ts";

@@ -6,9 +6,14 @@
  *
  * @module
  */
-import type { Engine, LinearWeight } from "../../../kernels/linear.ts";
-import { type CellQParams, GATES, LSTM_PARTS, type PartName } from "../../../src/lstm_parts.ts";
-import { LSTM } from "../../../src/nn/lstm.ts";
+import type { Engine, LinearWeight } from "../../../kernels/ops/linear.ts";
+import {
+  type CellQParams,
+  GATES,
+  LSTM_PARTS,
+  type PartName,
+} from "../../../src/cells/lstm_parts.ts";
+import { LSTM } from "../../../src/modules/lstm/float.ts";
 import { FixedQParamsObserver } from "../../../src/observer/fixed.ts";
 import { HistogramObserver } from "../../../src/observer/histogram.ts";
 import { MinMaxObserver } from "../../../src/observer/min_max.ts";
@@ -20,13 +25,13 @@ import {
   getDefaultQConfig,
   type QConfig,
 } from "../../../src/qconfig/qconfig.ts";
-import { perTensorAffine, type PerTensorQParams } from "../../../src/qparams.ts";
-import { convert } from "../../../src/quantizable/convert.ts";
-import type { ObservedLSTM } from "../../../src/quantizable/observed_lstm.ts";
-import { prepare } from "../../../src/quantizable/prepare.ts";
-import type { QuantizedLstmCell } from "../../../src/quantized/cell.ts";
-import { QuantizedLSTM } from "../../../src/quantized/lstm.ts";
-import type { QTensor, Tensor } from "../../../src/tensor.ts";
+import { perTensorAffine, type PerTensorQParams } from "../../../src/core/qparams.ts";
+import { convert } from "../../../src/authoring/convert.ts";
+import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
+import { prepare } from "../../../src/authoring/prepare.ts";
+import type { QuantizedLstmCell } from "../../../src/modules/lstm/cell.ts";
+import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
+import type { QTensor, Tensor } from "../../../src/core/tensor.ts";
 import type { Check, Row } from "../check.ts";
 import type { Kind } from "../kind.ts";
 import { type Field, Malformed } from "../read.ts";

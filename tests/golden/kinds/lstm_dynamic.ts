@@ -7,18 +7,18 @@
  *
  * @module
  */
-import type { Engine } from "../../../kernels/linear.ts";
-import { Linear } from "../../../src/nn/linear.ts";
+import type { Engine } from "../../../kernels/ops/linear.ts";
+import { Linear } from "../../../src/modules/linear/float.ts";
 import {
   dynamicQConfig,
   perChannelDynamicQConfig,
   type QConfig,
 } from "../../../src/qconfig/qconfig.ts";
-import { convert } from "../../../src/quantizable/convert.ts";
-import { type FloatModel, prepare } from "../../../src/quantizable/prepare.ts";
-import type { QuantizedLinear } from "../../../src/quantized/linear.ts";
-import type { QuantizedLSTM } from "../../../src/quantized/lstm.ts";
-import type { QuantizedModule } from "../../../src/quantized/model.ts";
+import { convert } from "../../../src/authoring/convert.ts";
+import { type FloatModel, prepare } from "../../../src/authoring/prepare.ts";
+import type { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";
+import type { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
+import type { QuantizedModule } from "../../../src/authoring/model.ts";
 import type { Check, Row } from "../check.ts";
 import type { Kind } from "../kind.ts";
 import type { Field } from "../read.ts";

@@ -6,8 +6,8 @@
  * sequence of operations, quantizes and dequantizes, weights and all integers must be torch's. Where what torch adds
  * is wrong, the case is also run as it was asked for, which must come closer to the float LSTM.
  */
-import type { PartName } from "../../../src/lstm_parts.ts";
-import { LSTM } from "../../../src/nn/lstm.ts";
+import type { PartName } from "../../../src/cells/lstm_parts.ts";
+import { LSTM } from "../../../src/modules/lstm/float.ts";
 import { FixedQParamsObserver } from "../../../src/observer/fixed.ts";
 import { dsp16BackendConfig, fbgemmBackendConfig } from "../../../src/qconfig/backend.ts";
 import type { ObserverFactory } from "../../../src/observer/observer.ts";
@@ -18,18 +18,18 @@ import {
   type QConfig,
   qnnpackQConfig,
 } from "../../../src/qconfig/qconfig.ts";
-import type { PerTensorQParams } from "../../../src/qparams.ts";
-import { convert } from "../../../src/quantizable/convert.ts";
-import type { ObservedModel } from "../../../src/quantizable/observed_model.ts";
-import { observeLstmParts } from "../../../src/quantizable/observe_parts.ts";
-import type { QuantizedLSTM } from "../../../src/quantized/lstm.ts";
+import type { PerTensorQParams } from "../../../src/core/qparams.ts";
+import { convert } from "../../../src/authoring/convert.ts";
+import type { ObservedModel } from "../../../src/authoring/observed_model.ts";
+import { observeLstmParts } from "../../../src/modules/lstm/observe_parts.ts";
+import type { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import { type GraphNode, nodeQParams } from "../../../src/reference/graph.ts";
 import {
   convertToReference,
   type ReferenceModel,
   type ReferenceResult,
 } from "../../../src/reference/reference.ts";
-import type { QTensor, Tensor } from "../../../src/tensor.ts";
+import type { QTensor, Tensor } from "../../../src/core/tensor.ts";
 import type { Check, Row } from "../check.ts";
 import type { Kind } from "../kind.ts";
 import type { Field } from "../read.ts";

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { fakeQuantizePerTensor } from "../../../kernels/fake_quantize.ts";
+import { fakeQuantizePerTensor } from "../../../kernels/ops/fake_quantize.ts";
 import {
   dequantizePerChannel,
   dequantizePerTensor,
   quantizePerChannel,
   quantizePerTensor,
   requantize,
-} from "../../../kernels/quantize.ts";
-import { dtypeRange, newQArray } from "../../../src/dtype.ts";
-import { perChannelAffine, perTensorAffine } from "../../../src/qparams.ts";
+} from "../../../kernels/numeric/quantize.ts";
+import { dtypeRange, newQArray } from "../../../src/core/dtype.ts";
+import { perChannelAffine, perTensorAffine } from "../../../src/core/qparams.ts";
 import type { Check, Row } from "../check.ts";
 import { describe, type Kind, runOperation } from "../kind.ts";
 import type { Field } from "../read.ts";

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Engine } from "../../../kernels/linear.ts";
-import { newQArray } from "../../../src/dtype.ts";
+import type { Engine } from "../../../kernels/ops/linear.ts";
+import { newQArray } from "../../../src/core/dtype.ts";
 import { loadModel, saveModel } from "../../../src/io/mod.ts";
 import type { Check, Row } from "../check.ts";
 import type { Kind } from "../kind.ts";

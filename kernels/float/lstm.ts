@@ -1,0 +1,138 @@
+/**
+ * One LSTM step in float32, each operation rounded as where the cell's parts run one by one.
+ *
+ * @module
+ */
+import { sigmoidFloat32, tanhFloat32 } from "../numeric/activation.ts";
+import { linearFloat32 } from "./linear.ts";
+
+/** The float32 tensors of one LSTM cell; the rows of the four gates lie in the order input, forget, cell, output. */
+export interface LSTMCellWeights {
+  /** [4 * hiddenSize, inputSize] */
+  readonly weightIh: Float32Array;
+  /** [4 * hiddenSize, projSize or else hiddenSize] */
+  readonly weightHh: Float32Array;
+  /** [4 * hiddenSize], or null. */
+  readonly biasIh: Float32Array | null;
+  /** [4 * hiddenSize], or null. */
+  readonly biasHh: Float32Array | null;
+}
+
+/** The float32 tensors of one layer and direction of an LSTM. */
+export interface LSTMWeights extends LSTMCellWeights {
+  /** [projSize, hiddenSize], or null where the hidden state is not projected. */
+  readonly weightHr: Float32Array | null;
+}
+
+/** What {@linkcode lstmStepFloat32} writes in between. */
+export interface FloatLstmScratch {
+  /** [4 * hiddenSize] */
+  readonly igates: Float32Array;
+  /** [4 * hiddenSize] */
+  readonly hgates: Float32Array;
+  /** [hiddenSize], the hidden state before its projection. */
+  readonly hidden: Float32Array;
+}
+
+/**
+ * Scratch for cells of `hiddenSize`; one serves any number of cells, one after the other.
+ *
+ * @example
+ * ```ts
+ * import { floatLstmScratch } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const { igates, hgates, hidden } = floatLstmScratch(3);
+ * assertEquals([igates.length, hgates.length, hidden.length], [12, 12, 3]);
+ * ```
+ */
+export function floatLstmScratch(hiddenSize: number): FloatLstmScratch {
+  return {
+    igates: new Float32Array(4 * hiddenSize),
+    hgates: new Float32Array(4 * hiddenSize),
+    hidden: new Float32Array(hiddenSize),
+  };
+}
+
+/**
+ * One step of one batch row of torch.nn.LSTM: i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h + b_hh;
+ * c = f c + i g; h = o tanh(c), projected by W_hr if there is one. Every operation's result is rounded to float32.
+ *
+ * @param x float32; the input [inputSize] starts at `offset`.
+ * @param h The hidden state [projSize or hiddenSize], replaced.
+ * @param c The cell state [hiddenSize], replaced.
+ *
+ * @example
+ * ```ts
+ * import { floatLstmScratch, lstmStepFloat32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const zeros = new Float32Array(4);
+ * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null, weightHr: null };
+ * const x = Float32Array.of(1), h = Float32Array.of(0), c = Float32Array.of(8);
+ * lstmStepFloat32(weights, 1, 1, x, 0, h, c, floatLstmScratch(1));
+ * assertEquals(c[0], 4);
+ * ```
+ */
+export function lstmStepFloat32(
+  weights: LSTMWeights,
+  inputSize: number,
+  hiddenSize: number,
+  x: Float32Array,
+  offset: number,
+  h: Float32Array,
+  c: Float32Array,
+  scratch: FloatLstmScratch,
+): void {
+  const { igates, hgates, hidden } = scratch;
+  const { weightHr } = weights;
+  const gates = 4 * hiddenSize;
+  linearFloat32(x, offset, weights.weightIh, weights.biasIh, inputSize, gates, igates, 0);
+  linearFloat32(h, 0, weights.weightHh, weights.biasHh, h.length, gates, hgates, 0);
+  const out = weightHr === null ? h : hidden;
+  finishStepFloat32(igates, 0, hgates, 0, hiddenSize, c, 0, out, 0);
+  if (weightHr !== null) linearFloat32(hidden, 0, weightHr, null, hiddenSize, h.length, h, 0);
+}
+
+/**
+ * The rest of a step of one batch row once both projections are there: gates, cell state, hidden state, each
+ * operation rounded to float32.
+ *
+ * @param igates W_ih x + b_ih; [4 * hiddenSize] at `inputOffset`.
+ * @param hgates W_hh h + b_hh; [4 * hiddenSize] at `hiddenOffset`.
+ * @param c The cell state [hiddenSize] at `cellOffset`, replaced.
+ * @param out Receives the hidden state [hiddenSize] at `outOffset`.
+ *
+ * @example
+ * ```ts
+ * import { finishStepFloat32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const gates = new Float32Array(4), c = Float32Array.of(8), h = new Float32Array(1);
+ * finishStepFloat32(gates, 0, gates, 0, 1, c, 0, h, 0);
+ * assertEquals(c[0], 4);
+ * ```
+ */
+export function finishStepFloat32(
+  igates: Float32Array,
+  inputOffset: number,
+  hgates: Float32Array,
+  hiddenOffset: number,
+  hiddenSize: number,
+  c: Float32Array | Float64Array,
+  cellOffset: number,
+  out: Float32Array | Float64Array,
+  outOffset: number,
+): void {
+  for (let j = 0, i = inputOffset, h = hiddenOffset; j < hiddenSize; j++, i++, h++) {
+    const f = hiddenSize;
+    const g = 2 * hiddenSize;
+    const o = 3 * hiddenSize;
+    const inputGate = sigmoidFloat32(Math.fround(igates[i]! + hgates[h]!));
+    const forgetGate = sigmoidFloat32(Math.fround(igates[i + f]! + hgates[h + f]!));
+    const cellGate = tanhFloat32(Math.fround(igates[i + g]! + hgates[h + g]!));
+    const outputGate = sigmoidFloat32(Math.fround(igates[i + o]! + hgates[h + o]!));
+    const cell = Math.fround(
+      Math.fround(forgetGate * c[cellOffset + j]!) + Math.fround(inputGate * cellGate),
+    );
+    c[cellOffset + j] = cell;
+    out[outOffset + j] = Math.fround(outputGate * tanhFloat32(cell));
+  }
+}

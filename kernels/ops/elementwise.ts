@@ -1,0 +1,227 @@
+/**
+ * Quantized add and mul, elementwise, as quantized::add and quantized::mul of torch compute them.
+ *
+ * @module
+ */
+import { clamp, dequantizeValue, reciprocal, roundHalfEven } from "../numeric/requantize.ts";
+import type { Affine, Integers } from "../numeric/quantize.ts";
+
+/** Scale and zero point of an operand. */
+export type Operand = { readonly scale: number; readonly zeroPoint: number };
+
+/**
+ * Quantized sum: `clamp(rne(f(f(A + B) * inv(scale))) + zeroPoint)` with A and B dequantized
+ * ({@linkcode dequantizeValue}), the scalar rule of fbgemm at every position, between any dtypes. torch's rule for
+ * sums below 2^24, hence in 8 and 16 bits; above, torch adds qint32's zero point in float32 and this adds it exactly.
+ *
+ * @param a quint8, qint8 or qint32; each value less its zero point fits an int32. `b` likewise.
+ * @param out As long as `a` and `b`.
+ * @param relu Whether negative results become 0.
+ *
+ * @example
+ * ```ts
+ * import { addInt8 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
+ * const out = new Uint8Array(1);
+ * addInt8(Uint8Array.of(12), q, Uint8Array.of(13), q, out, q, false);
+ * assertEquals(out[0], 15);
+ * ```
+ */
+export function addInt8(
+  a: Integers,
+  qa: Operand,
+  b: Integers,
+  qb: Operand,
+  out: Integers,
+  to: Affine,
+  relu: boolean,
+): void {
+  const inverse = reciprocal(to.scale);
+  const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
+  for (let i = 0; i < out.length; i++) {
+    const sum = Math.fround(
+      dequantizeValue(a[i]!, qa.scale, qa.zeroPoint) +
+        dequantizeValue(b[i]!, qb.scale, qb.zeroPoint),
+    );
+    out[i] = clamp(
+      roundHalfEven(Math.fround(sum * inverse)) + to.zeroPoint,
+      lo,
+      to.quantMax,
+    );
+  }
+}
+
+/**
+ * The constants of qnnpack's fixed-point addition of two quint8 tensors: multipliers of up to 2^22, a shift of 14..35.
+ */
+export interface FixedPointAdd {
+  /** Of the first operand less its zero point, an integer up to 2^22. */
+  readonly multiplierA: number;
+  /** Of the second operand less its zero point, an integer up to 2^22. */
+  readonly multiplierB: number;
+  /** Size of the output's step in units of the sum: a power of two. */
+  readonly step: number;
+}
+
+/**
+ * Prepares qnnpack's fixed-point addition (pytorch_qnnp_compute_add_quantization_params): the ratios of scales, as
+ * integers of which the larger has 22 bits. Where both ratios are below 2^-10 torch shifts an int32 by more than 31
+ * places, which C leaves undefined; here the step is what it says.
+ *
+ * @returns The constants; null where a ratio of scales lies outside [2^-14, 2^8), which torch refuses.
+ *
+ * @example
+ * ```ts
+ * import { prepareFixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(prepareFixedPointAdd(0.5, 0.25, 1), { multiplierA: 2 ** 21, multiplierB: 2 ** 20, step: 2 ** 22 });
+ * assertEquals(prepareFixedPointAdd(1e-6, 1, 1), null);
+ * ```
+ */
+export function prepareFixedPointAdd(
+  scaleA: number,
+  scaleB: number,
+  outScale: number,
+): FixedPointAdd | null {
+  const ratioA = Math.fround(Math.fround(scaleA) / Math.fround(outScale));
+  const ratioB = Math.fround(Math.fround(scaleB) / Math.fround(outScale));
+  const largest = Math.max(ratioA, ratioB);
+  const smallest = Math.min(ratioA, ratioB);
+  if (!(smallest >= 2 ** -14 && largest < 256)) return null;
+  let exponent = 0;
+  while (2 ** exponent > largest) exponent--;
+  while (2 ** (exponent + 1) <= largest) exponent++;
+  const shift = 21 - exponent;
+  return {
+    multiplierA: roundHalfEven(Math.fround(ratioA * 2 ** shift)),
+    multiplierB: roundHalfEven(Math.fround(ratioB * 2 ** shift)),
+    step: 2 ** shift,
+  };
+}
+
+/**
+ * `(a * multiplierA + b * multiplierB) / step`, rounded half away from zero; a and b less their zero points. Exact for
+ * |a|, |b| <= 255 and the constants of {@linkcode prepareFixedPointAdd}, where the sum stays below 2^31. Never -0.
+ *
+ * @param step A power of two.
+ *
+ * @example
+ * ```ts
+ * import { fixedPointSum } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(fixedPointSum(3, 0, 2 ** 20, 0, 2 ** 21), 2); // 1.5
+ * assertEquals(fixedPointSum(-3, 0, 2 ** 20, 0, 2 ** 21), -2);
+ * ```
+ */
+export function fixedPointSum(
+  a: number,
+  b: number,
+  multiplierA: number,
+  multiplierB: number,
+  step: number,
+): number {
+  const scaled = (a * multiplierA + b * multiplierB) / step;
+  return scaled < 0 ? 0 - Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
+}
+
+/**
+ * Quantized sum of quint8 tensors in qnnpack's fixed point: `clamp(fixedPointSum(a - za, b - zb) + zeroPoint)`.
+ *
+ * @param add {@linkcode prepareFixedPointAdd} of the three scales.
+ *
+ * @example
+ * ```ts
+ * import { addQuint8FixedPoint, prepareFixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Uint8Array(1);
+ * const add = prepareFixedPointAdd(0.5, 0.5, 0.5)!;
+ * addQuint8FixedPoint(Uint8Array.of(12), 10, Uint8Array.of(13), 10, out, 10, 0, 255, add);
+ * assertEquals(out[0], 15);
+ * ```
+ */
+export function addQuint8FixedPoint(
+  a: Integers,
+  zeroPointA: number,
+  b: Integers,
+  zeroPointB: number,
+  out: Integers,
+  zeroPoint: number,
+  quantMin: number,
+  quantMax: number,
+  add: FixedPointAdd,
+): void {
+  for (let i = 0; i < out.length; i++) {
+    const sum = fixedPointSum(
+      a[i]! - zeroPointA,
+      b[i]! - zeroPointB,
+      add.multiplierA,
+      add.multiplierB,
+      add.step,
+    );
+    out[i] = clamp(sum + zeroPoint, quantMin, quantMax);
+  }
+}
+
+/**
+ * The multiplier of a quantized product: `f(f(sa * sb) * inv(scale))`; `f(f(sa * sb) / scale)` where the product is
+ * qint8 over its whole range, for which torch has another kernel.
+ *
+ * @param to Parameters of the product.
+ *
+ * @example
+ * ```ts
+ * import { mulMultiplier } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(mulMultiplier(0.5, 0.25, { scale: 2, zeroPoint: 0, quantMin: 0, quantMax: 255 }), 0.0625);
+ * ```
+ */
+export function mulMultiplier(
+  scaleA: number,
+  scaleB: number,
+  to: Affine,
+): number {
+  const scale = Math.fround(Math.fround(scaleA) * Math.fround(scaleB));
+  return Math.fround(
+    to.quantMin === -128 && to.quantMax === 127
+      ? scale / Math.fround(to.scale)
+      : scale * reciprocal(to.scale),
+  );
+}
+
+/**
+ * Quantized product: `clamp(rne(f(f((a - za) * (b - zb)) * m)) + zeroPoint)`, m {@linkcode mulMultiplier}, on every
+ * engine and between any dtypes.
+ *
+ * The integer product is exact below 2^53, hence for any integers of up to 26 bits; above it may be one part in 2^52
+ * off before it is rounded to float32, and still saturates at the correct end. torch agrees below 2^31, beyond which
+ * its product of two qint32 wraps.
+ *
+ * @example
+ * ```ts
+ * import { mulInt8 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
+ * const out = new Uint8Array(1);
+ * mulInt8(Uint8Array.of(12), q, Uint8Array.of(14), q, out, q);
+ * assertEquals(out[0], 14);
+ * ```
+ */
+export function mulInt8(
+  a: Integers,
+  qa: Operand,
+  b: Integers,
+  qb: Operand,
+  out: Integers,
+  to: Affine,
+): void {
+  const multiplier = mulMultiplier(qa.scale, qb.scale, to);
+  for (let i = 0; i < out.length; i++) {
+    const product = Math.fround((a[i]! - qa.zeroPoint) * (b[i]! - qb.zeroPoint));
+    out[i] = clamp(
+      roundHalfEven(Math.fround(product * multiplier)) + to.zeroPoint,
+      to.quantMin,
+      to.quantMax,
+    );
+  }
+}

@@ -1,0 +1,541 @@
+/**
+ * Lowering: from weights and qparams to the numbers that the fast steps run on.
+ *
+ * @module
+ */
+import { type Activation, activationKey } from "../numeric/activation.ts";
+import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "../ops/elementwise.ts";
+import {
+  biasTerm,
+  canRescale,
+  type Engine,
+  linearEngine,
+  linearMultiplier,
+  type LinearWeight,
+  plainBiasTerm,
+} from "../ops/linear.ts";
+import {
+  CANDIDATE,
+  CELL_CONSTANTS,
+  CELL_SUM,
+  FORGET,
+  HIDDEN,
+  type LstmCell,
+  type Projection,
+  type StateBinding,
+  SUM_SIZE,
+} from "./lstm_cell.ts";
+import { packedLength, rowsTogether, type WeightRows } from "./pack.ts";
+import type { ActivationProgram, CellProgram } from "./program.ts";
+import type { Affine } from "../numeric/quantize.ts";
+import { reciprocal } from "../numeric/requantize.ts";
+
+/**
+ * Largest magnitude of an integer less its zero point.
+ *
+ * @example
+ * ```ts
+ * import { integerBound } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(integerBound({ scale: 1, zeroPoint: 100, quantMin: 0, quantMax: 255 }), 155);
+ * ```
+ */
+export function integerBound(q: Affine): number {
+  return Math.max(most(q), -least(q));
+}
+
+/**
+ * Where row `gate * hiddenSize + unit` of a PyTorch LSTM weight stands in an array over the gates: unit after unit.
+ *
+ * @example
+ * ```ts
+ * import { gateOrder } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * // The input, forget, cell and output gate of unit 0, then of unit 1.
+ * assertEquals([...gateOrder(2)], [0, 2, 4, 6, 1, 3, 5, 7]);
+ * ```
+ */
+export function gateOrder(hiddenSize: number): Int32Array {
+  const order = new Int32Array(4 * hiddenSize);
+  for (let i = 0; i < order.length; i++) order[i] = (i & 3) * hiddenSize + (i >> 2);
+  return order;
+}
+
+/**
+ * Rows in their own order, filled up to groups of four.
+ *
+ * @example
+ * ```ts
+ * import { rowOrder } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([...rowOrder(3)], [0, 1, 2, -1]);
+ * ```
+ */
+export function rowOrder(count: number): Int32Array {
+  const order = new Int32Array((count + 3) & ~3).fill(-1);
+  for (let row = 0; row < count; row++) order[row] = row;
+  return order;
+}
+
+/**
+ * Rows of a weight less their zero points, in an order of their own.
+ *
+ * @param order Which row stands where: each row once; -1 behind them for none.
+ * @param bound Largest magnitude of an activation less its zero point.
+ *
+ * @example
+ * ```ts
+ * import { orderRows } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const weight = {
+ *   data: Int8Array.of(1, -2, 3, 4),
+ *   outFeatures: 2,
+ *   inFeatures: 2,
+ *   perChannel: true,
+ *   scales: Float32Array.of(1, 1),
+ *   zeroPoints: Int32Array.of(0, 1),
+ * };
+ * const { data, sums } = orderRows(weight, [1, 0], 255);
+ * assertEquals(data, Int8Array.of(2, 3, 0, 0, 1, -2, 0, 0));
+ * assertEquals(sums, Int32Array.of(2, 3, 1, -2));
+ * ```
+ */
+export function orderRows(
+  weight: LinearWeight,
+  order: ArrayLike<number>,
+  bound: number,
+): WeightRows {
+  const { data, zeroPoints, inFeatures, outFeatures } = weight;
+  const size = packedLength(inFeatures);
+  const shifted = new Int16Array(outFeatures * size);
+  const sums = new Int32Array(outFeatures * 2);
+  let most = 0, largest = 0;
+  for (let place = 0; place < outFeatures; place++) {
+    const row = order[place]!;
+    const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
+    // What an int8 less its zero point can be at most.
+    most = Math.max(most, Math.min(255, 128 + Math.abs(zeroPoint)));
+    let magnitudes = 0;
+    for (let k = 0; k < inFeatures; k++) {
+      const w = data[row * inFeatures + k]! - zeroPoint;
+      shifted[place * size + k] = w;
+      sums[2 * place + (k & 1)]! += w;
+      magnitudes += Math.abs(w);
+    }
+    largest = Math.max(largest, magnitudes);
+  }
+  return {
+    data: shifted.every((w) => w >= -128 && w <= 127) ? Int8Array.from(shifted) : shifted,
+    sums,
+    largest,
+    count: outFeatures,
+    length: inFeatures,
+    each: rowsTogether(most, bound, inFeatures),
+  };
+}
+
+/** Smallest integer of the given parameters less the zero point; NaN where there are none. */
+function least(q: Affine | null): number {
+  return q === null ? NaN : q.quantMin - q.zeroPoint;
+}
+
+/** The largest one. */
+function most(q: Affine | null): number {
+  return q === null ? NaN : q.quantMax - q.zeroPoint;
+}
+
+/**
+ * The constants of one projection.
+ *
+ * @param engine Whose rounding.
+ * @param weight int8 [outFeatures, inFeatures].
+ * @param bias float32 [outFeatures] or null.
+ * @param order Which weight row each place takes; -1 for none.
+ * @param from Parameters of the input.
+ * @param to Parameters of the outputs, by place modulo their number; null gives float32 outputs, whose bias is
+ * added by the per-channel rule.
+ * @throws {RangeError} If an accumulator's scale, input's times weight's, cannot be rescaled in float32.
+ *
+ * @example
+ * ```ts
+ * import { lowerProjection, rowOrder } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const weight = {
+ *   data: Int8Array.of(1, -2, 3, 4),
+ *   outFeatures: 2,
+ *   inFeatures: 2,
+ *   perChannel: false,
+ *   scales: Float32Array.of(1),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 }, float = [null, null, null, null];
+ * const projection = lowerProjection("fbgemm", weight, Float32Array.of(0, 1), rowOrder(2), input, float);
+ * assertEquals([...projection.multiplier.subarray(0, 2)], [0.5, 0.5]); // from accumulators to float32
+ * ```
+ */
+export function lowerProjection(
+  engine: Engine,
+  weight: LinearWeight,
+  bias: Float32Array | null,
+  order: ArrayLike<number>,
+  from: Affine,
+  to: readonly (Affine | null)[],
+): Projection {
+  const { data, inFeatures, outFeatures, perChannel, scales, zeroPoints } = weight;
+  const largest = integerBound(from);
+  const rule = linearEngine(engine, from, to);
+  const gates = [0, 1, 2, 3];
+  const lo = Float64Array.from(gates, (g) => least(to[g % to.length]!));
+  const hi = Float64Array.from(gates, (g) => most(to[g % to.length]!));
+  const plain = new Float64Array(order.length), term = new Float64Array(order.length);
+  const multiplier = new Float64Array(order.length);
+  for (let place = 0; place < order.length; place++) {
+    const row = order[place]!;
+    if (row < 0) continue;
+    const channel = Math.floor(row * scales.length / outFeatures);
+    // Any bound will do that is small enough.
+    let bound = 255 * inFeatures;
+    if (bound * largest >= 2 ** 24) {
+      bound = 0;
+      for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) {
+        bound += Math.abs(data[k]! - zeroPoints[channel]!);
+      }
+    }
+    const scale = Math.fround(from.scale * scales[channel]!);
+    const out = to[place % to.length]!;
+    const factor = multiplier[place] = out === null
+      ? scale
+      : linearMultiplier(rule, scale, out.scale);
+    if (!canRescale(scale, factor)) {
+      throw new RangeError(
+        `weight.scales[${channel}]: expected one that suits the input's, got ${scales[channel]}`,
+      );
+    }
+    term[place] = biasTerm(rule, perChannel || out === null, bias?.[row] ?? 0, scale);
+    plain[place] = plainBiasTerm(
+      rule,
+      perChannel || out === null,
+      term[place]!,
+      bound * largest,
+      factor,
+    );
+  }
+  const exact = plain.some((value) => value !== value);
+  // Sets take NaN for itself.
+  return {
+    term: exact ? term : plain,
+    multiplier,
+    exact,
+    lo,
+    hi,
+    alike: new Set(lo).size + new Set(hi).size === 2,
+  };
+}
+
+/** Parameters of a part: the dtype decides whether qnnpack adds in fixed point. */
+export interface PartParameters extends Affine {
+  /** What the part's integers are stored in; 16-bit ranges are qint32. */
+  readonly dtype: "quint8" | "qint8" | "qint32";
+}
+
+/** Parameters of the parts of a cell; `igates`, `hgates` and `gates` by gate. null is "not quantized". */
+export interface CellParameters {
+  /** W_ih x + b_ih, four entries; null where it is not quantized. */
+  readonly igates: readonly (PartParameters | null)[];
+  /** W_hh h + b_hh, four entries; null where it is not quantized. */
+  readonly hgates: readonly (PartParameters | null)[];
+  /** Their sum, four entries: what sigmoid and tanh read. */
+  readonly gates: readonly PartParameters[];
+  /** i, a sigmoid. */
+  readonly input_gate: PartParameters;
+  /** f, a sigmoid. */
+  readonly forget_gate: PartParameters;
+  /** g, a tanh. */
+  readonly cell_gate: PartParameters;
+  /** o, a sigmoid. */
+  readonly output_gate: PartParameters;
+  /** f * c. */
+  readonly fgate_cx: PartParameters;
+  /** i * g. */
+  readonly igate_cgate: PartParameters;
+  /** The new cell state, f * c + i * g. */
+  readonly fgate_cx_igate_cgate: PartParameters;
+  /** The tanh of the new cell state. */
+  readonly tanh_cy: PartParameters;
+  /** o * tanh(c): the new hidden state, unless it is projected. */
+  readonly ogate_cy: PartParameters;
+  /** The projected hidden state, where there is one. */
+  readonly proj?: PartParameters;
+}
+
+/**
+ * Whether an engine adds tensors of these dtypes in fixed point: qnnpack does where all are quint8.
+ *
+ * @example
+ * ```ts
+ * import { addsInFixedPoint } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 } as const;
+ * assertEquals([addsInFixedPoint("qnnpack", q, q, q), addsInFixedPoint("fbgemm", q, q, q)], [true, false]);
+ * ```
+ */
+export function addsInFixedPoint(
+  engine: Engine,
+  a: PartParameters | null,
+  b: PartParameters | null,
+  to: PartParameters | null,
+): boolean {
+  return engine === "qnnpack" && a?.dtype === "quint8" && b?.dtype === "quint8" &&
+    to?.dtype === "quint8";
+}
+
+/**
+ * Constants of qnnpack's fixed-point addition.
+ *
+ * @throws {RangeError} If it cannot take the scales, as torch throws.
+ *
+ * @example
+ * ```ts
+ * import { fixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { assertThrows } from "@std/assert";
+ * const q = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * assertThrows(() => fixedPointAdd("gates", { ...q, scale: 2 ** 20 }, q, q), RangeError, "gates: expected scales");
+ * ```
+ */
+export function fixedPointAdd(name: string, a: Affine, b: Affine, to: Affine): FixedPointAdd {
+  const add = prepareFixedPointAdd(a.scale, b.scale, to.scale);
+  if (add === null) {
+    throw new RangeError(
+      `${name}: expected scales within 2^-14..2^8 of the output's for qnnpack's addition, got ${a.scale}, ${b.scale} for ${to.scale}`,
+    );
+  }
+  return add;
+}
+
+/** Weights of a cell, rows in PyTorch's order. */
+export interface CellWeights {
+  /** [4 * hiddenSize, inputSize] */
+  readonly weightIh: LinearWeight;
+  /** [4 * hiddenSize, hiddenSize], or [4 * hiddenSize, projSize]. */
+  readonly weightHh: LinearWeight;
+  /** [projSize, hiddenSize], or null. */
+  readonly weightHr: LinearWeight | null;
+  /** [4 * hiddenSize], or null. */
+  readonly biasIh: Float32Array | null;
+  /** [4 * hiddenSize], or null. */
+  readonly biasHh: Float32Array | null;
+}
+
+/** What a cell's parameters alone decide of its sums and products. */
+export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale" | "alike">;
+
+/**
+ * The activations of the four gates and of the cell state: what each is, and the parameters of its input and output.
+ *
+ * @example
+ * ```ts
+ * import { cellActivations } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const four = [q, q, q, q];
+ * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
+ * const activations = cellActivations({ igates: four, hgates: four, gates: four, ...gates, ...products });
+ * assertEquals(activations.map(([activation]) => activation), ["sigmoid", "sigmoid", "tanh", "sigmoid", "tanh"]);
+ * ```
+ */
+export function cellActivations(
+  parts: CellParameters,
+): [activation: Activation, from: Affine, to: Affine][] {
+  const [input, forget, cell, output] = parts.gates;
+  return [
+    ["sigmoid", input!, parts.input_gate],
+    ["sigmoid", forget!, parts.forget_gate],
+    ["tanh", cell!, parts.cell_gate],
+    ["sigmoid", output!, parts.output_gate],
+    ["tanh", parts.fgate_cx_igate_cgate, parts.tanh_cy],
+  ];
+}
+
+/**
+ * Lowers the sums and products of a cell between its projections and its hidden state.
+ *
+ * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
+ *
+ * @example
+ * ```ts
+ * import { CELL_CONSTANTS, lowerArithmetic } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const four = [q, q, q, q];
+ * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
+ * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
+ * assertEquals(lowerArithmetic("fbgemm", parts).constants.length, CELL_CONSTANTS);
+ * assertEquals(lowerArithmetic("qnnpack", parts).fixedPoint, 0b11111); // every addition
+ * ```
+ */
+export function lowerArithmetic(
+  engine: Engine,
+  parts: CellParameters,
+): CellArithmetic {
+  const k = new Float64Array(CELL_CONSTANTS);
+  let fixedPoint = 0, exactScale = 0;
+  const sum = (
+    name: string,
+    i: number,
+    a: PartParameters | null,
+    b: PartParameters | null,
+    to: PartParameters,
+  ): void => {
+    const fixed = addsInFixedPoint(engine, a, b, to) ? fixedPointAdd(name, a!, b!, to) : null;
+    if (fixed !== null) fixedPoint |= 1 << i;
+    // A power of two has one digit that is not 0.
+    if (a === null && b === null && to.scale.toString(2).split("1").length === 2) {
+      exactScale |= 1 << i;
+    }
+    k.set([
+      fixed?.multiplierA ?? a?.scale ?? 1,
+      fixed?.multiplierB ?? b?.scale ?? 1,
+      fixed?.step ?? reciprocal(to.scale),
+      least(to),
+      most(to),
+    ], i * SUM_SIZE);
+  };
+  const product = (at: number, a: Affine, b: Affine, to: Affine): void =>
+    k.set([mulMultiplier(a.scale, b.scale, to), least(to), most(to)], at);
+  const {
+    igates,
+    hgates,
+    gates,
+    fgate_cx: forget,
+    igate_cgate: candidate,
+    fgate_cx_igate_cgate: cell,
+  } = parts;
+  gates.forEach((to, gate) => sum("gates", gate, igates[gate]!, hgates[gate]!, to));
+  // Whether each gate's constants are those of the gate before: a shifted comparison of the four together.
+  const alike = k.subarray(SUM_SIZE, CELL_SUM * SUM_SIZE).every((value, i) => value === k[i]) &&
+    fixedPoint % 15 === 0 && exactScale % 15 === 0;
+  sum("fgate_cx_igate_cgate", CELL_SUM, forget, candidate, cell);
+  product(FORGET, parts.forget_gate, cell, forget);
+  product(CANDIDATE, parts.input_gate, parts.cell_gate, candidate);
+  product(HIDDEN, parts.output_gate, parts.tanh_cy, parts.ogate_cy);
+  return { constants: k, fixedPoint, exactScale, alike };
+}
+
+/** A cell's numbers, and the tables that they name. */
+export interface LoweredCell {
+  /** What prepareCell makes ready. */
+  readonly cell: CellProgram;
+  /** Those that were given, and behind them what they lacked. */
+  readonly tables: ActivationProgram[];
+}
+
+/**
+ * Lowers a cell.
+ *
+ * @param order {@linkcode gateOrder} of its hidden size.
+ * @param input Parameters of the input, or null if projected inputs will be given.
+ * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one included.
+ * @param tables Activation tables of other cells, to share; new ones are added.
+ * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
+ *
+ * @example
+ * ```ts
+ * import { gateOrder, lowerCell } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const four = [q, q, q, q];
+ * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
+ * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
+ * const weight = {
+ *   data: new Int8Array(4 * 3 * 3),
+ *   outFeatures: 12,
+ *   inFeatures: 3,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.01),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
+ * const { cell, tables } = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
+ * assertEquals([cell.hiddenSize, cell.activations, tables.length], [3, [0, 0, 1, 0, 1], 2]);
+ * assertEquals(lowerCell("fbgemm", weights, parts, gateOrder(3), null, 128).cell.inputRows, null); // projected by others
+ * ```
+ */
+export function lowerCell(
+  engine: Engine,
+  weights: CellWeights,
+  parts: CellParameters,
+  order: ArrayLike<number>,
+  input: Affine | null,
+  stateBound: number,
+  tables: ActivationProgram[] = [],
+): LoweredCell {
+  const { weightIh, weightHh, weightHr, biasIh } = weights;
+  const { ogate_cy: hidden, proj } = parts;
+  const activations = cellActivations(parts).map(([activation, from, to]) => {
+    const key = activationKey(activation, from, to);
+    const known = tables.findIndex((table) =>
+      activationKey(table.activation, table.from, table.to) === key
+    );
+    return known < 0 ? tables.push({ activation, from, to, outputs: null }) - 1 : known;
+  });
+  const rows = weightHr && rowOrder(weightHr.outFeatures);
+  const cell: CellProgram = {
+    hiddenSize: weightHh.outFeatures / 4,
+    inputRows: input === null ? null : orderRows(weightIh, order, integerBound(input)),
+    inputProjection: input === null
+      ? null
+      : lowerProjection(engine, weightIh, biasIh, order, input, parts.igates),
+    hiddenRows: orderRows(weightHh, order, stateBound),
+    ...lowerArithmetic(engine, parts),
+    activations,
+    hiddenOutput: rows === null || weightHr === null || proj === undefined ? null : {
+      rows: orderRows(weightHr, rows, integerBound(hidden)),
+      projection: lowerProjection(engine, weightHr, null, rows, hidden, [proj]),
+    },
+  };
+  return { cell, tables };
+}
+
+/**
+ * How a state with the given parameters enters a step.
+ *
+ * @example
+ * ```ts
+ * import { bindState, gateOrder } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const four = [q, q, q, q];
+ * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
+ * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
+ * const weight = {
+ *   data: new Int8Array(4 * 3 * 3),
+ *   outFeatures: 12,
+ *   inFeatures: 3,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.01),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
+ * const implicit = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 }; // torch's first state
+ * assertEquals(bindState("fbgemm", weights, parts, gateOrder(3), q, q).forgetMultiplier, 1 / 128);
+ * assertEquals(bindState("fbgemm", weights, parts, gateOrder(3), implicit, implicit).forgetMultiplier, 1);
+ * ```
+ */
+export function bindState(
+  engine: Engine,
+  weights: CellWeights,
+  parts: CellParameters,
+  order: ArrayLike<number>,
+  hidden: Affine,
+  cell: Affine,
+): StateBinding {
+  const { weightHh, biasHh } = weights;
+  return {
+    hiddenProjection: lowerProjection(engine, weightHh, biasHh, order, hidden, parts.hgates),
+    forgetMultiplier: mulMultiplier(parts.forget_gate.scale, cell.scale, parts.fgate_cx),
+  };
+}

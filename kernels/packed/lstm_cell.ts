@@ -1,0 +1,536 @@
+/**
+ * One LSTM step on integers, fused and split, with any number of bits a part.
+ *
+ * All integers here stand less their zero points: then no zero point is met inside, and a state of zeros is 0.
+ * Gates come in the order input, forget, cell, output; an array over the gates holds unit after unit, four
+ * values each (`unit * 4 + gate`).
+ *
+ * @module
+ */
+import { type ActivationTable, lookup } from "../numeric/activation.ts";
+import { dotRows, packedInput, type PackedRows, sumsLength } from "./pack.ts";
+import { addRoundedToOdd } from "../numeric/requantize.ts";
+
+/** What takes the accumulators of one projection (W_ih x or W_hh h) to its output: one value a gate and unit. */
+export interface Projection {
+  /** Bias in units of the accumulator. */
+  readonly term: Float64Array;
+  /** float32 multipliers from the accumulator to the output. */
+  readonly multiplier: Float64Array;
+  /**
+   * Whether a row's bias takes more than a plain addition. Then every term is exact, and is added with one rounding to
+   * odd before that to float32.
+   */
+  readonly exact: boolean;
+  /** Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not quantized. */
+  readonly lo: Float64Array;
+  /** Upper bounds of the output by gate, less the zero point. */
+  readonly hi: Float64Array;
+  /** Whether the four gates have the same bounds, so that one loop runs them all. */
+  readonly alike: boolean;
+}
+
+/**
+ * Places in {@linkcode LstmCell.constants}: first the five sums (the four gates, then the cell state), `SUM_SIZE`
+ * apart, each with the multipliers of its two terms (or, in fixed point, its integer multipliers), what takes the sum
+ * to its output (the reciprocal of its scale; the fixed point's step), and its bounds less the zero point.
+ *
+ * @example
+ * ```ts
+ * import { CELL_CONSTANTS, CELL_SUM, SUM_HI, SUM_SIZE } from "@splitgate/splitgate/kernels";
+ * import { assert } from "@std/assert";
+ * const highest = CELL_SUM * SUM_SIZE + SUM_HI; // the place of the cell state's upper bound
+ * assert(highest < CELL_CONSTANTS);
+ * ```
+ */
+export const SUM_A = 0;
+/** Multiplier of a sum's second term. */
+export const SUM_B = 1;
+/** What a sum is multiplied by: the reciprocal of the output's scale. */
+export const SUM_FACTOR = 2;
+/** Lower bound of a sum, less the zero point. */
+export const SUM_LO = 3;
+/** Upper bound of a sum, less the zero point. */
+export const SUM_HI = 4;
+/** Constants of one sum. */
+export const SUM_SIZE = 5;
+
+/** Which sum is the cell state. */
+export const CELL_SUM = 4;
+
+/**
+ * Where the constants of forget gate * cell state begin. Each of the three products has a multiplier (the forget
+ * gate's stands in the binding) and bounds.
+ */
+export const FORGET = 25;
+/** Where the constants of input gate * cell gate begin. */
+export const CANDIDATE = 28;
+/** Where the constants of output gate * tanh(cell) begin. */
+export const HIDDEN = 31;
+/** Lower bound within a product's constants, less the zero point. */
+export const PRODUCT_LO = 1;
+/** Upper bound within a product's constants, less the zero point. */
+export const PRODUCT_HI = 2;
+
+/** Length of {@linkcode LstmCell.constants}. */
+export const CELL_CONSTANTS = 34;
+
+/** A cell made ready to run: constants only, shared by all sessions. */
+export interface LstmCell {
+  /** Units: the width of the cell state. */
+  readonly hiddenSize: number;
+  /** W_ih in the order of the gates array, or null where the projected input is given. */
+  readonly inputRows: PackedRows | null;
+  /** What takes W_ih x to `igates`; null where the projected input is given. */
+  readonly inputProjection: Projection | null;
+  /** W_hh in the order of the gates array. */
+  readonly hiddenRows: PackedRows;
+  /** [{@linkcode CELL_CONSTANTS}] parameters of sums and products, at the places of {@linkcode SUM_A} and the like. */
+  readonly constants: Float64Array;
+  /** Which sums are qnnpack's fixed point: bits 0 to 3 the gates, bit 4 the cell state. */
+  readonly fixedPoint: number;
+  /**
+   * Which gates' sums are float32 values less one rounding, bits 0 to 3: neither projection is quantized, and the sum's
+   * scale is a power of two, so that dividing by it is exact.
+   */
+  readonly exactScale: number;
+  /** Whether the four gates' sums have the same constants, so that one loop runs them all. */
+  readonly alike: boolean;
+  /** Activations of the four gates and of the cell state. */
+  readonly tables: readonly ActivationTable[];
+  /** W_hr of a cell whose hidden state is projected (projSize), or null. */
+  readonly hiddenOutput: {
+    readonly rows: PackedRows;
+    readonly projection: Projection;
+    readonly size: number;
+  } | null;
+}
+
+/**
+ * How the state enters a step: it differs at the first one, where the state has qparams of its own.
+ */
+export interface StateBinding {
+  /** What takes W_hh h to `hgates`, for a hidden state of these parameters. */
+  readonly hiddenProjection: Projection;
+  /** The multiplier of forget gate times cell state. */
+  readonly forgetMultiplier: number;
+}
+
+/** Rounds half to even, within bounds; x is not NaN. */
+function quantized(x: number, lo: number, hi: number): number {
+  // ROUND_MAGIC, written out: V8 reads what is imported, and looks what it is, at each use.
+  let rounded = (x + 6755399441055744) - 6755399441055744;
+  // One branch that is hardly ever taken: half the time of clamping to each side in turn.
+  if (!(rounded >= lo && rounded <= hi)) rounded = rounded < lo ? lo : hi;
+  return rounded;
+}
+
+/** A product, quantized: `f(f(a * b) * multiplier)` rounded and clamped. */
+function multiply(a: number, b: number, multiplier: number, lo: number, hi: number): number {
+  return quantized(Math.fround(Math.fround(a * b) * multiplier), lo, hi);
+}
+
+/** A sum, not clamped yet; the parameters are those of `LstmCell.constants`. */
+function add(x: number, y: number, a: number, b: number, factor: number, fixed: boolean): number {
+  if (!fixed) return Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
+  // As fixedPointSum; a call from here would not be inlined, and box its result.
+  const scaled = (a * x + b * y) / factor;
+  return scaled < 0 ? 0 - Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
+}
+
+/** {@linkcode projectSums} the long way, which few models go: any bias, and gates of which only some are quantized. */
+function projectExactly(p: Projection, row: number, values: Float64Array, count: number): void {
+  const { term, multiplier, exact, lo, hi } = p;
+  for (let i = 0, at = row; i < count; i++, at++) {
+    const least = lo[at & 3]!;
+    const sum = values[i]!;
+    const biased = exact ? addRoundedToOdd(term[at]!, Math.fround(sum)) : term[at]! + sum;
+    const value = Math.fround(Math.fround(biased) * multiplier[at]!);
+    values[i] = least !== least ? value : quantized(value, least, hi[at & 3]!);
+  }
+}
+
+/**
+ * Takes accumulators to what their projection gives, in place: quantized to its bounds, or float32.
+ *
+ * @param values Accumulators of rows `row` and on, a multiple of 4 of them.
+ */
+function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
+  const { term, multiplier, lo, hi } = p;
+  const lo0 = lo[0]!;
+  const lo1 = lo[1]!;
+  const lo2 = lo[2]!;
+  const lo3 = lo[3]!;
+  const hi0 = hi[0]!;
+  const hi1 = hi[1]!;
+  const hi2 = hi[2]!;
+  const hi3 = hi[3]!;
+  const all = lo0 + lo1 + lo2 + lo3;
+  const isFloat = lo0 !== lo0;
+  // No call in these loops: then engines keep the arrays' addresses in registers.
+  if (p.exact || (!p.alike && all !== all)) {
+    projectExactly(p, row, values, count);
+  } else if (p.alike) {
+    for (let i = 0, at = row; i < count; i++, at++) {
+      const value = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
+      values[i] = isFloat ? value : quantized(value, lo0, hi0);
+    }
+  } else {
+    for (let i = 0, at = row; i < count; i += 4, at += 4) {
+      const value0 = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
+      const value1 = Math.fround(Math.fround(term[at + 1]! + values[i + 1]!) * multiplier[at + 1]!);
+      const value2 = Math.fround(Math.fround(term[at + 2]! + values[i + 2]!) * multiplier[at + 2]!);
+      const value3 = Math.fround(Math.fround(term[at + 3]! + values[i + 3]!) * multiplier[at + 3]!);
+      values[i] = quantized(value0, lo0, hi0);
+      values[i + 1] = quantized(value1, lo1, hi1);
+      values[i + 2] = quantized(value2, lo2, hi2);
+      values[i + 3] = quantized(value3, lo3, hi3);
+    }
+  }
+}
+
+/** Adds both projections of each gate and quantizes the sum. `out` may be `input`. */
+function addProjections(
+  cell: LstmCell,
+  input: Float64Array,
+  hidden: Float64Array,
+  out: Float64Array,
+  count: number,
+): void {
+  const { constants: k, exactScale, fixedPoint } = cell;
+  const exact = exactScale === 15;
+  const a0 = k[0]!;
+  const b0 = k[1]!;
+  const f0 = k[2]!;
+  const lo0 = k[3]!;
+  const hi0 = k[4]!;
+  const fixed0 = (fixedPoint & 1) === 1;
+  if (cell.alike && exact) {
+    for (let i = 0; i < count; i++) {
+      out[i] = quantized(Math.fround(input[i]! + hidden[i]!) * f0, lo0, hi0);
+    }
+  } else if (cell.alike) {
+    for (let i = 0; i < count; i++) {
+      out[i] = quantized(add(input[i]!, hidden[i]!, a0, b0, f0, fixed0), lo0, hi0);
+    }
+  } else {
+    // A unit's four gates together: a loop for each gate would spend more on starting than on running.
+    const a1 = k[5]!;
+    const b1 = k[6]!;
+    const f1 = k[7]!;
+    const lo1 = k[8]!;
+    const hi1 = k[9]!;
+    const fixed1 = (fixedPoint & 2) === 2;
+    const a2 = k[10]!;
+    const b2 = k[11]!;
+    const f2 = k[12]!;
+    const lo2 = k[13]!;
+    const hi2 = k[14]!;
+    const fixed2 = (fixedPoint & 4) === 4;
+    const a3 = k[15]!;
+    const b3 = k[16]!;
+    const f3 = k[17]!;
+    const lo3 = k[18]!;
+    const hi3 = k[19]!;
+    const fixed3 = (fixedPoint & 8) === 8;
+    for (let i = 0; i < count; i += 4) {
+      out[i] = quantized(add(input[i]!, hidden[i]!, a0, b0, f0, fixed0), lo0, hi0);
+      out[i + 1] = quantized(add(input[i + 1]!, hidden[i + 1]!, a1, b1, f1, fixed1), lo1, hi1);
+      out[i + 2] = quantized(add(input[i + 2]!, hidden[i + 2]!, a2, b2, f2, fixed2), lo2, hi2);
+      out[i + 3] = quantized(add(input[i + 3]!, hidden[i + 3]!, a3, b3, f3, fixed3), lo3, hi3);
+    }
+  }
+}
+
+/** Applies the gates' activations, in place. */
+function activateGates(cell: LstmCell, gates: Float64Array, count: number): void {
+  const { data: data0, first: first0, kept: kept0 } = cell.tables[0]!;
+  const { data: data1, first: first1, kept: kept1 } = cell.tables[1]!;
+  const { data: data2, first: first2, kept: kept2 } = cell.tables[2]!;
+  const { data: data3, first: first3, kept: kept3 } = cell.tables[3]!;
+  const fast = kept0 && kept1 && kept2 && kept3 ? count : 0;
+  for (let i = 0; i < count; i += 4) {
+    // No call in here: then engines keep the arrays' addresses in registers.
+    for (; i < fast; i += 4) {
+      const out0 = data0[(gates[i]! - first0) | 0]!;
+      const out1 = data1[(gates[i + 1]! - first1) | 0]!;
+      const out2 = data2[(gates[i + 2]! - first2) | 0]!;
+      const out3 = data3[(gates[i + 3]! - first3) | 0]!;
+      const all = out0 + out1 + out2 + out3;
+      if (all !== all) break;
+      gates[i] = out0;
+      gates[i + 1] = out1;
+      gates[i + 2] = out2;
+      gates[i + 3] = out3;
+    }
+    // An output that is not known yet.
+    if (i < count) {
+      for (let gate = 0; gate < 4; gate++) {
+        gates[i + gate] = lookup(cell.tables[gate]!, gates[i + gate]!);
+      }
+    }
+  }
+}
+
+/**
+ * Finishes units: from their activated gates to cell state and hidden state.
+ *
+ * @param gates [4 * count], unit after unit.
+ * @param c Cell states of the units, from `cOffset`; overwritten.
+ * @param h Receives the hidden states from `hOffset`.
+ */
+function finishUnits(
+  cell: LstmCell,
+  binding: StateBinding,
+  gates: Float64Array,
+  count: number,
+  c: Float64Array,
+  cOffset: number,
+  h: Float64Array,
+  hOffset: number,
+): void {
+  // The multiplier is read here and not passed: an engine may box a number that it passes.
+  const { forgetMultiplier } = binding;
+  const k = cell.constants;
+  const table = cell.tables[4]!;
+  const fixed = (cell.fixedPoint & 16) !== 0;
+  // From CELL_SUM * SUM_SIZE, FORGET, CANDIDATE and HIDDEN on.
+  const a = k[20]!;
+  const b = k[21]!;
+  const factor = k[22]!;
+  const lo = k[23]!;
+  const hi = k[24]!;
+  const forgetLo = k[26]!;
+  const forgetHi = k[27]!;
+  const candidateMultiplier = k[28]!;
+  const candidateLo = k[29]!;
+  const candidateHi = k[30]!;
+  const hiddenMultiplier = k[31]!;
+  const hiddenLo = k[32]!;
+  const hiddenHi = k[33]!;
+  const { data, first, kept } = table;
+  // Two loops: each operation waits for the one before, so that what fills a processor's time is units side by side, and
+  // of half as long a chain it looks ahead at twice as many.
+  for (let unit = 0, i = 0, at = cOffset; unit < count; unit++, i += 4, at++) {
+    const forgotten = multiply(gates[i + 1]!, c[at]!, forgetMultiplier, forgetLo, forgetHi);
+    const candidate = multiply(
+      gates[i]!,
+      gates[i + 2]!,
+      candidateMultiplier,
+      candidateLo,
+      candidateHi,
+    );
+    c[at] = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
+  }
+  for (let unit = 0, tabulated = kept ? count : 0; unit < count; unit++) {
+    let tanh = 0;
+    for (; unit < tabulated; unit++) {
+      tanh = data[(c[cOffset + unit]! - first) | 0]!;
+      if (tanh !== tanh) break;
+      h[hOffset + unit] = multiply(
+        gates[4 * unit + 3]!,
+        tanh,
+        hiddenMultiplier,
+        hiddenLo,
+        hiddenHi,
+      );
+    }
+    if (unit >= count) break;
+    // An output that is not known yet.
+    tanh = lookup(table, c[cOffset + unit]!);
+    h[hOffset + unit] = multiply(gates[4 * unit + 3]!, tanh, hiddenMultiplier, hiddenLo, hiddenHi);
+  }
+}
+
+/**
+ * What a step works in. With split gates a gate's sum takes the place of its term; fused gates keep the sums beside
+ * them, an intermediate of width 4 * hiddenSize. (Taking some units at a time through all parts would need less memory
+ * still, but each time costs .2 to .4 microseconds: 1 to 10 % of a step, by block and size, in every engine.)
+ */
+export interface LstmScratch {
+  /** W_ih x + b_ih: [4 * hiddenSize], and room for what {@linkcode dotRows} writes beyond that. */
+  readonly igates: Float64Array;
+  /** W_hh h + b_hh: as long as `igates`. */
+  readonly hgates: Float64Array;
+  /** Their sums, then the activations, [4 * hiddenSize]; `igates` itself with split gates. */
+  readonly gates: Float64Array;
+  /** What is multiplied by W_hh and W_hr: {@linkcode packedInput} of hiddenSize. */
+  readonly h: number[];
+  /** The hidden state before its projection, [hiddenSize]; of length 0 where it is not projected. */
+  readonly unprojected: Float64Array;
+}
+
+/**
+ * Scratch for the steps of a cell; its cells may share it where their sizes are the same.
+ *
+ * @example
+ * ```ts
+ * import { lstmScratch } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const split = lstmScratch(64, 0, true), fused = lstmScratch(64, 0, false);
+ * assertEquals([split.gates === split.igates, fused.gates === fused.igates], [true, false]);
+ * ```
+ */
+export function lstmScratch(
+  hiddenSize: number,
+  projSize: number,
+  splitGates: boolean,
+): LstmScratch {
+  const igates = new Float64Array(sumsLength(4 * hiddenSize));
+  return {
+    igates,
+    hgates: new Float64Array(igates.length),
+    gates: splitGates ? igates : new Float64Array(4 * hiddenSize),
+    h: packedInput(hiddenSize),
+    unprojected: new Float64Array(projSize > 0 ? hiddenSize : 0),
+  };
+}
+
+/** Rows that {@linkcode projectRows} takes at a time: a multiple of 4, for the gates, and of what sumsLength gives. */
+export const SUMS_TOGETHER = 20;
+
+/**
+ * Projects inputs: `out[offset + row]` receives row `row` of W x + b, quantized to the projection's bounds or
+ * float32.
+ *
+ * @param sums Scratch, {@linkcode SUMS_TOGETHER} long.
+ * @param count Number of rows.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   lowerProjection,
+ *   orderRows,
+ *   packRows,
+ *   projectRows,
+ *   rowOrder,
+ *   SUMS_TOGETHER,
+ * } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const weight = {
+ *   data: Int8Array.of(1, -2, 3, 4),
+ *   outFeatures: 2,
+ *   inFeatures: 2,
+ *   perChannel: false,
+ *   scales: Float32Array.of(1),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const order = rowOrder(2), float = [null, null, null, null];
+ * const projection = lowerProjection("fbgemm", weight, Float32Array.of(0, 1), order, input, float);
+ * const out = new Float32Array(2), x = [10, 20, 0, 0], sums = new Float64Array(SUMS_TOGETHER);
+ * projectRows(packRows(orderRows(weight, order, 255)), projection, x, sums, out, 0, 2);
+ * assertEquals([...out], [-15, 56]);
+ * ```
+ */
+export function projectRows(
+  rows: PackedRows,
+  projection: Projection,
+  x: readonly number[],
+  sums: Float64Array,
+  out: Float64Array | Float32Array,
+  offset: number,
+  count: number,
+): void {
+  for (let row = 0; row < count; row += SUMS_TOGETHER) {
+    const end = Math.min(SUMS_TOGETHER, count - row);
+    const whole = (end + 3) & ~3;
+    dotRows(rows, row, row + whole, x, sums);
+    projectSums(projection, row, sums, whole);
+    for (let j = 0; j < end; j++) out[offset + row + j] = sums[j]!;
+  }
+}
+
+/**
+ * One step, with split or fused gates as the scratch is made: the results are the same.
+ *
+ * @param cell The prepared cell.
+ * @param binding How h and c enter this step.
+ * @param x Input integers, packedInput(inputSize), or null with `projected`.
+ * @param projected The projected input at `offset`, [4 * hiddenSize] as {@linkcode projectRows} leaves it.
+ * @param h Hidden state [hiddenSize] (or [projSize]) at `hOffset`, overwritten.
+ * @param c Cell state [hiddenSize] at `cOffset`, overwritten.
+ *
+ * @example One unit whose weights are 1, in 16 bits
+ * ```ts
+ * import {
+ *   bindState,
+ *   gateOrder,
+ *   lowerCell,
+ *   lstmScratch,
+ *   lstmStep,
+ *   prepareCell,
+ *   prepareTables,
+ * } from "@splitgate/splitgate/kernels";
+ * import { assertAlmostEquals } from "@std/assert";
+ * const weight = (inFeatures: number) => ({
+ *   data: new Int8Array(4 * inFeatures).fill(64),
+ *   outFeatures: 4,
+ *   inFeatures,
+ *   perChannel: false,
+ *   scales: Float32Array.of(1 / 64),
+ *   zeroPoints: Int32Array.of(0),
+ * });
+ * const weights = { weightIh: weight(1), weightHh: weight(1), weightHr: null, biasIh: null, biasHh: null };
+ * const wide = { dtype: "qint32", scale: 2 ** -12, zeroPoint: 0, quantMin: -32768, quantMax: 32767 } as const;
+ * const unit = { ...wide, scale: 2 ** -16, quantMin: 0, quantMax: 65535 };
+ * const parts = {
+ *   igates: [null, null, null, null],
+ *   hgates: [null, null, null, null],
+ *   gates: [wide, wide, wide, wide],
+ *   input_gate: unit,
+ *   forget_gate: unit,
+ *   cell_gate: { ...wide, scale: 2 ** -15 },
+ *   output_gate: unit,
+ *   fgate_cx: wide,
+ *   igate_cgate: wide,
+ *   fgate_cx_igate_cgate: wide,
+ *   tanh_cy: { ...wide, scale: 2 ** -15 },
+ *   ogate_cy: { ...wide, scale: 2 ** -15 },
+ * };
+ * const input = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+ * const { cell: program, tables } = lowerCell("fbgemm", weights, parts, gateOrder(1), input, 32768);
+ * const cell = prepareCell(program, prepareTables(tables));
+ * const binding = bindState("fbgemm", weights, parts, gateOrder(1), parts.ogate_cy, parts.fgate_cx_igate_cgate);
+ * const h = new Float64Array(1), c = new Float64Array(1), x = [64, 0, 0, 0]; // 0.5
+ * lstmStep(cell, binding, x, null, 0, h, 0, c, 0, lstmScratch(1, 0, true));
+ * const gate = 1 / (1 + Math.exp(-0.5)), state = gate * Math.tanh(0.5);
+ * assertAlmostEquals(c[0]! * 2 ** -12, state, 2 ** -11);
+ * assertAlmostEquals(h[0]! * 2 ** -15, gate * Math.tanh(state), 2 ** -11);
+ * ```
+ */
+export function lstmStep(
+  cell: LstmCell,
+  binding: StateBinding,
+  x: readonly number[] | null,
+  projected: Float32Array | null,
+  offset: number,
+  h: Float64Array,
+  hOffset: number,
+  c: Float64Array,
+  cOffset: number,
+  scratch: LstmScratch,
+): void {
+  const { hiddenSize, hiddenRows, hiddenOutput } = cell;
+  const { igates, hgates, gates, h: before } = scratch;
+  const out = hiddenOutput === null ? h : scratch.unprojected;
+  const outOffset = hiddenOutput === null ? hOffset : 0;
+  const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size;
+  const count = 4 * hiddenSize;
+  for (let j = 0; j < size; j++) before[j] = h[hOffset + j]!;
+  if (x !== null) {
+    dotRows(cell.inputRows!, 0, count, x, igates);
+    projectSums(cell.inputProjection!, 0, igates, count);
+  } else {
+    for (let i = 0; i < count; i++) igates[i] = projected![offset + i]!;
+  }
+  dotRows(hiddenRows, 0, count, before, hgates);
+  projectSums(binding.hiddenProjection, 0, hgates, count);
+  addProjections(cell, igates, hgates, gates, count);
+  activateGates(cell, gates, count);
+  finishUnits(cell, binding, gates, hiddenSize, c, cOffset, out, outOffset);
+  if (hiddenOutput !== null) {
+    for (let j = 0; j < hiddenSize; j++) before[j] = out[j]!;
+    projectRows(hiddenOutput.rows, hiddenOutput.projection, before, hgates, h, hOffset, size);
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * What an LSTM cell is lowered to: plain data, all numbers that can be known without running, here or in a file. Making
+ * it ready to run is packing its rows.
+ *
+ * @module
+ */
+import { type Activation, type ActivationTable, activationTable } from "../numeric/activation.ts";
+import type { LstmCell, Projection } from "./lstm_cell.ts";
+import { packRows, type WeightRows } from "./pack.ts";
+import type { Affine } from "../numeric/quantize.ts";
+
+/** A table of sigmoid or tanh over quantized inputs. */
+export interface ActivationProgram {
+  /** Which function. */
+  readonly activation: Activation;
+  /** Parameters of the inputs. */
+  readonly from: Affine;
+  /** Parameters of the outputs. */
+  readonly to: Affine;
+  /** Its entries, or null where they are computed as they are asked for. */
+  readonly outputs: Float32Array | null;
+}
+
+/**
+ * Makes tables ready.
+ *
+ * @example
+ * ```ts
+ * import { lookup, prepareTables } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const from = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+ * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const [table] = prepareTables([{ activation: "sigmoid", from, to, outputs: null }]);
+ * assertEquals(lookup(table!, 0), 128);
+ * ```
+ */
+export function prepareTables(programs: readonly ActivationProgram[]): ActivationTable[] {
+  return programs.map(({ activation, from, to, outputs }) =>
+    activationTable(activation, from, to, outputs)
+  );
+}
+
+/** A cell's numbers: {@linkcode prepareCell} makes it ready. */
+export interface CellProgram
+  extends Omit<LstmCell, "inputRows" | "hiddenRows" | "hiddenOutput" | "tables"> {
+  /** W_ih, unit after unit, or null where projected inputs are given. */
+  readonly inputRows: WeightRows | null;
+  /** W_hh, unit after unit. */
+  readonly hiddenRows: WeightRows;
+  /** W_hr and what takes its sums to the hidden state; null where that is not projected. */
+  readonly hiddenOutput: { readonly rows: WeightRows; readonly projection: Projection } | null;
+  /** Which tables the four gates and the cell state take, of a list that cells share. */
+  readonly activations: readonly number[];
+}
+
+/**
+ * Makes a cell ready to run.
+ *
+ * @param tables What {@linkcode CellProgram.activations} name.
+ *
+ * @example
+ * ```ts
+ * import { gateOrder, lowerCell, prepareCell, prepareTables } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const four = [q, q, q, q];
+ * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
+ * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
+ * const weight = {
+ *   data: new Int8Array(4 * 3 * 3),
+ *   outFeatures: 12,
+ *   inFeatures: 3,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.01),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
+ * const { cell, tables } = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
+ * assertEquals(prepareCell(cell, prepareTables(tables)).tables.length, 5);
+ * ```
+ */
+export function prepareCell(cell: CellProgram, tables: readonly ActivationTable[]): LstmCell {
+  const { inputRows, hiddenOutput: output, activations } = cell;
+  return {
+    ...cell,
+    inputRows: inputRows && packRows(inputRows),
+    hiddenRows: packRows(cell.hiddenRows),
+    hiddenOutput: output && { ...output, rows: packRows(output.rows), size: output.rows.count },
+    tables: activations.map((i) => tables[i]!),
+  };
+}

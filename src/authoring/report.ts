@@ -1,0 +1,304 @@
+/**
+ * What each part of a quantized model loses.
+ *
+ * @module
+ */
+import { reciprocal, roundHalfEven } from "../../kernels/numeric/requantize.ts";
+import { failRange, failType } from "../core/errors.ts";
+import type { LSTMWeights } from "../../kernels/float/lstm.ts";
+import type { DType } from "../core/dtype.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import { checkOptions } from "../core/check.ts";
+import { convertModules } from "./convert.ts";
+import { ObservedEmbedding } from "../modules/embedding/observed.ts";
+import { ObservedLinear } from "../modules/linear/observed.ts";
+import { ObservedModel } from "./observed_model.ts";
+import { QuantizedModel } from "./model.ts";
+import type { ModuleData } from "./modules.ts";
+import { type GraphNode, nodeQParams } from "../reference/graph.ts";
+import { ReferenceModel } from "../reference/reference.ts";
+import type { FloatWeights } from "../reference/run.ts";
+import type { Tensor, TokenTensor } from "../core/tensor.ts";
+
+/** Data to measure on: an input, or one whose batch rows have steps of their own number. */
+export type MeasuredInput =
+  | Tensor
+  | TokenTensor
+  | { readonly x: Tensor | TokenTensor; readonly lengths?: ArrayLike<number> };
+
+/** What one quantize node loses. */
+export interface PartLoss {
+  /** The part, and the gate where it has one each: `lstm.l0.gates.forget`. */
+  readonly name: string;
+  /** Storage dtype of the node's integers. */
+  readonly dtype: DType;
+  /** Width of one integer step, a float32 value. */
+  readonly scale: number;
+  /** The integer that stands for 0. */
+  readonly zeroPoint: number;
+  /** Smallest integer. */
+  readonly quantMin: number;
+  /** Largest integer. */
+  readonly quantMax: number;
+  /** How many values were quantized. */
+  readonly values: number;
+  /** How many of them lay outside of the range and were clamped to its ends. */
+  readonly saturated: number;
+  /** The smallest value that was quantized. */
+  readonly min: number;
+  /** The largest value that was quantized. */
+  readonly max: number;
+  /**
+   * Signal to quantization noise in dB of this part alone: its exact values, rounded to its parameters. Exact values
+   * are the float model's where it is known. Infinity where nothing is lost.
+   */
+  readonly sqnr: number;
+  /** The same for the part's values in the quantized model, where all that lies before it has lost something too. */
+  readonly sqnrInModel: number | null;
+}
+
+/** Sums of squares of a signal and of its noise. */
+export class Noise {
+  signal = 0;
+  noise = 0;
+
+  add(exact: number, got: number): void {
+    this.signal += exact * exact;
+    this.noise += (exact - got) ** 2;
+  }
+
+  /** In dB. */
+  get sqnr(): number {
+    return this.noise === 0 ? Infinity : 10 * Math.log10(this.signal / this.noise);
+  }
+}
+
+/** A value rounded to parameters, and whether it lay outside of their range. */
+export function roundTo(
+  value: number,
+  { scale, zeroPoint, quantMin, quantMax }: PerTensorQParams,
+): readonly [rounded: number, saturated: boolean] {
+  const q = roundHalfEven(Math.fround(value * reciprocal(scale))) + zeroPoint;
+  const kept = q < quantMin ? quantMin : q > quantMax ? quantMax : q;
+  return [Math.fround(scale * (kept - zeroPoint)), q !== kept];
+}
+
+/**
+ * What a model loses, part by part.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, PartReport, prepare, qnnpackQConfig, reportParts, tensor } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qnnpackQConfig), x = tensor([1, 2], [1, 1, 2]);
+ * observed.forward(x);
+ * const report = reportParts(observed, [x]);
+ * assert(report instanceof PartReport && report.outputSqnr! > 10);
+ * const [worst] = report.parts.toSorted((a, b) => a.sqnr - b.sqnr);
+ * assertEquals(worst!.name, "lstm.l0.tanh_cy");
+ * ```
+ */
+export class PartReport {
+  /** One entry a quantize node, in the graph's order. */
+  readonly parts: readonly PartLoss[];
+  /** Signal to noise of the model's output against the float model's in dB; null where that is not known. */
+  readonly outputSqnr: number | null;
+
+  /** Use {@linkcode reportParts}. */
+  constructor(parts: readonly PartLoss[], outputSqnr: number | null) {
+    this.parts = parts;
+    this.outputSqnr = outputSqnr;
+  }
+
+  /** A text table, one part a line. */
+  toTable(): string {
+    const columns = [
+      "part",
+      "dtype",
+      "range",
+      "scale",
+      "zero point",
+      "values",
+      "saturated",
+      "SQNR dB",
+      "in the model",
+    ];
+    const decibels = (value: number | null) =>
+      value === null ? "" : value === Infinity ? "exact" : value.toFixed(1);
+    return textTable([
+      columns,
+      ...this.parts.map((part) => [
+        part.name,
+        part.dtype,
+        `${part.quantMin}..${part.quantMax}`,
+        String(part.scale),
+        String(part.zeroPoint),
+        String(part.values),
+        String(part.saturated),
+        decibels(part.sqnr),
+        decibels(part.sqnrInModel),
+      ]),
+    ]);
+  }
+}
+
+/** Rows of text in columns. */
+export function textTable(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  return rows.map((row) => row.map((text, i) => text.padEnd(widths[i]!)).join("  ").trimEnd()).join(
+    "\n",
+  ) + "\n";
+}
+
+/** The float weights of the model that was observed, by the nodes of its graph. */
+export function floatWeights(observed: ObservedModel): FloatWeights {
+  return ({ module, cell, part, gate }: GraphNode) => {
+    const own = observed.modules.get(module!)!;
+    if (own instanceof ObservedEmbedding) return own.embedding.weight;
+    if (own instanceof ObservedLinear) return own.linear.weight;
+    const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(cell!)!;
+    const weights: LSTMWeights = own.cells[Number(layer)]![reverse === undefined ? 0 : 1]!.weights;
+    const whole = part === "igates"
+      ? weights.weightIh
+      : part === "hgates"
+      ? weights.weightHh
+      : weights.weightHr!;
+    return gate === undefined
+      ? whole
+      : whole.subarray(gate * whole.length / 4, (gate + 1) * whole.length / 4);
+  };
+}
+
+/** Checks data, whatever its form. */
+export function* measuredInputs(
+  name: string,
+  data: Iterable<MeasuredInput>,
+): Generator<{ x: Tensor | TokenTensor; lengths?: ArrayLike<number> }> {
+  if (typeof data !== "object" || data === null || !(Symbol.iterator in data)) {
+    failType(name, "an array of inputs", data);
+  }
+  let count = 0;
+  for (const each of data) {
+    if (typeof each !== "object" || each === null) failType(`${name}[${count}]`, "a tensor", each);
+    if ("x" in each) checkOptions(`${name}[${count}]`, each, ["x", "lengths"]);
+    yield "x" in each ? each : { x: each };
+    count++;
+  }
+  if (count === 0) failRange(name, "one input or more", "none");
+}
+
+interface Sums {
+  values: number;
+  saturated: number;
+  min: number;
+  max: number;
+  readonly own: Noise;
+  readonly inModel: Noise;
+}
+
+/**
+ * Measures what each part of a model loses on some data: signal to quantization noise and how many values were
+ * clamped. The model is run as its reference graph; of an observed model the float model is run beside it.
+ *
+ * @param model An observed and calibrated model, or a quantized one.
+ * @param data Inputs as the model takes them.
+ * @throws {TypeError} If an argument is of the wrong kind.
+ * @throws {RangeError} If there is no data, an input does not fit, or an observer has seen no data.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, observeLstmParts, reportParts, tensor } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * const observed = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {});
+ * const x = tensor([1, 2, 3, 4], [2, 1, 2]);
+ * observed.forward(x);
+ * const report = reportParts(observed, [x]);
+ * assert(report.parts.every(({ sqnr }) => sqnr > 10));
+ * assert(report.toTable().includes("lstm.l0.ogate_cy"));
+ * ```
+ */
+export function reportParts(
+  model: ObservedModel | QuantizedModel,
+  data: Iterable<MeasuredInput>,
+): PartReport {
+  const observed = model instanceof ObservedModel ? model : null;
+  if (observed === null && !(model instanceof QuantizedModel)) {
+    failType("model", "an ObservedModel or a QuantizedModel", model);
+  }
+  const modules: ReadonlyMap<string, ModuleData> = observed === null
+    ? (model as QuantizedModel).modules
+    : convertModules(observed);
+  const graph = new ReferenceModel(modules);
+  const twin = observed === null ? null : new ReferenceModel(modules, floatWeights(observed));
+  const sums = new Map<string, Sums>();
+  const output = new Noise();
+  const quantizes = graph.nodes.filter(({ op }) => op === "quantize");
+  for (const { name } of quantizes) {
+    sums.set(name, {
+      values: 0,
+      saturated: 0,
+      min: Infinity,
+      max: -Infinity,
+      own: new Noise(),
+      inModel: new Noise(),
+    });
+  }
+  for (const { x, lengths } of measuredInputs("data", data)) {
+    const options = lengths === undefined ? {} : { lengths };
+    // What a quantize reads in the float model, in the order in which steps come.
+    const exact = new Map<string, Float32Array[]>();
+    const expected = twin?.run(x, {
+      ...options,
+      watch({ name, op }, { data }) {
+        if (op !== "quantize") return;
+        const known = exact.get(name);
+        if (known === undefined) exact.set(name, [data as Float32Array]);
+        else known.push(data as Float32Array);
+      },
+    });
+    const read = new Map<string, Float32Array>();
+    const places = new Map<string, number>();
+    const { output: y } = graph.run(x, {
+      ...options,
+      watch(node, { data, qparams }) {
+        if (node.op !== "quantize") {
+          read.set(node.name, data as Float32Array);
+          return;
+        }
+        const given = read.get(node.inputs[0]!)!;
+        const sum = sums.get(node.name)!;
+        const q = nodeQParams(node)!;
+        const place = places.get(node.name) ?? 0;
+        const float = exact.get(node.name)?.[place];
+        places.set(node.name, place + 1);
+        given.forEach((value, i) => {
+          const exactly = float === undefined ? value : float[i]!;
+          sum.values++;
+          if (roundTo(value, q)[1]) sum.saturated++;
+          sum.min = Math.min(sum.min, value);
+          sum.max = Math.max(sum.max, value);
+          sum.own.add(exactly, roundTo(exactly, q)[0]);
+          sum.inModel.add(exactly, qparams!.scale * (data[i]! - qparams!.zeroPoint));
+        });
+      },
+    });
+    if (expected !== undefined) {
+      y.data.forEach((value, i) => output.add(expected.output.data[i]!, value));
+    }
+  }
+  const parts = quantizes.map((node): PartLoss => {
+    const { values, saturated, min, max, own, inModel } = sums.get(node.name)!;
+    const q = nodeQParams(node)!;
+    return {
+      name: node.name.replace(/\.quantize$/, ""),
+      ...q,
+      values,
+      saturated,
+      min,
+      max,
+      sqnr: own.sqnr,
+      sqnrInModel: twin === null ? null : inModel.sqnr,
+    };
+  });
+  return new PartReport(parts, twin === null ? null : output.sqnr);
+}

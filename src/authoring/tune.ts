@@ -1,0 +1,452 @@
+/**
+ * Choosing the dtypes of an LSTM's parts.
+ *
+ * @module
+ */
+import { failRange, failType } from "../core/errors.ts";
+import { lstmParts, type Part, PART_SLOTS, type PartSlot } from "../cells/lstm_parts.ts";
+import { checkOptions } from "../core/check.ts";
+import { FixedQParamsObserver } from "../observer/fixed.ts";
+import { MinMaxObserver } from "../observer/min_max.ts";
+import type { Observer, ObserverFactory } from "../observer/observer.ts";
+import type { BackendConfig } from "../qconfig/backend.ts";
+import { QConfigMapping } from "../qconfig/mapping.ts";
+import { int8x16QConfig } from "../qconfig/presets.ts";
+import type { QConfig } from "../qconfig/qconfig.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import { convert, convertModules } from "./convert.ts";
+import { ObservedLinear } from "../modules/linear/observed.ts";
+import { ObservedLSTM } from "../modules/lstm/observed.ts";
+import type { ObservedModel } from "./observed_model.ts";
+import { type FloatModel, prepare } from "./prepare.ts";
+import { QuantizedLSTM } from "../modules/lstm/quantized.ts";
+import { QuantizedModel } from "./model.ts";
+import type { ModuleData } from "./modules.ts";
+import { ReferenceModel } from "../reference/reference.ts";
+import { saveModel } from "../io/model_write.ts";
+import type { Tensor, TokenTensor } from "../core/tensor.ts";
+import {
+  floatWeights,
+  type MeasuredInput,
+  measuredInputs,
+  Noise,
+  roundTo,
+  textTable,
+} from "./report.ts";
+
+/** Options of {@linkcode tune}. */
+export interface TuneOptions {
+  /** Signal to noise of the model's output against the float model's, in dB, that must be reached. */
+  readonly budget: number;
+  /** For what is not tuned: weights, input, projections, other modules; `int8x16QConfig` by default. */
+  readonly qconfig?: QConfig;
+  /** Whether gates are split; false by default. */
+  readonly splitGates?: boolean;
+  /** A target that must run what is chosen. */
+  readonly backendConfig?: BackendConfig;
+}
+
+/** What was measured of one slot of one LSTM, and what was chosen. */
+export interface TunedPart {
+  /** The LSTM's name. */
+  readonly module: string;
+  /** What was tuned: all parts of the module that this slot configures share their width. */
+  readonly slot: PartSlot;
+  /** 8 or 16, whichever was chosen. */
+  readonly bits: number;
+  /** Signal to noise in dB of the slot's float values rounded to 8 bits; Infinity where nothing is lost. */
+  readonly sqnr8: number;
+  /** The same at 16 bits. */
+  readonly sqnr16: number;
+  /** How many of its values are clamped at 8 bits. */
+  readonly saturated8: number;
+  /** How many at 16 bits. */
+  readonly saturated16: number;
+  /** How many values the slot had over all of the calibration data. */
+  readonly values: number;
+  /** Signal to noise in dB of the model's output with this slot alone in 8 bits and all others in 16. */
+  readonly outputSqnr8: number;
+}
+
+/** What {@linkcode tune} chose. */
+export interface TuneResult {
+  /** For `prepare`: the chosen dtypes, with observers still to be calibrated. */
+  readonly qconfig: QConfigMapping;
+  /** The model with these dtypes, calibrated on the data that was given. */
+  readonly model: QuantizedModel;
+  /** Signal to noise of its output against the float model's, in dB. */
+  readonly outputSqnr: number;
+  /** The same with every part in 16 bits: what the budget can be at most. */
+  readonly outputSqnr16: number;
+  /** One entry a slot of an LSTM, in the order of modules and slots. */
+  readonly parts: readonly TunedPart[];
+  /** A text table, one slot a line. */
+  toTable(): string;
+}
+
+type Width = 8 | 16;
+
+function fixed(bits: Width, scale: number, zeroPoint: number): ObserverFactory {
+  const unsigned = zeroPoint === 0;
+  return bits === 8
+    ? FixedQParamsObserver.withArgs({ scale: scale * 256, zeroPoint: unsigned ? 0 : 128 })
+    : FixedQParamsObserver.withArgs({
+      dtype: "qint32",
+      scale,
+      zeroPoint: 0,
+      quantMin: unsigned ? 0 : -32768,
+      quantMax: unsigned ? 65535 : 32767,
+    });
+}
+
+const range8 = MinMaxObserver.withArgs({});
+const range16 = MinMaxObserver.withArgs({
+  dtype: "qint32",
+  qscheme: "perTensorSymmetric",
+  quantMin: -32768,
+  quantMax: 32767,
+});
+
+/** A slot's observer of so many bits: what bounds its function has, or the range it is seen to have. */
+function candidate(slot: PartSlot, bits: Width): ObserverFactory {
+  if (slot === "sigmoid") return fixed(bits, 2 ** -16, 0);
+  if (slot === "tanh" || slot === "cellTanh") return fixed(bits, 2 ** -15, 1);
+  return bits === 8 ? range8 : range16;
+}
+
+/** The slots that are tuned; the projections of the gates are summed unrounded, which costs nothing. */
+function slotsOf(lstm: ObservedLSTM): readonly PartSlot[] {
+  return PART_SLOTS.filter((slot) =>
+    slot !== "inputProjection" && slot !== "hiddenProjection" &&
+    (slot !== "projection" || lstm.lstm.projSize > 0)
+  );
+}
+
+interface Choice {
+  readonly module: string;
+  readonly slot: PartSlot;
+  bits: Width;
+}
+
+function mappingOf(base: QConfig, choices: readonly Choice[]): QConfigMapping {
+  return choices.reduce(
+    (mapping, { module, slot, bits }) => mapping.setPart(slot, candidate(slot, bits), module),
+    new QConfigMapping().setGlobal(base),
+  );
+}
+
+/** The parameters of a slot's part in so many bits, from what its observer has seen. */
+function qparamsOf(slot: PartSlot, bits: Width, observer: Observer): PerTensorQParams {
+  const own = candidate(slot, bits)();
+  if (own instanceof MinMaxObserver) {
+    own.setRange(observer.minVal as number, observer.maxVal as number);
+  }
+  return own.calculateQParams() as PerTensorQParams;
+}
+
+/** The modules with the chosen parameters in their LSTMs' parts. Weights are shared. */
+function withChoices(
+  modules: ReadonlyMap<string, ModuleData>,
+  observed: ObservedModel,
+  choices: readonly Choice[],
+): QuantizedModel {
+  const bits = new Map(choices.map((choice) => [`${choice.module}.${choice.slot}`, choice.bits]));
+  const changed = new Map<string, ModuleData>();
+  let output: PerTensorQParams | null = null;
+  for (const [name, module] of modules) {
+    const own = observed.modules.get(name)!;
+    if (module.kind !== "LSTM" || !(own instanceof ObservedLSTM)) {
+      const follows = module.kind === "Linear" && own instanceof ObservedLinear &&
+        own.input === "previous";
+      changed.set(name, follows ? { ...module, input: output } : module);
+      output = module.kind === "Linear" ? module.output : null;
+      continue;
+    }
+    const cells = module.cells.map((layer, l) =>
+      layer.map((cell, d) => {
+        const { observers } = own.cells[l]![d]!;
+        const parts: Record<string, unknown> = { ...cell.parts };
+        for (const { name: part, slot } of lstmParts(module.projSize > 0)) {
+          const width = bits.get(`${name}.${slot}`);
+          const observer = observers[part];
+          if (width === undefined) continue;
+          parts[part] = Array.isArray(observer)
+            ? observer.map((each: Observer) => qparamsOf(slot, width, each))
+            : qparamsOf(slot, width, observer as Observer);
+        }
+        return { ...cell, parts: parts as unknown as typeof cell.parts };
+      })
+    );
+    const input = own.input === "previous" ? output : module.input;
+    const next = new QuantizedLSTM({ ...module, input, cells });
+    changed.set(name, next);
+    output = next.output;
+  }
+  return new QuantizedModel(changed, saveModel);
+}
+
+/** One input, in the order of a session. */
+interface Sequence {
+  readonly x: Float32Array | Int32Array;
+  readonly steps: number;
+  readonly batch: number;
+  readonly lengths: ArrayLike<number> | undefined;
+  /** The float model's output, in the same order. */
+  readonly exact: Float32Array;
+}
+
+function transpose<T extends Float32Array | Int32Array>(data: T, batch: number, steps: number): T {
+  const out = data.slice() as T;
+  const width = data.length / (batch * steps);
+  for (let b = 0; b < batch; b++) {
+    for (let t = 0; t < steps; t++) {
+      const at = (b * steps + t) * width;
+      out.set(data.subarray(at, at + width) as never, (t * batch + b) * width);
+    }
+  }
+  return out;
+}
+
+/** Signal and noise of a model's output over all sequences. */
+function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
+  const noise = new Noise();
+  const { outputSize } = model;
+  const longest = new Map<number, number>();
+  for (const { batch, steps } of sequences) {
+    longest.set(batch, Math.max(longest.get(batch) ?? 0, steps));
+  }
+  for (const [rows, maxSteps] of longest) {
+    const session = model.createSession({ batch: rows, maxSteps });
+    for (const { x, batch, steps, lengths, exact } of sequences) {
+      if (batch !== rows) continue;
+      const y = new Float32Array(steps * batch * outputSize);
+      session.reset();
+      session.run(x, y, lengths);
+      for (let i = 0; i < y.length; i++) {
+        const row = Math.floor(i / outputSize);
+        if (lengths === undefined || Math.floor(row / batch) < lengths[row % batch]!) {
+          noise.add(exact[i]!, y[i]!);
+        }
+      }
+    }
+  }
+  return noise;
+}
+
+/** What a slot's float values lose in 8 and in 16 bits. */
+interface SlotNoise {
+  readonly noise: { readonly 8: Noise; readonly 16: Noise };
+  readonly saturated: { 8: number; 16: number };
+  values: number;
+}
+
+/** Rounds every float value of every slot to both widths. */
+function slotNoises(
+  observed: ObservedModel,
+  modules: ReadonlyMap<string, ModuleData>,
+  inputs: readonly { x: Tensor | TokenTensor; lengths?: ArrayLike<number> }[],
+): Map<string, SlotNoise> {
+  const twin = new ReferenceModel(modules, floatWeights(observed));
+  const found = new Map<string, SlotNoise>();
+  const qparams = new Map<string, Record<Width, PerTensorQParams>>();
+  const parts = new Map<string, Part>();
+  for (const part of lstmParts(true)) parts.set(part.name, part);
+  for (const { x, lengths } of inputs) {
+    twin.run(x, {
+      ...(lengths === undefined ? {} : { lengths }),
+      watch(node, { data }) {
+        if (node.op !== "quantize" || node.part === undefined || node.name.includes(".inputs[")) {
+          return;
+        }
+        const { slot } = parts.get(node.part)!;
+        const key = `${node.module}.${slot}`;
+        let sum = found.get(key);
+        let both = qparams.get(node.name);
+        if (sum === undefined) {
+          found.set(
+            key,
+            sum = {
+              noise: { 8: new Noise(), 16: new Noise() },
+              saturated: { 8: 0, 16: 0 },
+              values: 0,
+            },
+          );
+        }
+        if (both === undefined) {
+          const own = (observed.modules.get(node.module!) as ObservedLSTM).cells;
+          const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(node.cell!)!;
+          const observer = own[Number(layer)]![reverse === undefined ? 0 : 1]!.observers[node.part];
+          const each = (Array.isArray(observer) ? observer[node.gate ?? 0] : observer) as Observer;
+          qparams.set(
+            node.name,
+            both = { 8: qparamsOf(slot, 8, each), 16: qparamsOf(slot, 16, each) },
+          );
+        }
+        sum.values += data.length;
+        for (const width of [8, 16] as const) {
+          (data as Float32Array).forEach((value) => {
+            const [rounded, saturated] = roundTo(value, both[width]);
+            sum.noise[width].add(value, rounded);
+            if (saturated) sum.saturated[width]++;
+          });
+        }
+      },
+    });
+  }
+  return found;
+}
+
+/**
+ * Chooses the dtypes of an LSTM's parts: 8 bits where that fits the budget, 16 where it does not. Each slot of each
+ * LSTM is measured in 8 bits with all others in 16; then slots are narrowed in the order of the noise that this adds
+ * to the output, for as long as the noise together stays within the budget, and the outcome is measured whole.
+ *
+ * @param model A Linear, Embedding or LSTM, or a Sequential of them, with one LSTM at least.
+ * @param calibration Inputs as the model takes them; ranges, and what is lost, are measured on these alone.
+ * @param options.budget Signal to noise of the output against the float model's, in dB, that must be reached.
+ * @returns The chosen QConfigMapping, the model quantized with it, and what was measured of each slot.
+ * @throws {TypeError} If an argument is of the wrong kind.
+ * @throws {RangeError} If there is no LSTM or no data, the target runs no 16-bit parts, or not even 16 bits everywhere
+ * reach the budget: it says what they reach.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, tensor, tune } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * const x = tensor(Float32Array.from({ length: 40 }, (_, i) => Math.sin(i)), [20, 1, 2]);
+ * const { outputSqnr, parts } = tune(lstm, [x], { budget: 30 });
+ * assert(outputSqnr >= 30);
+ * assert(parts.some(({ bits }) => bits === 8));
+ * ```
+ */
+export function tune(
+  model: FloatModel,
+  calibration: Iterable<MeasuredInput>,
+  options: TuneOptions,
+): TuneResult {
+  checkOptions("options", options, ["budget", "qconfig", "splitGates", "backendConfig"]);
+  const { budget, qconfig = int8x16QConfig, splitGates = false, backendConfig } = options;
+  if (typeof budget !== "number") failType("options.budget", "a number of dB", budget);
+  if (!Number.isFinite(budget)) failRange("options.budget", "a finite number of dB", budget);
+  const inputs = [...measuredInputs("calibration", calibration)];
+  const prepared = (choices: readonly Choice[]) =>
+    prepare(model, mappingOf(qconfig, choices), {
+      splitGates,
+      ...(backendConfig === undefined ? {} : { backendConfig }),
+    });
+
+  const lstms = [...prepare(model, qconfig).modules].filter(([, each]) =>
+    each instanceof ObservedLSTM
+  );
+  if (lstms.length === 0) failRange("model", "a model with an LSTM", "none");
+  const wide: Choice[] = lstms.flatMap(([module, lstm]) =>
+    slotsOf(lstm as ObservedLSTM).map((slot) => ({ module, slot, bits: 16 as const }))
+  );
+  const observed = prepared(wide);
+  const batchFirst = (lstms[0]![1] as ObservedLSTM).lstm.batchFirst;
+  const sequences = inputs.map(({ x, lengths }): Sequence => {
+    const y = observed.forward(x, lengths === undefined ? {} : { lengths });
+    const outer = x.data instanceof Int32Array ? x.shape : x.shape.slice(0, -1);
+    const [steps, batch] = outer.length === 1
+      ? [outer[0], 1]
+      : batchFirst
+      ? [outer[1], outer[0]]
+      : outer;
+    const turn = <T extends Float32Array | Int32Array>(data: T): T =>
+      batchFirst ? transpose(data, batch!, steps!) : data;
+    return { x: turn(x.data), steps: steps!, batch: batch!, lengths, exact: turn(y.data) };
+  });
+  const modules = convertModules(observed);
+  const measure = (choices: readonly Choice[]) =>
+    noiseOf(withChoices(modules, observed, choices), sequences);
+
+  const before = measure(wide);
+  const limit = before.signal / 10 ** (budget / 10);
+  if (before.noise > limit) {
+    failRange(
+      "options.budget",
+      `at most ${before.sqnr.toFixed(1)} dB, what 16-bit parts reach`,
+      budget,
+    );
+  }
+  const alone = wide.map((choice, i) => {
+    const choices = wide.map((each, k) => k === i ? { ...each, bits: 8 as const } : each);
+    // A target may run 16 bits only.
+    let runs = true;
+    if (backendConfig !== undefined) {
+      try {
+        prepared(choices);
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        runs = false;
+      }
+    }
+    return { choice: { ...choice }, noise: measure(choices), runs };
+  });
+  const order = alone.filter(({ runs }) => runs).toSorted((a, b) => a.noise.noise - b.noise.noise);
+  const narrowed: Choice[] = [];
+  let sum = before.noise;
+  for (const { choice, noise } of order) {
+    sum += Math.max(0, noise.noise - before.noise);
+    if (sum > limit) break;
+    choice.bits = 8;
+    narrowed.push(choice);
+  }
+  const chosen = alone.map(({ choice }) => choice);
+  // Noises do not quite add up; what was narrowed last goes back first.
+  while (narrowed.length > 0 && measure(chosen).noise > limit) narrowed.pop()!.bits = 16;
+
+  const final = prepared(chosen);
+  for (const { x, lengths } of inputs) final.forward(x, lengths === undefined ? {} : { lengths });
+  const quantized = convert(final);
+  const local = slotNoises(observed, modules, inputs);
+  const parts = alone.map(({ choice: { module, slot, bits }, noise }): TunedPart => {
+    const { noise: own, saturated, values } = local.get(`${module}.${slot}`)!;
+    return {
+      module,
+      slot,
+      bits,
+      sqnr8: own[8].sqnr,
+      sqnr16: own[16].sqnr,
+      saturated8: saturated[8],
+      saturated16: saturated[16],
+      values,
+      outputSqnr8: noise.sqnr,
+    };
+  });
+  return {
+    qconfig: mappingOf(qconfig, chosen),
+    model: quantized,
+    outputSqnr: noiseOf(quantized, sequences).sqnr,
+    outputSqnr16: before.sqnr,
+    parts,
+    toTable: () => tableOf(parts),
+  };
+}
+
+function tableOf(parts: readonly TunedPart[]): string {
+  const decibels = (value: number) => value === Infinity ? "exact" : value.toFixed(1);
+  return textTable([
+    [
+      "part",
+      "bits",
+      "SQNR 8",
+      "SQNR 16",
+      "saturated 8",
+      "saturated 16",
+      "values",
+      "output SQNR, 8 bits here alone",
+    ],
+    ...parts.map((part) => [
+      `${part.module}.${part.slot}`,
+      String(part.bits),
+      decibels(part.sqnr8),
+      decibels(part.sqnr16),
+      String(part.saturated8),
+      String(part.saturated16),
+      String(part.values),
+      decibels(part.outputSqnr8),
+    ]),
+  ]);
+}

@@ -1,0 +1,527 @@
+/**
+ * Rounding weights against calibration data: not each weight to its nearest integer, but each row so that what it
+ * adds up to on the data stays close to the float row's.
+ *
+ * A row's error on inputs x is `(w - ŵ)ᵀ G (w - ŵ)`, with the gram matrix `G = Σ weight · x xᵀ`: the layer-wise
+ * objective of Optimal Brain Quantization (Frantar et al., 2022) and GPTQ. It is lowered by integer coordinate descent
+ * from the nearest integers: one integer at a time goes to its best value; where none is left to move, the best pair
+ * moves by one each. Every move lowers the error, so the result is never worse than nearest rounding. Only `+ - * /`
+ * are used: every engine gives the same integers.
+ *
+ * @module
+ */
+import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import { clamp, roundHalfEven } from "../../kernels/numeric/requantize.ts";
+import { failRange } from "../core/errors.ts";
+import { checkOptions } from "../core/check.ts";
+
+/** Moves that lower the error by less than this part of their curvature are rounding noise. */
+const LEAST_GAIN = 1e-9;
+
+/** Bound on sweeps over a row, far above what 8 bits need: the error falls in each one. */
+const MAX_SWEEPS = 1000;
+
+/**
+ * Adds `weight · x xᵀ` to a gram matrix: to its lower triangle, diagonal included. The rest stays as it is.
+ *
+ * @param gram [size, size] at `offset`.
+ * @param x [size] at `xOffset`.
+ * @param weight How much the input counts, at least 0.
+ *
+ * @example
+ * ```ts
+ * import { accumulateGram } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const gram = new Float64Array(4);
+ * accumulateGram(gram, 0, Float32Array.of(1, 2), 0, 2, 0.5);
+ * assertEquals([...gram], [0.5, 0, 1, 2]);
+ * ```
+ */
+export function accumulateGram(
+  gram: Float64Array,
+  offset: number,
+  x: Float32Array | Float64Array,
+  xOffset: number,
+  size: number,
+  weight: number,
+): void {
+  for (let i = 0; i < size; i++) {
+    const a = weight * x[xOffset + i]!;
+    for (let j = 0, at = offset + i * size; j <= i; j++) gram[at + j]! += a * x[xOffset + j]!;
+  }
+}
+
+/**
+ * Lowers `qᵀ G q - 2 linearᵀ q` over integers in place, by the moves described above.
+ *
+ * @param q Where to start, within lo..hi; overwritten.
+ * @param gram G [q.length, q.length], symmetric, positive semidefinite.
+ * @param linear [q.length]; `G u` where q is to come close to real values u.
+ * @param lo Smallest integer.
+ * @param hi Largest integer.
+ *
+ * @example
+ * ```ts
+ * import { descendIntegers } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * // Two inputs that are nearly the same: of 0.4 + 0.4 nearest rounding leaves nothing.
+ * const gram = Float64Array.of(1, 0.99, 0.99, 1), q = Int32Array.of(0, 0);
+ * descendIntegers(q, gram, Float64Array.of(0.796, 0.796), -127, 127);
+ * assertEquals([...q], [1, 0]);
+ * ```
+ */
+export function descendIntegers(
+  q: Int32Array,
+  gram: Float64Array,
+  linear: Float64Array,
+  lo: number,
+  hi: number,
+): void {
+  const n = q.length;
+  // Half the negative gradient, linear - G q: a move by s along k lowers the error by s (2 pull[k] - s G[k, k]).
+  const pull = new Float64Array(n);
+  for (let k = 0; k < n; k++) {
+    let sum = linear[k]!;
+    for (let j = 0; j < n; j++) sum -= gram[k * n + j]! * q[j]!;
+    pull[k] = sum;
+  }
+  const move = (k: number, step: number): void => {
+    q[k]! += step;
+    for (let j = 0; j < n; j++) pull[j]! -= gram[k * n + j]! * step;
+  };
+  const free = (k: number, step: number): boolean => q[k]! + step >= lo && q[k]! + step <= hi;
+  for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
+    let moved = false;
+    for (let k = 0; k < n; k++) {
+      const curvature = gram[k * n + k]!;
+      if (!(curvature > 0)) continue;
+      const step = roundHalfEven(clamp(q[k]! + pull[k]! / curvature, lo, hi)) - q[k]!;
+      if (step * (2 * pull[k]! - step * curvature) > LEAST_GAIN * curvature) {
+        move(k, step);
+        moved = true;
+      }
+    }
+    if (moved) continue;
+    let gain = 0;
+    let first = -1;
+    let second = -1;
+    let firstStep = 0;
+    let secondStep = 0;
+    for (let i = 0; i < n; i++) {
+      for (let j = i + 1; j < n; j++) {
+        const curvature = gram[i * n + i]! + gram[j * n + j]!;
+        const both = 2 * gram[i * n + j]!;
+        for (let a = -1; a <= 1; a += 2) {
+          for (let b = -1; b <= 1; b += 2) {
+            const lower = 2 * (a * pull[i]! + b * pull[j]!) - curvature - a * b * both;
+            if (lower > gain && lower > LEAST_GAIN * curvature && free(i, a) && free(j, b)) {
+              gain = lower;
+              first = i;
+              second = j;
+              firstStep = a;
+              secondStep = b;
+            }
+          }
+        }
+      }
+    }
+    if (first < 0) return;
+    move(first, firstStep);
+    move(second, secondStep);
+  }
+}
+
+/** Options of {@linkcode roundWeightRows}. */
+export interface RoundingOptions {
+  /**
+   * Pull towards the float weights themselves, in parts of the gram's mean diagonal: what calibration data says
+   * nothing about keeps close to them. 0.01 by default.
+   */
+  readonly damping?: number;
+}
+
+function checkDamping(damping: number): number {
+  if (!(damping >= 0 && damping < Infinity)) failRange("options.damping", "a number >= 0", damping);
+  return damping;
+}
+
+/** Fills a gram's upper triangle, adds `damping` times its mean diagonal to the diagonal, and gives what was added. */
+function complete(gram: Float64Array, n: number, damping: number): number {
+  let trace = 0;
+  for (let k = 0; k < n; k++) trace += gram[k * n + k]!;
+  const added = damping * trace / n;
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < i; j++) gram[j * n + i] = gram[i * n + j]!;
+    gram[i * n + i]! += added;
+  }
+  return added;
+}
+
+function checkSums(name: string, sums: Float64Array): void {
+  for (let i = 0; i < sums.length; i++) {
+    if (!Number.isFinite(sums[i])) failRange(`${name}[${i}]`, "a finite number", sums[i]);
+  }
+}
+
+/** Where the scale and zero point of a weight's row stand. */
+function channelOf({ scales, outFeatures }: LinearWeight, row: number): number {
+  return Math.floor(row * scales.length / outFeatures);
+}
+
+/**
+ * Rounds the rows of a weight against the inputs that calibration data brought them.
+ *
+ * @param nearest The weight as its observer quantized it: scales and zero points are kept, the integers are where
+ * the search starts.
+ * @param weight The float weight [outFeatures, inFeatures].
+ * @param grams [blocks, inFeatures, inFeatures], one for each of that many equal blocks of rows: what
+ * {@linkcode accumulateGram} summed up.
+ * @param quantMin Smallest integer.
+ * @param quantMax Largest integer.
+ * @returns The weight with new integers; a row's error, that of the damping included, is never larger than nearest's.
+ * @throws {TypeError} If an option is unknown.
+ * @throws {RangeError} If a length does not fit, a gram is not finite, or the damping is no number of at least 0.
+ *
+ * @example
+ * ```ts
+ * import { accumulateGram, roundWeightRows } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const weight = Float32Array.of(0.4, 0.4, 3), nearest = {
+ *   data: Int8Array.of(0, 0, 3),
+ *   outFeatures: 1,
+ *   inFeatures: 3,
+ *   perChannel: true,
+ *   scales: Float32Array.of(1),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const gram = new Float64Array(9); // the first two inputs are always alike
+ * accumulateGram(gram, 0, Float32Array.of(1, 1, 0), 0, 3, 1);
+ * accumulateGram(gram, 0, Float32Array.of(0, 0, 1), 0, 3, 1);
+ * assertEquals([...roundWeightRows(nearest, weight, gram, -128, 127).data], [1, 0, 3]);
+ * ```
+ */
+export function roundWeightRows(
+  nearest: LinearWeight,
+  weight: Float32Array,
+  grams: Float64Array,
+  quantMin: number,
+  quantMax: number,
+  options: RoundingOptions = {},
+): LinearWeight {
+  checkOptions("options", options, ["damping"]);
+  const { data, outFeatures, inFeatures: n, scales, zeroPoints } = nearest;
+  const size = n * n;
+  const damping = checkDamping(options.damping ?? 0.01);
+  if (weight.length !== data.length) failRange("weight.length", `${data.length}`, weight.length);
+  const blocks = grams.length / size;
+  if (!(blocks >= 1) || outFeatures % blocks !== 0) {
+    failRange("grams.length", `${size} times a divisor of ${outFeatures}`, grams.length);
+  }
+  checkSums("grams", grams);
+  const rounded = new Int8Array(data.length);
+  const q = new Int32Array(n);
+  const linear = new Float64Array(n);
+  for (let row = 0; row < outFeatures; row++) {
+    const at = Math.floor(row * blocks / outFeatures) * size;
+    const gram = grams.slice(at, at + size);
+    const channel = channelOf(nearest, row);
+    const scale = scales[channel]!;
+    const zeroPoint = zeroPoints[channel]!;
+    complete(gram, n, damping);
+    for (let k = 0; k < n; k++) {
+      q[k] = data[row * n + k]! - zeroPoint;
+      let sum = 0;
+      for (let j = 0; j < n; j++) sum += gram[k * n + j]! * weight[row * n + j]!;
+      linear[k] = sum / scale;
+    }
+    descendIntegers(q, gram, linear, quantMin - zeroPoint, quantMax - zeroPoint);
+    for (let k = 0; k < n; k++) rounded[row * n + k] = q[k]! + zeroPoint;
+  }
+  return { ...nearest, data: rounded };
+}
+
+/** Embedding rows as integers: `code * scale + bias`, a scale and bias a row. */
+export interface CodedRows {
+  /** [numEmbeddings, embeddingDim] */
+  readonly codes: Uint8Array | Uint16Array;
+  /** float32, one a row; a row of scale 0 is its bias throughout. */
+  readonly scales: Float32Array;
+  /** float32, one a row: what code 0 stands for. */
+  readonly biases: Float32Array;
+}
+
+/** One projection of an embedding's rows. */
+export interface TokenProjection {
+  /** The float weight [outFeatures, embeddingDim]. */
+  readonly weight: Float32Array;
+  /** The weight as its observer quantized it. */
+  readonly nearest: LinearWeight;
+  /**
+   * How much each token's output matters, [numEmbeddings, outFeatures], at least 0: sums over the calibration data,
+   * 0 for tokens that were not met.
+   */
+  readonly weights: Float64Array;
+}
+
+/** Options of {@linkcode roundTokenTable}. */
+export interface TokenTableOptions extends RoundingOptions {
+  /** How often the projections' rows and the embedding's rows take turns; 3 by default. */
+  readonly rounds?: number;
+}
+
+/** What {@linkcode roundTokenTable} gives. */
+export interface RoundedTokenTable {
+  /** [numEmbeddings, embeddingDim] */
+  readonly codes: Uint8Array | Uint16Array;
+  /** The projections' weights with new integers. */
+  readonly projections: readonly LinearWeight[];
+}
+
+/**
+ * Rounds an embedding and the projections that read it together, so that the table of projected rows, one for each
+ * token, stays close to the float one. The rows of the projections are rounded with the embedding as it stands, then
+ * those of the embedding with the projections as they stand, in turns; each makes up for the other's error.
+ *
+ * The error of a token's output counts with its weight, plus the output's mean weight a token met: tokens that the
+ * calibration data lacks count as if met once.
+ *
+ * @param embedding The float rows [numEmbeddings, embeddingDim].
+ * @param nearest The rows as integers nearest to them.
+ * @param projections The input weights that read the embedding: one a direction of an LSTM.
+ * @param counts How often calibration data met each token, [numEmbeddings].
+ * @param quantMin Smallest integer of the projections.
+ * @param quantMax Largest integer of the projections.
+ * @returns New integers, all else unchanged; the table's weighted error is never larger than nearest's.
+ * @throws {TypeError} If an option is unknown.
+ * @throws {RangeError} If a length does not fit, a weight is not finite, no token was met, or an option is out of
+ * range.
+ *
+ * @example
+ * ```ts
+ * import { roundTokenTable } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const nearest = {
+ *   data: Int8Array.of(0, 0),
+ *   outFeatures: 1,
+ *   inFeatures: 2,
+ *   perChannel: true,
+ *   scales: Float32Array.of(1),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * // One token [10, 10], and an output that adds 0.4 of each: 8, of which nearest rounding leaves 0.
+ * const { codes, projections } = roundTokenTable(
+ *   Float32Array.of(10, 10),
+ *   { codes: Uint8Array.of(10, 10), scales: Float32Array.of(1), biases: Float32Array.of(0) },
+ *   [{ weight: Float32Array.of(0.4, 0.4), nearest, weights: Float64Array.of(1) }],
+ *   Float64Array.of(1),
+ *   -128,
+ *   127,
+ *   { damping: 0.001 },
+ * );
+ * assertEquals([...projections[0]!.data], [1, 0]);
+ * assertEquals([...codes], [8, 10]);
+ * ```
+ */
+export function roundTokenTable(
+  embedding: Float32Array,
+  nearest: CodedRows,
+  projections: readonly TokenProjection[],
+  counts: Float64Array,
+  quantMin: number,
+  quantMax: number,
+  options: TokenTableOptions = {},
+): RoundedTokenTable {
+  checkOptions("options", options, ["damping", "rounds"]);
+  const tokens = counts.length;
+  const n = embedding.length / tokens;
+  const rounds = options.rounds ?? 3;
+  const damping = checkDamping(options.damping ?? 0.01);
+  if (!Number.isInteger(rounds) || rounds < 1) {
+    failRange("options.rounds", "an integer >= 1", rounds);
+  }
+  if (nearest.codes.length !== embedding.length) {
+    failRange("nearest.codes.length", `${embedding.length}`, nearest.codes.length);
+  }
+  const met = counts.reduce((sum, count) => sum + count, 0);
+  if (!(met > 0)) failRange("counts", "tokens that calibration data met", "none");
+  const sides = projections.map((projection, p): Side => {
+    const { outFeatures, inFeatures, data } = projection.nearest;
+    const { weights, weight } = projection;
+    if (inFeatures !== n || weight.length !== data.length) {
+      failRange(`projections[${p}].weight`, `[${outFeatures}, ${n}]`, `${weight.length} values`);
+    }
+    if (weights.length !== tokens * outFeatures) {
+      failRange(`projections[${p}].weights.length`, `${tokens * outFeatures}`, weights.length);
+    }
+    checkSums(`projections[${p}].weights`, weights);
+    return {
+      ...projection,
+      target: project(embedding, weight, tokens, outFeatures, n),
+      importance: smooth(weights, tokens, outFeatures, met),
+      data: data.slice(),
+    };
+  });
+  const codes = nearest.codes.slice();
+  const coded = { ...nearest, codes };
+  const before = tableError(coded, sides, tokens, n);
+  for (let round = 0; round < rounds; round++) {
+    const rows = dequantizeRows(coded, n);
+    for (const side of sides) roundProjection(side, rows, tokens, n, quantMin, quantMax, damping);
+    roundEmbedding(coded, embedding, sides, tokens, n, damping);
+  }
+  if (tableError(coded, sides, tokens, n) > before) {
+    return {
+      codes: nearest.codes.slice(),
+      projections: projections.map((projection) => projection.nearest),
+    };
+  }
+  return { codes, projections: sides.map((side) => ({ ...side.nearest, data: side.data })) };
+}
+
+/** A projection at work. */
+interface Side extends TokenProjection {
+  /** The float table [tokens, outFeatures]. */
+  readonly target: Float64Array;
+  /** [tokens, outFeatures] */
+  readonly importance: Float64Array;
+  /** The integers so far. */
+  readonly data: Int8Array;
+}
+
+/** [tokens, outFeatures]: every embedding row times every weight row. */
+function project(
+  rows: Float32Array | Float64Array,
+  weight: Float32Array | Float64Array,
+  tokens: number,
+  outFeatures: number,
+  n: number,
+): Float64Array {
+  const out = new Float64Array(tokens * outFeatures);
+  for (let token = 0; token < tokens; token++) {
+    for (let row = 0; row < outFeatures; row++) {
+      let sum = 0;
+      for (let k = 0; k < n; k++) sum += rows[token * n + k]! * weight[row * n + k]!;
+      out[token * outFeatures + row] = sum;
+    }
+  }
+  return out;
+}
+
+/** Adds to each token's weight the mean over all tokens met. */
+function smooth(
+  weights: Float64Array,
+  tokens: number,
+  outFeatures: number,
+  met: number,
+): Float64Array {
+  const out = weights.slice();
+  for (let row = 0; row < outFeatures; row++) {
+    let sum = 0;
+    for (let token = 0; token < tokens; token++) sum += weights[token * outFeatures + row]!;
+    for (let token = 0; token < tokens; token++) out[token * outFeatures + row]! += sum / met;
+  }
+  return out;
+}
+
+function dequantizeRows({ codes, scales, biases }: CodedRows, n: number): Float64Array {
+  return Float64Array.from(codes, (code, i) => {
+    const row = Math.floor(i / n);
+    return code * scales[row]! + biases[row]!;
+  });
+}
+
+function dequantizeWeight({ nearest, data }: Side): Float64Array {
+  return Float64Array.from(data, (q, i) => {
+    const channel = channelOf(nearest, Math.floor(i / nearest.inFeatures));
+    return (q - nearest.zeroPoints[channel]!) * nearest.scales[channel]!;
+  });
+}
+
+/** The weighted squared error of the projected table. */
+function tableError(coded: CodedRows, sides: readonly Side[], tokens: number, n: number): number {
+  const rows = dequantizeRows(coded, n);
+  let error = 0;
+  for (const side of sides) {
+    const table = project(rows, dequantizeWeight(side), tokens, side.nearest.outFeatures, n);
+    table.forEach((value, i) => error += side.importance[i]! * (value - side.target[i]!) ** 2);
+  }
+  return error;
+}
+
+/** Rounds a projection's rows: each output is a least-squares problem over the tokens. */
+function roundProjection(
+  side: Side,
+  rows: Float64Array,
+  tokens: number,
+  n: number,
+  quantMin: number,
+  quantMax: number,
+  damping: number,
+): void {
+  const { nearest, weight, target, importance, data } = side;
+  const { outFeatures } = nearest;
+  const gram = new Float64Array(n * n);
+  const linear = new Float64Array(n);
+  const q = new Int32Array(n);
+  for (let row = 0; row < outFeatures; row++) {
+    const channel = channelOf(nearest, row);
+    const scale = nearest.scales[channel]!;
+    const zeroPoint = nearest.zeroPoints[channel]!;
+    gram.fill(0);
+    linear.fill(0);
+    for (let token = 0; token < tokens; token++) {
+      const at = token * outFeatures + row;
+      const pull = importance[at]! * target[at]!;
+      accumulateGram(gram, 0, rows, token * n, n, importance[at]!);
+      for (let k = 0; k < n; k++) linear[k]! += pull * rows[token * n + k]!;
+    }
+    const added = complete(gram, n, damping);
+    for (let k = 0; k < n; k++) {
+      linear[k] = (linear[k]! + added * weight[row * n + k]!) / scale;
+      q[k] = data[row * n + k]! - zeroPoint;
+    }
+    descendIntegers(q, gram, linear, quantMin - zeroPoint, quantMax - zeroPoint);
+    for (let k = 0; k < n; k++) data[row * n + k] = q[k]! + zeroPoint;
+  }
+}
+
+/** Rounds an embedding's rows: each token is a least-squares problem over the outputs of all projections. */
+function roundEmbedding(
+  { codes, scales, biases }: CodedRows,
+  embedding: Float32Array,
+  sides: readonly Side[],
+  tokens: number,
+  n: number,
+  damping: number,
+): void {
+  const gram = new Float64Array(n * n);
+  const linear = new Float64Array(n);
+  const q = new Int32Array(n);
+  const weights = sides.map(dequantizeWeight);
+  const quantMax = codes instanceof Uint8Array ? 255 : 65535;
+  for (let token = 0; token < tokens; token++) {
+    const scale = scales[token]!;
+    const bias = biases[token]!;
+    if (!(scale > 0)) continue; // all values alike: the bias is exact
+    gram.fill(0);
+    linear.fill(0);
+    sides.forEach(({ nearest: { outFeatures }, target, importance }, s) => {
+      const weight = weights[s]!;
+      for (let row = 0; row < outFeatures; row++) {
+        const at = token * outFeatures + row;
+        let fixed = 0; // what the bias brings
+        for (let k = 0; k < n; k++) fixed += weight[row * n + k]! * bias;
+        const pull = importance[at]! * (target[at]! - fixed);
+        accumulateGram(gram, 0, weight, row * n, n, importance[at]!);
+        for (let k = 0; k < n; k++) linear[k]! += pull * weight[row * n + k]!;
+      }
+    });
+    const added = complete(gram, n, damping);
+    for (let k = 0; k < n; k++) {
+      linear[k] = (linear[k]! + added * (embedding[token * n + k]! - bias)) / scale;
+      q[k] = codes[token * n + k]!;
+    }
+    descendIntegers(q, gram, linear, 0, quantMax);
+    codes.set(q, token * n);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * From float weights to int8 ones.
+ *
+ * @module
+ */
+import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import { quantizePerChannel } from "../../kernels/numeric/quantize.ts";
+import { failType } from "../core/errors.ts";
+import { FakeQuantize } from "../observer/fake_quantize.ts";
+import type { Observer, ObserverFactory } from "../observer/observer.ts";
+import { isPerChannel } from "../core/qparams.ts";
+
+/** A weight rounded to the nearest integers, and the range that they may have. */
+export interface NearestWeight {
+  readonly weight: LinearWeight;
+  readonly quantMin: number;
+  readonly quantMax: number;
+}
+
+/**
+ * A new observer of a weight.
+ *
+ * @throws {TypeError} If it is not for qint8.
+ */
+export function weightObserver(name: string, factory: ObserverFactory): Observer {
+  const observer = factory();
+  if (observer.dtype !== "qint8") {
+    failType(`${name} observer`, "one for qint8", observer.dtype ?? observer.kind);
+  }
+  return observer;
+}
+
+/**
+ * Quantizes a weight [outFeatures, inFeatures] by its own observer, as torch does when it converts a Linear.
+ *
+ * @param name What errors call it.
+ * @param factory The QConfig's weight observer, for qint8.
+ * @param blocks Into how many equal blocks of rows it is cut, each with an observer of its own: 4 for split gates.
+ * @throws {TypeError} If the observer is not for qint8.
+ */
+export function quantizeWeight(
+  name: string,
+  factory: ObserverFactory,
+  weight: Float32Array,
+  outFeatures: number,
+  inFeatures: number,
+  blocks = 1,
+): NearestWeight {
+  const rows = outFeatures / blocks;
+  const data = new Int8Array(weight.length);
+  const scales: number[] = [], zeroPoints: number[] = [];
+  let perChannel = false;
+  let range = { quantMin: 0, quantMax: 0 };
+  for (let block = 0; block < blocks; block++) {
+    const observer = weightObserver(name, factory);
+    const from = block * rows * inFeatures;
+    const values = weight.subarray(from, from + rows * inFeatures);
+    observer.observe(values, [rows, inFeatures]);
+    const qparams = observer.calculateQParams();
+    perChannel = isPerChannel(qparams);
+    if (isPerChannel(qparams) && qparams.axis !== 0) {
+      failType(`${name} observer`, "channel axis 0", qparams.axis);
+    }
+    const own = isPerChannel(qparams) ? [...qparams.scales] : [qparams.scale];
+    const points = isPerChannel(qparams) ? [...qparams.zeroPoints] : [qparams.zeroPoint];
+    const inner = values.length / own.length;
+    const { quantMin, quantMax } = qparams;
+    const out = data.subarray(from, from + values.length);
+    quantizePerChannel(
+      values,
+      out,
+      Float32Array.from(own),
+      Int32Array.from(points),
+      quantMin,
+      quantMax,
+      inner,
+    );
+    range = { quantMin, quantMax };
+    scales.push(...own);
+    zeroPoints.push(...points);
+  }
+  const weightScales = Float32Array.from(scales);
+  const weightPoints = Int32Array.from(zeroPoints);
+  return {
+    weight: {
+      data,
+      outFeatures,
+      inFeatures,
+      perChannel,
+      scales: weightScales,
+      zeroPoints: weightPoints,
+    },
+    ...range,
+  };
+}
+
+/**
+ * A weight as a fake-quantizer makes it, block by block as {@linkcode quantizeWeight}; the weight itself where its
+ * observer is none.
+ */
+export function fakeQuantizeWeight(
+  factory: ObserverFactory,
+  weight: Float32Array,
+  outFeatures: number,
+  blocks = 1,
+): Float32Array {
+  if (!(factory() instanceof FakeQuantize)) return weight;
+  const size = weight.length / blocks;
+  const shape = [outFeatures / blocks, weight.length / outFeatures];
+  const out = new Float32Array(weight.length);
+  for (let from = 0; from < weight.length; from += size) {
+    out.set((factory() as FakeQuantize).forward(weight.subarray(from, from + size), shape), from);
+  }
+  return out;
+}

@@ -1,0 +1,66 @@
+/**
+ * The embedding of an observed model.
+ *
+ * @module
+ */
+import { quantizeEmbeddingRow } from "../../../kernels/ops/embedding.ts";
+import type { Embedding } from "./float.ts";
+import type { QConfig } from "../../qconfig/qconfig.ts";
+import { QuantizedEmbedding } from "./quantized.ts";
+import type { Tensor, TokenTensor } from "../../core/tensor.ts";
+
+/**
+ * An embedding: nothing is observed, for a row's own range gives its parameters.
+ *
+ * @example
+ * ```ts
+ * import { Embedding, fbgemmQConfig, type ObservedEmbedding, prepare, tokens } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const float = new Embedding({ numEmbeddings: 10, embeddingDim: 4 });
+ * const embedding = prepare(float, fbgemmQConfig).modules.get("embedding") as ObservedEmbedding;
+ * float.weight.fill(0); // a copy was observed
+ * assert(embedding.forward(tokens([1], [1])).data.some((value) => value !== 0));
+ * assertEquals(embedding.qconfig, fbgemmQConfig);
+ * ```
+ */
+export class ObservedEmbedding {
+  /** The layer's own copy of the weights. */
+  readonly embedding: Embedding;
+  /** null: the rows stay float32. */
+  readonly qconfig: QConfig | null;
+
+  /** Use `prepare`. */
+  constructor(embedding: Embedding, qconfig: QConfig | null) {
+    this.embedding = embedding;
+    this.qconfig = qconfig;
+  }
+
+  /** The rows of the tokens. */
+  forward(x: TokenTensor): Tensor {
+    return this.embedding.forward(x);
+  }
+}
+
+/**
+ * Quantizes the rows, each by its own range (quantized::embedding_bag_byte_prepack of torch); without a QConfig they
+ * are copied as they are.
+ */
+export function convertEmbedding(observed: ObservedEmbedding): QuantizedEmbedding {
+  const { embedding: { weight, numEmbeddings, embeddingDim }, qconfig } = observed;
+  if (qconfig === null) {
+    const none = new Float32Array(0);
+    return new QuantizedEmbedding({
+      weight: weight.slice(),
+      numEmbeddings,
+      embeddingDim,
+      scales: none,
+      biases: none,
+    });
+  }
+  const rows = new (qconfig.embeddingBits === 16 ? Uint16Array : Uint8Array)(weight.length);
+  const scales = new Float32Array(numEmbeddings), biases = new Float32Array(numEmbeddings);
+  for (let row = 0; row < numEmbeddings; row++) {
+    quantizeEmbeddingRow(weight, row, embeddingDim, rows, scales, biases);
+  }
+  return new QuantizedEmbedding({ weight: rows, numEmbeddings, embeddingDim, scales, biases });
+}

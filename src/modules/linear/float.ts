@@ -1,0 +1,112 @@
+/**
+ * The float linear layer.
+ *
+ * @module
+ */
+import { linearFloat32 } from "../../../kernels/float/linear.ts";
+import { checkBoolean, checkFinite, checkInteger, failRange } from "../../core/errors.ts";
+import type { Tensor } from "../../core/tensor.ts";
+import { checkOptions, checkTensor, MAX_SIZE, parameter } from "../../core/check.ts";
+import { generatorOf, type Seed } from "../../core/generator.ts";
+import { Module } from "../module.ts";
+
+/** Options of {@linkcode Linear}. */
+export interface LinearOptions {
+  /** Last dimension of x; columns of the weight. */
+  readonly inFeatures: number;
+  /** Last dimension of y; rows of the weight. */
+  readonly outFeatures: number;
+  /** true by default. */
+  readonly bias?: boolean;
+  /** Where the initial weights come from; 0 by default. */
+  readonly seed?: Seed;
+}
+
+/**
+ * torch.nn.Linear: y = x W^T + b. Each sum is rounded to float32 once.
+ *
+ * Weight and bias start uniform in ±1/sqrt(inFeatures), weight first, with the bits that torch.manual_seed(seed)
+ * gives.
+ *
+ * @example
+ * ```ts
+ * import { Linear, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new Linear({ inFeatures: 2, outFeatures: 1 });
+ * linear.loadStateDict(new Map([["weight", tensor([3, 4], [1, 2])], ["bias", tensor([0.5], [1])]]));
+ * assertEquals([...linear.forward(tensor([1, 2], [1, 2])).data], [11.5]);
+ * ```
+ */
+export class Linear extends Module {
+  /** Last dimension of x; columns of the weight. */
+  readonly inFeatures: number;
+  /** Last dimension of y; rows of the weight. */
+  readonly outFeatures: number;
+  /** [outFeatures, inFeatures] */
+  readonly weight: Float32Array;
+  /** [outFeatures], or null. */
+  readonly bias: Float32Array | null;
+
+  /**
+   * Allocates weight and bias and fills them from the seed.
+   *
+   * @throws {TypeError | RangeError} If an option is unknown, or no positive integer, boolean or seed.
+   */
+  constructor(options: LinearOptions) {
+    super();
+    checkOptions("options", options, ["inFeatures", "outFeatures", "bias", "seed"]);
+    const { bias = true, seed = 0 } = options;
+    const inFeatures = checkInteger("inFeatures", options.inFeatures, 1, MAX_SIZE);
+    const outFeatures = checkInteger("outFeatures", options.outFeatures, 1, MAX_SIZE);
+    checkBoolean("bias", bias);
+    const generator = generatorOf(seed);
+    this.inFeatures = inFeatures;
+    this.outFeatures = outFeatures;
+    this.weight = parameter("weight", [outFeatures, inFeatures]);
+    this.bias = bias ? parameter("bias", [outFeatures]) : null;
+    // torch's kaiming_uniform_(a = sqrt(5)) comes to this float32 bound (for any inFeatures below 200,000, as tried).
+    const bound = 1 / Math.sqrt(inFeatures);
+    for (const { data } of this.stateDict().values()) generator.uniform(data, -bound, bound);
+  }
+
+  /** `weight` and `bias`. */
+  override stateDict(): Map<string, Tensor> {
+    const { inFeatures, outFeatures } = this;
+    const tensors = new Map<string, Tensor>([["weight", {
+      data: this.weight,
+      shape: [outFeatures, inFeatures],
+    }]]);
+    if (this.bias !== null) tensors.set("bias", { data: this.bias, shape: [outFeatures] });
+    return tensors;
+  }
+
+  /**
+   * Applies the layer to every row of x.
+   *
+   * @param x [..., inFeatures], finite.
+   * @returns [..., outFeatures]
+   * @throws {TypeError} If `x` is no float32 tensor.
+   * @throws {RangeError} If a dimension is 0, the last is not inFeatures, or `x` or the result is not finite.
+   */
+  forward(x: Tensor): Tensor {
+    const { inFeatures, outFeatures, weight, bias } = this;
+    checkTensor("x", x);
+    if (x.shape.at(-1) !== inFeatures) failRange("x.shape", `[..., ${inFeatures}]`, x.shape);
+    const count = x.data.length / inFeatures;
+    const data = new Float32Array(count * outFeatures);
+    for (let r = 0; r < count; r++) {
+      linearFloat32(
+        x.data,
+        r * inFeatures,
+        weight,
+        bias,
+        inFeatures,
+        outFeatures,
+        data,
+        r * outFeatures,
+      );
+    }
+    checkFinite("y", data);
+    return { data, shape: [...x.shape.slice(0, -1), outFeatures] };
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The observed linear layer.
+ *
+ * @module
+ */
+import { Linear } from "./float.ts";
+import type { Observer } from "../../observer/observer.ts";
+import type { QConfig } from "../../qconfig/qconfig.ts";
+import type { Tensor } from "../../core/tensor.ts";
+import type { InputObserver } from "../../authoring/observed_model.ts";
+import { accumulateGram } from "../../authoring/weight_rounding.ts";
+import { fakeQuantizeWeight } from "../../authoring/weights.ts";
+
+/**
+ * A float linear layer whose output, and input where it comes as float32, are observed.
+ *
+ * @example
+ * ```ts
+ * import { fbgemmQConfig, Linear, type ObservedLinear, Observer, prepare, tensor } from "@splitgate/splitgate";
+ * import { assert, assertEquals } from "@std/assert";
+ * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);
+ * const { input } = observed.modules.get("linear") as ObservedLinear;
+ * assert(input instanceof Observer); // the input comes as float32
+ * observed.forward(tensor([0.5, -2], [1, 2]));
+ * assertEquals([(input as Observer).minVal, (input as Observer).maxVal], [-2, 0.5]);
+ * ```
+ */
+export class ObservedLinear {
+  /** The layer: a copy, so that what happens to the original does not matter. */
+  readonly linear: Linear;
+  /** Where the observers come from; `convert` takes the weight's and the engine from it. */
+  readonly qconfig: QConfig;
+  /** What observes x, or why nothing does. */
+  readonly input: InputObserver;
+  /** null: the output stays float32. */
+  readonly output: Observer | null;
+  /** Gram matrix of its inputs, for calibrated rounding of the weight; null where the QConfig does not ask for it. */
+  readonly gram: Float64Array | null;
+
+  /** Use `prepare`. */
+  constructor(linear: Linear, qconfig: QConfig, input: InputObserver) {
+    const output = qconfig.activation();
+    this.linear = linear;
+    this.qconfig = qconfig;
+    this.input = input;
+    this.gram = qconfig.weightRounding === "calibrated"
+      ? new Float64Array(linear.inFeatures ** 2)
+      : null;
+    this.output = output.dtype === undefined ? null : output;
+  }
+
+  /** Takes in the given rows of an input, or all of it, for rounding the weight. */
+  watch({ data }: Tensor, rows: readonly number[] | null): void {
+    const { gram, linear: { inFeatures } } = this;
+    if (gram === null) return;
+    const count = rows === null ? data.length / inFeatures : rows.length;
+    for (let r = 0; r < count; r++) {
+      accumulateGram(gram, 0, data, (rows === null ? r : rows[r]!) * inFeatures, inFeatures, 1);
+    }
+  }
+
+  /**
+   * The float layer's output, of the weight that a fake-quantizer makes where it has one. What shows it to the observer
+   * is the model, which knows which rows are padding.
+   */
+  forward(x: Tensor): Tensor {
+    const { inFeatures, outFeatures, weight, bias } = this.linear;
+    const own = fakeQuantizeWeight(this.qconfig.weight, weight, outFeatures);
+    if (own === weight) return this.linear.forward(x);
+    const fake = new Linear({ inFeatures, outFeatures, bias: bias !== null });
+    fake.loadStateDict(this.linear.stateDict());
+    fake.weight.set(own);
+    return fake.forward(x);
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * The quantized linear layer and what runs it.
+ *
+ * @module
+ */
+import { linearFloat32 } from "../../../kernels/float/linear.ts";
+import {
+  type Engine,
+  linearEngine,
+  linearInt8,
+  linearInt8Float32,
+  type LinearWeight,
+} from "../../../kernels/ops/linear.ts";
+import { dequantizePerChannel, quantizePerTensor } from "../../../kernels/numeric/quantize.ts";
+import { newQArray } from "../../core/dtype.ts";
+import { checkGiven, failRange, failType } from "../../core/errors.ts";
+import type { PerTensorQParams } from "../../core/qparams.ts";
+import type { PreparedModule } from "../../runtime/backend.ts";
+import { checkModule, checkScales } from "../../authoring/check.ts";
+import { type ForwardTensor, inputQParams } from "../lstm/forward.ts";
+import { dynamicRows } from "../lstm/dynamic.ts";
+import type { LinearModule } from "../../authoring/modules.ts";
+
+/** What a {@linkcode QuantizedLinear} is made of. */
+export type QuantizedLinearOptions = Omit<LinearModule, "kind" | "fallback">;
+
+/** float32 weights of an int8 layer. */
+function floatWeight({ data, scales, zeroPoints }: LinearWeight): Float32Array {
+  const out = new Float32Array(data.length);
+  dequantizePerChannel(data, out, scales, zeroPoints, data.length / scales.length);
+  return out;
+}
+
+/**
+ * A linear layer with int8 weights.
+ *
+ * @example
+ * ```ts
+ * import { perTensorAffine, QuantizedLinear, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new QuantizedLinear({
+ *   engine: "fbgemm",
+ *   weight: {
+ *     data: Int8Array.of(2, -1),
+ *     outFeatures: 1,
+ *     inFeatures: 2,
+ *     perChannel: false,
+ *     scales: Float32Array.of(0.5),
+ *     zeroPoints: Int32Array.of(0),
+ *   },
+ *   bias: Float32Array.of(1),
+ *   input: perTensorAffine({ dtype: "quint8", scale: 1, zeroPoint: 10 }),
+ *   output: null,
+ * });
+ * assertEquals([...linear.forward(tensor([2, 0], [1, 2])).data], [3]);
+ * ```
+ */
+export class QuantizedLinear implements LinearModule {
+  /** Tells modules apart. */
+  readonly kind = "Linear";
+  /** Whose rounding it has. */
+  readonly engine: Engine;
+  readonly weight: LinearWeight;
+  readonly bias: Float32Array | null;
+  readonly input: PerTensorQParams | null;
+  readonly output: PerTensorQParams | null;
+  readonly dynamic: boolean;
+  /** What runs it where it is dynamic. */
+  readonly fallback: (linear: LinearModule) => PreparedModule = dynamicRows;
+
+  /**
+   * Checks weight, bias and parameters and keeps them, uncopied.
+   *
+   * @throws {TypeError} If the weight is no Int8Array.
+   * @throws {RangeError} If a length, scale, zero point or bias is wrong, or it is dynamic and `input` or `output` is
+   * not null.
+   */
+  constructor(options: QuantizedLinearOptions) {
+    checkGiven(options);
+    this.engine = options.engine;
+    this.weight = options.weight;
+    this.bias = options.bias;
+    this.input = options.input;
+    this.output = options.output;
+    this.dynamic = options.dynamic ?? false;
+    for (const end of ["input", "output"] as const) {
+      if (this.dynamic && this[end] !== null) {
+        failRange(end, "null, since the layer is dynamic", this[end]);
+      }
+    }
+    checkModule("Linear", this);
+  }
+
+  /**
+   * Runs the layer, by the plain kernels.
+   *
+   * @param x [..., inFeatures]. A quantized tensor keeps its own parameters; floats are quantized to the layer's
+   * `input`, or stay floats where that is null.
+   * @returns [..., outFeatures], quantized, or float32 where the layer's `output` is null.
+   * @throws {TypeError} If `x` is no tensor, or a quantized one and the layer is dynamic.
+   * @throws {RangeError} If its last dimension is not inFeatures, or a value is out of range.
+   */
+  forward(x: ForwardTensor): ForwardTensor {
+    const { engine, weight, bias, input, output } = this;
+    const { inFeatures, outFeatures } = weight;
+    let from = inputQParams("x", x);
+    let { data } = x;
+    const rows = data.length / inFeatures;
+    if (x.shape[x.shape.length - 1] !== inFeatures) {
+      failRange("x.shape", `[..., ${inFeatures}]`, [...x.shape]);
+    }
+    if (this.dynamic) {
+      if (from !== null) failType("x", "a float32 tensor, since the layer is dynamic", from.dtype);
+      const out = new Float64Array(rows * outFeatures);
+      const prepared = dynamicRows(this);
+      prepared.reserve!(rows, 1, false);
+      prepared.process(null!, Float64Array.from(data), out, 1, rows, null, false);
+      return { data: Float32Array.from(out), shape: [...x.shape.slice(0, -1), outFeatures] };
+    }
+    if (from === null && input !== null) {
+      from = input;
+      const q = newQArray(input.dtype, data.length);
+      quantizePerTensor(data as Float32Array, q, input);
+      data = q;
+    }
+    const shape = [...x.shape.slice(0, -1), outFeatures];
+    const out = new Float32Array(rows * outFeatures);
+    if (from !== null) checkScales("weight.scales", weight.scales, [from], [output]);
+    if (from !== null && output !== null) {
+      const q = newQArray(output.dtype, out.length);
+      linearInt8(
+        linearEngine(engine, from, [output]),
+        data as Int32Array,
+        from,
+        weight,
+        bias,
+        q,
+        output,
+        false,
+      );
+      return { data: q, shape, qparams: output };
+    }
+    if (from !== null) {
+      linearInt8Float32(
+        linearEngine(engine, from, [null]),
+        data as Int32Array,
+        from,
+        weight,
+        bias,
+        out,
+      );
+      return { data: out, shape };
+    }
+    const floats = floatWeight(weight);
+    for (let r = 0; r < rows; r++) {
+      linearFloat32(
+        data as Float32Array,
+        r * inFeatures,
+        floats,
+        bias,
+        inFeatures,
+        outFeatures,
+        out,
+        r * outFeatures,
+      );
+    }
+    if (output === null) return { data: out, shape };
+    const q = newQArray(output.dtype, out.length);
+    quantizePerTensor(out, q, output);
+    return { data: q, shape, qparams: output };
+  }
+}

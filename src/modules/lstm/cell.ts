@@ -1,0 +1,43 @@
+/**
+ * A quantized LSTM cell: integer weights, and qparams of its parts.
+ *
+ * @module
+ */
+import type { CellParameters, CellWeights } from "../../../kernels/packed/lower.ts";
+import type { CellQParams } from "../../cells/lstm_parts.ts";
+import type { PerTensorQParams } from "../../core/qparams.ts";
+
+/** Weights and qparams of one layer and direction. Rows in PyTorch's order: input, forget, cell, output gate. */
+export interface QuantizedLstmCell extends CellWeights {
+  /** Parameters of every part's output; null where a part stays float32. */
+  readonly parts: CellQParams;
+}
+
+/** Parameters of a cell's hidden state: its last part's. */
+export function hiddenQParams({ parts }: QuantizedLstmCell): PerTensorQParams | null {
+  return parts.proj === undefined ? parts.ogate_cy : parts.proj;
+}
+
+/** Whether packed rows take integers of these parameters: up to 24 bits, so that 2^20 products with int8 stay exact. */
+export function packs(q: PerTensorQParams | null): boolean {
+  return q === null || q.quantMax - q.quantMin <= 2 ** 24;
+}
+
+/**
+ * The parts as the fast step takes them, or null where it does not run them: a part other than the projections that
+ * is not quantized, a range beyond 24 bits, or a part that requantizes what it reads.
+ */
+export function fastParts(cell: QuantizedLstmCell): CellParameters | null {
+  const { parts } = cell;
+  if (parts.inputs !== undefined) return null;
+  for (const [name, part] of Object.entries(parts)) {
+    for (const q of Array.isArray(part) ? part : [part]) {
+      if (q === null) {
+        if (name !== "igates" && name !== "hgates") return null;
+      } else if (q !== undefined && !packs(q)) {
+        return null;
+      }
+    }
+  }
+  return parts as CellParameters;
+}

@@ -1,0 +1,201 @@
+/**
+ * `forward` of a quantized LSTM, with torch's meaning: a whole sequence, a given or implicit state, and the final one.
+ *
+ * @module
+ */
+import { dtypeOf, newQArray, type QArray } from "../../core/dtype.ts";
+import { checkOptions } from "../../core/check.ts";
+import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../../core/errors.ts";
+import { isPerChannel, type PerTensorQParams, type QParams } from "../../core/qparams.ts";
+import { type QTensor, shapeSize, type Tensor } from "../../core/tensor.ts";
+import type { LstmBackend } from "../../runtime/backend.ts";
+import { hiddenQParams } from "./cell.ts";
+import { lowerLstm } from "../../authoring/lower.ts";
+import { type LstmModule, stateSize } from "../../authoring/modules.ts";
+import { portable } from "../../runtime/portable.ts";
+import { convertShifted, quantizeShifted } from "../../runtime/shifted.ts";
+
+/** Options of a quantized LSTM's `forward`. */
+export interface LstmForwardOptions {
+  /** Steps of each batch row, 1 to the sequence's; all by default. Beyond them the output is 0. */
+  readonly lengths?: ArrayLike<number>;
+  /** Overrides the form; the results are the same. */
+  readonly splitGates?: boolean;
+  /** What runs it: the fast step by default, and execution by parts where that does not run it. */
+  readonly kernels?: LstmBackend;
+}
+
+/** A quantized tensor, or float32 where the part that gives it is not quantized. */
+export type ForwardTensor = QTensor<PerTensorQParams> | Tensor;
+
+/** Output, and the final hidden and cell state. */
+export type LstmForwardResult = readonly [ForwardTensor, readonly [ForwardTensor, ForwardTensor]];
+
+/** The parameters of a tensor that a module takes; null is float32. */
+export function inputQParams(name: string, x: unknown): PerTensorQParams | null {
+  if (typeof x !== "object" || x === null || !Array.isArray((x as Tensor).shape)) {
+    failType(name, "a Tensor or a QTensor", x);
+  }
+  const { qparams, data, shape } = x as { qparams?: QParams; data: unknown; shape: number[] };
+  const size = shapeSize(shape);
+  const checkSize = ({ length }: ArrayLike<number>): void => {
+    if (size === 0) failRange(`${name}.shape`, "no empty dimension", shape);
+    if (length !== size) failRange(`${name}.data`, `${size} elements for its shape`, length);
+  };
+  if (qparams === undefined) {
+    if (!(data instanceof Float32Array)) return failType(`${name}.data`, "a Float32Array", data);
+    checkSize(data);
+    checkFinite(`${name}.data`, data);
+    return null;
+  }
+  if (isPerChannel(qparams)) return failType(`${name}.qparams`, "parameters per tensor", qparams);
+  const { dtype, quantMin, quantMax } = qparams;
+  if (dtypeOf(data) !== dtype) failType(`${name}.data`, `an array of ${dtype}`, data);
+  checkSize(data as QArray);
+  (data as Int32Array).forEach((q, i) => checkInteger(`${name}.data[${i}]`, q, quantMin, quantMax));
+  return qparams;
+}
+
+/** Values as modules pass them on: integers less the zero point, or floats; quantized to `to` where given as floats. */
+export function shiftedValues(
+  x: ForwardTensor,
+  from: PerTensorQParams | null,
+  to: PerTensorQParams | null,
+): Float64Array {
+  const out = Float64Array.from(x.data);
+  if (from !== null) { for (let i = 0; i < out.length; i++) out[i]! -= from.zeroPoint; }
+  else if (to !== null) quantizeShifted(x.data, 0, out, 0, out.length, to);
+  return out;
+}
+
+/** The reverse: a tensor over values less the zero point, or floats. */
+export function shiftedTensor(
+  values: ArrayLike<number>,
+  shape: readonly number[],
+  qparams: PerTensorQParams | null,
+): ForwardTensor {
+  if (qparams === null) return { data: Float32Array.from(values), shape };
+  const data = newQArray(qparams.dtype, values.length);
+  for (let i = 0; i < data.length; i++) data[i] = values[i]! + qparams.zeroPoint;
+  return { data, shape, qparams };
+}
+
+/** Swaps the first two axes of [a, b, width]. */
+function transpose(x: Float64Array, a: number, b: number, width: number): Float64Array {
+  const out = new Float64Array(x.length);
+  for (let i = 0; i < a; i++) {
+    for (let j = 0; j < b; j++) {
+      const at = (i * b + j) * width;
+      out.set(x.subarray(at, at + width), (j * a + i) * width);
+    }
+  }
+  return out;
+}
+
+/** Runs a quantized LSTM over a sequence; see `QuantizedLSTM.forward`. */
+export function lstmForward(
+  lstm: LstmModule,
+  x: ForwardTensor,
+  state: readonly [ForwardTensor, ForwardTensor] | undefined,
+  options: LstmForwardOptions,
+): LstmForwardResult {
+  checkOptions("options", options, ["lengths", "splitGates", "kernels"]);
+  if (state !== undefined && !Array.isArray(state)) {
+    failType("state", "an array of the hidden and the cell state", state);
+  }
+  const { inputSize, hiddenSize, batchFirst, bidirectional, numLayers, cells } = lstm;
+  const directions = bidirectional ? 2 : 1;
+  const size = stateSize(lstm);
+  const rows = numLayers * directions;
+  const given = inputQParams("x", x);
+  const input = given ?? lstm.input;
+  const { shape } = x;
+  const batched = shape.length === 3;
+  if (
+    !batched && shape.length !== 2 || shape[shape.length - 1] !== inputSize || x.data.length === 0
+  ) {
+    failRange(
+      "x.shape",
+      `[${batchFirst ? "batch, steps" : "steps, batch"}, ${inputSize}] or [steps, ${inputSize}]`,
+      [
+        ...shape,
+      ],
+    );
+  }
+  const steps = batched && batchFirst ? shape[1]! : shape[0]!;
+  const batch = !batched ? 1 : batchFirst ? shape[0]! : shape[1]!;
+  const swap = batched && batchFirst;
+  const { lengths, splitGates = lstm.splitGates, kernels } = options;
+  checkBoolean("splitGates", splitGates);
+  if (lengths !== undefined && lengths.length !== batch) {
+    failRange("lengths", `${batch} elements`, lengths.length);
+  }
+  const counts = lengths === undefined
+    ? null
+    : Int32Array.from(lengths, (n, b) => checkInteger(`lengths[${b}]`, n, 1, steps));
+  const stateShape = (width: number) => batched ? [rows, batch, width] : [rows, width];
+  const initial = state?.map((tensor, i) => {
+    const name = i === 0 ? "h0" : "c0";
+    const expected = stateShape(i === 0 ? size : hiddenSize);
+    const q = inputQParams(name, tensor);
+    if (tensor.shape.join() !== expected.join()) {
+      failRange(`${name}.shape`, `[${expected}]`, [...tensor.shape]);
+    }
+    return q;
+  }) as [PerTensorQParams | null, PerTensorQParams | null] | undefined;
+  const program = lowerLstm({ module: lstm, input, tokens: null, initial });
+  const prepared = kernels?.prepare(program) ?? portable.prepare(program) ??
+    lstm.fallback?.prepare(program);
+  if (!prepared) return failRange("lstm", "parts that the fast step runs", "others");
+  prepared.reserve(batch, steps, splitGates);
+  const running = prepared.createState(batch);
+  const hiddens = cells.flat().map(hiddenQParams);
+  const cellStates = cells.flat().map((c) => c.parts.fgate_cx_igate_cgate);
+  if (state !== undefined) {
+    for (let cell = 0; cell < rows; cell++) {
+      for (
+        const [i, to, q, width] of [[0, running.h, hiddens, size], [
+          1,
+          running.c,
+          cellStates,
+          hiddenSize,
+        ]] as const
+      ) {
+        const at = cell * batch * width;
+        const end = at + batch * width;
+        const part = state[i].data.subarray(at, end);
+        to.set(
+          shiftedValues({ ...state[i], data: part } as ForwardTensor, initial![i], q[cell]!),
+          at,
+        );
+      }
+    }
+  }
+  let values = shiftedValues(x, given, input);
+  if (swap) values = transpose(values, batch, steps, inputSize);
+  let out: Float64Array = new Float64Array(steps * batch * size * directions);
+  prepared.process(running, values, out, steps, batch, counts, splitGates);
+  if (swap) out = transpose(out, steps, batch, size * directions);
+  const final = (
+    values: ArrayLike<number>,
+    q: readonly (PerTensorQParams | null)[],
+    width: number,
+  ): ForwardTensor => {
+    const all = Float64Array.from(values);
+    const each = batch * width;
+    // torch stacks directions, then layers; each time the first tensor's parameters hold for all.
+    for (let l = 0; l < rows; l += directions) {
+      if (bidirectional) convertShifted(all, (l + 1) * each, each, q[l + 1]!, q[l]!);
+      convertShifted(all, l * each, directions * each, q[l]!, q[0]!);
+    }
+    return shiftedTensor(all, stateShape(width), q[0]!);
+  };
+  return [
+    shiftedTensor(
+      out,
+      [...shape.slice(0, -1), size * directions],
+      hiddenQParams(cells[numLayers - 1]![0]!),
+    ),
+    [final(running.h, hiddens, size), final(running.c, cellStates, hiddenSize)],
+  ];
+}

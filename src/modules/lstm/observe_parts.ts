@@ -1,0 +1,80 @@
+/**
+ * An LSTM whose parts are observed one by one.
+ *
+ * @module
+ */
+import { failRange, failType } from "../../core/errors.ts";
+import { PART_SLOTS } from "../../cells/lstm_parts.ts";
+import { LSTM } from "./float.ts";
+import { checkPartKey, checkPartObserver, checkQConfig } from "../../qconfig/mapping.ts";
+import {
+  getDefaultQConfig,
+  type PartObserver,
+  type PartObservers,
+  type QConfig,
+} from "../../qconfig/qconfig.ts";
+import type { ObservedModel } from "../../authoring/observed_model.ts";
+import { prepare, type PrepareOptions } from "../../authoring/prepare.ts";
+
+/** Options of {@linkcode observeLstmParts}. */
+export interface ObserveLstmPartsOptions extends PrepareOptions {
+  /** The LSTM's own QConfig, which every part that is left out inherits; `getDefaultQConfig()` by default. */
+  readonly qconfig?: QConfig;
+}
+
+/**
+ * Observes each part of an LSTM's cells by an observer or fake-quantizer of its own: torch's
+ * `_get_lstm_with_individually_observed_parts`, for every layer, both directions, and tanh(cell), the two projections
+ * of the gates and the projection of the hidden state besides. Weights and biases are those of the float LSTM, copied:
+ * before calibration the output is the float LSTM's, bit for bit.
+ *
+ * @param lstm The float LSTM.
+ * @param parts By slot (`inputProjection`, `hiddenProjection`, `linearOutput`, `sigmoid`, `tanh`, `cellState`,
+ * `cellTanh`, `hiddenState`, `projection`) or, more specific, by part (`forget_gate`): an observer factory, null for
+ * "not quantized", four of them, one a gate, for the parts that span the gates and are split, or an object of `output`
+ * and `inputs`. What is left out has the activation observer of the LSTM's QConfig.
+ * @param options.splitGates Whether each gate has a Linear and an add of its own.
+ * @returns The observed model, with the one module `lstm`: run calibration data through it, then `convert` it or
+ * `convertToReference` it.
+ * @throws {TypeError} If an argument is of the wrong kind.
+ * @throws {RangeError} If there is no such part, fused gates have an observer each, or the backend cannot run a part.
+ *
+ * @example Gates and cell state in 16 bits
+ * ```ts
+ * import { convertToReference, FixedQParamsObserver, LSTM, observeLstmParts, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }), x = tensor([0.5, -1, 0.25, 2], [2, 1, 2]);
+ * const bits16 = { dtype: "qint32", quantMin: -32768, quantMax: 32767, zeroPoint: 0 } as const;
+ * const observed = observeLstmParts(lstm, {
+ *   linearOutput: FixedQParamsObserver.withArgs({ ...bits16, scale: 2 ** -11 }),
+ *   cellState: FixedQParamsObserver.withArgs({ ...bits16, scale: 2 ** -11 }),
+ * }, { splitGates: true });
+ * assertEquals(observed.forward(x), lstm.forward(x)[0]);
+ * const gates = convertToReference(observed).nodes.filter(({ op, part }) => op === "quantize" && part === "gates");
+ * assertEquals(gates.map(({ dtype, scale }) => [dtype, scale]), Array(4).fill(["qint32", 2 ** -11]));
+ * ```
+ */
+export function observeLstmParts(
+  lstm: LSTM,
+  parts: PartObservers,
+  options: ObserveLstmPartsOptions = {},
+): ObservedModel {
+  if (!(lstm instanceof LSTM)) failType("lstm", "an LSTM", lstm);
+  if (typeof parts !== "object" || parts === null) {
+    failType("parts", "an object of observers", parts);
+  }
+  const { qconfig = getDefaultQConfig(), ...rest } = options;
+  if (qconfig === null) failType("options.qconfig", "a QConfig", qconfig);
+  checkQConfig(qconfig);
+  const all: Record<string, PartObserver> = {};
+  for (const slot of PART_SLOTS) all[slot] = qconfig.activation;
+  for (const [key, observer] of Object.entries({ ...qconfig.parts, ...parts })) {
+    checkPartKey("parts", key);
+    checkPartObserver(`part ${key}`, key, observer);
+    if (key === "projection" && lstm.projSize === 0 && key in parts) {
+      failRange("part projection", "an LSTM with projSize: leave it out", "projSize 0");
+    }
+    all[key] = observer;
+  }
+  return prepare(lstm, { ...qconfig, parts: all }, rest);
+}

@@ -1,0 +1,184 @@
+/**
+ * The observed LSTM: float arithmetic part by part, each part's output shown to its observer.
+ *
+ * @module
+ */
+import type { LSTMWeights } from "../../../kernels/float/lstm.ts";
+import { checkFinite } from "../../core/errors.ts";
+import { lstmParts, runCell } from "../../cells/lstm_parts.ts";
+import { floatExecutor } from "../../cells/float_executor.ts";
+import type { LSTM } from "./float.ts";
+import { type LSTMForwardOptions, planSequence } from "./sequence.ts";
+import type { QConfig } from "../../qconfig/qconfig.ts";
+import type { Tensor } from "../../core/tensor.ts";
+import { type CellObservers, cellObservers, observedExecutor } from "./observed_cell.ts";
+import type { InputObserver } from "../../authoring/observed_model.ts";
+import { CellStatistics } from "../../authoring/rounding_statistics.ts";
+import { fakeQuantizeWeight } from "../../authoring/weights.ts";
+
+/** One layer and direction: its weights, and the observers of its parts. */
+export interface ObservedCell {
+  /** The float weights: PyTorch's gate order, input, forget, cell, output. */
+  readonly weights: LSTMWeights;
+  /** By part; of a gated part one a gate, the same four times where gates are fused. null: not quantized. */
+  readonly observers: CellObservers;
+  /** For calibrated rounding of the weights; null where the QConfig does not ask for it. */
+  readonly statistics: CellStatistics | null;
+}
+
+/**
+ * An LSTM whose parts are observed one by one, in both directions of every layer.
+ *
+ * @example
+ * ```ts
+ * import { fbgemmQConfig, LSTM, type ObservedLSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, bidirectional: true });
+ * const observed = prepare(float, fbgemmQConfig, { splitGates: true });
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const lstm = observed.modules.get("lstm") as ObservedLSTM;
+ * const backward = lstm.cells[0]![1]!.observers;
+ * assertEquals(new Set(backward.gates).size, 4); // an observer a gate
+ * assertEquals(backward.tanh_cy!.seen, true);
+ * ```
+ */
+export class ObservedLSTM {
+  /** The float LSTM: a copy, so that what happens to the original does not matter. */
+  readonly lstm: LSTM;
+  /** Where the observers come from; `convert` takes the weights' and the engine from it. */
+  readonly qconfig: QConfig;
+  /** Whether there is a Linear, an add and their observers for each gate, or one for all four. */
+  readonly splitGates: boolean;
+  /** What observes x of the first layer, or why nothing does. */
+  readonly input: InputObserver;
+  /** By layer and direction. */
+  readonly cells: readonly (readonly ObservedCell[])[];
+
+  /**
+   * Use `prepare`.
+   *
+   * @param tokens How many rows the embedding before it has, if its rows are rounded together with the input weights.
+   */
+  constructor(
+    lstm: LSTM,
+    qconfig: QConfig,
+    input: InputObserver,
+    splitGates: boolean,
+    tokens: number | null = null,
+  ) {
+    this.lstm = lstm;
+    this.qconfig = qconfig;
+    this.input = input;
+    this.splitGates = splitGates;
+    const { hiddenSize, inputSize, outputSize } = lstm;
+    const width = lstm.projSize || hiddenSize;
+    this.cells = lstm.cells.map((layer, l) =>
+      layer.map((weights) => ({
+        weights,
+        observers: cellObservers(qconfig, lstm.projSize > 0, splitGates),
+        statistics: qconfig.weightRounding !== "calibrated"
+          ? null
+          : l === 0
+          ? new CellStatistics(hiddenSize, width, inputSize, tokens)
+          : new CellStatistics(hiddenSize, width, outputSize, null),
+      }))
+    );
+  }
+
+  /**
+   * Runs the float LSTM, as {@linkcode LSTM.forward}, and shows each part's output to its observer: step by step, the
+   * batch rows that have the step together, as torch's quantizable LSTM does.
+   *
+   * @param tokens Which row of an embedding each row of x is, in x's order.
+   * @returns What the float LSTM returns, the same bits (but for what fake-quantizers change).
+   * @throws {TypeError | RangeError} As {@linkcode LSTM.forward}.
+   */
+  forward(
+    x: Tensor,
+    state?: readonly [Tensor, Tensor],
+    options: LSTMForwardOptions = {},
+    tokens: Int32Array | null = null,
+  ): [y: Tensor, state: [h: Tensor, c: Tensor]] {
+    const { lstm, splitGates } = this;
+    const { hiddenSize, outputSize, numDirections } = lstm;
+    const { steps, batch, lengths, h, c, hShape, cShape } = planSequence(lstm, x, state, options);
+    const width = lstm.projSize || hiddenSize;
+    const parts = lstmParts(lstm.projSize > 0);
+    const stepRows = lstm.batchFirst ? 1 : batch;
+    const batchRows = lstm.batchFirst ? steps : 1;
+    let from = x.data;
+    let size = lstm.inputSize;
+    this.cells.forEach((layer, l) => {
+      const to = new Float32Array(steps * batch * outputSize);
+      layer.forEach(({ weights, observers, statistics }, d) => {
+        const float = floatExecutor(this.#fakeQuantized(weights), size, hiddenSize);
+        const first = (l * numDirections + d) * batch;
+        for (let i = 0; i < steps; i++) {
+          const rows: number[] = [], places: number[] = [];
+          for (let b = 0; b < batch; b++) {
+            const length = lengths === null ? steps : lengths[b]!;
+            if (i >= length) continue;
+            rows.push(b);
+            places.push((d === 0 ? i : length - 1 - i) * stepRows + b * batchRows);
+          }
+          if (rows.length === 0) break;
+          const at = rows.map((b) => first + b);
+          const observing = observedExecutor(float, observers, rows.length);
+          const executor = statistics === null ? observing : statistics.watch(
+            observing,
+            tokens === null ? null : places.map((place) => tokens[place]!),
+          );
+          const xNow = gatherRows(from, places, size);
+          const hNow = gatherRows(h, at, width);
+          const next = runCell(
+            executor,
+            parts,
+            splitGates,
+            xNow,
+            hNow,
+            gatherRows(c, at, hiddenSize),
+          );
+          rows.forEach((_, r) => {
+            const hRow = next.h.subarray(r * width, (r + 1) * width);
+            h.set(hRow, at[r]! * width);
+            c.set(next.c.subarray(r * hiddenSize, (r + 1) * hiddenSize), at[r]! * hiddenSize);
+            to.set(hRow, places[r]! * outputSize + d * width);
+          });
+        }
+      });
+      from = to;
+      size = outputSize;
+    });
+    checkFinite("y", from);
+    return [{ data: from, shape: [...x.shape.slice(0, -1), outputSize] }, [
+      { data: h, shape: hShape },
+      { data: c, shape: cShape },
+    ]];
+  }
+
+  /** The weights that a cell computes with. */
+  #fakeQuantized(weights: LSTMWeights): LSTMWeights {
+    const { hiddenSize, projSize } = this.lstm;
+    const { weightIh, weightHh, weightHr } = weights;
+    const { weight } = this.qconfig;
+    const rows = 4 * hiddenSize;
+    const blocks = this.splitGates ? 4 : 1;
+    return {
+      ...weights,
+      weightIh: fakeQuantizeWeight(weight, weightIh, rows, blocks),
+      weightHh: fakeQuantizeWeight(weight, weightHh, rows, blocks),
+      weightHr: weightHr === null ? null : fakeQuantizeWeight(weight, weightHr, projSize),
+    };
+  }
+}
+
+/** The given rows of a matrix, one after the other. */
+export function gatherRows(
+  data: Float32Array,
+  rows: readonly number[],
+  width: number,
+): Float32Array {
+  const out = new Float32Array(rows.length * width);
+  rows.forEach((row, r) => out.set(data.subarray(row * width, (row + 1) * width), r * width));
+  return out;
+}

@@ -1,0 +1,139 @@
+/**
+ * One observed LSTM cell: float weights, and an observer for each part's output.
+ *
+ * @module
+ */
+import { FakeQuantize } from "../../observer/fake_quantize.ts";
+import { FixedQParamsObserver } from "../../observer/fixed.ts";
+import type { Observer, ObserverFactory } from "../../observer/observer.ts";
+import { failRange } from "../../core/errors.ts";
+import {
+  type CellExecutor,
+  lstmParts,
+  type OfParts,
+  type Part,
+  type PartInputs,
+} from "../../cells/lstm_parts.ts";
+import { partConfig } from "../../qconfig/mapping.ts";
+import type { PartConfig, QConfig } from "../../qconfig/qconfig.ts";
+
+/**
+ * The observers of a cell's parts: of a gated part one (fused) or four (split); null where it is not quantized.
+ * `inputs`: of what parts requantize before they read it.
+ */
+export type CellObservers = OfParts<Observer | null> & { readonly inputs?: PartInputs<Observer> };
+
+/** Parameters that torch's operators give their outputs on 8 bits, whatever the QConfig. */
+function fixedObserver(op: "sigmoid" | "tanh", dtype: "quint8" | "qint8"): Observer {
+  const scale = op === "sigmoid" ? 1 / 256 : 2 / 256;
+  const middle = dtype === "quint8" ? 128 : 0;
+  return new FixedQParamsObserver({
+    dtype,
+    scale,
+    zeroPoint: op === "sigmoid" ? middle - 128 : middle,
+  });
+}
+
+/** The observer that a factory makes, or null where it stands for a float32 value. */
+function make(factory: ObserverFactory | null): Observer | null {
+  const observer = factory === null ? null : factory();
+  return observer === null || observer.dtype === undefined ? null : observer;
+}
+
+/** What a QConfig says of a part, the part's own name over its slot. */
+function configOf({ parts = {} }: QConfig, part: Part): PartConfig {
+  const [own, slot] = [parts[part.name], parts[part.slot]].map((given) =>
+    given === undefined ? {} : partConfig(given)
+  );
+  return {
+    output: own!.output !== undefined ? own!.output : slot!.output,
+    inputs: own!.inputs !== undefined ? own!.inputs : slot!.inputs,
+  };
+}
+
+/** The observer of one part, or of one gate of it: what the QConfig says, or what it inherits. */
+function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | null {
+  const { output } = configOf(qconfig, part);
+  if (output === null || typeof output === "function") return make(output);
+  if (output !== undefined) return make(output[Math.max(gate, 0)]!);
+  const { dtype } = qconfig.activation();
+  if ((part.op === "sigmoid" || part.op === "tanh") && (dtype === "quint8" || dtype === "qint8")) {
+    return fixedObserver(part.op, dtype);
+  }
+  return make(qconfig.activation);
+}
+
+/**
+ * New observers for every part of a cell.
+ *
+ * @throws {RangeError} If gates are fused and a gate has an observer of its own.
+ */
+export function cellObservers(
+  qconfig: QConfig,
+  projected: boolean,
+  splitGates: boolean,
+): CellObservers {
+  const observers: Record<string, unknown> = {}, inputs: Record<string, unknown> = {};
+  for (const part of lstmParts(projected)) {
+    const config = configOf(qconfig, part);
+    if (config.inputs?.some((factory) => factory !== null)) {
+      inputs[part.name] = config.inputs.map(make);
+    }
+    if (!part.gated) observers[part.name] = makeObserver(qconfig, part, -1);
+    else if (splitGates) {
+      observers[part.name] = [0, 1, 2, 3].map((gate) => makeObserver(qconfig, part, gate));
+    } else {
+      const { output } = config;
+      if (Array.isArray(output) && output.some((factory) => factory !== output[0])) {
+        failRange(
+          `part ${part.name}`,
+          "one observer for all gates, or splitGates: true",
+          "one a gate",
+        );
+      }
+      observers[part.name] = Array(4).fill(makeObserver(qconfig, part, -1));
+    }
+  }
+  if (Object.keys(inputs).length > 0) observers.inputs = inputs;
+  return observers as unknown as CellObservers;
+}
+
+/** Shows a value to an observer; a fake-quantizer gives back what it makes of it. */
+export function passThrough(
+  observer: Observer | null,
+  data: Float32Array,
+  shape: readonly number[],
+): Float32Array {
+  if (observer === null) return data;
+  if (observer instanceof FakeQuantize) return observer.forward(data, shape);
+  observer.observe(data, shape);
+  return data;
+}
+
+/**
+ * The float cell's executor, with each part's output shown to its observer.
+ *
+ * @param float What computes; {@linkcode floatExecutor} of the cell's weights.
+ * @param batch Rows of each value.
+ */
+export function observedExecutor(
+  float: CellExecutor<Float32Array>,
+  observers: CellObservers,
+  batch: number,
+): CellExecutor<Float32Array> {
+  return {
+    apply(part, gate, inputs) {
+      const out = float.apply(part, gate, inputs);
+      const observer = observers[part.name];
+      const own = Array.isArray(observer) ? observer[Math.max(gate, 0)] : observer;
+      return passThrough(own ?? null, out, [batch, out.length / batch]);
+    },
+    chunk: float.chunk,
+    read(part, _gate, index, value) {
+      return passThrough(observers.inputs?.[part.name]?.[index] ?? null, value, [
+        batch,
+        value.length / batch,
+      ]);
+    },
+  };
+}

@@ -1,0 +1,97 @@
+/**
+ * What all float modules share: their tensors by PyTorch's names.
+ *
+ * @module
+ */
+import { failType } from "../core/errors.ts";
+import type { Tensor } from "../core/tensor.ts";
+
+/** A tensor to load: {@linkcode Tensor}, or an entry of a safetensors file. */
+export interface StateDictEntry {
+  /** A Float32Array; anything else is refused. */
+  readonly data: unknown;
+  /** Must equal the shape of the module's own tensor; row-major. */
+  readonly shape: readonly number[];
+}
+
+/**
+ * A float module.
+ *
+ * @example Weights through a safetensors file
+ * ```ts
+ * import { Linear, Module, parseSafetensors, writeSafetensors } from "@splitgate/splitgate";
+ * import { assert, assertEquals, assertThrows } from "@std/assert";
+ * const from = new Linear({ inFeatures: 2, outFeatures: 3, seed: 1 });
+ * const to = new Linear({ inFeatures: 2, outFeatures: 3, seed: 2 });
+ * const { tensors } = parseSafetensors(writeSafetensors(from.stateDict()));
+ * assert(to instanceof Module);
+ * to.loadStateDict(tensors);
+ * assertEquals(to.weight, from.weight);
+ * tensors.delete("bias");
+ * assertThrows(() => to.loadStateDict(tensors), RangeError, 'missing "bias" [3]');
+ * ```
+ */
+export abstract class Module {
+  /**
+   * The tensors of this module and its children by PyTorch's names, in PyTorch's order. They are the module's own
+   * memory, not copies.
+   */
+  abstract stateDict(): Map<string, Tensor>;
+
+  /**
+   * Replaces the values of all tensors.
+   *
+   * @param tensors Exactly the names of {@linkcode Module.stateDict}, each float32 with the same shape and finite:
+   * a state dict, or `tensors` of a safetensors file.
+   * @throws {TypeError} If `tensors` is no Map, or holds something that is no float32 tensor.
+   * @throws {RangeError} If a tensor is missing, unexpected, of the wrong shape, or not finite. The message names each
+   * of them. On any error the module is left as it was.
+   */
+  loadStateDict(tensors: ReadonlyMap<string, StateDictEntry>): void {
+    if (!(tensors instanceof Map)) failType("tensors", "a Map of tensors", tensors);
+    const own = this.stateDict();
+    const faults: string[] = [];
+    // Copied first: what is given may be this module's own memory.
+    const copies = new Map<Float32Array, Float32Array>();
+    let wrongKind = false;
+    for (const [name, { shape }] of own) {
+      if (!tensors.has(name)) faults.push(`missing ${JSON.stringify(name)} [${shape.join(", ")}]`);
+    }
+    for (const [name, entry] of tensors as Map<unknown, StateDictEntry | null | undefined>) {
+      const expected = typeof name === "string" ? own.get(name) : undefined;
+      const label = typeof name === "string"
+        ? JSON.stringify(name)
+        : `a key of type ${typeof name}`;
+      if (expected === undefined) {
+        faults.push(`unexpected ${label}`);
+        continue;
+      }
+      const data = entry?.data;
+      const shape = entry?.shape;
+      const want = `[${expected.shape.join(", ")}]`;
+      if (!(data instanceof Float32Array) || !Array.isArray(shape)) {
+        wrongKind = true;
+        faults.push(`${label} is not a tensor of F32 ${want}`);
+      } else if (
+        shape.length !== expected.shape.length || shape.some((n, i) => n !== expected.shape[i])
+      ) {
+        faults.push(`${label} has shape [${shape.join(", ")}], expected ${want}`);
+      } else if (data.length !== expected.data.length) {
+        faults.push(
+          `${label} has ${data.length} elements, expected ${expected.data.length} for ${want}`,
+        );
+      } else {
+        const at = data.findIndex((value) => !Number.isFinite(value));
+        if (at >= 0) faults.push(`${label} holds ${data[at]} at ${at}, expected finite numbers`);
+        copies.set(expected.data, data.slice());
+      }
+    }
+    if (faults.length > 0) {
+      const message = `tensors: expected the state dict of this ${this.constructor.name}, got ${
+        faults.join("; ")
+      }`;
+      throw wrongKind ? new TypeError(message) : new RangeError(message);
+    }
+    for (const [target, copy] of copies) target.set(copy);
+  }
+}

@@ -1,0 +1,103 @@
+/**
+ * Reading a program: what a model was compiled to, as it runs. Four 32-bit words, little-endian: what the file is, its
+ * version, how long it is, and where a JSON text begins. Then the arrays that the text places, each from a multiple of
+ * eight bytes on; and, to the end, the text, in ASCII.
+ *
+ * @module
+ */
+import { failRange, failType } from "../core/errors.ts";
+import { Program, type ProgramData } from "./program.ts";
+
+/** "SGPR": the first four bytes of a program. */
+export const PROGRAM_MAGIC = 0x52504753;
+/** Version of the program file that is written, and the only one that is read. */
+export const PROGRAM_VERSION = 2;
+
+const EXPECTED = "a program that compileModel gave (loadModel takes what saveModel gave)";
+
+/** Bytes before the arrays. */
+export const PROGRAM_HEADER = 16;
+
+/** The arrays that are read and written, by their places here. */
+export const PROGRAM_ARRAYS = [
+  Int8Array,
+  Uint8Array,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Float32Array,
+  Float64Array,
+] as const;
+
+/** The JSON text. */
+export interface ProgramText {
+  /** The program, but for its arrays, in whose places there are null. */
+  readonly data: ProgramData;
+  /** Of each object that has arrays where it is, and of each of them its place there and in the file. */
+  readonly arrays:
+    readonly (readonly [path: readonly (string | number)[], arrays: readonly StoredArray[]])[];
+}
+
+/** Its key, what it becomes, what it is stored as, from which byte on, and its length. */
+export type StoredArray = readonly [
+  key: string | number,
+  kind: number,
+  stored: number,
+  from: number,
+  length: number,
+];
+
+/**
+ * Reads a program. Its arrays are views of `bytes` where alignment allows. It is seen whether the file is one, and whole;
+ * what it says is not doubted then, so that it must come from somebody trusted (`loadModel` of the full entry point doubts
+ * all that it reads).
+ *
+ * @param bytes What `compileModel` gave.
+ * @throws {TypeError} If `bytes` is no Uint8Array.
+ * @throws {RangeError} If it is no program, of another version, or cut off.
+ *
+ * @example
+ * ```ts
+ * import { compileModel, convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { loadProgram } from "@splitgate/splitgate/runtime";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const file = compileModel(convert(observed)), output = new Float32Array(3);
+ * loadProgram(file).createSession().step(Float32Array.of(0.1, -0.4), output);
+ * assertThrows(() => loadProgram(file.subarray(0, 1000)), RangeError);
+ * ```
+ */
+export function loadProgram(bytes: Uint8Array): Program {
+  if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
+  // Not slice, which copies nothing where bytes are a Buffer.
+  const { buffer, byteOffset, length } = bytes.byteOffset % 8 ? new Uint8Array(bytes) : bytes;
+  const words = new Int32Array(buffer, byteOffset, length >> 2);
+  const [magic, version, size, start] = words;
+  if (magic !== PROGRAM_MAGIC) failRange("bytes", EXPECTED, "another file");
+  if (version !== PROGRAM_VERSION) failRange("bytes", `version ${PROGRAM_VERSION}`, version);
+  if (length !== size) failRange("bytes", `${size} bytes`, length);
+  try {
+    // ASCII, for which asking for a TextDecoder takes longer where one has to be loaded.
+    let text = "";
+    for (let at = start!; at < length; at += 4096) {
+      const codes = new Uint8Array(buffer, byteOffset + at, Math.min(4096, length - at));
+      text += String.fromCharCode.apply(null, codes as unknown as number[]);
+    }
+    // Walking to a few places takes a third of the time of a reviver, which is called for every value.
+    const whole: ProgramText = JSON.parse(text);
+    for (const [path, arrays] of whole.arrays) {
+      // deno-lint-ignore no-explicit-any
+      let place: any = whole.data;
+      for (const key of path) place = place[key];
+      for (const [key, kind, stored, from, length] of arrays) {
+        if (place[key] !== null) throw key;
+        const view = new PROGRAM_ARRAYS[stored]!(buffer as ArrayBuffer, byteOffset + from, length);
+        place[key] = kind === stored ? view : new PROGRAM_ARRAYS[kind]!(view);
+      }
+    }
+    return new Program(whole.data);
+  } catch (error) {
+    return failRange("bytes", EXPECTED, `${error}`);
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * What projects rows of values: a linear layer's whole work, and an LSTM's on inputs that its step does not take.
+ *
+ * @module
+ */
+import { linearFloat32 } from "../../kernels/float/linear.ts";
+import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
+import { packedInput, packedLength, packRows, type WeightRows } from "../../kernels/packed/pack.ts";
+import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import { quantizeShifted } from "./shifted.ts";
+
+/** A projector's numbers. */
+export interface ProjectorProgram {
+  /** Its weights. */
+  readonly rows: WeightRows;
+  /** What takes sums of integers to the outputs; null where inputs are float32. */
+  readonly projection: Projection | null;
+  /** For float32 inputs: scales and biases of the rows, and parameters of the outputs by row modulo their number. */
+  readonly float: {
+    readonly scales: Float32Array;
+    readonly bias: Float32Array | null;
+    readonly to: readonly (PerTensorQParams | null)[];
+  } | null;
+}
+
+/** Projects the row that begins at `at`, and writes the result from `offset` on. */
+export type Projector = (
+  x: ArrayLike<number>,
+  at: number,
+  out: Float64Array | Float32Array,
+  offset: number,
+) => void;
+
+/** A projector of integers less their zero point or, on dequantized weights, of float32 values. */
+export function makeProjector({ rows, projection, float }: ProjectorProgram): Projector {
+  const { data, count, length } = rows;
+  if (projection !== null) {
+    const packed = packRows(rows);
+    const given = packedInput(length);
+    const sums = new Float64Array(SUMS_TOGETHER);
+    return (x, at, out, offset) => {
+      // Locals: an engine may read what a closure holds at every use.
+      const row = given;
+      for (let k = 0, size = length; k < size; k++) row[k] = x[at + k]!;
+      projectRows(packed, projection, row, sums, out, offset, count);
+    };
+  }
+  const { scales, bias, to } = float!;
+  const given = new Float32Array(length);
+  const sums = new Float32Array(count);
+  const weight = new Float32Array(count * length);
+  const size = packedLength(length);
+  for (let row = 0, i = 0; row < count; row++) {
+    for (let k = 0; k < length; k++, i++) {
+      weight[i] = dequantizeValue(data[row * size + k]!, scales[row]!, 0);
+    }
+  }
+  return (x, at, out, offset) => {
+    const row = given;
+    const results = sums;
+    for (let k = 0; k < row.length; k++) row[k] = x[at + k]!;
+    linearFloat32(row, 0, weight, bias, length, count, results, 0);
+    for (let i = 0; i < results.length; i++) {
+      const q = to[i % to.length]!;
+      if (q !== null) quantizeShifted(results, i, results, i, 1, q);
+      out[offset + i] = results[i]!;
+    }
+  };
+}

@@ -1,0 +1,389 @@
+/**
+ * Sessions: a quantized model, its state, and memory for its steps.
+ *
+ * @module
+ */
+import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
+import { dtypeOf, type QArray } from "../core/dtype.ts";
+import {
+  checkEach,
+  checkFinite,
+  checkInteger,
+  checkLength,
+  failRange,
+  failType,
+} from "../core/errors.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import { type LstmBackend, type LstmState, reserveBuffer } from "./backend.ts";
+import type { LstmProgram, Plan, Program } from "./program.ts";
+import { convertShifted, quantizeShifted } from "./shifted.ts";
+
+/** Options of a session. */
+export interface SessionOptions {
+  /** Sequences that run side by side; 1 by default. */
+  readonly batch?: number;
+  /**
+   * Steps that `run` takes at a time, for which memory is allocated; 16 by default. For a bidirectional model the
+   * longest sequence; 256 by default.
+   */
+  readonly maxSteps?: number;
+  /** Whether gates run split; by default as the model says. The results are the same. */
+  readonly splitGates?: boolean;
+  /** What runs LSTMs; the portable kernels by default, `simdKernels()` for WebAssembly SIMD. */
+  readonly kernels?: LstmBackend | undefined;
+}
+
+/** Input of a session: token ids, reals, or integers of the model's input dtype. */
+export type SessionInput = Int32Array | Float32Array | QArray;
+
+/** Output of a session: reals, or integers of the model's output dtype. */
+export type SessionOutput = Float32Array | QArray;
+
+const MAGIC = 0x54534753;
+const STATE_VERSION = 1;
+const HEADER = 20;
+
+/** How the mark of a row's first step is stored. */
+const FRESH = { quantMin: 0, quantMax: 1, zeroPoint: 0 };
+
+/** How values of a state are stored. */
+type StateKind = "Float32" | "Uint8" | "Uint16" | "Uint32";
+
+/** @param range What a value less `least` is at most; `at`: where its bytes are. */
+type StateVisitor = (
+  array: Float64Array | Int32Array | Uint8Array,
+  i: number,
+  least: number,
+  range: number,
+  at: number,
+  kind: StateKind,
+) => void;
+
+/** Requires `size` reals, or integers of the parameters that are taken; tells whether they are reals. */
+function checkArray(
+  name: string,
+  data: SessionInput,
+  q: PerTensorQParams | null,
+  vocabulary: number,
+  size: number,
+): boolean {
+  const reals = data instanceof Float32Array && vocabulary === 0;
+  if (!reals && (q === null || dtypeOf(data) !== q.dtype)) {
+    const reals = `a Float32Array${q ? ` or an array of ${q.dtype}` : ""}`;
+    failType(name, vocabulary > 0 ? "an Int32Array of token ids" : reals, data);
+  }
+  checkLength(name, data.length, size);
+  return reals;
+}
+
+/**
+ * A running model. Steps allocate nothing (but where an LSTM runs by parts; a dynamic module's, a few views).
+ *
+ * A dynamically quantized module sees what one call gives it at once: the rows of a batch share a range, and so do
+ * the steps of a `run`, up to `maxSteps` at a time. Its results for a step thus depend on these, as torch's do.
+ *
+ * @example
+ * ```ts
+ * import { convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const session = model.createSession(), sequence = Float32Array.of(0.1, -0.4, 0.9, 0.3);
+ * const whole = new Float32Array(6), step = new Float32Array(3);
+ * session.run(sequence, whole);
+ * session.reset();
+ * session.step(sequence.subarray(0, 2), step);
+ * assertEquals(step, whole.subarray(0, 3));
+ * session.step(sequence.subarray(2), step);
+ * assertEquals(step, whole.subarray(3));
+ * ```
+ */
+export class Session {
+  /** Sequences that run side by side. */
+  readonly batch: number;
+  /** Steps that `run` takes at a time; of a bidirectional model the longest sequence. */
+  readonly maxSteps: number;
+  /** Bytes of state, scratch and buffers that the session works in (weights and tables belong to the model). */
+  readonly workingBytes: number;
+  readonly #model: Program;
+  /** Parameters of integers that it takes: token ids have some, too. */
+  readonly #given: PerTensorQParams | null;
+  readonly #plan: Plan;
+  readonly #splitGates: readonly boolean[];
+  readonly #states: readonly (LstmState | undefined)[];
+  /** Steps that each row has left. */
+  readonly #left: Int32Array;
+
+  /** Use `createSession` of a model or a program. */
+  constructor(
+    model: Program,
+    plan: Plan,
+    batch: number,
+    maxSteps: number,
+    splitGates: boolean | undefined,
+  ) {
+    this.batch = batch;
+    this.maxSteps = maxSteps;
+    this.#model = model;
+    this.#plan = plan;
+    this.#given = model.vocabulary === 0
+      ? model.input
+      : { dtype: "qint32", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: model.vocabulary - 1 };
+    this.#left = new Int32Array(batch);
+    const { stages, buffers } = plan;
+    let bytes = batch * 4;
+    bytes += reserveBuffer(buffers, 0, batch * maxSteps * model.inputSize);
+    this.#splitGates = stages.map(({ program }) =>
+      splitGates ?? (program.kind === "LSTM" && program.splitGates)
+    );
+    this.#states = stages.map(({ run, program }, i) => {
+      bytes += reserveBuffer(buffers, i + 1, batch * maxSteps * program.outputSize);
+      bytes += run.reserve?.(batch, maxSteps, this.#splitGates[i]!) ?? 0;
+      const state = run.createState?.(batch);
+      if (state) bytes += state.h.byteLength + state.c.byteLength + state.fresh.byteLength;
+      return state;
+    });
+    this.workingBytes = bytes;
+  }
+
+  /**
+   * One time step.
+   *
+   * @param input [batch, inputSize] reals or integers of the model's input dtype, or [batch] token ids (Int32Array).
+   * @param output [batch, outputSize]: a Float32Array receives reals, an array of the output dtype integers.
+   * @throws {TypeError} If an array is of the wrong kind, or the model is bidirectional.
+   * @throws {RangeError} If a length, a token id or a value is wrong. The state is unchanged then.
+   */
+  step(input: SessionInput, output: SessionOutput): void {
+    this.#refuse("step");
+    this.#run("input", input, output, 1);
+  }
+
+  /**
+   * Many steps: continues from the state, or, where the model is bidirectional, runs a whole sequence from the
+   * initial state.
+   *
+   * @param sequence [steps, batch, inputSize] as for {@linkcode step}.
+   * @param output [steps, batch, outputSize].
+   * @param lengths Steps of each row, 1 to the sequence's; all by default. Each row is as if it ran alone: beyond its
+   * length the output is real 0 and its state stays.
+   * @throws {TypeError} If an array is of the wrong kind.
+   * @throws {RangeError} If a length, a token id or a value is wrong, or a bidirectional model is given more than
+   * `maxSteps` steps. The state is unchanged then.
+   */
+  run(sequence: SessionInput, output: SessionOutput, lengths?: ArrayLike<number>): void {
+    const { maxSteps } = this;
+    const { inputSize, bidirectional } = this.#model;
+    const width = this.batch * inputSize;
+    const steps = sequence?.length / width;
+    // NaN where it is no array at all.
+    if (steps < 1 || steps % 1) {
+      failRange("sequence", `a positive multiple of ${width} elements`, sequence.length);
+    }
+    if (bidirectional && steps > maxSteps) {
+      failRange("sequence", `at most maxSteps = ${maxSteps} steps`, steps);
+    }
+    this.#run("sequence", sequence, output, steps, lengths);
+  }
+
+  #refuse(method: string): void {
+    if (this.#model.bidirectional) {
+      failType(method, "run, since the model is bidirectional", method);
+    }
+  }
+
+  #run(
+    name: string,
+    input: SessionInput,
+    output: SessionOutput,
+    steps: number,
+    lengths?: ArrayLike<number>,
+  ): void {
+    const { vocabulary, inputSize, outputSize, output: to, bidirectional } = this.#model;
+    const given = this.#given;
+    const { batch, maxSteps } = this;
+    const left = this.#left;
+    const reals = checkArray(name, input, given, vocabulary, steps * batch * inputSize);
+    checkArray("output", output, to, 0, steps * batch * outputSize);
+    if (reals) checkFinite(name, input);
+    else checkEach(name, input, given!.quantMin, given!.quantMax);
+    if (lengths !== undefined) {
+      checkLength("lengths", lengths?.length, batch);
+      for (let b = 0; b < batch; b++) checkInteger(`lengths[${b}]`, lengths[b], 1, steps);
+    }
+    if (bidirectional) this.reset();
+    for (let done = 0; done < steps; done += maxSteps) {
+      if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b]! - done); }
+      this.#process(
+        input,
+        output,
+        done * batch,
+        Math.min(maxSteps, steps - done),
+        lengths ? left : null,
+      );
+    }
+  }
+
+  /** Runs `steps` steps from row `first` on. */
+  #process(
+    input: SessionInput,
+    output: SessionOutput,
+    first: number,
+    steps: number,
+    lengths: Int32Array | null,
+  ): void {
+    const { inputSize, outputSize, output: to } = this.#model;
+    const given = this.#given;
+    const { batch } = this;
+    const { stages, buffers } = this.#plan;
+    const last = stages.length - 1;
+    const x = buffers[0]!;
+    const y = buffers[last + 1]!;
+    const rows = steps * batch;
+    const size = rows * inputSize;
+    const outSize = rows * outputSize;
+    const at = first * inputSize;
+    const outAt = first * outputSize;
+    // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
+    const reals = input instanceof Float32Array;
+    const realsOut = output instanceof Float32Array;
+    const takes = reals && given !== null && stages[0]!.run.takesReals;
+    const gives = realsOut && to !== null && lengths === null && stages[last]!.run.givesReals;
+    if (!reals || given === null) {
+      const zero = given === null ? 0 : given.zeroPoint;
+      for (let i = 0; i < size; i++) x[i] = input[at + i]! - zero;
+    } else if (!takes) quantizeShifted(input, at, x, 0, size, given);
+    for (let s = 0; s <= last; s++) {
+      const { run, program } = stages[s]!;
+      const from = buffers[s]!;
+      if (s > 0) {
+        convertShifted(
+          from,
+          0,
+          rows * program.inputSize,
+          stages[s - 1]!.program.output,
+          program.input,
+        );
+      }
+      run.process(
+        this.#states[s]!,
+        s === 0 && takes ? input as Float32Array : from,
+        s === last && gives ? output as Float32Array : buffers[s + 1]!,
+        steps,
+        batch,
+        lengths,
+        this.#splitGates[s]!,
+        at,
+        outAt,
+      );
+    }
+    if (gives) return;
+    // Not y + zeroPoint, which would turn -0 to 0.
+    const shift = realsOut || to === null ? 0 : 0 - to.zeroPoint;
+    if (realsOut && to !== null) {
+      for (let i = 0; i < outSize; i++) output[outAt + i] = dequantizeValue(y[i]!, to.scale, 0);
+    } else {
+      for (let i = 0; i < outSize; i++) output[outAt + i] = y[i]! - shift;
+    }
+    for (let row = 0; lengths && row < rows; row++) {
+      if (Math.floor(row / batch) < lengths[row % batch]!) continue;
+      output.fill(0 - shift, outAt + row * outputSize, outAt + (row + 1) * outputSize);
+    }
+  }
+
+  /** Back to the initial state, all zeros. */
+  reset(): void {
+    for (const state of this.#states) {
+      state?.h.fill(0);
+      state?.c.fill(0);
+      state?.fresh.fill(1);
+    }
+  }
+
+  /** Visits the values of the state in the order of its bytes, and gives the number of these. */
+  #visit(visit?: StateVisitor): number {
+    let at = HEADER;
+    this.#plan.stages.forEach(({ program }, s) => {
+      const state = this.#states[s];
+      if (!state) return;
+      for (let row = 0; row < state.fresh.length; row++) {
+        const [h, c] = (program as LstmProgram).states[Math.floor(row / this.batch)]!;
+        for (const [array, q] of [[state.fresh, FRESH], [state.h, h], [state.c, c]] as const) {
+          const count = array.length / state.fresh.length;
+          const range = q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
+          const size = range > 65535 ? 4 : range > 255 ? 2 : 1;
+          const least = q === null ? 0 : q.quantMin - q.zeroPoint;
+          for (let i = row * count; i < (row + 1) * count; i++, at += size) {
+            visit?.(
+              array,
+              i,
+              least,
+              range,
+              at,
+              q === null ? "Float32" : `Uint${size * 8}` as StateKind,
+            );
+          }
+        }
+      }
+    });
+    return at;
+  }
+
+  /** What a state begins with: what it is, whose, and for how many rows. */
+  #header(): Uint8Array {
+    return new Uint8Array(
+      Int32Array.of(MAGIC, STATE_VERSION, ...this.#model.data.fingerprint, this.batch).buffer,
+    );
+  }
+
+  /**
+   * The state as plain bytes: move them to another worker, or keep them and {@linkcode restore} them later.
+   *
+   * @throws {TypeError} If the model is bidirectional and so keeps no state.
+   */
+  state(): Uint8Array<ArrayBuffer> {
+    this.#refuse("state");
+    const bytes = new Uint8Array(this.#visit());
+    const view = new DataView(bytes.buffer);
+    bytes.set(this.#header());
+    this.#visit((array, i, least, _range, at, kind) =>
+      view[`set${kind}`](at, array[i]! - least, true)
+    );
+    return bytes;
+  }
+
+  /**
+   * Takes up a state that {@linkcode state} gave, in this process or another.
+   *
+   * @param bytes What `state` gave, for the same model and batch.
+   * @throws {TypeError} If `bytes` is no Uint8Array, or the model is bidirectional.
+   * @throws {RangeError} If it is no state, of another version, model or batch, cut off, or holds a value out of
+   * range. The session's own state is unchanged then.
+   */
+  restore(bytes: Uint8Array): void {
+    this.#refuse("restore");
+    if (!(bytes instanceof Uint8Array)) failType("state", "a Uint8Array", bytes);
+    const size = this.#visit();
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const model = "a state of this model";
+    const version = `version ${STATE_VERSION}`;
+    const expected = ["a session's state", version, model, model, `a batch of ${this.batch}`];
+    this.#header().forEach((byte, i) => {
+      // The version and the batch, words 1 and 4, say something.
+      const word = i >> 2;
+      const told = word % 3 === 1 && bytes.length >= HEADER;
+      if (bytes[i] !== byte) {
+        failRange("state", expected[word]!, told ? view.getInt32(4 * word, true) : "another");
+      }
+    });
+    if (bytes.length !== size) failRange("state", `${size} bytes`, bytes.length);
+    for (const apply of [false, true]) {
+      this.#visit((array, i, least, range, at, kind) => {
+        const value = view[`get${kind}`](at, true);
+        if (!(Math.abs(value) <= range)) failRange(`state[${at}]`, `at most ${range}`, value);
+        if (apply) array[i] = value + least;
+      });
+    }
+  }
+}

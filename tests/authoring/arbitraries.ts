@@ -1,0 +1,138 @@
+// What the tests of observed, reference and integer forms draw from.
+import fc from "fast-check";
+import {
+  FixedQParamsObserver,
+  Generator,
+  LSTM,
+  type LSTMOptions,
+  MinMaxObserver,
+  type ObserverFactory,
+  type PartObserver,
+  type PartObservers,
+  type PartSlot,
+  type Tensor,
+} from "@splitgate/splitgate";
+import { lstmOptions, random } from "../modules/random.ts";
+
+/** The range of values that a slot's fixed parameters are made for. */
+const SPAN: Record<PartSlot, [number, number]> = {
+  inputProjection: [-8, 8],
+  hiddenProjection: [-8, 8],
+  linearOutput: [-12, 12],
+  sigmoid: [0, 1],
+  tanh: [-1, 1],
+  cellState: [-6, 6],
+  cellTanh: [-1, 1],
+  hiddenState: [-1, 1],
+  projection: [-2, 2],
+};
+
+/** Observers of a dtype: calibrated, or fixed for a range of values. */
+function observersOf(
+  slot: PartSlot,
+  bits: 8 | 16 | 32,
+  signed: boolean,
+  fixed: boolean,
+): ObserverFactory {
+  const [min, max] = SPAN[slot];
+  const half = 2 ** (Math.min(bits, 24) - 1);
+  const dtype = bits > 8 ? "qint32" as const : signed ? "qint8" as const : "quint8" as const;
+  const quantMin = signed ? -half : 0;
+  const quantMax = quantMin + 2 * half - 1;
+  const range = bits === 32 ? {} : { quantMin, quantMax };
+  if (fixed) {
+    const scale = (max - min) / (2 * half - 1);
+    const zeroPoint = Math.min(Math.max(quantMin - Math.round(min / scale), quantMin), quantMax);
+    return FixedQParamsObserver.withArgs({
+      dtype,
+      scale,
+      zeroPoint: bits === 32 ? 0 : zeroPoint,
+      ...range,
+    });
+  }
+  // Over the whole of qint32 the zero point of an affine scheme says nothing.
+  return MinMaxObserver.withArgs({
+    dtype,
+    ...range,
+    ...(bits === 32 ? { qscheme: "perTensorSymmetric" } : {}),
+  });
+}
+
+/** An observer of a slot, of any of the given widths; 0 for none. */
+export function slotObserver(
+  slot: PartSlot,
+  widths: readonly (0 | 8 | 16 | 32)[],
+): fc.Arbitrary<ObserverFactory | null> {
+  return fc.record({ bits: fc.constantFrom(...widths), signed: fc.boolean(), fixed: fc.boolean() })
+    .map(({ bits, signed, fixed }) => bits === 0 ? null : observersOf(slot, bits, signed, fixed));
+}
+
+const SLOTS = Object.keys(SPAN) as PartSlot[];
+
+/** Observers for every slot, of the given widths. */
+export function partObservers(
+  widths: readonly (0 | 8 | 16 | 32)[],
+  splitGates: boolean,
+): fc.Arbitrary<PartObservers> {
+  const one = Object.fromEntries(
+    SLOTS.filter((slot) => slot !== "projection").map(
+      (slot): [string, fc.Arbitrary<PartObserver>] => {
+        const each = slotObserver(slot, widths);
+        const gated = slot === "inputProjection" || slot === "hiddenProjection" ||
+          slot === "linearOutput";
+        return [
+          slot,
+          gated && splitGates ? fc.oneof(each, fc.tuple(each, each, each, each)) : each,
+        ];
+      },
+    ),
+  );
+  return fc.record(one) as fc.Arbitrary<PartObservers>;
+}
+
+/** An LSTM with input. */
+export interface LstmCase {
+  readonly options: LSTMOptions;
+  readonly lstm: LSTM;
+  readonly x: Tensor;
+  readonly state: [Tensor, Tensor] | undefined;
+  readonly lengths: number[] | undefined;
+  readonly steps: number;
+  readonly batch: number;
+  readonly generator: Generator;
+}
+
+/** LSTMs of every kind, weights large enough for gates to saturate, with or without lengths and a given state. */
+export const lstmCases: fc.Arbitrary<LstmCase> = fc.record({
+  options: lstmOptions,
+  steps: fc.constantFrom(1, 2, 5),
+  batch: fc.integer({ min: 1, max: 3 }),
+  given: fc.boolean(),
+  ragged: fc.boolean(),
+}).map(({ options, steps, batch, given, ragged }) => {
+  const lstm = new LSTM(options);
+  const generator = new Generator(((options.seed as number) ^ 1) >>> 0);
+  for (const layer of lstm.cells) {
+    for (const { weightIh, weightHh } of layer) {
+      for (const weight of [weightIh, weightHh]) {
+        weight.forEach((value, i) => weight[i] = 2 * value);
+      }
+    }
+  }
+  const outer = [lstm.numLayers * lstm.numDirections, batch];
+  const { hiddenSize, projSize } = lstm;
+  const x = random(generator, [
+    ...(lstm.batchFirst ? [batch, steps] : [steps, batch]),
+    lstm.inputSize,
+  ]);
+  const state: [Tensor, Tensor] | undefined = given
+    ? [
+      random(generator, [...outer, projSize || hiddenSize], 1),
+      random(generator, [...outer, hiddenSize]),
+    ]
+    : undefined;
+  const lengths = ragged
+    ? Array.from({ length: batch }, (_, b) => 1 + (b * 3 + 1) % steps)
+    : undefined;
+  return { options, lstm, x, state, lengths, steps, batch, generator };
+});

@@ -1,0 +1,236 @@
+/** Random quantized LSTMs and inputs, for property tests. */
+import fc from "fast-check";
+import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import type { CellQParams } from "../../src/cells/lstm_parts.ts";
+import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
+import { QuantizedLSTM, type QuantizedLstmOptions } from "../../src/modules/lstm/quantized.ts";
+
+/** A generator of numbers from a seed: cases stay small values that shrink, and tensors follow from them. */
+export function generator(seed: number): (lo: number, hi: number) => number {
+  let state = seed >>> 0;
+  return (lo, hi) => {
+    // mulberry32
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return lo + ((t ^ (t >>> 14)) >>> 0) / 4294967296 * (hi - lo);
+  };
+}
+
+/** Bits of a part: 8 (quint8), 7 (qint8 with a range of its own), 16 and 32 (qint32); 0 is "not quantized". */
+export type Bits = 0 | 7 | 8 | 16 | 32;
+
+/** Parameters of so many bits over about -range..range, with a zero point off the middle. */
+export function qparamsOf(
+  bits: Bits,
+  range: number,
+  random: (lo: number, hi: number) => number,
+): PerTensorQParams | null {
+  if (bits === 0) return null;
+  const spread = random(0.5, 1.5) * range;
+  if (bits === 8) {
+    const dtype = "quint8";
+    const scale = spread * 2 / 255;
+    return perTensorAffine({ dtype, scale, zeroPoint: Math.floor(random(60, 200)) });
+  }
+  if (bits === 7) {
+    const quantMin = -70;
+    const quantMax = 57;
+    const zeroPoint = Math.floor(random(-30, 30));
+    return perTensorAffine({
+      dtype: "qint8",
+      scale: spread * 2 / 127,
+      zeroPoint,
+      quantMin,
+      quantMax,
+    });
+  }
+  if (bits === 16) {
+    const zeroPoint = Math.floor(random(20000, 40000));
+    return perTensorAffine({
+      dtype: "qint32",
+      scale: spread * 2 / 65535,
+      zeroPoint,
+      quantMin: 0,
+      quantMax: 65535,
+    });
+  }
+  return perTensorAffine({ dtype: "qint32", scale: spread * 2 ** -24, zeroPoint: 0 });
+}
+
+/** What a random LSTM is described by. */
+export interface LstmCase {
+  readonly seed: number;
+  readonly engine: "fbgemm" | "qnnpack";
+  readonly inputSize: number;
+  readonly hiddenSize: number;
+  readonly projSize: number;
+  readonly numLayers: number;
+  readonly bidirectional: boolean;
+  readonly bias: boolean;
+  readonly batchFirst: boolean;
+  readonly granularity: "tensor" | "block" | "channel";
+  /** Whether each gate has parameters of its own, and whether of bits of its own too. */
+  readonly perGate: boolean;
+  readonly mixedGates: boolean;
+  /** Whether scales are powers of two, so that half-way cases are frequent. */
+  readonly ties: boolean;
+  readonly torchInitialState: boolean;
+  /** Bits of the input; 0 is float32. */
+  readonly input: Bits;
+  /** By part, in the order of LSTM_PARTS, and proj. */
+  readonly bits: readonly Bits[];
+  readonly batch: number;
+  readonly steps: number;
+}
+
+const size = fc.constantFrom(1, 3, 7, 13, 33);
+
+/** Cases whose parts are of the given numbers of bits. */
+export function lstmCases(
+  bits: fc.Arbitrary<Bits>,
+  input: fc.Arbitrary<Bits>,
+  projected: boolean = true,
+): fc.Arbitrary<LstmCase> {
+  return fc.record({
+    seed: fc.nat(),
+    engine: fc.constantFrom("fbgemm", "qnnpack"),
+    inputSize: size,
+    hiddenSize: size,
+    projSize: projected ? fc.constantFrom(0, 0, 0, 1, 2) : fc.constant(0),
+    numLayers: fc.constantFrom(1, 1, 2),
+    bidirectional: fc.boolean(),
+    bias: fc.boolean(),
+    batchFirst: fc.boolean(),
+    granularity: fc.constantFrom("tensor", "block", "channel"),
+    perGate: fc.boolean(),
+    mixedGates: fc.boolean(),
+    ties: fc.boolean(),
+    torchInitialState: fc.boolean(),
+    input,
+    bits: fc.oneof(
+      bits.map((b) => Array<Bits>(13).fill(b)),
+      fc.array(bits, { minLength: 13, maxLength: 13 }),
+    ),
+    batch: fc.constantFrom(1, 2, 3),
+    steps: fc.constantFrom(1, 2, 5, 9),
+  }).map((c) => ({ ...c, projSize: c.projSize < c.hiddenSize ? c.projSize : 0 }));
+}
+
+function randomWeight(
+  c: LstmCase,
+  outFeatures: number,
+  inFeatures: number,
+  random: (lo: number, hi: number) => number,
+) {
+  const blocks = outFeatures % 4 === 0 ? 4 : 1;
+  const channels = c.granularity === "tensor"
+    ? 1
+    : c.granularity === "block"
+    ? blocks
+    : outFeatures;
+  const weight: LinearWeight = {
+    data: Int8Array.from({ length: outFeatures * inFeatures }, () => Math.floor(random(-128, 128))),
+    outFeatures,
+    inFeatures,
+    perChannel: c.granularity === "channel",
+    scales: Float32Array.from({ length: channels }, () => {
+      const scale = random(0.5, 2) / 127 / Math.sqrt(inFeatures);
+      return c.ties ? 2 ** Math.round(Math.log2(scale)) : scale;
+    }),
+    zeroPoints: Int32Array.from({ length: channels }, () => Math.floor(random(-3, 4))),
+  };
+  return weight;
+}
+
+/** The LSTM of a case. */
+export function lstmOf(c: LstmCase, options: Partial<QuantizedLstmOptions> = {}): QuantizedLSTM {
+  const random = generator(c.seed);
+  const { inputSize, hiddenSize, projSize, numLayers, bidirectional } = c;
+  const size = projSize || hiddenSize;
+  const directions = bidirectional ? 2 : 1;
+  const round = <Q extends PerTensorQParams | null>(q: Q): Q =>
+    q !== null && c.ties ? { ...q, scale: 2 ** Math.round(Math.log2(q.scale)) } : q;
+  const cells = Array.from(
+    { length: numLayers },
+    (_, l) =>
+      Array.from({ length: directions }, () => {
+        const q = (part: number, range: number) => round(qparamsOf(c.bits[part]!, range, random));
+        const four = (part: number, range: number) => {
+          const first = q(part, range);
+          if (!c.perGate) return [first, first, first, first];
+          const other = (gate: number) =>
+            c.mixedGates
+              ? round(qparamsOf(c.bits[(part + 3 * gate) % 13]!, range, random))
+              : q(part, range);
+          return [first, other(1), other(2), other(3)];
+        };
+        const bias = () =>
+          c.bias
+            ? Float32Array.from(
+              { length: 4 * hiddenSize },
+              () => random(-1, 1) * (random(0, 1) < 0.3 ? 0 : 1),
+            )
+            : null;
+        const parts: CellQParams = {
+          igates: four(0, 3),
+          hgates: four(1, 2),
+          gates: four(2, 4),
+          input_gate: q(3, 0.8),
+          forget_gate: q(4, 0.8),
+          cell_gate: q(5, 1),
+          output_gate: q(6, 0.8),
+          fgate_cx: q(7, 2),
+          igate_cgate: q(8, 1),
+          fgate_cx_igate_cgate: q(9, 2),
+          tanh_cy: q(10, 1),
+          ogate_cy: q(11, 1),
+          ...(projSize > 0 ? { proj: q(12, 1) } : {}),
+        };
+        return {
+          weightIh: randomWeight(
+            c,
+            4 * hiddenSize,
+            l === 0 ? inputSize : size * directions,
+            random,
+          ),
+          weightHh: randomWeight(c, 4 * hiddenSize, size, random),
+          weightHr: projSize > 0 ? randomWeight(c, projSize, hiddenSize, random) : null,
+          biasIh: bias(),
+          biasHh: bias(),
+          parts,
+        };
+      }),
+  );
+  const { engine, bias, batchFirst, torchInitialState } = c;
+  const input = round(qparamsOf(c.input, 2, random));
+  const all = {
+    engine,
+    inputSize,
+    hiddenSize,
+    projSize,
+    numLayers,
+    bias,
+    batchFirst,
+    bidirectional,
+  };
+  return new QuantizedLSTM({
+    ...all,
+    splitGates: false,
+    input,
+    torchInitialState,
+    cells,
+    ...options,
+  });
+}
+
+/** Random floats of a shape. */
+export function floatsOf(
+  seed: number,
+  shape: readonly number[],
+  range: number,
+): { data: Float32Array; shape: readonly number[] } {
+  const random = generator(seed);
+  const length = shape.reduce((a, b) => a * b, 1);
+  return { data: Float32Array.from({ length }, () => random(-range, range)), shape };
+}

@@ -1,0 +1,88 @@
+/** Random quantized models: perhaps an Embedding, an LSTM, perhaps a Linear. */
+import { saveModel } from "../../src/io/model_write.ts";
+import { perTensorAffine } from "../../src/core/qparams.ts";
+import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
+import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
+import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
+import { type Bits, generator, type LstmCase, lstmOf } from "./arbitrary.ts";
+
+/** A model of a case. */
+export function modelOf(
+  c: LstmCase,
+  embedding: "none" | "8" | "16" | "float",
+  linear: boolean,
+): QuantizedModel {
+  const lstm = lstmOf(c);
+  const random = generator(c.seed + 9);
+  const modules = new Map<string, QuantizedModule>();
+  const numEmbeddings = 5;
+  const embeddingDim = c.inputSize;
+  const cells = numEmbeddings * embeddingDim;
+  if (embedding === "8" || embedding === "16") {
+    const levels = embedding === "8" ? 255 : 65535;
+    const weight = embedding === "8" ? new Uint8Array(cells) : new Uint16Array(cells);
+    for (let i = 0; i < cells; i++) weight[i] = random(0, levels + 1);
+    const scales = Float32Array.from({ length: numEmbeddings }, () => random(1, 4) / levels);
+    const biases = Float32Array.from({ length: numEmbeddings }, () => random(-2, 0));
+    modules.set(
+      "embedding",
+      new QuantizedEmbedding({ weight, numEmbeddings, embeddingDim, scales, biases }),
+    );
+  } else if (embedding === "float") {
+    const weight = Float32Array.from({ length: cells }, () => random(-2, 2));
+    const none = new Float32Array(0);
+    modules.set(
+      "embedding",
+      new QuantizedEmbedding({ weight, numEmbeddings, embeddingDim, scales: none, biases: none }),
+    );
+  }
+  modules.set("lstm", lstm);
+  if (linear) {
+    const inFeatures = (c.projSize || c.hiddenSize) * (c.bidirectional ? 2 : 1);
+    const outFeatures = 3;
+    const data = Int8Array.from({ length: inFeatures * outFeatures }, () => random(-128, 128));
+    const scales = Float32Array.of(0.01, 0.02, 0.015);
+    const zeroPoints = new Int32Array(3);
+    const weight = { data, outFeatures, inFeatures, perChannel: true, scales, zeroPoints };
+    // Other parameters than the LSTM gives: they are converted between the two.
+    const input = random(0, 1) < 0.5
+      ? lstm.output
+      : perTensorAffine({ dtype: "quint8", scale: 0.011, zeroPoint: 120 });
+    const output = random(0, 1) < 0.5
+      ? null
+      : perTensorAffine({ dtype: "qint8", scale: 0.05, zeroPoint: 4 });
+    modules.set(
+      "out",
+      new QuantizedLinear({
+        engine: c.engine,
+        weight,
+        bias: Float32Array.of(0.5, -1, 0),
+        input,
+        output,
+      }),
+    );
+  }
+  return new QuantizedModel(modules, saveModel);
+}
+
+/** A case with 4 inputs and a hidden state of 5, 8 bits everywhere. */
+export const plainCase: LstmCase = {
+  seed: 3,
+  engine: "fbgemm",
+  inputSize: 4,
+  hiddenSize: 5,
+  projSize: 0,
+  numLayers: 1,
+  bidirectional: false,
+  bias: true,
+  batchFirst: false,
+  granularity: "tensor",
+  perGate: false,
+  mixedGates: false,
+  ties: false,
+  torchInitialState: true,
+  input: 8,
+  bits: Array<Bits>(13).fill(8),
+  batch: 1,
+  steps: 3,
+};

@@ -1,0 +1,58 @@
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { floatExecutor, Generator } from "@splitgate/splitgate";
+import { floatLstmScratch, lstmStepFloat32, type LSTMWeights } from "@splitgate/splitgate/kernels";
+import { type CellResult, lstmParts, runCell } from "../../src/cells/lstm_parts.ts";
+
+const sizes = fc.constantFrom(1, 3, 7, 13, 33);
+
+Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split over steps and batch rows", () => {
+  fc.assert(
+    fc.property(
+      fc.record({
+        inputSize: sizes,
+        hiddenSize: sizes,
+        projected: fc.boolean(),
+        bias: fc.boolean(),
+        batch: fc.integer({ min: 1, max: 3 }),
+        steps: fc.integer({ min: 1, max: 4 }),
+        bound: fc.constantFrom(0.1, 1, 30),
+        seed: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+      }),
+      ({ inputSize, hiddenSize, projected, bias, batch, steps, bound, seed }) => {
+        const generator = new Generator(seed);
+        const width = projected ? (hiddenSize + 1) >> 1 : hiddenSize;
+        const make = (size: number) => {
+          const data = new Float32Array(size);
+          generator.uniform(data, -bound, bound);
+          return data;
+        };
+        const weights: LSTMWeights = {
+          weightIh: make(4 * hiddenSize * inputSize),
+          weightHh: make(4 * hiddenSize * width),
+          biasIh: bias ? make(4 * hiddenSize) : null,
+          biasHh: bias ? make(4 * hiddenSize) : null,
+          weightHr: projected ? make(width * hiddenSize) : null,
+        };
+        const h = make(batch * width);
+        const c = make(batch * hiddenSize);
+        const scratch = floatLstmScratch(hiddenSize);
+        const executor = floatExecutor(weights, inputSize, hiddenSize);
+        let fused: CellResult<Float32Array> = { h: h.slice(), c: c.slice() };
+        let split = fused;
+        for (let t = 0; t < steps; t++) {
+          const x = make(batch * inputSize);
+          for (let b = 0; b < batch; b++) {
+            const hRow = h.subarray(b * width, (b + 1) * width);
+            const cRow = c.subarray(b * hiddenSize, (b + 1) * hiddenSize);
+            lstmStepFloat32(weights, inputSize, hiddenSize, x, b * inputSize, hRow, cRow, scratch);
+          }
+          fused = runCell(executor, lstmParts(projected), false, x, fused.h, fused.c);
+          split = runCell(executor, lstmParts(projected), true, x, split.h, split.c);
+          assertEquals(fused, { h, c });
+          assertEquals(split, { h, c });
+        }
+      },
+    ),
+  );
+});

@@ -1,0 +1,316 @@
+import { assertEquals, assertNotEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import {
+  convert,
+  convertToReference,
+  defaultWeightObserver,
+  FakeQuantize,
+  fbgemmQConfig,
+  FixedQParamsObserver,
+  HistogramObserver,
+  LSTM,
+  LSTM_PARTS_PROJECTED,
+  MinMaxObserver,
+  type ObservedLSTM,
+  observeLstmParts,
+  type Observer,
+  PART_SLOTS,
+  type PartObservers,
+  type PartSlot,
+  type QConfig,
+  tensor,
+} from "@splitgate/splitgate";
+import { lstmCases, partObservers } from "../../authoring/arbitraries.ts";
+
+const bits16 = MinMaxObserver.withArgs({
+  dtype: "qint32",
+  qscheme: "perTensorSymmetric",
+  quantMin: -32768,
+  quantMax: 32767,
+});
+const qconfig: QConfig = { activation: MinMaxObserver.withArgs({}), weight: defaultWeightObserver };
+const small = () => new LSTM({ inputSize: 2, hiddenSize: 3, numLayers: 2, bidirectional: true });
+const input = tensor(Float32Array.from({ length: 24 }, (_, i) => Math.sin(i * 1.7)), [4, 3, 2]);
+
+function lstmOf(observed: ReturnType<typeof observeLstmParts>): ObservedLSTM {
+  return observed.modules.get("lstm") as ObservedLSTM;
+}
+
+Deno.test("observeLstmParts() gives the float LSTM's output bit for bit, in every form", () => {
+  fc.assert(
+    fc.property(
+      lstmCases.chain((each) =>
+        fc.boolean().chain((splitGates) =>
+          partObservers([0, 8, 16, 32], splitGates).map((parts) => ({ ...each, splitGates, parts }))
+        )
+      ),
+      ({ lstm, x, state, lengths, splitGates, parts }) => {
+        const observed = observeLstmParts(lstm, parts, { splitGates, qconfig });
+        const options = { ...(lengths === undefined ? {} : { lengths }) };
+        const [y, [h, c]] = lstm.forward(x, state, options);
+        assertEquals(
+          observed.forward(x, {
+            ...options,
+            ...(state === undefined ? {} : { state: { lstm: state } }),
+          }),
+          y,
+        );
+        assertEquals(lstmOf(observed).forward(x, state, options), [y, [h, c]]);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+Deno.test("observeLstmParts() gives the float LSTM's output when the input has no batch", () => {
+  const lstm = small();
+  const x = tensor(input.data.subarray(0, 8), [4, 2]);
+  assertEquals(observeLstmParts(lstm, {}).forward(x), lstm.forward(x)[0]);
+});
+
+Deno.test("observeLstmParts() copies weights and biases of both directions", () => {
+  const lstm = small();
+  const observed = observeLstmParts(lstm, {}, { splitGates: true });
+  const [expected] = lstm.forward(input);
+  assertEquals(lstmOf(observed).lstm.stateDict(), lstm.stateDict());
+  for (const { data } of lstm.stateDict().values()) data.fill(9);
+  assertEquals(observed.forward(input), expected);
+});
+
+Deno.test("observeLstmParts() gives each part, layer and direction an observer of its own", () => {
+  const observed = observeLstmParts(small(), {}, { qconfig, splitGates: true });
+  const seen = new Set<Observer>();
+  let count = 0;
+  for (const { observers } of lstmOf(observed).cells.flat()) {
+    for (const each of Object.values(observers).flat() as Observer[]) {
+      seen.add(each);
+      count++;
+    }
+  }
+  assertEquals([seen.size, count], [4 * 21, 4 * 21]);
+  const fused = lstmOf(observeLstmParts(small(), {}, { qconfig })).cells[0]![0]!.observers;
+  assertEquals(new Set(Object.values(fused).flat()).size, 12);
+});
+
+Deno.test("observeLstmParts() gives a left-out part the QConfig's activation, sigmoid and tanh too", () => {
+  const activation = FixedQParamsObserver.withArgs({ scale: 2 ** -7, zeroPoint: 128 });
+  const observed = observeLstmParts(small(), { cellState: bits16 }, {
+    qconfig: { ...qconfig, activation },
+  });
+  for (const { observers } of lstmOf(observed).cells.flat()) {
+    for (const part of LSTM_PARTS_PROJECTED) {
+      const observer = [observers[part.name]].flat()[0] as Observer | undefined;
+      if (part.name === "proj") continue;
+      assertEquals(
+        observer?.kind,
+        part.slot === "cellState" ? "MinMaxObserver" : "FixedQParamsObserver",
+        part.name,
+      );
+    }
+  }
+});
+
+Deno.test("observeLstmParts() sets each slot, also to not quantized, and a part over its slot", () => {
+  const lstm = new LSTM({ inputSize: 2, hiddenSize: 5, projSize: 3 });
+  for (const slot of PART_SLOTS) {
+    const histogram = HistogramObserver.withArgs({});
+    for (const [observer, kind] of [[histogram, "HistogramObserver"], [null, undefined]] as const) {
+      const { observers } = lstmOf(observeLstmParts(lstm, { [slot]: observer }, { qconfig }))
+        .cells[0]![0]!;
+      for (const part of LSTM_PARTS_PROJECTED) {
+        const [own] = [observers[part.name]].flat() as (Observer | null)[];
+        assertEquals(own?.kind, part.slot === slot ? kind : "MinMaxObserver", part.name);
+      }
+    }
+  }
+  const parts = { sigmoid: bits16, forget_gate: null };
+  const { observers } = lstmOf(observeLstmParts(lstm, parts, { qconfig })).cells[0]![0]!;
+  assertEquals([observers.input_gate?.dtype, observers.forget_gate, observers.output_gate?.dtype], [
+    "qint32",
+    null,
+    "qint32",
+  ]);
+});
+
+Deno.test("observeLstmParts() observes each gate's linear output for itself when gates are split", () => {
+  const four = [1, 2, 3, 4].map((k) =>
+    FixedQParamsObserver.withArgs({ scale: k / 64, zeroPoint: 128 })
+  );
+  const observed = observeLstmParts(small(), { linearOutput: four }, { qconfig, splitGates: true });
+  observed.forward(input);
+  const gates = convertToReference(observed).nodes.filter(({ op, part }) =>
+    op === "quantize" && part === "gates"
+  );
+  assertEquals(gates.map(({ scale }) => scale! * 64), [
+    1,
+    2,
+    3,
+    4,
+    1,
+    2,
+    3,
+    4,
+    1,
+    2,
+    3,
+    4,
+    1,
+    2,
+    3,
+    4,
+  ]);
+  assertThrows(
+    () => observeLstmParts(small(), { linearOutput: four }, { qconfig }),
+    RangeError,
+    "part gates: expected one observer for all gates, or splitGates: true",
+  );
+});
+
+Deno.test("observeLstmParts() quantizes values on their way when parts have fake-quantizers", () => {
+  const lstm = small();
+  const [float] = lstm.forward(input);
+  for (const slot of PART_SLOTS.filter((slot) => slot !== "projection")) {
+    const coarse = FakeQuantize.withArgs({
+      observer: FixedQParamsObserver.withArgs({ scale: 0.25, zeroPoint: 128 }),
+    });
+    const observed = observeLstmParts(lstm, { [slot]: coarse }, { qconfig });
+    assertNotEquals(observed.forward(input), float, slot);
+  }
+  const fake = FakeQuantize.withArgs({
+    observer: MinMaxObserver.withArgs({}),
+    fakeQuantEnabled: false,
+  });
+  assertEquals(observeLstmParts(lstm, { hiddenState: fake }, { qconfig }).forward(input), float);
+});
+
+Deno.test("observeLstmParts() with fake-quantizers everywhere comes to what the reference graph gives", () => {
+  const fixed = (scale: number, zeroPoint: number) =>
+    FakeQuantize.withArgs({ observer: FixedQParamsObserver.withArgs({ scale, zeroPoint }) });
+  const parts: PartObservers = {
+    linearOutput: fixed(1 / 16, 128),
+    sigmoid: fixed(1 / 256, 0),
+    tanh: fixed(1 / 128, 128),
+    cellState: fixed(1 / 32, 128),
+    cellTanh: fixed(1 / 128, 128),
+    hiddenState: fixed(1 / 128, 128),
+  };
+  const weight = FixedQParamsObserver.withArgs({ dtype: "qint8", scale: 1 / 128, zeroPoint: 0 });
+  const lstm = small();
+  // Weights that int8 holds exactly, so that only activations are rounded.
+  for (const { data } of lstm.stateDict().values()) {
+    data.forEach((v, i) => data[i] = Math.round(v * 128) / 128);
+  }
+  const observed = observeLstmParts(lstm, parts, {
+    qconfig: { activation: fixed(1 / 64, 128), weight },
+    splitGates: true,
+  });
+  const y = observed.forward(input);
+  assertEquals(convertToReference(observed).run(input).output, y);
+});
+
+Deno.test("observeLstmParts() carries observers of what parts read through to every form", () => {
+  const observed = observeLstmParts(small(), {
+    sigmoid: bits16,
+    tanh: bits16,
+    fgate_cx: { inputs: [MinMaxObserver.withArgs({}), null] },
+  }, { qconfig });
+  observed.forward(input);
+  const pairs = convertToReference(observed).nodes.filter(({ name, op }) =>
+    op === "quantize" && name.includes("inputs[")
+  );
+  assertEquals(
+    pairs.map(({ name, dtype }) => [name, dtype]),
+    [
+      "l0",
+      "l0_reverse",
+      "l1",
+      "l1_reverse",
+    ].map((cell) => [`lstm.${cell}.fgate_cx.inputs[0].quantize`, "quint8"]),
+  );
+  assertStrictEquals(convert(observed).modules.size, 1);
+});
+
+Deno.test("observeLstmParts() refuses what is no part, observer, dtype or range, and says what to do", () => {
+  const lstm = small();
+  const observe = (parts: unknown, options = {}) =>
+    observeLstmParts(lstm, parts as PartObservers, options);
+  assertThrows(() => observe({ cellGate: bits16 }), RangeError, "cell_gate");
+  assertThrows(
+    () => observe({ cellState: "int16" }),
+    TypeError,
+    "part cellState: expected an observer factory",
+  );
+  for (const given of ["int16", { dtype: "int16" }]) {
+    assertThrows(
+      () => observe({ cellState: given }),
+      TypeError,
+      "for 16 bits with dtype qint32, quantMin and quantMax",
+    );
+  }
+  assertThrows(() => observe({ cellState: undefined }), TypeError, "part cellState");
+  assertThrows(
+    () => observe({ cellState: { dtype: "qint32" } }),
+    TypeError,
+    "part cellState: expected an observer factory",
+  );
+  assertThrows(
+    () => MinMaxObserver.withArgs({ dtype: "int16" as "qint32" }),
+    TypeError,
+    'for 16 bits: qint32 with quantMin and quantMax), got "int16"',
+  );
+  assertThrows(
+    () =>
+      FixedQParamsObserver.withArgs({ dtype: "quint8", scale: 1, zeroPoint: 0, quantMax: 65535 }),
+    RangeError,
+    "quantMax: expected an integer in 1..255, got 65535",
+  );
+  assertThrows(() => observe({ cellState: [bits16, bits16] }), RangeError, "four observers");
+  assertThrows(
+    () => observe({ cellState: [bits16, bits16, bits16, bits16] }),
+    TypeError,
+    "part cellState",
+  );
+  assertThrows(
+    () => observe({ fgate_cx: { inputs: [bits16] } }),
+    RangeError,
+    "part fgate_cx.inputs: expected 2",
+  );
+  assertThrows(() => observe({ fgate_cx: { inputs: bits16 } }), TypeError, "part fgate_cx.inputs");
+  assertThrows(
+    () => observe({ projection: bits16 }),
+    RangeError,
+    "part projection: expected an LSTM with projSize",
+  );
+  assertThrows(() => observe(null), TypeError, "parts");
+  assertThrows(() => observe({}, { splitGates: 1 }), TypeError, "splitGates");
+  assertThrows(() => observe({}, { qconfig: null }), TypeError, "qconfig");
+  assertThrows(() => observeLstmParts({} as LSTM, {}), TypeError, "lstm: expected an LSTM");
+});
+
+Deno.test("convert() and convertToReference() name the part whose observer never saw data", () => {
+  for (const form of [convert, convertToReference]) {
+    const observed = observeLstmParts(small(), {}, {
+      qconfig: { ...fbgemmQConfig, input: bits16 },
+    });
+    assertThrows(
+      () => form(observed),
+      RangeError,
+      "lstm.input: expected an observer that has seen data",
+    );
+    const each = observeLstmParts(small(), {}, { splitGates: true });
+    (each.modules.get("lstm") as ObservedLSTM).forward(input);
+    assertThrows(() => form(each), RangeError, "lstm.input");
+    each.forward(input);
+    (lstmOf(each).cells[1]![1]!.observers.gates[2] as Observer).reset();
+    assertThrows(
+      () => form(each),
+      RangeError,
+      "lstm.l1_reverse.gates.cell: expected an observer that has seen data",
+    );
+  }
+});
+
+const slots: readonly PartSlot[] = PART_SLOTS;
+Deno.test("PART_SLOTS has a slot for every part", () => {
+  assertEquals(new Set(LSTM_PARTS_PROJECTED.map(({ slot }) => slot)), new Set(slots));
+});
