@@ -11,6 +11,7 @@ import {
   reciprocal,
   roundHalfEven,
 } from "./requantize.ts";
+import { isFloat32Array, isInt32Array } from "./typed_array.ts";
 
 /** Arrays of quantized integers: quint8, qint8, qint32. */
 export type Integers = Uint8Array | Int8Array | Int32Array;
@@ -51,7 +52,7 @@ export function quantizePerTensor(
 ): void {
   const { zeroPoint, quantMin, quantMax } = to;
   const inverse = reciprocal(to.scale);
-  if (out instanceof Int32Array) {
+  if (isInt32Array(out)) {
     for (let i = 0; i < x.length; i++) {
       out[i] = quantizeValueWide(x[i]!, inverse, zeroPoint, quantMin, quantMax);
     }
@@ -116,7 +117,7 @@ export function quantizePerChannel(
   inner: number,
 ): void {
   const channels = scales.length;
-  const float = zeroPoints instanceof Float32Array;
+  const float = isFloat32Array(zeroPoints);
   for (let i = 0, channel = 0; i < x.length; channel = (channel + 1) % channels) {
     const inverse = reciprocal(scales[channel]!);
     const zeroPoint = zeroPoints[channel]!;
@@ -195,7 +196,7 @@ export function requantize(
 ): void {
   const { scale, zeroPoint } = from;
   const inverse = reciprocal(to.scale);
-  const quantize = out instanceof Int32Array ? quantizeValueWide : quantizeValue;
+  const quantize = isInt32Array(out) ? quantizeValueWide : quantizeValue;
   for (let i = 0; i < x.length; i++) {
     out[i] = quantize(
       dequantizeValue(x[i]!, scale, zeroPoint),

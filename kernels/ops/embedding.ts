@@ -7,6 +7,7 @@
  * @module
  */
 import { fmaFloat32, roundHalfEven } from "../numeric/requantize.ts";
+import { isUint8Array } from "../numeric/typed_array.ts";
 
 const f = Math.fround;
 const EPSILON = /* @__PURE__ */ f(1e-8);
@@ -41,7 +42,7 @@ export function quantizeEmbeddingRow(
   scales: Float32Array,
   biases: Float32Array,
 ): void {
-  const quantMax = weight instanceof Uint8Array ? 255 : 65535;
+  const quantMax = isUint8Array(weight) ? 255 : 65535;
   const start = row * embeddingDim;
   const end = start + embeddingDim;
   let min = x[start]!;

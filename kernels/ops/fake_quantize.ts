@@ -4,6 +4,7 @@
  * @module
  */
 import { clamp, reciprocal, roundHalfEven } from "../numeric/requantize.ts";
+import { isFloat32Array } from "../numeric/typed_array.ts";
 
 const f = Math.fround;
 
@@ -76,7 +77,7 @@ export function fakeQuantizePerChannel(
   quantMax: number,
   out: Float32Array = new Float32Array(data.length),
 ): Float32Array {
-  const run = zeroPoints instanceof Float32Array ? fakeQuantizeFloatSlice : fakeQuantizeSlice;
+  const run = isFloat32Array(zeroPoints) ? fakeQuantizeFloatSlice : fakeQuantizeSlice;
   let channel = 0;
   for (let start = 0; start < data.length; start += inner) {
     run(

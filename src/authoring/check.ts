@@ -4,6 +4,7 @@
  * @module
  */
 import { canRescale, type LinearWeight } from "../../kernels/ops/linear.ts";
+import { isFloat32Array, isInt8Array } from "../../kernels/numeric/typed_array.ts";
 import { checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { hiddenQParams } from "../modules/lstm/cell.ts";
@@ -42,7 +43,7 @@ function checkLayer(
 ): void {
   const { data, outFeatures, inFeatures, scales, zeroPoints } = weight ?? {};
   const each = scales?.length;
-  if (!(data instanceof Int8Array)) failType(`${name}.data`, "an Int8Array", data);
+  if (!isInt8Array(data)) failType(`${name}.data`, "an Int8Array", data);
   if (data.length !== outFeatures * inFeatures) {
     failRange(name, `[${outFeatures}, ${inFeatures}]`, data.length);
   }
@@ -94,7 +95,7 @@ export function checkModule(name: string, module: ModuleData): void {
     );
   } else {
     const { weight, numEmbeddings, embeddingDim, scales, biases } = module;
-    const rows = weight instanceof Float32Array ? 0 : numEmbeddings;
+    const rows = isFloat32Array(weight) ? 0 : numEmbeddings;
     if (weight?.length !== numEmbeddings * embeddingDim) {
       failRange(`${name}.weight`, `[${numEmbeddings}, ${embeddingDim}]`, weight?.length);
     }
@@ -102,7 +103,7 @@ export function checkModule(name: string, module: ModuleData): void {
       failRange(`${name}.scales`, `${rows} scales and biases`, scales?.length);
     }
     for (const floats of [weight, scales, biases]) {
-      if (floats instanceof Float32Array) checkFinite(name, floats);
+      if (isFloat32Array(floats)) checkFinite(name, floats);
     }
   }
 }

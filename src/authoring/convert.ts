@@ -8,6 +8,7 @@ import { saveModel } from "../io/model_write.ts";
 import { type CellQParams, GATES, lstmParts } from "../cells/lstm_parts.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { isPerChannel, type PerTensorQParams } from "../core/qparams.ts";
 import type { QuantizedLstmCell } from "../modules/lstm/cell.ts";
 import { QuantizedEmbedding } from "../modules/embedding/quantized.ts";
@@ -147,7 +148,7 @@ function roundTogether(
   const inputs = cells!.map(({ statistics }) => statistics?.input).filter((
     input,
   ): input is TokenStatistics => input?.kind === "tokens");
-  if (inputs.length === 0 || codes instanceof Float32Array) return null;
+  if (inputs.length === 0 || isFloat32Array(codes)) return null;
   if (inputs[0]!.counts.every((count) => count === 0)) {
     failRange(name, "calibration data: run some through the observed model first", "none");
   }

@@ -16,6 +16,7 @@ import {
 import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
 import type { ActivationProgram } from "../../kernels/packed/program.ts";
 import type { Affine } from "../../kernels/numeric/quantize.ts";
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { failRange } from "../core/errors.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import { fastParts, hiddenQParams, packs, type QuantizedLstmCell } from "../modules/lstm/cell.ts";
@@ -227,7 +228,7 @@ function lowerLinear(linear: LinearModule): StageProgram {
 
 function lowerEmbedding(embedding: EmbeddingModule): StageProgram {
   const { weight, scales, biases, numEmbeddings } = embedding;
-  const float = weight instanceof Float32Array;
+  const float = isFloat32Array(weight);
   return {
     kind: "Embedding",
     ...endsOf(embedding),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { failRange, failType } from "../core/errors.ts";
 import { lstmParts, type Part, PART_SLOTS, type PartSlot } from "../cells/lstm_parts.ts";
 import { checkOptions } from "../core/check.ts";
@@ -347,7 +348,7 @@ export function tune(
   const batchFirst = (lstms[0]![1] as ObservedLSTM).lstm.batchFirst;
   const sequences = inputs.map(({ x, lengths }): Sequence => {
     const y = observed.forward(x, lengths === undefined ? {} : { lengths });
-    const outer = x.data instanceof Int32Array ? x.shape : x.shape.slice(0, -1);
+    const outer = isInt32Array(x.data) ? x.shape : x.shape.slice(0, -1);
     const [steps, batch] = outer.length === 1
       ? [outer[0], 1]
       : batchFirst

@@ -12,6 +12,7 @@
  */
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import { clamp, roundHalfEven } from "../../kernels/numeric/requantize.ts";
+import { isUint8Array } from "../../kernels/numeric/typed_array.ts";
 import { failRange } from "../core/errors.ts";
 import { checkOptions } from "../core/check.ts";
 
@@ -498,7 +499,7 @@ function roundEmbedding(
   const linear = new Float64Array(n);
   const q = new Int32Array(n);
   const weights = sides.map(dequantizeWeight);
-  const quantMax = codes instanceof Uint8Array ? 255 : 65535;
+  const quantMax = isUint8Array(codes) ? 255 : 65535;
   for (let token = 0; token < tokens; token++) {
     const scale = scales[token]!;
     const bias = biases[token]!;

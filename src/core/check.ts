@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import { checkFinite, failRange, failType } from "./errors.ts";
 import { shapeSize, type Tensor, type TokenTensor } from "./tensor.ts";
 
@@ -32,7 +33,7 @@ function checkKind(
   if (typeof x !== "object" || x === null || ArrayBuffer.isView(x) || Array.isArray(x)) {
     failType(name, `a tensor { data: ${kind.name}, shape }`, x);
   }
-  if (!(x.data instanceof kind)) {
+  if (typedArrayKind(x.data) !== kind.name) {
     failType(`${name}.data`, kind === Int32Array ? "an Int32Array" : "a Float32Array", x.data);
   }
   if (!Array.isArray(x.shape)) failType(`${name}.shape`, "an array of integers", x.shape);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isInt32Array, isInt8Array, isUint8Array } from "../../kernels/numeric/typed_array.ts";
 import { failType } from "./errors.ts";
 
 /** PyTorch's quantized dtypes. A 16-bit range is `qint32` with its own quantMin and quantMax. */
@@ -78,11 +79,11 @@ export function newQArray(dtype: DType, length: number): QArray {
  * ```
  */
 export function dtypeOf(data: unknown): DType | undefined {
-  return data instanceof Uint8Array
+  return isUint8Array(data)
     ? "quint8"
-    : data instanceof Int8Array
+    : isInt8Array(data)
     ? "qint8"
-    : data instanceof Int32Array
+    : isInt32Array(data)
     ? "qint32"
     : undefined;
 }

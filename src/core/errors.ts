@@ -4,25 +4,52 @@
  *
  * @module
  */
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
+
+/** Characters of a name or a value that a message has, and of what is expected. */
+const SHOWN = 100;
+const EXPECTED = 240;
+
+/** Text without its middle where it is longer than `limit` characters. */
+function shorten(text: string, limit: number): string {
+  const half = limit >> 1;
+  return text.length > limit ? `${text.slice(0, half)}…${text.slice(-half)}` : text;
+}
+
+/**
+ * Text that may be part of a message, wherever it comes from: short, and without characters that control the terminal
+ * or the direction of writing.
+ */
+function clean(text: string, limit = SHOWN): string {
+  const escaped = shorten(text, limit).replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
+  );
+  return shorten(escaped, limit);
+}
 
 /**
  * How a value is shown in an error message: short, and telling kinds apart. It may come out of a hostile file: nothing
  * of it is called, and no depth of it is entered.
  */
 export function show(value: unknown): string {
-  return typeof value === "string"
-    ? JSON.stringify(value.slice(0, 99))
-    : Array.isArray(value)
-    ? `[${value.slice(0, 20).map((v) => Object(v) === v ? "..." : String(v)).join(", ")}]`
-    : Object(value) === value
-    ? Object.getPrototypeOf(value)?.constructor.name ?? "object"
-    : String(value);
+  return clean(
+    typeof value === "string"
+      ? JSON.stringify(shorten(value, SHOWN - 2))
+      : Array.isArray(value)
+      ? `[${
+        value.slice(0, 20).map((v) => isObject(v) ? "..." : shorten(String(v), SHOWN)).join(", ")
+      }]`
+      : isObject(value)
+      ? `${Object.getPrototypeOf(value)?.constructor?.name ?? "object"}`
+      : String(value),
+  );
 }
 
 type Fail = (name: string, expected: string, got: unknown) => never;
 
 const failWith = (Kind: typeof TypeError | typeof RangeError): Fail => (name, expected, got) => {
-  throw new Kind(`${name}: expected ${expected}, got ${show(got)}`);
+  throw new Kind(`${clean(name)}: expected ${clean(expected, EXPECTED)}, got ${show(got)}`);
 };
 
 /** Throws a TypeError `name: expected ..., got ...`. */
@@ -69,7 +96,7 @@ export function checkEach(
 /** Requires every element to be finite. */
 export function checkFinite(name: string, data: ArrayLike<number>): void {
   // No sum of float32 values exceeds float64's range.
-  if (data instanceof Float32Array && isFinite32(data)) return;
+  if (isFloat32Array(data) && isFinite32(data)) return;
   checkEach(name, data, -Number.MAX_VALUE, Number.MAX_VALUE, "a finite number");
 }
 
@@ -89,14 +116,29 @@ function isFinite32(data: Float32Array): boolean {
   return (a + b + c + d) * 0 === 0;
 }
 
+/** Whether a value is an object, of any realm. */
+export function isObject(value: unknown): value is object {
+  return Object(value) === value;
+}
+
+/** Requires an instance of a built-in class, of any realm. */
+export function checkBuiltIn(
+  name: string,
+  value: unknown,
+  kind: "Map" | "RegExp",
+  expected: string,
+): void {
+  if (Object.prototype.toString.call(value) !== `[object ${kind}]`) failType(name, expected, value);
+}
+
 /** Requires options. */
 export function checkGiven(options: unknown): void {
-  if (!(options instanceof Object)) failType("options", "an object", options);
+  if (!isObject(options)) failType("options", "an object", options);
 }
 
 /** Requires an object that is no array. */
 export function checkObject(name: string, value: unknown): Record<string, unknown> {
-  if (!(value instanceof Object) || Array.isArray(value)) failRange(name, "an object", value);
+  if (!isObject(value) || Array.isArray(value)) failRange(name, "an object", value);
   return value as Record<string, unknown>;
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { fmaFloat32 } from "../../kernels/numeric/requantize.ts";
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { checkInteger, failRange, failType } from "./errors.ts";
 
 const f = Math.fround;
@@ -69,7 +70,7 @@ export class Generator {
    * @throws {RangeError} If low > high, or high - low is no finite float32.
    */
   uniform(out: Float32Array, low: number, high: number): void {
-    if (!(out instanceof Float32Array)) failType("out", "a Float32Array", out);
+    if (!isFloat32Array(out)) failType("out", "a Float32Array", out);
     const from = f(low);
     const range = f(f(high) - from);
     if (!(range >= 0 && range < Infinity)) {
@@ -97,7 +98,7 @@ export class Generator {
    * @throws {TypeError} If `out` is no Float32Array.
    */
   normal(out: Float32Array): void {
-    if (!(out instanceof Float32Array)) failType("out", "a Float32Array", out);
+    if (!isFloat32Array(out)) failType("out", "a Float32Array", out);
     const { length } = out;
     if (length < 16) {
       for (let i = 0; i < length; i++) {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isFloat32Array, isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { dtypeOf, type QArray } from "./dtype.ts";
 import { checkInteger, failRange, failType } from "./errors.ts";
 import { isPerChannel, type QParams } from "./qparams.ts";
@@ -82,7 +83,7 @@ export function tensor(
   data: Float32Array | readonly number[],
   shape: readonly number[],
 ): Tensor {
-  if (!(data instanceof Float32Array) && !Array.isArray(data)) {
+  if (!isFloat32Array(data) && !Array.isArray(data)) {
     failType("data", "a Float32Array or an array of numbers", data);
   }
   checkSize(data, shape);
@@ -92,7 +93,7 @@ export function tensor(
     });
   }
   return {
-    data: data instanceof Float32Array ? data : Float32Array.from(data),
+    data: isFloat32Array(data) ? data : Float32Array.from(data),
     shape: [...shape],
   };
 }
@@ -114,7 +115,7 @@ export function tokens(
   data: Int32Array | readonly number[],
   shape: readonly number[],
 ): TokenTensor {
-  if (!(data instanceof Int32Array) && !Array.isArray(data)) {
+  if (!isInt32Array(data) && !Array.isArray(data)) {
     failType("data", "an Int32Array or an array of integers", data);
   }
   checkSize(data, shape);
@@ -122,7 +123,7 @@ export function tokens(
     data.forEach((id, i) => checkInteger(`data[${i}]`, id, 0, 2 ** 31 - 1));
   }
   return {
-    data: data instanceof Int32Array ? data : Int32Array.from(data as readonly number[]),
+    data: isInt32Array(data) ? data : Int32Array.from(data as readonly number[]),
     shape: [...shape],
   };
 }

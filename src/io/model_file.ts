@@ -8,6 +8,7 @@
  * @module
  */
 import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { DTYPES } from "../core/dtype.ts";
 import {
   checkBoolean,
@@ -182,7 +183,7 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
         );
       }
       tensors.delete(at(key));
-      if (data instanceof Float32Array) checkFinite(at(key), data);
+      if (isFloat32Array(data)) checkFinite(at(key), data);
       return { data: data as T, shape: sizes };
     };
     const floats = (key: string, size?: number) => take<Float32Array>(key, "F32", size).data;
@@ -212,7 +213,7 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
         Uint8Array | Uint16Array | Float32Array
       >("weight", "F32, U16 or U8", undefined, undefined);
       const rows = (key: string) =>
-        weight instanceof Float32Array ? new Float32Array(0) : floats(key, numEmbeddings);
+        isFloat32Array(weight) ? new Float32Array(0) : floats(key, numEmbeddings);
       return {
         kind,
         weight,

@@ -4,6 +4,7 @@
  * @module
  */
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { dtypeRange, DTYPES } from "../core/dtype.ts";
 import { failType } from "../core/errors.ts";
 import { lstmParts } from "../cells/lstm_parts.ts";
@@ -72,7 +73,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
     if (module.kind === "Embedding") {
       const { weight, numEmbeddings, embeddingDim, scales, biases } = module;
       add(`${name}.weight`, weight, numEmbeddings, embeddingDim);
-      if (!(weight instanceof Float32Array)) {
+      if (!isFloat32Array(weight)) {
         add(`${name}.weight.scale`, scales, numEmbeddings);
         add(`${name}.weight.bias`, biases, numEmbeddings);
       }

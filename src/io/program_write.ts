@@ -5,7 +5,8 @@
  */
 import { activationTable, lookup } from "../../kernels/numeric/activation.ts";
 import type { ActivationProgram } from "../../kernels/packed/program.ts";
-import { checkGiven, failRange, failType } from "../core/errors.ts";
+import { isUint8Array, typedArrayKind } from "../../kernels/numeric/typed_array.ts";
+import { checkGiven, failRange, failType, isObject } from "../core/errors.ts";
 import { type LoweringOptions, QuantizedModel } from "../authoring/model.ts";
 import { foldedBytes } from "../authoring/lower.ts";
 import type { LstmBackend } from "../runtime/backend.ts";
@@ -35,7 +36,7 @@ class Arrays {
 
   /** What it becomes, what it is stored as, from which byte on, and its length. */
   add(array: Numbers): [number, number, number, number] {
-    const kind = PROGRAM_ARRAYS.findIndex((Kind) => array instanceof Kind);
+    const kind = PROGRAM_ARRAYS.findIndex(({ name }) => name === typedArrayKind(array));
     const holds = (stored: Numbers) => array.every((value, i) => Object.is(value, stored[i]));
     let stored: Numbers = array;
     let place = kind;
@@ -59,7 +60,7 @@ class Arrays {
 
 /** Whether bytes begin as a program does. */
 export function isProgram(bytes: Uint8Array): boolean {
-  return bytes instanceof Uint8Array && bytes.length >= 4 &&
+  return isUint8Array(bytes) && bytes.length >= 4 &&
     new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true) === PROGRAM_MAGIC;
 }
 
@@ -153,7 +154,7 @@ export function compileModel(
   const places: (readonly [(string | number)[], StoredArray[]])[] = [];
   // A copy with null for arrays of numbers, and without what no file can hold.
   const plain = (value: unknown, path: (string | number)[]): unknown => {
-    if (!(value instanceof Object)) return value;
+    if (!isObject(value)) return value;
     const own: StoredArray[] = [];
     places.push([path, own]);
     const fields = Object.entries(value).filter(([key]) => key !== "source" && key !== "fill").map(

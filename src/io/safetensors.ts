@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { isUint8Array } from "../../kernels/numeric/typed_array.ts";
 import { checkObject, failRange, failType, parseJson, show } from "../core/errors.ts";
 
 /** The safetensors dtypes that are read and written. */
@@ -39,6 +40,7 @@ export interface SafetensorsFile {
 }
 
 interface ArrayType {
+  readonly name: string;
   readonly BYTES_PER_ELEMENT: number;
   new (
     buffer: ArrayBufferLike,
@@ -68,7 +70,7 @@ interface PlacedTensor extends SafetensorsEntry {
 function readHeader(
   bytes: Uint8Array,
 ): { header: Record<string, unknown>; text: string; start: number } {
-  if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
+  if (!isUint8Array(bytes)) failType("bytes", "a Uint8Array", bytes);
   // Inexact above 2^53, where it is refused in any case.
   const start = bytes.subarray(0, 8).reduceRight((sum, byte) => sum * 256 + byte, 0) + 8;
   // What is no such file often says of a length beyond all reason.

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import { checkInteger, failRange, failType } from "../core/errors.ts";
 import { ARRAY_TYPES, type SafetensorsArray } from "./safetensors.ts";
 
@@ -90,7 +91,7 @@ export function writeSafetensors(
     if (seen.has(name)) failRange("tensor name", "each name once", name);
     seen.add(name);
     const data = tensor?.data;
-    const rank = DTYPES.findIndex(([, type]) => data instanceof type);
+    const rank = DTYPES.findIndex(([, type]) => type.name === typedArrayKind(data));
     if (rank < 0) {
       failType(
         `tensor ${key} data`,

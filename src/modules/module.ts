@@ -3,8 +3,12 @@
  *
  * @module
  */
-import { failType } from "../core/errors.ts";
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
+import { checkBuiltIn, show } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
+
+/** Faults that a message names. */
+const FAULTS = 20;
 
 /** A tensor to load: {@linkcode Tensor}, or an entry of a safetensors file. */
 export interface StateDictEntry {
@@ -44,38 +48,36 @@ export abstract class Module {
    * @param tensors Exactly the names of {@linkcode Module.stateDict}, each float32 with the same shape and finite:
    * a state dict, or `tensors` of a safetensors file.
    * @throws {TypeError} If `tensors` is no Map, or holds something that is no float32 tensor.
-   * @throws {RangeError} If a tensor is missing, unexpected, of the wrong shape, or not finite. The message names each
-   * of them. On any error the module is left as it was.
+   * @throws {RangeError} If a tensor is missing, unexpected, of the wrong shape, or not finite. The message names the
+   * first twenty. On any error the module is left as it was.
    */
   loadStateDict(tensors: ReadonlyMap<string, StateDictEntry>): void {
-    if (!(tensors instanceof Map)) failType("tensors", "a Map of tensors", tensors);
+    checkBuiltIn("tensors", tensors, "Map", "a Map of tensors");
     const own = this.stateDict();
     const faults: string[] = [];
     // Copied first: what is given may be this module's own memory.
     const copies = new Map<Float32Array, Float32Array>();
     let wrongKind = false;
     for (const [name, { shape }] of own) {
-      if (!tensors.has(name)) faults.push(`missing ${JSON.stringify(name)} [${shape.join(", ")}]`);
+      if (!tensors.has(name)) faults.push(`missing ${show(name)} ${show(shape)}`);
     }
     for (const [name, entry] of tensors as Map<unknown, StateDictEntry | null | undefined>) {
       const expected = typeof name === "string" ? own.get(name) : undefined;
-      const label = typeof name === "string"
-        ? JSON.stringify(name)
-        : `a key of type ${typeof name}`;
+      const label = typeof name === "string" ? show(name) : `a key of type ${typeof name}`;
       if (expected === undefined) {
         faults.push(`unexpected ${label}`);
         continue;
       }
       const data = entry?.data;
       const shape = entry?.shape;
-      const want = `[${expected.shape.join(", ")}]`;
-      if (!(data instanceof Float32Array) || !Array.isArray(shape)) {
+      const want = show(expected.shape);
+      if (!isFloat32Array(data) || !Array.isArray(shape)) {
         wrongKind = true;
         faults.push(`${label} is not a tensor of F32 ${want}`);
       } else if (
         shape.length !== expected.shape.length || shape.some((n, i) => n !== expected.shape[i])
       ) {
-        faults.push(`${label} has shape [${shape.join(", ")}], expected ${want}`);
+        faults.push(`${label} has shape ${show(shape)}, expected ${want}`);
       } else if (data.length !== expected.data.length) {
         faults.push(
           `${label} has ${data.length} elements, expected ${expected.data.length} for ${want}`,
@@ -88,8 +90,8 @@ export abstract class Module {
     }
     if (faults.length > 0) {
       const message = `tensors: expected the state dict of this ${this.constructor.name}, got ${
-        faults.join("; ")
-      }`;
+        faults.slice(0, FAULTS).join("; ")
+      }${faults.length > FAULTS ? `; and ${faults.length - FAULTS} more` : ""}`;
       throw wrongKind ? new TypeError(message) : new RangeError(message);
     }
     for (const [target, copy] of copies) target.set(copy);

@@ -4,6 +4,7 @@
  * @module
  */
 import { clamp, fmaFloat32 } from "../../kernels/numeric/requantize.ts";
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { checkInteger, failRange, failType } from "../core/errors.ts";
 import { checkOptions } from "../core/check.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
@@ -236,7 +237,7 @@ export class HistogramObserver extends UniformObserver {
       failType("state", "an object of histogram, min, max", state);
     }
     const { histogram } = state;
-    if (!(histogram instanceof Float32Array)) {
+    if (!isFloat32Array(histogram)) {
       failType("histogram", "a Float32Array", histogram);
     }
     if (histogram.length !== this.bins) {

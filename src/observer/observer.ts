@@ -4,6 +4,7 @@
  * @module
  */
 import { clamp, roundHalfEven } from "../../kernels/numeric/requantize.ts";
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { type DType, dtypeRange } from "../core/dtype.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
 import { checkOptions } from "../core/check.ts";
@@ -109,7 +110,7 @@ export abstract class Observer {
    * @throws {RangeError} If a value is NaN or infinite, or `shape` does not fit `data`. Nothing has changed then.
    */
   observe(data: Float32Array, shape?: readonly number[]): void {
-    if (!(data instanceof Float32Array)) {
+    if (!isFloat32Array(data)) {
       failType("data", "a Float32Array", data);
     }
     if (shape !== undefined) {

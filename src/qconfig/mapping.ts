@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkBoolean, failRange, failType } from "../core/errors.ts";
+import { checkBoolean, checkBuiltIn, failRange, failType } from "../core/errors.ts";
 import {
   LSTM_PARTS_PROJECTED,
   type Part,
@@ -273,7 +273,7 @@ export class QConfigMapping {
    * @throws {TypeError} If `pattern` is no RegExp.
    */
   setModuleNamePattern(pattern: RegExp, qconfig: QConfig | null): QConfigMapping {
-    if (!(pattern instanceof RegExp)) failType("pattern", "a RegExp", pattern);
+    checkBuiltIn("pattern", pattern, "RegExp", "a RegExp");
     const whole = new RegExp(`^(?:${pattern.source})$`, pattern.flags.replace(/[gy]/g, ""));
     return this.#with(2, `pattern ${pattern}`, (module) => whole.test(module.name), qconfig);
   }

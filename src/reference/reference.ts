@@ -4,8 +4,9 @@
  * @module
  */
 import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
+import { isFloat32Array, isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { dtypeOf, newQArray, type QArray } from "../core/dtype.ts";
-import { checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
+import { checkBuiltIn, checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
 import { checkOptions } from "../core/check.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { ModuleData } from "../authoring/modules.ts";
@@ -151,12 +152,12 @@ export class ReferenceModel implements Iterable<GraphNode> {
     let { data } = x as { data: Float32Array | QArray };
     const given = (x as { qparams?: PerTensorQParams }).qparams ?? null;
     if (
-      tokens ? !(data instanceof Int32Array) : given === null && !(data instanceof Float32Array)
+      tokens ? !isInt32Array(data) : given === null && !isFloat32Array(data)
     ) {
       failType("x.data", tokens ? "an Int32Array of token ids" : "a Float32Array", data);
     }
     if (given !== null && !tokens) data = computeInput(x as QTensor<PerTensorQParams>);
-    if (data instanceof Float32Array) checkFinite("x", data);
+    if (isFloat32Array(data)) checkFinite("x", data);
     const width = node!.width;
     const outer = tokens ? x.shape : x.shape.slice(0, -1);
     if (!tokens && x.shape.at(-1) !== width) {
@@ -208,7 +209,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
   #states(given: ReferenceState | undefined, batch: number): Map<string, CellState> {
     const states = new Map<string, CellState>();
     if (given === undefined) return states;
-    if (!(given instanceof Map)) failType("options.state", "a Map of { h, c } by cell", given);
+    checkBuiltIn("options.state", given, "Map", "a Map of { h, c } by cell");
     const cells = new Map<string, GraphNode[]>();
     for (const node of this.nodes) {
       if (node.op !== "state") continue;
@@ -257,7 +258,7 @@ function stateValue(name: string, tensor: StateTensor, node: GraphNode, batch: n
   const own = nodeQParams(node);
   const qparams = "qparams" in tensor ? tensor.qparams : null;
   if (qparams === null) {
-    if (!(data instanceof Float32Array)) {
+    if (!isFloat32Array(data)) {
       return failType(`${name}.data`, "a Float32Array, or integers with qparams", data);
     }
     checkFinite(name, data);

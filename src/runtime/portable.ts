@@ -13,6 +13,7 @@ import {
 import { packedInput } from "../../kernels/packed/pack.ts";
 import { prepareCell, prepareTables } from "../../kernels/packed/program.ts";
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
+import { isCallers } from "../../kernels/numeric/typed_array.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { createState, type LstmBackend, type LstmState, reserveBetween } from "./backend.ts";
 import { makeProjector, type Projector } from "./projector.ts";
@@ -89,8 +90,8 @@ export const portable: LstmBackend = {
       const hAt = place * units;
       const cAt = place * hiddenSize;
       const given = projected === null ? inputs : null;
-      const reals = from instanceof Float32Array;
-      const realsOut = to instanceof Float32Array;
+      const reals = isCallers(from);
+      const realsOut = isCallers(to);
       const { scale } = hidden;
       for (let i = 0; i < steps; i++) {
         const row = (d === 0 ? i : steps - 1 - i) * batch + b;
@@ -151,8 +152,8 @@ export const portable: LstmBackend = {
         for (let l = 0, last = layers.length - 1; l <= last; l++) {
           const from = l > 0 ? between[(l - 1) & 1]! : given;
           const to = l < last ? between[l & 1]! : out;
-          const fromOffset = from instanceof Float32Array ? givenOffset : 0;
-          const toOffset = to instanceof Float32Array ? outOffset : 0;
+          const fromOffset = isCallers(from) ? givenOffset : 0;
+          const toOffset = isCallers(to) ? outOffset : 0;
           for (let d = 0; d < directions; d++) {
             for (let b = 0; b < batch; b++) {
               const count = lengths === null ? steps : Math.min(steps, lengths[b]!);

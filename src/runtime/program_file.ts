@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { isUint8Array } from "../../kernels/numeric/typed_array.ts";
 import { failRange, failType } from "../core/errors.ts";
 import { Program, type ProgramData } from "./program.ts";
 
@@ -69,7 +70,7 @@ export type StoredArray = readonly [
  * ```
  */
 export function loadProgram(bytes: Uint8Array): Program {
-  if (!(bytes instanceof Uint8Array)) failType("bytes", "a Uint8Array", bytes);
+  if (!isUint8Array(bytes)) failType("bytes", "a Uint8Array", bytes);
   // Not slice, which copies nothing where bytes are a Buffer.
   const { buffer, byteOffset, length } = bytes.byteOffset % 8 ? new Uint8Array(bytes) : bytes;
   const words = new Int32Array(buffer, byteOffset, length >> 2);

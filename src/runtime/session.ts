@@ -4,6 +4,7 @@
  * @module
  */
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
+import { isFloat32Array, isUint8Array } from "../../kernels/numeric/typed_array.ts";
 import { dtypeOf, type QArray } from "../core/dtype.ts";
 import {
   checkEach,
@@ -67,7 +68,7 @@ function checkArray(
   vocabulary: number,
   size: number,
 ): boolean {
-  const reals = data instanceof Float32Array && vocabulary === 0;
+  const reals = vocabulary === 0 && isFloat32Array(data);
   if (!reals && (q === null || dtypeOf(data) !== q.dtype)) {
     const reals = `a Float32Array${q ? ` or an array of ${q.dtype}` : ""}`;
     failType(name, vocabulary > 0 ? "an Int32Array of token ids" : reals, data);
@@ -114,6 +115,9 @@ export class Session {
   readonly #states: readonly (LstmState | undefined)[];
   /** Steps that each row has left. */
   readonly #left: Int32Array;
+  /** Whether the running call was given reals, and an array for reals. */
+  #reals = false;
+  #realsOut = false;
 
   /** Use `createSession` of a model or a program. */
   constructor(
@@ -204,8 +208,14 @@ export class Session {
     const given = this.#given;
     const { batch, maxSteps } = this;
     const left = this.#left;
-    const reals = checkArray(name, input, given, vocabulary, steps * batch * inputSize);
-    checkArray("output", output, to, 0, steps * batch * outputSize);
+    const reals = this.#reals = checkArray(
+      name,
+      input,
+      given,
+      vocabulary,
+      steps * batch * inputSize,
+    );
+    this.#realsOut = checkArray("output", output, to, 0, steps * batch * outputSize);
     if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (lengths !== undefined) {
@@ -246,8 +256,8 @@ export class Session {
     const at = first * inputSize;
     const outAt = first * outputSize;
     // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
-    const reals = input instanceof Float32Array;
-    const realsOut = output instanceof Float32Array;
+    const reals = this.#reals;
+    const realsOut = this.#realsOut;
     const takes = reals && given !== null && stages[0]!.run.takesReals;
     const gives = realsOut && to !== null && lengths === null && stages[last]!.run.givesReals;
     if (!reals || given === null) {
@@ -363,7 +373,7 @@ export class Session {
    */
   restore(bytes: Uint8Array): void {
     this.#refuse("restore");
-    if (!(bytes instanceof Uint8Array)) failType("state", "a Uint8Array", bytes);
+    if (!isUint8Array(bytes)) failType("state", "a Uint8Array", bytes);
     const size = this.#visit();
     const view = new DataView(bytes.buffer, bytes.byteOffset);
     const model = "a state of this model";

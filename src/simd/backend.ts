@@ -4,6 +4,7 @@
  * @module
  */
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
+import { isCallers } from "../../kernels/numeric/typed_array.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import {
   createState,
@@ -314,8 +315,8 @@ class SimdLstm implements PreparedLstm {
       this.#copy(given, false);
       this.#resident = given;
     }
-    this.#xOffset = x instanceof Float32Array ? xOffset : 0;
-    this.#outOffset = out instanceof Float32Array ? outOffset : 0;
+    this.#xOffset = isCallers(x) ? xOffset : 0;
+    this.#outOffset = isCallers(out) ? outOffset : 0;
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
       const from = l === 0 ? x : this.#between[(l - 1) & 1]!;
@@ -364,7 +365,7 @@ class SimdLstm implements PreparedLstm {
     // Whole blocks are written, so that a row must not reach into another one's output.
     const outWidth = batch === 1 ? hiddenSize : this.#units;
     const whole = lengths === null && width === outWidth;
-    const reals = out instanceof Float32Array;
+    const reals = isCallers(out);
     const first = reals ? this.#outOffset : 0;
     for (let from = 0; from < steps; from += together) {
       const to = Math.min(from + together, steps);
@@ -413,7 +414,7 @@ class SimdLstm implements PreparedLstm {
     const staged = this.#staged / 4;
     const tokens = l === 0 ? this.#tokens[d]! : null;
     const size = l === 0 ? this.#lstm.inputSize : this.#lstm.hiddenSize * this.#cells[l]!.length;
-    const reals = x instanceof Float32Array;
+    const reals = isCallers(x);
     const first = reals ? this.#xOffset : 0;
     // One call copies what is given as it stands.
     const whole = reals && d === 0 && lengths === null && x.length === steps * batch * size;

@@ -72,9 +72,14 @@ async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Modu
 
 const EXPORTS: readonly string[] = ["chosen", "memory", "projectInput", "relaxed", "runSteps"];
 
-/** Whether a module is one of these kernels. */
+/** Whether a value is a module, of any realm, of these kernels. */
 function isKernel(module: WebAssembly.Module): boolean {
-  const names = WebAssembly.Module.exports(module).map(({ name }) => name);
+  let names: string[];
+  try {
+    names = WebAssembly.Module.exports(module).map(({ name }) => name);
+  } catch {
+    return false; // No module.
+  }
   return EXPORTS.every((name) => names.includes(name));
 }
 
@@ -114,7 +119,7 @@ export async function simdKernels(options: SimdOptions = {}): Promise<SimdKernel
   }
   const { module } = options;
   if (module !== undefined) {
-    if (!(module instanceof WebAssembly.Module) || !isKernel(module)) {
+    if (!isKernel(module)) {
       failType("module", "a WebAssembly.Module of plain.wasm or relaxed.wasm", module);
     }
     return new SimdKernels(module);

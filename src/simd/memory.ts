@@ -22,6 +22,7 @@ import {
 import { packedLength, type WeightRows } from "../../kernels/packed/pack.ts";
 import type { ActivationProgram, CellProgram } from "../../kernels/packed/program.ts";
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
+import { isInt8Array } from "../../kernels/numeric/typed_array.ts";
 
 /** What kernels/simd/lstm.as exports. Addresses are in bytes. */
 export interface SimdExports {
@@ -180,7 +181,7 @@ export function writeOperand(
 ): Operand | null {
   const magnitude = Math.max(-least, most);
   const bound = largest * magnitude;
-  const eightBits = data instanceof Int8Array;
+  const eightBits = isInt8Array(data);
   if (magnitude >= 2 ** 22 || most - least > 65535 || bound >= 2 ** 31) return null;
   // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two steps.
   const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128;

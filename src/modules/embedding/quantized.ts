@@ -4,6 +4,7 @@
  * @module
  */
 import { embeddingRow } from "../../../kernels/ops/embedding.ts";
+import { isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
 import { checkGiven } from "../../core/errors.ts";
 import { checkTokens } from "../../core/check.ts";
 import type { Tensor, TokenTensor } from "../../core/tensor.ts";
@@ -20,7 +21,7 @@ export function embeddingRows(
   return {
     count: numEmbeddings,
     read(token, out, offset) {
-      if (weight instanceof Float32Array) {
+      if (isFloat32Array(weight)) {
         for (let k = 0; k < embeddingDim; k++) out[offset + k] = weight[token * embeddingDim + k]!;
       } else {
         embeddingRow(weight, scales, biases, token, embeddingDim, out, offset);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
 import { dtypeOf, newQArray, type QArray } from "../../core/dtype.ts";
 import { checkOptions } from "../../core/check.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../../core/errors.ts";
@@ -43,7 +44,7 @@ export function inputQParams(name: string, x: unknown): PerTensorQParams | null 
     if (length !== size) failRange(`${name}.data`, `${size} elements for its shape`, length);
   };
   if (qparams === undefined) {
-    if (!(data instanceof Float32Array)) return failType(`${name}.data`, "a Float32Array", data);
+    if (!isFloat32Array(data)) return failType(`${name}.data`, "a Float32Array", data);
     checkSize(data);
     checkFinite(`${name}.data`, data);
     return null;

@@ -1,0 +1,53 @@
+/**
+ * Telling typed arrays by what they are: one from another realm (a vm context, Jest, an iframe) is as good as our own,
+ * though it is an instance of other constructors.
+ *
+ * @module
+ */
+
+/** What all typed arrays of this realm are instances of. */
+const TypedArray: { [Symbol.hasInstance](value: unknown): boolean } = /* @__PURE__ */ Object
+  .getPrototypeOf(Int8Array);
+
+/** What kind of typed array a value is, `"Float32Array"` for one; undefined for anything else. */
+export function typedArrayKind(value: unknown): string | undefined {
+  return ArrayBuffer.isView(value) ? (value as Uint8Array)[Symbol.toStringTag] : undefined;
+}
+
+/**
+ * Whether a value is a typed array of another realm, of the kind that is named. Asked last, for what is of this realm
+ * is told by `instanceof` faster, and in every engine without a string.
+ */
+function isForeign(value: unknown, kind: string): boolean {
+  return !(value instanceof (TypedArray as never)) && typedArrayKind(value) === kind;
+}
+
+/** Whether a value is a Float32Array, of any realm. */
+export function isFloat32Array(value: unknown): value is Float32Array {
+  return value instanceof Float32Array || isForeign(value, "Float32Array");
+}
+
+/** Whether it is a caller's Float32Array, of any realm, and not a buffer of a session's own. */
+export function isCallers(array: Float64Array | Float32Array): array is Float32Array {
+  return !(array instanceof Float64Array);
+}
+
+/** Whether a value is an Int32Array, of any realm. */
+export function isInt32Array(value: unknown): value is Int32Array {
+  return value instanceof Int32Array || isForeign(value, "Int32Array");
+}
+
+/** Whether a value is an Int8Array, of any realm. */
+export function isInt8Array(value: unknown): value is Int8Array {
+  return value instanceof Int8Array || isForeign(value, "Int8Array");
+}
+
+/** Whether a value is a Uint8Array, of any realm. */
+export function isUint8Array(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array || isForeign(value, "Uint8Array");
+}
+
+/** Whether a value is a Uint16Array, of any realm. */
+export function isUint16Array(value: unknown): value is Uint16Array {
+  return value instanceof Uint16Array || isForeign(value, "Uint16Array");
+}
