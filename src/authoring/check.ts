@@ -79,11 +79,12 @@ export function checkModule(name: string, module: ModuleData): void {
         const h = hiddenQParams(cell);
         checkLayer(`${at}.weightIh`, cell.weightIh, biasIh, inputs?.igates ?? [x], parts.igates);
         // An implicit initial state may have scale 1, as null stands for here.
+        const [given = null] = module.stateInput ?? [];
         checkLayer(
           `${at}.weightHh`,
           cell.weightHh,
           biasHh,
-          inputs?.hgates ?? [h, null],
+          inputs?.hgates ?? [h, null, given],
           parts.hgates,
         );
         if (weightHr) {

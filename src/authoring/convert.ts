@@ -5,16 +5,17 @@
  */
 import { failRange, failType } from "../core/errors.ts";
 import { saveModel } from "../io/model_write.ts";
-import { type CellQParams, GATES, lstmParts } from "../cells/lstm_parts.ts";
+import { CELL_STATE, type CellQParams, GATES, lstmParts } from "../cells/lstm_parts.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
-import { isPerChannel, type PerTensorQParams } from "../core/qparams.ts";
-import type { QuantizedLstmCell } from "../modules/lstm/cell.ts";
+import { isPerChannel, type PerTensorQParams, sameQParams } from "../core/qparams.ts";
+import { hiddenQParams, type QuantizedLstmCell } from "../modules/lstm/cell.ts";
 import { QuantizedEmbedding } from "../modules/embedding/quantized.ts";
 import { QuantizedLinear } from "../modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../modules/lstm/quantized.ts";
 import { QuantizedModel, type QuantizedModule } from "./model.ts";
+import type { LstmModule } from "./modules.ts";
 import { convertEmbedding, ObservedEmbedding } from "../modules/embedding/observed.ts";
 import { type ObservedCell, ObservedLSTM } from "../modules/lstm/observed.ts";
 import { ObservedLinear } from "../modules/linear/observed.ts";
@@ -175,6 +176,26 @@ function roundTogether(
 
 type TokenStatistics = Extract<InputStatistics, { kind: "tokens" }>;
 
+/**
+ * Parameters of given float32 initial states, or nothing where they are those of each cell's own state: where no state
+ * was given, or none but zeros, which say nothing of a range; or a cell's state is float32.
+ */
+function stateInputOf(
+  name: string,
+  { state }: ObservedLSTM,
+  cells: readonly QuantizedLstmCell[],
+): Pick<LstmModule, "stateInput"> {
+  if (state === null) return {};
+  const [h, c] = state.map((observer, i) => {
+    if (observer === null || !observer.seen) return null;
+    if (observer.minVal === 0 && observer.maxVal === 0) return null;
+    const own = cells.map((cell) => i === 0 ? hiddenQParams(cell) : cell.parts[CELL_STATE]);
+    const given = observedQParams(`${name}.${i === 0 ? "h0" : "c0"}`, observer)!;
+    return own.includes(null) || own.every((q) => sameQParams(q!, given)) ? null : given;
+  });
+  return h === null && c === null ? {} : { stateInput: [h!, c!] };
+}
+
 /** @param weightsIh The first layer's input weights where they are rounded already, one a direction. */
 function convertModule(
   name: string,
@@ -209,6 +230,11 @@ function convertModule(
   }
   const { inputSize, hiddenSize, projSize, numLayers, bias, batchFirst, bidirectional } =
     module.lstm;
+  const cells = module.cells.map((layer, l) =>
+    layer.map((cell, d) =>
+      convertCell(name, module, cell, suffixOf(l, d), l === 0 ? weightsIh[d] : undefined)
+    )
+  );
   return new QuantizedLSTM({
     inputSize,
     hiddenSize,
@@ -222,11 +248,8 @@ function convertModule(
     input,
     torchInitialState: qconfig.initialState !== "own",
     dynamic: qconfig.dynamic,
-    cells: module.cells.map((layer, l) =>
-      layer.map((cell, d) =>
-        convertCell(name, module, cell, suffixOf(l, d), l === 0 ? weightsIh[d] : undefined)
-      )
-    ),
+    ...stateInputOf(name, module, cells.flat()),
+    cells,
   });
 }
 

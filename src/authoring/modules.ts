@@ -70,8 +70,16 @@ export interface LstmModule {
   readonly splitGates: boolean;
   /** Parameters of the input; null takes float32 input. */
   readonly input: PerTensorQParams | null;
-  /** Whether an implicit initial state has scale 1 and zero point 0, as in torch, or the state's own parameters. */
+  /**
+   * Whether an implicit initial state has scale 1 and zero point 0 and final states the first cell's parameters, as in
+   * torch, or all states those of their own cell.
+   */
   readonly torchInitialState: boolean;
+  /**
+   * Parameters that `forward` quantizes a float32 initial h and c with; null for those of each cell's own state. Absent
+   * where both are.
+   */
+  readonly stateInput?: readonly [h: PerTensorQParams | null, c: PerTensorQParams | null];
   /** Cells by layer and direction. */
   readonly cells: readonly (readonly QuantizedLstmCell[])[];
   /** Whether inputs and hidden states are quantized at each call, by their own range. All parts are null then. */

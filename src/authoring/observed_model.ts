@@ -135,7 +135,7 @@ export class ObservedModel {
     }
   }
 
-  /** Which rows of a value of shape [.., .., width] belong to no padding. */
+  /** Which rows of a model's input belong to no padding. */
   #validRows(shape: readonly number[], lengths: ArrayLike<number>): number[] {
     const lstms = [...this.modules.values()].filter((module) => module instanceof ObservedLSTM);
     const batchFirst = new Set(lstms.map(({ lstm }) => lstm.batchFirst));
@@ -147,12 +147,17 @@ export class ObservedModel {
       );
     }
     const [first] = batchFirst;
-    const [steps, batch] = first ? [shape[1], shape[0]] : [shape[0], shape[1]];
+    // Token ids have no width; what is unbatched has one row.
+    const [embedding] = this.modules.values();
+    const outer = embedding instanceof ObservedEmbedding ? shape : shape.slice(0, -1);
+    const [a = 1, b = 1] = outer;
+    const batch = outer.length === 1 ? 1 : first ? a : b;
+    const steps = a * b / batch;
     const rows: number[] = [];
-    for (let row = 0; row < steps! * batch!; row++) {
+    for (let row = 0; row < steps * batch; row++) {
       const [t, b] = first
-        ? [row % steps!, Math.floor(row / steps!)]
-        : [Math.floor(row / batch!), row % batch!];
+        ? [row % steps, Math.floor(row / steps)]
+        : [Math.floor(row / batch), row % batch];
       if (t < lengths[b]!) rows.push(row);
     }
     return rows;

@@ -18,6 +18,7 @@ import type { QConfig } from "../qconfig/qconfig.ts";
 import { type BackendFit, fitLstm, supports, type Unsupported } from "./fit_backend.ts";
 import { ObservedEmbedding } from "../modules/embedding/observed.ts";
 import { ObservedLinear } from "../modules/linear/observed.ts";
+import { hiddenObserver } from "../modules/lstm/observed_cell.ts";
 import { ObservedLSTM } from "../modules/lstm/observed.ts";
 import { type InputObserver, ObservedModel, type ObservedModule } from "./observed_model.ts";
 import { weightObserver } from "./weights.ts";
@@ -193,8 +194,7 @@ export function prepare(
       const observed = new ObservedLSTM(copyModule(module), config, input, splitGates, tokens);
       if (fit !== null) fitLstm(fit, name, observed, given);
       modules.set(name, observed);
-      const { proj, ogate_cy } = observed.cells[module.numLayers - 1]![0]!.observers;
-      output = proj === undefined ? ogate_cy : proj;
+      output = hiddenObserver(observed.cells[module.numLayers - 1]![0]!.observers);
     }
   });
   if (engines.size > 1) failRange("qconfig.engine", "the same for all modules", [...engines]);

@@ -88,6 +88,7 @@ export class CellStatistics {
         return out;
       },
       chunk: executor.chunk,
+      ...(executor.read === undefined ? {} : { read: executor.read }),
     };
   }
 

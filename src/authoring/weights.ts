@@ -7,14 +7,26 @@ import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import { quantizePerChannel } from "../../kernels/numeric/quantize.ts";
 import { failType } from "../core/errors.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
-import type { Observer, ObserverFactory } from "../observer/observer.ts";
-import { isPerChannel } from "../core/qparams.ts";
+import { type Observer, type ObserverFactory, UniformObserver } from "../observer/observer.ts";
+import { isPerChannel, type QParams } from "../core/qparams.ts";
 
 /** A weight rounded to the nearest integers, and the range that they may have. */
 export interface NearestWeight {
   readonly weight: LinearWeight;
   readonly quantMin: number;
   readonly quantMax: number;
+}
+
+/**
+ * The integers that a weight may have: its observer's, halved where the observer's range is, as torch clamps weights
+ * (and weights only) when it converts them.
+ */
+function weightRange(
+  observer: Observer,
+  { quantMin, quantMax }: QParams,
+): { readonly quantMin: number; readonly quantMax: number } {
+  const own = observer instanceof FakeQuantize ? observer.observer : observer;
+  return own instanceof UniformObserver ? own : { quantMin, quantMax };
 }
 
 /**
@@ -64,7 +76,7 @@ export function quantizeWeight(
     const own = isPerChannel(qparams) ? [...qparams.scales] : [qparams.scale];
     const points = isPerChannel(qparams) ? [...qparams.zeroPoints] : [qparams.zeroPoint];
     const inner = values.length / own.length;
-    const { quantMin, quantMax } = qparams;
+    const { quantMin, quantMax } = weightRange(observer, qparams);
     const out = data.subarray(from, from + values.length);
     quantizePerChannel(
       values,

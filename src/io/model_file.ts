@@ -102,6 +102,22 @@ function withInputs(
   return { ...module, cells };
 }
 
+/** Gives an LSTM what a float32 initial state is quantized with. */
+function withStateInput(
+  module: LstmModule,
+  name: string,
+  fields: Fields,
+  qparams: QParamsReader,
+): LstmModule {
+  if (fields.stateInput === undefined) return module;
+  const at = `${name}.stateInput`;
+  const [h, c] = checkList(at, fields.stateInput, 2).map((place, i) =>
+    qparams(`${at}[${i}]`, place)
+  );
+  delete fields.stateInput;
+  return { ...module, stateInput: [h!, c!] };
+}
+
 /** A module that can do more than run in sessions. */
 function makeModule(
   module: ModuleData,
@@ -113,9 +129,9 @@ function makeModule(
   const { dynamic = false } = fields;
   delete fields.dynamic;
   const all = { ...module, dynamic: checkBoolean(`${name}.dynamic`, dynamic) };
-  return all.kind === "Linear"
-    ? new QuantizedLinear(all)
-    : new QuantizedLSTM(withInputs(all, name, fields, qparams));
+  return all.kind === "Linear" ? new QuantizedLinear(all) : new QuantizedLSTM(
+    withStateInput(withInputs(all, name, fields, qparams), name, fields, qparams),
+  );
 }
 
 /**

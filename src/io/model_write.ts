@@ -112,7 +112,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
         );
       })
     );
-    const { engine, batchFirst, splitGates, torchInitialState, input } = module;
+    const { engine, batchFirst, splitGates, torchInitialState, input, stateInput } = module;
     return {
       name,
       type: "LSTM",
@@ -122,6 +122,7 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
       splitGates,
       torchInitialState,
       input: place(input),
+      ...(stateInput === undefined ? {} : { stateInput: stateInput.map(place) }),
       ...dynamic,
       ...(Object.keys(read).length > 0 ? { inputs: read } : {}),
       cells,

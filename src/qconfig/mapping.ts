@@ -65,6 +65,7 @@ const QCONFIG_KEYS: readonly (keyof QConfig)[] = [
   "parts",
   "engine",
   "initialState",
+  "concatenation",
   "weightRounding",
   "embeddingBits",
   "dynamic",
@@ -89,6 +90,7 @@ export function checkQConfig(qconfig: unknown): void {
   const {
     engine = "fbgemm",
     initialState = "torch",
+    concatenation = "torch",
     weightRounding = "nearest",
     embeddingBits = 8,
   } = words;
@@ -97,6 +99,9 @@ export function checkQConfig(qconfig: unknown): void {
   }
   if (initialState !== "torch" && initialState !== "own") {
     failRange("qconfig.initialState", "torch or own", initialState);
+  }
+  if (concatenation !== "torch" && concatenation !== "both") {
+    failRange("qconfig.concatenation", "torch or both", concatenation);
   }
   if (weightRounding !== "nearest" && weightRounding !== "calibrated") {
     failRange("qconfig.weightRounding", "nearest or calibrated", weightRounding);

@@ -50,6 +50,7 @@ export const accurateQConfig: QConfig = Object.freeze({
   weight: defaultPerChannelWeightObserver,
   input: PlaceholderObserver.withArgs({}),
   initialState: "own",
+  concatenation: "both",
   weightRounding: "calibrated",
   parts: Object.freeze({
     inputProjection: null,

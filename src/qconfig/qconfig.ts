@@ -52,10 +52,18 @@ export interface QConfig {
   /** The rounding family of the integer operators; "fbgemm" by default. */
   readonly engine?: Engine;
   /**
-   * Parameters of an LSTM's state where none is given: "torch" starts from zeros at scale 1 and zero point 0 as torch
-   * does, "own" from zeros at the state's own parameters. "torch" by default.
+   * Parameters of an LSTM's initial and final state. "torch": where none is given it starts from zeros at scale 1 and
+   * zero point 0; float32 states that are given have an observer of their own for h and one for c, as behind a
+   * QuantStub; final states have the first cell's parameters, as torch.stack keeps them. "own": every state has its
+   * cell's own parameters, whose observers are shown the states that calibration is given. "torch" by default.
    */
   readonly initialState?: "torch" | "own";
+  /**
+   * Which values the parameters of a bidirectional LSTM's output are observed on. The output has the forward
+   * direction's parameters: "torch" shows its observer the forward direction only, as torch does, so that larger values
+   * of the backward direction are cut off; "both" shows it both. "torch" by default.
+   */
+  readonly concatenation?: "torch" | "both";
   /**
    * How weights become integers: "nearest" as torch, or "calibrated", which rounds each row so that its error on the
    * calibration data is small; an Embedding's rows together with the input weights of the LSTM that reads them.

@@ -39,7 +39,10 @@ export type ReferenceState = ReadonlyMap<
 
 /** Options of {@linkcode ReferenceModel.run}. */
 export interface ReferenceRunOptions {
-  /** Initial states; zeros for cells that are left out. A quantized tensor keeps its parameters for the first step. */
+  /**
+   * Initial states; zeros for cells that are left out. A quantized tensor keeps its parameters for the first step; a
+   * float32 one is quantized to the LSTM's `stateInput`, or to the cell's own where that has none.
+   */
   readonly state?: ReferenceState;
   /** Steps of each batch row, 1..steps; all by default. Beyond them the output of an LSTM is 0. */
   readonly lengths?: ArrayLike<number>;
@@ -78,6 +81,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
   readonly #runner: GraphRunner;
   readonly #batchFirst: boolean | null;
   readonly #float: boolean;
+  readonly #modules: ReadonlyMap<string, ModuleData>;
 
   /**
    * Use {@linkcode convertToReference}.
@@ -85,6 +89,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
    * @param weights Float weights: the graph then runs as the float model that it came from, quantizing nothing.
    */
   constructor(modules: ReadonlyMap<string, ModuleData>, weights: FloatWeights | null = null) {
+    this.#modules = modules;
     this.nodes = buildGraph(modules);
     assertGraph(this.nodes);
     this.#runner = new GraphRunner(this.nodes, weights);
@@ -206,6 +211,12 @@ export class ReferenceModel implements Iterable<GraphNode> {
     return !this.#float && node.op === "dequantize" ? values.get(node.inputs[0]!) ?? null : null;
   }
 
+  /** What a float32 h (0) or c (1) is quantized with, where that is not the cell's own. */
+  #given({ module }: GraphNode, i: number): PerTensorQParams | null {
+    const lstm = this.#modules.get(module!)!;
+    return lstm.kind === "LSTM" ? lstm.stateInput?.[i] ?? null : null;
+  }
+
   #states(given: ReferenceState | undefined, batch: number): Map<string, CellState> {
     const states = new Map<string, CellState>();
     if (given === undefined) return states;
@@ -221,9 +232,11 @@ export class ReferenceModel implements Iterable<GraphNode> {
       if (nodes === undefined) {
         return failRange("options.state", `cells ${[...cells.keys()].join(", ")}`, name);
       }
-      const [h, c] = nodes.map((node, i) =>
-        stateValue(`${name}.${"hc"[i]}`, i === 0 ? state.h : state.c, node, batch)
-      );
+      const [h, c] = nodes.map((node, i) => {
+        const tensor = i === 0 ? state.h : state.c;
+        checkState(`${name}.${"hc"[i]}`, tensor, batch, node.width);
+        return stateValue(tensor, this.#float ? null : nodeQParams(node), this.#given(node, i));
+      });
       states.set(name, { h: h!, c: c! });
     }
     return states;
@@ -245,35 +258,47 @@ function tensorOf({ data, qparams }: GraphValue, batch: number): StateTensor {
     : { data: data as QArray, shape, qparams };
 }
 
-/** A given state as the graph takes it: a float one is quantized where the cell's own is. */
-function stateValue(name: string, tensor: StateTensor, node: GraphNode, batch: number): GraphValue {
+/** Requires a tensor [batch, width], of integers where it has qparams. */
+function checkState(name: string, tensor: StateTensor, batch: number, width: number): void {
   if (typeof tensor !== "object" || tensor === null) failType(name, "a tensor", tensor);
   const { data, shape } = tensor;
-  const expected = [batch, node.width];
-  if (
-    !Array.isArray(shape) || shape.join() !== expected.join() || data.length !== batch * node.width
-  ) {
+  const expected = [batch, width];
+  if (!Array.isArray(shape) || shape.join() !== expected.join() || data.length !== batch * width) {
     failRange(`${name}.shape`, `[${expected.join(", ")}]`, shape);
   }
-  const own = nodeQParams(node);
-  const qparams = "qparams" in tensor ? tensor.qparams : null;
-  if (qparams === null) {
+  if ("qparams" in tensor) {
+    const { dtype } = tensor.qparams;
+    if (dtypeOf(data) !== dtype) failType(`${name}.data`, `an array of ${dtype}`, data);
+  } else {
     if (!isFloat32Array(data)) {
-      return failType(`${name}.data`, "a Float32Array, or integers with qparams", data);
+      failType(`${name}.data`, "a Float32Array, or integers with qparams", data);
     }
     checkFinite(name, data);
-    if (own === null) return { data, qparams: null };
-    const out = newQArray(own.dtype, data.length);
-    quantizePerTensor(data, out, own);
-    return { data: out, qparams: own };
   }
-  if (dtypeOf(data) !== qparams.dtype) {
-    failType(`${name}.data`, `an array of ${qparams.dtype}`, data);
+}
+
+/**
+ * A given state as the graph takes it: a float one is quantized where the cell's own is.
+ *
+ * @param own Parameters of the cell's own state; null for float32.
+ * @param given What a float one is quantized with, if that is not `own`.
+ */
+function stateValue(
+  tensor: StateTensor,
+  own: PerTensorQParams | null,
+  given: PerTensorQParams | null,
+): GraphValue {
+  if ("qparams" in tensor) {
+    return own === null
+      ? { data: computeInput(tensor), qparams: null }
+      : { data: tensor.data, qparams: tensor.qparams };
   }
-  if (own === null) {
-    return { data: computeInput(tensor as QTensor<PerTensorQParams>), qparams: null };
-  }
-  return { data, qparams };
+  const { data } = tensor;
+  if (own === null) return { data, qparams: null };
+  const to = given ?? own;
+  const out = newQArray(to.dtype, data.length);
+  quantizePerTensor(data, out, to);
+  return { data: out, qparams: to };
 }
 
 function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number): Int32Array {

@@ -7,7 +7,12 @@ import { isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
 import { dtypeOf, newQArray, type QArray } from "../../core/dtype.ts";
 import { checkOptions } from "../../core/check.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../../core/errors.ts";
-import { isPerChannel, type PerTensorQParams, type QParams } from "../../core/qparams.ts";
+import {
+  isPerChannel,
+  type PerTensorQParams,
+  type QParams,
+  sameQParams,
+} from "../../core/qparams.ts";
 import { type QTensor, shapeSize, type Tensor } from "../../core/tensor.ts";
 import type { LstmBackend } from "../../runtime/backend.ts";
 import { hiddenQParams } from "./cell.ts";
@@ -93,6 +98,11 @@ function transpose(x: Float64Array, a: number, b: number, width: number): Float6
   return out;
 }
 
+/** Whether two parameters are the same, or both stand for float32. */
+function sameOrFloat(a: PerTensorQParams | null, b: PerTensorQParams | null): boolean {
+  return a === null || b === null ? a === b : sameQParams(a, b);
+}
+
 /** Runs a quantized LSTM over a sequence; see `QuantizedLSTM.forward`. */
 export function lstmForward(
   lstm: LstmModule,
@@ -135,7 +145,7 @@ export function lstmForward(
     ? null
     : Int32Array.from(lengths, (n, b) => checkInteger(`lengths[${b}]`, n, 1, steps));
   const stateShape = (width: number) => batched ? [rows, batch, width] : [rows, width];
-  const initial = state?.map((tensor, i) => {
+  const givenStates = state?.map((tensor, i) => {
     const name = i === 0 ? "h0" : "c0";
     const expected = stateShape(i === 0 ? size : hiddenSize);
     const q = inputQParams(name, tensor);
@@ -143,7 +153,10 @@ export function lstmForward(
       failRange(`${name}.shape`, `[${expected}]`, [...tensor.shape]);
     }
     return q;
-  }) as [PerTensorQParams | null, PerTensorQParams | null] | undefined;
+  });
+  const initial = givenStates?.map((q, i) => q ?? lstm.stateInput?.[i] ?? null) as
+    | [PerTensorQParams | null, PerTensorQParams | null]
+    | undefined;
   const program = lowerLstm({ module: lstm, input, tokens: null, initial });
   const prepared = kernels?.prepare(program) ?? portable.prepare(program) ??
     lstm.fallback?.prepare(program);
@@ -165,8 +178,9 @@ export function lstmForward(
         const at = cell * batch * width;
         const end = at + batch * width;
         const part = state[i].data.subarray(at, end);
+        const own = initial![i] ?? q[cell]!;
         to.set(
-          shiftedValues({ ...state[i], data: part } as ForwardTensor, initial![i], q[cell]!),
+          shiftedValues({ ...state[i], data: part } as ForwardTensor, givenStates![i]!, own),
           at,
         );
       }
@@ -184,6 +198,10 @@ export function lstmForward(
   ): ForwardTensor => {
     const all = Float64Array.from(values);
     const each = batch * width;
+    if (!lstm.torchInitialState && !q.every((own) => sameOrFloat(own, q[0]!))) {
+      q.forEach((own, cell) => convertShifted(all, cell * each, each, own, null));
+      return shiftedTensor(all, stateShape(width), null);
+    }
     // torch stacks directions, then layers; each time the first tensor's parameters hold for all.
     for (let l = 0; l < rows; l += directions) {
       if (bidirectional) convertShifted(all, (l + 1) * each, each, q[l + 1]!, q[l]!);

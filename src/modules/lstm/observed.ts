@@ -5,13 +5,21 @@
  */
 import type { LSTMWeights } from "../../../kernels/float/lstm.ts";
 import { checkFinite } from "../../core/errors.ts";
-import { lstmParts, runCell } from "../../cells/lstm_parts.ts";
+import { CELL_STATE, lstmParts, runCell } from "../../cells/lstm_parts.ts";
 import { floatExecutor } from "../../cells/float_executor.ts";
 import type { LSTM } from "./float.ts";
 import { type LSTMForwardOptions, planSequence } from "./sequence.ts";
+import type { Observer } from "../../observer/observer.ts";
 import type { QConfig } from "../../qconfig/qconfig.ts";
 import type { Tensor } from "../../core/tensor.ts";
-import { type CellObservers, cellObservers, observedExecutor } from "./observed_cell.ts";
+import {
+  type CellObservers,
+  cellObservers,
+  hiddenObserver,
+  observedExecutor,
+  passThrough,
+  stateObservers,
+} from "./observed_cell.ts";
 import type { InputObserver } from "../../authoring/observed_model.ts";
 import { CellStatistics } from "../../authoring/rounding_statistics.ts";
 import { fakeQuantizeWeight } from "../../authoring/weights.ts";
@@ -51,6 +59,11 @@ export class ObservedLSTM {
   readonly splitGates: boolean;
   /** What observes x of the first layer, or why nothing does. */
   readonly input: InputObserver;
+  /**
+   * What observes given initial states, of all cells together; null where the cells' own observers do: where the
+   * QConfig's `initialState` is "own".
+   */
+  readonly state: readonly [h: Observer | null, c: Observer | null] | null;
   /** By layer and direction. */
   readonly cells: readonly (readonly ObservedCell[])[];
 
@@ -72,6 +85,7 @@ export class ObservedLSTM {
     this.splitGates = splitGates;
     const { hiddenSize, inputSize, outputSize } = lstm;
     const width = lstm.projSize || hiddenSize;
+    this.state = qconfig.initialState === "own" ? null : stateObservers(qconfig, lstm.projSize > 0);
     this.cells = lstm.cells.map((layer, l) =>
       layer.map((weights) => ({
         weights,
@@ -87,7 +101,7 @@ export class ObservedLSTM {
 
   /**
    * Runs the float LSTM, as {@linkcode LSTM.forward}, and shows each part's output to its observer: step by step, the
-   * batch rows that have the step together, as torch's quantizable LSTM does.
+   * batch rows that have the step together, as torch's quantizable LSTM does. A given state is observed as well.
    *
    * @param tokens Which row of an embedding each row of x is, in x's order.
    * @returns What the float LSTM returns, the same bits (but for what fake-quantizers change).
@@ -103,6 +117,7 @@ export class ObservedLSTM {
     const { hiddenSize, outputSize, numDirections } = lstm;
     const { steps, batch, lengths, h, c, hShape, cShape } = planSequence(lstm, x, state, options);
     const width = lstm.projSize || hiddenSize;
+    if (state !== undefined) this.#observeState(h, c);
     const parts = lstmParts(lstm.projSize > 0);
     const stepRows = lstm.batchFirst ? 1 : batch;
     const batchRows = lstm.batchFirst ? steps : 1;
@@ -110,6 +125,8 @@ export class ObservedLSTM {
     let size = lstm.inputSize;
     this.cells.forEach((layer, l) => {
       const to = new Float32Array(steps * batch * outputSize);
+      const both = this.qconfig.concatenation === "both";
+      const output = hiddenObserver(layer[0]!.observers);
       layer.forEach(({ weights, observers, statistics }, d) => {
         const float = floatExecutor(this.#fakeQuantized(weights), size, hiddenSize);
         const first = (l * numDirections + d) * batch;
@@ -138,11 +155,11 @@ export class ObservedLSTM {
             hNow,
             gatherRows(c, at, hiddenSize),
           );
+          const y = d === 1 && both ? passThrough(output, next.h, [rows.length, width]) : next.h;
           rows.forEach((_, r) => {
-            const hRow = next.h.subarray(r * width, (r + 1) * width);
-            h.set(hRow, at[r]! * width);
+            h.set(next.h.subarray(r * width, (r + 1) * width), at[r]! * width);
             c.set(next.c.subarray(r * hiddenSize, (r + 1) * hiddenSize), at[r]! * hiddenSize);
-            to.set(hRow, places[r]! * outputSize + d * width);
+            to.set(y.subarray(r * width, (r + 1) * width), places[r]! * outputSize + d * width);
           });
         }
       });
@@ -154,6 +171,28 @@ export class ObservedLSTM {
       { data: h, shape: hShape },
       { data: c, shape: cShape },
     ]];
+  }
+
+  /** Shows given states to what observes them; in place, since a fake-quantizer changes them. */
+  #observeState(h: Float32Array, c: Float32Array): void {
+    const observe = (observer: Observer | null, values: Float32Array, width: number) =>
+      values.set(passThrough(observer, values, [values.length / width, width]));
+    const { lstm: { projSize, hiddenSize }, state } = this;
+    const width = projSize || hiddenSize;
+    if (state !== null) {
+      observe(state[0], h, width);
+      observe(state[1], c, hiddenSize);
+      return;
+    }
+    const cells = this.cells.flat();
+    cells.forEach(({ observers }, i) => {
+      const cellOf = (values: Float32Array): Float32Array => {
+        const size = values.length / cells.length;
+        return values.subarray(i * size, (i + 1) * size);
+      };
+      observe(hiddenObserver(observers), cellOf(h), width);
+      observe(observers[CELL_STATE], cellOf(c), hiddenSize);
+    });
   }
 
   /** The weights that a cell computes with. */

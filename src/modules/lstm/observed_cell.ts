@@ -8,6 +8,7 @@ import { FixedQParamsObserver } from "../../observer/fixed.ts";
 import type { Observer, ObserverFactory } from "../../observer/observer.ts";
 import { failRange } from "../../core/errors.ts";
 import {
+  CELL_STATE,
   type CellExecutor,
   lstmParts,
   type OfParts,
@@ -23,15 +24,24 @@ import type { PartConfig, QConfig } from "../../qconfig/qconfig.ts";
  */
 export type CellObservers = OfParts<Observer | null> & { readonly inputs?: PartInputs<Observer> };
 
-/** Parameters that torch's operators give their outputs on 8 bits, whatever the QConfig. */
-function fixedObserver(op: "sigmoid" | "tanh", dtype: "quint8" | "qint8"): Observer {
+/**
+ * Parameters that torch's operators give their outputs on 8 bits, whatever the QConfig.
+ *
+ * @param fake Whether the output is fake-quantized: where the QConfig's activations are, the gates' are in torch, too.
+ */
+function fixedObserver(
+  op: "sigmoid" | "tanh",
+  dtype: "quint8" | "qint8",
+  fake: boolean,
+): Observer {
   const scale = op === "sigmoid" ? 1 / 256 : 2 / 256;
   const middle = dtype === "quint8" ? 128 : 0;
-  return new FixedQParamsObserver({
+  const observer = FixedQParamsObserver.withArgs({
     dtype,
     scale,
     zeroPoint: op === "sigmoid" ? middle - 128 : middle,
   });
+  return fake ? new FakeQuantize({ observer }) : observer();
 }
 
 /** The observer that a factory makes, or null where it stands for a float32 value. */
@@ -56,9 +66,12 @@ function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | nu
   const { output } = configOf(qconfig, part);
   if (output === null || typeof output === "function") return make(output);
   if (output !== undefined) return make(output[Math.max(gate, 0)]!);
-  const { dtype } = qconfig.activation();
+  const activation = qconfig.activation();
+  const { dtype } = activation;
   if ((part.op === "sigmoid" || part.op === "tanh") && (dtype === "quint8" || dtype === "qint8")) {
-    return fixedObserver(part.op, dtype);
+    // torch's tanh of the cell state is a function call, not a module: it is never fake-quantized.
+    const fake = activation instanceof FakeQuantize && part.name !== "tanh_cy";
+    return fixedObserver(part.op, dtype, fake);
   }
   return make(qconfig.activation);
 }
@@ -96,6 +109,21 @@ export function cellObservers(
   }
   if (Object.keys(inputs).length > 0) observers.inputs = inputs;
   return observers as unknown as CellObservers;
+}
+
+/** The observers of a given initial h and c, of the kinds that observe a cell's own. */
+export function stateObservers(
+  qconfig: QConfig,
+  projected: boolean,
+): readonly [h: Observer | null, c: Observer | null] {
+  const parts = lstmParts(projected);
+  const cellState = parts.find(({ name }) => name === CELL_STATE)!;
+  return [makeObserver(qconfig, parts.at(-1)!, -1), makeObserver(qconfig, cellState, -1)];
+}
+
+/** The observer of a cell's hidden state: its last part's. */
+export function hiddenObserver({ ogate_cy, proj }: CellObservers): Observer | null {
+  return proj === undefined ? ogate_cy : proj;
 }
 
 /** Shows a value to an observer; a fake-quantizer gives back what it makes of it. */

@@ -62,6 +62,7 @@ export class QuantizedLSTM implements LstmModule {
   readonly splitGates: boolean;
   readonly input: PerTensorQParams | null;
   readonly torchInitialState: boolean;
+  declare readonly stateInput?: NonNullable<LstmModule["stateInput"]>;
   readonly cells: readonly (readonly QuantizedLstmCell[])[];
   readonly dynamic: boolean;
   readonly fallback: LstmBackend;
@@ -86,6 +87,7 @@ export class QuantizedLSTM implements LstmModule {
     this.splitGates = options.splitGates;
     this.input = options.input;
     this.torchInitialState = options.torchInitialState;
+    if (options.stateInput !== undefined) this.stateInput = options.stateInput;
     this.cells = options.cells;
     this.dynamic = options.dynamic ?? false;
     this.fallback = this.dynamic ? dynamicLstm : byParts();
@@ -104,6 +106,7 @@ export class QuantizedLSTM implements LstmModule {
       for (
         const given of [
           this.input,
+          ...this.stateInput ?? [],
           ...cells.flat().flatMap(({ parts }) => Object.values(parts).flat()),
         ]
       ) {
@@ -158,10 +161,11 @@ export class QuantizedLSTM implements LstmModule {
    * batch. A quantized tensor keeps its own parameters; floats are quantized to the LSTM's `input`, or stay floats
    * where that is null.
    * @param state Initial h [layers * directions, batch, hiddenSize or projSize] and c [.., hiddenSize], without the
-   * batch where x has none. Quantized tensors keep their parameters for the first step; floats are quantized to each
-   * cell's own. Zeros by default.
-   * @returns Output as wide as all directions, and the final h and c: over directions, layers and cells the first
-   * tensor's parameters hold, as torch.cat and torch.stack keep them.
+   * batch where x has none. Quantized tensors keep their parameters for the first step; floats are quantized to
+   * `stateInput`, or to each cell's own where that has none. Zeros by default.
+   * @returns Output as wide as all directions, in the first one's parameters, as torch.cat keeps them; and the final h
+   * and c. Where `torchInitialState`, these have the first cell's parameters, as torch.stack keeps them: larger values
+   * of other cells are cut off. Otherwise they are float32 where the cells' parameters differ, so that nothing is lost.
    * @throws {TypeError} If an argument is of the wrong kind, or quantized where the LSTM is dynamic.
    * @throws {RangeError} If a shape, length or value is wrong, or qnnpack cannot add with the parameters.
    */
