@@ -15,6 +15,7 @@ import {
 import { boundaryF1, wordEnds } from "../demo/segmenter.ts";
 import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
 import { readArguments } from "../scripts/arguments.ts";
+import { writeFile } from "../scripts/write_file.ts";
 
 readArguments("deno task accuracy", {});
 
@@ -59,5 +60,4 @@ for (const { preset, foldEmbedding } of rows) {
 }
 const table = `${lines.join("\n")}\n`;
 console.log(table);
-Deno.mkdirSync(new URL("results/", import.meta.url), { recursive: true });
-Deno.writeTextFileSync(new URL("results/accuracy.md", import.meta.url), table);
+await writeFile(new URL("results/accuracy.md", import.meta.url), table, { makeFolder: true });

@@ -13,6 +13,7 @@ import { compileModel, loadModel } from "@splitgate/splitgate";
 import { simdKernels } from "@splitgate/splitgate/simd";
 import { Dictionary, parseRuns } from "../demo/segmenter.ts";
 import { readArguments } from "../scripts/arguments.ts";
+import { writeFile } from "../scripts/write_file.ts";
 import { bundle } from "../tests/runtimes/bundle.ts";
 import { thaiFile } from "../tests/runtimes/cases.ts";
 import { BUN, installPacked, NAME, succeed } from "../tests/runtimes/install.ts";
@@ -200,10 +201,10 @@ try {
   // Of the minute before and of this run: over 1, others were at work and every figure is too large.
   const load = { before, after: loadavg()[0]! };
   const results = new URL("results/", import.meta.url);
-  await Deno.mkdir(results, { recursive: true });
-  await Deno.writeTextFile(
+  await writeFile(
     new URL("cold_start.json", results),
     `${JSON.stringify({ machine, load, rounds, rows }, null, 2)}\n`,
+    { makeFolder: true },
   );
 } finally {
   await stop();

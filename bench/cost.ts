@@ -9,6 +9,7 @@
  */
 import type { QuantizedModel, SessionOptions } from "../mod.ts";
 import { readArguments } from "../scripts/arguments.ts";
+import { writeFile } from "../scripts/write_file.ts";
 import { type SimdKernels, simdKernels, SimdUnavailableError } from "../simd.ts";
 import { fitLine, type Line } from "./fit.ts";
 import { machine } from "./machine.ts";
@@ -257,8 +258,8 @@ async function main(): Promise<void> {
   if (!record) return;
   const cost: Cost = { machine: machine(), runtime: `deno ${Deno.version.deno}`, rounds, lines };
   const folder = new URL("results/", import.meta.url);
-  Deno.writeTextFileSync(new URL("cost.json", folder), `${JSON.stringify(cost, null, 1)}\n`);
-  Deno.writeTextFileSync(new URL("cost.svg", folder), await chart(lines));
+  await writeFile(new URL("cost.json", folder), `${JSON.stringify(cost, null, 1)}\n`);
+  await writeFile(new URL("cost.svg", folder), await chart(lines));
 }
 
 if (import.meta.main) await main();

@@ -10,6 +10,7 @@ import { convert, getPreset, loadModel, prepare, saveModel } from "@splitgate/sp
 import { type Run, wordEnds } from "../demo/segmenter.ts";
 import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
 import { readArguments } from "../scripts/arguments.ts";
+import { writeFile } from "../scripts/write_file.ts";
 
 const { record } =
   readArguments("deno task bench:icu [--record]", { record: { type: "boolean" } }).values;
@@ -84,4 +85,4 @@ for (const language of LANGUAGES) {
 }
 const table = `${lines.join("\n")}\n`;
 console.log(table);
-if (record) Deno.writeTextFileSync(new URL("results/icu.md", import.meta.url), table);
+if (record) await writeFile(new URL("results/icu.md", import.meta.url), table);

@@ -10,6 +10,7 @@ import { Generator } from "@splitgate/splitgate";
 import { buildWorker } from "../tests/runtimes/workerd/build.ts";
 import { storageFolder, Workerd } from "../tests/runtimes/workerd/workerd.ts";
 import { readArguments } from "../scripts/arguments.ts";
+import { writeFile } from "../scripts/write_file.ts";
 import { machine } from "./machine.ts";
 import { quantile } from "./peers/measure.ts";
 
@@ -194,8 +195,7 @@ try {
   const json = JSON.stringify(result, null, 2);
   console.log(json);
   const results = new URL("results/", import.meta.url);
-  await Deno.mkdir(results, { recursive: true });
-  await Deno.writeTextFile(new URL("workerd.json", results), `${json}\n`);
+  await writeFile(new URL("workerd.json", results), `${json}\n`, { makeFolder: true });
 } finally {
   for (const worker of running) await worker.stop();
   await stop();

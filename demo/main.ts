@@ -16,6 +16,7 @@ import {
   type QuantizedModel,
   saveModel,
 } from "@splitgate/splitgate";
+import { checkOutput, WriteError, writeFile } from "../scripts/write_file.ts";
 import { boundaryF1, cut, type Dictionary, type Run, scriptRuns, wordEnds } from "./segmenter.ts";
 import { languageFiles, LANGUAGES, loadTask, sequence, type TaskFiles } from "./task.ts";
 
@@ -167,6 +168,7 @@ function table(rows: readonly (readonly [string, string])[]): string {
 
 async function main(options: Options): Promise<void> {
   const { name, files, preset, text, json, output } = options;
+  await checkOutput(output, Object.values(files));
   const { model, modelBytes, dictionary, calibration, test } = loadTask(files);
 
   // Calibrated and converted twice, so that each form also stands for itself in the file.
@@ -179,8 +181,7 @@ async function main(options: Options): Promise<void> {
     );
     return saveModel(convert(observed));
   });
-  await Deno.mkdir(output.replace(/[^\\/]*$/, "") || ".", { recursive: true });
-  await Deno.writeFile(output, splitBytes!);
+  await writeFile(output, splitBytes!, { makeFolder: true });
   const quantized = loadModel(await Deno.readFile(output));
   if (text !== undefined) {
     const segmented = segment(text, quantized, dictionary);
@@ -278,10 +279,9 @@ try {
   if (options === null) console.log(USAGE);
   else await main(options);
 } catch (error) {
-  const expected = error instanceof UsageError || error instanceof RangeError ||
-    error instanceof TypeError ||
-    error instanceof Deno.errors.NotFound;
+  const expected = [UsageError, RangeError, TypeError, WriteError, ...Object.values(Deno.errors)]
+    .some((kind) => error instanceof kind);
   if (!expected) throw error;
-  console.error(`demo: ${error.message}`);
+  console.error(`demo: ${(error as Error).message}`);
   Deno.exit(1);
 }

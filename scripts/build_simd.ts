@@ -6,6 +6,7 @@
  */
 import asc from "npm:assemblyscript@0.28.20/asc";
 import { readArguments } from "./arguments.ts";
+import { writeFile } from "./write_file.ts";
 
 const { check } =
   readArguments("deno task build:simd [--check]", { check: { type: "boolean" } }).values;
@@ -70,7 +71,7 @@ for (const [path, bytes] of files) {
   }
   const url = new URL(path, root);
   if (!check) {
-    await Deno.writeFile(url, bytes);
+    await writeFile(url, bytes);
     continue;
   }
   const committed = await Deno.readFile(url).catch(() => new Uint8Array());

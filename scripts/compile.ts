@@ -6,6 +6,7 @@
 import { compileModel, type CompileOptions, loadModel } from "@splitgate/splitgate";
 import { simdKernels } from "@splitgate/splitgate/simd";
 import { readArguments } from "./arguments.ts";
+import { checkOutput, writeFile } from "./write_file.ts";
 
 const USAGE =
   "deno task compile MODEL.safetensors PROGRAM [--fold-embedding true|false|float32] [--simd]";
@@ -23,13 +24,14 @@ try {
   if (fold !== undefined && !Object.hasOwn(FOLDS, fold)) {
     throw new RangeError(`--fold-embedding: expected true, false or float32, got ${fold}`);
   }
+  await checkOutput(to, [from]);
   const options: CompileOptions = {
     ...fold !== undefined && { foldEmbedding: FOLDS[fold]! },
     ...values.simd && { kernels: await simdKernels() },
   };
   const file = await Deno.readFile(from);
   const program = compileModel(loadModel(file), options);
-  await Deno.writeFile(to, program);
+  await writeFile(to, program);
   console.log(
     `${to}: ${program.length.toLocaleString("en-US")} bytes, from ${
       file.length.toLocaleString("en-US")

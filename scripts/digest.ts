@@ -6,6 +6,7 @@
  */
 import { simdKernels } from "@splitgate/splitgate/simd";
 import { readArguments } from "./arguments.ts";
+import { writeFile } from "./write_file.ts";
 import { cases, digest, digestOfAll } from "../tests/runtimes/cases.ts";
 import { type Expected, readAssets } from "../tests/runtimes/suite.ts";
 
@@ -24,7 +25,7 @@ for (
 const got: Expected = { all: await digestOfAll(digests), cases: digests };
 console.log(got.all);
 if (record) {
-  Deno.writeTextFileSync(RECORD, `${JSON.stringify(got, null, 2)}\n`);
+  await writeFile(RECORD, `${JSON.stringify(got, null, 2)}\n`);
 } else {
   const expected: Expected = JSON.parse(Deno.readTextFileSync(RECORD));
   const names = new Set([...Object.keys(expected.cases), ...Object.keys(digests)]);

@@ -9,6 +9,7 @@ import config from "../deno.json" with { type: "json" };
 import { readArguments } from "./arguments.ts";
 import { joinModules } from "./modules.ts";
 import { PACKAGE_FIELDS } from "./package_fields.ts";
+import { writeFile } from "./write_file.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -55,7 +56,9 @@ export async function pack(output: string): Promise<void> {
     ];
     await run("tar", [...sorted, "-cf", "package.tar", "package"], scratch);
     await run("gzip", ["-n9", "package.tar"], scratch);
-    await Deno.copyFile(`${scratch}/package.tar.gz`, output);
+    await writeFile(output, (await Deno.open(`${scratch}/package.tar.gz`)).readable, {
+      makeFolder: true,
+    });
   } finally {
     await Deno.remove(scratch, { recursive: true });
   }
@@ -65,7 +68,6 @@ if (import.meta.main) {
   const { output } = readArguments("deno task pack [--output FILE]", {
     output: { type: "string", default: `${ROOT}build/splitgate.tgz` },
   }).values;
-  await Deno.mkdir(`${ROOT}build`, { recursive: true });
   await pack(output);
   await stop();
   console.log(`${output}: ${(await Deno.stat(output)).size} bytes`);

@@ -6,6 +6,7 @@
  */
 import type { Cost } from "../bench/cost.ts";
 import { readArguments } from "./arguments.ts";
+import { writeFile } from "./write_file.ts";
 
 const README = new URL("../README.md", import.meta.url);
 const result = (name: string) =>
@@ -103,7 +104,7 @@ for (const [name, text] of Object.entries(sections)) {
   readme = `${readme.slice(0, from + begin.length)}\n${text}\n${readme.slice(to)}`;
 }
 if (!check) {
-  Deno.writeTextFileSync(README, readme);
+  await writeFile(README, readme);
 } else if (readme !== before) {
   console.error("readme: README.md is not what bench/results make it; run deno task readme");
   Deno.exit(1);

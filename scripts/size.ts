@@ -10,6 +10,7 @@ import { gzipSync } from "node:zlib";
 import { build, stop } from "esbuild";
 import config from "../deno.json" with { type: "json" };
 import { readArguments } from "./arguments.ts";
+import { writeFile } from "./write_file.ts";
 
 /** Bytes gzipped that an edge worker's import may weigh. */
 const RUNTIME_BUDGET = 8192;
@@ -70,8 +71,7 @@ if (json) {
   }
 }
 if (record) {
-  await Deno.mkdir(new URL(".", RECORD), { recursive: true });
-  await Deno.writeTextFile(RECORD, `${JSON.stringify(sizes, null, 2)}\n`);
+  await writeFile(RECORD, `${JSON.stringify(sizes, null, 2)}\n`, { makeFolder: true });
 }
 const { gzipped } = sizes["./runtime"]!;
 if (gzipped > RUNTIME_BUDGET) {

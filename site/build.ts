@@ -10,6 +10,7 @@ import { convert, getPreset, prepare, saveModel } from "@splitgate/splitgate";
 import { languageFiles, LANGUAGES, loadTask, sequence } from "../demo/task.ts";
 import config from "../deno.json" with { type: "json" };
 import { readArguments } from "../scripts/arguments.ts";
+import { writeFile } from "../scripts/write_file.ts";
 import type { BuiltInTask } from "./tasks.ts";
 
 /** Name of each language in English and of its writing, as BCP 47 has them. */
@@ -39,12 +40,11 @@ function task(language: string): BuiltInTask {
 
 /** Builds the page into a folder. */
 export async function buildSite(folder: string): Promise<void> {
-  await Deno.mkdir(folder, { recursive: true });
   const source = (file: string) => fileURLToPath(new URL(file, import.meta.url));
   const imports: Record<string, string> = config.imports;
-  await build({
+  const { outputFiles } = await build({
     entryPoints: [source("main.ts")],
-    outfile: `${folder}/main.js`,
+    write: false,
     bundle: true,
     minify: true,
     // A classic script: modules are not loaded where the page is opened as a file.
@@ -69,12 +69,17 @@ export async function buildSite(folder: string): Promise<void> {
       },
     }],
   });
-  for (const file of ["index.html", "style.css"]) {
-    await Deno.copyFile(source(file), `${folder}/${file}`);
-  }
   const notices = ["../LICENSE", "../demo/data/README.md", "../demo/data/LICENSE-Unicode-3.0.txt"]
     .map((file) => Deno.readTextFileSync(source(file)));
-  await Deno.writeTextFile(`${folder}/notices.txt`, notices.join(`\n${"-".repeat(80)}\n\n`));
+  const files: Record<string, Uint8Array | string> = {
+    "main.js": outputFiles[0]!.contents,
+    "index.html": Deno.readFileSync(source("index.html")),
+    "style.css": Deno.readFileSync(source("style.css")),
+    "notices.txt": notices.join(`\n${"-".repeat(80)}\n\n`),
+  };
+  for (const [name, contents] of Object.entries(files)) {
+    await writeFile(`${folder}/${name}`, contents, { makeFolder: true });
+  }
 }
 
 if (import.meta.main) {

@@ -13,6 +13,7 @@
  */
 import { delimiter, join } from "node:path";
 import { readArguments } from "../../scripts/arguments.ts";
+import { writeFile } from "../../scripts/write_file.ts";
 import { BUN } from "../../tests/runtimes/install.ts";
 import { machine } from "../machine.ts";
 import { Child } from "./child.ts";
@@ -215,9 +216,9 @@ async function main(): Promise<void> {
     }
     if (smoke) return;
     await Deno.mkdir(RESULTS, { recursive: true });
-    await Deno.writeTextFile(join(RESULTS, "peers.json"), JSON.stringify(rows, null, 1) + "\n");
-    await Deno.writeTextFile(join(RESULTS, "peers.md"), report);
-    await Deno.writeTextFile(
+    await writeFile(join(RESULTS, "peers.json"), JSON.stringify(rows, null, 1) + "\n");
+    await writeFile(join(RESULTS, "peers.md"), report);
+    await writeFile(
       join(RESULTS, "peers.svg"),
       await (await import("./chart.ts")).chart(rows),
     );

@@ -97,3 +97,34 @@ Deno.test("the demo says what is wrong with its arguments or files", async () =>
     assertStringIncludes(stderr, message);
   }
 });
+
+Deno.test("the demo writes over none of its inputs and says in one line what it cannot write", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const own = ["model", "dictionary", "calibration", "test"].flatMap((option) => {
+      const suffix = { model: "safetensors", dictionary: "json" }[option] ?? `${option}.txt`;
+      Deno.copyFileSync(`${DATA}lao.${suffix}`, `${folder}/${option}`);
+      return [`--${option}`, `${folder}/${option}`];
+    });
+    const model = Deno.readFileSync(`${folder}/model`);
+    await Deno.link(`${folder}/model`, `${folder}/hard`);
+    const wrong: [string, string][] = [
+      ...["model", "dictionary", "calibration", "test", "./model", "hard"].map((name) =>
+        [`${folder}/${name}`, "output: expected another file than the input "] as [string, string]
+      ),
+      [folder, `${folder}: could not be written: it is a folder`],
+      [`${folder}/model/out`, `${folder}/model/out: could not be written: `],
+    ];
+    for (const [output, message] of wrong) {
+      // The last --output counts.
+      const { code, stderr } = await demo(...own, "--text", "x", "--output", output);
+      assertEquals(code, 1, stderr);
+      assertStringIncludes(stderr, `demo: ${message}`);
+      assertEquals(stderr.trim().includes("\n"), false, stderr);
+    }
+    assertEquals(Deno.readFileSync(`${folder}/model`), model);
+    assertEquals([...Deno.readDirSync(folder)].length, 5);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -4,6 +4,7 @@
  * @module
  */
 import { compareFiles, newOutcome, type Outcome, runFile } from "./runner.ts";
+import { writeFile } from "../../scripts/write_file.ts";
 import { exactnessTable, notes } from "./table.ts";
 
 const BEGIN = "<!-- exactness:begin -->";
@@ -73,7 +74,7 @@ async function main(args: readonly string[]): Promise<number> {
   ) {
     const old = await Deno.readTextFile(README);
     const updated = withTable(old, exactnessTable(outcome));
-    if (flags.includes("--update-readme")) await Deno.writeTextFile(README, updated);
+    if (flags.includes("--update-readme")) await writeFile(README, updated);
     else if (old !== updated) {
       failed++;
       console.error(

@@ -51,3 +51,35 @@ Deno.test("deno task compile writes what the runtime loads, and says what is wro
     await Deno.remove(folder, { recursive: true });
   }
 });
+
+Deno.test("deno task compile leaves the model and an old program where it cannot write", async () => {
+  const folder = await Deno.makeTempDir();
+  const file = `${folder}/model.safetensors`;
+  try {
+    const model = saveModel(modelOf(plainCase, "8", true));
+    await Deno.writeFile(file, model);
+    await Deno.link(file, `${folder}/hard`);
+    await Deno.mkdir(`${folder}/program`);
+    const outputs: [string, string][] = [
+      [file, "output: expected another file than the input"],
+      [`${folder}/./model.safetensors`, "output: expected another file than the input"],
+      [`${folder}/hard`, "output: expected another file than the input"],
+      [`${folder}/program`, `${folder}/program: could not be written: it is a folder`],
+      [`${folder}/none/program`, `${folder}/none/program: could not be written: No such file`],
+    ];
+    for (const [output, message] of outputs) {
+      const { code, told } = await compile(file, output);
+      assertEquals(code, 1, told);
+      assertStringIncludes(told, `compile: ${message}`);
+      assertEquals(told.trim().includes("\n"), false, told);
+      assertEquals(await Deno.readFile(file), model);
+    }
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name).toSorted(), [
+      "hard",
+      "model.safetensors",
+      "program",
+    ]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
