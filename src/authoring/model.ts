@@ -6,7 +6,7 @@
 import { checkGiven, failRange, failType } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { foldable, foldedBytes, type Folding, lowerModules } from "./lower.ts";
-import { endsOf, type ModuleData } from "./modules.ts";
+import { commonBatchFirst, endsOf, type ModuleData } from "./modules.ts";
 import { type Ends, Program } from "../runtime/program.ts";
 import type { Session, SessionOptions } from "../runtime/session.ts";
 
@@ -44,6 +44,8 @@ export class QuantizedModel {
   readonly modules: ReadonlyMap<string, QuantizedModule>;
   /** Whether an LSTM reads the sequence from both ends, so that it can only be run whole. */
   readonly bidirectional: boolean;
+  /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]: what its LSTMs say. */
+  readonly batchFirst: boolean;
   /** Number of different token ids; 0 where the input is no token. */
   readonly vocabulary: number;
   /** Values a step and batch row takes: 1 where it takes tokens. */
@@ -64,7 +66,8 @@ export class QuantizedModel {
    *
    * @param modules The modules by name, in order; widths must fit.
    * @param serialize Gives the model's file, which states carry a fingerprint of.
-   * @throws {RangeError} If there is no module, widths differ, or an Embedding does not come first.
+   * @throws {RangeError} If there is no module, widths differ, an Embedding does not come first, or some LSTMs are
+   * batchFirst and others not.
    */
   constructor(
     modules: ReadonlyMap<string, QuantizedModule>,
@@ -94,6 +97,11 @@ export class QuantizedModel {
       ends = next;
     }
     if (ends === null) failRange("modules", "at least one module", 0);
+    this.batchFirst = commonBatchFirst(
+      [...modules].flatMap(([name, module]) =>
+        module.kind === "LSTM" ? [[`modules.${name}`, module] as const] : []
+      ),
+    );
     this.bidirectional = bidirectional;
     this.vocabulary = vocabulary;
     this.inputSize = inputSize;
@@ -149,6 +157,7 @@ export class QuantizedModel {
     if (program === undefined) {
       program = new Program({
         vocabulary: this.vocabulary,
+        batchFirst: this.batchFirst,
         // Computed when a state is first asked for.
         fingerprint: { [Symbol.iterator]: () => new Int32Array(this.fingerprint.buffer).values() },
         stages: lowerModules(modules, fold),

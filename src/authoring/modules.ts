@@ -5,6 +5,7 @@
  * @module
  */
 import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
+import { failRange } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { LstmBackend, PreparedModule } from "../runtime/backend.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "../modules/lstm/cell.ts";
@@ -60,7 +61,7 @@ export interface LstmModule {
   readonly numLayers: number;
   /** Whether cells have biases. */
   readonly bias: boolean;
-  /** Whether `forward` takes [batch, steps, ...]; sessions take [steps, batch, ...] whatever it says. */
+  /** Whether `forward` and sessions take and give [batch, steps, ...], not [steps, batch, ...]. */
   readonly batchFirst: boolean;
   /** Whether each layer has a backward direction: then it runs whole sequences only. */
   readonly bidirectional: boolean;
@@ -117,6 +118,25 @@ export interface LstmSource {
    * says of an implicit initial state.
    */
   readonly initial?: readonly [PerTensorQParams | null, PerTensorQParams | null] | undefined;
+}
+
+/**
+ * Requires LSTMs of one model to agree on whether they are batchFirst, and gives that; false for none.
+ *
+ * @param lstms The LSTMs by name, in order.
+ * @throws {RangeError} Naming the first that differs.
+ */
+export function commonBatchFirst(
+  lstms: Iterable<readonly [name: string, lstm: { readonly batchFirst: boolean }]>,
+): boolean {
+  let first: readonly [string, boolean] | undefined;
+  for (const [name, { batchFirst }] of lstms) {
+    first ??= [name, batchFirst];
+    if (batchFirst !== first[1]) {
+      failRange(`${name}.batchFirst`, `${first[1]}, as that of ${first[0]}`, batchFirst);
+    }
+  }
+  return first?.[1] ?? false;
 }
 
 /** The ends of a module. */

@@ -15,6 +15,7 @@ import { PlaceholderObserver } from "../observer/placeholder.ts";
 import { BackendConfig } from "../qconfig/backend.ts";
 import { asMapping, type NamedModule, type QConfigMapping } from "../qconfig/mapping.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
+import { commonBatchFirst } from "./modules.ts";
 import { type BackendFit, fitLstm, supports, type Unsupported } from "./fit_backend.ts";
 import { ObservedEmbedding } from "../modules/embedding/observed.ts";
 import { ObservedLinear } from "../modules/linear/observed.ts";
@@ -126,7 +127,7 @@ function inputObserver(qconfig: QConfig, given: Observer | null): InputObserver 
  * @returns The observed model: run calibration data through it, then convert it.
  * @throws {TypeError} If an argument is of the wrong kind, or a weight's observer is not for qint8.
  * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their engines differ, a
- * dynamic QConfig has observers of activations, or the target does not run a module or part: it says which constraint
+ * dynamic QConfig has observers of activations, some LSTMs are batchFirst and others not, or the target does not run a module or part: it says which constraint
  * failed.
  *
  * @example
@@ -144,6 +145,9 @@ export function prepare(
 ): ObservedModel {
   const named = namedModules(model);
   checkOptions("options", options, ["splitGates", "backendConfig", "onUnsupported"]);
+  commonBatchFirst(
+    named.flatMap(([name, module]) => module instanceof LSTM ? [[name, module] as const] : []),
+  );
   const splitGates = checkBoolean("splitGates", options.splitGates ?? false);
   const fit = fitOf(options);
   const qconfigs = asMapping(qconfig).resolve(

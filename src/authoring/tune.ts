@@ -186,32 +186,20 @@ function withChoices(
   return new QuantizedModel(changed, saveModel);
 }
 
-/** One input, in the order of a session. */
+/** One input. */
 interface Sequence {
   readonly x: Float32Array | Int32Array;
   readonly steps: number;
   readonly batch: number;
   readonly lengths: ArrayLike<number> | undefined;
-  /** The float model's output, in the same order. */
+  /** The float model's output. */
   readonly exact: Float32Array;
-}
-
-function transpose<T extends Float32Array | Int32Array>(data: T, batch: number, steps: number): T {
-  const out = data.slice() as T;
-  const width = data.length / (batch * steps);
-  for (let b = 0; b < batch; b++) {
-    for (let t = 0; t < steps; t++) {
-      const at = (b * steps + t) * width;
-      out.set(data.subarray(at, at + width) as never, (t * batch + b) * width);
-    }
-  }
-  return out;
 }
 
 /** Signal and noise of a model's output over all sequences. */
 function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
   const noise = new Noise();
-  const { outputSize } = model;
+  const { outputSize, batchFirst } = model;
   const longest = new Map<number, number>();
   for (const { batch, steps } of sequences) {
     longest.set(batch, Math.max(longest.get(batch) ?? 0, steps));
@@ -225,9 +213,10 @@ function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
       session.run(x, y, lengths);
       for (let i = 0; i < y.length; i++) {
         const row = Math.floor(i / outputSize);
-        if (lengths === undefined || Math.floor(row / batch) < lengths[row % batch]!) {
-          noise.add(exact[i]!, y[i]!);
-        }
+        const [t, b] = batchFirst
+          ? [row % steps, Math.floor(row / steps)]
+          : [Math.floor(row / batch), row % batch];
+        if (lengths === undefined || t < lengths[b]!) noise.add(exact[i]!, y[i]!);
       }
     }
   }
@@ -354,9 +343,7 @@ export function tune(
       : batchFirst
       ? [outer[1], outer[0]]
       : outer;
-    const turn = <T extends Float32Array | Int32Array>(data: T): T =>
-      batchFirst ? transpose(data, batch!, steps!) : data;
-    return { x: turn(x.data), steps: steps!, batch: batch!, lengths, exact: turn(y.data) };
+    return { x: x.data, steps: steps!, batch: batch!, lengths, exact: y.data };
   });
   const modules = convertModules(observed);
   const measure = (choices: readonly Choice[]) =>

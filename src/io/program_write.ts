@@ -139,7 +139,7 @@ export function compileModel(
   if (kernels !== undefined && typeof kernels?.image !== "function") {
     failType("kernels", "simdKernels()", kernels);
   }
-  const { data, vocabulary } = model.lower({ foldEmbedding, ...unknown });
+  const { data, vocabulary, batchFirst } = model.lower({ foldEmbedding, ...unknown });
   // A folded Embedding, the first module, is no stage.
   const names = [...model.modules.keys()].slice(-data.stages.length);
   const stages = data.stages.map((stage, i): StageProgram => {
@@ -168,7 +168,7 @@ export function compileModel(
     return Array.isArray(value) ? fields.map(([, each]) => each) : Object.fromEntries(fields);
   };
   const program = plain(
-    { vocabulary, fingerprint: [...data.fingerprint], stages },
+    { vocabulary, batchFirst, fingerprint: [...data.fingerprint], stages },
     [],
   ) as ProgramData;
   const text = JSON.stringify(

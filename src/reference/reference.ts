@@ -9,7 +9,7 @@ import { dtypeOf, newQArray, type QArray } from "../core/dtype.ts";
 import { checkBuiltIn, checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
 import { checkOptions } from "../core/check.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import type { ModuleData } from "../authoring/modules.ts";
+import { commonBatchFirst, type ModuleData } from "../authoring/modules.ts";
 import { QuantizedModel } from "../authoring/model.ts";
 import { convertModules } from "../authoring/convert.ts";
 import type { ObservedModel } from "../authoring/observed_model.ts";
@@ -94,11 +94,10 @@ export class ReferenceModel implements Iterable<GraphNode> {
     assertGraph(this.nodes);
     this.#runner = new GraphRunner(this.nodes, weights);
     this.#float = weights !== null;
-    const orders = [...modules.values()].flatMap((module) =>
-      module.kind === "LSTM" ? [module.batchFirst] : []
+    const lstms = [...modules].flatMap(([name, module]) =>
+      module.kind === "LSTM" ? [[name, module] as const] : []
     );
-    if (new Set(orders).size > 1) failRange("batchFirst", "the same for all LSTMs", orders);
-    this.#batchFirst = orders[0] ?? null;
+    this.#batchFirst = lstms.length === 0 ? null : commonBatchFirst(lstms);
   }
 
   /** The nodes in order. */

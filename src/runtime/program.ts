@@ -110,6 +110,8 @@ export type StageProgram = LinearProgram | EmbeddingProgram | LstmProgram;
 export interface ProgramData {
   /** Number of different token ids; 0 where the input is no token. */
   readonly vocabulary: number;
+  /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]. */
+  readonly batchFirst: boolean;
   /** Two 32-bit numbers that tell the model from any other. */
   readonly fingerprint: Iterable<number>;
   /** What runs, one after the other: a folded Embedding is no stage of its own. */
@@ -174,6 +176,8 @@ function prepareStage(
 export class Program {
   /** Whether an LSTM reads the sequence from both ends, so that it can only be run whole. */
   readonly bidirectional: boolean;
+  /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]. */
+  readonly batchFirst: boolean;
   /** Number of different token ids; 0 where the input is no token. */
   readonly vocabulary: number;
   /** Values a step and batch row takes: 1 where it takes tokens. */
@@ -191,8 +195,9 @@ export class Program {
 
   /** Use `loadProgram`. */
   constructor(data: ProgramData) {
-    const { stages, vocabulary } = data;
+    const { stages, vocabulary, batchFirst } = data;
     this.data = data;
+    this.batchFirst = batchFirst;
     this.vocabulary = vocabulary;
     ({ inputSize: this.inputSize, input: this.input } = stages[0]!);
     ({ outputSize: this.outputSize, output: this.output } = stages[stages.length - 1]!);

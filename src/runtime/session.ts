@@ -50,15 +50,20 @@ const FRESH = { quantMin: 0, quantMax: 1, zeroPoint: 0 };
 /** How values of a state are stored. */
 type StateKind = "Float32" | "Uint8" | "Uint16" | "Uint32";
 
-/** @param range What a value less `least` is at most; `at`: where its bytes are. */
-type StateVisitor = (
-  array: Float64Array | Int32Array | Uint8Array,
-  i: number,
-  least: number,
-  range: number,
-  at: number,
-  kind: StateKind,
-) => void;
+/** One value of a state: which it is in memory, and how it is stored. */
+interface StateValue {
+  /** The array that it is in, and its index there. */
+  readonly array: Float64Array | Int32Array | Uint8Array;
+  readonly index: number;
+  /** Its batch row. */
+  readonly row: number;
+  /** Where its bytes begin, and what they hold. */
+  readonly at: number;
+  readonly kind: StateKind;
+  /** What it is stored less of, 0 where it is stored as it is, and the largest number that is stored. */
+  readonly min: number;
+  readonly range: number;
+}
 
 /** Requires `size` reals, or integers of the parameters that are taken; tells whether they are reals. */
 function checkArray(
@@ -75,6 +80,17 @@ function checkArray(
   }
   checkLength(name, data.length, size);
   return reals;
+}
+
+/** Requires that no byte of the output is one of the input. */
+function checkApart(name: string, input: SessionInput, output: SessionOutput): void {
+  if (
+    input.buffer === output.buffer &&
+    input.byteOffset < output.byteOffset + output.byteLength &&
+    output.byteOffset < input.byteOffset + input.byteLength
+  ) {
+    failRange("output", `memory apart from that of ${name}`, "memory that overlaps it");
+  }
 }
 
 /**
@@ -118,6 +134,8 @@ export class Session {
   /** Whether the running call was given reals, and an array for reals. */
   #reals = false;
   #realsOut = false;
+  /** How often lengths were read. */
+  #reads = 0;
 
   /** Use `createSession` of a model or a program. */
   constructor(
@@ -155,9 +173,13 @@ export class Session {
    * One time step.
    *
    * @param input [batch, inputSize] reals or integers of the model's input dtype, or [batch] token ids (Int32Array).
-   * @param output [batch, outputSize]: a Float32Array receives reals, an array of the output dtype integers.
+   * Nothing may write to it while the step runs.
+   * @param output [batch, outputSize]: a Float32Array receives reals, an array of the output dtype integers. It may
+   * share a buffer with `input`; where a call has more than one row, no byte. (Two SharedArrayBuffers over the same
+   * memory cannot be told from two memories: mind them.)
    * @throws {TypeError} If an array is of the wrong kind, or the model is bidirectional.
-   * @throws {RangeError} If a length, a token id or a value is wrong. The state is unchanged then.
+   * @throws {RangeError} If a length, a token id or a value is wrong, or `output` overlaps `input`. The state is
+   * unchanged then.
    */
   step(input: SessionInput, output: SessionOutput): void {
     this.#refuse("step");
@@ -168,13 +190,15 @@ export class Session {
    * Many steps: continues from the state, or, where the model is bidirectional, runs a whole sequence from the
    * initial state.
    *
-   * @param sequence [steps, batch, inputSize] as for {@linkcode step}.
-   * @param output [steps, batch, outputSize].
-   * @param lengths Steps of each row, 1 to the sequence's; all by default. Each row is as if it ran alone: beyond its
-   * length the output is real 0 and its state stays.
+   * @param sequence [steps, batch, inputSize], or [batch, steps, inputSize] where the model is batchFirst; as for
+   * {@linkcode step}.
+   * @param output [steps, batch, outputSize], or [batch, steps, outputSize] where the model is batchFirst; as for
+   * {@linkcode step}.
+   * @param lengths Steps of each row, 0 to the sequence's; all by default. Each row is as if it ran alone: beyond its
+   * length the output is real 0 and its state stays. They are read once, before anything else.
    * @throws {TypeError} If an array is of the wrong kind.
-   * @throws {RangeError} If a length, a token id or a value is wrong, or a bidirectional model is given more than
-   * `maxSteps` steps. The state is unchanged then.
+   * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `sequence`, or a bidirectional
+   * model is given more than `maxSteps` steps. The state is unchanged then.
    */
   run(sequence: SessionInput, output: SessionOutput, lengths?: ArrayLike<number>): void {
     const { maxSteps } = this;
@@ -197,6 +221,17 @@ export class Session {
     }
   }
 
+  /** Takes the rows' lengths. To read them may run code of the caller, which may run this session. */
+  #readLengths(lengths: ArrayLike<number>, steps: number): void {
+    const { batch } = this;
+    const read = ++this.#reads;
+    checkLength("lengths", lengths?.length, batch);
+    for (let b = 0; b < batch; b++) {
+      this.#left[b] = checkInteger(`lengths[${b}]`, lengths[b], 0, steps);
+    }
+    if (read !== this.#reads) failRange("lengths", "numbers", "code that runs the session");
+  }
+
   #run(
     name: string,
     input: SessionInput,
@@ -208,6 +243,7 @@ export class Session {
     const given = this.#given;
     const { batch, maxSteps } = this;
     const left = this.#left;
+    if (lengths !== undefined) this.#readLengths(lengths, steps);
     const reals = this.#reals = checkArray(
       name,
       input,
@@ -216,34 +252,28 @@ export class Session {
       steps * batch * inputSize,
     );
     this.#realsOut = checkArray("output", output, to, 0, steps * batch * outputSize);
+    // One row is read before any of it is written.
+    if (steps * batch > 1) checkApart(name, input, output);
     if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
-    if (lengths !== undefined) {
-      checkLength("lengths", lengths?.length, batch);
-      for (let b = 0; b < batch; b++) checkInteger(`lengths[${b}]`, lengths[b], 1, steps);
-    }
     if (bidirectional) this.reset();
     for (let done = 0; done < steps; done += maxSteps) {
-      if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, lengths[b]! - done); }
-      this.#process(
-        input,
-        output,
-        done * batch,
-        Math.min(maxSteps, steps - done),
-        lengths ? left : null,
-      );
+      const count = Math.min(maxSteps, steps - done);
+      this.#process(input, output, done, count, steps, lengths ? left : null);
+      if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, left[b]! - count); }
     }
   }
 
-  /** Runs `steps` steps from row `first` on. */
+  /** Runs `steps` of `all` steps, from step `done` on. */
   #process(
     input: SessionInput,
     output: SessionOutput,
-    first: number,
+    done: number,
     steps: number,
+    all: number,
     lengths: Int32Array | null,
   ): void {
-    const { inputSize, outputSize, output: to } = this.#model;
+    const { inputSize, outputSize, output: to, batchFirst } = this.#model;
     const given = this.#given;
     const { batch } = this;
     const { stages, buffers } = this.#plan;
@@ -251,19 +281,21 @@ export class Session {
     const x = buffers[0]!;
     const y = buffers[last + 1]!;
     const rows = steps * batch;
-    const size = rows * inputSize;
-    const outSize = rows * outputSize;
+    const first = done * batch;
     const at = first * inputSize;
     const outAt = first * outputSize;
+    // Modules take [steps, batch, ...]. Of one step or one row both orders are the same.
+    const swap = batchFirst && batch > 1 && all > 1;
     // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
-    const reals = this.#reals;
-    const realsOut = this.#realsOut;
-    const takes = reals && given !== null && stages[0]!.run.takesReals;
-    const gives = realsOut && to !== null && lengths === null && stages[last]!.run.givesReals;
-    if (!reals || given === null) {
-      const zero = given === null ? 0 : given.zeroPoint;
-      for (let i = 0; i < size; i++) x[i] = input[at + i]! - zero;
-    } else if (!takes) quantizeShifted(input, at, x, 0, size, given);
+    const takes = this.#reals && given !== null && !swap && stages[0]!.run.takesReals;
+    const gives = this.#realsOut && to !== null && lengths === null && !swap &&
+      stages[last]!.run.givesReals;
+    if (swap) {
+      for (let row = 0; row < rows; row++) {
+        const from = (row % batch) * all + done + Math.floor(row / batch);
+        this.#take(input, from * inputSize, x, row * inputSize, inputSize);
+      }
+    } else if (!takes) this.#take(input, at, x, 0, rows * inputSize);
     for (let s = 0; s <= last; s++) {
       const { run, program } = stages[s]!;
       const from = buffers[s]!;
@@ -289,50 +321,83 @@ export class Session {
       );
     }
     if (gives) return;
-    // Not y + zeroPoint, which would turn -0 to 0.
-    const shift = realsOut || to === null ? 0 : 0 - to.zeroPoint;
-    if (realsOut && to !== null) {
-      for (let i = 0; i < outSize; i++) output[outAt + i] = dequantizeValue(y[i]!, to.scale, 0);
-    } else {
-      for (let i = 0; i < outSize; i++) output[outAt + i] = y[i]! - shift;
-    }
-    for (let row = 0; lengths && row < rows; row++) {
-      if (Math.floor(row / batch) < lengths[row % batch]!) continue;
-      output.fill(0 - shift, outAt + row * outputSize, outAt + (row + 1) * outputSize);
+    if (!swap) this.#give(y, 0, output, outAt, rows * outputSize);
+    if (!swap && lengths === null) return;
+    const zero = this.#realsOut || to === null ? 0 : to.zeroPoint;
+    for (let row = 0; row < rows; row++) {
+      const b = row % batch;
+      const t = Math.floor(row / batch);
+      const place = (swap ? b * all + done + t : first + row) * outputSize;
+      if (lengths !== null && t >= lengths[b]!) output.fill(zero, place, place + outputSize);
+      else if (swap) this.#give(y, row * outputSize, output, place, outputSize);
     }
   }
 
-  /** Back to the initial state, all zeros. */
-  reset(): void {
+  /** Puts `size` values that a caller gave where the first module reads them. */
+  #take(input: SessionInput, at: number, x: Float64Array, to: number, size: number): void {
+    const given = this.#given;
+    if (this.#reals && given !== null) {
+      quantizeShifted(input, at, x, to, size, given);
+      return;
+    }
+    const zero = given === null ? 0 : given.zeroPoint;
+    for (let i = 0; i < size; i++) x[to + i] = input[at + i]! - zero;
+  }
+
+  /** Gives the caller `size` values that the last module made. */
+  #give(y: Float64Array, at: number, output: SessionOutput, to: number, size: number): void {
+    const q = this.#model.output;
+    if (q !== null && this.#realsOut) {
+      for (let i = 0; i < size; i++) output[to + i] = dequantizeValue(y[at + i]!, q.scale, 0);
+    } else {
+      // Not y + zeroPoint, which would turn -0 to 0.
+      const shift = q === null ? 0 : 0 - q.zeroPoint;
+      for (let i = 0; i < size; i++) output[to + i] = y[at + i]! - shift;
+    }
+  }
+
+  /**
+   * Back to the initial state, all zeros.
+   *
+   * @param row The batch row that begins anew; all by default.
+   * @throws {TypeError | RangeError} If it is no integer in 0..batch - 1.
+   */
+  reset(row?: number): void {
+    if (row !== undefined) checkInteger("row", row, 0, this.batch - 1);
     for (const state of this.#states) {
-      state?.h.fill(0);
-      state?.c.fill(0);
-      state?.fresh.fill(1);
+      if (!state) continue;
+      const { h, c, fresh } = state;
+      // All places at once, or the row's in each cell.
+      const count = row === undefined ? fresh.length : 1;
+      const width = row === undefined ? fresh.length : this.batch;
+      const hSize = h.length / fresh.length;
+      const cSize = c.length / fresh.length;
+      for (let i = row ?? 0; i < fresh.length; i += width) {
+        h.fill(0, i * hSize, (i + count) * hSize);
+        c.fill(0, i * cSize, (i + count) * cSize);
+        fresh.fill(1, i, i + count);
+      }
     }
   }
 
   /** Visits the values of the state in the order of its bytes, and gives the number of these. */
-  #visit(visit?: StateVisitor): number {
+  #visit(visit?: (value: StateValue) => void): number {
     let at = HEADER;
     this.#plan.stages.forEach(({ program }, s) => {
       const state = this.#states[s];
       if (!state) return;
-      for (let row = 0; row < state.fresh.length; row++) {
-        const [h, c] = (program as LstmProgram).states[Math.floor(row / this.batch)]!;
+      const { length } = state.fresh;
+      for (let place = 0; place < length; place++) {
+        const [h, c] = (program as LstmProgram).states[Math.floor(place / this.batch)]!;
+        const row = place % this.batch;
         for (const [array, q] of [[state.fresh, FRESH], [state.h, h], [state.c, c]] as const) {
-          const count = array.length / state.fresh.length;
+          const count = array.length / length;
           const range = q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
           const size = range > 65535 ? 4 : range > 255 ? 2 : 1;
-          const least = q === null ? 0 : q.quantMin - q.zeroPoint;
-          for (let i = row * count; i < (row + 1) * count; i++, at += size) {
-            visit?.(
-              array,
-              i,
-              least,
-              range,
-              at,
-              q === null ? "Float32" : `Uint${size * 8}` as StateKind,
-            );
+          const kind = q === null ? "Float32" : `Uint${size * 8}` as StateKind;
+          const min = q === null ? 0 : q.quantMin - q.zeroPoint;
+          for (let index = place * count; index < (place + 1) * count; index++, at += size) {
+            visit?.({ array, index, row, at, kind, min, range });
           }
         }
       }
@@ -357,8 +422,8 @@ export class Session {
     const bytes = new Uint8Array(this.#visit());
     const view = new DataView(bytes.buffer);
     bytes.set(this.#header());
-    this.#visit((array, i, least, _range, at, kind) =>
-      view[`set${kind}`](at, array[i]! - least, true)
+    this.#visit(({ array, index, at, kind, min }) =>
+      view[`set${kind}`](at, array[index]! - min, true)
     );
     return bytes;
   }
@@ -368,32 +433,46 @@ export class Session {
    *
    * @param bytes What `state` gave, for the same model and batch.
    * @throws {TypeError} If `bytes` is no Uint8Array, or the model is bidirectional.
-   * @throws {RangeError} If it is no state, of another version, model or batch, cut off, or holds a value out of
-   * range. The session's own state is unchanged then.
+   * @throws {RangeError} If it is no state, of another version, model or batch, cut off, or holds what no run gives: a
+   * value out of range, a row that has made a step in one layer and none in another, or none and is not at zero. The
+   * session's own state is unchanged then.
    */
   restore(bytes: Uint8Array): void {
     this.#refuse("restore");
     if (!isUint8Array(bytes)) failType("state", "a Uint8Array", bytes);
     const size = this.#visit();
-    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    // A copy: shared memory could change between the check and the use.
+    const given = new Uint8Array(bytes);
+    const view = new DataView(given.buffer);
     const model = "a state of this model";
     const version = `version ${STATE_VERSION}`;
     const expected = ["a session's state", version, model, model, `a batch of ${this.batch}`];
     this.#header().forEach((byte, i) => {
       // The version and the batch, words 1 and 4, say something.
       const word = i >> 2;
-      const told = word % 3 === 1 && bytes.length >= HEADER;
-      if (bytes[i] !== byte) {
+      const told = word % 3 === 1 && given.length >= HEADER;
+      if (given[i] !== byte) {
         failRange("state", expected[word]!, told ? view.getInt32(4 * word, true) : "another");
       }
     });
-    if (bytes.length !== size) failRange("state", `${size} bytes`, bytes.length);
-    for (const apply of [false, true]) {
-      this.#visit((array, i, least, range, at, kind) => {
-        const value = view[`get${kind}`](at, true);
-        if (!(Math.abs(value) <= range)) failRange(`state[${at}]`, `at most ${range}`, value);
-        if (apply) array[i] = value + least;
-      });
-    }
+    if (given.length !== size) failRange("state", `${size} bytes`, given.length);
+    // By row: 1 where it has made no step. A value's mark comes before it.
+    const marks: number[] = [];
+    this.#visit(({ array, row, at, kind, min, range }) => {
+      const value = view[`get${kind}`](at, true);
+      const name = `state[${at}]`;
+      if (!(Math.abs(value) <= range)) failRange(name, `at most ${range}`, value);
+      if (isUint8Array(array)) {
+        marks[row] ??= value;
+        if (value !== marks[row]) failRange(name, `${marks[row]}, as the row's first mark`, value);
+      } else if (marks[row] === 1 && !Object.is(value, 0 - min)) {
+        failRange(name, `${0 - min}, since the row has made no step`, value);
+      }
+    });
+    this.#visit(({ array, index, at, kind, min }) => {
+      const value = view[`get${kind}`](at, true);
+      // Not value + 0, which would turn -0 to 0.
+      array[index] = min === 0 ? value : value + min;
+    });
   }
 }

@@ -53,7 +53,7 @@ export class QuantizedLSTM implements LstmModule {
   readonly numLayers: number;
   /** Whether cells have biases. */
   readonly bias: boolean;
-  /** Whether `forward` takes [batch, steps, ...]; sessions take [steps, batch, ...] whatever it says. */
+  /** Whether `forward` and sessions take and give [batch, steps, ...], not [steps, batch, ...]. */
   readonly batchFirst: boolean;
   /** Whether each layer has a backward direction: then it runs whole sequences only. */
   readonly bidirectional: boolean;
