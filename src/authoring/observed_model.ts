@@ -26,6 +26,7 @@ export type ObservedModule = ObservedEmbedding | ObservedLinear | ObservedLSTM;
 export interface ObservedForwardOptions extends LSTMForwardOptions {
   /**
    * Initial h and c of LSTMs, by the module's name, shaped as {@linkcode LSTM.forward} takes them; zeros by default.
+   * They are observed: give calibration the states that the quantized LSTM's `forward` will be given.
    */
   readonly state?: { readonly [module: string]: readonly [Tensor, Tensor] };
 }

@@ -107,21 +107,31 @@ export function quantizeWeight(
 }
 
 /**
- * A weight as a fake-quantizer makes it, block by block as {@linkcode quantizeWeight}; the weight itself where its
- * observer is none.
+ * Fake-quantizers of a weight, one a block; none where the QConfig's weight observer is none.
+ *
+ * @param blocks Into how many equal blocks of rows it is cut: 4 for split gates.
  */
-export function fakeQuantizeWeight(
+export function weightFakeQuantizers(
   factory: ObserverFactory,
+  blocks = 1,
+): readonly FakeQuantize[] {
+  const made = Array.from({ length: blocks }, () => factory());
+  return made.filter((observer) => observer instanceof FakeQuantize);
+}
+
+/** A weight as its fake-quantizers make it, block by block; the weight itself where it has none. */
+export function fakeQuantizeWeight(
+  quantizers: readonly FakeQuantize[],
   weight: Float32Array,
   outFeatures: number,
-  blocks = 1,
 ): Float32Array {
-  if (!(factory() instanceof FakeQuantize)) return weight;
-  const size = weight.length / blocks;
-  const shape = [outFeatures / blocks, weight.length / outFeatures];
+  if (quantizers.length === 0) return weight;
+  const size = weight.length / quantizers.length;
+  const shape = [outFeatures / quantizers.length, weight.length / outFeatures];
   const out = new Float32Array(weight.length);
-  for (let from = 0; from < weight.length; from += size) {
-    out.set((factory() as FakeQuantize).forward(weight.subarray(from, from + size), shape), from);
-  }
+  quantizers.forEach((quantizer, block) => {
+    const from = block * size;
+    out.set(quantizer.forward(weight.subarray(from, from + size), shape), from);
+  });
   return out;
 }

@@ -271,6 +271,56 @@ Deno.test("fake-quantizers change given states, as torch's QuantStubs do", () =>
   }
 });
 
+Deno.test("gates and weights are fake-quantized where activations are, and switched like them", () => {
+  const observer = MovingAverageMinMaxObserver.withArgs({});
+  const fake = (fakeQuantEnabled: boolean): QConfig => ({
+    activation: FakeQuantize.withArgs({ observer, fakeQuantEnabled }),
+    weight: FakeQuantize.withArgs({
+      observer: MinMaxObserver.withArgs({ dtype: "qint8", qscheme: "perTensorSymmetric" }),
+      fakeQuantEnabled,
+    }),
+  });
+  const float = new LSTM({ inputSize: 2, hiddenSize: 3, projSize: 2 });
+  const x = tensor([0.5, -1, 0.25, 2], [2, 1, 2]);
+  const [expected] = float.forward(x);
+  for (const splitGates of [false, true]) {
+    const quiet = prepare(float, fake(false), { splitGates });
+    assertEquals(quiet.forward(x), expected);
+    const { observers, weightFakeQuant } = (quiet.modules.get("lstm") as ObservedLSTM)
+      .cells[0]![0]!;
+    const { ih, hh, hr } = weightFakeQuant;
+    assertEquals([ih.length, hh.length, hr.length], splitGates ? [4, 4, 1] : [1, 1, 1]);
+    const gates = [observers.input_gate, observers.forget_gate, observers.cell_gate];
+    for (const gate of [...gates, observers.output_gate]) {
+      assert(gate instanceof FakeQuantize && !gate.fakeQuantEnabled);
+    }
+    assert(!(observers.tanh_cy instanceof FakeQuantize));
+    // Switched on one by one, each changes what comes out.
+    for (const quantizer of [...ih, ...hh, ...hr, ...gates, observers.gates[0]]) {
+      (quantizer as FakeQuantize).fakeQuantEnabled = true;
+      assert(quiet.forward(x).data.some((y, i) => y !== expected.data[i]));
+      (quantizer as FakeQuantize).fakeQuantEnabled = false;
+    }
+    assertEquals(quiet.forward(x), expected);
+  }
+});
+
+Deno.test("weights are clamped to a halved range, whose ends nearest rounding leaves", () => {
+  const weight = MinMaxObserver.withArgs({
+    dtype: "qint8",
+    qscheme: "perTensorSymmetric",
+    reduceRange: true,
+  });
+  const linear = new Linear({ inFeatures: 2, outFeatures: 1 });
+  linear.weight.set([1, -1]);
+  const observed = prepare(linear, { ...minMax, weight });
+  observed.forward(tensor([1, 1], [1, 2]));
+  const { modules } = convert(observed);
+  const out = modules.get("linear")!;
+  // 1 is 63.5 steps of 1 / 63.5, which rounds to 64.
+  assertEquals([...(out.kind === "Linear" ? out.weight.data : [])], [63, -64]);
+});
+
 Deno.test("the backward direction is cut off under torch's presets, and observed where both are", () => {
   // Both directions alike, but that the backward one opens its gates.
   const lstm = new LSTM({ inputSize: 2, hiddenSize: 3, bidirectional: true });

@@ -12,9 +12,11 @@ import { linearKind } from "./kinds/linear.ts";
 import { linearDynamicKind, lstmDynamicKind } from "./kinds/lstm_dynamic.ts";
 import { lstmKind } from "./kinds/lstm.ts";
 import { lstmPartsKind } from "./kinds/lstm_parts.ts";
+import { lstmStubsKind } from "./kinds/lstm_stubs.ts";
 import { observersKind } from "./kinds/observers.ts";
 import { quantizeKind } from "./kinds/quantize.ts";
 import { torchModelsKind } from "./kinds/torch_models.ts";
+import { fakeQuantizeKind, weightsKind } from "./kinds/weights.ts";
 import { Field, Malformed } from "./read.ts";
 
 /** Every kind of golden file. */
@@ -24,7 +26,10 @@ export const KINDS: readonly Kind[] = [
   elementwiseKind,
   embeddingKind,
   observersKind,
+  fakeQuantizeKind,
+  weightsKind,
   lstmKind,
+  lstmStubsKind,
   linearDynamicKind,
   lstmDynamicKind,
   torchModelsKind,

@@ -4,12 +4,13 @@
  * @module
  */
 import { Linear } from "./float.ts";
+import type { FakeQuantize } from "../../observer/fake_quantize.ts";
 import type { Observer } from "../../observer/observer.ts";
 import type { QConfig } from "../../qconfig/qconfig.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import type { InputObserver } from "../../authoring/observed_model.ts";
 import { accumulateGram } from "../../authoring/weight_rounding.ts";
-import { fakeQuantizeWeight } from "../../authoring/weights.ts";
+import { fakeQuantizeWeight, weightFakeQuantizers } from "../../authoring/weights.ts";
 
 /**
  * A float linear layer whose output, and input where it comes as float32, are observed.
@@ -34,6 +35,8 @@ export class ObservedLinear {
   readonly input: InputObserver;
   /** null: the output stays float32. */
   readonly output: Observer | null;
+  /** The weight's fake-quantizer, in a list; an empty one where the QConfig has none. */
+  readonly weightFakeQuant: readonly FakeQuantize[];
   /** Gram matrix of its inputs, for calibrated rounding of the weight; null where the QConfig does not ask for it. */
   readonly gram: Float64Array | null;
 
@@ -43,6 +46,7 @@ export class ObservedLinear {
     this.linear = linear;
     this.qconfig = qconfig;
     this.input = input;
+    this.weightFakeQuant = weightFakeQuantizers(qconfig.weight);
     this.gram = qconfig.weightRounding === "calibrated"
       ? new Float64Array(linear.inFeatures ** 2)
       : null;
@@ -65,7 +69,7 @@ export class ObservedLinear {
    */
   forward(x: Tensor): Tensor {
     const { inFeatures, outFeatures, weight, bias } = this.linear;
-    const own = fakeQuantizeWeight(this.qconfig.weight, weight, outFeatures);
+    const own = fakeQuantizeWeight(this.weightFakeQuant, weight, outFeatures);
     if (own === weight) return this.linear.forward(x);
     const fake = new Linear({ inFeatures, outFeatures, bias: bias !== null });
     fake.loadStateDict(this.linear.stateDict());

@@ -9,6 +9,7 @@ import { CELL_STATE, lstmParts, runCell } from "../../cells/lstm_parts.ts";
 import { floatExecutor } from "../../cells/float_executor.ts";
 import type { LSTM } from "./float.ts";
 import { type LSTMForwardOptions, planSequence } from "./sequence.ts";
+import type { FakeQuantize } from "../../observer/fake_quantize.ts";
 import type { Observer } from "../../observer/observer.ts";
 import type { QConfig } from "../../qconfig/qconfig.ts";
 import type { Tensor } from "../../core/tensor.ts";
@@ -22,7 +23,7 @@ import {
 } from "./observed_cell.ts";
 import type { InputObserver } from "../../authoring/observed_model.ts";
 import { CellStatistics } from "../../authoring/rounding_statistics.ts";
-import { fakeQuantizeWeight } from "../../authoring/weights.ts";
+import { fakeQuantizeWeight, weightFakeQuantizers } from "../../authoring/weights.ts";
 
 /** One layer and direction: its weights, and the observers of its parts. */
 export interface ObservedCell {
@@ -30,6 +31,8 @@ export interface ObservedCell {
   readonly weights: LSTMWeights;
   /** By part; of a gated part one a gate, the same four times where gates are fused. null: not quantized. */
   readonly observers: CellObservers;
+  /** Fake-quantizers of the weights, one a gate where gates are split; empty lists where the QConfig has none. */
+  readonly weightFakeQuant: { readonly [weight in "ih" | "hh" | "hr"]: readonly FakeQuantize[] };
   /** For calibrated rounding of the weights; null where the QConfig does not ask for it. */
   readonly statistics: CellStatistics | null;
 }
@@ -90,6 +93,11 @@ export class ObservedLSTM {
       layer.map((weights) => ({
         weights,
         observers: cellObservers(qconfig, lstm.projSize > 0, splitGates),
+        weightFakeQuant: {
+          ih: weightFakeQuantizers(qconfig.weight, splitGates ? 4 : 1),
+          hh: weightFakeQuantizers(qconfig.weight, splitGates ? 4 : 1),
+          hr: weightFakeQuantizers(qconfig.weight),
+        },
         statistics: qconfig.weightRounding !== "calibrated"
           ? null
           : l === 0
@@ -127,8 +135,9 @@ export class ObservedLSTM {
       const to = new Float32Array(steps * batch * outputSize);
       const both = this.qconfig.concatenation === "both";
       const output = hiddenObserver(layer[0]!.observers);
-      layer.forEach(({ weights, observers, statistics }, d) => {
-        const float = floatExecutor(this.#fakeQuantized(weights), size, hiddenSize);
+      layer.forEach((cell, d) => {
+        const { observers, statistics } = cell;
+        const float = floatExecutor(this.#fakeQuantized(cell), size, hiddenSize);
         const first = (l * numDirections + d) * batch;
         for (let i = 0; i < steps; i++) {
           const rows: number[] = [], places: number[] = [];
@@ -196,17 +205,15 @@ export class ObservedLSTM {
   }
 
   /** The weights that a cell computes with. */
-  #fakeQuantized(weights: LSTMWeights): LSTMWeights {
+  #fakeQuantized({ weights, weightFakeQuant: { ih, hh, hr } }: ObservedCell): LSTMWeights {
     const { hiddenSize, projSize } = this.lstm;
     const { weightIh, weightHh, weightHr } = weights;
-    const { weight } = this.qconfig;
     const rows = 4 * hiddenSize;
-    const blocks = this.splitGates ? 4 : 1;
     return {
       ...weights,
-      weightIh: fakeQuantizeWeight(weight, weightIh, rows, blocks),
-      weightHh: fakeQuantizeWeight(weight, weightHh, rows, blocks),
-      weightHr: weightHr === null ? null : fakeQuantizeWeight(weight, weightHr, projSize),
+      weightIh: fakeQuantizeWeight(ih, weightIh, rows),
+      weightHh: fakeQuantizeWeight(hh, weightHh, rows),
+      weightHr: weightHr === null ? null : fakeQuantizeWeight(hr, weightHr, projSize),
     };
   }
 }

@@ -27,12 +27,12 @@ export type CellObservers = OfParts<Observer | null> & { readonly inputs?: PartI
 /**
  * Parameters that torch's operators give their outputs on 8 bits, whatever the QConfig.
  *
- * @param fake Whether the output is fake-quantized: where the QConfig's activations are, the gates' are in torch, too.
+ * @param fake The QConfig's fake-quantizer of activations: the gates have one then as well, as in torch.
  */
 function fixedObserver(
   op: "sigmoid" | "tanh",
   dtype: "quint8" | "qint8",
-  fake: boolean,
+  fake: FakeQuantize | null,
 ): Observer {
   const scale = op === "sigmoid" ? 1 / 256 : 2 / 256;
   const middle = dtype === "quint8" ? 128 : 0;
@@ -41,7 +41,9 @@ function fixedObserver(
     scale,
     zeroPoint: op === "sigmoid" ? middle - 128 : middle,
   });
-  return fake ? new FakeQuantize({ observer }) : observer();
+  if (fake === null) return observer();
+  const { observerEnabled, fakeQuantEnabled } = fake;
+  return new FakeQuantize({ observer, observerEnabled, fakeQuantEnabled });
 }
 
 /** The observer that a factory makes, or null where it stands for a float32 value. */
@@ -70,7 +72,7 @@ function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | nu
   const { dtype } = activation;
   if ((part.op === "sigmoid" || part.op === "tanh") && (dtype === "quint8" || dtype === "qint8")) {
     // torch's tanh of the cell state is a function call, not a module: it is never fake-quantized.
-    const fake = activation instanceof FakeQuantize && part.name !== "tanh_cy";
+    const fake = activation instanceof FakeQuantize && part.name !== "tanh_cy" ? activation : null;
     return fixedObserver(part.op, dtype, fake);
   }
   return make(qconfig.activation);

@@ -14,6 +14,7 @@ import {
   type PartName,
 } from "../../../src/cells/lstm_parts.ts";
 import { LSTM } from "../../../src/modules/lstm/float.ts";
+import { FakeQuantize } from "../../../src/observer/fake_quantize.ts";
 import { FixedQParamsObserver } from "../../../src/observer/fixed.ts";
 import { HistogramObserver } from "../../../src/observer/histogram.ts";
 import { MinMaxObserver } from "../../../src/observer/min_max.ts";
@@ -55,11 +56,15 @@ const FROM_OBSERVERS: Row = {
   torch: TORCH,
 };
 
-/** The case as it is given, shared by its three runs. */
-interface Case {
+/** The LSTM that a case is about. */
+export interface LstmForm {
   readonly engine: Engine;
   readonly lstm: LSTM;
   readonly splitGates: boolean;
+}
+
+/** The case as it is given, shared by its three runs. */
+interface Case extends LstmForm {
   readonly x: QTensor<PerTensorQParams>;
   readonly state: readonly [QTensor<PerTensorQParams>, QTensor<PerTensorQParams>] | undefined;
 }
@@ -80,6 +85,15 @@ export function readFloatLstm(golden: Field): LSTM {
   return lstm;
 }
 
+/** Reads what a case's LSTM is. */
+export function readForm(golden: Field): LstmForm {
+  return {
+    engine: golden.get("engine").oneOf("fbgemm", "qnnpack"),
+    lstm: readFloatLstm(golden),
+    splitGates: golden.get("split_gates").boolean(),
+  };
+}
+
 function readCase(golden: Field): Case {
   const h0 = golden.maybe("h0");
   const c0 = golden.maybe("c0");
@@ -87,16 +101,14 @@ function readCase(golden: Field): Case {
     golden.get("hidden_given").fail("what h0 says");
   }
   return {
-    engine: golden.get("engine").oneOf("fbgemm", "qnnpack"),
-    lstm: readFloatLstm(golden),
-    splitGates: golden.get("split_gates").boolean(),
+    ...readForm(golden),
     x: golden.get("input").quint8(),
     state: h0 === null || c0 === null ? undefined : [h0.quint8(), c0.quint8()],
   };
 }
 
 /** Every layer and direction, with the path of its cell in torch. */
-function cellPaths({ lstm }: Case): string[][] {
+function cellPaths({ lstm }: LstmForm): string[][] {
   return Array.from(
     { length: lstm.numLayers },
     (_, l) =>
@@ -110,7 +122,7 @@ function partPaths(cell: string, part: PartName, split: boolean): string[] {
   return split && gated ? GATES.map((gate) => `${cell}.${part}.${gate}`) : [`${cell}.${part}`];
 }
 
-function recordedQParams(module: Field): PerTensorQParams {
+export function recordedQParams(module: Field): PerTensorQParams {
   try {
     const scale = module.get("scale").number();
     const zeroPoint = module.get("zero_point").integer();
@@ -191,7 +203,11 @@ function recordedCell(cell: string, modules: Field, split: boolean): QuantizedLs
 }
 
 /** (a) The integer LSTM that torch made, put together from its recorded modules. */
-function fromModules(golden: Field, given: Case): QuantizedLSTM {
+export function fromModules(
+  golden: Field,
+  given: LstmForm,
+  input: PerTensorQParams,
+): QuantizedLSTM {
   const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional } = given.lstm;
   const modules = golden.get("modules");
   return new QuantizedLSTM({
@@ -203,7 +219,7 @@ function fromModules(golden: Field, given: Case): QuantizedLSTM {
     bidirectional,
     engine: given.engine,
     splitGates: given.splitGates,
-    input: given.x.qparams,
+    input,
     torchInitialState: true,
     cells: cellPaths(given).map((layer) =>
       layer.map((cell) => recordedCell(cell, modules, given.splitGates))
@@ -235,9 +251,9 @@ function qconfigOf(golden: Field, { engine, x }: Case): QConfig {
 }
 
 /** The observers that torch has modules with observers for: not those of sigmoid and tanh, whose parameters are fixed. */
-function observedParts(
+export function observedParts(
   golden: Field,
-  given: Case,
+  given: LstmForm,
   observed: ObservedLSTM,
 ): [path: string, observer: Observer][] {
   const found: [string, Observer][] = [];
@@ -260,8 +276,8 @@ function observedParts(
 }
 
 /** Puts another observer in an observed LSTM's place for a part. */
-function replaceObserver(
-  given: Case,
+export function replaceObserver(
+  given: LstmForm,
   observed: ObservedLSTM,
   path: string,
   observer: Observer,
@@ -289,35 +305,74 @@ function prepared(
   return { model, lstm: model.modules.get("lstm") as ObservedLSTM };
 }
 
-/** (b) What `convert` makes of the float weights and the recorded observers. */
-function fromObservers(golden: Field, given: Case, check: Check): QuantizedLSTM {
-  const { model, lstm } = prepared(golden, given);
+/** An observer inside a fake-quantizer, or the observer itself. */
+export function innerObserver(observer: Observer): Observer {
+  return observer instanceof FakeQuantize ? observer.observer : observer;
+}
+
+/**
+ * Gives an observer the range that was recorded, whose parameters must be torch's. A histogram's range does not give
+ * its parameters: what is given back for it has them as recorded.
+ */
+export function recordedObserver(
+  path: string,
+  observer: Observer,
+  field: Field,
+  family: Engine,
+  check: Check,
+): Observer {
+  const torch = recordedQParams(field);
+  const inner = innerObserver(observer);
+  if (field.get("class").string() !== inner.kind) field.get("class").fail(inner.kind);
+  if (inner instanceof HistogramObserver) {
+    const { dtype, scale, zeroPoint } = torch;
+    return new FixedQParamsObserver({ dtype, scale, zeroPoint });
+  }
+  observer.setRange(field.get("min_val").number(), field.get("max_val").number());
+  const { scale, zeroPoint } = observer.calculateQParams() as PerTensorQParams;
+  check.one(QPARAMS, family, `${path}.scale`, scale, torch.scale);
+  check.one(QPARAMS, family, `${path}.zero_point`, zeroPoint, torch.zeroPoint);
+  return observer;
+}
+
+/** Gives the observers of an LSTM's parts the ranges that were recorded. */
+export function setRecordedRanges(
+  golden: Field,
+  given: LstmForm,
+  lstm: ObservedLSTM,
+  check: Check,
+): void {
   const recorded = golden.get("observers");
   for (const [path, observer] of observedParts(golden, given, lstm)) {
-    const field = recorded.get(path);
-    const torch = recordedQParams(field);
-    if (field.get("class").string() !== observer.kind) field.get("class").fail(observer.kind);
-    if (observer instanceof HistogramObserver) {
-      // A histogram's range does not give its parameters: they are taken as recorded.
-      const { dtype, scale, zeroPoint } = torch;
-      replaceObserver(given, lstm, path, new FixedQParamsObserver({ dtype, scale, zeroPoint }));
-      continue;
-    }
-    observer.setRange(field.get("min_val").number(), field.get("max_val").number());
-    const { scale, zeroPoint } = observer.calculateQParams() as PerTensorQParams;
-    check.one(QPARAMS, given.engine, `${path}.scale`, scale, torch.scale);
-    check.one(QPARAMS, given.engine, `${path}.zero_point`, zeroPoint, torch.zeroPoint);
+    const own = recordedObserver(path, observer, recorded.get(path), given.engine, check);
+    if (own !== observer) replaceObserver(given, lstm, path, own);
   }
-  const converted = convert(model).modules.get("lstm") as QuantizedLSTM;
+}
+
+/** Compares a converted LSTM's parameters and weights with the recorded modules'. */
+export function compareModules(
+  golden: Field,
+  given: LstmForm,
+  converted: QuantizedLSTM,
+  check: Check,
+): void {
   const modules = golden.get("modules");
   cellPaths(given).forEach((layer, l) =>
     layer.forEach((cell, d) => compareCell(given, cell, converted.cells[l]![d]!, modules, check))
   );
+}
+
+/** (b) What `convert` makes of the float weights and the recorded observers. */
+function fromObservers(golden: Field, given: Case, check: Check): QuantizedLSTM {
+  const { model, lstm } = prepared(golden, given);
+  setRecordedRanges(golden, given, lstm, check);
+  const converted = convert(model).modules.get("lstm") as QuantizedLSTM;
+  compareModules(golden, given, converted, check);
   return converted;
 }
 
 function compareCell(
-  given: Case,
+  given: LstmForm,
   cell: string,
   made: QuantizedLstmCell,
   modules: Field,
@@ -374,25 +429,65 @@ function compareOutputs(
   row: Row,
   check: Check,
 ): void {
-  outputs(lstm, given).forEach((here, i) => {
+  compareTensors(golden, given.engine, outputs(lstm, given), row, check);
+}
+
+/** Compares what an LSTM gives with the recorded `output`, `h_n` and `c_n`. */
+export function compareTensors(
+  golden: Field,
+  family: Engine,
+  tensors: readonly QTensor<PerTensorQParams>[],
+  row: Row,
+  check: Check,
+): void {
+  tensors.forEach((here, i) => {
     const torch = golden.get(RESULTS[i]!).quint8();
     if (here.shape.join() !== torch.shape.join()) {
       check.differs(`${RESULTS[i]}.shape`, `[${torch.shape}]`, `[${here.shape}]`);
     }
-    check.one(row, given.engine, `${RESULTS[i]}.scale`, here.qparams.scale, torch.qparams.scale);
+    check.one(row, family, `${RESULTS[i]}.scale`, here.qparams.scale, torch.qparams.scale);
     check.one(
       row,
-      given.engine,
+      family,
       `${RESULTS[i]}.zero_point`,
       here.qparams.zeroPoint,
       torch.qparams.zeroPoint,
     );
-    check.integers(row, given.engine, RESULTS[i]!, here.data, torch.data);
+    check.integers(row, family, RESULTS[i]!, here.data, torch.data);
   });
 }
 
 /** How far a range observed here may be from torch's, as a share of its larger end. */
 const RANGE_TOLERANCE = 1e-6;
+
+/** Compares a range that was observed here with torch's. */
+export function compareRange(
+  path: string,
+  observer: Observer,
+  field: Field,
+  family: Engine,
+  check: Check,
+): void {
+  const ranges = check.tally.measurement(
+    `ranges observed in calibration, ${family} (relative to the larger end)`,
+  );
+  const torch = [
+    Math.fround(field.get("min_val").number()),
+    Math.fround(field.get("max_val").number()),
+  ];
+  const unit = Math.max(Math.abs(torch[0]!), Math.abs(torch[1]!)) || 1;
+  [observer.minVal as number, observer.maxVal as number].forEach((here, end) => {
+    const difference = Math.abs(here - torch[end]!) / unit;
+    ranges.add(difference);
+    if (!(difference <= RANGE_TOLERANCE)) {
+      check.differs(
+        `${path}.${end === 0 ? "min_val" : "max_val"} (calibrated)`,
+        String(torch[end]),
+        String(here),
+      );
+    }
+  });
+}
 
 /** (c) Calibrates on the recorded data and measures what the order of float sums changes. */
 function fromCalibration(golden: Field, given: Case, check: Check): void {
@@ -405,27 +500,8 @@ function fromCalibration(golden: Field, given: Case, check: Check): void {
     const [y] = lstm.forward(batch.get("x").tensor(), h0 && c0 ? [h0, c0] : undefined);
     if (i === 0) compareFloats(golden.get("float_output_first_calibration").tensor(), y, check);
   });
-  const ranges = tally.measurement(
-    `ranges observed in calibration, ${family} (relative to the larger end)`,
-  );
   for (const [path, observer] of observedParts(golden, given, lstm)) {
-    const field = golden.get("observers").get(path);
-    const torch = [
-      Math.fround(field.get("min_val").number()),
-      Math.fround(field.get("max_val").number()),
-    ];
-    const unit = Math.max(Math.abs(torch[0]!), Math.abs(torch[1]!)) || 1;
-    [observer.minVal as number, observer.maxVal as number].forEach((here, end) => {
-      const difference = Math.abs(here - torch[end]!) / unit;
-      ranges.add(difference);
-      if (!(difference <= RANGE_TOLERANCE)) {
-        check.differs(
-          `${path}.${end === 0 ? "min_val" : "max_val"} (calibrated)`,
-          String(torch[end]),
-          String(here),
-        );
-      }
-    });
+    compareRange(path, observer, golden.get("observers").get(path), family, check);
   }
   const integers = tally.measurement(`LSTM integers after calibration here, ${family}`);
   outputs(convert(model).modules.get("lstm") as QuantizedLSTM, given).forEach(({ data }, i) => {
@@ -459,12 +535,12 @@ function refused(golden: Field, given: Case, lstm: QuantizedLSTM, row: Row, chec
 
 /** lstm_<engine>*.json */
 export const lstmKind: Kind = {
-  files: /^lstm_(fbgemm|qnnpack)/,
+  files: /^lstm_(fbgemm|qnnpack)(?!_stubs)/,
   nameOf: (golden) => golden.get("name").string(),
   run(golden, check) {
     const given = readCase(golden);
     const compare = golden.has("error") ? refused : compareOutputs;
-    compare(golden, given, fromModules(golden, given), FROM_MODULES, check);
+    compare(golden, given, fromModules(golden, given, given.x.qparams), FROM_MODULES, check);
     compare(golden, given, fromObservers(golden, given, check), FROM_OBSERVERS, check);
     if (!golden.has("error")) fromCalibration(golden, given, check);
   },
