@@ -204,6 +204,35 @@ Deno.test("a given state takes the same integers in every executor, and from the
   );
 });
 
+Deno.test("own: final states passed on to the next chunk give the bits of the whole", () => {
+  let several = 0;
+  fc.assert(
+    fc.property(
+      lstmCases.filter(({ lstm, steps }) => !lstm.bidirectional && !lstm.batchFirst && steps > 1),
+      (random) => {
+        const { lstm, x, state, steps, batch } = random;
+        const observed = prepare(lstm, accurateQConfig);
+        calibrate(observed, { ...random, lengths: undefined });
+        const quantized = convert(observed).modules.get("lstm") as QuantizedLSTM;
+        const [whole, final] = quantized.forward(x, state);
+        const size = batch * lstm.inputSize;
+        let next: readonly [ForwardTensor, ForwardTensor] | undefined = state;
+        for (let t = 0; t < steps; t++) {
+          const chunk = tensor(x.data.slice(t * size, (t + 1) * size), [1, batch, lstm.inputSize]);
+          const [y, after] = quantized.forward(chunk, next);
+          const width = y.data.length;
+          assertEquals(y.data, whole.data.slice(t * width, (t + 1) * width));
+          next = after;
+        }
+        assertEquals(next, final);
+        if (!("qparams" in final[1])) several++;
+      },
+    ),
+    { numRuns: 40 },
+  );
+  assert(several > 5, `${several} with float32 states`);
+});
+
 /** A cell whose output at the first step is decided by h0 alone: tanh(sigmoid(0) tanh(h0)) / 2. */
 function readsHidden(): LSTM {
   const lstm = new LSTM({ inputSize: 1, hiddenSize: 1 });
