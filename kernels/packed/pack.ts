@@ -15,7 +15,10 @@ const HIGH = 134217728; // 2^27: the upper row's products stand above the lower 
  * take two thirds of the time in Node 20, five sixths in Bun).
  */
 export interface PackedRows {
-  /** `length` numbers each. Behind the last row's there are four more, for a group to end in. */
+  /**
+   * `length` numbers each. Behind the last row's stands that one again, as often as it takes to
+   * fill up four rows and a group that begins with the last of them.
+   */
   readonly arrays: readonly (readonly number[])[];
   /** Row length, filled up with zeros to a multiple of four. */
   readonly length: number;
@@ -23,8 +26,30 @@ export interface PackedRows {
   readonly each: 1 | 2;
 }
 
-/** Arrays that are read together: with more, engines spill registers; with fewer, they load activations more often. */
-const TOGETHER = 5;
+/**
+ * Arrays that {@linkcode dotRows} reads together: with more, engines spill registers; with fewer,
+ * they load activations more often.
+ *
+ * @example
+ * ```ts
+ * import { ARRAYS_TOGETHER, sumsLength } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(sumsLength(1), 2 * ARRAYS_TOGETHER); // each array may hold two rows
+ * ```
+ */
+export const ARRAYS_TOGETHER = 5;
+
+/**
+ * Columns that {@linkcode dotRows} multiplies in one pass of its loop.
+ *
+ * @example
+ * ```ts
+ * import { COLUMNS_TOGETHER, packedLength } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(packedLength(1), COLUMNS_TOGETHER);
+ * ```
+ */
+export const COLUMNS_TOGETHER = 4;
 
 /**
  * The next multiple of four: so many numbers a row has, and its activations.
@@ -37,7 +62,7 @@ const TOGETHER = 5;
  * ```
  */
 export function packedLength(length: number): number {
-  return (length + 3) & ~3;
+  return Math.ceil(length / COLUMNS_TOGETHER) * COLUMNS_TOGETHER;
 }
 
 /**
@@ -60,7 +85,8 @@ export function packedInput(length: number): number[] {
 function doubles(length: number): number[] {
   const array = [0.5];
   for (let k = 0; k < length; k++) array[k] = 0;
-  return array;
+  // An array that has grown has room for half as many again; a copy has none.
+  return array.slice();
 }
 
 /**
@@ -74,7 +100,8 @@ function doubles(length: number): number[] {
  * ```
  */
 export function sumsLength(count: number): number {
-  return Math.ceil(count / 10) * 10;
+  const rows = 2 * ARRAYS_TOGETHER;
+  return Math.ceil(count / rows) * rows;
 }
 
 /** Rows of integers to be packed, in the order in which they are to stand. */
@@ -109,12 +136,12 @@ export function packRows({ data, count, length, each }: WeightRows): PackedRows 
   const size = packedLength(length);
   const zeros = doubles(size);
   const arrays: number[][] = [];
-  // With a row of zeros behind an odd number. A loop that takes four steps in one is sooner done where it runs for the
-  // first time: fewer make engines begin to compile it.
-  const all = new Int16Array(packedLength(count) * size);
+  // With a row of zeros behind an odd number that is packed in twos. A loop that takes four steps
+  // in one is sooner done where it runs for the first time: fewer make engines begin to compile it.
+  const all = count % each === 0 ? data : new Int16Array((count + 1) * size);
   const high = each === 2 ? HIGH : 1;
   const low = each === 2 ? 1 : 0;
-  all.set(data);
+  if (all !== data) all.set(data);
   for (let i = 0; i < all.length; i += (each - 1) * size) {
     const array = zeros.slice();
     for (let k = 0, j = i + low * size; k < size; k += 4, i += 4, j += 4) {
@@ -125,7 +152,9 @@ export function packRows({ data, count, length, each }: WeightRows): PackedRows 
     }
     arrays.push(array);
   }
-  for (let k = 1; k < TOGETHER; k++) arrays.push(zeros);
+  const last = arrays[arrays.length - 1]!;
+  const end = packedLength(count) / each + ARRAYS_TOGETHER - 1;
+  while (arrays.length < end) arrays.push(last);
   return { arrays, length: size, each };
 }
 
@@ -181,7 +210,7 @@ export function dotRows(
   const MAGIC = ROUND_MAGIC;
   // Met here, `out` is looked at once, and not at each group's end.
   out[0] = 0;
-  for (let i = (from / each) | 0, end = to / each, at = 0; i < end; i = (i + TOGETHER) | 0) {
+  for (let i = (from / each) | 0, end = to / each, at = 0; i < end; i = (i + ARRAYS_TOGETHER) | 0) {
     const A = arrays[i]!;
     const B = arrays[(i + 1) | 0]!;
     const C = arrays[(i + 2) | 0]!;
@@ -241,6 +270,6 @@ export function dotRows(
       out[(at + 3) | 0] = d;
       out[(at + 4) | 0] = e;
     }
-    at = (at + TOGETHER * each) | 0;
+    at = (at + ARRAYS_TOGETHER * each) | 0;
   }
 }

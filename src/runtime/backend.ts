@@ -39,6 +39,8 @@ export interface PreparedModule {
   readonly takesReals?: boolean;
   /** Whether `process` gives float32 reals too. */
   readonly givesReals?: boolean;
+  /** Whether what a step gives depends on the others that `process` is given with it. */
+  readonly mixesSteps?: boolean;
   /** A state of zeros for `batch` rows; absent where a module has none. */
   createState?(batch: number): LstmState;
   /**

@@ -24,8 +24,9 @@ export interface SessionOptions {
   /** Sequences that run side by side; 1 by default. */
   readonly batch?: number;
   /**
-   * Steps that `run` takes at a time, for which memory is allocated; 16 by default. For a bidirectional model the
-   * longest sequence; 256 by default.
+   * Most steps that `run` takes at a time, for which memory is allocated; 16 by default. Fewer are
+   * taken together where a model is so wide that they would need megabytes: the results are the
+   * same. For a bidirectional model the longest sequence; 256 by default.
    */
   readonly maxSteps?: number;
   /** Whether gates run split; by default as the model says. The results are the same. */
@@ -43,6 +44,13 @@ export type SessionOutput = Float32Array | QArray;
 const MAGIC = 0x54534753;
 const STATE_VERSION = 1;
 const HEADER = 20;
+
+/**
+ * Most values, of all rows, that go into a stage or come out of one at a time, unless one step has
+ * more: wide models take fewer steps at a time than `maxSteps`, so that what they work in does not
+ * outgrow their weights.
+ */
+export const BUFFERED = 262144;
 
 /** How the mark of a row's first step is stored. */
 const FRESH = { quantMin: 0, quantMax: 1, zeroPoint: 0 };
@@ -129,6 +137,11 @@ export class Session {
   readonly #plan: Plan;
   readonly #splitGates: readonly boolean[];
   readonly #states: readonly (LstmState | undefined)[];
+  /**
+   * Steps that are run at a time: `maxSteps`, or fewer where they need too much memory and do not
+   * change results.
+   */
+  readonly #together: number;
   /** Steps that each row has left. */
   readonly #left: Int32Array;
   /** Whether the running call was given reals, and an array for reals. */
@@ -154,14 +167,21 @@ export class Session {
       : { dtype: "qint32", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: model.vocabulary - 1 };
     this.#left = new Int32Array(batch);
     const { stages, buffers } = plan;
+    const widest = stages.reduce(
+      (n, { program }) => Math.max(n, program.outputSize),
+      model.inputSize,
+    );
+    const steps = this.#together = model.bidirectional || stages.some(({ run }) => run.mixesSteps)
+      ? maxSteps
+      : Math.max(1, Math.min(maxSteps, Math.floor(BUFFERED / (batch * widest))));
     let bytes = batch * 4;
-    bytes += reserveBuffer(buffers, 0, batch * maxSteps * model.inputSize);
+    bytes += reserveBuffer(buffers, 0, batch * steps * model.inputSize);
     this.#splitGates = stages.map(({ program }) =>
       splitGates ?? (program.kind === "LSTM" && program.splitGates)
     );
     this.#states = stages.map(({ run, program }, i) => {
-      bytes += reserveBuffer(buffers, i + 1, batch * maxSteps * program.outputSize);
-      bytes += run.reserve?.(batch, maxSteps, this.#splitGates[i]!) ?? 0;
+      bytes += reserveBuffer(buffers, i + 1, batch * steps * program.outputSize);
+      bytes += run.reserve?.(batch, steps, this.#splitGates[i]!) ?? 0;
       const state = run.createState?.(batch);
       if (state) bytes += state.h.byteLength + state.c.byteLength + state.fresh.byteLength;
       return state;
@@ -241,7 +261,8 @@ export class Session {
   ): void {
     const { vocabulary, inputSize, outputSize, output: to, bidirectional } = this.#model;
     const given = this.#given;
-    const { batch, maxSteps } = this;
+    const { batch } = this;
+    const together = this.#together;
     const left = this.#left;
     if (lengths !== undefined) this.#readLengths(lengths, steps);
     const reals = this.#reals = checkArray(
@@ -257,8 +278,8 @@ export class Session {
     if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (bidirectional) this.reset();
-    for (let done = 0; done < steps; done += maxSteps) {
-      const count = Math.min(maxSteps, steps - done);
+    for (let done = 0; done < steps; done += together) {
+      const count = Math.min(together, steps - done);
       this.#process(input, output, done, count, steps, lengths ? left : null);
       if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, left[b]! - count); }
     }

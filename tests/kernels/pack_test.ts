@@ -63,8 +63,9 @@ Deno.test("dotRows() is the plain dot product when shapes, weights and bounds ar
         dotRows(rows, from * 2, to * 2, x, part);
         assertEquals(part.subarray(0, (to - from) * 2), out.subarray(from * 2, to * 2));
         order.forEach((row, place) => {
+          if (row < 0) return;
           let sum = 0;
-          for (let k = 0; k < length && row >= 0; k++) {
+          for (let k = 0; k < length; k++) {
             sum += (weight.data[row * length + k]! - zeroPoint) * x[k]!;
           }
           assertEquals(out[place]! + 0, sum + 0);

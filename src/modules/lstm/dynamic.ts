@@ -72,6 +72,7 @@ export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedMod
   const linear = new Rows(engine, weight, bias);
   const { inFeatures, outFeatures } = weight;
   return {
+    mixesSteps: true,
     reserve: (batch, steps) => linear.reserve(batch * steps),
     process(_state, x, out, steps, batch, lengths): void {
       const count = steps * batch;
@@ -106,6 +107,7 @@ interface DynamicCell {
 }
 
 class DynamicLstm implements PreparedLstm {
+  readonly mixesSteps = true;
   readonly #lstm: LstmModule;
   readonly #program: LstmProgram;
   readonly #tokens: TokenRows | null;
