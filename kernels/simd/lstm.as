@@ -25,6 +25,9 @@ const CELL_SIZE: usize = 656;
 // Where a row's outputs stand that are not kept: 16 bytes a unit.
 const ASIDE: usize = 752;
 
+// `TILE_GROUPS` in src/simd/memory.ts.
+const TILE_GROUPS: i32 = 192;
+
 // The forms of an operand: `FORM` in src/simd/memory.ts. After an operand of the last two stand 16 bytes: whether there
 // are top bits, or four times what its sums start with.
 const WIDE: i32 = 0;
@@ -422,7 +425,7 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
 // Bytes of sums whose weights are multiplied by one operand after the other: so many that they stay in the first cache.
 // @ts-ignore: decorator
 @inline function tileOf(groups: i32): usize {
-  const blocks = <usize> (192 / (groups + 1));
+  const blocks = <usize> (TILE_GROUPS / (groups + 1));
   return blocks ? blocks << 7 : 128;
 }
 

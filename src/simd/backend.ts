@@ -11,6 +11,7 @@ import {
   type LstmBackend,
   type LstmState,
   type PreparedLstm,
+  reserveBetween,
 } from "../runtime/backend.ts";
 import type { LstmCellProgram, LstmImage, LstmProgram } from "../runtime/program.ts";
 import { makeProjector, type Projector } from "../runtime/projector.ts";
@@ -18,6 +19,7 @@ import { convertShifted } from "../runtime/shifted.ts";
 import {
   Arena,
   ASIDE,
+  BLOCK_UNITS,
   IN_SCALE,
   loadOperand,
   type Operand,
@@ -33,7 +35,29 @@ import {
 } from "./memory.ts";
 
 /** Most bytes of projected inputs that stand in memory at a time, unless one step has more. */
-const CHUNK = 65536;
+export const CHUNK = 65536;
+
+/** Most reals that are copied to the kernel's memory by one call, however many a chunk takes. */
+export const STAGED = 65536;
+
+/** Fewest outputs, reals and integers, that are copied from the kernel's memory by one call. */
+export const COPIED = { REALS: 16, INTEGERS: 128 } as const;
+
+/**
+ * Bytes between two projected inputs, and between two rows' gates: so that they share no places in
+ * a cache.
+ */
+const GAP = 64;
+
+/** Bytes of a projected input of so many units and the gap behind it. */
+export function projectedBytes(units: number): number {
+  return units * 16 + GAP;
+}
+
+/** Hidden sizes in whole blocks. */
+export function wholeUnits(hiddenSize: number): number {
+  return Math.ceil(hiddenSize / BLOCK_UNITS) * BLOCK_UNITS;
+}
 
 /**
  * What an engine without an instruction for sums of four products makes of -128 * 255: pairs saturate to int16. It has
@@ -82,7 +106,7 @@ class SimdTokens {
   constructor(arena: Arena, rows: Float32Array, { hiddenSize, fill }: LstmProgram) {
     this.#size = 4 * hiddenSize;
     const count = rows.length / this.#size;
-    this.#width = Math.ceil(hiddenSize / 8) * 128;
+    this.#width = wholeUnits(hiddenSize) * 16;
     this.#at = arena.take(count * this.#width);
     this.#known = new Uint8Array(count);
     this.#rows = rows;
@@ -158,16 +182,16 @@ class SimdLstm implements PreparedLstm {
   #gates = 0;
   /** Steps, of all rows, whose projected inputs stand in memory at a time. */
   #chunk = 0;
-  /** Float32 values on their way in, of so many steps of rows. */
-  #given = 0;
-  #staged = 0;
   #x = 0;
   #projected = 0;
   #inputs = 0;
   #out = 0;
+  /** Float32 values on their way in, of which there is room for so many. */
+  #staged = 0;
+  #stagedSize = 0;
   /** Views of so many rows of outputs: what is long enough is copied by one call. */
   #outputs: Float32Array[] = [];
-  #between: Float64Array[] = [];
+  readonly #between: Float64Array[] = [];
   /** Where reals begin in what a call gives and takes. */
   #xOffset = 0;
   #outOffset = 0;
@@ -189,8 +213,8 @@ class SimdLstm implements PreparedLstm {
     this.#arena = arena;
     this.#cells = cells;
     this.#tokens = tokens;
-    this.#units = Math.ceil(lstm.hiddenSize / 8) * 8;
-    this.#width = this.#units * 16 + 64;
+    this.#units = wholeUnits(lstm.hiddenSize);
+    this.#width = projectedBytes(this.#units);
     this.#hBytes = all.reduce((most, { hidden }) => Math.max(most, hidden.bytes), 0);
     this.#cBytes = this.#units * 4;
     this.#xBytes = all.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
@@ -207,67 +231,66 @@ class SimdLstm implements PreparedLstm {
     return new SimdState(this, createState(this.#lstm, batch));
   }
 
-  /** Bytes for a batch's states, and for one step of a row on its way through a layer. */
-  #stateBytes(batch: number): number {
-    const row = this.#cells.flat().length * (this.#hBytes + this.#cBytes) + ROW.SIZE * 4 +
-      this.#width;
-    return batch * row + this.#units * 16;
-  }
-
-  #stepBytes(): number {
-    return this.#xBytes + this.#width + 4 + this.#units * 4;
+  /** Bytes of the blocks that `#grow` lays out, in its order. */
+  #sizes(batch: number, chunk: number, staged: number): number[] {
+    const rows = this.#cells.flat().length * batch;
+    // Inputs are read, and outputs written, in whole blocks, so that the last one's end may lie
+    // behind them.
+    return [
+      rows * this.#hBytes,
+      rows * this.#cBytes,
+      batch * ROW.SIZE * 4,
+      batch * this.#width,
+      chunk * this.#xBytes,
+      chunk * this.#width,
+      chunk * 4,
+      (chunk * this.#units + BLOCK_UNITS) * 4,
+      (staged + BLOCK_UNITS) * 4,
+    ];
   }
 
   /**
-   * Makes room for `batch` rows, for chunks of `chunk` steps of all rows together and for `given` inputs. A failure
-   * leaves all as it was.
+   * Makes room for `batch` rows, for chunks of `chunk` steps of all rows together and for `staged`
+   * inputs. A failure leaves all as it was.
    */
-  #grow(batch: number, chunk: number, given: number): void {
+  #grow(batch: number, chunk: number, staged: number): void {
+    if (batch <= this.#batch && chunk <= this.#chunk && staged <= this.#stagedSize) return;
     const arena = this.#arena;
-    // Memory that grows leaves its views behind.
-    if (chunk > this.#chunk || batch > this.#batch || given > this.#given) this.#outputs = [];
-    if (given > this.#given) {
-      this.#staged = arena.take((given * this.#inputSize + 8) * 4);
-      this.#given = given;
-    }
-    if (chunk > this.#chunk) {
-      const x = arena.take(chunk * this.#xBytes);
-      const projected = arena.take(chunk * this.#width);
-      const inputs = arena.take(chunk * 4);
-      const out = arena.take((chunk * this.#units + 8) * 4);
-      this.#x = x;
-      this.#projected = projected;
-      this.#inputs = inputs;
-      this.#out = out;
-      this.#chunk = chunk;
-    }
-    if (batch > this.#batch) {
-      if (this.#resident !== null) this.release(this.#resident);
-      const rows = this.#cells.flat().length * batch;
-      const h = arena.take(rows * this.#hBytes);
-      const c = arena.take(rows * this.#cBytes);
-      const gates = arena.take(batch * this.#width);
-      this.#rows = arena.take(batch * ROW.SIZE * 4);
-      this.#gates = gates;
-      this.#c = c;
-      this.#h = h;
-      this.#batch = batch;
-    }
+    const rows = Math.max(batch, this.#batch);
+    const steps = Math.max(chunk, this.#chunk);
+    const values = Math.max(staged, this.#stagedSize);
+    const addresses = arena.layOut(this.#sizes(rows, steps, values));
+    if (this.#resident !== null) this.release(this.#resident);
+    this.#batch = rows;
+    this.#chunk = steps;
+    this.#stagedSize = values;
+    [
+      this.#h,
+      this.#c,
+      this.#rows,
+      this.#gates,
+      this.#x,
+      this.#projected,
+      this.#inputs,
+      this.#out,
+      this.#staged,
+    ] = addresses as [number, number, number, number, number, number, number, number, number];
+    // The units that fill the last block read their states too, and what stood there may be no
+    // number.
+    arena.u8.fill(0, this.#h, addresses[addresses.length - 1]!);
+    // Memory that grows leaves its views behind, and what is laid out anew stands elsewhere.
+    this.#outputs = [];
   }
 
   reserve(batch: number, steps: number): number {
     const chunk = batch * Math.max(1, Math.min(steps, Math.floor(CHUNK / (batch * this.#width))));
-    // Reals are taken by one call, however many steps there are.
-    const given = this.takesReals ? batch * steps : chunk;
-    this.#grow(batch, chunk, given);
-    const { hiddenSize } = this.#lstm;
-    const layers = Math.min(2, this.#cells.length - 1);
-    const size = batch * steps * hiddenSize * this.#cells[0]!.length;
-    if (this.#between.length < layers || (layers > 0 && this.#between[0]!.length < size)) {
-      this.#between = Array.from({ length: layers }, () => new Float64Array(size));
-    }
-    return layers * size * 8 + this.#stateBytes(batch) + chunk * this.#stepBytes() +
-      given * this.#inputSize * 4;
+    // Reals are taken by one call where they are not too many.
+    const reals = this.takesReals ? Math.min(batch * steps * this.#lstm.inputSize, STAGED) : 0;
+    const staged = Math.max(chunk * this.#inputSize, reals);
+    this.#grow(batch, chunk, staged);
+    const size = batch * steps * this.#lstm.hiddenSize * this.#cells[0]!.length;
+    const bytes = this.#sizes(batch, chunk, staged).reduce((a, b) => a + b, this.#units * 16);
+    return reserveBetween(this.#between, this.#cells.length, size) + bytes;
   }
 
   /** Copies a state out of the kernel's memory if it stands there, and forgets it there. */
@@ -327,24 +350,6 @@ class SimdLstm implements PreparedLstm {
     }
   }
 
-  /** Projects one input to `to`. */
-  project(
-    { cell, input, float }: SimdCell,
-    x: Float64Array,
-    from: number,
-    size: number,
-    to: number,
-  ): void {
-    const { f32 } = this.#arena;
-    if (input === null) {
-      float!(x, from, f32, to / 4);
-      return;
-    }
-    for (let k = 0, at = this.#staged / 4; k < size; k++) f32[at + k] = x[from + k]!;
-    f32[IN_SCALE] = 1;
-    this.#kernel.projectInput(cell, this.#staged, this.#x, to, size, 1);
-  }
-
   /** Runs all rows of the batch through one layer and direction, each row from its own first step on. */
   #cell(
     fresh: Uint8Array,
@@ -362,23 +367,28 @@ class SimdLstm implements PreparedLstm {
     const prepared = layer[d]!;
     const width = hiddenSize * layer.length;
     const together = Math.floor(this.#chunk / batch);
-    // Whole blocks are written, so that a row must not reach into another one's output.
-    const outWidth = batch === 1 ? hiddenSize : this.#units;
-    const whole = lengths === null && width === outWidth;
+    // Values from one row's output in the kernel's memory to the next one's. Whole blocks are
+    // written, so that a row must not reach into another one's; of a row alone each step overwrites
+    // what the one before wrote too much.
+    const pitch = batch === 1 ? hiddenSize : this.#units;
+    // Whether `out` holds the same values in the same order: nothing between rows here, no other
+    // direction's there.
+    const contiguous = lengths === null && pitch === hiddenSize && layer.length === 1;
     const reals = isCallers(out);
+    const fewest = reals ? COPIED.REALS : COPIED.INTEGERS;
     const first = reals ? this.#outOffset : 0;
     for (let from = 0; from < steps; from += together) {
       const to = Math.min(from + together, steps);
       const count = (to - from) * batch;
       this.#projectChunk(l, d, x, from, to, steps, batch, lengths);
-      this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, outWidth * 4, reals);
-      if (whole && count * width >= (reals ? 16 : 128)) {
+      this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, pitch * 4, reals);
+      if (contiguous && count * width >= fewest) {
         this.#outputs[count] ??= new Float32Array(f32.buffer, this.#out, count * width);
         out.set(this.#outputs[count]!, first + from * batch * width);
         continue;
       }
       for (let t = from, at = this.#out / 4; t < to; t++) {
-        for (let b = 0; b < batch; b++, at += outWidth) {
+        for (let b = 0; b < batch; b++, at += pitch) {
           const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
           if (t >= length) continue;
           const row = first + ((d === 0 ? t : length - 1 - t) * batch + b) * width + d * hiddenSize;
@@ -417,7 +427,8 @@ class SimdLstm implements PreparedLstm {
     const reals = isCallers(x);
     const first = reals ? this.#xOffset : 0;
     // One call copies what is given as it stands.
-    const whole = reals && d === 0 && lengths === null && x.length === steps * batch * size;
+    const whole = reals && d === 0 && lengths === null && x.length === steps * batch * size &&
+      x.length <= this.#stagedSize;
     if (whole && from === 0) f32.set(x, staged);
     let rows = 0;
     let projected = this.#projected;
@@ -431,7 +442,7 @@ class SimdLstm implements PreparedLstm {
           continue;
         }
         if (prepared.input === null) {
-          this.project(prepared, x as Float64Array, row * size, size, projected);
+          prepared.float!(x, row * size, f32, projected / 4);
         } else if (!whole) {
           for (let k = 0, to = staged + rows * size, from = first + row * size; k < size; k++) {
             f32[to + k] = x[from + k]!;
@@ -530,7 +541,17 @@ export class SimdKernels implements LstmBackend {
   }
 
   #instance(): SimdExports {
-    return new WebAssembly.Instance(this.#module).exports as unknown as SimdExports;
+    let instance: WebAssembly.Instance;
+    try {
+      instance = new WebAssembly.Instance(this.#module);
+    } catch (cause) {
+      throw new RangeError(
+        "kernels: expected room for another WebAssembly memory, got an engine without; " +
+          "drop models that are done with, or run without SIMD kernels",
+        { cause },
+      );
+    }
+    return instance.exports as unknown as SimdExports;
   }
 
   /** Tells memories from those that other kernels make, or these in another engine. */

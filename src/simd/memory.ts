@@ -74,59 +74,125 @@ export const ROW = {
 /** Bits of 1.5 * 2^23, shifted as the kernel shifts them to an address. */
 const MAGIC = 0x4b400000;
 
-/** A memory whose blocks are given out one after the other and never taken back. */
+/**
+ * Units that the kernel takes through a step together: states and outputs are filled up to whole
+ * blocks.
+ */
+export const BLOCK_UNITS = 8;
+
+/**
+ * Rows of weights that are multiplied in one pass over an operand: the four gates of a block's
+ * units.
+ */
+export const BLOCK_ROWS = 4 * BLOCK_UNITS;
+
+/** Values of an operand, of int16 and of bytes, that one group holds; groups come in twos. */
+export const GROUP_VALUES = { WIDE: 2, BYTES: 4 } as const;
+
+/**
+ * Groups of weights, of all blocks together, that several operands are multiplied by one after the
+ * other.
+ */
+export const TILE_GROUPS = 192;
+
+/**
+ * The kernel's memory. Constants are given out one after the other and never taken back; behind
+ * them stands scratch, which is laid out anew where more of it is needed, so that the memory is as
+ * large as the most that was needed at once.
+ */
 export class Arena {
-  u8: Uint8Array;
-  i16: Int16Array;
-  i32: Int32Array;
-  f32: Float32Array;
-  f64: Float64Array;
+  u8!: Uint8Array;
+  i16!: Int16Array;
+  i32!: Int32Array;
+  f32!: Float32Array;
+  f64!: Float64Array;
   #end = SCRATCH;
+  /** Bytes of scratch. */
+  #scratch = 0;
 
   /** @param oneStep Whether relaxed sums of four products are one instruction for the processor too. */
   constructor(readonly memory: WebAssembly.Memory, readonly oneStep: boolean) {
-    const { buffer } = memory;
-    this.u8 = new Uint8Array(buffer);
-    this.i16 = new Int16Array(buffer);
-    this.i32 = new Int32Array(buffer);
-    this.f32 = new Float32Array(buffer);
-    this.f64 = new Float64Array(buffer);
+    this.#view();
     [0x10001, 0xff00ff, MAGIC, 0x3f000000, 0x80000000].forEach((bits, i) => {
       this.i32.fill(bits, CONSTANTS / 4 + 4 * i, CONSTANTS / 4 + 4 * i + 4);
     });
     this.i32[ONE_STEP / 4] = oneStep ? 1 : 0;
   }
 
+  #view(): void {
+    const { buffer } = this.memory;
+    this.u8 = new Uint8Array(buffer);
+    this.i16 = new Int16Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.f32 = new Float32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+  }
+
   /**
-   * The address of `bytes` zeroed bytes, a multiple of 16. Views of the memory are made anew where it grows.
+   * Grows the memory to `end` bytes, and by `spare` more if there is room. Views of it are made
+   * anew then.
+   */
+  #reach(end: number, spare: number): void {
+    const { memory } = this;
+    const size = memory.buffer.byteLength;
+    if (end <= size) return;
+    const pages = (bytes: number): number => Math.ceil((bytes - size) / PAGE);
+    try {
+      memory.grow(pages(end + spare));
+    } catch {
+      try {
+        memory.grow(pages(end));
+      } catch (cause) {
+        throw new RangeError(
+          `memory: expected room for ${end} bytes, got a WebAssembly memory that cannot grow ` +
+            `beyond ${size}; ask for a smaller batch, or run without SIMD kernels`,
+          { cause },
+        );
+      }
+    }
+    this.#view();
+  }
+
+  /**
+   * The address of `bytes` zeroed bytes, a multiple of 16, for constants: none can be taken once
+   * there is scratch.
    *
    * @throws {RangeError} If the memory cannot grow.
    */
   take(bytes: number): number {
     const at = this.#end;
-    const end = Math.ceil((at + bytes) / 16) * 16;
-    const missing = end - this.memory.buffer.byteLength;
-    if (missing > 0) {
-      try {
-        this.memory.grow(Math.ceil(missing / PAGE));
-      } catch (cause) {
-        throw new RangeError(
-          `memory: expected room for ${end} bytes, got a WebAssembly memory that cannot grow`,
-          {
-            cause,
-          },
-        );
-      }
-      const { buffer } = this.memory;
-      this.u8 = new Uint8Array(buffer);
-      this.i16 = new Int16Array(buffer);
-      this.i32 = new Int32Array(buffer);
-      this.f32 = new Float32Array(buffer);
-      this.f64 = new Float64Array(buffer);
-    }
+    const end = align(at + bytes);
+    this.#reach(end, 0);
     this.#end = end;
     return at;
   }
+
+  /**
+   * Makes room for scratch, in the place of what there was, whose contents stay until they are
+   * overwritten.
+   *
+   * @param sizes Bytes of its blocks.
+   * @returns Their addresses, multiples of 16, and where the last one ends.
+   * @throws {RangeError} If the memory cannot grow. What there was stays as it is then.
+   */
+  layOut(sizes: readonly number[]): number[] {
+    let end = this.#end;
+    const addresses = sizes.map((size) => {
+      const at = end;
+      end = align(at + size);
+      return at;
+    });
+    // What is asked for little by little makes the memory twice as large each time: in some engines
+    // growing copies it.
+    this.#reach(end, this.#scratch);
+    this.#scratch = end - this.#end;
+    return [...addresses, end];
+  }
+}
+
+/** The next multiple of 16. */
+function align(bytes: number): number {
+  return Math.ceil(bytes / 16) * 16;
 }
 
 /** Smallest and largest integer, less the zero point, that an operand can be. */
@@ -195,10 +261,10 @@ export function writeOperand(
   const offsets = form === FORM.PAIRED
     ? [least + 128, least + 255] as const
     : [offset, offset] as const;
-  const per = form === FORM.WIDE ? 2 : 4;
+  const per = form === FORM.WIDE ? GROUP_VALUES.WIDE : GROUP_VALUES.BYTES;
   const groups = Math.ceil(length / (2 * per)) * 2;
-  const blocks = Math.ceil(count / 32);
-  const block = (groups + 1) * 32;
+  const blocks = Math.ceil(count / BLOCK_ROWS);
+  const block = (groups + 1) * BLOCK_ROWS;
   const weights = arena.take(blocks * block * 4);
   const { i32 } = arena;
   const start = weights / 4;
@@ -209,17 +275,28 @@ export function writeOperand(
   const each = packedLength(length) / per;
   if (mask > 0) i32.fill(mask, start, start + blocks * block);
   for (let row = 0, from = 0; row < count; row++) {
-    let at = start + (row >> 5) * block + (row & 31);
+    let at = start + Math.floor(row / BLOCK_ROWS) * block + row % BLOCK_ROWS;
     i32[at] = (sums[2 * row]! * offsets[0] + sums[2 * row + 1]! * offsets[1]) * factor;
     for (const end = from + each; from < end; from++) {
-      i32[at += 32] = per === 4
+      i32[at += BLOCK_ROWS] = per === GROUP_VALUES.BYTES
         ? words[from]! ^ mask
         : data[2 * from]! & 0xffff | data[2 * from + 1]! << 16;
     }
   }
   const top = Math.ceil(groups / 4) * 16;
   const bytes = top * (form > FORM.NARROW ? 2 : 1) + 16;
-  return { least, most, form, offsets, bytes, top, groups, weights, rows: blocks * 32, bound };
+  return {
+    least,
+    most,
+    form,
+    offsets,
+    bytes,
+    top,
+    groups,
+    weights,
+    rows: blocks * BLOCK_ROWS,
+    bound,
+  };
 }
 
 /** Writes an operand, and behind it what the kernel writes there: `store4` and `settle` of kernels/simd/lstm.as. */
@@ -232,7 +309,11 @@ export function storeOperand(
   size: number,
 ): void {
   let even = 0, sum = 0, bits = 0;
-  for (let k = 0, length = groups * (form === FORM.WIDE ? 2 : 4); k < length; k++) {
+  for (
+    let k = 0, length = groups * (form === FORM.WIDE ? GROUP_VALUES.WIDE : GROUP_VALUES.BYTES);
+    k < length;
+    k++
+  ) {
     const value = (k < size ? x[from + k]! : 0) - offsets[k & 1]!;
     if (form === FORM.WIDE) i16[to / 2 + k] = value;
     else if (form !== FORM.PAIRED) {
@@ -363,7 +444,7 @@ const WORDS = {
   SIZE: 168,
 };
 /** Of how many units a cell's steps keep no outputs of large tables. */
-const PATIENCE = 1024;
+export const PATIENCE = 1024;
 
 /** Within a sum, in words, behind the vectors of its {@linkcode SUM_SIZE} constants. */
 const SUM = { FIXED_A: 20, FIXED_B: 24, FIXED_INVERSE: 28, FIXED_LANES: 32, FIXED: 36 };
@@ -416,7 +497,7 @@ export function writeCell(
   const at = arena.take(WORDS.SIZE * 4);
   const w = at / 4;
   const { i32, f32 } = arena;
-  i32[w + WORDS.BLOCKS] = Math.ceil(cell.hiddenSize / 8);
+  i32[w + WORDS.BLOCKS] = Math.ceil(cell.hiddenSize / BLOCK_UNITS);
   i32[w + WORDS.HIDDEN_GROUPS] = hidden.groups;
   i32[w + WORDS.HIDDEN_FORM] = hidden.form;
   i32[w + WORDS.HIDDEN_WEIGHTS] = hidden.weights;

@@ -11,6 +11,7 @@ export function modelOf(
   c: LstmCase,
   embedding: "none" | "8" | "16" | "float",
   linear: boolean,
+  outFeatures: number = 3,
 ): QuantizedModel {
   const lstm = lstmOf(c);
   const random = generator(c.seed + 9);
@@ -39,10 +40,12 @@ export function modelOf(
   modules.set("lstm", lstm);
   if (linear) {
     const inFeatures = (c.projSize || c.hiddenSize) * (c.bidirectional ? 2 : 1);
-    const outFeatures = 3;
     const data = Int8Array.from({ length: inFeatures * outFeatures }, () => random(-128, 128));
-    const scales = Float32Array.of(0.01, 0.02, 0.015);
-    const zeroPoints = new Int32Array(3);
+    const scales = Float32Array.from(
+      { length: outFeatures },
+      (_, i) => [0.01, 0.02, 0.015][i % 3]!,
+    );
+    const zeroPoints = new Int32Array(outFeatures);
     const weight = { data, outFeatures, inFeatures, perChannel: true, scales, zeroPoints };
     // Other parameters than the LSTM gives: they are converted between the two.
     const input = random(0, 1) < 0.5
@@ -56,7 +59,7 @@ export function modelOf(
       new QuantizedLinear({
         engine: c.engine,
         weight,
-        bias: Float32Array.of(0.5, -1, 0),
+        bias: Float32Array.from({ length: outFeatures }, (_, i) => [0.5, -1, 0][i % 3]!),
         input,
         output,
       }),

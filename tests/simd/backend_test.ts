@@ -16,21 +16,7 @@ import {
   qparamsOf,
 } from "../authoring/arbitrary.ts";
 import { plainCase } from "../authoring/models.ts";
-import { backends, symmetric, tieHeavy } from "./backends.ts";
-
-/** Counts what a backend itself runs: what it refuses, the portable kernels run. */
-class Counted implements LstmBackend {
-  readonly name = "counted";
-  ran = 0;
-  refused = 0; // a given state may span more than 16 bits
-  constructor(readonly backend: LstmBackend) {}
-  prepare(...args: Parameters<LstmBackend["prepare"]>): ReturnType<LstmBackend["prepare"]> {
-    const prepared = this.backend.prepare(...args);
-    if (prepared === null) this.refused++;
-    else this.ran++;
-    return prepared;
-  }
-}
+import { backends, Counted, symmetric, tieHeavy } from "./backends.ts";
 
 /** Random integers of given parameters, the ends of the range often among them. */
 function integersOf(seed: number, shape: readonly number[], q: PerTensorQParams): ForwardTensor {

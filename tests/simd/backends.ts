@@ -1,6 +1,7 @@
 /** The kernels in all forms: both modules, and relaxed products as one instruction of the processor and as two. */
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
+import type { LstmBackend } from "../../src/runtime/backend.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { SimdKernels } from "../../src/simd/backend.ts";
 
@@ -14,6 +15,20 @@ export const backends: readonly (readonly [string, SimdKernels])[] = [
   ["relaxed, one step", await kernelsOf("relaxed", true)],
   ["relaxed, two steps", await kernelsOf("relaxed", false)],
 ];
+
+/** Counts what a backend itself runs: what it refuses, the portable kernels run. */
+export class Counted implements LstmBackend {
+  readonly name = "counted";
+  ran = 0;
+  refused = 0; // a given state may span more than 16 bits
+  constructor(readonly backend: LstmBackend) {}
+  prepare(...args: Parameters<LstmBackend["prepare"]>): ReturnType<LstmBackend["prepare"]> {
+    const prepared = this.backend.prepare(...args);
+    if (prepared === null) this.refused++;
+    else this.ran++;
+    return prepared;
+  }
+}
 
 /** The same LSTM with other weights, biases and parameters. */
 function changed(

@@ -1,0 +1,391 @@
+/**
+ * Models and sequences at whose sizes an executor changes its way: drawn around every block, tile
+ * and threshold that the kernels publish, and run by all executors, which must give the same bytes.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import { SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
+import { ARRAYS_TOGETHER, COLUMNS_TOGETHER } from "../../kernels/packed/pack.ts";
+import { newQArray, type QArray } from "../../src/core/dtype.ts";
+import type { LstmBackend } from "../../src/runtime/backend.ts";
+import type { QuantizedModel } from "../../src/authoring/model.ts";
+import { BUFFERED, type SessionOutput } from "../../src/runtime/session.ts";
+import { CHUNK, COPIED, projectedBytes, STAGED, wholeUnits } from "../../src/simd/backend.ts";
+import { BLOCK_UNITS, GROUP_VALUES, PATIENCE, TILE_GROUPS } from "../../src/simd/memory.ts";
+import { type Bits, floatsOf, generator, type LstmCase } from "./arbitrary.ts";
+import { modelOf, plainCase } from "./models.ts";
+
+/** One `run` of a session. */
+export interface CaseRun {
+  readonly steps: number;
+  /** Steps of each row, 0 among them, or null for all of them. */
+  readonly lengths: readonly number[] | null;
+  /** Whether reals go in, and come out; integers of the model's otherwise, where it has any. */
+  readonly realsIn: boolean;
+  readonly realsOut: boolean;
+}
+
+/**
+ * A model, and runs one after the other, each of which goes on from the state that the one before
+ * has left.
+ */
+export interface ExecutorCase {
+  /** What it is drawn around, and its sizes. */
+  readonly name: string;
+  readonly c: LstmCase;
+  readonly embedding: "none" | "8" | "16" | "float";
+  /** Outputs of a Linear behind the LSTM; 0 for none. */
+  readonly linear: number;
+  readonly runs: readonly CaseRun[];
+}
+
+/** One less than a size's multiples, themselves, and one more; none below 1. */
+export function around(size: number, multiples: readonly number[] = [1, 2]): number[] {
+  const sizes = multiples.flatMap((m) => [m * size - 1, m * size, m * size + 1]);
+  return [...new Set(sizes.filter((n) => n >= 1))].sort((a, b) => a - b);
+}
+
+/**
+ * Gives the values of each list in turn, so that all come about as often, in an order that seldom
+ * repeats.
+ */
+function takeTurns(seed: number): <T>(name: string, values: readonly T[]) => T {
+  const random = generator(seed);
+  const left = new Map<string, unknown[]>();
+  return <T>(name: string, values: readonly T[]): T => {
+    const rest = left.get(name) ?? [];
+    if (rest.length === 0) rest.push(...values);
+    left.set(name, rest);
+    return rest.splice(Math.floor(random(0, rest.length)), 1)[0] as T;
+  };
+}
+
+const take = takeTurns(20);
+
+/**
+ * Hidden sizes at which so many directions together fill whole blocks, and the neighbors of those.
+ */
+const HIDDEN = [
+  ...new Set([1, 2].flatMap((directions) => around(BLOCK_UNITS / directions, [1, 2, 3]))),
+].sort((a, b) => a - b);
+
+/**
+ * Input sizes around the groups and vectors of all forms of operands, and the columns of packed
+ * rows.
+ */
+const INPUTS = [
+  ...new Set([
+    ...around(COLUMNS_TOGETHER),
+    ...around(2 * GROUP_VALUES.WIDE),
+    ...around(2 * GROUP_VALUES.BYTES),
+    ...around(4 * GROUP_VALUES.BYTES),
+  ]),
+];
+
+/** Rows of a Linear around those that are summed, and packed, together. */
+const OUTPUTS = [
+  ...new Set([
+    ...around(SUMS_TOGETHER),
+    ...around(2 * ARRAYS_TOGETHER),
+    ...around(ARRAYS_TOGETHER),
+  ]),
+];
+
+/**
+ * Operands' lengths at which a tile is of fewer blocks by one: the last one before, and those
+ * beside it.
+ */
+function tileLengths(values: number, blocks: number): number[] {
+  return around(values * (Math.floor((TILE_GROUPS / blocks - 1) / 2) * 2), [1]);
+}
+
+const BITS: readonly (readonly Bits[])[] = [
+  [8],
+  [7],
+  [8],
+  [7, 8, 8, 7, 8],
+  [16],
+  [8, 16, 7],
+].map((bits) => Array.from({ length: 13 }, (_, i) => bits[i % bits.length] as Bits));
+
+/** What does not depend on sizes, in turns. */
+function kindOf(seed: number): LstmCase {
+  const bits = [...take("bits", BITS)];
+  if (take("float projections", [false, false, false, true])) bits[0] = bits[1] = 0;
+  return {
+    ...plainCase,
+    seed,
+    bits,
+    engine: take("engine", ["fbgemm", "qnnpack"]),
+    input: take("input", [8, 7, 8, 0, 16] as const),
+    granularity: take("granularity", ["tensor", "block", "channel"]),
+    perGate: take("per gate", [false, true]),
+    ties: take("ties", [false, false, true]),
+    torchInitialState: take("initial", [false, true]),
+    bias: take("bias", [true, true, false]),
+    batchFirst: take("batch first", [false, false, true]),
+  };
+}
+
+/** Runs of so many steps: reals, integers, and rows of several lengths. */
+function runsOf(steps: readonly number[], batch: number, seed: number): CaseRun[] {
+  const random = generator(seed);
+  return steps.flatMap((steps): CaseRun[] => [
+    { steps, lengths: null, realsIn: true, realsOut: true },
+    { steps, lengths: null, realsIn: false, realsOut: false },
+    {
+      steps,
+      lengths: Array.from({ length: batch }, () => Math.floor(random(0, steps + 1))),
+      realsIn: random(0, 1) < 0.5,
+      realsOut: random(0, 1) < 0.5,
+    },
+  ]);
+}
+
+/** Whether an engine can add with a case's scales: qnnpack's does not take all. */
+function runnable(c: LstmCase): boolean {
+  try {
+    modelOf(c, "none", false).createSession();
+    return true;
+  } catch (error) {
+    if (error instanceof RangeError && error.message.includes("qnnpack's addition")) return false;
+    throw error;
+  }
+}
+
+let seeds = 0;
+
+/** A case of the given sizes. */
+function caseOf(
+  what: string,
+  sizes: Pick<LstmCase, "inputSize" | "hiddenSize" | "batch"> & Partial<LstmCase>,
+  steps: readonly number[],
+): ExecutorCase {
+  let c: LstmCase = { ...kindOf(seeds++), ...sizes };
+  while (!runnable(c)) c = { ...c, seed: c.seed + 1000 };
+  const { inputSize, hiddenSize, projSize, numLayers, bidirectional, batch } = c;
+  const forms = ["none", "none", "none", "8", "16", "float"] as const;
+  const embedding = inputSize > 64 ? "none" : take("embedding", forms);
+  return {
+    name: `${what}: seed ${c.seed}, ${inputSize} -> ${hiddenSize}, projected to ${projSize}, ` +
+      `${numLayers} layers, ${bidirectional ? 2 : 1} directions, batch of ${batch}, ` +
+      `${steps.join(" ")} steps`,
+    c,
+    embedding,
+    linear: take("linear", [0, 0, take("outputs", OUTPUTS)]),
+    runs: runsOf(steps, batch, c.seed),
+  };
+}
+
+/** Steps at which the values of all rows reach what is copied by one call. */
+function copiedSteps(hiddenSize: number, directions: number, batch: number): number[] {
+  const thresholds = [COPIED.REALS, COPIED.INTEGERS];
+  const sizes = [hiddenSize, hiddenSize * directions, wholeUnits(hiddenSize)];
+  const all = thresholds.flatMap((n) => sizes.map((width) => Math.ceil(n / (batch * width))));
+  // Of each size's neighbors, so that none is below what the other sizes ask for.
+  return [...new Set([1, ...all.flatMap((n) => around(n, [1]))])].sort((a, b) => a - b);
+}
+
+/** Steps around those that are projected as one product. */
+function chunkSteps(hiddenSize: number, batch: number): number[] {
+  const bytes = batch * projectedBytes(wholeUnits(hiddenSize));
+  return around(Math.max(1, Math.floor(CHUNK / bytes)));
+}
+
+/** The cases, in an order that does not change. */
+export const executorCases: readonly ExecutorCase[] = [
+  ...HIDDEN.flatMap((hiddenSize) =>
+    [1, 2].flatMap((numLayers) =>
+      [false, true].flatMap((bidirectional) =>
+        [1, 2, 3].map((batch) => {
+          const inputSize = take("input size", INPUTS);
+          const steps = copiedSteps(hiddenSize, bidirectional ? 2 : 1, batch);
+          const sizes = { inputSize, hiddenSize, bidirectional, numLayers, batch };
+          return caseOf("blocks", sizes, steps);
+        })
+      )
+    )
+  ),
+  ...[GROUP_VALUES.BYTES, GROUP_VALUES.WIDE].flatMap((values) =>
+    [1, 2, 3].flatMap((blocks) =>
+      tileLengths(values, blocks).map((inputSize) => {
+        const hiddenSize = take("tiled", [...around(BLOCK_UNITS * blocks), 4 * BLOCK_UNITS + 1]);
+        const bits = values === GROUP_VALUES.WIDE ? 16 : take("tiled bits", [7, 8] as const);
+        const batch = take("tiled batch", [1, 2, 3, 4, 5]);
+        const bidirectional = take("tiled directions", [false, true]);
+        return caseOf("tiles", { inputSize, hiddenSize, bidirectional, batch, input: bits }, [2]);
+      })
+    )
+  ),
+  ...tileLengths(GROUP_VALUES.WIDE, 3).map((hiddenSize, i) => {
+    const bits = Array<Bits>(13).fill(16);
+    return caseOf("tiles of states", { inputSize: 3, hiddenSize, bits, batch: i + 1 }, [3]);
+  }),
+  ...tileLengths(GROUP_VALUES.BYTES, 3).map((hiddenSize, i) => {
+    const bits = Array<Bits>(13).fill(take("state bits", [7, 8]));
+    return caseOf("tiles of states", { inputSize: 3, hiddenSize, bits, batch: i + 1 }, [3]);
+  }),
+  ...[2 * BLOCK_UNITS, 4 * BLOCK_UNITS + 1, 8 * BLOCK_UNITS].flatMap((hiddenSize) =>
+    [3, 8].map((batch) => {
+      const bidirectional = take("chunked directions", [false, true]);
+      const inputSize = take("input size", INPUTS);
+      const numLayers = bidirectional ? 1 : 2;
+      const steps = chunkSteps(hiddenSize, batch);
+      return caseOf("chunks", { inputSize, hiddenSize, bidirectional, numLayers, batch }, steps);
+    })
+  ),
+  ...[BLOCK_UNITS, 4 * BLOCK_UNITS + 1].map((hiddenSize) => {
+    const bits = Array<Bits>(13).fill(16);
+    const steps = [3, ...around(Math.ceil(PATIENCE / hiddenSize), [1])];
+    return caseOf("tables not kept at first", { inputSize: 3, hiddenSize, bits, batch: 2 }, steps);
+  }),
+  ...[STAGED, BUFFERED].flatMap((values) =>
+    [false, true].map((bidirectional) => {
+      const batch = 4;
+      const inputSize = 2048;
+      const steps = around(values / (batch * inputSize), [1]);
+      const sizes = { inputSize, hiddenSize: 3, bidirectional, batch, input: 8 } as const;
+      return caseOf("inputs taken by one call", sizes, steps);
+    })
+  ),
+  ...[
+    ...around(COLUMNS_TOGETHER, [1]),
+    ...around(2 * ARRAYS_TOGETHER, [1]),
+    ...around(SUMS_TOGETHER),
+  ]
+    .map((projSize) => {
+      const sizes = { inputSize: take("input size", INPUTS), hiddenSize: projSize + 2, projSize };
+      const bidirectional = take("projected directions", [false, true]);
+      const numLayers = take("layers", [1, 2, 3]);
+      const batch = take("projected batch", [1, 2, 3]);
+      return caseOf("projections", { ...sizes, bidirectional, numLayers, batch }, [1, 5]);
+    }),
+];
+
+/** A way to run a case. */
+export interface Executor {
+  readonly name: string;
+  readonly kernels?: LstmBackend;
+  readonly splitGates?: boolean;
+  /** Steps at a time, where a model is not bidirectional; the whole sequence by default. */
+  readonly maxSteps?: number;
+  /** Whether each row of the batch runs in a session of its own. */
+  readonly rowByRow?: boolean;
+}
+
+type CaseInput = Float32Array | QArray;
+
+/** Tokens, reals, or integers of the model's input dtype, [rows, inputSize]. */
+function inputOf(model: QuantizedModel, run: CaseRun, rows: number, seed: number): CaseInput {
+  const length = rows * model.inputSize;
+  const random = generator(seed);
+  const integers = (dtype: "quint8" | "qint8" | "qint32", min: number, max: number): QArray => {
+    const out = newQArray(dtype, length);
+    for (let i = 0; i < length; i++) out[i] = Math.floor(random(min, max + 1));
+    return out;
+  };
+  if (model.vocabulary > 0) return integers("qint32", 0, model.vocabulary - 1);
+  if (run.realsIn || model.input === null) return floatsOf(seed, [length], 3).data;
+  return integers(model.input.dtype, model.input.quantMin, model.input.quantMax);
+}
+
+function outputOf(model: QuantizedModel, run: CaseRun, rows: number): SessionOutput {
+  const length = rows * model.outputSize;
+  return run.realsOut || model.output === null
+    ? new Float32Array(length)
+    : newQArray(model.output.dtype, length);
+}
+
+/** What a session gives for each run, and its state in the end where it has one. */
+function runTogether(
+  model: QuantizedModel,
+  { c, runs }: ExecutorCase,
+  inputs: readonly CaseInput[],
+  { kernels, splitGates, maxSteps }: Executor,
+): SessionOutput[] {
+  const { batch } = c;
+  const longest = runs.reduce((most, { steps }) => Math.max(most, steps), 1);
+  const together = c.bidirectional ? longest : maxSteps ?? longest;
+  const session = model.createSession({ batch, maxSteps: together, splitGates, kernels });
+  const outputs = runs.map((run, i) => {
+    const out = outputOf(model, run, run.steps * batch);
+    session.run(inputs[i]!, out, run.lengths ?? undefined);
+    return out;
+  });
+  return c.bidirectional ? outputs : [...outputs, session.state()];
+}
+
+/** The same where each row of the batch runs alone, in a session of its own. */
+function runRowByRow(
+  model: QuantizedModel,
+  { c, runs }: ExecutorCase,
+  inputs: readonly CaseInput[],
+  { kernels, splitGates }: Executor,
+): SessionOutput[] {
+  const { batch } = c;
+  const { inputSize, outputSize, output } = model;
+  const maxSteps = runs.reduce((most, { steps }) => Math.max(most, steps), 1);
+  const sessions = Array.from(
+    { length: batch },
+    () => model.createSession({ maxSteps, splitGates, kernels }),
+  );
+  return runs.map((run, i) => {
+    const all = outputOf(model, run, run.steps * batch);
+    // Beyond a row's length the output is real 0.
+    if (!(all instanceof Float32Array)) all.fill(output!.zeroPoint);
+    sessions.forEach((session, b) => {
+      const steps = run.lengths?.[b] ?? run.steps;
+      if (steps === 0) return;
+      const indexOf = (t: number): number => c.batchFirst ? b * run.steps + t : t * batch + b;
+      const row = inputs[i]!.slice(0, steps * inputSize);
+      for (let t = 0; t < steps; t++) {
+        const at = indexOf(t) * inputSize;
+        row.set(inputs[i]!.subarray(at, at + inputSize), t * inputSize);
+      }
+      const out = outputOf(model, run, steps);
+      session.run(row, out);
+      for (let t = 0; t < steps; t++) {
+        const at = t * outputSize;
+        all.set(out.subarray(at, at + outputSize), indexOf(t) * outputSize);
+      }
+    });
+    return all;
+  });
+}
+
+const bytesOf = ({ buffer }: SessionOutput): Uint8Array => new Uint8Array(buffer as ArrayBuffer);
+
+/**
+ * Requires the same bytes of all executors, in all cases.
+ *
+ * @param first What the others are held to.
+ * @returns How many outputs were compared.
+ */
+export function requireSame(
+  cases: readonly ExecutorCase[],
+  first: Executor,
+  others: readonly Executor[],
+): number {
+  let compared = 0;
+  for (const one of cases) {
+    const { c, name, embedding, linear, runs } = one;
+    const model = modelOf(c, embedding, linear > 0, linear);
+    const inputs = runs.map((run, i) => inputOf(model, run, run.steps * c.batch, c.seed + 31 * i));
+    const expected = runTogether(model, one, inputs, first);
+    for (const executor of others) {
+      const run = executor.rowByRow ? runRowByRow : runTogether;
+      run(model, one, inputs, executor).forEach((out, i) => {
+        // As bytes: 0 is not -0. What differs is only looked for where something does.
+        const a = bytesOf(out);
+        const b = bytesOf(expected[i]!);
+        if (a.length !== b.length || a.some((byte, k) => byte !== b[k])) {
+          const what = i < runs.length ? JSON.stringify(runs[i]) : "the state";
+          assertEquals(out, expected[i], `${executor.name}, ${first.name}: ${name}: ${what}`);
+        }
+        compared++;
+      });
+    }
+  }
+  return compared;
+}

@@ -1,0 +1,15 @@
+import { assert } from "@std/assert";
+import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import { executorCases, requireSame } from "./cases.ts";
+
+Deno.test("The portable kernels give what execution by parts gives at every size at which something changes", () => {
+  const compared = requireSame(executorCases, { name: "by parts", kernels: byParts() }, [
+    { name: "portable" },
+    { name: "portable, split gates", splitGates: true },
+    { name: "portable, fused gates, 1 step at a time", splitGates: false, maxSteps: 1 },
+    { name: "portable, 7 steps at a time", maxSteps: 7 },
+    { name: "portable, row by row", rowByRow: true },
+  ]);
+  assert(executorCases.length > 200, `${executorCases.length} cases`);
+  assert(compared > 10000, `${compared} outputs`);
+});

@@ -1,0 +1,32 @@
+import { assert, assertEquals } from "@std/assert";
+import { executorCases, requireSame } from "../authoring/cases.ts";
+import { BLOCK_ROWS, TILE_GROUPS } from "../../src/simd/memory.ts";
+import { backends, Counted } from "./backends.ts";
+
+for (const [name, backend] of backends) {
+  Deno.test(`SimdKernels (${name}) give what the portable kernels give at every size at which something changes`, () => {
+    const kernels = new Counted(backend);
+    const compared = requireSame(executorCases, { name: "portable" }, [
+      { name, kernels },
+      { name: `${name}, split gates, 1 step at a time`, kernels, splitGates: true, maxSteps: 1 },
+      { name: `${name}, 7 steps at a time`, kernels, maxSteps: 7 },
+      { name: `${name}, row by row`, kernels, rowByRow: true },
+    ]);
+    // A projected hidden state is for the portable kernels.
+    const projected = executorCases.filter(({ c }) => c.projSize > 0).length;
+    assertEquals(kernels.refused, projected);
+    assertEquals(kernels.ran, executorCases.length - projected);
+    assert(compared > 10000, `${compared} outputs`);
+  });
+}
+
+Deno.test("The sizes that cases are drawn around are the kernel's own", async () => {
+  const source = await Deno.readTextFile(new URL("../../kernels/simd/lstm.as", import.meta.url));
+  assert(source.includes(`const TILE_GROUPS: i32 = ${TILE_GROUPS};`));
+  // Four bytes of sums a row: after each block, dotWide and its like go on to the next one's.
+  assert(
+    source.includes(
+      `for (const stop = x + (<usize> groups << 2); sums < end; sums += ${4 * BLOCK_ROWS})`,
+    ),
+  );
+});
