@@ -8,6 +8,7 @@ export * from "./numeric/quantize.ts";
 export * from "./ops/linear.ts";
 export * from "./ops/linear_dynamic.ts";
 export * from "./ops/elementwise.ts";
+export * from "./numeric/float_functions.ts";
 export * from "./numeric/activation.ts";
 export * from "./packed/pack.ts";
 export * from "./packed/lstm_cell.ts";

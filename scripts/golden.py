@@ -853,6 +853,9 @@ def torch_models(seed):
 
 # Files
 
+# Recorded with ATEN_CPU_CAPABILITY=default: where torch's vectorized code rounds otherwise, its scalar code is the rule.
+SCALAR = {"ops_elementwise_ties"}
+
 FILES = {
     "ops_quantize": ops_quantize,
     "ops_linear": ops_linear,
@@ -900,9 +903,8 @@ def main():
     warnings.filterwarnings("ignore")
     scalar = os.environ.get("ATEN_CPU_CAPABILITY") == "default"
     for name in arguments.files:
-        if name == "ops_elementwise_ties" and not scalar:
-            # torch's vectorized add rounds ties otherwise; its scalar code is the rule.
-            command = [sys.executable, __file__, "--seed", str(arguments.seed), "--out", arguments.out, "--files", name]
+        if name in SCALAR and not scalar:
+            command = [sys.executable, sys.argv[0], "--seed", str(arguments.seed), "--out", arguments.out, "--files", name]
             subprocess.run(command, env={**os.environ, "ATEN_CPU_CAPABILITY": "default"}, check=True)
         else:
             write(arguments.out, name, arguments.seed)

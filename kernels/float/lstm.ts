@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { sigmoidFloat32, tanhFloat32 } from "../numeric/activation.ts";
+import { sigmoidFloat32, tanhFloat32 } from "../numeric/float_functions.ts";
 import { linearFloat32 } from "./linear.ts";
 
 /** The float32 tensors of one LSTM cell; the rows of the four gates lie in the order input, forget, cell, output. */

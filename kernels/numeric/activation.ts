@@ -1,107 +1,16 @@
 /**
- * Sigmoid and tanh: the float functions, computed from basic arithmetic alone so that every engine gives the
- * same bits, and their tables over quantized inputs.
+ * Activations of quantized tensors: tables of a float32 function over quantized inputs.
  *
  * @module
  */
-import type { Affine } from "./quantize.ts";
-import { clamp, powerOfTwo, reciprocal, ROUND_MAGIC, roundHalfEven } from "./requantize.ts";
-
-const LN2_HIGH = 0.6931471803691238; // upper 32 bits of ln 2, so that k * LN2_HIGH is exact
-const LN2_LOW = 1.9082149292705877e-10;
+import { type Activation, floatFunction } from "./float_functions.ts";
+import type { Affine, Integers } from "./quantize.ts";
+import { clamp, reciprocal, roundHalfEven } from "./requantize.ts";
 
 /**
- * e^x - 1 in double for |x| <= 256, relative error below 2^-51 (worst found 2^-51.98, over 60,000 inputs). Uses only
- * operations that IEEE 754 fixes.
- */
-function expm1(x: number): number {
-  const k = (x * 1.4426950408889634 + ROUND_MAGIC) - ROUND_MAGIC;
-  const r = (x - k * LN2_HIGH) - k * LN2_LOW;
-  // e^r - 1 for |r| <= ln(2)/2: the Taylor polynomial to degree 14, by Horner.
-  let p = 0;
-  for (let n = 14; n > 1; n--) p = (p * r + 1) / n;
-  p = r + r * r * p;
-  const scale = powerOfTwo(k);
-  return scale * p + (scale - 1);
-}
-
-/**
- * How far, relatively, Math.exp and Math.tanh may be off for the results below to hold: 256 units in the last place,
- * where engines stay within about one. ECMAScript sets no bound.
- */
-const ENGINE_ERROR = 2 ** -44;
-
-/**
- * The logistic function as PyTorch's CPU kernels compute it: `e = f(exp(-x)); f(1 / f(1 + e))`, f rounding to
- * float32 and exp {@linkcode expFloat32}. The same bits in every engine. Below -88.72 it is 0, as in PyTorch, for e
- * overflows.
- *
- * @param x A float32 value, the infinities included; NaN gives NaN.
- * @returns A float32 value in 0..1.
- *
- * @example
- * ```ts
- * import { sigmoidFloat32 } from "@splitgate/splitgate/kernels";
- * import { assertEquals } from "@std/assert";
- * assertEquals(sigmoidFloat32(0), 0.5);
- * ```
- */
-export function sigmoidFloat32(x: number): number {
-  return Math.fround(1 / Math.fround(1 + expFloat32(-x)));
-}
-
-/**
- * e^x rounded to float32, overflow and subnormal results included. The same bits in every engine.
- *
- * Correctly rounded, which was checked for every float32 value (tests/kernels/activation_exhaustive.ts).
- *
- * @param x A float32 value, the infinities included; NaN gives NaN.
- *
- * @example
- * ```ts
- * import { expFloat32 } from "@splitgate/splitgate/kernels";
- * import { assertEquals } from "@std/assert";
- * assertEquals([expFloat32(0), expFloat32(1), expFloat32(-200)], [1, Math.fround(Math.E), 0]);
- * ```
- */
-export function expFloat32(x: number): number {
-  // Ziv's rounding test: where all that Math.exp may mean rounds alike, it is right, and many times as fast.
-  const y = Math.exp(x);
-  const rounded = Math.fround(y * (1 + ENGINE_ERROR));
-  if (rounded === Math.fround(y * (1 - ENGINE_ERROR))) return rounded;
-  // Down here expm1 + 1 would cancel, so that the power is taken of the positive argument.
-  return Math.fround(x < 0 ? 1 / (1 + expm1(-x)) : 1 + expm1(x));
-}
-
-/**
- * The hyperbolic tangent rounded to float32, correctly for every float32 value as {@linkcode expFloat32}. The same bits
- * in every engine.
- *
- * @param x A float32 value, the infinities included; NaN gives NaN.
- * @returns A float32 value in -1..1.
- *
- * @example
- * ```ts
- * import { tanhFloat32 } from "@splitgate/splitgate/kernels";
- * import { assertAlmostEquals } from "@std/assert";
- * assertAlmostEquals(tanhFloat32(0.5), Math.tanh(0.5), 1e-7);
- * ```
- */
-export function tanhFloat32(x: number): number {
-  const y = Math.tanh(x);
-  const rounded = Math.fround(y * (1 + ENGINE_ERROR));
-  if (rounded === Math.fround(y * (1 - ENGINE_ERROR))) return rounded;
-  const t = expm1(2 * x);
-  return Math.fround(t / (t + 2));
-}
-
-/** Which function a table holds. */
-export type Activation = "sigmoid" | "tanh";
-
-/**
- * A function over quantized inputs, tabulated entry by entry as inputs are met. Inputs and outputs are
- * integers less their zero points. A large table has memory only once it has been asked often: for a few steps, that
- * would cost more than the function.
+ * A function over quantized inputs, tabulated entry by entry as inputs are met. Inputs and outputs
+ * are integers less their zero points. A large table has memory only once it has been asked often:
+ * for a few steps, that would cost more than the function.
  */
 export interface ActivationTable {
   /** Outputs by `input - first`, NaN where not computed yet; empty while none are kept. */
@@ -114,20 +23,24 @@ export interface ActivationTable {
   patience: number;
   /** Smallest input. */
   readonly first: number;
-  /** What {@linkcode lookup} falls back on: the output for an input, both less their zero points. */
+  /**
+   * What {@linkcode lookup} falls back on: the output for an input, both less their zero points.
+   */
   readonly compute: (input: number) => number;
 }
 
 /**
- * Tables of up to so many outputs keep them from the beginning, larger ones once they have been asked often.
+ * Tables of up to so many outputs keep them from the beginning, larger ones once they have been
+ * asked often.
  *
  * @example
  * ```ts
  * import { activationTable, SMALL_TABLE } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
- * const small = activationTable("sigmoid", { scale: 0.01, zeroPoint: 0, quantMin: 0, quantMax: SMALL_TABLE - 1 }, to);
- * const large = activationTable("sigmoid", { scale: 0.01, zeroPoint: 0, quantMin: 0, quantMax: SMALL_TABLE }, to);
+ * const from = { scale: 0.01, zeroPoint: 0, quantMin: 0, quantMax: SMALL_TABLE - 1 };
+ * const small = activationTable("sigmoid", from, to);
+ * const large = activationTable("sigmoid", { ...from, quantMax: SMALL_TABLE }, to);
  * assertEquals([small.kept, large.kept], [true, false]);
  * ```
  */
@@ -139,11 +52,14 @@ const PATIENCE = 2048;
 const NONE = /* @__PURE__ */ new Float32Array(0);
 
 /**
- * Sigmoid or tanh of quantized inputs, both sides less their zero points: the float function of `f(scale * f(input))`,
- * quantized as {@linkcode quantizeValue} does. It never falls as its input, an int32, grows.
+ * An activation of quantized inputs, both sides less their zero points: the float function of
+ * `f(scale * f(input))`, quantized as {@linkcode quantizeValue} does; inputs are int32. It never
+ * falls as its input grows, but for functions of negative slope.
  *
- * fbgemm and qnnpack agree here: where qnnpack rounds in a way of its own, to 1/256 and 1/128, the product that it does
- * not round to float32 is exact.
+ * torch.sigmoid, torch.tanh, torch.nn.functional.hardsigmoid, quantized::sigmoid and
+ * quantized::leaky_relu compute this, each with the output parameters that torch gives it; the
+ * other functions follow the same rule. fbgemm and qnnpack agree here: where qnnpack rounds in a
+ * way of its own, to 1/256 and 1/128, the product that it does not round to float32 is exact.
  *
  * @param scale Scale of the input, a float32 value.
  * @param to Parameters of the output.
@@ -162,7 +78,7 @@ export function quantizedActivation(
   scale: number,
   to: Affine,
 ): (input: number) => number {
-  const float = activation === "sigmoid" ? sigmoidFloat32 : tanhFloat32;
+  const float = floatFunction(activation);
   const inverse = reciprocal(to.scale);
   const lo = to.quantMin - to.zeroPoint;
   const hi = to.quantMax - to.zeroPoint;
@@ -175,8 +91,8 @@ export function quantizedActivation(
 }
 
 /**
- * How many outputs a table keeps: one an input that `from` can have, up to 65,536; none beyond, or where outputs exceed
- * the 24 bits of a float32.
+ * How many outputs a table keeps: one an input that `from` can have, up to 65,536; none beyond, or
+ * where outputs exceed the 24 bits of a float32.
  *
  * @example
  * ```ts
@@ -227,7 +143,9 @@ export function activationTable(
   };
 }
 
-/** Gives a table its memory, and tells whether there was some; if not, it will be asked for again. */
+/**
+ * Gives a table its memory, and tells whether there was some; if not, it will be asked for again.
+ */
 function keep(table: ActivationTable): boolean {
   try {
     table.data = new Float32Array(table.size).fill(NaN);
@@ -275,6 +193,79 @@ export function lookup(table: ActivationTable, input: number): number {
  * ```
  */
 export function activationKey(activation: Activation, from: Affine, to: Affine): string {
-  return [activation, ...[from, to].flatMap((q) => [q.scale, q.zeroPoint, q.quantMin, q.quantMax])]
+  const name = typeof activation === "string" ? activation : Object.values(activation).join();
+  return [name, ...[from, to].flatMap((q) => [q.scale, q.zeroPoint, q.quantMin, q.quantMax])]
     .join();
+}
+
+/**
+ * Applies a table to a whole tensor.
+ *
+ * @param table Of {@linkcode activationTable}.
+ * @param x Integers that the table's input parameters allow.
+ * @param zeroPoint Of `x`.
+ * @param out As long as `x`, of the dtype of the table's outputs; may be `x`.
+ * @param outZeroPoint Of `out`.
+ *
+ * @example
+ * ```ts
+ * import { activateInt8, activationTable } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
+ * const table = activationTable({ name: "leakyRelu", negativeSlope: 0.5 }, q, q);
+ * const x = Uint8Array.of(6, 14);
+ * activateInt8(table, x, 10, x, 10);
+ * assertEquals([...x], [8, 14]);
+ * ```
+ */
+export function activateInt8(
+  table: ActivationTable,
+  x: Integers,
+  zeroPoint: number,
+  out: Integers,
+  outZeroPoint: number,
+): void {
+  for (let i = 0; i < x.length; i++) out[i] = lookup(table, x[i]! - zeroPoint) + outZeroPoint;
+}
+
+/**
+ * Applies an activation to a whole float32 tensor.
+ *
+ * @param out As long as `x`; may be `x`.
+ *
+ * @example
+ * ```ts
+ * import { activateFloat32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const x = Float32Array.of(-1, 2);
+ * activateFloat32("relu", x, x);
+ * assertEquals([...x], [0, 2]);
+ * ```
+ */
+export function activateFloat32(
+  activation: Activation,
+  x: Float32Array,
+  out: Float32Array,
+): void {
+  const float = floatFunction(activation);
+  for (let i = 0; i < x.length; i++) out[i] = float(x[i]!);
+}
+
+/**
+ * ReLU of integers: `max(q, zeroPoint)`, the parameters stay. torch.relu of quint8, qint8 and
+ * qint32 tensors.
+ *
+ * @param out As long as `x`; may be `x`.
+ *
+ * @example
+ * ```ts
+ * import { reluInt8 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Uint8Array(2);
+ * reluInt8(Uint8Array.of(3, 12), 10, out);
+ * assertEquals([...out], [10, 12]);
+ * ```
+ */
+export function reluInt8(x: Integers, zeroPoint: number, out: Integers): void {
+  for (let i = 0; i < x.length; i++) out[i] = x[i]! < zeroPoint ? zeroPoint : x[i]!;
 }

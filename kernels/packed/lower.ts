@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Activation, activationKey } from "../numeric/activation.ts";
+import { activationKey } from "../numeric/activation.ts";
+import type { Activation } from "../numeric/float_functions.ts";
 import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "../ops/elementwise.ts";
 import {
   biasTerm,

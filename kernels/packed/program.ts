@@ -4,12 +4,13 @@
  *
  * @module
  */
-import { type Activation, type ActivationTable, activationTable } from "../numeric/activation.ts";
+import { type ActivationTable, activationTable } from "../numeric/activation.ts";
+import type { Activation } from "../numeric/float_functions.ts";
 import type { LstmCell, Projection } from "./lstm_cell.ts";
 import { packRows, type WeightRows } from "./pack.ts";
 import type { Affine } from "../numeric/quantize.ts";
 
-/** A table of sigmoid or tanh over quantized inputs. */
+/** A table of an activation over quantized inputs. */
 export interface ActivationProgram {
   /** Which function. */
   readonly activation: Activation;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { sigmoidFloat32, tanhFloat32 } from "../../kernels/numeric/activation.ts";
+import { sigmoidFloat32, tanhFloat32 } from "../../kernels/numeric/float_functions.ts";
 import { linearFloat32 } from "../../kernels/float/linear.ts";
 import type { LSTMWeights } from "../../kernels/float/lstm.ts";
 import type { CellExecutor, Part } from "./lstm_parts.ts";

@@ -6,6 +6,7 @@
 import { type Allowed, ALLOWLIST } from "./allowlist.ts";
 import { Check, Tally } from "./check.ts";
 import type { Kind } from "./kind.ts";
+import { activationKind } from "./kinds/activation.ts";
 import { elementwiseKind } from "./kinds/elementwise.ts";
 import { embeddingKind } from "./kinds/embedding.ts";
 import { linearKind } from "./kinds/linear.ts";
@@ -24,6 +25,7 @@ export const KINDS: readonly Kind[] = [
   quantizeKind,
   linearKind,
   elementwiseKind,
+  activationKind,
   embeddingKind,
   observersKind,
   fakeQuantizeKind,

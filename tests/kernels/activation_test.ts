@@ -1,156 +1,32 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
-  type Activation,
+  activateFloat32,
+  activateInt8,
   activationKey,
   activationTable,
-  expFloat32,
   lookup,
   quantizedActivation,
-  sigmoidFloat32,
-  tanhFloat32,
+  reluInt8,
 } from "../../kernels/numeric/activation.ts";
+import { type Activation, floatFunction } from "../../kernels/numeric/float_functions.ts";
 import {
+  anyActivation,
   anyFloat32,
   anyParameters,
   anyScale,
   edgeLadder,
+  integersOf,
   ladderInteger,
   NARROW,
   RANGES,
-  uniformFloat32,
 } from "../oracle/arbitraries.ts";
 import * as oracle from "../oracle/rules.ts";
 
-const ACTIVATIONS: Activation[] = ["sigmoid", "tanh"];
+const ACTIVATIONS = ["sigmoid", "tanh"] as const;
 const f = Math.fround;
 const SIGMOID = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
 const TANH = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
-/** Of all float32 values those whose e^x and tanh x lie nearest to half-way between two float32 values. */
-const HARDEST_EXP = [
-  ...[
-    0.000015199068911897484,
-    0.00010996452328981832,
-    0.0003790732880588621,
-    0.000044404474465409294,
-  ],
-  ...[
-    0.037635140120983124,
-    2.0265066623687744,
-    2.771191358566284,
-    0.0000075697612373915035,
-    0.0004381769394967705,
-  ],
-  ...[-14.567090034484863, -0.007352583575993776, -2.9802322387695312e-8, -0.0017157304100692272],
-  ...[
-    -0.01039269007742405,
-    -3.876293897628784,
-    -0.005586493760347366,
-    -11.837449073791504,
-    -0.0225773137062788,
-  ],
-];
-const HARDEST_TANH = [
-  ...[
-    0.0014914835337549448,
-    0.4648849368095398,
-    0.025892050936818123,
-    5.397071838378906,
-    0.06156953051686287,
-  ],
-  ...[
-    6.184666633605957,
-    0.01839360222220421,
-    5.216736793518066,
-    0.6277846693992615,
-    1.9432523250579834,
-  ],
-];
-
-/** Float32 values from `min` to `max`: half spread evenly, half by exponent. */
-function spread(min: number, max: number): fc.Arbitrary<number> {
-  return fc.oneof(
-    uniformFloat32(min, max),
-    fc.tuple(
-      fc.double({ min: 1, max: 2, noNaN: true }),
-      fc.integer({ min: -40, max: 7 }),
-      fc.constantFrom(1, -1),
-    )
-      .map(([m, k, sign]) => f(sign * m * 2 ** k)).filter((x) => x >= min && x <= max),
-  );
-}
-
-Deno.test("expFloat32() is correctly rounded over the whole of float32", () => {
-  fc.assert(fc.property(spread(-110, 95), (x) => assertEquals(expFloat32(x), oracle.exp32(x))), {
-    numRuns: 5000,
-  });
-  for (const x of HARDEST_EXP) assertEquals(expFloat32(x), oracle.exp32(x));
-  fc.assert(
-    fc.property(
-      anyFloat32.filter((x) => x < -104 || x > 89),
-      (x) => assertEquals(expFloat32(x), x < 0 ? 0 : Infinity),
-    ),
-  );
-  // Where results become subnormal, zero and infinite, and where the argument is halved into two.
-  for (
-    const edge of [
-      -103.97208,
-      -103.97207,
-      -104,
-      -103.27893,
-      -87.33655,
-      88.72283,
-      88.72284,
-      0.34657359,
-      -0.34657359,
-    ]
-  ) {
-    for (let k = -3; k <= 3; k++) {
-      const x = f(f(edge) * (1 + k * 2 ** -23));
-      assertEquals(expFloat32(x), oracle.exp32(x));
-    }
-  }
-  assertEquals([0, -0, Infinity, -Infinity, NaN].map(expFloat32), [1, 1, Infinity, 0, NaN]);
-});
-
-Deno.test("tanhFloat32() is correctly rounded over the whole of float32", () => {
-  fc.assert(
-    fc.property(spread(-12, 12), (x) => assertEquals(tanhFloat32(x) + 0, oracle.tanh32(x))),
-    { numRuns: 5000 },
-  );
-  for (const x of HARDEST_TANH) {
-    assertEquals([tanhFloat32(x), -tanhFloat32(-x)], [oracle.tanh32(x), oracle.tanh32(x)]);
-  }
-  fc.assert(
-    fc.property(
-      anyFloat32.filter((x) => Math.abs(x) > 9.011),
-      (x) => assertEquals(tanhFloat32(x), Math.sign(x)),
-    ),
-  );
-  for (
-    const x of [9.010913, 9.01, 10, 0.17328679, 0.5493061, 2 ** -12, 2 ** -126, 2 ** -149].map(f)
-  ) {
-    assertEquals(tanhFloat32(x), oracle.tanh32(x));
-    assertEquals(tanhFloat32(-x), -oracle.tanh32(x));
-  }
-  assertEquals([0, Infinity, -Infinity, NaN].map(tanhFloat32), [0, 1, -1, NaN]);
-});
-
-Deno.test("sigmoidFloat32() rounds e^-x, the sum and the quotient, each once", () => {
-  const check = (x: number) => {
-    // From the kernel's own e^-x, which the test above checks.
-    const e = expFloat32(-x);
-    const sum = e === Infinity ? Infinity : oracle.add32(1, e);
-    assertEquals(sigmoidFloat32(x), sum === Infinity ? 0 : oracle.div32(1, sum));
-  };
-  fc.assert(fc.property(fc.oneof(spread(-110, 110), anyFloat32), check), { numRuns: 5000 });
-  // And from the oracle's at fixed places.
-  for (let i = -1100; i <= 1100; i++) {
-    assertEquals(sigmoidFloat32(f(i / 10)), oracle.sigmoid32(f(i / 10)));
-  }
-  assertEquals([Infinity, -Infinity, NaN].map(sigmoidFloat32), [1, 0, NaN]);
-});
-
 Deno.test("quantizedActivation() is exact on all 256 inputs of quint8 and qint8, as fbgemm and as qnnpack round", () => {
   for (const scale of [0.001, 0.0125, 1 / 32, 0.05, 0.1, 0.25, 1, 20].map(f)) {
     for (const activation of ACTIVATIONS) {
@@ -174,7 +50,7 @@ Deno.test("quantizedActivation() is exact on all 256 inputs of quint8 and qint8,
 Deno.test("quantizedActivation() follows the plain rule when input and output parameters are any", () => {
   fc.assert(
     fc.property(
-      fc.constantFrom(...ACTIVATIONS),
+      anyActivation,
       anyScale,
       ladderInteger(-(2 ** 31), 2 ** 31 - 1),
       anyParameters(NARROW),
@@ -184,7 +60,7 @@ Deno.test("quantizedActivation() follows the plain rule when input and output pa
         assertEquals(quantizedActivation(activation, scale, to)(input) + 0, want + 0);
       },
     ),
-    { numRuns: 1000 },
+    { numRuns: 4000 },
   );
 });
 
@@ -289,6 +165,10 @@ Deno.test("activationKey() is the same exactly when everything that a table depe
       activationKey("tanh", from, { ...to, ...change }),
     ]),
     activationKey("sigmoid", from, to),
+    activationKey({ name: "hardSigmoid", slope: 0.2, offset: 0.5 }, from, to),
+    activationKey({ name: "hardSigmoid", slope: 0.5, offset: 0.2 }, from, to),
+    activationKey({ name: "leakyRelu", negativeSlope: 0.2 }, from, to),
+    activationKey({ name: "leakyRelu", negativeSlope: 0.5 }, from, to),
   ];
   for (const other of differing) keys.add(other);
   assertEquals(keys.size, 1 + differing.length);
@@ -299,4 +179,55 @@ Deno.test("activationTable() takes outputs that are known, and computes none of 
   const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 };
   const outputs = new Float32Array(256).fill(7);
   assertEquals(lookup(activationTable("tanh", from, TANH, outputs), 5), 7);
+});
+
+Deno.test("activateInt8() applies a table of any activation to a whole tensor, in place too", () => {
+  fc.assert(
+    fc.property(
+      anyActivation,
+      anyParameters(NARROW).chain((from) => fc.tuple(fc.constant(from), integersOf(from, 9))),
+      anyParameters(NARROW),
+      (activation: Activation, [from, values], to) => {
+        const x = from.range.make(values);
+        const out = to.range.make(new Uint8Array(9));
+        activateInt8(activationTable(activation, from, to), x, from.zeroPoint, out, to.zeroPoint);
+        const want = values.map((q) =>
+          oracle.activation(activation, oracle.dequantize(q, from), to)
+        );
+        assertEquals([...out], want);
+        if (from.range !== to.range) return;
+        activateInt8(activationTable(activation, from, to), x, from.zeroPoint, x, to.zeroPoint);
+        assertEquals([...x], want);
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+Deno.test("activateFloat32() is the float32 function of every value", () => {
+  fc.assert(
+    fc.property(anyActivation, fc.array(anyFloat32), (activation, values) => {
+      const x = Float32Array.from(values);
+      const out = new Float32Array(x.length);
+      activateFloat32(activation, x, out);
+      assertEquals(out, x.map(floatFunction(activation)));
+    }),
+  );
+});
+
+Deno.test("reluInt8() is the larger of integer and zero point, which dequantizing, relu and quantizing give too", () => {
+  fc.assert(
+    fc.property(
+      anyParameters(NARROW).chain((from) => fc.tuple(fc.constant(from), integersOf(from, 9))),
+      ([from, values]) => {
+        const out = from.range.make(new Uint8Array(9));
+        reluInt8(from.range.make(values), from.zeroPoint, out);
+        assertEquals([...out], values.map((q) => Math.max(q, from.zeroPoint)));
+        assertEquals(
+          [...out],
+          values.map((q) => oracle.activation("relu", oracle.dequantize(q, from), from)),
+        );
+      },
+    ),
+  );
 });

@@ -4,6 +4,7 @@
  * @module
  */
 import fc from "fast-check";
+import { type Activation, FLOAT_FUNCTIONS } from "../../kernels/numeric/float_functions.ts";
 
 /** Every finite float32 value, subnormals too. */
 export const anyFloat32 = fc.float({ noNaN: true, noDefaultInfinity: true });
@@ -149,3 +150,21 @@ export const hair: fc.Arbitrary<[number, number, number]> = fc.record({
     ];
   }
 });
+
+const anySlope = fc.float({ min: 0, max: 4, noNaN: true });
+
+/** Every function with and without parameters. */
+export const anyActivation: fc.Arbitrary<Activation> = fc.oneof(
+  fc.constantFrom(...Object.keys(FLOAT_FUNCTIONS) as (keyof typeof FLOAT_FUNCTIONS)[]),
+  fc.oneof(fc.constantFrom(0.2, 1 / 6).map(Math.fround), anySlope).chain((slope) =>
+    fc.constantFrom(0.5, 0, 0.25).map((offset) => ({
+      name: "hardSigmoid",
+      slope,
+      offset,
+    } as const))
+  ),
+  fc.oneof(fc.constantFrom(0.01, 0.25, 0.3, 0).map(Math.fround), anySlope).map((negativeSlope) => ({
+    name: "leakyRelu",
+    negativeSlope,
+  } as const)),
+);

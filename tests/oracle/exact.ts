@@ -154,6 +154,7 @@ export function exp(x: Exact, bits = 120): Exact {
 
 const ONE = exact(1);
 const TWO = exact(2);
+const HALF = exact(0.5);
 
 /** 1 / (1 + e^-x), to 2^-110 of its own size. */
 export function sigmoid(x: Exact): Exact {
@@ -165,4 +166,15 @@ export function tanh(x: Exact): Exact {
   if (x.n === 0n || exponentOf(x) < -40) return x; // x - x^3 / 3 ...
   const e = exp(mul(TWO, x));
   return div(add(e, neg(ONE)), add(e, ONE));
+}
+
+/**
+ * The natural logarithm of a positive x, to 2^-120 of its size: e^y = x by Newton's method, from
+ * Math.log's double.
+ */
+export function log(x: Exact): Exact {
+  // y + (x e^-y - 1) - (x e^-y - 1)^2 / 2: what is left over is of the third order, 2^-156.
+  const y = exact(Math.log(toFloat64(x)));
+  const rest = add(mul(x, exp(neg(y), 160)), neg(ONE));
+  return add(y, add(rest, neg(mul(mul(rest, rest), HALF))));
 }

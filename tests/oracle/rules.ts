@@ -11,6 +11,7 @@ import {
   type Exact,
   exact,
   exp,
+  log,
   mul,
   nearestEven,
   scaled,
@@ -239,9 +240,70 @@ export function tanh32(x: number): number {
   return toFloat32(tanh(exact(x)));
 }
 
-/** A quantized sigmoid or tanh of x by the plain rule. */
-export function activation(name: "sigmoid" | "tanh", x: number, to: Params): number {
-  return quantize(name === "sigmoid" ? sigmoid32(x) : tanh32(x), to, false);
+/** f(log x), x positive and finite */
+export function log32(x: number): number {
+  return x === 1 ? 0 : toFloat32(log(exact(x)));
+}
+
+function clamp(x: number, lo: number, hi: number): number {
+  return Math.min(Math.max(x, lo), hi);
+}
+
+/** f(min(max(f(x + 3), 0), 6) / 6) */
+export function hardSigmoid32(x: number): number {
+  return div32(clamp(add32(x, 3), 0, 6), 6);
+}
+
+/** min(max(f(f(slope * x) + offset), 0), 1), of float32 slope and offset and finite sums */
+export function hardSigmoidOf32(x: number, slope: number, offset: number): number {
+  const product = mul32(slope, x);
+  return clamp(Number.isFinite(product) ? add32(product, offset) : product, 0, 1);
+}
+
+/** x, or f(x * negativeSlope) where it is not above 0 */
+export function leakyRelu32(x: number, negativeSlope: number): number {
+  return x > 0 ? x : mul32(x, negativeSlope);
+}
+
+/** The float32 function of an activation, given as kernels take it. */
+export function function32(
+  activation: string | {
+    name: string;
+    slope?: number;
+    offset?: number;
+    negativeSlope?: number;
+  },
+  x: number,
+): number {
+  if (typeof activation !== "string") {
+    const { slope, offset, negativeSlope } = activation;
+    return activation.name === "leakyRelu"
+      ? leakyRelu32(x, negativeSlope!)
+      : hardSigmoidOf32(x, slope!, offset!);
+  }
+  switch (activation) {
+    case "sigmoid":
+      return sigmoid32(x);
+    case "tanh":
+      return tanh32(x);
+    case "relu":
+      return Math.max(x, 0);
+    case "linear":
+      return x;
+    case "hardSigmoid":
+      return hardSigmoid32(x);
+    default:
+      throw new Error(`no activation ${activation}`);
+  }
+}
+
+/** A quantized activation of x by the plain rule. */
+export function activation(
+  activation: Parameters<typeof function32>[0],
+  x: number,
+  to: Params,
+): number {
+  return quantize(function32(activation, x), to, false);
 }
 
 /** QNNPACK's own rounding of the same, at its only output parameters. */

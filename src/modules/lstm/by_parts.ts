@@ -5,13 +5,13 @@
  *
  * @module
  */
+import { quantizedActivation } from "../../../kernels/numeric/activation.ts";
+import { addInt8, addQuint8FixedPoint, mulInt8 } from "../../../kernels/ops/elementwise.ts";
 import {
   type Activation,
-  quantizedActivation,
   sigmoidFloat32,
   tanhFloat32,
-} from "../../../kernels/numeric/activation.ts";
-import { addInt8, addQuint8FixedPoint, mulInt8 } from "../../../kernels/ops/elementwise.ts";
+} from "../../../kernels/numeric/float_functions.ts";
 import { linearFloat32 } from "../../../kernels/float/linear.ts";
 import {
   type Engine,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Activation, activationTable, lookup } from "../../../kernels/numeric/activation.ts";
+import { activationTable, lookup } from "../../../kernels/numeric/activation.ts";
 import {
   addInt8,
   addQuint8FixedPoint,
@@ -71,7 +71,7 @@ function mul(golden: Field, check: Check): void {
   check.integers(MUL, engine, "y", out, y.data);
 }
 
-function activation(golden: Field, check: Check, name: Activation): void {
+function activation(golden: Field, check: Check, name: "sigmoid" | "tanh"): void {
   const engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
   const table = golden.get("table").perTensor();
   const signed = table.qparams.dtype === "qint8";

@@ -1,15 +1,17 @@
 /**
- * Checks expFloat32 and tanhFloat32 on every float32 value where they are not trivial, a few minutes' work:
+ * Checks expFloat32, tanhFloat32 and logFloat32 on every float32 value where they are not trivial,
+ * a few minutes' work:
  *
- *     deno run tests/kernels/activation_exhaustive.ts
+ *     deno run tests/kernels/float_functions_exhaustive.ts
  *
- * Math.exp and Math.tanh are good to about an ulp of double. Where theirs lies more than 2^-20 ulps of float32 from
- * half-way between two float32 values, rounding it is right; elsewhere exact arithmetic decides.
+ * Math.exp, Math.tanh and Math.log are good to about an ulp of double. Where theirs lies more than
+ * 2^-20 ulps of float32 from half-way between two float32 values, rounding it is right; elsewhere
+ * exact arithmetic decides.
  *
  * @module
  */
-import { expFloat32, tanhFloat32 } from "../../kernels/numeric/activation.ts";
-import { type Exact, exact, exp, tanh, toFloat32 } from "../oracle/exact.ts";
+import { expFloat32, logFloat32, tanhFloat32 } from "../../kernels/numeric/float_functions.ts";
+import { type Exact, exact, exp, log, tanh, toFloat32 } from "../oracle/exact.ts";
 
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);
@@ -68,4 +70,5 @@ let wrong = check("exp", expFloat32, Math.exp, exp, 1, 2 ** -26, 89);
 wrong += check("exp", expFloat32, Math.exp, exp, -1, 2 ** -26, 105);
 wrong += check("tanh", tanhFloat32, Math.tanh, tanh, 1, 2 ** -20, 11);
 wrong += check("tanh", tanhFloat32, Math.tanh, tanh, -1, 2 ** -20, 11);
+wrong += check("log", logFloat32, Math.log, log, 1, 2 ** -149, 3.4028234663852886e38);
 if (wrong > 0) throw new Error(`${wrong} wrong`);
