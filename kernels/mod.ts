@@ -18,3 +18,7 @@ export * from "./ops/embedding.ts";
 export * from "./float/linear.ts";
 export * from "./ops/fake_quantize.ts";
 export * from "./float/lstm.ts";
+export * from "./ops/softmax.ts";
+export * from "./ops/concat.ts";
+export * from "./ops/normalize.ts";
+export * from "./ops/over_time.ts";

@@ -17,7 +17,10 @@ export type Family = "fbgemm" | "qnnpack" | "either";
 
 /** A value that is not torch's. */
 export interface Difference {
-  /** Where it stands in the case, such as `ints[3]`, or `ints of NaN` where it is named by its input. */
+  /**
+   * Where it stands in the case, such as `ints[3]`, or `ints of NaN` where it is named by its
+   * input.
+   */
   readonly path: string;
   /** torch's value, as text. */
   readonly torch: string;
@@ -117,7 +120,10 @@ export class Check {
     this.#compare(row, family, path, here, torch, inputs);
   }
 
-  /** Compares float32 values as bits, but for the sign of zero, which golden files need not keep; `inputs` as above. */
+  /**
+   * Compares float32 values as bits, but for the sign of zero, which golden files need not keep;
+   * `inputs` as above.
+   */
   floats(
     row: Row,
     family: Family,
@@ -137,6 +143,36 @@ export class Check {
     if (here === torch || (here !== here && torch !== torch)) return;
     count.differing++;
     this.differences.push({ path, torch: String(torch), here: String(here) });
+  }
+
+  /**
+   * Measures float32 values of which torch's own depend on the CPU: no row of the table, but a
+   * sentence below it. What differs by more than `tolerance` is a difference.
+   *
+   * @param smallest Differences are in units of float32's last place at torch's value, or at this
+   * where that is smaller.
+   */
+  measure(
+    subject: string,
+    path: string,
+    here: Float32Array,
+    torch: Float32Array,
+    { tolerance, smallest }: { readonly tolerance: number; readonly smallest: number },
+  ): void {
+    if (here.length !== torch.length) {
+      this.differs(path, `${torch.length} values`, `${here.length} values`);
+      return;
+    }
+    const measured = this.tally.measurement(subject);
+    this.compared += torch.length;
+    torch.forEach((value, i) => {
+      const exponent = Math.floor(Math.log2(Math.max(Math.abs(value), smallest)));
+      const difference = Math.abs(here[i]! - value) / 2 ** (exponent - 23);
+      measured.add(difference);
+      if (!(difference <= tolerance)) {
+        this.differs(`${path}[${i}]`, String(value), String(here[i]));
+      }
+    });
   }
 
   /** Notes a difference that is not of a number, such as a refusal. */

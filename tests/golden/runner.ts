@@ -7,6 +7,7 @@ import { type Allowed, ALLOWLIST } from "./allowlist.ts";
 import { Check, Tally } from "./check.ts";
 import type { Kind } from "./kind.ts";
 import { activationKind } from "./kinds/activation.ts";
+import { concatKind } from "./kinds/concat.ts";
 import { elementwiseKind } from "./kinds/elementwise.ts";
 import { embeddingKind } from "./kinds/embedding.ts";
 import { linearKind } from "./kinds/linear.ts";
@@ -14,8 +15,11 @@ import { linearDynamicKind, lstmDynamicKind } from "./kinds/lstm_dynamic.ts";
 import { lstmKind } from "./kinds/lstm.ts";
 import { lstmPartsKind } from "./kinds/lstm_parts.ts";
 import { lstmStubsKind } from "./kinds/lstm_stubs.ts";
+import { normalizeKind } from "./kinds/normalize.ts";
 import { observersKind } from "./kinds/observers.ts";
+import { overTimeKind } from "./kinds/over_time.ts";
 import { quantizeKind } from "./kinds/quantize.ts";
+import { softmaxKind } from "./kinds/softmax.ts";
 import { torchModelsKind } from "./kinds/torch_models.ts";
 import { fakeQuantizeKind, weightsKind } from "./kinds/weights.ts";
 import { Field, Malformed } from "./read.ts";
@@ -26,6 +30,10 @@ export const KINDS: readonly Kind[] = [
   linearKind,
   elementwiseKind,
   activationKind,
+  softmaxKind,
+  concatKind,
+  normalizeKind,
+  overTimeKind,
   embeddingKind,
   observersKind,
   fakeQuantizeKind,

@@ -328,3 +328,170 @@ export function fakeQuantize(x: number, to: Params): number {
   }
   return toFloat32(exact(toFloat64(mul(integer(q - to.zeroPoint), exact(to.scale)))));
 }
+
+/** sqrt(x) rounded to double, x not negative. */
+export function sqrt64(x: number): number {
+  if (x === 0) return 0;
+  // floor(sqrt(x * 4^k)) has 60 bits or more; a sticky bit below it makes the rounding right.
+  const { n, d } = exact(x);
+  let shift = 0n;
+  while ((n << (2n * shift)) / d < 1n << 120n) shift++;
+  const radicand = n << (2n * shift);
+  const root = integerRoot(radicand / d);
+  const sticky = root * root * d === radicand ? 0n : 1n;
+  return toFloat64({ n: 2n * root + sticky, d: 1n << (shift + 1n) });
+}
+
+/** floor(sqrt(n)), by Newton's method. */
+function integerRoot(n: bigint): bigint {
+  let root = 1n << BigInt(Math.ceil(n.toString(2).length / 2));
+  for (;;) {
+    const next = (root + n / root) / 2n;
+    if (next >= root) return root;
+    root = next;
+  }
+}
+
+/** f(a / b), of a quotient that is first rounded to double */
+export function div64to32(a: number, b: number): number {
+  return toFloat32(exact(toFloat64(div(exact(a), exact(b)))));
+}
+
+/** Sum in double, from left to right. */
+export function sum64(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum = toFloat64(add(exact(sum), exact(values[i]!)));
+  return sum;
+}
+
+/** Softmax of a row, and its logarithm. */
+export function softmax32(row: readonly number[]): { softmax: number[]; logSoftmax: number[] } {
+  const max = Math.max(...row);
+  const differences = row.map((x) => add32(x, -max));
+  const powers = differences.map(exp32);
+  const sum = sum64(powers);
+  const log = log32(toFloat32(exact(sum)));
+  return {
+    softmax: powers.map((e) => div64to32(e, sum)),
+    logSoftmax: differences.map((x) => add32(x, -log)),
+  };
+}
+
+/** QNNPACK's table of rne(largest * e^(-k * scale)), of one k. */
+function softmaxEntry(k: number, scale: number, width: number): bigint {
+  const limit = toFloat64(div(integer(2 ** 32 - 1), integer(width)));
+  const largest = exact(Math.min(limit, 8388607));
+  const exponent = mul(integer(-k), exact(scale));
+  return compare(exponent, integer(-60)) < 0 ? 0n : nearestEven(mul(largest, exp(exponent)));
+}
+
+/** QNNPACK's table for rows of a width. */
+export function softmaxEntries(scale: number, width: number): number[] {
+  return Array.from({ length: 256 }, (_, i) => Number(softmaxEntry(255 - i, scale, width)));
+}
+
+/** QNNPACK's softmax of a row, as its C source writes it. */
+export function softmaxFixedPoint(row: readonly number[], scale: number): number[] {
+  const max = Math.max(...row);
+  const terms = row.map((q) => softmaxEntry(max - q, scale, row.length));
+  const sum = terms.reduce((a, b) => a + b);
+  return terms.map((term) => {
+    const q = ((term << 8n) + (sum >> 1n)) / sum;
+    return q > 255n ? 255 : Number(q);
+  });
+}
+
+/** A batch normalization of one channel. */
+export interface Channel {
+  readonly gamma: number;
+  readonly beta: number;
+  readonly mean: number;
+  readonly variance: number;
+  readonly eps: number;
+}
+
+/** f(1 / f(sqrt(f(variance + f(eps))))) */
+export function inverseDeviation32({ variance, eps }: Channel): number {
+  const shifted = add32(variance, toFloat32(exact(eps)));
+  return div32(1, toFloat32(exact(sqrt64(shifted))));
+}
+
+/** Batch normalization in float32. */
+export function batchNorm32(x: number, channel: Channel): number {
+  const alpha = mul32(inverseDeviation32(channel), channel.gamma);
+  return add32(mul32(x, alpha), add32(channel.beta, -mul32(channel.mean, alpha)));
+}
+
+/** Batch normalization of an integer. */
+export function batchNormQuantized(
+  q: number,
+  from: { scale: number; zeroPoint: number },
+  channel: Channel,
+  to: Params,
+  relu: boolean,
+): number {
+  const inverse = inverseDeviation32(channel);
+  const ratio = toFloat64(div(exact(from.scale), exact(to.scale)));
+  const product = toFloat64(mul(exact(mul32(inverse, channel.gamma)), exact(ratio)));
+  const alpha = toFloat32(exact(product));
+  const mean = mul32(mul32(channel.mean, inverse), channel.gamma);
+  const beta = div64to32(add32(channel.beta, -mean), to.scale);
+  const y = add32(mul32(alpha, q - from.zeroPoint), beta);
+  const quantMin = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
+  return roundAndClamp(y, to.zeroPoint, { ...to, quantMin });
+}
+
+/** Layer normalization of a row of integers. */
+export function layerNormQuantized(
+  row: readonly number[],
+  from: { scale: number; zeroPoint: number },
+  weight: readonly number[],
+  bias: readonly number[],
+  eps: number,
+  to: Params,
+): number[] {
+  const count = row.length;
+  const total = row.reduce((sum, q) => sum + BigInt(q), 0n);
+  const squares = row.reduce((sum, q) => sum + BigInt(q) ** 2n, 0n);
+  const mean = div32(toFloat32(integer(total)), count);
+  const centered = add32(mean, -from.zeroPoint);
+  const meanOfSquares = div32(toFloat32(integer(squares)), count);
+  const variance = Math.max(add32(meanOfSquares, -mul32(mean, mean)), 0);
+  const real = mul32(mul32(variance, from.scale), from.scale);
+  const root = sqrt64(toFloat64(add(exact(real), exact(eps))));
+  const factor = div64to32(from.scale, root);
+  return row.map((q, i) => {
+    const normal = mul32(add32(q - from.zeroPoint, -centered), factor);
+    return quantize(add32(mul32(normal, weight[i]!), bias[i]!), to, false);
+  });
+}
+
+/** Layer normalization of a row of float32 values. */
+export function layerNorm32(
+  row: readonly number[],
+  weight: readonly number[],
+  bias: readonly number[],
+  eps: number,
+): number[] {
+  const double = (x: Exact) => toFloat64(x);
+  const count = integer(row.length);
+  const mean = double(div(exact(sum64(row)), count));
+  const differences = row.map((x) => double(add(exact(x), exact(-mean))));
+  const squares = differences.map((d) => double(mul(exact(d), exact(d))));
+  const variance = double(div(exact(sum64(squares)), count));
+  const deviation = sqrt64(double(add(exact(variance), exact(eps))));
+  return differences.map((d, i) => {
+    const normal = double(div(exact(d), exact(deviation)));
+    const scaled = double(mul(exact(normal), exact(weight[i]!)));
+    return toFloat32(exact(double(add(exact(scaled), exact(bias[i]!)))));
+  });
+}
+
+/** rne(f(f(sum) / f(count))), clamped. */
+export function meanQuantized(
+  values: readonly number[],
+  range: { quantMin: number; quantMax: number },
+): number {
+  const sum = toFloat32(integer(values.reduce((total, q) => total + BigInt(q), 0n)));
+  return roundAndClamp(div32(sum, values.length), 0, { scale: 1, zeroPoint: 0, ...range });
+}
