@@ -47,6 +47,22 @@ export function isUint8Array(value: unknown): value is Uint8Array {
   return value instanceof Uint8Array || isForeign(value, "Uint8Array");
 }
 
+/**
+ * A copy of an array in this realm and in memory that nobody shares. What is no such array is given back as it is.
+ */
+export function copyArray<T>(value: T): T {
+  const kinds: Record<string, (new (from: ArrayLike<number>) => unknown) | undefined> = {
+    Int8Array,
+    Uint8Array,
+    Uint16Array,
+    Int32Array,
+    Float32Array,
+  };
+  // Not slice, which copies nothing where the array is a Buffer.
+  const Kind = kinds[typedArrayKind(value) ?? ""];
+  return Kind === undefined ? value : new Kind(value as ArrayLike<number>) as T;
+}
+
 /** Whether a value is a Uint16Array, of any realm. */
 export function isUint16Array(value: unknown): value is Uint16Array {
   return value instanceof Uint16Array || isForeign(value, "Uint16Array");

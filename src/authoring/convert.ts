@@ -4,7 +4,6 @@
  * @module
  */
 import { failRange, failType } from "../core/errors.ts";
-import { saveModel } from "../io/model_write.ts";
 import { CELL_STATE, type CellQParams, GATES, lstmParts } from "../cells/lstm_parts.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
@@ -126,8 +125,8 @@ function convertCell(
       statistics?.hidden ?? null,
     ),
     weightHr: weightHr === null ? null : nearest("hr", weightHr, projSize, 1).weight,
-    biasIh: weights.biasIh?.slice() ?? null,
-    biasHh: weights.biasHh?.slice() ?? null,
+    biasIh: weights.biasIh,
+    biasHh: weights.biasHh,
     parts: parts as unknown as CellQParams,
   };
 }
@@ -222,7 +221,7 @@ function convertModule(
         weight,
         module.gram,
       ),
-      bias: bias?.slice() ?? null,
+      bias,
       input,
       output: observedQParams(name, module.output),
       dynamic: qconfig.dynamic,
@@ -283,7 +282,7 @@ function outputOf(module: QuantizedModule): PerTensorQParams | null {
  * ```
  */
 export function convert(observed: ObservedModel): QuantizedModel {
-  return new QuantizedModel(convertModules(observed), saveModel);
+  return new QuantizedModel(convertModules(observed));
 }
 
 /** The integer modules that {@linkcode convert} makes a model of. */

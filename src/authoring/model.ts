@@ -5,6 +5,7 @@
  */
 import { checkGiven, failRange, failType } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
+import { type Fingerprint, fingerprintOf } from "./fingerprint.ts";
 import { foldable, foldedBytes, type Folding, lowerModules } from "./lower.ts";
 import { commonBatchFirst, endsOf, type ModuleData } from "./modules.ts";
 import { type Ends, Program } from "../runtime/program.ts";
@@ -58,23 +59,17 @@ export class QuantizedModel {
   readonly output: PerTensorQParams | null;
   /** What it is lowered to, by fold. */
   readonly #programs = new Map<Folding, Program>();
-  readonly #serialize: (model: QuantizedModel) => Uint8Array;
-  #fingerprint: Uint8Array | null = null;
+  readonly #fingerprint: Fingerprint;
 
   /**
    * Use `convert`, `quantizeDynamic` or `loadModel`.
    *
    * @param modules The modules by name, in order; widths must fit.
-   * @param serialize Gives the model's file, which states carry a fingerprint of.
    * @throws {RangeError} If there is no module, widths differ, an Embedding does not come first, or some LSTMs are
    * batchFirst and others not.
    */
-  constructor(
-    modules: ReadonlyMap<string, QuantizedModule>,
-    serialize: (model: QuantizedModel) => Uint8Array,
-  ) {
-    this.modules = modules;
-    this.#serialize = serialize;
+  constructor(modules: ReadonlyMap<string, QuantizedModule>) {
+    this.modules = new Map(modules);
     let ends: Ends | null = null;
     let bidirectional = false;
     let vocabulary = 0;
@@ -107,22 +102,15 @@ export class QuantizedModel {
     this.inputSize = inputSize;
     this.input = input;
     ({ outputSize: this.outputSize, output: this.output } = ends!);
+    this.#fingerprint = fingerprintOf(modules.values());
   }
 
-  /** Eight bytes that tell this model from any other: a hash of its file. */
+  /**
+   * Eight bytes that tell this model from any other: a hash of what it computes, taken when it is made. Names, files,
+   * `splitGates` and `batchFirst` make no difference: states move between models that differ in these alone.
+   */
   get fingerprint(): Uint8Array {
-    if (this.#fingerprint === null) {
-      // Two 32-bit FNV-1a hashes, one over the bytes in reverse.
-      const file = this.#serialize(this);
-      let forth = 0x811c9dc5;
-      let back = forth;
-      for (let i = 0, j = file.length; j-- > 0; i++) {
-        forth = Math.imul(forth ^ file[i]!, 0x01000193);
-        back = Math.imul(back ^ file[j]!, 0x01000193);
-      }
-      this.#fingerprint = new Uint8Array(Int32Array.of(forth, back).buffer);
-    }
-    return this.#fingerprint;
+    return new Uint8Array(Int32Array.from(this.#fingerprint).buffer);
   }
 
   /**
@@ -158,8 +146,10 @@ export class QuantizedModel {
       program = new Program({
         vocabulary: this.vocabulary,
         batchFirst: this.batchFirst,
-        // Computed when a state is first asked for.
-        fingerprint: { [Symbol.iterator]: () => new Int32Array(this.fingerprint.buffer).values() },
+        // Rows that are not rounded give other results, so that states do not move between the two.
+        fingerprint: fold === "float32"
+          ? this.#fingerprint.map((word) => ~word)
+          : this.#fingerprint,
         stages: lowerModules(modules, fold),
       });
       this.#programs.set(fold, program);

@@ -5,7 +5,8 @@
  * @module
  */
 import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
-import { failRange } from "../core/errors.ts";
+import { copyArray } from "../../kernels/numeric/typed_array.ts";
+import { failRange, isObject } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { LstmBackend, PreparedModule } from "../runtime/backend.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "../modules/lstm/cell.ts";
@@ -91,6 +92,18 @@ export interface LstmModule {
 
 /** A module of a quantized model. */
 export type ModuleData = EmbeddingModule | LinearModule | LstmModule;
+
+/** A weight over arrays of its own. */
+export function copyWeight<W extends LinearWeight | null>(weight: W): W {
+  if (!isObject(weight)) return weight;
+  const { data, scales, zeroPoints } = weight;
+  return {
+    ...weight,
+    data: copyArray(data),
+    scales: copyArray(scales),
+    zeroPoints: copyArray(zeroPoints),
+  };
+}
 
 /** Width of an LSTM's hidden state. */
 export function stateSize({ hiddenSize, projSize }: LstmModule): number {

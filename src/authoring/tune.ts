@@ -24,7 +24,6 @@ import { QuantizedLSTM } from "../modules/lstm/quantized.ts";
 import { QuantizedModel } from "./model.ts";
 import type { ModuleData } from "./modules.ts";
 import { ReferenceModel } from "../reference/reference.ts";
-import { saveModel } from "../io/model_write.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 import {
   floatWeights,
@@ -183,7 +182,7 @@ function withChoices(
     changed.set(name, next);
     output = next.output;
   }
-  return new QuantizedModel(changed, saveModel);
+  return new QuantizedModel(changed);
 }
 
 /** One input. */

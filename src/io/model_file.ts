@@ -136,7 +136,7 @@ function makeModule(
 
 /**
  * Reads a quantized model from the bytes of its file, which is taken to be hostile: everything is checked before it
- * is used. Tensors are views of `bytes` where alignment allows. The modules have `forward`, and LSTMs that the fast
+ * is used. Tensors are copied, so that `bytes` may be used for something else. The modules have `forward`, and LSTMs that the fast
  * step does not run are run by parts.
  *
  * @param bytes What `saveModel` gave.
@@ -314,5 +314,5 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
     }
   }
   for (const key of tensors.keys()) failRange("bytes", "no other tensors", key);
-  return new QuantizedModel(modules, () => bytes);
+  return new QuantizedModel(modules);
 }

@@ -168,7 +168,7 @@ export function compileModel(
     return Array.isArray(value) ? fields.map(([, each]) => each) : Object.fromEntries(fields);
   };
   const program = plain(
-    { vocabulary, batchFirst, fingerprint: [...data.fingerprint], stages },
+    { vocabulary, batchFirst, fingerprint: data.fingerprint, stages },
     [],
   ) as ProgramData;
   const text = JSON.stringify(

@@ -112,8 +112,8 @@ export interface ProgramData {
   readonly vocabulary: number;
   /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]. */
   readonly batchFirst: boolean;
-  /** Two 32-bit numbers that tell the model from any other. */
-  readonly fingerprint: Iterable<number>;
+  /** Two 32-bit numbers that tell what it computes from anything else. */
+  readonly fingerprint: readonly number[];
   /** What runs, one after the other: a folded Embedding is no stage of its own. */
   readonly stages: readonly StageProgram[];
 }

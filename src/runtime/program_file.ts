@@ -49,7 +49,7 @@ export type StoredArray = readonly [
 ];
 
 /**
- * Reads a program. Its arrays are views of `bytes` where alignment allows. It is seen whether the file is one, and whole;
+ * Reads a program. `bytes` are copied, so that they may be used for something else. It is seen whether the file is one, and whole;
  * what it says is not doubted then, so that it must come from somebody trusted (`loadModel` of the full entry point doubts
  * all that it reads).
  *
@@ -72,8 +72,8 @@ export type StoredArray = readonly [
 export function loadProgram(bytes: Uint8Array): Program {
   if (!isUint8Array(bytes)) failType("bytes", "a Uint8Array", bytes);
   // Not slice, which copies nothing where bytes are a Buffer.
-  const { buffer, byteOffset, length } = bytes.byteOffset % 8 ? new Uint8Array(bytes) : bytes;
-  const words = new Int32Array(buffer, byteOffset, length >> 2);
+  const { buffer, length } = new Uint8Array(bytes);
+  const words = new Int32Array(buffer, 0, length >> 2);
   const [magic, version, size, start] = words;
   if (magic !== PROGRAM_MAGIC) failRange("bytes", EXPECTED, "another file");
   if (version !== PROGRAM_VERSION) failRange("bytes", `version ${PROGRAM_VERSION}`, version);
@@ -82,7 +82,7 @@ export function loadProgram(bytes: Uint8Array): Program {
     // ASCII, for which asking for a TextDecoder takes longer where one has to be loaded.
     let text = "";
     for (let at = start!; at < length; at += 4096) {
-      const codes = new Uint8Array(buffer, byteOffset + at, Math.min(4096, length - at));
+      const codes = new Uint8Array(buffer, at, Math.min(4096, length - at));
       text += String.fromCharCode.apply(null, codes as unknown as number[]);
     }
     // Walking to a few places takes a third of the time of a reviver, which is called for every value.
@@ -93,7 +93,7 @@ export function loadProgram(bytes: Uint8Array): Program {
       for (const key of path) place = place[key];
       for (const [key, kind, stored, from, length] of arrays) {
         if (place[key] !== null) throw key;
-        const view = new PROGRAM_ARRAYS[stored]!(buffer as ArrayBuffer, byteOffset + from, length);
+        const view = new PROGRAM_ARRAYS[stored]!(buffer, from, length);
         place[key] = kind === stored ? view : new PROGRAM_ARRAYS[kind]!(view);
       }
     }

@@ -103,7 +103,7 @@ Deno.test("a file whose scales' product has no finite reciprocal is refused befo
   const linear = quantized<QuantizedLinear>(new Linear({ inFeatures: 2, outFeatures: 3 }));
   const weight = { ...linear.weight, scales: linear.weight.scales.map(() => 2 ** -60) };
   const file = saveModel(
-    new QuantizedModel(new Map([["out", { ...linear, input, weight }]]), saveModel),
+    new QuantizedModel(new Map([["out", { ...linear, input, weight }]])),
   );
   assertThrows(() => loadModel(file), RangeError, "weight.scales[0]: expected");
 });

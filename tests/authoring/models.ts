@@ -1,5 +1,4 @@
 /** Random quantized models: perhaps an Embedding, an LSTM, perhaps a Linear. */
-import { saveModel } from "../../src/io/model_write.ts";
 import { perTensorAffine } from "../../src/core/qparams.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
@@ -65,7 +64,7 @@ export function modelOf(
       }),
     );
   }
-  return new QuantizedModel(modules, saveModel);
+  return new QuantizedModel(modules);
 }
 
 /** A case with 4 inputs and a hidden state of 5, 8 bits everywhere. */

@@ -68,7 +68,7 @@ Deno.test("a batchFirst model's sessions take and give [batch, steps, ...], in e
 
 Deno.test("a batchFirst model's session gives what its LSTM's forward gives", () => {
   const lstm = lstmOf({ ...plainCase, batchFirst: true, numLayers: 2, bidirectional: true });
-  const model = new QuantizedModel(new Map([["lstm", lstm]]), saveModel);
+  const model = new QuantizedModel(new Map([["lstm", lstm]]));
   const x = floatsOf(4, [3, 7, 4], 2);
   const y = new Uint8Array(3 * 7 * 10);
   for (const lengths of [undefined, [7, 1, 4]]) {
@@ -111,7 +111,7 @@ Deno.test("models whose LSTMs differ in batchFirst are refused, and say which", 
   const { modules } = model;
   const b = lstmOf({ ...plainCase, inputSize: 2, hiddenSize: 2 });
   assertThrows(
-    () => new QuantizedModel(new Map([...modules, ["b", b]]), saveModel),
+    () => new QuantizedModel(new Map([...modules, ["b", b]])),
     RangeError,
     "modules.b.batchFirst: expected true, as that of modules.a, got false",
   );

@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
-import { saveModel } from "../../src/io/model_write.ts";
 import { perTensorAffine } from "../../src/core/qparams.ts";
 import { byParts } from "../../src/modules/lstm/by_parts.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
@@ -320,7 +319,7 @@ Deno.test("Session refuses integers out of range and unknown tokens", () => {
     quantMin: 0,
   });
   const lstm = lstmOf(plainCase, { input: q });
-  const model = new QuantizedModel(new Map([["lstm", lstm]]), saveModel);
+  const model = new QuantizedModel(new Map([["lstm", lstm]]));
   const session = model.createSession();
   assertThrows(
     () => session.step(Uint8Array.of(1, 2, 16, 3), new Uint8Array(5)),
@@ -398,7 +397,7 @@ Deno.test("Session gives what an LSTM of float32 input gives when foldEmbedding 
           "lstm",
           new QuantizedLSTM({ ...modules.get("lstm") as QuantizedLSTM, input: null }),
         );
-        const oracle = new QuantizedModel(modules, saveModel);
+        const oracle = new QuantizedModel(modules);
         const maxSteps = steps;
         const [want, rounded, ...got] = ([
           [oracle, { foldEmbedding: false, kernels: byParts() }],
@@ -537,7 +536,7 @@ Deno.test("Sessions of one model do not mix when they run interleaved", () => {
 Deno.test("QuantizedModel refuses modules that do not follow each other", () => {
   const lstm = lstmOf(plainCase);
   const model = (...modules: [string, unknown][]) => () =>
-    new QuantizedModel(new Map(modules as never), saveModel);
+    new QuantizedModel(new Map(modules as never));
   const embedding = [...plain({}, "8").modules][0]![1];
   assertThrows(model(), RangeError, "modules: expected at least one module");
   assertThrows(

@@ -1,6 +1,5 @@
 /** How much memory SIMD kernels take, and what happens where there is none. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { saveModel } from "../../src/io/model_write.ts";
 import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
 import type { SessionOptions } from "../../src/runtime/session.ts";
 import type { SimdKernels } from "../../src/simd/backend.ts";
@@ -13,7 +12,7 @@ const PAGE = 65536;
 const sized: LstmCase = { ...plainCase, inputSize: 16, hiddenSize: 16, numLayers: 2 };
 
 function modelOf(c: LstmCase): QuantizedModel {
-  return new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstmOf(c)]]), saveModel);
+  return new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstmOf(c)]]));
 }
 
 /** Kernels, and the memories of what they have prepared. */

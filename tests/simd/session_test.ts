@@ -1,7 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { LstmBackend } from "../../src/runtime/backend.ts";
-import { saveModel } from "../../src/io/model_write.ts";
 import type { QArray } from "../../src/core/dtype.ts";
 import { newQArray } from "../../src/core/dtype.ts";
 import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
@@ -27,7 +26,7 @@ const cases = lstmCases(bits, bits, false).map((c): LstmCase => ({
 }));
 
 function modelOf(c: LstmCase): QuantizedModel {
-  return new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstmOf(c)]]), saveModel);
+  return new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstmOf(c)]]));
 }
 
 /** `steps` steps of random input. */
@@ -130,7 +129,6 @@ for (const [name, backend] of backends) {
         const lstm = zero ? symmetric(lstmOf(sized)) : lstmOf(sized);
         const model = new QuantizedModel(
           new Map<string, QuantizedModule>([["lstm", lstm]]),
-          saveModel,
         );
         const random = generator(c.seed + 8);
         const size = steps * batch;
@@ -179,7 +177,6 @@ Deno.test("Layers whose weights are many tiles give with SIMD kernels what they 
     for (const lstm of [lstmOf(c), symmetric(lstmOf(c))]) {
       const model = new QuantizedModel(
         new Map<string, QuantizedModule>([["lstm", lstm]]),
-        saveModel,
       );
       const steps = 20;
       const x = floatsOf(5, [steps * 3, 300], 2).data;
@@ -214,7 +211,6 @@ Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM
       const lstm = lstmOf({ ...c, engine: "fbgemm" });
       const model = new QuantizedModel(
         new Map<string, QuantizedModule>([["e", embedding], ["lstm", lstm]]),
-        saveModel,
       );
       const random = generator(c.seed + 7);
       const steps = 20;

@@ -50,7 +50,7 @@ export function convertEmbedding(observed: ObservedEmbedding): QuantizedEmbeddin
   if (qconfig === null) {
     const none = new Float32Array(0);
     return new QuantizedEmbedding({
-      weight: weight.slice(),
+      weight,
       numEmbeddings,
       embeddingDim,
       scales: none,

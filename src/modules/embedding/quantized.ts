@@ -4,7 +4,7 @@
  * @module
  */
 import { embeddingRow } from "../../../kernels/ops/embedding.ts";
-import { isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
+import { copyArray, isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
 import { checkGiven } from "../../core/errors.ts";
 import { checkTokens } from "../../core/check.ts";
 import type { Tensor, TokenTensor } from "../../core/tensor.ts";
@@ -59,17 +59,17 @@ export class QuantizedEmbedding implements EmbeddingModule {
   readonly biases: Float32Array;
 
   /**
-   * Checks the arrays and keeps them, uncopied.
+   * Checks the arrays and keeps copies of them.
    *
    * @throws {RangeError} If a length is wrong, or a scale or bias not finite.
    */
   constructor(options: QuantizedEmbeddingOptions) {
     checkGiven(options);
-    this.weight = options.weight;
+    this.weight = copyArray(options.weight);
     this.numEmbeddings = options.numEmbeddings;
     this.embeddingDim = options.embeddingDim;
-    this.scales = options.scales;
-    this.biases = options.biases;
+    this.scales = copyArray(options.scales);
+    this.biases = copyArray(options.biases);
     checkModule("Embedding", this);
   }
 

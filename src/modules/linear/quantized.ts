@@ -12,6 +12,7 @@ import {
   type LinearWeight,
 } from "../../../kernels/ops/linear.ts";
 import { dequantizePerChannel, quantizePerTensor } from "../../../kernels/numeric/quantize.ts";
+import { copyArray } from "../../../kernels/numeric/typed_array.ts";
 import { newQArray } from "../../core/dtype.ts";
 import { checkGiven, failRange, failType } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
@@ -19,7 +20,7 @@ import type { PreparedModule } from "../../runtime/backend.ts";
 import { checkModule, checkScales } from "../../authoring/check.ts";
 import { type ForwardTensor, inputQParams } from "../lstm/forward.ts";
 import { dynamicRows } from "../lstm/dynamic.ts";
-import type { LinearModule } from "../../authoring/modules.ts";
+import { copyWeight, type LinearModule } from "../../authoring/modules.ts";
 
 /** What a {@linkcode QuantizedLinear} is made of. */
 export type QuantizedLinearOptions = Omit<LinearModule, "kind" | "fallback">;
@@ -69,7 +70,7 @@ export class QuantizedLinear implements LinearModule {
   readonly fallback: (linear: LinearModule) => PreparedModule = dynamicRows;
 
   /**
-   * Checks weight, bias and parameters and keeps them, uncopied.
+   * Checks weight, bias and parameters and keeps them; arrays are copied.
    *
    * @throws {TypeError} If the weight is no Int8Array.
    * @throws {RangeError} If a length, scale, zero point or bias is wrong, or it is dynamic and `input` or `output` is
@@ -78,8 +79,8 @@ export class QuantizedLinear implements LinearModule {
   constructor(options: QuantizedLinearOptions) {
     checkGiven(options);
     this.engine = options.engine;
-    this.weight = options.weight;
-    this.bias = options.bias;
+    this.weight = copyWeight(options.weight);
+    this.bias = copyArray(options.bias);
     this.input = options.input;
     this.output = options.output;
     this.dynamic = options.dynamic ?? false;

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Engine } from "../../../kernels/ops/linear.ts";
+import { copyArray } from "../../../kernels/numeric/typed_array.ts";
 import { checkGiven, failRange, failType } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import type { LstmBackend } from "../../runtime/backend.ts";
@@ -18,12 +19,29 @@ import {
   type LstmForwardOptions,
   type LstmForwardResult,
 } from "./forward.ts";
-import { type LstmModule, stateSize } from "../../authoring/modules.ts";
+import { copyWeight, type LstmModule, stateSize } from "../../authoring/modules.ts";
 
 /** What a {@linkcode QuantizedLSTM} is made of. */
 export interface QuantizedLstmOptions extends Omit<LstmModule, "kind" | "projSize" | "fallback"> {
   /** Width of the projected hidden state; 0, the default, where it is not projected. */
   readonly projSize?: number;
+}
+
+/** Cells over arrays of their own. */
+function copyCells(cells: LstmModule["cells"]): LstmModule["cells"] {
+  if (!Array.isArray(cells) || !cells.every(Array.isArray)) {
+    failType("cells", "an array of arrays", cells);
+  }
+  return cells.map((layer) =>
+    layer.map((cell: QuantizedLstmCell) => ({
+      weightIh: copyWeight(cell.weightIh),
+      weightHh: copyWeight(cell.weightHh),
+      weightHr: copyWeight(cell.weightHr),
+      biasIh: copyArray(cell.biasIh),
+      biasHh: copyArray(cell.biasHh),
+      parts: cell.parts,
+    }))
+  );
 }
 
 /**
@@ -68,7 +86,7 @@ export class QuantizedLSTM implements LstmModule {
   readonly fallback: LstmBackend;
 
   /**
-   * Checks cells and parameters and keeps them, uncopied.
+   * Checks cells and parameters and keeps them; arrays are copied.
    *
    * @throws {TypeError} If a weight is no Int8Array.
    * @throws {RangeError} If the number of cells, a weight's shape, a scale, zero point or bias is wrong, or the LSTM is
@@ -88,7 +106,7 @@ export class QuantizedLSTM implements LstmModule {
     this.input = options.input;
     this.torchInitialState = options.torchInitialState;
     if (options.stateInput !== undefined) this.stateInput = options.stateInput;
-    this.cells = options.cells;
+    this.cells = copyCells(options.cells);
     this.dynamic = options.dynamic ?? false;
     this.fallback = this.dynamic ? dynamicLstm : byParts();
     this.#check();
@@ -96,9 +114,6 @@ export class QuantizedLSTM implements LstmModule {
 
   #check(): void {
     const { cells, inputSize, hiddenSize, projSize, numLayers, bidirectional } = this;
-    if (!Array.isArray(cells) || !cells.every(Array.isArray)) {
-      failType("cells", "an array of arrays", cells);
-    }
     const size = stateSize(this);
     const directions = bidirectional ? 2 : 1;
     if (this.dynamic) {
