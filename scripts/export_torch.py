@@ -2,31 +2,47 @@
 """Turns a quantized torch model into splitgate's model file, with torch's own integers and parameters.
 
     from export_torch import export_model
-    open("model.safetensors", "wb").write(export_model(model, order=["quant", "lstm", "fc"]))
+    from write_file import write_file
+    write_file("model.safetensors", [export_model(model, example=x)])
 
 or, for a model saved whole with torch.save:
 
-    python scripts/export_torch.py model.pt model.safetensors --order quant,lstm,fc
+    python scripts/export_torch.py model.pt model.safetensors --example input.npy
 
 (what defines its class must be importable, by PYTHONPATH for one). The model is an eager-mode one: observed (prepare,
-prepare_qat, calibrated or trained), converted or dynamically quantized (quantize_dynamic). It is a Linear, Embedding,
-LSTM or a Sequential of them, or, with `order`, any module whose submodules of these names run one after the other (an
-LSTM's output going on, its state not). An observed model is converted first, as torch converts it, so that
-fake-quantizers' parameters come along. What the file cannot carry is refused with the module's name.
+prepare_qat, calibrated or trained), converted or dynamically quantized (quantize_dynamic). Its forward runs Embedding,
+LSTM and Linear modules one after the other (an LSTM's output going on, its state not) and nothing else; it is traced to
+find that out, and compared with them on an example input, if one is given. An observed model is converted first, as
+torch converts it, so that fake-quantizers' parameters come along. What the file cannot carry is refused by name.
 """
 
 import argparse
 import copy
 import json
+import os
 import struct
 import sys
+import warnings
 
-import numpy as np
-import torch
-import torch.ao.nn.quantizable as nnqa
-import torch.ao.nn.quantized as nnq
-import torch.ao.nn.quantized.dynamic as nnqd
-import torch.ao.quantization as tq
+TORCH = "2.8"
+
+try:
+    import numpy as np
+    import torch
+    import torch.ao.nn.quantizable as nnqa
+    import torch.ao.nn.quantized as nnq
+    import torch.ao.nn.quantized.dynamic as nnqd
+    import torch.ao.quantization as tq
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    there = getattr(sys.modules.get("torch"), "__version__", "none")
+    print(f"export_torch: torch: expected {TORCH} with torch.ao.quantization, and numpy, got torch {there}: {error}",
+          file=sys.stderr)  # fmt: skip
+    sys.exit(2)
+
+from torch_chain import Refused, Untraceable, check_example, check_order, first_line, refuse, traced
+from write_file import WriteError, check_output, write_file
 
 GATES = ("input", "forget", "cell", "output")
 PARTS = (
@@ -37,14 +53,6 @@ GATED = PARTS[:3]
 SIGMOID, TANH = (1 / 256, 0), (2 / 256, 128)
 # Its place among the dtypes.
 QUINT8 = 0
-
-
-class Refused(Exception):
-    """A module that the model file cannot carry."""
-
-
-def refuse(name, module, reason):
-    raise Refused(f"{name or 'model'} ({type(module).__module__}.{type(module).__name__}): {reason}")
 
 
 # Safetensors
@@ -98,6 +106,15 @@ def qparams(name, module, scale, zero_point):
     return [QUINT8, float(f"{scale:.9g}"), zero_point]
 
 
+def floats(name, module, tensor):
+    """A float32 tensor's values. Another dtype has others, or rounds what torch computes with otherwise."""
+    if tensor.dtype != torch.float32:
+        refuse(name, module, f"expected torch.float32 values, got {tensor.dtype}: quantize model.float()")
+    if tensor.layout != torch.strided or tensor.is_meta:
+        refuse(name, module, f"expected a plain tensor with data, got {tensor.layout} on {tensor.device}")
+    return tensor.detach().cpu().numpy()
+
+
 class Writer:
     """Collects the tensors and the module tree."""
 
@@ -117,6 +134,8 @@ class Writer:
             if weight.dtype != torch.qint8:
                 refuse(name, module, f"its weight is {weight.dtype}, not torch.qint8")
             data.append(weight.int_repr().numpy())
+            if weight.qscheme() not in (torch.per_tensor_affine, torch.per_channel_affine):
+                refuse(name, module, f"its weight is quantized by {weight.qscheme()}")
             per_channel = weight.qscheme() == torch.per_channel_affine
             kinds.add(per_channel)
             if per_channel:
@@ -149,7 +168,7 @@ def export_linear(writer, name, module, given):
     weight, bias = linear_parts(name, module)
     per_channel = writer.weight(f"{name}.weight", module, [weight])
     if bias is not None:
-        writer.add(f"{name}.bias", bias.detach().numpy())
+        writer.add(f"{name}.bias", floats(f"{name}.bias", module, bias))
     output = qparams(name, module, module.scale, module.zero_point)
     writer.modules.append({
         "name": name, "type": "Linear", "perChannel": per_channel, "input": given, "output": output,
@@ -163,7 +182,7 @@ def export_embedding(writer, name, module):
         if module.max_norm is not None:
             refuse(name, module, "max_norm changes its rows as they are read")
         width = module.weight.shape[1]
-        writer.add(f"{name}.weight", module.weight.detach().numpy().astype(np.float32))
+        writer.add(f"{name}.weight", floats(name, module, module.weight))
     else:
         weight = module.weight()
         if weight.dtype != torch.quint8:
@@ -189,7 +208,7 @@ def export_cell(writer, name, cell, suffix, path):
             refuse(path, cell, "some of its gates have a bias, some not")
         biases.append(has.pop())
         if biases[-1]:
-            bias = np.concatenate([bias.detach().numpy() for _, bias in weights])
+            bias = np.concatenate([floats(f"{path}.{kind}", cell, bias) for _, bias in weights])
             writer.add(f"{name}.bias_{kind}_{suffix}", bias)
     if per_channel[0] != per_channel[1] or biases[0] != biases[1]:
         refuse(path, cell, "its two projections differ in weight scheme or bias")
@@ -250,7 +269,7 @@ def export_dynamic_linear(writer, name, module):
     weight, bias = module.weight(), module.bias()
     per_channel = writer.weight(f"{name}.weight", module, [weight])
     if bias is not None:
-        writer.add(f"{name}.bias", bias.detach().numpy())
+        writer.add(f"{name}.bias", floats(f"{name}.bias", module, bias))
     writer.modules.append({
         "name": name, "type": "Linear", "perChannel": per_channel, "input": None, "output": None, "dynamic": True,
         "sizes": (weight.shape[1], weight.shape[0]),
@@ -259,11 +278,13 @@ def export_dynamic_linear(writer, name, module):
 
 def export_dynamic_lstm(writer, name, module):
     refuse_dtype(name, module, module.dtype)
+    if any(weight.shape[1] != module.hidden_size for key, weight in module.get_weight().items() if "_hh_" in key):
+        refuse(name, module, "its hidden state is projected (proj_size), with which torch itself does not run it")
     channels = {writer.weight(f"{name}.{key}", module, [weight]) for key, weight in module.get_weight().items()}
     if len(channels) > 1:
         refuse(name, module, "some of its weights are per channel, some per tensor")
     for key, bias in module.get_bias().items():
-        writer.add(f"{name}.{key}", bias.detach().numpy())
+        writer.add(f"{name}.{key}", floats(f"{name}.{key}", module, bias))
     directions = 2 if module.bidirectional else 1
     writer.modules.append({
         "name": name, "type": "LSTM", "perChannel": channels.pop(), "batchFirst": module.batch_first,
@@ -281,27 +302,43 @@ NAMES_ALONE = {
 }  # fmt: skip
 
 
-def chain(model, order):
-    """The modules that run one after the other, by name."""
+def check_names(model, order):
+    if isinstance(order, str) or not all(isinstance(name, str) for name in order):
+        kind = f"the string {order!r}" if isinstance(order, str) else f"{list(order)!r}"
+        raise Refused(f"order: expected a list of names, got {kind}")
+    modules = dict(model.named_modules())
+    for name in order:
+        if name not in modules:
+            there = ", ".join(child for child, _ in model.named_children())
+            raise Refused(f"order: {name} is no module of the model; there are {there}, and what is in them")
+
+
+def unfolded(name, module):
+    """A module, or those of a Sequential, by name."""
+    if type(module) is not torch.nn.Sequential:
+        return [(name, module)]
+    return [each for key, child in module.named_children() for each in unfolded(f"{name}.{key}".lstrip("."), child)]
+
+
+def chain(model, order, example):
+    """The modules that run one after the other, by name: those that forward runs, or, where that cannot be traced and
+    there is an example that tells, those of `order`."""
     if order is not None:
-        if isinstance(order, str):
-            raise Refused(f"order: expected a list of names, got the string {order!r}")
-        modules = dict(model.named_modules())
-        for name in order:
-            if name not in modules:
-                there = ", ".join(child for child, _ in model.named_children())
-                raise Refused(f"order: {name} is no module of the model; there are {there}, and what is in them")
-            yield from chain_of(name, modules[name])
-        return
-    yield from chain_of("", model)
-
-
-def chain_of(prefix, module):
-    if type(module) is torch.nn.Sequential:
-        for name, child in module.named_children():
-            yield from chain_of(f"{prefix}.{name}" if prefix else name, child)
-    else:
-        yield prefix, module
+        check_names(model, order)
+    try:
+        modules = traced(model)
+    except Untraceable as error:
+        reason = f"model: what its forward computes cannot be told by tracing it ({error})"
+        if example is None:
+            way = "give an example input, on which the listed modules are compared with it"
+            raise Refused(f"{reason}: {way}") from error
+        if order is None and type(model) is not torch.nn.Sequential:
+            raise Refused(f"{reason}: pass `order`") from error
+        listed = [("", model)] if order is None else [(name, model.get_submodule(name)) for name in order]
+        return [each for name, module in listed for each in unfolded(name, module)]
+    if order is not None:
+        check_order(order, modules, model)
+    return modules
 
 
 def check_observed(model):
@@ -322,17 +359,24 @@ def is_observed(model):
 
 
 def converted(model):
-    """The model as torch converts it; a converted one as it is."""
+    """The model as torch converts it, in evaluation; a copy of a converted one."""
     if not is_observed(model):
-        return model
+        return copied(model)
     check_observed(model)
     # torch swaps the children of a module only, so that a module by itself gets a parent.
     root = torch.nn.Module()
-    root.model = copy.deepcopy(model).eval()
+    root.model = copied(model)
     try:
         return tq.convert(root).model
     except Exception as error:
-        raise Refused(f"model: torch does not convert it: {error}") from error
+        raise Refused(f"model: torch does not convert it: {first_line(error)}") from error
+
+
+def copied(model):
+    try:
+        return copy.deepcopy(model).eval()
+    except Exception as error:
+        raise Refused(f"model: torch does not copy it: {first_line(error)}") from error
 
 
 def check_chain(modules):
@@ -371,26 +415,62 @@ def tree(modules, engine):
     return {"version": 2, "qparams": listed, "modules": out}
 
 
-def export_model(model, order=None, engine=None, input_qparams=None):
+def as_example(example, input_qparams):
+    if isinstance(example, np.ndarray) and example.dtype.kind in "fiu":
+        example = torch.from_numpy(np.ascontiguousarray(example))
+    if not isinstance(example, torch.Tensor):
+        got = type(example).__name__
+        if isinstance(example, np.ndarray):
+            got += f" of {example.dtype}"
+        raise Refused(f"example: expected a tensor or an array of numbers, got {got}")
+    if example.is_floating_point():
+        # NumPy's floats are float64 where nothing else is said.
+        example = example.detach().float()
+        if input_qparams is not None:
+            example = torch.quantize_per_tensor(example, *input_qparams, torch.quint8)
+    elif not example.is_quantized:
+        example = example.long()
+    return example
+
+
+def check_input_qparams(pair):
+    two = isinstance(pair, (tuple, list)) and len(pair) == 2
+    if not two or not all(isinstance(each, (int, float)) for each in pair) or pair[1] % 1 != 0:
+        raise Refused(f"input_qparams: expected (scale, zero point), a number and an integer, got {pair!r}")
+
+
+def export_model(model, order=None, engine=None, input_qparams=None, example=None):
     """The bytes of splitgate's model file.
 
-    order: names of the submodules that run one after the other; for models other than Sequential.
+    order: names of the submodules that run one after the other, to be compared with those that the model's forward
+    runs; it may leave out what changes no value. It is needed only where forward cannot be traced.
     engine: "fbgemm" (also "x86") or "qnnpack", whose rounding to follow; that of torch.backends.quantized.engine by default.
     input_qparams: (scale, zero_point) of the input, where no QuantStub gives it.
-    Raises Refused, with the module's name, if the file cannot carry something.
+    example: an input, a tensor or a NumPy array, on which what the file holds is compared with the model.
+    Raises Refused, with the module's name, if the file cannot carry something, or if the model's forward computes
+    anything else than the modules, one after the other.
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        raise Refused("model: expected an eager-mode model, got TorchScript: give the module it was made of")
     if not isinstance(model, torch.nn.Module):
         raise Refused(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    if any(each.is_meta for each in [*model.parameters(), *model.buffers()]):
+        raise Refused("model: expected tensors with data, got some on the device meta: load its weights first")
     engine = engine or torch.backends.quantized.engine
     if engine not in ("fbgemm", "x86", "qnnpack"):
         raise Refused(f"engine: {engine} is not followed, only fbgemm, x86 and qnnpack are")
+    if input_qparams is not None:
+        check_input_qparams(input_qparams)
     model = converted(model)
     # given: parameters of the current value; floating: whether it is float; unread: whether no module has read it since
     # it was quantized.
     writer, given, floating, unread = Writer(), None, True, False
     if input_qparams is not None:
         given, floating, unread = qparams("input", model, *input_qparams), False, True
-    for path, module in chain(model, order):
+    if example is not None:
+        example = as_example(example, input_qparams)
+    steps = chain(model, order, example)
+    for path, module in steps:
         kind = type(module)
         name = path or NAMES_ALONE.get(kind, "")
         # The stubs of a model without observers, as quantize_dynamic leaves them, do nothing.
@@ -426,8 +506,6 @@ def export_model(model, order=None, engine=None, input_qparams=None):
             refuse(name, module, "not quantized: give it a qconfig, or stop before it")
         elif isinstance(module, torch.fx.GraphModule):
             refuse(name, module, "a traced graph: only eager-mode models can be carried")
-        elif order is None and next(module.children(), None) is not None and not kind.__module__.startswith("torch."):
-            refuse(name, module, "its modules' order is not known: pass `order`")
         else:
             refuse(name, module, "only Embedding, LSTM, Linear and Sequential can be carried")
     if unread:
@@ -435,18 +513,113 @@ def export_model(model, order=None, engine=None, input_qparams=None):
     check_chain(writer.modules)
     if not writer.modules:
         refuse("", model, "there is no module in it that is quantized")
+    if example is not None:
+        check_example(model, steps, example)
     modules = tree(writer.modules, "qnnpack" if engine == "qnnpack" else "fbgemm")
     return safetensors(writer.tensors, {"splitgate": stringify(modules)})
 
 
-def main():
+# The command
+
+
+class Wrong(Exception):
+    """A file that is not what the command needs."""
+
+
+# How files begin that are taken for a model: what they are, and the way on.
+BEGINNINGS = (
+    (b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with git lfs pull"),
+    (b"<", "an HTML or XML page: what it was fetched from has no such file"),
+    (b"\x89HDF", "an HDF5 file (Keras?)"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x08", "an ONNX file, or another protocol buffer"),
+)
+
+
+def kind_of(path):
+    """What a file looks like that torch does not load, or None."""
+    with open(path, "rb") as file:
+        start = file.read(64)
+    if not start:
+        return "an empty file"
+    if len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") < os.path.getsize(path):
+        return "a safetensors file, which holds no modules: load it into the model and save that whole"
+    return next((kind for beginning, kind in BEGINNINGS if start.startswith(beginning)), None)
+
+
+def wrong(path, expected, got):
+    raise Wrong(f"{path}: expected {expected}, got {got}")
+
+
+def read_model(path):
+    expected = "a module, saved whole with torch.save(model, ...)"
+    try:
+        # Which file it is, is said below.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = torch.load(path, map_location="cpu", weights_only=False)
+    except OSError as error:
+        raise Wrong(f"{path}: {error.strerror or error}") from error
+    except (AttributeError, ImportError) as error:
+        wrong(path, f"{expected}, with what defines it importable",
+              f"{first_line(error)!r}: put its folder on PYTHONPATH, or call export_model where it is defined")  # fmt: skip
+    except Exception as error:  # a pickle runs what it likes, and fails as it likes
+        if os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD"):
+            wrong(path, expected, "weights only: unset TORCH_FORCE_WEIGHTS_ONLY_LOAD, if you trust the file")
+        kind = kind_of(path)
+        wrong(path, expected, kind or f"{first_line(error)!r} from torch {torch.__version__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        wrong(path, expected, "a TorchScript archive: save the module that was scripted or traced")
+    if isinstance(model, dict):
+        tensors = model and all(isinstance(value, torch.Tensor) for value in model.values())
+        keys = ", ".join(repr(key)[:40] for key in list(model)[:5])
+        what = "a state dict" if tensors else f"a dict of {keys}"
+        wrong(path, expected, f"{what}: load it into the model, and save or export that")
+    if not isinstance(model, torch.nn.Module):
+        wrong(path, expected, type(model).__name__)
+    return model
+
+
+def read_example(path):
+    """The one array or tensor of a .npy, .safetensors or torch file."""
+    expected = "one array of a .npy, .safetensors or torch file"
+    try:
+        if path.endswith(".npy"):
+            return np.load(path, allow_pickle=False)
+        if path.endswith(".safetensors"):
+            try:
+                from safetensors.torch import load_file
+            except ImportError as error:
+                raise Wrong(f"{path}: expected the package safetensors to read it with: install it, or give a .npy "
+                            "file") from error  # fmt: skip
+            value = load_file(path)
+        else:
+            value = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise Wrong(f"{path}: {error.strerror or error}") from error
+    except Wrong:
+        raise
+    except Exception as error:  # three readers, each with errors of its own
+        wrong(path, expected, kind_of(path) or repr(first_line(error)))
+    if isinstance(value, dict):
+        if len(value) != 1:
+            wrong(path, expected, f"{len(value)} of them")
+        value = next(iter(value.values()))
+    if not isinstance(value, (torch.Tensor, np.ndarray)):
+        wrong(path, expected, type(value).__name__)
+    return value
+
+
+def main(args=None):
     parser = argparse.ArgumentParser(description="Turns a quantized torch model into splitgate's model file.")
     parser.add_argument("model", help="saved with torch.save(model, ...); it is unpickled, so trust it")
     parser.add_argument("out", help="the model file, written anew")
-    parser.add_argument("--order", help="names of the submodules that run one after the other, with commas")
+    parser.add_argument("--order", help="names of the submodules that run one after the other, with commas; only needed "
+                        "where forward cannot be traced")  # fmt: skip
+    parser.add_argument("--example", help=".npy, .safetensors or torch file of an input, on which to compare")
     parser.add_argument("--engine", choices=["fbgemm", "x86", "qnnpack"])
     parser.add_argument("--input-qparams", help="scale,zero_point of the input where no QuantStub gives it")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(args)
     order = arguments.order.split(",") if arguments.order else None
     given = None
     if arguments.input_qparams:
@@ -455,26 +628,17 @@ def main():
             given = float(scale), int(zero_point)
         except ValueError:
             parser.error(f"--input-qparams: expected a number and an integer, with a comma, got {arguments.input_qparams}")
+    # torch's, of what is to come in torch.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
-        model = torch.load(arguments.model, weights_only=False)
-    except OSError as error:
-        sys.exit(f"export_torch.py: {error}")
-    except (AttributeError, ModuleNotFoundError) as error:
-        sys.exit(
-            f"export_torch.py: {arguments.model}: {error}. What defines the model must be importable: put its folder "
-            "on PYTHONPATH, or call export_model where it is defined"
-        )
-    if not isinstance(model, torch.nn.Module):
-        sys.exit(f"export_torch.py: {arguments.model}: expected a module, saved whole, got {type(model).__name__}")
-    try:
-        data = export_model(model, order, arguments.engine, given)
-    except Refused as error:
-        sys.exit(f"export_torch.py: {error}")
-    try:
-        with open(arguments.out, "wb") as file:
-            file.write(data)
-    except OSError as error:
-        sys.exit(f"export_torch.py: {error}")
+        check_output(arguments.out, [each for each in (arguments.model, arguments.example) if each])
+        model = read_model(arguments.model)
+        example = read_example(arguments.example) if arguments.example else None
+        data = export_model(model, order, arguments.engine, given, example)
+        write_file(arguments.out, [data])
+    except (Wrong, Refused, WriteError) as error:
+        print(f"export_torch: {error}", file=sys.stderr)
+        sys.exit(2)
     print(f"{arguments.out}: {len(data)} bytes")
 
 

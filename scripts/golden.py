@@ -25,6 +25,7 @@ import torch.ao.quantization as tq
 import torch.ao.quantization.fx._decomposed  # noqa: F401  registers quantized_decomposed
 
 from export_torch import export_model
+from write_file import write_file
 
 TORCH = "2.8.0"
 ENGINES = ("fbgemm", "qnnpack")
@@ -880,11 +881,10 @@ def write(directory, name, seed):
         "cpu_capability": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads(),
     }  # fmt: skip
     path = os.path.join(directory, f"{name}_s{seed}.json")
-    with open(path, "w") as file:
-        # One case a line: a changed case is one changed line.
-        file.write('{"meta": %s, "cases": [\n' % json.dumps(meta))
-        file.write(",\n".join(json.dumps(case, separators=(",", ":"), allow_nan=False) for case in cases))
-        file.write("\n]}\n")
+    # One case a line: a changed case is one changed line.
+    lines = ",\n".join(json.dumps(case, separators=(",", ":"), allow_nan=False) for case in cases)
+    text = '{"meta": %s, "cases": [\n%s\n]}\n' % (json.dumps(meta), lines)
+    write_file(path, [text.encode()])
     print(f"{path}: {len(cases)} cases, {os.path.getsize(path)} bytes")
 
 
