@@ -4,6 +4,7 @@ import {
   orderRows,
   packedInput,
   packRows,
+  rowOrder,
   sumsLength,
 } from "@splitgate/splitgate/kernels";
 import fc from "fast-check";
@@ -120,4 +121,18 @@ Deno.test("dotRows() is exact when 8-bit rows are long and all of one sign", () 
       assertEquals([out[0], out[1]], [length * v!, length * w! * v!]);
     }
   }
+});
+
+Deno.test("packRows() makes an array for each row, or for two, and none for what fills up a group", () => {
+  let rows = 0;
+  for (const count of [1, 2, 3, 4, 5, 19, 20, 21]) {
+    for (const [bound, each] of [[255, 2], [2 ** 24, 1]] as const) {
+      const weight = weightOf(count, 8, () => 127, 0);
+      const packed = packRows(orderRows(weight, rowOrder(count), bound));
+      assertEquals(packed.each, each);
+      assertEquals(new Set(packed.arrays).size, Math.ceil(count / each));
+      rows += count;
+    }
+  }
+  assertEquals(rows, 150);
 });
