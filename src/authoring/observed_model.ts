@@ -4,6 +4,7 @@
  * @module
  */
 import { failRange, failType } from "../core/errors.ts";
+import { copyLengths } from "../core/check.ts";
 import { type LSTMForwardOptions, planSequence } from "../modules/lstm/sequence.ts";
 import type { Observer } from "../observer/observer.ts";
 import { shapeSize, type Tensor, type TokenTensor } from "../core/tensor.ts";
@@ -89,14 +90,16 @@ export class ObservedModel {
     if (typeof x !== "object" || x === null) failType("x", "a tensor", x);
     let value: Tensor | TokenTensor = x;
     let tokens: Int32Array | null = null;
-    const { state = {}, ...rest } = options;
+    const { state = {}, ...rest } = options.lengths === undefined
+      ? options
+      : { ...options, lengths: copyLengths(options.lengths) };
     for (const name of Object.keys(state)) {
       if (!(this.modules.get(name) instanceof ObservedLSTM)) {
         failRange("options.state", "names of LSTMs", name);
       }
     }
     this.#check(x, state, rest);
-    const rows = options.lengths === undefined ? null : this.#validRows(x.shape, options.lengths);
+    const rows = rest.lengths === undefined ? null : this.#validRows(x.shape, rest.lengths);
     for (const [name, module] of this.modules) {
       if (module instanceof ObservedEmbedding) {
         tokens = (value as TokenTensor).data;

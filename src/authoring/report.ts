@@ -8,7 +8,7 @@ import { failRange, failType } from "../core/errors.ts";
 import type { LSTMWeights } from "../../kernels/float/lstm.ts";
 import type { DType } from "../core/dtype.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import { checkOptions } from "../core/check.ts";
+import { checkOptions, copyLengths } from "../core/check.ts";
 import { convertModules } from "./convert.ts";
 import { ObservedEmbedding } from "../modules/embedding/observed.ts";
 import { ObservedLinear } from "../modules/linear/observed.ts";
@@ -181,7 +181,9 @@ export function* measuredInputs(
   for (const each of data) {
     if (typeof each !== "object" || each === null) failType(`${name}[${count}]`, "a tensor", each);
     if ("x" in each) checkOptions(`${name}[${count}]`, each, ["x", "lengths"]);
-    yield "x" in each ? each : { x: each };
+    if (!("x" in each)) yield { x: each };
+    else if (each.lengths === undefined) yield { x: each.x };
+    else yield { x: each.x, lengths: copyLengths(each.lengths) };
     count++;
   }
   if (count === 0) failRange(name, "one input or more", "none");

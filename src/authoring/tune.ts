@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isInt32Array } from "../../kernels/numeric/typed_array.ts";
+import { copyArray, isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { failRange, failType } from "../core/errors.ts";
 import { lstmParts, type Part, PART_SLOTS, type PartSlot } from "../cells/lstm_parts.ts";
 import { checkOptions } from "../core/check.ts";
@@ -318,7 +318,14 @@ export function tune(
   const { budget, qconfig = int8x16QConfig, splitGates = false, backendConfig } = options;
   if (typeof budget !== "number") failType("options.budget", "a number of dB", budget);
   if (!Number.isFinite(budget)) failRange("options.budget", "a finite number of dB", budget);
-  const inputs = [...measuredInputs("calibration", calibration)];
+  // Copies: one array may be filled anew for each input.
+  const inputs = Array.from(
+    measuredInputs("calibration", calibration),
+    (input) =>
+      ArrayBuffer.isView(input.x?.data)
+        ? { ...input, x: { ...input.x, data: copyArray(input.x.data) } as Tensor | TokenTensor }
+        : input,
+  );
   const prepared = (choices: readonly Choice[]) =>
     prepare(model, mappingOf(qconfig, choices), {
       splitGates,

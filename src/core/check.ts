@@ -78,6 +78,11 @@ export function checkShaped(name: string, x: Tensor, shape: readonly number[]): 
   }
 }
 
+/** A copy of lengths, so that they are read once; what is no array is left for the check that follows. */
+export function copyLengths(lengths: ArrayLike<number>): ArrayLike<number> {
+  return Array.isArray(lengths) || ArrayBuffer.isView(lengths) ? Array.from(lengths) : lengths;
+}
+
 /** Zeros for a parameter, its size checked. */
 export function parameter(name: string, shape: readonly number[]): Float32Array {
   const size = shape.reduce((product, n) => product * n, 1);

@@ -10,7 +10,7 @@
 import { convert } from "../../../src/authoring/convert.ts";
 import type { ObservedModel } from "../../../src/authoring/observed_model.ts";
 import { prepare } from "../../../src/authoring/prepare.ts";
-import { perTensorAffine, type PerTensorQParams } from "../../../src/core/qparams.ts";
+import type { PerTensorQParams } from "../../../src/core/qparams.ts";
 import type { QTensor, Tensor, TokenTensor } from "../../../src/core/tensor.ts";
 import { Embedding } from "../../../src/modules/embedding/float.ts";
 import type { QuantizedEmbedding } from "../../../src/modules/embedding/quantized.ts";
