@@ -424,6 +424,28 @@ export function lowerArithmetic(
   return { constants: k, fixedPoint, exactScale, alike };
 }
 
+/** Activation tables that cells share, each once. */
+export interface SharedTables {
+  /** The tables; cells name them by index. */
+  readonly list: ActivationProgram[];
+  /** The index of each, by {@linkcode activationKey}. */
+  readonly indices: Map<string, number>;
+}
+
+/**
+ * No tables yet, for {@linkcode lowerCell} to add to.
+ *
+ * @example
+ * ```ts
+ * import { sharedTables } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(sharedTables().list, []);
+ * ```
+ */
+export function sharedTables(): SharedTables {
+  return { list: [], indices: new Map() };
+}
+
 /** A cell's numbers, and the tables that they name. */
 export interface LoweredCell {
   /** What prepareCell makes ready. */
@@ -471,16 +493,18 @@ export function lowerCell(
   order: ArrayLike<number>,
   input: Affine | null,
   stateBound: number,
-  tables: ActivationProgram[] = [],
+  tables: SharedTables = sharedTables(),
 ): LoweredCell {
   const { weightIh, weightHh, weightHr, biasIh } = weights;
   const { ogate_cy: hidden, proj } = parts;
+  const { list, indices } = tables;
   const activations = cellActivations(parts).map(([activation, from, to]) => {
     const key = activationKey(activation, from, to);
-    const known = tables.findIndex((table) =>
-      activationKey(table.activation, table.from, table.to) === key
-    );
-    return known < 0 ? tables.push({ activation, from, to, outputs: null }) - 1 : known;
+    let index = indices.get(key);
+    if (index === undefined) {
+      indices.set(key, index = list.push({ activation, from, to, outputs: null }) - 1);
+    }
+    return index;
   });
   const rows = weightHr && rowOrder(weightHr.outFeatures);
   const cell: CellProgram = {
@@ -497,7 +521,7 @@ export function lowerCell(
       projection: lowerProjection(engine, weightHr, null, rows, hidden, [proj]),
     },
   };
-  return { cell, tables };
+  return { cell, tables: list };
 }
 
 /**

@@ -12,9 +12,11 @@ import {
   lowerProjection,
   orderRows,
   rowOrder,
+  type SharedTables,
+  sharedTables,
 } from "../../kernels/packed/lower.ts";
 import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
-import type { ActivationProgram } from "../../kernels/packed/program.ts";
+
 import type { Affine } from "../../kernels/numeric/quantize.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { failRange } from "../core/errors.ts";
@@ -108,7 +110,7 @@ function fitsFloat32(parts: CellParameters, initialCell: Affine): boolean {
 }
 
 /** The layers of an LSTM, or null where the fast step does not run one. */
-function lowerLayers(source: LstmSource, tables: ActivationProgram[]): LstmCellProgram[][] | null {
+function lowerLayers(source: LstmSource, tables: SharedTables): LstmCellProgram[][] | null {
   const { module, tokens, initial } = source;
   const { engine, hiddenSize, cells } = module;
   const order = gateOrder(hiddenSize);
@@ -186,7 +188,7 @@ function foldTokens(
 /** Lowers an LSTM; what cannot be run by the fast step keeps its source alone. */
 export function lowerLstm(source: LstmSource): LstmProgram {
   const { module, tokens, input } = source;
-  const tables: ActivationProgram[] = [];
+  const tables = sharedTables();
   const layers = lowerLayers(source, tables);
   const ends = endsOf(module);
   return {
@@ -200,7 +202,7 @@ export function lowerLstm(source: LstmSource): LstmProgram {
     states: module.cells.flat().map((
       cell,
     ) => [hiddenQParams(cell), cell.parts.fgate_cx_igate_cgate]),
-    tables,
+    tables: tables.list,
     ...(layers !== null && tokens !== null ? foldTokens(source, layers) : { layers }),
     source,
   };

@@ -29,7 +29,6 @@ import { QuantizedLinear } from "../modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../modules/lstm/quantized.ts";
 import { QuantizedModel } from "../authoring/model.ts";
 import type { LstmModule, ModuleData } from "../authoring/modules.ts";
-import { isProgram } from "./program_write.ts";
 import { parseSafetensors } from "./safetensors.ts";
 
 /** The metadata key that the module tree stands under. */
@@ -37,6 +36,10 @@ export const METADATA_KEY = "splitgate";
 
 /** Version of the model file that is written, and the only one that is read. */
 export const FORMAT_VERSION = 2;
+
+/** What is expected of a safetensors file, and the way on for one of a float model. */
+const FOREIGN =
+  "what saveModel gave (float weights: parseSafetensors, loadStateDict, prepare and convert)";
 
 /** Fields are taken out of their module's JSON as they are read, so that what is left was not expected. */
 type Fields = Record<string, unknown>;
@@ -157,12 +160,13 @@ function makeModule(
  * ```
  */
 export function loadModel(bytes: Uint8Array): QuantizedModel {
-  if (isProgram(bytes)) {
-    failRange("bytes", "what saveModel gave", "what compileModel gave, which loadProgram takes");
-  }
   const { tensors, metadata } = parseSafetensors(bytes);
   const modules = new Map<string, ModuleData>();
-  const json = parseJson(METADATA_KEY, () => metadata[METADATA_KEY]!);
+  const text = metadata[METADATA_KEY];
+  if (text === undefined) {
+    return failRange("bytes", FOREIGN, "a safetensors file of something else");
+  }
+  const json = parseJson(METADATA_KEY, () => text);
   if (json.version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, json.version);
   const all = checkList("qparams", json.qparams).map((value, i) =>
     readQParams(`qparams[${i}]`, value)

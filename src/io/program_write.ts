@@ -5,7 +5,10 @@
  */
 import { activationTable, lookup } from "../../kernels/numeric/activation.ts";
 import type { ActivationProgram } from "../../kernels/packed/program.ts";
-import { isUint8Array, typedArrayKind } from "../../kernels/numeric/typed_array.ts";
+import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
+import { crc32 } from "../core/crc32.ts";
+import { slowPart } from "../modules/lstm/cell.ts";
+import type { LstmModule } from "../authoring/modules.ts";
 import { checkGiven, failRange, failType, isObject } from "../core/errors.ts";
 import { type LoweringOptions, QuantizedModel } from "../authoring/model.ts";
 import { foldedBytes } from "../authoring/lower.ts";
@@ -23,16 +26,26 @@ import {
 /** Bytes that projected rows of tokens may add to a file where nothing is said. */
 const FOLDED = 2 ** 20;
 
+/** The way on for a model that no program can hold. */
+const FULL = "saveModel keeps it, and loadModel of the full entry point runs it";
+
 /** Inputs of an activation up to which its outputs are stored. */
 const TABULATED = 256;
 
 type Numbers = InstanceType<typeof PROGRAM_ARRAYS[number]>;
 
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  let i = 0;
+  if (a.length === b.length) { while (i < a.length && a[i] === b[i]) i++; }
+  return i === a.length && i === b.length;
+}
+
 /** The arrays of a file, each once, in as few bytes as hold its values. */
 class Arrays {
   readonly parts: [at: number, bytes: Uint8Array][] = [];
   end = PROGRAM_HEADER;
-  readonly #known = new Map<string, number>();
+  /** What is stored, by its checksum. */
+  readonly #known = new Map<number, [at: number, bytes: Uint8Array][]>();
 
   /** What it becomes, what it is stored as, from which byte on, and its length. */
   add(array: Numbers): [number, number, number, number] {
@@ -47,31 +60,37 @@ class Arrays {
     });
     // By bytes, which tell 0 from -0.
     const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
-    const key = bytes.join();
-    let at = this.#known.get(key);
-    if (at === undefined) {
-      this.#known.set(key, at = this.end);
-      this.parts.push([at, bytes]);
+    const checksum = crc32(bytes);
+    const candidates = this.#known.get(checksum) ?? [];
+    let part = candidates.find((candidate) => sameBytes(candidate[1], bytes));
+    if (part === undefined) {
+      part = [this.end, bytes];
+      this.parts.push(part);
+      this.#known.set(checksum, [...candidates, part]);
       this.end += Math.ceil(bytes.length / 8) * 8;
     }
-    return [kind, place, at, array.length];
+    return [kind, place, part[0], array.length];
   }
 }
 
-/** Whether bytes begin as a program does. */
-export function isProgram(bytes: Uint8Array): boolean {
-  return isUint8Array(bytes) && bytes.length >= 4 &&
-    new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, true) === PROGRAM_MAGIC;
+/** Refuses an LSTM that the fast step does not run. */
+function failSlow(name: string, { cells }: LstmModule): never {
+  cells.forEach((layer, l) =>
+    layer.forEach((cell, d) => {
+      const part = slowPart(cell);
+      const at = `${name}.cells[${l}][${d}]`;
+      if (part !== null) failRange(at, `parts that the fast step runs (${FULL})`, part);
+    })
+  );
+  return failRange(name, `an input that the fast step runs (${FULL})`, "more than 24 bits");
 }
 
 /** All that can be known beforehand: every token's rows, and the outputs of short activation tables. */
 function complete(
-  name: string,
   program: LstmProgram,
   vocabulary: number,
   kernels: LstmBackend | undefined,
 ): LstmProgram {
-  if (program.layers === null) failRange(name, "parts that the fast step runs", "others");
   if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
   const tables = program.tables.map((program): ActivationProgram => {
     const { activation, from, to } = program;
@@ -140,15 +159,21 @@ export function compileModel(
     failType("kernels", "simdKernels()", kernels);
   }
   const { data, vocabulary, batchFirst } = model.lower({ foldEmbedding, ...unknown });
+  for (const [name, module] of model.modules) {
+    if (module.kind !== "Embedding" && module.dynamic) {
+      failRange(
+        `modules.${name}`,
+        `a module that is not quantized dynamically (${FULL})`,
+        `a dynamic ${module.kind}`,
+      );
+    }
+  }
   // A folded Embedding, the first module, is no stage.
   const names = [...model.modules.keys()].slice(-data.stages.length);
   const stages = data.stages.map((stage, i): StageProgram => {
-    const name = `modules.${names[i]}`;
-    if (stage.kind === "LSTM") return complete(name, stage, vocabulary, kernels);
-    if (stage.kind === "Linear" && stage.projector === null) {
-      failRange(name, "no dynamic module", "one");
-    }
-    return stage;
+    if (stage.kind !== "LSTM") return stage;
+    if (stage.layers === null) failSlow(`modules.${names[i]}`, stage.source!.module);
+    return complete(stage, vocabulary, kernels);
   });
   const arrays = new Arrays();
   const places: (readonly [(string | number)[], StoredArray[]])[] = [];

@@ -7,7 +7,8 @@
  * @module
  */
 import { isUint8Array } from "../../kernels/numeric/typed_array.ts";
-import { checkObject, failRange, failType, parseJson, show } from "../core/errors.ts";
+import { checkObject, failRange, failType, isObject, parseJson, show } from "../core/errors.ts";
+import { recognize } from "./recognize.ts";
 
 /** The safetensors dtypes that are read and written. */
 export type SafetensorsDType = "F32" | "I32" | "U16" | "I16" | "I8" | "U8";
@@ -66,23 +67,88 @@ interface PlacedTensor extends SafetensorsEntry {
   end: number;
 }
 
-/** The header of a file, each tensor and the metadata by name, and where the tensors' bytes start. */
+/** The reference implementation's limit on the header's length. */
+export const MAX_HEADER = 100_000_000;
+
+/** Bytes of the header's length, before the header. */
+const PREFIX = 8;
+
+/** "{", which a header begins with. */
+const BRACE = 123;
+
+/** Where the header ends, in a file that looks like one of safetensors. */
+function headerEnd(bytes: Uint8Array): number {
+  // Inexact above 2^53, where it is refused in any case.
+  const size = bytes.subarray(0, PREFIX).reduceRight((sum, byte) => sum * 256 + byte, 0);
+  const end = size + PREFIX;
+  const whole = bytes.length >= end;
+  if (whole && bytes[PREFIX] === BRACE && size <= MAX_HEADER) return end;
+  // What is another file often says of a length beyond all reason.
+  const known = recognize(bytes);
+  const wayOn = known?.wayOn ? ` (${known.wayOn})` : "";
+  if (known !== null) return failRange("bytes", `a safetensors file${wayOn}`, known.kind);
+  if (size > MAX_HEADER || bytes.length > PREFIX && bytes[PREFIX] !== BRACE) {
+    const start = String.fromCharCode(...bytes.subarray(0, 16));
+    return failRange("bytes", "a safetensors file", `another file, which begins ${start}`);
+  }
+  return failRange("bytes", `a whole safetensors file of at least ${end} bytes`, bytes.length);
+}
+
+/** The header of a file, each tensor and the metadata by name; its text, and where the tensors' bytes start. */
 function readHeader(
   bytes: Uint8Array,
 ): { header: Record<string, unknown>; text: string; start: number } {
   if (!isUint8Array(bytes)) failType("bytes", "a Uint8Array", bytes);
-  // Inexact above 2^53, where it is refused in any case.
-  const start = bytes.subarray(0, 8).reduceRight((sum, byte) => sum * 256 + byte, 0) + 8;
-  // What is no such file often says of a length beyond all reason.
-  if (start > bytes.length) {
-    failRange("bytes", `a safetensors file of at least ${start} bytes`, bytes.length);
-  }
+  const start = headerEnd(bytes);
   let text = "";
-  const header = parseJson("header", () =>
-    text = bytes[8] === 123 // It must begin with "{".
-      ? new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(8, start))
-      : "");
+  const header = parseJson("header", () => {
+    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    return text = decoder.decode(bytes.subarray(PREFIX, start));
+  });
   return { header, text, start };
+}
+
+const QUOTE = '"';
+const COLON = 58;
+const DIGITS = { first: 48, last: 57 };
+
+/** "-", ".", "E" and "e", which no number has that is written in digits alone. */
+const ODD = [45, 46, 69, 101];
+
+/**
+ * What JSON.parse does not tell of a text: how many keys there are, repeated ones included (there is a colon for each,
+ * where strings are left out), and the first number that is written otherwise than in digits alone, or "".
+ */
+function readPunctuation(json: string): { keys: number; odd: string } {
+  const text = json.replace(/\\./g, "");
+  let keys = 0;
+  let odd = "";
+  for (let at = 0; at < text.length;) {
+    const quote = text.indexOf(QUOTE, at);
+    const end = quote < 0 ? text.length : quote;
+    let digit = false;
+    for (; at < end; at++) {
+      const code = text.charCodeAt(at);
+      if (code === COLON) keys++;
+      // A letter of true, false or null follows no digit.
+      else if ((digit || code === ODD[0]) && ODD.includes(code) && !odd) {
+        odd = text.slice(at - +digit, at + 16);
+      }
+      digit = code >= DIGITS.first && code <= DIGITS.last;
+    }
+    if (quote >= 0) at = text.indexOf(QUOTE, quote + 1) + 1;
+  }
+  return { keys, odd };
+}
+
+/** Requires a string of the header to have a UTF-8 form: an escape may stand for half a character. */
+function checkText(what: string, text: string): void {
+  if (/\p{Cs}/u.test(text)) failRange(what, "no lone surrogates", text);
+}
+
+/** Throws a RangeError that names the tensor. */
+function failTensor(name: string, field: string, expected: string, got: unknown): never {
+  return failRange(`tensor ${show(name)}${field}`, expected, got);
 }
 
 /**
@@ -96,27 +162,27 @@ function readTensor(
   name: string,
   value: unknown,
 ): PlacedTensor {
-  const fail = (field: string, expected: string, got: unknown) =>
-    failRange(`tensor ${show(name)}${field}`, expected, got);
+  checkText("tensor", name);
+  if (!isObject(value) || Array.isArray(value)) return failTensor(name, "", "an object", value);
   const { dtype, shape, data_offsets: offsets } = Object(value);
   const type = ARRAY_TYPES.get(dtype);
   if (!type) {
-    return fail("", `shape, data_offsets and a dtype of ${[...ARRAY_TYPES.keys()]}`, dtype);
+    const expected = `shape, data_offsets and a dtype of ${[...ARRAY_TYPES.keys()]}`;
+    return failTensor(name, "", expected, dtype);
   }
-  let length = 1;
-  // 1 / n also turns away -0.
-  if (
-    !Array.isArray(shape) ||
-    !shape.every((n) => Number.isInteger(n) && 1 / n > 0 && (length *= n) < 2 ** 53)
-  ) {
-    return fail(".shape", "integers of a product below 2^53", shape);
+  let length = Array.isArray(shape) ? 1 : NaN;
+  for (let i = 0; length < 2 ** 53 && i < shape.length; i++) {
+    length *= Number.isSafeInteger(shape[i]) && shape[i] >= 0 ? shape[i] : NaN;
+  }
+  if (!(length < 2 ** 53)) {
+    return failTensor(name, ".shape", "integers of a product below 2^53", shape);
   }
   const each = type.BYTES_PER_ELEMENT;
   const size = length * each;
   const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [];
   const room = bytes.length - start;
   if (!Number.isInteger(begin) || begin < 0 || end !== begin + size || end > room) {
-    return fail(".data_offsets", `${size} bytes within ${room}`, offsets);
+    return failTensor(name, ".data_offsets", `${size} bytes within ${room}`, offsets);
   }
   const { buffer } = bytes;
   const from = bytes.byteOffset + start + begin;
@@ -129,7 +195,7 @@ function readTensor(
 /**
  * Reads a safetensors file of F32, I32, U16, I16, I8 and U8 tensors.
  *
- * Everything is checked: the header's length, its encoding, repeated keys, each
+ * Everything is checked: the header's length, its encoding, numbers, repeated keys, each
  * dtype, shape and byte range, and that the tensors cover the data without
  * overlap, hole or remainder. An array shares
  * the memory of `bytes` where its offset is aligned to its elements and is a
@@ -158,35 +224,37 @@ function readTensor(
  */
 export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
   const { header, text, start } = readHeader(bytes);
-  let keys = 0;
+  let known = 0;
   const metadata: Record<string, string> = Object.create(null);
   const tensors = new Map<string, SafetensorsEntry>();
   const found: PlacedTensor[] = [];
-  for (const [name, value] of Object.entries(header)) {
-    const label = `tensor ${show(name)}`;
-    const fields = Object.entries(checkObject(label, value));
-    keys += fields.length + 1;
-    if (name === "__metadata__") {
-      for (const [key, value] of fields) {
-        if (typeof value !== "string") failRange(`metadata ${show(key)}`, "a string", value);
-        metadata[key] = value;
-      }
-    } else {
-      const tensor = readTensor(bytes, start, name, value);
-      if (fields.length !== 3) {
-        failRange(
-          label,
-          "shape, data_offsets and a dtype alone",
-          fields.map(([key]) => key),
-        );
-      }
-      found.push(tensor);
+  for (const name of Object.keys(header)) {
+    if (name !== "__metadata__") {
+      found.push(readTensor(bytes, start, name, header[name]));
+      known += 4;
+      continue;
+    }
+    const notes = checkObject(`tensor "${name}"`, header[name]);
+    known++;
+    for (const key of Object.keys(notes)) {
+      const value = notes[key];
+      if (typeof value !== "string") failRange(`metadata ${show(key)}`, "a string", value);
+      checkText("metadata", key);
+      checkText(`metadata ${show(key)}`, value);
+      metadata[key] = value;
+      known++;
     }
   }
-  // JSON.parse keeps the last of equal keys. With its strings taken out, the text has one colon per key, so dropped
-  // ones show in the count.
-  const colons = text.replace(/\\./g, "").replace(/"[^"]*"/g, "").split(":").length - 1;
-  if (colons !== keys) failRange("header", `${keys} keys, each once`, colons);
+  const { keys, odd } = readPunctuation(text);
+  if (keys !== known) {
+    for (const { name } of found) {
+      const fields = Object.keys(Object(header[name]));
+      if (fields.length === 3) continue;
+      failTensor(name, "", "shape, data_offsets and a dtype alone", fields);
+    }
+    failRange("header", `${known} keys, each once`, keys);
+  }
+  if (odd) failRange("header", "numbers of digits alone", odd);
   let at = 0;
   for (
     const { name, dtype, shape, data, begin, end } of found.sort((a, b) =>

@@ -5,7 +5,7 @@
  */
 import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import { checkInteger, failRange, failType } from "../core/errors.ts";
-import { ARRAY_TYPES, type SafetensorsArray } from "./safetensors.ts";
+import { ARRAY_TYPES, MAX_HEADER, type SafetensorsArray } from "./safetensors.ts";
 
 /** A tensor to write: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsInput {
@@ -16,9 +16,6 @@ export interface SafetensorsInput {
 }
 
 const DTYPES = [...ARRAY_TYPES];
-
-/** The reference implementation's limit on the header's length. */
-const MAX_HEADER = 100_000_000;
 
 // Plain code unit order: the same in every locale.
 function compare(a: string, b: string): number {

@@ -75,7 +75,9 @@ export function loadProgram(bytes: Uint8Array): Program {
   const { buffer, length } = new Uint8Array(bytes);
   const words = new Int32Array(buffer, 0, length >> 2);
   const [magic, version, size, start] = words;
-  if (magic !== PROGRAM_MAGIC) failRange("bytes", EXPECTED, "another file");
+  if (magic !== PROGRAM_MAGIC) {
+    failRange("bytes", EXPECTED, String.fromCharCode(...bytes.subarray(0, 24)));
+  }
   if (version !== PROGRAM_VERSION) failRange("bytes", `version ${PROGRAM_VERSION}`, version);
   if (length !== size) failRange("bytes", `${size} bytes`, length);
   try {

@@ -210,7 +210,7 @@ Deno.test("compileModel() refuses what a program cannot be, and options that the
   assertThrows(
     () => compileModel(parts),
     RangeError,
-    "modules.lstm: expected parts that the fast step runs",
+    "modules.lstm.cells[0][0]: expected parts that the fast step runs",
   );
   loadModel(saveModel(parts)).createSession().step(new Float32Array(4), new Uint8Array(5));
   const model = modelOf(plainCase, "none", false);

@@ -39,7 +39,10 @@ Deno.test("deno task compile writes what the runtime loads, and says what is wro
         [file, program, "--fold-embedding", "yes"],
         "--fold-embedding: expected true, false or float32, got yes",
       ],
-      [[program, file], "compile: bytes: expected what saveModel gave"],
+      [
+        [program, file],
+        "compile: bytes: expected a safetensors file (loadProgram reads a program)",
+      ],
       [[`${folder}/none`, program], "compile: No such file"],
     ];
     for (const [args, message] of wrong) {

@@ -24,20 +24,25 @@ export function packs(q: PerTensorQParams | null): boolean {
 }
 
 /**
- * The parts as the fast step takes them, or null where it does not run them: a part other than the projections that
- * is not quantized, a range beyond 24 bits, or a part that requantizes what it reads.
+ * Why the fast step does not run a cell, or null where it does: a part other than the projections that is not
+ * quantized, a range beyond 24 bits, or a part that requantizes what it reads.
  */
-export function fastParts(cell: QuantizedLstmCell): CellParameters | null {
-  const { parts } = cell;
-  if (parts.inputs !== undefined) return null;
-  for (const [name, part] of Object.entries(parts)) {
+export function slowPart({ parts }: QuantizedLstmCell): string | null {
+  const { inputs, ...outputs } = parts;
+  for (const name in inputs) return `${name}, which requantizes what it reads`;
+  for (const [name, part] of Object.entries(outputs)) {
     for (const q of Array.isArray(part) ? part : [part]) {
       if (q === null) {
-        if (name !== "igates" && name !== "hgates") return null;
+        if (name !== "igates" && name !== "hgates") return `${name}, which is not quantized`;
       } else if (q !== undefined && !packs(q)) {
-        return null;
+        return `${name}, which has more than 24 bits`;
       }
     }
   }
-  return parts as CellParameters;
+  return null;
+}
+
+/** The parts as the fast step takes them, or null where it does not run them. */
+export function fastParts(cell: QuantizedLstmCell): CellParameters | null {
+  return slowPart(cell) === null ? cell.parts as CellParameters : null;
 }

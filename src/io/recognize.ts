@@ -1,0 +1,55 @@
+// deno-lint-ignore-file no-control-regex -- bytes are matched as characters
+/**
+ * Telling what a file is that is none of ours, by how it begins, and what its owner can do. Nothing of it is parsed.
+ *
+ * @module
+ */
+
+/** What a file is, and the way on; said in errors. */
+export interface Recognized {
+  /** For instance "an ONNX model". */
+  readonly kind: string;
+  /** What to do; empty if there is nothing to say. */
+  readonly wayOn: string;
+}
+
+const TORCH = "scripts/export_torch.py makes a model file of a quantized torch model";
+
+/** Kinds of files by what they begin with, one character a byte. */
+const MAGIC: readonly (readonly [start: RegExp, kind: string, wayOn: string])[] = [
+  [/^SGPR/, "what compileModel gave", "loadProgram reads a program"],
+  [/^version https:\/\/git-lfs/, "a Git LFS pointer", "`git lfs pull` fetches the file itself"],
+  // The first entry's name follows 30 bytes of an archive.
+  [
+    /^PK\x03\x04[^]{26}[^]*?\/(data\.pkl|\.format_version|byteorder)/,
+    "what torch.save wrote",
+    TORCH,
+  ],
+  [/^PK\x03\x04[^]{26}(metadata|config)\.json/, "a Keras model", ""],
+  [/^PK\x03\x04[^]{26}[^]*?\.npy/, "a NumPy archive (.npz)", ""],
+  [/^PK\x03\x04/, "a zip archive", ""],
+  [/^\x80[\x02-\x05]/, "a pickle, as torch.save wrote before torch 1.6", TORCH],
+  [/^\x89HDF\r\n/, "an HDF5 file, as Keras writes (.h5)", ""],
+  [/^[^]{4}TFL3/, "a TensorFlow Lite model", ""],
+  [/^\x93NUMPY/, "a NumPy array (.npy)", ""],
+  [/^GGUF/, "a GGUF model", ""],
+  [/^\0asm/, "a WebAssembly module", ""],
+  [/^\x1f\x8b/, "gzip's output", "decompress it first"],
+  [/^\x28\xb5\x2f\xfd/, "Zstandard's output", "decompress it first"],
+  // The first field, ir_version, and then producer_name, a domain, a docstring, the graph or the opset.
+  [/^\x08[\x01-\x1f][\x12\x1a\x22\x2a\x32\x3a\x42]/, "an ONNX model", ""],
+  [/^(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)/i, "an HTML page", "is the address right?"],
+  [/^(\xef\xbb\xbf)?\s*</, "an XML document", ""],
+  [/^(\xef\xbb\xbf)?\s*[[{]/, "a JSON text", ""],
+];
+
+/** Bytes of a file that are looked at. */
+const LOOKED_AT = 256;
+
+/** What a file that is no safetensors file is, or null if that is not known. */
+export function recognize(bytes: Uint8Array): Recognized | null {
+  if (bytes.length === 0) return { kind: "an empty file", wayOn: "was it written to the end?" };
+  const start = String.fromCharCode(...bytes.subarray(0, LOOKED_AT));
+  const found = MAGIC.find(([pattern]) => pattern.test(start));
+  return found === undefined ? null : { kind: found[1], wayOn: found[2] };
+}
