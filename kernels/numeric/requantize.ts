@@ -116,6 +116,39 @@ export function clamp(x: number, lo: number, hi: number): number {
 }
 
 /**
+ * The largest float32 value.
+ *
+ * @example
+ * ```ts
+ * import { MAX_FLOAT32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([Math.fround(MAX_FLOAT32), Math.fround(2 * MAX_FLOAT32)], [MAX_FLOAT32, Infinity]);
+ * ```
+ */
+export const MAX_FLOAT32 = 3.4028234663852886e38;
+
+/**
+ * Results that overflowed, in place: infinities become the largest float32 value of their sign.
+ *
+ * Where two of them met, Infinity - Infinity or 0 * Infinity would be NaN, which no integer stands
+ * for.
+ *
+ * @param x float32 values, none NaN.
+ *
+ * @example
+ * ```ts
+ * import { MAX_FLOAT32, saturateFloat32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const x = Float32Array.of(1, -Infinity);
+ * saturateFloat32(x);
+ * assertEquals([...x], [1, -MAX_FLOAT32]);
+ * ```
+ */
+export function saturateFloat32(x: Float32Array): void {
+  for (let i = 0; i < x.length; i++) x[i] = clamp(x[i]!, -MAX_FLOAT32, MAX_FLOAT32);
+}
+
+/**
  * The reciprocal that quantization multiplies by: `f(1 / f(scale))`, f rounding to float32. Finite for
  * scales above 2^-128, which all kernels require.
  *

@@ -103,7 +103,8 @@ export function quantizeDynamic(
  * @param x float32 [rows, inFeatures], finite.
  * @param weight int8 [outFeatures, inFeatures].
  * @param bias float32 [outFeatures], or null.
- * @param out Receives float32 [rows, outFeatures].
+ * @param out Receives float32 [rows, outFeatures]; infinities where results overflow, but never
+ * NaN.
  * @param relu Whether negative results become 0.
  * @param reduceRange See {@linkcode chooseQParamsDynamic}.
  * @param integers Scratch for the quantized input, as long as `x`.
@@ -159,7 +160,10 @@ export function linearDynamicInt8(
       );
       const multiplier = f(qparams.scale * scales[channel]!);
       const add = bias === null ? 0 : bias[row]!;
-      const y = engine === "fbgemm"
+      // A step beyond float32 makes any sum infinite but 0, of which it would make NaN.
+      const y = sum === 0 && multiplier === Infinity
+        ? 0 + add
+        : engine === "fbgemm"
         ? fmaFloat32(sum, multiplier, add)
         : f(f(sum * multiplier) + add);
       out[o] = relu && !(y > 0) ? 0 : y;

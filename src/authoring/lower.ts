@@ -21,7 +21,13 @@ import type { Affine } from "../../kernels/numeric/quantize.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { failRange } from "../core/errors.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
-import { fastParts, hiddenQParams, packs, type QuantizedLstmCell } from "../modules/lstm/cell.ts";
+import {
+  fastParts,
+  hiddenQParams,
+  IMPLICIT_STATE,
+  packs,
+  type QuantizedLstmCell,
+} from "../modules/lstm/cell.ts";
 import { embeddingRows } from "../modules/embedding/quantized.ts";
 import {
   type EmbeddingModule,
@@ -34,15 +40,6 @@ import {
 import type { LstmCellProgram, LstmProgram, StageProgram } from "../runtime/program.ts";
 import { makeProjector, type ProjectorProgram } from "../runtime/projector.ts";
 import { convertShifted } from "../runtime/shifted.ts";
-
-/** scale 1, zero point 0: what torch gives a state that nobody gave. */
-const IMPLICIT_STATE: PerTensorQParams = {
-  dtype: "quint8",
-  scale: 1,
-  zeroPoint: 0,
-  quantMin: 0,
-  quantMax: 255,
-};
 
 /** The parameters that a cell's state has at a row's first step. */
 export function initialQParams(

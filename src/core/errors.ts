@@ -100,11 +100,16 @@ export function checkFinite(name: string, data: ArrayLike<number>): void {
   checkEach(name, data, -Number.MAX_VALUE, Number.MAX_VALUE, "a finite number");
 }
 
+/** Requires a result of a module that is finite: it overflows where the float model's does. */
+export function checkResult(value: number): void {
+  if (!Number.isFinite(value)) failRange("output", "finite results", value);
+}
+
 /**
- * Fast: it meets one kind of array, and adds up four sums that do not wait for each other. It gives no sum: an
- * engine could box that.
+ * Whether all elements are finite. Fast: it meets one kind of array, and adds up four sums that do
+ * not wait for each other. It gives no sum: an engine could box that.
  */
-function isFinite32(data: Float32Array): boolean {
+export function isFinite32(data: Float32Array): boolean {
   let a = 0, b = 0, c = 0, d = 0, i = 0;
   for (const end = data.length - 3; i < end; i += 4) {
     a += data[i]!;

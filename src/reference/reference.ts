@@ -131,7 +131,8 @@ export class ReferenceModel implements Iterable<GraphNode> {
    * @param x Float input or token ids, shaped as the float model takes them: with an LSTM [steps, batch, width] (or
    * [batch, steps, width] where it is batchFirst), or without `batch`; otherwise any shape.
    * @throws {TypeError} If the input or a state is of the wrong kind.
-   * @throws {RangeError} If a shape, length, token or value is wrong.
+   * @throws {RangeError} If a shape, length, token or value is wrong, or a Linear's float32 result
+   * overflows.
    *
    * @example
    * ```ts
@@ -191,6 +192,8 @@ export class ReferenceModel implements Iterable<GraphNode> {
     const last = this.nodes[this.nodes.length - 1]!;
     const shape = [...outer, last.width];
     const output = values.get(last.name)!;
+    // An LSTM of floats tells by its output that a part of it overflowed.
+    if (this.#float) checkFinite("output", output.data);
     const integers = this.#integersOf(last.inputs[0]!, values);
     return {
       output: { data: output.data as Float32Array, shape },

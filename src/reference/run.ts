@@ -9,8 +9,9 @@ import {
   dequantizePerTensor,
   quantizePerTensor,
 } from "../../kernels/numeric/quantize.ts";
+import { saturateFloat32 } from "../../kernels/numeric/requantize.ts";
 import { newQArray, type QArray } from "../core/dtype.ts";
-import { failRange } from "../core/errors.ts";
+import { checkResult, failRange } from "../core/errors.ts";
 import { pointwiseFloat32 } from "../cells/float_executor.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { embeddingRows } from "../modules/embedding/quantized.ts";
@@ -60,6 +61,12 @@ function dequantizedWeight(node: GraphNode): Float32Array {
   return out;
 }
 
+/** A float32 result: those of a quantized cell saturate, those of the float model may overflow. */
+function saturated(node: GraphNode, data: Float32Array, weight: FloatWeights | null): GraphValue {
+  if (weight === null && node.float === true && node.cell !== undefined) saturateFloat32(data);
+  return { data, qparams: null };
+}
+
 /**
  * One node's value from those that it reads.
  *
@@ -98,13 +105,13 @@ export function computeNode(
       for (let r = 0; r < rows; r++) {
         linearFloat32(a!, r * inFeatures, own, bias, inFeatures, width, data, r * width);
       }
-      return { data, qparams: null };
+      return saturated(node, data, weight);
     }
     case "add":
     case "mul":
     case "sigmoid":
     case "tanh":
-      return { data: pointwiseFloat32(op, a!, b!), qparams: null };
+      return saturated(node, pointwiseFloat32(op, a!, b!), weight);
     case "chunk": {
       const rows = a!.length / (4 * width);
       const data = new Float32Array(rows * width);
@@ -154,6 +161,20 @@ function scatter(value: GraphValue, to: GraphValue, rows: readonly number[], wid
   rows.forEach((row, r) =>
     to.data.set(value.data.subarray(r * width, (r + 1) * width), row * width)
   );
+}
+
+/** Requires finite results of a module, but for padding. */
+function checkResults(
+  { data }: GraphValue,
+  { steps, batch, batchFirst, lengths }: Layout,
+  width: number,
+): void {
+  for (let row = 0; row < steps * batch; row++) {
+    const b = batchFirst ? Math.floor(row / steps) : row % batch;
+    const t = batchFirst ? row % steps : Math.floor(row / batch);
+    if (lengths !== null && t >= lengths[b]!) continue;
+    for (let k = row * width; k < (row + 1) * width; k++) checkResult(data[k]!);
+  }
 }
 
 /** A value of zeros for all rows of a sequence, with a node's parameters or in float32. */
@@ -214,6 +235,9 @@ export class GraphRunner {
       const value = node.op === "input"
         ? input
         : computeNode(node, node.inputs.map((name) => values.get(name)!), this.#weights);
+      if (node.op === "linear" && (this.#weights !== null || node.float === true)) {
+        checkResults(value, layout, node.width);
+      }
       values.set(node.name, value);
       watch?.(node, value);
       i++;

@@ -35,6 +35,11 @@ export interface LstmState {
 
 /** A module made ready: constants and scratch, shared by all sessions, which never run at the same time. */
 export interface PreparedModule {
+  /**
+   * Whether `process` never throws, given what it is described to take. Sessions of others keep a
+   * copy of their state, and put it back where a call fails.
+   */
+  readonly infallible?: boolean;
   /** Whether `process` takes float32 reals too, and quantizes them. */
   readonly takesReals?: boolean;
   /** Whether `process` gives float32 reals too. */

@@ -126,6 +126,7 @@ export const portable: LstmBackend = {
       }
     };
     return {
+      infallible: true,
       takesReals: directions === 1 && input !== null,
       givesReals: directions === 1,
       createState: (batch) => createState(lstm, batch),

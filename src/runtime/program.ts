@@ -7,7 +7,14 @@ import { embeddingRow } from "../../kernels/ops/embedding.ts";
 import type { ActivationProgram, CellProgram } from "../../kernels/packed/program.ts";
 import type { Engine } from "../../kernels/ops/linear.ts";
 import type { StateBinding } from "../../kernels/packed/lstm_cell.ts";
-import { checkBoolean, checkGiven, checkInteger, failRange, failType } from "../core/errors.ts";
+import {
+  checkBoolean,
+  checkGiven,
+  checkInteger,
+  checkResult,
+  failRange,
+  failType,
+} from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { LstmBackend, PreparedModule } from "./backend.ts";
 import type { LstmSource } from "../authoring/modules.ts";
@@ -143,6 +150,7 @@ function prepareStage(
   if (program.kind === "Embedding") {
     const { weight, scales, biases } = program;
     return {
+      infallible: true,
       process(_state, x, out, steps, batch) {
         for (let r = 0; r < steps * batch; r++) {
           embeddingRow(weight, scales, biases, x[r]!, outputSize, out, r * outputSize);
@@ -151,10 +159,17 @@ function prepareStage(
     };
   }
   if (program.projector === null) return program.prepare!();
-  const project = makeProjector(program.projector);
+  const overflows = program.projector.float !== null && program.output === null;
+  const project = makeProjector(program.projector, false);
   return {
-    process(_state, x, out, steps, batch) {
-      for (let r = 0; r < steps * batch; r++) project(x, r * inputSize, out, r * outputSize);
+    infallible: !overflows,
+    process(_state, x, out, steps, batch, lengths) {
+      for (let r = 0; r < steps * batch; r++) {
+        const at = r * outputSize;
+        project(x, r * inputSize, out, at);
+        const padding = lengths !== null && Math.floor(r / batch) >= lengths[r % batch]!;
+        for (let k = 0; k < outputSize && overflows && !padding; k++) checkResult(out[at + k]!);
+      }
     },
   };
 }

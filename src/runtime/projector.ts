@@ -6,7 +6,8 @@
 import { linearFloat32 } from "../../kernels/float/linear.ts";
 import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
 import { packedInput, packedLength, packRows, type WeightRows } from "../../kernels/packed/pack.ts";
-import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
+import { clamp, dequantizeValue, MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
+import { isFinite32 } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { quantizeShifted } from "./shifted.ts";
 
@@ -32,8 +33,16 @@ export type Projector = (
   offset: number,
 ) => void;
 
-/** A projector of integers less their zero point or, on dequantized weights, of float32 values. */
-export function makeProjector({ rows, projection, float }: ProjectorProgram): Projector {
+/**
+ * A projector of integers less their zero point or, on dequantized weights, of float32 values.
+ *
+ * @param saturates Whether float32 results of float32 values that overflow saturate, as a part of a
+ * cell does. Those of integers never overflow: modules refuse such parameters.
+ */
+export function makeProjector(
+  { rows, projection, float }: ProjectorProgram,
+  saturates = true,
+): Projector {
   const { data, count, length } = rows;
   if (projection !== null) {
     const packed = packRows(rows);
@@ -56,7 +65,7 @@ export function makeProjector({ rows, projection, float }: ProjectorProgram): Pr
       weight[i] = dequantizeValue(data[row * size + k]!, scales[row]!, 0);
     }
   }
-  return (x, at, out, offset) => {
+  const project: Projector = (x, at, out, offset) => {
     const row = given;
     const results = sums;
     for (let k = 0; k < row.length; k++) row[k] = x[at + k]!;
@@ -65,6 +74,14 @@ export function makeProjector({ rows, projection, float }: ProjectorProgram): Pr
       const q = to[i % to.length]!;
       if (q !== null) quantizeShifted(results, i, results, i, 1, q);
       out[offset + i] = results[i]!;
+    }
+  };
+  if (!saturates) return project;
+  return (x, at, out, offset) => {
+    project(x, at, out, offset);
+    if (isFinite32(sums)) return;
+    for (let i = offset; i < offset + count; i++) {
+      out[i] = clamp(out[i]!, -MAX_FLOAT32, MAX_FLOAT32);
     }
   };
 }

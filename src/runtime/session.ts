@@ -101,6 +101,17 @@ function checkApart(name: string, input: SessionInput, output: SessionOutput): v
   }
 }
 
+type States = readonly (LstmState | undefined)[];
+
+function copyStates(from: States, to: States): void {
+  from.forEach((state, s) => {
+    if (state === undefined) return;
+    to[s]!.h.set(state.h);
+    to[s]!.c.set(state.c);
+    to[s]!.fresh.set(state.fresh);
+  });
+}
+
 /**
  * A running model. Steps allocate nothing (but where an LSTM runs by parts; a dynamic module's, a few views).
  *
@@ -136,7 +147,7 @@ export class Session {
   readonly #given: PerTensorQParams | null;
   readonly #plan: Plan;
   readonly #splitGates: readonly boolean[];
-  readonly #states: readonly (LstmState | undefined)[];
+  readonly #states: States;
   /**
    * Steps that are run at a time: `maxSteps`, or fewer where they need too much memory and do not
    * change results.
@@ -149,6 +160,10 @@ export class Session {
   #realsOut = false;
   /** How often lengths were read. */
   #reads = 0;
+  /** The least steps of a call that can fail when a state has moved; Infinity where none can. */
+  readonly #failsFrom: number;
+  /** Copies of the states, which such a call puts back. */
+  readonly #copies: States;
 
   /** Use `createSession` of a model or a program. */
   constructor(
@@ -179,13 +194,20 @@ export class Session {
     this.#splitGates = stages.map(({ program }) =>
       splitGates ?? (program.kind === "LSTM" && program.splitGates)
     );
+    const createState = (stage: number): LstmState | undefined => {
+      const state = stages[stage]!.run.createState?.(batch);
+      if (state) bytes += state.h.byteLength + state.c.byteLength + state.fresh.byteLength;
+      return state;
+    };
     this.#states = stages.map(({ run, program }, i) => {
       bytes += reserveBuffer(buffers, i + 1, batch * steps * program.outputSize);
       bytes += run.reserve?.(batch, steps, this.#splitGates[i]!) ?? 0;
-      const state = run.createState?.(batch);
-      if (state) bytes += state.h.byteLength + state.c.byteLength + state.fresh.byteLength;
-      return state;
+      return createState(i);
     });
+    const stateful = this.#states.findIndex((state) => state !== undefined);
+    const fallible = stages.findLastIndex(({ run }) => !run.infallible);
+    this.#failsFrom = fallible < 0 ? Infinity : fallible < stateful ? steps + 1 : 1;
+    this.#copies = this.#failsFrom === Infinity ? [] : stages.map((_, i) => createState(i));
     this.workingBytes = bytes;
   }
 
@@ -198,8 +220,9 @@ export class Session {
    * share a buffer with `input`; where a call has more than one row, no byte. (Two SharedArrayBuffers over the same
    * memory cannot be told from two memories: mind them.)
    * @throws {TypeError} If an array is of the wrong kind, or the model is bidirectional.
-   * @throws {RangeError} If a length, a token id or a value is wrong, or `output` overlaps `input`. The state is
-   * unchanged then.
+   * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `input`, or
+   * a Linear's float32 result overflows. Whatever is thrown, the state is unchanged then; what
+   * `output` holds means nothing.
    */
   step(input: SessionInput, output: SessionOutput): void {
     this.#refuse("step");
@@ -217,8 +240,9 @@ export class Session {
    * @param lengths Steps of each row, 0 to the sequence's; all by default. Each row is as if it ran alone: beyond its
    * length the output is real 0 and its state stays. They are read once, before anything else.
    * @throws {TypeError} If an array is of the wrong kind.
-   * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `sequence`, or a bidirectional
-   * model is given more than `maxSteps` steps. The state is unchanged then.
+   * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `sequence`,
+   * a bidirectional model is given more than `maxSteps` steps, or a Linear's float32 result
+   * overflows. Whatever is thrown, the state is unchanged then; what `output` holds means nothing.
    */
   run(sequence: SessionInput, output: SessionOutput, lengths?: ArrayLike<number>): void {
     const { maxSteps } = this;
@@ -278,10 +302,17 @@ export class Session {
     if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (bidirectional) this.reset();
-    for (let done = 0; done < steps; done += together) {
-      const count = Math.min(together, steps - done);
-      this.#process(input, output, done, count, steps, lengths ? left : null);
-      if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, left[b]! - count); }
+    const fails = steps >= this.#failsFrom;
+    if (fails) copyStates(this.#states, this.#copies);
+    try {
+      for (let done = 0; done < steps; done += together) {
+        const count = Math.min(together, steps - done);
+        this.#process(input, output, done, count, steps, lengths ? left : null);
+        if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, left[b]! - count); }
+      }
+    } catch (error) {
+      if (fails) copyStates(this.#copies, this.#states);
+      throw error;
     }
   }
 

@@ -157,6 +157,7 @@ class SimdState implements LstmState {
 }
 
 class SimdLstm implements PreparedLstm {
+  readonly infallible = true;
   readonly takesReals: boolean;
   readonly givesReals: boolean;
   readonly #lstm: LstmProgram;

@@ -14,10 +14,10 @@ import {
 import { dequantizePerChannel, quantizePerTensor } from "../../../kernels/numeric/quantize.ts";
 import { copyArray } from "../../../kernels/numeric/typed_array.ts";
 import { newQArray } from "../../core/dtype.ts";
-import { checkGiven, failRange, failType } from "../../core/errors.ts";
+import { checkGiven, checkResult, failRange, failType } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import type { PreparedModule } from "../../runtime/backend.ts";
-import { checkModule, checkScales } from "../../authoring/check.ts";
+import { checkLinear, checkModule } from "../../authoring/check.ts";
 import { type ForwardTensor, inputQParams } from "../lstm/forward.ts";
 import { dynamicRows } from "../lstm/dynamic.ts";
 import { copyWeight, type LinearModule } from "../../authoring/modules.ts";
@@ -99,7 +99,8 @@ export class QuantizedLinear implements LinearModule {
    * `input`, or stay floats where that is null.
    * @returns [..., outFeatures], quantized, or float32 where the layer's `output` is null.
    * @throws {TypeError} If `x` is no tensor, or a quantized one and the layer is dynamic.
-   * @throws {RangeError} If its last dimension is not inFeatures, or a value is out of range.
+   * @throws {RangeError} If its last dimension is not inFeatures, a value is out of range, its
+   * parameters do not suit the layer, or a float32 result overflows.
    */
   forward(x: ForwardTensor): ForwardTensor {
     const { engine, weight, bias, input, output } = this;
@@ -126,7 +127,7 @@ export class QuantizedLinear implements LinearModule {
     }
     const shape = [...x.shape.slice(0, -1), outFeatures];
     const out = new Float32Array(rows * outFeatures);
-    if (from !== null) checkScales("weight.scales", weight.scales, [from], [output]);
+    if (from !== null) checkLinear("weight", this, from, [output]);
     if (from !== null && output !== null) {
       const q = newQArray(output.dtype, out.length);
       linearInt8(
@@ -165,7 +166,10 @@ export class QuantizedLinear implements LinearModule {
         r * outFeatures,
       );
     }
-    if (output === null) return { data: out, shape };
+    if (output === null) {
+      out.forEach(checkResult);
+      return { data: out, shape };
+    }
     const q = newQArray(output.dtype, out.length);
     quantizePerTensor(out, q, output);
     return { data: q, shape, qparams: output };

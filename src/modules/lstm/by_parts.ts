@@ -27,8 +27,16 @@ import {
   type Integers,
   quantizePerTensor,
 } from "../../../kernels/numeric/quantize.ts";
+import { saturateFloat32 } from "../../../kernels/numeric/requantize.ts";
 import { newQArray } from "../../core/dtype.ts";
-import { type CellExecutor, GATES, lstmParts, type Part, runCell } from "../../cells/lstm_parts.ts";
+import {
+  type CellExecutor,
+  GATES,
+  LSTM_PARTS,
+  lstmParts,
+  type Part,
+  runCell,
+} from "../../cells/lstm_parts.ts";
 import { failType } from "../../core/errors.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
 import type { QTensor, Tensor } from "../../core/tensor.ts";
@@ -56,6 +64,8 @@ export interface PartWatcher {
    */
   (place: string, value: PartValue, saturated: number): void;
 }
+
+type PartQParams = PerTensorQParams | null;
 
 const WHOLE = { quantMin: -2147483648, quantMax: 2147483647 };
 
@@ -107,6 +117,22 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     this.#cell = cell;
     this.#place = place;
     this.#observe = observe;
+    this.#checkSums();
+  }
+
+  /** Refuses scales that qnnpack's addition does not take before a step has moved a state. */
+  #checkSums(): void {
+    const { parts } = this.#cell;
+    const own = (name: string) => [parts[name as Part["name"]]].flat() as PartQParams[];
+    for (const { name, op, inputs } of LSTM_PARTS) {
+      if (op !== "add") continue;
+      own(name).forEach((to, gate) => {
+        const [a, b] = inputs.map((input, i) => parts.inputs?.[name]?.[i] ?? own(input)[gate]!);
+        if (addsInFixedPoint(this.#engine, a!, b!, to)) {
+          fixedPointAdd(`${this.#place}.${name}`, a!, b!, to!);
+        }
+      });
+    }
   }
 
   apply(part: Part, gate: number, inputs: readonly PartValue[]): PartValue {
@@ -212,6 +238,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
       dequantizePerChannel(data, floats, scales, zeroPoints, data.length / scales.length);
       linearFloat32(x.data, 0, floats, bias, inFeatures, outFeatures, out, 0);
     }
+    if (to === null) saturateFloat32(out);
     return this.#quantize(out, to);
   }
 
@@ -268,6 +295,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
         ? sigmoidFloat32(x[i]!)
         : tanhFloat32(x[i]!);
     }
+    if (to === null) saturateFloat32(out);
     return this.#quantize(out, to);
   }
 }

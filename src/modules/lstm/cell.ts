@@ -13,6 +13,15 @@ export interface QuantizedLstmCell extends CellWeights {
   readonly parts: CellQParams;
 }
 
+/** scale 1, zero point 0: what torch gives a state that nobody gave. */
+export const IMPLICIT_STATE: PerTensorQParams = {
+  dtype: "quint8",
+  scale: 1,
+  zeroPoint: 0,
+  quantMin: 0,
+  quantMax: 255,
+};
+
 /** Parameters of a cell's hidden state: its last part's. */
 export function hiddenQParams({ parts }: QuantizedLstmCell): PerTensorQParams | null {
   return parts.proj === undefined ? parts.ogate_cy : parts.proj;

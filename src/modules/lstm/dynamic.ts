@@ -6,7 +6,8 @@
 import { linearDynamicInt8 } from "../../../kernels/ops/linear_dynamic.ts";
 import type { Engine, LinearWeight } from "../../../kernels/ops/linear.ts";
 import { finishStepFloat32 } from "../../../kernels/float/lstm.ts";
-import { failRange } from "../../core/errors.ts";
+import { saturateFloat32 } from "../../../kernels/numeric/requantize.ts";
+import { checkResult } from "../../core/errors.ts";
 import {
   createState,
   type LstmBackend,
@@ -91,7 +92,7 @@ export function dynamicRows({ engine, weight, bias }: LinearModule): PreparedMod
         if (!valid(r)) continue;
         for (let k = 0; k < outFeatures; k++) {
           const y = linear.y[rows * outFeatures + k]!;
-          if (!Number.isFinite(y)) failRange("output", "finite results", y);
+          checkResult(y);
           out[r * outFeatures + k] = y;
         }
         rows++;
@@ -108,6 +109,7 @@ interface DynamicCell {
 
 class DynamicLstm implements PreparedLstm {
   readonly mixesSteps = true;
+  readonly infallible = true;
   readonly #lstm: LstmModule;
   readonly #program: LstmProgram;
   readonly #tokens: TokenRows | null;
@@ -203,6 +205,8 @@ class DynamicLstm implements PreparedLstm {
       this.#read(l, x, row, ih.x, rows++, inFeatures);
     }
     ih.run(rows);
+    // A cell's parts saturate: the sum of two infinities could be NaN.
+    saturateFloat32(ih.y);
     // Where the projected rows of the current step begin.
     let at = d === 0 ? 0 : rows;
     for (let i = 0; i < steps; i++) {
@@ -216,6 +220,7 @@ class DynamicLstm implements PreparedLstm {
         active++;
       }
       hh.run(active);
+      saturateFloat32(hh.y);
       if (d === 1) at -= active;
       for (let b = 0, a = 0; b < batch; b++) {
         if (lengths !== null && t >= lengths[b]!) continue;

@@ -16,6 +16,7 @@ import {
 import { type QTensor, shapeSize, type Tensor } from "../../core/tensor.ts";
 import type { LstmBackend } from "../../runtime/backend.ts";
 import { hiddenQParams } from "./cell.ts";
+import { checkLstm } from "../../authoring/check.ts";
 import { lowerLstm } from "../../authoring/lower.ts";
 import { type LstmModule, stateSize } from "../../authoring/modules.ts";
 import { portable } from "../../runtime/portable.ts";
@@ -157,6 +158,8 @@ export function lstmForward(
   const initial = givenStates?.map((q, i) => q ?? lstm.stateInput?.[i] ?? null) as
     | [PerTensorQParams | null, PerTensorQParams | null]
     | undefined;
+  // Without these the constructor has seen to it.
+  if (given !== null || initial !== undefined) checkLstm("lstm", lstm, input, initial);
   const program = lowerLstm({ module: lstm, input, tokens: null, initial });
   const prepared = kernels?.prepare(program) ?? portable.prepare(program) ??
     lstm.fallback?.prepare(program);
