@@ -25,9 +25,29 @@
  *
  * @module
  */
-export { loadProgram } from "./src/runtime/program_file.ts";
+export { type LoadOptions, loadProgram } from "./src/runtime/program_file.ts";
 export { Program } from "./src/runtime/program.ts";
 export { Session } from "./src/runtime/session.ts";
-export type { SessionInput, SessionOptions, SessionOutput } from "./src/runtime/session.ts";
+export type {
+  OutputArray,
+  SessionInput,
+  SessionOptions,
+  SessionOutput,
+} from "./src/runtime/session.ts";
 export type { DType, QArray } from "./src/core/dtype.ts";
 export type { PerTensorQParams } from "./src/core/qparams.ts";
+export type {
+  OutputPort,
+  ProgramData,
+  ProgramNode,
+  ProgramOutput,
+  RunningModel,
+} from "./src/runtime/data.ts";
+export type {
+  Backend,
+  NodeProgram,
+  Port,
+  PreparedModule,
+  RunningKind,
+} from "./src/runtime/kind.ts";
+export type { Tensor } from "./src/core/tensor.ts";

@@ -13,7 +13,7 @@ import { readArguments } from "./arguments.ts";
 import { writeFile } from "./write_file.ts";
 
 /** Bytes gzipped that an edge worker's import may weigh. */
-const RUNTIME_BUDGET = 10240;
+const RUNTIME_BUDGET = 12288;
 
 /** What an entry point weighs, in bytes. */
 interface Size {

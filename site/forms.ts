@@ -48,7 +48,7 @@ export function segment(text: string, task: Task, kernels: SimdKernels | undefin
   }));
   const longest = Math.max(1, ...runs.map(({ tokens }) => tokens?.length ?? 0));
   const characters = runs.reduce((sum, { tokens }) => sum + (tokens?.length ?? 0), 0);
-  const maxSteps = model.bidirectional ? longest : Math.min(longest, 64);
+  const maxSteps = model.looksAhead ? longest : Math.min(longest, 64);
   const sessions = [false, true].map((splitGates) =>
     model.createSession({ maxSteps, splitGates, kernels })
   );

@@ -1,31 +1,38 @@
 /**
- * A quantized model: modules one after the other, and sessions that run them.
+ * A quantized model: modules by name, who reads whom, and sessions that run it.
  *
  * @module
  */
 import { checkGiven, failRange, failType } from "../core/errors.ts";
-import type { PerTensorQParams } from "../core/qparams.ts";
-import { type Fingerprint, fingerprintOf } from "./fingerprint.ts";
-import { foldable, foldedBytes, type Folding, lowerModules } from "./lower.ts";
-import { commonBatchFirst, endsOf, type ModuleData } from "./modules.ts";
-import { type Ends, Program } from "../runtime/program.ts";
+import { type Fingerprint, fingerprintOf } from "../core/hash.ts";
+import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
+import { chainOf, INPUT, type Topology } from "../core/topology.ts";
+import { checkInputCount, timeBehind } from "../modules/graph.ts";
+import type { QuantizedEnds, QuantizedModule } from "../modules/kind.ts";
+import { kindOf, RUNNING_KINDS } from "../modules/kinds.ts";
+import type { OutputPort, ProgramData, ProgramNode } from "../runtime/data.ts";
+import type { NodeProgram, Port } from "../runtime/kind.ts";
+import { Program } from "../runtime/program.ts";
 import type { Session, SessionOptions } from "../runtime/session.ts";
+import { foldableTables } from "./rewrites.ts";
+
+export type { QuantizedModule };
 
 /** Options of lowering a model. */
 export interface LoweringOptions {
   /**
-   * Whether an Embedding that feeds an LSTM becomes a table of projected rows; by default where that takes at most 16
-   * MB. The results are the same, but with "float32", which projects the rows as they are, unrounded to the LSTM's
-   * input parameters: nearer to the float model.
+   * Whether an Embedding that feeds a recurrent module becomes a table of projected rows; by default where that takes at
+   * most 16 MB. The results are the same, but with "float32", which projects the rows as they are, unrounded to the
+   * module's input parameters: nearer to the float model.
    */
   readonly foldEmbedding?: boolean | "float32";
 }
 
-/** Bytes of projected rows up to which an Embedding is folded where nothing is said. */
-const FOLDED = 2 ** 24;
+/** Whether an Embedding is folded into what reads it; "float32": without rounding its rows to the reader's input. */
+export type Folding = boolean | "float32";
 
-/** A module of a quantized model. */
-export type QuantizedModule = ModuleData;
+/** Bytes of projected rows up to which an Embedding is folded where nothing is said. */
+const FOLDED_BYTES = 2 ** 24;
 
 /**
  * A quantized model: what `convert` and `loadModel` give.
@@ -37,72 +44,118 @@ export type QuantizedModule = ModuleData;
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
  * const model = convert(observed);
- * assertEquals([model.inputSize, model.outputSize, model.bidirectional], [2, 3, false]);
+ * assertEquals([model.inputSize, model.outputSize, model.batchFirst], [2, 3, false]);
  * ```
  */
 export class QuantizedModel {
-  /** The modules by name, in order. */
+  /** The modules by name, in the order in which they run. */
   readonly modules: ReadonlyMap<string, QuantizedModule>;
-  /** Whether an LSTM reads the sequence from both ends, so that it can only be run whole. */
-  readonly bidirectional: boolean;
-  /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]: what its LSTMs say. */
+  /** Who reads whom. */
+  readonly topology: Topology;
+  /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]: what its modules say. */
   readonly batchFirst: boolean;
+  /** Whether a step needs steps that come later, so that only whole sequences can be run. */
+  readonly looksAhead: boolean;
   /** Number of different token ids; 0 where the input is no token. */
   readonly vocabulary: number;
   /** Values a step and batch row takes: 1 where it takes tokens. */
   readonly inputSize: number;
-  /** Values a step and batch row gives. */
-  readonly outputSize: number;
   /** Parameters of the input; null is float32 or tokens. */
   readonly input: PerTensorQParams | null;
-  /** Parameters of the output; null is float32. */
+  /** What it gives. */
+  readonly outputs: readonly OutputPort[];
+  /** Values that a row of the first output has. */
+  readonly outputSize: number;
+  /** Parameters of the first output; null is float32. */
   readonly output: PerTensorQParams | null;
+  readonly #fingerprint: Fingerprint;
+  /** Whether a value has a row for each step, or one for the sequence. */
+  readonly #times: ReadonlyMap<string, boolean>;
   /** What it is lowered to, by fold. */
   readonly #programs = new Map<Folding, Program>();
-  readonly #fingerprint: Fingerprint;
 
   /**
    * Use `convert`, `quantizeDynamic` or `loadModel`.
    *
-   * @param modules The modules by name, in order; widths must fit.
-   * @throws {RangeError} If there is no module, widths differ, an Embedding does not come first, or some LSTMs are
-   * batchFirst and others not.
+   * @param modules The modules by name, in the order in which they run; widths must fit.
+   * @param topology Who reads whom; by default each module the one before it.
+   * @throws {RangeError} If a module does not take the widths that it is given, or needs time behind what ends it, or
+   * some are batchFirst and others not: the message names the module.
    */
-  constructor(modules: ReadonlyMap<string, QuantizedModule>) {
+  constructor(
+    modules: ReadonlyMap<string, QuantizedModule>,
+    topology: Topology = chainOf(modules.keys()),
+  ) {
     this.modules = new Map(modules);
-    let ends: Ends | null = null;
-    let bidirectional = false;
-    let vocabulary = 0;
-    let input: PerTensorQParams | null = null;
-    let inputSize = 0;
+    this.topology = topology;
+    const ends = new Map<string, QuantizedEnds>();
+    const times = new Map<string, boolean>([[INPUT, true]]);
+    let input: Port & { tokens: number } | undefined;
+    let first: { name: string; batchFirst: boolean } | undefined;
     for (const [name, module] of modules) {
       const at = `modules.${name}`;
-      const { kind } = module;
-      const next = endsOf(module);
-      if (ends === null) {
-        ({ input, inputSize } = next);
-        if (kind === "Embedding") vocabulary = module.numEmbeddings;
-      } else {
-        if (kind === "Embedding") failRange(at, "an Embedding to come first", kind);
-        if (next.inputSize !== ends.outputSize) {
-          failRange(at, `an input of width ${ends.outputSize}`, next.inputSize);
+      const kind = kindOf(at, module);
+      const own = kind.ends(module);
+      const { tokens = 0, batchFirst } = own;
+      const reads = topology.inputs.get(name)!;
+      checkInputCount(at, kind, reads.length);
+      reads.forEach((read, i) => {
+        const { size, qparams } = own.inputs[i]!;
+        if (read !== INPUT) {
+          const given = ends.get(read)!.output.size;
+          if (tokens > 0) failRange(at, "an Embedding to read token ids", `values of ${read}`);
+          if (given !== size) failRange(at, `an input of width ${given}`, size);
+          return;
+        }
+        input ??= { size, qparams, tokens };
+        if (input.size !== size || (input.tokens > 0) !== (tokens > 0)) {
+          failRange(at, `a module that reads ${input.size} values a row, as others do`, size);
+        }
+        // Each reader rounds real numbers to parameters of its own where they differ.
+        const same = input.qparams !== null && qparams !== null &&
+          sameQParams(input.qparams, qparams);
+        input = {
+          size,
+          qparams: same ? qparams : input.qparams === qparams ? qparams : null,
+          tokens: tokens > 0 ? Math.min(input.tokens, tokens) : 0,
+        };
+      });
+      times.set(name, timeBehind(at, kind, reads.map((read) => times.get(read)!)));
+      ends.set(name, own);
+      if (batchFirst !== null) {
+        first ??= { name, batchFirst };
+        if (batchFirst !== first.batchFirst) {
+          const expected = `${first.batchFirst}, as that of modules.${first.name}`;
+          failRange(`${at}.batchFirst`, expected, batchFirst);
         }
       }
-      if (kind === "LSTM" && module.bidirectional) bidirectional = true;
-      ends = next;
     }
-    if (ends === null) failRange("modules", "at least one module", 0);
-    this.batchFirst = commonBatchFirst(
-      [...modules].flatMap(([name, module]) =>
-        module.kind === "LSTM" ? [[`modules.${name}`, module] as const] : []
-      ),
-    );
-    this.bidirectional = bidirectional;
-    this.vocabulary = vocabulary;
-    this.inputSize = inputSize;
-    this.input = input;
-    ({ outputSize: this.outputSize, output: this.output } = ends!);
-    this.#fingerprint = fingerprintOf(modules.values());
+    if (modules.size === 0) failRange("modules", "at least one module", "none");
+    if (input === undefined) failRange("modules", "a module that reads the model's input", "none");
+    this.#times = times;
+    this.batchFirst = first?.batchFirst ?? false;
+    this.looksAhead = [...ends.values()].some((each) => each.looksAhead === true);
+    this.vocabulary = input!.tokens;
+    this.inputSize = input!.size;
+    this.input = input!.qparams;
+    this.outputs = topology.outputs.map((name) => ({
+      ...ends.get(name)!.output,
+      name,
+      time: times.get(name)!,
+    }));
+    ({ size: this.outputSize, qparams: this.output } = this.outputs[0]!);
+    this.#fingerprint = this.#hash();
+  }
+
+  #hash(): Fingerprint {
+    const { modules, topology } = this;
+    const indices = new Map([INPUT, ...modules.keys()].map((name, i) => [name, i]));
+    const described = [...modules].map(([name, module]) => [
+      module.kind,
+      topology.inputs.get(name)!.map((read) => indices.get(read)),
+      ...kindOf(name, module).fingerprint(module),
+    ]);
+    return fingerprintOf([described, topology.outputs.map((name) => indices.get(name))]);
   }
 
   /**
@@ -116,45 +169,81 @@ export class QuantizedModel {
   /**
    * The model lowered to the numbers that sessions run on, which all of them share.
    *
-   * @param options.foldEmbedding Whether an Embedding that feeds an LSTM becomes a table of projected rows, 16 *
-   * hiddenSize bytes a token and direction: faster, and the results are the same. By default where the table takes
-   * at most 16 MB. "float32" makes the table of the rows as they are, where the LSTM has parameters for its input that
-   * would round them: nearer to the float model, and no longer what the modules give one by one.
+   * @param options.foldEmbedding Whether an Embedding that alone feeds a recurrent module becomes a table of projected
+   * rows, 16 * hiddenSize bytes a token and direction of an LSTM: faster, and the results are the same. By default where
+   * the table takes at most 16 MB. "float32" makes the table of the rows as they are, where the module has parameters
+   * for its input that would round them: nearer to the float model, and no longer what the modules give one by one.
    * @throws {TypeError} If an option is of the wrong kind.
    * @throws {RangeError} If there is nothing to fold, or no rounding for "float32" to leave out, or a module's parameters
    * cannot be run.
    */
   lower(options: LoweringOptions = {}): Program {
     checkGiven(options);
-    const modules = [...this.modules.values()];
-    const lstm = foldable(modules);
-    const { foldEmbedding: fold = foldedBytes(modules) <= FOLDED, ...unknown } = options;
+    const { foldEmbedding: fold = this.foldedBytes <= FOLDED_BYTES, ...unknown } = options;
     for (const key in unknown) {
-      failType(`options.${key}`, "no such option", (unknown as Record<string, unknown>)[key]);
+      failType(
+        `options.${key}`,
+        "no such option",
+        (unknown as Record<string, unknown>)[key],
+      );
     }
     if (fold !== "float32" && typeof fold !== "boolean") {
       failType("foldEmbedding", 'a boolean or "float32"', fold);
     }
-    if (fold && lstm === null) {
-      failRange("foldEmbedding", "false, since no Embedding feeds an LSTM", fold);
+    const tables = foldableTables(this.topology, this.modules);
+    if (fold && tables.length === 0) {
+      failRange("foldEmbedding", "false, since no Embedding feeds a recurrent module", fold);
     }
-    if (fold === "float32" && lstm!.input === null) {
-      failRange("foldEmbedding", "a boolean, since the LSTM takes float32", fold);
+    if (fold === "float32" && !tables.some(({ rounds }) => rounds)) {
+      failRange("foldEmbedding", "a boolean, since what reads the Embedding takes float32", fold);
     }
     let program = this.#programs.get(fold);
     if (program === undefined) {
-      program = new Program({
-        vocabulary: this.vocabulary,
-        batchFirst: this.batchFirst,
-        // Rows that are not rounded give other results, so that states do not move between the two.
-        fingerprint: fold === "float32"
-          ? this.#fingerprint.map((word) => ~word)
-          : this.#fingerprint,
-        stages: lowerModules(modules, fold),
-      });
+      program = new Program(this.#lowered(fold), RUNNING_KINDS);
       this.#programs.set(fold, program);
     }
     return program;
+  }
+
+  /** Bytes of the tables that Embeddings fold into; Infinity where there is nothing to fold. */
+  get foldedBytes(): number {
+    const tables = foldableTables(this.topology, this.modules);
+    return tables.length === 0 ? Infinity : tables.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  #lowered(fold: Folding): ProgramData {
+    const { topology, modules } = this;
+    const tables = fold ? foldableTables(topology, modules) : [];
+    const folded = new Map(tables.map((each) => [each.reader, each]));
+    const leftOut = new Set(tables.map(({ table }) => table));
+    // What reads steps runs before what reads one row for the sequence.
+    const timeOf = (name: string) =>
+      topology.inputs.get(name)!.every((read) => this.#times.get(read)!);
+    const names = [...modules.keys()].filter((name) => !leftOut.has(name));
+    const order = [...names.filter(timeOf), ...names.filter((name) => !timeOf(name))];
+    const indices = new Map(order.map((name, i) => [name, i]));
+    const nodes = order.map((name): ProgramNode => {
+      const module = modules.get(name)!;
+      const kind = kindOf(name, module);
+      const table = folded.get(name);
+      const rounded = fold !== "float32";
+      const program: NodeProgram = table === undefined
+        ? kind.lower(name, module)
+        : kind.lowerTokens!(name, module, table.rows, rounded);
+      const from = table === undefined
+        ? topology.inputs.get(name)!.map((read) => indices.get(read) ?? -1)
+        : [-1];
+      return { name, from, program };
+    });
+    return {
+      vocabulary: this.vocabulary,
+      batchFirst: this.batchFirst,
+      // Rows that are not rounded give other results, so that states do not move between the two.
+      fingerprint: fold === "float32" ? this.#fingerprint.map((word) => ~word) : this.#fingerprint,
+      input: { size: this.inputSize, qparams: this.input },
+      nodes,
+      outputs: topology.outputs.map((name) => ({ name, node: indices.get(name)! })),
+    };
   }
 
   /**
@@ -165,7 +254,7 @@ export class QuantizedModel {
    * @param options Those of {@linkcode Program.createSession} and of {@linkcode lower}.
    * @throws {TypeError} If an option is of the wrong kind.
    * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or no rounding for
-   * "float32" to leave out, or an LSTM cannot be run.
+   * "float32" to leave out, or a module cannot be run.
    */
   createSession(options: SessionOptions & LoweringOptions = {}): Session {
     checkGiven(options);

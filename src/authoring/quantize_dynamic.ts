@@ -8,8 +8,9 @@ import type { QConfigMapping } from "../qconfig/mapping.ts";
 import { dynamicQConfig, type QConfig } from "../qconfig/qconfig.ts";
 import type { QuantizedModel } from "./model.ts";
 import { convert } from "./convert.ts";
-import { ObservedEmbedding } from "../modules/embedding/observed.ts";
-import { type FloatModel, prepare } from "./prepare.ts";
+import { kindOf } from "../modules/kinds.ts";
+import type { Module } from "../modules/module.ts";
+import { prepare } from "./prepare.ts";
 
 /**
  * torch.ao.quantization.quantize_dynamic: int8 weights, and float32 activations that are quantized at each call, by
@@ -38,12 +39,12 @@ import { type FloatModel, prepare } from "./prepare.ts";
  * ```
  */
 export function quantizeDynamic(
-  model: FloatModel,
+  model: Module,
   qconfig: QConfig | QConfigMapping = dynamicQConfig,
 ): QuantizedModel {
   const observed = prepare(model, qconfig);
   for (const [name, module] of observed.modules) {
-    if (!(module instanceof ObservedEmbedding) && !module.qconfig.dynamic) {
+    if (kindOf(name, module).hasWeight && !module.qconfig!.dynamic) {
       failRange(
         `qconfig of ${name}`,
         "a dynamic QConfig (prepare and convert take any)",

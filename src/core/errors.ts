@@ -106,8 +106,8 @@ export function checkResult(value: number): void {
 }
 
 /**
- * Whether all elements are finite. Fast: it meets one kind of array, and adds up four sums that do
- * not wait for each other. It gives no sum: an engine could box that.
+ * Whether all elements are finite. Fast: it meets one kind of array, and adds up four sums that do not wait for each
+ * other. It gives no sum: an engine could box that.
  */
 export function isFinite32(data: Float32Array): boolean {
   let a = 0, b = 0, c = 0, d = 0, i = 0;

@@ -4,12 +4,13 @@
  * @module
  */
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
-import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { dtypeRange, DTYPES } from "../core/dtype.ts";
 import { failType } from "../core/errors.ts";
-import { lstmParts } from "../cells/lstm_parts.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { QuantizedModel } from "../authoring/model.ts";
+import { chainOf } from "../core/topology.ts";
+import type { FileArray, ModuleWriter } from "../modules/file.ts";
+import { kindOf } from "../modules/kinds.ts";
 import { FORMAT_VERSION, METADATA_KEY } from "./model_file.ts";
 import type { SafetensorsInput } from "./safetensors_write.ts";
 import { writeSafetensors } from "./safetensors_write.ts";
@@ -35,6 +36,35 @@ class QParamsList {
   }
 }
 
+/** Writes one module. */
+class Writer implements ModuleWriter {
+  readonly #name: string;
+  readonly #tensors: [string, SafetensorsInput][];
+  readonly #list: QParamsList;
+
+  constructor(name: string, tensors: [string, SafetensorsInput][], list: QParamsList) {
+    this.#name = name;
+    this.#tensors = tensors;
+    this.#list = list;
+  }
+
+  tensor(key: string, data: FileArray, ...shape: number[]): void {
+    this.#tensors.push([`${this.#name}.${key}`, { data, shape }]);
+  }
+
+  weight(key: string, { data, outFeatures, inFeatures, scales, zeroPoints }: LinearWeight): void {
+    this.tensor(key, data, outFeatures, inFeatures);
+    this.tensor(`${key}.scale`, scales, scales.length);
+    if (zeroPoints.some((z) => z !== 0)) {
+      this.tensor(`${key}.zero_point`, zeroPoints, zeroPoints.length);
+    }
+  }
+
+  qparams(qparams: PerTensorQParams | null): number {
+    return this.#list.place(qparams);
+  }
+}
+
 /**
  * Writes a quantized model as one safetensors file: int8 weights, float32 scales and biases under PyTorch's names,
  * everything else as JSON in the metadata.
@@ -57,78 +87,23 @@ class QParamsList {
 export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
   if (!(model instanceof QuantizedModel)) failType("model", "a QuantizedModel", model);
   const tensors: [string, SafetensorsInput][] = [];
-  const add = (name: string, data: SafetensorsInput["data"], ...shape: number[]) =>
-    tensors.push([name, { data, shape }]);
-  const addWeight = (
-    name: string,
-    { data, outFeatures, inFeatures, scales, zeroPoints }: LinearWeight,
-  ) => {
-    add(name, data, outFeatures, inFeatures);
-    add(`${name}.scale`, scales, scales.length);
-    if (zeroPoints.some((z) => z !== 0)) add(`${name}.zero_point`, zeroPoints, zeroPoints.length);
-  };
   const list = new QParamsList();
-  const place = (q: PerTensorQParams | null) => list.place(q);
+  const { topology } = model;
+  const chain = chainOf(topology.inputs.keys());
   const modules = [...model.modules].map(([name, module]) => {
-    if (module.kind === "Embedding") {
-      const { weight, numEmbeddings, embeddingDim, scales, biases } = module;
-      add(`${name}.weight`, weight, numEmbeddings, embeddingDim);
-      if (!isFloat32Array(weight)) {
-        add(`${name}.weight.scale`, scales, numEmbeddings);
-        add(`${name}.weight.bias`, biases, numEmbeddings);
-      }
-      return { name, type: "Embedding" };
-    }
-    const dynamic = module.dynamic ? { dynamic: true } : {};
-    if (module.kind === "Linear") {
-      const { engine, weight, bias, input, output } = module;
-      addWeight(`${name}.weight`, weight);
-      if (bias !== null) add(`${name}.bias`, bias, bias.length);
-      return {
-        name,
-        type: "Linear",
-        engine,
-        perChannel: weight.perChannel,
-        input: place(input),
-        output: place(output),
-        ...dynamic,
-      };
-    }
-    const read: { [cell: string]: { [part: string]: number[] } } = {};
-    const cells = module.cells.map((layer, l) =>
-      layer.map((cell, d) => {
-        const suffix = `l${l}${d === 1 ? "_reverse" : ""}`;
-        addWeight(`${name}.weight_ih_${suffix}`, cell.weightIh);
-        addWeight(`${name}.weight_hh_${suffix}`, cell.weightHh);
-        if (cell.weightHr !== null) addWeight(`${name}.weight_hr_${suffix}`, cell.weightHr);
-        if (cell.biasIh !== null) add(`${name}.bias_ih_${suffix}`, cell.biasIh, cell.biasIh.length);
-        if (cell.biasHh !== null) add(`${name}.bias_hh_${suffix}`, cell.biasHh, cell.biasHh.length);
-        const { inputs } = cell.parts;
-        for (const [part, q] of Object.entries(inputs ?? {})) {
-          (read[`${l}.${d}`] ??= {})[part] = q.map(place);
-        }
-        return lstmParts(module.projSize > 0).flatMap(({ name: part }) => cell.parts[part]!).map(
-          place,
-        );
-      })
-    );
-    const { engine, batchFirst, splitGates, torchInitialState, input, stateInput } = module;
-    return {
-      name,
-      type: "LSTM",
-      engine,
-      perChannel: module.cells[0]![0]!.weightIh.perChannel,
-      batchFirst,
-      splitGates,
-      torchInitialState,
-      input: place(input),
-      ...(stateInput === undefined ? {} : { stateInput: stateInput.map(place) }),
-      ...dynamic,
-      ...(Object.keys(read).length > 0 ? { inputs: read } : {}),
-      cells,
-    };
+    const file = new Writer(name, tensors, list);
+    const fields = kindOf(name, module).write(module, file);
+    const reads = topology.inputs.get(name)!;
+    const follows = reads.join("\n") === chain.inputs.get(name)!.join("\n");
+    return { name, type: module.kind, ...!follows && { reads }, ...fields };
   });
+  const last = topology.outputs.join("\n") === chain.outputs.join("\n");
   return writeSafetensors(tensors, {
-    [METADATA_KEY]: JSON.stringify({ version: FORMAT_VERSION, qparams: list.all, modules }),
+    [METADATA_KEY]: JSON.stringify({
+      version: FORMAT_VERSION,
+      qparams: list.all,
+      modules,
+      ...!last && { outputs: topology.outputs },
+    }),
   });
 }

@@ -3,17 +3,13 @@
  *
  * @module
  */
-import { activationTable, lookup } from "../../kernels/numeric/activation.ts";
-import type { ActivationProgram } from "../../kernels/packed/program.ts";
 import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import { crc32 } from "../core/crc32.ts";
-import { slowPart } from "../modules/lstm/cell.ts";
-import type { LstmModule } from "../authoring/modules.ts";
 import { checkGiven, failRange, failType, isObject } from "../core/errors.ts";
 import { type LoweringOptions, QuantizedModel } from "../authoring/model.ts";
-import { foldedBytes } from "../authoring/lower.ts";
-import type { LstmBackend } from "../runtime/backend.ts";
-import type { LstmProgram, ProgramData, StageProgram } from "../runtime/program.ts";
+import { kindOf } from "../modules/kinds.ts";
+import type { ProgramData, ProgramNode } from "../runtime/data.ts";
+import type { Backend } from "../runtime/kind.ts";
 import {
   PROGRAM_ARRAYS,
   PROGRAM_HEADER,
@@ -24,13 +20,10 @@ import {
 } from "../runtime/program_file.ts";
 
 /** Bytes that projected rows of tokens may add to a file where nothing is said. */
-const FOLDED = 2 ** 20;
+const FOLDED_BYTES = 2 ** 20;
 
-/** The way on for a model that no program can hold. */
-const FULL = "saveModel keeps it, and loadModel of the full entry point runs it";
-
-/** Inputs of an activation up to which its outputs are stored. */
-const TABULATED = 256;
+/** Fields that only a model in memory has. */
+const NOT_STORED: readonly string[] = ["source", "fill", "byParts"];
 
 type Numbers = InstanceType<typeof PROGRAM_ARRAYS[number]>;
 
@@ -73,46 +66,13 @@ class Arrays {
   }
 }
 
-/** Refuses an LSTM that the fast step does not run. */
-function failSlow(name: string, { cells }: LstmModule): never {
-  cells.forEach((layer, l) =>
-    layer.forEach((cell, d) => {
-      const part = slowPart(cell);
-      const at = `${name}.cells[${l}][${d}]`;
-      if (part !== null) failRange(at, `parts that the fast step runs (${FULL})`, part);
-    })
-  );
-  return failRange(name, `an input that the fast step runs (${FULL})`, "more than 24 bits");
-}
-
-/** All that can be known beforehand: every token's rows, and the outputs of short activation tables. */
-function complete(
-  program: LstmProgram,
-  vocabulary: number,
-  kernels: LstmBackend | undefined,
-): LstmProgram {
-  if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
-  const tables = program.tables.map((program): ActivationProgram => {
-    const { activation, from, to } = program;
-    const table = activationTable(activation, from, to);
-    const { size, first } = table;
-    if (size === 0 || size > TABULATED) return program;
-    return {
-      ...program,
-      outputs: Float32Array.from({ length: size }, (_, i) => lookup(table, first + i)),
-    };
-  });
-  const image = kernels?.image?.(program);
-  return { ...program, tables, ...image && { image } };
-}
-
 /** Options of {@linkcode compileModel}. */
 export interface CompileOptions extends LoweringOptions {
   /**
    * What is going to run the program, `simdKernels()`: what these make of its LSTMs is then part of the file, so that
    * sessions start sooner. Other kernels run it too, and so do these where the engine's instructions are others.
    */
-  readonly kernels?: LstmBackend | undefined;
+  readonly kernels?: Backend | undefined;
 }
 
 /**
@@ -127,8 +87,8 @@ export interface CompileOptions extends LoweringOptions {
  * of it, the weights of its LSTMs once more and their constants.
  * @returns The file's bytes, the same for the same model.
  * @throws {TypeError} If `model` is no QuantizedModel, or an option is of the wrong kind.
- * @throws {RangeError} If a module is quantized dynamically, or has parts that the fast step does not run: such a model
- * takes the full entry point and `saveModel`. Or if there is nothing to fold.
+ * @throws {RangeError} If a module has parts that the fast step does not run: the message names the part and what helps
+ * (`saveModel` keeps it, and the full entry point runs it). Or if there is nothing to fold.
  *
  * @example
  * ```ts
@@ -151,29 +111,21 @@ export function compileModel(
   if (!(model instanceof QuantizedModel)) failType("model", "a QuantizedModel", model);
   checkGiven(options);
   const {
-    foldEmbedding = foldedBytes([...model.modules.values()]) <= FOLDED,
+    foldEmbedding = model.foldedBytes <= FOLDED_BYTES,
     kernels,
     ...unknown
   } = options;
   if (kernels !== undefined && typeof kernels?.image !== "function") {
     failType("kernels", "simdKernels()", kernels);
   }
-  const { data, vocabulary, batchFirst } = model.lower({ foldEmbedding, ...unknown });
-  for (const [name, module] of model.modules) {
-    if (module.kind !== "Embedding" && module.dynamic) {
-      failRange(
-        `modules.${name}`,
-        `a module that is not quantized dynamically (${FULL})`,
-        `a dynamic ${module.kind}`,
-      );
+  const { data, vocabulary } = model.lower({ foldEmbedding, ...unknown });
+  const nodes = data.nodes.map(({ name, from, program }): ProgramNode => {
+    if (program.byParts !== undefined) {
+      failRange(`modules.${name}`, "parts that the fast step runs", program.byParts.reason);
     }
-  }
-  // A folded Embedding, the first module, is no stage.
-  const names = [...model.modules.keys()].slice(-data.stages.length);
-  const stages = data.stages.map((stage, i): StageProgram => {
-    if (stage.kind !== "LSTM") return stage;
-    if (stage.layers === null) failSlow(`modules.${names[i]}`, stage.source!.module);
-    return complete(stage, vocabulary, kernels);
+    const complete = kindOf(name, model.modules.get(name)!).complete?.(program, vocabulary);
+    const image = kernels?.image?.(complete ?? program);
+    return { name, from, program: { ...complete ?? program, ...image && { image } } };
   });
   const arrays = new Arrays();
   const places: (readonly [(string | number)[], StoredArray[]])[] = [];
@@ -182,18 +134,17 @@ export function compileModel(
     if (!isObject(value)) return value;
     const own: StoredArray[] = [];
     places.push([path, own]);
-    const fields = Object.entries(value).filter(([key]) => key !== "source" && key !== "fill").map(
-      ([name, each]) => {
-        const key = Array.isArray(value) ? Number(name) : name;
-        if (!ArrayBuffer.isView(each)) return [key, plain(each, [...path, key])];
-        own.push([key, ...arrays.add(each as Numbers)]);
-        return [key, null];
-      },
-    );
+    const kept = Object.entries(value).filter(([key]) => !NOT_STORED.includes(key));
+    const fields = kept.map(([name, each]) => {
+      const key = Array.isArray(value) ? Number(name) : name;
+      if (!ArrayBuffer.isView(each)) return [key, plain(each, [...path, key])];
+      own.push([key, ...arrays.add(each as Numbers)]);
+      return [key, null];
+    });
     return Array.isArray(value) ? fields.map(([, each]) => each) : Object.fromEntries(fields);
   };
   const program = plain(
-    { vocabulary, batchFirst, fingerprint: data.fingerprint, stages },
+    { ...data, nodes },
     [],
   ) as ProgramData;
   const text = JSON.stringify(

@@ -36,6 +36,9 @@ export interface StateDictEntry {
  * ```
  */
 export abstract class Module {
+  /** PyTorch's name of what it is; what tells modules apart. */
+  abstract readonly kind: string;
+
   /**
    * The tensors of this module and its children by PyTorch's names, in PyTorch's order. They are the module's own
    * memory, not copies.

@@ -17,19 +17,14 @@ import { Observer, type ObserverFactory } from "../observer/observer.ts";
 import { PerChannelObserver } from "../observer/per_channel.ts";
 import type { OutputObserver, PartConfig, PartObserver, QConfig } from "./qconfig.ts";
 
-/** The types of modules that are quantized. */
-export type ModuleType = "Embedding" | "LSTM" | "Linear";
-
-const MODULE_TYPES: readonly ModuleType[] = ["Embedding", "LSTM", "Linear"];
-
 /** A module as a mapping sees it. */
 export interface NamedModule {
   /** The path from the model's root, dots between names; what `setModuleName` compares. */
   readonly name: string;
   /** What `setObjectType` compares. */
-  readonly type: ModuleType;
-  /** Whether an LSTM projects its hidden state, so that there is a part to configure; false by default. */
-  readonly projected?: boolean;
+  readonly type: string;
+  /** The parts of its cells that can be configured; none for most modules. */
+  readonly parts?: readonly Part[];
 }
 
 interface Rule {
@@ -265,10 +260,11 @@ export class QConfigMapping {
   /**
    * A mapping that also gives `qconfig` to every module of a type.
    *
-   * @throws {RangeError} If there is no such type.
+   * @param type The kind's name, PyTorch's: "LSTM". That there is such a module is checked by `prepare`.
+   * @throws {TypeError} If `type` is no string.
    */
-  setObjectType(type: ModuleType, qconfig: QConfig | null): QConfigMapping {
-    if (!MODULE_TYPES.includes(type)) failRange("type", MODULE_TYPES.join(", "), type);
+  setObjectType(type: string, qconfig: QConfig | null): QConfigMapping {
+    if (typeof type !== "string") failType("type", "the name of a kind of module", type);
     return this.#with(1, `type ${type}`, (module) => module.type === type, qconfig);
   }
 
@@ -311,9 +307,9 @@ export class QConfigMapping {
     const rule: PartRule = {
       rank: module === undefined ? 0 : 3,
       key: `part ${part}${module === undefined ? "" : ` of ${JSON.stringify(module)}`}`,
-      matches: ({ name, type, projected = false }) =>
-        type === "LSTM" && (module === undefined || name === module) &&
-        (projected || (part !== "projection" && part !== "proj")),
+      matches: ({ name, parts = [] }) =>
+        (module === undefined || name === module) &&
+        parts.some((each) => each.name === part || each.slot === part),
       part,
       observer,
     };

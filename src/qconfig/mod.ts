@@ -5,7 +5,7 @@
  */
 export * from "./qconfig.ts";
 export { accurateQConfig, getPreset, int8x16QConfig, PRESET_NAMES } from "./presets.ts";
-export { type ModuleType, type NamedModule, QConfigMapping } from "./mapping.ts";
+export { type NamedModule, QConfigMapping } from "./mapping.ts";
 export {
   BackendConfig,
   type BackendOp,

@@ -75,12 +75,12 @@ export const accurateQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { convert, Embedding, int8x16QConfig, prepare, tokens } from "@splitgate/splitgate";
+ * import { convert, Embedding, int8x16QConfig, prepare, type QuantizedEmbedding, tokens } from "@splitgate/splitgate";
  * import { assert } from "@std/assert";
  * const observed = prepare(new Embedding({ numEmbeddings: 10, embeddingDim: 4 }), int8x16QConfig);
  * observed.forward(tokens([1, 2], [2, 1]));
- * const embedding = convert(observed).modules.get("embedding")!;
- * assert(embedding.kind === "Embedding" && embedding.weight instanceof Uint16Array);
+ * const embedding = convert(observed).modules.get("embedding") as QuantizedEmbedding;
+ * assert(embedding.weight instanceof Uint16Array);
  * ```
  */
 export const int8x16QConfig: QConfig = Object.freeze({ ...accurateQConfig, embeddingBits: 16 });

@@ -239,11 +239,11 @@ export const dynamicQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { convert, Linear, perChannelDynamicQConfig, prepare } from "@splitgate/splitgate";
+ * import { convert, Linear, perChannelDynamicQConfig, prepare, type QuantizedLinear } from "@splitgate/splitgate";
  * import { assert } from "@std/assert";
  * const model = convert(prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), perChannelDynamicQConfig));
- * const linear = model.modules.get("linear")!;
- * assert(linear.kind === "Linear" && linear.weight.scales.length === 3);
+ * const linear = model.modules.get("linear") as QuantizedLinear;
+ * assert(linear.weight.scales.length === 3);
  * ```
  */
 export const perChannelDynamicQConfig: QConfig = Object.freeze({

@@ -3,79 +3,8 @@
  *
  * @module
  */
-import type { LinearWeight } from "../../kernels/ops/linear.ts";
-import type { DType } from "../core/dtype.ts";
-import type { PartName } from "../cells/lstm_parts.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import type { EmbeddingModule } from "../authoring/modules.ts";
-
-/** What a node does. */
-export type GraphOp =
-  | "input"
-  | "state"
-  | "quantize"
-  | "dequantize"
-  | "embedding"
-  | "linear"
-  | "add"
-  | "mul"
-  | "sigmoid"
-  | "tanh"
-  | "chunk"
-  | "concat"
-  | "output";
-
-/** Operations that compute in float32. */
-export const FLOAT_OPS: readonly GraphOp[] = [
-  "embedding",
-  "linear",
-  "add",
-  "mul",
-  "sigmoid",
-  "tanh",
-  "concat",
-];
-
-/** One node. Those of a cell run once a step, all others once for the whole sequence. */
-export interface GraphNode {
-  /** Unique in the graph. */
-  readonly name: string;
-  /** What the node computes. */
-  readonly op: GraphOp;
-  /**
-   * The nodes it reads, which stand before it. A state reads the node that gives the next step's state, which stands
-   * behind it.
-   */
-  readonly inputs: readonly string[];
-  /** Of its value; int32 for token ids. */
-  readonly dtype: DType | "float32" | "int32";
-  /** Where dtype is quantized. */
-  readonly scale?: number;
-  /** The integer that stands for 0; set with scale. */
-  readonly zeroPoint?: number;
-  /** Smallest integer; set with scale. */
-  readonly quantMin?: number;
-  /** Largest integer; set with scale. */
-  readonly quantMax?: number;
-  /** Last dimension of its value. */
-  readonly width: number;
-  /** The module it belongs to; null for the model's input and output. */
-  readonly module: string | null;
-  /** The layer and direction it belongs to, as in PyTorch's names: `l0`, `l0_reverse`. */
-  readonly cell?: string;
-  /** The part of the cell; unset for states, chunks, reads of x and what lies outside of cells. */
-  readonly part?: PartName;
-  /** Which of the four gates, where they are split, or which a chunk gives. */
-  readonly gate?: number;
-  /** Whether its output stays float32 because the configuration says so. */
-  readonly float?: boolean;
-  /** Of a linear. */
-  readonly weight?: LinearWeight;
-  /** Of a linear: float32 [outFeatures], or null for none. */
-  readonly bias?: Float32Array | null;
-  /** Of an embedding. */
-  readonly embedding?: EmbeddingModule;
-}
+import type { GraphNode } from "../modules/reference.ts";
 
 /**
  * The parameters of a node's value, or null where it is not quantized.

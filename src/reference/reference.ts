@@ -6,23 +6,30 @@
 import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
 import { isFloat32Array, isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { dtypeOf, newQArray, type QArray } from "../core/dtype.ts";
-import { checkBuiltIn, checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
+import {
+  checkBuiltIn,
+  checkEach,
+  checkFinite,
+  checkInteger,
+  failRange,
+  failType,
+} from "../core/errors.ts";
 import { checkOptions } from "../core/check.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import { commonBatchFirst, type ModuleData } from "../authoring/modules.ts";
+import { convert } from "../authoring/convert.ts";
 import { QuantizedModel } from "../authoring/model.ts";
-import { convertModules } from "../authoring/convert.ts";
 import type { ObservedModel } from "../authoring/observed_model.ts";
 import type { QTensor, Tensor, TokenTensor } from "../core/tensor.ts";
 import { buildGraph } from "./build.ts";
-import { dotOf, type GraphNode, jsonOf, mermaidOf, nodeQParams, tableOf } from "./graph.ts";
+import { kindOf } from "../modules/kinds.ts";
+import type { GraphNode, GraphValue } from "../modules/reference.ts";
+import { dotOf, jsonOf, mermaidOf, nodeQParams, tableOf } from "./graph.ts";
 import {
   type CellState,
-  checkTokens,
   type FloatWeights,
   GraphRunner,
-  type GraphValue,
   type GraphWatcher,
+  slotOf,
 } from "./run.ts";
 import { assertGraph } from "./verify.ts";
 
@@ -30,12 +37,9 @@ import { assertGraph } from "./verify.ts";
 export type StateTensor = QTensor<PerTensorQParams> | Tensor;
 
 /**
- * Hidden and cell state by cell, such as `lstm.l0` and `lstm.l0_reverse`: h [batch, width] and c [batch, hiddenSize].
+ * States by cell, such as `lstm.l0` and `lstm.l0_reverse`: of an LSTM h [batch, width] and c [batch, hiddenSize].
  */
-export type ReferenceState = ReadonlyMap<
-  string,
-  { readonly h: StateTensor; readonly c: StateTensor }
->;
+export type ReferenceState = ReadonlyMap<string, { readonly [slot: string]: StateTensor }>;
 
 /** Options of {@linkcode ReferenceModel.run}. */
 export interface ReferenceRunOptions {
@@ -50,12 +54,18 @@ export interface ReferenceRunOptions {
   readonly watch?: GraphWatcher;
 }
 
-/** What {@linkcode ReferenceModel.run} gives. */
-export interface ReferenceResult {
-  /** The model's output, dequantized. */
+/** One output of a reference graph. */
+export interface ReferenceOutput {
+  /** The output, dequantized. */
   readonly output: Tensor;
   /** Its integers, or null where the output is not quantized. */
   readonly quantized: QTensor<PerTensorQParams> | null;
+}
+
+/** What {@linkcode ReferenceModel.run} gives. */
+export interface ReferenceResult extends ReferenceOutput {
+  /** All outputs by name; the first one's fields stand here too. */
+  readonly outputs: ReadonlyMap<string, ReferenceOutput>;
   /** The final states. */
   readonly state: ReferenceState;
 }
@@ -79,25 +89,24 @@ export class ReferenceModel implements Iterable<GraphNode> {
   /** In order: each behind the nodes that it reads, but for states, which read the step before. */
   readonly nodes: readonly GraphNode[];
   readonly #runner: GraphRunner;
-  readonly #batchFirst: boolean | null;
+  readonly #model: QuantizedModel;
+  /** Whether a module reads steps one after the other. */
+  readonly #time: boolean;
   readonly #float: boolean;
-  readonly #modules: ReadonlyMap<string, ModuleData>;
 
   /**
    * Use {@linkcode convertToReference}.
    *
    * @param weights Float weights: the graph then runs as the float model that it came from, quantizing nothing.
    */
-  constructor(modules: ReadonlyMap<string, ModuleData>, weights: FloatWeights | null = null) {
-    this.#modules = modules;
-    this.nodes = buildGraph(modules);
+  constructor(model: QuantizedModel, weights: FloatWeights | null = null) {
+    const { modules, topology } = model;
+    this.#model = model;
+    this.nodes = buildGraph(modules, topology);
     assertGraph(this.nodes);
     this.#runner = new GraphRunner(this.nodes, weights);
     this.#float = weights !== null;
-    const lstms = [...modules].flatMap(([name, module]) =>
-      module.kind === "LSTM" ? [[name, module] as const] : []
-    );
-    this.#batchFirst = lstms.length === 0 ? null : commonBatchFirst(lstms);
+    this.#time = [...modules].some(([name, module]) => kindOf(name, module).time !== "row");
   }
 
   /** The nodes in order. */
@@ -131,8 +140,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
    * @param x Float input or token ids, shaped as the float model takes them: with an LSTM [steps, batch, width] (or
    * [batch, steps, width] where it is batchFirst), or without `batch`; otherwise any shape.
    * @throws {TypeError} If the input or a state is of the wrong kind.
-   * @throws {RangeError} If a shape, length, token or value is wrong, or a Linear's float32 result
-   * overflows.
+   * @throws {RangeError} If a shape, length, token or value is wrong.
    *
    * @example
    * ```ts
@@ -143,7 +151,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
    * observed.forward(x);
    * const { output, state } = convertToReference(observed).run(x);
    * assertEquals(output.shape, [2, 1, 3]);
-   * assertEquals(state.get("lstm.l0")!.c.shape, [1, 3]);
+   * assertEquals(state.get("lstm.l0")!.c!.shape, [1, 3]);
    * ```
    */
   run(
@@ -170,16 +178,16 @@ export class ReferenceModel implements Iterable<GraphNode> {
     }
     const rows = outer.reduce((a, b) => a * b, 1);
     if (rows * width !== data.length) failRange("x.data", `${rows * width} values`, data.length);
-    const first = this.nodes[1]!;
-    if (tokens) checkTokens(data as Int32Array, first.embedding!.numEmbeddings);
+    const { vocabulary, batchFirst } = this.#model;
+    if (tokens) checkEach("x.data", data, 0, vocabulary - 1, `a token id in 0..${vocabulary - 1}`);
     let steps = rows;
     let batch = 1;
-    if (this.#batchFirst !== null) {
+    if (this.#time) {
       if (outer.length !== 1 && outer.length !== 2) {
         failRange("x.shape", "steps and batch, or steps", x.shape);
       }
       if (outer.length === 2) {
-        [steps, batch] = this.#batchFirst ? [outer[1], outer[0]] : [outer[0], outer[1]];
+        [steps, batch] = batchFirst ? [outer[1], outer[0]] : [outer[0], outer[1]];
       }
       if (steps < 1 || batch < 1) failRange("x.shape", "one step and batch row or more", x.shape);
     }
@@ -187,42 +195,46 @@ export class ReferenceModel implements Iterable<GraphNode> {
       ? null
       : checkLengths(options.lengths, batch, steps);
     const states = this.#states(options.state, batch);
-    const layout = { steps, batch, lengths, batchFirst: this.#batchFirst === true };
+    const layout = { steps, batch, lengths, batchFirst };
     const values = this.#runner.run({ data, qparams: null }, layout, states, options.watch ?? null);
-    const last = this.nodes[this.nodes.length - 1]!;
-    const shape = [...outer, last.width];
-    const output = values.get(last.name)!;
-    // An LSTM of floats tells by its output that a part of it overflowed.
-    if (this.#float) checkFinite("output", output.data);
-    const integers = this.#integersOf(last.inputs[0]!, values);
+    const outputs = this.nodes.filter(({ op }) => op === "output").map((node): ReferenceOutput => {
+      const { data } = values.get(node.name)!;
+      const read = this.nodes.find(({ name }) => name === node.inputs[0])!;
+      // Behind the end of time there is a row for each sequence.
+      const ended = data.length !== rows * node.width;
+      const shape = [...ended ? outer.length === 1 ? [] : [batch] : outer, node.width];
+      // A cell of floats tells by its output that a part of it overflowed.
+      if (this.#float) checkFinite("output", data);
+      const integers = !this.#float && read.op === "dequantize"
+        ? values.get(read.inputs[0]!)
+        : null;
+      return {
+        output: { data: data as Float32Array, shape },
+        quantized: integers === null || integers === undefined || integers.qparams === null
+          ? null
+          : { data: integers.data as QArray, shape, qparams: integers.qparams },
+      };
+    });
+    const names = this.#model.topology.outputs;
+    const finals = [...states].map(([name, state]) =>
+      [
+        name,
+        Object.fromEntries(
+          Object.entries(state).map(([slot, value]) => [slot, tensorOf(value, batch)]),
+        ),
+      ] as const
+    );
     return {
-      output: { data: output.data as Float32Array, shape },
-      quantized: integers === null
-        ? null
-        : { data: integers.data as QArray, shape, qparams: integers.qparams! },
-      state: new Map(
-        [...states].map((
-          [name, { h, c }],
-        ) => [name, { h: tensorOf(h, batch), c: tensorOf(c, batch) }]),
-      ),
+      ...outputs[0]!,
+      outputs: new Map(names.map((name, i) => [name, outputs[i]!])),
+      state: new Map(finals),
     };
-  }
-
-  #integersOf(name: string, values: ReadonlyMap<string, GraphValue>): GraphValue | null {
-    const node = this.nodes.find((each) => each.name === name)!;
-    return !this.#float && node.op === "dequantize" ? values.get(node.inputs[0]!) ?? null : null;
-  }
-
-  /** What a float32 h (0) or c (1) is quantized with, where that is not the cell's own. */
-  #given({ module }: GraphNode, i: number): PerTensorQParams | null {
-    const lstm = this.#modules.get(module!)!;
-    return lstm.kind === "LSTM" ? lstm.stateInput?.[i] ?? null : null;
   }
 
   #states(given: ReferenceState | undefined, batch: number): Map<string, CellState> {
     const states = new Map<string, CellState>();
     if (given === undefined) return states;
-    checkBuiltIn("options.state", given, "Map", "a Map of { h, c } by cell");
+    checkBuiltIn("options.state", given, "Map", "a Map of states by cell");
     const cells = new Map<string, GraphNode[]>();
     for (const node of this.nodes) {
       if (node.op !== "state") continue;
@@ -234,12 +246,16 @@ export class ReferenceModel implements Iterable<GraphNode> {
       if (nodes === undefined) {
         return failRange("options.state", `cells ${[...cells.keys()].join(", ")}`, name);
       }
-      const [h, c] = nodes.map((node, i) => {
-        const tensor = i === 0 ? state.h : state.c;
-        checkState(`${name}.${"hc"[i]}`, tensor, batch, node.width);
-        return stateValue(tensor, this.#float ? null : nodeQParams(node), this.#given(node, i));
-      });
-      states.set(name, { h: h!, c: c! });
+      const values: Record<string, GraphValue> = {};
+      for (const node of nodes) {
+        const slot = slotOf(node);
+        const tensor = state[slot]!;
+        checkState(`${name}.${slot}`, tensor, batch, node.width);
+        const own = this.#float ? null : nodeQParams(node);
+        const input = (node.constants?.stateInput ?? null) as PerTensorQParams | null;
+        values[slot] = stateValue(tensor, own, input);
+      }
+      states.set(name, values);
     }
     return states;
   }
@@ -339,7 +355,5 @@ function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number):
  * ```
  */
 export function convertToReference(model: ObservedModel | QuantizedModel): ReferenceModel {
-  return new ReferenceModel(
-    model instanceof QuantizedModel ? model.modules : convertModules(model),
-  );
+  return new ReferenceModel(model instanceof QuantizedModel ? model : convert(model));
 }

@@ -5,7 +5,9 @@
  */
 import { failRange, failType } from "../core/errors.ts";
 import { perTensorAffine, type PerTensorQParams, sameQParams } from "../core/qparams.ts";
-import { FLOAT_OPS, type GraphNode, nodeQParams } from "./graph.ts";
+import { REFERENCE_OPS } from "../modules/kinds.ts";
+import type { GraphNode } from "../modules/reference.ts";
+import { nodeQParams } from "./graph.ts";
 
 /** A fault of a graph. */
 export interface GraphFault {
@@ -15,28 +17,20 @@ export interface GraphFault {
   readonly fault: string;
 }
 
-/** Number of inputs an operation reads; -1 for two or more. */
-const INPUTS: Record<GraphNode["op"], number> = {
+/** Number of inputs of what is no operation. */
+const INPUTS: Readonly<Record<string, number>> = {
   input: 0,
   state: 1,
   quantize: 1,
   dequantize: 1,
-  embedding: 1,
-  linear: 1,
-  add: 2,
-  mul: 2,
-  sigmoid: 1,
-  tanh: 1,
-  chunk: 1,
-  concat: -1,
   output: 1,
 };
 
 /** Whether a node's own value is float32 by right: given so, dequantized, or left so by the configuration. */
 function floatByRight(node: GraphNode): boolean {
-  return node.op === "dequantize" || node.op === "input" || node.op === "state" ||
-    node.op === "chunk" ||
-    node.float === true;
+  const { op } = node;
+  return op === "dequantize" || op === "input" || op === "state" ||
+    REFERENCE_OPS.get(op)?.passes === true || node.float === true;
 }
 
 /**
@@ -76,11 +70,12 @@ export function verifyGraph(nodes: readonly GraphNode[]): GraphFault[] {
   const readers = new Map<string, number>();
   nodes.forEach((node, i) => {
     const fail = (fault: string) => void faults.push({ node: node.name, fault });
-    const count = INPUTS[node.op];
+    const operation = REFERENCE_OPS.get(node.op);
+    const count = operation === undefined ? INPUTS[node.op] : operation.inputs;
     const { length } = node.inputs;
     if (count === undefined) return fail(`has an unknown operation, ${node.op}`);
-    if (count < 0 ? length < 2 : length !== count) {
-      return fail(`reads ${length} values, not ${count < 0 ? "2 or more" : count}`);
+    if (count === null ? length < 2 : length !== count) {
+      return fail(`reads ${length} values, not ${count ?? "2 or more"}`);
     }
     const inputs: GraphNode[] = [];
     for (const name of node.inputs) {
@@ -124,7 +119,7 @@ function checkDType(node: GraphNode, fail: (fault: string) => void): void {
 /** The integers that a float32 value was dequantized from, through chunks. */
 function origin(node: GraphNode, byName: ReadonlyMap<string, GraphNode>): PerTensorQParams | null {
   let from = node;
-  while (from.op === "chunk") from = byName.get(from.inputs[0]!)!;
+  while (REFERENCE_OPS.get(from.op)?.passes) from = byName.get(from.inputs[0]!)!;
   if (from.op !== "dequantize") return null;
   const source = byName.get(from.inputs[0]!);
   return source === undefined ? null : nodeQParams(source);
@@ -138,8 +133,10 @@ function checkInputs(
 ): void {
   for (const input of inputs) {
     const integers = input.dtype !== "float32";
-    if (node.op === "embedding") {
-      if (input.dtype !== "int32") fail(`reads ${input.name}, which gives no token ids`);
+    if (input.dtype === "int32") {
+      if (REFERENCE_OPS.get(node.op)?.readsTokens !== true) fail(`reads ${input.name}, token ids`);
+    } else if (REFERENCE_OPS.get(node.op)?.readsTokens) {
+      fail(`reads ${input.name}, which gives no token ids`);
     } else if (node.op === "dequantize") {
       if (nodeQParams(input) === null) fail(`reads ${input.name}, which gives no integers`);
     } else if (node.op === "state") {
@@ -161,7 +158,7 @@ function checkInputs(
       fail(`reads ${input.name}, which has no q-dq pair`);
     }
   }
-  if (node.float === true && !FLOAT_OPS.includes(node.op)) {
+  if (node.float === true && !REFERENCE_OPS.has(node.op)) {
     fail("is no operation, and marked as one in float32");
   }
 }
@@ -171,27 +168,11 @@ function checkWidth(
   inputs: readonly GraphNode[],
   fail: (fault: string) => void,
 ): void {
-  const { op, width, weight, bias } = node;
-  let expected = inputs.length === 0 ? width : inputs[0]!.width;
-  if (op === "linear") {
-    if (weight === undefined) return fail("has no weight");
-    if (weight.inFeatures !== inputs[0]!.width) {
-      fail(`multiplies ${weight.inFeatures} columns with ${inputs[0]!.width}`);
-    }
-    if (bias != null && bias.length !== weight.outFeatures) {
-      fail(`adds a bias of ${bias.length} values`);
-    }
-    expected = weight.outFeatures;
-  } else if (op === "embedding") {
-    if (node.embedding === undefined) return fail("has no weight");
-    expected = node.embedding.embeddingDim;
-  } else if (op === "chunk") {
-    expected = inputs[0]!.width / 4;
-  } else if (op === "concat") {
-    expected = inputs.reduce((sum, input) => sum + input.width, 0);
-  } else if (inputs.some((input) => input.width !== expected)) {
-    fail(`reads values of widths ${inputs.map((input) => input.width).join(" and ")}`);
-  }
+  const { op, width } = node;
+  const widths = inputs.map((input) => input.width);
+  const operation = REFERENCE_OPS.get(op);
+  const expected = operation === undefined ? widths[0] ?? width : operation.width(node, widths);
+  if (typeof expected === "string") return fail(expected);
   if (width !== expected) fail(`has the width ${width}, not ${expected}`);
 }
 

@@ -6,8 +6,11 @@
  * @module
  */
 import { isUint8Array } from "../../kernels/numeric/typed_array.ts";
-import { failRange, failType } from "../core/errors.ts";
-import { Program, type ProgramData } from "./program.ts";
+import { checkGiven, failRange, failType } from "../core/errors.ts";
+import type { ProgramData } from "./data.ts";
+import type { RunningKind } from "./kind.ts";
+import { BASE_KINDS } from "./kinds.ts";
+import { Program } from "./program.ts";
 
 /** "SGPR": the first four bytes of a program. */
 export const PROGRAM_MAGIC = 0x52504753;
@@ -48,14 +51,21 @@ export type StoredArray = readonly [
   length: number,
 ];
 
+/** Options of {@linkcode loadProgram}. */
+export interface LoadOptions {
+  /** Running halves of kinds besides those that every program can have, each imported by itself; none by default. */
+  readonly kinds?: readonly RunningKind<never>[];
+}
+
 /**
  * Reads a program. `bytes` are copied, so that they may be used for something else. It is seen whether the file is one, and whole;
  * what it says is not doubted then, so that it must come from somebody trusted (`loadModel` of the full entry point doubts
  * all that it reads).
  *
  * @param bytes What `compileModel` gave.
- * @throws {TypeError} If `bytes` is no Uint8Array.
- * @throws {RangeError} If it is no program, of another version, or cut off.
+ * @throws {TypeError} If `bytes` is no Uint8Array, or there is another option.
+ * @throws {RangeError} If it is no program, of another version, or cut off, or needs a kind that is not there: the
+ * message says what to import.
  *
  * @example
  * ```ts
@@ -69,7 +79,10 @@ export type StoredArray = readonly [
  * assertThrows(() => loadProgram(file.subarray(0, 1000)), RangeError);
  * ```
  */
-export function loadProgram(bytes: Uint8Array): Program {
+export function loadProgram(bytes: Uint8Array, options: LoadOptions = {}): Program {
+  checkGiven(options);
+  const { kinds = [], ...unknown } = options;
+  for (const key in unknown) failType(`options.${key}`, "no such option", key);
   if (!isUint8Array(bytes)) failType("bytes", "a Uint8Array", bytes);
   // Not slice, which copies nothing where bytes are a Buffer.
   const { buffer, length } = new Uint8Array(bytes);
@@ -80,6 +93,7 @@ export function loadProgram(bytes: Uint8Array): Program {
   }
   if (version !== PROGRAM_VERSION) failRange("bytes", `version ${PROGRAM_VERSION}`, version);
   if (length !== size) failRange("bytes", `${size} bytes`, length);
+  let data: ProgramData;
   try {
     // ASCII, for which asking for a TextDecoder takes longer where one has to be loaded.
     let text = "";
@@ -99,8 +113,16 @@ export function loadProgram(bytes: Uint8Array): Program {
         place[key] = kind === stored ? view : new PROGRAM_ARRAYS[kind]!(view);
       }
     }
-    return new Program(whole.data);
+    data = whole.data;
   } catch (error) {
+    return failRange("bytes", EXPECTED, `${error}`);
+  }
+  const all = [...BASE_KINDS, ...kinds as readonly unknown[] as readonly RunningKind[]];
+  try {
+    return new Program(data, all);
+  } catch (error) {
+    // A RangeError says which kind is not there.
+    if (!(error instanceof TypeError)) throw error;
     return failRange("bytes", EXPECTED, `${error}`);
   }
 }

@@ -7,13 +7,17 @@ import { reciprocal } from "../../kernels/numeric/requantize.ts";
 import { isCallers } from "../../kernels/numeric/typed_array.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import {
-  createState,
-  type LstmBackend,
-  type LstmState,
-  type PreparedLstm,
+  type Backend,
+  type Call,
+  createSlots,
+  type Image,
+  type ModuleState,
+  type NodeProgram,
+  type PreparedModule,
   reserveBetween,
-} from "../runtime/backend.ts";
-import type { LstmCellProgram, LstmImage, LstmProgram } from "../runtime/program.ts";
+  type Values,
+} from "../runtime/kind.ts";
+import { lstm as lstmKind, type LstmCellProgram, type LstmProgram } from "../runtime/kinds/lstm.ts";
 import { makeProjector, type Projector } from "../runtime/projector.ts";
 import { convertShifted } from "../runtime/shifted.ts";
 import {
@@ -84,13 +88,15 @@ interface SimdCell extends SimdPlace {
 }
 
 /** Constants of all cells, as they stand behind the tables. */
-interface SimdImage extends LstmImage {
+interface SimdImage extends Image {
   readonly memory: Uint8Array;
   readonly cells: readonly (readonly SimdPlace[])[];
 }
 
-/** Whether the kernels run an LSTM. */
-function runs({ projSize, layers }: LstmProgram): boolean {
+/** Whether the kernels run a module: an LSTM whose values float32 holds. */
+function runs(program: NodeProgram): program is LstmProgram {
+  if (program.kind !== lstmKind.kind) return false;
+  const { projSize, layers } = program as LstmProgram;
   return projSize === 0 && layers !== null && layers.flat().every(({ float32 }) => float32);
 }
 
@@ -129,20 +135,17 @@ class SimdTokens {
  * A state that stands in the kernel's memory from one step to the next, for as long as no other does: asked for, it is
  * copied out. So any number of states can exist, and one that makes step after step is never copied.
  */
-class SimdState implements LstmState {
+class SimdState {
   readonly fresh: Uint8Array;
   readonly #owner: SimdLstm;
   readonly #h: Float64Array;
   readonly #c: Float64Array;
 
-  constructor(
-    owner: SimdLstm,
-    { h, c, fresh }: { h: Float64Array; c: Float64Array; fresh: Uint8Array },
-  ) {
+  constructor(owner: SimdLstm, { h, c, fresh }: ModuleState) {
     this.#owner = owner;
-    this.#h = h;
-    this.#c = c;
-    this.fresh = fresh;
+    this.#h = h as Float64Array;
+    this.#c = c as Float64Array;
+    this.fresh = fresh as Uint8Array;
   }
 
   get h(): Float64Array {
@@ -156,7 +159,7 @@ class SimdState implements LstmState {
   }
 }
 
-class SimdLstm implements PreparedLstm {
+class SimdLstm implements PreparedModule {
   readonly infallible = true;
   readonly takesReals: boolean;
   readonly givesReals: boolean;
@@ -204,7 +207,7 @@ class SimdLstm implements PreparedLstm {
     cells: readonly (readonly SimdCell[])[],
     tokens: readonly (SimdTokens | null)[],
   ) {
-    const { input } = lstm;
+    const { qparams: input, size: inputSize } = lstm.inputs[0]!;
     // qint32 is quantized in another way.
     this.takesReals = input !== null && input.dtype !== "qint32";
     this.givesReals = cells[0]!.length === 1;
@@ -220,7 +223,7 @@ class SimdLstm implements PreparedLstm {
     this.#cBytes = this.#units * 4;
     this.#xBytes = all.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
     this.#inputSize = Math.max(
-      lstm.inputSize,
+      inputSize,
       cells.length > 1 ? lstm.hiddenSize * cells[0]!.length : 0,
     );
     const aside = arena.take(this.#units * 16);
@@ -228,8 +231,9 @@ class SimdLstm implements PreparedLstm {
     this.reserve(1, 1);
   }
 
-  createState(batch: number): LstmState {
-    return new SimdState(this, createState(this.#lstm, batch));
+  createState(batch: number): ModuleState {
+    const state = createSlots(lstmKind.slots(this.#lstm), batch);
+    return new SimdState(this, state) as unknown as ModuleState;
   }
 
   /** Bytes of the blocks that `#grow` lays out, in its order. */
@@ -286,7 +290,9 @@ class SimdLstm implements PreparedLstm {
   reserve(batch: number, steps: number): number {
     const chunk = batch * Math.max(1, Math.min(steps, Math.floor(CHUNK / (batch * this.#width))));
     // Reals are taken by one call where they are not too many.
-    const reals = this.takesReals ? Math.min(batch * steps * this.#lstm.inputSize, STAGED) : 0;
+    const reals = this.takesReals
+      ? Math.min(batch * steps * this.#lstm.inputs[0]!.size, STAGED)
+      : 0;
     const staged = Math.max(chunk * this.#inputSize, reals);
     this.#grow(batch, chunk, staged);
     const size = batch * steps * this.#lstm.hiddenSize * this.#cells[0]!.length;
@@ -322,25 +328,17 @@ class SimdLstm implements PreparedLstm {
     }
   }
 
-  process(
-    state: LstmState,
-    x: Float64Array | Float32Array,
-    out: Float64Array | Float32Array,
-    steps: number,
-    batch: number,
-    lengths: Int32Array | null,
-    _splitGates: boolean,
-    xOffset = 0,
-    outOffset = 0,
-  ): void {
-    const given = state as SimdState;
+  process(state: ModuleState, inputs: readonly Values[], out: Values, call: Call): void {
+    const given = state as unknown as SimdState;
+    const { steps, batch, lengths } = call;
+    const x = inputs[0]!;
     if (this.#resident !== given) {
       if (this.#resident !== null) this.release(this.#resident);
       this.#copy(given, false);
       this.#resident = given;
     }
-    this.#xOffset = isCallers(x) ? xOffset : 0;
-    this.#outOffset = isCallers(out) ? outOffset : 0;
+    this.#xOffset = isCallers(x) ? call.inputOffset : 0;
+    this.#outOffset = isCallers(out) ? call.outputOffset : 0;
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
       const from = l === 0 ? x : this.#between[(l - 1) & 1]!;
@@ -424,7 +422,9 @@ class SimdLstm implements PreparedLstm {
     const { i32, f32 } = this.#arena;
     const staged = this.#staged / 4;
     const tokens = l === 0 ? this.#tokens[d]! : null;
-    const size = l === 0 ? this.#lstm.inputSize : this.#lstm.hiddenSize * this.#cells[l]!.length;
+    const size = l === 0
+      ? this.#lstm.inputs[0]!.size
+      : this.#lstm.hiddenSize * this.#cells[l]!.length;
     const reals = isCallers(x);
     const first = reals ? this.#xOffset : 0;
     // One call copies what is given as it stands.
@@ -520,7 +520,7 @@ class SimdLstm implements PreparedLstm {
  * assertEquals(fast, portable);
  * ```
  */
-export class SimdKernels implements LstmBackend {
+export class SimdKernels implements Backend {
   readonly name: string = "simd";
   /** Whether the module has relaxed dot products, which 7-bit activations run on. */
   readonly relaxed: boolean;
@@ -562,8 +562,9 @@ export class SimdKernels implements LstmBackend {
     }`;
   }
 
-  prepare(lstm: LstmProgram): PreparedLstm | null {
-    if (!runs(lstm)) return null;
+  prepare(program: NodeProgram): PreparedModule | null {
+    if (!runs(program)) return null;
+    const lstm = program;
     const kernel = this.#unused ?? this.#instance();
     const arena = new Arena(kernel.memory, this.#oneStep);
     this.#unused = null;
@@ -575,7 +576,7 @@ export class SimdKernels implements LstmBackend {
       const at = arena.take(image.memory.length);
       arena.u8.set(image.memory, at);
     }
-    let from = lstm.input;
+    let from = lstm.inputs[0]!.qparams;
     const cells = lstm.layers!.map((layer, l) => {
       const inverseScale = from === null ? 1 : reciprocal(from.scale);
       from = layer[0]!.hidden;
@@ -590,7 +591,7 @@ export class SimdKernels implements LstmBackend {
     return new SimdLstm(lstm, kernel, arena, cells, tokens);
   }
 
-  image(lstm: LstmProgram): LstmImage | null {
+  image(lstm: NodeProgram): Image | null {
     if (!runs(lstm)) return null;
     const arena = new Arena(new WebAssembly.Memory({ initial: 1 }), this.#oneStep);
     const tables = writeTables(arena, lstm.tables);
@@ -603,7 +604,7 @@ export class SimdKernels implements LstmBackend {
   /** Writes the constants of all cells; null where there is one that the kernels do not run. */
   #write(arena: Arena, lstm: LstmProgram, tables: readonly number[]): SimdPlace[][] | null {
     const layers: SimdPlace[][] = [];
-    let from = lstm.input;
+    let from = lstm.inputs[0]!.qparams;
     for (const layer of lstm.layers!) {
       const places: SimdPlace[] = [];
       for (const program of layer) {

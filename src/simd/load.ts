@@ -14,9 +14,9 @@ import { PLAIN, RELAXED } from "./embedded.ts";
  * @example
  * ```ts
  * import { simdKernels, SimdUnavailableError } from "@splitgate/splitgate/simd";
- * import type { LstmBackend } from "@splitgate/splitgate";
+ * import type { Backend } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * let kernels: LstmBackend | undefined; // without them a session runs the portable ones
+ * let kernels: Backend | undefined; // without them a session runs the portable ones
  * try {
  *   kernels = await simdKernels();
  * } catch (error) {

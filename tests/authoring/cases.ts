@@ -8,9 +8,9 @@ import { assertEquals } from "@std/assert";
 import { SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
 import { ARRAYS_TOGETHER, COLUMNS_TOGETHER } from "../../kernels/packed/pack.ts";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
-import type { LstmBackend } from "../../src/runtime/backend.ts";
+import type { Backend } from "../../src/runtime/kind.ts";
 import type { QuantizedModel } from "../../src/authoring/model.ts";
-import { BUFFERED, type SessionOutput } from "../../src/runtime/session.ts";
+import { BUFFERED_VALUES, type OutputArray } from "../../src/runtime/session.ts";
 import { CHUNK, COPIED, projectedBytes, STAGED, wholeUnits } from "../../src/simd/backend.ts";
 import { BLOCK_UNITS, GROUP_VALUES, PATIENCE, TILE_GROUPS } from "../../src/simd/memory.ts";
 import { type Bits, floatsOf, generator, type LstmCase } from "./arbitrary.ts";
@@ -240,7 +240,7 @@ export const executorCases: readonly ExecutorCase[] = [
     const steps = [3, ...around(Math.ceil(PATIENCE / hiddenSize), [1])];
     return caseOf("tables not kept at first", { inputSize: 3, hiddenSize, bits, batch: 2 }, steps);
   }),
-  ...[STAGED, BUFFERED].flatMap((values) =>
+  ...[STAGED, BUFFERED_VALUES].flatMap((values) =>
     [false, true].map((bidirectional) => {
       const batch = 4;
       const inputSize = 2048;
@@ -266,7 +266,7 @@ export const executorCases: readonly ExecutorCase[] = [
 /** A way to run a case. */
 export interface Executor {
   readonly name: string;
-  readonly kernels?: LstmBackend;
+  readonly kernels?: Backend;
   readonly splitGates?: boolean;
   /** Steps at a time, where a model is not bidirectional; the whole sequence by default. */
   readonly maxSteps?: number;
@@ -290,7 +290,7 @@ function inputOf(model: QuantizedModel, run: CaseRun, rows: number, seed: number
   return integers(model.input.dtype, model.input.quantMin, model.input.quantMax);
 }
 
-function outputOf(model: QuantizedModel, run: CaseRun, rows: number): SessionOutput {
+function outputOf(model: QuantizedModel, run: CaseRun, rows: number): OutputArray {
   const length = rows * model.outputSize;
   return run.realsOut || model.output === null
     ? new Float32Array(length)
@@ -303,7 +303,7 @@ function runTogether(
   { c, runs }: ExecutorCase,
   inputs: readonly CaseInput[],
   { kernels, splitGates, maxSteps }: Executor,
-): SessionOutput[] {
+): OutputArray[] {
   const { batch } = c;
   const longest = runs.reduce((most, { steps }) => Math.max(most, steps), 1);
   const together = c.bidirectional ? longest : maxSteps ?? longest;
@@ -322,7 +322,7 @@ function runRowByRow(
   { c, runs }: ExecutorCase,
   inputs: readonly CaseInput[],
   { kernels, splitGates }: Executor,
-): SessionOutput[] {
+): OutputArray[] {
   const { batch } = c;
   const { inputSize, outputSize, output } = model;
   const maxSteps = runs.reduce((most, { steps }) => Math.max(most, steps), 1);
@@ -354,7 +354,7 @@ function runRowByRow(
   });
 }
 
-const bytesOf = ({ buffer }: SessionOutput): Uint8Array => new Uint8Array(buffer as ArrayBuffer);
+const bytesOf = ({ buffer }: OutputArray): Uint8Array => new Uint8Array(buffer as ArrayBuffer);
 
 /**
  * Requires the same bytes of all executors, in all cases.

@@ -22,9 +22,11 @@ import {
   type ObservedLSTM,
   type ObservedModel,
   type Observer,
+  type PartName,
   prepare,
   type QConfig,
   qnnpackQConfig,
+  type QuantizedLinear,
   type QuantizedLSTM,
   type ReferenceState,
   saveModel,
@@ -33,9 +35,8 @@ import {
   tensor,
   tokens,
 } from "@splitgate/splitgate";
-import { convertModules } from "../../src/authoring/convert.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
-import { floatWeights } from "../../src/authoring/report.ts";
+import { floatWeights } from "../../src/tune/report.ts";
 import { type LstmCase, lstmCases } from "./arbitraries.ts";
 
 /** 8-bit min/max observers everywhere. */
@@ -95,7 +96,8 @@ function referenceState(lstm: LSTM, [h, c]: readonly [Tensor, Tensor]): Referenc
 function isObserved({ part }: GraphNode, observed: ObservedLSTM): boolean {
   if (part === undefined) return true;
   const { op } = lstmParts(true).find(({ name }) => name === part)!;
-  return (op !== "sigmoid" && op !== "tanh") && observed.qconfig.parts?.[part] === undefined;
+  return (op !== "sigmoid" && op !== "tanh") &&
+    observed.qconfig.parts?.[part as PartName] === undefined;
 }
 
 Deno.test("every value that the calibration call quantizes lies in the range that was observed", () => {
@@ -111,7 +113,7 @@ Deno.test("every value that the calibration call quantizes lies in the range tha
           splitGates,
         });
         calibrate(observed, random);
-        const modules = convertModules(observed);
+        const quantized = convert(observed);
         const holds = (value: number, q: NonNullable<ReturnType<typeof nodeQParams>>) => {
           values++;
           // The zero point is rounded, which moves the range by half a step at most.
@@ -122,7 +124,7 @@ Deno.test("every value that the calibration call quantizes lies in the range tha
             `${value}: ${steps} steps`,
           );
         };
-        const twin = new ReferenceModel(modules, floatWeights(observed));
+        const twin = new ReferenceModel(quantized, floatWeights(observed));
         const observedLstm = observed.modules.get("lstm") as ObservedLSTM;
         twin.run(unpadded(random), {
           ...(lengths === undefined ? {} : { lengths }),
@@ -133,7 +135,7 @@ Deno.test("every value that the calibration call quantizes lies in the range tha
           },
         });
         if (state === undefined) return;
-        const { cells, stateInput } = modules.get("lstm") as QuantizedLSTM;
+        const { cells, stateInput } = quantized.modules.get("lstm") as QuantizedLSTM;
         cells.flat().forEach(({ parts }, cell) => {
           const own = [parts.proj ?? parts.ogate_cy, parts.fgate_cx_igate_cgate];
           state.forEach((tensor, i) =>
@@ -279,7 +281,10 @@ Deno.test("states of zeros, or none, leave each cell's own parameters to float32
   for (const state of [undefined, [zeros(), zeros()] as const]) {
     const observed = prepare(readsHidden(), minMax);
     observed.forward(x, state === undefined ? {} : { state: { lstm: state } });
-    assertEquals((convert(observed).modules.get("lstm") as QuantizedLSTM).stateInput, undefined);
+    assertEquals(
+      (convert(observed).modules.get("lstm") as QuantizedLSTM).stateInput,
+      undefined,
+    );
   }
 });
 
@@ -345,9 +350,9 @@ Deno.test("weights are clamped to a halved range, whose ends nearest rounding le
   const observed = prepare(linear, { ...minMax, weight });
   observed.forward(tensor([1, 1], [1, 2]));
   const { modules } = convert(observed);
-  const out = modules.get("linear")!;
+  const out = modules.get("linear") as QuantizedLinear;
   // 1 is 63.5 steps of 1 / 63.5, which rounds to 64.
-  assertEquals([...(out.kind === "Linear" ? out.weight.data : [])], [63, -64]);
+  assertEquals([...out.weight.data], [63, -64]);
 });
 
 Deno.test("the backward direction is cut off under torch's presets, and observed where both are", () => {

@@ -16,7 +16,7 @@ import {
   tensor,
   tokens,
 } from "@splitgate/splitgate";
-import { CellStatistics, type InputStatistics } from "../../src/authoring/rounding_statistics.ts";
+import { CellStatistics, type InputStatistics } from "../../src/modules/rounding/statistics.ts";
 import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
 
 /** The gram matrices of a cell's input. */

@@ -18,8 +18,7 @@ import {
   tokens,
   tune,
 } from "@splitgate/splitgate";
-import { floatWeights } from "../../src/authoring/report.ts";
-import { convertModules } from "../../src/authoring/convert.ts";
+import { floatWeights } from "../../src/tune/report.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
 import { lstmCases, partObservers } from "./arbitraries.ts";
 
@@ -48,14 +47,14 @@ Deno.test("a reference graph with float weights is the float model, bit for bit"
         const options = lengths === undefined ? {} : { lengths };
         const [y, [h, c]] = (observed.forward(x, options), lstm.forward(x, undefined, options));
         const { output, quantized, state } = new ReferenceModel(
-          convertModules(observed),
+          convert(observed),
           floatWeights(observed),
         )
           .run(x, options);
         assertEquals([output, quantized], [y, null]);
         const states = [...state.values()];
-        assertEquals(states.flatMap(({ h }) => [...h.data]), [...h.data]);
-        assertEquals(states.flatMap(({ c }) => [...c.data]), [...c.data]);
+        assertEquals(states.flatMap(({ h }) => [...h!.data]), [...h.data]);
+        assertEquals(states.flatMap(({ c }) => [...c!.data]), [...c.data]);
       },
     ),
     { numRuns: 40 },

@@ -8,7 +8,7 @@ import {
   roundTokenTable,
   roundWeightRows,
   type TokenProjection,
-} from "../../src/authoring/weight_rounding.ts";
+} from "../../src/modules/rounding/weight_rounding.ts";
 
 const SIZES = [1, 3, 7, 13, 33];
 

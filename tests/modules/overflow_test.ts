@@ -1,10 +1,11 @@
 /**
- * What float32 cannot hold: whatever is made of huge and tiny inputs, weights, scales and biases is
- * refused by name before a state moves, or the same from all that run it.
+ * What float32 cannot hold: whatever is made of huge and tiny inputs, weights, scales and biases is refused by name
+ * before a state moves, or the same from all that run it.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
+  type Backend,
   byParts,
   convertToReference,
   dynamicQConfig,
@@ -12,7 +13,6 @@ import {
   Linear,
   loadModel,
   LSTM,
-  type LstmBackend,
   parseSafetensors,
   perTensorAffine,
   type PerTensorQParams,
@@ -45,7 +45,7 @@ type Random = (lo: number, hi: number) => number;
 interface Executor {
   readonly name: string;
   readonly splitGates?: boolean;
-  readonly kernels?: LstmBackend;
+  readonly kernels?: Backend;
 }
 
 const executors: readonly Executor[] = [
@@ -110,10 +110,7 @@ function madeOrRefused<T>(make: () => T): T | null {
   }
 }
 
-/**
- * All that a call leaves behind: its output, or its error; and the state, which an error leaves as
- * it was.
- */
+/** All that a call leaves behind: its output, or its error; and the state, which an error leaves as it was. */
 function outcome(session: Session, input: SessionInput, size: number, maySave = true): string {
   const before = maySave ? session.state().join() : "";
   const output = new Float32Array(size);
@@ -131,17 +128,14 @@ function outcome(session: Session, input: SessionInput, size: number, maySave = 
   return `${output} | ${state}`;
 }
 
-/**
- * Runs a model on the inputs with all executors, two sessions in turn beside a lone one, and
- * compares what they leave.
- */
+/** Runs a model on the inputs with all executors, two sessions in turn beside a lone one, and compares what they leave. */
 function compare(
   model: QuantizedModel,
   inputs: readonly SessionInput[],
   batch: number,
   maxSteps: number,
 ): void {
-  const { bidirectional, inputSize, outputSize } = model;
+  const { looksAhead: bidirectional, inputSize, outputSize } = model;
   const sizeOf = (input: SessionInput) => input.length / inputSize * outputSize;
   let expected: string[] | undefined;
   for (const { name, ...options } of executors) {
@@ -180,10 +174,7 @@ function inputsOf(c: LstmCase, random: Random): Float32Array[] {
 const anyBits = fc.constantFrom<Bits>(0, 7, 8, 8, 8, 16, 16, 32);
 const fastBits = fc.constantFrom<Bits>(7, 8, 8, 16);
 
-/**
- * Cases that the fast step mostly runs, and cases of which only some do; projections may stay
- * float32.
- */
+/** Cases that the fast step mostly runs, and cases of which only some do; projections may stay float32. */
 const cases = fc.oneof(
   lstmCases(anyBits, anyBits),
   fc.tuple(
@@ -196,7 +187,7 @@ const cases = fc.oneof(
   })),
 ).filter((c) => c.hiddenSize < 20 && c.inputSize < 20);
 
-Deno.test("an LSTM of huge and tiny numbers is refused by name, or all executors agree", () => {
+Deno.test("an LSTM of huge and tiny numbers is refused by name, or the same from all executors", () => {
   let refused = 0, ran = 0;
   fc.assert(
     fc.property(cases, fc.constantFrom(0.003, 0.01, 0.03), (c, rate) => {
@@ -219,7 +210,7 @@ Deno.test("an LSTM of huge and tiny numbers is refused by name, or all executors
   assert(refused > 15 && ran > 60, `${refused} refused, ${ran} ran`);
 });
 
-Deno.test("a file with a huge or tiny scale is refused by name, or all executors agree", () => {
+Deno.test("a file with a huge or tiny scale is refused by name, or the same from all executors", () => {
   let refused = 0, ran = 0;
   for (
     const c of [
@@ -278,7 +269,7 @@ function floatLinear(
   });
 }
 
-Deno.test("an overflow between modules is one error from all executors, and moves no state", () => {
+Deno.test("an overflow between modules is the same error from all executors, and moves no state", () => {
   let failed = 0, ran = 0;
   fc.assert(
     fc.property(cases, fc.boolean(), fc.boolean(), fc.integer({ min: 1, max: 4 }), (
@@ -432,13 +423,11 @@ Deno.test("a watcher that throws in the middle of a step or run leaves the state
 Deno.test("a custom backend that throws leaves the state as it was", () => {
   const model = new QuantizedModel(new Map([["lstm", lstmOf(plainCase)]]));
   let fails = false;
-  const kernels: LstmBackend = {
+  const kernels: Backend = {
     name: "failing",
     prepare(lstm) {
       const inner = byParts().prepare(lstm)!;
       return {
-        createState: (batch) => inner.createState(batch),
-        reserve: (...all) => inner.reserve(...all),
         process(...all) {
           inner.process(...all);
           if (fails) throw new Error("late");
@@ -456,7 +445,7 @@ Deno.test("a custom backend that throws leaves the state as it was", () => {
   assertEquals(session.state().join(), before);
 });
 
-Deno.test("forward() of an LSTM refuses what overflows, and else gives finite values", () => {
+Deno.test("forward() of an LSTM refuses given parameters that overflow, and else computes finite values", () => {
   let refused = 0, ran = 0;
   fc.assert(
     fc.property(lstmCases(anyBits, fc.constantFrom<Bits>(0, 8, 16)), (c) => {
@@ -496,7 +485,7 @@ Deno.test("forward() of an LSTM refuses what overflows, and else gives finite va
   assert(refused > 20 && ran > 20, `${refused} refused, ${ran} ran`);
 });
 
-Deno.test("a float Linear's overflow is an error of forward(), sessions and reference graphs", () => {
+Deno.test("a float Linear's overflow is an error of its forward, of sessions and of the reference graph", () => {
   const linear = floatLinear(2, 2, () => 100, null);
   const model = new QuantizedModel(new Map([["out", linear]]));
   const x = Float32Array.of(MAX_FLOAT32, 1);

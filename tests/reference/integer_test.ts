@@ -30,6 +30,9 @@ import { ByPartsExecutor } from "../../src/modules/lstm/by_parts.ts";
 import { computeNode } from "../../src/reference/run.ts";
 import { type LstmCase, lstmCases, partObservers, slotObserver } from "../authoring/arbitraries.ts";
 
+/** One row. */
+const ROW = { steps: 1, batch: 1, batchFirst: false, lengths: null };
+
 /** Differences between integer execution and the reference graph, part by part. */
 interface Found {
   values: number;
@@ -56,12 +59,14 @@ function compare(
   for (const node of convertToReference(model).nodes) nodes.set(node.name, node);
   const operate = (node: GraphNode, inputs: readonly PartValue[]): GraphValue => {
     const read = inputs.map(graphValue).map((value) =>
-      value.qparams === null ? value : computeNode({ ...node, op: "dequantize" }, [value], null)
+      value.qparams === null
+        ? value
+        : computeNode({ ...node, op: "dequantize" }, [value], ROW, null)
     );
-    const out = node.op === "quantize" ? read[0]! : computeNode(node, read, null);
+    const out = node.op === "quantize" ? read[0]! : computeNode(node, read, ROW, null);
     const quantize = nodes.get(`${node.name}.quantize`);
     const to = node.op === "quantize" ? node : quantize;
-    return to === undefined ? out : computeNode(to, [out], null);
+    return to === undefined ? out : computeNode(to, [out], ROW, null);
   };
   /** The largest magnitude of what a linear adds up, of which float32 keeps 24 bits however much of it cancels. */
   const magnitude = ({ weight, bias }: GraphNode, x: PartValue): number => {
@@ -140,7 +145,7 @@ function compare(
       const data = new Float32Array(node.width);
       const shape = [1, node.width];
       if (node.dtype === "float32") return { data, shape };
-      const value = computeNode({ ...node, op: "quantize" }, [{ data, qparams: null }], null);
+      const value = computeNode({ ...node, op: "quantize" }, [{ data, qparams: null }], ROW, null);
       return { ...value, shape } as PartValue;
     };
     let h = zero(nodes.get(`${at}.h`)!);
@@ -150,7 +155,7 @@ function compare(
       const input = nodes.get("lstm.input.quantize");
       const value = input === undefined
         ? { data: row, shape: [1, width] }
-        : { ...computeNode(input, [{ data: row, qparams: null }], null), shape: [1, width] };
+        : { ...computeNode(input, [{ data: row, qparams: null }], ROW, null), shape: [1, width] };
       const parts = lstmParts(lstm.projSize > 0);
       ({ h, c } = runCell(executor, parts, quantized.splitGates, value as PartValue, h, c));
     }
@@ -337,7 +342,7 @@ Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and
       assert(saturatedParts > 3 * 1900, `${saturatedParts}`);
       const { output, state } = convertToReference(model).run(zeros);
       assertEquals(output.data, both);
-      assertEquals([...state.get("lstm.l0")!.c.data], [top, name === "16 bits" ? -32768 : 0, top]);
+      assertEquals([...state.get("lstm.l0")!.c!.data], [top, name === "16 bits" ? -32768 : 0, top]);
       const cells = reportParts(quantized, [zeros]).parts.find(({ name }) =>
         name === "lstm.l0.fgate_cx_igate_cgate"
       )!;

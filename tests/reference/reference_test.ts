@@ -12,6 +12,7 @@ import {
   loadModel,
   LSTM,
   LSTM_PARTS,
+  lstmParts,
   MinMaxObserver,
   type NamedModule,
   observeLstmParts,
@@ -158,12 +159,12 @@ Deno.test("ReferenceModel.run() gives each row of a batch what it gives alone, a
         const unbatched = graph.run(tensor(head(own, length).data, [length, lstm.inputSize]));
         assertEquals(unbatched.output.shape, [length, lstm.outputSize]);
         assertEquals(unbatched.output.data, row.data);
-        for (const [cell, { h, c }] of whole.state) {
-          for (const [key, value] of [["h", h], ["c", c]] as const) {
+        for (const [cell, states] of whole.state) {
+          for (const [key, value] of Object.entries(states)) {
             const width = value.shape[1]!;
             assertEquals(
               value.data.slice(b * width, (b + 1) * width),
-              alone.state.get(cell)![key].data,
+              alone.state.get(cell)![key]!.data,
             );
           }
         }
@@ -458,7 +459,7 @@ Deno.test("ReferenceModel can be iterated, and written as a table, JSON, DOT and
   assertEquals(graph.toDot().match(/style=dashed/g)?.length, 2);
 });
 
-const named: NamedModule = { name: "lstm", type: "LSTM" };
+const named: NamedModule = { name: "lstm", type: "LSTM", parts: lstmParts(false) };
 Deno.test("a mapping's parts reach the graph", () => {
   const mapping = new QConfigMapping().setGlobal(qconfig)
     .setPart(

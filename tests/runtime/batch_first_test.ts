@@ -7,7 +7,7 @@ import { writeSafetensors } from "../../src/io/safetensors_write.ts";
 import { loadProgram } from "../../src/runtime/program_file.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { LSTM } from "../../src/modules/lstm/float.ts";
-import { Sequential } from "../../src/modules/sequential.ts";
+import { Sequential } from "../../src/modules/graph.ts";
 import { getPreset } from "../../src/qconfig/presets.ts";
 import { convert } from "../../src/authoring/convert.ts";
 import { prepare } from "../../src/authoring/prepare.ts";
@@ -40,7 +40,7 @@ Deno.test("a batchFirst model's sessions take and give [batch, steps, ...], in e
           : undefined;
         const forms = formsOf(batchFirst);
         formsOf(timeFirst).forEach(([name, model, options], i) => {
-          const maxSteps = model.bidirectional ? steps : chunk;
+          const maxSteps = model.looksAhead ? steps : chunk;
           const want = outputFor(model, steps * batch, integers);
           const got = outputFor(model, steps * batch, integers);
           const session = model.createSession({ batch, maxSteps, ...options });
@@ -49,7 +49,7 @@ Deno.test("a batchFirst model's sessions take and give [batch, steps, ...], in e
           other.run(swapped(x, steps, batch), got, lengths);
           assertEquals(bytesOf(swapped(got, batch, steps)), bytesOf(want), name);
           ran[name] = (ran[name] ?? 0) + 1;
-          if (model.bidirectional) return;
+          if (model.looksAhead) return;
           // One step is [batch, ...] in both.
           const step = x.slice(0, batch * model.inputSize);
           const [y, z] = [outputFor(model, batch), outputFor(model, batch)];

@@ -1,4 +1,5 @@
 /** Random models of every kind that sessions run, and every form in which they do. */
+import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
 import fc from "fast-check";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
 import { loadProgram } from "../../src/runtime/program_file.ts";
@@ -6,12 +7,12 @@ import { compileModel } from "../../src/io/program_write.ts";
 import { Embedding } from "../../src/modules/embedding/float.ts";
 import { Linear } from "../../src/modules/linear/float.ts";
 import { LSTM } from "../../src/modules/lstm/float.ts";
-import { Sequential } from "../../src/modules/sequential.ts";
+import { Sequential } from "../../src/modules/graph.ts";
 import { quantizeDynamic } from "../../src/authoring/quantize_dynamic.ts";
 import { byParts } from "../../src/modules/lstm/by_parts.ts";
 import type { QuantizedModel } from "../../src/authoring/model.ts";
 import type { Program } from "../../src/runtime/program.ts";
-import type { SessionInput, SessionOptions, SessionOutput } from "../../src/runtime/session.ts";
+import type { OutputArray, SessionInput, SessionOptions } from "../../src/runtime/session.ts";
 import { backends } from "../simd/backends.ts";
 import {
   type Bits,
@@ -87,7 +88,7 @@ export function formsOf(
   const all = forms.map(([name, options]) => [name, model, options] as const);
   let program: Program;
   try {
-    program = loadProgram(compileModel(model));
+    program = loadProgram(compileModel(model), { kinds: [dynamicLinear, dynamicLstm] });
   } catch (error) {
     // It names the module that no program can hold.
     if (error instanceof RangeError && error.message.startsWith("modules.")) return all;
@@ -136,7 +137,7 @@ export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Ui
 }
 
 /** A copy of rows [a, b, width] as [b, a, width]. */
-export function swapped<T extends SessionInput | SessionOutput>(x: T, a: number, b: number): T {
+export function swapped<T extends SessionInput | OutputArray>(x: T, a: number, b: number): T {
   const out = x.slice() as T;
   const width = x.length / (a * b);
   for (let i = 0; i < a * b; i++) {

@@ -7,7 +7,7 @@ import { saveModel } from "../../src/io/model_write.ts";
 import { loadModel } from "../../src/io/model_file.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
-import { portable } from "../../src/runtime/portable.ts";
+import { portable } from "./portable.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import type { SessionOptions } from "../../src/runtime/session.ts";
 import { backends } from "../simd/backends.ts";
@@ -28,7 +28,7 @@ function outputs(model: QuantizedModel | Program, seed: number, options: object)
   const half = y.length / 2;
   session.run(x, y.subarray(0, half));
   session.run(x, y.subarray(half), [STEPS, 2]);
-  const state = model.bidirectional ? new Uint8Array(0) : session.state();
+  const state = model.looksAhead ? new Uint8Array(0) : session.state();
   return Uint8Array.of(...new Uint8Array(y.buffer), ...state);
 }
 
@@ -66,11 +66,11 @@ Deno.test("loadProgram() gives what computes the same as the model that was comp
         assertEquals(compileModel(model, given), file);
         const program = loadProgram(file);
         const ends = (
-          { inputSize, outputSize, input, output, vocabulary, bidirectional }:
+          { inputSize, outputSize, input, output, vocabulary, looksAhead }:
             | QuantizedModel
             | Program,
         ) => [
-          ...[inputSize, outputSize, input, output, vocabulary, bidirectional],
+          ...[inputSize, outputSize, input, output, vocabulary, looksAhead],
         ];
         assertEquals(ends(program), ends(model));
         for (
@@ -87,13 +87,13 @@ Deno.test("loadProgram() gives what computes the same as the model that was comp
         for (const kernels of [undefined, ...backends.map(([, kernels]) => kernels)]) {
           assertEquals(outputs(loadProgram(own), c.seed, { kernels }), want);
         }
-        if (!program.bidirectional) {
+        if (!program.looksAhead) {
           const state = program.createSession().state();
           model.createSession(given).restore(state);
           assertEquals(model.createSession(given).state(), state);
         }
         if (tokens) seen.tokens++;
-        if (tokens && program.data.stages.length === (linear ? 2 : 1)) seen.folded++;
+        if (tokens && program.data.nodes.length === (linear ? 2 : 1)) seen.folded++;
         if (c.input === 0) seen.float++;
         if (c.projSize > 0) seen.projected++;
         if (c.bidirectional) seen.both++;
@@ -109,7 +109,7 @@ Deno.test("Kernels take what they made of a model from its program, and no other
   const want = outputs(model, 3, {});
   for (const [made, kernels] of backends) {
     const program = loadProgram(compileModel(model, { kernels }));
-    const [lstm] = program.data.stages;
+    const [{ program: lstm } = { program: null }] = program.data.nodes;
     const { image } = lstm as unknown as { image: { kernels: string; memory: Uint8Array } };
     assertEquals(image.kernels, `simd, ${made}`);
     image.memory.fill(0);
@@ -167,7 +167,10 @@ Deno.test("loadProgram() gives a RangeError or a program when bytes of its heade
       try {
         loadProgram(file.with(at, value) as Uint8Array);
       } catch (error) {
-        assert(error instanceof RangeError && /^bytes: expected /.test(error.message), `${error}`);
+        assert(
+          error instanceof RangeError && /^(bytes|node .*): expected /.test(error.message),
+          `${error}`,
+        );
       }
     }),
     { numRuns: 1000 },
@@ -178,7 +181,7 @@ Deno.test("compileModel() folds an Embedding where its rows are few, or as it is
   const c: LstmCase = { ...plainCase, hiddenSize: 33 };
   const model = modelOf(c, "8", false);
   const stages = (options?: object) =>
-    loadProgram(compileModel(model, options)).data.stages.map(({ kind }) => kind);
+    loadProgram(compileModel(model, options)).data.nodes.map(({ program }) => program.kind);
   assertEquals(stages(), ["LSTM"]);
   assertEquals(stages({ foldEmbedding: true }), ["LSTM"]);
   assertEquals(stages({ foldEmbedding: "float32" }), ["LSTM"]);
@@ -197,8 +200,8 @@ Deno.test("compileModel() folds an Embedding where its rows are few, or as it is
   const large = new QuantizedModel(
     new Map([["embedding", new QuantizedEmbedding(embedding)], lstm!]),
   );
-  assertEquals(loadProgram(compileModel(large)).data.stages.length, 2);
-  assertEquals(loadProgram(compileModel(large, { foldEmbedding: true })).data.stages.length, 1);
+  assertEquals(loadProgram(compileModel(large)).data.nodes.length, 2);
+  assertEquals(loadProgram(compileModel(large, { foldEmbedding: true })).data.nodes.length, 1);
 });
 
 Deno.test("compileModel() refuses what a program cannot be, and options that there are not", () => {
@@ -210,7 +213,7 @@ Deno.test("compileModel() refuses what a program cannot be, and options that the
   assertThrows(
     () => compileModel(parts),
     RangeError,
-    "modules.lstm.cells[0][0]: expected parts that the fast step runs",
+    'modules.lstm: expected parts that the fast step runs, got "cells[0][0].',
   );
   loadModel(saveModel(parts)).createSession().step(new Float32Array(4), new Uint8Array(5));
   const model = modelOf(plainCase, "none", false);

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { newQArray } from "../../src/core/dtype.ts";
-import type { SessionInput, SessionOutput } from "../../src/runtime/session.ts";
+import type { OutputArray, SessionInput } from "../../src/runtime/session.ts";
 import { generator } from "../authoring/arbitrary.ts";
 import { anyModel, bytesOf, formsOf, inputFor, modelCases, outputFor, pickRows } from "./forms.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
@@ -9,7 +9,7 @@ import { modelOf, plainCase } from "../authoring/models.ts";
 const timeFirst = modelCases.map((c) => ({ ...c, lstm: { ...c.lstm, batchFirst: false } }));
 
 /** Some batch rows of [steps, batch, width]. */
-function rowsOf<T extends SessionInput | SessionOutput>(
+function rowsOf<T extends SessionInput | OutputArray>(
   x: T,
   steps: number,
   batch: number,
@@ -165,7 +165,7 @@ Deno.test("an output that overlaps its input is refused, but of one row, and one
         const outAt = random(0, 1) < 0.5
           ? place(at + given.byteLength + 8, expected)
           : Math.ceil((at + given.byteLength) / 4) * 4;
-        const view = <T extends SessionInput | SessionOutput>(
+        const view = <T extends SessionInput | OutputArray>(
           kind: T,
           within: ArrayBufferLike,
           from: number,
@@ -176,12 +176,12 @@ Deno.test("an output that overlaps its input is refused, but of one row, and one
         const refused = overlap && rows > 1;
         seen[refused ? "refused" : overlap ? "oneRow" : "beside"]++;
         for (const [name, made, options] of formsOf(model)) {
-          const maxSteps = model.bidirectional ? steps : 2;
+          const maxSteps = model.looksAhead ? steps : 2;
           const session = made.createSession({ batch, maxSteps, ...options });
           x.set(given);
           if (refused) {
             const before = new Uint8Array(buffer).slice();
-            const state = model.bidirectional ? null : session.state();
+            const state = model.looksAhead ? null : session.state();
             const call = () => session.run(x, y);
             const message = "output: expected memory apart from that of ";
             assertThrows(call, RangeError, `${message}sequence`, name);
@@ -211,7 +211,7 @@ Deno.test("Session.run() reads each length once, before it runs, in every form",
       if (model === null) return;
       const steps = 7;
       const batch = 3;
-      const maxSteps = model.bidirectional ? steps : chunk;
+      const maxSteps = model.looksAhead ? steps : chunk;
       const x = inputFor(model, c.lstm.seed, steps * batch);
       for (const [name, made, options] of formsOf(model)) {
         const lengths = [3, 7, 0];

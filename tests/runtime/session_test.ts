@@ -4,7 +4,7 @@ import { newQArray, type QArray } from "../../src/core/dtype.ts";
 import { perTensorAffine } from "../../src/core/qparams.ts";
 import { byParts } from "../../src/modules/lstm/by_parts.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
-import type { ForwardTensor } from "../../src/modules/lstm/forward.ts";
+import type { ForwardTensor } from "../../src/modules/kind.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
@@ -112,7 +112,7 @@ Deno.test("Session gives what its modules' forward give, in any form and folded 
           ) {
             const session = model.createSession({
               batch,
-              maxSteps: model.bidirectional ? steps : maxSteps,
+              maxSteps: model.looksAhead ? steps : maxSteps,
               ...options,
             });
             const y = outputOf(model, steps * batch);
@@ -201,7 +201,7 @@ Deno.test("Session.run() gives each row what it gets alone when lengths differ, 
         const lengths = [1, 2, 3].map(() => Math.floor(random(1, 10)));
         const session = model.createSession({
           batch: 3,
-          maxSteps: model.bidirectional ? 9 : maxSteps,
+          maxSteps: model.looksAhead ? 9 : maxSteps,
         });
         session.run(x, y, lengths);
         const row = (from: ArrayLike<number>, width: number, b: number, steps: number) =>
@@ -213,13 +213,13 @@ Deno.test("Session.run() gives each row what it gets alone when lengths differ, 
           const alone = outputOf(model, length);
           const part = x.slice(0, length * inputSize);
           part.set(row(x, inputSize, b, length));
-          const other = model.createSession({ maxSteps: model.bidirectional ? 9 : maxSteps });
+          const other = model.createSession({ maxSteps: model.looksAhead ? 9 : maxSteps });
           other.run(part, alone);
           assertEquals(row(y, outputSize, b, length), [...alone]);
           const rest = row(y, outputSize, b, 9).slice(length * outputSize);
           assert(rest.every((value) => value === (output?.zeroPoint ?? 0)));
           // Alone or together, the state is the same, behind the header and row by row.
-          if (!model.bidirectional && length === 9) {
+          if (!model.looksAhead && length === 9) {
             assert(other.state().length < session.state().length);
           }
         });
@@ -365,12 +365,12 @@ Deno.test("QuantizedModel.createSession() refuses options that make no sense", (
       [
         { foldEmbedding: "float32" },
         RangeError,
-        "foldEmbedding: expected false, since no Embedding feeds an LSTM",
+        "foldEmbedding: expected false, since no Embedding feeds a recurrent module",
       ],
       [
         { foldEmbedding: true },
         RangeError,
-        "foldEmbedding: expected false, since no Embedding feeds an LSTM, got true",
+        "foldEmbedding: expected false, since no Embedding feeds a recurrent module, got true",
       ],
       [{ splitGates: null }, TypeError, "splitGates: expected a boolean"],
       [{ kernels: {} }, TypeError, "kernels: expected a backend"],
@@ -422,7 +422,7 @@ Deno.test("Session gives what an LSTM of float32 input gives when foldEmbedding 
   assertThrows(
     () => float.createSession({ foldEmbedding: "float32" }),
     RangeError,
-    'foldEmbedding: expected a boolean, since the LSTM takes float32, got "float32"',
+    'foldEmbedding: expected a boolean, since what reads the Embedding takes float32, got "float32"',
   );
 });
 
@@ -436,7 +436,7 @@ Deno.test("Session only runs, and says so, when the model is bidirectional", () 
       () => session.restore(y),
     ]
   ) {
-    assertThrows(call, TypeError, "expected run, since the model is bidirectional");
+    assertThrows(call, TypeError, "expected run, since the model reads sequences from both ends");
   }
   assertThrows(
     () => session.run(new Float32Array(16), new Uint8Array(40)),
@@ -465,7 +465,7 @@ Deno.test("Session.restore() refuses what is no state of it and keeps its own", 
       [new Uint8Array(0), "state: expected a session's state"],
       [state.subarray(0, 19), "a batch of 2"],
       [changed(0, 1), "state: expected a session's state"],
-      [changed(4, 9), "state: expected version 1, got 9"],
+      [changed(4, 9), "state: expected version 2, got 9"],
       [changed(8, state[8]! ^ 1), "state: expected a state of this model"],
       [changed(16, 3), "state: expected a batch of 2, got 3"],
       [
@@ -547,6 +547,6 @@ Deno.test("QuantizedModel refuses modules that do not follow each other", () => 
   assertThrows(
     model(["a", lstm], ["b", embedding]),
     RangeError,
-    "modules.b: expected an Embedding to come first",
+    "modules.b: expected an Embedding to read token ids",
   );
 });

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
 import {
   compileModel,
   convert,
@@ -136,7 +137,7 @@ function* outputs(
   const whole = model.createSession({ batch, maxSteps: steps, splitGates: false });
   whole.run(input, reference);
   yield bytesOf(reference);
-  const state = model.bidirectional ? null : whole.state();
+  const state = model.looksAhead ? null : whole.state();
   if (state !== null) yield valuesOf(state);
   for (const kernels of [undefined, simd]) {
     for (const splitGates of [false, true]) {
@@ -221,7 +222,7 @@ function* written(): Iterable<Case> {
   };
 }
 
-/** Dynamically quantized models, which the runtime entry leaves to the full one. */
+/** Dynamically quantized models, here and compiled: the bytes agree, and are given once. */
 function* dynamic(): Iterable<Case> {
   for (const engine of ["fbgemm", "qnnpack"] as const) {
     for (const [kind, make] of Object.entries(KINDS)) {
@@ -230,15 +231,18 @@ function* dynamic(): Iterable<Case> {
         *run() {
           const file = saveModel(quantizeDynamic(make(), { ...dynamicQConfig, engine }));
           const model = loadModel(file);
-          yield refusal("compileModel", () => compileModel(model));
+          const program = loadProgram(compileModel(model), { kinds: [dynamicLinear, dynamicLstm] });
           const count = STEPS * BATCH * model.inputSize;
           const input = model.vocabulary > 0 ? ids(count, 30) : reals(count, 30);
-          for (const maxSteps of model.bidirectional ? [STEPS] : [STEPS, 7, 1]) {
-            const session = model.createSession({ batch: BATCH, maxSteps });
-            const out = new Float32Array(STEPS * BATCH * model.outputSize);
-            session.run(input, out, [STEPS, 3, STEPS - 1]);
-            yield bytesOf(out);
-            if (!model.bidirectional) yield valuesOf(session.state());
+          for (const maxSteps of model.looksAhead ? [STEPS] : [STEPS, 7, 1]) {
+            const [first, second] = [model, program].map((each) => {
+              const session = each.createSession({ batch: BATCH, maxSteps });
+              const out = new Float32Array(STEPS * BATCH * model.outputSize);
+              session.run(input, out, [STEPS, 3, STEPS - 1]);
+              return [bytesOf(out), ...model.looksAhead ? [] : [valuesOf(session.state())]];
+            });
+            if (second!.join() !== first!.join()) throw new Error("compiled: other bytes");
+            yield* first!;
           }
         },
       };

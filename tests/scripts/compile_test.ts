@@ -24,15 +24,18 @@ Deno.test("deno task compile writes what the runtime loads, and says what is wro
     const { code, told } = await compile(file, program);
     assertEquals(code, 0, told);
     assertStringIncludes(told, `${program}: `);
-    assertEquals(loadProgram(await Deno.readFile(program)).data.stages.map(({ kind }) => kind), [
-      "LSTM",
-      "Linear",
-    ]);
+    assertEquals(
+      loadProgram(await Deno.readFile(program)).data.nodes.map(({ program }) => program.kind),
+      [
+        "LSTM",
+        "Linear",
+      ],
+    );
     await compile(file, program, "--fold-embedding", "false");
     assertEquals(loadProgram(await Deno.readFile(program)).vocabulary, 5);
-    assertEquals(loadProgram(await Deno.readFile(program)).data.stages.length, 3);
+    assertEquals(loadProgram(await Deno.readFile(program)).data.nodes.length, 3);
     await compile(file, program, "--simd");
-    assertEquals("image" in loadProgram(await Deno.readFile(program)).data.stages[0]!, true);
+    assertEquals("image" in loadProgram(await Deno.readFile(program)).data.nodes[0]!.program, true);
     const wrong: [string[], string][] = [
       [[file], "expected two files"],
       [

@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { newQArray } from "../../src/core/dtype.ts";
 import type { PerTensorQParams } from "../../src/core/qparams.ts";
 import { byParts } from "../../src/modules/lstm/by_parts.ts";
-import type { LstmBackend } from "../../src/runtime/backend.ts";
-import type { ForwardTensor } from "../../src/modules/lstm/forward.ts";
+import type { Backend } from "../../src/runtime/kind.ts";
+import type { ForwardTensor } from "../../src/modules/kind.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import {
   type Bits,
@@ -38,7 +38,7 @@ function results(
   lstm: QuantizedLSTM,
   c: LstmCase,
   stateBits: Bits | null,
-  kernels?: LstmBackend,
+  kernels?: Backend,
 ): unknown {
   const { batch, steps, batchFirst, numLayers, bidirectional } = c;
   const rows = numLayers * (bidirectional ? 2 : 1);

@@ -1,7 +1,7 @@
 /** The kernels in all forms: both modules, and relaxed products as one instruction of the processor and as two. */
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
-import type { LstmBackend } from "../../src/runtime/backend.ts";
+import type { Backend } from "../../src/runtime/kind.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { SimdKernels } from "../../src/simd/backend.ts";
 
@@ -17,13 +17,14 @@ export const backends: readonly (readonly [string, SimdKernels])[] = [
 ];
 
 /** Counts what a backend itself runs: what it refuses, the portable kernels run. */
-export class Counted implements LstmBackend {
+export class Counted implements Backend {
   readonly name = "counted";
   ran = 0;
   refused = 0; // a given state may span more than 16 bits
-  constructor(readonly backend: LstmBackend) {}
-  prepare(...args: Parameters<LstmBackend["prepare"]>): ReturnType<LstmBackend["prepare"]> {
+  constructor(readonly backend: Backend) {}
+  prepare(...args: Parameters<Backend["prepare"]>): ReturnType<Backend["prepare"]> {
     const prepared = this.backend.prepare(...args);
+    if (args[0].kind !== "LSTM") return prepared;
     if (prepared === null) this.refused++;
     else this.ran++;
     return prepared;

@@ -1,6 +1,7 @@
+import { QuantizedEmbedding } from "@splitgate/splitgate";
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { LstmBackend } from "../../src/runtime/backend.ts";
+import type { Backend } from "../../src/runtime/kind.ts";
 import type { QArray } from "../../src/core/dtype.ts";
 import { newQArray } from "../../src/core/dtype.ts";
 import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
@@ -136,7 +137,7 @@ for (const [name, backend] of backends) {
           ? floatsOf(c.seed + 5, [size, c.inputSize], 2).data
           : inputOf(sized, model, steps);
         const lengths = Array.from({ length: batch }, () => Math.floor(random(1, steps + 1)));
-        const run = (kernels?: LstmBackend): unknown => {
+        const run = (kernels?: Backend): unknown => {
           const session = model.createSession({
             batch,
             kernels,
@@ -200,14 +201,13 @@ Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM
     fc.property(lstmCases(bits, inputs, false), (c) => {
       const { data: weight } = floatsOf(c.seed + 6, [11, c.inputSize], 2);
       const none = new Float32Array(0);
-      const embedding: QuantizedModule = {
-        kind: "Embedding",
+      const embedding = new QuantizedEmbedding({
         weight,
         numEmbeddings: 11,
         embeddingDim: c.inputSize,
         scales: none,
         biases: none,
-      };
+      });
       const lstm = lstmOf({ ...c, engine: "fbgemm" });
       const model = new QuantizedModel(
         new Map<string, QuantizedModule>([["e", embedding], ["lstm", lstm]]),

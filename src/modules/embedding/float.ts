@@ -32,6 +32,8 @@ export interface EmbeddingOptions {
  * ```
  */
 export class Embedding extends Module {
+  /** Tells modules apart. */
+  override readonly kind = "Embedding";
   /** Rows: tokens are 0..numEmbeddings - 1. */
   readonly numEmbeddings: number;
   /** Width of a row, and last dimension of what `forward` gives. */

@@ -7,6 +7,7 @@ import { quantizeEmbeddingRow } from "../../../kernels/ops/embedding.ts";
 import type { Embedding } from "./float.ts";
 import type { QConfig } from "../../qconfig/qconfig.ts";
 import { QuantizedEmbedding } from "./quantized.ts";
+import type { ObservedModule } from "../kind.ts";
 import type { Tensor, TokenTensor } from "../../core/tensor.ts";
 
 /**
@@ -23,9 +24,15 @@ import type { Tensor, TokenTensor } from "../../core/tensor.ts";
  * assertEquals(embedding.qconfig, fbgemmQConfig);
  * ```
  */
-export class ObservedEmbedding {
+export class ObservedEmbedding implements ObservedModule {
+  /** Tells modules apart. */
+  readonly kind = "Embedding";
   /** The layer's own copy of the weights. */
   readonly embedding: Embedding;
+  /** Token ids are not observed. */
+  readonly input = "float";
+  /** Rows are float32 when they are read. */
+  readonly output = null;
   /** null: the rows stay float32. */
   readonly qconfig: QConfig | null;
 

@@ -4,12 +4,52 @@
  * @module
  */
 import { embeddingRow } from "../../../kernels/ops/embedding.ts";
-import { copyArray, isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
-import { checkGiven } from "../../core/errors.ts";
+import { fmaFloat32 } from "../../../kernels/numeric/requantize.ts";
+import { copyArray, isFloat32Array, isUint8Array } from "../../../kernels/numeric/typed_array.ts";
+import { checkFinite, checkGiven, failRange } from "../../core/errors.ts";
 import { checkTokens } from "../../core/check.ts";
 import type { Tensor, TokenTensor } from "../../core/tensor.ts";
-import { checkModule } from "../../authoring/check.ts";
-import type { EmbeddingModule, TokenRows } from "../../authoring/modules.ts";
+import { fitsFloat32 } from "../check.ts";
+import type { QuantizedModule, TokenRows } from "../kind.ts";
+
+/** An embedding whose rows are 8-bit or 16-bit integers, or float32. Its output is float32. */
+export interface EmbeddingModule extends QuantizedModule {
+  /** Tells modules apart. */
+  readonly kind: "Embedding";
+  /** [numEmbeddings, embeddingDim]: quint8, or 16-bit, with a scale and bias a row, or float32. */
+  readonly weight: Uint8Array | Uint16Array | Float32Array;
+  /** Rows: tokens are 0..numEmbeddings - 1. */
+  readonly numEmbeddings: number;
+  /** Width of a row. */
+  readonly embeddingDim: number;
+  /** One a row; empty for a float32 weight. */
+  readonly scales: Float32Array;
+  /** What q = 0 stands for, one a row; empty for a float32 weight. */
+  readonly biases: Float32Array;
+}
+
+/** Requires arrays that fit each other, and rows of float32 values. */
+export function checkEmbedding(
+  name: string,
+  { weight, numEmbeddings, embeddingDim, scales, biases }: EmbeddingModule,
+): void {
+  const rows = isFloat32Array(weight) ? 0 : numEmbeddings;
+  if (weight?.length !== numEmbeddings * embeddingDim) {
+    failRange(`${name}.weight`, `[${numEmbeddings}, ${embeddingDim}]`, weight?.length);
+  }
+  if (scales?.length !== rows || biases?.length !== rows) {
+    failRange(`${name}.scales`, `${rows} scales and biases`, scales?.length);
+  }
+  for (const floats of [weight, scales, biases]) {
+    if (isFloat32Array(floats)) checkFinite(name, floats);
+  }
+  const quantMax = isUint8Array(weight) ? 255 : 65535;
+  scales.forEach((scale, row) => {
+    if (!fitsFloat32(fmaFloat32(quantMax, scale, biases[row]!))) {
+      failRange(`${name}.scales[${row}]`, "a row of float32 values", scale);
+    }
+  });
+}
 
 /** What a {@linkcode QuantizedEmbedding} is made of. */
 export type QuantizedEmbeddingOptions = Omit<EmbeddingModule, "kind">;
@@ -70,7 +110,7 @@ export class QuantizedEmbedding implements EmbeddingModule {
     this.embeddingDim = options.embeddingDim;
     this.scales = copyArray(options.scales);
     this.biases = copyArray(options.biases);
-    checkModule("Embedding", this);
+    checkEmbedding("Embedding", this);
   }
 
   /**

@@ -38,6 +38,8 @@ export interface LinearOptions {
  * ```
  */
 export class Linear extends Module {
+  /** Tells modules apart. */
+  override readonly kind = "Linear";
   /** Last dimension of x; columns of the weight. */
   readonly inFeatures: number;
   /** Last dimension of y; rows of the weight. */
@@ -108,5 +110,33 @@ export class Linear extends Module {
     }
     checkFinite("y", data);
     return { data, shape: [...x.shape.slice(0, -1), outFeatures] };
+  }
+}
+
+/**
+ * A Linear with ReLU behind it, as torch.ao.nn.intrinsic.LinearReLU: what `prepare` makes of the two, so that the sums
+ * are rounded once.
+ *
+ * @example
+ * ```ts
+ * import { LinearReLU, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new LinearReLU({ inFeatures: 1, outFeatures: 2, bias: false });
+ * linear.weight.set([1, -1]);
+ * assertEquals([...linear.forward(tensor([3], [1, 1])).data], [3, 0]);
+ * ```
+ */
+export class LinearReLU extends Linear {
+  /**
+   * Applies the layer and max(y, 0) to every row of x.
+   *
+   * @param x [..., inFeatures], finite.
+   * @returns [..., outFeatures]
+   * @throws {TypeError} If `x` is no float32 tensor.
+   * @throws {RangeError} If a dimension is 0, the last is not inFeatures, or `x` or the result is not finite.
+   */
+  override forward(x: Tensor): Tensor {
+    const { data, shape } = super.forward(x);
+    return { data: data.map((value) => value > 0 ? value : 0), shape };
   }
 }

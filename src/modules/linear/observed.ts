@@ -3,14 +3,16 @@
  *
  * @module
  */
-import { Linear } from "./float.ts";
+import { copyOf } from "../copy.ts";
+import type { InputObserver, ObservedModule } from "../kind.ts";
+import { outputObserver } from "../observing.ts";
+import { Linear, LinearReLU } from "./float.ts";
 import type { FakeQuantize } from "../../observer/fake_quantize.ts";
 import type { Observer } from "../../observer/observer.ts";
 import type { QConfig } from "../../qconfig/qconfig.ts";
 import type { Tensor } from "../../core/tensor.ts";
-import type { InputObserver } from "../../authoring/observed_model.ts";
-import { accumulateGram } from "../../authoring/weight_rounding.ts";
-import { fakeQuantizeWeight, weightFakeQuantizers } from "../../authoring/weights.ts";
+import { accumulateGram } from "../rounding/weight_rounding.ts";
+import { fakeQuantizeWeight, weightFakeQuantizers } from "../rounding/weights.ts";
 
 /**
  * A float linear layer whose output, and input where it comes as float32, are observed.
@@ -26,13 +28,17 @@ import { fakeQuantizeWeight, weightFakeQuantizers } from "../../authoring/weight
  * assertEquals([(input as Observer).minVal, (input as Observer).maxVal], [-2, 0.5]);
  * ```
  */
-export class ObservedLinear {
+export class ObservedLinear implements ObservedModule {
+  /** Tells modules apart. */
+  readonly kind = "Linear";
   /** The layer: a copy, so that what happens to the original does not matter. */
   readonly linear: Linear;
   /** Where the observers come from; `convert` takes the weight's and the engine from it. */
   readonly qconfig: QConfig;
   /** What observes x, or why nothing does. */
   readonly input: InputObserver;
+  /** Whether ReLU follows, of which the output is observed. */
+  readonly relu: boolean;
   /** null: the output stays float32. */
   readonly output: Observer | null;
   /** The weight's fake-quantizer, in a list; an empty one where the QConfig has none. */
@@ -42,15 +48,15 @@ export class ObservedLinear {
 
   /** Use `prepare`. */
   constructor(linear: Linear, qconfig: QConfig, input: InputObserver) {
-    const output = qconfig.activation();
     this.linear = linear;
     this.qconfig = qconfig;
     this.input = input;
-    this.weightFakeQuant = weightFakeQuantizers(qconfig.weight);
     this.gram = qconfig.weightRounding === "calibrated"
       ? new Float64Array(linear.inFeatures ** 2)
       : null;
-    this.output = output.dtype === undefined ? null : output;
+    this.output = outputObserver(qconfig);
+    this.relu = linear instanceof LinearReLU;
+    this.weightFakeQuant = weightFakeQuantizers(qconfig.weight);
   }
 
   /** Takes in the given rows of an input, or all of it, for rounding the weight. */
@@ -71,8 +77,8 @@ export class ObservedLinear {
     const { inFeatures, outFeatures, weight, bias } = this.linear;
     const own = fakeQuantizeWeight(this.weightFakeQuant, weight, outFeatures);
     if (own === weight) return this.linear.forward(x);
-    const fake = new Linear({ inFeatures, outFeatures, bias: bias !== null });
-    fake.loadStateDict(this.linear.stateDict());
+    const Kind = this.relu ? LinearReLU : Linear;
+    const fake = copyOf(this.linear, new Kind({ inFeatures, outFeatures, bias: bias !== null }));
     fake.weight.set(own);
     return fake.forward(x);
   }

@@ -16,14 +16,16 @@ import { copyArray } from "../../../kernels/numeric/typed_array.ts";
 import { newQArray } from "../../core/dtype.ts";
 import { checkGiven, checkResult, failRange, failType } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
-import type { PreparedModule } from "../../runtime/backend.ts";
-import { checkLinear, checkModule } from "../../authoring/check.ts";
-import { type ForwardTensor, inputQParams } from "../lstm/forward.ts";
-import { dynamicRows } from "../lstm/dynamic.ts";
-import { copyWeight, type LinearModule } from "../../authoring/modules.ts";
+import { dynamicLinear } from "../../runtime/kinds/dynamic_linear.ts";
+import { checkLayer, checkLinear, checkValues } from "../check.ts";
+import { copyWeight } from "../copy.ts";
+import { inputQParams } from "../forward.ts";
+import type { ForwardTensor } from "../kind.ts";
+import type { LinearModule } from "./data.ts";
+import { lowerDynamicLinear } from "./lower.ts";
 
 /** What a {@linkcode QuantizedLinear} is made of. */
-export type QuantizedLinearOptions = Omit<LinearModule, "kind" | "fallback">;
+export type QuantizedLinearOptions = Omit<LinearModule, "kind">;
 
 /** float32 weights of an int8 layer. */
 function floatWeight({ data, scales, zeroPoints }: LinearWeight): Float32Array {
@@ -66,8 +68,7 @@ export class QuantizedLinear implements LinearModule {
   readonly input: PerTensorQParams | null;
   readonly output: PerTensorQParams | null;
   readonly dynamic: boolean;
-  /** What runs it where it is dynamic. */
-  readonly fallback: (linear: LinearModule) => PreparedModule = dynamicRows;
+  readonly relu: boolean;
 
   /**
    * Checks weight, bias and parameters and keeps them; arrays are copied.
@@ -84,12 +85,15 @@ export class QuantizedLinear implements LinearModule {
     this.input = options.input;
     this.output = options.output;
     this.dynamic = options.dynamic ?? false;
+    this.relu = options.relu ?? false;
     for (const end of ["input", "output"] as const) {
       if (this.dynamic && this[end] !== null) {
         failRange(end, "null, since the layer is dynamic", this[end]);
       }
     }
-    checkModule("Linear", this);
+    checkValues("Linear.input", this.input);
+    checkValues("Linear.output", this.output);
+    checkLayer("Linear.weight", this, [this.input], [this.output]);
   }
 
   /**
@@ -99,11 +103,11 @@ export class QuantizedLinear implements LinearModule {
    * `input`, or stay floats where that is null.
    * @returns [..., outFeatures], quantized, or float32 where the layer's `output` is null.
    * @throws {TypeError} If `x` is no tensor, or a quantized one and the layer is dynamic.
-   * @throws {RangeError} If its last dimension is not inFeatures, a value is out of range, its
-   * parameters do not suit the layer, or a float32 result overflows.
+   * @throws {RangeError} If its last dimension is not inFeatures, a value is out of range, its parameters do not suit the
+   * layer, or a float32 result overflows.
    */
   forward(x: ForwardTensor): ForwardTensor {
-    const { engine, weight, bias, input, output } = this;
+    const { engine, weight, bias, input, output, relu } = this;
     const { inFeatures, outFeatures } = weight;
     let from = inputQParams("x", x);
     let { data } = x;
@@ -111,13 +115,10 @@ export class QuantizedLinear implements LinearModule {
     if (x.shape[x.shape.length - 1] !== inFeatures) {
       failRange("x.shape", `[..., ${inFeatures}]`, [...x.shape]);
     }
+    const shape = [...x.shape.slice(0, -1), outFeatures];
     if (this.dynamic) {
       if (from !== null) failType("x", "a float32 tensor, since the layer is dynamic", from.dtype);
-      const out = new Float64Array(rows * outFeatures);
-      const prepared = dynamicRows(this);
-      prepared.reserve!(rows, 1, false);
-      prepared.process(null!, Float64Array.from(data), out, 1, rows, null, false);
-      return { data: Float32Array.from(out), shape: [...x.shape.slice(0, -1), outFeatures] };
+      return { data: this.#forwardDynamic(data as Float32Array, rows), shape };
     }
     if (from === null && input !== null) {
       from = input;
@@ -125,53 +126,54 @@ export class QuantizedLinear implements LinearModule {
       quantizePerTensor(data as Float32Array, q, input);
       data = q;
     }
-    const shape = [...x.shape.slice(0, -1), outFeatures];
-    const out = new Float32Array(rows * outFeatures);
     if (from !== null) checkLinear("weight", this, from, [output]);
     if (from !== null && output !== null) {
-      const q = newQArray(output.dtype, out.length);
-      linearInt8(
-        linearEngine(engine, from, [output]),
-        data as Int32Array,
-        from,
-        weight,
-        bias,
-        q,
-        output,
-        false,
-      );
+      const q = newQArray(output.dtype, rows * outFeatures);
+      const rule = linearEngine(engine, from, [output]);
+      linearInt8(rule, data as Int32Array, from, weight, bias, q, output, relu);
       return { data: q, shape, qparams: output };
     }
+    const out = new Float32Array(rows * outFeatures);
     if (from !== null) {
-      linearInt8Float32(
-        linearEngine(engine, from, [null]),
-        data as Int32Array,
-        from,
-        weight,
-        bias,
-        out,
-      );
-      return { data: out, shape };
+      const rule = linearEngine(engine, from, [null]);
+      linearInt8Float32(rule, data as Int32Array, from, weight, bias, out);
+    } else {
+      const floats = floatWeight(weight);
+      for (let r = 0; r < rows; r++) {
+        linearFloat32(
+          data as Float32Array,
+          r * inFeatures,
+          floats,
+          bias,
+          inFeatures,
+          outFeatures,
+          out,
+          r * outFeatures,
+        );
+      }
     }
-    const floats = floatWeight(weight);
-    for (let r = 0; r < rows; r++) {
-      linearFloat32(
-        data as Float32Array,
-        r * inFeatures,
-        floats,
-        bias,
-        inFeatures,
-        outFeatures,
-        out,
-        r * outFeatures,
-      );
-    }
+    if (relu) out.forEach((value, i) => out[i] = value > 0 ? value : 0);
     if (output === null) {
-      out.forEach(checkResult);
+      if (from === null) out.forEach(checkResult);
       return { data: out, shape };
     }
     const q = newQArray(output.dtype, out.length);
     quantizePerTensor(out, q, output);
     return { data: q, shape, qparams: output };
+  }
+
+  #forwardDynamic(x: Float32Array, rows: number): Float32Array {
+    const out = new Float32Array(rows * this.weight.outFeatures);
+    const prepared = dynamicLinear.prepare(lowerDynamicLinear(this));
+    prepared.reserve!(rows, 1, false);
+    prepared.process({}, [x], out, {
+      steps: 1,
+      batch: rows,
+      lengths: null,
+      splitGates: false,
+      inputOffset: 0,
+      outputOffset: 0,
+    });
+    return out;
   }
 }

@@ -40,16 +40,16 @@ import {
 import { failType } from "../../core/errors.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
 import type { QTensor, Tensor } from "../../core/tensor.ts";
-import {
-  createState,
-  type LstmBackend,
-  type LstmState,
-  type PreparedLstm,
-} from "../../runtime/backend.ts";
+import type {
+  Backend,
+  Call,
+  ModuleState,
+  NodeProgram,
+  PreparedModule,
+  Values,
+} from "../../runtime/kind.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
-import { initialQParams } from "../../authoring/lower.ts";
-import { type LstmSource, stateSize } from "../../authoring/modules.ts";
-import type { LstmProgram } from "../../runtime/program.ts";
+import { initialQParams, type LstmSource, stateSize } from "./data.ts";
 import { convertShifted, quantizeShifted } from "../../runtime/shifted.ts";
 
 /** What a part reads and gives: one row, quantized or float32. */
@@ -333,13 +333,11 @@ function gatesDiffer({ parts }: QuantizedLstmCell): boolean {
   );
 }
 
-class PreparedByParts implements PreparedLstm {
-  readonly #program: LstmProgram;
+class PreparedByParts implements PreparedModule {
   readonly #source: LstmSource;
   readonly #executors: readonly (readonly ByPartsExecutor[])[];
 
-  constructor(program: LstmProgram, source: LstmSource, observe: PartWatcher | null) {
-    this.#program = program;
+  constructor(source: LstmSource, observe: PartWatcher | null) {
     this.#source = source;
     const { engine, cells } = source.module;
     this.#executors = cells.map((layer, l) =>
@@ -354,23 +352,8 @@ class PreparedByParts implements PreparedLstm {
     );
   }
 
-  createState(batch: number): LstmState {
-    return createState(this.#program, batch);
-  }
-
-  reserve(): number {
-    return 0;
-  }
-
-  process(
-    state: LstmState,
-    x: Float64Array,
-    out: Float64Array,
-    steps: number,
-    batch: number,
-    lengths: Int32Array | null,
-    splitGates: boolean,
-  ): void {
+  process(state: ModuleState, inputs: readonly Values[], out: Values, call: Call): void {
+    const { steps, batch, lengths, splitGates } = call;
     const { module: lstm, tokens } = this.#source;
     const directions = lstm.cells[0]!.length;
     const size = stateSize(lstm);
@@ -378,11 +361,13 @@ class PreparedByParts implements PreparedLstm {
     const token = new Float32Array(lstm.inputSize);
     const h = state.h as Float64Array;
     const c = state.c as Float64Array;
-    let from = x;
+    let from = inputs[0] as Float64Array;
     let input = this.#source.input;
     let inputSize = tokens === null ? lstm.inputSize : 1;
     lstm.cells.forEach((layer, l) => {
-      const to = l === lstm.numLayers - 1 ? out : new Float64Array(steps * batch * width);
+      const to = l === lstm.numLayers - 1
+        ? out as Float64Array
+        : new Float64Array(steps * batch * width);
       const first = hiddenQParams(layer[0]!);
       layer.forEach((cell, d) => {
         const split = splitGates || gatesDiffer(cell);
@@ -397,7 +382,7 @@ class PreparedByParts implements PreparedLstm {
           const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
           for (let i = 0; i < length; i++) {
             const row = (d === 0 ? i : length - 1 - i) * batch + b;
-            const fresh = state.fresh[place] === 1;
+            const fresh = state.fresh![place] === 1;
             let value = valueOf(
               from,
               row * inputSize,
@@ -420,7 +405,7 @@ class PreparedByParts implements PreparedLstm {
             );
             storeValue(next.h, h, hAt);
             storeValue(next.c, c, cAt);
-            state.fresh[place] = 0;
+            state.fresh![place] = 0;
             storeValue(next.h, to, row * width + d * size);
             if (d === 1) convertShifted(to, row * width + size, size, hidden, first);
           }
@@ -452,15 +437,15 @@ class PreparedByParts implements PreparedLstm {
  * assert(places.includes("layers.0.layer_fw.cell.forget_gate"));
  * ```
  */
-export function byParts(observe: PartWatcher | null = null): LstmBackend {
+export function byParts(observe: PartWatcher | null = null): Backend {
   if (observe !== null && typeof observe !== "function") {
     failType("observe", "a function or null", observe);
   }
   return {
     name: "by parts",
-    prepare: (lstm) =>
-      lstm.source && !lstm.source.module.dynamic
-        ? new PreparedByParts(lstm, lstm.source, observe)
+    prepare: ({ kind, source }: NodeProgram) =>
+      kind === "LSTM" && source !== undefined
+        ? new PreparedByParts(source as LstmSource, observe)
         : null,
   };
 }

@@ -6,6 +6,7 @@
 import type { CellParameters, CellWeights } from "../../../kernels/packed/lower.ts";
 import type { CellQParams } from "../../cells/lstm_parts.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
+import { packs } from "../lower_projector.ts";
 
 /** Weights and qparams of one layer and direction. Rows in PyTorch's order: input, forget, cell, output gate. */
 export interface QuantizedLstmCell extends CellWeights {
@@ -27,25 +28,21 @@ export function hiddenQParams({ parts }: QuantizedLstmCell): PerTensorQParams | 
   return parts.proj === undefined ? parts.ogate_cy : parts.proj;
 }
 
-/** Whether packed rows take integers of these parameters: up to 24 bits, so that 2^20 products with int8 stay exact. */
-export function packs(q: PerTensorQParams | null): boolean {
-  return q === null || q.quantMax - q.quantMin <= 2 ** 24;
-}
-
 /**
- * Why the fast step does not run a cell, or null where it does: a part other than the projections that is not
- * quantized, a range beyond 24 bits, or a part that requantizes what it reads.
+ * The part of a cell that the fast step does not run, and what would help; null where it runs them all: a part other
+ * than the projections that is not quantized, a range beyond 24 bits, or a part that requantizes what it reads.
  */
 export function slowPart({ parts }: QuantizedLstmCell): string | null {
-  const { inputs, ...outputs } = parts;
-  for (const name in inputs) return `${name}, which requantizes what it reads`;
-  for (const [name, part] of Object.entries(outputs)) {
+  const [requantizes] = Object.keys(parts.inputs ?? {});
+  if (requantizes !== undefined) {
+    return `${requantizes} requantizes what it reads: give its producer the same observer`;
+  }
+  for (const [name, part] of Object.entries(parts)) {
     for (const q of Array.isArray(part) ? part : [part]) {
-      if (q === null) {
-        if (name !== "igates" && name !== "hgates") return `${name}, which is not quantized`;
-      } else if (q !== undefined && !packs(q)) {
-        return `${name}, which has more than 24 bits`;
+      if (q === null && name !== "igates" && name !== "hgates") {
+        return `${name} is not quantized: give it an observer`;
       }
+      if (!packs(q ?? null)) return `${name} has more than 24 bits: give it an observer of fewer`;
     }
   }
   return null;

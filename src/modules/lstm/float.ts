@@ -62,6 +62,8 @@ const OPTIONS = [
  * ```
  */
 export class LSTM extends Module {
+  /** Tells modules apart. */
+  override readonly kind = "LSTM";
   /** Width of a step of x. */
   readonly inputSize: number;
   /** Width of the cell state, and of the hidden state unless projSize narrows it. */

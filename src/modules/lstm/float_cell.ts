@@ -42,6 +42,8 @@ export interface LSTMCellOptions {
  * ```
  */
 export class LSTMCell extends Module implements LSTMCellWeights {
+  /** Tells modules apart. */
+  override readonly kind = "LSTMCell";
   /** Width of x. */
   readonly inputSize: number;
   /** Width of h and c. */

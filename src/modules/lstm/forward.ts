@@ -3,24 +3,19 @@
  *
  * @module
  */
-import { isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
-import { dtypeOf, newQArray, type QArray } from "../../core/dtype.ts";
 import { checkOptions } from "../../core/check.ts";
-import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "../../core/errors.ts";
-import {
-  isPerChannel,
-  type PerTensorQParams,
-  type QParams,
-  sameQParams,
-} from "../../core/qparams.ts";
-import { type QTensor, shapeSize, type Tensor } from "../../core/tensor.ts";
-import type { LstmBackend } from "../../runtime/backend.ts";
+import { checkBoolean, checkInteger, failRange, failType } from "../../core/errors.ts";
+import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
+import { type Backend, createSlots, type RunningKind } from "../../runtime/kind.ts";
+import { dynamicLstm as dynamicRunning } from "../../runtime/kinds/dynamic_lstm.ts";
+import { lstm as portableRunning } from "../../runtime/kinds/lstm.ts";
+import { convertShifted } from "../../runtime/shifted.ts";
+import { inputQParams, shiftedTensor, shiftedValues } from "../forward.ts";
+import type { ForwardTensor } from "../kind.ts";
 import { hiddenQParams } from "./cell.ts";
-import { checkLstm } from "../../authoring/check.ts";
-import { lowerLstm } from "../../authoring/lower.ts";
-import { type LstmModule, stateSize } from "../../authoring/modules.ts";
-import { portable } from "../../runtime/portable.ts";
-import { convertShifted, quantizeShifted } from "../../runtime/shifted.ts";
+import { checkLstm } from "./check.ts";
+import { type LstmModule, stateSize } from "./data.ts";
+import { lowerDynamicLstm, lowerLstm } from "./lower.ts";
 
 /** Options of a quantized LSTM's `forward`. */
 export interface LstmForwardOptions {
@@ -29,63 +24,11 @@ export interface LstmForwardOptions {
   /** Overrides the form; the results are the same. */
   readonly splitGates?: boolean;
   /** What runs it: the fast step by default, and execution by parts where that does not run it. */
-  readonly kernels?: LstmBackend;
+  readonly kernels?: Backend;
 }
-
-/** A quantized tensor, or float32 where the part that gives it is not quantized. */
-export type ForwardTensor = QTensor<PerTensorQParams> | Tensor;
 
 /** Output, and the final hidden and cell state. */
 export type LstmForwardResult = readonly [ForwardTensor, readonly [ForwardTensor, ForwardTensor]];
-
-/** The parameters of a tensor that a module takes; null is float32. */
-export function inputQParams(name: string, x: unknown): PerTensorQParams | null {
-  if (typeof x !== "object" || x === null || !Array.isArray((x as Tensor).shape)) {
-    failType(name, "a Tensor or a QTensor", x);
-  }
-  const { qparams, data, shape } = x as { qparams?: QParams; data: unknown; shape: number[] };
-  const size = shapeSize(shape);
-  const checkSize = ({ length }: ArrayLike<number>): void => {
-    if (size === 0) failRange(`${name}.shape`, "no empty dimension", shape);
-    if (length !== size) failRange(`${name}.data`, `${size} elements for its shape`, length);
-  };
-  if (qparams === undefined) {
-    if (!isFloat32Array(data)) return failType(`${name}.data`, "a Float32Array", data);
-    checkSize(data);
-    checkFinite(`${name}.data`, data);
-    return null;
-  }
-  if (isPerChannel(qparams)) return failType(`${name}.qparams`, "parameters per tensor", qparams);
-  const { dtype, quantMin, quantMax } = qparams;
-  if (dtypeOf(data) !== dtype) failType(`${name}.data`, `an array of ${dtype}`, data);
-  checkSize(data as QArray);
-  (data as Int32Array).forEach((q, i) => checkInteger(`${name}.data[${i}]`, q, quantMin, quantMax));
-  return qparams;
-}
-
-/** Values as modules pass them on: integers less the zero point, or floats; quantized to `to` where given as floats. */
-export function shiftedValues(
-  x: ForwardTensor,
-  from: PerTensorQParams | null,
-  to: PerTensorQParams | null,
-): Float64Array {
-  const out = Float64Array.from(x.data);
-  if (from !== null) { for (let i = 0; i < out.length; i++) out[i]! -= from.zeroPoint; }
-  else if (to !== null) quantizeShifted(x.data, 0, out, 0, out.length, to);
-  return out;
-}
-
-/** The reverse: a tensor over values less the zero point, or floats. */
-export function shiftedTensor(
-  values: ArrayLike<number>,
-  shape: readonly number[],
-  qparams: PerTensorQParams | null,
-): ForwardTensor {
-  if (qparams === null) return { data: Float32Array.from(values), shape };
-  const data = newQArray(qparams.dtype, values.length);
-  for (let i = 0; i < data.length; i++) data[i] = values[i]! + qparams.zeroPoint;
-  return { data, shape, qparams };
-}
 
 /** Swaps the first two axes of [a, b, width]. */
 function transpose(x: Float64Array, a: number, b: number, width: number): Float64Array {
@@ -160,24 +103,23 @@ export function lstmForward(
     | undefined;
   // Without these the constructor has seen to it.
   if (given !== null || initial !== undefined) checkLstm("lstm", lstm, input, initial);
-  const program = lowerLstm({ module: lstm, input, tokens: null, initial });
-  const prepared = kernels?.prepare(program) ?? portable.prepare(program) ??
-    lstm.fallback?.prepare(program);
-  if (!prepared) return failRange("lstm", "parts that the fast step runs", "others");
-  prepared.reserve(batch, steps, splitGates);
-  const running = prepared.createState(batch);
+  const program = lstm.dynamic
+    ? lowerDynamicLstm(lstm)
+    : lowerLstm({ module: lstm, input, tokens: null, initial });
+  const kind = (lstm.dynamic ? dynamicRunning : portableRunning) as RunningKind;
+  const prepared = kernels?.prepare(program) ?? program.byParts?.prepare() ??
+    kind.prepare(program);
+  prepared.reserve?.(batch, steps, splitGates);
+  const running = prepared.createState?.(batch) ?? createSlots(kind.slots(program), batch);
   const hiddens = cells.flat().map(hiddenQParams);
   const cellStates = cells.flat().map((c) => c.parts.fgate_cx_igate_cgate);
   if (state !== undefined) {
     for (let cell = 0; cell < rows; cell++) {
-      for (
-        const [i, to, q, width] of [[0, running.h, hiddens, size], [
-          1,
-          running.c,
-          cellStates,
-          hiddenSize,
-        ]] as const
-      ) {
+      const states = [
+        [0, running.h!, hiddens, size],
+        [1, running.c!, cellStates, hiddenSize],
+      ] as const;
+      for (const [i, to, q, width] of states) {
         const at = cell * batch * width;
         const end = at + batch * width;
         const part = state[i].data.subarray(at, end);
@@ -192,7 +134,14 @@ export function lstmForward(
   let values = shiftedValues(x, given, input);
   if (swap) values = transpose(values, batch, steps, inputSize);
   let out: Float64Array = new Float64Array(steps * batch * size * directions);
-  prepared.process(running, values, out, steps, batch, counts, splitGates);
+  prepared.process(running, [values], out, {
+    steps,
+    batch,
+    lengths: counts,
+    splitGates,
+    inputOffset: 0,
+    outputOffset: 0,
+  });
   if (swap) out = transpose(out, steps, batch, size * directions);
   const final = (
     values: ArrayLike<number>,
@@ -218,6 +167,6 @@ export function lstmForward(
       [...shape.slice(0, -1), size * directions],
       hiddenQParams(cells[numLayers - 1]![0]!),
     ),
-    [final(running.h, hiddens, size), final(running.c, cellStates, hiddenSize)],
+    [final(running.h!, hiddens, size), final(running.c!, cellStates, hiddenSize)],
   ];
 }

@@ -18,12 +18,12 @@ import {
   cellObservers,
   hiddenObserver,
   observedExecutor,
-  passThrough,
   stateObservers,
 } from "./observed_cell.ts";
-import type { InputObserver } from "../../authoring/observed_model.ts";
-import { CellStatistics } from "../../authoring/rounding_statistics.ts";
-import { fakeQuantizeWeight, weightFakeQuantizers } from "../../authoring/weights.ts";
+import type { InputObserver, ObservedModule } from "../kind.ts";
+import { gatherRows, passThrough } from "../observing.ts";
+import { CellStatistics } from "../rounding/statistics.ts";
+import { fakeQuantizeWeight, weightFakeQuantizers } from "../rounding/weights.ts";
 
 /** One layer and direction: its weights, and the observers of its parts. */
 export interface ObservedCell {
@@ -53,7 +53,9 @@ export interface ObservedCell {
  * assertEquals(backward.tanh_cy!.seen, true);
  * ```
  */
-export class ObservedLSTM {
+export class ObservedLSTM implements ObservedModule {
+  /** Tells modules apart. */
+  readonly kind = "LSTM";
   /** The float LSTM: a copy, so that what happens to the original does not matter. */
   readonly lstm: LSTM;
   /** Where the observers come from; `convert` takes the weights' and the engine from it. */
@@ -67,6 +69,8 @@ export class ObservedLSTM {
    * QConfig's `initialState` is "own".
    */
   readonly state: readonly [h: Observer | null, c: Observer | null] | null;
+  /** The last layer's hidden state, forward direction: torch.cat keeps the first tensor's parameters. */
+  readonly output: Observer | null;
   /** By layer and direction. */
   readonly cells: readonly (readonly ObservedCell[])[];
 
@@ -105,6 +109,7 @@ export class ObservedLSTM {
           : new CellStatistics(hiddenSize, width, outputSize, null),
       }))
     );
+    this.output = hiddenObserver(this.cells[lstm.numLayers - 1]![0]!.observers);
   }
 
   /**
@@ -216,15 +221,4 @@ export class ObservedLSTM {
       weightHr: weightHr === null ? null : fakeQuantizeWeight(hr, weightHr, projSize),
     };
   }
-}
-
-/** The given rows of a matrix, one after the other. */
-export function gatherRows(
-  data: Float32Array,
-  rows: readonly number[],
-  width: number,
-): Float32Array {
-  const out = new Float32Array(rows.length * width);
-  rows.forEach((row, r) => out.set(data.subarray(row * width, (row + 1) * width), r * width));
-  return out;
 }

@@ -15,6 +15,7 @@ import {
   type Part,
   type PartInputs,
 } from "../../cells/lstm_parts.ts";
+import { passThrough } from "../observing.ts";
 import { partConfig } from "../../qconfig/mapping.ts";
 import type { PartConfig, QConfig } from "../../qconfig/qconfig.ts";
 
@@ -126,18 +127,6 @@ export function stateObservers(
 /** The observer of a cell's hidden state: its last part's. */
 export function hiddenObserver({ ogate_cy, proj }: CellObservers): Observer | null {
   return proj === undefined ? ogate_cy : proj;
-}
-
-/** Shows a value to an observer; a fake-quantizer gives back what it makes of it. */
-export function passThrough(
-  observer: Observer | null,
-  data: Float32Array,
-  shape: readonly number[],
-): Float32Array {
-  if (observer === null) return data;
-  if (observer instanceof FakeQuantize) return observer.forward(data, shape);
-  observer.observe(data, shape);
-  return data;
 }
 
 /**

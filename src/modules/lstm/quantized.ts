@@ -4,25 +4,19 @@
  * @module
  */
 import type { Engine } from "../../../kernels/ops/linear.ts";
-import { copyArray } from "../../../kernels/numeric/typed_array.ts";
 import { checkGiven, failRange, failType } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
-import type { LstmBackend } from "../../runtime/backend.ts";
-import { checkModule } from "../../authoring/check.ts";
-import { byParts } from "./by_parts.ts";
+import { copyArray } from "../../../kernels/numeric/typed_array.ts";
+import { copyWeight } from "../copy.ts";
+import { inputQParams } from "../forward.ts";
+import type { ForwardTensor } from "../kind.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
-import { dynamicLstm } from "./dynamic.ts";
-import {
-  type ForwardTensor,
-  inputQParams,
-  lstmForward,
-  type LstmForwardOptions,
-  type LstmForwardResult,
-} from "./forward.ts";
-import { copyWeight, type LstmModule, stateSize } from "../../authoring/modules.ts";
+import { checkLstm } from "./check.ts";
+import { type LstmModule, stateSize } from "./data.ts";
+import { lstmForward, type LstmForwardOptions, type LstmForwardResult } from "./forward.ts";
 
 /** What a {@linkcode QuantizedLSTM} is made of. */
-export interface QuantizedLstmOptions extends Omit<LstmModule, "kind" | "projSize" | "fallback"> {
+export interface QuantizedLstmOptions extends Omit<LstmModule, "kind" | "projSize"> {
   /** Width of the projected hidden state; 0, the default, where it is not projected. */
   readonly projSize?: number;
 }
@@ -83,7 +77,6 @@ export class QuantizedLSTM implements LstmModule {
   declare readonly stateInput?: NonNullable<LstmModule["stateInput"]>;
   readonly cells: readonly (readonly QuantizedLstmCell[])[];
   readonly dynamic: boolean;
-  readonly fallback: LstmBackend;
 
   /**
    * Checks cells and parameters and keeps them; arrays are copied.
@@ -108,7 +101,6 @@ export class QuantizedLSTM implements LstmModule {
     if (options.stateInput !== undefined) this.stateInput = options.stateInput;
     this.cells = copyCells(options.cells);
     this.dynamic = options.dynamic ?? false;
-    this.fallback = this.dynamic ? dynamicLstm : byParts();
     this.#check();
   }
 
@@ -161,7 +153,8 @@ export class QuantizedLSTM implements LstmModule {
         if (weightHr !== null) fits("weightHr", projSize, hiddenSize, weightHr);
       });
     });
-    checkModule("LSTM", this);
+    checkLstm("LSTM", this, this.input);
+    if (this.stateInput !== undefined) checkLstm("LSTM", this, this.input, this.stateInput);
   }
 
   /** Parameters of the output: the last layer's hidden state, forward direction (torch.cat keeps the first's). */

@@ -15,7 +15,8 @@ import {
   type QConfig,
 } from "../../../src/qconfig/qconfig.ts";
 import { convert } from "../../../src/authoring/convert.ts";
-import { type FloatModel, prepare } from "../../../src/authoring/prepare.ts";
+import type { Module } from "../../../src/modules/module.ts";
+import { prepare } from "../../../src/authoring/prepare.ts";
 import type { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";
 import type { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import type { QuantizedModule } from "../../../src/authoring/model.ts";
@@ -37,7 +38,7 @@ const LINEAR: Row = {
 /** The largest difference from torch's outputs that passes: about a step of a hidden state in 7 bits, 2 / 127. */
 const TOLERANCE = 0.016;
 
-function convertDynamically(golden: Field, model: FloatModel, engine: Engine): QuantizedModule {
+function convertDynamically(golden: Field, model: Module, engine: Engine): QuantizedModule {
   const perChannel = golden.maybe("per_channel")?.boolean() ?? false;
   const qconfig: QConfig = { ...(perChannel ? perChannelDynamicQConfig : dynamicQConfig), engine };
   const [module] = convert(prepare(model, qconfig)).modules.values();

@@ -21,9 +21,10 @@ import {
 import type { PerTensorQParams } from "../../../src/core/qparams.ts";
 import { convert } from "../../../src/authoring/convert.ts";
 import type { ObservedModel } from "../../../src/authoring/observed_model.ts";
-import { observeLstmParts } from "../../../src/modules/lstm/observe_parts.ts";
+import { observeLstmParts } from "../../../src/authoring/observe_parts.ts";
 import type { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
-import { type GraphNode, nodeQParams } from "../../../src/reference/graph.ts";
+import type { GraphNode } from "../../../src/modules/reference.ts";
+import { nodeQParams } from "../../../src/reference/graph.ts";
 import {
   convertToReference,
   type ReferenceModel,

@@ -19,7 +19,7 @@ import type { ObservedLinear } from "../../../src/modules/linear/observed.ts";
 import type { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";
 import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
-import { Sequential } from "../../../src/modules/sequential.ts";
+import { Sequential } from "../../../src/modules/graph.ts";
 import { FakeQuantize } from "../../../src/observer/fake_quantize.ts";
 import { MinMaxObserver } from "../../../src/observer/min_max.ts";
 import { MovingAverageMinMaxObserver } from "../../../src/observer/moving_average.ts";

@@ -6,6 +6,7 @@
 import type { Engine } from "../../../kernels/ops/linear.ts";
 import { newQArray } from "../../../src/core/dtype.ts";
 import { loadModel, saveModel } from "../../../src/io/mod.ts";
+import type { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import type { Check, Row } from "../check.ts";
 import type { Kind } from "../kind.ts";
 import { type Field, Malformed } from "../read.ts";
@@ -66,7 +67,7 @@ function run(golden: Field, check: Check): void {
         | Float32Array
         | Uint8Array;
   session.run(x, y);
-  if (floats && lstm?.kind === "LSTM" && lstm.dynamic) {
+  if (floats && (lstm as QuantizedLSTM | undefined)?.dynamic) {
     compareDynamic(
       engine,
       "whole dynamic models through export_torch.py",

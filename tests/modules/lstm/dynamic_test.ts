@@ -1,3 +1,5 @@
+import { loadProgram } from "@splitgate/splitgate/runtime";
+import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
@@ -10,12 +12,12 @@ import {
   type Engine,
   fbgemmBackendConfig,
   fbgemmQConfig,
-  type FloatModel,
   Linear,
   type LinearWeight,
   loadModel,
   LSTM,
   MinMaxObserver,
+  type Module,
   perChannelDynamicQConfig,
   PlaceholderObserver,
   prepare,
@@ -31,14 +33,12 @@ import {
   tokens,
 } from "@splitgate/splitgate";
 import { linearDynamicInt8, sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
-import { lowerLstm } from "../../../src/authoring/lower.ts";
-import { dynamicLstm } from "../../../src/modules/lstm/dynamic.ts";
 import { generator } from "../../authoring/arbitrary.ts";
 
 const f = Math.fround;
 
 /** A float module's weights, and inputs, from a seed. */
-function fill<M extends FloatModel>(model: M, seed: number): M {
+function fill<M extends Module>(model: M, seed: number): M {
   const random = generator(seed);
   const state = model.stateDict();
   for (const { data } of state.values()) {
@@ -57,7 +57,7 @@ function randomTensor(seed: number, ...shape: number[]): Tensor {
 }
 
 function dynamicModel(
-  model: FloatModel,
+  model: Module,
   engine: Engine = "fbgemm",
   qconfig: QConfig = dynamicQConfig,
 ): QuantizedModel {
@@ -292,7 +292,7 @@ Deno.test("QuantizedLinear.forward() equals a session's when it is dynamic, what
   );
 });
 
-Deno.test("Session.run() gives the same with the Embedding folded when the LSTM is dynamic", () => {
+Deno.test("Session.run() does not fold an Embedding into a dynamic LSTM", () => {
   const model = convert(prepare(
     fill(
       new Sequential({
@@ -305,12 +305,9 @@ Deno.test("Session.run() gives the same with the Embedding folded when the LSTM 
     dynamicQConfig,
   ));
   const ids = Int32Array.of(0, 3, 8, 2, 2, 7);
-  const outputs = [true, false].map((foldEmbedding) => {
-    const y = new Float32Array(9 * 2);
-    model.createSession({ batch: 2, foldEmbedding }).run(ids, y);
-    return y;
-  });
-  assertEquals(outputs[0], outputs[1]);
+  const y = new Float32Array(9 * 2);
+  model.createSession({ batch: 2 }).run(ids, y);
+  assertThrows(() => model.createSession({ foldEmbedding: true }), RangeError, "foldEmbedding");
   let value: Tensor = { data: new Float32Array(0), shape: [] };
   for (const module of model.modules.values()) {
     value = module.kind === "Embedding"
@@ -319,7 +316,7 @@ Deno.test("Session.run() gives the same with the Embedding folded when the LSTM 
       ? module.forward(value)[0] as Tensor
       : (module as QuantizedLinear).forward(value) as Tensor;
   }
-  assertEquals(outputs[0], value.data);
+  assertEquals(y, value.data);
 });
 
 Deno.test("Session.run() dequantizes what a dynamic module gets when the module before is not dynamic", () => {
@@ -374,19 +371,22 @@ Deno.test("saveModel() and loadModel() keep a dynamic model: the same bytes agai
   ]);
 });
 
-Deno.test("compileModel() refuses dynamic modules", () => {
-  const linear = dynamicModel(new Linear({ inFeatures: 2, outFeatures: 2 }));
-  assertThrows(
-    () => compileModel(linear),
-    RangeError,
-    "modules.linear: expected a module that is not quantized dynamically",
-  );
-  const lstm = dynamicModel(new LSTM({ inputSize: 2, hiddenSize: 3 }));
-  assertThrows(
-    () => compileModel(lstm),
-    RangeError,
-    "modules.lstm: expected a module that is not quantized dynamically",
-  );
+Deno.test("loadProgram() says what to import for dynamic modules, and runs them with it", () => {
+  const float = new Sequential({
+    lstm: new LSTM({ inputSize: 2, hiddenSize: 3 }),
+    out: new Linear({ inFeatures: 3, outFeatures: 2 }),
+  });
+  const model = dynamicModel(fill(float, 3));
+  const file = compileModel(model);
+  assertThrows(() => loadProgram(file), RangeError, "expected a kind that is loaded");
+  const program = loadProgram(file, { kinds: [dynamicLinear, dynamicLstm] });
+  const outputs = [model, program].map((each) => {
+    const session = each.createSession();
+    const y = new Float32Array(3 * 2);
+    session.run(Float32Array.of(1, -1, 0.5, 2, -3, 0.25), y);
+    return [...y, ...session.state()];
+  });
+  assertEquals(outputs[1], outputs[0]);
 });
 
 Deno.test("loadModel() refuses dynamic flags that are none, and dynamic modules with parameters", () => {
@@ -444,21 +444,11 @@ Deno.test("QuantizedLSTM.forward() refuses quantized tensors when it is dynamic"
   );
 });
 
-Deno.test("byParts() does not run a dynamic LSTM as if it were not, and dynamicLstm runs no other", () => {
+Deno.test("byParts() does not run a dynamic LSTM as if it were not", () => {
   const model = dynamicModel(fill(new LSTM({ inputSize: 2, hiddenSize: 3 }), 1));
   const lstm = model.modules.get("lstm") as QuantizedLSTM;
   const x = randomTensor(1, 2, 1, 2);
   assertEquals(lstm.forward(x, undefined, { kernels: byParts() }), lstm.forward(x));
-  assertEquals(
-    dynamicLstm.prepare(
-      lowerLstm({
-        module: new QuantizedLSTM({ ...lstm, dynamic: false }),
-        input: null,
-        tokens: null,
-      }),
-    ),
-    null,
-  );
 });
 
 Deno.test("prepare() refuses what a dynamic module cannot have, and names it", () => {

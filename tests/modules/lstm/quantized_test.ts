@@ -4,7 +4,8 @@ import { newQArray } from "../../../src/core/dtype.ts";
 import { perTensorAffine } from "../../../src/core/qparams.ts";
 import { byParts } from "../../../src/modules/lstm/by_parts.ts";
 import { fastParts } from "../../../src/modules/lstm/cell.ts";
-import type { ForwardTensor, LstmForwardResult } from "../../../src/modules/lstm/forward.ts";
+import type { ForwardTensor } from "../../../src/modules/kind.ts";
+import type { LstmForwardResult } from "../../../src/modules/lstm/forward.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import {
   type Bits,

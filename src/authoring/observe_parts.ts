@@ -3,18 +3,18 @@
  *
  * @module
  */
-import { failRange, failType } from "../../core/errors.ts";
-import { PART_SLOTS } from "../../cells/lstm_parts.ts";
-import { LSTM } from "./float.ts";
-import { checkPartKey, checkPartObserver, checkQConfig } from "../../qconfig/mapping.ts";
+import { failRange, failType } from "../core/errors.ts";
+import { PART_SLOTS } from "../cells/lstm_parts.ts";
+import { LSTM } from "../modules/lstm/float.ts";
+import { checkPartKey, checkPartObserver, checkQConfig } from "../qconfig/mapping.ts";
 import {
   getDefaultQConfig,
   type PartObserver,
   type PartObservers,
   type QConfig,
-} from "../../qconfig/qconfig.ts";
-import type { ObservedModel } from "../../authoring/observed_model.ts";
-import { prepare, type PrepareOptions } from "../../authoring/prepare.ts";
+} from "../qconfig/qconfig.ts";
+import type { ObservedModel } from "./observed_model.ts";
+import { prepare, type PrepareOptions } from "./prepare.ts";
 
 /** Options of {@linkcode observeLstmParts}. */
 export interface ObserveLstmPartsOptions extends PrepareOptions {

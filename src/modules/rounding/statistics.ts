@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { CellExecutor } from "../cells/lstm_parts.ts";
+import type { CellExecutor } from "../../cells/lstm_parts.ts";
 import { accumulateGram } from "./weight_rounding.ts";
 
 /** What is known of a cell's inputs. */

@@ -5,17 +5,15 @@
  */
 import { reciprocal, roundHalfEven } from "../../kernels/numeric/requantize.ts";
 import { failRange, failType } from "../core/errors.ts";
-import type { LSTMWeights } from "../../kernels/float/lstm.ts";
 import type { DType } from "../core/dtype.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { checkOptions, copyLengths } from "../core/check.ts";
-import { convertModules } from "./convert.ts";
-import { ObservedEmbedding } from "../modules/embedding/observed.ts";
-import { ObservedLinear } from "../modules/linear/observed.ts";
-import { ObservedModel } from "./observed_model.ts";
-import { QuantizedModel } from "./model.ts";
-import type { ModuleData } from "./modules.ts";
-import { type GraphNode, nodeQParams } from "../reference/graph.ts";
+import { convert } from "../authoring/convert.ts";
+import { ObservedModel } from "../authoring/observed_model.ts";
+import { QuantizedModel } from "../authoring/model.ts";
+import { kindOf } from "../modules/kinds.ts";
+import type { GraphNode } from "../modules/reference.ts";
+import { nodeQParams } from "../reference/graph.ts";
 import { ReferenceModel } from "../reference/reference.ts";
 import type { FloatWeights } from "../reference/run.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
@@ -152,20 +150,10 @@ export function textTable(rows: readonly (readonly string[])[]): string {
 
 /** The float weights of the model that was observed, by the nodes of its graph. */
 export function floatWeights(observed: ObservedModel): FloatWeights {
-  return ({ module, cell, part, gate }: GraphNode) => {
-    const own = observed.modules.get(module!)!;
-    if (own instanceof ObservedEmbedding) return own.embedding.weight;
-    if (own instanceof ObservedLinear) return own.linear.weight;
-    const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(cell!)!;
-    const weights: LSTMWeights = own.cells[Number(layer)]![reverse === undefined ? 0 : 1]!.weights;
-    const whole = part === "igates"
-      ? weights.weightIh
-      : part === "hgates"
-      ? weights.weightHh
-      : weights.weightHr!;
-    return gate === undefined
-      ? whole
-      : whole.subarray(gate * whole.length / 4, (gate + 1) * whole.length / 4);
+  return (node: GraphNode) => {
+    const name = node.module!;
+    const module = observed.modules.get(name)!;
+    return kindOf(name, module).floatWeight(module, node);
   };
 }
 
@@ -227,11 +215,9 @@ export function reportParts(
   if (observed === null && !(model instanceof QuantizedModel)) {
     failType("model", "an ObservedModel or a QuantizedModel", model);
   }
-  const modules: ReadonlyMap<string, ModuleData> = observed === null
-    ? (model as QuantizedModel).modules
-    : convertModules(observed);
-  const graph = new ReferenceModel(modules);
-  const twin = observed === null ? null : new ReferenceModel(modules, floatWeights(observed));
+  const quantized = observed === null ? model as QuantizedModel : convert(observed);
+  const graph = new ReferenceModel(quantized);
+  const twin = observed === null ? null : new ReferenceModel(quantized, floatWeights(observed));
   const sums = new Map<string, Sums>();
   const output = new Noise();
   const quantizes = graph.nodes.filter(({ op }) => op === "quantize");

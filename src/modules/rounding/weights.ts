@@ -3,12 +3,13 @@
  *
  * @module
  */
-import type { LinearWeight } from "../../kernels/ops/linear.ts";
-import { quantizePerChannel } from "../../kernels/numeric/quantize.ts";
-import { failType } from "../core/errors.ts";
-import { FakeQuantize } from "../observer/fake_quantize.ts";
-import { type Observer, type ObserverFactory, UniformObserver } from "../observer/observer.ts";
-import { isPerChannel, type QParams } from "../core/qparams.ts";
+import type { LinearWeight } from "../../../kernels/ops/linear.ts";
+import { quantizePerChannel } from "../../../kernels/numeric/quantize.ts";
+import { failType } from "../../core/errors.ts";
+import { FakeQuantize } from "../../observer/fake_quantize.ts";
+import { type Observer, type ObserverFactory, UniformObserver } from "../../observer/observer.ts";
+import { isPerChannel, type QParams } from "../../core/qparams.ts";
+import { roundWeightRows } from "./weight_rounding.ts";
 
 /** A weight rounded to the nearest integers, and the range that they may have. */
 export interface NearestWeight {
@@ -134,4 +135,13 @@ export function fakeQuantizeWeight(
     out.set(quantizer.forward(weight.subarray(from, from + size), shape), from);
   });
   return out;
+}
+
+/** Rounds a weight against a gram matrix of its inputs, if there is one. */
+export function roundWeight(
+  { weight, quantMin, quantMax }: NearestWeight,
+  float: Float32Array,
+  gram: Float64Array | null,
+): LinearWeight {
+  return gram === null ? weight : roundWeightRows(weight, float, gram, quantMin, quantMax);
 }

@@ -5,7 +5,7 @@
  */
 import { copyArray, isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { failRange, failType } from "../core/errors.ts";
-import { lstmParts, type Part, PART_SLOTS, type PartSlot } from "../cells/lstm_parts.ts";
+import { PART_SLOTS, type PartSlot } from "../cells/lstm_parts.ts";
 import { checkOptions } from "../core/check.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
@@ -15,14 +15,14 @@ import { QConfigMapping } from "../qconfig/mapping.ts";
 import { int8x16QConfig } from "../qconfig/presets.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import { convert, convertModules } from "./convert.ts";
-import { ObservedLinear } from "../modules/linear/observed.ts";
-import { ObservedLSTM } from "../modules/lstm/observed.ts";
-import type { ObservedModel } from "./observed_model.ts";
-import { type FloatModel, prepare } from "./prepare.ts";
-import { QuantizedLSTM } from "../modules/lstm/quantized.ts";
-import { QuantizedModel } from "./model.ts";
-import type { ModuleData } from "./modules.ts";
+import { INPUT } from "../core/topology.ts";
+import { convert } from "../authoring/convert.ts";
+import type { ObservedModule, QuantizedModule } from "../modules/kind.ts";
+import { kindOf } from "../modules/kinds.ts";
+import type { Module } from "../modules/module.ts";
+import type { ObservedModel } from "../authoring/observed_model.ts";
+import { prepare } from "../authoring/prepare.ts";
+import { QuantizedModel } from "../authoring/model.ts";
 import { ReferenceModel } from "../reference/reference.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 import {
@@ -115,10 +115,11 @@ function candidate(slot: PartSlot, bits: Width): ObserverFactory {
 }
 
 /** The slots that are tuned; the projections of the gates are summed unrounded, which costs nothing. */
-function slotsOf(lstm: ObservedLSTM): readonly PartSlot[] {
+function slotsOf(name: string, module: ObservedModule): readonly PartSlot[] {
+  const parts = kindOf(name, module).cells?.parts(module) ?? [];
   return PART_SLOTS.filter((slot) =>
     slot !== "inputProjection" && slot !== "hiddenProjection" &&
-    (slot !== "projection" || lstm.lstm.projSize > 0)
+    parts.some((part) => part.slot === slot)
   );
 }
 
@@ -144,45 +145,33 @@ function qparamsOf(slot: PartSlot, bits: Width, observer: Observer): PerTensorQP
   return own.calculateQParams() as PerTensorQParams;
 }
 
-/** The modules with the chosen parameters in their LSTMs' parts. Weights are shared. */
+/** The model with the chosen parameters in the parts of its cells. Weights are shared. */
 function withChoices(
-  modules: ReadonlyMap<string, ModuleData>,
+  model: QuantizedModel,
   observed: ObservedModel,
   choices: readonly Choice[],
 ): QuantizedModel {
+  const { topology, modules } = model;
   const bits = new Map(choices.map((choice) => [`${choice.module}.${choice.slot}`, choice.bits]));
-  const changed = new Map<string, ModuleData>();
-  let output: PerTensorQParams | null = null;
+  const changed = new Map<string, QuantizedModule>();
+  const outputs = new Map<string, PerTensorQParams | null>([[INPUT, null]]);
   for (const [name, module] of modules) {
     const own = observed.modules.get(name)!;
-    if (module.kind !== "LSTM" || !(own instanceof ObservedLSTM)) {
-      const follows = module.kind === "Linear" && own instanceof ObservedLinear &&
-        own.input === "previous";
-      changed.set(name, follows ? { ...module, input: output } : module);
-      output = module.kind === "Linear" ? module.output : null;
-      continue;
+    const kind = kindOf(name, module);
+    const given = topology.inputs.get(name)!.map((read) => outputs.get(read)!);
+    let next = own.input === "previous" ? kind.withInputs(module, given) : module;
+    if (kind.cells !== undefined) {
+      next = kind.cells.withQParams(next, (cell, { name: part, slot }, before) => {
+        const width = bits.get(`${name}.${slot}`);
+        if (width === undefined) return before;
+        const observers = kind.cells!.observers(own, cell, part);
+        return observers.map((each) => qparamsOf(slot, width, each));
+      });
     }
-    const cells = module.cells.map((layer, l) =>
-      layer.map((cell, d) => {
-        const { observers } = own.cells[l]![d]!;
-        const parts: Record<string, unknown> = { ...cell.parts };
-        for (const { name: part, slot } of lstmParts(module.projSize > 0)) {
-          const width = bits.get(`${name}.${slot}`);
-          const observer = observers[part];
-          if (width === undefined) continue;
-          parts[part] = Array.isArray(observer)
-            ? observer.map((each: Observer) => qparamsOf(slot, width, each))
-            : qparamsOf(slot, width, observer as Observer);
-        }
-        return { ...cell, parts: parts as unknown as typeof cell.parts };
-      })
-    );
-    const input = own.input === "previous" ? output : module.input;
-    const next = new QuantizedLSTM({ ...module, input, cells });
     changed.set(name, next);
-    output = next.output;
+    outputs.set(name, kind.ends(next).output.qparams);
   }
-  return new QuantizedModel(changed);
+  return new QuantizedModel(changed, topology);
 }
 
 /** One input. */
@@ -232,14 +221,12 @@ interface SlotNoise {
 /** Rounds every float value of every slot to both widths. */
 function slotNoises(
   observed: ObservedModel,
-  modules: ReadonlyMap<string, ModuleData>,
+  model: QuantizedModel,
   inputs: readonly { x: Tensor | TokenTensor; lengths?: ArrayLike<number> }[],
 ): Map<string, SlotNoise> {
-  const twin = new ReferenceModel(modules, floatWeights(observed));
+  const twin = new ReferenceModel(model, floatWeights(observed));
   const found = new Map<string, SlotNoise>();
   const qparams = new Map<string, Record<Width, PerTensorQParams>>();
-  const parts = new Map<string, Part>();
-  for (const part of lstmParts(true)) parts.set(part.name, part);
   for (const { x, lengths } of inputs) {
     twin.run(x, {
       ...(lengths === undefined ? {} : { lengths }),
@@ -247,7 +234,10 @@ function slotNoises(
         if (node.op !== "quantize" || node.part === undefined || node.name.includes(".inputs[")) {
           return;
         }
-        const { slot } = parts.get(node.part)!;
+        const name = node.module!;
+        const own = observed.modules.get(name)!;
+        const { parts, observers } = kindOf(name, own).cells!;
+        const { slot } = parts(own).find((part) => part.name === node.part)!;
         const key = `${node.module}.${slot}`;
         let sum = found.get(key);
         let both = qparams.get(node.name);
@@ -262,10 +252,8 @@ function slotNoises(
           );
         }
         if (both === undefined) {
-          const own = (observed.modules.get(node.module!) as ObservedLSTM).cells;
-          const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(node.cell!)!;
-          const observer = own[Number(layer)]![reverse === undefined ? 0 : 1]!.observers[node.part];
-          const each = (Array.isArray(observer) ? observer[node.gate ?? 0] : observer) as Observer;
+          const all = observers(own, node.cell!, node.part);
+          const each = all[node.gate ?? 0] ?? all[0]!;
           qparams.set(
             node.name,
             both = { 8: qparamsOf(slot, 8, each), 16: qparamsOf(slot, 16, each) },
@@ -310,7 +298,7 @@ function slotNoises(
  * ```
  */
 export function tune(
-  model: FloatModel,
+  model: Module,
   calibration: Iterable<MeasuredInput>,
   options: TuneOptions,
 ): TuneResult {
@@ -332,15 +320,12 @@ export function tune(
       ...(backendConfig === undefined ? {} : { backendConfig }),
     });
 
-  const lstms = [...prepare(model, qconfig).modules].filter(([, each]) =>
-    each instanceof ObservedLSTM
+  const wide: Choice[] = [...prepare(model, qconfig).modules].flatMap(([module, each]) =>
+    slotsOf(module, each).map((slot) => ({ module, slot, bits: 16 as const }))
   );
-  if (lstms.length === 0) failRange("model", "a model with an LSTM", "none");
-  const wide: Choice[] = lstms.flatMap(([module, lstm]) =>
-    slotsOf(lstm as ObservedLSTM).map((slot) => ({ module, slot, bits: 16 as const }))
-  );
+  if (wide.length === 0) failRange("model", "a model with an LSTM", "none");
   const observed = prepared(wide);
-  const batchFirst = (lstms[0]![1] as ObservedLSTM).lstm.batchFirst;
+  const { batchFirst } = observed;
   const sequences = inputs.map(({ x, lengths }): Sequence => {
     const y = observed.forward(x, lengths === undefined ? {} : { lengths });
     const outer = isInt32Array(x.data) ? x.shape : x.shape.slice(0, -1);
@@ -351,9 +336,9 @@ export function tune(
       : outer;
     return { x: x.data, steps: steps!, batch: batch!, lengths, exact: y.data };
   });
-  const modules = convertModules(observed);
+  const converted = convert(observed);
   const measure = (choices: readonly Choice[]) =>
-    noiseOf(withChoices(modules, observed, choices), sequences);
+    noiseOf(withChoices(converted, observed, choices), sequences);
 
   const before = measure(wide);
   const limit = before.signal / 10 ** (budget / 10);
@@ -394,7 +379,7 @@ export function tune(
   const final = prepared(chosen);
   for (const { x, lengths } of inputs) final.forward(x, lengths === undefined ? {} : { lengths });
   const quantized = convert(final);
-  const local = slotNoises(observed, modules, inputs);
+  const local = slotNoises(observed, converted, inputs);
   const parts = alone.map(({ choice: { module, slot, bits }, noise }): TunedPart => {
     const { noise: own, saturated, values } = local.get(`${module}.${slot}`)!;
     return {

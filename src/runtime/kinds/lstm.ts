@@ -1,5 +1,5 @@
 /**
- * The fast step, fused and split, in TypeScript: the default backend.
+ * Running LSTM: the fast step, fused and split, in TypeScript.
  *
  * @module
  */
@@ -9,15 +9,74 @@ import {
   lstmScratch,
   lstmStep,
   type StateBinding,
-} from "../../kernels/packed/lstm_cell.ts";
-import { packedInput } from "../../kernels/packed/pack.ts";
-import { prepareCell, prepareTables } from "../../kernels/packed/program.ts";
-import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
-import { isCallers } from "../../kernels/numeric/typed_array.ts";
-import type { PerTensorQParams } from "../core/qparams.ts";
-import { createState, type LstmBackend, type LstmState, reserveBetween } from "./backend.ts";
-import { makeProjector, type Projector } from "./projector.ts";
-import { convertShifted, quantizeShifted } from "./shifted.ts";
+} from "../../../kernels/packed/lstm_cell.ts";
+import { packedInput } from "../../../kernels/packed/pack.ts";
+import {
+  type ActivationProgram,
+  type CellProgram,
+  prepareCell,
+  prepareTables,
+} from "../../../kernels/packed/program.ts";
+import { dequantizeValue } from "../../../kernels/numeric/requantize.ts";
+import { isCallers } from "../../../kernels/numeric/typed_array.ts";
+import type { Engine } from "../../../kernels/ops/linear.ts";
+import { failRange } from "../../core/errors.ts";
+import type { PerTensorQParams } from "../../core/qparams.ts";
+import {
+  type Image,
+  type ModuleState,
+  type NodeProgram,
+  reserveBetween,
+  type RunningKind,
+  type Slot,
+} from "../kind.ts";
+import { makeProjector, type Projector, type ProjectorProgram } from "../projector.ts";
+import { convertShifted, quantizeShifted } from "../shifted.ts";
+
+/** One layer and direction of an LSTM. */
+export interface LstmCellProgram {
+  /** Its weights and constants. */
+  readonly cell: CellProgram;
+  /** How the state enters a step. */
+  readonly running: StateBinding;
+  /** How it enters a row's first step; null is the same way. */
+  readonly first: StateBinding | null;
+  /** Parameters of the hidden state. */
+  readonly hidden: PerTensorQParams;
+  /** The smallest integer that a hidden state can be, less the zero point, a given initial one included. */
+  readonly least: number;
+  /** The largest one. */
+  readonly most: number;
+  /** Whether float32 takes every integer of a step: then SIMD kernels run it. */
+  readonly float32: boolean;
+  /** What projects inputs that are float32, or null. */
+  readonly projector: ProjectorProgram | null;
+  /** Projected inputs by token, or null: [vocabulary, 4 * hiddenSize]. */
+  readonly rows: Float32Array | null;
+}
+
+/** An LSTM's numbers. */
+export interface LstmProgram extends NodeProgram {
+  /** Tells modules apart. */
+  readonly kind: "LSTM";
+  /** Whose rounding it has. */
+  readonly engine: Engine;
+  /** Width of the cell state. */
+  readonly hiddenSize: number;
+  /** Width of the projected hidden state; 0 where it is not projected. */
+  readonly projSize: number;
+  readonly splitGates: boolean;
+  /** Parameters of each cell's hidden and cell state, by layer, then direction; null is float32. */
+  readonly states: readonly (readonly [PerTensorQParams | null, PerTensorQParams | null])[];
+  /** Activation tables of all cells. */
+  readonly tables: readonly ActivationProgram[];
+  /** By layer, then direction; null where the fast step does not run it. */
+  readonly layers: readonly (readonly LstmCellProgram[])[] | null;
+  /** What `compileModel` was given kernels for; absent where it was not. */
+  readonly image?: Image;
+  /** Computes a token's rows if they are not yet; absent where all are known. */
+  readonly fill?: (token: number) => void;
+}
 
 /** One layer and direction made ready. */
 interface PreparedCell {
@@ -30,32 +89,38 @@ interface PreparedCell {
   readonly project: Projector | null;
 }
 
-/**
- * The portable kernels.
- *
- * @example
- * ```ts
- * import { convert, dynamicQConfig, LSTM, portable, prepare } from "@splitgate/splitgate";
- * import { assertEquals } from "@std/assert";
- * const model = convert(prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), dynamicQConfig));
- * assertEquals(portable.name, "portable");
- * model.createSession({ kernels: portable }); // what a session takes anyway
- * ```
- */
-export const portable: LstmBackend = {
-  name: "portable",
+/** What an LSTM keeps between steps: h and c of every layer and direction, and marks of first steps. */
+export function lstmSlots(
+  states: LstmProgram["states"],
+  hiddenSize: number,
+  projSize: number,
+): readonly Slot[] {
+  return [
+    { name: "fresh", size: 1, groups: states.map(() => null), initial: 1, mark: true },
+    { name: "h", size: projSize || hiddenSize, groups: states.map(([h]) => h) },
+    { name: "c", size: hiddenSize, groups: states.map(([, c]) => c) },
+  ];
+}
+
+/** How LSTM runs. */
+export const lstm: RunningKind<LstmProgram> = {
+  kind: "LSTM",
+  endsTime: false,
+  looksAhead: ({ output, projSize, hiddenSize }) => output.size > (projSize || hiddenSize),
+  slots: ({ states, hiddenSize, projSize }) => lstmSlots(states, hiddenSize, projSize),
   prepare(lstm) {
-    if (lstm.layers === null) return null;
-    const { inputSize, hiddenSize, projSize, input, fill } = lstm;
+    if (lstm.layers === null) failRange("model", "parts that the fast step runs", "others");
+    const { hiddenSize, projSize, fill } = lstm;
+    const { size: inputSize, qparams: input } = lstm.inputs[0]!;
     const size = projSize || hiddenSize;
     const rows = 4 * hiddenSize;
-    const directions = lstm.layers[0]!.length;
+    const directions = lstm.layers![0]!.length;
     const width = size * directions;
     const x = packedInput(Math.max(inputSize, width));
     const scratches: LstmScratch[] = [];
     const between: Float64Array[] = [];
     const tables = prepareTables(lstm.tables);
-    const layers = lstm.layers.map((layer) =>
+    const layers = lstm.layers!.map((layer) =>
       layer.map(({ cell, running, first, hidden, projector, rows: known }): PreparedCell => ({
         cell: prepareCell(cell, tables),
         running,
@@ -67,7 +132,7 @@ export const portable: LstmBackend = {
     );
     /** Runs one row of the batch through one layer and direction. */
     const runRow = (
-      { h, c, fresh }: LstmState,
+      state: ModuleState,
       l: number,
       d: number,
       b: number,
@@ -79,6 +144,9 @@ export const portable: LstmBackend = {
       batch: number,
       scratch: LstmScratch,
     ): void => {
+      const h = state.h as Float64Array;
+      const c = state.c as Float64Array;
+      const fresh = state.fresh as Uint8Array;
       const layer = layers[l]!;
       const { cell, running, first, hidden, projected, project } = layer[d]!;
       const each = l > 0 ? width : inputSize;
@@ -112,9 +180,9 @@ export const portable: LstmBackend = {
           given,
           projected,
           offset,
-          h as Float64Array,
+          h,
           hAt,
-          c as Float64Array,
+          c,
           cAt,
           scratch,
         );
@@ -129,7 +197,6 @@ export const portable: LstmBackend = {
       infallible: true,
       takesReals: directions === 1 && input !== null,
       givesReals: directions === 1,
-      createState: (batch) => createState(lstm, batch),
       reserve(batch, steps, splitGates) {
         const scratch = scratches[+splitGates] ??= lstmScratch(hiddenSize, projSize, splitGates);
         let bytes = reserveBetween(between, layers.length, batch * steps * width) + x.length * 8;
@@ -138,23 +205,15 @@ export const portable: LstmBackend = {
         }
         return bytes;
       },
-      process(
-        state,
-        given,
-        out,
-        steps,
-        batch,
-        lengths,
-        splitGates,
-        givenOffset = 0,
-        outOffset = 0,
-      ) {
+      process(state, inputs, out, call) {
+        const { steps, batch, lengths, splitGates, inputOffset, outputOffset } = call;
+        const given = inputs[0]!;
         const scratch = scratches[+splitGates]!;
         for (let l = 0, last = layers.length - 1; l <= last; l++) {
           const from = l > 0 ? between[(l - 1) & 1]! : given;
           const to = l < last ? between[l & 1]! : out;
-          const fromOffset = isCallers(from) ? givenOffset : 0;
-          const toOffset = isCallers(to) ? outOffset : 0;
+          const fromOffset = isCallers(from) ? inputOffset : 0;
+          const toOffset = isCallers(to) ? outputOffset : 0;
           for (let d = 0; d < directions; d++) {
             for (let b = 0; b < batch; b++) {
               const count = lengths === null ? steps : Math.min(steps, lengths[b]!);

@@ -10,11 +10,11 @@
  *
  * @module
  */
-import type { LinearWeight } from "../../kernels/ops/linear.ts";
-import { clamp, roundHalfEven } from "../../kernels/numeric/requantize.ts";
-import { isUint8Array } from "../../kernels/numeric/typed_array.ts";
-import { failRange } from "../core/errors.ts";
-import { checkOptions } from "../core/check.ts";
+import type { LinearWeight } from "../../../kernels/ops/linear.ts";
+import { clamp, roundHalfEven } from "../../../kernels/numeric/requantize.ts";
+import { isUint8Array } from "../../../kernels/numeric/typed_array.ts";
+import { failRange } from "../../core/errors.ts";
+import { checkOptions } from "../../core/check.ts";
 
 /** Moves that lower the error by less than this part of their curvature are rounding noise. */
 const LEAST_GAIN = 1e-9;

@@ -1,43 +1,14 @@
 /**
- * Holding observed modules to what a target runs.
+ * Holding an LSTM's parts to what a target runs.
  *
  * @module
  */
-import { failRange } from "../core/errors.ts";
-import { type Gate, GATES, lstmParts, type Part, type PartName } from "../cells/lstm_parts.ts";
-import type { Observer } from "../observer/observer.ts";
-import type { BackendConfig, BackendOp, ObservedValue, OpValues } from "../qconfig/backend.ts";
-import type { CellObservers } from "../modules/lstm/observed_cell.ts";
-import type { ObservedLSTM } from "../modules/lstm/observed.ts";
-
-/** What stays float32 because the target does not run it. */
-export interface Unsupported {
-  /** The module, or the part: `lstm.l0.input_gate`. */
-  readonly name: string;
-  /** The operation that the target was asked about. */
-  readonly op: BackendOp;
-  /** The constraint that failed. */
-  readonly reason: string;
-}
-
-/** A target, and what becomes of what it does not run. */
-export interface BackendFit {
-  readonly backend: BackendConfig;
-  readonly onUnsupported: "error" | "float";
-  /** What has stayed float32 so far. */
-  readonly unsupported: Unsupported[];
-}
-
-/** Whether the target runs an operation; if not, throws or lists it, as asked for. */
-export function supports(fit: BackendFit, name: string, op: BackendOp, values: OpValues): boolean {
-  const reason = fit.backend.reasonAgainst(op, values);
-  if (reason === null) return true;
-  if (fit.onUnsupported === "error") {
-    failRange(name, `what ${fit.backend.name} runs, or onUnsupported: "float"`, reason);
-  }
-  fit.unsupported.push({ name, op, reason });
-  return false;
-}
+import { type Gate, GATES, lstmParts, type Part, type PartName } from "../../cells/lstm_parts.ts";
+import type { Observer } from "../../observer/observer.ts";
+import type { ObservedValue } from "../../qconfig/backend.ts";
+import { type BackendFit, supports } from "../fit_backend.ts";
+import type { ObservedLSTM } from "./observed.ts";
+import type { CellObservers } from "./observed_cell.ts";
 
 type Mutable = Record<string, Observer | null | (Observer | null)[]> & {
   inputs?: { [P in PartName]?: (Observer | null)[] };

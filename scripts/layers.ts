@@ -1,0 +1,183 @@
+/**
+ * Holds the package to its layers (docs/architecture.md): reads who imports whom, types included, and fails on a circle,
+ * on an import of a layer that stands further to the right, and on a way from the runtime to authoring.
+ *
+ *     deno task layers [--print]
+ *
+ * @module
+ */
+import process from "node:process";
+import { readArguments } from "./arguments.ts";
+
+/** What every entry point reaches. */
+const ENTRIES = ["mod.ts", "kernels/mod.ts", "runtime.ts", "simd.ts"];
+
+/**
+ * Layers, and those whose files each may import besides its own. A folder is of the layer of the longest path here that
+ * it begins with.
+ */
+export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  "kernels": [],
+  "src/core": ["kernels"],
+  "src/cells": ["kernels", "src/core"],
+  "src/runtime": ["kernels", "src/core"],
+  "src/simd": ["kernels", "src/core", "src/runtime"],
+  "src/observer": ["kernels", "src/core"],
+  "src/qconfig": ["kernels", "src/core", "src/cells", "src/observer"],
+  "src/modules": [
+    "kernels",
+    "src/core",
+    "src/cells",
+    "src/runtime",
+    "src/observer",
+    "src/qconfig",
+  ],
+  "src/authoring": [
+    "kernels",
+    "src/core",
+    "src/cells",
+    "src/runtime",
+    "src/observer",
+    "src/qconfig",
+    "src/modules",
+    "src/reference",
+  ],
+  "src/reference": [
+    "kernels",
+    "src/core",
+    "src/cells",
+    "src/runtime",
+    "src/observer",
+    "src/qconfig",
+    "src/modules",
+    "src/authoring",
+  ],
+  "src/io": [
+    "kernels",
+    "src/core",
+    "src/cells",
+    "src/runtime",
+    "src/observer",
+    "src/qconfig",
+    "src/modules",
+    "src/authoring",
+  ],
+};
+
+/** Entry points that must not reach some layers, by any way. */
+const CLOSED: Readonly<Record<string, readonly string[]>> = {
+  "runtime.ts": ["src/cells", "src/observer", "src/qconfig", "src/modules", "src/authoring"],
+  "simd.ts": ["src/cells", "src/observer", "src/qconfig", "src/modules", "src/authoring"],
+  "kernels/mod.ts": ["src"],
+};
+
+/** Who imports whom, by path from the root. */
+export type ImportGraph = ReadonlyMap<string, readonly string[]>;
+
+/** The longest of some paths that a file lies below. */
+function below(file: string, paths: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  for (const path of paths) {
+    if (file.startsWith(`${path}/`) && path.length > (best?.length ?? 0)) best = path;
+  }
+  return best;
+}
+
+/** One circle that leads through a file, if there is one that no earlier file was on. */
+function circles(graph: ImportGraph): string[][] {
+  const found: string[][] = [];
+  const done = new Set<string>();
+  const path: string[] = [];
+  const visit = (file: string): void => {
+    const at = path.indexOf(file);
+    if (at >= 0) found.push([...path.slice(at), file]);
+    if (at >= 0 || done.has(file)) return;
+    path.push(file);
+    for (const next of graph.get(file) ?? []) visit(next);
+    path.pop();
+    done.add(file);
+  };
+  for (const file of graph.keys()) visit(file);
+  return found;
+}
+
+/** A way from a file into one of some layers. */
+function wayInto(graph: ImportGraph, from: string, layers: readonly string[]): string[] | null {
+  const came = new Map<string, string | null>([[from, null]]);
+  for (const file of came.keys()) {
+    if (below(file, layers) !== undefined) {
+      const way: string[] = [];
+      for (let each: string | null = file; each !== null; each = came.get(each)!) way.unshift(each);
+      return way;
+    }
+    for (const next of graph.get(file) ?? []) if (!came.has(next)) came.set(next, file);
+  }
+  return null;
+}
+
+/** What is wrong with a graph of imports, a line each. */
+export function faultsOf(graph: ImportGraph): string[] {
+  const faults = circles(graph).map((circle) => `circle: ${circle.join(" -> ")}`);
+  const layers = Object.keys(LAYERS);
+  for (const [file, imports] of graph) {
+    const own = below(file, layers);
+    if (own === undefined) continue;
+    for (const imported of imports) {
+      const layer = below(imported, layers);
+      if (layer === own || (layer !== undefined && LAYERS[own]!.includes(layer))) continue;
+      faults.push(`${own} must not import ${layer ?? imported}: ${file} -> ${imported}`);
+    }
+  }
+  for (const [entry, closed] of Object.entries(CLOSED)) {
+    const way = wayInto(graph, entry, closed);
+    if (way !== null) faults.push(`no way from ${entry} to there: ${way.join(" -> ")}`);
+  }
+  return faults;
+}
+
+/** What `deno info --json` says of a module. */
+interface ModuleInfo {
+  readonly specifier: string;
+  readonly dependencies?: readonly {
+    readonly code?: { readonly specifier?: string };
+    readonly type?: { readonly specifier?: string };
+  }[];
+}
+
+/** The imports of all files that entry points reach. */
+async function readGraph(root: URL): Promise<ImportGraph> {
+  const graph = new Map<string, readonly string[]>();
+  const local = (specifier: string | undefined) =>
+    specifier?.startsWith(root.href) ? decodeURI(specifier.slice(root.href.length)) : undefined;
+  for (const entry of ENTRIES) {
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["info", "--json", entry],
+      cwd: root,
+    }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    const { modules } = JSON.parse(new TextDecoder().decode(stdout));
+    for (const { specifier, dependencies = [] } of modules as readonly ModuleInfo[]) {
+      const file = local(specifier);
+      if (file === undefined) continue;
+      const imports = dependencies.map(({ code, type }) =>
+        local(code?.specifier ?? type?.specifier)
+      );
+      graph.set(file, imports.filter((each) => each !== undefined));
+    }
+  }
+  return graph;
+}
+
+if (import.meta.main) {
+  const { values: { print } } = readArguments("deno task layers [--print]", {
+    print: { type: "boolean" },
+  });
+  const graph = await readGraph(new URL("../", import.meta.url));
+  if (print) {
+    for (const [file, imports] of graph) console.log(`${file}: ${imports.join(", ")}`);
+  }
+  const faults = faultsOf(graph);
+  for (const fault of faults) console.error(fault);
+  console.log(`${graph.size} files, ${faults.length} faults`);
+  process.exit(faults.length > 0 ? 1 : 0);
+}

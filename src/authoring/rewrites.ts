@@ -1,0 +1,183 @@
+/**
+ * What two kinds of modules do together. Everywhere else a kind answers for itself; here, and only here, pairs of kinds
+ * stand by name:
+ * - Dropout and Identity are left out of a model that is prepared;
+ * - a ReLU that alone reads a Linear becomes part of it, as torch.ao.quantization.fuse_modules makes it;
+ * - the rows of an Embedding are rounded together with the input weights of what reads them;
+ * - an Embedding is folded into what reads it: its rows, multiplied with the input weights, become a table.
+ *
+ * @module
+ */
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
+import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import { failRange } from "../core/errors.ts";
+import { INPUT, loneReaders, readersOf, type Topology } from "../core/topology.ts";
+import { ObservedEmbedding } from "../modules/embedding/observed.ts";
+import { embeddingRows, QuantizedEmbedding } from "../modules/embedding/quantized.ts";
+import { checkFlow, type FloatModel } from "../modules/graph.ts";
+import type { ObservedModule, QuantizedModule, TokenRows } from "../modules/kind.ts";
+import { kindOf } from "../modules/kinds.ts";
+import { copyOf } from "../modules/copy.ts";
+import { Linear, LinearReLU } from "../modules/linear/float.ts";
+import type { Module } from "../modules/module.ts";
+import { roundTokenTable } from "../modules/rounding/weight_rounding.ts";
+import type { ObservedModel } from "./observed_model.ts";
+
+/** Kinds that do nothing when a model runs. */
+const LEFT_OUT: readonly string[] = ["Dropout", "Identity"];
+
+/** A model without one of its modules, whose readers read what it read, or what stands for it. */
+function without({ modules, topology }: FloatModel, name: string, instead: string): FloatModel {
+  const inputs = new Map<string, readonly string[]>();
+  for (const [each, reads] of topology.inputs) {
+    if (each !== name) inputs.set(each, reads.map((read) => read === name ? instead : read));
+  }
+  const outputs = topology.outputs.map((output) => output === name ? instead : output);
+  const rest = new Map([...modules].filter(([each]) => each !== name));
+  return { modules: rest, topology: { inputs, outputs } };
+}
+
+/** A model with another module in the place of one of its own. */
+function withModule(model: FloatModel, name: string, module: Module): FloatModel {
+  const modules = new Map([...model.modules].map(([each, own]) => [
+    each,
+    each === name ? module : own,
+  ]));
+  return { ...model, modules };
+}
+
+/** Whether nothing would be left of a model, or an output would be what comes in. */
+function isNeeded({ topology }: FloatModel, name: string): boolean {
+  const [read] = topology.inputs.get(name)!;
+  return read === INPUT && topology.outputs.includes(name);
+}
+
+/** Rewrites a float model before it is observed. */
+export function rewriteFloat(model: FloatModel): FloatModel {
+  checkFlow(model);
+  let rewritten = model;
+  for (const [name, module] of model.modules) {
+    const [read] = rewritten.topology.inputs.get(name)!;
+    if (LEFT_OUT.includes(module.kind)) {
+      if (isNeeded(rewritten, name)) {
+        failRange(`modules.${name}`, "a model that computes something", `a lone ${module.kind}`);
+      }
+      rewritten = without(rewritten, name, read!);
+      continue;
+    }
+    const before = rewritten.modules.get(read!);
+    if (
+      module.kind === "ReLU" && before instanceof Linear && !(before instanceof LinearReLU) &&
+      loneReaders(rewritten.topology).has(read!)
+    ) {
+      const { inFeatures, outFeatures, bias } = before;
+      const fused = copyOf(
+        before,
+        new LinearReLU({ inFeatures, outFeatures, bias: bias !== null }),
+      );
+      rewritten = without(withModule(rewritten, read!, fused), name, read!);
+    }
+  }
+  return rewritten;
+}
+
+/** The name of the Embedding that alone feeds a module, and only it, in the models of `modules`. */
+function tableOf(
+  topology: Topology,
+  modules: ReadonlyMap<string, { readonly kind: string }>,
+  name: string,
+): string | null {
+  const [read, ...others] = topology.inputs.get(name)!;
+  if (others.length > 0 || modules.get(read!)?.kind !== "Embedding") return null;
+  return loneReaders(topology).has(read!) ? read! : null;
+}
+
+/** Rows of the Embedding that a module reads, where both are rounded together; null elsewhere. */
+export function tableRows(
+  topology: Topology,
+  observed: ReadonlyMap<string, ObservedModule>,
+  name: string,
+): number | null {
+  const table = observed.get(tableOf(topology, observed, name)!);
+  return table instanceof ObservedEmbedding && table.qconfig?.weightRounding === "calibrated"
+    ? table.embedding.numEmbeddings
+    : null;
+}
+
+/**
+ * Rounds an Embedding and the input weights of what reads it together, so that their products are near to the float
+ * ones.
+ *
+ * @returns null where they are not.
+ */
+export function roundTogether(
+  { topology, modules }: ObservedModel,
+  quantized: ReadonlyMap<string, QuantizedModule>,
+  name: string,
+): { table: string; embedding: QuantizedEmbedding; weights: readonly LinearWeight[] } | null {
+  const table = tableOf(topology, modules, name);
+  if (table === null) return null;
+  const module = modules.get(name)!;
+  const projections = kindOf(name, module).tableProjections?.(name, module) ?? null;
+  const embedding = quantized.get(table) as QuantizedEmbedding;
+  const { weight: codes, scales, biases } = embedding;
+  if (projections === null || isFloat32Array(codes)) return null;
+  const { counts } = projections[0]!;
+  if (counts.every((count) => count === 0)) {
+    const expected = "calibration data: run some through the observed model first";
+    failRange(name, expected, "none");
+  }
+  const { quantMin, quantMax } = projections[0]!.nearest;
+  const rounded = roundTokenTable(
+    (modules.get(table) as ObservedEmbedding).embedding.weight,
+    { codes, scales, biases },
+    projections.map(({ weight, nearest, weights }) => ({
+      weight,
+      nearest: nearest.weight,
+      weights,
+    })),
+    counts,
+    quantMin,
+    quantMax,
+  );
+  return {
+    table,
+    embedding: new QuantizedEmbedding({ ...embedding, weight: rounded.codes }),
+    weights: rounded.projections,
+  };
+}
+
+/** An Embedding that can be folded into what reads it. */
+export interface Foldable {
+  /** The Embedding's name. */
+  readonly table: string;
+  /** What reads it. */
+  readonly reader: string;
+  /** The Embedding's rows. */
+  readonly rows: TokenRows;
+  /** Whether the reader rounds its input to parameters of its own. */
+  readonly rounds: boolean;
+  /** Bytes of the table that it folds into. */
+  readonly bytes: number;
+}
+
+/** Embeddings that can be folded. */
+export function foldableTables(
+  topology: Topology,
+  modules: ReadonlyMap<string, QuantizedModule>,
+): Foldable[] {
+  const lone = loneReaders(topology);
+  return readersOf(topology).get(INPUT)!.flatMap((table) => {
+    const embedding = modules.get(table)!;
+    const reader = lone.get(table);
+    if (embedding.kind !== "Embedding" || reader === undefined) return [];
+    const module = modules.get(reader)!;
+    const kind = kindOf(reader, module);
+    if (kind.foldedBytes === undefined || topology.inputs.get(reader)!.length > 1) return [];
+    const rows = embeddingRows(embedding as QuantizedEmbedding);
+    const bytes = kind.foldedBytes(module, rows.count);
+    if (bytes === null) return [];
+    const rounds = kind.ends(module).inputs[0]!.qparams !== null;
+    return [{ table, reader, rows, rounds, bytes }];
+  });
+}

@@ -1,0 +1,337 @@
+/**
+ * Float models: modules by name, each with the names of what it reads. Sequential is a chain of them.
+ *
+ * @module
+ */
+import { checkOptions } from "../core/check.ts";
+import { failRange, failType } from "../core/errors.ts";
+import type { Tensor, TokenTensor } from "../core/tensor.ts";
+import { chainOf, INPUT, orderedTopology, readersOf, type Topology } from "../core/topology.ts";
+import type { FloatCall, Kind, Value } from "./kind.ts";
+import { KIND_NAMES, kindOf } from "./kinds.ts";
+import { Module } from "./module.ts";
+
+/** A module of a {@linkcode Graph}, and what it reads. */
+export interface GraphChild {
+  /** The module, or a whole model with one output. */
+  readonly module: Module;
+  /**
+   * Names of the modules that it reads, `"input"` for the model's input. By default the module that stands before it,
+   * or the model's input for the first one.
+   */
+  readonly inputs?: string | readonly string[];
+}
+
+/** Options of {@linkcode Graph}. */
+export interface GraphOptions {
+  /** Names of the modules whose outputs the model gives; the last module by default. */
+  readonly outputs?: readonly string[];
+}
+
+/** Options of a float model's `forward`. */
+export interface GraphForwardOptions {
+  /** Steps of each batch row, 1 to the sequence's; all by default. */
+  readonly lengths?: ArrayLike<number>;
+  /**
+   * Initial states of recurrent modules by name, as their own `forward` takes them; zeros by default. An observed model
+   * observes them: give calibration the states that the quantized module's `forward` will be given.
+   */
+  readonly state?: { readonly [module: string]: readonly [Tensor, Tensor] };
+}
+
+/** A model as modules without children, and who reads whom. */
+export interface FloatModel {
+  /** By name; a child's name follows its parent's and a dot. */
+  readonly modules: ReadonlyMap<string, Module>;
+  /** Who reads whom. */
+  readonly topology: Topology;
+}
+
+/**
+ * Modules by name, each reading one or more of the others: branches, joins, several outputs.
+ *
+ * @example
+ * ```ts
+ * import { Graph, Linear, LSTM, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const model = new Graph({
+ *   lstm: { module: new LSTM({ inputSize: 2, hiddenSize: 3 }) },
+ *   tag: { module: new Linear({ inFeatures: 3, outFeatures: 5 }), inputs: "lstm" },
+ *   score: { module: new Linear({ inFeatures: 3, outFeatures: 1 }), inputs: "lstm" },
+ * }, { outputs: ["tag", "score"] });
+ * const outputs = model.run(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * assertEquals([...outputs.keys()], ["tag", "score"]);
+ * assertEquals(outputs.get("tag")!.shape, [2, 1, 5]);
+ * ```
+ */
+export class Graph extends Module {
+  /** Tells modules apart. */
+  override readonly kind: string = "Graph";
+  /** The modules by name, in the order in which they run. */
+  readonly children: ReadonlyMap<string, Module>;
+  /** Who reads whom. */
+  readonly topology: Topology;
+
+  /**
+   * Joins modules; they are kept, not copied.
+   *
+   * @param children Modules by name, with what they read; in any order, but mind that JavaScript puts names that are
+   * integers first.
+   * @throws {TypeError} If a child is no module, or an option is unknown.
+   * @throws {RangeError} If there is none, a name is empty, has a dot, is "input" or unknown, a module reads itself by
+   * any way, is read by nobody, does not take the widths that it is given, or needs time behind what ends it: the
+   * message names the module.
+   */
+  constructor(children: Readonly<Record<string, GraphChild>>, options: GraphOptions = {}) {
+    super();
+    checkOptions("options", options, ["outputs"]);
+    if (typeof children !== "object" || children === null) {
+      failType("children", "an object of modules", children);
+    }
+    const modules = new Map<string, Module>();
+    const given: [string, readonly string[]][] = [];
+    let last = INPUT;
+    for (const [name, child] of Object.entries(children)) {
+      checkOptions(`children.${name}`, child, ["module", "inputs"]);
+      checkModule(`children.${name}`, child.module);
+      const { inputs = last } = child;
+      const reads = typeof inputs === "string" ? [inputs] : inputs;
+      if (!Array.isArray(reads) || reads.some((each) => typeof each !== "string")) {
+        failType(`children.${name}.inputs`, "a name or an array of names", inputs);
+      }
+      modules.set(name, child.module);
+      given.push([name, reads]);
+      last = name;
+    }
+    this.topology = orderedTopology("children", given, options.outputs ?? [last]);
+    this.children = new Map(
+      [...this.topology.inputs.keys()].map((name) => [name, modules.get(name)!]),
+    );
+    checkFlow(flatten(this));
+  }
+
+  /** The children's tensors, each name preceded by the child's and a dot. */
+  override stateDict(): Map<string, Tensor> {
+    const tensors = new Map<string, Tensor>();
+    for (const [prefix, child] of this.children) {
+      for (const [name, value] of child.stateDict()) tensors.set(`${prefix}.${name}`, value);
+    }
+    return tensors;
+  }
+
+  /**
+   * Runs a model of one output, each recurrent module from a zero state where no other is given.
+   *
+   * @param x What the first module takes.
+   * @returns What the output's module gives.
+   * @throws {TypeError | RangeError} If a module refuses its input, or the model has several outputs.
+   */
+  forward(x: Tensor | TokenTensor, options: GraphForwardOptions = {}): Tensor {
+    const { outputs } = this.topology;
+    if (outputs.length > 1) {
+      failRange("outputs", "one output (run gives several)", outputs.join(", "));
+    }
+    return this.run(x, options).get(outputs[0]!)!;
+  }
+
+  /**
+   * Runs the model.
+   *
+   * @param x What the first modules take.
+   * @returns What each output's module gives, by its name.
+   * @throws {TypeError | RangeError} If a module refuses its input.
+   */
+  run(x: Tensor | TokenTensor, options: GraphForwardOptions = {}): Map<string, Tensor> {
+    return runFloat(flatten(this), x, options);
+  }
+}
+
+/**
+ * Modules one after the other, by name, like torch.nn.Sequential of an OrderedDict. Of a recurrent module inside only
+ * the output is passed on.
+ *
+ * @example
+ * ```ts
+ * import { Embedding, Generator, Linear, LSTM, Sequential, tokens } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const seed = new Generator(0);
+ * const model = new Sequential({
+ *   embedding: new Embedding({ numEmbeddings: 10, embeddingDim: 4, seed }),
+ *   lstm: new LSTM({ inputSize: 4, hiddenSize: 3, bidirectional: true, seed }),
+ *   out: new Linear({ inFeatures: 6, outFeatures: 2, seed }),
+ * });
+ * assertEquals(model.forward(tokens([1, 2, 3], [3, 1])).shape, [3, 1, 2]);
+ * assertEquals([...model.stateDict().keys()].at(-1), "out.bias");
+ * ```
+ */
+export class Sequential extends Graph {
+  /** Tells modules apart. */
+  override readonly kind: string = "Sequential";
+
+  /**
+   * Puts modules behind each other; they are kept, not copied.
+   *
+   * @param children Modules by name, in order; mind that JavaScript puts names that are integers first.
+   * @throws {TypeError} If a child is no module.
+   * @throws {RangeError} If there is none, a name is empty, has a dot or is "input", or a child does not take the width
+   * that the one before it gives.
+   */
+  constructor(children: Readonly<Record<string, Module>>) {
+    if (typeof children !== "object" || children === null) {
+      failType("children", "an object of modules", children);
+    }
+    const entries = Object.entries(children).map(([name, module]) => [name, { module }] as const);
+    super(Object.fromEntries(entries));
+  }
+}
+
+function checkModule(name: string, module: unknown): asserts module is Module {
+  if (!(module instanceof Module)) {
+    failType(name, `a module: Graph, Sequential, ${KIND_NAMES.join(", ")}`, module);
+  }
+}
+
+/** A model as modules without children; one that stands alone is called by its kind. */
+export function flatten(model: Module): FloatModel {
+  checkModule("model", model);
+  const modules = new Map<string, Module>();
+  const inputs = new Map<string, readonly string[]>();
+  if (!(model instanceof Graph)) {
+    const name = kindOf("model", model).name.toLowerCase();
+    return { modules: new Map([[name, model]]), topology: chainOf([name]) };
+  }
+  /** Adds a model's modules, and gives the names of its outputs. */
+  const add = (graph: Graph, prefix: string, input: string): readonly string[] => {
+    const outputs = new Map<string, string>([[INPUT, input]]);
+    for (const [child, module] of graph.children) {
+      const name = `${prefix}${child}`;
+      const reads = graph.topology.inputs.get(child)!.map((read) => outputs.get(read)!);
+      if (!(module instanceof Graph)) {
+        modules.set(name, module);
+        inputs.set(name, reads);
+        outputs.set(child, name);
+        continue;
+      }
+      if (reads.length !== 1) {
+        failRange(`children.${child}`, "one input, since it is a model", reads.length);
+      }
+      const given = add(module, `${name}.`, reads[0]!);
+      if (given.length > 1) {
+        failRange(`children.${child}`, "a model of one output", given.join(", "));
+      }
+      outputs.set(child, given[0]!);
+    }
+    return graph.topology.outputs.map((name) => outputs.get(name)!);
+  };
+  const outputs = add(model, "", INPUT);
+  return { modules, topology: { inputs, outputs } };
+}
+
+/** What a value of a model is like. */
+export interface ValueShape {
+  /** Values a row; null for token ids. */
+  readonly size: number | null;
+  /** Whether there is a row for each step, or one for the sequence. */
+  readonly time: boolean;
+}
+
+/** Requires that each module takes what it reads, and gives what comes out of each. */
+export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string, ValueShape> {
+  const input = { size: inputSizeOf({ modules, topology }), time: true };
+  const shapes = new Map<string, ValueShape>([[INPUT, input]]);
+  for (const [name, module] of modules) {
+    const at = `children.${name}`;
+    const kind = kindOf(at, module);
+    const reads = topology.inputs.get(name)!;
+    checkInputCount(at, kind, reads.length);
+    const given = reads.map((read) => shapes.get(read)!);
+    const size = kind.outputSize(at, module, given.map((each) => each.size));
+    shapes.set(name, { size, time: timeBehind(at, kind, given.map((each) => each.time)) });
+  }
+  return shapes;
+}
+
+/** Values a row of a model's input, as its readers say; null for token ids. */
+function inputSizeOf({ modules, topology }: FloatModel): number | null {
+  let first: { name: string; size: number | null } | undefined;
+  for (const name of readersOf(topology).get(INPUT)!) {
+    const module = modules.get(name)!;
+    const size = kindOf(name, module).inputSize(module);
+    if (size === undefined) continue;
+    first ??= { name, size };
+    if (first.size !== size) {
+      const expected = `a module that reads ${describe(first.size)}, as ${first.name} does`;
+      failRange(`children.${name}`, expected, describe(size));
+    }
+  }
+  if (first === undefined) {
+    const expected = "a module that says how wide the model's input is, such as Linear or LSTM";
+    failRange("children", expected, "none that reads the input");
+  }
+  return first!.size;
+}
+
+/** How many values a module reads is what its kind takes. */
+export function checkInputCount(name: string, kind: Kind, count: number): void {
+  if (kind.inputs === "many" ? count < 2 : count !== 1) {
+    failRange(name, kind.inputs === "many" ? "two inputs or more" : "one input", count);
+  }
+}
+
+/** Whether a value has a row for each step, behind a module of a kind that reads values which do or do not. */
+export function timeBehind(name: string, kind: Kind, inputs: readonly boolean[]): boolean {
+  const [time] = inputs;
+  if (inputs.some((each) => each !== time)) {
+    failRange(
+      name,
+      "inputs that all have a row for each step, or all one for the sequence",
+      "both",
+    );
+  }
+  if (!time && kind.time !== "row") {
+    failRange(name, "an input with a row for each step", "one row for the sequence");
+  }
+  return time! && kind.time !== "end";
+}
+
+function describe(size: number | null): string {
+  return size === null ? "token ids" : `values of width ${size}`;
+}
+
+/** Whether a model takes [batch, steps, ...]; false where no module says so. */
+export function batchFirstOf(modules: ReadonlyMap<string, Module>): boolean {
+  let first: { name: string; batchFirst: boolean } | undefined;
+  for (const [name, module] of modules) {
+    const batchFirst = kindOf(name, module).batchFirst(module);
+    if (batchFirst === null) continue;
+    first ??= { name, batchFirst };
+    if (first.batchFirst !== batchFirst) {
+      const expected = `${first.batchFirst}, as that of ${first.name}`;
+      failRange(`${name}.batchFirst`, expected, batchFirst);
+    }
+  }
+  return first?.batchFirst ?? false;
+}
+
+/** Runs modules in order. */
+export function runFloat(
+  { modules, topology }: FloatModel,
+  x: Value,
+  options: GraphForwardOptions,
+): Map<string, Tensor> {
+  checkOptions("options", options, ["lengths", "state"]);
+  const { lengths = null, state = {} } = options;
+  for (const name of Object.keys(state)) {
+    const module = modules.get(name);
+    if (module === undefined || !kindOf(name, module).hasState) {
+      failRange("options.state", "names of recurrent modules", name);
+    }
+  }
+  const values = new Map<string, Value>([[INPUT, x]]);
+  for (const [name, module] of modules) {
+    const call: FloatCall = { lengths, state: state[name] };
+    const inputs = topology.inputs.get(name)!.map((read) => values.get(read)!);
+    values.set(name, kindOf(name, module).forward(module, inputs, call));
+  }
+  return new Map(topology.outputs.map((name) => [name, values.get(name) as Tensor]));
+}

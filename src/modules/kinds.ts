@@ -1,0 +1,54 @@
+/**
+ * The list of kinds of modules.
+ *
+ * @module
+ */
+import { failRange, failType } from "../core/errors.ts";
+import type { RunningKind } from "../runtime/kind.ts";
+import { embeddingKind } from "./embedding/kind.ts";
+import type { Kind } from "./kind.ts";
+import { linearKind } from "./linear/kind.ts";
+import { lstmKind } from "./lstm/kind.ts";
+import type { ReferenceOp } from "./reference.ts";
+import { BASE_OPS } from "./reference_ops.ts";
+
+/** Every kind of module, its name in files and QConfigMappings being its own. */
+export const KINDS: readonly Kind[] = [
+  embeddingKind,
+  linearKind,
+  lstmKind,
+] as readonly unknown[] as readonly Kind[];
+
+const BY_NAME: ReadonlyMap<unknown, Kind> = new Map(KINDS.map((kind) => [kind.name, kind]));
+
+/** The names of all kinds. */
+export const KIND_NAMES: readonly string[] = KINDS.map(({ name }) => name);
+
+/** Running halves of all kinds. */
+export const RUNNING_KINDS: readonly RunningKind[] = KINDS.flatMap(({ running }) =>
+  running as readonly unknown[] as readonly RunningKind[]
+);
+
+/** Operations of the reference graph by name. */
+export const REFERENCE_OPS: ReadonlyMap<string, ReferenceOp> = new Map(
+  [BASE_OPS, ...KINDS.map(({ ops }) => ops)].flatMap((ops) => Object.entries(ops)),
+);
+
+/**
+ * The kind of a module in any of its forms.
+ *
+ * @throws {TypeError} If it is none.
+ */
+export function kindOf(name: string, module: { readonly kind: string }): Kind {
+  return BY_NAME.get(module?.kind) ??
+    failType(name, `a module: ${KIND_NAMES.join(", ")}`, module?.kind ?? module);
+}
+
+/**
+ * The kind that a file calls by its name.
+ *
+ * @throws {RangeError} If there is none.
+ */
+export function kindNamed(name: string, kind: unknown): Kind {
+  return BY_NAME.get(kind) ?? failRange(name, `one of ${KIND_NAMES.join(", ")}`, kind);
+}

@@ -1,0 +1,174 @@
+/**
+ * LSTM, to the rest of the package.
+ *
+ * @module
+ */
+import { lstmParts, type PartName } from "../../cells/lstm_parts.ts";
+import { failRange } from "../../core/errors.ts";
+import type { PerTensorQParams } from "../../core/qparams.ts";
+import { shapeSize, type Tensor } from "../../core/tensor.ts";
+import { dynamicLstm } from "../../runtime/kinds/dynamic_lstm.ts";
+import { lstm as running, type LstmProgram } from "../../runtime/kinds/lstm.ts";
+import { copyOf } from "../copy.ts";
+import { checkDynamic } from "../dynamic.ts";
+import type { Observer } from "../../observer/observer.ts";
+import {
+  type CellsOf,
+  failWidth,
+  type FloatCall,
+  type Kind,
+  type ObserveContext,
+} from "../kind.ts";
+import { inputObserved, inputObserver, requiredQConfig } from "../observing.ts";
+import { weightObserver } from "../rounding/weights.ts";
+import { convertLstm, tableProjections } from "./convert.ts";
+import { lstmEnds } from "./data.ts";
+import { readLstm, writeLstm } from "./file.ts";
+import { fitLstm } from "./fit.ts";
+import { LSTM } from "./float.ts";
+import { completeLstm, lowerDynamicLstm, lowerLstm } from "./lower.ts";
+import { ObservedLSTM } from "./observed.ts";
+import { QuantizedLSTM } from "./quantized.ts";
+import { referenceLstm } from "./reference.ts";
+import { type LSTMForwardOptions, planSequence } from "./sequence.ts";
+
+/** Bytes of a token's projected input, of each unit and direction: four gates in float32. */
+const FOLDED_UNIT_BYTES = 16;
+
+function optionsOf({ lengths }: FloatCall): LSTMForwardOptions {
+  return lengths === null ? {} : { lengths };
+}
+
+function observe(module: LSTM, context: ObserveContext): ObservedLSTM {
+  const qconfig = requiredQConfig(context);
+  const { name, inputs: [given], splitGates, tableRows, fit } = context;
+  weightObserver(`${name}.weight`, qconfig.weight);
+  if (qconfig.dynamic) {
+    checkDynamic(name, qconfig, fit);
+    if (module.projSize > 0) {
+      failRange(`${name}.projSize`, "0, since the LSTM is dynamic", module.projSize);
+    }
+  }
+  const input = inputObserver(qconfig, given!);
+  const observed = new ObservedLSTM(module, qconfig, input, splitGates, tableRows);
+  if (fit !== null) fitLstm(fit, name, observed, inputObserved(input, given!));
+  return observed;
+}
+
+/** Layer and direction that PyTorch calls `l0` or `l0_reverse`. */
+function indicesOf(cell: string): readonly [layer: number, direction: number] {
+  const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(cell)!;
+  return [Number(layer), reverse === undefined ? 0 : 1];
+}
+
+const lstmCells: CellsOf<ObservedLSTM, QuantizedLSTM> = {
+  parts: ({ lstm }) => lstmParts(lstm.projSize > 0),
+  observers({ cells }, cell, part) {
+    const [l, d] = indicesOf(cell);
+    const observer = cells[l]![d]!.observers[part as PartName];
+    return [observer].flat() as Observer[];
+  },
+  withQParams: (lstm, qparams) =>
+    new QuantizedLSTM({
+      ...lstm,
+      cells: lstm.cells.map((layer, l) =>
+        layer.map((cell, d) => {
+          const parts: Record<string, unknown> = { ...cell.parts };
+          for (const part of lstmParts(lstm.projSize > 0)) {
+            const own = cell.parts[part.name];
+            const given = [own].flat() as (PerTensorQParams | null)[];
+            const chosen = qparams(`l${l}${d === 1 ? "_reverse" : ""}`, part, given);
+            parts[part.name] = Array.isArray(own) ? chosen : chosen[0];
+          }
+          return { ...cell, parts: parts as unknown as typeof cell.parts };
+        })
+      ),
+    }),
+};
+
+/** LSTM: any number of layers in one or both directions. */
+export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
+  name: "LSTM",
+  time: "sequence",
+  inputs: 1,
+  hasState: true,
+  hasWeight: true,
+
+  inputSize: ({ inputSize }) => inputSize,
+  outputSize(name, { inputSize, outputSize }, [given]) {
+    if (given !== inputSize) failWidth(name, given!, inputSize);
+    return outputSize;
+  },
+  batchFirst: ({ batchFirst }) => batchFirst,
+  copy(module) {
+    const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, projSize } = module;
+    const sizes = { inputSize, hiddenSize, numLayers, projSize };
+    return copyOf(module, new LSTM({ ...sizes, bias, batchFirst, bidirectional }));
+  },
+  forward: (module, [x], call) => module.forward(x as Tensor, call.state, optionsOf(call))[0],
+
+  parts: ({ projSize }) => lstmParts(projSize > 0),
+  cells: lstmCells,
+  observe,
+  check({ lstm }, [x], call) {
+    planSequence(lstm, x as Tensor, call.state, optionsOf(call));
+    const shape = [...x!.shape.slice(0, -1), lstm.outputSize];
+    return { data: new Float32Array(shapeSize(shape)), shape };
+  },
+  watch: (observed, [x], call) =>
+    observed.forward(x as Tensor, call.state, optionsOf(call), call.tokens[0])[0],
+
+  convert: convertLstm,
+  tableProjections,
+  withInputs: (lstm, [input]) => new QuantizedLSTM({ ...lstm, input: input! }),
+  ends: (lstm) => ({
+    ...lstmEnds(lstm),
+    looksAhead: lstm.bidirectional,
+    batchFirst: lstm.batchFirst,
+  }),
+  fingerprint: ({ engine, hiddenSize, projSize, input, torchInitialState, dynamic, cells }) => [
+    engine,
+    hiddenSize,
+    projSize,
+    input,
+    torchInitialState,
+    dynamic,
+    cells,
+  ],
+
+  running: [running, dynamicLstm],
+  lower: (_name, lstm) =>
+    lstm.dynamic
+      ? lowerDynamicLstm(lstm)
+      : lowerLstm({ module: lstm, input: lstm.input, tokens: null }),
+  complete: (program, vocabulary) =>
+    program.kind === "LSTM" ? completeLstm(program as LstmProgram, vocabulary) : program,
+  foldedBytes: ({ dynamic, hiddenSize, cells }, count) =>
+    dynamic ? null : count * hiddenSize * FOLDED_UNIT_BYTES * cells[0]!.length,
+  lowerTokens: (_name, lstm, tokens, rounded) =>
+    lowerLstm({ module: lstm, input: rounded ? lstm.input : null, tokens }),
+
+  ops: {},
+  reference(lstm, name, [value], builder) {
+    if (lstm.dynamic) {
+      const expected = "no dynamic module: its integers differ from call to call";
+      failRange(`modules.${name}`, expected, "one");
+    }
+    const input = builder.convert(value!, lstm.input, { module: name }, `${name}.input`);
+    return referenceLstm(lstm, name, input, builder);
+  },
+  floatWeight({ cells }, { cell, part, gate }) {
+    const [l, d] = indicesOf(cell!);
+    const { weights } = cells[l]![d]!;
+    const whole = part === "igates"
+      ? weights.weightIh
+      : part === "hgates"
+      ? weights.weightHh
+      : weights.weightHr!;
+    if (gate === undefined) return whole;
+    return whole.subarray(gate * whole.length / 4, (gate + 1) * whole.length / 4);
+  },
+
+  write: writeLstm,
+  read: readLstm,
+};

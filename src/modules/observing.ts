@@ -1,0 +1,110 @@
+/**
+ * What kinds share when their values are shown to observers.
+ *
+ * @module
+ */
+import { checkFinite, failRange, failType } from "../core/errors.ts";
+import { isPerChannel, type PerTensorQParams } from "../core/qparams.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { FakeQuantize } from "../observer/fake_quantize.ts";
+import type { Observer } from "../observer/observer.ts";
+import { PlaceholderObserver } from "../observer/placeholder.ts";
+import type { QConfig } from "../qconfig/qconfig.ts";
+import type { InputObserver, ObserveContext } from "./kind.ts";
+
+/** The observer of what stays float32. */
+export const FLOAT_OBSERVER = PlaceholderObserver.withArgs({});
+
+/** Shows a value to an observer; a fake-quantizer gives back what it makes of it. */
+export function passThrough(
+  observer: Observer | null,
+  data: Float32Array,
+  shape: readonly number[],
+): Float32Array {
+  if (observer === null) return data;
+  if (observer instanceof FakeQuantize) return observer.forward(data, shape);
+  observer.observe(data, shape);
+  return data;
+}
+
+/** Shows the given rows of a value, or all of it, to an observer. */
+export function observeRows(
+  observer: Observer | null,
+  value: Tensor,
+  rows: readonly number[] | null,
+): Tensor {
+  const { data, shape } = value;
+  if (observer === null) return value;
+  if (rows === null) return { data: passThrough(observer, data, shape), shape };
+  const width = shape[shape.length - 1]!;
+  const valid = gatherRows(data, rows, width);
+  const passed = passThrough(observer, valid, [rows.length, width]);
+  if (passed === valid) return value;
+  const out = data.slice();
+  rows.forEach((row, r) => out.set(passed.subarray(r * width, (r + 1) * width), row * width));
+  return { data: out, shape };
+}
+
+/** The given rows of a matrix, one after the other. */
+export function gatherRows(
+  data: Float32Array,
+  rows: readonly number[],
+  width: number,
+): Float32Array {
+  const out = new Float32Array(rows.length * width);
+  rows.forEach((row, r) => out.set(data.subarray(row * width, (row + 1) * width), r * width));
+  return out;
+}
+
+/** Source of the input qparams of a module that takes values in parameters of its own. */
+export function inputObserver(qconfig: QConfig, given: Observer | null): InputObserver {
+  if (qconfig.dynamic) return "float";
+  const own = (qconfig.input ?? qconfig.activation)();
+  if (own.dtype === undefined) return given === null ? "float" : "previous";
+  return given !== null && given.dtype === own.dtype ? "previous" : own;
+}
+
+/** Source of the input qparams of a module that takes values as they come. */
+export function takenAsGiven(given: Observer | null): InputObserver {
+  return given === null ? "float" : "previous";
+}
+
+/** What observes a module's input: its own observer, or its producer's. */
+export function inputObserved(input: InputObserver, given: Observer | null): Observer | null {
+  return input === "previous" ? given : input === "float" ? null : input;
+}
+
+/** The observer of an output that a QConfig asks for; null where it stays float32. */
+export function outputObserver({ activation, dynamic }: QConfig): Observer | null {
+  const observer = activation();
+  return dynamic || observer.dtype === undefined ? null : observer;
+}
+
+/** A module's QConfig, which it needs. */
+export function requiredQConfig({ name, qconfig }: ObserveContext): QConfig {
+  if (qconfig === null) {
+    failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
+  }
+  return qconfig!;
+}
+
+/** The parameters that an observer gives, or null where there is none; errors name the value. */
+export function observedQParams(name: string, observer: Observer | null): PerTensorQParams | null {
+  if (observer === null) return null;
+  if (!observer.seen) {
+    const expected = "an observer that has seen data: run calibration data through the observed " +
+      "model first";
+    failRange(name, expected, "none");
+  }
+  const qparams = observer.calculateQParams();
+  if (isPerChannel(qparams)) {
+    return failType(`${name} observer`, "one for a whole tensor", observer.kind);
+  }
+  return qparams;
+}
+
+/** A result in float32, which must be finite. */
+export function finiteTensor(name: string, data: Float32Array, shape: readonly number[]): Tensor {
+  checkFinite(name, data);
+  return { data, shape };
+}

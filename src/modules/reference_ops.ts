@@ -1,0 +1,117 @@
+/**
+ * Operations of the reference graph that several kinds have: what each computes in float32.
+ *
+ * @module
+ */
+import { linearFloat32 } from "../../kernels/float/linear.ts";
+import { dequantizePerChannel } from "../../kernels/numeric/quantize.ts";
+import { pointwiseFloat32 } from "../cells/float_executor.ts";
+import type { Part } from "../cells/lstm_parts.ts";
+import type { GraphNode, ReferenceOp } from "./reference.ts";
+
+const dequantizedWeights = new WeakMap<GraphNode, Float32Array>();
+
+/** A linear's weight, dequantized once. */
+function dequantizedWeight(node: GraphNode): Float32Array {
+  let out = dequantizedWeights.get(node);
+  if (out === undefined) {
+    const { data, scales, zeroPoints } = node.weight!;
+    out = new Float32Array(data.length);
+    dequantizePerChannel(data, out, scales, zeroPoints, data.length / scales.length);
+    dequantizedWeights.set(node, out);
+  }
+  return out;
+}
+
+/** @param relu Whether negative sums become 0. */
+function linear(relu: boolean): ReferenceOp {
+  return {
+    inputs: 1,
+    hasWeight: true,
+    width({ weight, bias }, [given]) {
+      if (weight === undefined) return "has no weight";
+      if (weight.inFeatures !== given) {
+        return `multiplies ${weight.inFeatures} columns with ${given}`;
+      }
+      if (bias != null && bias.length !== weight.outFeatures) {
+        return `adds a bias of ${bias.length} values`;
+      }
+      return weight.outFeatures;
+    },
+    compute(node, [x], _layout, weight) {
+      const { width, bias = null } = node;
+      const { inFeatures } = node.weight!;
+      const rows = x!.length / inFeatures;
+      const data = new Float32Array(rows * width);
+      const own = weight ?? dequantizedWeight(node);
+      for (let r = 0; r < rows; r++) {
+        linearFloat32(
+          x as Float32Array,
+          r * inFeatures,
+          own,
+          bias,
+          inFeatures,
+          width,
+          data,
+          r * width,
+        );
+      }
+      return relu ? data.map((value) => value > 0 ? value : 0) : data;
+    },
+  };
+}
+
+/** An operation on elements of values of one width. */
+function pointwise(op: Exclude<Part["op"], "linear">, inputs: number): ReferenceOp {
+  return {
+    inputs,
+    width(_node, widths) {
+      const [width] = widths;
+      return widths.every((each) => each === width)
+        ? width!
+        : `reads values of widths ${widths.join(" and ")}`;
+    },
+    compute: (_node, [a, b]) => pointwiseFloat32(op, a as Float32Array, b as Float32Array),
+  };
+}
+
+/** Operations that no kind has to itself. */
+export const BASE_OPS: Readonly<Record<string, ReferenceOp>> = {
+  linear: linear(false),
+  linear_relu: linear(true),
+  add: pointwise("add", 2),
+  mul: pointwise("mul", 2),
+  sigmoid: pointwise("sigmoid", 1),
+  tanh: pointwise("tanh", 1),
+  chunk: {
+    inputs: 1,
+    passes: true,
+    width: ({ constants }, [given]) => given! / (constants!.chunks as number),
+    compute({ width, gate, constants }, [x]) {
+      const chunks = constants!.chunks as number;
+      const rows = x!.length / (chunks * width);
+      const data = new Float32Array(rows * width);
+      for (let r = 0; r < rows; r++) {
+        const at = (chunks * r + gate!) * width;
+        data.set(x!.subarray(at, at + width), r * width);
+      }
+      return data;
+    },
+  },
+  concat: {
+    inputs: null,
+    width: (_node, widths) => widths.reduce((sum, width) => sum + width, 0),
+    compute({ width, constants }, inputs) {
+      const widths = constants!.widths as readonly number[];
+      const rows = inputs[0]!.length / widths[0]!;
+      const data = new Float32Array(rows * width);
+      for (let r = 0, at = 0; r < rows; r++) {
+        widths.forEach((each, i) => {
+          data.set(inputs[i]!.subarray(r * each, (r + 1) * each), at);
+          at += each;
+        });
+      }
+      return data;
+    },
+  },
+};

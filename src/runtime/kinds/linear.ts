@@ -1,0 +1,48 @@
+/**
+ * Running Linear: rows of integers or floats, projected.
+ *
+ * @module
+ */
+import { checkResult } from "../../core/errors.ts";
+import type { NodeProgram, RunningKind } from "../kind.ts";
+import { makeProjector, type ProjectorProgram } from "../projector.ts";
+
+/** A linear layer's numbers. */
+export interface LinearProgram extends NodeProgram {
+  /** Tells modules apart. */
+  readonly kind: "Linear";
+  /** What projects its rows. */
+  readonly projector: ProjectorProgram;
+  /** Whether negative results become 0. */
+  readonly relu: boolean;
+}
+
+/** How Linear runs. */
+export const linear: RunningKind<LinearProgram> = {
+  kind: "Linear",
+  endsTime: false,
+  looksAhead: () => false,
+  slots: () => [],
+  prepare({ projector, relu, inputs, output }) {
+    const width = inputs[0]!.size;
+    const { size } = output;
+    const overflows = projector.float !== null && output.qparams === null;
+    // Integers are bounded below by their parameters.
+    const floors = relu && output.qparams === null;
+    const project = makeProjector(projector, false);
+    return {
+      infallible: !overflows,
+      process(_state, [x], out, { steps, batch, lengths }) {
+        for (let r = 0; r < steps * batch; r++) {
+          const end = (r + 1) * size;
+          project(x!, r * width, out, r * size);
+          if (floors) { for (let k = r * size; k < end; k++) if (!(out[k]! > 0)) out[k] = 0; }
+          if (!overflows || (lengths !== null && Math.floor(r / batch) >= lengths[r % batch]!)) {
+            continue;
+          }
+          for (let k = r * size; k < end; k++) checkResult(out[k]!);
+        }
+      },
+    };
+  },
+};
