@@ -287,6 +287,7 @@ function checkState(name: string, tensor: StateTensor, batch: number, width: num
   if ("qparams" in tensor) {
     const { dtype } = tensor.qparams;
     if (dtypeOf(data) !== dtype) failType(`${name}.data`, `an array of ${dtype}`, data);
+    checkFinite(name, computeInput(tensor));
   } else {
     if (!isFloat32Array(data)) {
       failType(`${name}.data`, "a Float32Array, or integers with qparams", data);

@@ -232,10 +232,13 @@ export class Session {
       outputOffset: 0,
     };
     const stateful = this.#states.findIndex((state) => state !== undefined);
-    const fallible = nodes.findLastIndex(({ run }) => !run.infallible);
-    this.#failsFrom = stateful < 0 || fallible < 0 || model.looksAhead
+    const fallible = nodes.filter(({ run }) => !run.infallible);
+    // What fails before a state moves needs no copy, but where steps were run before: those behind
+    // the end of time run last.
+    const early = fallible.every((node) => node.timeIn && nodes.indexOf(node) < stateful);
+    this.#failsFrom = stateful < 0 || fallible.length === 0 || model.looksAhead
       ? Infinity
-      : fallible < stateful
+      : early
       ? steps + 1
       : 1;
     this.#copies = this.#states.map((state, s) => {
