@@ -23,6 +23,7 @@ import os
 import struct
 import sys
 import warnings
+import zlib
 
 TORCH = "2.8"
 
@@ -72,6 +73,15 @@ def safetensors(tensors, metadata):
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + b"".join(np.ascontiguousarray(a).tobytes() for _, a in entries)
+
+
+def with_checksum(tree, tensors):
+    """A tree's JSON with a checksum for its first field: a CRC-32 of the tree and one of each tensor, added up."""
+    total = zlib.crc32(tree.encode())
+    for name, array in tensors.items():
+        label = f"{name}\0{NAMES[array.dtype.name]}\0{','.join(map(str, array.shape))}\0"
+        total += zlib.crc32(np.ascontiguousarray(array).tobytes(), zlib.crc32(label.encode()))
+    return '{"crc32":"%08x",%s' % (total & 0xFFFFFFFF, tree[1:])
 
 
 def stringify(value):
@@ -394,12 +404,11 @@ def check_chain(modules):
 
 def tree(modules, engine):
     """The module tree as the file has it: qparams by their places in a list of all, and no sizes, which tensors have."""
-    listed, out = [], []
+    indices, out = {}, []
 
     def place(value):
-        if value not in listed:
-            listed.append(value)
-        return listed.index(value)
+        key = None if value is None else tuple(value)
+        return indices.setdefault(key, len(indices))
 
     for module in modules:
         cells = [[[place(q) for q in cell] for cell in layer] for layer in module.get("cells", ())]
@@ -412,7 +421,7 @@ def tree(modules, engine):
         if cells:
             json["cells"] = cells
         out.append(json)
-    return {"version": 2, "qparams": listed, "modules": out}
+    return {"version": 2, "qparams": [key and list(key) for key in indices], "modules": out}
 
 
 def as_example(example, input_qparams):
@@ -516,7 +525,7 @@ def export_model(model, order=None, engine=None, input_qparams=None, example=Non
     if example is not None:
         check_example(model, steps, example)
     modules = tree(writer.modules, "qnnpack" if engine == "qnnpack" else "fbgemm")
-    return safetensors(writer.tensors, {"splitgate": stringify(modules)})
+    return safetensors(writer.tensors, {"splitgate": with_checksum(stringify(modules), writer.tensors)})
 
 
 # The command

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkGiven, failRange, failType } from "../core/errors.ts";
+import { checkGiven, checkNoMore, failRange, failType } from "../core/errors.ts";
 import { type Fingerprint, fingerprintOf } from "../core/hash.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import { chainOf, INPUT, type Topology } from "../core/topology.ts";
@@ -180,13 +180,7 @@ export class QuantizedModel {
   lower(options: LoweringOptions = {}): Program {
     checkGiven(options);
     const { foldEmbedding: fold = this.foldedBytes <= FOLDED_BYTES, ...unknown } = options;
-    for (const key in unknown) {
-      failType(
-        `options.${key}`,
-        "no such option",
-        (unknown as Record<string, unknown>)[key],
-      );
-    }
+    checkNoMore(unknown);
     if (fold !== "float32" && typeof fold !== "boolean") {
       failType("foldEmbedding", 'a boolean or "float32"', fold);
     }

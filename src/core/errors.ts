@@ -136,6 +136,13 @@ export function checkBuiltIn(
   if (Object.prototype.toString.call(value) !== `[object ${kind}]`) failType(name, expected, value);
 }
 
+/** Requires options to have none but those that were taken out of them. */
+export function checkNoMore(unknown: object): void {
+  for (const [key, value] of Object.entries(unknown)) {
+    failType(`options.${key}`, "no such option", value);
+  }
+}
+
 /** Requires options. */
 export function checkGiven(options: unknown): void {
   if (!isObject(options)) failType("options", "an object", options);

@@ -13,5 +13,5 @@ export {
 export { type SafetensorsInput, writeSafetensors } from "./safetensors_write.ts";
 export { loadModel } from "./model_file.ts";
 export { saveModel } from "./model_write.ts";
-export { loadProgram } from "../runtime/program_file.ts";
+export { type LoadOptions, loadProgram } from "../runtime/program_file.ts";
 export { compileModel, type CompileOptions } from "./program_write.ts";

@@ -26,6 +26,7 @@ import { INPUT, orderedTopology } from "../core/topology.ts";
 import type { FileArray, FileTensor, ModuleReader } from "../modules/file.ts";
 import type { QuantizedModule } from "../modules/kind.ts";
 import { kindNamed } from "../modules/kinds.ts";
+import { takeChecksum } from "./checksum.ts";
 import { parseSafetensors, type SafetensorsEntry } from "./safetensors.ts";
 
 /** The metadata key that the modules stand under. */
@@ -177,13 +178,14 @@ function checkNames(name: string, value: unknown): string[] {
 
 /**
  * Reads a quantized model from the bytes of its file, which is taken to be hostile: everything is checked before it
- * is used. Tensors are copied, so that `bytes` may be used for something else. The modules have `forward`, and LSTMs that the fast
+ * is used. What `saveModel` and scripts/export_torch.py write has a checksum, by which it is seen whether anything was
+ * changed on the way; a file that somebody else has put together may lack it. Tensors are copied, so that `bytes` may be used for something else. The modules have `forward`, and LSTMs that the fast
  * step does not run are run by parts.
  *
  * @param bytes What `saveModel` gave.
  * @returns The model, ready for sessions.
  * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
- * @throws {RangeError} If the file is cut off or malformed, of another version, or a tensor is missing,
+ * @throws {RangeError} If the file is cut off, changed or malformed, of another version, or a tensor is missing,
  * unexpected, or of the wrong dtype or shape.
  *
  * @example
@@ -203,14 +205,19 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
   if (text === undefined) {
     return failRange("bytes", FOREIGN, "a safetensors file of something else");
   }
-  const json = parseJson(METADATA_KEY, () => text);
-  if (json.version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, json.version);
-  const qparams = checkList("qparams", json.qparams)
+  const json = takeChecksum(text, tensors);
+  const { version, qparams: list, modules: tree, outputs: named, ...unknown } = parseJson(
+    METADATA_KEY,
+    () => json,
+  );
+  if (version !== FORMAT_VERSION) failRange("version", `${FORMAT_VERSION}`, version);
+  for (const key in unknown) failRange(`${METADATA_KEY}.${key}`, "no such field", unknown[key]);
+  const qparams = checkList("qparams", list)
     .map((value, i) => readQParams(`qparams[${i}]`, value));
   const modules = new Map<string, QuantizedModule>();
   const inputs: [string, readonly string[]][] = [];
   let last = INPUT;
-  for (const value of checkList("modules", json.modules)) {
+  for (const value of checkList("modules", tree)) {
     const { name, type, reads = [last], ...fields } = checkObject("modules[]", value);
     if (typeof name !== "string" || modules.has(name)) {
       return failRange("name", "a name of its own", name);
@@ -223,7 +230,7 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
     last = name;
   }
   for (const key of tensors.keys()) failRange("bytes", "no other tensors", key);
-  const outputs = json.outputs === undefined ? [last] : checkNames("outputs", json.outputs);
+  const outputs = named === undefined ? [last] : checkNames("outputs", named);
   const topology = orderedTopology("modules", inputs, outputs, true);
   const ordered = [...topology.inputs.keys()].map((name) => [name, modules.get(name)!] as const);
   return new QuantizedModel(new Map(ordered), topology);

@@ -11,6 +11,7 @@ import { QuantizedModel } from "../authoring/model.ts";
 import { chainOf } from "../core/topology.ts";
 import type { FileArray, ModuleWriter } from "../modules/file.ts";
 import { kindOf } from "../modules/kinds.ts";
+import { withChecksum } from "./checksum.ts";
 import { FORMAT_VERSION, METADATA_KEY } from "./model_file.ts";
 import type { SafetensorsInput } from "./safetensors_write.ts";
 import { writeSafetensors } from "./safetensors_write.ts";
@@ -98,12 +99,11 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
     return { name, type: module.kind, ...!follows && { reads }, ...fields };
   });
   const last = topology.outputs.join("\n") === chain.outputs.join("\n");
-  return writeSafetensors(tensors, {
-    [METADATA_KEY]: JSON.stringify({
-      version: FORMAT_VERSION,
-      qparams: list.all,
-      modules,
-      ...!last && { outputs: topology.outputs },
-    }),
+  const tree = JSON.stringify({
+    version: FORMAT_VERSION,
+    qparams: list.all,
+    modules,
+    ...!last && { outputs: topology.outputs },
   });
+  return writeSafetensors(tensors, { [METADATA_KEY]: withChecksum(tree, tensors) });
 }

@@ -11,6 +11,7 @@ import { kindOf } from "../modules/kinds.ts";
 import type { ProgramData, ProgramNode } from "../runtime/data.ts";
 import type { Backend } from "../runtime/kind.ts";
 import {
+  checksum,
   PROGRAM_ARRAYS,
   PROGRAM_HEADER,
   PROGRAM_MAGIC,
@@ -21,6 +22,8 @@ import {
 
 /** Bytes that projected rows of tokens may add to a file where nothing is said. */
 const FOLDED_BYTES = 2 ** 20;
+
+const SPACE = 32;
 
 /** Fields that only a model in memory has. */
 const NOT_STORED: readonly string[] = ["source", "fill", "byParts"];
@@ -155,13 +158,11 @@ export function compileModel(
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
   const json = new TextEncoder().encode(ascii);
-  const file = new Uint8Array(arrays.end + json.length);
+  const words = Math.ceil((arrays.end + json.length) / 4) + 1;
+  const file = new Uint8Array(words * 4).fill(SPACE, arrays.end);
   for (const [at, bytes] of [...arrays.parts, [arrays.end, json] as const]) file.set(bytes, at);
-  new Int32Array(file.buffer, 0, PROGRAM_HEADER / 4).set([
-    PROGRAM_MAGIC,
-    PROGRAM_VERSION,
-    file.length,
-    arrays.end,
-  ]);
+  const whole = new Int32Array(file.buffer);
+  whole.set([PROGRAM_MAGIC, PROGRAM_VERSION, file.length, arrays.end]);
+  whole[words - 1] = checksum(whole.subarray(0, words - 1));
   return file;
 }

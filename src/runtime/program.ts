@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { checkBoolean, checkGiven, checkInteger, failRange, failType } from "../core/errors.ts";
+import {
+  checkBoolean,
+  checkGiven,
+  checkInteger,
+  checkNoMore,
+  failRange,
+  failType,
+} from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { OutputPort, ProgramData, RunningModel } from "./data.ts";
 import type { RunningKind } from "./kind.ts";
@@ -99,9 +106,7 @@ export class Program implements RunningModel {
       kernels,
       ...unknown
     } = options;
-    for (const key in unknown) {
-      failType(`options.${key}`, "no such option", options[key as keyof SessionOptions]);
-    }
+    checkNoMore(unknown);
     checkInteger("batch", batch, 1, 2 ** 20);
     checkInteger("maxSteps", maxSteps, 1, 2 ** 20);
     if (splitGates !== undefined) checkBoolean("splitGates", splitGates);

@@ -4,11 +4,11 @@ import { loadModel } from "../../src/io/model_file.ts";
 import { saveModel } from "../../src/io/model_write.ts";
 import { loadProgram } from "../../src/runtime/program_file.ts";
 import { compileModel } from "../../src/io/program_write.ts";
-import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { type SafetensorsInput, writeSafetensors } from "../../src/io/safetensors_write.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
 import { type Bits, floatsOf, lstmCases } from "../authoring/arbitrary.ts";
+import { readTree } from "./tree.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
 
 const bits = fc.constantFrom<Bits>(0, 7, 8, 16, 32);
@@ -85,11 +85,10 @@ function tampered(
   bytes: Uint8Array,
   change: (json: Json, tensors: Map<string, SafetensorsInput>) => unknown,
 ): Uint8Array {
-  const file = parseSafetensors(bytes);
-  const json = JSON.parse(file.metadata.splitgate!);
+  const file = readTree(bytes);
   const tensors = new Map<string, SafetensorsInput>(file.tensors);
-  const result = change(json, tensors);
-  const text = result instanceof Text ? result.text : JSON.stringify(json);
+  const result = change(file.tree, tensors);
+  const text = result instanceof Text ? result.text : JSON.stringify(file.tree);
   return writeSafetensors([...tensors], { splitgate: text });
 }
 

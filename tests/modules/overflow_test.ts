@@ -14,7 +14,6 @@ import {
   Linear,
   loadModel,
   LSTM,
-  parseSafetensors,
   perTensorAffine,
   type PerTensorQParams,
   QuantizedEmbedding,
@@ -28,8 +27,8 @@ import {
   type Session,
   type SessionInput,
   tensor,
-  writeSafetensors,
 } from "@splitgate/splitgate";
+import { readTree, writeTree } from "../io/tree.ts";
 import { linearDynamicInt8, MAX_FLOAT32 } from "@splitgate/splitgate/kernels";
 import { loadProgram } from "@splitgate/splitgate/runtime";
 import {
@@ -222,16 +221,16 @@ Deno.test("a file with a huge or tiny scale is refused by name, or the same from
     ]
   ) {
     const random = generator(5);
-    const { tensors, metadata } = parseSafetensors(
+    const { tensors, tree: whole } = readTree(
       saveModel(new QuantizedModel(new Map([["lstm", lstmOf(c)]]))),
     );
-    const { length } = JSON.parse(metadata.splitgate!).qparams;
+    const { length } = whole.qparams;
     for (let which = 0; which < length; which++) {
       for (const scale of [2 ** -127, 2 ** -126, 2 ** -64, 2 ** 64, 2 ** 119, 1e38, MAX_FLOAT32]) {
-        const tree = JSON.parse(metadata.splitgate!);
+        const tree = structuredClone(whole);
         if (tree.qparams[which] === null) continue;
         tree.qparams[which][1] = scale;
-        const file = writeSafetensors([...tensors], { splitgate: JSON.stringify(tree) });
+        const file = writeTree(tensors, tree);
         const model = madeOrRefused(() => {
           const model = loadModel(file);
           model.createSession();

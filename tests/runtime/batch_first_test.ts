@@ -2,8 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { loadModel } from "../../src/io/model_file.ts";
 import { saveModel } from "../../src/io/model_write.ts";
-import { parseSafetensors } from "../../src/io/safetensors.ts";
-import { writeSafetensors } from "../../src/io/safetensors_write.ts";
+import { readTree, writeTree } from "../io/tree.ts";
 import { loadProgram } from "../../src/runtime/program_file.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { LSTM } from "../../src/modules/lstm/float.ts";
@@ -115,11 +114,10 @@ Deno.test("models whose LSTMs differ in batchFirst are refused, and say which", 
     RangeError,
     "modules.b.batchFirst: expected true, as that of modules.a, got false",
   );
-  const { tensors, metadata } = parseSafetensors(saveModel(model));
-  const json = JSON.parse(metadata.splitgate!);
-  json.modules[1].batchFirst = false;
+  const { tensors, tree } = readTree(saveModel(model));
+  tree.modules[1].batchFirst = false;
   assertThrows(
-    () => loadModel(writeSafetensors(tensors, { splitgate: JSON.stringify(json) })),
+    () => loadModel(writeTree(tensors, tree)),
     RangeError,
     "modules.b.batchFirst: expected true, as that of modules.a, got false",
   );

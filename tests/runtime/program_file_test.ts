@@ -152,7 +152,7 @@ Deno.test("loadProgram() refuses what is cut off, of another version, or no prog
     "bytes: expected a program that compileModel gave",
   );
   const other = file.with(4, 9) as Uint8Array;
-  assertThrows(() => loadProgram(other), RangeError, "bytes: expected version 3, got 9");
+  assertThrows(() => loadProgram(other), RangeError, "bytes: expected version 4, got 9");
   for (const wrong of [null, undefined, file.buffer, [...file], "file"]) {
     assertThrows(() => loadProgram(wrong as never), TypeError, "bytes: expected a Uint8Array");
   }
@@ -165,7 +165,7 @@ Deno.test("loadProgram() gives a RangeError or a program when bytes of its heade
   fc.assert(
     fc.property(fc.constantFrom(...places), fc.nat(255), (at, value) => {
       try {
-        loadProgram(file.with(at, value) as Uint8Array);
+        loadProgram(file.with(at, value) as Uint8Array, { verify: false });
       } catch (error) {
         assert(
           error instanceof RangeError && /^(bytes|node .*): expected /.test(error.message),
