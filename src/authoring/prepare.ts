@@ -8,7 +8,7 @@ import { checkBoolean, failRange } from "../core/errors.ts";
 import { INPUT } from "../core/topology.ts";
 import type { FitOptions, Unsupported } from "../modules/fit_backend.ts";
 import { fitOf } from "../modules/fit_backend.ts";
-import { batchFirstOf, flatten, type FloatModel } from "../modules/graph.ts";
+import { batchFirstOf, checkFlow, flatten, type FloatModel } from "../modules/graph.ts";
 import type { ObservedModule } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
 import type { Module } from "../modules/module.ts";
@@ -45,7 +45,8 @@ export function namedModules({ modules }: FloatModel): NamedModule[] {
  * Identity are left out.
  *
  * @param model A module, a Sequential or a Graph.
- * @param qconfig A QConfig for every module, or a mapping. An Embedding may be left unquantized (null), others not.
+ * @param qconfig A QConfig for every module, or a mapping. What has a weight of integers (Linear, LSTM) needs one; other
+ * modules may be left float32 (null).
  * @param options.splitGates Whether the gates of recurrent modules are split.
  * @param options.backendConfig A target to hold modules and parts to.
  * @returns The observed model: run calibration data through it, then convert it.
@@ -73,6 +74,7 @@ export function prepare(
   const splitGates = checkBoolean("splitGates", options.splitGates ?? false);
   const fit = fitOf(options);
   const { modules, topology } = float;
+  const shapes = checkFlow(float);
   const batchFirst = batchFirstOf(modules);
   const qconfigs = asMapping(qconfig).resolve(namedModules(float));
   const observed = new Map<string, ObservedModule>();
@@ -87,6 +89,7 @@ export function prepare(
       name,
       qconfig: own,
       inputs: reads.map((read) => outputs.get(read)!),
+      sizes: reads.map((read) => shapes.get(read)!.size),
       tableRows: tableRows(topology, observed, name),
       splitGates,
       fit,

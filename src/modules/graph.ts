@@ -251,13 +251,22 @@ export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string
   return shapes;
 }
 
-/** Values a row of a model's input, as its readers say; null for token ids. */
+/**
+ * Values a row of a model's input, as its readers say, or what reads those that take any width; null for token ids.
+ */
 function inputSizeOf({ modules, topology }: FloatModel): number | null {
+  const readers = readersOf(topology);
   let first: { name: string; size: number | null } | undefined;
-  for (const name of readersOf(topology).get(INPUT)!) {
+  // A Set's loop visits what is added to it meanwhile.
+  const names = new Set(readers.get(INPUT)!);
+  for (const name of names) {
     const module = modules.get(name)!;
-    const size = kindOf(name, module).inputSize(module);
-    if (size === undefined) continue;
+    const kind = kindOf(name, module);
+    const size = kind.inputSize(module);
+    if (size === undefined) {
+      if (kind.inputs === 1) { for (const each of readers.get(name) ?? []) names.add(each); }
+      continue;
+    }
     first ??= { name, size };
     if (first.size !== size) {
       const expected = `a module that reads ${describe(first.size)}, as ${first.name} does`;

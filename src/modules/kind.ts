@@ -73,6 +73,8 @@ export interface ObserveContext {
   readonly qconfig: QConfig | null;
   /** What observes each value that comes in; null: float32. */
   readonly inputs: readonly (Observer | null)[];
+  /** Values a row of each input; null for token ids. */
+  readonly sizes: readonly (number | null)[];
   /** Rows of the table that the first input is read from, where both are rounded together; null elsewhere. */
   readonly tableRows: number | null;
   /** Whether each gate has a Linear, an add and observers of its own. */
@@ -235,8 +237,8 @@ export interface Kind<
     inputs: readonly ReferenceValue[],
     builder: ReferenceBuilder,
   ): ReferenceValue;
-  /** The float weight that a node's integers came from. */
-  floatWeight(observed: O, node: GraphNode): Float32Array;
+  /** The float weight that a node's integers came from; absent where no operation of the kind has one. */
+  floatWeight?(observed: O, node: GraphNode): Float32Array;
 
   // Files.
 

@@ -83,7 +83,7 @@ export function outputObserver({ activation, dynamic }: QConfig): Observer | nul
 /** A module's QConfig, which it needs. */
 export function requiredQConfig({ name, qconfig }: ObserveContext): QConfig {
   if (qconfig === null) {
-    failRange(`qconfig of ${name}`, "a QConfig (only an Embedding can stay float)", null);
+    failRange(`qconfig of ${name}`, "a QConfig, since it has a weight of integers", null);
   }
   return qconfig!;
 }

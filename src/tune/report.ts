@@ -153,7 +153,7 @@ export function floatWeights(observed: ObservedModel): FloatWeights {
   return (node: GraphNode) => {
     const name = node.module!;
     const module = observed.modules.get(name)!;
-    return kindOf(name, module).floatWeight(module, node);
+    return kindOf(name, module).floatWeight!(module, node);
   };
 }
 
