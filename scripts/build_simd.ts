@@ -1,11 +1,13 @@
 /**
- * Compiles kernels/simd/lstm.as to plain.wasm and relaxed.wasm, and embeds both as base64 in src/simd/embedded.ts.
+ * Writes kernels/simd/layout.as from layout.ts, compiles it and lstm.as to plain.wasm and relaxed.wasm, and embeds both as
+ * base64 in src/simd/embedded.ts.
  *
  * The compiler's version is pinned, so that the same source gives the same bytes: with `--check` nothing is written,
  * and the command fails where what is committed differs from what would be built.
  */
 import asc from "npm:assemblyscript@0.28.20/asc";
 import { readArguments } from "./arguments.ts";
+import { layoutSource } from "./simd_layout.ts";
 import { writeFile } from "./write_file.ts";
 
 const { check } =
@@ -14,8 +16,10 @@ const { check } =
 const root = new URL("../", import.meta.url);
 const LIMIT = 8192;
 
+const layout = layoutSource();
+const source = layout + await Deno.readTextFile(new URL("kernels/simd/lstm.as", root));
+
 async function compile(relaxed: boolean): Promise<Uint8Array> {
-  const source = await Deno.readTextFile(new URL("kernels/simd/lstm.as", root));
   let wasm: Uint8Array | null = null;
   const { error, stderr } = await asc.main([
     "lstm.ts", // asc knows no other extension
@@ -58,10 +62,12 @@ export const PLAIN: string = ${literal(plain)};
 /** kernels/simd/relaxed.wasm in base64. */
 export const RELAXED: string = ${literal(relaxed)};
 `;
+const encoder = new TextEncoder();
 const files: [string, Uint8Array][] = [
+  ["kernels/simd/layout.as", encoder.encode(layout)],
   ["kernels/simd/plain.wasm", plain],
   ["kernels/simd/relaxed.wasm", relaxed],
-  ["src/simd/embedded.ts", new TextEncoder().encode(embedded)],
+  ["src/simd/embedded.ts", encoder.encode(embedded)],
 ];
 let failed = false;
 for (const [path, bytes] of files) {

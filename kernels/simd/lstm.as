@@ -3,97 +3,11 @@
 // A vector's four lanes are the four gates of one unit while gates are projected and added, and four units once their
 // activations are looked up. Units come in blocks of eight: eight accumulators run through one pass over an operand, or
 // those of four units through one pass over two operands, steps or rows of a batch, so that both share loaded weights.
-// Whoever calls lays out memory as src/simd/memory.ts says, with every integer less its zero point unless said.
+// Whoever calls lays out memory as kernels/simd/layout.ts says, with every integer less its zero point unless said. Its
+// names, in bytes and each behind its layout's, stand in layout.as, which is compiled in front of this.
 
-// Constants, from memory so that no engine makes them anew at each use: eight int16 ones, their lower bytes; float32
-// 1.5 * 2^23, .5 and the sign.
-const ONES: usize = 0;
-const LOW: usize = 16;
-const MAGIC: usize = 32;
-const HALF: usize = 48;
-const SIGN: usize = 64;
-// Whether four products are summed by one instruction rather than two: where it is one for the processor too.
-const ONE_STEP: usize = 80;
-// The cell that runs, and its address: engines check no bounds where an address is known.
-const CURRENT: usize = 84;
-// What inputs are multiplied by on their way in, float32: 1, or the reciprocal of the reals' scale; and hidden states on
-// their way out. They stand here because an engine may box a fraction that is an argument.
-const IN_SCALE: usize = 88;
-const OUT_SCALE: usize = 92;
-const CELL: usize = 96;
-const CELL_SIZE: usize = 656;
-// Where a row's outputs stand that are not kept: 16 bytes a unit.
-const ASIDE: usize = 752;
-
-// `TILE_GROUPS` in src/simd/memory.ts.
-const TILE_GROUPS: i32 = 192;
-
-// The forms of an operand: `FORM` in src/simd/memory.ts. After an operand of the last two stand 16 bytes: whether there
-// are top bits, or four times what its sums start with.
-const WIDE: i32 = 0;
-const NARROW: i32 = 1;
-const SPLIT: i32 = 2;
-const PAIRED: i32 = 3;
-
-// A cell's words and vectors.
-const BLOCKS: usize = 0;
-const INPUT_GROUPS: usize = 4;
-const HIDDEN_GROUPS: usize = 8;
-const INPUT_FORM: usize = 12;
-const HIDDEN_FORM: usize = 16;
-const INPUT_WEIGHTS: usize = 20;
-const HIDDEN_WEIGHTS: usize = 24;
-const INPUT_PROJECTION: usize = 28;
-const GATE_SUM: usize = 32;
-const CELL_SUM: usize = 192;
-const CANDIDATE: usize = 352;
-const FORGET: usize = 400;
-const HIDDEN: usize = 432;
-const GATE_TABLES: usize = 480;
-const CELL_TABLE: usize = 496;
-const HIDDEN_OFFSET: usize = 512;
-const INPUT_OFFSET: usize = 528;
-const INPUT_LOWER: usize = 544;
-const INPUT_UPPER: usize = 560;
-// Of each table the scale of its inputs, the reciprocal of that of its outputs, and their bounds, float32.
-const ACTIVATIONS: usize = 576;
-// How many steps keep no outputs: tables are large, and what a step asks for stands in many of their pages. Behind what is
-// copied to where the cell runs.
-const PATIENCE: usize = 656;
-
-// A sum: float32 vectors; for qnnpack int32 multipliers, 2^13 / step, which lanes are so, and whether no (0), some (1) or
-// all (2) are.
-const SCALE_A: usize = 0;
-const SCALE_B: usize = 16;
-const INVERSE: usize = 32;
-const SUM_LOWER: usize = 48;
-const SUM_UPPER: usize = 64;
-const FIXED_A: usize = 80;
-const FIXED_B: usize = 96;
-const FIXED_INVERSE: usize = 112;
-const FIXED_LANES: usize = 128;
-const FIXED: usize = 144;
-
-// A projection: header, then 48 bytes a unit (term, multiplier f32 x 4). The way the bias is added is
-// 0: term is f32 x 4 and one float32 addition is exact enough; 1: term is f64 x 4, and the sum is rounded once;
-// 2: term is f64 x 4, and the sum is rounded to float32, then all of it as a fused multiply-add rounds.
-const BIAS: usize = 0;
-const UNQUANTIZED: usize = 4;
-const QUANTIZED: usize = 16;
-const LOWER: usize = 32;
-const UPPER: usize = 48;
-const FORGET_MULTIPLIER: usize = 64;
-const ROWS: usize = 80;
-
-// A row of the batch: the hidden projection, states, the first step's address of its projected input, its output, and
-// scratch for its gates.
-const ROW_PROJECTION: usize = 0;
-const ROW_HIDDEN: usize = 4;
-const ROW_CELL: usize = 8;
-const ROW_INPUTS: usize = 12;
-const ROW_OUTPUT: usize = 16;
-const ROW_GATES: usize = 20;
-const ROW: usize = 32;
+// Bytes of four units' sums, and of their part of a group of weights.
+const HALF_BLOCK: usize = BLOCK / 2;
 
 /** Whether this is the module with relaxed dot products. */
 export const relaxed: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
@@ -101,10 +15,10 @@ export const relaxed: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
 /** What the engine makes of a relaxed sum of four products -128 * 255, where it may choose. Tells its instructions. */
 export function chosen(): i32 {
   if (!ASC_FEATURE_RELAXED_SIMD) return 0;
-  v128.store(CELL, i8x16.splat(-128));
-  v128.store(CELL, i8x16.splat(-1), 16);
+  v128.store(RUNNING, i8x16.splat(-128));
+  v128.store(RUNNING, i8x16.splat(-1), 16);
   return i32x4.extract_lane(
-    i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(CELL), v128.load(CELL, 16), i32x4.splat(0)),
+    i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(RUNNING), v128.load(RUNNING, 16), i32x4.splat(0)),
     0,
   );
 }
@@ -130,10 +44,10 @@ export function chosen(): i32 {
 // Sums of blocks of 32 rows on int16 weights and activations, two k at a time, from `sums` until `end`: before each block's
 // weights, [groups][8 units][4 gates][2], stands what its sums start with.
 function dotWide(w: usize, x: usize, groups: i32, sums: usize, end: usize): void {
-  for (const stop = x + (<usize> groups << 2); sums < end; sums += 128) {
+  for (const stop = x + (<usize> groups << 2); sums < end; sums += BLOCK) {
     let a = v128.load(w, 0), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = v128.load(w, 64), f = v128.load(w, 80), g = v128.load(w, 96), h = v128.load(w, 112);
-    w += 128;
-    for (let from = x; from < stop; from += 4, w += 128) {
+    w += BLOCK;
+    for (let from = x; from < stop; from += 4, w += BLOCK) {
       const v = v128.load32_splat(from);
       a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(w, 0), v));
       b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(w, 16), v));
@@ -163,8 +77,9 @@ function dotWide(w: usize, x: usize, groups: i32, sums: usize, end: usize): void
 // is v's lower byte, v x1 + u (256 x0 - x1) = 256 (w1 x1 + w0 x0 + 128 x0). The last term of all is what the sums start
 // with, less. That is exact modulo 2^32; once the offsets' part is added, the sums are 256 times ones of 24 bits.
 function dotPaired(w: usize, x: usize, groups: i32, sums: usize, end: usize): void {
-  const low = v128.load(LOW), stop = x + (<usize> groups << 3), start = v128.load(x + lengthOf(PAIRED, groups));
-  for (const size = <usize> (groups + 1) << 7; sums < end; sums += 128, w += size) {
+  const low = v128.load(LOW), stop = x + (<usize> groups << 3);
+  const start = v128.load(x + lengthOf(FORM_PAIRED, groups));
+  for (const size = <usize> (groups + 1) * BLOCK; sums < end; sums += BLOCK, w += size) {
     let a = i32x4.add(start, v128.load(w, 0)),
       b = i32x4.add(start, v128.load(w, 16)),
       c = i32x4.add(start, v128.load(w, 32)),
@@ -173,7 +88,7 @@ function dotPaired(w: usize, x: usize, groups: i32, sums: usize, end: usize): vo
       f = i32x4.add(start, v128.load(w, 80)),
       g = i32x4.add(start, v128.load(w, 96)),
       h = i32x4.add(start, v128.load(w, 112));
-    for (let at = w + 128, from = x; from < stop; at += 128, from += 8) {
+    for (let at = w + BLOCK, from = x; from < stop; at += BLOCK, from += 8) {
       const x0 = v128.load32_splat(from, 0), x1 = v128.load32_splat(from, 4);
       const w0 = v128.load(at, 0);
       a = i32x4.add(i32x4.add(a, i32x4.dot_i16x8_s(w0, x0)), i32x4.dot_i16x8_s(v128.and(w0, low), x1));
@@ -208,9 +123,11 @@ function dotPaired(w: usize, x: usize, groups: i32, sums: usize, end: usize): vo
 // The sums of four units on two operands, the second one's 128 bytes on. Weights are loaded twice, so that there are
 // registers for all.
 function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
-  const low = v128.load(LOW), stop = x + (<usize> groups << 3), length = lengthOf(PAIRED, groups);
+  const low = v128.load(LOW), stop = x + (<usize> groups << 3), length = lengthOf(FORM_PAIRED, groups);
   const startX = v128.load(x + length), startY = v128.load(y + length);
-  for (let half: usize = 64, size = <usize> (groups + 1) << 7; sumsX < end; sumsX += 64, sumsY += 64, half ^= 64) {
+  let half = HALF_BLOCK;
+  const size = <usize> (groups + 1) * BLOCK;
+  for (; sumsX < end; sumsX += HALF_BLOCK, sumsY += HALF_BLOCK, half ^= HALF_BLOCK) {
     let a = i32x4.add(startX, v128.load(w, 0)),
       b = i32x4.add(startX, v128.load(w, 16)),
       c = i32x4.add(startX, v128.load(w, 32)),
@@ -219,7 +136,7 @@ function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
       f = i32x4.add(startY, v128.load(w, 16)),
       g = i32x4.add(startY, v128.load(w, 32)),
       h = i32x4.add(startY, v128.load(w, 48));
-    for (let at = w + 128, from = x, and = y; from < stop; at += 128, from += 8, and += 8) {
+    for (let at = w + BLOCK, from = x, and = y; from < stop; at += BLOCK, from += 8, and += 8) {
       const x0 = v128.load32_splat(from, 0), y0 = v128.load32_splat(and, 0);
       const w0 = v128.load(at, 0);
       a = i32x4.add(a, i32x4.dot_i16x8_s(w0, x0));
@@ -255,7 +172,7 @@ function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
     v128.store(sumsY, i32x4.shr_s(f, 8), 16);
     v128.store(sumsY, i32x4.shr_s(g, 8), 32);
     v128.store(sumsY, i32x4.shr_s(h, 8), 48);
-    w += half ? 64 : size - 64;
+    w += half ? HALF_BLOCK : size - HALF_BLOCK;
   }
 }
 
@@ -267,14 +184,14 @@ function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
 // products stay within 2 * 128 * 127 < 2^15.
 function dotNarrow(w: usize, x: usize, groups: i32, top: usize, sums: usize, end: usize): void {
   const ones = v128.load(ONES), oneStep = load<i32>(ONE_STEP);
-  for (const bytes = <usize> groups << 2; sums < end; sums += 128, w += bytes * 32 + 128) {
+  for (const bytes = <usize> groups << 2; sums < end; sums += BLOCK, w += bytes * (BLOCK / 4) + BLOCK) {
     let a = i32x4.splat(0), b = a, c = a, d = a, e = a, f = a, g = a, h = a;
     for (let operand = top;; operand = x) {
-      let at = w + 128, from = operand;
+      let at = w + BLOCK, from = operand;
       const stop = operand + bytes;
-      // Top bits are rare: see `Operand` in src/simd/memory.ts.
+      // Top bits are rare: see FORM in kernels/simd/layout.ts.
       if (oneStep) {
-        for (; from < stop; at += 128, from += 4) {
+        for (; from < stop; at += BLOCK, from += 4) {
           if (load<i32>(from) == 0) continue;
           const v = v128.load32_splat(from);
           a = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 0), v, a);
@@ -287,7 +204,7 @@ function dotNarrow(w: usize, x: usize, groups: i32, top: usize, sums: usize, end
           h = i32x4.relaxed_dot_i8x16_i7x16_add_s(v128.load(at, 112), v, h);
         }
       }
-      for (; from < stop; at += 256, from += 8) {
+      for (; from < stop; at += 2 * BLOCK, from += 8) {
         if (load<i64>(from) == 0) continue;
         const v0 = v128.load32_splat(from, 0), v1 = v128.load32_splat(from, 4);
         a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(v128.load(at, 0), v0), ones));
@@ -331,11 +248,13 @@ function dotNarrow(w: usize, x: usize, groups: i32, top: usize, sums: usize, end
 // The sums on two operands, none of which has top bits: four units at a time, so that each weight is loaded once.
 function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
   const ones = v128.load(ONES), oneStep = load<i32>(ONE_STEP), stop = x + (<usize> groups << 2);
-  for (let half: usize = 64, size = <usize> (groups + 1) << 7; sumsX < end; sumsX += 64, sumsY += 64, half ^= 64) {
+  let half = HALF_BLOCK;
+  const size = <usize> (groups + 1) * BLOCK;
+  for (; sumsX < end; sumsX += HALF_BLOCK, sumsY += HALF_BLOCK, half ^= HALF_BLOCK) {
     let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = a, f = b, g = c, h = d;
-    let at = w + 128, from = x, and = y;
+    let at = w + BLOCK, from = x, and = y;
     if (oneStep) {
-      for (; from < stop; at += 128, from += 4, and += 4) {
+      for (; from < stop; at += BLOCK, from += 4, and += 4) {
         const v = v128.load32_splat(from), u = v128.load32_splat(and);
         const w0 = v128.load(at, 0);
         a = i32x4.relaxed_dot_i8x16_i7x16_add_s(w0, v, a);
@@ -351,7 +270,7 @@ function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
         h = i32x4.relaxed_dot_i8x16_i7x16_add_s(w3, u, h);
       }
     }
-    for (; from < stop; at += 128, from += 4, and += 4) {
+    for (; from < stop; at += BLOCK, from += 4, and += 4) {
       const v = v128.load32_splat(from), u = v128.load32_splat(and);
       const w0 = v128.load(at, 0);
       a = i32x4.add(a, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w0, v), ones));
@@ -374,7 +293,7 @@ function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
     v128.store(sumsY, f, 16);
     v128.store(sumsY, g, 32);
     v128.store(sumsY, h, 48);
-    w += half ? 64 : size - 64;
+    w += half ? HALF_BLOCK : size - HALF_BLOCK;
   }
 }
 
@@ -386,32 +305,32 @@ function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
 
 // @ts-ignore: decorator
 @inline function lengthOf(form: i32, groups: i32): usize {
-  return topOf(groups) << (form > NARROW ? 1 : 0);
+  return topOf(groups) << (form > FORM_NARROW ? 1 : 0);
 }
 
 // Sums of blocks' rows on the operand at `x`, as many as there is room for until `end`, and on the one at `y` where it is
 // not 0.
 function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
   // Engines without relaxed SIMD are slower on two operands at a time.
-  if (ASC_FEATURE_RELAXED_SIMD && form == PAIRED && y) {
+  if (ASC_FEATURE_RELAXED_SIMD && form == FORM_PAIRED && y) {
     dotPairedTwice(w, x, y, groups, sumsX, sumsY, end);
     return;
   }
   let topX = x, topY = y;
   if (ASC_FEATURE_RELAXED_SIMD) {
-    if (form == SPLIT) {
-      const length = lengthOf(SPLIT, groups);
+    if (form == FORM_SPLIT) {
+      const length = lengthOf(FORM_SPLIT, groups);
       if (load<i32>(x + length)) topX += topOf(groups);
       if (y && load<i32>(y + length)) topY += topOf(groups);
     }
-    if ((form == NARROW || form == SPLIT) && y && topX == x && topY == y) {
+    if ((form == FORM_NARROW || form == FORM_SPLIT) && y && topX == x && topY == y) {
       dotNarrowTwice(w, x, y, groups, sumsX, sumsY, end);
       return;
     }
   }
   for (;;) {
-    if (form == PAIRED) dotPaired(w, x, groups, sumsX, end);
-    else if (!ASC_FEATURE_RELAXED_SIMD || form == WIDE) dotWide(w, x, groups, sumsX, end);
+    if (form == FORM_PAIRED) dotPaired(w, x, groups, sumsX, end);
+    else if (!ASC_FEATURE_RELAXED_SIMD || form == FORM_WIDE) dotWide(w, x, groups, sumsX, end);
     else dotNarrow(w, x, groups, topX, sumsX, end);
     if (!y) return;
     x = y;
@@ -426,7 +345,7 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
 // @ts-ignore: decorator
 @inline function tileOf(groups: i32): usize {
   const blocks = <usize> (TILE_GROUPS / (groups + 1));
-  return blocks ? blocks << 7 : 128;
+  return blocks ? blocks * BLOCK : BLOCK;
 }
 
 // a + b rounded to odd: two float64 lanes of `addRoundedToOdd` in kernels/requantize.ts.
@@ -447,43 +366,43 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
 @inline function project(sums: usize, p: usize, row: usize, bias: i32, unquantized: i32, lower: v128, upper: v128): v128 {
   const sum = v128.load(sums);
   let value: v128;
-  if (bias == 0) {
-    value = f32x4.add(v128.load(row), f32x4.convert_i32x4_s(sum));
+  if (bias == BIAS_FLOAT32) {
+    value = f32x4.add(v128.load(row, UNIT_TERM), f32x4.convert_i32x4_s(sum));
   } else {
     let lo: v128, hi: v128;
-    if (bias == 1) {
-      lo = f64x2.add(v128.load(row), f64x2.convert_low_i32x4_s(sum));
-      hi = f64x2.add(v128.load(row, 16), f64x2.convert_low_i32x4_s(v128.shuffle<i64>(sum, sum, 1, 1)));
+    if (bias == BIAS_FLOAT64) {
+      lo = f64x2.add(v128.load(row, UNIT_TERM), f64x2.convert_low_i32x4_s(sum));
+      hi = f64x2.add(v128.load(row, UNIT_TERM + 16), f64x2.convert_low_i32x4_s(v128.shuffle<i64>(sum, sum, 1, 1)));
     } else {
       const rounded = f32x4.convert_i32x4_s(sum);
-      lo = addRoundedToOdd(v128.load(row), f64x2.promote_low_f32x4(rounded));
+      lo = addRoundedToOdd(v128.load(row, UNIT_TERM), f64x2.promote_low_f32x4(rounded));
       hi = addRoundedToOdd(
-        v128.load(row, 16),
+        v128.load(row, UNIT_TERM + 16),
         f64x2.promote_low_f32x4(v128.shuffle<i64>(rounded, rounded, 1, 1)),
       );
     }
     value = v128.shuffle<i64>(f32x4.demote_f64x2_zero(lo), f32x4.demote_f64x2_zero(hi), 0, 2);
   }
-  const scaled = f32x4.mul(value, v128.load(row, 32));
+  const scaled = f32x4.mul(value, v128.load(row, UNIT_MULTIPLIER));
   const quantized = clamp(f32x4.nearest(scaled), lower, upper);
-  if (unquantized) return v128.bitselect(quantized, scaled, v128.load(p, QUANTIZED));
+  if (unquantized) return v128.bitselect(quantized, scaled, v128.load(p, PROJECTION_QUANTIZED));
   return quantized;
 }
 
 // The same where one float32 addition adds the bias and all gates are quantized: loops of it have no branches.
 // @ts-ignore: decorator
 @inline function projectPlainly(sums: usize, row: usize, lower: v128, upper: v128): v128 {
-  const value = f32x4.add(v128.load(row), f32x4.convert_i32x4_s(v128.load(sums)));
-  return clamp(f32x4.nearest(f32x4.mul(value, v128.load(row, 32))), lower, upper);
+  const value = f32x4.add(v128.load(row, UNIT_TERM), f32x4.convert_i32x4_s(v128.load(sums)));
+  return clamp(f32x4.nearest(f32x4.mul(value, v128.load(row, UNIT_MULTIPLIER))), lower, upper);
 }
 
 // Sums of units to their projected gates, in place.
 function projectAll(p: usize, from: usize, end: usize, bias: i32, unquantized: i32, lower: v128, upper: v128): void {
-  let row = p + ROWS;
-  if ((bias | unquantized) == 0) {
-    for (; from < end; from += 16, row += 48) v128.store(from, projectPlainly(from, row, lower, upper));
+  let row = p + PROJECTION_SIZE;
+  if (bias == BIAS_FLOAT32 && !unquantized) {
+    for (; from < end; from += 16, row += UNIT_SIZE) v128.store(from, projectPlainly(from, row, lower, upper));
   }
-  for (; from < end; from += 16, row += 48) {
+  for (; from < end; from += 16, row += UNIT_SIZE) {
     v128.store(from, project(from, p, row, bias, unquantized, lower, upper));
   }
 }
@@ -494,26 +413,26 @@ function projectAll(p: usize, from: usize, end: usize, bias: i32, unquantized: i
 @inline function addFixed(a: v128, b: v128, k: usize): v128 {
   const m = magic();
   const sum = i32x4.add(
-    i32x4.mul(i32x4.sub(f32x4.add(a, m), m), v128.load(k, FIXED_A)),
-    i32x4.mul(i32x4.sub(f32x4.add(b, m), m), v128.load(k, FIXED_B)),
+    i32x4.mul(i32x4.sub(f32x4.add(a, m), m), v128.load(k, SUM_FIXED_A)),
+    i32x4.mul(i32x4.sub(f32x4.add(b, m), m), v128.load(k, SUM_FIXED_B)),
   );
   const size = f32x4.convert_i32x4_s(i32x4.shr_u(i32x4.abs(sum), 13));
-  const rounded = f32x4.floor(f32x4.add(f32x4.mul(size, v128.load(k, FIXED_INVERSE)), v128.load(HALF)));
+  const rounded = f32x4.floor(f32x4.add(f32x4.mul(size, v128.load(k, SUM_FIXED_INVERSE)), v128.load(HALF)));
   return v128.or(rounded, v128.and(sum, v128.load(SIGN)));
 }
 
 // @ts-ignore: decorator
-@inline function addFloat(a: v128, b: v128, scaleA: v128, scaleB: v128, inverse: v128): v128 {
-  return f32x4.mul(f32x4.add(f32x4.mul(scaleA, a), f32x4.mul(scaleB, b)), inverse);
+@inline function addFloat(a: v128, b: v128, scaleA: v128, scaleB: v128, factor: v128): v128 {
+  return f32x4.mul(f32x4.add(f32x4.mul(scaleA, a), f32x4.mul(scaleB, b)), factor);
 }
 
 // A quantized sum before its rounding to an integer, not clamped.
 // @ts-ignore: decorator
-@inline function add(a: v128, b: v128, k: usize, fixed: i32, scaleA: v128, scaleB: v128, inverse: v128): v128 {
-  if (fixed == 0) return addFloat(a, b, scaleA, scaleB, inverse);
+@inline function add(a: v128, b: v128, k: usize, fixed: i32, scaleA: v128, scaleB: v128, factor: v128): v128 {
+  if (fixed == FIXED_NONE) return addFloat(a, b, scaleA, scaleB, factor);
   const sum = addFixed(a, b, k);
-  if (fixed == 2) return sum;
-  return v128.bitselect(sum, addFloat(a, b, scaleA, scaleB, inverse), v128.load(k, FIXED_LANES));
+  if (fixed == FIXED_ALL) return sum;
+  return v128.bitselect(sum, addFloat(a, b, scaleA, scaleB, factor), v128.load(k, SUM_FIXED_LANES));
 }
 
 // A quantized product before its rounding to an integer, clamped.
@@ -546,8 +465,8 @@ function projectAll(p: usize, from: usize, end: usize, bias: i32, unquantized: i
 // The output that belongs to an address of table `which`: what `addresses` makes, the other way round; shifting lost the
 // upper bits of the magic number.
 function outputOf(address: u32, which: usize): f32 {
-  const base = load<u32>(CELL + GATE_TABLES + (which << 2));
-  return activate(which, <f32> (<i32> ((address - base) >> 2 & 0x3fffffff) - 0x0b400000));
+  const base = load<u32>(RUNNING + CELL_GATE_TABLES + (which << 2));
+  return activate(which, <f32> (<i32> ((address - base) >> 2 & 0x3fffffff) - (MAGIC_BITS & 0x3fffffff)));
 }
 
 // Writes what lacks, where 0 stands because it was not asked for before, among `count` outputs whose addresses stand at
@@ -572,7 +491,8 @@ function setAside(at: usize, end: usize, count: usize): void {
 
 // One output of table `which`, a zero as -0: what quantizedActivation of kernels/activation.ts gives.
 function activate(which: usize, input: f32): f32 {
-  const t = CELL + ACTIVATIONS + (which << 4), x = <f64> (load<f32>(t) * input), tanh = !(which & 1) && which > 0;
+  const t = RUNNING + CELL_ACTIVATIONS + which * ACTIVATION_SIZE, tanh = !(which & 1) && which > 0;
+  const x = <f64> (load<f32>(t, ACTIVATION_SCALE) * input);
   // Beyond, tanh x is 1 in float32, and e^-x 0 and infinite.
   const a = min(abs(tanh ? x + x : x), 104);
   // e^a - 1, exact enough for each float32 x: expm1 of kernels/activation.ts.
@@ -584,7 +504,8 @@ function activate(which: usize, input: f32): f32 {
     ? <f32> copysign(e / (e + 2), x)
     : <f32> 1 / (<f32> 1 + <f32> (x > 0 ? 1 / (1 + e) : 1 + e));
   // Taken from 0 twice, a zero of either sign becomes -0.
-  return -(<f32> 0 - min(max(nearest(y * load<f32>(t, 4)), load<f32>(t, 8)), load<f32>(t, 12)));
+  const output = max(nearest(y * load<f32>(t, ACTIVATION_INVERSE)), load<f32>(t, ACTIVATION_LOWER));
+  return -(<f32> 0 - min(output, load<f32>(t, ACTIVATION_UPPER)));
 }
 
 // Stores four values of an operand, less the offsets that `zero` holds with the magic number's bits, and gives what was
@@ -592,15 +513,15 @@ function activate(which: usize, input: f32): f32 {
 // @ts-ignore: decorator
 @inline function store4(x: v128, zero: v128, to: usize, form: i32, top: usize): v128 {
   let stored = i32x4.sub(f32x4.add(x, magic()), zero);
-  if (form == PAIRED) {
+  if (form == FORM_PAIRED) {
     const first = v128.shuffle<i32>(stored, i32x4.shl(stored, 8), 1, 3, 4, 6);
     stored = i32x4.sub(first, v128.shuffle<i32>(stored, i32x4.splat(0), 4, 4, 1, 3));
   }
   const shorts = i16x8.narrow_i32x4_s(stored, stored);
-  if (ASC_FEATURE_RELAXED_SIMD && (form == NARROW || form == SPLIT)) {
+  if (ASC_FEATURE_RELAXED_SIMD && (form == FORM_NARROW || form == FORM_SPLIT)) {
     const bytes = i8x16.narrow_i16x8_u(shorts, shorts);
     v128.store32_lane(to, v128.and(bytes, i8x16.splat(127)), 0);
-    if (form == SPLIT) v128.store32_lane(to + top, i8x16.shr_u(bytes, 7), 0);
+    if (form == FORM_SPLIT) v128.store32_lane(to + top, i8x16.shr_u(bytes, 7), 0);
     return bytes;
   }
   v128.store64_lane(to, shorts, 0);
@@ -610,13 +531,13 @@ function activate(which: usize, input: f32): f32 {
 // Adds four values of an operand to what `settle` takes.
 // @ts-ignore: decorator
 @inline function gatherUp(all: v128, stored: v128, form: i32): v128 {
-  return form == PAIRED ? i32x4.add(all, i32x4.dot_i16x8_s(stored, v128.load(ONES))) : v128.or(all, stored);
+  return form == FORM_PAIRED ? i32x4.add(all, i32x4.dot_i16x8_s(stored, v128.load(ONES))) : v128.or(all, stored);
 }
 
 // Writes what stands after an operand.
 // @ts-ignore: decorator
 @inline function settle(all: v128, end: usize, form: i32): void {
-  if (form == PAIRED) {
+  if (form == FORM_PAIRED) {
     v128.store(end, i32x4.neg(i32x4.shl(i32x4.add(all, v128.shuffle<i32>(all, all, 1, 0, 3, 2)), 7)));
   } else if (ASC_FEATURE_RELAXED_SIMD) store<i32>(end, i8x16.bitmask(all));
 }
@@ -624,7 +545,7 @@ function activate(which: usize, input: f32): f32 {
 // Bytes that four values of an operand take, top bits not among them.
 // @ts-ignore: decorator
 @inline function quadOf(form: i32): usize {
-  return ASC_FEATURE_RELAXED_SIMD && (form == NARROW || form == SPLIT) ? 4 : 8;
+  return ASC_FEATURE_RELAXED_SIMD && (form == FORM_NARROW || form == FORM_SPLIT) ? 4 : 8;
 }
 
 // Stores operands of `size` float32 values, one after the other, times `inverse` and clamped. Up to seven beyond each are
@@ -642,7 +563,7 @@ function storeOperands(
   groups: i32,
 ): void {
   const top = topOf(groups), quad = quadOf(form), bytes = <usize> size << 2, length = lengthOf(form, groups);
-  const last = from + bytes * count, values = <usize> groups << (form == WIDE ? 3 : 4);
+  const last = from + bytes * count, values = <usize> groups << (form == FORM_WIDE ? 3 : 4);
   for (; from < last; from += bytes, to += length + 16) {
     let all = i32x4.splat(0), at = to;
     for (let x = from; x < from + values; x += 16) {
@@ -655,8 +576,7 @@ function storeOperands(
 }
 
 /**
- * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates] and 64 bytes between them,
- * so that rows do not share their places in a cache.
+ * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates] and GAP bytes between them.
  *
  * @param inputs float32 [count][size]: reals, or integers less the zero point.
  * @param x Scratch for the inputs in the form the weights take them.
@@ -669,13 +589,14 @@ export function projectInput(
   size: i32,
   count: i32,
 ): void {
-  const blocks = load<i32>(cell, BLOCKS), groups = load<i32>(cell, INPUT_GROUPS);
-  const form = load<i32>(cell, INPUT_FORM), p = load<usize>(cell, INPUT_PROJECTION);
-  const stride = lengthOf(form, groups) + 16, width = <usize> blocks << 7, pitch = width + 64;
-  const bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED), zero = v128.load(cell, INPUT_OFFSET);
-  const least = v128.load(cell, INPUT_LOWER), most = v128.load(cell, INPUT_UPPER);
+  const blocks = load<i32>(cell, CELL_BLOCKS), groups = load<i32>(cell, CELL_INPUT_GROUPS);
+  const form = load<i32>(cell, CELL_INPUT_FORM), p = load<usize>(cell, CELL_INPUT_PROJECTION);
+  const stride = lengthOf(form, groups) + 16, width = <usize> blocks * BLOCK, pitch = width + GAP;
+  const bias = load<i32>(p, PROJECTION_BIAS), unquantized = load<i32>(p, PROJECTION_UNQUANTIZED);
+  const zero = v128.load(cell, CELL_INPUT_OFFSET);
+  const least = v128.load(cell, CELL_INPUT_LOWER), most = v128.load(cell, CELL_INPUT_UPPER);
   storeOperands(inputs, v128.load32_splat(IN_SCALE), least, most, zero, x, size, count, form, groups);
-  let w = load<usize>(cell, INPUT_WEIGHTS);
+  let w = load<usize>(cell, CELL_INPUT_WEIGHTS);
   // All sums first: what is made of them then is many units at a time, none of which waits for another.
   const tile = count > 1 ? tileOf(groups) : width;
   for (let block: usize = 0; block < width; block += tile) {
@@ -688,7 +609,7 @@ export function projectInput(
     }
     w += tile * (groups + 1);
   }
-  const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER);
+  const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
   for (let i = 0; i < count; i++) {
     projectAll(p, projected, projected + width, bias, unquantized, lower, upper);
     projected += pitch;
@@ -698,7 +619,7 @@ export function projectInput(
 /**
  * Runs `steps` steps of `count` rows on projected inputs.
  *
- * @param rows Descriptions of the rows, 32 bytes each. Hidden states, less an offset and in the form the weights take
+ * @param rows Descriptions of the rows: ROW. Hidden states, less an offset and in the form the weights take
  * them, and cell states, float32, are overwritten. Where a row's projected inputs stand, addresses of float32
  * [units][4 gates], is `inputStride` bytes on at each step. Its output, float32 [units] and whole blocks, `outStride`.
  */
@@ -711,44 +632,50 @@ export function runSteps(
   steps: i32,
 ): void {
   if (load<usize>(CURRENT) != cell) {
-    memory.copy(CELL, cell, CELL_SIZE);
+    memory.copy(RUNNING, cell, CELL_PATIENCE);
     store<usize>(CURRENT, cell);
   }
-  const blocks = load<i32>(CELL, BLOCKS), groups = load<i32>(CELL, HIDDEN_GROUPS);
-  const form = load<i32>(CELL, HIDDEN_FORM), quad = quadOf(form);
-  const weights = load<usize>(CELL, HIDDEN_WEIGHTS), width = <usize> blocks << 7, tile = count > 1 ? tileOf(groups) : width;
-  const fixedGates = load<i32>(CELL, GATE_SUM + FIXED), fixedCell = load<i32>(CELL, CELL_SUM + FIXED);
-  const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW;
+  const blocks = load<i32>(RUNNING, CELL_BLOCKS), groups = load<i32>(RUNNING, CELL_HIDDEN_GROUPS);
+  const form = load<i32>(RUNNING, CELL_HIDDEN_FORM), quad = quadOf(form);
+  const weights = load<usize>(RUNNING, CELL_HIDDEN_WEIGHTS), width = <usize> blocks * BLOCK;
+  const tile = count > 1 ? tileOf(groups) : width;
+  const fixedGates = load<i32>(RUNNING, CELL_GATE_SUM + SUM_FIXED);
+  const fixedState = load<i32>(RUNNING, CELL_STATE_SUM + SUM_FIXED);
+  const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW_SIZE;
   for (let t: usize = 0; t < <usize> steps; t++) {
-    const patience = load<i32>(cell, PATIENCE), kept = patience == 0;
-    if (!kept) store<i32>(cell, patience - 1, PATIENCE);
+    const patience = load<i32>(cell, CELL_PATIENCE), kept = patience == 0;
+    if (!kept) store<i32>(cell, patience - 1, CELL_PATIENCE);
     let w = weights;
     for (let block: usize = 0; block < width; block += tile) {
-      for (let row = rows; row <= last; row += ROW << 1) {
-        const y = row < last ? load<usize>(row + ROW, ROW_HIDDEN) : 0, gates = load<usize>(row, ROW_GATES);
-        const more = y ? load<usize>(row + ROW, ROW_GATES) + block : 0, end = gates + min(block + tile, width);
+      for (let row = rows; row <= last; row += ROW_SIZE << 1) {
+        const y = row < last ? load<usize>(row + ROW_SIZE, ROW_HIDDEN) : 0, gates = load<usize>(row, ROW_GATES);
+        const more = y ? load<usize>(row + ROW_SIZE, ROW_GATES) + block : 0, end = gates + min(block + tile, width);
         dots(form, w, load<usize>(row, ROW_HIDDEN), y, groups, gates + block, more, end);
       }
       w += tile * (groups + 1);
     }
     // In passes over all units, so that many are under way at a time: each alone waits, for its tables most of all.
-    for (let row = rows; row <= last; row += ROW) {
+    for (let row = rows; row <= last; row += ROW_SIZE) {
       const gates = load<usize>(row, ROW_GATES), end = gates + width, to = load<usize>(row, ROW_HIDDEN);
-      const p = load<usize>(row, ROW_PROJECTION), bias = load<i32>(p, BIAS), unquantized = load<i32>(p, UNQUANTIZED);
-      const lower = v128.load(p, LOWER), upper = v128.load(p, UPPER), base = v128.load(CELL, GATE_TABLES);
-      const scaleA = v128.load(CELL, GATE_SUM + SCALE_A), scaleB = v128.load(CELL, GATE_SUM + SCALE_B);
-      const inverse = v128.load(CELL, GATE_SUM + INVERSE);
-      const least = v128.load(CELL, GATE_SUM + SUM_LOWER), most = v128.load(CELL, GATE_SUM + SUM_UPPER);
-      let unit = p + ROWS, projected = <usize> load<u32>(load<usize>(row, ROW_INPUTS) + t * inputStride);
+      const p = load<usize>(row, ROW_PROJECTION), bias = load<i32>(p, PROJECTION_BIAS);
+      const unquantized = load<i32>(p, PROJECTION_UNQUANTIZED);
+      const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
+      const base = v128.load(RUNNING, CELL_GATE_TABLES);
+      const scaleA = v128.load(RUNNING, CELL_GATE_SUM + SUM_SCALE_A);
+      const scaleB = v128.load(RUNNING, CELL_GATE_SUM + SUM_SCALE_B);
+      const factor = v128.load(RUNNING, CELL_GATE_SUM + SUM_FACTOR);
+      const least = v128.load(RUNNING, CELL_GATE_SUM + SUM_LOWER);
+      const most = v128.load(RUNNING, CELL_GATE_SUM + SUM_UPPER);
+      let unit = p + PROJECTION_SIZE, projected = <usize> load<u32>(load<usize>(row, ROW_INPUTS) + t * inputStride);
       for (let gate = gates; gate < end; gate += 16) {
         const own = project(gate, p, unit, bias, unquantized, lower, upper);
-        const sum = add(v128.load(projected), own, CELL + GATE_SUM, fixedGates, scaleA, scaleB, inverse);
+        const sum = add(v128.load(projected), own, RUNNING + CELL_GATE_SUM, fixedGates, scaleA, scaleB, factor);
         v128.store(gate, addresses(clamp(sum, least, most), base));
         projected += 16;
-        unit += 48;
+        unit += UNIT_SIZE;
       }
       if (!kept) setAside(gates, end, 16);
-      const forget = v128.load(p, FORGET_MULTIPLIER);
+      const forget = v128.load(p, PROJECTION_FORGET_MULTIPLIER);
       for (let at = gates, c = load<usize>(row, ROW_CELL); at < end; at += 64, c += 16) {
         let input: v128, forgetGate: v128, cellGate: v128, outputGate: v128;
         for (;;) {
@@ -760,29 +687,37 @@ export function runSteps(
           if (i32x4.all_true(known)) break;
           complete(at, 16);
         }
-        const forgotten = f32x4.nearest(
-          multiply(forgetGate, v128.load(c), forget, v128.load(CELL, FORGET), v128.load(CELL, FORGET + 16)),
-        );
+        const forgotten = f32x4.nearest(multiply(
+          forgetGate,
+          v128.load(c),
+          forget,
+          v128.load(RUNNING, CELL_FORGET + BOUNDS_LOWER),
+          v128.load(RUNNING, CELL_FORGET + BOUNDS_UPPER),
+        ));
         const candidate = f32x4.nearest(multiply(
           input,
           cellGate,
-          v128.load(CELL, CANDIDATE),
-          v128.load(CELL, CANDIDATE + 16),
-          v128.load(CELL, CANDIDATE + 32),
+          v128.load(RUNNING, CELL_CANDIDATE + PRODUCT_MULTIPLIER),
+          v128.load(RUNNING, CELL_CANDIDATE + PRODUCT_LOWER),
+          v128.load(RUNNING, CELL_CANDIDATE + PRODUCT_UPPER),
         ));
         const sum = add(
           forgotten,
           candidate,
-          CELL + CELL_SUM,
-          fixedCell,
-          v128.load(CELL, CELL_SUM + SCALE_A),
-          v128.load(CELL, CELL_SUM + SCALE_B),
-          v128.load(CELL, CELL_SUM + INVERSE),
+          RUNNING + CELL_STATE_SUM,
+          fixedState,
+          v128.load(RUNNING, CELL_STATE_SUM + SUM_SCALE_A),
+          v128.load(RUNNING, CELL_STATE_SUM + SUM_SCALE_B),
+          v128.load(RUNNING, CELL_STATE_SUM + SUM_FACTOR),
         );
-        const state = clamp(sum, v128.load(CELL, CELL_SUM + SUM_LOWER), v128.load(CELL, CELL_SUM + SUM_UPPER));
+        const state = clamp(
+          sum,
+          v128.load(RUNNING, CELL_STATE_SUM + SUM_LOWER),
+          v128.load(RUNNING, CELL_STATE_SUM + SUM_UPPER),
+        );
         v128.store(c, round(state));
         v128.store(at, outputGate, 16);
-        v128.store(at, addresses(state, v128.load(CELL, CELL_TABLE)));
+        v128.store(at, addresses(state, v128.load(RUNNING, CELL_STATE_TABLE)));
       }
       if (!kept) setAside(gates, end, 4);
       let all = i32x4.splat(0), hidden = to;
@@ -796,12 +731,12 @@ export function runSteps(
         const output = multiply(
           v128.load(at, 16),
           tanh,
-          v128.load(CELL, HIDDEN),
-          v128.load(CELL, HIDDEN + 16),
-          v128.load(CELL, HIDDEN + 32),
+          v128.load(RUNNING, CELL_HIDDEN + PRODUCT_MULTIPLIER),
+          v128.load(RUNNING, CELL_HIDDEN + PRODUCT_LOWER),
+          v128.load(RUNNING, CELL_HIDDEN + PRODUCT_UPPER),
         );
         v128.store(out, f32x4.mul(round(output), v128.load32_splat(OUT_SCALE)));
-        all = gatherUp(all, store4(output, v128.load(CELL, HIDDEN_OFFSET), hidden, form, top), form);
+        all = gatherUp(all, store4(output, v128.load(RUNNING, CELL_HIDDEN_OFFSET), hidden, form, top), form);
         hidden += quad;
       }
       settle(all, to + length, form);

@@ -5,6 +5,7 @@
  */
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
 import { isCallers } from "../../kernels/numeric/typed_array.ts";
+import { BLOCK_UNITS, GAP, ROW, SHARED } from "../../kernels/simd/layout.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import {
   type Backend,
@@ -22,13 +23,8 @@ import { makeProjector, type Projector } from "../runtime/projector.ts";
 import { convertShifted } from "../runtime/shifted.ts";
 import {
   Arena,
-  ASIDE,
-  BLOCK_UNITS,
-  IN_SCALE,
   loadOperand,
   type Operand,
-  OUT_SCALE,
-  ROW,
   type SimdExports,
   storeOperand,
   writeBindings,
@@ -47,15 +43,9 @@ export const STAGED = 65536;
 /** Fewest outputs, reals and integers, that are copied from the kernel's memory by one call. */
 export const COPIED = { REALS: 16, INTEGERS: 128 } as const;
 
-/**
- * Bytes between two projected inputs, and between two rows' gates: so that they share no places in
- * a cache.
- */
-const GAP = 64;
-
 /** Bytes of a projected input of so many units and the gap behind it. */
 export function projectedBytes(units: number): number {
-  return units * 16 + GAP;
+  return units * 16 + GAP * 4;
 }
 
 /** Hidden sizes in whole blocks. */
@@ -227,7 +217,7 @@ class SimdLstm implements PreparedModule {
       cells.length > 1 ? lstm.hiddenSize * cells[0]!.length : 0,
     );
     const aside = arena.take(this.#units * 16);
-    arena.i32[ASIDE] = aside;
+    arena.i32[SHARED.ASIDE] = aside;
     this.reserve(1, 1);
   }
 
@@ -455,7 +445,7 @@ class SimdLstm implements PreparedModule {
       }
     }
     if (prepared.input !== null && rows > 0) {
-      f32[IN_SCALE] = reals ? prepared.inverseScale : 1;
+      f32[SHARED.IN_SCALE] = reals ? prepared.inverseScale : 1;
       const at = this.#staged + (whole ? from * batch * size * 4 : 0);
       this.#kernel.projectInput(prepared.cell, at, this.#x, this.#projected, size, rows);
     }
@@ -477,7 +467,7 @@ class SimdLstm implements PreparedModule {
     const layer = this.#cells[l]!;
     const { cell, initial, running, hiddenQParams } = layer[d]!;
     const { i32, f32 } = this.#arena;
-    f32[OUT_SCALE] = reals ? hiddenQParams.scale : 1;
+    f32[SHARED.OUT_SCALE] = reals ? hiddenQParams.scale : 1;
     const first = (l * layer.length + d) * batch;
     for (let t = from, end = to; t < to; t = end, end = to) {
       let rows = 0;

@@ -1,6 +1,6 @@
 /**
- * The memory that WebAssembly kernels work in, and where a cell's constants stand in it: kernels/simd/lstm.as reads
- * what is written here.
+ * The memory that WebAssembly kernels work in, and what writes a cell's constants to it, laid out as
+ * kernels/simd/layout.ts says, for kernels/simd/lstm.as to read.
  *
  * @module
  */
@@ -17,12 +17,30 @@ import {
   SUM_A,
   SUM_B,
   SUM_FACTOR,
+  SUM_HI,
+  SUM_LO,
   SUM_SIZE,
 } from "../../kernels/packed/lstm_cell.ts";
 import { packedLength, type WeightRows } from "../../kernels/packed/pack.ts";
 import type { ActivationProgram, CellProgram } from "../../kernels/packed/program.ts";
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
 import { isInt8Array } from "../../kernels/numeric/typed_array.ts";
+import {
+  ACTIVATION,
+  BIAS,
+  BLOCK_ROWS,
+  BLOCK_UNITS,
+  BOUNDS,
+  CELL,
+  FIXED,
+  FORM,
+  MAGIC_BITS,
+  PRODUCT,
+  PROJECTION,
+  PROJECTION_UNIT,
+  SHARED,
+  SUM,
+} from "../../kernels/simd/layout.ts";
 
 /** What kernels/simd/lstm.as exports. Addresses are in bytes. */
 export interface SimdExports {
@@ -48,52 +66,9 @@ export interface SimdExports {
 }
 
 const PAGE = 65536;
-const SCRATCH = 768;
-const CONSTANTS = 0;
-const ONE_STEP = 80;
-
-/** Where the address of outputs that are not kept stands, in words. */
-export const ASIDE = 188;
-
-/** Word of what inputs are multiplied by as they are quantized. */
-export const IN_SCALE = 22;
-/** Word of what hidden states are multiplied by as they are dequantized. */
-export const OUT_SCALE = 23;
-
-/** Addresses in the description of a row that `runSteps` takes, in words. */
-export const ROW = {
-  PROJECTION: 0,
-  HIDDEN: 1,
-  CELL: 2,
-  INPUTS: 3,
-  OUTPUT: 4,
-  GATES: 5,
-  SIZE: 8,
-} as const;
-
-/** Bits of 1.5 * 2^23, shifted as the kernel shifts them to an address. */
-const MAGIC = 0x4b400000;
-
-/**
- * Units that the kernel takes through a step together: states and outputs are filled up to whole
- * blocks.
- */
-export const BLOCK_UNITS = 8;
-
-/**
- * Rows of weights that are multiplied in one pass over an operand: the four gates of a block's
- * units.
- */
-export const BLOCK_ROWS = 4 * BLOCK_UNITS;
 
 /** Values of an operand, of int16 and of bytes, that one group holds; groups come in twos. */
 export const GROUP_VALUES = { WIDE: 2, BYTES: 4 } as const;
-
-/**
- * Groups of weights, of all blocks together, that several operands are multiplied by one after the
- * other.
- */
-export const TILE_GROUPS = 192;
 
 /**
  * The kernel's memory. Constants are given out one after the other and never taken back; behind
@@ -106,17 +81,20 @@ export class Arena {
   i32!: Int32Array;
   f32!: Float32Array;
   f64!: Float64Array;
-  #end = SCRATCH;
+  #end = align(SHARED.SIZE * 4);
   /** Bytes of scratch. */
   #scratch = 0;
 
   /** @param oneStep Whether relaxed sums of four products are one instruction for the processor too. */
   constructor(readonly memory: WebAssembly.Memory, readonly oneStep: boolean) {
     this.#view();
-    [0x10001, 0xff00ff, MAGIC, 0x3f000000, 0x80000000].forEach((bits, i) => {
-      this.i32.fill(bits, CONSTANTS / 4 + 4 * i, CONSTANTS / 4 + 4 * i + 4);
-    });
-    this.i32[ONE_STEP / 4] = oneStep ? 1 : 0;
+    const { i32, f32 } = this;
+    i32.fill(0x00010001, SHARED.ONES, SHARED.ONES + 4);
+    i32.fill(0x00ff00ff, SHARED.LOW, SHARED.LOW + 4);
+    i32.fill(MAGIC_BITS, SHARED.MAGIC, SHARED.MAGIC + 4);
+    f32.fill(0.5, SHARED.HALF, SHARED.HALF + 4);
+    f32.fill(-0, SHARED.SIGN, SHARED.SIGN + 4);
+    i32[SHARED.ONE_STEP] = oneStep ? 1 : 0;
   }
 
   #view(): void {
@@ -200,15 +178,6 @@ export interface Span {
   readonly least: number;
   readonly most: number;
 }
-
-/**
- * The forms in which operands are stored. int16, with int16 weights. Bytes of 0..127; or bytes of the low seven bits of
- * 0..255, and after them bytes of the top bits: both are multiplied by relaxed products, and top bits only where there
- * are any; under torch's `reduce_range` a value has one only if it leaves the range that was observed. Or int16 of four
- * values, the first and third of -128..127, the second and fourth of -255..0: the second and fourth, then 256 times the
- * first and third less these. Two int8 weights at a time are multiplied by them.
- */
-export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2, PAIRED: 3 } as const;
 
 /** How an operand of a product is stored: `stored = integer - offset`. */
 export interface Operand extends Span {
@@ -358,13 +327,6 @@ export function loadOperand(
   }
 }
 
-/** Bytes of a projection before its rows, and of four rows. */
-const PROJECTION_HEADER = 80;
-const PROJECTION_UNIT = 48;
-
-/** How the bias is added. */
-const BIAS = { FLOAT32: 0, FLOAT64: 1, FUSED: 2 };
-
 /** Writes the constants of a projection whose rows are units' gates. */
 export function writeProjection(
   arena: Arena,
@@ -374,30 +336,32 @@ export function writeProjection(
 ): number {
   const { term, multiplier, exact, lo, hi } = projection;
   const { bound, rows } = operand;
-  const at = arena.take(PROJECTION_HEADER + rows / 4 * PROJECTION_UNIT);
+  const at = arena.take((PROJECTION.SIZE + rows / 4 * PROJECTION_UNIT.SIZE) * 4);
   const { i32, f32, f64 } = arena;
   // float32 addition serves where the sum and the term are exact in it.
-  const way = exact
+  const bias = exact
     ? BIAS.FUSED
     : bound <= 2 ** 24 && term.every((value) => Math.fround(value) === value)
     ? BIAS.FLOAT32
     : BIAS.FLOAT64;
   const header = at / 4;
-  i32[header] = way;
+  i32[header + PROJECTION.BIAS] = bias;
   for (let gate = 0; gate < 4; gate++) {
+    const lane = header + gate;
     const quantized = lo[gate] === lo[gate];
-    if (!quantized) i32[header + 1] = 1;
-    i32[header + 4 + gate] = quantized ? -1 : 0;
-    f32[header + 8 + gate] = quantized ? lo[gate]! : 0;
-    f32[header + 12 + gate] = quantized ? hi[gate]! : 0;
-    f32[header + 16 + gate] = forgetMultiplier;
+    if (!quantized) i32[header + PROJECTION.UNQUANTIZED] = 1;
+    i32[lane + PROJECTION.QUANTIZED] = quantized ? -1 : 0;
+    f32[lane + PROJECTION.LOWER] = quantized ? lo[gate]! : 0;
+    f32[lane + PROJECTION.UPPER] = quantized ? hi[gate]! : 0;
+    f32[lane + PROJECTION.FORGET_MULTIPLIER] = forgetMultiplier;
   }
   for (let row = 0; row < term.length; row++) {
-    const unit = at + PROJECTION_HEADER + (row >> 2) * PROJECTION_UNIT;
+    const unit = header + PROJECTION.SIZE + (row >> 2) * PROJECTION_UNIT.SIZE;
     const gate = row & 3;
-    f32[unit / 4 + 8 + gate] = multiplier[row]!;
-    if (way === BIAS.FLOAT32) f32[unit / 4 + gate] = term[row]!;
-    else f64[unit / 8 + gate] = term[row]!;
+    f32[unit + PROJECTION_UNIT.MULTIPLIER + gate] = multiplier[row]!;
+    const to = unit + PROJECTION_UNIT.TERM;
+    if (bias === BIAS.FLOAT32) f32[to + gate] = term[row]!;
+    else f64[to / 2 + gate] = term[row]!;
   }
   return at;
 }
@@ -412,42 +376,23 @@ export function writeTables(arena: Arena, tables: readonly ActivationProgram[]):
     tables.reduce((bytes, { from }) => bytes + (from.quantMax - from.quantMin + 1) * 4, 0),
   );
   return tables.map(({ from: { quantMin, quantMax, zeroPoint } }) => {
-    const first = at - ((quantMin - zeroPoint + MAGIC) << 2);
+    const first = at - ((quantMin - zeroPoint + MAGIC_BITS) << 2);
     at += (quantMax - quantMin + 1) * 4;
     return first;
   });
 }
 
-/** Addresses in a cell's constants, in words of four bytes. */
-const WORDS = {
-  BLOCKS: 0,
-  INPUT_GROUPS: 1,
-  HIDDEN_GROUPS: 2,
-  INPUT_FORM: 3,
-  HIDDEN_FORM: 4,
-  INPUT_WEIGHTS: 5,
-  HIDDEN_WEIGHTS: 6,
-  INPUT_PROJECTION: 7,
-  GATE_SUM: 8,
-  CELL_SUM: 48,
-  CANDIDATE: 88,
-  FORGET: 100,
-  HIDDEN: 108,
-  GATE_TABLES: 120,
-  CELL_TABLE: 124,
-  HIDDEN_OFFSET: 128,
-  INPUT_OFFSET: 132,
-  INPUT_LOWER: 136,
-  INPUT_UPPER: 140,
-  ACTIVATIONS: 144,
-  PATIENCE: 164,
-  SIZE: 168,
-};
 /** Of how many units a cell's steps keep no outputs of large tables. */
 export const PATIENCE = 1024;
 
-/** Within a sum, in words, behind the vectors of its {@linkcode SUM_SIZE} constants. */
-const SUM = { FIXED_A: 20, FIXED_B: 24, FIXED_INVERSE: 28, FIXED_LANES: 32, FIXED: 36 };
+/** Vectors of a sum, and the constants of a cell's sum that go there. */
+const SUM_VECTORS = [
+  [SUM.SCALE_A, SUM_A],
+  [SUM.SCALE_B, SUM_B],
+  [SUM.FACTOR, SUM_FACTOR],
+  [SUM.LOWER, SUM_LO],
+  [SUM.UPPER, SUM_HI],
+] as const;
 
 /** Writes what a cell's sums need besides where they are fixed point; elsewhere that is 0. */
 function writeFixed(
@@ -465,12 +410,16 @@ function writeFixed(
     i32[to + SUM.FIXED_LANES] = -1;
   };
   for (let lane = 0; lane < 4; lane++) {
-    fix(WORDS.GATE_SUM, lane, lane);
-    fix(WORDS.CELL_SUM, lane, CELL_SUM);
+    fix(CELL.GATE_SUM, lane, lane);
+    fix(CELL.STATE_SUM, lane, CELL_SUM);
   }
   const gates = fixedPoint & 15;
-  i32[w + WORDS.GATE_SUM + SUM.FIXED] = gates === 0 ? 0 : gates === 15 ? 2 : 1;
-  i32[w + WORDS.CELL_SUM + SUM.FIXED] = fixedPoint > 15 ? 2 : 0;
+  i32[w + CELL.GATE_SUM + SUM.FIXED] = gates === 0
+    ? FIXED.NONE
+    : gates === 15
+    ? FIXED.ALL
+    : FIXED.SOME;
+  i32[w + CELL.STATE_SUM + SUM.FIXED] = fixedPoint > 15 ? FIXED.ALL : FIXED.NONE;
 }
 
 /**
@@ -494,55 +443,60 @@ export function writeCell(
   tables: readonly number[],
 ): number {
   const { constants: k, activations } = cell;
-  const at = arena.take(WORDS.SIZE * 4);
+  const at = arena.take(CELL.SIZE * 4);
   const w = at / 4;
   const { i32, f32 } = arena;
-  i32[w + WORDS.BLOCKS] = Math.ceil(cell.hiddenSize / BLOCK_UNITS);
-  i32[w + WORDS.HIDDEN_GROUPS] = hidden.groups;
-  i32[w + WORDS.HIDDEN_FORM] = hidden.form;
-  i32[w + WORDS.HIDDEN_WEIGHTS] = hidden.weights;
+  i32[w + CELL.BLOCKS] = Math.ceil(cell.hiddenSize / BLOCK_UNITS);
+  i32[w + CELL.HIDDEN_GROUPS] = hidden.groups;
+  i32[w + CELL.HIDDEN_FORM] = hidden.form;
+  i32[w + CELL.HIDDEN_WEIGHTS] = hidden.weights;
   if (input !== null) {
-    i32[w + WORDS.INPUT_GROUPS] = input.groups;
-    i32[w + WORDS.INPUT_FORM] = input.form;
-    i32[w + WORDS.INPUT_WEIGHTS] = input.weights;
-    i32[w + WORDS.INPUT_PROJECTION] = projection;
+    i32[w + CELL.INPUT_GROUPS] = input.groups;
+    i32[w + CELL.INPUT_FORM] = input.form;
+    i32[w + CELL.INPUT_WEIGHTS] = input.weights;
+    i32[w + CELL.INPUT_PROJECTION] = projection;
   }
   activations.forEach((table, i) => {
     const { from, to } = programs[table]!;
-    const lo = to.quantMin - to.zeroPoint;
-    const hi = to.quantMax - to.zeroPoint;
-    f32.set([from.scale, reciprocal(to.scale), lo, hi], w + WORDS.ACTIVATIONS + 4 * i);
+    const own = w + CELL.ACTIVATIONS + ACTIVATION.SIZE * i;
+    f32[own + ACTIVATION.SCALE] = from.scale;
+    f32[own + ACTIVATION.INVERSE] = reciprocal(to.scale);
+    f32[own + ACTIVATION.LOWER] = to.quantMin - to.zeroPoint;
+    f32[own + ACTIVATION.UPPER] = to.quantMax - to.zeroPoint;
   });
-  const splat = (place: number, value: number): void => {
-    f32.fill(value, w + place, w + place + 4);
+  const splat = (word: number, value: number): void => {
+    f32.fill(value, w + word, w + word + 4);
   };
-  for (let i = SUM_A; i < SUM_SIZE; i++) {
+  for (const [vector, constant] of SUM_VECTORS) {
     for (let gate = 0; gate < 4; gate++) {
-      f32[w + WORDS.GATE_SUM + 4 * i + gate] = k[gate * SUM_SIZE + i]!;
+      f32[w + CELL.GATE_SUM + vector + gate] = k[gate * SUM_SIZE + constant]!;
     }
-    splat(WORDS.CELL_SUM + 4 * i, k[CELL_SUM * SUM_SIZE + i]!);
+    splat(CELL.STATE_SUM + vector, k[CELL_SUM * SUM_SIZE + constant]!);
   }
-  for (let i = 0; i <= PRODUCT_HI; i++) {
-    splat(WORDS.CANDIDATE + 4 * i, k[CANDIDATE + i]!);
-    splat(WORDS.HIDDEN + 4 * i, k[HIDDEN + i]!);
-    // Its multiplier is the binding's.
-    if (i >= PRODUCT_LO) splat(WORDS.FORGET + 4 * (i - PRODUCT_LO), k[FORGET + i]!);
+  for (
+    const [product, constants] of [[CELL.CANDIDATE, CANDIDATE], [CELL.HIDDEN, HIDDEN]] as const
+  ) {
+    splat(product + PRODUCT.MULTIPLIER, k[constants]!);
+    splat(product + PRODUCT.LOWER, k[constants + PRODUCT_LO]!);
+    splat(product + PRODUCT.UPPER, k[constants + PRODUCT_HI]!);
   }
+  splat(CELL.FORGET + BOUNDS.LOWER, k[FORGET + PRODUCT_LO]!);
+  splat(CELL.FORGET + BOUNDS.UPPER, k[FORGET + PRODUCT_HI]!);
   for (let lane = 0; lane < 4; lane++) {
-    i32[w + WORDS.GATE_TABLES + lane] = tables[activations[lane]!]!;
-    i32[w + WORDS.CELL_TABLE + lane] = tables[activations[4]!]!;
-    i32[w + WORDS.HIDDEN_OFFSET + lane] = MAGIC + hidden.offsets[lane & 1]!;
-    if (input !== null) i32[w + WORDS.INPUT_OFFSET + lane] = MAGIC + input.offsets[lane & 1]!;
+    i32[w + CELL.GATE_TABLES + lane] = tables[activations[lane]!]!;
+    i32[w + CELL.STATE_TABLE + lane] = tables[activations[4]!]!;
+    i32[w + CELL.HIDDEN_OFFSET + lane] = MAGIC_BITS + hidden.offsets[lane & 1]!;
+    if (input !== null) i32[w + CELL.INPUT_OFFSET + lane] = MAGIC_BITS + input.offsets[lane & 1]!;
   }
   if (input !== null) {
-    splat(WORDS.INPUT_LOWER, input.least);
-    splat(WORDS.INPUT_UPPER, input.most);
+    splat(CELL.INPUT_LOWER, input.least);
+    splat(CELL.INPUT_UPPER, input.most);
   }
   if (cell.fixedPoint > 0) writeFixed(arena, w, cell);
   const large = activations.some((i) =>
     programs[i]!.from.quantMax - programs[i]!.from.quantMin >= SMALL_TABLE
   );
-  if (large) i32[w + WORDS.PATIENCE] = Math.ceil(PATIENCE / cell.hiddenSize);
+  if (large) i32[w + CELL.PATIENCE] = Math.ceil(PATIENCE / cell.hiddenSize);
   return at;
 }
 

@@ -12,7 +12,8 @@ import type { Backend } from "../../src/runtime/kind.ts";
 import type { QuantizedModel } from "../../src/authoring/model.ts";
 import { BUFFERED_VALUES, type OutputArray } from "../../src/runtime/session.ts";
 import { CHUNK, COPIED, projectedBytes, STAGED, wholeUnits } from "../../src/simd/backend.ts";
-import { BLOCK_UNITS, GROUP_VALUES, PATIENCE, TILE_GROUPS } from "../../src/simd/memory.ts";
+import { BLOCK_UNITS, TILE_GROUPS } from "../../kernels/simd/layout.ts";
+import { GROUP_VALUES, PATIENCE } from "../../src/simd/memory.ts";
 import { type Bits, floatsOf, generator, type LstmCase } from "./arbitrary.ts";
 import { modelOf, plainCase } from "./models.ts";
 

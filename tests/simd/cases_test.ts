@@ -1,6 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
 import { executorCases, requireSame } from "../authoring/cases.ts";
-import { BLOCK_ROWS, TILE_GROUPS } from "../../src/simd/memory.ts";
 import { backends, Counted } from "./backends.ts";
 
 for (const [name, backend] of backends) {
@@ -19,14 +18,3 @@ for (const [name, backend] of backends) {
     assert(compared > 10000, `${compared} outputs`);
   });
 }
-
-Deno.test("The sizes that cases are drawn around are the kernel's own", async () => {
-  const source = await Deno.readTextFile(new URL("../../kernels/simd/lstm.as", import.meta.url));
-  assert(source.includes(`const TILE_GROUPS: i32 = ${TILE_GROUPS};`));
-  // Four bytes of sums a row: after each block, dotWide and its like go on to the next one's.
-  assert(
-    source.includes(
-      `for (const stop = x + (<usize> groups << 2); sums < end; sums += ${4 * BLOCK_ROWS})`,
-    ),
-  );
-});

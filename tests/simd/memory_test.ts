@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { orderRows } from "../../kernels/packed/lower.ts";
-import { Arena, FORM, loadOperand, storeOperand, writeOperand } from "../../src/simd/memory.ts";
+import { FORM } from "../../kernels/simd/layout.ts";
+import { Arena, loadOperand, storeOperand, writeOperand } from "../../src/simd/memory.ts";
 import { generator } from "../authoring/arbitrary.ts";
 
 const SIZES = [1, 3, 7, 13, 33];

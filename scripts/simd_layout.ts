@@ -1,0 +1,71 @@
+/**
+ * The table of kernels/simd/layout.ts in AssemblyScript: what kernels/simd/layout.as holds.
+ *
+ * @module
+ */
+import {
+  ACTIVATION,
+  BIAS,
+  BLOCK_ROWS,
+  BOUNDS,
+  CELL,
+  FIXED,
+  FORM,
+  GAP,
+  type Layout,
+  MAGIC_BITS,
+  PRODUCT,
+  PROJECTION,
+  PROJECTION_UNIT,
+  ROW,
+  SHARED,
+  SUM,
+  TILE_GROUPS,
+} from "../kernels/simd/layout.ts";
+
+/** Layouts by what their fields' names begin with, those of {@linkcode SHARED} with nothing. */
+const LAYOUTS: { readonly [prefix: string]: Layout } = {
+  CELL,
+  SUM,
+  PRODUCT,
+  BOUNDS,
+  ACTIVATION,
+  PROJECTION,
+  UNIT: PROJECTION_UNIT,
+  ROW,
+};
+
+/** Numbers that tell forms apart, by what their names begin with. */
+const CHOICES = { FORM, BIAS, FIXED };
+
+const BYTES = 4;
+
+/** The text of kernels/simd/layout.as. */
+export function layoutSource(): string {
+  const lines = [
+    "// Written by `deno task build:simd` from kernels/simd/layout.ts, which says what each is.",
+    "",
+    `const MAGIC_BITS: i32 = ${MAGIC_BITS};`,
+    `const TILE_GROUPS: i32 = ${TILE_GROUPS};`,
+    "// Bytes of a block's sums, and of a group of its weights.",
+    `const BLOCK: usize = ${BLOCK_ROWS * BYTES};`,
+    `const GAP: usize = ${GAP * BYTES};`,
+  ];
+  for (const [prefix, choices] of Object.entries(CHOICES)) {
+    lines.push("");
+    for (const [name, value] of Object.entries(choices)) {
+      lines.push(`const ${prefix}_${name}: i32 = ${value};`);
+    }
+  }
+  lines.push("");
+  for (const [name, word] of Object.entries(SHARED)) {
+    if (name !== "SIZE") lines.push(`const ${name}: usize = ${word * BYTES};`);
+  }
+  for (const [prefix, layout] of Object.entries(LAYOUTS)) {
+    lines.push("");
+    for (const [name, word] of Object.entries(layout)) {
+      lines.push(`const ${prefix}_${name}: usize = ${word * BYTES};`);
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
