@@ -9,7 +9,7 @@ import { build, type Metafile } from "esbuild";
 import MagicString from "magic-string";
 
 /** Entry points that are to start fast: all that they import is compiled when it is loaded. */
-const FAST = ["runtime.js", "simd.js"];
+const FAST = ["runtime.js", "runtime_dynamic.js", "simd.js"];
 
 /**
  * Puts a module's functions in parentheses, as constants in front of all else. Engines then compile them together with
@@ -54,6 +54,17 @@ function reached(
   return found;
 }
 
+/** Every file below a folder whose name ends in `.js`. */
+async function modulesIn(folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    if (isDirectory) found.push(...await modulesIn(path));
+    else if (name.endsWith(".js")) found.push(path);
+  }
+  return found;
+}
+
 /**
  * Replaces a folder's modules by few that do the same: one an entry point, and those that entry points share. Whoever
  * imports the package reads so few then. Declarations stay as they are.
@@ -80,7 +91,8 @@ export async function joinModules(folder: string, entries: readonly string[]): P
   const { outputs } = metafile!;
   const fast = new Set<string>();
   for (const path of FAST) reached(outputs, path, fast);
-  for (const path of Object.keys(metafile!.inputs)) await Deno.remove(join(folder, path));
+  // All of them: modules that hold nothing but types are imported by none.
+  for (const path of await modulesIn(folder)) await Deno.remove(path);
   for (const { path, text } of outputFiles) {
     await Deno.mkdir(dirname(path), { recursive: true });
     const module = withoutBareImports(text);

@@ -214,13 +214,19 @@ export function checkPartObserver(
  *
  * @example
  * ```ts
- * import { fbgemmQConfig, MinMaxObserver, QConfigMapping } from "@splitgate/splitgate";
+ * import { fbgemmQConfig, lstmParts, MinMaxObserver, QConfigMapping } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * const mapping = new QConfigMapping()
  *   .setGlobal(fbgemmQConfig)
  *   .setObjectType("Embedding", null)
- *   .setPart("cellState", MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 }));
- * const [embedding, lstm] = mapping.resolve([{ name: "e", type: "Embedding" }, { name: "l", type: "LSTM" }]);
+ *   .setPart(
+ *     "cellState",
+ *     MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 }),
+ *   );
+ * const [embedding, lstm] = mapping.resolve([
+ *   { name: "e", type: "Embedding" },
+ *   { name: "l", type: "LSTM", parts: lstmParts(false) },
+ * ]);
  * assertEquals(embedding, null);
  * assertEquals(lstm?.weight, fbgemmQConfig.weight);
  * ```

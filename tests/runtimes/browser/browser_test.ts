@@ -233,7 +233,7 @@ Deno.test({
             [lao.file.subarray(0, 9000), /^This model cannot be used: .*expected/],
             [
               new Uint8Array(3),
-              /^This model cannot be used: bytes: expected a safetensors file of at least 8 bytes, got 3/,
+              /^This model cannot be used: bytes: expected a whole safetensors file of at least 8 bytes, got 3/,
             ],
             [saveModel(convert(observed)), /cannot be used: model: expected an Embedding first/],
           ] as const

@@ -7,6 +7,7 @@ import {
   prepare,
   type QConfig,
   type QuantizedModel,
+  quantizeDynamic,
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
@@ -17,6 +18,7 @@ import {
   type Session,
   type SessionOptions,
 } from "@splitgate/splitgate/runtime";
+import { dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
 import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
 
 const qconfig: QConfig = getPreset("accurate");
@@ -30,6 +32,11 @@ const options: SessionOptions = { maxSteps: 2, kernels };
 const session: Session = model.createSession(options);
 const output = new Float32Array(y.data.length);
 session.run(Float32Array.of(0.1, -0.4, 0.9, 0.3), output);
+const dynamic = quantizeDynamic(new LSTM({ inputSize: 2, hiddenSize: 3 }));
+loadProgram(compileModel(dynamic), { kinds: [dynamicLstm] }).createSession().step(
+  Float32Array.of(0.1, -0.4),
+  output.subarray(0, 3),
+);
 
 // @ts-expect-error A session takes no text.
 const wrong: () => void = () => session.step("text", output);

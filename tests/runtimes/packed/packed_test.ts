@@ -8,17 +8,21 @@ import { compileModel, loadModel } from "@splitgate/splitgate";
 import { loadProgram } from "@splitgate/splitgate/runtime";
 import { bundle } from "../bundle.ts";
 import { modelFile } from "../cases.ts";
+import config from "../../../deno.json" with { type: "json" };
 import expected from "../expected.json" with { type: "json" };
 import { BUN, installPacked, NAME, succeed } from "../install.ts";
 
 const DATA = ["thai.safetensors", "thai.json", "thai.calibration.txt", "thai.test.txt"];
 const TYPESCRIPT = "npm:typescript@5.9.3/tsc";
 
-/** What may be in the tarball, and nothing else: modules are the entry points, and what these share. */
-const WANTED = new RegExp(
-  "^(package\\.json|LICENSE|README\\.md|CHANGELOG\\.md|(mod|runtime|simd|kernels/mod|shared/\\w+)\\.js|" +
-    "[\\w/]+\\.d\\.ts|kernels/simd/\\w+\\.wasm)$",
-);
+/** Modules of the tarball that are entry points. */
+const ENTRIES = Object.values(config.exports)
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => path.slice(2).replace(/ts$/, "js"));
+
+/** What else may be in it, and nothing more: what the entry points share, types, kernels and texts. */
+const BESIDES =
+  /^(package\.json|LICENSE|(README|CHANGELOG)\.md|shared\/\w+\.js|[\w/]+\.d\.ts|kernels\/simd\/\w+\.wasm)$/;
 
 /** Every file under a folder, as paths from it. */
 async function files(folder: string, prefix = ""): Promise<string[]> {
@@ -38,8 +42,8 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
 
     await t.step("it holds what a user needs and nothing else", async () => {
       const found = await files(installed);
-      assertEquals(found.filter((file) => !WANTED.test(file)), []);
-      for (const file of ["LICENSE", "README.md", "mod.js", "runtime.js"]) {
+      assertEquals(found.filter((file) => !BESIDES.test(file) && !ENTRIES.includes(file)), []);
+      for (const file of ["LICENSE", "README.md", ...ENTRIES]) {
         assert(found.includes(file), file);
       }
       const { exports, sideEffects, license, type, dependencies } = JSON.parse(
@@ -51,9 +55,6 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
         type: "module",
         dependencies: undefined,
       });
-      const config = JSON.parse(
-        await Deno.readTextFile(new URL("../../../deno.json", import.meta.url)),
-      );
       assertEquals(Object.keys(exports), Object.keys(config.exports));
       for (const entry of Object.values(exports)) {
         const targets = typeof entry === "string"
