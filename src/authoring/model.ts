@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkGiven, checkNoMore, failRange, failType } from "../core/errors.ts";
+import { checkGiven, checkLength, checkNoMore, failRange, failType } from "../core/errors.ts";
 import { type Fingerprint, fingerprintOf } from "../core/hash.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import { chainOf, INPUT, type Topology } from "../core/topology.ts";
@@ -99,6 +99,7 @@ export class QuantizedModel {
       const { tokens = 0, batchFirst } = own;
       const reads = topology.inputs.get(name)!;
       checkInputCount(at, kind, reads.length);
+      checkLength(`${at}.reads`, reads.length, own.inputs.length);
       reads.forEach((read, i) => {
         const { size, qparams } = own.inputs[i]!;
         if (read !== INPUT) {
@@ -138,10 +139,10 @@ export class QuantizedModel {
     this.vocabulary = input!.tokens;
     this.inputSize = input!.size;
     this.input = input!.qparams;
-    this.outputs = topology.outputs.map((name) => ({
-      ...ends.get(name)!.output,
+    this.outputs = [...topology.outputs].map(([name, module]) => ({
+      ...ends.get(module)!.output,
       name,
-      time: times.get(name)!,
+      time: times.get(module)!,
     }));
     ({ size: this.outputSize, qparams: this.output } = this.outputs[0]!);
     this.#fingerprint = this.#hash();
@@ -155,12 +156,13 @@ export class QuantizedModel {
       topology.inputs.get(name)!.map((read) => indices.get(read)),
       ...kindOf(name, module).fingerprint(module),
     ]);
-    return fingerprintOf([described, topology.outputs.map((name) => indices.get(name))]);
+    const given = [...topology.outputs.values()].map((name) => indices.get(name));
+    return fingerprintOf([described, given]);
   }
 
   /**
-   * Eight bytes that tell this model from any other: a hash of what it computes, taken when it is made. Names, files,
-   * `splitGates` and `batchFirst` make no difference: states move between models that differ in these alone.
+   * Eight bytes that tell this model from any other: a hash of what it computes, taken when it is made. Names, the order
+   * in which a Graph lists its modules, files, `splitGates` and `batchFirst` make no difference: states move between models that differ in these alone.
    */
   get fingerprint(): Uint8Array {
     return new Uint8Array(Int32Array.from(this.#fingerprint).buffer);
@@ -236,7 +238,10 @@ export class QuantizedModel {
       fingerprint: fold === "float32" ? this.#fingerprint.map((word) => ~word) : this.#fingerprint,
       input: { size: this.inputSize, qparams: this.input },
       nodes,
-      outputs: topology.outputs.map((name) => ({ name, node: indices.get(name)! })),
+      outputs: [...topology.outputs].map(([name, module]) => ({
+        name,
+        node: indices.get(module)!,
+      })),
     };
   }
 

@@ -9,7 +9,7 @@ import { failRange, failType } from "../core/errors.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 import { INPUT, type Topology } from "../core/topology.ts";
 import type { Unsupported } from "../modules/fit_backend.ts";
-import type { GraphForwardOptions } from "../modules/graph.ts";
+import { type GraphForwardOptions, outputsFrom, stateOf } from "../modules/graph.ts";
 import type { FloatCall, ObservedModule, Value } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
 import { observeRows } from "../modules/observing.ts";
@@ -84,17 +84,17 @@ export class ObservedModel {
    * ```
    */
   forward(x: Tensor | TokenTensor, options: GraphForwardOptions = {}): Tensor {
-    const { outputs } = this.topology;
-    if (outputs.length > 1) {
-      failRange("outputs", "one output (run gives several)", outputs.join(", "));
+    const [output, ...others] = this.topology.outputs.keys();
+    if (others.length > 0) {
+      failRange("outputs", "one output (run gives several)", [output, ...others].join(", "));
     }
-    return this.run(x, options).get(outputs[0]!)!;
+    return this.run(x, options).get(output!)!;
   }
 
   /**
    * The same for a model of one or several outputs.
    *
-   * @returns What each output's module gives, by its name.
+   * @returns What each output gives, by its name.
    * @throws {TypeError | RangeError} As {@linkcode forward}.
    */
   run(x: Tensor | TokenTensor, options: GraphForwardOptions = {}): Map<string, Tensor> {
@@ -123,7 +123,7 @@ export class ObservedModel {
         typeof input === "string" ? value : observeRows(input, value as Tensor, own)
       );
       const tokens = inputs.map((each) => isInt32Array(each.value.data) ? null : each.tokens);
-      const call = { lengths, state: state[name], rows: own, tokens };
+      const call = { lengths, state: stateOf(state, name), rows: own, tokens };
       values.set(name, {
         value: kind.watch(module, observed, call),
         // A row for a token is told by the token; what is made of the row is not.
@@ -131,9 +131,7 @@ export class ObservedModel {
         rows: kind.time === "end" ? null : own,
       });
     }
-    return new Map(
-      this.topology.outputs.map((name) => [name, values.get(name)!.value as Tensor]),
-    );
+    return outputsFrom(this.topology, (name) => values.get(name)!.value as Tensor);
   }
 
   /** Refuses what a module would refuse, before any observer has seen a value. */
@@ -145,7 +143,7 @@ export class ObservedModel {
     const values = new Map<string, Value>([[INPUT, x]]);
     for (const [name, module] of this.modules) {
       const inputs = this.topology.inputs.get(name)!.map((read) => values.get(read)!);
-      const call: FloatCall = { lengths, state: state[name] };
+      const call: FloatCall = { lengths, state: stateOf(state, name) };
       values.set(name, kindOf(name, module).check(module, inputs, call));
     }
   }

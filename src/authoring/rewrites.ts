@@ -32,7 +32,10 @@ function without({ modules, topology }: FloatModel, name: string, instead: strin
   for (const [each, reads] of topology.inputs) {
     if (each !== name) inputs.set(each, reads.map((read) => read === name ? instead : read));
   }
-  const outputs = topology.outputs.map((output) => output === name ? instead : output);
+  // An output keeps its name, whichever module gives it now.
+  const outputs = new Map(
+    [...topology.outputs].map(([output, from]) => [output, from === name ? instead : from]),
+  );
   const rest = new Map([...modules].filter(([each]) => each !== name));
   return { modules: rest, topology: { inputs, outputs } };
 }
@@ -49,7 +52,7 @@ function withModule(model: FloatModel, name: string, module: Module): FloatModel
 /** Whether nothing would be left of a model, or an output would be what comes in. */
 function isNeeded({ topology }: FloatModel, name: string): boolean {
   const [read] = topology.inputs.get(name)!;
-  return read === INPUT && topology.outputs.includes(name);
+  return read === INPUT && [...topology.outputs.values()].includes(name);
 }
 
 /** Rewrites a float model before it is observed. */

@@ -10,10 +10,13 @@ export const INPUT = "input";
 
 /** Who reads whom. Modules stand behind what they read. */
 export interface Topology {
-  /** For each module, in the order in which they run, what it reads: modules, or {@linkcode INPUT}. */
+  /**
+   * For each module, in the order in which they run, what it reads: modules, or {@linkcode INPUT}. The order follows
+   * from who reads whom and from that of the outputs, not from the order in which modules were given.
+   */
   readonly inputs: ReadonlyMap<string, readonly string[]>;
-  /** The modules whose outputs the model gives. */
-  readonly outputs: readonly string[];
+  /** What the model gives: names of outputs, and the module that gives each. */
+  readonly outputs: ReadonlyMap<string, string>;
 }
 
 /** Modules one after the other. */
@@ -24,15 +27,12 @@ export function chainOf(names: Iterable<string>): Topology {
     inputs.set(name, [last]);
     last = name;
   }
-  return { inputs, outputs: [last] };
+  return { inputs, outputs: new Map([[last, last]]) };
 }
 
-/** Whether every module reads the one before it, and the last one is what comes out. */
-export function isChain({ inputs, outputs }: Topology): boolean {
-  const chain = chainOf(inputs.keys());
-  const same = (a: readonly string[], b: readonly string[]) => a.join("\n") === b.join("\n");
-  return same(outputs, chain.outputs) &&
-    [...inputs].every(([name, reads]) => same(reads, chain.inputs.get(name)!));
+/** Outputs that are called as the modules that give them. */
+export function outputsOf(names: Iterable<string>): [name: string, module: string][] {
+  return Array.from(names, (name) => [name, name]);
 }
 
 /** For each value, {@linkcode INPUT} among them, the modules that read it: twice those that read it twice. */
@@ -50,18 +50,21 @@ export function readersOf({ inputs }: Topology): ReadonlyMap<string, readonly st
 
 /** The values that one module reads, once, and that are no output of the model, and their readers. */
 export function loneReaders(topology: Topology): ReadonlyMap<string, string> {
-  const lone = [...readersOf(topology)].filter(([name, readers]) =>
-    readers.length === 1 && !topology.outputs.includes(name)
-  );
-  return new Map(lone.map(([name, [reader]]) => [name, reader!]));
+  const given = new Set(topology.outputs.values());
+  const lone = new Map<string, string>();
+  for (const [name, [reader, ...others]] of readersOf(topology)) {
+    if (others.length === 0 && !given.has(name)) lone.set(name, reader!);
+  }
+  return lone;
 }
 
 /**
- * Checks names and puts modules behind what they read.
+ * Checks names and puts modules behind what they read, always in the same order, whatever the order in which they are
+ * given and whatever they are called.
  *
  * @param label What messages call the modules.
  * @param given Names, and what each reads, in any order.
- * @param outputs What comes out.
+ * @param outputs What comes out: each output's name, and the module that gives it.
  * @param dotted Whether names may have dots, as those of modules of models in models.
  * @throws {RangeError} If a name is empty, has a dot, is taken or unknown, a module reads itself by any way, or nobody
  * reads it: the message names it.
@@ -69,7 +72,7 @@ export function loneReaders(topology: Topology): ReadonlyMap<string, string> {
 export function orderedTopology(
   label: string,
   given: Iterable<readonly [name: string, inputs: readonly string[]]>,
-  outputs: readonly string[],
+  outputs: readonly (readonly [name: string, module: string])[],
   dotted = false,
 ): Topology {
   const all = new Map<string, readonly string[]>();
@@ -83,11 +86,18 @@ export function orderedTopology(
   }
   if (all.size === 0) failRange(label, "at least one module", "none");
   if (outputs.length === 0) failRange("outputs", "the name of at least one module", "none");
+  const named = new Map<string, string>();
+  for (const [name, module] of outputs) {
+    if (!all.has(module)) failRange("outputs", `names of ${[...all.keys()].join(", ")}`, module);
+    if (named.has(name)) failRange("outputs", "each name once", name);
+    named.set(name, module);
+  }
   const inputs = new Map<string, readonly string[]>();
   // Modules whose inputs are being added, and how many of them are; no recursion, which a long file could exhaust.
   const open = new Map<string, number>();
   const stack: string[] = [];
-  for (const first of all.keys()) {
+  // From the outputs on: the order says nothing then of how the modules were given.
+  for (const first of [...named.values(), ...all.keys()]) {
     if (inputs.has(first)) continue;
     open.set(first, 0);
     stack.push(first);
@@ -109,28 +119,19 @@ export function orderedTopology(
         failRange(`${label}.${name}`, `inputs of ${INPUT}, ${names}`, read);
       }
       if (open.has(read)) {
-        const circle = stack.join(", ");
+        const circle = stack.slice(stack.indexOf(read)).reverse().join(", ");
         failRange(`${label}.${read}`, "no circle of inputs", `one by way of ${circle}`);
       }
       open.set(read, 0);
       stack.push(read);
     }
   }
-  for (const name of outputs) {
-    if (!all.has(name)) failRange("outputs", `names of ${[...all.keys()].join(", ")}`, name);
-  }
-  if (new Set(outputs).size < outputs.length) {
-    failRange("outputs", "each module once", outputs.join(", "));
-  }
-  const topology = { inputs, outputs: [...outputs] };
-  const readers = readersOf(topology);
+  const topology = { inputs, outputs: named };
+  const used = new Set([...readersOf(topology).keys(), ...named.values()]);
   for (const name of all.keys()) {
-    if (!outputs.includes(name) && !readers.has(name)) {
+    if (!used.has(name)) {
       failRange(`${label}.${name}`, "a module that is read, or an output", "neither");
     }
-  }
-  if (!readers.has(INPUT)) {
-    failRange(label, `a module that reads "${INPUT}"`, "none");
   }
   return topology;
 }

@@ -22,7 +22,7 @@ import {
   parseJson,
 } from "../core/errors.ts";
 import { perTensorAffine, type PerTensorQParams } from "../core/qparams.ts";
-import { INPUT, orderedTopology } from "../core/topology.ts";
+import { INPUT, orderedTopology, outputsOf } from "../core/topology.ts";
 import type { FileArray, FileTensor, ModuleReader } from "../modules/file.ts";
 import type { QuantizedModule } from "../modules/kind.ts";
 import { kindNamed } from "../modules/kinds.ts";
@@ -169,9 +169,9 @@ class Reader implements ModuleReader {
   }
 }
 
-/** Requires a list of names. */
-function checkNames(name: string, value: unknown): string[] {
-  return checkList(name, value).map((each, i) =>
+/** Requires a list of names, of `length` if that is given. */
+function checkNames(name: string, value: unknown, length?: number): string[] {
+  return checkList(name, value, length).map((each, i) =>
     typeof each === "string" ? each : failType(`${name}[${i}]`, "a name", each)
   );
 }
@@ -230,7 +230,12 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
     last = name;
   }
   for (const key of tensors.keys()) failRange("bytes", "no other tensors", key);
-  const outputs = named === undefined ? [last] : checkNames("outputs", named);
+  const outputs = named === undefined
+    ? outputsOf([last])
+    : checkList("outputs", named).map((each, i): readonly [string, string] => {
+      const [name, module] = checkNames(`outputs[${i}]`, each, 2);
+      return [name!, module!];
+    });
   const topology = orderedTopology("modules", inputs, outputs, true);
   const ordered = [...topology.inputs.keys()].map((name) => [name, modules.get(name)!] as const);
   return new QuantizedModel(new Map(ordered), topology);

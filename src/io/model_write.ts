@@ -95,15 +95,17 @@ export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
     const file = new Writer(name, tensors, list);
     const fields = kindOf(name, module).write(module, file);
     const reads = topology.inputs.get(name)!;
-    const follows = reads.join("\n") === chain.inputs.get(name)!.join("\n");
+    const follows = reads.length === 1 && reads[0] === chain.inputs.get(name)![0];
     return { name, type: module.kind, ...!follows && { reads }, ...fields };
   });
-  const last = topology.outputs.join("\n") === chain.outputs.join("\n");
+  const outputs = [...topology.outputs];
+  const [output] = chain.outputs.keys();
+  const last = outputs.length === 1 && outputs[0]!.every((name) => name === output);
   const tree = JSON.stringify({
     version: FORMAT_VERSION,
     qparams: list.all,
     modules,
-    ...!last && { outputs: topology.outputs },
+    ...!last && { outputs },
   });
   return writeSafetensors(tensors, { [METADATA_KEY]: withChecksum(tree, tensors) });
 }

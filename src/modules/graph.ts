@@ -6,7 +6,14 @@
 import { checkOptions } from "../core/check.ts";
 import { failRange, failType } from "../core/errors.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
-import { chainOf, INPUT, orderedTopology, readersOf, type Topology } from "../core/topology.ts";
+import {
+  chainOf,
+  INPUT,
+  orderedTopology,
+  outputsOf,
+  readersOf,
+  type Topology,
+} from "../core/topology.ts";
 import type { FloatCall, Kind, Value } from "./kind.ts";
 import { KIND_NAMES, kindOf } from "./kinds.ts";
 import { Module } from "./module.ts";
@@ -96,14 +103,13 @@ export class Graph extends Module {
       checkModule(`children.${name}`, child.module);
       const { inputs = last } = child;
       const reads = typeof inputs === "string" ? [inputs] : inputs;
-      if (!Array.isArray(reads) || reads.some((each) => typeof each !== "string")) {
-        failType(`children.${name}.inputs`, "a name or an array of names", inputs);
-      }
       modules.set(name, child.module);
-      given.push([name, reads]);
+      given.push([name, checkNames(`children.${name}.inputs`, "a name or ", reads)]);
       last = name;
     }
-    this.topology = orderedTopology("children", given, options.outputs ?? [last]);
+    const { outputs = [last] } = options;
+    const named = outputsOf(checkNames("options.outputs", "", outputs));
+    this.topology = orderedTopology("children", given, named);
     this.children = new Map(
       [...this.topology.inputs.keys()].map((name) => [name, modules.get(name)!]),
     );
@@ -127,18 +133,18 @@ export class Graph extends Module {
    * @throws {TypeError | RangeError} If a module refuses its input, or the model has several outputs.
    */
   forward(x: Tensor | TokenTensor, options: GraphForwardOptions = {}): Tensor {
-    const { outputs } = this.topology;
-    if (outputs.length > 1) {
-      failRange("outputs", "one output (run gives several)", outputs.join(", "));
+    const [output, ...others] = this.topology.outputs.keys();
+    if (others.length > 0) {
+      failRange("outputs", "one output (run gives several)", [output, ...others].join(", "));
     }
-    return this.run(x, options).get(outputs[0]!)!;
+    return this.run(x, options).get(output!)!;
   }
 
   /**
    * Runs the model.
    *
    * @param x What the first modules take.
-   * @returns What each output's module gives, by its name.
+   * @returns What each output gives, by its name.
    * @throws {TypeError | RangeError} If a module refuses its input.
    */
   run(x: Tensor | TokenTensor, options: GraphForwardOptions = {}): Map<string, Tensor> {
@@ -185,6 +191,14 @@ export class Sequential extends Graph {
   }
 }
 
+/** Requires an array of names, and gives a copy of it. */
+function checkNames(name: string, or: string, names: unknown): string[] {
+  if (!Array.isArray(names) || names.some((each) => typeof each !== "string")) {
+    failType(name, `${or}an array of names`, names);
+  }
+  return [...names as string[]];
+}
+
 function checkModule(name: string, module: unknown): asserts module is Module {
   if (!(module instanceof Module)) {
     failType(name, `a module: Graph, Sequential, ${KIND_NAMES.join(", ")}`, module);
@@ -200,8 +214,8 @@ export function flatten(model: Module): FloatModel {
     const name = kindOf("model", model).name.toLowerCase();
     return { modules: new Map([[name, model]]), topology: chainOf([name]) };
   }
-  /** Adds a model's modules, and gives the names of its outputs. */
-  const add = (graph: Graph, prefix: string, input: string): readonly string[] => {
+  /** Adds a model's modules, and gives its outputs. */
+  const add = (graph: Graph, prefix: string, input: string): ReadonlyMap<string, string> => {
     const outputs = new Map<string, string>([[INPUT, input]]);
     for (const [child, module] of graph.children) {
       const name = `${prefix}${child}`;
@@ -213,15 +227,15 @@ export function flatten(model: Module): FloatModel {
         continue;
       }
       if (reads.length !== 1) {
-        failRange(`children.${child}`, "one input, since it is a model", reads.length);
+        failRange(`children.${name}`, "one input, since it is a model", reads.length);
       }
       const given = add(module, `${name}.`, reads[0]!);
-      if (given.length > 1) {
-        failRange(`children.${child}`, "a model of one output", given.join(", "));
+      if (given.size > 1) {
+        failRange(`children.${name}`, "a model of one output", [...given.keys()].join(", "));
       }
-      outputs.set(child, given[0]!);
+      for (const output of given.values()) outputs.set(child, output);
     }
-    return graph.topology.outputs.map((name) => outputs.get(name)!);
+    return new Map([...graph.topology.outputs].map(([name, child]) => [name, outputs.get(child)!]));
   };
   const outputs = add(model, "", INPUT);
   return { modules, topology: { inputs, outputs } };
@@ -338,9 +352,22 @@ export function runFloat(
   }
   const values = new Map<string, Value>([[INPUT, x]]);
   for (const [name, module] of modules) {
-    const call: FloatCall = { lengths, state: state[name] };
+    const call: FloatCall = { lengths, state: stateOf(state, name) };
     const inputs = topology.inputs.get(name)!.map((read) => values.get(read)!);
     values.set(name, kindOf(name, module).forward(module, inputs, call));
   }
-  return new Map(topology.outputs.map((name) => [name, values.get(name) as Tensor]));
+  return outputsFrom(topology, (name) => values.get(name) as Tensor);
+}
+
+/** The initial state that is given for a module: an own field, whatever the module is called. */
+export function stateOf(
+  state: NonNullable<GraphForwardOptions["state"]>,
+  name: string,
+): readonly [Tensor, Tensor] | undefined {
+  return Object.hasOwn(state, name) ? state[name] : undefined;
+}
+
+/** What a model gives, by the names of its outputs. */
+export function outputsFrom<T>({ outputs }: Topology, of: (module: string) => T): Map<string, T> {
+  return new Map([...outputs].map(([name, module]) => [name, of(module)]));
 }

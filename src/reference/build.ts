@@ -32,9 +32,9 @@ export function buildGraph(
     const inputs = topology.inputs.get(name)!.map((read) => values.get(read)!);
     values.set(name, kindOf(name, module).reference(module, name, inputs, builder));
   }
-  const one = topology.outputs.length === 1;
-  for (const name of topology.outputs) {
-    const { float, width } = values.get(name)!;
+  const one = topology.outputs.size === 1;
+  for (const [name, module] of topology.outputs) {
+    const { float, width } = values.get(module)!;
     builder.add({
       name: one ? "output" : `output.${name}`,
       op: "output",

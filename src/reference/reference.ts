@@ -215,7 +215,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
           : { data: integers.data as QArray, shape, qparams: integers.qparams },
       };
     });
-    const names = this.#model.topology.outputs;
+    const names = [...this.#model.topology.outputs.keys()];
     const finals = [...states].map(([name, state]) =>
       [
         name,

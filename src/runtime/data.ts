@@ -18,7 +18,7 @@ export interface ProgramNode {
 
 /** What a model gives. */
 export interface ProgramOutput {
-  /** Its module's name. */
+  /** Its name. */
   readonly name: string;
   /** Index of the node that gives it. */
   readonly node: number;
@@ -42,7 +42,7 @@ export interface ProgramData {
 
 /** One of a program's outputs. */
 export interface OutputPort extends Port {
-  /** Its module's name. */
+  /** Its name. */
   readonly name: string;
   /** Whether there is a row for each step, or one for the sequence. */
   readonly time: boolean;

@@ -62,18 +62,20 @@ export interface Plan {
 /** Hands out buffers, and takes back those that nobody reads any more. */
 class Buffers {
   readonly sizes: { row: number; time: boolean }[] = [];
-  readonly #free: number[] = [];
+  readonly #free = new Set<number>();
 
-  /** The first free buffer, for rows of `size` values. */
+  /** A free buffer, for rows of `size` values: the one that has been free for longest. */
   take(size: number, time: boolean): number {
-    const buffer = this.#free.shift() ?? this.sizes.push({ row: 0, time: false }) - 1;
+    const [free] = this.#free;
+    if (free !== undefined) this.#free.delete(free);
+    const buffer = free ?? this.sizes.push({ row: 0, time: false }) - 1;
     const { row, time: before } = this.sizes[buffer]!;
     this.sizes[buffer] = { row: Math.max(row, size), time: before || time };
     return buffer;
   }
 
   free(buffer: number): void {
-    if (!this.#free.includes(buffer)) this.#free.push(buffer);
+    this.#free.add(buffer);
   }
 }
 

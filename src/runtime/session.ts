@@ -72,7 +72,8 @@ interface StateValue {
   /** The array that it is in, and its index there. */
   readonly array: ModuleState[string];
   readonly index: number;
-  /** Its batch row. */
+  /** Its module's index, and its batch row there. */
+  readonly node: number;
   readonly row: number;
   /** Where its bytes begin, and what they hold. */
   readonly at: number;
@@ -232,11 +233,10 @@ export class Session {
       outputOffset: 0,
     };
     const stateful = this.#states.findIndex((state) => state !== undefined);
-    const fallible = nodes.filter(({ run }) => !run.infallible);
     // What fails before a state moves needs no copy, but where steps were run before: those behind
     // the end of time run last.
-    const early = fallible.every((node) => node.timeIn && nodes.indexOf(node) < stateful);
-    this.#failsFrom = stateful < 0 || fallible.length === 0 || model.looksAhead
+    const early = nodes.every(({ run, timeIn }, s) => run.infallible || (timeIn && s < stateful));
+    this.#failsFrom = stateful < 0 || nodes.every(({ run }) => run.infallible) || model.looksAhead
       ? Infinity
       : early
       ? steps + 1
@@ -569,7 +569,7 @@ export class Session {
           const min = q === null ? 0 : q.quantMin - q.zeroPoint;
           const array = state[name]!;
           for (let index = place * size; index < (place + 1) * size; index++, at += bytes) {
-            visit?.({ array, index, row, at, as, min, range, initial, mark });
+            visit?.({ array, index, node: s, row, at, as, min, range, initial, mark });
           }
         }
       }
@@ -603,8 +603,8 @@ export class Session {
    * @param bytes What `state` gave, for the same model and batch.
    * @throws {TypeError} If `bytes` is no Uint8Array, or the model looks ahead.
    * @throws {RangeError} If it is no state, of another version, model or batch, cut off, or holds what no run gives: a
-   * value out of range, a row that has made a step in one layer and none in another, or none and is not at its
-   * beginning. The session's own state is unchanged then.
+   * value out of range, a row that has made a step in one layer of a module and none in another, or none and is not at
+   * its beginning. The session's own state is unchanged then.
    */
   restore(bytes: Uint8Array): void {
     this.#refuse("restore");
@@ -625,16 +625,16 @@ export class Session {
       }
     });
     if (given.length !== size) failRange("state", `${size} bytes`, given.length);
-    // By row: 1 where it has made no step. A value's mark comes before it.
-    const marks: number[] = [];
-    this.#visit(({ row, at, as, min, range, initial, mark }) => {
+    // By module and row: 1 where it has made no step. A value's mark comes before it.
+    const marks: number[][] = this.#plan.nodes.map(() => []);
+    this.#visit(({ node, row, at, as, min, range, initial, mark }) => {
       const value = view[`get${as}`](at, true);
       const name = `state[${at}]`;
       if (!(Math.abs(value) <= range)) failRange(name, `at most ${range}`, value);
       if (mark) {
-        marks[row] ??= value;
-        if (value !== marks[row]) failRange(name, `${marks[row]}, as the row's first mark`, value);
-      } else if (marks[row] === 1 && !Object.is(value, initial - min)) {
+        const first = marks[node]![row] ??= value;
+        if (value !== first) failRange(name, `${first}, as the row's first mark`, value);
+      } else if (marks[node]![row] === 1 && !Object.is(value, initial - min)) {
         failRange(name, `${initial - min}, since the row has made no step`, value);
       }
     });
