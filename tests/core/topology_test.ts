@@ -86,8 +86,8 @@ Deno.test("orderedTopology() names what is wrong, and the module", () => {
     assertThrows(() => orderedTopology("nodes", given, outputs), RangeError, message);
   const a = ["a", [INPUT]] as const;
   const out = (name: string): [string, string][] => [[name, name]];
-  refused([], out("a"), "nodes: expected at least one module, got \"none\"");
-  refused([a], [], "outputs: expected the name of at least one module, got \"none\"");
+  refused([], out("a"), 'nodes: expected at least one module, got "none"');
+  refused([a], [], 'outputs: expected the name of at least one module, got "none"');
   refused([["", [INPUT]]], out(""), 'that are not empty, have no dot and are not "input", got ""');
   refused([["a.b", [INPUT]]], out("a.b"), 'got "a.b"');
   refused([[INPUT, ["a"]], a], out("a"), 'got "input"');
