@@ -7,10 +7,12 @@
  * @module
  */
 import process from "node:process";
+import config from "../deno.json" with { type: "json" };
 import { readArguments } from "./arguments.ts";
 
-/** What every entry point reaches. */
-const ENTRIES = ["mod.ts", "kernels/mod.ts", "runtime.ts", "runtime_dynamic.ts", "simd.ts"];
+/** Every entry point. */
+const ENTRIES = Object.values(config.exports).filter((path) => path.endsWith(".ts"))
+  .map((path) => path.slice(2));
 
 /**
  * Layers, and those whose files each may import besides its own. A folder is of the layer of the longest path here that
@@ -79,13 +81,12 @@ const AUTHORING = Object.keys(LAYERS).filter((layer) =>
   !["kernels", "src/core", "src/runtime", "src/simd"].includes(layer)
 );
 
-/** Entry points that must not reach some layers, by any way. */
-const CLOSED: Readonly<Record<string, readonly string[]>> = {
-  "runtime.ts": [...AUTHORING, "src/simd"],
-  "runtime_dynamic.ts": [...AUTHORING, "src/simd"],
-  "simd.ts": AUTHORING,
-  "kernels/mod.ts": ["src"],
-};
+/** Layers that an entry point must not reach, by any way. */
+function closedTo(entry: string): readonly string[] {
+  if (entry === "kernels/mod.ts") return ["src"];
+  if (entry === "simd.ts") return AUTHORING;
+  return entry.startsWith("runtime") ? [...AUTHORING, "src/simd"] : [];
+}
 
 /** Who imports whom, by path from the root. */
 export type ImportGraph = ReadonlyMap<string, readonly string[]>;
@@ -147,8 +148,8 @@ export function faultsOf(graph: ImportGraph): string[] {
       faults.push(`${own} must not import ${layer ?? imported}: ${file} -> ${imported}`);
     }
   }
-  for (const [entry, closed] of Object.entries(CLOSED)) {
-    const way = wayInto(graph, entry, closed);
+  for (const entry of ENTRIES) {
+    const way = wayInto(graph, entry, closedTo(entry));
     if (way !== null) faults.push(`no way from ${entry} to there: ${way.join(" -> ")}`);
   }
   return faults;

@@ -8,8 +8,8 @@ import { parse } from "acorn";
 import { build, type Metafile } from "esbuild";
 import MagicString from "magic-string";
 
-/** Entry points that are to start fast: all that they import is compiled when it is loaded. */
-const FAST = ["runtime.js", "runtime_dynamic.js", "simd.js"];
+/** Entry points that are to start fast, those of the runtime: all that they import is compiled when it is loaded. */
+const FAST = /^(runtime\w*|simd)\.js$/;
 
 /**
  * Puts a module's functions in parentheses, as constants in front of all else. Engines then compile them together with
@@ -90,7 +90,7 @@ export async function joinModules(folder: string, entries: readonly string[]): P
   });
   const { outputs } = metafile!;
   const fast = new Set<string>();
-  for (const path of FAST) reached(outputs, path, fast);
+  for (const path of entries.filter((entry) => FAST.test(entry))) reached(outputs, path, fast);
   // All of them: modules that hold nothing but types are imported by none.
   for (const path of await modulesIn(folder)) await Deno.remove(path);
   for (const { path, text } of outputFiles) {

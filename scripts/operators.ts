@@ -1,0 +1,318 @@
+/**
+ * docs/operators.md: what each kind of module can do, found out by doing it with a small one.
+ *
+ *     deno task operators             writes docs/operators.md
+ *     deno task operators --check     fails if docs/operators.md is not what the kinds make it
+ *
+ * @module
+ */
+import process from "node:process";
+import {
+  compileModel,
+  convert,
+  convertToReference,
+  getPreset,
+  Graph,
+  loadModel,
+  prepare,
+  type QuantizedModel,
+  quantizeDynamic,
+  saveModel,
+  Sequential,
+  type Tensor,
+  tensor,
+  tokens,
+  type TokenTensor,
+} from "@splitgate/splitgate";
+import { loadProgram, type RunningKind, type Session } from "@splitgate/splitgate/runtime";
+import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
+import config from "../deno.json" with { type: "json" };
+import { KIND_NAMES, kindOf } from "../src/modules/kinds.ts";
+import { BASE_KINDS } from "../src/runtime/kinds.ts";
+import { readArguments } from "./arguments.ts";
+import { OPERATOR_ROWS, type OperatorRow } from "./operator_rows.ts";
+import { writeFile } from "./write_file.ts";
+
+const PAGE = new URL("../docs/operators.md", import.meta.url);
+const README = new URL("../README.md", import.meta.url);
+
+/** Steps that are run. */
+const STEPS = 5;
+
+/** Values a row where a module takes any number. */
+const WIDTH = 4;
+
+/** The module of a row's model that is looked at. */
+const NODE = "op";
+
+/** The torch preset that static forms are made by. */
+const PRESET = "fbgemm";
+
+/** What is said of a module that `prepare` leaves out of the model. */
+const LEFT_OUT = "left out";
+
+/** Names of the dtypes that a model file has for arrays of integer weights. */
+const WEIGHT_DTYPES: Readonly<Record<string, string>> = { I8: "int8", U8: "uint8", U16: "uint16" };
+
+/** What there is to find out with. */
+export interface Tools {
+  readonly kernels: SimdKernels;
+  /** The entry point of each running half, by the half's name in programs. */
+  readonly entries: ReadonlyMap<string, string>;
+  /** The halves that `./runtime` does not have. */
+  readonly extra: readonly RunningKind<never>[];
+  /** The page that has the table of recorded values. */
+  readonly readme: string;
+}
+
+/** Loads what every row is tried with. */
+export async function loadTools(): Promise<Tools> {
+  const entries = new Map(BASE_KINDS.map(({ kind }) => [kind, "./runtime"]));
+  const extra: RunningKind<never>[] = [];
+  for (const [entry, path] of Object.entries(config.exports)) {
+    if (!entry.startsWith("./runtime/")) continue;
+    const module: Record<string, RunningKind<never>> = await import(`../${path}`);
+    for (const half of Object.values(module).filter(({ prepare }) => prepare !== undefined)) {
+      entries.set(half.kind, entry);
+      extra.push(half);
+    }
+  }
+  const readme = await Deno.readTextFile(README);
+  return { kernels: await simdKernels(), entries, extra, readme };
+}
+
+/** What a row is called. */
+function labelOf({ kind, form }: OperatorRow): string {
+  return form === undefined ? kind : `${kind}, ${form}`;
+}
+
+/** A row's module in a model of its own, where it is called `op`. */
+function modelOf({ module }: OperatorRow): Graph {
+  const made = module();
+  return made instanceof Graph ? made : new Sequential({ [NODE]: made });
+}
+
+/** Reals, or token ids, that a model takes. */
+function inputOf(model: Graph): Tensor | TokenTensor {
+  const [first, module] = [...model.children][0]!;
+  const width = kindOf(first, module).inputSize(module);
+  if (width === null) {
+    return tokens(Int32Array.from({ length: STEPS }, (_, i) => i % 2), [STEPS, 1]);
+  }
+  const length = STEPS * (width ?? WIDTH);
+  const data = Float32Array.from({ length }, (_, i) => Math.sin(i + 1));
+  return tensor(data, [STEPS, 1, width ?? WIDTH]);
+}
+
+/** A cell of something that may be refused: "no" then, and the reason is kept. */
+type Cell = (column: string, call: () => string) => string;
+
+/** The first output of a whole sequence. */
+function outputOf(
+  session: Session,
+  model: QuantizedModel,
+  data: Float32Array | Int32Array,
+): string {
+  const { size, time } = model.outputs[0]!;
+  const output = new Float32Array(time ? size * STEPS : size);
+  session.run(data, output);
+  return output.join();
+}
+
+/** dtypes of the module's integer weights in a model file. */
+function weightDTypes(file: Uint8Array): string[] {
+  const { buffer, byteOffset } = file;
+  const length = Number(new DataView(buffer, byteOffset).getBigUint64(0, true));
+  const header: Record<string, { dtype?: string }> = JSON.parse(
+    new TextDecoder().decode(file.subarray(8, 8 + length)),
+  );
+  const own = Object.entries(header).flatMap(([name, { dtype }]) =>
+    name.startsWith(`${NODE}.`) ? WEIGHT_DTYPES[dtype!] ?? [] : []
+  );
+  return [...new Set(own)];
+}
+
+/** What was found out about a static or a dynamic form. */
+interface Form {
+  /** What stands in its column. */
+  readonly arithmetic: string;
+  readonly portable: string;
+  readonly simd: string;
+  readonly file: string;
+  readonly program: string;
+}
+
+/** A form of which everything is the same. */
+function uniform(text: string): Form {
+  return { arithmetic: text, portable: text, simd: text, file: text, program: text };
+}
+
+/** Tries a model of integers in every way. Ways that give other outputs are a fault. */
+function formOf(
+  model: QuantizedModel,
+  x: Tensor | TokenTensor,
+  { kernels, entries, extra }: Tools,
+  cell: Cell,
+): Form {
+  const own = model.modules.get(NODE);
+  if (own === undefined) return uniform(LEFT_OUT);
+  const options = { maxSteps: STEPS };
+  const expected = outputOf(model.createSession(options), model, x.data);
+  const agree = (way: string, session: Session) => {
+    if (outputOf(session, model, x.data) === expected) return;
+    throw new Error(`${own.kind}: ${way} gives other outputs than the portable kernels`);
+  };
+  const { program: lowered } = model.lower().data.nodes.find(({ name }) => name === NODE)!;
+  const { qparams } = kindOf(NODE, own).ends(own).output;
+  const weights = weightDTypes(saveModel(model)).map((dtype) => `${dtype} weights, `);
+  return {
+    arithmetic: `${weights.join("")}${qparams?.dtype ?? "float32"}`,
+    portable: lowered.byParts === undefined ? "yes" : "by parts",
+    simd: cell("SIMD", () => {
+      agree("SIMD", model.createSession({ ...options, kernels }));
+      return kernels.prepare(lowered) === null ? "runs portable" : "yes";
+    }),
+    file: cell("model file", () => {
+      agree("its model file", loadModel(saveModel(model)).createSession(options));
+      return "yes";
+    }),
+    program: cell("program", () => {
+      const program = loadProgram(compileModel(model), { kinds: extra });
+      agree("its program", program.createSession(options));
+      return `\`${entries.get(lowered.kind)!}\``;
+    }),
+  };
+}
+
+/** The operations of a module in its model's reference graph, which is run once. */
+function referenceOf(model: QuantizedModel, x: Tensor | TokenTensor): string {
+  if (!model.modules.has(NODE)) return LEFT_OUT;
+  const graph = convertToReference(model);
+  graph.run(x);
+  const ops = graph.nodes.filter(({ module }) => module === NODE).map(({ op }) => op);
+  const [first, ...others] = new Set(ops.filter((op) => op !== "quantize" && op !== "dequantize"));
+  if (first === undefined) return "nothing to do";
+  return others.length === 0 ? `\`${first}\`` : `${1 + others.length} operations`;
+}
+
+/** A function of torch, and how many of its recorded values differ, as the README's table has it. */
+function recorded(name: string, readme: string): string {
+  const results = readme.split("\n").flatMap((line) => {
+    const [, , functions, , , result] = line.split("|").map((cell) => cell.trim());
+    return functions?.split(", ").includes(name) ? [result!] : [];
+  });
+  if (results.length === 0) {
+    throw new RangeError(`torch: expected a function of the README's table, got "${name}"`);
+  }
+  const differing = results.flatMap((result) => /([\d,]+) differ/.exec(result)?.[1] ?? []);
+  return differing.length === 0 ? `\`${name}\`` : `\`${name}\` (${differing[0]} values differ)`;
+}
+
+/** A cell that says the same for both forms, or what it says for each. */
+function joined(fixed: string, dynamic: string): string {
+  if (fixed === dynamic || dynamic === "no") return fixed;
+  return fixed === "no" ? `${dynamic} (dynamic)` : `${fixed}; ${dynamic} (dynamic)`;
+}
+
+/** A line of the table, and why some of it says no. */
+export function lineOf(row: OperatorRow, tools: Tools): { line: string; reasons: string[] } {
+  const label = labelOf(row);
+  const reasons: string[] = [];
+  const attempt = <T>(column: string, call: () => T, otherwise: T): T => {
+    try {
+      return call();
+    } catch (error) {
+      // What fails otherwise is a fault, here or in the package.
+      if (!(error instanceof RangeError)) throw error;
+      reasons.push(`- ${label}, ${column}: ${error.message}`);
+      return otherwise;
+    }
+  };
+  const model = modelOf(row);
+  const x = inputOf(model);
+  model.forward(x);
+  const formIn = (column: string, made: QuantizedModel | null): Form =>
+    made === null
+      ? uniform("no")
+      : formOf(made, x, tools, (each, call) => attempt(`${column}, ${each}`, call, "no"));
+  const quantized = attempt("static", () => {
+    const observed = prepare(model, getPreset(PRESET));
+    observed.forward(x);
+    return convert(observed);
+  }, null);
+  const fixed = formIn("static", quantized);
+  const dynamic = formIn("dynamic", attempt("dynamic", () => quantizeDynamic(model), null));
+  const reference = quantized === null
+    ? "no"
+    : attempt("reference graph", () => referenceOf(quantized, x), "no");
+  const cells = [
+    label,
+    "yes",
+    fixed.arithmetic,
+    dynamic.arithmetic,
+    joined(fixed.portable, dynamic.portable),
+    joined(fixed.simd, dynamic.simd),
+    reference,
+    row.torch.map((name) => recorded(name, tools.readme)).join(", ") || "no",
+    joined(fixed.file, dynamic.file),
+    joined(fixed.program, dynamic.program),
+  ];
+  return { line: `| ${cells.join(" | ")} |`, reasons };
+}
+
+/** Requires that each kind has a row, and each row a kind. */
+export function checkRows(rows: readonly OperatorRow[], kinds: readonly string[]): void {
+  const named = new Set(rows.map(({ kind }) => kind));
+  const missing = kinds.filter((kind) => !named.has(kind));
+  const unknown = [...named].filter((kind) => !kinds.includes(kind));
+  if (missing.length > 0 || unknown.length > 0) {
+    throw new RangeError(
+      `scripts/operator_rows.ts: expected a row for each kind, ` +
+        `got none for [${missing.join(", ")}], and rows for [${unknown.join(", ")}]`,
+    );
+  }
+}
+
+/** The page. */
+export function pageOf(rows: readonly OperatorRow[], tools: Tools): string {
+  const lines = rows.map((row) => lineOf(row, tools));
+  const reasons = lines.flatMap(({ reasons }) => reasons);
+  return `<!-- Written by deno task operators: do not edit. -->
+
+# Operators
+
+What each kind of module can do. Every cell but "equal to torch" was found out by doing it with a small module:
+its outputs agree in all the ways that say yes.
+
+- **static**: dtypes of weights and output as the \`${PRESET}\` preset makes them. "float32" is computed in float32 between
+  modules of integers.
+- **dynamic**: the same for \`quantizeDynamic\`, where activations are quantized at each call. Further columns name it only
+  where it differs from the static form.
+- **SIMD**: "runs portable" is a module that runs by the portable kernels in a session with SIMD kernels.
+- **reference graph**: its operations between dequantize and quantize; dynamic modules have no such graph.
+- **equal to torch**: functions of torch 2.8 whose recorded values the kernels meet bit for bit, in both rounding families
+  (the README's table under "Exactness" says how many). "no" is: nothing recorded to compare with.
+- **program**: the entry point that has its running half. \`loadProgram(bytes, { kinds: [...] })\` takes halves that are
+  not in \`./runtime\`.
+
+| kind | float | static | dynamic | portable | SIMD | reference graph | equal to torch | model file | program |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+${lines.map(({ line }) => line).join("\n")}
+${reasons.length === 0 ? "" : `\nWhy not:\n\n${reasons.join("\n")}\n`}`;
+}
+
+if (import.meta.main) {
+  const { values: { check } } = readArguments("deno task operators [--check]", {
+    check: { type: "boolean" },
+  });
+  checkRows(OPERATOR_ROWS, KIND_NAMES);
+  const page = pageOf(OPERATOR_ROWS, await loadTools());
+  if (!check) {
+    await writeFile(PAGE, page);
+  } else if (page !== await Deno.readTextFile(PAGE)) {
+    console.error(
+      "operators: docs/operators.md is not what the kinds make it: run deno task operators",
+    );
+    process.exit(1);
+  }
+}
