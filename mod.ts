@@ -3,34 +3,25 @@
  *
  * @module
  */
+export { type DType, dtypeRange, type QArray } from "./src/core/dtype.ts";
+export { Generator, type Seed } from "./src/core/generator.ts";
 export {
-  isPerChannel,
   perChannelAffine,
   type PerChannelQParams,
   perTensorAffine,
   type PerTensorQParams,
   type QParams,
-  sameQParams,
 } from "./src/core/qparams.ts";
 export {
   type QTensor,
   qtensor,
-  shapeSize,
   type Tensor,
   tensor,
   tokens,
   type TokenTensor,
 } from "./src/core/tensor.ts";
-export { Generator, type Seed } from "./src/core/generator.ts";
-export * from "./src/cells/lstm_parts.ts";
-export * from "./src/cells/float_executor.ts";
-export * from "./src/core/dtype.ts";
-export type { Topology } from "./src/core/topology.ts";
-export * from "./src/modules/embedding/float.ts";
-export * from "./src/modules/linear/float.ts";
-export * from "./src/modules/lstm/float.ts";
-export * from "./src/modules/lstm/float_cell.ts";
-export * from "./src/modules/module.ts";
+
+export { Embedding, type EmbeddingOptions } from "./src/modules/embedding/float.ts";
 export {
   Graph,
   type GraphChild,
@@ -38,76 +29,121 @@ export {
   type GraphOptions,
   Sequential,
 } from "./src/modules/graph.ts";
-export * from "./src/observer/mod.ts";
-export * from "./src/qconfig/mod.ts";
+export type { Topology } from "./src/core/topology.ts";
+export { Linear, type LinearOptions, LinearReLU } from "./src/modules/linear/float.ts";
+export {
+  LSTM,
+  type LSTMForwardOptions,
+  type LSTMOptions,
+  type LSTMWeights,
+} from "./src/modules/lstm/float.ts";
+export type { LSTMCellWeights } from "./kernels/float/lstm.ts";
+export { Module, type StateDictEntry } from "./src/modules/module.ts";
+
+export { FakeQuantize, type FakeQuantizeOptions } from "./src/observer/fake_quantize.ts";
+export { FixedQParamsObserver, type FixedQParamsOptions } from "./src/observer/fixed.ts";
+export {
+  HistogramObserver,
+  type HistogramOptions,
+  type HistogramState,
+} from "./src/observer/histogram.ts";
+export { MinMaxObserver } from "./src/observer/min_max.ts";
+export {
+  MovingAverageMinMaxObserver,
+  type MovingAverageOptions,
+} from "./src/observer/moving_average.ts";
+export {
+  type CalculateOptions,
+  Observer,
+  type ObserverFactory,
+  type ObserverOptions,
+  type QScheme,
+  type RangeConfig,
+  type UniformObserver,
+} from "./src/observer/observer.ts";
+export {
+  type FloatQParams,
+  MovingAveragePerChannelMinMaxObserver,
+  PerChannelMinMaxObserver,
+  type PerChannelObserver,
+  type PerChannelOptions,
+} from "./src/observer/per_channel.ts";
+export { PlaceholderObserver } from "./src/observer/placeholder.ts";
+export {
+  BackendConfig,
+  type BackendOp,
+  dsp16BackendConfig,
+  type DTypeConstraints,
+  type DTypePattern,
+  fbgemmBackendConfig,
+  qnnpackBackendConfig,
+} from "./src/qconfig/backend.ts";
+export { QConfigMapping } from "./src/qconfig/mapping.ts";
+export { getPreset, PRESET_NAMES } from "./src/qconfig/presets.ts";
+export {
+  dynamicQConfig,
+  type OutputObserver,
+  type PartConfig,
+  type PartObserver,
+  type PartObservers,
+  perChannelDynamicQConfig,
+  type QConfig,
+} from "./src/qconfig/qconfig.ts";
+export {
+  LSTM_PARTS,
+  type Part,
+  PART_NAMES,
+  type PartName,
+  type PartSlot,
+} from "./src/cells/lstm_parts.ts";
+
+export type { InputObserver, ObservedModule, QuantizedModule } from "./src/modules/kind.ts";
 export { convert } from "./src/authoring/convert.ts";
-export { type CellObservers } from "./src/modules/lstm/observed_cell.ts";
-export { ObservedEmbedding } from "./src/modules/embedding/observed.ts";
-export { ObservedLinear } from "./src/modules/linear/observed.ts";
-export { type ObservedCell, ObservedLSTM } from "./src/modules/lstm/observed.ts";
-export { type CellStatistics, type InputStatistics } from "./src/modules/rounding/statistics.ts";
-export { type FitOptions, type Unsupported } from "./src/modules/fit_backend.ts";
-export { type InputObserver, type ObservedModule } from "./src/modules/kind.ts";
-export { ObservedModel } from "./src/authoring/observed_model.ts";
+export type { LoweringOptions, QuantizedModel } from "./src/authoring/model.ts";
+export type { ObservedModel } from "./src/authoring/observed_model.ts";
 export { observeLstmParts, type ObserveLstmPartsOptions } from "./src/authoring/observe_parts.ts";
+export type { FitOptions, Unsupported } from "./src/modules/fit_backend.ts";
 export { prepare, type PrepareOptions } from "./src/authoring/prepare.ts";
 export { quantizeDynamic } from "./src/authoring/quantize_dynamic.ts";
+export type { GraphNode, GraphValue } from "./src/modules/reference.ts";
+export { nodeQParams } from "./src/reference/graph.ts";
 export {
-  accumulateGram,
-  type CodedRows,
-  descendIntegers,
-  type RoundedTokenTable,
-  type RoundingOptions,
-  roundTokenTable,
-  roundWeightRows,
-  type TokenProjection,
-  type TokenTableOptions,
-} from "./src/modules/rounding/weight_rounding.ts";
-export * from "./src/reference/mod.ts";
-export { type MeasuredInput, type PartLoss, PartReport, reportParts } from "./src/tune/report.ts";
+  convertToReference,
+  type ReferenceModel,
+  type ReferenceOutput,
+  type ReferenceResult,
+  type ReferenceRunOptions,
+  type ReferenceState,
+  type StateTensor,
+} from "./src/reference/reference.ts";
+export type { GraphWatcher } from "./src/reference/run.ts";
+export { type GraphFault, verifyGraph } from "./src/reference/verify.ts";
+export {
+  type MeasuredInput,
+  type PartLoss,
+  type PartReport,
+  reportParts,
+} from "./src/tune/report.ts";
 export { tune, type TunedPart, type TuneOptions, type TuneResult } from "./src/tune/tune.ts";
-export type { Engine, LinearWeight } from "./kernels/ops/linear.ts";
+
+export type { OutputPort } from "./src/runtime/data.ts";
+export type { Backend, Port } from "./src/runtime/kind.ts";
 export type {
-  Backend,
-  ByParts,
-  Call,
-  Image,
-  ModuleState,
-  NodeProgram,
-  Port,
-  PreparedModule,
-  RunningKind,
-  Slot,
-  Values,
-} from "./src/runtime/kind.ts";
-export { byParts, type PartValue, type PartWatcher } from "./src/modules/lstm/by_parts.ts";
-export type { QuantizedLstmCell } from "./src/modules/lstm/cell.ts";
-export {
-  type EmbeddingModule,
-  QuantizedEmbedding,
-  type QuantizedEmbeddingOptions,
-} from "./src/modules/embedding/quantized.ts";
-export { QuantizedLinear, type QuantizedLinearOptions } from "./src/modules/linear/quantized.ts";
-export type { ForwardTensor } from "./src/modules/kind.ts";
-export type { LstmForwardOptions, LstmForwardResult } from "./src/modules/lstm/forward.ts";
-export type { LinearModule } from "./src/modules/linear/data.ts";
-export type { LstmModule } from "./src/modules/lstm/data.ts";
-export { QuantizedLSTM, type QuantizedLstmOptions } from "./src/modules/lstm/quantized.ts";
-export { type LoweringOptions, QuantizedModel } from "./src/authoring/model.ts";
-export type { QuantizedModule } from "./src/modules/kind.ts";
-export { Program } from "./src/runtime/program.ts";
-export type {
-  OutputPort,
-  ProgramData,
-  ProgramNode,
-  ProgramOutput,
-  RunningModel,
-} from "./src/runtime/data.ts";
-export {
-  type OutputArray,
+  OutputArray,
   Session,
-  type SessionInput,
-  type SessionOptions,
-  type SessionOutput,
+  SessionInput,
+  SessionOptions,
+  SessionOutput,
 } from "./src/runtime/session.ts";
-export * from "./src/io/mod.ts";
+export type { Engine, LinearWeight } from "./kernels/ops/linear.ts";
+export {
+  parseSafetensors,
+  type SafetensorsArray,
+  type SafetensorsDType,
+  type SafetensorsEntry,
+  type SafetensorsFile,
+} from "./src/io/safetensors.ts";
+export { type SafetensorsInput, writeSafetensors } from "./src/io/safetensors_write.ts";
+export { loadModel } from "./src/io/model_file.ts";
+export { saveModel } from "./src/io/model_write.ts";
+export { compileModel, type CompileOptions } from "./src/io/program_write.ts";

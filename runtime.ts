@@ -26,10 +26,10 @@
  * @module
  */
 export { type LoadOptions, loadProgram } from "./src/runtime/program_file.ts";
-export { Program } from "./src/runtime/program.ts";
-export { Session } from "./src/runtime/session.ts";
+export type { Program } from "./src/runtime/program.ts";
 export type {
   OutputArray,
+  Session,
   SessionInput,
   SessionOptions,
   SessionOutput,

@@ -5,23 +5,20 @@
  * @module
  */
 import { do_not_optimize } from "mitata";
+import { addInt8, linearInt8, mulInt8, quantizePerTensor } from "../kernels/mod.ts";
 import {
-  addInt8,
   bindState,
   dotRows,
   gateOrder,
-  linearInt8,
   lowerCell,
   lstmScratch,
   lstmStep,
-  mulInt8,
   packedInput,
   prepareCell,
   prepareTables,
   quantizedActivation,
-  quantizePerTensor,
   sumsLength,
-} from "../kernels/mod.ts";
+} from "../backend.ts";
 import { fastParts } from "../src/modules/lstm/cell.ts";
 import type { QuantizedLSTM } from "../src/modules/lstm/quantized.ts";
 import { lstmModel, realsOf } from "./models.ts";

@@ -1,24 +1,31 @@
 /**
- * The arithmetic: pure functions over typed arrays. They assume valid input; modules validate.
+ * The operators: pure functions over typed arrays that the caller owns, each as torch 2.8.0 computes it. They assume
+ * valid input; modules validate. What the LSTM's fast step is made of stands in `@splitgate/splitgate/backend`.
  *
  * @module
  */
-export * from "./numeric/requantize.ts";
+export { activateFloat32, activateInt8, reluInt8 } from "./numeric/activation.ts";
+export {
+  type Activation,
+  expFloat32,
+  type HardSigmoid,
+  hardSigmoidFloat32,
+  type LeakyRelu,
+  leakyReluFloat32,
+  logFloat32,
+  reluFloat32,
+  sigmoidFloat32,
+  tanhFloat32,
+} from "./numeric/float_functions.ts";
 export * from "./numeric/quantize.ts";
-export * from "./ops/linear.ts";
-export * from "./ops/linear_dynamic.ts";
-export * from "./ops/elementwise.ts";
-export * from "./numeric/float_functions.ts";
-export * from "./numeric/activation.ts";
-export * from "./packed/pack.ts";
-export * from "./packed/lstm_cell.ts";
-export * from "./packed/lower.ts";
-export * from "./packed/program.ts";
-export * from "./ops/embedding.ts";
-export * from "./float/linear.ts";
-export * from "./ops/fake_quantize.ts";
-export * from "./float/lstm.ts";
-export * from "./ops/softmax.ts";
+export { dequantizeValue, quantizeValue } from "./numeric/requantize.ts";
+export { linearFloat32 } from "./float/linear.ts";
 export * from "./ops/concat.ts";
+export * from "./ops/elementwise.ts";
+export * from "./ops/embedding.ts";
+export * from "./ops/fake_quantize.ts";
+export { type Engine, linearInt8, linearInt8Float32, type LinearWeight } from "./ops/linear.ts";
+export * from "./ops/linear_dynamic.ts";
 export * from "./ops/normalize.ts";
 export * from "./ops/over_time.ts";
+export * from "./ops/softmax.ts";

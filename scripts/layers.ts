@@ -85,7 +85,7 @@ const AUTHORING = Object.keys(LAYERS).filter((layer) =>
 function closedTo(entry: string): readonly string[] {
   if (entry === "kernels/mod.ts") return ["src"];
   if (entry === "simd.ts") return AUTHORING;
-  return entry.startsWith("runtime") ? [...AUTHORING, "src/simd"] : [];
+  return /^(runtime|backend)/.test(entry) ? [...AUTHORING, "src/simd"] : [];
 }
 
 /** Who imports whom, by path from the root. */

@@ -39,7 +39,7 @@ export interface FloatLstmScratch {
  *
  * @example
  * ```ts
- * import { floatLstmScratch } from "@splitgate/splitgate/kernels";
+ * import { floatLstmScratch } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
  * const { igates, hgates, hidden } = floatLstmScratch(3);
  * assertEquals([igates.length, hgates.length, hidden.length], [12, 12, 3]);
@@ -63,7 +63,7 @@ export function floatLstmScratch(hiddenSize: number): FloatLstmScratch {
  *
  * @example
  * ```ts
- * import { floatLstmScratch, lstmStepFloat32 } from "@splitgate/splitgate/kernels";
+ * import { floatLstmScratch, lstmStepFloat32 } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
  * const zeros = new Float32Array(4);
  * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null, weightHr: null };
@@ -103,7 +103,7 @@ export function lstmStepFloat32(
  *
  * @example
  * ```ts
- * import { finishStepFloat32 } from "@splitgate/splitgate/kernels";
+ * import { finishStepFloat32 } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
  * const gates = new Float32Array(4), c = Float32Array.of(8), h = new Float32Array(1);
  * finishStepFloat32(gates, 0, gates, 0, 1, c, 0, h, 0);

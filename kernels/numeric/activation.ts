@@ -35,7 +35,7 @@ export interface ActivationTable {
  *
  * @example
  * ```ts
- * import { activationTable, SMALL_TABLE } from "@splitgate/splitgate/kernels";
+ * import { activationTable, SMALL_TABLE } from "./activation.ts";
  * import { assertEquals } from "@std/assert";
  * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
  * const from = { scale: 0.01, zeroPoint: 0, quantMin: 0, quantMax: SMALL_TABLE - 1 };
@@ -66,7 +66,7 @@ const NONE = /* @__PURE__ */ new Float32Array(0);
  *
  * @example
  * ```ts
- * import { quantizedActivation } from "@splitgate/splitgate/kernels";
+ * import { quantizedActivation } from "./activation.ts";
  * import { assertEquals } from "@std/assert";
  * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
  * const sigmoid = quantizedActivation("sigmoid", 0.1, to);
@@ -96,7 +96,7 @@ export function quantizedActivation(
  *
  * @example
  * ```ts
- * import { tableLength } from "@splitgate/splitgate/kernels";
+ * import { tableLength } from "./activation.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * assertEquals([tableLength(q, q), tableLength({ ...q, quantMax: 65536 }, q)], [256, 0]);
@@ -117,7 +117,7 @@ export function tableLength(from: Affine, to: Affine): number {
  *
  * @example
  * ```ts
- * import { activationTable, lookup } from "@splitgate/splitgate/kernels";
+ * import { activationTable, lookup } from "./activation.ts";
  * import { assertEquals } from "@std/assert";
  * const from = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
@@ -163,7 +163,7 @@ function keep(table: ActivationTable): boolean {
  *
  * @example
  * ```ts
- * import { activationTable, lookup } from "@splitgate/splitgate/kernels";
+ * import { activationTable, lookup } from "./activation.ts";
  * import { assertEquals } from "@std/assert";
  * const from = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * const to = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
@@ -185,7 +185,7 @@ export function lookup(table: ActivationTable, input: number): number {
  *
  * @example
  * ```ts
- * import { activationKey } from "@splitgate/splitgate/kernels";
+ * import { activationKey } from "./activation.ts";
  * import { assert, assertEquals } from "@std/assert";
  * const q = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * assertEquals(activationKey("tanh", q, { ...q }), activationKey("tanh", q, q));
@@ -209,7 +209,8 @@ export function activationKey(activation: Activation, from: Affine, to: Affine):
  *
  * @example
  * ```ts
- * import { activateInt8, activationTable } from "@splitgate/splitgate/kernels";
+ * import { activateInt8 } from "@splitgate/splitgate/kernels";
+ * import { activationTable } from "./activation.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
  * const table = activationTable({ name: "leakyRelu", negativeSlope: 0.5 }, q, q);

@@ -82,7 +82,7 @@ export function expFloat32(x: number): number {
  *
  * @example
  * ```ts
- * import { expFloat64 } from "@splitgate/splitgate/kernels";
+ * import { expFloat64 } from "./float_functions.ts";
  * import { assertAlmostEquals } from "@std/assert";
  * assertAlmostEquals(expFloat64(-3), Math.exp(-3), 1e-16);
  * ```
@@ -238,7 +238,7 @@ export function hardSigmoidFloat32(x: number): number {
  *
  * @example
  * ```ts
- * import { hardSigmoidOf } from "@splitgate/splitgate/kernels";
+ * import { hardSigmoidOf } from "./float_functions.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([-3, 0, 3].map((x) => hardSigmoidOf(x, 0.2, 0.5)), [0, 0.5, 1]);
  * ```
@@ -252,7 +252,7 @@ export function hardSigmoidOf(x: number, slope: number, offset: number): number 
  *
  * @example
  * ```ts
- * import { linearFunction } from "@splitgate/splitgate/kernels";
+ * import { linearFunction } from "./float_functions.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(linearFunction(3), 3);
  * ```
@@ -301,7 +301,7 @@ export type Activation = keyof typeof FLOAT_FUNCTIONS | HardSigmoid | LeakyRelu;
  *
  * @example
  * ```ts
- * import { floatFunction } from "@splitgate/splitgate/kernels";
+ * import { floatFunction } from "./float_functions.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(floatFunction("tanh")(0), 0);
  * assertEquals(floatFunction({ name: "leakyRelu", negativeSlope: 0.5 })(-1), -0.5);

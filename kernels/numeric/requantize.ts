@@ -9,7 +9,7 @@
  *
  * @example
  * ```ts
- * import { ROUND_MAGIC } from "@splitgate/splitgate/kernels";
+ * import { ROUND_MAGIC } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([0.5, 1.5, -2.5].map((x) => (x + ROUND_MAGIC) - ROUND_MAGIC), [0, 2, -2]);
  * ```
@@ -24,7 +24,7 @@ export const ROUND_MAGIC = 6755399441055744;
  *
  * @example
  * ```ts
- * import { roundHalfEven } from "@splitgate/splitgate/kernels";
+ * import { roundHalfEven } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([0.5, 1.5, 2.5, 2.51].map(roundHalfEven), [0, 2, 2, 3]);
  * ```
@@ -42,7 +42,7 @@ export function roundHalfEven(x: number): number {
  *
  * @example
  * ```ts
- * import { fmaFloat32 } from "@splitgate/splitgate/kernels";
+ * import { fmaFloat32 } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(fmaFloat32(1 + 2 ** -23, 1 - 2 ** -23, -1), -(2 ** -46));
  * ```
@@ -61,7 +61,7 @@ const wordView = new Uint32Array(doubleView.buffer);
  *
  * @example
  * ```ts
- * import { addRoundedToOdd } from "@splitgate/splitgate/kernels";
+ * import { addRoundedToOdd } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(addRoundedToOdd(1, 2 ** -60), 1 + 2 ** -52);
  * assertEquals(addRoundedToOdd(1, -(2 ** -60)), 1 - 2 ** -53);
@@ -90,7 +90,7 @@ export function addRoundedToOdd(a: number, b: number): number {
  *
  * @example
  * ```ts
- * import { powerOfTwo } from "@splitgate/splitgate/kernels";
+ * import { powerOfTwo } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([powerOfTwo(10), powerOfTwo(-1)], [1024, 0.5]);
  * ```
@@ -106,7 +106,7 @@ export function powerOfTwo(k: number): number {
  *
  * @example
  * ```ts
- * import { clamp } from "@splitgate/splitgate/kernels";
+ * import { clamp } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([-1, 3, 300].map((x) => clamp(x, 0, 255)), [0, 3, 255]);
  * ```
@@ -120,7 +120,7 @@ export function clamp(x: number, lo: number, hi: number): number {
  *
  * @example
  * ```ts
- * import { MAX_FLOAT32 } from "@splitgate/splitgate/kernels";
+ * import { MAX_FLOAT32 } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([Math.fround(MAX_FLOAT32), Math.fround(2 * MAX_FLOAT32)], [MAX_FLOAT32, Infinity]);
  * ```
@@ -137,7 +137,7 @@ export const MAX_FLOAT32 = 3.4028234663852886e38;
  *
  * @example
  * ```ts
- * import { MAX_FLOAT32, saturateFloat32 } from "@splitgate/splitgate/kernels";
+ * import { MAX_FLOAT32, saturateFloat32 } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * const x = Float32Array.of(1, -Infinity);
  * saturateFloat32(x);
@@ -154,7 +154,7 @@ export function saturateFloat32(x: Float32Array): void {
  *
  * @example
  * ```ts
- * import { reciprocal } from "@splitgate/splitgate/kernels";
+ * import { reciprocal } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(reciprocal(0.1), Math.fround(1 / Math.fround(0.1)));
  * ```
@@ -174,7 +174,8 @@ export function reciprocal(scale: number): number {
  *
  * @example
  * ```ts
- * import { quantizeValue, reciprocal } from "@splitgate/splitgate/kernels";
+ * import { quantizeValue } from "@splitgate/splitgate/kernels";
+ * import { reciprocal } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(quantizeValue(1.25, reciprocal(0.5), 10, 0, 255), 12);
  * ```
@@ -199,7 +200,7 @@ export function quantizeValue(
  *
  * @example
  * ```ts
- * import { quantizeValueWide, reciprocal } from "@splitgate/splitgate/kernels";
+ * import { quantizeValueWide, reciprocal } from "./requantize.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(quantizeValueWide(1e30, reciprocal(1), 0, -(2 ** 31), 2 ** 31 - 1), 2 ** 31 - 1);
  * ```

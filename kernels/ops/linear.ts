@@ -38,7 +38,7 @@ export interface LinearWeight {
  *
  * @example
  * ```ts
- * import { dotInt8 } from "@splitgate/splitgate/kernels";
+ * import { dotInt8 } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(dotInt8(Uint8Array.of(12, 10), 0, 10, Int8Array.of(2, -1), 0, 0, 2), 4);
  * ```
@@ -191,7 +191,7 @@ export function linearInt8Float32(
  *
  * @example
  * ```ts
- * import { linearEngine } from "@splitgate/splitgate/kernels";
+ * import { linearEngine } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
  * assertEquals([linearEngine("qnnpack", q, [q]), linearEngine("qnnpack", q, [null])], ["qnnpack", "fbgemm"]);
@@ -214,7 +214,7 @@ export function linearEngine(engine: Engine, from: Affine, to: readonly (Affine 
  *
  * @example
  * ```ts
- * import { addBias } from "@splitgate/splitgate/kernels";
+ * import { addBias } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(addBias("fbgemm", 10, false, 0.75, 0.5), 11.5);
  * assertEquals(addBias("qnnpack", 10, false, 0.75, 0.5), 12); // rne(1.5) = 2
@@ -245,7 +245,7 @@ export function addBias(
  *
  * @example
  * ```ts
- * import { biasTerm } from "@splitgate/splitgate/kernels";
+ * import { biasTerm } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([biasTerm("fbgemm", false, 0.75, 0.5), biasTerm("qnnpack", false, 0.75, 0.5)], [1.5, 2]);
  * ```
@@ -272,7 +272,7 @@ export function biasTerm(
  *
  * @example
  * ```ts
- * import { linearMultiplier } from "@splitgate/splitgate/kernels";
+ * import { linearMultiplier } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(linearMultiplier("fbgemm", 0.125, 0.5), 0.25);
  * ```
@@ -295,7 +295,7 @@ export function linearMultiplier(
  *
  * @example
  * ```ts
- * import { canRescale } from "@splitgate/splitgate/kernels";
+ * import { canRescale } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([canRescale(2 ** -127, 1), canRescale(2 ** -128, 1)], [true, false]);
  * ```
@@ -324,7 +324,7 @@ export function canRescale(scale: number, multiplier: number): boolean {
  *
  * @example
  * ```ts
- * import { addBias, biasTerm, plainBiasTerm } from "@splitgate/splitgate/kernels";
+ * import { addBias, biasTerm, plainBiasTerm } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
  * const scale = Math.fround(0.01), sum = 1000;
  * const term = plainBiasTerm("fbgemm", false, biasTerm("fbgemm", false, 0.25, scale), 5000, 0.1);

@@ -36,7 +36,7 @@ import { reciprocal } from "../numeric/requantize.ts";
  *
  * @example
  * ```ts
- * import { integerBound } from "@splitgate/splitgate/kernels";
+ * import { integerBound } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(integerBound({ scale: 1, zeroPoint: 100, quantMin: 0, quantMax: 255 }), 155);
  * ```
@@ -50,7 +50,7 @@ export function integerBound(q: Affine): number {
  *
  * @example
  * ```ts
- * import { gateOrder } from "@splitgate/splitgate/kernels";
+ * import { gateOrder } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * // The input, forget, cell and output gate of unit 0, then of unit 1.
  * assertEquals([...gateOrder(2)], [0, 2, 4, 6, 1, 3, 5, 7]);
@@ -67,7 +67,7 @@ export function gateOrder(hiddenSize: number): Int32Array {
  *
  * @example
  * ```ts
- * import { rowOrder } from "@splitgate/splitgate/kernels";
+ * import { rowOrder } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([...rowOrder(3)], [0, 1, 2, -1]);
  * ```
@@ -86,7 +86,7 @@ export function rowOrder(count: number): Int32Array {
  *
  * @example
  * ```ts
- * import { orderRows } from "@splitgate/splitgate/kernels";
+ * import { orderRows } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const weight = {
  *   data: Int8Array.of(1, -2, 3, 4),
@@ -159,7 +159,7 @@ function most(q: Affine | null): number {
  *
  * @example
  * ```ts
- * import { lowerProjection, rowOrder } from "@splitgate/splitgate/kernels";
+ * import { lowerProjection, rowOrder } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const weight = {
  *   data: Int8Array.of(1, -2, 3, 4),
@@ -274,7 +274,7 @@ export interface CellParameters {
  *
  * @example
  * ```ts
- * import { addsInFixedPoint } from "@splitgate/splitgate/kernels";
+ * import { addsInFixedPoint } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 } as const;
  * assertEquals([addsInFixedPoint("qnnpack", q, q, q), addsInFixedPoint("fbgemm", q, q, q)], [true, false]);
@@ -297,7 +297,7 @@ export function addsInFixedPoint(
  *
  * @example
  * ```ts
- * import { fixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { fixedPointAdd } from "./lower.ts";
  * import { assertThrows } from "@std/assert";
  * const q = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
  * assertThrows(() => fixedPointAdd("gates", { ...q, scale: 2 ** 20 }, q, q), RangeError, "gates: expected scales");
@@ -335,7 +335,7 @@ export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactS
  *
  * @example
  * ```ts
- * import { cellActivations } from "@splitgate/splitgate/kernels";
+ * import { cellActivations } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
  * const four = [q, q, q, q];
@@ -365,7 +365,8 @@ export function cellActivations(
  *
  * @example
  * ```ts
- * import { CELL_CONSTANTS, lowerArithmetic } from "@splitgate/splitgate/kernels";
+ * import { CELL_CONSTANTS } from "./lstm_cell.ts";
+ * import { lowerArithmetic } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
  * const four = [q, q, q, q];
@@ -437,7 +438,7 @@ export interface SharedTables {
  *
  * @example
  * ```ts
- * import { sharedTables } from "@splitgate/splitgate/kernels";
+ * import { sharedTables } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(sharedTables().list, []);
  * ```
@@ -465,7 +466,7 @@ export interface LoweredCell {
  *
  * @example
  * ```ts
- * import { gateOrder, lowerCell } from "@splitgate/splitgate/kernels";
+ * import { gateOrder, lowerCell } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
  * const four = [q, q, q, q];
@@ -529,7 +530,7 @@ export function lowerCell(
  *
  * @example
  * ```ts
- * import { bindState, gateOrder } from "@splitgate/splitgate/kernels";
+ * import { bindState, gateOrder } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
  * const four = [q, q, q, q];

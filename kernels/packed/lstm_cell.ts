@@ -37,7 +37,7 @@ export interface Projection {
  *
  * @example
  * ```ts
- * import { CELL_CONSTANTS, CELL_SUM, SUM_HI, SUM_SIZE } from "@splitgate/splitgate/kernels";
+ * import { CELL_CONSTANTS, CELL_SUM, SUM_HI, SUM_SIZE } from "./lstm_cell.ts";
  * import { assert } from "@std/assert";
  * const highest = CELL_SUM * SUM_SIZE + SUM_HI; // the place of the cell state's upper bound
  * assert(highest < CELL_CONSTANTS);
@@ -365,7 +365,7 @@ export interface LstmScratch {
  *
  * @example
  * ```ts
- * import { lstmScratch } from "@splitgate/splitgate/kernels";
+ * import { lstmScratch } from "./lstm_cell.ts";
  * import { assertEquals } from "@std/assert";
  * const split = lstmScratch(64, 0, true), fused = lstmScratch(64, 0, false);
  * assertEquals([split.gates === split.igates, fused.gates === fused.igates], [true, false]);
@@ -398,14 +398,9 @@ export const SUMS_TOGETHER = 20;
  *
  * @example
  * ```ts
- * import {
- *   lowerProjection,
- *   orderRows,
- *   packRows,
- *   projectRows,
- *   rowOrder,
- *   SUMS_TOGETHER,
- * } from "@splitgate/splitgate/kernels";
+ * import { lowerProjection, orderRows, rowOrder } from "./lower.ts";
+ * import { packRows } from "./pack.ts";
+ * import { projectRows, SUMS_TOGETHER } from "./lstm_cell.ts";
  * import { assertEquals } from "@std/assert";
  * const weight = {
  *   data: Int8Array.of(1, -2, 3, 4),
@@ -453,15 +448,9 @@ export function projectRows(
  *
  * @example One unit whose weights are 1, in 16 bits
  * ```ts
- * import {
- *   bindState,
- *   gateOrder,
- *   lowerCell,
- *   lstmScratch,
- *   lstmStep,
- *   prepareCell,
- *   prepareTables,
- * } from "@splitgate/splitgate/kernels";
+ * import { bindState, gateOrder, lowerCell } from "./lower.ts";
+ * import { lstmScratch, lstmStep } from "./lstm_cell.ts";
+ * import { prepareCell, prepareTables } from "./program.ts";
  * import { assertAlmostEquals } from "@std/assert";
  * const weight = (inFeatures: number) => ({
  *   data: new Int8Array(4 * inFeatures).fill(64),

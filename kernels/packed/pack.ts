@@ -32,7 +32,7 @@ export interface PackedRows {
  *
  * @example
  * ```ts
- * import { ARRAYS_TOGETHER, sumsLength } from "@splitgate/splitgate/kernels";
+ * import { ARRAYS_TOGETHER, sumsLength } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(sumsLength(1), 2 * ARRAYS_TOGETHER); // each array may hold two rows
  * ```
@@ -44,7 +44,7 @@ export const ARRAYS_TOGETHER = 5;
  *
  * @example
  * ```ts
- * import { COLUMNS_TOGETHER, packedLength } from "@splitgate/splitgate/kernels";
+ * import { COLUMNS_TOGETHER, packedLength } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(packedLength(1), COLUMNS_TOGETHER);
  * ```
@@ -56,7 +56,7 @@ export const COLUMNS_TOGETHER = 4;
  *
  * @example
  * ```ts
- * import { packedLength } from "@splitgate/splitgate/kernels";
+ * import { packedLength } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([27, 28].map(packedLength), [28, 28]);
  * ```
@@ -72,7 +72,7 @@ export function packedLength(length: number): number {
  *
  * @example
  * ```ts
- * import { packedInput } from "@splitgate/splitgate/kernels";
+ * import { packedInput } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(packedInput(5), [0, 0, 0, 0, 0, 0, 0, 0]);
  * ```
@@ -94,7 +94,7 @@ function doubles(length: number): number[] {
  *
  * @example
  * ```ts
- * import { sumsLength } from "@splitgate/splitgate/kernels";
+ * import { sumsLength } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([10, 12].map(sumsLength), [10, 20]);
  * ```
@@ -125,7 +125,7 @@ export interface WeightRows {
  *
  * @example
  * ```ts
- * import { packRows } from "@splitgate/splitgate/kernels";
+ * import { packRows } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0), sums = Int32Array.of(1, -2, 3, 4);
  * const { arrays } = packRows({ data, sums, largest: 7, count: 2, length: 2, each: 2 });
@@ -167,7 +167,7 @@ export function packRows({ data, count, length, each }: WeightRows): PackedRows 
  *
  * @example
  * ```ts
- * import { rowsTogether } from "@splitgate/splitgate/kernels";
+ * import { rowsTogether } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([rowsTogether(128, 255, 512), rowsTogether(128, 65535, 512)], [2, 1]);
  * ```
@@ -189,7 +189,7 @@ export function rowsTogether(weight: number, bound: number, length: number): 1 |
  *
  * @example
  * ```ts
- * import { dotRows, packRows, sumsLength } from "@splitgate/splitgate/kernels";
+ * import { dotRows, packRows, sumsLength } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0), sums = Int32Array.of(1, -2, 3, 4);
  * const rows = packRows({ data, sums, largest: 7, count: 2, length: 2, each: 2 });

@@ -27,7 +27,8 @@ export interface ActivationProgram {
  *
  * @example
  * ```ts
- * import { lookup, prepareTables } from "@splitgate/splitgate/kernels";
+ * import { lookup } from "../numeric/activation.ts";
+ * import { prepareTables } from "./program.ts";
  * import { assertEquals } from "@std/assert";
  * const from = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
@@ -61,7 +62,8 @@ export interface CellProgram
  *
  * @example
  * ```ts
- * import { gateOrder, lowerCell, prepareCell, prepareTables } from "@splitgate/splitgate/kernels";
+ * import { gateOrder, lowerCell } from "./lower.ts";
+ * import { prepareCell, prepareTables } from "./program.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
  * const four = [q, q, q, q];

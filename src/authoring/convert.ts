@@ -26,7 +26,8 @@ import { roundTogether } from "./rewrites.ts";
  *
  * @example
  * ```ts
- * import { convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convert, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
  * const observed = prepare(lstm, fbgemmQConfig, { splitGates: true });

@@ -39,7 +39,8 @@ const FOLDED_BYTES = 2 ** 24;
  *
  * @example
  * ```ts
- * import { convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convert, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
@@ -75,7 +76,7 @@ export class QuantizedModel {
   readonly #programs = new Map<Folding, Program>();
 
   /**
-   * Use `convert`, `quantizeDynamic` or `loadModel`.
+   * Called by `convert`, `quantizeDynamic` and `loadModel`.
    *
    * @param modules The modules by name, in the order in which they run; widths must fit.
    * @param topology Who reads whom; by default each module the one before it.
@@ -178,6 +179,7 @@ export class QuantizedModel {
    * @throws {TypeError} If an option is of the wrong kind.
    * @throws {RangeError} If there is nothing to fold, or no rounding for "float32" to leave out, or a module's parameters
    * cannot be run.
+   * @internal
    */
   lower(options: LoweringOptions = {}): Program {
     checkGiven(options);

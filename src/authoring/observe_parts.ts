@@ -7,18 +7,14 @@ import { failRange, failType } from "../core/errors.ts";
 import { PART_SLOTS } from "../cells/lstm_parts.ts";
 import { LSTM } from "../modules/lstm/float.ts";
 import { checkPartKey, checkPartObserver, checkQConfig } from "../qconfig/mapping.ts";
-import {
-  getDefaultQConfig,
-  type PartObserver,
-  type PartObservers,
-  type QConfig,
-} from "../qconfig/qconfig.ts";
+import type { PartObserver, PartObservers, QConfig } from "../qconfig/qconfig.ts";
+import { getPreset } from "../qconfig/presets.ts";
 import type { ObservedModel } from "./observed_model.ts";
 import { prepare, type PrepareOptions } from "./prepare.ts";
 
 /** Options of {@linkcode observeLstmParts}. */
 export interface ObserveLstmPartsOptions extends PrepareOptions {
-  /** The LSTM's own QConfig, which every part that is left out inherits; `getDefaultQConfig()` by default. */
+  /** The LSTM's own QConfig, which every part that is left out inherits; `getPreset("x86")` by default. */
   readonly qconfig?: QConfig;
 }
 
@@ -63,7 +59,7 @@ export function observeLstmParts(
   if (typeof parts !== "object" || parts === null) {
     failType("parts", "an object of observers", parts);
   }
-  const { qconfig = getDefaultQConfig(), ...rest } = options;
+  const { qconfig = getPreset("x86"), ...rest } = options;
   if (qconfig === null) failType("options.qconfig", "a QConfig", qconfig);
   checkQConfig(qconfig);
   const all: Record<string, PartObserver> = {};

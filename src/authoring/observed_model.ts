@@ -28,7 +28,8 @@ interface ObservedValue {
  *
  * @example
  * ```ts
- * import { convert, fbgemmQConfig, Linear, LSTM, prepare, Sequential, tensor } from "@splitgate/splitgate";
+ * import { convert, Linear, LSTM, prepare, Sequential, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const model = new Sequential({
  *   lstm: new LSTM({ inputSize: 2, hiddenSize: 3 }),
@@ -49,7 +50,7 @@ export class ObservedModel {
   /** Modules and parts that stay float32 because the target does not run them. */
   readonly unsupported: readonly Unsupported[];
 
-  /** Use `prepare`. */
+  /** Called by `prepare`. */
   constructor(
     modules: ReadonlyMap<string, ObservedModule>,
     topology: Topology,
@@ -76,7 +77,8 @@ export class ObservedModel {
    *
    * @example
    * ```ts
-   * import { fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+   * import { LSTM, prepare, tensor } from "@splitgate/splitgate";
+   * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
    * import { assertEquals } from "@std/assert";
    * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }), x = tensor([1, 2, 3, 4], [2, 1, 2]);
    * const observed = prepare(lstm, fbgemmQConfig);

@@ -57,7 +57,8 @@ export function namedModules({ modules }: FloatModel): NamedModule[] {
  *
  * @example
  * ```ts
- * import { LSTM, prepare, qnnpackQConfig } from "@splitgate/splitgate";
+ * import { LSTM, prepare } from "@splitgate/splitgate";
+ * import { qnnpackQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
  * const observed = prepare(lstm, qnnpackQConfig, { splitGates: true });

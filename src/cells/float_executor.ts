@@ -13,7 +13,7 @@ import type { CellExecutor, Part } from "./lstm_parts.ts";
  *
  * @example
  * ```ts
- * import { pointwiseFloat32 } from "@splitgate/splitgate";
+ * import { pointwiseFloat32 } from "./float_executor.ts";
  * import { assertEquals } from "@std/assert";
  * const a = Float32Array.of(0, 2), b = Float32Array.of(3, 4);
  * assertEquals([...pointwiseFloat32("mul", a, b)], [0, 8]);
@@ -47,7 +47,9 @@ export function pointwiseFloat32(
  *
  * @example One step, gate by gate, and the module
  * ```ts
- * import { floatExecutor, LSTM, lstmParts, runCell, tensor } from "@splitgate/splitgate";
+ * import { LSTM, tensor } from "@splitgate/splitgate";
+ * import { floatExecutor } from "./float_executor.ts";
+ * import { lstmParts, runCell } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }), x = Float32Array.of(1, -1), zeros = new Float32Array(3);
  * const executor = floatExecutor(lstm.cells[0]![0]!, 2, 3);

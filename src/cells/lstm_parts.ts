@@ -11,7 +11,7 @@ import type { PerTensorQParams } from "../core/qparams.ts";
  *
  * @example
  * ```ts
- * import { GATES } from "@splitgate/splitgate";
+ * import { GATES } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(GATES.indexOf("cell"), 2); // rows 2 * hiddenSize and on of a weight
  * ```
@@ -38,7 +38,7 @@ export type PartSlot =
  *
  * @example
  * ```ts
- * import { lstmParts, PART_SLOTS } from "@splitgate/splitgate";
+ * import { lstmParts, PART_SLOTS } from "./lstm_parts.ts";
  * import { assert } from "@std/assert";
  * assert(lstmParts(true).every(({ slot }) => PART_SLOTS.includes(slot)));
  * ```
@@ -60,7 +60,8 @@ export const PART_SLOTS: readonly PartSlot[] = [
  *
  * @example
  * ```ts
- * import { lstmParts, PART_NAMES } from "@splitgate/splitgate";
+ * import { PART_NAMES } from "@splitgate/splitgate";
+ * import { lstmParts } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(lstmParts(true).map(({ name }) => name), [...PART_NAMES]);
  * ```
@@ -86,7 +87,8 @@ export const PART_NAMES = [
  *
  * @example
  * ```ts
- * import { GATED_PARTS, PART_NAMES } from "@splitgate/splitgate";
+ * import { PART_NAMES } from "@splitgate/splitgate";
+ * import { GATED_PARTS } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(PART_NAMES.slice(0, GATED_PARTS), ["igates", "hgates", "gates"]);
  * ```
@@ -159,7 +161,7 @@ export const LSTM_PARTS: readonly Part[] = [
  *
  * @example
  * ```ts
- * import { LSTM_PARTS_PROJECTED } from "@splitgate/splitgate";
+ * import { LSTM_PARTS_PROJECTED } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(LSTM_PARTS_PROJECTED.at(-1)!.inputs, ["ogate_cy"]);
  * ```
@@ -173,7 +175,8 @@ export const LSTM_PARTS_PROJECTED: readonly Part[] = /* @__PURE__ */ LSTM_PARTS.
  *
  * @example
  * ```ts
- * import { CELL_STATE, LSTM_PARTS } from "@splitgate/splitgate";
+ * import { LSTM_PARTS } from "@splitgate/splitgate";
+ * import { CELL_STATE } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(LSTM_PARTS.find(({ inputs }) => inputs[0] === CELL_STATE)!.name, "tanh_cy");
  * ```
@@ -185,7 +188,7 @@ export const CELL_STATE = "fgate_cx_igate_cgate" as const;
  *
  * @example
  * ```ts
- * import { lstmParts } from "@splitgate/splitgate";
+ * import { lstmParts } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([lstmParts(false).length, lstmParts(true).at(-1)!.name], [12, "proj"]);
  * ```
@@ -250,7 +253,7 @@ export interface CellResult<V> {
  *
  * @example An executor that only says what it is asked for
  * ```ts
- * import { type CellExecutor, lstmParts, runCell } from "@splitgate/splitgate";
+ * import { type CellExecutor, lstmParts, runCell } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * const order: string[] = [];
  * const executor: CellExecutor<string> = {

@@ -20,7 +20,8 @@ const RANGES: Readonly<Record<DType, readonly [min: number, max: number]>> = {
  *
  * @example
  * ```ts
- * import { DTYPES, dtypeRange } from "@splitgate/splitgate";
+ * import { dtypeRange } from "@splitgate/splitgate";
+ * import { DTYPES } from "./dtype.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(DTYPES.map((dtype) => dtypeRange(dtype)[1]), [255, 127, 2147483647]);
  * ```
@@ -54,7 +55,7 @@ export function dtypeRange(dtype: DType): readonly [min: number, max: number] {
  *
  * @example
  * ```ts
- * import { newQArray } from "@splitgate/splitgate";
+ * import { newQArray } from "./dtype.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(newQArray("qint8", 2), new Int8Array(2));
  * ```
@@ -73,7 +74,7 @@ export function newQArray(dtype: DType, length: number): QArray {
  *
  * @example
  * ```ts
- * import { dtypeOf } from "@splitgate/splitgate";
+ * import { dtypeOf } from "./dtype.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([dtypeOf(new Uint8Array(1)), dtypeOf([1])], ["quint8", undefined]);
  * ```

@@ -44,7 +44,8 @@ export type QParams = PerTensorQParams | PerChannelQParams;
  *
  * @example
  * ```ts
- * import { isPerChannel, perChannelAffine } from "@splitgate/splitgate";
+ * import { perChannelAffine } from "@splitgate/splitgate";
+ * import { isPerChannel } from "./qparams.ts";
  * import { assert } from "@std/assert";
  * assert(isPerChannel(perChannelAffine({ dtype: "qint8", scales: [0.5, 0.25] })));
  * ```
@@ -178,7 +179,8 @@ export function perChannelAffine(
  *
  * @example
  * ```ts
- * import { perTensorAffine, sameQParams } from "@splitgate/splitgate";
+ * import { perTensorAffine } from "@splitgate/splitgate";
+ * import { sameQParams } from "./qparams.ts";
  * import { assert } from "@std/assert";
  * const q = perTensorAffine({ dtype: "qint8", scale: 0.5, zeroPoint: 0 });
  * assert(sameQParams(q, { ...q }) && !sameQParams(q, { ...q, zeroPoint: 1 }));

@@ -41,7 +41,7 @@ export interface QTensor<Q extends QParams = QParams> {
  *
  * @example
  * ```ts
- * import { shapeSize } from "@splitgate/splitgate";
+ * import { shapeSize } from "./tensor.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(shapeSize([2, 3, 4]), 24);
  * ```

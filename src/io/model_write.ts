@@ -76,7 +76,8 @@ class Writer implements ModuleWriter {
  *
  * @example
  * ```ts
- * import { convert, fbgemmQConfig, loadModel, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+ * import { convert, loadModel, LSTM, prepare, saveModel, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));

@@ -61,8 +61,10 @@ export type ObserverFactory<T extends Observer = Observer> = {
  *
  * @example An observer of one's own
  * ```ts
- * import { calculateQParams, Observer, type PerTensorQParams } from "@splitgate/splitgate";
- * import { convertToReference, fbgemmQConfig, Linear, nodeQParams, prepare, tensor } from "@splitgate/splitgate";
+ * import { Observer, type PerTensorQParams } from "@splitgate/splitgate";
+ * import { calculateQParams } from "./observer.ts";
+ * import { convertToReference, Linear, nodeQParams, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  *
  * class MeanObserver extends Observer { // the range within `factor` times the mean magnitude
@@ -369,7 +371,8 @@ export function scaleAndZeroPoint(
  *
  * @example
  * ```ts
- * import { FixedQParamsObserver, HistogramObserver, UniformObserver } from "@splitgate/splitgate";
+ * import { FixedQParamsObserver, HistogramObserver } from "@splitgate/splitgate";
+ * import { UniformObserver } from "./observer.ts";
  * import { assert } from "@std/assert";
  * const observer = new HistogramObserver({ reduceRange: true });
  * assert(observer instanceof UniformObserver && observer.quantMax === 127);
@@ -442,7 +445,7 @@ export abstract class UniformObserver extends Observer {
  *
  * @example
  * ```ts
- * import { calculateQParams } from "@splitgate/splitgate";
+ * import { calculateQParams } from "./observer.ts";
  * import { assertEquals } from "@std/assert";
  * const { scale, zeroPoint } = calculateQParams(-1, 3, { dtype: "quint8" });
  * assertEquals([scale, zeroPoint], [Math.fround(4 / 255), 64]);

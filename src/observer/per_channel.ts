@@ -53,7 +53,8 @@ export interface FloatQParams {
  *
  * @example Float zero points, as for an embedding
  * ```ts
- * import { PerChannelMinMaxObserver, PerChannelObserver } from "@splitgate/splitgate";
+ * import { PerChannelMinMaxObserver } from "@splitgate/splitgate";
+ * import { PerChannelObserver } from "./per_channel.ts";
  * import { assert, assertEquals } from "@std/assert";
  * const rows = new PerChannelMinMaxObserver({ qscheme: "perChannelAffineFloatQParams" });
  * rows.observe(Float32Array.of(1, 256, -2, 508), [2, 2]);

@@ -214,13 +214,13 @@ function patternFailure(
  *
  * @example
  * ```ts
- * import { BackendConfig, fbgemmQConfig, Linear, prepare } from "@splitgate/splitgate";
+ * import { BackendConfig, getPreset, Linear, prepare } from "@splitgate/splitgate";
  * import { assertThrows } from "@std/assert";
  * const backendConfig = new BackendConfig("narrow", {
  *   linear: [{ input: { dtype: "quint8" }, weight: { dtype: "qint8", quantMin: -127 }, output: { dtype: "quint8" } }],
  * });
  * assertThrows(
- *   () => prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig, { backendConfig }),
+ *   () => prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), getPreset("fbgemm"), { backendConfig }),
  *   RangeError,
  *   "weight quantMin: expected at least -127, got -128",
  * );
@@ -266,6 +266,8 @@ export class BackendConfig {
   /**
    * Why the target does not run an operation on such values: the constraint that failed, of the pattern that came
    * closest; null if it does.
+   *
+   * @internal
    */
   reasonAgainst(op: BackendOp, values: OpValues): string | null {
     const patterns = this.patterns[op] ?? [];
@@ -292,10 +294,10 @@ const embedding: DTypePattern = { weight: quint8, output: float32 };
  *
  * @example
  * ```ts
- * import { fbgemmBackendConfig, fbgemmQConfig, LSTM, prepare } from "@splitgate/splitgate";
+ * import { fbgemmBackendConfig, getPreset, LSTM, prepare } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
- * assertEquals(prepare(lstm, fbgemmQConfig, { backendConfig: fbgemmBackendConfig }).unsupported, []);
+ * assertEquals(prepare(lstm, getPreset("fbgemm"), { backendConfig: fbgemmBackendConfig }).unsupported, []);
  * ```
  */
 export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {

@@ -214,21 +214,21 @@ export function checkPartObserver(
  *
  * @example
  * ```ts
- * import { fbgemmQConfig, lstmParts, MinMaxObserver, QConfigMapping } from "@splitgate/splitgate";
+ * import { Embedding, getPreset, LSTM, MinMaxObserver, prepare, QConfigMapping, Sequential } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * const mapping = new QConfigMapping()
- *   .setGlobal(fbgemmQConfig)
+ *   .setGlobal(getPreset("fbgemm"))
  *   .setObjectType("Embedding", null)
- *   .setPart(
- *     "cellState",
- *     MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 }),
- *   );
- * const [embedding, lstm] = mapping.resolve([
- *   { name: "e", type: "Embedding" },
- *   { name: "l", type: "LSTM", parts: lstmParts(false) },
- * ]);
- * assertEquals(embedding, null);
- * assertEquals(lstm?.weight, fbgemmQConfig.weight);
+ *   .setPart("cellState", MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 }));
+ * const observed = prepare(
+ *   new Sequential({
+ *     embedding: new Embedding({ numEmbeddings: 5, embeddingDim: 2 }),
+ *     lstm: new LSTM({ inputSize: 2, hiddenSize: 3 }),
+ *   }),
+ *   mapping,
+ * );
+ * assertEquals(observed.modules.get("embedding")!.qconfig, null);
+ * assertEquals(observed.modules.get("lstm")!.qconfig?.weight, getPreset("fbgemm").weight);
  * ```
  */
 export class QConfigMapping {
@@ -326,6 +326,7 @@ export class QConfigMapping {
    * The QConfig of each module; null where it is to stay as it is.
    *
    * @throws {RangeError} If a key of the mapping matches no module: it names the key and the modules there are.
+   * @internal
    */
   resolve(modules: readonly NamedModule[]): (QConfig | null)[] {
     for (const rule of [...this.#rules, ...this.#parts]) {

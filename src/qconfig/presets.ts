@@ -36,7 +36,8 @@ function fixed16(
  *
  * @example
  * ```ts
- * import { accurateQConfig, convertToReference, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { accurateQConfig } from "./presets.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), accurateQConfig);
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
@@ -75,7 +76,9 @@ export const accurateQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { convert, Embedding, int8x16QConfig, prepare, type QuantizedEmbedding, tokens } from "@splitgate/splitgate";
+ * import { convert, Embedding, prepare, tokens } from "@splitgate/splitgate";
+ * import { int8x16QConfig } from "./presets.ts";
+ * import { type QuantizedEmbedding } from "../modules/embedding/quantized.ts";
  * import { assert } from "@std/assert";
  * const observed = prepare(new Embedding({ numEmbeddings: 10, embeddingDim: 4 }), int8x16QConfig);
  * observed.forward(tokens([1, 2], [2, 1]));

@@ -4,7 +4,6 @@
  * @module
  */
 import type { Engine } from "../../kernels/ops/linear.ts";
-import { failRange, failType } from "../core/errors.ts";
 import type { PartName, PartSlot } from "../cells/lstm_parts.ts";
 import { HistogramObserver } from "../observer/histogram.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
@@ -80,15 +79,12 @@ export interface QConfig {
   readonly dynamic?: boolean;
 }
 
-/** The engines that torch has a default QConfig for and this package follows. */
-export type QConfigEngine = "fbgemm" | "x86" | "qnnpack";
-
 /**
  * torch's default_observer: MinMaxObserver, quint8 in 0..127.
  *
  * @example
  * ```ts
- * import { defaultObserver } from "@splitgate/splitgate";
+ * import { defaultObserver } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([defaultObserver().dtype, defaultObserver().quantMax], ["quint8", 127]);
  * ```
@@ -101,7 +97,7 @@ export const defaultObserver: ObserverFactory<MinMaxObserver> = MinMaxObserver
  *
  * @example
  * ```ts
- * import { defaultWeightObserver } from "@splitgate/splitgate";
+ * import { defaultWeightObserver } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const observer = defaultWeightObserver();
  * observer.observe(Float32Array.of(-127.5, 3));
@@ -118,7 +114,7 @@ export const defaultWeightObserver: ObserverFactory<MinMaxObserver> = MinMaxObse
  *
  * @example
  * ```ts
- * import { defaultPerChannelWeightObserver } from "@splitgate/splitgate";
+ * import { defaultPerChannelWeightObserver } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const observer = defaultPerChannelWeightObserver();
  * observer.observe(Float32Array.of(-127.5, 3, 0, 255), [2, 2]);
@@ -137,7 +133,7 @@ export const defaultPerChannelWeightObserver: ObserverFactory<
  *
  * @example
  * ```ts
- * import { defaultQConfig } from "@splitgate/splitgate";
+ * import { defaultQConfig } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = defaultQConfig;
  * assertEquals([activation.observerName, weight.observerName], ["MinMaxObserver", "MinMaxObserver"]);
@@ -153,7 +149,7 @@ export const defaultQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { defaultPerChannelQConfig } from "@splitgate/splitgate";
+ * import { defaultPerChannelQConfig } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = defaultPerChannelQConfig;
  * assertEquals([activation.observerName, weight.observerName], ["MinMaxObserver", "PerChannelMinMaxObserver"]);
@@ -169,7 +165,7 @@ export const defaultPerChannelQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { fbgemmQConfig } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = fbgemmQConfig;
  * assertEquals([activation.observerName, activation.args], ["HistogramObserver", { reduceRange: true }]);
@@ -186,7 +182,7 @@ export const fbgemmQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { fbgemmQConfig, x86QConfig } from "@splitgate/splitgate";
+ * import { fbgemmQConfig, x86QConfig } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(x86QConfig.activation.args, fbgemmQConfig.activation.args);
  * assertEquals(x86QConfig.engine, undefined); // fbgemm's rounding
@@ -202,7 +198,7 @@ export const x86QConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { qnnpackQConfig } from "@splitgate/splitgate";
+ * import { qnnpackQConfig } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight, engine } = qnnpackQConfig;
  * assertEquals([activation.args, weight.observerName, engine], [{ reduceRange: false }, "MinMaxObserver", "qnnpack"]);
@@ -239,7 +235,8 @@ export const dynamicQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { convert, Linear, perChannelDynamicQConfig, prepare, type QuantizedLinear } from "@splitgate/splitgate";
+ * import { convert, Linear, perChannelDynamicQConfig, prepare } from "@splitgate/splitgate";
+ * import { type QuantizedLinear } from "../modules/linear/quantized.ts";
  * import { assert } from "@std/assert";
  * const model = convert(prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), perChannelDynamicQConfig));
  * const linear = model.modules.get("linear") as QuantizedLinear;
@@ -251,30 +248,3 @@ export const perChannelDynamicQConfig: QConfig = Object.freeze({
   weight: defaultPerChannelWeightObserver,
   dynamic: true,
 });
-
-/**
- * torch.ao.quantization.get_default_qconfig, version 0.
- *
- * @param engine x86 by default, as in torch. onednn is not supported.
- * @throws {TypeError} If the engine is no string.
- * @throws {RangeError} If there is no such engine.
- *
- * @example
- * ```ts
- * import { getDefaultQConfig } from "@splitgate/splitgate";
- * import { assertEquals } from "@std/assert";
- * const { activation, weight } = getDefaultQConfig("fbgemm");
- * assertEquals(activation.observerName, "HistogramObserver");
- * assertEquals(weight.observerName, "PerChannelMinMaxObserver");
- * ```
- */
-export function getDefaultQConfig(engine: QConfigEngine = "x86"): QConfig {
-  if (engine === "fbgemm") return fbgemmQConfig;
-  if (engine === "x86") return x86QConfig;
-  if (engine === "qnnpack") return qnnpackQConfig;
-  return (typeof engine === "string" ? failRange : failType)(
-    "engine",
-    "fbgemm, x86 or qnnpack",
-    engine,
-  );
-}

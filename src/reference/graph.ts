@@ -11,7 +11,8 @@ import type { GraphNode } from "../modules/reference.ts";
  *
  * @example
  * ```ts
- * import { convertToReference, fbgemmQConfig, Linear, nodeQParams, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, Linear, nodeQParams, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);
  * observed.forward(tensor([0.1, -0.4], [1, 2]));

@@ -75,7 +75,8 @@ export interface ReferenceResult extends ReferenceOutput {
  *
  * @example
  * ```ts
- * import { convertToReference, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assert, assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
@@ -95,7 +96,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
   readonly #float: boolean;
 
   /**
-   * Use {@linkcode convertToReference}.
+   * Called by {@linkcode convertToReference}.
    *
    * @param weights Float weights: the graph then runs as the float model that it came from, quantizing nothing.
    */
@@ -345,7 +346,8 @@ function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number):
  *
  * @example
  * ```ts
- * import { convertToReference, fbgemmQConfig, Linear, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, Linear, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);
  * observed.forward(tensor([0.1, -0.4], [1, 2]));

@@ -120,15 +120,21 @@ export interface RunningKind<P extends NodeProgram = NodeProgram> {
   prepare(program: P): PreparedModule;
 }
 
-/** Runs modules in another way than the portable kernels. */
+/** Runs modules in another way than the portable kernels; what it is asked stands in the `./backend` entry. */
 export interface Backend {
   /** For messages: which one it is. */
   readonly name: string;
-  /** A module made ready: constants that all sessions share. null where this backend does not run it. */
+  /**
+   * A module made ready: constants that all sessions share. null where this backend does not run it.
+   *
+   * @internal
+   */
   prepare(program: NodeProgram): PreparedModule | null;
   /**
    * What `prepare` then takes instead of making it, where it finds it in a program; null where this backend does not run
    * the module. Absent where there is nothing to gain.
+   *
+   * @internal
    */
   image?(program: NodeProgram): Image | null;
 }

@@ -56,7 +56,7 @@ export class Program implements RunningModel {
   readonly #plans = new WeakMap<object, Plan>();
 
   /**
-   * Use `loadProgram`.
+   * Called by `loadProgram` and by the model that is lowered.
    *
    * @param kinds Running halves of kinds: those that the program needs must be among them.
    * @throws {RangeError} If one is not: the message says how to import it.

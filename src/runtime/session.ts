@@ -132,7 +132,8 @@ function copyStates(nodes: readonly PlannedNode[], from: States, to: States): vo
  *
  * @example
  * ```ts
- * import { convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convert, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
@@ -186,7 +187,7 @@ export class Session {
   /** Copies of the states, which such a call puts back. */
   readonly #copies: States;
 
-  /** Use `createSession` of a model or a program. */
+  /** Called by `createSession` of a model or a program. */
   constructor(
     model: RunningModel,
     plan: Plan,

@@ -498,7 +498,8 @@ class SimdLstm implements PreparedModule {
  *
  * @example
  * ```ts
- * import { convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convert, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { simdKernels } from "@splitgate/splitgate/simd";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);

@@ -86,7 +86,9 @@ export function roundTo(
  *
  * @example
  * ```ts
- * import { LSTM, PartReport, prepare, qnnpackQConfig, reportParts, tensor } from "@splitgate/splitgate";
+ * import { LSTM, prepare, reportParts, tensor } from "@splitgate/splitgate";
+ * import { PartReport } from "./report.ts";
+ * import { qnnpackQConfig } from "../qconfig/qconfig.ts";
  * import { assert, assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qnnpackQConfig), x = tensor([1, 2], [1, 1, 2]);
  * observed.forward(x);
@@ -102,7 +104,7 @@ export class PartReport {
   /** Signal to noise of the model's output against the float model's in dB; null where that is not known. */
   readonly outputSqnr: number | null;
 
-  /** Use {@linkcode reportParts}. */
+  /** Called by {@linkcode reportParts}. */
   constructor(parts: readonly PartLoss[], outputSqnr: number | null) {
     this.parts = parts;
     this.outputSqnr = outputSqnr;

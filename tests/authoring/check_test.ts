@@ -1,19 +1,19 @@
 import { assertThrows } from "@std/assert";
 import {
   convert,
-  fbgemmQConfig,
   Linear,
   loadModel,
   LSTM,
   perTensorAffine,
   prepare,
-  QuantizedEmbedding,
-  QuantizedLinear,
-  QuantizedLSTM,
-  QuantizedModel,
   saveModel,
   tensor,
 } from "@splitgate/splitgate";
+import { fbgemmQConfig } from "../../src/qconfig/qconfig.ts";
+import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
+import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
+import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
+import { QuantizedModel } from "../../src/authoring/model.ts";
 
 function quantized<T>(float: Linear | LSTM): T {
   const observed = prepare(float, fbgemmQConfig);

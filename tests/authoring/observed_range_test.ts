@@ -2,32 +2,22 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
-  accurateQConfig,
-  byParts,
   convert,
   convertToReference,
-  defaultWeightObserver,
   Embedding,
   FakeQuantize,
-  fbgemmQConfig,
-  type ForwardTensor,
   type GraphNode,
   Linear,
   loadModel,
   LSTM,
-  lstmParts,
   MinMaxObserver,
   MovingAverageMinMaxObserver,
   nodeQParams,
-  type ObservedLSTM,
   type ObservedModel,
   type Observer,
   type PartName,
   prepare,
   type QConfig,
-  qnnpackQConfig,
-  type QuantizedLinear,
-  type QuantizedLSTM,
   type ReferenceState,
   saveModel,
   Sequential,
@@ -35,6 +25,14 @@ import {
   tensor,
   tokens,
 } from "@splitgate/splitgate";
+import { accurateQConfig } from "../../src/qconfig/presets.ts";
+import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import { defaultWeightObserver, fbgemmQConfig, qnnpackQConfig } from "../../src/qconfig/qconfig.ts";
+import type { ForwardTensor } from "../../src/modules/kind.ts";
+import { lstmParts } from "../../src/cells/lstm_parts.ts";
+import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
+import type { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
+import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
 import { floatWeights } from "../../src/tune/report.ts";
 import { type LstmCase, lstmCases } from "./arbitraries.ts";

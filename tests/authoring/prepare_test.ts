@@ -8,40 +8,41 @@ import {
 } from "@std/assert";
 import fc from "fast-check";
 import {
-  accurateQConfig,
   convert,
   convertToReference,
-  defaultPerChannelWeightObserver,
-  defaultQConfig,
-  defaultWeightObserver,
   Embedding,
-  type EmbeddingModule,
   FakeQuantize,
-  fbgemmQConfig,
   Generator,
   HistogramObserver,
-  int8x16QConfig,
   Linear,
-  type LinearModule,
   loadModel,
   LSTM,
   MinMaxObserver,
   MovingAverageMinMaxObserver,
-  type ObservedLinear,
-  type ObservedLSTM,
   perChannelAffine,
   PlaceholderObserver,
   prepare,
   type QConfig,
   QConfigMapping,
-  qnnpackQConfig,
-  type QuantizedLSTM,
   saveModel,
   Sequential,
   type Tensor,
   tensor,
   tokens,
 } from "@splitgate/splitgate";
+import { accurateQConfig, int8x16QConfig } from "../../src/qconfig/presets.ts";
+import {
+  defaultPerChannelWeightObserver,
+  defaultQConfig,
+  defaultWeightObserver,
+  fbgemmQConfig,
+  qnnpackQConfig,
+} from "../../src/qconfig/qconfig.ts";
+import type { EmbeddingModule } from "../../src/modules/embedding/quantized.ts";
+import type { LinearModule } from "../../src/modules/linear/data.ts";
+import type { ObservedLinear } from "../../src/modules/linear/observed.ts";
+import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
+import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { lstmCases } from "./arbitraries.ts";
 import { random, seeds } from "../modules/random.ts";
 

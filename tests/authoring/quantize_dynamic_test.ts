@@ -3,18 +3,18 @@ import {
   convert,
   dynamicQConfig,
   Embedding,
-  fbgemmQConfig,
   Linear,
   LSTM,
   prepare,
   QConfigMapping,
-  type QuantizedEmbedding,
-  type QuantizedLSTM,
   quantizeDynamic,
   saveModel,
   Sequential,
   tensor,
 } from "@splitgate/splitgate";
+import { fbgemmQConfig } from "../../src/qconfig/qconfig.ts";
+import type { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
+import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 
 const wave = (length: number, step = 0.7) =>
   Float32Array.from({ length }, (_, i) => Math.sin(1 + i * step));

@@ -1,21 +1,20 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import {
-  accurateQConfig,
   convert,
   Embedding,
   getPreset,
-  int8x16QConfig,
   Linear,
   loadModel,
   LSTM,
   prepare,
   type QConfig,
-  type QuantizedEmbedding,
   saveModel,
   Sequential,
   tensor,
   tokens,
 } from "@splitgate/splitgate";
+import { accurateQConfig, int8x16QConfig } from "../../src/qconfig/presets.ts";
+import type { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { CellStatistics, type InputStatistics } from "../../src/modules/rounding/statistics.ts";
 import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
 

@@ -2,7 +2,6 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } f
 import fc from "fast-check";
 import {
   convert,
-  defaultWeightObserver,
   dsp16BackendConfig,
   Embedding,
   fbgemmBackendConfig,
@@ -18,6 +17,7 @@ import {
   tokens,
   tune,
 } from "@splitgate/splitgate";
+import { defaultWeightObserver } from "../../src/qconfig/qconfig.ts";
 import { floatWeights } from "../../src/tune/report.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
 import { lstmCases, partObservers } from "./arbitraries.ts";

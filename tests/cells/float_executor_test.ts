@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { floatExecutor, Generator } from "@splitgate/splitgate";
-import { floatLstmScratch, lstmStepFloat32, type LSTMWeights } from "@splitgate/splitgate/kernels";
+import { Generator } from "@splitgate/splitgate";
+import { floatExecutor } from "../../src/cells/float_executor.ts";
+import { floatLstmScratch, lstmStepFloat32, type LSTMWeights } from "../../kernels/float/lstm.ts";
 import { type CellResult, lstmParts, runCell } from "../../src/cells/lstm_parts.ts";
 
 const sizes = fc.constantFrom(1, 3, 7, 13, 33);

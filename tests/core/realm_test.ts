@@ -2,7 +2,12 @@ import { assert, assertEquals } from "@std/assert";
 import { createContext, runInContext } from "node:vm";
 import * as kernels from "../../kernels/mod.ts";
 import * as main from "../../mod.ts";
-import { loadProgram as loadProgramAlone } from "../../runtime.ts";
+import { loadProgram as loadProgramAlone, type Program } from "../../runtime.ts";
+import { QuantizedModel } from "../../src/authoring/model.ts";
+import { dtypeOf } from "../../src/core/dtype.ts";
+import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
+import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
+import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import { simdKernels } from "../../simd.ts";
 import { floatsOf } from "../authoring/arbitrary.ts";
@@ -66,7 +71,7 @@ function observed(give: Give, options: object) {
 }
 
 /** A session's outputs, reals and integers, and its state. */
-function session(give: Give, model: main.QuantizedModel | main.Program, options: object = {}) {
+function session(give: Give, model: main.QuantizedModel | Program, options: object = {}) {
   const running = model.createSession(give({ batch: 2, ...options }));
   const y = give(new Float32Array(2 * 3 * model.outputSize));
   const integers = give(new Uint8Array(2 * model.outputSize));
@@ -92,7 +97,7 @@ const entries: Record<string, (give: Give) => unknown> = {
   qtensor: (give) => main.qtensor(give(Uint8Array.of(1, 2)), give([2]), give(q8)),
   dtypeOf: (give) =>
     [new Uint8Array(1), new Int8Array(1), new Int32Array(1), new Float32Array(1)]
-      .map((array) => main.dtypeOf(give(array))),
+      .map((array) => dtypeOf(give(array))),
   perTensorAffine: (give) => main.perTensorAffine(give(q8)),
   perChannelAffine: (give) =>
     main.perChannelAffine(give({ dtype: "qint8", scales: Float32Array.of(1, 2), axis: 0 })),
@@ -129,7 +134,7 @@ const entries: Record<string, (give: Give) => unknown> = {
   "QConfigMapping.setModuleNamePattern": (give) =>
     main.prepare(
       new main.Linear({ inFeatures: 4, outFeatures: 2, seed: 1 }),
-      new main.QConfigMapping().setModuleNamePattern(give(/.*/), main.fbgemmQConfig),
+      new main.QConfigMapping().setModuleNamePattern(give(/.*/), main.getPreset("fbgemm")),
     ).modules.size,
   convert: (give) => main.saveModel(main.convert(observed(give, {}))),
   quantizeDynamic: () =>
@@ -148,11 +153,11 @@ const entries: Record<string, (give: Give) => unknown> = {
     return main.reportParts(model, inputs).toTable();
   },
   "QuantizedLSTM.forward": (give) => {
-    const module = new main.QuantizedLSTM(give({ ...plainModel.modules.get("lstm") }) as never);
+    const module = new QuantizedLSTM(give({ ...plainModel.modules.get("lstm") }) as never);
     return module.forward(give({ data: floats, shape: [2, 3, 4] }));
   },
   "QuantizedLinear.forward": (give) => {
-    const module = new main.QuantizedLinear(give({ ...linearModel.modules.get("out") }) as never);
+    const module = new QuantizedLinear(give({ ...linearModel.modules.get("out") }) as never);
     return module.forward(give({ data: floats.subarray(0, 10), shape: [1, 10] }));
   },
   "QuantizedEmbedding.forward": (give) =>
@@ -162,7 +167,7 @@ const entries: Record<string, (give: Give) => unknown> = {
       const rows = new Float32Array(floating ? 0 : 2).fill(0.25);
       const options = { numEmbeddings: 2, embeddingDim: 2, scales: rows, biases: rows };
       const weight = Weight.of(1, 2, 3, 255) as Float32Array;
-      return new main.QuantizedEmbedding(give({ ...options, weight })).forward(
+      return new QuantizedEmbedding(give({ ...options, weight })).forward(
         give({ data: Int32Array.of(1, 0), shape: [2] }),
       );
     }),
@@ -184,8 +189,8 @@ const entries: Record<string, (give: Give) => unknown> = {
     return y;
   },
   "modules of foreign arrays in files": (give) => {
-    const lstm = new main.QuantizedLSTM(give({ ...plainModel.modules.get("lstm") }) as never);
-    const model = new main.QuantizedModel(new Map([["lstm", lstm]]));
+    const lstm = new QuantizedLSTM(give({ ...plainModel.modules.get("lstm") }) as never);
+    const model = new QuantizedModel(new Map([["lstm", lstm]]));
     return [main.saveModel(model), main.compileModel(model), ...session(give, model)];
   },
   writeSafetensors: (give) =>

@@ -7,11 +7,11 @@ import { Session } from "node:inspector";
 import {
   compileModel,
   loadModel,
-  loadProgram,
   parseSafetensors,
   saveModel,
   writeSafetensors,
 } from "../../mod.ts";
+import { loadProgram } from "../../runtime.ts";
 
 type Tensors = [string, { data: Int8Array | Float32Array; shape: number[] }][];
 

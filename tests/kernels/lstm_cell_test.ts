@@ -1,25 +1,23 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { type Affine, linearInt8, linearInt8Float32 } from "@splitgate/splitgate/kernels";
 import {
-  type Affine,
   bindState,
   gateOrder,
   integerBound,
-  linearEngine,
-  linearInt8,
-  linearInt8Float32,
   lowerCell,
   lowerProjection,
+  orderRows,
+  rowOrder,
+} from "../../kernels/packed/lower.ts";
+import { linearEngine } from "../../kernels/ops/linear.ts";
+import {
   lstmScratch,
   lstmStep,
-  orderRows,
-  packedInput,
-  packRows,
-  prepareCell,
-  prepareTables,
   projectRows,
-  rowOrder,
   SUMS_TOGETHER,
-} from "@splitgate/splitgate/kernels";
+} from "../../kernels/packed/lstm_cell.ts";
+import { packedInput, packRows } from "../../kernels/packed/pack.ts";
+import { prepareCell, prepareTables } from "../../kernels/packed/program.ts";
 import fc from "fast-check";
 import { fastParts, hiddenQParams } from "../../src/modules/lstm/cell.ts";
 import { type Bits, generator, lstmCases, lstmOf, qparamsOf } from "../authoring/arbitrary.ts";

@@ -1,12 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import {
-  dotRows,
-  orderRows,
-  packedInput,
-  packRows,
-  rowOrder,
-  sumsLength,
-} from "@splitgate/splitgate/kernels";
+import { dotRows, packedInput, packRows, sumsLength } from "../../kernels/packed/pack.ts";
+import { orderRows, rowOrder } from "../../kernels/packed/lower.ts";
 import fc from "fast-check";
 import { generator } from "../authoring/arbitrary.ts";
 

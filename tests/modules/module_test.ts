@@ -4,11 +4,11 @@ import {
   Generator,
   Linear,
   LSTM,
-  LSTMCell,
   Sequential,
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
+import { LSTMCell } from "../../src/modules/lstm/float_cell.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { writeSafetensors } from "../../src/io/safetensors_write.ts";
 

@@ -6,7 +6,6 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   type Backend,
-  byParts,
   compileModel,
   convertToReference,
   dynamicQConfig,
@@ -16,10 +15,6 @@ import {
   LSTM,
   perTensorAffine,
   type PerTensorQParams,
-  QuantizedEmbedding,
-  QuantizedLinear,
-  QuantizedLSTM,
-  QuantizedModel,
   type QuantizedModule,
   quantizeDynamic,
   saveModel,
@@ -29,7 +24,13 @@ import {
   tensor,
 } from "@splitgate/splitgate";
 import { readTree, writeTree } from "../io/tree.ts";
-import { linearDynamicInt8, MAX_FLOAT32 } from "@splitgate/splitgate/kernels";
+import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
+import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
+import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
+import { QuantizedModel } from "../../src/authoring/model.ts";
+import { linearDynamicInt8 } from "@splitgate/splitgate/kernels";
+import { MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
 import { loadProgram } from "@splitgate/splitgate/runtime";
 import {
   type Bits,

@@ -8,8 +8,8 @@ import {
 import fc from "fast-check";
 import { quantizePerTensor } from "../../kernels/numeric/quantize.ts";
 import { dtypeRange, newQArray } from "../../src/core/dtype.ts";
+import { calculateQParams } from "../../src/observer/observer.ts";
 import {
-  calculateQParams,
   FixedQParamsObserver,
   HistogramObserver,
   MinMaxObserver,
@@ -19,7 +19,7 @@ import {
   type ObserverOptions,
   PerChannelMinMaxObserver,
   PlaceholderObserver,
-} from "../../src/observer/mod.ts";
+} from "@splitgate/splitgate";
 import type { PerTensorQParams } from "../../src/core/qparams.ts";
 
 const f = Math.fround;

@@ -3,14 +3,11 @@ import {
   BackendConfig,
   convert,
   convertToReference,
-  defaultPerChannelWeightObserver,
-  defaultWeightObserver,
   dsp16BackendConfig,
   type DTypePattern,
   Embedding,
   FakeQuantize,
   fbgemmBackendConfig,
-  fbgemmQConfig,
   FixedQParamsObserver,
   Linear,
   LSTM,
@@ -19,11 +16,16 @@ import {
   PlaceholderObserver,
   prepare,
   qnnpackBackendConfig,
-  qnnpackQConfig,
   Sequential,
   tensor,
   verifyGraph,
 } from "@splitgate/splitgate";
+import {
+  defaultPerChannelWeightObserver,
+  defaultWeightObserver,
+  fbgemmQConfig,
+  qnnpackQConfig,
+} from "../../src/qconfig/qconfig.ts";
 
 const bits16 = MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 });
 const bits32 = MinMaxObserver.withArgs({ dtype: "qint32" });

@@ -1,19 +1,21 @@
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import {
-  defaultQConfig,
-  defaultWeightObserver,
-  fbgemmQConfig,
   LSTM,
-  lstmParts,
   MinMaxObserver,
-  type NamedModule,
-  type ObservedLSTM,
   type PartObserver,
   prepare,
   type QConfig,
   QConfigMapping,
-  qnnpackQConfig,
 } from "@splitgate/splitgate";
+import {
+  defaultQConfig,
+  defaultWeightObserver,
+  fbgemmQConfig,
+  qnnpackQConfig,
+} from "../../src/qconfig/qconfig.ts";
+import { lstmParts } from "../../src/cells/lstm_parts.ts";
+import type { NamedModule } from "../../src/qconfig/mapping.ts";
+import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
 
 const modules: NamedModule[] = [
   { name: "embedding", type: "Embedding" },

@@ -2,30 +2,28 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
-  byParts,
-  type CellExecutor,
   convert,
   convertToReference,
-  defaultPerChannelWeightObserver,
-  defaultWeightObserver,
   FixedQParamsObserver,
-  GATES,
   type GraphNode,
   type GraphValue,
   LSTM,
-  lstmParts,
   MinMaxObserver,
   observeLstmParts,
   type Part,
   type PartObservers,
-  type PartValue,
   type PerTensorQParams,
   type QTensor,
-  type QuantizedLSTM,
   reportParts,
-  runCell,
   tensor,
 } from "@splitgate/splitgate";
+import { byParts, type PartValue } from "../../src/modules/lstm/by_parts.ts";
+import { type CellExecutor, GATES, lstmParts, runCell } from "../../src/cells/lstm_parts.ts";
+import {
+  defaultPerChannelWeightObserver,
+  defaultWeightObserver,
+} from "../../src/qconfig/qconfig.ts";
+import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { ByPartsExecutor } from "../../src/modules/lstm/by_parts.ts";
 import { computeNode } from "../../src/reference/run.ts";
 import { type LstmCase, lstmCases, partObservers, slotObserver } from "../authoring/arbitraries.ts";

@@ -3,18 +3,14 @@ import fc from "fast-check";
 import {
   convert,
   convertToReference,
-  defaultWeightObserver,
   Embedding,
-  fbgemmQConfig,
   FixedQParamsObserver,
   type GraphNode,
   Linear,
   loadModel,
   LSTM,
   LSTM_PARTS,
-  lstmParts,
   MinMaxObserver,
-  type NamedModule,
   observeLstmParts,
   perTensorAffine,
   type PerTensorQParams,
@@ -30,6 +26,9 @@ import {
   tokens,
   verifyGraph,
 } from "@splitgate/splitgate";
+import { defaultWeightObserver, fbgemmQConfig } from "../../src/qconfig/qconfig.ts";
+import { lstmParts } from "../../src/cells/lstm_parts.ts";
+import type { NamedModule } from "../../src/qconfig/mapping.ts";
 import { lstmCases, partObservers } from "../authoring/arbitraries.ts";
 import { head, pick, transposed } from "../modules/random.ts";
 

@@ -1,4 +1,4 @@
-import { QuantizedEmbedding } from "@splitgate/splitgate";
+import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import type { Backend } from "../../src/runtime/kind.ts";

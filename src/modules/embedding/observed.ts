@@ -15,7 +15,9 @@ import type { Tensor, TokenTensor } from "../../core/tensor.ts";
  *
  * @example
  * ```ts
- * import { Embedding, fbgemmQConfig, type ObservedEmbedding, prepare, tokens } from "@splitgate/splitgate";
+ * import { Embedding, prepare, tokens } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../../qconfig/qconfig.ts";
+ * import { type ObservedEmbedding } from "./observed.ts";
  * import { assert, assertEquals } from "@std/assert";
  * const float = new Embedding({ numEmbeddings: 10, embeddingDim: 4 });
  * const embedding = prepare(float, fbgemmQConfig).modules.get("embedding") as ObservedEmbedding;

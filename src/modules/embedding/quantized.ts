@@ -75,7 +75,8 @@ export function embeddingRows(
  *
  * @example
  * ```ts
- * import { QuantizedEmbedding, tokens } from "@splitgate/splitgate";
+ * import { tokens } from "@splitgate/splitgate";
+ * import { QuantizedEmbedding } from "./quantized.ts";
  * import { assertEquals } from "@std/assert";
  * const embedding = new QuantizedEmbedding({
  *   weight: Uint8Array.of(0, 1, 2, 3),

@@ -19,7 +19,9 @@ import { fakeQuantizeWeight, weightFakeQuantizers } from "../rounding/weights.ts
  *
  * @example
  * ```ts
- * import { fbgemmQConfig, Linear, type ObservedLinear, Observer, prepare, tensor } from "@splitgate/splitgate";
+ * import { Linear, Observer, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../../qconfig/qconfig.ts";
+ * import { type ObservedLinear } from "./observed.ts";
  * import { assert, assertEquals } from "@std/assert";
  * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);
  * const { input } = observed.modules.get("linear") as ObservedLinear;

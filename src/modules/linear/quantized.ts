@@ -39,7 +39,8 @@ function floatWeight({ data, scales, zeroPoints }: LinearWeight): Float32Array {
  *
  * @example
  * ```ts
- * import { perTensorAffine, QuantizedLinear, tensor } from "@splitgate/splitgate";
+ * import { perTensorAffine, tensor } from "@splitgate/splitgate";
+ * import { QuantizedLinear } from "./quantized.ts";
  * import { assertEquals } from "@std/assert";
  * const linear = new QuantizedLinear({
  *   engine: "fbgemm",

@@ -425,7 +425,9 @@ class PreparedByParts implements PreparedModule {
  *
  * @example Each part as it is computed
  * ```ts
- * import { byParts, convert, fbgemmQConfig, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convert, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { byParts } from "./by_parts.ts";
+ * import { fbgemmQConfig } from "../../qconfig/qconfig.ts";
  * import { assert, assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));

@@ -34,7 +34,8 @@ export interface LSTMCellOptions {
  *
  * @example
  * ```ts
- * import { LSTMCell, tensor } from "@splitgate/splitgate";
+ * import { tensor } from "@splitgate/splitgate";
+ * import { LSTMCell } from "./float_cell.ts";
  * import { assertEquals } from "@std/assert";
  * const cell = new LSTMCell({ inputSize: 2, hiddenSize: 3 });
  * const [h, c] = cell.forward(tensor([1, -1], [1, 2]));

@@ -42,7 +42,9 @@ export interface ObservedCell {
  *
  * @example
  * ```ts
- * import { fbgemmQConfig, LSTM, type ObservedLSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../../qconfig/qconfig.ts";
+ * import { type ObservedLSTM } from "./observed.ts";
  * import { assertEquals } from "@std/assert";
  * const float = new LSTM({ inputSize: 2, hiddenSize: 3, bidirectional: true });
  * const observed = prepare(float, fbgemmQConfig, { splitGates: true });

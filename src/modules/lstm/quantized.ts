@@ -43,7 +43,9 @@ function copyCells(cells: LstmModule["cells"]): LstmModule["cells"] {
  *
  * @example
  * ```ts
- * import { convert, fbgemmQConfig, LSTM, prepare, QuantizedLSTM, tensor } from "@splitgate/splitgate";
+ * import { convert, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fbgemmQConfig } from "../../qconfig/qconfig.ts";
+ * import { QuantizedLSTM } from "./quantized.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
  * const x = tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]);

@@ -28,7 +28,9 @@ function gramCount(rows: number, width: number): number {
  *
  * @example
  * ```ts
- * import { accurateQConfig, LSTM, type ObservedLSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { accurateQConfig } from "../../qconfig/presets.ts";
+ * import { type ObservedLSTM } from "../lstm/observed.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), accurateQConfig);
  * const { statistics } = (observed.modules.get("lstm") as ObservedLSTM).cells[0]![0]!;

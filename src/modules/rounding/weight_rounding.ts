@@ -31,7 +31,7 @@ const MAX_SWEEPS = 1000;
  *
  * @example
  * ```ts
- * import { accumulateGram } from "@splitgate/splitgate";
+ * import { accumulateGram } from "./weight_rounding.ts";
  * import { assertEquals } from "@std/assert";
  * const gram = new Float64Array(4);
  * accumulateGram(gram, 0, Float32Array.of(1, 2), 0, 2, 0.5);
@@ -63,7 +63,7 @@ export function accumulateGram(
  *
  * @example
  * ```ts
- * import { descendIntegers } from "@splitgate/splitgate";
+ * import { descendIntegers } from "./weight_rounding.ts";
  * import { assertEquals } from "@std/assert";
  * // Two inputs that are nearly the same: of 0.4 + 0.4 nearest rounding leaves nothing.
  * const gram = Float64Array.of(1, 0.99, 0.99, 1), q = Int32Array.of(0, 0);
@@ -185,7 +185,7 @@ function channelOf({ scales, outFeatures }: LinearWeight, row: number): number {
  *
  * @example
  * ```ts
- * import { accumulateGram, roundWeightRows } from "@splitgate/splitgate";
+ * import { accumulateGram, roundWeightRows } from "./weight_rounding.ts";
  * import { assertEquals } from "@std/assert";
  * const weight = Float32Array.of(0.4, 0.4, 3), nearest = {
  *   data: Int8Array.of(0, 0, 3),
@@ -299,7 +299,7 @@ export interface RoundedTokenTable {
  *
  * @example
  * ```ts
- * import { roundTokenTable } from "@splitgate/splitgate";
+ * import { roundTokenTable } from "./weight_rounding.ts";
  * import { assertEquals } from "@std/assert";
  * const nearest = {
  *   data: Int8Array.of(0, 0),

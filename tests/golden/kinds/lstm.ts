@@ -23,9 +23,9 @@ import type { Observer } from "../../../src/observer/observer.ts";
 import {
   defaultPerChannelWeightObserver,
   defaultWeightObserver,
-  getDefaultQConfig,
   type QConfig,
 } from "../../../src/qconfig/qconfig.ts";
+import { getPreset } from "../../../src/qconfig/presets.ts";
 import { perTensorAffine, type PerTensorQParams } from "../../../src/core/qparams.ts";
 import { convert } from "../../../src/authoring/convert.ts";
 import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
@@ -236,7 +236,7 @@ function qconfigOf(golden: Field, { engine, x }: Case): QConfig {
   const fbgemm = engine === "fbgemm";
   const { scale, zeroPoint } = x.qparams;
   const common = { engine, input: FixedQParamsObserver.withArgs({ scale, zeroPoint }) } as const;
-  if (name === "default") return { ...getDefaultQConfig(engine), ...common };
+  if (name === "default") return { ...getPreset(engine), ...common };
   return name === "minmax"
     ? {
       ...common,

@@ -32,9 +32,9 @@ import { QConfigMapping } from "../../../src/qconfig/mapping.ts";
 import {
   defaultPerChannelWeightObserver,
   defaultWeightObserver,
-  getDefaultQConfig,
   type QConfig,
 } from "../../../src/qconfig/qconfig.ts";
+import { getPreset } from "../../../src/qconfig/presets.ts";
 import type { Check, Row } from "../check.ts";
 import type { Kind } from "../kind.ts";
 import type { Field } from "../read.ts";
@@ -81,7 +81,7 @@ function qconfigOf(golden: Field, { engine }: LstmForm): QConfig {
   const minMax = MinMaxObserver.withArgs({ reduceRange: fbgemm });
   switch (name) {
     case "default":
-      return getDefaultQConfig(engine);
+      return getPreset(engine);
     case "minmax":
       return { engine, activation: minMax, weight: defaultWeightObserver };
     case "mavg":

@@ -5,7 +5,7 @@
  */
 import type { Engine } from "../../../kernels/ops/linear.ts";
 import { newQArray } from "../../../src/core/dtype.ts";
-import { loadModel, saveModel } from "../../../src/io/mod.ts";
+import { loadModel, saveModel } from "@splitgate/splitgate";
 import type { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import type { Check, Row } from "../check.ts";
 import type { Kind } from "../kind.ts";

@@ -4,7 +4,6 @@ import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { readTree, writeTree } from "../../io/tree.ts";
 import {
-  byParts,
   compileModel,
   convert,
   convertToReference,
@@ -12,7 +11,6 @@ import {
   Embedding,
   type Engine,
   fbgemmBackendConfig,
-  fbgemmQConfig,
   Linear,
   type LinearWeight,
   loadModel,
@@ -24,8 +22,6 @@ import {
   prepare,
   type QConfig,
   QConfigMapping,
-  QuantizedLinear,
-  QuantizedLSTM,
   type QuantizedModel,
   saveModel,
   Sequential,
@@ -33,6 +29,10 @@ import {
   tensor,
   tokens,
 } from "@splitgate/splitgate";
+import { byParts } from "../../../src/modules/lstm/by_parts.ts";
+import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
+import { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";
+import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import { linearDynamicInt8, sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
 import { generator } from "../../authoring/arbitrary.ts";
 

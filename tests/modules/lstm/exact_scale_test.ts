@@ -1,8 +1,6 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
-  accurateQConfig,
-  byParts,
   convert,
   FixedQParamsObserver,
   LSTM,
@@ -10,6 +8,8 @@ import {
   type QConfig,
   tensor,
 } from "@splitgate/splitgate";
+import { accurateQConfig } from "../../../src/qconfig/presets.ts";
+import { byParts } from "../../../src/modules/lstm/by_parts.ts";
 
 Deno.test("a session gives what execution by parts gives when projections are float and the gates' scale a power of two", () => {
   const size = fc.constantFrom(1, 3, 7, 13, 33);

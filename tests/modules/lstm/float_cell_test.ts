@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { Generator, LSTM, LSTMCell, tensor } from "@splitgate/splitgate";
+import { Generator, LSTM, tensor } from "@splitgate/splitgate";
+import { LSTMCell } from "../../../src/modules/lstm/float_cell.ts";
 import { random, seeds, sizes } from "../random.ts";
 
 Deno.test("LSTMCell.forward() has the bits of one step of an LSTM with the same weights", () => {

@@ -3,23 +3,21 @@ import fc from "fast-check";
 import {
   convert,
   convertToReference,
-  defaultWeightObserver,
   FakeQuantize,
-  fbgemmQConfig,
   FixedQParamsObserver,
   HistogramObserver,
   LSTM,
-  LSTM_PARTS_PROJECTED,
   MinMaxObserver,
-  type ObservedLSTM,
   observeLstmParts,
   type Observer,
-  PART_SLOTS,
   type PartObservers,
   type PartSlot,
   type QConfig,
   tensor,
 } from "@splitgate/splitgate";
+import { defaultWeightObserver, fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
+import { LSTM_PARTS_PROJECTED, PART_SLOTS } from "../../../src/cells/lstm_parts.ts";
+import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
 import { lstmCases, partObservers } from "../../authoring/arbitraries.ts";
 
 const bits16 = MinMaxObserver.withArgs({

@@ -11,7 +11,7 @@ import {
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
-import { roundHalfEven } from "@splitgate/splitgate/kernels";
+import { roundHalfEven } from "../../../kernels/numeric/requantize.ts";
 import {
   loadProgram,
   type Program,

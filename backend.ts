@@ -1,0 +1,20 @@
+/**
+ * For authors of kernels: what a {@linkcode Backend} is asked, how the running half of a module is described, and what
+ * the portable LSTM step is made of. UNSTABLE: anything here may change with any version.
+ *
+ * @module
+ */
+export * from "./kernels/numeric/activation.ts";
+export * from "./kernels/numeric/float_functions.ts";
+export * from "./kernels/numeric/requantize.ts";
+export type { Affine, Integers } from "./kernels/numeric/quantize.ts";
+export type { FixedPointAdd } from "./kernels/ops/elementwise.ts";
+export * from "./kernels/ops/linear.ts";
+export * from "./kernels/packed/lower.ts";
+export * from "./kernels/packed/lstm_cell.ts";
+export * from "./kernels/packed/pack.ts";
+export * from "./kernels/packed/program.ts";
+export type { DType, QArray } from "./src/core/dtype.ts";
+export type { PerTensorQParams } from "./src/core/qparams.ts";
+export type * from "./src/runtime/data.ts";
+export type * from "./src/runtime/kind.ts";
