@@ -1,0 +1,83 @@
+import { assert, assertEquals } from "@std/assert";
+import { LAYERS } from "../scripts/layers.ts";
+
+const ROOT = new URL("../", import.meta.url);
+const read = (path: string) => Deno.readTextFileSync(new URL(path, ROOT));
+
+const PAGES = ["docs/architecture.md"];
+
+/** A fenced block of a page. */
+interface Block {
+  /** What stands behind the fence: a language and, of excerpts, the file. */
+  readonly info: string;
+  readonly text: string;
+}
+
+function blocksOf(page: string): Block[] {
+  return [...page.matchAll(/^```(.*)\n([^]*?)^```$/gm)].map(([, info, text]) => ({
+    info: info!,
+    text: text!,
+  }));
+}
+
+/** Code that a page writes in the middle of a line. */
+function spansOf(page: string): string[] {
+  const prose = page.replaceAll(/^```[^]*?^```$/gm, "");
+  return [...prose.matchAll(/`([^`]+)`/g)].map(([, span]) => span!);
+}
+
+/** Whether parts of an excerpt, which `// ...` separates, stand in a file in their order. */
+function isExcerpt(excerpt: string, file: string): boolean {
+  let at = 0;
+  for (const part of excerpt.split(/^ *\/\/ \.\.\.\n/m)) {
+    const found = file.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return true;
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(new URL(path, ROOT));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+Deno.test("the layers that docs/architecture.md shows are those that deno task layers holds", () => {
+  const [, table] = /<!-- layers:begin -->\n([^]*)<!-- layers:end -->/.exec(read(PAGES[0]!))!;
+  const rows = table!.trim().split("\n").slice(2).map((row) => {
+    const [layer, ...imports] = [...row.matchAll(/`([^`]+)`/g)].map(([, path]) => path!);
+    return [layer!, imports] as const;
+  });
+  assertEquals(rows, Object.entries(LAYERS));
+});
+
+Deno.test("isExcerpt() takes parts in their order, and nothing that is not there", () => {
+  const file = "a\n  b\nc\nd\n";
+  assert(isExcerpt("a\n  b\n", file) && isExcerpt("a\n// ...\nd\n", file));
+  assert(!isExcerpt("b\nd\n", file) && !isExcerpt("d\n// ...\na\n", file));
+});
+
+for (const page of PAGES) {
+  Deno.test(`excerpts of ${page} stand in the files that they name`, () => {
+    const excerpts = blocksOf(read(page)).filter(({ info }) => info.includes(" "));
+    for (const { info, text } of excerpts) {
+      const path = info.split(" ")[1]!;
+      assert(isExcerpt(text, read(path)), `${path} has not:\n${text}`);
+    }
+  });
+
+  Deno.test(`files and tasks that ${page} names exist`, () => {
+    const text = read(page);
+    const { tasks } = JSON.parse(read("deno.json"));
+    const paths = spansOf(text).filter((span) =>
+      /^(src|kernels|tests|scripts|docs|bench)\/[\w/.]*$/.test(span)
+    );
+    assert(paths.length > 5);
+    for (const path of paths) assert(exists(path), path);
+    for (const [, task] of text.matchAll(/deno task ([\w:]+)/g)) assert(task! in tasks, task);
+  });
+}
