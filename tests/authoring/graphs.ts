@@ -1,0 +1,202 @@
+/** Random graphs: branches, models in models, several outputs, modules of different parameters that read one value. */
+import fc from "fast-check";
+import {
+  accurateQConfig,
+  dynamicQConfig,
+  Embedding,
+  fbgemmQConfig,
+  Generator,
+  Graph,
+  type GraphChild,
+  int8x16QConfig,
+  Linear,
+  LinearReLU,
+  LSTM,
+  MinMaxObserver,
+  type Module,
+  type ObservedModel,
+  PlaceholderObserver,
+  prepare,
+  type QConfig,
+  QConfigMapping,
+  qnnpackQConfig,
+  Sequential,
+  type Tensor,
+  tensor,
+  tokens,
+  type TokenTensor,
+} from "@splitgate/splitgate";
+import { generator } from "./arbitrary.ts";
+
+/** Tokens that there are. */
+export const VOCABULARY = 9;
+
+/** A module of a random graph. */
+export interface NodeCase {
+  readonly kind: "Linear" | "LinearReLU" | "LSTM" | "nested";
+  /** Which of the values before it is read. */
+  readonly pick: number;
+  readonly size: number;
+  /** Layers of an LSTM. */
+  readonly layers: number;
+  /** Which QConfig it has. */
+  readonly qconfig: number;
+}
+
+/** A random graph. */
+export interface GraphCase {
+  readonly seed: number;
+  readonly family: "fbgemm" | "qnnpack" | "dynamic";
+  /** Whether Embeddings read the input: how many; 0 where it is real numbers. */
+  readonly tables: number;
+  readonly width: number;
+  readonly batchFirst: boolean;
+  readonly bidirectional: boolean;
+  readonly nodes: readonly NodeCase[];
+  /** Outputs besides what nobody reads. */
+  readonly outputs: readonly number[];
+}
+
+const sizes = fc.constantFrom(1, 3, 7, 13, 16, 33);
+
+/** Graphs of modules of every kind. */
+export const graphCases: fc.Arbitrary<GraphCase> = fc.record({
+  seed: fc.nat(),
+  family: fc.constantFrom("fbgemm", "fbgemm", "fbgemm", "qnnpack", "dynamic"),
+  tables: fc.constantFrom(0, 0, 1, 2),
+  width: fc.constantFrom(1, 3, 8),
+  batchFirst: fc.boolean(),
+  bidirectional: fc.constantFrom(false, false, true),
+  nodes: fc.array(
+    fc.record({
+      kind: fc.constantFrom("Linear", "LinearReLU", "LSTM", "LSTM", "nested"),
+      pick: fc.nat(999),
+      size: sizes,
+      layers: fc.constantFrom(1, 1, 2),
+      qconfig: fc.nat(999),
+    }),
+    { minLength: 1, maxLength: 7 },
+  ),
+  outputs: fc.array(fc.nat(999), { maxLength: 2 }),
+});
+
+const quint8 = MinMaxObserver.withArgs({ dtype: "quint8" });
+const qint8 = MinMaxObserver.withArgs({ dtype: "qint8", quantMin: -70, quantMax: 57 });
+const float = PlaceholderObserver.withArgs({});
+
+const QCONFIGS: Readonly<Record<GraphCase["family"], readonly QConfig[]>> = {
+  fbgemm: [
+    fbgemmQConfig,
+    accurateQConfig,
+    int8x16QConfig,
+    { ...fbgemmQConfig, activation: quint8, initialState: "own" },
+    { ...fbgemmQConfig, activation: qint8 },
+    { ...fbgemmQConfig, activation: float, input: qint8 },
+    { ...fbgemmQConfig, activation: quint8, input: float },
+  ],
+  qnnpack: [qnnpackQConfig, { ...qnnpackQConfig, activation: quint8, initialState: "own" }],
+  dynamic: [dynamicQConfig],
+};
+
+/** A module, and values a row that it gives. */
+function moduleOf(c: GraphCase, { kind, size, layers }: NodeCase, width: number, seed: Generator) {
+  if (kind === "LSTM") {
+    const { bidirectional, batchFirst } = c;
+    const options = { inputSize: width, hiddenSize: size, numLayers: layers };
+    const module = new LSTM({ ...options, bidirectional, batchFirst, seed });
+    return { module, width: size * module.numDirections };
+  }
+  const Kind = kind === "Linear" ? Linear : LinearReLU;
+  return { module: new Kind({ inFeatures: width, outFeatures: size, seed }), width: size };
+}
+
+/** A model of three modules, in which one is read twice and one stands in a model in a model. */
+function nestedOf(c: GraphCase, node: NodeCase, width: number, seed: Generator) {
+  const first = moduleOf(c, { ...node, kind: "LinearReLU", size: 3 }, width, seed);
+  const last = moduleOf(c, { ...node, kind: "LSTM" }, 3, seed);
+  const inner = new Sequential({ deep: new Sequential({ last: last.module }) });
+  return {
+    module: new Graph({ first: { module: first.module }, inner: { module: inner } }),
+    width: last.width,
+  };
+}
+
+/** The graph of a case; the modules' names and the order in which they are given follow from `naming`. */
+export function graphOf(c: GraphCase, naming = 0): Graph {
+  const seed = new Generator(c.seed % 2 ** 32);
+  const values: { name: string; width: number; read: boolean }[] = [];
+  const children: [string, GraphChild][] = [];
+  const random = generator(naming);
+  const names = Array.from({ length: c.nodes.length + 2 }, (_, i) => `m${i}`);
+  const order = names.map((name) => ({ name, at: random(0, 1) }));
+  if (naming > 0) {
+    order.sort((a, b) => a.at - b.at);
+    order.forEach(({ name }, i) => names[i] = name);
+  }
+  const nameOf = (i: number) => names[i]!;
+  for (let i = 0; i < c.tables; i++) {
+    const module = new Embedding({ numEmbeddings: VOCABULARY + i, embeddingDim: c.width, seed });
+    children.push([nameOf(i), { module, inputs: "input" }]);
+    values.push({ name: nameOf(i), width: c.width, read: false });
+  }
+  for (const [i, node] of c.nodes.entries()) {
+    const sources = values.length - (c.tables > 0 ? 1 : 0);
+    const at = node.pick % (sources + 1) - (c.tables > 0 ? 0 : 1);
+    const from = values[at];
+    if (from !== undefined) from.read = true;
+    const made = node.kind === "nested"
+      ? nestedOf(c, node, from?.width ?? c.width, seed)
+      : moduleOf(c, node, from?.width ?? c.width, seed);
+    const name = nameOf(c.tables + i);
+    children.push([name, { module: made.module, inputs: from?.name ?? "input" }]);
+    values.push({ name, width: made.width, read: false });
+  }
+  const outputs = new Set(values.flatMap(({ name, read }) => read ? [] : [name]));
+  for (const pick of c.outputs) outputs.add(values[pick % values.length]!.name);
+  if (naming > 0) children.sort(() => random(-1, 1));
+  return new Graph(Object.fromEntries(children), { outputs: [...outputs] });
+}
+
+/** A QConfig for each module of a graph, by its family. */
+export function qconfigOf(c: GraphCase, modules: Iterable<string>): QConfigMapping {
+  const pool = QCONFIGS[c.family];
+  let mapping = new QConfigMapping();
+  let i = 0;
+  for (const name of modules) {
+    const { qconfig } = c.nodes[i++ % c.nodes.length]!;
+    mapping = mapping.setModuleName(name, pool[(qconfig + (i >> 3)) % pool.length]!);
+  }
+  return mapping;
+}
+
+/** What a graph takes, `steps` steps of `batch` rows. */
+export function graphInput(
+  c: GraphCase,
+  steps: number,
+  batch: number,
+  seed = 0,
+): Tensor | TokenTensor {
+  const random = generator(c.seed + 17 + seed);
+  const shape = c.batchFirst && hasLstm(c) ? [batch, steps] : [steps, batch];
+  const length = steps * batch * (c.tables > 0 ? 1 : c.width);
+  if (c.tables > 0) {
+    return tokens(Int32Array.from({ length }, () => Math.floor(random(0, VOCABULARY))), shape);
+  }
+  return tensor(Float32Array.from({ length }, () => random(-2, 2)), [...shape, c.width]);
+}
+
+/** Whether a graph has an LSTM, which says whether rows come first. */
+function hasLstm({ nodes }: GraphCase): boolean {
+  return nodes.some(({ kind }) => kind === "LSTM" || kind === "nested");
+}
+
+/** The graph with observers that have seen data. */
+export function observedGraph(
+  c: GraphCase,
+  model: Module,
+  names: readonly string[],
+): ObservedModel {
+  const observed = prepare(model, qconfigOf(c, names));
+  observed.run(graphInput(c, 9, 2, 1));
+  return observed;
+}
