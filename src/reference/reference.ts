@@ -202,7 +202,7 @@ export class ReferenceModel implements Iterable<GraphNode> {
       const { data } = values.get(node.name)!;
       const read = this.nodes.find(({ name }) => name === node.inputs[0])!;
       // Behind the end of time there is a row for each sequence.
-      const ended = data.length !== rows * node.width;
+      const ended = this.#runner.ended.has(node.name);
       const shape = [...ended ? outer.length === 1 ? [] : [batch] : outer, node.width];
       // A cell of floats tells by its output that a part of it overflowed.
       if (this.#float) checkFinite("output", data);

@@ -102,7 +102,7 @@ export class GraphRunner {
   readonly #nodes: readonly GraphNode[];
   readonly #byName: ReadonlyMap<string, GraphNode>;
   /** Nodes whose value is one row for the sequence. */
-  readonly #ended: ReadonlySet<string>;
+  readonly ended: ReadonlySet<string>;
   /** Nodes of cells that are read from outside of their cell. */
   readonly #outside: ReadonlySet<string>;
   readonly #weights: FloatWeights | null;
@@ -129,7 +129,7 @@ export class GraphRunner {
         ended.add(name);
       }
     }
-    this.#ended = ended;
+    this.ended = ended;
   }
 
   /**
@@ -160,7 +160,7 @@ export class GraphRunner {
       const value = node.op === "input" ? input : computeNode(node, inputs, layout, this.#weights);
       const { hasWeight = false } = REFERENCE_OPS.get(node.op) ?? {};
       if (hasWeight && (this.#weights !== null || node.float === true)) {
-        const rows = this.#ended.has(node.name) ? { ...layout, steps: 1, lengths: null } : layout;
+        const rows = this.ended.has(node.name) ? { ...layout, steps: 1, lengths: null } : layout;
         checkResults(value, rows, node.width);
       }
       values.set(node.name, value);

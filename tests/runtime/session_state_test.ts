@@ -40,6 +40,12 @@ Deno.test("a restored session gives the bytes that it was given, and goes on as 
           const x = inputFor(model, c.lstm.seed + t, batch, { range });
           session.step(x, outputFor(model, batch));
         }
+        if (c.dynamic) {
+          // Its states are float32, in which -0 is seldom drawn.
+          const h = session.getState("lstm.h");
+          h.data[0] = -0;
+          session.setState("lstm.h", h);
+        }
         const state = session.state();
         const y = outputFor(model, batch);
         session.step(next, y);
@@ -58,7 +64,7 @@ Deno.test("a restored session gives the bytes that it was given, and goes on as 
     ),
     { numRuns: 120 },
   );
-  assert(ran > 90 && withMinusZero > 0, `${ran}, ${withMinusZero}`);
+  assert(ran > 90 && withMinusZero > 3, `${ran}, ${withMinusZero}`);
 });
 
 Deno.test("Session.state() keeps -0 of float32 states", () => {
