@@ -2,12 +2,8 @@
 import {
   convert,
   convertToReference,
-  type ForwardTensor,
   loadModel,
   type QTensor,
-  type QuantizedEmbedding,
-  type QuantizedLinear,
-  type QuantizedLSTM,
   type QuantizedModel,
   saveModel,
   type Tensor,
@@ -20,6 +16,10 @@ import fc from "fast-check";
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
 import { INPUT } from "../../src/core/topology.ts";
 import { flatten } from "../../src/modules/graph.ts";
+import type { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
+import type { ForwardTensor } from "../../src/modules/kind.ts";
+import type { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
+import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { kindOf } from "../../src/modules/kinds.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
 import type { Program } from "../../src/runtime/program.ts";

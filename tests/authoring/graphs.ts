@@ -1,14 +1,12 @@
 /** Random graphs: branches, models in models, several outputs, modules of different parameters that read one value. */
 import fc from "fast-check";
 import {
-  accurateQConfig,
   dynamicQConfig,
   Embedding,
-  fbgemmQConfig,
   Generator,
+  getPreset,
   Graph,
   type GraphChild,
-  int8x16QConfig,
   Linear,
   LinearReLU,
   LSTM,
@@ -19,7 +17,6 @@ import {
   prepare,
   type QConfig,
   QConfigMapping,
-  qnnpackQConfig,
   Sequential,
   type Tensor,
   tensor,
@@ -84,11 +81,14 @@ const quint8 = MinMaxObserver.withArgs({ dtype: "quint8" });
 const qint8 = MinMaxObserver.withArgs({ dtype: "qint8", quantMin: -70, quantMax: 57 });
 const float = PlaceholderObserver.withArgs({});
 
+const fbgemmQConfig = getPreset("fbgemm");
+const qnnpackQConfig = getPreset("qnnpack");
+
 const QCONFIGS: Readonly<Record<GraphCase["family"], readonly QConfig[]>> = {
   fbgemm: [
     fbgemmQConfig,
-    accurateQConfig,
-    int8x16QConfig,
+    getPreset("accurate"),
+    getPreset("int8x16"),
     { ...fbgemmQConfig, activation: quint8, initialState: "own" },
     { ...fbgemmQConfig, activation: qint8 },
     { ...fbgemmQConfig, activation: float, input: qint8 },

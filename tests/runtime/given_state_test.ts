@@ -1,15 +1,12 @@
 // Session.getState() and setState(): states as real numbers in torch's shapes.
 import {
   convert,
-  fbgemmQConfig,
+  getPreset,
   Graph,
   Linear,
   LSTM,
   prepare,
   type QTensor,
-  type QuantizedLSTM,
-  QuantizedModel,
-  type QuantizedModule,
   quantizeDynamic,
   type Tensor,
   tensor,
@@ -17,6 +14,8 @@ import {
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
+import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
+import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import type { Session } from "../../src/runtime/session.ts";
 import { type Bits, floatsOf, lstmCases, lstmOf } from "../authoring/arbitrary.ts";
 import { anyModel, bytesOf, formsOf, inputFor, modelCases, outputFor } from "./forms.ts";
@@ -146,7 +145,7 @@ function twoReaders(dynamic: boolean): QuantizedModel {
     out: { module: new Linear({ inFeatures: 3, outFeatures: 2, seed: 3 }), inputs: "first" },
   }, { outputs: ["out", "second"] });
   if (dynamic) return quantizeDynamic(model);
-  const observed = prepare(model, fbgemmQConfig);
+  const observed = prepare(model, getPreset("fbgemm"));
   observed.run(tensor(floatsOf(5, [20], 2).data, [5, 2, 2]));
   return convert(observed);
 }
