@@ -7,7 +7,7 @@ import { checkGiven, checkLength, checkNoMore, failRange, failType } from "../co
 import { type Fingerprint, fingerprintOf } from "../core/hash.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import { chainOf, INPUT, type Topology } from "../core/topology.ts";
-import { checkInputCount, timeBehind } from "../modules/graph.ts";
+import { checkInputCount, describeSize, timeBehind } from "../modules/graph.ts";
 import type { QuantizedEnds, QuantizedModule } from "../modules/kind.ts";
 import { kindOf, RUNNING_KINDS } from "../modules/kinds.ts";
 import type { OutputPort, ProgramData, ProgramNode } from "../runtime/data.ts";
@@ -91,7 +91,7 @@ export class QuantizedModel {
     this.topology = topology;
     const ends = new Map<string, QuantizedEnds>();
     const times = new Map<string, boolean>([[INPUT, true]]);
-    let input: Port & { tokens: number } | undefined;
+    let input: Port & { tokens: number; reader: string } | undefined;
     let first: { name: string; batchFirst: boolean } | undefined;
     for (const [name, module] of modules) {
       const at = `modules.${name}`;
@@ -109,9 +109,11 @@ export class QuantizedModel {
           if (given !== size) failRange(at, `an input of width ${given}`, size);
           return;
         }
-        input ??= { size, qparams, tokens };
+        input ??= { size, qparams, tokens, reader: name };
         if (input.size !== size || (input.tokens > 0) !== (tokens > 0)) {
-          failRange(at, `a module that reads ${input.size} values a row, as others do`, size);
+          const others = describeSize(input.tokens > 0 ? null : input.size);
+          const expected = `a module that reads ${others}, as modules.${input.reader} does`;
+          failRange(at, expected, describeSize(tokens > 0 ? null : size));
         }
         // Each reader rounds real numbers to parameters of its own where they differ.
         const same = input.qparams !== null && qparams !== null &&
@@ -120,6 +122,7 @@ export class QuantizedModel {
           size,
           qparams: same ? qparams : input.qparams === qparams ? qparams : null,
           tokens: tokens > 0 ? Math.min(input.tokens, tokens) : 0,
+          reader: input.reader,
         };
       });
       times.set(name, timeBehind(at, kind, reads.map((read) => times.get(read)!)));

@@ -283,8 +283,8 @@ function inputSizeOf({ modules, topology }: FloatModel): number | null {
     }
     first ??= { name, size };
     if (first.size !== size) {
-      const expected = `a module that reads ${describe(first.size)}, as ${first.name} does`;
-      failRange(`children.${name}`, expected, describe(size));
+      const expected = `a module that reads ${describeSize(first.size)}, as ${first.name} does`;
+      failRange(`children.${name}`, expected, describeSize(size));
     }
   }
   if (first === undefined) {
@@ -317,7 +317,8 @@ export function timeBehind(name: string, kind: Kind, inputs: readonly boolean[])
   return time! && kind.time !== "end";
 }
 
-function describe(size: number | null): string {
+/** What a module reads, for messages; null stands for token ids. */
+export function describeSize(size: number | null): string {
   return size === null ? "token ids" : `values of width ${size}`;
 }
 

@@ -33,10 +33,15 @@ export function buildGraph(
     values.set(name, kindOf(name, module).reference(module, name, inputs, builder));
   }
   const one = topology.outputs.size === 1;
+  const taken = new Set(builder.nodes.map(({ name }) => name));
   for (const [name, module] of topology.outputs) {
     const { float, width } = values.get(module)!;
+    let node = one ? "output" : `output.${name}`;
+    // A module may be called so.
+    while (taken.has(node)) node = `output.${node}`;
+    taken.add(node);
     builder.add({
-      name: one ? "output" : `output.${name}`,
+      name: node,
       op: "output",
       inputs: [float],
       dtype: "float32",

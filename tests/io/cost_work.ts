@@ -59,8 +59,13 @@ function linearTensors(name: string, tensors: Tensors): object {
 }
 
 /** A model's file: modules, and qparams behind the one that all may have. */
-function fileOf(modules: object[], tensors: Tensors, qparams: number[][] = []): Uint8Array {
-  const json = { version: 2, qparams: [[0, 0.01, 128], ...qparams], modules };
+function fileOf(
+  modules: object[],
+  tensors: Tensors,
+  qparams: number[][] = [],
+  outputs?: [string, string][],
+): Uint8Array {
+  const json = { version: 2, qparams: [[0, 0.01, 128], ...qparams], modules, outputs };
   return writeSafetensors(tensors, { splitgate: JSON.stringify(json) });
 }
 
@@ -97,6 +102,15 @@ function emptyTensors(count: number): Uint8Array {
   return file;
 }
 
+/** What is done with a model's file from its reading to a session. */
+function used(file: Uint8Array): () => void {
+  return () => {
+    const model = loadModel(file);
+    saveModel(model);
+    loadProgram(compileModel(model)).createSession();
+  };
+}
+
 /** What can be many in a file, and what is done with it. */
 const cases: Record<string, (count: number) => () => void> = {
   "layers, loaded": (count) => {
@@ -121,12 +135,44 @@ const cases: Record<string, (count: number) => () => void> = {
   "modules": (count) => {
     const tensors: Tensors = [];
     const modules = Array.from({ length: count }, (_, i) => linearTensors(`m${i}`, tensors));
-    const file = fileOf(modules, tensors);
-    return () => {
-      const model = loadModel(file);
-      saveModel(model);
-      loadProgram(compileModel(model)).createSession();
-    };
+    return used(fileOf(modules, tensors));
+  },
+  "modules, the last one first": (count) => {
+    const tensors: Tensors = [];
+    const modules = Array.from({ length: count }, (_, i) => ({
+      ...linearTensors(`m${i}`, tensors),
+      reads: [i === 0 ? "input" : `m${i - 1}`],
+    }));
+    const last = `m${count - 1}`;
+    return used(fileOf(modules.reverse(), tensors, [], [[last, last]]));
+  },
+  "modules that read the input and are outputs": (count) => {
+    const tensors: Tensors = [];
+    const modules = Array.from({ length: count }, (_, i) => ({
+      ...linearTensors(`m${i}`, tensors),
+      reads: ["input"],
+    }));
+    return used(
+      fileOf(modules, tensors, [], modules.map((_, i) => [`m${i}`, `m${i}`])),
+    );
+  },
+  "names of one output": (count) => {
+    const tensors: Tensors = [];
+    const outputs = Array.from({ length: count }, (_, i): [string, string] => [`o${i}`, "m"]);
+    return used(fileOf([linearTensors("m", tensors)], tensors, [], outputs));
+  },
+  "tables of tokens": (count) => {
+    const tensors: Tensors = [];
+    const modules = Array.from({ length: count }, (_, i) => {
+      tensors.push([`e${i}.weight`, { data: Float32Array.of(0.5, i), shape: [2, 1] }]);
+      return [
+        { name: `e${i}`, type: "Embedding", reads: ["input"] },
+        { ...linearTensors(`m${i}`, tensors), reads: [`e${i}`] },
+      ];
+    });
+    return used(
+      fileOf(modules.flat(), tensors, [], modules.map((_, i) => [`m${i}`, `m${i}`])),
+    );
   },
   "qparams that nothing has": (count) => {
     const tensors: Tensors = [];
