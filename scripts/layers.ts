@@ -1,6 +1,7 @@
 /**
  * Holds the package to its layers (docs/architecture.md): reads who imports whom, types included, and fails on a circle,
- * on an import of a layer that stands further to the right, and on a way from the runtime to authoring.
+ * on an import of a layer that stands further to the right, on a way from the runtime to authoring, and on a file that
+ * no entry point imports.
  *
  *     deno task layers [--print]
  *
@@ -188,15 +189,26 @@ async function readGraph(root: URL): Promise<ImportGraph> {
   return graph;
 }
 
+/** Every module below a folder, by path from the root. */
+function modulesIn(root: URL, folder: string): string[] {
+  return [...Deno.readDirSync(new URL(folder, root))].flatMap(({ name, isDirectory }) => {
+    if (isDirectory) return modulesIn(root, `${folder}${name}/`);
+    return name.endsWith(".ts") ? [folder + name] : [];
+  });
+}
+
 if (import.meta.main) {
   const { values: { print } } = readArguments("deno task layers [--print]", {
     print: { type: "boolean" },
   });
-  const graph = await readGraph(new URL("../", import.meta.url));
+  const root = new URL("../", import.meta.url);
+  const graph = await readGraph(root);
   if (print) {
     for (const [file, imports] of graph) console.log(`${file}: ${imports.join(", ")}`);
   }
-  const faults = faultsOf(graph);
+  const files = [...modulesIn(root, "kernels/"), ...modulesIn(root, "src/")];
+  const unused = files.filter((file) => !graph.has(file));
+  const faults = [...faultsOf(graph), ...unused.map((file) => `no entry point imports ${file}`)];
   for (const fault of faults) console.error(fault);
   console.log(`${graph.size} files, ${faults.length} faults`);
   process.exit(faults.length > 0 ? 1 : 0);

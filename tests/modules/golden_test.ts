@@ -1,7 +1,6 @@
-// Against torch 2.8.0: tests/nn/golden.json comes from scripts/golden_nn.py.
+// Against torch 2.8.0: golden.json comes from scripts/golden_nn.py.
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { Generator, Linear, LSTM, type Module, tensor } from "@splitgate/splitgate";
-import { LSTMCell } from "../../src/modules/lstm/float_cell.ts";
 
 interface Stored {
   shape: number[];
@@ -11,7 +10,7 @@ interface Stored {
 }
 
 interface InitCase {
-  kind: "Linear" | "LSTMCell" | "LSTM";
+  kind: "Linear" | "LSTM";
   options: Record<string, number | boolean>;
   seed: number;
   tensors: Record<string, [shape: number[], hash: number]>;
@@ -52,7 +51,7 @@ function camelCase(options: Record<string, number | boolean>): Record<string, nu
 function build({ kind, options, seed }: InitCase): Module {
   // deno-lint-ignore no-explicit-any -- the options are those of the kind
   const all: any = { ...camelCase(options), seed };
-  return kind === "Linear" ? new Linear(all) : kind === "LSTM" ? new LSTM(all) : new LSTMCell(all);
+  return kind === "Linear" ? new Linear(all) : new LSTM(all);
 }
 
 function assertClose(
@@ -78,9 +77,9 @@ function uniform(generator: Generator, shape: number[], bound: number) {
   return tensor(data, shape);
 }
 
-Deno.test("Linear, LSTMCell and LSTM have torch's names, shapes and initial bits when built from a seed", () => {
+Deno.test("Linear and LSTM have torch's names, shapes and initial bits when built from a seed", () => {
   const cases = [...golden.init, ...golden.lstm];
-  assertEquals(new Set(cases.map(({ kind }) => kind)).size, 3);
+  assertEquals(new Set(cases.map(({ kind }) => kind)).size, 2);
   for (const item of cases) {
     const tensors = [...build(item).stateDict()].map((
       [name, { data, shape }],

@@ -8,7 +8,6 @@ import {
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
-import { LSTMCell } from "../../src/modules/lstm/float_cell.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { writeSafetensors } from "../../src/io/safetensors_write.ts";
 
@@ -42,21 +41,21 @@ Deno.test("Module.loadStateDict() takes a safetensors file of the state dict", (
 });
 
 Deno.test("Module.loadStateDict() copies, and may be given the module's own memory", () => {
-  const cell = new LSTMCell({ inputSize: 2, hiddenSize: 2 });
-  const before = structuredClone(cell.stateDict());
-  const own = cell.stateDict();
-  cell.loadStateDict(
-    own.set("weight_ih", own.get("weight_hh")!).set(
-      "weight_hh",
-      cell.stateDict().get("weight_ih")!,
+  const lstm = new LSTM({ inputSize: 2, hiddenSize: 2 });
+  const before = structuredClone(lstm.stateDict());
+  const own = lstm.stateDict();
+  lstm.loadStateDict(
+    own.set("weight_ih_l0", own.get("weight_hh_l0")!).set(
+      "weight_hh_l0",
+      lstm.stateDict().get("weight_ih_l0")!,
     ),
   );
-  assertEquals(cell.weightIh, before.get("weight_hh")!.data);
-  assertEquals(cell.weightHh, before.get("weight_ih")!.data);
+  assertEquals(lstm.stateDict().get("weight_ih_l0")!.data, before.get("weight_hh_l0")!.data);
+  assertEquals(lstm.stateDict().get("weight_hh_l0")!.data, before.get("weight_ih_l0")!.data);
   const given = new Map(structuredClone(before));
-  cell.loadStateDict(given);
-  given.get("bias_ih")!.data.fill(9);
-  assertEquals(cell.stateDict(), before);
+  lstm.loadStateDict(given);
+  given.get("bias_ih_l0")!.data.fill(9);
+  assertEquals(lstm.stateDict(), before);
 });
 
 /** The error of loading a changed state dict, after showing that nothing was loaded. */
