@@ -54,6 +54,9 @@ function plainRows(): Row[] {
   const a = new Uint8Array(n);
   const b = a.map((_, i) => i * 5);
   const out = new Uint8Array(n);
+  const first = { data: a, qparams: quint8 };
+  const second = { data: b, qparams: quint8 };
+  const result = { data: out, qparams: quint8 };
   const tanh = quantizedActivation("tanh", 0.02, quint8);
   const row = (name: string, run: () => void): Row => ({
     group: "plain kernels, 4,096 values",
@@ -62,8 +65,8 @@ function plainRows(): Row[] {
   });
   return [
     row("quantizePerTensor", () => quantizePerTensor(x, a, quint8)),
-    row("addInt8", () => addInt8(a, quint8, b, quint8, out, quint8, false)),
-    row("mulInt8", () => mulInt8(a, quint8, b, quint8, out, quint8)),
+    row("addInt8", () => addInt8(first, second, result)),
+    row("mulInt8", () => mulInt8(first, second, result)),
     row("quantizedActivation (tanh)", () => {
       for (let i = 0; i < n; i++) out[i] = tanh(b[i]! - 127);
     }),
@@ -74,8 +77,9 @@ const rows = plainRows();
 for (const size of SIZES) {
   const { source, cell, binding, x } = cellOf(size);
   const sums = new Float64Array(sumsLength(4 * size));
-  const q = new Uint8Array(size);
-  const out = new Uint8Array(4 * size);
+  const input = { data: new Uint8Array(size), qparams: quint8 };
+  const linear = { weight: source.weightIh, bias: null };
+  const result = { data: new Uint8Array(4 * size), qparams: quint8 };
   const h = new Float64Array(size);
   const c = new Float64Array(size);
   rows.push(
@@ -89,7 +93,7 @@ for (const size of SIZES) {
       group: "kernels: 4 * size dot products of a size",
       name: `linearInt8 ${size} (plain)`,
       macs: 4 * size * size,
-      run: () => linearInt8("fbgemm", q, quint8, source.weightIh, null, out, quint8, false),
+      run: () => linearInt8("fbgemm", input, linear, result),
     },
   );
   for (const splitGates of [false, true]) {

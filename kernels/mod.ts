@@ -24,7 +24,13 @@ export * from "./ops/concat.ts";
 export * from "./ops/elementwise.ts";
 export * from "./ops/embedding.ts";
 export * from "./ops/fake_quantize.ts";
-export { type Engine, linearInt8, linearInt8Float32, type LinearWeight } from "./ops/linear.ts";
+export {
+  type Engine,
+  linearInt8,
+  linearInt8Float32,
+  type LinearParameters,
+  type LinearWeight,
+} from "./ops/linear.ts";
 export * from "./ops/linear_dynamic.ts";
 export * from "./ops/normalize.ts";
 export * from "./ops/over_time.ts";

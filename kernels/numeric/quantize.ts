@@ -16,16 +16,51 @@ import { isFloat32Array, isInt32Array } from "./typed_array.ts";
 /** Arrays of quantized integers: quint8, qint8, qint32. */
 export type Integers = Uint8Array | Int8Array | Int32Array;
 
-/** What quantization needs to know of a tensor: `real = scale * (q - zeroPoint)`, q in quantMin..quantMax. */
-export interface Affine {
+/** What dequantizing integers takes: `real = scale * (q - zeroPoint)`. */
+export interface Dequantization {
   /** Width of one integer step, positive and finite; used as float32. */
   readonly scale: number;
-  /** The integer that stands for 0, in quantMin..quantMax. */
+  /** The integer that stands for 0. */
   readonly zeroPoint: number;
+}
+
+/** What quantizing a tensor takes: its scale and zero point, and the range of its integers. */
+export interface Affine extends Dequantization {
   /** Smallest integer, not below the smallest of the array it goes to. */
   readonly quantMin: number;
   /** Largest integer, not above the largest of the array it goes to. */
   readonly quantMax: number;
+}
+
+/** {@linkcode Affine} for each index of one axis, the channels. */
+export interface ChannelAffine {
+  /** One a channel, each positive and finite. */
+  readonly scales: Float32Array;
+  /**
+   * One a channel. Integers (an Int32Array) are added after rounding; float32 values (a
+   * Float32Array, per_channel_affine_float_qparams in torch) before it.
+   */
+  readonly zeroPoints: Int32Array | Float32Array;
+  /** Smallest integer, of all channels. */
+  readonly quantMin: number;
+  /** Largest integer, of all channels. */
+  readonly quantMax: number;
+}
+
+/** A tensor of integers that an operator reads; a per-tensor `QTensor` is one. */
+export interface QuantizedInput {
+  /** The integers, row-major. */
+  readonly data: Integers;
+  /** What they stand for. */
+  readonly qparams: Dequantization;
+}
+
+/** A tensor of integers that an operator writes. */
+export interface QuantizedOutput {
+  /** Receives the integers, row-major. */
+  readonly data: Integers;
+  /** What they stand for. */
+  readonly qparams: Affine;
 }
 
 /**
@@ -91,11 +126,11 @@ export function dequantizePerTensor(
 
 /**
  * Quantizes a tensor seen as [outer, channels, inner], each channel with its own scale and zero point:
- * torch.quantize_per_channel. Integer zero points (an Int32Array) are added after rounding, float ones (a
- * Float32Array; per_channel_affine_float_qparams) before it: `clamp(rne(f(f(x * inv) + zeroPoint)))`.
+ * torch.quantize_per_channel. With float zero points: `clamp(rne(f(f(x * inv) + zeroPoint)))`.
  *
  * @param x float32 values, none NaN; huge ones saturate.
  * @param out As long as `x`.
+ * @param to Parameters of the channels.
  * @param inner Number of consecutive elements of one channel: the product of the dimensions behind the axis.
  *
  * @example
@@ -103,19 +138,23 @@ export function dequantizePerTensor(
  * import { quantizePerChannel } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const out = new Int8Array(2);
- * quantizePerChannel(Float32Array.of(1, 1), out, Float32Array.of(0.5, 0.25), Int32Array.of(0, 0), -128, 127, 1);
+ * const to = {
+ *   scales: Float32Array.of(0.5, 0.25),
+ *   zeroPoints: Int32Array.of(0, 0),
+ *   quantMin: -128,
+ *   quantMax: 127,
+ * };
+ * quantizePerChannel(Float32Array.of(1, 1), out, to, 1);
  * assertEquals([...out], [2, 4]);
  * ```
  */
 export function quantizePerChannel(
   x: Float32Array,
   out: Integers,
-  scales: Float32Array,
-  zeroPoints: Int32Array | Float32Array,
-  quantMin: number,
-  quantMax: number,
+  to: ChannelAffine,
   inner: number,
 ): void {
+  const { scales, zeroPoints, quantMin, quantMax } = to;
   const channels = scales.length;
   const float = isFloat32Array(zeroPoints);
   for (let i = 0, channel = 0; i < x.length; channel = (channel + 1) % channels) {
@@ -190,7 +229,7 @@ export function dequantizePerChannel(
  */
 export function requantize(
   x: Integers,
-  from: { readonly scale: number; readonly zeroPoint: number },
+  from: Dequantization,
   out: Integers,
   to: Affine,
 ): void {

@@ -4,10 +4,7 @@
  * @module
  */
 import { clamp, dequantizeValue, reciprocal, roundHalfEven } from "../numeric/requantize.ts";
-import type { Affine, Integers } from "../numeric/quantize.ts";
-
-/** Scale and zero point of an operand. */
-export type Operand = { readonly scale: number; readonly zeroPoint: number };
+import type { Affine, QuantizedInput, QuantizedOutput } from "../numeric/quantize.ts";
 
 /**
  * Quantized sum: `clamp(rne(f(f(A + B) * inv(scale))) + zeroPoint)` with A and B dequantized
@@ -16,7 +13,7 @@ export type Operand = { readonly scale: number; readonly zeroPoint: number };
  *
  * @param a quint8, qint8 or qint32; each value less its zero point fits an int32. `b` likewise.
  * @param out As long as `a` and `b`.
- * @param relu Whether negative results become 0.
+ * @param relu Whether negative results become 0; false by default.
  *
  * @example
  * ```ts
@@ -24,27 +21,31 @@ export type Operand = { readonly scale: number; readonly zeroPoint: number };
  * import { assertEquals } from "@std/assert";
  * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
  * const out = new Uint8Array(1);
- * addInt8(Uint8Array.of(12), q, Uint8Array.of(13), q, out, q, false);
+ * addInt8(
+ *   { data: Uint8Array.of(12), qparams: q },
+ *   { data: Uint8Array.of(13), qparams: q },
+ *   { data: out, qparams: q },
+ * );
  * assertEquals(out[0], 15);
  * ```
  */
 export function addInt8(
-  a: Integers,
-  qa: Operand,
-  b: Integers,
-  qb: Operand,
-  out: Integers,
-  to: Affine,
-  relu: boolean,
+  a: QuantizedInput,
+  b: QuantizedInput,
+  out: QuantizedOutput,
+  relu = false,
 ): void {
+  const { scale: scaleA, zeroPoint: zeroPointA } = a.qparams;
+  const { scale: scaleB, zeroPoint: zeroPointB } = b.qparams;
+  const { data, qparams: to } = out;
   const inverse = reciprocal(to.scale);
   const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
-  for (let i = 0; i < out.length; i++) {
+  for (let i = 0; i < data.length; i++) {
     const sum = Math.fround(
-      dequantizeValue(a[i]!, qa.scale, qa.zeroPoint) +
-        dequantizeValue(b[i]!, qb.scale, qb.zeroPoint),
+      dequantizeValue(a.data[i]!, scaleA, zeroPointA) +
+        dequantizeValue(b.data[i]!, scaleB, zeroPointB),
     );
-    out[i] = clamp(
+    data[i] = clamp(
       roundHalfEven(Math.fround(sum * inverse)) + to.zeroPoint,
       lo,
       to.quantMax,
@@ -128,6 +129,8 @@ export function fixedPointSum(
 /**
  * Quantized sum of quint8 tensors in qnnpack's fixed point: `clamp(fixedPointSum(a - za, b - zb) + zeroPoint)`.
  *
+ * @param a quint8; `b` likewise.
+ * @param out As long as `a` and `b`; a quantMin of its zero point makes negative results 0.
  * @param add {@linkcode prepareFixedPointAdd} of the three scales.
  *
  * @example
@@ -135,31 +138,34 @@ export function fixedPointSum(
  * import { addQuint8FixedPoint, prepareFixedPointAdd } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const out = new Uint8Array(1);
- * const add = prepareFixedPointAdd(0.5, 0.5, 0.5)!;
- * addQuint8FixedPoint(Uint8Array.of(12), 10, Uint8Array.of(13), 10, out, 10, 0, 255, add);
+ * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
+ * addQuint8FixedPoint(
+ *   { data: Uint8Array.of(12), qparams: q },
+ *   { data: Uint8Array.of(13), qparams: q },
+ *   { data: out, qparams: q },
+ *   prepareFixedPointAdd(0.5, 0.5, 0.5)!,
+ * );
  * assertEquals(out[0], 15);
  * ```
  */
 export function addQuint8FixedPoint(
-  a: Integers,
-  zeroPointA: number,
-  b: Integers,
-  zeroPointB: number,
-  out: Integers,
-  zeroPoint: number,
-  quantMin: number,
-  quantMax: number,
+  a: QuantizedInput,
+  b: QuantizedInput,
+  out: QuantizedOutput,
   add: FixedPointAdd,
 ): void {
-  for (let i = 0; i < out.length; i++) {
+  const zeroPointA = a.qparams.zeroPoint;
+  const zeroPointB = b.qparams.zeroPoint;
+  const { data, qparams: { zeroPoint, quantMin, quantMax } } = out;
+  for (let i = 0; i < data.length; i++) {
     const sum = fixedPointSum(
-      a[i]! - zeroPointA,
-      b[i]! - zeroPointB,
+      a.data[i]! - zeroPointA,
+      b.data[i]! - zeroPointB,
       add.multiplierA,
       add.multiplierB,
       add.step,
     );
-    out[i] = clamp(sum + zeroPoint, quantMin, quantMax);
+    data[i] = clamp(sum + zeroPoint, quantMin, quantMax);
   }
 }
 
@@ -203,22 +209,22 @@ export function mulMultiplier(
  * import { assertEquals } from "@std/assert";
  * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
  * const out = new Uint8Array(1);
- * mulInt8(Uint8Array.of(12), q, Uint8Array.of(14), q, out, q);
+ * mulInt8(
+ *   { data: Uint8Array.of(12), qparams: q },
+ *   { data: Uint8Array.of(14), qparams: q },
+ *   { data: out, qparams: q },
+ * );
  * assertEquals(out[0], 14);
  * ```
  */
-export function mulInt8(
-  a: Integers,
-  qa: Operand,
-  b: Integers,
-  qb: Operand,
-  out: Integers,
-  to: Affine,
-): void {
-  const multiplier = mulMultiplier(qa.scale, qb.scale, to);
-  for (let i = 0; i < out.length; i++) {
-    const product = Math.fround((a[i]! - qa.zeroPoint) * (b[i]! - qb.zeroPoint));
-    out[i] = clamp(
+export function mulInt8(a: QuantizedInput, b: QuantizedInput, out: QuantizedOutput): void {
+  const { data, qparams: to } = out;
+  const zeroPointA = a.qparams.zeroPoint;
+  const zeroPointB = b.qparams.zeroPoint;
+  const multiplier = mulMultiplier(a.qparams.scale, b.qparams.scale, to);
+  for (let i = 0; i < data.length; i++) {
+    const product = Math.fround((a.data[i]! - zeroPointA) * (b.data[i]! - zeroPointB));
+    data[i] = clamp(
       roundHalfEven(Math.fround(product * multiplier)) + to.zeroPoint,
       to.quantMin,
       to.quantMax,

@@ -10,6 +10,21 @@ import { fmaFloat32, roundHalfEven } from "../numeric/requantize.ts";
 import { isUint8Array } from "../numeric/typed_array.ts";
 
 const f = Math.fround;
+
+/** The rows of an embedding: `real = fma(q, scale, bias)`, with a scale and bias a row. */
+export interface EmbeddingTable<
+  Weight extends Uint8Array | Uint16Array | Float32Array = Uint8Array | Uint16Array | Float32Array,
+> {
+  /** Integers [numEmbeddings, embeddingDim] (or float32 values, of scale 1 and bias -0). */
+  readonly weight: Weight;
+  /** One float32 scale a row. */
+  readonly scales: Float32Array;
+  /** One float32 value a row: what q = 0 stands for. */
+  readonly biases: Float32Array;
+  /** Values in a row, 1 or more. */
+  readonly embeddingDim: number;
+}
+
 const EPSILON = /* @__PURE__ */ f(1e-8);
 
 /**
@@ -20,28 +35,24 @@ const EPSILON = /* @__PURE__ */ f(1e-8);
  *
  * @param x float32 [numEmbeddings, embeddingDim], finite, the row's range too.
  * @param row Which row.
- * @param embeddingDim At least 1.
- * @param weight Receives integers [numEmbeddings, embeddingDim] at the row.
- * @param scales Receives one float32 scale at the row.
- * @param biases Receives what q = 0 stands for at the row.
+ * @param table Receives the row.
  *
  * @example
  * ```ts
  * import { quantizeEmbeddingRow } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const weight = new Uint8Array(3), scales = new Float32Array(1), biases = new Float32Array(1);
- * quantizeEmbeddingRow(Float32Array.of(-1, 254, 3.25), 0, 3, weight, scales, biases);
+ * const table = { weight, scales, biases, embeddingDim: 3 };
+ * quantizeEmbeddingRow(Float32Array.of(-1, 254, 3.25), 0, table);
  * assertEquals([[...weight], scales[0], biases[0]], [[0, 255, 4], 1, -1]);
  * ```
  */
 export function quantizeEmbeddingRow(
   x: Float32Array,
   row: number,
-  embeddingDim: number,
-  weight: Uint8Array | Uint16Array,
-  scales: Float32Array,
-  biases: Float32Array,
+  table: EmbeddingTable<Uint8Array | Uint16Array>,
 ): void {
+  const { weight, scales, biases, embeddingDim } = table;
   const quantMax = isUint8Array(weight) ? 255 : 65535;
   const start = row * embeddingDim;
   const end = start + embeddingDim;
@@ -79,9 +90,6 @@ export function embeddingBiases(scales: Float32Array, zeroPoints: Float32Array):
 /**
  * Dequantizes one row of an embedding: `fma(q, scale, bias)`, as quantized::embedding_byte of torch.
  *
- * @param weight Integers [numEmbeddings, embeddingDim] (or float32 values, of scale 1 and bias -0).
- * @param scales One float32 scale a row.
- * @param biases One float32 value a row: what q = 0 stands for.
  * @param row Which row.
  * @param out Receives embeddingDim float32 values at `offset`.
  *
@@ -90,21 +98,25 @@ export function embeddingBiases(scales: Float32Array, zeroPoints: Float32Array):
  * import { embeddingRow } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const out = new Float32Array(2);
- * embeddingRow(Uint8Array.of(0, 255, 0, 4), Float32Array.of(1, 0.5), Float32Array.of(0, -1), 1, 2, out, 0);
+ * const table = {
+ *   weight: Uint8Array.of(0, 255, 0, 4),
+ *   scales: Float32Array.of(1, 0.5),
+ *   biases: Float32Array.of(0, -1),
+ *   embeddingDim: 2,
+ * };
+ * embeddingRow(table, 1, out, 0);
  * assertEquals([...out], [-1, 1]);
  * ```
  */
 export function embeddingRow(
-  weight: Uint8Array | Uint16Array | Float32Array,
-  scales: Float32Array,
-  biases: Float32Array,
+  table: EmbeddingTable,
   row: number,
-  embeddingDim: number,
   out: Float32Array | Float64Array,
   offset: number,
 ): void {
-  const scale = scales[row]!;
-  const bias = biases[row]!;
+  const { weight, embeddingDim } = table;
+  const scale = table.scales[row]!;
+  const bias = table.biases[row]!;
   const start = row * embeddingDim;
   for (let k = 0; k < embeddingDim; k++) {
     out[offset + k] = fmaFloat32(weight[start + k]!, scale, bias);

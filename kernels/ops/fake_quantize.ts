@@ -4,6 +4,7 @@
  * @module
  */
 import { clamp, reciprocal, roundHalfEven } from "../numeric/requantize.ts";
+import type { Affine, ChannelAffine } from "../numeric/quantize.ts";
 import { isFloat32Array } from "../numeric/typed_array.ts";
 
 const f = Math.fround;
@@ -17,7 +18,7 @@ const f = Math.fround;
  * The last product is made in double and rounded once to float32, as torch's C++ does.
  *
  * @param data float32 values of any shape; left as they are unless `out` is the same array.
- * @param scale Above 2^-128.
+ * @param to The scale is above 2^-128.
  * @param out Where the results go; as long as `data`.
  * @returns `out`.
  *
@@ -25,37 +26,28 @@ const f = Math.fround;
  * ```ts
  * import { fakeQuantizePerTensor } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * const y = fakeQuantizePerTensor(new Float32Array([0.3, -9, 1000]), 0.5, 10, 0, 255);
+ * const to = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
+ * const y = fakeQuantizePerTensor(new Float32Array([0.3, -9, 1000]), to);
  * assertEquals([...y], [0.5, -5, 122.5]);
  * ```
  */
 export function fakeQuantizePerTensor(
   data: Float32Array,
-  scale: number,
-  zeroPoint: number,
-  quantMin: number,
-  quantMax: number,
+  to: Affine,
   out: Float32Array = new Float32Array(data.length),
 ): Float32Array {
-  fakeQuantizeSlice(
-    data,
-    out,
-    0,
-    data.length,
-    f(scale),
-    zeroPoint,
-    quantMin,
-    quantMax,
-  );
-  return out;
+  const { scale, zeroPoint, quantMin, quantMax } = to;
+  const scales = Float32Array.of(scale);
+  const zeroPoints = Int32Array.of(zeroPoint);
+  const channel = { scales, zeroPoints, quantMin, quantMax };
+  return fakeQuantizePerChannel(data, channel, data.length, out);
 }
 
 /**
  * {@linkcode fakeQuantizePerTensor} with a scale and a zero point for each index of one axis:
- * torch.fake_quantize_per_channel_affine. Integer zero points (an Int32Array) are added after rounding,
- * float ones (a Float32Array) before it, as torch does.
+ * torch.fake_quantize_per_channel_affine.
  *
- * @param channels Length of the axis.
+ * @param to Parameters of the channels.
  * @param inner Number of consecutive elements of one channel: the product of the dimensions behind the axis.
  *
  * @example
@@ -63,70 +55,33 @@ export function fakeQuantizePerTensor(
  * import { fakeQuantizePerChannel } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const x = new Float32Array([0.3, 0.9, 0.3, 0.9]); // two rows
- * const y = fakeQuantizePerChannel(x, 2, 2, new Float32Array([0.5, 0.25]), new Int32Array(2), -128, 127);
- * assertEquals([...y], [0.5, 1, 0.25, 1]);
+ * const to = {
+ *   scales: new Float32Array([0.5, 0.25]),
+ *   zeroPoints: new Int32Array(2),
+ *   quantMin: -128,
+ *   quantMax: 127,
+ * };
+ * assertEquals([...fakeQuantizePerChannel(x, to, 2)], [0.5, 1, 0.25, 1]);
  * ```
  */
 export function fakeQuantizePerChannel(
   data: Float32Array,
-  channels: number,
+  to: ChannelAffine,
   inner: number,
-  scales: Float32Array,
-  zeroPoints: Int32Array | Float32Array,
-  quantMin: number,
-  quantMax: number,
   out: Float32Array = new Float32Array(data.length),
 ): Float32Array {
-  const run = isFloat32Array(zeroPoints) ? fakeQuantizeFloatSlice : fakeQuantizeSlice;
-  let channel = 0;
-  for (let start = 0; start < data.length; start += inner) {
-    run(
-      data,
-      out,
-      start,
-      start + inner,
-      scales[channel]!,
-      zeroPoints[channel]!,
-      quantMin,
-      quantMax,
-    );
-    if (++channel === channels) channel = 0;
+  const { scales, zeroPoints, quantMin, quantMax } = to;
+  const float = isFloat32Array(zeroPoints);
+  for (let i = 0, channel = 0; i < data.length; channel = (channel + 1) % scales.length) {
+    const scale = scales[channel]!;
+    const inverse = reciprocal(scale);
+    const zeroPoint = zeroPoints[channel]!;
+    for (const end = i + inner; i < end; i++) {
+      const steps = f(data[i]! * inverse);
+      const r = float ? roundHalfEven(f(zeroPoint + steps)) : f(roundHalfEven(steps) + zeroPoint);
+      const q = r === r ? clamp(r, quantMin, quantMax) : quantMin;
+      out[i] = (q - zeroPoint) * scale;
+    }
   }
   return out;
-}
-
-function fakeQuantizeSlice(
-  data: Float32Array,
-  out: Float32Array,
-  start: number,
-  end: number,
-  scale: number,
-  zeroPoint: number,
-  quantMin: number,
-  quantMax: number,
-): void {
-  const inverse = reciprocal(scale);
-  for (let i = start; i < end; i++) {
-    const r = f(roundHalfEven(f(data[i]! * inverse)) + zeroPoint);
-    const q = r === r ? clamp(r, quantMin, quantMax) : quantMin;
-    out[i] = (q - zeroPoint) * scale;
-  }
-}
-
-function fakeQuantizeFloatSlice(
-  data: Float32Array,
-  out: Float32Array,
-  start: number,
-  end: number,
-  scale: number,
-  zeroPoint: number,
-  quantMin: number,
-  quantMax: number,
-): void {
-  const inverse = reciprocal(scale);
-  for (let i = start; i < end; i++) {
-    const r = roundHalfEven(f(zeroPoint + f(data[i]! * inverse)));
-    const q = r === r ? clamp(r, quantMin, quantMax) : quantMin;
-    out[i] = (q - zeroPoint) * scale;
-  }
 }

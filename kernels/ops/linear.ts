@@ -5,7 +5,7 @@
  * @module
  */
 import { clamp, fmaFloat32, reciprocal, roundHalfEven } from "../numeric/requantize.ts";
-import type { Affine, Integers } from "../numeric/quantize.ts";
+import type { Affine, Integers, QuantizedInput, QuantizedOutput } from "../numeric/quantize.ts";
 
 /**
  * PyTorch's two families of rounding. `fbgemm` (also x86) adds the float bias to the accumulator; `qnnpack`
@@ -29,32 +29,69 @@ export interface LinearWeight {
   readonly zeroPoints: Int32Array;
 }
 
+/** What a linear operator computes with. */
+export interface LinearParameters {
+  /** [outFeatures, inFeatures] */
+  readonly weight: LinearWeight;
+  /** float32 [outFeatures], or null. */
+  readonly bias: Float32Array | null;
+  /** Whether negative results become 0; false by default. */
+  readonly relu?: boolean;
+}
+
 /**
- * `sum (x[k] - xZeroPoint) * (w[k] - wZeroPoint)` of one weight row: an exact integer while below 2^53, hence for any
- * row of 8-bit values of up to 2^37. torch sums in int32, which 33,025 such products may fill.
+ * Index of the scale and zero point of a weight's row.
  *
- * @param x Integers, read from `xOffset`.
- * @param w int8, read from `wOffset`.
+ * @example
+ * ```ts
+ * import { channelOf } from "./linear.ts";
+ * import { assertEquals } from "@std/assert";
+ * const weight = { outFeatures: 8, scales: new Float32Array(4) }; // one a block of two rows
+ * assertEquals(channelOf(weight, 5), 2);
+ * ```
+ */
+export function channelOf(
+  { scales, outFeatures }: Pick<LinearWeight, "scales" | "outFeatures">,
+  row: number,
+): number {
+  return Math.floor(row * scales.length / outFeatures);
+}
+
+/**
+ * `sum (x[k] - zeroPoint) * (w[k] - weightZeroPoint)` of one weight row: an exact integer while below 2^53, hence for
+ * any row of 8-bit values of up to 2^37. torch sums in int32, which 33,025 such products may fill.
+ *
+ * @param x Integers; [inFeatures] at `offset` are read.
+ * @param zeroPoint Of `x`.
  *
  * @example
  * ```ts
  * import { dotInt8 } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
- * assertEquals(dotInt8(Uint8Array.of(12, 10), 0, 10, Int8Array.of(2, -1), 0, 0, 2), 4);
+ * const weight = {
+ *   data: Int8Array.of(2, -1),
+ *   outFeatures: 1,
+ *   inFeatures: 2,
+ *   perChannel: false,
+ *   scales: Float32Array.of(1),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * assertEquals(dotInt8(Uint8Array.of(12, 10), 0, 10, weight, 0), 4);
  * ```
  */
 export function dotInt8(
   x: Integers,
-  xOffset: number,
-  xZeroPoint: number,
-  w: Int8Array,
-  wOffset: number,
-  wZeroPoint: number,
-  length: number,
+  offset: number,
+  zeroPoint: number,
+  weight: LinearWeight,
+  row: number,
 ): number {
+  const { data, inFeatures } = weight;
+  const start = row * inFeatures;
+  const weightZeroPoint = weight.zeroPoints[channelOf(weight, row)]!;
   let sum = 0;
-  for (let k = 0; k < length; k++) {
-    sum += (x[xOffset + k]! - xZeroPoint) * (w[wOffset + k]! - wZeroPoint);
+  for (let k = 0; k < inFeatures; k++) {
+    sum += (x[offset + k]! - zeroPoint) * (data[start + k]! - weightZeroPoint);
   }
   return sum;
 }
@@ -67,11 +104,8 @@ export function dotInt8(
  * dtypes and wider sums follow the same rule. Scales, and products of input and weight scale, are above 2^-128.
  *
  * @param engine Whose rounding.
- * @param x [rows, inFeatures], integers with `from`'s scale and zero point.
- * @param weight [outFeatures, inFeatures].
- * @param bias float32 [outFeatures], or null.
- * @param out [rows, outFeatures], integers with `to`'s parameters.
- * @param relu Whether negative results become 0.
+ * @param x [rows, inFeatures]
+ * @param out [rows, outFeatures]
  *
  * @example
  * ```ts
@@ -86,36 +120,30 @@ export function dotInt8(
  *   zeroPoints: Int32Array.of(0),
  * };
  * const out = new Uint8Array(1);
- * const to = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
- * linearInt8("fbgemm", Uint8Array.of(12, 10), { scale: 1, zeroPoint: 10 }, weight, Float32Array.of(1), out, to, false);
+ * linearInt8(
+ *   "fbgemm",
+ *   { data: Uint8Array.of(12, 10), qparams: { scale: 1, zeroPoint: 10 } },
+ *   { weight, bias: Float32Array.of(1) },
+ *   { data: out, qparams: { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 } },
+ * );
  * assertEquals(out[0], 6);
  * ```
  */
 export function linearInt8(
   engine: Engine,
-  x: Integers,
-  from: { readonly scale: number; readonly zeroPoint: number },
-  weight: LinearWeight,
-  bias: Float32Array | null,
-  out: Integers,
-  to: Affine,
-  relu: boolean,
+  x: QuantizedInput,
+  linear: LinearParameters,
+  out: QuantizedOutput,
 ): void {
+  const { data, qparams: from } = x;
+  const { weight, bias } = linear;
   const { inFeatures, outFeatures, perChannel } = weight;
-  const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
-  for (let i = 0, o = 0; i < x.length; i += inFeatures) {
+  const { data: integers, qparams: to } = out;
+  const lo = linear.relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
+  for (let i = 0, o = 0; i < data.length; i += inFeatures) {
     for (let row = 0; row < outFeatures; row++, o++) {
-      const channel = Math.floor(row * weight.scales.length / outFeatures);
-      const sum = dotInt8(
-        x,
-        i,
-        from.zeroPoint,
-        weight.data,
-        row * inFeatures,
-        weight.zeroPoints[channel]!,
-        inFeatures,
-      );
-      const scale = Math.fround(from.scale * weight.scales[channel]!);
+      const sum = dotInt8(data, i, from.zeroPoint, weight, row);
+      const scale = Math.fround(from.scale * weight.scales[channelOf(weight, row)]!);
       const value = addBias(
         engine,
         sum,
@@ -126,7 +154,7 @@ export function linearInt8(
       const product = Math.fround(
         value * linearMultiplier(engine, scale, to.scale),
       );
-      out[o] = clamp(roundHalfEven(product) + to.zeroPoint, lo, to.quantMax);
+      integers[o] = clamp(roundHalfEven(product) + to.zeroPoint, lo, to.quantMax);
     }
   }
 }
@@ -136,6 +164,7 @@ export function linearInt8(
  * it per channel (qnnpack: as it always does, see {@linkcode linearEngine}), and the sum is multiplied by the
  * accumulator's scale.
  *
+ * @param x [rows, inFeatures]
  * @param out float32 [rows, outFeatures].
  *
  * @example
@@ -151,33 +180,26 @@ export function linearInt8(
  *   zeroPoints: Int32Array.of(0),
  * };
  * const out = new Float32Array(1);
- * linearInt8Float32("fbgemm", Uint8Array.of(12, 10), { scale: 1, zeroPoint: 10 }, weight, Float32Array.of(1), out);
+ * const x = { data: Uint8Array.of(12, 10), qparams: { scale: 1, zeroPoint: 10 } };
+ * linearInt8Float32("fbgemm", x, { weight, bias: Float32Array.of(1) }, out);
  * assertEquals(out[0], 3);
  * ```
  */
 export function linearInt8Float32(
   engine: Engine,
-  x: Integers,
-  from: { readonly scale: number; readonly zeroPoint: number },
-  weight: LinearWeight,
-  bias: Float32Array | null,
+  x: QuantizedInput,
+  linear: LinearParameters,
   out: Float32Array,
 ): void {
-  const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
-  for (let i = 0, o = 0; i < x.length; i += inFeatures) {
+  const { data, qparams: from } = x;
+  const { weight, bias, relu = false } = linear;
+  const { inFeatures, outFeatures, scales } = weight;
+  for (let i = 0, o = 0; i < data.length; i += inFeatures) {
     for (let row = 0; row < outFeatures; row++, o++) {
-      const channel = Math.floor(row * scales.length / outFeatures);
-      const sum = dotInt8(
-        x,
-        i,
-        from.zeroPoint,
-        data,
-        row * inFeatures,
-        zeroPoints[channel]!,
-        inFeatures,
-      );
-      const scale = Math.fround(from.scale * scales[channel]!);
-      out[o] = addBias(engine, sum, true, bias === null ? 0 : bias[row]!, scale) * scale;
+      const sum = dotInt8(data, i, from.zeroPoint, weight, row);
+      const scale = Math.fround(from.scale * scales[channelOf(weight, row)]!);
+      const y = addBias(engine, sum, true, bias === null ? 0 : bias[row]!, scale) * scale;
+      out[o] = relu && !(y > 0) ? 0 : y;
     }
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { dotInt8, type Engine, type LinearWeight } from "./linear.ts";
+import { channelOf, dotInt8, type Engine, type LinearParameters } from "./linear.ts";
 import {
   clamp,
   fmaFloat32,
@@ -93,6 +93,14 @@ export function quantizeDynamic(
   }
 }
 
+/** How {@linkcode linearDynamicInt8} quantizes its input. */
+export interface DynamicQuantization {
+  /** See {@linkcode chooseQParamsDynamic}; false by default. */
+  readonly reduceRange?: boolean;
+  /** Receives the quantized input; as long as it, or longer. A new array by default. */
+  readonly integers?: Uint8Array;
+}
+
 /**
  * The dynamically quantized linear operator: quantized::linear_dynamic and quantized::linear_relu_dynamic of torch.
  *
@@ -101,13 +109,8 @@ export function quantizeDynamic(
  *
  * @param engine Whose rounding.
  * @param x float32 [rows, inFeatures], finite.
- * @param weight int8 [outFeatures, inFeatures].
- * @param bias float32 [outFeatures], or null.
  * @param out Receives float32 [rows, outFeatures]; infinities where results overflow, but never
  * NaN.
- * @param relu Whether negative results become 0.
- * @param reduceRange See {@linkcode chooseQParamsDynamic}.
- * @param integers Scratch for the quantized input, as long as `x`.
  *
  * @example
  * ```ts
@@ -122,21 +125,20 @@ export function quantizeDynamic(
  *   zeroPoints: Int32Array.of(0),
  * };
  * const out = new Float32Array(1);
- * linearDynamicInt8("fbgemm", Float32Array.of(255, 4), weight, Float32Array.of(0.25), out, false, false);
+ * linearDynamicInt8("fbgemm", Float32Array.of(255, 4), { weight, bias: Float32Array.of(0.25) }, out);
  * assertEquals(out[0], 253.25);
  * ```
  */
 export function linearDynamicInt8(
   engine: Engine,
   x: Float32Array,
-  weight: LinearWeight,
-  bias: Float32Array | null,
+  linear: LinearParameters,
   out: Float32Array,
-  relu: boolean,
-  reduceRange: boolean,
-  integers: Uint8Array = new Uint8Array(x.length),
+  quantization: DynamicQuantization = {},
 ): void {
-  const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
+  const { weight, bias, relu = false } = linear;
+  const { inFeatures, outFeatures, scales } = weight;
+  const { reduceRange = false, integers = new Uint8Array(x.length) } = quantization;
   let min = 0, max = 0;
   for (let i = 0; i < x.length; i++) {
     if (x[i]! < min) min = x[i]!;
@@ -146,19 +148,8 @@ export function linearDynamicInt8(
   quantizeDynamic(engine, x, integers, qparams);
   for (let i = 0, o = 0; i < x.length; i += inFeatures) {
     for (let row = 0; row < outFeatures; row++, o++) {
-      const channel = Math.floor(row * scales.length / outFeatures);
-      const sum = f(
-        dotInt8(
-          integers,
-          i,
-          qparams.zeroPoint,
-          data,
-          row * inFeatures,
-          zeroPoints[channel]!,
-          inFeatures,
-        ),
-      );
-      const multiplier = f(qparams.scale * scales[channel]!);
+      const sum = f(dotInt8(integers, i, qparams.zeroPoint, weight, row));
+      const multiplier = f(qparams.scale * scales[channelOf(weight, row)]!);
       const add = bias === null ? 0 : bias[row]!;
       // A step beyond float32 makes any sum infinite but 0, of which it would make NaN.
       const y = sum === 0 && multiplier === Infinity

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Affine, Integers } from "../numeric/quantize.ts";
+import type { QuantizedInput, QuantizedOutput } from "../numeric/quantize.ts";
 import { clamp, quantizeValue, reciprocal, roundHalfEven } from "../numeric/requantize.ts";
 
 const f = Math.fround;
@@ -74,9 +74,9 @@ export function batchNormFloat32(x: Float32Array, norm: BatchNorm, out: Float32A
  * torch's scalar code; its vectorized code fuses the product with the sum, which shows in about one
  * of 100,000 integers.
  *
- * @param x Integers [rows, channels] with `from`'s parameters.
- * @param out As long as `x`, with `to`'s parameters.
- * @param relu Whether negative results become 0.
+ * @param x [rows, channels]
+ * @param out As long as `x`.
+ * @param relu Whether negative results become 0; false by default.
  *
  * @example
  * ```ts
@@ -91,18 +91,19 @@ export function batchNormFloat32(x: Float32Array, norm: BatchNorm, out: Float32A
  * };
  * const to = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
  * const out = new Uint8Array(1);
- * batchNormInt8(Uint8Array.of(7), { scale: 0.5, zeroPoint: 4 }, norm, out, to, false);
+ * const x = { data: Uint8Array.of(7), qparams: { scale: 0.5, zeroPoint: 4 } };
+ * batchNormInt8(x, norm, { data: out, qparams: to });
  * assertEquals(out[0], 18); // 2 * 1.5 + 1 = 4
  * ```
  */
 export function batchNormInt8(
-  x: Integers,
-  from: { readonly scale: number; readonly zeroPoint: number },
+  x: QuantizedInput,
   norm: BatchNorm,
-  out: Integers,
-  to: Affine,
-  relu: boolean,
+  out: QuantizedOutput,
+  relu = false,
 ): void {
+  const { data, qparams: from } = x;
+  const { data: integers, qparams: to } = out;
   const { weight, bias, runningMean } = norm;
   const channels = runningMean.length;
   const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
@@ -113,9 +114,9 @@ export function batchNormInt8(
     const alpha = f(f(inverse * gamma) * ratio);
     const mean = f(f(runningMean[channel]! * inverse) * gamma);
     const beta = f(f((bias === null ? 0 : bias[channel]!) - mean) / f(to.scale));
-    for (let i = channel; i < x.length; i += channels) {
-      const y = f(f(alpha * f(x[i]! - from.zeroPoint)) + beta);
-      out[i] = clamp(roundHalfEven(y) + to.zeroPoint, lo, to.quantMax);
+    for (let i = channel; i < data.length; i += channels) {
+      const y = f(f(alpha * f(data[i]! - from.zeroPoint)) + beta);
+      integers[i] = clamp(roundHalfEven(y) + to.zeroPoint, lo, to.quantMax);
     }
   }
 }
@@ -245,9 +246,9 @@ export function layerNormFloat32(
  * torch's integers for quint8 and qint8 at every width and position; wider integers follow the same
  * rule.
  *
- * @param x Integers [rows, width] with `from`'s parameters; their squares' sum is below 2^53.
+ * @param x [rows, width]; the sum of a row's squared integers is below 2^53.
  * @param width 1 or more.
- * @param out As long as `x`, with `to`'s parameters.
+ * @param out As long as `x`; may be the same array.
  *
  * @example
  * ```ts
@@ -256,39 +257,39 @@ export function layerNormFloat32(
  * const to = { scale: 1 / 64, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * const norm = { weight: null, bias: null, eps: 1e-5 };
  * const out = new Uint8Array(2);
- * layerNormInt8(Uint8Array.of(100, 140), { scale: 0.1, zeroPoint: 7 }, 2, norm, out, to);
+ * const x = { data: Uint8Array.of(100, 140), qparams: { scale: 0.1, zeroPoint: 7 } };
+ * layerNormInt8(x, 2, norm, { data: out, qparams: to });
  * assertEquals([...out], [64, 192]);
  * ```
  */
 export function layerNormInt8(
-  x: Integers,
-  from: { readonly scale: number; readonly zeroPoint: number },
+  x: QuantizedInput,
   width: number,
   norm: LayerNorm,
-  out: Integers,
-  to: Affine,
+  out: QuantizedOutput,
 ): void {
   const { weight, bias, eps } = norm;
-  const { zeroPoint } = from;
-  const scale = f(from.scale);
+  const { data, qparams: { zeroPoint } } = x;
+  const { data: integers, qparams: to } = out;
+  const scale = f(x.qparams.scale);
   const inverse = reciprocal(to.scale);
-  for (let row = 0; row < x.length; row += width) {
+  for (let row = 0; row < data.length; row += width) {
     let sum = 0;
     let squares = 0;
     for (let i = row; i < row + width; i++) {
-      sum += x[i]!;
-      squares += x[i]! * x[i]!;
+      sum += data[i]!;
+      squares += data[i]! * data[i]!;
     }
     const mean = f(f(sum) / f(width));
     const centeredMean = f(mean - f(zeroPoint));
     const variance = Math.max(f(f(f(squares) / f(width)) - f(mean * mean)), 0);
     const factor = f(scale / Math.sqrt(f(f(variance * scale) * scale) + eps));
     for (let i = 0; i < width; i++) {
-      const normal = f(f(f(x[row + i]! - zeroPoint) - centeredMean) * factor);
+      const normal = f(f(f(data[row + i]! - zeroPoint) - centeredMean) * factor);
       const y = f(
         f(normal * (weight === null ? 1 : weight[i]!)) + (bias === null ? 0 : bias[i]!),
       );
-      out[row + i] = quantizeValue(y, inverse, to.zeroPoint, to.quantMin, to.quantMax);
+      integers[row + i] = quantizeValue(y, inverse, to.zeroPoint, to.quantMin, to.quantMax);
     }
   }
 }

@@ -5,7 +5,7 @@
  */
 import { expFloat32, expFloat64, logFloat32 } from "../numeric/float_functions.ts";
 import type { Engine } from "./linear.ts";
-import type { Affine, Integers } from "../numeric/quantize.ts";
+import type { Affine, Integers, QuantizedInput, QuantizedOutput } from "../numeric/quantize.ts";
 import {
   dequantizeValue,
   quantizeValue,
@@ -83,8 +83,8 @@ export function logSoftmaxFloat32(x: Float32Array, out: Float32Array, width: num
  * torch's result wherever the last bits of its float softmax, which depend on the CPU, do not
  * decide the rounding.
  *
- * @param x Integers [rows, width] with `from`'s parameters.
- * @param out As long as `x`, with `to`'s parameters.
+ * @param x [rows, width]
+ * @param out As long as `x`.
  * @param width 1 or more.
  * @param scratch float32 [width].
  *
@@ -94,26 +94,28 @@ export function logSoftmaxFloat32(x: Float32Array, out: Float32Array, width: num
  * import { assertEquals } from "@std/assert";
  * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
  * const out = new Uint8Array(2);
- * softmaxInt8(Uint8Array.of(9, 9), { scale: 0.1, zeroPoint: 3 }, out, to, 2);
+ * const x = { data: Uint8Array.of(9, 9), qparams: { scale: 0.1, zeroPoint: 3 } };
+ * softmaxInt8(x, { data: out, qparams: to }, 2);
  * assertEquals([...out], [128, 128]);
  * ```
  */
 export function softmaxInt8(
-  x: Integers,
-  from: { readonly scale: number; readonly zeroPoint: number },
-  out: Integers,
-  to: Affine,
+  x: QuantizedInput,
+  out: QuantizedOutput,
   width: number,
   scratch: Float32Array = new Float32Array(width),
 ): void {
+  const { data, qparams: { scale, zeroPoint } } = x;
+  const { data: integers, qparams: to } = out;
   const inverse = reciprocal(to.scale);
-  for (let row = 0; row < x.length; row += width) {
+  for (let row = 0; row < data.length; row += width) {
     for (let i = 0; i < width; i++) {
-      scratch[i] = dequantizeValue(x[row + i]!, from.scale, from.zeroPoint);
+      scratch[i] = dequantizeValue(data[row + i]!, scale, zeroPoint);
     }
     softmaxFloat32(scratch, scratch, width);
     for (let i = 0; i < width; i++) {
-      out[row + i] = quantizeValue(scratch[i]!, inverse, to.zeroPoint, to.quantMin, to.quantMax);
+      const y = scratch[i]!;
+      integers[row + i] = quantizeValue(y, inverse, to.zeroPoint, to.quantMin, to.quantMax);
     }
   }
 }

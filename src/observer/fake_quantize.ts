@@ -105,7 +105,7 @@ export class FakeQuantize extends Observer {
     const { quantMin, quantMax } = observer instanceof UniformObserver ? observer : qparams;
     if ("scale" in qparams) {
       const { scale, zeroPoint } = qparams;
-      return fakeQuantizePerTensor(data, scale, zeroPoint, quantMin, quantMax);
+      return fakeQuantizePerTensor(data, { scale, zeroPoint, quantMin, quantMax });
     }
     const { scales, zeroPoints, axis } = qparams;
     if (shape === undefined) {
@@ -116,15 +116,7 @@ export class FakeQuantize extends Observer {
     }
     let inner = 1;
     for (let i = axis + 1; i < shape.length; i++) inner *= shape[i]!;
-    return fakeQuantizePerChannel(
-      data,
-      scales.length,
-      inner,
-      scales,
-      zeroPoints,
-      quantMin,
-      quantMax,
-    );
+    return fakeQuantizePerChannel(data, { scales, zeroPoints, quantMin, quantMax }, inner);
   }
 
   /** Observes (if `observerEnabled`) without quantizing. */

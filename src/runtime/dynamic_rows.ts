@@ -3,17 +3,19 @@
  *
  * @module
  */
-import { linearDynamicInt8 } from "../../kernels/ops/linear_dynamic.ts";
+import { type DynamicQuantization, linearDynamicInt8 } from "../../kernels/ops/linear_dynamic.ts";
 import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
 
-/** torch's modules always ask for it; qnnpack's kernel ignores it. */
-const REDUCE_RANGE = true;
+/** As torch's modules ask for it, with memory for `size` values; qnnpack ignores reduceRange. */
+function quantizationOf(size: number): DynamicQuantization {
+  return { reduceRange: true, integers: new Uint8Array(size) };
+}
 
 /** A dynamic linear operator with the memory for its rows. */
 export class DynamicRows {
   x: Float32Array;
   y: Float32Array;
-  #integers: Uint8Array;
+  #quantization: DynamicQuantization;
 
   constructor(
     readonly engine: Engine,
@@ -23,7 +25,7 @@ export class DynamicRows {
   ) {
     this.x = new Float32Array(0);
     this.y = this.x;
-    this.#integers = new Uint8Array(0);
+    this.#quantization = quantizationOf(0);
   }
 
   /** Makes room for `rows` rows, and gives the bytes in use. */
@@ -33,7 +35,7 @@ export class DynamicRows {
     if (this.x.length < size) {
       this.x = new Float32Array(size);
       this.y = new Float32Array(rows * outFeatures);
-      this.#integers = new Uint8Array(size);
+      this.#quantization = quantizationOf(size);
     }
     return size * 5 + rows * outFeatures * 4;
   }
@@ -41,16 +43,7 @@ export class DynamicRows {
   /** Runs the first `rows` rows of `x`, which share one range, into `y`. */
   run(rows: number): void {
     if (rows === 0) return;
-    const { engine, weight, bias, relu, x, y } = this;
-    linearDynamicInt8(
-      engine,
-      x.subarray(0, rows * weight.inFeatures),
-      weight,
-      bias,
-      y,
-      relu,
-      REDUCE_RANGE,
-      this.#integers,
-    );
+    const x = this.x.subarray(0, rows * this.weight.inFeatures);
+    linearDynamicInt8(this.engine, x, this, this.y, this.#quantization);
   }
 }

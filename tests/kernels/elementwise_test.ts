@@ -36,13 +36,16 @@ function operands(ranges: typeof RANGES): fc.Arbitrary<[Drawn, Drawn, Drawn, num
     );
 }
 
+const quantized = (data: readonly number[], q: Drawn) => ({ data: q.range.make(data), qparams: q });
+
 const fits = (q: number, { zeroPoint }: Drawn) => Math.abs(q - zeroPoint) < 2 ** 31;
 
 Deno.test("addInt8() follows the scalar rule between any dtypes, with and without relu", () => {
   fc.assert(
     fc.property(operands(RANGES), fc.boolean(), ([qa, qb, to, a, b], relu) => {
       const out = to.range.make(new Uint8Array(13));
-      addInt8(qa.range.make(a), qa, qb.range.make(b), qb, out, to, relu);
+      const result = { data: out, qparams: to };
+      addInt8(quantized(a, qa), quantized(b, qb), result, relu);
       for (let i = 0; i < 13; i++) {
         if (!fits(a[i]!, qa) || !fits(b[i]!, qb)) continue;
         assertEquals(
@@ -64,7 +67,8 @@ Deno.test("addInt8() rounds ties to even before it adds the zero point when ever
   const all = Uint8Array.from({ length: 256 }, (_, i) => i);
   const out = new Uint8Array(256);
   for (let b = 0; b < 256; b++) {
-    addInt8(all, qa, new Uint8Array(256).fill(b), qb, out, to, false);
+    const other = { data: new Uint8Array(256).fill(b), qparams: qb };
+    addInt8({ data: all, qparams: qa }, other, { data: out, qparams: to });
     for (let a = 0; a < 256; a++) {
       const twice = a - 7 + b - 200;
       const half = Math.floor(twice / 2);
@@ -125,15 +129,16 @@ Deno.test("addQuint8FixedPoint() is QNNPACK's integer arithmetic when parameters
       ran++;
       const out = new Uint8Array(13);
       const to = { scale: so, zeroPoint: zo, quantMin: 0, quantMax: 255 };
-      addQuint8FixedPoint(Uint8Array.from(a), za, Uint8Array.from(b), zb, out, zo, 0, 255, add);
+      const qa = { scale: sa, zeroPoint: za };
+      const qb = { scale: sb, zeroPoint: zb };
+      addQuint8FixedPoint(
+        { data: Uint8Array.from(a), qparams: qa },
+        { data: Uint8Array.from(b), qparams: qb },
+        { data: out, qparams: to },
+        add,
+      );
       for (let i = 0; i < 13; i++) {
-        const want = oracle.addFixedPoint(
-          a[i]!,
-          { scale: sa, zeroPoint: za },
-          b[i]!,
-          { scale: sb, zeroPoint: zb },
-          to,
-        );
+        const want = oracle.addFixedPoint(a[i]!, qa, b[i]!, qb, to);
         assertEquals(out[i], want, `${a[i]} + ${b[i]}`);
       }
     }),
@@ -194,7 +199,7 @@ Deno.test("mulInt8() follows the rule between any dtypes when the integer produc
   fc.assert(
     fc.property(operands(RANGES), ([qa, qb, to, a, b]) => {
       const out = to.range.make(new Uint8Array(13));
-      mulInt8(qa.range.make(a), qa, qb.range.make(b), qb, out, to);
+      mulInt8(quantized(a, qa), quantized(b, qb), { data: out, qparams: to });
       for (let i = 0; i < 13; i++) {
         const product = Math.abs((a[i]! - qa.zeroPoint) * (b[i]! - qb.zeroPoint));
         if (product >= 2 ** 53) continue;
@@ -211,7 +216,7 @@ Deno.test("mulInt8() keeps every product of 16-bit integers", () => {
   fc.assert(
     fc.property(operands(NARROW), ([qa, qb, to, a, b]) => {
       const out = to.range.make(new Uint8Array(13));
-      mulInt8(qa.range.make(a), qa, qb.range.make(b), qb, out, to);
+      mulInt8(quantized(a, qa), quantized(b, qb), { data: out, qparams: to });
       assertEquals([...out], a.map((q, i) => oracle.mulQuantized(q, qa, b[i]!, qb, to)));
     }),
     RUNS,
@@ -223,7 +228,7 @@ Deno.test("mulInt8() saturates at the end of the product's sign when the product
   const a = Int32Array.of(2 ** 31 - 1, -(2 ** 31), -(2 ** 31));
   const b = Int32Array.of(2 ** 31 - 1, 2 ** 31 - 1, -(2 ** 31));
   const out = new Int32Array(3);
-  mulInt8(a, q, b, q, out, q);
+  mulInt8({ data: a, qparams: q }, { data: b, qparams: q }, { data: out, qparams: q });
   assertEquals([...out], [q.quantMax, q.quantMin, q.quantMax]);
 });
 
@@ -235,7 +240,8 @@ Deno.test("mulInt8() rounds ties to even before it adds the zero point when ever
   const out = new Uint8Array(256);
   let ties = 0;
   for (let b = 0; b < 256; b++) {
-    mulInt8(all, qa, new Uint8Array(256).fill(b), qb, out, to);
+    const other = { data: new Uint8Array(256).fill(b), qparams: qb };
+    mulInt8({ data: all, qparams: qa }, other, { data: out, qparams: to });
     for (let a = 0; a < 256; a++) {
       // product / 16, by integers alone
       const product = (a - 131) * (b - 77);

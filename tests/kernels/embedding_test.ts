@@ -53,8 +53,9 @@ Deno.test("quantizeEmbeddingRow() follows torch's embedding_bag_byte_prepack ste
       const weight = new Uint8Array(x.length);
       const scales = new Float32Array(count);
       const biases = new Float32Array(count);
+      const table = { weight, scales, biases, embeddingDim: dim };
       for (let row = 0; row < count; row++) {
-        quantizeEmbeddingRow(x, row, dim, weight, scales, biases);
+        quantizeEmbeddingRow(x, row, table);
         const own = x.slice(row * dim, (row + 1) * dim);
         const min = Math.min(...own);
         const max = Math.max(...own);
@@ -77,15 +78,17 @@ Deno.test("quantizeEmbeddingRow() follows torch's embedding_bag_byte_prepack ste
 Deno.test("quantizeEmbeddingRow() and embeddingRow() write their own row only", () => {
   const x = Float32Array.of(9, 9, -1, 254, 9, 9);
   const weight = new Uint8Array(6).fill(77);
-  const scales = new Float32Array(3).fill(7), biases = new Float32Array(3).fill(7);
-  quantizeEmbeddingRow(x, 1, 2, weight, scales, biases);
+  const scales = new Float32Array(3).fill(7);
+  const biases = new Float32Array(3).fill(7);
+  const table = { weight, scales, biases, embeddingDim: 2 };
+  quantizeEmbeddingRow(x, 1, table);
   assertEquals([[...weight], [...scales], [...biases]], [[77, 77, 0, 255, 77, 77], [7, 1, 7], [
     7,
     -1,
     7,
   ]]);
   const out = new Float32Array(6).fill(5);
-  embeddingRow(weight, scales, biases, 1, 2, out, 3);
+  embeddingRow(table, 1, out, 3);
   assertEquals([...out], [5, 5, 5, -1, 254, 5]);
 });
 
@@ -100,15 +103,13 @@ Deno.test("embeddingRow() rounds each value once", () => {
       any,
       (q, scale, bias) => {
         const out = new Float32Array(13);
-        embeddingRow(
-          Uint8Array.from(q),
-          Float32Array.of(1, scale),
-          Float32Array.of(0, bias),
-          1,
-          13,
-          out,
-          0,
-        );
+        const table = {
+          weight: Uint8Array.from(q),
+          scales: Float32Array.of(1, scale),
+          biases: Float32Array.of(0, bias),
+          embeddingDim: 13,
+        };
+        embeddingRow(table, 1, out, 0);
         q.slice(13).forEach((n, k) => {
           assertEquals(out[k]! + 0, fma32(n, scale, bias));
           if (out[k]! + 0 !== add32(mul32(n, scale), bias)) fused++;
@@ -126,9 +127,10 @@ Deno.test("embeddingRow() gives back every value of a quantized row to within ha
       const x = Float32Array.from(rows[0]!);
       const weight = new Uint8Array(dim);
       const y = new Float32Array(dim);
-      const scales = new Float32Array(1), biases = new Float32Array(1);
-      quantizeEmbeddingRow(x, 0, dim, weight, scales, biases);
-      embeddingRow(weight, scales, biases, 0, dim, y, 0);
+      const scales = new Float32Array(1);
+      const table = { weight, scales, biases: new Float32Array(1), embeddingDim: dim };
+      quantizeEmbeddingRow(x, 0, table);
+      embeddingRow(table, 0, y, 0);
       const largest = Math.max(...x.map(Math.abs));
       const range = scales[0]! * 255;
       // 1e-8 in the denominator costs up to 1e-8 of the row's range; float32 rounds a few times.
@@ -165,8 +167,10 @@ Deno.test("embeddingBiases() with float zero points gives back quantized rows as
       const points = Float32Array.of(-min / scales[0]!);
       const weight = new Uint8Array(dim);
       const y = new Float32Array(dim);
-      quantizePerChannel(x, weight, scales, points, 0, 255, dim);
-      embeddingRow(weight, scales, embeddingBiases(scales, points), 0, dim, y, 0);
+      const to = { scales, zeroPoints: points, quantMin: 0, quantMax: 255 };
+      quantizePerChannel(x, weight, to, dim);
+      const biases = embeddingBiases(scales, points);
+      embeddingRow({ weight, scales, biases, embeddingDim: dim }, 0, y, 0);
       const error = 0.502 * scales[0]! + (Math.abs(min) + range) * 2 ** -21;
       x.forEach((v, k) => assert(Math.abs(y[k]! - v) <= error, `${v} ${y[k]}`));
     }),

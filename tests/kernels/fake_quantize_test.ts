@@ -1,7 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { fakeQuantizePerChannel, fakeQuantizePerTensor } from "../../kernels/ops/fake_quantize.ts";
-import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
+import {
+  type Affine,
+  dequantizePerTensor,
+  quantizePerTensor,
+} from "../../kernels/numeric/quantize.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -18,12 +22,7 @@ import * as oracle from "../oracle/rules.ts";
 const f = Math.fround;
 
 /** Values on ties, next to them, and any. */
-function values(
-  scale: number,
-  zeroPoint: number,
-  quantMin: number,
-  quantMax: number,
-): fc.Arbitrary<number[]> {
+function values({ scale, zeroPoint, quantMin, quantMax }: Affine): fc.Arbitrary<number[]> {
   const tie = ladderInteger(quantMin, quantMax).map((q) => f(scale * (q - zeroPoint + 0.5)))
     .filter((x) => Number.isFinite(x));
   const near = fc.tuple(tie.filter((x) => x !== 0), fc.integer({ min: -2, max: 2 })).map(([x, k]) =>
@@ -36,16 +35,14 @@ function values(
 Deno.test("fakeQuantizePerTensor() follows torch's rule for finite values in any range", () => {
   fc.assert(
     fc.property(
-      anyParameters(RANGES).chain((q) =>
-        fc.tuple(fc.constant(q), values(q.scale, q.zeroPoint, q.quantMin, q.quantMax))
-      ),
+      anyParameters(RANGES).chain((q) => fc.tuple(fc.constant(q), values(q))),
       ([q, list]) => {
         const x = Float32Array.from(list);
         const before = x.slice();
-        const y = fakeQuantizePerTensor(x, q.scale, q.zeroPoint, q.quantMin, q.quantMax);
+        const y = fakeQuantizePerTensor(x, q);
         assertEquals([...y].map((v) => v + 0), [...x].map((v) => oracle.fakeQuantize(v, q)));
         assertEquals(x, before);
-        assertEquals(fakeQuantizePerTensor(x, q.scale, q.zeroPoint, q.quantMin, q.quantMax, x), y);
+        assertEquals(fakeQuantizePerTensor(x, q, x), y);
         assertEquals(x, y);
       },
     ),
@@ -56,18 +53,16 @@ Deno.test("fakeQuantizePerTensor() follows torch's rule for finite values in any
 Deno.test("fakeQuantizePerTensor() is quantizing and dequantizing when the range has 16 bits at most", () => {
   fc.assert(
     fc.property(
-      anyParameters(NARROW).chain((q) =>
-        fc.tuple(fc.constant(q), values(q.scale, q.zeroPoint, q.quantMin, q.quantMax))
-      ),
+      anyParameters(NARROW).chain((q) => fc.tuple(fc.constant(q), values(q))),
       ([q, list]) => {
         const x = Float32Array.from(list);
         const ints = q.range.make(new Uint8Array(x.length));
         const y = new Float32Array(x.length);
         quantizePerTensor(x, ints, q);
         dequantizePerTensor(ints, y, q.scale, q.zeroPoint);
-        assertEquals(fakeQuantizePerTensor(x, q.scale, q.zeroPoint, q.quantMin, q.quantMax), y);
+        assertEquals(fakeQuantizePerTensor(x, q), y);
         // Twice is once, where scale * inverse does not leave a tie.
-        const again = fakeQuantizePerTensor(y, q.scale, q.zeroPoint, q.quantMin, q.quantMax);
+        const again = fakeQuantizePerTensor(y, q);
         assertEquals(again, y);
       },
     ),
@@ -79,13 +74,8 @@ Deno.test("fakeQuantizePerTensor() saturates infinite values at the end of their
   for (const { quantMin, quantMax } of NARROW) {
     const zeroPoint = quantMin + 1;
     const ends = [quantMin, quantMax].map((q) => (q - zeroPoint) * 0.5);
-    const y = fakeQuantizePerTensor(
-      Float32Array.of(-Infinity, Infinity, -3e38, 3e38, NaN),
-      0.5,
-      zeroPoint,
-      quantMin,
-      quantMax,
-    );
+    const x = Float32Array.of(-Infinity, Infinity, -3e38, 3e38, NaN);
+    const y = fakeQuantizePerTensor(x, { scale: 0.5, zeroPoint, quantMin, quantMax });
     assertEquals([...y], [ends[0], ends[1], ends[0], ends[1], ends[0]]);
   }
 });
@@ -126,22 +116,15 @@ Deno.test("fakeQuantizePerChannel() is fakeQuantizePerTensor() channel by channe
         (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]!,
       );
       const { quantMin, quantMax } = range;
-      const y = fakeQuantizePerChannel(x, channels, inner, scales, zeroPoints, quantMin, quantMax);
+      const to = { scales, zeroPoints, quantMin, quantMax };
+      const y = fakeQuantizePerChannel(x, to, inner);
       for (let i = 0; i < x.length; i++) {
         const c = channel(i);
-        const [want] = fakeQuantizePerTensor(
-          x.slice(i, i + 1),
-          scales[c]!,
-          zeroPoints[c]!,
-          quantMin,
-          quantMax,
-        );
+        const own = { scale: scales[c]!, zeroPoint: zeroPoints[c]!, quantMin, quantMax };
+        const [want] = fakeQuantizePerTensor(x.slice(i, i + 1), own);
         assertEquals(y[i], want);
       }
-      assertEquals(
-        fakeQuantizePerChannel(x, channels, inner, scales, zeroPoints, quantMin, quantMax, x),
-        y,
-      );
+      assertEquals(fakeQuantizePerChannel(x, to, inner, x), y);
       assertEquals(x, y);
     }),
     { numRuns: 300 },
@@ -157,21 +140,18 @@ Deno.test("fakeQuantizePerChannel() adds float zero points before it rounds", ()
         ratios,
         (r, i) => (Math.floor(r) + 0.5 - floats[channel(i)]!) * scales[channel(i)]!,
       );
+      const { quantMin, quantMax } = range;
       const y = fakeQuantizePerChannel(
         x,
-        channels,
+        { scales, zeroPoints: floats, quantMin, quantMax },
         inner,
-        scales,
-        floats,
-        range.quantMin,
-        range.quantMax,
       );
       for (let i = 0; i < x.length; i++) {
         const scale = scales[channel(i)];
         const zeroPoint = floats[channel(i)];
         const r = oracle.add32(zeroPoint!, oracle.mul32(x[i]!, oracle.inverse(scale!)));
         if (Math.abs(r) % 1 === 0.5) ties++;
-        const q = Math.min(Math.max(Number(nearestEven(exact(r))), range.quantMin), range.quantMax);
+        const q = Math.min(Math.max(Number(nearestEven(exact(r))), quantMin), quantMax);
         assertEquals(
           y[i]! + 0,
           toFloat32(exact(toFloat64(mul(exact(q - zeroPoint!), exact(scale!))))),

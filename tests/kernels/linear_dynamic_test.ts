@@ -218,7 +218,8 @@ Deno.test("linearDynamicInt8() follows each engine's rule, with and without bias
         zeroPoints: Int32Array.from(zeroPoints),
       };
       const floats = bias === null ? null : Float32Array.from(bias);
-      linearDynamicInt8(engine, data, weight, floats, out, relu, reduceRange, scratch);
+      const linear = { weight, bias: floats, relu };
+      linearDynamicInt8(engine, data, linear, out, { reduceRange, integers: scratch });
       const qparams = chooseQParamsDynamic(
         Math.min(...data),
         Math.max(...data),
@@ -249,7 +250,7 @@ Deno.test("linearDynamicInt8() follows each engine's rule, with and without bias
         }
       }
       const again = new Float32Array(out.length);
-      linearDynamicInt8(engine, data, weight, floats, again, relu, reduceRange);
+      linearDynamicInt8(engine, data, linear, again, { reduceRange });
       assertEquals(again, out);
       seen.add(`${engine} ${perChannel} ${relu} ${reduceRange} ${bias === null}`);
     }),
@@ -271,7 +272,7 @@ Deno.test("linearDynamicInt8() never gives -0", () => {
   for (const engine of ENGINES) {
     for (const relu of [false, true]) {
       const out = Float32Array.of(5);
-      linearDynamicInt8(engine, Float32Array.of(f(6.2e-5)), weight, null, out, relu, false);
+      linearDynamicInt8(engine, Float32Array.of(f(6.2e-5)), { weight, bias: null, relu }, out);
       assertEquals(Object.is(out[0], -0), false);
       assert(out[0]! <= 0);
     }
@@ -304,7 +305,7 @@ Deno.test("linearDynamicInt8() rounds fbgemm's sum once when it is a hair from h
       };
       const out = new Float32Array(1);
       const x = Float32Array.from(terms, ([x]) => x);
-      linearDynamicInt8("fbgemm", x, weight, Float32Array.of(bias), out, false, false);
+      linearDynamicInt8("fbgemm", x, { weight, bias: Float32Array.of(bias) }, out);
       const want = oracle.fma32(a, b, bias);
       assertEquals(out[0], want);
       if (f(a * b + bias) !== want) needed++;

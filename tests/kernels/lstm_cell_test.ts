@@ -67,13 +67,13 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
           { length: inFeatures },
           () => Math.floor(random(from.quantMin, from.quantMax + 1)),
         );
-        const shifted = packedInput(inFeatures);
+        const centered = packedInput(inFeatures);
         const out = new Float64Array(outFeatures);
-        for (let k = 0; k < inFeatures; k++) shifted[k] = x[k]! - from.zeroPoint;
+        for (let k = 0; k < inFeatures; k++) centered[k] = x[k]! - from.zeroPoint;
         projectRows(
           rows,
           projection,
-          shifted,
+          centered,
           new Float64Array(SUMS_TOGETHER),
           out,
           0,
@@ -82,11 +82,16 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
         seen[projection.exact ? "slow" : "plain"]++;
         if (to === null) {
           const want = new Float32Array(outFeatures);
-          linearInt8Float32("fbgemm", x, from, weight, bias, want);
+          linearInt8Float32("fbgemm", { data: x, qparams: from }, { weight, bias }, want);
           assertEquals([...out], [...want]);
         } else {
           const want = new Int32Array(outFeatures);
-          linearInt8(linearEngine(engine, from, [to]), x, from, weight, bias, want, to, false);
+          linearInt8(
+            linearEngine(engine, from, [to]),
+            { data: x, qparams: from },
+            { weight, bias },
+            { data: want, qparams: to },
+          );
           assertEquals([...out], [...want].map((q) => q - to.zeroPoint));
         }
       },

@@ -89,7 +89,8 @@ Deno.test("batchNormInt8() is torch's scalar rule between any dtypes, with and w
         const { list, norm } = bn;
         const values = ints.slice(0, 3 * list.length);
         const out = to.range.make(new Uint8Array(values.length));
-        batchNormInt8(from.range.make(values), from, norm, out, to, relu);
+        const x = { data: from.range.make(values), qparams: from };
+        batchNormInt8(x, norm, { data: out, qparams: to }, relu);
         const want = values.map((q, i) =>
           oracle.batchNormQuantized(q, from, list[i % list.length]!, to, relu)
         );
@@ -190,7 +191,8 @@ Deno.test("layerNormInt8() is torch's rule between any dtypes, of constant rows 
     fc.property(input, anyOutput, anyEps, (drawn, to, eps) => {
       const [width, from, { weight, bias, norm }, ints] = drawn;
       const out = to.range.make(new Uint8Array(ints.length));
-      layerNormInt8(from.range.make(ints), from, width, { ...norm, eps }, out, to);
+      const x = { data: from.range.make(ints), qparams: from };
+      layerNormInt8(x, width, { ...norm, eps }, { data: out, qparams: to });
       const want = [0, width].flatMap((row) =>
         oracle.layerNormQuantized(ints.slice(row, row + width), from, weight, bias, eps, to)
       );

@@ -162,7 +162,7 @@ Deno.test("quantizePerChannel() and dequantizePerChannel() give each channel its
       );
       const out = range.make(new Uint8Array(x.length));
       const real = new Float32Array(x.length);
-      quantizePerChannel(x, out, scales, zeroPoints, range.quantMin, range.quantMax, inner);
+      quantizePerChannel(x, out, { ...range, scales, zeroPoints }, inner);
       dequantizePerChannel(out, real, scales, zeroPoints, inner);
       for (let i = 0; i < x.length; i++) {
         const q = { ...range, scale: scales[channel(i)]!, zeroPoint: zeroPoints[channel(i)]! };
@@ -189,7 +189,7 @@ Deno.test("quantizePerChannel() adds float zero points before it rounds", () => 
           (r, i) => (Math.floor(r) + 0.5 - points[channel(i)]!) * scales[channel(i)]!,
         );
         const out = range.make(new Uint8Array(x.length));
-        quantizePerChannel(x, out, scales, zeroPoints, range.quantMin, range.quantMax, inner);
+        quantizePerChannel(x, out, { ...range, scales, zeroPoints }, inner);
         for (let i = 0; i < x.length; i++) {
           const steps = oracle.mul32(x[i]!, oracle.inverse(scales[channel(i)]!));
           const q = Number(nearestEven(exact(oracle.add32(steps, zeroPoints[channel(i)]!))));

@@ -74,7 +74,8 @@ Deno.test("softmaxInt8() dequantizes, takes softmax, quantizes, between any dtyp
   fc.assert(
     fc.property(input, anyParameters(NARROW), ([from, width, a, b], to) => {
       const out = to.range.make(new Uint8Array(2 * width));
-      softmaxInt8(from.range.make([...a, ...b]), from, out, to, width);
+      const x = { data: from.range.make([...a, ...b]), qparams: from };
+      softmaxInt8(x, { data: out, qparams: to }, width);
       const want = [a, b].flatMap((row) =>
         oracle.softmax32(row.map((q) => oracle.dequantize(q, from))).softmax
           .map((y) => oracle.quantize(y, to, false))

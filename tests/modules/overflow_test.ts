@@ -640,7 +640,7 @@ Deno.test("linearDynamicInt8() overflows to infinities, never to NaN", () => {
         };
         const bias = Float32Array.of(ladder(random), ladder(random));
         const out = new Float32Array(4);
-        linearDynamicInt8(engine, x, weight, bias, out, relu, true);
+        linearDynamicInt8(engine, x, { weight, bias, relu }, out, { reduceRange: true });
         assert(out.every((y) => y === y), `[${out}]`);
         if (data.every((w) => w === 0)) {
           assertEquals(

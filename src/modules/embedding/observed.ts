@@ -67,9 +67,9 @@ export function convertEmbedding(observed: ObservedEmbedding): QuantizedEmbeddin
     });
   }
   const rows = new (qconfig.embeddingBits === 16 ? Uint16Array : Uint8Array)(weight.length);
-  const scales = new Float32Array(numEmbeddings), biases = new Float32Array(numEmbeddings);
-  for (let row = 0; row < numEmbeddings; row++) {
-    quantizeEmbeddingRow(weight, row, embeddingDim, rows, scales, biases);
-  }
-  return new QuantizedEmbedding({ weight: rows, numEmbeddings, embeddingDim, scales, biases });
+  const scales = new Float32Array(numEmbeddings);
+  const biases = new Float32Array(numEmbeddings);
+  const table = { weight: rows, numEmbeddings, embeddingDim, scales, biases };
+  for (let row = 0; row < numEmbeddings; row++) quantizeEmbeddingRow(weight, row, table);
+  return new QuantizedEmbedding(table);
 }

@@ -55,16 +55,15 @@ export function checkEmbedding(
 export type QuantizedEmbeddingOptions = Omit<EmbeddingModule, "kind">;
 
 /** Rows of an embedding, read one by one. */
-export function embeddingRows(
-  { weight, numEmbeddings, embeddingDim, scales, biases }: EmbeddingModule,
-): TokenRows {
+export function embeddingRows(module: EmbeddingModule): TokenRows {
+  const { weight, numEmbeddings, embeddingDim } = module;
   return {
     count: numEmbeddings,
     read(token, out, offset) {
       if (isFloat32Array(weight)) {
         for (let k = 0; k < embeddingDim; k++) out[offset + k] = weight[token * embeddingDim + k]!;
       } else {
-        embeddingRow(weight, scales, biases, token, embeddingDim, out, offset);
+        embeddingRow(module, token, out, offset);
       }
     },
   };

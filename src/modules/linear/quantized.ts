@@ -131,13 +131,14 @@ export class QuantizedLinear implements LinearModule {
     if (from !== null && output !== null) {
       const q = newQArray(output.dtype, rows * outFeatures);
       const rule = linearEngine(engine, from, [output]);
-      linearInt8(rule, data as Int32Array, from, weight, bias, q, output, relu);
+      const given = { data: data as Int32Array, qparams: from };
+      linearInt8(rule, given, this, { data: q, qparams: output });
       return { data: q, shape, qparams: output };
     }
     const out = new Float32Array(rows * outFeatures);
     if (from !== null) {
       const rule = linearEngine(engine, from, [null]);
-      linearInt8Float32(rule, data as Int32Array, from, weight, bias, out);
+      linearInt8Float32(rule, { data: data as Int32Array, qparams: from }, this, out);
     } else {
       const floats = floatWeight(weight);
       for (let r = 0; r < rows; r++) {

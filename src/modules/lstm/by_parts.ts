@@ -211,28 +211,14 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     const outputs = Array.isArray(own) ? own : [own];
     if (isQuantized(x) && to !== null) {
       return this.#integers(to, outFeatures, (out, to) => {
-        linearInt8(
-          linearEngine(this.#engine, x.qparams, outputs),
-          x.data,
-          x.qparams,
-          weight,
-          bias,
-          out,
-          to,
-          false,
-        );
+        const engine = linearEngine(this.#engine, x.qparams, outputs);
+        linearInt8(engine, x, { weight, bias }, { data: out, qparams: to });
       });
     }
     const out = new Float32Array(outFeatures);
     if (isQuantized(x)) {
-      linearInt8Float32(
-        linearEngine(this.#engine, x.qparams, outputs),
-        x.data,
-        x.qparams,
-        weight,
-        bias,
-        out,
-      );
+      const engine = linearEngine(this.#engine, x.qparams, outputs);
+      linearInt8Float32(engine, x, { weight, bias }, out);
     } else {
       const floats = new Float32Array(data.length);
       dequantizePerChannel(data, floats, scales, zeroPoints, data.length / scales.length);
@@ -256,7 +242,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
       const qb = b as QTensor<PerTensorQParams>;
       return this.#integers(to, size, (out, to) => {
         if (part.op === "mul") {
-          mulInt8(qa.data, qa.qparams, qb.data, qb.qparams, out, to);
+          mulInt8(qa, qb, { data: out, qparams: to });
         } else if (part.op !== "add") {
           const { scale, zeroPoint } = qa.qparams;
           const activation = quantizedActivation(part.op as Activation, scale, to);
@@ -264,22 +250,10 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
             out[i] = activation(qa.data[i]! - zeroPoint) + to.zeroPoint;
           }
         } else if (addsInFixedPoint(engine, qa.qparams, qb.qparams, to)) {
-          const za = qa.qparams.zeroPoint;
-          const zb = qb.qparams.zeroPoint;
           const add = fixedPointAdd(place, qa.qparams, qb.qparams, to);
-          addQuint8FixedPoint(
-            qa.data,
-            za,
-            qb.data,
-            zb,
-            out,
-            to.zeroPoint,
-            to.quantMin,
-            to.quantMax,
-            add,
-          );
+          addQuint8FixedPoint(qa, qb, { data: out, qparams: to }, add);
         } else {
-          addInt8(qa.data, qa.qparams, qb.data, qb.qparams, out, to, false);
+          addInt8(qa, qb, { data: out, qparams: to });
         }
       });
     }

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import type { LinearWeight } from "../../../kernels/ops/linear.ts";
+import { channelOf, type LinearWeight } from "../../../kernels/ops/linear.ts";
 import { clamp, roundHalfEven } from "../../../kernels/numeric/requantize.ts";
 import { isUint8Array } from "../../../kernels/numeric/typed_array.ts";
 import { failRange } from "../../core/errors.ts";
@@ -162,11 +162,6 @@ function checkSums(name: string, sums: Float64Array): void {
   for (let i = 0; i < sums.length; i++) {
     if (!Number.isFinite(sums[i])) failRange(`${name}[${i}]`, "a finite number", sums[i]);
   }
-}
-
-/** Where the scale and zero point of a weight's row stand. */
-function channelOf({ scales, outFeatures }: LinearWeight, row: number): number {
-  return Math.floor(row * scales.length / outFeatures);
 }
 
 /**

@@ -79,15 +79,13 @@ export function quantizeWeight(
     const inner = values.length / own.length;
     const { quantMin, quantMax } = weightRange(observer, qparams);
     const out = data.subarray(from, from + values.length);
-    quantizePerChannel(
-      values,
-      out,
-      Float32Array.from(own),
-      Int32Array.from(points),
+    const channels = {
+      scales: Float32Array.from(own),
+      zeroPoints: Int32Array.from(points),
       quantMin,
       quantMax,
-      inner,
-    );
+    };
+    quantizePerChannel(values, out, channels, inner);
     range = { quantMin, quantMax };
     scales.push(...own);
     zeroPoints.push(...points);

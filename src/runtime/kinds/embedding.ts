@@ -25,11 +25,12 @@ export const embedding: RunningKind<EmbeddingProgram> = {
   looksAhead: () => false,
   slots: () => [],
   prepare({ weight, scales, biases, output: { size } }) {
+    const table = { weight, scales, biases, embeddingDim: size };
     return {
       infallible: true,
       process(_state, [x], out, { steps, batch }) {
         for (let r = 0; r < steps * batch; r++) {
-          embeddingRow(weight, scales, biases, x![r]!, size, out, r * size);
+          embeddingRow(table, x![r]!, out, r * size);
         }
       },
     };

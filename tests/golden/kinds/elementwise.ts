@@ -37,23 +37,13 @@ function addWith(golden: Field, check: Check, relu: boolean): void {
     engine === "qnnpack" && a.data instanceof Uint8Array && b.data instanceof Uint8Array &&
     out instanceof Uint8Array
   ) {
-    const { zeroPoint, quantMin, quantMax, scale } = y.qparams;
+    const { zeroPoint, quantMin, scale } = y.qparams;
     const constants = prepareFixedPointAdd(a.qparams.scale, b.qparams.scale, scale);
     if (constants === null) return golden.fail("scales that qnnpack can add");
-    const lo = relu ? Math.max(quantMin, zeroPoint) : quantMin;
-    addQuint8FixedPoint(
-      a.data,
-      a.qparams.zeroPoint,
-      b.data,
-      b.qparams.zeroPoint,
-      out,
-      zeroPoint,
-      lo,
-      quantMax,
-      constants,
-    );
+    const min = relu ? Math.max(quantMin, zeroPoint) : quantMin;
+    addQuint8FixedPoint(a, b, { data: out, qparams: { ...y.qparams, quantMin: min } }, constants);
   } else {
-    addInt8(a.data, a.qparams, b.data, b.qparams, out, y.qparams, relu);
+    addInt8(a, b, { data: out, qparams: y.qparams }, relu);
   }
   check.integers(relu ? ADD_RELU : ADD, engine, "y", out, y.data);
 }
@@ -67,7 +57,7 @@ function mul(golden: Field, check: Check): void {
   if (a.data.length !== out.length || b.data.length !== out.length) {
     golden.get("y").fail("a, b and y of one length");
   }
-  mulInt8(a.data, a.qparams, b.data, b.qparams, out, y.qparams);
+  mulInt8(a, b, { data: out, qparams: y.qparams });
   check.integers(MUL, engine, "y", out, y.data);
 }
 

@@ -35,7 +35,8 @@ function prepack(golden: Field, check: Check): void {
   const q = new Uint8Array(data.length);
   const scales = new Float32Array(rows);
   const biases = new Float32Array(rows);
-  for (let row = 0; row < rows; row++) quantizeEmbeddingRow(data, row, width, q, scales, biases);
+  const made = { weight: q, scales, biases, embeddingDim: width };
+  for (let row = 0; row < rows; row++) quantizeEmbeddingRow(data, row, made);
   const torch = golden.get("ints").quantized("quint8", q.length) as Uint8Array;
   const torchScales = golden.get("scale").floats(rows);
   const torchBiases = golden.get("bias").floats(rows);
@@ -43,9 +44,8 @@ function prepack(golden: Field, check: Check): void {
   check.floats(PREPACK, "either", "scale", scales, torchScales);
   check.floats(PREPACK, "either", "bias", biases, torchBiases);
   const unpacked = new Float32Array(data.length);
-  for (let row = 0; row < rows; row++) {
-    embeddingRow(torch, torchScales, torchBiases, row, width, unpacked, row * width);
-  }
+  const recorded = { weight: torch, scales: torchScales, biases: torchBiases, embeddingDim: width };
+  for (let row = 0; row < rows; row++) embeddingRow(recorded, row, unpacked, row * width);
   check.floats(PREPACK, "either", "unpacked", unpacked, golden.get("unpacked").tensor().data);
 }
 
@@ -58,7 +58,7 @@ function byte(golden: Field, check: Check): void {
   observer.observe(data, [rows, width]);
   const { scales, zeroPoints } = observer.calculateFloatQParams();
   const q = new Uint8Array(data.length);
-  quantizePerChannel(data, q, scales, zeroPoints, 0, 255, width);
+  quantizePerChannel(data, q, { scales, zeroPoints, quantMin: 0, quantMax: 255 }, width);
   const torchScales = golden.get("scales").floats(rows);
   const torchPoints = golden.get("zero_points").floats(rows);
   const torch = golden.get("ints").quantized("quint8", q.length) as Uint8Array;
@@ -71,7 +71,8 @@ function byte(golden: Field, check: Check): void {
   if (!indices.every((row) => row >= 0 && row < rows)) {
     golden.get("indices").fail(`rows in 0..${rows - 1}`);
   }
-  indices.forEach((row, i) => embeddingRow(torch, torchScales, biases, row, width, y, i * width));
+  const table = { weight: torch, scales: torchScales, biases, embeddingDim: width };
+  indices.forEach((row, i) => embeddingRow(table, row, y, i * width));
   check.floats(LOOKUP, "either", "y", y, golden.get("y").tensor().data);
 }
 

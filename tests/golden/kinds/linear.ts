@@ -54,7 +54,7 @@ function linear(golden: Field, check: Check): void {
   const weight = readWeight(golden.get("w"));
   const bias = golden.maybe("bias")?.tensor().data ?? null;
   const out = newQArray(y.qparams.dtype, y.data.length);
-  linearInt8(engine, x.data, x.qparams, weight, bias, out, y.qparams, relu);
+  linearInt8(engine, x, { weight, bias, relu }, { data: out, qparams: y.qparams });
   check.integers(relu ? LINEAR_RELU : LINEAR, engine, "y", out, y.data);
 }
 
@@ -66,7 +66,8 @@ function dynamic(golden: Field, check: Check): void {
   const weight = readWeight(golden.get("w"));
   const bias = golden.maybe("bias")?.tensor().data ?? null;
   const out = new Float32Array(y.data.length);
-  linearDynamicInt8(engine, x.data, weight, bias, out, relu, golden.get("reduce_range").boolean());
+  const reduceRange = golden.get("reduce_range").boolean();
+  linearDynamicInt8(engine, x.data, { weight, bias, relu }, out, { reduceRange });
   check.floats(relu ? DYNAMIC_RELU : DYNAMIC, engine, "y", out, y.data);
 }
 

@@ -58,7 +58,7 @@ function layerNorm(golden: Field, check: Check): void {
   const x = golden.get("x").perTensor();
   const y = golden.get("y").perTensor();
   const out = newQArray(y.qparams.dtype, x.data.length);
-  layerNormInt8(x.data, x.qparams, x.shape[1]!, readLayerNorm(golden), out, y.qparams);
+  layerNormInt8(x, x.shape[1]!, readLayerNorm(golden), { data: out, qparams: y.qparams });
   check.integers(LAYER_NORM, engine, "y", out, y.data);
 }
 
@@ -81,7 +81,7 @@ function batchNorm(golden: Field, check: Check, row: Row): void {
   const y = golden.get("y").perTensor();
   const out = newQArray(y.qparams.dtype, x.data.length);
   const relu = row === BATCH_NORM_RELU;
-  batchNormInt8(x.data, x.qparams, readBatchNorm(golden), out, y.qparams, relu);
+  batchNormInt8(x, readBatchNorm(golden), { data: out, qparams: y.qparams }, relu);
   check.integers(row, engine, "y", out, y.data);
 }
 

@@ -57,18 +57,19 @@ function perTensor(golden: Field, check: Check): void {
 function perChannel(golden: Field, check: Check): void {
   const dtype = golden.get("dtype").dtype();
   const { data, shape } = golden.get("x").tensor();
-  const { scales, zeroPoints, axis, quantMin, quantMax } = perChannelAffine({
+  const qparams = perChannelAffine({
     dtype,
     scales: golden.get("scales").floats(),
     zeroPoints: golden.get("zero_points").integers(),
     axis: golden.get("axis").integer(),
   });
+  const { scales, zeroPoints, axis } = qparams;
   if (shape[axis] !== scales.length) golden.get("scales").fail(`${shape[axis]} scales`);
   const inner = shape.slice(axis + 1).reduce((a, b) => a * b, 1);
   const q = newQArray(dtype, data.length);
   const y = new Float32Array(data.length);
   const torch = golden.get("ints").quantized(dtype, q.length);
-  quantizePerChannel(data, q, scales, zeroPoints, quantMin, quantMax, inner);
+  quantizePerChannel(data, q, qparams, inner);
   check.integers(QUANTIZE_CHANNEL, "either", "ints", q, torch);
   dequantizePerChannel(torch, y, scales, zeroPoints, inner);
   check.floats(DEQUANTIZE, "either", "dequantized", y, golden.get("dequantized").tensor().data);
@@ -86,15 +87,13 @@ function special(golden: Field, check: Check): void {
   const q = newQArray(dtype, data.length);
   quantizePerTensor(data, q, qparams);
   check.integers(SPECIAL, "either", "ints", q, golden.get("ints").quantized(dtype, q.length), data);
-  quantizePerChannel(
-    data,
-    q,
-    Float32Array.of(scale),
-    Int32Array.of(zeroPoint),
+  const channel = {
+    scales: Float32Array.of(scale),
+    zeroPoints: Int32Array.of(zeroPoint),
     quantMin,
     quantMax,
-    data.length,
-  );
+  };
+  quantizePerChannel(data, q, channel, data.length);
   check.integers(
     SPECIAL,
     "either",
@@ -135,10 +134,11 @@ function fakeQuantize(golden: Field, check: Check): void {
   const zeroPoint = golden.get("zero_point").integer();
   const quantMin = golden.get("quant_min").integer();
   const quantMax = golden.get("quant_max").integer();
-  const y = fakeQuantizePerTensor(data, scale, zeroPoint, quantMin, quantMax);
+  const y = fakeQuantizePerTensor(data, { scale, zeroPoint, quantMin, quantMax });
   check.floats(FAKE, "either", "y", y, golden.get("y").tensor().data, data);
   // A value is inside of the range where a far wider one gives the same.
-  const wide = fakeQuantizePerTensor(data, scale, zeroPoint, -(2 ** 53), 2 ** 53);
+  const range = { quantMin: -(2 ** 53), quantMax: 2 ** 53 };
+  const wide = fakeQuantizePerTensor(data, { scale, zeroPoint, ...range });
   const mask = Array.from(y, (v, i) => v === wide[i] ? 1 : 0);
   check.integers(FAKE, "either", "mask", mask, golden.get("mask").integers(mask.length), data);
 }

@@ -28,7 +28,7 @@ function softmax(golden: Field, check: Check): void {
   if (fixed && x.data instanceof Uint8Array && out instanceof Uint8Array) {
     softmaxQuint8FixedPoint(softmaxTable(x.qparams.scale, width), x.data, out, width);
   } else {
-    softmaxInt8(x.data, x.qparams, out, y.qparams, width);
+    softmaxInt8(x, { data: out, qparams: y.qparams }, width);
   }
   check.integers(SOFTMAX, engine, "y", out, y.data);
 }

@@ -100,7 +100,8 @@ function linear(
 ): number[][] {
   const { outFeatures } = weight;
   const y = new Float32Array(rows.length * outFeatures);
-  linearDynamicInt8(engine, Float32Array.from(rows.flat()), weight, bias, y, false, true);
+  const x = Float32Array.from(rows.flat());
+  linearDynamicInt8(engine, x, { weight, bias }, y, { reduceRange: true });
   return rows.map((_, r) => [...y.subarray(r * outFeatures, (r + 1) * outFeatures)]);
 }
 
