@@ -21,6 +21,7 @@ export {
   type TokenTensor,
 } from "./src/core/tensor.ts";
 
+export { Dropout, type DropoutOptions } from "./src/modules/dropout/float.ts";
 export { Embedding, type EmbeddingOptions } from "./src/modules/embedding/float.ts";
 export {
   Graph,
@@ -30,7 +31,11 @@ export {
   Sequential,
 } from "./src/modules/graph.ts";
 export type { Topology } from "./src/core/topology.ts";
+export { HardSigmoid, type HardSigmoidOptions } from "./src/modules/hard_sigmoid/float.ts";
+export { Identity } from "./src/modules/identity/float.ts";
+export { LeakyReLU, type LeakyReLUOptions } from "./src/modules/leaky_relu/float.ts";
 export { Linear, type LinearOptions, LinearReLU } from "./src/modules/linear/float.ts";
+export { LogSoftmax } from "./src/modules/log_softmax/float.ts";
 export {
   LSTM,
   type LSTMForwardOptions,
@@ -39,6 +44,16 @@ export {
 } from "./src/modules/lstm/float.ts";
 export type { LSTMCellWeights } from "./kernels/float/lstm.ts";
 export { Module, type StateDictEntry } from "./src/modules/module.ts";
+export type { ActivationModule } from "./src/modules/activation.ts";
+export type { PointwiseModule } from "./src/modules/pointwise.ts";
+export type {
+  Activation,
+  HardSigmoid as HardSigmoidFunction,
+  LeakyRelu,
+} from "./kernels/numeric/float_functions.ts";
+export { ReLU } from "./src/modules/relu/float.ts";
+export { Sigmoid } from "./src/modules/sigmoid/float.ts";
+export { Softmax, type SoftmaxOptions } from "./src/modules/softmax/float.ts";
 
 export { FakeQuantize, type FakeQuantizeOptions } from "./src/observer/fake_quantize.ts";
 export { FixedQParamsObserver, type FixedQParamsOptions } from "./src/observer/fixed.ts";

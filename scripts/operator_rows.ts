@@ -3,7 +3,22 @@
  *
  * @module
  */
-import { Embedding, Linear, LinearReLU, LSTM, type Module } from "@splitgate/splitgate";
+import {
+  Dropout,
+  Embedding,
+  HardSigmoid,
+  Identity,
+  LeakyReLU,
+  Linear,
+  LinearReLU,
+  LogSoftmax,
+  LSTM,
+  type Module,
+  ReLU,
+  Sequential,
+  Sigmoid,
+  Softmax,
+} from "@splitgate/splitgate";
 
 /** A row of the table. */
 export interface OperatorRow {
@@ -22,6 +37,13 @@ const WIDTH = 4;
 
 /** Values a row that they give, where it is another number. */
 const OUTPUTS = 3;
+
+/** A module behind others that say how wide its input is. */
+function behind(op: Module): Module {
+  const linear = new Linear({ inFeatures: WIDTH, outFeatures: WIDTH });
+  // A ReLU that alone reads a Linear would become part of it.
+  return new Sequential({ linear, sigmoid: new Sigmoid(), op });
+}
 
 /** In the order of the table. */
 export const OPERATOR_ROWS: readonly OperatorRow[] = [
@@ -58,4 +80,16 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
     module: () => new LSTM({ inputSize: WIDTH, hiddenSize: OUTPUTS, projSize: 2 }),
     torch: [],
   },
+  { kind: "ReLU", module: () => behind(new ReLU()), torch: ["torch.relu"] },
+  { kind: "LeakyReLU", module: () => behind(new LeakyReLU()), torch: ["quantized::leaky_relu"] },
+  { kind: "Sigmoid", module: () => behind(new Sigmoid()), torch: ["torch.sigmoid"] },
+  {
+    kind: "HardSigmoid",
+    module: () => behind(new HardSigmoid()),
+    torch: ["torch.nn.functional.hardsigmoid"],
+  },
+  { kind: "Softmax", module: () => behind(new Softmax()), torch: ["quantized::softmax"] },
+  { kind: "LogSoftmax", module: () => behind(new LogSoftmax()), torch: [] },
+  { kind: "Dropout", module: () => behind(new Dropout()), torch: [] },
+  { kind: "Identity", module: () => behind(new Identity()), torch: [] },
 ];

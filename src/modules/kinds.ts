@@ -5,18 +5,34 @@
  */
 import { failRange, failType } from "../core/errors.ts";
 import type { RunningKind } from "../runtime/kind.ts";
+import { dropoutKind } from "./dropout/kind.ts";
 import { embeddingKind } from "./embedding/kind.ts";
+import { hardSigmoidKind } from "./hard_sigmoid/kind.ts";
+import { identityKind } from "./identity/kind.ts";
 import type { Kind } from "./kind.ts";
+import { leakyReluKind } from "./leaky_relu/kind.ts";
 import { linearKind } from "./linear/kind.ts";
+import { logSoftmaxKind } from "./log_softmax/kind.ts";
 import { lstmKind } from "./lstm/kind.ts";
 import type { ReferenceOp } from "./reference.ts";
 import { BASE_OPS } from "./reference_ops.ts";
+import { reluKind } from "./relu/kind.ts";
+import { sigmoidKind } from "./sigmoid/kind.ts";
+import { softmaxKind } from "./softmax/kind.ts";
 
 /** Every kind of module, its name in files and QConfigMappings being its own. */
 export const KINDS: readonly Kind[] = [
+  dropoutKind,
   embeddingKind,
+  hardSigmoidKind,
+  identityKind,
+  leakyReluKind,
   linearKind,
+  logSoftmaxKind,
   lstmKind,
+  reluKind,
+  sigmoidKind,
+  softmaxKind,
 ] as readonly unknown[] as readonly Kind[];
 
 const BY_NAME: ReadonlyMap<unknown, Kind> = new Map(KINDS.map((kind) => [kind.name, kind]));

@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { dtypeRange } from "../core/dtype.ts";
 import { checkFinite, failRange, failType } from "../core/errors.ts";
 import { isPerChannel, type PerTensorQParams } from "../core/qparams.ts";
 import type { Tensor } from "../core/tensor.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
+import { FixedQParamsObserver } from "../observer/fixed.ts";
 import type { Observer } from "../observer/observer.ts";
 import { PlaceholderObserver } from "../observer/placeholder.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
@@ -78,6 +80,29 @@ export function inputObserved(input: InputObserver, given: Observer | null): Obs
 export function outputObserver({ activation, dynamic }: QConfig): Observer | null {
   const observer = activation();
   return dynamic || observer.dtype === undefined ? null : observer;
+}
+
+/**
+ * The observer of an output that lies in min..max whatever comes in: fixed parameters, as torch gives them, n integers
+ * at a scale of (max - min) / n. Of 8-bit dtypes these are all 256, of wider ones those of the QConfig's observer; its
+ * fake-quantizer stays one.
+ *
+ * @param activation What the QConfig observes outputs with.
+ */
+export function boundedObserver(activation: Observer, min: number, max: number): Observer {
+  const fake = activation instanceof FakeQuantize ? activation : null;
+  const own = (fake?.observer ?? activation) as Observer & Partial<PerTensorQParams>;
+  const dtype = own.dtype!;
+  const [lowest, highest] = dtypeRange(dtype);
+  const wide = dtype === "qint32";
+  const quantMin = (wide ? own.quantMin : undefined) ?? lowest;
+  const quantMax = (wide ? own.quantMax : undefined) ?? highest;
+  const scale = (max - min) / (quantMax - quantMin + 1);
+  const zeroPoint = quantMin - Math.round(min / scale);
+  const observer = FixedQParamsObserver.withArgs({ dtype, scale, zeroPoint, quantMin, quantMax });
+  if (fake === null) return observer();
+  const { observerEnabled, fakeQuantEnabled } = fake;
+  return new FakeQuantize({ observer, observerEnabled, fakeQuantEnabled });
 }
 
 /** A module's QConfig, which it needs. */

@@ -11,9 +11,30 @@ import { FixedQParamsObserver } from "../observer/fixed.ts";
 import type { Observer } from "../observer/observer.ts";
 
 /** The operations that a backend is asked about. */
-export type BackendOp = "embedding" | "linear" | "add" | "mul" | "sigmoid" | "tanh";
+export type BackendOp =
+  | "embedding"
+  | "linear"
+  | "add"
+  | "mul"
+  | "sigmoid"
+  | "tanh"
+  | "relu"
+  | "leaky_relu"
+  | "hardsigmoid"
+  | "softmax";
 
-const OPS: readonly BackendOp[] = ["embedding", "linear", "add", "mul", "sigmoid", "tanh"];
+const OPS: readonly BackendOp[] = [
+  "embedding",
+  "linear",
+  "add",
+  "mul",
+  "sigmoid",
+  "tanh",
+  "relu",
+  "leaky_relu",
+  "hardsigmoid",
+  "softmax",
+];
 
 /** What a value must be; torch's DTypeWithConstraints. */
 export interface DTypeConstraints {
@@ -285,6 +306,7 @@ export class BackendConfig {
 const quint8: DTypeConstraints = { dtype: "quint8" };
 const qint8: DTypeConstraints = { dtype: "qint8" };
 const float32: DTypeConstraints = { dtype: "float32" };
+const bounded: DTypeConstraints = { dtype: "quint8", scaleExact: 1 / 256, zeroPointExact: 0 };
 const pointwise: DTypePattern = { input: quint8, output: quint8 };
 const linear: DTypePattern = { input: quint8, weight: qint8, bias: "float32", output: quint8 };
 const embedding: DTypePattern = { weight: quint8, output: float32 };
@@ -307,6 +329,10 @@ export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
   mul: [pointwise],
   sigmoid: [pointwise],
   tanh: [pointwise],
+  relu: [pointwise],
+  leaky_relu: [pointwise],
+  hardsigmoid: [{ input: quint8, output: bounded }],
+  softmax: [pointwise],
 });
 
 /**
@@ -329,8 +355,12 @@ export const qnnpackBackendConfig: BackendConfig = new BackendConfig("qnnpack", 
   linear: [linear],
   add: [pointwise],
   mul: [pointwise],
-  sigmoid: [{ input: quint8, output: { dtype: "quint8", scaleExact: 1 / 256, zeroPointExact: 0 } }],
+  sigmoid: [{ input: quint8, output: bounded }],
   tanh: [{ input: quint8, output: { dtype: "quint8", scaleExact: 2 / 256, zeroPointExact: 128 } }],
+  relu: [pointwise],
+  leaky_relu: [pointwise],
+  hardsigmoid: [{ input: quint8, output: bounded }],
+  softmax: [pointwise],
 });
 
 const int16: readonly DTypeConstraints[] = [
@@ -369,4 +399,5 @@ export const dsp16BackendConfig: BackendConfig = new BackendConfig("dsp16", {
   mul: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
   sigmoid: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
   tanh: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
+  relu: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
 });

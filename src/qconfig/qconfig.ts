@@ -37,7 +37,10 @@ export type PartObservers = { readonly [key in PartSlot | PartName]?: PartObserv
 
 /** The observers of one module, and how it is converted. Factories, not observers: each place gets its own. */
 export interface QConfig {
-  /** For outputs. A PlaceholderObserver leaves them float32. */
+  /**
+   * For outputs. A PlaceholderObserver leaves them float32. Sigmoid, HardSigmoid, Tanh and Softmax have fixed parameters,
+   * as in torch, of this observer's dtype, and where that is qint32 of its range.
+   */
   readonly activation: ObserverFactory;
   /** For weights. */
   readonly weight: ObserverFactory;

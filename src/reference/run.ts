@@ -158,8 +158,7 @@ export class GraphRunner {
       }
       const inputs = node.inputs.map((name) => values.get(name)!);
       const value = node.op === "input" ? input : computeNode(node, inputs, layout, this.#weights);
-      const { hasWeight = false } = REFERENCE_OPS.get(node.op) ?? {};
-      if (hasWeight && (this.#weights !== null || node.float === true)) {
+      if (REFERENCE_OPS.has(node.op) && (this.#weights !== null || node.float === true)) {
         const rows = this.ended.has(node.name) ? { ...layout, steps: 1, lengths: null } : layout;
         checkResults(value, rows, node.width);
       }

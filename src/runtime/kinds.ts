@@ -5,12 +5,20 @@
  */
 import type { RunningKind } from "./kind.ts";
 import { embedding } from "./kinds/embedding.ts";
+import { hardSigmoid } from "./kinds/hard_sigmoid.ts";
+import { leakyRelu } from "./kinds/leaky_relu.ts";
 import { linear } from "./kinds/linear.ts";
 import { lstm } from "./kinds/lstm.ts";
+import { relu } from "./kinds/relu.ts";
+import { sigmoid } from "./kinds/sigmoid.ts";
 
 /** The kinds of modules that every program can have. */
 export const BASE_KINDS: readonly RunningKind[] = [
   embedding,
+  hardSigmoid,
+  leakyRelu,
   linear,
   lstm,
+  relu,
+  sigmoid,
 ] as readonly unknown[] as readonly RunningKind[];

@@ -1,5 +1,6 @@
 /** Random models of every kind that sessions run, and every form in which they do. */
 import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
+import { logSoftmax, softmax } from "@splitgate/splitgate/runtime/softmax";
 import fc from "fast-check";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
 import { loadProgram } from "../../src/runtime/program_file.ts";
@@ -88,7 +89,8 @@ export function formsOf(
   const all = forms.map(([name, options]) => [name, model, options] as const);
   let program: Program;
   try {
-    program = loadProgram(compileModel(model), { kinds: [dynamicLinear, dynamicLstm] });
+    const kinds = [dynamicLinear, dynamicLstm, logSoftmax, softmax];
+    program = loadProgram(compileModel(model), { kinds });
   } catch (error) {
     // It names the module that no program can hold.
     if (error instanceof RangeError && error.message.startsWith("modules.")) return all;

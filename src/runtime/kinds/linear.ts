@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkResult } from "../../core/errors.ts";
+import { checkResults } from "../check_results.ts";
 import type { NodeProgram, RunningKind } from "../kind.ts";
 import { makeProjector, type ProjectorProgram } from "../projector.ts";
 
@@ -32,16 +32,14 @@ export const linear: RunningKind<LinearProgram> = {
     const project = makeProjector(projector, false);
     return {
       infallible: !overflows,
-      process(_state, [x], out, { steps, batch, lengths }) {
+      process(_state, [x], out, call) {
+        const { steps, batch } = call;
         for (let r = 0; r < steps * batch; r++) {
           const end = (r + 1) * size;
           project(x!, r * width, out, r * size);
           if (floors) { for (let k = r * size; k < end; k++) if (!(out[k]! > 0)) out[k] = 0; }
-          if (!overflows || (lengths !== null && Math.floor(r / batch) >= lengths[r % batch]!)) {
-            continue;
-          }
-          for (let k = r * size; k < end; k++) checkResult(out[k]!);
         }
+        if (overflows) checkResults(out, size, call);
       },
     };
   },

@@ -1,0 +1,52 @@
+/**
+ * The float LeakyReLU.
+ *
+ * @module
+ */
+import type { LeakyRelu } from "../../../kernels/numeric/float_functions.ts";
+import { checkOptions } from "../../core/check.ts";
+import { checkFloat32, PointwiseModule } from "../pointwise.ts";
+
+/** Options of {@linkcode LeakyReLU}. */
+export interface LeakyReLUOptions {
+  /** Factor of negative values; 0.01 by default. */
+  readonly negativeSlope?: number;
+}
+
+/**
+ * torch.nn.LeakyReLU: x where it is positive, else negativeSlope x.
+ *
+ * On integers as torch.ao.nn.quantized.LeakyReLU: dequantized, computed in float32, and quantized
+ * to parameters that an observer of its own finds, the QConfig's `activation`, in that one's dtype
+ * and range.
+ *
+ * @example
+ * ```ts
+ * import { LeakyReLU, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const leaky = new LeakyReLU({ negativeSlope: 0.25 });
+ * assertEquals(leaky.forward(tensor([-2, 2], [1, 2])), tensor([-0.5, 2], [1, 2]));
+ * ```
+ */
+export class LeakyReLU extends PointwiseModule {
+  /** Tells modules apart. */
+  override readonly kind = "LeakyReLU";
+  /** Factor of negative values, a float32 number. */
+  readonly negativeSlope: number;
+  /** The function. */
+  override readonly activation: LeakyRelu;
+
+  /**
+   * Checks the slope.
+   *
+   * @throws {TypeError} If an option is unknown, or the slope no number.
+   * @throws {RangeError} If the slope is not finite in float32.
+   */
+  constructor(options: LeakyReLUOptions = {}) {
+    super();
+    checkOptions("options", options, ["negativeSlope"]);
+    const { negativeSlope = 0.01 } = options;
+    this.negativeSlope = checkFloat32("negativeSlope", negativeSlope);
+    this.activation = { name: "leakyRelu", negativeSlope: this.negativeSlope };
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * What kinds share that compute a function of each value.
+ *
+ * @module
+ */
+import { activateFloat32 } from "../../kernels/numeric/activation.ts";
+import type { Activation } from "../../kernels/numeric/float_functions.ts";
+import { failRange, failType } from "../core/errors.ts";
+import type { RunningKind } from "../runtime/kind.ts";
+import type { PointwiseProgram } from "../runtime/pointwise.ts";
+import {
+  activationKind,
+  ActivationModule,
+  type ActivationSpec,
+  type ObservedActivation,
+  type QuantizedActivation,
+} from "./activation.ts";
+import type { Kind } from "./kind.ts";
+
+/** A float module that computes a function of each value. */
+export abstract class PointwiseModule extends ActivationModule {
+  /** The function. */
+  abstract readonly activation: Activation;
+
+  /** Computes it of each value. */
+  override compute(x: Float32Array, out: Float32Array): void {
+    activateFloat32(this.activation, x, out);
+  }
+}
+
+/** The function of a quantized module. */
+export interface PointwiseDetails {
+  /** The function of each value. */
+  readonly activation: Activation;
+}
+
+/** What a kind of function of each value says of itself. */
+export interface PointwiseSpec<F extends PointwiseModule>
+  extends Pick<ActivationSpec<F>, "name" | "op" | "backendOp" | "output"> {
+  /** How it runs. */
+  readonly running: RunningKind<PointwiseProgram>;
+  /** Options that are parameters of the function, and numbers; none for most. */
+  readonly parameters?: readonly string[];
+  /** The float module of these options. */
+  make(options: Record<string, number>): F;
+}
+
+/** The kind of a function of each value. */
+export function pointwiseKind<F extends PointwiseModule>(
+  { parameters = [], make, ...spec }: PointwiseSpec<F>,
+): Kind<F, ObservedActivation, QuantizedActivation<PointwiseDetails>> {
+  return activationKind<F, PointwiseDetails>({
+    ...spec,
+    details: ({ activation }) => ({ activation }),
+    compute: ({ activation }, x, out) => activateFloat32(activation, x, out),
+    program: ({ details }) => details,
+    write({ activation }) {
+      if (typeof activation === "string") return {};
+      const { name: _name, ...numbers } = activation;
+      return numbers;
+    },
+    read(file) {
+      const fields = parameters.map((key) => [key, file.field(key)]);
+      const given = fields.filter(([, value]) => value !== undefined);
+      return { activation: make(Object.fromEntries(given)).activation };
+    },
+  });
+}
+
+/** Requires a number that float32 holds, and gives it as such. */
+export function checkFloat32(name: string, value: unknown): number {
+  if (typeof value !== "number") return failType(name, "a number", value);
+  const rounded = Math.fround(value);
+  return Number.isFinite(rounded) ? rounded : failRange(name, "a finite float32 number", value);
+}

@@ -1,0 +1,58 @@
+/**
+ * The float Softmax.
+ *
+ * @module
+ */
+import { softmaxFloat32 } from "../../../kernels/ops/softmax.ts";
+import { checkOptions } from "../../core/check.ts";
+import { failRange, failType } from "../../core/errors.ts";
+import { ActivationModule } from "../activation.ts";
+
+/** Options of {@linkcode Softmax} and {@linkcode LogSoftmax}. */
+export interface SoftmaxOptions {
+  /** The dimension that is summed over: -1, the last one, which holds features; no other. */
+  readonly dim?: -1;
+}
+
+/** Requires the only dimension that is summed over. */
+export function checkDim(options: SoftmaxOptions): void {
+  checkOptions("options", options, ["dim"]);
+  const { dim = -1 } = options as { dim?: unknown };
+  if (dim === -1) return;
+  (typeof dim === "number" ? failRange : failType)("dim", "-1, the last dimension", dim);
+}
+
+/**
+ * torch.nn.Softmax over the last dimension: exp(x - max) / sum, by arithmetic that every engine
+ * does alike.
+ *
+ * On integers as torch.ao.nn.quantized.Softmax, whose output has fixed parameters, as {@linkcode
+ * Sigmoid}'s; under qnnpack, from quint8 to quint8, in its fixed point.
+ *
+ * @example
+ * ```ts
+ * import { Softmax, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(new Softmax().forward(tensor([3, 3], [1, 2])), tensor([0.5, 0.5], [1, 2]));
+ * ```
+ */
+export class Softmax extends ActivationModule {
+  /** Tells modules apart. */
+  override readonly kind = "Softmax";
+
+  /**
+   * Checks the dimension.
+   *
+   * @throws {TypeError} If an option is unknown, or the dimension no number.
+   * @throws {RangeError} If it is not -1.
+   */
+  constructor(options: SoftmaxOptions = {}) {
+    super();
+    checkDim(options);
+  }
+
+  /** Computes it of each row. */
+  override compute(x: Float32Array, out: Float32Array, width: number): void {
+    softmaxFloat32(x, out, width);
+  }
+}
