@@ -18,6 +18,7 @@ import {
   Sequential,
   Sigmoid,
   Softmax,
+  Tanh,
 } from "@splitgate/splitgate";
 
 /** A row of the table. */
@@ -83,6 +84,7 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
   { kind: "ReLU", module: () => behind(new ReLU()), torch: ["torch.relu"] },
   { kind: "LeakyReLU", module: () => behind(new LeakyReLU()), torch: ["quantized::leaky_relu"] },
   { kind: "Sigmoid", module: () => behind(new Sigmoid()), torch: ["torch.sigmoid"] },
+  { kind: "Tanh", module: () => behind(new Tanh()), torch: ["torch.tanh"] },
   {
     kind: "HardSigmoid",
     module: () => behind(new HardSigmoid()),

@@ -19,6 +19,7 @@ import { BASE_OPS } from "./reference_ops.ts";
 import { reluKind } from "./relu/kind.ts";
 import { sigmoidKind } from "./sigmoid/kind.ts";
 import { softmaxKind } from "./softmax/kind.ts";
+import { tanhKind } from "./tanh/kind.ts";
 
 /** Every kind of module, its name in files and QConfigMappings being its own. */
 export const KINDS: readonly Kind[] = [
@@ -33,6 +34,7 @@ export const KINDS: readonly Kind[] = [
   reluKind,
   sigmoidKind,
   softmaxKind,
+  tanhKind,
 ] as readonly unknown[] as readonly Kind[];
 
 const BY_NAME: ReadonlyMap<unknown, Kind> = new Map(KINDS.map((kind) => [kind.name, kind]));

@@ -11,6 +11,7 @@ import { linear } from "./kinds/linear.ts";
 import { lstm } from "./kinds/lstm.ts";
 import { relu } from "./kinds/relu.ts";
 import { sigmoid } from "./kinds/sigmoid.ts";
+import { tanh } from "./kinds/tanh.ts";
 
 /** The kinds of modules that every program can have. */
 export const BASE_KINDS: readonly RunningKind[] = [
@@ -21,4 +22,5 @@ export const BASE_KINDS: readonly RunningKind[] = [
   lstm,
   relu,
   sigmoid,
+  tanh,
 ] as readonly unknown[] as readonly RunningKind[];
