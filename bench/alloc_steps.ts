@@ -4,7 +4,7 @@
  * @module
  */
 import { simdKernels } from "../simd.ts";
-import { lstmModel, realsOf, taggerModel } from "./models.ts";
+import { branchedModel, lstmModel, realsOf, taggerModel } from "./models.ts";
 
 interface Engine {
   readonly Deno?: { readonly args: readonly string[]; memoryUsage(): { heapUsed: number } };
@@ -100,6 +100,14 @@ rows["step, simd, reals, another model"] = bytesPerStep(() => {
 rows["run of 100, simd"] = bytesPerStep(() => simd.run(wide, wideOut), STEPS / 100) / 100;
 const tagger = taggerModel(SIZE).createSession();
 rows["step, Embedding, LSTM, Linear"] = bytesPerStep(() => tagger.step(token, tags), STEPS);
+const branched = branchedModel(SIZE).createSession();
+const both = { tags, score: new Float32Array(1) };
+rows["step, two outputs, reals"] = bytesPerStep(() => branched.step(token, both), STEPS);
+const integers = { tags: new Uint8Array(4), score: new Uint8Array(1) };
+rows["step, two outputs, integers"] = bytesPerStep(() => branched.step(token, integers), STEPS);
+const hundred = new Int32Array(100).fill(7);
+const all = { tags: new Float32Array(400), score: new Float32Array(100) };
+rows["run of 100, two outputs"] = bytesPerStep(() => branched.run(hundred, all), STEPS / 100) / 100;
 // One object a step: the measurement sees it.
 const kept: unknown[] = Array(1024).fill(null);
 let turn = 0;

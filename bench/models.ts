@@ -7,6 +7,7 @@ import {
   convert,
   Embedding,
   getPreset,
+  Graph,
   Linear,
   LSTM,
   prepare,
@@ -56,5 +57,18 @@ export function taggerModel(size: number): QuantizedModel {
   });
   const observed = prepare(model, getPreset("int8x16"), { splitGates: true });
   observed.forward(tokens(Int32Array.from({ length: STEPS }, (_, t) => t * 7 % 100), [STEPS, 1]));
+  return convert(observed);
+}
+
+/** Embedding, LSTM, and two Linears that read it: its outputs are `tags` and `score`. */
+export function branchedModel(size: number): QuantizedModel {
+  const model = new Graph({
+    embedding: { module: new Embedding({ numEmbeddings: 100, embeddingDim: size }) },
+    lstm: { module: new LSTM({ inputSize: size, hiddenSize: size }) },
+    tags: { module: new Linear({ inFeatures: size, outFeatures: 4 }), inputs: "lstm" },
+    score: { module: new Linear({ inFeatures: size, outFeatures: 1 }), inputs: "lstm" },
+  }, { outputs: ["tags", "score"] });
+  const observed = prepare(model, getPreset("fbgemm"));
+  observed.run(tokens(Int32Array.from({ length: STEPS }, (_, t) => t * 7 % 100), [STEPS, 1]));
   return convert(observed);
 }

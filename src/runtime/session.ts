@@ -163,8 +163,9 @@ export class Session {
   readonly #states: States;
   /** What each node reads in the running call. */
   readonly #inputs: readonly Values[][];
-  /** Names of the model's outputs. */
+  /** Names of the model's outputs, and what messages call them. */
   readonly #names: readonly string[];
+  readonly #labels: readonly string[];
   /** What the running call gives, in the order of the model's outputs. */
   readonly #outputs: OutputArray[];
   /** Whether each of these is for reals. */
@@ -223,6 +224,7 @@ export class Session {
     this.#inputs = nodes.map(({ inputs }) => inputs.map(({ buffer }) => buffers[buffer]!));
     this.#ends = nodes.some(({ timeOut }) => !timeOut);
     this.#names = model.outputs.map(({ name }) => name);
+    this.#labels = this.#names.map((name) => `output.${name}`);
     this.#outputs = [];
     this.#realsOut = [];
     this.#call = {
@@ -327,13 +329,14 @@ export class Session {
     }
     const arrays = given as { readonly [name: string]: OutputArray };
     const names = this.#names;
+    const labels = this.#labels;
     for (const key in arrays) {
       if (!names.includes(key)) failRange("output", `arrays for ${names.join(", ")}`, key);
     }
     for (let i = 0; i < outputs.length; i++) {
-      this.#takeOutput(names[i]!, outputs[i]!, i, arrays?.[names[i]!]!, steps);
+      this.#takeOutput(labels[i]!, outputs[i]!, i, arrays?.[names[i]!]!, steps);
       checkApart(name, input, this.#outputs[i]!);
-      for (let k = 0; k < i; k++) checkApart(names[k]!, this.#outputs[k]!, this.#outputs[i]!);
+      for (let k = 0; k < i; k++) checkApart(labels[k]!, this.#outputs[k]!, this.#outputs[i]!);
     }
   }
 
