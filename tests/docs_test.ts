@@ -4,7 +4,7 @@ import { LAYERS } from "../scripts/layers.ts";
 const ROOT = new URL("../", import.meta.url);
 const read = (path: string) => Deno.readTextFileSync(new URL(path, ROOT));
 
-const PAGES = ["docs/architecture.md"];
+const PAGES = ["docs/architecture.md", "docs/adding-a-module.md"];
 
 /** A fenced block of a page. */
 interface Block {
@@ -26,11 +26,12 @@ function spansOf(page: string): string[] {
   return [...prose.matchAll(/`([^`]+)`/g)].map(([, span]) => span!);
 }
 
-/** Whether parts of an excerpt, which `// ...` separates, stand in a file in their order. */
+/** Whether the lines of an excerpt's parts, which `// ...` separates, stand in a file in their order. */
 function isExcerpt(excerpt: string, file: string): boolean {
+  const lines = `\n${file}`;
   let at = 0;
   for (const part of excerpt.split(/^ *\/\/ \.\.\.\n/m)) {
-    const found = file.indexOf(part, at);
+    const found = lines.indexOf(`\n${part}`, at);
     if (found < 0) return false;
     at = found + part.length;
   }
@@ -59,6 +60,7 @@ Deno.test("isExcerpt() takes parts in their order, and nothing that is not there
   const file = "a\n  b\nc\nd\n";
   assert(isExcerpt("a\n  b\n", file) && isExcerpt("a\n// ...\nd\n", file));
   assert(!isExcerpt("b\nd\n", file) && !isExcerpt("d\n// ...\na\n", file));
+  assert(!isExcerpt("b\n", file) && !isExcerpt("a\n// ...\na\n", file));
 });
 
 for (const page of PAGES) {
@@ -68,6 +70,7 @@ for (const page of PAGES) {
       const path = info.split(" ")[1]!;
       assert(isExcerpt(text, read(path)), `${path} has not:\n${text}`);
     }
+    assert(page !== "docs/adding-a-module.md" || excerpts.length > 4);
   });
 
   Deno.test(`files and tasks that ${page} names exist`, () => {
@@ -81,3 +84,18 @@ for (const page of PAGES) {
     for (const [, task] of text.matchAll(/deno task ([\w:]+)/g)) assert(task! in tasks, task);
   });
 }
+
+Deno.test("docs/adding-a-module.md explains every answer of a kind, and no other", () => {
+  const page = read("docs/adding-a-module.md");
+  for (
+    const [file, name] of [["src/modules/kind.ts", "Kind"], ["src/runtime/kind.ts", "RunningKind"]]
+  ) {
+    const source = read(file!);
+    const from = source.indexOf(`export interface ${name}<`);
+    const body = source.slice(source.indexOf("> {\n", from), source.indexOf("\n}\n", from));
+    const members = [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[:(]/gm)].map(([, key]) => key!);
+    const [, table] = new RegExp(`<!-- ${name}:begin -->([^]*)<!-- ${name}:end -->`).exec(page)!;
+    const explained = [...table!.matchAll(/^\| `(\w+)` \|/gm)].map(([, key]) => key!);
+    assertEquals(explained, members, file);
+  }
+});
