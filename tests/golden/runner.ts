@@ -15,6 +15,7 @@ import { linearDynamicKind, lstmDynamicKind } from "./kinds/lstm_dynamic.ts";
 import { lstmKind } from "./kinds/lstm.ts";
 import { lstmPartsKind } from "./kinds/lstm_parts.ts";
 import { lstmStubsKind } from "./kinds/lstm_stubs.ts";
+import { modulesKind } from "./kinds/modules.ts";
 import { normalizeKind } from "./kinds/normalize.ts";
 import { observersKind } from "./kinds/observers.ts";
 import { overTimeKind } from "./kinds/over_time.ts";
@@ -43,6 +44,7 @@ export const KINDS: readonly Kind[] = [
   linearDynamicKind,
   lstmDynamicKind,
   torchModelsKind,
+  modulesKind,
   lstmPartsKind,
 ];
 
