@@ -222,14 +222,12 @@ export function lowerProjection(
     );
   }
   const exact = plain.some((value) => value !== value);
-  // Sets take NaN for itself.
   return {
     term: exact ? term : plain,
     multiplier,
     exact,
     lo,
     hi,
-    alike: new Set(lo).size + new Set(hi).size === 2,
   };
 }
 
@@ -328,7 +326,7 @@ export interface CellWeights {
 }
 
 /** What a cell's parameters alone decide of its sums and products. */
-export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale" | "alike">;
+export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale">;
 
 /**
  * The activations of the four gates and of the cell state: what each is, and the parameters of its input and output.
@@ -415,14 +413,11 @@ export function lowerArithmetic(
     fgate_cx_igate_cgate: cell,
   } = parts;
   gates.forEach((to, gate) => sum("gates", gate, igates[gate]!, hgates[gate]!, to));
-  // Whether each gate's constants are those of the gate before: a shifted comparison of the four together.
-  const alike = k.subarray(SUM_SIZE, CELL_SUM * SUM_SIZE).every((value, i) => value === k[i]) &&
-    fixedPoint % 15 === 0 && exactScale % 15 === 0;
   sum("fgate_cx_igate_cgate", CELL_SUM, forget, candidate, cell);
   product(FORGET, parts.forget_gate, cell, forget);
   product(CANDIDATE, parts.input_gate, parts.cell_gate, candidate);
   product(HIDDEN, parts.output_gate, parts.tanh_cy, parts.ogate_cy);
-  return { constants: k, fixedPoint, exactScale, alike };
+  return { constants: k, fixedPoint, exactScale };
 }
 
 /** Activation tables that cells share, each once. */

@@ -26,8 +26,6 @@ export interface Projection {
   readonly lo: Float64Array;
   /** Upper bounds of the output by gate, less the zero point. */
   readonly hi: Float64Array;
-  /** Whether the four gates have the same bounds, so that one loop runs them all. */
-  readonly alike: boolean;
 }
 
 /**
@@ -57,6 +55,9 @@ export const SUM_SIZE = 5;
 
 /** Which sum is the cell state. */
 export const CELL_SUM = 4;
+
+/** Where its constants begin. */
+const STATE = CELL_SUM * SUM_SIZE;
 
 /**
  * Where the constants of forget gate * cell state begin. Each of the three products has a multiplier (the forget
@@ -94,8 +95,6 @@ export interface LstmCell {
    * scale is a power of two, so that dividing by it is exact.
    */
   readonly exactScale: number;
-  /** Whether the four gates' sums have the same constants, so that one loop runs them all. */
-  readonly alike: boolean;
   /** Activations of the four gates and of the cell state. */
   readonly tables: readonly ActivationTable[];
   /** W_hr of a cell whose hidden state is projected (projSize), or null. */
@@ -138,53 +137,26 @@ function add(x: number, y: number, a: number, b: number, factor: number, fixed: 
   return scaled < 0 ? 0 - Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
 }
 
-/** {@linkcode projectSums} the long way, which few models go: any bias, and gates of which only some are quantized. */
-function projectExactly(p: Projection, row: number, values: Float64Array, count: number): void {
-  const { term, multiplier, exact, lo, hi } = p;
-  for (let i = 0, at = row; i < count; i++, at++) {
-    const least = lo[at & 3]!;
-    const sum = values[i]!;
-    const biased = exact ? addRoundedToOdd(term[at]!, Math.fround(sum)) : term[at]! + sum;
-    const value = Math.fround(Math.fround(biased) * multiplier[at]!);
-    values[i] = least !== least ? value : quantized(value, least, hi[at & 3]!);
-  }
-}
-
 /**
  * Takes accumulators to what their projection gives, in place: quantized to its bounds, or float32.
  *
  * @param values Accumulators of rows `row` and on, a multiple of 4 of them.
  */
 function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
-  const { term, multiplier, lo, hi } = p;
-  const lo0 = lo[0]!;
-  const lo1 = lo[1]!;
-  const lo2 = lo[2]!;
-  const lo3 = lo[3]!;
-  const hi0 = hi[0]!;
-  const hi1 = hi[1]!;
-  const hi2 = hi[2]!;
-  const hi3 = hi[3]!;
-  const all = lo0 + lo1 + lo2 + lo3;
-  const isFloat = lo0 !== lo0;
-  // No call in these loops: then engines keep the arrays' addresses in registers.
-  if (p.exact || (!p.alike && all !== all)) {
-    projectExactly(p, row, values, count);
-  } else if (p.alike) {
-    for (let i = 0, at = row; i < count; i++, at++) {
+  const { term, multiplier, exact } = p;
+  for (let gate = 0; gate < 4; gate++) {
+    const lo = p.lo[gate]!;
+    const hi = p.hi[gate]!;
+    const isFloat = lo !== lo;
+    // No call in this loop: then engines keep the arrays' addresses in registers.
+    for (let i = gate, at = row + gate; !exact && i < count; i += 4, at += 4) {
       const value = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
-      values[i] = isFloat ? value : quantized(value, lo0, hi0);
+      values[i] = isFloat ? value : quantized(value, lo, hi);
     }
-  } else {
-    for (let i = 0, at = row; i < count; i += 4, at += 4) {
-      const value0 = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
-      const value1 = Math.fround(Math.fround(term[at + 1]! + values[i + 1]!) * multiplier[at + 1]!);
-      const value2 = Math.fround(Math.fround(term[at + 2]! + values[i + 2]!) * multiplier[at + 2]!);
-      const value3 = Math.fround(Math.fround(term[at + 3]! + values[i + 3]!) * multiplier[at + 3]!);
-      values[i] = quantized(value0, lo0, hi0);
-      values[i + 1] = quantized(value1, lo1, hi1);
-      values[i + 2] = quantized(value2, lo2, hi2);
-      values[i + 3] = quantized(value3, lo3, hi3);
+    for (let i = gate, at = row + gate; exact && i < count; i += 4, at += 4) {
+      const biased = Math.fround(addRoundedToOdd(term[at]!, Math.fround(values[i]!)));
+      const value = Math.fround(biased * multiplier[at]!);
+      values[i] = isFloat ? value : quantized(value, lo, hi);
     }
   }
 }
@@ -197,77 +169,40 @@ function addProjections(
   out: Float64Array,
   count: number,
 ): void {
-  const { constants: k, exactScale, fixedPoint } = cell;
-  const exact = exactScale === 15;
-  const a0 = k[0]!;
-  const b0 = k[1]!;
-  const f0 = k[2]!;
-  const lo0 = k[3]!;
-  const hi0 = k[4]!;
-  const fixed0 = (fixedPoint & 1) === 1;
-  if (cell.alike && exact) {
-    for (let i = 0; i < count; i++) {
-      out[i] = quantized(Math.fround(input[i]! + hidden[i]!) * f0, lo0, hi0);
-    }
-  } else if (cell.alike) {
-    for (let i = 0; i < count; i++) {
-      out[i] = quantized(add(input[i]!, hidden[i]!, a0, b0, f0, fixed0), lo0, hi0);
-    }
-  } else {
-    // A unit's four gates together: a loop for each gate would spend more on starting than on running.
-    const a1 = k[5]!;
-    const b1 = k[6]!;
-    const f1 = k[7]!;
-    const lo1 = k[8]!;
-    const hi1 = k[9]!;
-    const fixed1 = (fixedPoint & 2) === 2;
-    const a2 = k[10]!;
-    const b2 = k[11]!;
-    const f2 = k[12]!;
-    const lo2 = k[13]!;
-    const hi2 = k[14]!;
-    const fixed2 = (fixedPoint & 4) === 4;
-    const a3 = k[15]!;
-    const b3 = k[16]!;
-    const f3 = k[17]!;
-    const lo3 = k[18]!;
-    const hi3 = k[19]!;
-    const fixed3 = (fixedPoint & 8) === 8;
-    for (let i = 0; i < count; i += 4) {
-      out[i] = quantized(add(input[i]!, hidden[i]!, a0, b0, f0, fixed0), lo0, hi0);
-      out[i + 1] = quantized(add(input[i + 1]!, hidden[i + 1]!, a1, b1, f1, fixed1), lo1, hi1);
-      out[i + 2] = quantized(add(input[i + 2]!, hidden[i + 2]!, a2, b2, f2, fixed2), lo2, hi2);
-      out[i + 3] = quantized(add(input[i + 3]!, hidden[i + 3]!, a3, b3, f3, fixed3), lo3, hi3);
+  const { constants, exactScale, fixedPoint } = cell;
+  for (let gate = 0, k = 0; gate < 4; gate++, k += SUM_SIZE) {
+    const a = constants[k + SUM_A]!;
+    const b = constants[k + SUM_B]!;
+    const factor = constants[k + SUM_FACTOR]!;
+    const lo = constants[k + SUM_LO]!;
+    const hi = constants[k + SUM_HI]!;
+    const fixed = (fixedPoint >> gate & 1) === 1;
+    if ((exactScale >> gate & 1) === 1) {
+      for (let i = gate; i < count; i += 4) {
+        out[i] = quantized(Math.fround(input[i]! + hidden[i]!) * factor, lo, hi);
+      }
+    } else {
+      for (let i = gate; i < count; i += 4) {
+        out[i] = quantized(add(input[i]!, hidden[i]!, a, b, factor, fixed), lo, hi);
+      }
     }
   }
 }
 
 /** Applies the gates' activations, in place. */
 function activateGates(cell: LstmCell, gates: Float64Array, count: number): void {
-  const { data: data0, first: first0, kept: kept0 } = cell.tables[0]!;
-  const { data: data1, first: first1, kept: kept1 } = cell.tables[1]!;
-  const { data: data2, first: first2, kept: kept2 } = cell.tables[2]!;
-  const { data: data3, first: first3, kept: kept3 } = cell.tables[3]!;
-  const fast = kept0 && kept1 && kept2 && kept3 ? count : 0;
-  for (let i = 0; i < count; i += 4) {
-    // No call in here: then engines keep the arrays' addresses in registers.
-    for (; i < fast; i += 4) {
-      const out0 = data0[(gates[i]! - first0) | 0]!;
-      const out1 = data1[(gates[i + 1]! - first1) | 0]!;
-      const out2 = data2[(gates[i + 2]! - first2) | 0]!;
-      const out3 = data3[(gates[i + 3]! - first3) | 0]!;
-      const all = out0 + out1 + out2 + out3;
-      if (all !== all) break;
-      gates[i] = out0;
-      gates[i + 1] = out1;
-      gates[i + 2] = out2;
-      gates[i + 3] = out3;
-    }
-    // An output that is not known yet.
-    if (i < count) {
-      for (let gate = 0; gate < 4; gate++) {
-        gates[i + gate] = lookup(cell.tables[gate]!, gates[i + gate]!);
+  for (let gate = 0; gate < 4; gate++) {
+    const table = cell.tables[gate]!;
+    const { data, first, kept } = table;
+    for (let i = gate, tabulated = kept ? count : 0; i < count; i += 4) {
+      // No call in this loop: then engines keep the arrays' addresses in registers.
+      for (; i < tabulated; i += 4) {
+        const out = data[(gates[i]! - first) | 0]!;
+        if (out !== out) break;
+        gates[i] = out;
       }
+      // An output that is not known yet.
+      if (i < count) gates[i] = lookup(table, gates[i]!);
     }
   }
 }
@@ -291,23 +226,22 @@ function finishUnits(
 ): void {
   // The multiplier is read here and not passed: an engine may box a number that it passes.
   const { forgetMultiplier } = binding;
-  const k = cell.constants;
-  const table = cell.tables[4]!;
-  const fixed = (cell.fixedPoint & 16) !== 0;
-  // From CELL_SUM * SUM_SIZE, FORGET, CANDIDATE and HIDDEN on.
-  const a = k[20]!;
-  const b = k[21]!;
-  const factor = k[22]!;
-  const lo = k[23]!;
-  const hi = k[24]!;
-  const forgetLo = k[26]!;
-  const forgetHi = k[27]!;
-  const candidateMultiplier = k[28]!;
-  const candidateLo = k[29]!;
-  const candidateHi = k[30]!;
-  const hiddenMultiplier = k[31]!;
-  const hiddenLo = k[32]!;
-  const hiddenHi = k[33]!;
+  const { constants: k, fixedPoint, tables } = cell;
+  const fixed = fixedPoint >> CELL_SUM === 1;
+  const a = k[STATE + SUM_A]!;
+  const b = k[STATE + SUM_B]!;
+  const factor = k[STATE + SUM_FACTOR]!;
+  const lo = k[STATE + SUM_LO]!;
+  const hi = k[STATE + SUM_HI]!;
+  const forgetLo = k[FORGET + PRODUCT_LO]!;
+  const forgetHi = k[FORGET + PRODUCT_HI]!;
+  const candidateMultiplier = k[CANDIDATE]!;
+  const candidateLo = k[CANDIDATE + PRODUCT_LO]!;
+  const candidateHi = k[CANDIDATE + PRODUCT_HI]!;
+  const hiddenMultiplier = k[HIDDEN]!;
+  const hiddenLo = k[HIDDEN + PRODUCT_LO]!;
+  const hiddenHi = k[HIDDEN + PRODUCT_HI]!;
+  const table = tables[CELL_SUM]!;
   const { data, first, kept } = table;
   // Two loops: each operation waits for the one before, so that what fills a processor's time is units side by side, and
   // of half as long a chain it looks ahead at twice as many.
@@ -324,6 +258,7 @@ function finishUnits(
   }
   for (let unit = 0, tabulated = kept ? count : 0; unit < count; unit++) {
     let tanh = 0;
+    // No call in this loop either.
     for (; unit < tabulated; unit++) {
       tanh = data[(c[cOffset + unit]! - first) | 0]!;
       if (tanh !== tanh) break;

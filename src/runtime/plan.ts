@@ -17,7 +17,7 @@ export interface PlannedInput {
   readonly given: PerTensorQParams | null;
   /** Parameters that it is read in. */
   readonly taken: PerTensorQParams | null;
-  /** The buffer that it is converted into: another one where others still read it; -1 where it is read as it is. */
+  /** The buffer in which it is converted and read: another one where others still read it as it is. */
   readonly converted: number;
 }
 
@@ -33,14 +33,10 @@ export interface PlannedNode {
   readonly inputs: readonly PlannedInput[];
   /** The buffer that its output stands in. */
   readonly buffer: number;
-  /** Values of a row of its output. */
-  readonly size: number;
   /** Whether it runs with split gates where nothing else is said. */
   readonly splitGates: boolean;
   /** Whether its inputs have a row for each step. */
   readonly timeIn: boolean;
-  /** Whether its output has. */
-  readonly timeOut: boolean;
 }
 
 /** A program's modules made ready, for one choice of kernels. */
@@ -53,10 +49,12 @@ export interface Plan {
   readonly sizes: readonly { readonly row: number; readonly time: boolean }[];
   /** The buffers: as long as the session that asked for most needs. */
   readonly buffers: Float64Array[];
-  /** Whether the first node alone reads the model's input. */
-  readonly oneReader: boolean;
-  /** Whether the last node alone gives the model's output. */
-  readonly oneOutput: boolean;
+  /** Whether the first node alone reads the model's input, and quantizes reals. */
+  readonly takesReals: boolean;
+  /** Whether the last node alone gives the model's output, a row for each step, and dequantizes integers. */
+  readonly givesReals: boolean;
+  /** Whether a module ends time, so that what stands behind it runs once for all steps. */
+  readonly endsTime: boolean;
 }
 
 /** Hands out buffers, and takes back those that nobody reads any more. */
@@ -83,71 +81,70 @@ function same(a: PerTensorQParams | null, b: PerTensorQParams | null): boolean {
   return a === b || (a !== null && b !== null && sameQParams(a, b));
 }
 
-/** Makes a program's modules ready, and plans where their values stand: a buffer is used again when its value is not. */
+/**
+ * Makes a program's modules ready, and plans where their values stand: a buffer is used again when its value is not.
+ * Values are numbered: 0 is the model's input, and i + 1 what node i gives.
+ *
+ * @param times Of each value whether it has a row for each step.
+ */
 export function planOf(
   { nodes, outputs, input }: ProgramData,
   kinds: readonly RunningKind[],
+  times: readonly boolean[],
   kernels: Backend | undefined,
 ): Plan {
+  const ports = [input, ...nodes.map(({ program }) => program.output)];
   // The last node that reads each value; what comes out is read behind all nodes.
-  const lastReader = nodes.map((_, i) => i);
-  let inputReader = -1;
+  const lastReader = ports.map((_, value) => value - 1);
   nodes.forEach(({ from }, i) => {
-    for (const read of from) {
-      if (read < 0) inputReader = i;
-      else lastReader[read] = i;
-    }
+    for (const read of from) lastReader[read + 1] = i;
   });
-  for (const { node } of outputs) lastReader[node] = nodes.length;
+  for (const { node } of outputs) lastReader[node + 1] = nodes.length;
   const buffers = new Buffers();
-  const inputBuffer = buffers.take(input.size, true);
-  const places: number[] = [];
-  const times: boolean[] = [];
+  const places = [buffers.take(input.size, true)];
   const planned = nodes.map(({ name, from, program: own }, i): PlannedNode => {
     const kind = kinds[i]!;
-    const timeIn = from.every((read) => read < 0 || times[read]!);
-    const timeOut = timeIn && !kind.endsTime;
-    const scratch: number[] = [];
+    const timeIn = from.every((read) => times[read + 1]!);
+    const timeOut = times[i + 1]!;
+    const used: number[] = [];
     const inputs = from.map((read, k): PlannedInput => {
-      const { qparams: given, size } = read < 0 ? input : nodes[read]!.program.output;
+      const { qparams: given, size } = ports[read + 1]!;
       const { qparams: taken } = own.inputs[k]!;
-      const buffer = read < 0 ? inputBuffer : places[read]!;
+      const buffer = places[read + 1]!;
+      const last = lastReader[read + 1] === i;
+      if (last) used.push(buffer);
       // What a model takes comes in the parameters of the first that reads it.
-      if (same(given, taken)) return { buffer, size, given, taken, converted: -1 };
-      const last = (read < 0 ? inputReader : lastReader[read]!) === i;
-      const alone = last && from.filter((each) => each === read).length === 1;
-      const converted = alone ? buffer : buffers.take(size, timeIn);
-      if (!alone) scratch.push(converted);
+      if (same(given, taken)) return { buffer, size, given, taken: given, converted: buffer };
+      if (last && from.indexOf(read) === from.lastIndexOf(read)) {
+        return { buffer, size, given, taken, converted: buffer };
+      }
+      const converted = buffers.take(size, timeIn);
+      used.push(converted);
       return { buffer, size, given, taken, converted };
     });
     const buffer = buffers.take(own.output.size, timeOut);
     places.push(buffer);
-    times.push(timeOut);
-    for (const each of scratch) buffers.free(each);
-    for (const read of from) {
-      if (read < 0 ? inputReader === i : lastReader[read] === i) {
-        buffers.free(read < 0 ? inputBuffer : places[read]!);
-      }
-    }
+    for (const each of used) buffers.free(each);
     return {
       name,
       run: kernels?.prepare(own) ?? own.byParts?.prepare() ?? kind.prepare(own),
       slots: kind.slots(own),
       inputs,
       buffer,
-      size: own.output.size,
       splitGates: own.splitGates ?? false,
       timeIn,
-      timeOut,
     };
   });
-  const readers = nodes.filter(({ from }) => from.includes(-1));
+  const last = nodes.length - 1;
+  const reader = nodes.findLastIndex(({ from }) => from.includes(-1));
   return {
     nodes: planned,
-    input: inputBuffer,
+    input: places[0]!,
     sizes: buffers.sizes,
     buffers: [],
-    oneReader: readers.length === 1 && nodes[0]!.from.includes(-1),
-    oneOutput: outputs.length === 1 && outputs[0]!.node === nodes.length - 1,
+    takesReals: reader === 0 && planned[0]!.run.takesReals === true,
+    givesReals: outputs.length === 1 && outputs[0]!.node === last && times[last + 1]! &&
+      ports[last + 1]!.qparams !== null && planned[last]!.run.givesReals === true,
+    endsTime: times.includes(false),
   };
 }

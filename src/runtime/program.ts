@@ -52,6 +52,8 @@ export class Program implements RunningModel {
   readonly data: ProgramData;
   /** How each node's kind runs. */
   readonly kinds: readonly RunningKind[];
+  /** Of the input, and of what each node gives, whether it has a row for each step. */
+  readonly #times = [true];
   /** By kernels (the program itself for none), so that those which nothing else holds take their plans along. */
   readonly #plans = new WeakMap<object, Plan>();
 
@@ -72,14 +74,14 @@ export class Program implements RunningModel {
       kinds.find((each) => each.kind === kind) ?? unknownKind(name, kind, kinds)
     );
     this.looksAhead = nodes.some(({ program }, i) => this.kinds[i]!.looksAhead(program));
-    const times: boolean[] = [];
+    const times = this.#times;
     nodes.forEach(({ from }, i) => {
-      times.push(from.every((each) => each < 0 || times[each]!) && !this.kinds[i]!.endsTime);
+      times.push(from.every((read) => times[read + 1]!) && !this.kinds[i]!.endsTime);
     });
     this.outputs = outputs.map(({ name, node }) => ({
       ...nodes[node]!.program.output,
       name,
-      time: times[node]!,
+      time: times[node + 1]!,
     }));
     ({ size: this.outputSize, qparams: this.output } = this.outputs[0]!);
   }
@@ -116,7 +118,7 @@ export class Program implements RunningModel {
     const { data } = this;
     let plan = this.#plans.get(kernels ?? this);
     if (!plan) {
-      plan = planOf(data, this.kinds, kernels);
+      plan = planOf(data, this.kinds, this.#times, kernels);
       this.#plans.set(kernels ?? this, plan);
     }
     return new Session(this, plan, batch, maxSteps, splitGates);

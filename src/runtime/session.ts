@@ -16,7 +16,7 @@ import {
 } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { OutputPort, RunningModel } from "./data.ts";
+import type { RunningModel } from "./data.ts";
 import {
   type Backend,
   type Call,
@@ -26,8 +26,9 @@ import {
   type Slot,
   type Values,
 } from "./kind.ts";
-import type { Plan, PlannedInput, PlannedNode } from "./plan.ts";
+import type { Plan, PlannedNode } from "./plan.ts";
 import { convertShifted, quantizeShifted } from "./shifted.ts";
+import { readState, stateBytes, type StateRow, stateRows, writeState } from "./state.ts";
 
 /** Options of a session. */
 export interface SessionOptions {
@@ -64,29 +65,6 @@ const HEADER_BYTES = 20;
  */
 export const BUFFERED_VALUES = 262144;
 
-/** How values of a state are stored. */
-type StoredAs = "Float32" | "Uint8" | "Uint16" | "Uint32";
-
-/** One value of a state: which it is in memory, and how it is stored. */
-interface StateValue {
-  /** The array that it is in, and its index there. */
-  readonly array: ModuleState[string];
-  readonly index: number;
-  /** Its module's index, and its batch row there. */
-  readonly node: number;
-  readonly row: number;
-  /** Where its bytes begin, and what they hold. */
-  readonly at: number;
-  readonly as: StoredAs;
-  /** What it is stored less of, 0 where it is stored as it is, and the largest number that is stored. */
-  readonly min: number;
-  readonly range: number;
-  /** What it is at the beginning of a sequence. */
-  readonly initial: number;
-  /** Whether it is the mark of a row's first step. */
-  readonly mark: boolean;
-}
-
 /** Requires `size` reals, or integers of the parameters that are taken; tells whether they are reals. */
 function checkArray(
   name: string,
@@ -104,6 +82,12 @@ function checkArray(
   return reals;
 }
 
+/** The index of a chunk's row, [steps, batch], among the caller's; `all` as for `Session.#take`. */
+function callersRow(row: number, batch: number, done: number, all: number): number {
+  const b = row % batch;
+  return all > 0 ? b * all + done + (row - b) / batch : done * batch + row;
+}
+
 /** Requires that no byte of the output is one of the input. */
 function checkApart(name: string, input: SessionInput, output: OutputArray): void {
   if (
@@ -115,11 +99,11 @@ function checkApart(name: string, input: SessionInput, output: OutputArray): voi
   }
 }
 
-/** Arrays of a state that are copied when a call can fail. */
-type States = readonly (ModuleState | undefined)[];
+/** What modules keep between steps, by the index of each. */
+type States = readonly ModuleState[];
 
 function copyStates(nodes: readonly PlannedNode[], from: States, to: States): void {
-  for (let s = 0; s < from.length; s++) {
+  for (let s = 0; s < nodes.length; s++) {
     for (const { name } of nodes[s]!.slots) to[s]![name]!.set(from[s]![name]!);
   }
 }
@@ -167,17 +151,13 @@ export class Session {
   readonly #names: readonly string[];
   readonly #labels: readonly string[];
   /** What the running call gives, in the order of the model's outputs. */
-  readonly #outputs: OutputArray[];
+  readonly #outputs: OutputArray[] = [];
   /** Whether each of these is for reals. */
-  readonly #realsOut: boolean[];
+  readonly #realsOut: boolean[] = [];
   /** Whether the running call was given reals. */
   #reals = false;
   readonly #call: Call;
-  /** Whether a module ends time, so that what stands behind it runs once for all steps. */
-  readonly #ends: boolean;
-  /**
-   * Steps that are run at a time: `maxSteps`, or fewer where they need too much memory and do not change results.
-   */
+  /** Steps that are run at a time: `maxSteps`, or fewer where they need too much memory and do not change results. */
   readonly #together: number;
   /** Steps that each row has left. */
   readonly #left: Int32Array;
@@ -196,37 +176,20 @@ export class Session {
     maxSteps: number,
     splitGates: boolean | undefined,
   ) {
+    const { looksAhead, vocabulary } = model;
+    const { nodes, buffers, sizes } = plan;
     this.batch = batch;
     this.maxSteps = maxSteps;
     this.#model = model;
     this.#plan = plan;
-    this.#given = model.vocabulary === 0
+    this.#given = vocabulary === 0
       ? model.input
-      : { dtype: "qint32", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: model.vocabulary - 1 };
-    this.#left = new Int32Array(batch);
-    const { nodes, buffers, sizes } = plan;
-    const widest = sizes.reduce((n, { row }) => Math.max(n, row), 0);
-    const steps = this.#together = model.looksAhead || nodes.some(({ run }) => run.mixesSteps)
-      ? maxSteps
-      : Math.max(1, Math.min(maxSteps, Math.floor(BUFFERED_VALUES / (batch * widest))));
-    let bytes = batch * 4;
-    sizes.forEach(({ row, time }, i) => {
-      bytes += reserveBuffer(buffers, i, batch * row * (time ? steps : 1));
-    });
-    this.#splitGates = nodes.map((node) => splitGates ?? node.splitGates);
-    this.#states = nodes.map(({ run, slots, timeIn }, i) => {
-      bytes += run.reserve?.(batch, timeIn ? steps : 1, this.#splitGates[i]!) ?? 0;
-      if (slots.length === 0) return undefined;
-      const state = run.createState?.(batch) ?? createSlots(slots, batch);
-      for (const { name } of slots) bytes += state[name]!.byteLength;
-      return state;
-    });
-    this.#inputs = nodes.map(({ inputs }) => inputs.map(({ buffer }) => buffers[buffer]!));
-    this.#ends = nodes.some(({ timeOut }) => !timeOut);
+      : { dtype: "qint32", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: vocabulary - 1 };
     this.#names = model.outputs.map(({ name }) => name);
-    this.#labels = this.#names.map((name) => `output.${name}`);
-    this.#outputs = [];
-    this.#realsOut = [];
+    this.#labels = this.#names.map((name, _, { length }) =>
+      length > 1 ? `output.${name}` : "output"
+    );
+    this.#left = new Int32Array(batch);
     this.#call = {
       steps: 0,
       batch,
@@ -235,21 +198,32 @@ export class Session {
       inputOffset: 0,
       outputOffset: 0,
     };
-    const stateful = this.#states.findIndex((state) => state !== undefined);
+    const widest = Math.max(...sizes.map(({ row }) => row));
+    const steps = this.#together = looksAhead || nodes.some(({ run }) => run.mixesSteps)
+      ? maxSteps
+      : Math.max(1, Math.min(maxSteps, Math.floor(BUFFERED_VALUES / (batch * widest))));
+    const stateful = nodes.findIndex(({ slots }) => slots.length > 0);
     // What fails before a state moves needs no copy, but where steps were run before: those behind
     // the end of time run last.
     const early = nodes.every(({ run, timeIn }, s) => run.infallible || (timeIn && s < stateful));
-    this.#failsFrom = stateful < 0 || nodes.every(({ run }) => run.infallible) || model.looksAhead
-      ? Infinity
-      : early
-      ? steps + 1
-      : 1;
-    this.#copies = this.#states.map((state, s) => {
-      if (!state || this.#failsFrom === Infinity) return undefined;
-      const copy = createSlots(nodes[s]!.slots, batch);
-      for (const slot in copy) bytes += copy[slot]!.byteLength;
-      return copy;
+    const keeps = stateful < 0 || looksAhead || nodes.every(({ run }) => run.infallible);
+    this.#failsFrom = keeps ? Infinity : early ? steps + 1 : 1;
+    let bytes = batch * 4;
+    sizes.forEach(({ row, time }, i) => {
+      bytes += reserveBuffer(buffers, i, batch * row * (time ? steps : 1));
     });
+    this.#splitGates = nodes.map((node) => splitGates ?? node.splitGates);
+    this.#states = nodes.map(({ run, slots, timeIn }, i) => {
+      bytes += run.reserve?.(batch, timeIn ? steps : 1, this.#splitGates[i]!) ?? 0;
+      return run.createState?.(batch) ?? createSlots(slots, batch);
+    });
+    this.#copies = keeps ? [] : nodes.map(({ slots }) => createSlots(slots, batch));
+    for (const states of [this.#states, this.#copies]) {
+      states.forEach((state, s) => {
+        for (const { name } of nodes[s]!.slots) bytes += state[name]!.byteLength;
+      });
+    }
+    this.#inputs = nodes.map(({ inputs }) => inputs.map(({ buffer }) => buffers[buffer]!));
     this.workingBytes = bytes;
   }
 
@@ -321,35 +295,27 @@ export class Session {
   /** Takes the arrays for outputs, by name where there are several. */
   #takeOutputs(name: string, input: SessionInput, given: SessionOutput, steps: number): void {
     const { outputs } = this.#model;
-    if (outputs.length === 1) {
-      this.#takeOutput("output", outputs[0]!, 0, given as OutputArray, steps);
-      // One row is read before any of it is written.
-      if (steps * this.batch > 1) checkApart(name, input, this.#outputs[0]!);
-      return;
-    }
-    const arrays = given as { readonly [name: string]: OutputArray };
     const names = this.#names;
     const labels = this.#labels;
-    for (const key in arrays) {
-      if (!names.includes(key)) failRange("output", `arrays for ${names.join(", ")}`, key);
+    const several = outputs.length > 1;
+    const arrays = given as { readonly [name: string]: OutputArray };
+    if (several) {
+      for (const key in arrays) {
+        if (!names.includes(key)) failRange("output", `arrays for ${names.join(", ")}`, key);
+      }
     }
+    const rows = steps * this.batch;
     for (let i = 0; i < outputs.length; i++) {
-      this.#takeOutput(labels[i]!, outputs[i]!, i, arrays?.[names[i]!]!, steps);
-      checkApart(name, input, this.#outputs[i]!);
-      for (let k = 0; k < i; k++) checkApart(labels[k]!, this.#outputs[k]!, this.#outputs[i]!);
+      const { size, qparams, time } = outputs[i]!;
+      const array = several ? arrays?.[names[i]!]! : given as OutputArray;
+      const length = (time ? rows : this.batch) * size;
+      this.#realsOut[i] = checkArray(labels[i]!, array, qparams, 0, length);
+      this.#outputs[i] = array;
+      // One row is read before any of it is written.
+      if (!several && rows === 1) return;
+      checkApart(name, input, array);
+      for (let k = 0; k < i; k++) checkApart(labels[k]!, this.#outputs[k]!, array);
     }
-  }
-
-  #takeOutput(
-    name: string,
-    { size, qparams, time }: OutputPort,
-    i: number,
-    array: OutputArray,
-    steps: number,
-  ): void {
-    const length = (time ? steps : 1) * this.batch * size;
-    this.#realsOut[i] = checkArray(name, array, qparams, 0, length);
-    this.#outputs[i] = array;
   }
 
   #run(
@@ -372,7 +338,7 @@ export class Session {
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (looksAhead) this.reset();
     const fails = steps >= this.#failsFrom;
-    const { nodes } = this.#plan;
+    const { nodes, endsTime } = this.#plan;
     if (fails) copyStates(nodes, this.#states, this.#copies);
     try {
       for (let done = 0; done < steps; done += together) {
@@ -380,7 +346,7 @@ export class Session {
         this.#process(input, done, count, steps, lengths ? left : null);
         if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, left[b]! - count); }
       }
-      if (this.#ends) this.#finish();
+      if (endsTime) this.#finish();
     } catch (error) {
       if (fails) copyStates(nodes, this.#copies, this.#states);
       throw error;
@@ -396,141 +362,123 @@ export class Session {
     lengths: Int32Array | null,
   ): void {
     const { inputSize, outputs, batchFirst } = this.#model;
-    const given = this.#given;
+    const { takesReals, givesReals } = this.#plan;
     const { batch } = this;
-    const plan = this.#plan;
-    const { nodes, buffers } = plan;
-    const last = nodes.length - 1;
-    const x = buffers[plan.input]!;
-    const rows = steps * batch;
     const first = done * batch;
-    const at = first * inputSize;
     // Modules take [steps, batch, ...]. Of one step or one row both orders are the same.
-    const swap = batchFirst && batch > 1 && all > 1;
+    const swaps = batchFirst && batch > 1 && all > 1;
     // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
-    const takes = plan.oneReader && this.#reals && given !== null && !swap &&
-      nodes[0]!.run.takesReals === true;
-    const gives = plan.oneOutput && this.#realsOut[0]! && outputs[0]!.qparams !== null &&
-      lengths === null && !swap && nodes[last]!.timeOut && nodes[last]!.run.givesReals === true;
-    if (swap) {
-      for (let row = 0; row < rows; row++) {
-        const from = (row % batch) * all + done + Math.floor(row / batch);
-        this.#take(input, from * inputSize, x, row * inputSize, inputSize);
-      }
-    } else if (!takes) this.#take(input, at, x, 0, rows * inputSize);
+    const takes = takesReals && this.#reals && !swaps;
+    const gives = givesReals && this.#realsOut[0]! && lengths === null && !swaps;
     const call = this.#call;
     call.steps = steps;
     call.lengths = lengths;
-    call.inputOffset = at;
+    call.inputOffset = first * inputSize;
     call.outputOffset = first * outputs[0]!.size;
-    for (let s = 0; s <= last; s++) {
-      const node = nodes[s]!;
-      if (!node.timeIn) break;
-      const reads = this.#read(s, node, rows);
-      if (s === 0 && takes) reads[0] = input as Float32Array;
-      call.splitGates = this.#splitGates[s]!;
-      const to = s === last && gives ? this.#outputs[0] as Float32Array : buffers[node.buffer]!;
-      node.run.process(this.#states[s]!, reads, to, call);
-    }
+    if (!takes) this.#take(input, done, steps, swaps ? all : 0);
+    this.#runNodes(true, takes ? input as Float32Array : null, gives);
     if (gives) return;
     for (let i = 0; i < outputs.length; i++) {
-      if (outputs[i]!.time) this.#giveSteps(i, done, steps, all, lengths, swap);
+      if (outputs[i]!.time) this.#give(i, done, steps, swaps ? all : 0, lengths);
     }
-  }
-
-  /** What a node reads, in its own parameters. */
-  #read(s: number, { inputs }: PlannedNode, rows: number): Values[] {
-    const { buffers } = this.#plan;
-    const reads = this.#inputs[s]!;
-    for (let k = 0; k < inputs.length; k++) {
-      const input = inputs[k]!;
-      const values = buffers[input.buffer]!;
-      reads[k] = input.converted < 0 ? values : this.#convert(input, values, rows);
-    }
-    return reads;
-  }
-
-  /** A value in the parameters that a module reads it in. */
-  #convert(
-    { buffer, size, given, taken, converted }: PlannedInput,
-    values: Float64Array,
-    rows: number,
-  ): Float64Array {
-    const own = this.#plan.buffers[converted]!;
-    if (converted !== buffer) { for (let i = 0; i < rows * size; i++) own[i] = values[i]!; }
-    convertShifted(own, 0, rows * size, given, taken);
-    return own;
   }
 
   /** Runs what stands behind the end of time, once for all steps. */
   #finish(): void {
-    const { nodes, buffers } = this.#plan;
-    const { outputs } = this.#model;
     const call = this.#call;
     call.steps = 1;
     call.lengths = null;
-    for (let s = 0; s < nodes.length; s++) {
-      const node = nodes[s]!;
-      if (node.timeIn) continue;
-      const reads = this.#read(s, node, this.batch);
+    this.#runNodes(false, null, false);
+    this.#model.outputs.forEach(({ time }, i) => {
+      if (!time) this.#give(i, 0, 1, 0, null);
+    });
+  }
+
+  /**
+   * Runs the nodes that are before the end of time, or those behind it.
+   *
+   * @param input Reals that the first node reads; null where it reads its buffer.
+   * @param gives Whether the last node writes the first output.
+   */
+  #runNodes(time: boolean, input: Float32Array | null, gives: boolean): void {
+    const { nodes, buffers } = this.#plan;
+    const call = this.#call;
+    const rows = call.steps * this.batch;
+    const last = nodes.length - 1;
+    for (let s = 0; s <= last; s++) {
+      const { timeIn, inputs, run, buffer } = nodes[s]!;
+      if (timeIn !== time) continue;
+      const reads = this.#inputs[s]!;
+      for (let k = 0; k < inputs.length; k++) {
+        const { buffer: source, converted, size, given, taken } = inputs[k]!;
+        const values = reads[k] = buffers[converted]!;
+        if (converted !== source) {
+          for (let i = 0; i < rows * size; i++) values[i] = buffers[source]![i]!;
+        }
+        convertShifted(values, 0, rows * size, given, taken);
+      }
+      if (s === 0 && input !== null) reads[0] = input;
       call.splitGates = this.#splitGates[s]!;
-      node.run.process(this.#states[s]!, reads, buffers[node.buffer]!, call);
-    }
-    for (let i = 0; i < outputs.length; i++) {
-      const { time, size } = outputs[i]!;
-      if (!time) this.#give(i, 0, 0, this.batch * size);
+      const to = s === last && gives ? this.#outputs[0] as Float32Array : buffers[buffer]!;
+      run.process(this.#states[s]!, reads, to, call);
     }
   }
 
-  /** Puts `size` values that a caller gave where the first module reads them. */
-  #take(input: SessionInput, at: number, x: Float64Array, to: number, size: number): void {
+  /**
+   * Puts the caller's rows of `steps` steps, from step `done` on, where the first module reads them.
+   *
+   * @param all Steps of the whole sequence where it is [batch, steps, ...]; 0 where it is [steps, batch, ...].
+   */
+  #take(input: SessionInput, done: number, steps: number, all: number): void {
+    const { inputSize } = this.#model;
+    const { batch } = this;
     const given = this.#given;
-    if (this.#reals && given !== null) {
-      quantizeShifted(input, at, x, to, size, given);
-      return;
+    const x = this.#plan.buffers[this.#plan.input]!;
+    const rows = steps * batch;
+    const span = all > 0 ? 1 : rows;
+    const size = span * inputSize;
+    for (let row = 0; row < rows; row += span) {
+      const at = callersRow(row, batch, done, all) * inputSize;
+      const to = row * inputSize;
+      if (this.#reals && given !== null) quantizeShifted(input, at, x, to, size, given);
+      else {
+        const zero = given === null ? 0 : given.zeroPoint;
+        for (let i = 0; i < size; i++) x[to + i] = input[at + i]! - zero;
+      }
     }
-    const zero = given === null ? 0 : given.zeroPoint;
-    for (let i = 0; i < size; i++) x[to + i] = input[at + i]! - zero;
   }
 
-  /** Gives the caller an output's steps, from step `done` of `all` on. */
-  #giveSteps(
+  /** Gives the caller an output's rows; the arguments are those of `#take`. */
+  #give(
     i: number,
     done: number,
     steps: number,
     all: number,
     lengths: Int32Array | null,
-    swap: boolean,
   ): void {
+    const { data: { outputs }, outputs: { [i]: port } } = this.#model;
+    const { nodes, buffers } = this.#plan;
     const { batch } = this;
-    const { size, qparams } = this.#model.outputs[i]!;
+    const { size, qparams: q } = port!;
     const output = this.#outputs[i]!;
+    const y = buffers[nodes[outputs[i]!.node]!.buffer]!;
+    const reals = this.#realsOut[i]!;
+    const zero = reals || q === null ? 0 : q.zeroPoint;
     const rows = steps * batch;
-    const first = done * batch;
-    if (!swap) this.#give(i, 0, first * size, rows * size);
-    if (!swap && lengths === null) return;
-    const zero = this.#realsOut[i]! || qparams === null ? 0 : qparams.zeroPoint;
-    for (let row = 0; row < rows; row++) {
-      const b = row % batch;
-      const t = Math.floor(row / batch);
-      const at = (swap ? b * all + done + t : first + row) * size;
-      if (lengths !== null && t >= lengths[b]!) output.fill(zero, at, at + size);
-      else if (swap) this.#give(i, row * size, at, size);
-    }
-  }
-
-  /** Gives the caller `size` values of an output. */
-  #give(i: number, at: number, to: number, size: number): void {
-    const { node } = this.#model.data.outputs[i]!;
-    const y = this.#plan.buffers[this.#plan.nodes[node]!.buffer]!;
-    const q = this.#model.outputs[i]!.qparams;
-    const output = this.#outputs[i]!;
-    if (q !== null && this.#realsOut[i]!) {
-      for (let k = 0; k < size; k++) output[to + k] = dequantizeValue(y[at + k]!, q.scale, 0);
-    } else {
-      // Not y + zeroPoint, which would turn -0 to 0.
-      const shift = q === null ? 0 : 0 - q.zeroPoint;
-      for (let k = 0; k < size; k++) output[to + k] = y[at + k]! - shift;
+    const span = all > 0 || lengths !== null ? 1 : rows;
+    for (let row = 0; row < rows; row += span) {
+      const from = row * size;
+      const to = callersRow(row, batch, done, all) * size;
+      const end = to + span * size;
+      if (lengths !== null && Math.floor(row / batch) >= lengths[row % batch]!) {
+        output.fill(zero, to, end);
+      } else if (q !== null && reals) {
+        for (let k = to; k < end; k++) output[k] = dequantizeValue(y[from + k - to]!, q.scale, 0);
+      } else {
+        // Not y + zeroPoint, which would turn -0 to 0.
+        const shift = 0 - zero;
+        for (let k = to; k < end; k++) output[k] = y[from + k - to]! - shift;
+      }
     }
   }
 
@@ -543,42 +491,23 @@ export class Session {
   reset(row?: number): void {
     if (row !== undefined) checkInteger("row", row, 0, this.batch - 1);
     this.#plan.nodes.forEach(({ slots }, s) => {
-      const state = this.#states[s]!;
       for (const { name, size, groups, initial = 0 } of slots) {
-        if (row === undefined) state[name]!.fill(initial);
+        const array = this.#states[s]![name]!;
+        if (row === undefined) array.fill(initial);
         else {
           for (let group = 0; group < groups.length; group++) {
             const at = (group * this.batch + row) * size;
-            state[name]!.fill(initial, at, at + size);
+            array.fill(initial, at, at + size);
           }
         }
       }
     });
   }
 
-  /** Visits the values of the state in the order of its bytes, and gives the number of these. */
-  #visit(visit?: (value: StateValue) => void): number {
-    const { batch } = this;
-    let at = HEADER_BYTES;
-    this.#plan.nodes.forEach(({ slots }, s) => {
-      const state = this.#states[s]!;
-      const groups = slots[0]?.groups.length ?? 0;
-      for (let place = 0; place < groups * batch; place++) {
-        const row = place % batch;
-        for (const { name, size, groups: qparams, initial = 0, mark = false } of slots) {
-          const q = qparams[Math.floor(place / batch)]!;
-          const range = mark ? 1 : q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
-          const bytes = range > 65535 ? 4 : range > 255 ? 2 : 1;
-          const as = q === null && !mark ? "Float32" : `Uint${bytes * 8}` as StoredAs;
-          const min = q === null ? 0 : q.quantMin - q.zeroPoint;
-          const array = state[name]!;
-          for (let index = place * size; index < (place + 1) * size; index++, at += bytes) {
-            visit?.({ array, index, node: s, row, at, as, min, range, initial, mark });
-          }
-        }
-      }
-    });
-    return at;
+  /** The rows of the state, for a method that models which look ahead do not have. */
+  #rows(method: string): StateRow[] {
+    this.#refuse(method);
+    return stateRows(this.#plan.nodes, this.#states, this.batch);
   }
 
   /** What a state begins with: what it is, whose, and for how many rows. */
@@ -593,12 +522,11 @@ export class Session {
    * @throws {TypeError} If the model looks ahead and so keeps no state.
    */
   state(): Uint8Array<ArrayBuffer> {
-    this.#refuse("state");
-    const bytes = new Uint8Array(this.#visit());
-    const view = new DataView(bytes.buffer);
-    bytes.set(this.#header());
-    this.#visit(({ array, index, at, as, min }) => view[`set${as}`](at, array[index]! - min, true));
-    return bytes;
+    const rows = this.#rows("state");
+    const state = new Uint8Array(HEADER_BYTES + stateBytes(rows));
+    state.set(this.#header());
+    writeState(rows, new DataView(state.buffer), HEADER_BYTES);
+    return state;
   }
 
   /**
@@ -611,9 +539,9 @@ export class Session {
    * its beginning. The session's own state is unchanged then.
    */
   restore(bytes: Uint8Array): void {
-    this.#refuse("restore");
+    const rows = this.#rows("restore");
     if (!isUint8Array(bytes)) failType("state", "a Uint8Array", bytes);
-    const size = this.#visit();
+    const size = HEADER_BYTES + stateBytes(rows);
     // A copy: shared memory could change between the check and the use.
     const given = new Uint8Array(bytes);
     const view = new DataView(given.buffer);
@@ -629,38 +557,23 @@ export class Session {
       }
     });
     if (given.length !== size) failRange("state", `${size} bytes`, given.length);
-    // By module and row: 1 where it has made no step. A value's mark comes before it.
-    const marks: number[][] = this.#plan.nodes.map(() => []);
-    this.#visit(({ node, row, at, as, min, range, initial, mark }) => {
-      const value = view[`get${as}`](at, true);
-      const name = `state[${at}]`;
-      if (!(Math.abs(value) <= range)) failRange(name, `at most ${range}`, value);
-      if (mark) {
-        const first = marks[node]![row] ??= value;
-        if (value !== first) failRange(name, `${first}, as the row's first mark`, value);
-      } else if (marks[node]![row] === 1 && !Object.is(value, initial - min)) {
-        failRange(name, `${initial - min}, since the row has made no step`, value);
-      }
-    });
-    this.#visit(({ array, index, at, as, min }) => {
-      const value = view[`get${as}`](at, true);
-      // Not value + 0, which would turn -0 to 0.
-      array[index] = min === 0 ? value : value + min;
-    });
+    readState(rows, view, HEADER_BYTES);
   }
 
-  /** A slot by its name, its module's first, and the arrays of the module. */
-  #slot(name: string): { slot: Slot; slots: readonly Slot[]; state: ModuleState } {
-    const { nodes } = this.#plan;
-    const names: string[] = [];
-    for (const [s, { name: module, slots }] of nodes.entries()) {
-      for (const slot of slots) {
-        if (slot.mark) continue;
-        if (`${module}.${slot.name}` === name) return { slot, slots, state: this.#states[s]! };
-        names.push(`${module}.${slot.name}`);
-      }
+  /** Those rows that are of one slot, by its name. */
+  #slotRows(name: string, rows: readonly StateRow[]): [StateRow, ...StateRow[]] {
+    const values = rows.filter(({ slot }) => !slot.mark);
+    const own = values.filter((row) => row.name === name);
+    if (own.length === 0) {
+      const names = [...new Set(values.map((row) => row.name))].join(", ");
+      failRange("name", names ? `one of ${names}` : "no state", name);
     }
-    return failRange("name", names.length > 0 ? `one of ${names.join(", ")}` : "no state", name);
+    return own as [StateRow, ...StateRow[]];
+  }
+
+  /** The shape in which a slot is given. */
+  #shape({ groups, size }: Slot): number[] {
+    return [groups.length, this.batch, size];
   }
 
   /**
@@ -672,18 +585,14 @@ export class Session {
    * @throws {RangeError} If there is no such state: the message names those that there are.
    */
   getState(name: string): Tensor {
-    this.#refuse("getState");
-    const { slot, state } = this.#slot(name);
-    const { groups, size } = slot;
-    const values = state[slot.name]!;
-    const each = this.batch * size;
-    const data = new Float32Array(values.length);
-    groups.forEach((q, group) => {
-      for (let i = group * each; i < (group + 1) * each; i++) {
-        data[i] = q === null ? values[i]! : dequantizeValue(values[i]!, q.scale, 0);
-      }
-    });
-    return { data, shape: [groups.length, this.batch, size] };
+    const rows = this.#slotRows(name, this.#rows("getState"));
+    const [{ slot, array }] = rows;
+    const data = new Float32Array(array.length);
+    for (const { q, from, to } of rows) {
+      data.set(array.subarray(from, to), from);
+      convertShifted(data, from, to - from, q, null);
+    }
+    return { data, shape: this.#shape(slot) };
   }
 
   /**
@@ -696,23 +605,21 @@ export class Session {
    * @throws {RangeError} If there is no such state, or the shape or a value is wrong. The state is unchanged then.
    */
   setState(name: string, value: Tensor): void {
-    this.#refuse("setState");
-    const { slot, slots, state } = this.#slot(name);
-    const { groups, size } = slot;
-    const expected = [groups.length, this.batch, size];
-    if (!isFloat32Array(value?.data)) failType("value.data", "a Float32Array", value?.data);
-    if (!Array.isArray(value.shape) || value.shape.join() !== expected.join()) {
-      failRange("value.shape", `[${expected.join(", ")}]`, value.shape);
+    const all = this.#rows("setState");
+    const rows = this.#slotRows(name, all);
+    const [{ node, slot, array }] = rows;
+    const expected = this.#shape(slot);
+    const { data, shape } = Object(value) as Partial<Tensor>;
+    if (!isFloat32Array(data)) failType("value.data", "a Float32Array", data);
+    if (!Array.isArray(shape) || shape.join() !== expected.join()) {
+      failRange("value.shape", `[${expected.join(", ")}]`, shape);
     }
-    const each = this.batch * size;
-    checkLength("value.data", value.data.length, groups.length * each);
-    checkFinite("value.data", value.data);
-    const values = state[slot.name]! as Float64Array;
-    groups.forEach((q, group) => {
-      const at = group * each;
-      if (q === null) values.set(value.data.subarray(at, at + each), at);
-      else quantizeShifted(value.data, at, values, at, each, q);
-    });
-    for (const other of slots) if (other.mark) state[other.name]!.fill(0);
+    checkLength("value.data", data.length, array.length);
+    checkFinite("value.data", data);
+    for (const { q, from, to } of rows) {
+      array.set(data.subarray(from, to), from);
+      convertShifted(array as Float64Array, from, to - from, null, q);
+    }
+    for (const other of all) if (other.node === node && other.slot.mark) other.array.fill(0);
   }
 }

@@ -38,7 +38,7 @@ export function quantizeShifted(
 
 /** Converts values in place from one module's parameters to another's; null is float32. */
 export function convertShifted(
-  x: Float64Array,
+  x: Float64Array | Float32Array,
   offset: number,
   length: number,
   from: PerTensorQParams | null,

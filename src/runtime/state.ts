@@ -1,0 +1,115 @@
+/**
+ * What a session keeps between steps, row by row, and its bytes.
+ *
+ * @module
+ */
+import { failRange } from "../core/errors.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import type { ModuleState, Slot } from "./kind.ts";
+import type { PlannedNode } from "./plan.ts";
+
+/** Values of one slot, group and batch row. */
+export interface StateRow {
+  /** The index of their module. */
+  readonly node: number;
+  /** The module's name, a dot, and the slot's. */
+  readonly name: string;
+  readonly slot: Slot;
+  /** Parameters of the group; null: float32. */
+  readonly q: PerTensorQParams | null;
+  /** The batch row. */
+  readonly row: number;
+  /** The array that they are in, where they begin in it, and where they end. */
+  readonly array: ModuleState[string];
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The rows of a state in the order of its bytes: of each module, group and batch row one of each slot. */
+export function stateRows(
+  nodes: readonly PlannedNode[],
+  states: readonly ModuleState[],
+  batch: number,
+): StateRow[] {
+  const rows: StateRow[] = [];
+  nodes.forEach(({ name, slots }, node) => {
+    const groups = slots[0]?.groups.length ?? 0;
+    for (let at = 0; at < groups * batch; at++) {
+      const row = at % batch;
+      for (const slot of slots) {
+        rows.push({
+          node,
+          name: `${name}.${slot.name}`,
+          slot,
+          q: slot.groups[(at - row) / batch]!,
+          row,
+          array: states[node]![slot.name]!,
+          from: at * slot.size,
+          to: (at + 1) * slot.size,
+        });
+      }
+    }
+  });
+  return rows;
+}
+
+/** How a row's values are stored: as which type, less `min`, and up to which magnitude. */
+function storage({ slot, q }: StateRow) {
+  const range = slot.mark ? 1 : q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
+  const bytes = range > 65535 ? 4 : range > 255 ? 2 : 1;
+  const type = q === null && !slot.mark ? "Float" : "Uint";
+  return {
+    range,
+    bytes,
+    as: `${type}${bytes * 8}` as "Float32" | "Uint8" | "Uint16" | "Uint32",
+    min: q === null ? 0 : q.quantMin - q.zeroPoint,
+  };
+}
+
+/** How many bytes rows are stored in. */
+export function stateBytes(rows: readonly StateRow[]): number {
+  return rows.reduce((sum, row) => sum + (row.to - row.from) * storage(row).bytes, 0);
+}
+
+/** Writes rows from byte `at` on. */
+export function writeState(rows: readonly StateRow[], view: DataView, at: number): void {
+  for (const row of rows) {
+    const { bytes, as, min } = storage(row);
+    for (let i = row.from; i < row.to; i++, at += bytes) {
+      view[`set${as}`](at, row.array[i]! - min, true);
+    }
+  }
+}
+
+/**
+ * Reads rows that {@linkcode writeState} wrote.
+ *
+ * @throws {RangeError} If there is a value that no run gives. Nothing has changed then.
+ */
+export function readState(rows: readonly StateRow[], view: DataView, start: number): void {
+  // By module and batch row: 1 where it has made no step. A row's mark comes before its values.
+  const marks: number[][] = [];
+  for (const apply of [false, true]) {
+    let at = start;
+    for (const each of rows) {
+      const { node, slot, row, array, from, to } = each;
+      const { initial = 0, mark } = slot;
+      const { range, bytes, as, min } = storage(each);
+      const own = marks[node] ??= [];
+      for (let i = from; i < to; i++, at += bytes) {
+        const value = view[`get${as}`](at, true);
+        let expected = "";
+        if (!(Math.abs(value) <= range)) expected = `at most ${range}`;
+        else if (mark) {
+          own[row] ??= value;
+          if (value !== own[row]) expected = `${own[row]}, as the row's first mark`;
+        } else if (own[row] === 1 && !Object.is(value, initial - min)) {
+          expected = `${initial - min}, since the row has made no step`;
+        }
+        if (expected) failRange(`state[${at}]`, expected, value);
+        // Not value + 0, which would turn -0 to 0.
+        if (apply) array[i] = min === 0 ? value : value + min;
+      }
+    }
+  }
+}
