@@ -14,12 +14,10 @@ import {
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import fc from "fast-check";
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
+import { rewriteFloat } from "../../src/authoring/rewrites.ts";
 import { INPUT } from "../../src/core/topology.ts";
 import { flatten } from "../../src/modules/graph.ts";
-import type { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import type { ForwardTensor } from "../../src/modules/kind.ts";
-import type { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
-import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { kindOf } from "../../src/modules/kinds.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
 import type { Program } from "../../src/runtime/program.ts";
@@ -31,15 +29,16 @@ import { type GraphCase, graphCases, graphInput, graphOf, observedGraph } from "
 
 /** The observed and the quantized model of a case; null where its numbers do not allow one. */
 function modelsOf(c: GraphCase, naming = 0) {
-  const float = graphOf(c, naming);
-  const observed = observedGraph(c, float, [...flatten(float).modules.keys()]);
   try {
+    const float = graphOf(c, naming);
+    const observed = observedGraph(c, float, [...rewriteFloat(flatten(float)).modules.keys()]);
     const model = convert(observed);
     model.lower();
     return { float, observed, model };
   } catch (error) {
     const { message } = error as Error;
-    const known = /qnnpack's addition|nothing but zeros|multiplier/;
+    const known =
+      /qnnpack's addition|nothing but zeros|multiplier|how wide the model's input|computes something/;
     if (error instanceof RangeError && known.test(message)) return null;
     throw error;
   }
@@ -109,6 +108,11 @@ function reals(x: ForwardTensor): Tensor {
   return tensor(Float32Array.from(data, (q) => dequantizeValue(q, scale, zeroPoint)), [...shape]);
 }
 
+/** Any quantized module; a recurrent one gives its states, too. */
+interface Forward {
+  forward(x: ForwardTensor | TokenTensor): ForwardTensor | readonly [ForwardTensor, unknown];
+}
+
 /** What the modules give one by one. */
 function walk({ modules, topology }: QuantizedModel, x: Tensor | TokenTensor): Arrays {
   const values = new Map<string, ForwardTensor | TokenTensor>([[INPUT, x]]);
@@ -118,14 +122,9 @@ function walk({ modules, topology }: QuantizedModel, x: Tensor | TokenTensor): A
     const { qparams } = value as QTensor;
     const same = qparams === undefined || JSON.stringify(qparams) === JSON.stringify(taken);
     const read = same ? value : reals(value as ForwardTensor);
-    values.set(
-      name,
-      module.kind === "LSTM"
-        ? (module as QuantizedLSTM).forward(read as ForwardTensor)[0]
-        : module.kind === "Embedding"
-        ? (module as QuantizedEmbedding).forward(read as TokenTensor)
-        : (module as QuantizedLinear).forward(read as ForwardTensor),
-    );
+    const { forward } = module as unknown as Forward;
+    const given = forward.call(module, read);
+    values.set(name, Array.isArray(given) ? given[0] : given);
   }
   return new Map(
     [...topology.outputs].map(([name, module]) =>
@@ -204,11 +203,11 @@ Deno.test("whatever runs a graph gives the same bits: forms, kernels, cuts, batc
         if (new Set(inputs).size < inputs.length) seen.shared++;
       },
     ),
-    { numRuns: 100 },
+    { numRuns: 70 },
   );
   const { ran, ...others } = seen;
-  assert(ran > 70, `${ran}`);
-  for (const [what, count] of Object.entries(others)) assert(count > 15, `${what}: ${count}`);
+  assert(ran > 45, `${ran}`);
+  for (const [what, count] of Object.entries(others)) assert(count > 10, `${what}: ${count}`);
 });
 
 Deno.test("a graph is the same model under other names and in another order, and its states move", () => {

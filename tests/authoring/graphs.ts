@@ -1,14 +1,19 @@
 /** Random graphs: branches, models in models, several outputs, modules of different parameters that read one value. */
 import fc from "fast-check";
 import {
+  Dropout,
   dynamicQConfig,
   Embedding,
   Generator,
   getPreset,
   Graph,
   type GraphChild,
+  HardSigmoid,
+  Identity,
+  LeakyReLU,
   Linear,
   LinearReLU,
+  LogSoftmax,
   LSTM,
   MinMaxObserver,
   type Module,
@@ -17,7 +22,11 @@ import {
   prepare,
   type QConfig,
   QConfigMapping,
+  ReLU,
   Sequential,
+  Sigmoid,
+  Softmax,
+  Tanh,
   type Tensor,
   tensor,
   tokens,
@@ -25,12 +34,27 @@ import {
 } from "@splitgate/splitgate";
 import { generator } from "./arbitrary.ts";
 
+/** Modules that give as many values as they read. */
+const SAME_WIDTH = {
+  ReLU: () => new ReLU(),
+  LeakyReLU: () => new LeakyReLU({ negativeSlope: 0.2 }),
+  Sigmoid: () => new Sigmoid(),
+  Tanh: () => new Tanh(),
+  HardSigmoid: () => new HardSigmoid(),
+  Softmax: () => new Softmax(),
+  LogSoftmax: () => new LogSoftmax(),
+  Dropout: () => new Dropout(),
+  Identity: () => new Identity(),
+} as const;
+
+const SAME_WIDTH_KINDS = Object.keys(SAME_WIDTH) as (keyof typeof SAME_WIDTH)[];
+
 /** Tokens that there are. */
 export const VOCABULARY = 9;
 
 /** A module of a random graph. */
 export interface NodeCase {
-  readonly kind: "Linear" | "LinearReLU" | "LSTM" | "nested";
+  readonly kind: "Linear" | "LinearReLU" | "LSTM" | "nested" | keyof typeof SAME_WIDTH;
   /** Which of the values before it is read. */
   readonly pick: number;
   readonly size: number;
@@ -66,13 +90,16 @@ export const graphCases: fc.Arbitrary<GraphCase> = fc.record({
   bidirectional: fc.constantFrom(false, false, true),
   nodes: fc.array(
     fc.record({
-      kind: fc.constantFrom("Linear", "LinearReLU", "LSTM", "LSTM", "nested"),
+      kind: fc.oneof(
+        { weight: 3, arbitrary: fc.constantFrom("Linear", "LinearReLU", "LSTM", "LSTM", "nested") },
+        { weight: 2, arbitrary: fc.constantFrom("ReLU", "Dropout", ...SAME_WIDTH_KINDS) },
+      ),
       pick: fc.nat(999),
       size: sizes,
       layers: fc.constantFrom(1, 1, 2),
       qconfig: fc.nat(999),
     }),
-    { minLength: 1, maxLength: 7 },
+    { minLength: 1, maxLength: 9 },
   ),
   outputs: fc.array(fc.nat(999), { maxLength: 2 }),
 });
@@ -105,6 +132,9 @@ function moduleOf(c: GraphCase, { kind, size, layers }: NodeCase, width: number,
     const options = { inputSize: width, hiddenSize: size, numLayers: layers };
     const module = new LSTM({ ...options, bidirectional, batchFirst, seed });
     return { module, width: size * module.numDirections };
+  }
+  if (kind in SAME_WIDTH) {
+    return { module: SAME_WIDTH[kind as keyof typeof SAME_WIDTH](), width };
   }
   const Kind = kind === "Linear" ? Linear : LinearReLU;
   return { module: new Kind({ inFeatures: width, outFeatures: size, seed }), width: size };
