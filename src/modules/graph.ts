@@ -113,7 +113,9 @@ export class Graph extends Module {
     this.children = new Map(
       [...this.topology.inputs.keys()].map((name) => [name, modules.get(name)!]),
     );
-    checkFlow(flatten(this));
+    const model = flatten(this);
+    // Modules that take any width are checked where the model is that says which.
+    if (inputSizeOf(model) !== undefined) checkFlow(model);
   }
 
   /** The children's tensors, each name preceded by the child's and a dot. */
@@ -251,8 +253,12 @@ export interface ValueShape {
 
 /** Requires that each module takes what it reads, and gives what comes out of each. */
 export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string, ValueShape> {
-  const input = { size: inputSizeOf({ modules, topology }), time: true };
-  const shapes = new Map<string, ValueShape>([[INPUT, input]]);
+  const size = inputSizeOf({ modules, topology });
+  if (size === undefined) {
+    const expected = "a module that says how wide the model's input is, such as Linear or LSTM";
+    return failRange("children", expected, "none that reads the input");
+  }
+  const shapes = new Map<string, ValueShape>([[INPUT, { size, time: true }]]);
   for (const [name, module] of modules) {
     const at = `children.${name}`;
     const kind = kindOf(at, module);
@@ -266,9 +272,10 @@ export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string
 }
 
 /**
- * Values a row of a model's input, as its readers say, or what reads those that take any width; null for token ids.
+ * Values a row of a model's input, as its readers say, or what reads those that take any width; null for token ids,
+ * undefined where none says it.
  */
-function inputSizeOf({ modules, topology }: FloatModel): number | null {
+function inputSizeOf({ modules, topology }: FloatModel): number | null | undefined {
   const readers = readersOf(topology);
   let first: { name: string; size: number | null } | undefined;
   // A Set's loop visits what is added to it meanwhile.
@@ -287,11 +294,7 @@ function inputSizeOf({ modules, topology }: FloatModel): number | null {
       failRange(`children.${name}`, expected, describeSize(size));
     }
   }
-  if (first === undefined) {
-    const expected = "a module that says how wide the model's input is, such as Linear or LSTM";
-    failRange("children", expected, "none that reads the input");
-  }
-  return first!.size;
+  return first?.size;
 }
 
 /** How many values a module reads is what its kind takes. */

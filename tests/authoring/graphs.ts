@@ -54,7 +54,7 @@ export const VOCABULARY = 9;
 
 /** A module of a random graph. */
 export interface NodeCase {
-  readonly kind: "Linear" | "LinearReLU" | "LSTM" | "nested" | keyof typeof SAME_WIDTH;
+  readonly kind: "Linear" | "LinearReLU" | "LSTM" | "nested" | "block" | keyof typeof SAME_WIDTH;
   /** Which of the values before it is read. */
   readonly pick: number;
   readonly size: number;
@@ -92,7 +92,7 @@ export const graphCases: fc.Arbitrary<GraphCase> = fc.record({
     fc.record({
       kind: fc.oneof(
         { weight: 3, arbitrary: fc.constantFrom("Linear", "LinearReLU", "LSTM", "LSTM", "nested") },
-        { weight: 2, arbitrary: fc.constantFrom("ReLU", "Dropout", ...SAME_WIDTH_KINDS) },
+        { weight: 2, arbitrary: fc.constantFrom("ReLU", "Dropout", "block", ...SAME_WIDTH_KINDS) },
       ),
       pick: fc.nat(999),
       size: sizes,
@@ -132,6 +132,10 @@ function moduleOf(c: GraphCase, { kind, size, layers }: NodeCase, width: number,
     const options = { inputSize: width, hiddenSize: size, numLayers: layers };
     const module = new LSTM({ ...options, bidirectional, batchFirst, seed });
     return { module, width: size * module.numDirections };
+  }
+  if (kind === "block") {
+    const module = new Sequential({ tanh: new Tanh(), drop: new Dropout(), relu: new ReLU() });
+    return { module, width };
   }
   if (kind in SAME_WIDTH) {
     return { module: SAME_WIDTH[kind as keyof typeof SAME_WIDTH](), width };

@@ -107,11 +107,17 @@ Deno.test("an activation that reads the input learns its width from what reads i
     RangeError,
     "children: expected a module that says how wide the model's input is",
   );
+  const block = new Sequential({ relu: new ReLU(), sigmoid: new Sigmoid() });
   assertThrows(
-    () => new Sequential({ relu: new ReLU(), sigmoid: new Sigmoid() }),
+    () => prepare(block, fbgemmQConfig),
     RangeError,
     "children: expected a module that says how wide",
   );
+  // In a model that says it, a model of such modules stands like any other.
+  const whole = new Sequential({ block, linear: linear() });
+  const parts = linear().forward(block.forward(x));
+  assertEquals(whole.forward(x), parts);
+  assertEquals(prepare(whole, fbgemmQConfig).forward(x), parts);
 });
 
 Deno.test("new ReLU() refuses options; forward() refuses what is no finite float32 tensor", () => {
