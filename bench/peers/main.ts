@@ -88,14 +88,21 @@ interface Cell {
   readonly timings: Timing[];
 }
 
-/** What the children have of the sizes, checked against the reference and warm; fills in what else a run is. */
+/** What a report says besides its timings. */
+interface Findings {
+  /** The machine, and each runtime's version. */
+  readonly about: string[];
+  /** Each peer's largest difference from the reference. */
+  readonly errors: Map<string, number>;
+  readonly absent: Absent;
+}
+
+/** The peers that the children can run at these sizes, checked against the reference and warm. */
 async function prepareCells(
   children: readonly Child[],
   sizes: readonly number[],
   milliseconds: number,
-  about: string[],
-  errors: Map<string, number>,
-  absent: Absent,
+  { about, errors, absent }: Findings,
 ): Promise<Cell[]> {
   const cells: Cell[] = [];
   for (const child of children) {
@@ -202,7 +209,7 @@ async function main(): Promise<void> {
     }
     const about = [machine()];
     const errors = new Map<string, number>();
-    const cells = await prepareCells(children, sizes, 4 * milliseconds, about, errors, absent);
+    const cells = await prepareCells(children, sizes, 4 * milliseconds, { about, errors, absent });
     for (let round = 0; round < rounds; round++) {
       await measureRound(cells, round, milliseconds, absent);
       console.error(`round ${round + 1} of ${rounds}`);

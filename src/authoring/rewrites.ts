@@ -130,18 +130,11 @@ export function roundTogether(
     const expected = "calibration data: run some through the observed model first";
     failRange(name, expected, "none");
   }
-  const { quantMin, quantMax } = projections[0]!.nearest;
   const rounded = roundTokenTable(
     (modules.get(table) as ObservedEmbedding).embedding.weight,
     { codes, scales, biases },
-    projections.map(({ weight, nearest, weights }) => ({
-      weight,
-      nearest: nearest.weight,
-      weights,
-    })),
+    projections,
     counts,
-    quantMin,
-    quantMax,
   );
   return {
     table,

@@ -22,7 +22,7 @@ import type { NodeProgram, Port, RunningKind } from "../runtime/kind.ts";
 import type { BackendFit } from "./fit_backend.ts";
 import type { ModuleReader, ModuleWriter } from "./file.ts";
 import type { Module } from "./module.ts";
-import type { NearestWeight } from "./rounding/weights.ts";
+import type { NearestWeight } from "./rounding/weight_rounding.ts";
 import type { GraphNode, ReferenceBuilder, ReferenceOp, ReferenceValue } from "./reference.ts";
 
 /**

@@ -121,7 +121,8 @@ export class HistogramObserver extends UniformObserver {
       moved = histc(new Float32Array([oldMin]), this.bins, min, max);
       for (let i = 0; i < this.bins; i++) moved[i]! *= weight;
     } else if (min !== oldMin || max !== oldMax) {
-      moved = moveHistogram(old, oldMin, oldMax, min, max, this.upsampleRate);
+      const from = { min: oldMin, max: oldMax };
+      moved = moveHistogram(old, from, { min, max }, this.upsampleRate);
     }
     for (let i = 0; i < this.bins; i++) histogram[i]! += moved[i]!;
   }
@@ -297,16 +298,20 @@ function linspaceAt(
   return i < n >> 1 ? fmaFloat32(step, i, start) : fmaFloat32(-step, n - 1 - i, end);
 }
 
+/** What a histogram spans: its bins have equal widths. */
+interface Span {
+  readonly min: number;
+  readonly max: number;
+}
+
 /**
- * A histogram over oldMin..oldMax as one over the wider min..max, torch's `_upscale_histogram`: each bin is split
- * into `rate` parts, and each part goes to the bin that its mid-point lies in.
+ * A histogram over one span as one over a wider span, torch's `_upscale_histogram`: each bin is split into `rate`
+ * parts, and each part goes to the bin that its mid-point lies in.
  */
 function moveHistogram(
   old: Float32Array,
-  oldMin: number,
-  oldMax: number,
-  min: number,
-  max: number,
+  from: Span,
+  { min, max }: Span,
   rate: number,
 ): Float32Array {
   const bins = old.length;
@@ -317,13 +322,13 @@ function moveHistogram(
     edges[i] = linspaceAt(i, bins + 1, min, max, step);
   }
   // The step of a linspace over parts + 1 points, and the size of a part: the same quotient.
-  const size = f(f(oldMax - oldMin) / parts);
+  const size = f(f(from.max - from.min) / parts);
   const half = f(0.5 * size);
   const moved = new Float32Array(bins);
   // Number of edges not above the mid-point; mid-points do not decrease, so it is found by walking on.
   let passed = 0;
   for (let i = 0; i < parts; i++) {
-    const middle = f(linspaceAt(i, parts + 1, oldMin, oldMax, size) + half);
+    const middle = f(linspaceAt(i, parts + 1, from.min, from.max, size) + half);
     while (passed <= bins && edges[passed]! <= middle) passed++;
     const bin = clamp(passed - 1, 0, bins - 1);
     moved[bin]! += f(old[Math.floor(i / rate)]! / rate);

@@ -17,17 +17,12 @@ import { accurateQConfig, int8x16QConfig } from "../../src/qconfig/presets.ts";
 import type { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { CellStatistics, type InputStatistics } from "../../src/modules/rounding/statistics.ts";
 import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
+import { generator } from "./arbitrary.ts";
 
 /** The gram matrices of a cell's input. */
 function gramOf(input: InputStatistics): Float64Array {
   if (input.kind !== "gram") throw new Error(`expected a gram, got ${input.kind}`);
   return input.gram;
-}
-
-/** Numbers in 0..1 from a seed. */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 4294967296;
 }
 
 const HIDDEN = 3;
@@ -74,7 +69,7 @@ Deno.test("CellStatistics sums slope² x xᵀ and slope² h hᵀ of each row, bo
   const lstm = new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN, bidirectional: true, seed: 3 });
   const steps = 7;
   const random = generator(1);
-  const x = Float32Array.from({ length: steps * INPUT }, () => 4 * random() - 2);
+  const x = Float32Array.from({ length: steps * INPUT }, () => random(-2, 2));
   const y = lstm.forward(tensor(x, [steps, 1, INPUT]))[0].data;
   for (const splitGates of [false, true]) {
     const observed = prepare(lstm, accurateQConfig, { splitGates });
@@ -100,7 +95,7 @@ Deno.test("CellStatistics of a batch of different lengths are those of its rows,
   const random = generator(2);
   const lengths = [2, 5, 3];
   const steps = 5;
-  const x = Float32Array.from({ length: lengths.length * steps * INPUT }, () => 4 * random() - 2);
+  const x = Float32Array.from({ length: lengths.length * steps * INPUT }, () => random(-2, 2));
   const together = prepare(lstm, accurateQConfig), apart = prepare(lstm, accurateQConfig);
   together.forward(tensor(x, [lengths.length, steps, INPUT]), { lengths });
   lengths.forEach((length, b) => {
@@ -136,7 +131,7 @@ function segmenter(seed: number): Sequential {
 
 function ids(seed: number, steps: number) {
   const random = generator(seed);
-  return tokens(Int32Array.from({ length: steps }, () => Math.floor(random() * 11)), [steps, 1]);
+  return tokens(Int32Array.from({ length: steps }, () => Math.floor(random(0, 11))), [steps, 1]);
 }
 
 Deno.test("CellStatistics of tokens count how often each came, and how much each row mattered then", () => {

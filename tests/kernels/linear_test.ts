@@ -27,6 +27,7 @@ import {
 } from "../oracle/arbitraries.ts";
 import { exact, nearestEven } from "../oracle/exact.ts";
 import * as oracle from "../oracle/rules.ts";
+import { generator } from "../authoring/arbitrary.ts";
 
 const ENGINES: Engine[] = ["fbgemm", "qnnpack"];
 const f = Math.fround;
@@ -159,16 +160,10 @@ Deno.test("linearInt8() follows each engine's rule per tensor, per channel and b
           const x = d.x.slice(r * inFeatures, (r + 1) * inFeatures);
           const w = d.w.slice(row * inFeatures, (row + 1) * inFeatures);
           const sum = oracle.dot(x, input.zeroPoint, w, d.zeroPoints[channel]!);
-          const want = oracle.linear(
-            engine,
-            perChannel,
-            sum,
-            bias === null ? null : bias[row]!,
-            input.scale,
-            d.scales[channel]!,
-            to,
-            relu,
-          );
+          const scale = oracle.mul32(input.scale, d.scales[channel]!);
+          const added = bias === null ? null : bias[row]!;
+          const value = oracle.withBias(engine, perChannel, sum, added, scale);
+          const want = oracle.linearOutput(engine, value, scale, to, relu);
           assertEquals(out[r * outFeatures + row], want);
           all++;
           if (want !== to.quantMin && want !== to.quantMax) inside++;
@@ -310,14 +305,11 @@ function finish(value: number, multiplier: number, limit: number): number {
   return clamp(roundHalfEven(f(value * multiplier)), -limit, limit);
 }
 
-/** xorshift32: the same cases at every run. */
-function generator(seed: number): () => number {
-  return () => {
-    seed ^= seed << 13;
-    seed ^= seed >>> 17;
-    seed ^= seed << 5;
-    return (seed >>> 0) / 2 ** 32;
-  };
+type Random = ReturnType<typeof generator>;
+
+/** Integers from lo to hi, both included. */
+function integers(random: Random): Random {
+  return (lo, hi) => lo + Math.floor(random(0, 1) * (hi - lo + 1));
 }
 
 /** A scale whose float32 reciprocal is `inverse`, if there is one. */
@@ -331,11 +323,11 @@ function scaleWithInverse(inverse: number): number | null {
  * Cases a hair from a tie twice over: bias / scale + sum lies next to half-way between two float32 values, and the
  * multiplier takes that to half-way between two outputs. Or sum and bias cancel nearly.
  */
-function* hairCases(random: () => number, count: number): Generator<Case> {
-  const integer = (lo: number, hi: number) => lo + Math.floor(random() * (hi - lo + 1));
+function* hairCases(random: Random, count: number): Generator<Case> {
+  const integer = integers(random);
   for (let made = 0; made < count;) {
     // a b = k 2^24 +- 1 with k = ...10..0: the last place of the product decides the tie.
-    const side = random() < 0.5 ? 1 : -1;
+    const side = random(0, 1) < 0.5 ? 1 : -1;
     const places = integer(1, 9);
     let a = 0, b = 0, k = 0;
     for (let tries = 0; k % 2 ** places !== 2 ** (places - 1) && tries < 3000; tries++) {
@@ -348,23 +340,23 @@ function* hairCases(random: () => number, count: number): Generator<Case> {
     if (scale === null) continue;
     // term = (k + tiny) * 2^lift has its half at 2^(places - 1 + lift).
     const lift = integer(-places - 3, 2);
-    const bias = f((random() < 0.5 ? a : -a) * 2 ** (lift - 24 - exponent));
+    const bias = f((random(0, 1) < 0.5 ? a : -a) * 2 ** (lift - 24 - exponent));
     const term = bias * reciprocal(scale);
     const ulp = 2 ** (places + lift);
-    const kind = random();
+    const kind = random(0, 1);
     let sum: number, bound: number;
     if (kind < 0.7) {
       // |term + sum| in 2^23..2^24 units of twice the half.
       const v = integer(2 ** 23, 2 ** 24 - 1) * ulp;
-      sum = Math.round((random() < 0.5 ? v : -v) - term);
+      sum = Math.round((random(0, 1) < 0.5 ? v : -v) - term);
       bound = Math.abs(sum) + integer(0, 1000);
     } else {
       sum = -Math.round(term) + integer(-2, 2); // cancels
-      bound = Math.abs(sum) + (random() < 0.5 ? 0 : integer(0, 2 ** 22));
+      bound = Math.abs(sum) + (random(0, 1) < 0.5 ? 0 : integer(0, 2 ** 22));
     }
     if (Math.abs(sum) >= 2 ** 24 - 2000) continue;
     const value = f(term + sum) || 1;
-    const target = integer(0, random() < 0.5 ? 255 : 65535) + 0.5;
+    const target = integer(0, random(0, 1) < 0.5 ? 255 : 65535) + 0.5;
     const multiplier = nudge(f(Math.abs(target / value)), integer(-1, 1));
     made++;
     yield { bias, scale, sum, bound, multiplier };
@@ -399,7 +391,7 @@ Deno.test("plainBiasTerm() with one addition gives the exact integer on cases a 
 
 Deno.test("plainBiasTerm() with one addition gives addBias's integer on half a million adversarial cases", () => {
   const random = generator(12345);
-  const integer = (lo: number, hi: number) => lo + Math.floor(random() * (hi - lo + 1));
+  const integer = integers(random);
   let plain = 0, total = 0;
   const check = (engine: Engine, perChannel: boolean, c: Case) => {
     total++;
@@ -422,23 +414,25 @@ Deno.test("plainBiasTerm() with one addition gives addBias's integer on half a m
     check("qnnpack", false, c);
   }
   for (let i = 0; i < 350000; i++) {
-    const scale = f(2 ** (random() * 40 - 36));
+    const scale = f(2 ** (random(-36, 4)));
     const inverse = reciprocal(scale);
     const bits = integer(1, 25);
     const sum = integer(-(2 ** bits), 2 ** bits);
     // Aim term + sum at a half-way point of float32, or at a small remainder.
     const ulp = 2 ** (Math.floor(Math.log2(Math.abs(sum) + 1)) - 23 + integer(-3, 3));
-    const target = random() < 0.7
-      ? (Math.round(sum * (1 + random()) / ulp) + 0.5) * ulp
-      : random() * 4 - 2;
+    const target = random(0, 1) < 0.7
+      ? (Math.round(sum * random(1, 2) / ulp) + 0.5) * ulp
+      : random(-2, 2);
     const exactBias = (target - sum) / inverse;
-    const bias = random() < 0.05
+    const bias = random(0, 1) < 0.05
       ? f(exactBias * 2 ** integer(0, 60))
       : nudge(f(exactBias) || 1, integer(-2, 2));
     const value = addBias("fbgemm", sum, false, bias, scale) || 1;
     const output = integer(0, 2 ** integer(1, 31) - 1) + 0.5;
     const multiplier = nudge(f(Math.abs(output / value)) || 1, integer(-2, 2));
-    const bound = random() < 0.5 ? Math.abs(sum) : Math.abs(sum) + integer(0, 2 ** integer(1, 26));
+    const bound = random(0, 1) < 0.5
+      ? Math.abs(sum)
+      : Math.abs(sum) + integer(0, 2 ** integer(1, 26));
     if (!Number.isFinite(bias) || !Number.isFinite(multiplier)) continue;
     const c = { bias, scale, sum, bound, multiplier };
     check("fbgemm", false, c);
@@ -450,7 +444,7 @@ Deno.test("plainBiasTerm() with one addition gives addBias's integer on half a m
 
 Deno.test("plainBiasTerm() refuses or is exact when the bias is a tie so large that the sum is lost on it", () => {
   const random = generator(31);
-  const integer = (lo: number, hi: number) => lo + Math.floor(random() * (hi - lo + 1));
+  const integer = integers(random);
   let wrong = 0;
   for (let i = 0; i < 20000; i++) {
     // bias / scale = 3 a 2^e, 25 bits with the last one set: half-way between two float32 values.

@@ -194,7 +194,7 @@ Deno.test("layerNormInt8() is torch's rule between any dtypes, of constant rows 
       const x = { data: from.range.make(ints), qparams: from };
       layerNormInt8(x, width, { ...norm, eps }, { data: out, qparams: to });
       const want = [0, width].flatMap((row) =>
-        oracle.layerNormQuantized(ints.slice(row, row + width), from, weight, bias, eps, to)
+        oracle.layerNormQuantized(ints.slice(row, row + width), from, { weight, bias, eps }, to)
       );
       assertEquals([...out], want);
       inside += want.filter((q) => q > to.quantMin && q < to.quantMax).length;

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { cascadeSum } from "../../src/observer/cascade_sum.ts";
 import { HistogramObserver, MinMaxObserver } from "@splitgate/splitgate";
+import { generator } from "../authoring/arbitrary.ts";
 
 const f = Math.fround;
 const values = fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), {
@@ -133,11 +134,10 @@ Deno.test("cascadeSum() is within float32's error of the exact sum, and exact fo
       fc.constantFrom(0, 1, 3, 7, 8, 13, 31, 32, 33, 511, 512, 2048, 5000),
       fc.nat(),
       (n, seed) => {
-        let state = seed;
-        const next = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-        const integers = Float32Array.from({ length: n }, () => Math.floor(next() * 1000));
+        const random = generator(seed);
+        const integers = Float32Array.from({ length: n }, () => Math.floor(random(0, 1000)));
         assertEquals(cascadeSum(integers), integers.reduce((a, b) => a + b, 0));
-        const reals = Float32Array.from({ length: n }, next);
+        const reals = Float32Array.from({ length: n }, () => random(0, 1));
         const exact = [...reals].reduce((a, b) => a + b, 0);
         assert(Math.abs(cascadeSum(reals) - exact) <= 1e-6 * (exact + 1));
       },

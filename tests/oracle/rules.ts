@@ -125,27 +125,23 @@ export function withBias(
   return perChannel ? add32(acc, div32(bias, scale)) : fma32(bias, inverse(scale), acc);
 }
 
-/** One output of the linear operator. */
-export function linear(
+/** An output without its negative integers. */
+export function withoutNegative(to: Params): Params {
+  return { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) };
+}
+
+/** One output of the linear operator, from its accumulator {@linkcode withBias} in units of `scale`. */
+export function linearOutput(
   engine: string,
-  perChannel: boolean,
-  sum: bigint,
-  bias: number | null,
-  inputScale: number,
-  weightScale: number,
+  value: number,
+  scale: number,
   to: Params,
   relu: boolean,
 ): number {
-  const scale = mul32(inputScale, weightScale);
   const multiplier = engine === "qnnpack"
     ? mul32(scale, inverse(to.scale))
     : div32(scale, to.scale);
-  const product = mul32(withBias(engine, perChannel, sum, bias, scale), multiplier);
-  return roundAndClamp(
-    product,
-    to.zeroPoint,
-    relu ? { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) } : to,
-  );
+  return roundAndClamp(mul32(value, multiplier), to.zeroPoint, relu ? withoutNegative(to) : to);
 }
 
 /** The scalar rule of add. */
@@ -155,14 +151,9 @@ export function addQuantized(
   b: number,
   qb: { scale: number; zeroPoint: number },
   to: Params,
-  relu: boolean,
 ): number {
   const sum = mul32(add32(dequantize(a, qa), dequantize(b, qb)), inverse(to.scale));
-  return roundAndClamp(
-    sum,
-    to.zeroPoint,
-    relu ? { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) } : to,
-  );
+  return roundAndClamp(sum, to.zeroPoint, to);
 }
 
 /** QNNPACK's multipliers for two ratios of scales, and its shift: the larger ratio times 2^shift is in 2^21..2^22. */
@@ -437,17 +428,14 @@ export function batchNormQuantized(
   const mean = mul32(mul32(channel.mean, inverse), channel.gamma);
   const beta = div64to32(add32(channel.beta, -mean), to.scale);
   const y = add32(mul32(alpha, q - from.zeroPoint), beta);
-  const quantMin = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
-  return roundAndClamp(y, to.zeroPoint, { ...to, quantMin });
+  return roundAndClamp(y, to.zeroPoint, relu ? withoutNegative(to) : to);
 }
 
 /** Layer normalization of a row of integers. */
 export function layerNormQuantized(
   row: readonly number[],
   from: { scale: number; zeroPoint: number },
-  weight: readonly number[],
-  bias: readonly number[],
-  eps: number,
+  { weight, bias, eps }: { weight: readonly number[]; bias: readonly number[]; eps: number },
   to: Params,
 ): number[] {
   const count = row.length;

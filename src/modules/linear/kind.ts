@@ -72,18 +72,12 @@ export const linearKind: Kind<Linear, ObservedLinear, QuantizedLinear> = {
   },
 
   convert({ linear, qconfig, gram, output, relu }, { name, input }) {
-    const { inFeatures, outFeatures, weight, bias } = linear;
+    const { outFeatures, weight, bias } = linear;
     if (gram?.every((value) => value === 0)) {
       const expected = "calibration data: run some through the observed model first";
       failRange(name, expected, "none, or nothing but zeros");
     }
-    const nearest = quantizeWeight(
-      `${name}.weight`,
-      qconfig.weight,
-      weight,
-      outFeatures,
-      inFeatures,
-    );
+    const nearest = quantizeWeight(`${name}.weight`, qconfig.weight, weight, outFeatures);
     return new QuantizedLinear({
       engine: qconfig.engine ?? "fbgemm",
       weight: roundWeight(nearest, weight, gram),

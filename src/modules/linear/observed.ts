@@ -67,7 +67,8 @@ export class ObservedLinear implements ObservedModule {
     if (gram === null) return;
     const count = rows === null ? data.length / inFeatures : rows.length;
     for (let r = 0; r < count; r++) {
-      accumulateGram(gram, 0, data, (rows === null ? r : rows[r]!) * inFeatures, inFeatures, 1);
+      const at = (rows === null ? r : rows[r]!) * inFeatures;
+      accumulateGram(gram, data.subarray(at, at + inFeatures), 1);
     }
   }
 

@@ -10,7 +10,8 @@ import type { Observer } from "../../observer/observer.ts";
 import type { ConvertContext, TableProjection } from "../kind.ts";
 import { observedQParams } from "../observing.ts";
 import type { InputStatistics } from "../rounding/statistics.ts";
-import { type NearestWeight, quantizeWeight, roundWeight } from "../rounding/weights.ts";
+import type { NearestWeight } from "../rounding/weight_rounding.ts";
+import { quantizeWeight, roundWeight } from "../rounding/weights.ts";
 import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
 import type { LstmModule } from "./data.ts";
 import type { ObservedCell, ObservedLSTM } from "./observed.ts";
@@ -28,7 +29,6 @@ function nearestInputWeight(
     lstm.qconfig.weight,
     weightIh,
     rows,
-    weightIh.length / rows,
     lstm.splitGates ? 4 : 1,
   );
 }
@@ -75,7 +75,6 @@ function convertCell(
       qconfig.weight,
       weight,
       outFeatures,
-      weight.length / outFeatures,
       blocks,
     );
   const inputGram = statistics?.input.kind === "gram" ? statistics.input.gram : null;

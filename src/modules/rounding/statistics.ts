@@ -4,7 +4,7 @@
  * @module
  */
 import type { CellExecutor } from "../../cells/lstm_parts.ts";
-import { accumulateGram } from "./weight_rounding.ts";
+import { accumulateGram, rowsOf } from "./weight_rounding.ts";
 
 /** What is known of a cell's inputs. */
 export type InputStatistics =
@@ -13,12 +13,12 @@ export type InputStatistics =
   /** By token: how often it came, [tokens], and how much each row mattered then, [tokens, 4 * hiddenSize]. */
   | { readonly kind: "tokens"; readonly counts: Float64Array; readonly weights: Float64Array };
 
-/** Most doubles that gram matrices of one row each may take; beyond, the rows of a gate share one. */
-const MOST_VALUES = 2 ** 21;
+/** Doubles that gram matrices of one row each may take at most; beyond, the rows of a gate share one. */
+const MAX_VALUES = 2 ** 21;
 
 /** How many gram matrices the rows of a weight have: one each, or one a gate. */
 function gramCount(rows: number, width: number): number {
-  return rows * width * width <= MOST_VALUES ? rows : 4;
+  return rows * width * width <= MAX_VALUES ? rows : 4;
 }
 
 /**
@@ -46,6 +46,8 @@ export class CellStatistics {
   readonly input: InputStatistics;
   readonly #rows: number;
   readonly #slopes: Float64Array;
+  readonly #hiddenGrams: readonly Float64Array[];
+  readonly #inputGrams: readonly Float64Array[];
 
   /**
    * All sums 0.
@@ -65,6 +67,11 @@ export class CellStatistics {
       counts: new Float64Array(tokens),
       weights: new Float64Array(tokens * this.#rows),
     };
+    // Views, since small cells take longer to make one than to add to it.
+    this.#hiddenGrams = rowsOf(this.hidden, width * width);
+    this.#inputGrams = this.input.kind === "gram"
+      ? rowsOf(this.input.gram, inputSize * inputSize)
+      : [];
   }
 
   /**
@@ -107,7 +114,7 @@ export class CellStatistics {
     const batch = gates[0]!.length / hiddenSize;
     const width = h.length / batch;
     const inputSize = x.length / batch;
-    const { input, hidden } = this;
+    const { input } = this;
     for (let b = 0; b < batch; b++) {
       for (let row = 0; row < rows; row++) {
         const gate = Math.floor(row / hiddenSize);
@@ -115,23 +122,23 @@ export class CellStatistics {
         const slope = gate === 2 ? 1 - y * y : y * (1 - y);
         slopes[row] = slope * slope;
       }
-      this.#addGram(hidden, h, b * width, width);
-      if (input.kind === "gram") this.#addGram(input.gram, x, b * inputSize, inputSize);
-      else {for (let row = 0; row < rows; row++) {
-          input.weights[tokens![b]! * rows + row]! += slopes[row]!;
-        }}
-      if (input.kind === "tokens") input.counts[tokens![b]!]!++;
+      this.#addGrams(this.#hiddenGrams, h.subarray(b * width, (b + 1) * width));
+      if (input.kind === "gram") {
+        this.#addGrams(this.#inputGrams, x.subarray(b * inputSize, (b + 1) * inputSize));
+      } else {
+        const token = tokens![b]!;
+        for (let row = 0; row < rows; row++) input.weights[token * rows + row]! += slopes[row]!;
+        input.counts[token]!++;
+      }
     }
   }
 
-  #addGram(grams: Float64Array, x: Float32Array, offset: number, width: number): void {
-    const size = width * width;
-    const blocks = grams.length / size;
-    const rows = this.#rows / blocks;
-    for (let block = 0; block < blocks; block++) {
+  #addGrams(grams: readonly Float64Array[], x: Float32Array): void {
+    const rows = this.#rows / grams.length;
+    for (let block = 0; block < grams.length; block++) {
       let weight = 0;
       for (let row = block * rows; row < (block + 1) * rows; row++) weight += this.#slopes[row]!;
-      if (weight > 0) accumulateGram(grams, block * size, x, offset, width, weight / rows);
+      if (weight > 0) accumulateGram(grams[block]!, x, weight / rows);
     }
   }
 }

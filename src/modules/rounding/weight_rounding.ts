@@ -17,16 +17,26 @@ import { failRange } from "../../core/errors.ts";
 import { checkOptions } from "../../core/check.ts";
 
 /** Moves that lower the error by less than this part of their curvature are rounding noise. */
-const LEAST_GAIN = 1e-9;
+const MIN_GAIN = 1e-9;
 
 /** Bound on sweeps over a row, far above what 8 bits need: the error falls in each one. */
 const MAX_SWEEPS = 1000;
 
+/** A weight rounded to the nearest integers, and the range that they may have. */
+export interface NearestWeight {
+  /** The integers, and what they stand for. */
+  readonly weight: LinearWeight;
+  /** Smallest integer. */
+  readonly quantMin: number;
+  /** Largest integer. */
+  readonly quantMax: number;
+}
+
 /**
  * Adds `weight · x xᵀ` to a gram matrix: to its lower triangle, diagonal included. The rest stays as it is.
  *
- * @param gram [size, size] at `offset`.
- * @param x [size] at `xOffset`.
+ * @param gram [x.length, x.length]
+ * @param x float32 or float64 values.
  * @param weight How much the input counts, at least 0.
  *
  * @example
@@ -34,21 +44,19 @@ const MAX_SWEEPS = 1000;
  * import { accumulateGram } from "./weight_rounding.ts";
  * import { assertEquals } from "@std/assert";
  * const gram = new Float64Array(4);
- * accumulateGram(gram, 0, Float32Array.of(1, 2), 0, 2, 0.5);
+ * accumulateGram(gram, Float32Array.of(1, 2), 0.5);
  * assertEquals([...gram], [0.5, 0, 1, 2]);
  * ```
  */
 export function accumulateGram(
   gram: Float64Array,
-  offset: number,
   x: Float32Array | Float64Array,
-  xOffset: number,
-  size: number,
   weight: number,
 ): void {
+  const size = x.length;
   for (let i = 0; i < size; i++) {
-    const a = weight * x[xOffset + i]!;
-    for (let j = 0, at = offset + i * size; j <= i; j++) gram[at + j]! += a * x[xOffset + j]!;
+    const a = weight * x[i]!;
+    for (let j = 0, at = i * size; j <= i; j++) gram[at + j]! += a * x[j]!;
   }
 }
 
@@ -97,7 +105,7 @@ export function descendIntegers(
       const curvature = gram[k * n + k]!;
       if (!(curvature > 0)) continue;
       const step = roundHalfEven(clamp(q[k]! + pull[k]! / curvature, lo, hi)) - q[k]!;
-      if (step * (2 * pull[k]! - step * curvature) > LEAST_GAIN * curvature) {
+      if (step * (2 * pull[k]! - step * curvature) > MIN_GAIN * curvature) {
         move(k, step);
         moved = true;
       }
@@ -115,7 +123,7 @@ export function descendIntegers(
         for (let a = -1; a <= 1; a += 2) {
           for (let b = -1; b <= 1; b += 2) {
             const lower = 2 * (a * pull[i]! + b * pull[j]!) - curvature - a * b * both;
-            if (lower > gain && lower > LEAST_GAIN * curvature && free(i, a) && free(j, b)) {
+            if (lower > gain && lower > MIN_GAIN * curvature && free(i, a) && free(j, b)) {
               gain = lower;
               first = i;
               second = j;
@@ -172,8 +180,6 @@ function checkSums(name: string, sums: Float64Array): void {
  * @param weight The float weight [outFeatures, inFeatures].
  * @param grams [blocks, inFeatures, inFeatures], one for each of that many equal blocks of rows: what
  * {@linkcode accumulateGram} summed up.
- * @param quantMin Smallest integer.
- * @param quantMax Largest integer.
  * @returns The weight with new integers; a row's error, that of the damping included, is never larger than nearest's.
  * @throws {TypeError} If an option is unknown.
  * @throws {RangeError} If a length does not fit, a gram is not finite, or the damping is no number of at least 0.
@@ -182,30 +188,34 @@ function checkSums(name: string, sums: Float64Array): void {
  * ```ts
  * import { accumulateGram, roundWeightRows } from "./weight_rounding.ts";
  * import { assertEquals } from "@std/assert";
- * const weight = Float32Array.of(0.4, 0.4, 3), nearest = {
- *   data: Int8Array.of(0, 0, 3),
- *   outFeatures: 1,
- *   inFeatures: 3,
- *   perChannel: true,
- *   scales: Float32Array.of(1),
- *   zeroPoints: Int32Array.of(0),
+ * const nearest = {
+ *   weight: {
+ *     data: Int8Array.of(0, 0, 3),
+ *     outFeatures: 1,
+ *     inFeatures: 3,
+ *     perChannel: true,
+ *     scales: Float32Array.of(1),
+ *     zeroPoints: Int32Array.of(0),
+ *   },
+ *   quantMin: -128,
+ *   quantMax: 127,
  * };
- * const gram = new Float64Array(9); // the first two inputs are always alike
- * accumulateGram(gram, 0, Float32Array.of(1, 1, 0), 0, 3, 1);
- * accumulateGram(gram, 0, Float32Array.of(0, 0, 1), 0, 3, 1);
- * assertEquals([...roundWeightRows(nearest, weight, gram, -128, 127).data], [1, 0, 3]);
+ * const gram = new Float64Array(9); // the first two inputs are always equal
+ * accumulateGram(gram, Float32Array.of(1, 1, 0), 1);
+ * accumulateGram(gram, Float32Array.of(0, 0, 1), 1);
+ * const rounded = roundWeightRows(nearest, Float32Array.of(0.4, 0.4, 3), gram);
+ * assertEquals([...rounded.data], [1, 0, 3]);
  * ```
  */
 export function roundWeightRows(
-  nearest: LinearWeight,
+  nearest: NearestWeight,
   weight: Float32Array,
   grams: Float64Array,
-  quantMin: number,
-  quantMax: number,
   options: RoundingOptions = {},
 ): LinearWeight {
   checkOptions("options", options, ["damping"]);
-  const { data, outFeatures, inFeatures: n, scales, zeroPoints } = nearest;
+  const { quantMin, quantMax } = nearest;
+  const { data, outFeatures, inFeatures: n, scales, zeroPoints } = nearest.weight;
   const size = n * n;
   const damping = checkDamping(options.damping ?? 0.01);
   if (weight.length !== data.length) failRange("weight.length", `${data.length}`, weight.length);
@@ -220,7 +230,7 @@ export function roundWeightRows(
   for (let row = 0; row < outFeatures; row++) {
     const at = Math.floor(row * blocks / outFeatures) * size;
     const gram = grams.slice(at, at + size);
-    const channel = channelOf(nearest, row);
+    const channel = channelOf(nearest.weight, row);
     const scale = scales[channel]!;
     const zeroPoint = zeroPoints[channel]!;
     complete(gram, n, damping);
@@ -233,7 +243,7 @@ export function roundWeightRows(
     descendIntegers(q, gram, linear, quantMin - zeroPoint, quantMax - zeroPoint);
     for (let k = 0; k < n; k++) rounded[row * n + k] = q[k]! + zeroPoint;
   }
-  return { ...nearest, data: rounded };
+  return { ...nearest.weight, data: rounded };
 }
 
 /** Embedding rows as integers: `code * scale + bias`, a scale and bias a row. */
@@ -251,7 +261,7 @@ export interface TokenProjection {
   /** The float weight [outFeatures, embeddingDim]. */
   readonly weight: Float32Array;
   /** The weight as its observer quantized it. */
-  readonly nearest: LinearWeight;
+  readonly nearest: NearestWeight;
   /**
    * How much each token's output matters, [numEmbeddings, outFeatures], at least 0: sums over the calibration data,
    * 0 for tokens that were not met.
@@ -285,8 +295,6 @@ export interface RoundedTokenTable {
  * @param nearest The rows as integers nearest to them.
  * @param projections The input weights that read the embedding: one a direction of an LSTM.
  * @param counts How often calibration data met each token, [numEmbeddings].
- * @param quantMin Smallest integer of the projections.
- * @param quantMax Largest integer of the projections.
  * @returns New integers, all else unchanged; the table's weighted error is never larger than nearest's.
  * @throws {TypeError} If an option is unknown.
  * @throws {RangeError} If a length does not fit, a weight is not finite, no token was met, or an option is out of
@@ -297,12 +305,16 @@ export interface RoundedTokenTable {
  * import { roundTokenTable } from "./weight_rounding.ts";
  * import { assertEquals } from "@std/assert";
  * const nearest = {
- *   data: Int8Array.of(0, 0),
- *   outFeatures: 1,
- *   inFeatures: 2,
- *   perChannel: true,
- *   scales: Float32Array.of(1),
- *   zeroPoints: Int32Array.of(0),
+ *   weight: {
+ *     data: Int8Array.of(0, 0),
+ *     outFeatures: 1,
+ *     inFeatures: 2,
+ *     perChannel: true,
+ *     scales: Float32Array.of(1),
+ *     zeroPoints: Int32Array.of(0),
+ *   },
+ *   quantMin: -128,
+ *   quantMax: 127,
  * };
  * // One token [10, 10], and an output that adds 0.4 of each: 8, of which nearest rounding leaves 0.
  * const { codes, projections } = roundTokenTable(
@@ -310,8 +322,6 @@ export interface RoundedTokenTable {
  *   { codes: Uint8Array.of(10, 10), scales: Float32Array.of(1), biases: Float32Array.of(0) },
  *   [{ weight: Float32Array.of(0.4, 0.4), nearest, weights: Float64Array.of(1) }],
  *   Float64Array.of(1),
- *   -128,
- *   127,
  *   { damping: 0.001 },
  * );
  * assertEquals([...projections[0]!.data], [1, 0]);
@@ -323,8 +333,6 @@ export function roundTokenTable(
   nearest: CodedRows,
   projections: readonly TokenProjection[],
   counts: Float64Array,
-  quantMin: number,
-  quantMax: number,
   options: TokenTableOptions = {},
 ): RoundedTokenTable {
   checkOptions("options", options, ["damping", "rounds"]);
@@ -341,7 +349,7 @@ export function roundTokenTable(
   const met = counts.reduce((sum, count) => sum + count, 0);
   if (!(met > 0)) failRange("counts", "tokens that calibration data met", "none");
   const sides = projections.map((projection, p): Side => {
-    const { outFeatures, inFeatures, data } = projection.nearest;
+    const { outFeatures, inFeatures, data } = projection.nearest.weight;
     const { weights, weight } = projection;
     if (inFeatures !== n || weight.length !== data.length) {
       failRange(`projections[${p}].weight`, `[${outFeatures}, ${n}]`, `${weight.length} values`);
@@ -362,16 +370,16 @@ export function roundTokenTable(
   const before = tableError(coded, sides, tokens, n);
   for (let round = 0; round < rounds; round++) {
     const rows = dequantizeRows(coded, n);
-    for (const side of sides) roundProjection(side, rows, tokens, n, quantMin, quantMax, damping);
-    roundEmbedding(coded, embedding, sides, tokens, n, damping);
+    for (const side of sides) roundProjection(side, rows, damping);
+    roundEmbedding(coded, embedding, sides, damping);
   }
   if (tableError(coded, sides, tokens, n) > before) {
     return {
       codes: nearest.codes.slice(),
-      projections: projections.map((projection) => projection.nearest),
+      projections: projections.map((projection) => projection.nearest.weight),
     };
   }
-  return { codes, projections: sides.map((side) => ({ ...side.nearest, data: side.data })) };
+  return { codes, projections: sides.map((side) => ({ ...side.nearest.weight, data: side.data })) };
 }
 
 /** A projection at work. */
@@ -426,10 +434,10 @@ function dequantizeRows({ codes, scales, biases }: CodedRows, n: number): Float6
   });
 }
 
-function dequantizeWeight({ nearest, data }: Side): Float64Array {
+function dequantizeWeight({ nearest: { weight }, data }: Side): Float64Array {
   return Float64Array.from(data, (q, i) => {
-    const channel = channelOf(nearest, Math.floor(i / nearest.inFeatures));
-    return (q - nearest.zeroPoints[channel]!) * nearest.scales[channel]!;
+    const channel = channelOf(weight, Math.floor(i / weight.inFeatures));
+    return (q - weight.zeroPoints[channel]!) * weight.scales[channel]!;
   });
 }
 
@@ -438,39 +446,41 @@ function tableError(coded: CodedRows, sides: readonly Side[], tokens: number, n:
   const rows = dequantizeRows(coded, n);
   let error = 0;
   for (const side of sides) {
-    const table = project(rows, dequantizeWeight(side), tokens, side.nearest.outFeatures, n);
+    const table = project(rows, dequantizeWeight(side), tokens, side.nearest.weight.outFeatures, n);
     table.forEach((value, i) => error += side.importance[i]! * (value - side.target[i]!) ** 2);
   }
   return error;
 }
 
+/** Views of the rows of a matrix [rows, width]. */
+export function rowsOf(matrix: Float64Array, width: number): readonly Float64Array[] {
+  return Array.from(
+    { length: matrix.length / width },
+    (_, row) => matrix.subarray(row * width, (row + 1) * width),
+  );
+}
+
 /** Rounds a projection's rows: each output is a least-squares problem over the tokens. */
-function roundProjection(
-  side: Side,
-  rows: Float64Array,
-  tokens: number,
-  n: number,
-  quantMin: number,
-  quantMax: number,
-  damping: number,
-): void {
+function roundProjection(side: Side, rows: Float64Array, damping: number): void {
   const { nearest, weight, target, importance, data } = side;
-  const { outFeatures } = nearest;
+  const { quantMin, quantMax } = nearest;
+  const { outFeatures, inFeatures: n, scales, zeroPoints } = nearest.weight;
+  const inputs = rowsOf(rows, n);
   const gram = new Float64Array(n * n);
   const linear = new Float64Array(n);
   const q = new Int32Array(n);
   for (let row = 0; row < outFeatures; row++) {
-    const channel = channelOf(nearest, row);
-    const scale = nearest.scales[channel]!;
-    const zeroPoint = nearest.zeroPoints[channel]!;
+    const channel = channelOf(nearest.weight, row);
+    const scale = scales[channel]!;
+    const zeroPoint = zeroPoints[channel]!;
     gram.fill(0);
     linear.fill(0);
-    for (let token = 0; token < tokens; token++) {
+    inputs.forEach((x, token) => {
       const at = token * outFeatures + row;
       const pull = importance[at]! * target[at]!;
-      accumulateGram(gram, 0, rows, token * n, n, importance[at]!);
-      for (let k = 0; k < n; k++) linear[k]! += pull * rows[token * n + k]!;
-    }
+      accumulateGram(gram, x, importance[at]!);
+      for (let k = 0; k < n; k++) linear[k]! += pull * x[k]!;
+    });
     const added = complete(gram, n, damping);
     for (let k = 0; k < n; k++) {
       linear[k] = (linear[k]! + added * weight[row * n + k]!) / scale;
@@ -486,31 +496,31 @@ function roundEmbedding(
   { codes, scales, biases }: CodedRows,
   embedding: Float32Array,
   sides: readonly Side[],
-  tokens: number,
-  n: number,
   damping: number,
 ): void {
+  const tokens = scales.length;
+  const n = embedding.length / tokens;
   const gram = new Float64Array(n * n);
   const linear = new Float64Array(n);
   const q = new Int32Array(n);
-  const weights = sides.map(dequantizeWeight);
+  const weights = sides.map((side) => rowsOf(dequantizeWeight(side), n));
   const quantMax = isUint8Array(codes) ? 255 : 65535;
   for (let token = 0; token < tokens; token++) {
     const scale = scales[token]!;
     const bias = biases[token]!;
-    if (!(scale > 0)) continue; // all values alike: the bias is exact
+    if (!(scale > 0)) continue; // all values equal: the bias is exact
     gram.fill(0);
     linear.fill(0);
-    sides.forEach(({ nearest: { outFeatures }, target, importance }, s) => {
-      const weight = weights[s]!;
-      for (let row = 0; row < outFeatures; row++) {
-        const at = token * outFeatures + row;
-        let fixed = 0; // what the bias brings
-        for (let k = 0; k < n; k++) fixed += weight[row * n + k]! * bias;
+    sides.forEach(({ target, importance }, s) => {
+      const rows = weights[s]!;
+      rows.forEach((weight, row) => {
+        const at = token * rows.length + row;
+        let fixed = 0; // the bias's share of the output
+        for (let k = 0; k < n; k++) fixed += weight[k]! * bias;
         const pull = importance[at]! * (target[at]! - fixed);
-        accumulateGram(gram, 0, weight, row * n, n, importance[at]!);
-        for (let k = 0; k < n; k++) linear[k]! += pull * weight[row * n + k]!;
-      }
+        accumulateGram(gram, weight, importance[at]!);
+        for (let k = 0; k < n; k++) linear[k]! += pull * weight[k]!;
+      });
     });
     const added = complete(gram, n, damping);
     for (let k = 0; k < n; k++) {

@@ -9,14 +9,7 @@ import { failType } from "../../core/errors.ts";
 import { FakeQuantize } from "../../observer/fake_quantize.ts";
 import { type Observer, type ObserverFactory, UniformObserver } from "../../observer/observer.ts";
 import { isPerChannel, type QParams } from "../../core/qparams.ts";
-import { roundWeightRows } from "./weight_rounding.ts";
-
-/** A weight rounded to the nearest integers, and the range that they may have. */
-export interface NearestWeight {
-  readonly weight: LinearWeight;
-  readonly quantMin: number;
-  readonly quantMax: number;
-}
+import { type NearestWeight, roundWeightRows } from "./weight_rounding.ts";
 
 /**
  * The integers that a weight may have: its observer's, halved where the observer's range is, as torch clamps weights
@@ -56,9 +49,9 @@ export function quantizeWeight(
   factory: ObserverFactory,
   weight: Float32Array,
   outFeatures: number,
-  inFeatures: number,
   blocks = 1,
 ): NearestWeight {
+  const inFeatures = weight.length / outFeatures;
   const rows = outFeatures / blocks;
   const data = new Int8Array(weight.length);
   const scales: number[] = [], zeroPoints: number[] = [];
@@ -137,9 +130,9 @@ export function fakeQuantizeWeight(
 
 /** Rounds a weight against a gram matrix of its inputs, if there is one. */
 export function roundWeight(
-  { weight, quantMin, quantMax }: NearestWeight,
+  nearest: NearestWeight,
   float: Float32Array,
   gram: Float64Array | null,
 ): LinearWeight {
-  return gram === null ? weight : roundWeightRows(weight, float, gram, quantMin, quantMax);
+  return gram === null ? nearest.weight : roundWeightRows(nearest, float, gram);
 }
