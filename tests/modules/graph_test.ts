@@ -1,21 +1,28 @@
 import {
+  compileModel,
   convert,
   convertToReference,
+  Dropout,
   Embedding,
   getPreset,
   Graph,
   type GraphChild,
   type GraphOptions,
+  Identity,
   Linear,
   LinearReLU,
+  loadModel,
   LSTM,
   type Module,
   prepare,
+  ReLU,
+  saveModel,
   Sequential,
   tensor,
   tokens,
   verifyGraph,
 } from "@splitgate/splitgate";
+import { loadProgram } from "@splitgate/splitgate/runtime";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 
 const x = tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]);
@@ -57,6 +64,44 @@ Deno.test("an output that is a model, or is rewritten, keeps its name in every f
   const arrays = { tag: new Float32Array(4), body: new Float32Array(6) };
   quantized.createSession().run(x.data, arrays);
   assert(arrays.body.some((value) => value !== 0));
+});
+
+Deno.test("outputs that are left out or become part of another module are given under their own names", () => {
+  const model = new Graph({
+    lin: { module: linear(2, 3), inputs: "input" },
+    drop: { module: new Dropout(), inputs: "lin" },
+    again: { module: new Identity(), inputs: "drop" },
+    fused: { module: linear(3, 4), inputs: "drop" },
+    relu: { module: new ReLU(), inputs: "fused" },
+    // Read by an output too: no part of another module.
+    whole: { module: linear(3, 2), inputs: "again" },
+    cut: { module: new ReLU(), inputs: "whole" },
+  }, { outputs: ["lin", "again", "drop", "relu", "whole", "cut"] });
+  const expected = model.run(x);
+  const observed = prepare(model, getPreset("fbgemm"));
+  assertEquals([...observed.modules.keys()], ["lin", "fused", "whole", "cut"]);
+  assertEquals(observed.run(x), expected);
+  const quantized = convert(observed);
+  const names = [...expected.keys()];
+  const [first, ...others] = [
+    quantized,
+    loadModel(saveModel(quantized)),
+    loadProgram(compileModel(quantized)),
+  ].map((made) => {
+    assertEquals(made.outputs.map(({ name }) => name), names);
+    const arrays = Object.fromEntries(
+      names.map((name) => [name, new Float32Array(expected.get(name)!.data.length)]),
+    );
+    made.createSession().run(x.data, arrays);
+    return arrays;
+  });
+  for (const other of others) assertEquals(other, first);
+  assertEquals(first!.drop, first!.lin);
+  assertEquals(first!.again, first!.lin);
+  assertEquals(first!.cut, first!.whole!.map((value) => Math.max(0, value)));
+  const reference = convertToReference(quantized);
+  assertEquals(verifyGraph(reference.nodes), []);
+  assertEquals([...reference.run(x).outputs.keys()], names);
 });
 
 Deno.test("a module may be called as a reference graph calls nodes of its own", () => {
