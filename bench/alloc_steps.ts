@@ -16,8 +16,8 @@ interface Engine {
 const engine = globalThis as unknown as Engine;
 const SIZE = 8;
 /**
- * A million; in Bun a tenth of that, or collections that come between hide most of what steps allocate. The last argument
- * says otherwise.
+ * Steps that are measured, unless the last argument says how many: a million; fewer in Bun, whose collections would
+ * otherwise hide most of what steps allocate.
  */
 const STEPS = Number(
   (engine.Deno?.args ?? engine.process!.argv.slice(2))[0] ?? (engine.Bun ? 100_000 : 1_000_000),
@@ -42,17 +42,17 @@ function collect(): void {
 /** Rounds at most: on a busy machine the first ones may still run code that is not optimized, which boxes numbers. */
 const ROUNDS = 5;
 
-/** Bytes a step: the heap's growth over all steps, no collection between; of the rounds the least, or the first of none. */
+/** Bytes a step: the heap's growth over all steps without a collection; the smallest of all rounds, up to the first of 0. */
 function bytesPerStep(step: () => void, steps: number): number {
   for (let i = 0; i < Math.min(20000, Math.max(steps, 2000)); i++) step();
-  let least = Infinity;
-  for (let round = 0; round < ROUNDS && least >= 0.1; round++) {
+  let min = Infinity;
+  for (let round = 0; round < ROUNDS && min >= 0.1; round++) {
     collect();
     const before = heap();
     for (let i = 0; i < steps; i++) step();
-    least = Math.min(least, (heap() - before) / steps);
+    min = Math.min(min, (heap() - before) / steps);
   }
-  return least;
+  return min;
 }
 
 const model = lstmModel(SIZE);

@@ -33,7 +33,7 @@ export function fitLine(points: readonly { readonly x: number; readonly y: numbe
     intercept,
     rSquared: 1 - mean((point) => residual(point) ** 2) / mean(({ y }) => (y - meanY) ** 2),
     largestDeviation: points.reduce(
-      (most, point) => Math.max(most, Math.abs(residual(point) / point.y)),
+      (max, point) => Math.max(max, Math.abs(residual(point) / point.y)),
       0,
     ),
   };

@@ -20,7 +20,7 @@ const ROUNDS = 31;
 const icu = WordSegmenter.createLstm();
 const kernels = await simdKernels();
 
-/** Where words end by ICU4X, as places after UTF-16 units. */
+/** Ends of ICU4X's words, as offsets in UTF-16 units. */
 function icuEnds(text: string): number[] {
   const ends: number[] = [];
   const breaks = icu.segment(text);

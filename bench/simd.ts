@@ -83,17 +83,17 @@ function tasksOf(
   ];
 }
 
-/** Least time of each task, in microseconds, taken in turns so that noise meets all alike. */
+/** Shortest time of each task, in microseconds; tasks take turns, so that noise affects all of them. */
 function measure(tasks: readonly (() => void)[], rounds: number): number[] {
-  const least = tasks.map(() => Infinity);
+  const shortest = tasks.map(() => Infinity);
   for (let round = 0; round < rounds; round++) {
     tasks.forEach((task, i) => {
       const start = performance.now();
       task();
-      least[i] = Math.min(least[i]!, (performance.now() - start) * 1000);
+      shortest[i] = Math.min(shortest[i]!, (performance.now() - start) * 1000);
     });
   }
-  return least;
+  return shortest;
 }
 
 const best = await simdKernels();
@@ -115,9 +115,12 @@ for (const size of SIZES) {
       return ways.flatMap(([name, kernels]) => tasksOf(model, size, parts, name, kernels));
     })
   );
-  const least = measure([...tasks.map(({ run }) => run), ...peaks.map(({ run }) => run)], ROUNDS);
-  const peak = Math.max(...peaks.map(({ macs }, i) => macs / least[tasks.length + i]!));
-  const micros = new Map(tasks.map(({ name, rows }, i) => [name, least[i]! / STEPS / rows]));
+  const shortest = measure(
+    [...tasks.map(({ run }) => run), ...peaks.map(({ run }) => run)],
+    ROUNDS,
+  );
+  const peak = Math.max(...peaks.map(({ macs }, i) => macs / shortest[tasks.length + i]!));
+  const micros = new Map(tasks.map(({ name, rows }, i) => [name, shortest[i]! / STEPS / rows]));
   console.log(
     `\nsize ${size}; SIMD peak ${(peak / 1000).toFixed(1)} thousand million multiply-adds a second`,
   );

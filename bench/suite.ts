@@ -48,7 +48,7 @@ function peakRows(): Row[] {
   return [scalar, ...simd.filter((row) => row !== null)];
 }
 
-/** A row's times in nanoseconds, and what a call allocates: the least seen, since engines allocate beside it. */
+/** A row's times in nanoseconds, and the bytes that a call allocates: the smallest reading, since engines allocate in the background. */
 interface Stats {
   readonly p50: number;
   readonly min: number;

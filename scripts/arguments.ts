@@ -1,6 +1,6 @@
 /**
- * Arguments of the benches and scripts: `--help` prints how a command is used, and what it does not know is refused,
- * before anything is measured or written.
+ * Command-line arguments of benches and scripts: `--help` prints the usage; unknown arguments are errors before
+ * anything is measured or written.
  *
  * @module
  */
@@ -25,31 +25,31 @@ export interface Arguments<O> {
 }
 
 /**
- * The options and other arguments of this process. Ends it where they ask for help or are wrong.
+ * Parses this process's arguments. Exits with the usage where `--help` is given or an argument is wrong.
  *
  * @param usage Printed for `--help`, and after what is wrong.
  * @param options As for node's parseArgs.
- * @param most How many arguments there may be besides options.
+ * @param maxPositionals How many arguments there may be besides options.
  */
 export function readArguments<const O extends NonNullable<ParseArgsConfig["options"]>>(
   usage: string,
   options: O,
-  most = 0,
+  maxPositionals = 0,
 ): Arguments<O> {
   const all: NonNullable<ParseArgsConfig["options"]> = { ...options, help: { type: "boolean" } };
   let wrong: string;
   try {
     const { values, positionals } = parseArgs({
       options: all,
-      allowPositionals: most > 0,
+      allowPositionals: maxPositionals > 0,
       allowNegative: true,
     });
     if (values.help) {
       console.log(`usage: ${usage}`);
       process.exit(0);
     }
-    if (positionals.length <= most) return { values: values as Values<O>, positionals };
-    wrong = `expected at most ${most} besides options, got ${positionals.length}`;
+    if (positionals.length <= maxPositionals) return { values: values as Values<O>, positionals };
+    wrong = `expected at most ${maxPositionals} besides options, got ${positionals.length}`;
   } catch (error) {
     wrong = (error as Error).message;
   }

@@ -52,7 +52,7 @@ PARTS = (
 )  # fmt: skip
 GATED = PARTS[:3]
 SIGMOID, TANH = (1 / 256, 0), (2 / 256, 128)
-# Its place among the dtypes.
+# Its index in the list of dtypes.
 QUINT8 = 0
 
 
@@ -403,21 +403,21 @@ def check_chain(modules):
 
 
 def tree(modules, engine):
-    """The module tree as the file has it: qparams by their places in a list of all, and no sizes, which tensors have."""
+    """The module tree as the file has it: qparams by index in one list, and no sizes, which tensors have."""
     indices, out = {}, []
 
-    def place(value):
+    def index_of(value):
         key = None if value is None else tuple(value)
         return indices.setdefault(key, len(indices))
 
     for module in modules:
-        cells = [[[place(q) for q in cell] for cell in layer] for layer in module.get("cells", ())]
+        cells = [[[index_of(q) for q in cell] for cell in layer] for layer in module.get("cells", ())]
         json = {"name": module["name"], "type": module["type"]}
         if module["type"] != "Embedding":
             json["engine"] = engine
         for key in ("perChannel", "batchFirst", "splitGates", "torchInitialState", "input", "output", "dynamic"):
             if key in module:
-                json[key] = place(module[key]) if key in ("input", "output") else module[key]
+                json[key] = index_of(module[key]) if key in ("input", "output") else module[key]
         if cells:
             json["cells"] = cells
         out.append(json)

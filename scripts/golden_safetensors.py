@@ -79,8 +79,8 @@ class Header:
             self.random.shuffle(entries)
         text = "{%s}" % ",".join(self.space() + entry for entry in entries)
         if self.random.random() < 0.1:
-            place = self.random.randrange(len(text) + 1)
-            text = text[:place] + self.random.choice(("", "{", "}", '"', ",", "\\", "0", "-", "\0")) + text[place + 1 :]
+            at = self.random.randrange(len(text) + 1)
+            text = text[:at] + self.random.choice(("", "{", "}", '"', ",", "\\", "0", "-", "\0")) + text[at + 1 :]
         text += self.rare("", (" ", "\n\n", "x", "{}", "\0"), 0.1)
         return text, self.rare(at, (0, at + 1, max(0, at - 1)), 0.1)
 

@@ -12,9 +12,9 @@ import MagicString from "magic-string";
 const FAST = /^(runtime\w*|simd)\.js$/;
 
 /**
- * Puts a module's functions in parentheses, as constants in front of all else. Engines then compile them together with
- * the module. Otherwise V8 looks over them when it loads the module, and reads them once more when they are first
- * called; and what Deno keeps of a module for its next start, which is how it stands when it is loaded, lacks them.
+ * Puts a module's functions in parentheses, as constants before everything else: engines then compile them eagerly,
+ * with the module. Otherwise V8 pre-parses them on load and compiles them on their first call, and Deno's code cache,
+ * which is written right after loading, lacks them.
  */
 export function eager(module: string): string {
   const text = new MagicString(module);

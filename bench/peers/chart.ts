@@ -15,14 +15,14 @@ const RUNTIMES = [
 
 /** Fastest first, splitgate's own rows before all others. */
 function order(rows: readonly Row[]): string[] {
-  const least = new Map<string, number>();
+  const fastest = new Map<string, number>();
   for (const { peer, mode, microsPerStep } of rows) {
     if (mode === "stream") {
-      least.set(peer, Math.min(least.get(peer) ?? Infinity, microsPerStep));
+      fastest.set(peer, Math.min(fastest.get(peer) ?? Infinity, microsPerStep));
     }
   }
   const own = (peer: string) => peer.startsWith(OWN) ? 0 : 1;
-  return [...least.keys()].sort((a, b) => own(a) - own(b) || least.get(a)! - least.get(b)!);
+  return [...fastest.keys()].sort((a, b) => own(a) - own(b) || fastest.get(a)! - fastest.get(b)!);
 }
 
 /** A dot for each peer and runtime: microseconds a step on a log axis, a panel for each mode and size. */

@@ -19,7 +19,7 @@ interface OnnxProto {
 const FLOAT = 1;
 const INT8 = 3;
 
-/** ONNX's order of the gates, as places in PyTorch's: input, output, forget, cell. */
+/** ONNX's order of the gates, as indices into PyTorch's: input, output, forget, cell. */
 const GATE_ORDER = [0, 3, 1, 2];
 
 function reorderGates(values: Float32Array, size: number): Float32Array {

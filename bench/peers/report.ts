@@ -158,7 +158,7 @@ function summary({ rows }: Run, sizes: readonly number[]): string {
 /** The whole report. */
 export function markdown(run: Run): string {
   const sizes = unique(run.rows.map((r) => r.size)).sort((a, b) => a - b);
-  const rounds = run.rows.reduce((most, r) => Math.max(most, r.rounds), 0);
+  const rounds = run.rows.reduce((max, r) => Math.max(max, r.rounds), 0);
   const titles: Record<Mode, string> = {
     stream: "Streaming: one step a call, the state carried",
     sequence: "Sequence: 100 steps in one call",

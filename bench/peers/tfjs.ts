@@ -39,17 +39,17 @@ interface TfWasm {
   setThreadsCount(count: number): void;
 }
 
-/** Order of the gates here, as places in PyTorch's: the three sigmoids side by side, then tanh. */
+/** Order of the gates here, as indices into PyTorch's: the three sigmoids side by side, then tanh. */
 const GATE_ORDER = [0, 1, 3, 2];
 
 /** [4 * size, columns] in PyTorch's order to [columns, 4 * size] in this one's. */
 function reorderTransposed(weight: Float32Array, size: number, columns: number): Float32Array {
   const rows = 4 * size;
   const out = new Float32Array(weight.length);
-  for (let place = 0; place < rows; place++) {
-    const row = GATE_ORDER[Math.floor(place / size)]! * size + place % size;
+  for (let to = 0; to < rows; to++) {
+    const row = GATE_ORDER[Math.floor(to / size)]! * size + to % size;
     for (let k = 0; k < columns; k++) {
-      out[k * rows + place] = weight[row * columns + k]!;
+      out[k * rows + to] = weight[row * columns + k]!;
     }
   }
   return out;

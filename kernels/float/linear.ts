@@ -42,11 +42,11 @@ export function linearFloat32(
       c += value * weight[at + 2 * inFeatures]!;
       d += value * weight[at + 3 * inFeatures]!;
     }
-    const place = outOffset + row;
-    out[place] = bias === null ? a : a + bias[row]!;
-    out[place + 1] = bias === null ? b : b + bias[row + 1]!;
-    out[place + 2] = bias === null ? c : c + bias[row + 2]!;
-    out[place + 3] = bias === null ? d : d + bias[row + 3]!;
+    const to = outOffset + row;
+    out[to] = bias === null ? a : a + bias[row]!;
+    out[to + 1] = bias === null ? b : b + bias[row + 1]!;
+    out[to + 2] = bias === null ? c : c + bias[row + 2]!;
+    out[to + 3] = bias === null ? d : d + bias[row + 3]!;
   }
   for (; row < outFeatures; row++) {
     let sum = 0;

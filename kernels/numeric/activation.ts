@@ -8,18 +8,18 @@ import type { Affine, Integers } from "./quantize.ts";
 import { clamp, reciprocal, roundHalfEven } from "./requantize.ts";
 
 /**
- * A function over quantized inputs, tabulated entry by entry as inputs are met. Inputs and outputs
- * are integers less their zero points. A large table has memory only once it has been asked often:
- * for a few steps, that would cost more than the function.
+ * A function over quantized inputs, tabulated entry by entry on first use. Inputs and outputs are
+ * integers less their zero points. A large table is allocated only after many lookups: for a few
+ * steps, filling it would cost more than computing the outputs.
  */
 export interface ActivationTable {
-  /** Outputs by `input - first`, NaN where not computed yet; empty while none are kept. */
+  /** Outputs by `input - first`, NaN where not computed yet; empty while not allocated. */
   data: Float32Array;
-  /** Whether outputs are kept. */
+  /** Whether `data` is allocated. */
   kept: boolean;
-  /** How many outputs are kept once it has been asked often, as {@linkcode tableLength} says. */
+  /** Length of `data` once allocated, {@linkcode tableLength}; 0 for a function that is never tabulated. */
   readonly size: number;
-  /** How often it is asked before they are. */
+  /** Lookups still computed directly before `data` is allocated. */
   patience: number;
   /** Smallest input. */
   readonly first: number;
@@ -30,8 +30,7 @@ export interface ActivationTable {
 }
 
 /**
- * Tables of up to so many outputs keep them from the beginning, larger ones once they have been
- * asked often.
+ * Tables up to this length are allocated at once, larger ones after many lookups.
  *
  * @example
  * ```ts
@@ -46,7 +45,7 @@ export interface ActivationTable {
  */
 export const SMALL_TABLE = 4096;
 
-/** How often a larger one is asked before it has. */
+/** Lookups computed directly before a large table is allocated. */
 const PATIENCE = 2048;
 
 const NONE = /* @__PURE__ */ new Float32Array(0);
@@ -91,8 +90,8 @@ export function quantizedActivation(
 }
 
 /**
- * How many outputs a table keeps: one an input that `from` can have, up to 65,536; none beyond, or
- * where outputs exceed the 24 bits of a float32.
+ * Length of a table: one output for each input that `from` allows. 0, that is no table, for more
+ * than 65,536 inputs or for outputs that a float32 cannot hold exactly.
  *
  * @example
  * ```ts
@@ -113,7 +112,7 @@ export function tableLength(from: Affine, to: Affine): number {
 /**
  * A table of {@linkcode quantizedActivation} over the inputs `from` can have.
  *
- * @param outputs All of them, where they are known; else they are computed as they are asked for.
+ * @param outputs All outputs where they are known; else each is computed on first use.
  *
  * @example
  * ```ts
@@ -144,7 +143,7 @@ export function activationTable(
 }
 
 /**
- * Gives a table its memory, and tells whether there was some; if not, it will be asked for again.
+ * Allocates a table. False where memory is short; the table then tries again after more lookups.
  */
 function keep(table: ActivationTable): boolean {
   try {
@@ -157,7 +156,7 @@ function keep(table: ActivationTable): boolean {
 }
 
 /**
- * The output for an input, both less their zero points, computed and kept on first use.
+ * Looks up the output for an input, both less their zero points; computes it on first use.
  *
  * @param input An integer that the table's input parameters allow.
  *

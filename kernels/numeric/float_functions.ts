@@ -1,7 +1,7 @@
 /**
  * Functions of one float32 value, each result a float32 value: made of operations that IEEE 754
  * fixes, so that every engine gives the same bits. {@linkcode FLOAT_FUNCTIONS} lists those that can
- * stand as an activation, for float32 execution and for tables alike.
+ * be an activation, both in float32 execution and in tables.
  *
  * @module
  */
@@ -28,8 +28,8 @@ function expm1(x: number): number {
 }
 
 /**
- * How far, relatively, Math.exp and Math.tanh may be off for the results below to hold: 256 units
- * in the last place, where engines stay within about one. ECMAScript sets no bound.
+ * Relative error of Math.exp and Math.tanh up to which the results below are correct: 256 units in
+ * the last place. ECMAScript sets no bound; engines stay within about one unit.
  */
 const ENGINE_ERROR = 2 ** -44;
 
@@ -68,8 +68,8 @@ export function sigmoidFloat32(x: number): number {
  * ```
  */
 export function expFloat32(x: number): number {
-  // Ziv's rounding test: where all that Math.exp may mean rounds alike, it is right, and many times
-  // as fast.
+  // Ziv's rounding test: where both ends of Math.exp's error interval round to the same float32
+  // value, that value is correct, and found many times faster.
   const y = Math.exp(x);
   const rounded = Math.fround(y * (1 + ENGINE_ERROR));
   if (rounded === Math.fround(y * (1 - ENGINE_ERROR))) return rounded;

@@ -246,8 +246,7 @@ export interface CellResult<V> {
 }
 
 /**
- * Runs one step of the cell in an executor's terms: the one place where the order of the parts and who reads whom is
- * turned into calls.
+ * Runs one step of the cell through an executor: calls it for each part in order, with the outputs that the part reads.
  *
  * @param split Whether gated parts run once a gate, or once for all four and are cut up afterwards.
  *

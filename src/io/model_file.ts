@@ -63,7 +63,7 @@ function readQParams(name: string, value: unknown): PerTensorQParams | null {
   }
 }
 
-/** Reads one module; what it has read is gone, so that what is left was not expected. */
+/** Reads one module. Fields are removed as they are read: what remains at the end is unexpected. */
 class Reader implements ModuleReader {
   readonly name: string;
   readonly #fields: Record<string, unknown>;
@@ -177,10 +177,10 @@ function checkNames(name: string, value: unknown, length?: number): string[] {
 }
 
 /**
- * Reads a quantized model from the bytes of its file, which is taken to be hostile: everything is checked before it
- * is used. What `saveModel` and scripts/export_torch.py write has a checksum, by which it is seen whether anything was
- * changed on the way; a file that somebody else has put together may lack it. Tensors are copied, so that `bytes` may be used for something else. The modules have `forward`, and LSTMs that the fast
- * step does not run are run by parts.
+ * Reads a quantized model from the bytes of its file. The file is treated as hostile: everything is checked before it
+ * is used. Files of `saveModel` and scripts/export_torch.py have a checksum, which detects any change; files of other
+ * writers may lack it. Tensors are copied, so that `bytes` may be reused. The modules have `forward`; LSTMs that the
+ * fast step does not support run part by part.
  *
  * @param bytes What `saveModel` gave.
  * @returns The model, ready for sessions.

@@ -16,22 +16,22 @@ import { FORMAT_VERSION, METADATA_KEY } from "./model_file.ts";
 import type { SafetensorsInput } from "./safetensors_write.ts";
 import { writeSafetensors } from "./safetensors_write.ts";
 
-/** The qparams of a file, each once: its modules call them by their places. */
+/** Deduplicated qparams of a file; modules refer to them by index. */
 class QParamsList {
   readonly all: unknown[] = [];
-  readonly #places = new Map<string, number>();
+  readonly #indices = new Map<string, number>();
 
-  place(q: PerTensorQParams | null): number {
+  indexOf(q: PerTensorQParams | null): number {
     const json = q === null ? null : this.#json(q);
     const key = JSON.stringify(json);
-    let place = this.#places.get(key);
-    if (place === undefined) this.#places.set(key, place = this.all.push(json) - 1);
-    return place;
+    let index = this.#indices.get(key);
+    if (index === undefined) this.#indices.set(key, index = this.all.push(json) - 1);
+    return index;
   }
 
   #json({ dtype, scale, zeroPoint, quantMin, quantMax }: PerTensorQParams): number[] {
     const [min, max] = dtypeRange(dtype);
-    // Nine digits name a float32 value.
+    // Nine decimal digits identify a float32 value.
     const out = [DTYPES.indexOf(dtype), Number(scale.toPrecision(9)), zeroPoint];
     return quantMin === min && quantMax === max ? out : [...out, quantMin, quantMax];
   }
@@ -62,7 +62,7 @@ class Writer implements ModuleWriter {
   }
 
   qparams(qparams: PerTensorQParams | null): number {
-    return this.#list.place(qparams);
+    return this.#list.indexOf(qparams);
   }
 }
 

@@ -20,12 +20,12 @@ import {
   type StoredArray,
 } from "../runtime/program_file.ts";
 
-/** Bytes that projected rows of tokens may add to a file where nothing is said. */
+/** Largest table of projected token rows, in bytes, that a file holds by default. */
 const FOLDED_BYTES = 2 ** 20;
 
 const SPACE = 32;
 
-/** Fields that only a model in memory has. */
+/** Fields that are not written to a file. */
 const NOT_STORED: readonly string[] = ["source", "fill", "byParts"];
 
 type Numbers = InstanceType<typeof PROGRAM_ARRAYS[number]>;
@@ -36,25 +36,25 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return i === a.length && i === b.length;
 }
 
-/** The arrays of a file, each once, in as few bytes as hold its values. */
+/** Deduplicated arrays of a file, each in the narrowest element type that holds its values. */
 class Arrays {
   readonly parts: [at: number, bytes: Uint8Array][] = [];
   end = PROGRAM_HEADER;
-  /** What is stored, by its checksum. */
+  /** Stored arrays by checksum of their bytes. */
   readonly #known = new Map<number, [at: number, bytes: Uint8Array][]>();
 
-  /** What it becomes, what it is stored as, from which byte on, and its length. */
+  /** Adds an array; returns its element type, its stored element type, its byte offset and its length. */
   add(array: Numbers): [number, number, number, number] {
     const kind = PROGRAM_ARRAYS.findIndex(({ name }) => name === typedArrayKind(array));
     const holds = (stored: Numbers) => array.every((value, i) => Object.is(value, stored[i]));
     let stored: Numbers = array;
-    let place = kind;
+    let storedKind = kind;
     PROGRAM_ARRAYS.forEach((Kind, i) => {
       if (Kind.BYTES_PER_ELEMENT >= stored.BYTES_PER_ELEMENT) return;
       const smaller = new Kind(array as Float64Array);
-      if (holds(smaller)) [stored, place] = [smaller, i];
+      if (holds(smaller)) [stored, storedKind] = [smaller, i];
     });
-    // By bytes, which tell 0 from -0.
+    // Compared as bytes, since 0 === -0.
     const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
     const checksum = crc32(bytes);
     const candidates = this.#known.get(checksum) ?? [];
@@ -65,7 +65,7 @@ class Arrays {
       this.#known.set(checksum, [...candidates, part]);
       this.end += Math.ceil(bytes.length / 8) * 8;
     }
-    return [kind, place, part[0], array.length];
+    return [kind, storedKind, part[0], array.length];
   }
 }
 
@@ -131,12 +131,12 @@ export function compileModel(
     return { name, from, program: { ...complete ?? program, ...image && { image } } };
   });
   const arrays = new Arrays();
-  const places: (readonly [(string | number)[], StoredArray[]])[] = [];
+  const referring: (readonly [(string | number)[], StoredArray[]])[] = [];
   // A copy with null for arrays of numbers, and without what no file can hold.
   const plain = (value: unknown, path: (string | number)[]): unknown => {
     if (!isObject(value)) return value;
     const own: StoredArray[] = [];
-    places.push([path, own]);
+    referring.push([path, own]);
     const kept = Object.entries(value).filter(([key]) => !NOT_STORED.includes(key));
     const fields = kept.map(([name, each]) => {
       const key = Array.isArray(value) ? Number(name) : name;
@@ -151,7 +151,7 @@ export function compileModel(
     [],
   ) as ProgramData;
   const text = JSON.stringify(
-    { data: program, arrays: places.filter(([, own]) => own.length > 0) } satisfies ProgramText,
+    { data: program, arrays: referring.filter(([, own]) => own.length > 0) } satisfies ProgramText,
   );
   const ascii = text.replace(
     /[^\0-\x7f]/g,

@@ -1,21 +1,21 @@
 // deno-lint-ignore-file no-control-regex -- bytes are matched as characters
 /**
- * Telling what a file is that is none of ours, by how it begins, and what its owner can do. Nothing of it is parsed.
+ * Recognizes foreign file formats by their first bytes, for error messages that say what to do. Nothing is parsed.
  *
  * @module
  */
 
-/** What a file is, and the way on; said in errors. */
+/** A foreign format as error messages name it. */
 export interface Recognized {
   /** For instance "an ONNX model". */
   readonly kind: string;
-  /** What to do; empty if there is nothing to say. */
+  /** What the user can do, or empty. */
   readonly wayOn: string;
 }
 
 const TORCH = "scripts/export_torch.py makes a model file of a quantized torch model";
 
-/** Kinds of files by what they begin with, one character a byte. */
+/** Formats by their first bytes, one character a byte. */
 const MAGIC: readonly (readonly [start: RegExp, kind: string, wayOn: string])[] = [
   [/^SGPR/, "what compileModel gave", "loadProgram reads a program"],
   [/^version https:\/\/git-lfs/, "a Git LFS pointer", "`git lfs pull` fetches the file itself"],
@@ -43,10 +43,10 @@ const MAGIC: readonly (readonly [start: RegExp, kind: string, wayOn: string])[] 
   [/^(\xef\xbb\xbf)?\s*[[{]/, "a JSON text", ""],
 ];
 
-/** Bytes of a file that are looked at. */
+/** Number of bytes that are matched. */
 const LOOKED_AT = 256;
 
-/** What a file that is no safetensors file is, or null if that is not known. */
+/** The format of a file that is no safetensors file; null if unknown. */
 export function recognize(bytes: Uint8Array): Recognized | null {
   if (bytes.length === 0) return { kind: "an empty file", wayOn: "was it written to the end?" };
   const start = String.fromCharCode(...bytes.subarray(0, LOOKED_AT));

@@ -1,6 +1,6 @@
 /**
  * Reading safetensors files: 8 bytes of header length, a JSON header, the
- * tensors' bytes. The file is taken to be hostile.
+ * tensors' bytes. The reader treats every file as hostile.
  *
  * Format: https://github.com/huggingface/safetensors#format
  *
@@ -83,7 +83,7 @@ function headerEnd(bytes: Uint8Array): number {
   const end = size + PREFIX;
   const whole = bytes.length >= end;
   if (whole && bytes[PREFIX] === BRACE && size <= MAX_HEADER) return end;
-  // What is another file often says of a length beyond all reason.
+  // Files of other formats often have an absurd length here.
   const known = recognize(bytes);
   const wayOn = known?.wayOn ? ` (${known.wayOn})` : "";
   if (known !== null) return failRange("bytes", `a safetensors file${wayOn}`, known.kind);
@@ -116,8 +116,8 @@ const DIGITS = { first: 48, last: 57 };
 const ODD = [45, 46, 69, 101];
 
 /**
- * What JSON.parse does not tell of a text: how many keys there are, repeated ones included (there is a colon for each,
- * where strings are left out), and the first number that is written otherwise than in digits alone, or "".
+ * Facts about a JSON text that JSON.parse hides: the number of keys, repeated ones included (counted as colons outside
+ * of strings), and the first number that is not written in digits alone, or "".
  */
 function readPunctuation(json: string): { keys: number; odd: string } {
   const text = json.replace(/\\./g, "");

@@ -39,7 +39,7 @@ export function cascadeSum(data: Float32Array): number {
     for (let k = 0; k < width; k++) sums[k]! += sums[level * width + k]!;
   }
 
-  // What does not fill 4 rows goes to the first row; then rows, the elements that fill no lane, and lanes.
+  // Lanes beyond the last full group of 4 rows go to the first row; then rows, leftover elements and lanes are added.
   for (let v = steps * ROWS; v < vectors; v++) {
     for (let k = 0; k < LANES; k++) sums[k]! += data[v * LANES + k]!;
   }

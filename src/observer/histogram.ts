@@ -1,5 +1,5 @@
 /**
- * The range that loses least to quantization, searched in a running histogram.
+ * The range with the smallest quantization error, searched in a running histogram.
  *
  * @module
  */
@@ -280,7 +280,7 @@ function histc(
   const width = f((min === max ? f(max + 1) : max) - low);
   const counts = new Float32Array(bins);
   for (let i = 0; i < data.length; i++) {
-    // Where float32 cannot tell min - 1 from max + 1 this is 0 / 0 and, as in torch, the first bin.
+    // Where min - 1 equals max + 1 in float32 this is 0 / 0, which is the first bin, as in torch.
     const bin = Math.trunc(f(f(f(data[i]! - low) * bins) / width)) || 0;
     counts[Math.min(bin, bins - 1)]!++;
   }
@@ -325,7 +325,7 @@ function moveHistogram(
   const size = f(f(from.max - from.min) / parts);
   const half = f(0.5 * size);
   const moved = new Float32Array(bins);
-  // Number of edges not above the mid-point; mid-points do not decrease, so it is found by walking on.
+  // Number of edges at or below the mid-point. Mid-points increase, so the search resumes where it stopped.
   let passed = 0;
   for (let i = 0; i < parts; i++) {
     const middle = f(linspaceAt(i, parts + 1, from.min, from.max, size) + half);

@@ -212,7 +212,7 @@ function patternFailure(
     if (allowed.length === 0) continue;
     const reasons = allowed.map((constraints) => failure(name, value, constraints));
     if (!reasons.includes(null)) {
-      // What fails on more than the dtype says more.
+      // A failure beyond the dtype is the more informative one.
       const reason = reasons.find((text) => !text!.startsWith(`${name} dtype`)) ??
         (allowed.length === 1
           ? reasons[0]!

@@ -110,7 +110,7 @@ export function checkQConfig(qconfig: unknown): void {
   }
 }
 
-/** What somebody who names a dtype, such as int16, should give. */
+/** Advice for a dtype's name, such as int16, given instead of an observer. */
 const OF_A_DTYPE =
   "MinMaxObserver.withArgs({ dtype }), for 16 bits with dtype qint32, quantMin and quantMax";
 
@@ -143,7 +143,7 @@ function checkWhole(name: string, factory: ObserverFactory | null): void {
   }
 }
 
-/** What a part is given, in its long form. */
+/** Observers of a part's output and inputs, from the short or the long form. */
 export function partConfig(observer: PartObserver): PartConfig {
   return observer !== null && typeof observer === "object" && !Array.isArray(observer)
     ? observer as PartConfig

@@ -35,7 +35,7 @@ export type PartObserver = OutputObserver | PartConfig;
  */
 export type PartObservers = { readonly [key in PartSlot | PartName]?: PartObserver };
 
-/** The observers of one module, and how it is converted. Factories, not observers: each place gets its own. */
+/** The observers of one module, and how it is converted. Factories, not observers: each module and part gets an observer of its own. */
 export interface QConfig {
   /**
    * For outputs. A PlaceholderObserver leaves them float32. Sigmoid, HardSigmoid, Tanh and Softmax have fixed parameters,

@@ -23,7 +23,7 @@ export type CellState = Readonly<Record<string, GraphValue>>;
 /**
  * One node's value from those that it reads.
  *
- * @param weights Float weights in the place of nodes' own; quantizes and dequantizes then pass on what they read.
+ * @param weights Float weights instead of the nodes' own; quantize and dequantize nodes then return their input.
  */
 export function computeNode(
   node: GraphNode,
@@ -49,7 +49,7 @@ export function computeNode(
     return { data, qparams: null };
   }
   const operation = REFERENCE_OPS.get(op);
-  // What is left are the graph's input and outputs.
+  // All that remain are the graph's input and outputs.
   if (operation === undefined) return inputs[0]!;
   const weight = weights !== null && operation.hasWeight ? weights(node) : null;
   const values = inputs.map(({ data }) => data as Float32Array | Int32Array);
@@ -68,7 +68,7 @@ function gather({ data, qparams }: GraphValue, rows: readonly number[], width: n
   return { data: out, qparams };
 }
 
-/** The reverse of gather. */
+/** Writes rows back to where `gather` read them. */
 function scatter(value: GraphValue, to: GraphValue, rows: readonly number[], width: number): void {
   rows.forEach((row, r) =>
     to.data.set(value.data.subarray(r * width, (r + 1) * width), row * width)
@@ -101,7 +101,7 @@ function zeros(node: GraphNode, rows: number, float: boolean): GraphValue {
 export class GraphRunner {
   readonly #nodes: readonly GraphNode[];
   readonly #byName: ReadonlyMap<string, GraphNode>;
-  /** Nodes whose value is one row for the sequence. */
+  /** Nodes whose value is one row a sequence, not one a step. */
   readonly ended: ReadonlySet<string>;
   /** Nodes of cells that are read from outside of their cell. */
   readonly #outside: ReadonlySet<string>;
@@ -113,10 +113,10 @@ export class GraphRunner {
     this.#weights = weights;
     this.#byName = new Map(nodes.map((node) => [node.name, node]));
     const outside = new Set<string>();
-    const place = ({ module, cell }: GraphNode) => cell && `${module}.${cell}`;
+    const owner = ({ module, cell }: GraphNode) => cell && `${module}.${cell}`;
     for (const node of nodes) {
       for (const input of node.inputs) {
-        if (place(this.#byName.get(input)!) !== place(node)) outside.add(input);
+        if (owner(this.#byName.get(input)!) !== owner(node)) outside.add(input);
       }
     }
     this.#outside = outside;

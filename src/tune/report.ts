@@ -18,7 +18,7 @@ import { ReferenceModel } from "../reference/reference.ts";
 import type { FloatWeights } from "../reference/run.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 
-/** Data to measure on: an input, or one whose batch rows have steps of their own number. */
+/** Data to measure on: an input, or an input with the length of each batch row. */
 export type MeasuredInput =
   | Tensor
   | TokenTensor
@@ -247,7 +247,8 @@ export function reportParts(
       },
     });
     const read = new Map<string, Float32Array>();
-    const places = new Map<string, number>();
+    // Index of the next value of each node: a cell's nodes run once a step.
+    const indices = new Map<string, number>();
     const { output: y } = graph.run(x, {
       ...options,
       watch(node, { data, qparams }) {
@@ -258,9 +259,9 @@ export function reportParts(
         const given = read.get(node.inputs[0]!)!;
         const sum = sums.get(node.name)!;
         const q = nodeQParams(node)!;
-        const place = places.get(node.name) ?? 0;
-        const float = exact.get(node.name)?.[place];
-        places.set(node.name, place + 1);
+        const index = indices.get(node.name) ?? 0;
+        const float = exact.get(node.name)?.[index];
+        indices.set(node.name, index + 1);
         given.forEach((value, i) => {
           const exactly = float === undefined ? value : float[i]!;
           sum.values++;

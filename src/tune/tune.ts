@@ -42,7 +42,7 @@ export interface TuneOptions {
   readonly qconfig?: QConfig;
   /** Whether gates are split; false by default. */
   readonly splitGates?: boolean;
-  /** A target that must run what is chosen. */
+  /** Only dtypes that this target runs are chosen. */
   readonly backendConfig?: BackendConfig;
 }
 
@@ -50,7 +50,7 @@ export interface TuneOptions {
 export interface TunedPart {
   /** The LSTM's name. */
   readonly module: string;
-  /** What was tuned: all parts of the module that this slot configures share their width. */
+  /** The slot: all parts that it configures have the same width. */
   readonly slot: PartSlot;
   /** 8 or 16, whichever was chosen. */
   readonly bits: number;
@@ -76,7 +76,7 @@ export interface TuneResult {
   readonly model: QuantizedModel;
   /** Signal to noise of its output against the float model's, in dB. */
   readonly outputSqnr: number;
-  /** The same with every part in 16 bits: what the budget can be at most. */
+  /** The same with every part in 16 bits: the largest budget that can be met. */
   readonly outputSqnr16: number;
   /** One entry a slot of an LSTM, in the order of modules and slots. */
   readonly parts: readonly TunedPart[];
@@ -107,7 +107,7 @@ const range16 = MinMaxObserver.withArgs({
   quantMax: 32767,
 });
 
-/** A slot's observer of so many bits: what bounds its function has, or the range it is seen to have. */
+/** A slot's observer for a bit width: fixed where its function is bounded, else of the observed range. */
 function candidate(slot: PartSlot, bits: Width): ObserverFactory {
   if (slot === "sigmoid") return fixed(bits, 2 ** -16, 0);
   if (slot === "tanh" || slot === "cellTanh") return fixed(bits, 2 ** -15, 1);
@@ -136,7 +136,7 @@ function mappingOf(base: QConfig, choices: readonly Choice[]): QConfigMapping {
   );
 }
 
-/** The parameters of a slot's part in so many bits, from what its observer has seen. */
+/** A slot's qparams for a bit width, from the range that its observer has seen. */
 function qparamsOf(slot: PartSlot, bits: Width, observer: Observer): PerTensorQParams {
   const own = candidate(slot, bits)();
   if (own instanceof MinMaxObserver) {
@@ -306,7 +306,7 @@ export function tune(
   const { budget, qconfig = int8x16QConfig, splitGates = false, backendConfig } = options;
   if (typeof budget !== "number") failType("options.budget", "a number of dB", budget);
   if (!Number.isFinite(budget)) failRange("options.budget", "a finite number of dB", budget);
-  // Copies: one array may be filled anew for each input.
+  // Copies: a caller may reuse one array for all inputs.
   const inputs = Array.from(
     measuredInputs("calibration", calibration),
     (input) =>
@@ -351,7 +351,7 @@ export function tune(
   }
   const alone = wide.map((choice, i) => {
     const choices = wide.map((each, k) => k === i ? { ...each, bits: 8 as const } : each);
-    // A target may run 16 bits only.
+    // Some targets run 16 bits only.
     let runs = true;
     if (backendConfig !== undefined) {
       try {
@@ -373,7 +373,7 @@ export function tune(
     narrowed.push(choice);
   }
   const chosen = alone.map(({ choice }) => choice);
-  // Noises do not quite add up; what was narrowed last goes back first.
+  // Noises only roughly add up; the slot that was narrowed last is widened first.
   while (narrowed.length > 0 && measure(chosen).noise > limit) narrowed.pop()!.bits = 16;
 
   const final = prepared(chosen);

@@ -306,7 +306,7 @@ function runTogether(
   { kernels, splitGates, maxSteps }: Executor,
 ): OutputArray[] {
   const { batch } = c;
-  const longest = runs.reduce((most, { steps }) => Math.max(most, steps), 1);
+  const longest = runs.reduce((max, { steps }) => Math.max(max, steps), 1);
   const together = c.bidirectional ? longest : maxSteps ?? longest;
   const session = model.createSession({ batch, maxSteps: together, splitGates, kernels });
   const outputs = runs.map((run, i) => {
@@ -326,7 +326,7 @@ function runRowByRow(
 ): OutputArray[] {
   const { batch } = c;
   const { inputSize, outputSize, output } = model;
-  const maxSteps = runs.reduce((most, { steps }) => Math.max(most, steps), 1);
+  const maxSteps = runs.reduce((max, { steps }) => Math.max(max, steps), 1);
   const sessions = Array.from(
     { length: batch },
     () => model.createSession({ maxSteps, splitGates, kernels }),

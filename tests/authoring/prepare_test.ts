@@ -103,9 +103,9 @@ Deno.test("ObservedModel.forward() shows padding to no observer", () => {
       const shape = batchFirst ? [2, 5, 2] : [5, 2, 2];
       const x = random(generator, shape);
       const lengths = [5, 2];
-      const place = (t: number, b: number) => (batchFirst ? b * 5 + t : t * 2 + b) * 2;
+      const offsetOf = (t: number, b: number) => (batchFirst ? b * 5 + t : t * 2 + b) * 2;
       const other = x.data.slice();
-      for (let t = 2; t < 5; t++) for (let k = 0; k < 2; k++) other[place(t, 1) + k] = 100;
+      for (let t = 2; t < 5; t++) for (let k = 0; k < 2; k++) other[offsetOf(t, 1) + k] = 100;
       const parameters = [x, tensor(other, shape)].map((data) => {
         const observed = prepare(model, qconfig);
         observed.forward(data, { lengths });

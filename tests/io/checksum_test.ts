@@ -78,10 +78,10 @@ Deno.test("a program's checksum shows every change within one word, and almost e
       fc.array(fc.integer(), { minLength: 1, maxLength: 9 }),
       fc.nat(),
       fc.integer(),
-      (words, place, other) => {
+      (words, index, other) => {
         const before = Int32Array.from(words);
         const after = before.slice();
-        after[place % words.length] = other;
+        after[index % words.length] = other;
         const same = before.every((word, i) => word === after[i]);
         assertEquals(checksum(before) === checksum(after), same);
       },

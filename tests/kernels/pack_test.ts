@@ -57,13 +57,13 @@ Deno.test("dotRows() is the plain dot product when shapes, weights and bounds ar
         const part = new Float64Array(sumsLength((to - from) * 2));
         dotRows(rows, from * 2, to * 2, x, part);
         assertEquals(part.subarray(0, (to - from) * 2), out.subarray(from * 2, to * 2));
-        order.forEach((row, place) => {
+        order.forEach((row, index) => {
           if (row < 0) return;
           let sum = 0;
           for (let k = 0; k < length; k++) {
             sum += (weight.data[row * length + k]! - zeroPoint) * x[k]!;
           }
-          assertEquals(out[place]! + 0, sum + 0);
+          assertEquals(out[index]! + 0, sum + 0);
         });
       },
     ),
@@ -87,18 +87,18 @@ Deno.test("orderRows() fills rows up with zeros, and tells what each one's colum
         const rows = order.map((
           row,
         ) => [...weight.data.subarray(row * length, (row + 1) * length)]);
-        const shifted = rows.map((row) => row.map((w) => w - zeroPoint));
+        const centered = rows.map((row) => row.map((w) => w - zeroPoint));
         const add = (values: number[]) => values.reduce((sum, value) => sum + value, 0);
         const { data, sums, largest } = orderRows(weight, order, 255);
         assertEquals(
           [...data],
-          shifted.flatMap((row) => [...row, ...Array(filled - length).fill(0)]),
+          centered.flatMap((row) => [...row, ...Array(filled - length).fill(0)]),
         );
         assertEquals(
           [...sums],
-          shifted.flatMap((row) => [0, 1].map((odd) => add(row.filter((_, k) => k % 2 === odd)))),
+          centered.flatMap((row) => [0, 1].map((odd) => add(row.filter((_, k) => k % 2 === odd)))),
         );
-        assertEquals(largest, Math.max(...shifted.map((row) => add(row.map(Math.abs)))));
+        assertEquals(largest, Math.max(...centered.map((row) => add(row.map(Math.abs)))));
       },
     ),
   );

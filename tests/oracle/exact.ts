@@ -87,14 +87,14 @@ export function power2(k: number): number {
   return view.getFloat64(0);
 }
 
-/** The multiple of 2^k, k the exponent of x's last place in a format of `bits` bits and least exponent `least`. */
-function unitOf(x: Exact, bits: number, least: number): number {
-  return Math.max(exponentOf(x) - bits + 1, least);
+/** The multiple of 2^k, k the exponent of x's last place in a format of `bits` bits and smallest exponent `minExponent`. */
+function unitOf(x: Exact, bits: number, minExponent: number): number {
+  return Math.max(exponentOf(x) - bits + 1, minExponent);
 }
 
-function round(x: Exact, bits: number, least: number, limit: number): number {
+function round(x: Exact, bits: number, minExponent: number, limit: number): number {
   if (x.n === 0n) return 0;
-  const unit = unitOf(x, bits, least);
+  const unit = unitOf(x, bits, minExponent);
   const units = nearestEven(mul(x, scaled(1n, -unit)));
   // units has at most `bits` bits, so that both factors and their product are doubles.
   if (compare(abs(scaled(units, 0)), scaled(1n, limit - unit)) >= 0) {

@@ -403,8 +403,8 @@ export interface Channel {
 
 /** f(1 / f(sqrt(f(variance + f(eps))))) */
 export function inverseDeviation32({ variance, eps }: Channel): number {
-  const shifted = add32(variance, toFloat32(exact(eps)));
-  return div32(1, toFloat32(exact(sqrt64(shifted))));
+  const sum = add32(variance, toFloat32(exact(eps)));
+  return div32(1, toFloat32(exact(sqrt64(sum))));
 }
 
 /** Batch normalization in float32. */

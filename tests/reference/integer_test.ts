@@ -81,7 +81,7 @@ function compare(
     }
     return largest;
   };
-  const check = (here: PartValue, reference: GraphValue, place: string, terms = 0) => {
+  const check = (here: PartValue, reference: GraphValue, part: string, terms = 0) => {
     assertEquals(here.data.length, reference.data.length);
     here.data.forEach((value, i) => {
       // Both round to float32 on their ways, five times each at most (a linear here: the accumulator's scale, the
@@ -96,7 +96,7 @@ function compare(
       found.values++;
       if (difference !== 0) found.differing++;
       found.largest = Math.max(found.largest, difference);
-      assert(difference <= 1, `${place}: ${value} here, ${reference.data[i]} in the reference`);
+      assert(difference <= 1, `${part}: ${value} here, ${reference.data[i]} in the reference`);
     });
   };
   const [first] = quantized.cells;
@@ -312,8 +312,8 @@ Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and
       let saturatedParts = 0;
       const session = quantized.createSession({
         maxSteps: 1,
-        kernels: byParts((place, value, saturated) => {
-          if (!place.endsWith("fgate_cx_igate_cgate")) return;
+        kernels: byParts((part, value, saturated) => {
+          if (!part.endsWith("fgate_cx_igate_cgate")) return;
           saturatedParts += saturated;
           const { qparams } = value as QTensor<PerTensorQParams>;
           const now = Array.from(value.data, (q) => q - qparams.zeroPoint);

@@ -138,7 +138,7 @@ Deno.test("ReferenceModel.run() is close to the float model when parts have 16 b
   assertEquals(output.shape, y.shape);
   assertEquals(quantized?.data instanceof Int32Array, true);
   const worst = y.data.reduce(
-    (most, value, i) => Math.max(most, Math.abs(value - output.data[i]!)),
+    (max, value, i) => Math.max(max, Math.abs(value - output.data[i]!)),
     0,
   );
   assert(worst < 0.01 && worst > 0, `${worst}`);

@@ -158,12 +158,12 @@ Deno.test("an output that overlaps its input is refused, but of one row, and one
         };
         const buffer = memory();
         const other = separate ? memory() : buffer;
-        const place = (end: number, { BYTES_PER_ELEMENT: each }: SessionInput) =>
+        const randomOffset = (end: number, { BYTES_PER_ELEMENT: each }: SessionInput) =>
           each * Math.floor(random(0, end / each + 1));
         // The first half takes either; often one stands right beside the other.
-        const at = place(given.byteLength + 4, given);
+        const at = randomOffset(given.byteLength + 4, given);
         const outAt = random(0, 1) < 0.5
-          ? place(at + given.byteLength + 8, expected)
+          ? randomOffset(at + given.byteLength + 8, expected)
           : Math.ceil((at + given.byteLength) / 4) * 4;
         const view = <T extends SessionInput | OutputArray>(
           kind: T,

@@ -98,9 +98,9 @@ Deno.test("Session.restore() refuses changed bytes and keeps its state, or all f
         }
         const state = source.state();
         const size = (state.length - 20) / (c.lstm.numLayers * batch);
-        const place = 20 + Math.floor(random(0, c.lstm.numLayers * batch)) * size;
+        const rowStart = 20 + Math.floor(random(0, c.lstm.numLayers * batch)) * size;
         // Now and then the mark of a row's first step, else any byte.
-        const at = random(0, 1) < 0.4 ? place : Math.floor(random(20, state.length));
+        const at = random(0, 1) < 0.4 ? rowStart : Math.floor(random(20, state.length));
         const changed = state.slice();
         changed[at]! ^= random(0, 1) < 0.5 ? 1 : Math.floor(random(1, 256));
         const next = inputFor(model, seed + 9, batch);

@@ -297,11 +297,11 @@ Deno.test("QuantizedLSTM saturates and never wraps when the cell grows past +-8 
     const lstm = growing(bits);
     const steps = 2000;
     const x = inputOf({ ...growingCase(lstm), steps });
-    const places = new Map<string, number>();
+    const saturations = new Map<string, number>();
     const parts = lstm.cells[0]![0]!.parts;
     const q = parts.fgate_cx_igate_cgate!;
-    const watch = byParts((place, _value, saturated) =>
-      places.set(place, (places.get(place) ?? 0) + saturated)
+    const watch = byParts((part, _value, saturated) =>
+      saturations.set(part, (saturations.get(part) ?? 0) + saturated)
     );
     const slow = lstm.forward(x, undefined, { kernels: watch });
     for (const splitGates of [false, true]) {
@@ -309,9 +309,9 @@ Deno.test("QuantizedLSTM saturates and never wraps when the cell grows past +-8 
     }
     assertEquals([...slow[1][1].data].slice(0, 2), [q.quantMax, q.quantMin]);
     // The two units that grow are clamped at nearly every step, and nothing else is.
-    const cell = places.get("layers.0.layer_fw.cell.fgate_cx_igate_cgate")!;
+    const cell = saturations.get("layers.0.layer_fw.cell.fgate_cx_igate_cgate")!;
     assertEquals(cell > 2 * steps * 0.9 && cell <= 2 * steps, true, `${cell}`);
-    assertEquals(places.get("layers.0.layer_fw.cell.igates"), 0);
+    assertEquals(saturations.get("layers.0.layer_fw.cell.igates"), 0);
     // From each step to the next the growing unit's output falls by no more than rounding: nothing wraps.
     const h = slow[0].data;
     for (let t = 1; t < steps; t++) {
