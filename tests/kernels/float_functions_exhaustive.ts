@@ -32,12 +32,18 @@ function isNearHalf(y: number): boolean {
   return Math.abs((words[0]! & 0x1fffffff) - 0x10000000) < 512;
 }
 
+/** A function under test. */
+interface Case {
+  readonly name: string;
+  readonly kernel: (x: number) => number;
+  /** In double, nearly right. */
+  readonly near: (x: number) => number;
+  readonly exactly: (x: Exact) => Exact;
+}
+
 /** Checks all float32 x with `from` <= sign x <= `to`; returns how many went wrong. */
 function check(
-  name: string,
-  kernel: (x: number) => number,
-  near: (x: number) => number,
-  exactly: (x: Exact) => Exact,
+  { name, kernel, near, exactly }: Case,
   sign: number,
   from: number,
   to: number,
@@ -65,10 +71,14 @@ function check(
   return wrong;
 }
 
+const EXP: Case = { name: "exp", kernel: expFloat32, near: Math.exp, exactly: exp };
+const TANH: Case = { name: "tanh", kernel: tanhFloat32, near: Math.tanh, exactly: tanh };
+const LOG: Case = { name: "log", kernel: logFloat32, near: Math.log, exactly: log };
+
 // Nearer to 0, e^x rounds to 1 and tanh x to x.
-let wrong = check("exp", expFloat32, Math.exp, exp, 1, 2 ** -26, 89);
-wrong += check("exp", expFloat32, Math.exp, exp, -1, 2 ** -26, 105);
-wrong += check("tanh", tanhFloat32, Math.tanh, tanh, 1, 2 ** -20, 11);
-wrong += check("tanh", tanhFloat32, Math.tanh, tanh, -1, 2 ** -20, 11);
-wrong += check("log", logFloat32, Math.log, log, 1, 2 ** -149, 3.4028234663852886e38);
+let wrong = check(EXP, 1, 2 ** -26, 89);
+wrong += check(EXP, -1, 2 ** -26, 105);
+wrong += check(TANH, 1, 2 ** -20, 11);
+wrong += check(TANH, -1, 2 ** -20, 11);
+wrong += check(LOG, 1, 2 ** -149, 3.4028234663852886e38);
 if (wrong > 0) throw new Error(`${wrong} wrong`);

@@ -18,25 +18,7 @@ import {
   lstmOf,
 } from "../authoring/arbitrary.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
-
-/** Input for a model's sessions: tokens, floats, or integers of its input dtype. */
-function inputOf(
-  model: QuantizedModel,
-  seed: number,
-  rows: number,
-  integers: boolean,
-): Int32Array | Float32Array | QArray {
-  const random = generator(seed);
-  const length = rows * model.inputSize;
-  if (model.vocabulary > 0) {
-    return Int32Array.from({ length }, () => Math.floor(random(0, model.vocabulary)));
-  }
-  if (!integers || model.input === null) return floatsOf(seed, [length], 2).data;
-  const { dtype, quantMin, quantMax } = model.input;
-  const out = newQArray(dtype, length);
-  for (let i = 0; i < length; i++) out[i] = Math.floor(random(quantMin, quantMax + 1));
-  return out;
-}
+import { inputFor } from "./forms.ts";
 
 function outputOf(model: QuantizedModel, rows: number): Float32Array | QArray {
   const length = rows * model.outputSize;
@@ -82,7 +64,7 @@ Deno.test("Session gives what its modules' forward give, in any form and folded 
         const { batch, steps } = c;
         const rows = c.batchFirst ? [batch, steps] : [steps, batch];
         if (!runs(model)) return;
-        const x = inputOf(model, c.seed, steps * batch, integers);
+        const x = inputFor(model, c.seed, steps * batch, { integers });
         const last = [...model.modules.values()].length - 1;
         let value: ForwardTensor = { data: new Float32Array(0), shape: [] };
         [...model.modules.values()].forEach((module, i) => {
@@ -146,7 +128,7 @@ Deno.test("Session gives the same step by step, in runs of any length, and moved
       const model = modelOf(c, embedding, linear);
       const { batch } = c;
       if (!runs(model)) return;
-      const x = inputOf(model, c.seed, 9 * batch, integers);
+      const x = inputFor(model, c.seed, 9 * batch, { integers });
       const whole = outputOf(model, 9 * batch);
       model.createSession({ batch, maxSteps: 9 }).run(x, whole);
       const random = generator(seed);
@@ -196,7 +178,7 @@ Deno.test("Session.run() gives each row what it gets alone when lengths differ, 
         const random = generator(seed);
         if (!runs(model)) return;
         const { inputSize, outputSize, output } = model;
-        const x = inputOf(model, c.seed, 27, false);
+        const x = inputFor(model, c.seed, 27);
         const y = outputOf(model, 27);
         const lengths = [1, 2, 3].map(() => Math.floor(random(1, 10)));
         const session = model.createSession({
@@ -391,7 +373,7 @@ Deno.test("Session gives what an LSTM of float32 input gives when foldEmbedding 
         const model = modelOf(c, rows, linear);
         if (!runs(model)) return;
         const { batch, steps } = c;
-        const x = inputOf(model, c.seed, steps * batch, false);
+        const x = inputFor(model, c.seed, steps * batch);
         const modules = new Map(model.modules);
         modules.set(
           "lstm",

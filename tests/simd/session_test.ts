@@ -15,6 +15,7 @@ import {
   lstmCases,
   lstmOf,
 } from "../authoring/arbitrary.ts";
+import { inputFor } from "../runtime/forms.ts";
 import { backends, symmetric } from "./backends.ts";
 
 const kernels = await simdKernels();
@@ -30,14 +31,9 @@ function modelOf(c: LstmCase): QuantizedModel {
   return new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstmOf(c)]]));
 }
 
-/** `steps` steps of random input. */
-function inputOf(c: LstmCase, { input, inputSize }: QuantizedModel, steps: number): QArray {
-  const random = generator(c.seed + 5);
-  const x = newQArray(input!.dtype, steps * c.batch * inputSize);
-  for (let i = 0; i < x.length; i++) {
-    x[i] = Math.floor(random(input!.quantMin, input!.quantMax + 1));
-  }
-  return x;
+/** `steps` steps of random input, in integers. */
+function inputOf(c: LstmCase, model: QuantizedModel, steps: number): QArray {
+  return inputFor(model, c.seed + 5, steps * c.batch, { integers: true }) as QArray;
 }
 
 function outputOf(c: LstmCase, { output, outputSize }: QuantizedModel, steps: number): QArray {
