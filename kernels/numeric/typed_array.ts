@@ -27,11 +27,6 @@ export function isFloat32Array(value: unknown): value is Float32Array {
   return value instanceof Float32Array || isForeign(value, "Float32Array");
 }
 
-/** Whether it is a caller's Float32Array, of any realm, and not a buffer of a session's own. */
-export function isCallers(array: Float64Array | Float32Array): array is Float32Array {
-  return !(array instanceof Float64Array);
-}
-
 /** Whether a value is an Int32Array, of any realm. */
 export function isInt32Array(value: unknown): value is Int32Array {
   return value instanceof Int32Array || isForeign(value, "Int32Array");

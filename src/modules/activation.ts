@@ -13,7 +13,7 @@ import type { Tensor } from "../core/tensor.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { BackendOp } from "../qconfig/backend.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
-import type { NodeProgram, RunningKind } from "../runtime/kind.ts";
+import { createCall, type NodeProgram, type RunningKind } from "../runtime/kind.ts";
 import { checkValues } from "./check.ts";
 import type { ModuleReader } from "./file.ts";
 import { supports } from "./fit_backend.ts";
@@ -239,14 +239,8 @@ export class QuantizedActivation<D extends object = object>
       values.forEach((value, i) => values[i] = dequantizeValue(value, from.scale, 0));
     }
     const out = new Float64Array(values.length);
-    this.#spec.running.prepare(own.lower() as never).process({}, [values], out, {
-      steps: values.length / size,
-      batch: 1,
-      lengths: null,
-      splitGates: false,
-      inputOffset: 0,
-      outputOffset: 0,
-    });
+    const call = createCall(values.length / size, 1);
+    this.#spec.running.prepare(own.lower() as never).process({}, [values], out, call);
     return shiftedTensor(out, x.shape, own.output);
   }
 }

@@ -69,10 +69,26 @@ export interface Call {
   lengths: Int32Array | null;
   /** Whether gates run split. */
   splitGates: boolean;
-  /** Where the steps begin in a Float32Array of reals that is read. */
+  /** Whether what is read is a caller's Float32Array of reals, and where the steps begin in it; 0 elsewhere. */
+  realsIn: boolean;
   inputOffset: number;
-  /** Where they begin in one that is written. */
+  /** Whether what is written is one, and where they begin in it; 0 elsewhere. */
+  realsOut: boolean;
   outputOffset: number;
+}
+
+/** A call that runs all rows of `steps` steps. */
+export function createCall(steps: number, batch: number): Call {
+  return {
+    steps,
+    batch,
+    lengths: null,
+    splitGates: false,
+    realsIn: false,
+    inputOffset: 0,
+    realsOut: false,
+    outputOffset: 0,
+  };
 }
 
 /** A module made ready: constants and scratch, shared by all sessions, which never run at the same time. */

@@ -20,6 +20,7 @@ import type { RunningModel } from "./data.ts";
 import {
   type Backend,
   type Call,
+  createCall,
   createSlots,
   type ModuleState,
   reserveBuffer,
@@ -190,14 +191,7 @@ export class Session {
       length > 1 ? `output.${name}` : "output"
     );
     this.#left = new Int32Array(batch);
-    this.#call = {
-      steps: 0,
-      batch,
-      lengths: null,
-      splitGates: false,
-      inputOffset: 0,
-      outputOffset: 0,
-    };
+    this.#call = createCall(0, batch);
     const widest = Math.max(...sizes.map(({ row }) => row));
     const steps = this.#together = looksAhead || nodes.some(({ run }) => run.mixesSteps)
       ? maxSteps
@@ -373,8 +367,8 @@ export class Session {
     const call = this.#call;
     call.steps = steps;
     call.lengths = lengths;
-    call.inputOffset = first * inputSize;
-    call.outputOffset = first * outputs[0]!.size;
+    call.inputOffset = takes ? first * inputSize : 0;
+    call.outputOffset = gives ? first * outputs[0]!.size : 0;
     if (!takes) this.#take(input, done, steps, swaps ? all : 0);
     this.#runNodes(true, takes ? input as Float32Array : null, gives);
     if (gives) return;
@@ -412,14 +406,17 @@ export class Session {
       for (let k = 0; k < inputs.length; k++) {
         const { buffer: source, converted, size, given, taken } = inputs[k]!;
         const values = reads[k] = buffers[converted]!;
+        if (given === taken) continue;
         if (converted !== source) {
           for (let i = 0; i < rows * size; i++) values[i] = buffers[source]![i]!;
         }
         convertShifted(values, 0, rows * size, given, taken);
       }
-      if (s === 0 && input !== null) reads[0] = input;
+      call.realsIn = s === 0 && input !== null;
+      call.realsOut = s === last && gives;
+      if (call.realsIn) reads[0] = input!;
       call.splitGates = this.#splitGates[s]!;
-      const to = s === last && gives ? this.#outputs[0] as Float32Array : buffers[buffer]!;
+      const to = call.realsOut ? this.#outputs[0] as Float32Array : buffers[buffer]!;
       run.process(this.#states[s]!, reads, to, call);
     }
   }

@@ -4,7 +4,6 @@
  * @module
  */
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
-import { isCallers } from "../../kernels/numeric/typed_array.ts";
 import { BLOCK_UNITS, GAP, ROW, SHARED } from "../../kernels/simd/layout.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import {
@@ -186,9 +185,6 @@ class SimdLstm implements PreparedModule {
   /** Views of so many rows of outputs: what is long enough is copied by one call. */
   #outputs: Float32Array[] = [];
   readonly #between: Float64Array[] = [];
-  /** Where reals begin in what a call gives and takes. */
-  #xOffset = 0;
-  #outOffset = 0;
 
   constructor(
     lstm: LstmProgram,
@@ -320,21 +316,17 @@ class SimdLstm implements PreparedModule {
 
   process(state: ModuleState, inputs: readonly Values[], out: Values, call: Call): void {
     const given = state as unknown as SimdState;
-    const { steps, batch, lengths } = call;
-    const x = inputs[0]!;
     if (this.#resident !== given) {
       if (this.#resident !== null) this.release(this.#resident);
       this.#copy(given, false);
       this.#resident = given;
     }
-    this.#xOffset = isCallers(x) ? call.inputOffset : 0;
-    this.#outOffset = isCallers(out) ? call.outputOffset : 0;
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
-      const from = l === 0 ? x : this.#between[(l - 1) & 1]!;
+      const from = l === 0 ? inputs[0]! : this.#between[(l - 1) & 1]!;
       const to = l === last ? out : this.#between[l & 1]!;
       for (let d = 0; d < this.#cells[l]!.length; d++) {
-        this.#cell(given.fresh, l, d, from, to, steps, batch, lengths);
+        this.#cell(given.fresh, l, d, from, to, call);
       }
     }
   }
@@ -344,12 +336,11 @@ class SimdLstm implements PreparedModule {
     fresh: Uint8Array,
     l: number,
     d: number,
-    x: Float64Array | Float32Array,
-    out: Float64Array | Float32Array,
-    steps: number,
-    batch: number,
-    lengths: Int32Array | null,
+    x: Values,
+    out: Values,
+    call: Call,
   ): void {
+    const { steps, batch, lengths } = call;
     const { hiddenSize } = this.#lstm;
     const { f32 } = this.#arena;
     const layer = this.#cells[l]!;
@@ -363,14 +354,14 @@ class SimdLstm implements PreparedModule {
     // Whether `out` holds the same values in the same order: nothing between rows here, no other
     // direction's there.
     const contiguous = lengths === null && pitch === hiddenSize && layer.length === 1;
-    const reals = isCallers(out);
+    const reals = call.realsOut && l === this.#cells.length - 1;
     const fewest = reals ? COPIED.REALS : COPIED.INTEGERS;
-    const first = reals ? this.#outOffset : 0;
+    const first = reals ? call.outputOffset : 0;
     for (let from = 0; from < steps; from += together) {
       const to = Math.min(from + together, steps);
       const count = (to - from) * batch;
-      this.#projectChunk(l, d, x, from, to, steps, batch, lengths);
-      this.#runChunk(fresh, l, d, from, to, steps, batch, lengths, pitch * 4, reals);
+      this.#projectChunk(l, d, x, from, to, call);
+      this.#runChunk(fresh, l, d, from, to, call, pitch * 4, reals);
       if (contiguous && count * width >= fewest) {
         this.#outputs[count] ??= new Float32Array(f32.buffer, this.#out, count * width);
         out.set(this.#outputs[count]!, first + from * batch * width);
@@ -401,13 +392,12 @@ class SimdLstm implements PreparedModule {
   #projectChunk(
     l: number,
     d: number,
-    x: Float64Array | Float32Array,
+    x: Values,
     from: number,
     to: number,
-    steps: number,
-    batch: number,
-    lengths: Int32Array | null,
+    call: Call,
   ): void {
+    const { steps, batch, lengths } = call;
     const prepared = this.#cells[l]![d]!;
     const { i32, f32 } = this.#arena;
     const staged = this.#staged / 4;
@@ -415,8 +405,8 @@ class SimdLstm implements PreparedModule {
     const size = l === 0
       ? this.#lstm.inputs[0]!.size
       : this.#lstm.hiddenSize * this.#cells[l]!.length;
-    const reals = isCallers(x);
-    const first = reals ? this.#xOffset : 0;
+    const reals = call.realsIn && l === 0;
+    const first = reals ? call.inputOffset : 0;
     // One call copies what is given as it stands.
     const whole = reals && d === 0 && lengths === null && x.length === steps * batch * size &&
       x.length <= this.#stagedSize;
@@ -458,9 +448,7 @@ class SimdLstm implements PreparedModule {
     d: number,
     from: number,
     to: number,
-    steps: number,
-    batch: number,
-    lengths: Int32Array | null,
+    { steps, batch, lengths }: Call,
     outBytes: number,
     reals: boolean,
   ): void {

@@ -16,6 +16,7 @@ import { copyArray } from "../../../kernels/numeric/typed_array.ts";
 import { newQArray } from "../../core/dtype.ts";
 import { checkGiven, checkResult, failRange, failType } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
+import { createCall } from "../../runtime/kind.ts";
 import { dynamicLinear } from "../../runtime/kinds/dynamic_linear.ts";
 import { checkLayer, checkLinear, checkValues } from "../check.ts";
 import { copyWeight } from "../copy.ts";
@@ -168,14 +169,7 @@ export class QuantizedLinear implements LinearModule {
     const out = new Float32Array(rows * this.weight.outFeatures);
     const prepared = dynamicLinear.prepare(lowerDynamicLinear(this));
     prepared.reserve!(rows, 1, false);
-    prepared.process({}, [x], out, {
-      steps: 1,
-      batch: rows,
-      lengths: null,
-      splitGates: false,
-      inputOffset: 0,
-      outputOffset: 0,
-    });
+    prepared.process({}, [x], out, createCall(1, rows));
     return out;
   }
 }

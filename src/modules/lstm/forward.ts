@@ -6,7 +6,7 @@
 import { checkOptions } from "../../core/check.ts";
 import { checkBoolean, checkInteger, failRange, failType } from "../../core/errors.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
-import { type Backend, createSlots, type RunningKind } from "../../runtime/kind.ts";
+import { type Backend, createCall, createSlots, type RunningKind } from "../../runtime/kind.ts";
 import { dynamicLstm as dynamicRunning } from "../../runtime/kinds/dynamic_lstm.ts";
 import { lstm as portableRunning } from "../../runtime/kinds/lstm.ts";
 import { convertShifted } from "../../runtime/shifted.ts";
@@ -134,14 +134,8 @@ export function lstmForward(
   let values = shiftedValues(x, given, input);
   if (swap) values = transpose(values, batch, steps, inputSize);
   let out: Float64Array = new Float64Array(steps * batch * size * directions);
-  prepared.process(running, [values], out, {
-    steps,
-    batch,
-    lengths: counts,
-    splitGates,
-    inputOffset: 0,
-    outputOffset: 0,
-  });
+  const call = { ...createCall(steps, batch), lengths: counts, splitGates };
+  prepared.process(running, [values], out, call);
   if (swap) out = transpose(out, steps, batch, size * directions);
   const final = (
     values: ArrayLike<number>,

@@ -18,17 +18,18 @@ import {
   prepareTables,
 } from "../../../kernels/packed/program.ts";
 import { dequantizeValue } from "../../../kernels/numeric/requantize.ts";
-import { isCallers } from "../../../kernels/numeric/typed_array.ts";
 import type { Engine } from "../../../kernels/ops/linear.ts";
 import { failRange } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import {
+  type Call,
   type Image,
   type ModuleState,
   type NodeProgram,
   reserveBetween,
   type RunningKind,
   type Slot,
+  type Values,
 } from "../kind.ts";
 import { makeProjector, type Projector, type ProjectorProgram } from "../projector.ts";
 import { convertShifted, quantizeShifted } from "../shifted.ts";
@@ -136,14 +137,17 @@ export const lstm: RunningKind<LstmProgram> = {
       l: number,
       d: number,
       b: number,
-      from: Float64Array | Float32Array,
-      fromOffset: number,
-      to: Float64Array | Float32Array,
-      toOffset: number,
-      steps: number,
-      batch: number,
-      scratch: LstmScratch,
+      from: Values,
+      to: Values,
+      call: Call,
     ): void => {
+      const { batch, lengths } = call;
+      const steps = lengths === null ? call.steps : Math.min(call.steps, lengths[b]!);
+      const realsIn = call.realsIn && l === 0;
+      const realsOut = call.realsOut && l === layers.length - 1;
+      const fromOffset = realsIn ? call.inputOffset : 0;
+      const toOffset = realsOut ? call.outputOffset : 0;
+      const scratch = scratches[+call.splitGates]!;
       const h = state.h as Float64Array;
       const c = state.c as Float64Array;
       const fresh = state.fresh as Uint8Array;
@@ -158,8 +162,6 @@ export const lstm: RunningKind<LstmProgram> = {
       const hAt = place * units;
       const cAt = place * hiddenSize;
       const given = projected === null ? inputs : null;
-      const reals = isCallers(from);
-      const realsOut = isCallers(to);
       const { scale } = hidden;
       for (let i = 0; i < steps; i++) {
         const row = (d === 0 ? i : steps - 1 - i) * batch + b;
@@ -171,21 +173,10 @@ export const lstm: RunningKind<LstmProgram> = {
           const token = from[at]! | 0;
           fill?.(token);
           offset = token * rows;
-        } else if (reals) quantizeShifted(from, at, inputs, 0, each, input!);
+        } else if (realsIn) quantizeShifted(from, at, inputs, 0, each, input!);
         else for (let k = 0; k < each; k++) inputs[k] = from[at + k]!;
         const binding = fresh[place] === 1 ? first : running;
-        lstmStep(
-          cell,
-          binding,
-          given,
-          projected,
-          offset,
-          h,
-          hAt,
-          c,
-          cAt,
-          scratch,
-        );
+        lstmStep(cell, binding, given, projected, offset, h, hAt, c, cAt, scratch);
         fresh[place] = 0;
         if (!realsOut) { for (let j = 0; j < units; j++) to[outAt + j] = h[hAt + j]!; }
         else for (let j = 0; j < units; j++) to[outAt + j] = dequantizeValue(h[hAt + j]!, scale, 0);
@@ -206,19 +197,11 @@ export const lstm: RunningKind<LstmProgram> = {
         return bytes;
       },
       process(state, inputs, out, call) {
-        const { steps, batch, lengths, splitGates, inputOffset, outputOffset } = call;
-        const given = inputs[0]!;
-        const scratch = scratches[+splitGates]!;
         for (let l = 0, last = layers.length - 1; l <= last; l++) {
-          const from = l > 0 ? between[(l - 1) & 1]! : given;
+          const from = l > 0 ? between[(l - 1) & 1]! : inputs[0]!;
           const to = l < last ? between[l & 1]! : out;
-          const fromOffset = isCallers(from) ? inputOffset : 0;
-          const toOffset = isCallers(to) ? outputOffset : 0;
           for (let d = 0; d < directions; d++) {
-            for (let b = 0; b < batch; b++) {
-              const count = lengths === null ? steps : Math.min(steps, lengths[b]!);
-              runRow(state, l, d, b, from, fromOffset, to, toOffset, count, batch, scratch);
-            }
+            for (let b = 0; b < call.batch; b++) runRow(state, l, d, b, from, to, call);
           }
         }
       },
