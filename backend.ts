@@ -7,6 +7,7 @@
 export * from "./kernels/numeric/activation.ts";
 export * from "./kernels/numeric/float_functions.ts";
 export * from "./kernels/numeric/requantize.ts";
+export type { CellActivation, CellFunctions, GateActivation } from "./kernels/float/lstm.ts";
 export type { Affine, Integers } from "./kernels/numeric/quantize.ts";
 export type { FixedPointAdd } from "./kernels/ops/elementwise.ts";
 export * from "./kernels/ops/linear.ts";

@@ -42,7 +42,12 @@ export {
   type LSTMOptions,
   type LSTMWeights,
 } from "./src/modules/lstm/float.ts";
-export type { LSTMCellWeights } from "./kernels/float/lstm.ts";
+export type {
+  CellActivation,
+  CellFunctions,
+  GateActivation,
+  LSTMCellWeights,
+} from "./kernels/float/lstm.ts";
 export { Module, type StateDictEntry } from "./src/modules/module.ts";
 export type { ActivationModule } from "./src/modules/activation.ts";
 export type { PointwiseModule } from "./src/modules/pointwise.ts";
@@ -106,6 +111,7 @@ export {
   type QConfig,
 } from "./src/qconfig/qconfig.ts";
 export {
+  type FunctionOp,
   LSTM_PARTS,
   type Part,
   PART_NAMES,

@@ -624,7 +624,8 @@ def given(random, layers, directions, batch, hidden):
 
 
 def lstm_case(random, engine, config, inputs, hidden, layers=1, batch=1, steps=4, bi=False, bias=True, split=False,
-              batch_first=False, hc=False, calibrations=2, calibration_steps=None, gain=1.0):  # fmt: skip
+              batch_first=False, hc=False, calibrations=2, calibration_steps=None, gain=1.0,
+              gate=None, candidate=None):  # fmt: skip
     torch.backends.quantized.engine = engine
     name = "_".join(
         [engine, config, f"I{inputs}", f"H{hidden}", f"L{layers}"]
@@ -632,6 +633,7 @@ def lstm_case(random, engine, config, inputs, hidden, layers=1, batch=1, steps=4
         + [f"B{batch}", f"T{steps}"]
         + [word for word, there in (("bf", batch_first), ("hc", hc)) if there]
         + ([f"gain{gain:g}"] if gain != 1 else [])
+        + [word for word in (gate, candidate) if word]
     )
     lstm = torch.nn.LSTM(inputs, hidden, layers, bias=bias, batch_first=batch_first, bidirectional=bi).eval()
     if gain != 1:
@@ -655,9 +657,13 @@ def lstm_case(random, engine, config, inputs, hidden, layers=1, batch=1, steps=4
         "float_output_first_calibration": real(lstm(*calibration[0])[0]),
     }  # fmt: skip
     observed = nnqa.LSTM.from_float(lstm, qconfig(config, engine), split_gates=split)
+    replace_functions(observed, gate, candidate)
     with torch.no_grad():
-        for x, state in calibration:
-            observed(x, state)
+        for i, (x, state) in enumerate(calibration):
+            y = observed(x, state)[0]
+            if (gate or candidate) and i == 0:
+                case["float_output_first_calibration"] = real(y)
+                case |= {"gate_activation": FUNCTIONS[gate], "activation": FUNCTIONS[candidate]}
     case["observers"] = {}
     for path, module in observed.named_modules():
         observer = getattr(module, "activation_post_process", None)
@@ -696,6 +702,21 @@ def lstm_case(random, engine, config, inputs, hidden, layers=1, batch=1, steps=4
     return case
 
 
+# torch's modules of functions, and what they are called here.
+FUNCTIONS = {"Hardsigmoid": "hardSigmoid", "Sigmoid": "sigmoid", "Tanh": "tanh"}
+
+
+def replace_functions(observed, gate, candidate):
+    """Other functions in the places of a quantizable LSTM's sigmoid and tanh; tanh of the cell state is a call."""
+    for module in observed.modules():
+        if isinstance(module, nnqa.LSTMCell):
+            if gate:
+                for name in ("input_gate", "forget_gate", "output_gate"):
+                    setattr(module, name, getattr(torch.nn, gate)())
+            if candidate:
+                module.cell_gate = getattr(torch.nn, candidate)()
+
+
 def lstm_modules(converted):
     modules = {}
     for path, module in converted.named_modules():
@@ -709,8 +730,8 @@ def lstm_modules(converted):
             modules[path] = {
                 "type": "QFunctional", "scale": float(np.float32(module.scale)), "zero_point": module.zero_point,
             }  # fmt: skip
-        elif isinstance(module, torch.nn.Sigmoid):
-            modules[path] = {"type": "Sigmoid", "scale": 1 / 256, "zero_point": 0}
+        elif isinstance(module, (torch.nn.Sigmoid, torch.nn.Hardsigmoid)):
+            modules[path] = {"type": type(module).__name__, "scale": 1 / 256, "zero_point": 0}
         elif isinstance(module, torch.nn.Tanh):
             modules[path] = {"type": "Tanh", "scale": 2 / 256, "zero_point": 128}
     return modules
@@ -749,6 +770,26 @@ def lstm_long(engine):
                       gain=3.0, split=True, hc=True),
             lstm_case(random, engine, "default", 2, 12, batch=1, steps=700, calibration_steps=60, calibrations=2,
                       bi=True, gain=2.0),
+        ]  # fmt: skip
+
+    return cases
+
+
+def lstm_functions(engine):
+    """Gates by a hard sigmoid, a cell gate by a sigmoid: functions that torch quantizes."""
+
+    def cases(seed):
+        random = Random(seed, 12, ENGINES.index(engine))
+        torch.manual_seed(seed * 1000 + 20 + ENGINES.index(engine))
+        return [
+            lstm_case(random, engine, config, split=split, **arguments)
+            for config, split, arguments in (
+                ("minmax", False, dict(inputs=3, hidden=5, steps=9, gate="Hardsigmoid", candidate="Tanh", gain=3.0)),
+                ("default", True, dict(inputs=4, hidden=7, steps=6, layers=2, bi=True, batch=2, hc=True,
+                                       gate="Hardsigmoid", candidate="Tanh", gain=2.0)),
+                ("mavg", True, dict(inputs=3, hidden=13, steps=7, gate="Hardsigmoid", candidate="Sigmoid", gain=4.0)),
+                ("minmax", False, dict(inputs=2, hidden=4, steps=8, batch=3, gate="Sigmoid", candidate="Sigmoid")),
+            )
         ]  # fmt: skip
 
     return cases
@@ -870,6 +911,7 @@ FILES = {
     "observers_histogram": observers_histogram,
     **{f"lstm_{engine}": lstm(engine) for engine in ENGINES},
     **{f"lstm_{engine}_long": lstm_long(engine) for engine in ENGINES},
+    **{f"lstm_{engine}_functions": lstm_functions(engine) for engine in ENGINES},
     "torch_models": torch_models,
 }
 

@@ -3,8 +3,74 @@
  *
  * @module
  */
-import { sigmoidFloat32, tanhFloat32 } from "../numeric/float_functions.ts";
+import { floatFunction, type HardSigmoid } from "../numeric/float_functions.ts";
 import { linearFloat32 } from "./linear.ts";
+
+/**
+ * Functions of the input, forget and output gate. `"hardSigmoid"` is PyTorch's and Keras 3's,
+ * clip(x / 6 + 0.5, 0, 1); Keras 2's (and ONNX's HardSigmoid by default) is slope 0.2, offset 0.5.
+ */
+export type GateActivation = "sigmoid" | "hardSigmoid" | HardSigmoid;
+
+/** Functions of the cell gate and of the cell state. */
+export type CellActivation = "tanh" | "relu" | "sigmoid" | "linear";
+
+/** Which functions a cell has. */
+export interface CellFunctions {
+  /** Of the input, forget and output gate: ONNX's f, Keras' recurrent_activation. */
+  readonly gateActivation: GateActivation;
+  /** Of the cell gate, which is what enters the cell state: ONNX's g, Keras' activation. */
+  readonly activation: CellActivation;
+  /** Of the cell state on its way to the hidden state: ONNX's h, Keras' activation. */
+  readonly cellActivation: CellActivation;
+}
+
+/**
+ * torch.nn.LSTM's functions.
+ *
+ * @example
+ * ```ts
+ * import { LSTM_FUNCTIONS } from "./lstm.ts";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(Object.values(LSTM_FUNCTIONS), ["sigmoid", "tanh", "tanh"]);
+ * ```
+ */
+export const LSTM_FUNCTIONS: CellFunctions = {
+  gateActivation: "sigmoid",
+  activation: "tanh",
+  cellActivation: "tanh",
+};
+
+/** What a cell's functions compute: float32 values of float32 values. */
+export interface FloatCellFunctions {
+  /** Of the input, forget and output gate. */
+  readonly gate: (x: number) => number;
+  /** Of the cell gate. */
+  readonly candidate: (x: number) => number;
+  /** Of the cell state. */
+  readonly cell: (x: number) => number;
+}
+
+/**
+ * A cell's functions, to be called.
+ *
+ * @example
+ * ```ts
+ * import { floatCellFunctions, LSTM_FUNCTIONS } from "./lstm.ts";
+ * import { assertEquals } from "@std/assert";
+ * const { gate, candidate } = floatCellFunctions({ ...LSTM_FUNCTIONS, activation: "relu" });
+ * assertEquals([gate(0), candidate(-1)], [0.5, 0]);
+ * ```
+ */
+export function floatCellFunctions(functions: CellFunctions): FloatCellFunctions {
+  return {
+    gate: floatFunction(functions.gateActivation),
+    candidate: floatFunction(functions.activation),
+    cell: floatFunction(functions.cellActivation),
+  };
+}
+
+const FLOAT_LSTM_FUNCTIONS = /* @__PURE__ */ floatCellFunctions(LSTM_FUNCTIONS);
 
 /** The float32 tensors of one LSTM cell; the rows of the four gates lie in the order input, forget, cell, output. */
 export interface LSTMCellWeights {
@@ -56,6 +122,7 @@ export function floatLstmScratch(hiddenSize: number): FloatLstmScratch {
 /**
  * One step of one batch row of torch.nn.LSTM: i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h + b_hh;
  * c = f c + i g; h = o tanh(c), projected by W_hr if there is one. Every operation's result is rounded to float32.
+ * Other functions take the places of sigmoid and tanh where they are given.
  *
  * @param x float32; the input [inputSize] starts at `offset`.
  * @param h The hidden state [projSize or hiddenSize], replaced.
@@ -81,6 +148,7 @@ export function lstmStepFloat32(
   h: Float32Array,
   c: Float32Array,
   scratch: FloatLstmScratch,
+  functions: FloatCellFunctions = FLOAT_LSTM_FUNCTIONS,
 ): void {
   const { igates, hgates, hidden } = scratch;
   const { weightHr } = weights;
@@ -88,7 +156,7 @@ export function lstmStepFloat32(
   linearFloat32(x, offset, weights.weightIh, weights.biasIh, inputSize, gates, igates, 0);
   linearFloat32(h, 0, weights.weightHh, weights.biasHh, h.length, gates, hgates, 0);
   const out = weightHr === null ? h : hidden;
-  finishStepFloat32(igates, 0, hgates, 0, hiddenSize, c, 0, out, 0);
+  finishStepFloat32(igates, 0, hgates, 0, hiddenSize, c, 0, out, 0, functions);
   if (weightHr !== null) linearFloat32(hidden, 0, weightHr, null, hiddenSize, h.length, h, 0);
 }
 
@@ -120,19 +188,21 @@ export function finishStepFloat32(
   cellOffset: number,
   out: Float32Array | Float64Array,
   outOffset: number,
+  functions: FloatCellFunctions = FLOAT_LSTM_FUNCTIONS,
 ): void {
+  const { gate, candidate, cell } = functions;
   for (let j = 0, i = inputOffset, h = hiddenOffset; j < hiddenSize; j++, i++, h++) {
     const f = hiddenSize;
     const g = 2 * hiddenSize;
     const o = 3 * hiddenSize;
-    const inputGate = sigmoidFloat32(Math.fround(igates[i]! + hgates[h]!));
-    const forgetGate = sigmoidFloat32(Math.fround(igates[i + f]! + hgates[h + f]!));
-    const cellGate = tanhFloat32(Math.fround(igates[i + g]! + hgates[h + g]!));
-    const outputGate = sigmoidFloat32(Math.fround(igates[i + o]! + hgates[h + o]!));
-    const cell = Math.fround(
+    const inputGate = gate(Math.fround(igates[i]! + hgates[h]!));
+    const forgetGate = gate(Math.fround(igates[i + f]! + hgates[h + f]!));
+    const cellGate = candidate(Math.fround(igates[i + g]! + hgates[h + g]!));
+    const outputGate = gate(Math.fround(igates[i + o]! + hgates[h + o]!));
+    const state = Math.fround(
       Math.fround(forgetGate * c[cellOffset + j]!) + Math.fround(inputGate * cellGate),
     );
-    c[cellOffset + j] = cell;
-    out[outOffset + j] = Math.fround(outputGate * tanhFloat32(cell));
+    c[cellOffset + j] = state;
+    out[outOffset + j] = Math.fround(outputGate * cell(state));
   }
 }

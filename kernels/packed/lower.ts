@@ -4,6 +4,7 @@
  * @module
  */
 import { activationKey } from "../numeric/activation.ts";
+import { type CellFunctions, LSTM_FUNCTIONS } from "../float/lstm.ts";
 import type { Activation } from "../numeric/float_functions.ts";
 import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "../ops/elementwise.ts";
 import {
@@ -345,14 +346,16 @@ export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactS
  */
 export function cellActivations(
   parts: CellParameters,
+  functions: CellFunctions = LSTM_FUNCTIONS,
 ): [activation: Activation, from: Affine, to: Affine][] {
+  const { gateActivation, activation, cellActivation } = functions;
   const [input, forget, cell, output] = parts.gates;
   return [
-    ["sigmoid", input!, parts.input_gate],
-    ["sigmoid", forget!, parts.forget_gate],
-    ["tanh", cell!, parts.cell_gate],
-    ["sigmoid", output!, parts.output_gate],
-    ["tanh", parts.fgate_cx_igate_cgate, parts.tanh_cy],
+    [gateActivation, input!, parts.input_gate],
+    [gateActivation, forget!, parts.forget_gate],
+    [activation, cell!, parts.cell_gate],
+    [gateActivation, output!, parts.output_gate],
+    [cellActivation, parts.fgate_cx_igate_cgate, parts.tanh_cy],
   ];
 }
 
@@ -420,8 +423,10 @@ export function lowerArithmetic(
   return { constants: k, fixedPoint, exactScale };
 }
 
-/** Activation tables that cells share, each once. */
+/** Activation tables that cells share, each once, and the functions that all of these cells have. */
 export interface SharedTables {
+  /** What the tables tabulate. */
+  readonly functions: CellFunctions;
   /** The tables; cells name them by index. */
   readonly list: ActivationProgram[];
   /** The index of each, by {@linkcode activationKey}. */
@@ -438,8 +443,8 @@ export interface SharedTables {
  * assertEquals(sharedTables().list, []);
  * ```
  */
-export function sharedTables(): SharedTables {
-  return { list: [], indices: new Map() };
+export function sharedTables(functions: CellFunctions = LSTM_FUNCTIONS): SharedTables {
+  return { functions, list: [], indices: new Map() };
 }
 
 /** A cell's numbers, and the tables that they name. */
@@ -456,7 +461,7 @@ export interface LoweredCell {
  * @param order {@linkcode gateOrder} of its hidden size.
  * @param input Parameters of the input, or null if projected inputs will be given.
  * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one included.
- * @param tables Activation tables of other cells, to share; new ones are added.
+ * @param tables Activation tables of other cells, to share, and the functions of all; new tables are added.
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
  *
  * @example
@@ -493,8 +498,8 @@ export function lowerCell(
 ): LoweredCell {
   const { weightIh, weightHh, weightHr, biasIh } = weights;
   const { ogate_cy: hidden, proj } = parts;
-  const { list, indices } = tables;
-  const activations = cellActivations(parts).map(([activation, from, to]) => {
+  const { functions, list, indices } = tables;
+  const activations = cellActivations(parts, functions).map(([activation, from, to]) => {
     const key = activationKey(activation, from, to);
     let index = indices.get(key);
     if (index === undefined) {

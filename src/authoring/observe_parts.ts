@@ -4,7 +4,7 @@
  * @module
  */
 import { failRange, failType } from "../core/errors.ts";
-import { PART_SLOTS } from "../cells/lstm_parts.ts";
+import { lstmParts, PART_SLOTS } from "../cells/lstm_parts.ts";
 import { LSTM } from "../modules/lstm/float.ts";
 import { checkPartKey, checkPartObserver, checkQConfig } from "../qconfig/mapping.ts";
 import type { PartObserver, PartObservers, QConfig } from "../qconfig/qconfig.ts";
@@ -64,11 +64,16 @@ export function observeLstmParts(
   checkQConfig(qconfig);
   const all: Record<string, PartObserver> = {};
   for (const slot of PART_SLOTS) all[slot] = qconfig.activation;
+  const own = lstmParts(lstm.projSize > 0, lstm);
   for (const [key, observer] of Object.entries({ ...qconfig.parts, ...parts })) {
     checkPartKey("parts", key);
     checkPartObserver(`part ${key}`, key, observer);
     if (key === "projection" && lstm.projSize === 0 && key in parts) {
       failRange("part projection", "an LSTM with projSize: leave it out", "projSize 0");
+    }
+    if (key in parts && !own.some(({ name, slot }) => name === key || slot === key)) {
+      const given = [...new Set(own.map(({ slot }) => slot))].join(", ");
+      failRange(`part ${key}`, `a slot of an LSTM of these functions: ${given}`, key);
     }
     all[key] = observer;
   }

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { sigmoidFloat32, tanhFloat32 } from "../../kernels/numeric/float_functions.ts";
+import { type Activation, floatFunction } from "../../kernels/numeric/float_functions.ts";
 import { linearFloat32 } from "../../kernels/float/linear.ts";
 import type { LSTMWeights } from "../../kernels/float/lstm.ts";
 import type { CellExecutor, Part } from "./lstm_parts.ts";
 
 /**
- * An operation of a cell's part on each element, rounded to float32. `b` is read by add and mul only.
+ * An operation of a cell's part on each element, rounded to float32: a sum, a product, or a function, which does not
+ * read `b`.
  *
  * @example
  * ```ts
@@ -21,7 +22,7 @@ import type { CellExecutor, Part } from "./lstm_parts.ts";
  * ```
  */
 export function pointwiseFloat32(
-  op: Exclude<Part["op"], "linear">,
+  op: "add" | "mul" | Activation,
   a: Float32Array,
   b: Float32Array,
 ): Float32Array {
@@ -30,10 +31,8 @@ export function pointwiseFloat32(
       return a.map((value, i) => value + b[i]!);
     case "mul":
       return a.map((value, i) => value * b[i]!);
-    case "sigmoid":
-      return a.map(sigmoidFloat32);
-    case "tanh":
-      return a.map(tanhFloat32);
+    default:
+      return a.map(floatFunction(op));
   }
 }
 
@@ -97,8 +96,11 @@ export function floatExecutor(
             return linear(a!, weights.weightHh, weights.biasHh, gate, projected, width);
           }
           return linear(a!, weights.weightHr!, null, -1, hiddenSize, projected);
-        default:
+        case "add":
+        case "mul":
           return pointwiseFloat32(part.op, a!, b!);
+        default:
+          return pointwiseFloat32(part.activation!, a!, b!);
       }
     },
     chunk(value: Float32Array, gate: number): Float32Array {

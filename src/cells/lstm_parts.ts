@@ -4,7 +4,16 @@
  *
  * @module
  */
+import {
+  type CellActivation,
+  type CellFunctions,
+  type GateActivation,
+  LSTM_FUNCTIONS,
+} from "../../kernels/float/lstm.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
+import { type FunctionOp, functionOp, hasLstmFunctions } from "./functions.ts";
+
+export type { FunctionOp };
 
 /**
  * The gates in PyTorch's order.
@@ -21,7 +30,10 @@ export const GATES = ["input", "forget", "cell", "output"] as const;
 /** One of the four gates. */
 export type Gate = typeof GATES[number];
 
-/** What configures a part. */
+/**
+ * What configures a part. A function's slot says its range: `sigmoid` is within 0..1 (sigmoid and hardSigmoid), `tanh` and
+ * `cellTanh` (of the cell state) within -1..1; relu and linear have no bounds, and share `cellState`.
+ */
 export type PartSlot =
   | "inputProjection"
   | "hiddenProjection"
@@ -103,7 +115,9 @@ export interface Part {
   /** Unique in a cell. */
   readonly name: PartName;
   /** What it computes of its inputs; proj is a linear without bias. */
-  readonly op: "linear" | "add" | "sigmoid" | "tanh" | "mul";
+  readonly op: "linear" | "add" | "mul" | FunctionOp;
+  /** The function that `op` names, with its parameters; absent where the part is none. */
+  readonly activation?: GateActivation | CellActivation;
   /** Parts, or `x`, `h`, `c`; `gates.input` and so on name one gate's slice. */
   readonly inputs: readonly string[];
   /** What configures its output; several parts may share one. */
@@ -111,6 +125,68 @@ export interface Part {
   /** Whether the part spans the four gates: one tensor of width 4 * hiddenSize fused, four of hiddenSize split. */
   readonly gated: boolean;
 }
+
+/** Slots of functions without bounds and with those of a sigmoid; those of a tanh keep their own. */
+function functionSlot(op: FunctionOp, tanhSlot: PartSlot): PartSlot {
+  if (op === "tanh") return tanhSlot;
+  return op === "sigmoid" || op === "hardsigmoid" ? "sigmoid" : "cellState";
+}
+
+/** A part that is a function of one value. */
+function functionPart(
+  name: PartName,
+  activation: GateActivation | CellActivation,
+  input: string,
+  tanhSlot: PartSlot,
+): Part {
+  const op = functionOp(activation);
+  const slot = functionSlot(op, tanhSlot);
+  return { name, op, activation, inputs: [input], slot, gated: false };
+}
+
+/** The parts of a cell without a projection. */
+function makeParts({ gateActivation, activation, cellActivation }: CellFunctions): readonly Part[] {
+  return [
+    { name: "igates", op: "linear", inputs: ["x"], slot: "inputProjection", gated: true },
+    { name: "hgates", op: "linear", inputs: ["h"], slot: "hiddenProjection", gated: true },
+    { name: "gates", op: "add", inputs: ["igates", "hgates"], slot: "linearOutput", gated: true },
+    functionPart("input_gate", gateActivation, "gates.input", "tanh"),
+    functionPart("forget_gate", gateActivation, "gates.forget", "tanh"),
+    functionPart("cell_gate", activation, "gates.cell", "tanh"),
+    functionPart("output_gate", gateActivation, "gates.output", "tanh"),
+    { name: "fgate_cx", op: "mul", inputs: ["forget_gate", "c"], slot: "cellState", gated: false },
+    {
+      name: "igate_cgate",
+      op: "mul",
+      inputs: ["input_gate", "cell_gate"],
+      slot: "cellState",
+      gated: false,
+    },
+    {
+      name: "fgate_cx_igate_cgate",
+      op: "add",
+      inputs: ["fgate_cx", "igate_cgate"],
+      slot: "cellState",
+      gated: false,
+    },
+    functionPart("tanh_cy", cellActivation, "fgate_cx_igate_cgate", "cellTanh"),
+    {
+      name: "ogate_cy",
+      op: "mul",
+      inputs: ["output_gate", "tanh_cy"],
+      slot: "hiddenState",
+      gated: false,
+    },
+  ];
+}
+
+const PROJECTION: Part = {
+  name: "proj",
+  op: "linear",
+  inputs: ["ogate_cy"],
+  slot: "projection",
+  gated: false,
+};
 
 /**
  * The twelve parts of a cell in the order of execution; the last one is the new hidden state.
@@ -123,38 +199,7 @@ export interface Part {
  * assertEquals(cellState, ["fgate_cx: mul", "igate_cgate: mul", "fgate_cx_igate_cgate: add"]);
  * ```
  */
-export const LSTM_PARTS: readonly Part[] = [
-  { name: "igates", op: "linear", inputs: ["x"], slot: "inputProjection", gated: true },
-  { name: "hgates", op: "linear", inputs: ["h"], slot: "hiddenProjection", gated: true },
-  { name: "gates", op: "add", inputs: ["igates", "hgates"], slot: "linearOutput", gated: true },
-  { name: "input_gate", op: "sigmoid", inputs: ["gates.input"], slot: "sigmoid", gated: false },
-  { name: "forget_gate", op: "sigmoid", inputs: ["gates.forget"], slot: "sigmoid", gated: false },
-  { name: "cell_gate", op: "tanh", inputs: ["gates.cell"], slot: "tanh", gated: false },
-  { name: "output_gate", op: "sigmoid", inputs: ["gates.output"], slot: "sigmoid", gated: false },
-  { name: "fgate_cx", op: "mul", inputs: ["forget_gate", "c"], slot: "cellState", gated: false },
-  {
-    name: "igate_cgate",
-    op: "mul",
-    inputs: ["input_gate", "cell_gate"],
-    slot: "cellState",
-    gated: false,
-  },
-  {
-    name: "fgate_cx_igate_cgate",
-    op: "add",
-    inputs: ["fgate_cx", "igate_cgate"],
-    slot: "cellState",
-    gated: false,
-  },
-  { name: "tanh_cy", op: "tanh", inputs: ["fgate_cx_igate_cgate"], slot: "cellTanh", gated: false },
-  {
-    name: "ogate_cy",
-    op: "mul",
-    inputs: ["output_gate", "tanh_cy"],
-    slot: "hiddenState",
-    gated: false,
-  },
-];
+export const LSTM_PARTS: readonly Part[] = /* @__PURE__ */ makeParts(LSTM_FUNCTIONS);
 
 /**
  * The parts of a cell whose hidden state is projected (projSize): one more, whose output is the new hidden state.
@@ -167,7 +212,7 @@ export const LSTM_PARTS: readonly Part[] = [
  * ```
  */
 export const LSTM_PARTS_PROJECTED: readonly Part[] = /* @__PURE__ */ LSTM_PARTS.concat(
-  { name: "proj", op: "linear", inputs: ["ogate_cy"], slot: "projection", gated: false },
+  PROJECTION,
 );
 
 /**
@@ -186,15 +231,24 @@ export const CELL_STATE = "fgate_cx_igate_cgate" as const;
 /**
  * The parts of a cell with or without a projected hidden state.
  *
+ * @param functions torch.nn.LSTM's by default.
+ *
  * @example
  * ```ts
  * import { lstmParts } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([lstmParts(false).length, lstmParts(true).at(-1)!.name], [12, "proj"]);
+ * const relu = { gateActivation: "hardSigmoid", activation: "relu", cellActivation: "tanh" } as const;
+ * assertEquals(lstmParts(false, relu).find(({ name }) => name === "cell_gate")!.op, "relu");
  * ```
  */
-export function lstmParts(projected: boolean): readonly Part[] {
-  return projected ? LSTM_PARTS_PROJECTED : LSTM_PARTS;
+export function lstmParts(
+  projected: boolean,
+  functions: CellFunctions = LSTM_FUNCTIONS,
+): readonly Part[] {
+  if (hasLstmFunctions(functions)) return projected ? LSTM_PARTS_PROJECTED : LSTM_PARTS;
+  const parts = makeParts(functions);
+  return projected ? [...parts, PROJECTION] : parts;
 }
 
 /**

@@ -23,6 +23,13 @@ export function checkOptions(name: string, options: unknown, known: readonly str
   }
 }
 
+/** Requires a number that float32 holds, and gives it as such. */
+export function checkFloat32(name: string, value: unknown): number {
+  if (typeof value !== "number") return failType(name, "a number", value);
+  const rounded = Math.fround(value);
+  return Number.isFinite(rounded) ? rounded : failRange(name, "a finite float32 number", value);
+}
+
 /** Requires a tensor of the given kind in which no dimension is 0. */
 function checkKind(
   name: string,

@@ -5,7 +5,6 @@
  */
 import { activateFloat32 } from "../../kernels/numeric/activation.ts";
 import type { Activation } from "../../kernels/numeric/float_functions.ts";
-import { failRange, failType } from "../core/errors.ts";
 import type { RunningKind } from "../runtime/kind.ts";
 import type { PointwiseProgram } from "../runtime/pointwise.ts";
 import {
@@ -65,11 +64,4 @@ export function pointwiseKind<F extends PointwiseModule>(
       return { activation: make(Object.fromEntries(given)).activation };
     },
   });
-}
-
-/** Requires a number that float32 holds, and gives it as such. */
-export function checkFloat32(name: string, value: unknown): number {
-  if (typeof value !== "number") return failType(name, "a number", value);
-  const rounded = Math.fround(value);
-  return Number.isFinite(rounded) ? rounded : failRange(name, "a finite float32 number", value);
 }

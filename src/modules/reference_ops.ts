@@ -6,7 +6,7 @@
 import { linearFloat32 } from "../../kernels/float/linear.ts";
 import { dequantizePerChannel } from "../../kernels/numeric/quantize.ts";
 import { pointwiseFloat32 } from "../cells/float_executor.ts";
-import type { Part } from "../cells/lstm_parts.ts";
+import type { Activation } from "../../kernels/numeric/float_functions.ts";
 import type { GraphNode, ReferenceOp } from "./reference.ts";
 
 const dequantizedWeights = new WeakMap<GraphNode, Float32Array>();
@@ -61,8 +61,12 @@ function linear(relu: boolean): ReferenceOp {
   };
 }
 
-/** An operation on elements of values of one width. */
-function pointwise(op: Exclude<Part["op"], "linear">, inputs: number): ReferenceOp {
+/**
+ * An operation on elements of values of one width.
+ *
+ * @param op What it computes, where a node's constants name no function with parameters of its own.
+ */
+function pointwise(op: "add" | "mul" | Activation, inputs: number): ReferenceOp {
   return {
     inputs,
     width(_node, widths) {
@@ -71,7 +75,10 @@ function pointwise(op: Exclude<Part["op"], "linear">, inputs: number): Reference
         ? width!
         : `reads values of widths ${widths.join(" and ")}`;
     },
-    compute: (_node, [a, b]) => pointwiseFloat32(op, a as Float32Array, b as Float32Array),
+    compute({ constants }, [a, b]) {
+      const own = (constants?.activation ?? op) as typeof op;
+      return pointwiseFloat32(own, a as Float32Array, b as Float32Array);
+    },
   };
 }
 
@@ -83,6 +90,9 @@ export const BASE_OPS: Readonly<Record<string, ReferenceOp>> = {
   mul: pointwise("mul", 2),
   sigmoid: pointwise("sigmoid", 1),
   tanh: pointwise("tanh", 1),
+  relu: pointwise("relu", 1),
+  hardsigmoid: pointwise("hardSigmoid", 1),
+  identity: pointwise("linear", 1),
   chunk: {
     inputs: 1,
     passes: true,

@@ -5,6 +5,7 @@
  */
 import { type DType, dtypeRange } from "../core/dtype.ts";
 import { checkInteger, failRange, failType } from "../core/errors.ts";
+import { FUNCTION_OPS, type FunctionOp } from "../cells/functions.ts";
 import { checkOptions } from "../core/check.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
@@ -16,11 +17,8 @@ export type BackendOp =
   | "linear"
   | "add"
   | "mul"
-  | "sigmoid"
-  | "tanh"
-  | "relu"
+  | FunctionOp
   | "leaky_relu"
-  | "hardsigmoid"
   | "softmax";
 
 const OPS: readonly BackendOp[] = [
@@ -28,11 +26,8 @@ const OPS: readonly BackendOp[] = [
   "linear",
   "add",
   "mul",
-  "sigmoid",
-  "tanh",
-  "relu",
+  ...FUNCTION_OPS,
   "leaky_relu",
-  "hardsigmoid",
   "softmax",
 ];
 

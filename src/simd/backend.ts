@@ -547,7 +547,7 @@ export class SimdKernels implements Backend {
     const kernel = this.#unused ?? this.#instance();
     const arena = new Arena(kernel.memory, this.#oneStep);
     this.#unused = null;
-    const tables = writeTables(arena, lstm.tables);
+    const tables = writeTables(arena, lstm.tables, lstm.layers!.flat().map(({ cell }) => cell));
     const image = lstm.image as SimdImage | undefined;
     const places = image?.kernels === this.#kind ? image.cells : this.#write(arena, lstm, tables);
     if (places === null) return null;
@@ -573,7 +573,7 @@ export class SimdKernels implements Backend {
   image(lstm: NodeProgram): Image | null {
     if (!runs(lstm)) return null;
     const arena = new Arena(new WebAssembly.Memory({ initial: 1 }), this.#oneStep);
-    const tables = writeTables(arena, lstm.tables);
+    const tables = writeTables(arena, lstm.tables, lstm.layers!.flat().map(({ cell }) => cell));
     const from = arena.take(0);
     const cells = this.#write(arena, lstm, tables);
     return cells &&

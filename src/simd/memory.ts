@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { SMALL_TABLE } from "../../kernels/numeric/activation.ts";
+import { quantizedActivation, SMALL_TABLE } from "../../kernels/numeric/activation.ts";
+import type { Activation } from "../../kernels/numeric/float_functions.ts";
 import {
   CANDIDATE,
   CELL_SUM,
@@ -366,16 +367,46 @@ export function writeProjection(
   return at;
 }
 
+/** The functions that the kernel itself computes, of the four gates and the cell state. */
+const COMPUTED: readonly Activation[] = ["sigmoid", "sigmoid", "tanh", "sigmoid", "tanh"];
+
+/** Whether the kernel computes what a cell's gate `i`, or the cell state, looks up in a table. */
+function isComputed(programs: readonly ActivationProgram[], table: number, i: number): boolean {
+  return programs[table]!.activation === COMPUTED[i];
+}
+
+/** All outputs of a table, as the kernel keeps them: a zero as -0, since 0 stands for what it does not know yet. */
+function fillTable({ f32 }: Arena, at: number, { activation, from, to }: ActivationProgram): void {
+  const compute = quantizedActivation(activation, from.scale, to);
+  const first = from.quantMin - from.zeroPoint;
+  for (let i = 0, size = from.quantMax - from.quantMin + 1; i < size; i++) {
+    const output = compute(first + i);
+    f32[at / 4 + i] = output === 0 ? -0 : output;
+  }
+}
+
 /**
  * Where tables' float32 outputs stand, less what the kernel makes of their first inputs. The kernel itself computes them,
  * each when it is first asked for, and of a cell's first steps keeps none: these meet few of up to 65,536, in many pages.
+ * Functions that it does not know are written whole.
  */
-export function writeTables(arena: Arena, tables: readonly ActivationProgram[]): number[] {
+export function writeTables(
+  arena: Arena,
+  tables: readonly ActivationProgram[],
+  cells: readonly CellProgram[],
+): number[] {
+  const whole = new Set(
+    cells.flatMap(({ activations }) =>
+      activations.filter((table, i) => !isComputed(tables, table, i))
+    ),
+  );
   // All at once: each time it grows, views of the memory are made anew.
   let at = arena.take(
     tables.reduce((bytes, { from }) => bytes + (from.quantMax - from.quantMin + 1) * 4, 0),
   );
-  return tables.map(({ from: { quantMin, quantMax, zeroPoint } }) => {
+  return tables.map((table, i) => {
+    const { quantMin, quantMax, zeroPoint } = table.from;
+    if (whole.has(i)) fillTable(arena, at, table);
     const first = at - ((quantMin - zeroPoint + MAGIC_BITS) << 2);
     at += (quantMax - quantMin + 1) * 4;
     return first;
@@ -496,7 +527,10 @@ export function writeCell(
   const large = activations.some((i) =>
     programs[i]!.from.quantMax - programs[i]!.from.quantMin >= SMALL_TABLE
   );
-  if (large) i32[w + CELL.PATIENCE] = Math.ceil(PATIENCE / cell.hiddenSize);
+  // Steps that keep nothing compute all outputs.
+  if (large && activations.every((table, i) => isComputed(programs, table, i))) {
+    i32[w + CELL.PATIENCE] = Math.ceil(PATIENCE / cell.hiddenSize);
+  }
   return at;
 }
 

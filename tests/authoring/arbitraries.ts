@@ -12,6 +12,7 @@ import {
   type PartSlot,
   type Tensor,
 } from "@splitgate/splitgate";
+import { lstmParts } from "../../src/cells/lstm_parts.ts";
 import { lstmOptions, random } from "../modules/random.ts";
 
 /** The range of values that a slot's fixed parameters are made for. */
@@ -69,10 +70,17 @@ export function slotObserver(
 
 const SLOTS = Object.keys(SPAN) as PartSlot[];
 
-/** Observers for every slot, of the given widths. */
+/** Those of the given slots that an LSTM of such functions has. */
+export function ownParts<T extends PartObservers>(lstm: LSTM, parts: T): PartObservers {
+  const own = lstmParts(false, lstm).map(({ slot }) => slot as string);
+  return Object.fromEntries(Object.entries(parts).filter(([slot]) => own.includes(slot)));
+}
+
+/** Observers for every slot of an LSTM, but that of its projection, of the given widths. */
 export function partObservers(
   widths: readonly (0 | 8 | 16 | 32)[],
   splitGates: boolean,
+  lstm: LSTM,
 ): fc.Arbitrary<PartObservers> {
   const one = Object.fromEntries(
     SLOTS.filter((slot) => slot !== "projection").map(
@@ -87,7 +95,7 @@ export function partObservers(
       },
     ),
   );
-  return fc.record(one) as fc.Arbitrary<PartObservers>;
+  return fc.record(one).map((parts) => ownParts(lstm, parts as PartObservers));
 }
 
 /** An LSTM with input. */

@@ -1,8 +1,10 @@
 /** Random quantized LSTMs and inputs, for property tests. */
 import fc from "fast-check";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import type { CellFunctions } from "../../kernels/float/lstm.ts";
 import type { CellQParams } from "../../src/cells/lstm_parts.ts";
 import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
+import { cellFunctions } from "../modules/random.ts";
 import { QuantizedLSTM, type QuantizedLstmOptions } from "../../src/modules/lstm/quantized.ts";
 
 /** A generator of numbers from a seed: cases stay small values that shrink, and tensors follow from them. */
@@ -82,6 +84,7 @@ export interface LstmCase {
   readonly bits: readonly Bits[];
   readonly batch: number;
   readonly steps: number;
+  readonly functions: Partial<CellFunctions>;
 }
 
 const size = fc.constantFrom(1, 3, 7, 13, 33);
@@ -114,6 +117,7 @@ export function lstmCases(
     ),
     batch: fc.constantFrom(1, 2, 3),
     steps: fc.constantFrom(1, 2, 5, 9),
+    functions: cellFunctions,
   }).map((c) => ({ ...c, projSize: c.projSize < c.hiddenSize ? c.projSize : 0 }));
 }
 
@@ -220,6 +224,7 @@ export function lstmOf(c: LstmCase, options: Partial<QuantizedLstmOptions> = {})
     input,
     torchInitialState,
     cells,
+    ...c.functions,
     ...options,
   });
 }

@@ -87,4 +87,5 @@ export const plainCase: LstmCase = {
   bits: Array<Bits>(13).fill(8),
   batch: 1,
   steps: 3,
+  functions: {},
 };

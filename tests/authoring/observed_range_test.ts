@@ -93,8 +93,8 @@ function referenceState(lstm: LSTM, [h, c]: readonly [Tensor, Tensor]): Referenc
 /** Whether a node's parameters come from what was seen: not from an operator that gives its own. */
 function isObserved({ part }: GraphNode, observed: ObservedLSTM): boolean {
   if (part === undefined) return true;
-  const { op } = lstmParts(true).find(({ name }) => name === part)!;
-  return (op !== "sigmoid" && op !== "tanh") &&
+  const { op } = lstmParts(true, observed.lstm).find(({ name }) => name === part)!;
+  return !["sigmoid", "hardsigmoid", "tanh"].includes(op) &&
     observed.qconfig.parts?.[part as PartName] === undefined;
 }
 
@@ -150,8 +150,12 @@ Deno.test("every value that the calibration call quantizes lies in the range tha
 });
 
 Deno.test("accurate: what calibrated it comes out within 0.02 of float, final states within 0.03", () => {
+  // A relu's or linear's values, and with them the steps, can be of any size.
+  const bounded = lstmCases.filter(({ lstm }) =>
+    [lstm.activation, lstm.cellActivation].every((each) => each === "tanh" || each === "sigmoid")
+  );
   fc.assert(
-    fc.property(lstmCases, fc.boolean(), (random, splitGates) => {
+    fc.property(bounded, fc.boolean(), (random, splitGates) => {
       const { lstm, x, state, lengths } = random;
       const observed = prepare(lstm, accurateQConfig, { splitGates });
       calibrate(observed, random);
@@ -169,6 +173,16 @@ Deno.test("accurate: what calibrated it comes out within 0.02 of float, final st
   );
 });
 
+/** Leaves out what qnnpack cannot add: a part that saw only zeros, as behind a relu, has a tiny scale. */
+function whereDefined<T>(run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    fc.pre(!(error instanceof RangeError && error.message.includes("qnnpack's addition")));
+    throw error;
+  }
+}
+
 Deno.test("a given state takes the same integers in every executor, and from the model's file", () => {
   fc.assert(
     fc.property(
@@ -182,7 +196,7 @@ Deno.test("a given state takes the same integers in every executor, and from the
         const model = convert(observed);
         const quantized = model.modules.get("lstm") as QuantizedLSTM;
         const options = lengths === undefined ? {} : { lengths };
-        const expected = quantized.forward(x, state, options);
+        const expected = whereDefined(() => quantized.forward(x, state, options));
         const given = { ...options, kernels: byParts() };
         assertEquals(quantized.forward(x, state, given), expected);
         const bytes = saveModel(model);

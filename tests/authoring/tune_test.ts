@@ -39,7 +39,8 @@ Deno.test("a reference graph with float weights is the float model, bit for bit"
     fc.property(
       lstmCases.chain((each) =>
         fc.boolean().chain((splitGates) =>
-          partObservers([0, 8, 16, 32], splitGates).map((parts) => ({ ...each, splitGates, parts }))
+          partObservers([0, 8, 16, 32], splitGates, each.lstm)
+            .map((parts) => ({ ...each, splitGates, parts }))
         )
       ),
       ({ lstm, x, lengths, splitGates, parts }) => {

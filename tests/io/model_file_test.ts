@@ -134,6 +134,16 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
     ["lstm.stateInput: expected an array", (m) => m.modules[1].stateInput = 5],
     ["lstm.stateInput: expected 2 elements, got 1", (m) => m.modules[1].stateInput = [0]],
     ["lstm.stateInput[1]: expected an integer in 0..", (m) => m.modules[1].stateInput = [0, -1]],
+    [
+      'lstm.gateActivation: expected "sigmoid", "hardSigmoid" or',
+      (m) => m.modules[1].gateActivation = "tanh",
+    ],
+    [
+      "lstm.gateActivation.slope: expected a number",
+      (m) => m.modules[1].gateActivation = { name: "hardSigmoid", slope: "x", offset: 0 },
+    ],
+    ['lstm.activation: expected "tanh", "relu"', (m) => m.modules[1].activation = "__proto__"],
+    ['lstm.cellActivation: expected "tanh", "relu"', (m) => m.modules[1].cellActivation = {}],
     ["lstm.batchFirst: expected a boolean", (m) => m.modules[1].batchFirst = 0],
     ["lstm.batchFirst: expected a boolean", (m) => delete m.modules[1].batchFirst],
     ["perChannel: expected a boolean", (m) => m.modules[1].perChannel = 0],

@@ -1,6 +1,14 @@
 // What the tests of the float modules draw from.
 import fc from "fast-check";
-import { type Generator, type LSTMOptions, type Tensor, tensor } from "@splitgate/splitgate";
+import {
+  type CellActivation,
+  type CellFunctions,
+  type GateActivation,
+  type Generator,
+  type LSTMOptions,
+  type Tensor,
+  tensor,
+} from "@splitgate/splitgate";
 
 /** Sizes around the kernels' unrolling. */
 export const sizes: fc.Arbitrary<number> = fc.constantFrom(1, 3, 7, 13, 33);
@@ -15,6 +23,30 @@ export function random(generator: Generator, shape: readonly number[], bound = 2
   return tensor(data, shape);
 }
 
+/** Functions that gates can have: slopes and offsets of Keras 2, and ones whose product with x is rounded. */
+export const gateActivations: readonly GateActivation[] = [
+  "sigmoid",
+  "hardSigmoid",
+  { name: "hardSigmoid", slope: Math.fround(0.2), offset: 0.5 },
+  { name: "hardSigmoid", slope: Math.fround(0.31), offset: Math.fround(0.4) },
+];
+
+/** Functions that the cell gate and the cell state can have. */
+export const cellActivations: readonly CellActivation[] = ["tanh", "relu", "sigmoid", "linear"];
+
+/** Functions of a cell: torch's, or any others, the cell state's left out at times. */
+export const cellFunctions: fc.Arbitrary<Partial<CellFunctions>> = fc.oneof(
+  fc.constant({}),
+  fc.record(
+    {
+      gateActivation: fc.constantFrom(...gateActivations),
+      activation: fc.constantFrom(...cellActivations),
+      cellActivation: fc.constantFrom(...cellActivations),
+    },
+    { requiredKeys: ["gateActivation", "activation"] },
+  ),
+);
+
 /** Options of an LSTM, every kind of it. */
 export const lstmOptions: fc.Arbitrary<LSTMOptions> = fc.record({
   inputSize: fc.constantFrom(1, 3, 7),
@@ -24,9 +56,11 @@ export const lstmOptions: fc.Arbitrary<LSTMOptions> = fc.record({
   batchFirst: fc.boolean(),
   bidirectional: fc.boolean(),
   projected: fc.boolean(),
+  functions: cellFunctions,
   seed: seeds,
-}).map(({ projected, ...options }) => ({
+}).map(({ projected, functions, ...options }) => ({
   ...options,
+  ...functions,
   projSize: projected ? options.hiddenSize >> 1 : 0,
 }));
 

@@ -26,7 +26,13 @@ import {
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { ByPartsExecutor } from "../../src/modules/lstm/by_parts.ts";
 import { computeNode } from "../../src/reference/run.ts";
-import { type LstmCase, lstmCases, partObservers, slotObserver } from "../authoring/arbitraries.ts";
+import {
+  type LstmCase,
+  lstmCases,
+  ownParts,
+  partObservers,
+  slotObserver,
+} from "../authoring/arbitraries.ts";
 
 /** One row. */
 const ROW = { steps: 1, batch: 1, batchFirst: false, lengths: null };
@@ -154,7 +160,7 @@ function compare(
       const value = input === undefined
         ? { data: row, shape: [1, width] }
         : { ...computeNode(input, [{ data: row, qparams: null }], ROW, null), shape: [1, width] };
-      const parts = lstmParts(lstm.projSize > 0);
+      const parts = lstmParts(lstm.projSize > 0, lstm);
       ({ h, c } = runCell(executor, parts, quantized.splitGates, value as PartValue, h, c));
     }
   });
@@ -186,7 +192,7 @@ function observedCases(
     input: slotObserver("hiddenState", [8]).map((observer) => observer!),
     read: fc.option(slotObserver("sigmoid", [8, 16]).map((observer) => observer!), { nil: null }),
   }).chain(({ each, splitGates, weight, engine, input, read }) =>
-    partObservers(widths, splitGates).map((parts) => {
+    partObservers(widths, splitGates, each.lstm).map((parts) => {
       const requantized: PartObservers = read !== null
         ? { ...parts, fgate_cx: { inputs: [read, null] }, ogate_cy: { inputs: [read, null] } }
         : parts;
@@ -258,7 +264,8 @@ Deno.test("integer execution of 8-bit parts is the reference graph's when float3
           weight,
           input,
         };
-        const model = observeLstmParts(each.lstm, parts, { qconfig, splitGates });
+        const own = ownParts(each.lstm, parts);
+        const model = observeLstmParts(each.lstm, own, { qconfig, splitGates });
         model.forward(each.x);
         compare(model, each, found);
       },

@@ -46,7 +46,7 @@ function observed(options: { splitGates?: boolean; lstm?: LSTM } = {}) {
 const calibrated = (widths: readonly (0 | 8 | 16 | 32)[]) =>
   lstmCases.chain((each) =>
     fc.boolean().chain((splitGates) =>
-      partObservers(widths, splitGates).map((parts) => {
+      partObservers(widths, splitGates, each.lstm).map((parts) => {
         const model = observeLstmParts(each.lstm, parts, { qconfig, splitGates });
         model.forward(each.x, each.lengths === undefined ? {} : { lengths: each.lengths });
         return { ...each, splitGates, parts, model };
@@ -212,7 +212,7 @@ Deno.test("ReferenceModel.run() gives the same bits for fused and split gates wh
   fc.assert(
     fc.property(
       lstmCases.chain((each) =>
-        partObservers([0, 8, 16, 32], false).map((parts) => ({ ...each, parts }))
+        partObservers([0, 8, 16, 32], false, each.lstm).map((parts) => ({ ...each, parts }))
       ),
       ({ lstm, x, parts }) => {
         const results = [false, true].map((splitGates) => {

@@ -61,7 +61,7 @@ export function anyModel({ lstm, embedding, linear, dynamic }: ModelCase): Quant
         ...embedding === "none"
           ? {}
           : { embedding: new Embedding({ numEmbeddings: 5, embeddingDim: inputSize, seed }) },
-        lstm: new LSTM(options),
+        lstm: new LSTM({ ...options, ...lstm.functions }),
         ...linear ? { out: new Linear({ inFeatures: width, outFeatures: 3, seed }) } : {},
       }),
     );

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { checkOptions } from "../../core/check.ts";
+import { checkFloat32, checkOptions } from "../../core/check.ts";
 import { failRange } from "../../core/errors.ts";
-import { checkFloat32, PointwiseModule } from "../pointwise.ts";
+import { PointwiseModule } from "../pointwise.ts";
 
 /** Options of {@linkcode Dropout}. */
 export interface DropoutOptions {

@@ -4,8 +4,8 @@
  * @module
  */
 import type { Activation } from "../../../kernels/numeric/float_functions.ts";
-import { checkOptions } from "../../core/check.ts";
-import { checkFloat32, PointwiseModule } from "../pointwise.ts";
+import { checkFloat32, checkOptions } from "../../core/check.ts";
+import { PointwiseModule } from "../pointwise.ts";
 
 /**
  * Options of {@linkcode HardSigmoid}. With neither of the two it is torch.nn.Hardsigmoid, to the

@@ -7,11 +7,6 @@
  */
 import { quantizedActivation } from "../../../kernels/numeric/activation.ts";
 import { addInt8, addQuint8FixedPoint, mulInt8 } from "../../../kernels/ops/elementwise.ts";
-import {
-  type Activation,
-  sigmoidFloat32,
-  tanhFloat32,
-} from "../../../kernels/numeric/float_functions.ts";
 import { linearFloat32 } from "../../../kernels/float/linear.ts";
 import {
   type Engine,
@@ -28,6 +23,7 @@ import {
   quantizePerTensor,
 } from "../../../kernels/numeric/quantize.ts";
 import { saturateFloat32 } from "../../../kernels/numeric/requantize.ts";
+import { pointwiseFloat32 } from "../../cells/float_executor.ts";
 import { newQArray } from "../../core/dtype.ts";
 import {
   type CellExecutor,
@@ -243,9 +239,9 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
       return this.#integers(to, size, (out, to) => {
         if (part.op === "mul") {
           mulInt8(qa, qb, { data: out, qparams: to });
-        } else if (part.op !== "add") {
+        } else if (part.activation !== undefined) {
           const { scale, zeroPoint } = qa.qparams;
-          const activation = quantizedActivation(part.op as Activation, scale, to);
+          const activation = quantizedActivation(part.activation!, scale, to);
           for (let i = 0; i < size; i++) {
             out[i] = activation(qa.data[i]! - zeroPoint) + to.zeroPoint;
           }
@@ -259,16 +255,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     }
     const x = floats(a!);
     const y = inputs.length > 1 ? floats(b!) : x;
-    const out = new Float32Array(size);
-    for (let i = 0; i < size; i++) {
-      out[i] = part.op === "mul"
-        ? x[i]! * y[i]!
-        : part.op === "add"
-        ? x[i]! + y[i]!
-        : part.op === "sigmoid"
-        ? sigmoidFloat32(x[i]!)
-        : tanhFloat32(x[i]!);
-    }
+    const out = pointwiseFloat32(part.activation ?? part.op as "add" | "mul", x, y);
     if (to === null) saturateFloat32(out);
     return this.#quantize(out, to);
   }
@@ -333,6 +320,7 @@ class PreparedByParts implements PreparedModule {
     const size = stateSize(lstm);
     const width = size * directions;
     const token = new Float32Array(lstm.inputSize);
+    const parts = lstmParts(lstm.projSize > 0, lstm);
     const h = state.h as Float64Array;
     const c = state.c as Float64Array;
     let from = inputs[0] as Float64Array;
@@ -371,7 +359,7 @@ class PreparedByParts implements PreparedModule {
             }
             const next = runCell<PartValue>(
               executor,
-              lstmParts(cell.parts.proj !== undefined),
+              parts,
               split,
               value,
               valueOf(h, hAt, size, fresh ? initial[0] : hidden),

@@ -4,6 +4,7 @@
  * @module
  */
 import type { LinearWeight } from "../../../kernels/ops/linear.ts";
+import { functionsOf } from "../../cells/functions.ts";
 import { CELL_STATE, type CellQParams, GATES, lstmParts } from "../../cells/lstm_parts.ts";
 import { sameQParams } from "../../core/qparams.ts";
 import type { Observer } from "../../observer/observer.ts";
@@ -163,6 +164,7 @@ export function convertLstm(
     input,
     torchInitialState: qconfig.initialState !== "own",
     dynamic: qconfig.dynamic ?? false,
+    ...functionsOf(lstm),
     ...stateInputOf(name, observed, cells.flat()),
     cells,
   });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { CellFunctions } from "../../../kernels/float/lstm.ts";
 import type { Engine } from "../../../kernels/ops/linear.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import type { Port } from "../../runtime/kind.ts";
@@ -10,7 +11,7 @@ import type { QuantizedModule, TokenRows } from "../kind.ts";
 import { hiddenQParams, IMPLICIT_STATE, type QuantizedLstmCell } from "./cell.ts";
 
 /** An LSTM of integers: int8 weights, and qparams of its own for every part of every cell. */
-export interface LstmModule extends QuantizedModule {
+export interface LstmModule extends QuantizedModule, CellFunctions {
   /** Tells modules apart. */
   readonly kind: "LSTM";
   /** Width of a step of the input. */

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { CellFunctions } from "../../../kernels/float/lstm.ts";
+import { checkCellFunctions, FUNCTION_OPTIONS, functionOptions } from "../../cells/functions.ts";
 import { type CellQParams, GATED_PARTS, lstmParts, PART_NAMES } from "../../cells/lstm_parts.ts";
 import { checkObject, failRange } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
@@ -49,6 +51,7 @@ export function writeLstm(lstm: QuantizedLSTM, file: ModuleWriter): Record<strin
     torchInitialState: lstm.torchInitialState,
     input: file.qparams(lstm.input),
     ...lstm.dynamic && { dynamic: true },
+    ...functionOptions(lstm),
     ...stateInput && { stateInput: stateInput.map((q) => file.qparams(q)) },
     cells,
     ...Object.keys(inputs).length > 0 && { inputs },
@@ -73,6 +76,12 @@ function readInputs(
   }
   for (const part in parts) failRange(`${file.name}.${at}`, "parts", part);
   return inputs as CellQParams["inputs"];
+}
+
+/** The functions of a file's cells. */
+function readFunctions(file: ModuleReader): CellFunctions {
+  const options = Object.fromEntries(FUNCTION_OPTIONS.map((key) => [key, file.field(key)]));
+  return checkCellFunctions(options, `${file.name}.`);
 }
 
 /** Reads what {@linkcode writeLstm} wrote. */
@@ -141,6 +150,7 @@ export function readLstm(file: ModuleReader): QuantizedLSTM {
     input,
     torchInitialState: file.flag("torchInitialState"),
     dynamic: file.option("dynamic"),
+    ...readFunctions(file),
     ...stateInput && { stateInput },
     cells,
   });

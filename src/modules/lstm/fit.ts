@@ -33,7 +33,7 @@ export function fitLstm(
   x: ObservedValue,
 ): void {
   const { lstm, qconfig, splitGates } = observed;
-  const parts = lstmParts(lstm.projSize > 0);
+  const parts = lstmParts(lstm.projSize > 0, lstm);
   const weight = qconfig.weight();
   const last = parts[parts.length - 1]!.name;
   let given: ObservedValue = x;

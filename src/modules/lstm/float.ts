@@ -4,10 +4,15 @@
  * @module
  */
 import {
+  type CellActivation,
+  type CellFunctions,
+  floatCellFunctions,
   floatLstmScratch,
+  type GateActivation,
   lstmStepFloat32,
   type LSTMWeights,
 } from "../../../kernels/float/lstm.ts";
+import { checkCellFunctions, FUNCTION_OPTIONS } from "../../cells/functions.ts";
 import { checkBoolean, checkFinite, checkInteger } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { checkOptions, MAX_SIZE, parameter } from "../../core/check.ts";
@@ -33,6 +38,16 @@ export interface LSTMOptions {
   readonly bidirectional?: boolean;
   /** Width that the hidden state is projected to, below hiddenSize; 0, the default, does not project. */
   readonly projSize?: number;
+  /**
+   * Function of the input, forget and output gate; "sigmoid" by default. "hardSigmoid" is PyTorch's, clip(x / 6 + 0.5),
+   * which Keras 3 computes too; of Keras 2, and of ONNX's HardSigmoid by default, it is clip(0.2 x + 0.5):
+   * { name: "hardSigmoid", slope: 0.2, offset: 0.5 }.
+   */
+  readonly gateActivation?: GateActivation;
+  /** Function of the cell gate, and of the cell state where nothing else is said; "tanh" by default. */
+  readonly activation?: CellActivation;
+  /** Function of the cell state on its way to the hidden state; `activation` by default. */
+  readonly cellActivation?: CellActivation;
   /** Where the initial weights come from; 0 by default. */
   readonly seed?: Seed;
 }
@@ -45,12 +60,14 @@ const OPTIONS = [
   "batchFirst",
   "bidirectional",
   "projSize",
+  ...FUNCTION_OPTIONS,
   "seed",
 ];
 
 /**
  * torch.nn.LSTM: any number of layers in one or both directions. Each operation of a cell is rounded to float32;
- * weights start uniform in ±1/sqrt(hiddenSize) with the bits that torch.manual_seed(seed) gives.
+ * weights start uniform in ±1/sqrt(hiddenSize) with the bits that torch.manual_seed(seed) gives. Its functions can be
+ * others than torch's, as in Keras and ONNX.
  *
  * @example
  * ```ts
@@ -60,8 +77,17 @@ const OPTIONS = [
  * const [y, [h, c]] = lstm.forward(tensor(new Float32Array(20), [5, 2, 2])); // 5 steps, batch 2
  * assertEquals([y.shape, h.shape, c.shape], [[5, 2, 6], [4, 2, 3], [4, 2, 3]]);
  * ```
+ *
+ * @example An LSTM of Keras 2, whose recurrent_activation was hard_sigmoid by default
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const gateActivation = { name: "hardSigmoid", slope: 0.2, offset: 0.5 } as const;
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3, gateActivation });
+ * assertEquals(lstm.cellActivation, "tanh");
+ * ```
  */
-export class LSTM extends Module {
+export class LSTM extends Module implements CellFunctions {
   /** Tells modules apart. */
   override readonly kind = "LSTM";
   /** Width of a step of x. */
@@ -78,6 +104,12 @@ export class LSTM extends Module {
   readonly bidirectional: boolean;
   /** Width that the hidden state is projected to; 0: not projected. */
   readonly projSize: number;
+  /** Function of the input, forget and output gate; slope and offset are float32 values. */
+  readonly gateActivation: GateActivation;
+  /** Function of the cell gate. */
+  readonly activation: CellActivation;
+  /** Function of the cell state on its way to the hidden state. */
+  readonly cellActivation: CellActivation;
   /** The weights of each layer and direction (forward, backward). */
   readonly cells: readonly (readonly LSTMWeights[])[];
 
@@ -85,7 +117,8 @@ export class LSTM extends Module {
    * Allocates the weights of all cells and fills them from the seed, in the order of `stateDict`.
    *
    * @throws {TypeError} If an option is unknown or of the wrong kind.
-   * @throws {RangeError} If a size is no positive integer, or projSize not in 0..hiddenSize - 1.
+   * @throws {RangeError} If a size is no positive integer, projSize not in 0..hiddenSize - 1, there is no such function,
+   * or a slope or offset is no number of float32.
    */
   constructor(options: LSTMOptions) {
     super();
@@ -105,6 +138,10 @@ export class LSTM extends Module {
     this.bias = checkBoolean("bias", bias);
     this.batchFirst = checkBoolean("batchFirst", batchFirst);
     this.bidirectional = checkBoolean("bidirectional", bidirectional);
+    const functions = checkCellFunctions(options);
+    this.gateActivation = functions.gateActivation;
+    this.activation = functions.activation;
+    this.cellActivation = functions.cellActivation;
     const generator = generatorOf(seed);
     const { hiddenSize } = this;
     const rows = 4 * hiddenSize;
@@ -193,6 +230,7 @@ export class LSTM extends Module {
     const stepRows = batchFirst ? 1 : batch;
     const batchRows = batchFirst ? steps : 1;
     const scratch = floatLstmScratch(hiddenSize);
+    const functions = floatCellFunctions(this);
     let from = x.data;
     let size = inputSize;
     this.cells.forEach((layer, l) => {
@@ -205,7 +243,17 @@ export class LSTM extends Module {
           const cRow = c.subarray(at * hiddenSize, (at + 1) * hiddenSize);
           for (let i = 0; i < length; i++) {
             const row = (d === 0 ? i : length - 1 - i) * stepRows + b * batchRows;
-            lstmStepFloat32(cell, size, hiddenSize, from, row * size, hRow, cRow, scratch);
+            lstmStepFloat32(
+              cell,
+              size,
+              hiddenSize,
+              from,
+              row * size,
+              hRow,
+              cRow,
+              scratch,
+              functions,
+            );
             to.set(hRow, row * outputSize + d * width);
           }
         }

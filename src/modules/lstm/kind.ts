@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { functionsOf, hasLstmFunctions } from "../../cells/functions.ts";
 import { lstmParts, type PartName } from "../../cells/lstm_parts.ts";
 import { failRange } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
@@ -62,7 +63,7 @@ function indicesOf(cell: string): readonly [layer: number, direction: number] {
 }
 
 const lstmCells: CellsOf<ObservedLSTM, QuantizedLSTM> = {
-  parts: ({ lstm }) => lstmParts(lstm.projSize > 0),
+  parts: ({ lstm }) => lstmParts(lstm.projSize > 0, lstm),
   observers({ cells }, cell, part) {
     const [l, d] = indicesOf(cell);
     const observer = cells[l]![d]!.observers[part as PartName];
@@ -74,7 +75,7 @@ const lstmCells: CellsOf<ObservedLSTM, QuantizedLSTM> = {
       cells: lstm.cells.map((layer, l) =>
         layer.map((cell, d) => {
           const parts: Record<string, unknown> = { ...cell.parts };
-          for (const part of lstmParts(lstm.projSize > 0)) {
+          for (const part of lstmParts(lstm.projSize > 0, lstm)) {
             const own = cell.parts[part.name];
             const given = [own].flat() as (PerTensorQParams | null)[];
             const chosen = qparams(`l${l}${d === 1 ? "_reverse" : ""}`, part, given);
@@ -103,11 +104,14 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
   copy(module) {
     const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, projSize } = module;
     const sizes = { inputSize, hiddenSize, numLayers, projSize };
-    return copyOf(module, new LSTM({ ...sizes, bias, batchFirst, bidirectional }));
+    return copyOf(
+      module,
+      new LSTM({ ...sizes, bias, batchFirst, bidirectional, ...functionsOf(module) }),
+    );
   },
   forward: (module, [x], call) => module.forward(x as Tensor, call.state, optionsOf(call))[0],
 
-  parts: ({ projSize }) => lstmParts(projSize > 0),
+  parts: (lstm) => lstmParts(lstm.projSize > 0, lstm),
   cells: lstmCells,
   observe,
   check({ lstm }, [x], call) {
@@ -126,14 +130,15 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
     looksAhead: lstm.bidirectional,
     batchFirst: lstm.batchFirst,
   }),
-  fingerprint: ({ engine, hiddenSize, projSize, input, torchInitialState, dynamic, cells }) => [
-    engine,
-    hiddenSize,
-    projSize,
-    input,
-    torchInitialState,
-    dynamic,
-    cells,
+  fingerprint: (lstm) => [
+    lstm.engine,
+    lstm.hiddenSize,
+    lstm.projSize,
+    lstm.input,
+    lstm.torchInitialState,
+    lstm.dynamic,
+    lstm.cells,
+    ...hasLstmFunctions(lstm) ? [] : [functionsOf(lstm)],
   ],
 
   running: [running, dynamicLstm],

@@ -15,6 +15,7 @@ import {
 } from "../../../kernels/packed/lower.ts";
 import type { ActivationProgram } from "../../../kernels/packed/program.ts";
 import type { Affine } from "../../../kernels/numeric/quantize.ts";
+import { functionsOf, hasLstmFunctions } from "../../cells/functions.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
 import type { DynamicLstmProgram } from "../../runtime/kinds/dynamic_lstm.ts";
 import type { LstmCellProgram, LstmProgram } from "../../runtime/kinds/lstm.ts";
@@ -137,7 +138,7 @@ function reasonAgainst({ module, input, initial }: LstmSource): string {
 /** Lowers an LSTM; what the fast step does not run says so, and is run by its parts. */
 export function lowerLstm(source: LstmSource): LstmProgram {
   const { module, tokens, input } = source;
-  const tables = sharedTables();
+  const tables = sharedTables(module);
   const layers = lowerLayers(source, tables);
   const { inputs, output } = lstmEnds(module);
   const port = tokens === null
@@ -174,6 +175,7 @@ export function lowerDynamicLstm(module: LstmModule): DynamicLstmProgram {
     output,
     engine,
     hiddenSize,
+    ...!hasLstmFunctions(module) && { functions: functionsOf(module) },
     cells: cells.map((layer) =>
       layer.map(({ weightIh, weightHh, biasIh, biasHh }) => ({
         weightIh,

@@ -98,7 +98,7 @@ export class ObservedLSTM implements ObservedModule {
     this.cells = lstm.cells.map((layer, l) =>
       layer.map((weights) => ({
         weights,
-        observers: cellObservers(qconfig, lstm.projSize > 0, splitGates),
+        observers: cellObservers(qconfig, lstmParts(lstm.projSize > 0, lstm), splitGates),
         weightFakeQuant: {
           ih: weightFakeQuantizers(qconfig.weight, splitGates ? 4 : 1),
           hh: weightFakeQuantizers(qconfig.weight, splitGates ? 4 : 1),
@@ -107,8 +107,8 @@ export class ObservedLSTM implements ObservedModule {
         statistics: qconfig.weightRounding !== "calibrated"
           ? null
           : l === 0
-          ? new CellStatistics(hiddenSize, width, inputSize, tokens)
-          : new CellStatistics(hiddenSize, width, outputSize, null),
+          ? new CellStatistics(hiddenSize, width, inputSize, tokens, lstm)
+          : new CellStatistics(hiddenSize, width, outputSize, null, lstm),
       }))
     );
     this.output = hiddenObserver(this.cells[lstm.numLayers - 1]![0]!.observers);
@@ -133,7 +133,7 @@ export class ObservedLSTM implements ObservedModule {
     const { steps, batch, lengths, h, c, hShape, cShape } = planSequence(lstm, x, state, options);
     const width = lstm.projSize || hiddenSize;
     if (state !== undefined) this.#observeState(h, c);
-    const parts = lstmParts(lstm.projSize > 0);
+    const parts = lstmParts(lstm.projSize > 0, lstm);
     const stepRows = lstm.batchFirst ? 1 : batch;
     const batchRows = lstm.batchFirst ? steps : 1;
     let from = x.data;

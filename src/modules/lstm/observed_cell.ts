@@ -31,16 +31,16 @@ export type CellObservers = OfParts<Observer | null> & { readonly inputs?: PartI
  * @param fake The QConfig's fake-quantizer of activations: the gates have one then as well, as in torch.
  */
 function fixedObserver(
-  op: "sigmoid" | "tanh",
+  op: "sigmoid" | "hardsigmoid" | "tanh",
   dtype: "quint8" | "qint8",
   fake: FakeQuantize | null,
 ): Observer {
-  const scale = op === "sigmoid" ? 1 / 256 : 2 / 256;
+  const scale = op === "tanh" ? 2 / 256 : 1 / 256;
   const middle = dtype === "quint8" ? 128 : 0;
   const observer = FixedQParamsObserver.withArgs({
     dtype,
     scale,
-    zeroPoint: op === "sigmoid" ? middle - 128 : middle,
+    zeroPoint: op === "tanh" ? middle : middle - 128,
   });
   if (fake === null) return observer();
   const { observerEnabled, fakeQuantEnabled } = fake;
@@ -60,7 +60,8 @@ function configOf({ parts = {} }: QConfig, part: Part): PartConfig {
   );
   return {
     output: own!.output !== undefined ? own!.output : slot!.output,
-    inputs: own!.inputs !== undefined ? own!.inputs : slot!.inputs,
+    // A function that shares its slot with sums and products does not read what they read.
+    inputs: own!.inputs ?? (slot!.inputs?.length === part.inputs.length ? slot!.inputs : undefined),
   };
 }
 
@@ -71,10 +72,11 @@ function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | nu
   if (output !== undefined) return make(output[Math.max(gate, 0)]!);
   const activation = qconfig.activation();
   const { dtype } = activation;
-  if ((part.op === "sigmoid" || part.op === "tanh") && (dtype === "quint8" || dtype === "qint8")) {
+  const bounded = part.op === "sigmoid" || part.op === "hardsigmoid" || part.op === "tanh";
+  if (bounded && (dtype === "quint8" || dtype === "qint8")) {
     // torch's tanh of the cell state is a function call, not a module: it is never fake-quantized.
     const fake = activation instanceof FakeQuantize && part.name !== "tanh_cy" ? activation : null;
-    return fixedObserver(part.op, dtype, fake);
+    return fixedObserver(part.op as "sigmoid" | "hardsigmoid" | "tanh", dtype, fake);
   }
   return make(qconfig.activation);
 }
@@ -86,11 +88,11 @@ function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | nu
  */
 export function cellObservers(
   qconfig: QConfig,
-  projected: boolean,
+  parts: readonly Part[],
   splitGates: boolean,
 ): CellObservers {
   const observers: Record<string, unknown> = {}, inputs: Record<string, unknown> = {};
-  for (const part of lstmParts(projected)) {
+  for (const part of parts) {
     const config = configOf(qconfig, part);
     if (config.inputs?.some((factory) => factory !== null)) {
       inputs[part.name] = config.inputs.map(make);

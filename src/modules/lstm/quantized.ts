@@ -3,7 +3,9 @@
  *
  * @module
  */
+import type { CellActivation, CellFunctions, GateActivation } from "../../../kernels/float/lstm.ts";
 import type { Engine } from "../../../kernels/ops/linear.ts";
+import { checkCellFunctions } from "../../cells/functions.ts";
 import { checkGiven, failRange, failType } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import { copyArray } from "../../../kernels/numeric/typed_array.ts";
@@ -16,7 +18,8 @@ import { type LstmModule, stateSize } from "./data.ts";
 import { lstmForward, type LstmForwardOptions, type LstmForwardResult } from "./forward.ts";
 
 /** What a {@linkcode QuantizedLSTM} is made of. */
-export interface QuantizedLstmOptions extends Omit<LstmModule, "kind" | "projSize"> {
+export interface QuantizedLstmOptions
+  extends Omit<LstmModule, "kind" | "projSize" | keyof CellFunctions>, Partial<CellFunctions> {
   /** Width of the projected hidden state; 0, the default, where it is not projected. */
   readonly projSize?: number;
 }
@@ -79,12 +82,18 @@ export class QuantizedLSTM implements LstmModule {
   declare readonly stateInput?: NonNullable<LstmModule["stateInput"]>;
   readonly cells: readonly (readonly QuantizedLstmCell[])[];
   readonly dynamic: boolean;
+  /** Function of the input, forget and output gate; slope and offset are float32 values. */
+  readonly gateActivation: GateActivation;
+  /** Function of the cell gate. */
+  readonly activation: CellActivation;
+  /** Function of the cell state on its way to the hidden state. */
+  readonly cellActivation: CellActivation;
 
   /**
    * Checks cells and parameters and keeps them; arrays are copied.
    *
-   * @throws {TypeError} If a weight is no Int8Array.
-   * @throws {RangeError} If the number of cells, a weight's shape, a scale, zero point or bias is wrong, or the LSTM is
+   * @throws {TypeError} If a weight is no Int8Array, or a function none.
+   * @throws {RangeError} If there is no such function, the number of cells, a weight's shape, a scale, zero point or bias is wrong, or the LSTM is
    * dynamic and projects its hidden state, or has parameters for its input or a part.
    */
   constructor(options: QuantizedLstmOptions) {
@@ -103,6 +112,10 @@ export class QuantizedLSTM implements LstmModule {
     if (options.stateInput !== undefined) this.stateInput = options.stateInput;
     this.cells = copyCells(options.cells);
     this.dynamic = options.dynamic ?? false;
+    const functions = checkCellFunctions(options);
+    this.gateActivation = functions.gateActivation;
+    this.activation = functions.activation;
+    this.cellActivation = functions.cellActivation;
     this.#check();
   }
 

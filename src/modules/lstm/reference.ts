@@ -76,7 +76,14 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
     const names = inputs.map(({ float }) => float);
     if (part.op !== "linear") {
       return this.#builder.operation(
-        { name, op: part.op, inputs: names, width: inputs[0]!.width, ...place },
+        {
+          name,
+          op: part.op,
+          inputs: names,
+          width: inputs[0]!.width,
+          ...part.activation && { constants: { activation: part.activation } },
+          ...place,
+        },
         place,
         to,
       );
@@ -156,7 +163,7 @@ function addCell(
   const hRead = builder.dequantize(hGiven, place, h.name);
   const cRead = builder.dequantize(cGiven, place, c.name);
   const split = lstm.splitGates;
-  const parts = lstmParts(cell.parts.proj !== undefined);
+  const parts = lstmParts(cell.parts.proj !== undefined, lstm);
   const next = runCell(
     new CellBuilder(builder, cell, name, place),
     parts,

@@ -3,8 +3,31 @@
  *
  * @module
  */
-import type { CellExecutor } from "../../cells/lstm_parts.ts";
+import { type CellFunctions, LSTM_FUNCTIONS } from "../../../kernels/float/lstm.ts";
+import type { Activation, HardSigmoid } from "../../../kernels/numeric/float_functions.ts";
+import { type CellExecutor, GATES } from "../../cells/lstm_parts.ts";
 import { accumulateGram, rowsOf } from "./weight_rounding.ts";
+
+/** The slope of a function where its value is y. */
+type Slope = (y: number) => number;
+
+/** Slopes of functions without parameters, by value. */
+const SLOPES: Readonly<Record<string, Slope>> = {
+  sigmoid: (y) => y * (1 - y),
+  tanh: (y) => 1 - y * y,
+  relu: (y) => y > 0 ? 1 : 0,
+  linear: () => 1,
+};
+
+/** The slope of PyTorch's hard sigmoid between its bounds. */
+const HARD_SIGMOID_SLOPE = 1 / 6;
+
+/** A function's slope, from its value. */
+function slopeOf(activation: Activation): Slope {
+  if (typeof activation === "string" && activation !== "hardSigmoid") return SLOPES[activation]!;
+  const slope = (activation as Partial<HardSigmoid>).slope ?? HARD_SIGMOID_SLOPE;
+  return (y) => y > 0 && y < 1 ? slope : 0;
+}
 
 /** What is known of a cell's inputs. */
 export type InputStatistics =
@@ -46,6 +69,8 @@ export class CellStatistics {
   readonly input: InputStatistics;
   readonly #rows: number;
   readonly #slopes: Float64Array;
+  /** Of the four gates' functions. */
+  readonly #slopeOf: readonly Slope[];
   readonly #hiddenGrams: readonly Float64Array[];
   readonly #inputGrams: readonly Float64Array[];
 
@@ -56,9 +81,17 @@ export class CellStatistics {
    * @param width Width of h: projSize or hiddenSize.
    * @param inputSize Width of x.
    * @param tokens How many tokens there are where the input is an embedding's rows, or null.
+   * @param functions The cell's.
    */
-  constructor(hiddenSize: number, width: number, inputSize: number, tokens: number | null) {
+  constructor(
+    hiddenSize: number,
+    width: number,
+    inputSize: number,
+    tokens: number | null,
+    { gateActivation, activation }: CellFunctions = LSTM_FUNCTIONS,
+  ) {
     this.#rows = 4 * hiddenSize;
+    this.#slopeOf = GATES.map((gate) => slopeOf(gate === "cell" ? activation : gateActivation));
     this.#slopes = new Float64Array(this.#rows);
     const grams = (width: number) => new Float64Array(gramCount(this.#rows, width) * width * width);
     this.hidden = grams(width);
@@ -92,7 +125,7 @@ export class CellStatistics {
         const out = executor.apply(part, gate, inputs);
         if (part.name === "igates") x = inputs[0]!;
         else if (part.name === "hgates") h = inputs[0]!;
-        else if (part.op === "sigmoid" || part.name === "cell_gate") gates.push(out);
+        else if (GATES.some((gate) => part.name === `${gate}_gate`)) gates.push(out);
         if (part.name === "output_gate") this.#add(x, h, gates, tokens);
         return out;
       },
@@ -119,7 +152,7 @@ export class CellStatistics {
       for (let row = 0; row < rows; row++) {
         const gate = Math.floor(row / hiddenSize);
         const y = gates[gate]![b * hiddenSize + row % hiddenSize]!;
-        const slope = gate === 2 ? 1 - y * y : y * (1 - y);
+        const slope = this.#slopeOf[gate]!(y);
         slopes[row] = slope * slope;
       }
       this.#addGrams(this.#hiddenGrams, h.subarray(b * width, (b + 1) * width));

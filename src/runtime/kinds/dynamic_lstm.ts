@@ -4,8 +4,15 @@
  * @module
  */
 import type { Engine, LinearWeight } from "../../../kernels/ops/linear.ts";
-import { finishStepFloat32 } from "../../../kernels/float/lstm.ts";
-import { saturateFloat32 } from "../../../kernels/numeric/requantize.ts";
+import {
+  type CellActivation,
+  type CellFunctions,
+  finishStepFloat32,
+  type FloatCellFunctions,
+  floatCellFunctions,
+  LSTM_FUNCTIONS,
+} from "../../../kernels/float/lstm.ts";
+import { clamp, MAX_FLOAT32, saturateFloat32 } from "../../../kernels/numeric/requantize.ts";
 import { DynamicRows } from "../dynamic_rows.ts";
 import {
   type Call,
@@ -38,6 +45,8 @@ export interface DynamicLstmProgram extends NodeProgram {
   readonly engine: Engine;
   /** Width of the hidden and the cell state. */
   readonly hiddenSize: number;
+  /** Which functions its cells have; torch.nn.LSTM's where there are none. */
+  readonly functions?: CellFunctions;
   /** By layer, then direction. */
   readonly cells: readonly (readonly DynamicCellProgram[])[];
 }
@@ -48,15 +57,36 @@ interface DynamicCell {
   readonly hh: DynamicRows;
 }
 
+function isBounded(activation: CellActivation): boolean {
+  return activation === "tanh" || activation === "sigmoid";
+}
+
+/** A cell's functions; of sums that float32 does not hold, those that have no bounds give the largest value. */
+function saturating(functions: CellFunctions): FloatCellFunctions {
+  const float = floatCellFunctions(functions);
+  const bounded = (name: CellActivation, f: (x: number) => number) =>
+    isBounded(name) ? f : (x: number) => clamp(f(x), -MAX_FLOAT32, MAX_FLOAT32);
+  return {
+    ...float,
+    candidate: bounded(functions.activation, float.candidate),
+    cell: bounded(functions.cellActivation, float.cell),
+  };
+}
+
 class DynamicLstm implements PreparedModule {
   readonly infallible = true;
   readonly mixesSteps = true;
   readonly #hiddenSize: number;
   readonly #cells: readonly (readonly DynamicCell[])[];
+  readonly #functions: FloatCellFunctions;
+  /** Whether a cell state can grow beyond float32, since what enters it has no bounds. */
+  readonly #grows: boolean;
   readonly #between: Float64Array[] = [];
 
-  constructor({ engine, hiddenSize, cells }: DynamicLstmProgram) {
+  constructor({ engine, hiddenSize, functions = LSTM_FUNCTIONS, cells }: DynamicLstmProgram) {
     this.#hiddenSize = hiddenSize;
+    this.#functions = saturating(functions);
+    this.#grows = !isBounded(functions.activation);
     this.#cells = cells.map((layer) =>
       layer.map(({ weightIh, weightHh, biasIh, biasHh }) => ({
         ih: new DynamicRows(engine, weightIh, biasIh),
@@ -98,6 +128,8 @@ class DynamicLstm implements PreparedModule {
     { steps, batch, lengths }: Call,
   ): void {
     const hiddenSize = this.#hiddenSize;
+    const functions = this.#functions;
+    const grows = this.#grows;
     const directions = this.#cells[l]!.length;
     const { ih, hh } = this.#cells[l]![d]!;
     const { inFeatures } = ih.weight;
@@ -136,8 +168,12 @@ class DynamicLstm implements PreparedModule {
         const to = ((t * batch + b) * directions + d) * hiddenSize;
         const units = place * hiddenSize;
         const gates = 4 * hiddenSize;
-        finishStepFloat32(ih.y, (at + a) * gates, hh.y, a * gates, hiddenSize, c, units, h, units);
-        for (let k = 0; k < hiddenSize; k++) out[to + k] = h[place * hiddenSize + k]!;
+        const x = (at + a) * gates;
+        finishStepFloat32(ih.y, x, hh.y, a * gates, hiddenSize, c, units, h, units, functions);
+        for (let k = 0; k < hiddenSize; k++) {
+          out[to + k] = h[units + k]!;
+          if (grows) c[units + k] = clamp(c[units + k]!, -MAX_FLOAT32, MAX_FLOAT32);
+        }
         state.fresh![place] = 0;
         a++;
       }

@@ -7,6 +7,8 @@
  * @module
  */
 import type { Engine, LinearWeight } from "../../../kernels/ops/linear.ts";
+import type { CellFunctions } from "../../../kernels/float/lstm.ts";
+import { functionsOf } from "../../../src/cells/functions.ts";
 import {
   type CellQParams,
   GATES,
@@ -69,6 +71,16 @@ interface Case extends LstmForm {
   readonly state: readonly [QTensor<PerTensorQParams>, QTensor<PerTensorQParams>] | undefined;
 }
 
+/** The functions of a case's gates and cell gates, where they are not a sigmoid and a tanh. */
+function readFunctions(golden: Field): Partial<CellFunctions> {
+  const gate = golden.maybe("gate_activation");
+  const candidate = golden.maybe("activation");
+  return {
+    ...gate && { gateActivation: gate.oneOf("sigmoid", "hardSigmoid") },
+    ...candidate && { activation: candidate.oneOf("tanh", "sigmoid"), cellActivation: "tanh" },
+  };
+}
+
 /** The float LSTM that a case starts from. */
 export function readFloatLstm(golden: Field): LSTM {
   const flag = (key: string) => golden.get(key).boolean();
@@ -79,6 +91,7 @@ export function readFloatLstm(golden: Field): LSTM {
     bias: flag("bias"),
     batchFirst: flag("batch_first"),
     bidirectional: flag("bidirectional"),
+    ...readFunctions(golden),
   });
   const weights = golden.get("float_state_dict");
   lstm.loadStateDict(new Map(weights.keys().map((key) => [key, weights.get(key).tensor()])));
@@ -211,6 +224,7 @@ export function fromModules(
   const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional } = given.lstm;
   const modules = golden.get("modules");
   return new QuantizedLSTM({
+    ...functionsOf(given.lstm),
     inputSize,
     hiddenSize,
     numLayers,

@@ -33,8 +33,10 @@ import { byParts } from "../../../src/modules/lstm/by_parts.ts";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
-import { linearDynamicInt8, sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
+import { linearDynamicInt8 } from "@splitgate/splitgate/kernels";
+import { floatFunction } from "../../../kernels/numeric/float_functions.ts";
 import { generator } from "../../authoring/arbitrary.ts";
+import { cellFunctions } from "../random.ts";
 
 const f = Math.fround;
 
@@ -76,13 +78,17 @@ const cases = fc.record({
   bidirectional: fc.boolean(),
   bias: fc.boolean(),
   splitGates: fc.boolean(),
+  functions: cellFunctions,
   lengths: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 3 }),
 });
 type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never;
 
 function lstmOf(c: Case): QuantizedModel {
   const { inputSize, hiddenSize, numLayers, bidirectional, bias, engine, seed, splitGates } = c;
-  const lstm = fill(new LSTM({ inputSize, hiddenSize, numLayers, bidirectional, bias }), seed);
+  const lstm = fill(
+    new LSTM({ inputSize, hiddenSize, numLayers, bidirectional, bias, ...c.functions }),
+    seed,
+  );
   return convert(
     prepare(lstm, { ...(c.perChannel ? perChannelDynamicQConfig : dynamicQConfig), engine }, {
       splitGates,
@@ -113,6 +119,9 @@ function oracle(
 ) {
   const steps = Math.max(...lengths);
   const { hiddenSize: n, engine } = lstm;
+  const gate = floatFunction(lstm.gateActivation);
+  const candidate = floatFunction(lstm.activation);
+  const cell = floatFunction(lstm.cellActivation);
   const finals: { h: number[][]; c: number[][] }[] = [];
   const rowsAt = (t: number) => lengths.flatMap((length, b) => t < length ? [b] : []);
   let sequence = Array.from({ length: steps }, (_, t) => rowsAt(t).map((b) => x(t, b)));
@@ -130,9 +139,9 @@ function oracle(
         out[t] = rows.map((b, r) => {
           const gates = projected[t]![r]!.map((value, k) => f(value + hidden[r]![k]!));
           for (let j = 0; j < n; j++) {
-            const [i, forget, o] = [0, 1, 3].map((gate) => sigmoidFloat32(gates[gate * n + j]!));
-            c[b]![j] = f(f(forget! * c[b]![j]) + f(i! * tanhFloat32(gates[2 * n + j]!)));
-            h[b]![j] = f(o! * tanhFloat32(c[b]![j]));
+            const [i, forget, o] = [0, 1, 3].map((g) => gate(gates[g * n + j]!));
+            c[b]![j] = f(f(forget! * c[b]![j]) + f(i! * candidate(gates[2 * n + j]!)));
+            h[b]![j] = f(o! * cell(c[b]![j]));
           }
           return [...h[b]!];
         });

@@ -1,6 +1,9 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
+  type CellActivation,
+  type CellFunctions,
+  type GateActivation,
   Generator,
   LSTM,
   type LSTMOptions,
@@ -48,15 +51,38 @@ function cases(options: fc.Arbitrary<LSTMOptions> = lstmOptions): fc.Arbitrary<C
   });
 }
 
+/** A function of a cell in doubles. */
+function plainFunction(activation: GateActivation | CellActivation): (x: number) => number {
+  const clip = (x: number) => Math.min(Math.max(x, 0), 1);
+  if (typeof activation !== "string") {
+    return (x) => clip(activation.slope * x + activation.offset);
+  }
+  return {
+    sigmoid: (x: number) => 1 / (1 + Math.exp(-x)),
+    tanh: Math.tanh,
+    relu: (x: number) => Math.max(x, 0),
+    linear: (x: number) => x,
+    hardSigmoid: (x: number) => clip(x / 6 + 0.5),
+  }[activation];
+}
+
+/** Requires a float32 value that is as close to one in doubles as its roundings let it be. */
+function assertClose(value: number, expected: number): void {
+  assertAlmostEquals(value, expected, 1e-5 * Math.max(1, Math.abs(expected)));
+}
+
 /** One sequence through one direction in doubles, from the definition: [steps][inputs] to [steps][outputs], h, c. */
 function directionOracle(
   weights: LSTMWeights,
   xs: number[][],
   h: number[],
   c: number[],
+  functions: CellFunctions,
 ): { ys: number[][]; h: number[]; c: number[] } {
   const hidden = c.length;
-  const sigmoid = (v: number) => 1 / (1 + Math.exp(-v));
+  const gateFunction = plainFunction(functions.gateActivation);
+  const candidate = plainFunction(functions.activation);
+  const cellFunction = plainFunction(functions.cellActivation);
   const product = (m: Float32Array, row: number, v: number[]) =>
     v.reduce((sum, value, k) => sum + value * m[row * v.length + k]!, 0);
   const ys: number[][] = [];
@@ -67,9 +93,9 @@ function directionOracle(
         (weights.biasIh?.[row] ?? 0) + (weights.biasHh?.[row] ?? 0);
     };
     const next = c.map((old, j) =>
-      sigmoid(gate(1, j)) * old + sigmoid(gate(0, j)) * Math.tanh(gate(2, j))
+      gateFunction(gate(1, j)) * old + gateFunction(gate(0, j)) * candidate(gate(2, j))
     );
-    const output = next.map((value, j) => sigmoid(gate(3, j)) * Math.tanh(value));
+    const output = next.map((value, j) => gateFunction(gate(3, j)) * cellFunction(value));
     const { weightHr } = weights;
     h = weightHr === null ? output : h.map((_, p) => product(weightHr, p, output));
     c = next;
@@ -78,7 +104,7 @@ function directionOracle(
   return { ys, h, c };
 }
 
-Deno.test("LSTM.forward() is within 1e-5 of a plain loop in doubles for any layers, directions, bias and projSize", () => {
+Deno.test("LSTM.forward() is within 1e-5 of a plain loop in doubles for any layers, directions, bias, projSize and functions", () => {
   fc.assert(fc.property(
     cases(lstmOptions.map((options) => ({ ...options, batchFirst: false }))),
     ({ lstm, x, state, batch, steps }) => {
@@ -97,21 +123,20 @@ Deno.test("LSTM.forward() is within 1e-5 of a plain loop in doubles for any laye
               input,
               start(0, width!),
               start(1, lstm.hiddenSize),
+              lstm,
             );
             result.h.forEach((value, j) =>
-              assertAlmostEquals(h.data[(at * batch + b) * width! + j], value, 1e-5)
+              assertClose(h.data[(at * batch + b) * width! + j]!, value)
             );
             result.c.forEach((value, j) =>
-              assertAlmostEquals(c.data[(at * batch + b) * lstm.hiddenSize + j], value, 1e-5)
+              assertClose(c.data[(at * batch + b) * lstm.hiddenSize + j]!, value)
             );
             return d === 0 ? result.ys : result.ys.reverse();
           });
           xs = xs.map((_, t) => outputs.flatMap((ys) => ys[t]!));
         });
         xs.forEach((row, t) =>
-          row.forEach((value, j) =>
-            assertAlmostEquals(y.data[(t * batch + b) * row.length + j], value, 1e-5)
-          )
+          row.forEach((value, j) => assertClose(y.data[(t * batch + b) * row.length + j]!, value))
         );
       }
     },

@@ -39,7 +39,8 @@ Deno.test("observeLstmParts() gives the float LSTM's output bit for bit, in ever
     fc.property(
       lstmCases.chain((each) =>
         fc.boolean().chain((splitGates) =>
-          partObservers([0, 8, 16, 32], splitGates).map((parts) => ({ ...each, splitGates, parts }))
+          partObservers([0, 8, 16, 32], splitGates, each.lstm)
+            .map((parts) => ({ ...each, splitGates, parts }))
         )
       ),
       ({ lstm, x, state, lengths, splitGates, parts }) => {

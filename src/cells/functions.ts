@@ -1,0 +1,116 @@
+/**
+ * The functions of a recurrent cell: what they are called, and what is asked of them.
+ *
+ * @module
+ */
+import {
+  type CellActivation,
+  type CellFunctions,
+  type GateActivation,
+  LSTM_FUNCTIONS,
+} from "../../kernels/float/lstm.ts";
+import { checkFloat32, checkOptions } from "../core/check.ts";
+import { failRange, failType, isObject } from "../core/errors.ts";
+
+/** What the operation of a function is called: as in torch.nn.functional, and `"identity"`. */
+export type FunctionOp = "sigmoid" | "tanh" | "relu" | "hardsigmoid" | "identity";
+
+/** Functions that cells can have, by their names here. */
+const OPS: Readonly<Record<string, FunctionOp>> = {
+  sigmoid: "sigmoid",
+  tanh: "tanh",
+  relu: "relu",
+  hardSigmoid: "hardsigmoid",
+  linear: "identity",
+};
+
+/** The operations of functions. */
+export const FUNCTION_OPS: readonly FunctionOp[] = Object.values(OPS);
+
+/** What the operation of a function is called. */
+export function functionOp(activation: GateActivation | CellActivation): FunctionOp {
+  return OPS[typeof activation === "string" ? activation : activation.name]!;
+}
+
+/** The options that say which functions a cell has. */
+export const FUNCTION_OPTIONS = ["gateActivation", "activation", "cellActivation"] as const;
+
+/** The options that give a cell its functions, without those that are so by default: what files say of them. */
+export function functionOptions(functions: CellFunctions): Partial<CellFunctions> {
+  const { gateActivation, activation, cellActivation } = functions;
+  return {
+    ...gateActivation !== LSTM_FUNCTIONS.gateActivation && { gateActivation },
+    ...activation !== LSTM_FUNCTIONS.activation && { activation },
+    ...cellActivation !== activation && { cellActivation },
+  };
+}
+
+/** The functions of a cell, without what else an LSTM says. */
+export function functionsOf(functions: CellFunctions): CellFunctions {
+  const { gateActivation, activation, cellActivation } = functions;
+  return { gateActivation, activation, cellActivation };
+}
+
+/** Whether a cell has torch.nn.LSTM's functions. */
+export function hasLstmFunctions(functions: CellFunctions): boolean {
+  return FUNCTION_OPTIONS.every((key) => functions[key] === LSTM_FUNCTIONS[key]);
+}
+
+/** Requires a slope by which the function does not fall, and is not the same everywhere. */
+function checkSlope(name: string, value: unknown): number {
+  const slope = checkFloat32(name, value);
+  return slope > 0 ? slope : failRange(name, "a positive float32 number", value);
+}
+
+const GATE_ACTIVATIONS = '"sigmoid", "hardSigmoid" or { name: "hardSigmoid", slope, offset }';
+
+/** Requires a function of gates; slope and offset are rounded to float32. */
+function checkGateActivation(name: string, value: unknown): GateActivation {
+  if (value === "sigmoid" || value === "hardSigmoid") return value;
+  if (!isObject(value)) {
+    (typeof value === "string" ? failRange : failType)(name, GATE_ACTIVATIONS, value);
+  }
+  checkOptions(name, value, ["name", "slope", "offset"]);
+  const { name: own, slope, offset } = value as Record<string, unknown>;
+  if (own !== "hardSigmoid") {
+    (typeof own === "string" ? failRange : failType)(`${name}.name`, '"hardSigmoid"', own);
+  }
+  return Object.freeze({
+    name: "hardSigmoid",
+    slope: checkSlope(`${name}.slope`, slope),
+    offset: checkFloat32(`${name}.offset`, offset),
+  });
+}
+
+const CELL_ACTIVATIONS: readonly unknown[] = ["tanh", "relu", "sigmoid", "linear"];
+
+/** Requires a function of the cell gate or the cell state. */
+function checkCellActivation(name: string, value: unknown): CellActivation {
+  if (!CELL_ACTIVATIONS.includes(value)) {
+    const fail = typeof value === "string" ? failRange : failType;
+    fail(name, '"tanh", "relu", "sigmoid" or "linear"', value);
+  }
+  return value as CellActivation;
+}
+
+/**
+ * Requires functions of a cell, torch.nn.LSTM's where none are given.
+ *
+ * @param prefix Before the options' names in messages.
+ * @throws {TypeError | RangeError} If one is no function that a cell can have: the message lists those.
+ */
+export function checkCellFunctions(
+  options: { readonly [key in keyof CellFunctions]?: unknown },
+  prefix: string = "",
+): CellFunctions {
+  const {
+    gateActivation = LSTM_FUNCTIONS.gateActivation,
+    activation = LSTM_FUNCTIONS.activation,
+    cellActivation = activation,
+  } = options;
+  return {
+    gateActivation: checkGateActivation(`${prefix}gateActivation`, gateActivation),
+    activation: checkCellActivation(`${prefix}activation`, activation),
+    cellActivation: checkCellActivation(`${prefix}cellActivation`, cellActivation),
+  };
+}
