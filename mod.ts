@@ -21,8 +21,13 @@ export {
   type TokenTensor,
 } from "./src/core/tensor.ts";
 
+export { Add } from "./src/modules/add/float.ts";
+export { Concat } from "./src/modules/concat/float.ts";
 export { Dropout, type DropoutOptions } from "./src/modules/dropout/float.ts";
 export { Embedding, type EmbeddingOptions } from "./src/modules/embedding/float.ts";
+export type { EndForwardOptions, EndOfTime, EndOptions } from "./src/modules/end_of_time.ts";
+export { FinalHidden, type FinalHiddenOptions } from "./src/modules/final_hidden/float.ts";
+export { FirstStep } from "./src/modules/first_step/float.ts";
 export {
   Graph,
   type GraphChild,
@@ -34,6 +39,7 @@ export type { Topology } from "./src/core/topology.ts";
 export { HardSigmoid, type HardSigmoidOptions } from "./src/modules/hard_sigmoid/float.ts";
 export { Identity } from "./src/modules/identity/float.ts";
 export { LeakyReLU, type LeakyReLUOptions } from "./src/modules/leaky_relu/float.ts";
+export { LastStep } from "./src/modules/last_step/float.ts";
 export { Linear, type LinearOptions, LinearReLU } from "./src/modules/linear/float.ts";
 export { LogSoftmax } from "./src/modules/log_softmax/float.ts";
 export {
@@ -48,6 +54,8 @@ export type {
   GateActivation,
   LSTMCellWeights,
 } from "./kernels/float/lstm.ts";
+export { MaxOverTime } from "./src/modules/max_over_time/float.ts";
+export { MeanOverTime } from "./src/modules/mean_over_time/float.ts";
 export { Module, type StateDictEntry } from "./src/modules/module.ts";
 export type { ActivationModule } from "./src/modules/activation.ts";
 export type { PointwiseModule } from "./src/modules/pointwise.ts";

@@ -4,15 +4,23 @@
  * @module
  */
 import {
+  Add,
+  Concat,
   Dropout,
   Embedding,
+  FinalHidden,
+  FirstStep,
+  Graph,
   HardSigmoid,
   Identity,
+  LastStep,
   LeakyReLU,
   Linear,
   LinearReLU,
   LogSoftmax,
   LSTM,
+  MaxOverTime,
+  MeanOverTime,
   type Module,
   ReLU,
   Sequential,
@@ -44,6 +52,23 @@ function behind(op: Module): Module {
   const linear = new Linear({ inFeatures: WIDTH, outFeatures: WIDTH });
   // A ReLU that alone reads a Linear would become part of it.
   return new Sequential({ linear, sigmoid: new Sigmoid(), op });
+}
+
+const linear = () => new Linear({ inFeatures: WIDTH, outFeatures: OUTPUTS });
+
+/** A module that reads an LSTM. */
+function behindLstm(op: Module, bidirectional = false): Graph {
+  const lstm = new LSTM({ inputSize: WIDTH, hiddenSize: OUTPUTS, bidirectional });
+  return new Graph({ lstm: { module: lstm }, op: { module: op } });
+}
+
+/** A module that reads two Linears. */
+function behindTwo(op: Module): Graph {
+  return new Graph({
+    a: { module: linear(), inputs: "input" },
+    b: { module: linear(), inputs: "input" },
+    op: { module: op, inputs: ["a", "b"] },
+  });
 }
 
 /** In the order of the table. */
@@ -94,4 +119,25 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
   { kind: "LogSoftmax", module: () => behind(new LogSoftmax()), torch: [] },
   { kind: "Dropout", module: () => behind(new Dropout()), torch: [] },
   { kind: "Identity", module: () => behind(new Identity()), torch: [] },
+  { kind: "LastStep", module: () => behindLstm(new LastStep()), torch: [] },
+  { kind: "FirstStep", module: () => behindLstm(new FirstStep()), torch: [] },
+  {
+    kind: "MeanOverTime",
+    module: () => behindLstm(new MeanOverTime()),
+    torch: ["torch.mean of the last dimension of quantized tensors"],
+  },
+  {
+    kind: "MaxOverTime",
+    module: () => behindLstm(new MaxOverTime()),
+    torch: ["torch.max of quantized tensors"],
+  },
+  { kind: "FinalHidden", module: () => behindLstm(new FinalHidden()), torch: [] },
+  {
+    kind: "FinalHidden",
+    form: "both directions",
+    module: () => behindLstm(new FinalHidden({ bidirectional: true }), true),
+    torch: [],
+  },
+  { kind: "Concat", module: () => behindTwo(new Concat()), torch: ["quantized::cat"] },
+  { kind: "Add", module: () => behindTwo(new Add()), torch: ["quantized::add"] },
 ];

@@ -1,5 +1,6 @@
 /**
- * Ends of time: the mean and the maximum of each feature over a sequence's steps.
+ * Ends of time: the mean and the maximum of each feature over a sequence's steps, its first and its
+ * last step, and the final hidden state of a recurrent module.
  *
  * @module
  */
@@ -149,5 +150,100 @@ export function maxOverTime(
       }
       out[o] = max;
     }
+  }
+}
+
+/** Copies one step of a sequence: those features that are `from` or above, and below `end`. */
+function copyStep(
+  x: Integers | Float32Array,
+  { batch, features }: Sequences,
+  step: number,
+  row: number,
+  out: Integers | Float32Array,
+  from: number,
+  end: number,
+): void {
+  const at = (step * batch + row) * features;
+  for (let k = from; k < end; k++) out[row * features + k] = x[at + k]!;
+}
+
+/**
+ * The first step of each sequence.
+ *
+ * @param x [steps, batch, features]
+ * @param out [batch, features], of the dtype of `x`.
+ *
+ * @example
+ * ```ts
+ * import { firstStep } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Int8Array(2);
+ * firstStep(Int8Array.of(1, 2, 3, 4), { steps: 2, batch: 2, features: 1, lengths: null }, out);
+ * assertEquals([...out], [1, 2]);
+ * ```
+ */
+export function firstStep(
+  x: Integers | Float32Array,
+  sequences: Sequences,
+  out: Integers | Float32Array,
+): void {
+  const { batch, features } = sequences;
+  for (let row = 0; row < batch; row++) copyStep(x, sequences, 0, row, out, 0, features);
+}
+
+/**
+ * The last step of each sequence's own length.
+ *
+ * @param x [steps, batch, features]
+ * @param out [batch, features], of the dtype of `x`.
+ *
+ * @example
+ * ```ts
+ * import { lastStep } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Int8Array(2);
+ * lastStep(Int8Array.of(1, 2, 3, 0), { steps: 2, batch: 2, features: 1, lengths: [2, 1] }, out);
+ * assertEquals([...out], [3, 2]);
+ * ```
+ */
+export function lastStep(
+  x: Integers | Float32Array,
+  sequences: Sequences,
+  out: Integers | Float32Array,
+): void {
+  finalHidden(x, sequences, out, false);
+}
+
+/**
+ * The final hidden state of a recurrent module, from its output: torch's `cat(h_n[-2], h_n[-1])`.
+ * The forward direction ends at the last step of a sequence's own length, the backward one at the
+ * first step.
+ *
+ * @param x [steps, batch, features]
+ * @param out [batch, features], of the dtype of `x`.
+ * @param bidirectional Whether the second half of the features is the backward direction's.
+ *
+ * @example
+ * ```ts
+ * import { finalHidden } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Int8Array(2);
+ * const sequences = { steps: 2, batch: 1, features: 2, lengths: null };
+ * finalHidden(Int8Array.of(1, 2, 3, 4), sequences, out, true);
+ * assertEquals([...out], [3, 2]);
+ * ```
+ */
+export function finalHidden(
+  x: Integers | Float32Array,
+  sequences: Sequences,
+  out: Integers | Float32Array,
+  bidirectional: boolean,
+): void {
+  const { steps, batch, features, lengths } = sequences;
+  const forward = bidirectional ? features / 2 : features;
+  for (let row = 0; row < batch; row++) {
+    const last = (lengths === null ? steps : lengths[row]!) - 1;
+    copyStep(x, sequences, last, row, out, 0, forward);
+    copyStep(x, sequences, 0, row, out, forward, features);
   }
 }

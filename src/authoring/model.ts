@@ -7,7 +7,7 @@ import { checkGiven, checkLength, checkNoMore, failRange, failType } from "../co
 import { type Fingerprint, fingerprintOf } from "../core/hash.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import { chainOf, INPUT, type Topology } from "../core/topology.ts";
-import { checkInputCount, describeSize, timeBehind } from "../modules/graph.ts";
+import { checkHidden, checkInputCount, describeSize, timeBehind } from "../modules/graph.ts";
 import type { QuantizedEnds, QuantizedModule } from "../modules/kind.ts";
 import { kindOf, RUNNING_KINDS } from "../modules/kinds.ts";
 import type { OutputPort, ProgramData, ProgramNode } from "../runtime/data.ts";
@@ -80,8 +80,8 @@ export class QuantizedModel {
    *
    * @param modules The modules by name, in the order in which they run; widths must fit.
    * @param topology Who reads whom; by default each module the one before it.
-   * @throws {RangeError} If a module does not take the widths that it is given, or needs time behind what ends it, or
-   * some are batchFirst and others not: the message names the module.
+   * @throws {RangeError} If a module does not take the widths that it is given, needs time behind what ends it, reads a
+   * state that does not exist, or some are batchFirst and others not: the message names the module.
    */
   constructor(
     modules: ReadonlyMap<string, QuantizedModule>,
@@ -101,6 +101,7 @@ export class QuantizedModel {
       const reads = topology.inputs.get(name)!;
       checkInputCount(at, kind, reads.length);
       checkLength(`${at}.reads`, reads.length, own.inputs.length);
+      checkHidden(at, kind, module, reads[0]!, modules);
       reads.forEach((read, i) => {
         const { size, qparams } = own.inputs[i]!;
         if (read !== INPUT) {

@@ -85,7 +85,7 @@ export function prepare(
     const kind = kindOf(name, module);
     const own = qconfigs[i]!;
     const reads = topology.inputs.get(name)!;
-    if (own !== null && kind.hasWeight) engines.add(own.engine ?? "fbgemm");
+    if (own !== null && (kind.hasWeight || kind.hasFamily)) engines.add(own.engine ?? "fbgemm");
     const made = kind.observe(kind.copy(module), {
       name,
       qconfig: own,

@@ -4,7 +4,7 @@
  * @module
  */
 import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
-import { checkFinite, failRange, failType } from "./errors.ts";
+import { checkFinite, checkInteger, failRange, failType } from "./errors.ts";
 import { shapeSize, type Tensor, type TokenTensor } from "./tensor.ts";
 
 /** The largest number of elements of a tensor. */
@@ -88,6 +88,24 @@ export function checkShaped(name: string, x: Tensor, shape: readonly number[]): 
 /** A copy of lengths, so that they are read once; what is no array is left for the check that follows. */
 export function copyLengths(lengths: ArrayLike<number>): ArrayLike<number> {
   return Array.isArray(lengths) || ArrayBuffer.isView(lengths) ? Array.from(lengths) : lengths;
+}
+
+/** Requires one length in 1..steps for each of `batch` rows, and copies them. */
+export function checkLengths(
+  lengths: ArrayLike<number>,
+  batch: number,
+  steps: number,
+): Int32Array {
+  if (!Array.isArray(lengths) && !ArrayBuffer.isView(lengths)) {
+    failType("lengths", "an array of integers", lengths);
+  }
+  if (lengths.length !== batch) {
+    failRange("lengths", `${batch} integers, one a batch row`, lengths.length);
+  }
+  return Int32Array.from(
+    { length: batch },
+    (_, b) => checkInteger(`lengths[${b}]`, lengths[b], 1, steps),
+  );
 }
 
 /** Zeros for a parameter, its size checked. */

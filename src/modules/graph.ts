@@ -14,7 +14,7 @@ import {
   readersOf,
   type Topology,
 } from "../core/topology.ts";
-import type { FloatCall, Kind, Value } from "./kind.ts";
+import type { FloatCall, Kind, QuantizedModule, Value } from "./kind.ts";
 import { KIND_NAMES, kindOf } from "./kinds.ts";
 import { Module } from "./module.ts";
 
@@ -86,8 +86,8 @@ export class Graph extends Module {
    * integers first.
    * @throws {TypeError} If a child is no module, or an option is unknown.
    * @throws {RangeError} If there is none, a name is empty, has a dot, is "input" or unknown, a module reads itself by
-   * any way, is read by nobody, does not take the widths that it is given, or needs time behind what ends it: the
-   * message names the module.
+   * any way, is read by nobody, does not take the widths that it is given, needs time behind what ends it, or reads a
+   * state that does not exist: the message names the module.
    */
   constructor(children: Readonly<Record<string, GraphChild>>, options: GraphOptions = {}) {
     super();
@@ -264,6 +264,7 @@ export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string
     const kind = kindOf(at, module);
     const reads = topology.inputs.get(name)!;
     checkInputCount(at, kind, reads.length);
+    checkHidden(at, kind, module, reads[0]!, modules);
     const given = reads.map((read) => shapes.get(read)!);
     const size = kind.outputSize(at, module, given.map((each) => each.size));
     shapes.set(name, { size, time: timeBehind(at, kind, given.map((each) => each.time)) });
@@ -298,9 +299,32 @@ function inputSizeOf({ modules, topology }: FloatModel): number | null | undefin
 }
 
 /** How many values a module reads is what its kind takes. */
-export function checkInputCount(name: string, kind: Kind, count: number): void {
-  if (kind.inputs === "many" ? count < 2 : count !== 1) {
-    failRange(name, kind.inputs === "many" ? "two inputs or more" : "one input", count);
+export function checkInputCount(name: string, { inputs }: Kind, count: number): void {
+  if (inputs === "many" ? count < 2 : count !== inputs) {
+    const expected = { 1: "one input", 2: "two inputs", many: "two inputs or more" };
+    failRange(name, expected[inputs], count);
+  }
+}
+
+/** What reads hidden states stands behind a module that gives those of as many directions. */
+export function checkHidden(
+  name: string,
+  kind: Kind,
+  module: Module | QuantizedModule,
+  read: string,
+  modules: ReadonlyMap<string, Module | QuantizedModule>,
+): void {
+  const directions = kind.readsHidden?.(module);
+  if (directions === undefined) return;
+  const producer = modules.get(read);
+  const given = producer && kindOf(read, producer).givesHidden?.(producer);
+  if (given === undefined) {
+    const expected = "the output of a recurrent module, whose final hidden state it reads";
+    failRange(name, expected, `that of ${read}, which has no such state`);
+  }
+  if (given !== directions) {
+    const expected = `${given === 2}, as of ${read}, whose hidden state it reads`;
+    failRange(`${name}.bidirectional`, expected, directions === 2);
   }
 }
 

@@ -153,11 +153,13 @@ export interface Kind<
   /** What it does with time. */
   readonly time: TimeUse;
   /** How many values it reads; "many" for two or more. */
-  readonly inputs: 1 | "many";
+  readonly inputs: 1 | 2 | "many";
   /** Whether `forward` takes an initial state. */
   readonly hasState: boolean;
   /** Whether it has a weight of integers, and so a rounding family. */
   readonly hasWeight: boolean;
+  /** Whether it has a rounding family without a weight; false by default. */
+  readonly hasFamily?: boolean;
 
   // Float.
 
@@ -174,6 +176,13 @@ export interface Kind<
   outputSize(name: string, module: F, inputs: readonly (number | null)[]): number;
   /** Whether x and y are [batch, steps, ...]; null where the module does not care. */
   batchFirst(module: F): boolean | null;
+  /**
+   * Of how many directions, forward first, its output holds the hidden states side by side, in its float form and its
+   * quantized one; absent where the output is none.
+   */
+  givesHidden?(module: F | Q): number;
+  /** Of how many directions it reads hidden states; absent where it reads any values. */
+  readsHidden?(module: F | Q): number;
   /** Runs it; the tensors are shaped as PyTorch's module takes them. */
   forward(module: F, inputs: readonly Value[], call: FloatCall): Tensor;
 

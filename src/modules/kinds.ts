@@ -5,15 +5,22 @@
  */
 import { failRange, failType } from "../core/errors.ts";
 import type { RunningKind } from "../runtime/kind.ts";
+import { addKind } from "./add/kind.ts";
+import { concatKind } from "./concat/kind.ts";
 import { dropoutKind } from "./dropout/kind.ts";
 import { embeddingKind } from "./embedding/kind.ts";
+import { finalHiddenKind } from "./final_hidden/kind.ts";
+import { firstStepKind } from "./first_step/kind.ts";
 import { hardSigmoidKind } from "./hard_sigmoid/kind.ts";
 import { identityKind } from "./identity/kind.ts";
 import type { Kind } from "./kind.ts";
+import { lastStepKind } from "./last_step/kind.ts";
 import { leakyReluKind } from "./leaky_relu/kind.ts";
 import { linearKind } from "./linear/kind.ts";
 import { logSoftmaxKind } from "./log_softmax/kind.ts";
 import { lstmKind } from "./lstm/kind.ts";
+import { maxOverTimeKind } from "./max_over_time/kind.ts";
+import { meanOverTimeKind } from "./mean_over_time/kind.ts";
 import type { ReferenceOp } from "./reference.ts";
 import { BASE_OPS } from "./reference_ops.ts";
 import { reluKind } from "./relu/kind.ts";
@@ -23,14 +30,21 @@ import { tanhKind } from "./tanh/kind.ts";
 
 /** Every kind of module, its name in files and QConfigMappings being its own. */
 export const KINDS: readonly Kind[] = [
+  addKind,
+  concatKind,
   dropoutKind,
   embeddingKind,
+  finalHiddenKind,
+  firstStepKind,
   hardSigmoidKind,
   identityKind,
+  lastStepKind,
   leakyReluKind,
   linearKind,
   logSoftmaxKind,
   lstmKind,
+  maxOverTimeKind,
+  meanOverTimeKind,
   reluKind,
   sigmoidKind,
   softmaxKind,

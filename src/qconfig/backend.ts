@@ -19,7 +19,8 @@ export type BackendOp =
   | "mul"
   | FunctionOp
   | "leaky_relu"
-  | "softmax";
+  | "softmax"
+  | "concat";
 
 const OPS: readonly BackendOp[] = [
   "embedding",
@@ -29,6 +30,7 @@ const OPS: readonly BackendOp[] = [
   ...FUNCTION_OPS,
   "leaky_relu",
   "softmax",
+  "concat",
 ];
 
 /** What a value must be; torch's DTypeWithConstraints. */
@@ -64,7 +66,7 @@ export type ObservedValue = Observer | null;
 
 /** The values of one operation. */
 export interface OpValues {
-  /** In the operation's order; two for add and mul, else one. */
+  /** In the operation's order: two for add and mul, two or more for concat, else one. */
   readonly inputs: readonly ObservedValue[];
   /** What the operation gives. */
   readonly output: ObservedValue;
@@ -328,6 +330,7 @@ export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
   leaky_relu: [pointwise],
   hardsigmoid: [{ input: quint8, output: bounded }],
   softmax: [pointwise],
+  concat: [pointwise],
 });
 
 /**
@@ -356,6 +359,7 @@ export const qnnpackBackendConfig: BackendConfig = new BackendConfig("qnnpack", 
   leaky_relu: [pointwise],
   hardsigmoid: [{ input: quint8, output: bounded }],
   softmax: [pointwise],
+  concat: [pointwise],
 });
 
 const int16: readonly DTypeConstraints[] = [
@@ -395,4 +399,5 @@ export const dsp16BackendConfig: BackendConfig = new BackendConfig("dsp16", {
   sigmoid: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
   tanh: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
   relu: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
+  concat: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
 });

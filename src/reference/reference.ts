@@ -6,15 +6,8 @@
 import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
 import { isFloat32Array, isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { dtypeOf, newQArray, type QArray } from "../core/dtype.ts";
-import {
-  checkBuiltIn,
-  checkEach,
-  checkFinite,
-  checkInteger,
-  failRange,
-  failType,
-} from "../core/errors.ts";
-import { checkOptions } from "../core/check.ts";
+import { checkBuiltIn, checkEach, checkFinite, failRange, failType } from "../core/errors.ts";
+import { checkLengths, checkOptions } from "../core/check.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { convert } from "../authoring/convert.ts";
 import { QuantizedModel } from "../authoring/model.ts";
@@ -319,19 +312,6 @@ function stateValue(
   const out = newQArray(to.dtype, data.length);
   quantizePerTensor(data, out, to);
   return { data: out, qparams: to };
-}
-
-function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number): Int32Array {
-  if (!Array.isArray(lengths) && !ArrayBuffer.isView(lengths)) {
-    failType("lengths", "an array of integers", lengths);
-  }
-  if (lengths.length !== batch) {
-    failRange("lengths", `${batch} integers, one a batch row`, lengths.length);
-  }
-  return Int32Array.from(
-    { length: batch },
-    (_, b) => checkInteger(`lengths[${b}]`, lengths[b], 1, steps),
-  );
 }
 
 /**

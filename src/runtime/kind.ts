@@ -51,6 +51,11 @@ export interface Slot {
   readonly initial?: number;
   /** Whether it is the mark of a row's first step, 1 until it, and no value of the model. */
   readonly mark?: boolean;
+  /**
+   * Whether a state's bytes hold doubles, so that long sums move on exactly: those of integers up to the slot's
+   * quantMax, which may be above its dtype's. false by default.
+   */
+  readonly wide?: boolean;
 }
 
 /** Arrays of slots by name, each [groups, batch, size]. */
@@ -69,11 +74,13 @@ export interface Call {
   lengths: Int32Array | null;
   /** Whether gates run split. */
   splitGates: boolean;
-  /** Whether what is read is a caller's Float32Array of reals, and where the steps begin in it; 0 elsewhere. */
+  /** Whether what is read is a caller's Float32Array of reals. */
   realsIn: boolean;
+  /** Where the steps begin in it; 0 elsewhere. */
   inputOffset: number;
-  /** Whether what is written is one, and where they begin in it; 0 elsewhere. */
+  /** Whether what is written is one. */
   realsOut: boolean;
+  /** Where the steps begin in it; 0 elsewhere. */
   outputOffset: number;
 }
 

@@ -71,7 +71,7 @@ export class Program implements RunningModel {
     this.inputSize = input.size;
     this.input = input.qparams;
     this.kinds = nodes.map(({ name, program: { kind } }) =>
-      kinds.find((each) => each.kind === kind) ?? unknownKind(name, kind, kinds)
+      kinds.find((each) => each.kind === kind) ?? unknownKind(name, kind)
     );
     this.looksAhead = nodes.some(({ program }, i) => this.kinds[i]!.looksAhead(program));
     const times = this.#times;
@@ -126,13 +126,8 @@ export class Program implements RunningModel {
 }
 
 /** Says which import is missing. */
-function unknownKind(name: string, kind: string, kinds: readonly RunningKind[]): never {
-  const known = kinds.map((each) => each.kind).join(", ");
+function unknownKind(name: string, kind: string): never {
   const way = "give loadProgram { kinds: [...] } with what the package's runtime/ entry of that " +
     "kind exports";
-  return failRange(
-    `node ${JSON.stringify(name)}`,
-    `a kind that is loaded (${known}); ${way}`,
-    kind,
-  );
+  return failRange(`node ${JSON.stringify(name)}`, `a kind that is loaded; ${way}`, kind);
 }

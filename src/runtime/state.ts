@@ -53,15 +53,21 @@ export function stateRows(
   return rows;
 }
 
-/** How a row's values are stored: as which type, less `min`, and up to which magnitude. */
+/** How a row's values are stored: as which type, less `min`, up to which magnitude, and whether as real numbers. */
 function storage({ slot, q }: StateRow) {
   const range = slot.mark ? 1 : q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
-  const bytes = range > 65535 ? 4 : range > 255 ? 2 : 1;
-  const type = q === null && !slot.mark ? "Float" : "Uint";
+  const bytes = slot.wide ? 8 : range > 65535 ? 4 : range > 255 ? 2 : 1;
+  const real = q === null && !slot.mark;
   return {
     range,
     bytes,
-    as: `${type}${bytes * 8}` as "Float32" | "Uint8" | "Uint16" | "Uint32",
+    real,
+    as: `${real || slot.wide ? "Float" : "Uint"}${bytes * 8}` as
+      | "Float32"
+      | "Float64"
+      | "Uint8"
+      | "Uint16"
+      | "Uint32",
     min: q === null ? 0 : q.quantMin - q.zeroPoint,
   };
 }
@@ -94,12 +100,13 @@ export function readState(rows: readonly StateRow[], view: DataView, start: numb
     for (const each of rows) {
       const { node, slot, row, array, from, to } = each;
       const { initial = 0, mark } = slot;
-      const { range, bytes, as, min } = storage(each);
+      const { range, bytes, real, as, min } = storage(each);
       const own = marks[node] ??= [];
       for (let i = from; i < to; i++, at += bytes) {
         const value = view[`get${as}`](at, true);
         let expected = "";
         if (!(Math.abs(value) <= range)) expected = `at most ${range}`;
+        else if (!real && (value < 0 || value % 1)) expected = "a count from 0 on";
         else if (mark) {
           own[row] ??= value;
           if (value !== own[row]) expected = `${own[row]}, as the row's first mark`;

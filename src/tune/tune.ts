@@ -188,6 +188,7 @@ interface Sequence {
 function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
   const noise = new Noise();
   const { outputSize, batchFirst } = model;
+  const { time } = model.outputs[0]!;
   const longest = new Map<number, number>();
   for (const { batch, steps } of sequences) {
     longest.set(batch, Math.max(longest.get(batch) ?? 0, steps));
@@ -196,7 +197,7 @@ function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
     const session = model.createSession({ batch: rows, maxSteps });
     for (const { x, batch, steps, lengths, exact } of sequences) {
       if (batch !== rows) continue;
-      const y = new Float32Array(steps * batch * outputSize);
+      const y = new Float32Array((time ? steps : 1) * batch * outputSize);
       session.reset();
       session.run(x, y, lengths);
       for (let i = 0; i < y.length; i++) {
@@ -204,7 +205,7 @@ function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
         const [t, b] = batchFirst
           ? [row % steps, Math.floor(row / steps)]
           : [Math.floor(row / batch), row % batch];
-        if (lengths === undefined || t < lengths[b]!) noise.add(exact[i]!, y[i]!);
+        if (!time || lengths === undefined || t < lengths[b]!) noise.add(exact[i]!, y[i]!);
       }
     }
   }

@@ -168,12 +168,12 @@ Deno.test("loadProgram() runs a dynamic graph with the kinds of ./runtime/dynami
   assertThrows(
     () => loadProgram(file),
     RangeError,
-    'node "body.lstm": expected a kind that is loaded (',
+    'node "body.lstm": expected a kind that is loaded; give loadProgram',
   );
   const error = assertThrows(
     () => loadProgram(file, { kinds: [dynamicLstm] }),
     RangeError,
-    'node "tag": expected a kind that is loaded (',
+    'node "tag": expected a kind that is loaded; give loadProgram',
   );
   assertEquals(error.message.includes(way), true, error.message);
   assertEquals(error.message.endsWith('got "DynamicLinear"'), true, error.message);

@@ -1,6 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
+  finalHidden,
+  firstStep,
+  lastStep,
   maxOverTime,
   meanInt8,
   meanOverTimeFloat32,
@@ -100,4 +103,28 @@ Deno.test("meanInt8() stays in range where float32 rounds a sum of 32-bit intege
   const max = 2 ** 31 - 1;
   assertEquals(meanInt8(3 * max, 3, -(2 ** 31), max), max);
   assertEquals(meanInt8(-3 * 2 ** 31, 3, -(2 ** 31), max), -(2 ** 31));
+});
+
+Deno.test("firstStep(), lastStep() and finalHidden() copy steps of each row's own, in integers and floats", () => {
+  fc.assert(
+    fc.property(sequences, fc.boolean(), (s, float) => {
+      const length = s.steps * s.batch * s.features;
+      const make = (n: number) => float ? new Float32Array(n) : new Int32Array(n);
+      const x = make(length).map((_, i) => i + 1);
+      const all = columns(s, x);
+      const copied = (copy: (out: Int32Array | Float32Array) => void) => {
+        const out = make(s.batch * s.features);
+        copy(out);
+        return [...out];
+      };
+      const last = all.map((column) => column.at(-1)!);
+      assertEquals(copied((out) => firstStep(x, s, out)), all.map((column) => column[0]!));
+      assertEquals(copied((out) => lastStep(x, s, out)), last);
+      assertEquals(copied((out) => finalHidden(x, s, out, false)), last);
+      if (s.features % 2 !== 0) return;
+      const backward = (i: number) => i % s.features >= s.features / 2;
+      const want = all.map((column, i) => column.at(backward(i) ? 0 : -1)!);
+      assertEquals(copied((out) => finalHidden(x, s, out, true)), want);
+    }),
+  );
 });

@@ -1,5 +1,6 @@
 /** Random models of every kind that sessions run, and every form in which they do. */
 import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
+import { add, concat } from "@splitgate/splitgate/runtime/joins";
 import { logSoftmax, softmax } from "@splitgate/splitgate/runtime/softmax";
 import fc from "fast-check";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
@@ -89,7 +90,7 @@ export function formsOf(
   const all = forms.map(([name, options]) => [name, model, options] as const);
   let program: Program;
   try {
-    const kinds = [dynamicLinear, dynamicLstm, logSoftmax, softmax];
+    const kinds = [add, concat, dynamicLinear, dynamicLstm, logSoftmax, softmax];
     program = loadProgram(compileModel(model), { kinds });
   } catch (error) {
     // It names the module that no program can hold.

@@ -101,6 +101,7 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
     return outputSize;
   },
   batchFirst: ({ batchFirst }) => batchFirst,
+  givesHidden: ({ bidirectional }) => bidirectional ? 2 : 1,
   copy(module) {
     const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, projSize } = module;
     const sizes = { inputSize, hiddenSize, numLayers, projSize };

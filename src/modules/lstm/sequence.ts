@@ -3,9 +3,15 @@
  *
  * @module
  */
-import { checkInteger, failRange, failType } from "../../core/errors.ts";
+import { failRange, failType } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
-import { checkOptions, checkShaped, checkTensor, parameter } from "../../core/check.ts";
+import {
+  checkLengths,
+  checkOptions,
+  checkShaped,
+  checkTensor,
+  parameter,
+} from "../../core/check.ts";
 
 /** Options of {@linkcode LSTM.forward}. */
 export interface LSTMForwardOptions {
@@ -70,18 +76,4 @@ export function planSequence(
     hShape,
     cShape,
   };
-}
-
-/** Requires one length in 1..steps for each of `batch` rows. */
-function checkLengths(lengths: ArrayLike<number>, batch: number, steps: number): Int32Array {
-  if (!Array.isArray(lengths) && !ArrayBuffer.isView(lengths)) {
-    failType("lengths", "an array of integers", lengths);
-  }
-  if (lengths.length !== batch) {
-    failRange("lengths", `${batch} integers, one a batch row`, lengths.length);
-  }
-  return Int32Array.from(
-    { length: batch },
-    (_, b) => checkInteger(`lengths[${b}]`, lengths[b], 1, steps),
-  );
 }

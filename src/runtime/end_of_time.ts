@@ -1,0 +1,80 @@
+/**
+ * Running ends of time: each keeps one row a sequence from call to call, which is what it gives, so that a sequence in
+ * chunks is as one in a whole. A row that is given no steps keeps its value.
+ *
+ * @module
+ */
+import type { ModuleState, NodeProgram, Port, RunningKind, Slot, Values } from "./kind.ts";
+
+/**
+ * Takes in one value of a step.
+ *
+ * @param kept What is kept: the value's own stands at `to`.
+ * @param x The step's values: this one stands at `from`.
+ * @param fresh Whether it is the row's first step.
+ */
+export type TakeValue = (
+  kept: ModuleState[string],
+  to: number,
+  x: Values,
+  from: number,
+  fresh: boolean,
+) => void;
+
+/** What an end of time says. */
+export interface EndOfTime<P extends NodeProgram> {
+  /** Its name in programs. */
+  readonly kind: string;
+  /** The name of the slot that it keeps its rows in. */
+  readonly kept: string;
+  /** What it keeps besides marks of first steps; by default rows of that name, like the output's. */
+  slots?(port: Port): readonly Slot[];
+  /** What takes in values. */
+  take(program: P): TakeValue;
+  /** Writes all rows of the output; by default those that are kept. */
+  give?(state: ModuleState, out: Values, batch: number, program: P): void;
+}
+
+/** How an end of time runs. */
+export function endOfTime<P extends NodeProgram>(
+  {
+    kind,
+    kept: name,
+    slots = ({ size, qparams }) => [{ name, size, groups: [qparams] }],
+    take,
+    give,
+  }: EndOfTime<P>,
+): RunningKind<P> {
+  return {
+    kind,
+    endsTime: true,
+    looksAhead: () => false,
+    slots: ({ output }) => [
+      { name: "fresh", size: 1, groups: [null], initial: 1, mark: true },
+      ...slots(output),
+    ],
+    prepare(program) {
+      const { size } = program.output;
+      const takeValue = take(program);
+      return {
+        infallible: true,
+        process(state, [x], out, { steps, batch, lengths }) {
+          const kept = state[name]!;
+          const fresh = state.fresh!;
+          for (let row = 0; row < batch; row++) {
+            for (let t = 0; t < (lengths === null ? steps : Math.min(steps, lengths[row]!)); t++) {
+              const first = fresh[row] === 1;
+              const from = (t * batch + row) * size;
+              for (let k = 0; k < size; k++) takeValue(kept, row * size + k, x!, from + k, first);
+              fresh[row] = 0;
+              // Steps of each row, where a slot counts them.
+              if (state.count) state.count[row]!++;
+            }
+          }
+          if (give) give(state, out, batch, program);
+          else for (let i = 0; i < batch * size; i++) out[i] = kept[i]!;
+        },
+      };
+    },
+  };
+}

@@ -1,0 +1,23 @@
+/**
+ * Running FinalHidden: where each direction of a recurrent module ends.
+ *
+ * @module
+ */
+import { endOfTime } from "../end_of_time.ts";
+import type { NodeProgram, RunningKind } from "../kind.ts";
+
+/** A final hidden state's numbers. */
+export interface FinalHiddenProgram extends NodeProgram {
+  /** Whether the second half of a row is the backward direction's, which ends at the first step. */
+  readonly bidirectional: boolean;
+}
+
+/** How FinalHidden runs. */
+export const finalHidden: RunningKind<FinalHiddenProgram> = endOfTime({
+  kind: "FinalHidden",
+  kept: "hidden",
+  take: ({ bidirectional, output: { size } }) => (hidden, to, x, from, fresh) => {
+    // What looks ahead is given whole sequences: a row's first step is where its backward direction ends.
+    if (fresh || !bidirectional || to % size < size / 2) hidden[to] = x[from]!;
+  },
+});

@@ -1,0 +1,16 @@
+/**
+ * Running MaxOverTime: the largest value of each feature.
+ *
+ * @module
+ */
+import { endOfTime } from "../end_of_time.ts";
+import type { RunningKind } from "../kind.ts";
+
+/** How MaxOverTime runs. */
+export const maxOverTime: RunningKind = endOfTime({
+  kind: "MaxOverTime",
+  kept: "max",
+  take: () => (max, to, x, from, fresh) => {
+    if (fresh || x[from]! > max[to]!) max[to] = x[from]!;
+  },
+});
