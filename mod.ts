@@ -22,6 +22,7 @@ export {
 } from "./src/core/tensor.ts";
 
 export { Add } from "./src/modules/add/float.ts";
+export { BatchNorm1d, type BatchNorm1dOptions } from "./src/modules/batch_norm/float.ts";
 export { Concat } from "./src/modules/concat/float.ts";
 export { Dropout, type DropoutOptions } from "./src/modules/dropout/float.ts";
 export { Embedding, type EmbeddingOptions } from "./src/modules/embedding/float.ts";
@@ -38,6 +39,7 @@ export {
 export type { Topology } from "./src/core/topology.ts";
 export { HardSigmoid, type HardSigmoidOptions } from "./src/modules/hard_sigmoid/float.ts";
 export { Identity } from "./src/modules/identity/float.ts";
+export { LayerNorm, type LayerNormOptions } from "./src/modules/layer_norm/float.ts";
 export { LeakyReLU, type LeakyReLUOptions } from "./src/modules/leaky_relu/float.ts";
 export { LastStep } from "./src/modules/last_step/float.ts";
 export { Linear, type LinearOptions, LinearReLU } from "./src/modules/linear/float.ts";
@@ -56,7 +58,7 @@ export type {
 } from "./kernels/float/lstm.ts";
 export { MaxOverTime } from "./src/modules/max_over_time/float.ts";
 export { MeanOverTime } from "./src/modules/mean_over_time/float.ts";
-export { Module, type StateDictEntry } from "./src/modules/module.ts";
+export { Module, type StateDictEntry, type StateDictRule } from "./src/modules/module.ts";
 export type { ActivationModule } from "./src/modules/activation.ts";
 export type { PointwiseModule } from "./src/modules/pointwise.ts";
 export type {

@@ -5,6 +5,7 @@
  */
 import {
   Add,
+  BatchNorm1d,
   Concat,
   Dropout,
   Embedding,
@@ -14,6 +15,7 @@ import {
   HardSigmoid,
   Identity,
   LastStep,
+  LayerNorm,
   LeakyReLU,
   Linear,
   LinearReLU,
@@ -70,6 +72,9 @@ function behindTwo(op: Module): Graph {
     op: { module: op, inputs: ["a", "b"] },
   });
 }
+
+/** Integers of a Linear for a module that takes values as they come. */
+const before = { module: new LinearReLU({ inFeatures: WIDTH, outFeatures: OUTPUTS }) };
 
 /** In the order of the table. */
 export const OPERATOR_ROWS: readonly OperatorRow[] = [
@@ -140,4 +145,25 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
   },
   { kind: "Concat", module: () => behindTwo(new Concat()), torch: ["quantized::cat"] },
   { kind: "Add", module: () => behindTwo(new Add()), torch: ["quantized::add"] },
+  {
+    kind: "BatchNorm1d",
+    module: () => new Graph({ before, op: { module: new BatchNorm1d({ numFeatures: OUTPUTS }) } }),
+    torch: ["quantized::batch_norm1d", "torch.nn.functional.batch_norm"],
+  },
+  {
+    kind: "BatchNorm1d",
+    form: "behind a Linear",
+    module: () =>
+      new Graph({
+        linear: { module: new Linear({ inFeatures: WIDTH, outFeatures: OUTPUTS }) },
+        op: { module: new BatchNorm1d({ numFeatures: OUTPUTS }) },
+      }),
+    torch: ["torch.ao.quantization.fuse_modules"],
+  },
+  {
+    kind: "LayerNorm",
+    module: () =>
+      new Graph({ before, op: { module: new LayerNorm({ normalizedShape: OUTPUTS }) } }),
+    torch: ["quantized::layer_norm"],
+  },
 ];

@@ -28,6 +28,60 @@ function inverseDeviation(norm: BatchNorm, channel: number): number {
   return f(1 / f(Math.sqrt(f(norm.runningVar[channel]! + f(norm.eps)))));
 }
 
+/** What a batch normalization multiplies each channel with, and adds to it: float32 [channels]. */
+export interface BatchNormFactors {
+  /** Factor of each channel. */
+  readonly alpha: Float32Array;
+  /** What is added after the product is rounded to float32. */
+  readonly beta: Float32Array;
+}
+
+/**
+ * The factors of {@linkcode batchNormFloat32}, or of {@linkcode batchNormInt8} where scales are
+ * given.
+ *
+ * @param scales Those of the integers that it reads and gives; null for float32.
+ *
+ * @example
+ * ```ts
+ * import { batchNormFactors } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const norm = {
+ *   weight: null,
+ *   bias: null,
+ *   runningMean: Float32Array.of(1),
+ *   runningVar: Float32Array.of(4),
+ *   eps: 0,
+ * };
+ * const { alpha, beta } = batchNormFactors(norm, null);
+ * assertEquals([...alpha, ...beta], [0.5, -0.5]);
+ * ```
+ */
+export function batchNormFactors(
+  norm: BatchNorm,
+  scales: { readonly from: number; readonly to: number } | null,
+): BatchNormFactors {
+  const { weight, bias, runningMean } = norm;
+  const channels = runningMean.length;
+  const alpha = new Float32Array(channels);
+  const beta = new Float32Array(channels);
+  for (let channel = 0; channel < channels; channel++) {
+    const inverse = inverseDeviation(norm, channel);
+    const gamma = weight === null ? 1 : weight[channel]!;
+    const own = bias === null ? 0 : bias[channel]!;
+    const factor = f(inverse * gamma);
+    if (scales === null) {
+      alpha[channel] = factor;
+      beta[channel] = own - f(runningMean[channel]! * factor);
+    } else {
+      const { from, to } = scales;
+      alpha[channel] = factor * (f(from) / f(to));
+      beta[channel] = f(own - f(f(runningMean[channel]! * inverse) * gamma)) / f(to);
+    }
+  }
+  return { alpha, beta };
+}
+
 /**
  * torch.nn.BatchNorm1d in eval mode over the last dimension: with `r = f(1 / f(sqrt(f(var +
  * eps))))`, `alpha = f(r * weight)` and `beta = f(bias - f(mean * alpha))`, `f(f(x * alpha) +
@@ -55,13 +109,12 @@ function inverseDeviation(norm: BatchNorm, channel: number): number {
  * ```
  */
 export function batchNormFloat32(x: Float32Array, norm: BatchNorm, out: Float32Array): void {
-  const { weight, bias, runningMean } = norm;
-  const channels = runningMean.length;
+  const { alpha, beta } = batchNormFactors(norm, null);
+  const channels = alpha.length;
   for (let channel = 0; channel < channels; channel++) {
-    const alpha = f(inverseDeviation(norm, channel) * (weight === null ? 1 : weight[channel]!));
-    const mean = f(runningMean[channel]! * alpha);
-    const beta = f((bias === null ? 0 : bias[channel]!) - mean);
-    for (let i = channel; i < x.length; i += channels) out[i] = f(x[i]! * alpha) + beta;
+    for (let i = channel; i < x.length; i += channels) {
+      out[i] = f(x[i]! * alpha[channel]!) + beta[channel]!;
+    }
   }
 }
 
@@ -104,18 +157,12 @@ export function batchNormInt8(
 ): void {
   const { data, qparams: from } = x;
   const { data: integers, qparams: to } = out;
-  const { weight, bias, runningMean } = norm;
-  const channels = runningMean.length;
+  const { alpha, beta } = batchNormFactors(norm, { from: from.scale, to: to.scale });
+  const channels = alpha.length;
   const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
-  const ratio = f(from.scale) / f(to.scale);
   for (let channel = 0; channel < channels; channel++) {
-    const inverse = inverseDeviation(norm, channel);
-    const gamma = weight === null ? 1 : weight[channel]!;
-    const alpha = f(f(inverse * gamma) * ratio);
-    const mean = f(f(runningMean[channel]! * inverse) * gamma);
-    const beta = f(f((bias === null ? 0 : bias[channel]!) - mean) / f(to.scale));
     for (let i = channel; i < data.length; i += channels) {
-      const y = f(f(alpha * f(data[i]! - from.zeroPoint)) + beta);
+      const y = f(f(alpha[channel]! * f(data[i]! - from.zeroPoint)) + beta[channel]!);
       integers[i] = clamp(roundHalfEven(y) + to.zeroPoint, lo, to.quantMax);
     }
   }

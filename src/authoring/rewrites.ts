@@ -2,6 +2,7 @@
  * What two kinds of modules do together. Everywhere else a kind answers for itself; here, and only here, pairs of kinds
  * stand by name:
  * - Dropout and Identity are left out of a model that is prepared;
+ * - a BatchNorm1d that alone reads a Linear is folded into its weights, as torch.ao.quantization.fuse_modules does;
  * - a ReLU that alone reads a Linear becomes part of it, as torch.ao.quantization.fuse_modules makes it;
  * - the rows of an Embedding are rounded together with the input weights of what reads them;
  * - an Embedding is folded into what reads it: its rows, multiplied with the input weights, become a table.
@@ -10,8 +11,11 @@
  */
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
-import { failRange } from "../core/errors.ts";
+import { foldBatchNorm } from "../../kernels/ops/normalize.ts";
+import { checkFinite, failRange } from "../core/errors.ts";
 import { INPUT, loneReaders, readersOf, type Topology } from "../core/topology.ts";
+import { checkBatchNorm } from "../modules/batch_norm/check.ts";
+import { BatchNorm1d } from "../modules/batch_norm/float.ts";
 import { ObservedEmbedding } from "../modules/embedding/observed.ts";
 import { embeddingRows, QuantizedEmbedding } from "../modules/embedding/quantized.ts";
 import { checkFlow, type FloatModel } from "../modules/graph.ts";
@@ -55,6 +59,26 @@ function isNeeded({ topology }: FloatModel, name: string): boolean {
   return read === INPUT && [...topology.outputs.values()].includes(name);
 }
 
+/** A Linear that gives what a batch normalization behind it would give. */
+function foldedLinear(name: string, linear: Linear, norm: BatchNorm1d): Linear {
+  const { inFeatures, outFeatures } = linear;
+  checkBatchNorm(`modules.${name}`, norm, null);
+  const { weight, bias } = foldBatchNorm("linear", linear.weight, linear.bias, norm);
+  const folded = new Linear({ inFeatures, outFeatures });
+  for (const [key, values] of Object.entries({ weight, bias })) {
+    checkFinite(`modules.${name}: folded ${key}`, values);
+  }
+  folded.weight.set(weight);
+  folded.bias!.set(bias);
+  return folded;
+}
+
+/** A Linear with ReLU behind it. */
+function withRelu(linear: Linear): LinearReLU {
+  const { inFeatures, outFeatures, bias } = linear;
+  return copyOf(linear, new LinearReLU({ inFeatures, outFeatures, bias: bias !== null }));
+}
+
 /** Rewrites a float model before it is observed. */
 export function rewriteFloat(model: FloatModel): FloatModel {
   checkFlow(model);
@@ -70,16 +94,18 @@ export function rewriteFloat(model: FloatModel): FloatModel {
     }
     const before = rewritten.modules.get(read!);
     if (
-      module.kind === "ReLU" && before instanceof Linear && !(before instanceof LinearReLU) &&
-      loneReaders(rewritten.topology).has(read!)
+      !(before instanceof Linear) || before instanceof LinearReLU ||
+      !loneReaders(rewritten.topology).has(read!)
     ) {
-      const { inFeatures, outFeatures, bias } = before;
-      const fused = copyOf(
-        before,
-        new LinearReLU({ inFeatures, outFeatures, bias: bias !== null }),
-      );
-      rewritten = without(withModule(rewritten, read!, fused), name, read!);
+      continue;
     }
+    // A BatchNorm1d stands before the ReLU that reads it, so that both become part of the Linear.
+    const fused = module instanceof BatchNorm1d
+      ? foldedLinear(name, before, module)
+      : module.kind === "ReLU"
+      ? withRelu(before)
+      : null;
+    if (fused !== null) rewritten = without(withModule(rewritten, read!, fused), name, read!);
   }
   return rewritten;
 }

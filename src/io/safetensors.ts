@@ -11,10 +11,11 @@ import { checkObject, failRange, failType, isObject, parseJson, show } from "../
 import { recognize } from "./recognize.ts";
 
 /** The safetensors dtypes that are read and written. */
-export type SafetensorsDType = "F32" | "I32" | "U16" | "I16" | "I8" | "U8";
+export type SafetensorsDType = "I64" | "F32" | "I32" | "U16" | "I16" | "I8" | "U8";
 
-/** The arrays that hold F32, I32, U16, I16, I8 and U8, in this order. */
+/** The arrays that hold I64, F32, I32, U16, I16, I8 and U8, in this order. */
 export type SafetensorsArray =
+  | BigInt64Array
   | Float32Array
   | Int32Array
   | Uint16Array
@@ -24,7 +25,7 @@ export type SafetensorsArray =
 
 /** One tensor of a file: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsEntry {
-  /** As the file names it: F32, I8, I32 and so on. */
+  /** As the file names it: F32, I8, I32 and so on. I64 is what PyTorch keeps counts in. */
   dtype: SafetensorsDType;
   /** Dimensions, outermost first; empty for a single value. */
   shape: number[];
@@ -52,6 +53,7 @@ interface ArrayType {
 
 /** dtype -> array, in the order in which the reference writes dtypes. */
 export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<unknown, ArrayType>([
+  ["I64", BigInt64Array],
   ["F32", Float32Array],
   ["I32", Int32Array],
   ["U16", Uint16Array],
@@ -193,7 +195,7 @@ function readTensor(
 }
 
 /**
- * Reads a safetensors file of F32, I32, U16, I16, I8 and U8 tensors.
+ * Reads a safetensors file of I64, F32, I32, U16, I16, I8 and U8 tensors.
  *
  * Everything is checked: the header's length, its encoding, numbers, repeated keys, each
  * dtype, shape and byte range, and that the tensors cover the data without

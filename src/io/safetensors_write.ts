@@ -35,7 +35,7 @@ function quote(what: string, value: unknown): string {
  * Writes tensors as one safetensors file. Equal input gives equal bytes, in
  * whatever order the tensors and the metadata come.
  *
- * The dtype follows from the array: Float32Array F32, Int32Array I32,
+ * The dtype follows from the array: BigInt64Array I64, Float32Array F32, Int32Array I32,
  * Uint16Array U16, Int16Array I16, Int8Array I8, Uint8Array U8. Tensors are
  * laid out in this order of dtypes, then by name, and the header is padded
  * with spaces to a multiple of 8 bytes, so that each tensor is aligned to its
@@ -92,8 +92,8 @@ export function writeSafetensors(
     if (rank < 0) {
       failType(
         `tensor ${key} data`,
-        "a Float32Array, Int32Array, Uint16Array, Int16Array, Int8Array or " +
-          "Uint8Array",
+        "a Float32Array, Int32Array, Uint16Array, Int16Array, Int8Array, " +
+          "Uint8Array or BigInt64Array",
         data,
       );
     }

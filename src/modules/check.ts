@@ -37,6 +37,14 @@ export function fitsFloat32(value: number): boolean {
   return Math.abs(Math.fround(value)) < Infinity;
 }
 
+/** Requires what is added to a variance: finite, and positive, or 0 where that is allowed. */
+export function checkEps(name: string, eps: unknown, zero: boolean): number {
+  const expected = `a finite number, ${zero ? "0 or more" : "above 0"}`;
+  if (typeof eps !== "number") failType(name, expected, eps);
+  if (!(eps < Infinity && (zero ? eps >= 0 : eps > 0))) failRange(name, expected, eps);
+  return eps;
+}
+
 /** Requires parameters whose integers stand for finite values. */
 export function checkValues(name: string, q: OptionalQParams): void {
   if (q !== null && !fitsFloat32(q.scale * Math.fround(integerBound(q)))) {

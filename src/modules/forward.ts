@@ -3,13 +3,15 @@
  *
  * @module
  */
+import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
 import { dtypeOf, newQArray, type QArray } from "../core/dtype.ts";
 import { checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { isPerChannel, type PerTensorQParams, type QParams } from "../core/qparams.ts";
-import { shapeSize, type Tensor } from "../core/tensor.ts";
+import { type QTensor, shapeSize, type Tensor } from "../core/tensor.ts";
 import { quantizeShifted } from "../runtime/shifted.ts";
 import type { ForwardTensor } from "./kind.ts";
+import { finiteTensor } from "./observing.ts";
 
 /** The parameters of a tensor that a module takes; null is float32. */
 export function inputQParams(name: string, x: unknown): PerTensorQParams | null {
@@ -34,6 +36,51 @@ export function inputQParams(name: string, x: unknown): PerTensorQParams | null 
   checkSize(data as QArray);
   (data as Int32Array).forEach((q, i) => checkInteger(`${name}.data[${i}]`, q, quantMin, quantMax));
   return qparams;
+}
+
+/** The kernels of a module that gives as many values as it takes. */
+export interface RowKernels {
+  /** Integers to integers; false where it does not run their dtypes. */
+  integers(x: QTensor<PerTensorQParams>, out: QTensor<PerTensorQParams>): boolean;
+  /** float32, in place. */
+  floats(x: Float32Array): void;
+}
+
+/**
+ * Runs rows of `size` values by a module's kernels: floats are quantized to `input`, a quantized tensor keeps its own
+ * parameters; what integers do not run goes through float32.
+ *
+ * @throws {TypeError} If `x` is no tensor.
+ * @throws {RangeError} If its last dimension is not `size`, a value out of range, or a float32 result not finite.
+ */
+export function forwardRows(
+  x: ForwardTensor,
+  size: number,
+  { input, output }: { input: PerTensorQParams | null; output: PerTensorQParams | null },
+  kernels: RowKernels,
+): ForwardTensor {
+  let from = inputQParams("x", x);
+  if (x.shape.at(-1) !== size) failRange("x.shape", `[..., ${size}]`, [...x.shape]);
+  const shape = [...x.shape];
+  let { data } = x;
+  if (from === null && input !== null) {
+    from = input;
+    const q = newQArray(input.dtype, data.length);
+    quantizePerTensor(data as Float32Array, q, input);
+    data = q;
+  }
+  const out = output === null
+    ? null
+    : { data: newQArray(output.dtype, data.length), shape, qparams: output };
+  const given = from === null ? null : { data: data as QArray, shape, qparams: from };
+  if (given !== null && out !== null && kernels.integers(given, out)) return out;
+  const y = new Float32Array(data.length);
+  if (given === null) y.set(data);
+  else dequantizePerTensor(given.data, y, given.qparams.scale, given.qparams.zeroPoint);
+  kernels.floats(y);
+  if (out === null) return finiteTensor("y", y, shape);
+  quantizePerTensor(y, out.data, out.qparams);
+  return out;
 }
 
 /** Values as modules pass them on: integers less the zero point, or floats; quantized to `to` where given as floats. */

@@ -16,7 +16,7 @@ import {
 } from "../core/topology.ts";
 import type { FloatCall, Kind, QuantizedModule, Value } from "./kind.ts";
 import { KIND_NAMES, kindOf } from "./kinds.ts";
-import { Module } from "./module.ts";
+import { Module, type StateDictRule } from "./module.ts";
 
 /** A module of a {@linkcode Graph}, and what it reads. */
 export interface GraphChild {
@@ -125,6 +125,15 @@ export class Graph extends Module {
       for (const [name, value] of child.stateDict()) tensors.set(`${prefix}.${name}`, value);
     }
     return tensors;
+  }
+
+  /** Those of the children, each name preceded by the child's and a dot. */
+  override stateDictRules(): Map<string, StateDictRule> {
+    const rules = new Map<string, StateDictRule>();
+    for (const [prefix, child] of this.children) {
+      for (const [name, rule] of child.stateDictRules()) rules.set(`${prefix}.${name}`, rule);
+    }
+    return rules;
   }
 
   /**

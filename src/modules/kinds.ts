@@ -6,6 +6,7 @@
 import { failRange, failType } from "../core/errors.ts";
 import type { RunningKind } from "../runtime/kind.ts";
 import { addKind } from "./add/kind.ts";
+import { batchNorm1dKind } from "./batch_norm/kind.ts";
 import { concatKind } from "./concat/kind.ts";
 import { dropoutKind } from "./dropout/kind.ts";
 import { embeddingKind } from "./embedding/kind.ts";
@@ -15,6 +16,7 @@ import { hardSigmoidKind } from "./hard_sigmoid/kind.ts";
 import { identityKind } from "./identity/kind.ts";
 import type { Kind } from "./kind.ts";
 import { lastStepKind } from "./last_step/kind.ts";
+import { layerNormKind } from "./layer_norm/kind.ts";
 import { leakyReluKind } from "./leaky_relu/kind.ts";
 import { linearKind } from "./linear/kind.ts";
 import { logSoftmaxKind } from "./log_softmax/kind.ts";
@@ -31,6 +33,7 @@ import { tanhKind } from "./tanh/kind.ts";
 /** Every kind of module, its name in files and QConfigMappings being its own. */
 export const KINDS: readonly Kind[] = [
   addKind,
+  batchNorm1dKind,
   concatKind,
   dropoutKind,
   embeddingKind,
@@ -39,6 +42,7 @@ export const KINDS: readonly Kind[] = [
   hardSigmoidKind,
   identityKind,
   lastStepKind,
+  layerNormKind,
   leakyReluKind,
   linearKind,
   logSoftmaxKind,

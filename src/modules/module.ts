@@ -18,6 +18,16 @@ export interface StateDictEntry {
   readonly shape: readonly number[];
 }
 
+/** What `loadStateDict` knows of a tensor besides its shape. */
+export interface StateDictRule {
+  /** Whether PyTorch's state dict has it and the module makes no use of it: anything is taken for it, or nothing. */
+  readonly unused?: boolean;
+  /** The smallest value that it may hold; any by default. */
+  readonly min?: number;
+  /** What a message says where it is missing, has another shape or holds a smaller value. */
+  readonly hint?: string;
+}
+
 /**
  * A float module.
  *
@@ -45,35 +55,49 @@ export abstract class Module {
    */
   abstract stateDict(): Map<string, Tensor>;
 
+  /** What is to be known of some tensors, by name, besides their shapes. */
+  stateDictRules(): ReadonlyMap<string, StateDictRule> {
+    return new Map();
+  }
+
   /**
    * Replaces the values of all tensors.
    *
    * @param tensors Exactly the names of {@linkcode Module.stateDict}, each float32 with the same shape and finite:
-   * a state dict, or `tensors` of a safetensors file.
+   * a state dict, or `tensors` of a safetensors file. What PyTorch's modules have besides and evaluation does not use
+   * (`num_batches_tracked` of a BatchNorm1d) may be there, too.
    * @throws {TypeError} If `tensors` is no Map, or holds something that is no float32 tensor.
-   * @throws {RangeError} If a tensor is missing, unexpected, of the wrong shape, or not finite. The message names the
-   * first twenty. On any error the module is left as it was.
+   * @throws {RangeError} If a tensor is missing, unexpected, of the wrong shape, not finite, or a variance is negative.
+   * The message names the first twenty. On any error the module is left as it was.
    */
   loadStateDict(tensors: ReadonlyMap<string, StateDictEntry>): void {
     checkBuiltIn("tensors", tensors, "Map", "a Map of tensors");
     const own = this.stateDict();
+    const rules = this.stateDictRules();
+    const hintOf = (name: string) => {
+      const hint = rules.get(name)?.hint;
+      return hint === undefined ? "" : ` (${hint})`;
+    };
     const faults: string[] = [];
     // Copied first: what is given may be this module's own memory.
     const copies = new Map<Float32Array, Float32Array>();
     let wrongKind = false;
     for (const [name, { shape }] of own) {
-      if (!tensors.has(name)) faults.push(`missing ${show(name)} ${show(shape)}`);
+      if (!tensors.has(name)) {
+        faults.push(`missing ${show(name)} ${show(shape)}${hintOf(name)}`);
+      }
     }
     for (const [name, entry] of tensors as Map<unknown, StateDictEntry | null | undefined>) {
       const expected = typeof name === "string" ? own.get(name) : undefined;
       const label = typeof name === "string" ? show(name) : `a key of type ${typeof name}`;
+      if (expected === undefined && rules.get(name as string)?.unused) continue;
       if (expected === undefined) {
         faults.push(`unexpected ${label}`);
         continue;
       }
       const data = entry?.data;
       const shape = entry?.shape;
-      const want = show(expected.shape);
+      const want = `${show(expected.shape)}${hintOf(name as string)}`;
       if (!isFloat32Array(data) || !Array.isArray(shape)) {
         wrongKind = true;
         faults.push(`${label} is not a tensor of F32 ${want}`);
@@ -88,6 +112,12 @@ export abstract class Module {
       } else {
         const at = data.findIndex((value) => !Number.isFinite(value));
         if (at >= 0) faults.push(`${label} holds ${data[at]} at ${at}, expected finite numbers`);
+        const { min = -Infinity } = rules.get(name as string) ?? {};
+        const low = at >= 0 ? -1 : data.findIndex((value) => value < min);
+        if (low >= 0) {
+          const hint = hintOf(name as string);
+          faults.push(`${label} holds ${data[low]} at ${low}, expected ${min} or more${hint}`);
+        }
         copies.set(expected.data, data.slice());
       }
     }

@@ -20,7 +20,9 @@ export type BackendOp =
   | FunctionOp
   | "leaky_relu"
   | "softmax"
-  | "concat";
+  | "concat"
+  | "batch_norm"
+  | "layer_norm";
 
 const OPS: readonly BackendOp[] = [
   "embedding",
@@ -31,6 +33,8 @@ const OPS: readonly BackendOp[] = [
   "leaky_relu",
   "softmax",
   "concat",
+  "batch_norm",
+  "layer_norm",
 ];
 
 /** What a value must be; torch's DTypeWithConstraints. */
@@ -331,6 +335,8 @@ export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
   hardsigmoid: [{ input: quint8, output: bounded }],
   softmax: [pointwise],
   concat: [pointwise],
+  batch_norm: [pointwise],
+  layer_norm: [pointwise],
 });
 
 /**
@@ -360,6 +366,8 @@ export const qnnpackBackendConfig: BackendConfig = new BackendConfig("qnnpack", 
   hardsigmoid: [{ input: quint8, output: bounded }],
   softmax: [pointwise],
   concat: [pointwise],
+  batch_norm: [pointwise],
+  layer_norm: [pointwise],
 });
 
 const int16: readonly DTypeConstraints[] = [
@@ -400,4 +408,6 @@ export const dsp16BackendConfig: BackendConfig = new BackendConfig("dsp16", {
   tanh: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
   relu: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
   concat: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
+  batch_norm: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
+  layer_norm: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
 });

@@ -16,6 +16,7 @@ import { lstmKind } from "./kinds/lstm.ts";
 import { lstmPartsKind } from "./kinds/lstm_parts.ts";
 import { lstmStubsKind } from "./kinds/lstm_stubs.ts";
 import { modulesKind } from "./kinds/modules.ts";
+import { normModelsKind } from "./kinds/norm_models.ts";
 import { normalizeKind } from "./kinds/normalize.ts";
 import { observersKind } from "./kinds/observers.ts";
 import { overTimeKind } from "./kinds/over_time.ts";
@@ -45,6 +46,7 @@ export const KINDS: readonly Kind[] = [
   lstmDynamicKind,
   torchModelsKind,
   modulesKind,
+  normModelsKind,
   lstmPartsKind,
 ];
 

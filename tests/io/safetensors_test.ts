@@ -374,21 +374,21 @@ const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
   [
     "an entry with its fields in __proto__",
     file(`{"a":{"__proto__":${U8},"x":1,"y":2}}`, 2),
-    'tensor "a": expected shape, data_offsets and a dtype of F32,I32,U16,I16,I8,U8, got',
+    'tensor "a": expected shape, data_offsets and a dtype of I64,F32,I32,U16,I16,I8,U8, got',
   ],
-  ...["F64", "F16", "BF16", "I64", "BOOL", "u8", "constructor", ""].map((
+  ...["F64", "F16", "BF16", "U64", "BOOL", "u8", "constructor", ""].map((
     dtype,
   ): [string, Uint8Array, string] => [
     `dtype ${JSON.stringify(dtype)}`,
     file(`{"a":${entry(dtype, "[1]", "[0,2]")}}`, 2),
-    `tensor "a": expected shape, data_offsets and a dtype of F32,I32,U16,I16,I8,U8, got ${
+    `tensor "a": expected shape, data_offsets and a dtype of I64,F32,I32,U16,I16,I8,U8, got ${
       JSON.stringify(dtype)
     }`,
   ]),
   [
     "a dtype in an array",
     file(`{"a":{"dtype":["U8"],"shape":[2],"data_offsets":[0,2]}}`, 2),
-    'tensor "a": expected shape, data_offsets and a dtype of F32,I32,U16,I16,I8,U8, got',
+    'tensor "a": expected shape, data_offsets and a dtype of I64,F32,I32,U16,I16,I8,U8, got',
   ],
   ...[
     ["2", "2"],
@@ -540,6 +540,30 @@ for (const [what, bytes, message] of HOSTILE) {
   });
 }
 
+Deno.test("writeSafetensors() lays I64 out as the reference library does, and parseSafetensors() reads it", () => {
+  // safetensors.torch.save of the same tensors
+  const recorded = Uint8Array.from(
+    atob(
+      "4AAAAAAAAAB7ImEiOnsiZHR5cGUiOiJJNjQiLCJzaGFwZSI6WzJdLCJkYXRhX29mZnNldHMiOlswLDE2" +
+        "XX0sIm4iOnsiZHR5cGUiOiJJNjQiLCJzaGFwZSI6W10sImRhdGFfb2Zmc2V0cyI6WzE2LDI0XX0sImIi" +
+        "OnsiZHR5cGUiOiJGMzIiLCJzaGFwZSI6WzJdLCJkYXRhX29mZnNldHMiOlsyNCwzMl19LCJjIjp7ImR0" +
+        "eXBlIjoiSTgiLCJzaGFwZSI6WzFdLCJkYXRhX29mZnNldHMiOlszMiwzM119fSAgICAgIAUAAAAAAAAA" +
+        "AAAAAAAAAED5/////////wAAgD8AAABAAQ==",
+    ),
+    (c) => c.charCodeAt(0),
+  );
+  const tensors: [string, SafetensorsInput][] = [
+    ["b", { data: Float32Array.of(1, 2), shape: [2] }],
+    ["n", { data: BigInt64Array.of(-7n), shape: [] }],
+    ["c", { data: Int8Array.of(1), shape: [1] }],
+    ["a", { data: BigInt64Array.of(5n, 2n ** 62n), shape: [2] }],
+  ];
+  assertEquals(writeSafetensors(tensors), recorded);
+  const read = parseSafetensors(recorded).tensors;
+  assertEquals(read.get("n"), { dtype: "I64", data: BigInt64Array.of(-7n), shape: [] });
+  assertEquals(read.get("a")!.data, BigInt64Array.of(5n, 2n ** 62n));
+});
+
 Deno.test("parseSafetensors() keeps messages short when names are long", () => {
   const error = assertThrows(
     () => parseSafetensors(file(`{"${"n".repeat(1e6)}":1}`)),
@@ -635,7 +659,8 @@ type Recorded = [
 ];
 
 /** What this package refuses and the reference does not. */
-const STRICTER = /keys, each once|dtype alone|a dtype of F32,|expected an object, got (null|\[)/;
+const STRICTER =
+  /keys, each once|dtype alone|a dtype of I64,F32,|expected an object, got (null|\[)/;
 
 Deno.test("parseSafetensors() refuses what the reference library refuses, and reads the same from what both take", async () => {
   const path = new URL("safetensors_headers.json", import.meta.url);

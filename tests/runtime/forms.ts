@@ -1,13 +1,11 @@
 /** Random models of every kind that sessions run, and every form in which they do. */
-import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
-import { add, concat } from "@splitgate/splitgate/runtime/joins";
-import { logSoftmax, softmax } from "@splitgate/splitgate/runtime/softmax";
 import fc from "fast-check";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
 import { loadProgram } from "../../src/runtime/program_file.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { Embedding } from "../../src/modules/embedding/float.ts";
 import { Linear } from "../../src/modules/linear/float.ts";
+import { RUNNING_KINDS } from "../../src/modules/kinds.ts";
 import { LSTM } from "../../src/modules/lstm/float.ts";
 import { Sequential } from "../../src/modules/graph.ts";
 import { quantizeDynamic } from "../../src/authoring/quantize_dynamic.ts";
@@ -90,8 +88,7 @@ export function formsOf(
   const all = forms.map(([name, options]) => [name, model, options] as const);
   let program: Program;
   try {
-    const kinds = [add, concat, dynamicLinear, dynamicLstm, logSoftmax, softmax];
-    program = loadProgram(compileModel(model), { kinds });
+    program = loadProgram(compileModel(model), { kinds: RUNNING_KINDS });
   } catch (error) {
     // It names the module that no program can hold.
     if (error instanceof RangeError && error.message.startsWith("modules.")) return all;
