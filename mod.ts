@@ -133,7 +133,7 @@ export type { InputObserver, ObservedModule, QuantizedModule } from "./src/modul
 export { convert } from "./src/authoring/convert.ts";
 export type { LoweringOptions, QuantizedModel } from "./src/authoring/model.ts";
 export type { ObservedModel } from "./src/authoring/observed_model.ts";
-export { observeLstmParts, type ObserveLstmPartsOptions } from "./src/authoring/observe_parts.ts";
+export { observeLSTMParts, type ObserveLSTMPartsOptions } from "./src/authoring/observe_parts.ts";
 export type { FitOptions, Unsupported } from "./src/modules/fit_backend.ts";
 export { prepare, type PrepareOptions } from "./src/authoring/prepare.ts";
 export { quantizeDynamic } from "./src/authoring/quantize_dynamic.ts";

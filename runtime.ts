@@ -45,9 +45,9 @@ export type {
 } from "./src/runtime/data.ts";
 export type {
   Backend,
+  ModuleInstance,
   NodeProgram,
   Port,
-  PreparedModule,
   RunningKind,
 } from "./src/runtime/kind.ts";
 export type { Tensor } from "./src/core/tensor.ts";

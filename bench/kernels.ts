@@ -8,14 +8,14 @@ import { do_not_optimize } from "mitata";
 import { addInt8, linearInt8, mulInt8, quantizePerTensor } from "../kernels/mod.ts";
 import {
   bindState,
+  buildCell,
+  buildTables,
   dotRows,
   gateOrder,
   lowerCell,
   lstmScratch,
   lstmStep,
   packedInput,
-  prepareCell,
-  prepareTables,
   quantizedActivation,
   sumsLength,
 } from "../backend.ts";
@@ -34,7 +34,7 @@ function cellOf(size: number) {
   const parts = fastParts(source)!;
   const order = gateOrder(size);
   const lowered = lowerCell("fbgemm", source, parts, order, lstm.input, 255);
-  const cell = prepareCell(lowered.cell, prepareTables(lowered.tables));
+  const cell = buildCell(lowered.cell, buildTables(lowered.tables));
   const binding = bindState(
     "fbgemm",
     source,

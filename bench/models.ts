@@ -26,7 +26,7 @@ export function realsOf(steps: number, width: number): Float32Array {
 }
 
 /** What an LSTM of the benches is, beside its hidden size. */
-export interface LstmModelOptions {
+export interface LSTMModelOptions {
   /** As wide as the hidden state unless given. */
   readonly inputSize?: number;
   readonly layers?: number;
@@ -35,7 +35,7 @@ export interface LstmModelOptions {
 }
 
 /** An LSTM by one of torch's 8-bit presets, fbgemm unless given. */
-export function lstmModel(hiddenSize: number, options: LstmModelOptions = {}): QuantizedModel {
+export function lstmModel(hiddenSize: number, options: LSTMModelOptions = {}): QuantizedModel {
   const {
     inputSize = hiddenSize,
     layers: numLayers = 1,

@@ -59,7 +59,7 @@ function behind(op: Module): Module {
 const linear = () => new Linear({ inFeatures: WIDTH, outFeatures: OUTPUTS });
 
 /** A module that reads an LSTM. */
-function behindLstm(op: Module, bidirectional = false): Graph {
+function behindLSTM(op: Module, bidirectional = false): Graph {
   const lstm = new LSTM({ inputSize: WIDTH, hiddenSize: OUTPUTS, bidirectional });
   return new Graph({ lstm: { module: lstm }, op: { module: op } });
 }
@@ -124,23 +124,23 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
   { kind: "LogSoftmax", module: () => behind(new LogSoftmax()), torch: [] },
   { kind: "Dropout", module: () => behind(new Dropout()), torch: [] },
   { kind: "Identity", module: () => behind(new Identity()), torch: [] },
-  { kind: "LastStep", module: () => behindLstm(new LastStep()), torch: [] },
-  { kind: "FirstStep", module: () => behindLstm(new FirstStep()), torch: [] },
+  { kind: "LastStep", module: () => behindLSTM(new LastStep()), torch: [] },
+  { kind: "FirstStep", module: () => behindLSTM(new FirstStep()), torch: [] },
   {
     kind: "MeanOverTime",
-    module: () => behindLstm(new MeanOverTime()),
+    module: () => behindLSTM(new MeanOverTime()),
     torch: ["torch.mean of the last dimension of quantized tensors"],
   },
   {
     kind: "MaxOverTime",
-    module: () => behindLstm(new MaxOverTime()),
+    module: () => behindLSTM(new MaxOverTime()),
     torch: ["torch.max of quantized tensors"],
   },
-  { kind: "FinalHidden", module: () => behindLstm(new FinalHidden()), torch: [] },
+  { kind: "FinalHidden", module: () => behindLSTM(new FinalHidden()), torch: [] },
   {
     kind: "FinalHidden",
     form: "both directions",
-    module: () => behindLstm(new FinalHidden({ bidirectional: true }), true),
+    module: () => behindLSTM(new FinalHidden({ bidirectional: true }), true),
     torch: [],
   },
   { kind: "Concat", module: () => behindTwo(new Concat()), torch: ["quantized::cat"] },

@@ -72,7 +72,9 @@ export async function loadTools(): Promise<Tools> {
   for (const [entry, path] of Object.entries(config.exports)) {
     if (!entry.startsWith("./runtime/")) continue;
     const module: Record<string, RunningKind<never>> = await import(`../${path}`);
-    for (const half of Object.values(module).filter(({ prepare }) => prepare !== undefined)) {
+    for (
+      const half of Object.values(module).filter(({ instantiate }) => instantiate !== undefined)
+    ) {
       entries.set(half.kind, entry);
       extra.push(half);
     }
@@ -170,7 +172,7 @@ function formOf(
     portable: lowered.byParts === undefined ? "yes" : "by parts",
     simd: cell("SIMD", () => {
       agree("SIMD", model.createSession({ ...options, kernels }));
-      return kernels.prepare(lowered) === null ? "runs portable" : "yes";
+      return kernels.instantiate(lowered) === null ? "runs portable" : "yes";
     }),
     file: cell("model file", () => {
       agree("its model file", loadModel(saveModel(model)).createSession(options));

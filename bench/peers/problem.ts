@@ -40,7 +40,7 @@ function uniform(seed: number): () => number {
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** The outputs of the layer from a zero state, in float64: what results are checked against. */
-export function referenceLstm(p: Omit<Problem, "expected">): Float32Array {
+export function referenceLSTM(p: Omit<Problem, "expected">): Float32Array {
   const { size, weightIh, weightHh, biasIh, biasHh, input } = p;
   const steps = input.length / size;
   const c = new Float64Array(size);
@@ -92,7 +92,7 @@ export function createProblem(size: number): Problem {
       );
     }),
   };
-  return { ...weights, expected: referenceLstm(weights) };
+  return { ...weights, expected: referenceLSTM(weights) };
 }
 
 /** The problem as float32 bytes, little endian, its arrays one after the other: what Python peers read. */

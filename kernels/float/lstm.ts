@@ -91,7 +91,7 @@ export interface LSTMWeights extends LSTMCellWeights {
 }
 
 /** What {@linkcode lstmStepFloat32} writes in between. */
-export interface FloatLstmScratch {
+export interface FloatLSTMScratch {
   /** [4 * hiddenSize] */
   readonly igates: Float32Array;
   /** [4 * hiddenSize] */
@@ -105,13 +105,13 @@ export interface FloatLstmScratch {
  *
  * @example
  * ```ts
- * import { floatLstmScratch } from "./lstm.ts";
+ * import { floatLSTMScratch } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
- * const { igates, hgates, hidden } = floatLstmScratch(3);
+ * const { igates, hgates, hidden } = floatLSTMScratch(3);
  * assertEquals([igates.length, hgates.length, hidden.length], [12, 12, 3]);
  * ```
  */
-export function floatLstmScratch(hiddenSize: number): FloatLstmScratch {
+export function floatLSTMScratch(hiddenSize: number): FloatLSTMScratch {
   return {
     igates: new Float32Array(4 * hiddenSize),
     hgates: new Float32Array(4 * hiddenSize),
@@ -130,12 +130,12 @@ export function floatLstmScratch(hiddenSize: number): FloatLstmScratch {
  *
  * @example
  * ```ts
- * import { floatLstmScratch, lstmStepFloat32 } from "./lstm.ts";
+ * import { floatLSTMScratch, lstmStepFloat32 } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
  * const zeros = new Float32Array(4);
  * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null, weightHr: null };
  * const x = Float32Array.of(1), h = Float32Array.of(0), c = Float32Array.of(8);
- * lstmStepFloat32(weights, 1, 1, x, 0, h, c, floatLstmScratch(1));
+ * lstmStepFloat32(weights, 1, 1, x, 0, h, c, floatLSTMScratch(1));
  * assertEquals(c[0], 4);
  * ```
  */
@@ -147,7 +147,7 @@ export function lstmStepFloat32(
   offset: number,
   h: Float32Array,
   c: Float32Array,
-  scratch: FloatLstmScratch,
+  scratch: FloatLSTMScratch,
   functions: FloatCellFunctions = FLOAT_LSTM_FUNCTIONS,
 ): void {
   const { igates, hgates, hidden } = scratch;

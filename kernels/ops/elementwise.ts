@@ -66,7 +66,7 @@ export interface FixedPointAdd {
 }
 
 /**
- * Prepares qnnpack's fixed-point addition (pytorch_qnnp_compute_add_quantization_params): the ratios of scales, as
+ * Makes the constants of qnnpack's fixed-point addition (pytorch_qnnp_compute_add_quantization_params): the ratios of scales, as
  * integers of which the larger has 22 bits. Where both ratios are below 2^-10 torch shifts an int32 by more than 31
  * places, which C leaves undefined; here the step is what it says.
  *
@@ -74,13 +74,13 @@ export interface FixedPointAdd {
  *
  * @example
  * ```ts
- * import { prepareFixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { buildFixedPointAdd } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * assertEquals(prepareFixedPointAdd(0.5, 0.25, 1), { multiplierA: 2 ** 21, multiplierB: 2 ** 20, step: 2 ** 22 });
- * assertEquals(prepareFixedPointAdd(1e-6, 1, 1), null);
+ * assertEquals(buildFixedPointAdd(0.5, 0.25, 1), { multiplierA: 2 ** 21, multiplierB: 2 ** 20, step: 2 ** 22 });
+ * assertEquals(buildFixedPointAdd(1e-6, 1, 1), null);
  * ```
  */
-export function prepareFixedPointAdd(
+export function buildFixedPointAdd(
   scaleA: number,
   scaleB: number,
   outScale: number,
@@ -103,7 +103,7 @@ export function prepareFixedPointAdd(
 
 /**
  * `(a * multiplierA + b * multiplierB) / step`, rounded half away from zero; a and b less their zero points. Exact for
- * |a|, |b| <= 255 and the constants of {@linkcode prepareFixedPointAdd}, where the sum stays below 2^31. Never -0.
+ * |a|, |b| <= 255 and the constants of {@linkcode buildFixedPointAdd}, where the sum stays below 2^31. Never -0.
  *
  * @param step A power of two.
  *
@@ -131,11 +131,11 @@ export function fixedPointSum(
  *
  * @param a quint8; `b` likewise.
  * @param out As long as `a` and `b`; a quantMin of its zero point makes negative results 0.
- * @param add {@linkcode prepareFixedPointAdd} of the three scales.
+ * @param add {@linkcode buildFixedPointAdd} of the three scales.
  *
  * @example
  * ```ts
- * import { addQuint8FixedPoint, prepareFixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { addQuint8FixedPoint, buildFixedPointAdd } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const out = new Uint8Array(1);
  * const q = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
@@ -143,7 +143,7 @@ export function fixedPointSum(
  *   { data: Uint8Array.of(12), qparams: q },
  *   { data: Uint8Array.of(13), qparams: q },
  *   { data: out, qparams: q },
- *   prepareFixedPointAdd(0.5, 0.5, 0.5)!,
+ *   buildFixedPointAdd(0.5, 0.5, 0.5)!,
  * );
  * assertEquals(out[0], 15);
  * ```

@@ -6,7 +6,7 @@
 import { activationKey } from "../numeric/activation.ts";
 import { type CellFunctions, LSTM_FUNCTIONS } from "../float/lstm.ts";
 import type { Activation } from "../numeric/float_functions.ts";
-import { type FixedPointAdd, mulMultiplier, prepareFixedPointAdd } from "../ops/elementwise.ts";
+import { buildFixedPointAdd, type FixedPointAdd, mulMultiplier } from "../ops/elementwise.ts";
 import {
   biasTerm,
   canRescale,
@@ -22,7 +22,7 @@ import {
   CELL_SUM,
   FORGET,
   HIDDEN,
-  type LstmCell,
+  type LSTMCell,
   type Projection,
   type StateBinding,
   SUM_SIZE,
@@ -303,7 +303,7 @@ export function addsInFixedPoint(
  * ```
  */
 export function fixedPointAdd(name: string, a: Affine, b: Affine, to: Affine): FixedPointAdd {
-  const add = prepareFixedPointAdd(a.scale, b.scale, to.scale);
+  const add = buildFixedPointAdd(a.scale, b.scale, to.scale);
   if (add === null) {
     throw new RangeError(
       `${name}: expected scales within 2^-14..2^8 of the output's for qnnpack's addition, got ${a.scale}, ${b.scale} for ${to.scale}`,
@@ -327,7 +327,7 @@ export interface CellWeights {
 }
 
 /** What a cell's parameters alone decide of its sums and products. */
-export type CellArithmetic = Pick<LstmCell, "constants" | "fixedPoint" | "exactScale">;
+export type CellArithmetic = Pick<LSTMCell, "constants" | "fixedPoint" | "exactScale">;
 
 /**
  * The activations of the four gates and of the cell state: what each is, and the parameters of its input and output.
@@ -449,7 +449,7 @@ export function sharedTables(functions: CellFunctions = LSTM_FUNCTIONS): SharedT
 
 /** A cell's numbers, and the tables that they name. */
 export interface LoweredCell {
-  /** What prepareCell makes ready. */
+  /** What buildCell makes ready. */
   readonly cell: CellProgram;
   /** Those that were given, and behind them what they lacked. */
   readonly tables: ActivationProgram[];

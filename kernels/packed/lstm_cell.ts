@@ -29,7 +29,7 @@ export interface Projection {
 }
 
 /**
- * Places in {@linkcode LstmCell.constants}: first the five sums (the four gates, then the cell state), `SUM_SIZE`
+ * Places in {@linkcode LSTMCell.constants}: first the five sums (the four gates, then the cell state), `SUM_SIZE`
  * apart, each with the multipliers of its two terms (or, in fixed point, its integer multipliers), what takes the sum
  * to its output (the reciprocal of its scale; the fixed point's step), and its bounds less the zero point.
  *
@@ -73,11 +73,11 @@ export const PRODUCT_LO = 1;
 /** Upper bound within a product's constants, less the zero point. */
 export const PRODUCT_HI = 2;
 
-/** Length of {@linkcode LstmCell.constants}. */
+/** Length of {@linkcode LSTMCell.constants}. */
 export const CELL_CONSTANTS = 34;
 
 /** A cell made ready to run: constants only, shared by all sessions. */
-export interface LstmCell {
+export interface LSTMCell {
   /** Units: the width of the cell state. */
   readonly hiddenSize: number;
   /** W_ih in the order of the gates array, or null where the projected input is given. */
@@ -129,7 +129,7 @@ function multiply(a: number, b: number, multiplier: number, lo: number, hi: numb
   return quantized(Math.fround(Math.fround(a * b) * multiplier), lo, hi);
 }
 
-/** A sum, not clamped yet; the parameters are those of `LstmCell.constants`. */
+/** A sum, not clamped yet; the parameters are those of `LSTMCell.constants`. */
 function add(x: number, y: number, a: number, b: number, factor: number, fixed: boolean): number {
   if (!fixed) return Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
   // As fixedPointSum; a call from here would not be inlined, and box its result.
@@ -163,7 +163,7 @@ function projectSums(p: Projection, row: number, values: Float64Array, count: nu
 
 /** Adds both projections of each gate and quantizes the sum. `out` may be `input`. */
 function addProjections(
-  cell: LstmCell,
+  cell: LSTMCell,
   input: Float64Array,
   hidden: Float64Array,
   out: Float64Array,
@@ -190,7 +190,7 @@ function addProjections(
 }
 
 /** Applies the gates' activations, in place. */
-function activateGates(cell: LstmCell, gates: Float64Array, count: number): void {
+function activateGates(cell: LSTMCell, gates: Float64Array, count: number): void {
   for (let gate = 0; gate < 4; gate++) {
     const table = cell.tables[gate]!;
     const { data, first, kept } = table;
@@ -215,7 +215,7 @@ function activateGates(cell: LstmCell, gates: Float64Array, count: number): void
  * @param h Receives the hidden states from `hOffset`.
  */
 function finishUnits(
-  cell: LstmCell,
+  cell: LSTMCell,
   binding: StateBinding,
   gates: Float64Array,
   count: number,
@@ -282,7 +282,7 @@ function finishUnits(
  * them, an intermediate of width 4 * hiddenSize. (Taking some units at a time through all parts would need less memory
  * still, but each time costs .2 to .4 microseconds: 1 to 10 % of a step, by block and size, in every engine.)
  */
-export interface LstmScratch {
+export interface LSTMScratch {
   /** W_ih x + b_ih: [4 * hiddenSize], and room for what {@linkcode dotRows} writes beyond that. */
   readonly igates: Float64Array;
   /** W_hh h + b_hh: as long as `igates`. */
@@ -310,7 +310,7 @@ export function lstmScratch(
   hiddenSize: number,
   projSize: number,
   splitGates: boolean,
-): LstmScratch {
+): LSTMScratch {
   const igates = new Float64Array(sumsLength(4 * hiddenSize));
   return {
     igates,
@@ -385,7 +385,7 @@ export function projectRows(
  * ```ts
  * import { bindState, gateOrder, lowerCell } from "./lower.ts";
  * import { lstmScratch, lstmStep } from "./lstm_cell.ts";
- * import { prepareCell, prepareTables } from "./program.ts";
+ * import { buildCell, buildTables } from "./program.ts";
  * import { assertAlmostEquals } from "@std/assert";
  * const weight = (inFeatures: number) => ({
  *   data: new Int8Array(4 * inFeatures).fill(64),
@@ -414,7 +414,7 @@ export function projectRows(
  * };
  * const input = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * const { cell: program, tables } = lowerCell("fbgemm", weights, parts, gateOrder(1), input, 32768);
- * const cell = prepareCell(program, prepareTables(tables));
+ * const cell = buildCell(program, buildTables(tables));
  * const binding = bindState("fbgemm", weights, parts, gateOrder(1), parts.ogate_cy, parts.fgate_cx_igate_cgate);
  * const h = new Float64Array(1), c = new Float64Array(1), x = [64, 0, 0, 0]; // 0.5
  * lstmStep(cell, binding, x, null, 0, h, 0, c, 0, lstmScratch(1, 0, true));
@@ -424,7 +424,7 @@ export function projectRows(
  * ```
  */
 export function lstmStep(
-  cell: LstmCell,
+  cell: LSTMCell,
   binding: StateBinding,
   x: readonly number[] | null,
   projected: Float32Array | null,
@@ -433,7 +433,7 @@ export function lstmStep(
   hOffset: number,
   c: Float64Array,
   cOffset: number,
-  scratch: LstmScratch,
+  scratch: LSTMScratch,
 ): void {
   const { hiddenSize, hiddenRows, hiddenOutput } = cell;
   const { igates, hgates, gates, h: before } = scratch;

@@ -6,7 +6,7 @@
  */
 import { type ActivationTable, activationTable } from "../numeric/activation.ts";
 import type { Activation } from "../numeric/float_functions.ts";
-import type { LstmCell, Projection } from "./lstm_cell.ts";
+import type { LSTMCell, Projection } from "./lstm_cell.ts";
 import { packRows, type WeightRows } from "./pack.ts";
 import type { Affine } from "../numeric/quantize.ts";
 
@@ -28,23 +28,23 @@ export interface ActivationProgram {
  * @example
  * ```ts
  * import { lookup } from "../numeric/activation.ts";
- * import { prepareTables } from "./program.ts";
+ * import { buildTables } from "./program.ts";
  * import { assertEquals } from "@std/assert";
  * const from = { scale: 0.1, zeroPoint: 128, quantMin: 0, quantMax: 255 };
  * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
- * const [table] = prepareTables([{ activation: "sigmoid", from, to, outputs: null }]);
+ * const [table] = buildTables([{ activation: "sigmoid", from, to, outputs: null }]);
  * assertEquals(lookup(table!, 0), 128);
  * ```
  */
-export function prepareTables(programs: readonly ActivationProgram[]): ActivationTable[] {
+export function buildTables(programs: readonly ActivationProgram[]): ActivationTable[] {
   return programs.map(({ activation, from, to, outputs }) =>
     activationTable(activation, from, to, outputs)
   );
 }
 
-/** A cell's numbers: {@linkcode prepareCell} makes it ready. */
+/** A cell's numbers: {@linkcode buildCell} makes it ready. */
 export interface CellProgram
-  extends Omit<LstmCell, "inputRows" | "hiddenRows" | "hiddenOutput" | "tables"> {
+  extends Omit<LSTMCell, "inputRows" | "hiddenRows" | "hiddenOutput" | "tables"> {
   /** W_ih, unit after unit, or null where projected inputs are given. */
   readonly inputRows: WeightRows | null;
   /** W_hh, unit after unit. */
@@ -63,7 +63,7 @@ export interface CellProgram
  * @example
  * ```ts
  * import { gateOrder, lowerCell } from "./lower.ts";
- * import { prepareCell, prepareTables } from "./program.ts";
+ * import { buildCell, buildTables } from "./program.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
  * const four = [q, q, q, q];
@@ -80,10 +80,10 @@ export interface CellProgram
  * };
  * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
  * const { cell, tables } = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
- * assertEquals(prepareCell(cell, prepareTables(tables)).tables.length, 5);
+ * assertEquals(buildCell(cell, buildTables(tables)).tables.length, 5);
  * ```
  */
-export function prepareCell(cell: CellProgram, tables: readonly ActivationTable[]): LstmCell {
+export function buildCell(cell: CellProgram, tables: readonly ActivationTable[]): LSTMCell {
   const { inputRows, hiddenOutput: output, activations } = cell;
   return {
     ...cell,

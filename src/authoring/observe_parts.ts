@@ -12,8 +12,8 @@ import { getPreset } from "../qconfig/presets.ts";
 import type { ObservedModel } from "./observed_model.ts";
 import { prepare, type PrepareOptions } from "./prepare.ts";
 
-/** Options of {@linkcode observeLstmParts}. */
-export interface ObserveLstmPartsOptions extends PrepareOptions {
+/** Options of {@linkcode observeLSTMParts}. */
+export interface ObserveLSTMPartsOptions extends PrepareOptions {
   /** The LSTM's own QConfig, which every part that is left out inherits; `getPreset("x86")` by default. */
   readonly qconfig?: QConfig;
 }
@@ -37,11 +37,11 @@ export interface ObserveLstmPartsOptions extends PrepareOptions {
  *
  * @example Gates and cell state in 16 bits
  * ```ts
- * import { convertToReference, FixedQParamsObserver, LSTM, observeLstmParts, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, FixedQParamsObserver, LSTM, observeLSTMParts, tensor } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }), x = tensor([0.5, -1, 0.25, 2], [2, 1, 2]);
  * const bits16 = { dtype: "qint32", quantMin: -32768, quantMax: 32767, zeroPoint: 0 } as const;
- * const observed = observeLstmParts(lstm, {
+ * const observed = observeLSTMParts(lstm, {
  *   linearOutput: FixedQParamsObserver.withArgs({ ...bits16, scale: 2 ** -11 }),
  *   cellState: FixedQParamsObserver.withArgs({ ...bits16, scale: 2 ** -11 }),
  * }, { splitGates: true });
@@ -50,10 +50,10 @@ export interface ObserveLstmPartsOptions extends PrepareOptions {
  * assertEquals(gates.map(({ dtype, scale }) => [dtype, scale]), Array(4).fill(["qint32", 2 ** -11]));
  * ```
  */
-export function observeLstmParts(
+export function observeLSTMParts(
   lstm: LSTM,
   parts: PartObservers,
-  options: ObserveLstmPartsOptions = {},
+  options: ObserveLSTMPartsOptions = {},
 ): ObservedModel {
   if (!(lstm instanceof LSTM)) failType("lstm", "an LSTM", lstm);
   if (typeof parts !== "object" || parts === null) {

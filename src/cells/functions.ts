@@ -52,7 +52,7 @@ export function functionsOf(functions: CellFunctions): CellFunctions {
 }
 
 /** Whether a cell has torch.nn.LSTM's functions. */
-export function hasLstmFunctions(functions: CellFunctions): boolean {
+export function hasLSTMFunctions(functions: CellFunctions): boolean {
   return FUNCTION_OPTIONS.every((key) => functions[key] === LSTM_FUNCTIONS[key]);
 }
 

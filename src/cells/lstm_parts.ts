@@ -11,7 +11,7 @@ import {
   LSTM_FUNCTIONS,
 } from "../../kernels/float/lstm.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import { type FunctionOp, functionOp, hasLstmFunctions } from "./functions.ts";
+import { type FunctionOp, functionOp, hasLSTMFunctions } from "./functions.ts";
 
 export type { FunctionOp };
 
@@ -246,7 +246,7 @@ export function lstmParts(
   projected: boolean,
   functions: CellFunctions = LSTM_FUNCTIONS,
 ): readonly Part[] {
-  if (hasLstmFunctions(functions)) return projected ? LSTM_PARTS_PROJECTED : LSTM_PARTS;
+  if (hasLSTMFunctions(functions)) return projected ? LSTM_PARTS_PROJECTED : LSTM_PARTS;
   const parts = makeParts(functions);
   return projected ? [...parts, PROJECTION] : parts;
 }

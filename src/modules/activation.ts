@@ -240,7 +240,7 @@ export class QuantizedActivation<D extends object = object>
     }
     const out = new Float64Array(values.length);
     const call = createCall(values.length / size, 1);
-    this.#spec.running.prepare(own.lower() as never).process({}, [values], out, call);
+    this.#spec.running.instantiate(own.lower() as never).process({}, [values], out, call);
     return shiftedTensor(out, x.shape, own.output);
   }
 }

@@ -231,7 +231,7 @@ function patternFailure(
 }
 
 /**
- * The operations that a target runs, and in which dtypes; torch's BackendConfig. `prepare` and `observeLstmParts` hold
+ * The operations that a target runs, and in which dtypes; torch's BackendConfig. `prepare` and `observeLSTMParts` hold
  * every module and part to it.
  *
  * @example
@@ -344,11 +344,11 @@ export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
  *
  * @example
  * ```ts
- * import { LSTM, MinMaxObserver, observeLstmParts, qnnpackBackendConfig as backendConfig } from "@splitgate/splitgate";
+ * import { LSTM, MinMaxObserver, observeLSTMParts, qnnpackBackendConfig as backendConfig } from "@splitgate/splitgate";
  * import { assertThrows } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
  * assertThrows(
- *   () => observeLstmParts(lstm, { sigmoid: MinMaxObserver.withArgs({}) }, { backendConfig }),
+ *   () => observeLSTMParts(lstm, { sigmoid: MinMaxObserver.withArgs({}) }, { backendConfig }),
  *   RangeError,
  *   "scale: expected exactly 0.00390625, got MinMaxObserver (use a FixedQParamsObserver)",
  * );
@@ -382,14 +382,14 @@ const int16: readonly DTypeConstraints[] = [
  * @example
  * ```ts
  * import { dsp16BackendConfig, fbgemmBackendConfig } from "@splitgate/splitgate";
- * import { LSTM, MinMaxObserver, observeLstmParts } from "@splitgate/splitgate";
+ * import { LSTM, MinMaxObserver, observeLSTMParts } from "@splitgate/splitgate";
  * import { assertEquals, assertThrows } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
  * const cellState = MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 });
- * const { unsupported } = observeLstmParts(lstm, { cellState }, { backendConfig: dsp16BackendConfig });
+ * const { unsupported } = observeLSTMParts(lstm, { cellState }, { backendConfig: dsp16BackendConfig });
  * assertEquals(unsupported, []);
  * assertThrows(
- *   () => observeLstmParts(lstm, { cellState }, { backendConfig: fbgemmBackendConfig }),
+ *   () => observeLSTMParts(lstm, { cellState }, { backendConfig: fbgemmBackendConfig }),
  *   RangeError,
  *   "lstm.l0.fgate_cx: expected what fbgemm runs",
  * );

@@ -138,9 +138,9 @@ export class ReferenceModel implements Iterable<GraphNode> {
    *
    * @example
    * ```ts
-   * import { convertToReference, LSTM, observeLstmParts, tensor } from "@splitgate/splitgate";
+   * import { convertToReference, LSTM, observeLSTMParts, tensor } from "@splitgate/splitgate";
    * import { assertEquals } from "@std/assert";
-   * const observed = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {});
+   * const observed = observeLSTMParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {});
    * const x = tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]);
    * observed.forward(x);
    * const { output, state } = convertToReference(observed).run(x);

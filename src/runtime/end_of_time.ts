@@ -53,7 +53,7 @@ export function endOfTime<P extends NodeProgram>(
       { name: "fresh", size: 1, groups: [null], initial: 1, mark: true },
       ...slots(output),
     ],
-    prepare(program) {
+    instantiate(program) {
       const { size } = program.output;
       const takeValue = take(program);
       return {

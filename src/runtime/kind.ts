@@ -36,7 +36,7 @@ export interface ByParts {
   /** The part that stands in the way, and what would help. */
   readonly reason: string;
   /** Makes it ready. */
-  prepare(): PreparedModule;
+  instantiate(): ModuleInstance;
 }
 
 /** Something that a module keeps between steps. */
@@ -99,7 +99,7 @@ export function createCall(steps: number, batch: number): Call {
 }
 
 /** A module made ready: constants and scratch, shared by all sessions, which never run at the same time. */
-export interface PreparedModule {
+export interface ModuleInstance {
   /**
    * Whether `process` never throws, given what it is described to take. Sessions of others keep a copy of their state,
    * and put it back where a call fails.
@@ -140,7 +140,7 @@ export interface RunningKind<P extends NodeProgram = NodeProgram> {
   /** What it keeps between steps. */
   slots(program: P): readonly Slot[];
   /** The module made ready, by the portable kernels. */
-  prepare(program: P): PreparedModule;
+  instantiate(program: P): ModuleInstance;
 }
 
 /** Runs modules in another way than the portable kernels; what it is asked stands in the `./backend` entry. */
@@ -152,9 +152,9 @@ export interface Backend {
    *
    * @internal
    */
-  prepare(program: NodeProgram): PreparedModule | null;
+  instantiate(program: NodeProgram): ModuleInstance | null;
   /**
-   * What `prepare` then takes instead of making it, where it finds it in a program; null where this backend does not run
+   * What `instantiate` then takes instead of making it, where it finds it in a program; null where this backend does not run
    * the module. Absent where there is nothing to gain.
    *
    * @internal

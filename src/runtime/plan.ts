@@ -5,7 +5,7 @@
  */
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import type { ProgramData } from "./data.ts";
-import type { Backend, PreparedModule, RunningKind, Slot } from "./kind.ts";
+import type { Backend, ModuleInstance, RunningKind, Slot } from "./kind.ts";
 
 /** A value that a module reads. */
 export interface PlannedInput {
@@ -26,7 +26,7 @@ export interface PlannedNode {
   /** Its name in the model. */
   readonly name: string;
   /** What runs it. */
-  readonly run: PreparedModule;
+  readonly run: ModuleInstance;
   /** What it keeps between steps. */
   readonly slots: readonly Slot[];
   /** What it reads. */
@@ -127,7 +127,7 @@ export function planOf(
     for (const each of used) buffers.free(each);
     return {
       name,
-      run: kernels?.prepare(own) ?? own.byParts?.prepare() ?? kind.prepare(own),
+      run: kernels?.instantiate(own) ?? own.byParts?.instantiate() ?? kind.instantiate(own),
       slots: kind.slots(own),
       inputs,
       buffer,

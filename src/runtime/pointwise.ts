@@ -22,7 +22,7 @@ export function pointwise(kind: string): RunningKind<PointwiseProgram> {
     endsTime: false,
     looksAhead: () => false,
     slots: () => [],
-    prepare({ activation, inputs, output: { size, qparams: to } }) {
+    instantiate({ activation, inputs, output: { size, qparams: to } }) {
       const from = inputs[0]!.qparams;
       // Less their zero point, integers become others as floats do by these two.
       const uniform = activation === "relu" || activation === "linear";

@@ -112,7 +112,7 @@ export class Program implements RunningModel {
     checkInteger("batch", batch, 1, 2 ** 20);
     checkInteger("maxSteps", maxSteps, 1, 2 ** 20);
     if (splitGates !== undefined) checkBoolean("splitGates", splitGates);
-    if (kernels !== undefined && typeof kernels?.prepare !== "function") {
+    if (kernels !== undefined && typeof kernels?.instantiate !== "function") {
       failType("kernels", "a backend", kernels);
     }
     const { data } = this;

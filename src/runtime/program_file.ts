@@ -111,7 +111,7 @@ export function loadProgram(bytes: Uint8Array, options: LoadOptions = {}): Progr
   checkBoolean("verify", verify);
   if (!Array.isArray(kinds)) failType("options.kinds", "an array of kinds", kinds);
   kinds.forEach((each, i) => {
-    if (typeof each?.prepare !== "function") failType(`options.kinds[${i}]`, "a kind", each);
+    if (typeof each?.instantiate !== "function") failType(`options.kinds[${i}]`, "a kind", each);
   });
   if (!isUint8Array(bytes)) failType("bytes", "a Uint8Array", bytes);
   // Not slice, which copies nothing where bytes are a Buffer.

@@ -5,7 +5,7 @@
  */
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
 import { checkResults } from "./check_results.ts";
-import type { NodeProgram, PreparedModule } from "./kind.ts";
+import type { ModuleInstance, NodeProgram } from "./kind.ts";
 import { quantizeShifted } from "./shifted.ts";
 
 /** Computes rows of `width` values; `out` may be `x`. */
@@ -20,7 +20,7 @@ export function rowsModule(
   compute: RowsFunction,
   { inputs, output: { size, qparams: to } }: NodeProgram,
   infallible: boolean,
-): PreparedModule {
+): ModuleInstance {
   const from = inputs[0]!.qparams;
   const row = new Float32Array(size);
   return {

@@ -11,13 +11,13 @@ import {
   type Call,
   createSlots,
   type Image,
+  type ModuleInstance,
   type ModuleState,
   type NodeProgram,
-  type PreparedModule,
   reserveBetween,
   type Values,
 } from "../runtime/kind.ts";
-import { lstm as lstmKind, type LstmCellProgram, type LstmProgram } from "../runtime/kinds/lstm.ts";
+import { lstm as lstmKind, type LSTMCellProgram, type LSTMProgram } from "../runtime/kinds/lstm.ts";
 import { makeProjector, type Projector } from "../runtime/projector.ts";
 import { convertShifted } from "../runtime/shifted.ts";
 import {
@@ -83,9 +83,9 @@ interface SimdImage extends Image {
 }
 
 /** Whether the kernels run a module: an LSTM whose values float32 holds. */
-function runs(program: NodeProgram): program is LstmProgram {
+function runs(program: NodeProgram): program is LSTMProgram {
   if (program.kind !== lstmKind.kind) return false;
-  const { projSize, layers } = program as LstmProgram;
+  const { projSize, layers } = program as LSTMProgram;
   return projSize === 0 && layers !== null && layers.flat().every(({ float32 }) => float32);
 }
 
@@ -95,10 +95,10 @@ class SimdTokens {
   readonly #width: number;
   readonly #known: Uint8Array;
   readonly #rows: Float32Array;
-  readonly #fill: LstmProgram["fill"];
+  readonly #fill: LSTMProgram["fill"];
   readonly #size: number;
 
-  constructor(arena: Arena, rows: Float32Array, { hiddenSize, fill }: LstmProgram) {
+  constructor(arena: Arena, rows: Float32Array, { hiddenSize, fill }: LSTMProgram) {
     this.#size = 4 * hiddenSize;
     const count = rows.length / this.#size;
     this.#width = wholeUnits(hiddenSize) * 16;
@@ -126,11 +126,11 @@ class SimdTokens {
  */
 class SimdState {
   readonly fresh: Uint8Array;
-  readonly #owner: SimdLstm;
+  readonly #owner: SimdLSTM;
   readonly #h: Float64Array;
   readonly #c: Float64Array;
 
-  constructor(owner: SimdLstm, { h, c, fresh }: ModuleState) {
+  constructor(owner: SimdLSTM, { h, c, fresh }: ModuleState) {
     this.#owner = owner;
     this.#h = h as Float64Array;
     this.#c = c as Float64Array;
@@ -148,11 +148,11 @@ class SimdState {
   }
 }
 
-class SimdLstm implements PreparedModule {
+class SimdLSTM implements ModuleInstance {
   readonly infallible = true;
   readonly takesReals: boolean;
   readonly givesReals: boolean;
-  readonly #lstm: LstmProgram;
+  readonly #lstm: LSTMProgram;
   readonly #kernel: SimdExports;
   readonly #arena: Arena;
   readonly #cells: readonly (readonly SimdCell[])[];
@@ -187,7 +187,7 @@ class SimdLstm implements PreparedModule {
   readonly #between: Float64Array[] = [];
 
   constructor(
-    lstm: LstmProgram,
+    lstm: LSTMProgram,
     kernel: SimdExports,
     arena: Arena,
     cells: readonly (readonly SimdCell[])[],
@@ -344,7 +344,7 @@ class SimdLstm implements PreparedModule {
     const { hiddenSize } = this.#lstm;
     const { f32 } = this.#arena;
     const layer = this.#cells[l]!;
-    const prepared = layer[d]!;
+    const instance = layer[d]!;
     const width = hiddenSize * layer.length;
     const together = Math.floor(this.#chunk / batch);
     // Values from one row's output in the kernel's memory to the next one's. Whole blocks are
@@ -379,7 +379,7 @@ class SimdLstm implements PreparedModule {
               out as Float64Array,
               row,
               hiddenSize,
-              prepared.hiddenQParams,
+              instance.hiddenQParams,
               layer[0]!.hiddenQParams,
             );
           }
@@ -398,7 +398,7 @@ class SimdLstm implements PreparedModule {
     call: Call,
   ): void {
     const { steps, batch, lengths } = call;
-    const prepared = this.#cells[l]![d]!;
+    const instance = this.#cells[l]![d]!;
     const { i32, f32 } = this.#arena;
     const staged = this.#staged / 4;
     const tokens = l === 0 ? this.#tokens[d]! : null;
@@ -422,8 +422,8 @@ class SimdLstm implements PreparedModule {
           i32[at] = tokens.at(this.#arena, x[row]! | 0);
           continue;
         }
-        if (prepared.input === null) {
-          prepared.float!(x, row * size, f32, projected / 4);
+        if (instance.input === null) {
+          instance.float!(x, row * size, f32, projected / 4);
         } else if (!whole) {
           for (let k = 0, to = staged + rows * size, from = first + row * size; k < size; k++) {
             f32[to + k] = x[from + k]!;
@@ -434,10 +434,10 @@ class SimdLstm implements PreparedModule {
         rows++;
       }
     }
-    if (prepared.input !== null && rows > 0) {
-      f32[SHARED.IN_SCALE] = reals ? prepared.inverseScale : 1;
+    if (instance.input !== null && rows > 0) {
+      f32[SHARED.IN_SCALE] = reals ? instance.inverseScale : 1;
       const at = this.#staged + (whole ? from * batch * size * 4 : 0);
-      this.#kernel.projectInput(prepared.cell, at, this.#x, this.#projected, size, rows);
+      this.#kernel.projectInput(instance.cell, at, this.#x, this.#projected, size, rows);
     }
   }
 
@@ -541,7 +541,7 @@ export class SimdKernels implements Backend {
     }`;
   }
 
-  prepare(program: NodeProgram): PreparedModule | null {
+  instantiate(program: NodeProgram): ModuleInstance | null {
     if (!runs(program)) return null;
     const lstm = program;
     const kernel = this.#unused ?? this.#instance();
@@ -567,7 +567,7 @@ export class SimdKernels implements Backend {
       }));
     });
     const tokens = lstm.layers![0]!.map(({ rows }) => rows && new SimdTokens(arena, rows, lstm));
-    return new SimdLstm(lstm, kernel, arena, cells, tokens);
+    return new SimdLSTM(lstm, kernel, arena, cells, tokens);
   }
 
   image(lstm: NodeProgram): Image | null {
@@ -581,7 +581,7 @@ export class SimdKernels implements Backend {
   }
 
   /** Writes the constants of all cells; null where there is one that the kernels do not run. */
-  #write(arena: Arena, lstm: LstmProgram, tables: readonly number[]): SimdPlace[][] | null {
+  #write(arena: Arena, lstm: LSTMProgram, tables: readonly number[]): SimdPlace[][] | null {
     const layers: SimdPlace[][] = [];
     let from = lstm.inputs[0]!.qparams;
     for (const layer of lstm.layers!) {
@@ -599,8 +599,8 @@ export class SimdKernels implements Backend {
 
   #writeCell(
     arena: Arena,
-    lstm: LstmProgram,
-    program: LstmCellProgram,
+    lstm: LSTMProgram,
+    program: LSTMCellProgram,
     from: PerTensorQParams | null,
     tables: readonly number[],
   ): SimdPlace | null {

@@ -199,9 +199,9 @@ interface Sums {
  *
  * @example
  * ```ts
- * import { LSTM, observeLstmParts, reportParts, tensor } from "@splitgate/splitgate";
+ * import { LSTM, observeLSTMParts, reportParts, tensor } from "@splitgate/splitgate";
  * import { assert } from "@std/assert";
- * const observed = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {});
+ * const observed = observeLSTMParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {});
  * const x = tensor([1, 2, 3, 4], [2, 1, 2]);
  * observed.forward(x);
  * const report = reportParts(observed, [x]);

@@ -99,7 +99,7 @@ export function partObservers(
 }
 
 /** An LSTM with input. */
-export interface LstmCase {
+export interface LSTMCase {
   readonly options: LSTMOptions;
   readonly lstm: LSTM;
   readonly x: Tensor;
@@ -111,7 +111,7 @@ export interface LstmCase {
 }
 
 /** LSTMs of every kind, weights large enough for gates to saturate, with or without lengths and a given state. */
-export const lstmCases: fc.Arbitrary<LstmCase> = fc.record({
+export const lstmCases: fc.Arbitrary<LSTMCase> = fc.record({
   options: lstmOptions,
   steps: fc.constantFrom(1, 2, 5),
   batch: fc.integer({ min: 1, max: 3 }),

@@ -5,7 +5,7 @@ import type { CellFunctions } from "../../kernels/float/lstm.ts";
 import type { CellQParams } from "../../src/cells/lstm_parts.ts";
 import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
 import { cellFunctions } from "../modules/random.ts";
-import { QuantizedLSTM, type QuantizedLstmOptions } from "../../src/modules/lstm/quantized.ts";
+import { QuantizedLSTM, type QuantizedLSTMOptions } from "../../src/modules/lstm/quantized.ts";
 
 /** A generator of numbers from a seed: cases stay small values that shrink, and tensors follow from them. */
 export function generator(seed: number): (lo: number, hi: number) => number {
@@ -61,7 +61,7 @@ export function qparamsOf(
 }
 
 /** What a random LSTM is described by. */
-export interface LstmCase {
+export interface LSTMCase {
   readonly seed: number;
   readonly engine: "fbgemm" | "qnnpack";
   readonly inputSize: number;
@@ -94,7 +94,7 @@ export function lstmCases(
   bits: fc.Arbitrary<Bits>,
   input: fc.Arbitrary<Bits>,
   projected: boolean = true,
-): fc.Arbitrary<LstmCase> {
+): fc.Arbitrary<LSTMCase> {
   return fc.record({
     seed: fc.nat(),
     engine: fc.constantFrom("fbgemm", "qnnpack"),
@@ -122,7 +122,7 @@ export function lstmCases(
 }
 
 function randomWeight(
-  c: LstmCase,
+  c: LSTMCase,
   outFeatures: number,
   inFeatures: number,
   random: (lo: number, hi: number) => number,
@@ -148,7 +148,7 @@ function randomWeight(
 }
 
 /** The LSTM of a case. */
-export function lstmOf(c: LstmCase, options: Partial<QuantizedLstmOptions> = {}): QuantizedLSTM {
+export function lstmOf(c: LSTMCase, options: Partial<QuantizedLSTMOptions> = {}): QuantizedLSTM {
   const random = generator(c.seed);
   const { inputSize, hiddenSize, projSize, numLayers, bidirectional } = c;
   const size = projSize || hiddenSize;

@@ -14,7 +14,7 @@ import { BUFFERED_VALUES, type OutputArray } from "../../src/runtime/session.ts"
 import { CHUNK, COPIED, projectedBytes, STAGED, wholeUnits } from "../../src/simd/backend.ts";
 import { BLOCK_UNITS, TILE_GROUPS } from "../../kernels/simd/layout.ts";
 import { GROUP_VALUES, PATIENCE } from "../../src/simd/memory.ts";
-import { type Bits, floatsOf, generator, type LstmCase } from "./arbitrary.ts";
+import { type Bits, floatsOf, generator, type LSTMCase } from "./arbitrary.ts";
 import { modelOf, plainCase } from "./models.ts";
 
 /** One `run` of a session. */
@@ -34,7 +34,7 @@ export interface CaseRun {
 export interface ExecutorCase {
   /** What it is drawn around, and its sizes. */
   readonly name: string;
-  readonly c: LstmCase;
+  readonly c: LSTMCase;
   readonly embedding: "none" | "8" | "16" | "float";
   /** Outputs of a Linear behind the LSTM; 0 for none. */
   readonly linear: number;
@@ -111,7 +111,7 @@ const BITS: readonly (readonly Bits[])[] = [
 ].map((bits) => Array.from({ length: 13 }, (_, i) => bits[i % bits.length] as Bits));
 
 /** What does not depend on sizes, in turns. */
-function kindOf(seed: number): LstmCase {
+function kindOf(seed: number): LSTMCase {
   const bits = [...take("bits", BITS)];
   if (take("float projections", [false, false, false, true])) bits[0] = bits[1] = 0;
   return {
@@ -145,7 +145,7 @@ function runsOf(steps: readonly number[], batch: number, seed: number): CaseRun[
 }
 
 /** Whether an engine can add with a case's scales: qnnpack's does not take all. */
-function runnable(c: LstmCase): boolean {
+function runnable(c: LSTMCase): boolean {
   try {
     modelOf(c, "none", false).createSession();
     return true;
@@ -160,10 +160,10 @@ let seeds = 0;
 /** A case of the given sizes. */
 function caseOf(
   what: string,
-  sizes: Pick<LstmCase, "inputSize" | "hiddenSize" | "batch"> & Partial<LstmCase>,
+  sizes: Pick<LSTMCase, "inputSize" | "hiddenSize" | "batch"> & Partial<LSTMCase>,
   steps: readonly number[],
 ): ExecutorCase {
-  let c: LstmCase = { ...kindOf(seeds++), ...sizes };
+  let c: LSTMCase = { ...kindOf(seeds++), ...sizes };
   while (!runnable(c)) c = { ...c, seed: c.seed + 1000 };
   const { inputSize, hiddenSize, projSize, numLayers, bidirectional, batch } = c;
   const forms = ["none", "none", "none", "8", "16", "float"] as const;

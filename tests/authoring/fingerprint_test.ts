@@ -1,4 +1,4 @@
-import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
+import { dynamicLinear, dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
@@ -27,7 +27,7 @@ import { modelOf, plainCase } from "./models.ts";
 const streaming = modelCases.map((c) => ({ ...c, lstm: { ...c.lstm, bidirectional: false } }));
 
 /** The model with some of its LSTM's options changed. */
-function withLstm(model: QuantizedModel, options: object): QuantizedModel {
+function withLSTM(model: QuantizedModel, options: object): QuantizedModel {
   return new QuantizedModel(
     new Map(
       [...model.modules].map(([name, module]) => [
@@ -68,10 +68,10 @@ Deno.test("a state moves between all models that compute the same, whatever they
         loadModel(respaced(file)),
         loadModel(Buffer.from(file)),
         new QuantizedModel(renamed),
-        withLstm(model, { splitGates: true }),
-        withLstm(model, { splitGates: false }),
-        withLstm(model, { batchFirst: !c.lstm.batchFirst }),
-        loadModel(saveModel(withLstm(model, { splitGates: true }))),
+        withLSTM(model, { splitGates: true }),
+        withLSTM(model, { splitGates: false }),
+        withLSTM(model, { batchFirst: !c.lstm.batchFirst }),
+        loadModel(saveModel(withLSTM(model, { splitGates: true }))),
       ];
       const parts = c.dynamic ||
         model.lower().data.nodes.some(({ program }) => program.byParts !== undefined);
@@ -162,13 +162,13 @@ Deno.test("a model is another one when an option that changes results differs", 
     new QuantizedModel(new Map([...model.modules, [name, module]]));
   const others = [
     model,
-    withLstm(model, { torchInitialState: false }),
-    withLstm(model, { engine: "qnnpack" }),
-    withLstm(model, { input: null }),
-    withLstm(model, { cells: [[{ ...cell, biasIh: null }]] }),
-    withLstm(model, { cells: [[{ ...cell, biasIh: null, biasHh: null }]] }),
-    withLstm(model, { cells: [[{ ...cell, biasIh: cell.biasHh, biasHh: cell.biasIh }]] }),
-    withLstm(model, {
+    withLSTM(model, { torchInitialState: false }),
+    withLSTM(model, { engine: "qnnpack" }),
+    withLSTM(model, { input: null }),
+    withLSTM(model, { cells: [[{ ...cell, biasIh: null }]] }),
+    withLSTM(model, { cells: [[{ ...cell, biasIh: null, biasHh: null }]] }),
+    withLSTM(model, { cells: [[{ ...cell, biasIh: cell.biasHh, biasHh: cell.biasIh }]] }),
+    withLSTM(model, {
       cells: [[{ ...cell, parts: { ...cell.parts, inputs: { tanh_cy: [cell.parts.tanh_cy] } } }]],
     }),
     replaced("out", new QuantizedLinear({ ...out, engine: "qnnpack" })),
@@ -220,7 +220,7 @@ Deno.test("what a model or a program is made from may be overwritten or handed a
         [saveModel(model), loadModel],
       ];
       try {
-        const kinds = [dynamicLinear, dynamicLstm];
+        const kinds = [dynamicLinear, dynamicLSTM];
         sources.push([compileModel(model), (bytes) => loadProgram(bytes, { kinds })]);
       } catch (error) {
         assert(error instanceof RangeError, `${error}`);

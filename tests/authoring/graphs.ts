@@ -211,7 +211,7 @@ export function graphInput(
   seed = 0,
 ): Tensor | TokenTensor {
   const random = generator(c.seed + 17 + seed);
-  const shape = c.batchFirst && hasLstm(c) ? [batch, steps] : [steps, batch];
+  const shape = c.batchFirst && hasLSTM(c) ? [batch, steps] : [steps, batch];
   const length = steps * batch * (c.tables > 0 ? 1 : c.width);
   if (c.tables > 0) {
     return tokens(Int32Array.from({ length }, () => Math.floor(random(0, VOCABULARY))), shape);
@@ -220,7 +220,7 @@ export function graphInput(
 }
 
 /** Whether a graph has an LSTM, which says whether rows come first. */
-function hasLstm({ nodes }: GraphCase): boolean {
+function hasLSTM({ nodes }: GraphCase): boolean {
   return nodes.some(({ kind }) => kind === "LSTM" || kind === "nested");
 }
 

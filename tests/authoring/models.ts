@@ -3,11 +3,11 @@ import { perTensorAffine } from "../../src/core/qparams.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
-import { type Bits, generator, type LstmCase, lstmOf } from "./arbitrary.ts";
+import { type Bits, generator, type LSTMCase, lstmOf } from "./arbitrary.ts";
 
 /** A model of a case. */
 export function modelOf(
-  c: LstmCase,
+  c: LSTMCase,
   embedding: "none" | "8" | "16" | "float",
   linear: boolean,
   outFeatures: number = 3,
@@ -68,7 +68,7 @@ export function modelOf(
 }
 
 /** A case with 4 inputs and a hidden state of 5, 8 bits everywhere. */
-export const plainCase: LstmCase = {
+export const plainCase: LSTMCase = {
   seed: 3,
   engine: "fbgemm",
   inputSize: 4,

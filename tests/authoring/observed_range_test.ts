@@ -35,7 +35,7 @@ import type { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
 import { floatWeights } from "../../src/tune/report.ts";
-import { type LstmCase, lstmCases } from "./arbitraries.ts";
+import { type LSTMCase, lstmCases } from "./arbitraries.ts";
 
 /** 8-bit min/max observers everywhere. */
 const minMax: QConfig = {
@@ -55,7 +55,7 @@ function largestDifference(here: ForwardTensor, float: Tensor): number {
 }
 
 /** x with zeros beyond each row's length: padding is observed nowhere. */
-function unpadded({ x, lengths, steps, batch, lstm }: LstmCase): Tensor {
+function unpadded({ x, lengths, steps, batch, lstm }: LSTMCase): Tensor {
   const data = x.data.slice();
   lengths?.forEach((length, b) => {
     for (let t = length; t < steps; t++) {
@@ -66,7 +66,7 @@ function unpadded({ x, lengths, steps, batch, lstm }: LstmCase): Tensor {
   return tensor(data, x.shape);
 }
 
-function calibrate(observed: ObservedModel, { x, state, lengths }: LstmCase): void {
+function calibrate(observed: ObservedModel, { x, state, lengths }: LSTMCase): void {
   observed.forward(x, {
     ...(lengths === undefined ? {} : { lengths }),
     ...(state === undefined ? {} : { state: { lstm: state } }),
@@ -123,12 +123,12 @@ Deno.test("every value that the calibration call quantizes lies in the range tha
           );
         };
         const twin = new ReferenceModel(quantized, floatWeights(observed));
-        const observedLstm = observed.modules.get("lstm") as ObservedLSTM;
+        const observedLSTM = observed.modules.get("lstm") as ObservedLSTM;
         twin.run(unpadded(random), {
           ...(lengths === undefined ? {} : { lengths }),
           ...(state === undefined ? {} : { state: referenceState(lstm, state) }),
           watch(node, { data }) {
-            if (node.op !== "quantize" || !isObserved(node, observedLstm)) return;
+            if (node.op !== "quantize" || !isObserved(node, observedLSTM)) return;
             data.forEach((value) => holds(value, nodeQParams(node)!));
           },
         });

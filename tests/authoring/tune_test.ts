@@ -9,7 +9,7 @@ import {
   Linear,
   LSTM,
   MinMaxObserver,
-  observeLstmParts,
+  observeLSTMParts,
   prepare,
   reportParts,
   Sequential,
@@ -44,7 +44,7 @@ Deno.test("a reference graph with float weights is the float model, bit for bit"
         )
       ),
       ({ lstm, x, lengths, splitGates, parts }) => {
-        const observed = observeLstmParts(lstm, parts, { qconfig, splitGates });
+        const observed = observeLSTMParts(lstm, parts, { qconfig, splitGates });
         const options = lengths === undefined ? {} : { lengths };
         const [y, [h, c]] = (observed.forward(x, options), lstm.forward(x, undefined, options));
         const { output, quantized, state } = new ReferenceModel(
@@ -90,7 +90,7 @@ Deno.test("reportParts() gives each part's loss by the definition", () => {
 
 Deno.test("reportParts() tells narrow parts from wide ones, for every layer, direction and gate", () => {
   const lstm = new LSTM({ inputSize: 2, hiddenSize: 5, numLayers: 2, bidirectional: true });
-  const observed = observeLstmParts(lstm, { sigmoid: bits16, cellState: null }, {
+  const observed = observeLSTMParts(lstm, { sigmoid: bits16, cellState: null }, {
     qconfig,
     splitGates: true,
   });
@@ -126,7 +126,7 @@ Deno.test("reportParts() tells narrow parts from wide ones, for every layer, dir
 });
 
 Deno.test("reportParts() refuses what it cannot measure", () => {
-  const observed = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {}, { qconfig });
+  const observed = observeLSTMParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {}, { qconfig });
   assertThrows(
     () => reportParts(observed, [wave(2, 1, 2)]),
     RangeError,

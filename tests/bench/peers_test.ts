@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { LSTM, tensor } from "@splitgate/splitgate";
 import { median, quantile } from "../../bench/peers/measure.ts";
-import { createProblem, problemBytes, referenceLstm, STEPS } from "../../bench/peers/problem.ts";
+import { createProblem, problemBytes, referenceLSTM, STEPS } from "../../bench/peers/problem.ts";
 import { markdown, type Row } from "../../bench/peers/report.ts";
 
-Deno.test("referenceLstm() is the float LSTM, to float32's rounding", () => {
+Deno.test("referenceLSTM() is the float LSTM, to float32's rounding", () => {
   const problem = createProblem(7);
   const lstm = new LSTM({ inputSize: 7, hiddenSize: 7 });
   lstm.loadStateDict(
@@ -16,7 +16,7 @@ Deno.test("referenceLstm() is the float LSTM, to float32's rounding", () => {
     ]),
   );
   const [y] = lstm.forward(tensor(problem.input, [STEPS, 1, 7]));
-  const expected = referenceLstm(problem);
+  const expected = referenceLSTM(problem);
   assertEquals(y.data.length, expected.length);
   y.data.forEach((value, i) =>
     assert(Math.abs(value - expected[i]!) < 1e-5, `${i}: ${value} and ${expected[i]}`)

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Generator } from "@splitgate/splitgate";
 import { floatExecutor } from "../../src/cells/float_executor.ts";
-import { floatLstmScratch, lstmStepFloat32, type LSTMWeights } from "../../kernels/float/lstm.ts";
+import { floatLSTMScratch, lstmStepFloat32, type LSTMWeights } from "../../kernels/float/lstm.ts";
 import { type CellResult, lstmParts, runCell } from "../../src/cells/lstm_parts.ts";
 
 const sizes = fc.constantFrom(1, 3, 7, 13, 33);
@@ -37,7 +37,7 @@ Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split 
         };
         const h = make(batch * width);
         const c = make(batch * hiddenSize);
-        const scratch = floatLstmScratch(hiddenSize);
+        const scratch = floatLSTMScratch(hiddenSize);
         const executor = floatExecutor(weights, inputSize, hiddenSize);
         let fused: CellResult<Float32Array> = { h: h.slice(), c: c.slice() };
         let split = fused;

@@ -14,7 +14,7 @@ import {
   tensor,
 } from "@splitgate/splitgate";
 import { loadProgram } from "@splitgate/splitgate/runtime";
-import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
+import { dynamicLinear, dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import { assertEquals, assertThrows } from "@std/assert";
 import { readTree, writeTree } from "./tree.ts";
 
@@ -152,7 +152,7 @@ Deno.test("loadProgram() runs a dynamic graph with the kinds of ./runtime/dynami
     }, { outputs: ["tag", "body", "score"] }),
   );
   const file = compileModel(graph);
-  const program = loadProgram(file, { kinds: [dynamicLinear, dynamicLstm] });
+  const program = loadProgram(file, { kinds: [dynamicLinear, dynamicLSTM] });
   const results = [graph, program].map((made) => {
     const arrays = {
       tag: new Float32Array(8),
@@ -171,13 +171,13 @@ Deno.test("loadProgram() runs a dynamic graph with the kinds of ./runtime/dynami
     'node "body.lstm": expected a kind that is loaded; give loadProgram',
   );
   const error = assertThrows(
-    () => loadProgram(file, { kinds: [dynamicLstm] }),
+    () => loadProgram(file, { kinds: [dynamicLSTM] }),
     RangeError,
     'node "tag": expected a kind that is loaded; give loadProgram',
   );
   assertEquals(error.message.includes(way), true, error.message);
   assertEquals(error.message.endsWith('got "DynamicLinear"'), true, error.message);
-  for (const bad of [null, {}, dynamicLstm, 5]) {
+  for (const bad of [null, {}, dynamicLSTM, 5]) {
     assertThrows(
       () => loadProgram(file, { kinds: bad as never }),
       TypeError,

@@ -3,10 +3,10 @@ import fc from "fast-check";
 import {
   addInt8,
   addQuint8FixedPoint,
+  buildFixedPointAdd,
   fixedPointSum,
   mulInt8,
   mulMultiplier,
-  prepareFixedPointAdd,
 } from "../../kernels/ops/elementwise.ts";
 import {
   anyFloat32,
@@ -91,11 +91,11 @@ const ratioScales = fc.tuple(
   ),
 ).map(([out, a, b]) => [Math.fround(a * out), Math.fround(b * out), out] as const);
 
-Deno.test("prepareFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and gives 22-bit multipliers within", () => {
+Deno.test("buildFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and gives 22-bit multipliers within", () => {
   let refused = 0;
   fc.assert(
     fc.property(ratioScales, ([a, b, out]) => {
-      const add = prepareFixedPointAdd(a, b, out);
+      const add = buildFixedPointAdd(a, b, out);
       const ratios = [oracle.div32(a, out), oracle.div32(b, out)];
       assertEquals(add === null, ratios.some((r) => r < 2 ** -14 || r >= 256));
       if (add === null) return void refused++;
@@ -112,8 +112,8 @@ Deno.test("prepareFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and gi
       true,
     ]]
   ) {
-    assertEquals(prepareFixedPointAdd(edge as number, 1, 1) !== null, ok);
-    assertEquals(prepareFixedPointAdd(1, edge as number, 1) !== null, ok);
+    assertEquals(buildFixedPointAdd(edge as number, 1, 1) !== null, ok);
+    assertEquals(buildFixedPointAdd(1, edge as number, 1) !== null, ok);
   }
 });
 
@@ -124,7 +124,7 @@ Deno.test("addQuint8FixedPoint() is QNNPACK's integer arithmetic when parameters
   let ran = 0;
   fc.assert(
     fc.property(ratioScales, edge, edge, edge, list, list, ([sa, sb, so], za, zb, zo, a, b) => {
-      const add = prepareFixedPointAdd(sa!, sb!, so!);
+      const add = buildFixedPointAdd(sa!, sb!, so!);
       if (add === null) return;
       ran++;
       const out = new Uint8Array(13);

@@ -17,7 +17,7 @@ import {
   SUMS_TOGETHER,
 } from "../../kernels/packed/lstm_cell.ts";
 import { packedInput, packRows } from "../../kernels/packed/pack.ts";
-import { prepareCell, prepareTables } from "../../kernels/packed/program.ts";
+import { buildCell, buildTables } from "../../kernels/packed/program.ts";
 import fc from "fast-check";
 import { fastParts, hiddenQParams } from "../../src/modules/lstm/cell.ts";
 import { type Bits, generator, lstmCases, lstmOf, qparamsOf } from "../authoring/arbitrary.ts";
@@ -138,7 +138,7 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
             lstm.input,
             integerBound(hidden),
           );
-          cell = prepareCell(lowered.cell, prepareTables(lowered.tables));
+          cell = buildCell(lowered.cell, buildTables(lowered.tables));
         } catch (error) {
           assert(c.engine === "qnnpack" && error instanceof RangeError);
           return;

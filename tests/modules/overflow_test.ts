@@ -35,7 +35,7 @@ import { loadProgram } from "@splitgate/splitgate/runtime";
 import {
   type Bits,
   generator,
-  type LstmCase,
+  type LSTMCase,
   lstmCases,
   lstmOf,
   qparamsOf,
@@ -166,7 +166,7 @@ function compare(
   }
 }
 
-function inputsOf(c: LstmCase, random: Random): Float32Array[] {
+function inputsOf(c: LSTMCase, random: Random): Float32Array[] {
   return Array.from(
     { length: 3 },
     () => Float32Array.from({ length: c.steps * c.batch * c.inputSize }, () => ladder(random)),
@@ -453,8 +453,8 @@ Deno.test("a custom backend that throws leaves the state as it was", () => {
   let fails = false;
   const kernels: Backend = {
     name: "failing",
-    prepare(lstm) {
-      const inner = byParts().prepare(lstm)!;
+    instantiate(lstm) {
+      const inner = byParts().instantiate(lstm)!;
       return {
         process(...all) {
           inner.process(...all);

@@ -12,7 +12,7 @@ import {
   Linear,
   LSTM,
   MinMaxObserver,
-  observeLstmParts,
+  observeLSTMParts,
   PlaceholderObserver,
   prepare,
   qnnpackBackendConfig,
@@ -47,14 +47,14 @@ Deno.test("the presets of targets run what torch runs there", () => {
   }
 });
 
-Deno.test("prepare() and observeLstmParts() name the part and the constraint that failed", () => {
+Deno.test("prepare() and observeLSTMParts() name the part and the constraint that failed", () => {
   const refused = (
-    parts: Parameters<typeof observeLstmParts>[1],
+    parts: Parameters<typeof observeLSTMParts>[1],
     backendConfig: BackendConfig,
     text: RegExp,
   ) => {
     const error = assertThrows(
-      () => observeLstmParts(lstm(), parts, { qconfig, backendConfig }),
+      () => observeLSTMParts(lstm(), parts, { qconfig, backendConfig }),
       RangeError,
     );
     assertMatch(error.message, text);
@@ -175,7 +175,7 @@ Deno.test("a target's smallest scale, ranges, weights and biases are held to", (
 
 Deno.test('what a target does not run stays float and is listed when onUnsupported is "float"', () => {
   for (const splitGates of [false, true]) {
-    const observed = observeLstmParts(lstm(), { sigmoid: bits16, cellState: bits16 }, {
+    const observed = observeLSTMParts(lstm(), { sigmoid: bits16, cellState: bits16 }, {
       qconfig,
       splitGates,
       backendConfig: fbgemmBackendConfig,
@@ -249,7 +249,7 @@ Deno.test("a part that is left float by the configuration is not the target's bu
     sigmoid: bits16,
     cellState: bits16,
   };
-  const observed = observeLstmParts(lstm(), parts, { qconfig, backendConfig: dsp16BackendConfig });
+  const observed = observeLSTMParts(lstm(), parts, { qconfig, backendConfig: dsp16BackendConfig });
   assertEquals(observed.unsupported, []);
 });
 

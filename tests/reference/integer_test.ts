@@ -9,7 +9,7 @@ import {
   type GraphValue,
   LSTM,
   MinMaxObserver,
-  observeLstmParts,
+  observeLSTMParts,
   type Part,
   type PartObservers,
   type PerTensorQParams,
@@ -27,7 +27,7 @@ import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { ByPartsExecutor } from "../../src/modules/lstm/by_parts.ts";
 import { computeNode } from "../../src/reference/run.ts";
 import {
-  type LstmCase,
+  type LSTMCase,
   lstmCases,
   ownParts,
   partObservers,
@@ -54,8 +54,8 @@ function graphValue(value: PartValue): GraphValue {
 
 /** Runs every cell by parts over `steps`, and each part's reference on what the part was given. */
 function compare(
-  model: ReturnType<typeof observeLstmParts>,
-  { x, steps, lstm }: LstmCase,
+  model: ReturnType<typeof observeLSTMParts>,
+  { x, steps, lstm }: LSTMCase,
   found: Found,
 ): void {
   const quantized = convert(model).modules.get("lstm") as QuantizedLSTM;
@@ -198,7 +198,7 @@ function observedCases(
         : parts;
       const activation = MinMaxObserver.withArgs({});
       const qconfig = { activation, weight, engine, input };
-      const model = observeLstmParts(each.lstm, requantized, { qconfig, splitGates });
+      const model = observeLSTMParts(each.lstm, requantized, { qconfig, splitGates });
       model.forward(each.x);
       return { each, model };
     })
@@ -265,7 +265,7 @@ Deno.test("integer execution of 8-bit parts is the reference graph's when float3
           input,
         };
         const own = ownParts(each.lstm, parts);
-        const model = observeLstmParts(each.lstm, own, { qconfig, splitGates });
+        const model = observeLSTMParts(each.lstm, own, { qconfig, splitGates });
         model.forward(each.x);
         compare(model, each, found);
       },
@@ -296,7 +296,7 @@ Deno.test("a cell that grows past ±8 over 2,000 steps saturates, is counted and
     const gates = FixedQParamsObserver.withArgs({ ...bits16, scale: 2 ** -11 });
     const activation = FixedQParamsObserver.withArgs({ scale: 2 ** -7, zeroPoint: 128 });
     for (const splitGates of [false, true]) {
-      const model = observeLstmParts(lstm, {
+      const model = observeLSTMParts(lstm, {
         inputProjection: null,
         hiddenProjection: null,
         linearOutput: gates,

@@ -11,7 +11,7 @@ import {
   LSTM,
   LSTM_PARTS,
   MinMaxObserver,
-  observeLstmParts,
+  observeLSTMParts,
   perTensorAffine,
   type PerTensorQParams,
   PlaceholderObserver,
@@ -37,7 +37,7 @@ const x = tensor(Float32Array.from({ length: 24 }, (_, i) => Math.sin(i * 1.7)),
 
 function observed(options: { splitGates?: boolean; lstm?: LSTM } = {}) {
   const { lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }), splitGates = false } = options;
-  const model = observeLstmParts(lstm, {}, { qconfig, splitGates });
+  const model = observeLSTMParts(lstm, {}, { qconfig, splitGates });
   model.forward(x);
   return model;
 }
@@ -47,7 +47,7 @@ const calibrated = (widths: readonly (0 | 8 | 16 | 32)[]) =>
   lstmCases.chain((each) =>
     fc.boolean().chain((splitGates) =>
       partObservers(widths, splitGates, each.lstm).map((parts) => {
-        const model = observeLstmParts(each.lstm, parts, { qconfig, splitGates });
+        const model = observeLSTMParts(each.lstm, parts, { qconfig, splitGates });
         model.forward(each.x, each.lengths === undefined ? {} : { lengths: each.lengths });
         return { ...each, splitGates, parts, model };
       })
@@ -84,7 +84,7 @@ Deno.test("convertToReference() puts two pairs between neighbours of different d
 });
 
 Deno.test("convertToReference() puts no pair on parts that are not quantized", () => {
-  const model = observeLstmParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {
+  const model = observeLSTMParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {
     inputProjection: null,
     hiddenProjection: null,
     cellTanh: null,
@@ -130,7 +130,7 @@ Deno.test("ReferenceModel.run() is close to the float model when parts have 16 b
     scale: 2 ** -14,
     zeroPoint: 0,
   });
-  const model = observeLstmParts(lstm, { projection }, {
+  const model = observeLSTMParts(lstm, { projection }, {
     qconfig: { activation: bits16, weight: fbgemmQConfig.weight },
   });
   const y = model.forward(x);
@@ -232,7 +232,7 @@ Deno.test("ReferenceModel.run() gives the same bits for fused and split gates wh
                 : given,
             ]),
           );
-          const model = observeLstmParts(lstm, fixedParts, {
+          const model = observeLSTMParts(lstm, fixedParts, {
             qconfig: { ...qconfig, weight },
             splitGates,
           });
@@ -299,7 +299,7 @@ Deno.test("ReferenceModel.run() starts from tokens and from float rows", () => {
 
 Deno.test("convertToReference() of a quantized model that was saved and loaded gives the same graph", () => {
   const part = { inputs: [MinMaxObserver.withArgs({ dtype: "qint8" }), null] };
-  const model = observeLstmParts(
+  const model = observeLSTMParts(
     new LSTM({ inputSize: 2, hiddenSize: 3, projSize: 2, numLayers: 2 }),
     {
       fgate_cx: part,

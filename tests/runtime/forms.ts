@@ -18,14 +18,14 @@ import {
   type Bits,
   floatsOf,
   generator,
-  type LstmCase,
+  type LSTMCase,
   lstmCases,
 } from "../authoring/arbitrary.ts";
 import { modelOf } from "../authoring/models.ts";
 
 /** What a random model is described by. */
 export interface ModelCase {
-  readonly lstm: LstmCase;
+  readonly lstm: LSTMCase;
   readonly embedding: "none" | "8" | "16" | "float";
   readonly linear: boolean;
   /** Whether it is quantized dynamically: the LSTM's bits mean nothing then. */

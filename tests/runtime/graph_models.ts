@@ -10,7 +10,7 @@ import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import {
   type Bits,
   generator,
-  type LstmCase,
+  type LSTMCase,
   lstmCases,
   lstmOf,
   qparamsOf,
@@ -21,7 +21,7 @@ export const END_KINDS = ["LastStep", "FirstStep", "MeanOverTime", "MaxOverTime"
 
 /** What a random graph is described by. */
 export interface GraphCase {
-  readonly lstm: LstmCase;
+  readonly lstm: LSTMCase;
   /** Kinds of ends, and whether each reads the LSTM itself, not what is joined to it. */
   readonly ends: readonly { readonly kind: string; readonly direct: boolean }[];
   /** Whether a Linear of the LSTM's output is added to it; whether the model's input is put beside it. */

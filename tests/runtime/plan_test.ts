@@ -59,7 +59,7 @@ const mix: RunningKind = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare: ({ inputs: ports, output: { size, qparams } }) => ({
+  instantiate: ({ inputs: ports, output: { size, qparams } }) => ({
     infallible: true,
     process(_state, inputs, out, { steps, batch, lengths }) {
       spoil(out, steps * batch * size);
@@ -77,7 +77,7 @@ const mixOn = (endsTime: boolean): RunningKind => ({
   endsTime,
   looksAhead: () => false,
   slots: ({ output: { size, qparams } }) => [{ name: "y", size, groups: [qparams] }],
-  prepare: ({ inputs: ports, output: { size, qparams } }) => ({
+  instantiate: ({ inputs: ports, output: { size, qparams } }) => ({
     infallible: true,
     process({ y }, inputs, out, { steps, batch, lengths }) {
       spoil(out, (endsTime ? 1 : steps) * batch * size);

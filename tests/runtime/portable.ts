@@ -6,4 +6,4 @@
 import type { Backend } from "../../src/runtime/kind.ts";
 
 /** Runs nothing itself, so that every kind's own running half does. */
-export const portable: Backend = { name: "portable", prepare: () => null };
+export const portable: Backend = { name: "portable", instantiate: () => null };

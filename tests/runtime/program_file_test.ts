@@ -11,7 +11,7 @@ import { portable } from "./portable.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import type { SessionOptions } from "../../src/runtime/session.ts";
 import { backends } from "../simd/backends.ts";
-import { type Bits, floatsOf, type LstmCase, lstmCases } from "../authoring/arbitrary.ts";
+import { type Bits, floatsOf, type LSTMCase, lstmCases } from "../authoring/arbitrary.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
 
 const STEPS = 5;
@@ -178,7 +178,7 @@ Deno.test("loadProgram() gives a RangeError or a program when bytes of its heade
 });
 
 Deno.test("compileModel() folds an Embedding where its rows are few, or as it is told", () => {
-  const c: LstmCase = { ...plainCase, hiddenSize: 33 };
+  const c: LSTMCase = { ...plainCase, hiddenSize: 33 };
   const model = modelOf(c, "8", false);
   const stages = (options?: object) =>
     loadProgram(compileModel(model, options)).data.nodes.map(({ program }) => program.kind);

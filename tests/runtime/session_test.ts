@@ -13,7 +13,7 @@ import {
   type Bits,
   floatsOf,
   generator,
-  type LstmCase,
+  type LSTMCase,
   lstmCases,
   lstmOf,
 } from "../authoring/arbitrary.ts";
@@ -214,7 +214,7 @@ Deno.test("Session.run() gives each row what it gets alone when lengths differ, 
 });
 
 /** A model with 4 inputs and a hidden state of 5. */
-function plain(options: Partial<LstmCase> = {}, embedding: "none" | "8" = "none"): QuantizedModel {
+function plain(options: Partial<LSTMCase> = {}, embedding: "none" | "8" = "none"): QuantizedModel {
   return modelOf({ ...plainCase, ...options }, embedding, false);
 }
 

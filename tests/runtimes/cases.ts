@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
+import { dynamicLinear, dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import {
   compileModel,
   convert,
@@ -231,7 +231,7 @@ function* dynamic(): Iterable<Case> {
         *run() {
           const file = saveModel(quantizeDynamic(make(), { ...dynamicQConfig, engine }));
           const model = loadModel(file);
-          const program = loadProgram(compileModel(model), { kinds: [dynamicLinear, dynamicLstm] });
+          const program = loadProgram(compileModel(model), { kinds: [dynamicLinear, dynamicLSTM] });
           const count = STEPS * BATCH * model.inputSize;
           const input = model.vocabulary > 0 ? ids(count, 30) : reals(count, 30);
           for (const maxSteps of model.looksAhead ? [STEPS] : [STEPS, 7, 1]) {

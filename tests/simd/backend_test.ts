@@ -10,7 +10,7 @@ import {
   type Bits,
   floatsOf,
   generator,
-  type LstmCase,
+  type LSTMCase,
   lstmCases,
   lstmOf,
   qparamsOf,
@@ -36,7 +36,7 @@ function integersOf(seed: number, shape: readonly number[], q: PerTensorQParams)
 /** All that a forward pass gives, or how it fails: qnnpack's addition does not take every scale. */
 function results(
   lstm: QuantizedLSTM,
-  c: LstmCase,
+  c: LSTMCase,
   stateBits: Bits | null,
   kernels?: Backend,
 ): unknown {
@@ -69,7 +69,7 @@ const bits = fc.constantFrom<Bits>(7, 8, 8, 16);
 const inputs = fc.constantFrom<Bits>(0, 7, 8, 8, 16);
 const states = fc.constantFrom<Bits | null>(null, null, 7, 8, 16);
 
-const symmetricOf = (c: LstmCase): QuantizedLSTM => symmetric(lstmOf(c));
+const symmetricOf = (c: LSTMCase): QuantizedLSTM => symmetric(lstmOf(c));
 
 /** Parts of 7 and 8 bits, now and then of 16, whose tables take long to fill; projections also unquantized. */
 const cases = fc.record({

@@ -22,12 +22,12 @@ export class Counted implements Backend {
   ran = 0;
   refused = 0; // a given state may span more than 16 bits
   constructor(readonly backend: Backend) {}
-  prepare(...args: Parameters<Backend["prepare"]>): ReturnType<Backend["prepare"]> {
-    const prepared = this.backend.prepare(...args);
-    if (args[0].kind !== "LSTM") return prepared;
-    if (prepared === null) this.refused++;
+  instantiate(...args: Parameters<Backend["instantiate"]>): ReturnType<Backend["instantiate"]> {
+    const instance = this.backend.instantiate(...args);
+    if (args[0].kind !== "LSTM") return instance;
+    if (instance === null) this.refused++;
     else this.ran++;
-    return prepared;
+    return instance;
   }
 }
 

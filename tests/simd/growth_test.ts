@@ -4,14 +4,14 @@ import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.
 import type { SessionOptions } from "../../src/runtime/session.ts";
 import type { SimdKernels } from "../../src/simd/backend.ts";
 import { simdKernels } from "../../src/simd/load.ts";
-import { floatsOf, type LstmCase, lstmOf } from "../authoring/arbitrary.ts";
+import { floatsOf, type LSTMCase, lstmOf } from "../authoring/arbitrary.ts";
 import { plainCase } from "../authoring/models.ts";
 
 const PAGE = 65536;
 
-const sized: LstmCase = { ...plainCase, inputSize: 16, hiddenSize: 16, numLayers: 2 };
+const sized: LSTMCase = { ...plainCase, inputSize: 16, hiddenSize: 16, numLayers: 2 };
 
-function modelOf(c: LstmCase): QuantizedModel {
+function modelOf(c: LSTMCase): QuantizedModel {
   return new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstmOf(c)]]));
 }
 

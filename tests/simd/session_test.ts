@@ -11,7 +11,7 @@ import {
   type Bits,
   floatsOf,
   generator,
-  type LstmCase,
+  type LSTMCase,
   lstmCases,
   lstmOf,
 } from "../authoring/arbitrary.ts";
@@ -20,23 +20,23 @@ import { backends, symmetric } from "./backends.ts";
 
 const kernels = await simdKernels();
 const bits = fc.constantFrom<Bits>(7, 8);
-const cases = lstmCases(bits, bits, false).map((c): LstmCase => ({
+const cases = lstmCases(bits, bits, false).map((c): LSTMCase => ({
   ...c,
   bidirectional: false,
   batchFirst: false,
   engine: "fbgemm",
 }));
 
-function modelOf(c: LstmCase): QuantizedModel {
+function modelOf(c: LSTMCase): QuantizedModel {
   return new QuantizedModel(new Map<string, QuantizedModule>([["lstm", lstmOf(c)]]));
 }
 
 /** `steps` steps of random input, in integers. */
-function inputOf(c: LstmCase, model: QuantizedModel, steps: number): QArray {
+function inputOf(c: LSTMCase, model: QuantizedModel, steps: number): QArray {
   return inputFor(model, c.seed + 5, steps * c.batch, { integers: true }) as QArray;
 }
 
-function outputOf(c: LstmCase, { output, outputSize }: QuantizedModel, steps: number): QArray {
+function outputOf(c: LSTMCase, { output, outputSize }: QuantizedModel, steps: number): QArray {
   return newQArray(output!.dtype, steps * c.batch * outputSize);
 }
 
@@ -117,7 +117,7 @@ for (const [name, backend] of backends) {
     });
     fc.assert(
       fc.property(batches, ({ c, batch, steps, zero, whole, reals }) => {
-        const sized: LstmCase = {
+        const sized: LSTMCase = {
           ...c,
           batch,
           engine: "fbgemm",
@@ -161,7 +161,7 @@ Deno.test("Layers whose weights are many tiles give with SIMD kernels what they 
     seed: 7,
   });
   for (const engine of ["fbgemm", "qnnpack"] as const) {
-    const c: LstmCase = {
+    const c: LSTMCase = {
       ...sampled!,
       engine,
       inputSize: 300,
@@ -232,7 +232,7 @@ Deno.test("Sessions with SIMD kernels take token ids, folded and not, of an LSTM
 });
 
 Deno.test("Sessions with SIMD kernels keep apart when they take turns", () => {
-  const c: LstmCase = { ...fc.sample(cases, 1)[0]!, batch: 1, inputSize: 7, hiddenSize: 13 };
+  const c: LSTMCase = { ...fc.sample(cases, 1)[0]!, batch: 1, inputSize: 7, hiddenSize: 13 };
   const model = modelOf(c);
   const sessions = [0, 1, 2].map(() => model.createSession({ kernels }));
   const inputs = sessions.map((_, i) => inputOf({ ...c, seed: c.seed + i }, model, 6));
@@ -251,7 +251,7 @@ Deno.test("Sessions with SIMD kernels keep apart when they take turns", () => {
 });
 
 Deno.test("10,000 sessions with SIMD kernels work at once", () => {
-  const c: LstmCase = {
+  const c: LSTMCase = {
     ...fc.sample(cases, 1)[0]!,
     batch: 1,
     numLayers: 1,

@@ -167,7 +167,7 @@ export class QuantizedLinear implements LinearModule {
 
   #forwardDynamic(x: Float32Array, rows: number): Float32Array {
     const out = new Float32Array(rows * this.weight.outFeatures);
-    const prepared = dynamicLinear.prepare(lowerDynamicLinear(this));
+    const prepared = dynamicLinear.instantiate(lowerDynamicLinear(this));
     prepared.reserve!(rows, 1, false);
     prepared.process({}, [x], out, createCall(1, rows));
     return out;

@@ -39,13 +39,13 @@ import type { QTensor, Tensor } from "../../core/tensor.ts";
 import type {
   Backend,
   Call,
+  ModuleInstance,
   ModuleState,
   NodeProgram,
-  PreparedModule,
   Values,
 } from "../../runtime/kind.ts";
-import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
-import { initialQParams, type LstmSource, stateSize } from "./data.ts";
+import { hiddenQParams, type QuantizedLSTMCell } from "./cell.ts";
+import { initialQParams, type LSTMSource, stateSize } from "./data.ts";
 import { convertShifted, quantizeShifted } from "../../runtime/shifted.ts";
 
 /** What a part reads and gives: one row, quantized or float32. */
@@ -98,14 +98,14 @@ function rowsOf(weight: LinearWeight, gate: number): LinearWeight {
 /** Runs the parts of one quantized cell. */
 export class ByPartsExecutor implements CellExecutor<PartValue> {
   readonly #engine: Engine;
-  readonly #cell: QuantizedLstmCell;
+  readonly #cell: QuantizedLSTMCell;
   readonly #place: string;
   readonly #observe: PartWatcher | null;
 
   /** @param place Where the cell stands, such as `layers.0.layer_fw.cell`. */
   constructor(
     engine: Engine,
-    cell: QuantizedLstmCell,
+    cell: QuantizedLSTMCell,
     place: string = "cell",
     observe: PartWatcher | null = null,
   ) {
@@ -288,17 +288,17 @@ function storeValue(value: PartValue, out: Float64Array, offset: number): void {
 }
 
 /** Whether a cell's gates have parameters of their own, which no fused part can have. */
-function gatesDiffer({ parts }: QuantizedLstmCell): boolean {
+function gatesDiffer({ parts }: QuantizedLSTMCell): boolean {
   return [parts.igates, parts.hgates, parts.gates].some((part) =>
     part.some((q) => JSON.stringify(q) !== JSON.stringify(part[0]))
   );
 }
 
-class PreparedByParts implements PreparedModule {
-  readonly #source: LstmSource;
+class PreparedByParts implements ModuleInstance {
+  readonly #source: LSTMSource;
   readonly #executors: readonly (readonly ByPartsExecutor[])[];
 
-  constructor(source: LstmSource, observe: PartWatcher | null) {
+  constructor(source: LSTMSource, observe: PartWatcher | null) {
     this.#source = source;
     const { engine, cells } = source.module;
     this.#executors = cells.map((layer, l) =>
@@ -407,9 +407,9 @@ export function byParts(observe: PartWatcher | null = null): Backend {
   }
   return {
     name: "by parts",
-    prepare: ({ kind, source }: NodeProgram) =>
+    instantiate: ({ kind, source }: NodeProgram) =>
       kind === "LSTM" && source !== undefined
-        ? new PreparedByParts(source as LstmSource, observe)
+        ? new PreparedByParts(source as LSTMSource, observe)
         : null,
   };
 }

@@ -9,7 +9,7 @@ import type { PerTensorQParams } from "../../core/qparams.ts";
 import { packs } from "../lower_projector.ts";
 
 /** Weights and qparams of one layer and direction. Rows in PyTorch's order: input, forget, cell, output gate. */
-export interface QuantizedLstmCell extends CellWeights {
+export interface QuantizedLSTMCell extends CellWeights {
   /** Parameters of every part's output; null where a part stays float32. */
   readonly parts: CellQParams;
 }
@@ -24,7 +24,7 @@ export const IMPLICIT_STATE: PerTensorQParams = {
 };
 
 /** Parameters of a cell's hidden state: its last part's. */
-export function hiddenQParams({ parts }: QuantizedLstmCell): PerTensorQParams | null {
+export function hiddenQParams({ parts }: QuantizedLSTMCell): PerTensorQParams | null {
   return parts.proj === undefined ? parts.ogate_cy : parts.proj;
 }
 
@@ -32,7 +32,7 @@ export function hiddenQParams({ parts }: QuantizedLstmCell): PerTensorQParams | 
  * The part of a cell that the fast step does not run, and what would help; null where it runs them all: a part other
  * than the projections that is not quantized, a range beyond 24 bits, or a part that requantizes what it reads.
  */
-export function slowPart({ parts }: QuantizedLstmCell): string | null {
+export function slowPart({ parts }: QuantizedLSTMCell): string | null {
   const [requantizes] = Object.keys(parts.inputs ?? {});
   if (requantizes !== undefined) {
     return `${requantizes} requantizes what it reads: give its producer the same observer`;
@@ -49,6 +49,6 @@ export function slowPart({ parts }: QuantizedLstmCell): string | null {
 }
 
 /** The parts as the fast step takes them, or null where it does not run them. */
-export function fastParts(cell: QuantizedLstmCell): CellParameters | null {
+export function fastParts(cell: QuantizedLSTMCell): CellParameters | null {
   return slowPart(cell) === null ? cell.parts as CellParameters : null;
 }

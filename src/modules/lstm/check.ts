@@ -8,8 +8,8 @@ import type { LinearWeight } from "../../../kernels/ops/linear.ts";
 import { lstmParts, type PartName } from "../../cells/lstm_parts.ts";
 import { failRange } from "../../core/errors.ts";
 import { checkLayer, checkValues, fitsFloat32, type OptionalQParams } from "../check.ts";
-import { hiddenQParams, IMPLICIT_STATE, type QuantizedLstmCell } from "./cell.ts";
-import type { LstmModule } from "./data.ts";
+import { hiddenQParams, IMPLICIT_STATE, type QuantizedLSTMCell } from "./cell.ts";
+import type { LSTMModule } from "./data.ts";
 
 /** Parameters of h and c at the first step; null of one that is float32. */
 type InitialQParams = readonly [OptionalQParams, OptionalQParams];
@@ -17,8 +17,8 @@ type InitialQParams = readonly [OptionalQParams, OptionalQParams];
 /** Requires the parts of a cell to suit each other, for what it reads. */
 function checkCell(
   name: string,
-  { engine, dynamic }: LstmModule,
-  cell: QuantizedLstmCell,
+  { engine, dynamic }: LSTMModule,
+  cell: QuantizedLSTMCell,
   x: OptionalQParams,
   [h, c]: InitialQParams,
 ): void {
@@ -72,9 +72,9 @@ function checkCell(
  * @throws {TypeError} If a weight is no Int8Array.
  * @throws {RangeError} If a length, scale, zero point or bias is wrong.
  */
-export function checkLstm(
+export function checkLSTM(
   name: string,
-  lstm: LstmModule,
+  lstm: LSTMModule,
   input: OptionalQParams,
   initial?: InitialQParams,
 ): void {

@@ -13,8 +13,8 @@ import { observedQParams } from "../observing.ts";
 import type { InputStatistics } from "../rounding/statistics.ts";
 import type { NearestWeight } from "../rounding/weight_rounding.ts";
 import { quantizeWeight, roundWeight } from "../rounding/weights.ts";
-import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
-import type { LstmModule } from "./data.ts";
+import { hiddenQParams, type QuantizedLSTMCell } from "./cell.ts";
+import type { LSTMModule } from "./data.ts";
 import type { ObservedCell, ObservedLSTM } from "./observed.ts";
 import { QuantizedLSTM } from "./quantized.ts";
 
@@ -41,7 +41,7 @@ function convertCell(
   cell: ObservedCell,
   suffix: string,
   weightIh: LinearWeight | undefined,
-): QuantizedLstmCell {
+): QuantizedLSTMCell {
   const { qconfig, splitGates } = lstm;
   const { weights, observers } = cell;
   const parts: Record<string, unknown> = {};
@@ -110,8 +110,8 @@ function suffixOf(layer: number, direction: number): string {
 function stateInputOf(
   name: string,
   { state }: ObservedLSTM,
-  cells: readonly QuantizedLstmCell[],
-): Pick<LstmModule, "stateInput"> {
+  cells: readonly QuantizedLSTMCell[],
+): Pick<LSTMModule, "stateInput"> {
   if (state === null) return {};
   const [h, c] = state.map((observer, i) => {
     if (observer === null || !observer.seen) return null;
@@ -140,7 +140,7 @@ export function tableProjections(name: string, lstm: ObservedLSTM): TableProject
 }
 
 /** Converts an LSTM. */
-export function convertLstm(
+export function convertLSTM(
   observed: ObservedLSTM,
   { name, input, inputWeights }: ConvertContext,
 ): QuantizedLSTM {

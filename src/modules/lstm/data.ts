@@ -8,10 +8,10 @@ import type { Engine } from "../../../kernels/ops/linear.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import type { Port } from "../../runtime/kind.ts";
 import type { QuantizedModule, TokenRows } from "../kind.ts";
-import { hiddenQParams, IMPLICIT_STATE, type QuantizedLstmCell } from "./cell.ts";
+import { hiddenQParams, IMPLICIT_STATE, type QuantizedLSTMCell } from "./cell.ts";
 
 /** An LSTM of integers: int8 weights, and qparams of its own for every part of every cell. */
-export interface LstmModule extends QuantizedModule, CellFunctions {
+export interface LSTMModule extends QuantizedModule, CellFunctions {
   /** Tells modules apart. */
   readonly kind: "LSTM";
   /** Width of a step of the input. */
@@ -45,20 +45,20 @@ export interface LstmModule extends QuantizedModule, CellFunctions {
    */
   readonly stateInput?: readonly [h: PerTensorQParams | null, c: PerTensorQParams | null];
   /** Cells by layer and direction. */
-  readonly cells: readonly (readonly QuantizedLstmCell[])[];
+  readonly cells: readonly (readonly QuantizedLSTMCell[])[];
   /** Whether inputs and hidden states are quantized at each call, by their own range. All parts are null then. */
   readonly dynamic?: boolean;
 }
 
 /** Width of an LSTM's hidden state. */
-export function stateSize({ hiddenSize, projSize }: LstmModule): number {
+export function stateSize({ hiddenSize, projSize }: LSTMModule): number {
   return projSize || hiddenSize;
 }
 
 /** An LSTM, and what it is to be lowered for. */
-export interface LstmSource {
+export interface LSTMSource {
   /** The LSTM. */
-  readonly module: LstmModule;
+  readonly module: LSTMModule;
   /** Parameters of the input; null where it is float32. */
   readonly input: PerTensorQParams | null;
   /** Rows to fold into the first layer: its input is then token ids. */
@@ -72,8 +72,8 @@ export interface LstmSource {
 
 /** The parameters that a cell's state has at a row's first step. */
 export function initialQParams(
-  { module, initial }: Pick<LstmSource, "module" | "initial">,
-  cell: QuantizedLstmCell,
+  { module, initial }: Pick<LSTMSource, "module" | "initial">,
+  cell: QuantizedLSTMCell,
 ): [PerTensorQParams | null, PerTensorQParams | null] {
   const [h, c] = initial ??
     (module.torchInitialState ? [IMPLICIT_STATE, IMPLICIT_STATE] : [null, null]);
@@ -81,7 +81,7 @@ export function initialQParams(
 }
 
 /** What goes in and out of an LSTM. */
-export function lstmEnds(module: LstmModule): { inputs: readonly Port[]; output: Port } {
+export function lstmEnds(module: LSTMModule): { inputs: readonly Port[]; output: Port } {
   const { inputSize, input, cells } = module;
   const last = cells[cells.length - 1]!;
   return {

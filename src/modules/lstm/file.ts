@@ -9,7 +9,7 @@ import { type CellQParams, GATED_PARTS, lstmParts, PART_NAMES } from "../../cell
 import { checkObject, failRange } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import type { ModuleReader, ModuleWriter } from "../file.ts";
-import type { QuantizedLstmCell } from "./cell.ts";
+import type { QuantizedLSTMCell } from "./cell.ts";
 import { QuantizedLSTM } from "./quantized.ts";
 
 /** Values of the gated parts, four each, and of the others, in a cell's list of qparams. */
@@ -18,7 +18,7 @@ const CELL_VALUES = 21;
 const suffixOf = (l: number, d: number): string => `_l${l}${d ? "_reverse" : ""}`;
 
 /** Writes an LSTM's tensors, and gives the fields of its JSON. */
-export function writeLstm(lstm: QuantizedLSTM, file: ModuleWriter): Record<string, unknown> {
+export function writeLSTM(lstm: QuantizedLSTM, file: ModuleWriter): Record<string, unknown> {
   const inputs: Record<string, unknown> = {};
   const cells = lstm.cells.map((layer, l) =>
     layer.map((cell, d) => {
@@ -84,8 +84,8 @@ function readFunctions(file: ModuleReader): CellFunctions {
   return checkCellFunctions(options, `${file.name}.`);
 }
 
-/** Reads what {@linkcode writeLstm} wrote. */
-export function readLstm(file: ModuleReader): QuantizedLSTM {
+/** Reads what {@linkcode writeLSTM} wrote. */
+export function readLSTM(file: ModuleReader): QuantizedLSTM {
   // The first cell says of which sizes all are; there is a bias, a second direction, a projection where its tensors are.
   const shapeOf = (key: string) => file.shapeOf(`weight_${key}_l0`) ?? [];
   const [, inputSize = 0] = shapeOf("ih");
@@ -100,7 +100,7 @@ export function readLstm(file: ModuleReader): QuantizedLSTM {
   const given = file.field("inputs");
   const requantized = given === undefined ? {} : { ...checkObject("inputs", given) };
   const cells = file.list("cells", file.field("cells")).map((layer, l) =>
-    file.list(`cells[${l}]`, layer, directions).map((indices, d): QuantizedLstmCell => {
+    file.list(`cells[${l}]`, layer, directions).map((indices, d): QuantizedLSTMCell => {
       const at = `cells[${l}][${d}]`;
       const key = `${l}.${d}`;
       const suffix = suffixOf(l, d);

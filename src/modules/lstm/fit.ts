@@ -26,7 +26,7 @@ function outputsOf(observers: CellObservers, part: Part, split: boolean): readon
  *
  * @param x What observes the LSTM's input; null for float32.
  */
-export function fitLstm(
+export function fitLSTM(
   fit: BackendFit,
   name: string,
   observed: ObservedLSTM,

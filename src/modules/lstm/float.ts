@@ -7,7 +7,7 @@ import {
   type CellActivation,
   type CellFunctions,
   floatCellFunctions,
-  floatLstmScratch,
+  floatLSTMScratch,
   type GateActivation,
   lstmStepFloat32,
   type LSTMWeights,
@@ -229,7 +229,7 @@ export class LSTM extends Module implements CellFunctions {
     const c = plan.c;
     const stepRows = batchFirst ? 1 : batch;
     const batchRows = batchFirst ? steps : 1;
-    const scratch = floatLstmScratch(hiddenSize);
+    const scratch = floatLSTMScratch(hiddenSize);
     const functions = floatCellFunctions(this);
     let from = x.data;
     let size = inputSize;

@@ -7,18 +7,18 @@ import { checkOptions } from "../../core/check.ts";
 import { checkBoolean, checkInteger, failRange, failType } from "../../core/errors.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
 import { type Backend, createCall, createSlots, type RunningKind } from "../../runtime/kind.ts";
-import { dynamicLstm as dynamicRunning } from "../../runtime/kinds/dynamic_lstm.ts";
+import { dynamicLSTM as dynamicRunning } from "../../runtime/kinds/dynamic_lstm.ts";
 import { lstm as portableRunning } from "../../runtime/kinds/lstm.ts";
 import { convertShifted } from "../../runtime/shifted.ts";
 import { inputQParams, shiftedTensor, shiftedValues } from "../forward.ts";
 import type { ForwardTensor } from "../kind.ts";
 import { hiddenQParams } from "./cell.ts";
-import { checkLstm } from "./check.ts";
-import { type LstmModule, stateSize } from "./data.ts";
-import { lowerDynamicLstm, lowerLstm } from "./lower.ts";
+import { checkLSTM } from "./check.ts";
+import { type LSTMModule, stateSize } from "./data.ts";
+import { lowerDynamicLSTM, lowerLSTM } from "./lower.ts";
 
 /** Options of a quantized LSTM's `forward`. */
-export interface LstmForwardOptions {
+export interface QuantizedLSTMForwardOptions {
   /** Steps of each batch row, 1 to the sequence's; all by default. Beyond them the output is 0. */
   readonly lengths?: ArrayLike<number>;
   /** Overrides the form; the results are the same. */
@@ -28,7 +28,10 @@ export interface LstmForwardOptions {
 }
 
 /** Output, and the final hidden and cell state. */
-export type LstmForwardResult = readonly [ForwardTensor, readonly [ForwardTensor, ForwardTensor]];
+export type QuantizedLSTMForwardResult = readonly [
+  ForwardTensor,
+  readonly [ForwardTensor, ForwardTensor],
+];
 
 /** Swaps the first two axes of [a, b, width]. */
 function transpose(x: Float64Array, a: number, b: number, width: number): Float64Array {
@@ -49,11 +52,11 @@ function sameOrFloat(a: PerTensorQParams | null, b: PerTensorQParams | null): bo
 
 /** Runs a quantized LSTM over a sequence; see `QuantizedLSTM.forward`. */
 export function lstmForward(
-  lstm: LstmModule,
+  lstm: LSTMModule,
   x: ForwardTensor,
   state: readonly [ForwardTensor, ForwardTensor] | undefined,
-  options: LstmForwardOptions,
-): LstmForwardResult {
+  options: QuantizedLSTMForwardOptions,
+): QuantizedLSTMForwardResult {
   checkOptions("options", options, ["lengths", "splitGates", "kernels"]);
   if (state !== undefined && !Array.isArray(state)) {
     failType("state", "an array of the hidden and the cell state", state);
@@ -102,13 +105,13 @@ export function lstmForward(
     | [PerTensorQParams | null, PerTensorQParams | null]
     | undefined;
   // Without these the constructor has seen to it.
-  if (given !== null || initial !== undefined) checkLstm("lstm", lstm, input, initial);
+  if (given !== null || initial !== undefined) checkLSTM("lstm", lstm, input, initial);
   const program = lstm.dynamic
-    ? lowerDynamicLstm(lstm)
-    : lowerLstm({ module: lstm, input, tokens: null, initial });
+    ? lowerDynamicLSTM(lstm)
+    : lowerLSTM({ module: lstm, input, tokens: null, initial });
   const kind = (lstm.dynamic ? dynamicRunning : portableRunning) as RunningKind;
-  const prepared = kernels?.prepare(program) ?? program.byParts?.prepare() ??
-    kind.prepare(program);
+  const prepared = kernels?.instantiate(program) ?? program.byParts?.instantiate() ??
+    kind.instantiate(program);
   prepared.reserve?.(batch, steps, splitGates);
   const running = prepared.createState?.(batch) ?? createSlots(kind.slots(program), batch);
   const hiddens = cells.flat().map(hiddenQParams);

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { functionsOf, hasLstmFunctions } from "../../cells/functions.ts";
+import { functionsOf, hasLSTMFunctions } from "../../cells/functions.ts";
 import { lstmParts, type PartName } from "../../cells/lstm_parts.ts";
 import { failRange } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import { shapeSize, type Tensor } from "../../core/tensor.ts";
-import { dynamicLstm } from "../../runtime/kinds/dynamic_lstm.ts";
-import { lstm as running, type LstmProgram } from "../../runtime/kinds/lstm.ts";
+import { dynamicLSTM } from "../../runtime/kinds/dynamic_lstm.ts";
+import { lstm as running, type LSTMProgram } from "../../runtime/kinds/lstm.ts";
 import { copyOf } from "../copy.ts";
 import { checkDynamic } from "../dynamic.ts";
 import type { Observer } from "../../observer/observer.ts";
@@ -22,15 +22,15 @@ import {
 } from "../kind.ts";
 import { inputObserved, inputObserver, requiredQConfig } from "../observing.ts";
 import { weightObserver } from "../rounding/weights.ts";
-import { convertLstm, tableProjections } from "./convert.ts";
+import { convertLSTM, tableProjections } from "./convert.ts";
 import { lstmEnds } from "./data.ts";
-import { readLstm, writeLstm } from "./file.ts";
-import { fitLstm } from "./fit.ts";
+import { readLSTM, writeLSTM } from "./file.ts";
+import { fitLSTM } from "./fit.ts";
 import { LSTM } from "./float.ts";
-import { completeLstm, lowerDynamicLstm, lowerLstm } from "./lower.ts";
+import { completeLSTM, lowerDynamicLSTM, lowerLSTM } from "./lower.ts";
 import { ObservedLSTM } from "./observed.ts";
 import { QuantizedLSTM } from "./quantized.ts";
-import { referenceLstm } from "./reference.ts";
+import { referenceLSTM } from "./reference.ts";
 import { type LSTMForwardOptions, planSequence } from "./sequence.ts";
 
 /** Bytes of a token's projected input, of each unit and direction: four gates in float32. */
@@ -52,7 +52,7 @@ function observe(module: LSTM, context: ObserveContext): ObservedLSTM {
   }
   const input = inputObserver(qconfig, given!);
   const observed = new ObservedLSTM(module, qconfig, input, splitGates, tableRows);
-  if (fit !== null) fitLstm(fit, name, observed, inputObserved(input, given!));
+  if (fit !== null) fitLSTM(fit, name, observed, inputObserved(input, given!));
   return observed;
 }
 
@@ -123,7 +123,7 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
   watch: (observed, [x], call) =>
     observed.forward(x as Tensor, call.state, optionsOf(call), call.tokens[0])[0],
 
-  convert: convertLstm,
+  convert: convertLSTM,
   tableProjections,
   withInputs: (lstm, [input]) => new QuantizedLSTM({ ...lstm, input: input! }),
   ends: (lstm) => ({
@@ -139,20 +139,20 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
     lstm.torchInitialState,
     lstm.dynamic,
     lstm.cells,
-    ...hasLstmFunctions(lstm) ? [] : [functionsOf(lstm)],
+    ...hasLSTMFunctions(lstm) ? [] : [functionsOf(lstm)],
   ],
 
-  running: [running, dynamicLstm],
+  running: [running, dynamicLSTM],
   lower: (_name, lstm) =>
     lstm.dynamic
-      ? lowerDynamicLstm(lstm)
-      : lowerLstm({ module: lstm, input: lstm.input, tokens: null }),
+      ? lowerDynamicLSTM(lstm)
+      : lowerLSTM({ module: lstm, input: lstm.input, tokens: null }),
   complete: (program, vocabulary) =>
-    program.kind === "LSTM" ? completeLstm(program as LstmProgram, vocabulary) : program,
+    program.kind === "LSTM" ? completeLSTM(program as LSTMProgram, vocabulary) : program,
   foldedBytes: ({ dynamic, hiddenSize, cells }, count) =>
     dynamic ? null : count * hiddenSize * FOLDED_UNIT_BYTES * cells[0]!.length,
   lowerTokens: (_name, lstm, tokens, rounded) =>
-    lowerLstm({ module: lstm, input: rounded ? lstm.input : null, tokens }),
+    lowerLSTM({ module: lstm, input: rounded ? lstm.input : null, tokens }),
 
   ops: {},
   reference(lstm, name, [value], builder) {
@@ -161,7 +161,7 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
       failRange(`modules.${name}`, expected, "one");
     }
     const input = builder.convert(value!, lstm.input, { module: name }, `${name}.input`);
-    return referenceLstm(lstm, name, input, builder);
+    return referenceLSTM(lstm, name, input, builder);
   },
   floatWeight({ cells }, { cell, part, gate }) {
     const [l, d] = indicesOf(cell!);
@@ -175,6 +175,6 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
     return whole.subarray(gate * whole.length / 4, (gate + 1) * whole.length / 4);
   },
 
-  write: writeLstm,
-  read: readLstm,
+  write: writeLSTM,
+  read: readLSTM,
 };

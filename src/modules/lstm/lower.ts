@@ -15,16 +15,16 @@ import {
 } from "../../../kernels/packed/lower.ts";
 import type { ActivationProgram } from "../../../kernels/packed/program.ts";
 import type { Affine } from "../../../kernels/numeric/quantize.ts";
-import { functionsOf, hasLstmFunctions } from "../../cells/functions.ts";
+import { functionsOf, hasLSTMFunctions } from "../../cells/functions.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
-import type { DynamicLstmProgram } from "../../runtime/kinds/dynamic_lstm.ts";
-import type { LstmCellProgram, LstmProgram } from "../../runtime/kinds/lstm.ts";
+import type { DynamicLSTMProgram } from "../../runtime/kinds/dynamic_lstm.ts";
+import type { LSTMCellProgram, LSTMProgram } from "../../runtime/kinds/lstm.ts";
 import { makeProjector } from "../../runtime/projector.ts";
 import { convertShifted } from "../../runtime/shifted.ts";
 import { lowerProjector, packs } from "../lower_projector.ts";
 import { byParts } from "./by_parts.ts";
 import { fastParts, hiddenQParams, slowPart } from "./cell.ts";
-import { initialQParams, lstmEnds, type LstmModule, type LstmSource } from "./data.ts";
+import { initialQParams, lstmEnds, type LSTMModule, type LSTMSource } from "./data.ts";
 
 /** Integers that are turned into addresses or stored, and integers that must be float32 values. */
 const ROUNDED = 2 ** 22;
@@ -48,14 +48,14 @@ function fitsFloat32(parts: CellParameters, initialCell: Affine): boolean {
 }
 
 /** The layers of an LSTM, or null where the fast step does not run one. */
-function lowerLayers(source: LstmSource, tables: SharedTables): LstmCellProgram[][] | null {
+function lowerLayers(source: LSTMSource, tables: SharedTables): LSTMCellProgram[][] | null {
   const { module, tokens, initial } = source;
   const { engine, hiddenSize, cells } = module;
   const order = gateOrder(hiddenSize);
-  const layers: LstmCellProgram[][] = [];
+  const layers: LSTMCellProgram[][] = [];
   let from = source.input;
   for (const layer of cells) {
-    const lowered: LstmCellProgram[] = [];
+    const lowered: LSTMCellProgram[] = [];
     const folded = tokens !== null && layers.length === 0;
     for (const cell of layer) {
       const parts = fastParts(cell);
@@ -95,9 +95,9 @@ function lowerLayers(source: LstmSource, tables: SharedTables): LstmCellProgram[
 
 /** Folds tokens: their rows stand for what projects them, each computed when it is asked for. */
 function foldTokens(
-  { module, tokens, input }: LstmSource,
-  layers: readonly (readonly LstmCellProgram[])[],
-): Pick<LstmProgram, "layers" | "fill"> {
+  { module, tokens, input }: LSTMSource,
+  layers: readonly (readonly LSTMCellProgram[])[],
+): Pick<LSTMProgram, "layers" | "fill"> {
   const { count, read } = tokens!;
   const { inputSize, hiddenSize } = module;
   const size = 4 * hiddenSize;
@@ -121,7 +121,7 @@ function foldTokens(
 }
 
 /** What of an LSTM keeps the fast step from running it, and what would help. */
-function reasonAgainst({ module, input, initial }: LstmSource): string {
+function reasonAgainst({ module, input, initial }: LSTMSource): string {
   const { cells } = module;
   if (!packs(input)) return "its input has more than 24 bits: give it an observer of fewer";
   for (const [l, layer] of cells.entries()) {
@@ -136,7 +136,7 @@ function reasonAgainst({ module, input, initial }: LstmSource): string {
 }
 
 /** Lowers an LSTM; what the fast step does not run says so, and is run by its parts. */
-export function lowerLstm(source: LstmSource): LstmProgram {
+export function lowerLSTM(source: LSTMSource): LSTMProgram {
   const { module, tokens, input } = source;
   const tables = sharedTables(module);
   const layers = lowerLayers(source, tables);
@@ -144,7 +144,7 @@ export function lowerLstm(source: LstmSource): LstmProgram {
   const port = tokens === null
     ? { size: inputs[0]!.size, qparams: input }
     : { size: 1, qparams: null };
-  const program: LstmProgram = {
+  const program: LSTMProgram = {
     kind: "LSTM",
     inputs: [port],
     output,
@@ -161,12 +161,12 @@ export function lowerLstm(source: LstmSource): LstmProgram {
     source,
   };
   if (layers !== null) return program;
-  const prepare = () => byParts().prepare(program)!;
-  return { ...program, byParts: { reason: reasonAgainst(source), prepare } };
+  const instantiate = () => byParts().instantiate(program)!;
+  return { ...program, byParts: { reason: reasonAgainst(source), instantiate } };
 }
 
 /** Lowers a dynamic LSTM. */
-export function lowerDynamicLstm(module: LstmModule): DynamicLstmProgram {
+export function lowerDynamicLSTM(module: LSTMModule): DynamicLSTMProgram {
   const { engine, hiddenSize, cells } = module;
   const { inputs, output } = lstmEnds(module);
   return {
@@ -175,7 +175,7 @@ export function lowerDynamicLstm(module: LstmModule): DynamicLstmProgram {
     output,
     engine,
     hiddenSize,
-    ...!hasLstmFunctions(module) && { functions: functionsOf(module) },
+    ...!hasLSTMFunctions(module) && { functions: functionsOf(module) },
     cells: cells.map((layer) =>
       layer.map(({ weightIh, weightHh, biasIh, biasHh }) => ({
         weightIh,
@@ -191,7 +191,7 @@ export function lowerDynamicLstm(module: LstmModule): DynamicLstmProgram {
 const TABULATED = 256;
 
 /** All that can be known beforehand: every token's rows, and the outputs of short activation tables. */
-export function completeLstm(program: LstmProgram, vocabulary: number): LstmProgram {
+export function completeLSTM(program: LSTMProgram, vocabulary: number): LSTMProgram {
   if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
   const tables = program.tables.map((program): ActivationProgram => {
     const { activation, from, to } = program;

@@ -12,25 +12,29 @@ import { copyArray } from "../../../kernels/numeric/typed_array.ts";
 import { copyWeight } from "../copy.ts";
 import { inputQParams } from "../forward.ts";
 import type { ForwardTensor } from "../kind.ts";
-import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
-import { checkLstm } from "./check.ts";
-import { type LstmModule, stateSize } from "./data.ts";
-import { lstmForward, type LstmForwardOptions, type LstmForwardResult } from "./forward.ts";
+import { hiddenQParams, type QuantizedLSTMCell } from "./cell.ts";
+import { checkLSTM } from "./check.ts";
+import { type LSTMModule, stateSize } from "./data.ts";
+import {
+  lstmForward,
+  type QuantizedLSTMForwardOptions,
+  type QuantizedLSTMForwardResult,
+} from "./forward.ts";
 
 /** What a {@linkcode QuantizedLSTM} is made of. */
-export interface QuantizedLstmOptions
-  extends Omit<LstmModule, "kind" | "projSize" | keyof CellFunctions>, Partial<CellFunctions> {
+export interface QuantizedLSTMOptions
+  extends Omit<LSTMModule, "kind" | "projSize" | keyof CellFunctions>, Partial<CellFunctions> {
   /** Width of the projected hidden state; 0, the default, where it is not projected. */
   readonly projSize?: number;
 }
 
 /** Cells over arrays of their own. */
-function copyCells(cells: LstmModule["cells"]): LstmModule["cells"] {
+function copyCells(cells: LSTMModule["cells"]): LSTMModule["cells"] {
   if (!Array.isArray(cells) || !cells.every(Array.isArray)) {
     failType("cells", "an array of arrays", cells);
   }
   return cells.map((layer) =>
-    layer.map((cell: QuantizedLstmCell) => ({
+    layer.map((cell: QuantizedLSTMCell) => ({
       weightIh: copyWeight(cell.weightIh),
       weightHh: copyWeight(cell.weightHh),
       weightHr: copyWeight(cell.weightHr),
@@ -58,7 +62,7 @@ function copyCells(cells: LstmModule["cells"]): LstmModule["cells"] {
  * assertEquals([output.shape, h.shape], [[2, 1, 3], [1, 1, 3]]);
  * ```
  */
-export class QuantizedLSTM implements LstmModule {
+export class QuantizedLSTM implements LSTMModule {
   /** Tells modules apart. */
   readonly kind = "LSTM";
   /** Width of a step of the input. */
@@ -79,8 +83,8 @@ export class QuantizedLSTM implements LstmModule {
   readonly splitGates: boolean;
   readonly input: PerTensorQParams | null;
   readonly torchInitialState: boolean;
-  declare readonly stateInput?: NonNullable<LstmModule["stateInput"]>;
-  readonly cells: readonly (readonly QuantizedLstmCell[])[];
+  declare readonly stateInput?: NonNullable<LSTMModule["stateInput"]>;
+  readonly cells: readonly (readonly QuantizedLSTMCell[])[];
   readonly dynamic: boolean;
   /** Function of the input, forget and output gate; slope and offset are float32 values. */
   readonly gateActivation: GateActivation;
@@ -96,7 +100,7 @@ export class QuantizedLSTM implements LstmModule {
    * @throws {RangeError} If there is no such function, the number of cells, a weight's shape, a scale, zero point or bias is wrong, or the LSTM is
    * dynamic and projects its hidden state, or has parameters for its input or a part.
    */
-  constructor(options: QuantizedLstmOptions) {
+  constructor(options: QuantizedLSTMOptions) {
     checkGiven(options);
     this.inputSize = options.inputSize;
     this.hiddenSize = options.hiddenSize;
@@ -168,8 +172,8 @@ export class QuantizedLSTM implements LstmModule {
         if (weightHr !== null) fits("weightHr", projSize, hiddenSize, weightHr);
       });
     });
-    checkLstm("LSTM", this, this.input);
-    if (this.stateInput !== undefined) checkLstm("LSTM", this, this.input, this.stateInput);
+    checkLSTM("LSTM", this, this.input);
+    if (this.stateInput !== undefined) checkLSTM("LSTM", this, this.input, this.stateInput);
   }
 
   /** Parameters of the output: the last layer's hidden state, forward direction (torch.cat keeps the first's). */
@@ -195,8 +199,8 @@ export class QuantizedLSTM implements LstmModule {
   forward(
     x: ForwardTensor,
     state?: readonly [ForwardTensor, ForwardTensor],
-    options: LstmForwardOptions = {},
-  ): LstmForwardResult {
+    options: QuantizedLSTMForwardOptions = {},
+  ): QuantizedLSTMForwardResult {
     if (this.dynamic) {
       for (const [i, tensor] of [x, ...(Array.isArray(state) ? state : [])].entries()) {
         const name = ["x", "h0", "c0"][i]!;

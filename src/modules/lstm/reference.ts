@@ -14,8 +14,8 @@ import {
 } from "../../cells/lstm_parts.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
 import type { DraftNode, NodePlace, ReferenceBuilder, ReferenceValue } from "../reference.ts";
-import { hiddenQParams, type QuantizedLstmCell } from "./cell.ts";
-import type { LstmModule } from "./data.ts";
+import { hiddenQParams, type QuantizedLSTMCell } from "./cell.ts";
+import type { LSTMModule } from "./data.ts";
 
 /** The rows of one gate of a weight, with their scales. */
 function gateRows(weight: LinearWeight, gate: number): LinearWeight {
@@ -34,13 +34,13 @@ function gateRows(weight: LinearWeight, gate: number): LinearWeight {
 
 class CellBuilder implements CellExecutor<ReferenceValue> {
   readonly #builder: ReferenceBuilder;
-  readonly #cell: QuantizedLstmCell;
+  readonly #cell: QuantizedLSTMCell;
   readonly #name: string;
   readonly #place: NodePlace;
   /** Behind which node the next pair on a value goes, so that pairs stand where their value is made. */
   readonly #last: Map<string, string> = new Map();
 
-  constructor(builder: ReferenceBuilder, cell: QuantizedLstmCell, name: string, place: NodePlace) {
+  constructor(builder: ReferenceBuilder, cell: QuantizedLSTMCell, name: string, place: NodePlace) {
     this.#builder = builder;
     this.#cell = cell;
     this.#name = name;
@@ -125,9 +125,9 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
 /** Adds one cell and gives its hidden state, as the whole sequence of it. */
 function addCell(
   builder: ReferenceBuilder,
-  lstm: LstmModule,
+  lstm: LSTMModule,
   x: ReferenceValue,
-  cell: QuantizedLstmCell,
+  cell: QuantizedLSTMCell,
   place: NodePlace,
 ): ReferenceValue {
   const name = `${place.module}.${place.cell}`;
@@ -178,8 +178,8 @@ function addCell(
 }
 
 /** Adds an LSTM and gives its output. */
-export function referenceLstm(
-  lstm: LstmModule,
+export function referenceLSTM(
+  lstm: LSTMModule,
   module: string,
   x: ReferenceValue,
   builder: ReferenceBuilder,

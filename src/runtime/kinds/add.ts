@@ -25,7 +25,7 @@ export const add: RunningKind<AddProgram> = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare({ inputs, output: { size, qparams }, fixedPoint }) {
+  instantiate({ inputs, output: { size, qparams }, fixedPoint }) {
     const [scaleA = 1, scaleB = 1] = inputs.map((input) => input.qparams?.scale);
     const inverse = qparams && reciprocal(qparams.scale);
     const low = qparams && qparams.quantMin - qparams.zeroPoint;

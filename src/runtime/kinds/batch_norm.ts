@@ -39,7 +39,7 @@ export const batchNorm1d: RunningKind<BatchNorm1dProgram> = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare(program) {
+  instantiate(program) {
     const { alpha, beta, inputs: [input], output: { size, qparams: to } } = program;
     if (input!.qparams === null || to === null) {
       const compute = (x: Float32Array, out: Float32Array): void => {

@@ -13,7 +13,7 @@ export const concat: RunningKind = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare: ({ inputs, output }) => ({
+  instantiate: ({ inputs, output }) => ({
     infallible: true,
     process(_state, given, out, { steps, batch }) {
       for (let i = 0, column = 0; i < inputs.length; i++) {

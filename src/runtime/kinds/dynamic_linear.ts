@@ -42,7 +42,7 @@ export const dynamicLinear: RunningKind<DynamicLinearProgram> = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare({ engine, weight, bias, relu }) {
+  instantiate({ engine, weight, bias, relu }) {
     const linear = new DynamicRows(engine, weight, bias, relu);
     const { inFeatures, outFeatures } = weight;
     return {

@@ -16,9 +16,9 @@ import { clamp, MAX_FLOAT32, saturateFloat32 } from "../../../kernels/numeric/re
 import { DynamicRows } from "../dynamic_rows.ts";
 import {
   type Call,
+  type ModuleInstance,
   type ModuleState,
   type NodeProgram,
-  type PreparedModule,
   reserveBetween,
   type RunningKind,
   type Values,
@@ -38,7 +38,7 @@ export interface DynamicCellProgram {
 }
 
 /** A dynamic LSTM's numbers. */
-export interface DynamicLstmProgram extends NodeProgram {
+export interface DynamicLSTMProgram extends NodeProgram {
   /** Tells modules apart. */
   readonly kind: "DynamicLSTM";
   /** Whose rounding it has. */
@@ -73,7 +73,7 @@ function saturating(functions: CellFunctions): FloatCellFunctions {
   };
 }
 
-class DynamicLstm implements PreparedModule {
+class DynamicLSTM implements ModuleInstance {
   readonly infallible = true;
   readonly mixesSteps = true;
   readonly #hiddenSize: number;
@@ -83,7 +83,7 @@ class DynamicLstm implements PreparedModule {
   readonly #grows: boolean;
   readonly #between: Float64Array[] = [];
 
-  constructor({ engine, hiddenSize, functions = LSTM_FUNCTIONS, cells }: DynamicLstmProgram) {
+  constructor({ engine, hiddenSize, functions = LSTM_FUNCTIONS, cells }: DynamicLSTMProgram) {
     this.#hiddenSize = hiddenSize;
     this.#functions = saturating(functions);
     this.#grows = !isBounded(functions.activation);
@@ -189,17 +189,17 @@ class DynamicLstm implements PreparedModule {
  * ```ts
  * import { compileModel, LSTM, quantizeDynamic } from "@splitgate/splitgate";
  * import { loadProgram } from "@splitgate/splitgate/runtime";
- * import { dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
+ * import { dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
  * import { assertEquals } from "@std/assert";
  * const model = quantizeDynamic(new LSTM({ inputSize: 2, hiddenSize: 3 }));
- * const program = loadProgram(compileModel(model), { kinds: [dynamicLstm] });
+ * const program = loadProgram(compileModel(model), { kinds: [dynamicLSTM] });
  * assertEquals(program.outputSize, 3);
  * ```
  */
-export const dynamicLstm: RunningKind<DynamicLstmProgram> = {
+export const dynamicLSTM: RunningKind<DynamicLSTMProgram> = {
   kind: "DynamicLSTM",
   endsTime: false,
   looksAhead: ({ cells }) => cells[0]!.length > 1,
   slots: ({ cells, hiddenSize }) => lstmSlots(cells.flat().map(() => [null, null]), hiddenSize, 0),
-  prepare: (program) => new DynamicLstm(program),
+  instantiate: (program) => new DynamicLSTM(program),
 };

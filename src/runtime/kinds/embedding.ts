@@ -24,7 +24,7 @@ export const embedding: RunningKind<EmbeddingProgram> = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare({ weight, scales, biases, output: { size } }) {
+  instantiate({ weight, scales, biases, output: { size } }) {
     const table = { weight, scales, biases, embeddingDim: size };
     return {
       infallible: true,

@@ -41,7 +41,7 @@ export const layerNorm: RunningKind<LayerNormProgram> = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare(program) {
+  instantiate(program) {
     const { integers, weight, bias, eps, inputs: [input], output: { size, qparams: to } } = program;
     const norm = { weight, bias, eps };
     if (!integers) {

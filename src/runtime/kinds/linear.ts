@@ -23,7 +23,7 @@ export const linear: RunningKind<LinearProgram> = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare({ projector, relu, inputs, output }) {
+  instantiate({ projector, relu, inputs, output }) {
     const width = inputs[0]!.size;
     const { size } = output;
     const overflows = projector.float !== null && output.qparams === null;

@@ -13,5 +13,5 @@ export const logSoftmax: RunningKind = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare: (program) => rowsModule(logSoftmaxFloat32, program, false),
+  instantiate: (program) => rowsModule(logSoftmaxFloat32, program, false),
 };

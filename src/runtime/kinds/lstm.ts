@@ -4,8 +4,8 @@
  * @module
  */
 import {
-  type LstmCell,
-  type LstmScratch,
+  type LSTMCell,
+  type LSTMScratch,
   lstmScratch,
   lstmStep,
   type StateBinding,
@@ -13,9 +13,9 @@ import {
 import { packedInput } from "../../../kernels/packed/pack.ts";
 import {
   type ActivationProgram,
+  buildCell,
+  buildTables,
   type CellProgram,
-  prepareCell,
-  prepareTables,
 } from "../../../kernels/packed/program.ts";
 import { dequantizeValue } from "../../../kernels/numeric/requantize.ts";
 import type { Engine } from "../../../kernels/ops/linear.ts";
@@ -35,7 +35,7 @@ import { makeProjector, type Projector, type ProjectorProgram } from "../project
 import { convertShifted, quantizeShifted } from "../shifted.ts";
 
 /** One layer and direction of an LSTM. */
-export interface LstmCellProgram {
+export interface LSTMCellProgram {
   /** Its weights and constants. */
   readonly cell: CellProgram;
   /** How the state enters a step. */
@@ -57,7 +57,7 @@ export interface LstmCellProgram {
 }
 
 /** An LSTM's numbers. */
-export interface LstmProgram extends NodeProgram {
+export interface LSTMProgram extends NodeProgram {
   /** Tells modules apart. */
   readonly kind: "LSTM";
   /** Whose rounding it has. */
@@ -72,7 +72,7 @@ export interface LstmProgram extends NodeProgram {
   /** Activation tables of all cells. */
   readonly tables: readonly ActivationProgram[];
   /** By layer, then direction; null where the fast step does not run it. */
-  readonly layers: readonly (readonly LstmCellProgram[])[] | null;
+  readonly layers: readonly (readonly LSTMCellProgram[])[] | null;
   /** What `compileModel` was given kernels for; absent where it was not. */
   readonly image?: Image;
   /** Computes a token's rows if they are not yet; absent where all are known. */
@@ -80,8 +80,8 @@ export interface LstmProgram extends NodeProgram {
 }
 
 /** One layer and direction made ready. */
-interface PreparedCell {
-  readonly cell: LstmCell;
+interface CellInstance {
+  readonly cell: LSTMCell;
   readonly running: StateBinding;
   readonly first: StateBinding;
   readonly hidden: PerTensorQParams;
@@ -92,7 +92,7 @@ interface PreparedCell {
 
 /** What an LSTM keeps between steps: h and c of every layer and direction, and marks of first steps. */
 export function lstmSlots(
-  states: LstmProgram["states"],
+  states: LSTMProgram["states"],
   hiddenSize: number,
   projSize: number,
 ): readonly Slot[] {
@@ -104,12 +104,12 @@ export function lstmSlots(
 }
 
 /** How LSTM runs. */
-export const lstm: RunningKind<LstmProgram> = {
+export const lstm: RunningKind<LSTMProgram> = {
   kind: "LSTM",
   endsTime: false,
   looksAhead: ({ output, projSize, hiddenSize }) => output.size > (projSize || hiddenSize),
   slots: ({ states, hiddenSize, projSize }) => lstmSlots(states, hiddenSize, projSize),
-  prepare(lstm) {
+  instantiate(lstm) {
     if (lstm.layers === null) failRange("model", "parts that the fast step runs", "others");
     const { hiddenSize, projSize, fill } = lstm;
     const { size: inputSize, qparams: input } = lstm.inputs[0]!;
@@ -118,12 +118,12 @@ export const lstm: RunningKind<LstmProgram> = {
     const directions = lstm.layers![0]!.length;
     const width = size * directions;
     const x = packedInput(Math.max(inputSize, width));
-    const scratches: LstmScratch[] = [];
+    const scratches: LSTMScratch[] = [];
     const between: Float64Array[] = [];
-    const tables = prepareTables(lstm.tables);
+    const tables = buildTables(lstm.tables);
     const layers = lstm.layers!.map((layer) =>
-      layer.map(({ cell, running, first, hidden, projector, rows: known }): PreparedCell => ({
-        cell: prepareCell(cell, tables),
+      layer.map(({ cell, running, first, hidden, projector, rows: known }): CellInstance => ({
+        cell: buildCell(cell, tables),
         running,
         first: first ?? running,
         hidden,

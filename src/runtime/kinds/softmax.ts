@@ -25,7 +25,7 @@ export const softmax: RunningKind<SoftmaxProgram> = {
   endsTime: false,
   looksAhead: () => false,
   slots: () => [],
-  prepare(program) {
+  instantiate(program) {
     const { fixedPoint, inputs, output: { size } } = program;
     if (!fixedPoint) return rowsModule(softmaxFloat32, program, true);
     const { scale, zeroPoint } = inputs[0]!.qparams!;

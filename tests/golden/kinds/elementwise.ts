@@ -7,8 +7,8 @@ import { activationTable, lookup } from "../../../kernels/numeric/activation.ts"
 import {
   addInt8,
   addQuint8FixedPoint,
+  buildFixedPointAdd,
   mulInt8,
-  prepareFixedPointAdd,
 } from "../../../kernels/ops/elementwise.ts";
 import { newQArray } from "../../../src/core/dtype.ts";
 import type { Check, Row } from "../check.ts";
@@ -38,7 +38,7 @@ function addWith(golden: Field, check: Check, relu: boolean): void {
     out instanceof Uint8Array
   ) {
     const { zeroPoint, quantMin, scale } = y.qparams;
-    const constants = prepareFixedPointAdd(a.qparams.scale, b.qparams.scale, scale);
+    const constants = buildFixedPointAdd(a.qparams.scale, b.qparams.scale, scale);
     if (constants === null) return golden.fail("scales that qnnpack can add");
     const min = relu ? Math.max(quantMin, zeroPoint) : quantMin;
     addQuint8FixedPoint(a, b, { data: out, qparams: { ...y.qparams, quantMin: min } }, constants);

@@ -32,7 +32,7 @@ import { perTensorAffine, type PerTensorQParams } from "../../../src/core/qparam
 import { convert } from "../../../src/authoring/convert.ts";
 import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
 import { prepare } from "../../../src/authoring/prepare.ts";
-import type { QuantizedLstmCell } from "../../../src/modules/lstm/cell.ts";
+import type { QuantizedLSTMCell } from "../../../src/modules/lstm/cell.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import type { QTensor, Tensor } from "../../../src/core/tensor.ts";
 import type { Check, Row } from "../check.ts";
@@ -59,14 +59,14 @@ const FROM_OBSERVERS: Row = {
 };
 
 /** The LSTM that a case is about. */
-export interface LstmForm {
+export interface LSTMForm {
   readonly engine: Engine;
   readonly lstm: LSTM;
   readonly splitGates: boolean;
 }
 
 /** The case as it is given, shared by its three runs. */
-interface Case extends LstmForm {
+interface Case extends LSTMForm {
   readonly x: QTensor<PerTensorQParams>;
   readonly state: readonly [QTensor<PerTensorQParams>, QTensor<PerTensorQParams>] | undefined;
 }
@@ -82,7 +82,7 @@ function readFunctions(golden: Field): Partial<CellFunctions> {
 }
 
 /** The float LSTM that a case starts from. */
-export function readFloatLstm(golden: Field): LSTM {
+export function readFloatLSTM(golden: Field): LSTM {
   const flag = (key: string) => golden.get(key).boolean();
   const lstm = new LSTM({
     inputSize: golden.get("input_size").integer(),
@@ -99,10 +99,10 @@ export function readFloatLstm(golden: Field): LSTM {
 }
 
 /** Reads what a case's LSTM is. */
-export function readForm(golden: Field): LstmForm {
+export function readForm(golden: Field): LSTMForm {
   return {
     engine: golden.get("engine").oneOf("fbgemm", "qnnpack"),
-    lstm: readFloatLstm(golden),
+    lstm: readFloatLSTM(golden),
     splitGates: golden.get("split_gates").boolean(),
   };
 }
@@ -121,7 +121,7 @@ function readCase(golden: Field): Case {
 }
 
 /** Every layer and direction, with the path of its cell in torch. */
-function cellPaths({ lstm }: LstmForm): string[][] {
+function cellPaths({ lstm }: LSTMForm): string[][] {
   return Array.from(
     { length: lstm.numLayers },
     (_, l) =>
@@ -192,7 +192,7 @@ function readLinear(
 }
 
 /** An integer cell made of the recorded modules. */
-function recordedCell(cell: string, modules: Field, split: boolean): QuantizedLstmCell {
+function recordedCell(cell: string, modules: Field, split: boolean): QuantizedLSTMCell {
   const parts: Record<string, unknown> = {};
   for (const { name, gated } of LSTM_PARTS) {
     if (name === "tanh_cy") {
@@ -218,7 +218,7 @@ function recordedCell(cell: string, modules: Field, split: boolean): QuantizedLs
 /** (a) The integer LSTM that torch made, put together from its recorded modules. */
 export function fromModules(
   golden: Field,
-  given: LstmForm,
+  given: LSTMForm,
   input: PerTensorQParams,
 ): QuantizedLSTM {
   const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional } = given.lstm;
@@ -267,7 +267,7 @@ function qconfigOf(golden: Field, { engine, x }: Case): QConfig {
 /** The observers that torch has modules with observers for: not those of sigmoid and tanh, whose parameters are fixed. */
 export function observedParts(
   golden: Field,
-  given: LstmForm,
+  given: LSTMForm,
   observed: ObservedLSTM,
 ): [path: string, observer: Observer][] {
   const found: [string, Observer][] = [];
@@ -291,7 +291,7 @@ export function observedParts(
 
 /** Puts another observer in an observed LSTM's place for a part. */
 export function replaceObserver(
-  given: LstmForm,
+  given: LSTMForm,
   observed: ObservedLSTM,
   path: string,
   observer: Observer,
@@ -352,7 +352,7 @@ export function recordedObserver(
 /** Gives the observers of an LSTM's parts the ranges that were recorded. */
 export function setRecordedRanges(
   golden: Field,
-  given: LstmForm,
+  given: LSTMForm,
   lstm: ObservedLSTM,
   check: Check,
 ): void {
@@ -366,7 +366,7 @@ export function setRecordedRanges(
 /** Compares a converted LSTM's parameters and weights with the recorded modules'. */
 export function compareModules(
   golden: Field,
-  given: LstmForm,
+  given: LSTMForm,
   converted: QuantizedLSTM,
   check: Check,
 ): void {
@@ -386,9 +386,9 @@ function fromObservers(golden: Field, given: Case, check: Check): QuantizedLSTM 
 }
 
 function compareCell(
-  given: LstmForm,
+  given: LSTMForm,
   cell: string,
-  made: QuantizedLstmCell,
+  made: QuantizedLSTMCell,
   modules: Field,
   check: Check,
 ): void {

@@ -24,7 +24,7 @@ import type { Check, Row } from "../check.ts";
 import type { Kind } from "../kind.ts";
 import type { Field } from "../read.ts";
 import { readWeight } from "./linear.ts";
-import { readFloatLstm } from "./lstm.ts";
+import { readFloatLSTM } from "./lstm.ts";
 
 const WEIGHTS: Row = {
   operation: "dynamic LSTM and Linear, int8 weights and scales",
@@ -65,7 +65,7 @@ function compareWeights(
 
 function lstm(golden: Field, check: Check): void {
   const engine = golden.get("engine").oneOf("fbgemm", "qnnpack");
-  const model = readFloatLstm(golden);
+  const model = readFloatLSTM(golden);
   const dynamic = convertDynamically(golden, model, engine) as QuantizedLSTM;
   const weights: Record<string, QuantizedLinear["weight"]> = {};
   dynamic.cells.forEach((layer, l) =>

@@ -21,7 +21,7 @@ import {
 import type { PerTensorQParams } from "../../../src/core/qparams.ts";
 import { convert } from "../../../src/authoring/convert.ts";
 import type { ObservedModel } from "../../../src/authoring/observed_model.ts";
-import { observeLstmParts } from "../../../src/authoring/observe_parts.ts";
+import { observeLSTMParts } from "../../../src/authoring/observe_parts.ts";
 import type { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import type { GraphNode } from "../../../src/modules/reference.ts";
 import { nodeQParams } from "../../../src/reference/graph.ts";
@@ -183,7 +183,7 @@ interface Case {
   readonly state: [QTensor<PerTensorQParams>, QTensor<PerTensorQParams>] | null;
 }
 
-function loadLstm(dict: Field, prefix: string): LSTM {
+function loadLSTM(dict: Field, prefix: string): LSTM {
   const tensors = new Map(
     dict.keys().map((key) => [
       key.startsWith(prefix)
@@ -212,7 +212,7 @@ function readCase(golden: Field, { activation }: Setup): Case {
     const [x, h, c] = golden.get("example_inputs").list().map((each) => each.tensor());
     const io = golden.get("lstm_io");
     return {
-      lstm: loadLstm(dict, "my_lstm."),
+      lstm: loadLSTM(dict, "my_lstm."),
       split,
       qconfig,
       calibration: [{ x: x!, state: [h!, c!] }],
@@ -223,7 +223,7 @@ function readCase(golden: Field, { activation }: Setup): Case {
   const h0 = golden.maybe("h0");
   const c0 = golden.maybe("c0");
   return {
-    lstm: loadLstm(dict, ""),
+    lstm: loadLSTM(dict, ""),
     split,
     qconfig,
     calibration: golden.get("calibration").list().map((each) => {
@@ -240,7 +240,7 @@ function readCase(golden: Field, { activation }: Setup): Case {
 }
 
 function observe({ lstm, split, qconfig, calibration }: Case, parts: PartObservers): ObservedModel {
-  const observed = observeLstmParts(lstm, parts, { splitGates: split, qconfig });
+  const observed = observeLSTMParts(lstm, parts, { splitGates: split, qconfig });
   for (const { x, state } of calibration) {
     observed.forward(x, state === undefined ? {} : { state: { lstm: state } });
   }
@@ -502,7 +502,7 @@ function run(golden: Field, check: Check): void {
     let refused = "";
     try {
       const { sigmoid, tanh } = setup.asked;
-      observeLstmParts(each.lstm, { sigmoid, tanh }, {
+      observeLSTMParts(each.lstm, { sigmoid, tanh }, {
         splitGates: each.split,
         qconfig: each.qconfig,
         backendConfig: fbgemmBackendConfig,
@@ -517,7 +517,7 @@ function run(golden: Field, check: Check): void {
       refused.includes("input_gate") ? 1 : 0,
       1,
     );
-    observeLstmParts(each.lstm, setup.asked, {
+    observeLSTMParts(each.lstm, setup.asked, {
       splitGates: each.split,
       backendConfig: dsp16BackendConfig,
     });

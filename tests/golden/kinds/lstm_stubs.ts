@@ -45,7 +45,7 @@ import {
   compareTensors,
   fromModules,
   innerObserver,
-  type LstmForm,
+  type LSTMForm,
   observedParts,
   readForm,
   recordedObserver,
@@ -74,7 +74,7 @@ const LINEAR: Row = {
 const NAMES = ["default", "minmax", "mavg", "narrow", "fake"] as const;
 
 /** The QConfigs of scripts/golden_calibration.py. */
-function qconfigOf(golden: Field, { engine }: LstmForm): QConfig {
+function qconfigOf(golden: Field, { engine }: LSTMForm): QConfig {
   const name = golden.get("qconfig").oneOf(...NAMES);
   const fbgemm = engine === "fbgemm";
   const weight = fbgemm ? defaultPerChannelWeightObserver : defaultWeightObserver;
@@ -120,8 +120,8 @@ function qconfigOf(golden: Field, { engine }: LstmForm): QConfig {
 }
 
 /** The float model of a case, observed. */
-function prepared(golden: Field, form: LstmForm): ObservedModel {
-  const modules: [string, Embedding | Linear | LstmForm["lstm"]][] = [["lstm", form.lstm]];
+function prepared(golden: Field, form: LSTMForm): ObservedModel {
+  const modules: [string, Embedding | Linear | LSTMForm["lstm"]][] = [["lstm", form.lstm]];
   const rows = golden.maybe("embedding")?.tensor();
   if (rows !== undefined) {
     const [numEmbeddings, embeddingDim] = rows.shape as [number, number];
@@ -186,7 +186,7 @@ function outputs(modules: ReadonlyMap<string, unknown>, result: Field) {
 }
 
 /** (a) The LSTM from its recorded modules: given integers, and given the floats that the stubs make them of. */
-function runModules(golden: Field, form: LstmForm, check: Check): void {
+function runModules(golden: Field, form: LSTMForm, check: Check): void {
   if (golden.has("out_module") || golden.maybe("embedding") !== null) return;
   const stubs = golden.get("stubs");
   const lstm = fromModules(golden, form, recordedQParams(stubs.get("x")));
@@ -207,7 +207,7 @@ function runModules(golden: Field, form: LstmForm, check: Check): void {
 }
 
 /** (b) Everything from the recorded ranges. */
-function runObservers(golden: Field, form: LstmForm, check: Check): void {
+function runObservers(golden: Field, form: LSTMForm, check: Check): void {
   const observed = prepared(golden, form);
   const lstm = observed.modules.get("lstm") as ObservedLSTM;
   setRecordedRanges(golden, form, lstm, check);
@@ -255,7 +255,7 @@ function* fakeQuantizers(observed: ObservedModel): Iterable<FakeQuantize> {
 }
 
 /** (c) Calibrates on the recorded data: ranges and fake-quantized outputs, and how many integers differ then. */
-function runCalibration(golden: Field, form: LstmForm, check: Check): void {
+function runCalibration(golden: Field, form: LSTMForm, check: Check): void {
   const observed = prepared(golden, form);
   const lstm = observed.modules.get("lstm") as ObservedLSTM;
   const { engine } = form;

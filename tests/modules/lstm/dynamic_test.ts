@@ -1,5 +1,5 @@
 import { loadProgram } from "@splitgate/splitgate/runtime";
-import { dynamicLinear, dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
+import { dynamicLinear, dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { readTree, writeTree } from "../../io/tree.ts";
@@ -390,7 +390,7 @@ Deno.test("loadProgram() says what to import for dynamic modules, and runs them 
   const model = dynamicModel(fill(float, 3));
   const file = compileModel(model);
   assertThrows(() => loadProgram(file), RangeError, "expected a kind that is loaded");
-  const program = loadProgram(file, { kinds: [dynamicLinear, dynamicLstm] });
+  const program = loadProgram(file, { kinds: [dynamicLinear, dynamicLSTM] });
   const outputs = [model, program].map((each) => {
     const session = each.createSession();
     const y = new Float32Array(3 * 2);

@@ -1,5 +1,5 @@
 // LSTMs whose gates and cell states have other functions than torch's: every combination, in every form.
-import { dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
+import { dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import { loadProgram } from "@splitgate/splitgate/runtime";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import {
@@ -14,7 +14,7 @@ import {
   loadModel,
   LSTM,
   MinMaxObserver,
-  observeLstmParts,
+  observeLSTMParts,
   prepare,
   QConfigMapping,
   quantizeDynamic,
@@ -241,7 +241,7 @@ Deno.test("a slot made for a function's bounds is not given to one without them"
   const bits8 = MinMaxObserver.withArgs({});
   const lstm = lstmOf({ activation: "relu" });
   assertThrows(
-    () => observeLstmParts(lstm, { tanh: bits8 }),
+    () => observeLSTMParts(lstm, { tanh: bits8 }),
     RangeError,
     "part tanh: expected a slot of an LSTM of these functions: inputProjection",
   );
@@ -344,7 +344,7 @@ Deno.test("LSTMs refuse functions that they do not have, and name the option", (
     [{ cellActivation: "gelu" }, RangeError, 'cellActivation: expected "tanh"'],
     [{ cellActivation: null }, TypeError, "cellActivation"],
   ];
-  const plain = convertedLstm();
+  const plain = convertedLSTM();
   for (const [options, kind, text] of cases) {
     const sizes = { inputSize: 2, hiddenSize: 3, ...options };
     assertThrows(() => new LSTM(sizes), kind, text);
@@ -352,7 +352,7 @@ Deno.test("LSTMs refuse functions that they do not have, and name the option", (
   }
 });
 
-function convertedLstm(): QuantizedLSTM {
+function convertedLSTM(): QuantizedLSTM {
   const observed = prepare(lstmOf({}), getPreset("fbgemm"));
   observed.forward(waves(STEPS, 1, INPUT));
   return convert(observed).modules.get("lstm") as QuantizedLSTM;
@@ -366,7 +366,7 @@ Deno.test("a dynamic LSTM whose cell state leaves float32 saturates and never gi
         data.forEach((w, i) => data[i] = w < 0 ? -1e37 : 1e37);
       }
       const model = quantizeDynamic(lstm);
-      const program = loadProgram(compileModel(model), { kinds: [dynamicLstm] });
+      const program = loadProgram(compileModel(model), { kinds: [dynamicLSTM] });
       const x = Float32Array.of(3e37, 3e37, 3e37);
       for (const made of [model, program]) {
         const session = made.createSession();

@@ -8,7 +8,7 @@ import {
   HistogramObserver,
   LSTM,
   MinMaxObserver,
-  observeLstmParts,
+  observeLSTMParts,
   type Observer,
   type PartObservers,
   type PartSlot,
@@ -30,11 +30,11 @@ const qconfig: QConfig = { activation: MinMaxObserver.withArgs({}), weight: defa
 const small = () => new LSTM({ inputSize: 2, hiddenSize: 3, numLayers: 2, bidirectional: true });
 const input = tensor(Float32Array.from({ length: 24 }, (_, i) => Math.sin(i * 1.7)), [4, 3, 2]);
 
-function lstmOf(observed: ReturnType<typeof observeLstmParts>): ObservedLSTM {
+function lstmOf(observed: ReturnType<typeof observeLSTMParts>): ObservedLSTM {
   return observed.modules.get("lstm") as ObservedLSTM;
 }
 
-Deno.test("observeLstmParts() gives the float LSTM's output bit for bit, in every form", () => {
+Deno.test("observeLSTMParts() gives the float LSTM's output bit for bit, in every form", () => {
   fc.assert(
     fc.property(
       lstmCases.chain((each) =>
@@ -44,7 +44,7 @@ Deno.test("observeLstmParts() gives the float LSTM's output bit for bit, in ever
         )
       ),
       ({ lstm, x, state, lengths, splitGates, parts }) => {
-        const observed = observeLstmParts(lstm, parts, { splitGates, qconfig });
+        const observed = observeLSTMParts(lstm, parts, { splitGates, qconfig });
         const options = { ...(lengths === undefined ? {} : { lengths }) };
         const [y, [h, c]] = lstm.forward(x, state, options);
         assertEquals(
@@ -61,23 +61,23 @@ Deno.test("observeLstmParts() gives the float LSTM's output bit for bit, in ever
   );
 });
 
-Deno.test("observeLstmParts() gives the float LSTM's output when the input has no batch", () => {
+Deno.test("observeLSTMParts() gives the float LSTM's output when the input has no batch", () => {
   const lstm = small();
   const x = tensor(input.data.subarray(0, 8), [4, 2]);
-  assertEquals(observeLstmParts(lstm, {}).forward(x), lstm.forward(x)[0]);
+  assertEquals(observeLSTMParts(lstm, {}).forward(x), lstm.forward(x)[0]);
 });
 
-Deno.test("observeLstmParts() copies weights and biases of both directions", () => {
+Deno.test("observeLSTMParts() copies weights and biases of both directions", () => {
   const lstm = small();
-  const observed = observeLstmParts(lstm, {}, { splitGates: true });
+  const observed = observeLSTMParts(lstm, {}, { splitGates: true });
   const [expected] = lstm.forward(input);
   assertEquals(lstmOf(observed).lstm.stateDict(), lstm.stateDict());
   for (const { data } of lstm.stateDict().values()) data.fill(9);
   assertEquals(observed.forward(input), expected);
 });
 
-Deno.test("observeLstmParts() gives each part, layer and direction an observer of its own", () => {
-  const observed = observeLstmParts(small(), {}, { qconfig, splitGates: true });
+Deno.test("observeLSTMParts() gives each part, layer and direction an observer of its own", () => {
+  const observed = observeLSTMParts(small(), {}, { qconfig, splitGates: true });
   const seen = new Set<Observer>();
   let count = 0;
   for (const { observers } of lstmOf(observed).cells.flat()) {
@@ -87,13 +87,13 @@ Deno.test("observeLstmParts() gives each part, layer and direction an observer o
     }
   }
   assertEquals([seen.size, count], [4 * 21, 4 * 21]);
-  const fused = lstmOf(observeLstmParts(small(), {}, { qconfig })).cells[0]![0]!.observers;
+  const fused = lstmOf(observeLSTMParts(small(), {}, { qconfig })).cells[0]![0]!.observers;
   assertEquals(new Set(Object.values(fused).flat()).size, 12);
 });
 
-Deno.test("observeLstmParts() gives a left-out part the QConfig's activation, sigmoid and tanh too", () => {
+Deno.test("observeLSTMParts() gives a left-out part the QConfig's activation, sigmoid and tanh too", () => {
   const activation = FixedQParamsObserver.withArgs({ scale: 2 ** -7, zeroPoint: 128 });
-  const observed = observeLstmParts(small(), { cellState: bits16 }, {
+  const observed = observeLSTMParts(small(), { cellState: bits16 }, {
     qconfig: { ...qconfig, activation },
   });
   for (const { observers } of lstmOf(observed).cells.flat()) {
@@ -109,12 +109,12 @@ Deno.test("observeLstmParts() gives a left-out part the QConfig's activation, si
   }
 });
 
-Deno.test("observeLstmParts() sets each slot, also to not quantized, and a part over its slot", () => {
+Deno.test("observeLSTMParts() sets each slot, also to not quantized, and a part over its slot", () => {
   const lstm = new LSTM({ inputSize: 2, hiddenSize: 5, projSize: 3 });
   for (const slot of PART_SLOTS) {
     const histogram = HistogramObserver.withArgs({});
     for (const [observer, kind] of [[histogram, "HistogramObserver"], [null, undefined]] as const) {
-      const { observers } = lstmOf(observeLstmParts(lstm, { [slot]: observer }, { qconfig }))
+      const { observers } = lstmOf(observeLSTMParts(lstm, { [slot]: observer }, { qconfig }))
         .cells[0]![0]!;
       for (const part of LSTM_PARTS_PROJECTED) {
         const [own] = [observers[part.name]].flat() as (Observer | null)[];
@@ -123,7 +123,7 @@ Deno.test("observeLstmParts() sets each slot, also to not quantized, and a part 
     }
   }
   const parts = { sigmoid: bits16, forget_gate: null };
-  const { observers } = lstmOf(observeLstmParts(lstm, parts, { qconfig })).cells[0]![0]!;
+  const { observers } = lstmOf(observeLSTMParts(lstm, parts, { qconfig })).cells[0]![0]!;
   assertEquals([observers.input_gate?.dtype, observers.forget_gate, observers.output_gate?.dtype], [
     "qint32",
     null,
@@ -131,11 +131,11 @@ Deno.test("observeLstmParts() sets each slot, also to not quantized, and a part 
   ]);
 });
 
-Deno.test("observeLstmParts() observes each gate's linear output for itself when gates are split", () => {
+Deno.test("observeLSTMParts() observes each gate's linear output for itself when gates are split", () => {
   const four = [1, 2, 3, 4].map((k) =>
     FixedQParamsObserver.withArgs({ scale: k / 64, zeroPoint: 128 })
   );
-  const observed = observeLstmParts(small(), { linearOutput: four }, { qconfig, splitGates: true });
+  const observed = observeLSTMParts(small(), { linearOutput: four }, { qconfig, splitGates: true });
   observed.forward(input);
   const gates = convertToReference(observed).nodes.filter(({ op, part }) =>
     op === "quantize" && part === "gates"
@@ -159,30 +159,30 @@ Deno.test("observeLstmParts() observes each gate's linear output for itself when
     4,
   ]);
   assertThrows(
-    () => observeLstmParts(small(), { linearOutput: four }, { qconfig }),
+    () => observeLSTMParts(small(), { linearOutput: four }, { qconfig }),
     RangeError,
     "part gates: expected one observer for all gates, or splitGates: true",
   );
 });
 
-Deno.test("observeLstmParts() quantizes values on their way when parts have fake-quantizers", () => {
+Deno.test("observeLSTMParts() quantizes values on their way when parts have fake-quantizers", () => {
   const lstm = small();
   const [float] = lstm.forward(input);
   for (const slot of PART_SLOTS.filter((slot) => slot !== "projection")) {
     const coarse = FakeQuantize.withArgs({
       observer: FixedQParamsObserver.withArgs({ scale: 0.25, zeroPoint: 128 }),
     });
-    const observed = observeLstmParts(lstm, { [slot]: coarse }, { qconfig });
+    const observed = observeLSTMParts(lstm, { [slot]: coarse }, { qconfig });
     assertNotEquals(observed.forward(input), float, slot);
   }
   const fake = FakeQuantize.withArgs({
     observer: MinMaxObserver.withArgs({}),
     fakeQuantEnabled: false,
   });
-  assertEquals(observeLstmParts(lstm, { hiddenState: fake }, { qconfig }).forward(input), float);
+  assertEquals(observeLSTMParts(lstm, { hiddenState: fake }, { qconfig }).forward(input), float);
 });
 
-Deno.test("observeLstmParts() with fake-quantizers everywhere comes to what the reference graph gives", () => {
+Deno.test("observeLSTMParts() with fake-quantizers everywhere comes to what the reference graph gives", () => {
   const fixed = (scale: number, zeroPoint: number) =>
     FakeQuantize.withArgs({ observer: FixedQParamsObserver.withArgs({ scale, zeroPoint }) });
   const parts: PartObservers = {
@@ -199,7 +199,7 @@ Deno.test("observeLstmParts() with fake-quantizers everywhere comes to what the 
   for (const { data } of lstm.stateDict().values()) {
     data.forEach((v, i) => data[i] = Math.round(v * 128) / 128);
   }
-  const observed = observeLstmParts(lstm, parts, {
+  const observed = observeLSTMParts(lstm, parts, {
     qconfig: { activation: fixed(1 / 64, 128), weight },
     splitGates: true,
   });
@@ -207,8 +207,8 @@ Deno.test("observeLstmParts() with fake-quantizers everywhere comes to what the 
   assertEquals(convertToReference(observed).run(input).output, y);
 });
 
-Deno.test("observeLstmParts() carries observers of what parts read through to every form", () => {
-  const observed = observeLstmParts(small(), {
+Deno.test("observeLSTMParts() carries observers of what parts read through to every form", () => {
+  const observed = observeLSTMParts(small(), {
     sigmoid: bits16,
     tanh: bits16,
     fgate_cx: { inputs: [MinMaxObserver.withArgs({}), null] },
@@ -229,10 +229,10 @@ Deno.test("observeLstmParts() carries observers of what parts read through to ev
   assertStrictEquals(convert(observed).modules.size, 1);
 });
 
-Deno.test("observeLstmParts() refuses what is no part, observer, dtype or range, and says what to do", () => {
+Deno.test("observeLSTMParts() refuses what is no part, observer, dtype or range, and says what to do", () => {
   const lstm = small();
   const observe = (parts: unknown, options = {}) =>
-    observeLstmParts(lstm, parts as PartObservers, options);
+    observeLSTMParts(lstm, parts as PartObservers, options);
   assertThrows(() => observe({ cellGate: bits16 }), RangeError, "cell_gate");
   assertThrows(
     () => observe({ cellState: "int16" }),
@@ -283,12 +283,12 @@ Deno.test("observeLstmParts() refuses what is no part, observer, dtype or range,
   assertThrows(() => observe(null), TypeError, "parts");
   assertThrows(() => observe({}, { splitGates: 1 }), TypeError, "splitGates");
   assertThrows(() => observe({}, { qconfig: null }), TypeError, "qconfig");
-  assertThrows(() => observeLstmParts({} as LSTM, {}), TypeError, "lstm: expected an LSTM");
+  assertThrows(() => observeLSTMParts({} as LSTM, {}), TypeError, "lstm: expected an LSTM");
 });
 
 Deno.test("convert() and convertToReference() name the part whose observer never saw data", () => {
   for (const form of [convert, convertToReference]) {
-    const observed = observeLstmParts(small(), {}, {
+    const observed = observeLSTMParts(small(), {}, {
       qconfig: { ...fbgemmQConfig, input: bits16 },
     });
     assertThrows(
@@ -296,7 +296,7 @@ Deno.test("convert() and convertToReference() name the part whose observer never
       RangeError,
       "lstm.input: expected an observer that has seen data",
     );
-    const each = observeLstmParts(small(), {}, { splitGates: true });
+    const each = observeLSTMParts(small(), {}, { splitGates: true });
     (each.modules.get("lstm") as ObservedLSTM).forward(input);
     assertThrows(() => form(each), RangeError, "lstm.input");
     each.forward(input);

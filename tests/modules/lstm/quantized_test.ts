@@ -5,13 +5,13 @@ import { perTensorAffine } from "../../../src/core/qparams.ts";
 import { byParts } from "../../../src/modules/lstm/by_parts.ts";
 import { fastParts } from "../../../src/modules/lstm/cell.ts";
 import type { ForwardTensor } from "../../../src/modules/kind.ts";
-import type { LstmForwardResult } from "../../../src/modules/lstm/forward.ts";
+import type { QuantizedLSTMForwardResult } from "../../../src/modules/lstm/forward.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import {
   type Bits,
   floatsOf,
   generator,
-  type LstmCase,
+  type LSTMCase,
   lstmCases,
   lstmOf,
   qparamsOf,
@@ -32,7 +32,7 @@ function attempt<T>(run: () => T): Result<T> {
   }
 }
 
-function flat([y, [h, c]]: LstmForwardResult) {
+function flat([y, [h, c]]: QuantizedLSTMForwardResult) {
   return [y, h, c].map((t) => ({ ...t, data: [...t.data], shape: [...t.shape] }));
 }
 
@@ -55,7 +55,7 @@ function quantizedOf(
   return { data, shape, qparams: q };
 }
 
-function inputOf(c: LstmCase, steps = c.steps): ForwardTensor {
+function inputOf(c: LSTMCase, steps = c.steps): ForwardTensor {
   return quantizedOf(
     c.seed + 1,
     c.batchFirst ? [c.batch, steps, c.inputSize] : [steps, c.batch, c.inputSize],
@@ -64,7 +64,7 @@ function inputOf(c: LstmCase, steps = c.steps): ForwardTensor {
   );
 }
 
-function stateOf(c: LstmCase, bits: Bits): [ForwardTensor, ForwardTensor] {
+function stateOf(c: LSTMCase, bits: Bits): [ForwardTensor, ForwardTensor] {
   const rows = c.numLayers * (c.bidirectional ? 2 : 1);
   return [
     quantizedOf(c.seed + 2, [rows, c.batch, c.projSize || c.hiddenSize], bits, 0.9),
@@ -75,7 +75,7 @@ function stateOf(c: LstmCase, bits: Bits): [ForwardTensor, ForwardTensor] {
 /** Fused, split, and both by parts, of the same input, give the same. */
 function assertAgree(
   lstm: QuantizedLSTM,
-  c: LstmCase,
+  c: LSTMCase,
   stateBits: Bits | null,
   lengths?: number[],
 ): void {
@@ -243,7 +243,7 @@ Deno.test("QuantizedLSTM gives the same in parts as whole when the state is hand
 
 /** An LSTM whose cell state only grows: gates wide open, weights of 0, biases that say so. */
 function growing(bits: 8 | 16): QuantizedLSTM {
-  const c: LstmCase = { ...plainCase, seed: 1, inputSize: 3, hiddenSize: 3, steps: 1 };
+  const c: LSTMCase = { ...plainCase, seed: 1, inputSize: 3, hiddenSize: 3, steps: 1 };
   const cells = lstmOf(c).cells.map((layer) =>
     layer.map((cell) => {
       const cellState = bits === 8
@@ -320,7 +320,7 @@ Deno.test("QuantizedLSTM saturates and never wraps when the cell grows past +-8 
   }
 });
 
-function growingCase({ inputSize, hiddenSize }: QuantizedLSTM): LstmCase {
+function growingCase({ inputSize, hiddenSize }: QuantizedLSTM): LSTMCase {
   return {
     inputSize,
     hiddenSize,
@@ -329,7 +329,7 @@ function growingCase({ inputSize, hiddenSize }: QuantizedLSTM): LstmCase {
     steps: 1,
     input: 8,
     batchFirst: false,
-  } as LstmCase;
+  } as LSTMCase;
 }
 
 Deno.test("QuantizedLSTM agrees with parts over 600 steps when the state runs on", () => {

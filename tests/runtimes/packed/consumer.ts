@@ -19,7 +19,7 @@ import {
   type Session,
   type SessionOptions,
 } from "@splitgate/splitgate/runtime";
-import { dynamicLstm } from "@splitgate/splitgate/runtime/dynamic";
+import { dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
 
 const qconfig: QConfig = getPreset("accurate");
@@ -34,7 +34,7 @@ const session: Session = model.createSession(options);
 const output = new Float32Array(y.data.length);
 session.run(Float32Array.of(0.1, -0.4, 0.9, 0.3), output);
 const dynamic = quantizeDynamic(new LSTM({ inputSize: 2, hiddenSize: 3 }));
-loadProgram(compileModel(dynamic), { kinds: [dynamicLstm] }).createSession().step(
+loadProgram(compileModel(dynamic), { kinds: [dynamicLSTM] }).createSession().step(
   Float32Array.of(0.1, -0.4),
   output.subarray(0, 3),
 );
