@@ -1,6 +1,7 @@
 /**
- * For authors of kernels: what a {@linkcode Backend} is asked, how the running half of a module is described, and what
- * the portable LSTM step is made of. UNSTABLE: anything here may change with any version.
+ * For authors of kernels: what a {@linkcode Backend} is asked, how the running half of a module is
+ * described, and what the portable LSTM step is made of. UNSTABLE: anything here may change with
+ * any version.
  *
  * @module
  */

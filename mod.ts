@@ -1,5 +1,6 @@
 /**
- * splitgate: quantize recurrent models to int8 and run them in plain TypeScript, equal to PyTorch bit for bit.
+ * splitgate: quantize recurrent models to int8 and run them in plain TypeScript, equal to PyTorch
+ * bit for bit.
  *
  * @module
  */

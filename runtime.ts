@@ -1,6 +1,6 @@
 /**
- * The runtime: load a compiled model and run it. No dependencies, nothing but the language, so that it works in edge
- * workers, browsers, Deno, Bun and Node alike.
+ * The runtime: load a compiled model and run it. No dependencies, nothing but the language, so that
+ * it works in edge workers, browsers, Deno, Bun and Node alike.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * What each preset costs on the demo's models: boundary F1 of the int8 model against the float one on the test text,
- * calibrated on the calibration text, and bytes of the file.
+ * What each preset costs on the demo's models: boundary F1 of the int8 model against the float one
+ * on the test text, calibrated on the calibration text, and bytes of the file.
  *
  *     deno task accuracy     prints the table and writes bench/results/accuracy.md
  */

@@ -1,7 +1,7 @@
 /**
- * Heap measurement of a million steps in Deno and Node and a tenth of that in Bun, printed as a table: `deno task bench:alloc`. Engines that
- * are not on the path are left out. A number that an engine boxes takes 12 bytes or more, so less than one byte a step is
- * 0 steps that allocate.
+ * Heap measurement of a million steps in Deno and Node and a tenth of that in Bun, printed as a
+ * table: `deno task bench:alloc`. Engines that are not on the path are left out. A number that an
+ * engine boxes takes 12 bytes or more, so less than one byte a step is 0 steps that allocate.
  *
  * @module
  */

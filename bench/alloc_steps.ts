@@ -1,5 +1,6 @@
 /**
- * Counts the bytes that a million steps allocate, in the engine that runs this; see alloc.ts. Prints JSON.
+ * Counts the bytes that a million steps allocate, in the engine that runs this; see alloc.ts.
+ * Prints JSON.
  *
  * @module
  */
@@ -16,14 +17,15 @@ interface Engine {
 const engine = globalThis as unknown as Engine;
 const SIZE = 8;
 /**
- * Steps that are measured, unless the last argument says how many: a million; fewer in Bun, whose collections would
- * otherwise hide most of what steps allocate.
+ * Steps that are measured, unless the last argument says how many: a million; fewer in Bun, whose
+ * collections would otherwise hide most of what steps allocate.
  */
 const STEPS = Number(
   (engine.Deno?.args ?? engine.process!.argv.slice(2))[0] ?? (engine.Bun ? 100_000 : 1_000_000),
 );
 
-// JavaScriptCore counts what is used only when it collects, but its heap's capacity grows as it allocates.
+// JavaScriptCore counts what is used only when it collects, but its heap's capacity grows as it
+// allocates.
 const bun: { heapStats(): { heapCapacity: number } } | null = engine.Bun === undefined
   ? null
   : await import(["bun", "jsc"].join(":"));
@@ -39,10 +41,16 @@ function collect(): void {
   else engine.gc!();
 }
 
-/** Rounds at most: on a busy machine the first ones may still run code that is not optimized, which boxes numbers. */
+/**
+ * Rounds at most: on a busy machine the first ones may still run code that is not optimized, which
+ * boxes numbers.
+ */
 const ROUNDS = 5;
 
-/** Bytes a step: the heap's growth over all steps without a collection; the smallest of all rounds, up to the first of 0. */
+/**
+ * Bytes a step: the heap's growth over all steps without a collection; the smallest of all rounds,
+ * up to the first of 0.
+ */
 function bytesPerStep(step: () => void, steps: number): number {
   for (let i = 0; i < Math.min(20000, Math.max(steps, 2000)); i++) step();
   let min = Infinity;

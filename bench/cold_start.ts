@@ -1,6 +1,7 @@
 /**
- * Cold start: a fresh process that imports, loads a compiled model from its file and gives the first answer. Measured
- * from outside until the answer is told, less what the bare runtime takes to tell something.
+ * Cold start: a fresh process that imports, loads a compiled model from its file and gives the
+ * first answer. Measured from outside until the answer is told, less what the bare runtime takes to
+ * tell something.
  *
  *     deno task bench:cold [--rounds N] [--no-peers]     prints and writes bench/results/cold_start.json
  */
@@ -198,7 +199,8 @@ try {
   }
   console.table(rows);
   const machine = `${cpus()[0]!.model}, ${availableParallelism()} processors`;
-  // Of the minute before and of this run: over 1, others were at work and every figure is too large.
+  // Of the minute before and of this run: over 1, others were at work and every figure is too
+  // large.
   const load = { before, after: loadavg()[0]! };
   const results = new URL("results/", import.meta.url);
   await writeFile(

@@ -1,6 +1,6 @@
 /**
- * What steps cost by their number, by layers and by weights, on the portable and the SIMD kernels: all points in turn,
- * round after round, their medians, and a line fitted through them.
+ * What steps cost by their number, by layers and by weights, on the portable and the SIMD kernels:
+ * all points in turn, round after round, their medians, and a line fitted through them.
  *
  *     deno task bench:cost [--record]     prints the lines; --record writes bench/results/cost.{json,svg}
  *     deno task bench:cost --smoke        every point once, briefly

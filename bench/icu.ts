@@ -1,6 +1,6 @@
 /**
- * Word segmentation beside ICU4X's own WebAssembly: the same runs of text in the same process, text in and word ends
- * out on both sides, rounds interleaved.
+ * Word segmentation beside ICU4X's own WebAssembly: the same runs of text in the same process, text
+ * in and word ends out on both sides, rounds interleaved.
  *
  *     deno task bench:icu [--record]     prints the table; --record writes bench/results/icu.md
  */

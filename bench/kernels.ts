@@ -1,6 +1,6 @@
 /**
- * The portable kernels and one cell, fused against split, and what share of the scalar multiply-add peak they reach in
- * the same run. `deno task bench`; `bun bench/kernels.ts` works too.
+ * The portable kernels and one cell, fused against split, and what share of the scalar multiply-add
+ * peak they reach in the same run. `deno task bench`; `bun bench/kernels.ts` works too.
  *
  * @module
  */

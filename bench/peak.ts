@@ -1,6 +1,7 @@
 /**
- * How many multiply-adds a second an engine reaches at best, scalar and SIMD: nothing but the instruction, in a loop over
- * accumulators that stay in registers. What the portable and the SIMD kernels are measured against.
+ * How many multiply-adds a second an engine reaches at best, scalar and SIMD: nothing but the
+ * instruction, in a loop over accumulators that stay in registers. What the portable and the SIMD
+ * kernels are measured against.
  *
  * @module
  */
@@ -20,7 +21,9 @@ const SIMD = {
 };
 const ACCUMULATORS = 8;
 
-/** A module with `run(n)`: n turns of the loop. Null where the engine does not know the instruction. */
+/**
+ * A module with `run(n)`: n turns of the loop. Null where the engine does not know the instruction.
+ */
 function compile(relaxed: boolean): WebAssembly.Module | null {
   const op = (bytes: number[]) => [0xfd, ...bytes];
   const get = (local: number) => [0x20, local];
@@ -58,7 +61,10 @@ function leb(n: number): number[] {
   return n < 128 ? [n] : [n & 127 | 128, ...leb(n >> 7)];
 }
 
-/** The peak of SIMD dot products, in eight accumulators; null where the engine has no such instruction. */
+/**
+ * The peak of SIMD dot products, in eight accumulators; null where the engine has no such
+ * instruction.
+ */
 export function peakTask(relaxed: boolean): PeakTask | null {
   const module = compile(relaxed);
   if (module === null) return null;
@@ -73,10 +79,11 @@ type Tuple = [
 ];
 
 /**
- * Twelve chains of double multiply-adds that depend on nothing but themselves: enough to fill two units six cycles
- * deep, few enough to stay in registers.
+ * Twelve chains of double multiply-adds that depend on nothing but themselves: enough to fill two
+ * units six cycles deep, few enough to stay in registers.
  *
- * @param values [14]: twelve starts, a factor and a term; the twelve results stand there afterwards.
+ * @param values [14]: twelve starts, a factor and a term; the twelve results stand there
+ * afterwards.
  */
 function multiplyAdds(values: Float64Array): void {
   const start = [...values] as Tuple;

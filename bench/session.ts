@@ -1,6 +1,6 @@
 /**
- * Layers and whole models in sessions: streams and sequences, fused against split, portable against SIMD, directions,
- * batches, tokens. `deno task bench`.
+ * Layers and whole models in sessions: streams and sequences, fused against split, portable against
+ * SIMD, directions, batches, tokens. `deno task bench`.
  *
  * @module
  */

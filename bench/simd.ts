@@ -1,8 +1,9 @@
 /**
- * Portable kernels against SIMD, in one run: microseconds a step of one row, how many times faster than the portable
- * kernels, and multiply-adds a second of the whole step as a share of what the engine's dot products reach at best.
- * Streams, sequences of 100 steps, and batches, whose steps are also compared with those of one row alone.
- * `deno task bench:simd`, `bun bench/simd.ts`, or, since Node 20 reads no TypeScript,
+ * Portable kernels against SIMD, in one run: microseconds a step of one row, how many times faster
+ * than the portable kernels, and multiply-adds a second of the whole step as a share of what the
+ * engine's dot products reach at best. Streams, sequences of 100 steps, and batches, whose steps
+ * are also compared with those of one row alone. `deno task bench:simd`, `bun bench/simd.ts`, or,
+ * since Node 20 reads no TypeScript,
  * `npx esbuild bench/simd.ts --bundle --platform=node --format=esm --outfile=simd.mjs` first.
  *
  * @module
@@ -33,7 +34,10 @@ function inputOf(size: number): Float32Array {
   return Float32Array.from({ length: STEPS * size }, (_, i) => Math.sin(i * 12.9898) * 1.5);
 }
 
-/** One way to run STEPS steps, of `rows` rows, and the ways its time for one is compared with, if any. */
+/**
+ * One way to run STEPS steps, of `rows` rows, and the ways its time for one is compared with, if
+ * any.
+ */
 interface Task {
   readonly name: string;
   readonly rows: number;
@@ -83,7 +87,9 @@ function tasksOf(
   ];
 }
 
-/** Shortest time of each task, in microseconds; tasks take turns, so that noise affects all of them. */
+/**
+ * Shortest time of each task, in microseconds; tasks take turns, so that noise affects all of them.
+ */
 function measure(tasks: readonly (() => void)[], rounds: number): number[] {
   const shortest = tasks.map(() => Infinity);
   for (let round = 0; round < rounds; round++) {

@@ -1,7 +1,8 @@
 /**
- * Runs rows of a bench in mitata and puts beside its report what it does not know: each row's multiply-adds as a share
- * of the machine's peak, measured in the same run. That of the portable kernels can exceed 100: one multiply-add of
- * doubles, which the peak counts as one, makes two int8 products there. With `--smoke` every row runs a few times only.
+ * Runs rows of a bench in mitata and puts beside its report what it does not know: each row's
+ * multiply-adds as a share of the machine's peak, measured in the same run. That of the portable
+ * kernels can exceed 100: one multiply-add of doubles, which the peak counts as one, makes two int8
+ * products there. With `--smoke` every row runs a few times only.
  *
  * @module
  */
@@ -48,7 +49,10 @@ function peakRows(): Row[] {
   return [scalar, ...simd.filter((row) => row !== null)];
 }
 
-/** A row's times in nanoseconds, and the bytes that a call allocates: the smallest reading, since engines allocate in the background. */
+/**
+ * A row's times in nanoseconds, and the bytes that a call allocates: the smallest reading, since
+ * engines allocate in the background.
+ */
 interface Stats {
   readonly p50: number;
   readonly min: number;
@@ -74,7 +78,9 @@ async function smoke(rows: readonly Row[]): Promise<void> {
   console.log(`${rows.length} rows ran`);
 }
 
-/** What reading the heap allocates by itself, in rows so slow that mitata reads it at every call. */
+/**
+ * What reading the heap allocates by itself, in rows so slow that mitata reads it at every call.
+ */
 async function readingBytes(): Promise<number> {
   const { heap } = await measure(() => do_not_optimize(0), {
     // mitata's own in Deno and Node.
@@ -93,7 +99,9 @@ function columns(cells: readonly string[]): string {
   return cells.map((cell, i) => i === 0 ? cell.padEnd(44) : cell.padStart(12)).join("");
 }
 
-/** Times rows, and prints microseconds, bytes, multiply-adds a nanosecond and the share of the peak. */
+/**
+ * Times rows, and prints microseconds, bytes, multiply-adds a nanosecond and the share of the peak.
+ */
 export async function runRows(given: readonly Row[]): Promise<void> {
   // In the order of their groups, as mitata runs them.
   const rows = [...Map.groupBy([...peakRows(), ...given], (row) => row.group).values()].flat();

@@ -1,6 +1,6 @@
 /**
- * The edge worker under load, in real workerd, timed and weighed from outside. The client runs on the same machine, and
- * what its HTTP costs is part of every figure.
+ * The edge worker under load, in real workerd, timed and weighed from outside. The client runs on
+ * the same machine, and what its HTTP costs is part of every figure.
  *
  *     deno task bench:workerd            prints and writes bench/results/workerd.json
  */
@@ -56,7 +56,10 @@ async function load(requests: Iterable<() => Promise<Response>>): Promise<Load> 
   };
 }
 
-/** Objects that store what a streaming session's do and hold no session: what workerd itself takes for each. */
+/**
+ * Objects that store what a streaming session's do and hold no session: what workerd itself takes
+ * for each.
+ */
 const BARE = `export class StreamingSession {
   constructor({ storage }) {
     this.storage = storage;

@@ -103,7 +103,9 @@ function readOptions(args: string[]): Options | null {
   };
 }
 
-/** Calls `each` for every item, with a bar on standard error where that takes long enough to notice. */
+/**
+ * Calls `each` for every item, with a bar on standard error where that takes long enough to notice.
+ */
 function withProgress<T, U>(label: string, items: readonly T[], each: (item: T) => U): U[] {
   const bar = new SingleBar({
     format: `${label} [{bar}] {value}/{total}`,
@@ -126,7 +128,10 @@ function withProgress<T, U>(label: string, items: readonly T[], each: (item: T) 
   return results;
 }
 
-/** Microseconds a character of a pass over all runs: the median of passes that take half a second together. */
+/**
+ * Microseconds a character of a pass over all runs: the median of passes that take half a second
+ * together.
+ */
 function microsPerChar(runs: readonly Run[], pass: (run: Run) => void): number {
   const characters = runs.reduce((sum, run) => sum + run.tokens.length, 0);
   const times: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * Word segmentation with a character LSTM, as ICU4X does it: one output of four classes a character, and a word ends
- * where class "e" is the largest.
+ * Word segmentation with a character LSTM, as ICU4X does it: one output of four classes a
+ * character, and a word ends where class "e" is the largest.
  *
  * @module
  */
@@ -116,7 +116,9 @@ export function cut(text: string, ends: readonly boolean[]): string[] {
   return words;
 }
 
-/** Boundary F1 of predicted word ends against a reference, over all runs; the end of a run counts. */
+/**
+ * Boundary F1 of predicted word ends against a reference, over all runs; the end of a run counts.
+ */
 export function boundaryF1(
   predicted: readonly (readonly boolean[])[],
   reference: readonly (readonly boolean[])[],
@@ -132,8 +134,8 @@ export function boundaryF1(
 }
 
 /**
- * Splits any text into runs of the dictionary's characters (and combining marks), which are to be segmented, and what
- * stands between them.
+ * Splits any text into runs of the dictionary's characters (and combining marks), which are to be
+ * segmented, and what stands between them.
  */
 export function* scriptRuns(
   text: string,

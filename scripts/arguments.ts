@@ -1,6 +1,6 @@
 /**
- * Command-line arguments of benches and scripts: `--help` prints the usage; unknown arguments are errors before
- * anything is measured or written.
+ * Command-line arguments of benches and scripts: `--help` prints the usage; unknown arguments are
+ * errors before anything is measured or written.
  *
  * @module
  */
@@ -25,7 +25,8 @@ export interface Arguments<O> {
 }
 
 /**
- * Parses this process's arguments. Exits with the usage where `--help` is given or an argument is wrong.
+ * Parses this process's arguments. Exits with the usage where `--help` is given or an argument is
+ * wrong.
  *
  * @param usage Printed for `--help`, and after what is wrong.
  * @param options As for node's parseArgs.

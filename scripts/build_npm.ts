@@ -3,8 +3,8 @@
  *
  *     deno task build:npm
  *
- * dnt is on JSR only. Where JSR is out of reach, `deno task pack` makes a tarball without it: that one is what the
- * tests install.
+ * dnt is on JSR only. Where JSR is out of reach, `deno task pack` makes a tarball without it: that
+ * one is what the tests install.
  */
 import { fileURLToPath } from "node:url";
 import { stop } from "esbuild";
@@ -57,7 +57,8 @@ await build({
   outDir,
   shims: {},
   scriptModule: false,
-  // The tests need Deno and files that the package does not have: they run over the tarball of deno pack.
+  // The tests need Deno and files that the package does not have: they run over the tarball of deno
+  // pack.
   test: false,
   typeCheck: "single",
   importMap: path("deno.json"),

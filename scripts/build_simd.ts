@@ -1,9 +1,10 @@
 /**
- * Writes kernels/simd/layout.as from layout.ts, compiles it and lstm.as to plain.wasm and relaxed.wasm, and embeds both as
- * base64 in src/simd/embedded.ts.
+ * Writes kernels/simd/layout.as from layout.ts, compiles it and lstm.as to plain.wasm and
+ * relaxed.wasm, and embeds both as base64 in src/simd/embedded.ts.
  *
- * The compiler's version is pinned, so that the same source gives the same bytes: with `--check` nothing is written,
- * and the command fails where what is committed differs from what would be built.
+ * The compiler's version is pinned, so that the same source gives the same bytes: with `--check`
+ * nothing is written, and the command fails where what is committed differs from what would be
+ * built.
  */
 import asc from "npm:assemblyscript@0.28.20/asc";
 import { readArguments } from "./arguments.ts";

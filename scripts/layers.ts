@@ -1,7 +1,7 @@
 /**
- * Holds the package to its layers (docs/architecture.md): reads who imports whom, types included, and fails on a circle,
- * on an import of a layer that stands further to the right, on a way from the runtime to authoring, and on a file that
- * no entry point imports.
+ * Holds the package to its layers (docs/architecture.md): reads who imports whom, types included,
+ * and fails on a circle, on an import of a layer that stands further to the right, on a way from
+ * the runtime to authoring, and on a file that no entry point imports.
  *
  *     deno task layers [--print]
  *
@@ -16,8 +16,8 @@ const ENTRIES = Object.values(config.exports).filter((path) => path.endsWith(".t
   .map((path) => path.slice(2));
 
 /**
- * Layers, and those whose files each may import besides its own. A folder is of the layer of the longest path here that
- * it begins with.
+ * Layers, and those whose files each may import besides its own. A folder is of the layer of the
+ * longest path here that it begins with.
  */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "kernels": [],

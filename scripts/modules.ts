@@ -8,13 +8,16 @@ import { parse } from "acorn";
 import { build, type Metafile } from "esbuild";
 import MagicString from "magic-string";
 
-/** Entry points that are to start fast, those of the runtime: all that they import is compiled when it is loaded. */
+/**
+ * Entry points that are to start fast, those of the runtime: all that they import is compiled when
+ * it is loaded.
+ */
 const FAST = /^(runtime\w*|simd)\.js$/;
 
 /**
- * Puts a module's functions in parentheses, as constants before everything else: engines then compile them eagerly,
- * with the module. Otherwise V8 pre-parses them on load and compiles them on their first call, and Deno's code cache,
- * which is written right after loading, lacks them.
+ * Puts a module's functions in parentheses, as constants before everything else: engines then
+ * compile them eagerly, with the module. Otherwise V8 pre-parses them on load and compiles them on
+ * their first call, and Deno's code cache, which is written right after loading, lacks them.
  */
 export function eager(module: string): string {
   const text = new MagicString(module);
@@ -66,8 +69,8 @@ async function modulesIn(folder: string): Promise<string[]> {
 }
 
 /**
- * Replaces a folder's modules by few that do the same: one an entry point, and those that entry points share. Whoever
- * imports the package reads so few then. Declarations stay as they are.
+ * Replaces a folder's modules by few that do the same: one an entry point, and those that entry
+ * points share. Whoever imports the package reads so few then. Declarations stay as they are.
  *
  * @param folder Holds the package's modules.
  * @param entries Paths of the entry points in it.

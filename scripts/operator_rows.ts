@@ -1,5 +1,6 @@
 /**
- * Rows of docs/operators.md: for each kind of module one to try, and what cannot be found out by trying.
+ * Rows of docs/operators.md: for each kind of module one to try, and what cannot be found out by
+ * trying.
  *
  * @module
  */
@@ -39,7 +40,10 @@ export interface OperatorRow {
   readonly form?: string;
   /** A small one, by itself or as the module `op` of a Graph. */
   readonly module: () => Module;
-  /** Functions of torch whose recorded values it is compared with; each stands in the README's table. */
+  /**
+   * Functions of torch whose recorded values it is compared with; each stands in the README's
+   * table.
+   */
   readonly torch: readonly string[];
 }
 

@@ -197,7 +197,9 @@ function referenceOf(model: QuantizedModel, x: Tensor | TokenTensor): string {
   return others.length === 0 ? `\`${first}\`` : `${1 + others.length} operations`;
 }
 
-/** A function of torch, and how many of its recorded values differ, as the README's table has it. */
+/**
+ * A function of torch, and how many of its recorded values differ, as the README's table has it.
+ */
 function recorded(name: string, readme: string): string {
   const results = readme.split("\n").flatMap((line) => {
     const [, , functions, , , result] = line.split("|").map((cell) => cell.trim());

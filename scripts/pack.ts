@@ -1,5 +1,6 @@
 /**
- * The npm package as a tarball, from `deno pack`, its modules joined, with what its package.json does not say by itself.
+ * The npm package as a tarball, from `deno pack`, its modules joined, with what its package.json
+ * does not say by itself.
  *
  *     deno task pack [--output FILE]      build/splitgate.tgz where nothing else is said
  */
@@ -31,7 +32,8 @@ export async function pack(output: string): Promise<void> {
   const scratch = await Deno.makeTempDir({ prefix: "splitgate-pack-" });
   try {
     const plain = `${scratch}/plain.tgz`;
-    // Its check for uncommitted changes is for publishing; the sources are in nobody's way without source maps.
+    // Its check for uncommitted changes is for publishing; the sources are in nobody's way without
+    // source maps.
     await run(
       Deno.execPath(),
       ["pack", "--allow-dirty", "--no-source-maps", "--output", plain],

@@ -1,5 +1,6 @@
 /**
- * The weight of each entry point as esbuild bundles it, minified and gzipped, beside the last recorded figure.
+ * The weight of each entry point as esbuild bundles it, minified and gzipped, beside the last
+ * recorded figure.
  *
  *     deno task size            prints a table; fails if ./runtime is over its budget
  *     deno task size --json     prints { entry: { minified, gzipped } } and nothing else

@@ -1,6 +1,6 @@
 /**
- * Writes output files whole or not at all: beside the old file, then renamed over it. A full disk, a file-size limit or
- * a kill leaves what was there before.
+ * Writes output files whole or not at all: beside the old file, then renamed over it. A full disk,
+ * a file-size limit or a kill leaves what was there before.
  *
  * @module
  */
@@ -16,7 +16,10 @@ export interface WriteOptions {
   readonly makeFolder?: boolean;
 }
 
-/** A file could not be written; what was there before is as it was. The message names the file and says why. */
+/**
+ * A file could not be written; what was there before is as it was. The message names the file and
+ * says why.
+ */
 export class WriteError extends Error {
   override readonly name = "WriteError";
 
@@ -39,7 +42,10 @@ const ENDED_BY_SIGNAL = 128;
 
 const plain = (path: string | URL): string => typeof path === "string" ? path : fileURLToPath(path);
 
-/** Where a file is written before it is renamed. Always the same: what a killed run left is taken over by the next. */
+/**
+ * Where a file is written before it is renamed. Always the same: what a killed run left is taken
+ * over by the next.
+ */
 const partOf = (path: string): string => join(dirname(path), `.${basename(path)}.part`);
 
 async function orNull<T>(found: Promise<T>): Promise<T | null> {
@@ -168,8 +174,9 @@ async function replace(path: string, contents: Contents): Promise<void> {
 }
 
 /**
- * Writes a file whole, or leaves what was there. Mode and symbolic links of an old file are kept; other hard links to
- * it keep the old contents. Devices and pipes are written as they are. Throws a {@linkcode WriteError}.
+ * Writes a file whole, or leaves what was there. Mode and symbolic links of an old file are kept;
+ * other hard links to it keep the old contents. Devices and pipes are written as they are. Throws a
+ * {@linkcode WriteError}.
  *
  * Needs read and write permission for the file and for `.NAME.part` beside it.
  */

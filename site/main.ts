@@ -13,7 +13,10 @@ import { type BuiltInTask, createTask, openBuiltIn, type Task } from "./tasks.ts
 /** Words that one form shows: more would only slow the page down. */
 const SHOWN_WORDS = 4000;
 
-/** Measurements of each form: the first ones, before the engine has compiled the loops, do not count once others do. */
+/**
+ * Measurements of each form: the first ones, before the engine has compiled the loops, do not count
+ * once others do.
+ */
 const TIMINGS = 24;
 const COLD_TIMINGS = 4;
 

@@ -35,8 +35,8 @@ const CLASSES = 4;
 /**
  * A task from a model file and a dictionary's JSON.
  *
- * @throws {Error} If one is malformed, they do not fit each other, or the model is no segmenter: the message says so to a
- * person.
+ * @throws {Error} If one is malformed, they do not fit each other, or the model is no segmenter:
+ * the message says so to a person.
  */
 export function createTask(
   file: Uint8Array,

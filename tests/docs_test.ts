@@ -26,7 +26,10 @@ function spansOf(page: string): string[] {
   return [...prose.matchAll(/`([^`]+)`/g)].map(([, span]) => span!);
 }
 
-/** Whether the lines of an excerpt's parts, which `// ...` separates, stand in a file in their order. */
+/**
+ * Whether the lines of an excerpt's parts, which `// ...` separates, stand in a file in their
+ * order.
+ */
 function isExcerpt(excerpt: string, file: string): boolean {
   const lines = `\n${file}`;
   let at = 0;

@@ -25,7 +25,10 @@ function order(rows: readonly Row[]): string[] {
   return [...fastest.keys()].sort((a, b) => own(a) - own(b) || fastest.get(a)! - fastest.get(b)!);
 }
 
-/** A dot for each peer and runtime: microseconds a step on a log axis, a panel for each mode and size. */
+/**
+ * A dot for each peer and runtime: microseconds a step on a log axis, a panel for each mode and
+ * size.
+ */
 export async function chart(rows: readonly Row[]): Promise<string> {
   const titles = { stream: "one step a call", sequence: "100 steps a call" };
   const present = RUNTIMES.filter(({ name }) => rows.some((row) => row.runtime === name));

@@ -43,7 +43,10 @@ export class Child {
     return line;
   }
 
-  /** Sends a request and gives the answer; a child that ends or hangs fails this request and all later ones. */
+  /**
+   * Sends a request and gives the answer; a child that ends or hangs fails this request and all
+   * later ones.
+   */
   async ask<T extends Exclude<Reply, Failed>>(request: Request): Promise<T | Failed> {
     if (this.#dead !== null) return { failed: this.#dead };
     let timer: ReturnType<typeof setTimeout> | undefined;

@@ -1,12 +1,14 @@
 /**
- * Measures splitgate and its peers in one run, in Deno, Node and Bun, and in Pythons that have LiteRT or PyTorch.
+ * Measures splitgate and its peers in one run, in Deno, Node and Bun, and in Pythons that have
+ * LiteRT or PyTorch.
  *
  * `deno task bench:peers` writes bench/results/peers.{json,md,svg}.
  *
  * - `--quick`: one size, in under a minute.
- * - `--smoke`: one size, a second or two, with what is installed, nothing fetched and nothing written.
- * - `--python PATH`: a Python with ai-edge-litert or torch; may be given more than once. Also SPLITGATE_PYTHON, paths
- *   separated as in PATH; python3 where neither is given.
+ * - `--smoke`: one size, a second or two, with what is installed, nothing fetched and nothing
+ *   written.
+ * - `--python PATH`: a Python with ai-edge-litert or torch; may be given more than once. Also
+ *   SPLITGATE_PYTHON, paths separated as in PATH; python3 where neither is given.
  * - `--rounds N`, `--milliseconds N`: how often, and how long each time, a cell is measured.
  *
  * @module
@@ -36,7 +38,10 @@ class Absent {
     this.#notes.push({ what, why, runtime });
   }
 
-  /** One line for what is absent for the same reason in the same runtimes; none for a peer that was measured there. */
+  /**
+   * One line for what is absent for the same reason in the same runtimes; none for a peer that was
+   * measured there.
+   */
   lines(rows: readonly Row[]): string[] {
     const notes = this.#notes.filter(({ what, runtime }) =>
       !rows.some((row) => row.peer === what && row.runtime === runtime)
@@ -129,8 +134,8 @@ async function prepareCells(
 }
 
 /**
- * One round: cells of a size and mode follow one another whatever process they are in, so that a slow spell of the
- * machine meets all that are compared; each round starts with another.
+ * One round: cells of a size and mode follow one another whatever process they are in, so that a
+ * slow spell of the machine meets all that are compared; each round starts with another.
  */
 async function measureRound(
   cells: readonly Cell[],

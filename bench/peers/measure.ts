@@ -29,8 +29,8 @@ const samples = new Float64Array(1 << 16);
 const MIN_CALLS = 5;
 
 /**
- * Times single calls, one after the other, for some milliseconds, after some without. A timer's own cost (under 0.1
- * microseconds) is part of every call of every peer.
+ * Times single calls, one after the other, for some milliseconds, after some without. A timer's own
+ * cost (under 0.1 microseconds) is part of every call of every peer.
  *
  * @param warmUp Milliseconds that are not timed; a fifth as many where nothing is said.
  */

@@ -53,7 +53,10 @@ function value(name: string, dims: readonly (number | string)[]): unknown {
   return { name, type: { tensorType: { elemType: FLOAT, shape: { dim } } } };
 }
 
-/** Symmetric int8 with one scale, transposed to [columns, rows] as DynamicQuantizeLSTM takes its weights. */
+/**
+ * Symmetric int8 with one scale, transposed to [columns, rows] as DynamicQuantizeLSTM takes its
+ * weights.
+ */
 function quantizeTransposed(
   weight: Float32Array,
   columns: number,
@@ -70,10 +73,11 @@ function quantizeTransposed(
 }
 
 /**
- * A model of the problem's layer: X [seq, 1, size], h0 and c0 [1, 1, size] to Y [seq, 1, 1, size], hn and cn.
+ * A model of the problem's layer: X [seq, 1, size], h0 and c0 [1, 1, size] to Y [seq, 1, 1, size],
+ * hn and cn.
  *
- * @param int8 DynamicQuantizeLSTM (one symmetric scale a matrix, as onnxruntime's quantize_dynamic makes it) instead
- * of the float LSTM.
+ * @param int8 DynamicQuantizeLSTM (one symmetric scale a matrix, as onnxruntime's quantize_dynamic
+ * makes it) instead of the float LSTM.
  */
 export async function createOnnxModel(problem: Problem, int8: boolean): Promise<Uint8Array> {
   const { onnx } = await importPackage<OnnxProto>("onnx-proto");

@@ -1,6 +1,6 @@
 /**
- * onnxruntime-web (WebAssembly, one thread) and onnxruntime-node (native, one thread): the float LSTM and
- * DynamicQuantizeLSTM.
+ * onnxruntime-web (WebAssembly, one thread) and onnxruntime-node (native, one thread): the float
+ * LSTM and DynamicQuantizeLSTM.
  *
  * @module
  */

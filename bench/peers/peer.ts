@@ -22,7 +22,9 @@ export interface Runner {
   step?(t: number): Outputs;
   /** Runs all steps from the zero state; gives [STEPS, size]. */
   sequence?(): Outputs;
-  /** Called before a series of calls: what other peers in the process may have changed is put back. */
+  /**
+   * Called before a series of calls: what other peers in the process may have changed is put back.
+   */
   activate?(): void | Promise<void>;
 }
 
@@ -31,7 +33,9 @@ export interface Peer {
   readonly name: string;
   /** Largest error that an output may have against the float64 reference. */
   readonly tolerance: number;
-  /** Ways of running a problem: each mode is measured with the one that is fastest after warm-up. */
+  /**
+   * Ways of running a problem: each mode is measured with the one that is fastest after warm-up.
+   */
   prepare(problem: Problem): Promise<readonly Runner[]>;
 }
 
@@ -41,15 +45,17 @@ export interface PeerSource {
   load(): Promise<readonly Peer[]>;
 }
 
-/** Error allowed to float32 peers: sums in another order, and approximations of sigmoid and tanh. */
+/**
+ * Error allowed to float32 peers: sums in another order, and approximations of sigmoid and tanh.
+ */
 export const FLOAT_TOLERANCE = 1e-4;
 
 /** Error allowed to 8-bit peers; outputs are in -1..1. */
 export const INT8_TOLERANCE = 0.15;
 
 /**
- * Imports a package that only the benchmark uses. The name is computed so that neither checking nor publishing the
- * project needs the package; what is used of it is typed where it is used.
+ * Imports a package that only the benchmark uses. The name is computed so that neither checking nor
+ * publishing the project needs the package; what is used of it is typed where it is used.
  */
 export async function importPackage<T>(name: string): Promise<T> {
   const module = await import(name);

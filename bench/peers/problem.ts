@@ -1,5 +1,6 @@
 /**
- * What every peer computes: one LSTM layer, its weights, an input sequence, and the outputs a float64 LSTM gives.
+ * What every peer computes: one LSTM layer, its weights, an input sequence, and the outputs a
+ * float64 LSTM gives.
  *
  * @module
  */
@@ -10,7 +11,10 @@ export const STEPS = 100;
 /** Input and hidden sizes that are measured. */
 export const SIZES: readonly number[] = [32, 64, 128, 256];
 
-/** One LSTM layer whose input and hidden size are the same; rows in PyTorch's order: input, forget, cell, output. */
+/**
+ * One LSTM layer whose input and hidden size are the same; rows in PyTorch's order: input, forget,
+ * cell, output.
+ */
 export interface Problem {
   readonly size: number;
   /** [4 * size, size] */
@@ -69,8 +73,8 @@ export function referenceLSTM(p: Omit<Problem, "expected">): Float32Array {
 }
 
 /**
- * The problem of a size. Weights are wider than PyTorch's default initialization, so that the gates move and the
- * check of the results means something; the input is a set of slow waves with noise.
+ * The problem of a size. Weights are wider than PyTorch's default initialization, so that the gates
+ * move and the check of the results means something; the input is a set of slow waves with noise.
  */
 export function createProblem(size: number): Problem {
   const random = uniform(1234 + size);
@@ -95,7 +99,10 @@ export function createProblem(size: number): Problem {
   return { ...weights, expected: referenceLSTM(weights) };
 }
 
-/** The problem as float32 bytes, little endian, its arrays one after the other: what Python peers read. */
+/**
+ * The problem as float32 bytes, little endian, its arrays one after the other: what Python peers
+ * read.
+ */
 export function problemBytes(p: Problem): Uint8Array {
   const arrays = [p.weightIh, p.weightHh, p.biasIh, p.biasHh, p.input, p.expected];
   const bytes = new Uint8Array(

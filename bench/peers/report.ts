@@ -33,7 +33,9 @@ export interface Run {
 /** The name that splitgate's own rows begin with. */
 export const OWN = "splitgate";
 
-/** splitgate's own rows: the two that peers are compared with, and the portable one's other form. */
+/**
+ * splitgate's own rows: the two that peers are compared with, and the portable one's other form.
+ */
 export const PORTABLE = `${OWN} portable`;
 export const SIMD = `${OWN} simd`;
 export const FUSED = `${PORTABLE} fused`;
@@ -87,7 +89,10 @@ function times({ rows, errors }: Run, mode: Mode, sizes: readonly number[]): str
   );
 }
 
-/** How many times faster splitgate is than each peer: in the peer's runtime, or where that has no splitgate, in Deno. */
+/**
+ * How many times faster splitgate is than each peer: in the peer's runtime, or where that has no
+ * splitgate, in Deno.
+ */
 function ratios({ rows }: Run, mode: Mode, sizes: readonly number[]): string {
   const all = series(rows, mode);
   const own = [PORTABLE, SIMD].filter((name) => all.some(({ peer }) => peer === name));
@@ -134,7 +139,10 @@ function splitAgainstFused({ rows }: Run, sizes: readonly number[]): string {
   );
 }
 
-/** Each peer in Deno, or where it does not run there, in the first runtime that it runs in: both modes, medians only. */
+/**
+ * Each peer in Deno, or where it does not run there, in the first runtime that it runs in: both
+ * modes, medians only.
+ */
 function summary({ rows }: Run, sizes: readonly number[]): string {
   const peers = unique(rows.map((r) => r.peer)).map((peer) => {
     const all = rows.filter((r) => r.peer === peer);

@@ -1,6 +1,6 @@
 /**
- * splitgate itself: fbgemm's preset, calibrated on the problem's input; reals in and out. Gates are split; the portable
- * kernels run them fused too, the SIMD kernels have one form for both.
+ * splitgate itself: fbgemm's preset, calibrated on the problem's input; reals in and out. Gates are
+ * split; the portable kernels run them fused too, the SIMD kernels have one form for both.
  *
  * @module
  */
@@ -18,7 +18,10 @@ import { INT8_TOLERANCE, type Peer, type PeerSource, type Runner } from "./peer.
 import { type Problem, STEPS } from "./problem.ts";
 import { FUSED, PORTABLE, SIMD } from "./report.ts";
 
-/** The forms run one model: where an engine puts another copy of the weights may cost or gain a percent. */
+/**
+ * The forms run one model: where an engine puts another copy of the weights may cost or gain a
+ * percent.
+ */
 const models = new WeakMap<Problem, QuantizedModel>();
 
 function modelOf(problem: Problem): QuantizedModel {

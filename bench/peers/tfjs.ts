@@ -1,5 +1,6 @@
 /**
- * TensorFlow.js on its wasm (one thread) and cpu backends: an LSTM cell of its own operations, float32.
+ * TensorFlow.js on its wasm (one thread) and cpu backends: an LSTM cell of its own operations,
+ * float32.
  *
  * @module
  */
@@ -39,7 +40,9 @@ interface TfWasm {
   setThreadsCount(count: number): void;
 }
 
-/** Order of the gates here, as indices into PyTorch's: the three sigmoids side by side, then tanh. */
+/**
+ * Order of the gates here, as indices into PyTorch's: the three sigmoids side by side, then tanh.
+ */
 const GATE_ORDER = [0, 1, 3, 2];
 
 /** [4 * size, columns] in PyTorch's order to [columns, 4 * size] in this one's. */
@@ -127,7 +130,9 @@ function createRunners(tf: Tf, activate: () => Promise<void>, problem: Problem):
   ];
 }
 
-/** TensorFlow.js, both backends in one process: the backend is switched before each series of calls. */
+/**
+ * TensorFlow.js, both backends in one process: the backend is switched before each series of calls.
+ */
 export const tfjs: PeerSource = {
   names: ["tfjs wasm float32", "tfjs cpu float32"],
   // deno-lint-ignore require-await -- the packages are CommonJS

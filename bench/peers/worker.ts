@@ -1,6 +1,7 @@
 /**
- * The child process of one runtime: holds all its peers and measures the one it is asked for. It reads one JSON
- * request a line and answers each with one JSON line, so that whoever drives several children interleaves them.
+ * The child process of one runtime: holds all its peers and measures the one it is asked for. It
+ * reads one JSON request a line and answers each with one JSON line, so that whoever drives several
+ * children interleaves them.
  *
  * @module
  */
@@ -71,7 +72,9 @@ function caller(runner: Runner, mode: Mode): () => Outputs {
   };
 }
 
-/** Checks a peer's results at a size, warms it up and keeps its fastest way for each mode it has. */
+/**
+ * Checks a peer's results at a size, warms it up and keeps its fastest way for each mode it has.
+ */
 async function prepare(name: string, size: number, milliseconds: number): Promise<Reply> {
   const peer = peers.get(name);
   if (peer === undefined) throw new Error(`no peer ${name}`);
@@ -139,8 +142,9 @@ function missingReason(error: unknown): string {
 let active = -Infinity;
 
 /**
- * How long a process that has been idle warms up: JavaScriptCore throws away what it has compiled then, and takes up to
- * an eighth of a second to have it back, which whatever is measured first would pay for.
+ * How long a process that has been idle warms up: JavaScriptCore throws away what it has compiled
+ * then, and takes up to an eighth of a second to have it back, which whatever is measured first
+ * would pay for.
  */
 const IDLE = 1000;
 const AFTER_IDLE = 200;

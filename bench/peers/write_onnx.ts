@@ -1,6 +1,6 @@
 /**
- * Writes a problem's DynamicQuantizeLSTM: `write_onnx.ts SIZE FILE`. A program of its own, because the packages that it
- * needs are found from this folder only.
+ * Writes a problem's DynamicQuantizeLSTM: `write_onnx.ts SIZE FILE`. A program of its own, because
+ * the packages that it needs are found from this folder only.
  *
  * @module
  */

@@ -5,7 +5,8 @@
  */
 
 /**
- * `out = weight x + bias` of one row: each sum is accumulated in double and rounded to float32 once.
+ * `out = weight x + bias` of one row: each sum is accumulated in double and rounded to float32
+ * once.
  *
  * @param x float32; the row [inFeatures] starts at `offset`.
  * @param weight float32 [outFeatures, inFeatures].
@@ -17,7 +18,16 @@
  * import { linearFloat32 } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const out = new Float32Array(1);
- * linearFloat32(Float32Array.of(1, 2), 0, Float32Array.of(3, 4), Float32Array.of(0.5), 2, 1, out, 0);
+ * linearFloat32(
+ *   Float32Array.of(1, 2),
+ *   0,
+ *   Float32Array.of(3, 4),
+ *   Float32Array.of(0.5),
+ *   2,
+ *   1,
+ *   out,
+ *   0,
+ * );
  * assertEquals(out[0], 11.5);
  * ```
  */

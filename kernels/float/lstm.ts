@@ -72,7 +72,10 @@ export function floatCellFunctions(functions: CellFunctions): FloatCellFunctions
 
 const FLOAT_LSTM_FUNCTIONS = /* @__PURE__ */ floatCellFunctions(LSTM_FUNCTIONS);
 
-/** The float32 tensors of one LSTM cell; the rows of the four gates lie in the order input, forget, cell, output. */
+/**
+ * The float32 tensors of one LSTM cell; the rows of the four gates lie in the order input, forget,
+ * cell, output.
+ */
 export interface LSTMCellWeights {
   /** [4 * hiddenSize, inputSize] */
   readonly weightIh: Float32Array;
@@ -120,9 +123,9 @@ export function floatLSTMScratch(hiddenSize: number): FloatLSTMScratch {
 }
 
 /**
- * One step of one batch row of torch.nn.LSTM: i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h + b_hh;
- * c = f c + i g; h = o tanh(c), projected by W_hr if there is one. Every operation's result is rounded to float32.
- * Other functions take the places of sigmoid and tanh where they are given.
+ * One step of one batch row of torch.nn.LSTM: i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h
+ * + b_hh; c = f c + i g; h = o tanh(c), projected by W_hr if there is one. Every operation's result
+ * is rounded to float32. Other functions take the places of sigmoid and tanh where they are given.
  *
  * @param x float32; the input [inputSize] starts at `offset`.
  * @param h The hidden state [projSize or hiddenSize], replaced.
@@ -161,8 +164,8 @@ export function lstmStepFloat32(
 }
 
 /**
- * The rest of a step of one batch row once both projections are there: gates, cell state, hidden state, each
- * operation rounded to float32.
+ * The rest of a step of one batch row once both projections are there: gates, cell state, hidden
+ * state, each operation rounded to float32.
  *
  * @param igates W_ih x + b_ih; [4 * hiddenSize] at `inputOffset`.
  * @param hgates W_hh h + b_hh; [4 * hiddenSize] at `hiddenOffset`.

@@ -17,7 +17,10 @@ export interface ActivationTable {
   data: Float32Array;
   /** Whether `data` is allocated. */
   kept: boolean;
-  /** Length of `data` once allocated, {@linkcode tableLength}; 0 for a function that is never tabulated. */
+  /**
+   * Length of `data` once allocated, {@linkcode tableLength}; 0 for a function that is never
+   * tabulated.
+   */
   readonly size: number;
   /** Lookups still computed directly before `data` is allocated. */
   patience: number;

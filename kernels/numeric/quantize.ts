@@ -1,5 +1,6 @@
 /**
- * float32 to quint8, qint8 and qint32 and back, per tensor and per channel, and from any integers to any others.
+ * float32 to quint8, qint8 and qint32 and back, per tensor and per channel, and from any integers
+ * to any others.
  *
  * @module
  */
@@ -64,10 +65,11 @@ export interface QuantizedOutput {
 }
 
 /**
- * Quantizes `x` into `out`, one scale for all: torch.quantize_per_tensor with quantMin and quantMax kept.
- * The zero point is added in float32 where `out` holds qint32, as torch adds it.
+ * Quantizes `x` into `out`, one scale for all: torch.quantize_per_tensor with quantMin and quantMax
+ * kept. The zero point is added in float32 where `out` holds qint32, as torch adds it.
  *
- * @param x float32 values of any shape, none NaN; huge and infinite ones saturate at the end of their sign.
+ * @param x float32 values of any shape, none NaN; huge and infinite ones saturate at the end of
+ * their sign.
  * @param out As long as `x`; holds quantMin..quantMax.
  * @param to Parameters of `out`; the scale is above 2^-128, as wherever integers are made.
  *
@@ -76,7 +78,12 @@ export interface QuantizedOutput {
  * import { quantizePerTensor } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const out = new Uint8Array(2);
- * quantizePerTensor(Float32Array.of(0.5, -9), out, { scale: 0.5, zeroPoint: 3, quantMin: 0, quantMax: 255 });
+ * quantizePerTensor(Float32Array.of(0.5, -9), out, {
+ *   scale: 0.5,
+ *   zeroPoint: 3,
+ *   quantMin: 0,
+ *   quantMax: 255,
+ * });
  * assertEquals([...out], [4, 0]);
  * ```
  */
@@ -99,7 +106,8 @@ export function quantizePerTensor(
 }
 
 /**
- * Dequantizes `q` into `out`: `f(scale * f(q - zeroPoint))`, torch's dequantize where each difference fits an int32.
+ * Dequantizes `q` into `out`: `f(scale * f(q - zeroPoint))`, torch's dequantize where each
+ * difference fits an int32.
  *
  * @param q Integers of any dtype and shape.
  * @param out float32, as long as `q`.
@@ -125,13 +133,15 @@ export function dequantizePerTensor(
 }
 
 /**
- * Quantizes a tensor seen as [outer, channels, inner], each channel with its own scale and zero point:
- * torch.quantize_per_channel. With float zero points: `clamp(rne(f(f(x * inv) + zeroPoint)))`.
+ * Quantizes a tensor seen as [outer, channels, inner], each channel with its own scale and zero
+ * point: torch.quantize_per_channel. With float zero points:
+ * `clamp(rne(f(f(x * inv) + zeroPoint)))`.
  *
  * @param x float32 values, none NaN; huge ones saturate.
  * @param out As long as `x`.
  * @param to Parameters of the channels.
- * @param inner Number of consecutive elements of one channel: the product of the dimensions behind the axis.
+ * @param inner Number of consecutive elements of one channel: the product of the dimensions behind
+ * the axis.
  *
  * @example
  * ```ts
@@ -173,7 +183,8 @@ export function quantizePerChannel(
 }
 
 /**
- * Dequantizes a tensor seen as [outer, channels, inner], each channel as {@linkcode dequantizePerTensor} does.
+ * Dequantizes a tensor seen as [outer, channels, inner], each channel as
+ * {@linkcode dequantizePerTensor} does.
  *
  * @param q Integers of any dtype.
  * @param out float32, as long as `q`.
@@ -185,7 +196,13 @@ export function quantizePerChannel(
  * import { dequantizePerChannel } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
  * const out = new Float32Array(2);
- * dequantizePerChannel(Int8Array.of(2, 4), out, Float32Array.of(0.5, 0.25), Int32Array.of(0, 0), 1);
+ * dequantizePerChannel(
+ *   Int8Array.of(2, 4),
+ *   out,
+ *   Float32Array.of(0.5, 0.25),
+ *   Int32Array.of(0, 0),
+ *   1,
+ * );
  * assertEquals([...out], [1, 1]);
  * ```
  */
@@ -210,8 +227,9 @@ export function dequantizePerChannel(
 }
 
 /**
- * Requantizes integers from any parameters and dtype to any others, as torch does it: dequantize to float32,
- * then quantize, nothing fused. torch's result where each integer less its zero point fits an int32.
+ * Requantizes integers from any parameters and dtype to any others, as torch does it: dequantize to
+ * float32, then quantize, nothing fused. torch's result where each integer less its zero point fits
+ * an int32.
  *
  * @param x Integers of any dtype and shape.
  * @param out As long as `x`; qint32 adds its zero point in float32.

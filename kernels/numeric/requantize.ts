@@ -5,7 +5,8 @@
  */
 
 /**
- * 1.5 * 2^52. Adding and subtracting it rounds a double of magnitude below 2^51 to an integer, half to even.
+ * 1.5 * 2^52. Adding and subtracting it rounds a double of magnitude below 2^51 to an integer, half
+ * to even.
  *
  * @example
  * ```ts
@@ -19,8 +20,8 @@ export const ROUND_MAGIC = 6755399441055744;
 /**
  * Rounds to the nearest integer, half to even.
  *
- * Exact for |x| <= 2^51, with +0 for both zeros; above, the result is within one part in 2^51 of x, so that clamping it
- * still saturates at the correct end. NaN and the infinities stay.
+ * Exact for |x| <= 2^51, with +0 for both zeros; above, the result is within one part in 2^51 of x,
+ * so that clamping it still saturates at the correct end. NaN and the infinities stay.
  *
  * @example
  * ```ts
@@ -34,11 +35,12 @@ export function roundHalfEven(x: number): number {
 }
 
 /**
- * `a * b + c` rounded once to float32 (a fused multiply-add), for any finite float32 a, b and c. Results that are
- * subnormal or overflow are rounded right too; a zero is +0 unless both terms are -0.
+ * `a * b + c` rounded once to float32 (a fused multiply-add), for any finite float32 a, b and c.
+ * Results that are subnormal or overflow are rounded right too; a zero is +0 unless both terms are
+ * -0.
  *
- * The product of two float32 values is exact in double; the sum is rounded to odd before it is rounded to float32
- * (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
+ * The product of two float32 values is exact in double; the sum is rounded to odd before it is
+ * rounded to float32 (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
  *
  * @example
  * ```ts
@@ -56,8 +58,8 @@ const doubleView = new Float64Array(1);
 const wordView = new Uint32Array(doubleView.buffer);
 
 /**
- * `a + b` rounded to odd: the exact sum where it is a double, else the one of its two neighbours whose last bit is 1.
- * For doubles of magnitude up to 2^1000; an overflow is passed on.
+ * `a + b` rounded to odd: the exact sum where it is a double, else the one of its two neighbours
+ * whose last bit is 1. For doubles of magnitude up to 2^1000; an overflow is passed on.
  *
  * @example
  * ```ts
@@ -149,8 +151,8 @@ export function saturateFloat32(x: Float32Array): void {
 }
 
 /**
- * The reciprocal that quantization multiplies by: `f(1 / f(scale))`, f rounding to float32. Finite for
- * scales above 2^-128, which all kernels require.
+ * The reciprocal that quantization multiplies by: `f(1 / f(scale))`, f rounding to float32. Finite
+ * for scales above 2^-128, which all kernels require.
  *
  * @example
  * ```ts
@@ -165,9 +167,10 @@ export function reciprocal(scale: number): number {
 
 /**
  * One float32 value to its integer: `clamp(rne(f(x * inv)) + zeroPoint, quantMin, quantMax)`, as
- * torch.quantize_per_tensor computes it for quint8 and qint8. Exact for any quantMin <= zeroPoint <= quantMax in int32
- * (torch adds the zero point of qint32 in float32: {@linkcode quantizeValueWide}; up to 16 bits it is the same). Huge
- * and infinite values saturate at the end of their sign.
+ * torch.quantize_per_tensor computes it for quint8 and qint8. Exact for any quantMin <= zeroPoint
+ * <= quantMax in int32 (torch adds the zero point of qint32 in float32:
+ * {@linkcode quantizeValueWide}; up to 16 bits it is the same). Huge and infinite values saturate
+ * at the end of their sign.
  *
  * @param x A float32 value, not NaN.
  * @param inverseScale {@linkcode reciprocal} of the scale.
@@ -195,8 +198,9 @@ export function quantizeValue(
 }
 
 /**
- * {@linkcode quantizeValue} as torch.quantize_per_tensor computes it for qint32: the zero point is added in float32,
- * `clamp(f(rne(f(x * inv)) + zeroPoint))`. Equal to it wherever the sum is below 2^24, hence in any range of 16 bits.
+ * {@linkcode quantizeValue} as torch.quantize_per_tensor computes it for qint32: the zero point is
+ * added in float32, `clamp(f(rne(f(x * inv)) + zeroPoint))`. Equal to it wherever the sum is below
+ * 2^24, hence in any range of 16 bits.
  *
  * @example
  * ```ts
@@ -222,7 +226,8 @@ export function quantizeValueWide(
 /**
  * One integer to its real value: `f(scale * f(q - zeroPoint))`.
  *
- * torch's rule for every int32 q and zeroPoint whose difference fits an int32; torch wraps others, this does not.
+ * torch's rule for every int32 q and zeroPoint whose difference fits an int32; torch wraps others,
+ * this does not.
  *
  * @example
  * ```ts

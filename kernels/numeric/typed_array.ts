@@ -1,6 +1,6 @@
 /**
- * Telling typed arrays by what they are: one from another realm (a vm context, Jest, an iframe) is as good as our own,
- * though it is an instance of other constructors.
+ * Telling typed arrays by what they are: one from another realm (a vm context, Jest, an iframe) is
+ * as good as our own, though it is an instance of other constructors.
  *
  * @module
  */
@@ -15,8 +15,8 @@ export function typedArrayKind(value: unknown): string | undefined {
 }
 
 /**
- * Whether a value is a typed array of another realm, of the kind that is named. Asked last, for what is of this realm
- * is told by `instanceof` faster, and in every engine without a string.
+ * Whether a value is a typed array of another realm, of the kind that is named. Asked last, for
+ * what is of this realm is told by `instanceof` faster, and in every engine without a string.
  */
 function isForeign(value: unknown, kind: string): boolean {
   return !(value instanceof (TypedArray as never)) && typedArrayKind(value) === kind;
@@ -43,7 +43,8 @@ export function isUint8Array(value: unknown): value is Uint8Array {
 }
 
 /**
- * A copy of an array in this realm and in memory that nobody shares. What is no such array is given back as it is.
+ * A copy of an array in this realm and in memory that nobody shares. What is no such array is given
+ * back as it is.
  */
 export function copyArray<T>(value: T): T {
   const kinds: Record<string, (new (from: ArrayLike<number>) => unknown) | undefined> = {

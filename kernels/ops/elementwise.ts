@@ -8,8 +8,9 @@ import type { Affine, QuantizedInput, QuantizedOutput } from "../numeric/quantiz
 
 /**
  * Quantized sum: `clamp(rne(f(f(A + B) * inv(scale))) + zeroPoint)` with A and B dequantized
- * ({@linkcode dequantizeValue}), the scalar rule of fbgemm at every position, between any dtypes. torch's rule for
- * sums below 2^24, hence in 8 and 16 bits; above, torch adds qint32's zero point in float32 and this adds it exactly.
+ * ({@linkcode dequantizeValue}), the scalar rule of fbgemm at every position, between any dtypes.
+ * torch's rule for sums below 2^24, hence in 8 and 16 bits; above, torch adds qint32's zero point
+ * in float32 and this adds it exactly.
  *
  * @param a quint8, qint8 or qint32; each value less its zero point fits an int32. `b` likewise.
  * @param out As long as `a` and `b`.
@@ -54,7 +55,8 @@ export function addInt8(
 }
 
 /**
- * The constants of qnnpack's fixed-point addition of two quint8 tensors: multipliers of up to 2^22, a shift of 14..35.
+ * The constants of qnnpack's fixed-point addition of two quint8 tensors: multipliers of up to 2^22,
+ * a shift of 14..35.
  */
 export interface FixedPointAdd {
   /** Of the first operand less its zero point, an integer up to 2^22. */
@@ -66,17 +68,23 @@ export interface FixedPointAdd {
 }
 
 /**
- * Makes the constants of qnnpack's fixed-point addition (pytorch_qnnp_compute_add_quantization_params): the ratios of scales, as
- * integers of which the larger has 22 bits. Where both ratios are below 2^-10 torch shifts an int32 by more than 31
+ * Makes the constants of qnnpack's fixed-point addition
+ * (pytorch_qnnp_compute_add_quantization_params): the ratios of scales, as integers of which the
+ * larger has 22 bits. Where both ratios are below 2^-10 torch shifts an int32 by more than 31
  * places, which C leaves undefined; here the step is what it says.
  *
- * @returns The constants; null where a ratio of scales lies outside [2^-14, 2^8), which torch refuses.
+ * @returns The constants; null where a ratio of scales lies outside [2^-14, 2^8), which torch
+ * refuses.
  *
  * @example
  * ```ts
  * import { buildFixedPointAdd } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * assertEquals(buildFixedPointAdd(0.5, 0.25, 1), { multiplierA: 2 ** 21, multiplierB: 2 ** 20, step: 2 ** 22 });
+ * assertEquals(buildFixedPointAdd(0.5, 0.25, 1), {
+ *   multiplierA: 2 ** 21,
+ *   multiplierB: 2 ** 20,
+ *   step: 2 ** 22,
+ * });
  * assertEquals(buildFixedPointAdd(1e-6, 1, 1), null);
  * ```
  */
@@ -102,7 +110,8 @@ export function buildFixedPointAdd(
 }
 
 /**
- * `(a * multiplierA + b * multiplierB) / step`, rounded half away from zero; a and b less their zero points. Exact for
+ * `(a * multiplierA + b * multiplierB) / step`, rounded half away from zero; a and b less their
+ * zero points. Exact for
  * |a|, |b| <= 255 and the constants of {@linkcode buildFixedPointAdd}, where the sum stays below 2^31. Never -0.
  *
  * @param step A power of two.
@@ -127,7 +136,8 @@ export function fixedPointSum(
 }
 
 /**
- * Quantized sum of quint8 tensors in qnnpack's fixed point: `clamp(fixedPointSum(a - za, b - zb) + zeroPoint)`.
+ * Quantized sum of quint8 tensors in qnnpack's fixed point:
+ * `clamp(fixedPointSum(a - za, b - zb) + zeroPoint)`.
  *
  * @param a quint8; `b` likewise.
  * @param out As long as `a` and `b`; a quantMin of its zero point makes negative results 0.
@@ -170,8 +180,8 @@ export function addQuint8FixedPoint(
 }
 
 /**
- * The multiplier of a quantized product: `f(f(sa * sb) * inv(scale))`; `f(f(sa * sb) / scale)` where the product is
- * qint8 over its whole range, for which torch has another kernel.
+ * The multiplier of a quantized product: `f(f(sa * sb) * inv(scale))`; `f(f(sa * sb) / scale)`
+ * where the product is qint8 over its whole range, for which torch has another kernel.
  *
  * @param to Parameters of the product.
  *
@@ -179,7 +189,10 @@ export function addQuint8FixedPoint(
  * ```ts
  * import { mulMultiplier } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * assertEquals(mulMultiplier(0.5, 0.25, { scale: 2, zeroPoint: 0, quantMin: 0, quantMax: 255 }), 0.0625);
+ * assertEquals(
+ *   mulMultiplier(0.5, 0.25, { scale: 2, zeroPoint: 0, quantMin: 0, quantMax: 255 }),
+ *   0.0625,
+ * );
  * ```
  */
 export function mulMultiplier(
@@ -196,12 +209,12 @@ export function mulMultiplier(
 }
 
 /**
- * Quantized product: `clamp(rne(f(f((a - za) * (b - zb)) * m)) + zeroPoint)`, m {@linkcode mulMultiplier}, on every
- * engine and between any dtypes.
+ * Quantized product: `clamp(rne(f(f((a - za) * (b - zb)) * m)) + zeroPoint)`, m
+ * {@linkcode mulMultiplier}, on every engine and between any dtypes.
  *
- * The integer product is exact below 2^53, hence for any integers of up to 26 bits; above it may be one part in 2^52
- * off before it is rounded to float32, and still saturates at the correct end. torch agrees below 2^31, beyond which
- * its product of two qint32 wraps.
+ * The integer product is exact below 2^53, hence for any integers of up to 26 bits; above it may be
+ * one part in 2^52 off before it is rounded to float32, and still saturates at the correct end.
+ * torch agrees below 2^31, beyond which its product of two qint32 wraps.
  *
  * @example
  * ```ts

@@ -1,8 +1,9 @@
 /**
  * Embedding rows in 8 or 16 bits: `real = fma(q, scale, bias)`, with a scale and bias a row.
  *
- * A row's scale and bias come from its own range ({@linkcode quantizeEmbeddingRow}), or from an observer's float
- * qparams ({@linkcode quantizePerChannel} with float zero points, then {@linkcode embeddingBiases}).
+ * A row's scale and bias come from its own range ({@linkcode quantizeEmbeddingRow}), or from an
+ * observer's float qparams ({@linkcode quantizePerChannel} with float zero points, then
+ * {@linkcode embeddingBiases}).
  *
  * @module
  */
@@ -28,10 +29,10 @@ export interface EmbeddingTable<
 const EPSILON = /* @__PURE__ */ f(1e-8);
 
 /**
- * Quantizes one row of an embedding by its own range: quantized::embedding_bag_byte_prepack of torch. With
- * `r = f(max - min)`, the scale is `f(r / 255)`, the bias is min, and each value becomes
- * `rne(f(f(x - min) * f(255 / f(r + 1e-8))))`, in 0..255. With 16-bit integers 65535 takes the place of 255. A row of
- * equal values has scale 0 and all integers 0.
+ * Quantizes one row of an embedding by its own range: quantized::embedding_bag_byte_prepack of
+ * torch. With `r = f(max - min)`, the scale is `f(r / 255)`, the bias is min, and each value
+ * becomes `rne(f(f(x - min) * f(255 / f(r + 1e-8))))`, in 0..255. With 16-bit integers 65535 takes
+ * the place of 255. A row of equal values has scale 0 and all integers 0.
  *
  * @param x float32 [numEmbeddings, embeddingDim], finite, the row's range too.
  * @param row Which row.
@@ -70,8 +71,9 @@ export function quantizeEmbeddingRow(
 }
 
 /**
- * What q = 0 stands for under float qparams: `f(-zeroPoint * scale)` a row, as quantized::embedding_byte of torch
- * computes it from a weight quantized with per_channel_affine_float_qparams.
+ * What q = 0 stands for under float qparams: `f(-zeroPoint * scale)` a row, as
+ * quantized::embedding_byte of torch computes it from a weight quantized with
+ * per_channel_affine_float_qparams.
  *
  * @param scales float32, one a row.
  * @param zeroPoints float32, one a row.
@@ -88,7 +90,8 @@ export function embeddingBiases(scales: Float32Array, zeroPoints: Float32Array):
 }
 
 /**
- * Dequantizes one row of an embedding: `fma(q, scale, bias)`, as quantized::embedding_byte of torch.
+ * Dequantizes one row of an embedding: `fma(q, scale, bias)`, as quantized::embedding_byte of
+ * torch.
  *
  * @param row Which row.
  * @param out Receives embeddingDim float32 values at `offset`.

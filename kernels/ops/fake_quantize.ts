@@ -10,10 +10,10 @@ import { isFloat32Array } from "../numeric/typed_array.ts";
 const f = Math.fround;
 
 /**
- * `f((clamp(f(rne(f(x / scale)) + zeroPoint)) - zeroPoint) * scale)` for every element, multiplying by the
- * scale's reciprocal: torch.fake_quantize_per_tensor_affine for finite values whose integer is below 2^63.
- * Larger and infinite values saturate at the correct end (torch gives the smallest integer's value); NaN
- * becomes quantMin's value, as in torch.
+ * `f((clamp(f(rne(f(x / scale)) + zeroPoint)) - zeroPoint) * scale)` for every element, multiplying
+ * by the scale's reciprocal: torch.fake_quantize_per_tensor_affine for finite values whose integer
+ * is below 2^63. Larger and infinite values saturate at the correct end (torch gives the smallest
+ * integer's value); NaN becomes quantMin's value, as in torch.
  *
  * The last product is made in double and rounded once to float32, as torch's C++ does.
  *
@@ -48,7 +48,8 @@ export function fakeQuantizePerTensor(
  * torch.fake_quantize_per_channel_affine.
  *
  * @param to Parameters of the channels.
- * @param inner Number of consecutive elements of one channel: the product of the dimensions behind the axis.
+ * @param inner Number of consecutive elements of one channel: the product of the dimensions behind
+ * the axis.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * The int8 linear operator: integer accumulators, then bias and rescaling in float32 as PyTorch's two
- * arithmetics do them.
+ * The int8 linear operator: integer accumulators, then bias and rescaling in float32 as PyTorch's
+ * two arithmetics do them.
  *
  * @module
  */
@@ -8,8 +8,9 @@ import { clamp, fmaFloat32, reciprocal, roundHalfEven } from "../numeric/requant
 import type { Affine, Integers, QuantizedInput, QuantizedOutput } from "../numeric/quantize.ts";
 
 /**
- * PyTorch's two families of rounding. `fbgemm` (also x86) adds the float bias to the accumulator; `qnnpack`
- * rounds the bias to an integer first, multiplies by reciprocals of scales, and adds quint8 tensors in fixed point.
+ * PyTorch's two families of rounding. `fbgemm` (also x86) adds the float bias to the accumulator;
+ * `qnnpack` rounds the bias to an integer first, multiplies by reciprocals of scales, and adds
+ * quint8 tensors in fixed point.
  */
 export type Engine = "fbgemm" | "qnnpack";
 
@@ -23,7 +24,10 @@ export interface LinearWeight {
   readonly inFeatures: number;
   /** Whether it was quantized per channel: fbgemm rounds the bias otherwise then. */
   readonly perChannel: boolean;
-  /** One for all rows, one for each of several equal blocks of rows (split gates have four), or one a row. */
+  /**
+   * One for all rows, one for each of several equal blocks of rows (split gates have four), or one
+   * a row.
+   */
   readonly scales: Float32Array;
   /** As many as there are scales. */
   readonly zeroPoints: Int32Array;
@@ -58,8 +62,9 @@ export function channelOf(
 }
 
 /**
- * `sum (x[k] - zeroPoint) * (w[k] - weightZeroPoint)` of one weight row: an exact integer while below 2^53, hence for
- * any row of 8-bit values of up to 2^37. torch sums in int32, which 33,025 such products may fill.
+ * `sum (x[k] - zeroPoint) * (w[k] - weightZeroPoint)` of one weight row: an exact integer while
+ * below 2^53, hence for any row of 8-bit values of up to 2^37. torch sums in int32, which 33,025
+ * such products may fill.
  *
  * @param x Integers; [inFeatures] at `offset` are read.
  * @param zeroPoint Of `x`.
@@ -100,8 +105,9 @@ export function dotInt8(
  * The quantized linear operator, plain: quantized::linear and quantized::linear_relu of torch,
  * `clamp(rne(f(addBias * linearMultiplier)) + zeroPoint)`.
  *
- * torch's result wherever its int32 accumulator does not overflow and the result is quint8, its only one; other
- * dtypes and wider sums follow the same rule. Scales, and products of input and weight scale, are above 2^-128.
+ * torch's result wherever its int32 accumulator does not overflow and the result is quint8, its
+ * only one; other dtypes and wider sums follow the same rule. Scales, and products of input and
+ * weight scale, are above 2^-128.
  *
  * @param engine Whose rounding.
  * @param x [rows, inFeatures]
@@ -160,9 +166,9 @@ export function linearInt8(
 }
 
 /**
- * The int8 linear operator with float32 results, for an output that is not quantized: the bias is added as fbgemm adds
- * it per channel (qnnpack: as it always does, see {@linkcode linearEngine}), and the sum is multiplied by the
- * accumulator's scale.
+ * The int8 linear operator with float32 results, for an output that is not quantized: the bias is
+ * added as fbgemm adds it per channel (qnnpack: as it always does, see {@linkcode linearEngine}),
+ * and the sum is multiplied by the accumulator's scale.
  *
  * @param x [rows, inFeatures]
  * @param out float32 [rows, outFeatures].
@@ -205,8 +211,9 @@ export function linearInt8Float32(
 }
 
 /**
- * Whose rule a linear operator follows: qnnpack's for 8 bits in and out, which is all that torch has of it. Elsewhere
- * the accumulator's step is no measure for the bias, which qnnpack would round to it and hold in an int32.
+ * Whose rule a linear operator follows: qnnpack's for 8 bits in and out, which is all that torch
+ * has of it. Elsewhere the accumulator's step is no measure for the bias, which qnnpack would round
+ * to it and hold in an int32.
  *
  * @param from Parameters of the input.
  * @param to Parameters of its outputs, one a gate or one for all; null where one is float32.
@@ -216,7 +223,10 @@ export function linearInt8Float32(
  * import { linearEngine } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
- * assertEquals([linearEngine("qnnpack", q, [q]), linearEngine("qnnpack", q, [null])], ["qnnpack", "fbgemm"]);
+ * assertEquals([linearEngine("qnnpack", q, [q]), linearEngine("qnnpack", q, [null])], [
+ *   "qnnpack",
+ *   "fbgemm",
+ * ]);
  * ```
  */
 export function linearEngine(engine: Engine, from: Affine, to: readonly (Affine | null)[]): Engine {
@@ -226,9 +236,9 @@ export function linearEngine(engine: Engine, from: Affine, to: readonly (Affine 
 }
 
 /**
- * The accumulator with its bias, in units of `scale`, rounded to float32 by the engine's rule: fbgemm
- * `fma(bias, inv(scale), f(sum))` per tensor, `f(f(sum) + f(bias / scale))` per channel; qnnpack
- * `f(sum + rne(f(bias * inv(scale))))`.
+ * The accumulator with its bias, in units of `scale`, rounded to float32 by the engine's rule:
+ * fbgemm `fma(bias, inv(scale), f(sum))` per tensor, `f(f(sum) + f(bias / scale))` per channel;
+ * qnnpack `f(sum + rne(f(bias * inv(scale))))`.
  *
  * @param sum An integer below 2^53.
  * @param bias A float32 value; 0 is no bias.
@@ -262,14 +272,17 @@ export function addBias(
 }
 
 /**
- * The bias in units of the accumulator, exact as a double: what is added to the accumulator before the one
- * rounding to float32. qnnpack's is an integer, clamped to int32.
+ * The bias in units of the accumulator, exact as a double: what is added to the accumulator before
+ * the one rounding to float32. qnnpack's is an integer, clamped to int32.
  *
  * @example
  * ```ts
  * import { biasTerm } from "./linear.ts";
  * import { assertEquals } from "@std/assert";
- * assertEquals([biasTerm("fbgemm", false, 0.75, 0.5), biasTerm("qnnpack", false, 0.75, 0.5)], [1.5, 2]);
+ * assertEquals([biasTerm("fbgemm", false, 0.75, 0.5), biasTerm("qnnpack", false, 0.75, 0.5)], [
+ *   1.5,
+ *   2,
+ * ]);
  * ```
  */
 export function biasTerm(
@@ -289,8 +302,8 @@ export function biasTerm(
 }
 
 /**
- * What takes an accumulator in units of `scale` to one in units of `outScale`, a float32 value: `f(scale / outScale)`
- * for fbgemm, `f(scale * inv(outScale))` for qnnpack.
+ * What takes an accumulator in units of `scale` to one in units of `outScale`, a float32 value:
+ * `f(scale / outScale)` for fbgemm, `f(scale * inv(outScale))` for qnnpack.
  *
  * @example
  * ```ts
@@ -310,7 +323,8 @@ export function linearMultiplier(
 }
 
 /**
- * Whether an accumulator can be rescaled in float32: the reciprocal of its scale and the way to the output are finite.
+ * Whether an accumulator can be rescaled in float32: the reciprocal of its scale and the way to the
+ * output are finite.
  *
  * @param scale Scale of the accumulator, a positive float32 value.
  * @param multiplier Towards the output, as {@linkcode linearMultiplier} gives it.
@@ -327,22 +341,25 @@ export function canRescale(scale: number, multiplier: number): boolean {
 }
 
 /**
- * The bias term with which one plain addition, `f(term + sum)`, leads to the same integer as the engine's rule.
+ * The bias term with which one plain addition, `f(term + sum)`, leads to the same integer as the
+ * engine's rule.
  *
- * qnnpack's term is an integer, and integers add exactly. Per channel the term is a float32 value, and the double sum
- * of two float32 values rounds to float32 as if rounded once. Per tensor, fbgemm's term is a product of 48 bits: it
- * is rounded to odd at a step of at most 1/2 that is fine enough for adding the accumulator, an even number of steps,
- * to be exact in double. Where the sum is at least 2^25 steps, half-way points of float32 are even numbers of steps
- * too, so that the odd term stays on its side of them; where it is less, it nearly cancels, and both sums give less
- * than half a step of the output.
+ * qnnpack's term is an integer, and integers add exactly. Per channel the term is a float32 value,
+ * and the double sum of two float32 values rounds to float32 as if rounded once. Per tensor,
+ * fbgemm's term is a product of 48 bits: it is rounded to odd at a step of at most 1/2 that is fine
+ * enough for adding the accumulator, an even number of steps, to be exact in double. Where the sum
+ * is at least 2^25 steps, half-way points of float32 are even numbers of steps too, so that the odd
+ * term stays on its side of them; where it is less, it nearly cancels, and both sums give less than
+ * half a step of the output.
  *
  * @param engine Whose rounding.
  * @param perChannel Whether the weight has a scale a row.
  * @param term {@linkcode biasTerm} of the row.
  * @param bound Largest magnitude that the accumulator can have.
  * @param multiplier {@linkcode linearMultiplier} of the row.
- * @returns The term, or NaN where a plain addition is not enough: {@linkcode addBias}'s result is then that of `term`
- * and the accumulator rounded to float32, added with {@linkcode addRoundedToOdd} and rounded to float32.
+ * @returns The term, or NaN where a plain addition is not enough: {@linkcode addBias}'s result is
+ * then that of `term` and the accumulator rounded to float32, added with
+ * {@linkcode addRoundedToOdd} and rounded to float32.
  *
  * @example
  * ```ts

@@ -1,5 +1,6 @@
 /**
- * The dynamically quantized linear operator: float32 in and out, the input quantized by its own range at each call.
+ * The dynamically quantized linear operator: float32 in and out, the input quantized by its own
+ * range at each call.
  *
  * @module
  */
@@ -27,8 +28,8 @@ export interface DynamicQParams {
  * Scale and zero point of a tensor from its range: PyTorch's ChooseQuantizationParams
  * (aten/src/ATen/native/quantized/cpu/QuantUtils.h) for quint8 without preserved sparsity.
  *
- * The range is widened to hold 0 and divided in double. A scale that has no finite reciprocal becomes 0.1, a scale
- * below 6.1e-5 becomes that, with the range stretched to it.
+ * The range is widened to hold 0 and divided in double. A scale that has no finite reciprocal
+ * becomes 0.1, a scale below 6.1e-5 becomes that, with the range stretched to it.
  *
  * @param min Smallest value, a finite float32.
  * @param max Largest value, a finite float32 not below `min`.
@@ -56,14 +57,15 @@ export function chooseQParamsDynamic(
     lo = f(hi === 0 ? -SMALL_SCALE * quantMax : lo * f(SMALL_SCALE / f(scale)));
     scale = SMALL_SCALE;
   }
-  // PyTorch takes `quantMax - hi / scale` where that adds the smaller terms: there both are within rounding of 0.
+  // PyTorch takes `quantMax - hi / scale` where that adds the smaller terms: there both are within
+  // rounding of 0.
   return { scale: f(scale), zeroPoint: roundHalfEven(clamp(-lo / scale, 0, quantMax)) };
 }
 
 /**
- * Quantizes a float32 tensor to quint8 as the dynamic linear operator of each engine does: qnnpack as
- * {@linkcode quantizeValue}, fbgemm with the zero point added before rounding, `clamp(rne(fma(x, inv(scale),
- * zeroPoint)), 0, 255)`.
+ * Quantizes a float32 tensor to quint8 as the dynamic linear operator of each engine does: qnnpack
+ * as {@linkcode quantizeValue}, fbgemm with the zero point added before rounding,
+ * `clamp(rne(fma(x, inv(scale), zeroPoint)), 0, 255)`.
  *
  * @param x Finite float32 values; huge ones saturate.
  * @param out As long as `x`.
@@ -102,10 +104,12 @@ export interface DynamicQuantization {
 }
 
 /**
- * The dynamically quantized linear operator: quantized::linear_dynamic and quantized::linear_relu_dynamic of torch.
+ * The dynamically quantized linear operator: quantized::linear_dynamic and
+ * quantized::linear_relu_dynamic of torch.
  *
- * With `m = f(scale * weightScale)`, fbgemm gives `fma(f(sum), m, bias)` and qnnpack `f(f(f(sum) * m) + bias)`. The
- * range is that of the whole input, so that the rows of a batch share it.
+ * With `m = f(scale * weightScale)`, fbgemm gives `fma(f(sum), m, bias)` and qnnpack
+ * `f(f(f(sum) * m) + bias)`. The range is that of the whole input, so that the rows of a batch
+ * share it.
  *
  * @param engine Whose rounding.
  * @param x float32 [rows, inFeatures], finite.
@@ -125,7 +129,12 @@ export interface DynamicQuantization {
  *   zeroPoints: Int32Array.of(0),
  * };
  * const out = new Float32Array(1);
- * linearDynamicInt8("fbgemm", Float32Array.of(255, 4), { weight, bias: Float32Array.of(0.25) }, out);
+ * linearDynamicInt8(
+ *   "fbgemm",
+ *   Float32Array.of(255, 4),
+ *   { weight, bias: Float32Array.of(0.25) },
+ *   out,
+ * );
  * assertEquals(out[0], 253.25);
  * ```
  */

@@ -47,7 +47,8 @@ export function integerBound(q: Affine): number {
 }
 
 /**
- * Where row `gate * hiddenSize + unit` of a PyTorch LSTM weight stands in an array over the gates: unit after unit.
+ * Where row `gate * hiddenSize + unit` of a PyTorch LSTM weight stands in an array over the gates:
+ * unit after unit.
  *
  * @example
  * ```ts
@@ -154,9 +155,10 @@ function most(q: Affine | null): number {
  * @param bias float32 [outFeatures] or null.
  * @param order Which weight row each place takes; -1 for none.
  * @param from Parameters of the input.
- * @param to Parameters of the outputs, by place modulo their number; null gives float32 outputs, whose bias is
- * added by the per-channel rule.
- * @throws {RangeError} If an accumulator's scale, input's times weight's, cannot be rescaled in float32.
+ * @param to Parameters of the outputs, by place modulo their number; null gives float32 outputs,
+ * whose bias is added by the per-channel rule.
+ * @throws {RangeError} If an accumulator's scale, input's times weight's, cannot be rescaled in
+ * float32.
  *
  * @example
  * ```ts
@@ -170,8 +172,16 @@ function most(q: Affine | null): number {
  *   scales: Float32Array.of(1),
  *   zeroPoints: Int32Array.of(0),
  * };
- * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 }, float = [null, null, null, null];
- * const projection = lowerProjection("fbgemm", weight, Float32Array.of(0, 1), rowOrder(2), input, float);
+ * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 },
+ *   float = [null, null, null, null];
+ * const projection = lowerProjection(
+ *   "fbgemm",
+ *   weight,
+ *   Float32Array.of(0, 1),
+ *   rowOrder(2),
+ *   input,
+ *   float,
+ * );
  * assertEquals([...projection.multiplier.subarray(0, 2)], [0.5, 0.5]); // from accumulators to float32
  * ```
  */
@@ -238,7 +248,10 @@ export interface PartParameters extends Affine {
   readonly dtype: "quint8" | "qint8" | "qint32";
 }
 
-/** Parameters of the parts of a cell; `igates`, `hgates` and `gates` by gate. null is "not quantized". */
+/**
+ * Parameters of the parts of a cell; `igates`, `hgates` and `gates` by gate. null is "not
+ * quantized".
+ */
 export interface CellParameters {
   /** W_ih x + b_ih, four entries; null where it is not quantized. */
   readonly igates: readonly (PartParameters | null)[];
@@ -276,7 +289,10 @@ export interface CellParameters {
  * import { addsInFixedPoint } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const q = { dtype: "quint8", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 } as const;
- * assertEquals([addsInFixedPoint("qnnpack", q, q, q), addsInFixedPoint("fbgemm", q, q, q)], [true, false]);
+ * assertEquals([addsInFixedPoint("qnnpack", q, q, q), addsInFixedPoint("fbgemm", q, q, q)], [
+ *   true,
+ *   false,
+ * ]);
  * ```
  */
 export function addsInFixedPoint(
@@ -299,7 +315,11 @@ export function addsInFixedPoint(
  * import { fixedPointAdd } from "./lower.ts";
  * import { assertThrows } from "@std/assert";
  * const q = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
- * assertThrows(() => fixedPointAdd("gates", { ...q, scale: 2 ** 20 }, q, q), RangeError, "gates: expected scales");
+ * assertThrows(
+ *   () => fixedPointAdd("gates", { ...q, scale: 2 ** 20 }, q, q),
+ *   RangeError,
+ *   "gates: expected scales",
+ * );
  * ```
  */
 export function fixedPointAdd(name: string, a: Affine, b: Affine, to: Affine): FixedPointAdd {
@@ -330,18 +350,43 @@ export interface CellWeights {
 export type CellArithmetic = Pick<LSTMCell, "constants" | "fixedPoint" | "exactScale">;
 
 /**
- * The activations of the four gates and of the cell state: what each is, and the parameters of its input and output.
+ * The activations of the four gates and of the cell state: what each is, and the parameters of its
+ * input and output.
  *
  * @example
  * ```ts
  * import { cellActivations } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
- * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const q = {
+ *   dtype: "quint8",
+ *   scale: 1 / 128,
+ *   zeroPoint: 128,
+ *   quantMin: 0,
+ *   quantMax: 255,
+ * } as const;
  * const four = [q, q, q, q];
- * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const products = {
+ *   fgate_cx: q,
+ *   igate_cgate: q,
+ *   fgate_cx_igate_cgate: q,
+ *   tanh_cy: q,
+ *   ogate_cy: q,
+ * };
  * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
- * const activations = cellActivations({ igates: four, hgates: four, gates: four, ...gates, ...products });
- * assertEquals(activations.map(([activation]) => activation), ["sigmoid", "sigmoid", "tanh", "sigmoid", "tanh"]);
+ * const activations = cellActivations({
+ *   igates: four,
+ *   hgates: four,
+ *   gates: four,
+ *   ...gates,
+ *   ...products,
+ * });
+ * assertEquals(activations.map(([activation]) => activation), [
+ *   "sigmoid",
+ *   "sigmoid",
+ *   "tanh",
+ *   "sigmoid",
+ *   "tanh",
+ * ]);
  * ```
  */
 export function cellActivations(
@@ -369,9 +414,21 @@ export function cellActivations(
  * import { CELL_CONSTANTS } from "./lstm_cell.ts";
  * import { lowerArithmetic } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
- * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const q = {
+ *   dtype: "quint8",
+ *   scale: 1 / 128,
+ *   zeroPoint: 128,
+ *   quantMin: 0,
+ *   quantMax: 255,
+ * } as const;
  * const four = [q, q, q, q];
- * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const products = {
+ *   fgate_cx: q,
+ *   igate_cgate: q,
+ *   fgate_cx_igate_cgate: q,
+ *   tanh_cy: q,
+ *   ogate_cy: q,
+ * };
  * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
  * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
  * assertEquals(lowerArithmetic("fbgemm", parts).constants.length, CELL_CONSTANTS);
@@ -423,7 +480,9 @@ export function lowerArithmetic(
   return { constants: k, fixedPoint, exactScale };
 }
 
-/** Activation tables that cells share, each once, and the functions that all of these cells have. */
+/**
+ * Activation tables that cells share, each once, and the functions that all of these cells have.
+ */
 export interface SharedTables {
   /** What the tables tabulate. */
   readonly functions: CellFunctions;
@@ -460,17 +519,31 @@ export interface LoweredCell {
  *
  * @param order {@linkcode gateOrder} of its hidden size.
  * @param input Parameters of the input, or null if projected inputs will be given.
- * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one included.
- * @param tables Activation tables of other cells, to share, and the functions of all; new tables are added.
+ * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one
+ * included.
+ * @param tables Activation tables of other cells, to share, and the functions of all; new tables
+ * are added.
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
  *
  * @example
  * ```ts
  * import { gateOrder, lowerCell } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
- * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const q = {
+ *   dtype: "quint8",
+ *   scale: 1 / 128,
+ *   zeroPoint: 128,
+ *   quantMin: 0,
+ *   quantMax: 255,
+ * } as const;
  * const four = [q, q, q, q];
- * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const products = {
+ *   fgate_cx: q,
+ *   igate_cgate: q,
+ *   fgate_cx_igate_cgate: q,
+ *   tanh_cy: q,
+ *   ogate_cy: q,
+ * };
  * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
  * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
  * const weight = {
@@ -481,7 +554,13 @@ export interface LoweredCell {
  *   scales: Float32Array.of(0.01),
  *   zeroPoints: Int32Array.of(0),
  * };
- * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
+ * const weights = {
+ *   weightIh: weight,
+ *   weightHh: weight,
+ *   weightHr: null,
+ *   biasIh: null,
+ *   biasHh: null,
+ * };
  * const { cell, tables } = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
  * assertEquals([cell.hiddenSize, cell.activations, tables.length], [3, [0, 0, 1, 0, 1], 2]);
  * assertEquals(lowerCell("fbgemm", weights, parts, gateOrder(3), null, 128).cell.inputRows, null); // projected by others
@@ -532,9 +611,21 @@ export function lowerCell(
  * ```ts
  * import { bindState, gateOrder } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
- * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const q = {
+ *   dtype: "quint8",
+ *   scale: 1 / 128,
+ *   zeroPoint: 128,
+ *   quantMin: 0,
+ *   quantMax: 255,
+ * } as const;
  * const four = [q, q, q, q];
- * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const products = {
+ *   fgate_cx: q,
+ *   igate_cgate: q,
+ *   fgate_cx_igate_cgate: q,
+ *   tanh_cy: q,
+ *   ogate_cy: q,
+ * };
  * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
  * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
  * const weight = {
@@ -545,10 +636,19 @@ export function lowerCell(
  *   scales: Float32Array.of(0.01),
  *   zeroPoints: Int32Array.of(0),
  * };
- * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
+ * const weights = {
+ *   weightIh: weight,
+ *   weightHh: weight,
+ *   weightHr: null,
+ *   biasIh: null,
+ *   biasHh: null,
+ * };
  * const implicit = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 }; // torch's first state
  * assertEquals(bindState("fbgemm", weights, parts, gateOrder(3), q, q).forgetMultiplier, 1 / 128);
- * assertEquals(bindState("fbgemm", weights, parts, gateOrder(3), implicit, implicit).forgetMultiplier, 1);
+ * assertEquals(
+ *   bindState("fbgemm", weights, parts, gateOrder(3), implicit, implicit).forgetMultiplier,
+ *   1,
+ * );
  * ```
  */
 export function bindState(

@@ -1,9 +1,9 @@
 /**
  * One LSTM step on integers, fused and split, with any number of bits a part.
  *
- * All integers here stand less their zero points: then no zero point is met inside, and a state of zeros is 0.
- * Gates come in the order input, forget, cell, output; an array over the gates holds unit after unit, four
- * values each (`unit * 4 + gate`).
+ * All integers here stand less their zero points: then no zero point is met inside, and a state of
+ * zeros is 0. Gates come in the order input, forget, cell, output; an array over the gates holds
+ * unit after unit, four values each (`unit * 4 + gate`).
  *
  * @module
  */
@@ -11,27 +11,34 @@ import { type ActivationTable, lookup } from "../numeric/activation.ts";
 import { dotRows, packedInput, type PackedRows, sumsLength } from "./pack.ts";
 import { addRoundedToOdd } from "../numeric/requantize.ts";
 
-/** What takes the accumulators of one projection (W_ih x or W_hh h) to its output: one value a gate and unit. */
+/**
+ * What takes the accumulators of one projection (W_ih x or W_hh h) to its output: one value a gate
+ * and unit.
+ */
 export interface Projection {
   /** Bias in units of the accumulator. */
   readonly term: Float64Array;
   /** float32 multipliers from the accumulator to the output. */
   readonly multiplier: Float64Array;
   /**
-   * Whether a row's bias takes more than a plain addition. Then every term is exact, and is added with one rounding to
-   * odd before that to float32.
+   * Whether a row's bias takes more than a plain addition. Then every term is exact, and is added
+   * with one rounding to odd before that to float32.
    */
   readonly exact: boolean;
-  /** Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not quantized. */
+  /**
+   * Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not
+   * quantized.
+   */
   readonly lo: Float64Array;
   /** Upper bounds of the output by gate, less the zero point. */
   readonly hi: Float64Array;
 }
 
 /**
- * Places in {@linkcode LSTMCell.constants}: first the five sums (the four gates, then the cell state), `SUM_SIZE`
- * apart, each with the multipliers of its two terms (or, in fixed point, its integer multipliers), what takes the sum
- * to its output (the reciprocal of its scale; the fixed point's step), and its bounds less the zero point.
+ * Places in {@linkcode LSTMCell.constants}: first the five sums (the four gates, then the cell
+ * state), `SUM_SIZE` apart, each with the multipliers of its two terms (or, in fixed point, its
+ * integer multipliers), what takes the sum to its output (the reciprocal of its scale; the fixed
+ * point's step), and its bounds less the zero point.
  *
  * @example
  * ```ts
@@ -60,8 +67,8 @@ export const CELL_SUM = 4;
 const STATE = CELL_SUM * SUM_SIZE;
 
 /**
- * Where the constants of forget gate * cell state begin. Each of the three products has a multiplier (the forget
- * gate's stands in the binding) and bounds.
+ * Where the constants of forget gate * cell state begin. Each of the three products has a
+ * multiplier (the forget gate's stands in the binding) and bounds.
  */
 export const FORGET = 25;
 /** Where the constants of input gate * cell gate begin. */
@@ -86,13 +93,16 @@ export interface LSTMCell {
   readonly inputProjection: Projection | null;
   /** W_hh in the order of the gates array. */
   readonly hiddenRows: PackedRows;
-  /** [{@linkcode CELL_CONSTANTS}] parameters of sums and products, at the places of {@linkcode SUM_A} and the like. */
+  /**
+   * [{@linkcode CELL_CONSTANTS}] parameters of sums and products, at the places of
+   * {@linkcode SUM_A} and the like.
+   */
   readonly constants: Float64Array;
   /** Which sums are qnnpack's fixed point: bits 0 to 3 the gates, bit 4 the cell state. */
   readonly fixedPoint: number;
   /**
-   * Which gates' sums are float32 values less one rounding, bits 0 to 3: neither projection is quantized, and the sum's
-   * scale is a power of two, so that dividing by it is exact.
+   * Which gates' sums are float32 values less one rounding, bits 0 to 3: neither projection is
+   * quantized, and the sum's scale is a power of two, so that dividing by it is exact.
    */
   readonly exactScale: number;
   /** Activations of the four gates and of the cell state. */
@@ -243,8 +253,8 @@ function finishUnits(
   const hiddenHi = k[HIDDEN + PRODUCT_HI]!;
   const table = tables[CELL_SUM]!;
   const { data, first, kept } = table;
-  // Two loops: each operation waits for the one before, so that what fills a processor's time is units side by side, and
-  // of half as long a chain it looks ahead at twice as many.
+  // Two loops: each operation waits for the one before, so that what fills a processor's time is
+  // units side by side, and of half as long a chain it looks ahead at twice as many.
   for (let unit = 0, i = 0, at = cOffset; unit < count; unit++, i += 4, at++) {
     const forgotten = multiply(gates[i + 1]!, c[at]!, forgetMultiplier, forgetLo, forgetHi);
     const candidate = multiply(
@@ -278,9 +288,10 @@ function finishUnits(
 }
 
 /**
- * What a step works in. With split gates a gate's sum takes the place of its term; fused gates keep the sums beside
- * them, an intermediate of width 4 * hiddenSize. (Taking some units at a time through all parts would need less memory
- * still, but each time costs .2 to .4 microseconds: 1 to 10 % of a step, by block and size, in every engine.)
+ * What a step works in. With split gates a gate's sum takes the place of its term; fused gates keep
+ * the sums beside them, an intermediate of width 4 * hiddenSize. (Taking some units at a time
+ * through all parts would need less memory still, but each time costs .2 to .4 microseconds: 1 to
+ * 10 % of a step, by block and size, in every engine.)
  */
 export interface LSTMScratch {
   /** W_ih x + b_ih: [4 * hiddenSize], and room for what {@linkcode dotRows} writes beyond that. */
@@ -291,7 +302,9 @@ export interface LSTMScratch {
   readonly gates: Float64Array;
   /** What is multiplied by W_hh and W_hr: {@linkcode packedInput} of hiddenSize. */
   readonly h: number[];
-  /** The hidden state before its projection, [hiddenSize]; of length 0 where it is not projected. */
+  /**
+   * The hidden state before its projection, [hiddenSize]; of length 0 where it is not projected.
+   */
   readonly unprojected: Float64Array;
 }
 
@@ -321,12 +334,15 @@ export function lstmScratch(
   };
 }
 
-/** Rows that {@linkcode projectRows} takes at a time: a multiple of 4, for the gates, and of what sumsLength gives. */
+/**
+ * Rows that {@linkcode projectRows} takes at a time: a multiple of 4, for the gates, and of what
+ * sumsLength gives.
+ */
 export const SUMS_TOGETHER = 20;
 
 /**
- * Projects inputs: `out[offset + row]` receives row `row` of W x + b, quantized to the projection's bounds or
- * float32.
+ * Projects inputs: `out[offset + row]` receives row `row` of W x + b, quantized to the projection's
+ * bounds or float32.
  *
  * @param sums Scratch, {@linkcode SUMS_TOGETHER} long.
  * @param count Number of rows.
@@ -377,7 +393,8 @@ export function projectRows(
  * @param cell The prepared cell.
  * @param binding How h and c enter this step.
  * @param x Input integers, packedInput(inputSize), or null with `projected`.
- * @param projected The projected input at `offset`, [4 * hiddenSize] as {@linkcode projectRows} leaves it.
+ * @param projected The projected input at `offset`, [4 * hiddenSize] as {@linkcode projectRows}
+ * leaves it.
  * @param h Hidden state [hiddenSize] (or [projSize]) at `hOffset`, overwritten.
  * @param c Cell state [hiddenSize] at `cOffset`, overwritten.
  *
@@ -395,8 +412,20 @@ export function projectRows(
  *   scales: Float32Array.of(1 / 64),
  *   zeroPoints: Int32Array.of(0),
  * });
- * const weights = { weightIh: weight(1), weightHh: weight(1), weightHr: null, biasIh: null, biasHh: null };
- * const wide = { dtype: "qint32", scale: 2 ** -12, zeroPoint: 0, quantMin: -32768, quantMax: 32767 } as const;
+ * const weights = {
+ *   weightIh: weight(1),
+ *   weightHh: weight(1),
+ *   weightHr: null,
+ *   biasIh: null,
+ *   biasHh: null,
+ * };
+ * const wide = {
+ *   dtype: "qint32",
+ *   scale: 2 ** -12,
+ *   zeroPoint: 0,
+ *   quantMin: -32768,
+ *   quantMax: 32767,
+ * } as const;
  * const unit = { ...wide, scale: 2 ** -16, quantMin: 0, quantMax: 65535 };
  * const parts = {
  *   igates: [null, null, null, null],
@@ -413,9 +442,23 @@ export function projectRows(
  *   ogate_cy: { ...wide, scale: 2 ** -15 },
  * };
  * const input = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
- * const { cell: program, tables } = lowerCell("fbgemm", weights, parts, gateOrder(1), input, 32768);
+ * const { cell: program, tables } = lowerCell(
+ *   "fbgemm",
+ *   weights,
+ *   parts,
+ *   gateOrder(1),
+ *   input,
+ *   32768,
+ * );
  * const cell = buildCell(program, buildTables(tables));
- * const binding = bindState("fbgemm", weights, parts, gateOrder(1), parts.ogate_cy, parts.fgate_cx_igate_cgate);
+ * const binding = bindState(
+ *   "fbgemm",
+ *   weights,
+ *   parts,
+ *   gateOrder(1),
+ *   parts.ogate_cy,
+ *   parts.fgate_cx_igate_cgate,
+ * );
  * const h = new Float64Array(1), c = new Float64Array(1), x = [64, 0, 0, 0]; // 0.5
  * lstmStep(cell, binding, x, null, 0, h, 0, c, 0, lstmScratch(1, 0, true));
  * const gate = 1 / (1 + Math.exp(-0.5)), state = gate * Math.tanh(0.5);

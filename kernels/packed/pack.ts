@@ -1,5 +1,6 @@
 /**
- * Weight layouts for speed: int8 rows packed two to a double, so that one multiply-add makes two exact products.
+ * Weight layouts for speed: int8 rows packed two to a double, so that one multiply-add makes two
+ * exact products.
  *
  * @module
  */
@@ -8,11 +9,11 @@ import { ROUND_MAGIC } from "../numeric/requantize.ts";
 const HIGH = 134217728; // 2^27: the upper row's products stand above the lower row's
 
 /**
- * Rows of an int8 matrix in arrays of doubles that are read with the activation's own index. Where all sums are small
- * enough an array holds two rows as `first * 2^27 + second`, and else one.
+ * Rows of an int8 matrix in arrays of doubles that are read with the activation's own index. Where
+ * all sums are small enough an array holds two rows as `first * 2^27 + second`, and else one.
  *
- * The arrays are plain ones, not Float64Arrays: engines check and address them with fewer instructions (the dot products
- * take two thirds of the time in Node 20, five sixths in Bun).
+ * The arrays are plain ones, not Float64Arrays: engines check and address them with fewer
+ * instructions (the dot products take two thirds of the time in Node 20, five sixths in Bun).
  */
 export interface PackedRows {
   /**
@@ -66,9 +67,9 @@ export function packedLength(length: number): number {
 }
 
 /**
- * Zeros for `length` activations of {@linkcode dotRows}, filled up to a multiple of four. A plain array as the rows are:
- * once anything has detached an ArrayBuffer, as each growth of a WebAssembly memory does, V8 looks at every use of a
- * typed array whether it still has its own.
+ * Zeros for `length` activations of {@linkcode dotRows}, filled up to a multiple of four. A plain
+ * array as the rows are: once anything has detached an ArrayBuffer, as each growth of a WebAssembly
+ * memory does, V8 looks at every use of a typed array whether it still has its own.
  *
  * @example
  * ```ts
@@ -81,7 +82,10 @@ export function packedInput(length: number): number[] {
   return doubles(packedLength(length));
 }
 
-/** Zeros, which engines take for an array of doubles without holes: a fraction comes first, and no place is skipped. */
+/**
+ * Zeros, which engines take for an array of doubles without holes: a fraction comes first, and no
+ * place is skipped.
+ */
 function doubles(length: number): number[] {
   const array = [0.5];
   for (let k = 0; k < length; k++) array[k] = 0;
@@ -90,7 +94,8 @@ function doubles(length: number): number[] {
 }
 
 /**
- * The length that the output of {@linkcode dotRows} must have for `count` rows: the next multiple of ten.
+ * The length that the output of {@linkcode dotRows} must have for `count` rows: the next multiple
+ * of ten.
  *
  * @example
  * ```ts
@@ -106,7 +111,9 @@ export function sumsLength(count: number): number {
 
 /** Rows of integers to be packed, in the order in which they are to stand. */
 export interface WeightRows {
-  /** Weights less their zero points, row after row, each filled up with zeros to a multiple of four. */
+  /**
+   * Weights less their zero points, row after row, each filled up with zeros to a multiple of four.
+   */
   readonly data: Int8Array | Int16Array;
   /** What a row's weights in even columns add up to, and those in odd ones: [count, 2]. */
   readonly sums: Int32Array;
@@ -116,7 +123,10 @@ export interface WeightRows {
   readonly count: number;
   /** Columns. */
   readonly length: number;
-  /** Rows to an array: 2 where every sum of a row's products stays below 2^26, so that two have room in a number. */
+  /**
+   * Rows to an array: 2 where every sum of a row's products stays below 2^26, so that two have room
+   * in a number.
+   */
   readonly each: 1 | 2;
 }
 
@@ -177,15 +187,16 @@ export function rowsTogether(weight: number, bound: number, length: number): 1 |
 }
 
 /**
- * Dot products of packed rows with integers, exact while each is below 2^53: `out[i]` receives that of row
- * `from + i`.
+ * Dot products of packed rows with integers, exact while each is below 2^53: `out[i]` receives that
+ * of row `from + i`.
  *
  * @param rows The packed rows.
  * @param from First row; even.
  * @param to Behind the last row; even.
- * @param x Activations less their zero points, integers in doubles; as {@linkcode packedInput} makes them room; where there
- * are too many, the last are finite.
- * @param out Receives the sums, {@linkcode sumsLength} of them: those behind the last are of no meaning.
+ * @param x Activations less their zero points, integers in doubles; as {@linkcode packedInput}
+ * makes them room; where there are too many, the last are finite.
+ * @param out Receives the sums, {@linkcode sumsLength} of them: those behind the last are of no
+ * meaning.
  *
  * @example
  * ```ts
@@ -247,7 +258,8 @@ export function dotRows(
       e += E[k3]! * s;
     }
     if (each === 2) {
-      // The nearest multiple of 2^27 is the first row's sum: the second's is less than half of that.
+      // The nearest multiple of 2^27 is the first row's sum: the second's is less than half of
+      // that.
       const a1 = (a * (1 / HIGH) + MAGIC) - MAGIC;
       const b1 = (b * (1 / HIGH) + MAGIC) - MAGIC;
       const c1 = (c * (1 / HIGH) + MAGIC) - MAGIC;

@@ -1,6 +1,6 @@
 /**
- * What an LSTM cell is lowered to: plain data, all numbers that can be known without running, here or in a file. Making
- * it ready to run is packing its rows.
+ * What an LSTM cell is lowered to: plain data, all numbers that can be known without running, here
+ * or in a file. Making it ready to run is packing its rows.
  *
  * @module
  */
@@ -65,9 +65,21 @@ export interface CellProgram
  * import { gateOrder, lowerCell } from "./lower.ts";
  * import { buildCell, buildTables } from "./program.ts";
  * import { assertEquals } from "@std/assert";
- * const q = { dtype: "quint8", scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 } as const;
+ * const q = {
+ *   dtype: "quint8",
+ *   scale: 1 / 128,
+ *   zeroPoint: 128,
+ *   quantMin: 0,
+ *   quantMax: 255,
+ * } as const;
  * const four = [q, q, q, q];
- * const products = { fgate_cx: q, igate_cgate: q, fgate_cx_igate_cgate: q, tanh_cy: q, ogate_cy: q };
+ * const products = {
+ *   fgate_cx: q,
+ *   igate_cgate: q,
+ *   fgate_cx_igate_cgate: q,
+ *   tanh_cy: q,
+ *   ogate_cy: q,
+ * };
  * const gates = { input_gate: q, forget_gate: q, cell_gate: q, output_gate: q };
  * const parts = { igates: four, hgates: four, gates: four, ...gates, ...products };
  * const weight = {
@@ -78,7 +90,13 @@ export interface CellProgram
  *   scales: Float32Array.of(0.01),
  *   zeroPoints: Int32Array.of(0),
  * };
- * const weights = { weightIh: weight, weightHh: weight, weightHr: null, biasIh: null, biasHh: null };
+ * const weights = {
+ *   weightIh: weight,
+ *   weightHh: weight,
+ *   weightHr: null,
+ *   biasIh: null,
+ *   biasHh: null,
+ * };
  * const { cell, tables } = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
  * assertEquals(buildCell(cell, buildTables(tables)).tables.length, 5);
  * ```

@@ -1,9 +1,10 @@
 /**
- * The memory that TypeScript and AssemblyScript share: the one table of it. `deno task build:simd` writes layout.as from
- * it, which stands before lstm.as when that is compiled; src/simd/memory.ts writes what the kernel reads.
+ * The memory that TypeScript and AssemblyScript share: the one table of it. `deno task build:simd`
+ * writes layout.as from it, which stands before lstm.as when that is compiled; src/simd/memory.ts
+ * writes what the kernel reads.
  *
- * A layout names fields that stand one behind the other, each with its length in words of four bytes. Here a field's
- * value is its offset in words, in layout.as in bytes.
+ * A layout names fields that stand one behind the other, each with its length in words of four
+ * bytes. Here a field's value is its offset in words, in layout.as in bytes.
  *
  * @module
  */
@@ -92,14 +93,22 @@ export const CELL = layOut({
   STATE_SUM: SUM.SIZE,
   /** Input gate * cell gate, a {@linkcode PRODUCT}. */
   CANDIDATE: PRODUCT.SIZE,
-  /** Forget gate * cell state: {@linkcode BOUNDS}; the multiplier stands in the hidden state's projection. */
+  /**
+   * Forget gate * cell state: {@linkcode BOUNDS}; the multiplier stands in the hidden state's
+   * projection.
+   */
   FORGET: BOUNDS.SIZE,
   /** Output gate * tanh(cell state), a {@linkcode PRODUCT}. */
   HIDDEN: PRODUCT.SIZE,
-  /** Where tables' outputs stand, less the magic number's bits: of the four gates, and of the cell state. */
+  /**
+   * Where tables' outputs stand, less the magic number's bits: of the four gates, and of the cell
+   * state.
+   */
   GATE_TABLES: VECTOR,
   STATE_TABLE: VECTOR,
-  /** Offsets of an operand's values, even and odd ones in turn, plus the magic number's bits, int32. */
+  /**
+   * Offsets of an operand's values, even and odd ones in turn, plus the magic number's bits, int32.
+   */
   HIDDEN_OFFSET: VECTOR,
   INPUT_OFFSET: VECTOR,
   /** Bounds of inputs less the zero point, float32. */
@@ -108,8 +117,8 @@ export const CELL = layOut({
   /** An {@linkcode ACTIVATION} for each table. */
   ACTIVATIONS: ACTIVATIONS * ACTIVATION.SIZE,
   /**
-   * How many steps keep no outputs: tables are large, and what a step asks for stands in many of their pages. The
-   * kernel counts it down; behind what is copied to {@linkcode SHARED}'s RUNNING.
+   * How many steps keep no outputs: tables are large, and what a step asks for stands in many of
+   * their pages. The kernel counts it down; behind what is copied to {@linkcode SHARED}'s RUNNING.
    */
   PATIENCE: 1,
 });
@@ -127,12 +136,18 @@ export const SHARED = layOut({
   HALF: VECTOR,
   /** The sign of float32. */
   SIGN: VECTOR,
-  /** Whether four products are summed by one instruction rather than two: where it is one for the processor too. */
+  /**
+   * Whether four products are summed by one instruction rather than two: where it is one for the
+   * processor too.
+   */
   ONE_STEP: 1,
   /** Address of the cell that runs. */
   CURRENT: 1,
   // These stand here because an engine may box a fraction that is an argument.
-  /** What inputs are multiplied by on their way in, float32: 1, or the reciprocal of the reals' scale. */
+  /**
+   * What inputs are multiplied by on their way in, float32: 1, or the reciprocal of the reals'
+   * scale.
+   */
   IN_SCALE: 1,
   /** What hidden states are multiplied by on their way out, float32. */
   OUT_SCALE: 1,
@@ -171,7 +186,10 @@ export const BIAS = {
   FLOAT32: 0,
   /** The terms are float64, and the sum is rounded once. */
   FLOAT64: 1,
-  /** The terms are float64; the sum is rounded to float32, then all of it as a fused multiply-add rounds. */
+  /**
+   * The terms are float64; the sum is rounded to float32, then all of it as a fused multiply-add
+   * rounds.
+   */
   FUSED: 2,
 } as const;
 
@@ -192,27 +210,44 @@ export const ROW = layOut({
 });
 
 /**
- * The forms in which operands are stored. int16, with int16 weights. Bytes of 0..127; or bytes of the low seven bits of
- * 0..255, and after them bytes of the top bits: both are multiplied by relaxed products, and top bits only where there
- * are any; under torch's `reduce_range` a value has one only if it leaves the range that was observed. Or int16 of four
- * values, the first and third of -128..127, the second and fourth of -255..0: the second and fourth, then 256 times the
- * first and third less these. Two int8 weights at a time are multiplied by them.
+ * The forms in which operands are stored. int16, with int16 weights. Bytes of 0..127; or bytes of
+ * the low seven bits of 0..255, and after them bytes of the top bits: both are multiplied by
+ * relaxed products, and top bits only where there are any; under torch's `reduce_range` a value has
+ * one only if it leaves the range that was observed. Or int16 of four values, the first and third
+ * of -128..127, the second and fourth of -255..0: the second and fourth, then 256 times the first
+ * and third less these. Two int8 weights at a time are multiplied by them.
  *
- * Behind an operand of the last two stands a vector: whether there are top bits, or four times what its sums start with.
+ * Behind an operand of the last two stands a vector: whether there are top bits, or four times what
+ * its sums start with.
  */
 export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2, PAIRED: 3 } as const;
 
-/** Bits of 1.5 * 2^23: added to a float of magnitude below 2^22 it leaves the integer in the low bits. */
+/**
+ * Bits of 1.5 * 2^23: added to a float of magnitude below 2^22 it leaves the integer in the low
+ * bits.
+ */
 export const MAGIC_BITS = 0x4b400000;
 
-/** Units that the kernel takes through a step together: states and outputs are filled up to whole blocks. */
+/**
+ * Units that the kernel takes through a step together: states and outputs are filled up to whole
+ * blocks.
+ */
 export const BLOCK_UNITS = 8;
 
-/** Rows of weights that are multiplied in one pass over an operand: the four gates of a block's units. */
+/**
+ * Rows of weights that are multiplied in one pass over an operand: the four gates of a block's
+ * units.
+ */
 export const BLOCK_ROWS = 4 * BLOCK_UNITS;
 
-/** Groups of weights, of all blocks together, that several operands are multiplied by one after the other. */
+/**
+ * Groups of weights, of all blocks together, that several operands are multiplied by one after the
+ * other.
+ */
 export const TILE_GROUPS = 192;
 
-/** Words between two projected inputs, and between two rows' gates: so that they share no places in a cache. */
+/**
+ * Words between two projected inputs, and between two rows' gates: so that they share no places in
+ * a cache.
+ */
 export const GAP = 16;

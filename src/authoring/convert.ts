@@ -14,14 +14,16 @@ import { ObservedModel } from "./observed_model.ts";
 import { roundTogether } from "./rewrites.ts";
 
 /**
- * Converts an observed and calibrated model to integers: int8 weights, each with its QConfig's weight observer, and the
- * observers' parameters for everything else. With `weightRounding: "calibrated"` the integers of a weight are those
- * that keep its outputs on the calibration data, not each the nearest one. Every weight and bias is copied; the
- * observed model stays as it is.
+ * Converts an observed and calibrated model to integers: int8 weights, each with its QConfig's
+ * weight observer, and the observers' parameters for everything else. With
+ * `weightRounding: "calibrated"` the integers of a weight are those that keep its outputs on the
+ * calibration data, not each the nearest one. Every weight and bias is copied; the observed model
+ * stays as it is.
  *
  * @param observed What `prepare` gave, after calibration data has run through it.
  * @returns The model, ready for sessions and for `saveModel`.
- * @throws {TypeError} If `observed` is no observed model, or a part's observer is not for a whole tensor.
+ * @throws {TypeError} If `observed` is no observed model, or a part's observer is not for a whole
+ * tensor.
  * @throws {RangeError} If an observer has seen no data: it names the module and the part.
  *
  * @example

@@ -21,14 +21,18 @@ export type { QuantizedModule };
 /** Options of lowering a model. */
 export interface LoweringOptions {
   /**
-   * Whether an Embedding that feeds a recurrent module becomes a table of projected rows; by default where that takes at
-   * most 16 MB. The results are the same, but with "float32", which projects the rows as they are, unrounded to the
-   * module's input parameters: nearer to the float model.
+   * Whether an Embedding that feeds a recurrent module becomes a table of projected rows; by
+   * default where that takes at most 16 MB. The results are the same, but with "float32", which
+   * projects the rows as they are, unrounded to the module's input parameters: nearer to the float
+   * model.
    */
   readonly foldEmbedding?: boolean | "float32";
 }
 
-/** Whether an Embedding is folded into what reads it; "float32": without rounding its rows to the reader's input. */
+/**
+ * Whether an Embedding is folded into what reads it; "float32": without rounding its rows to the
+ * reader's input.
+ */
 export type Folding = boolean | "float32";
 
 /** Bytes of projected rows up to which an Embedding is folded where nothing is said. */
@@ -80,8 +84,9 @@ export class QuantizedModel {
    *
    * @param modules The modules by name, in the order in which they run; widths must fit.
    * @param topology Who reads whom; by default each module the one before it.
-   * @throws {RangeError} If a module does not take the widths that it is given, needs time behind what ends it, reads a
-   * state that does not exist, or some are batchFirst and others not: the message names the module.
+   * @throws {RangeError} If a module does not take the widths that it is given, needs time behind
+   * what ends it, reads a state that does not exist, or some are batchFirst and others not: the
+   * message names the module.
    */
   constructor(
     modules: ReadonlyMap<string, QuantizedModule>,
@@ -166,8 +171,9 @@ export class QuantizedModel {
   }
 
   /**
-   * Eight bytes that tell this model from any other: a hash of what it computes, taken when it is made. Names, the order
-   * in which a Graph lists its modules, files, `splitGates` and `batchFirst` make no difference: states move between models that differ in these alone.
+   * Eight bytes that tell this model from any other: a hash of what it computes, taken when it is
+   * made. Names, the order in which a Graph lists its modules, files, `splitGates` and `batchFirst`
+   * make no difference: states move between models that differ in these alone.
    */
   get fingerprint(): Uint8Array {
     return new Uint8Array(Int32Array.from(this.#fingerprint).buffer);
@@ -176,13 +182,14 @@ export class QuantizedModel {
   /**
    * The model lowered to the numbers that sessions run on, which all of them share.
    *
-   * @param options.foldEmbedding Whether an Embedding that alone feeds a recurrent module becomes a table of projected
-   * rows, 16 * hiddenSize bytes a token and direction of an LSTM: faster, and the results are the same. By default where
-   * the table takes at most 16 MB. "float32" makes the table of the rows as they are, where the module has parameters
-   * for its input that would round them: nearer to the float model, and no longer what the modules give one by one.
+   * @param options.foldEmbedding Whether an Embedding that alone feeds a recurrent module becomes a
+   * table of projected rows, 16 * hiddenSize bytes a token and direction of an LSTM: faster, and
+   * the results are the same. By default where the table takes at most 16 MB. "float32" makes the
+   * table of the rows as they are, where the module has parameters for its input that would round
+   * them: nearer to the float model, and no longer what the modules give one by one.
    * @throws {TypeError} If an option is of the wrong kind.
-   * @throws {RangeError} If there is nothing to fold, or no rounding for "float32" to leave out, or a module's parameters
-   * cannot be run.
+   * @throws {RangeError} If there is nothing to fold, or no rounding for "float32" to leave out, or
+   * a module's parameters cannot be run.
    * @internal
    */
   lower(options: LoweringOptions = {}): Program {
@@ -252,14 +259,14 @@ export class QuantizedModel {
   }
 
   /**
-   * A session: all memory is allocated here, and none by its steps (but a model's activation tables of more than 4,096
-   * outputs, once they have been asked often). Constants and scratch are made for the first session and shared by all: a
-   * session of its own holds only its state.
+   * A session: all memory is allocated here, and none by its steps (but a model's activation tables
+   * of more than 4,096 outputs, once they have been asked often). Constants and scratch are made
+   * for the first session and shared by all: a session of its own holds only its state.
    *
    * @param options Those of {@linkcode Program.createSession} and of {@linkcode lower}.
    * @throws {TypeError} If an option is of the wrong kind.
-   * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or no rounding for
-   * "float32" to leave out, or a module cannot be run.
+   * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or
+   * no rounding for "float32" to leave out, or a module cannot be run.
    */
   createSession(options: SessionOptions & LoweringOptions = {}): Session {
     checkGiven(options);

@@ -14,40 +14,58 @@ import { prepare, type PrepareOptions } from "./prepare.ts";
 
 /** Options of {@linkcode observeLSTMParts}. */
 export interface ObserveLSTMPartsOptions extends PrepareOptions {
-  /** The LSTM's own QConfig, which every part that is left out inherits; `getPreset("x86")` by default. */
+  /**
+   * The LSTM's own QConfig, which every part that is left out inherits; `getPreset("x86")` by
+   * default.
+   */
   readonly qconfig?: QConfig;
 }
 
 /**
  * Observes each part of an LSTM's cells by an observer or fake-quantizer of its own: torch's
- * `_get_lstm_with_individually_observed_parts`, for every layer, both directions, and tanh(cell), the two projections
- * of the gates and the projection of the hidden state besides. Weights and biases are those of the float LSTM, copied:
- * before calibration the output is the float LSTM's, bit for bit.
+ * `_get_lstm_with_individually_observed_parts`, for every layer, both directions, and tanh(cell),
+ * the two projections of the gates and the projection of the hidden state besides. Weights and
+ * biases are those of the float LSTM, copied: before calibration the output is the float LSTM's,
+ * bit for bit.
  *
  * @param lstm The float LSTM.
- * @param parts By slot (`inputProjection`, `hiddenProjection`, `linearOutput`, `sigmoid`, `tanh`, `cellState`,
- * `cellTanh`, `hiddenState`, `projection`) or, more specific, by part (`forget_gate`): an observer factory, null for
- * "not quantized", four of them, one a gate, for the parts that span the gates and are split, or an object of `output`
- * and `inputs`. What is left out has the activation observer of the LSTM's QConfig.
+ * @param parts By slot (`inputProjection`, `hiddenProjection`, `linearOutput`, `sigmoid`, `tanh`,
+ * `cellState`, `cellTanh`, `hiddenState`, `projection`) or, more specific, by part (`forget_gate`):
+ * an observer factory, null for "not quantized", four of them, one a gate, for the parts that span
+ * the gates and are split, or an object of `output` and `inputs`. What is left out has the
+ * activation observer of the LSTM's QConfig.
  * @param options.splitGates Whether each gate has a Linear and an add of its own.
- * @returns The observed model, with the one module `lstm`: run calibration data through it, then `convert` it or
- * `convertToReference` it.
+ * @returns The observed model, with the one module `lstm`: run calibration data through it, then
+ * `convert` it or `convertToReference` it.
  * @throws {TypeError} If an argument is of the wrong kind.
- * @throws {RangeError} If there is no such part, fused gates have an observer each, or the backend cannot run a part.
+ * @throws {RangeError} If there is no such part, fused gates have an observer each, or the backend
+ * cannot run a part.
  *
  * @example Gates and cell state in 16 bits
  * ```ts
- * import { convertToReference, FixedQParamsObserver, LSTM, observeLSTMParts, tensor } from "@splitgate/splitgate";
+ * import {
+ *   convertToReference,
+ *   FixedQParamsObserver,
+ *   LSTM,
+ *   observeLSTMParts,
+ *   tensor,
+ * } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }), x = tensor([0.5, -1, 0.25, 2], [2, 1, 2]);
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }),
+ *   x = tensor([0.5, -1, 0.25, 2], [2, 1, 2]);
  * const bits16 = { dtype: "qint32", quantMin: -32768, quantMax: 32767, zeroPoint: 0 } as const;
  * const observed = observeLSTMParts(lstm, {
  *   linearOutput: FixedQParamsObserver.withArgs({ ...bits16, scale: 2 ** -11 }),
  *   cellState: FixedQParamsObserver.withArgs({ ...bits16, scale: 2 ** -11 }),
  * }, { splitGates: true });
  * assertEquals(observed.forward(x), lstm.forward(x)[0]);
- * const gates = convertToReference(observed).nodes.filter(({ op, part }) => op === "quantize" && part === "gates");
- * assertEquals(gates.map(({ dtype, scale }) => [dtype, scale]), Array(4).fill(["qint32", 2 ** -11]));
+ * const gates = convertToReference(observed).nodes.filter(({ op, part }) =>
+ *   op === "quantize" && part === "gates"
+ * );
+ * assertEquals(
+ *   gates.map(({ dtype, scale }) => [dtype, scale]),
+ *   Array(4).fill(["qint32", 2 ** -11]),
+ * );
  * ```
  */
 export function observeLSTMParts(

@@ -66,14 +66,15 @@ export class ObservedModel {
   /**
    * Runs the float model and shows each observed value to its observer.
    *
-   * @param x Float input, or token ids where an Embedding reads it; shaped as the float model takes it.
-   * @param options.lengths For sequences of different lengths in one batch: each row's, 1..steps. What lies beyond is
-   * observed nowhere.
+   * @param x Float input, or token ids where an Embedding reads it; shaped as the float model takes
+   * it.
+   * @param options.lengths For sequences of different lengths in one batch: each row's, 1..steps.
+   * What lies beyond is observed nowhere.
    * @param options.state Initial states of recurrent modules by name.
    * @returns The output, the float model's own (but for what fake-quantizers change).
    * @throws {TypeError} If the input is of the wrong kind.
-   * @throws {RangeError} If a shape, a length or a value is wrong, or the model has several outputs. No observer has
-   * seen a value then.
+   * @throws {RangeError} If a shape, a length or a value is wrong, or the model has several
+   * outputs. No observer has seen a value then.
    *
    * @example
    * ```ts

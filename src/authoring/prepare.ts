@@ -21,8 +21,8 @@ import { rewriteFloat, tableRows } from "./rewrites.ts";
 /** Options of {@linkcode prepare}. */
 export interface PrepareOptions extends FitOptions {
   /**
-   * Whether each gate has a Linear, an add and their observers of its own, or one of width 4 * hiddenSize serves all
-   * four; false by default.
+   * Whether each gate has a Linear, an add and their observers of its own, or one of width 4 *
+   * hiddenSize serves all four; false by default.
    */
   readonly splitGates?: boolean;
 }
@@ -36,24 +36,24 @@ export function namedModules({ modules }: FloatModel): NamedModule[] {
 }
 
 /**
- * Puts observers into a copy of a float model: at each module's output and each part of each recurrent cell, and at
- * inputs that come as float32, or in another dtype than the module's QConfig has. Every weight and bias is copied;
- * before calibration the observed model gives the float model's output bit for bit (but for BatchNorm, which is folded
- * into what stands before it).
+ * Puts observers into a copy of a float model: at each module's output and each part of each
+ * recurrent cell, and at inputs that come as float32, or in another dtype than the module's QConfig
+ * has. Every weight and bias is copied; before calibration the observed model gives the float
+ * model's output bit for bit (but for BatchNorm, which is folded into what stands before it).
  *
- * A ReLU that alone reads a Linear becomes part of it, as torch.ao.quantization.fuse_modules makes it; Dropout and
- * Identity are left out.
+ * A ReLU that alone reads a Linear becomes part of it, as torch.ao.quantization.fuse_modules makes
+ * it; Dropout and Identity are left out.
  *
  * @param model A module, a Sequential or a Graph.
- * @param qconfig A QConfig for every module, or a mapping. What has a weight of integers (Linear, LSTM) needs one; other
- * modules may be left float32 (null).
+ * @param qconfig A QConfig for every module, or a mapping. What has a weight of integers (Linear,
+ * LSTM) needs one; other modules may be left float32 (null).
  * @param options.splitGates Whether the gates of recurrent modules are split.
  * @param options.backendConfig A target to hold modules and parts to.
  * @returns The observed model: run calibration data through it, then convert it.
  * @throws {TypeError} If an argument is of the wrong kind, or a weight's observer is not for qint8.
- * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their engines differ, a
- * dynamic QConfig has observers of activations, some modules are batchFirst and others not, or the target does not run
- * a module or part: it says which constraint failed.
+ * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their
+ * engines differ, a dynamic QConfig has observers of activations, some modules are batchFirst and
+ * others not, or the target does not run a module or part: it says which constraint failed.
  *
  * @example
  * ```ts

@@ -1,11 +1,14 @@
 /**
- * What two kinds of modules do together. Everywhere else a kind answers for itself; here, and only here, pairs of kinds
- * stand by name:
+ * What two kinds of modules do together. Everywhere else a kind answers for itself; here, and only
+ * here, pairs of kinds stand by name:
  * - Dropout and Identity are left out of a model that is prepared;
- * - a BatchNorm1d that alone reads a Linear is folded into its weights, as torch.ao.quantization.fuse_modules does;
- * - a ReLU that alone reads a Linear becomes part of it, as torch.ao.quantization.fuse_modules makes it;
+ * - a BatchNorm1d that alone reads a Linear is folded into its weights, as
+ *   torch.ao.quantization.fuse_modules does;
+ * - a ReLU that alone reads a Linear becomes part of it, as torch.ao.quantization.fuse_modules
+ *   makes it;
  * - the rows of an Embedding are rounded together with the input weights of what reads them;
- * - an Embedding is folded into what reads it: its rows, multiplied with the input weights, become a table.
+ * - an Embedding is folded into what reads it: its rows, multiplied with the input weights, become
+ *   a table.
  *
  * @module
  */
@@ -134,8 +137,8 @@ export function tableRows(
 }
 
 /**
- * Rounds an Embedding and the input weights of what reads it together, so that their products are near to the float
- * ones.
+ * Rounds an Embedding and the input weights of what reads it together, so that their products are
+ * near to the float ones.
  *
  * @returns null where they are not.
  */

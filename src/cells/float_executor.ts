@@ -9,8 +9,8 @@ import type { LSTMWeights } from "../../kernels/float/lstm.ts";
 import type { CellExecutor, Part } from "./lstm_parts.ts";
 
 /**
- * An operation of a cell's part on each element, rounded to float32: a sum, a product, or a function, which does not
- * read `b`.
+ * An operation of a cell's part on each element, rounded to float32: a sum, a product, or a
+ * function, which does not read `b`.
  *
  * @example
  * ```ts
@@ -37,8 +37,9 @@ export function pointwiseFloat32(
 }
 
 /**
- * An executor of {@linkcode runCell} in float32: each part's output is rounded to float32, so that a step has the bits
- * of {@linkcode lstmStepFloat32}, fused or split. Values are row-major [batch, width]; outputs are new arrays.
+ * An executor of {@linkcode runCell} in float32: each part's output is rounded to float32, so that
+ * a step has the bits of {@linkcode lstmStepFloat32}, fused or split. Values are row-major [batch,
+ * width]; outputs are new arrays.
  *
  * @param weights Read at each step, not copied.
  * @param inputSize Width of x.
@@ -50,7 +51,9 @@ export function pointwiseFloat32(
  * import { floatExecutor } from "./float_executor.ts";
  * import { lstmParts, runCell } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
- * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }), x = Float32Array.of(1, -1), zeros = new Float32Array(3);
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }),
+ *   x = Float32Array.of(1, -1),
+ *   zeros = new Float32Array(3);
  * const executor = floatExecutor(lstm.cells[0]![0]!, 2, 3);
  * const { h } = runCell(executor, lstmParts(false), true, x, zeros, zeros);
  * assertEquals(h, lstm.forward(tensor(x, [1, 1, 2]))[0].data);

@@ -35,7 +35,10 @@ export function functionOp(activation: GateActivation | CellActivation): Functio
 /** The options that say which functions a cell has. */
 export const FUNCTION_OPTIONS = ["gateActivation", "activation", "cellActivation"] as const;
 
-/** The options that give a cell its functions, without those that are so by default: what files say of them. */
+/**
+ * The options that give a cell its functions, without those that are so by default: what files say
+ * of them.
+ */
 export function functionOptions(functions: CellFunctions): Partial<CellFunctions> {
   const { gateActivation, activation, cellActivation } = functions;
   return {
@@ -97,7 +100,8 @@ function checkCellActivation(name: string, value: unknown): CellActivation {
  * Requires functions of a cell, torch.nn.LSTM's where none are given.
  *
  * @param prefix Before the options' names in messages.
- * @throws {TypeError | RangeError} If one is no function that a cell can have: the message lists those.
+ * @throws {TypeError | RangeError} If one is no function that a cell can have: the message lists
+ * those.
  */
 export function checkCellFunctions(
   options: { readonly [key in keyof CellFunctions]?: unknown },

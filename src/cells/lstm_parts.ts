@@ -1,6 +1,6 @@
 /**
- * The dataflow of an LSTM cell, once, as data. Observers, the reference graph, integer execution by parts, the
- * names in errors and the model file all read it from here.
+ * The dataflow of an LSTM cell, once, as data. Observers, the reference graph, integer execution by
+ * parts, the names in errors and the model file all read it from here.
  *
  * @module
  */
@@ -31,8 +31,9 @@ export const GATES = ["input", "forget", "cell", "output"] as const;
 export type Gate = typeof GATES[number];
 
 /**
- * What configures a part. A function's slot says its range: `sigmoid` is within 0..1 (sigmoid and hardSigmoid), `tanh` and
- * `cellTanh` (of the cell state) within -1..1; relu and linear have no bounds, and share `cellState`.
+ * What configures a part. A function's slot says its range: `sigmoid` is within 0..1 (sigmoid and
+ * hardSigmoid), `tanh` and `cellTanh` (of the cell state) within -1..1; relu and linear have no
+ * bounds, and share `cellState`.
  */
 export type PartSlot =
   | "inputProjection"
@@ -68,7 +69,8 @@ export const PART_SLOTS: readonly PartSlot[] = [
 ];
 
 /**
- * The parts' names in the order of execution, PyTorch's own (and `proj`, which its quantizable LSTM lacks).
+ * The parts' names in the order of execution, PyTorch's own (and `proj`, which its quantizable LSTM
+ * lacks).
  *
  * @example
  * ```ts
@@ -122,11 +124,16 @@ export interface Part {
   readonly inputs: readonly string[];
   /** What configures its output; several parts may share one. */
   readonly slot: PartSlot;
-  /** Whether the part spans the four gates: one tensor of width 4 * hiddenSize fused, four of hiddenSize split. */
+  /**
+   * Whether the part spans the four gates: one tensor of width 4 * hiddenSize fused, four of
+   * hiddenSize split.
+   */
   readonly gated: boolean;
 }
 
-/** Slots of functions without bounds and with those of a sigmoid; those of a tanh keep their own. */
+/**
+ * Slots of functions without bounds and with those of a sigmoid; those of a tanh keep their own.
+ */
 function functionSlot(op: FunctionOp, tanhSlot: PartSlot): PartSlot {
   if (op === "tanh") return tanhSlot;
   return op === "sigmoid" || op === "hardsigmoid" ? "sigmoid" : "cellState";
@@ -195,14 +202,17 @@ const PROJECTION: Part = {
  * ```ts
  * import { LSTM_PARTS } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * const cellState = LSTM_PARTS.filter(({ slot }) => slot === "cellState").map(({ name, op }) => `${name}: ${op}`);
+ * const cellState = LSTM_PARTS.filter(({ slot }) => slot === "cellState").map(({ name, op }) =>
+ *   `${name}: ${op}`
+ * );
  * assertEquals(cellState, ["fgate_cx: mul", "igate_cgate: mul", "fgate_cx_igate_cgate: add"]);
  * ```
  */
 export const LSTM_PARTS: readonly Part[] = /* @__PURE__ */ makeParts(LSTM_FUNCTIONS);
 
 /**
- * The parts of a cell whose hidden state is projected (projSize): one more, whose output is the new hidden state.
+ * The parts of a cell whose hidden state is projected (projSize): one more, whose output is the new
+ * hidden state.
  *
  * @example
  * ```ts
@@ -238,7 +248,11 @@ export const CELL_STATE = "fgate_cx_igate_cgate" as const;
  * import { lstmParts } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals([lstmParts(false).length, lstmParts(true).at(-1)!.name], [12, "proj"]);
- * const relu = { gateActivation: "hardSigmoid", activation: "relu", cellActivation: "tanh" } as const;
+ * const relu = {
+ *   gateActivation: "hardSigmoid",
+ *   activation: "relu",
+ *   cellActivation: "tanh",
+ * } as const;
  * assertEquals(lstmParts(false, relu).find(({ name }) => name === "cell_gate")!.op, "relu");
  * ```
  */
@@ -252,8 +266,8 @@ export function lstmParts(
 }
 
 /**
- * Something for each part of a cell: of a gated part four, one a gate (all the same where gates are fused), of `proj`
- * undefined where the hidden state is not projected.
+ * Something for each part of a cell: of a gated part four, one a gate (all the same where gates are
+ * fused), of `proj` undefined where the hidden state is not projected.
  */
 export type OfParts<T> =
   & {
@@ -264,14 +278,14 @@ export type OfParts<T> =
   & { readonly proj?: T };
 
 /**
- * Something for what parts read, by part and one an input in the part's order, where that is not simply what the
- * producer gives; null where it is.
+ * Something for what parts read, by part and one an input in the part's order, where that is not
+ * simply what the producer gives; null where it is.
  */
 export type PartInputs<T> = { readonly [P in PartName]?: readonly (T | null)[] };
 
 /**
- * Parameters of every part of a cell; null: not quantized. `inputs`: where a part reads a value in other parameters
- * than its producer gives it in, so that it is requantized between them.
+ * Parameters of every part of a cell; null: not quantized. `inputs`: where a part reads a value in
+ * other parameters than its producer gives it in, so that it is requantized between them.
  */
 export type CellQParams = OfParts<PerTensorQParams | null> & {
   readonly inputs?: PartInputs<PerTensorQParams>;
@@ -287,7 +301,10 @@ export interface CellExecutor<V> {
   apply(part: Part, gate: number, inputs: readonly V[]): V;
   /** One gate's slice of a fused, gated value. */
   chunk(value: V, gate: number): V;
-  /** Input `index` of a part as the part reads it, where that can differ from what the producer gives. */
+  /**
+   * Input `index` of a part as the part reads it, where that can differ from what the producer
+   * gives.
+   */
   read?(part: Part, gate: number, index: number, value: V): V;
 }
 
@@ -300,7 +317,8 @@ export interface CellResult<V> {
 }
 
 /**
- * Runs one step of the cell through an executor: calls it for each part in order, with the outputs that the part reads.
+ * Runs one step of the cell through an executor: calls it for each part in order, with the outputs
+ * that the part reads.
  *
  * @param split Whether gated parts run once a gate, or once for all four and are cut up afterwards.
  *
@@ -337,7 +355,8 @@ export function runCell<V>(
     });
     return executor.apply(part, gate, inputs);
   };
-  // Gated parts come first. A split cell makes one gate's whole pre-activation before the next gate's.
+  // Gated parts come first. A split cell makes one gate's whole pre-activation before the next
+  // gate's.
   const gated = parts.filter((part) => part.gated);
   if (split) {
     GATES.forEach((gate, g) => {

@@ -10,7 +10,9 @@ import { shapeSize, type Tensor, type TokenTensor } from "./tensor.ts";
 /** The largest number of elements of a tensor. */
 export const MAX_SIZE = 2147483647;
 
-/** Requires an object that has no fields but those of `known`; what would have no effect is refused. */
+/**
+ * Requires an object that has no fields but those of `known`; what would have no effect is refused.
+ */
 export function checkOptions(name: string, options: unknown, known: readonly string[]): void {
   const names = known.join(", ");
   if (typeof options !== "object" || options === null) {
@@ -66,7 +68,8 @@ export function checkTensor(name: string, x: Tensor): void {
  * Requires a tensor of token ids below `count` of which no dimension is 0.
  *
  * @throws {TypeError} If `x` is no tensor of Int32Array data.
- * @throws {RangeError} If it is empty, holds an id outside 0..count - 1, or data and shape disagree.
+ * @throws {RangeError} If it is empty, holds an id outside 0..count - 1, or data and shape
+ * disagree.
  */
 export function checkTokens(name: string, x: TokenTensor, count: number): void {
   checkKind(name, x, Int32Array);
@@ -85,7 +88,10 @@ export function checkShaped(name: string, x: Tensor, shape: readonly number[]): 
   }
 }
 
-/** A copy of lengths, so that they are read once; what is no array is left for the check that follows. */
+/**
+ * A copy of lengths, so that they are read once; what is no array is left for the check that
+ * follows.
+ */
 export function copyLengths(lengths: ArrayLike<number>): ArrayLike<number> {
   return Array.isArray(lengths) || ArrayBuffer.isView(lengths) ? Array.from(lengths) : lengths;
 }

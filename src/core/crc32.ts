@@ -25,7 +25,8 @@ function makeTables(): readonly Int32Array[] {
 /**
  * The checksum of bytes, as an int32: zlib's crc32. Any change within 32 bits in a row shows in it.
  *
- * Method: four bytes at a time by tables ("slicing"), https://sourceforge.net/projects/slicing-by-8.
+ * Method: four bytes at a time by tables ("slicing"),
+ * https://sourceforge.net/projects/slicing-by-8.
  *
  * @param crc The checksum of the bytes before these.
  */

@@ -34,8 +34,8 @@ export type QArray = Uint8Array | Int8Array | Int32Array;
 /**
  * Smallest and largest integer of a dtype.
  *
- * @throws {TypeError} If the dtype is none of quint8, qint8, qint32 (for 16 bits, use qint32 with quantMin and
- * quantMax).
+ * @throws {TypeError} If the dtype is none of quint8, qint8, qint32 (for 16 bits, use qint32 with
+ * quantMin and quantMax).
  *
  * @example
  * ```ts

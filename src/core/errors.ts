@@ -1,6 +1,6 @@
 /**
- * Assertion helpers of the module boundary. The success path comes first; a message is only built when
- * it is thrown. TypeError for the wrong kind of value, RangeError for the wrong value.
+ * Assertion helpers of the module boundary. The success path comes first; a message is only built
+ * when it is thrown. TypeError for the wrong kind of value, RangeError for the wrong value.
  *
  * @module
  */
@@ -17,8 +17,8 @@ function shorten(text: string, limit: number): string {
 }
 
 /**
- * Text that may be part of a message, wherever it comes from: short, and without characters that control the terminal
- * or the direction of writing.
+ * Text that may be part of a message, wherever it comes from: short, and without characters that
+ * control the terminal or the direction of writing.
  */
 function clean(text: string, limit = SHOWN): string {
   const escaped = shorten(text, limit).replace(
@@ -29,8 +29,8 @@ function clean(text: string, limit = SHOWN): string {
 }
 
 /**
- * How a value is shown in an error message: short, and telling kinds apart. It may come out of a hostile file: nothing
- * of it is called, and no depth of it is entered.
+ * How a value is shown in an error message: short, and telling kinds apart. It may come out of a
+ * hostile file: nothing of it is called, and no depth of it is entered.
  */
 export function show(value: unknown): string {
   return clean(
@@ -87,7 +87,8 @@ export function checkEach(
 ): void {
   let i = 0;
   while (i < data.length && data[i]! >= min && data[i]! <= max) i++;
-  // Behind the loop: JavaScriptCore makes the texts of one inside it before it begins, at each call.
+  // Behind the loop: JavaScriptCore makes the texts of one inside it before it begins, at each
+  // call.
   if (i < data.length) {
     failRange(`${name}[${i}]`, expected ?? `an integer in ${min}..${max}`, data[i]);
   }
@@ -106,8 +107,8 @@ export function checkResult(value: number): void {
 }
 
 /**
- * Whether all elements are finite. Fast: it meets one kind of array, and adds up four sums that do not wait for each
- * other. It gives no sum: an engine could box that.
+ * Whether all elements are finite. Fast: it meets one kind of array, and adds up four sums that do
+ * not wait for each other. It gives no sum: an engine could box that.
  */
 export function isFinite32(data: Float32Array): boolean {
   let a = 0, b = 0, c = 0, d = 0, i = 0;

@@ -63,8 +63,9 @@ export class Generator {
   }
 
   /**
-   * Fills `out` from the uniform distribution over [low, high): 24 random bits u * 2^-24 a value, then
-   * `fma(u, f(high - low), low)`, the bits of torch's vectorized uniform_. Rounding may give high itself.
+   * Fills `out` from the uniform distribution over [low, high): 24 random bits u * 2^-24 a value,
+   * then `fma(u, f(high - low), low)`, the bits of torch's vectorized uniform_. Rounding may give
+   * high itself.
    *
    * @throws {TypeError} If `out` is no Float32Array.
    * @throws {RangeError} If low > high, or high - low is no finite float32.
@@ -91,9 +92,9 @@ export class Generator {
   }
 
   /**
-   * Fills `out` from the normal distribution of mean 0 and variance 1, by Box and Muller's method from the same random
-   * bits as torch's normal_. The values are within 1e-6 of torch's, not equal: sine, cosine and logarithm are those of
-   * the engine that runs this.
+   * Fills `out` from the normal distribution of mean 0 and variance 1, by Box and Muller's method
+   * from the same random bits as torch's normal_. The values are within 1e-6 of torch's, not equal:
+   * sine, cosine and logarithm are those of the engine that runs this.
    *
    * @throws {TypeError} If `out` is no Float32Array.
    */
@@ -133,7 +134,10 @@ function normalFill16(data: Float32Array, start: number): void {
   }
 }
 
-/** Where a module's initial weights come from: a seed of its own, or a generator that several modules share. */
+/**
+ * Where a module's initial weights come from: a seed of its own, or a generator that several
+ * modules share.
+ */
 export type Seed = number | Generator;
 
 /** A new generator for a seed, or the one given. */

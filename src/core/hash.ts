@@ -52,12 +52,13 @@ class Hash {
 }
 
 /**
- * A hash of plain data: numbers, texts, booleans, null, typed arrays, and arrays and objects of these. The order of an
- * object's keys makes no difference, nor do keys that are undefined; a `scale` counts as the float32 value that files
- * and kernels make of it.
+ * A hash of plain data: numbers, texts, booleans, null, typed arrays, and arrays and objects of
+ * these. The order of an object's keys makes no difference, nor do keys that are undefined; a
+ * `scale` counts as the float32 value that files and kernels make of it.
  *
- * Method: MurmurHash3_x86_32, https://github.com/aappleby/smhasher/blob/master/src/MurmurHash3.cpp, and once more with
- * constants of its x86_128 form. It does not keep out who wants two of one fingerprint.
+ * Method: MurmurHash3_x86_32, https://github.com/aappleby/smhasher/blob/master/src/MurmurHash3.cpp,
+ * and once more with constants of its x86_128 form. It does not keep out who wants two of one
+ * fingerprint.
  */
 export function fingerprintOf(value: unknown): Fingerprint {
   const arrays: ArrayBufferView[] = [];

@@ -6,7 +6,10 @@
 import { type DType, dtypeRange } from "./dtype.ts";
 import { checkGiven, checkInteger, failRange, failType } from "./errors.ts";
 
-/** One scale and zero point for a whole tensor: `real = scale * (q - zeroPoint)`, q in quantMin..quantMax. */
+/**
+ * One scale and zero point for a whole tensor: `real = scale * (q - zeroPoint)`, q in
+ * quantMin..quantMax.
+ */
 export interface PerTensorQParams {
   /** What the integers are stored in. */
   readonly dtype: DType;
@@ -84,18 +87,26 @@ function checkScale(name: string, scale: unknown): number {
  * Builds and checks per-tensor parameters; the scale is rounded to float32.
  *
  * @param options.dtype The storage dtype.
- * @param options.scale The real size of one step: finite and above 2^-128, so that its reciprocal is finite too.
+ * @param options.scale The real size of one step: finite and above 2^-128, so that its reciprocal
+ * is finite too.
  * @param options.zeroPoint The integer that stands for 0, in quantMin..quantMax.
  * @param options.quantMin Smallest integer; the dtype's own by default.
  * @param options.quantMax Largest integer; the dtype's own by default.
  * @throws {TypeError} If an argument is of the wrong kind.
- * @throws {RangeError} If the scale is not finite or not above 2^-128, or an integer is out of range.
+ * @throws {RangeError} If the scale is not finite or not above 2^-128, or an integer is out of
+ * range.
  *
  * @example A 16-bit range
  * ```ts
  * import { perTensorAffine } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * const gates = perTensorAffine({ dtype: "qint32", scale: 2 ** -11, zeroPoint: 0, quantMin: -32768, quantMax: 32767 });
+ * const gates = perTensorAffine({
+ *   dtype: "qint32",
+ *   scale: 2 ** -11,
+ *   zeroPoint: 0,
+ *   quantMin: -32768,
+ *   quantMax: 32767,
+ * });
  * assertEquals(gates.scale, 2 ** -11);
  * ```
  */

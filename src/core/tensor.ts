@@ -129,7 +129,8 @@ export function tokens(
 }
 
 /**
- * A quantized tensor; the array's kind must be the dtype's, and per-channel parameters must fit the axis.
+ * A quantized tensor; the array's kind must be the dtype's, and per-channel parameters must fit the
+ * axis.
  *
  * @param data Kept, not copied.
  * @throws {TypeError} If the array does not hold the dtype, or there are no parameters.
@@ -139,7 +140,11 @@ export function tokens(
  * ```ts
  * import { perTensorAffine, qtensor } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * const q = qtensor(new Uint8Array([1, 2]), [2], perTensorAffine({ dtype: "quint8", scale: 0.5, zeroPoint: 0 }));
+ * const q = qtensor(
+ *   new Uint8Array([1, 2]),
+ *   [2],
+ *   perTensorAffine({ dtype: "quint8", scale: 0.5, zeroPoint: 0 }),
+ * );
  * assertEquals(q.qparams.scale, 0.5);
  * ```
  */

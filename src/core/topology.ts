@@ -1,5 +1,6 @@
 /**
- * Who reads whom in a model: names of modules, the names that each of them reads, and what comes out.
+ * Who reads whom in a model: names of modules, the names that each of them reads, and what comes
+ * out.
  *
  * @module
  */
@@ -11,8 +12,9 @@ export const INPUT = "input";
 /** Who reads whom. Modules stand behind what they read. */
 export interface Topology {
   /**
-   * For each module, in the order in which they run, what it reads: modules, or {@linkcode INPUT}. The order follows
-   * from who reads whom and from that of the outputs, not from the order in which modules were given.
+   * For each module, in the order in which they run, what it reads: modules, or {@linkcode INPUT}.
+   * The order follows from who reads whom and from that of the outputs, not from the order in which
+   * modules were given.
    */
   readonly inputs: ReadonlyMap<string, readonly string[]>;
   /** What the model gives: names of outputs, and the module that gives each. */
@@ -35,7 +37,10 @@ export function outputsOf(names: Iterable<string>): [name: string, module: strin
   return Array.from(names, (name) => [name, name]);
 }
 
-/** For each value, {@linkcode INPUT} among them, the modules that read it: twice those that read it twice. */
+/**
+ * For each value, {@linkcode INPUT} among them, the modules that read it: twice those that read it
+ * twice.
+ */
 export function readersOf({ inputs }: Topology): ReadonlyMap<string, readonly string[]> {
   const readers = new Map<string, string[]>();
   for (const [reader, reads] of inputs) {
@@ -48,7 +53,9 @@ export function readersOf({ inputs }: Topology): ReadonlyMap<string, readonly st
   return readers;
 }
 
-/** The values that one module reads, once, and that are no output of the model, and their readers. */
+/**
+ * The values that one module reads, once, and that are no output of the model, and their readers.
+ */
 export function loneReaders(topology: Topology): ReadonlyMap<string, string> {
   const given = new Set(topology.outputs.values());
   const lone = new Map<string, string>();
@@ -59,15 +66,15 @@ export function loneReaders(topology: Topology): ReadonlyMap<string, string> {
 }
 
 /**
- * Checks names and puts modules behind what they read, always in the same order, whatever the order in which they are
- * given and whatever they are called.
+ * Checks names and puts modules behind what they read, always in the same order, whatever the order
+ * in which they are given and whatever they are called.
  *
  * @param label What messages call the modules.
  * @param given Names, and what each reads, in any order.
  * @param outputs What comes out: each output's name, and the module that gives it.
  * @param dotted Whether names may have dots, as those of modules of models in models.
- * @throws {RangeError} If a name is empty, has a dot, is taken or unknown, a module reads itself by any way, or nobody
- * reads it: the message names it.
+ * @throws {RangeError} If a name is empty, has a dot, is taken or unknown, a module reads itself by
+ * any way, or nobody reads it: the message names it.
  */
 export function orderedTopology(
   label: string,
@@ -93,7 +100,8 @@ export function orderedTopology(
     named.set(name, module);
   }
   const inputs = new Map<string, readonly string[]>();
-  // Modules whose inputs are being added, and how many of them are; no recursion, which a long file could exhaust.
+  // Modules whose inputs are being added, and how many of them are; no recursion, which a long file
+  // could exhaust.
   const open = new Map<string, number>();
   const stack: string[] = [];
   // From the outputs on: the order says nothing then of how the modules were given.

@@ -1,6 +1,7 @@
 /**
- * The checksum of a model file: of its module tree and each tensor's name, dtype, shape and bytes, whatever order they
- * stand in. It stands first in the tree's JSON; scripts/export_torch.py writes it too.
+ * The checksum of a model file: of its module tree and each tensor's name, dtype, shape and bytes,
+ * whatever order they stand in. It stands first in the tree's JSON; scripts/export_torch.py writes
+ * it too.
  *
  * @module
  */
@@ -32,7 +33,10 @@ export function withChecksum(tree: string, tensors: Tensors): string {
   return `{"crc32":"${checksum(tree, tensors)}",${tree.slice(1)}`;
 }
 
-/** Requires a tree's checksum, if it has one, to be that of the tree and the tensors; gives the tree without it. */
+/**
+ * Requires a tree's checksum, if it has one, to be that of the tree and the tensors; gives the tree
+ * without it.
+ */
 export function takeChecksum(text: string, tensors: Tensors): string {
   const [field, expected] = /^\{"crc32":"([^"]*)",/.exec(text) ?? [];
   if (field === undefined) return text;

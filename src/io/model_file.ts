@@ -1,8 +1,9 @@
 /**
  * Reading a quantized model: one safetensors file, with the modules as JSON in its metadata.
  *
- * The JSON says what the tensors do not: a list of modules, each with its name, kind, what it reads, flags and qparams;
- * these by their indices in a list of all. Sizes are those of the tensors' shapes.
+ * The JSON says what the tensors do not: a list of modules, each with its name, kind, what it
+ * reads, flags and qparams; these by their indices in a list of all. Sizes are those of the
+ * tensors' shapes.
  *
  * @module
  */
@@ -46,7 +47,10 @@ function checkList(name: string, value: unknown, length?: number): unknown[] {
   return value;
 }
 
-/** `[dtype, scale, zeroPoint]` or `[dtype, scale, zeroPoint, quantMin, quantMax]`, or null; a dtype by its index. */
+/**
+ * `[dtype, scale, zeroPoint]` or `[dtype, scale, zeroPoint, quantMin, quantMax]`, or null; a dtype
+ * by its index.
+ */
 function readQParams(name: string, value: unknown): PerTensorQParams | null {
   if (value === null) return null;
   const [dtype, scale, zeroPoint, quantMin, quantMax] = checkList(name, value) as number[];
@@ -177,16 +181,17 @@ function checkNames(name: string, value: unknown, length?: number): string[] {
 }
 
 /**
- * Reads a quantized model from the bytes of its file. The file is treated as hostile: everything is checked before it
- * is used. Files of `saveModel` and scripts/export_torch.py have a checksum, which detects any change; files of other
- * writers may lack it. Tensors are copied, so that `bytes` may be reused. The modules have `forward`; LSTMs that the
- * fast step does not support run part by part.
+ * Reads a quantized model from the bytes of its file. The file is treated as hostile: everything is
+ * checked before it is used. Files of `saveModel` and scripts/export_torch.py have a checksum,
+ * which detects any change; files of other writers may lack it. Tensors are copied, so that `bytes`
+ * may be reused. The modules have `forward`; LSTMs that the fast step does not support run part by
+ * part.
  *
  * @param bytes What `saveModel` gave.
  * @returns The model, ready for sessions.
  * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
- * @throws {RangeError} If the file is cut off, changed or malformed, of another version, or a tensor is missing,
- * unexpected, or of the wrong dtype or shape.
+ * @throws {RangeError} If the file is cut off, changed or malformed, of another version, or a
+ * tensor is missing, unexpected, or of the wrong dtype or shape.
  *
  * @example
  * ```ts

@@ -67,8 +67,8 @@ class Writer implements ModuleWriter {
 }
 
 /**
- * Writes a quantized model as one safetensors file: int8 weights, float32 scales and biases under PyTorch's names,
- * everything else as JSON in the metadata.
+ * Writes a quantized model as one safetensors file: int8 weights, float32 scales and biases under
+ * PyTorch's names, everything else as JSON in the metadata.
  *
  * @param model What `convert` or `loadModel` gave.
  * @returns The file's bytes, the same for the same model.

@@ -43,7 +43,10 @@ class Arrays {
   /** Stored arrays by checksum of their bytes. */
   readonly #known = new Map<number, [at: number, bytes: Uint8Array][]>();
 
-  /** Adds an array; returns its element type, its stored element type, its byte offset and its length. */
+  /**
+   * Adds an array; returns its element type, its stored element type, its byte offset and its
+   * length.
+   */
   add(array: Numbers): [number, number, number, number] {
     const kind = PROGRAM_ARRAYS.findIndex(({ name }) => name === typedArrayKind(array));
     const holds = (stored: Numbers) => array.every((value, i) => Object.is(value, stored[i]));
@@ -72,26 +75,28 @@ class Arrays {
 /** Options of {@linkcode compileModel}. */
 export interface CompileOptions extends LoweringOptions {
   /**
-   * What is going to run the program, `simdKernels()`: what these make of its LSTMs is then part of the file, so that
-   * sessions start sooner. Other kernels run it too, and so do these where the engine's instructions are others.
+   * What is going to run the program, `simdKernels()`: what these make of its LSTMs is then part of
+   * the file, so that sessions start sooner. Other kernels run it too, and so do these where the
+   * engine's instructions are others.
    */
   readonly kernels?: Backend | undefined;
 }
 
 /**
- * Compiles a model for `loadProgram` of the runtime: a file of all numbers that its steps need, computed beforehand,
- * so that it is loaded by little code in little time. It is larger than `saveModel`'s by a few numbers a row, and by the
- * projected rows of tokens.
+ * Compiles a model for `loadProgram` of the runtime: a file of all numbers that its steps need,
+ * computed beforehand, so that it is loaded by little code in little time. It is larger than
+ * `saveModel`'s by a few numbers a row, and by the projected rows of tokens.
  *
  * @param model What `convert` or `loadModel` gave.
- * @param options.foldEmbedding As in {@linkcode QuantizedModel.lower}, but by default where the rows take at most 1 MB.
- * Without folding each step computes its token's row anew.
- * @param options.kernels What is going to run it, if that is `simdKernels()`: the file then also holds what these make
- * of it, the weights of its LSTMs once more and their constants.
+ * @param options.foldEmbedding As in {@linkcode QuantizedModel.lower}, but by default where the
+ * rows take at most 1 MB. Without folding each step computes its token's row anew.
+ * @param options.kernels What is going to run it, if that is `simdKernels()`: the file then also
+ * holds what these make of it, the weights of its LSTMs once more and their constants.
  * @returns The file's bytes, the same for the same model.
  * @throws {TypeError} If `model` is no QuantizedModel, or an option is of the wrong kind.
- * @throws {RangeError} If a module has parts that the fast step does not run: the message names the part and what helps
- * (`saveModel` keeps it, and the full entry point runs it). Or if there is nothing to fold.
+ * @throws {RangeError} If a module has parts that the fast step does not run: the message names the
+ * part and what helps (`saveModel` keeps it, and the full entry point runs it). Or if there is
+ * nothing to fold.
  *
  * @example
  * ```ts

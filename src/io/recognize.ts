@@ -1,6 +1,7 @@
 // deno-lint-ignore-file no-control-regex -- bytes are matched as characters
 /**
- * Recognizes foreign file formats by their first bytes, for error messages that say what to do. Nothing is parsed.
+ * Recognizes foreign file formats by their first bytes, for error messages that say what to do.
+ * Nothing is parsed.
  *
  * @module
  */
@@ -36,7 +37,8 @@ const MAGIC: readonly (readonly [start: RegExp, kind: string, wayOn: string])[] 
   [/^\0asm/, "a WebAssembly module", ""],
   [/^\x1f\x8b/, "gzip's output", "decompress it first"],
   [/^\x28\xb5\x2f\xfd/, "Zstandard's output", "decompress it first"],
-  // The first field, ir_version, and then producer_name, a domain, a docstring, the graph or the opset.
+  // The first field, ir_version, and then producer_name, a domain, a docstring, the graph or the
+  // opset.
   [/^\x08[\x01-\x1f][\x12\x1a\x22\x2a\x32\x3a\x42]/, "an ONNX model", ""],
   [/^(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)/i, "an HTML page", "is the address right?"],
   [/^(\xef\xbb\xbf)?\s*</, "an XML document", ""],

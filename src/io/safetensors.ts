@@ -96,7 +96,10 @@ function headerEnd(bytes: Uint8Array): number {
   return failRange("bytes", `a whole safetensors file of at least ${end} bytes`, bytes.length);
 }
 
-/** The header of a file, each tensor and the metadata by name; its text, and where the tensors' bytes start. */
+/**
+ * The header of a file, each tensor and the metadata by name; its text, and where the tensors'
+ * bytes start.
+ */
 function readHeader(
   bytes: Uint8Array,
 ): { header: Record<string, unknown>; text: string; start: number } {
@@ -118,8 +121,9 @@ const DIGITS = { first: 48, last: 57 };
 const ODD = [45, 46, 69, 101];
 
 /**
- * Facts about a JSON text that JSON.parse hides: the number of keys, repeated ones included (counted as colons outside
- * of strings), and the first number that is not written in digits alone, or "".
+ * Facts about a JSON text that JSON.parse hides: the number of keys, repeated ones included
+ * (counted as colons outside of strings), and the first number that is not written in digits alone,
+ * or "".
  */
 function readPunctuation(json: string): { keys: number; odd: string } {
   const text = json.replace(/\\./g, "");
@@ -143,7 +147,9 @@ function readPunctuation(json: string): { keys: number; odd: string } {
   return { keys, odd };
 }
 
-/** Requires a string of the header to have a UTF-8 form: an escape may stand for half a character. */
+/**
+ * Requires a string of the header to have a UTF-8 form: an escape may stand for half a character.
+ */
 function checkText(what: string, text: string): void {
   if (/\p{Cs}/u.test(text)) failRange(what, "no lone surrogates", text);
 }

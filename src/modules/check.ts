@@ -1,10 +1,11 @@
 /**
  * What the constructors of quantized modules require of what they are given.
  *
- * Whatever passes here computes no NaN, and no infinity that is not clamped at once: a finite input gives finite
- * results, the same from all that run the module. Integers saturate at the ends of their range wherever a float32
- * product or sum on the way to them overflows, since its sign is right. So the scales that are multiplied, the values
- * that integers stand for, biases in steps of the accumulator, and sums that stay float32 have to be finite.
+ * Whatever passes here computes no NaN, and no infinity that is not clamped at once: a finite input
+ * gives finite results, the same from all that run the module. Integers saturate at the ends of
+ * their range wherever a float32 product or sum on the way to them overflows, since its sign is
+ * right. So the scales that are multiplied, the values that integers stand for, biases in steps of
+ * the accumulator, and sums that stay float32 have to be finite.
  *
  * @module
  */
@@ -68,9 +69,9 @@ function rowMagnitudes({ data, inFeatures }: LinearWeight, row: number, zeroPoin
 }
 
 /**
- * Requires a linear operator that suits its input's scale: the scale of the accumulator, the product of both, has a
- * finite reciprocal and leads to each output by a finite factor; and weights, biases in its steps, and float32 outputs
- * are finite.
+ * Requires a linear operator that suits its input's scale: the scale of the accumulator, the
+ * product of both, has a finite reciprocal and leads to each output by a finite factor; and
+ * weights, biases in its steps, and float32 outputs are finite.
  *
  * @param x Parameters of the input; null is float32.
  * @param to Parameters of the outputs, one a gate or one for all; null is float32.
@@ -116,7 +117,8 @@ export function checkLinear(
 }
 
 /**
- * Requires the arrays of a linear operator, and that it suits each of its inputs: see {@linkcode checkLinear}.
+ * Requires the arrays of a linear operator, and that it suits each of its inputs: see
+ * {@linkcode checkLinear}.
  *
  * @throws {TypeError} If the weight is no Int8Array.
  * @throws {RangeError} If a length, scale, zero point or bias is wrong.

@@ -1,6 +1,6 @@
 /**
- * What the ends of time share: modules that read a sequence and give one row for it, in the parameters that they are
- * given.
+ * What the ends of time share: modules that read a sequence and give one row for it, in the
+ * parameters that they are given.
  *
  * @module
  */
@@ -20,7 +20,9 @@ import { takenAsGiven } from "./observing.ts";
 
 /** Options of modules that end time. */
 export interface EndOptions {
-  /** Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default. */
+  /**
+   * Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default.
+   */
   readonly batchFirst?: boolean;
 }
 
@@ -89,11 +91,13 @@ export abstract class EndOfTime extends Module {
   /**
    * Ends sequences.
    *
-   * @param x [steps, batch, features], [batch, steps, features] if batchFirst, or [steps, features] unbatched; finite.
+   * @param x [steps, batch, features], [batch, steps, features] if batchFirst, or [steps, features]
+   * unbatched; finite.
    * @param options.lengths Steps of each batch row; all by default.
    * @returns [batch, features], or [features] unbatched.
    * @throws {TypeError} If `x` is no float32 tensor or an option is unknown.
-   * @throws {RangeError} If a shape does not fit, a dimension is 0, a value is not finite, or a length out of range.
+   * @throws {RangeError} If a shape does not fit, a dimension is 0, a value is not finite, or a
+   * length out of range.
    */
   forward(x: Tensor, options: EndForwardOptions = {}): Tensor {
     const { batchFirst } = this;

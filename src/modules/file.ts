@@ -1,5 +1,6 @@
 /**
- * What a kind writes its part of a model file with, and reads it from. The files themselves are the business of `io/`.
+ * What a kind writes its part of a model file with, and reads it from. The files themselves are the
+ * business of `io/`.
  *
  * @module
  */

@@ -8,11 +8,14 @@ import { BackendConfig, type BackendOp, type OpValues } from "../qconfig/backend
 
 /** What a model is held to when it is prepared. */
 export interface FitOptions {
-  /** A target to hold every module and part to; by default whatever this package runs, which is everything. */
+  /**
+   * A target to hold every module and part to; by default whatever this package runs, which is
+   * everything.
+   */
   readonly backendConfig?: BackendConfig;
   /**
-   * What becomes of a part that the target does not run: an "error" (the default) that says which constraint failed,
-   * or it stays "float" and is listed in {@linkcode ObservedModel.unsupported}.
+   * What becomes of a part that the target does not run: an "error" (the default) that says which
+   * constraint failed, or it stays "float" and is listed in {@linkcode ObservedModel.unsupported}.
    */
   readonly onUnsupported?: "error" | "float";
 }

@@ -1,5 +1,6 @@
 /**
- * What `forward` of quantized modules shares: tensors in and out, and values as modules pass them on.
+ * What `forward` of quantized modules shares: tensors in and out, and values as modules pass them
+ * on.
  *
  * @module
  */
@@ -47,11 +48,12 @@ export interface RowKernels {
 }
 
 /**
- * Runs rows of `size` values by a module's kernels: floats are quantized to `input`, a quantized tensor keeps its own
- * parameters; what integers do not run goes through float32.
+ * Runs rows of `size` values by a module's kernels: floats are quantized to `input`, a quantized
+ * tensor keeps its own parameters; what integers do not run goes through float32.
  *
  * @throws {TypeError} If `x` is no tensor.
- * @throws {RangeError} If its last dimension is not `size`, a value out of range, or a float32 result not finite.
+ * @throws {RangeError} If its last dimension is not `size`, a value out of range, or a float32
+ * result not finite.
  */
 export function forwardRows(
   x: ForwardTensor,
@@ -83,7 +85,10 @@ export function forwardRows(
   return out;
 }
 
-/** Values as modules pass them on: integers less the zero point, or floats; quantized to `to` where given as floats. */
+/**
+ * Values as modules pass them on: integers less the zero point, or floats; quantized to `to` where
+ * given as floats.
+ */
 export function shiftedValues(
   x: ForwardTensor,
   from: PerTensorQParams | null,

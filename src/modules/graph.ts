@@ -1,5 +1,6 @@
 /**
- * Float models: modules by name, each with the names of what it reads. Sequential is a chain of them.
+ * Float models: modules by name, each with the names of what it reads. Sequential is a chain of
+ * them.
  *
  * @module
  */
@@ -23,8 +24,8 @@ export interface GraphChild {
   /** The module, or a whole model with one output. */
   readonly module: Module;
   /**
-   * Names of the modules that it reads, `"input"` for the model's input. By default the module that stands before it,
-   * or the model's input for the first one.
+   * Names of the modules that it reads, `"input"` for the model's input. By default the module that
+   * stands before it, or the model's input for the first one.
    */
   readonly inputs?: string | readonly string[];
 }
@@ -40,8 +41,9 @@ export interface GraphForwardOptions {
   /** Steps of each batch row, 1 to the sequence's; all by default. */
   readonly lengths?: ArrayLike<number>;
   /**
-   * Initial states of recurrent modules by name, as their own `forward` takes them; zeros by default. An observed model
-   * observes them: give calibration the states that the quantized module's `forward` will be given.
+   * Initial states of recurrent modules by name, as their own `forward` takes them; zeros by
+   * default. An observed model observes them: give calibration the states that the quantized
+   * module's `forward` will be given.
    */
   readonly state?: { readonly [module: string]: readonly [Tensor, Tensor] };
 }
@@ -82,12 +84,13 @@ export class Graph extends Module {
   /**
    * Joins modules; they are kept, not copied.
    *
-   * @param children Modules by name, with what they read; in any order, but mind that JavaScript puts names that are
-   * integers first.
+   * @param children Modules by name, with what they read; in any order, but mind that JavaScript
+   * puts names that are integers first.
    * @throws {TypeError} If a child is no module, or an option is unknown.
-   * @throws {RangeError} If there is none, a name is empty, has a dot, is "input" or unknown, a module reads itself by
-   * any way, is read by nobody, does not take the widths that it is given, needs time behind what ends it, or reads a
-   * state that does not exist: the message names the module.
+   * @throws {RangeError} If there is none, a name is empty, has a dot, is "input" or unknown, a
+   * module reads itself by any way, is read by nobody, does not take the widths that it is given,
+   * needs time behind what ends it, or reads a state that does not exist: the message names the
+   * module.
    */
   constructor(children: Readonly<Record<string, GraphChild>>, options: GraphOptions = {}) {
     super();
@@ -141,7 +144,8 @@ export class Graph extends Module {
    *
    * @param x What the first module takes.
    * @returns What the output's module gives.
-   * @throws {TypeError | RangeError} If a module refuses its input, or the model has several outputs.
+   * @throws {TypeError | RangeError} If a module refuses its input, or the model has several
+   * outputs.
    */
   forward(x: Tensor | TokenTensor, options: GraphForwardOptions = {}): Tensor {
     const [output, ...others] = this.topology.outputs.keys();
@@ -164,8 +168,8 @@ export class Graph extends Module {
 }
 
 /**
- * Modules one after the other, by name, like torch.nn.Sequential of an OrderedDict. Of a recurrent module inside only
- * the output is passed on.
+ * Modules one after the other, by name, like torch.nn.Sequential of an OrderedDict. Of a recurrent
+ * module inside only the output is passed on.
  *
  * @example
  * ```ts
@@ -188,10 +192,11 @@ export class Sequential extends Graph {
   /**
    * Puts modules behind each other; they are kept, not copied.
    *
-   * @param children Modules by name, in order; mind that JavaScript puts names that are integers first.
+   * @param children Modules by name, in order; mind that JavaScript puts names that are integers
+   * first.
    * @throws {TypeError} If a child is no module.
-   * @throws {RangeError} If there is none, a name is empty, has a dot or is "input", or a child does not take the width
-   * that the one before it gives.
+   * @throws {RangeError} If there is none, a name is empty, has a dot or is "input", or a child
+   * does not take the width that the one before it gives.
    */
   constructor(children: Readonly<Record<string, Module>>) {
     if (typeof children !== "object" || children === null) {
@@ -282,8 +287,8 @@ export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string
 }
 
 /**
- * Values a row of a model's input, as its readers say, or what reads those that take any width; null for token ids,
- * undefined where none says it.
+ * Values a row of a model's input, as its readers say, or what reads those that take any width;
+ * null for token ids, undefined where none says it.
  */
 function inputSizeOf({ modules, topology }: FloatModel): number | null | undefined {
   const readers = readersOf(topology);
@@ -337,7 +342,10 @@ export function checkHidden(
   }
 }
 
-/** Whether a value has a row for each step, behind a module of a kind that reads values which do or do not. */
+/**
+ * Whether a value has a row for each step, behind a module of a kind that reads values which do or
+ * do not.
+ */
 export function timeBehind(name: string, kind: Kind, inputs: readonly boolean[]): boolean {
   const [time] = inputs;
   if (inputs.some((each) => each !== time)) {

@@ -1,7 +1,8 @@
 /**
- * What modules that join values share: they read several, each in the parameters that it comes in, and give one that has
- * an observer of its own, as behind torch's FloatFunctional. A float32 value is quantized to the output's parameters
- * before it is joined to integers; where the output stays float32, integers are dequantized.
+ * What modules that join values share: they read several, each in the parameters that it comes in,
+ * and give one that has an observer of its own, as behind torch's FloatFunctional. A float32 value
+ * is quantized to the output's parameters before it is joined to integers; where the output stays
+ * float32, integers are dequantized.
  *
  * @module
  */

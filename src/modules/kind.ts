@@ -1,7 +1,8 @@
 /**
- * What a kind of module must say. Everything outside of a kind's own folder asks these questions and never which kind
- * it has before it: a new kind is a folder here, a file in `runtime/kinds/`, and a line in each of the two lists
- * (`kinds.ts` here, `kinds.ts` there). docs/adding-a-module.md is the procedure.
+ * What a kind of module must say. Everything outside of a kind's own folder asks these questions
+ * and never which kind it has before it: a new kind is a folder here, a file in `runtime/kinds/`,
+ * and a line in each of the two lists (`kinds.ts` here, `kinds.ts` there). docs/adding-a-module.md
+ * is the procedure.
  *
  * A kind has four forms, each made from the one before:
  * - **float**: PyTorch's module, float32.
@@ -26,8 +27,8 @@ import type { NearestWeight } from "./rounding/weight_rounding.ts";
 import type { GraphNode, ReferenceBuilder, ReferenceOp, ReferenceValue } from "./reference.ts";
 
 /**
- * What a module does with time: "row" treats every row of values by itself; "sequence" reads one step after the other
- * and gives as many; "end" reads a sequence and gives one row for it.
+ * What a module does with time: "row" treats every row of values by itself; "sequence" reads one
+ * step after the other and gives as many; "end" reads a sequence and gives one row for it.
  */
 export type TimeUse = "row" | "sequence" | "end";
 
@@ -42,7 +43,10 @@ export interface FloatCall {
   readonly state?: readonly [Tensor, Tensor] | undefined;
 }
 
-/** Source of a module's input qparams: its own observer, the module before, or none: float32 or token ids. */
+/**
+ * Source of a module's input qparams: its own observer, the module before, or none: float32 or
+ * token ids.
+ */
 export type InputObserver = Observer | "previous" | "float";
 
 /** What an observed module is run with, besides its inputs. */
@@ -75,7 +79,10 @@ export interface ObserveContext {
   readonly inputs: readonly (Observer | null)[];
   /** Values a row of each input; null for token ids. */
   readonly sizes: readonly (number | null)[];
-  /** Rows of the table that the first input is read from, where both are rounded together; null elsewhere. */
+  /**
+   * Rows of the table that the first input is read from, where both are rounded together; null
+   * elsewhere.
+   */
   readonly tableRows: number | null;
   /** Whether each gate has a Linear, an add and observers of its own. */
   readonly splitGates: boolean;
@@ -91,7 +98,10 @@ export interface ConvertContext {
   readonly given: readonly (PerTensorQParams | null)[];
   /** Parameters that the module takes its first input in; null: float32. */
   readonly input: PerTensorQParams | null;
-  /** Input weights that are rounded already, together with the table that they multiply, one a direction; or none. */
+  /**
+   * Input weights that are rounded already, together with the table that they multiply, one a
+   * direction; or none.
+   */
   readonly inputWeights: readonly LinearWeight[];
 }
 
@@ -125,12 +135,16 @@ export interface TokenRows {
 export interface CellsOf<O, Q> {
   /** The parts of a cell. */
   parts(observed: O): readonly Part[];
-  /** The observers of a part's output, one a gate; of the layer and direction that PyTorch calls `cell`: `l0_reverse`. */
+  /**
+   * The observers of a part's output, one a gate; of the layer and direction that PyTorch calls
+   * `cell`: `l0_reverse`.
+   */
   observers(observed: O, cell: string, part: string): readonly Observer[];
   /**
    * The module with other parameters of its parts.
    *
-   * @param qparams Parameters of a part's output, one a gate where `given` has several; `given` where they stay.
+   * @param qparams Parameters of a part's output, one a gate where `given` has several; `given`
+   * where they stay.
    */
   withQParams(
     quantized: Q,
@@ -177,8 +191,8 @@ export interface Kind<
   /** Whether x and y are [batch, steps, ...]; null where the module does not care. */
   batchFirst(module: F): boolean | null;
   /**
-   * Of how many directions, forward first, its output holds the hidden states side by side, in its float form and its
-   * quantized one; absent where the output is none.
+   * Of how many directions, forward first, its output holds the hidden states side by side, in its
+   * float form and its quantized one; absent where the output is none.
    */
   givesHidden?(module: F | Q): number;
   /** Of how many directions it reads hidden states; absent where it reads any values. */
@@ -194,7 +208,10 @@ export interface Kind<
   readonly cells?: CellsOf<O, Q>;
   /** Gives it observers; `module` is a copy that the observed module may keep. */
   observe(module: F, context: ObserveContext): O;
-  /** Refuses what `forward` would refuse, and runs the float module, before any observer has seen a value. */
+  /**
+   * Refuses what `forward` would refuse, and runs the float module, before any observer has seen a
+   * value.
+   */
   check(observed: O, inputs: readonly Value[], call: FloatCall): Tensor;
   /** Runs it and shows each value to its observer. */
   watch(observed: O, inputs: readonly Value[], call: ObserveCall): Tensor;
@@ -204,8 +221,8 @@ export interface Kind<
   /** To integers. */
   convert(observed: O, context: ConvertContext): Q;
   /**
-   * Its input weights, where they can be rounded together with the table whose rows it reads; null where calibration did
-   * not look at them so. Absent where a kind has none.
+   * Its input weights, where they can be rounded together with the table whose rows it reads; null
+   * where calibration did not look at them so. Absent where a kind has none.
    */
   tableProjections?(name: string, observed: O): readonly TableProjection[] | null;
   /** The module for inputs in other parameters, where what it reads has changed its own. */
@@ -219,13 +236,16 @@ export interface Kind<
 
   /** Its running halves: what `lower` may give. */
   readonly running: readonly RunningKind<never>[];
-  /** Fills in what can be known of a lowered module beforehand, for a program file; absent where there is nothing. */
+  /**
+   * Fills in what can be known of a lowered module beforehand, for a program file; absent where
+   * there is nothing.
+   */
   complete?(program: NodeProgram, vocabulary: number): NodeProgram;
   /** To a node of a program. */
   lower(name: string, quantized: Q): NodeProgram;
   /**
-   * Bytes of the table that rows of so many tokens fold into; null where this one cannot fold any. Absent where the kind
-   * cannot.
+   * Bytes of the table that rows of so many tokens fold into; null where this one cannot fold any.
+   * Absent where the kind cannot.
    */
   foldedBytes?(quantized: Q, tokens: number): number | null;
   /**
@@ -246,7 +266,10 @@ export interface Kind<
     inputs: readonly ReferenceValue[],
     builder: ReferenceBuilder,
   ): ReferenceValue;
-  /** The float weight that a node's integers came from; absent where no operation of the kind has one. */
+  /**
+   * The float weight that a node's integers came from; absent where no operation of the kind has
+   * one.
+   */
   floatWeight?(observed: O, node: GraphNode): Float32Array;
 
   // Files.
@@ -265,7 +288,10 @@ export interface QuantizedEnds {
   readonly tokens?: number;
   /** What comes out. */
   readonly output: Port;
-  /** Whether a step needs steps that come later, so that only whole sequences can be run; false by default. */
+  /**
+   * Whether a step needs steps that come later, so that only whole sequences can be run; false by
+   * default.
+   */
   readonly looksAhead?: boolean;
   /** Whether it takes and gives [batch, steps, ...]; null where it does not care. */
   readonly batchFirst: boolean | null;

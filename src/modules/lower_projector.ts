@@ -1,5 +1,6 @@
 /**
- * Lowering what projects rows: a linear layer's whole work, and a cell's on inputs that its step does not take.
+ * Lowering what projects rows: a linear layer's whole work, and a cell's on inputs that its step
+ * does not take.
  *
  * @module
  */
@@ -20,7 +21,10 @@ export interface LinearMap {
   readonly order: Int32Array;
 }
 
-/** Whether packed rows take integers of these parameters: up to 24 bits, so that 2^20 products with int8 stay exact. */
+/**
+ * Whether packed rows take integers of these parameters: up to 24 bits, so that 2^20 products with
+ * int8 stay exact.
+ */
 export function packs(q: PerTensorQParams | null): boolean {
   return q === null || q.quantMax - q.quantMin <= 2 ** 24;
 }

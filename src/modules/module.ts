@@ -20,7 +20,10 @@ export interface StateDictEntry {
 
 /** What `loadStateDict` knows of a tensor besides its shape. */
 export interface StateDictRule {
-  /** Whether PyTorch's state dict has it and the module makes no use of it: anything is taken for it, or nothing. */
+  /**
+   * Whether PyTorch's state dict has it and the module makes no use of it: anything is taken for
+   * it, or nothing.
+   */
   readonly unused?: boolean;
   /** The smallest value that it may hold; any by default. */
   readonly min?: number;
@@ -50,8 +53,8 @@ export abstract class Module {
   abstract readonly kind: string;
 
   /**
-   * The tensors of this module and its children by PyTorch's names, in PyTorch's order. They are the module's own
-   * memory, not copies.
+   * The tensors of this module and its children by PyTorch's names, in PyTorch's order. They are
+   * the module's own memory, not copies.
    */
   abstract stateDict(): Map<string, Tensor>;
 
@@ -63,12 +66,13 @@ export abstract class Module {
   /**
    * Replaces the values of all tensors.
    *
-   * @param tensors Exactly the names of {@linkcode Module.stateDict}, each float32 with the same shape and finite:
-   * a state dict, or `tensors` of a safetensors file. What PyTorch's modules have besides and evaluation does not use
-   * (`num_batches_tracked` of a BatchNorm1d) may be there, too.
+   * @param tensors Exactly the names of {@linkcode Module.stateDict}, each float32 with the same
+   * shape and finite: a state dict, or `tensors` of a safetensors file. What PyTorch's modules have
+   * besides and evaluation does not use (`num_batches_tracked` of a BatchNorm1d) may be there, too.
    * @throws {TypeError} If `tensors` is no Map, or holds something that is no float32 tensor.
-   * @throws {RangeError} If a tensor is missing, unexpected, of the wrong shape, not finite, or a variance is negative.
-   * The message names the first twenty. On any error the module is left as it was.
+   * @throws {RangeError} If a tensor is missing, unexpected, of the wrong shape, not finite, or a
+   * variance is negative. The message names the first twenty. On any error the module is left as it
+   * was.
    */
   loadStateDict(tensors: ReadonlyMap<string, StateDictEntry>): void {
     checkBuiltIn("tensors", tensors, "Map", "a Map of tensors");

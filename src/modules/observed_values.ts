@@ -1,6 +1,6 @@
 /**
- * The observed form of kinds without a weight of integers: values are taken as they come, and what is made of integers is
- * observed.
+ * The observed form of kinds without a weight of integers: values are taken as they come, and what
+ * is made of integers is observed.
  *
  * @module
  */
@@ -19,7 +19,8 @@ export interface TensorModule extends Module {
 }
 
 /**
- * A float module that takes values as they come: of integers it gives integers, whose observer it has.
+ * A float module that takes values as they come: of integers it gives integers, whose observer it
+ * has.
  *
  * @example
  * ```ts
@@ -62,7 +63,10 @@ type ValuesAnswers<F extends TensorModule> = Pick<
   "parts" | "observe" | "check" | "watch"
 >;
 
-/** What a kind whose observed form is {@linkcode ObservedValues} answers. @param op What a target is asked about. */
+/**
+ * What a kind whose observed form is {@linkcode ObservedValues} answers. @param op What a target is
+ * asked about.
+ */
 export function observedValues<F extends TensorModule>(op: BackendOp): ValuesAnswers<F> {
   return {
     parts: () => [],

@@ -83,9 +83,9 @@ export function outputObserver({ activation, dynamic }: QConfig): Observer | nul
 }
 
 /**
- * The observer of an output that lies in min..max whatever comes in: fixed parameters, as torch gives them, n integers
- * at a scale of (max - min) / n. Of 8-bit dtypes these are all 256, of wider ones those of the QConfig's observer; its
- * fake-quantizer stays one.
+ * The observer of an output that lies in min..max whatever comes in: fixed parameters, as torch
+ * gives them, n integers at a scale of (max - min) / n. Of 8-bit dtypes these are all 256, of wider
+ * ones those of the QConfig's observer; its fake-quantizer stays one.
  *
  * @param activation What the QConfig observes outputs with.
  */

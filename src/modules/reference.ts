@@ -1,6 +1,6 @@
 /**
- * What a kind builds its part of the reference graph with: every operation in float32 between a dequantize and a
- * quantize.
+ * What a kind builds its part of the reference graph with: every operation in float32 between a
+ * dequantize and a quantize.
  *
  * @module
  */
@@ -15,12 +15,13 @@ export interface GraphNode {
   /** Unique in the graph. */
   readonly name: string;
   /**
-   * What the node computes: `input`, `state`, `quantize`, `dequantize`, `output`, or an operation of float32 values.
+   * What the node computes: `input`, `state`, `quantize`, `dequantize`, `output`, or an operation
+   * of float32 values.
    */
   readonly op: string;
   /**
-   * The nodes it reads, which stand before it. A state reads the node that gives the next step's state, which stands
-   * behind it.
+   * The nodes it reads, which stand before it. A state reads the node that gives the next step's
+   * state, which stands behind it.
    */
   readonly inputs: readonly string[];
   /** Of its value; int32 for token ids. */
@@ -97,14 +98,19 @@ export interface ReferenceOp {
   readonly hasWeight?: boolean;
   /** Whether it reads rows for each step and gives one for the sequence. */
   readonly endsTime?: boolean;
-  /** Whether its value is what it reads in another form, so that it takes no q-dq pair of its own. */
+  /**
+   * Whether its value is what it reads in another form, so that it takes no q-dq pair of its own.
+   */
   readonly passes?: boolean;
 }
 
 /** Where a node belongs. */
 export type NodePlace = Pick<GraphNode, "module" | "cell" | "part" | "gate">;
 
-/** A value: the node that gives it in float32, and the one that gives its integers if it is quantized. */
+/**
+ * A value: the node that gives it in float32, and the one that gives its integers if it is
+ * quantized.
+ */
 export interface ReferenceValue {
   readonly float: string;
   readonly integers: string | null;
@@ -190,7 +196,9 @@ export class ReferenceBuilder {
     return this.pair({ float: name, width }, to, place);
   }
 
-  /** A value in the parameters that a module takes it in: requantized where they are not its own. */
+  /**
+   * A value in the parameters that a module takes it in: requantized where they are not its own.
+   */
   convert(
     value: ReferenceValue,
     to: PerTensorQParams | null,

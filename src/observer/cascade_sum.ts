@@ -9,9 +9,10 @@ const ROWS = 4;
 const LEVELS = 4;
 
 /**
- * The float32 sum of `data` in the order of torch.sum on a CPU with AVX2 or AVX512 (up to 32768 elements, which
- * torch does not split over threads; aten/src/ATen/native/cpu/SumKernel.cpp): 4 interleaved rows of 8 lanes; each
- * is summed in chunks of 16 or more elements, the chunks' sums in chunks again, 4 levels deep.
+ * The float32 sum of `data` in the order of torch.sum on a CPU with AVX2 or AVX512 (up to 32768
+ * elements, which torch does not split over threads; aten/src/ATen/native/cpu/SumKernel.cpp): 4
+ * interleaved rows of 8 lanes; each is summed in chunks of 16 or more elements, the chunks' sums in
+ * chunks again, 4 levels deep.
  */
 export function cascadeSum(data: Float32Array): number {
   const width = LANES * ROWS;
@@ -39,7 +40,8 @@ export function cascadeSum(data: Float32Array): number {
     for (let k = 0; k < width; k++) sums[k]! += sums[level * width + k]!;
   }
 
-  // Lanes beyond the last full group of 4 rows go to the first row; then rows, leftover elements and lanes are added.
+  // Lanes beyond the last full group of 4 rows go to the first row; then rows, leftover elements
+  // and lanes are added.
   for (let v = steps * ROWS; v < vectors; v++) {
     for (let k = 0; k < LANES; k++) sums[k]! += data[v * LANES + k]!;
   }

@@ -29,13 +29,16 @@ export interface FakeQuantizeOptions {
 
 /**
  * Shows its input to an observer and gives it back as if it had been quantized and dequantized;
- * torch.ao.quantization.FakeQuantize's forward pass, with the parameters of the observer's present state.
+ * torch.ao.quantization.FakeQuantize's forward pass, with the parameters of the observer's present
+ * state.
  *
  * @example
  * ```ts
  * import { FakeQuantize, MinMaxObserver } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * const fake = new FakeQuantize({ observer: MinMaxObserver.withArgs({ quantMin: 0, quantMax: 3 }) });
+ * const fake = new FakeQuantize({
+ *   observer: MinMaxObserver.withArgs({ quantMin: 0, quantMax: 3 }),
+ * });
  * assertEquals([...fake.forward(new Float32Array([0, 0.9, 2.2, 3]))], [0, 1, 2, 3]);
  * fake.fakeQuantEnabled = false;
  * assertEquals([...fake.forward(new Float32Array([0.5]))], [0.5]);
@@ -54,7 +57,8 @@ export class FakeQuantize extends Observer {
   /**
    * Makes an observer of its own by calling the factory once.
    *
-   * @throws {TypeError} If an option is unknown or of the wrong kind, or the observer has no parameters to give.
+   * @throws {TypeError} If an option is unknown or of the wrong kind, or the observer has no
+   * parameters to give.
    */
   constructor(options: FakeQuantizeOptions = {}) {
     super();
@@ -89,8 +93,8 @@ export class FakeQuantize extends Observer {
    *
    * @param shape Their shape; needed with per-channel observers only.
    * @throws {TypeError} If `data` is no Float32Array, or `shape` is missing or no array.
-   * @throws {RangeError} If a value is NaN or infinite, `shape` does not fit, or there is nothing observed to
-   * quantize by.
+   * @throws {RangeError} If a value is NaN or infinite, `shape` does not fit, or there is nothing
+   * observed to quantize by.
    */
   forward(data: Float32Array, shape?: readonly number[]): Float32Array {
     // The base class's checks hold whether the observer is enabled or not.

@@ -19,16 +19,22 @@ export interface FixedQParamsOptions {
   dtype?: DType;
   /** Kept for the record; the parameters are the same for both per-tensor schemes. */
   qscheme?: "perTensorAffine" | "perTensorSymmetric";
-  /** The dtype's smallest integer by default. torch's default is 0 for every dtype, qint8 and qint32 too. */
+  /**
+   * The dtype's smallest integer by default. torch's default is 0 for every dtype, qint8 and qint32
+   * too.
+   */
   quantMin?: number;
-  /** The dtype's largest integer by default. torch's default is 255 for every dtype, qint8 and qint32 too. */
+  /**
+   * The dtype's largest integer by default. torch's default is 255 for every dtype, qint8 and
+   * qint32 too.
+   */
   quantMax?: number;
 }
 
 /**
- * Gives the parameters that it was made with, whatever the data; torch.ao.quantization.FixedQParamsObserver,
- * but for the default of quantMin and quantMax (see {@linkcode FixedQParamsOptions}). Data is still refused if it
- * is not finite.
+ * Gives the parameters that it was made with, whatever the data;
+ * torch.ao.quantization.FixedQParamsObserver, but for the default of quantMin and quantMax (see
+ * {@linkcode FixedQParamsOptions}). Data is still refused if it is not finite.
  *
  * @example
  * ```ts

@@ -26,7 +26,10 @@ const f = Math.fround;
 export interface HistogramOptions extends ObserverOptions {
   /** Number of bins, 1..32768; 2048 by default. */
   bins?: number;
-  /** How many parts a bin is split into when the histogram moves to a wider range; 16 as in torch by default. */
+  /**
+   * How many parts a bin is split into when the histogram moves to a wider range; 16 as in torch by
+   * default.
+   */
   upsampleRate?: number;
 }
 
@@ -41,12 +44,13 @@ export interface HistogramState {
 }
 
 /**
- * Keeps a histogram of all values and searches it for the range whose quantization error (an estimate of the
- * L2 norm) is smallest; torch.ao.quantization.HistogramObserver, bit for bit, including what torch 2.8.0 does
- * when the first tensors held one value only: that value then gets the weight of the tensor that widens the
- * range.
+ * Keeps a histogram of all values and searches it for the range whose quantization error (an
+ * estimate of the L2 norm) is smallest; torch.ao.quantization.HistogramObserver, bit for bit,
+ * including what torch 2.8.0 does when the first tensors held one value only: that value then gets
+ * the weight of the tensor that widens the range.
  *
- * Symmetric quint8 with `reduceRange` is refused: torch gives it the zero point 128, outside of 0..127.
+ * Symmetric quint8 with `reduceRange` is refused: torch gives it the zero point 128, outside of
+ * 0..127.
  *
  * @example
  * ```ts
@@ -73,7 +77,8 @@ export class HistogramObserver extends UniformObserver {
   /**
    * Makes an observer with an empty histogram.
    *
-   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
+   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of
+   * quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: HistogramOptions = {}) {
@@ -128,8 +133,8 @@ export class HistogramObserver extends UniformObserver {
   }
 
   /**
-   * The parameters of {@linkcode HistogramObserver.searchRange}; without data and with `allowUnseen` scale 1, zero
-   * point 0.
+   * The parameters of {@linkcode HistogramObserver.searchRange}; without data and with
+   * `allowUnseen` scale 1, zero point 0.
    */
   override calculateQParams(options?: CalculateOptions): PerTensorQParams {
     this.checkSeen(options);
@@ -139,8 +144,9 @@ export class HistogramObserver extends UniformObserver {
   }
 
   /**
-   * The range that {@linkcode HistogramObserver.calculateQParams} quantizes, torch's `_non_linear_param_search`:
-   * it moves one end inward, past 1e-5 of the values at a time, until the error grows.
+   * The range that {@linkcode HistogramObserver.calculateQParams} quantizes, torch's
+   * `_non_linear_param_search`: it moves one end inward, past 1e-5 of the values at a time, until
+   * the error grows.
    *
    * @throws {RangeError} If no data was seen.
    */
@@ -230,8 +236,8 @@ export class HistogramObserver extends UniformObserver {
    * Replaces what was seen by a recorded state.
    *
    * @throws {TypeError} If a part is of the wrong kind.
-   * @throws {RangeError} If the histogram's length is not `bins`, a count is negative or not finite, all are 0, or
-   * the range is not one.
+   * @throws {RangeError} If the histogram's length is not `bins`, a count is negative or not
+   * finite, all are 0, or the range is not one.
    */
   setState(state: HistogramState): void {
     if (typeof state !== "object" || state === null) {
@@ -305,8 +311,8 @@ interface Span {
 }
 
 /**
- * A histogram over one span as one over a wider span, torch's `_upscale_histogram`: each bin is split into `rate`
- * parts, and each part goes to the bin that its mid-point lies in.
+ * A histogram over one span as one over a wider span, torch's `_upscale_histogram`: each bin is
+ * split into `rate` parts, and each part goes to the bin that its mid-point lies in.
  */
 function moveHistogram(
   old: Float32Array,
@@ -325,7 +331,8 @@ function moveHistogram(
   const size = f(f(from.max - from.min) / parts);
   const half = f(0.5 * size);
   const moved = new Float32Array(bins);
-  // Number of edges at or below the mid-point. Mid-points increase, so the search resumes where it stopped.
+  // Number of edges at or below the mid-point. Mid-points increase, so the search resumes where it
+  // stopped.
   let passed = 0;
   for (let i = 0; i < parts; i++) {
     const middle = f(linspaceAt(i, parts + 1, from.min, from.max, size) + half);
@@ -337,8 +344,9 @@ function moveHistogram(
 }
 
 /**
- * The estimated error of quantizing a histogram's values with the range of some of its bins, torch's
- * `_compute_quantization_error`. Values spread evenly within a bin; all arithmetic is float32 where torch's is.
+ * The estimated error of quantizing a histogram's values with the range of some of its bins,
+ * torch's `_compute_quantization_error`. Values spread evenly within a bin; all arithmetic is
+ * float32 where torch's is.
  */
 class QuantizationError {
   readonly #density: Float32Array;

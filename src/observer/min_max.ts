@@ -27,7 +27,8 @@ export function minMax(data: Float32Array): [min: number, max: number] {
 }
 
 /**
- * Keeps the smallest and largest value ever seen; torch.ao.quantization.MinMaxObserver, bit for bit.
+ * Keeps the smallest and largest value ever seen; torch.ao.quantization.MinMaxObserver, bit for
+ * bit.
  *
  * @example
  * ```ts
@@ -49,7 +50,8 @@ export class MinMaxObserver extends UniformObserver {
   /**
    * Makes an observer that has seen nothing.
    *
-   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
+   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of
+   * quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: ObserverOptions = {}) {
@@ -64,7 +66,10 @@ export class MinMaxObserver extends UniformObserver {
     this.#max = Math.max(max, this.#max);
   }
 
-  /** The parameters of the whole range seen; without data and with `allowUnseen` scale 1, zero point 0. */
+  /**
+   * The parameters of the whole range seen; without data and with `allowUnseen` scale 1, zero point
+   * 0.
+   */
   override calculateQParams(options?: CalculateOptions): PerTensorQParams {
     this.checkSeen(options);
     return this.seen ? this.qparamsOf(this.#min, this.#max) : this.perTensor(1, 0);

@@ -46,8 +46,8 @@ export function averageStep(
 
 /**
  * Averages the minima and maxima of successive tensors: the first tensor's as they are, then
- * `min + averagingConstant * (current - min)` in float32. torch.ao.quantization.MovingAverageMinMaxObserver,
- * bit for bit.
+ * `min + averagingConstant * (current - min)` in float32.
+ * torch.ao.quantization.MovingAverageMinMaxObserver, bit for bit.
  *
  * @example
  * ```ts
@@ -70,7 +70,8 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
   /**
    * Makes an observer that has seen nothing.
    *
-   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
+   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of
+   * quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: MovingAverageOptions = {}) {
@@ -86,7 +87,9 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
     );
   }
 
-  /** Moves both averages towards a tensor's smallest and largest value; the first tensor sets them. */
+  /**
+   * Moves both averages towards a tensor's smallest and largest value; the first tensor sets them.
+   */
   protected override update(data: Float32Array): void {
     let [min, max] = minMax(data);
     if (this.seen) {
@@ -97,7 +100,9 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
     this.#max = max;
   }
 
-  /** The parameters of the average range; without data and with `allowUnseen` scale 1, zero point 0. */
+  /**
+   * The parameters of the average range; without data and with `allowUnseen` scale 1, zero point 0.
+   */
   override calculateQParams(options?: CalculateOptions): PerTensorQParams {
     this.checkSeen(options);
     return this.seen ? this.qparamsOf(this.#min, this.#max) : this.perTensor(1, 0);
@@ -118,7 +123,10 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
     return this.#max;
   }
 
-  /** Replaces the averages by recorded ones, both rounded to float32; later tensors average on from them. */
+  /**
+   * Replaces the averages by recorded ones, both rounded to float32; later tensors average on from
+   * them.
+   */
   override setRange(min: number, max: number): void {
     [this.#min, this.#max] = checkRange(min, max);
   }

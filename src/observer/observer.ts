@@ -1,5 +1,6 @@
 /**
- * What all observers share: the base classes, factories, and the step from a range to scale and zero point.
+ * What all observers share: the base classes, factories, and the step from a range to scale and
+ * zero point.
  *
  * @module
  */
@@ -28,9 +29,10 @@ export interface ObserverOptions {
   /** perTensorAffine or perChannelAffine by default, as the class is. */
   qscheme?: QScheme;
   /**
-   * Halves the range that the observed values are spread over: 0..127 for quint8, -64..63 for qint8, a custom range's
-   * ends floor-divided by 2. As in torch it has no effect on qint32 without a custom range, and integers beyond the
-   * half stay usable: the parameters' quantMin and quantMax are those of the whole range.
+   * Halves the range that the observed values are spread over: 0..127 for quint8, -64..63 for
+   * qint8, a custom range's ends floor-divided by 2. As in torch it has no effect on qint32 without
+   * a custom range, and integers beyond the half stay usable: the parameters' quantMin and quantMax
+   * are those of the whole range.
    */
   reduceRange?: boolean;
   /** Smallest integer. Give both ends or neither; the range must contain 0. */
@@ -92,7 +94,10 @@ export type ObserverFactory<T extends Observer = Observer> = {
  * }
  *
  * const input = MeanObserver.withArgs({ factor: 3 });
- * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), { ...fbgemmQConfig, input });
+ * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), {
+ *   ...fbgemmQConfig,
+ *   input,
+ * });
  * observed.forward(tensor([-85, 0, 85, 0], [2, 2]));
  * assertEquals(nodeQParams(convertToReference(observed).nodes[1]!)!.scale, 1);
  * ```
@@ -109,7 +114,8 @@ export abstract class Observer {
    * @param data Float32 values, row-major.
    * @param shape Their shape; needed by per-channel observers only.
    * @throws {TypeError} If `data` is no Float32Array, or `shape` no array.
-   * @throws {RangeError} If a value is NaN or infinite, or `shape` does not fit `data`. Nothing has changed then.
+   * @throws {RangeError} If a value is NaN or infinite, or `shape` does not fit `data`. Nothing has
+   * changed then.
    */
   observe(data: Float32Array, shape?: readonly number[]): void {
     if (!isFloat32Array(data)) {
@@ -141,7 +147,8 @@ export abstract class Observer {
   /**
    * The quantization parameters for what was seen.
    *
-   * @throws {RangeError} If no data was seen (unless `allowUnseen`), or no positive finite scale fits the range.
+   * @throws {RangeError} If no data was seen (unless `allowUnseen`), or no positive finite scale
+   * fits the range.
    */
   abstract calculateQParams(options?: CalculateOptions): QParams;
 
@@ -151,7 +158,10 @@ export abstract class Observer {
   /** Forgets what was seen. */
   abstract reset(): void;
 
-  /** Smallest value so far, one a channel if per channel; undefined for observers that keep no range. */
+  /**
+   * Smallest value so far, one a channel if per channel; undefined for observers that keep no
+   * range.
+   */
   get minVal(): number | Float32Array | undefined {
     return undefined;
   }
@@ -175,11 +185,12 @@ export abstract class Observer {
   }
 
   /**
-   * A factory of observers of this class with the given arguments, torch's `with_args`. The arguments are
-   * checked at once.
+   * A factory of observers of this class with the given arguments, torch's `with_args`. The
+   * arguments are checked at once.
    *
    * @param options What the constructor takes; copied.
-   * @throws {TypeError | RangeError} What the constructor throws, the class's name before the message.
+   * @throws {TypeError | RangeError} What the constructor throws, the class's name before the
+   * message.
    *
    * @example
    * ```ts
@@ -202,7 +213,8 @@ export abstract class Observer {
     try {
       return Object.assign(create, { observerName: create().kind, args });
     } catch (cause) {
-      // Factories stand side by side in a QConfig: the message says in which of them the argument is wrong.
+      // Factories stand side by side in a QConfig: the message says in which of them the argument
+      // is wrong.
       const { message } = cause as Error;
       if (cause instanceof TypeError) {
         throw new TypeError(`${this.name}.withArgs: ${message}`, { cause });
@@ -246,7 +258,9 @@ export interface RangeConfig {
   readonly qscheme: QScheme;
   /** Whether quantMin..quantMax is half of wholeMin..wholeMax. */
   readonly reduceRange: boolean;
-  /** The smallest of the integers that the observed range is spread over: halved if `reduceRange`. */
+  /**
+   * The smallest of the integers that the observed range is spread over: halved if `reduceRange`.
+   */
   readonly quantMin: number;
   /** The largest of them. */
   readonly quantMax: number;
@@ -339,8 +353,8 @@ export function resolveOptions(
 }
 
 /**
- * Scale and zero point for one range, by torch's `_calculate_qparams`, all in float32. The range is extended to
- * contain 0.
+ * Scale and zero point for one range, by torch's `_calculate_qparams`, all in float32. The range is
+ * extended to contain 0.
  */
 export function scaleAndZeroPoint(
   min: number,
@@ -360,14 +374,15 @@ export function scaleAndZeroPoint(
     ];
   }
   const scale = Math.max(f(f(high - low) / f(quantMax - quantMin)), eps);
-  // torch converts to int32, where a value out of range becomes the smallest integer, and subtracts in int32:
-  // over qint32's whole range a mostly negative tensor gets the zero point 0.
+  // torch converts to int32, where a value out of range becomes the smallest integer, and subtracts
+  // in int32: over qint32's whole range a mostly negative tensor gets the zero point 0.
   const steps = Math.max(roundHalfEven(f(low / scale)), -2147483648);
   return [scale, clamp((quantMin - steps) | 0, quantMin, quantMax)];
 }
 
 /**
- * An observer whose parameters follow from a range of values; torch's UniformQuantizationObserverBase.
+ * An observer whose parameters follow from a range of values; torch's
+ * UniformQuantizationObserverBase.
  *
  * @example
  * ```ts
@@ -434,8 +449,8 @@ export abstract class UniformObserver extends Observer {
 }
 
 /**
- * Per-tensor quantization parameters for a known range of values, as torch's observers calculate them: all in
- * float32, the range extended to contain 0.
+ * Per-tensor quantization parameters for a known range of values, as torch's observers calculate
+ * them: all in float32, the range extended to contain 0.
  *
  * @param min Smallest value.
  * @param max Largest value.

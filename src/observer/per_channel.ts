@@ -49,7 +49,8 @@ export interface FloatQParams {
 }
 
 /**
- * What the two per-channel observers share; they differ in how a new tensor's range joins the old one.
+ * What the two per-channel observers share; they differ in how a new tensor's range joins the old
+ * one.
  *
  * @example Float zero points, as for an embedding
  * ```ts
@@ -138,11 +139,13 @@ export abstract class PerChannelObserver extends UniformObserver {
   }
 
   /**
-   * The quantization parameters for what was seen, one scale and zero point a channel. Of an observer without
-   * data and with `allowUnseen`: one channel, scale 1 and zero point 0, as in torch.
+   * The quantization parameters for what was seen, one scale and zero point a channel. Of an
+   * observer without data and with `allowUnseen`: one channel, scale 1 and zero point 0, as in
+   * torch.
    *
    * @throws {RangeError} If no data was seen (unless `allowUnseen`), or the scheme is
-   * perChannelAffineFloatQParams, for which see {@linkcode PerChannelObserver.calculateFloatQParams}.
+   * perChannelAffineFloatQParams, for which see
+   * {@linkcode PerChannelObserver.calculateFloatQParams}.
    */
   override calculateQParams(options?: CalculateOptions): PerChannelQParams {
     if (this.qscheme === "perChannelAffineFloatQParams") {
@@ -180,11 +183,12 @@ export abstract class PerChannelObserver extends UniformObserver {
   }
 
   /**
-   * The parameters for what was seen under the scheme perChannelAffineFloatQParams, which embeddings use: the
-   * scale spans the channel's own range, which need not contain 0, and is 1 where it is not above eps.
+   * The parameters for what was seen under the scheme perChannelAffineFloatQParams, which
+   * embeddings use: the scale spans the channel's own range, which need not contain 0, and is 1
+   * where it is not above eps.
    *
-   * @throws {RangeError} If no data was seen (unless `allowUnseen`), the scheme is another one, or a range is
-   * wider than float32 holds.
+   * @throws {RangeError} If no data was seen (unless `allowUnseen`), the scheme is another one, or
+   * a range is wider than float32 holds.
    */
   calculateFloatQParams(options?: CalculateOptions): FloatQParams {
     if (this.qscheme !== "perChannelAffineFloatQParams") {
@@ -223,7 +227,10 @@ export abstract class PerChannelObserver extends UniformObserver {
     return this.#max.slice();
   }
 
-  /** Replaces the channels' ranges by recorded ones, one minimum and maximum a channel, rounded to float32. */
+  /**
+   * Replaces the channels' ranges by recorded ones, one minimum and maximum a channel, rounded to
+   * float32.
+   */
   override setRange(min: ArrayLike<number>, max: ArrayLike<number>): void {
     for (const [name, value] of [["min", min], ["max", max]] as const) {
       if (typeof value !== "object" || value === null || !("length" in value)) {
@@ -257,7 +264,10 @@ export abstract class PerChannelObserver extends UniformObserver {
  * ```ts
  * import { PerChannelMinMaxObserver } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * const observer = new PerChannelMinMaxObserver({ dtype: "qint8", qscheme: "perChannelSymmetric" });
+ * const observer = new PerChannelMinMaxObserver({
+ *   dtype: "qint8",
+ *   qscheme: "perChannelSymmetric",
+ * });
  * observer.observe(new Float32Array([-1, 0.5, 2, 3]), [2, 2]);
  * assertEquals([...observer.calculateQParams().scales], [1, 3].map((x) => Math.fround(x / 127.5)));
  * ```
@@ -269,7 +279,8 @@ export class PerChannelMinMaxObserver extends PerChannelObserver {
   /**
    * Makes an observer that has seen nothing; the first tensor sets the number of channels.
    *
-   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
+   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of
+   * quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: PerChannelOptions = {}) {
@@ -296,7 +307,10 @@ export class PerChannelMinMaxObserver extends PerChannelObserver {
  * ```ts
  * import { MovingAveragePerChannelMinMaxObserver } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * const observer = new MovingAveragePerChannelMinMaxObserver({ averagingConstant: 0.5, chAxis: 1 });
+ * const observer = new MovingAveragePerChannelMinMaxObserver({
+ *   averagingConstant: 0.5,
+ *   chAxis: 1,
+ * });
  * observer.observe(new Float32Array([-1, 0, 1, 2]), [2, 2]);
  * observer.observe(new Float32Array([-3, 0, 1, 4]), [2, 2]);
  * assertEquals([[...observer.minVal], [...observer.maxVal]], [[-2, 0], [1, 3]]);
@@ -311,7 +325,8 @@ export class MovingAveragePerChannelMinMaxObserver extends PerChannelObserver {
   /**
    * Makes an observer that has seen nothing; the first tensor sets the number of channels.
    *
-   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of quint8, qint8, qint32.
+   * @throws {TypeError} If an option is unknown or of the wrong kind, or the dtype is none of
+   * quint8, qint8, qint32.
    * @throws {RangeError} If an option's value is out of range.
    */
   constructor(options: MovingAveragePerChannelOptions = {}) {

@@ -53,7 +53,10 @@ export interface DTypeConstraints {
   readonly zeroPointExact?: number;
 }
 
-/** One way in which a target runs an operation; torch's DTypeConfig. Of several constraints any one may hold. */
+/**
+ * One way in which a target runs an operation; torch's DTypeConfig. Of several constraints any one
+ * may hold.
+ */
 export interface DTypePattern {
   /** For every input. */
   readonly input?: DTypeConstraints | readonly DTypeConstraints[];
@@ -231,18 +234,25 @@ function patternFailure(
 }
 
 /**
- * The operations that a target runs, and in which dtypes; torch's BackendConfig. `prepare` and `observeLSTMParts` hold
- * every module and part to it.
+ * The operations that a target runs, and in which dtypes; torch's BackendConfig. `prepare` and
+ * `observeLSTMParts` hold every module and part to it.
  *
  * @example
  * ```ts
  * import { BackendConfig, getPreset, Linear, prepare } from "@splitgate/splitgate";
  * import { assertThrows } from "@std/assert";
  * const backendConfig = new BackendConfig("narrow", {
- *   linear: [{ input: { dtype: "quint8" }, weight: { dtype: "qint8", quantMin: -127 }, output: { dtype: "quint8" } }],
+ *   linear: [{
+ *     input: { dtype: "quint8" },
+ *     weight: { dtype: "qint8", quantMin: -127 },
+ *     output: { dtype: "quint8" },
+ *   }],
  * });
  * assertThrows(
- *   () => prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), getPreset("fbgemm"), { backendConfig }),
+ *   () =>
+ *     prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), getPreset("fbgemm"), {
+ *       backendConfig,
+ *     }),
  *   RangeError,
  *   "weight quantMin: expected at least -127, got -128",
  * );
@@ -258,7 +268,8 @@ export class BackendConfig {
    * Checks the patterns; they are kept, not copied.
    *
    * @throws {TypeError} If an argument is of the wrong kind.
-   * @throws {RangeError} If there is no such operation, or constraints contradict each other: it names them.
+   * @throws {RangeError} If there is no such operation, or constraints contradict each other: it
+   * names them.
    */
   constructor(name: string, patterns: { readonly [op in BackendOp]?: readonly DTypePattern[] }) {
     if (typeof name !== "string") failType("name", "a string", name);
@@ -286,8 +297,8 @@ export class BackendConfig {
   }
 
   /**
-   * Why the target does not run an operation on such values: the constraint that failed, of the pattern that came
-   * closest; null if it does.
+   * Why the target does not run an operation on such values: the constraint that failed, of the
+   * pattern that came closest; null if it does.
    *
    * @internal
    */
@@ -320,7 +331,10 @@ const embedding: DTypePattern = { weight: quint8, output: float32 };
  * import { fbgemmBackendConfig, getPreset, LSTM, prepare } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
- * assertEquals(prepare(lstm, getPreset("fbgemm"), { backendConfig: fbgemmBackendConfig }).unsupported, []);
+ * assertEquals(
+ *   prepare(lstm, getPreset("fbgemm"), { backendConfig: fbgemmBackendConfig }).unsupported,
+ *   [],
+ * );
  * ```
  */
 export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
@@ -344,7 +358,12 @@ export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
  *
  * @example
  * ```ts
- * import { LSTM, MinMaxObserver, observeLSTMParts, qnnpackBackendConfig as backendConfig } from "@splitgate/splitgate";
+ * import {
+ *   LSTM,
+ *   MinMaxObserver,
+ *   observeLSTMParts,
+ *   qnnpackBackendConfig as backendConfig,
+ * } from "@splitgate/splitgate";
  * import { assertThrows } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
  * assertThrows(
@@ -376,8 +395,8 @@ const int16: readonly DTypeConstraints[] = [
 ];
 
 /**
- * A DSP that works in 8 and 16 bits (qint32 within 16 bits): qint8 weights, activations of either width, and a Linear
- * whose accumulators go to an add unrounded (float32).
+ * A DSP that works in 8 and 16 bits (qint32 within 16 bits): qint8 weights, activations of either
+ * width, and a Linear whose accumulators go to an add unrounded (float32).
  *
  * @example
  * ```ts
@@ -385,8 +404,14 @@ const int16: readonly DTypeConstraints[] = [
  * import { LSTM, MinMaxObserver, observeLSTMParts } from "@splitgate/splitgate";
  * import { assertEquals, assertThrows } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
- * const cellState = MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 });
- * const { unsupported } = observeLSTMParts(lstm, { cellState }, { backendConfig: dsp16BackendConfig });
+ * const cellState = MinMaxObserver.withArgs({
+ *   dtype: "qint32",
+ *   quantMin: -32768,
+ *   quantMax: 32767,
+ * });
+ * const { unsupported } = observeLSTMParts(lstm, { cellState }, {
+ *   backendConfig: dsp16BackendConfig,
+ * });
  * assertEquals(unsupported, []);
  * assertThrows(
  *   () => observeLSTMParts(lstm, { cellState }, { backendConfig: fbgemmBackendConfig }),

@@ -114,7 +114,10 @@ export function checkQConfig(qconfig: unknown): void {
 const OF_A_DTYPE =
   "MinMaxObserver.withArgs({ dtype }), for 16 bits with dtype qint32, quantMin and quantMax";
 
-/** Requires an observer factory or null. Observers and their classes, which are easily given instead, are named. */
+/**
+ * Requires an observer factory or null. Observers and their classes, which are easily given
+ * instead, are named.
+ */
 function checkFactory(name: string, factory: unknown): void {
   if (typeof factory === "string") {
     failType(name, `an observer factory such as ${OF_A_DTYPE}`, factory);
@@ -155,7 +158,10 @@ function partsOf(key: PartSlot | PartName): readonly Part[] {
   return LSTM_PARTS_PROJECTED.filter((part) => part.name === key || part.slot === key);
 }
 
-/** Requires what a part can be given: an observer factory, null, four of them, or those of its output and inputs. */
+/**
+ * Requires what a part can be given: an observer factory, null, four of them, or those of its
+ * output and inputs.
+ */
 export function checkPartObserver(
   name: string,
   key: PartSlot | PartName,
@@ -208,18 +214,29 @@ export function checkPartObserver(
 }
 
 /**
- * Which module gets which QConfig, as torch's QConfigMapping: for all modules, by type, by a pattern of names, by
- * name, and for single parts of LSTM cells. What is more specific wins (global < type < pattern < name), among equals
- * what came later. null leaves a module as it is.
+ * Which module gets which QConfig, as torch's QConfigMapping: for all modules, by type, by a
+ * pattern of names, by name, and for single parts of LSTM cells. What is more specific wins (global
+ * < type < pattern < name), among equals what came later. null leaves a module as it is.
  *
  * @example
  * ```ts
- * import { Embedding, getPreset, LSTM, MinMaxObserver, prepare, QConfigMapping, Sequential } from "@splitgate/splitgate";
+ * import {
+ *   Embedding,
+ *   getPreset,
+ *   LSTM,
+ *   MinMaxObserver,
+ *   prepare,
+ *   QConfigMapping,
+ *   Sequential,
+ * } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * const mapping = new QConfigMapping()
  *   .setGlobal(getPreset("fbgemm"))
  *   .setObjectType("Embedding", null)
- *   .setPart("cellState", MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 }));
+ *   .setPart(
+ *     "cellState",
+ *     MinMaxObserver.withArgs({ dtype: "qint32", quantMin: -32768, quantMax: 32767 }),
+ *   );
  * const observed = prepare(
  *   new Sequential({
  *     embedding: new Embedding({ numEmbeddings: 5, embeddingDim: 2 }),
@@ -257,7 +274,8 @@ export class QConfigMapping {
   /**
    * A mapping that also gives `qconfig` to every module for which nothing more specific is set.
    *
-   * @throws {TypeError | RangeError} If `qconfig` is no QConfig or null, as in the other setters: it names the field.
+   * @throws {TypeError | RangeError} If `qconfig` is no QConfig or null, as in the other setters:
+   * it names the field.
    */
   setGlobal(qconfig: QConfig | null): QConfigMapping {
     return this.#with(0, "global", () => true, qconfig);
@@ -266,7 +284,8 @@ export class QConfigMapping {
   /**
    * A mapping that also gives `qconfig` to every module of a type.
    *
-   * @param type The kind's name, PyTorch's: "LSTM". That there is such a module is checked by `prepare`.
+   * @param type The kind's name, PyTorch's: "LSTM". That there is such a module is checked by
+   * `prepare`.
    * @throws {TypeError} If `type` is no string.
    */
   setObjectType(type: string, qconfig: QConfig | null): QConfigMapping {
@@ -299,7 +318,8 @@ export class QConfigMapping {
    * A mapping that also sets the observer of a part of LSTM cells, over what their QConfig says.
    *
    * @param part A slot (`sigmoid`) or, more specific, a part (`forget_gate`).
-   * @param observer An observer, null for "not quantized", four of them, one a gate, or those of its output and inputs.
+   * @param observer An observer, null for "not quantized", four of them, one a gate, or those of
+   * its output and inputs.
    * @param module The LSTM's name; all LSTMs by default.
    * @throws {TypeError} If an argument is of the wrong kind.
    * @throws {RangeError} If there is no such part.
@@ -325,7 +345,8 @@ export class QConfigMapping {
   /**
    * The QConfig of each module; null where it is to stay as it is.
    *
-   * @throws {RangeError} If a key of the mapping matches no module: it names the key and the modules there are.
+   * @throws {RangeError} If a key of the mapping matches no module: it names the key and the
+   * modules there are.
    * @internal
    */
   resolve(modules: readonly NamedModule[]): (QConfig | null)[] {

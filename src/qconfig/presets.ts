@@ -30,9 +30,9 @@ function fixed16(
 }
 
 /**
- * 8-bit weights (a scale a row, rounded against the calibration data) and hidden state, 16-bit gates and cell state.
- * What enters as float32 is not quantized: the rows of an Embedding are projected in float32 once, and kept. Outputs
- * of Linear stay float32.
+ * 8-bit weights (a scale a row, rounded against the calibration data) and hidden state, 16-bit
+ * gates and cell state. What enters as float32 is not quantized: the rows of an Embedding are
+ * projected in float32 once, and kept. Outputs of Linear stay float32.
  *
  * @example
  * ```ts

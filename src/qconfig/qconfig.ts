@@ -19,8 +19,9 @@ export interface PartConfig {
   /** What a part gives; left out, it inherits. */
   readonly output?: OutputObserver;
   /**
-   * What a part reads, one an input in its own order, where it is to be requantized before it is read: where the
-   * producer's parameters differ there are two q-dq pairs between the two. null: as the producer gives it.
+   * What a part reads, one an input in its own order, where it is to be requantized before it is
+   * read: where the producer's parameters differ there are two q-dq pairs between the two. null: as
+   * the producer gives it.
    */
   readonly inputs?: readonly (ObserverFactory | null)[];
 }
@@ -29,24 +30,30 @@ export interface PartConfig {
 export type PartObserver = OutputObserver | PartConfig;
 
 /**
- * Observers of an LSTM cell's parts, by slot (`sigmoid`: all three gates that have one) or, more specific, by part
- * (`forget_gate`). What is left out inherits: sigmoid, tanh and tanh(cell) have the fixed parameters that torch's
- * operators give them, every other part has the QConfig's `activation`.
+ * Observers of an LSTM cell's parts, by slot (`sigmoid`: all three gates that have one) or, more
+ * specific, by part (`forget_gate`). What is left out inherits: sigmoid, tanh and tanh(cell) have
+ * the fixed parameters that torch's operators give them, every other part has the QConfig's
+ * `activation`.
  */
 export type PartObservers = { readonly [key in PartSlot | PartName]?: PartObserver };
 
-/** The observers of one module, and how it is converted. Factories, not observers: each module and part gets an observer of its own. */
+/**
+ * The observers of one module, and how it is converted. Factories, not observers: each module and
+ * part gets an observer of its own.
+ */
 export interface QConfig {
   /**
-   * For outputs. A PlaceholderObserver leaves them float32. Sigmoid, HardSigmoid, Tanh and Softmax have fixed parameters,
-   * as in torch, of this observer's dtype, and where that is qint32 of its range.
+   * For outputs. A PlaceholderObserver leaves them float32. Sigmoid, HardSigmoid, Tanh and Softmax
+   * have fixed parameters, as in torch, of this observer's dtype, and where that is qint32 of its
+   * range.
    */
   readonly activation: ObserverFactory;
   /** For weights. */
   readonly weight: ObserverFactory;
   /**
-   * For float32 values that enter the module; `activation` by default. A PlaceholderObserver leaves them float32:
-   * they are multiplied with the dequantized weights. What comes in integers of the same dtype keeps its parameters.
+   * For float32 values that enter the module; `activation` by default. A PlaceholderObserver leaves
+   * them float32: they are multiplied with the dequantized weights. What comes in integers of the
+   * same dtype keeps its parameters.
    */
   readonly input?: ObserverFactory;
   /** For the parts of an LSTM's cells. */
@@ -54,30 +61,33 @@ export interface QConfig {
   /** The rounding family of the integer operators; "fbgemm" by default. */
   readonly engine?: Engine;
   /**
-   * Parameters of an LSTM's initial and final state. "torch": where none is given it starts from zeros at scale 1 and
-   * zero point 0; float32 states that are given have an observer of their own for h and one for c, as behind a
-   * QuantStub; final states have the first cell's parameters, as torch.stack keeps them. "own": every state has its
-   * cell's own parameters, whose observers are shown the states that calibration is given. "torch" by default.
+   * Parameters of an LSTM's initial and final state. "torch": where none is given it starts from
+   * zeros at scale 1 and zero point 0; float32 states that are given have an observer of their own
+   * for h and one for c, as behind a QuantStub; final states have the first cell's parameters, as
+   * torch.stack keeps them. "own": every state has its cell's own parameters, whose observers are
+   * shown the states that calibration is given. "torch" by default.
    */
   readonly initialState?: "torch" | "own";
   /**
-   * Which values the parameters of a bidirectional LSTM's output are observed on. The output has the forward
-   * direction's parameters: "torch" shows its observer the forward direction only, as torch does, so that larger values
-   * of the backward direction are cut off; "both" shows it both. "torch" by default.
+   * Which values the parameters of a bidirectional LSTM's output are observed on. The output has
+   * the forward direction's parameters: "torch" shows its observer the forward direction only, as
+   * torch does, so that larger values of the backward direction are cut off; "both" shows it both.
+   * "torch" by default.
    */
   readonly concatenation?: "torch" | "both";
   /**
-   * How weights become integers: "nearest" as torch, or "calibrated", which rounds each row so that its error on the
-   * calibration data is small; an Embedding's rows together with the input weights of the LSTM that reads them.
-   * "nearest" by default.
+   * How weights become integers: "nearest" as torch, or "calibrated", which rounds each row so that
+   * its error on the calibration data is small; an Embedding's rows together with the input weights
+   * of the LSTM that reads them. "nearest" by default.
    */
   readonly weightRounding?: "nearest" | "calibrated";
   /** Bits of an Embedding's rows; by default 8, and float32 rows where `dynamic`, as in torch. */
   readonly embeddingBits?: 8 | 16;
   /**
-   * Whether Linear and LSTM are quantized dynamically: int8 weights, and float32 activations that are quantized at
-   * each call, by the range of what the call gives. `activation` and `input` must then be PlaceholderObservers, and
-   * there can be no `parts`. No calibration is needed. false by default.
+   * Whether Linear and LSTM are quantized dynamically: int8 weights, and float32 activations that
+   * are quantized at each call, by the range of what the call gives. `activation` and `input` must
+   * then be PlaceholderObservers, and there can be no `parts`. No calibration is needed. false by
+   * default.
    */
   readonly dynamic?: boolean;
 }
@@ -139,7 +149,10 @@ export const defaultPerChannelWeightObserver: ObserverFactory<
  * import { defaultQConfig } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = defaultQConfig;
- * assertEquals([activation.observerName, weight.observerName], ["MinMaxObserver", "MinMaxObserver"]);
+ * assertEquals([activation.observerName, weight.observerName], [
+ *   "MinMaxObserver",
+ *   "MinMaxObserver",
+ * ]);
  * ```
  */
 export const defaultQConfig: QConfig = Object.freeze({
@@ -155,7 +168,10 @@ export const defaultQConfig: QConfig = Object.freeze({
  * import { defaultPerChannelQConfig } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = defaultPerChannelQConfig;
- * assertEquals([activation.observerName, weight.observerName], ["MinMaxObserver", "PerChannelMinMaxObserver"]);
+ * assertEquals([activation.observerName, weight.observerName], [
+ *   "MinMaxObserver",
+ *   "PerChannelMinMaxObserver",
+ * ]);
  * ```
  */
 export const defaultPerChannelQConfig: QConfig = Object.freeze({
@@ -171,7 +187,9 @@ export const defaultPerChannelQConfig: QConfig = Object.freeze({
  * import { fbgemmQConfig } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = fbgemmQConfig;
- * assertEquals([activation.observerName, activation.args], ["HistogramObserver", { reduceRange: true }]);
+ * assertEquals([activation.observerName, activation.args], ["HistogramObserver", {
+ *   reduceRange: true,
+ * }]);
  * assertEquals(weight.observerName, "PerChannelMinMaxObserver");
  * ```
  */
@@ -197,14 +215,19 @@ export const x86QConfig: QConfig = Object.freeze({
 });
 
 /**
- * torch's get_default_qconfig("qnnpack"): a histogram with the whole range, per-tensor weights, qnnpack's rounding.
+ * torch's get_default_qconfig("qnnpack"): a histogram with the whole range, per-tensor weights,
+ * qnnpack's rounding.
  *
  * @example
  * ```ts
  * import { qnnpackQConfig } from "./qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight, engine } = qnnpackQConfig;
- * assertEquals([activation.args, weight.observerName, engine], [{ reduceRange: false }, "MinMaxObserver", "qnnpack"]);
+ * assertEquals([activation.args, weight.observerName, engine], [
+ *   { reduceRange: false },
+ *   "MinMaxObserver",
+ *   "qnnpack",
+ * ]);
  * ```
  */
 export const qnnpackQConfig: QConfig = Object.freeze({
@@ -214,8 +237,9 @@ export const qnnpackQConfig: QConfig = Object.freeze({
 });
 
 /**
- * torch's default_dynamic_qconfig: what torch.ao.quantization.quantize_dynamic gives a Linear and an LSTM. Weights per
- * tensor, activations in 7 bits (8 under `{ ...dynamicQConfig, engine: "qnnpack" }`, as torch's kernels do).
+ * torch's default_dynamic_qconfig: what torch.ao.quantization.quantize_dynamic gives a Linear and
+ * an LSTM. Weights per tensor, activations in 7 bits (8 under
+ * `{ ...dynamicQConfig, engine: "qnnpack" }`, as torch's kernels do).
  *
  * @example No calibration
  * ```ts
@@ -241,7 +265,9 @@ export const dynamicQConfig: QConfig = Object.freeze({
  * import { convert, Linear, perChannelDynamicQConfig, prepare } from "@splitgate/splitgate";
  * import { type QuantizedLinear } from "../modules/linear/quantized.ts";
  * import { assert } from "@std/assert";
- * const model = convert(prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), perChannelDynamicQConfig));
+ * const model = convert(
+ *   prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), perChannelDynamicQConfig),
+ * );
  * const linear = model.modules.get("linear") as QuantizedLinear;
  * assert(linear.weight.scales.length === 3);
  * ```

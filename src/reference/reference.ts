@@ -30,15 +30,17 @@ import { assertGraph } from "./verify.ts";
 export type StateTensor = QTensor<PerTensorQParams> | Tensor;
 
 /**
- * States by cell, such as `lstm.l0` and `lstm.l0_reverse`: of an LSTM h [batch, width] and c [batch, hiddenSize].
+ * States by cell, such as `lstm.l0` and `lstm.l0_reverse`: of an LSTM h [batch, width] and c
+ * [batch, hiddenSize].
  */
 export type ReferenceState = ReadonlyMap<string, { readonly [slot: string]: StateTensor }>;
 
 /** Options of {@linkcode ReferenceModel.run}. */
 export interface ReferenceRunOptions {
   /**
-   * Initial states; zeros for cells that are left out. A quantized tensor keeps its parameters for the first step; a
-   * float32 one is quantized to the LSTM's `stateInput`, or to the cell's own where that has none.
+   * Initial states; zeros for cells that are left out. A quantized tensor keeps its parameters for
+   * the first step; a float32 one is quantized to the LSTM's `stateInput`, or to the cell's own
+   * where that has none.
    */
   readonly state?: ReferenceState;
   /** Steps of each batch row, 1..steps; all by default. Beyond them the output of an LSTM is 0. */
@@ -91,7 +93,8 @@ export class ReferenceModel implements Iterable<GraphNode> {
   /**
    * Called by {@linkcode convertToReference}.
    *
-   * @param weights Float weights: the graph then runs as the float model that it came from, quantizing nothing.
+   * @param weights Float weights: the graph then runs as the float model that it came from,
+   * quantizing nothing.
    */
   constructor(model: QuantizedModel, weights: FloatWeights | null = null) {
     const { modules, topology } = model;
@@ -129,10 +132,12 @@ export class ReferenceModel implements Iterable<GraphNode> {
   }
 
   /**
-   * Runs the graph: what torch's reference module computes, float32 between dequantize and quantize.
+   * Runs the graph: what torch's reference module computes, float32 between dequantize and
+   * quantize.
    *
-   * @param x Float input or token ids, shaped as the float model takes them: with an LSTM [steps, batch, width] (or
-   * [batch, steps, width] where it is batchFirst), or without `batch`; otherwise any shape.
+   * @param x Float input or token ids, shaped as the float model takes them: with an LSTM [steps,
+   * batch, width] (or [batch, steps, width] where it is batchFirst), or without `batch`; otherwise
+   * any shape.
    * @throws {TypeError} If the input or a state is of the wrong kind.
    * @throws {RangeError} If a shape, length, token or value is wrong.
    *
@@ -315,14 +320,16 @@ function stateValue(
 }
 
 /**
- * The reference form of an observed and calibrated model, torch's convert to reference: each operation in float32
- * between a dequantize of what it reads and a quantize of what it gives, with weights and parameters as
- * {@linkcode convert} gives them. Where two neighbours differ in dtype or parameters there are two pairs between them.
+ * The reference form of an observed and calibrated model, torch's convert to reference: each
+ * operation in float32 between a dequantize of what it reads and a quantize of what it gives, with
+ * weights and parameters as {@linkcode convert} gives them. Where two neighbours differ in dtype or
+ * parameters there are two pairs between them.
  *
  * @param model An observed model, or a quantized one.
  * @returns The graph; it has passed {@linkcode verifyGraph}.
  * @throws {TypeError} If `model` is neither.
- * @throws {RangeError} If an observer has seen no data: it names the module and the part. Or a module is dynamic.
+ * @throws {RangeError} If an observer has seen no data: it names the module and the part. Or a
+ * module is dynamic.
  *
  * @example
  * ```ts

@@ -11,7 +11,9 @@ import { REFERENCE_OPS } from "../modules/kinds.ts";
 import type { GraphNode, GraphValue, Layout } from "../modules/reference.ts";
 import { nodeQParams } from "./graph.ts";
 
-/** Sees each node's value; of a cell's nodes step by step, for the batch rows that have the step. */
+/**
+ * Sees each node's value; of a cell's nodes step by step, for the batch rows that have the step.
+ */
 export type GraphWatcher = (node: GraphNode, value: GraphValue) => void;
 
 /** The float weight of a node that has one. */
@@ -23,7 +25,8 @@ export type CellState = Readonly<Record<string, GraphValue>>;
 /**
  * One node's value from those that it reads.
  *
- * @param weights Float weights instead of the nodes' own; quantize and dequantize nodes then return their input.
+ * @param weights Float weights instead of the nodes' own; quantize and dequantize nodes then return
+ * their input.
  */
 export function computeNode(
   node: GraphNode,
@@ -136,7 +139,8 @@ export class GraphRunner {
    * Runs the graph.
    *
    * @param input The rows of the input, in the layout's order.
-   * @param states Initial states by cell, such as `lstm.l0`; zeros where there is none. Replaced by the final ones.
+   * @param states Initial states by cell, such as `lstm.l0`; zeros where there is none. Replaced by
+   * the final ones.
    */
   run(
     input: GraphValue,

@@ -26,7 +26,10 @@ const INPUTS: Readonly<Record<string, number>> = {
   output: 1,
 };
 
-/** Whether a node's own value is float32 by right: given so, dequantized, or left so by the configuration. */
+/**
+ * Whether a node's own value is float32 by right: given so, dequantized, or left so by the
+ * configuration.
+ */
 function floatByRight(node: GraphNode): boolean {
   const { op } = node;
   return op === "dequantize" || op === "input" || op === "state" ||
@@ -34,10 +37,10 @@ function floatByRight(node: GraphNode): boolean {
 }
 
 /**
- * Checks a reference graph: names are unique, nodes stand behind what they read and the widths fit, every operation
- * reads dequantized values (or float32 ones that the configuration leaves so), every quantize reads float32 and has a
- * legal dtype and range, every dequantize reads integers, no q-dq pair is missing behind an operation that is
- * quantized, and none is redundant.
+ * Checks a reference graph: names are unique, nodes stand behind what they read and the widths fit,
+ * every operation reads dequantized values (or float32 ones that the configuration leaves so),
+ * every quantize reads float32 and has a legal dtype and range, every dequantize reads integers, no
+ * q-dq pair is missing behind an operation that is quantized, and none is redundant.
  *
  * @param nodes A graph's nodes, in order.
  * @returns The faults; none for a right graph.
@@ -150,7 +153,8 @@ function checkInputs(
     } else if (node.op === "quantize") {
       const before = origin(input, byName);
       const own = nodeQParams(node);
-      // A pair on an operation's output is never redundant; one on a dequantized value is, in the same parameters.
+      // A pair on an operation's output is never redundant; one on a dequantized value is, in the
+      // same parameters.
       if (before !== null && own !== null && sameQParams(before, own)) {
         fail("repeats the pair before it");
       }

@@ -1,5 +1,6 @@
 /**
- * Dynamic quantization: int8 weights, and float32 activations that are quantized at each call, by their own range.
+ * Dynamic quantization: int8 weights, and float32 activations that are quantized at each call, by
+ * their own range.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Running ends of time: each keeps one row a sequence from call to call, which is what it gives, so that a sequence in
- * chunks is as one in a whole. A row that is given no steps keeps its value.
+ * Running ends of time: each keeps one row a sequence from call to call, which is what it gives, so
+ * that a sequence in chunks is as one in a whole. A row that is given no steps keeps its value.
  *
  * @module
  */
@@ -27,7 +27,9 @@ export interface EndOfTime<P extends NodeProgram> {
   readonly kind: string;
   /** The name of the slot that it keeps its rows in. */
   readonly kept: string;
-  /** What it keeps besides marks of first steps; by default rows of that name, like the output's. */
+  /**
+   * What it keeps besides marks of first steps; by default rows of that name, like the output's.
+   */
   slots?(port: Port): readonly Slot[];
   /** What takes in values. */
   take(program: P): TakeValue;

@@ -1,5 +1,6 @@
 /**
- * What the running half of a kind of module says: what it keeps between steps, and how it is made ready and run.
+ * What the running half of a kind of module says: what it keeps between steps, and how it is made
+ * ready and run.
  *
  * All integers stand less their zero points here, so that zeros are all 0.
  *
@@ -25,9 +26,15 @@ export interface NodeProgram {
   readonly output: Port;
   /** Whether it runs with split gates where nothing else is said; false by default. */
   readonly splitGates?: boolean;
-  /** What it was lowered from, for kernels that run it another way; absent in a program that was read from a file. */
+  /**
+   * What it was lowered from, for kernels that run it another way; absent in a program that was
+   * read from a file.
+   */
   readonly source?: unknown;
-  /** Runs it where the numbers do not, and why they do not; absent in most, and in programs from files. */
+  /**
+   * Runs it where the numbers do not, and why they do not; absent in most, and in programs from
+   * files.
+   */
   readonly byParts?: ByParts;
 }
 
@@ -52,8 +59,8 @@ export interface Slot {
   /** Whether it is the mark of a row's first step, 1 until it, and no value of the model. */
   readonly mark?: boolean;
   /**
-   * Whether a state's bytes hold doubles, so that long sums move on exactly: those of integers up to the slot's
-   * quantMax, which may be above its dtype's. false by default.
+   * Whether a state's bytes hold doubles, so that long sums move on exactly: those of integers up
+   * to the slot's quantMax, which may be above its dtype's. false by default.
    */
   readonly wide?: boolean;
 }
@@ -61,10 +68,16 @@ export interface Slot {
 /** Arrays of slots by name, each [groups, batch, size]. */
 export type ModuleState = { readonly [slot: string]: Float64Array | Int32Array | Uint8Array };
 
-/** Values that modules pass on: integers less the zero point, or floats; a Float32Array holds reals of a caller. */
+/**
+ * Values that modules pass on: integers less the zero point, or floats; a Float32Array holds reals
+ * of a caller.
+ */
 export type Values = Float64Array | Float32Array;
 
-/** One call of a module: how many rows there are, and where reals of a caller begin. The session owns it. */
+/**
+ * One call of a module: how many rows there are, and where reals of a caller begin. The session
+ * owns it.
+ */
 export interface Call {
   /** Steps that are run; 1 behind the end of time. */
   steps: number;
@@ -98,11 +111,14 @@ export function createCall(steps: number, batch: number): Call {
   };
 }
 
-/** A module made ready: constants and scratch, shared by all sessions, which never run at the same time. */
+/**
+ * A module made ready: constants and scratch, shared by all sessions, which never run at the same
+ * time.
+ */
 export interface ModuleInstance {
   /**
-   * Whether `process` never throws, given what it is described to take. Sessions of others keep a copy of their state,
-   * and put it back where a call fails.
+   * Whether `process` never throws, given what it is described to take. Sessions of others keep a
+   * copy of their state, and put it back where a call fails.
    */
   readonly infallible?: boolean;
   /** Whether `process` takes float32 reals too, and quantizes them. */
@@ -114,8 +130,8 @@ export interface ModuleInstance {
   /** A state for `batch` rows at its beginning; by default an array a slot. */
   createState?(batch: number): ModuleState;
   /**
-   * Allocates what `process` needs for up to `batch` rows and `steps` steps, and gives its size in bytes; absent where
-   * it needs nothing.
+   * Allocates what `process` needs for up to `batch` rows and `steps` steps, and gives its size in
+   * bytes; absent where it needs nothing.
    */
   reserve?(batch: number, steps: number, splitGates: boolean): number;
   /**
@@ -123,8 +139,8 @@ export interface ModuleInstance {
    *
    * @param state What createState gave.
    * @param inputs Each [steps, batch, size].
-   * @param output [steps, batch, size], or [batch, size] where the module ends time. Beyond a row's length what it
-   * holds means nothing.
+   * @param output [steps, batch, size], or [batch, size] where the module ends time. Beyond a row's
+   * length what it holds means nothing.
    */
   process(state: ModuleState, inputs: readonly Values[], output: Values, call: Call): void;
 }
@@ -143,19 +159,23 @@ export interface RunningKind<P extends NodeProgram = NodeProgram> {
   instantiate(program: P): ModuleInstance;
 }
 
-/** Runs modules in another way than the portable kernels; what it is asked stands in the `./backend` entry. */
+/**
+ * Runs modules in another way than the portable kernels; what it is asked stands in the `./backend`
+ * entry.
+ */
 export interface Backend {
   /** For messages: which one it is. */
   readonly name: string;
   /**
-   * A module made ready: constants that all sessions share. null where this backend does not run it.
+   * A module made ready: constants that all sessions share. null where this backend does not run
+   * it.
    *
    * @internal
    */
   instantiate(program: NodeProgram): ModuleInstance | null;
   /**
-   * What `instantiate` then takes instead of making it, where it finds it in a program; null where this backend does not run
-   * the module. Absent where there is nothing to gain.
+   * What `instantiate` then takes instead of making it, where it finds it in a program; null where
+   * this backend does not run the module. Absent where there is nothing to gain.
    *
    * @internal
    */
@@ -185,7 +205,8 @@ export function reserveBuffer(buffers: Float64Array[], i: number, size: number):
 }
 
 /**
- * Makes room for what goes from layer to layer, `size` doubles, and gives its bytes: two arrays serve any number.
+ * Makes room for what goes from layer to layer, `size` doubles, and gives its bytes: two arrays
+ * serve any number.
  */
 export function reserveBetween(between: Float64Array[], layers: number, size: number): number {
   let bytes = 0;

@@ -1,5 +1,6 @@
 /**
- * Plans: a program's modules made ready for one choice of kernels, and where their values stand in memory.
+ * Plans: a program's modules made ready for one choice of kernels, and where their values stand in
+ * memory.
  *
  * @module
  */
@@ -17,7 +18,9 @@ export interface PlannedInput {
   readonly given: PerTensorQParams | null;
   /** Parameters that it is read in. */
   readonly taken: PerTensorQParams | null;
-  /** The buffer in which it is converted and read: another one where others still read it as it is. */
+  /**
+   * The buffer in which it is converted and read: another one where others still read it as it is.
+   */
   readonly converted: number;
 }
 
@@ -45,13 +48,19 @@ export interface Plan {
   readonly nodes: readonly PlannedNode[];
   /** The buffer of the model's input. */
   readonly input: number;
-  /** Values of a row of each buffer, the widest that it holds; and whether one of them has a row for each step. */
+  /**
+   * Values of a row of each buffer, the widest that it holds; and whether one of them has a row for
+   * each step.
+   */
   readonly sizes: readonly { readonly row: number; readonly time: boolean }[];
   /** The buffers: as long as the session that asked for most needs. */
   readonly buffers: Float64Array[];
   /** Whether the first node alone reads the model's input, and quantizes reals. */
   readonly takesReals: boolean;
-  /** Whether the last node alone gives the model's output, a row for each step, and dequantizes integers. */
+  /**
+   * Whether the last node alone gives the model's output, a row for each step, and dequantizes
+   * integers.
+   */
   readonly givesReals: boolean;
   /** Whether a module ends time, so that what stands behind it runs once for all steps. */
   readonly endsTime: boolean;
@@ -82,8 +91,8 @@ function same(a: PerTensorQParams | null, b: PerTensorQParams | null): boolean {
 }
 
 /**
- * Makes a program's modules ready, and plans where their values stand: a buffer is used again when its value is not.
- * Values are numbered: 0 is the model's input, and i + 1 what node i gives.
+ * Makes a program's modules ready, and plans where their values stand: a buffer is used again when
+ * its value is not. Values are numbered: 0 is the model's input, and i + 1 what node i gives.
  *
  * @param times Of each value whether it has a row for each step.
  */

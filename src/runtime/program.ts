@@ -54,7 +54,10 @@ export class Program implements RunningModel {
   readonly kinds: readonly RunningKind[];
   /** Of the input, and of what each node gives, whether it has a row for each step. */
   readonly #times = [true];
-  /** By kernels (the program itself for none), so that those which nothing else holds take their plans along. */
+  /**
+   * By kernels (the program itself for none), so that those which nothing else holds take their
+   * plans along.
+   */
   readonly #plans = new WeakMap<object, Plan>();
 
   /**
@@ -87,14 +90,15 @@ export class Program implements RunningModel {
   }
 
   /**
-   * A session: all memory is allocated here, and none by its steps (but a model's activation tables of more than 4,096
-   * outputs, once they have been asked often). Constants and scratch are made for the first session and shared by all: a
-   * session of its own holds only its state.
+   * A session: all memory is allocated here, and none by its steps (but a model's activation tables
+   * of more than 4,096 outputs, once they have been asked often). Constants and scratch are made
+   * for the first session and shared by all: a session of its own holds only its state.
    *
    * @param options.batch Rows that run together; 1 by default.
-   * @param options.maxSteps Steps that are run at a time: 16 by default, and 256 for a model that looks ahead, which
-   * can run no longer sequence than this.
-   * @param options.splitGates Overrides the form that recurrent modules run in; the results are the same.
+   * @param options.maxSteps Steps that are run at a time: 16 by default, and 256 for a model that
+   * looks ahead, which can run no longer sequence than this.
+   * @param options.splitGates Overrides the form that recurrent modules run in; the results are the
+   * same.
    * @param options.kernels What runs modules: the portable kernels by default.
    * @throws {TypeError} If an option is of the wrong kind.
    * @throws {RangeError} If batch or maxSteps is no positive integer, or a module cannot be run.

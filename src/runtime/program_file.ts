@@ -1,7 +1,8 @@
 /**
- * Reading a program: what a model was compiled to, as it runs. Four 32-bit words, little-endian: what the file is, its
- * version, how long it is, and where a JSON text begins. Then the arrays that the text places, each from a multiple of
- * eight bytes on; the text, in ASCII, filled up with spaces to whole words; and, as the last word, a checksum.
+ * Reading a program: what a model was compiled to, as it runs. Four 32-bit words, little-endian:
+ * what the file is, its version, how long it is, and where a JSON text begins. Then the arrays that
+ * the text places, each from a multiple of eight bytes on; the text, in ASCII, filled up with
+ * spaces to whole words; and, as the last word, a checksum.
  *
  * @module
  */
@@ -37,7 +38,10 @@ export const PROGRAM_ARRAYS = [
 export interface ProgramText {
   /** The program, but for its arrays, in whose places there are null. */
   readonly data: ProgramData;
-  /** Of each object that has arrays where it is, and of each of them its place there and in the file. */
+  /**
+   * Of each object that has arrays where it is, and of each of them its place there and in the
+   * file.
+   */
   readonly arrays:
     readonly (readonly [path: readonly (string | number)[], arrays: readonly StoredArray[]])[];
 }
@@ -51,12 +55,16 @@ export type StoredArray = readonly [
   length: number,
 ];
 
-/** An odd number, so that multiplying by it loses no bit; of 2^32 / golden ratio, so that it moves each bit far. */
+/**
+ * An odd number, so that multiplying by it loses no bit; of 2^32 / golden ratio, so that it moves
+ * each bit far.
+ */
 const FACTOR = 0x9e3779b1 | 0;
 
 /**
- * The checksum of words. No step loses anything of the sum or of a word, so that a change within one word always shows,
- * and another one once in 2^32 does not. A third of the time of a CRC, and no tables to be made at a start.
+ * The checksum of words. No step loses anything of the sum or of a word, so that a change within
+ * one word always shows, and another one once in 2^32 does not. A third of the time of a CRC, and
+ * no tables to be made at a start.
  */
 export function checksum(words: Int32Array): number {
   // Locals: most of it runs before an engine has compiled it.
@@ -73,24 +81,30 @@ export function checksum(words: Int32Array): number {
 /** Options of {@linkcode loadProgram}. */
 export interface LoadOptions {
   /**
-   * Whether the checksum is compared; true by default. It takes about a millisecond of a cold start for a program of
-   * 75 KB, a tenth of it: false is for files that were verified before, by a signature for one.
+   * Whether the checksum is compared; true by default. It takes about a millisecond of a cold start
+   * for a program of 75 KB, a tenth of it: false is for files that were verified before, by a
+   * signature for one.
    */
   readonly verify?: boolean;
-  /** Running halves of kinds besides those that every program can have, each imported by itself; none by default. */
+  /**
+   * Running halves of kinds besides those that every program can have, each imported by itself;
+   * none by default.
+   */
   readonly kinds?: readonly RunningKind<never>[];
 }
 
 /**
- * Reads a program. `bytes` are copied, so that they may be used for something else. It is seen whether
- * the file is one, whole and as it was written; what it says is not doubted then, so that it must come from somebody
- * trusted (`loadModel` of the full entry point doubts all that it reads).
+ * Reads a program. `bytes` are copied, so that they may be used for something else. It is seen
+ * whether the file is one, whole and as it was written; what it says is not doubted then, so that
+ * it must come from somebody trusted (`loadModel` of the full entry point doubts all that it
+ * reads).
  *
  * @param bytes What `compileModel` gave.
  * @param options.verify Whether the file's checksum is compared; true by default.
- * @throws {TypeError} If `bytes` is no Uint8Array, an option is of the wrong kind, or there is another option.
- * @throws {RangeError} If it is no program, of another version, cut off or changed, or needs a kind that is not there: the
- * message says what to import.
+ * @throws {TypeError} If `bytes` is no Uint8Array, an option is of the wrong kind, or there is
+ * another option.
+ * @throws {RangeError} If it is no program, of another version, cut off or changed, or needs a kind
+ * that is not there: the message says what to import.
  *
  * @example
  * ```ts
@@ -136,7 +150,8 @@ export function loadProgram(bytes: Uint8Array, options: LoadOptions = {}): Progr
       const codes = new Uint8Array(buffer, at, Math.min(4096, end - at));
       text += String.fromCharCode.apply(null, codes as unknown as number[]);
     }
-    // Walking to a few places takes a third of the time of a reviver, which is called for every value.
+    // Walking to a few places takes a third of the time of a reviver, which is called for every
+    // value.
     const whole: ProgramText = JSON.parse(text);
     for (const [path, arrays] of whole.arrays) {
       // deno-lint-ignore no-explicit-any

@@ -1,5 +1,6 @@
 /**
- * What projects rows of values: a linear layer's whole work, and an LSTM's on inputs that its step does not take.
+ * What projects rows of values: a linear layer's whole work, and an LSTM's on inputs that its step
+ * does not take.
  *
  * @module
  */
@@ -17,7 +18,10 @@ export interface ProjectorProgram {
   readonly rows: WeightRows;
   /** What takes sums of integers to the outputs; null where inputs are float32. */
   readonly projection: Projection | null;
-  /** For float32 inputs: scales and biases of the rows, and parameters of the outputs by row modulo their number. */
+  /**
+   * For float32 inputs: scales and biases of the rows, and parameters of the outputs by row modulo
+   * their number.
+   */
   readonly float: {
     readonly scales: Float32Array;
     readonly bias: Float32Array | null;

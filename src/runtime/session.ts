@@ -36,9 +36,9 @@ export interface SessionOptions {
   /** Sequences that run side by side; 1 by default. */
   readonly batch?: number;
   /**
-   * Most steps that `run` takes at a time, for which memory is allocated; 16 by default. Fewer are taken together where
-   * a model is so wide that they would need megabytes: the results are the same. For a model that looks ahead the
-   * longest sequence; 256 by default.
+   * Most steps that `run` takes at a time, for which memory is allocated; 16 by default. Fewer are
+   * taken together where a model is so wide that they would need megabytes: the results are the
+   * same. For a model that looks ahead the longest sequence; 256 by default.
    */
   readonly maxSteps?: number;
   /** Whether gates run split; by default as the model says. The results are the same. */
@@ -61,12 +61,16 @@ const STATE_VERSION = 2;
 const HEADER_BYTES = 20;
 
 /**
- * Most values, of all rows, that go into a module or come out of one at a time, unless one step has more: wide models
- * take fewer steps at a time than `maxSteps`, so that what they work in does not outgrow their weights.
+ * Most values, of all rows, that go into a module or come out of one at a time, unless one step has
+ * more: wide models take fewer steps at a time than `maxSteps`, so that what they work in does not
+ * outgrow their weights.
  */
 export const BUFFERED_VALUES = 262144;
 
-/** Requires `size` reals, or integers of the parameters that are taken; tells whether they are reals. */
+/**
+ * Requires `size` reals, or integers of the parameters that are taken; tells whether they are
+ * reals.
+ */
 function checkArray(
   name: string,
   data: SessionInput,
@@ -110,10 +114,12 @@ function copyStates(nodes: readonly PlannedNode[], from: States, to: States): vo
 }
 
 /**
- * A running model. Steps allocate nothing (but where a module runs by parts; a dynamic module's, a few views).
+ * A running model. Steps allocate nothing (but where a module runs by parts; a dynamic module's, a
+ * few views).
  *
- * A dynamically quantized module sees what one call gives it at once: the rows of a batch share a range, and so do
- * the steps of a `run`, up to `maxSteps` at a time. Its results for a step thus depend on these, as torch's do.
+ * A dynamically quantized module sees what one call gives it at once: the rows of a batch share a
+ * range, and so do the steps of a `run`, up to `maxSteps` at a time. Its results for a step thus
+ * depend on these, as torch's do.
  *
  * @example
  * ```ts
@@ -138,7 +144,10 @@ export class Session {
   readonly batch: number;
   /** Steps that `run` takes at a time; of a model that looks ahead the longest sequence. */
   readonly maxSteps: number;
-  /** Bytes of state, scratch and buffers that the session works in (weights and tables belong to the model). */
+  /**
+   * Bytes of state, scratch and buffers that the session works in (weights and tables belong to the
+   * model).
+   */
   readonly workingBytes: number;
   readonly #model: RunningModel;
   /** Parameters of integers that it takes: token ids have some, too. */
@@ -158,7 +167,10 @@ export class Session {
   /** Whether the running call was given reals. */
   #reals = false;
   readonly #call: Call;
-  /** Steps that are run at a time: `maxSteps`, or fewer where they need too much memory and do not change results. */
+  /**
+   * Steps that are run at a time: `maxSteps`, or fewer where they need too much memory and do not
+   * change results.
+   */
   readonly #together: number;
   /** Steps that each row has left. */
   readonly #left: Int32Array;
@@ -224,15 +236,16 @@ export class Session {
   /**
    * One time step.
    *
-   * @param input [batch, inputSize] reals or integers of the model's input dtype, or [batch] token ids (Int32Array).
-   * Nothing may write to it while the step runs.
-   * @param output [batch, outputSize]: a Float32Array receives reals, an array of the output dtype integers. Of a model
-   * with several outputs an object of them, by name. It may share a buffer with `input`; where a call has
-   * more than one row, or the model several outputs, no byte. (Two SharedArrayBuffers over the same memory cannot be
-   * told from two memories: mind them.)
+   * @param input [batch, inputSize] reals or integers of the model's input dtype, or [batch] token
+   * ids (Int32Array). Nothing may write to it while the step runs.
+   * @param output [batch, outputSize]: a Float32Array receives reals, an array of the output dtype
+   * integers. Of a model with several outputs an object of them, by name. It may share a buffer
+   * with `input`; where a call has more than one row, or the model several outputs, no byte. (Two
+   * SharedArrayBuffers over the same memory cannot be told from two memories: mind them.)
    * @throws {TypeError} If an array is of the wrong kind, or the model looks ahead.
-   * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `input`, or a float32 result
-   * overflows. Whatever is thrown, the state is unchanged then; what `output` holds means nothing.
+   * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `input`, or
+   * a float32 result overflows. Whatever is thrown, the state is unchanged then; what `output`
+   * holds means nothing.
    */
   step(input: SessionInput, output: SessionOutput): void {
     this.#refuse("step");
@@ -240,19 +253,21 @@ export class Session {
   }
 
   /**
-   * Many steps: continues from the state, or, where the model looks ahead, runs a whole sequence from the initial
-   * state.
+   * Many steps: continues from the state, or, where the model looks ahead, runs a whole sequence
+   * from the initial state.
    *
-   * @param sequence [steps, batch, inputSize], or [batch, steps, inputSize] where the model is batchFirst; as for
+   * @param sequence [steps, batch, inputSize], or [batch, steps, inputSize] where the model is
+   * batchFirst; as for {@linkcode step}.
+   * @param output [steps, batch, outputSize], or [batch, steps, outputSize] where the model is
+   * batchFirst, or [batch, outputSize] where it gives one row for the sequence; as for
    * {@linkcode step}.
-   * @param output [steps, batch, outputSize], or [batch, steps, outputSize] where the model is batchFirst, or
-   * [batch, outputSize] where it gives one row for the sequence; as for {@linkcode step}.
-   * @param lengths Steps of each row, 0 to the sequence's; all by default. Each row is as if it ran alone: beyond its
-   * length the output is real 0 and its state stays. They are read once, before anything else.
+   * @param lengths Steps of each row, 0 to the sequence's; all by default. Each row is as if it ran
+   * alone: beyond its length the output is real 0 and its state stays. They are read once, before
+   * anything else.
    * @throws {TypeError} If an array is of the wrong kind.
-   * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `sequence`, a model that looks
-   * ahead is given more than `maxSteps` steps, or a float32 result overflows. Whatever is thrown, the state is unchanged
-   * then; what `output` holds means nothing.
+   * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `sequence`,
+   * a model that looks ahead is given more than `maxSteps` steps, or a float32 result overflows.
+   * Whatever is thrown, the state is unchanged then; what `output` holds means nothing.
    */
   run(sequence: SessionInput, output: SessionOutput, lengths?: ArrayLike<number>): void {
     const { maxSteps } = this;
@@ -275,7 +290,9 @@ export class Session {
     }
   }
 
-  /** Takes the rows' lengths. To read them may run code of the caller, which may run this session. */
+  /**
+   * Takes the rows' lengths. To read them may run code of the caller, which may run this session.
+   */
   #readLengths(lengths: ArrayLike<number>, steps: number): void {
     const { batch } = this;
     const read = ++this.#reads;
@@ -422,9 +439,11 @@ export class Session {
   }
 
   /**
-   * Puts the caller's rows of `steps` steps, from step `done` on, where the first module reads them.
+   * Puts the caller's rows of `steps` steps, from step `done` on, where the first module reads
+   * them.
    *
-   * @param all Steps of the whole sequence where it is [batch, steps, ...]; 0 where it is [steps, batch, ...].
+   * @param all Steps of the whole sequence where it is [batch, steps, ...]; 0 where it is [steps,
+   * batch, ...].
    */
   #take(input: SessionInput, done: number, steps: number, all: number): void {
     const { inputSize } = this.#model;
@@ -514,7 +533,8 @@ export class Session {
   }
 
   /**
-   * The state as plain bytes: move them to another worker, or keep them and {@linkcode restore} them later.
+   * The state as plain bytes: move them to another worker, or keep them and {@linkcode restore}
+   * them later.
    *
    * @throws {TypeError} If the model looks ahead and so keeps no state.
    */
@@ -531,9 +551,10 @@ export class Session {
    *
    * @param bytes What `state` gave, for the same model and batch.
    * @throws {TypeError} If `bytes` is no Uint8Array, or the model looks ahead.
-   * @throws {RangeError} If it is no state, of another version, model or batch, cut off, or holds what no run gives: a
-   * value out of range, a row that has made a step in one layer of a module and none in another, or none and is not at
-   * its beginning. The session's own state is unchanged then.
+   * @throws {RangeError} If it is no state, of another version, model or batch, cut off, or holds
+   * what no run gives: a value out of range, a row that has made a step in one layer of a module
+   * and none in another, or none and is not at its beginning. The session's own state is unchanged
+   * then.
    */
   restore(bytes: Uint8Array): void {
     const rows = this.#rows("restore");
@@ -577,7 +598,8 @@ export class Session {
    * Part of the state as real numbers.
    *
    * @param name The module's name, a dot, and the slot's: `lstm.h`.
-   * @returns float32 [groups, batch, size]: of an LSTM [layers * directions, batch, hiddenSize or projSize].
+   * @returns float32 [groups, batch, size]: of an LSTM [layers * directions, batch, hiddenSize or
+   * projSize].
    * @throws {TypeError} If the model looks ahead and so keeps no state.
    * @throws {RangeError} If there is no such state: the message names those that there are.
    */
@@ -593,13 +615,14 @@ export class Session {
   }
 
   /**
-   * Sets part of the state, in which the next step then begins: a decoder's from an encoder's end, say. Values are
-   * rounded to the state's own parameters.
+   * Sets part of the state, in which the next step then begins: a decoder's from an encoder's end,
+   * say. Values are rounded to the state's own parameters.
    *
    * @param name The module's name, a dot, and the slot's: `lstm.h`.
    * @param value float32 [groups, batch, size], as {@linkcode getState} gives it.
    * @throws {TypeError} If `value` is no float32 tensor, or the model looks ahead.
-   * @throws {RangeError} If there is no such state, or the shape or a value is wrong. The state is unchanged then.
+   * @throws {RangeError} If there is no such state, or the shape or a value is wrong. The state is
+   * unchanged then.
    */
   setState(name: string, value: Tensor): void {
     const all = this.#rows("setState");

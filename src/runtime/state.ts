@@ -25,7 +25,10 @@ export interface StateRow {
   readonly to: number;
 }
 
-/** The rows of a state in the order of its bytes: of each module, group and batch row one of each slot. */
+/**
+ * The rows of a state in the order of its bytes: of each module, group and batch row one of each
+ * slot.
+ */
 export function stateRows(
   nodes: readonly PlannedNode[],
   states: readonly ModuleState[],
@@ -53,7 +56,10 @@ export function stateRows(
   return rows;
 }
 
-/** How a row's values are stored: as which type, less `min`, up to which magnitude, and whether as real numbers. */
+/**
+ * How a row's values are stored: as which type, less `min`, up to which magnitude, and whether as
+ * real numbers.
+ */
 function storage({ slot, q }: StateRow) {
   const range = slot.mark ? 1 : q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
   const bytes = slot.wide ? 8 : range > 65535 ? 4 : range > 255 ? 2 : 1;

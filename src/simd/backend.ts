@@ -1,5 +1,6 @@
 /**
- * Runs LSTMs in WebAssembly: two calls a layer and direction, however many steps and rows of a batch.
+ * Runs LSTMs in WebAssembly: two calls a layer and direction, however many steps and rows of a
+ * batch.
  *
  * @module
  */
@@ -53,8 +54,8 @@ export function wholeUnits(hiddenSize: number): number {
 }
 
 /**
- * What an engine without an instruction for sums of four products makes of -128 * 255: pairs saturate to int16. It has
- * two steps make them sooner; others (VNNI, Arm's dot products) one.
+ * What an engine without an instruction for sums of four products makes of -128 * 255: pairs
+ * saturate to int16. It has two steps make them sooner; others (VNNI, Arm's dot products) one.
  */
 const SATURATED = -65536;
 
@@ -121,8 +122,9 @@ class SimdTokens {
 }
 
 /**
- * A state that stands in the kernel's memory from one step to the next, for as long as no other does: asked for, it is
- * copied out. So any number of states can exist, and one that makes step after step is never copied.
+ * A state that stands in the kernel's memory from one step to the next, for as long as no other
+ * does: asked for, it is copied out. So any number of states can exist, and one that makes step
+ * after step is never copied.
  */
 class SimdState {
   readonly fresh: Uint8Array;
@@ -157,12 +159,17 @@ class SimdLSTM implements ModuleInstance {
   readonly #arena: Arena;
   readonly #cells: readonly (readonly SimdCell[])[];
   readonly #tokens: readonly (SimdTokens | null)[];
-  /** Hidden size in whole blocks; bytes of a projected input and 64 between two, of a row's hidden and cell state. */
+  /**
+   * Hidden size in whole blocks; bytes of a projected input and 64 between two, of a row's hidden
+   * and cell state.
+   */
   readonly #units: number;
   readonly #width: number;
   readonly #hBytes: number;
   readonly #cBytes: number;
-  /** Bytes of an operand of any cell's input, and the largest number of values that go into a layer. */
+  /**
+   * Bytes of an operand of any cell's input, and the largest number of values that go into a layer.
+   */
   readonly #xBytes: number;
   readonly #inputSize: number;
   /** The state that stands in memory. */
@@ -331,7 +338,10 @@ class SimdLSTM implements ModuleInstance {
     }
   }
 
-  /** Runs all rows of the batch through one layer and direction, each row from its own first step on. */
+  /**
+   * Runs all rows of the batch through one layer and direction, each row from its own first step
+   * on.
+   */
   #cell(
     fresh: Uint8Array,
     l: number,
@@ -441,7 +451,9 @@ class SimdLSTM implements ModuleInstance {
     }
   }
 
-  /** Runs steps `from` to `to` on their projected inputs: as many together as the same rows make. */
+  /**
+   * Runs steps `from` to `to` on their projected inputs: as many together as the same rows make.
+   */
   #runChunk(
     fresh: Uint8Array,
     l: number,
@@ -511,7 +523,8 @@ export class SimdKernels implements Backend {
   /**
    * Use {@linkcode simdKernels}.
    *
-   * @param oneStep For tests: whether relaxed sums of four products are taken for one instruction of the processor.
+   * @param oneStep For tests: whether relaxed sums of four products are taken for one instruction
+   * of the processor.
    */
   constructor(module: WebAssembly.Module, oneStep?: boolean) {
     this.#module = module;
@@ -606,7 +619,8 @@ export class SimdKernels implements Backend {
   ): SimdPlace | null {
     const { cell, running, first, hidden: to } = program;
     const { inputRows, inputProjection } = cell;
-    // fbgemm's qconfigs have reduce_range: 0 then stands at about 64, and at 128 where all eight bits are used.
+    // fbgemm's qconfigs have reduce_range: 0 then stands at about 64, and at 128 where all eight
+    // bits are used.
     const reduced = (q: PerTensorQParams): boolean =>
       lstm.engine === "fbgemm" && q.zeroPoint - q.quantMin < 96;
     const span = inputRows &&

@@ -33,8 +33,8 @@ export class SimdUnavailableError extends Error {
 /** Options of {@linkcode simdKernels}. */
 export interface SimdOptions {
   /**
-   * kernels/simd/plain.wasm or relaxed.wasm, compiled: for platforms that import modules and compile none at run
-   * time. Otherwise the module is compiled from bytes that the package carries.
+   * kernels/simd/plain.wasm or relaxed.wasm, compiled: for platforms that import modules and
+   * compile none at run time. Otherwise the module is compiled from bytes that the package carries.
    */
   readonly module?: WebAssembly.Module;
 }
@@ -49,7 +49,8 @@ function decode(base64: string): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * Compiles here and now, for a thread of its own takes longer to ask than this to do; asks where that is refused.
+ * Compiles here and now, for a thread of its own takes longer to ask than this to do; asks where
+ * that is refused.
  *
  * @returns null where the engine does not know all instructions.
  */
@@ -86,21 +87,24 @@ function isKernel(module: WebAssembly.Module): boolean {
 /**
  * WebAssembly SIMD kernels for sessions. They give the same bytes as the portable kernels.
  *
- * Relaxed SIMD is used where the engine has it: its dot products are exact for activations of up to 7 bits. An eighth
- * bit takes a second product, only where it is set, for activations that seldom have one (fbgemm's, whose range is
- * reduced); others are multiplied as int16. Weights stay int8 in memory, for int16 ones were nowhere faster: only what
- * does not fit (activations of more than 8 bits, weights beyond int8 once their zero point is taken off, sums of more
- * than 24 bits) makes them int16.
+ * Relaxed SIMD is used where the engine has it: its dot products are exact for activations of up to
+ * 7 bits. An eighth bit takes a second product, only where it is set, for activations that seldom
+ * have one (fbgemm's, whose range is reduced); others are multiplied as int16. Weights stay int8 in
+ * memory, for int16 ones were nowhere faster: only what does not fit (activations of more than 8
+ * bits, weights beyond int8 once their zero point is taken off, sums of more than 24 bits) makes
+ * them int16.
  *
- * A sequence's inputs are projected as one product, several steps at a time, and the rows of a batch step together:
- * a row of eight takes .5 to .95 of the time of a row alone, the less the smaller the layer.
+ * A sequence's inputs are projected as one product, several steps at a time, and the rows of a
+ * batch step together: a row of eight takes .5 to .95 of the time of a row alone, the less the
+ * smaller the layer.
  *
- * An LSTM that the kernels do not run (a projected hidden state, gates or states wider than 16 bits) is run by the
- * portable kernels all the same.
+ * An LSTM that the kernels do not run (a projected hidden state, gates or states wider than 16
+ * bits) is run by the portable kernels all the same.
  *
- * @throws {TypeError} If there is another option, or `module` is no WebAssembly.Module of these kernels.
- * @throws {SimdUnavailableError} If the engine has no WebAssembly SIMD or does not let modules be compiled: run
- * sessions without kernels then.
+ * @throws {TypeError} If there is another option, or `module` is no WebAssembly.Module of these
+ * kernels.
+ * @throws {SimdUnavailableError} If the engine has no WebAssembly SIMD or does not let modules be
+ * compiled: run sessions without kernels then.
  *
  * @example
  * ```ts

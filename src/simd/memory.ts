@@ -1,6 +1,6 @@
 /**
- * The memory that WebAssembly kernels work in, and what writes a cell's constants to it, laid out as
- * kernels/simd/layout.ts says, for kernels/simd/lstm.as to read.
+ * The memory that WebAssembly kernels work in, and what writes a cell's constants to it, laid out
+ * as kernels/simd/layout.ts says, for kernels/simd/lstm.as to read.
  *
  * @module
  */
@@ -86,7 +86,9 @@ export class Arena {
   /** Bytes of scratch. */
   #scratch = 0;
 
-  /** @param oneStep Whether relaxed sums of four products are one instruction for the processor too. */
+  /**
+   * @param oneStep Whether relaxed sums of four products are one instruction for the processor too.
+   */
   constructor(readonly memory: WebAssembly.Memory, readonly oneStep: boolean) {
     this.#view();
     const { i32, f32 } = this;
@@ -185,12 +187,18 @@ export interface Operand extends Span {
   readonly form: 0 | 1 | 2 | 3;
   /** What is subtracted, by place modulo 2. */
   readonly offsets: readonly [number, number];
-  /** Bytes that one operand takes, filled up with zeros and 16 more, and where its top bits stand in them. */
+  /**
+   * Bytes that one operand takes, filled up with zeros and 16 more, and where its top bits stand in
+   * them.
+   */
   readonly bytes: number;
   readonly top: number;
   /** Pairs (int16) or quadruples (bytes) of products, an even number. */
   readonly groups: number;
-  /** Address of the weights in the kernel's order, before each block's 32 rows what the offsets add up to, int32. */
+  /**
+   * Address of the weights in the kernel's order, before each block's 32 rows what the offsets add
+   * up to, int32.
+   */
   readonly weights: number;
   /** Rows of the weights, in whole blocks. */
   readonly rows: number;
@@ -198,7 +206,10 @@ export interface Operand extends Span {
   readonly bound: number;
 }
 
-/** Four bytes of weights, the first and third of them 128 more: what turns int8 to those, by exclusive or. */
+/**
+ * Four bytes of weights, the first and third of them 128 more: what turns int8 to those, by
+ * exclusive or.
+ */
 const RAISED = 0x800080;
 
 /**
@@ -219,7 +230,8 @@ export function writeOperand(
   const bound = largest * magnitude;
   const eightBits = isInt8Array(data);
   if (magnitude >= 2 ** 22 || most - least > 65535 || bound >= 2 ** 31) return null;
-  // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two steps.
+  // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two
+  // steps.
   const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128;
   const size = most - least;
   const form = size < levels
@@ -269,7 +281,10 @@ export function writeOperand(
   };
 }
 
-/** Writes an operand, and behind it what the kernel writes there: `store4` and `settle` of kernels/simd/lstm.as. */
+/**
+ * Writes an operand, and behind it what the kernel writes there: `store4` and `settle` of
+ * kernels/simd/lstm.as.
+ */
 export function storeOperand(
   { u8, i16, i32 }: Arena,
   { form, offsets, top, groups, bytes }: Operand,
@@ -375,7 +390,10 @@ function isComputed(programs: readonly ActivationProgram[], table: number, i: nu
   return programs[table]!.activation === COMPUTED[i];
 }
 
-/** All outputs of a table, as the kernel keeps them: a zero as -0, since 0 stands for what it does not know yet. */
+/**
+ * All outputs of a table, as the kernel keeps them: a zero as -0, since 0 stands for what it does
+ * not know yet.
+ */
 function fillTable({ f32 }: Arena, at: number, { activation, from, to }: ActivationProgram): void {
   const compute = quantizedActivation(activation, from.scale, to);
   const first = from.quantMin - from.zeroPoint;
@@ -386,9 +404,9 @@ function fillTable({ f32 }: Arena, at: number, { activation, from, to }: Activat
 }
 
 /**
- * Where tables' float32 outputs stand, less what the kernel makes of their first inputs. The kernel itself computes them,
- * each when it is first asked for, and of a cell's first steps keeps none: these meet few of up to 65,536, in many pages.
- * Functions that it does not know are written whole.
+ * Where tables' float32 outputs stand, less what the kernel makes of their first inputs. The kernel
+ * itself computes them, each when it is first asked for, and of a cell's first steps keeps none:
+ * these meet few of up to 65,536, in many pages. Functions that it does not know are written whole.
  */
 export function writeTables(
   arena: Arena,

@@ -47,11 +47,15 @@ export interface PartLoss {
   /** The largest value that was quantized. */
   readonly max: number;
   /**
-   * Signal to quantization noise in dB of this part alone: its exact values, rounded to its parameters. Exact values
-   * are the float model's where it is known. Infinity where nothing is lost.
+   * Signal to quantization noise in dB of this part alone: its exact values, rounded to its
+   * parameters. Exact values are the float model's where it is known. Infinity where nothing is
+   * lost.
    */
   readonly sqnr: number;
-  /** The same for the part's values in the quantized model, where all that lies before it has lost something too. */
+  /**
+   * The same for the part's values in the quantized model, where all that lies before it has lost
+   * something too.
+   */
   readonly sqnrInModel: number | null;
 }
 
@@ -90,7 +94,8 @@ export function roundTo(
  * import { PartReport } from "./report.ts";
  * import { qnnpackQConfig } from "../qconfig/qconfig.ts";
  * import { assert, assertEquals } from "@std/assert";
- * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qnnpackQConfig), x = tensor([1, 2], [1, 1, 2]);
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qnnpackQConfig),
+ *   x = tensor([1, 2], [1, 1, 2]);
  * observed.forward(x);
  * const report = reportParts(observed, [x]);
  * assert(report instanceof PartReport && report.outputSqnr! > 10);
@@ -101,7 +106,10 @@ export function roundTo(
 export class PartReport {
   /** One entry a quantize node, in the graph's order. */
   readonly parts: readonly PartLoss[];
-  /** Signal to noise of the model's output against the float model's in dB; null where that is not known. */
+  /**
+   * Signal to noise of the model's output against the float model's in dB; null where that is not
+   * known.
+   */
   readonly outputSqnr: number | null;
 
   /** Called by {@linkcode reportParts}. */
@@ -189,8 +197,9 @@ interface Sums {
 }
 
 /**
- * Measures what each part of a model loses on some data: signal to quantization noise and how many values were
- * clamped. The model is run as its reference graph; of an observed model the float model is run beside it.
+ * Measures what each part of a model loses on some data: signal to quantization noise and how many
+ * values were clamped. The model is run as its reference graph; of an observed model the float
+ * model is run beside it.
  *
  * @param model An observed and calibrated model, or a quantized one.
  * @param data Inputs as the model takes them.

@@ -36,9 +36,13 @@ import {
 
 /** Options of {@linkcode tune}. */
 export interface TuneOptions {
-  /** Signal to noise of the model's output against the float model's, in dB, that must be reached. */
+  /**
+   * Signal to noise of the model's output against the float model's, in dB, that must be reached.
+   */
   readonly budget: number;
-  /** For what is not tuned: weights, input, projections, other modules; `int8x16QConfig` by default. */
+  /**
+   * For what is not tuned: weights, input, projections, other modules; `int8x16QConfig` by default.
+   */
   readonly qconfig?: QConfig;
   /** Whether gates are split; false by default. */
   readonly splitGates?: boolean;
@@ -54,7 +58,10 @@ export interface TunedPart {
   readonly slot: PartSlot;
   /** 8 or 16, whichever was chosen. */
   readonly bits: number;
-  /** Signal to noise in dB of the slot's float values rounded to 8 bits; Infinity where nothing is lost. */
+  /**
+   * Signal to noise in dB of the slot's float values rounded to 8 bits; Infinity where nothing is
+   * lost.
+   */
   readonly sqnr8: number;
   /** The same at 16 bits. */
   readonly sqnr16: number;
@@ -64,7 +71,10 @@ export interface TunedPart {
   readonly saturated16: number;
   /** How many values the slot had over all of the calibration data. */
   readonly values: number;
-  /** Signal to noise in dB of the model's output with this slot alone in 8 bits and all others in 16. */
+  /**
+   * Signal to noise in dB of the model's output with this slot alone in 8 bits and all others in
+   * 16.
+   */
   readonly outputSqnr8: number;
 }
 
@@ -107,14 +117,19 @@ const range16 = MinMaxObserver.withArgs({
   quantMax: 32767,
 });
 
-/** A slot's observer for a bit width: fixed where its function is bounded, else of the observed range. */
+/**
+ * A slot's observer for a bit width: fixed where its function is bounded, else of the observed
+ * range.
+ */
 function candidate(slot: PartSlot, bits: Width): ObserverFactory {
   if (slot === "sigmoid") return fixed(bits, 2 ** -16, 0);
   if (slot === "tanh" || slot === "cellTanh") return fixed(bits, 2 ** -15, 1);
   return bits === 8 ? range8 : range16;
 }
 
-/** The slots that are tuned; the projections of the gates are summed unrounded, which costs nothing. */
+/**
+ * The slots that are tuned; the projections of the gates are summed unrounded, which costs nothing.
+ */
 function slotsOf(name: string, module: ObservedModule): readonly PartSlot[] {
   const parts = kindOf(name, module).cells?.parts(module) ?? [];
   return PART_SLOTS.filter((slot) =>
@@ -275,17 +290,21 @@ function slotNoises(
 }
 
 /**
- * Chooses the dtypes of an LSTM's parts: 8 bits where that fits the budget, 16 where it does not. Each slot of each
- * LSTM is measured in 8 bits with all others in 16; then slots are narrowed in the order of the noise that this adds
- * to the output, for as long as the noise together stays within the budget, and the outcome is measured whole.
+ * Chooses the dtypes of an LSTM's parts: 8 bits where that fits the budget, 16 where it does not.
+ * Each slot of each LSTM is measured in 8 bits with all others in 16; then slots are narrowed in
+ * the order of the noise that this adds to the output, for as long as the noise together stays
+ * within the budget, and the outcome is measured whole.
  *
  * @param model A Linear, Embedding or LSTM, or a Sequential of them, with one LSTM at least.
- * @param calibration Inputs as the model takes them; ranges, and what is lost, are measured on these alone.
- * @param options.budget Signal to noise of the output against the float model's, in dB, that must be reached.
- * @returns The chosen QConfigMapping, the model quantized with it, and what was measured of each slot.
+ * @param calibration Inputs as the model takes them; ranges, and what is lost, are measured on
+ * these alone.
+ * @param options.budget Signal to noise of the output against the float model's, in dB, that must
+ * be reached.
+ * @returns The chosen QConfigMapping, the model quantized with it, and what was measured of each
+ * slot.
  * @throws {TypeError} If an argument is of the wrong kind.
- * @throws {RangeError} If there is no LSTM or no data, the target runs no 16-bit parts, or not even 16 bits everywhere
- * reach the budget: it says what they reach.
+ * @throws {RangeError} If there is no LSTM or no data, the target runs no 16-bit parts, or not even
+ * 16 bits everywhere reach the budget: it says what they reach.
  *
  * @example
  * ```ts

@@ -110,7 +110,10 @@ export interface LSTMCase {
   readonly generator: Generator;
 }
 
-/** LSTMs of every kind, weights large enough for gates to saturate, with or without lengths and a given state. */
+/**
+ * LSTMs of every kind, weights large enough for gates to saturate, with or without lengths and a
+ * given state.
+ */
 export const lstmCases: fc.Arbitrary<LSTMCase> = fc.record({
   options: lstmOptions,
   steps: fc.constantFrom(1, 2, 5),

@@ -7,7 +7,10 @@ import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.t
 import { cellFunctions } from "../modules/random.ts";
 import { QuantizedLSTM, type QuantizedLSTMOptions } from "../../src/modules/lstm/quantized.ts";
 
-/** A generator of numbers from a seed: cases stay small values that shrink, and tensors follow from them. */
+/**
+ * A generator of numbers from a seed: cases stay small values that shrink, and tensors follow from
+ * them.
+ */
 export function generator(seed: number): (lo: number, hi: number) => number {
   let state = seed >>> 0;
   return (lo, hi) => {
@@ -19,7 +22,10 @@ export function generator(seed: number): (lo: number, hi: number) => number {
   };
 }
 
-/** Bits of a part: 8 (quint8), 7 (qint8 with a range of its own), 16 and 32 (qint32); 0 is "not quantized". */
+/**
+ * Bits of a part: 8 (quint8), 7 (qint8 with a range of its own), 16 and 32 (qint32); 0 is "not
+ * quantized".
+ */
 export type Bits = 0 | 7 | 8 | 16 | 32;
 
 /** Parameters of so many bits over about -range..range, with a zero point off the middle. */

@@ -1,4 +1,7 @@
-/** Random graphs: branches, models in models, several outputs, modules of different parameters that read one value. */
+/**
+ * Random graphs: branches, models in models, several outputs, modules of different parameters that
+ * read one value.
+ */
 import fc from "fast-check";
 import {
   Dropout,
@@ -155,7 +158,10 @@ function nestedOf(c: GraphCase, node: NodeCase, width: number, seed: Generator) 
   };
 }
 
-/** The graph of a case; the modules' names and the order in which they are given follow from `naming`. */
+/**
+ * The graph of a case; the modules' names and the order in which they are given follow from
+ * `naming`.
+ */
 export function graphOf(c: GraphCase, naming = 0): Graph {
   const seed = new Generator(c.seed % 2 ** 32);
   const values: { name: string; width: number; read: boolean }[] = [];

@@ -1,6 +1,9 @@
 import { assertEquals } from "@std/assert";
 
-/** Sessions with kernels of their own each: how many of these kernels are still there after a collection. */
+/**
+ * Sessions with kernels of their own each: how many of these kernels are still there after a
+ * collection.
+ */
 const SESSIONS = `
 import { convert, getPreset, LSTM, prepare, tensor } from "${import.meta.resolve("../../mod.ts")}";
 import { byParts } from "${import.meta.resolve("../../src/modules/lstm/by_parts.ts")}";

@@ -173,7 +173,10 @@ Deno.test("accurate: what calibrated it comes out within 0.02 of float, final st
   );
 });
 
-/** Leaves out what qnnpack cannot add: a part that saw only zeros, as behind a relu, has a tiny scale. */
+/**
+ * Leaves out what qnnpack cannot add: a part that saw only zeros, as behind a relu, has a tiny
+ * scale.
+ */
 function whereDefined<T>(run: () => T): T {
   try {
     return run();

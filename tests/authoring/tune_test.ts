@@ -63,7 +63,8 @@ Deno.test("a reference graph with float weights is the float model, bit for bit"
 });
 
 Deno.test("reportParts() gives each part's loss by the definition", () => {
-  // One part's values are known: x itself, where the weight is the identity and all else is open or closed.
+  // One part's values are known: x itself, where the weight is the identity and all else is open or
+  // closed.
   const linear = new Linear({ inFeatures: 1, outFeatures: 1 });
   linear.loadStateDict(new Map([["weight", tensor([1], [1, 1])], ["bias", tensor([0], [1])]]));
   const activation = FixedQParamsObserver.withArgs({

@@ -1,9 +1,11 @@
 import { assert } from "@std/assert";
 
 /**
- * Runs bench/alloc_steps.ts by a command, and requires that no step allocates and that one which makes an object shows.
+ * Runs bench/alloc_steps.ts by a command, and requires that no step allocates and that one which
+ * makes an object shows.
  *
- * On a busy machine an engine may optimize late, and boxes numbers until then: a second and a third look settle it.
+ * On a busy machine an engine may optimize late, and boxes numbers until then: a second and a third
+ * look settle it.
  */
 export async function assertNoAllocation(command: string, args: readonly string[]): Promise<void> {
   for (const last of [false, false, true]) {

@@ -34,7 +34,10 @@ function shuffled(count: number, seed: number): number[] {
   return order;
 }
 
-/** A graph under names that follow from a seed, its nodes given in an order that follows from it too. */
+/**
+ * A graph under names that follow from a seed, its nodes given in an order that follows from it
+ * too.
+ */
 function topologyOf({ reads, outputs }: Dag, seed: number): Topology {
   const order = shuffled(reads.length, seed);
   const nameOf = (i: number) => i < 0 ? INPUT : `n${order.indexOf(i)}`;

@@ -10,7 +10,10 @@ export interface Allowed {
   readonly file: string;
   /** The case's name; a pattern only where a seed decides a part of it. */
   readonly name: string | RegExp;
-  /** Every value that differs, by its path; or `refused: ...`, what the error says that is thrown here. */
+  /**
+   * Every value that differs, by its path; or `refused: ...`, what the error says that is thrown
+   * here.
+   */
   readonly differs: readonly string[];
   readonly reason: string;
 }

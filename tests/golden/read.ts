@@ -1,5 +1,6 @@
 /**
- * Reading golden files: every value is checked as it is taken out, and a failure says where it stood.
+ * Reading golden files: every value is checked as it is taken out, and a failure says where it
+ * stood.
  *
  * @module
  */

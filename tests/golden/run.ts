@@ -1,5 +1,6 @@
 /**
- * `deno task golden [DIR] [--table] [--update-readme | --check-readme]`: runs every golden file of a directory.
+ * `deno task golden [DIR] [--table] [--update-readme | --check-readme]`: runs every golden file of
+ * a directory.
  *
  * @module
  */

@@ -84,7 +84,10 @@ function reasonOf(error: unknown): string {
     : `${(error as Error).name}: ${(error as Error).message}`;
 }
 
-/** Says why a case fails, or null: what differs must be what the allowlist says, and all of that must differ. */
+/**
+ * Says why a case fails, or null: what differs must be what the allowlist says, and all of that
+ * must differ.
+ */
 function judge(check: Check, allowed: Allowed | undefined): string | null {
   const found = check.differences.map(({ path }) => path);
   const listed = allowed?.differs ?? [];

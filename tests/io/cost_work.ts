@@ -1,5 +1,6 @@
 /**
- * Counts what is done with files that have few or four times as many of something. V8 counts, where it does not optimize:
+ * Counts what is done with files that have few or four times as many of something. V8 counts, where
+ * it does not optimize:
  *
  *     deno run -A --v8-flags=--no-opt,--no-maglev cost_work.ts COUNT     prints { case: [few, many] }
  */

@@ -9,7 +9,9 @@ import { loadProgram } from "../../src/runtime/program_file.ts";
 import { readTree } from "./tree.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
 
-/** Characters that clear a terminal, turn the direction of writing, end a line, or are half of one. */
+/**
+ * Characters that clear a terminal, turn the direction of writing, end a line, or are half of one.
+ */
 const CONTROLS = "\0\x1b[2J\x07\x7f\x9b\u202e\u2066\u200f\u061c\u2028\ufeff";
 const NAMES = [CONTROLS.repeat(20), `${CONTROLS}${"x".repeat(3000)}${CONTROLS}`];
 
@@ -23,7 +25,10 @@ const VALUES = [
   1e300,
 ];
 
-/** What errors.ts shows of a name, of what is expected (a list of all kinds, say) and of a value, and words between. */
+/**
+ * What errors.ts shows of a name, of what is expected (a list of all kinds, say) and of a value,
+ * and words between.
+ */
 const LONGEST = 100 + 240 + 100 + 20;
 
 /** The messages of errors, checked. */

@@ -22,7 +22,10 @@ function zip(name: string): Uint8Array {
 
 const EXPORT = "scripts/export_torch.py makes a model file of a quantized torch model";
 
-/** Beginnings of files, as torch 2.8 and NumPy wrote them or their formats say, and what is said of them. */
+/**
+ * Beginnings of files, as torch 2.8 and NumPy wrote them or their formats say, and what is said of
+ * them.
+ */
 const files: [bytes: Uint8Array, kind: string, wayOn: string][] = [
   [
     base64(

@@ -34,7 +34,8 @@ const ARRAYS = [
   ["U8", Uint8Array],
 ] as const;
 
-// No key that is a single backslash: once V8 15 has parsed one, its JSON.parse takes "\\u000e" in that place for it.
+// No key that is a single backslash: once V8 15 has parsed one, its JSON.parse takes "\\u000e" in
+// that place for it.
 const text = fc.oneof(
   fc.string({ unit: "binary", maxLength: 12 }).filter((value) => value !== "\\"),
   fc.constantFrom("__proto__", "constructor", "0", "10", 'a":"b', "\\\\", ":"),
@@ -651,7 +652,10 @@ Deno.test("writeSafetensors() throws a RangeError when the header passes 100 MB"
   );
 });
 
-/** Text of a header, bytes of data, and what the reference library finds: null where it refuses the file. */
+/**
+ * Text of a header, bytes of data, and what the reference library finds: null where it refuses the
+ * file.
+ */
 type Recorded = [
   header: string,
   size: number,

@@ -4,7 +4,10 @@ import { writeSafetensors } from "../../src/io/safetensors_write.ts";
 // deno-lint-ignore no-explicit-any
 type Json = any;
 
-/** A model file's tensors and module tree, without its checksum: what is changed in it is for other checks to find. */
+/**
+ * A model file's tensors and module tree, without its checksum: what is changed in it is for other
+ * checks to find.
+ */
 export function readTree(file: Uint8Array): { tensors: Map<string, SafetensorsEntry>; tree: Json } {
   const { tensors, metadata } = parseSafetensors(file);
   const { crc32: _left, ...tree } = JSON.parse(metadata.splitgate!);

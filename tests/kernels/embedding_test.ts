@@ -12,7 +12,10 @@ import { add32, div32, fma32, mul32 } from "../oracle/rules.ts";
 
 const f = Math.fround;
 
-/** Rows of 1, 3, 7, 13 or 33 values: close together, apart, equal, tiny, or on a grid that makes ties. */
+/**
+ * Rows of 1, 3, 7, 13 or 33 values: close together, apart, equal, tiny, or on a grid that makes
+ * ties.
+ */
 const rows = fc.constantFrom(1, 3, 7, 13, 33).chain((dim) => {
   const list = <T>(value: fc.Arbitrary<T>) => fc.array(value, { minLength: dim, maxLength: dim });
   const float = uniformFloat32;
@@ -23,7 +26,8 @@ const rows = fc.constantFrom(1, 3, 7, 13, 33).chain((dim) => {
     float(-9, 9).map((x) => new Array<number>(dim).fill(x)),
     fc.tuple(list(fc.integer({ min: 0, max: 510 })), fc.integer({ min: -6, max: 6 }))
       .map(([ints, k]) => ints.map((n, i) => (i === 0 ? 0 : i === 1 ? 510 : n) * 2 ** k)),
-    // Each value but the ends next to half-way between two integers, at a range that is no round number.
+    // Each value but the ends next to half-way between two integers, at a range that is no round
+    // number.
     fc.tuple(
       float(-2, 2),
       float(0, 4),

@@ -283,7 +283,8 @@ Deno.test("linearDynamicInt8() rounds fbgemm's sum once when it is a hair from h
   let needed = 0;
   fc.assert(
     fc.property(hair, ([a, b, bias]) => {
-      // Inputs 0..255 have scale 1 and zero point 0; the weights' scale takes what a is more than an integer.
+      // Inputs 0..255 have scale 1 and zero point 0; the weights' scale takes what a is more than
+      // an integer.
       const sum = Math.abs(a) / 2 ** Math.floor(Math.log2(Math.abs(a)) - 23);
       const scale = f(Math.abs(a) / sum * b);
       if (scale < 2 ** -120 || Math.abs(bias) > 2 ** 100) return;

@@ -320,8 +320,9 @@ function scaleWithInverse(inverse: number): number | null {
 }
 
 /**
- * Cases a hair from a tie twice over: bias / scale + sum lies next to half-way between two float32 values, and the
- * multiplier takes that to half-way between two outputs. Or sum and bias cancel nearly.
+ * Cases a hair from a tie twice over: bias / scale + sum lies next to half-way between two float32
+ * values, and the multiplier takes that to half-way between two outputs. Or sum and bias cancel
+ * nearly.
  */
 function* hairCases(random: Random, count: number): Generator<Case> {
   const integer = integers(random);

@@ -21,7 +21,9 @@ const RUNS = { numRuns: 1000 };
 const value = fc.oneof(uniformFloat32(-3, 3), fc.integer({ min: -4, max: 4 }));
 const anyEps = fc.constantFrom(1e-5, 1e-3, 1e-12, 0.5);
 
-/** An output so fine that integers show each last bit of a float32 result: what 8 bits seldom show. */
+/**
+ * An output so fine that integers show each last bit of a float32 result: what 8 bits seldom show.
+ */
 const FINE = {
   range: RANGES[RANGES.length - 1]!,
   scale: Math.fround(1.1e-7),

@@ -108,7 +108,8 @@ Deno.test("addRoundedToOdd() gives the exact sum or its odd neighbour when nothi
     }),
     RUNS,
   );
-  // Down from a power of two the last place halves; down from 2^k with low word 0 the borrow crosses words.
+  // Down from a power of two the last place halves; down from 2^k with low word 0 the borrow
+  // crosses words.
   for (const k of [-1000, -1, 0, 1, 52, 53, 500]) {
     for (const tail of [2 ** (k - 54), 2 ** (k - 60), 2 ** (k - 200)]) {
       for (

@@ -122,7 +122,10 @@ export function assertForms(c: NormCase, module: ForwardModule, kernel: NormKern
   assertEquals(bytesOf(y), bytesOf(kernel(quantized)), "reals");
 }
 
-/** Requires that a normalization of 5 values behind a batchFirst LSTM gives what it gives behind one that is not. */
+/**
+ * Requires that a normalization of 5 values behind a batchFirst LSTM gives what it gives behind one
+ * that is not.
+ */
 export function assertBatchFirst(seed: number, moduleOf: (ports: Ports) => QuantizedModule): void {
   const batch = 3;
   const steps = 4;
@@ -147,8 +150,8 @@ export function assertBatchFirst(seed: number, moduleOf: (ports: Ports) => Quant
 }
 
 /**
- * The largest distance of a session's integers from the reference graph's, in steps; 0 where the output is float32 and
- * has the same bits.
+ * The largest distance of a session's integers from the reference graph's, in steps; 0 where the
+ * output is float32 and has the same bits.
  */
 export function distanceFromReference(c: NormCase, module: ForwardModule): number {
   const model = new QuantizedModel(new Map([["norm", module]]));

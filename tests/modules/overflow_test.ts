@@ -1,6 +1,6 @@
 /**
- * What float32 cannot hold: whatever is made of huge and tiny inputs, weights, scales and biases is refused by name
- * before a state moves, or the same from all that run it.
+ * What float32 cannot hold: whatever is made of huge and tiny inputs, weights, scales and biases is
+ * refused by name before a state moves, or the same from all that run it.
  */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
@@ -112,7 +112,10 @@ function madeOrRefused<T>(make: () => T): T | null {
   }
 }
 
-/** All that a call leaves behind: its output, or its error; and the state, which an error leaves as it was. */
+/**
+ * All that a call leaves behind: its output, or its error; and the state, which an error leaves as
+ * it was.
+ */
 function outcome(session: Session, input: SessionInput, size: number, maySave = true): string {
   const before = maySave ? session.state().join() : "";
   const output = new Float32Array(size);
@@ -130,7 +133,10 @@ function outcome(session: Session, input: SessionInput, size: number, maySave = 
   return `${output} | ${state}`;
 }
 
-/** Runs a model on the inputs with all executors, two sessions in turn beside a lone one, and compares what they leave. */
+/**
+ * Runs a model on the inputs with all executors, two sessions in turn beside a lone one, and
+ * compares what they leave.
+ */
 function compare(
   model: QuantizedModel,
   inputs: readonly SessionInput[],
@@ -176,7 +182,10 @@ function inputsOf(c: LSTMCase, random: Random): Float32Array[] {
 const anyBits = fc.constantFrom<Bits>(0, 7, 8, 8, 8, 16, 16, 32);
 const fastBits = fc.constantFrom<Bits>(7, 8, 8, 16);
 
-/** Cases that the fast step mostly runs, and cases of which only some do; projections may stay float32. */
+/**
+ * Cases that the fast step mostly runs, and cases of which only some do; projections may stay
+ * float32.
+ */
 const cases = fc.oneof(
   lstmCases(anyBits, anyBits),
   fc.tuple(

@@ -23,7 +23,10 @@ export function random(generator: Generator, shape: readonly number[], bound = 2
   return tensor(data, shape);
 }
 
-/** Functions that gates can have: slopes and offsets of Keras 2, and ones whose product with x is rounded. */
+/**
+ * Functions that gates can have: slopes and offsets of Keras 2, and ones whose product with x is
+ * rounded.
+ */
 export const gateActivations: readonly GateActivation[] = [
   "sigmoid",
   "hardSigmoid",

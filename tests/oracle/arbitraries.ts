@@ -44,7 +44,10 @@ export function ladderInteger(min: number, max: number): fc.Arbitrary<number> {
   return fc.oneof(fc.constantFrom(...edgeLadder(min, max)), fc.integer({ min, max }));
 }
 
-/** Scales: powers of two and small multiples of them (ties come from those), round decimals, and any others. */
+/**
+ * Scales: powers of two and small multiples of them (ties come from those), round decimals, and any
+ * others.
+ */
 export const anyScale: fc.Arbitrary<number> = fc.oneof(
   fc.integer({ min: -24, max: 8 }).map((k) => 2 ** k),
   fc.tuple(fc.integer({ min: -24, max: 4 }), fc.integer({ min: 1, max: 15 })).map(([k, m]) =>
@@ -127,8 +130,9 @@ export function inverse24(a: number): number {
 }
 
 /**
- * Float32 a, b and c with a b + c one unit of the product's last place from half-way between two float32 values, so
- * that rounding to double first makes a tie of it: a b = k 2^24 + side, where the low bits of k are 10..0.
+ * Float32 a, b and c with a b + c one unit of the product's last place from half-way between two
+ * float32 values, so that rounding to double first makes a tie of it: a b = k 2^24 + side, where
+ * the low bits of k are 10..0.
  */
 export const hair: fc.Arbitrary<[number, number, number]> = fc.record({
   start: fc.integer({ min: 2 ** 22, max: 2 ** 23 - 200000 }),

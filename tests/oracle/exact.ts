@@ -1,5 +1,6 @@
 /**
- * Exact rational arithmetic and correct rounding, for oracles: slow and obvious. Nothing here calls a kernel.
+ * Exact rational arithmetic and correct rounding, for oracles: slow and obvious. Nothing here calls
+ * a kernel.
  *
  * @module
  */
@@ -87,7 +88,10 @@ export function power2(k: number): number {
   return view.getFloat64(0);
 }
 
-/** The multiple of 2^k, k the exponent of x's last place in a format of `bits` bits and smallest exponent `minExponent`. */
+/**
+ * The multiple of 2^k, k the exponent of x's last place in a format of `bits` bits and smallest
+ * exponent `minExponent`.
+ */
 function unitOf(x: Exact, bits: number, minExponent: number): number {
   return Math.max(exponentOf(x) - bits + 1, minExponent);
 }

@@ -1,6 +1,6 @@
 /**
- * PyTorch 2.8's quantized arithmetic, step by step on exact numbers: what the kernels are held to. Each function
- * rounds exactly where PyTorch rounds, and nowhere else. Scales are float32 values.
+ * PyTorch 2.8's quantized arithmetic, step by step on exact numbers: what the kernels are held to.
+ * Each function rounds exactly where PyTorch rounds, and nowhere else. Scales are float32 values.
  *
  * @module
  */
@@ -130,7 +130,9 @@ export function withoutNegative(to: Params): Params {
   return { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) };
 }
 
-/** One output of the linear operator, from its accumulator {@linkcode withBias} in units of `scale`. */
+/**
+ * One output of the linear operator, from its accumulator {@linkcode withBias} in units of `scale`.
+ */
 export function linearOutput(
   engine: string,
   value: number,
@@ -156,7 +158,10 @@ export function addQuantized(
   return roundAndClamp(sum, to.zeroPoint, to);
 }
 
-/** QNNPACK's multipliers for two ratios of scales, and its shift: the larger ratio times 2^shift is in 2^21..2^22. */
+/**
+ * QNNPACK's multipliers for two ratios of scales, and its shift: the larger ratio times 2^shift is
+ * in 2^21..2^22.
+ */
 export function fixedPointConstants(
   ra: number,
   rb: number,
@@ -307,7 +312,10 @@ export function activationQnnpack(name: "sigmoid" | "tanh", x: number): number {
   return sum === Infinity ? 0 : clamped(div32(256, sum), 0, 255);
 }
 
-/** torch.fake_quantize_per_tensor_affine for finite x: the last product is made in double, then rounded to float32. */
+/**
+ * torch.fake_quantize_per_tensor_affine for finite x: the last product is made in double, then
+ * rounded to float32.
+ */
 export function fakeQuantize(x: number, to: Params): number {
   const scaledX = mul32(x, inverse(to.scale));
   let q: number;

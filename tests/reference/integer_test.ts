@@ -1,4 +1,5 @@
-// Integer execution, each part fed the same integers, against the reference graph's operation and quantize.
+// Integer execution, each part fed the same integers, against the reference graph's operation and
+// quantize.
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
@@ -72,7 +73,10 @@ function compare(
     const to = node.op === "quantize" ? node : quantize;
     return to === undefined ? out : computeNode(to, [out], ROW, null);
   };
-  /** The largest magnitude of what a linear adds up, of which float32 keeps 24 bits however much of it cancels. */
+  /**
+   * The largest magnitude of what a linear adds up, of which float32 keeps 24 bits however much of
+   * it cancels.
+   */
   const magnitude = ({ weight, bias }: GraphNode, x: PartValue): number => {
     const { scale, zeroPoint } = isQuantized(x) ? x.qparams : { scale: 1, zeroPoint: 0 };
     let largest = 0;
@@ -90,9 +94,10 @@ function compare(
   const check = (here: PartValue, reference: GraphValue, part: string, terms = 0) => {
     assertEquals(here.data.length, reference.data.length);
     here.data.forEach((value, i) => {
-      // Both round to float32 on their ways, five times each at most (a linear here: the accumulator's scale, the
-      // multiplier, the accumulator, with its bias, the product; there: x, weight, the sum, the quantize's reciprocal
-      // and product), each time by 2^-24 of what is added up: wide results differ by more than a step.
+      // Both round to float32 on their ways, five times each at most (a linear here: the
+      // accumulator's scale, the multiplier, the accumulator, with its bias, the product; there: x,
+      // weight, the sum, the quantize's reciprocal and product), each time by 2^-24 of what is
+      // added up: wide results differ by more than a step.
       const [scale, zeroPoint] = isQuantized(here)
         ? [here.qparams.scale, here.qparams.zeroPoint]
         : [1, 0];

@@ -124,7 +124,8 @@ Deno.test("ReferenceModel.run() is close to the float model when parts have 16 b
     bidirectional: true,
     projSize: 3,
   });
-  // Both directions in the same parameters: torch.cat keeps the first one's, and would clip the other's values.
+  // Both directions in the same parameters: torch.cat keeps the first one's, and would clip the
+  // other's values.
   const projection = FixedQParamsObserver.withArgs({
     dtype: "qint32",
     scale: 2 ** -14,

@@ -1,5 +1,5 @@
-// Ends of time and joins, in graphs: sessions in every form and any chunks give what each row gives alone, computed
-// slowly.
+// Ends of time and joins, in graphs: sessions in every form and any chunks give what each row gives
+// alone, computed slowly.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { newQArray } from "../../src/core/dtype.ts";

@@ -34,7 +34,10 @@ export interface ModelCase {
 
 const inputs = fc.constantFrom<Bits>(0, 7, 8);
 
-/** Models of all kinds: 8-bit ones, which SIMD runs, mixed ones, ones with float32 parts, dynamic ones. */
+/**
+ * Models of all kinds: 8-bit ones, which SIMD runs, mixed ones, ones with float32 parts, dynamic
+ * ones.
+ */
 export const modelCases: fc.Arbitrary<ModelCase> = fc.record({
   lstm: fc.oneof(
     lstmCases(fc.constantFrom<Bits>(7, 8), inputs, false).map((c) => ({
@@ -75,7 +78,9 @@ export function anyModel({ lstm, embedding, linear, dynamic }: ModelCase): Quant
   return model;
 }
 
-/** What sessions are made of, by name: a model and its program, in every form and with all kernels. */
+/**
+ * What sessions are made of, by name: a model and its program, in every form and with all kernels.
+ */
 export function formsOf(
   model: QuantizedModel,
 ): (readonly [name: string, model: QuantizedModel | Program, options: SessionOptions])[] {
@@ -100,7 +105,10 @@ export function formsOf(
   return [...all, ...compiled];
 }
 
-/** Input for `rows` rows of a model: tokens, floats in -range..range, or integers of its input dtype. */
+/**
+ * Input for `rows` rows of a model: tokens, floats in -range..range, or integers of its input
+ * dtype.
+ */
 export function inputFor(
   model: QuantizedModel | Program,
   seed: number,
@@ -149,7 +157,9 @@ export function swapped<T extends SessionInput | OutputArray>(x: T, a: number, b
 
 const HEADER = 20;
 
-/** A state's bytes for some of its rows. The model has one LSTM, of `cells` layers and directions. */
+/**
+ * A state's bytes for some of its rows. The model has one LSTM, of `cells` layers and directions.
+ */
 export function pickRows(
   state: Uint8Array,
   cells: number,

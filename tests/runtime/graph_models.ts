@@ -24,7 +24,10 @@ export interface GraphCase {
   readonly lstm: LSTMCase;
   /** Kinds of ends, and whether each reads the LSTM itself, not what is joined to it. */
   readonly ends: readonly { readonly kind: string; readonly direct: boolean }[];
-  /** Whether a Linear of the LSTM's output is added to it; whether the model's input is put beside it. */
+  /**
+   * Whether a Linear of the LSTM's output is added to it; whether the model's input is put beside
+   * it.
+   */
   readonly residual: boolean;
   readonly skip: boolean;
   /** Bits of the joins' outputs before and behind the end of time; 0 is float32. */

@@ -1,4 +1,5 @@
-// Where the values of a program stand: held by modules of the tests' own, which spoil what they write to first.
+// Where the values of a program stand: held by modules of the tests' own, which spoil what they
+// write to first.
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
@@ -49,7 +50,9 @@ function rowsAt(inputs: readonly Values[], ports: NodeProgram["inputs"], row: nu
   });
 }
 
-/** Spoils an output's rows: whoever reads them later, or reads an input that stands there, sees it. */
+/**
+ * Spoils an output's rows: whoever reads them later, or reads an input that stands there, sees it.
+ */
 function spoil(out: Values, size: number): void {
   for (let i = 0; i < size; i++) out[i] = NaN;
 }

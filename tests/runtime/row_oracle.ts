@@ -1,6 +1,6 @@
 /**
- * What a quantized model gives for one row of a batch run alone, module by module, slowly: modules' own `forward` where
- * they have one, and the rules of tests/oracle where they have none.
+ * What a quantized model gives for one row of a batch run alone, module by module, slowly: modules'
+ * own `forward` where they have one, and the rules of tests/oracle where they have none.
  *
  * @module
  */

@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { build, type BuildOptions } from "esbuild";
 
 /**
- * Bundles a module into one ES module. The package itself is the one that is installed in `folder`, with its own map
- * of exports.
+ * Bundles a module into one ES module. The package itself is the one that is installed in `folder`,
+ * with its own map of exports.
  */
 export async function bundle(
   entry: URL,

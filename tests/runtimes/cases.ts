@@ -1,7 +1,7 @@
 /**
- * What every runtime must compute alike: cases whose outputs are digested. Nothing here knows which runtime it is in,
- * and everything comes from the package by its name, so that the same list runs over the sources and over the packed
- * tarball.
+ * What every runtime must compute alike: cases whose outputs are digested. Nothing here knows which
+ * runtime it is in, and everything comes from the package by its name, so that the same list runs
+ * over the sources and over the packed tarball.
  *
  * @module
  */
@@ -123,7 +123,10 @@ function valuesOf(state: Uint8Array): Uint8Array {
   return state.subarray(20);
 }
 
-/** Every way to run a model over the same input: the bytes agree, and are given once, with the state's. */
+/**
+ * Every way to run a model over the same input: the bytes agree, and are given once, with the
+ * state's.
+ */
 function* outputs(
   model: Program,
   input: Float32Array | Int32Array,

@@ -105,7 +105,8 @@ Deno.test({
   fn: () =>
     inFolder(async (folder) => {
       await Deno.writeTextFile(`${folder}/out`, OLD);
-      // Blocks of 512 bytes or 1 KiB, as the shell counts: above what Deno's cache needs, below 64 MiB.
+      // Blocks of 512 bytes or 1 KiB, as the shell counts: above what Deno's cache needs, below 64
+      // MiB.
       const process = await spawn(folder, "await writeFile(file, new Uint8Array(2 ** 26));", 32768);
       const [code, message] = await told(process);
       assertEquals(code, 1);

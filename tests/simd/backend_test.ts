@@ -71,7 +71,10 @@ const states = fc.constantFrom<Bits | null>(null, null, 7, 8, 16);
 
 const symmetricOf = (c: LSTMCase): QuantizedLSTM => symmetric(lstmOf(c));
 
-/** Parts of 7 and 8 bits, now and then of 16, whose tables take long to fill; projections also unquantized. */
+/**
+ * Parts of 7 and 8 bits, now and then of 16, whose tables take long to fill; projections also
+ * unquantized.
+ */
 const cases = fc.record({
   c: fc.oneof(
     { weight: 4, arbitrary: lstmCases(bits7or8, inputs, false) },

@@ -1,4 +1,7 @@
-/** The kernels in all forms: both modules, and relaxed products as one instruction of the processor and as two. */
+/**
+ * The kernels in all forms: both modules, and relaxed products as one instruction of the processor
+ * and as two.
+ */
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
 import type { Backend } from "../../src/runtime/kind.ts";
@@ -61,7 +64,10 @@ function changed(
   return new QuantizedLSTM({ ...lstm, input: q(lstm.input), cells });
 }
 
-/** The same LSTM with scales that are powers of two, so that half-way cases are frequent, and biases `size` times. */
+/**
+ * The same LSTM with scales that are powers of two, so that half-way cases are frequent, and biases
+ * `size` times.
+ */
 export function tieHeavy(lstm: QuantizedLSTM, size: number): QuantizedLSTM {
   const round = (scale: number): number => 2 ** Math.round(Math.log2(scale));
   return changed(
@@ -72,7 +78,10 @@ export function tieHeavy(lstm: QuantizedLSTM, size: number): QuantizedLSTM {
   );
 }
 
-/** The same LSTM with weights whose zero points are 0, as observers of weights give them: bytes as they are. */
+/**
+ * The same LSTM with weights whose zero points are 0, as observers of weights give them: bytes as
+ * they are.
+ */
 export function symmetric(lstm: QuantizedLSTM): QuantizedLSTM {
   return changed(
     lstm,

@@ -30,7 +30,9 @@ class Refusing {
   }
 }
 
-/** Runs `body` as in an engine that does not know the instructions of modules that `knows` denies. */
+/**
+ * Runs `body` as in an engine that does not know the instructions of modules that `knows` denies.
+ */
 async function ignorant(
   knows: (bytes: Uint8Array<ArrayBuffer>) => boolean,
   body: () => Promise<void>,

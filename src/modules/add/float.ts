@@ -15,7 +15,10 @@ import { Module } from "../module.ts";
  * ```ts
  * import { Add, tensor } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * assertEquals(new Add().forward(tensor([1, 2], [1, 2]), tensor([3, 5], [1, 2])), tensor([4, 7], [1, 2]));
+ * assertEquals(
+ *   new Add().forward(tensor([1, 2], [1, 2]), tensor([3, 5], [1, 2])),
+ *   tensor([4, 7], [1, 2]),
+ * );
  * ```
  */
 export class Add extends Module {
@@ -44,7 +47,8 @@ export class Add extends Module {
    * @param b Finite, of the shape of `a`.
    * @returns a + b
    * @throws {TypeError} If one is no float32 tensor.
-   * @throws {RangeError} If shapes differ, a dimension is 0, or a value or the result is not finite.
+   * @throws {RangeError} If shapes differ, a dimension is 0, or a value or the result is not
+   * finite.
    */
   forward(a: Tensor, b: Tensor): Tensor {
     checkTensor("a", a);

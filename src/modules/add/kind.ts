@@ -1,5 +1,6 @@
 /**
- * Add, to the rest of the package. Of integers it is torch's quantized::add, in either rounding family.
+ * Add, to the rest of the package. Of integers it is torch's quantized::add, in either rounding
+ * family.
  *
  * @module
  */

@@ -16,8 +16,8 @@ import { checkEps } from "../check.ts";
 export const WITHOUT_VARIANCE = "a batch-norm without variance cannot be evaluated";
 
 /**
- * Requires float32 arrays of one length, finite; variances that are not negative, and more than 0 with eps; and factors
- * that float32 holds. Gives the factors.
+ * Requires float32 arrays of one length, finite; variances that are not negative, and more than 0
+ * with eps; and factors that float32 holds. Gives the factors.
  *
  * @param scales Those of the integers that it reads and gives; null for float32.
  * @throws {TypeError} If an array is no Float32Array.

@@ -23,13 +23,13 @@ export interface BatchNorm1dOptions {
 }
 
 /**
- * torch.nn.BatchNorm1d in evaluation mode: y = (x - runningMean) / sqrt(runningVar + eps) * weight + bias, as
- * `batchNormFloat32` of the kernels rounds it.
+ * torch.nn.BatchNorm1d in evaluation mode: y = (x - runningMean) / sqrt(runningVar + eps) * weight
+ * + bias, as `batchNormFloat32` of the kernels rounds it.
  *
- * Features are the last dimension here, as Linear and LSTM have them: x is [..., numFeatures]. torch's [batch,
- * features] is the same; its [batch, features, steps] has to be transposed. Weight and variance start as ones, bias
- * and mean as zeros. torch's count `num_batches_tracked` is not kept, since evaluation does not use it;
- * `loadStateDict` accepts it.
+ * Features are the last dimension here, as Linear and LSTM have them: x is [..., numFeatures].
+ * torch's [batch, features] is the same; its [batch, features, steps] has to be transposed. Weight
+ * and variance start as ones, bias and mean as zeros. torch's count `num_batches_tracked` is not
+ * kept, since evaluation does not use it; `loadStateDict` accepts it.
  *
  * `prepare` folds it into a Linear that nothing but it reads.
  *
@@ -62,8 +62,8 @@ export class BatchNorm1d extends Module {
   /**
    * Allocates mean, variance, weight and bias.
    *
-   * @throws {TypeError | RangeError} If an option is unknown, numFeatures no positive integer, eps negative or not
-   * finite, or affine no boolean.
+   * @throws {TypeError | RangeError} If an option is unknown, numFeatures no positive integer, eps
+   * negative or not finite, or affine no boolean.
    */
   constructor(options: BatchNorm1dOptions) {
     super();
@@ -109,8 +109,8 @@ export class BatchNorm1d extends Module {
    * @param x [..., numFeatures], finite.
    * @returns Of x's shape.
    * @throws {TypeError} If `x` is no float32 tensor.
-   * @throws {RangeError} If a dimension is 0, the last is not numFeatures, a feature has no variance (it is negative,
-   * or 0 without eps), or `x` or the result is not finite.
+   * @throws {RangeError} If a dimension is 0, the last is not numFeatures, a feature has no
+   * variance (it is negative, or 0 without eps), or `x` or the result is not finite.
    */
   forward(x: Tensor): Tensor {
     checkTensor("x", x);

@@ -34,8 +34,8 @@ export function scalesOf(
 }
 
 /**
- * A batch normalization that stands alone in a quantized model: torch's quantized::batch_norm1d where it reads and
- * gives integers, else float32.
+ * A batch normalization that stands alone in a quantized model: torch's quantized::batch_norm1d
+ * where it reads and gives integers, else float32.
  *
  * @example
  * ```ts
@@ -69,8 +69,8 @@ export class QuantizedBatchNorm1d implements BatchNorm1dModule {
    * Checks arrays and parameters and keeps them; arrays are copied.
    *
    * @throws {TypeError} If an array is no Float32Array, or eps no number.
-   * @throws {RangeError} If a length is wrong, a value not finite, a variance negative, or 0 without eps, or float32
-   * does not hold what a feature is multiplied with.
+   * @throws {RangeError} If a length is wrong, a value not finite, a variance negative, or 0
+   * without eps, or float32 does not hold what a feature is multiplied with.
    */
   constructor(options: QuantizedBatchNorm1dOptions) {
     checkGiven(options);
@@ -89,12 +89,12 @@ export class QuantizedBatchNorm1d implements BatchNorm1dModule {
   /**
    * Runs the module, by the plain kernels.
    *
-   * @param x [..., features]. A quantized tensor keeps its own parameters; floats are quantized to the module's
-   * `input`, or stay floats where that is null.
+   * @param x [..., features]. A quantized tensor keeps its own parameters; floats are quantized to
+   * the module's `input`, or stay floats where that is null.
    * @returns Of x's shape, quantized, or float32 where the module's `output` is null.
    * @throws {TypeError} If `x` is no tensor.
-   * @throws {RangeError} If its last dimension is another one, a value is out of range, its parameters do not suit the
-   * module, or a float32 result overflows.
+   * @throws {RangeError} If its last dimension is another one, a value is out of range, its
+   * parameters do not suit the module, or a float32 result overflows.
    */
   forward(x: ForwardTensor): ForwardTensor {
     const { runningMean: { length }, input, output } = this;

@@ -45,7 +45,8 @@ export class Concat extends Module {
    * @param inputs Two or more [..., features], finite, of one shape but for the number of features.
    * @returns [..., sum of the features]
    * @throws {TypeError} If `inputs` is no array, or one is no float32 tensor.
-   * @throws {RangeError} If there are less than two, a dimension is 0 or differs, or a value is not finite.
+   * @throws {RangeError} If there are less than two, a dimension is 0 or differs, or a value is not
+   * finite.
    */
   forward(inputs: readonly Tensor[]): Tensor {
     if (!Array.isArray(inputs)) failType("inputs", "an array of tensors", inputs);

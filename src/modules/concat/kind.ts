@@ -1,6 +1,6 @@
 /**
- * Concat, to the rest of the package. Of integers it is torch's quantized::cat: each is dequantized, and quantized to
- * the output's parameters.
+ * Concat, to the rest of the package. Of integers it is torch's quantized::cat: each is
+ * dequantized, and quantized to the output's parameters.
  *
  * @module
  */

@@ -20,7 +20,8 @@ export interface EmbeddingOptions {
 }
 
 /**
- * torch.nn.Embedding: a row of `weight` for each token. Rows start as {@linkcode Generator.normal} fills them.
+ * torch.nn.Embedding: a row of `weight` for each token. Rows start as {@linkcode Generator.normal}
+ * fills them.
  *
  * @example
  * ```ts

@@ -51,8 +51,8 @@ export class ObservedEmbedding implements ObservedModule {
 }
 
 /**
- * Quantizes the rows, each by its own range (quantized::embedding_bag_byte_prepack of torch); without a QConfig they
- * are copied as they are.
+ * Quantizes the rows, each by its own range (quantized::embedding_bag_byte_prepack of torch);
+ * without a QConfig they are copied as they are.
  */
 export function convertEmbedding(observed: ObservedEmbedding): QuantizedEmbedding {
   const { embedding: { weight, numEmbeddings, embeddingDim }, qconfig } = observed;

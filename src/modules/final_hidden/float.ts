@@ -15,9 +15,10 @@ export interface FinalHiddenOptions extends EndOptions {
 }
 
 /**
- * Ends time: the last layer's final hidden state, read from the output of the recurrent module that stands before it:
- * `h_n[-1]` of torch, or `cat(h_n[-2], h_n[-1])` where that is bidirectional. The forward direction ends at the last
- * step of each row's own length, the backward one at the first step.
+ * Ends time: the last layer's final hidden state, read from the output of the recurrent module that
+ * stands before it: `h_n[-1]` of torch, or `cat(h_n[-2], h_n[-1])` where that is bidirectional. The
+ * forward direction ends at the last step of each row's own length, the backward one at the first
+ * step.
  *
  * @example
  * ```ts
@@ -48,12 +49,13 @@ export class FinalHidden extends EndOfTime {
   /**
    * Ends sequences.
    *
-   * @param x [steps, batch, features], [batch, steps, features] if batchFirst, or [steps, features] unbatched; finite.
+   * @param x [steps, batch, features], [batch, steps, features] if batchFirst, or [steps, features]
+   * unbatched; finite.
    * @param options.lengths Steps of each batch row; all by default.
    * @returns [batch, features], or [features] unbatched.
    * @throws {TypeError} If `x` is no float32 tensor or an option is unknown.
-   * @throws {RangeError} If a shape does not fit, a dimension is 0, a value is not finite, a length out of range, or the
-   * number of features odd where there are two directions.
+   * @throws {RangeError} If a shape does not fit, a dimension is 0, a value is not finite, a length
+   * out of range, or the number of features odd where there are two directions.
    */
   override forward(x: Tensor, options: EndForwardOptions = {}): Tensor {
     if (this.bidirectional && Array.isArray(x?.shape) && x.shape.at(-1)! % 2 !== 0) {

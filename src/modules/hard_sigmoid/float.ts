@@ -33,7 +33,10 @@ export interface HardSigmoidOptions {
  * import { assertEquals } from "@std/assert";
  * const x = tensor([-3, 0, 2.5], [1, 3]);
  * assertEquals(new HardSigmoid().forward(x), tensor([0, 0.5, 5.5 / 6], [1, 3]));
- * assertEquals(new HardSigmoid({ slope: 0.2, offset: 0.5 }).forward(x), tensor([0, 0.5, 1], [1, 3]));
+ * assertEquals(
+ *   new HardSigmoid({ slope: 0.2, offset: 0.5 }).forward(x),
+ *   tensor([0, 0.5, 1], [1, 3]),
+ * );
  * ```
  */
 export class HardSigmoid extends PointwiseModule {

@@ -7,7 +7,8 @@ import { lastStep } from "../../../kernels/ops/over_time.ts";
 import { EndOfTime, type EndOptions } from "../end_of_time.ts";
 
 /**
- * Ends time: the last step of each row's own length, `y[-1]` of torch where all rows are equally long.
+ * Ends time: the last step of each row's own length, `y[-1]` of torch where all rows are equally
+ * long.
  *
  * @example
  * ```ts

@@ -24,8 +24,8 @@ export interface LayerNormOptions {
 }
 
 /**
- * torch.nn.LayerNorm over the last dimension: y = (x - mean) / sqrt(variance + eps) * weight + bias, of each row's own
- * mean and variance, computed in double and rounded to float32 once.
+ * torch.nn.LayerNorm over the last dimension: y = (x - mean) / sqrt(variance + eps) * weight +
+ * bias, of each row's own mean and variance, computed in double and rounded to float32 once.
  *
  * @example
  * ```ts
@@ -51,8 +51,8 @@ export class LayerNorm extends Module {
   /**
    * Allocates the weight, of ones, and the bias, of zeros.
    *
-   * @throws {TypeError | RangeError} If an option is unknown, normalizedShape no positive integer, eps not above 0 or
-   * not finite, or another one no boolean.
+   * @throws {TypeError | RangeError} If an option is unknown, normalizedShape no positive integer,
+   * eps not above 0 or not finite, or another one no boolean.
    */
   constructor(options: LayerNormOptions) {
     super();
@@ -83,7 +83,8 @@ export class LayerNorm extends Module {
    * @param x [..., normalizedShape], finite.
    * @returns Of x's shape.
    * @throws {TypeError} If `x` is no float32 tensor.
-   * @throws {RangeError} If a dimension is 0, the last is not normalizedShape, or `x` or the result is not finite.
+   * @throws {RangeError} If a dimension is 0, the last is not normalizedShape, or `x` or the result
+   * is not finite.
    */
   forward(x: Tensor): Tensor {
     const { normalizedShape } = this;

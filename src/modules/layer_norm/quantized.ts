@@ -31,8 +31,8 @@ export type QuantizedLayerNormOptions = Omit<LayerNormModule, "kind">;
 const STEPS = 256;
 
 /**
- * Whether it goes from integers to integers: of 8 bits, as torch's. The squares of wider integers would lose the variance
- * in float32, so that these go through float32 values, less their mean.
+ * Whether it goes from integers to integers: of 8 bits, as torch's. The squares of wider integers
+ * would lose the variance in float32, so that these go through float32 values, less their mean.
  */
 export function takesIntegers(
   input: PerTensorQParams | null,
@@ -50,8 +50,8 @@ function checkFactor(name: string, { eps }: LayerNorm, input: PerTensorQParams):
 }
 
 /**
- * A layer normalization of a quantized model: torch's quantized::layer_norm where it reads and gives integers of 8 bits,
- * else float32, by the arithmetic of the kernels' `layerNormFloat32`.
+ * A layer normalization of a quantized model: torch's quantized::layer_norm where it reads and
+ * gives integers of 8 bits, else float32, by the arithmetic of the kernels' `layerNormFloat32`.
  *
  * @example
  * ```ts
@@ -83,7 +83,8 @@ export class QuantizedLayerNorm implements LayerNormModule {
    * Checks arrays and parameters and keeps them; arrays are copied.
    *
    * @throws {TypeError} If an array is no Float32Array, or a number none.
-   * @throws {RangeError} If a length is wrong, a value not finite, or eps not above 0 or too small for the input's scale.
+   * @throws {RangeError} If a length is wrong, a value not finite, or eps not above 0 or too small
+   * for the input's scale.
    */
   constructor(options: QuantizedLayerNormOptions) {
     checkGiven(options);
@@ -111,12 +112,12 @@ export class QuantizedLayerNorm implements LayerNormModule {
   /**
    * Runs the module, by the plain kernels.
    *
-   * @param x [..., normalizedShape]. A quantized tensor keeps its own parameters; floats are quantized to the module's
-   * `input`, or stay floats where that is null.
+   * @param x [..., normalizedShape]. A quantized tensor keeps its own parameters; floats are
+   * quantized to the module's `input`, or stay floats where that is null.
    * @returns Of x's shape, quantized, or float32 where the module's `output` is null.
    * @throws {TypeError} If `x` is no tensor.
-   * @throws {RangeError} If its last dimension is another one, a value is out of range, its parameters do not suit the
-   * module, or a float32 result overflows.
+   * @throws {RangeError} If its last dimension is another one, a value is out of range, its
+   * parameters do not suit the module, or a float32 result overflows.
    */
   forward(x: ForwardTensor): ForwardTensor {
     const { normalizedShape, input, output } = this;

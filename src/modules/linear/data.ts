@@ -21,7 +21,10 @@ export interface LinearModule extends QuantizedModule {
   readonly input: PerTensorQParams | null;
   /** Parameters of the output; null gives float32 output. */
   readonly output: PerTensorQParams | null;
-  /** Whether the float32 input is quantized at each call, by its own range. `input` and `output` are null then. */
+  /**
+   * Whether the float32 input is quantized at each call, by its own range. `input` and `output` are
+   * null then.
+   */
   readonly dynamic?: boolean;
   /** Whether negative results become 0, as in torch's linear_relu; false by default. */
   readonly relu?: boolean;

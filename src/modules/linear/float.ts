@@ -25,15 +25,17 @@ export interface LinearOptions {
 /**
  * torch.nn.Linear: y = x W^T + b. Each sum is rounded to float32 once.
  *
- * Weight and bias start uniform in ±1/sqrt(inFeatures), weight first, with the bits that torch.manual_seed(seed)
- * gives.
+ * Weight and bias start uniform in ±1/sqrt(inFeatures), weight first, with the bits that
+ * torch.manual_seed(seed) gives.
  *
  * @example
  * ```ts
  * import { Linear, tensor } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * const linear = new Linear({ inFeatures: 2, outFeatures: 1 });
- * linear.loadStateDict(new Map([["weight", tensor([3, 4], [1, 2])], ["bias", tensor([0.5], [1])]]));
+ * linear.loadStateDict(
+ *   new Map([["weight", tensor([3, 4], [1, 2])], ["bias", tensor([0.5], [1])]]),
+ * );
  * assertEquals([...linear.forward(tensor([1, 2], [1, 2])).data], [11.5]);
  * ```
  */
@@ -52,7 +54,8 @@ export class Linear extends Module {
   /**
    * Allocates weight and bias and fills them from the seed.
    *
-   * @throws {TypeError | RangeError} If an option is unknown, or no positive integer, boolean or seed.
+   * @throws {TypeError | RangeError} If an option is unknown, or no positive integer, boolean or
+   * seed.
    */
   constructor(options: LinearOptions) {
     super();
@@ -66,7 +69,8 @@ export class Linear extends Module {
     this.outFeatures = outFeatures;
     this.weight = parameter("weight", [outFeatures, inFeatures]);
     this.bias = bias ? parameter("bias", [outFeatures]) : null;
-    // torch's kaiming_uniform_(a = sqrt(5)) comes to this float32 bound (for any inFeatures below 200,000, as tried).
+    // torch's kaiming_uniform_(a = sqrt(5)) comes to this float32 bound (for any inFeatures below
+    // 200,000, as tried).
     const bound = 1 / Math.sqrt(inFeatures);
     for (const { data } of this.stateDict().values()) generator.uniform(data, -bound, bound);
   }
@@ -88,7 +92,8 @@ export class Linear extends Module {
    * @param x [..., inFeatures], finite.
    * @returns [..., outFeatures]
    * @throws {TypeError} If `x` is no float32 tensor.
-   * @throws {RangeError} If a dimension is 0, the last is not inFeatures, or `x` or the result is not finite.
+   * @throws {RangeError} If a dimension is 0, the last is not inFeatures, or `x` or the result is
+   * not finite.
    */
   forward(x: Tensor): Tensor {
     const { inFeatures, outFeatures, weight, bias } = this;
@@ -114,8 +119,8 @@ export class Linear extends Module {
 }
 
 /**
- * A Linear with ReLU behind it, as torch.ao.nn.intrinsic.LinearReLU: what `prepare` makes of the two, so that the sums
- * are rounded once.
+ * A Linear with ReLU behind it, as torch.ao.nn.intrinsic.LinearReLU: what `prepare` makes of the
+ * two, so that the sums are rounded once.
  *
  * @example
  * ```ts
@@ -133,7 +138,8 @@ export class LinearReLU extends Linear {
    * @param x [..., inFeatures], finite.
    * @returns [..., outFeatures]
    * @throws {TypeError} If `x` is no float32 tensor.
-   * @throws {RangeError} If a dimension is 0, the last is not inFeatures, or `x` or the result is not finite.
+   * @throws {RangeError} If a dimension is 0, the last is not inFeatures, or `x` or the result is
+   * not finite.
    */
   override forward(x: Tensor): Tensor {
     const { data, shape } = super.forward(x);

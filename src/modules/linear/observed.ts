@@ -45,7 +45,10 @@ export class ObservedLinear implements ObservedModule {
   readonly output: Observer | null;
   /** The weight's fake-quantizer, in a list; an empty one where the QConfig has none. */
   readonly weightFakeQuant: readonly FakeQuantize[];
-  /** Gram matrix of its inputs, for calibrated rounding of the weight; null where the QConfig does not ask for it. */
+  /**
+   * Gram matrix of its inputs, for calibrated rounding of the weight; null where the QConfig does
+   * not ask for it.
+   */
   readonly gram: Float64Array | null;
 
   /** Use `prepare`. */
@@ -73,8 +76,8 @@ export class ObservedLinear implements ObservedModule {
   }
 
   /**
-   * The float layer's output, of the weight that a fake-quantizer makes where it has one. What shows it to the observer
-   * is the model, which knows which rows are padding.
+   * The float layer's output, of the weight that a fake-quantizer makes where it has one. What
+   * shows it to the observer is the model, which knows which rows are padding.
    */
   forward(x: Tensor): Tensor {
     const { inFeatures, outFeatures, weight, bias } = this.linear;

@@ -76,8 +76,8 @@ export class QuantizedLinear implements LinearModule {
    * Checks weight, bias and parameters and keeps them; arrays are copied.
    *
    * @throws {TypeError} If the weight is no Int8Array.
-   * @throws {RangeError} If a length, scale, zero point or bias is wrong, or it is dynamic and `input` or `output` is
-   * not null.
+   * @throws {RangeError} If a length, scale, zero point or bias is wrong, or it is dynamic and
+   * `input` or `output` is not null.
    */
   constructor(options: QuantizedLinearOptions) {
     checkGiven(options);
@@ -101,12 +101,12 @@ export class QuantizedLinear implements LinearModule {
   /**
    * Runs the layer, by the plain kernels.
    *
-   * @param x [..., inFeatures]. A quantized tensor keeps its own parameters; floats are quantized to the layer's
-   * `input`, or stay floats where that is null.
+   * @param x [..., inFeatures]. A quantized tensor keeps its own parameters; floats are quantized
+   * to the layer's `input`, or stay floats where that is null.
    * @returns [..., outFeatures], quantized, or float32 where the layer's `output` is null.
    * @throws {TypeError} If `x` is no tensor, or a quantized one and the layer is dynamic.
-   * @throws {RangeError} If its last dimension is not inFeatures, a value is out of range, its parameters do not suit the
-   * layer, or a float32 result overflows.
+   * @throws {RangeError} If its last dimension is not inFeatures, a value is out of range, its
+   * parameters do not suit the layer, or a float32 result overflows.
    */
   forward(x: ForwardTensor): ForwardTensor {
     const { engine, weight, bias, input, output, relu } = this;

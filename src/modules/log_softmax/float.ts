@@ -16,7 +16,10 @@ import { checkDim, type SoftmaxOptions } from "../softmax/float.ts";
  * ```ts
  * import { LogSoftmax, tensor } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
- * assertEquals(new LogSoftmax().forward(tensor([3, 3], [1, 2])), tensor([-Math.LN2, -Math.LN2], [1, 2]));
+ * assertEquals(
+ *   new LogSoftmax().forward(tensor([3, 3], [1, 2])),
+ *   tensor([-Math.LN2, -Math.LN2], [1, 2]),
+ * );
  * ```
  */
 export class LogSoftmax extends ActivationModule {

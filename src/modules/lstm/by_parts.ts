@@ -1,7 +1,7 @@
 /**
- * Integer execution by parts: the cell's dataflow with a plain kernel for each part, each output with the part's own
- * qparams. It runs any observed LSTM: 8-, 16- and 32-bit parts mixed, and parts that are not quantized, in float32.
- * Plain and slow; the fast step is held to it.
+ * Integer execution by parts: the cell's dataflow with a plain kernel for each part, each output
+ * with the part's own qparams. It runs any observed LSTM: 8-, 16- and 32-bit parts mixed, and parts
+ * that are not quantized, in float32. Plain and slow; the fast step is held to it.
  *
  * @module
  */
@@ -54,9 +54,10 @@ export type PartValue = QTensor<PerTensorQParams> | Tensor;
 /** Sees each part's output as it is computed. */
 export interface PartWatcher {
   /**
-   * @param place The part's name in its LSTM, such as `layers.0.layer_fw.cell.gates` or, one gate of a split part,
-   * `layers.0.layer_bw.cell.gates.forget`.
-   * @param saturated How many of its values would lie outside the part's range and were clamped to its ends.
+   * @param place The part's name in its LSTM, such as `layers.0.layer_fw.cell.gates` or, one gate
+   * of a split part, `layers.0.layer_bw.cell.gates.forget`.
+   * @param saturated How many of its values would lie outside the part's range and were clamped to
+   * its ends.
    */
   (place: string, value: PartValue, saturated: number): void;
 }
@@ -166,7 +167,10 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     } as PartValue;
   }
 
-  /** Runs a kernel into integers of `to`; where somebody observes, once more without its range, to count saturation. */
+  /**
+   * Runs a kernel into integers of `to`; where somebody observes, once more without its range, to
+   * count saturation.
+   */
   #integers(
     to: PerTensorQParams,
     size: number,
@@ -381,7 +385,8 @@ class PreparedByParts implements ModuleInstance {
 }
 
 /**
- * The backend that runs cells by parts. Its steps allocate; it serves where the fast step does not, and as its check.
+ * The backend that runs cells by parts. Its steps allocate; it serves where the fast step does not,
+ * and as its check.
  *
  * @param observe Sees every part's output, and how many of its values saturated.
  *

@@ -8,7 +8,10 @@ import type { CellQParams } from "../../cells/lstm_parts.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import { packs } from "../lower_projector.ts";
 
-/** Weights and qparams of one layer and direction. Rows in PyTorch's order: input, forget, cell, output gate. */
+/**
+ * Weights and qparams of one layer and direction. Rows in PyTorch's order: input, forget, cell,
+ * output gate.
+ */
 export interface QuantizedLSTMCell extends CellWeights {
   /** Parameters of every part's output; null where a part stays float32. */
   readonly parts: CellQParams;
@@ -29,8 +32,9 @@ export function hiddenQParams({ parts }: QuantizedLSTMCell): PerTensorQParams | 
 }
 
 /**
- * The part of a cell that the fast step does not run, and what would help; null where it runs them all: a part other
- * than the projections that is not quantized, a range beyond 24 bits, or a part that requantizes what it reads.
+ * The part of a cell that the fast step does not run, and what would help; null where it runs them
+ * all: a part other than the projections that is not quantized, a range beyond 24 bits, or a part
+ * that requantizes what it reads.
  */
 export function slowPart({ parts }: QuantizedLSTMCell): string | null {
   const [requantizes] = Object.keys(parts.inputs ?? {});

@@ -1,5 +1,6 @@
 /**
- * What is required of a quantized LSTM: that no finite input makes it compute NaN (see ../check.ts).
+ * What is required of a quantized LSTM: that no finite input makes it compute NaN (see
+ * ../check.ts).
  *
  * @module
  */
@@ -65,10 +66,11 @@ function checkCell(
 }
 
 /**
- * Requires the cells of an LSTM to suit each other, the parameters of its input, and those of its state at the first
- * step.
+ * Requires the cells of an LSTM to suit each other, the parameters of its input, and those of its
+ * state at the first step.
  *
- * @param initial null for those of the running state; undefined for what the LSTM says of an implicit one.
+ * @param initial null for those of the running state; undefined for what the LSTM says of an
+ * implicit one.
  * @throws {TypeError} If a weight is no Int8Array.
  * @throws {RangeError} If a length, scale, zero point or bias is wrong.
  */

@@ -104,8 +104,9 @@ function suffixOf(layer: number, direction: number): string {
 }
 
 /**
- * Parameters of given float32 initial states, or nothing where they are those of each cell's own state: where no state
- * was given, or none but zeros, which say nothing of a range; or a cell's state is float32.
+ * Parameters of given float32 initial states, or nothing where they are those of each cell's own
+ * state: where no state was given, or none but zeros, which say nothing of a range; or a cell's
+ * state is float32.
  */
 function stateInputOf(
   name: string,
@@ -125,7 +126,10 @@ function stateInputOf(
 
 type TokenStatistics = Extract<InputStatistics, { kind: "tokens" }>;
 
-/** The first layer's input weights, and what calibration data tells about them by token; null where it does not. */
+/**
+ * The first layer's input weights, and what calibration data tells about them by token; null where
+ * it does not.
+ */
 export function tableProjections(name: string, lstm: ObservedLSTM): TableProjection[] | null {
   const [cells] = lstm.cells;
   const inputs = cells!.map(({ statistics }) => statistics?.input)

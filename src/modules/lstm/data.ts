@@ -35,18 +35,21 @@ export interface LSTMModule extends QuantizedModule, CellFunctions {
   /** Parameters of the input; null takes float32 input. */
   readonly input: PerTensorQParams | null;
   /**
-   * Whether an implicit initial state has scale 1 and zero point 0 and final states the first cell's parameters, as in
-   * torch, or all states those of their own cell.
+   * Whether an implicit initial state has scale 1 and zero point 0 and final states the first
+   * cell's parameters, as in torch, or all states those of their own cell.
    */
   readonly torchInitialState: boolean;
   /**
-   * Parameters that `forward` quantizes a float32 initial h and c with; null for those of each cell's own state. Absent
-   * where both are.
+   * Parameters that `forward` quantizes a float32 initial h and c with; null for those of each
+   * cell's own state. Absent where both are.
    */
   readonly stateInput?: readonly [h: PerTensorQParams | null, c: PerTensorQParams | null];
   /** Cells by layer and direction. */
   readonly cells: readonly (readonly QuantizedLSTMCell[])[];
-  /** Whether inputs and hidden states are quantized at each call, by their own range. All parts are null then. */
+  /**
+   * Whether inputs and hidden states are quantized at each call, by their own range. All parts are
+   * null then.
+   */
   readonly dynamic?: boolean;
 }
 
@@ -64,8 +67,8 @@ export interface LSTMSource {
   /** Rows to fold into the first layer: its input is then token ids. */
   readonly tokens: TokenRows | null;
   /**
-   * Parameters of h and c at a row's first step, null for those of the running state; undefined for what the LSTM
-   * says of an implicit initial state.
+   * Parameters of h and c at a row's first step, null for those of the running state; undefined for
+   * what the LSTM says of an implicit initial state.
    */
   readonly initial?: readonly [PerTensorQParams | null, PerTensorQParams | null] | undefined;
 }

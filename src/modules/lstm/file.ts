@@ -86,7 +86,8 @@ function readFunctions(file: ModuleReader): CellFunctions {
 
 /** Reads what {@linkcode writeLSTM} wrote. */
 export function readLSTM(file: ModuleReader): QuantizedLSTM {
-  // The first cell says of which sizes all are; there is a bias, a second direction, a projection where its tensors are.
+  // The first cell says of which sizes all are; there is a bias, a second direction, a projection
+  // where its tensors are.
   const shapeOf = (key: string) => file.shapeOf(`weight_${key}_l0`) ?? [];
   const [, inputSize = 0] = shapeOf("ih");
   const [, size = 0] = shapeOf("hh");

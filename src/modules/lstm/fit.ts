@@ -21,8 +21,8 @@ function outputsOf(observers: CellObservers, part: Part, split: boolean): readon
 }
 
 /**
- * Holds an LSTM's parts to a target. A part that it does not run stays float32, and what reads it requantizes it with
- * the QConfig's activation observer, as torch does where an operation has none.
+ * Holds an LSTM's parts to a target. A part that it does not run stays float32, and what reads it
+ * requantizes it with the QConfig's activation observer, as torch does where an operation has none.
  *
  * @param x What observes the LSTM's input; null for float32.
  */

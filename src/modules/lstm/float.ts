@@ -36,15 +36,20 @@ export interface LSTMOptions {
   readonly batchFirst?: boolean;
   /** false by default. */
   readonly bidirectional?: boolean;
-  /** Width that the hidden state is projected to, below hiddenSize; 0, the default, does not project. */
+  /**
+   * Width that the hidden state is projected to, below hiddenSize; 0, the default, does not
+   * project.
+   */
   readonly projSize?: number;
   /**
-   * Function of the input, forget and output gate; "sigmoid" by default. "hardSigmoid" is PyTorch's, clip(x / 6 + 0.5),
-   * which Keras 3 computes too; of Keras 2, and of ONNX's HardSigmoid by default, it is clip(0.2 x + 0.5):
-   * { name: "hardSigmoid", slope: 0.2, offset: 0.5 }.
+   * Function of the input, forget and output gate; "sigmoid" by default. "hardSigmoid" is
+   * PyTorch's, clip(x / 6 + 0.5), which Keras 3 computes too; of Keras 2, and of ONNX's HardSigmoid
+   * by default, it is clip(0.2 x + 0.5): { name: "hardSigmoid", slope: 0.2, offset: 0.5 }.
    */
   readonly gateActivation?: GateActivation;
-  /** Function of the cell gate, and of the cell state where nothing else is said; "tanh" by default. */
+  /**
+   * Function of the cell gate, and of the cell state where nothing else is said; "tanh" by default.
+   */
   readonly activation?: CellActivation;
   /** Function of the cell state on its way to the hidden state; `activation` by default. */
   readonly cellActivation?: CellActivation;
@@ -65,9 +70,9 @@ const OPTIONS = [
 ];
 
 /**
- * torch.nn.LSTM: any number of layers in one or both directions. Each operation of a cell is rounded to float32;
- * weights start uniform in ±1/sqrt(hiddenSize) with the bits that torch.manual_seed(seed) gives. Its functions can be
- * others than torch's, as in Keras and ONNX.
+ * torch.nn.LSTM: any number of layers in one or both directions. Each operation of a cell is
+ * rounded to float32; weights start uniform in ±1/sqrt(hiddenSize) with the bits that
+ * torch.manual_seed(seed) gives. Its functions can be others than torch's, as in Keras and ONNX.
  *
  * @example
  * ```ts
@@ -98,7 +103,10 @@ export class LSTM extends Module implements CellFunctions {
   readonly numLayers: number;
   /** Whether each cell has biasIh and biasHh; if not they are null. */
   readonly bias: boolean;
-  /** Whether x and y are [batch, steps, ...] rather than [steps, batch, ...]; states are not affected. */
+  /**
+   * Whether x and y are [batch, steps, ...] rather than [steps, batch, ...]; states are not
+   * affected.
+   */
   readonly batchFirst: boolean;
   /** Whether each layer also reads the sequence from its end. */
   readonly bidirectional: boolean;
@@ -117,8 +125,8 @@ export class LSTM extends Module implements CellFunctions {
    * Allocates the weights of all cells and fills them from the seed, in the order of `stateDict`.
    *
    * @throws {TypeError} If an option is unknown or of the wrong kind.
-   * @throws {RangeError} If a size is no positive integer, projSize not in 0..hiddenSize - 1, there is no such function,
-   * or a slope or offset is no number of float32.
+   * @throws {RangeError} If a size is no positive integer, projSize not in 0..hiddenSize - 1, there
+   * is no such function, or a slope or offset is no number of float32.
    */
   constructor(options: LSTMOptions) {
     super();
@@ -175,7 +183,8 @@ export class LSTM extends Module implements CellFunctions {
   }
 
   /**
-   * `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_hr_l0`, the same with `_reverse`, and so on.
+   * `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_hr_l0`, the same with
+   * `_reverse`, and so on.
    */
   override stateDict(): Map<string, Tensor> {
     const tensors = new Map<string, Tensor>();
@@ -205,16 +214,19 @@ export class LSTM extends Module implements CellFunctions {
   }
 
   /**
-   * Runs a batch of sequences. With `lengths` each row gives the same bits as run alone without its padding: outputs
-   * beyond a row's length are 0, its final state is that of its own last step, and the backward direction starts there.
+   * Runs a batch of sequences. With `lengths` each row gives the same bits as run alone without its
+   * padding: outputs beyond a row's length are 0, its final state is that of its own last step, and
+   * the backward direction starts there.
    *
-   * @param x [steps, batch, inputSize], [batch, steps, inputSize] if batchFirst, or [steps, inputSize] unbatched; all
-   * of it finite, padding too.
-   * @param state h [numLayers * numDirections, batch, projSize or hiddenSize] and c [numLayers * numDirections, batch,
-   * hiddenSize], without `batch` if unbatched; zeros by default.
-   * @returns y, shaped as `x` with outputSize in place of inputSize, and the final h and c, shaped as `state`.
+   * @param x [steps, batch, inputSize], [batch, steps, inputSize] if batchFirst, or [steps,
+   * inputSize] unbatched; all of it finite, padding too.
+   * @param state h [numLayers * numDirections, batch, projSize or hiddenSize] and c [numLayers *
+   * numDirections, batch, hiddenSize], without `batch` if unbatched; zeros by default.
+   * @returns y, shaped as `x` with outputSize in place of inputSize, and the final h and c, shaped
+   * as `state`.
    * @throws {TypeError} If a tensor is no float32 tensor or an option is unknown.
-   * @throws {RangeError} If a shape does not fit, a dimension is 0, a value is not finite, or a length out of range.
+   * @throws {RangeError} If a shape does not fit, a dimension is 0, a value is not finite, or a
+   * length out of range.
    */
   forward(
     x: Tensor,

@@ -1,5 +1,6 @@
 /**
- * `forward` of a quantized LSTM, with torch's meaning: a whole sequence, a given or implicit state, and the final one.
+ * `forward` of a quantized LSTM, with torch's meaning: a whole sequence, a given or implicit state,
+ * and the final one.
  *
  * @module
  */

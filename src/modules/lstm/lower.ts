@@ -30,7 +30,10 @@ import { initialQParams, lstmEnds, type LSTMModule, type LSTMSource } from "./da
 const ROUNDED = 2 ** 22;
 const EXACT = 2 ** 24;
 
-/** Whether float32 arithmetic, and integers that it rounds to by adding 1.5 * 2^23, take these parameters. */
+/**
+ * Whether float32 arithmetic, and integers that it rounds to by adding 1.5 * 2^23, take these
+ * parameters.
+ */
 function fitsFloat32(parts: CellParameters, initialCell: Affine): boolean {
   const { igates, hgates, gates, fgate_cx_igate_cgate: cell, ogate_cy: hidden } = parts;
   const exact = [
@@ -190,7 +193,9 @@ export function lowerDynamicLSTM(module: LSTMModule): DynamicLSTMProgram {
 /** Inputs of an activation up to which its outputs are stored. */
 const TABULATED = 256;
 
-/** All that can be known beforehand: every token's rows, and the outputs of short activation tables. */
+/**
+ * All that can be known beforehand: every token's rows, and the outputs of short activation tables.
+ */
 export function completeLSTM(program: LSTMProgram, vocabulary: number): LSTMProgram {
   if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
   const tables = program.tables.map((program): ActivationProgram => {

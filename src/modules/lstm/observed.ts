@@ -29,9 +29,15 @@ import { fakeQuantizeWeight, weightFakeQuantizers } from "../rounding/weights.ts
 export interface ObservedCell {
   /** The float weights: PyTorch's gate order, input, forget, cell, output. */
   readonly weights: LSTMWeights;
-  /** By part; of a gated part one a gate, the same four times where gates are fused. null: not quantized. */
+  /**
+   * By part; of a gated part one a gate, the same four times where gates are fused. null: not
+   * quantized.
+   */
   readonly observers: CellObservers;
-  /** Fake-quantizers of the weights, one a gate where gates are split; empty lists where the QConfig has none. */
+  /**
+   * Fake-quantizers of the weights, one a gate where gates are split; empty lists where the QConfig
+   * has none.
+   */
   readonly weightFakeQuant: { readonly [weight in "ih" | "hh" | "hr"]: readonly FakeQuantize[] };
   /** For calibrated rounding of the weights; null where the QConfig does not ask for it. */
   readonly statistics: CellStatistics | null;
@@ -67,11 +73,14 @@ export class ObservedLSTM implements ObservedModule {
   /** What observes x of the first layer, or why nothing does. */
   readonly input: InputObserver;
   /**
-   * What observes given initial states, of all cells together; null where the cells' own observers do: where the
-   * QConfig's `initialState` is "own".
+   * What observes given initial states, of all cells together; null where the cells' own observers
+   * do: where the QConfig's `initialState` is "own".
    */
   readonly state: readonly [h: Observer | null, c: Observer | null] | null;
-  /** The last layer's hidden state, forward direction: torch.cat keeps the first tensor's parameters. */
+  /**
+   * The last layer's hidden state, forward direction: torch.cat keeps the first tensor's
+   * parameters.
+   */
   readonly output: Observer | null;
   /** By layer and direction. */
   readonly cells: readonly (readonly ObservedCell[])[];
@@ -79,7 +88,8 @@ export class ObservedLSTM implements ObservedModule {
   /**
    * Use `prepare`.
    *
-   * @param tokens How many rows the embedding before it has, if its rows are rounded together with the input weights.
+   * @param tokens How many rows the embedding before it has, if its rows are rounded together with
+   * the input weights.
    */
   constructor(
     lstm: LSTM,
@@ -115,8 +125,9 @@ export class ObservedLSTM implements ObservedModule {
   }
 
   /**
-   * Runs the float LSTM, as {@linkcode LSTM.forward}, and shows each part's output to its observer: step by step, the
-   * batch rows that have the step together, as torch's quantizable LSTM does. A given state is observed as well.
+   * Runs the float LSTM, as {@linkcode LSTM.forward}, and shows each part's output to its observer:
+   * step by step, the batch rows that have the step together, as torch's quantizable LSTM does. A
+   * given state is observed as well.
    *
    * @param tokens Which row of an embedding each row of x is, in x's order.
    * @returns What the float LSTM returns, the same bits (but for what fake-quantizers change).

@@ -20,15 +20,16 @@ import { partConfig } from "../../qconfig/mapping.ts";
 import type { PartConfig, QConfig } from "../../qconfig/qconfig.ts";
 
 /**
- * The observers of a cell's parts: of a gated part one (fused) or four (split); null where it is not quantized.
- * `inputs`: of what parts requantize before they read it.
+ * The observers of a cell's parts: of a gated part one (fused) or four (split); null where it is
+ * not quantized. `inputs`: of what parts requantize before they read it.
  */
 export type CellObservers = OfParts<Observer | null> & { readonly inputs?: PartInputs<Observer> };
 
 /**
  * Parameters that torch's operators give their outputs on 8 bits, whatever the QConfig.
  *
- * @param fake The QConfig's fake-quantizer of activations: the gates have one then as well, as in torch.
+ * @param fake The QConfig's fake-quantizer of activations: the gates have one then as well, as in
+ * torch.
  */
 function fixedObserver(
   op: "sigmoid" | "hardsigmoid" | "tanh",

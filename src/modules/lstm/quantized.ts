@@ -97,8 +97,9 @@ export class QuantizedLSTM implements LSTMModule {
    * Checks cells and parameters and keeps them; arrays are copied.
    *
    * @throws {TypeError} If a weight is no Int8Array, or a function none.
-   * @throws {RangeError} If there is no such function, the number of cells, a weight's shape, a scale, zero point or bias is wrong, or the LSTM is
-   * dynamic and projects its hidden state, or has parameters for its input or a part.
+   * @throws {RangeError} If there is no such function, the number of cells, a weight's shape, a
+   * scale, zero point or bias is wrong, or the LSTM is dynamic and projects its hidden state, or
+   * has parameters for its input or a part.
    */
   constructor(options: QuantizedLSTMOptions) {
     checkGiven(options);
@@ -176,7 +177,10 @@ export class QuantizedLSTM implements LSTMModule {
     if (this.stateInput !== undefined) checkLSTM("LSTM", this, this.input, this.stateInput);
   }
 
-  /** Parameters of the output: the last layer's hidden state, forward direction (torch.cat keeps the first's). */
+  /**
+   * Parameters of the output: the last layer's hidden state, forward direction (torch.cat keeps the
+   * first's).
+   */
   get output(): PerTensorQParams | null {
     return hiddenQParams(this.cells[this.numLayers - 1]![0]!);
   }
@@ -184,17 +188,21 @@ export class QuantizedLSTM implements LSTMModule {
   /**
    * Runs a sequence, as torch.ao.nn.quantized.LSTM.
    *
-   * @param x [steps, batch, inputSize], [batch, steps, inputSize] where batchFirst, or [steps, inputSize] without a
-   * batch. A quantized tensor keeps its own parameters; floats are quantized to the LSTM's `input`, or stay floats
-   * where that is null.
-   * @param state Initial h [layers * directions, batch, hiddenSize or projSize] and c [.., hiddenSize], without the
-   * batch where x has none. Quantized tensors keep their parameters for the first step; floats are quantized to
-   * `stateInput`, or to each cell's own where that has none. Zeros by default.
-   * @returns Output as wide as all directions, in the first one's parameters, as torch.cat keeps them; and the final h
-   * and c. Where `torchInitialState`, these have the first cell's parameters, as torch.stack keeps them: larger values
-   * of other cells are cut off. Otherwise they are float32 where the cells' parameters differ, so that nothing is lost.
-   * @throws {TypeError} If an argument is of the wrong kind, or quantized where the LSTM is dynamic.
-   * @throws {RangeError} If a shape, length or value is wrong, or qnnpack cannot add with the parameters.
+   * @param x [steps, batch, inputSize], [batch, steps, inputSize] where batchFirst, or [steps,
+   * inputSize] without a batch. A quantized tensor keeps its own parameters; floats are quantized
+   * to the LSTM's `input`, or stay floats where that is null.
+   * @param state Initial h [layers * directions, batch, hiddenSize or projSize] and c [..,
+   * hiddenSize], without the batch where x has none. Quantized tensors keep their parameters for
+   * the first step; floats are quantized to `stateInput`, or to each cell's own where that has
+   * none. Zeros by default.
+   * @returns Output as wide as all directions, in the first one's parameters, as torch.cat keeps
+   * them; and the final h and c. Where `torchInitialState`, these have the first cell's parameters,
+   * as torch.stack keeps them: larger values of other cells are cut off. Otherwise they are float32
+   * where the cells' parameters differ, so that nothing is lost.
+   * @throws {TypeError} If an argument is of the wrong kind, or quantized where the LSTM is
+   * dynamic.
+   * @throws {RangeError} If a shape, length or value is wrong, or qnnpack cannot add with the
+   * parameters.
    */
   forward(
     x: ForwardTensor,

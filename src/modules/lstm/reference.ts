@@ -37,7 +37,9 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
   readonly #cell: QuantizedLSTMCell;
   readonly #name: string;
   readonly #place: NodePlace;
-  /** Behind which node the next pair on a value goes, so that pairs stand where their value is made. */
+  /**
+   * Behind which node the next pair on a value goes, so that pairs stand where their value is made.
+   */
   readonly #last: Map<string, string> = new Map();
 
   constructor(builder: ReferenceBuilder, cell: QuantizedLSTMCell, name: string, place: NodePlace) {

@@ -7,8 +7,8 @@ import { meanOverTimeFloat32 } from "../../../kernels/ops/over_time.ts";
 import { EndOfTime, type EndOptions } from "../end_of_time.ts";
 
 /**
- * Ends time: the mean of each feature over each row's own steps: summed in double in the order of time, divided, and rounded to
- * float32 once.
+ * Ends time: the mean of each feature over each row's own steps: summed in double in the order of
+ * time, divided, and rounded to float32 once.
  *
  * @example
  * ```ts

@@ -1,5 +1,6 @@
 /**
- * MeanOverTime, to the rest of the package. Integers keep their parameters: the mean is rounded once, as torch's over a last dimension of time (`meanInt8`).
+ * MeanOverTime, to the rest of the package. Integers keep their parameters: the mean is rounded
+ * once, as torch's over a last dimension of time (`meanInt8`).
  *
  * @module
  */

@@ -33,10 +33,16 @@ function slopeOf(activation: Activation): Slope {
 export type InputStatistics =
   /** [blocks, inputSize, inputSize] */
   | { readonly kind: "gram"; readonly gram: Float64Array }
-  /** By token: how often it came, [tokens], and how much each row mattered then, [tokens, 4 * hiddenSize]. */
+  /**
+   * By token: how often it came, [tokens], and how much each row mattered then, [tokens, 4 *
+   * hiddenSize].
+   */
   | { readonly kind: "tokens"; readonly counts: Float64Array; readonly weights: Float64Array };
 
-/** Doubles that gram matrices of one row each may take at most; beyond, the rows of a gate share one. */
+/**
+ * Doubles that gram matrices of one row each may take at most; beyond, the rows of a gate share
+ * one.
+ */
 const MAX_VALUES = 2 ** 21;
 
 /** How many gram matrices the rows of a weight have: one each, or one a gate. */
@@ -45,9 +51,10 @@ function gramCount(rows: number, width: number): number {
 }
 
 /**
- * Gram matrices of what a cell's weights read: one a weight row, or, where these would take more than 16 MB, one a
- * gate. A step counts with the square of the gate's slope there (averaged over the rows that share a matrix):
- * y (1 - y) of a sigmoid, 1 - y² of a tanh. Where a gate is saturated, an error before it does not matter.
+ * Gram matrices of what a cell's weights read: one a weight row, or, where these would take more
+ * than 16 MB, one a gate. A step counts with the square of the gate's slope there (averaged over
+ * the rows that share a matrix): y (1 - y) of a sigmoid, 1 - y² of a tanh. Where a gate is
+ * saturated, an error before it does not matter.
  *
  * @example
  * ```ts
@@ -65,7 +72,10 @@ function gramCount(rows: number, width: number): number {
 export class CellStatistics {
   /** [blocks, width of h, width of h] */
   readonly hidden: Float64Array;
-  /** Of the weight that reads x: gram matrices, or sums by token where x is the rows of an embedding. */
+  /**
+   * Of the weight that reads x: gram matrices, or sums by token where x is the rows of an
+   * embedding.
+   */
   readonly input: InputStatistics;
   readonly #rows: number;
   readonly #slopes: Float64Array;

@@ -1,12 +1,13 @@
 /**
- * Rounding weights against calibration data: not each weight to its nearest integer, but each row so that what it
- * adds up to on the data stays close to the float row's.
+ * Rounding weights against calibration data: not each weight to its nearest integer, but each row
+ * so that what it adds up to on the data stays close to the float row's.
  *
- * A row's error on inputs x is `(w - ŵ)ᵀ G (w - ŵ)`, with the gram matrix `G = Σ weight · x xᵀ`: the layer-wise
- * objective of Optimal Brain Quantization (Frantar et al., 2022) and GPTQ. It is lowered by integer coordinate descent
- * from the nearest integers: one integer at a time goes to its best value; where none is left to move, the best pair
- * moves by one each. Every move lowers the error, so the result is never worse than nearest rounding. Only `+ - * /`
- * are used: every engine gives the same integers.
+ * A row's error on inputs x is `(w - ŵ)ᵀ G (w - ŵ)`, with the gram matrix `G = Σ weight · x xᵀ`:
+ * the layer-wise objective of Optimal Brain Quantization (Frantar et al., 2022) and GPTQ. It is
+ * lowered by integer coordinate descent from the nearest integers: one integer at a time goes to
+ * its best value; where none is left to move, the best pair moves by one each. Every move lowers
+ * the error, so the result is never worse than nearest rounding. Only `+ - * /` are used: every
+ * engine gives the same integers.
  *
  * @module
  */
@@ -33,7 +34,8 @@ export interface NearestWeight {
 }
 
 /**
- * Adds `weight · x xᵀ` to a gram matrix: to its lower triangle, diagonal included. The rest stays as it is.
+ * Adds `weight · x xᵀ` to a gram matrix: to its lower triangle, diagonal included. The rest stays
+ * as it is.
  *
  * @param gram [x.length, x.length]
  * @param x float32 or float64 values.
@@ -87,7 +89,8 @@ export function descendIntegers(
   hi: number,
 ): void {
   const n = q.length;
-  // Half the negative gradient, linear - G q: a move by s along k lowers the error by s (2 pull[k] - s G[k, k]).
+  // Half the negative gradient, linear - G q: a move by s along k lowers the error by s (2 pull[k]
+  // - s G[k, k]).
   const pull = new Float64Array(n);
   for (let k = 0; k < n; k++) {
     let sum = linear[k]!;
@@ -143,8 +146,8 @@ export function descendIntegers(
 /** Options of {@linkcode roundWeightRows}. */
 export interface RoundingOptions {
   /**
-   * Pull towards the float weights themselves, in parts of the gram's mean diagonal: what calibration data says
-   * nothing about keeps close to them. 0.01 by default.
+   * Pull towards the float weights themselves, in parts of the gram's mean diagonal: what
+   * calibration data says nothing about keeps close to them. 0.01 by default.
    */
   readonly damping?: number;
 }
@@ -154,7 +157,10 @@ function checkDamping(damping: number): number {
   return damping;
 }
 
-/** Fills a gram's upper triangle, adds `damping` times its mean diagonal to the diagonal, and gives what was added. */
+/**
+ * Fills a gram's upper triangle, adds `damping` times its mean diagonal to the diagonal, and gives
+ * what was added.
+ */
 function complete(gram: Float64Array, n: number, damping: number): number {
   let trace = 0;
   for (let k = 0; k < n; k++) trace += gram[k * n + k]!;
@@ -175,14 +181,16 @@ function checkSums(name: string, sums: Float64Array): void {
 /**
  * Rounds the rows of a weight against the inputs that calibration data brought them.
  *
- * @param nearest The weight as its observer quantized it: scales and zero points are kept, the integers are where
- * the search starts.
+ * @param nearest The weight as its observer quantized it: scales and zero points are kept, the
+ * integers are where the search starts.
  * @param weight The float weight [outFeatures, inFeatures].
- * @param grams [blocks, inFeatures, inFeatures], one for each of that many equal blocks of rows: what
- * {@linkcode accumulateGram} summed up.
- * @returns The weight with new integers; a row's error, that of the damping included, is never larger than nearest's.
+ * @param grams [blocks, inFeatures, inFeatures], one for each of that many equal blocks of rows:
+ * what {@linkcode accumulateGram} summed up.
+ * @returns The weight with new integers; a row's error, that of the damping included, is never
+ * larger than nearest's.
  * @throws {TypeError} If an option is unknown.
- * @throws {RangeError} If a length does not fit, a gram is not finite, or the damping is no number of at least 0.
+ * @throws {RangeError} If a length does not fit, a gram is not finite, or the damping is no number
+ * of at least 0.
  *
  * @example
  * ```ts
@@ -263,8 +271,8 @@ export interface TokenProjection {
   /** The weight as its observer quantized it. */
   readonly nearest: NearestWeight;
   /**
-   * How much each token's output matters, [numEmbeddings, outFeatures], at least 0: sums over the calibration data,
-   * 0 for tokens that were not met.
+   * How much each token's output matters, [numEmbeddings, outFeatures], at least 0: sums over the
+   * calibration data, 0 for tokens that were not met.
    */
   readonly weights: Float64Array;
 }
@@ -284,21 +292,23 @@ export interface RoundedTokenTable {
 }
 
 /**
- * Rounds an embedding and the projections that read it together, so that the table of projected rows, one for each
- * token, stays close to the float one. The rows of the projections are rounded with the embedding as it stands, then
- * those of the embedding with the projections as they stand, in turns; each makes up for the other's error.
+ * Rounds an embedding and the projections that read it together, so that the table of projected
+ * rows, one for each token, stays close to the float one. The rows of the projections are rounded
+ * with the embedding as it stands, then those of the embedding with the projections as they stand,
+ * in turns; each makes up for the other's error.
  *
- * The error of a token's output counts with its weight, plus the output's mean weight a token met: tokens that the
- * calibration data lacks count as if met once.
+ * The error of a token's output counts with its weight, plus the output's mean weight a token met:
+ * tokens that the calibration data lacks count as if met once.
  *
  * @param embedding The float rows [numEmbeddings, embeddingDim].
  * @param nearest The rows as integers nearest to them.
  * @param projections The input weights that read the embedding: one a direction of an LSTM.
  * @param counts How often calibration data met each token, [numEmbeddings].
- * @returns New integers, all else unchanged; the table's weighted error is never larger than nearest's.
+ * @returns New integers, all else unchanged; the table's weighted error is never larger than
+ * nearest's.
  * @throws {TypeError} If an option is unknown.
- * @throws {RangeError} If a length does not fit, a weight is not finite, no token was met, or an option is out of
- * range.
+ * @throws {RangeError} If a length does not fit, a weight is not finite, no token was met, or an
+ * option is out of range.
  *
  * @example
  * ```ts
@@ -491,7 +501,10 @@ function roundProjection(side: Side, rows: Float64Array, damping: number): void 
   }
 }
 
-/** Rounds an embedding's rows: each token is a least-squares problem over the outputs of all projections. */
+/**
+ * Rounds an embedding's rows: each token is a least-squares problem over the outputs of all
+ * projections.
+ */
 function roundEmbedding(
   { codes, scales, biases }: CodedRows,
   embedding: Float32Array,

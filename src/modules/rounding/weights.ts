@@ -12,8 +12,8 @@ import { isPerChannel, type QParams } from "../../core/qparams.ts";
 import { type NearestWeight, roundWeightRows } from "./weight_rounding.ts";
 
 /**
- * The integers that a weight may have: its observer's, halved where the observer's range is, as torch clamps weights
- * (and weights only) when it converts them.
+ * The integers that a weight may have: its observer's, halved where the observer's range is, as
+ * torch clamps weights (and weights only) when it converts them.
  */
 function weightRange(
   observer: Observer,
@@ -37,11 +37,13 @@ export function weightObserver(name: string, factory: ObserverFactory): Observer
 }
 
 /**
- * Quantizes a weight [outFeatures, inFeatures] by its own observer, as torch does when it converts a Linear.
+ * Quantizes a weight [outFeatures, inFeatures] by its own observer, as torch does when it converts
+ * a Linear.
  *
  * @param name What errors call it.
  * @param factory The QConfig's weight observer, for qint8.
- * @param blocks Into how many equal blocks of rows it is cut, each with an observer of its own: 4 for split gates.
+ * @param blocks Into how many equal blocks of rows it is cut, each with an observer of its own: 4
+ * for split gates.
  * @throws {TypeError} If the observer is not for qint8.
  */
 export function quantizeWeight(

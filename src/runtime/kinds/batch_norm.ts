@@ -13,7 +13,10 @@ const f = Math.fround;
 export interface BatchNorm1dProgram extends NodeProgram {
   /** Tells modules apart. */
   readonly kind: "BatchNorm1d";
-  /** What each feature is multiplied with: between integers, from steps of the input to steps of the output. */
+  /**
+   * What each feature is multiplied with: between integers, from steps of the input to steps of the
+   * output.
+   */
   readonly alpha: Float32Array;
   /** What is added then. */
   readonly beta: Float32Array;
@@ -24,7 +27,14 @@ export interface BatchNorm1dProgram extends NodeProgram {
  *
  * @example
  * ```ts
- * import { BatchNorm1d, compileModel, convert, getPreset, prepare, tensor } from "@splitgate/splitgate";
+ * import {
+ *   BatchNorm1d,
+ *   compileModel,
+ *   convert,
+ *   getPreset,
+ *   prepare,
+ *   tensor,
+ * } from "@splitgate/splitgate";
  * import { loadProgram } from "@splitgate/splitgate/runtime";
  * import { batchNorm1d } from "@splitgate/splitgate/runtime/norm";
  * import { assertEquals } from "@std/assert";

@@ -61,7 +61,10 @@ function isBounded(activation: CellActivation): boolean {
   return activation === "tanh" || activation === "sigmoid";
 }
 
-/** A cell's functions; of sums that float32 does not hold, those that have no bounds give the largest value. */
+/**
+ * A cell's functions; of sums that float32 does not hold, those that have no bounds give the
+ * largest value.
+ */
 function saturating(functions: CellFunctions): FloatCellFunctions {
   const float = floatCellFunctions(functions);
   const bounded = (name: CellActivation, f: (x: number) => number) =>
@@ -116,8 +119,8 @@ class DynamicLSTM implements ModuleInstance {
   }
 
   /**
-   * One layer and direction, as torch on a CPU: the whole sequence is projected at once, so that its steps share a
-   * range; the hidden states of the rows that have a step share one a step.
+   * One layer and direction, as torch on a CPU: the whole sequence is projected at once, so that
+   * its steps share a range; the hidden states of the rows that have a step share one a step.
    */
   #run(
     state: ModuleState,

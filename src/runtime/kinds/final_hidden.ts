@@ -17,7 +17,8 @@ export const finalHidden: RunningKind<FinalHiddenProgram> = endOfTime({
   kind: "FinalHidden",
   kept: "hidden",
   take: ({ bidirectional, output: { size } }) => (hidden, to, x, from, fresh) => {
-    // What looks ahead is given whole sequences: a row's first step is where its backward direction ends.
+    // What looks ahead is given whole sequences: a row's first step is where its backward direction
+    // ends.
     if (fresh || !bidirectional || to % size < size / 2) hidden[to] = x[from]!;
   },
 });

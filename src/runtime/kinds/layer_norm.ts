@@ -11,7 +11,10 @@ import { type RowsFunction, rowsModule } from "../rows.ts";
 export interface LayerNormProgram extends NodeProgram {
   /** Tells modules apart. */
   readonly kind: "LayerNorm";
-  /** Whether it goes from integers to integers as torch's quantized::layer_norm does; else through float32. */
+  /**
+   * Whether it goes from integers to integers as torch's quantized::layer_norm does; else through
+   * float32.
+   */
   readonly integers: boolean;
   /** [size], or null for ones. */
   readonly weight: Float32Array | null;
@@ -26,7 +29,14 @@ export interface LayerNormProgram extends NodeProgram {
  *
  * @example
  * ```ts
- * import { compileModel, convert, getPreset, LayerNorm, prepare, tensor } from "@splitgate/splitgate";
+ * import {
+ *   compileModel,
+ *   convert,
+ *   getPreset,
+ *   LayerNorm,
+ *   prepare,
+ *   tensor,
+ * } from "@splitgate/splitgate";
  * import { loadProgram } from "@splitgate/splitgate/runtime";
  * import { layerNorm } from "@splitgate/splitgate/runtime/norm";
  * import { assertEquals } from "@std/assert";

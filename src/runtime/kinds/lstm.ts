@@ -44,7 +44,10 @@ export interface LSTMCellProgram {
   readonly first: StateBinding | null;
   /** Parameters of the hidden state. */
   readonly hidden: PerTensorQParams;
-  /** The smallest integer that a hidden state can be, less the zero point, a given initial one included. */
+  /**
+   * The smallest integer that a hidden state can be, less the zero point, a given initial one
+   * included.
+   */
   readonly least: number;
   /** The largest one. */
   readonly most: number;
@@ -85,12 +88,17 @@ interface CellInstance {
   readonly running: StateBinding;
   readonly first: StateBinding;
   readonly hidden: PerTensorQParams;
-  /** Projected inputs that the step is given, by token or one at a time, and what gives that one; null elsewhere. */
+  /**
+   * Projected inputs that the step is given, by token or one at a time, and what gives that one;
+   * null elsewhere.
+   */
   readonly projected: Float32Array | null;
   readonly project: Projector | null;
 }
 
-/** What an LSTM keeps between steps: h and c of every layer and direction, and marks of first steps. */
+/**
+ * What an LSTM keeps between steps: h and c of every layer and direction, and marks of first steps.
+ */
 export function lstmSlots(
   states: LSTMProgram["states"],
   hiddenSize: number,

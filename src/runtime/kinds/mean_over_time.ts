@@ -8,7 +8,10 @@ import type { PerTensorQParams } from "../../core/qparams.ts";
 import { endOfTime } from "../end_of_time.ts";
 import type { RunningKind } from "../kind.ts";
 
-/** The largest sum of integers that is kept: sums are exact, and so is what a state's bytes hold of them. */
+/**
+ * The largest sum of integers that is kept: sums are exact, and so is what a state's bytes hold of
+ * them.
+ */
 const MAX_SUM = 2 ** 51;
 
 /** How sums are kept: exact over 2^43 steps of 8 bits, 2^35 of 16 and 2^19 of 32. */

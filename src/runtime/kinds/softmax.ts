@@ -15,7 +15,10 @@ import { rowsModule } from "../rows.ts";
 export interface SoftmaxProgram extends NodeProgram {
   /** Tells modules apart. */
   readonly kind: "Softmax";
-  /** Whether it runs in qnnpack's fixed point, from quint8 to quint8 of scale 1/256 and zero point 0. */
+  /**
+   * Whether it runs in qnnpack's fixed point, from quint8 to quint8 of scale 1/256 and zero point
+   * 0.
+   */
   readonly fixedPoint: boolean;
 }
 

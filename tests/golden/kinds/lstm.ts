@@ -1,8 +1,9 @@
 /**
  * lstm_<engine>: the eager flow, torch.ao.nn.quantizable.LSTM to torch.ao.nn.quantized.LSTM.
  *
- * Each case is run three times: (a) from the recorded integer modules, (b) from the recorded observers through
- * `convert`, (c) from the recorded calibration data through `prepare`, `forward` and `convert`.
+ * Each case is run three times: (a) from the recorded integer modules, (b) from the recorded
+ * observers through `convert`, (c) from the recorded calibration data through `prepare`, `forward`
+ * and `convert`.
  *
  * @module
  */
@@ -242,8 +243,8 @@ export function fromModules(
 }
 
 /**
- * The QConfig that a case's name stands for: torch's default; MinMaxObserver, with reduced range under fbgemm, and
- * weights per tensor; MovingAverageMinMaxObserver and the default's weights.
+ * The QConfig that a case's name stands for: torch's default; MinMaxObserver, with reduced range
+ * under fbgemm, and weights per tensor; MovingAverageMinMaxObserver and the default's weights.
  */
 function qconfigOf(golden: Field, { engine, x }: Case): QConfig {
   const name = golden.get("qconfig").oneOf("default", "minmax", "mavg");
@@ -264,7 +265,10 @@ function qconfigOf(golden: Field, { engine, x }: Case): QConfig {
     };
 }
 
-/** The observers that torch has modules with observers for: not those of sigmoid and tanh, whose parameters are fixed. */
+/**
+ * The observers that torch has modules with observers for: not those of sigmoid and tanh, whose
+ * parameters are fixed.
+ */
 export function observedParts(
   golden: Field,
   given: LSTMForm,
@@ -325,8 +329,8 @@ export function innerObserver(observer: Observer): Observer {
 }
 
 /**
- * Gives an observer the range that was recorded, whose parameters must be torch's. A histogram's range does not give
- * its parameters: what is given back for it has them as recorded.
+ * Gives an observer the range that was recorded, whose parameters must be torch's. A histogram's
+ * range does not give its parameters: what is given back for it has them as recorded.
  */
 export function recordedObserver(
   path: string,

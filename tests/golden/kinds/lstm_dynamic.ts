@@ -1,9 +1,10 @@
 /**
- * lstm_dynamic_<engine>, linear_dynamic_modules: torch.ao.quantization.quantize_dynamic of float modules, here `prepare`
- * with a dynamic QConfig and `convert`.
+ * lstm_dynamic_<engine>, linear_dynamic_modules: torch.ao.quantization.quantize_dynamic of float
+ * modules, here `prepare` with a dynamic QConfig and `convert`.
  *
- * A Linear gives the same bits. An LSTM's float sigmoid and tanh may differ in the last place, and what follows from
- * that: where it moves a hidden state over a rounding boundary, one step of its quantization.
+ * A Linear gives the same bits. An LSTM's float sigmoid and tanh may differ in the last place, and
+ * what follows from that: where it moves a hidden state over a rounding boundary, one step of its
+ * quantization.
  *
  * @module
  */
@@ -35,7 +36,10 @@ const LINEAR: Row = {
   torch: "torch.ao.nn.quantized.dynamic.Linear",
 };
 
-/** The largest difference from torch's outputs that passes: about a step of a hidden state in 7 bits, 2 / 127. */
+/**
+ * The largest difference from torch's outputs that passes: about a step of a hidden state in 7
+ * bits, 2 / 127.
+ */
 const TOLERANCE = 0.016;
 
 function convertDynamically(golden: Field, model: Module, engine: Engine): QuantizedModule {
@@ -101,7 +105,10 @@ function lstm(golden: Field, check: Check): void {
   });
 }
 
-/** Measures how far float outputs behind a dynamic LSTM are from torch's; far more than it accounts for fails. */
+/**
+ * Measures how far float outputs behind a dynamic LSTM are from torch's; far more than it accounts
+ * for fails.
+ */
 export function compareDynamic(
   engine: Engine,
   subject: string,

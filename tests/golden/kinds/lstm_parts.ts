@@ -1,10 +1,11 @@
 /**
  * lstm_parts and lstm_official: individually observed parts and torch's reference graph.
  *
- * Each case is configured as torch configured it, where torch adds to what it was asked for included: an observer on
- * a gate's pre-activation (arithmetic of torch's FX mode) and one of the LSTM's own dtype on 16-bit gates. Then the
- * sequence of operations, quantizes and dequantizes, weights and all integers must be torch's. Where what torch adds
- * is wrong, the case is also run as it was asked for, which must come closer to the float LSTM.
+ * Each case is configured as torch configured it, where torch adds to what it was asked for
+ * included: an observer on a gate's pre-activation (arithmetic of torch's FX mode) and one of the
+ * LSTM's own dtype on 16-bit gates. Then the sequence of operations, quantizes and dequantizes,
+ * weights and all integers must be torch's. Where what torch adds is wrong, the case is also run as
+ * it was asked for, which must come closer to the float LSTM.
  */
 import type { PartName } from "../../../src/cells/lstm_parts.ts";
 import { LSTM } from "../../../src/modules/lstm/float.ts";
@@ -68,7 +69,10 @@ const OBS16 = {
   cellState: fixed16(2 ** -11, 0, -(2 ** 15)),
   hiddenState: fixed(2 ** -7, 2 ** 7),
 };
-/** As OBS16, but for the ranges: the official test's fixed observers keep FixedQParamsObserver's 0..255, unused. */
+/**
+ * As OBS16, but for the ranges: the official test's fixed observers keep FixedQParamsObserver's
+ * 0..255, unused.
+ */
 const OFFICIAL = {
   linearOutput: unclamped(2 ** -11, 2 ** 15),
   sigmoid: unclamped(2 ** -16, 0),
@@ -88,9 +92,15 @@ const OBS8 = {
 interface Setup {
   readonly asked: typeof OBS16;
   readonly activation: ObserverFactory;
-  /** Whether the sigmoid's and tanh's observers were dropped, because the backend does not allow their dtype. */
+  /**
+   * Whether the sigmoid's and tanh's observers were dropped, because the backend does not allow
+   * their dtype.
+   */
   readonly dropped: boolean;
-  /** What stands on a gate's pre-activation besides the linear output's own observer; null for nothing. */
+  /**
+   * What stands on a gate's pre-activation besides the linear output's own observer; null for
+   * nothing.
+   */
   readonly preActivation:
     | { readonly sigmoid: ObserverFactory; readonly tanh: ObserverFactory }
     | null;
@@ -292,8 +302,8 @@ function ownWord(node: GraphNode): string | null {
 }
 
 /**
- * A scale must be torch's; where it was calibrated, the float LSTM's sums stand between, which torch's matrix product
- * rounds in an order of its own: then the last bit may differ.
+ * A scale must be torch's; where it was calibrated, the float LSTM's sums stand between, which
+ * torch's matrix product rounds in an order of its own: then the last bit may differ.
  */
 function compareScale(
   check: Check,
@@ -343,7 +353,8 @@ function compareGraph(
           calibrated,
         );
       }
-      // torch's own quantize knows no range; the observer's is compared where it has one that can be meant.
+      // torch's own quantize knows no range; the observer's is compared where it has one that can
+      // be meant.
       if (
         q !== null && (!official || q.dtype === "quint8") && torch[i]!.maybe("observer") !== null
       ) {

@@ -1,9 +1,10 @@
 /**
- * lstm_<engine>_stubs: LSTMs behind QuantStubs for x, h0 and c0, alone or between an Embedding and a Linear, observed
- * or fake-quantized. Floats go in: what quantizes them is compared as well.
+ * lstm_<engine>_stubs: LSTMs behind QuantStubs for x, h0 and c0, alone or between an Embedding and
+ * a Linear, observed or fake-quantized. Floats go in: what quantizes them is compared as well.
  *
- * Each case is run three times: (a) the LSTM from the recorded integer modules, (b) everything from the recorded ranges
- * through `convert`, (c) from the recorded calibration data through `prepare`, `forward` and `convert`.
+ * Each case is run three times: (a) the LSTM from the recorded integer modules, (b) everything from
+ * the recorded ranges through `convert`, (c) from the recorded calibration data through `prepare`,
+ * `forward` and `convert`.
  *
  * @module
  */
@@ -185,7 +186,10 @@ function outputs(modules: ReadonlyMap<string, unknown>, result: Field) {
   return [out === undefined ? y : out.forward(y), h, c] as QTensor<PerTensorQParams>[];
 }
 
-/** (a) The LSTM from its recorded modules: given integers, and given the floats that the stubs make them of. */
+/**
+ * (a) The LSTM from its recorded modules: given integers, and given the floats that the stubs make
+ * them of.
+ */
 function runModules(golden: Field, form: LSTMForm, check: Check): void {
   if (golden.has("out_module") || golden.maybe("embedding") !== null) return;
   const stubs = golden.get("stubs");
@@ -254,7 +258,10 @@ function* fakeQuantizers(observed: ObservedModel): Iterable<FakeQuantize> {
   for (const each of all) if (each instanceof FakeQuantize) yield each;
 }
 
-/** (c) Calibrates on the recorded data: ranges and fake-quantized outputs, and how many integers differ then. */
+/**
+ * (c) Calibrates on the recorded data: ranges and fake-quantized outputs, and how many integers
+ * differ then.
+ */
 function runCalibration(golden: Field, form: LSTMForm, check: Check): void {
   const observed = prepared(golden, form);
   const lstm = observed.modules.get("lstm") as ObservedLSTM;

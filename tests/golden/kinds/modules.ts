@@ -1,6 +1,7 @@
 /**
- * modules_chain: chains of Linear layers and activations through prepare and convert, with the ranges that torch
- * observed: parameters and integers of every module; and the float modules, measured.
+ * modules_chain: chains of Linear layers and activations through prepare and convert, with the
+ * ranges that torch observed: parameters and integers of every module; and the float modules,
+ * measured.
  *
  * @module
  */

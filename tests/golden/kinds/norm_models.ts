@@ -1,5 +1,6 @@
 /**
- * norm_models: whole models of Linear, BatchNorm1d, LayerNorm and ReLU, fused and converted by torch.ao.
+ * norm_models: whole models of Linear, BatchNorm1d, LayerNorm and ReLU, fused and converted by
+ * torch.ao.
  *
  * @module
  */
@@ -45,7 +46,10 @@ function stateDict(golden: Field): Map<string, Tensor> {
   return tensors;
 }
 
-/** A Linear as `prepare` and `convert` make it, with the BatchNorm1d and the ReLU behind it where there are some. */
+/**
+ * A Linear as `prepare` and `convert` make it, with the BatchNorm1d and the ReLU behind it where
+ * there are some.
+ */
 function fuse(golden: Field, engine: Engine, check: Check): QuantizedLinear {
   const weights = stateDict(golden.get("linear"));
   const [outFeatures, inFeatures] = weights.get("weight")!.shape as [number, number];

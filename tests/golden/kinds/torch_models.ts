@@ -1,5 +1,6 @@
 /**
- * torch_models: whole models as scripts/export_torch.py writes them, and what torch makes of an input.
+ * torch_models: whole models as scripts/export_torch.py writes them, and what torch makes of an
+ * input.
  *
  * @module
  */

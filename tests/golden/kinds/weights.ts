@@ -1,6 +1,6 @@
 /**
- * weights: int8 weights by observers of reduced and custom ranges; fake_quantize: what passes through a fake-quantizer
- * while observing and quantizing are switched on and off.
+ * weights: int8 weights by observers of reduced and custom ranges; fake_quantize: what passes
+ * through a fake-quantizer while observing and quantizing are switched on and off.
  *
  * @module
  */

@@ -111,7 +111,10 @@ function linear(
   return rows.map((_, r) => [...y.subarray(r * outFeatures, (r + 1) * outFeatures)]);
 }
 
-/** What torch.nn.LSTM's layers are, over a packed sequence: `sequence[t]` holds the rows that have step t, by batch. */
+/**
+ * What torch.nn.LSTM's layers are, over a packed sequence: `sequence[t]` holds the rows that have
+ * step t, by batch.
+ */
 function oracle(
   lstm: QuantizedLSTM,
   x: (step: number, row: number) => number[],

@@ -71,7 +71,10 @@ function assertClose(value: number, expected: number): void {
   assertAlmostEquals(value, expected, 1e-5 * Math.max(1, Math.abs(expected)));
 }
 
-/** One sequence through one direction in doubles, from the definition: [steps][inputs] to [steps][outputs], h, c. */
+/**
+ * One sequence through one direction in doubles, from the definition: [steps][inputs] to
+ * [steps][outputs], h, c.
+ */
 function directionOracle(
   weights: LSTMWeights,
   xs: number[][],

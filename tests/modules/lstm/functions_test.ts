@@ -1,4 +1,5 @@
-// LSTMs whose gates and cell states have other functions than torch's: every combination, in every form.
+// LSTMs whose gates and cell states have other functions than torch's: every combination, in every
+// form.
 import { dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import { loadProgram } from "@splitgate/splitgate/runtime";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";

@@ -312,7 +312,8 @@ Deno.test("QuantizedLSTM saturates and never wraps when the cell grows past +-8 
     const cell = saturations.get("layers.0.layer_fw.cell.fgate_cx_igate_cgate")!;
     assertEquals(cell > 2 * steps * 0.9 && cell <= 2 * steps, true, `${cell}`);
     assertEquals(saturations.get("layers.0.layer_fw.cell.igates"), 0);
-    // From each step to the next the growing unit's output falls by no more than rounding: nothing wraps.
+    // From each step to the next the growing unit's output falls by no more than rounding: nothing
+    // wraps.
     const h = slow[0].data;
     for (let t = 1; t < steps; t++) {
       assertEquals(h[3 * t]! >= h[3 * t - 3]! - 1 && h[3 * t + 1]! <= h[3 * t - 2]! + 1, true);

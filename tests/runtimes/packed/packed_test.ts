@@ -1,5 +1,6 @@
 /**
- * The package as a user gets it: packed, installed by npm into a folder of its own, type-checked and run there.
+ * The package as a user gets it: packed, installed by npm into a folder of its own, type-checked
+ * and run there.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createContext, runInContext } from "node:vm";
@@ -20,7 +21,9 @@ const ENTRIES = Object.values(config.exports)
   .filter((path) => path.endsWith(".ts"))
   .map((path) => path.slice(2).replace(/ts$/, "js"));
 
-/** What else may be in it, and nothing more: what the entry points share, types, kernels and texts. */
+/**
+ * What else may be in it, and nothing more: what the entry points share, types, kernels and texts.
+ */
 const BESIDES =
   /^(package\.json|LICENSE|(README|CHANGELOG)\.md|shared\/\w+\.js|[\w/]+\.d\.ts|kernels\/simd\/\w+\.wasm)$/;
 

@@ -2,8 +2,8 @@
  * A worker that holds many streaming sessions in its memory.
  *
  * - `POST /open?count=N`: opens as many more.
- * - `POST /step`: float32 input of one step in; every open session takes it. Gives the last session's output, after
- *   requiring every other's to be the same.
+ * - `POST /step`: float32 input of one step in; every open session takes it. Gives the last
+ *   session's output, after requiring every other's to be the same.
  *
  * @module
  */

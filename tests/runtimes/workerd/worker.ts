@@ -1,9 +1,11 @@
 /**
- * An edge worker: the Thai segmenter over HTTP, and a Durable Object that holds one streaming session per id.
+ * An edge worker: the Thai segmenter over HTTP, and a Durable Object that holds one streaming
+ * session per id.
  *
  * - `POST /segment?kernels=portable|simd`: text in, text with `|` between words out.
- * - `POST /sessions/ID?at=STEPS`: float32 steps in, float32 outputs out. `at` is the number of steps that the caller
- *   has seen answered: two requests for the same place cannot both be taken, and the one that is not is told (409).
+ * - `POST /sessions/ID?at=STEPS`: float32 steps in, float32 outputs out. `at` is the number of
+ *   steps that the caller has seen answered: two requests for the same place cannot both be taken,
+ *   and the one that is not is told (409).
  * - `GET`, `PUT /sessions/ID/state`, `DELETE /sessions/ID`: take a session away, bring it, end it.
  *
  * @module
@@ -80,7 +82,10 @@ async function answer(
   }
 }
 
-/** Sessions of the segmenter by kernels and length: sessions for 256 characters serve nearly all runs. */
+/**
+ * Sessions of the segmenter by kernels and length: sessions for 256 characters serve nearly all
+ * runs.
+ */
 const segmenters = new Map<string, Session>();
 
 function segmenter(length: number, kernels: SimdKernels | undefined): Session {
@@ -106,7 +111,10 @@ function segment(text: string, kernels: SimdKernels | undefined): string {
   return out;
 }
 
-/** One streaming session. It answers only what its storage has taken: what was answered is never lost. */
+/**
+ * One streaming session. It answers only what its storage has taken: what was answered is never
+ * lost.
+ */
 export class StreamingSession {
   readonly #storage: Storage;
   readonly #state: DurableState;
@@ -148,7 +156,8 @@ export class StreamingSession {
         await this.#storage.deleteAll();
         return "";
       }
-      // All of a request is here before any of it is used: nothing below waits between reading and writing the state.
+      // All of a request is here before any of it is used: nothing below waits between reading and
+      // writing the state.
       const body = new Uint8Array(await request.arrayBuffer());
       if (method === "PUT" && part === "state") return this.#bring(body, url);
       if (this.#unfit !== null) {

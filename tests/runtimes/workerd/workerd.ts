@@ -12,8 +12,9 @@ const BINARY = (workerd as unknown as { default: string }).default;
 const PATIENCE = 20_000;
 
 /**
- * A folder for objects' storage, in memory where the system has a place for that: what a test or bench shall see is
- * the worker, not the disk under it. A killed process loses nothing there either.
+ * A folder for objects' storage, in memory where the system has a place for that: what a test or
+ * bench shall see is the worker, not the disk under it. A killed process loses nothing there
+ * either.
  */
 export async function storageFolder(): Promise<string> {
   const prefix = "splitgate-objects-";
