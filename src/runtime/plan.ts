@@ -18,9 +18,7 @@ export interface PlannedInput {
   readonly given: PerTensorQParams | null;
   /** Parameters that it is read in. */
   readonly taken: PerTensorQParams | null;
-  /**
-   * The buffer in which it is converted and read: another one where others still read it as it is.
-   */
+  /** The buffer in which it is read: another one where it is converted. */
   readonly converted: number;
 }
 
@@ -120,13 +118,9 @@ export function planOf(
       const { qparams: given, size } = ports[read + 1]!;
       const { qparams: taken } = own.inputs[k]!;
       const buffer = places[read + 1]!;
-      const last = lastReader[read + 1] === i;
-      if (last) used.push(buffer);
+      if (lastReader[read + 1] === i) used.push(buffer);
       // What a model takes comes in the parameters of the first that reads it.
-      if (same(given, taken)) return { buffer, size, given, taken: given, converted: buffer };
-      if (last && from.indexOf(read) === from.lastIndexOf(read)) {
-        return { buffer, size, given, taken, converted: buffer };
-      }
+      if (same(given, taken)) return { buffer, size, given, taken, converted: buffer };
       const converted = buffers.take(size, timeIn);
       used.push(converted);
       return { buffer, size, given, taken, converted };

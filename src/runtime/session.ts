@@ -423,10 +423,8 @@ export class Session {
       for (let k = 0; k < inputs.length; k++) {
         const { buffer: source, converted, size, given, taken } = inputs[k]!;
         const values = reads[k] = buffers[converted]!;
-        if (given === taken) continue;
-        if (converted !== source) {
-          for (let i = 0; i < rows * size; i++) values[i] = buffers[source]![i]!;
-        }
+        if (converted === source) continue;
+        for (let i = 0; i < rows * size; i++) values[i] = buffers[source]![i]!;
         convertShifted(values, 0, rows * size, given, taken);
       }
       call.realsIn = s === 0 && input !== null;
@@ -527,9 +525,8 @@ export class Session {
   }
 
   /** What a state begins with: what it is, whose, and for how many rows. */
-  #header(): Uint8Array {
-    const { fingerprint } = this.#model.data;
-    return new Uint8Array(Int32Array.of(MAGIC, STATE_VERSION, ...fingerprint, this.batch).buffer);
+  #header(): Int32Array {
+    return Int32Array.of(MAGIC, STATE_VERSION, ...this.#model.data.fingerprint, this.batch);
   }
 
   /**
@@ -541,7 +538,7 @@ export class Session {
   state(): Uint8Array<ArrayBuffer> {
     const rows = this.#rows("state");
     const state = new Uint8Array(HEADER_BYTES + stateBytes(rows));
-    state.set(this.#header());
+    new Int32Array(state.buffer, 0, HEADER_BYTES / 4).set(this.#header());
     writeState(rows, new DataView(state.buffer), HEADER_BYTES);
     return state;
   }
@@ -566,13 +563,11 @@ export class Session {
     const model = "a state of this model";
     const version = `version ${STATE_VERSION}`;
     const expected = ["a session's state", version, model, model, `a batch of ${this.batch}`];
-    this.#header().forEach((byte, i) => {
+    const words = new Int32Array(given.buffer, 0, Math.min(HEADER_BYTES, given.length) >> 2);
+    this.#header().forEach((word, i) => {
       // The version and the batch, words 1 and 4, say something.
-      const word = i >> 2;
-      const told = word % 3 === 1 && given.length >= HEADER_BYTES;
-      if (given[i] !== byte) {
-        failRange("state", expected[word]!, told ? view.getInt32(4 * word, true) : "another");
-      }
+      const told = i % 3 === 1 ? words[i] : undefined;
+      if (words[i] !== word) failRange("state", expected[i]!, told ?? "another");
     });
     if (given.length !== size) failRange("state", `${size} bytes`, given.length);
     readState(rows, view, HEADER_BYTES);
