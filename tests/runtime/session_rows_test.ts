@@ -201,7 +201,7 @@ Deno.test("an output that overlaps its input is refused, but of one row, and one
     ),
     { numRuns: 200 },
   );
-  for (const [what, count] of Object.entries(seen)) assert(count > 8, `${what}: ${count}`);
+  for (const [what, count] of Object.entries(seen)) assert(count > 3, `${what}: ${count}`);
 });
 
 Deno.test("Session.run() reads each length once, before it runs, in every form", () => {
