@@ -60,12 +60,13 @@ export type {
 export { MaxOverTime } from "./src/modules/max_over_time/float.ts";
 export { MeanOverTime } from "./src/modules/mean_over_time/float.ts";
 export { Module, type StateDictEntry, type StateDictRule } from "./src/modules/module.ts";
+export { byParts, type PartValue, type PartWatcher } from "./src/modules/lstm/by_parts.ts";
 export type { ActivationModule } from "./src/modules/activation.ts";
 export type { PointwiseModule } from "./src/modules/pointwise.ts";
 export type {
   Activation,
   HardSigmoid as HardSigmoidFunction,
-  LeakyRelu,
+  LeakyReLUFunction,
 } from "./kernels/numeric/float_functions.ts";
 export { ReLU } from "./src/modules/relu/float.ts";
 export { Sigmoid } from "./src/modules/sigmoid/float.ts";

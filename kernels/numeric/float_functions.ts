@@ -286,7 +286,7 @@ export interface HardSigmoid {
 }
 
 /** {@linkcode leakyReluFloat32} with its slope. */
-export interface LeakyRelu {
+export interface LeakyReLUFunction {
   /** Which function. */
   readonly name: "leakyRelu";
   /** Factor of negative x, used as float32. */
@@ -294,7 +294,7 @@ export interface LeakyRelu {
 }
 
 /** A function of one value: by name, or with its parameters where it has some. Plain data. */
-export type Activation = keyof typeof FLOAT_FUNCTIONS | HardSigmoid | LeakyRelu;
+export type Activation = keyof typeof FLOAT_FUNCTIONS | HardSigmoid | LeakyReLUFunction;
 
 /**
  * The float32 function that an activation stands for.

@@ -273,7 +273,7 @@ export function holdActivation(activation: Activation, runs = 60): void {
     assert(floats > 0, `${quantized} quantized, ${floats} in float32`);
   });
 
-  Deno.test(`${kind}: the reference graph gives the same of the same input, in qnnpack's softmax within a step`, () => {
+  Deno.test(`${kind}: the reference graph gives the same, in qnnpack's softmax and of 24 bits within a step`, () => {
     fc.assert(
       fc.property(drawn, (c) => {
         if (c.name === "dynamic") return;
@@ -306,7 +306,8 @@ export function holdActivation(activation: Activation, runs = 60): void {
         const there = values.get(own.output === null ? "activation" : "activation.quantize")!;
         assertEquals(there.qparams, own.output);
         const fixed = activation.kind === "Softmax" && qconfig.engine === "qnnpack";
-        const step = fixed && own.output !== null ? 1 : 0;
+        // A module that keeps its integers keeps all 24 bits; float32 between two q-dq pairs need not.
+        const step = (fixed || c.name === "24 bits") && own.output !== null ? 1 : 0;
         for (let i = 0; i < here.data.length; i++) {
           assert(Math.abs(here.data[i]! - there.data[i]!) <= step, `${i} of ${JSON.stringify(c)}`);
         }

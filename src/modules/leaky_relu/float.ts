@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { LeakyRelu } from "../../../kernels/numeric/float_functions.ts";
+import type { LeakyReLUFunction } from "../../../kernels/numeric/float_functions.ts";
 import { checkFloat32, checkOptions } from "../../core/check.ts";
 import { PointwiseModule } from "../pointwise.ts";
 
@@ -34,7 +34,7 @@ export class LeakyReLU extends PointwiseModule {
   /** Factor of negative values, a float32 number. */
   readonly negativeSlope: number;
   /** The function. */
-  override readonly activation: LeakyRelu;
+  override readonly activation: LeakyReLUFunction;
 
   /**
    * Checks the slope.

@@ -392,11 +392,9 @@ class PreparedByParts implements ModuleInstance {
  *
  * @example Each part as it is computed
  * ```ts
- * import { convert, LSTM, prepare, tensor } from "@splitgate/splitgate";
- * import { byParts } from "./by_parts.ts";
- * import { fbgemmQConfig } from "../../qconfig/qconfig.ts";
+ * import { byParts, convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
  * import { assert, assertEquals } from "@std/assert";
- * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
  * const model = convert(observed), x = Float32Array.of(0.1, -0.4), places: string[] = [];
  * const fast = new Float32Array(3), slow = new Float32Array(3);
