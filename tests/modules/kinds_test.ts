@@ -8,7 +8,6 @@ import {
   Embedding,
   Generator,
   getPreset,
-  Graph,
   HardSigmoid,
   LayerNorm,
   LeakyReLU,
