@@ -339,8 +339,6 @@ export class Session {
     const { vocabulary, inputSize, looksAhead } = this.#model;
     const given = this.#given;
     const { batch } = this;
-    const together = this.#together;
-    const left = this.#left;
     if (lengths !== undefined) this.#readLengths(lengths, steps);
     const size = steps * batch * inputSize;
     const reals = this.#reals = checkArray(name, input, given, vocabulary, size);
@@ -348,20 +346,29 @@ export class Session {
     if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (looksAhead) this.reset();
-    const fails = steps >= this.#failsFrom;
-    const { nodes, endsTime } = this.#plan;
-    if (fails) copyStates(nodes, this.#states, this.#copies);
+    if (steps < this.#failsFrom) return this.#runAll(input, steps, lengths !== undefined);
+    const { nodes } = this.#plan;
+    copyStates(nodes, this.#states, this.#copies);
     try {
-      for (let done = 0; done < steps; done += together) {
-        const count = Math.min(together, steps - done);
-        this.#process(input, done, count, steps, lengths ? left : null);
-        if (lengths) { for (let b = 0; b < batch; b++) left[b] = Math.max(0, left[b]! - count); }
-      }
-      if (endsTime) this.#finish();
+      this.#runAll(input, steps, lengths !== undefined);
     } catch (error) {
-      if (fails) copyStates(nodes, this.#copies, this.#states);
+      copyStates(nodes, this.#copies, this.#states);
       throw error;
     }
+  }
+
+  /** Runs all steps, as many at a time as there is memory for. */
+  #runAll(input: SessionInput, steps: number, hasLengths: boolean): void {
+    const together = this.#together;
+    const left = hasLengths ? this.#left : null;
+    for (let done = 0; done < steps; done += together) {
+      const count = Math.min(together, steps - done);
+      this.#process(input, done, count, steps, left);
+      for (let b = 0; left !== null && b < left.length; b++) {
+        left[b] = Math.max(0, left[b]! - count);
+      }
+    }
+    if (this.#plan.endsTime) this.#finish();
   }
 
   /** Runs `steps` of `all` steps, from step `done` on. */
@@ -414,25 +421,32 @@ export class Session {
   #runNodes(time: boolean, input: Float32Array | null, gives: boolean): void {
     const { nodes, buffers } = this.#plan;
     const call = this.#call;
-    const rows = call.steps * this.batch;
     const last = nodes.length - 1;
     for (let s = 0; s <= last; s++) {
-      const { timeIn, inputs, run, buffer } = nodes[s]!;
+      const { timeIn, run, buffer } = nodes[s]!;
       if (timeIn !== time) continue;
       const reads = this.#inputs[s]!;
-      for (let k = 0; k < inputs.length; k++) {
-        const { buffer: source, converted, size, given, taken } = inputs[k]!;
-        const values = reads[k] = buffers[converted]!;
-        if (converted === source) continue;
-        for (let i = 0; i < rows * size; i++) values[i] = buffers[source]![i]!;
-        convertShifted(values, 0, rows * size, given, taken);
-      }
       call.realsIn = s === 0 && input !== null;
       call.realsOut = s === last && gives;
       if (call.realsIn) reads[0] = input!;
+      else this.#read(s, reads);
       call.splitGates = this.#splitGates[s]!;
       const to = call.realsOut ? this.#outputs[0] as Float32Array : buffers[buffer]!;
       run.process(this.#states[s]!, reads, to, call);
+    }
+  }
+
+  /** Finds what a node reads, in its own parameters. */
+  #read(s: number, reads: Values[]): void {
+    const { nodes, buffers } = this.#plan;
+    const { inputs } = nodes[s]!;
+    const rows = this.#call.steps * this.batch;
+    for (let k = 0; k < inputs.length; k++) {
+      const { buffer, converted, size, given, taken } = inputs[k]!;
+      const values = reads[k] = buffers[converted]!;
+      if (converted === buffer) continue;
+      for (let i = 0; i < rows * size; i++) values[i] = buffers[buffer]![i]!;
+      convertShifted(values, 0, rows * size, given, taken);
     }
   }
 
