@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { clamp, dequantizeValue, reciprocal, roundHalfEven } from "../numeric/requantize.ts";
+import {
+  clamp,
+  dequantizeValue,
+  quantizeValue,
+  reciprocal,
+  roundHalfEven,
+} from "../numeric/requantize.ts";
 import type { Affine, QuantizedInput, QuantizedOutput } from "../numeric/quantize.ts";
 
 /**
@@ -42,16 +48,27 @@ export function addInt8(
   const inverse = reciprocal(to.scale);
   const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
   for (let i = 0; i < data.length; i++) {
-    const sum = Math.fround(
-      dequantizeValue(a.data[i]!, scaleA, zeroPointA) +
-        dequantizeValue(b.data[i]!, scaleB, zeroPointB),
-    );
-    data[i] = clamp(
-      roundHalfEven(Math.fround(sum * inverse)) + to.zeroPoint,
-      lo,
-      to.quantMax,
-    );
+    const x = a.data[i]! - zeroPointA;
+    const y = b.data[i]! - zeroPointB;
+    const sum = dequantizedSum(x, scaleA, y, scaleB);
+    data[i] = quantizeValue(sum, inverse, to.zeroPoint, lo, to.quantMax);
   }
+}
+
+/**
+ * The float32 sum of two integers, `f(A + B)` with A and B dequantized ({@linkcode dequantizeValue}).
+ *
+ * @param a Less its zero point; fits an int32. `b` likewise.
+ *
+ * @example
+ * ```ts
+ * import { dequantizedSum } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(dequantizedSum(3, 0.5, -2, 0.25), 1);
+ * ```
+ */
+export function dequantizedSum(a: number, scaleA: number, b: number, scaleB: number): number {
+  return Math.fround(dequantizeValue(a, scaleA, 0) + dequantizeValue(b, scaleB, 0));
 }
 
 /**
@@ -111,8 +128,8 @@ export function buildFixedPointAdd(
 
 /**
  * `(a * multiplierA + b * multiplierB) / step`, rounded half away from zero; a and b less their
- * zero points. Exact for
- * |a|, |b| <= 255 and the constants of {@linkcode buildFixedPointAdd}, where the sum stays below 2^31. Never -0.
+ * zero points. Exact for integers within -255..255 and the constants of
+ * {@linkcode buildFixedPointAdd}, where the sum stays below 2^31. Never -0.
  *
  * @param step A power of two.
  *

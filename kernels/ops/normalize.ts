@@ -83,6 +83,22 @@ export function batchNormFactors(
 }
 
 /**
+ * One value of a batch normalization, `f(f(x * alpha) + beta)`: {@linkcode BatchNormFactors}.
+ *
+ * @param x A float32 value.
+ *
+ * @example
+ * ```ts
+ * import { batchNormValue } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(batchNormValue(5, 0.5, -0.5), 2);
+ * ```
+ */
+export function batchNormValue(x: number, alpha: number, beta: number): number {
+  return f(f(x * alpha) + beta);
+}
+
+/**
  * torch.nn.BatchNorm1d in eval mode over the last dimension: with `r = f(1 / f(sqrt(f(var +
  * eps))))`, `alpha = f(r * weight)` and `beta = f(bias - f(mean * alpha))`, `f(f(x * alpha) +
  * beta)`.
@@ -113,7 +129,7 @@ export function batchNormFloat32(x: Float32Array, norm: BatchNorm, out: Float32A
   const channels = alpha.length;
   for (let channel = 0; channel < channels; channel++) {
     for (let i = channel; i < x.length; i += channels) {
-      out[i] = f(x[i]! * alpha[channel]!) + beta[channel]!;
+      out[i] = batchNormValue(x[i]!, alpha[channel]!, beta[channel]!);
     }
   }
 }
@@ -162,7 +178,7 @@ export function batchNormInt8(
   const lo = relu ? Math.max(to.zeroPoint, to.quantMin) : to.quantMin;
   for (let channel = 0; channel < channels; channel++) {
     for (let i = channel; i < data.length; i += channels) {
-      const y = f(f(alpha[channel]! * f(data[i]! - from.zeroPoint)) + beta[channel]!);
+      const y = batchNormValue(f(data[i]! - from.zeroPoint), alpha[channel]!, beta[channel]!);
       integers[i] = clamp(roundHalfEven(y) + to.zeroPoint, lo, to.quantMax);
     }
   }

@@ -41,6 +41,18 @@ export function meanInt8(sum: number, count: number, quantMin: number, quantMax:
   return clamp(roundHalfEven(f(f(sum) / f(count))), quantMin, quantMax);
 }
 
+/** The sum of `count` values from `first` on, in double, in the order of time. */
+function sumOver(
+  x: Integers | Float32Array,
+  first: number,
+  stride: number,
+  count: number,
+): number {
+  let sum = 0;
+  for (let step = 0, i = first; step < count; step++, i += stride) sum += x[i]!;
+  return sum;
+}
+
 /**
  * Mean over time of quantized sequences: {@linkcode meanInt8} of each feature; scale and zero point
  * stay.
@@ -75,9 +87,7 @@ export function meanOverTimeInt8(
   for (let row = 0, o = 0; row < batch; row++) {
     const count = lengths === null ? steps : lengths[row]!;
     for (const end = o + features; o < end; o++) {
-      let sum = 0;
-      for (let step = 0, i = o; step < count; step++, i += stride) sum += x[i]!;
-      out[o] = meanInt8(sum, count, range.quantMin, range.quantMax);
+      out[o] = meanInt8(sumOver(x, o, stride, count), count, range.quantMin, range.quantMax);
     }
   }
 }
@@ -110,9 +120,7 @@ export function meanOverTimeFloat32(
   for (let row = 0, o = 0; row < batch; row++) {
     const count = lengths === null ? steps : lengths[row]!;
     for (const end = o + features; o < end; o++) {
-      let sum = 0;
-      for (let step = 0, i = o; step < count; step++, i += stride) sum += x[i]!;
-      out[o] = sum / count;
+      out[o] = sumOver(x, o, stride, count) / count;
     }
   }
 }
@@ -153,20 +161,6 @@ export function maxOverTime(
   }
 }
 
-/** Copies one step of a sequence: those features that are `from` or above, and below `end`. */
-function copyStep(
-  x: Integers | Float32Array,
-  { batch, features }: Sequences,
-  step: number,
-  row: number,
-  out: Integers | Float32Array,
-  from: number,
-  end: number,
-): void {
-  const at = (step * batch + row) * features;
-  for (let k = from; k < end; k++) out[row * features + k] = x[at + k]!;
-}
-
 /**
  * The first step of each sequence.
  *
@@ -187,8 +181,7 @@ export function firstStep(
   sequences: Sequences,
   out: Integers | Float32Array,
 ): void {
-  const { batch, features } = sequences;
-  for (let row = 0; row < batch; row++) copyStep(x, sequences, 0, row, out, 0, features);
+  for (let i = 0; i < sequences.batch * sequences.features; i++) out[i] = x[i]!;
 }
 
 /**
@@ -241,9 +234,8 @@ export function finalHidden(
 ): void {
   const { steps, batch, features, lengths } = sequences;
   const forward = bidirectional ? features / 2 : features;
-  for (let row = 0; row < batch; row++) {
-    const last = (lengths === null ? steps : lengths[row]!) - 1;
-    copyStep(x, sequences, last, row, out, 0, forward);
-    copyStep(x, sequences, 0, row, out, forward, features);
+  for (let row = 0, o = 0; row < batch; row++) {
+    const last = ((lengths === null ? steps : lengths[row]!) - 1) * batch * features;
+    for (let k = 0; k < features; k++, o++) out[o] = x[k < forward ? last + o : o]!;
   }
 }

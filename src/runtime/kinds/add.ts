@@ -3,14 +3,13 @@
  *
  * @module
  */
-import { type FixedPointAdd, fixedPointSum } from "../../../kernels/ops/elementwise.ts";
 import {
-  clamp,
-  dequantizeValue,
-  reciprocal,
-  roundHalfEven,
-} from "../../../kernels/numeric/requantize.ts";
-import { checkResult } from "../../core/errors.ts";
+  dequantizedSum,
+  type FixedPointAdd,
+  fixedPointSum,
+} from "../../../kernels/ops/elementwise.ts";
+import { clamp, quantizeValue, reciprocal } from "../../../kernels/numeric/requantize.ts";
+import { checkResults } from "../check_results.ts";
 import type { NodeProgram, RunningKind } from "../kind.ts";
 
 /** A sum's numbers. */
@@ -26,30 +25,37 @@ export const add: RunningKind<AddProgram> = {
   looksAhead: () => false,
   slots: () => [],
   instantiate({ inputs, output: { size, qparams }, fixedPoint }) {
-    const [scaleA = 1, scaleB = 1] = inputs.map((input) => input.qparams?.scale);
-    const inverse = qparams && reciprocal(qparams.scale);
-    const low = qparams && qparams.quantMin - qparams.zeroPoint;
-    const high = qparams && qparams.quantMax - qparams.zeroPoint;
-    return {
-      infallible: qparams !== null,
-      process(_state, [a, b], out, { steps, batch, lengths }) {
-        for (let i = 0; i < steps * batch * size; i++) {
-          if (fixedPoint !== null) {
-            const { multiplierA, multiplierB, step } = fixedPoint;
-            const sum = fixedPointSum(a![i]!, b![i]!, multiplierA, multiplierB, step);
-            out[i] = clamp(sum, low!, high!);
-          } else if (qparams !== null) {
-            const sum = Math.fround(
-              dequantizeValue(a![i]!, scaleA, 0) + dequantizeValue(b![i]!, scaleB, 0),
-            );
-            out[i] = clamp(roundHalfEven(Math.fround(sum * inverse!)), low!, high!);
-          } else {
+    if (qparams === null) {
+      return {
+        process(_state, [a, b], out, call) {
+          for (let i = 0; i < call.steps * call.batch * size; i++) {
             out[i] = Math.fround(a![i]! + b![i]!);
-            const row = Math.floor(i / size);
-            if (lengths === null || Math.floor(row / batch) < lengths[row % batch]!) {
-              checkResult(out[i]!);
-            }
           }
+          checkResults(out, size, call);
+        },
+      };
+    }
+    const lo = qparams.quantMin - qparams.zeroPoint;
+    const hi = qparams.quantMax - qparams.zeroPoint;
+    if (fixedPoint !== null) {
+      const { multiplierA, multiplierB, step } = fixedPoint;
+      return {
+        infallible: true,
+        process(_state, [a, b], out, { steps, batch }) {
+          for (let i = 0; i < steps * batch * size; i++) {
+            out[i] = clamp(fixedPointSum(a![i]!, b![i]!, multiplierA, multiplierB, step), lo, hi);
+          }
+        },
+      };
+    }
+    const [scaleA, scaleB] = inputs.map((input) => input.qparams!.scale);
+    const inverse = reciprocal(qparams.scale);
+    return {
+      infallible: true,
+      process(_state, [a, b], out, { steps, batch }) {
+        for (let i = 0; i < steps * batch * size; i++) {
+          const sum = dequantizedSum(a![i]!, scaleA!, b![i]!, scaleB!);
+          out[i] = quantizeValue(sum, inverse, 0, lo, hi);
         }
       },
     };

@@ -4,10 +4,9 @@
  * @module
  */
 import { clamp, roundHalfEven } from "../../../kernels/numeric/requantize.ts";
+import { batchNormValue } from "../../../kernels/ops/normalize.ts";
 import type { NodeProgram, RunningKind } from "../kind.ts";
 import { rowsModule } from "../rows.ts";
-
-const f = Math.fround;
 
 /** A batch normalization's numbers. */
 export interface BatchNorm1dProgram extends NodeProgram {
@@ -53,7 +52,7 @@ export const batchNorm1d: RunningKind<BatchNorm1dProgram> = {
     const { alpha, beta, inputs: [input], output: { size, qparams: to } } = program;
     if (input!.qparams === null || to === null) {
       const compute = (x: Float32Array, out: Float32Array): void => {
-        for (let k = 0; k < size; k++) out[k] = f(x[k]! * alpha[k]!) + beta[k]!;
+        for (let k = 0; k < size; k++) out[k] = batchNormValue(x[k]!, alpha[k]!, beta[k]!);
       };
       return rowsModule(compute, program, to !== null);
     }
@@ -64,7 +63,7 @@ export const batchNorm1d: RunningKind<BatchNorm1dProgram> = {
       process(_state, [x], out, { steps, batch }) {
         for (let at = 0; at < steps * batch * size; at += size) {
           for (let k = 0; k < size; k++) {
-            const y = f(f(alpha[k]! * f(x![at + k]!)) + beta[k]!);
+            const y = batchNormValue(Math.fround(x![at + k]!), alpha[k]!, beta[k]!);
             out[at + k] = clamp(roundHalfEven(y), lo, hi);
           }
         }
