@@ -4,7 +4,6 @@
  * @module
  */
 import { FakeQuantize } from "../../observer/fake_quantize.ts";
-import { FixedQParamsObserver } from "../../observer/fixed.ts";
 import type { Observer, ObserverFactory } from "../../observer/observer.ts";
 import { failRange } from "../../core/errors.ts";
 import {
@@ -15,7 +14,7 @@ import {
   type Part,
   type PartInputs,
 } from "../../cells/lstm_parts.ts";
-import { passThrough } from "../observing.ts";
+import { boundedObserver, passThrough } from "../observing.ts";
 import { partConfig } from "../../qconfig/mapping.ts";
 import type { PartConfig, QConfig } from "../../qconfig/qconfig.ts";
 
@@ -25,28 +24,8 @@ import type { PartConfig, QConfig } from "../../qconfig/qconfig.ts";
  */
 export type CellObservers = OfParts<Observer | null> & { readonly inputs?: PartInputs<Observer> };
 
-/**
- * Parameters that torch's operators give their outputs on 8 bits, whatever the QConfig.
- *
- * @param fake The QConfig's fake-quantizer of activations: the gates have one then as well, as in
- * torch.
- */
-function fixedObserver(
-  op: "sigmoid" | "hardsigmoid" | "tanh",
-  dtype: "quint8" | "qint8",
-  fake: FakeQuantize | null,
-): Observer {
-  const scale = op === "tanh" ? 2 / 256 : 1 / 256;
-  const middle = dtype === "quint8" ? 128 : 0;
-  const observer = FixedQParamsObserver.withArgs({
-    dtype,
-    scale,
-    zeroPoint: op === "tanh" ? middle : middle - 128,
-  });
-  if (fake === null) return observer();
-  const { observerEnabled, fakeQuantEnabled } = fake;
-  return new FakeQuantize({ observer, observerEnabled, fakeQuantEnabled });
-}
+/** Functions whose outputs lie between 0 or -1 and 1. */
+const BOUNDED: ReadonlySet<Part["op"]> = new Set(["sigmoid", "hardsigmoid", "tanh"]);
 
 /** The observer that a factory makes, or null where it stands for a float32 value. */
 function make(factory: ObserverFactory | null): Observer | null {
@@ -73,11 +52,10 @@ function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | nu
   if (output !== undefined) return make(output[Math.max(gate, 0)]!);
   const activation = qconfig.activation();
   const { dtype } = activation;
-  const bounded = part.op === "sigmoid" || part.op === "hardsigmoid" || part.op === "tanh";
-  if (bounded && (dtype === "quint8" || dtype === "qint8")) {
+  if (BOUNDED.has(part.op) && (dtype === "quint8" || dtype === "qint8")) {
     // torch's tanh of the cell state is a function call, not a module: it is never fake-quantized.
-    const fake = activation instanceof FakeQuantize && part.name !== "tanh_cy" ? activation : null;
-    return fixedObserver(part.op as "sigmoid" | "hardsigmoid" | "tanh", dtype, fake);
+    const fake = activation instanceof FakeQuantize && part.name === "tanh_cy";
+    return boundedObserver(fake ? activation.observer : activation, part.op === "tanh" ? -1 : 0, 1);
   }
   return make(qconfig.activation);
 }
