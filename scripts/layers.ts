@@ -15,6 +15,18 @@ import { readArguments } from "./arguments.ts";
 const ENTRIES = Object.values(config.exports).filter((path) => path.endsWith(".ts"))
   .map((path) => path.slice(2));
 
+/** What the layers of modules, of authoring, and those on top of it may import. */
+const BELOW_MODULES = [
+  "kernels",
+  "src/core",
+  "src/cells",
+  "src/runtime",
+  "src/observer",
+  "src/qconfig",
+];
+const BELOW_AUTHORING = [...BELOW_MODULES, "src/modules"];
+const BELOW_FILES = [...BELOW_AUTHORING, "src/authoring"];
+
 /**
  * Layers, and those whose files each may import besides its own. A folder is of the layer of the
  * longest path here that it begins with.
@@ -27,66 +39,23 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/simd": ["kernels", "src/core", "src/runtime"],
   "src/observer": ["kernels", "src/core"],
   "src/qconfig": ["kernels", "src/core", "src/cells", "src/observer"],
-  "src/modules": [
-    "kernels",
-    "src/core",
-    "src/cells",
-    "src/runtime",
-    "src/observer",
-    "src/qconfig",
-  ],
-  "src/authoring": [
-    "kernels",
-    "src/core",
-    "src/cells",
-    "src/runtime",
-    "src/observer",
-    "src/qconfig",
-    "src/modules",
-  ],
-  "src/reference": [
-    "kernels",
-    "src/core",
-    "src/cells",
-    "src/runtime",
-    "src/observer",
-    "src/qconfig",
-    "src/modules",
-    "src/authoring",
-  ],
-  "src/io": [
-    "kernels",
-    "src/core",
-    "src/cells",
-    "src/runtime",
-    "src/observer",
-    "src/qconfig",
-    "src/modules",
-    "src/authoring",
-  ],
-  "src/tune": [
-    "kernels",
-    "src/core",
-    "src/cells",
-    "src/runtime",
-    "src/observer",
-    "src/qconfig",
-    "src/modules",
-    "src/authoring",
-    "src/reference",
-  ],
+  "src/modules": BELOW_MODULES,
+  "src/authoring": BELOW_AUTHORING,
+  "src/reference": BELOW_FILES,
+  "src/io": BELOW_FILES,
+  "src/tune": [...BELOW_FILES, "src/reference"],
 };
 
 /** What the runtime has no use for. */
-const AUTHORING = Object.keys(LAYERS).filter((layer) =>
+const UNUSED_BY_RUNTIME = Object.keys(LAYERS).filter((layer) =>
   !["kernels", "src/core", "src/runtime", "src/simd"].includes(layer)
 );
 
 /** Layers that an entry point must not reach, by any way. */
 function closedTo(entry: string): readonly string[] {
   if (entry === "kernels/mod.ts") return ["src"];
-  if (entry === "simd.ts") return AUTHORING;
-  return /^(runtime|backend)/.test(entry) ? [...AUTHORING, "src/simd"] : [];
+  if (entry === "simd.ts") return UNUSED_BY_RUNTIME;
+  return /^(runtime|backend)/.test(entry) ? [...UNUSED_BY_RUNTIME, "src/simd"] : [];
 }
 
 /** Who imports whom, by path from the root. */
