@@ -114,6 +114,8 @@ export {
 export { QConfigMapping } from "./src/qconfig/mapping.ts";
 export { getPreset, PRESET_NAMES } from "./src/qconfig/presets.ts";
 export {
+  defaultPerChannelQConfig,
+  defaultQConfig,
   dynamicQConfig,
   type OutputObserver,
   type PartConfig,

@@ -58,8 +58,3 @@ export function copyArray<T>(value: T): T {
   const Kind = kinds[typedArrayKind(value) ?? ""];
   return Kind === undefined ? value : new Kind(value as ArrayLike<number>) as T;
 }
-
-/** Whether a value is a Uint16Array, of any realm. */
-export function isUint16Array(value: unknown): value is Uint16Array {
-  return value instanceof Uint16Array || isForeign(value, "Uint16Array");
-}

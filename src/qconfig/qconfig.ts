@@ -146,7 +146,7 @@ export const defaultPerChannelWeightObserver: ObserverFactory<
  *
  * @example
  * ```ts
- * import { defaultQConfig } from "./qconfig.ts";
+ * import { defaultQConfig } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = defaultQConfig;
  * assertEquals([activation.observerName, weight.observerName], [
@@ -165,7 +165,7 @@ export const defaultQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { defaultPerChannelQConfig } from "./qconfig.ts";
+ * import { defaultPerChannelQConfig } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = defaultPerChannelQConfig;
  * assertEquals([activation.observerName, weight.observerName], [
