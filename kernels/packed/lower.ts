@@ -43,7 +43,7 @@ import { reciprocal } from "../numeric/requantize.ts";
  * ```
  */
 export function integerBound(q: Affine): number {
-  return Math.max(most(q), -least(q));
+  return Math.max(centeredMax(q), -centeredMin(q));
 }
 
 /**
@@ -110,40 +110,40 @@ export function orderRows(
 ): WeightRows {
   const { data, zeroPoints, inFeatures, outFeatures } = weight;
   const size = packedLength(inFeatures);
-  const shifted = new Int16Array(outFeatures * size);
+  const centered = new Int16Array(outFeatures * size);
   const sums = new Int32Array(outFeatures * 2);
-  let most = 0, largest = 0;
+  let maxWeight = 0, largest = 0;
   for (let place = 0; place < outFeatures; place++) {
     const row = order[place]!;
     const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
     // What an int8 less its zero point can be at most.
-    most = Math.max(most, Math.min(255, 128 + Math.abs(zeroPoint)));
+    maxWeight = Math.max(maxWeight, Math.min(255, 128 + Math.abs(zeroPoint)));
     let magnitudes = 0;
     for (let k = 0; k < inFeatures; k++) {
       const w = data[row * inFeatures + k]! - zeroPoint;
-      shifted[place * size + k] = w;
+      centered[place * size + k] = w;
       sums[2 * place + (k & 1)]! += w;
       magnitudes += Math.abs(w);
     }
     largest = Math.max(largest, magnitudes);
   }
   return {
-    data: shifted.every((w) => w >= -128 && w <= 127) ? Int8Array.from(shifted) : shifted,
+    data: centered.every((w) => w >= -128 && w <= 127) ? Int8Array.from(centered) : centered,
     sums,
     largest,
     count: outFeatures,
     length: inFeatures,
-    each: rowsTogether(most, bound, inFeatures),
+    each: rowsTogether(maxWeight, bound, inFeatures),
   };
 }
 
 /** Smallest integer of the given parameters less the zero point; NaN where there are none. */
-function least(q: Affine | null): number {
+function centeredMin(q: Affine | null): number {
   return q === null ? NaN : q.quantMin - q.zeroPoint;
 }
 
 /** The largest one. */
-function most(q: Affine | null): number {
+function centeredMax(q: Affine | null): number {
   return q === null ? NaN : q.quantMax - q.zeroPoint;
 }
 
@@ -197,8 +197,8 @@ export function lowerProjection(
   const largest = integerBound(from);
   const rule = linearEngine(engine, from, to);
   const gates = [0, 1, 2, 3];
-  const lo = Float64Array.from(gates, (g) => least(to[g % to.length]!));
-  const hi = Float64Array.from(gates, (g) => most(to[g % to.length]!));
+  const lo = Float64Array.from(gates, (g) => centeredMin(to[g % to.length]!));
+  const hi = Float64Array.from(gates, (g) => centeredMax(to[g % to.length]!));
   const plain = new Float64Array(order.length), term = new Float64Array(order.length);
   const multiplier = new Float64Array(order.length);
   for (let place = 0; place < order.length; place++) {
@@ -458,12 +458,12 @@ export function lowerArithmetic(
       fixed?.multiplierA ?? a?.scale ?? 1,
       fixed?.multiplierB ?? b?.scale ?? 1,
       fixed?.step ?? reciprocal(to.scale),
-      least(to),
-      most(to),
+      centeredMin(to),
+      centeredMax(to),
     ], i * SUM_SIZE);
   };
   const product = (at: number, a: Affine, b: Affine, to: Affine): void =>
-    k.set([mulMultiplier(a.scale, b.scale, to), least(to), most(to)], at);
+    k.set([mulMultiplier(a.scale, b.scale, to), centeredMin(to), centeredMax(to)], at);
   const {
     igates,
     hgates,

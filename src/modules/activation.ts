@@ -334,11 +334,11 @@ export function activationKind<F extends ActivationModule, D extends object>(
       },
     },
     reference({ size, input, output, details }, name, [value], builder) {
-      const place = { module: name };
-      const { float } = builder.convert(value!, input, place, `${name}.input`);
+      const owner = { module: name };
+      const { float } = builder.convert(value!, input, owner, `${name}.input`);
       const constants = details as Record<string, unknown>;
-      const node = { name, op, inputs: [float], width: size, constants, ...place };
-      return builder.operation(node, place, output);
+      const node = { name, op, inputs: [float], width: size, constants, ...owner };
+      return builder.operation(node, owner, output);
     },
 
     write({ size, input, output, details }, file) {

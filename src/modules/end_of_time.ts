@@ -250,11 +250,11 @@ export function endKind<F extends EndOfTime>(
       },
     },
     reference({ size, qparams, flags }, name, [value], builder) {
-      const place = { module: name };
-      const { float } = builder.convert(value!, qparams, place, `${name}.input`);
+      const owner = { module: name };
+      const { float } = builder.convert(value!, qparams, owner, `${name}.input`);
       return builder.operation(
-        { name, op, inputs: [float], width: size, constants: { flags: own(flags) }, ...place },
-        place,
+        { name, op, inputs: [float], width: size, constants: { flags: own(flags) }, ...owner },
+        owner,
         qparams,
       );
     },

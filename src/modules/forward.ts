@@ -10,7 +10,7 @@ import { checkFinite, checkInteger, failRange, failType } from "../core/errors.t
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { isPerChannel, type PerTensorQParams, type QParams } from "../core/qparams.ts";
 import { type QTensor, shapeSize, type Tensor } from "../core/tensor.ts";
-import { quantizeShifted } from "../runtime/shifted.ts";
+import { quantizeCentered } from "../runtime/centered.ts";
 import type { ForwardTensor } from "./kind.ts";
 import { finiteTensor } from "./observing.ts";
 
@@ -96,7 +96,7 @@ export function shiftedValues(
 ): Float64Array {
   const out = Float64Array.from(x.data);
   if (from !== null) { for (let i = 0; i < out.length; i++) out[i]! -= from.zeroPoint; }
-  else if (to !== null) quantizeShifted(x.data, 0, out, 0, out.length, to);
+  else if (to !== null) quantizeCentered(x.data, 0, out, 0, out.length, to);
   return out;
 }
 

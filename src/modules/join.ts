@@ -122,12 +122,12 @@ export function referenceJoin(
   builder: ReferenceBuilder,
   node: { readonly op: string; readonly width: number },
 ): ReferenceValue {
-  const place = { module: name };
+  const owner = { module: name };
   const read = values.map((value, i) =>
-    builder.convert(value, inputs[i]!.qparams, place, `${name}.inputs[${i}]`).float
+    builder.convert(value, inputs[i]!.qparams, owner, `${name}.inputs[${i}]`).float
   );
   const constants = { widths: inputs.map(({ size }) => size) };
-  return builder.operation({ name, inputs: read, constants, ...node, ...place }, place, output);
+  return builder.operation({ name, inputs: read, constants, ...node, ...owner }, owner, output);
 }
 
 /** Fields of a join in a file. */

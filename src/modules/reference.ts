@@ -105,7 +105,7 @@ export interface ReferenceOp {
 }
 
 /** Where a node belongs. */
-export type NodePlace = Pick<GraphNode, "module" | "cell" | "part" | "gate">;
+export type NodeOwner = Pick<GraphNode, "module" | "cell" | "part" | "gate">;
 
 /**
  * A value: the node that gives it in float32, and the one that gives its integers if it is
@@ -140,7 +140,7 @@ export class ReferenceBuilder {
   /** A node that dequantizes a value's integers. */
   dequantize(
     from: ReferenceValue,
-    place: NodePlace,
+    owner: NodeOwner,
     name: string,
     after?: string,
   ): ReferenceValue {
@@ -152,7 +152,7 @@ export class ReferenceBuilder {
       inputs: [integers],
       dtype: "float32",
       width,
-      ...place,
+      ...owner,
     };
     return { float: this.add(node, after), integers, width, qparams };
   }
@@ -161,7 +161,7 @@ export class ReferenceBuilder {
   pair(
     from: Pick<ReferenceValue, "float" | "width">,
     to: PerTensorQParams,
-    place: NodePlace,
+    owner: NodeOwner,
     name: string = from.float,
     after?: string,
   ): ReferenceValue {
@@ -171,29 +171,29 @@ export class ReferenceBuilder {
       op: "quantize",
       inputs: [float],
       width,
-      ...place,
+      ...owner,
       ...to,
     };
     const integers = this.add(node, after);
     const value = { float, integers, width, qparams: to };
-    return this.dequantize(value, place, name, after === undefined ? undefined : integers);
+    return this.dequantize(value, owner, name, after === undefined ? undefined : integers);
   }
 
   /** An operation, and the pair on its output where that is quantized. */
   operation(
     node: Omit<GraphNode, "dtype">,
-    place: NodePlace,
+    owner: NodeOwner,
     to: PerTensorQParams | null,
   ): ReferenceValue {
     const name = this.add({
       ...node,
-      ...place,
+      ...owner,
       dtype: "float32",
       ...(to === null ? { float: true } : {}),
     });
     const { width } = node;
     if (to === null) return { float: name, integers: null, width, qparams: null };
-    return this.pair({ float: name, width }, to, place);
+    return this.pair({ float: name, width }, to, owner);
   }
 
   /**
@@ -202,11 +202,11 @@ export class ReferenceBuilder {
   convert(
     value: ReferenceValue,
     to: PerTensorQParams | null,
-    place: NodePlace,
+    owner: NodeOwner,
     name: string,
   ): ReferenceValue {
     if (to === null || (value.qparams !== null && sameQParams(value.qparams, to))) return value;
-    return this.pair(value, to, place, name);
+    return this.pair(value, to, owner, name);
   }
 
   /** The nodes, but for dequantizes that nobody reads. */

@@ -12,7 +12,7 @@ import {
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 
 /** Quantizes floats to integers less the zero point, rounding as the dtype does. */
-export function quantizeShifted(
+export function quantizeCentered(
   x: ArrayLike<number>,
   offset: number,
   out: Float64Array | Float32Array | number[],
@@ -37,7 +37,7 @@ export function quantizeShifted(
 }
 
 /** Converts values in place from one module's parameters to another's; null is float32. */
-export function convertShifted(
+export function convertCentered(
   x: Float64Array | Float32Array,
   offset: number,
   length: number,
@@ -48,5 +48,5 @@ export function convertShifted(
   if (from !== null) {
     for (let i = offset; i < offset + length; i++) x[i] = dequantizeValue(x[i]!, from.scale, 0);
   }
-  if (to !== null) quantizeShifted(x, offset, x, offset, length, to);
+  if (to !== null) quantizeCentered(x, offset, x, offset, length, to);
 }

@@ -10,7 +10,7 @@ import { packedInput, packedLength, packRows, type WeightRows } from "../../kern
 import { clamp, dequantizeValue, MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
 import { isFinite32 } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import { quantizeShifted } from "./shifted.ts";
+import { quantizeCentered } from "./centered.ts";
 
 /** A projector's numbers. */
 export interface ProjectorProgram {
@@ -76,7 +76,7 @@ export function makeProjector(
     linearFloat32(row, 0, weight, bias, length, count, results, 0);
     for (let i = 0; i < results.length; i++) {
       const q = to[i % to.length]!;
-      if (q !== null) quantizeShifted(results, i, results, i, 1, q);
+      if (q !== null) quantizeCentered(results, i, results, i, 1, q);
       out[offset + i] = results[i]!;
     }
   };

@@ -6,7 +6,7 @@
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
 import { checkResults } from "./check_results.ts";
 import type { ModuleInstance, NodeProgram } from "./kind.ts";
-import { quantizeShifted } from "./shifted.ts";
+import { quantizeCentered } from "./centered.ts";
 
 /** Computes rows of `width` values; `out` may be `x`. */
 export type RowsFunction = (x: Float32Array, out: Float32Array, width: number) => void;
@@ -32,7 +32,7 @@ export function rowsModule(
           row[k] = from === null ? value : dequantizeValue(value, from.scale, 0);
         }
         compute(row, row, size);
-        if (to !== null) quantizeShifted(row, 0, out, at, size, to);
+        if (to !== null) quantizeCentered(row, 0, out, at, size, to);
         else for (let k = 0; k < size; k++) out[at + k] = row[k]!;
       }
       if (!infallible) checkResults(out, size, call);

@@ -28,7 +28,7 @@ import {
   type Values,
 } from "./kind.ts";
 import type { Plan, PlannedNode } from "./plan.ts";
-import { convertShifted, quantizeShifted } from "./shifted.ts";
+import { convertCentered, quantizeCentered } from "./centered.ts";
 import { readState, stateBytes, type StateRow, stateRows, writeState } from "./state.ts";
 
 /** Options of a session. */
@@ -407,9 +407,10 @@ export class Session {
     call.steps = 1;
     call.lengths = null;
     this.#runNodes(false, null, false);
-    this.#model.outputs.forEach(({ time }, i) => {
-      if (!time) this.#give(i, 0, 1, 0, null);
-    });
+    const { outputs } = this.#model;
+    for (let i = 0; i < outputs.length; i++) {
+      if (!outputs[i]!.time) this.#give(i, 0, 1, 0, null);
+    }
   }
 
   /**
@@ -446,7 +447,7 @@ export class Session {
       const values = reads[k] = buffers[converted]!;
       if (converted === buffer) continue;
       for (let i = 0; i < rows * size; i++) values[i] = buffers[buffer]![i]!;
-      convertShifted(values, 0, rows * size, given, taken);
+      convertCentered(values, 0, rows * size, given, taken);
     }
   }
 
@@ -468,7 +469,7 @@ export class Session {
     for (let row = 0; row < rows; row += span) {
       const at = callersRow(row, batch, done, all) * inputSize;
       const to = row * inputSize;
-      if (this.#reals && given !== null) quantizeShifted(input, at, x, to, size, given);
+      if (this.#reals && given !== null) quantizeCentered(input, at, x, to, size, given);
       else {
         const zero = given === null ? 0 : given.zeroPoint;
         for (let i = 0; i < size; i++) x[to + i] = input[at + i]! - zero;
@@ -618,7 +619,7 @@ export class Session {
     const data = new Float32Array(array.length);
     for (const { q, from, to } of rows) {
       data.set(array.subarray(from, to), from);
-      convertShifted(data, from, to - from, q, null);
+      convertCentered(data, from, to - from, q, null);
     }
     return { data, shape: this.#shape(slot) };
   }
@@ -647,7 +648,7 @@ export class Session {
     checkFinite("value.data", data);
     for (const { q, from, to } of rows) {
       array.set(data.subarray(from, to), from);
-      convertShifted(array as Float64Array, from, to - from, null, q);
+      convertCentered(array as Float64Array, from, to - from, null, q);
     }
     for (const other of all) if (other.node === node && other.slot.mark) other.array.fill(0);
   }

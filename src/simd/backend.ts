@@ -20,7 +20,7 @@ import {
 } from "../runtime/kind.ts";
 import { lstm as lstmKind, type LSTMCellProgram, type LSTMProgram } from "../runtime/kinds/lstm.ts";
 import { makeProjector, type Projector } from "../runtime/projector.ts";
-import { convertShifted } from "../runtime/shifted.ts";
+import { convertCentered } from "../runtime/centered.ts";
 import {
   Arena,
   loadOperand,
@@ -212,9 +212,9 @@ class SimdLSTM implements ModuleInstance {
     this.#tokens = tokens;
     this.#units = wholeUnits(lstm.hiddenSize);
     this.#width = projectedBytes(this.#units);
-    this.#hBytes = all.reduce((most, { hidden }) => Math.max(most, hidden.bytes), 0);
+    this.#hBytes = all.reduce((max, { hidden }) => Math.max(max, hidden.bytes), 0);
     this.#cBytes = this.#units * 4;
-    this.#xBytes = all.reduce((most, { input }) => Math.max(most, input?.bytes ?? 0), 0);
+    this.#xBytes = all.reduce((max, { input }) => Math.max(max, input?.bytes ?? 0), 0);
     this.#inputSize = Math.max(
       inputSize,
       cells.length > 1 ? lstm.hiddenSize * cells[0]!.length : 0,
@@ -385,7 +385,7 @@ class SimdLSTM implements ModuleInstance {
           for (let j = 0; j < hiddenSize; j++) out[row + j] = f32[at + j]!;
           // torch.cat keeps the first tensor's parameters and requantizes the others.
           if (d === 1) {
-            convertShifted(
+            convertCentered(
               out as Float64Array,
               row,
               hiddenSize,
@@ -624,7 +624,7 @@ export class SimdKernels implements Backend {
     const reduced = (q: PerTensorQParams): boolean =>
       lstm.engine === "fbgemm" && q.zeroPoint - q.quantMin < 96;
     const span = inputRows &&
-      { least: from!.quantMin - from!.zeroPoint, most: from!.quantMax - from!.zeroPoint };
+      { min: from!.quantMin - from!.zeroPoint, max: from!.quantMax - from!.zeroPoint };
     const input = inputRows && writeOperand(arena, inputRows, span!, this.relaxed, reduced(from!));
     const hidden = writeOperand(arena, cell.hiddenRows, program, this.relaxed, reduced(to));
     if ((input === null && inputRows !== null) || hidden === null) return null;

@@ -178,8 +178,8 @@ function align(bytes: number): number {
 
 /** Smallest and largest integer, less the zero point, that an operand can be. */
 export interface Span {
-  readonly least: number;
-  readonly most: number;
+  readonly min: number;
+  readonly max: number;
 }
 
 /** How an operand of a product is stored: `stored = integer - offset`. */
@@ -222,26 +222,26 @@ const RAISED = 0x800080;
 export function writeOperand(
   arena: Arena,
   { data, sums, largest, length, count }: WeightRows,
-  { least, most }: Span,
+  { min, max }: Span,
   relaxed: boolean,
   reduced: boolean,
 ): Operand | null {
-  const magnitude = Math.max(-least, most);
+  const magnitude = Math.max(-min, max);
   const bound = largest * magnitude;
   const eightBits = isInt8Array(data);
-  if (magnitude >= 2 ** 22 || most - least > 65535 || bound >= 2 ** 31) return null;
+  if (magnitude >= 2 ** 22 || max - min > 65535 || bound >= 2 ** 31) return null;
   // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two
   // steps.
   const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128;
-  const size = most - least;
+  const size = max - min;
   const form = size < levels
     ? size < 128 ? FORM.NARROW : FORM.SPLIT
     : size < 256 && eightBits && bound < 2 ** 23
     ? FORM.PAIRED
     : FORM.WIDE;
-  const offset = form !== FORM.WIDE ? least : magnitude < 32768 ? 0 : least + 32768;
+  const offset = form !== FORM.WIDE ? min : magnitude < 32768 ? 0 : min + 32768;
   const offsets = form === FORM.PAIRED
-    ? [least + 128, least + 255] as const
+    ? [min + 128, min + 255] as const
     : [offset, offset] as const;
   const per = form === FORM.WIDE ? GROUP_VALUES.WIDE : GROUP_VALUES.BYTES;
   const groups = Math.ceil(length / (2 * per)) * 2;
@@ -268,8 +268,8 @@ export function writeOperand(
   const top = Math.ceil(groups / 4) * 16;
   const bytes = top * (form > FORM.NARROW ? 2 : 1) + 16;
   return {
-    least,
-    most,
+    min,
+    max,
     form,
     offsets,
     bytes,
@@ -538,8 +538,8 @@ export function writeCell(
     if (input !== null) i32[w + CELL.INPUT_OFFSET + lane] = MAGIC_BITS + input.offsets[lane & 1]!;
   }
   if (input !== null) {
-    splat(CELL.INPUT_LOWER, input.least);
-    splat(CELL.INPUT_UPPER, input.most);
+    splat(CELL.INPUT_LOWER, input.min);
+    splat(CELL.INPUT_UPPER, input.max);
   }
   if (cell.fixedPoint > 0) writeFixed(arena, w, cell);
   const large = activations.some((i) =>

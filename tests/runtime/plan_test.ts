@@ -9,7 +9,7 @@ import type { ProgramData } from "../../src/runtime/data.ts";
 import type { NodeProgram, RunningKind, Values } from "../../src/runtime/kind.ts";
 import { Program } from "../../src/runtime/program.ts";
 import type { OutputArray } from "../../src/runtime/session.ts";
-import { convertShifted, quantizeShifted } from "../../src/runtime/shifted.ts";
+import { convertCentered, quantizeCentered } from "../../src/runtime/centered.ts";
 import { generator } from "../authoring/arbitrary.ts";
 
 const QPARAMS: readonly (PerTensorQParams | null)[] = [
@@ -172,7 +172,7 @@ function alone(data: ProgramData, x: Float32Array, steps: number): number[][][] 
   const { size, qparams } = data.input;
   const input = Array.from({ length: steps }, (_, t) => {
     const row = [...x.subarray(t * size, (t + 1) * size)];
-    if (qparams !== null) quantizeShifted(row, 0, row, 0, size, qparams);
+    if (qparams !== null) quantizeCentered(row, 0, row, 0, size, qparams);
     return row;
   });
   const values: { rows: number[][]; qparams: PerTensorQParams | null }[] = [];
@@ -183,7 +183,7 @@ function alone(data: ProgramData, x: Float32Array, steps: number): number[][][] 
         : values[read]!;
       return rows.map((row) => {
         const copy = Float64Array.from(row);
-        convertShifted(copy, 0, copy.length, qparams, inputs[i]!.qparams);
+        convertCentered(copy, 0, copy.length, qparams, inputs[i]!.qparams);
         return copy;
       });
     });

@@ -36,7 +36,7 @@ Deno.test("storeOperand() and loadOperand() keep every integer of an operand's s
         // 0 is among them: it is the zero point.
         const least = 0 - Math.ceil(range * below);
         const most = least + range;
-        const operand = writeOperand(arena, weight, { least, most }, relaxed, reduced)!;
+        const operand = writeOperand(arena, weight, { min: least, max: most }, relaxed, reduced)!;
         seen.set(operand.form, (seen.get(operand.form) ?? 0) + 1);
         const at = arena.take(operand.bytes);
         const behind = arena.take(16);
@@ -79,7 +79,7 @@ Deno.test("writeOperand() stores nothing where a sum could leave int32 or an ope
   ]];
   for (const [least, most] of spans) {
     assertEquals(
-      writeOperand(arena, rows, { least: least!, most: most! }, true, false),
+      writeOperand(arena, rows, { min: least!, max: most! }, true, false),
       null,
       `${least}`,
     );

@@ -88,12 +88,12 @@ export const batchNorm1dKind: Kind<
     },
   },
   reference({ weight, bias, runningMean, runningVar, eps, input, output }, name, [x], builder) {
-    const place = { module: name };
-    const { float } = builder.convert(x!, input, place, `${name}.input`);
+    const owner = { module: name };
+    const { float } = builder.convert(x!, input, owner, `${name}.input`);
     const constants = { weight, bias, runningMean, runningVar, eps };
     const width = runningMean.length;
-    const node = { name, op: "batch_norm", inputs: [float], width, constants, ...place };
-    return builder.operation(node, place, output);
+    const node = { name, op: "batch_norm", inputs: [float], width, constants, ...owner };
+    return builder.operation(node, owner, output);
   },
 
   write({ weight, bias, runningMean, runningVar, eps, input, output }, file) {

@@ -83,11 +83,11 @@ export const layerNormKind: Kind<LayerNorm, ObservedValues<LayerNorm>, Quantized
     },
   },
   reference({ normalizedShape: width, weight, bias, eps, input, output }, name, [x], builder) {
-    const place = { module: name };
-    const { float } = builder.convert(x!, input, place, `${name}.input`);
+    const owner = { module: name };
+    const { float } = builder.convert(x!, input, owner, `${name}.input`);
     const constants = { weight, bias, eps };
-    const node = { name, op: "layer_norm", inputs: [float], width, constants, ...place };
-    return builder.operation(node, place, output);
+    const node = { name, op: "layer_norm", inputs: [float], width, constants, ...owner };
+    return builder.operation(node, owner, output);
   },
 
   write({ normalizedShape, weight, bias, eps, input, output }, file) {

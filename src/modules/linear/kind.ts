@@ -113,13 +113,13 @@ export const linearKind: Kind<Linear, ObservedLinear, QuantizedLinear> = {
         "one",
       );
     }
-    const place = { module: name };
-    const { float } = builder.convert(value!, input, place, `${name}.input`);
+    const owner = { module: name };
+    const { float } = builder.convert(value!, input, owner, `${name}.input`);
     const width = weight.outFeatures;
     const op = relu ? "linear_relu" : "linear";
     return builder.operation(
-      { name, op, inputs: [float], width, weight, bias, ...place },
-      place,
+      { name, op, inputs: [float], width, weight, bias, ...owner },
+      owner,
       output,
     );
   },

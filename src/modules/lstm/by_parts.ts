@@ -46,7 +46,7 @@ import type {
 } from "../../runtime/kind.ts";
 import { hiddenQParams, type QuantizedLSTMCell } from "./cell.ts";
 import { initialQParams, type LSTMSource, stateSize } from "./data.ts";
-import { convertShifted, quantizeShifted } from "../../runtime/shifted.ts";
+import { convertCentered, quantizeCentered } from "../../runtime/centered.ts";
 
 /** What a part reads and gives: one row, quantized or float32. */
 export type PartValue = QTensor<PerTensorQParams> | Tensor;
@@ -342,13 +342,13 @@ class PreparedByParts implements ModuleInstance {
         const cellState = cell.parts.fgate_cx_igate_cgate;
         const initial = initialQParams(this.#source, cell);
         for (let b = 0; b < batch; b++) {
-          const place = (l * directions + d) * batch + b;
-          const hAt = place * size;
-          const cAt = place * lstm.hiddenSize;
+          const index = (l * directions + d) * batch + b;
+          const hAt = index * size;
+          const cAt = index * lstm.hiddenSize;
           const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
           for (let i = 0; i < length; i++) {
             const row = (d === 0 ? i : length - 1 - i) * batch + b;
-            const fresh = state.fresh![place] === 1;
+            const fresh = state.fresh![index] === 1;
             let value = valueOf(
               from,
               row * inputSize,
@@ -357,9 +357,9 @@ class PreparedByParts implements ModuleInstance {
             );
             if (l === 0 && tokens !== null) {
               tokens.read(from[row]!, token, 0);
-              const shifted = Float64Array.from(token);
-              if (input !== null) quantizeShifted(token, 0, shifted, 0, token.length, input);
-              value = valueOf(shifted, 0, token.length, input);
+              const centered = Float64Array.from(token);
+              if (input !== null) quantizeCentered(token, 0, centered, 0, token.length, input);
+              value = valueOf(centered, 0, token.length, input);
             }
             const next = runCell<PartValue>(
               executor,
@@ -371,9 +371,9 @@ class PreparedByParts implements ModuleInstance {
             );
             storeValue(next.h, h, hAt);
             storeValue(next.c, c, cAt);
-            state.fresh![place] = 0;
+            state.fresh![index] = 0;
             storeValue(next.h, to, row * width + d * size);
-            if (d === 1) convertShifted(to, row * width + size, size, hidden, first);
+            if (d === 1) convertCentered(to, row * width + size, size, hidden, first);
           }
         }
       });

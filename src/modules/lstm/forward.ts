@@ -10,7 +10,7 @@ import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
 import { type Backend, createCall, createSlots, type RunningKind } from "../../runtime/kind.ts";
 import { dynamicLSTM as dynamicRunning } from "../../runtime/kinds/dynamic_lstm.ts";
 import { lstm as portableRunning } from "../../runtime/kinds/lstm.ts";
-import { convertShifted } from "../../runtime/shifted.ts";
+import { convertCentered } from "../../runtime/centered.ts";
 import { inputQParams, shiftedTensor, shiftedValues } from "../forward.ts";
 import type { ForwardTensor } from "../kind.ts";
 import { hiddenQParams } from "./cell.ts";
@@ -149,13 +149,13 @@ export function lstmForward(
     const all = Float64Array.from(values);
     const each = batch * width;
     if (!lstm.torchInitialState && !q.every((own) => sameOrFloat(own, q[0]!))) {
-      q.forEach((own, cell) => convertShifted(all, cell * each, each, own, null));
+      q.forEach((own, cell) => convertCentered(all, cell * each, each, own, null));
       return shiftedTensor(all, stateShape(width), null);
     }
     // torch stacks directions, then layers; each time the first tensor's parameters hold for all.
     for (let l = 0; l < rows; l += directions) {
-      if (bidirectional) convertShifted(all, (l + 1) * each, each, q[l + 1]!, q[l]!);
-      convertShifted(all, l * each, directions * each, q[l]!, q[0]!);
+      if (bidirectional) convertCentered(all, (l + 1) * each, each, q[l + 1]!, q[l]!);
+      convertCentered(all, l * each, directions * each, q[l]!, q[0]!);
     }
     return shiftedTensor(all, stateShape(width), q[0]!);
   };

@@ -20,7 +20,7 @@ import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
 import type { DynamicLSTMProgram } from "../../runtime/kinds/dynamic_lstm.ts";
 import type { LSTMCellProgram, LSTMProgram } from "../../runtime/kinds/lstm.ts";
 import { makeProjector } from "../../runtime/projector.ts";
-import { convertShifted } from "../../runtime/shifted.ts";
+import { convertCentered } from "../../runtime/centered.ts";
 import { lowerProjector, packs } from "../lower_projector.ts";
 import { byParts } from "./by_parts.ts";
 import { fastParts, hiddenQParams, slowPart } from "./cell.ts";
@@ -77,8 +77,8 @@ function lowerLayers(source: LSTMSource, tables: SharedTables): LSTMCellProgram[
           ? null
           : bindState(engine, cell, parts, order, h!, c!),
         hidden,
-        least: Math.min(0, ...states.map((q) => q.quantMin - q.zeroPoint)),
-        most: Math.max(0, ...states.map((q) => q.quantMax - q.zeroPoint)),
+        min: Math.min(0, ...states.map((q) => q.quantMin - q.zeroPoint)),
+        max: Math.max(0, ...states.map((q) => q.quantMax - q.zeroPoint)),
         float32: fitsFloat32(parts, c!),
         projector: outside
           ? lowerProjector(
@@ -116,7 +116,7 @@ function foldTokens(
     fill(token) {
       if (known[token] === 1) return;
       read(token, row, 0);
-      convertShifted(row, 0, inputSize, null, input);
+      convertCentered(row, 0, inputSize, null, input);
       for (const { rows, project } of folded) project(row, 0, rows, token * size);
       known[token] = 1;
     },

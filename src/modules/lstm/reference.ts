@@ -13,7 +13,7 @@ import {
   runCell,
 } from "../../cells/lstm_parts.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
-import type { DraftNode, NodePlace, ReferenceBuilder, ReferenceValue } from "../reference.ts";
+import type { DraftNode, NodeOwner, ReferenceBuilder, ReferenceValue } from "../reference.ts";
 import { hiddenQParams, type QuantizedLSTMCell } from "./cell.ts";
 import type { LSTMModule } from "./data.ts";
 
@@ -36,29 +36,29 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
   readonly #builder: ReferenceBuilder;
   readonly #cell: QuantizedLSTMCell;
   readonly #name: string;
-  readonly #place: NodePlace;
+  readonly #owner: NodeOwner;
   /**
    * Behind which node the next pair on a value goes, so that pairs stand where their value is made.
    */
   readonly #last: Map<string, string> = new Map();
 
-  constructor(builder: ReferenceBuilder, cell: QuantizedLSTMCell, name: string, place: NodePlace) {
+  constructor(builder: ReferenceBuilder, cell: QuantizedLSTMCell, name: string, owner: NodeOwner) {
     this.#builder = builder;
     this.#cell = cell;
     this.#name = name;
-    this.#place = place;
+    this.#owner = owner;
   }
 
   read(part: Part, gate: number, index: number, value: ReferenceValue): ReferenceValue {
     const to = this.#cell.parts.inputs?.[part.name]?.[index] ?? null;
     if (to === null || (value.qparams !== null && sameQParams(value.qparams, to))) return value;
     const builder = this.#builder;
-    const place = { ...this.#place, part: part.name, ...(gate < 0 ? {} : { gate }) };
+    const owner = { ...this.#owner, part: part.name, ...(gate < 0 ? {} : { gate }) };
     const name = `${this.#name}.${part.name}${gate < 0 ? "" : `.${GATES[gate]}`}.inputs[${index}]`;
     const read = builder.pair(
       value,
       to,
-      place,
+      owner,
       name,
       this.#last.get(value.float) ?? value.float,
     );
@@ -73,7 +73,7 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
       | null
       | readonly (PerTensorQParams | null)[];
     const to = Array.isArray(given) ? given[Math.max(gate, 0)] : given as PerTensorQParams | null;
-    const place = { ...this.#place, part: part.name, ...(gate < 0 ? {} : { gate }) };
+    const owner = { ...this.#owner, part: part.name, ...(gate < 0 ? {} : { gate }) };
     const name = `${this.#name}.${part.name}${gate < 0 ? "" : `.${GATES[gate]}`}`;
     const names = inputs.map(({ float }) => float);
     if (part.op !== "linear") {
@@ -84,9 +84,9 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
           inputs: names,
           width: inputs[0]!.width,
           ...part.activation && { constants: { activation: part.activation } },
-          ...place,
+          ...owner,
         },
-        place,
+        owner,
         to,
       );
     }
@@ -101,8 +101,8 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
       ? wholeBias
       : wholeBias.subarray(gate * width, (gate + 1) * width);
     return this.#builder.operation(
-      { name, op: "linear", inputs: names, width, weight, bias, ...place },
-      place,
+      { name, op: "linear", inputs: names, width, weight, bias, ...owner },
+      owner,
       to,
     );
   }
@@ -119,7 +119,7 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
       gate,
       constants: { chunks: 4 },
     } as const;
-    const float = this.#builder.add({ ...node, ...this.#place, gate });
+    const float = this.#builder.add({ ...node, ...this.#owner, gate });
     return { float, integers: null, width, qparams: value.qparams };
   }
 }
@@ -130,9 +130,9 @@ function addCell(
   lstm: LSTMModule,
   x: ReferenceValue,
   cell: QuantizedLSTMCell,
-  place: NodePlace,
+  owner: NodeOwner,
 ): ReferenceValue {
-  const name = `${place.module}.${place.cell}`;
+  const name = `${owner.module}.${owner.cell}`;
   const state = (
     key: "h" | "c",
     width: number,
@@ -145,7 +145,7 @@ function addCell(
       inputs: [],
       dtype: "float32",
       width,
-      ...place,
+      ...owner,
       ...q,
       ...given && { constants: { stateInput: given } },
     };
@@ -161,13 +161,13 @@ function addCell(
     cell.parts[CELL_STATE],
     lstm.stateInput?.[1] ?? null,
   );
-  const xRead = builder.dequantize(x, place, `${name}.x`);
-  const hRead = builder.dequantize(hGiven, place, h.name);
-  const cRead = builder.dequantize(cGiven, place, c.name);
+  const xRead = builder.dequantize(x, owner, `${name}.x`);
+  const hRead = builder.dequantize(hGiven, owner, h.name);
+  const cRead = builder.dequantize(cGiven, owner, c.name);
   const split = lstm.splitGates;
   const parts = lstmParts(cell.parts.proj !== undefined, lstm);
   const next = runCell(
-    new CellBuilder(builder, cell, name, place),
+    new CellBuilder(builder, cell, name, owner),
     parts,
     split,
     xRead,
@@ -192,12 +192,12 @@ export function referenceLSTM(
       addCell(builder, lstm, value, cell, { module, cell: `l${l}${d === 1 ? "_reverse" : ""}` })
     );
     value = forward!;
-    const place = { module };
+    const owner = { module };
     if (backward.length > 0) {
       // torch.cat of quantized tensors keeps the first one's parameters.
       const both = [forward, ...backward];
       const read = both.map((each) =>
-        builder.dequantize(each!, place, `${each!.integers}.y`).float
+        builder.dequantize(each!, owner, `${each!.integers}.y`).float
       );
       const width = both.reduce((sum, each) => sum + each!.width, 0);
       const name = `${module}.l${l}.concat`;
@@ -208,13 +208,13 @@ export function referenceLSTM(
           inputs: read,
           width,
           constants: { widths: both.map((each) => each!.width) },
-          ...place,
+          ...owner,
         },
-        place,
+        owner,
         hiddenQParams(layer[0]!),
       );
     } else {
-      value = builder.dequantize(forward!, place, `${forward!.integers}.y`);
+      value = builder.dequantize(forward!, owner, `${forward!.integers}.y`);
     }
   });
   return value;

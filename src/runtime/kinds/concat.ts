@@ -5,7 +5,7 @@
  */
 import { dequantizeValue } from "../../../kernels/numeric/requantize.ts";
 import type { RunningKind } from "../kind.ts";
-import { quantizeShifted } from "../shifted.ts";
+import { quantizeCentered } from "../centered.ts";
 
 /** How Concat runs. */
 export const concat: RunningKind = {
@@ -25,7 +25,7 @@ export const concat: RunningKind = {
             const value = x[row * size + k]!;
             out[at + k] = qparams === null ? value : dequantizeValue(value, qparams.scale, 0);
           }
-          if (output.qparams !== null) quantizeShifted(out, at, out, at, size, output.qparams);
+          if (output.qparams !== null) quantizeCentered(out, at, out, at, size, output.qparams);
         }
         column += size;
       }

@@ -167,9 +167,9 @@ class DynamicLSTM implements ModuleInstance {
       if (d === 1) at -= active;
       for (let b = 0, a = 0; b < batch; b++) {
         if (lengths !== null && t >= lengths[b]!) continue;
-        const place = first + b;
+        const index = first + b;
         const to = ((t * batch + b) * directions + d) * hiddenSize;
-        const units = place * hiddenSize;
+        const units = index * hiddenSize;
         const gates = 4 * hiddenSize;
         const x = (at + a) * gates;
         finishStepFloat32(ih.y, x, hh.y, a * gates, hiddenSize, c, units, h, units, functions);
@@ -177,7 +177,7 @@ class DynamicLSTM implements ModuleInstance {
           out[to + k] = h[units + k]!;
           if (grows) c[units + k] = clamp(c[units + k]!, -MAX_FLOAT32, MAX_FLOAT32);
         }
-        state.fresh![place] = 0;
+        state.fresh![index] = 0;
         a++;
       }
       if (d === 0) at += active;

@@ -32,7 +32,7 @@ import {
   type Values,
 } from "../kind.ts";
 import { makeProjector, type Projector, type ProjectorProgram } from "../projector.ts";
-import { convertShifted, quantizeShifted } from "../shifted.ts";
+import { convertCentered, quantizeCentered } from "../centered.ts";
 
 /** One layer and direction of an LSTM. */
 export interface LSTMCellProgram {
@@ -48,9 +48,9 @@ export interface LSTMCellProgram {
    * The smallest integer that a hidden state can be, less the zero point, a given initial one
    * included.
    */
-  readonly least: number;
+  readonly min: number;
   /** The largest one. */
-  readonly most: number;
+  readonly max: number;
   /** Whether float32 takes every integer of a step: then SIMD kernels run it. */
   readonly float32: boolean;
   /** What projects inputs that are float32, or null. */
@@ -162,13 +162,13 @@ export const lstm: RunningKind<LSTMProgram> = {
       const layer = layers[l]!;
       const { cell, running, first, hidden, projected, project } = layer[d]!;
       const each = l > 0 ? width : inputSize;
-      const place = (l * directions + d) * batch + b;
+      const index = (l * directions + d) * batch + b;
       // Locals: an engine may read what a closure holds at every use.
       const inputs = x;
       const units = size;
       const all = width;
-      const hAt = place * units;
-      const cAt = place * hiddenSize;
+      const hAt = index * units;
+      const cAt = index * hiddenSize;
       const given = projected === null ? inputs : null;
       const { scale } = hidden;
       for (let i = 0; i < steps; i++) {
@@ -181,15 +181,15 @@ export const lstm: RunningKind<LSTMProgram> = {
           const token = from[at]! | 0;
           fill?.(token);
           offset = token * rows;
-        } else if (realsIn) quantizeShifted(from, at, inputs, 0, each, input!);
+        } else if (realsIn) quantizeCentered(from, at, inputs, 0, each, input!);
         else for (let k = 0; k < each; k++) inputs[k] = from[at + k]!;
-        const binding = fresh[place] === 1 ? first : running;
+        const binding = fresh[index] === 1 ? first : running;
         lstmStep(cell, binding, given, projected, offset, h, hAt, c, cAt, scratch);
-        fresh[place] = 0;
+        fresh[index] = 0;
         if (!realsOut) { for (let j = 0; j < units; j++) to[outAt + j] = h[hAt + j]!; }
         else for (let j = 0; j < units; j++) to[outAt + j] = dequantizeValue(h[hAt + j]!, scale, 0);
         // torch.cat keeps the first tensor's parameters and requantizes the others.
-        if (d > 0) convertShifted(to as Float64Array, outAt, units, hidden, layer[0]!.hidden);
+        if (d > 0) convertCentered(to as Float64Array, outAt, units, hidden, layer[0]!.hidden);
       }
     };
     return {
