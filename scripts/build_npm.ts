@@ -10,9 +10,9 @@ import { fileURLToPath } from "node:url";
 import { stop } from "esbuild";
 import config from "../deno.json" with { type: "json" };
 import { joinModules } from "./modules.ts";
-import { PACKAGE_FIELDS } from "./package_fields.ts";
+import { PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
 
-/** What is used of dnt 0.42's build(). */
+/** What is used of dnt 0.43's build(). */
 interface Dnt {
   emptyDir(path: string): Promise<void>;
   build(options: {
@@ -22,7 +22,10 @@ interface Dnt {
     scriptModule: false;
     test: false;
     typeCheck: "single";
-    importMap: string;
+    declaration: "inline";
+    skipSourceOutput: true;
+    polyfills: false;
+    configFile: string;
     compilerOptions: { target: "ES2022"; lib: string[]; skipLibCheck: boolean };
     package: Record<string, unknown>;
     postBuild(): Promise<void>;
@@ -30,7 +33,7 @@ interface Dnt {
 }
 
 // Held in a variable, so that checking the repository needs no JSR.
-const DNT = "jsr:@deno/dnt@0.42.3";
+const DNT = "jsr:@deno/dnt@0.43.2";
 
 async function importDnt(): Promise<Dnt> {
   try {
@@ -61,7 +64,12 @@ await build({
   // pack.
   test: false,
   typeCheck: "single",
-  importMap: path("deno.json"),
+  declaration: "inline",
+  // No maps to sources that are not published.
+  skipSourceOutput: true,
+  // One would declare Object.hasOwn for everybody who installs the package.
+  polyfills: false,
+  configFile: path("deno.json"),
   compilerOptions: { target: "ES2022", lib: ["ES2022", "DOM"], skipLibCheck: false },
   package: {
     name: config.name,
@@ -78,16 +86,17 @@ await build({
     for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) {
       await Deno.copyFile(path(file), `${outDir}/${file}`);
     }
-    if (assets.length === 0) return;
     // Files that are imported as they are: dnt knows modules only.
+    for (const [, file] of assets) {
+      const target = `${outDir}/esm/${file.slice(2)}`;
+      await Deno.mkdir(target.replace(/[^/]*$/, ""), { recursive: true });
+      await Deno.copyFile(path(file), target);
+    }
+    // A second package.json would hide from bundlers that the package has no side effects.
+    await Deno.remove(`${outDir}/esm/package.json`);
     const manifest = `${outDir}/package.json`;
     const json = JSON.parse(await Deno.readTextFile(manifest));
-    for (const [name, file] of assets) {
-      const target = `esm/${file.slice(2)}`;
-      await Deno.mkdir(`${outDir}/${target}`.replace(/[^/]*$/, ""), { recursive: true });
-      await Deno.copyFile(path(file), `${outDir}/${target}`);
-      json.exports[name] = `./${target}`;
-    }
+    json.exports = packageExports(config.exports, "./esm/");
     await Deno.writeTextFile(manifest, `${JSON.stringify(json, null, 2)}\n`);
   },
 });

@@ -45,6 +45,58 @@ function withoutBareImports(module: string): string {
   return text.toString().trimStart();
 }
 
+/** A node of acorn's tree, as far as a walk over all of them needs it. */
+interface AnyNode {
+  readonly type: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What runs later, if ever. */
+const FUNCTIONS = /^(Function|ArrowFunction|Class)Expression$/;
+
+/** What a bundler must take for something that could do more than give a value. */
+const IMPURE = /^(Call|New|Member|Binary)Expression$|^SpreadElement$/;
+
+/** `Math.fround`, which bundlers know, and engines by this name. */
+function isMath(node: AnyNode & { readonly object?: { readonly name?: string } }): boolean {
+  return node.type === "MemberExpression" && node.object?.name === "Math";
+}
+
+/** The nodes below a node that a bundler cannot leave out by itself, outermost first. */
+function* impureParts(node: AnyNode): Generator<AnyNode> {
+  if (FUNCTIONS.test(node.type) || isMath(node)) return;
+  if (IMPURE.test(node.type)) yield node;
+  for (const child of Object.values(node).flat()) {
+    if (typeof child?.type === "string") yield* impureParts(child);
+  }
+}
+
+/**
+ * Marks what gives a module's constants their values as pure, for bundlers to leave out those that
+ * nobody uses: here modules have no side effects, but a bundler cannot know that of
+ * `pointwise("ReLU")` or of `[...PRESETS.keys()]`.
+ */
+export function pure(module: string): string {
+  const text = new MagicString(module);
+  for (const node of parse(module, { ecmaVersion: "latest", sourceType: "module" }).body) {
+    if (node.type !== "VariableDeclaration") continue;
+    for (const { init } of node.declarations) {
+      if (init == null) continue;
+      const [first, ...others] = impureParts(init);
+      if (first === undefined) continue;
+      if (first === init && others.length === 0 && /^(Call|New)Expression$/.test(init.type)) {
+        text.appendLeft(init.start, "/* @__PURE__ */ ");
+      } else {
+        // A mark belongs to one call: around more than one, a call that holds them.
+        text.appendLeft(init.start, "/* @__PURE__ */ (() => (");
+        text.appendRight(init.end, "))()");
+      }
+    }
+  }
+  return text.toString();
+}
+
 /** The files that an output imports, itself among them. */
 function reached(
   outputs: Metafile["outputs"],
@@ -98,7 +150,7 @@ export async function joinModules(folder: string, entries: readonly string[]): P
   for (const path of await modulesIn(folder)) await Deno.remove(path);
   for (const { path, text } of outputFiles) {
     await Deno.mkdir(dirname(path), { recursive: true });
-    const module = withoutBareImports(text);
+    const module = pure(withoutBareImports(text));
     await Deno.writeTextFile(path, fast.has(relative(folder, path)) ? eager(module) : module);
   }
 }

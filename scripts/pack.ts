@@ -9,7 +9,7 @@ import { stop } from "esbuild";
 import config from "../deno.json" with { type: "json" };
 import { readArguments } from "./arguments.ts";
 import { joinModules } from "./modules.ts";
-import { PACKAGE_FIELDS } from "./package_fields.ts";
+import { PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
 import { writeFile } from "./write_file.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -47,7 +47,9 @@ export async function pack(output: string): Promise<void> {
     );
     const path = `${scratch}/package/package.json`;
     const made = JSON.parse(await Deno.readTextFile(path));
-    await Deno.writeTextFile(path, `${JSON.stringify({ ...made, ...PACKAGE_FIELDS }, null, 2)}\n`);
+    const exports = packageExports(config.exports, "./");
+    const manifest = { ...made, exports, ...PACKAGE_FIELDS };
+    await Deno.writeTextFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
     // Same files, same bytes: no times or owners, names in order.
     const sorted = [
       "--sort=name",

@@ -9,5 +9,35 @@ export const PACKAGE_FIELDS = {
   description:
     "Quantize and run int8 LSTM models in plain TypeScript, equal to PyTorch bit for bit",
   keywords: ["quantization", "int8", "lstm", "pytorch", "edge", "inference"],
+  repository: "github:splitgate/splitgate",
+  engines: { node: ">=20", deno: ">=2", bun: ">=1.2" },
+  type: "module",
   sideEffects: false,
 };
+
+/** What resolvers of modules ask for: the types, an import, whatever else. */
+type Target = string | {
+  readonly types?: string;
+  readonly import: string;
+  readonly default: string;
+};
+
+/**
+ * The `exports` of package.json.
+ *
+ * @param entries Entry points as deno.json has them: TypeScript modules and files that are imported
+ * as they are.
+ * @param folder Where the built modules lie in the package, such as `./` or `./esm/`.
+ */
+export function packageExports(
+  entries: Readonly<Record<string, string>>,
+  folder: string,
+): Record<string, Target> {
+  const targets = Object.entries(entries).map(([name, file]): [string, Target] => {
+    const built = file.replace(/^\.\//, folder);
+    if (!built.endsWith(".ts")) return [name, { import: built, default: built }];
+    const module = built.replace(/ts$/, "js");
+    return [name, { types: built.replace(/ts$/, "d.ts"), import: module, default: module }];
+  });
+  return { ...Object.fromEntries(targets), "./package.json": "./package.json" };
+}

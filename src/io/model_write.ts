@@ -4,6 +4,7 @@
  * @module
  */
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import type { Bytes } from "../core/bytes.ts";
 import { dtypeRange, DTYPES } from "../core/dtype.ts";
 import { failType } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
@@ -86,7 +87,7 @@ class Writer implements ModuleWriter {
  * assertEquals(saveModel(loadModel(bytes)), bytes); // same model, same bytes
  * ```
  */
-export function saveModel(model: QuantizedModel): Uint8Array<ArrayBuffer> {
+export function saveModel(model: QuantizedModel): Bytes {
   if (!(model instanceof QuantizedModel)) failType("model", "a QuantizedModel", model);
   const tensors: [string, SafetensorsInput][] = [];
   const list = new QParamsList();

@@ -4,6 +4,7 @@
  * @module
  */
 import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
+import type { Bytes } from "../core/bytes.ts";
 import { crc32 } from "../core/crc32.ts";
 import { checkGiven, failRange, failType, isObject } from "../core/errors.ts";
 import { type LoweringOptions, QuantizedModel } from "../authoring/model.ts";
@@ -115,7 +116,7 @@ export interface CompileOptions extends LoweringOptions {
 export function compileModel(
   model: QuantizedModel,
   options: CompileOptions = {},
-): Uint8Array<ArrayBuffer> {
+): Bytes {
   if (!(model instanceof QuantizedModel)) failType("model", "a QuantizedModel", model);
   checkGiven(options);
   const {

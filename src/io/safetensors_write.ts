@@ -4,6 +4,7 @@
  * @module
  */
 import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
+import type { Bytes } from "../core/bytes.ts";
 import { checkInteger, failRange, failType } from "../core/errors.ts";
 import { ARRAY_TYPES, MAX_HEADER, type SafetensorsArray } from "./safetensors.ts";
 
@@ -66,7 +67,7 @@ function quote(what: string, value: unknown): string {
 export function writeSafetensors(
   tensors: Iterable<readonly [name: string, tensor: SafetensorsInput]>,
   metadata: Readonly<Record<string, string>> = {},
-): Uint8Array<ArrayBuffer> {
+): Bytes {
   if (typeof tensors?.[Symbol.iterator] !== "function") {
     failType("tensors", "an iterable of [name, { data, shape }]", tensors);
   }

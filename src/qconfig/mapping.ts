@@ -374,7 +374,7 @@ export class QConfigMapping {
         );
       }
       const parts: Record<string, PartObserver> = { ...qconfig.parts };
-      for (const { part, observer } of rules.toSorted((a, b) => a.rank - b.rank)) {
+      for (const { part, observer } of [...rules].sort((a, b) => a.rank - b.rank)) {
         parts[part] = observer;
       }
       return { ...qconfig, parts };

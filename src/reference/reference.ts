@@ -66,7 +66,7 @@ export interface ReferenceResult extends ReferenceOutput {
 }
 
 /**
- * The dq -> op -> q graph of a whole model. Iterating it gives the nodes.
+ * The dq -> op -> q graph of a whole model: its nodes in order, to be run, drawn or written.
  *
  * @example
  * ```ts
@@ -81,7 +81,7 @@ export interface ReferenceResult extends ReferenceOutput {
  * assert(graph.toTable().startsWith("name") && graph.toMermaid().startsWith("flowchart"));
  * ```
  */
-export class ReferenceModel implements Iterable<GraphNode> {
+export class ReferenceModel {
   /** In order: each behind the nodes that it reads, but for states, which read the step before. */
   readonly nodes: readonly GraphNode[];
   readonly #runner: GraphRunner;
@@ -104,11 +104,6 @@ export class ReferenceModel implements Iterable<GraphNode> {
     this.#runner = new GraphRunner(this.nodes, weights);
     this.#float = weights !== null;
     this.#time = [...modules].some(([name, module]) => kindOf(name, module).time !== "row");
-  }
-
-  /** The nodes in order. */
-  [Symbol.iterator](): Iterator<GraphNode> {
-    return this.nodes[Symbol.iterator]();
   }
 
   /** The nodes as a text table, one a line. */

@@ -139,7 +139,7 @@ export function planOf(
     };
   });
   const last = nodes.length - 1;
-  const reader = nodes.findLastIndex(({ from }) => from.includes(-1));
+  const reader = nodes.map(({ from }) => from.includes(-1)).lastIndexOf(true);
   return {
     nodes: planned,
     input: places[0]!,

@@ -5,6 +5,7 @@
  */
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
 import { isFloat32Array, isUint8Array } from "../../kernels/numeric/typed_array.ts";
+import type { Bytes } from "../core/bytes.ts";
 import { dtypeOf, type QArray } from "../core/dtype.ts";
 import {
   checkEach,
@@ -550,7 +551,7 @@ export class Session {
    *
    * @throws {TypeError} If the model looks ahead and so keeps no state.
    */
-  state(): Uint8Array<ArrayBuffer> {
+  state(): Bytes {
     const rows = this.#rows("state");
     const state = new Uint8Array(HEADER_BYTES + stateBytes(rows));
     new Int32Array(state.buffer, 0, HEADER_BYTES / 4).set(this.#header());

@@ -6,6 +6,7 @@
  */
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
 import { BLOCK_UNITS, GAP, ROW, SHARED } from "../../kernels/simd/layout.ts";
+import type { WasmModule } from "../core/bytes.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import {
   type Backend,
@@ -515,7 +516,7 @@ export class SimdKernels implements Backend {
   readonly name: string = "simd";
   /** Whether the module has relaxed dot products, which 7-bit activations run on. */
   readonly relaxed: boolean;
-  readonly #module: WebAssembly.Module;
+  readonly #module: WasmModule;
   readonly #oneStep: boolean;
   /** What told about the engine, for the first LSTM. */
   #unused: SimdExports | null;
@@ -526,7 +527,7 @@ export class SimdKernels implements Backend {
    * @param oneStep For tests: whether relaxed sums of four products are taken for one instruction
    * of the processor.
    */
-  constructor(module: WebAssembly.Module, oneStep?: boolean) {
+  constructor(module: WasmModule, oneStep?: boolean) {
     this.#module = module;
     const kernel = this.#unused = this.#instance();
     this.relaxed = kernel.relaxed.value === 1;

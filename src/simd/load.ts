@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Bytes, WasmModule } from "../core/bytes.ts";
 import { failType } from "../core/errors.ts";
 import { checkOptions } from "../core/check.ts";
 import { SimdKernels } from "./backend.ts";
@@ -36,12 +37,14 @@ export interface SimdOptions {
    * kernels/simd/plain.wasm or relaxed.wasm, compiled: for platforms that import modules and
    * compile none at run time. Otherwise the module is compiled from bytes that the package carries.
    */
-  readonly module?: WebAssembly.Module;
+  readonly module?: WasmModule;
 }
 
-function decode(base64: string): Uint8Array<ArrayBuffer> {
-  // Where engines have it, it takes a hundredth of the time of a first run through the loop.
-  if (Uint8Array.fromBase64 !== undefined) return Uint8Array.fromBase64(base64);
+function decode(base64: string): Bytes {
+  // Where engines have it, it takes a hundredth of the time of a first run through the loop. ES2022,
+  // whose library this is checked with, does not know it.
+  const { fromBase64 } = Uint8Array as { fromBase64?(text: string): Bytes };
+  if (fromBase64 !== undefined) return fromBase64.call(Uint8Array, base64);
   const text = atob(base64);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
@@ -54,7 +57,7 @@ function decode(base64: string): Uint8Array<ArrayBuffer> {
  *
  * @returns null where the engine does not know all instructions.
  */
-async function compile(bytes: Uint8Array<ArrayBuffer>): Promise<WebAssembly.Module | null> {
+async function compile(bytes: Bytes): Promise<WebAssembly.Module | null> {
   try {
     return new WebAssembly.Module(bytes);
   } catch {

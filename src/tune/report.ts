@@ -99,7 +99,7 @@ export function roundTo(
  * observed.forward(x);
  * const report = reportParts(observed, [x]);
  * assert(report instanceof PartReport && report.outputSqnr! > 10);
- * const [worst] = report.parts.toSorted((a, b) => a.sqnr - b.sqnr);
+ * const [worst] = [...report.parts].sort((a, b) => a.sqnr - b.sqnr);
  * assertEquals(worst!.name, "lstm.l0.tanh_cy");
  * ```
  */

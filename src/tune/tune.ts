@@ -383,7 +383,7 @@ export function tune(
     }
     return { choice: { ...choice }, noise: measure(choices), runs };
   });
-  const order = alone.filter(({ runs }) => runs).toSorted((a, b) => a.noise.noise - b.noise.noise);
+  const order = alone.filter(({ runs }) => runs).sort((a, b) => a.noise.noise - b.noise.noise);
   const narrowed: Choice[] = [];
   let sum = before.noise;
   for (const { choice, noise } of order) {

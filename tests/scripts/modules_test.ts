@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { eager } from "../../scripts/modules.ts";
+import { eager, pure } from "../../scripts/modules.ts";
 
 /** What a module exports. */
 function load(text: string): Promise<Record<string, unknown>> {
@@ -39,4 +39,34 @@ export { arrow, counts, Kept, later, order, waits as renamed };
     (renamed as { name: string }).name,
   ];
   assertEquals(await results(after), await results(before));
+});
+
+Deno.test("pure() marks what gives constants their values, and nothing that runs later", () => {
+  assertEquals(
+    pure("const a = f(1), b = 2, c = [...a, b], d = () => f(a);\nlet e = f(f(1)), { g } = Math;\n"),
+    "const a = /* @__PURE__ */ f(1), b = 2, c = /* @__PURE__ */ (() => ([...a, b]))(), " +
+      "d = () => f(a);\nlet e = /* @__PURE__ */ (() => (f(f(1))))(), { g } = Math;\n",
+  );
+  assertEquals(
+    pure("const round = Math.fround;\nrun(1);\n"),
+    "const round = Math.fround;\nrun(1);\n",
+  );
+});
+
+Deno.test("pure() changes no value", async () => {
+  const text = `const f = (x) => [x, x], names = { ...f(1) }, power = 2 ** 5, length = f(2).length;
+class Kept { value = f(3); }
+export { f, Kept, length, names, power };
+`;
+  const values = async (module: Promise<Record<string, unknown>>) => {
+    const { f, Kept, length, names, power } = await module as Record<string, never>;
+    return JSON.stringify([
+      length,
+      names,
+      power,
+      new (Kept as unknown as new () => object)(),
+      String(f),
+    ]);
+  };
+  assertEquals(await values(load(pure(text))), await values(load(text)));
 });

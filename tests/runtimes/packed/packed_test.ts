@@ -3,6 +3,7 @@
  * and run there.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { fileURLToPath } from "node:url";
 import { createContext, runInContext } from "node:vm";
 import { stop } from "esbuild";
 import { compileModel, loadModel } from "@splitgate/splitgate";
@@ -14,7 +15,13 @@ import expected from "../expected.json" with { type: "json" };
 import { BUN, installPacked, NAME, succeed } from "../install.ts";
 
 const DATA = ["thai.safetensors", "thai.json", "thai.calibration.txt", "thai.test.txt"];
-const TYPESCRIPT = "npm:typescript@5.9.3/tsc";
+const NEWEST_TYPESCRIPT = "5.9.3";
+
+/** What users' projects set, but for where modules are found. */
+const TYPE_OPTIONS = { target: "es2022", types: [], strict: true, skipLibCheck: false };
+
+/** Bytes, not minified, that a bundle of one function must stay below. */
+const SINGLE_IMPORTS = { tensor: 8000, parseSafetensors: 24_000, perTensorAffine: 12_000 };
 
 /** Modules of the tarball that are entry points. */
 const ENTRIES = Object.values(config.exports)
@@ -58,7 +65,7 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
         type: "module",
         dependencies: undefined,
       });
-      assertEquals(Object.keys(exports), Object.keys(config.exports));
+      assertEquals(Object.keys(exports), [...Object.keys(config.exports), "./package.json"]);
       for (const entry of Object.values(exports)) {
         const targets = typeof entry === "string"
           ? [entry]
@@ -89,32 +96,74 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
       assertEquals(JSON.parse(state), [...expected.state()]);
     });
 
-    for (const [resolution, module] of [["bundler", "esnext"], ["nodenext", "nodenext"]]) {
-      await t.step(`its types are found under moduleResolution ${resolution}`, async () => {
-        await Deno.copyFile(new URL("consumer.ts", import.meta.url), `${folder}/consumer.ts`);
-        const options = {
-          module,
-          moduleResolution: resolution,
-          target: "es2022",
-          lib: ["es2022", "dom"],
-          types: [],
-          strict: true,
-          skipLibCheck: false,
-          outDir: "checked",
-        };
-        const config = JSON.stringify({ compilerOptions: options, files: ["consumer.ts"] });
-        await Deno.writeTextFile(`${folder}/tsconfig.json`, config);
-        await succeed(
-          folder,
-          Deno.execPath(),
-          "run",
-          "--no-config",
-          "-A",
-          TYPESCRIPT,
-          "-p",
-          "tsconfig.json",
-        );
-        await succeed(folder, "node", "checked/consumer.js");
+    const typeScript = (version: string) => {
+      const compiler = `npm:typescript@${version}/tsc`;
+      return succeed(folder, Deno.execPath(), "run", "--no-config", "-A", compiler, "-p", ".");
+    };
+    const check = async (file: string, version: string, options: Record<string, unknown>) => {
+      const compilerOptions = { ...TYPE_OPTIONS, ...options };
+      await Deno.writeTextFile(
+        `${folder}/tsconfig.json`,
+        JSON.stringify({ compilerOptions, files: [file] }),
+      );
+      await typeScript(version);
+    };
+
+    await t.step("a user's program is checked by its types and runs", async () => {
+      await Deno.copyFile(new URL("consumer.ts", import.meta.url), `${folder}/consumer.ts`);
+      await check("consumer.ts", NEWEST_TYPESCRIPT, {
+        module: "nodenext",
+        moduleResolution: "nodenext",
+        lib: ["es2022", "dom"],
+        outDir: "checked",
+      });
+      await succeed(folder, "node", "checked/consumer.js");
+    });
+
+    const specifiers = Object.entries(config.exports)
+      .filter(([, path]) => path.endsWith(".ts"))
+      .map(([entry]) => `${NAME}${entry.slice(1)}`);
+    for (const version of ["5.0.4", "5.2.2", "5.4.5", "5.6.3", NEWEST_TYPESCRIPT]) {
+      await t.step(`TypeScript ${version} reads the types of all entry points`, async () => {
+        const lines = specifiers.map((specifier, i) => `export * as e${i} from "${specifier}";\n`);
+        await Deno.writeTextFile(`${folder}/types.ts`, lines.join(""));
+        await Deno.writeTextFile(`${folder}/types.cts`, `import("${NAME}");\n`);
+        const noEmit = { noEmit: true };
+        const [node, bundler] = [
+          { module: "node16", moduleResolution: "node16", lib: ["es2022"] },
+          { module: "esnext", moduleResolution: "bundler", lib: ["es2022", "dom"] },
+        ];
+        await check("types.ts", version, { ...noEmit, ...node });
+        await check("types.cts", version, { ...noEmit, ...node });
+        await check("types.ts", version, { ...noEmit, ...bundler });
+      });
+    }
+
+    await t.step("the sources need no library beyond ES2022", async () => {
+      const root = fileURLToPath(new URL("../../..", import.meta.url));
+      const compilerOptions = {
+        ...TYPE_OPTIONS,
+        module: "esnext",
+        moduleResolution: "bundler",
+        allowImportingTsExtensions: true,
+        noUncheckedIndexedAccess: true,
+        noEmit: true,
+        lib: ["es2022", "dom"],
+      };
+      const files = ["mod.ts", "runtime.ts", "simd.ts", "backend.ts", "kernels/mod.ts"];
+      await Deno.writeTextFile(
+        `${folder}/tsconfig.json`,
+        JSON.stringify({ compilerOptions, files: files.map((file) => root + file) }),
+      );
+      await typeScript(NEWEST_TYPESCRIPT);
+    });
+
+    for (const [name, limit] of Object.entries(SINGLE_IMPORTS)) {
+      await t.step(`bundlers keep nothing but ${name} for who imports only that`, async () => {
+        await Deno.writeTextFile(`${folder}/single.mjs`, `export { ${name} } from "${NAME}";`);
+        await bundle(new URL(`file://${folder}/single.mjs`), folder, "single.js", {});
+        const { size } = await Deno.stat(`${folder}/single.js`);
+        assert(size < limit, `${size} bytes`);
       });
     }
 
