@@ -36,13 +36,7 @@ export type {
 } from "./src/runtime/session.ts";
 export type { DType, QArray } from "./src/core/dtype.ts";
 export type { PerTensorQParams } from "./src/core/qparams.ts";
-export type {
-  OutputPort,
-  ProgramData,
-  ProgramNode,
-  ProgramOutput,
-  RunningModel,
-} from "./src/runtime/data.ts";
+export type { OutputPort, ProgramData, ProgramNode, ProgramOutput } from "./src/runtime/data.ts";
 export type {
   Backend,
   ModuleInstance,

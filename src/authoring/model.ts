@@ -10,10 +10,11 @@ import { chainOf, INPUT, type Topology } from "../core/topology.ts";
 import { checkHidden, checkInputCount, describeSize, timeBehind } from "../modules/graph.ts";
 import type { QuantizedEnds, QuantizedModule } from "../modules/kind.ts";
 import { kindOf, RUNNING_KINDS } from "../modules/kinds.ts";
-import type { OutputPort, ProgramData, ProgramNode } from "../runtime/data.ts";
+import type { OutputPort, ProgramData } from "../runtime/data.ts";
 import type { NodeProgram, Port } from "../runtime/kind.ts";
 import { Program } from "../runtime/program.ts";
 import type { Session, SessionOptions } from "../runtime/session.ts";
+import { type LoweredNode, planProgram } from "./plan.ts";
 import { foldableTables } from "./rewrites.ts";
 
 export type { QuantizedModule };
@@ -231,7 +232,7 @@ export class QuantizedModel {
     const names = [...modules.keys()].filter((name) => !leftOut.has(name));
     const order = [...names.filter(timeOf), ...names.filter((name) => !timeOf(name))];
     const indices = new Map(order.map((name, i) => [name, i]));
-    const nodes = order.map((name): ProgramNode => {
+    const nodes = order.map((name): LoweredNode => {
       const module = modules.get(name)!;
       const kind = kindOf(name, module);
       const table = folded.get(name);
@@ -242,11 +243,12 @@ export class QuantizedModel {
       const from = table === undefined
         ? topology.inputs.get(name)!.map((read) => indices.get(read) ?? -1)
         : [-1];
-      return { name, from, program };
+      return { name, from, timeOut: this.#times.get(name)!, program };
     });
-    return {
+    return planProgram({
       vocabulary: this.vocabulary,
       batchFirst: this.batchFirst,
+      looksAhead: this.looksAhead,
       // Rows that are not rounded give other results, so that states do not move between the two.
       fingerprint: fold === "float32" ? this.#fingerprint.map((word) => ~word) : this.#fingerprint,
       input: { size: this.inputSize, qparams: this.input },
@@ -255,7 +257,7 @@ export class QuantizedModel {
         name,
         node: indices.get(module)!,
       })),
-    };
+    });
   }
 
   /**

@@ -128,13 +128,14 @@ export function compileModel(
     failType("kernels", "simdKernels()", kernels);
   }
   const { data, vocabulary } = model.lower({ foldEmbedding, ...unknown });
-  const nodes = data.nodes.map(({ name, from, program }): ProgramNode => {
+  const nodes = data.nodes.map((node): ProgramNode => {
+    const { name, program } = node;
     if (program.byParts !== undefined) {
       failRange(`modules.${name}`, "parts that the fast step runs", program.byParts.reason);
     }
     const complete = kindOf(name, model.modules.get(name)!).complete?.(program, vocabulary);
     const image = kernels?.image?.(complete ?? program);
-    return { name, from, program: { ...complete ?? program, ...image && { image } } };
+    return { ...node, program: { ...complete ?? program, ...image && { image } } };
   });
   const arrays = new Arrays();
   const referring: (readonly [(string | number)[], StoredArray[]])[] = [];

@@ -11,7 +11,7 @@ import type { PerTensorQParams } from "../core/qparams.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
-import type { NodeProgram, RunningKind } from "../runtime/kind.ts";
+import type { NodeProgram, Port, RunningKind, Slot } from "../runtime/kind.ts";
 import { checkValues } from "./check.ts";
 import { failWidth, type InputObserver, type Kind, type QuantizedEnds } from "./kind.ts";
 import type { ObservedModule, QuantizedModule } from "./kind.ts";
@@ -170,8 +170,15 @@ export interface EndSpec<F extends EndOfTime> {
   readonly reduce: Reduce;
   /** Its operation in the reference graph. */
   readonly op: string;
+  /** What it keeps between steps, besides marks of first steps: last the rows that it gives. */
+  slots(port: Port): readonly Slot[];
   /** Its running half. */
   readonly running: RunningKind<never>;
+}
+
+/** A slot for rows like those that come in. */
+export function sameRows(name: string): (port: Port) => readonly Slot[] {
+  return ({ size, qparams }) => [{ name, size, groups: [qparams] }];
 }
 
 /** Checks plain data of an end of time. */
@@ -187,7 +194,7 @@ function endModule(name: string, module: EndModule): EndModule {
 
 /** A kind of module that ends time, to the rest of the package. */
 export function endKind<F extends EndOfTime>(
-  { name: kind, Float, flags: names, reduce, op, running }: EndSpec<F>,
+  { name: kind, Float, flags: names, reduce, op, slots, running }: EndSpec<F>,
 ): Kind<F, ObservedEnd<F>, EndModule> {
   const flagsOf = (module: F): Flags =>
     Object.fromEntries(names.map((name) => [name, module[name as keyof F] as boolean]));
@@ -231,7 +238,14 @@ export function endKind<F extends EndOfTime>(
     running: [running],
     lower(_name, quantized) {
       const { inputs, output } = ends(quantized);
-      return { kind, inputs, output, ...own(quantized.flags) } satisfies NodeProgram;
+      const fresh: Slot = { name: "fresh", size: 1, groups: [null], initial: 1, mark: true };
+      return {
+        kind,
+        inputs,
+        output,
+        slots: [fresh, ...slots(output)],
+        ...own(quantized.flags),
+      } satisfies NodeProgram;
     },
 
     ops: {

@@ -1,27 +1,55 @@
 /**
- * What a program is made of: plain data.
+ * What a program is made of: plain data, planned when the model was lowered.
  *
  * @module
  */
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { NodeProgram, Port } from "./kind.ts";
 
-/** A module's numbers, its name, and what it reads. */
+/** A value that a module reads. */
+export interface NodeInput {
+  /** Index of the node that gives it, which stands before its reader; -1 is the model's input. */
+  readonly from: number;
+  /** The buffer that it stands in. */
+  readonly buffer: number;
+  /** The buffer in which it is read: another one where it is converted to the reader's qparams. */
+  readonly converted: number;
+}
+
+/** A module's numbers, its name, and the buffers that it works on. */
 export interface ProgramNode {
   /** Its name in the model. */
   readonly name: string;
-  /** Indices of the nodes that it reads, which stand before it; -1 is the model's input. */
-  readonly from: readonly number[];
   /** The numbers. */
   readonly program: NodeProgram;
+  /** What it reads. */
+  readonly inputs: readonly NodeInput[];
+  /** The buffer that its output stands in. */
+  readonly buffer: number;
+  /** Whether its inputs have a row for each step. */
+  readonly timeIn: boolean;
 }
 
-/** What a model gives. */
-export interface ProgramOutput {
+/** One of a model's outputs. */
+export interface OutputPort extends Port {
   /** Its name. */
   readonly name: string;
-  /** Index of the node that gives it. */
-  readonly node: number;
+  /** Whether there is a row for each step, or one for the sequence. */
+  readonly time: boolean;
+}
+
+/** An output, and where it stands. */
+export interface ProgramOutput extends OutputPort {
+  /** Its buffer. */
+  readonly buffer: number;
+}
+
+/** The size of a buffer. */
+export interface BufferSize {
+  /** Values of a row: as many as the widest value that it holds has. */
+  readonly row: number;
+  /** Whether one of these values has a row for each step. */
+  readonly time: boolean;
 }
 
 /** A model's numbers. */
@@ -30,38 +58,25 @@ export interface ProgramData {
   readonly vocabulary: number;
   /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]. */
   readonly batchFirst: boolean;
+  /** Whether a step needs steps that come later, so that only whole sequences can be run. */
+  readonly looksAhead: boolean;
   /** Two 32-bit numbers that tell what it computes from anything else. */
   readonly fingerprint: readonly number[];
-  /** What comes in. */
+  /** What comes in: it stands in buffer 0. */
   readonly input: Port;
+  /** Whether the first node alone reads the model's input. */
+  readonly oneReader: boolean;
   /** What runs, in this order. */
   readonly nodes: readonly ProgramNode[];
   /** What comes out. */
   readonly outputs: readonly ProgramOutput[];
+  /** Whether all that comes out is the last node's output, integers of each step. */
+  readonly oneGiver: boolean;
+  /** Sizes of the buffers. */
+  readonly buffers: readonly BufferSize[];
 }
 
-/** One of a program's outputs. */
-export interface OutputPort extends Port {
-  /** Its name. */
-  readonly name: string;
-  /** Whether there is a row for each step, or one for the sequence. */
-  readonly time: boolean;
-}
-
-/** What a session asks of its model. */
-export interface RunningModel {
-  /** Whether a step needs steps that come later, so that only whole sequences can be run. */
-  readonly looksAhead: boolean;
-  /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]. */
-  readonly batchFirst: boolean;
-  /** Number of different token ids; 0 where the input is no token. */
-  readonly vocabulary: number;
-  /** Values a step and batch row takes: 1 where it takes tokens. */
-  readonly inputSize: number;
-  /** Parameters of the input; null is float32 or tokens. */
-  readonly input: PerTensorQParams | null;
-  /** What it gives. */
-  readonly outputs: readonly OutputPort[];
-  /** The numbers themselves. */
-  readonly data: ProgramData;
+/** Parameters of the values that node `from` gives; those of the model's input for -1. */
+export function qparamsFrom({ input, nodes }: ProgramData, from: number): PerTensorQParams | null {
+  return (nodes[from]?.program.output ?? input).qparams;
 }

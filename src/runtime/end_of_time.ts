@@ -1,10 +1,11 @@
 /**
  * Running ends of time: each keeps one row a sequence from call to call, which is what it gives, so
- * that a sequence in chunks is as one in a whole. A row that is given no steps keeps its value.
+ * that a sequence in chunks is as one in a whole. A row that is given no steps keeps its value. The
+ * last slot of its program is for these rows, and "fresh" for marks of first steps.
  *
  * @module
  */
-import type { ModuleState, NodeProgram, Port, RunningKind, Slot, Values } from "./kind.ts";
+import type { ModuleState, NodeProgram, RunningKind, Values } from "./kind.ts";
 
 /**
  * Takes in one value of a step.
@@ -25,12 +26,6 @@ export type TakeValue = (
 export interface EndOfTime<P extends NodeProgram> {
   /** Its name in programs. */
   readonly kind: string;
-  /** The name of the slot that it keeps its rows in. */
-  readonly kept: string;
-  /**
-   * What it keeps besides marks of first steps; by default rows of that name, like the output's.
-   */
-  slots?(port: Port): readonly Slot[];
   /** What takes in values. */
   take(program: P): TakeValue;
   /** Writes all rows of the output; by default those that are kept. */
@@ -41,23 +36,16 @@ export interface EndOfTime<P extends NodeProgram> {
 export function endOfTime<P extends NodeProgram>(
   {
     kind,
-    kept: name,
-    slots = ({ size, qparams }) => [{ name, size, groups: [qparams] }],
     take,
     give,
   }: EndOfTime<P>,
 ): RunningKind<P> {
   return {
     kind,
-    endsTime: true,
-    looksAhead: () => false,
-    slots: ({ output }) => [
-      { name: "fresh", size: 1, groups: [null], initial: 1, mark: true },
-      ...slots(output),
-    ],
     instantiate(program) {
       const { size } = program.output;
       const takeValue = take(program);
+      const { name } = program.slots!.at(-1)!;
       return {
         infallible: true,
         process(state, [x], out, { steps, batch, lengths }) {

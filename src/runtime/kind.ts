@@ -1,6 +1,6 @@
 /**
- * What the running half of a kind of module says: what it keeps between steps, and how it is made
- * ready and run.
+ * What the running half of a kind of module says: how it is made ready and run, and the plain data
+ * that it is lowered to.
  *
  * All integers stand less their zero points here, so that zeros are all 0.
  *
@@ -24,6 +24,8 @@ export interface NodeProgram {
   readonly inputs: readonly Port[];
   /** What it gives. */
   readonly output: Port;
+  /** What it keeps between steps; nothing by default. */
+  readonly slots?: readonly Slot[];
   /** Whether it runs with split gates where nothing else is said; false by default. */
   readonly splitGates?: boolean;
   /**
@@ -149,12 +151,6 @@ export interface ModuleInstance {
 export interface RunningKind<P extends NodeProgram = NodeProgram> {
   /** Its name in programs. */
   readonly kind: string;
-  /** Whether it reads a sequence and gives one row for it. */
-  readonly endsTime: boolean;
-  /** Whether a step needs steps that come later, so that only whole sequences can be run. */
-  looksAhead(program: P): boolean;
-  /** What it keeps between steps. */
-  slots(program: P): readonly Slot[];
   /** The module made ready, by the portable kernels. */
   instantiate(program: P): ModuleInstance;
 }
@@ -189,7 +185,7 @@ export interface Image {
 }
 
 /** Arrays of a module's slots at the beginning of a sequence. */
-export function createSlots(slots: readonly Slot[], batch: number): ModuleState {
+export function createSlots({ slots = [] }: NodeProgram, batch: number): ModuleState {
   const state: Record<string, Float64Array | Uint8Array> = {};
   for (const { name, size, groups, initial = 0, mark = false } of slots) {
     const Kind = mark ? Uint8Array : Float64Array;

@@ -19,9 +19,6 @@ export interface PointwiseProgram extends NodeProgram {
 export function pointwise(kind: string): RunningKind<PointwiseProgram> {
   return {
     kind,
-    endsTime: false,
-    looksAhead: () => false,
-    slots: () => [],
     instantiate({ activation, inputs, output: { size, qparams: to } }) {
       const from = inputs[0]!.qparams;
       // Less their zero point, integers become others as floats do by these two.

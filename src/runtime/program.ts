@@ -12,10 +12,9 @@ import {
   failType,
 } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import type { OutputPort, ProgramData, RunningModel } from "./data.ts";
+import type { OutputPort, ProgramData } from "./data.ts";
 import type { RunningKind } from "./kind.ts";
-import { type Plan, planOf } from "./plan.ts";
-import { Session, type SessionOptions } from "./session.ts";
+import { type ReadyModules, Session, type SessionOptions } from "./session.ts";
 
 /**
  * A model lowered to the numbers that the fast step runs on: what `loadProgram` gives.
@@ -31,7 +30,7 @@ import { Session, type SessionOptions } from "./session.ts";
  * assertEquals([program.inputSize, program.outputSize, program.looksAhead], [2, 3, false]);
  * ```
  */
-export class Program implements RunningModel {
+export class Program {
   /** Whether a step needs steps that come later, so that only whole sequences can be run. */
   readonly looksAhead: boolean;
   /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]. */
@@ -50,15 +49,12 @@ export class Program implements RunningModel {
   readonly output: PerTensorQParams | null;
   /** The numbers themselves. */
   readonly data: ProgramData;
-  /** How each node's kind runs. */
-  readonly kinds: readonly RunningKind[];
-  /** Of the input, and of what each node gives, whether it has a row for each step. */
-  readonly #times = [true];
+  readonly #kinds: readonly RunningKind[];
   /**
    * By kernels (the program itself for none), so that those which nothing else holds take their
-   * plans along.
+   * modules along.
    */
-  readonly #plans = new WeakMap<object, Plan>();
+  readonly #ready = new WeakMap<object, ReadyModules>();
 
   /**
    * Called by `loadProgram` and by the model that is lowered.
@@ -67,26 +63,16 @@ export class Program implements RunningModel {
    * @throws {RangeError} If one is not: the message says how to import it.
    */
   constructor(data: ProgramData, kinds: readonly RunningKind[]) {
-    const { nodes, outputs, vocabulary, batchFirst, input } = data;
     this.data = data;
-    this.vocabulary = vocabulary;
-    this.batchFirst = batchFirst;
-    this.inputSize = input.size;
-    this.input = input.qparams;
-    this.kinds = nodes.map(({ name, program: { kind } }) =>
+    this.looksAhead = data.looksAhead;
+    this.batchFirst = data.batchFirst;
+    this.vocabulary = data.vocabulary;
+    this.outputs = data.outputs;
+    ({ size: this.inputSize, qparams: this.input } = data.input);
+    ({ size: this.outputSize, qparams: this.output } = data.outputs[0]!);
+    this.#kinds = data.nodes.map(({ name, program: { kind } }) =>
       kinds.find((each) => each.kind === kind) ?? unknownKind(name, kind)
     );
-    this.looksAhead = nodes.some(({ program }, i) => this.kinds[i]!.looksAhead(program));
-    const times = this.#times;
-    nodes.forEach(({ from }, i) => {
-      times.push(from.every((read) => times[read + 1]!) && !this.kinds[i]!.endsTime);
-    });
-    this.outputs = outputs.map(({ name, node }) => ({
-      ...nodes[node]!.program.output,
-      name,
-      time: times[node + 1]!,
-    }));
-    ({ size: this.outputSize, qparams: this.output } = this.outputs[0]!);
   }
 
   /**
@@ -120,12 +106,16 @@ export class Program implements RunningModel {
       failType("kernels", "a backend", kernels);
     }
     const { data } = this;
-    let plan = this.#plans.get(kernels ?? this);
-    if (!plan) {
-      plan = planOf(data, this.kinds, this.#times, kernels);
-      this.#plans.set(kernels ?? this, plan);
+    let ready = this.#ready.get(kernels ?? this);
+    if (!ready) {
+      const modules = data.nodes.map(({ program }, i) =>
+        kernels?.instantiate(program) ?? program.byParts?.instantiate() ??
+          this.#kinds[i]!.instantiate(program)
+      );
+      ready = { modules, buffers: [] };
+      this.#ready.set(kernels ?? this, ready);
     }
-    return new Session(this, plan, batch, maxSteps, splitGates);
+    return new Session(data, ready, batch, maxSteps, splitGates);
   }
 }
 

@@ -17,18 +17,18 @@ import {
 } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { RunningModel } from "./data.ts";
+import { type ProgramData, qparamsFrom } from "./data.ts";
 import {
   type Backend,
   type Call,
   createCall,
   createSlots,
+  type ModuleInstance,
   type ModuleState,
   reserveBuffer,
   type Slot,
   type Values,
 } from "./kind.ts";
-import type { Plan, PlannedNode } from "./plan.ts";
 import { convertCentered, quantizeCentered } from "./centered.ts";
 import { readState, stateBytes, type StateRow, stateRows, writeState } from "./state.ts";
 
@@ -105,12 +105,20 @@ function checkApart(name: string, input: SessionInput, output: OutputArray): voi
   }
 }
 
+/** A program's modules made ready by one choice of kernels, which its sessions share. */
+export interface ReadyModules {
+  /** In the order of its nodes. */
+  readonly modules: readonly ModuleInstance[];
+  /** The buffers that values stand in: as long as the session that asked for most needs. */
+  readonly buffers: Float64Array[];
+}
+
 /** What modules keep between steps, by the index of each. */
 type States = readonly ModuleState[];
 
-function copyStates(nodes: readonly PlannedNode[], from: States, to: States): void {
-  for (let s = 0; s < nodes.length; s++) {
-    for (const { name } of nodes[s]!.slots) to[s]![name]!.set(from[s]![name]!);
+function copyStates(slots: readonly (readonly Slot[])[], from: States, to: States): void {
+  for (let s = 0; s < slots.length; s++) {
+    for (const { name } of slots[s]!) to[s]![name]!.set(from[s]![name]!);
   }
 }
 
@@ -150,12 +158,16 @@ export class Session {
    * model).
    */
   readonly workingBytes: number;
-  readonly #model: RunningModel;
+  readonly #data: ProgramData;
   /** Parameters of integers that it takes: token ids have some, too. */
   readonly #given: PerTensorQParams | null;
-  readonly #plan: Plan;
+  readonly #modules: readonly ModuleInstance[];
+  readonly #buffers: readonly Float64Array[];
+  readonly #slots: readonly (readonly Slot[])[];
   readonly #splitGates: readonly boolean[];
   readonly #states: States;
+  /** Whether an output is one row for the sequence. */
+  readonly #endsTime: boolean;
   /** What each node reads in the running call. */
   readonly #inputs: readonly Values[][];
   /** Names of the model's outputs, and what messages call them. */
@@ -184,50 +196,53 @@ export class Session {
 
   /** Called by `createSession` of a model or a program. */
   constructor(
-    model: RunningModel,
-    plan: Plan,
+    data: ProgramData,
+    { modules, buffers }: ReadyModules,
     batch: number,
     maxSteps: number,
     splitGates: boolean | undefined,
   ) {
-    const { looksAhead, vocabulary } = model;
-    const { nodes, buffers, sizes } = plan;
+    const { looksAhead, vocabulary, input, nodes, outputs, buffers: sizes } = data;
     this.batch = batch;
     this.maxSteps = maxSteps;
-    this.#model = model;
-    this.#plan = plan;
+    this.#data = data;
+    this.#modules = modules;
+    this.#buffers = buffers;
     this.#given = vocabulary === 0
-      ? model.input
+      ? input.qparams
       : { dtype: "qint32", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: vocabulary - 1 };
-    this.#names = model.outputs.map(({ name }) => name);
-    this.#labels = this.#names.map((name, _, { length }) =>
-      length > 1 ? `output.${name}` : "output"
-    );
+    this.#names = outputs.map(({ name }) => name);
+    this.#labels = this.#names.map((name) => outputs.length > 1 ? `output.${name}` : "output");
+    this.#endsTime = outputs.some(({ time }) => !time);
     this.#left = new Int32Array(batch);
     this.#call = createCall(0, batch);
     const widest = Math.max(...sizes.map(({ row }) => row));
-    const steps = this.#together = looksAhead || nodes.some(({ run }) => run.mixesSteps)
+    const steps = this.#together = looksAhead || modules.some(({ mixesSteps }) => mixesSteps)
       ? maxSteps
       : Math.max(1, Math.min(maxSteps, Math.floor(BUFFERED_VALUES / (batch * widest))));
-    const stateful = nodes.findIndex(({ slots }) => slots.length > 0);
+    const slots = this.#slots = nodes.map(({ program }) => program.slots ?? []);
+    const stateful = slots.findIndex(({ length }) => length > 0);
     // What fails before a state moves needs no copy, but where steps were run before: those behind
     // the end of time run last.
-    const early = nodes.every(({ run, timeIn }, s) => run.infallible || (timeIn && s < stateful));
-    const keeps = stateful < 0 || looksAhead || nodes.every(({ run }) => run.infallible);
+    const early = modules.every(({ infallible }, s) =>
+      infallible || (nodes[s]!.timeIn && s < stateful)
+    );
+    const keeps = stateful < 0 || looksAhead || modules.every(({ infallible }) => infallible);
     this.#failsFrom = keeps ? Infinity : early ? steps + 1 : 1;
     let bytes = batch * 4;
     sizes.forEach(({ row, time }, i) => {
       bytes += reserveBuffer(buffers, i, batch * row * (time ? steps : 1));
     });
-    this.#splitGates = nodes.map((node) => splitGates ?? node.splitGates);
-    this.#states = nodes.map(({ run, slots, timeIn }, i) => {
+    this.#splitGates = nodes.map(({ program }) => splitGates ?? program.splitGates ?? false);
+    this.#states = modules.map((run, i) => {
+      const { program, timeIn } = nodes[i]!;
       bytes += run.reserve?.(batch, timeIn ? steps : 1, this.#splitGates[i]!) ?? 0;
-      return run.createState?.(batch) ?? createSlots(slots, batch);
+      return run.createState?.(batch) ?? createSlots(program, batch);
     });
-    this.#copies = keeps ? [] : nodes.map(({ slots }) => createSlots(slots, batch));
+    this.#copies = keeps ? [] : nodes.map(({ program }) => createSlots(program, batch));
     for (const states of [this.#states, this.#copies]) {
       states.forEach((state, s) => {
-        for (const { name } of nodes[s]!.slots) bytes += state[name]!.byteLength;
+        for (const { name } of slots[s]!) bytes += state[name]!.byteLength;
       });
     }
     this.#inputs = nodes.map(({ inputs }) => inputs.map(({ buffer }) => buffers[buffer]!));
@@ -272,8 +287,8 @@ export class Session {
    */
   run(sequence: SessionInput, output: SessionOutput, lengths?: ArrayLike<number>): void {
     const { maxSteps } = this;
-    const { inputSize, looksAhead } = this.#model;
-    const width = this.batch * inputSize;
+    const { input, looksAhead } = this.#data;
+    const width = this.batch * input.size;
     const steps = sequence?.length / width;
     // NaN where it is no array at all.
     if (steps < 1 || steps % 1) {
@@ -286,7 +301,7 @@ export class Session {
   }
 
   #refuse(method: string): void {
-    if (this.#model.looksAhead) {
+    if (this.#data.looksAhead) {
       failType(method, "run, since the model reads sequences from both ends", method);
     }
   }
@@ -306,7 +321,7 @@ export class Session {
 
   /** Takes the arrays for outputs, by name where there are several. */
   #takeOutputs(name: string, input: SessionInput, given: SessionOutput, steps: number): void {
-    const { outputs } = this.#model;
+    const { outputs } = this.#data;
     const names = this.#names;
     const labels = this.#labels;
     const several = outputs.length > 1;
@@ -337,23 +352,22 @@ export class Session {
     steps: number,
     lengths?: ArrayLike<number>,
   ): void {
-    const { vocabulary, inputSize, looksAhead } = this.#model;
+    const { vocabulary, input: { size: width }, looksAhead } = this.#data;
     const given = this.#given;
     const { batch } = this;
     if (lengths !== undefined) this.#readLengths(lengths, steps);
-    const size = steps * batch * inputSize;
+    const size = steps * batch * width;
     const reals = this.#reals = checkArray(name, input, given, vocabulary, size);
     this.#takeOutputs(name, input, output, steps);
     if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (looksAhead) this.reset();
     if (steps < this.#failsFrom) return this.#runAll(input, steps, lengths !== undefined);
-    const { nodes } = this.#plan;
-    copyStates(nodes, this.#states, this.#copies);
+    copyStates(this.#slots, this.#states, this.#copies);
     try {
       this.#runAll(input, steps, lengths !== undefined);
     } catch (error) {
-      copyStates(nodes, this.#copies, this.#states);
+      copyStates(this.#slots, this.#copies, this.#states);
       throw error;
     }
   }
@@ -369,7 +383,7 @@ export class Session {
         left[b] = Math.max(0, left[b]! - count);
       }
     }
-    if (this.#plan.endsTime) this.#finish();
+    if (this.#endsTime) this.#finish();
   }
 
   /** Runs `steps` of `all` steps, from step `done` on. */
@@ -380,19 +394,20 @@ export class Session {
     all: number,
     lengths: Int32Array | null,
   ): void {
-    const { inputSize, outputs, batchFirst } = this.#model;
-    const { takesReals, givesReals } = this.#plan;
+    const { input: { size }, outputs, batchFirst, oneReader, oneGiver } = this.#data;
+    const modules = this.#modules;
     const { batch } = this;
     const first = done * batch;
     // Modules take [steps, batch, ...]. Of one step or one row both orders are the same.
     const swaps = batchFirst && batch > 1 && all > 1;
     // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
-    const takes = takesReals && this.#reals && !swaps;
-    const gives = givesReals && this.#realsOut[0]! && lengths === null && !swaps;
+    const takes = this.#reals && oneReader && modules[0]!.takesReals === true && !swaps;
+    const gives = this.#realsOut[0]! && oneGiver &&
+      modules[modules.length - 1]!.givesReals === true && lengths === null && !swaps;
     const call = this.#call;
     call.steps = steps;
     call.lengths = lengths;
-    call.inputOffset = takes ? first * inputSize : 0;
+    call.inputOffset = takes ? first * size : 0;
     call.outputOffset = gives ? first * outputs[0]!.size : 0;
     if (!takes) this.#take(input, done, steps, swaps ? all : 0);
     this.#runNodes(true, takes ? input as Float32Array : null, gives);
@@ -408,7 +423,7 @@ export class Session {
     call.steps = 1;
     call.lengths = null;
     this.#runNodes(false, null, false);
-    const { outputs } = this.#model;
+    const { outputs } = this.#data;
     for (let i = 0; i < outputs.length; i++) {
       if (!outputs[i]!.time) this.#give(i, 0, 1, 0, null);
     }
@@ -421,11 +436,11 @@ export class Session {
    * @param gives Whether the last node writes the first output.
    */
   #runNodes(time: boolean, input: Float32Array | null, gives: boolean): void {
-    const { nodes, buffers } = this.#plan;
+    const { nodes } = this.#data;
     const call = this.#call;
     const last = nodes.length - 1;
     for (let s = 0; s <= last; s++) {
-      const { timeIn, run, buffer } = nodes[s]!;
+      const { timeIn, buffer } = nodes[s]!;
       if (timeIn !== time) continue;
       const reads = this.#inputs[s]!;
       call.realsIn = s === 0 && input !== null;
@@ -433,22 +448,23 @@ export class Session {
       if (call.realsIn) reads[0] = input!;
       else this.#read(s, reads);
       call.splitGates = this.#splitGates[s]!;
-      const to = call.realsOut ? this.#outputs[0] as Float32Array : buffers[buffer]!;
-      run.process(this.#states[s]!, reads, to, call);
+      const to = call.realsOut ? this.#outputs[0] as Float32Array : this.#buffers[buffer]!;
+      this.#modules[s]!.process(this.#states[s]!, reads, to, call);
     }
   }
 
   /** Finds what a node reads, in its own parameters. */
   #read(s: number, reads: Values[]): void {
-    const { nodes, buffers } = this.#plan;
-    const { inputs } = nodes[s]!;
+    const buffers = this.#buffers;
+    const { inputs, program } = this.#data.nodes[s]!;
     const rows = this.#call.steps * this.batch;
     for (let k = 0; k < inputs.length; k++) {
-      const { buffer, converted, size, given, taken } = inputs[k]!;
+      const { from, buffer, converted } = inputs[k]!;
       const values = reads[k] = buffers[converted]!;
       if (converted === buffer) continue;
+      const { size, qparams } = program.inputs[k]!;
       for (let i = 0; i < rows * size; i++) values[i] = buffers[buffer]![i]!;
-      convertCentered(values, 0, rows * size, given, taken);
+      convertCentered(values, 0, rows * size, qparamsFrom(this.#data, from), qparams);
     }
   }
 
@@ -460,16 +476,16 @@ export class Session {
    * batch, ...].
    */
   #take(input: SessionInput, done: number, steps: number, all: number): void {
-    const { inputSize } = this.#model;
+    const { size: width } = this.#data.input;
     const { batch } = this;
     const given = this.#given;
-    const x = this.#plan.buffers[this.#plan.input]!;
+    const x = this.#buffers[0]!;
     const rows = steps * batch;
     const span = all > 0 ? 1 : rows;
-    const size = span * inputSize;
+    const size = span * width;
     for (let row = 0; row < rows; row += span) {
-      const at = callersRow(row, batch, done, all) * inputSize;
-      const to = row * inputSize;
+      const at = callersRow(row, batch, done, all) * width;
+      const to = row * width;
       if (this.#reals && given !== null) quantizeCentered(input, at, x, to, size, given);
       else {
         const zero = given === null ? 0 : given.zeroPoint;
@@ -486,12 +502,10 @@ export class Session {
     all: number,
     lengths: Int32Array | null,
   ): void {
-    const { data: { outputs }, outputs: { [i]: port } } = this.#model;
-    const { nodes, buffers } = this.#plan;
     const { batch } = this;
-    const { size, qparams: q } = port!;
+    const { size, qparams: q, buffer } = this.#data.outputs[i]!;
     const output = this.#outputs[i]!;
-    const y = buffers[nodes[outputs[i]!.node]!.buffer]!;
+    const y = this.#buffers[buffer]!;
     const reals = this.#realsOut[i]!;
     const zero = reals || q === null ? 0 : q.zeroPoint;
     const rows = steps * batch;
@@ -520,7 +534,7 @@ export class Session {
    */
   reset(row?: number): void {
     if (row !== undefined) checkInteger("row", row, 0, this.batch - 1);
-    this.#plan.nodes.forEach(({ slots }, s) => {
+    this.#slots.forEach((slots, s) => {
       for (const { name, size, groups, initial = 0 } of slots) {
         const array = this.#states[s]![name]!;
         if (row === undefined) array.fill(initial);
@@ -537,12 +551,12 @@ export class Session {
   /** The rows of the state, for a method that models which look ahead do not have. */
   #rows(method: string): StateRow[] {
     this.#refuse(method);
-    return stateRows(this.#plan.nodes, this.#states, this.batch);
+    return stateRows(this.#data.nodes, this.#states, this.batch);
   }
 
   /** What a state begins with: what it is, whose, and for how many rows. */
   #header(): Int32Array {
-    return Int32Array.of(MAGIC, STATE_VERSION, ...this.#model.data.fingerprint, this.batch);
+    return Int32Array.of(MAGIC, STATE_VERSION, ...this.#data.fingerprint, this.batch);
   }
 
   /**

@@ -6,7 +6,7 @@
 import { failRange } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { ModuleState, Slot } from "./kind.ts";
-import type { PlannedNode } from "./plan.ts";
+import type { ProgramNode } from "./data.ts";
 
 /** Values of one slot, group and batch row. */
 export interface StateRow {
@@ -30,12 +30,12 @@ export interface StateRow {
  * slot.
  */
 export function stateRows(
-  nodes: readonly PlannedNode[],
+  nodes: readonly ProgramNode[],
   states: readonly ModuleState[],
   batch: number,
 ): StateRow[] {
   const rows: StateRow[] = [];
-  nodes.forEach(({ name, slots }, node) => {
+  nodes.forEach(({ name, program: { slots = [] } }, node) => {
     const groups = slots[0]?.groups.length ?? 0;
     for (let at = 0; at < groups * batch; at++) {
       const row = at % batch;

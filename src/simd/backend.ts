@@ -226,7 +226,7 @@ class SimdLSTM implements ModuleInstance {
   }
 
   createState(batch: number): ModuleState {
-    const state = createSlots(lstmKind.slots(this.#lstm), batch);
+    const state = createSlots(this.#lstm, batch);
     return new SimdState(this, state) as unknown as ModuleState;
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { finalHidden as running } from "../../runtime/kinds/final_hidden.ts";
-import { endKind, type EndModule, type ObservedEnd } from "../end_of_time.ts";
+import { endKind, type EndModule, type ObservedEnd, sameRows } from "../end_of_time.ts";
 import type { Kind } from "../kind.ts";
 import { FinalHidden, reduceHidden } from "./float.ts";
 
@@ -16,6 +16,7 @@ export const finalHiddenKind: Kind<FinalHidden, ObservedEnd<FinalHidden>, EndMod
     flags: ["batchFirst", "bidirectional"],
     reduce: reduceHidden,
     op: "final_hidden",
+    slots: sameRows("hidden"),
     running,
   }),
   readsHidden(module) {

@@ -5,7 +5,7 @@
  */
 import { firstStep } from "../../../kernels/ops/over_time.ts";
 import { firstStep as running } from "../../runtime/kinds/first_step.ts";
-import { endKind, type EndModule, type ObservedEnd } from "../end_of_time.ts";
+import { endKind, type EndModule, type ObservedEnd, sameRows } from "../end_of_time.ts";
 import type { Kind } from "../kind.ts";
 import { FirstStep } from "./float.ts";
 
@@ -16,5 +16,6 @@ export const firstStepKind: Kind<FirstStep, ObservedEnd<FirstStep>, EndModule> =
   flags: ["batchFirst"],
   reduce: firstStep,
   op: "first_step",
+  slots: sameRows("first"),
   running,
 });

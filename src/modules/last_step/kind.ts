@@ -5,7 +5,7 @@
  */
 import { lastStep } from "../../../kernels/ops/over_time.ts";
 import { lastStep as running } from "../../runtime/kinds/last_step.ts";
-import { endKind, type EndModule, type ObservedEnd } from "../end_of_time.ts";
+import { endKind, type EndModule, type ObservedEnd, sameRows } from "../end_of_time.ts";
 import type { Kind } from "../kind.ts";
 import { LastStep } from "./float.ts";
 
@@ -16,5 +16,6 @@ export const lastStepKind: Kind<LastStep, ObservedEnd<LastStep>, EndModule> = en
   flags: ["batchFirst"],
   reduce: lastStep,
   op: "last_step",
+  slots: sameRows("last"),
   running,
 });

@@ -114,7 +114,7 @@ export function lstmForward(
   const prepared = kernels?.instantiate(program) ?? program.byParts?.instantiate() ??
     kind.instantiate(program);
   prepared.reserve?.(batch, steps, splitGates);
-  const running = prepared.createState?.(batch) ?? createSlots(kind.slots(program), batch);
+  const running = prepared.createState?.(batch) ?? createSlots(program, batch);
   const hiddens = cells.flat().map(hiddenQParams);
   const cellStates = cells.flat().map((c) => c.parts.fgate_cx_igate_cgate);
   if (state !== undefined) {

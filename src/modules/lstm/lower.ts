@@ -19,6 +19,7 @@ import { functionsOf, hasLSTMFunctions } from "../../cells/functions.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
 import type { DynamicLSTMProgram } from "../../runtime/kinds/dynamic_lstm.ts";
 import type { LSTMCellProgram, LSTMProgram } from "../../runtime/kinds/lstm.ts";
+import type { Slot } from "../../runtime/kind.ts";
 import { makeProjector } from "../../runtime/projector.ts";
 import { convertCentered } from "../../runtime/centered.ts";
 import { lowerProjector, packs } from "../lower_projector.ts";
@@ -123,6 +124,16 @@ function foldTokens(
   };
 }
 
+/** What it keeps between steps: h and c of every layer and direction, and marks of first steps. */
+function slotsOf({ cells, hiddenSize, projSize }: LSTMModule): readonly Slot[] {
+  const all = cells.flat();
+  return [
+    { name: "fresh", size: 1, groups: all.map(() => null), initial: 1, mark: true },
+    { name: "h", size: projSize || hiddenSize, groups: all.map(hiddenQParams) },
+    { name: "c", size: hiddenSize, groups: all.map(({ parts }) => parts.fgate_cx_igate_cgate) },
+  ];
+}
+
 /** What of an LSTM keeps the fast step from running it, and what would help. */
 function reasonAgainst({ module, input, initial }: LSTMSource): string {
   const { cells } = module;
@@ -155,10 +166,7 @@ export function lowerLSTM(source: LSTMSource): LSTMProgram {
     hiddenSize: module.hiddenSize,
     projSize: module.projSize,
     splitGates: module.splitGates,
-    states: module.cells.flat().map((cell) => [
-      hiddenQParams(cell),
-      cell.parts.fgate_cx_igate_cgate,
-    ]),
+    slots: slotsOf(module),
     tables: tables.list,
     ...(layers !== null && tokens !== null ? foldTokens(source, layers) : { layers }),
     source,
@@ -176,6 +184,7 @@ export function lowerDynamicLSTM(module: LSTMModule): DynamicLSTMProgram {
     kind: "DynamicLSTM",
     inputs,
     output,
+    slots: slotsOf(module),
     engine,
     hiddenSize,
     ...!hasLSTMFunctions(module) && { functions: functionsOf(module) },

@@ -5,7 +5,7 @@
  */
 import { maxOverTime } from "../../../kernels/ops/over_time.ts";
 import { maxOverTime as running } from "../../runtime/kinds/max_over_time.ts";
-import { endKind, type EndModule, type ObservedEnd } from "../end_of_time.ts";
+import { endKind, type EndModule, type ObservedEnd, sameRows } from "../end_of_time.ts";
 import type { Kind } from "../kind.ts";
 import { MaxOverTime } from "./float.ts";
 
@@ -16,5 +16,6 @@ export const maxOverTimeKind: Kind<MaxOverTime, ObservedEnd<MaxOverTime>, EndMod
   flags: ["batchFirst"],
   reduce: maxOverTime,
   op: "max_over_time",
+  slots: sameRows("max"),
   running,
 });

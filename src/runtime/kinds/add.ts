@@ -21,9 +21,6 @@ export interface AddProgram extends NodeProgram {
 /** How Add runs. */
 export const add: RunningKind<AddProgram> = {
   kind: "Add",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate({ inputs, output: { size, qparams }, fixedPoint }) {
     if (qparams === null) {
       return {

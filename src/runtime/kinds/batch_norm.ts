@@ -45,9 +45,6 @@ export interface BatchNorm1dProgram extends NodeProgram {
  */
 export const batchNorm1d: RunningKind<BatchNorm1dProgram> = {
   kind: "BatchNorm1d",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate(program) {
     const { alpha, beta, inputs: [input], output: { size, qparams: to } } = program;
     if (input!.qparams === null || to === null) {

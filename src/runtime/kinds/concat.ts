@@ -10,9 +10,6 @@ import { quantizeCentered } from "../centered.ts";
 /** How Concat runs. */
 export const concat: RunningKind = {
   kind: "Concat",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate: ({ inputs, output }) => ({
     infallible: true,
     process(_state, given, out, { steps, batch }) {

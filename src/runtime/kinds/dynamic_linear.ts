@@ -39,9 +39,6 @@ export interface DynamicLinearProgram extends NodeProgram {
  */
 export const dynamicLinear: RunningKind<DynamicLinearProgram> = {
   kind: "DynamicLinear",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate({ engine, weight, bias, relu }) {
     const linear = new DynamicRows(engine, weight, bias, relu);
     const { inFeatures, outFeatures } = weight;

@@ -23,7 +23,6 @@ import {
   type RunningKind,
   type Values,
 } from "../kind.ts";
-import { lstmSlots } from "./lstm.ts";
 
 /** One layer and direction of a dynamic LSTM. */
 export interface DynamicCellProgram {
@@ -201,8 +200,5 @@ class DynamicLSTM implements ModuleInstance {
  */
 export const dynamicLSTM: RunningKind<DynamicLSTMProgram> = {
   kind: "DynamicLSTM",
-  endsTime: false,
-  looksAhead: ({ cells }) => cells[0]!.length > 1,
-  slots: ({ cells, hiddenSize }) => lstmSlots(cells.flat().map(() => [null, null]), hiddenSize, 0),
   instantiate: (program) => new DynamicLSTM(program),
 };

@@ -21,9 +21,6 @@ export interface EmbeddingProgram extends NodeProgram {
 /** How Embedding runs. */
 export const embedding: RunningKind<EmbeddingProgram> = {
   kind: "Embedding",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate({ weight, scales, biases, output: { size } }) {
     const table = { weight, scales, biases, embeddingDim: size };
     return {

@@ -15,7 +15,6 @@ export interface FinalHiddenProgram extends NodeProgram {
 /** How FinalHidden runs. */
 export const finalHidden: RunningKind<FinalHiddenProgram> = endOfTime({
   kind: "FinalHidden",
-  kept: "hidden",
   take: ({ bidirectional, output: { size } }) => (hidden, to, x, from, fresh) => {
     // What looks ahead is given whole sequences: a row's first step is where its backward direction
     // ends.

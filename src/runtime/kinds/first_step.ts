@@ -9,7 +9,6 @@ import type { RunningKind } from "../kind.ts";
 /** How FirstStep runs. */
 export const firstStep: RunningKind = endOfTime({
   kind: "FirstStep",
-  kept: "first",
   take: () => (first, to, x, from, fresh) => {
     if (fresh) first[to] = x[from]!;
   },

@@ -9,7 +9,6 @@ import type { RunningKind } from "../kind.ts";
 /** How LastStep runs. */
 export const lastStep: RunningKind = endOfTime({
   kind: "LastStep",
-  kept: "last",
   take: () => (last, to, x, from) => {
     last[to] = x[from]!;
   },

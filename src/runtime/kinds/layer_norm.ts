@@ -48,9 +48,6 @@ export interface LayerNormProgram extends NodeProgram {
  */
 export const layerNorm: RunningKind<LayerNormProgram> = {
   kind: "LayerNorm",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate(program) {
     const { integers, weight, bias, eps, inputs: [input], output: { size, qparams: to } } = program;
     const norm = { weight, bias, eps };

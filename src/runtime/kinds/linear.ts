@@ -20,9 +20,6 @@ export interface LinearProgram extends NodeProgram {
 /** How Linear runs. */
 export const linear: RunningKind<LinearProgram> = {
   kind: "Linear",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate({ projector, relu, inputs, output }) {
     const width = inputs[0]!.size;
     const { size } = output;

@@ -10,8 +10,5 @@ import { rowsModule } from "../rows.ts";
 /** How LogSoftmax runs. */
 export const logSoftmax: RunningKind = {
   kind: "LogSoftmax",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate: (program) => rowsModule(logSoftmaxFloat32, program, false),
 };

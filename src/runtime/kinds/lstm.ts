@@ -28,7 +28,6 @@ import {
   type NodeProgram,
   reserveBetween,
   type RunningKind,
-  type Slot,
   type Values,
 } from "../kind.ts";
 import { makeProjector, type Projector, type ProjectorProgram } from "../projector.ts";
@@ -70,8 +69,6 @@ export interface LSTMProgram extends NodeProgram {
   /** Width of the projected hidden state; 0 where it is not projected. */
   readonly projSize: number;
   readonly splitGates: boolean;
-  /** Parameters of each cell's hidden and cell state, by layer, then direction; null is float32. */
-  readonly states: readonly (readonly [PerTensorQParams | null, PerTensorQParams | null])[];
   /** Activation tables of all cells. */
   readonly tables: readonly ActivationProgram[];
   /** By layer, then direction; null where the fast step does not run it. */
@@ -96,27 +93,9 @@ interface CellInstance {
   readonly project: Projector | null;
 }
 
-/**
- * What an LSTM keeps between steps: h and c of every layer and direction, and marks of first steps.
- */
-export function lstmSlots(
-  states: LSTMProgram["states"],
-  hiddenSize: number,
-  projSize: number,
-): readonly Slot[] {
-  return [
-    { name: "fresh", size: 1, groups: states.map(() => null), initial: 1, mark: true },
-    { name: "h", size: projSize || hiddenSize, groups: states.map(([h]) => h) },
-    { name: "c", size: hiddenSize, groups: states.map(([, c]) => c) },
-  ];
-}
-
 /** How LSTM runs. */
 export const lstm: RunningKind<LSTMProgram> = {
   kind: "LSTM",
-  endsTime: false,
-  looksAhead: ({ output, projSize, hiddenSize }) => output.size > (projSize || hiddenSize),
-  slots: ({ states, hiddenSize, projSize }) => lstmSlots(states, hiddenSize, projSize),
   instantiate(lstm) {
     if (lstm.layers === null) failRange("model", "parts that the fast step runs", "others");
     const { hiddenSize, projSize, fill } = lstm;

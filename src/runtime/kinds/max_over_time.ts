@@ -9,7 +9,6 @@ import type { RunningKind } from "../kind.ts";
 /** How MaxOverTime runs. */
 export const maxOverTime: RunningKind = endOfTime({
   kind: "MaxOverTime",
-  kept: "max",
   take: () => (max, to, x, from, fresh) => {
     if (fresh || x[from]! > max[to]!) max[to] = x[from]!;
   },

@@ -25,9 +25,6 @@ export interface SoftmaxProgram extends NodeProgram {
 /** How Softmax runs. */
 export const softmax: RunningKind<SoftmaxProgram> = {
   kind: "Softmax",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate(program) {
     const { fixedPoint, inputs, output: { size } } = program;
     if (!fixedPoint) return rowsModule(softmaxFloat32, program, true);

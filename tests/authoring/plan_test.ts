@@ -5,12 +5,12 @@ import fc from "fast-check";
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
 import { newQArray } from "../../src/core/dtype.ts";
 import { perTensorAffine, type PerTensorQParams, sameQParams } from "../../src/core/qparams.ts";
-import type { ProgramData } from "../../src/runtime/data.ts";
+import { type LoweredModel, planProgram } from "../../src/authoring/plan.ts";
 import type { NodeProgram, RunningKind, Values } from "../../src/runtime/kind.ts";
 import { Program } from "../../src/runtime/program.ts";
 import type { OutputArray } from "../../src/runtime/session.ts";
 import { convertCentered, quantizeCentered } from "../../src/runtime/centered.ts";
-import { generator } from "../authoring/arbitrary.ts";
+import { generator } from "./arbitrary.ts";
 
 const QPARAMS: readonly (PerTensorQParams | null)[] = [
   null,
@@ -59,9 +59,6 @@ function spoil(out: Values, size: number): void {
 
 const mix: RunningKind = {
   kind: "Mix",
-  endsTime: false,
-  looksAhead: () => false,
-  slots: () => [],
   instantiate: ({ inputs: ports, output: { size, qparams } }) => ({
     infallible: true,
     process(_state, inputs, out, { steps, batch, lengths }) {
@@ -77,9 +74,6 @@ const mix: RunningKind = {
 /** The same, of this step's rows and of what it gave at the step before. */
 const mixOn = (endsTime: boolean): RunningKind => ({
   kind: endsTime ? "End" : "Recur",
-  endsTime,
-  looksAhead: () => false,
-  slots: ({ output: { size, qparams } }) => [{ name: "y", size, groups: [qparams] }],
   instantiate: ({ inputs: ports, output: { size, qparams } }) => ({
     infallible: true,
     process({ y }, inputs, out, { steps, batch, lengths }) {
@@ -99,8 +93,8 @@ const mixOn = (endsTime: boolean): RunningKind => ({
 
 const KINDS = [mix, mixOn(false), mixOn(true)];
 
-/** Random programs: any number of inputs, parameters, joins and ends of time. */
-const programs: fc.Arbitrary<ProgramData> = fc.record({
+/** Random lowered models: any number of inputs, parameters, joins and ends of time. */
+const models: fc.Arbitrary<LoweredModel> = fc.record({
   nodes: fc.array(
     fc.record({
       kind: fc.constantFrom("Mix", "Mix", "Recur", "End"),
@@ -148,18 +142,23 @@ const programs: fc.Arbitrary<ProgramData> = fc.record({
   return {
     vocabulary: 0,
     batchFirst,
+    looksAhead: false,
     fingerprint: [1, 2],
     input: { size: inputSize, qparams: same ? readers[0] ?? null : null },
     nodes: order.map((i) => {
-      const { kind, size, gives } = drawn[i]!;
+      const { size, gives } = drawn[i]!;
       const { from, time } = froms[i]!;
+      const kind = time ? drawn[i]!.kind : "Mix";
+      const qparams = QPARAMS[gives]!;
       return {
         name: `n${i}`,
         from: from.map((read) => read < 0 ? -1 : order.indexOf(read)),
+        timeOut: time && kind !== "End",
         program: {
-          kind: time ? kind : "Mix",
+          kind,
           inputs: from.map((read, k) => ({ size: sizeOf(read), qparams: taken[i]![k]! })),
-          output: { size, qparams: QPARAMS[gives]! },
+          output: { size, qparams },
+          slots: kind === "Mix" ? [] : [{ name: "y", size, groups: [qparams] }],
         },
       };
     }),
@@ -167,8 +166,8 @@ const programs: fc.Arbitrary<ProgramData> = fc.record({
   };
 });
 
-/** What a program gives for one row of `steps` steps, each value in memory of its own. */
-function alone(data: ProgramData, x: Float32Array, steps: number): number[][][] {
+/** What a model gives for one row of `steps` steps, each value in memory of its own. */
+function alone(data: LoweredModel, x: Float32Array, steps: number): number[][][] {
   const { size, qparams } = data.input;
   const input = Array.from({ length: steps }, (_, t) => {
     const row = [...x.subarray(t * size, (t + 1) * size)];
@@ -222,7 +221,7 @@ Deno.test("a program's values are not overwritten while they are needed, whateve
   const seen = { joins: 0, ended: 0, several: 0, requantized: 0 };
   fc.assert(
     fc.property(
-      programs,
+      models,
       fc.constantFrom(1, 2, 3),
       fc.constantFrom(1, 2, 5, 9),
       fc.constantFrom(1, 3, 16),
@@ -230,7 +229,7 @@ Deno.test("a program's values are not overwritten while they are needed, whateve
       fc.boolean(),
       fc.nat(),
       (data, batch, steps, maxSteps, ragged, reals, seed) => {
-        const program = new Program(data, KINDS);
+        const program = new Program(planProgram(data), KINDS);
         const random = generator(seed);
         const { size } = data.input;
         const rows = Array.from(
