@@ -101,6 +101,7 @@ export {
   type PerChannelObserver,
   type PerChannelOptions,
 } from "./src/observer/per_channel.ts";
+export type { ValueStatistics } from "./src/observer/statistics.ts";
 export { PlaceholderObserver } from "./src/observer/placeholder.ts";
 export {
   BackendConfig,
@@ -112,7 +113,7 @@ export {
   qnnpackBackendConfig,
 } from "./src/qconfig/backend.ts";
 export { QConfigMapping } from "./src/qconfig/mapping.ts";
-export { getPreset, PRESET_NAMES } from "./src/qconfig/presets.ts";
+export { getPreset, PRESET_NAMES, RECOMMENDED_PRESET } from "./src/qconfig/presets.ts";
 export {
   defaultPerChannelQConfig,
   defaultQConfig,
@@ -140,6 +141,14 @@ export type { ObservedModel } from "./src/authoring/observed_model.ts";
 export { observeLSTMParts, type ObserveLSTMPartsOptions } from "./src/authoring/observe_parts.ts";
 export type { FitOptions, Unsupported } from "./src/modules/fit_backend.ts";
 export { prepare, type PrepareOptions } from "./src/authoring/prepare.ts";
+export {
+  quantize,
+  type QuantizeOptions,
+  type QuantizeProgress,
+  type QuantizeResult,
+} from "./src/authoring/quantize.ts";
+export type { ModelInput } from "./src/authoring/inputs.ts";
+export { type CalibrationWarning, calibrationWarnings } from "./src/authoring/warnings.ts";
 export { quantizeDynamic } from "./src/authoring/quantize_dynamic.ts";
 export type { GraphNode, GraphValue } from "./src/modules/reference.ts";
 export { nodeQParams } from "./src/reference/graph.ts";
@@ -154,12 +163,7 @@ export {
 } from "./src/reference/reference.ts";
 export type { GraphWatcher } from "./src/reference/run.ts";
 export { type GraphFault, verifyGraph } from "./src/reference/verify.ts";
-export {
-  type MeasuredInput,
-  type PartLoss,
-  type PartReport,
-  reportParts,
-} from "./src/tune/report.ts";
+export { type PartLoss, type PartReport, reportParts } from "./src/tune/report.ts";
 export { tune, type TunedPart, type TuneOptions, type TuneResult } from "./src/tune/tune.ts";
 
 export type { OutputPort } from "./src/runtime/data.ts";

@@ -6,12 +6,13 @@
 import { failType } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { INPUT } from "../core/topology.ts";
+import { finish, type Work } from "../core/work.ts";
 import type { QuantizedModule } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
 import { observedQParams } from "../modules/observing.ts";
 import { QuantizedModel } from "./model.ts";
 import { ObservedModel } from "./observed_model.ts";
-import { roundTogether } from "./rewrites.ts";
+import { roundTogether, rowsTogether } from "./rewrites.ts";
 
 /**
  * Converts an observed and calibrated model to integers: int8 weights, each with its QConfig's
@@ -44,6 +45,20 @@ export function convert(observed: ObservedModel): QuantizedModel {
   if (!(observed instanceof ObservedModel)) {
     failType("observed", "an ObservedModel, as prepare gives it", observed);
   }
+  return finish(conversion(observed));
+}
+
+/** Units of work that {@linkcode conversion} is: one a module, and rows of weights. */
+export function conversionSize(observed: ObservedModel): number {
+  let size = observed.modules.size;
+  for (const [name, module] of observed.modules) {
+    size += rowsTogether(observed, name) + (kindOf(name, module).rowsToRound?.(module) ?? 0);
+  }
+  return size;
+}
+
+/** {@linkcode convert}, a row of a weight at a time. */
+export function* conversion(observed: ObservedModel): Work<QuantizedModel> {
   const { modules, topology } = observed;
   const quantized = new Map<string, QuantizedModule>();
   const outputs = new Map<string, PerTensorQParams | null>([[INPUT, null]]);
@@ -56,14 +71,12 @@ export function convert(observed: ObservedModel): QuantizedModel {
       : input === "previous"
       ? given[0]!
       : observedQParams(`${name}.input`, input);
-    const together = roundTogether(observed, quantized, name);
+    const together = yield* roundTogether(observed, quantized, name);
     if (together !== null) quantized.set(together.table, together.embedding);
-    const converted = kind.convert(module, {
-      name,
-      given,
-      input: taken,
-      inputWeights: together?.weights ?? [],
-    });
+    const inputWeights = together?.weights ?? [];
+    const work = kind.convert(module, { name, given, input: taken, inputWeights });
+    const converted = Symbol.iterator in work ? yield* work : work;
+    yield 1;
     quantized.set(name, converted);
     outputs.set(name, kind.ends(converted).output.qparams);
   }

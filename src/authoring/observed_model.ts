@@ -12,7 +12,8 @@ import type { Unsupported } from "../modules/fit_backend.ts";
 import { type GraphForwardOptions, outputsFrom, stateOf } from "../modules/graph.ts";
 import type { FloatCall, ObservedModule, Value } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
-import { observeRows } from "../modules/observing.ts";
+import { gatherRows, observeRows } from "../modules/observing.ts";
+import { ValueStatistics } from "../observer/statistics.ts";
 
 /** A value on its way through an observed model. */
 interface ObservedValue {
@@ -47,6 +48,10 @@ export class ObservedModel {
   readonly topology: Topology;
   /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;
+  /** Values a step of its input; null for token ids. */
+  readonly inputSize: number | null;
+  /** What the values of its input were like so far, padding left out. */
+  readonly inputStatistics: ValueStatistics = new ValueStatistics();
   /** Modules and parts that stay float32 because the target does not run them. */
   readonly unsupported: readonly Unsupported[];
 
@@ -55,11 +60,13 @@ export class ObservedModel {
     modules: ReadonlyMap<string, ObservedModule>,
     topology: Topology,
     batchFirst: boolean,
+    inputSize: number | null,
     unsupported: readonly Unsupported[] = [],
   ) {
     this.modules = modules;
     this.topology = topology;
     this.batchFirst = batchFirst;
+    this.inputSize = inputSize;
     this.unsupported = unsupported;
   }
 
@@ -114,6 +121,7 @@ export class ObservedModel {
     }
     this.#check(x, lengths, state);
     const rows = lengths === null ? null : this.#validRows(x, lengths);
+    this.#addInput(x, rows);
     const values = new Map<string, ObservedValue>();
     const given = { value: x, rows, tokens: isInt32Array(x.data) ? x.data : null };
     values.set(INPUT, given);
@@ -135,6 +143,13 @@ export class ObservedModel {
       });
     }
     return outputsFrom(this.topology, (name) => values.get(name)!.value as Tensor);
+  }
+
+  #addInput({ data, shape }: Value, rows: readonly number[] | null): void {
+    if (rows === null) this.inputStatistics.add(data);
+    else if (isInt32Array(data)) {
+      this.inputStatistics.add(Int32Array.from(rows, (row) => data[row]!));
+    } else this.inputStatistics.add(gatherRows(data, rows, shape.at(-1)!));
   }
 
   /** Refuses what a module would refuse, before any observer has seen a value. */

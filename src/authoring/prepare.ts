@@ -13,6 +13,7 @@ import type { ObservedModule } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
 import type { Module } from "../modules/module.ts";
 import type { Observer } from "../observer/observer.ts";
+import { getPreset, RECOMMENDED_PRESET } from "../qconfig/presets.ts";
 import { asMapping, type NamedModule, type QConfigMapping } from "../qconfig/mapping.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import { ObservedModel } from "./observed_model.ts";
@@ -26,6 +27,9 @@ export interface PrepareOptions extends FitOptions {
    */
   readonly splitGates?: boolean;
 }
+
+/** The options of {@linkcode PrepareOptions}, by name. */
+export const PREPARE_OPTIONS = ["splitGates", "backendConfig", "onUnsupported"] as const;
 
 /** Modules as a QConfigMapping knows them. */
 export function namedModules({ modules }: FloatModel): NamedModule[] {
@@ -46,7 +50,8 @@ export function namedModules({ modules }: FloatModel): NamedModule[] {
  *
  * @param model A module, a Sequential or a Graph.
  * @param qconfig A QConfig for every module, or a mapping. What has a weight of integers (Linear,
- * LSTM) needs one; other modules may be left float32 (null).
+ * LSTM) needs one; other modules may be left float32 (null). The recommended preset, `accurate`, by
+ * default.
  * @param options.splitGates Whether the gates of recurrent modules are split.
  * @param options.backendConfig A target to hold modules and parts to.
  * @returns The observed model: run calibration data through it, then convert it.
@@ -67,11 +72,11 @@ export function namedModules({ modules }: FloatModel): NamedModule[] {
  */
 export function prepare(
   model: Module,
-  qconfig: QConfig | QConfigMapping,
+  qconfig: QConfig | QConfigMapping = getPreset(RECOMMENDED_PRESET),
   options: PrepareOptions = {},
 ): ObservedModel {
   const float = rewriteFloat(flatten(model));
-  checkOptions("options", options, ["splitGates", "backendConfig", "onUnsupported"]);
+  checkOptions("options", options, PREPARE_OPTIONS);
   const splitGates = checkBoolean("splitGates", options.splitGates ?? false);
   const fit = fitOf(options);
   const { modules, topology } = float;
@@ -99,7 +104,9 @@ export function prepare(
     outputs.set(name, made.output);
   });
   if (engines.size > 1) failRange("qconfig.engine", "the same for all modules", [...engines]);
-  return new ObservedModel(observed, topology, batchFirst, distinct(fit?.unsupported ?? []));
+  const inputSize = shapes.get(INPUT)!.size;
+  const unsupported = distinct(fit?.unsupported ?? []);
+  return new ObservedModel(observed, topology, batchFirst, inputSize, unsupported);
 }
 
 /** The first entry of each name: what a part reads may have been asked about more than once. */

@@ -16,6 +16,7 @@ import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import { foldBatchNorm } from "../../kernels/ops/normalize.ts";
 import { checkFinite, failRange } from "../core/errors.ts";
+import type { Work } from "../core/work.ts";
 import { INPUT, loneReaders, readersOf, type Topology } from "../core/topology.ts";
 import { checkBatchNorm } from "../modules/batch_norm/check.ts";
 import { BatchNorm1d } from "../modules/batch_norm/float.ts";
@@ -27,7 +28,7 @@ import { kindOf } from "../modules/kinds.ts";
 import { copyOf } from "../modules/copy.ts";
 import { Linear, LinearReLU } from "../modules/linear/float.ts";
 import type { Module } from "../modules/module.ts";
-import { roundTokenTable } from "../modules/rounding/weight_rounding.ts";
+import { tokenTableRows, tokenTableWork } from "../modules/rounding/weight_rounding.ts";
 import type { ObservedModel } from "./observed_model.ts";
 
 /** Kinds that do nothing when a model runs. */
@@ -142,11 +143,13 @@ export function tableRows(
  *
  * @returns null where they are not.
  */
-export function roundTogether(
+export function* roundTogether(
   { topology, modules }: ObservedModel,
   quantized: ReadonlyMap<string, QuantizedModule>,
   name: string,
-): { table: string; embedding: QuantizedEmbedding; weights: readonly LinearWeight[] } | null {
+): Work<
+  { table: string; embedding: QuantizedEmbedding; weights: readonly LinearWeight[] } | null
+> {
   const table = tableOf(topology, modules, name);
   if (table === null) return null;
   const module = modules.get(name)!;
@@ -159,7 +162,7 @@ export function roundTogether(
     const expected = "calibration data: run some through the observed model first";
     failRange(name, expected, "none");
   }
-  const rounded = roundTokenTable(
+  const rounded = yield* tokenTableWork(
     (modules.get(table) as ObservedEmbedding).embedding.weight,
     { codes, scales, biases },
     projections,
@@ -170,6 +173,15 @@ export function roundTogether(
     embedding: new QuantizedEmbedding({ ...embedding, weight: rounded.codes }),
     weights: rounded.projections,
   };
+}
+
+/** Units of work that {@linkcode roundTogether} is for a module. */
+export function rowsTogether({ topology, modules }: ObservedModel, name: string): number {
+  const table = tableOf(topology, modules, name);
+  if (table === null) return 0;
+  const module = modules.get(name)!;
+  const projections = kindOf(name, module).tableProjections?.(name, module) ?? null;
+  return projections === null ? 0 : tokenTableRows(projections, projections[0]!.counts.length);
 }
 
 /** An Embedding that can be folded into what reads it. */

@@ -16,6 +16,7 @@ import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { QTensor, Tensor, TokenTensor } from "../core/tensor.ts";
 import { failRange } from "../core/errors.ts";
+import type { Work } from "../core/work.ts";
 import type { Part } from "../cells/lstm_parts.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
@@ -202,6 +203,11 @@ export interface Kind<
 
   // Observed.
 
+  /**
+   * Observers of what is inside of it, by the name of the value: `l0.gates.forget`; absent where
+   * there are none but those of its input and its output.
+   */
+  innerObservers?(observed: O): Iterable<readonly [name: string, observer: Observer]>;
   /** Parts of its cells that a QConfig can configure; none for most kinds. */
   parts(module: F): readonly Part[];
   /** Its cells, whose parts have observers of their own; absent where a kind has none. */
@@ -218,8 +224,13 @@ export interface Kind<
 
   // Quantized.
 
-  /** To integers. */
-  convert(observed: O, context: ConvertContext): Q;
+  /**
+   * To integers; where that takes long, as work whose units are the rows of weights that are
+   * rounded.
+   */
+  convert(observed: O, context: ConvertContext): Q | Work<Q>;
+  /** How many units of work `convert` is; absent where it is none. */
+  rowsToRound?(observed: O): number;
   /**
    * Its input weights, where they can be rounded together with the table whose rows it reads; null
    * where calibration did not look at them so. Absent where a kind has none.

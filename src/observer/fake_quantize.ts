@@ -171,6 +171,7 @@ export class FakeQuantize extends Observer {
 
   /** Makes the observer forget what it saw. */
   override reset(): void {
+    super.reset();
     this.observer.reset();
   }
 }

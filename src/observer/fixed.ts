@@ -113,7 +113,4 @@ export class FixedQParamsObserver extends Observer {
   override get seen(): boolean {
     return true;
   }
-
-  /** Does nothing: there is nothing to forget. */
-  override reset(): void {}
 }

@@ -269,6 +269,7 @@ export class HistogramObserver extends UniformObserver {
 
   /** Empties the histogram and its range. */
   override reset(): void {
+    super.reset();
     this.#histogram = new Float32Array(this.bins);
     this.#min = Infinity;
     this.#max = -Infinity;

@@ -97,6 +97,7 @@ export class MinMaxObserver extends UniformObserver {
 
   /** Back to no range at all. */
   override reset(): void {
+    super.reset();
     this.#min = Infinity;
     this.#max = -Infinity;
   }

@@ -133,6 +133,7 @@ export class MovingAverageMinMaxObserver extends UniformObserver {
 
   /** Forgets the averages: the next tensor sets them anew. */
   override reset(): void {
+    super.reset();
     this.#min = Infinity;
     this.#max = -Infinity;
   }

@@ -11,6 +11,7 @@ import { checkBoolean, checkFinite, checkInteger, failRange, failType } from "..
 import { checkOptions } from "../core/check.ts";
 import { perTensorAffine, type PerTensorQParams, type QParams } from "../core/qparams.ts";
 import { shapeSize } from "../core/tensor.ts";
+import { ValueStatistics } from "./statistics.ts";
 
 const f = Math.fround;
 
@@ -88,7 +89,8 @@ export type ObserverFactory<T extends Observer = Observer> = {
  *   get seen(): boolean {
  *     return this.#count > 0;
  *   }
- *   reset(): void {
+ *   override reset(): void {
+ *     super.reset();
  *     this.#sum = this.#count = 0;
  *   }
  * }
@@ -107,6 +109,7 @@ export abstract class Observer {
   abstract readonly kind: string;
   /** Storage dtype of the parameters; undefined if the value stays float. */
   abstract readonly dtype: DType | undefined;
+  #statistics = new ValueStatistics();
 
   /**
    * Takes one tensor into account. An empty one changes nothing.
@@ -134,8 +137,16 @@ export abstract class Observer {
         );
       }
     }
-    checkFinite("data", data);
-    if (data.length > 0) this.update(data, shape);
+    const statistics = new ValueStatistics();
+    if (!statistics.add(data)) checkFinite("data", data);
+    if (data.length === 0) return;
+    this.update(data, shape);
+    this.#statistics.merge(statistics);
+  }
+
+  /** What the values seen were like, whatever of them decides the parameters. */
+  get statistics(): ValueStatistics {
+    return this.#statistics;
   }
 
   /** {@linkcode Observer.observe} for checked, non-empty data. */
@@ -155,8 +166,10 @@ export abstract class Observer {
   /** Whether there is something to calculate parameters from. */
   abstract get seen(): boolean;
 
-  /** Forgets what was seen. */
-  abstract reset(): void;
+  /** Forgets what was seen; what overrides it calls it. */
+  reset(): void {
+    this.#statistics = new ValueStatistics();
+  }
 
   /**
    * Smallest value so far, one a channel if per channel; undefined for observers that keep no

@@ -251,6 +251,7 @@ export abstract class PerChannelObserver extends UniformObserver {
 
   /** Forgets the ranges and the number of channels. */
   override reset(): void {
+    super.reset();
     this.#min = new Float32Array(0);
     this.#max = new Float32Array(0);
   }

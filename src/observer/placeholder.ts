@@ -54,7 +54,4 @@ export class PlaceholderObserver extends Observer {
   override get seen(): boolean {
     return false;
   }
-
-  /** Does nothing. */
-  override reset(): void {}
 }

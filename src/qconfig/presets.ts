@@ -110,6 +110,19 @@ const PRESETS: ReadonlyMap<string, QConfig> = new Map([
 export const PRESET_NAMES: readonly string[] = [...PRESETS.keys()];
 
 /**
+ * The preset for whoever has no reason for another one: what `prepare` and `quantize` take by
+ * default.
+ *
+ * @example
+ * ```ts
+ * import { PRESET_NAMES, RECOMMENDED_PRESET } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * assert(PRESET_NAMES.includes(RECOMMENDED_PRESET));
+ * ```
+ */
+export const RECOMMENDED_PRESET = "accurate";
+
+/**
  * A preset by name: `fbgemm`, `x86`, `qnnpack` (torch's defaults), `accurate`, `int8x16`.
  *
  * @throws {TypeError} If the name is no string.

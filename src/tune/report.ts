@@ -4,25 +4,19 @@
  * @module
  */
 import { reciprocal, roundHalfEven } from "../../kernels/numeric/requantize.ts";
-import { failRange, failType } from "../core/errors.ts";
+import { failType } from "../core/errors.ts";
 import type { DType } from "../core/dtype.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import { checkOptions, copyLengths } from "../core/check.ts";
 import { convert } from "../authoring/convert.ts";
+import { type ModelInput, readInputs } from "../authoring/inputs.ts";
 import { ObservedModel } from "../authoring/observed_model.ts";
 import { QuantizedModel } from "../authoring/model.ts";
+import { type CalibrationWarning, calibrationWarnings } from "../authoring/warnings.ts";
 import { kindOf } from "../modules/kinds.ts";
 import type { GraphNode } from "../modules/reference.ts";
 import { nodeQParams } from "../reference/graph.ts";
 import { ReferenceModel } from "../reference/reference.ts";
 import type { FloatWeights } from "../reference/run.ts";
-import type { Tensor, TokenTensor } from "../core/tensor.ts";
-
-/** Data to measure on: an input, or an input with the length of each batch row. */
-export type MeasuredInput =
-  | Tensor
-  | TokenTensor
-  | { readonly x: Tensor | TokenTensor; readonly lengths?: ArrayLike<number> };
 
 /** What one quantize node loses. */
 export interface PartLoss {
@@ -111,14 +105,24 @@ export class PartReport {
    * known.
    */
   readonly outputSqnr: number | null;
+  /**
+   * What the calibration data did to parameters that one should know; empty where all is well, or
+   * the observed model is not known.
+   */
+  readonly warnings: readonly CalibrationWarning[];
 
   /** Called by {@linkcode reportParts}. */
-  constructor(parts: readonly PartLoss[], outputSqnr: number | null) {
+  constructor(
+    parts: readonly PartLoss[],
+    outputSqnr: number | null,
+    warnings: readonly CalibrationWarning[] = [],
+  ) {
     this.parts = parts;
     this.outputSqnr = outputSqnr;
+    this.warnings = warnings;
   }
 
-  /** A text table, one part a line. */
+  /** A text table, one part a line; below it the warnings, one a line. */
   toTable(): string {
     const columns = [
       "part",
@@ -146,7 +150,7 @@ export class PartReport {
         decibels(part.sqnr),
         decibels(part.sqnrInModel),
       ]),
-    ]);
+    ]) + this.warnings.map(({ message }) => `warning: ${message}\n`).join("");
   }
 }
 
@@ -165,26 +169,6 @@ export function floatWeights(observed: ObservedModel): FloatWeights {
     const module = observed.modules.get(name)!;
     return kindOf(name, module).floatWeight!(module, node);
   };
-}
-
-/** Checks data, whatever its form. */
-export function* measuredInputs(
-  name: string,
-  data: Iterable<MeasuredInput>,
-): Generator<{ x: Tensor | TokenTensor; lengths?: ArrayLike<number> }> {
-  if (typeof data !== "object" || data === null || !(Symbol.iterator in data)) {
-    failType(name, "an array of inputs", data);
-  }
-  let count = 0;
-  for (const each of data) {
-    if (typeof each !== "object" || each === null) failType(`${name}[${count}]`, "a tensor", each);
-    if ("x" in each) checkOptions(`${name}[${count}]`, each, ["x", "lengths"]);
-    if (!("x" in each)) yield { x: each };
-    else if (each.lengths === undefined) yield { x: each.x };
-    else yield { x: each.x, lengths: copyLengths(each.lengths) };
-    count++;
-  }
-  if (count === 0) failRange(name, "one input or more", "none");
 }
 
 interface Sums {
@@ -220,13 +204,14 @@ interface Sums {
  */
 export function reportParts(
   model: ObservedModel | QuantizedModel,
-  data: Iterable<MeasuredInput>,
+  data: Iterable<ModelInput>,
 ): PartReport {
   const observed = model instanceof ObservedModel ? model : null;
   if (observed === null && !(model instanceof QuantizedModel)) {
     failType("model", "an ObservedModel or a QuantizedModel", model);
   }
   const quantized = observed === null ? model as QuantizedModel : convert(observed);
+  const inputSize = quantized.vocabulary > 0 ? null : quantized.inputSize;
   const graph = new ReferenceModel(quantized);
   const twin = observed === null ? null : new ReferenceModel(quantized, floatWeights(observed));
   const sums = new Map<string, Sums>();
@@ -242,7 +227,7 @@ export function reportParts(
       inModel: new Noise(),
     });
   }
-  for (const { x, lengths } of measuredInputs("data", data)) {
+  for (const { x, lengths } of readInputs("data", data, inputSize)) {
     const options = lengths === undefined ? {} : { lengths };
     // What a quantize reads in the float model, in the order in which steps come.
     const exact = new Map<string, Float32Array[]>();
@@ -300,5 +285,6 @@ export function reportParts(
       sqnrInModel: twin === null ? null : inModel.sqnr,
     };
   });
-  return new PartReport(parts, twin === null ? null : output.sqnr);
+  const warnings = observed === null ? [] : calibrationWarnings(observed);
+  return new PartReport(parts, twin === null ? null : output.sqnr, warnings);
 }

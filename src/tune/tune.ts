@@ -17,6 +17,7 @@ import type { QConfig } from "../qconfig/qconfig.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { INPUT } from "../core/topology.ts";
 import { convert } from "../authoring/convert.ts";
+import { type ModelInput, readInputs } from "../authoring/inputs.ts";
 import type { ObservedModule, QuantizedModule } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
 import type { Module } from "../modules/module.ts";
@@ -25,14 +26,7 @@ import { prepare } from "../authoring/prepare.ts";
 import { QuantizedModel } from "../authoring/model.ts";
 import { ReferenceModel } from "../reference/reference.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
-import {
-  floatWeights,
-  type MeasuredInput,
-  measuredInputs,
-  Noise,
-  roundTo,
-  textTable,
-} from "./report.ts";
+import { floatWeights, Noise, roundTo, textTable } from "./report.ts";
 
 /** Options of {@linkcode tune}. */
 export interface TuneOptions {
@@ -319,21 +313,13 @@ function slotNoises(
  */
 export function tune(
   model: Module,
-  calibration: Iterable<MeasuredInput>,
+  calibration: Iterable<ModelInput>,
   options: TuneOptions,
 ): TuneResult {
   checkOptions("options", options, ["budget", "qconfig", "splitGates", "backendConfig"]);
   const { budget, qconfig = int8x16QConfig, splitGates = false, backendConfig } = options;
   if (typeof budget !== "number") failType("options.budget", "a number of dB", budget);
   if (!Number.isFinite(budget)) failRange("options.budget", "a finite number of dB", budget);
-  // Copies: a caller may reuse one array for all inputs.
-  const inputs = Array.from(
-    measuredInputs("calibration", calibration),
-    (input) =>
-      ArrayBuffer.isView(input.x?.data)
-        ? { ...input, x: { ...input.x, data: copyArray(input.x.data) } as Tensor | TokenTensor }
-        : input,
-  );
   const prepared = (choices: readonly Choice[]) =>
     prepare(model, mappingOf(qconfig, choices), {
       splitGates,
@@ -345,6 +331,14 @@ export function tune(
   );
   if (wide.length === 0) failRange("model", "a model with an LSTM", "none");
   const observed = prepared(wide);
+  // Copies: a caller may reuse one array for all inputs.
+  const inputs = Array.from(
+    readInputs("calibration", calibration, observed.inputSize),
+    (input) =>
+      ArrayBuffer.isView(input.x?.data)
+        ? { ...input, x: { ...input.x, data: copyArray(input.x.data) } as Tensor | TokenTensor }
+        : input,
+  );
   const { batchFirst } = observed;
   const sequences = inputs.map(({ x, lengths }): Sequence => {
     const y = observed.forward(x, lengths === undefined ? {} : { lengths });

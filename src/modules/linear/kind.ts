@@ -71,7 +71,7 @@ export const linearKind: Kind<Linear, ObservedLinear, QuantizedLinear> = {
     return observeRows(observed.output, observed.forward(x as Tensor), rows);
   },
 
-  convert({ linear, qconfig, gram, output, relu }, { name, input }) {
+  *convert({ linear, qconfig, gram, output, relu }, { name, input }) {
     const { outFeatures, weight, bias } = linear;
     if (gram?.every((value) => value === 0)) {
       const expected = "calibration data: run some through the observed model first";
@@ -80,7 +80,7 @@ export const linearKind: Kind<Linear, ObservedLinear, QuantizedLinear> = {
     const nearest = quantizeWeight(`${name}.weight`, qconfig.weight, weight, outFeatures);
     return new QuantizedLinear({
       engine: qconfig.engine ?? "fbgemm",
-      weight: roundWeight(nearest, weight, gram),
+      weight: yield* roundWeight(nearest, weight, gram),
       bias,
       input,
       output: observedQParams(name, output),
@@ -88,6 +88,7 @@ export const linearKind: Kind<Linear, ObservedLinear, QuantizedLinear> = {
       relu,
     });
   },
+  rowsToRound: ({ gram, linear }) => gram === null ? 0 : linear.outFeatures,
   withInputs: (linear, [input]) => new QuantizedLinear({ ...linear, input: input! }),
   ends: linearEnds,
   fingerprint: ({ engine, weight, bias, input, output, dynamic, relu }) => [

@@ -7,6 +7,7 @@ import type { LinearWeight } from "../../../kernels/ops/linear.ts";
 import { functionsOf } from "../../cells/functions.ts";
 import { CELL_STATE, type CellQParams, GATES, lstmParts } from "../../cells/lstm_parts.ts";
 import { sameQParams } from "../../core/qparams.ts";
+import type { Work } from "../../core/work.ts";
 import type { Observer } from "../../observer/observer.ts";
 import type { ConvertContext, TableProjection } from "../kind.ts";
 import { observedQParams } from "../observing.ts";
@@ -35,13 +36,13 @@ function nearestInputWeight(
 }
 
 /** @param weightIh The input weight where it is rounded already. */
-function convertCell(
+function* convertCell(
   name: string,
   lstm: ObservedLSTM,
   cell: ObservedCell,
   suffix: string,
   weightIh: LinearWeight | undefined,
-): QuantizedLSTMCell {
+): Work<QuantizedLSTMCell> {
   const { qconfig, splitGates } = lstm;
   const { weights, observers } = cell;
   const parts: Record<string, unknown> = {};
@@ -81,12 +82,12 @@ function convertCell(
   const inputGram = statistics?.input.kind === "gram" ? statistics.input.gram : null;
   return {
     weightIh: weightIh ??
-      roundWeight(
+      (yield* roundWeight(
         nearestInputWeight(`${name}.weight_ih_${suffix}`, lstm, cell),
         weights.weightIh,
         inputGram,
-      ),
-    weightHh: roundWeight(
+      )),
+    weightHh: yield* roundWeight(
       nearest("hh", weightHh, 4 * hiddenSize, blocks),
       weightHh,
       statistics?.hidden ?? null,
@@ -99,7 +100,7 @@ function convertCell(
 }
 
 /** What a direction is called in names of weights. */
-function suffixOf(layer: number, direction: number): string {
+export function suffixOf(layer: number, direction: number): string {
   return `l${layer}${direction === 1 ? "_reverse" : ""}`;
 }
 
@@ -124,6 +125,15 @@ function stateInputOf(
   return h === null && c === null ? {} : { stateInput: [h!, c!] };
 }
 
+/** Rows of weights that converting an LSTM rounds against calibration data. */
+export function rowsToRound({ lstm, cells }: ObservedLSTM): number {
+  const rows = 4 * lstm.hiddenSize;
+  return cells.flat().reduce((sum, { statistics }) => {
+    if (statistics === null) return sum;
+    return sum + (statistics.input.kind === "gram" ? 2 : 1) * rows;
+  }, 0);
+}
+
 type TokenStatistics = Extract<InputStatistics, { kind: "tokens" }>;
 
 /**
@@ -144,17 +154,21 @@ export function tableProjections(name: string, lstm: ObservedLSTM): TableProject
 }
 
 /** Converts an LSTM. */
-export function convertLSTM(
+export function* convertLSTM(
   observed: ObservedLSTM,
   { name, input, inputWeights }: ConvertContext,
-): QuantizedLSTM {
+): Work<QuantizedLSTM> {
   const { qconfig, lstm, splitGates } = observed;
   const { inputSize, hiddenSize, projSize, numLayers, bias, batchFirst, bidirectional } = lstm;
-  const cells = observed.cells.map((layer, l) =>
-    layer.map((cell, d) =>
-      convertCell(name, observed, cell, suffixOf(l, d), l === 0 ? inputWeights[d] : undefined)
-    )
-  );
+  const cells: QuantizedLSTMCell[][] = [];
+  for (const [l, layer] of observed.cells.entries()) {
+    const converted: QuantizedLSTMCell[] = [];
+    for (const [d, cell] of layer.entries()) {
+      const weightIh = l === 0 ? inputWeights[d] : undefined;
+      converted.push(yield* convertCell(name, observed, cell, suffixOf(l, d), weightIh));
+    }
+    cells.push(converted);
+  }
   return new QuantizedLSTM({
     inputSize,
     hiddenSize,

@@ -4,7 +4,7 @@
  * @module
  */
 import { functionsOf, hasLSTMFunctions } from "../../cells/functions.ts";
-import { lstmParts, type PartName } from "../../cells/lstm_parts.ts";
+import { GATES, lstmParts, type PartName } from "../../cells/lstm_parts.ts";
 import { failRange } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import { shapeSize, type Tensor } from "../../core/tensor.ts";
@@ -22,7 +22,7 @@ import {
 } from "../kind.ts";
 import { inputObserved, inputObserver, requiredQConfig } from "../observing.ts";
 import { weightObserver } from "../rounding/weights.ts";
-import { convertLSTM, tableProjections } from "./convert.ts";
+import { convertLSTM, rowsToRound, suffixOf, tableProjections } from "./convert.ts";
 import { lstmEnds } from "./data.ts";
 import { readLSTM, writeLSTM } from "./file.ts";
 import { fitLSTM } from "./fit.ts";
@@ -113,6 +113,28 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
   forward: (module, [x], call) => module.forward(x as Tensor, call.state, optionsOf(call))[0],
 
   parts: (lstm) => lstmParts(lstm.projSize > 0, lstm),
+  *innerObservers({ cells, splitGates, state }) {
+    for (const [i, name] of ["h0", "c0"].entries()) {
+      if (state?.[i]?.seen) yield [name, state[i]];
+    }
+    for (const [l, layer] of cells.entries()) {
+      for (const [d, { observers: { inputs = {}, ...outputs } }] of layer.entries()) {
+        const cell = suffixOf(l, d);
+        for (const [part, own] of Object.entries(outputs)) {
+          const each = [own].flat() as (Observer | null)[];
+          for (const [g, observer] of (splitGates ? each : each.slice(0, 1)).entries()) {
+            const gate = each.length > 1 && splitGates ? `.${GATES[g]}` : "";
+            if (observer !== null) yield [`${cell}.${part}${gate}`, observer];
+          }
+        }
+        for (const [part, own] of Object.entries(inputs)) {
+          for (const [i, observer] of own.entries()) {
+            if (observer !== null) yield [`${cell}.${part}.inputs[${i}]`, observer];
+          }
+        }
+      }
+    }
+  },
   cells: lstmCells,
   observe,
   check({ lstm }, [x], call) {
@@ -124,6 +146,7 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
     observed.forward(x as Tensor, call.state, optionsOf(call), call.tokens[0])[0],
 
   convert: convertLSTM,
+  rowsToRound,
   tableProjections,
   withInputs: (lstm, [input]) => new QuantizedLSTM({ ...lstm, input: input! }),
   ends: (lstm) => ({

@@ -16,6 +16,7 @@ import { clamp, roundHalfEven } from "../../../kernels/numeric/requantize.ts";
 import { isUint8Array } from "../../../kernels/numeric/typed_array.ts";
 import { failRange } from "../../core/errors.ts";
 import { checkOptions } from "../../core/check.ts";
+import { finish, type Work } from "../../core/work.ts";
 
 /** Moves that lower the error by less than this part of their curvature are rounding noise. */
 const MIN_GAIN = 1e-9;
@@ -221,6 +222,16 @@ export function roundWeightRows(
   grams: Float64Array,
   options: RoundingOptions = {},
 ): LinearWeight {
+  return finish(weightRowsWork(nearest, weight, grams, options));
+}
+
+/** {@linkcode roundWeightRows}, a row at a time. */
+export function* weightRowsWork(
+  nearest: NearestWeight,
+  weight: Float32Array,
+  grams: Float64Array,
+  options: RoundingOptions = {},
+): Work<LinearWeight> {
   checkOptions("options", options, ["damping"]);
   const { quantMin, quantMax } = nearest;
   const { data, outFeatures, inFeatures: n, scales, zeroPoints } = nearest.weight;
@@ -250,6 +261,7 @@ export function roundWeightRows(
     }
     descendIntegers(q, gram, linear, quantMin - zeroPoint, quantMax - zeroPoint);
     for (let k = 0; k < n; k++) rounded[row * n + k] = q[k]! + zeroPoint;
+    yield 1;
   }
   return { ...nearest.weight, data: rounded };
 }
@@ -282,6 +294,9 @@ export interface TokenTableOptions extends RoundingOptions {
   /** How often the projections' rows and the embedding's rows take turns; 3 by default. */
   readonly rounds?: number;
 }
+
+/** Turns of {@linkcode roundTokenTable} by default. */
+const DEFAULT_ROUNDS = 3;
 
 /** What {@linkcode roundTokenTable} gives. */
 export interface RoundedTokenTable {
@@ -345,10 +360,30 @@ export function roundTokenTable(
   counts: Float64Array,
   options: TokenTableOptions = {},
 ): RoundedTokenTable {
+  return finish(tokenTableWork(embedding, nearest, projections, counts, options));
+}
+
+/** Rows that {@linkcode tokenTableWork} rounds with its defaults. */
+export function tokenTableRows(
+  projections: readonly { readonly nearest: NearestWeight }[],
+  tokens: number,
+): number {
+  const rows = projections.reduce((sum, { nearest }) => sum + nearest.weight.outFeatures, tokens);
+  return DEFAULT_ROUNDS * rows;
+}
+
+/** {@linkcode roundTokenTable}, a row at a time. */
+export function* tokenTableWork(
+  embedding: Float32Array,
+  nearest: CodedRows,
+  projections: readonly TokenProjection[],
+  counts: Float64Array,
+  options: TokenTableOptions = {},
+): Work<RoundedTokenTable> {
   checkOptions("options", options, ["damping", "rounds"]);
   const tokens = counts.length;
   const n = embedding.length / tokens;
-  const rounds = options.rounds ?? 3;
+  const rounds = options.rounds ?? DEFAULT_ROUNDS;
   const damping = checkDamping(options.damping ?? 0.01);
   if (!Number.isInteger(rounds) || rounds < 1) {
     failRange("options.rounds", "an integer >= 1", rounds);
@@ -380,8 +415,8 @@ export function roundTokenTable(
   const before = tableError(coded, sides, tokens, n);
   for (let round = 0; round < rounds; round++) {
     const rows = dequantizeRows(coded, n);
-    for (const side of sides) roundProjection(side, rows, damping);
-    roundEmbedding(coded, embedding, sides, damping);
+    for (const side of sides) yield* roundProjection(side, rows, damping);
+    yield* roundEmbedding(coded, embedding, sides, damping);
   }
   if (tableError(coded, sides, tokens, n) > before) {
     return {
@@ -471,7 +506,7 @@ export function rowsOf(matrix: Float64Array, width: number): readonly Float64Arr
 }
 
 /** Rounds a projection's rows: each output is a least-squares problem over the tokens. */
-function roundProjection(side: Side, rows: Float64Array, damping: number): void {
+function* roundProjection(side: Side, rows: Float64Array, damping: number): Work<void> {
   const { nearest, weight, target, importance, data } = side;
   const { quantMin, quantMax } = nearest;
   const { outFeatures, inFeatures: n, scales, zeroPoints } = nearest.weight;
@@ -498,6 +533,7 @@ function roundProjection(side: Side, rows: Float64Array, damping: number): void 
     }
     descendIntegers(q, gram, linear, quantMin - zeroPoint, quantMax - zeroPoint);
     for (let k = 0; k < n; k++) data[row * n + k] = q[k]! + zeroPoint;
+    yield 1;
   }
 }
 
@@ -505,12 +541,12 @@ function roundProjection(side: Side, rows: Float64Array, damping: number): void 
  * Rounds an embedding's rows: each token is a least-squares problem over the outputs of all
  * projections.
  */
-function roundEmbedding(
+function* roundEmbedding(
   { codes, scales, biases }: CodedRows,
   embedding: Float32Array,
   sides: readonly Side[],
   damping: number,
-): void {
+): Work<void> {
   const tokens = scales.length;
   const n = embedding.length / tokens;
   const gram = new Float64Array(n * n);
@@ -519,6 +555,7 @@ function roundEmbedding(
   const weights = sides.map((side) => rowsOf(dequantizeWeight(side), n));
   const quantMax = isUint8Array(codes) ? 255 : 65535;
   for (let token = 0; token < tokens; token++) {
+    yield 1;
     const scale = scales[token]!;
     const bias = biases[token]!;
     if (!(scale > 0)) continue; // all values equal: the bias is exact

@@ -9,7 +9,8 @@ import { failType } from "../../core/errors.ts";
 import { FakeQuantize } from "../../observer/fake_quantize.ts";
 import { type Observer, type ObserverFactory, UniformObserver } from "../../observer/observer.ts";
 import { isPerChannel, type QParams } from "../../core/qparams.ts";
-import { type NearestWeight, roundWeightRows } from "./weight_rounding.ts";
+import type { Work } from "../../core/work.ts";
+import { type NearestWeight, weightRowsWork } from "./weight_rounding.ts";
 
 /**
  * The integers that a weight may have: its observer's, halved where the observer's range is, as
@@ -130,11 +131,11 @@ export function fakeQuantizeWeight(
   return out;
 }
 
-/** Rounds a weight against a gram matrix of its inputs, if there is one. */
-export function roundWeight(
+/** Rounds a weight against a gram matrix of its inputs, if there is one, a row at a time. */
+export function* roundWeight(
   nearest: NearestWeight,
   float: Float32Array,
   gram: Float64Array | null,
-): LinearWeight {
-  return gram === null ? nearest.weight : roundWeightRows(nearest, float, gram);
+): Work<LinearWeight> {
+  return gram === null ? nearest.weight : yield* weightRowsWork(nearest, float, gram);
 }

@@ -16,6 +16,8 @@ import {
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { dropoutKind } from "../../../src/modules/dropout/kind.ts";
 import { identityKind } from "../../../src/modules/identity/kind.ts";
+import type { QuantizedActivation } from "../../../src/modules/activation.ts";
+import type { PointwiseDetails } from "../../../src/modules/pointwise.ts";
 import { floatsOf } from "../../authoring/arbitrary.ts";
 
 /** LSTM, Linear, LSTM, Linear, perhaps with Dropout or Identity at any place. */
@@ -98,7 +100,7 @@ Deno.test("the kinds Dropout and Identity answer as functions that change nothin
       quantMax: 255,
     } as const;
     const context = { name: "nothing", given: [input], input, inputWeights: [] };
-    const quantized = own.convert(observed, context);
+    const quantized = own.convert(observed, context) as QuantizedActivation<PointwiseDetails>;
     const x = { data: Uint8Array.of(0, 255), shape: [1, 2], qparams: input };
     assertEquals(quantized.forward(x), x);
     assertEquals(own.ends(quantized).output, { size: 2, qparams: input });

@@ -1,0 +1,70 @@
+/**
+ * Data that models are calibrated and measured on.
+ *
+ * @module
+ */
+import { isFloat32Array, isInt32Array } from "../../kernels/numeric/typed_array.ts";
+import { checkOptions, copyLengths } from "../core/check.ts";
+import { failRange, failType } from "../core/errors.ts";
+import type { Tensor, TokenTensor } from "../core/tensor.ts";
+
+/**
+ * One entry of calibration data: a tensor as the model takes it, or that with the length of each
+ * batch row; or one sequence of any length: token ids, or the float32 values of its steps one after
+ * the other.
+ */
+export type ModelInput =
+  | Tensor
+  | TokenTensor
+  | Float32Array
+  | Int32Array
+  | { readonly x: Tensor | TokenTensor; readonly lengths?: ArrayLike<number> };
+
+/** What a model runs on. */
+export interface ReadInput {
+  readonly x: Tensor | TokenTensor;
+  /** Of each batch row; absent where all steps are valid. */
+  readonly lengths?: ArrayLike<number>;
+}
+
+/**
+ * Reads an entry of data.
+ *
+ * @param name What errors call it.
+ * @param inputSize Values a step of the model's input; null for token ids.
+ */
+export function readInput(name: string, given: ModelInput, inputSize: number | null): ReadInput {
+  if (typeof given !== "object" || given === null) {
+    failType(name, "a tensor, or a Float32Array or Int32Array of a sequence", given);
+  }
+  if (isInt32Array(given)) {
+    if (inputSize !== null) failType(name, `values of ${inputSize} a step, float32`, given);
+    return { x: { data: given, shape: [given.length] } };
+  }
+  if (isFloat32Array(given)) {
+    if (inputSize === null) failType(name, "token ids, in an Int32Array", given);
+    const { length } = given;
+    if (length === 0 || length % inputSize !== 0) {
+      failRange(`${name}.length`, `a multiple of the step's width ${inputSize}`, length);
+    }
+    return { x: { data: given, shape: [length / inputSize, inputSize] } };
+  }
+  if (!("x" in given)) return { x: given as Tensor };
+  checkOptions(name, given, ["x", "lengths"]);
+  const { x, lengths } = given;
+  return lengths === undefined ? { x } : { x, lengths: copyLengths(lengths) };
+}
+
+/** Reads entries of data, of which there is one or more. */
+export function* readInputs(
+  name: string,
+  data: Iterable<ModelInput>,
+  inputSize: number | null,
+): Generator<ReadInput> {
+  if (typeof data !== "object" || data === null || !(Symbol.iterator in data)) {
+    failType(name, "an array of inputs", data);
+  }
+  let count = 0;
+  for (const each of data) yield readInput(`${name}[${count++}]`, each, inputSize);
+  if (count === 0) failRange(name, "one input or more", "none");
+}

@@ -1,0 +1,119 @@
+/**
+ * What calibration data does to a model's parameters that its user should know.
+ *
+ * @module
+ */
+import { isPerChannel } from "../core/qparams.ts";
+import { kindOf } from "../modules/kinds.ts";
+import { Observer } from "../observer/observer.ts";
+import type { ValueStatistics } from "../observer/statistics.ts";
+import type { ObservedModel } from "./observed_model.ts";
+
+/** Something about the values that calibration met which makes parameters poor. */
+export interface CalibrationWarning {
+  /** The value: `input` of the model, or `lstm.input`, `lstm.l0.fgate_cx_igate_cgate`, `out`. */
+  readonly name: string;
+  /**
+   * What is wrong: every value was 0 ("zeros"), or another one ("constant"), or few large values
+   * spread the integers so far that the others lie within a step ("outlier").
+   */
+  readonly problem: "zeros" | "constant" | "outlier";
+  /** What was seen, what follows from it, and what to do, as a sentence. */
+  readonly message: string;
+}
+
+/** How many times as large as a typical value of the model's input the largest may be. */
+const INPUT_RATIO = 1024;
+
+const MORE_DATA = "calibrate with data like that the model is to run on";
+
+const OUTLIERS = "leave them out of the calibration data or clip them to what is meant, or give " +
+  "this value an observer that cuts off (HistogramObserver) or one of fixed parameters";
+
+/** What is wrong with values whatever they are rounded to. */
+function narrowProblem(name: string, { min, max, count }: ValueStatistics): CalibrationWarning[] {
+  if (min < max || count === 0) return [];
+  const zeros = min === 0;
+  const seen = `all ${count} values were ${zeros ? "0" : min}`;
+  const follows = "its parameters suit no others, which are cut off or lost";
+  return [{
+    name,
+    problem: zeros ? "zeros" : "constant",
+    message: `${name}: ${seen}, so that ${follows}: ${MORE_DATA}`,
+  }];
+}
+
+/** @param limit What a typical value must reach. @param what What it is. */
+function wideProblem(
+  name: string,
+  { min, max, typical }: ValueStatistics,
+  limit: number,
+  what: string,
+): CalibrationWarning[] {
+  if (!(typical > 0 && typical < limit)) return [];
+  const largest = Math.max(-min, max);
+  const seen = `values reach ${digits(largest)} and are typically ${digits(typical)}`;
+  return [{
+    name,
+    problem: "outlier",
+    message: `${name}: ${seen}, less than ${what} (${digits(limit)}): ${OUTLIERS}`,
+  }];
+}
+
+function digits(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
+
+/** What is wrong with an observed value. */
+function observerProblems(name: string, observer: Observer): CalibrationWarning[] {
+  const { statistics } = observer;
+  if (!observer.seen || statistics.count === 0) return [];
+  // Parameters that are fixed do not follow from what was seen.
+  if (observer.minVal === undefined) return [];
+  const narrow = narrowProblem(name, statistics);
+  if (narrow.length > 0) return narrow;
+  const qparams = observer.calculateQParams();
+  if (isPerChannel(qparams)) return [];
+  return wideProblem(name, statistics, qparams.scale, "one step between integers");
+}
+
+/**
+ * What calibration data does to a model's parameters that its user should know: values that were
+ * all the same, or that a few large ones leave no integers.
+ *
+ * @param observed A model through which calibration data has run.
+ * @returns One warning a value, in the order in which values come: the model's input, then each
+ * module's input, parts and output. Empty where nothing is wrong, or nothing was run.
+ *
+ * @example
+ * ```ts
+ * import { calibrationWarnings, getPreset, Linear, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), getPreset("fbgemm"));
+ * observed.forward(tensor([0, 0], [1, 2]));
+ * const [first] = calibrationWarnings(observed);
+ * assertEquals([first!.name, first!.problem], ["input", "zeros"]);
+ * ```
+ */
+export function calibrationWarnings(observed: ObservedModel): CalibrationWarning[] {
+  const { inputStatistics: input } = observed;
+  const warnings = narrowProblem("input", input);
+  if (warnings.length === 0 && observed.inputSize !== null) {
+    const limit = Math.max(-input.min, input.max) / INPUT_RATIO;
+    const what = `a ${INPUT_RATIO}th of that`;
+    if (input.count > 0) warnings.push(...wideProblem("input", input, limit, what));
+  }
+  for (const [name, module] of observed.modules) {
+    if (module.input instanceof Observer) {
+      warnings.push(...observerProblems(`${name}.input`, module.input));
+    }
+    const inner = kindOf(name, module).innerObservers?.(module) ?? [];
+    let own = false;
+    for (const [part, observer] of inner) {
+      own ||= observer === module.output;
+      warnings.push(...observerProblems(`${name}.${part}`, observer));
+    }
+    if (module.output !== null && !own) warnings.push(...observerProblems(name, module.output));
+  }
+  return warnings;
+}
