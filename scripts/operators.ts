@@ -34,7 +34,7 @@ import { OPERATOR_ROWS, type OperatorRow } from "./operator_rows.ts";
 import { writeFile } from "./write_file.ts";
 
 const PAGE = new URL("../docs/operators.md", import.meta.url);
-const README = new URL("../README.md", import.meta.url);
+const EXACTNESS = new URL("../docs/exactness.md", import.meta.url);
 
 /** Steps that are run. */
 const STEPS = 5;
@@ -62,7 +62,7 @@ export interface Tools {
   /** The halves that `./runtime` does not have. */
   readonly extra: readonly RunningKind<never>[];
   /** The page that has the table of recorded values. */
-  readonly readme: string;
+  readonly exactness: string;
 }
 
 /** Loads what every row is tried with. */
@@ -79,8 +79,8 @@ export async function loadTools(): Promise<Tools> {
       extra.push(half);
     }
   }
-  const readme = await Deno.readTextFile(README);
-  return { kernels: await simdKernels(), entries, extra, readme };
+  const exactness = await Deno.readTextFile(EXACTNESS);
+  return { kernels: await simdKernels(), entries, extra, exactness };
 }
 
 /** What a row is called. */
@@ -198,15 +198,17 @@ function referenceOf(model: QuantizedModel, x: Tensor | TokenTensor): string {
 }
 
 /**
- * A function of torch, and how many of its recorded values differ, as the README's table has it.
+ * A function of torch, and how many of its recorded values differ, as the table of docs/exactness.md has it.
  */
-function recorded(name: string, readme: string): string {
-  const results = readme.split("\n").flatMap((line) => {
+function recorded(name: string, exactness: string): string {
+  const results = exactness.split("\n").flatMap((line) => {
     const [, , functions, , , result] = line.split("|").map((cell) => cell.trim());
     return functions?.split(", ").includes(name) ? [result!] : [];
   });
   if (results.length === 0) {
-    throw new RangeError(`torch: expected a function of the README's table, got "${name}"`);
+    throw new RangeError(
+      `torch: expected a function of the table in docs/exactness.md, got "${name}"`,
+    );
   }
   const differing = results.flatMap((result) => /([\d,]+) differ/.exec(result)?.[1] ?? []);
   return differing.length === 0 ? `\`${name}\`` : `\`${name}\` (${differing[0]} values differ)`;
@@ -257,7 +259,7 @@ export function lineOf(row: OperatorRow, tools: Tools): { line: string; reasons:
     joined(fixed.portable, dynamic.portable),
     joined(fixed.simd, dynamic.simd),
     reference,
-    row.torch.map((name) => recorded(name, tools.readme)).join(", ") || "no",
+    row.torch.map((name) => recorded(name, tools.exactness)).join(", ") || "no",
     joined(fixed.file, dynamic.file),
     joined(fixed.program, dynamic.program),
   ];
@@ -295,7 +297,7 @@ its outputs agree in all the ways that say yes.
 - **SIMD**: "runs portable" is a module that runs by the portable kernels in a session with SIMD kernels.
 - **reference graph**: its operations between dequantize and quantize; dynamic modules have no such graph.
 - **equal to torch**: functions of torch 2.8 whose recorded values the kernels meet bit for bit, in both rounding families
-  (the README's table under "Exactness" says how many). "no" is: nothing recorded to compare with.
+  ([exactness](exactness.md) says how many). "no" is: nothing recorded to compare with.
 - **program**: the entry point that has its running half. \`loadProgram(bytes, { kinds: [...] })\` takes halves that are
   not in \`./runtime\`.
 

@@ -4,7 +4,23 @@ import { LAYERS } from "../scripts/layers.ts";
 const ROOT = new URL("../", import.meta.url);
 const read = (path: string) => Deno.readTextFileSync(new URL(path, ROOT));
 
+/** Pages that tell of the code itself. */
 const PAGES = ["docs/architecture.md", "docs/adding-a-module.md"];
+
+/** Every page of the repository that people read. */
+const ALL_PAGES = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+  "CHANGELOG.md",
+  ...pagesIn("docs/"),
+];
+
+function pagesIn(folder: string): string[] {
+  return [...Deno.readDirSync(new URL(folder, ROOT))].flatMap(({ name, isDirectory }) =>
+    isDirectory ? pagesIn(`${folder}${name}/`) : name.endsWith(".md") ? [folder + name] : []
+  );
+}
 
 /** A fenced block of a page. */
 interface Block {
@@ -68,9 +84,9 @@ Deno.test("isExcerpt() takes parts in their order, and nothing that is not there
 
 for (const page of PAGES) {
   Deno.test(`excerpts of ${page} stand in the files that they name`, () => {
-    const excerpts = blocksOf(read(page)).filter(({ info }) => info.includes(" "));
+    const excerpts = blocksOf(read(page)).filter(({ info }) => info.includes("/"));
     for (const { info, text } of excerpts) {
-      const path = info.split(" ")[1]!;
+      const path = info.split(" ").at(-1)!;
       assert(isExcerpt(text, read(path)), `${path} has not:\n${text}`);
     }
     assert(page !== "docs/adding-a-module.md" || excerpts.length > 4);
@@ -87,6 +103,54 @@ for (const page of PAGES) {
     for (const [, task] of text.matchAll(/deno task ([\w:]+)/g)) assert(task! in tasks, task);
   });
 }
+
+/** What a heading is called in links, as GitHub makes it. */
+function anchorOf(heading: string): string {
+  return heading.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-");
+}
+
+Deno.test("every link within the repository leads to a file and a heading that exist", () => {
+  let links = 0;
+  for (const page of ALL_PAGES) {
+    const prose = read(page).replaceAll(/^```[^]*?^```$/gm, "");
+    for (const [, target] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^\w+:/.test(target!)) continue;
+      links++;
+      const { pathname, hash } = new URL(target!, new URL(page, "file:///"));
+      const path = pathname.slice(1) || page;
+      assert(exists(path), `${page}: ${target}`);
+      if (hash === "") continue;
+      const anchors = [...read(path).matchAll(/^#+ (.*)$/gm)].map(([, text]) => anchorOf(text!));
+      assert(anchors.includes(decodeURI(hash.slice(1))), `${page}: ${target}`);
+    }
+  }
+  assert(links > 30);
+});
+
+Deno.test("every page is linked from the README or from a page that is", () => {
+  const linked = new Set(["README.md"]);
+  for (const page of linked) {
+    for (const [, target] of read(page).matchAll(/\]\(([^)\s#]+\.md)/g)) {
+      if (!/^\w+:/.test(target!)) {
+        linked.add(new URL(target!, new URL(page, "file:///")).pathname.slice(1));
+      }
+    }
+  }
+  assertEquals(ALL_PAGES.filter((page) => !linked.has(page)), []);
+});
+
+Deno.test("tasks that pages name exist", () => {
+  const { tasks } = JSON.parse(read("deno.json"));
+  for (const page of ALL_PAGES.filter((page) => page !== "CHANGELOG.md")) {
+    for (const [, task] of read(page).matchAll(/deno(?:@[\d.]+)? task ([a-z]+(?::[a-z]+)?)/g)) {
+      assert(task! in tasks, `${page}: ${task}`);
+    }
+  }
+});
+
+Deno.test("the README is at most 150 lines long", () => {
+  assert(read("README.md").split("\n").length <= 150);
+});
 
 Deno.test("docs/adding-a-module.md explains every answer of a kind, and no other", () => {
   const page = read("docs/adding-a-module.md");

@@ -1,16 +1,15 @@
 /**
- * `deno task golden [DIR] [--table] [--update-readme | --check-readme]`: runs every golden file of
+ * `deno task golden [DIR] [--table] [--update | --check]`: runs every golden file of
  * a directory.
  *
  * @module
  */
 import { compareFiles, newOutcome, type Outcome, runFile } from "./runner.ts";
+import { replaceBlock } from "../../scripts/page_block.ts";
 import { writeFile } from "../../scripts/write_file.ts";
 import { exactnessTable, notes } from "./table.ts";
 
-const BEGIN = "<!-- exactness:begin -->";
-const END = "<!-- exactness:end -->";
-const README = new URL("../../README.md", import.meta.url);
+const PAGE = "docs/exactness.md";
 
 /** The golden files that are part of the repository. */
 export const COMMITTED: URL = new URL("data/", import.meta.url);
@@ -46,23 +45,12 @@ export async function runDirectory(directory: string | URL): Promise<Outcome> {
   return outcome;
 }
 
-function withTable(readme: string, table: string): string {
-  const begin = readme.indexOf(BEGIN);
-  const end = readme.indexOf(END);
-  if (begin < 0 || end < begin) {
-    throw new Error(`README.md: expected the markers ${BEGIN} and ${END}`);
-  }
-  return `${readme.slice(0, begin + BEGIN.length)}\n${table}\n${readme.slice(end)}`;
-}
-
 async function main(args: readonly string[]): Promise<number> {
   const flags = args.filter((arg) => arg.startsWith("--"));
   const directories = args.filter((arg) => !arg.startsWith("--"));
-  const unknown = flags.find((flag) =>
-    !["--table", "--update-readme", "--check-readme"].includes(flag)
-  );
+  const unknown = flags.find((flag) => !["--table", "--update", "--check"].includes(flag));
   if (unknown !== undefined || directories.length > 1) {
-    console.error(`usage: deno task golden [DIR] [--table] [--update-readme | --check-readme]`);
+    console.error(`usage: deno task golden [DIR] [--table] [--update | --check]`);
     return 2;
   }
   const outcome = await runDirectory(directories[0] ?? COMMITTED);
@@ -70,17 +58,14 @@ async function main(args: readonly string[]): Promise<number> {
   if (flags.includes("--table")) console.log(exactnessTable(outcome));
   else for (const note of notes(tally)) console.log(note);
   let failed = failures.length;
-  if (
-    failures.length === 0 && (flags.includes("--update-readme") || flags.includes("--check-readme"))
-  ) {
-    const old = await Deno.readTextFile(README);
-    const updated = withTable(old, exactnessTable(outcome));
-    if (flags.includes("--update-readme")) await writeFile(README, updated);
+  if (failures.length === 0 && (flags.includes("--update") || flags.includes("--check"))) {
+    const url = new URL(`../../${PAGE}`, import.meta.url);
+    const old = await Deno.readTextFile(url);
+    const updated = replaceBlock(PAGE, old, "exactness", exactnessTable(outcome));
+    if (flags.includes("--update")) await writeFile(url, updated);
     else if (old !== updated) {
       failed++;
-      console.error(
-        "FAILED README.md: its exactness table is not the one of this run; run with --update-readme",
-      );
+      console.error(`FAILED ${PAGE}: its table is not the one of this run; run with --update`);
     }
   }
   for (const { file, name, allowed } of excused) {

@@ -31,7 +31,7 @@ function result(counts: Map<Family, Count>): string {
     ? "all equal"
     : `${count(compared - differing)} equal, ${
       count(differing)
-    } differ: [listed](tests/golden/allowlist.ts)`;
+    } differ: [listed](../tests/golden/allowlist.ts)`;
 }
 
 /** Markdown: one row an operation. */

@@ -1,14 +1,14 @@
 /**
- * Puts what the benches wrote into the README, between markers, so that no figure there is typed.
+ * Puts what the benches recorded into the pages, between markers, so that no figure there is typed.
  *
- *     deno task readme             writes README.md
- *     deno task readme --check     fails if README.md is not what the recorded results make it
+ *     deno task figures             writes README.md and the pages in docs/
+ *     deno task figures --check     fails if a page is not what the recorded results make it
  */
 import type { Cost } from "../bench/cost.ts";
 import { readArguments } from "./arguments.ts";
+import { replaceBlock } from "./page_block.ts";
 import { writeFile } from "./write_file.ts";
 
-const README = new URL("../README.md", import.meta.url);
 const result = (name: string) =>
   Deno.readTextFileSync(new URL(`../bench/results/${name}`, import.meta.url)).trim();
 
@@ -82,30 +82,43 @@ function coldTable(record: string | undefined): string | undefined {
   return [head, `| --- |${" ---: |".repeat(runtimes.length)}`, ...table].join("\n");
 }
 
+/** Rows of the table of peers that the README has, by peer and runtime. */
+const SHOWN =
+  /^(Microseconds|\s*$|\| (peer|---)|\| (splitgate (portable|simd)|onnxruntime-web float32|tfjs wasm float32) \| deno |\| PyTorch static fused )/;
+
+function speedTable(page: string | undefined): string | undefined {
+  return page?.split("\n").filter((line) => SHOWN.test(line)).join("\n");
+}
+
 const { check } =
-  readArguments("deno task readme [--check]", { check: { type: "boolean" } }).values;
-const before = Deno.readTextFileSync(README);
-let readme = before;
-const sections: Record<string, string | undefined> = {
+  readArguments("deno task figures [--check]", { check: { type: "boolean" } }).values;
+const tables: Record<string, string | undefined> = {
   accuracy: result("accuracy.md"),
   icu: optional("icu.md"),
   size: sizeTable(),
   cost: costTable(optional("cost.json")),
   cold: coldTable(optional("cold_start.json")),
   peers: section(optional("peers.md"), "In short"),
+  speed: speedTable(section(optional("peers.md"), "In short")),
 };
-for (const [name, text] of Object.entries(sections)) {
-  if (text === undefined) continue;
-  const begin = `<!-- ${name}:begin -->`;
-  const end = `<!-- ${name}:end -->`;
-  const from = readme.indexOf(begin);
-  const to = readme.indexOf(end);
-  if (from < 0 || to < from) throw new Error(`README.md: expected the markers ${begin} and ${end}`);
-  readme = `${readme.slice(0, from + begin.length)}\n${text}\n${readme.slice(to)}`;
+/** Which tables a page has. */
+const PAGES: Record<string, readonly string[]> = {
+  "README.md": ["speed"],
+  "docs/accuracy.md": ["accuracy"],
+  "docs/performance.md": ["peers", "cost", "icu", "cold", "size"],
+};
+const stale: string[] = [];
+for (const [page, names] of Object.entries(PAGES)) {
+  const url = new URL(`../${page}`, import.meta.url);
+  const before = Deno.readTextFileSync(url);
+  const after = names.reduce((text, name) => replaceBlock(page, text, name, tables[name]), before);
+  if (after === before) continue;
+  stale.push(page);
+  if (!check) await writeFile(url, after);
 }
-if (!check) {
-  await writeFile(README, readme);
-} else if (readme !== before) {
-  console.error("readme: README.md is not what bench/results make it; run deno task readme");
+if (check && stale.length > 0) {
+  console.error(
+    `figures: ${stale.join(", ")}: not what bench/results make it; run deno task figures`,
+  );
   Deno.exit(1);
 }
