@@ -179,11 +179,20 @@ export type { Engine, LinearWeight } from "./kernels/ops/linear.ts";
 export {
   parseSafetensors,
   type SafetensorsArray,
-  type SafetensorsDType,
   type SafetensorsEntry,
   type SafetensorsFile,
 } from "./src/io/safetensors.ts";
 export { type SafetensorsInput, writeSafetensors } from "./src/io/safetensors_write.ts";
+export { type AnyTensor, type FloatTensors, floatTensors } from "./src/io/float_tensors.ts";
+export {
+  type Architecture,
+  type ArchitectureModule,
+  architectureOf,
+  readArchitecture,
+} from "./src/io/architecture.ts";
+export { loadFloatModel, saveFloatModel } from "./src/io/float_model.ts";
+export { importSafetensors, type ImportTensorsOptions } from "./src/io/import_tensors.ts";
+export type { ImportedModel } from "./src/io/imported_model.ts";
 export { loadModel } from "./src/io/model_file.ts";
 export { saveModel } from "./src/io/model_write.ts";
 export { compileModel, type CompileOptions } from "./src/io/program_write.ts";

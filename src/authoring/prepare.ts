@@ -6,6 +6,7 @@
 import { checkOptions } from "../core/check.ts";
 import { checkBoolean, failRange } from "../core/errors.ts";
 import { INPUT } from "../core/topology.ts";
+import { copyModule } from "../modules/create.ts";
 import type { FitOptions, Unsupported } from "../modules/fit_backend.ts";
 import { fitOf } from "../modules/fit_backend.ts";
 import { batchFirstOf, checkFlow, flatten, type FloatModel } from "../modules/graph.ts";
@@ -91,7 +92,7 @@ export function prepare(
     const own = qconfigs[i]!;
     const reads = topology.inputs.get(name)!;
     if (own !== null && (kind.hasWeight || kind.hasFamily)) engines.add(own.engine ?? "fbgemm");
-    const made = kind.observe(kind.copy(module), {
+    const made = kind.observe(copyModule(module), {
       name,
       qconfig: own,
       inputs: reads.map((read) => outputs.get(read)!),

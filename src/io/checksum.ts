@@ -14,7 +14,7 @@ import type { SafetensorsInput } from "./safetensors_write.ts";
 type Tensors = Iterable<readonly [name: string, tensor: SafetensorsInput]>;
 
 /** The dtype that a kind of array is stored as. */
-const DTYPES = new Map([...ARRAY_TYPES].map(([dtype, { name }]) => [name, dtype]));
+const DTYPES = new Map([...ARRAY_TYPES].reverse().map(([dtype, { name }]) => [name, dtype]));
 
 /** A CRC-32 of the tree and one of each tensor, added up. */
 function checksum(tree: string, tensors: Tensors): string {

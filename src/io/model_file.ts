@@ -28,17 +28,14 @@ import type { FileArray, FileTensor, ModuleReader } from "../modules/file.ts";
 import type { QuantizedModule } from "../modules/kind.ts";
 import { kindNamed } from "../modules/kinds.ts";
 import { takeChecksum } from "./checksum.ts";
+import { ARCHITECTURE_KEY, METADATA_KEY } from "./metadata.ts";
 import { parseSafetensors, type SafetensorsEntry } from "./safetensors.ts";
-
-/** The metadata key that the modules stand under. */
-export const METADATA_KEY = "splitgate";
 
 /** Version of the model file that is written, and the only one that is read. */
 export const FORMAT_VERSION = 2;
 
 /** What is expected of a safetensors file, and the way on for one of a float model. */
-const FOREIGN =
-  "what saveModel gave (float weights: parseSafetensors, loadStateDict, prepare and convert)";
+const FOREIGN = "what saveModel gave (float weights: importSafetensors, prepare and convert)";
 
 /** Requires a list, of `length` elements if that is given. */
 function checkList(name: string, value: unknown, length?: number): unknown[] {
@@ -209,7 +206,10 @@ export function loadModel(bytes: Uint8Array): QuantizedModel {
   const { tensors, metadata } = parseSafetensors(bytes);
   const text = metadata[METADATA_KEY];
   if (text === undefined) {
-    return failRange("bytes", FOREIGN, "a safetensors file of something else");
+    const got = ARCHITECTURE_KEY in metadata
+      ? "a float model, which loadFloatModel reads"
+      : "a safetensors file of something else";
+    return failRange("bytes", FOREIGN, got);
   }
   const json = takeChecksum(text, tensors);
   const { version, qparams: list, modules: tree, outputs: named, ...unknown } = parseJson(

@@ -13,7 +13,8 @@ import { chainOf } from "../core/topology.ts";
 import type { FileArray, ModuleWriter } from "../modules/file.ts";
 import { kindOf } from "../modules/kinds.ts";
 import { withChecksum } from "./checksum.ts";
-import { FORMAT_VERSION, METADATA_KEY } from "./model_file.ts";
+import { METADATA_KEY } from "./metadata.ts";
+import { FORMAT_VERSION } from "./model_file.ts";
 import type { SafetensorsInput } from "./safetensors_write.ts";
 import { writeSafetensors } from "./safetensors_write.ts";
 

@@ -8,15 +8,16 @@
  */
 import { isUint8Array } from "../../kernels/numeric/typed_array.ts";
 import { checkObject, failRange, failType, isObject, parseJson, show } from "../core/errors.ts";
+import { SMALL_FLOATS } from "./small_floats.ts";
 import { recognize } from "./recognize.ts";
 
-/** The safetensors dtypes that are read and written. */
-export type SafetensorsDType = "I64" | "F32" | "I32" | "U16" | "I16" | "I8" | "U8";
-
-/** The arrays that hold I64, F32, I32, U16, I16, I8 and U8, in this order. */
+/** The arrays that hold U64, I64, F64, F32, U32, I32, U16, I16, I8 and U8, in this order. */
 export type SafetensorsArray =
+  | BigUint64Array
   | BigInt64Array
+  | Float64Array
   | Float32Array
+  | Uint32Array
   | Int32Array
   | Uint16Array
   | Int16Array
@@ -25,12 +26,16 @@ export type SafetensorsArray =
 
 /** One tensor of a file: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsEntry {
-  /** As the file names it: F32, I8, I32 and so on. I64 is what PyTorch keeps counts in. */
-  dtype: SafetensorsDType;
+  /** As the file names it: F32, BF16, I8 and so on. I64 is what PyTorch keeps counts in. */
+  dtype: string;
   /** Dimensions, outermost first; empty for a single value. */
   shape: number[];
-  /** Row-major: a view of the file's bytes where they are aligned for it, else a copy. */
-  data: SafetensorsArray;
+  /**
+   * Row-major: a view of the file's bytes where they are aligned for it, else a copy. F16, BF16,
+   * F8_E4M3 and F8_E5M2 are widened to float32, exactly, when this is first read; BOOL is a
+   * Uint8Array of 0 and 1. Of a dtype that is not known, reading this throws a RangeError.
+   */
+  readonly data: SafetensorsArray;
 }
 
 /** What a file holds. */
@@ -53,21 +58,29 @@ interface ArrayType {
 
 /** dtype -> array, in the order in which the reference writes dtypes. */
 export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<unknown, ArrayType>([
+  ["U64", BigUint64Array],
   ["I64", BigInt64Array],
+  ["F64", Float64Array],
   ["F32", Float32Array],
+  ["U32", Uint32Array],
   ["I32", Int32Array],
   ["U16", Uint16Array],
   ["I16", Int16Array],
   ["I8", Int8Array],
   ["U8", Uint8Array],
+  ["BOOL", Uint8Array],
 ]);
 
-/** A tensor, its name, and where its bytes begin and end in a file's data. */
-interface PlacedTensor extends SafetensorsEntry {
+/** A tensor, and where its bytes begin and end in a file's data. */
+interface PlacedTensor {
   name: string;
+  entry: SafetensorsEntry;
   begin: number;
   end: number;
 }
+
+/** How dtypes are called, those that are not known yet too. */
+const DTYPE = /^[A-Z][A-Z0-9_]{0,15}$/;
 
 /** The reference implementation's limit on the header's length. */
 export const MAX_HEADER = 100_000_000;
@@ -173,10 +186,8 @@ function readTensor(
   checkText("tensor", name);
   if (!isObject(value) || Array.isArray(value)) return failTensor(name, "", "an object", value);
   const { dtype, shape, data_offsets: offsets } = Object(value);
-  const type = ARRAY_TYPES.get(dtype);
-  if (!type) {
-    const expected = `shape, data_offsets and a dtype of ${[...ARRAY_TYPES.keys()]}`;
-    return failTensor(name, "", expected, dtype);
+  if (typeof dtype !== "string" || !DTYPE.test(dtype)) {
+    return failTensor(name, "", "shape, data_offsets and a dtype such as F32", dtype);
   }
   let length = Array.isArray(shape) ? 1 : NaN;
   for (let i = 0; length < 2 ** 53 && i < shape.length; i++) {
@@ -185,23 +196,43 @@ function readTensor(
   if (!(length < 2 ** 53)) {
     return failTensor(name, ".shape", "integers of a product below 2^53", shape);
   }
-  const each = type.BYTES_PER_ELEMENT;
-  const size = length * each;
+  const type = ARRAY_TYPES.get(dtype);
+  const small = SMALL_FLOATS.get(dtype);
+  const each = type?.BYTES_PER_ELEMENT ?? small?.bytes;
   const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [];
   const room = bytes.length - start;
-  if (!Number.isInteger(begin) || begin < 0 || end !== begin + size || end > room) {
+  // How large elements are whose dtype is not known, only the offsets say.
+  const size = each === undefined ? end - begin : length * each;
+  const placed = Number.isInteger(begin) && begin >= 0 && size >= 0 && end === begin + size;
+  if (!placed || end > room) {
     return failTensor(name, ".data_offsets", `${size} bytes within ${room}`, offsets);
   }
   const { buffer } = bytes;
   const from = bytes.byteOffset + start + begin;
-  const data = from % each
-    ? new type(buffer.slice(from, from + size))
-    : new type(buffer, from, length);
-  return { name, dtype, shape, data, begin, end };
+  if (type !== undefined) {
+    const data = from % each!
+      ? new type(buffer.slice(from, from + size))
+      : new type(buffer, from, length);
+    return { name, entry: { dtype, shape, data }, begin, end };
+  }
+  let data: Float32Array | undefined;
+  const entry: SafetensorsEntry = {
+    dtype,
+    shape,
+    get data() {
+      if (small === undefined) {
+        const known = [...ARRAY_TYPES.keys(), ...SMALL_FLOATS.keys()];
+        return failTensor(name, ".dtype", `one of ${known.join(", ")}`, dtype);
+      }
+      return data ??= small.widen(bytes.subarray(start + begin, start + end));
+    },
+  };
+  return { name, entry, begin, end };
 }
 
 /**
- * Reads a safetensors file of I64, F32, I32, U16, I16, I8 and U8 tensors.
+ * Reads a safetensors file of tensors of any dtypes; one that is not known matters when its `data`
+ * is read. {@linkcode floatTensors} makes float32 of all.
  *
  * Everything is checked: the header's length, its encoding, numbers, repeated keys, each
  * dtype, shape and byte range, and that the tensors cover the data without
@@ -216,7 +247,7 @@ function readTensor(
  *
  * @param bytes A whole file.
  * @throws {TypeError} If `bytes` is no Uint8Array.
- * @throws {RangeError} If it is not a valid file, or holds another dtype.
+ * @throws {RangeError} If it is not a valid file.
  *
  * @example
  * ```ts
@@ -265,13 +296,11 @@ export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
   if (odd) failRange("header", "numbers of digits alone", odd);
   let at = 0;
   for (
-    const { name, dtype, shape, data, begin, end } of found.sort((a, b) =>
-      a.begin - b.begin || a.end - b.end
-    )
+    const { name, entry, begin, end } of found.sort((a, b) => a.begin - b.begin || a.end - b.end)
   ) {
     if (begin !== at) failRange(`tensor ${show(name)}`, `to begin at ${at}`, begin);
     at = end;
-    tensors.set(name, { dtype, shape, data });
+    tensors.set(name, entry);
   }
   if (at !== bytes.length - start) failRange("bytes", `${at} bytes of data`, bytes.length - start);
   return { tensors, metadata };

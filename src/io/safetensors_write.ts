@@ -36,8 +36,9 @@ function quote(what: string, value: unknown): string {
  * Writes tensors as one safetensors file. Equal input gives equal bytes, in
  * whatever order the tensors and the metadata come.
  *
- * The dtype follows from the array: BigInt64Array I64, Float32Array F32, Int32Array I32,
- * Uint16Array U16, Int16Array I16, Int8Array I8, Uint8Array U8. Tensors are
+ * The dtype follows from the array: BigUint64Array U64, BigInt64Array I64, Float64Array F64,
+ * Float32Array F32, Uint32Array U32, Int32Array I32, Uint16Array U16, Int16Array I16, Int8Array I8,
+ * Uint8Array U8. Tensors are
  * laid out in this order of dtypes, then by name, and the header is padded
  * with spaces to a multiple of 8 bytes, so that each tensor is aligned to its
  * elements. This is the layout of the reference implementation,
@@ -93,8 +94,8 @@ export function writeSafetensors(
     if (rank < 0) {
       failType(
         `tensor ${key} data`,
-        "a Float32Array, Int32Array, Uint16Array, Int16Array, Int8Array, " +
-          "Uint8Array or BigInt64Array",
+        "a Float32Array, Float64Array, Int8Array, Uint8Array, Int16Array, Uint16Array, " +
+          "Int32Array, Uint32Array, BigInt64Array or BigUint64Array",
         data,
       );
     }

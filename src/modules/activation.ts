@@ -136,6 +136,12 @@ export interface ActivationSpec<
   readonly running: RunningKind<never>;
   /** What the float module computes, as plain data. */
   details(module: F, engine: Engine): D;
+  /** Names of its options; none by default. */
+  readonly options?: readonly string[];
+  /** Its options, where they are not fields of these names. */
+  optionsOf?(module: F): Record<string, unknown>;
+  /** The float module of these options. */
+  make(options: Readonly<Record<string, unknown>>): F;
   /** Computes it in float32. */
   compute(details: D, x: Float32Array, out: Float32Array, width: number): void;
   /** What its program holds besides its ports. */
@@ -145,6 +151,9 @@ export interface ActivationSpec<
   /** Reads them. */
   read(file: ModuleReader): D;
 }
+
+/** What a quantized activation asks its kind. */
+type QuantizedSpec<D extends object> = Omit<ActivationSpec<never, D>, "make">;
 
 /**
  * An activation of integers, or of float32 values where nothing is quantized.
@@ -170,7 +179,7 @@ export class QuantizedActivation<D extends object = object>
   readonly input: PerTensorQParams | null;
   readonly output: PerTensorQParams | null;
   readonly details: D;
-  readonly #spec: ActivationSpec<never, D>;
+  readonly #spec: QuantizedSpec<D>;
 
   /**
    * Use `convert` or `loadModel`.
@@ -178,7 +187,7 @@ export class QuantizedActivation<D extends object = object>
    * @throws {RangeError} If the size is no positive integer, or parameters are not those that the
    * kind can have.
    */
-  constructor(spec: ActivationSpec<never, D>, data: ActivationData<D>) {
+  constructor(spec: QuantizedSpec<D>, data: ActivationData<D>) {
     const { size, input, output, details } = data;
     const { name } = spec;
     this.kind = name;
@@ -293,8 +302,9 @@ export function activationKind<F extends ActivationModule, D extends object>(
       return given ?? failRange(name, "an input of values, as an Embedding gives", "token ids");
     },
     batchFirst: () => null,
-    // Nothing in it can change.
-    copy: (module) => module,
+    options: spec.options ?? [],
+    ...spec.optionsOf && { optionsOf: spec.optionsOf },
+    create: (options) => spec.make(options),
     forward: (module, [x]) => module.forward(x as Tensor),
 
     parts: () => [],

@@ -211,7 +211,8 @@ export function endKind<F extends EndOfTime>(
     hasState: false,
     hasWeight: false,
 
-    copy: (module) => new Float(flagsOf(module)),
+    options: names,
+    create: (options) => new Float(options as Record<string, boolean>),
     inputSize: () => undefined,
     outputSize(name, _module, [given]) {
       if (given === null) failWidth(name, 1, null);

@@ -25,6 +25,7 @@ import type { BackendFit } from "./fit_backend.ts";
 import type { ModuleReader, ModuleWriter } from "./file.ts";
 import type { Module } from "./module.ts";
 import type { NearestWeight } from "./rounding/weight_rounding.ts";
+import type { TensorShapes } from "./shapes.ts";
 import type { GraphNode, ReferenceBuilder, ReferenceOp, ReferenceValue } from "./reference.ts";
 
 /**
@@ -178,8 +179,22 @@ export interface Kind<
 
   // Float.
 
-  /** A copy, weights and biases and all. */
-  copy(module: F): F;
+  /**
+   * Names of the options that the shapes of its tensors do not tell, and so stand in an
+   * architecture file: values of JSON.
+   */
+  readonly options: readonly string[];
+  /** Those of a module; by default its fields of these names. */
+  optionsOf?(module: F): Record<string, unknown>;
+  /**
+   * A module with initial weights. The shapes may come out of a hostile file: nothing larger than
+   * the tensors is allocated before it is checked that they fit together.
+   *
+   * @param options Some of {@linkcode Kind.options} and no others, of any values.
+   * @throws {TypeError | RangeError} If an option is wrong, or a tensor that tells a size is
+   * missing or of another shape.
+   */
+  create(options: Readonly<Record<string, unknown>>, shapes: TensorShapes): F;
   /** Values a row that it reads; null for token ids, undefined where any width will do. */
   inputSize(module: F): number | null | undefined;
   /**

@@ -34,21 +34,23 @@ export interface PointwiseDetails {
 }
 
 /** What a kind of function of each value says of itself. */
-export interface PointwiseSpec<F extends PointwiseModule>
-  extends Pick<ActivationSpec<F>, "name" | "op" | "backendOp" | "output"> {
+export interface PointwiseSpec<F extends PointwiseModule> extends
+  Pick<
+    ActivationSpec<F>,
+    "name" | "op" | "backendOp" | "output" | "options" | "optionsOf" | "make"
+  > {
   /** How it runs. */
   readonly running: RunningKind<PointwiseProgram>;
   /** Options that are parameters of the function, and numbers; none for most. */
   readonly parameters?: readonly string[];
-  /** The float module of these options. */
-  make(options: Record<string, number>): F;
 }
 
 /** The kind of a function of each value. */
 export function pointwiseKind<F extends PointwiseModule>(
-  { parameters = [], make, ...spec }: PointwiseSpec<F>,
+  { parameters = [], ...spec }: PointwiseSpec<F>,
 ): Kind<F, ObservedActivation, QuantizedActivation<PointwiseDetails>> {
   return activationKind<F, PointwiseDetails>({
+    options: parameters,
     ...spec,
     details: ({ activation }) => ({ activation }),
     compute: ({ activation }, x, out) => activateFloat32(activation, x, out),
@@ -61,7 +63,7 @@ export function pointwiseKind<F extends PointwiseModule>(
     read(file) {
       const fields = parameters.map((key) => [key, file.field(key)]);
       const given = fields.filter(([, value]) => value !== undefined);
-      return { activation: make(Object.fromEntries(given)).activation };
+      return { activation: spec.make(Object.fromEntries(given)).activation };
     },
   });
 }

@@ -114,7 +114,7 @@ Deno.test("readers say which one a file is for", () => {
     "(loadModel takes what saveModel gave)",
   );
   const float = writeSafetensors([["w", { data: new Float32Array(1), shape: [1] }]]);
-  assertThrows(() => loadModel(float), RangeError, "(float weights: parseSafetensors");
+  assertThrows(() => loadModel(float), RangeError, "(float weights: importSafetensors");
 });
 
 Deno.test("A model that is cut off says how long it should be at least", () => {

@@ -26,7 +26,9 @@ function bytesOf(data: SafetensorsArray): Uint8Array {
 }
 
 const ARRAYS = [
+  ["F64", Float64Array],
   ["F32", Float32Array],
+  ["U32", Uint32Array],
   ["I32", Int32Array],
   ["U16", Uint16Array],
   ["I16", Int16Array],
@@ -366,7 +368,11 @@ const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
     `tensor "a": expected an object, got ${value}`,
   ]),
   ["[1,2,3] for an entry", file('{"a":[1,2,3]}'), 'tensor "a": expected an object, got [1, 2, 3]'],
-  ["{} for an entry", file('{"a":{}}'), 'tensor "a": expected shape, data_offsets and a dtype of'],
+  [
+    "{} for an entry",
+    file('{"a":{}}'),
+    'tensor "a": expected shape, data_offsets and a dtype such as F32, got undefined',
+  ],
   [
     "an entry with another field",
     file(`{"a":{"x":1,${U8.slice(1)}}`, 2),
@@ -375,21 +381,21 @@ const HOSTILE: [what: string, bytes: Uint8Array, message: string][] = [
   [
     "an entry with its fields in __proto__",
     file(`{"a":{"__proto__":${U8},"x":1,"y":2}}`, 2),
-    'tensor "a": expected shape, data_offsets and a dtype of I64,F32,I32,U16,I16,I8,U8, got',
+    'tensor "a": expected shape, data_offsets and a dtype such as F32, got',
   ],
-  ...["F64", "F16", "BF16", "U64", "BOOL", "u8", "constructor", ""].map((
+  ...["u8", "constructor", "", "F32 ", "\u00c4", "F".repeat(17)].map((
     dtype,
   ): [string, Uint8Array, string] => [
     `dtype ${JSON.stringify(dtype)}`,
     file(`{"a":${entry(dtype, "[1]", "[0,2]")}}`, 2),
-    `tensor "a": expected shape, data_offsets and a dtype of I64,F32,I32,U16,I16,I8,U8, got ${
+    `tensor "a": expected shape, data_offsets and a dtype such as F32, got ${
       JSON.stringify(dtype)
     }`,
   ]),
   [
     "a dtype in an array",
     file(`{"a":{"dtype":["U8"],"shape":[2],"data_offsets":[0,2]}}`, 2),
-    'tensor "a": expected shape, data_offsets and a dtype of I64,F32,I32,U16,I16,I8,U8, got',
+    'tensor "a": expected shape, data_offsets and a dtype such as F32, got',
   ],
   ...[
     ["2", "2"],
@@ -596,7 +602,7 @@ Deno.test("writeSafetensors() throws a TypeError for the wrong kind of input", (
       [[[["a"]]], 'tensor "a" data: expected a Float32Array'],
       [[[["a", { shape: [1], data: [1] }]]], 'tensor "a" data'],
       [
-        [[["a", { shape: [1], data: new Float64Array(1) }]]],
+        [[["a", { shape: [1], data: new DataView(new ArrayBuffer(1)) }]]],
         'tensor "a" data',
       ],
       [
@@ -663,8 +669,7 @@ type Recorded = [
 ];
 
 /** What this package refuses and the reference does not. */
-const STRICTER =
-  /keys, each once|dtype alone|a dtype of I64,F32,|expected an object, got (null|\[)/;
+const STRICTER = /keys, each once|dtype alone|expected an object, got (null|\[)/;
 
 Deno.test("parseSafetensors() refuses what the reference library refuses, and reads the same from what both take", async () => {
   const path = new URL("safetensors_headers.json", import.meta.url);
@@ -672,7 +677,8 @@ Deno.test("parseSafetensors() refuses what the reference library refuses, and re
   for (const [header, size, found] of JSON.parse(await Deno.readTextFile(path)) as Recorded[]) {
     const bytes = file(header, size);
     if (found === null) {
-      assertThrows(() => parseSafetensors(bytes), RangeError, ": expected ", header);
+      const readAll = () => [...parseSafetensors(bytes).tensors.values()].map(({ data }) => data);
+      assertThrows(readAll, RangeError, ": expected ", header);
       seen.refused++;
       continue;
     }

@@ -25,9 +25,12 @@ import {
 import { loadProgram } from "@splitgate/splitgate/runtime";
 import { OPERATOR_ROWS } from "../../scripts/operator_rows.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
+import { asGraph } from "../../src/io/architecture.ts";
+import { loadFloatModel, saveFloatModel } from "../../src/io/float_model.ts";
 import { loadModel } from "../../src/io/model_file.ts";
 import type { SafetensorsArray } from "../../src/io/safetensors.ts";
 import { writeSafetensors } from "../../src/io/safetensors_write.ts";
+import { copyModule, createModule } from "../../src/modules/create.ts";
 import { flatten } from "../../src/modules/graph.ts";
 import { KIND_NAMES, kindOf, KINDS, RUNNING_KINDS } from "../../src/modules/kinds.ts";
 import { BASE_KINDS } from "../../src/runtime/kinds.ts";
@@ -116,11 +119,11 @@ Deno.test("every kind is among the models of these tests, float and quantized", 
   );
 });
 
-Deno.test("copy() of every kind gives the same class, options and weights, in memory of its own", () => {
+Deno.test("copyModule() of every kind gives the same class, options and weights, in memory of its own", () => {
   let tensors = 0;
   for (const model of drawnModels()) {
-    for (const [name, module] of flatten(model).modules) {
-      const copy = kindOf(name, module).copy(module);
+    for (const module of flatten(model).modules.values()) {
+      const copy = copyModule(module);
       assertEquals(copy, module, module.kind);
       assertEquals(copy.constructor, module.constructor);
       const before = structuredClone([...module.stateDict()]);
@@ -132,6 +135,25 @@ Deno.test("copy() of every kind gives the same class, options and weights, in me
     }
   }
   assert(tensors > 50);
+});
+
+Deno.test("create() of every kind gives what an architecture says of it, with its options and weights", () => {
+  for (const model of drawnModels()) {
+    const bytes = saveFloatModel(model);
+    const loaded = loadFloatModel(bytes);
+    assertEquals(saveFloatModel(loaded), bytes);
+    assertEquals(flatten(loaded).modules, flatten(model).modules);
+    const x = inputOf(model);
+    assertEquals(loaded.run(x), asGraph(model).run(x));
+  }
+});
+
+Deno.test("create() of every kind refuses options that shapes tell, and names those that it takes", () => {
+  for (const kind of KINDS) {
+    const make = () => createModule("m", kind, { seed: 1 }, new Map());
+    assertThrows(make, TypeError, `m.options: expected`);
+    assertThrows(make, TypeError, kind.options.join(", "));
+  }
 });
 
 Deno.test("read() of every kind gives what write() was given", () => {
@@ -363,4 +385,20 @@ Deno.test("no file but those of kinds, and the rewrites, asks which kind of modu
   const text = 'import { Linear as L } from "./linear/float.ts";\n' +
     'if (a instanceof L || b.kind === "LSTM" || c.kind !== lstm.kind) d();\n// "Tanh"\n';
   assertEquals(asksOf(text, folders), ["instanceof L", '"LSTM"', ".kind !== lstm.kind"]);
+});
+
+Deno.test("docs/file-formats.md lists the options of every kind that has some", () => {
+  const page = Deno.readTextFileSync(new URL("../../docs/file-formats.md", import.meta.url));
+  const [, table] = /\| kind \| options \|\n([^]*?)\n\n/.exec(page)!;
+  const listed = table!.split("\n").slice(1, -1).flatMap((row) => {
+    const [names, options] = row.split("|").slice(1).map((cell) =>
+      [...cell.matchAll(/`(\w+)`/g)].map(([, each]) => each!)
+    );
+    return names!.map((name) => [name, options!.join()]);
+  });
+  const own = KINDS.filter(({ options }) => options.length > 0);
+  assertEquals(
+    Object.fromEntries(listed),
+    Object.fromEntries(own.map(({ name, options }) => [name, options.join()])),
+  );
 });

@@ -67,7 +67,8 @@ export const addKind: Kind<Add, ObservedJoin<Add>, AddModule> = {
   hasWeight: false,
   hasFamily: true,
 
-  copy: () => new Add(),
+  options: [],
+  create: () => new Add(),
   inputSize: () => undefined,
   outputSize(name, _module, [a, b]) {
     if (a === null || b === null) failRange(name, "inputs of values", "token ids");

@@ -7,7 +7,6 @@ import { type BatchNorm, batchNormFloat32 } from "../../../kernels/ops/normalize
 import { failRange } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { batchNorm1d as running, type BatchNorm1dProgram } from "../../runtime/kinds/batch_norm.ts";
-import { copyOf } from "../copy.ts";
 import { failWidth, type Kind, type QuantizedEnds } from "../kind.ts";
 import { type ObservedValues, observedValues } from "../observed_values.ts";
 import { observedQParams } from "../observing.ts";
@@ -41,9 +40,14 @@ export const batchNorm1dKind: Kind<
     return numFeatures;
   },
   batchFirst: () => null,
-  copy(module) {
-    const { numFeatures, eps, weight } = module;
-    return copyOf(module, new BatchNorm1d({ numFeatures, eps, affine: weight !== null }));
+  options: ["eps"],
+  create(options, shapes) {
+    const [numFeatures] = shapes.of("running_mean", undefined);
+    return new BatchNorm1d({
+      ...options,
+      numFeatures: numFeatures!,
+      affine: shapes.has("weight"),
+    });
   },
   forward: (module, [x]) => module.forward(x as Tensor),
 

@@ -45,7 +45,8 @@ export const concatKind: Kind<Concat, ObservedJoin<Concat>, JoinModule> = {
   hasState: false,
   hasWeight: false,
 
-  copy: () => new Concat(),
+  options: [],
+  create: () => new Concat(),
   inputSize: () => undefined,
   outputSize(name, _module, given) {
     if (given.includes(null)) failRange(name, "inputs of values", "token ids");

@@ -13,5 +13,6 @@ export const dropoutKind = pointwiseKind({
   op: "dropout",
   output: "given",
   running: identity,
+  options: ["p"],
   make: (options) => new Dropout(options),
 });

@@ -7,7 +7,6 @@ import { isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
 import type { TokenTensor } from "../../core/tensor.ts";
 import { MinMaxObserver } from "../../observer/min_max.ts";
 import { embedding as running, type EmbeddingProgram } from "../../runtime/kinds/embedding.ts";
-import { copyOf } from "../copy.ts";
 import { supports } from "../fit_backend.ts";
 import { failWidth, type Kind, type ObserveContext, type QuantizedEnds } from "../kind.ts";
 import { Embedding } from "./float.ts";
@@ -47,9 +46,10 @@ export const embeddingKind: Kind<Embedding, ObservedEmbedding, QuantizedEmbeddin
     return embeddingDim;
   },
   batchFirst: () => null,
-  copy(module) {
-    const { numEmbeddings, embeddingDim } = module;
-    return copyOf(module, new Embedding({ numEmbeddings, embeddingDim }));
+  options: [],
+  create(_options, shapes) {
+    const [numEmbeddings, embeddingDim] = shapes.of("weight", undefined, undefined);
+    return new Embedding({ numEmbeddings: numEmbeddings!, embeddingDim: embeddingDim! });
   },
   forward: (module, [x]) => module.forward(x as TokenTensor),
 

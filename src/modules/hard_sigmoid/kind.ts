@@ -8,12 +8,15 @@ import { pointwiseKind } from "../pointwise.ts";
 import { HardSigmoid } from "./float.ts";
 
 /** HardSigmoid: a clamped straight line, with fixed parameters. */
-export const hardSigmoidKind = pointwiseKind({
+export const hardSigmoidKind = pointwiseKind<HardSigmoid>({
   name: "HardSigmoid",
   op: "hardsigmoid",
   backendOp: "hardsigmoid",
   output: [0, 1],
   running: hardSigmoid,
   parameters: ["slope", "offset"],
+  // torch's own function is another than a line of 1/6 and 0.5, by its rounding.
+  optionsOf: ({ activation, slope, offset }) =>
+    activation === "hardSigmoid" ? {} : { slope, offset },
   make: (options) => new HardSigmoid(options),
 });

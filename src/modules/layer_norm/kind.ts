@@ -6,7 +6,6 @@
 import { type LayerNorm as Norm, layerNormFloat32 } from "../../../kernels/ops/normalize.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { layerNorm as running, type LayerNormProgram } from "../../runtime/kinds/layer_norm.ts";
-import { copyOf } from "../copy.ts";
 import { failWidth, type Kind, type QuantizedEnds } from "../kind.ts";
 import { type ObservedValues, observedValues } from "../observed_values.ts";
 import { observedQParams } from "../observing.ts";
@@ -35,10 +34,15 @@ export const layerNormKind: Kind<LayerNorm, ObservedValues<LayerNorm>, Quantized
     return normalizedShape;
   },
   batchFirst: () => null,
-  copy(module) {
-    const { normalizedShape, eps, weight, bias } = module;
-    const has = { elementwiseAffine: weight !== null, bias: bias !== null };
-    return copyOf(module, new LayerNorm({ normalizedShape, eps, ...has }));
+  options: ["eps", "normalizedShape"],
+  // Without a weight no tensor tells the size.
+  optionsOf: ({ eps, weight, normalizedShape }) =>
+    weight === null ? { eps, normalizedShape } : { eps },
+  create(options, shapes) {
+    const has = { elementwiseAffine: shapes.has("weight"), bias: shapes.has("bias") };
+    const size = options.normalizedShape as number | undefined;
+    const normalizedShape = has.elementwiseAffine ? shapes.of("weight", size)[0]! : size!;
+    return new LayerNorm({ ...options, ...has, normalizedShape });
   },
   forward: (module, [x]) => module.forward(x as Tensor),
 

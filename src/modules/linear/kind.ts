@@ -3,11 +3,10 @@
  *
  * @module
  */
-import { failRange } from "../../core/errors.ts";
+import { checkBoolean, failRange } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { dynamicLinear } from "../../runtime/kinds/dynamic_linear.ts";
 import { linear as running } from "../../runtime/kinds/linear.ts";
-import { copyOf } from "../copy.ts";
 import { supports } from "../fit_backend.ts";
 import { failWidth, type Kind, type ObserveContext } from "../kind.ts";
 import {
@@ -56,10 +55,13 @@ export const linearKind: Kind<Linear, ObservedLinear, QuantizedLinear> = {
     return outFeatures;
   },
   batchFirst: () => null,
-  copy(module) {
-    const { inFeatures, outFeatures, bias } = module;
-    const Kind = module instanceof LinearReLU ? LinearReLU : Linear;
-    return copyOf(module, new Kind({ inFeatures, outFeatures, bias: bias !== null }));
+  options: ["relu"],
+  optionsOf: (module) => module instanceof LinearReLU ? { relu: true } : {},
+  create({ relu = false }, shapes) {
+    const Kind = checkBoolean("relu", relu) ? LinearReLU : Linear;
+    const [outFeatures, inFeatures] = shapes.of("weight", undefined, undefined);
+    const sizes = { inFeatures: inFeatures!, outFeatures: outFeatures! };
+    return new Kind({ ...sizes, bias: shapes.has("bias") });
   },
   forward: (module, [x]) => module.forward(x as Tensor),
 

@@ -6,7 +6,7 @@
 import { logSoftmaxFloat32 } from "../../../kernels/ops/softmax.ts";
 import { logSoftmax } from "../../runtime/kinds/log_softmax.ts";
 import { activationKind } from "../activation.ts";
-import type { LogSoftmax } from "./float.ts";
+import { LogSoftmax } from "./float.ts";
 
 /** LogSoftmax: the logarithm of Softmax, always in float32. */
 export const logSoftmaxKind = activationKind<LogSoftmax, Record<never, never>>({
@@ -14,6 +14,7 @@ export const logSoftmaxKind = activationKind<LogSoftmax, Record<never, never>>({
   op: "log_softmax",
   output: "float32",
   running: logSoftmax,
+  make: () => new LogSoftmax(),
   details: () => ({}),
   compute: (_details, x, out, width) => logSoftmaxFloat32(x, out, width),
   program: () => ({}),

@@ -3,14 +3,18 @@
  *
  * @module
  */
-import { functionsOf, hasLSTMFunctions } from "../../cells/functions.ts";
+import {
+  FUNCTION_OPTIONS,
+  functionOptions,
+  functionsOf,
+  hasLSTMFunctions,
+} from "../../cells/functions.ts";
 import { GATES, lstmParts, type PartName } from "../../cells/lstm_parts.ts";
 import { failRange } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import { shapeSize, type Tensor } from "../../core/tensor.ts";
 import { dynamicLSTM } from "../../runtime/kinds/dynamic_lstm.ts";
 import { lstm as running, type LSTMProgram } from "../../runtime/kinds/lstm.ts";
-import { copyOf } from "../copy.ts";
 import { checkDynamic } from "../dynamic.ts";
 import type { Observer } from "../../observer/observer.ts";
 import {
@@ -21,6 +25,7 @@ import {
   type ObserveContext,
 } from "../kind.ts";
 import { inputObserved, inputObserver, requiredQConfig } from "../observing.ts";
+import { recurrentSizes } from "../shapes.ts";
 import { weightObserver } from "../rounding/weights.ts";
 import { convertLSTM, rowsToRound, suffixOf, tableProjections } from "./convert.ts";
 import { lstmEnds } from "./data.ts";
@@ -102,14 +107,9 @@ export const lstmKind: Kind<LSTM, ObservedLSTM, QuantizedLSTM> = {
   },
   batchFirst: ({ batchFirst }) => batchFirst,
   givesHidden: ({ bidirectional }) => bidirectional ? 2 : 1,
-  copy(module) {
-    const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional, projSize } = module;
-    const sizes = { inputSize, hiddenSize, numLayers, projSize };
-    return copyOf(
-      module,
-      new LSTM({ ...sizes, bias, batchFirst, bidirectional, ...functionsOf(module) }),
-    );
-  },
+  options: ["batchFirst", ...FUNCTION_OPTIONS],
+  optionsOf: (lstm) => ({ batchFirst: lstm.batchFirst, ...functionOptions(lstm) }),
+  create: (options, shapes) => new LSTM({ ...options, ...recurrentSizes(shapes, GATES.length) }),
   forward: (module, [x], call) => module.forward(x as Tensor, call.state, optionsOf(call))[0],
 
   parts: (lstm) => lstmParts(lstm.projSize > 0, lstm),

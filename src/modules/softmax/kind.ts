@@ -8,7 +8,7 @@ import { softmaxEngine, softmaxFloat32 } from "../../../kernels/ops/softmax.ts";
 import { dtypeRange } from "../../core/dtype.ts";
 import { softmax } from "../../runtime/kinds/softmax.ts";
 import { type ActivationData, activationKind } from "../activation.ts";
-import type { Softmax } from "./float.ts";
+import { Softmax } from "./float.ts";
 
 /** What a quantized Softmax computes. */
 interface SoftmaxDetails {
@@ -33,6 +33,7 @@ export const softmaxKind = activationKind<Softmax, SoftmaxDetails>({
   backendOp: "softmax",
   output: [0, 1],
   running: softmax,
+  make: () => new Softmax(),
   details: (_module, engine) => ({ engine }),
   compute: (_details, x, out, width) => softmaxFloat32(x, out, width),
   program: (data) => ({ fixedPoint: inFixedPoint(data) }),
