@@ -113,7 +113,12 @@ export {
   qnnpackBackendConfig,
 } from "./src/qconfig/backend.ts";
 export { QConfigMapping } from "./src/qconfig/mapping.ts";
-export { getPreset, PRESET_NAMES, RECOMMENDED_PRESET } from "./src/qconfig/presets.ts";
+export {
+  getPreset,
+  PRESET_NAMES,
+  type PresetName,
+  RECOMMENDED_PRESET,
+} from "./src/qconfig/presets.ts";
 export {
   defaultPerChannelQConfig,
   defaultQConfig,

@@ -8,7 +8,7 @@ import { checkOptions } from "../core/check.ts";
 import { failRange, failType, isObject } from "../core/errors.ts";
 import type { Module } from "../modules/module.ts";
 import type { QConfigMapping } from "../qconfig/mapping.ts";
-import { getPreset, RECOMMENDED_PRESET } from "../qconfig/presets.ts";
+import { getPreset, type PresetName, RECOMMENDED_PRESET } from "../qconfig/presets.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import { conversion, conversionSize } from "./convert.ts";
 import { type ModelInput, readInput } from "./inputs.ts";
@@ -30,7 +30,7 @@ export interface QuantizeProgress {
 /** Options of {@linkcode quantize}. */
 export interface QuantizeOptions extends PrepareOptions {
   /** A preset's name, one of PRESET_NAMES; `accurate` by default. */
-  readonly preset?: string;
+  readonly preset?: PresetName;
   /** A QConfig for every module, or a mapping, in place of a preset. */
   readonly qconfig?: QConfig | QConfigMapping;
   /**

@@ -88,6 +88,18 @@ export const accurateQConfig: QConfig = Object.freeze({
  */
 export const int8x16QConfig: QConfig = Object.freeze({ ...accurateQConfig, embeddingBits: 16 });
 
+/**
+ * A preset's name. Editors complete those that there are; a name that was read from somewhere is
+ * taken as well, and checked.
+ */
+export type PresetName =
+  | "fbgemm"
+  | "x86"
+  | "qnnpack"
+  | "accurate"
+  | "int8x16"
+  | (string & Record<never, never>);
+
 const PRESETS: ReadonlyMap<string, QConfig> = new Map([
   ["fbgemm", fbgemmQConfig],
   ["x86", x86QConfig],
@@ -137,7 +149,7 @@ export const RECOMMENDED_PRESET = "accurate";
  * assertEquals(convert(observed).outputSize, 3);
  * ```
  */
-export function getPreset(name: string): QConfig {
+export function getPreset(name: PresetName): QConfig {
   if (typeof name !== "string") failType("name", "a string", name);
   return PRESETS.get(name) ?? failRange("name", PRESET_NAMES.join(", "), name);
 }

@@ -1,11 +1,12 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { fileURLToPath } from "node:url";
 import { saveModel } from "../../src/io/model_write.ts";
 import { loadProgram } from "../../src/runtime/program_file.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
 
 async function compile(...args: string[]): Promise<{ code: number; told: string }> {
   const script = new URL("../../scripts/compile.ts", import.meta.url).href;
-  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const config = fileURLToPath(new URL("../../deno.json", import.meta.url));
   const command = new Deno.Command(Deno.execPath(), {
     args: ["run", "--allow-read", "--allow-write", "--config", config, script, ...args],
     env: { NO_COLOR: "1" },
