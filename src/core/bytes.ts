@@ -1,9 +1,10 @@
 /**
- * Types of the platform's that every TypeScript from 5.0 on, with and without the DOM library,
- * reads alike.
+ * Bytes as people have them in hand, and types of the platform's that every TypeScript from 5.0 on,
+ * with and without the DOM library, reads alike.
  *
  * @module
  */
+import { failType } from "./errors.ts";
 
 /**
  * Bytes in a buffer of their own: a `Uint8Array`, from TypeScript 5.7 on a
@@ -14,3 +15,22 @@ export type Bytes = ReturnType<Uint8Array["slice"]>;
 /** A `WebAssembly.Module`; any object where no library declares WebAssembly. */
 export type WasmModule = typeof globalThis extends
   { WebAssembly: { Module: { readonly prototype: infer Module } } } ? Module : object;
+
+/** What holds bytes: a view of any kind (`Uint8Array`, Node's `Buffer`, `DataView`), or a buffer. */
+export type BytesSource = ArrayBufferView | ArrayBufferLike;
+
+/**
+ * The bytes of a view or a buffer, of any realm, where they lie: nothing is copied.
+ *
+ * @param name What messages call the value.
+ * @throws {TypeError} If it is neither.
+ */
+export function bytesOf(name: string, value: BytesSource): Uint8Array {
+  if (ArrayBuffer.isView(value)) {
+    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  }
+  if (!/^\[object (Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(value))) {
+    failType(name, "bytes, as an ArrayBuffer or a view of one such as Uint8Array", value);
+  }
+  return new Uint8Array(value);
+}

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { BytesSource } from "../core/bytes.ts";
 import { failRange } from "../core/errors.ts";
 import type { Graph } from "../modules/graph.ts";
 import type { Module } from "../modules/module.ts";
@@ -43,7 +44,7 @@ export function saveFloatModel(model: Module): Uint8Array<ArrayBuffer> {
  *
  * @param bytes What `saveFloatModel` gave.
  * @returns A Graph of new modules, for `forward`, `prepare` or `quantizeDynamic`.
- * @throws {TypeError} If `bytes` is no Uint8Array, or a field is of the wrong kind.
+ * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or a field is of the wrong kind.
  * @throws {RangeError} If the file is cut off, changed, malformed or of another version, holds no
  * architecture, or modules and tensors do not fit together.
  *
@@ -57,7 +58,7 @@ export function saveFloatModel(model: Module): Uint8Array<ArrayBuffer> {
  * assertEquals(model.forward(x), linear.forward(x));
  * ```
  */
-export function loadFloatModel(bytes: Uint8Array): Graph {
+export function loadFloatModel(bytes: BytesSource): Graph {
   const { tensors, metadata } = parseSafetensors(bytes);
   const text = metadata[ARCHITECTURE_KEY];
   if (text === undefined) {

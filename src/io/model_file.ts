@@ -10,6 +10,7 @@
 import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { QuantizedModel } from "../authoring/model.ts";
+import type { BytesSource } from "../core/bytes.ts";
 import { DTYPES } from "../core/dtype.ts";
 import {
   checkBoolean,
@@ -186,7 +187,7 @@ function checkNames(name: string, value: unknown, length?: number): string[] {
  *
  * @param bytes What `saveModel` gave.
  * @returns The model, ready for sessions.
- * @throws {TypeError} If `bytes` is no Uint8Array, or a metadata value is of the wrong kind.
+ * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or a metadata value is of the wrong kind.
  * @throws {RangeError} If the file is cut off, changed or malformed, of another version, or a
  * tensor is missing, unexpected, or of the wrong dtype or shape.
  *
@@ -202,7 +203,7 @@ function checkNames(name: string, value: unknown, length?: number): string[] {
  * assertEquals(saveModel(loadModel(bytes)), bytes); // same model, same bytes
  * ```
  */
-export function loadModel(bytes: Uint8Array): QuantizedModel {
+export function loadModel(bytes: BytesSource): QuantizedModel {
   const { tensors, metadata } = parseSafetensors(bytes);
   const text = metadata[METADATA_KEY];
   if (text === undefined) {

@@ -6,8 +6,8 @@
  *
  * @module
  */
-import { isUint8Array } from "../../kernels/numeric/typed_array.ts";
-import { checkObject, failRange, failType, isObject, parseJson, show } from "../core/errors.ts";
+import { bytesOf, type BytesSource } from "../core/bytes.ts";
+import { checkObject, failRange, isObject, parseJson, show } from "../core/errors.ts";
 import { SMALL_FLOATS } from "./small_floats.ts";
 import { recognize } from "./recognize.ts";
 
@@ -116,7 +116,6 @@ function headerEnd(bytes: Uint8Array): number {
 function readHeader(
   bytes: Uint8Array,
 ): { header: Record<string, unknown>; text: string; start: number } {
-  if (!isUint8Array(bytes)) failType("bytes", "a Uint8Array", bytes);
   const start = headerEnd(bytes);
   let text = "";
   const header = parseJson("header", () => {
@@ -245,8 +244,8 @@ function readTensor(
  * https://github.com/huggingface/safetensors/blob/main/safetensors/src/tensor.rs,
  * which ignores unknown fields of an entry where this function refuses them.
  *
- * @param bytes A whole file.
- * @throws {TypeError} If `bytes` is no Uint8Array.
+ * @param source A whole file.
+ * @throws {TypeError} If `source` is neither a buffer nor a view of one.
  * @throws {RangeError} If it is not a valid file.
  *
  * @example
@@ -261,7 +260,8 @@ function readTensor(
  * assertEquals(bias?.data, new Float32Array([0.5, -1]));
  * ```
  */
-export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
+export function parseSafetensors(source: BytesSource): SafetensorsFile {
+  const bytes = bytesOf("bytes", source);
   const { header, text, start } = readHeader(bytes);
   let known = 0;
   const metadata: Record<string, string> = Object.create(null);

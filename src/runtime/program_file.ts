@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { isUint8Array } from "../../kernels/numeric/typed_array.ts";
+import { bytesOf, type BytesSource } from "../core/bytes.ts";
 import { checkBoolean, checkGiven, checkNoMore, failRange, failType } from "../core/errors.ts";
 import type { ProgramData } from "./data.ts";
 import type { RunningKind } from "./kind.ts";
@@ -101,7 +101,7 @@ export interface LoadOptions {
  *
  * @param bytes What `compileModel` gave.
  * @param options.verify Whether the file's checksum is compared; true by default.
- * @throws {TypeError} If `bytes` is no Uint8Array, an option is of the wrong kind, or there is
+ * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, an option is of the wrong kind, or there is
  * another option.
  * @throws {RangeError} If it is no program, of another version, cut off or changed, or needs a kind
  * that is not there: the message says what to import.
@@ -118,7 +118,7 @@ export interface LoadOptions {
  * assertThrows(() => loadProgram(file.subarray(0, 1000)), RangeError);
  * ```
  */
-export function loadProgram(bytes: Uint8Array, options: LoadOptions = {}): Program {
+export function loadProgram(bytes: BytesSource, options: LoadOptions = {}): Program {
   checkGiven(options);
   const { kinds = [], verify = true, ...unknown } = options;
   checkNoMore(unknown);
@@ -127,13 +127,13 @@ export function loadProgram(bytes: Uint8Array, options: LoadOptions = {}): Progr
   kinds.forEach((each, i) => {
     if (typeof each?.instantiate !== "function") failType(`options.kinds[${i}]`, "a kind", each);
   });
-  if (!isUint8Array(bytes)) failType("bytes", "a Uint8Array", bytes);
   // Not slice, which copies nothing where bytes are a Buffer.
-  const { buffer, length } = new Uint8Array(bytes);
+  const own = new Uint8Array(bytesOf("bytes", bytes));
+  const { buffer, length } = own;
   const words = new Int32Array(buffer, 0, length >> 2);
   const [magic, version, size, start] = words;
   if (magic !== PROGRAM_MAGIC) {
-    failRange("bytes", EXPECTED, String.fromCharCode(...bytes.subarray(0, 24)));
+    failRange("bytes", EXPECTED, String.fromCharCode(...own.subarray(0, 24)));
   }
   if (version !== PROGRAM_VERSION) failRange("bytes", `version ${PROGRAM_VERSION}`, version);
   if (length !== size) failRange("bytes", `${size} bytes`, length);

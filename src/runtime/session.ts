@@ -4,8 +4,8 @@
  * @module
  */
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
-import { isFloat32Array, isUint8Array } from "../../kernels/numeric/typed_array.ts";
-import type { Bytes } from "../core/bytes.ts";
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
+import { type Bytes, bytesOf, type BytesSource } from "../core/bytes.ts";
 import { dtypeOf, type QArray } from "../core/dtype.ts";
 import {
   checkEach,
@@ -577,18 +577,17 @@ export class Session {
    * Takes up a state that {@linkcode state} gave, in this process or another.
    *
    * @param bytes What `state` gave, for the same model and batch.
-   * @throws {TypeError} If `bytes` is no Uint8Array, or the model looks ahead.
+   * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or the model looks ahead.
    * @throws {RangeError} If it is no state, of another version, model or batch, cut off, or holds
    * what no run gives: a value out of range, a row that has made a step in one layer of a module
    * and none in another, or none and is not at its beginning. The session's own state is unchanged
    * then.
    */
-  restore(bytes: Uint8Array): void {
+  restore(bytes: BytesSource): void {
     const rows = this.#rows("restore");
-    if (!isUint8Array(bytes)) failType("state", "a Uint8Array", bytes);
     const size = HEADER_BYTES + stateBytes(rows);
     // A copy: shared memory could change between the check and the use.
-    const given = new Uint8Array(bytes);
+    const given = new Uint8Array(bytesOf("state", bytes));
     const view = new DataView(given.buffer);
     const model = "a state of this model";
     const version = `version ${STATE_VERSION}`;

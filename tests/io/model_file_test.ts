@@ -242,7 +242,11 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
 });
 
 Deno.test("loadModel() refuses bytes that are no model", () => {
-  assertThrows(() => loadModel(null as never), TypeError, "bytes: expected a Uint8Array");
+  assertThrows(
+    () => loadModel(null as never),
+    TypeError,
+    "bytes: expected bytes, as an ArrayBuffer",
+  );
   assertThrows(() => loadModel(new Uint8Array(4)), RangeError);
   assertThrows(
     () => loadModel(compileModel(modelOf(plainCase, "none", false))),

@@ -237,13 +237,13 @@ Deno.test("parseSafetensors() reads metadata of some megabytes", () => {
   assert(parseSafetensors(bytes).metadata.long === long);
 });
 
-Deno.test("parseSafetensors() throws a TypeError when given no Uint8Array", () => {
-  const wrong: unknown[] = [undefined, null, "{}", new ArrayBuffer(10), [1]];
+Deno.test("parseSafetensors() throws a TypeError when given no bytes", () => {
+  const wrong: unknown[] = [undefined, null, "{}", new Blob([]), [1]];
   for (const bytes of wrong) {
     assertThrows(
       () => parseSafetensors(bytes as Uint8Array),
       TypeError,
-      "bytes: expected a Uint8Array, got",
+      "bytes: expected bytes, as an ArrayBuffer or a view of one such as Uint8Array, got",
     );
   }
 });

@@ -466,7 +466,7 @@ Deno.test("Session.restore() refuses what is no state of it and keeps its own", 
   assertThrows(
     () => session.restore([...state] as never),
     TypeError,
-    "state: expected a Uint8Array",
+    "state: expected bytes, as an ArrayBuffer or a view of one",
   );
   // Also from an unaligned view, and after it went through another worker as a copy.
   const view = new Uint8Array([0, ...state]).subarray(1);
