@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { stop } from "esbuild";
 import config from "../deno.json" with { type: "json" };
 import { joinModules } from "./modules.ts";
+import { thirdPartyNotice } from "./npm_packages.ts";
 import { PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
 
 /** What is used of dnt 0.43's build(). */
@@ -78,11 +79,12 @@ await build({
     ...PACKAGE_FIELDS,
   },
   async postBuild() {
-    await joinModules(
+    const joined = await joinModules(
       `${outDir}/esm`,
       modules.map(([, file]) => file.slice(2).replace(/ts$/, "js")),
     );
     await stop();
+    await Deno.writeTextFile(`${outDir}/THIRD_PARTY.md`, thirdPartyNotice(joined));
     for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) {
       await Deno.copyFile(path(file), `${outDir}/${file}`);
     }
@@ -97,6 +99,8 @@ await build({
     const manifest = `${outDir}/package.json`;
     const json = JSON.parse(await Deno.readTextFile(manifest));
     json.exports = packageExports(config.exports, "./esm/");
+    // What importers are built on is part of the package.
+    delete json.dependencies;
     await Deno.writeTextFile(manifest, `${JSON.stringify(json, null, 2)}\n`);
   },
 });

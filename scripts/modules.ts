@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { parse } from "acorn";
 import { build, type Metafile } from "esbuild";
 import MagicString from "magic-string";
+import { npmPackages } from "./npm_packages.ts";
 
 /**
  * Entry points that are to start fast, those of the runtime: all that they import is compiled when
@@ -126,8 +127,12 @@ async function modulesIn(folder: string): Promise<string[]> {
  *
  * @param folder Holds the package's modules.
  * @param entries Paths of the entry points in it.
+ * @returns Paths of the modules that were joined, those of npm's packages among them.
  */
-export async function joinModules(folder: string, entries: readonly string[]): Promise<void> {
+export async function joinModules(
+  folder: string,
+  entries: readonly string[],
+): Promise<string[]> {
   const { outputFiles, metafile } = await build({
     absWorkingDir: folder,
     entryPoints: [...entries],
@@ -142,8 +147,9 @@ export async function joinModules(folder: string, entries: readonly string[]): P
     allowOverwrite: true,
     metafile: true,
     logLevel: "error",
+    plugins: [npmPackages],
   });
-  const { outputs } = metafile!;
+  const { inputs, outputs } = metafile!;
   const fast = new Set<string>();
   for (const path of entries.filter((entry) => FAST.test(entry))) reached(outputs, path, fast);
   // All of them: modules that hold nothing but types are imported by none.
@@ -153,4 +159,5 @@ export async function joinModules(folder: string, entries: readonly string[]): P
     const module = pure(withoutBareImports(text));
     await Deno.writeTextFile(path, fast.has(relative(folder, path)) ? eager(module) : module);
   }
+  return Object.keys(inputs).map((path) => resolve(folder, path));
 }

@@ -9,6 +9,7 @@ import { stop } from "esbuild";
 import config from "../deno.json" with { type: "json" };
 import { readArguments } from "./arguments.ts";
 import { joinModules } from "./modules.ts";
+import { thirdPartyNotice } from "./npm_packages.ts";
 import { PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
 import { writeFile } from "./write_file.ts";
 
@@ -41,14 +42,17 @@ export async function pack(output: string): Promise<void> {
     );
     await run("tar", ["xzf", plain], scratch);
     const entries = Object.values(config.exports).filter((path) => path.endsWith(".ts"));
-    await joinModules(
+    const joined = await joinModules(
       `${scratch}/package`,
       entries.map((path) => path.slice(2).replace(/ts$/, "js")),
     );
+    await Deno.writeTextFile(`${scratch}/package/THIRD_PARTY.md`, thirdPartyNotice(joined));
     const path = `${scratch}/package/package.json`;
     const made = JSON.parse(await Deno.readTextFile(path));
     const exports = packageExports(config.exports, "./");
-    const manifest = { ...made, exports, ...PACKAGE_FIELDS };
+    // What importers are built on is part of the package.
+    const { dependencies: _, ...own } = made;
+    const manifest = { ...own, exports, ...PACKAGE_FIELDS };
     await Deno.writeTextFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
     // Same files, same bytes: no times or owners, names in order.
     const sorted = [

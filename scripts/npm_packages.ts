@@ -1,0 +1,69 @@
+/**
+ * Packages of npm that importers are built on: found for esbuild where Deno keeps them, and put
+ * into the package that is built, whose users install nothing else.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import type { Plugin } from "esbuild";
+
+/** Resolves names of packages by deno.json, for whichever module imports them. */
+export const npmPackages: Plugin = {
+  name: "npm packages",
+  setup(build) {
+    build.onResolve({ filter: /^(@[\w-]+\/)?[a-z][\w.-]*(\/|$)/ }, ({ path, kind }) => {
+      if (kind === "entry-point" || path.startsWith("@splitgate/")) return undefined;
+      return { path: fileURLToPath(import.meta.resolve(path)), sideEffects: false };
+    });
+  },
+};
+
+/** A package whose code is part of another one. */
+interface Included {
+  readonly title: string;
+  /** Its licence by name, its licence's text where it is a file, and what its modules begin with. */
+  readonly texts: Set<string>;
+}
+
+/** The comment that a module begins with, or nothing. */
+function headerOf(file: string): string {
+  const [header] = /^(\s*\/\/.*\n)*/.exec(Deno.readTextFileSync(file))!;
+  return header.replace(/^\s*\/\/ ?/gm, "").trim();
+}
+
+/** The packages that modules belong to. */
+function includedIn(files: Iterable<string>): Included[] {
+  const found = new Map<string, Included>();
+  for (const file of files) {
+    const [, root] = /^(.*\/npm\/[^/]+\/(?:@[^/]+\/)?[^/]+\/[^/]+)\//.exec(file) ?? [];
+    if (root === undefined) continue;
+    let included = found.get(root);
+    if (included === undefined) {
+      const { name, version, license } = JSON.parse(Deno.readTextFileSync(`${root}/package.json`));
+      included = { title: `${name} ${version}`, texts: new Set([`License: ${license}`]) };
+      found.set(root, included);
+      for (const each of Deno.readDirSync(root)) {
+        if (!/^(licen[cs]e|notice)/i.test(each.name)) continue;
+        included.texts.add(Deno.readTextFileSync(`${root}/${each.name}`).trim());
+      }
+    }
+    included.texts.add(headerOf(file));
+  }
+  return [...found.values()].sort((a, b) => a.title < b.title ? -1 : 1);
+}
+
+/**
+ * What a package says of others whose code it holds.
+ *
+ * @param files Absolute paths of the modules that were joined.
+ */
+export function thirdPartyNotice(files: Iterable<string>): string {
+  const sections = includedIn(files).map(({ title, texts }) =>
+    [`## ${title}`, ...[...texts].filter((text) => text !== "")].join("\n\n")
+  );
+  return [
+    "# Third-party code",
+    "What reads other libraries' files holds code of these packages.",
+    ...sections,
+  ].join("\n\n") + "\n";
+}
