@@ -27,7 +27,7 @@ import {
   type StateBinding,
   SUM_SIZE,
 } from "./lstm_cell.ts";
-import { packedLength, rowsTogether, type WeightRows } from "./pack.ts";
+import { columnsTogether, packedLength, type WeightRows } from "./pack.ts";
 import type { ActivationProgram, CellProgram } from "./program.ts";
 import type { Affine } from "../numeric/quantize.ts";
 import { reciprocal } from "../numeric/requantize.ts";
@@ -112,12 +112,10 @@ export function orderRows(
   const size = packedLength(inFeatures);
   const centered = new Int16Array(outFeatures * size);
   const sums = new Int32Array(outFeatures * 2);
-  let maxWeight = 0, largest = 0;
+  let largest = 0;
   for (let place = 0; place < outFeatures; place++) {
     const row = order[place]!;
     const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
-    // What an int8 less its zero point can be at most.
-    maxWeight = Math.max(maxWeight, Math.min(255, 128 + Math.abs(zeroPoint)));
     let magnitudes = 0;
     for (let k = 0; k < inFeatures; k++) {
       const w = data[row * inFeatures + k]! - zeroPoint;
@@ -133,7 +131,7 @@ export function orderRows(
     largest,
     count: outFeatures,
     length: inFeatures,
-    each: rowsTogether(maxWeight, bound, inFeatures),
+    columns: columnsTogether(centered, inFeatures, largest, bound),
   };
 }
 

@@ -25,6 +25,8 @@ export interface PackedRows {
   readonly length: number;
   /** Rows to an array. */
   readonly each: 1 | 2;
+  /** Columns whose products {@linkcode dotRows} sums up before it takes two rows apart. */
+  readonly columns: number;
 }
 
 /**
@@ -124,10 +126,10 @@ export interface WeightRows {
   /** Columns. */
   readonly length: number;
   /**
-   * Rows to an array: 2 where every sum of a row's products stays below 2^26, so that two have room
-   * in a number.
+   * How many columns at a time two rows are multiplied in one number, a multiple of four: so many
+   * that no sum of a row's products leaves 26 bits. 0 where rows stand alone, since it would be few.
    */
-  readonly each: 1 | 2;
+  readonly columns: number;
 }
 
 /**
@@ -138,11 +140,12 @@ export interface WeightRows {
  * import { packRows } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0), sums = Int32Array.of(1, -2, 3, 4);
- * const { arrays } = packRows({ data, sums, largest: 7, count: 2, length: 2, each: 2 });
+ * const { arrays } = packRows({ data, sums, largest: 7, count: 2, length: 2, columns: 4 });
  * assertEquals(arrays[0], [2 ** 27 + 3, -2 * 2 ** 27 + 4, 0, 0]);
  * ```
  */
-export function packRows({ data, count, length, each }: WeightRows): PackedRows {
+export function packRows({ data, count, length, columns }: WeightRows): PackedRows {
+  const each = columns > 0 ? 2 : 1;
   const size = packedLength(length);
   const zeros = doubles(size);
   const arrays: number[][] = [];
@@ -165,25 +168,63 @@ export function packRows({ data, count, length, each }: WeightRows): PackedRows 
   const last = arrays[arrays.length - 1]!;
   const end = packedLength(count) / each + ARRAYS_TOGETHER - 1;
   while (arrays.length < end) arrays.push(last);
-  return { arrays, length: size, each };
+  return { arrays, length: size, each, columns: columns || size };
 }
 
 /**
- * The most that `each` of {@linkcode WeightRows} may be.
+ * Fewest columns for which two rows share a number: taking sums apart costs as much as three to six
+ * columns do.
+ */
+const FEWEST_COLUMNS = 16;
+
+/**
+ * The most that `columns` of {@linkcode WeightRows} may be: all, or equal shares of them.
  *
- * @param weight Largest magnitude of a weight less its zero point.
- * @param bound Largest magnitude of an activation less its zero point.
+ * @param data Rows of {@linkcode packedLength} weights less their zero points.
  * @param length Columns.
+ * @param largest The largest sum of a row's magnitudes.
+ * @param bound Largest magnitude of an activation less its zero point.
  *
  * @example
  * ```ts
- * import { rowsTogether } from "./pack.ts";
+ * import { columnsTogether } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
- * assertEquals([rowsTogether(128, 255, 512), rowsTogether(128, 65535, 512)], [2, 1]);
+ * const data = new Int8Array(512).fill(127), largest = 512 * 127;
+ * assertEquals([255, 8192, 2 ** 24].map((bound) => columnsTogether(data, 512, largest, bound)), [
+ *   512,
+ *   64,
+ *   0,
+ * ]);
  * ```
  */
-export function rowsTogether(weight: number, bound: number, length: number): 1 | 2 {
-  return weight * bound * length < HIGH / 2 ? 2 : 1;
+export function columnsTogether(
+  data: Int8Array | Int16Array,
+  length: number,
+  largest: number,
+  bound: number,
+): number {
+  const size = packedLength(length);
+  if (largest * bound < HIGH / 2) return size;
+  for (let parts = Math.ceil(largest * bound / (HIGH / 2));; parts++) {
+    const columns = packedLength(length / parts);
+    if (columns < FEWEST_COLUMNS) return 0;
+    if (maxMagnitudes(data, size, columns) * bound < HIGH / 2) return columns;
+  }
+}
+
+/** The largest sum of magnitudes of so many columns of a row, counted from its first. */
+function maxMagnitudes(data: Int8Array | Int16Array, size: number, columns: number): number {
+  let max = 0;
+  for (let row = 0; row < data.length; row += size) {
+    for (let from = 0; from < size; from += columns) {
+      let sum = 0;
+      for (let k = row + from, end = row + Math.min(from + columns, size); k < end; k++) {
+        sum += Math.abs(data[k]!);
+      }
+      if (sum > max) max = sum;
+    }
+  }
+  return max;
 }
 
 /**
@@ -203,7 +244,7 @@ export function rowsTogether(weight: number, bound: number, length: number): 1 |
  * import { dotRows, packRows, sumsLength } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
  * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0), sums = Int32Array.of(1, -2, 3, 4);
- * const rows = packRows({ data, sums, largest: 7, count: 2, length: 2, each: 2 });
+ * const rows = packRows({ data, sums, largest: 7, count: 2, length: 2, columns: 4 });
  * const out = new Float64Array(sumsLength(2));
  * dotRows(rows, 0, 2, [10, 20, 0, 0], out);
  * assertEquals([...out.subarray(0, 2)], [-30, 110]);
@@ -216,19 +257,39 @@ export function dotRows(
   x: readonly number[],
   out: Float64Array,
 ): void {
+  const { length, columns } = rows;
+  for (let first = 0; first < length; first += columns) {
+    dotColumns(rows, from, to, x, out, first, Math.min(first + columns, length));
+  }
+}
+
+/** {@linkcode dotRows} of columns `first` to `end`; all but the first are added to `out`. */
+function dotColumns(
+  rows: PackedRows,
+  from: number,
+  to: number,
+  x: readonly number[],
+  out: Float64Array,
+  first: number,
+  end: number,
+): void {
   // A local: V8 reads what is imported, and looks what it is, at each use.
-  const { arrays, length, each } = rows;
+  const { arrays, each } = rows;
   const MAGIC = ROUND_MAGIC;
   // Met here, `out` is looked at once, and not at each group's end.
-  out[0] = 0;
-  for (let i = (from / each) | 0, end = to / each, at = 0; i < end; i = (i + ARRAYS_TOGETHER) | 0) {
+  out[0] = first > 0 ? out[0]! : 0;
+  for (
+    let i = (from / each) | 0, last = to / each, at = 0;
+    i < last;
+    i = (i + ARRAYS_TOGETHER) | 0
+  ) {
     const A = arrays[i]!;
     const B = arrays[(i + 1) | 0]!;
     const C = arrays[(i + 2) | 0]!;
     const D = arrays[(i + 3) | 0]!;
     const E = arrays[(i + 4) | 0]!;
     let a = 0, b = 0, c = 0, d = 0, e = 0;
-    for (let k = 0; k < length; k = (k + 4) | 0) {
+    for (let k = first; k < end; k = (k + 4) | 0) {
       const p = x[k]!;
       a += A[k]! * p;
       b += B[k]! * p;
@@ -265,6 +326,20 @@ export function dotRows(
       const c1 = (c * (1 / HIGH) + MAGIC) - MAGIC;
       const d1 = (d * (1 / HIGH) + MAGIC) - MAGIC;
       const e1 = (e * (1 / HIGH) + MAGIC) - MAGIC;
+      if (first > 0) {
+        out[at]! += a1;
+        out[(at + 1) | 0]! += a - a1 * HIGH;
+        out[(at + 2) | 0]! += b1;
+        out[(at + 3) | 0]! += b - b1 * HIGH;
+        out[(at + 4) | 0]! += c1;
+        out[(at + 5) | 0]! += c - c1 * HIGH;
+        out[(at + 6) | 0]! += d1;
+        out[(at + 7) | 0]! += d - d1 * HIGH;
+        out[(at + 8) | 0]! += e1;
+        out[(at + 9) | 0]! += e - e1 * HIGH;
+        at = (at + 2 * ARRAYS_TOGETHER) | 0;
+        continue;
+      }
       out[at] = a1;
       out[(at + 1) | 0] = a - a1 * HIGH;
       out[(at + 2) | 0] = b1;

@@ -10,6 +10,7 @@ const FORM_WIDE: i32 = 0;
 const FORM_NARROW: i32 = 1;
 const FORM_SPLIT: i32 = 2;
 const FORM_PAIRED: i32 = 3;
+const FORM_HALVES: i32 = 4;
 
 const BIAS_FLOAT32: i32 = 0;
 const BIAS_FLOAT64: i32 = 1;

@@ -215,12 +215,13 @@ export const ROW = layOut({
  * relaxed products, and top bits only where there are any; under torch's `reduce_range` a value has
  * one only if it leaves the range that was observed. Or int16 of four values, the first and third
  * of -128..127, the second and fourth of -255..0: the second and fourth, then 256 times the first
- * and third less these. Two int8 weights at a time are multiplied by them.
+ * and third less these. Two int8 weights at a time are multiplied by them. Or, of 0..16383, bytes of
+ * the low seven bits and after them bytes of the high seven.
  *
- * Behind an operand of the last two stands a vector: whether there are top bits, or four times what
- * its sums start with.
+ * Behind an operand of the third and fourth stands a vector: whether there are top bits, or four
+ * times what its sums start with.
  */
-export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2, PAIRED: 3 } as const;
+export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2, PAIRED: 3, HALVES: 4 } as const;
 
 /**
  * Bits of 1.5 * 2^23: added to a float of magnitude below 2^22 it leaves the integer in the low

@@ -245,13 +245,16 @@ function dotNarrow(w: usize, x: usize, groups: i32, top: usize, sums: usize, end
   }
 }
 
-// The sums on two operands, none of which has top bits: four units at a time, so that each weight is loaded once.
+// The sums on two operands, none of which has top bits: four units at a time, so that each weight is loaded once. Where
+// `sumsY` is 0, `y` is the high half of `x`, and what comes out are the sums on both together.
 function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
   const ones = v128.load(ONES), oneStep = load<i32>(ONE_STEP), stop = x + (<usize> groups << 2);
   let half = HALF_BLOCK;
   const size = <usize> (groups + 1) * BLOCK;
+  const halves = !sumsY;
   for (; sumsX < end; sumsX += HALF_BLOCK, sumsY += HALF_BLOCK, half ^= HALF_BLOCK) {
     let a = v128.load(w), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = a, f = b, g = c, h = d;
+    if (halves) e = f = g = h = i32x4.splat(0);
     let at = w + BLOCK, from = x, and = y;
     if (oneStep) {
       for (; from < stop; at += BLOCK, from += 4, and += 4) {
@@ -285,14 +288,21 @@ function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
       d = i32x4.add(d, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w3, v), ones));
       h = i32x4.add(h, i32x4.dot_i16x8_s(i16x8.relaxed_dot_i8x16_i7x16_s(w3, u), ones));
     }
+    if (halves) {
+      a = i32x4.add(a, i32x4.shl(e, 7));
+      b = i32x4.add(b, i32x4.shl(f, 7));
+      c = i32x4.add(c, i32x4.shl(g, 7));
+      d = i32x4.add(d, i32x4.shl(h, 7));
+    } else {
+      v128.store(sumsY, e, 0);
+      v128.store(sumsY, f, 16);
+      v128.store(sumsY, g, 32);
+      v128.store(sumsY, h, 48);
+    }
     v128.store(sumsX, a, 0);
     v128.store(sumsX, b, 16);
     v128.store(sumsX, c, 32);
     v128.store(sumsX, d, 48);
-    v128.store(sumsY, e, 0);
-    v128.store(sumsY, f, 16);
-    v128.store(sumsY, g, 32);
-    v128.store(sumsY, h, 48);
     w += half ? HALF_BLOCK : size - HALF_BLOCK;
   }
 }
@@ -331,6 +341,7 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
   for (;;) {
     if (form == FORM_PAIRED) dotPaired(w, x, groups, sumsX, end);
     else if (!ASC_FEATURE_RELAXED_SIMD || form == FORM_WIDE) dotWide(w, x, groups, sumsX, end);
+    else if (form == FORM_HALVES) dotNarrowTwice(w, x, x + topOf(groups), groups, sumsX, 0, end);
     else dotNarrow(w, x, groups, topX, sumsX, end);
     if (!y) return;
     x = y;
@@ -518,6 +529,13 @@ function activate(which: usize, input: f32): f32 {
     stored = i32x4.sub(first, v128.shuffle<i32>(stored, i32x4.splat(0), 4, 4, 1, 3));
   }
   const shorts = i16x8.narrow_i32x4_s(stored, stored);
+  if (ASC_FEATURE_RELAXED_SIMD && form == FORM_HALVES) {
+    const low = v128.and(shorts, i16x8.splat(127));
+    const halves = i8x16.narrow_i16x8_u(low, i16x8.shr_u(shorts, 7));
+    v128.store32_lane(to, halves, 0);
+    v128.store32_lane(to + top, halves, 2);
+    return halves;
+  }
   if (ASC_FEATURE_RELAXED_SIMD && (form == FORM_NARROW || form == FORM_SPLIT)) {
     const bytes = i8x16.narrow_i16x8_u(shorts, shorts);
     v128.store32_lane(to, v128.and(bytes, i8x16.splat(127)), 0);
@@ -545,7 +563,7 @@ function activate(which: usize, input: f32): f32 {
 // Bytes that four values of an operand take, top bits not among them.
 // @ts-ignore: decorator
 @inline function quadOf(form: i32): usize {
-  return ASC_FEATURE_RELAXED_SIMD && (form == FORM_NARROW || form == FORM_SPLIT) ? 4 : 8;
+  return ASC_FEATURE_RELAXED_SIMD && form != FORM_WIDE && form != FORM_PAIRED ? 4 : 8;
 }
 
 // Stores operands of `size` float32 values, one after the other, times `inverse` and clamped. Up to seven beyond each are

@@ -97,7 +97,7 @@ export function prepare(
       qconfig: own,
       inputs: reads.map((read) => outputs.get(read)!),
       sizes: reads.map((read) => shapes.get(read)!.size),
-      tableRows: tableRows(topology, observed, name),
+      ...tableRows(topology, observed, name),
       splitGates,
       fit,
     });

@@ -23,7 +23,12 @@ import { BatchNorm1d } from "../modules/batch_norm/float.ts";
 import { ObservedEmbedding } from "../modules/embedding/observed.ts";
 import { embeddingRows, QuantizedEmbedding } from "../modules/embedding/quantized.ts";
 import { checkFlow, type FloatModel } from "../modules/graph.ts";
-import type { ObservedModule, QuantizedModule, TokenRows } from "../modules/kind.ts";
+import type {
+  ObserveContext,
+  ObservedModule,
+  QuantizedModule,
+  TokenRows,
+} from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
 import { copyOf } from "../modules/copy.ts";
 import { Linear, LinearReLU } from "../modules/linear/float.ts";
@@ -125,16 +130,18 @@ function tableOf(
   return loneReaders(topology).has(read!) ? read! : null;
 }
 
-/** Rows of the Embedding that a module reads, where both are rounded together; null elsewhere. */
+/** Rows of the Embedding that a module alone reads, and whether both are rounded together. */
 export function tableRows(
   topology: Topology,
   observed: ReadonlyMap<string, ObservedModule>,
   name: string,
-): number | null {
+): Pick<ObserveContext, "tableRows" | "tableRounded"> {
   const table = observed.get(tableOf(topology, observed, name)!);
-  return table instanceof ObservedEmbedding && table.qconfig?.weightRounding === "calibrated"
-    ? table.embedding.numEmbeddings
-    : null;
+  if (!(table instanceof ObservedEmbedding)) return { tableRows: null, tableRounded: false };
+  return {
+    tableRows: table.embedding.numEmbeddings,
+    tableRounded: table.qconfig?.weightRounding === "calibrated",
+  };
 }
 
 /**

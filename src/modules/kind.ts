@@ -81,11 +81,10 @@ export interface ObserveContext {
   readonly inputs: readonly (Observer | null)[];
   /** Values a row of each input; null for token ids. */
   readonly sizes: readonly (number | null)[];
-  /**
-   * Rows of the table that the first input is read from, where both are rounded together; null
-   * elsewhere.
-   */
+  /** Rows of the table that the first input, and nothing else, is read from; null elsewhere. */
   readonly tableRows: number | null;
+  /** Whether these are rounded together with the module's weights. */
+  readonly tableRounded: boolean;
   /** Whether each gate has a Linear, an add and observers of its own. */
   readonly splitGates: boolean;
   /** The target that parts are held to; null for none. */

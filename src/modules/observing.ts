@@ -58,12 +58,23 @@ export function gatherRows(
   return out;
 }
 
-/** Source of the input qparams of a module that takes values in parameters of its own. */
-export function inputObserver(qconfig: QConfig, given: Observer | null): InputObserver {
+/**
+ * Source of the input qparams of a module that takes values in parameters of its own.
+ *
+ * @param table Whether what comes in are rows of a table, which are projected once each.
+ */
+export function inputObserver(
+  qconfig: QConfig,
+  given: Observer | null,
+  table = false,
+): InputObserver {
   if (qconfig.dynamic) return "float";
   const own = (qconfig.input ?? qconfig.activation)();
   if (own.dtype === undefined) return given === null ? "float" : "previous";
-  return given !== null && given.dtype === own.dtype ? "previous" : own;
+  // More bits add nothing to what has fewer, and save nothing where products are made once.
+  const wide = qconfig.input !== undefined && own.dtype === "qint32";
+  if (given === null) return wide && table ? "float" : own;
+  return wide || given.dtype === own.dtype ? "previous" : own;
 }
 
 /** Source of the input qparams of a module that takes values as they come. */

@@ -52,8 +52,10 @@ export interface QConfig {
   readonly weight: ObserverFactory;
   /**
    * For float32 values that enter the module; `activation` by default. A PlaceholderObserver leaves
-   * them float32: they are multiplied with the dequantized weights. What comes in integers of the
-   * same dtype keeps its parameters.
+   * them float32: they are multiplied with the dequantized weights. What comes in integers keeps its
+   * parameters if they are of the same dtype, or if `input` asks for qint32, which adds nothing to
+   * them; and then rows of an Embedding that an LSTM alone reads stay float32, since each is
+   * projected once and kept.
    */
   readonly input?: ObserverFactory;
   /** For the parts of an LSTM's cells. */

@@ -44,6 +44,9 @@ export const STAGED = 65536;
 /** Fewest outputs, reals and integers, that are copied from the kernel's memory by one call. */
 export const COPIED = { REALS: 16, INTEGERS: 128 } as const;
 
+/** Up to here float32 has every integer. */
+const EXACT = 2 ** 24;
+
 /** Bytes of a projected input of so many units and the gap behind it. */
 export function projectedBytes(units: number): number {
   return units * 16 + GAP * 4;
@@ -202,8 +205,8 @@ class SimdLSTM implements ModuleInstance {
     tokens: readonly (SimdTokens | null)[],
   ) {
     const { qparams: input, size: inputSize } = lstm.inputs[0]!;
-    // qint32 is quantized in another way.
-    this.takesReals = input !== null && input.dtype !== "qint32";
+    // Beyond, qint32 is quantized in another way.
+    this.takesReals = input !== null && Math.max(-input.quantMin, input.quantMax) < EXACT;
     this.givesReals = cells[0]!.length === 1;
     const all = cells.flat();
     this.#lstm = lstm;

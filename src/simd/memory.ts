@@ -184,7 +184,7 @@ export interface Span {
 
 /** How an operand of a product is stored: `stored = integer - offset`. */
 export interface Operand extends Span {
-  readonly form: 0 | 1 | 2 | 3;
+  readonly form: 0 | 1 | 2 | 3 | 4;
   /** What is subtracted, by place modulo 2. */
   readonly offsets: readonly [number, number];
   /**
@@ -205,6 +205,9 @@ export interface Operand extends Span {
   /** Largest magnitude that a sum can have. */
   readonly bound: number;
 }
+
+/** Integers that two halves of seven bits tell apart. */
+const HALVES_LEVELS = 2 ** 14;
 
 /**
  * Four bytes of weights, the first and third of them 128 more: what turns int8 to those, by
@@ -232,10 +235,13 @@ export function writeOperand(
   if (magnitude >= 2 ** 22 || max - min > 65535 || bound >= 2 ** 31) return null;
   // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two
   // steps.
-  const levels = !relaxed || !eightBits ? 0 : arena.oneStep || reduced ? 256 : 128;
+  const bytewise = relaxed && eightBits;
+  const levels = !bytewise ? 0 : arena.oneStep || reduced ? 256 : 128;
   const size = max - min;
   const form = size < levels
     ? size < 128 ? FORM.NARROW : FORM.SPLIT
+    : bytewise && arena.oneStep && size < HALVES_LEVELS
+    ? FORM.HALVES
     : size < 256 && eightBits && bound < 2 ** 23
     ? FORM.PAIRED
     : FORM.WIDE;
@@ -303,7 +309,7 @@ export function storeOperand(
     if (form === FORM.WIDE) i16[to / 2 + k] = value;
     else if (form !== FORM.PAIRED) {
       u8[to + k] = value & 127;
-      if (form === FORM.SPLIT) u8[to + top + k] = value >> 7;
+      if (form !== FORM.NARROW) u8[to + top + k] = value >> 7;
       bits |= value;
     } else if ((k & 1) === 0) {
       even = value;
@@ -333,8 +339,8 @@ export function loadOperand(
     const odd = k & 1;
     let value: number;
     if (form === FORM.NARROW) value = u8[from + k]!;
-    else if (form === FORM.SPLIT) value = u8[from + k]! + 128 * u8[from + top + k]!;
     else if (form === FORM.WIDE) value = i16[from / 2 + k]!;
+    else if (form !== FORM.PAIRED) value = u8[from + k]! + 128 * u8[from + top + k]!;
     else {
       const pair = from / 2 + (k & -4) + (k >> 1 & 1);
       value = odd === 1 ? i16[pair]! : (i16[pair]! + i16[pair + 2]!) / 256;

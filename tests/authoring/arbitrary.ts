@@ -23,10 +23,10 @@ export function generator(seed: number): (lo: number, hi: number) => number {
 }
 
 /**
- * Bits of a part: 8 (quint8), 7 (qint8 with a range of its own), 16 and 32 (qint32); 0 is "not
- * quantized".
+ * Bits of a part: 8 (quint8), 7 (qint8 with a range of its own), 14, 16 and 32 (qint32); 0 is
+ * "not quantized".
  */
-export type Bits = 0 | 7 | 8 | 16 | 32;
+export type Bits = 0 | 7 | 8 | 14 | 16 | 32;
 
 /** Parameters of so many bits over about -range..range, with a zero point off the middle. */
 export function qparamsOf(
@@ -53,14 +53,15 @@ export function qparamsOf(
       quantMax,
     });
   }
-  if (bits === 16) {
-    const zeroPoint = Math.floor(random(20000, 40000));
+  if (bits === 14 || bits === 16) {
+    const quantMax = 2 ** bits - 1;
+    const zeroPoint = Math.floor(random(0.3, 0.6) * quantMax);
     return perTensorAffine({
       dtype: "qint32",
-      scale: spread * 2 / 65535,
+      scale: spread * 2 / quantMax,
       zeroPoint,
       quantMin: 0,
-      quantMax: 65535,
+      quantMax,
     });
   }
   return perTensorAffine({ dtype: "qint32", scale: spread * 2 ** -24, zeroPoint: 0 });

@@ -108,6 +108,7 @@ const BITS: readonly (readonly Bits[])[] = [
   [7, 8, 8, 7, 8],
   [16],
   [8, 16, 7],
+  [16, 14, 16, 14],
 ].map((bits) => Array.from({ length: 13 }, (_, i) => bits[i % bits.length] as Bits));
 
 /** What does not depend on sizes, in turns. */
@@ -119,7 +120,7 @@ function kindOf(seed: number): LSTMCase {
     seed,
     bits,
     engine: take("engine", ["fbgemm", "qnnpack"]),
-    input: take("input", [8, 7, 8, 0, 16] as const),
+    input: take("input", [8, 7, 14, 8, 0, 16, 14] as const),
     granularity: take("granularity", ["tensor", "block", "channel"]),
     perGate: take("per gate", [false, true]),
     ties: take("ties", [false, false, true]),
@@ -212,7 +213,7 @@ export const executorCases: readonly ExecutorCase[] = [
     [1, 2, 3].flatMap((blocks) =>
       tileLengths(values, blocks).map((inputSize) => {
         const hiddenSize = take("tiled", [...around(BLOCK_UNITS * blocks), 4 * BLOCK_UNITS + 1]);
-        const bits = values === GROUP_VALUES.WIDE ? 16 : take("tiled bits", [7, 8] as const);
+        const bits = values === GROUP_VALUES.WIDE ? 16 : take("tiled bits", [7, 8, 14] as const);
         const batch = take("tiled batch", [1, 2, 3, 4, 5]);
         const bidirectional = take("tiled directions", [false, true]);
         return caseOf("tiles", { inputSize, hiddenSize, bidirectional, batch, input: bits }, [2]);
@@ -224,7 +225,7 @@ export const executorCases: readonly ExecutorCase[] = [
     return caseOf("tiles of states", { inputSize: 3, hiddenSize, bits, batch: i + 1 }, [3]);
   }),
   ...tileLengths(GROUP_VALUES.BYTES, 3).map((hiddenSize, i) => {
-    const bits = Array<Bits>(13).fill(take("state bits", [7, 8]));
+    const bits = Array<Bits>(13).fill(take("state bits", [7, 8, 14]));
     return caseOf("tiles of states", { inputSize: 3, hiddenSize, bits, batch: i + 1 }, [3]);
   }),
   ...[2 * BLOCK_UNITS, 4 * BLOCK_UNITS + 1, 8 * BLOCK_UNITS].flatMap((hiddenSize) =>

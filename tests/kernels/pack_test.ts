@@ -21,12 +21,13 @@ function weightOf(
 
 Deno.test("dotRows() is the plain dot product when shapes, weights and bounds are any", () => {
   let single = 0;
+  let apart = 0;
   fc.assert(
     fc.property(
       fc.nat(),
-      fc.constantFrom(1, 2, 3, 7, 13, 33, 64, 200),
+      fc.constantFrom(1, 2, 3, 7, 13, 33, 64, 200, 301),
       fc.constantFrom(1, 3, 8, 13, 33),
-      fc.constantFrom(1, 127, 255, 65535, 2 ** 16 - 1, 2 ** 24),
+      fc.constantFrom(1, 127, 255, 2048, 4096, 8192, 32768, 65535, 2 ** 24),
       fc.constantFrom(-128, -3, 0, 127),
       (seed, length, count, bound, zeroPoint) => {
         const random = generator(seed);
@@ -49,6 +50,7 @@ Deno.test("dotRows() is the plain dot product when shapes, weights and bounds ar
             : Math.round(random(-bound, bound));
         }
         if (rows.each === 1) single++;
+        else if (rows.columns < rows.length) apart++;
         const out = new Float64Array(sumsLength(order.length));
         // In one go, and from and to any even row.
         dotRows(rows, 0, order.length, x, out);
@@ -70,6 +72,7 @@ Deno.test("dotRows() is the plain dot product when shapes, weights and bounds ar
     { numRuns: 300 },
   );
   assert(single > 30, `${single}`);
+  assert(apart > 10, `${apart}`);
 });
 
 Deno.test("orderRows() fills rows up with zeros, and tells what each one's columns add up to and the largest sum", () => {
@@ -113,6 +116,22 @@ Deno.test("dotRows() is exact when 8-bit rows are long and all of one sign", () 
       const x = packedInput(length).fill(v!);
       dotRows(packRows(orderRows(weight, [0, 1], 255)), 0, 2, x, out);
       assertEquals([out[0], out[1]], [length * v!, length * w! * v!]);
+    }
+  }
+});
+
+Deno.test("dotRows() is exact when so many columns are multiplied together as can be, all of one sign", () => {
+  for (const length of [64, 65, 200, 513]) {
+    for (const bound of [255, 4096, 8192, 16384, 32768]) {
+      for (const [upper, lower] of [[127, 127], [-128, 127], [127, -128], [-128, -128]]) {
+        const weight = weightOf(2, length, (row) => row === 0 ? upper! : lower!);
+        const rows = packRows(orderRows(weight, [0, 1], bound));
+        for (const v of [bound, -bound]) {
+          const out = new Float64Array(sumsLength(2));
+          dotRows(rows, 0, 2, packedInput(length).fill(v), out);
+          assertEquals([out[0], out[1]], [length * upper! * v, length * lower! * v]);
+        }
+      }
     }
   }
 });

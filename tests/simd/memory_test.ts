@@ -14,7 +14,7 @@ Deno.test("storeOperand() and loadOperand() keep every integer of an operand's s
       fc.nat(),
       fc.constantFrom(...SIZES),
       fc.constantFrom(0, 0.25, 0.5, 1),
-      fc.constantFrom(1, 127, 128, 255, 300, 65535),
+      fc.constantFrom(1, 127, 128, 255, 256, 300, 16383, 16384, 65535),
       fc.boolean(),
       fc.boolean(),
       fc.boolean(),
@@ -69,7 +69,7 @@ Deno.test("writeOperand() stores nothing where a sum could leave int32 or an ope
     largest: 1020,
     count: 2,
     length: 4,
-    each: 1,
+    columns: 0,
   } as const;
   const arena = new Arena(new WebAssembly.Memory({ initial: 1 }), false);
   const before = arena.take(0);

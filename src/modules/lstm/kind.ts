@@ -47,7 +47,7 @@ function optionsOf({ lengths }: FloatCall): LSTMForwardOptions {
 
 function observe(module: LSTM, context: ObserveContext): ObservedLSTM {
   const qconfig = requiredQConfig(context);
-  const { name, inputs: [given], splitGates, tableRows, fit } = context;
+  const { name, inputs: [given], splitGates, tableRows, tableRounded, fit } = context;
   weightObserver(`${name}.weight`, qconfig.weight);
   if (qconfig.dynamic) {
     checkDynamic(name, qconfig, fit);
@@ -55,8 +55,14 @@ function observe(module: LSTM, context: ObserveContext): ObservedLSTM {
       failRange(`${name}.projSize`, "0, since the LSTM is dynamic", module.projSize);
     }
   }
-  const input = inputObserver(qconfig, given!);
-  const observed = new ObservedLSTM(module, qconfig, input, splitGates, tableRows);
+  const input = inputObserver(qconfig, given!, tableRows !== null);
+  const observed = new ObservedLSTM(
+    module,
+    qconfig,
+    input,
+    splitGates,
+    tableRounded ? tableRows : null,
+  );
   if (fit !== null) fitLSTM(fit, name, observed, inputObserved(input, given!));
   return observed;
 }

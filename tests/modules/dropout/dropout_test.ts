@@ -89,6 +89,7 @@ Deno.test("the kinds Dropout and Identity answer as functions that change nothin
       inputs: [fbgemmQConfig.activation()],
       sizes: [2],
       tableRows: null,
+      tableRounded: false,
       splitGates: false,
       fit: null,
     });
