@@ -7,14 +7,30 @@
 import { fileURLToPath } from "node:url";
 import type { Plugin } from "esbuild";
 
+/**
+ * jsfive as it was before it was bundled with pako, which inflates arrays in compressed chunks:
+ * the reader of Keras' files refuses these, and pako weighs twice as much as the rest.
+ */
+const BUNDLED = /jsfive([^]*)dist\/esm\/index\.mjs$/;
+const SOURCE = "jsfive$1esm/high-level.js";
+
+/** What stands for a module that is left out. */
+const UNUSED = "unused";
+
 /** Resolves names of packages by deno.json, for whichever module imports them. */
 export const npmPackages: Plugin = {
   name: "npm packages",
   setup(build) {
     build.onResolve({ filter: /^(@[\w-]+\/)?[a-z][\w.-]*(\/|$)/ }, ({ path, kind }) => {
       if (kind === "entry-point" || path.startsWith("@splitgate/")) return undefined;
-      return { path: fileURLToPath(import.meta.resolve(path)), sideEffects: false };
+      const found = fileURLToPath(import.meta.resolve(path)).replace(BUNDLED, SOURCE);
+      return { path: found, sideEffects: false };
     });
+    build.onResolve({ filter: /\/pako\.esm\.mjs$/ }, () => ({ path: "pako", namespace: UNUSED }));
+    build.onLoad(
+      { filter: /^pako$/, namespace: UNUSED },
+      () => ({ contents: "export const inflate = undefined;" }),
+    );
   },
 };
 

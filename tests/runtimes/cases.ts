@@ -13,6 +13,7 @@ import {
   Embedding,
   Generator,
   getPreset,
+  type Graph,
   Linear,
   loadModel,
   LSTM,
@@ -24,11 +25,14 @@ import {
   tensor,
   tokens,
 } from "@splitgate/splitgate";
+import { importKeras } from "@splitgate/splitgate/import/keras";
+import { importTfjs } from "@splitgate/splitgate/import/tfjs";
 import { sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
 import { loadProgram, type Program, type Session } from "@splitgate/splitgate/runtime";
 import type { SimdKernels } from "@splitgate/splitgate/simd";
 import { floatModel } from "../../demo/float_model.ts";
 import { Dictionary, parseRuns } from "../../demo/segmenter.ts";
+import kerasFiles from "./keras_files.json" with { type: "json" };
 
 /** One thing to compute. */
 export interface Case {
@@ -353,6 +357,41 @@ function* refusals(): Iterable<Case> {
   };
 }
 
+/** Imported models: their weights, and what they compute. */
+function imported(): Case[] {
+  const files: Record<string, () => Graph> = {
+    ...Object.fromEntries(
+      Object.entries(kerasFiles).map(([name, base64]) => [
+        name,
+        () => importKeras(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))).model,
+      ]),
+    ),
+    "model.json of TensorFlow.js": tfjsModel,
+  };
+  return Object.entries(files).map(([name, load]) => ({
+    name: `imports ${name}`,
+    run() {
+      const model = load();
+      const weights = [...model.stateDict().values()].map(({ data }) => bytesOf(data));
+      return [...weights, bytesOf(model.forward(tensor(reals(36, 31), [1, 12, 3])).data)];
+    },
+  }));
+}
+
+/** An LSTM and a Dense of TensorFlow.js, with weights of uint8. */
+function tfjsModel(): Graph {
+  const units = 4;
+  const shapes = { "lstm/kernel": [3, 16], "lstm/recurrent_kernel": [4, 16], "lstm/bias": [16] };
+  const quantization = { dtype: "uint8", min: -1, scale: 2 / 255 };
+  const weights = Object.entries(shapes).map(([name, shape]) => ({ name, shape, quantization }));
+  const config = { name: "lstm", units, batch_input_shape: [null, 12, 3] };
+  const topology = { class_name: "Sequential", config: [{ class_name: "LSTM", config }] };
+  const json = { modelTopology: topology, weightsManifest: [{ paths: ["a"], weights }] };
+  const draw = new Float32Array(128);
+  new Generator(32).uniform(draw, 0, 256);
+  return importTfjs(json, Uint8Array.from(draw, Math.floor)).model;
+}
+
 /**
  * All cases.
  *
@@ -365,6 +404,7 @@ export function cases(assets: Assets, simd: SimdKernels): Case[] {
     ...written(),
     ...dynamic(),
     ...thai(assets, simd),
+    ...imported(),
     ...refusals(),
   ];
 }

@@ -1,0 +1,43 @@
+/**
+ * Keras' files as float models.
+ *
+ * @module
+ */
+import { checkOptions } from "../../core/check.ts";
+import type { ImportedModel } from "../imported_model.ts";
+import { importLayers, type ImportLayersOptions, LAYER_OPTIONS } from "./model.ts";
+import { readKeras, type ReadKerasOptions } from "./read.ts";
+
+/** Options of {@linkcode importKeras}. */
+export interface ImportKerasOptions extends ReadKerasOptions, ImportLayersOptions {}
+
+/**
+ * Makes a float model of a file of Keras 1.2 to 3: `.h5`, `.hdf5` or `.keras`, or weights only with
+ * the config beside. Its modules are called by the layers, take [batch, steps, ...] and compute
+ * what Keras computes, in float32.
+ *
+ * @param bytes A whole file.
+ * @throws {TypeError} If `bytes` is no Uint8Array, or an option is unknown or of the wrong type.
+ * @throws {RangeError} If the file cannot be read, or a layer is not supported: the message names
+ * it and lists those that are.
+ *
+ * @example
+ * ```ts
+ * import { importKeras } from "@splitgate/splitgate/import/keras";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/astrorapid/ZTF_unknown_redshift.hdf5");
+ * const { model, notes } = importKeras(bytes, { masking: "lengths" });
+ * assertEquals([...model.children.keys()], [
+ *   "lstm",
+ *   "lstm_1",
+ *   "time_distributed",
+ *   "time_distributed_softmax",
+ * ]);
+ * assertEquals(notes.length, 1);
+ * ```
+ */
+export function importKeras(bytes: Uint8Array, options: ImportKerasOptions = {}): ImportedModel {
+  checkOptions("options", options, ["config", ...LAYER_OPTIONS]);
+  const { config, ...layers } = options;
+  return importLayers(readKeras(bytes, config === undefined ? {} : { config }), layers);
+}

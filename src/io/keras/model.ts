@@ -1,0 +1,181 @@
+/**
+ * From a file's layers to a Graph: who reads whom, where it begins and where it ends.
+ *
+ * @module
+ */
+import { checkOptions } from "../../core/check.ts";
+import { checkBoolean, failRange, failType, isObject } from "../../core/errors.ts";
+import { INPUT } from "../../core/topology.ts";
+import { Graph } from "../../modules/graph.ts";
+import type { ImportedModel } from "../imported_model.ts";
+import { Builder, type Flow } from "./builder.ts";
+import { fieldOf, type KerasConfig, type KerasLayer, readConfig, tensorsIn } from "./config.ts";
+import { LAYERS } from "./layers.ts";
+import type { KerasFile } from "./weights.ts";
+
+/** Where an imported model begins and ends. */
+export interface KerasCut {
+  /** The layer that reads the model's input; what stands before it is left out. */
+  readonly from?: string;
+  /** The layer whose output the model gives; what stands behind it is left out. */
+  readonly to?: string;
+  /** false leaves out the activation of the last layer: its logits; true by default. */
+  readonly activation?: boolean;
+}
+
+/** How layers become a model. */
+export interface ImportLayersOptions {
+  /** Imports a part of the model; a text is where it ends. */
+  readonly cut?: string | KerasCut;
+  /**
+   * "lengths": steps that Masking or an Embedding with mask_zero skips are padding behind
+   * sequences, which `lengths` tell; without it such a model is refused.
+   */
+  readonly masking?: "lengths";
+}
+
+/** The names of these options. */
+export const LAYER_OPTIONS = ["cut", "masking"] as const;
+
+/** Layers of a model, at most. */
+const MAX_LAYERS = 1000;
+
+/** Types of which float32 does not hold all values. */
+const ROUNDED = /^(.f8|.[iu][48]|int32)$/;
+
+const INPUT_LAYER = "InputLayer";
+
+/** Requires options. */
+function checkCut(cut: unknown): KerasCut {
+  if (typeof cut === "string") return { to: cut };
+  if (cut === undefined) return {};
+  checkOptions("options.cut", cut, ["from", "to", "activation"]);
+  const { from, to, activation = true } = cut as Record<string, unknown>;
+  for (const [key, value] of Object.entries({ from, to })) {
+    if (value !== undefined && typeof value !== "string") {
+      failType(`options.cut.${key}`, "the name of a layer", value);
+    }
+  }
+  checkBoolean("options.cut.activation", activation);
+  return cut as KerasCut;
+}
+
+/** Dimensions behind the batch of what a layer says that it reads; null where it says nothing. */
+function inputDims({ config }: KerasLayer): (number | null)[] | null {
+  const shape = fieldOf(config, "batch_shape", "batch_input_shape");
+  if (!Array.isArray(shape) || shape.length < 2) return null;
+  return shape.slice(1).map((n) => Number.isSafeInteger(n) && n > 0 ? n : null);
+}
+
+/** Names of the layers that a layer reads. */
+function readsOf(layer: KerasLayer): string[] {
+  const at = `layer ${layer.name} (${layer.className})`;
+  const { calls } = layer;
+  if (calls === null || calls.length === 0) return [];
+  if (calls.length > 1) failRange(at, "a layer that is called once", `${calls.length} calls`);
+  const [call] = calls;
+  // Since Keras 3 a call has args, in which tensors are objects.
+  const tensors = isObject(call) && !Array.isArray(call)
+    ? kerasTensors(fieldOf(call, "args"))
+    : call;
+  const initial = kerasTensors(fieldOf(call, "kwargs"));
+  if (initial.length > 0) failRange(at, "a layer without further tensors", "initial states");
+  return tensorsIn(at, tensors);
+}
+
+/** What stands for tensors in the arguments of a call, as lists of name, call and output. */
+function kerasTensors(value: unknown, depth = 0): unknown[] {
+  if (!isObject(value) || depth > 8) return [];
+  const history = fieldOf(fieldOf(value, "config"), "keras_history");
+  if (history !== undefined) return [history];
+  return Object.values(value).flatMap((each) => kerasTensors(each, depth + 1));
+}
+
+/** What a functional model's layers read, or those of a Sequential. */
+function readersOf({ layers, sequential }: KerasConfig): Map<string, readonly string[]> {
+  const reads = new Map<string, readonly string[]>();
+  layers.forEach((layer, i) => {
+    if (reads.has(layer.name)) failRange("config.layers", "layers of different names", layer.name);
+    const before = i === 0 ? [] : [layers[i - 1]!.name];
+    reads.set(layer.name, sequential ? before : readsOf(layer));
+  });
+  return reads;
+}
+
+/**
+ * Makes a Graph of a file's layers.
+ *
+ * @throws {RangeError} If a layer is not supported: the message names the first one, by its name
+ * and class, and lists those that are.
+ */
+export function importLayers(file: KerasFile, options: ImportLayersOptions): ImportedModel {
+  const { cut, masking } = options;
+  const { from, to, activation = true } = checkCut(cut);
+  if (masking !== undefined && masking !== "lengths") {
+    failRange("options.masking", '"lengths"', masking);
+  }
+  if (file.config === null) {
+    failRange("options.config", "the model's config (model.to_json()): the file has none", null);
+  }
+  const config = readConfig(file.config);
+  const { layers } = config;
+  if (layers.length > MAX_LAYERS) {
+    failRange("config.layers", `at most ${MAX_LAYERS} layers`, layers.length);
+  }
+  const byName = new Map(layers.map((layer) => [layer.name, layer]));
+  const reads = readersOf(config);
+  const builder = new Builder();
+  const ends = to === undefined ? config.outputs : [to];
+  for (const name of [...ends, ...from === undefined ? [] : [from]]) {
+    if (!byName.has(name)) failRange("options.cut", [...byName.keys()].join(", "), name);
+  }
+  const flows = new Map<string, Flow | null>();
+  let input: string | undefined;
+  const start = (layer: KerasLayer): Flow => {
+    if (input !== undefined) {
+      const cure = "import a part of it by the option cut";
+      failRange(`layer ${layer.name}`, `a model of one input, ${input} (${cure})`, "a second one");
+    }
+    input = layer.name;
+    const unknown = layer.className === "Embedding" ? [null] : [null, null];
+    return { name: INPUT, dims: inputDims(layer) ?? unknown };
+  };
+  const visit = (name: string): Flow => {
+    const known = flows.get(name);
+    if (known !== undefined) return known ?? failRange(`layer ${name}`, "no circle", "one");
+    const layer = byName.get(name);
+    if (layer === undefined) return failRange("config.layers", `a layer ${name}`, "none");
+    flows.set(name, null);
+    const { className } = layer;
+    const own = reads.get(name)!;
+    const begins = name === from || own.length === 0;
+    const inputs = begins ? [start(layer)] : own.map(visit);
+    if (!Object.hasOwn(LAYERS, className) && !(begins && className === INPUT_LAYER)) {
+      const expected = `a layer of ${Object.keys(LAYERS).join(", ")}, or the option cut`;
+      failRange(`layer ${name} (${className})`, expected, className);
+    }
+    const weights = file.weights.get(name) ?? [];
+    const rounded = weights.filter(({ dtype }) => ROUNDED.test(dtype));
+    if (rounded.length > 0) {
+      const of = rounded.map((weight) => `${weight.name} (${weight.dtype})`).join(", ");
+      builder.notes.push(`layer ${name}: weights are rounded to float32: ${of}`);
+    }
+    const flow = className === INPUT_LAYER ? inputs[0]! : LAYERS[className]!({
+      layer,
+      inputs,
+      weights,
+      builder,
+      version: file.version,
+      masking,
+      activation: activation || !ends.includes(name),
+    });
+    flows.set(name, flow);
+    return flow;
+  };
+  const outputs = ends.map((name) => builder.plain(visit(name)).name);
+  // Two layers that do nothing can give the same value.
+  return {
+    model: new Graph(builder.children, { outputs: [...new Set(outputs)] }),
+    notes: builder.notes,
+  };
+}

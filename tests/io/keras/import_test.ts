@@ -1,0 +1,111 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { importKeras, readKeras } from "@splitgate/splitgate/import/keras";
+import type { LSTM } from "@splitgate/splitgate";
+import { importLayers } from "../../../src/io/keras/model.ts";
+import { assertOutputs, read, references } from "./models.ts";
+
+const MADE = references("keras-made/references.safetensors");
+
+/** Models of Keras 3 that are in both of its formats, and those that are in one. */
+const BOTH = ["lstm", "both", "functional", "norm"];
+const FILES = [
+  ...BOTH.flatMap((name) => [`${name}.keras`, `${name}.h5`]),
+  "backwards.keras",
+  "keras1.h5",
+  "cudnn-lstm.h5",
+];
+
+for (const file of FILES) {
+  Deno.test(`importKeras() of ${file} computes what Keras computes`, () => {
+    const name = file.replace(/\..*/, "");
+    assertOutputs(name, importKeras(read(`keras-made/${file}`)).model, MADE);
+  });
+}
+
+Deno.test("importKeras() reads weights whose config is given beside them, as text or parsed", () => {
+  const bytes = read("keras-made/lstm.weights.h5");
+  const config = new TextDecoder().decode(read("keras-made/lstm.json"));
+  for (const given of [config, JSON.parse(config)]) {
+    assertOutputs("lstm", importKeras(bytes, { config: given }).model, MADE);
+  }
+  assertThrows(() => importKeras(bytes), RangeError, "options.config: expected the config");
+});
+
+Deno.test("importKeras() with masking leaves padding behind sequences to lengths, and says so", () => {
+  const bytes = read("keras-made/masked.keras");
+  assertThrows(() => importKeras(bytes), RangeError, "layer masking (Masking)");
+  const { model, notes } = importKeras(bytes, { masking: "lengths" });
+  assertOutputs("masked", model, MADE, MADE.get("masked.lengths")!.data as Int32Array);
+  assertEquals(notes.length, 1);
+});
+
+Deno.test("hard_sigmoid is clip(x / 6 + 0.5) in files of Keras 3 and clip(0.2 x + 0.5) before", () => {
+  const gate = (file: string, name: string) =>
+    (importKeras(read(file)).model.children.get(name) as LSTM).gateActivation;
+  assertEquals(gate("keras-made/lstm.keras", "first"), "hardSigmoid");
+  const before = { name: "hardSigmoid" as const, slope: Math.fround(0.2), offset: 0.5 };
+  assertEquals(gate("keras-made/keras1.h5", "lstm_1"), before);
+});
+
+Deno.test("importKeras() cuts a model where the option cut says it", () => {
+  const bytes = read("keras-made/lstm.keras");
+  const names = (cut: Parameters<typeof importKeras>[1]) => [
+    ...importKeras(bytes, cut).model.children.keys(),
+  ];
+  assertEquals(names({}), ["first", "lstm", "lstm_last", "dense", "dense_softmax"]);
+  assertEquals(names({ cut: "first" }), ["first"]);
+  assertEquals(names({ cut: { activation: false } }), ["first", "lstm", "lstm_last", "dense"]);
+  assertEquals(names({ cut: { from: "lstm", to: "lstm" } }), ["lstm", "lstm_last"]);
+  assertThrows(() => importKeras(bytes, { cut: "third" }), RangeError, "options.cut: expected in");
+});
+
+/** Imports a file of which a layer, or an option of it, is another. */
+function importChanged(file: string, index: number, change: object) {
+  const { config, ...rest } = readKeras(read(`keras-made/${file}`));
+  const copy = structuredClone(config) as { config: { layers: object[] } };
+  const layer = copy.config.layers[index]!;
+  Object.assign((layer as { config: object }).config, change);
+  return importLayers({ ...rest, config: copy }, {});
+}
+
+Deno.test("importKeras() refuses models of layers that it does not know", () => {
+  for (const [file, layer] of [["gru.keras", "gru (GRU)"], ["conv.h5", "conv1d (Conv1D)"]]) {
+    const message = `layer ${layer}: expected a layer of Dense, `;
+    assertThrows(() => importKeras(read(`keras-made/${file}`)), RangeError, message);
+  }
+});
+
+Deno.test("importKeras() refuses the first layer that it does not support, by name and class", () => {
+  const refused = (file: string, index: number, change: object, message: string) =>
+    assertThrows(() => importChanged(file, index, change), RangeError, message);
+  refused("lstm.keras", 1, { activation: "gelu" }, "layer first (LSTM).activation: expected tanh");
+  refused("lstm.keras", 1, { go_backwards: true }, "layer first (LSTM).return_sequences: expected");
+  refused(
+    "lstm.keras",
+    1,
+    { return_state: true },
+    "layer first (LSTM).return_state: expected false",
+  );
+  refused(
+    "lstm.keras",
+    4,
+    { activation: "mish" },
+    "layer dense (Dense).activation: expected one of",
+  );
+  refused(
+    "both.keras",
+    2,
+    { merge_mode: "mul" },
+    "layer bidirectional_2 (Bidirectional).merge_mode",
+  );
+  refused("norm.h5", 1, { axis: 1 }, "(BatchNormalization).axis: expected -1");
+  const { config, ...rest } = readKeras(read("keras-made/lstm.keras"));
+  const layers = (config as { config: { layers: { class_name: string }[] } }).config.layers;
+  layers[2]!.class_name = "Lambda";
+  layers[4]!.class_name = "Lambda";
+  const message = "layer dropout (Lambda): expected a layer of";
+  assertThrows(() => importLayers({ ...rest, config }, {}), RangeError, message);
+  assertEquals([...importLayers({ ...rest, config }, { cut: "first" }).model.children.keys()], [
+    "first",
+  ]);
+});

@@ -1,0 +1,63 @@
+/**
+ * Files that were damaged, by chance or on purpose.
+ *
+ * @module
+ */
+import { assert } from "@std/assert";
+
+/** Bytes that sizes, counts and addresses are often wrong by. */
+const ODD = [0, 1, 2, 4, 8, 16, 127, 128, 254, 255];
+
+/** Numbers below `limit`, the same ones for a seed. */
+export type Random = (limit: number) => number;
+
+/** A generator of numbers. */
+export function random(seed: number): Random {
+  let state = seed >>> 0;
+  return (limit) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor(state / 2 ** 32 * limit);
+  };
+}
+
+/** A copy of a file with one to eight changes, one in ten of them cut short. */
+export function mutate(bytes: Uint8Array, draw: Random): Uint8Array {
+  const out = bytes.slice();
+  for (let left = 1 + draw(8); left > 0; left--) {
+    const at = draw(out.length);
+    const kind = draw(5);
+    if (kind === 0) out[at] = ODD[draw(ODD.length)]!;
+    else if (kind === 1) out[at]! ^= 1 << draw(8);
+    else if (kind === 2) out[at] = draw(256);
+    else if (kind === 3) out.fill(255, at, at + 1 + draw(8));
+    else {
+      const from = draw(out.length);
+      const length = Math.min(1 + draw(32), out.length - at, out.length - from);
+      out.copyWithin(at, from, from + length);
+    }
+  }
+  return draw(10) === 0 ? out.slice(0, draw(out.length)) : out;
+}
+
+const MAX_MILLISECONDS = 1000;
+
+/**
+ * Requires that reading a damaged file works, or fails with an error that names something, in a
+ * second.
+ *
+ * @returns Whether it worked.
+ */
+export function readsOrRefuses(read: () => void): boolean {
+  const start = performance.now();
+  let worked = true;
+  try {
+    read();
+  } catch (error) {
+    worked = false;
+    if (!(error instanceof RangeError)) throw error;
+    assert(/^[^]+: expected [^]+, got /.test(error.message), error.message);
+    assert(error.message.length < 1000, error.message);
+  }
+  assert(performance.now() - start < MAX_MILLISECONDS, "more than a second");
+  return worked;
+}
