@@ -45,22 +45,19 @@ export { LeakyReLU, type LeakyReLUOptions } from "./src/modules/leaky_relu/float
 export { LastStep } from "./src/modules/last_step/float.ts";
 export { Linear, type LinearOptions, LinearReLU } from "./src/modules/linear/float.ts";
 export { LogSoftmax } from "./src/modules/log_softmax/float.ts";
-export {
-  LSTM,
-  type LSTMForwardOptions,
-  type LSTMOptions,
-  type LSTMWeights,
-} from "./src/modules/lstm/float.ts";
+export { LSTM, type LSTMOptions, type LSTMWeights } from "./src/modules/lstm/float.ts";
 export type {
   CellActivation,
   CellFunctions,
   GateActivation,
   LSTMCellWeights,
 } from "./kernels/float/lstm.ts";
+export type { RecurrentForwardOptions } from "./src/modules/recurrent/sequence.ts";
+export type { RecurrentOptions } from "./src/modules/recurrent/float.ts";
 export { MaxOverTime } from "./src/modules/max_over_time/float.ts";
 export { MeanOverTime } from "./src/modules/mean_over_time/float.ts";
 export { Module, type StateDictEntry, type StateDictRule } from "./src/modules/module.ts";
-export { byParts, type PartValue, type PartWatcher } from "./src/modules/lstm/by_parts.ts";
+export { byParts, type PartValue, type PartWatcher } from "./src/modules/recurrent/by_parts.ts";
 export type { ActivationModule } from "./src/modules/activation.ts";
 export type { PointwiseModule } from "./src/modules/pointwise.ts";
 export type {
@@ -130,14 +127,10 @@ export {
   perChannelDynamicQConfig,
   type QConfig,
 } from "./src/qconfig/qconfig.ts";
-export {
-  type FunctionOp,
-  LSTM_PARTS,
-  type Part,
-  PART_NAMES,
-  type PartName,
-  type PartSlot,
-} from "./src/cells/lstm_parts.ts";
+export type { FunctionOp } from "./src/cells/functions.ts";
+export type { Part } from "./src/cells/cell.ts";
+export { LSTM_PARTS } from "./src/cells/lstm_parts.ts";
+export { LSTM_PART_NAMES, type PartName, type PartSlot } from "./src/cells/names.ts";
 
 export type { InputObserver, ObservedModule, QuantizedModule } from "./src/modules/kind.ts";
 export { convert } from "./src/authoring/convert.ts";

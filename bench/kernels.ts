@@ -19,7 +19,7 @@ import {
   quantizedActivation,
   sumsLength,
 } from "../backend.ts";
-import { fastParts } from "../src/modules/lstm/cell.ts";
+import { fastParts } from "../src/modules/lstm/lower.ts";
 import type { QuantizedLSTM } from "../src/modules/lstm/quantized.ts";
 import { lstmModel, realsOf } from "./models.ts";
 import { type Row, runRows } from "./suite.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { failRange, failType } from "../core/errors.ts";
-import { lstmParts, PART_SLOTS } from "../cells/lstm_parts.ts";
+import { PART_SLOTS } from "../cells/names.ts";
 import { LSTM } from "../modules/lstm/float.ts";
 import { checkPartKey, checkPartObserver, checkQConfig } from "../qconfig/mapping.ts";
 import type { PartObserver, PartObservers, QConfig } from "../qconfig/qconfig.ts";
@@ -82,7 +82,7 @@ export function observeLSTMParts(
   checkQConfig(qconfig);
   const all: Record<string, PartObserver> = {};
   for (const slot of PART_SLOTS) all[slot] = qconfig.activation;
-  const own = lstmParts(lstm.projSize > 0, lstm);
+  const own = lstm.cell.parts;
   for (const [key, observer] of Object.entries({ ...qconfig.parts, ...parts })) {
     checkPartKey("parts", key);
     checkPartObserver(`part ${key}`, key, observer);

@@ -5,12 +5,25 @@
  */
 import { type Activation, floatFunction } from "../../kernels/numeric/float_functions.ts";
 import { linearFloat32 } from "../../kernels/float/linear.ts";
-import type { LSTMWeights } from "../../kernels/float/lstm.ts";
-import type { CellExecutor, Part } from "./lstm_parts.ts";
+import { type Cell, type CellExecutor, type Part, rowSpan, spanOf } from "./cell.ts";
+
+/** The float32 tensors of one layer and direction; rows of the first four gate after gate. */
+export interface FloatCellWeights {
+  /** [gates * hiddenSize, width of x] */
+  readonly weightIh: Float32Array;
+  /** [gates * hiddenSize, width of h] */
+  readonly weightHh: Float32Array;
+  /** [gates * hiddenSize], or null. */
+  readonly biasIh: Float32Array | null;
+  /** [gates * hiddenSize], or null. */
+  readonly biasHh: Float32Array | null;
+  /** [width of h, hiddenSize]; null where the hidden state is not projected. */
+  readonly weightHr?: Float32Array | null;
+}
 
 /**
- * An operation of a cell's part on each element, rounded to float32: a sum, a product, or a
- * function, which does not read `b`.
+ * An operation of a cell's part on each element, rounded to float32: a sum, a difference, a product,
+ * or a function, which does not read `b`.
  *
  * @example
  * ```ts
@@ -22,13 +35,15 @@ import type { CellExecutor, Part } from "./lstm_parts.ts";
  * ```
  */
 export function pointwiseFloat32(
-  op: "add" | "mul" | Activation,
+  op: "add" | "sub" | "mul" | Activation,
   a: Float32Array,
   b: Float32Array,
 ): Float32Array {
   switch (op) {
     case "add":
       return a.map((value, i) => value + b[i]!);
+    case "sub":
+      return a.map((value, i) => value - b[i]!);
     case "mul":
       return a.map((value, i) => value * b[i]!);
     default:
@@ -36,52 +51,60 @@ export function pointwiseFloat32(
   }
 }
 
+/** The rows of a matrix or vector that stand for the given ones of `gates` gates. */
+function gateRows(
+  data: Float32Array,
+  gates: number,
+  [from, to]: readonly [number, number],
+): Float32Array {
+  const each = data.length / gates;
+  return data.subarray(from * each, to * each);
+}
+
 /**
  * An executor of {@linkcode runCell} in float32: each part's output is rounded to float32, so that
- * a step has the bits of {@linkcode lstmStepFloat32}, fused or split. Values are row-major [batch,
- * width]; outputs are new arrays.
+ * a step has the bits of the module's own, fused or split. Values are row-major [batch, width];
+ * outputs are new arrays.
  *
  * @param weights Read at each step, not copied.
- * @param inputSize Width of x.
- * @param hiddenSize Width of c and of each gate.
+ * @param hiddenSize Width of each gate.
  *
  * @example One step, gate by gate, and the module
  * ```ts
  * import { LSTM, tensor } from "@splitgate/splitgate";
+ * import { runCell } from "./cell.ts";
  * import { floatExecutor } from "./float_executor.ts";
- * import { lstmParts, runCell } from "./lstm_parts.ts";
+ * import { lstmCell } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }),
  *   x = Float32Array.of(1, -1),
  *   zeros = new Float32Array(3);
- * const executor = floatExecutor(lstm.cells[0]![0]!, 2, 3);
- * const { h } = runCell(executor, lstmParts(false), true, x, zeros, zeros);
+ * const cell = lstmCell(false), executor = floatExecutor(cell, lstm.cells[0]![0]!, 3);
+ * const [h] = runCell(executor, cell, true, x, [zeros, zeros]);
  * assertEquals(h, lstm.forward(tensor(x, [1, 1, 2]))[0].data);
  * ```
  */
 export function floatExecutor(
-  weights: LSTMWeights,
-  inputSize: number,
+  cell: Cell,
+  weights: FloatCellWeights,
   hiddenSize: number,
 ): CellExecutor<Float32Array> {
-  const projected = weights.weightHr === null ? hiddenSize : weights.weightHr.length / hiddenSize;
-  const linear = (
-    x: Float32Array,
-    weight: Float32Array,
-    bias: Float32Array | null,
-    gate: number,
-    inFeatures: number,
-    outFeatures: number,
-  ) => {
+  const count = cell.gates.length;
+  const { weightIh, weightHh, weightHr = null, biasIh, biasHh } = weights;
+  const linear = (part: Part, gate: number, x: Float32Array): Float32Array => {
+    let weight = weightHr!;
+    let bias: Float32Array | null = null;
+    let outFeatures = weight === null ? 0 : weight.length / hiddenSize;
+    const span = rowSpan(cell, part, gate);
+    if (span !== null) {
+      const [whole, wholeBias] = part.weight === "ih" ? [weightIh, biasIh] : [weightHh, biasHh];
+      weight = gateRows(whole, count, span);
+      bias = wholeBias && gateRows(wholeBias, count, span);
+      outFeatures = (span[1] - span[0]) * hiddenSize;
+    }
+    const inFeatures = weight.length / outFeatures;
     const rows = x.length / inFeatures;
     const out = new Float32Array(rows * outFeatures);
-    if (gate >= 0) {
-      weight = weight.subarray(
-        gate * outFeatures * inFeatures,
-        (gate + 1) * outFeatures * inFeatures,
-      );
-      bias = bias && bias.subarray(gate * outFeatures, (gate + 1) * outFeatures);
-    }
     for (let r = 0; r < rows; r++) {
       linearFloat32(x, r * inFeatures, weight, bias, inFeatures, outFeatures, out, r * outFeatures);
     }
@@ -89,28 +112,17 @@ export function floatExecutor(
   };
   return {
     apply(part: Part, gate: number, [a, b]: readonly Float32Array[]): Float32Array {
-      const width = gate < 0 ? 4 * hiddenSize : hiddenSize;
-      switch (part.op) {
-        case "linear":
-          if (part.name === "igates") {
-            return linear(a!, weights.weightIh, weights.biasIh, gate, inputSize, width);
-          }
-          if (part.name === "hgates") {
-            return linear(a!, weights.weightHh, weights.biasHh, gate, projected, width);
-          }
-          return linear(a!, weights.weightHr!, null, -1, hiddenSize, projected);
-        case "add":
-        case "mul":
-          return pointwiseFloat32(part.op, a!, b!);
-        default:
-          return pointwiseFloat32(part.activation!, a!, b!);
-      }
+      const { op } = part;
+      if (op === "linear") return linear(part, gate, a!);
+      return pointwiseFloat32(part.activation ?? op as "add" | "sub" | "mul", a!, b!);
     },
-    chunk(value: Float32Array, gate: number): Float32Array {
-      const rows = value.length / (4 * hiddenSize);
+    chunk(part: Part, gate: number, value: Float32Array): Float32Array {
+      const [from, to] = spanOf(cell, part);
+      const width = (to - from) * hiddenSize;
+      const rows = value.length / width;
       const out = new Float32Array(rows * hiddenSize);
       for (let r = 0; r < rows; r++) {
-        const at = (4 * r + gate) * hiddenSize;
+        const at = r * width + (gate - from) * hiddenSize;
         out.set(value.subarray(at, at + hiddenSize), r * hiddenSize);
       }
       return out;

@@ -15,7 +15,7 @@ import {
   readersOf,
   type Topology,
 } from "../core/topology.ts";
-import type { FloatCall, Kind, QuantizedModule, Value } from "./kind.ts";
+import type { FloatCall, InitialState, Kind, QuantizedModule, Value } from "./kind.ts";
 import { KIND_NAMES, kindOf } from "./kinds.ts";
 import { Module, type StateDictRule } from "./module.ts";
 
@@ -45,7 +45,7 @@ export interface GraphForwardOptions {
    * default. An observed model observes them: give calibration the states that the quantized
    * module's `forward` will be given.
    */
-  readonly state?: { readonly [module: string]: readonly [Tensor, Tensor] };
+  readonly state?: { readonly [module: string]: InitialState };
 }
 
 /** A model as modules without children, and who reads whom. */
@@ -408,7 +408,7 @@ export function runFloat(
 export function stateOf(
   state: NonNullable<GraphForwardOptions["state"]>,
   name: string,
-): readonly [Tensor, Tensor] | undefined {
+): InitialState | undefined {
   return Object.hasOwn(state, name) ? state[name] : undefined;
 }
 

@@ -17,7 +17,7 @@ import type { PerTensorQParams } from "../core/qparams.ts";
 import type { QTensor, Tensor, TokenTensor } from "../core/tensor.ts";
 import { failRange } from "../core/errors.ts";
 import type { Work } from "../core/work.ts";
-import type { Part } from "../cells/lstm_parts.ts";
+import type { Part } from "../cells/cell.ts";
 import type { Observer } from "../observer/observer.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import type { NodeProgram, Port, RunningKind } from "../runtime/kind.ts";
@@ -37,12 +37,15 @@ export type TimeUse = "row" | "sequence" | "end";
 /** A value of a model: a float32 tensor, or token ids. */
 export type Value = Tensor | TokenTensor;
 
+/** An initial state as a module's own `forward` takes it: h, or h and c of an LSTM. */
+export type InitialState = Tensor | readonly Tensor[];
+
 /** What a float module is run with, besides its inputs. */
 export interface FloatCall {
   /** Steps of each batch row; null where all have all. */
   readonly lengths: ArrayLike<number> | null;
-  /** Initial state by slot, real numbers in torch's shapes; zeros by default. */
-  readonly state?: readonly [Tensor, Tensor] | undefined;
+  /** Initial state, real numbers in torch's shapes; zeros by default. */
+  readonly state?: InitialState | undefined;
 }
 
 /**

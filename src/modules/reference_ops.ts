@@ -66,7 +66,7 @@ function linear(relu: boolean): ReferenceOp {
  *
  * @param op What it computes, where a node's constants name no function with parameters of its own.
  */
-function pointwise(op: "add" | "mul" | Activation, inputs: number): ReferenceOp {
+function pointwise(op: "add" | "sub" | "mul" | Activation, inputs: number): ReferenceOp {
   return {
     inputs,
     width(_node, widths) {
@@ -87,6 +87,7 @@ export const BASE_OPS: Readonly<Record<string, ReferenceOp>> = {
   linear: linear(false),
   linear_relu: linear(true),
   add: pointwise("add", 2),
+  sub: pointwise("sub", 2),
   mul: pointwise("mul", 2),
   sigmoid: pointwise("sigmoid", 1),
   tanh: pointwise("tanh", 1),
@@ -97,12 +98,12 @@ export const BASE_OPS: Readonly<Record<string, ReferenceOp>> = {
     inputs: 1,
     passes: true,
     width: ({ constants }, [given]) => given! / (constants!.chunks as number),
-    compute({ width, gate, constants }, [x]) {
+    compute({ width, constants }, [x]) {
       const chunks = constants!.chunks as number;
       const rows = x!.length / (chunks * width);
       const data = new Float32Array(rows * width);
       for (let r = 0; r < rows; r++) {
-        const at = (chunks * r + gate!) * width;
+        const at = (chunks * r + (constants!.chunk as number)) * width;
         data.set(x!.subarray(at, at + width), r * width);
       }
       return data;

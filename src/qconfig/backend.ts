@@ -16,6 +16,7 @@ export type BackendOp =
   | "embedding"
   | "linear"
   | "add"
+  | "sub"
   | "mul"
   | FunctionOp
   | "leaky_relu"
@@ -28,6 +29,7 @@ const OPS: readonly BackendOp[] = [
   "embedding",
   "linear",
   "add",
+  "sub",
   "mul",
   ...FUNCTION_OPS,
   "leaky_relu",
@@ -73,7 +75,7 @@ export type ObservedValue = Observer | null;
 
 /** The values of one operation. */
 export interface OpValues {
-  /** In the operation's order: two for add and mul, two or more for concat, else one. */
+  /** In the operation's order: two for add, sub and mul, two or more for concat, else one. */
   readonly inputs: readonly ObservedValue[];
   /** What the operation gives. */
   readonly output: ObservedValue;

@@ -4,13 +4,9 @@
  * @module
  */
 import { checkBoolean, checkBuiltIn, failRange, failType } from "../core/errors.ts";
-import {
-  LSTM_PARTS_PROJECTED,
-  type Part,
-  PART_SLOTS,
-  type PartName,
-  type PartSlot,
-} from "../cells/lstm_parts.ts";
+import type { Part } from "../cells/cell.ts";
+import { CELLS } from "../cells/cells.ts";
+import { PART_NAMES, PART_SLOTS, type PartName, type PartSlot } from "../cells/names.ts";
 import { checkOptions } from "../core/check.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
 import { Observer, type ObserverFactory } from "../observer/observer.ts";
@@ -46,10 +42,10 @@ interface PartRule extends Rule {
 
 /** Requires a slot or a part's name. */
 export function checkPartKey(name: string, key: unknown): asserts key is PartSlot | PartName {
-  const parts = LSTM_PARTS_PROJECTED.map((part) => part.name);
-  if (typeof key !== "string") failType(name, "a part of an LSTM cell", key);
-  if (!(PART_SLOTS as readonly string[]).includes(key) && !(parts as string[]).includes(key)) {
-    failRange(name, `a slot (${PART_SLOTS.join(", ")}) or a part (${parts.join(", ")})`, key);
+  if (typeof key !== "string") failType(name, "a part of a recurrent cell", key);
+  const names: readonly string[] = [...PART_SLOTS, ...PART_NAMES];
+  if (!names.includes(key)) {
+    failRange(name, `a slot (${PART_SLOTS.join(", ")}) or a part (${PART_NAMES.join(", ")})`, key);
   }
 }
 
@@ -153,14 +149,19 @@ export function partConfig(observer: PartObserver): PartConfig {
     : { output: observer as OutputObserver };
 }
 
-/** The parts that a slot or a part's name stands for. */
-function partsOf(key: PartSlot | PartName): readonly Part[] {
-  return LSTM_PARTS_PROJECTED.filter((part) => part.name === key || part.slot === key);
+/** The parts that a slot or a part's name stands for, of each cell that has any. */
+function partsOf(key: PartSlot | PartName): readonly (readonly Part[])[] {
+  return CELLS.map(({ parts }) => parts.filter(({ name, slot }) => name === key || slot === key));
+}
+
+/** Whether a part belongs to gates, so that each can have an observer of its own. */
+function isOfGates({ gated, span }: Part): boolean {
+  return gated || span !== undefined;
 }
 
 /**
- * Requires what a part can be given: an observer factory, null, four of them, or those of its
- * output and inputs.
+ * Requires what a part can be given: an observer factory, null, one of them a gate, or those of
+ * its output and inputs.
  */
 export function checkPartObserver(
   name: string,
@@ -181,8 +182,12 @@ export function checkPartObserver(
   }
   const { output, inputs } = partConfig(observer as PartObserver);
   if (Array.isArray(output)) {
-    if (output.length !== 4) failRange(name, "four observers, one a gate", output.length);
-    if (!partsOf(key).every((part) => part.gated)) {
+    const counts = CELLS.filter((_, i) => partsOf(key)[i]!.length > 0)
+      .map(({ gates }) => gates.length);
+    if (!counts.includes(output.length)) {
+      failRange(name, `${counts.join(" or ")} observers, one a gate`, output.length);
+    }
+    if (!partsOf(key).flat().every(isOfGates)) {
       failType(
         name,
         "one observer: only inputProjection, hiddenProjection and linearOutput have one a gate",
@@ -198,7 +203,7 @@ export function checkPartObserver(
   if (!Array.isArray(inputs)) {
     failType(`${name}.inputs`, "an array of observer factories or null", inputs);
   }
-  for (const part of partsOf(key)) {
+  for (const part of partsOf(key).flat()) {
     if (inputs.length !== part.inputs.length) {
       failRange(
         `${name}.inputs`,
@@ -215,7 +220,7 @@ export function checkPartObserver(
 
 /**
  * Which module gets which QConfig, as torch's QConfigMapping: for all modules, by type, by a
- * pattern of names, by name, and for single parts of LSTM cells. What is more specific wins (global
+ * pattern of names, by name, and for single parts of recurrent cells. What is more specific wins (global
  * < type < pattern < name), among equals what came later. null leaves a module as it is.
  *
  * @example
@@ -315,12 +320,12 @@ export class QConfigMapping {
   }
 
   /**
-   * A mapping that also sets the observer of a part of LSTM cells, over what their QConfig says.
+   * A mapping that also sets the observer of a part of recurrent cells, over what their QConfig says.
    *
    * @param part A slot (`sigmoid`) or, more specific, a part (`forget_gate`).
-   * @param observer An observer, null for "not quantized", four of them, one a gate, or those of
-   * its output and inputs.
-   * @param module The LSTM's name; all LSTMs by default.
+   * @param observer An observer, null for "not quantized", one of them a gate, or those of its
+   * output and inputs.
+   * @param module The recurrent module's name; all that have the part by default.
    * @throws {TypeError} If an argument is of the wrong kind.
    * @throws {RangeError} If there is no such part.
    */

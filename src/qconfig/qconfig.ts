@@ -4,7 +4,7 @@
  * @module
  */
 import type { Engine } from "../../kernels/ops/linear.ts";
-import type { PartName, PartSlot } from "../cells/lstm_parts.ts";
+import type { PartName, PartSlot } from "../cells/names.ts";
 import { HistogramObserver } from "../observer/histogram.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";
 import type { ObserverFactory } from "../observer/observer.ts";

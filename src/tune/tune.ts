@@ -5,7 +5,7 @@
  */
 import { copyArray, isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { failRange, failType } from "../core/errors.ts";
-import { PART_SLOTS, type PartSlot } from "../cells/lstm_parts.ts";
+import { PART_SLOTS, type PartSlot } from "../cells/names.ts";
 import { checkOptions } from "../core/check.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import { MinMaxObserver } from "../observer/min_max.ts";

@@ -12,7 +12,7 @@ import {
   type PartSlot,
   type Tensor,
 } from "@splitgate/splitgate";
-import { lstmParts } from "../../src/cells/lstm_parts.ts";
+import { lstmCell } from "../../src/cells/lstm_parts.ts";
 import { lstmOptions, random } from "../modules/random.ts";
 
 /** The range of values that a slot's fixed parameters are made for. */
@@ -72,7 +72,7 @@ const SLOTS = Object.keys(SPAN) as PartSlot[];
 
 /** Those of the given slots that an LSTM of such functions has. */
 export function ownParts<T extends PartObservers>(lstm: LSTM, parts: T): PartObservers {
-  const own = lstmParts(false, lstm).map(({ slot }) => slot as string);
+  const own = lstmCell(false, lstm).parts.map(({ slot }) => slot as string);
   return Object.fromEntries(Object.entries(parts).filter(([slot]) => own.includes(slot)));
 }
 

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import type { CellFunctions } from "../../kernels/float/lstm.ts";
-import type { CellQParams } from "../../src/cells/lstm_parts.ts";
+import type { LSTMQParams } from "../../src/cells/lstm_parts.ts";
 import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
 import { cellFunctions } from "../modules/random.ts";
 import { QuantizedLSTM, type QuantizedLSTMOptions } from "../../src/modules/lstm/quantized.ts";
@@ -183,7 +183,7 @@ export function lstmOf(c: LSTMCase, options: Partial<QuantizedLSTMOptions> = {})
               () => random(-1, 1) * (random(0, 1) < 0.3 ? 0 : 1),
             )
             : null;
-        const parts: CellQParams = {
+        const parts: LSTMQParams = {
           igates: four(0, 3),
           hgates: four(1, 2),
           gates: four(2, 4),

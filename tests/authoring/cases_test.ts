@@ -1,5 +1,5 @@
 import { assert } from "@std/assert";
-import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import { executorCases, requireSame } from "./cases.ts";
 
 Deno.test("The portable kernels give what execution by parts gives at every size at which something changes", () => {

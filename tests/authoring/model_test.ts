@@ -6,7 +6,7 @@ import { assertEquals } from "@std/assert";
  */
 const SESSIONS = `
 import { convert, getPreset, LSTM, prepare, tensor } from "${import.meta.resolve("../../mod.ts")}";
-import { byParts } from "${import.meta.resolve("../../src/modules/lstm/by_parts.ts")}";
+import { byParts } from "${import.meta.resolve("../../src/modules/recurrent/by_parts.ts")}";
 const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
 observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
 const model = convert(observed), kept = byParts(null), output = new Float32Array(3), made = [new WeakRef(kept)];

@@ -26,10 +26,10 @@ import {
   tokens,
 } from "@splitgate/splitgate";
 import { accurateQConfig } from "../../src/qconfig/presets.ts";
-import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import { defaultWeightObserver, fbgemmQConfig, qnnpackQConfig } from "../../src/qconfig/qconfig.ts";
 import type { ForwardTensor } from "../../src/modules/kind.ts";
-import { lstmParts } from "../../src/cells/lstm_parts.ts";
+import { lstmCell } from "../../src/cells/lstm_parts.ts";
 import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
 import type { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
@@ -93,7 +93,7 @@ function referenceState(lstm: LSTM, [h, c]: readonly [Tensor, Tensor]): Referenc
 /** Whether a node's parameters come from what was seen: not from an operator that gives its own. */
 function isObserved({ part }: GraphNode, observed: ObservedLSTM): boolean {
   if (part === undefined) return true;
-  const { op } = lstmParts(true, observed.lstm).find(({ name }) => name === part)!;
+  const { op } = lstmCell(true, observed.module).parts.find(({ name }) => name === part)!;
   return !["sigmoid", "hardsigmoid", "tanh"].includes(op) &&
     observed.qconfig.parts?.[part as PartName] === undefined;
 }

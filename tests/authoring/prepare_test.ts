@@ -124,8 +124,8 @@ Deno.test("prepare() copies weights and biases: neither model changes with the o
   for (const { data } of model.stateDict().values()) data.fill(3);
   assertEquals(observed.forward(ids), expected);
   const quantized = convert(observed);
-  for (const { lstm } of [observed.modules.get("lstm") as ObservedLSTM]) {
-    for (const { data } of lstm.stateDict().values()) data.fill(7);
+  for (const { module } of [observed.modules.get("lstm") as ObservedLSTM]) {
+    for (const { data } of module.stateDict().values()) data.fill(7);
   }
   const before = saveModel(quantized);
   (observed.modules.get("out") as ObservedLinear).linear.weight.fill(7);

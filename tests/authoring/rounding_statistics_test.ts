@@ -16,6 +16,7 @@ import {
 import { accurateQConfig, int8x16QConfig } from "../../src/qconfig/presets.ts";
 import type { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { CellStatistics, type InputStatistics } from "../../src/modules/rounding/statistics.ts";
+import { lstmCell } from "../../src/cells/lstm_parts.ts";
 import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
 import { generator } from "./arbitrary.ts";
 
@@ -173,7 +174,7 @@ Deno.test("CellStatistics are kept only where the QConfig asks for them", () => 
   const observed = prepare(segmenter(1), getPreset("fbgemm"));
   const { cells } = observed.modules.get("lstm") as ObservedLSTM;
   assertEquals(cells[0]!.map(({ statistics }) => statistics), [null, null]);
-  assertEquals(new CellStatistics(3, 3, 2, 5).input.kind, "tokens");
+  assertEquals(new CellStatistics(lstmCell(false), 3, 3, 2, 5).input.kind, "tokens");
 });
 
 /** Squared error of a quantized model's outputs, over some sequences. */

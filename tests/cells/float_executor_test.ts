@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { Generator } from "@splitgate/splitgate";
 import { floatExecutor } from "../../src/cells/float_executor.ts";
 import { floatLSTMScratch, lstmStepFloat32, type LSTMWeights } from "../../kernels/float/lstm.ts";
-import { type CellResult, lstmParts, runCell } from "../../src/cells/lstm_parts.ts";
+import { runCell } from "../../src/cells/cell.ts";
+import { lstmCell } from "../../src/cells/lstm_parts.ts";
 
 const sizes = fc.constantFrom(1, 3, 7, 13, 33);
 
@@ -38,8 +39,9 @@ Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split 
         const h = make(batch * width);
         const c = make(batch * hiddenSize);
         const scratch = floatLSTMScratch(hiddenSize);
-        const executor = floatExecutor(weights, inputSize, hiddenSize);
-        let fused: CellResult<Float32Array> = { h: h.slice(), c: c.slice() };
+        const cell = lstmCell(projected);
+        const executor = floatExecutor(cell, weights, hiddenSize);
+        let fused: readonly Float32Array[] = [h.slice(), c.slice()];
         let split = fused;
         for (let t = 0; t < steps; t++) {
           const x = make(batch * inputSize);
@@ -48,10 +50,10 @@ Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split 
             const cRow = c.subarray(b * hiddenSize, (b + 1) * hiddenSize);
             lstmStepFloat32(weights, inputSize, hiddenSize, x, b * inputSize, hRow, cRow, scratch);
           }
-          fused = runCell(executor, lstmParts(projected), false, x, fused.h, fused.c);
-          split = runCell(executor, lstmParts(projected), true, x, split.h, split.c);
-          assertEquals(fused, { h, c });
-          assertEquals(split, { h, c });
+          fused = runCell(executor, cell, false, x, fused);
+          split = runCell(executor, cell, true, x, split);
+          assertEquals(fused, [h, c]);
+          assertEquals(split, [h, c]);
         }
       },
     ),

@@ -19,7 +19,8 @@ import {
 import { packedInput, packRows } from "../../kernels/packed/pack.ts";
 import { buildCell, buildTables } from "../../kernels/packed/program.ts";
 import fc from "fast-check";
-import { fastParts, hiddenQParams } from "../../src/modules/lstm/cell.ts";
+import { fastParts } from "../../src/modules/lstm/lower.ts";
+import { stateQParams } from "../../src/modules/recurrent/cell.ts";
 import { type Bits, generator, lstmCases, lstmOf, qparamsOf } from "../authoring/arbitrary.ts";
 
 Deno.test("gateOrder() puts units one after the other, and rowOrder() fills up to groups of four rows", () => {
@@ -118,7 +119,7 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
         const lstm = lstmOf(c);
         const source = lstm.cells[0]![0]!;
         const parts = fastParts(source)!;
-        const hidden = hiddenQParams(source)!;
+        const hidden = stateQParams(lstm.cell, source)!;
         const random = generator(c.seed + 1);
         const size = c.projSize || hiddenSize;
         const results: number[][] = [];

@@ -24,7 +24,7 @@ import {
   tensor,
 } from "@splitgate/splitgate";
 import { readTree, writeTree } from "../io/tree.ts";
-import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";

@@ -13,14 +13,14 @@ import {
   fbgemmQConfig,
   qnnpackQConfig,
 } from "../../src/qconfig/qconfig.ts";
-import { lstmParts } from "../../src/cells/lstm_parts.ts";
+import { lstmCell } from "../../src/cells/lstm_parts.ts";
 import type { NamedModule } from "../../src/qconfig/mapping.ts";
 import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
 
 const modules: NamedModule[] = [
   { name: "embedding", type: "Embedding" },
-  { name: "encoder.lstm", type: "LSTM", parts: lstmParts(false) },
-  { name: "decoder.lstm", type: "LSTM", parts: lstmParts(true) },
+  { name: "encoder.lstm", type: "LSTM", parts: lstmCell(false).parts },
+  { name: "decoder.lstm", type: "LSTM", parts: lstmCell(true).parts },
   { name: "out", type: "Linear" },
 ];
 const configs: QConfig[] = Array.from({ length: 6 }, () => ({

@@ -18,14 +18,14 @@ import {
   reportParts,
   tensor,
 } from "@splitgate/splitgate";
-import { byParts, type PartValue } from "../../src/modules/lstm/by_parts.ts";
-import { type CellExecutor, GATES, lstmParts, runCell } from "../../src/cells/lstm_parts.ts";
+import { byParts, type PartValue } from "../../src/modules/recurrent/by_parts.ts";
+import { type CellExecutor, gateSuffix, runCell } from "../../src/cells/cell.ts";
 import {
   defaultPerChannelWeightObserver,
   defaultWeightObserver,
 } from "../../src/qconfig/qconfig.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
-import { ByPartsExecutor } from "../../src/modules/lstm/by_parts.ts";
+import { ByPartsExecutor } from "../../src/modules/recurrent/by_parts.ts";
 import { computeNode } from "../../src/reference/run.ts";
 import {
   type LSTMCase,
@@ -113,10 +113,10 @@ function compare(
   const [first] = quantized.cells;
   const width = lstm.inputSize;
   first!.forEach((cell, d) => {
-    const own = new ByPartsExecutor(quantized.engine, cell);
+    const own = new ByPartsExecutor(quantized.engine, quantized.cell, cell);
     const at = `lstm.l0${d === 1 ? "_reverse" : ""}`;
     const nameOf = (part: Part, gate: number) =>
-      `${at}.${part.name}${gate < 0 ? "" : `.${GATES[gate]}`}`;
+      `${at}.${part.name}${gateSuffix(quantized.cell, gate)}`;
     const executor: CellExecutor<PartValue> = {
       apply(part, gate, inputs) {
         const value = own.apply(part, gate, inputs);
@@ -142,7 +142,7 @@ function compare(
         );
         return value;
       },
-      chunk: (value, gate) => own.chunk(value, gate),
+      chunk: (part, gate, value) => own.chunk(part, gate, value),
       read(part, gate, index, value) {
         const read = own.read(part, gate, index, value);
         const node = nodes.get(`${nameOf(part, gate)}.inputs[${index}].quantize`);
@@ -157,16 +157,16 @@ function compare(
       const value = computeNode({ ...node, op: "quantize" }, [{ data, qparams: null }], ROW, null);
       return { ...value, shape } as PartValue;
     };
-    let h = zero(nodes.get(`${at}.h`)!);
-    let c = zero(nodes.get(`${at}.c`)!);
+    let states: readonly PartValue[] = quantized.cell.states
+      .map(({ name }) => zero(nodes.get(`${at}.${name}`)!));
     for (let t = 0; t < steps; t++) {
       const row = x.data.slice(t * width, (t + 1) * width);
       const input = nodes.get("lstm.input.quantize");
       const value = input === undefined
         ? { data: row, shape: [1, width] }
         : { ...computeNode(input, [{ data: row, qparams: null }], ROW, null), shape: [1, width] };
-      const parts = lstmParts(lstm.projSize > 0, lstm);
-      ({ h, c } = runCell(executor, parts, quantized.splitGates, value as PartValue, h, c));
+      const { cell, splitGates } = quantized;
+      states = runCell(executor, cell, splitGates, value as PartValue, states);
     }
   });
 }

@@ -27,7 +27,7 @@ import {
   verifyGraph,
 } from "@splitgate/splitgate";
 import { defaultWeightObserver, fbgemmQConfig } from "../../src/qconfig/qconfig.ts";
-import { lstmParts } from "../../src/cells/lstm_parts.ts";
+import { lstmCell } from "../../src/cells/lstm_parts.ts";
 import type { NamedModule } from "../../src/qconfig/mapping.ts";
 import { lstmCases, partObservers } from "../authoring/arbitraries.ts";
 import { head, pick, transposed } from "../modules/random.ts";
@@ -382,7 +382,7 @@ Deno.test("verifyGraph() finds every kind of fault", () => {
   );
   has(mutated(nodes, `${gates}.dequantize`, { inputs: [gates] }), "gives no integers");
   has(
-    mutated(nodes, "lstm.l0.chunk.input", { inputs: [gates] }),
+    mutated(nodes, "lstm.l0.gates.chunk.input", { inputs: [gates] }),
     "reads lstm.l0.gates, which has no q-dq pair",
   );
   has(
@@ -405,7 +405,7 @@ Deno.test("verifyGraph() finds every kind of fault", () => {
     "gives qint32, which only a quantize or a state can",
   );
   has(mutated(nodes, gates, { inputs: ["lstm.l0.igates.dequantize"] }), "reads 1 values, not 2");
-  has(mutated(nodes, gates, { op: "sub" as "add" }), "has an unknown operation, sub");
+  has(mutated(nodes, gates, { op: "div" as "add" }), "has an unknown operation, div");
   has(mutated(nodes, gates, { width: 7 }), "has the width 7, not 12");
   has(mutated(nodes, gates, { name: "lstm.l0.igates" }), "has a name that another node has");
   has(mutated(nodes, "lstm.l0.igates", { weight: undefined }), "has no weight");
@@ -422,11 +422,14 @@ Deno.test("verifyGraph() finds every kind of fault", () => {
     ]
   );
   has(
-    mutated(repeated, "lstm.l0.chunk.input", { inputs: ["again.dequantize"] }),
+    mutated(repeated, "lstm.l0.gates.chunk.input", { inputs: ["again.dequantize"] }),
     "again repeats the pair before it",
   );
   const wider = repeated.map((node) => node.name === "again" ? { ...node, scale: 1 } : node);
-  assertEquals(faults(mutated(wider, "lstm.l0.chunk.input", { inputs: ["again.dequantize"] })), []);
+  assertEquals(
+    faults(mutated(wider, "lstm.l0.gates.chunk.input", { inputs: ["again.dequantize"] })),
+    [],
+  );
 });
 
 Deno.test("ReferenceModel can be iterated, and written as a table, JSON, DOT and Mermaid", () => {
@@ -458,7 +461,7 @@ Deno.test("ReferenceModel can be iterated, and written as a table, JSON, DOT and
   assertEquals(graph.toDot().match(/style=dashed/g)?.length, 2);
 });
 
-const named: NamedModule = { name: "lstm", type: "LSTM", parts: lstmParts(false) };
+const named: NamedModule = { name: "lstm", type: "LSTM", parts: lstmCell(false).parts };
 Deno.test("a mapping's parts reach the graph", () => {
   const mapping = new QConfigMapping().setGlobal(qconfig)
     .setPart(

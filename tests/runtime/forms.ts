@@ -9,7 +9,7 @@ import { RUNNING_KINDS } from "../../src/modules/kinds.ts";
 import { LSTM } from "../../src/modules/lstm/float.ts";
 import { Sequential } from "../../src/modules/graph.ts";
 import { quantizeDynamic } from "../../src/authoring/quantize_dynamic.ts";
-import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import type { QuantizedModel } from "../../src/authoring/model.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import type { OutputArray, SessionInput, SessionOptions } from "../../src/runtime/session.ts";

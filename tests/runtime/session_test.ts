@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
 import { perTensorAffine } from "../../src/core/qparams.ts";
-import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import type { ForwardTensor } from "../../src/modules/kind.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";

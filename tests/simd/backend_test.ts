@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { newQArray } from "../../src/core/dtype.ts";
 import type { PerTensorQParams } from "../../src/core/qparams.ts";
-import { byParts } from "../../src/modules/lstm/by_parts.ts";
+import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import type { Backend } from "../../src/runtime/kind.ts";
 import type { ForwardTensor } from "../../src/modules/kind.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";

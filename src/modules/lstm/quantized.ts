@@ -4,46 +4,30 @@
  * @module
  */
 import type { CellActivation, CellFunctions, GateActivation } from "../../../kernels/float/lstm.ts";
-import type { Engine } from "../../../kernels/ops/linear.ts";
 import { checkCellFunctions } from "../../cells/functions.ts";
-import { checkGiven, failRange, failType } from "../../core/errors.ts";
-import type { PerTensorQParams } from "../../core/qparams.ts";
-import { copyArray } from "../../../kernels/numeric/typed_array.ts";
-import { copyWeight } from "../copy.ts";
-import { inputQParams } from "../forward.ts";
+import type { Cell } from "../../cells/cell.ts";
+import { lstmCell } from "../../cells/lstm_parts.ts";
+import { failType } from "../../core/errors.ts";
+import { dynamicLSTM } from "../../runtime/kinds/dynamic_lstm.ts";
+import { lstm } from "../../runtime/kinds/lstm.ts";
 import type { ForwardTensor } from "../kind.ts";
-import { hiddenQParams, type QuantizedLSTMCell } from "./cell.ts";
-import { checkLSTM } from "./check.ts";
-import { type LSTMModule, stateSize } from "./data.ts";
-import {
-  lstmForward,
-  type QuantizedLSTMForwardOptions,
-  type QuantizedLSTMForwardResult,
-} from "./forward.ts";
+import { forwardRecurrent, type QuantizedForwardOptions } from "../recurrent/forward.ts";
+import { QuantizedRecurrent, type QuantizedRecurrentOptions } from "../recurrent/quantized.ts";
+import type { LSTMModule, QuantizedLSTMCell } from "./data.ts";
+import { lowerDynamicLSTM, lowerLSTM } from "./lower.ts";
 
 /** What a {@linkcode QuantizedLSTM} is made of. */
 export interface QuantizedLSTMOptions
-  extends Omit<LSTMModule, "kind" | "projSize" | keyof CellFunctions>, Partial<CellFunctions> {
+  extends QuantizedRecurrentOptions<QuantizedLSTMCell>, Partial<CellFunctions> {
   /** Width of the projected hidden state; 0, the default, where it is not projected. */
   readonly projSize?: number;
 }
 
-/** Cells over arrays of their own. */
-function copyCells(cells: LSTMModule["cells"]): LSTMModule["cells"] {
-  if (!Array.isArray(cells) || !cells.every(Array.isArray)) {
-    failType("cells", "an array of arrays", cells);
-  }
-  return cells.map((layer) =>
-    layer.map((cell: QuantizedLSTMCell) => ({
-      weightIh: copyWeight(cell.weightIh),
-      weightHh: copyWeight(cell.weightHh),
-      weightHr: copyWeight(cell.weightHr),
-      biasIh: copyArray(cell.biasIh),
-      biasHh: copyArray(cell.biasHh),
-      parts: cell.parts,
-    }))
-  );
-}
+/** Output, and the final hidden and cell state. */
+export type QuantizedLSTMForwardResult = readonly [
+  ForwardTensor,
+  readonly [ForwardTensor, ForwardTensor],
+];
 
 /**
  * An LSTM of integers: int8 weights, and qparams of its own for every part of every cell.
@@ -62,30 +46,11 @@ function copyCells(cells: LSTMModule["cells"]): LSTMModule["cells"] {
  * assertEquals([output.shape, h.shape], [[2, 1, 3], [1, 1, 3]]);
  * ```
  */
-export class QuantizedLSTM implements LSTMModule {
+export class QuantizedLSTM extends QuantizedRecurrent<QuantizedLSTMCell> implements LSTMModule {
   /** Tells modules apart. */
   readonly kind = "LSTM";
-  /** Width of a step of the input. */
-  readonly inputSize: number;
-  /** Width of the cell state, and of the hidden state unless projSize narrows it. */
-  readonly hiddenSize: number;
+  /** Width of the projected hidden state; 0 where it is not projected. */
   readonly projSize: number;
-  /** Layers above each other. */
-  readonly numLayers: number;
-  /** Whether cells have biases. */
-  readonly bias: boolean;
-  /** Whether `forward` and sessions take and give [batch, steps, ...], not [steps, batch, ...]. */
-  readonly batchFirst: boolean;
-  /** Whether each layer has a backward direction: then it runs whole sequences only. */
-  readonly bidirectional: boolean;
-  /** Whose rounding it has. */
-  readonly engine: Engine;
-  readonly splitGates: boolean;
-  readonly input: PerTensorQParams | null;
-  readonly torchInitialState: boolean;
-  declare readonly stateInput?: NonNullable<LSTMModule["stateInput"]>;
-  readonly cells: readonly (readonly QuantizedLSTMCell[])[];
-  readonly dynamic: boolean;
   /** Function of the input, forget and output gate; slope and offset are float32 values. */
   readonly gateActivation: GateActivation;
   /** Function of the cell gate. */
@@ -102,87 +67,18 @@ export class QuantizedLSTM implements LSTMModule {
    * has parameters for its input or a part.
    */
   constructor(options: QuantizedLSTMOptions) {
-    checkGiven(options);
-    this.inputSize = options.inputSize;
-    this.hiddenSize = options.hiddenSize;
+    super(options);
     this.projSize = options.projSize ?? 0;
-    this.numLayers = options.numLayers;
-    this.bias = options.bias;
-    this.batchFirst = options.batchFirst;
-    this.bidirectional = options.bidirectional;
-    this.engine = options.engine;
-    this.splitGates = options.splitGates;
-    this.input = options.input;
-    this.torchInitialState = options.torchInitialState;
-    if (options.stateInput !== undefined) this.stateInput = options.stateInput;
-    this.cells = copyCells(options.cells);
-    this.dynamic = options.dynamic ?? false;
     const functions = checkCellFunctions(options);
     this.gateActivation = functions.gateActivation;
     this.activation = functions.activation;
     this.cellActivation = functions.cellActivation;
-    this.#check();
+    this.check();
   }
 
-  #check(): void {
-    const { cells, inputSize, hiddenSize, projSize, numLayers, bidirectional } = this;
-    const size = stateSize(this);
-    const directions = bidirectional ? 2 : 1;
-    if (this.dynamic) {
-      if (projSize > 0) failRange("projSize", "0, since the LSTM is dynamic", projSize);
-      for (
-        const given of [
-          this.input,
-          ...this.stateInput ?? [],
-          ...cells.flat().flatMap(({ parts }) => Object.values(parts).flat()),
-        ]
-      ) {
-        if (given !== null) failRange("parts", "null, since the LSTM is dynamic", given);
-      }
-    }
-    if (cells.length !== numLayers) failRange("cells", `${numLayers} layers`, cells.length);
-    cells.forEach((layer, l) => {
-      if (layer.length !== directions) {
-        failRange(`cells[${l}]`, `${directions} directions`, layer.length);
-      }
-      layer.forEach(({ weightIh, weightHh, weightHr, parts }, d) => {
-        const width = l === 0 ? inputSize : size * directions;
-        const fits = (
-          name: string,
-          rows: number,
-          columns: number,
-          weight: typeof weightIh | undefined,
-        ): void => {
-          const { outFeatures, inFeatures } = weight ?? {};
-          if (outFeatures !== rows || inFeatures !== columns) {
-            failRange(`cells[${l}][${d}].${name}`, `[${rows}, ${columns}]`, [
-              outFeatures,
-              inFeatures,
-            ]);
-          }
-        };
-        fits("weightIh", 4 * hiddenSize, width, weightIh);
-        fits("weightHh", 4 * hiddenSize, size, weightHh);
-        if ((weightHr !== null) !== projSize > 0 || (parts.proj !== undefined) !== projSize > 0) {
-          failRange(
-            `cells[${l}][${d}].weightHr`,
-            projSize > 0 ? "a weight and the part proj" : "null",
-            weightHr,
-          );
-        }
-        if (weightHr !== null) fits("weightHr", projSize, hiddenSize, weightHr);
-      });
-    });
-    checkLSTM("LSTM", this, this.input);
-    if (this.stateInput !== undefined) checkLSTM("LSTM", this, this.input, this.stateInput);
-  }
-
-  /**
-   * Parameters of the output: the last layer's hidden state, forward direction (torch.cat keeps the
-   * first's).
-   */
-  get output(): PerTensorQParams | null {
-    return hiddenQParams(this.cells[this.numLayers - 1]![0]!);
+  /** The dataflow of its cells. @internal */
+  override get cell(): Cell {
+    return lstmCell(this.projSize > 0, this);
   }
 
   /**
@@ -207,15 +103,15 @@ export class QuantizedLSTM implements LSTMModule {
   forward(
     x: ForwardTensor,
     state?: readonly [ForwardTensor, ForwardTensor],
-    options: QuantizedLSTMForwardOptions = {},
+    options: QuantizedForwardOptions = {},
   ): QuantizedLSTMForwardResult {
-    if (this.dynamic) {
-      for (const [i, tensor] of [x, ...(Array.isArray(state) ? state : [])].entries()) {
-        const name = ["x", "h0", "c0"][i]!;
-        const q = inputQParams(name, tensor);
-        if (q !== null) failType(name, "a float32 tensor, since the LSTM is dynamic", q.dtype);
-      }
+    if (state !== undefined && !Array.isArray(state)) {
+      failType("state", "an array of the hidden and the cell state", state);
     }
-    return lstmForward(this, x, state, options);
+    const lowered = this.dynamic
+      ? { lower: () => lowerDynamicLSTM(this), running: dynamicLSTM }
+      : { lower: lowerLSTM, running: lstm };
+    const [y, [h, c]] = forwardRecurrent(this as LSTMModule, lowered, x, state, options);
+    return [y, [h!, c!]];
   }
 }

@@ -10,12 +10,8 @@
 import type { Engine, LinearWeight } from "../../../kernels/ops/linear.ts";
 import type { CellFunctions } from "../../../kernels/float/lstm.ts";
 import { functionsOf } from "../../../src/cells/functions.ts";
-import {
-  type CellQParams,
-  GATES,
-  LSTM_PARTS,
-  type PartName,
-} from "../../../src/cells/lstm_parts.ts";
+import { LSTM_GATES, LSTM_PARTS, type LSTMQParams } from "../../../src/cells/lstm_parts.ts";
+import type { PartName } from "../../../src/cells/names.ts";
 import { LSTM } from "../../../src/modules/lstm/float.ts";
 import { FakeQuantize } from "../../../src/observer/fake_quantize.ts";
 import { FixedQParamsObserver } from "../../../src/observer/fixed.ts";
@@ -33,7 +29,7 @@ import { perTensorAffine, type PerTensorQParams } from "../../../src/core/qparam
 import { convert } from "../../../src/authoring/convert.ts";
 import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
 import { prepare } from "../../../src/authoring/prepare.ts";
-import type { QuantizedLSTMCell } from "../../../src/modules/lstm/cell.ts";
+import type { QuantizedLSTMCell } from "../../../src/modules/lstm/data.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import type { QTensor, Tensor } from "../../../src/core/tensor.ts";
 import type { Check, Row } from "../check.ts";
@@ -133,7 +129,7 @@ function cellPaths({ lstm }: LSTMForm): string[][] {
 /** The paths of one part's modules: one, or four of a gated part with split gates. */
 function partPaths(cell: string, part: PartName, split: boolean): string[] {
   const gated = LSTM_PARTS.find(({ name }) => name === part)!.gated;
-  return split && gated ? GATES.map((gate) => `${cell}.${part}.${gate}`) : [`${cell}.${part}`];
+  return split && gated ? LSTM_GATES.map((gate) => `${cell}.${part}.${gate}`) : [`${cell}.${part}`];
 }
 
 export function recordedQParams(module: Field): PerTensorQParams {
@@ -212,7 +208,7 @@ function recordedCell(cell: string, modules: Field, split: boolean): QuantizedLS
     biasIh: ih.bias,
     biasHh: hh.bias,
     weightHr: null,
-    parts: parts as unknown as CellQParams,
+    parts: parts as unknown as LSTMQParams,
   };
 }
 

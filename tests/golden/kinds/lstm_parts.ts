@@ -7,7 +7,7 @@
  * weights and all integers must be torch's. Where what torch adds is wrong, the case is also run as
  * it was asked for, which must come closer to the float LSTM.
  */
-import type { PartName } from "../../../src/cells/lstm_parts.ts";
+import type { LSTMPartName } from "../../../src/cells/names.ts";
 import { LSTM } from "../../../src/modules/lstm/float.ts";
 import { FixedQParamsObserver } from "../../../src/observer/fixed.ts";
 import { dsp16BackendConfig, fbgemmBackendConfig } from "../../../src/qconfig/backend.ts";
@@ -166,7 +166,7 @@ function asBuilt(
     ? { ...rest }
     : { ...asked };
   if (preActivation !== null) {
-    const gates: PartName[] = ["input_gate", "forget_gate", "cell_gate", "output_gate"];
+    const gates: LSTMPartName[] = ["input_gate", "forget_gate", "cell_gate", "output_gate"];
     for (const gate of gates) {
       parts[gate] = { inputs: [preActivation[gate === "cell_gate" ? "tanh" : "sigmoid"]] };
     }

@@ -29,7 +29,7 @@ import {
   tensor,
   tokens,
 } from "@splitgate/splitgate";
-import { byParts } from "../../../src/modules/lstm/by_parts.ts";
+import { byParts } from "../../../src/modules/recurrent/by_parts.ts";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";

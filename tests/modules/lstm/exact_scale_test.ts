@@ -9,7 +9,7 @@ import {
   tensor,
 } from "@splitgate/splitgate";
 import { accurateQConfig } from "../../../src/qconfig/presets.ts";
-import { byParts } from "../../../src/modules/lstm/by_parts.ts";
+import { byParts } from "../../../src/modules/recurrent/by_parts.ts";
 
 Deno.test("a session gives what execution by parts gives when projections are float and the gates' scale a power of two", () => {
   const size = fc.constantFrom(1, 3, 7, 13, 33);

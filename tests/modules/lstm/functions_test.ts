@@ -28,8 +28,8 @@ import {
 import { LSTM_FUNCTIONS } from "../../../kernels/float/lstm.ts";
 import { floatFunction } from "../../../kernels/numeric/float_functions.ts";
 import { QuantizedModel } from "../../../src/authoring/model.ts";
-import { lstmParts } from "../../../src/cells/lstm_parts.ts";
-import { byParts } from "../../../src/modules/lstm/by_parts.ts";
+import { lstmCell } from "../../../src/cells/lstm_parts.ts";
+import { byParts } from "../../../src/modules/recurrent/by_parts.ts";
 import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
@@ -205,7 +205,7 @@ Deno.test("bounded functions have the parameters of torch's operators, others th
   for (const functions of all) {
     const { cells } = prepare(lstmOf(functions), qconfig).modules.get("lstm") as ObservedLSTM;
     const { observers } = cells[0]![0]!;
-    for (const { name, op, activation } of lstmParts(false, functions)) {
+    for (const { name, op, activation } of lstmCell(false, functions).parts) {
       if (activation === undefined) continue;
       const observer = observers[name as "input_gate"]!;
       if (op === "relu" || op === "identity") assertEquals(observer.kind, "MinMaxObserver");
@@ -223,7 +223,7 @@ Deno.test("bounded functions have the parameters of torch's operators, others th
 Deno.test("a slot made for a function's bounds is not given to one without them", () => {
   const slots = (functions: Partial<CellFunctions>) =>
     Object.fromEntries(
-      lstmParts(false, new LSTM({ inputSize: 1, hiddenSize: 1, ...functions }))
+      lstmCell(false, new LSTM({ inputSize: 1, hiddenSize: 1, ...functions })).parts
         .filter(({ activation }) => activation !== undefined)
         .map(({ name, slot }) => [name, slot]),
     );

@@ -16,7 +16,9 @@ import {
   tensor,
 } from "@splitgate/splitgate";
 import { defaultWeightObserver, fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
-import { LSTM_PARTS_PROJECTED, PART_SLOTS } from "../../../src/cells/lstm_parts.ts";
+import { CELLS } from "../../../src/cells/cells.ts";
+import { lstmCell } from "../../../src/cells/lstm_parts.ts";
+import { PART_SLOTS } from "../../../src/cells/names.ts";
 import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
 import { lstmCases, partObservers } from "../../authoring/arbitraries.ts";
 
@@ -29,6 +31,11 @@ const bits16 = MinMaxObserver.withArgs({
 const qconfig: QConfig = { activation: MinMaxObserver.withArgs({}), weight: defaultWeightObserver };
 const small = () => new LSTM({ inputSize: 2, hiddenSize: 3, numLayers: 2, bidirectional: true });
 const input = tensor(Float32Array.from({ length: 24 }, (_, i) => Math.sin(i * 1.7)), [4, 3, 2]);
+
+/** The slots that an LSTM has. */
+const SLOTS: readonly PartSlot[] = PART_SLOTS.filter((slot) =>
+  lstmCell(true).parts.some((part) => part.slot === slot)
+);
 
 function lstmOf(observed: ReturnType<typeof observeLSTMParts>): ObservedLSTM {
   return observed.modules.get("lstm") as ObservedLSTM;
@@ -71,7 +78,7 @@ Deno.test("observeLSTMParts() copies weights and biases of both directions", () 
   const lstm = small();
   const observed = observeLSTMParts(lstm, {}, { splitGates: true });
   const [expected] = lstm.forward(input);
-  assertEquals(lstmOf(observed).lstm.stateDict(), lstm.stateDict());
+  assertEquals(lstmOf(observed).module.stateDict(), lstm.stateDict());
   for (const { data } of lstm.stateDict().values()) data.fill(9);
   assertEquals(observed.forward(input), expected);
 });
@@ -97,7 +104,7 @@ Deno.test("observeLSTMParts() gives a left-out part the QConfig's activation, si
     qconfig: { ...qconfig, activation },
   });
   for (const { observers } of lstmOf(observed).cells.flat()) {
-    for (const part of LSTM_PARTS_PROJECTED) {
+    for (const part of lstmCell(true).parts) {
       const observer = [observers[part.name]].flat()[0] as Observer | undefined;
       if (part.name === "proj") continue;
       assertEquals(
@@ -111,12 +118,12 @@ Deno.test("observeLSTMParts() gives a left-out part the QConfig's activation, si
 
 Deno.test("observeLSTMParts() sets each slot, also to not quantized, and a part over its slot", () => {
   const lstm = new LSTM({ inputSize: 2, hiddenSize: 5, projSize: 3 });
-  for (const slot of PART_SLOTS) {
+  for (const slot of SLOTS) {
     const histogram = HistogramObserver.withArgs({});
     for (const [observer, kind] of [[histogram, "HistogramObserver"], [null, undefined]] as const) {
       const { observers } = lstmOf(observeLSTMParts(lstm, { [slot]: observer }, { qconfig }))
         .cells[0]![0]!;
-      for (const part of LSTM_PARTS_PROJECTED) {
+      for (const part of lstmCell(true).parts) {
         const [own] = [observers[part.name]].flat() as (Observer | null)[];
         assertEquals(own?.kind, part.slot === slot ? kind : "MinMaxObserver", part.name);
       }
@@ -168,7 +175,7 @@ Deno.test("observeLSTMParts() observes each gate's linear output for itself when
 Deno.test("observeLSTMParts() quantizes values on their way when parts have fake-quantizers", () => {
   const lstm = small();
   const [float] = lstm.forward(input);
-  for (const slot of PART_SLOTS.filter((slot) => slot !== "projection")) {
+  for (const slot of SLOTS.filter((slot) => slot !== "projection")) {
     const coarse = FakeQuantize.withArgs({
       observer: FixedQParamsObserver.withArgs({ scale: 0.25, zeroPoint: 128 }),
     });
@@ -263,7 +270,7 @@ Deno.test("observeLSTMParts() refuses what is no part, observer, dtype or range,
     RangeError,
     "quantMax: expected an integer in 1..255, got 65535",
   );
-  assertThrows(() => observe({ cellState: [bits16, bits16] }), RangeError, "four observers");
+  assertThrows(() => observe({ cellState: [bits16, bits16] }), RangeError, "4 observers");
   assertThrows(
     () => observe({ cellState: [bits16, bits16, bits16, bits16] }),
     TypeError,
@@ -309,7 +316,7 @@ Deno.test("convert() and convertToReference() name the part whose observer never
   }
 });
 
-const slots: readonly PartSlot[] = PART_SLOTS;
-Deno.test("PART_SLOTS has a slot for every part", () => {
-  assertEquals(new Set(LSTM_PARTS_PROJECTED.map(({ slot }) => slot)), new Set(slots));
+Deno.test("PART_SLOTS has the slot of every part, and no other", () => {
+  const slots = CELLS.flatMap(({ parts }) => parts.map(({ slot }) => slot));
+  assertEquals(new Set(slots), new Set(PART_SLOTS));
 });

@@ -2,10 +2,10 @@ import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { newQArray } from "../../../src/core/dtype.ts";
 import { perTensorAffine } from "../../../src/core/qparams.ts";
-import { byParts } from "../../../src/modules/lstm/by_parts.ts";
-import { fastParts } from "../../../src/modules/lstm/cell.ts";
+import { byParts } from "../../../src/modules/recurrent/by_parts.ts";
+import { fastParts } from "../../../src/modules/lstm/lower.ts";
 import type { ForwardTensor } from "../../../src/modules/kind.ts";
-import type { QuantizedLSTMForwardResult } from "../../../src/modules/lstm/forward.ts";
+import type { QuantizedLSTMForwardResult } from "../../../src/modules/lstm/quantized.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import {
   type Bits,

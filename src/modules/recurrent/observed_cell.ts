@@ -1,5 +1,5 @@
 /**
- * One observed LSTM cell: float weights, and an observer for each part's output.
+ * One observed recurrent cell: float weights, and an observer for each part's output.
  *
  * @module
  */
@@ -7,13 +7,14 @@ import { FakeQuantize } from "../../observer/fake_quantize.ts";
 import type { Observer, ObserverFactory } from "../../observer/observer.ts";
 import { failRange } from "../../core/errors.ts";
 import {
-  CELL_STATE,
+  type Cell,
   type CellExecutor,
-  lstmParts,
+  gateCount,
+  ofPart,
   type OfParts,
   type Part,
   type PartInputs,
-} from "../../cells/lstm_parts.ts";
+} from "../../cells/cell.ts";
 import { boundedObserver, passThrough } from "../observing.ts";
 import { partConfig } from "../../qconfig/mapping.ts";
 import type { PartConfig, QConfig } from "../../qconfig/qconfig.ts";
@@ -67,20 +68,26 @@ function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | nu
  */
 export function cellObservers(
   qconfig: QConfig,
-  parts: readonly Part[],
+  cell: Cell,
   splitGates: boolean,
 ): CellObservers {
   const observers: Record<string, unknown> = {}, inputs: Record<string, unknown> = {};
-  for (const part of parts) {
+  for (const part of cell.parts) {
     const config = configOf(qconfig, part);
     if (config.inputs?.some((factory) => factory !== null)) {
       inputs[part.name] = config.inputs.map(make);
     }
-    if (!part.gated) observers[part.name] = makeObserver(qconfig, part, -1);
+    const { output } = config;
+    const gates = Array.from({ length: gateCount(cell, part) }, (_, gate) => gate);
+    const { length } = cell.gates;
+    if (Array.isArray(output) && output.length !== length) {
+      failRange(`part ${part.name}`, `${length} observers, one a gate`, output.length);
+    }
+    // A part of one gate takes what that gate is given.
+    if (!part.gated) observers[part.name] = makeObserver(qconfig, part, part.span?.[0] ?? -1);
     else if (splitGates) {
-      observers[part.name] = [0, 1, 2, 3].map((gate) => makeObserver(qconfig, part, gate));
+      observers[part.name] = gates.map((gate) => makeObserver(qconfig, part, gate));
     } else {
-      const { output } = config;
       if (Array.isArray(output) && output.some((factory) => factory !== output[0])) {
         failRange(
           `part ${part.name}`,
@@ -88,26 +95,30 @@ export function cellObservers(
           "one a gate",
         );
       }
-      observers[part.name] = Array(4).fill(makeObserver(qconfig, part, -1));
+      observers[part.name] = Array(gates.length).fill(makeObserver(qconfig, part, -1));
     }
   }
   if (Object.keys(inputs).length > 0) observers.inputs = inputs;
   return observers as unknown as CellObservers;
 }
 
-/** The observers of a given initial h and c, of the kinds that observe a cell's own. */
+/** The observers of given initial states, of the kinds that observe a cell's own. */
 export function stateObservers(
   qconfig: QConfig,
-  projected: boolean,
-): readonly [h: Observer | null, c: Observer | null] {
-  const parts = lstmParts(projected);
-  const cellState = parts.find(({ name }) => name === CELL_STATE)!;
-  return [makeObserver(qconfig, parts.at(-1)!, -1), makeObserver(qconfig, cellState, -1)];
+  { parts, states }: Cell,
+): readonly (Observer | null)[] {
+  return states.map((state) =>
+    makeObserver(qconfig, parts.find(({ name }) => name === state.part)!, -1)
+  );
 }
 
-/** The observer of a cell's hidden state: its last part's. */
-export function hiddenObserver({ ogate_cy, proj }: CellObservers): Observer | null {
-  return proj === undefined ? ogate_cy : proj;
+/** The observer of a cell's state, the hidden state by default. */
+export function stateObserver(
+  { states }: Cell,
+  observers: CellObservers,
+  state: number = 0,
+): Observer | null {
+  return ofPart(observers, states[state]!.part)[0]!;
 }
 
 /**
@@ -124,8 +135,7 @@ export function observedExecutor(
   return {
     apply(part, gate, inputs) {
       const out = float.apply(part, gate, inputs);
-      const observer = observers[part.name];
-      const own = Array.isArray(observer) ? observer[Math.max(gate, 0)] : observer;
+      const own = ofPart(observers, part.name)[Math.max(gate, 0)];
       return passThrough(own ?? null, out, [batch, out.length / batch]);
     },
     chunk: float.chunk,

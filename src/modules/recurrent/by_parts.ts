@@ -1,6 +1,6 @@
 /**
  * Integer execution by parts: the cell's dataflow with a plain kernel for each part, each output
- * with the part's own qparams. It runs any observed LSTM: 8-, 16- and 32-bit parts mixed, and parts
+ * with the part's own qparams. It runs any observed cell: 8-, 16- and 32-bit parts mixed, and parts
  * that are not quantized, in float32. Plain and slow; the fast step is held to it.
  *
  * @module
@@ -13,7 +13,6 @@ import {
   linearEngine,
   linearInt8,
   linearInt8Float32,
-  type LinearWeight,
 } from "../../../kernels/ops/linear.ts";
 import { addsInFixedPoint, fixedPointAdd } from "../../../kernels/packed/lower.ts";
 import {
@@ -26,13 +25,15 @@ import { saturateFloat32 } from "../../../kernels/numeric/requantize.ts";
 import { pointwiseFloat32 } from "../../cells/float_executor.ts";
 import { newQArray } from "../../core/dtype.ts";
 import {
+  type Cell,
   type CellExecutor,
-  GATES,
-  LSTM_PARTS,
-  lstmParts,
+  gateSuffix,
+  ofPart,
   type Part,
+  type PartName,
   runCell,
-} from "../../cells/lstm_parts.ts";
+  spanOf,
+} from "../../cells/cell.ts";
 import { failType } from "../../core/errors.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
 import type { QTensor, Tensor } from "../../core/tensor.ts";
@@ -44,8 +45,8 @@ import type {
   NodeProgram,
   Values,
 } from "../../runtime/kind.ts";
-import { hiddenQParams, type QuantizedLSTMCell } from "./cell.ts";
-import { initialQParams, type LSTMSource, stateSize } from "./data.ts";
+import { partWeight, type QuantizedCell, stateQParams } from "./cell.ts";
+import { initialQParams, type RecurrentSource, stateSize, stateSizes } from "./data.ts";
 import { convertCentered, quantizeCentered } from "../../runtime/centered.ts";
 
 /** What a part reads and gives: one row, quantized or float32. */
@@ -54,7 +55,7 @@ export type PartValue = QTensor<PerTensorQParams> | Tensor;
 /** Sees each part's output as it is computed. */
 export interface PartWatcher {
   /**
-   * @param place The part's name in its LSTM, such as `layers.0.layer_fw.cell.gates` or, one gate
+   * @param place The part's name in its module, such as `layers.0.layer_fw.cell.gates` or, one gate
    * of a split part, `layers.0.layer_bw.cell.gates.forget`.
    * @param saturated How many of its values would lie outside the part's range and were clamped to
    * its ends.
@@ -65,8 +66,6 @@ export interface PartWatcher {
 type PartQParams = PerTensorQParams | null;
 
 const WHOLE = { quantMin: -2147483648, quantMax: 2147483647 };
-
-const gateName = (gate: number): string => gate < 0 ? "" : `.${GATES[gate]}`;
 
 function isQuantized(value: PartValue): value is QTensor<PerTensorQParams> {
   return "qparams" in value;
@@ -79,39 +78,25 @@ function floats(value: PartValue): Float32Array {
   return out;
 }
 
-/** The rows of one gate, or all of them. */
-function rowsOf(weight: LinearWeight, gate: number): LinearWeight {
-  if (gate < 0) return weight;
-  const { data, inFeatures, perChannel, scales, zeroPoints } = weight;
-  const rows = weight.outFeatures / 4;
-  const channels = scales.length / 4;
-  const [from, to] = channels < 1 ? [0, 1] : [gate * channels, (gate + 1) * channels];
-  return {
-    data: data.subarray(gate * rows * inFeatures, (gate + 1) * rows * inFeatures),
-    outFeatures: rows,
-    inFeatures,
-    perChannel,
-    scales: scales.subarray(from, to),
-    zeroPoints: zeroPoints.subarray(from, to),
-  };
-}
-
 /** Runs the parts of one quantized cell. */
 export class ByPartsExecutor implements CellExecutor<PartValue> {
   readonly #engine: Engine;
-  readonly #cell: QuantizedLSTMCell;
+  readonly #cell: Cell;
+  readonly #own: QuantizedCell;
   readonly #place: string;
   readonly #observe: PartWatcher | null;
 
   /** @param place Where the cell stands, such as `layers.0.layer_fw.cell`. */
   constructor(
     engine: Engine,
-    cell: QuantizedLSTMCell,
+    cell: Cell,
+    own: QuantizedCell,
     place: string = "cell",
     observe: PartWatcher | null = null,
   ) {
     this.#engine = engine;
     this.#cell = cell;
+    this.#own = own;
     this.#place = place;
     this.#observe = observe;
     this.#checkSums();
@@ -119,12 +104,13 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
 
   /** Refuses scales that qnnpack's addition does not take before a step has moved a state. */
   #checkSums(): void {
-    const { parts } = this.#cell;
-    const own = (name: string) => [parts[name as Part["name"]]].flat() as PartQParams[];
-    for (const { name, op, inputs } of LSTM_PARTS) {
+    const { parts } = this.#own;
+    for (const { name, op, inputs } of this.#cell.parts) {
       if (op !== "add") continue;
-      own(name).forEach((to, gate) => {
-        const [a, b] = inputs.map((input, i) => parts.inputs?.[name]?.[i] ?? own(input)[gate]!);
+      ofPart(parts, name).forEach((to, gate) => {
+        const [a, b] = inputs.map((input, i) =>
+          parts.inputs?.[name]?.[i] ?? this.#qparamsOf(input, gate)
+        );
         if (addsInFixedPoint(this.#engine, a!, b!, to)) {
           fixedPointAdd(`${this.#place}.${name}`, a!, b!, to!);
         }
@@ -132,10 +118,19 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     }
   }
 
+  /** Parameters of what a part calls by a name; of one gate where that has several. */
+  #qparamsOf(input: string, gate: number): PartQParams {
+    const { gates, states } = this.#cell;
+    const [name, which] = input.split(".");
+    const state = states.findIndex((each) => each.name === name);
+    if (state >= 0) return stateQParams(this.#cell, this.#own, state);
+    const all = ofPart(this.#own.parts, name as PartName);
+    return all[which === undefined ? Math.min(gate, all.length - 1) : gates.indexOf(which)]!;
+  }
+
   apply(part: Part, gate: number, inputs: readonly PartValue[]): PartValue {
-    const given = this.#cell.parts[part.name];
-    const to = Array.isArray(given) ? given[Math.max(gate, 0)] : given as PerTensorQParams | null;
-    const place = `${this.#place}.${part.name}${gateName(gate)}`;
+    const to = ofPart(this.#own.parts, part.name)[Math.max(gate, 0)]!;
+    const place = `${this.#place}.${part.name}${gateSuffix(this.#cell, gate)}`;
     const value = part.op === "linear"
       ? this.#linear(part, gate, inputs[0]!, to)
       : this.#pointwise(part, inputs, to, place);
@@ -144,12 +139,12 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
   }
 
   read(part: Part, gate: number, index: number, value: PartValue): PartValue {
-    const to = this.#cell.parts.inputs?.[part.name]?.[index] ?? null;
+    const to = this.#own.parts.inputs?.[part.name]?.[index] ?? null;
     if (to === null || (isQuantized(value) && sameQParams(value.qparams, to))) return value;
     const read = this.#quantize(floats(value), to);
     if (this.#observe !== null) {
       this.#observe(
-        `${this.#place}.${part.name}${gateName(gate)}.inputs[${index}]`,
+        `${this.#place}.${part.name}${gateSuffix(this.#cell, gate)}.inputs[${index}]`,
         read.value,
         read.saturated,
       );
@@ -157,14 +152,11 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     return read.value;
   }
 
-  chunk(value: PartValue, gate: number): PartValue {
-    const size = value.data.length / 4;
-    const from = gate * size;
-    return {
-      ...value,
-      data: value.data.subarray(from, from + size),
-      shape: [1, size],
-    } as PartValue;
+  chunk(part: Part, gate: number, value: PartValue): PartValue {
+    const [from, to] = spanOf(this.#cell, part);
+    const size = value.data.length / (to - from);
+    const at = (gate - from) * size;
+    return { ...value, data: value.data.subarray(at, at + size), shape: [1, size] } as PartValue;
   }
 
   /**
@@ -193,22 +185,9 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
   }
 
   #linear(part: Part, gate: number, x: PartValue, to: PerTensorQParams | null): Output {
-    const { weightIh, weightHh, weightHr, biasIh, biasHh } = this.#cell;
-    const [whole, wholeBias] = part.name === "igates"
-      ? [weightIh, biasIh]
-      : part.name === "hgates"
-      ? [weightHh, biasHh]
-      : [weightHr!, null];
-    const weight = rowsOf(whole, gate);
+    const { weight, bias } = partWeight(this.#cell, this.#own, part, gate);
     const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
-    const bias = gate < 0
-      ? wholeBias
-      : wholeBias?.subarray(gate * outFeatures, (gate + 1) * outFeatures) ?? null;
-    const own = this.#cell.parts[part.name] as
-      | PerTensorQParams
-      | null
-      | readonly (PerTensorQParams | null)[];
-    const outputs = Array.isArray(own) ? own : [own];
+    const outputs = ofPart(this.#own.parts, part.name);
     if (isQuantized(x) && to !== null) {
       return this.#integers(to, outFeatures, (out, to) => {
         const engine = linearEngine(this.#engine, x.qparams, outputs);
@@ -243,6 +222,10 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
       return this.#integers(to, size, (out, to) => {
         if (part.op === "mul") {
           mulInt8(qa, qb, { data: out, qparams: to });
+        } else if (part.op === "sub") {
+          // a - b is a + -b: negating a float32 value is exact.
+          const minus = { ...qb.qparams, scale: -qb.qparams.scale };
+          addInt8(qa, { ...qb, qparams: minus }, { data: out, qparams: to });
         } else if (part.activation !== undefined) {
           const { scale, zeroPoint } = qa.qparams;
           const activation = quantizedActivation(part.activation!, scale, to);
@@ -259,7 +242,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     }
     const x = floats(a!);
     const y = inputs.length > 1 ? floats(b!) : x;
-    const out = pointwiseFloat32(part.activation ?? part.op as "add" | "mul", x, y);
+    const out = pointwiseFloat32(part.activation ?? part.op as "add" | "sub" | "mul", x, y);
     if (to === null) saturateFloat32(out);
     return this.#quantize(out, to);
   }
@@ -292,24 +275,26 @@ function storeValue(value: PartValue, out: Float64Array, offset: number): void {
 }
 
 /** Whether a cell's gates have parameters of their own, which no fused part can have. */
-function gatesDiffer({ parts }: QuantizedLSTMCell): boolean {
-  return [parts.igates, parts.hgates, parts.gates].some((part) =>
-    part.some((q) => JSON.stringify(q) !== JSON.stringify(part[0]))
-  );
+function gatesDiffer(cell: Cell, { parts }: QuantizedCell): boolean {
+  return cell.parts.some((part) => {
+    const [first, ...others] = part.gated ? ofPart(parts, part.name) : [];
+    return others.some((q) => JSON.stringify(q) !== JSON.stringify(first));
+  });
 }
 
 class PreparedByParts implements ModuleInstance {
-  readonly #source: LSTMSource;
+  readonly #source: RecurrentSource;
   readonly #executors: readonly (readonly ByPartsExecutor[])[];
 
-  constructor(source: LSTMSource, observe: PartWatcher | null) {
+  constructor(source: RecurrentSource, observe: PartWatcher | null) {
     this.#source = source;
-    const { engine, cells } = source.module;
+    const { engine, cell, cells } = source.module;
     this.#executors = cells.map((layer, l) =>
-      layer.map((cell, d) =>
+      layer.map((own, d) =>
         new ByPartsExecutor(
           engine,
           cell,
+          own,
           `layers.${l}.layer_${d === 0 ? "fw" : "bw"}.cell`,
           observe,
         )
@@ -319,36 +304,33 @@ class PreparedByParts implements ModuleInstance {
 
   process(state: ModuleState, inputs: readonly Values[], out: Values, call: Call): void {
     const { steps, batch, lengths, splitGates } = call;
-    const { module: lstm, tokens } = this.#source;
-    const directions = lstm.cells[0]!.length;
-    const size = stateSize(lstm);
+    const { module, tokens } = this.#source;
+    const { cell, cells, numLayers } = module;
+    const directions = cells[0]!.length;
+    const size = stateSize(module);
     const width = size * directions;
-    const token = new Float32Array(lstm.inputSize);
-    const parts = lstmParts(lstm.projSize > 0, lstm);
-    const h = state.h as Float64Array;
-    const c = state.c as Float64Array;
+    const sizes = stateSizes(module);
+    const token = new Float32Array(module.inputSize);
+    const states = cell.states.map(({ name }) => state[name] as Float64Array);
     let from = inputs[0] as Float64Array;
     let input = this.#source.input;
-    let inputSize = tokens === null ? lstm.inputSize : 1;
-    lstm.cells.forEach((layer, l) => {
-      const to = l === lstm.numLayers - 1
+    let inputSize = tokens === null ? module.inputSize : 1;
+    cells.forEach((layer, l) => {
+      const to = l === numLayers - 1
         ? out as Float64Array
         : new Float64Array(steps * batch * width);
-      const first = hiddenQParams(layer[0]!);
-      layer.forEach((cell, d) => {
-        const split = splitGates || gatesDiffer(cell);
+      const first = stateQParams(cell, layer[0]!);
+      layer.forEach((own, d) => {
+        const split = splitGates || gatesDiffer(cell, own);
         const executor = this.#executors[l]![d]!;
-        const hidden = hiddenQParams(cell);
-        const cellState = cell.parts.fgate_cx_igate_cgate;
-        const initial = initialQParams(this.#source, cell);
+        const running = states.map((_, i) => stateQParams(cell, own, i));
+        const initial = initialQParams(this.#source, own);
         for (let b = 0; b < batch; b++) {
           const index = (l * directions + d) * batch + b;
-          const hAt = index * size;
-          const cAt = index * lstm.hiddenSize;
           const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
           for (let i = 0; i < length; i++) {
             const row = (d === 0 ? i : length - 1 - i) * batch + b;
-            const fresh = state.fresh![index] === 1;
+            const entering = state.fresh![index] === 1 ? initial : running;
             let value = valueOf(
               from,
               row * inputSize,
@@ -363,17 +345,17 @@ class PreparedByParts implements ModuleInstance {
             }
             const next = runCell<PartValue>(
               executor,
-              parts,
+              cell,
               split,
               value,
-              valueOf(h, hAt, size, fresh ? initial[0] : hidden),
-              valueOf(c, cAt, lstm.hiddenSize, fresh ? initial[1] : cellState),
+              states.map((values, s) =>
+                valueOf(values, index * sizes[s]!, sizes[s]!, entering[s]!)
+              ),
             );
-            storeValue(next.h, h, hAt);
-            storeValue(next.c, c, cAt);
+            states.forEach((values, s) => storeValue(next[s]!, values, index * sizes[s]!));
             state.fresh![index] = 0;
-            storeValue(next.h, to, row * width + d * size);
-            if (d === 1) convertCentered(to, row * width + size, size, hidden, first);
+            storeValue(next[0]!, to, row * width + d * size);
+            if (d === 1) convertCentered(to, row * width + size, size, running[0]!, first);
           }
         }
       });
@@ -410,9 +392,9 @@ export function byParts(observe: PartWatcher | null = null): Backend {
   }
   return {
     name: "by parts",
-    instantiate: ({ kind, source }: NodeProgram) =>
-      kind === "LSTM" && source !== undefined
-        ? new PreparedByParts(source as LSTMSource, observe)
-        : null,
+    instantiate({ source }: NodeProgram) {
+      const recurrent = source as RecurrentSource | undefined;
+      return recurrent?.module.cell === undefined ? null : new PreparedByParts(recurrent, observe);
+    },
   };
 }

@@ -1,28 +1,28 @@
 /**
- * An LSTM's part of a model file.
+ * A recurrent module's part of a model file.
  *
  * @module
  */
-import type { CellFunctions } from "../../../kernels/float/lstm.ts";
-import { checkCellFunctions, FUNCTION_OPTIONS, functionOptions } from "../../cells/functions.ts";
-import { type CellQParams, GATED_PARTS, lstmParts, PART_NAMES } from "../../cells/lstm_parts.ts";
+import { type Cell, type CellQParams, gateCount, ofPart } from "../../cells/cell.ts";
 import { checkObject, failRange } from "../../core/errors.ts";
-import type { PerTensorQParams } from "../../core/qparams.ts";
 import type { ModuleReader, ModuleWriter } from "../file.ts";
-import type { QuantizedLSTMCell } from "./cell.ts";
-import { QuantizedLSTM } from "./quantized.ts";
+import type { QuantizedCell } from "./cell.ts";
+import { cellName, type RecurrentModule } from "./data.ts";
 
-/** Values of the gated parts, four each, and of the others, in a cell's list of qparams. */
-const CELL_VALUES = 21;
-
-const suffixOf = (l: number, d: number): string => `_l${l}${d ? "_reverse" : ""}`;
-
-/** Writes an LSTM's tensors, and gives the fields of its JSON. */
-export function writeLSTM(lstm: QuantizedLSTM, file: ModuleWriter): Record<string, unknown> {
+/**
+ * Writes a module's tensors, and gives the fields of its JSON.
+ *
+ * @param own Fields that only its kind has.
+ */
+export function writeRecurrent(
+  module: RecurrentModule,
+  file: ModuleWriter,
+  own: object,
+): Record<string, unknown> {
   const inputs: Record<string, unknown> = {};
-  const cells = lstm.cells.map((layer, l) =>
+  const cells = module.cells.map((layer, l) =>
     layer.map((cell, d) => {
-      const suffix = suffixOf(l, d);
+      const suffix = `_${cellName(l, d)}`;
       file.weight(`weight_ih${suffix}`, cell.weightIh);
       file.weight(`weight_hh${suffix}`, cell.weightHh);
       if (cell.weightHr !== null) file.weight(`weight_hr${suffix}`, cell.weightHr);
@@ -37,21 +37,21 @@ export function writeLSTM(lstm: QuantizedLSTM, file: ModuleWriter): Record<strin
           ]),
         );
       }
-      // Four qparams, one a gate, for each of the gated parts; then one a part.
-      return lstmParts(lstm.projSize > 0).flatMap(({ name }) => cell.parts[name])
-        .map((q) => file.qparams(q as PerTensorQParams | null));
+      // Of each gated part the qparams of all gates.
+      return module.cell.parts.flatMap(({ name }) => ofPart(cell.parts, name))
+        .map((q) => file.qparams(q));
     })
   );
-  const { stateInput } = lstm;
+  const { stateInput } = module;
   return {
-    engine: lstm.engine,
-    perChannel: lstm.cells[0]![0]!.weightIh.perChannel,
-    batchFirst: lstm.batchFirst,
-    splitGates: lstm.splitGates,
-    torchInitialState: lstm.torchInitialState,
-    input: file.qparams(lstm.input),
-    ...lstm.dynamic && { dynamic: true },
-    ...functionOptions(lstm),
+    engine: module.engine,
+    perChannel: module.cells[0]![0]!.weightIh.perChannel,
+    batchFirst: module.batchFirst,
+    splitGates: module.splitGates,
+    torchInitialState: module.torchInitialState,
+    input: file.qparams(module.input),
+    ...module.dynamic && { dynamic: true },
+    ...own,
     ...stateInput && { stateInput: stateInput.map((q) => file.qparams(q)) },
     cells,
     ...Object.keys(inputs).length > 0 && { inputs },
@@ -63,11 +63,11 @@ function readInputs(
   file: ModuleReader,
   at: string,
   value: unknown,
-  projected: boolean,
+  cell: Cell,
 ): CellQParams["inputs"] {
   const parts = { ...checkObject(at, value) };
   const inputs: Record<string, unknown> = {};
-  for (const { name: part, inputs: { length } } of lstmParts(projected)) {
+  for (const { name: part, inputs: { length } } of cell.parts) {
     if (!Object.hasOwn(parts, part)) continue;
     const each = `${at}.${part}`;
     inputs[part] = file.list(each, parts[part], length)
@@ -78,53 +78,66 @@ function readInputs(
   return inputs as CellQParams["inputs"];
 }
 
-/** The functions of a file's cells. */
-function readFunctions(file: ModuleReader): CellFunctions {
-  const options = Object.fromEntries(FUNCTION_OPTIONS.map((key) => [key, file.field(key)]));
-  return checkCellFunctions(options, `${file.name}.`);
+/** Sizes of a file's cells: the first one says of which all are. */
+export interface FileSizes {
+  readonly inputSize: number;
+  readonly hiddenSize: number;
+  /** 0 where the hidden state is not projected. */
+  readonly projSize: number;
 }
 
-/** Reads what {@linkcode writeLSTM} wrote. */
-export function readLSTM(file: ModuleReader): QuantizedLSTM {
-  // The first cell says of which sizes all are; there is a bias, a second direction, a projection
-  // where its tensors are.
+/** Reads sizes: there is a bias, a second direction, a projection where its tensors are. */
+export function readSizes(file: ModuleReader): FileSizes {
   const shapeOf = (key: string) => file.shapeOf(`weight_${key}_l0`) ?? [];
   const [, inputSize = 0] = shapeOf("ih");
   const [, size = 0] = shapeOf("hh");
   const [projSize = 0, hiddenSize = size] = shapeOf("hr");
+  return { inputSize, hiddenSize, projSize };
+}
+
+/** Reads what {@linkcode writeRecurrent} wrote, for cells of the given dataflow. */
+export function readRecurrent(
+  file: ModuleReader,
+  { inputSize, hiddenSize, projSize }: FileSizes,
+  cell: Cell,
+): Omit<RecurrentModule, "kind" | "cell" | "projSize"> {
   const bias = file.shapeOf("bias_ih_l0") !== undefined;
   const bidirectional = file.shapeOf("weight_ih_l0_reverse") !== undefined;
   const directions = bidirectional ? 2 : 1;
-  const rows = 4 * hiddenSize;
+  const rows = cell.gates.length * hiddenSize;
+  const width = projSize || hiddenSize;
   const engine = file.engine("engine");
   const perChannel = file.flag("perChannel");
   const given = file.field("inputs");
   const requantized = given === undefined ? {} : { ...checkObject("inputs", given) };
+  const counts = cell.parts.map((part) => gateCount(cell, part));
+  const values = counts.reduce((sum, count) => sum + count, 0);
   const cells = file.list("cells", file.field("cells")).map((layer, l) =>
-    file.list(`cells[${l}]`, layer, directions).map((indices, d): QuantizedLSTMCell => {
+    file.list(`cells[${l}]`, layer, directions).map((indices, d): QuantizedCell => {
       const at = `cells[${l}][${d}]`;
       const key = `${l}.${d}`;
-      const suffix = suffixOf(l, d);
-      const all = file.list(at, indices, CELL_VALUES + (projSize ? 1 : 0))
+      const suffix = `_${cellName(l, d)}`;
+      const all = file.list(at, indices, values)
         .map((index, i) => file.qparams(`${at}[${i}]`, index));
       const parts: Record<string, unknown> = {};
-      PART_NAMES.slice(0, all.length - 3 * GATED_PARTS).forEach((part, i) => {
-        parts[part] = i < GATED_PARTS ? all.slice(4 * i, 4 * i + 4) : all[i + 3 * GATED_PARTS];
+      cell.parts.forEach(({ name, gated }, i) => {
+        const own = all.splice(0, counts[i]);
+        parts[name] = gated ? own : own[0];
       });
       if (Object.hasOwn(requantized, key)) {
-        parts.inputs = readInputs(file, `inputs.${key}`, requantized[key], projSize > 0);
+        parts.inputs = readInputs(file, `inputs.${key}`, requantized[key], cell);
         delete requantized[key];
       }
       const weight = (kind: string, height: number, width: number) =>
         file.weight(`weight_${kind}${suffix}`, height, width, perChannel);
       const floats = (kind: string) => bias ? file.floats(`bias_${kind}${suffix}`, rows) : null;
       return {
-        weightHh: weight("hh", rows, projSize || hiddenSize),
-        weightIh: weight("ih", rows, l ? size * directions : inputSize),
+        weightHh: weight("hh", rows, width),
+        weightIh: weight("ih", rows, l ? width * directions : inputSize),
         weightHr: projSize ? weight("hr", projSize, hiddenSize) : null,
         biasIh: floats("ih"),
         biasHh: floats("hh"),
-        parts: parts as unknown as CellQParams,
+        parts: parts as CellQParams,
       };
     })
   );
@@ -133,15 +146,13 @@ export function readLSTM(file: ModuleReader): QuantizedLSTM {
   if (!numLayers) failRange(`${file.name}.cells`, "at least one layer", numLayers);
   const input = file.qparams("input", file.field("input"));
   const states = file.field("stateInput");
-  const stateInput = states === undefined ? undefined : file.list("stateInput", states, 2)
-    .map((index, i) => file.qparams(`stateInput[${i}]`, index)) as [
-      PerTensorQParams | null,
-      PerTensorQParams | null,
-    ];
-  return new QuantizedLSTM({
+  const stateInput = states === undefined
+    ? undefined
+    : file.list("stateInput", states, cell.states.length)
+      .map((index, i) => file.qparams(`stateInput[${i}]`, index));
+  return {
     inputSize,
     hiddenSize,
-    projSize,
     numLayers,
     bias,
     bidirectional,
@@ -151,8 +162,7 @@ export function readLSTM(file: ModuleReader): QuantizedLSTM {
     input,
     torchInitialState: file.flag("torchInitialState"),
     dynamic: file.option("dynamic"),
-    ...readFunctions(file),
     ...stateInput && { stateInput },
     cells,
-  });
+  };
 }

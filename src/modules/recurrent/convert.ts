@@ -1,62 +1,55 @@
 /**
- * From an observed LSTM to integers.
+ * From an observed recurrent module to integers.
  *
  * @module
  */
 import type { LinearWeight } from "../../../kernels/ops/linear.ts";
-import { functionsOf } from "../../cells/functions.ts";
-import { CELL_STATE, type CellQParams, GATES, lstmParts } from "../../cells/lstm_parts.ts";
-import { sameQParams } from "../../core/qparams.ts";
+import { type CellQParams, gateSuffix, ofPart } from "../../cells/cell.ts";
 import type { Work } from "../../core/work.ts";
-import type { Observer } from "../../observer/observer.ts";
+import { sameQParams } from "../../core/qparams.ts";
 import type { ConvertContext, TableProjection } from "../kind.ts";
 import { observedQParams } from "../observing.ts";
 import type { InputStatistics } from "../rounding/statistics.ts";
 import type { NearestWeight } from "../rounding/weight_rounding.ts";
 import { quantizeWeight, roundWeight } from "../rounding/weights.ts";
-import { hiddenQParams, type QuantizedLSTMCell } from "./cell.ts";
-import type { LSTMModule } from "./data.ts";
-import type { ObservedCell, ObservedLSTM } from "./observed.ts";
-import { QuantizedLSTM } from "./quantized.ts";
+import { type QuantizedCell, stateQParams } from "./cell.ts";
+import { cellName, type RecurrentModule } from "./data.ts";
+import type { FloatRecurrent } from "./float.ts";
+import type { ObservedCell, ObservedRecurrent } from "./observed.ts";
+
+/** Blocks of rows of a weight that have scales of their own where gates are split. */
+function blocksOf({ module, splitGates }: ObservedRecurrent): number {
+  return splitGates ? module.cell.gates.length : 1;
+}
 
 /** The weight that reads a cell's input, rounded to the nearest integers. */
 function nearestInputWeight(
   name: string,
-  lstm: ObservedLSTM,
+  observed: ObservedRecurrent,
   { weights: { weightIh } }: ObservedCell,
 ): NearestWeight {
-  const rows = 4 * lstm.lstm.hiddenSize;
-  return quantizeWeight(
-    name,
-    lstm.qconfig.weight,
-    weightIh,
-    rows,
-    lstm.splitGates ? 4 : 1,
-  );
+  const { qconfig, module: { rows } } = observed;
+  return quantizeWeight(name, qconfig.weight, weightIh, rows, blocksOf(observed));
 }
 
 /** @param weightIh The input weight where it is rounded already. */
 function* convertCell(
   name: string,
-  lstm: ObservedLSTM,
-  cell: ObservedCell,
+  observed: ObservedRecurrent,
+  own: ObservedCell,
   suffix: string,
   weightIh: LinearWeight | undefined,
-): Work<QuantizedLSTMCell> {
-  const { qconfig, splitGates } = lstm;
-  const { weights, observers } = cell;
+): Work<QuantizedCell> {
+  const { qconfig, splitGates, module: { cell, rows } } = observed;
+  const { weights, observers } = own;
   const parts: Record<string, unknown> = {};
-  const { hiddenSize, projSize } = lstm.lstm;
-  for (const part of lstmParts(projSize > 0)) {
-    const observer = observers[part.name];
+  for (const part of cell.parts) {
+    const all = ofPart(observers, part.name);
     const at = `${name}.${suffix}.${part.name}`;
-    if (!Array.isArray(observer)) {
-      parts[part.name] = observedQParams(at, observer as Observer | null);
-    } else if (splitGates) {
-      parts[part.name] = observer.map((each, g) => observedQParams(`${at}.${GATES[g]}`, each));
-    } else {
-      parts[part.name] = Array(4).fill(observedQParams(at, observer[0]));
-    }
+    const qparams = part.gated && splitGates
+      ? all.map((each, g) => observedQParams(`${at}${gateSuffix(cell, g)}`, each))
+      : Array(all.length).fill(observedQParams(at, all[0]!));
+    parts[part.name] = part.gated ? qparams : qparams[0];
   }
   if (observers.inputs !== undefined) {
     parts.inputs = Object.fromEntries(
@@ -68,9 +61,8 @@ function* convertCell(
       ]),
     );
   }
-  const { weightHh, weightHr } = weights;
-  const { statistics } = cell;
-  const blocks = splitGates ? 4 : 1;
+  const { weightHh, weightHr = null } = weights;
+  const { statistics } = own;
   const nearest = (kind: string, weight: Float32Array, outFeatures: number, blocks: number) =>
     quantizeWeight(
       `${name}.weight_${kind}_${suffix}`,
@@ -83,25 +75,20 @@ function* convertCell(
   return {
     weightIh: weightIh ??
       (yield* roundWeight(
-        nearestInputWeight(`${name}.weight_ih_${suffix}`, lstm, cell),
+        nearestInputWeight(`${name}.weight_ih_${suffix}`, observed, own),
         weights.weightIh,
         inputGram,
       )),
     weightHh: yield* roundWeight(
-      nearest("hh", weightHh, 4 * hiddenSize, blocks),
+      nearest("hh", weightHh, rows, blocksOf(observed)),
       weightHh,
       statistics?.hidden ?? null,
     ),
-    weightHr: weightHr === null ? null : nearest("hr", weightHr, projSize, 1).weight,
+    weightHr: weightHr && nearest("hr", weightHr, observed.module.stateSize, 1).weight,
     biasIh: weights.biasIh,
     biasHh: weights.biasHh,
     parts: parts as unknown as CellQParams,
   };
-}
-
-/** What a direction is called in names of weights. */
-export function suffixOf(layer: number, direction: number): string {
-  return `l${layer}${direction === 1 ? "_reverse" : ""}`;
 }
 
 /**
@@ -111,23 +98,22 @@ export function suffixOf(layer: number, direction: number): string {
  */
 function stateInputOf(
   name: string,
-  { state }: ObservedLSTM,
-  cells: readonly QuantizedLSTMCell[],
-): Pick<LSTMModule, "stateInput"> {
+  { state, module: { cell } }: ObservedRecurrent,
+  cells: readonly QuantizedCell[],
+): Pick<RecurrentModule, "stateInput"> {
   if (state === null) return {};
-  const [h, c] = state.map((observer, i) => {
+  const stateInput = state.map((observer, i) => {
     if (observer === null || !observer.seen) return null;
     if (observer.minVal === 0 && observer.maxVal === 0) return null;
-    const own = cells.map((cell) => i === 0 ? hiddenQParams(cell) : cell.parts[CELL_STATE]);
-    const given = observedQParams(`${name}.${i === 0 ? "h0" : "c0"}`, observer)!;
+    const own = cells.map((each) => stateQParams(cell, each, i));
+    const given = observedQParams(`${name}.${cell.states[i]!.name}0`, observer)!;
     return own.includes(null) || own.every((q) => sameQParams(q!, given)) ? null : given;
   });
-  return h === null && c === null ? {} : { stateInput: [h!, c!] };
+  return stateInput.every((q) => q === null) ? {} : { stateInput };
 }
 
-/** Rows of weights that converting an LSTM rounds against calibration data. */
-export function rowsToRound({ lstm, cells }: ObservedLSTM): number {
-  const rows = 4 * lstm.hiddenSize;
+/** Rows of weights that converting a module rounds against calibration data. */
+export function rowsToRound({ module: { rows }, cells }: ObservedRecurrent): number {
   return cells.flat().reduce((sum, { statistics }) => {
     if (statistics === null) return sum;
     return sum + (statistics.input.kind === "gram" ? 2 : 1) * rows;
@@ -140,39 +126,41 @@ type TokenStatistics = Extract<InputStatistics, { kind: "tokens" }>;
  * The first layer's input weights, and what calibration data tells about them by token; null where
  * it does not.
  */
-export function tableProjections(name: string, lstm: ObservedLSTM): TableProjection[] | null {
-  const [cells] = lstm.cells;
+export function tableProjections(
+  name: string,
+  observed: ObservedRecurrent,
+): TableProjection[] | null {
+  const [cells] = observed.cells;
   const inputs = cells!.map(({ statistics }) => statistics?.input)
     .filter((input): input is TokenStatistics => input?.kind === "tokens");
   if (inputs.length === 0) return null;
   return cells!.map((cell, d) => ({
     weight: cell.weights.weightIh,
-    nearest: nearestInputWeight(`${name}.weight_ih_${suffixOf(0, d)}`, lstm, cell),
+    nearest: nearestInputWeight(`${name}.weight_ih_${cellName(0, d)}`, observed, cell),
     counts: inputs[d]!.counts,
     weights: inputs[d]!.weights,
   }));
 }
 
-/** Converts an LSTM. */
-export function* convertLSTM(
-  observed: ObservedLSTM,
+/** Converts the cells of a module. */
+export function* convertCells<F extends FloatRecurrent>(
+  observed: ObservedRecurrent<F>,
   { name, input, inputWeights }: ConvertContext,
-): Work<QuantizedLSTM> {
-  const { qconfig, lstm, splitGates } = observed;
-  const { inputSize, hiddenSize, projSize, numLayers, bias, batchFirst, bidirectional } = lstm;
-  const cells: QuantizedLSTMCell[][] = [];
+): Work<Omit<RecurrentModule, "kind" | "cell" | "projSize">> {
+  const { qconfig, module, splitGates } = observed;
+  const { inputSize, hiddenSize, numLayers, bias, batchFirst, bidirectional } = module;
+  const cells: QuantizedCell[][] = [];
   for (const [l, layer] of observed.cells.entries()) {
-    const converted: QuantizedLSTMCell[] = [];
+    const converted: QuantizedCell[] = [];
     for (const [d, cell] of layer.entries()) {
       const weightIh = l === 0 ? inputWeights[d] : undefined;
-      converted.push(yield* convertCell(name, observed, cell, suffixOf(l, d), weightIh));
+      converted.push(yield* convertCell(name, observed, cell, cellName(l, d), weightIh));
     }
     cells.push(converted);
   }
-  return new QuantizedLSTM({
+  return {
     inputSize,
     hiddenSize,
-    projSize,
     numLayers,
     bias,
     batchFirst,
@@ -182,8 +170,7 @@ export function* convertLSTM(
     input,
     torchInitialState: qconfig.initialState !== "own",
     dynamic: qconfig.dynamic ?? false,
-    ...functionsOf(lstm),
     ...stateInputOf(name, observed, cells.flat()),
     cells,
-  });
+  };
 }

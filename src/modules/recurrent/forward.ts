@@ -1,5 +1,5 @@
 /**
- * `forward` of a quantized LSTM, with torch's meaning: a whole sequence, a given or implicit state,
+ * `forward` of a quantized recurrent module, with torch's meaning: a whole sequence, a given or implicit state,
  * and the final one.
  *
  * @module
@@ -7,19 +7,17 @@
 import { checkOptions } from "../../core/check.ts";
 import { checkBoolean, checkInteger, failRange, failType } from "../../core/errors.ts";
 import { type PerTensorQParams, sameQParams } from "../../core/qparams.ts";
-import { type Backend, createCall, createSlots, type RunningKind } from "../../runtime/kind.ts";
-import { dynamicLSTM as dynamicRunning } from "../../runtime/kinds/dynamic_lstm.ts";
-import { lstm as portableRunning } from "../../runtime/kinds/lstm.ts";
+import { type Backend, createCall, createSlots } from "../../runtime/kind.ts";
+import type { NodeProgram, RunningKind } from "../../runtime/kind.ts";
 import { convertCentered } from "../../runtime/centered.ts";
 import { inputQParams, shiftedTensor, shiftedValues } from "../forward.ts";
 import type { ForwardTensor } from "../kind.ts";
-import { hiddenQParams } from "./cell.ts";
-import { checkLSTM } from "./check.ts";
-import { type LSTMModule, stateSize } from "./data.ts";
-import { lowerDynamicLSTM, lowerLSTM } from "./lower.ts";
+import { stateQParams } from "./cell.ts";
+import { checkRecurrent } from "./check.ts";
+import { type RecurrentModule, type RecurrentSource, stateSizes } from "./data.ts";
 
-/** Options of a quantized LSTM's `forward`. */
-export interface QuantizedLSTMForwardOptions {
+/** Options of a quantized recurrent module's `forward`. */
+export interface QuantizedForwardOptions {
   /** Steps of each batch row, 1 to the sequence's; all by default. Beyond them the output is 0. */
   readonly lengths?: ArrayLike<number>;
   /** Overrides the form; the results are the same. */
@@ -28,11 +26,16 @@ export interface QuantizedLSTMForwardOptions {
   readonly kernels?: Backend;
 }
 
-/** Output, and the final hidden and cell state. */
-export type QuantizedLSTMForwardResult = readonly [
-  ForwardTensor,
-  readonly [ForwardTensor, ForwardTensor],
-];
+/** How a kind of recurrent modules is lowered and run. */
+export interface LoweredRecurrent<M extends RecurrentModule> {
+  /** Lowers a module, for inputs and initial states of these parameters. */
+  lower(source: RecurrentSource<M>): NodeProgram;
+  /** What runs it. */
+  readonly running: RunningKind<never>;
+}
+
+/** Output, and the final states in the cell's order. */
+export type QuantizedForwardResult = readonly [ForwardTensor, readonly ForwardTensor[]];
 
 /** Swaps the first two axes of [a, b, width]. */
 function transpose(x: Float64Array, a: number, b: number, width: number): Float64Array {
@@ -51,23 +54,29 @@ function sameOrFloat(a: PerTensorQParams | null, b: PerTensorQParams | null): bo
   return a === null || b === null ? a === b : sameQParams(a, b);
 }
 
-/** Runs a quantized LSTM over a sequence; see `QuantizedLSTM.forward`. */
-export function lstmForward(
-  lstm: LSTMModule,
+/**
+ * Runs a quantized module over a sequence, as its own `forward` documents it.
+ *
+ * @param state One a state of the cell.
+ */
+export function forwardRecurrent<M extends RecurrentModule>(
+  module: M,
+  { lower, running: kind }: LoweredRecurrent<M>,
   x: ForwardTensor,
-  state: readonly [ForwardTensor, ForwardTensor] | undefined,
-  options: QuantizedLSTMForwardOptions,
-): QuantizedLSTMForwardResult {
+  state: readonly ForwardTensor[] | undefined,
+  options: QuantizedForwardOptions,
+): QuantizedForwardResult {
   checkOptions("options", options, ["lengths", "splitGates", "kernels"]);
-  if (state !== undefined && !Array.isArray(state)) {
-    failType("state", "an array of the hidden and the cell state", state);
-  }
-  const { inputSize, hiddenSize, batchFirst, bidirectional, numLayers, cells } = lstm;
+  const { cell, inputSize, batchFirst, bidirectional, numLayers, cells } = module;
   const directions = bidirectional ? 2 : 1;
-  const size = stateSize(lstm);
+  const sizes = stateSizes(module);
+  const size = sizes[0]!;
   const rows = numLayers * directions;
   const given = inputQParams("x", x);
-  const input = given ?? lstm.input;
+  if (given !== null && module.dynamic) {
+    failType("x", `a float32 tensor, since the ${module.kind} is dynamic`, given.dtype);
+  }
+  const input = given ?? module.input;
   const { shape } = x;
   const batched = shape.length === 3;
   if (
@@ -84,7 +93,7 @@ export function lstmForward(
   const steps = batched && batchFirst ? shape[1]! : shape[0]!;
   const batch = !batched ? 1 : batchFirst ? shape[0]! : shape[1]!;
   const swap = batched && batchFirst;
-  const { lengths, splitGates = lstm.splitGates, kernels } = options;
+  const { lengths, splitGates = module.splitGates, kernels } = options;
   checkBoolean("splitGates", splitGates);
   if (lengths !== undefined && lengths.length !== batch) {
     failRange("lengths", `${batch} elements`, lengths.length);
@@ -93,48 +102,42 @@ export function lstmForward(
     ? null
     : Int32Array.from(lengths, (n, b) => checkInteger(`lengths[${b}]`, n, 1, steps));
   const stateShape = (width: number) => batched ? [rows, batch, width] : [rows, width];
+  if (state !== undefined && state.length !== sizes.length) {
+    failType("state", `${sizes.length} tensors`, state);
+  }
   const givenStates = state?.map((tensor, i) => {
-    const name = i === 0 ? "h0" : "c0";
-    const expected = stateShape(i === 0 ? size : hiddenSize);
+    const name = `${cell.states[i]!.name}0`;
     const q = inputQParams(name, tensor);
+    if (q !== null && module.dynamic) {
+      failType(name, `a float32 tensor, since the ${module.kind} is dynamic`, q.dtype);
+    }
+    const expected = stateShape(sizes[i]!);
     if (tensor.shape.join() !== expected.join()) {
       failRange(`${name}.shape`, `[${expected}]`, [...tensor.shape]);
     }
     return q;
   });
-  const initial = givenStates?.map((q, i) => q ?? lstm.stateInput?.[i] ?? null) as
-    | [PerTensorQParams | null, PerTensorQParams | null]
-    | undefined;
+  const initial = givenStates?.map((q, i) => q ?? module.stateInput?.[i] ?? null);
   // Without these the constructor has seen to it.
-  if (given !== null || initial !== undefined) checkLSTM("lstm", lstm, input, initial);
-  const program = lstm.dynamic
-    ? lowerDynamicLSTM(lstm)
-    : lowerLSTM({ module: lstm, input, tokens: null, initial });
-  const kind = (lstm.dynamic ? dynamicRunning : portableRunning) as RunningKind;
+  if (given !== null || initial !== undefined) checkRecurrent("module", module, input, initial);
+  const program = lower({ module, input, tokens: null, initial });
   const prepared = kernels?.instantiate(program) ?? program.byParts?.instantiate() ??
-    kind.instantiate(program);
+    kind.instantiate(program as never);
   prepared.reserve?.(batch, steps, splitGates);
-  const running = prepared.createState?.(batch) ?? createSlots(program, batch);
-  const hiddens = cells.flat().map(hiddenQParams);
-  const cellStates = cells.flat().map((c) => c.parts.fgate_cx_igate_cgate);
-  if (state !== undefined) {
-    for (let cell = 0; cell < rows; cell++) {
-      const states = [
-        [0, running.h!, hiddens, size],
-        [1, running.c!, cellStates, hiddenSize],
-      ] as const;
-      for (const [i, to, q, width] of states) {
-        const at = cell * batch * width;
-        const end = at + batch * width;
-        const part = state[i].data.subarray(at, end);
-        const own = initial![i] ?? q[cell]!;
-        to.set(
-          shiftedValues({ ...state[i], data: part } as ForwardTensor, givenStates![i]!, own),
-          at,
-        );
-      }
+  const running = prepared.createState?.(batch) ??
+    createSlots(program, batch);
+  const own = sizes.map((_, i) => cells.flat().map((each) => stateQParams(cell, each, i)));
+  // Asked anew each time: kernels may move what they keep.
+  const slot = (i: number) => running[cell.states[i]!.name]!;
+  state?.forEach((tensor, i) => {
+    const each = batch * sizes[i]!;
+    for (let index = 0; index < rows; index++) {
+      const data = tensor.data.subarray(index * each, (index + 1) * each);
+      const part = { ...tensor, data } as ForwardTensor;
+      const to = initial![i] ?? own[i]![index]!;
+      slot(i).set(shiftedValues(part, givenStates![i]!, to), index * each);
     }
-  }
+  });
   let values = shiftedValues(x, given, input);
   if (swap) values = transpose(values, batch, steps, inputSize);
   let out: Float64Array = new Float64Array(steps * batch * size * directions);
@@ -148,7 +151,7 @@ export function lstmForward(
   ): ForwardTensor => {
     const all = Float64Array.from(values);
     const each = batch * width;
-    if (!lstm.torchInitialState && !q.every((own) => sameOrFloat(own, q[0]!))) {
+    if (!module.torchInitialState && !q.every((own) => sameOrFloat(own, q[0]!))) {
       q.forEach((own, cell) => convertCentered(all, cell * each, each, own, null));
       return shiftedTensor(all, stateShape(width), null);
     }
@@ -163,8 +166,8 @@ export function lstmForward(
     shiftedTensor(
       out,
       [...shape.slice(0, -1), size * directions],
-      hiddenQParams(cells[numLayers - 1]![0]!),
+      stateQParams(cell, cells[numLayers - 1]![0]!),
     ),
-    [final(running.h!, hiddens, size), final(running.c!, cellStates, hiddenSize)],
+    sizes.map((width, i) => final(slot(i), own[i]!, width)),
   ];
 }

@@ -1,13 +1,14 @@
 /**
- * Holding an LSTM's parts to what a target runs.
+ * Holding the parts of recurrent cells to what a target runs.
  *
  * @module
  */
-import { type Gate, GATES, lstmParts, type Part, type PartName } from "../../cells/lstm_parts.ts";
+import { gateSuffix, ofPart, type Part, type PartName } from "../../cells/cell.ts";
 import type { Observer } from "../../observer/observer.ts";
 import type { ObservedValue } from "../../qconfig/backend.ts";
 import { type BackendFit, supports } from "../fit_backend.ts";
-import type { ObservedLSTM } from "./observed.ts";
+import { cellName } from "./data.ts";
+import type { ObservedRecurrent } from "./observed.ts";
 import type { CellObservers } from "./observed_cell.ts";
 
 type Mutable = Record<string, Observer | null | (Observer | null)[]> & {
@@ -16,40 +17,37 @@ type Mutable = Record<string, Observer | null | (Observer | null)[]> & {
 
 /** The observers of a part's outputs, one a gate where it has several. */
 function outputsOf(observers: CellObservers, part: Part, split: boolean): readonly ObservedValue[] {
-  const own = observers[part.name] as Observer | null | readonly (Observer | null)[];
-  return Array.isArray(own) ? (split ? own : own.slice(0, 1)) : [own as Observer | null];
+  const own = ofPart(observers, part.name);
+  return split ? own : own.slice(0, 1);
 }
 
 /**
- * Holds an LSTM's parts to a target. A part that it does not run stays float32, and what reads it
+ * Holds the parts of a module's cells to a target. A part that it does not run stays float32, and what reads it
  * requantizes it with the QConfig's activation observer, as torch does where an operation has none.
  *
- * @param x What observes the LSTM's input; null for float32.
+ * @param x What observes the module's input; null for float32.
  */
-export function fitLSTM(
+export function fitRecurrent(
   fit: BackendFit,
   name: string,
-  observed: ObservedLSTM,
+  observed: ObservedRecurrent,
   x: ObservedValue,
 ): void {
-  const { lstm, qconfig, splitGates } = observed;
-  const parts = lstmParts(lstm.projSize > 0, lstm);
+  const { module, qconfig, splitGates } = observed;
+  const { parts, gates, states } = module.cell;
   const weight = qconfig.weight();
-  const last = parts[parts.length - 1]!.name;
+  const hidden = states[0]!.part;
   let given: ObservedValue = x;
   observed.cells.forEach((layer, l) => {
     layer.forEach(({ observers }, d) => {
       const mutable = observers as unknown as Mutable;
-      const cell = `${name}.l${l}${d === 1 ? "_reverse" : ""}`;
+      const cell = `${name}.${cellName(l, d)}`;
       const floats = new Set<PartName>();
       const activation = qconfig.activation();
       const requantized: ObservedValue = activation.dtype === undefined ? null : activation;
       const producer = (input: string): Part | undefined => {
-        const base = input === "h"
-          ? last
-          : input === "c"
-          ? "fgate_cx_igate_cgate"
-          : input.split(".")[0];
+        const state = states.find((each) => each.name === input);
+        const base = state?.part ?? input.split(".")[0];
         return parts.find((part) => part.name === base);
       };
       /** What a part reads, gate by gate where it is split. */
@@ -61,7 +59,7 @@ export function fitLSTM(
         if (floats.has(from.name)) return requantized;
         const outputs = outputsOf(observers, from, splitGates);
         const [, which] = part.inputs[index]!.split(".");
-        const at = which === undefined ? gate : GATES.indexOf(which as Gate);
+        const at = which === undefined ? gate : gates.indexOf(which);
         return outputs[Math.min(Math.max(at, 0), outputs.length - 1)]!;
       };
       // What stays float32 changes what others read, so that they are all asked again.
@@ -73,13 +71,13 @@ export function fitLSTM(
           const runs = outputs.every((output, gate) =>
             supports(
               fit,
-              `${cell}.${part.name}${outputs.length > 1 ? `.${GATES[gate]}` : ""}`,
+              `${cell}.${part.name}${gateSuffix(module.cell, outputs.length > 1 ? gate : -1)}`,
               part.op,
               {
                 inputs: part.inputs.map((_, index) => inputOf(part, index, gate)),
                 output,
                 ...(part.op === "linear"
-                  ? { weight, bias: lstm.bias && part.name !== "proj" }
+                  ? { weight, bias: module.bias && part.weight !== "hr" }
                   : {}),
               },
             )
@@ -89,7 +87,8 @@ export function fitLSTM(
       }
       for (const part of parts) {
         if (floats.has(part.name)) {
-          mutable[part.name] = part.gated ? [null, null, null, null] : null;
+          const own = ofPart(observers, part.name).map(() => null);
+          mutable[part.name] = part.gated ? own : null;
           continue;
         }
         part.inputs.forEach((input, index) => {
@@ -103,7 +102,6 @@ export function fitLSTM(
         });
       }
     });
-    const first = layer[0]!.observers as unknown as Record<string, Observer | null>;
-    given = first[last]!;
+    given = ofPart(layer[0]!.observers, hidden)[0]!;
   });
 }

@@ -1,5 +1,5 @@
 /**
- * What an LSTM of any form is called with.
+ * What a recurrent module of any form is called with.
  *
  * @module
  */
@@ -12,44 +12,46 @@ import {
   checkTensor,
   parameter,
 } from "../../core/check.ts";
+import type { Cell } from "../../cells/cell.ts";
+import { type StateSizes, stateSizes } from "./data.ts";
 
-/** Options of {@linkcode LSTM.forward}. */
-export interface LSTMForwardOptions {
+/** Options of a recurrent module's `forward`. */
+export interface RecurrentForwardOptions {
   /** Number of valid steps of each batch row, 1..steps, in any order; all of them by default. */
   readonly lengths?: ArrayLike<number>;
 }
 
-/** What an LSTM's arguments come to, checked. */
+/** What a module's arguments come to, checked. */
 export interface SequencePlan {
   readonly steps: number;
   readonly batch: number;
   /** One a batch row, or null for all steps. */
   readonly lengths: Int32Array | null;
-  /** A copy of the initial state. */
-  readonly h: Float32Array;
-  readonly c: Float32Array;
-  readonly hShape: number[];
-  readonly cShape: number[];
+  /** Copies of the initial states, in the cell's order. */
+  readonly states: readonly { readonly data: Float32Array; readonly shape: readonly number[] }[];
 }
 
 /** The sizes that {@linkcode planSequence} reads. */
-export interface SequenceSizes {
+export interface SequenceSizes extends StateSizes {
   readonly inputSize: number;
-  readonly hiddenSize: number;
-  readonly projSize: number;
   readonly numLayers: number;
   readonly numDirections: number;
   readonly batchFirst: boolean;
+  readonly cell: Cell;
 }
 
-/** Checks what is given to an LSTM of these sizes, as LSTM.forward documents it. */
+/**
+ * Checks what is given to a module of these sizes, as its `forward` documents it.
+ *
+ * @param state One a state of the cell; messages call the only one `state`.
+ */
 export function planSequence(
   sizes: SequenceSizes,
   x: Tensor,
-  state: readonly [Tensor, Tensor] | undefined,
-  options: LSTMForwardOptions,
+  state: readonly Tensor[] | undefined,
+  options: RecurrentForwardOptions,
 ): SequencePlan {
-  const { inputSize, hiddenSize, projSize, batchFirst } = sizes;
+  const { inputSize, batchFirst } = sizes;
   const outer = sizes.numLayers * sizes.numDirections;
   checkTensor("x", x);
   const batched = x.shape.length === 3;
@@ -59,21 +61,25 @@ export function planSequence(
   }
   const steps = batched && batchFirst ? x.shape[1]! : x.shape[0]!;
   const batch = !batched ? 1 : batchFirst ? x.shape[0]! : x.shape[1]!;
-  const hShape = batched ? [outer, batch, projSize || hiddenSize] : [outer, projSize || hiddenSize];
-  const cShape = batched ? [outer, batch, hiddenSize] : [outer, hiddenSize];
+  const shapes = stateSizes(sizes).map((width) => batched ? [outer, batch, width] : [outer, width]);
   if (state !== undefined) {
-    if (!Array.isArray(state) || state.length !== 2) failType("state", "a pair of tensors", state);
-    checkShaped("state[0]", state[0], hShape);
-    checkShaped("state[1]", state[1], cShape);
+    if (!Array.isArray(state) || state.length !== shapes.length) {
+      failType("state", "a pair of tensors", state);
+    }
+    const [only, ...others] = shapes;
+    if (others.length === 0) checkShaped("state", state[0]!, only!);
+    else shapes.forEach((shape, i) => checkShaped(`state[${i}]`, state[i]!, shape));
   }
   checkOptions("options", options, ["lengths"]);
   return {
-    steps: steps!,
-    batch: batch!,
+    steps,
+    batch,
     lengths: options.lengths === undefined ? null : checkLengths(options.lengths, batch, steps),
-    h: state === undefined ? parameter("h", hShape) : state[0].data.slice(),
-    c: state === undefined ? parameter("c", cShape) : state[1].data.slice(),
-    hShape,
-    cShape,
+    states: shapes.map((shape, i) => ({
+      data: state === undefined
+        ? parameter(sizes.cell.states[i]!.name, shape)
+        : state[i]!.data.slice(),
+      shape,
+    })),
   };
 }

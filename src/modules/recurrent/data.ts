@@ -1,0 +1,116 @@
+/**
+ * A quantized recurrent module as plain data.
+ *
+ * @module
+ */
+import type { Engine } from "../../../kernels/ops/linear.ts";
+import type { Cell } from "../../cells/cell.ts";
+import type { PerTensorQParams } from "../../core/qparams.ts";
+import type { Port } from "../../runtime/kind.ts";
+import type { QuantizedModule, TokenRows } from "../kind.ts";
+import { IMPLICIT_STATE, type QuantizedCell, stateQParams } from "./cell.ts";
+
+/** Cells of integers: int8 weights, and qparams of its own for every part of every cell. */
+export interface RecurrentModule extends QuantizedModule {
+  /** Width of a step of the input. */
+  readonly inputSize: number;
+  /** Width of each gate, and of the hidden state unless projSize narrows it. */
+  readonly hiddenSize: number;
+  /** Width of the projected hidden state; 0 or absent where it is not projected. */
+  readonly projSize?: number;
+  /** Layers above each other. */
+  readonly numLayers: number;
+  /** Whether cells have biases. */
+  readonly bias: boolean;
+  /** Whether `forward` and sessions take and give [batch, steps, ...], not [steps, batch, ...]. */
+  readonly batchFirst: boolean;
+  /** Whether each layer has a backward direction: then it runs whole sequences only. */
+  readonly bidirectional: boolean;
+  /** Whose rounding it has. */
+  readonly engine: Engine;
+  /** Whether it runs with split gates where nothing else is said. The results are the same. */
+  readonly splitGates: boolean;
+  /** Parameters of the input; null takes float32 input. */
+  readonly input: PerTensorQParams | null;
+  /**
+   * Whether an implicit initial state has scale 1 and zero point 0 and final states the first
+   * cell's parameters, as in torch, or all states those of their own cell.
+   */
+  readonly torchInitialState: boolean;
+  /**
+   * Parameters that `forward` quantizes float32 initial states with, in the cell's order; null for
+   * those of each cell's own state. Absent where all are.
+   */
+  readonly stateInput?: readonly (PerTensorQParams | null)[];
+  /** Cells by layer and direction. */
+  readonly cells: readonly (readonly QuantizedCell[])[];
+  /**
+   * Whether inputs and hidden states are quantized at each call, by their own range. All parts are
+   * null then.
+   */
+  readonly dynamic?: boolean;
+  /** The dataflow of its cells. */
+  readonly cell: Cell;
+}
+
+/** Sizes of a recurrent module in any form. */
+export type StateSizes = Pick<RecurrentModule, "hiddenSize" | "projSize">;
+
+/** Width of a module's hidden state. */
+export function stateSize({ hiddenSize, projSize }: StateSizes): number {
+  return projSize || hiddenSize;
+}
+
+/** Widths of the states, in the cell's order. */
+export function stateSizes(sizes: StateSizes & Pick<RecurrentModule, "cell">): number[] {
+  return sizes.cell.states.map((_, i) => i === 0 ? stateSize(sizes) : sizes.hiddenSize);
+}
+
+/** Layer and direction that PyTorch calls `l0` or `l0_reverse`. */
+export function cellIndices(cell: string): readonly [layer: number, direction: number] {
+  const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(cell)!;
+  return [Number(layer), reverse === undefined ? 0 : 1];
+}
+
+/** The reverse: what PyTorch calls a layer and direction. */
+export function cellName(layer: number, direction: number): string {
+  return `l${layer}${direction === 1 ? "_reverse" : ""}`;
+}
+
+/** A module, and what it is to be lowered for. */
+export interface RecurrentSource<M extends RecurrentModule = RecurrentModule> {
+  /** The module. */
+  readonly module: M;
+  /** Parameters of the input; null where it is float32. */
+  readonly input: PerTensorQParams | null;
+  /** Rows to fold into the first layer: its input is then token ids. */
+  readonly tokens: TokenRows | null;
+  /**
+   * Parameters of the states at a row's first step, null for those of the running state; undefined
+   * for what the module says of an implicit initial state.
+   */
+  readonly initial?: readonly (PerTensorQParams | null)[] | undefined;
+}
+
+/** The parameters that a cell's states have at a row's first step, in the cell's order. */
+export function initialQParams(
+  { module, initial }: Pick<RecurrentSource, "module" | "initial">,
+  cell: QuantizedCell,
+): (PerTensorQParams | null)[] {
+  const implicit = module.torchInitialState ? IMPLICIT_STATE : null;
+  return module.cell.states.map((_, i) =>
+    (initial === undefined ? implicit : initial[i]) ?? stateQParams(module.cell, cell, i)
+  );
+}
+
+/** What goes in and out of a module. */
+export function recurrentEnds(
+  module: RecurrentModule,
+): { inputs: readonly Port[]; output: Port } {
+  const { inputSize, input, cell, cells } = module;
+  const last = cells[cells.length - 1]!;
+  return {
+    inputs: [{ size: inputSize, qparams: input }],
+    output: { size: stateSize(module) * last.length, qparams: stateQParams(cell, last[0]!) },
+  };
+}

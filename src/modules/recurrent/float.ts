@@ -1,0 +1,202 @@
+/**
+ * What float recurrent modules share: layers and directions of cells, their tensors by PyTorch's
+ * names, and running whole sequences.
+ *
+ * @module
+ */
+import type { FloatCellWeights } from "../../cells/float_executor.ts";
+import type { Cell } from "../../cells/cell.ts";
+import { checkBoolean, checkFinite, checkInteger } from "../../core/errors.ts";
+import type { Tensor } from "../../core/tensor.ts";
+import { MAX_SIZE, parameter } from "../../core/check.ts";
+import { generatorOf, type Seed } from "../../core/generator.ts";
+import { Module } from "../module.ts";
+import { planSequence, type RecurrentForwardOptions } from "./sequence.ts";
+
+/** Options that all recurrent modules have. torch's dropout is not supported. */
+export interface RecurrentOptions {
+  /** Width of a step of x. */
+  readonly inputSize: number;
+  /** Width of each gate, and of the hidden state. */
+  readonly hiddenSize: number;
+  /** 1 by default. */
+  readonly numLayers?: number;
+  /** true by default. */
+  readonly bias?: boolean;
+  /** Whether x and y are [batch, steps, ...] rather than [steps, batch, ...]; false by default. */
+  readonly batchFirst?: boolean;
+  /** false by default. */
+  readonly bidirectional?: boolean;
+  /** Where the initial weights come from; 0 by default. */
+  readonly seed?: Seed;
+}
+
+/** The names of {@linkcode RecurrentOptions}. */
+export const RECURRENT_OPTIONS: readonly string[] = [
+  "inputSize",
+  "hiddenSize",
+  "numLayers",
+  "bias",
+  "batchFirst",
+  "bidirectional",
+  "seed",
+];
+
+/**
+ * One step of one row: reads x from `offset` on, and replaces the states.
+ *
+ * @param size Width of x.
+ */
+export type FloatStep<W> = (
+  weights: W,
+  size: number,
+  x: Float32Array,
+  offset: number,
+  states: readonly Float32Array[],
+) => void;
+
+/** A float recurrent module: any number of layers in one or both directions. */
+export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeights> extends Module {
+  /** Width of a step of x. */
+  readonly inputSize: number;
+  /** Width of each gate, and of the hidden state unless it is projected. */
+  readonly hiddenSize: number;
+  /** Layers above each other; each later one reads the outputs of all directions below it. */
+  readonly numLayers: number;
+  /** Whether each cell has biasIh and biasHh; if not they are null. */
+  readonly bias: boolean;
+  /**
+   * Whether x and y are [batch, steps, ...] rather than [steps, batch, ...]; states are not
+   * affected.
+   */
+  readonly batchFirst: boolean;
+  /** Whether each layer also reads the sequence from its end. */
+  readonly bidirectional: boolean;
+  /** The weights of each layer and direction (forward, backward). */
+  abstract readonly cells: readonly (readonly W[])[];
+
+  /** @throws {TypeError | RangeError} If an option is wrong; `options` has known names alone. */
+  constructor(options: RecurrentOptions) {
+    super();
+    const { numLayers = 1, bias = true, batchFirst = false, bidirectional = false } = options;
+    this.inputSize = checkInteger("inputSize", options.inputSize, 1, MAX_SIZE);
+    this.hiddenSize = checkInteger("hiddenSize", options.hiddenSize, 1, MAX_SIZE);
+    this.numLayers = checkInteger("numLayers", numLayers, 1, MAX_SIZE);
+    this.bias = checkBoolean("bias", bias);
+    this.batchFirst = checkBoolean("batchFirst", batchFirst);
+    this.bidirectional = checkBoolean("bidirectional", bidirectional);
+  }
+
+  /** The dataflow of its cells. @internal */
+  abstract get cell(): Cell;
+
+  /** Rows of weightIh and weightHh. @internal */
+  get rows(): number {
+    return this.cell.gates.length * this.hiddenSize;
+  }
+
+  /** Width of the hidden state. @internal */
+  get stateSize(): number {
+    return this.hiddenSize;
+  }
+
+  /** 2 if bidirectional, else 1. */
+  get numDirections(): number {
+    return this.bidirectional ? 2 : 1;
+  }
+
+  /** Width of y: the width of the hidden state times the number of directions. */
+  get outputSize(): number {
+    return this.stateSize * this.numDirections;
+  }
+
+  /**
+   * Weights of all cells, uniform in ±1/sqrt(hiddenSize) with the bits that torch.manual_seed gives.
+   *
+   * @param rest What a cell has besides, made behind the others as in PyTorch.
+   */
+  protected makeCells<R>(
+    seed: Seed,
+    rest: (make: (name: string, shape: readonly number[]) => Float32Array) => R,
+  ): (Required<Omit<FloatCellWeights, "weightHr">> & R)[][] {
+    const generator = generatorOf(seed);
+    const { rows } = this;
+    const bound = 1 / Math.sqrt(this.hiddenSize);
+    const make = (name: string, shape: readonly number[]) => {
+      const data = parameter(name, shape);
+      generator.uniform(data, -bound, bound);
+      return data;
+    };
+    return Array.from(
+      { length: this.numLayers },
+      (_, layer) =>
+        Array.from({ length: this.numDirections }, () => ({
+          weightIh: make("weightIh", [rows, layer === 0 ? this.inputSize : this.outputSize]),
+          weightHh: make("weightHh", [rows, this.stateSize]),
+          biasIh: this.bias ? make("biasIh", [rows]) : null,
+          biasHh: this.bias ? make("biasHh", [rows]) : null,
+          ...rest(make),
+        })),
+    );
+  }
+
+  /**
+   * `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0` (and `weight_hr_l0` where the hidden
+   * state is projected), the same with `_reverse`, and so on.
+   */
+  override stateDict(): Map<string, Tensor> {
+    const tensors = new Map<string, Tensor>();
+    const { rows, stateSize } = this;
+    this.cells.forEach((layer, l) =>
+      layer.forEach((cell, d) => {
+        const suffix = d === 0 ? `_l${l}` : `_l${l}_reverse`;
+        const set = (name: string, data: Float32Array | null | undefined, shape: number[]) => {
+          if (data != null) tensors.set(`${name}${suffix}`, { data, shape });
+        };
+        set("weight_ih", cell.weightIh, [rows, l === 0 ? this.inputSize : this.outputSize]);
+        set("weight_hh", cell.weightHh, [rows, stateSize]);
+        set("bias_ih", cell.biasIh, [rows]);
+        set("bias_hh", cell.biasHh, [rows]);
+        set("weight_hr", cell.weightHr, [stateSize, this.hiddenSize]);
+      })
+    );
+    return tensors;
+  }
+
+  /** Runs a batch of sequences, step by step and row by row. */
+  protected runSequence(
+    x: Tensor,
+    state: readonly Tensor[] | undefined,
+    options: RecurrentForwardOptions,
+    step: FloatStep<W>,
+  ): [y: Tensor, states: { data: Float32Array; shape: readonly number[] }[]] {
+    const { outputSize, numDirections, batchFirst, stateSize: width } = this;
+    const { steps, batch, lengths, states } = planSequence(this, x, state, options);
+    const stepRows = batchFirst ? 1 : batch;
+    const batchRows = batchFirst ? steps : 1;
+    let from = x.data;
+    let size = this.inputSize;
+    this.cells.forEach((layer, l) => {
+      const to = new Float32Array(steps * batch * outputSize);
+      layer.forEach((cell, d) => {
+        for (let b = 0; b < batch; b++) {
+          const at = (l * numDirections + d) * batch + b;
+          const length = lengths === null ? steps : lengths[b]!;
+          const rows = states.map(({ data, shape }) => {
+            const each = shape[shape.length - 1]!;
+            return data.subarray(at * each, (at + 1) * each);
+          });
+          for (let i = 0; i < length; i++) {
+            const row = (d === 0 ? i : length - 1 - i) * stepRows + b * batchRows;
+            step(cell, size, from, row * size, rows);
+            to.set(rows[0]!, row * outputSize + d * width);
+          }
+        }
+      });
+      from = to;
+      size = outputSize;
+    });
+    checkFinite("y", from);
+    return [{ data: from, shape: [...x.shape.slice(0, -1), outputSize] }, [...states]];
+  }
+}

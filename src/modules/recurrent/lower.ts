@@ -1,0 +1,146 @@
+/**
+ * What is lowered alike of all recurrent modules.
+ *
+ * @module
+ */
+import { activationTable, lookup } from "../../../kernels/numeric/activation.ts";
+import type { ActivationProgram } from "../../../kernels/packed/program.ts";
+import type { PartName } from "../../cells/cell.ts";
+import { convertCentered } from "../../runtime/centered.ts";
+import { makeProjector, type ProjectorProgram } from "../../runtime/projector.ts";
+import type { NodeProgram, Slot } from "../../runtime/kind.ts";
+import { packs } from "../lower_projector.ts";
+import { byParts } from "./by_parts.ts";
+import { slowPart, stateQParams } from "./cell.ts";
+import {
+  initialQParams,
+  recurrentEnds,
+  type RecurrentModule,
+  type RecurrentSource,
+  stateSizes,
+} from "./data.ts";
+
+/** One layer and direction as far as folding tokens knows it. */
+interface FoldableCell {
+  /** What projects inputs that the step does not take. */
+  readonly projector: ProjectorProgram | null;
+  /** Projected inputs by token. */
+  readonly rows: Float32Array | null;
+}
+
+/** A recurrent module's numbers as far as completing them knows it. */
+export interface RecurrentProgram<C extends FoldableCell = FoldableCell> extends NodeProgram {
+  /** Activation tables of all cells. */
+  readonly tables: readonly ActivationProgram[];
+  /** By layer, then direction; null where the fast step does not run it. */
+  readonly layers: readonly (readonly C[])[] | null;
+  /** Computes a token's rows if they are not yet; absent where all are known. */
+  readonly fill?: (token: number) => void;
+}
+
+/** Folds tokens: their rows stand for what projects them, each computed when it is asked for. */
+export function foldTokens<C extends FoldableCell>(
+  { module, tokens, input }: RecurrentSource,
+  layers: readonly (readonly C[])[],
+): Required<Pick<RecurrentProgram<C>, "layers" | "fill">> {
+  const { count, read } = tokens!;
+  const { inputSize, hiddenSize, cell } = module;
+  const size = cell.gates.length * hiddenSize;
+  const known = new Uint8Array(count);
+  const row = new Float64Array(inputSize);
+  const folded = layers[0]!.map((cell) => {
+    const rows = new Float32Array(count * size);
+    const project = makeProjector(cell.projector!);
+    return { program: { ...cell, rows, projector: null }, rows, project };
+  });
+  return {
+    layers: [folded.map(({ program }) => program), ...layers.slice(1)],
+    fill(token) {
+      if (known[token] === 1) return;
+      read(token, row, 0);
+      convertCentered(row, 0, inputSize, null, input);
+      for (const { rows, project } of folded) project(row, 0, rows, token * size);
+      known[token] = 1;
+    },
+  };
+}
+
+/** What it keeps between steps: states of every layer and direction, and marks of first steps. */
+function slotsOf(module: RecurrentModule): readonly Slot[] {
+  const { cell, cells } = module;
+  const all = cells.flat();
+  const sizes = stateSizes(module);
+  return [
+    { name: "fresh", size: 1, groups: all.map(() => null), initial: 1, mark: true },
+    ...cell.states.map(({ name }, i) => ({
+      name,
+      size: sizes[i]!,
+      groups: all.map((own) => stateQParams(cell, own, i)),
+    })),
+  ];
+}
+
+/** What goes in and out of a lowered module, and what it keeps. */
+export function loweredEnds(
+  { module, tokens, input }: Pick<RecurrentSource, "module" | "tokens" | "input">,
+): Required<Pick<NodeProgram, "inputs" | "output" | "slots">> {
+  const { inputs, output } = recurrentEnds(module);
+  const port = tokens === null
+    ? { size: inputs[0]!.size, qparams: input }
+    : { size: 1, qparams: null };
+  return { inputs: [port], output, slots: slotsOf(module) };
+}
+
+/**
+ * What keeps the fast step from running a module, and what would help.
+ *
+ * @param floats Parts that it runs in float32 too.
+ */
+function reasonAgainst(
+  { module, input, initial }: RecurrentSource,
+  floats: readonly PartName[],
+): string {
+  if (!packs(input)) return "its input has more than 24 bits: give it an observer of fewer";
+  for (const [l, layer] of module.cells.entries()) {
+    for (const [d, own] of layer.entries()) {
+      const reason = slowPart(own, floats);
+      if (reason !== null) return `cells[${l}][${d}].${reason}`;
+      const states = initialQParams({ module, initial }, own);
+      const wide = states.findIndex((q) => !packs(q));
+      if (wide >= 0) {
+        return `cells[${l}][${d}]: ${module.cell.states[wide]!.name} has more than 24 bits`;
+      }
+    }
+  }
+  return "the range of its parts";
+}
+
+/** A program as it is, or, where the fast step does not run it, with what runs it by its parts. */
+export function orByParts<P extends RecurrentProgram>(
+  program: P,
+  source: RecurrentSource,
+  floats: readonly PartName[],
+): P {
+  if (program.layers !== null) return program;
+  const instantiate = () => byParts().instantiate(program)!;
+  return { ...program, byParts: { reason: reasonAgainst(source, floats), instantiate } };
+}
+
+/** Inputs of an activation up to which its outputs are stored. */
+const TABULATED = 256;
+
+/**
+ * All that can be known beforehand: every token's rows, and the outputs of short activation tables.
+ */
+export function completeRecurrent<P extends RecurrentProgram>(program: P, vocabulary: number): P {
+  if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
+  const tables = program.tables.map((program): ActivationProgram => {
+    const { activation, from, to } = program;
+    const table = activationTable(activation, from, to);
+    const { size, first } = table;
+    if (size === 0 || size > TABULATED) return program;
+    const outputs = Float32Array.from({ length: size }, (_, i) => lookup(table, first + i));
+    return { ...program, outputs };
+  });
+  return { ...program, tables };
+}
