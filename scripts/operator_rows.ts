@@ -30,7 +30,6 @@ import {
   Sigmoid,
   Softmax,
   Tanh,
-  UnitNorm,
 } from "@splitgate/splitgate";
 
 /** A row of the table. */
@@ -171,5 +170,4 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
       new Graph({ before, op: { module: new LayerNorm({ normalizedShape: OUTPUTS }) } }),
     torch: ["quantized::layer_norm"],
   },
-  { kind: "UnitNorm", module: () => behind(new UnitNorm()), torch: [] },
 ];

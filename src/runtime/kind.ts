@@ -7,7 +7,6 @@
  * @module
  */
 import type { PerTensorQParams } from "../core/qparams.ts";
-import type { ProjectingKernels } from "./projector.ts";
 
 /** What goes in or out of a module, a row. */
 export interface Port {
@@ -152,18 +151,15 @@ export interface ModuleInstance {
 export interface RunningKind<P extends NodeProgram = NodeProgram> {
   /** Its name in programs. */
   readonly kind: string;
-  /**
-   * The module made ready, by the portable kernels but for what it hands to a
-   * {@linkcode ProjectingKernels}.
-   */
-  instantiate(program: P, kernels?: Backend): ModuleInstance;
+  /** The module made ready, by the portable kernels. */
+  instantiate(program: P): ModuleInstance;
 }
 
 /**
  * Runs modules in another way than the portable kernels; what it is asked stands in the `./backend`
  * entry.
  */
-export interface Backend extends ProjectingKernels {
+export interface Backend {
   /** For messages: which one it is. */
   readonly name: string;
   /**

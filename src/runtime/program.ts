@@ -110,7 +110,7 @@ export class Program {
     if (!ready) {
       const modules = data.nodes.map(({ program }, i) =>
         kernels?.instantiate(program) ?? program.byParts?.instantiate() ??
-          this.#kinds[i]!.instantiate(program, kernels)
+          this.#kinds[i]!.instantiate(program)
       );
       ready = { modules, buffers: [] };
       this.#ready.set(kernels ?? this, ready);

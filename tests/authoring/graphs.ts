@@ -34,7 +34,6 @@ import {
   tensor,
   tokens,
   type TokenTensor,
-  UnitNorm,
 } from "@splitgate/splitgate";
 import { generator } from "./arbitrary.ts";
 
@@ -44,7 +43,6 @@ const SAME_WIDTH = {
   LeakyReLU: () => new LeakyReLU({ negativeSlope: 0.2 }),
   Sigmoid: () => new Sigmoid(),
   Tanh: () => new Tanh(),
-  UnitNorm: () => new UnitNorm(),
   HardSigmoid: () => new HardSigmoid(),
   Softmax: () => new Softmax(),
   LogSoftmax: () => new LogSoftmax(),

@@ -22,10 +22,13 @@ import {
   quantizeDynamic,
   saveModel,
   Sequential,
+  type Tensor,
   tensor,
   tokens,
+  type TokenTensor,
 } from "@splitgate/splitgate";
 import { importKeras } from "@splitgate/splitgate/import/keras";
+import { importOnnx } from "@splitgate/splitgate/import/onnx";
 import { importTfjs } from "@splitgate/splitgate/import/tfjs";
 import { sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
 import { loadProgram, type Program, type Session } from "@splitgate/splitgate/runtime";
@@ -33,6 +36,7 @@ import type { SimdKernels } from "@splitgate/splitgate/simd";
 import { floatModel } from "../../demo/float_model.ts";
 import { Dictionary, parseRuns } from "../../demo/segmenter.ts";
 import kerasFiles from "./keras_files.json" with { type: "json" };
+import onnxFiles from "./onnx_files.json" with { type: "json" };
 
 /** One thing to compute. */
 export interface Case {
@@ -357,25 +361,40 @@ function* refusals(): Iterable<Case> {
   };
 }
 
+const fromBase64 = (text: string) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
 /** Imported models: their weights, and what they compute. */
 function imported(): Case[] {
   const files: Record<string, () => Graph> = {
     ...Object.fromEntries(
       Object.entries(kerasFiles).map(([name, base64]) => [
         name,
-        () => importKeras(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))).model,
+        () => importKeras(fromBase64(base64)).model,
       ]),
     ),
     "model.json of TensorFlow.js": tfjsModel,
+    ...Object.fromEntries(
+      Object.entries(onnxFiles).map(([name, base64]) => [
+        `${name}.onnx`,
+        () => importOnnx(fromBase64(base64)).model,
+      ]),
+    ),
   };
   return Object.entries(files).map(([name, load]) => ({
     name: `imports ${name}`,
     run() {
       const model = load();
       const weights = [...model.stateDict().values()].map(({ data }) => bytesOf(data));
-      return [...weights, bytesOf(model.forward(tensor(reals(36, 31), [1, 12, 3])).data)];
+      return [...weights, bytesOf(model.forward(inputOf(name)).data)];
     },
   }));
+}
+
+/** What an imported model is run with. */
+function inputOf(name: string): Tensor | TokenTensor {
+  if (name.startsWith("embedding")) return tokens(ids(12, 31).map((id) => id % 11), [3, 4]);
+  const features = name.endsWith(".onnx") ? 5 : 3;
+  return tensor(reals(12 * features, 31), [1, 12, features]);
 }
 
 /** An LSTM and a Dense of TensorFlow.js, with weights of uint8. */

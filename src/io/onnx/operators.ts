@@ -286,6 +286,7 @@ function slice(node: NodeContext): OnnxValue {
 
 /** Concat of features, of states or of constants. */
 function concat(node: NodeContext): OnnxValue {
+  node.given(0);
   const folded = foldConcat(node) ?? concatStates(node);
   if (folded !== undefined) return folded;
   const flows = node.inputs.map((_, i) => node.flow(i));
