@@ -4,6 +4,7 @@
  *
  * @module
  */
+export type { Bytes } from "./src/core/bytes.ts";
 export { type DType, dtypeRange, type QArray } from "./src/core/dtype.ts";
 export { Generator, type Seed } from "./src/core/generator.ts";
 export {
@@ -167,12 +168,13 @@ export { tune, type TunedPart, type TuneOptions, type TuneResult } from "./src/t
 export type { OutputPort } from "./src/runtime/data.ts";
 export type { Backend, Port } from "./src/runtime/kind.ts";
 export type {
+  BasicSession,
   OutputArray,
-  Session,
   SessionInput,
   SessionOptions,
   SessionOutput,
-} from "./src/runtime/session.ts";
+} from "./src/runtime/basic_session.ts";
+export type { Session } from "./src/runtime/session.ts";
 export type { Engine, LinearWeight } from "./kernels/ops/linear.ts";
 export {
   parseSafetensors,

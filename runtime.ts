@@ -17,23 +17,23 @@
  * const session = loadProgram(file).createSession();
  * const output = new Float32Array(3);
  * session.step(Float32Array.of(0.1, -0.4), output);
- * const state = session.state(); // plain bytes
- * const elsewhere = loadProgram(file).createSession();
- * elsewhere.restore(state);
- * assertEquals(elsewhere.state(), state);
+ * assertEquals(output.length, 3);
  * ```
+ *
+ * Where states move, by `session.state()` and `restore`, import `loadProgram` from `./runtime/state`.
  *
  * @module
  */
-export { type LoadOptions, loadProgram } from "./src/runtime/program_file.ts";
+export { loadProgram } from "./src/runtime/load.ts";
+export type { LoadOptions } from "./src/runtime/program_file.ts";
 export type { Program } from "./src/runtime/program.ts";
 export type {
+  BasicSession,
   OutputArray,
-  Session,
   SessionInput,
   SessionOptions,
   SessionOutput,
-} from "./src/runtime/session.ts";
+} from "./src/runtime/basic_session.ts";
 export type { DType, QArray } from "./src/core/dtype.ts";
 export type { PerTensorQParams } from "./src/core/qparams.ts";
 export type { OutputPort, ProgramData, ProgramNode, ProgramOutput } from "./src/runtime/data.ts";

@@ -5,3 +5,4 @@
  */
 export { SimdKernels } from "./src/simd/backend.ts";
 export { simdKernels, type SimdOptions, SimdUnavailableError } from "./src/simd/load.ts";
+export type { WasmModule } from "./src/core/bytes.ts";

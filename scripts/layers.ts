@@ -55,7 +55,7 @@ const UNUSED_BY_RUNTIME = Object.keys(LAYERS).filter((layer) =>
 function closedTo(entry: string): readonly string[] {
   if (entry === "kernels/mod.ts") return ["src"];
   if (entry === "simd.ts") return UNUSED_BY_RUNTIME;
-  return /^(runtime|backend)/.test(entry) ? [...UNUSED_BY_RUNTIME, "src/simd"] : [];
+  return /^(runtime|src\/runtime|backend)/.test(entry) ? [...UNUSED_BY_RUNTIME, "src/simd"] : [];
 }
 
 /** Who imports whom, by path from the root. */

@@ -24,7 +24,8 @@ import {
   tokens,
   type TokenTensor,
 } from "@splitgate/splitgate";
-import { loadProgram, type RunningKind, type Session } from "@splitgate/splitgate/runtime";
+import type { RunningKind } from "@splitgate/splitgate/runtime";
+import { loadProgram, type Session } from "@splitgate/splitgate/runtime/state";
 import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
 import config from "../deno.json" with { type: "json" };
 import { KIND_NAMES, kindOf } from "../src/modules/kinds.ts";

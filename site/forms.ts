@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Session } from "@splitgate/splitgate/runtime";
+import type { BasicSession } from "@splitgate/splitgate/runtime";
 import type { SimdKernels } from "@splitgate/splitgate/simd";
 import { cut, scriptRuns, wordEnds } from "../demo/segmenter.ts";
 import type { Task } from "./tasks.ts";
@@ -53,7 +53,7 @@ export function segment(text: string, task: Task, kernels: SimdKernels | undefin
     model.createSession({ maxSteps, splitGates, kernels })
   );
   const buffer = new Float32Array(longest * model.outputSize);
-  const outputOf = (session: Session, tokens: Int32Array): Float32Array => {
+  const outputOf = (session: BasicSession, tokens: Int32Array): Float32Array => {
     const output = buffer.subarray(0, tokens.length * model.outputSize);
     session.reset();
     session.run(tokens, output);

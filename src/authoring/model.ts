@@ -13,7 +13,8 @@ import { kindOf, RUNNING_KINDS } from "../modules/kinds.ts";
 import type { OutputPort, ProgramData } from "../runtime/data.ts";
 import type { NodeProgram, Port } from "../runtime/kind.ts";
 import { Program } from "../runtime/program.ts";
-import type { Session, SessionOptions } from "../runtime/session.ts";
+import type { SessionOptions } from "../runtime/basic_session.ts";
+import { Session } from "../runtime/session.ts";
 import { type LoweredNode, planProgram } from "./plan.ts";
 import { foldableTables } from "./rewrites.ts";
 
@@ -78,7 +79,7 @@ export class QuantizedModel {
   /** Whether a value has a row for each step, or one for the sequence. */
   readonly #times: ReadonlyMap<string, boolean>;
   /** What it is lowered to, by fold. */
-  readonly #programs = new Map<Folding, Program>();
+  readonly #programs = new Map<Folding, Program<Session>>();
 
   /**
    * Called by `convert`, `quantizeDynamic` and `loadModel`.
@@ -193,7 +194,7 @@ export class QuantizedModel {
    * a module's parameters cannot be run.
    * @internal
    */
-  lower(options: LoweringOptions = {}): Program {
+  lower(options: LoweringOptions = {}): Program<Session> {
     checkGiven(options);
     const { foldEmbedding: fold = this.foldedBytes <= FOLDED_BYTES, ...unknown } = options;
     checkNoMore(unknown);
@@ -209,7 +210,7 @@ export class QuantizedModel {
     }
     let program = this.#programs.get(fold);
     if (program === undefined) {
-      program = new Program(this.#lowered(fold), RUNNING_KINDS);
+      program = new Program(this.#lowered(fold), RUNNING_KINDS, Session);
       this.#programs.set(fold, program);
     }
     return program;

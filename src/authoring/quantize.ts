@@ -38,8 +38,15 @@ export interface QuantizeOptions extends PrepareOptions {
    * what it throws ends the call. A page or a terminal can draw meanwhile.
    */
   readonly onProgress?: (progress: QuantizeProgress) => void;
-  /** Ends the call when it is aborted, with the signal's reason. */
-  readonly signal?: AbortSignal;
+  /**
+   * An `AbortSignal` (spelled out, since only the DOM library declares it): ends the call when it is
+   * aborted, with the signal's reason.
+   */
+  readonly signal?: {
+    readonly aborted: boolean;
+    readonly reason: unknown;
+    throwIfAborted(): void;
+  };
 }
 
 /** What {@linkcode quantize} gives. */
@@ -59,7 +66,7 @@ export interface QuantizeResult {
 const WORK_MS = 50;
 
 /** Lets timers, events and drawing have their turn, where it has been long enough. */
-function pacer(signal: AbortSignal | undefined): () => Promise<void> | undefined {
+function pacer(signal: QuantizeOptions["signal"]): () => Promise<void> | undefined {
   let since = performance.now();
   return () => {
     signal?.throwIfAborted();

@@ -26,7 +26,7 @@ const RANGES: Readonly<Record<DType, readonly [min: number, max: number]>> = {
  * assertEquals(DTYPES.map((dtype) => dtypeRange(dtype)[1]), [255, 127, 2147483647]);
  * ```
  */
-export const DTYPES = Object.keys(RANGES) as readonly DType[];
+export const DTYPES = /* @__PURE__ */ Object.keys(RANGES) as readonly DType[];
 
 /** An array of quantized integers: quint8, qint8, qint32 in this order. */
 export type QArray = Uint8Array | Int8Array | Int32Array;

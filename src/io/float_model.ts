@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { BytesSource } from "../core/bytes.ts";
+import type { Bytes, BytesSource } from "../core/bytes.ts";
 import { failRange } from "../core/errors.ts";
 import type { Graph } from "../modules/graph.ts";
 import type { Module } from "../modules/module.ts";
@@ -31,7 +31,7 @@ import { type SafetensorsInput, writeSafetensors } from "./safetensors_write.ts"
  * assertEquals(loadFloatModel(bytes).stateDict(), model.stateDict());
  * ```
  */
-export function saveFloatModel(model: Module): Uint8Array<ArrayBuffer> {
+export function saveFloatModel(model: Module): Bytes {
   const graph = asGraph(model);
   const tensors: [string, SafetensorsInput][] = [...graph.stateDict()];
   const architecture = withChecksum(JSON.stringify(architectureOf(graph)), tensors);

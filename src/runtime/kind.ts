@@ -187,7 +187,7 @@ export interface Image {
 /** Arrays of a module's slots at the beginning of a sequence. */
 export function createSlots({ slots = [] }: NodeProgram, batch: number): ModuleState {
   const state: Record<string, Float64Array | Uint8Array> = {};
-  for (const { name, size, groups, initial = 0, mark = false } of slots) {
+  for (const { name, size, groups, initial = 0, mark } of slots) {
     const Kind = mark ? Uint8Array : Float64Array;
     state[name] = new Kind(groups.length * batch * size).fill(initial);
   }

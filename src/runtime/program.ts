@@ -14,7 +14,12 @@ import {
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { OutputPort, ProgramData } from "./data.ts";
 import type { RunningKind } from "./kind.ts";
-import { type ReadyModules, Session, type SessionOptions } from "./session.ts";
+import type { BasicSession, ReadyModules, SessionOptions } from "./basic_session.ts";
+
+/** A class of sessions: those that run, or those whose state can be saved too. */
+export type SessionClass<S extends BasicSession> = new (
+  ...args: ConstructorParameters<typeof BasicSession>
+) => S;
 
 /**
  * A model lowered to the numbers that the fast step runs on: what `loadProgram` gives.
@@ -30,7 +35,7 @@ import { type ReadyModules, Session, type SessionOptions } from "./session.ts";
  * assertEquals([program.inputSize, program.outputSize, program.looksAhead], [2, 3, false]);
  * ```
  */
-export class Program {
+export class Program<S extends BasicSession = BasicSession> {
   /** Whether a step needs steps that come later, so that only whole sequences can be run. */
   readonly looksAhead: boolean;
   /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]. */
@@ -50,6 +55,7 @@ export class Program {
   /** The numbers themselves. */
   readonly data: ProgramData;
   readonly #kinds: readonly RunningKind[];
+  readonly #Session: SessionClass<S>;
   /**
    * By kernels (the program itself for none), so that those which nothing else holds take their
    * modules along.
@@ -60,9 +66,11 @@ export class Program {
    * Called by `loadProgram` and by the model that is lowered.
    *
    * @param kinds Running halves of kinds: those that the program needs must be among them.
+   * @param Session What `createSession` makes.
    * @throws {RangeError} If one is not: the message says how to import it.
    */
-  constructor(data: ProgramData, kinds: readonly RunningKind[]) {
+  constructor(data: ProgramData, kinds: readonly RunningKind[], Session: SessionClass<S>) {
+    this.#Session = Session;
     this.data = data;
     this.looksAhead = data.looksAhead;
     this.batchFirst = data.batchFirst;
@@ -89,7 +97,7 @@ export class Program {
    * @throws {TypeError} If an option is of the wrong kind.
    * @throws {RangeError} If batch or maxSteps is no positive integer, or a module cannot be run.
    */
-  createSession(options: SessionOptions = {}): Session {
+  createSession(options: SessionOptions = {}): S {
     checkGiven(options);
     const {
       batch = 1,
@@ -115,13 +123,12 @@ export class Program {
       ready = { modules, buffers: [] };
       this.#ready.set(kernels ?? this, ready);
     }
-    return new Session(data, ready, batch, maxSteps, splitGates);
+    return new this.#Session(data, ready, batch, maxSteps, splitGates);
   }
 }
 
 /** Says which import is missing. */
 function unknownKind(name: string, kind: string): never {
-  const way = "give loadProgram { kinds: [...] } with what the package's runtime/ entry of that " +
-    "kind exports";
+  const way = "give loadProgram { kinds: [...] } what the runtime/ entry of that kind exports";
   return failRange(`node ${JSON.stringify(name)}`, `a kind that is loaded; ${way}`, kind);
 }

@@ -8,10 +8,11 @@
  */
 import { bytesOf, type BytesSource } from "../core/bytes.ts";
 import { checkBoolean, checkGiven, checkNoMore, failRange, failType } from "../core/errors.ts";
+import type { BasicSession } from "./basic_session.ts";
 import type { ProgramData } from "./data.ts";
 import type { RunningKind } from "./kind.ts";
 import { BASE_KINDS } from "./kinds.ts";
-import { Program } from "./program.ts";
+import { Program, type SessionClass } from "./program.ts";
 
 /** "SGPR": the first four bytes of a program. */
 export const PROGRAM_MAGIC = 0x52504753;
@@ -78,7 +79,7 @@ export function checksum(words: Int32Array): number {
   return sum;
 }
 
-/** Options of {@linkcode loadProgram}. */
+/** Options of `loadProgram`. */
 export interface LoadOptions {
   /**
    * Whether the checksum is compared; true by default. It takes about a millisecond of a cold start
@@ -93,32 +94,12 @@ export interface LoadOptions {
   readonly kinds?: readonly RunningKind<never>[];
 }
 
-/**
- * Reads a program. `bytes` are copied, so that they may be used for something else. It is seen
- * whether the file is one, whole and as it was written; what it says is not doubted then, so that
- * it must come from somebody trusted (`loadModel` of the full entry point doubts all that it
- * reads).
- *
- * @param bytes What `compileModel` gave.
- * @param options.verify Whether the file's checksum is compared; true by default.
- * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, an option is of the wrong kind, or there is
- * another option.
- * @throws {RangeError} If it is no program, of another version, cut off or changed, or needs a kind
- * that is not there: the message says what to import.
- *
- * @example
- * ```ts
- * import { compileModel, convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
- * import { loadProgram } from "@splitgate/splitgate/runtime";
- * import { assertEquals, assertThrows } from "@std/assert";
- * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
- * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
- * const file = compileModel(convert(observed)), output = new Float32Array(3);
- * loadProgram(file).createSession().step(Float32Array.of(0.1, -0.4), output);
- * assertThrows(() => loadProgram(file.subarray(0, 1000)), RangeError);
- * ```
- */
-export function loadProgram(bytes: BytesSource, options: LoadOptions = {}): Program {
+/** Reads a program, as `loadProgram` documents it, whose sessions are of the class given. */
+export function readProgram<S extends BasicSession>(
+  bytes: BytesSource,
+  options: LoadOptions,
+  Session: SessionClass<S>,
+): Program<S> {
   checkGiven(options);
   const { kinds = [], verify = true, ...unknown } = options;
   checkNoMore(unknown);
@@ -139,7 +120,7 @@ export function loadProgram(bytes: BytesSource, options: LoadOptions = {}): Prog
   if (length !== size) failRange("bytes", `${size} bytes`, length);
   const last = words.length - 1;
   if (verify && checksum(words.subarray(0, last)) !== words[last]) {
-    failRange("bytes", "a program as it was written", "one that was changed: its checksum differs");
+    failRange("bytes", "a program as it was written", "another checksum");
   }
   const end = last * 4;
   let data: ProgramData;
@@ -169,7 +150,7 @@ export function loadProgram(bytes: BytesSource, options: LoadOptions = {}): Prog
   }
   const all = [...BASE_KINDS, ...kinds as readonly unknown[] as readonly RunningKind[]];
   try {
-    return new Program(data, all);
+    return new Program(data, all, Session);
   } catch (error) {
     // A RangeError says which kind is not there.
     if (!(error instanceof TypeError)) throw error;

@@ -8,7 +8,6 @@ import { linearFloat32 } from "../../kernels/float/linear.ts";
 import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
 import { packedInput, packedLength, packRows, type WeightRows } from "../../kernels/packed/pack.ts";
 import { clamp, dequantizeValue, MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
-import { isFinite32 } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { quantizeCentered } from "./centered.ts";
 
@@ -69,23 +68,14 @@ export function makeProjector(
       weight[i] = dequantizeValue(data[row * size + k]!, scales[row]!, 0);
     }
   }
-  const project: Projector = (x, at, out, offset) => {
-    const row = given;
-    const results = sums;
-    for (let k = 0; k < row.length; k++) row[k] = x[at + k]!;
-    linearFloat32(row, 0, weight, bias, length, count, results, 0);
-    for (let i = 0; i < results.length; i++) {
-      const q = to[i % to.length]!;
-      if (q !== null) quantizeCentered(results, i, results, i, 1, q);
-      out[offset + i] = results[i]!;
-    }
-  };
-  if (!saturates) return project;
   return (x, at, out, offset) => {
-    project(x, at, out, offset);
-    if (isFinite32(sums)) return;
-    for (let i = offset; i < offset + count; i++) {
-      out[i] = clamp(out[i]!, -MAX_FLOAT32, MAX_FLOAT32);
+    for (let k = 0; k < length; k++) given[k] = x[at + k]!;
+    linearFloat32(given, 0, weight, bias, length, count, sums, 0);
+    for (let i = 0; i < count; i++) {
+      const q = to[i % to.length]!;
+      if (q !== null) quantizeCentered(sums, i, sums, i, 1, q);
+      const value = sums[i]!;
+      out[offset + i] = saturates ? clamp(value, -MAX_FLOAT32, MAX_FLOAT32) : value;
     }
   };
 }

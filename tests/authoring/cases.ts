@@ -10,7 +10,7 @@ import { ARRAYS_TOGETHER, COLUMNS_TOGETHER } from "../../kernels/packed/pack.ts"
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
 import type { Backend } from "../../src/runtime/kind.ts";
 import type { QuantizedModel } from "../../src/authoring/model.ts";
-import { BUFFERED_VALUES, type OutputArray } from "../../src/runtime/session.ts";
+import { BUFFERED_VALUES, type OutputArray } from "../../src/runtime/basic_session.ts";
 import { CHUNK, COPIED, projectedBytes, STAGED, wholeUnits } from "../../src/simd/backend.ts";
 import { BLOCK_UNITS, TILE_GROUPS } from "../../kernels/simd/layout.ts";
 import { GROUP_VALUES, PATIENCE } from "../../src/simd/memory.ts";

@@ -10,7 +10,7 @@ import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import type { Program } from "../../src/runtime/program.ts";
-import { loadProgram } from "../../src/runtime/program_file.ts";
+import { loadProgram } from "../../src/runtime/with_state.ts";
 import type { Session } from "../../src/runtime/session.ts";
 import {
   anyModel,
@@ -63,7 +63,7 @@ Deno.test("a state moves between all models that compute the same, whatever they
       if (model === null) return;
       const file = saveModel(model);
       const renamed = new Map([...model.modules].map(([name, module]) => [`${name}.x`, module]));
-      const same: (QuantizedModel | Program)[] = [
+      const same: (QuantizedModel | Program<Session>)[] = [
         loadModel(file),
         loadModel(respaced(file)),
         loadModel(Buffer.from(file)),
@@ -199,7 +199,11 @@ Deno.test("states do not move between rows that are rounded and rows that are no
 });
 
 /** All that a model gives after its source has been overwritten. */
-function outcome(model: QuantizedModel | Program, session: Session, seed: number): unknown {
+function outcome(
+  model: QuantizedModel | Program<Session>,
+  session: Session,
+  seed: number,
+): unknown {
   const x = inputFor(model, seed, 4);
   const y = outputFor(model, 4);
   session.run(x, y);
@@ -216,7 +220,7 @@ Deno.test("what a model or a program is made from may be overwritten or handed a
     fc.property(modelCases, fc.constantFrom("fill", "transfer", "shared"), (c, how) => {
       const model = anyModel(c);
       if (model === null) return;
-      const sources: [Uint8Array, (bytes: Uint8Array) => QuantizedModel | Program][] = [
+      const sources: [Uint8Array, (bytes: Uint8Array) => QuantizedModel | Program<Session>][] = [
         [saveModel(model), loadModel],
       ];
       try {

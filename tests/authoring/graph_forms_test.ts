@@ -21,7 +21,8 @@ import type { ForwardTensor } from "../../src/modules/kind.ts";
 import { kindOf } from "../../src/modules/kinds.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
 import type { Program } from "../../src/runtime/program.ts";
-import type { OutputArray, Session, SessionInput } from "../../src/runtime/session.ts";
+import type { OutputArray, SessionInput } from "../../src/runtime/basic_session.ts";
+import type { Session } from "../../src/runtime/session.ts";
 import { floatWeights } from "../../src/tune/report.ts";
 import { bytesOf, formsOf } from "../runtime/forms.ts";
 import { generator } from "./arbitrary.ts";
@@ -47,7 +48,7 @@ function modelsOf(c: GraphCase, naming = 0) {
 /** Arrays for what a model gives, by the names of its outputs. */
 type Arrays = ReadonlyMap<string, Float32Array>;
 
-function roomFor({ outputs }: Program | QuantizedModel, rows: number): Arrays {
+function roomFor({ outputs }: Program<Session> | QuantizedModel, rows: number): Arrays {
   return new Map(outputs.map(({ name, size }) => [name, new Float32Array(rows * size)]));
 }
 
@@ -62,7 +63,7 @@ function bytes(arrays: Arrays): unknown {
 
 /** What a session gives for a sequence that is cut into parts of so many steps. */
 function runCut(
-  model: Program | QuantizedModel,
+  model: Program<Session> | QuantizedModel,
   session: Session,
   x: SessionInput,
   cuts: readonly number[],

@@ -8,7 +8,7 @@ import { perTensorAffine, type PerTensorQParams, sameQParams } from "../../src/c
 import { type LoweredModel, planProgram } from "../../src/authoring/plan.ts";
 import type { NodeProgram, RunningKind, Values } from "../../src/runtime/kind.ts";
 import { Program } from "../../src/runtime/program.ts";
-import type { OutputArray } from "../../src/runtime/session.ts";
+import { BasicSession, type OutputArray } from "../../src/runtime/basic_session.ts";
 import { convertCentered, quantizeCentered } from "../../src/runtime/centered.ts";
 import { generator } from "./arbitrary.ts";
 
@@ -229,7 +229,7 @@ Deno.test("a program's values are not overwritten while they are needed, whateve
       fc.boolean(),
       fc.nat(),
       (data, batch, steps, maxSteps, ragged, reals, seed) => {
-        const program = new Program(planProgram(data), KINDS);
+        const program = new Program(planProgram(data), KINDS, BasicSession);
         const random = generator(seed);
         const { size } = data.input;
         const rows = Array.from(

@@ -2,7 +2,7 @@ import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { runInNewContext } from "node:vm";
 import { compileModel, loadModel, parseSafetensors, saveModel } from "@splitgate/splitgate";
-import { loadProgram } from "@splitgate/splitgate/runtime";
+import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { bytesOf, type BytesSource } from "../../src/core/bytes.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
 

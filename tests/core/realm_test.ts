@@ -2,7 +2,11 @@ import { assert, assertEquals } from "@std/assert";
 import { createContext, runInContext } from "node:vm";
 import * as kernels from "../../kernels/mod.ts";
 import * as main from "../../mod.ts";
-import { loadProgram as loadProgramAlone, type Program } from "../../runtime.ts";
+import {
+  loadProgram as loadProgramAlone,
+  type Program,
+  type Session,
+} from "../../src/runtime/with_state.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
 import { dtypeOf } from "../../src/core/dtype.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
@@ -71,7 +75,7 @@ function observed(give: Give, options: object) {
 }
 
 /** A session's outputs, reals and integers, and its state. */
-function session(give: Give, model: main.QuantizedModel | Program, options: object = {}) {
+function session(give: Give, model: main.QuantizedModel | Program<Session>, options: object = {}) {
   const running = model.createSession(give({ batch: 2, ...options }));
   const y = give(new Float32Array(2 * 3 * model.outputSize));
   const integers = give(new Uint8Array(2 * model.outputSize));

@@ -13,7 +13,7 @@ import {
   Sequential,
   tensor,
 } from "@splitgate/splitgate";
-import { loadProgram } from "@splitgate/splitgate/runtime";
+import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { dynamicLinear, dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import { assertEquals, assertThrows } from "@std/assert";
 import { readTree, writeTree } from "./tree.ts";
@@ -164,7 +164,7 @@ Deno.test("loadProgram() runs a dynamic graph with the kinds of ./runtime/dynami
     return [arrays, session.state()];
   });
   assertEquals(results[1], results[0]);
-  const way = "; give loadProgram { kinds: [...] } with what the package's runtime/ entry";
+  const way = "; give loadProgram { kinds: [...] } what the runtime/ entry";
   assertThrows(
     () => loadProgram(file),
     RangeError,

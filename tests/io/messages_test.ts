@@ -5,7 +5,7 @@ import { compileModel } from "../../src/io/program_write.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { type SafetensorsInput, writeSafetensors } from "../../src/io/safetensors_write.ts";
 import { Linear } from "../../src/modules/linear/float.ts";
-import { loadProgram } from "../../src/runtime/program_file.ts";
+import { loadProgram } from "../../src/runtime/load.ts";
 import { readTree } from "./tree.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
 

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { loadModel } from "../../src/io/model_file.ts";
 import { saveModel } from "../../src/io/model_write.ts";
-import { loadProgram } from "../../src/runtime/program_file.ts";
+import { loadProgram } from "../../src/runtime/load.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { type SafetensorsInput, writeSafetensors } from "../../src/io/safetensors_write.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";

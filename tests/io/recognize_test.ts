@@ -4,7 +4,7 @@ import { saveModel } from "../../src/io/model_write.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { writeSafetensors } from "../../src/io/safetensors_write.ts";
-import { loadProgram } from "../../src/runtime/program_file.ts";
+import { loadProgram } from "../../src/runtime/load.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);

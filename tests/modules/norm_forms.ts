@@ -9,7 +9,7 @@ import { loadModel } from "../../src/io/model_file.ts";
 import { saveModel } from "../../src/io/model_write.ts";
 import type { ForwardTensor } from "../../src/modules/kind.ts";
 import { convertToReference } from "../../src/reference/reference.ts";
-import type { OutputArray } from "../../src/runtime/session.ts";
+import type { OutputArray } from "../../src/runtime/basic_session.ts";
 import { type Bits, floatsOf, generator, lstmOf, qparamsOf } from "../authoring/arbitrary.ts";
 import { plainCase } from "../authoring/models.ts";
 import { bytesOf, formsOf, inputFor, outputFor, swapped } from "../runtime/forms.ts";

@@ -31,7 +31,7 @@ import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
 import { linearDynamicInt8 } from "@splitgate/splitgate/kernels";
 import { MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
-import { loadProgram } from "@splitgate/splitgate/runtime";
+import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import {
   type Bits,
   generator,

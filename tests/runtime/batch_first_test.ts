@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { loadModel } from "../../src/io/model_file.ts";
 import { saveModel } from "../../src/io/model_write.ts";
 import { readTree, writeTree } from "../io/tree.ts";
-import { loadProgram } from "../../src/runtime/program_file.ts";
+import { loadProgram } from "../../src/runtime/with_state.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { LSTM } from "../../src/modules/lstm/float.ts";
 import { Sequential } from "../../src/modules/graph.ts";

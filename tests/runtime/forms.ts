@@ -1,7 +1,7 @@
 /** Random models of every kind that sessions run, and every form in which they do. */
 import fc from "fast-check";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
-import { loadProgram } from "../../src/runtime/program_file.ts";
+import { loadProgram } from "../../src/runtime/with_state.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { Embedding } from "../../src/modules/embedding/float.ts";
 import { Linear } from "../../src/modules/linear/float.ts";
@@ -12,7 +12,8 @@ import { quantizeDynamic } from "../../src/authoring/quantize_dynamic.ts";
 import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import type { QuantizedModel } from "../../src/authoring/model.ts";
 import type { Program } from "../../src/runtime/program.ts";
-import type { OutputArray, SessionInput, SessionOptions } from "../../src/runtime/session.ts";
+import type { Session } from "../../src/runtime/session.ts";
+import type { OutputArray, SessionInput, SessionOptions } from "../../src/runtime/basic_session.ts";
 import { backends } from "../simd/backends.ts";
 import {
   type Bits,
@@ -83,7 +84,7 @@ export function anyModel({ lstm, embedding, linear, dynamic }: ModelCase): Quant
  */
 export function formsOf(
   model: QuantizedModel,
-): (readonly [name: string, model: QuantizedModel | Program, options: SessionOptions])[] {
+): (readonly [name: string, model: QuantizedModel | Program<Session>, options: SessionOptions])[] {
   const forms: [string, SessionOptions][] = [
     ["portable, fused", { splitGates: false }],
     ["portable, split", { splitGates: true }],
@@ -91,7 +92,7 @@ export function formsOf(
     ...backends.map(([name, kernels]): [string, SessionOptions] => [`simd, ${name}`, { kernels }]),
   ];
   const all = forms.map(([name, options]) => [name, model, options] as const);
-  let program: Program;
+  let program: Program<Session>;
   try {
     program = loadProgram(compileModel(model), { kinds: RUNNING_KINDS });
   } catch (error) {
@@ -110,7 +111,7 @@ export function formsOf(
  * dtype.
  */
 export function inputFor(
-  model: QuantizedModel | Program,
+  model: QuantizedModel | Program<Session>,
   seed: number,
   rows: number,
   { integers = false, range = 2 }: { integers?: boolean; range?: number } = {},
@@ -129,7 +130,7 @@ export function inputFor(
 
 /** Room for `rows` rows of output. */
 export function outputFor(
-  model: QuantizedModel | Program,
+  model: QuantizedModel | Program<Session>,
   rows: number,
   integers: boolean = false,
 ): Float32Array | QArray {

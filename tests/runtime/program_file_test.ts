@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { loadProgram } from "../../src/runtime/program_file.ts";
+import { loadProgram } from "../../src/runtime/with_state.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { saveModel } from "../../src/io/model_write.ts";
 import { loadModel } from "../../src/io/model_file.ts";
@@ -9,7 +9,8 @@ import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
 import { portable } from "./portable.ts";
 import type { Program } from "../../src/runtime/program.ts";
-import type { SessionOptions } from "../../src/runtime/session.ts";
+import type { SessionOptions } from "../../src/runtime/basic_session.ts";
+import type { Session } from "../../src/runtime/session.ts";
 import { backends } from "../simd/backends.ts";
 import { type Bits, floatsOf, type LSTMCase, lstmCases } from "../authoring/arbitrary.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
@@ -18,7 +19,11 @@ const STEPS = 5;
 const BATCH = 2;
 
 /** All that a session gives over two calls: outputs and, where there is one, the state. */
-function outputs(model: QuantizedModel | Program, seed: number, options: object): Uint8Array {
+function outputs(
+  model: QuantizedModel | Program<Session>,
+  seed: number,
+  options: object,
+): Uint8Array {
   const session = model.createSession({ ...options, batch: BATCH, maxSteps: STEPS });
   const size = STEPS * BATCH * model.inputSize;
   const x = model.vocabulary > 0
@@ -68,7 +73,7 @@ Deno.test("loadProgram() gives what computes the same as the model that was comp
         const ends = (
           { inputSize, outputSize, input, output, vocabulary, looksAhead }:
             | QuantizedModel
-            | Program,
+            | Program<Session>,
         ) => [
           ...[inputSize, outputSize, input, output, vocabulary, looksAhead],
         ];

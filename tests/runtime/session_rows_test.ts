@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { newQArray } from "../../src/core/dtype.ts";
-import type { OutputArray, SessionInput } from "../../src/runtime/session.ts";
+import type { OutputArray, SessionInput } from "../../src/runtime/basic_session.ts";
 import { generator } from "../authoring/arbitrary.ts";
 import { anyModel, bytesOf, formsOf, inputFor, modelCases, outputFor, pickRows } from "./forms.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";

@@ -8,7 +8,7 @@ import type { ForwardTensor } from "../../src/modules/kind.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
-import type { SessionOptions } from "../../src/runtime/session.ts";
+import type { SessionOptions } from "../../src/runtime/basic_session.ts";
 import {
   type Bits,
   floatsOf,

@@ -1,7 +1,7 @@
 // Sessions of models that give several outputs: what they are given to write to.
 import { convert, getPreset, Graph, Linear, LSTM, prepare, tensor } from "@splitgate/splitgate";
 import { assertEquals, assertThrows } from "@std/assert";
-import type { SessionOutput } from "../../src/runtime/session.ts";
+import type { SessionOutput } from "../../src/runtime/basic_session.ts";
 import { floatsOf } from "../authoring/arbitrary.ts";
 import { formsOf } from "./forms.ts";
 

@@ -31,7 +31,7 @@ import { importKeras } from "@splitgate/splitgate/import/keras";
 import { importOnnx } from "@splitgate/splitgate/import/onnx";
 import { importTfjs } from "@splitgate/splitgate/import/tfjs";
 import { sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
-import { loadProgram, type Program, type Session } from "@splitgate/splitgate/runtime";
+import { loadProgram, type Program, type Session } from "@splitgate/splitgate/runtime/state";
 import type { SimdKernels } from "@splitgate/splitgate/simd";
 import { floatModel } from "../../demo/float_model.ts";
 import { Dictionary, parseRuns } from "../../demo/segmenter.ts";
@@ -122,7 +122,7 @@ export function modelFile(
 }
 
 /** What the runtime makes of a model's file, compiled, perhaps for kernels. */
-function programOf(file: Uint8Array, kernels?: SimdKernels): Program {
+function programOf(file: Uint8Array, kernels?: SimdKernels): Program<Session> {
   return loadProgram(compileModel(loadModel(file), { kernels }));
 }
 
@@ -136,7 +136,7 @@ function valuesOf(state: Uint8Array): Uint8Array {
  * state's.
  */
 function* outputs(
-  model: Program,
+  model: Program<Session>,
   input: Float32Array | Int32Array,
   batch: number,
   simd: SimdKernels,
@@ -179,7 +179,7 @@ function* outputs(
 }
 
 /** The integers themselves, where the output is quantized. */
-function* integers(model: Program, input: Float32Array): Iterable<Uint8Array> {
+function* integers(model: Program<Session>, input: Float32Array): Iterable<Uint8Array> {
   if (model.output?.dtype !== "quint8") return;
   const steps = input.length / model.inputSize;
   const out = new Uint8Array(steps * model.outputSize);

@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { saveModel } from "../../src/io/model_write.ts";
-import { loadProgram } from "../../src/runtime/program_file.ts";
+import { loadProgram } from "../../src/runtime/load.ts";
 import { modelOf, plainCase } from "../authoring/models.ts";
 
 async function compile(...args: string[]): Promise<{ code: number; told: string }> {

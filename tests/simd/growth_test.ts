@@ -1,7 +1,7 @@
 /** How much memory SIMD kernels take, and what happens where there is none. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
-import type { SessionOptions } from "../../src/runtime/session.ts";
+import type { SessionOptions } from "../../src/runtime/basic_session.ts";
 import type { SimdKernels } from "../../src/simd/backend.ts";
 import { simdKernels } from "../../src/simd/load.ts";
 import { floatsOf, type LSTMCase, lstmOf } from "../authoring/arbitrary.ts";

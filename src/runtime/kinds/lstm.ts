@@ -19,7 +19,6 @@ import {
 } from "../../../kernels/packed/program.ts";
 import { dequantizeValue } from "../../../kernels/numeric/requantize.ts";
 import type { Engine } from "../../../kernels/ops/linear.ts";
-import { failRange } from "../../core/errors.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import {
   type Call,
@@ -97,7 +96,6 @@ interface CellInstance {
 export const lstm: RunningKind<LSTMProgram> = {
   kind: "LSTM",
   instantiate(lstm) {
-    if (lstm.layers === null) failRange("model", "parts that the fast step runs", "others");
     const { hiddenSize, projSize, fill } = lstm;
     const { size: inputSize, qparams: input } = lstm.inputs[0]!;
     const size = projSize || hiddenSize;

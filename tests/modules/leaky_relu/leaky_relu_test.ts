@@ -13,7 +13,7 @@ import {
   tensor,
 } from "@splitgate/splitgate";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
-import { loadProgram } from "@splitgate/splitgate/runtime";
+import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { leakyReluFloat32 } from "../../../kernels/numeric/float_functions.ts";
 import { behindLinear, holdActivation } from "../activations.ts";
 

@@ -1,4 +1,4 @@
-import { loadProgram } from "@splitgate/splitgate/runtime";
+import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { dynamicLinear, dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";

@@ -1,7 +1,7 @@
 // LSTMs whose gates and cell states have other functions than torch's: every combination, in every
 // form.
 import { dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
-import { loadProgram } from "@splitgate/splitgate/runtime";
+import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import {
   BackendConfig,

@@ -14,9 +14,9 @@ import {
 import { roundHalfEven } from "@splitgate/splitgate/backend";
 import { sigmoidFloat32 } from "@splitgate/splitgate/kernels";
 import {
+  type BasicSession,
   loadProgram,
   type Program,
-  type Session,
   type SessionOptions,
 } from "@splitgate/splitgate/runtime";
 import { dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
@@ -30,7 +30,7 @@ const file: Uint8Array = compileModel(quantized);
 const model: Program = loadProgram(file);
 const kernels: SimdKernels = await simdKernels();
 const options: SessionOptions = { maxSteps: 2, kernels };
-const session: Session = model.createSession(options);
+const session: BasicSession = model.createSession(options);
 const output = new Float32Array(y.data.length);
 session.run(Float32Array.of(0.1, -0.4, 0.9, 0.3), output);
 const dynamic = quantizeDynamic(new LSTM({ inputSize: 2, hiddenSize: 3 }));

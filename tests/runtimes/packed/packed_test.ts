@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { createContext, runInContext } from "node:vm";
 import { stop } from "esbuild";
 import { compileModel, loadModel } from "@splitgate/splitgate";
-import { loadProgram } from "@splitgate/splitgate/runtime";
+import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { bundle } from "../bundle.ts";
 import { modelFile } from "../cases.ts";
 import config from "../../../deno.json" with { type: "json" };
@@ -75,7 +75,7 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
     });
 
     await t.step("its runtime runs where there is nothing but the language", async () => {
-      await Deno.writeTextFile(`${folder}/entry.mjs`, `export * from "${NAME}/runtime";`);
+      await Deno.writeTextFile(`${folder}/entry.mjs`, `export * from "${NAME}/runtime/state";`);
       await bundle(new URL(`file://${folder}/entry.mjs`), folder, "bare.js", {
         format: "iife",
         globalName: "runtime",

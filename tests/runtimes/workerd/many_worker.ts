@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { loadProgram, type Session } from "@splitgate/splitgate/runtime";
+import { loadProgram, type Session } from "@splitgate/splitgate/runtime/state";
 // @ts-ignore: data modules of the worker's configuration.
 import streamingModel from "streaming.program";
 

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { loadProgram, type Program, type Session } from "@splitgate/splitgate/runtime";
+import { loadProgram, type Program, type Session } from "@splitgate/splitgate/runtime/state";
 import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
 // @ts-ignore: workerd gives the compiled module, where Deno gives an instance's exports.
 import plainWasm from "@splitgate/splitgate/simd/plain.wasm";
@@ -52,9 +52,9 @@ interface Saved {
 const MAX_TEXT = 20_000;
 const MAX_STEPS = 4096;
 
-const thai: Program = loadProgram(new Uint8Array(thaiModel));
+const thai: Program<Session> = loadProgram(new Uint8Array(thaiModel));
 const dictionary = Dictionary.parse(thaiDictionary, thai.vocabulary);
-const streaming: Program = loadProgram(new Uint8Array(streamingModel));
+const streaming: Program<Session> = loadProgram(new Uint8Array(streamingModel));
 const simd: SimdKernels = await simdKernels({ module: plainWasm });
 
 /** A mistake of the caller. */

@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { stop } from "esbuild";
 import { Generator } from "@splitgate/splitgate";
-import { loadProgram } from "@splitgate/splitgate/runtime";
+import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { cut, Dictionary, parseRuns, wordEnds } from "../../../demo/segmenter.ts";
 import expected from "../expected.json" with { type: "json" };
 import { readAssets } from "../suite.ts";
