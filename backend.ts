@@ -20,3 +20,4 @@ export type { DType, QArray } from "./src/core/dtype.ts";
 export type { PerTensorQParams } from "./src/core/qparams.ts";
 export type * from "./src/runtime/data.ts";
 export type * from "./src/runtime/kind.ts";
+export type { ProjectingKernels, Projector, ProjectorProgram } from "./src/runtime/projector.ts";

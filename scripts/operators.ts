@@ -29,6 +29,7 @@ import { loadProgram, type Session } from "@splitgate/splitgate/runtime/state";
 import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";
 import config from "../deno.json" with { type: "json" };
 import { KIND_NAMES, kindOf } from "../src/modules/kinds.ts";
+import type { Backend } from "../src/runtime/kind.ts";
 import { BASE_KINDS } from "../src/runtime/kinds.ts";
 import { readArguments } from "./arguments.ts";
 import { OPERATOR_ROWS, type OperatorRow } from "./operator_rows.ts";
@@ -172,8 +173,21 @@ function formOf(
     arithmetic: `${weights.join("")}${qparams?.dtype ?? "float32"}`,
     portable: lowered.byParts === undefined ? "yes" : "by parts",
     simd: cell("SIMD", () => {
+      let projects = false;
+      const watched: Backend = {
+        name: kernels.name,
+        instantiate: (program) => kernels.instantiate(program),
+        projector(program, input) {
+          const projector = kernels.projector(program, input);
+          projects ||= projector !== null;
+          return projector;
+        },
+      };
       agree("SIMD", model.createSession({ ...options, kernels }));
-      return kernels.instantiate(lowered) === null ? "runs portable" : "yes";
+      if (kernels.instantiate(lowered) !== null) return "yes";
+      const running = [...BASE_KINDS, ...extra].find(({ kind }) => kind === lowered.kind)!;
+      if (lowered.byParts === undefined) running.instantiate(lowered as never, watched);
+      return projects ? "its products" : "runs portable";
     }),
     file: cell("model file", () => {
       agree("its model file", loadModel(saveModel(model)).createSession(options));
@@ -295,7 +309,8 @@ its outputs agree in all the ways that say yes.
   modules of integers.
 - **dynamic**: the same for \`quantizeDynamic\`, where activations are quantized at each call. Further columns name it only
   where it differs from the static form.
-- **SIMD**: "runs portable" is a module that runs by the portable kernels in a session with SIMD kernels.
+- **SIMD**: "runs portable" is a module that runs by the portable kernels in a session with SIMD kernels,
+  "its products" one whose products SIMD makes there.
 - **reference graph**: its operations between dequantize and quantize; dynamic modules have no such graph.
 - **equal to torch**: functions of torch 2.8 whose recorded values the kernels meet bit for bit, in both rounding families
   ([exactness](exactness.md) says how many). "no" is: nothing recorded to compare with.

@@ -7,6 +7,7 @@
  * @module
  */
 import type { PerTensorQParams } from "../core/qparams.ts";
+import type { ProjectingKernels } from "./projector.ts";
 
 /** What goes in or out of a module, a row. */
 export interface Port {
@@ -151,15 +152,18 @@ export interface ModuleInstance {
 export interface RunningKind<P extends NodeProgram = NodeProgram> {
   /** Its name in programs. */
   readonly kind: string;
-  /** The module made ready, by the portable kernels. */
-  instantiate(program: P): ModuleInstance;
+  /**
+   * The module made ready, by the portable kernels but for what it hands to a
+   * {@linkcode ProjectingKernels}.
+   */
+  instantiate(program: P, kernels?: Backend): ModuleInstance;
 }
 
 /**
  * Runs modules in another way than the portable kernels; what it is asked stands in the `./backend`
  * entry.
  */
-export interface Backend {
+export interface Backend extends ProjectingKernels {
   /** For messages: which one it is. */
   readonly name: string;
   /**

@@ -118,7 +118,7 @@ export class Program<S extends BasicSession = BasicSession> {
     if (!ready) {
       const modules = data.nodes.map(({ program }, i) =>
         kernels?.instantiate(program) ?? program.byParts?.instantiate() ??
-          this.#kinds[i]!.instantiate(program)
+          this.#kinds[i]!.instantiate(program, kernels)
       );
       ready = { modules, buffers: [] };
       this.#ready.set(kernels ?? this, ready);

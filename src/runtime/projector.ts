@@ -36,6 +36,18 @@ export type Projector = (
   offset: number,
 ) => void;
 
+/** Kernels that project rows in modules which they do not run as a whole. */
+export interface ProjectingKernels {
+  /**
+   * A projector of integers less their zero point, which {@linkcode projectorFor} asks for; null
+   * where the kernels do not run it. Absent where they run none.
+   *
+   * @param input Parameters of the integers.
+   * @internal
+   */
+  projector?(program: ProjectorProgram, input: PerTensorQParams): Projector | null;
+}
+
 /**
  * A projector of integers less their zero point or, on dequantized weights, of float32 values.
  *
@@ -78,4 +90,20 @@ export function makeProjector(
       out[offset + i] = saturates ? clamp(value, -MAX_FLOAT32, MAX_FLOAT32) : value;
     }
   };
+}
+
+/**
+ * A projector by the given kernels where they run it, and else by the portable ones.
+ *
+ * @param input Parameters of what it reads; null for float32 values.
+ * @param saturates As for {@linkcode makeProjector}.
+ */
+export function projectorFor(
+  program: ProjectorProgram,
+  input: PerTensorQParams | null,
+  kernels: ProjectingKernels | undefined,
+  saturates = true,
+): Projector {
+  const own = input && kernels?.projector?.(program, input);
+  return own ?? makeProjector(program, saturates);
 }

@@ -20,8 +20,9 @@ import {
   type Values,
 } from "../runtime/kind.ts";
 import { lstm as lstmKind, type LSTMCellProgram, type LSTMProgram } from "../runtime/kinds/lstm.ts";
-import { makeProjector, type Projector } from "../runtime/projector.ts";
+import { makeProjector, type Projector, type ProjectorProgram } from "../runtime/projector.ts";
 import { convertCentered } from "../runtime/centered.ts";
+import { SimdProjectors } from "./projector.ts";
 import {
   Arena,
   loadOperand,
@@ -523,6 +524,8 @@ export class SimdKernels implements Backend {
   readonly #oneStep: boolean;
   /** What told about the engine, for the first LSTM. */
   #unused: SimdExports | null;
+  /** Where the next projector stands, as long as others that stand there are in use. */
+  #projectors: WeakRef<SimdProjectors> | null = null;
 
   /**
    * Use {@linkcode simdKernels}.
@@ -561,9 +564,8 @@ export class SimdKernels implements Backend {
   instantiate(program: NodeProgram): ModuleInstance | null {
     if (!runs(program)) return null;
     const lstm = program;
-    const kernel = this.#unused ?? this.#instance();
+    const kernel = this.#take();
     const arena = new Arena(kernel.memory, this.#oneStep);
-    this.#unused = null;
     const tables = writeTables(arena, lstm.tables, lstm.layers!.flat().map(({ cell }) => cell));
     const image = lstm.image as SimdImage | undefined;
     const places = image?.kernels === this.#kind ? image.cells : this.#write(arena, lstm, tables);
@@ -585,6 +587,22 @@ export class SimdKernels implements Backend {
     });
     const tokens = lstm.layers![0]!.map(({ rows }) => rows && new SimdTokens(arena, rows, lstm));
     return new SimdLSTM(lstm, kernel, arena, cells, tokens);
+  }
+
+  projector(program: ProjectorProgram, input: PerTensorQParams): Projector | null {
+    let projectors = this.#projectors?.deref();
+    if (projectors === undefined || projectors.full) {
+      projectors = new SimdProjectors(this.#take(), this.#oneStep);
+      this.#projectors = new WeakRef(projectors);
+    }
+    return projectors.projector(program, input, this.relaxed);
+  }
+
+  /** A memory and its kernels, for no other use. */
+  #take(): SimdExports {
+    const kernel = this.#unused ?? this.#instance();
+    this.#unused = null;
+    return kernel;
   }
 
   image(lstm: NodeProgram): Image | null {

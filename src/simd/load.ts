@@ -92,10 +92,13 @@ function isKernel(module: WebAssembly.Module): boolean {
  *
  * Relaxed SIMD is used where the engine has it: its dot products are exact for activations of up to
  * 7 bits. An eighth bit takes a second product, only where it is set, for activations that seldom
- * have one (fbgemm's, whose range is reduced); others are multiplied as int16. Weights stay int8 in
- * memory, for int16 ones were nowhere faster: only what does not fit (activations of more than 8
+ * have one (fbgemm's, whose range is reduced); others are multiplied as int16. Activations of 9 to 14
+ * bits are two halves of 7 where a dot product is one instruction of the processor. Weights stay
+ * int8 in memory, for int16 ones were nowhere faster: only what does not fit (activations of 16
  * bits, weights beyond int8 once their zero point is taken off, sums of more than 24 bits) makes
  * them int16.
+ *
+ * Of modules that are no LSTM the kernels make the products: a Linear's, of any width.
  *
  * A sequence's inputs are projected as one product, several steps at a time, and the rows of a
  * batch step together: a row of eight takes .5 to .95 of the time of a row alone, the less the

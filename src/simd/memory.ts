@@ -477,6 +477,28 @@ function writeFixed(
   i32[w + CELL.STATE_SUM + SUM.FIXED] = fixedPoint > 15 ? FIXED.ALL : FIXED.NONE;
 }
 
+/** Writes what projects a cell's input to the cell at word `w`. */
+function writeInput({ i32, f32 }: Arena, w: number, input: Operand, projection: number): void {
+  const { groups, form, weights, offsets, min, max } = input;
+  i32[w + CELL.INPUT_GROUPS] = groups;
+  i32[w + CELL.INPUT_FORM] = form;
+  i32[w + CELL.INPUT_WEIGHTS] = weights;
+  i32[w + CELL.INPUT_PROJECTION] = projection;
+  for (let lane = 0; lane < 4; lane++) {
+    i32[w + CELL.INPUT_OFFSET + lane] = MAGIC_BITS + offsets[lane & 1]!;
+    f32[w + CELL.INPUT_LOWER + lane] = min;
+    f32[w + CELL.INPUT_UPPER + lane] = max;
+  }
+}
+
+/** Writes a cell that only projects inputs, of any number of rows. Returns its address. */
+export function writeInputCell(arena: Arena, input: Operand, projection: number): number {
+  const at = arena.take(CELL.SIZE * 4);
+  arena.i32[at / 4 + CELL.BLOCKS] = input.rows / BLOCK_ROWS;
+  writeInput(arena, at / 4, input, projection);
+  return at;
+}
+
 /**
  * Writes the constants of a cell.
  *
@@ -505,12 +527,7 @@ export function writeCell(
   i32[w + CELL.HIDDEN_GROUPS] = hidden.groups;
   i32[w + CELL.HIDDEN_FORM] = hidden.form;
   i32[w + CELL.HIDDEN_WEIGHTS] = hidden.weights;
-  if (input !== null) {
-    i32[w + CELL.INPUT_GROUPS] = input.groups;
-    i32[w + CELL.INPUT_FORM] = input.form;
-    i32[w + CELL.INPUT_WEIGHTS] = input.weights;
-    i32[w + CELL.INPUT_PROJECTION] = projection;
-  }
+  if (input !== null) writeInput(arena, w, input, projection);
   activations.forEach((table, i) => {
     const { from, to } = programs[table]!;
     const own = w + CELL.ACTIVATIONS + ACTIVATION.SIZE * i;
@@ -541,11 +558,6 @@ export function writeCell(
     i32[w + CELL.GATE_TABLES + lane] = tables[activations[lane]!]!;
     i32[w + CELL.STATE_TABLE + lane] = tables[activations[4]!]!;
     i32[w + CELL.HIDDEN_OFFSET + lane] = MAGIC_BITS + hidden.offsets[lane & 1]!;
-    if (input !== null) i32[w + CELL.INPUT_OFFSET + lane] = MAGIC_BITS + input.offsets[lane & 1]!;
-  }
-  if (input !== null) {
-    splat(CELL.INPUT_LOWER, input.min);
-    splat(CELL.INPUT_UPPER, input.max);
   }
   if (cell.fixedPoint > 0) writeFixed(arena, w, cell);
   const large = activations.some((i) =>

@@ -24,6 +24,7 @@ export class Counted implements Backend {
   readonly name = "counted";
   ran = 0;
   refused = 0; // a given state may span more than 16 bits
+  projected = 0;
   constructor(readonly backend: Backend) {}
   instantiate(...args: Parameters<Backend["instantiate"]>): ReturnType<Backend["instantiate"]> {
     const instance = this.backend.instantiate(...args);
@@ -31,6 +32,13 @@ export class Counted implements Backend {
     if (instance === null) this.refused++;
     else this.ran++;
     return instance;
+  }
+  projector(
+    ...args: Parameters<NonNullable<Backend["projector"]>>
+  ): ReturnType<NonNullable<Backend["projector"]>> {
+    const projector = this.backend.projector!(...args);
+    if (projector !== null) this.projected++;
+    return projector;
   }
 }
 

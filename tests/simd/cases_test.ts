@@ -15,6 +15,7 @@ for (const [name, backend] of backends) {
     const projected = executorCases.filter(({ c }) => c.projSize > 0).length;
     assertEquals(kernels.refused, projected);
     assertEquals(kernels.ran, executorCases.length - projected);
+    assert(kernels.projected > 10, `${kernels.projected} projectors`);
     assert(compared > 10000, `${compared} outputs`);
   });
 }

@@ -122,7 +122,7 @@ export function forwardRecurrent<M extends RecurrentModule>(
   if (given !== null || initial !== undefined) checkRecurrent("module", module, input, initial);
   const program = lower({ module, input, tokens: null, initial });
   const prepared = kernels?.instantiate(program) ?? program.byParts?.instantiate() ??
-    kind.instantiate(program as never);
+    kind.instantiate(program as never, kernels);
   prepared.reserve?.(batch, steps, splitGates);
   const running = prepared.createState?.(batch) ??
     createSlots(program, batch);

@@ -5,7 +5,7 @@
  */
 import { checkResults } from "../check_results.ts";
 import type { NodeProgram, RunningKind } from "../kind.ts";
-import { makeProjector, type ProjectorProgram } from "../projector.ts";
+import { projectorFor, type ProjectorProgram } from "../projector.ts";
 
 /** A linear layer's numbers. */
 export interface LinearProgram extends NodeProgram {
@@ -20,13 +20,13 @@ export interface LinearProgram extends NodeProgram {
 /** How Linear runs. */
 export const linear: RunningKind<LinearProgram> = {
   kind: "Linear",
-  instantiate({ projector, relu, inputs, output }) {
-    const width = inputs[0]!.size;
+  instantiate({ projector, relu, inputs, output }, kernels) {
+    const { size: width, qparams } = inputs[0]!;
     const { size } = output;
     const overflows = projector.float !== null && output.qparams === null;
     // Integers are bounded below by their parameters.
     const floors = relu && output.qparams === null;
-    const project = makeProjector(projector, false);
+    const project = projectorFor(projector, qparams, kernels, false);
     return {
       infallible: !overflows,
       process(_state, [x], out, call) {
