@@ -70,6 +70,7 @@ export { ReLU } from "./src/modules/relu/float.ts";
 export { Sigmoid } from "./src/modules/sigmoid/float.ts";
 export { Softmax, type SoftmaxOptions } from "./src/modules/softmax/float.ts";
 export { Tanh } from "./src/modules/tanh/float.ts";
+export { UnitNorm, type UnitNormOptions } from "./src/modules/unit_norm/float.ts";
 
 export { FakeQuantize, type FakeQuantizeOptions } from "./src/observer/fake_quantize.ts";
 export { FixedQParamsObserver, type FixedQParamsOptions } from "./src/observer/fixed.ts";

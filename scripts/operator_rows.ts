@@ -30,6 +30,7 @@ import {
   Sigmoid,
   Softmax,
   Tanh,
+  UnitNorm,
 } from "@splitgate/splitgate";
 
 /** A row of the table. */
@@ -170,4 +171,5 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
       new Graph({ before, op: { module: new LayerNorm({ normalizedShape: OUTPUTS }) } }),
     torch: ["quantized::layer_norm"],
   },
+  { kind: "UnitNorm", module: () => behind(new UnitNorm()), torch: [] },
 ];

@@ -1,6 +1,6 @@
 /**
- * BatchNorm1d (in eval mode) and LayerNorm, in float32 and in torch's quantized forms, and folding
- * of a batch normalization into the weights before it.
+ * BatchNorm1d (in eval mode) and LayerNorm, in float32 and in torch's quantized forms, folding of a
+ * batch normalization into the weights before it, and rows of length 1.
  *
  * @module
  */
@@ -354,5 +354,35 @@ export function layerNormInt8(
       );
       integers[row + i] = quantizeValue(y, inverse, to.zeroPoint, to.quantMin, to.quantMax);
     }
+  }
+}
+
+/**
+ * Rows divided by their length: `f(x / max(sqrt(sum of x²), eps))`, in double until the end.
+ *
+ * @param x Rows of `width` values.
+ * @param out As long as `x`; may be `x`.
+ * @param eps Above 0: what shorter rows are divided by.
+ *
+ * @example
+ * ```ts
+ * import { unitNormFloat32 } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Float32Array(2);
+ * unitNormFloat32(Float32Array.of(3, -4), 2, 1e-12, out);
+ * assertEquals([...out], [Math.fround(0.6), Math.fround(-0.8)]);
+ * ```
+ */
+export function unitNormFloat32(
+  x: Float32Array,
+  width: number,
+  eps: number,
+  out: Float32Array,
+): void {
+  for (let row = 0; row < x.length; row += width) {
+    let squares = 0;
+    for (let i = row; i < row + width; i++) squares += x[i]! * x[i]!;
+    const length = Math.max(Math.sqrt(squares), eps);
+    for (let i = row; i < row + width; i++) out[i] = x[i]! / length;
   }
 }

@@ -29,6 +29,7 @@ import { reluKind } from "./relu/kind.ts";
 import { sigmoidKind } from "./sigmoid/kind.ts";
 import { softmaxKind } from "./softmax/kind.ts";
 import { tanhKind } from "./tanh/kind.ts";
+import { unitNormKind } from "./unit_norm/kind.ts";
 
 /** Every kind of module, its name in files and QConfigMappings being its own. */
 export const KINDS: readonly Kind[] = [
@@ -53,6 +54,7 @@ export const KINDS: readonly Kind[] = [
   sigmoidKind,
   softmaxKind,
   tanhKind,
+  unitNormKind,
 ] as readonly unknown[] as readonly Kind[];
 
 const BY_NAME: ReadonlyMap<unknown, Kind> = new Map(KINDS.map((kind) => [kind.name, kind]));

@@ -34,6 +34,7 @@ import {
   tensor,
   tokens,
   type TokenTensor,
+  UnitNorm,
 } from "@splitgate/splitgate";
 import { generator } from "./arbitrary.ts";
 
@@ -43,6 +44,7 @@ const SAME_WIDTH = {
   LeakyReLU: () => new LeakyReLU({ negativeSlope: 0.2 }),
   Sigmoid: () => new Sigmoid(),
   Tanh: () => new Tanh(),
+  UnitNorm: () => new UnitNorm(),
   HardSigmoid: () => new HardSigmoid(),
   Softmax: () => new Softmax(),
   LogSoftmax: () => new LogSoftmax(),

@@ -19,6 +19,7 @@ import { MaxOverTime } from "../../modules/max_over_time/float.ts";
 import { MeanOverTime } from "../../modules/mean_over_time/float.ts";
 import type { Module } from "../../modules/module.ts";
 import { ReLU } from "../../modules/relu/float.ts";
+import { UnitNorm } from "../../modules/unit_norm/float.ts";
 import { Softmax } from "../../modules/softmax/float.ts";
 import { type Builder, type Flow, sizeOf, withSize } from "./builder.ts";
 import { type CellTensors, cellTensors, type Gates, LSTM_GATES } from "./cells.ts";
@@ -414,6 +415,10 @@ const ROWS: Readonly<Record<string, Import>> = {
   Dropout: nothing,
   BatchNormalization: batchNormalization,
   LayerNormalization: layerNormalization,
+  UnitNormalization: (call) => {
+    lastAxis(call.layer, call.inputs[0]!);
+    return pointwise(() => new UnitNorm())(call);
+  },
 };
 
 /** Makes modules of each class of layers. */
