@@ -193,6 +193,12 @@ export {
 } from "./src/io/architecture.ts";
 export { loadFloatModel, saveFloatModel } from "./src/io/float_model.ts";
 export { importSafetensors, type ImportTensorsOptions } from "./src/io/import_tensors.ts";
+export {
+  draftArchitecture,
+  type RecognizedModule,
+  recognizeModules,
+  type Shaped,
+} from "./src/io/recognize_modules.ts";
 export type { ImportedModel } from "./src/io/imported_model.ts";
 export { loadModel } from "./src/io/model_file.ts";
 export { saveModel } from "./src/io/model_write.ts";

@@ -3,7 +3,7 @@
  *
  *     deno run -A scripts/cut_models.ts FOLDER
  *
- * FOLDER holds `onnx-made` and `brainmaze` as their authors' scripts made them, each model with a
+ * FOLDER holds `onnx-made`, `brainmaze`, `parsernaam` and `uzmorph_bigru` as their authors' scripts made them, each model with a
  * reference of the outputs that its own library gives. Of brainmaze the weights of the
  * convolutions are left out, which no test reads, and most rows of the reference.
  */
@@ -60,5 +60,41 @@ async function cutBrainmaze(): Promise<void> {
   );
 }
 
+/** A model, and of its reference the tensors that are named: all rows, or the first so many. */
+async function cutReference(
+  folder: string,
+  files: readonly string[],
+  keep: Readonly<Record<string, number>>,
+): Promise<void> {
+  await Deno.mkdir(new URL(folder, TARGET), { recursive: true });
+  for (const file of files) {
+    await Deno.copyFile(
+      new URL(`${folder}/${file}`, source),
+      new URL(`${folder}/${file}`, TARGET),
+    );
+  }
+  const path = `${folder}/${folder}.reference.safetensors`;
+  const { tensors } = parseSafetensors(await Deno.readFile(new URL(path, source)));
+  const kept = Object.entries(keep).map(([name, rows]): [string, SafetensorsInput] => {
+    const { data, shape: [all, ...row] } = tensors.get(name)!;
+    const count = Math.min(rows, all!);
+    return [name, { data: data.slice(0, data.length / all! * count), shape: [count, ...row] }];
+  });
+  await Deno.writeFile(new URL(path, TARGET), writeSafetensors(kept));
+}
+
 await copyFolder("onnx-made");
 await cutBrainmaze();
+await cutReference("parsernaam", ["LICENSE", "README.md", "parsernaam.pt"], {
+  x: Infinity,
+  x_calibration: Infinity,
+  y: Infinity,
+  y_final: Infinity,
+});
+await cutReference("uzmorph_bigru", ["NOTICE", "README.md", "morph_bigru.pth"], {
+  x: 4,
+  y: 4,
+  x_calibration: Infinity,
+  x_more: Infinity,
+  y_more_argmax: Infinity,
+});

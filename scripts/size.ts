@@ -22,6 +22,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   "./import/onnx": 25600,
   "./import/keras": 35840,
   "./import/tfjs": 4096,
+  "./import/torch": 8192,
 };
 
 /** What an entry point weighs, in bytes. */

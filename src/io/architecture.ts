@@ -200,7 +200,7 @@ export function architectureOf(model: Module): Architecture {
 }
 
 /** Tensors by the module that they belong to: their names up to the last dot. */
-function byModule<T>(tensors: ReadonlyMap<string, T>): Map<string, Map<string, T>> {
+export function byModule<T>(tensors: ReadonlyMap<string, T>): Map<string, Map<string, T>> {
   const groups = new Map<string, Map<string, T>>();
   for (const [name, tensor] of tensors) {
     const dot = name.lastIndexOf(".");

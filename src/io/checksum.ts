@@ -8,7 +8,7 @@
 import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import { crc32 } from "../core/crc32.ts";
 import { failRange, show } from "../core/errors.ts";
-import { ARRAY_TYPES } from "./safetensors.ts";
+import { ARRAY_TYPES } from "./dtypes.ts";
 import type { SafetensorsInput } from "./safetensors_write.ts";
 
 type Tensors = Iterable<readonly [name: string, tensor: SafetensorsInput]>;

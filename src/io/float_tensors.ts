@@ -6,7 +6,7 @@
 import { isFloat32Array, typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import { checkBuiltIn, show } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
-import type { SafetensorsArray } from "./safetensors.ts";
+import type { SafetensorsArray } from "./dtypes.ts";
 
 /** A tensor of a file, of any dtype. */
 export interface AnyTensor {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { BytesSource } from "../core/bytes.ts";
 import { checkOptions } from "../core/check.ts";
 import { checkBoolean, failRange, failType, show } from "../core/errors.ts";
 import type { StateDictEntry } from "../modules/module.ts";
@@ -104,7 +105,7 @@ export function importTensors(
  * @param options.architecture What the model is made of.
  * @param options.prefix What is left out of names.
  * @param options.strict Whether tensors that are left over are an error.
- * @throws {TypeError} If `bytes` is no Uint8Array, or an option is of the wrong kind.
+ * @throws {TypeError} If `bytes` is neither a buffer nor a view, or an option is of the wrong kind.
  * @throws {RangeError} If the file is malformed, or modules and tensors do not fit together: the
  * message names the module.
  *
@@ -124,7 +125,7 @@ export function importTensors(
  * ```
  */
 export function importSafetensors(
-  bytes: Uint8Array,
+  bytes: BytesSource,
   options: ImportTensorsOptions,
 ): ImportedModel {
   return importTensors(parseSafetensors(bytes).tensors, options);

@@ -14,7 +14,10 @@ export interface Recognized {
   readonly wayOn: string;
 }
 
-const TORCH = "scripts/export_torch.py makes a model file of a quantized torch model";
+const TORCH =
+  "importTorch makes a float model of it, scripts/export_torch.py a model file of a quantized one";
+
+const KERAS = "importKeras makes a float model of it";
 
 /** Formats by their first bytes, one character a byte. */
 const MAGIC: readonly (readonly [start: RegExp, kind: string, wayOn: string])[] = [
@@ -26,11 +29,11 @@ const MAGIC: readonly (readonly [start: RegExp, kind: string, wayOn: string])[] 
     "what torch.save wrote",
     TORCH,
   ],
-  [/^PK\x03\x04[^]{26}(metadata|config)\.json/, "a Keras model", ""],
+  [/^PK\x03\x04[^]{26}(metadata|config)\.json/, "a Keras model", KERAS],
   [/^PK\x03\x04[^]{26}[^]*?\.npy/, "a NumPy archive (.npz)", ""],
   [/^PK\x03\x04/, "a zip archive", ""],
   [/^\x80[\x02-\x05]/, "a pickle, as torch.save wrote before torch 1.6", TORCH],
-  [/^\x89HDF\r\n/, "an HDF5 file, as Keras writes (.h5)", ""],
+  [/^\x89HDF\r\n/, "an HDF5 file, as Keras writes (.h5)", KERAS],
   [/^[^]{4}TFL3/, "a TensorFlow Lite model", ""],
   [/^\x93NUMPY/, "a NumPy array (.npy)", ""],
   [/^GGUF/, "a GGUF model", ""],
@@ -39,7 +42,11 @@ const MAGIC: readonly (readonly [start: RegExp, kind: string, wayOn: string])[] 
   [/^\x28\xb5\x2f\xfd/, "Zstandard's output", "decompress it first"],
   // The first field, ir_version, and then producer_name, a domain, a docstring, the graph or the
   // opset.
-  [/^\x08[\x01-\x1f][\x12\x1a\x22\x2a\x32\x3a\x42]/, "an ONNX model", ""],
+  [
+    /^\x08[\x01-\x1f][\x12\x1a\x22\x2a\x32\x3a\x42]/,
+    "an ONNX model",
+    "importOnnx makes a float model of it",
+  ],
   [/^(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)/i, "an HTML page", "is the address right?"],
   [/^(\xef\xbb\xbf)?\s*</, "an XML document", ""],
   [/^(\xef\xbb\xbf)?\s*[[{]/, "a JSON text", ""],

@@ -8,21 +8,9 @@
  */
 import { bytesOf, type BytesSource } from "../core/bytes.ts";
 import { checkObject, failRange, isObject, parseJson, show } from "../core/errors.ts";
-import { SMALL_FLOATS } from "./small_floats.ts";
+import { ARRAY_TYPES, decodeValues, elementBytes, knownDtypes } from "./dtypes.ts";
+import type { SafetensorsArray } from "./dtypes.ts";
 import { recognize } from "./recognize.ts";
-
-/** The arrays that hold U64, I64, F64, F32, U32, I32, U16, I16, I8 and U8, in this order. */
-export type SafetensorsArray =
-  | BigUint64Array
-  | BigInt64Array
-  | Float64Array
-  | Float32Array
-  | Uint32Array
-  | Int32Array
-  | Uint16Array
-  | Int16Array
-  | Int8Array
-  | Uint8Array;
 
 /** One tensor of a file: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsEntry {
@@ -46,31 +34,6 @@ export interface SafetensorsFile {
   metadata: Record<string, string>;
 }
 
-interface ArrayType {
-  readonly name: string;
-  readonly BYTES_PER_ELEMENT: number;
-  new (
-    buffer: ArrayBufferLike,
-    byteOffset?: number,
-    length?: number,
-  ): SafetensorsArray;
-}
-
-/** dtype -> array, in the order in which the reference writes dtypes. */
-export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<unknown, ArrayType>([
-  ["U64", BigUint64Array],
-  ["I64", BigInt64Array],
-  ["F64", Float64Array],
-  ["F32", Float32Array],
-  ["U32", Uint32Array],
-  ["I32", Int32Array],
-  ["U16", Uint16Array],
-  ["I16", Int16Array],
-  ["I8", Int8Array],
-  ["U8", Uint8Array],
-  ["BOOL", Uint8Array],
-]);
-
 /** A tensor, and where its bytes begin and end in a file's data. */
 interface PlacedTensor {
   name: string;
@@ -78,6 +41,8 @@ interface PlacedTensor {
   begin: number;
   end: number;
 }
+
+export type { SafetensorsArray };
 
 /** How dtypes are called, those that are not known yet too. */
 const DTYPE = /^[A-Z][A-Z0-9_]{0,15}$/;
@@ -195,9 +160,7 @@ function readTensor(
   if (!(length < 2 ** 53)) {
     return failTensor(name, ".shape", "integers of a product below 2^53", shape);
   }
-  const type = ARRAY_TYPES.get(dtype);
-  const small = SMALL_FLOATS.get(dtype);
-  const each = type?.BYTES_PER_ELEMENT ?? small?.bytes;
+  const each = elementBytes(dtype);
   const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [];
   const room = bytes.length - start;
   // How large elements are whose dtype is not known, only the offsets say.
@@ -206,24 +169,19 @@ function readTensor(
   if (!placed || end > room) {
     return failTensor(name, ".data_offsets", `${size} bytes within ${room}`, offsets);
   }
-  const { buffer } = bytes;
-  const from = bytes.byteOffset + start + begin;
-  if (type !== undefined) {
-    const data = from % each!
-      ? new type(buffer.slice(from, from + size))
-      : new type(buffer, from, length);
-    return { name, entry: { dtype, shape, data }, begin, end };
+  const own = bytes.subarray(start + begin, start + end);
+  if (ARRAY_TYPES.has(dtype)) {
+    return { name, entry: { dtype, shape, data: decodeValues(dtype, own) }, begin, end };
   }
-  let data: Float32Array | undefined;
+  let data: SafetensorsArray | undefined;
   const entry: SafetensorsEntry = {
     dtype,
     shape,
     get data() {
-      if (small === undefined) {
-        const known = [...ARRAY_TYPES.keys(), ...SMALL_FLOATS.keys()];
-        return failTensor(name, ".dtype", `one of ${known.join(", ")}`, dtype);
+      if (each === undefined) {
+        return failTensor(name, ".dtype", `one of ${knownDtypes().join(", ")}`, dtype);
       }
-      return data ??= small.widen(bytes.subarray(start + begin, start + end));
+      return data ??= decodeValues(dtype, own);
     },
   };
   return { name, entry, begin, end };

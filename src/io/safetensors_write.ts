@@ -6,7 +6,8 @@
 import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import type { Bytes } from "../core/bytes.ts";
 import { checkInteger, failRange, failType } from "../core/errors.ts";
-import { ARRAY_TYPES, MAX_HEADER, type SafetensorsArray } from "./safetensors.ts";
+import { ARRAY_TYPES, type SafetensorsArray } from "./dtypes.ts";
+import { MAX_HEADER } from "./safetensors.ts";
 
 /** A tensor to write: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsInput {

@@ -20,7 +20,8 @@ function zip(name: string): Uint8Array {
   return bytes;
 }
 
-const EXPORT = "scripts/export_torch.py makes a model file of a quantized torch model";
+const EXPORT =
+  "importTorch makes a float model of it, scripts/export_torch.py a model file of a quantized one";
 
 /**
  * Beginnings of files, as torch 2.8 and NumPy wrote them or their formats say, and what is said of
@@ -48,15 +49,19 @@ const files: [bytes: Uint8Array, kind: string, wayOn: string][] = [
   ],
   [base64("k05VTVBZAQB2AHsnZGVzY3InOiAnPGY4JywgJ2ZvcnRyYW4="), "a NumPy array (.npy)", ""],
   [base64("H4sIACHBDWsC/8tIzcnJBwCGphA2BQAAAA=="), "gzip's output", "decompress it first"],
-  [zip("metadata.json"), "a Keras model", ""],
+  [zip("metadata.json"), "a Keras model", "importKeras makes a float model of it"],
   [zip("readme.txt"), "a zip archive", ""],
   [
     Uint8Array.of(0x89, 72, 68, 70, 13, 10, 26, 10, 0, 0),
     "an HDF5 file, as Keras writes (.h5)",
-    "",
+    "importKeras makes a float model of it",
   ],
   [Uint8Array.of(28, 0, 0, 0, 0x54, 0x46, 0x4c, 0x33, 0, 0), "a TensorFlow Lite model", ""],
-  [Uint8Array.of(8, 7, 0x12, 7, 0x70, 0x79, 0x74, 0x6f, 0x72, 0x63, 0x68), "an ONNX model", ""],
+  [
+    Uint8Array.of(8, 7, 0x12, 7, 0x70, 0x79, 0x74, 0x6f, 0x72, 0x63, 0x68),
+    "an ONNX model",
+    "importOnnx makes a float model of it",
+  ],
   [text("GGUF\x03\0\0\0"), "a GGUF model", ""],
   [text("<!DOCTYPE html>\n<title>404</title>"), "an HTML page", "is the address right?"],
   [text("\ufeff\n <html lang=en>"), "an HTML page", "is the address right?"],

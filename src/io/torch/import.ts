@@ -1,0 +1,49 @@
+/**
+ * Float models out of files of torch.save.
+ *
+ * @module
+ */
+import type { BytesSource } from "../../core/bytes.ts";
+import { checkOptions } from "../../core/check.ts";
+import { importTensors, type ImportTensorsOptions, listed } from "../import_tensors.ts";
+import type { ImportedModel } from "../imported_model.ts";
+import { readTorch, type ReadTorchOptions } from "./state_dict.ts";
+
+/** Options of {@linkcode importTorch}. */
+export interface ImportTorchOptions extends ImportTensorsOptions, ReadTorchOptions {
+  /** Whether tensors that no module takes, and opaque values, are an error; false by default. */
+  readonly strict?: boolean;
+}
+
+/**
+ * Makes a float model of a file of torch.save, and an architecture: a state dict does not say what
+ * its modules are, nor what stands between them. `draftArchitecture` drafts one.
+ *
+ * @param bytes A whole .pt, .pth, .bin or .ckpt file.
+ * @param options.architecture What the model is made of.
+ * @param options.prefix What is left out of names.
+ * @param options.key Where the state dict stands in the checkpoint.
+ * @param options.strict Whether what is left over, or opaque, is an error.
+ * @throws {TypeError} If `bytes` is neither a buffer nor a view, or an option is of the wrong kind.
+ * @throws {RangeError} If the file cannot be read, or modules and tensors do not fit together: the
+ * message names the module.
+ */
+export function importTorch(bytes: BytesSource, options: ImportTorchOptions): ImportedModel {
+  checkOptions("options", options, ["architecture", "prefix", "strict", "key"]);
+  const { key, strict, ...rest } = options;
+  const file = readTorch(bytes, {
+    ...key !== undefined && { key },
+    ...strict !== undefined && { strict },
+  });
+  const { model, notes } = importTensors(file.tensors, {
+    ...rest,
+    ...strict !== undefined && { strict },
+  });
+  const beside = file.others.map(({ path, what }) => path || what);
+  return {
+    model,
+    notes: beside.length === 0
+      ? notes
+      : [...notes, `beside the state dict, and left out: ${listed(beside)}`],
+  };
+}
