@@ -39,6 +39,9 @@ export interface KerasConfig {
 }
 
 const SEQUENTIAL = "Sequential";
+
+/** Lists within lists that stand for tensors. */
+const MAX_DEPTH = 8;
 const FUNCTIONAL: readonly unknown[] = ["Functional", "Model"];
 
 /** Requires what a config says of a layer. */
@@ -55,9 +58,11 @@ export function readLayer(at: string, value: unknown): KerasLayer {
 }
 
 /** The tensors that a list holds, `["name", 0, 0]` each, alone or in lists. */
-export function tensorsIn(at: string, value: unknown): string[] {
-  if (!Array.isArray(value)) return failRange(at, "tensors of layers", value);
-  if (typeof value[0] !== "string") return value.flatMap((each) => tensorsIn(at, each));
+export function tensorsIn(at: string, value: unknown, depth = 0): string[] {
+  if (!Array.isArray(value) || depth > MAX_DEPTH) failRange(at, "tensors of layers", value);
+  if (typeof value[0] !== "string") {
+    return value.flatMap((each) => tensorsIn(at, each, depth + 1));
+  }
   const [name, call = 0, output = 0] = value;
   if (call !== 0) failRange(at, "layers that are called once", `call ${call} of ${name}`);
   if (output !== 0) failRange(at, "the first output of a layer", `output ${output} of ${name}`);

@@ -61,9 +61,10 @@ const CONTIGUOUS = 1;
 /** Texts of an attribute that are read at most; Keras splits longer lists. */
 const MAX_TEXTS = 65536;
 
-/** Steps of work that any file may cost, and bytes of a file that allow one more. */
+/** Steps of work that any file may cost, bytes of a file that allow one more, and all of them. */
 const FREE_STEPS = 20000;
 const BYTES_A_STEP = 32;
+const MAX_STEPS = 200000;
 
 /** Bytes that cost a step where they are copied out of a file. */
 const COPIED_A_STEP = 16;
@@ -108,7 +109,7 @@ function guarded<T>(path: string, call: () => T): T {
 function metered(bytes: Uint8Array): ArrayBuffer {
   const { buffer } = Uint8Array.from(bytes);
   const view = new DataView(buffer);
-  let left = FREE_STEPS + bytes.length / BYTES_A_STEP;
+  let left = Math.min(FREE_STEPS + bytes.length / BYTES_A_STEP, MAX_STEPS);
   const slice = (from: number, to: number): ArrayBuffer => {
     const copy = ArrayBuffer.prototype.slice.call(buffer, from, to) as ArrayBuffer;
     left -= 1 + copy.byteLength / COPIED_A_STEP;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { BytesSource } from "../../core/bytes.ts";
 import { checkOptions } from "../../core/check.ts";
 import type { ImportedModel } from "../imported_model.ts";
 import { importLayers, type ImportLayersOptions, LAYER_OPTIONS } from "./model.ts";
@@ -16,8 +17,8 @@ export interface ImportKerasOptions extends ReadKerasOptions, ImportLayersOption
  * the config beside. Its modules are called by the layers, take [batch, steps, ...] and compute
  * what Keras computes, in float32.
  *
- * @param bytes A whole file.
- * @throws {TypeError} If `bytes` is no Uint8Array, or an option is unknown or of the wrong type.
+ * @param bytes A whole file, in a view or buffer of any kind.
+ * @throws {TypeError} If `bytes` holds none, or an option is unknown or of the wrong type.
  * @throws {RangeError} If the file cannot be read, or a layer is not supported: the message names
  * it and lists those that are.
  *
@@ -36,7 +37,7 @@ export interface ImportKerasOptions extends ReadKerasOptions, ImportLayersOption
  * assertEquals(notes.length, 1);
  * ```
  */
-export function importKeras(bytes: Uint8Array, options: ImportKerasOptions = {}): ImportedModel {
+export function importKeras(bytes: BytesSource, options: ImportKerasOptions = {}): ImportedModel {
   checkOptions("options", options, ["config", ...LAYER_OPTIONS]);
   const { config, ...layers } = options;
   return importLayers(readKeras(bytes, config === undefined ? {} : { config }), layers);

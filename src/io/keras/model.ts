@@ -28,8 +28,9 @@ export interface ImportLayersOptions {
   /** Imports a part of the model; a text is where it ends. */
   readonly cut?: string | KerasCut;
   /**
-   * "lengths": steps that Masking or an Embedding with mask_zero skips are padding behind
-   * sequences, which `lengths` tell; without it such a model is refused.
+   * "lengths": whoever runs the model leaves out the steps that Masking or an Embedding with
+   * mask_zero skips, as padding behind sequences by their `lengths`; without it such a model is
+   * refused.
    */
   readonly masking?: "lengths";
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { Unzip, UnzipInflate } from "fflate/browser";
-import { isUint8Array } from "../../../kernels/numeric/typed_array.ts";
+import { bytesOf, type BytesSource } from "../../core/bytes.ts";
 import { checkOptions } from "../../core/check.ts";
 import { failRange, failType, isObject } from "../../core/errors.ts";
 import { recognize } from "../recognize.ts";
@@ -198,8 +198,8 @@ function readHdf5(bytes: Uint8Array, given: unknown, writtenBy: string): KerasFi
  * the config beside. Weights come as float32, by layer, in Keras' layout and order; those of
  * optimizers are left where they are.
  *
- * @param bytes A whole file.
- * @throws {TypeError} If `bytes` is no Uint8Array, or an option is unknown.
+ * @param bytes A whole file, in a view or buffer of any kind.
+ * @throws {TypeError} If `bytes` holds none, or an option is unknown.
  * @throws {RangeError} If it is no such file or damaged, an array is in chunks or holds no numbers,
  * or the config is missing.
  *
@@ -216,25 +216,25 @@ function readHdf5(bytes: Uint8Array, given: unknown, writtenBy: string): KerasFi
  * ]);
  * ```
  */
-export function readKeras(bytes: Uint8Array, options: ReadKerasOptions = {}): KerasFile {
-  if (!isUint8Array(bytes)) failType("bytes", "a Uint8Array", bytes);
+export function readKeras(bytes: BytesSource, options: ReadKerasOptions = {}): KerasFile {
+  const file = bytesOf("bytes", bytes);
   checkOptions("options", options, ["config"]);
   const { config = null } = options;
   if (config !== null && typeof config !== "string" && !isObject(config)) {
     failType("options.config", "JSON, or what it stands for", config);
   }
   const given = typeof config === "string" ? parseConfig("options.config", config) : config;
-  const start = String.fromCharCode(...bytes.subarray(0, 4));
-  if (start === "\x89HDF") return readHdf5(bytes, given, "");
+  const start = String.fromCharCode(...file.subarray(0, 4));
+  if (start === "\x89HDF") return readHdf5(file, given, "");
   if (start !== "PK\x03\x04") {
-    const known = recognize(bytes);
+    const known = recognize(file);
     return failRange("bytes", "a file of Keras (.h5, .hdf5, .keras)", known?.kind ?? start);
   }
-  const files = unzip(bytes);
+  const files = unzip(file);
   const text = (name: string) => {
-    const file = files.get(name);
-    if (file === undefined) failRange("bytes", `an archive of Keras, with ${name}`, "none");
-    return new TextDecoder().decode(file);
+    const entry = files.get(name);
+    if (entry === undefined) failRange("bytes", `an archive of Keras, with ${name}`, "none");
+    return new TextDecoder().decode(entry);
   };
   const own = parseConfig(CONFIG, text(CONFIG));
   const version = fieldOf(parseConfig(METADATA, text(METADATA)), "keras_version");

@@ -4,14 +4,14 @@
  *
  * @module
  */
-import { isUint8Array } from "../../../kernels/numeric/typed_array.ts";
+import { bytesOf, type BytesSource } from "../../core/bytes.ts";
 import { failRange, failType, isObject } from "../../core/errors.ts";
 import { fieldOf, readConfig } from "../keras/config.ts";
 import { SMALL_FLOATS } from "../small_floats.ts";
 import type { KerasFile, KerasWeight } from "../keras/weights.ts";
 
-/** The shards of a model by their paths in model.json, or one after the other in a Uint8Array. */
-export type TfjsShards = ReadonlyMap<string, Uint8Array> | Uint8Array;
+/** The shards of a model by their paths in model.json, or one after the other. */
+export type TfjsShards = ReadonlyMap<string, BytesSource> | BytesSource;
 
 /** Bytes of a value of each type, and the values of bytes. */
 const STORED: Readonly<
@@ -51,10 +51,14 @@ function groupsOf(json: unknown): Group[] {
 }
 
 /** The bytes of a group's shards. */
-function bytesOf(paths: readonly string[], shards: ReadonlyMap<string, Uint8Array>): Uint8Array {
+function joinShards(
+  paths: readonly string[],
+  shards: ReadonlyMap<string, BytesSource>,
+): Uint8Array {
   const parts = paths.map((path) => {
     const shard = shards.get(path);
-    return isUint8Array(shard) ? shard : failRange("shards", `a Uint8Array for ${path}`, shard);
+    if (shard === undefined) failRange("shards", `the bytes of ${path}`, shard);
+    return bytesOf(`shards.${path}`, shard);
   });
   const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -134,12 +138,11 @@ export function readTfjs(modelJson: string | object, shards: TfjsShards): KerasF
   const config = fieldOf(topology, "model_config") ?? topology;
   const layers = new Set(readConfig(config).layers.map(({ name }) => name));
   const groups = groupsOf(json);
-  const whole = isUint8Array(shards) ? shards : null;
-  if (whole === null && !isMap(shards)) failType("shards", "a Map or a Uint8Array", shards);
+  const whole = isMap(shards) ? null : bytesOf("shards", shards);
   const weights = new Map<string, KerasWeight[]>();
   let start = 0;
   for (const { paths, weights: entries } of groups) {
-    const bytes = whole ?? bytesOf(paths, shards as ReadonlyMap<string, Uint8Array>);
+    const bytes = whole ?? joinShards(paths, shards as ReadonlyMap<string, BytesSource>);
     if (whole === null) start = 0;
     for (const entry of entries) {
       const [weight, size] = readWeight(bytes, start, entry);
@@ -154,6 +157,6 @@ export function readTfjs(modelJson: string | object, shards: TfjsShards): KerasF
   return { version: typeof version === "string" ? version : "", config, weights };
 }
 
-function isMap(value: unknown): boolean {
+function isMap(value: TfjsShards): value is ReadonlyMap<string, BytesSource> {
   return Object.prototype.toString.call(value) === "[object Map]";
 }

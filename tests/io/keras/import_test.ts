@@ -69,10 +69,8 @@ function importChanged(file: string, index: number, change: object) {
 }
 
 Deno.test("importKeras() refuses models of layers that it does not know", () => {
-  for (const [file, layer] of [["gru.keras", "gru (GRU)"], ["conv.h5", "conv1d (Conv1D)"]]) {
-    const message = `layer ${layer}: expected a layer of Dense, `;
-    assertThrows(() => importKeras(read(`keras-made/${file}`)), RangeError, message);
-  }
+  const message = "layer gru (GRU): expected a layer of Dense, ";
+  assertThrows(() => importKeras(read("keras-made/gru.keras")), RangeError, message);
 });
 
 Deno.test("importKeras() refuses the first layer that it does not support, by name and class", () => {
@@ -83,8 +81,8 @@ Deno.test("importKeras() refuses the first layer that it does not support, by na
   refused(
     "lstm.keras",
     1,
-    { return_state: true },
-    "layer first (LSTM).return_state: expected false",
+    { time_major: true },
+    "layer first (LSTM).time_major: expected false",
   );
   refused(
     "lstm.keras",

@@ -1,10 +1,22 @@
 import { assert } from "@std/assert";
-import { convert, getPreset, type Graph, prepare, type Tensor } from "@splitgate/splitgate";
+import {
+  convert,
+  getPreset,
+  type Graph,
+  prepare,
+  type SafetensorsEntry,
+  type Tensor,
+  tensor,
+} from "@splitgate/splitgate";
+import { importKeras, skipMasked } from "@splitgate/splitgate/import/keras";
 import { importTfjs, shardPaths } from "@splitgate/splitgate/import/tfjs";
 import { assertClose, inputOf, read, references } from "./models.ts";
 
 /** The same class in so many rows. */
 const AGREEMENT = 0.98;
+
+/** Rows that models are calibrated on. */
+const CALIBRATION = 24;
 
 /** A model of TensorFlow.js: its JSON and its shards. */
 function tfjs(name: string): [json: string, shards: Map<string, Uint8Array>] {
@@ -17,12 +29,21 @@ function tfjs(name: string): [json: string, shards: Map<string, Uint8Array>] {
 const LOGITS = { cut: { activation: false } } as const;
 
 /** Models by the folder and name of their references. */
-const IMPORTED: Record<string, () => Graph> = Object.fromEntries(
-  ["lstm-chars", "lstm-chars-uint8"].map((name) => [
-    `tfjs-made/${name}/${name}`,
-    () => importTfjs(...tfjs(name), LOGITS).model,
-  ]),
-);
+const IMPORTED: Record<string, () => Graph> = {
+  ...Object.fromEntries(
+    ["lstm-chars", "lstm-chars-uint8"].map((name) => [
+      `tfjs-made/${name}/${name}`,
+      () => importTfjs(...tfjs(name), LOGITS).model,
+    ]),
+  ),
+};
+
+/** The first rows of a tensor. */
+function firstRows({ data, shape, ...rest }: SafetensorsEntry, rows: number): SafetensorsEntry {
+  const length = Math.min(rows, shape[0]!) * data.length / shape[0]!;
+  const part = data.slice(0, length) as SafetensorsEntry["data"];
+  return { ...rest, data: part, shape: [Math.min(rows, shape[0]!), ...shape.slice(1)] };
+}
 
 /** Where the largest of each row's values stands; the sign where there is one value. */
 function classes({ data, shape }: Tensor): number[] {
@@ -43,7 +64,7 @@ for (const [path, load] of Object.entries(IMPORTED)) {
   Deno.test(`${path}: the int8 model, by the recommended preset, gives the float one's classes`, () => {
     const tensors = references(`${path}.reference.safetensors`);
     const observed = prepare(load(), getPreset("accurate"));
-    observed.forward(inputOf(tensors.get("x_calibration")!));
+    observed.forward(inputOf(firstRows(tensors.get("x_calibration")!, CALIBRATION)));
     const x = inputOf(tensors.get("x")!);
     const expected = tensors.get("y") as unknown as Tensor;
     const y = { ...expected, data: new Float32Array(expected.data.length) };
@@ -53,3 +74,55 @@ for (const [path, load] of Object.entries(IMPORTED)) {
     assert(same >= AGREEMENT * expectedClasses.length, `${same} of ${expectedClasses.length}`);
   });
 }
+
+const ASTRORAPID = "astrorapid/ZTF_unknown_redshift.hdf5";
+
+/** Sequences of a tensor without the steps of which all values are 0, and where those stand. */
+function* withoutMasked({ data, shape }: Tensor): Iterable<{ x: Tensor; steps: number[] }> {
+  const [rows, length, width] = shape as [number, number, number];
+  for (let row = 0; row < rows; row++) {
+    const at = (step: number) => (row * length + step) * width;
+    const used = Array.from({ length }, (_, step) => step)
+      .filter((step) => data.subarray(at(step), at(step + 1)).some((value) => value !== 0));
+    if (used.length === 0) continue;
+    const values = used.flatMap((step) => [...data.subarray(at(step), at(step + 1))]);
+    const steps = used.map((step) => row * length + step);
+    yield { x: tensor(values, [1, used.length, width]), steps };
+  }
+}
+
+Deno.test("astrorapid: with the steps that Masking skips, all steps give the reference's output", () => {
+  const tensors = references("astrorapid/astrorapid.reference.safetensors");
+  const { x, lengths, restore } = skipMasked(tensors.get("x") as unknown as Tensor);
+  for (const [cut, name] of [[LOGITS, "y"], [{}, "y_final"]] as const) {
+    const { model } = importKeras(read(ASTRORAPID), { ...cut, masking: "lengths" });
+    assertClose(name, restore(model.forward(x, { lengths })), tensors.get(name)!, 1e-5);
+  }
+});
+
+Deno.test("astrorapid: without the steps that Masking skips, each used step gives the reference's output, and int8 its class", () => {
+  const tensors = references("astrorapid/astrorapid.reference.safetensors");
+  const { model } = importKeras(read(ASTRORAPID), { ...LOGITS, masking: "lengths" });
+  const expected = tensors.get("y") as unknown as Tensor;
+  const width = expected.shape.at(-1)!;
+  const largest = expected.data.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+  const observed = prepare(model, getPreset("accurate"));
+  const calibration = [...withoutMasked(tensors.get("x_calibration") as unknown as Tensor)];
+  for (const { x } of calibration.slice(0, CALIBRATION)) observed.forward(x);
+  const session = convert(observed).createSession({ maxSteps: expected.shape[1]! });
+  let same = 0, all = 0;
+  for (const { x, steps } of withoutMasked(tensors.get("x") as unknown as Tensor)) {
+    const y = model.forward(x);
+    const rows = steps.flatMap((step) => [
+      ...expected.data.subarray(step * width, (step + 1) * width),
+    ]);
+    rows.forEach((value, i) => assert(Math.abs(value - y.data[i]!) <= 1e-5 * largest));
+    const int8 = { ...y, data: new Float32Array(y.data.length) };
+    session.reset();
+    session.run(x.data, int8.data);
+    const wanted = classes(tensor(rows, y.shape));
+    same += classes(int8).filter((value, step) => value === wanted[step]).length;
+    all += steps.length;
+  }
+  assert(all > 1000 && same >= AGREEMENT * all, `${same} of ${all}`);
+});

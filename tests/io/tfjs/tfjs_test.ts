@@ -66,9 +66,9 @@ Deno.test("readTfjs() reads float16, uint16 and plain weights", () => {
 Deno.test("readTfjs() names what is missing or wrong", () => {
   assertThrows(() => readTfjs("{", SHARDS), RangeError, "modelJson: expected JSON");
   assertThrows(() => readTfjs({}, SHARDS), RangeError, "modelTopology: expected a layers model");
-  assertThrows(() => readTfjs(TEXT, new Map()), RangeError, `a Uint8Array for ${PATHS[0]}`);
+  assertThrows(() => readTfjs(TEXT, new Map()), RangeError, `the bytes of ${PATHS[0]}`);
   assertThrows(() => readTfjs(TEXT, WHOLE.slice(1)), RangeError, "up to the end of out/bias");
-  assertThrows(() => readTfjs(TEXT, [] as never), TypeError, "shards: expected a Map or");
+  assertThrows(() => readTfjs(TEXT, [] as never), TypeError, "shards: expected bytes");
 });
 
 const RUNS = 4000;

@@ -1,0 +1,140 @@
+/**
+ * Keras' recurrent layers, in one direction and in both.
+ *
+ * @module
+ */
+import { failRange } from "../../core/errors.ts";
+import type { Tensor } from "../../core/tensor.ts";
+import { FinalHidden } from "../../modules/final_hidden/float.ts";
+import { LastStep } from "../../modules/last_step/float.ts";
+import { LSTM } from "../../modules/lstm/float.ts";
+import { type Flow, sizeOf, withSize } from "./builder.ts";
+import { flag, type LayerCall, nameOf, projectedOf, refuse } from "./call.ts";
+import { type CellTensors, cellTensors, type Gates, LSTM_GATES } from "./cells.ts";
+import { fieldOf, type KerasLayer, readLayer } from "./config.ts";
+import { cellActivation, gateActivation, isKeras3 } from "./functions.ts";
+import type { KerasWeight } from "./weights.ts";
+
+/** How a recurrent layer's class is read. */
+interface RecurrentClass {
+  readonly gates: Gates;
+  readonly cudnn: boolean;
+}
+
+const RECURRENT: Readonly<Record<string, RecurrentClass>> = {
+  LSTM: { gates: LSTM_GATES, cudnn: false },
+  CuDNNLSTM: { gates: LSTM_GATES, cudnn: true },
+};
+
+/** Adds a module for a recurrent layer's one or two directions, and what ends its time. */
+function recurrentModule(
+  call: LayerCall,
+  inner: KerasLayer,
+  flow: Flow,
+  directions: readonly (readonly KerasWeight[])[],
+): Flow {
+  const { layer, builder, version } = call;
+  const { config, className } = inner;
+  const at = nameOf(layer);
+  const { gates, cudnn } = RECURRENT[className]!;
+  refuse(layer, config, { time_major: false });
+  const bias = fieldOf(config, "use_bias") !== false;
+  const cells = directions.map((weights) => cellTensors(at, weights, flow, { gates, cudnn, bias }));
+  const [{ inputSize, units }, second] = cells as [CellTensors, CellTensors?];
+  if (second !== undefined && (second.units !== units || second.inputSize !== inputSize)) {
+    failRange(at, `two directions of ${units} units`, second.units);
+  }
+  const gateDefault = isKeras3(version) ? "sigmoid" : "hard_sigmoid";
+  const gate = fieldOf(config, "recurrent_activation", "inner_activation") ?? gateDefault;
+  const module = new LSTM({
+    inputSize,
+    hiddenSize: units,
+    bias,
+    bidirectional: second !== undefined,
+    batchFirst: true,
+    ...cudnn ? {} : {
+      gateActivation: gateActivation(`${at}.recurrent_activation`, gate, version),
+      activation: cellActivation(`${at}.activation`, fieldOf(config, "activation") ?? "tanh"),
+    },
+  });
+  const tensors: Record<string, Tensor> = {};
+  cells.forEach(({ weightIh, weightHh, biases }, d) => {
+    const suffix = d === 0 ? "_l0" : "_l0_reverse";
+    tensors[`weight_ih${suffix}`] = weightIh;
+    tensors[`weight_hh${suffix}`] = weightHh;
+    if (biases === null) return;
+    tensors[`bias_ih${suffix}`] = biases[0];
+    tensors[`bias_hh${suffix}`] = biases[1];
+  });
+  const size = units * directions.length;
+  if (flow.dims.length < 2) failRange(at, "an input with steps", flow.dims);
+  const out = builder.add(layer.name, module, [flow], withSize(flow, size), tensors);
+  if (flag(fieldOf(config, "stateful"))) {
+    builder.notes.push(
+      `${at}: stateful, which is what a session does: its state stays until reset()`,
+    );
+  }
+  if (flag(fieldOf(config, "return_sequences"))) return out;
+  const end = second === undefined
+    ? new LastStep({ batchFirst: true })
+    : new FinalHidden({ bidirectional: true, batchFirst: true });
+  return builder.add(`${out.name}_last`, end, [out], [size]);
+}
+
+/** A recurrent layer that reads in one direction. */
+export function recurrent(call: LayerCall): Flow {
+  const { layer, weights } = call;
+  const flow = projectedOf(call);
+  if (!flag(fieldOf(layer.config, "go_backwards"))) {
+    return recurrentModule(call, layer, flow, [weights]);
+  }
+  if (flag(fieldOf(layer.config, "return_sequences"))) {
+    const expected =
+      "return_sequences=False, since go_backwards=True gives steps in reversed order";
+    failRange(`${nameOf(layer)}.return_sequences`, expected, true);
+  }
+  // The backward direction of two; the other one has the same weights, so that both have a range.
+  const both = recurrentModule(call, layer, flow, [weights, weights]);
+  return { ...both, dims: [sizeOf(nameOf(layer), both) / 2], halves: [0, 1] };
+}
+
+/** What each mode of a Bidirectional gives of its two directions; null for both. */
+const MERGES: Readonly<Record<string, readonly [number, number] | null>> = {
+  concat: null,
+  sum: [1, 1],
+  ave: [0.5, 0.5],
+};
+
+/** Bidirectional around a recurrent layer. */
+export function bidirectional(call: LayerCall): Flow {
+  const { layer, weights } = call;
+  const { config } = layer;
+  const at = nameOf(layer);
+  const inner = readLayer(`${at}.layer`, fieldOf(config, "layer"));
+  if (!Object.hasOwn(RECURRENT, inner.className)) {
+    failRange(`${at}.layer`, Object.keys(RECURRENT).join(", "), inner.className);
+  }
+  const mode = fieldOf(config, "merge_mode");
+  if (typeof mode !== "string" || !Object.hasOwn(MERGES, mode)) {
+    failRange(`${at}.merge_mode`, Object.keys(MERGES).join(", "), mode);
+  }
+  refuse(layer, inner.config, { go_backwards: false });
+  const backward = fieldOf(config, "backward_layer");
+  if (backward !== undefined && backward !== null) {
+    const other = readLayer(`${at}.backward_layer`, backward);
+    const keys = ["use_bias", "activation", "recurrent_activation", "return_sequences", "units"];
+    const text = ({ className, config }: KerasLayer) =>
+      JSON.stringify([className, ...keys.map((key) => fieldOf(config, key))]);
+    if (text(other) !== text(inner)) {
+      failRange(`${at}.backward_layer`, "a layer like the forward one", other.className);
+    }
+  }
+  const half = weights.length / 2;
+  const named = (direction: string) => weights.filter(({ name }) => name.includes(direction));
+  const [forward, back] = [named("forward"), named("backward")];
+  const split = forward.length === half && back.length === half;
+  const directions = split ? [forward, back] : [weights.slice(0, half), weights.slice(half)];
+  const out = recurrentModule(call, inner, projectedOf(call), directions);
+  const halves = MERGES[mode]!;
+  return halves === null ? out : { ...out, dims: withSize(out, sizeOf(at, out) / 2), halves };
+}
