@@ -165,6 +165,19 @@ def recurrent_models(kind, gates):
 
     sequences(f"{kind}-unequal-layers", unequal)
 
+    def backward(model):
+        a = squeezed(model, model.recurrent("x", ["a"], gates, direction="reverse"), "s", 1)
+        b = model.recurrent(a, ["b"], gates, columns=HIDDEN, direction="reverse")
+        squeezed(model, b, "y", 1)
+
+    sequences(f"{kind}-backward", backward)
+
+    def backward_hidden(model):
+        model.recurrent("x", ["", "h"], gates, direction="reverse")
+        model.linear(squeezed(model, "h", "last", 0), "y", HIDDEN)
+
+    sequences(f"{kind}-backward-hidden", backward_hidden)
+
     def hidden(model):
         model.recurrent("x", ["", "h"], gates)
         model.linear(squeezed(model, "h", "last", 0), "y", HIDDEN)
@@ -188,6 +201,22 @@ def recurrent_models(kind, gates):
         model.linear(model.node("Reshape", [moved, shape], ["r"]), "y", 2 * HIDDEN)
 
     sequences(f"{kind}-reshaped-hidden", reshaped_hidden)
+
+    def viewed_hidden(model):
+        model.recurrent("x", ["a", "h0"], gates, 2)
+        below = model.joined("a")
+        model.recurrent(below, ["b", "h1"], gates, 2, 2 * HIDDEN)
+        hidden = model.node("Concat", ["h0", "h1"], ["h"], axis=0)
+        shape = model.constant("view", np.array([2, 2, -1, HIDDEN], np.int64))
+        viewed = model.node("Reshape", [hidden, shape], ["v"])
+        last = model.node("Gather", [viewed, model.constant("i", np.array(-1))], ["l"], axis=0)
+        picked = [
+            model.node("Gather", [last, model.constant(f"i{i}", np.array(i))], [f"l{i}"], axis=0)
+            for i in range(2)
+        ]
+        model.linear(model.node("Concat", picked, ["c"], axis=1), "y", 2 * HIDDEN)
+
+    sequences(f"{kind}-viewed-hidden", viewed_hidden)
 
     def with_lengths(model):
         squeezed(model, model.recurrent("x", ["a"], gates, states=["lengths"]), "y", 1)

@@ -176,12 +176,30 @@ function reshapeFlow(node: NodeContext, from: Flow, to: readonly Size[]): Flow {
   return { ...from, dims, features };
 }
 
+/** Final states whose layers and directions become two axes, or one again. */
+function reshapeStates(
+  node: NodeContext,
+  { perLayer: _, ...from }: States,
+  to: readonly Size[],
+): States {
+  const first = from.flows[0]!;
+  const layered = to.length > first.dims.length;
+  const size = layered ? numberOf(to[1]!) : from.pieces.length;
+  const given = numberOf(to[0]!);
+  const count = from.pieces.length / (layered ? size! : 1);
+  if (size === undefined || given !== undefined && given > 0 && given !== count) {
+    node.fail(`a shape of ${from.pieces.length} states`, to.map(showSize), ".shape");
+  }
+  return layered ? { ...from, perLayer: size! } : from;
+}
+
 /** Reshape. */
 export function reshape(node: NodeContext): OnnxValue {
   const from = node.given(0);
   const to = node.sizes(1) ?? node.list<number>("shape", "number")?.map(sizeOf) ??
     node.fail("a shape", "none");
-  if (from.kind === "initial" || from.kind === "states") return from;
+  if (from.kind === "initial") return from;
+  if (from.kind === "states") return reshapeStates(node, from, to);
   if (from.kind === "sizes") {
     const shape = reshapedTo(node, [sizeOf(from.sizes.length)], to);
     return shape.length < 2
@@ -272,7 +290,7 @@ export function sliceStates(node: NodeContext): OnnxValue | undefined {
   const wanted = slices(node, rank);
   const [only] = wanted;
   const states = wanted.length === 1 ? asStates(from, only!.axis) : undefined;
-  if (states === undefined) {
+  if (states === undefined || states.kind === "states" && states.perLayer !== undefined) {
     return from.kind === "flow" ? undefined : node.fail("one range of the first axis", "another");
   }
   const count = states.kind === "initial" ? states.rows.length : states.pieces.length;
@@ -292,6 +310,13 @@ export function gatherStates(node: NodeContext): OnnxValue | undefined {
   const states = asStates(from, node.axis(node.number("axis", 0), rank));
   if (states === undefined) return undefined;
   const { data, shape } = node.constant(1);
+  if (states.kind === "states" && states.perLayer !== undefined) {
+    const { perLayer, pieces, flows } = states;
+    if (shape.length > 0) node.fail("one layer of states", [...data], ".inputs[1]");
+    const layer = node.axis(data[0]!, pieces.length / perLayer);
+    const indices = indicesFrom(layer * perLayer, 1, perLayer);
+    return pickStates(node, pieces, indices, { flows, keep: true });
+  }
   return selectStates(node, states, [...data], shape.length > 0);
 }
 

@@ -36,6 +36,7 @@ export class GraphContext {
   readonly readers: ReadonlyMap<string, number>;
   /** What is to be known of the model. */
   readonly notes = new Set<string>();
+  readonly #selecting = new Map<Part, Part>();
   #budget: number;
 
   constructor(model: OnnxModel, input: Flow, readers: ReadonlyMap<string, number>) {
@@ -48,6 +49,23 @@ export class GraphContext {
   /** Version of ONNX's own operators. */
   get opset(): number {
     return this.model.opsets.get("") ?? 1;
+  }
+
+  /** A value that has all features of the part that gives it: a Linear takes the second half. */
+  selected(flow: Flow): Flow {
+    if (!flow.backward) return flow;
+    const { backward: _, ...rest } = flow;
+    const { part } = flow;
+    const size = numberOf(dimSize(flow.features!))!;
+    let selecting = this.#selecting.get(part!);
+    if (selecting === undefined) {
+      const weight = new Float32Array(2 * size * size);
+      for (let i = 0; i < size; i++) weight[i * 2 * size + size + i] = 1;
+      const linear = { inFeatures: 2 * size, outFeatures: size, weight, bias: null };
+      selecting = { name: `${part!.name}_backward`, reads: [part], linear };
+      this.#selecting.set(part!, selecting);
+    }
+    return { ...rest, part: selecting };
   }
 
   /** Takes so many elements out of what constants may be folded into. */
@@ -178,13 +196,18 @@ export class NodeContext {
     return this.inputs[i] ?? this.fail(`${i + 1} inputs or more`, this.node.inputs.length);
   }
 
-  /** An input that a module gives and that can be read as such. */
-  flow(i: number): Flow {
+  /** An input that a module gives and that can be read as such, or the second half of that. */
+  flowOrHalf(i: number): Flow {
     const value = this.given(i);
     if (value.kind !== "flow" || value.mark !== undefined) {
       this.fail("a value that the model computes", describe(value), `.inputs[${i}]`);
     }
     return value as Flow;
+  }
+
+  /** An input that a module gives and that can be read as such. */
+  flow(i: number): Flow {
+    return this.graph.selected(this.flowOrHalf(i));
   }
 
   /** Whether an input is a constant, or can be written as one. */
@@ -267,8 +290,7 @@ export class NodeContext {
   }
 
   /** A value whose last axis holds its features, and their number. */
-  featuresLast(i: number): [flow: Flow, width: number] {
-    const flow = this.flow(i);
+  featuresLast(flow: Flow): [flow: Flow, width: number] {
     const last = flow.dims[flow.dims.length - 1];
     if (last === undefined) return this.fail("a value with axes", "a single number");
     return [flow, this.width(flow, last)];

@@ -271,15 +271,19 @@ function hasLayers({ pieces, dims, features }: Flow): boolean {
     dims.some((dim) => isOne(dimSize(dim)) ? dim.length < 2 : dim[0] === direction);
 }
 
-function sortOutputs(names: readonly string[], values: ReadonlyMap<string, OnnxValue>): Outputs {
+function sortOutputs(
+  context: GraphContext,
+  names: readonly string[],
+  values: ReadonlyMap<string, OnnxValue>,
+): Outputs {
   const outputs: Outputs = { flows: new Map(), states: new Map() };
   for (const name of names) {
     const value = values.get(name);
-    if (value?.kind === "states") outputs.states.set(name, value);
+    if (value?.kind === "states" && value.perLayer === undefined) outputs.states.set(name, value);
     else if (value?.kind === "flow" && value.pieces !== undefined && hasLayers(value)) {
       outputs.states.set(name, value);
     } else if (value?.kind === "flow" && value.part !== null && value.mark === undefined) {
-      outputs.flows.set(name, value as Flow & { part: Part });
+      outputs.flows.set(name, context.selected(value) as Flow & { part: Part });
     } else {
       const expected = "what a module gives, or a final state";
       failRange(`output ${JSON.stringify(name)}`, expected, value?.kind ?? "nothing");
@@ -288,7 +292,7 @@ function sortOutputs(names: readonly string[], values: ReadonlyMap<string, OnnxV
   // A model that gives nothing but states gives them as values.
   for (const [name, value] of outputs.flows.size > 0 ? [] : outputs.states) {
     if (value.kind !== "flow" || value.mark !== undefined) continue;
-    outputs.flows.set(name, value as Flow & { part: Part });
+    outputs.flows.set(name, context.selected(value) as Flow & { part: Part });
     outputs.states.delete(name);
   }
   if (outputs.flows.size === 0) failRange("graph.outputs", "what a module gives", "states alone");
@@ -431,7 +435,7 @@ export function importOnnx(
     }
   }
   evaluate(context, nodes, values);
-  const sorted = sortOutputs(outputs, values);
+  const sorted = sortOutputs(context, outputs, values);
   const batchFirst = settleInput(context, info.name);
   const given = [...sorted.flows.values()].map(({ part }) => part);
   const layers = joinLayers(given);

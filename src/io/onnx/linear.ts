@@ -9,10 +9,24 @@ import { sizeOf } from "./sizes.ts";
 import { atom, type Constant, type Flow, type LinearPart, type OnnxValue } from "./values.ts";
 
 /** What a Linear gives: the last axis is replaced. */
-export function linearFlow(node: NodeContext, flow: Flow, linear: LinearPart): Flow {
+export function linearFlow(node: NodeContext, flow: Flow, given: LinearPart): Flow {
+  const linear = flow.backward ? widened(given) : given;
   const features = [atom(sizeOf(linear.outFeatures), "features")];
   const part = node.part([flow], { linear });
   return { kind: "flow", part, dims: [...flow.dims.slice(0, -1), features], features };
+}
+
+/** A weight whose columns are the second half of what its module reads. */
+export function secondHalf(weight: Float32Array, columns: number): Float32Array {
+  const out = new Float32Array(2 * weight.length);
+  for (let row = 0; row < weight.length / columns; row++) {
+    out.set(weight.subarray(row * columns, (row + 1) * columns), (2 * row + 1) * columns);
+  }
+  return out;
+}
+
+function widened({ weight, inFeatures, ...rest }: LinearPart): LinearPart {
+  return { ...rest, inFeatures: 2 * inFeatures, weight: secondHalf(weight, inFeatures) };
 }
 
 /** A weight [outFeatures, inFeatures] from a matrix. */
@@ -33,7 +47,7 @@ export function matMul(node: NodeContext): OnnxValue {
 /** A Linear of a weight [outFeatures, inFeatures]. */
 function linear(node: NodeContext, i: number, weight: Constant, bias: Float32Array | null): Flow {
   const [outFeatures, inFeatures] = weight.shape as [number, number];
-  const [flow, width] = node.featuresLast(i);
+  const [flow, width] = node.featuresLast(node.flowOrHalf(i));
   if (width !== inFeatures) node.fail(`a weight for ${width} features`, weight.shape);
   const data = weight.data as Float32Array;
   return linearFlow(node, flow, { inFeatures, outFeatures, weight: data, bias });

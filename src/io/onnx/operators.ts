@@ -376,7 +376,7 @@ function batchNorm(node: NodeContext): OnnxValue {
 
 /** LayerNormalization over the last axis. */
 function layerNorm(node: NodeContext): OnnxValue {
-  const [flow, normalizedShape] = node.featuresLast(0);
+  const [flow, normalizedShape] = node.featuresLast(node.flow(0));
   const rank = flow.dims.length;
   if (node.axis(node.number("axis", -1), rank) !== rank - 1) {
     node.fail("the last axis", node.number("axis", -1), ".axis");

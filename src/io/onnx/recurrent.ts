@@ -7,6 +7,7 @@ import type { CellActivation, CellFunctions, GateActivation } from "../../../ker
 import { FinalHidden } from "../../modules/final_hidden/float.ts";
 import { isInteger, type NodeContext, numbersOf, product } from "./context.ts";
 import { transposed } from "./fold.ts";
+import { secondHalf } from "./linear.ts";
 import { dequantized } from "./quantized.ts";
 import { numberOf, showSize, sizeOf } from "./sizes.ts";
 import {
@@ -209,16 +210,17 @@ export function recurrent(node: NodeContext): readonly OnnxValue[] {
   const isDynamic = op === "DynamicQuantizeLSTM";
   refuseOptions(node);
   const direction = node.text("direction", "forward");
-  if (direction !== "forward" && direction !== "bidirectional") {
-    node.fail('"forward" or "bidirectional"', direction, ".direction");
+  if (!["forward", "reverse", "bidirectional"].includes(direction)) {
+    node.fail('"forward", "reverse" or "bidirectional"', direction, ".direction");
   }
+  const isReverse = direction === "reverse";
   const directions = direction === "bidirectional" ? 2 : 1;
   const batchFirst = node.number("layout", 0) === 1;
-  const x = node.flow(INPUTS.x);
+  const x = node.flowOrHalf(INPUTS.x);
   if (x.dims.length !== 3) node.fail("three axes", `${x.dims.length}`, ".inputs[0]");
   const steps = node.claim(x.dims[batchFirst ? 1 : 0]!, "time");
   const batch = node.claim(x.dims[batchFirst ? 0 : 1]!, "batch");
-  const [, inputSize] = node.featuresLast(INPUTS.x);
+  const [, inputSize] = node.featuresLast(x);
   checkLengths(node, steps);
 
   const order = GATES[kind];
@@ -243,7 +245,9 @@ export function recurrent(node: NodeContext): readonly OnnxValue[] {
   const cells = Array.from({ length: directions }, (_, d): CellWeights => {
     const bias = b && part(b, d);
     return {
-      weightIh: reordered(part(w, d), order),
+      weightIh: x.backward
+        ? secondHalf(reordered(part(w, d), order), inputSize)
+        : reordered(part(w, d), order),
       weightHh: reordered(part(r, d), order),
       biasIh: bias && reordered(bias.subarray(0, rows), order),
       biasHh: bias && reordered(bias.subarray(rows), order),
@@ -252,11 +256,13 @@ export function recurrent(node: NodeContext): readonly OnnxValue[] {
   const shape = { directions, batch, hidden, batchFirst };
   const recurrentPart: RecurrentPart = {
     kind,
-    inputSize,
+    inputSize: x.backward ? 2 * inputSize : inputSize,
     hiddenSize: hidden,
-    bidirectional: directions === 2,
+    bidirectional: directions === 2 || isReverse,
     options: functionsOf(node, kind, directions),
-    cells: [cells],
+    // A module runs forward, or both ways: of both the first half is not read, and has the same
+    // weights for its values to have the same range.
+    cells: [isReverse ? [...cells, ...cells] : cells],
     initial: {
       h: [initialState(node, INPUTS.h, shape)],
       c: [kind === "GRU" ? null : initialState(node, INPUTS.c, shape)],
@@ -268,23 +274,29 @@ export function recurrent(node: NodeContext): readonly OnnxValue[] {
         "float32, its weights those of the file, dequantized",
     );
   }
-  return outputsOf(node, x, { ...shape, steps, part: recurrentPart });
+  const { h, c } = recurrentPart.initial;
+  if (isReverse && (h[0] !== null || c[0] !== null)) {
+    node.fail("no initial state, of a node that runs backward alone", "one");
+  }
+  return outputsOf(node, x, { ...shape, steps, part: recurrentPart, isReverse });
 }
 
 /** What a recurrent node gives: its output, and its final states. */
 function outputsOf(
   node: NodeContext,
   x: Flow,
-  { directions, batch, steps, hidden, batchFirst, part: recurrent }: StateShape & {
+  { directions, batch, steps, hidden, batchFirst, part: recurrent, isReverse }: StateShape & {
     readonly steps: Atom;
     readonly part: RecurrentPart;
+    readonly isReverse: boolean;
   },
 ): readonly OnnxValue[] {
   const d = atom(sizeOf(directions), "features");
   const features = [d, atom(sizeOf(hidden), "features")];
   const width = [features[1]!];
   const part = node.part([x], { recurrent });
-  const bidirectional = directions === 2;
+  const { bidirectional } = recurrent;
+  const backward = isReverse ? { backward: true } : {};
   const last: Part = {
     name: `${part.name}_hidden`,
     reads: [part],
@@ -295,12 +307,12 @@ function outputsOf(
   const state = (slot: "h" | "c"): Flow => {
     const pieces = Array.from(
       { length: directions },
-      (_, direction): StatePiece => ({ part, slot, direction }),
+      (_, direction): StatePiece => ({ part, slot, direction: isReverse ? 1 : direction }),
     );
-    const flow: Flow = { kind: "flow", part: last, dims: stateDims, features, pieces };
+    const flow: Flow = { kind: "flow", part: last, dims: stateDims, features, pieces, ...backward };
     return slot === "h" ? flow : { ...flow, mark: { kind: "state" } };
   };
-  const outputs: OnnxValue[] = [{ kind: "flow", part, dims, features }, state("h")];
+  const outputs: OnnxValue[] = [{ kind: "flow", part, dims, features, ...backward }, state("h")];
   if (recurrent.kind === "LSTM") outputs.push(state("c"));
   return outputs;
 }

@@ -81,6 +81,11 @@ export interface Flow {
    */
   readonly features: readonly Atom[] | null;
   readonly mark?: Mark;
+  /**
+   * Whether its features are the second half of what the part gives: of a node that runs backward
+   * alone, whose module runs both ways.
+   */
+  readonly backward?: boolean;
   /** Final states that it holds, where it is one. */
   readonly pieces?: readonly StatePiece[];
 }
@@ -90,6 +95,8 @@ export interface States {
   readonly kind: "states";
   readonly pieces: readonly StatePiece[];
   readonly flows: readonly Flow[];
+  /** Pieces of a layer, where layers and directions are two axes. */
+  readonly perLayer?: number;
 }
 
 /** Rows of an input of the graph that holds initial states, one a layer and direction. */

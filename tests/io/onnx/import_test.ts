@@ -127,7 +127,7 @@ Deno.test("what an LSTM cannot be is refused by the node's name and operator", (
   const cases: [Uint8Array, string][] = [
     [lstmFile({ clip: 3 }), ".clip: expected no clipping, got 3"],
     [lstmFile({ input_forget: 1 }), ".input_forget: expected 0, for input"],
-    [lstmFile({ direction: "reverse" }), '.direction: expected "forward" or "bidirectional"'],
+    [lstmFile({ direction: "backward" }), '.direction: expected "forward", "reverse" or "bidirect'],
     [lstmFile({ activations: ["Softsign", "Tanh", "Tanh"] }), ".activations: expected Sigmoid"],
     [lstmFile({ activations: ["Tanh", "Tanh", "Tanh"] }), ".activations: expected Sigmoid or Hard"],
     [lstmFile({ activations: ["Sigmoid"] }), ".activations: expected 3 functions"],
