@@ -107,7 +107,7 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
   fc.assert(
     fc.property(
       lstmCases(fc.constantFrom<Bits>(8, 16), fc.constant<Bits>(8)),
-      fc.constantFrom(1, 2, 3, 8, 33, 64, 65, 130),
+      fc.constantFrom(1, 2, 3, 4, 5, 6, 8, 10, 11, 33, 64, 65, 128, 129, 130, 193),
       (given, hiddenSize) => {
         const c = {
           ...given,
@@ -175,6 +175,16 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
     { numRuns: 60 },
   );
   assert(ran > 40, `${ran}`);
+});
+
+Deno.test("lstmScratch() of split gates keeps no more than five units, or about half of all, of any part", () => {
+  for (const size of [1, 4, 5, 6, 9, 10, 11, 63, 64, 65, 127, 128, 129, 256, 1000]) {
+    const { igates, hgates, gates } = lstmScratch(size, 0, true);
+    const units = Math.max(5, Math.min(65, Math.ceil(size / 10) * 5));
+    for (const part of [igates, hgates, gates]) {
+      assert(part.length <= 4 * units, `${size}: ${part.length}`);
+    }
+  }
 });
 
 Deno.test("lowerCell() refuses scales that qnnpack's addition cannot take and names the part", () => {
