@@ -150,9 +150,13 @@ save("masked", masked, padded)
 references["masked.lengths"] = np.array(LENGTHS, np.int32)
 
 
-def legacy(name, config, weights, version):
+def write(group, key, value):
+    group[key] = value.astype(np.float32)
+
+
+def legacy(name, config, weights, version, write=write, **options):
     """A file as Keras 1 and 2 lay it out: names of weights in attributes of their layers' groups."""
-    with h5py.File(OUT / f"{name}.h5", "w") as file:
+    with h5py.File(OUT / f"{name}.h5", "w", **options) as file:
         file.attrs["model_config"] = json.dumps(config).encode()
         if version != "1":
             file.attrs["keras_version"] = version.encode()
@@ -162,7 +166,7 @@ def legacy(name, config, weights, version):
             own = group.create_group(layer)
             own.attrs["weight_names"] = [key.encode() for key in tensors]
             for key, value in tensors.items():
-                own[key] = value.astype(np.float32)
+                write(own, key, value)
 
 
 def keras2_hard_sigmoid(x):
@@ -260,6 +264,53 @@ for name, layer, gate_count in [
         },
         "2.2.4",
     )
+
+# A Dense whose weights are of other types, and laid out as HDF5 can and Keras does not.
+model = sequential(layers.Dense(4))
+fill(model)
+kernel, bias = [np.array(ops.convert_to_numpy(w)).astype(np.float16) for w in model.weights]
+for weight, value in zip(model.weights, [kernel, bias]):
+    weight.assign(value.astype(np.float32))
+config = {
+    "class_name": "Sequential",
+    "config": [
+        {
+            "class_name": "Dense",
+            "config": {"name": "d", "batch_input_shape": [None, STEPS, FEATURES], "units": 4},
+        }
+    ],
+}
+weights = {"d": {"d/kernel:0": kernel, "d/bias:0": bias}}
+
+
+def compact(group, key, value):
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.COMPACT)
+    parent, leaf = key.split("/")
+    group = group.require_group(parent)
+    space = h5py.h5s.create_simple(value.shape)
+    kind = h5py.h5t.py_create(value.dtype)
+    h5py.h5d.create(group.id, leaf.encode(), kind, space, properties)
+    group[leaf][...] = value
+
+
+def big_endian(group, key, value):
+    group[key] = value.astype(">f8" if value.ndim == 1 else ">f4")
+
+
+def float16(group, key, value):
+    group[key] = value
+
+
+def chunked(group, key, value):
+    group.create_dataset(key, data=value, chunks=value.shape, compression="gzip")
+
+
+for layout in [compact, big_endian, float16, chunked]:
+    record(f"dense-{layout.__name__}", model, X)
+    legacy(f"dense-{layout.__name__}", config, weights, "2.2.4", layout)
+record("dense-latest", model, X)
+legacy("dense-latest", config, weights, "2.2.4", libver="latest")
 
 save_file(references, OUT / "references.safetensors")
 

@@ -13,6 +13,10 @@ const FILES = [
   "backwards.keras",
   "keras1.h5",
   "cudnn-lstm.h5",
+  "dense-compact.h5",
+  "dense-big_endian.h5",
+  "dense-float16.h5",
+  "dense-latest.h5",
 ];
 
 for (const file of FILES) {
@@ -29,6 +33,14 @@ Deno.test("importKeras() reads weights whose config is given beside them, as tex
     assertOutputs("lstm", importKeras(bytes, { config: given }).model, MADE);
   }
   assertThrows(() => importKeras(bytes), RangeError, "options.config: expected the config");
+});
+
+Deno.test("importKeras() says which weights it rounds, and refuses those in chunks", () => {
+  const { notes } = importKeras(read("keras-made/dense-big_endian.h5"));
+  assertEquals(notes, ["layer d: weights are rounded to float32: d/bias:0 (>f8)"]);
+  const bytes = read("keras-made/dense-chunked.h5");
+  const message = "/model_weights/d/d/kernel:0: expected an array in one piece";
+  assertThrows(() => importKeras(bytes), RangeError, message);
 });
 
 Deno.test("importKeras() with masking leaves padding behind sequences to lengths, and says so", () => {
