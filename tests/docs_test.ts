@@ -14,6 +14,7 @@ const ALL_PAGES = [
   "SECURITY.md",
   "CHANGELOG.md",
   ...pagesIn("docs/"),
+  ...pagesIn("examples/"),
 ];
 
 function pagesIn(folder: string): string[] {
