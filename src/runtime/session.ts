@@ -3,11 +3,17 @@
  *
  * @module
  */
+import { quantizeValue, reciprocal } from "../../kernels/numeric/requantize.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { type Bytes, bytesOf, type BytesSource } from "../core/bytes.ts";
 import { checkFinite, checkLength, failRange, failType } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
-import { BasicSession, refuseLookahead } from "./basic_session.ts";
+import {
+  BasicSession,
+  refuseLookahead,
+  type SessionInput,
+  type SessionOutput,
+} from "./basic_session.ts";
 import { convertCentered } from "./centered.ts";
 import type { Slot } from "./kind.ts";
 import { readState, stateBytes, type StateRow, stateRows, writeState } from "./state.ts";
@@ -38,6 +44,78 @@ const HEADER_BYTES = 20;
  * ```
  */
 export class Session extends BasicSession {
+  /** Reals that were cut off; negative where nobody asks. */
+  #saturated = -1;
+
+  /** As for every session: see {@linkcode countSaturated} for what may be counted. */
+  override step(input: SessionInput, output: SessionOutput): void {
+    // Before, since the output may stand in the input's place.
+    const more = this.#saturated < 0 ? 0 : this.#beyond(input);
+    super.step(input, output);
+    this.#saturated += more;
+  }
+
+  /** As for every session: see {@linkcode countSaturated} for what may be counted. */
+  override run(
+    sequence: SessionInput,
+    output: SessionOutput,
+    lengths?: ArrayLike<number>,
+  ): void {
+    if (this.#saturated < 0) return super.run(sequence, output, lengths);
+    // Lengths may be code of the caller, and are read once.
+    const read = lengths && Array.prototype.slice.call(lengths) as number[];
+    const more = this.#beyond(sequence, read);
+    super.run(sequence, output, read);
+    this.#saturated += more;
+  }
+
+  /**
+   * From now on counts reals that come in beyond the range of the model's input: they are taken for
+   * its end. A session that was never asked to spends no time on it. What was counted before is
+   * forgotten.
+   *
+   * @example
+   * ```ts
+   * import { LSTM, quantize } from "@splitgate/splitgate";
+   * import { assertEquals } from "@std/assert";
+   * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+   * const { model } = await quantize(lstm, [Float32Array.of(0.5, -1, 1, 0.25)]);
+   * const session = model.createSession(), output = new Float32Array(3);
+   * session.countSaturated();
+   * session.step(Float32Array.of(1.5, -1), output); // within twice what calibration has shown
+   * session.step(Float32Array.of(0, 7), output);
+   * assertEquals(session.saturated, 1);
+   * ```
+   */
+  countSaturated(): void {
+    this.#saturated = 0;
+  }
+
+  /** How many there were since {@linkcode countSaturated}; 0 if that was never called. */
+  get saturated(): number {
+    return Math.max(0, this.#saturated);
+  }
+
+  /** Reals of an input that its parameters cut off, those beyond their rows' lengths left out. */
+  #beyond(input: SessionInput, lengths?: readonly number[]): number {
+    const { input: { qparams, size }, batchFirst } = this.data;
+    if (qparams === null || !isFloat32Array(input)) return 0;
+    const { scale, zeroPoint, quantMin, quantMax } = qparams;
+    const inverse = reciprocal(scale);
+    const { batch } = this;
+    const steps = input.length / (batch * size);
+    let count = 0;
+    for (let i = 0; i < input.length; i++) {
+      const row = Math.floor(i / size);
+      const b = batchFirst ? Math.floor(row / steps) : row % batch;
+      const t = batchFirst ? row % steps : Math.floor(row / batch);
+      if (lengths && t >= lengths[b]!) continue;
+      const q = quantizeValue(input[i]!, inverse, zeroPoint, -Infinity, Infinity);
+      if (q < quantMin || q > quantMax) count++;
+    }
+    return count;
+  }
+
   /** The rows of the state, for a method that models which look ahead do not have. */
   #rows(method: string): StateRow[] {
     refuseLookahead(this.data, method);
