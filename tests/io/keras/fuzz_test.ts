@@ -1,7 +1,8 @@
 import { assert } from "@std/assert";
-import { importKeras } from "@splitgate/splitgate/import/keras";
+import { importKeras, readKeras } from "@splitgate/splitgate/import/keras";
+import { importLayers } from "../../../src/io/keras/model.ts";
 import { read } from "./models.ts";
-import { mutate, random, readsOrRefuses } from "./mutations.ts";
+import { mutate, random, readsOrRefuses, tryOtherValues } from "./mutations.ts";
 
 const RUNS = 4000;
 
@@ -25,5 +26,14 @@ Deno.test("no file of Keras cut short is read past its end", () => {
     for (let length = 0; length < bytes.length; length += 97) {
       readsOrRefuses(() => importKeras(bytes.slice(0, length)));
     }
+  }
+});
+
+Deno.test("a config with other values of any field is imported, or refused by a named error", () => {
+  for (const name of ["both", "functional", "norm"]) {
+    const file = readKeras(read(`keras-made/${name}.keras`));
+    const run = () => readsOrRefuses(() => importLayers(file, { masking: "lengths" }));
+    const fields = tryOtherValues(file.config as object, run);
+    assert(fields > 60, `${name}: ${fields} fields`);
   }
 });

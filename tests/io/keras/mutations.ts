@@ -61,3 +61,35 @@ export function readsOrRefuses(read: () => void): boolean {
   assert(performance.now() - start < MAX_MILLISECONDS, "more than a second");
   return worked;
 }
+
+/** What fields of JSON are not meant to hold. */
+const OTHERS = [null, 0, -1, 1.5, 1e9, 2 ** 53, "", "__proto__", [], {}, [[]], true];
+
+/**
+ * Runs something with other values of each field of an object, and of objects in it: of lists each
+ * field once, of the first entry that has it.
+ *
+ * @returns The number of fields.
+ */
+export function tryOtherValues(object: object, run: () => void): number {
+  const seen = new Set<string>();
+  const visit = (node: Record<string, unknown>, path: string) => {
+    for (const key of Object.keys(node)) {
+      const kept = node[key];
+      const name = `${path}.${key}`.replace(/\.\d+/g, ".#");
+      if (!seen.has(name)) {
+        seen.add(name);
+        for (const value of OTHERS) {
+          node[key] = value;
+          run();
+        }
+        node[key] = kept;
+      }
+      if (kept !== null && typeof kept === "object") {
+        visit(kept as Record<string, unknown>, `${path}.${key}`);
+      }
+    }
+  };
+  visit(object as Record<string, unknown>, "");
+  return seen.size;
+}

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { importTfjs, readTfjs, shardPaths } from "@splitgate/splitgate/import/tfjs";
 import { assertClose, inputOf, read, references } from "../keras/models.ts";
-import { mutate, random, readsOrRefuses } from "../keras/mutations.ts";
+import { mutate, random, readsOrRefuses, tryOtherValues } from "../keras/mutations.ts";
 
 const FOLDER = "tfjs-made/lstm-chars-uint8";
 const JSON_BYTES = read(`${FOLDER}/model.json`);
@@ -86,27 +86,7 @@ Deno.test(`${RUNS} damaged copies of model.json and its shards are read, or refu
 });
 
 Deno.test("model.json with other values of any field is read, or refused by a named error", () => {
-  const values = [null, 0, -1, 1.5, 1e9, 2 ** 53, "", "__proto__", [], {}, [[]], true];
-  const original = JSON.parse(TEXT);
-  const seen = new Set<string>();
-  const visit = (node: Record<string, unknown>, path: string) => {
-    for (const key of Object.keys(node)) {
-      const kept = node[key];
-      // Each option once, of the first layer and weight that have it.
-      const name = `${path}.${key}`.replace(/\d+/g, "#");
-      if (!seen.has(name)) {
-        seen.add(name);
-        for (const value of values) {
-          node[key] = value;
-          readsOrRefuses(() => importTfjs(original, WHOLE));
-        }
-        node[key] = kept;
-      }
-      if (kept !== null && typeof kept === "object") {
-        visit(kept as Record<string, unknown>, `${path}.${key}`);
-      }
-    }
-  };
-  visit(original, "");
-  assert(seen.size > 60, `${seen.size} fields`);
+  const json = JSON.parse(TEXT);
+  const fields = tryOtherValues(json, () => readsOrRefuses(() => importTfjs(json, WHOLE)));
+  assert(fields > 60, `${fields} fields`);
 });
