@@ -9,8 +9,10 @@ import {
   foldCast,
   foldExpand,
   foldReshape,
+  type Range,
   reshapedTo,
   sizesValue,
+  sliceOf,
   slices,
   transposed,
 } from "./fold.ts";
@@ -250,8 +252,8 @@ function pickStates(
   return { ...from, dims, pieces: picked, mark: { kind: "state" } };
 }
 
-/** Indices from a start on. */
-function indicesFrom(start: number, step: number, count: number): number[] {
+/** The indices of a range. */
+function indicesOf({ start, step, count }: Omit<Range, "axis">): number[] {
   return Array.from({ length: count }, (_, i) => start + i * step);
 }
 
@@ -293,13 +295,11 @@ export function sliceStates(node: NodeContext): OnnxValue | undefined {
   if (states === undefined || states.kind === "states" && states.perLayer !== undefined) {
     return from.kind === "flow" ? undefined : node.fail("one range of the first axis", "another");
   }
-  const count = states.kind === "initial" ? states.rows.length : states.pieces.length;
   const [start, end, step] = only!.bounds;
   const first = numberOf(start) ?? node.fail("a known start", "a size", ".starts");
-  const clamp = (value: number) => Math.min(Math.max(value < 0 ? value + count : value, 0), count);
-  if (step !== 1) node.fail("1", step, ".steps");
-  const from0 = clamp(first);
-  return selectStates(node, states, indicesFrom(from0, 1, Math.max(0, clamp(end) - from0)), true);
+  const count = states.kind === "initial" ? states.rows.length : states.pieces.length;
+  const range = sliceOf(node, count, [first, end, step]);
+  return selectStates(node, states, indicesOf(range), true);
 }
 
 /** The rows of states that Gather takes; undefined where its input is none. */
@@ -314,7 +314,7 @@ export function gatherStates(node: NodeContext): OnnxValue | undefined {
     const { perLayer, pieces, flows } = states;
     if (shape.length > 0) node.fail("one layer of states", [...data], ".inputs[1]");
     const layer = node.axis(data[0]!, pieces.length / perLayer);
-    const indices = indicesFrom(layer * perLayer, 1, perLayer);
+    const indices = indicesOf({ start: layer * perLayer, step: 1, count: perLayer });
     return pickStates(node, pieces, indices, { flows, keep: true });
   }
   return selectStates(node, states, [...data], shape.length > 0);

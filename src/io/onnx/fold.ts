@@ -88,12 +88,7 @@ export interface Range {
   readonly count: number;
 }
 
-/**
- * The elements that Slice takes of an axis.
- *
- * @param size undefined where it is known only when the model runs: then bounds have to be such
- * that they can be counted.
- */
+/** The elements that Slice takes of an axis of some size. */
 export function sliceOf(
   node: NodeContext,
   size: number,

@@ -82,17 +82,16 @@ function perFeature(node: NodeContext, flow: Flow, values: Constant): Float32Arr
   const rank = flow.dims.length;
   const { shape, data } = values;
   const wide = shape.findIndex((n) => n !== 1);
-  const at = wide < 0 ? rank - 1 : wide + rank - shape.length;
-  const others = shape.filter((n, i) => n !== 1 && i !== wide);
-  if (others.length > 0 || at < 0) {
+  if (shape.some((n, i) => n !== 1 && i !== wide)) {
     node.fail("a constant of one number, or one a feature", `one of shape [${shape}]`);
   }
-  const dim = flow.dims[at] ?? node.fail("a value with axes", "a single number");
-  const width = wide < 0
-    ? numberOf(dimSize(node.graph.features(flow))) ?? 0
-    : node.width(flow, dim);
-  if (wide < 0 && width === 0) node.width(flow, dim);
-  const size = width || node.width(flow, dim);
+  const known = node.graph.features(flow);
+  const dim = wide >= 0
+    ? flow.dims[wide + rank - shape.length]
+    : known.length > 0
+    ? known
+    : flow.dims[rank - 1];
+  const size = node.width(flow, dim ?? node.fail("a value with more axes", rank));
   if (data.length !== 1 && data.length !== size) {
     node.fail(`${size} numbers, one a feature`, data.length);
   }
@@ -199,7 +198,7 @@ function stepAt(
   node: NodeContext,
   flow: Flow,
   { axis, index, keep }: { readonly axis: number; readonly index: number; readonly keep: boolean },
-): OnnxValue {
+): Flow {
   const dim = flow.dims[axis]!;
   if (dim.length === 0 && (index === 0 || index === -1)) {
     return { ...flow, dims: flow.dims.filter((_, i) => keep || i !== axis) };
@@ -279,7 +278,7 @@ function slice(node: NodeContext): OnnxValue {
     if (step !== 1 || !isLast && !isFirst) {
       node.fail("all of an axis, or the first or last step of a sequence", `${first}:${end}`);
     }
-    out = stepAt(node, out, { axis, index: isLast ? -1 : 0, keep: true }) as Flow;
+    out = stepAt(node, out, { axis, index: isLast ? -1 : 0, keep: true });
   }
   return out;
 }

@@ -28,15 +28,15 @@ export interface EntryProto {
 
 /** TensorProto. */
 export interface TensorProto {
-  readonly dims: readonly bigint[];
+  readonly dims: ArrayLike<bigint>;
   readonly dataType: number;
-  readonly floatData: readonly number[];
-  readonly int32Data: readonly number[];
-  readonly int64Data: readonly bigint[];
+  readonly floatData: ArrayLike<number>;
+  readonly int32Data: ArrayLike<number>;
+  readonly int64Data: ArrayLike<bigint>;
   readonly name: string;
   readonly rawData: Uint8Array;
-  readonly doubleData: readonly number[];
-  readonly uint64Data: readonly bigint[];
+  readonly doubleData: ArrayLike<number>;
+  readonly uint64Data: ArrayLike<bigint>;
   readonly externalData: readonly EntryProto[];
   readonly dataLocation: number;
 }
@@ -48,8 +48,8 @@ export interface AttributeProto {
   readonly i: bigint;
   readonly s: Uint8Array;
   readonly t?: TensorProto;
-  readonly floats: readonly number[];
-  readonly ints: readonly bigint[];
+  readonly floats: ArrayLike<number>;
+  readonly ints: ArrayLike<bigint>;
   readonly strings: readonly Uint8Array[];
   readonly tensors: readonly TensorProto[];
   readonly type: number;
@@ -186,6 +186,41 @@ const WIRE: Readonly<Record<string, WireType>> = {
   double: WireType.Bit64,
 };
 
+/** What holds a packed list, in so many bytes an element as the file can have at the most. */
+const LISTS = {
+  float: Float32Array,
+  double: Float64Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint64: BigUint64Array,
+};
+
+/** Elements of a packed list: each varint ends with the only one of its bytes that is below 128. */
+function packedLength(bytes: Uint8Array, wire: WireType): number {
+  if (wire === WireType.Bit32) return bytes.length / 4;
+  if (wire === WireType.Bit64) return bytes.length / 8;
+  return bytes.reduce((count, byte) => byte < 128 ? count + 1 : count, 0);
+}
+
+/** A packed list of numbers. */
+function readPacked(bytes: Uint8Array, type: keyof typeof LISTS, wire: WireType) {
+  const count = packedLength(bytes, wire);
+  if (!Number.isInteger(count)) throw new RangeError("a list ends within a value");
+  // A copy of their bytes, which then lie in order.
+  if (wire !== WireType.Varint) return new LISTS[type](bytes.slice().buffer);
+  const list = new LISTS[type](count);
+  const reader = new BinaryReader(bytes);
+  for (let i = 0; i < count; i++) (list as unknown as unknown[])[i] = reader[type]();
+  if (reader.pos !== bytes.length) throw new RangeError("a list ends within a value");
+  return list;
+}
+
+/** The list of a field, to which values can be added: what was packed so far is no array. */
+function growing(out: Record<string, unknown>, name: string): unknown[] {
+  const list = out[name];
+  return Array.isArray(list) ? list : (out[name] = [...list as Iterable<unknown>]) as unknown[];
+}
+
 /** Messages of one file, and values of lists: beyond that, a file is made to exhaust memory. */
 const MAX_VALUES = 2 ** 24;
 
@@ -219,17 +254,16 @@ class MessageReader {
       ? WIRE[type] ?? WireType.Varint
       : WireType.LengthDelimited;
     if (repeated && wire === WireType.LengthDelimited && wire !== expected) {
-      const bytes = reader.bytes();
-      const packed = new BinaryReader(bytes);
-      while (packed.pos < bytes.length) {
-        this.#readField(packed, [name, type, repeated], { wire: expected, out });
-      }
-      if (packed.pos > bytes.length) throw new RangeError(`${name} ends within a value`);
+      const list = readPacked(reader.bytes(), type as keyof typeof LISTS, expected);
+      this.#left -= list.length;
+      // One piece as a rule.
+      if ((out[name] as unknown[]).length === 0) out[name] = list;
+      else for (const value of list) growing(out, name).push(value);
       return;
     }
     if (wire !== expected) throw new RangeError(`${name} has the wire type ${wire}`);
     const value = typeof type === "string" ? reader[type]() : this.read(type, reader.bytes());
-    if (repeated) (out[name] as unknown[]).push(value);
+    if (repeated) growing(out, name).push(value);
     else out[name] = value;
   }
 }

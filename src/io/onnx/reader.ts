@@ -143,7 +143,7 @@ class LazyTensor implements OnnxTensor {
   constructor(name: string, proto: TensorProto, options: OnnxOptions) {
     this.name = name;
     this.dtype = dtypeName(proto.dataType);
-    this.shape = proto.dims.map(toNumber);
+    this.shape = Array.from(proto.dims, toNumber);
     this.#proto = proto;
     this.#options = options;
   }
@@ -170,8 +170,8 @@ class LazyTensor implements OnnxTensor {
     // Below 8 bits each number is a byte with several elements.
     const stored = type.bits < 8 ? byteLength(type, count) : count;
     if (values.length !== stored) failRange(at, `${stored} numbers for its shape`, values.length);
-    if (type.bits < 8) return fromBytes(type, Uint8Array.from(values as number[]), count);
-    if (field === "int32Data") return fromBits(type, values as number[]);
+    if (type.bits < 8) return fromBytes(type, Uint8Array.from(values as ArrayLike<number>), count);
+    if (field === "int32Data") return fromBits(type, values as ArrayLike<number>);
     const out = new type.Array(count);
     const whole = type.dtype.endsWith("int64");
     for (let i = 0; i < count; i++) {
@@ -230,9 +230,9 @@ function readAttribute(owner: string, proto: AttributeProto, options: OnnxOption
     case ATTRIBUTE.tensor:
       return proto.t === undefined ? null : tensor(proto.t);
     case ATTRIBUTE.floats:
-      return proto.floats;
+      return Array.from(proto.floats);
     case ATTRIBUTE.ints:
-      return proto.ints.map(toNumber);
+      return Array.from(proto.ints, toNumber);
     case ATTRIBUTE.strings:
       return proto.strings.map((each) => decoder.decode(each));
     case ATTRIBUTE.tensors:

@@ -203,7 +203,7 @@ export function sameAtoms(a: readonly Atom[], b: readonly Atom[]): boolean {
   return x!.length === y!.length && x!.every((each, i) => each === y![i]);
 }
 
-/** An axis without some of its atoms. */
+/** The atoms of an axis that have a role. */
 export function withRole(dim: readonly Atom[], role: Role): readonly Atom[] {
   return dim.filter((each) => each.role === role);
 }

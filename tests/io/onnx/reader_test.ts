@@ -121,6 +121,36 @@ Deno.test("every element type is read from bytes and from typed fields", () => {
   }
 });
 
+Deno.test("lists of numbers are read packed, one by one, and in pieces", () => {
+  /** A field of a protobuf message: one byte of tag, one of length. */
+  const field = (number: number, wire: number, bytes: readonly number[]) => [
+    number * 8 + wire,
+    ...wire === 2 ? [bytes.length] : [],
+    ...bytes,
+  ];
+  const one = (value: number) => [...raw(Float32Array.of(value))];
+  const INT64_DATA = 7;
+  const FLOAT_DATA = 4;
+  const cases: [number[], number, number[]][] = [
+    [field(INT64_DATA, 2, [1, 2, 0x80, 1]), 7, [1, 2, 128]],
+    [[...field(INT64_DATA, 0, [1]), ...field(INT64_DATA, 2, [2, 3])], 7, [1, 2, 3]],
+    [[...field(INT64_DATA, 2, [1, 2]), ...field(INT64_DATA, 2, [3])], 7, [1, 2, 3]],
+    [[...field(INT64_DATA, 2, [1, 2]), ...field(INT64_DATA, 0, [3])], 7, [1, 2, 3]],
+    [field(FLOAT_DATA, 2, [1, 2, 3].flatMap(one)), 1, [1, 2, 3]],
+    [[1, 2, 3].flatMap((value) => field(FLOAT_DATA, 5, one(value))), 1, [1, 2, 3]],
+  ];
+  for (const [data, dataType, expected] of cases) {
+    const tensor = [...field(1, 0, [3]), ...field(2, 0, [dataType]), ...data];
+    const relu = field(1, 2, field(4, 2, [...new TextEncoder().encode("Relu")]));
+    const graph = [...relu, ...field(5, 2, [...field(8, 2, [116]), ...tensor])];
+    const { tensors } = parseOnnx(Uint8Array.from([...field(1, 0, [8]), ...field(7, 2, graph)]));
+    assertEquals(Array.from(tensors.get("t")!.data, Number), expected);
+  }
+  const torn = [...field(1, 0, [3]), ...field(FLOAT_DATA, 2, [1, 2, 3])];
+  const graph = field(7, 2, field(5, 2, torn));
+  assertThrows(() => parseOnnx(Uint8Array.from(graph)), RangeError, "ends within a value");
+});
+
 Deno.test("special values of small floats are NaN and infinity where the type has them", () => {
   const value = (dataType: number, bits: number) =>
     read({ dims: [1n], dataType, rawData: Uint8Array.of(bits) }).data[0];
