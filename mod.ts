@@ -24,11 +24,14 @@ export {
 } from "./src/core/tensor.ts";
 
 export { Add } from "./src/modules/add/float.ts";
+export { AvgPool1d, type AvgPool1dOptions } from "./src/modules/avg_pool1d/float.ts";
 export { BatchNorm1d, type BatchNorm1dOptions } from "./src/modules/batch_norm/float.ts";
 export { Concat } from "./src/modules/concat/float.ts";
+export { Conv1d, type Conv1dOptions, Conv1dReLU } from "./src/modules/conv1d/float.ts";
 export { Dropout, type DropoutOptions } from "./src/modules/dropout/float.ts";
 export { Embedding, type EmbeddingOptions } from "./src/modules/embedding/float.ts";
 export type { EndForwardOptions, EndOfTime, EndOptions } from "./src/modules/end_of_time.ts";
+export { Flatten, type FlattenOptions } from "./src/modules/flatten/float.ts";
 export { FinalHidden, type FinalHiddenOptions } from "./src/modules/final_hidden/float.ts";
 export { FirstStep } from "./src/modules/first_step/float.ts";
 export {
@@ -56,10 +59,13 @@ export type {
 export type { RecurrentForwardOptions } from "./src/modules/recurrent/sequence.ts";
 export type { RecurrentOptions } from "./src/modules/recurrent/float.ts";
 export { MaxOverTime } from "./src/modules/max_over_time/float.ts";
+export { MaxPool1d, type MaxPool1dOptions } from "./src/modules/max_pool1d/float.ts";
 export { MeanOverTime } from "./src/modules/mean_over_time/float.ts";
 export { Module, type StateDictEntry, type StateDictRule } from "./src/modules/module.ts";
 export { byParts, type PartValue, type PartWatcher } from "./src/modules/recurrent/by_parts.ts";
 export type { ActivationModule } from "./src/modules/activation.ts";
+export type { PoolModule } from "./src/modules/pool.ts";
+export type { Padding, WindowForwardOptions } from "./src/modules/window.ts";
 export type { PointwiseModule } from "./src/modules/pointwise.ts";
 export type {
   Activation,
@@ -71,6 +77,7 @@ export { Sigmoid } from "./src/modules/sigmoid/float.ts";
 export { Softmax, type SoftmaxOptions } from "./src/modules/softmax/float.ts";
 export { Tanh } from "./src/modules/tanh/float.ts";
 export { UnitNorm, type UnitNormOptions } from "./src/modules/unit_norm/float.ts";
+export { ZeroPad1d, type ZeroPad1dOptions } from "./src/modules/zero_pad1d/float.ts";
 
 export { FakeQuantize, type FakeQuantizeOptions } from "./src/observer/fake_quantize.ts";
 export { FixedQParamsObserver, type FixedQParamsOptions } from "./src/observer/fixed.ts";

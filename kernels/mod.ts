@@ -22,6 +22,12 @@ export * from "./numeric/quantize.ts";
 export { dequantizeValue, quantizeValue } from "./numeric/requantize.ts";
 export { linearFloat32 } from "./float/linear.ts";
 export * from "./ops/concat.ts";
+export {
+  conv1dFloat32,
+  conv1dInt8,
+  type Convolution,
+  type ConvolutionParameters,
+} from "./ops/convolution.ts";
 export * from "./ops/elementwise.ts";
 export * from "./ops/embedding.ts";
 export * from "./ops/fake_quantize.ts";
@@ -35,4 +41,12 @@ export {
 export * from "./ops/linear_dynamic.ts";
 export * from "./ops/normalize.ts";
 export * from "./ops/over_time.ts";
+export {
+  type AveragePool,
+  avgPool1dFloat32,
+  avgPool1dInt8,
+  maxPool1d,
+  type PooledIntegers,
+} from "./ops/pooling.ts";
 export * from "./ops/softmax.ts";
+export { type Window, windowSteps } from "./ops/window.ts";

@@ -6,12 +6,16 @@
  */
 import {
   Add,
+  AvgPool1d,
   BatchNorm1d,
   Concat,
+  Conv1d,
+  Conv1dReLU,
   Dropout,
   Embedding,
   FinalHidden,
   FirstStep,
+  Flatten,
   Graph,
   HardSigmoid,
   Identity,
@@ -23,6 +27,7 @@ import {
   LogSoftmax,
   LSTM,
   MaxOverTime,
+  MaxPool1d,
   MeanOverTime,
   type Module,
   ReLU,
@@ -31,6 +36,7 @@ import {
   Softmax,
   Tanh,
   UnitNorm,
+  ZeroPad1d,
 } from "@splitgate/splitgate";
 
 /** A row of the table. */
@@ -51,6 +57,9 @@ export interface OperatorRow {
 /** Values a row of the modules that are tried. */
 const WIDTH = 4;
 
+/** Steps of the sequences that they are tried with. */
+export const STEPS = 6;
+
 /** Values a row that they give, where it is another number. */
 const OUTPUTS = 3;
 
@@ -60,6 +69,9 @@ function behind(op: Module): Module {
   // A ReLU that alone reads a Linear would become part of it.
   return new Sequential({ linear, sigmoid: new Sigmoid(), op });
 }
+
+/** Sizes of a convolution. */
+const channels = { inChannels: WIDTH, outChannels: OUTPUTS };
 
 const linear = () => new Linear({ inFeatures: WIDTH, outFeatures: OUTPUTS });
 
@@ -116,6 +128,36 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
     module: () => new LSTM({ inputSize: WIDTH, hiddenSize: OUTPUTS, projSize: 2 }),
     torch: [],
   },
+  {
+    kind: "Conv1d",
+    form: "causal",
+    module: () => new Conv1d({ ...channels, kernelSize: 3, padding: "causal" }),
+    torch: ["quantized::conv1d"],
+  },
+  {
+    kind: "Conv1d",
+    form: "of whole sequences",
+    module: () => new Conv1d({ ...channels, kernelSize: 3, stride: 2 }),
+    torch: ["quantized::conv1d"],
+  },
+  {
+    kind: "Conv1d",
+    form: "with ReLU",
+    module: () => new Conv1dReLU({ ...channels, kernelSize: 3, padding: "causal" }),
+    torch: ["quantized::conv1d_relu"],
+  },
+  {
+    kind: "MaxPool1d",
+    module: () => behind(new MaxPool1d({ kernelSize: 2 })),
+    torch: ["max_pool1d of quantized tensors"],
+  },
+  {
+    kind: "AvgPool1d",
+    module: () => behind(new AvgPool1d({ kernelSize: 2 })),
+    torch: ["avg_pool1d of quantized tensors (channels last)"],
+  },
+  { kind: "ZeroPad1d", module: () => behind(new ZeroPad1d({ padding: 1 })), torch: [] },
+  { kind: "Flatten", module: () => behind(new Flatten({ steps: STEPS })), torch: [] },
   { kind: "ReLU", module: () => behind(new ReLU()), torch: ["torch.relu"] },
   { kind: "LeakyReLU", module: () => behind(new LeakyReLU()), torch: ["quantized::leaky_relu"] },
   { kind: "Sigmoid", module: () => behind(new Sigmoid()), torch: ["torch.sigmoid"] },

@@ -32,14 +32,11 @@ import { KIND_NAMES, kindOf } from "../src/modules/kinds.ts";
 import type { Backend } from "../src/runtime/kind.ts";
 import { BASE_KINDS } from "../src/runtime/kinds.ts";
 import { readArguments } from "./arguments.ts";
-import { OPERATOR_ROWS, type OperatorRow } from "./operator_rows.ts";
+import { OPERATOR_ROWS, type OperatorRow, STEPS } from "./operator_rows.ts";
 import { writeFile } from "./write_file.ts";
 
 const PAGE = new URL("../docs/operators.md", import.meta.url);
 const EXACTNESS = new URL("../docs/exactness.md", import.meta.url);
-
-/** Steps that are run. */
-const STEPS = 5;
 
 /** Values a row where a module takes any number. */
 const WIDTH = 4;
@@ -117,8 +114,7 @@ function outputOf(
   model: QuantizedModel,
   data: Float32Array | Int32Array,
 ): string {
-  const { size, time } = model.outputs[0]!;
-  const output = new Float32Array(time ? size * STEPS : size);
+  const output = new Float32Array(model.outputSize * session.outputSteps(STEPS));
   session.run(data, output);
   return output.join();
 }

@@ -7,7 +7,13 @@ import { checkGiven, checkLength, checkNoMore, failRange, failType } from "../co
 import { type Fingerprint, fingerprintOf } from "../core/hash.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import { chainOf, INPUT, type Topology } from "../core/topology.ts";
-import { checkHidden, checkInputCount, describeSize, timeBehind } from "../modules/graph.ts";
+import {
+  axisBehind,
+  type AxisKey,
+  checkHidden,
+  checkInputCount,
+  describeSize,
+} from "../modules/graph.ts";
 import type { QuantizedEnds, QuantizedModule } from "../modules/kind.ts";
 import { kindOf, RUNNING_KINDS } from "../modules/kinds.ts";
 import type { OutputPort, ProgramData } from "../runtime/data.ts";
@@ -76,8 +82,8 @@ export class QuantizedModel {
   /** Parameters of the first output; null is float32. */
   readonly output: PerTensorQParams | null;
   readonly #fingerprint: Fingerprint;
-  /** Whether a value has a row for each step, or one for the sequence. */
-  readonly #times: ReadonlyMap<string, boolean>;
+  /** What the rows of each value are. */
+  readonly #axes: ReadonlyMap<string, AxisKey>;
   /** What it is lowered to, by fold. */
   readonly #programs = new Map<Folding, Program<Session>>();
 
@@ -97,7 +103,7 @@ export class QuantizedModel {
     this.modules = new Map(modules);
     this.topology = topology;
     const ends = new Map<string, QuantizedEnds>();
-    const times = new Map<string, boolean>([[INPUT, true]]);
+    const axes = new Map<string, AxisKey>([[INPUT, ""]]);
     let input: Port & { tokens: number; reader: string } | undefined;
     let first: { name: string; batchFirst: boolean } | undefined;
     for (const [name, module] of modules) {
@@ -133,7 +139,7 @@ export class QuantizedModel {
           reader: input.reader,
         };
       });
-      times.set(name, timeBehind(at, kind, reads.map((read) => times.get(read)!)));
+      axes.set(name, axisBehind(at, kind, module, reads.map((read) => axes.get(read)!)));
       ends.set(name, own);
       if (batchFirst !== null) {
         first ??= { name, batchFirst };
@@ -145,7 +151,7 @@ export class QuantizedModel {
     }
     if (modules.size === 0) failRange("modules", "at least one module", "none");
     if (input === undefined) failRange("modules", "a module that reads the model's input", "none");
-    this.#times = times;
+    this.#axes = axes;
     this.batchFirst = first?.batchFirst ?? false;
     this.looksAhead = [...ends.values()].some((each) => each.looksAhead === true);
     this.vocabulary = input!.tokens;
@@ -154,7 +160,7 @@ export class QuantizedModel {
     this.outputs = [...topology.outputs].map(([name, module]) => ({
       ...ends.get(module)!.output,
       name,
-      time: times.get(module)!,
+      time: axes.get(module) !== null,
     }));
     ({ size: this.outputSize, qparams: this.output } = this.outputs[0]!);
     this.#fingerprint = this.#hash();
@@ -229,7 +235,7 @@ export class QuantizedModel {
     const leftOut = new Set(tables.map(({ table }) => table));
     // What reads steps runs before what reads one row for the sequence.
     const timeOf = (name: string) =>
-      topology.inputs.get(name)!.every((read) => this.#times.get(read)!);
+      topology.inputs.get(name)!.every((read) => this.#axes.get(read) !== null);
     const names = [...modules.keys()].filter((name) => !leftOut.has(name));
     const order = [...names.filter(timeOf), ...names.filter((name) => !timeOf(name))];
     const indices = new Map(order.map((name, i) => [name, i]));
@@ -244,7 +250,7 @@ export class QuantizedModel {
       const from = table === undefined
         ? topology.inputs.get(name)!.map((read) => indices.get(read) ?? -1)
         : [-1];
-      return { name, from, timeOut: this.#times.get(name)!, program };
+      return { name, from, axis: this.#axes.get(name)!, program };
     });
     return planProgram({
       vocabulary: this.vocabulary,

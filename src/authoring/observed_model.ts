@@ -12,7 +12,8 @@ import type { Unsupported } from "../modules/fit_backend.ts";
 import { type GraphForwardOptions, outputsFrom, stateOf } from "../modules/graph.ts";
 import type { FloatCall, ObservedModule, Value } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
-import { gatherRows, observeRows } from "../modules/observing.ts";
+import { gatherRows, observeRows, validRows } from "../modules/observing.ts";
+import { lengthsBehind } from "../modules/window.ts";
 import { ValueStatistics } from "../observer/statistics.ts";
 
 /** A value on its way through an observed model. */
@@ -22,6 +23,8 @@ interface ObservedValue {
   readonly tokens: Int32Array | null;
   /** Rows that are no padding; null where there is none. */
   readonly rows: readonly number[] | null;
+  /** Steps of each batch row; null where all have all. */
+  readonly lengths: FloatCall["lengths"];
 }
 
 /**
@@ -120,26 +123,33 @@ export class ObservedModel {
       }
     }
     this.#check(x, lengths, state);
-    const rows = lengths === null ? null : this.#validRows(x, lengths);
+    const rows = lengths && validRows(x, lengths, this.batchFirst);
     this.#addInput(x, rows);
     const values = new Map<string, ObservedValue>();
-    const given = { value: x, rows, tokens: isInt32Array(x.data) ? x.data : null };
+    const given = { value: x, rows, lengths, tokens: isInt32Array(x.data) ? x.data : null };
     values.set(INPUT, given);
     for (const [name, module] of this.modules) {
       const kind = kindOf(name, module);
       const inputs = this.topology.inputs.get(name)!.map((read) => values.get(read)!);
       const { input } = module;
-      const own = inputs[0]!.rows;
+      const { rows: own, lengths } = inputs[0]!;
       const observed = inputs.map(({ value }) =>
         typeof input === "string" ? value : observeRows(input, value as Tensor, own)
       );
       const tokens = inputs.map((each) => isInt32Array(each.value.data) ? null : each.tokens);
       const call = { lengths, state: stateOf(state, name), rows: own, tokens };
+      const value = kind.watch(module, observed, call);
+      const behind = lengthsBehind(kind.window?.(module as never), lengths);
       values.set(name, {
-        value: kind.watch(module, observed, call),
+        value,
         // A row for a token is told by the token; what is made of the row is not.
         tokens: isInt32Array(inputs[0]!.value.data) ? inputs[0]!.tokens : null,
-        rows: kind.time === "end" ? null : own,
+        rows: kind.time === "end" || behind === null
+          ? null
+          : behind === lengths
+          ? own
+          : validRows(value, behind, this.batchFirst),
+        lengths: behind,
       });
     }
     return outputsFrom(this.topology, (name) => values.get(name)!.value as Tensor);
@@ -159,27 +169,14 @@ export class ObservedModel {
     state: NonNullable<GraphForwardOptions["state"]>,
   ): void {
     const values = new Map<string, Value>([[INPUT, x]]);
+    const lengthsOf = new Map<string, FloatCall["lengths"]>([[INPUT, lengths]]);
     for (const [name, module] of this.modules) {
-      const inputs = this.topology.inputs.get(name)!.map((read) => values.get(read)!);
-      const call: FloatCall = { lengths, state: stateOf(state, name) };
-      values.set(name, kindOf(name, module).check(module, inputs, call));
+      const kind = kindOf(name, module);
+      const reads = this.topology.inputs.get(name)!;
+      const own = lengthsOf.get(reads[0]!)!;
+      const call: FloatCall = { lengths: own, state: stateOf(state, name) };
+      values.set(name, kind.check(module, reads.map((read) => values.get(read)!), call));
+      lengthsOf.set(name, lengthsBehind(kind.window?.(module as never), own));
     }
-  }
-
-  /** Which rows of a model's input belong to no padding. */
-  #validRows({ data, shape }: Value, lengths: ArrayLike<number>): number[] {
-    const first = this.batchFirst;
-    // Token ids have no width; what is unbatched has one row.
-    const outer = isInt32Array(data) ? shape : shape.slice(0, -1);
-    const [a = 1, b = 1] = outer;
-    const batch = outer.length === 1 ? 1 : first ? a : b;
-    const steps = a * b / batch;
-    const rows: number[] = [];
-    for (let row = 0; row < steps * batch; row++) {
-      const step = first ? row % steps : Math.floor(row / batch);
-      const at = first ? Math.floor(row / steps) : row % batch;
-      if (step < lengths[at]!) rows.push(row);
-    }
-    return rows;
   }
 }

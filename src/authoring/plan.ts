@@ -4,7 +4,8 @@
  * @module
  */
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
-import type { BufferSize, NodeInput, ProgramData, ProgramNode } from "../runtime/data.ts";
+import type { AxisKey } from "../modules/graph.ts";
+import type { NodeInput, ProgramData, ProgramNode, TimeAxis } from "../runtime/data.ts";
 import type { NodeProgram } from "../runtime/kind.ts";
 
 /** A lowered module that has no buffers yet. */
@@ -13,8 +14,8 @@ export interface LoweredNode {
   readonly name: string;
   /** Indices of the nodes that it reads, which stand before it; -1 is the model's input. */
   readonly from: readonly number[];
-  /** Whether its output has a row for each step. */
-  readonly timeOut: boolean;
+  /** What the rows of its output are. */
+  readonly axis: AxisKey;
   /** The numbers. */
   readonly program: NodeProgram;
 }
@@ -33,16 +34,17 @@ export interface LoweredModel extends
 
 /** Hands out buffers, and takes back those whose values nobody reads any more. */
 class Buffers {
-  readonly sizes: BufferSize[] = [];
+  readonly sizes: number[][] = [];
   readonly #free = new Set<number>();
 
   /** A free buffer, for rows of `size` values: the one that has been free for longest. */
-  take(size: number, time: boolean): number {
+  take(size: number, axis: number): number {
     const [free] = this.#free;
     if (free !== undefined) this.#free.delete(free);
-    const buffer = free ?? this.sizes.push({ row: 0, time: false }) - 1;
-    const { row, time: before } = this.sizes[buffer]!;
-    this.sizes[buffer] = { row: Math.max(row, size), time: before || time };
+    const buffer = free ?? this.sizes.push([]) - 1;
+    const rows = this.sizes[buffer]!;
+    while (rows.length <= axis) rows.push(0);
+    rows[axis] = Math.max(rows[axis]!, size);
     return buffer;
   }
 
@@ -63,7 +65,16 @@ export function planProgram(
   { nodes, outputs, input, ...rest }: LoweredModel,
 ): ProgramData {
   const ports = [input, ...nodes.map(({ program }) => program.output)];
-  const times = [true, ...nodes.map(({ timeOut }) => timeOut)];
+  // Axes by their keys, and that of each value.
+  const axes: TimeAxis[] = [];
+  const indices = new Map<AxisKey, number>([[null, 0], ["", 1]]);
+  const axisOf = [1];
+  nodes.forEach(({ from, axis }, node) => {
+    const known = indices.get(axis);
+    const index = known ?? axes.push({ from: axisOf[from[0]! + 1]!, node }) + 1;
+    indices.set(axis, index);
+    axisOf.push(index);
+  });
   // The last node that reads each value; what comes out is read behind all nodes.
   const lastReader = ports.map((_, value) => value - 1);
   nodes.forEach(({ from }, i) => {
@@ -71,9 +82,9 @@ export function planProgram(
   });
   for (const { node } of outputs) lastReader[node + 1] = nodes.length;
   const buffers = new Buffers();
-  const owned = [buffers.take(input.size, true)];
+  const owned = [buffers.take(input.size, 1)];
   const planned = nodes.map(({ name, from, program }, i): ProgramNode => {
-    const timeIn = from.every((read) => times[read + 1]!);
+    const axis = axisOf[from[0]! + 1]!;
     const used: number[] = [];
     const inputs = from.map((read, k): NodeInput => {
       const { qparams, size } = ports[read + 1]!;
@@ -82,14 +93,14 @@ export function planProgram(
       if (same(qparams, program.inputs[k]!.qparams)) {
         return { from: read, buffer, converted: buffer };
       }
-      const converted = buffers.take(size, timeIn);
+      const converted = buffers.take(size, axis);
       used.push(converted);
       return { from: read, buffer, converted };
     });
-    const buffer = buffers.take(program.output.size, times[i + 1]!);
+    const buffer = buffers.take(program.output.size, axisOf[i + 1]!);
     owned.push(buffer);
     for (const each of used) buffers.free(each);
-    return { name, program, inputs, buffer, timeIn };
+    return { name, program, inputs, buffer, axis };
   });
   const last = nodes.length - 1;
   return {
@@ -100,11 +111,13 @@ export function planProgram(
     outputs: outputs.map(({ name, node }) => ({
       ...ports[node + 1]!,
       name,
-      time: times[node + 1]!,
+      time: axisOf[node + 1]! > 0,
+      axis: axisOf[node + 1]!,
       buffer: owned[node + 1]!,
     })),
-    oneGiver: outputs.length === 1 && outputs[0]!.node === last && times[last + 1]! &&
+    oneGiver: outputs.length === 1 && outputs[0]!.node === last && axisOf[last + 1]! > 0 &&
       ports[last + 1]!.qparams !== null,
+    axes,
     buffers: buffers.sizes,
   };
 }

@@ -2,10 +2,12 @@
  * What two kinds of modules do together. Everywhere else a kind answers for itself; here, and only
  * here, pairs of kinds stand by name:
  * - Dropout and Identity are left out of a model that is prepared;
- * - a BatchNorm1d that alone reads a Linear is folded into its weights, as
+ * - a BatchNorm1d that alone reads a Linear or Conv1d is folded into its weights, as
  *   torch.ao.quantization.fuse_modules does;
- * - a ReLU that alone reads a Linear becomes part of it, as torch.ao.quantization.fuse_modules
- *   makes it;
+ * - a ReLU that alone reads a Linear or Conv1d becomes part of it, as
+ *   torch.ao.quantization.fuse_modules makes it;
+ * - a ZeroPad1d that only a Conv1d, or an AvgPool1d that counts padding, reads becomes padding of
+ *   that;
  * - the rows of an Embedding are rounded together with the input weights of what reads them;
  * - an Embedding is folded into what reads it: its rows, multiplied with the input weights, become
  *   a table.
@@ -19,7 +21,9 @@ import { checkFinite, failRange } from "../core/errors.ts";
 import type { Work } from "../core/work.ts";
 import { INPUT, loneReaders, readersOf, type Topology } from "../core/topology.ts";
 import { checkBatchNorm } from "../modules/batch_norm/check.ts";
+import { AvgPool1d } from "../modules/avg_pool1d/float.ts";
 import { BatchNorm1d } from "../modules/batch_norm/float.ts";
+import { Conv1d, Conv1dReLU, convLike } from "../modules/conv1d/float.ts";
 import { ObservedEmbedding } from "../modules/embedding/observed.ts";
 import { embeddingRows, QuantizedEmbedding } from "../modules/embedding/quantized.ts";
 import { checkFlow, type FloatModel } from "../modules/graph.ts";
@@ -34,6 +38,7 @@ import { copyOf } from "../modules/copy.ts";
 import { Linear, LinearReLU } from "../modules/linear/float.ts";
 import type { Module } from "../modules/module.ts";
 import { tokenTableRows, tokenTableWork } from "../modules/rounding/weight_rounding.ts";
+import { ZeroPad1d } from "../modules/zero_pad1d/float.ts";
 import type { ObservedModel } from "./observed_model.ts";
 
 /** Kinds that do nothing when a model runs. */
@@ -68,12 +73,14 @@ function isNeeded({ topology }: FloatModel, name: string): boolean {
   return read === INPUT && [...topology.outputs.values()].includes(name);
 }
 
-/** A Linear that gives what a batch normalization behind it would give. */
-function foldedLinear(name: string, linear: Linear, norm: BatchNorm1d): Linear {
-  const { inFeatures, outFeatures } = linear;
+/** A layer that gives what a batch normalization behind it would give. */
+function foldedLayer(name: string, layer: Linear | Conv1d, norm: BatchNorm1d): Linear | Conv1d {
   checkBatchNorm(`modules.${name}`, norm, null);
-  const { weight, bias } = foldBatchNorm("linear", linear.weight, linear.bias, norm);
-  const folded = new Linear({ inFeatures, outFeatures });
+  const before = layer instanceof Linear ? "linear" : "convolution";
+  const { weight, bias } = foldBatchNorm(before, layer.weight, layer.bias, norm);
+  const folded = layer instanceof Linear
+    ? new Linear({ inFeatures: layer.inFeatures, outFeatures: layer.outFeatures })
+    : convLike(layer, Conv1d, { bias: true });
   for (const [key, values] of Object.entries({ weight, bias })) {
     checkFinite(`modules.${name}: folded ${key}`, values);
   }
@@ -82,10 +89,43 @@ function foldedLinear(name: string, linear: Linear, norm: BatchNorm1d): Linear {
   return folded;
 }
 
-/** A Linear with ReLU behind it. */
-function withRelu(linear: Linear): LinearReLU {
-  const { inFeatures, outFeatures, bias } = linear;
-  return copyOf(linear, new LinearReLU({ inFeatures, outFeatures, bias: bias !== null }));
+/** A Linear or Conv1d with ReLU behind it. */
+function withRelu(layer: Linear | Conv1d): LinearReLU | Conv1dReLU {
+  if (layer instanceof Conv1d) return copyOf(layer, convLike(layer, Conv1dReLU));
+  const { inFeatures, outFeatures, bias } = layer;
+  return copyOf(layer, new LinearReLU({ inFeatures, outFeatures, bias: bias !== null }));
+}
+
+/** What reads zeros before and behind its input, with these as padding of its own; null for others. */
+function padded(pad: ZeroPad1d, reader: Module): Module | null {
+  const { left, right } = pad.window;
+  if (reader instanceof Conv1d) {
+    const { window } = reader;
+    const padding = [window.left + left, window.right + right] as const;
+    const Kind = reader instanceof Conv1dReLU ? Conv1dReLU : Conv1d;
+    return copyOf(reader, convLike(reader, Kind, { padding }));
+  }
+  if (!(reader instanceof AvgPool1d) || !reader.countIncludePad) return null;
+  const { batchFirst, window: { kernelSize, stride, ceilMode, ...own } } = reader;
+  const padding = [own.left + left, own.right + right] as const;
+  // A window that finds padding alone is none that an average can have.
+  if (padding.some((steps) => steps >= kernelSize)) return null;
+  return new AvgPool1d({ kernelSize, stride, padding, ceilMode, batchFirst });
+}
+
+/** Makes each ZeroPad1d part of what alone reads it. */
+function withoutPads(model: FloatModel): FloatModel {
+  let rewritten = model;
+  for (const [name, module] of model.modules) {
+    if (!(module instanceof ZeroPad1d)) continue;
+    const reader = loneReaders(rewritten.topology).get(name);
+    if (reader === undefined) continue;
+    const made = padded(module, rewritten.modules.get(reader)!);
+    if (made === null) continue;
+    const [read] = rewritten.topology.inputs.get(name)!;
+    rewritten = without(withModule(rewritten, reader, made), name, read!);
+  }
+  return rewritten;
 }
 
 /** Rewrites a float model before it is observed. */
@@ -103,20 +143,21 @@ export function rewriteFloat(model: FloatModel): FloatModel {
     }
     const before = rewritten.modules.get(read!);
     if (
-      !(before instanceof Linear) || before instanceof LinearReLU ||
+      !(before instanceof Linear || before instanceof Conv1d) || before instanceof LinearReLU ||
+      before instanceof Conv1dReLU ||
       !loneReaders(rewritten.topology).has(read!)
     ) {
       continue;
     }
-    // A BatchNorm1d stands before the ReLU that reads it, so that both become part of the Linear.
+    // A BatchNorm1d stands before the ReLU that reads it, so that both become part of the layer.
     const fused = module instanceof BatchNorm1d
-      ? foldedLinear(name, before, module)
+      ? foldedLayer(name, before, module)
       : module.kind === "ReLU"
       ? withRelu(before)
       : null;
     if (fused !== null) rewritten = without(withModule(rewritten, read!, fused), name, read!);
   }
-  return rewritten;
+  return withoutPads(rewritten);
 }
 
 /** The name of the Embedding that alone feeds a module, and only it, in the models of `modules`. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { windowExtent } from "../../kernels/ops/window.ts";
 import { checkOptions } from "../core/check.ts";
 import { failRange, failType } from "../core/errors.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
@@ -18,6 +19,8 @@ import {
 import type { FloatCall, InitialState, Kind, QuantizedModule, Value } from "./kind.ts";
 import { KIND_NAMES, kindOf } from "./kinds.ts";
 import { Module, type StateDictRule } from "./module.ts";
+import { keepsSteps } from "../runtime/window.ts";
+import { lengthsBehind } from "./window.ts";
 
 /** A module of a {@linkcode Graph}, and what it reads. */
 export interface GraphChild {
@@ -261,9 +264,15 @@ export function flatten(model: Module): FloatModel {
 export interface ValueShape {
   /** Values a row; null for token ids. */
   readonly size: number | null;
-  /** Whether there is a row for each step, or one for the sequence. */
-  readonly time: boolean;
+  /** What its rows are steps of. */
+  readonly axis: AxisKey;
 }
+
+/**
+ * What the rows of a value are: steps of the model's input (""), steps that windows have made of
+ * these, by what tells their number; or null, one row for the sequence.
+ */
+export type AxisKey = string | null;
 
 /** Requires that each module takes what it reads, and gives what comes out of each. */
 export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string, ValueShape> {
@@ -272,7 +281,7 @@ export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string
     const expected = "a module that says how wide the model's input is, such as Linear or LSTM";
     return failRange("children", expected, "none that reads the input");
   }
-  const shapes = new Map<string, ValueShape>([[INPUT, { size, time: true }]]);
+  const shapes = new Map<string, ValueShape>([[INPUT, { size, axis: "" }]]);
   for (const [name, module] of modules) {
     const at = `children.${name}`;
     const kind = kindOf(at, module);
@@ -281,7 +290,7 @@ export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string
     checkHidden(at, kind, module, reads[0]!, modules);
     const given = reads.map((read) => shapes.get(read)!);
     const size = kind.outputSize(at, module, given.map((each) => each.size));
-    shapes.set(name, { size, time: timeBehind(at, kind, given.map((each) => each.time)) });
+    shapes.set(name, { size, axis: axisBehind(at, kind, module, given.map(({ axis }) => axis)) });
   }
   return shapes;
 }
@@ -342,23 +351,32 @@ export function checkHidden(
   }
 }
 
-/**
- * Whether a value has a row for each step, behind a module of a kind that reads values which do or
- * do not.
- */
-export function timeBehind(name: string, kind: Kind, inputs: readonly boolean[]): boolean {
-  const [time] = inputs;
-  if (inputs.some((each) => each !== time)) {
+/** What the rows of a value are, behind a module of a kind that reads values of such rows. */
+export function axisBehind(
+  name: string,
+  kind: Kind,
+  module: Module | QuantizedModule,
+  inputs: readonly AxisKey[],
+): AxisKey {
+  const axis = inputs[0]!;
+  if (inputs.some((each) => (each === null) !== (axis === null))) {
     failRange(
       name,
       "inputs that all have a row for each step, or all one for the sequence",
       "both",
     );
   }
-  if (!time && kind.time !== "row") {
+  if (inputs.some((each) => each !== axis)) {
+    failRange(name, "inputs of the same steps", "steps of windows that differ");
+  }
+  if (axis === null && kind.time !== "row") {
     failRange(name, "an input with a row for each step", "one row for the sequence");
   }
-  return time! && kind.time !== "end";
+  if (kind.time === "end") return null;
+  const window = kind.window?.(module as Module & QuantizedModule);
+  if (axis === null || window === undefined || keepsSteps(window)) return axis;
+  const { stride, left, right, ceilMode } = window;
+  return `${axis};${left},${right},${windowExtent(window)},${stride},${ceilMode}`;
 }
 
 /** What a module reads, for messages; null stands for token ids. */
@@ -396,10 +414,14 @@ export function runFloat(
     }
   }
   const values = new Map<string, Value>([[INPUT, x]]);
+  const lengthsOf = new Map<string, FloatCall["lengths"]>([[INPUT, lengths]]);
   for (const [name, module] of modules) {
-    const call: FloatCall = { lengths, state: stateOf(state, name) };
-    const inputs = topology.inputs.get(name)!.map((read) => values.get(read)!);
-    values.set(name, kindOf(name, module).forward(module, inputs, call));
+    const kind = kindOf(name, module);
+    const reads = topology.inputs.get(name)!;
+    const own = lengthsOf.get(reads[0]!)!;
+    const call: FloatCall = { lengths: own, state: stateOf(state, name) };
+    values.set(name, kind.forward(module, reads.map((read) => values.get(read)!), call));
+    lengthsOf.set(name, lengthsBehind(kind.window?.(module), own));
   }
   return outputsFrom(topology, (name) => values.get(name) as Tensor);
 }

@@ -13,6 +13,7 @@
  * @module
  */
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import type { Window } from "../../kernels/ops/window.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { QTensor, Tensor, TokenTensor } from "../core/tensor.ts";
 import { failRange } from "../core/errors.ts";
@@ -215,6 +216,11 @@ export interface Kind<
   givesHidden?(module: F | Q): number;
   /** Of how many directions it reads hidden states; absent where it reads any values. */
   readsHidden?(module: F | Q): number;
+  /**
+   * The window that it moves over time, which may change the number of steps; absent where a kind
+   * has none.
+   */
+  window?(module: F | O | Q): Window;
   /** Runs it; the tensors are shaped as PyTorch's module takes them. */
   forward(module: F, inputs: readonly Value[], call: FloatCall): Tensor;
 

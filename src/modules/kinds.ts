@@ -6,12 +6,15 @@
 import { failRange, failType } from "../core/errors.ts";
 import type { RunningKind } from "../runtime/kind.ts";
 import { addKind } from "./add/kind.ts";
+import { avgPool1dKind } from "./avg_pool1d/kind.ts";
 import { batchNorm1dKind } from "./batch_norm/kind.ts";
 import { concatKind } from "./concat/kind.ts";
+import { conv1dKind } from "./conv1d/kind.ts";
 import { dropoutKind } from "./dropout/kind.ts";
 import { embeddingKind } from "./embedding/kind.ts";
 import { finalHiddenKind } from "./final_hidden/kind.ts";
 import { firstStepKind } from "./first_step/kind.ts";
+import { flattenKind } from "./flatten/kind.ts";
 import { hardSigmoidKind } from "./hard_sigmoid/kind.ts";
 import { identityKind } from "./identity/kind.ts";
 import type { Kind } from "./kind.ts";
@@ -22,6 +25,7 @@ import { linearKind } from "./linear/kind.ts";
 import { logSoftmaxKind } from "./log_softmax/kind.ts";
 import { lstmKind } from "./lstm/kind.ts";
 import { maxOverTimeKind } from "./max_over_time/kind.ts";
+import { maxPool1dKind } from "./max_pool1d/kind.ts";
 import { meanOverTimeKind } from "./mean_over_time/kind.ts";
 import type { ReferenceOp } from "./reference.ts";
 import { BASE_OPS } from "./reference_ops.ts";
@@ -30,16 +34,20 @@ import { sigmoidKind } from "./sigmoid/kind.ts";
 import { softmaxKind } from "./softmax/kind.ts";
 import { tanhKind } from "./tanh/kind.ts";
 import { unitNormKind } from "./unit_norm/kind.ts";
+import { zeroPad1dKind } from "./zero_pad1d/kind.ts";
 
 /** Every kind of module, its name in files and QConfigMappings being its own. */
 export const KINDS: readonly Kind[] = [
   addKind,
+  avgPool1dKind,
   batchNorm1dKind,
   concatKind,
+  conv1dKind,
   dropoutKind,
   embeddingKind,
   finalHiddenKind,
   firstStepKind,
+  flattenKind,
   hardSigmoidKind,
   identityKind,
   lastStepKind,
@@ -49,12 +57,14 @@ export const KINDS: readonly Kind[] = [
   logSoftmaxKind,
   lstmKind,
   maxOverTimeKind,
+  maxPool1dKind,
   meanOverTimeKind,
   reluKind,
   sigmoidKind,
   softmaxKind,
   tanhKind,
   unitNormKind,
+  zeroPad1dKind,
 ] as readonly unknown[] as readonly Kind[];
 
 const BY_NAME: ReadonlyMap<unknown, Kind> = new Map(KINDS.map((kind) => [kind.name, kind]));

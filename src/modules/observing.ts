@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { dtypeRange } from "../core/dtype.ts";
 import { checkFinite, failRange, failType } from "../core/errors.ts";
 import { isPerChannel, type PerTensorQParams } from "../core/qparams.ts";
-import type { Tensor } from "../core/tensor.ts";
+import type { Tensor, TokenTensor } from "../core/tensor.ts";
 import { FakeQuantize } from "../observer/fake_quantize.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import type { Observer } from "../observer/observer.ts";
@@ -45,6 +46,26 @@ export function observeRows(
   const out = data.slice();
   rows.forEach((row, r) => out.set(passed.subarray(r * width, (r + 1) * width), row * width));
   return { data: out, shape };
+}
+
+/** Which rows of a value belong to no padding: [steps, batch] of them or the other way round. */
+export function validRows(
+  { data, shape }: Tensor | TokenTensor,
+  lengths: ArrayLike<number>,
+  batchFirst: boolean,
+): number[] {
+  // Token ids have no width; what is unbatched has one row.
+  const outer = isInt32Array(data) ? shape : shape.slice(0, -1);
+  const [a = 1, b = 1] = outer;
+  const batch = outer.length === 1 ? 1 : batchFirst ? a : b;
+  const steps = a * b / batch;
+  const rows: number[] = [];
+  for (let row = 0; row < steps * batch; row++) {
+    const step = batchFirst ? row % steps : Math.floor(row / batch);
+    const at = batchFirst ? Math.floor(row / steps) : row % batch;
+    if (step < lengths[at]!) rows.push(row);
+  }
+  return rows;
 }
 
 /** The given rows of a matrix, one after the other. */

@@ -5,6 +5,7 @@
  * @module
  */
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import type { Window } from "../../kernels/ops/window.ts";
 import type { DType, QArray } from "../core/dtype.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 
@@ -96,6 +97,8 @@ export interface ReferenceOp {
   readonly readsTokens?: boolean;
   /** Whether it has a float weight that can stand in for its own. */
   readonly hasWeight?: boolean;
+  /** The window that it moves over time, which may change the number of steps; absent for none. */
+  window?(node: GraphNode): Window;
   /** Whether it reads rows for each step and gives one for the sequence. */
   readonly endsTime?: boolean;
   /**

@@ -11,8 +11,8 @@ import type { GraphNode, ReferenceOp } from "./reference.ts";
 
 const dequantizedWeights = new WeakMap<GraphNode, Float32Array>();
 
-/** A linear's weight, dequantized once. */
-function dequantizedWeight(node: GraphNode): Float32Array {
+/** A linear's or a convolution's weight, dequantized once. */
+export function dequantizedWeight(node: GraphNode): Float32Array {
   let out = dequantizedWeights.get(node);
   if (out === undefined) {
     const { data, scales, zeroPoints } = node.weight!;

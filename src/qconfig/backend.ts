@@ -15,6 +15,7 @@ import type { Observer } from "../observer/observer.ts";
 export type BackendOp =
   | "embedding"
   | "linear"
+  | "conv1d"
   | "add"
   | "sub"
   | "mul"
@@ -28,6 +29,7 @@ export type BackendOp =
 const OPS: readonly BackendOp[] = [
   "embedding",
   "linear",
+  "conv1d",
   "add",
   "sub",
   "mul",
@@ -342,6 +344,7 @@ const embedding: DTypePattern = { weight: quint8, output: float32 };
 export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
   embedding: [embedding],
   linear: [linear],
+  conv1d: [linear],
   add: [pointwise],
   mul: [pointwise],
   sigmoid: [pointwise],
@@ -378,6 +381,7 @@ export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
 export const qnnpackBackendConfig: BackendConfig = new BackendConfig("qnnpack", {
   embedding: [embedding],
   linear: [linear],
+  conv1d: [linear],
   add: [pointwise],
   mul: [pointwise],
   sigmoid: [{ input: quint8, output: bounded }],
@@ -395,6 +399,12 @@ const int16: readonly DTypeConstraints[] = [
   { dtype: "qint32", quantMin: -32768, quantMax: 32767 },
   { dtype: "qint32", quantMin: 0, quantMax: 65535 },
 ];
+
+const wideLinear: DTypePattern = {
+  input: [quint8, qint8, ...int16],
+  weight: qint8,
+  output: [quint8, qint8, ...int16, float32],
+};
 
 /**
  * A DSP that works in 8 and 16 bits (qint32 within 16 bits): qint8 weights, activations of either
@@ -424,11 +434,8 @@ const int16: readonly DTypeConstraints[] = [
  */
 export const dsp16BackendConfig: BackendConfig = new BackendConfig("dsp16", {
   embedding: [{ weight: [quint8, ...int16], output: float32 }],
-  linear: [{
-    input: [quint8, qint8, ...int16],
-    weight: qint8,
-    output: [quint8, qint8, ...int16, float32],
-  }],
+  linear: [wideLinear],
+  conv1d: [wideLinear],
   add: [{ input: [quint8, qint8, ...int16, float32], output: [quint8, qint8, ...int16] }],
   mul: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],
   sigmoid: [{ input: [quint8, qint8, ...int16], output: [quint8, qint8, ...int16] }],

@@ -190,13 +190,21 @@ export class ReferenceModel {
       : checkLengths(options.lengths, batch, steps);
     const states = this.#states(options.state, batch);
     const layout = { steps, batch, lengths, batchFirst };
-    const values = this.#runner.run({ data, qparams: null }, layout, states, options.watch ?? null);
+    const watch = options.watch ?? null;
+    const { values, layouts } = this.#runner.run({ data, qparams: null }, layout, states, watch);
     const outputs = this.nodes.filter(({ op }) => op === "output").map((node): ReferenceOutput => {
       const { data } = values.get(node.name)!;
       const read = this.nodes.find(({ name }) => name === node.inputs[0])!;
       // Behind the end of time there is a row for each sequence.
       const ended = this.#runner.ended.has(node.name);
-      const shape = [...ended ? outer.length === 1 ? [] : [batch] : outer, node.width];
+      const { steps: own } = layouts.get(node.name)!;
+      const rows = outer.map((length, i) =>
+        i === (batchFirst ? outer.length - 1 : 0) ? own : length
+      );
+      const shape = [
+        ...ended ? outer.length === 1 ? [] : [batch] : this.#time ? rows : outer,
+        node.width,
+      ];
       // A cell of floats tells by its output that a part of it overflowed.
       if (this.#float) checkFinite("output", data);
       const integers = !this.#float && read.op === "dequantize"

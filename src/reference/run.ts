@@ -9,6 +9,8 @@ import { newQArray, type QArray } from "../core/dtype.ts";
 import { checkResult } from "../core/errors.ts";
 import { REFERENCE_OPS } from "../modules/kinds.ts";
 import type { GraphNode, GraphValue, Layout } from "../modules/reference.ts";
+import { lengthsBehind } from "../modules/window.ts";
+import { countSteps } from "../runtime/window.ts";
 import { nodeQParams } from "./graph.ts";
 
 /**
@@ -92,6 +94,18 @@ function checkResults(
   }
 }
 
+/** The rows of a node's value, of those that it reads. */
+function layoutBehind(node: GraphNode, layout: Layout): Layout {
+  const window = REFERENCE_OPS.get(node.op)?.window?.(node);
+  if (window === undefined) return layout;
+  const lengths = lengthsBehind(window, layout.lengths);
+  return {
+    ...layout,
+    steps: countSteps(window, "x.shape", -1, layout.steps),
+    lengths: lengths && Int32Array.from(lengths),
+  };
+}
+
 /** A value of zeros for all rows of a sequence, with a node's parameters or in float32. */
 function zeros(node: GraphNode, rows: number, float: boolean): GraphValue {
   const qparams = float ? null : nodeQParams(node);
@@ -144,11 +158,12 @@ export class GraphRunner {
    */
   run(
     input: GraphValue,
-    layout: Layout,
+    given: Layout,
     states: Map<string, CellState>,
     watch: GraphWatcher | null,
-  ): Map<string, GraphValue> {
+  ): { values: Map<string, GraphValue>; layouts: Map<string, Layout> } {
     const values = new Map<string, GraphValue>();
+    const layouts = new Map<string, Layout>();
     for (let i = 0; i < this.#nodes.length;) {
       const node = this.#nodes[i]!;
       if (node.cell !== undefined) {
@@ -156,21 +171,31 @@ export class GraphRunner {
         while (this.#nodes[end]?.cell === node.cell && this.#nodes[end]!.module === node.module) {
           end++;
         }
-        this.#runCell(this.#nodes.slice(i, end), values, layout, states, watch);
+        const cell = this.#nodes.slice(i, end);
+        // All that a cell reads from outside has its steps.
+        const reads = cell.flatMap(({ inputs }) =>
+          inputs.flatMap((name) => layouts.get(name) ?? [])
+        );
+        const layout = reads[0] ?? given;
+        for (const { name } of cell) layouts.set(name, layout);
+        this.#runCell(cell, values, layout, states, watch);
         i = end;
         continue;
       }
+      const layout = layouts.get(node.inputs[0]!) ?? given;
+      layouts.set(node.name, layoutBehind(node, layout));
       const inputs = node.inputs.map((name) => values.get(name)!);
       const value = node.op === "input" ? input : computeNode(node, inputs, layout, this.#weights);
       if (REFERENCE_OPS.has(node.op) && (this.#weights !== null || node.float === true)) {
-        const rows = this.ended.has(node.name) ? { ...layout, steps: 1, lengths: null } : layout;
+        const own = layouts.get(node.name)!;
+        const rows = this.ended.has(node.name) ? { ...own, steps: 1, lengths: null } : own;
         checkResults(value, rows, node.width);
       }
       values.set(node.name, value);
       watch?.(node, value);
       i++;
     }
-    return values;
+    return { values, layouts };
   }
 
   #runCell(

@@ -26,6 +26,7 @@ import {
   type ModuleState,
   reserveBuffer,
   type Slot,
+  type Time,
   type Values,
 } from "./kind.ts";
 import { convertCentered, quantizeCentered } from "./centered.ts";
@@ -121,7 +122,7 @@ function copyStates(slots: readonly (readonly Slot[])[], from: States, to: State
  * @throws {TypeError} If the model looks ahead.
  */
 export function refuseLookahead({ looksAhead }: ProgramData, method: string): void {
-  if (looksAhead) failType(method, "run, since the model reads sequences from both ends", method);
+  if (looksAhead) failType(method, "run, since the model reads whole sequences", method);
 }
 
 /**
@@ -160,8 +161,6 @@ export class BasicSession {
   readonly #buffers: readonly Float64Array[];
   readonly #slots: readonly (readonly Slot[])[];
   readonly #splitGates: readonly boolean[];
-  /** Whether an output is one row for the sequence. */
-  readonly #endsTime: boolean;
   /** What each node reads in the running call. */
   readonly #inputs: readonly Values[][];
   /** Names of the model's outputs, and what messages call them. */
@@ -181,6 +180,8 @@ export class BasicSession {
   readonly #together: number;
   /** Steps that each row has left. */
   readonly #left: Int32Array;
+  /** What runs at once, by axis of time. */
+  readonly #times: Time[] = [{ steps: 1, lengths: null }, { steps: 1, lengths: null }];
   /** How often lengths were read. */
   #reads = 0;
   /** Whether a call can fail when a state has moved. */
@@ -207,23 +208,24 @@ export class BasicSession {
       : { dtype: "qint32", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: vocabulary - 1 };
     this.#names = outputs.map(({ name }) => name);
     this.#labels = this.#names.map((name) => outputs.length > 1 ? `output.${name}` : "output");
-    this.#endsTime = outputs.some(({ time }) => !time);
     this.#left = new Int32Array(batch);
     this.#call = createCall(0, batch);
-    const widest = Math.max(...sizes.map(({ row }) => row));
+    const widest = Math.max(...sizes.flat());
     const steps = this.#together = looksAhead || modules.some(({ mixesSteps }) => mixesSteps)
       ? maxSteps
       : Math.min(maxSteps, Math.ceil(BUFFERED_VALUES / (batch * widest)));
     const slots = this.#slots = nodes.map(({ program }) => program.slots ?? []);
     const canFail = this.#canFail = !looksAhead && !modules.every(({ infallible }) => infallible);
+    data.axes.forEach(() => this.#times.push({ ...this.#times[0]! }));
+    const most = this.countSteps(steps, null).map((time) => time.steps);
     let bytes = batch * 4;
-    sizes.forEach(({ row, time }, i) => {
-      bytes += reserveBuffer(buffers, i, batch * row * (time ? steps : 1));
+    sizes.forEach((rows, i) => {
+      bytes += reserveBuffer(buffers, i, batch * Math.max(...rows.map((row, k) => row * most[k]!)));
     });
     this.#splitGates = nodes.map(({ program }) => splitGates ?? program.splitGates ?? false);
     this.states = modules.map((run, i) => {
-      const { program, timeIn } = nodes[i]!;
-      bytes += run.reserve?.(batch, timeIn ? steps : 1, this.#splitGates[i]!) ?? 0;
+      const { program, axis } = nodes[i]!;
+      bytes += run.reserve?.(batch, most[axis]!, this.#splitGates[i]!) ?? 0;
       return run.createState?.(batch) ?? createSlots(program, batch);
     });
     this.#copies = canFail ? nodes.map(({ program }) => createSlots(program, batch)) : [];
@@ -288,6 +290,27 @@ export class BasicSession {
   }
 
   /**
+   * Counts the steps of each axis of time, and those of its rows.
+   *
+   * @param lengths Steps of each row of the input; null where all have all.
+   * @internal
+   */
+  protected countSteps(
+    steps: number,
+    lengths: Int32Array | null,
+  ): readonly Time[] {
+    const { axes } = this.data;
+    const times = this.#times;
+    times[1]!.steps = steps;
+    times[1]!.lengths = lengths;
+    for (let i = 0; i < axes.length; i++) {
+      const { from, node } = axes[i]!;
+      this.#modules[node]!.countSteps!(times[from]!, times[i + 2]!);
+    }
+    return times;
+  }
+
+  /**
    * Takes the rows' lengths. To read them may run code of the caller, which may run this session.
    */
   #readLengths(lengths: ArrayLike<number>, steps: number): void {
@@ -314,9 +337,9 @@ export class BasicSession {
     }
     const rows = steps * this.batch;
     for (let i = 0; i < outputs.length; i++) {
-      const { size, qparams, time } = outputs[i]!;
+      const { size, qparams, axis } = outputs[i]!;
       const array = several ? arrays?.[names[i]!]! : given as OutputArray;
-      const length = (time ? rows : this.batch) * size;
+      const length = this.#times[axis]!.steps * this.batch * size;
       this.#realsOut[i] = checkArray(labels[i]!, array, qparams, 0, length);
       this.#outputs[i] = array;
       // One row is read before any of it is written.
@@ -339,14 +362,15 @@ export class BasicSession {
     if (lengths !== undefined) this.#readLengths(lengths, steps);
     const size = steps * batch * width;
     const reals = this.#reals = checkArray(name, input, given, vocabulary, size);
+    this.countSteps(steps, lengths === undefined ? null : this.#left);
     this.#takeOutputs(name, input, output, steps);
     if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (looksAhead) this.reset();
-    if (!this.#canFail) return this.#runAll(input, steps, lengths !== undefined);
+    if (!this.#canFail) return this.#runAll(input, steps);
     copyStates(this.#slots, this.states, this.#copies);
     try {
-      this.#runAll(input, steps, lengths !== undefined);
+      this.#runAll(input, steps);
     } catch (error) {
       copyStates(this.#slots, this.#copies, this.states);
       throw error;
@@ -354,17 +378,18 @@ export class BasicSession {
   }
 
   /** Runs all steps, as many at a time as there is memory for. */
-  #runAll(input: SessionInput, steps: number, hasLengths: boolean): void {
+  #runAll(input: SessionInput, steps: number): void {
     const together = this.#together;
-    const left = hasLengths ? this.#left : null;
+    const { lengths: left } = this.#times[1]!;
     for (let done = 0; done < steps; done += together) {
       const count = Math.min(together, steps - done);
-      this.#process(input, done, count, steps, left);
+      this.#process(input, done, count, steps);
       for (let b = 0; left !== null && b < left.length; b++) {
         left[b] = Math.max(0, left[b]! - count);
       }
     }
-    if (this.#endsTime) this.#finish();
+    // What stands behind the end of time runs once for all steps.
+    this.#runNodes(false, null, false, 0, 1);
   }
 
   /** Runs `steps` of `all` steps, from step `done` on. */
@@ -373,7 +398,6 @@ export class BasicSession {
     done: number,
     steps: number,
     all: number,
-    lengths: Int32Array | null,
   ): void {
     const { input: { size }, outputs, batchFirst, oneReader, oneGiver } = this.data;
     const modules = this.#modules;
@@ -384,45 +408,38 @@ export class BasicSession {
     // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
     const takes = this.#reals && oneReader && modules[0]!.takesReals === true && !swaps;
     const gives = this.#realsOut[0]! && oneGiver &&
-      modules[modules.length - 1]!.givesReals === true && lengths === null && !swaps;
+      modules[modules.length - 1]!.givesReals === true && this.#times[1]!.lengths === null &&
+      !swaps;
     const call = this.#call;
-    call.steps = steps;
-    call.lengths = lengths;
+    this.#times[1]!.steps = steps;
     call.inputOffset = takes ? first * size : 0;
     call.outputOffset = gives ? first * outputs[0]!.size : 0;
     if (!takes) this.#take(input, done, steps, swaps ? all : 0);
-    this.#runNodes(true, takes ? input as Float32Array : null, gives);
-    if (gives) return;
-    for (let i = 0; i < outputs.length; i++) {
-      if (outputs[i]!.time) this.#give(i, done, steps, swaps ? all : 0, lengths);
-    }
-  }
-
-  /** Runs what stands behind the end of time, once for all steps. */
-  #finish(): void {
-    const call = this.#call;
-    call.steps = 1;
-    call.lengths = null;
-    this.#runNodes(false, null, false);
-    const { outputs } = this.data;
-    for (let i = 0; i < outputs.length; i++) {
-      if (!outputs[i]!.time) this.#give(i, 0, 1, 0, null);
-    }
+    this.#runNodes(true, takes ? input as Float32Array : null, gives, done, all);
   }
 
   /**
-   * Runs the nodes that are before the end of time, or those behind it.
+   * Runs the nodes that are before the end of time, or those behind it, and gives what comes out.
    *
    * @param input Reals that the first node reads; null where it reads its buffer.
    * @param gives Whether the last node writes the first output.
    */
-  #runNodes(time: boolean, input: Float32Array | null, gives: boolean): void {
-    const { nodes } = this.data;
+  #runNodes(
+    time: boolean,
+    input: Float32Array | null,
+    gives: boolean,
+    done: number,
+    all: number,
+  ): void {
+    const { nodes, outputs } = this.data;
     const call = this.#call;
     const last = nodes.length - 1;
     for (let s = 0; s <= last; s++) {
-      const { timeIn, buffer } = nodes[s]!;
-      if (timeIn !== time) continue;
+      const { axis, buffer } = nodes[s]!;
+      if (axis > 0 !== time) continue;
+      const { steps, lengths } = this.#times[axis]!;
+      call.steps = steps;
+      call.lengths = lengths;
       const reads = this.#inputs[s]!;
       call.realsIn = s === 0 && input !== null;
       call.realsOut = s === last && gives;
@@ -431,6 +448,9 @@ export class BasicSession {
       call.splitGates = this.#splitGates[s]!;
       const to = call.realsOut ? this.#outputs[0] as Float32Array : this.#buffers[buffer]!;
       this.#modules[s]!.process(this.states[s]!, reads, to, call);
+    }
+    for (let i = 0; i < outputs.length; i++) {
+      if (outputs[i]!.axis > 0 === time && !gives) this.#give(i, done, all);
     }
   }
 
@@ -475,25 +495,24 @@ export class BasicSession {
     }
   }
 
-  /** Gives the caller an output's rows; the arguments are those of `#take`. */
-  #give(
-    i: number,
-    done: number,
-    steps: number,
-    all: number,
-    lengths: Int32Array | null,
-  ): void {
+  /** Gives the caller an output's rows: from step `done` on, of `all` steps that are read. */
+  #give(i: number, done: number, all: number): void {
     const { batch } = this;
-    const { size, qparams: q, buffer } = this.data.outputs[i]!;
+    const { batchFirst, outputs: { [i]: port } } = this.data;
+    const { size, qparams: q, buffer, axis } = port!;
+    const { steps, lengths } = this.#times[axis]!;
+    // What is not of the input's axis is run as a whole.
+    const whole = axis === 1 ? all : steps;
+    const swapped = batchFirst && whole > 1 && batch > 1 ? whole : 0;
     const output = this.#outputs[i]!;
     const y = this.#buffers[buffer]!;
     const reals = this.#realsOut[i]!;
     const zero = reals || q === null ? 0 : q.zeroPoint;
     const rows = steps * batch;
-    const span = all > 0 || lengths !== null ? 1 : rows;
+    const span = swapped > 0 || lengths !== null ? 1 : rows;
     for (let row = 0; row < rows; row += span) {
       const from = row * size;
-      const to = callersRow(row, batch, done, all) * size;
+      const to = callersRow(row, batch, done, swapped) * size;
       const end = to + span * size;
       if (lengths !== null && Math.floor(row / batch) >= lengths[row % batch]!) {
         output.fill(zero, to, end);

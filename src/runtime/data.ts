@@ -26,8 +26,8 @@ export interface ProgramNode {
   readonly inputs: readonly NodeInput[];
   /** The buffer that its output stands in. */
   readonly buffer: number;
-  /** Whether its inputs have a row for each step. */
-  readonly timeIn: boolean;
+  /** The axis of time of its inputs, by its index. */
+  readonly axis: number;
 }
 
 /** One of a model's outputs. */
@@ -42,14 +42,19 @@ export interface OutputPort extends Port {
 export interface ProgramOutput extends OutputPort {
   /** Its buffer. */
   readonly buffer: number;
+  /** Its axis of time, by its index. */
+  readonly axis: number;
 }
 
-/** The size of a buffer. */
-export interface BufferSize {
-  /** Values of a row: as many as the widest value that it holds has. */
-  readonly row: number;
-  /** Whether one of these values has a row for each step. */
-  readonly time: boolean;
+/**
+ * Steps that a node makes of others. Axes of time have indices: 0 is behind the end of time, one row
+ * for the sequence; 1 is that of the model's input; and i + 2 the i-th of these.
+ */
+export interface TimeAxis {
+  /** The axis that it is made of, which stands before it. */
+  readonly from: number;
+  /** Index of the node that makes it. */
+  readonly node: number;
 }
 
 /** A model's numbers. */
@@ -72,8 +77,13 @@ export interface ProgramData {
   readonly outputs: readonly ProgramOutput[];
   /** Whether all that comes out is the last node's output, integers of each step. */
   readonly oneGiver: boolean;
-  /** Sizes of the buffers. */
-  readonly buffers: readonly BufferSize[];
+  /** Axes of time besides that of the input. */
+  readonly axes: readonly TimeAxis[];
+  /**
+   * Values of a row of each buffer, by axis of time: as many as the widest value that it holds of
+   * the axis has; 0 where it holds none.
+   */
+  readonly buffers: readonly (readonly number[])[];
 }
 
 /** Parameters of the values that node `from` gives; those of the model's input for -1. */

@@ -77,17 +77,21 @@ export type ModuleState = { readonly [slot: string]: Float64Array | Int32Array |
  */
 export type Values = Float64Array | Float32Array;
 
+/** How many steps there are. */
+export interface Time {
+  /** Steps that are run, or read; 1 behind the end of time. */
+  steps: number;
+  /** Steps of each row, from 0 on; null where all have `steps`. */
+  lengths: Int32Array | null;
+}
+
 /**
  * One call of a module: how many rows there are, and where reals of a caller begin. The session
  * owns it.
  */
-export interface Call {
-  /** Steps that are run; 1 behind the end of time. */
-  steps: number;
+export interface Call extends Time {
   /** Sequences side by side. */
   batch: number;
-  /** Steps of each row, from 0 on; null where all have `steps`. */
-  lengths: Int32Array | null;
   /** Whether gates run split. */
   splitGates: boolean;
   /** Whether what is read is a caller's Float32Array of reals. */
@@ -130,6 +134,13 @@ export interface ModuleInstance {
   readonly givesReals?: boolean;
   /** Whether what a step gives depends on the others that `process` is given with it. */
   readonly mixesSteps?: boolean;
+  /**
+   * Counts the steps that it gives for those that it reads, and those of each row; absent where it
+   * gives as many, or ends time. A module that has it looks ahead.
+   *
+   * @throws {RangeError} If it does not take so many.
+   */
+  countSteps?(given: Time, own: Time): void;
   /** A state for `batch` rows at its beginning; by default an array a slot. */
   createState?(batch: number): ModuleState;
   /**
@@ -142,8 +153,8 @@ export interface ModuleInstance {
    *
    * @param state What createState gave.
    * @param inputs Each [steps, batch, size].
-   * @param output [steps, batch, size], or [batch, size] where the module ends time. Beyond a row's
-   * length what it holds means nothing.
+   * @param output [steps, batch, size], of as many steps as the module gives for these, or [batch,
+   * size] where it ends time. Beyond a row's length what it holds means nothing.
    */
   process(state: ModuleState, inputs: readonly Values[], output: Values, call: Call): void;
 }

@@ -6,7 +6,7 @@
 import { quantizeValue, reciprocal } from "../../kernels/numeric/requantize.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { type Bytes, bytesOf, type BytesSource } from "../core/bytes.ts";
-import { checkFinite, checkLength, failRange, failType } from "../core/errors.ts";
+import { checkFinite, checkInteger, checkLength, failRange, failType } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
 import {
   BasicSession,
@@ -114,6 +114,22 @@ export class Session extends BasicSession {
       if (q < quantMin || q > quantMax) count++;
     }
     return count;
+  }
+
+  /**
+   * Steps that an output has for a sequence of so many: others where the model has convolutions or
+   * pooling, and 1 behind the end of time.
+   *
+   * @param name The output's name; by default the first.
+   * @throws {TypeError | RangeError} If `steps` is no positive integer or a module does not take so
+   * many, or there is no such output.
+   */
+  outputSteps(steps: number, name?: string): number {
+    const { outputs } = this.data;
+    const output = name === undefined ? outputs[0] : outputs.find((each) => each.name === name);
+    if (!output) failRange("name", outputs.map(({ name }) => name).join(" or "), name);
+    checkInteger("steps", steps, 1, 2 ** 20);
+    return this.countSteps(steps, null)[output!.axis]!.steps;
   }
 
   /** The rows of the state, for a method that models which look ahead do not have. */

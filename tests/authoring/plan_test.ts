@@ -153,7 +153,7 @@ const models: fc.Arbitrary<LoweredModel> = fc.record({
       return {
         name: `n${i}`,
         from: from.map((read) => read < 0 ? -1 : order.indexOf(read)),
-        timeOut: time && kind !== "End",
+        axis: time && kind !== "End" ? "" : null,
         program: {
           kind,
           inputs: from.map((read, k) => ({ size: sizeOf(read), qparams: taken[i]![k]! })),

@@ -8,6 +8,7 @@ import { Check, Tally } from "./check.ts";
 import type { Kind } from "./kind.ts";
 import { activationKind } from "./kinds/activation.ts";
 import { concatKind } from "./kinds/concat.ts";
+import { convolutionKind } from "./kinds/convolution.ts";
 import { elementwiseKind } from "./kinds/elementwise.ts";
 import { embeddingKind } from "./kinds/embedding.ts";
 import { linearKind } from "./kinds/linear.ts";
@@ -36,6 +37,7 @@ export const KINDS: readonly Kind[] = [
   concatKind,
   normalizeKind,
   overTimeKind,
+  convolutionKind,
   embeddingKind,
   observersKind,
   fakeQuantizeKind,

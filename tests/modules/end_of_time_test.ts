@@ -62,7 +62,9 @@ const sequences = fc.record({
 Deno.test("ends of time of float sequences equal plain loops over each row's own steps, in any layout", () => {
   assertEquals(
     Object.keys(ENDS).toSorted(),
-    KINDS.filter(({ time }) => time === "end").map(({ name }) => name).toSorted(),
+    // Flatten ends time too, of sequences that all have the same steps.
+    KINDS.filter(({ name, time }) => time === "end" && name !== "Flatten")
+      .map(({ name }) => name).toSorted(),
   );
   fc.assert(fc.property(sequences, (c) => {
     const { steps, features, batchFirst, bidirectional, batched } = c;

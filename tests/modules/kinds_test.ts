@@ -1,11 +1,14 @@
 // What holds for every kind of module, and for every file of the package that must not know which kinds there are.
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import {
+  AvgPool1d,
   BatchNorm1d,
   compileModel,
+  Conv1d,
   convert,
   dynamicQConfig,
   Embedding,
+  Flatten,
   Generator,
   getPreset,
   HardSigmoid,
@@ -13,6 +16,7 @@ import {
   LeakyReLU,
   Linear,
   LSTM,
+  MaxPool1d,
   type Module,
   prepare,
   saveModel,
@@ -21,9 +25,10 @@ import {
   tensor,
   tokens,
   type TokenTensor,
+  ZeroPad1d,
 } from "@splitgate/splitgate";
 import { loadProgram } from "@splitgate/splitgate/runtime";
-import { OPERATOR_ROWS } from "../../scripts/operator_rows.ts";
+import { OPERATOR_ROWS, STEPS } from "../../scripts/operator_rows.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
 import { asGraph } from "../../src/io/architecture.ts";
 import { loadFloatModel, saveFloatModel } from "../../src/io/float_model.ts";
@@ -37,9 +42,8 @@ import { BASE_KINDS } from "../../src/runtime/kinds.ts";
 import { readTree } from "../io/tree.ts";
 import { type ModelJson, resaved } from "./resaved.ts";
 
-/** Values a row of the models of {@linkcode OPERATOR_ROWS}, and steps. */
+/** Values a row of the models of {@linkcode OPERATOR_ROWS}. */
 const WIDTH = 4;
-const STEPS = 6;
 
 /** Float models: those of the table of operators, and others that have fewer or other numbers. */
 const MODELS: readonly (() => Module)[] = [
@@ -51,6 +55,22 @@ const MODELS: readonly (() => Module)[] = [
   () => behindLayer(new LayerNorm({ normalizedShape: WIDTH, elementwiseAffine: false, eps: 0.1 })),
   () => behindLayer(new LayerNorm({ normalizedShape: WIDTH, bias: false })),
   () => behindLayer(new LeakyReLU({ negativeSlope: 0.25 })),
+  () =>
+    new Conv1d({
+      inChannels: WIDTH,
+      outChannels: 6,
+      kernelSize: 2,
+      stride: 2,
+      padding: [2, 1],
+      dilation: 2,
+      groups: 2,
+      bias: false,
+      batchFirst: true,
+    }),
+  () => behindLayer(new MaxPool1d({ kernelSize: 3, padding: 1, dilation: 2 })),
+  () => behindLayer(new AvgPool1d({ kernelSize: 3, padding: 1, countIncludePad: false })),
+  () => behindLayer(new ZeroPad1d({ padding: [1, 2], batchFirst: true })),
+  () => behindLayer(new Flatten({ steps: STEPS, stepsFirst: true })),
   () => behindLayer(new HardSigmoid({ slope: 0.2, offset: 0.5 })),
 ];
 
@@ -100,7 +120,10 @@ function* quantizedModels(): Iterable<[name: string, model: QuantizedModel]> {
         yield [`${kinds}: ${preset}`, convert(observed) as QuantizedModel];
       } catch (error) {
         // torch has no such module.
-        assert((error as Error).message.includes("since the LSTM is dynamic"), `${error}`);
+        assert(
+          (error as Error).message.match(/since the LSTM is dynamic|a Conv1d has no dynamic form/),
+          `${error}`,
+        );
       }
     }
   }

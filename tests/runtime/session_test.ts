@@ -418,7 +418,7 @@ Deno.test("Session only runs, and says so, when the model is bidirectional", () 
       () => session.restore(y),
     ]
   ) {
-    assertThrows(call, TypeError, "expected run, since the model reads sequences from both ends");
+    assertThrows(call, TypeError, "expected run, since the model reads whole sequences");
   }
   assertThrows(
     () => session.run(new Float32Array(16), new Uint8Array(40)),

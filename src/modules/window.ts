@@ -1,0 +1,262 @@
+/**
+ * What modules share that move a window over time: options, shapes, rows of different lengths, and
+ * what a file says of them.
+ *
+ * A sequence ends where its length says: what lies beyond is padding to the window, as it is where
+ * the row runs alone.
+ *
+ * @module
+ */
+import { type Window, windowExtent } from "../../kernels/ops/window.ts";
+import { checkLengths, checkOptions, checkTensor } from "../core/check.ts";
+import { checkBoolean, checkInteger, failRange, failType } from "../core/errors.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { countSteps, isCausal, keepsSteps, minSteps } from "../runtime/window.ts";
+import type { Port, Slot } from "../runtime/kind.ts";
+import type { ModuleReader } from "./file.ts";
+
+/** Options of `forward` of modules that move a window. */
+export interface WindowForwardOptions {
+  /** Number of valid steps of each batch row, 1..steps, in any order; all of them by default. */
+  readonly lengths?: ArrayLike<number>;
+}
+
+/**
+ * Steps of padding: of both sides, or before and behind the sequence. "valid" is none; "same" keeps
+ * the number of steps, an odd one of padding behind; "causal" puts all that keeps it before, so that
+ * no step looks ahead.
+ */
+export type Padding = number | "valid" | "same" | "causal" | readonly [number, number];
+
+/** Options of a window, as PyTorch calls them. */
+export interface WindowOptions {
+  readonly kernelSize: unknown;
+  readonly stride: unknown;
+  readonly padding: unknown;
+  readonly dilation: unknown;
+  readonly ceilMode: unknown;
+}
+
+/** The largest of a window's numbers. */
+const MAX_STEPS = 2 ** 20;
+
+/** Steps of padding before and behind a sequence. */
+function sides(
+  name: string,
+  padding: unknown,
+  stride: number,
+  total: number,
+): [unknown, unknown] {
+  if (typeof padding === "number") return [padding, padding];
+  if (Array.isArray(padding) && padding.length === 2) return [padding[0], padding[1]];
+  if (padding === "valid") return [0, 0];
+  if (padding === "causal") return [total, 0];
+  if (padding !== "same") {
+    const expected = 'a number, "valid", "same", "causal" or [before, behind]';
+    return (typeof padding === "string" ? failRange : failType)(name, expected, padding);
+  }
+  // torch refuses it too: how much it takes would depend on the number of steps.
+  if (stride !== 1) failRange("stride", '1, since the padding is "same"', stride);
+  const before = Math.floor(total / 2);
+  return [before, total - before];
+}
+
+/**
+ * Checks a window's options.
+ *
+ * @param prefix What stands before their names in messages.
+ */
+export function windowOf(options: WindowOptions, prefix = ""): Window {
+  const whole = (key: keyof WindowOptions) =>
+    checkInteger(`${prefix}${key}`, options[key], 1, MAX_STEPS);
+  const [kernelSize, stride, dilation] = [whole("kernelSize"), whole("stride"), whole("dilation")];
+  const extent = windowExtent({ kernelSize, dilation });
+  if (extent > MAX_STEPS) {
+    failRange(`${prefix}dilation`, `a window of at most ${MAX_STEPS} steps`, extent);
+  }
+  const padding = `${prefix}padding`;
+  const [left, right] = sides(padding, options.padding, stride, extent - 1);
+  return {
+    kernelSize,
+    stride,
+    dilation,
+    left: checkInteger(padding, left, 0, MAX_STEPS),
+    right: checkInteger(padding, right, 0, MAX_STEPS),
+    ceilMode: checkBoolean(`${prefix}ceilMode`, options.ceilMode),
+  };
+}
+
+/**
+ * Refuses padding that a pooling window would find alone: torch's limit, half the kernel, of both
+ * sides; less than the window where the sides are told apart.
+ */
+export function checkPoolPadding(name: string, window: Window, padding: unknown): void {
+  const { left, right, dilation } = window;
+  const half = Math.floor(windowExtent(window) / 2);
+  if (typeof padding === "number" && padding > half) {
+    failRange(name, `at most half the kernel, ${half}`, padding);
+  }
+  const max = windowExtent(window) - 1;
+  checkInteger(name, left, 0, max);
+  checkInteger(name, right, 0, max);
+  if (dilation > 1 && left + right > 0 && minSteps(window) < dilation && !isCausal(window)) {
+    const expected = `less, so that no window finds padding alone at a dilation of ${dilation}`;
+    failRange(name, expected, [left, right]);
+  }
+}
+
+/** How the rows of a tensor stand. */
+export interface Rows {
+  readonly steps: number;
+  readonly batch: number;
+  /** Whether they are [batch, steps, ...]. */
+  readonly batchFirst: boolean;
+  /** Steps of each; null where all have all. */
+  readonly lengths: ArrayLike<number> | null;
+}
+
+/** Steps of each row behind a window, or as they were where there is none. */
+export function lengthsBehind(
+  window: Window | undefined,
+  lengths: ArrayLike<number> | null,
+): ArrayLike<number> | null {
+  if (window === undefined || lengths === null || keepsSteps(window)) return lengths;
+  return Array.from(lengths, (steps, b) => countSteps(window, "lengths", b, steps));
+}
+
+/** What runs a window over rows. */
+export interface Moving<T> {
+  readonly window: Window;
+  /** Values a step, in and out. */
+  readonly size: number;
+  readonly width: number;
+  /** Room for so many values. */
+  make(length: number): T;
+  /** Runs one sequence, [steps, size] to [positions, width]. */
+  compute(x: T, out: T): void;
+}
+
+type Numbers = Uint8Array | Int8Array | Int32Array | Float32Array;
+
+/** Runs a window over each row; beyond its length the results are what `make` gives. */
+export function moveOverRows<T extends Numbers>(data: T, rows: Rows, moving: Moving<T>): T {
+  const { steps, batch, batchFirst, lengths } = rows;
+  const { window, size, width } = moving;
+  const most = countSteps(window, "x.shape", -1, steps);
+  const out = moving.make(most * batch * width);
+  for (let b = 0; b < batch; b++) {
+    const own = lengths === null ? steps : lengths[b]!;
+    const x = moving.make(own * size);
+    for (let t = 0; t < own; t++) {
+      const from = (batchFirst ? b * steps + t : t * batch + b) * size;
+      x.set(data.subarray(from, from + size), t * size);
+    }
+    const count = countSteps(window, "lengths", b, own);
+    const y = moving.make(count * width);
+    moving.compute(x, y);
+    for (let t = 0; t < count; t++) {
+      const to = (batchFirst ? b * most + t : t * batch + b) * width;
+      out.set(y.subarray(t * width, (t + 1) * width), to);
+    }
+  }
+  return out;
+}
+
+/** What rows a tensor has, [steps, batch, size] or [steps, size], its lengths checked. */
+export function rowsOf(
+  { shape }: { readonly shape: readonly number[] },
+  size: number | null,
+  { batchFirst, lengths }: { batchFirst: boolean; lengths: ArrayLike<number> | undefined },
+): Rows & { readonly shapeOf: (steps: number, width: number) => number[] } {
+  const batched = shape.length === 3;
+  if ((!batched && shape.length !== 2) || (size !== null && shape.at(-1) !== size)) {
+    const width = size ?? "features";
+    const layout = batchFirst ? "batch, steps" : "steps, batch";
+    failRange("x.shape", `[${layout}, ${width}] or [steps, ${width}]`, shape);
+  }
+  const swap = batched && batchFirst;
+  const steps = shape[swap ? 1 : 0]!;
+  const batch = batched ? shape[swap ? 0 : 1]! : 1;
+  return {
+    steps,
+    batch,
+    batchFirst: swap,
+    lengths: lengths === undefined ? null : checkLengths(lengths, batch, steps),
+    shapeOf: (steps, width) =>
+      batched ? swap ? [batch, steps, width] : [steps, batch, width] : [steps, width],
+  };
+}
+
+/**
+ * Runs a window over a float tensor.
+ *
+ * @param width Values a step that it takes; null for any.
+ * @param moving What is moved over steps of so many values.
+ */
+export function forwardWindow(
+  x: Tensor,
+  options: WindowForwardOptions,
+  { batchFirst }: { readonly batchFirst: boolean },
+  width: number | null,
+  moving: (size: number) => Omit<Moving<Float32Array>, "size" | "make">,
+): Tensor {
+  checkTensor("x", x);
+  checkOptions("options", options, ["lengths"]);
+  const { shapeOf, ...rows } = rowsOf(x, width, { batchFirst, lengths: options.lengths });
+  const size = x.shape.at(-1)!;
+  const own = moving(size);
+  const steps = countSteps(own.window, "x.shape", -1, rows.steps);
+  const make = (length: number) => new Float32Array(length);
+  const data = moveOverRows(x.data, rows, { ...own, size, make });
+  return { data, shape: shapeOf(steps, own.width) };
+}
+
+/**
+ * What a window keeps between steps: the inputs that the next one needs. A module that has none is
+ * one of a single step, or looks ahead.
+ *
+ * @param initial What stands in the place of padding.
+ */
+export function windowSlots(
+  { left }: Window,
+  { size, qparams }: Port,
+  initial = 0,
+): readonly Slot[] {
+  return left === 0 ? [] : [{ name: "x", size: left * size, groups: [qparams], initial }];
+}
+
+/** A window's numbers in a fixed order, for fingerprints. */
+export function windowNumbers(window: Window): readonly unknown[] {
+  const { kernelSize, stride, dilation, left, right, ceilMode } = window;
+  return [kernelSize, stride, dilation, left, right, ceilMode];
+}
+
+/** A window as a model file's JSON holds it. */
+export function writeWindow(window: Window): Record<string, unknown> {
+  const { kernelSize, stride, dilation, left, right, ceilMode } = window;
+  return {
+    kernelSize,
+    stride,
+    padding: [left, right],
+    dilation,
+    ...ceilMode && { ceilMode },
+  };
+}
+
+/** Reads what {@linkcode writeWindow} wrote, unchecked. */
+export function readWindow(file: ModuleReader): Window {
+  const [left, right] = file.list("padding", file.field("padding"), 2) as number[];
+  return {
+    kernelSize: file.field("kernelSize") as number,
+    stride: file.field("stride") as number,
+    dilation: file.field("dilation") as number,
+    left: left!,
+    right: right!,
+    ceilMode: file.option("ceilMode"),
+  };
+}
+
+/** Requires a window of whole numbers, as plain data has it. */
+export function checkWindow(name: string, { left, right, ...rest }: Window): Window {
+  return windowOf({ ...rest, padding: [left, right] }, `${name}.`);
+}

@@ -1,0 +1,41 @@
+/**
+ * Running Flatten: the steps of a whole sequence side by side in one row.
+ *
+ * @module
+ */
+import { failRange } from "../../core/errors.ts";
+import type { NodeProgram, RunningKind } from "../kind.ts";
+
+/** What Flatten is told. */
+export interface FlattenProgram extends NodeProgram {
+  /** Tells modules apart. */
+  readonly kind: "Flatten";
+  /** Steps of every sequence. */
+  readonly steps: number;
+  /** Whether all values of a step stand together, not all steps of a channel. */
+  readonly stepsFirst: boolean;
+}
+
+/** How Flatten runs. */
+export const flatten: RunningKind<FlattenProgram> = {
+  kind: "Flatten",
+  instantiate: ({ steps, stepsFirst, inputs }) => ({
+    process(_state, [x], out, call) {
+      const { size } = inputs[0]!;
+      const { batch, lengths } = call;
+      for (let row = 0; row < batch; row++) {
+        const own = lengths === null ? call.steps : lengths[row]!;
+        if (own !== steps) {
+          const at = lengths === null ? "steps that Flatten reads" : `steps of row ${row}`;
+          failRange(at, `${steps}, as Flatten has`, own);
+        }
+        for (let t = 0; t < steps; t++) {
+          for (let i = 0; i < size; i++) {
+            const column = stepsFirst ? t * size + i : i * steps + t;
+            out[row * steps * size + column] = x![(t * batch + row) * size + i]!;
+          }
+        }
+      }
+    },
+  }),
+};

@@ -1,0 +1,138 @@
+/**
+ * Running windows that move over time: convolution, pooling, padding. One that reads the past alone,
+ * and moves by one step, keeps its last inputs in a slot and can run a step at a time; any other
+ * needs whole sequences, of which it may make longer or shorter ones.
+ *
+ * @module
+ */
+import { type Window, windowExtent, windowSteps } from "../../kernels/ops/window.ts";
+import { failRange } from "../core/errors.ts";
+import type { PerTensorQParams } from "../core/qparams.ts";
+import type { ModuleInstance, NodeProgram, RunningKind, Values } from "./kind.ts";
+import type { ProjectingKernels } from "./projector.ts";
+
+/** The numbers of what moves a window over time. */
+export interface WindowProgram extends NodeProgram {
+  /** The window. */
+  readonly window: Window;
+}
+
+/** Whether a window gives as many steps as it reads, whatever their number. */
+export function keepsSteps(window: Window): boolean {
+  const { stride, left, right } = window;
+  return stride === 1 && left + right === windowExtent(window) - 1;
+}
+
+/** Whether a window ends at the step that it gives a row for. */
+export function isCausal(window: Window): boolean {
+  return keepsSteps(window) && window.right === 0;
+}
+
+/** The fewest steps of which a window makes one; none or less where padding is enough. */
+export function minSteps(window: Window): number {
+  const { left, right, stride, ceilMode } = window;
+  return windowExtent(window) - left - right - (ceilMode ? stride - 1 : 0);
+}
+
+/**
+ * Steps that a window makes of `steps`; none of none.
+ *
+ * @param row The batch row that has so many; -1 for all.
+ * @throws {RangeError} If the window is wider than they are with their padding.
+ */
+export function countSteps(window: Window, name: string, row: number, steps: number): number {
+  if (steps > 0 && steps < minSteps(window)) {
+    const expected = `at least ${minSteps(window)} steps, for a window of ${windowExtent(window)}`;
+    failRange(row < 0 ? name : `${name}[${row}]`, expected, steps);
+  }
+  return steps > 0 ? windowSteps(window, steps) : 0;
+}
+
+/** What a kind that moves a window says. */
+export interface MovingWindow<P extends WindowProgram> {
+  /** Its name in programs. */
+  readonly kind: string;
+  /** What stands in the place of padding; 0 by default. */
+  padding?(q: PerTensorQParams | null): number;
+  /** Made ready, its rows projected by the kernels if they do. */
+  instantiate(program: P, kernels: ProjectingKernels | undefined): MovedWindow;
+}
+
+/** A window made ready. */
+export interface MovedWindow extends Pick<ModuleInstance, "infallible"> {
+  /**
+   * Computes one position.
+   *
+   * @param line Steps of one sequence with its padding, [steps, size].
+   * @param from Where the window begins in it.
+   * @param out Receives a row from `to` on.
+   * @param position Which one it is.
+   * @param steps Steps of the sequence.
+   */
+  move(
+    line: Float64Array,
+    from: number,
+    out: Values,
+    to: number,
+    position: number,
+    steps: number,
+  ): void;
+}
+
+/** How a window runs: with a slot it goes on where it was. */
+export function movingWindow<P extends WindowProgram>(
+  { kind, padding = () => 0, instantiate }: MovingWindow<P>,
+): RunningKind<P> {
+  return {
+    kind,
+    instantiate(program, kernels) {
+      const { window, inputs: [port], output } = program;
+      const { size, qparams } = port!;
+      const { left, right, stride } = window;
+      const blank = padding(qparams);
+      const { move, infallible } = instantiate(program, kernels);
+      let line = new Float64Array(0);
+      let counts = new Int32Array(0);
+      return {
+        infallible,
+        countSteps({ steps, lengths }, own) {
+          own.steps = countSteps(window, "steps", -1, steps);
+          own.lengths = null;
+          if (lengths === null) return;
+          if (counts.length !== lengths.length) counts = new Int32Array(lengths.length);
+          for (let row = 0; row < counts.length; row++) {
+            counts[row] = countSteps(window, "lengths", row, lengths[row]!);
+          }
+          own.lengths = counts;
+        },
+        // The last position may reach beyond the padding by less than the stride.
+        reserve(_batch, steps) {
+          const length = (left + steps + right + stride) * size;
+          if (line.length < length) line = new Float64Array(length);
+          return length * 8;
+        },
+        process(state, [x], out, { steps, batch, lengths }) {
+          const values = line;
+          const kept = state.x;
+          const start = left * size;
+          for (let row = 0; row < batch; row++) {
+            const own = lengths === null ? steps : Math.min(steps, lengths[row]!);
+            const end = start + own * size;
+            for (let k = 0; k < start; k++) values[k] = kept ? kept[row * start + k]! : blank;
+            for (let k = start, from = row * size; k < end; from += batch * size) {
+              for (let i = 0; i < size; i++) values[k++] = x![from + i]!;
+            }
+            for (let k = end; k < end + (right + stride) * size; k++) values[k] = blank;
+            const count = own > 0 ? windowSteps(window, own) : 0;
+            for (let t = 0; t < count; t++) {
+              move(values, t * stride * size, out, (t * batch + row) * output.size, t, own);
+            }
+            if (kept) {
+              for (let k = 0; k < start; k++) kept[row * start + k] = values[own * size + k]!;
+            }
+          }
+        },
+      };
+    },
+  };
+}
