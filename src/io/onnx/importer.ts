@@ -9,7 +9,7 @@ import { checkGiven, checkNoMore, failRange, failType, isObject } from "../../co
 import type { Tensor } from "../../core/tensor.ts";
 import type { ImportedModel } from "../imported_model.ts";
 import { GraphContext, labelOf, NodeContext } from "./context.ts";
-import { OPERATORS } from "./operators.ts";
+import { OPERATORS, SUPPORTED } from "./operators.ts";
 import {
   type OnnxModel,
   type OnnxNode,
@@ -195,8 +195,7 @@ function evaluate(
     const full = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
     const operator = OPERATORS.get(full);
     if (operator === undefined) {
-      const names = [...OPERATORS.keys()].filter((name) => !name.includes("."));
-      failRange(labelOf(node), `one of ${names.join(", ")} (${WAY_ON})`, full);
+      failRange(labelOf(node), `${SUPPORTED} (${WAY_ON})`, full);
     }
     const given = operator!(new NodeContext(context, node, inputs));
     const outputs = Array.isArray(given) ? given : [given];

@@ -400,6 +400,10 @@ function dropout(node: NodeContext): OnnxValue {
   return node.given(0);
 }
 
+/** What messages say of the operators that are imported: their names would be too many. */
+export const SUPPORTED: string = "LSTM, Gemm, MatMul, Add, Gather, Concat, activations, Softmax, " +
+  "normalization, ReduceMean and ReduceMax, what moves axes, what computes shapes, or quantized ones";
+
 /** The operators that are imported, by name; those of com.microsoft behind that. */
 export const OPERATORS: ReadonlyMap<string, Operator> = new Map<string, Operator>([
   ["Add", arithmetic],
