@@ -246,6 +246,96 @@ def recurrent_models(kind, gates):
     sequences(f"{kind}-constant-state", constant_state)
 
 
+def convolutions():
+    """Windows over time."""
+
+    def conv_lstm(model):
+        weights = [model.weight("c.weight", 6, INPUT, 3), model.weight("c.bias", 6)]
+        a = model.node("Conv", ["x", *weights], ["a"], pads=[1, 1], kernel_shape=[3])
+        b = model.node("Relu", [a], ["b"])
+        moved = model.node("Transpose", [b], ["m"], perm=[2, 0, 1])
+        c = squeezed(model, model.recurrent(moved, ["r"], columns=6), "s", 1)
+        model.node("Transpose", [c], ["y"], perm=[1, 0, 2])
+
+    channels("conv-lstm", conv_lstm)
+
+    def conv_strided(model):
+        a = model.node(
+            "Conv",
+            ["x", model.weight("c.weight", 4, INPUT, 3)],
+            ["a"],
+            strides=[2],
+            dilations=[2],
+            pads=[2, 1],
+        )
+        grouped = [model.weight("g.weight", 6, 2, 2), model.weight("g.bias", 6)]
+        b = model.node("Conv", [a, *grouped], ["b"], group=2)
+        model.node("Transpose", [b], ["y"], perm=[0, 2, 1])
+
+    channels("conv-strided", conv_strided)
+
+    def conv_same(model):
+        a = model.node(
+            "Conv", ["x", model.weight("c.weight", 4, INPUT, 4)], ["a"], auto_pad="SAME_UPPER"
+        )
+        b = model.node(
+            "Conv", [a, model.weight("d.weight", 4, 4, 2)], ["b"], auto_pad="SAME_LOWER"
+        )
+        model.node("Transpose", [model.node("Add", [a, b], ["c"])], ["y"], perm=[0, 2, 1])
+
+    channels("conv-same", conv_same)
+
+    def conv_of_images(model):
+        axes = model.constant("axes", np.array([2], np.int64))
+        a = model.node("Unsqueeze", ["x", axes], ["a"])
+        weights = [model.weight("c.weight", 4, INPUT, 1, 3), model.weight("c.bias", 4)]
+        b = model.node("Conv", [a, *weights], ["b"], pads=[0, 1, 0, 1], kernel_shape=[1, 3])
+        c = model.node("MaxPool", [b], ["c"], kernel_shape=[1, 2], strides=[1, 2])
+        model.node("Transpose", [squeezed(model, c, "s", 2)], ["y"], perm=[0, 2, 1])
+
+    channels("conv-of-images", conv_of_images)
+
+    def pools(model):
+        a = model.node("MaxPool", ["x"], ["a"], kernel_shape=[3], strides=[2], pads=[1, 1])
+        b = model.node("AveragePool", [a], ["b"], kernel_shape=[2], pads=[1, 0])
+        c = model.node(
+            "AveragePool", [b], ["c"], kernel_shape=[2], pads=[0, 1], count_include_pad=1
+        )
+        model.node("Transpose", [c], ["y"], perm=[0, 2, 1])
+
+    channels("pools", pools)
+
+    def padded(model):
+        pads = model.constant("pads", np.array([0, 0, 2, 0, 0, 0], np.int64))
+        a = model.node("Pad", ["x", pads], ["a"])
+        b = model.node("Conv", [a, model.weight("c.weight", 4, INPUT, 3)], ["b"])
+        model.node("Transpose", [b], ["y"], perm=[0, 2, 1])
+
+    channels("conv-causal", padded)
+
+    for name, node in [
+        ("flatten", lambda model, x: model.node("Flatten", [x], ["f"])),
+        (
+            "flatten-reshaped",
+            lambda model, x: model.node(
+                "Reshape", [x, model.constant("to", np.array([0, -1], np.int64))], ["f"]
+            ),
+        ),
+    ]:
+        model = Model(name, {"x": (FLOAT, ["batch", INPUT, STEPS])})
+        weights = [model.weight("c.weight", 4, INPUT, 3), model.weight("c.bias", 4)]
+        flat = node(model, model.node("Conv", ["x", *weights], ["a"], pads=[1, 1]))
+        model.linear(flat, "y", 4 * STEPS)
+        model.write({"x": np.ascontiguousarray(VALUES.transpose(1, 2, 0))})
+
+    model = Model("flatten-steps", {"x": (FLOAT, [STEPS, "batch", INPUT])})
+    moved = squeezed(model, model.recurrent("x", ["a"]), "s", 1)
+    turned = model.node("Transpose", [moved], ["t"], perm=[1, 0, 2])
+    flat = model.node("Reshape", [turned, model.constant("to", np.array([0, -1]))], ["f"])
+    model.linear(flat, "y", STEPS * HIDDEN)
+    model.write({"x": VALUES})
+
+
 def main():
     """Writes every file."""
     recurrent_models("lstm", 4)
@@ -423,6 +513,8 @@ def main():
         model.node("MatMul", ["x", d], ["y"])
 
     rows("quantized-per-channel", per_channel)
+
+    convolutions()
 
     def embedded(model):
         a = model.node("Gather", [model.weight("emb.weight", 11, INPUT), "x"], ["e"])

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { Flatten } from "../../modules/flatten/float.ts";
 import type { NodeContext } from "./context.ts";
 import {
   foldCast,
@@ -24,8 +25,10 @@ import {
   type InitialState,
   isOne,
   type OnnxValue,
+  type Role,
   type StatePiece,
   type States,
+  withRole,
 } from "./values.ts";
 
 /** Axes that a node names, in rising order; each once. */
@@ -175,7 +178,34 @@ function reshapeFlow(node: NodeContext, from: Flow, to: readonly Size[]): Flow {
     })
   );
   if (queue.length > 0) node.fail("a shape of as many elements", "one of fewer", ".shape");
-  return { ...from, dims, features };
+  return flattened(node, { ...from, dims, features });
+}
+
+/** A value of which an axis holds time and all features: all steps in one row. */
+function flattened(node: NodeContext, value: Flow): Flow {
+  const has = (dim: readonly Atom[], role: Role) => dim.some((each) => each.role === role);
+  const axis = value.dims.findIndex((dim) => has(dim, "time") && has(dim, "features"));
+  if (axis < 0) return value;
+  const from = node.graph.selected(value);
+  const dim = from.dims[axis]!;
+  const [steps, ...others] = withRole(dim, "time");
+  const count = numberOf(steps!.size);
+  const width = node.width(from, withRole(dim, "features"));
+  const stepsFirst = dim[0] === steps;
+  const atEnd = stepsFirst || dim[dim.length - 1] === steps;
+  if (count === undefined || others.length > 0 || !atEnd) {
+    return node.fail("a known number of steps before or behind all features", "others", ".shape");
+  }
+  const features = [{ size: sizeOf(count * width), role: "features" as const }];
+  const part = node.part([from], {
+    make: (batchFirst) => new Flatten({ steps: count, stepsFirst, batchFirst }),
+  });
+  return {
+    kind: "flow",
+    part,
+    features,
+    dims: from.dims.map((each, i) => i === axis ? features : each),
+  };
 }
 
 /** Final states whose layers and directions become two axes, or one again. */

@@ -61,6 +61,7 @@ import {
   quantizeLinear,
 } from "./quantized.ts";
 import { recurrent } from "./recurrent.ts";
+import { conv, pad, pool } from "./windows.ts";
 
 /** Takes a node, and gives what each of its outputs is known to be. */
 export type Operator = (node: NodeContext) => OnnxValue | readonly OnnxValue[];
@@ -401,17 +402,20 @@ function dropout(node: NodeContext): OnnxValue {
 }
 
 /** What messages say of the operators that are imported: their names would be too many. */
-export const SUPPORTED: string = "LSTM, Gemm, MatMul, Add, Gather, Concat, activations, Softmax, " +
+export const SUPPORTED: string =
+  "LSTM, Conv, pooling, Gemm, MatMul, Add, Gather, Concat, activations, Softmax, " +
   "normalization, ReduceMean and ReduceMax, what moves axes, what computes shapes, or quantized ones";
 
 /** The operators that are imported, by name; those of com.microsoft behind that. */
 export const OPERATORS: ReadonlyMap<string, Operator> = new Map<string, Operator>([
   ["Add", arithmetic],
+  ["AveragePool", pool],
   ["BatchNormalization", batchNorm],
   ["Cast", identity],
   ["Concat", concat],
   ["Constant", constantOp],
   ["ConstantOfShape", constantOfShape],
+  ["Conv", conv],
   ["DequantizeLinear", dequantizeLinear],
   ["Div", arithmetic],
   ["Dropout", dropout],
@@ -438,7 +442,9 @@ export const OPERATORS: ReadonlyMap<string, Operator> = new Map<string, Operator
   ["LogSoftmax", softmax(LogSoftmax)],
   ["MatMul", matMul],
   ["MatMulInteger", matMulInteger],
+  ["MaxPool", pool],
   ["Mul", arithmetic],
+  ["Pad", pad],
   ["QLinearMatMul", qLinearMatMul],
   ["QuantizeLinear", quantizeLinear],
   ["ReduceMax", reduce(MaxOverTime)],

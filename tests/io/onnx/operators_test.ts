@@ -8,8 +8,15 @@ const FOLDER = new URL("../../models/onnx-operators/", import.meta.url);
 const KINDS: Readonly<Record<string, string>> = {
   "affine": "BatchNorm1d BatchNorm1d BatchNorm1d Linear Tanh BatchNorm1d Sigmoid Add BatchNorm1d",
   "channels-first": "LSTM MeanOverTime Linear",
+  "conv-causal": "ZeroPad1d Conv1d",
+  "conv-lstm": "Conv1d ReLU LSTM",
+  "conv-of-images": "Conv1d MaxPool1d",
+  "conv-same": "Conv1d Conv1d Add",
   "embedding-last": "Embedding LSTM LastStep Linear",
   "first-and-last": "LSTM LastStep FirstStep Concat Linear",
+  "flatten": "Conv1d Flatten Linear",
+  "flatten-reshaped": "Conv1d Flatten Linear",
+  "flatten-steps": "LSTM Flatten Linear",
   "gemms": "Linear Linear LeakyReLU HardSigmoid Softmax",
   "lstm-backward": "LSTM Linear",
   "lstm-backward-hidden": "LSTM FinalHidden Linear",
@@ -21,6 +28,7 @@ const KINDS: Readonly<Record<string, string>> = {
   "lstm-viewed-hidden": "LSTM FinalHidden Linear",
   "mean-and-max": "LSTM MeanOverTime MaxOverTime Concat Linear",
   "opset-9": "LSTM LastStep Linear Softmax",
+  "pools": "MaxPool1d AvgPool1d AvgPool1d",
   "residual": "LSTM Linear Add LogSoftmax",
 };
 
