@@ -33,6 +33,7 @@ import { fieldOf, type KerasLayer, readLayer } from "./config.ts";
 import { bidirectional, recurrent } from "./recurrent.ts";
 import { checkWeight, forHalves, transposed } from "./tensors.ts";
 import { weightsFor } from "./weights.ts";
+import { convolution, flattening, pooling, zeroPadding } from "./windows.ts";
 
 /** Keras' default where a config does not say it. */
 const EPSILON = 1e-3;
@@ -240,16 +241,21 @@ export const LAYERS: Readonly<Record<string, Import>> = {
   ActivityRegularization: nothing,
   Add: add,
   AlphaDropout: nothing,
+  AveragePooling1D: pooling("average"),
   Bidirectional: bidirectional,
   Concatenate: concatenate,
+  Conv1D: convolution,
+  Convolution1D: convolution,
   CuDNNLSTM: recurrent,
   Embedding: embedding,
+  Flatten: flattening,
   GaussianDropout: nothing,
   GaussianNoise: nothing,
   GlobalAveragePooling1D: overTime(() => new MeanOverTime({ batchFirst: true })),
   GlobalMaxPooling1D: overTime(() => new MaxOverTime({ batchFirst: true })),
   LSTM: recurrent,
   Masking: masking,
+  MaxPooling1D: pooling("max"),
   SpatialDropout1D: nothing,
   TimeDistributed(call) {
     const { layer, inputs: [flow] } = call;
@@ -263,4 +269,5 @@ export const LAYERS: Readonly<Record<string, Import>> = {
     const named = { ...inner, name: layer.name };
     return ROWS[inner.className]!({ ...call, layer: named });
   },
+  ZeroPadding1D: zeroPadding,
 };

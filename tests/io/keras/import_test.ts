@@ -11,6 +11,9 @@ const BOTH = ["lstm", "both", "functional", "norm"];
 const FILES = [
   ...BOTH.flatMap((name) => [`${name}.keras`, `${name}.h5`]),
   "backwards.keras",
+  "conv.keras",
+  "conv.h5",
+  "stride.keras",
   "keras1.h5",
   "cudnn-lstm.h5",
   "dense-compact.h5",

@@ -36,6 +36,8 @@ const IMPORTED: Record<string, () => Graph> = {
       () => importTfjs(...tfjs(name), LOGITS).model,
     ]),
   ),
+  "network_intrusion/network_intrusion": () =>
+    importKeras(read("network_intrusion/cnn_lstm_unsw_finetuned.h5"), LOGITS).model,
 };
 
 /** The first rows of a tensor. */
