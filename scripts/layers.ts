@@ -44,6 +44,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/reference": BELOW_FILES,
   "src/io": BELOW_FILES,
   "src/tune": [...BELOW_FILES, "src/reference"],
+  "src/cli": [...BELOW_FILES, "src/reference", "src/io", "src/tune", "src/simd"],
 };
 
 /** What the runtime has no use for. */

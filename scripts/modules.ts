@@ -148,6 +148,7 @@ export async function joinModules(
     metafile: true,
     logLevel: "error",
     plugins: [npmPackages],
+    external: ["node:*"],
   });
   const { inputs, outputs } = metafile!;
   const fast = new Set<string>();

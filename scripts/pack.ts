@@ -10,7 +10,7 @@ import config from "../deno.json" with { type: "json" };
 import { readArguments } from "./arguments.ts";
 import { joinModules } from "./modules.ts";
 import { thirdPartyNotice } from "./npm_packages.ts";
-import { PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
+import { BIN, BIN_TEXT, PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
 import { writeFile } from "./write_file.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -47,12 +47,15 @@ export async function pack(output: string): Promise<void> {
       entries.map((path) => path.slice(2).replace(/ts$/, "js")),
     );
     await Deno.writeTextFile(`${scratch}/package/THIRD_PARTY.md`, thirdPartyNotice(joined));
+    await Deno.mkdir(`${scratch}/package/bin`);
+    await Deno.writeTextFile(`${scratch}/package/${BIN}`, BIN_TEXT);
+    await Deno.chmod(`${scratch}/package/${BIN}`, 0o755);
     const path = `${scratch}/package/package.json`;
     const made = JSON.parse(await Deno.readTextFile(path));
     const exports = packageExports(config.exports, "./");
     // What importers are built on is part of the package.
     const { dependencies: _, ...own } = made;
-    const manifest = { ...own, exports, ...PACKAGE_FIELDS };
+    const manifest = { ...own, exports, bin: { splitgate: BIN }, ...PACKAGE_FIELDS };
     await Deno.writeTextFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
     // Same files, same bytes: no times or owners, names in order.
     const sorted = [

@@ -15,6 +15,17 @@ export const PACKAGE_FIELDS = {
   sideEffects: false,
 };
 
+/** The file that npm links as `splitgate`. */
+export const BIN = "bin/splitgate.js";
+
+/** What stands in it. */
+export const BIN_TEXT = `#!/usr/bin/env node
+import process from "node:process";
+import { main } from "@splitgate/splitgate/cli";
+
+process.exitCode = await main(process.argv.slice(2));
+`;
+
 /** What resolvers of modules ask for: the types, an import, whatever else. */
 type Target = string | {
   readonly types?: string;

@@ -76,6 +76,7 @@ async function measure({ plugins = [], ...options }: BuildOptions): Promise<Size
   const { outputFiles } = await build({
     ...options,
     plugins: [...plugins, npmPackages],
+    external: ["node:*"],
     bundle: true,
     minify: true,
     format: "esm",

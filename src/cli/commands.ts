@@ -1,0 +1,589 @@
+/**
+ * What each command does.
+ *
+ * @module
+ */
+import { QuantizedModel } from "../authoring/model.ts";
+import { quantize } from "../authoring/quantize.ts";
+import { saveFloatModel } from "../io/float_model.ts";
+import { architectureOf } from "../io/architecture.ts";
+import { draftArchitecture, recognizeModules } from "../io/recognize_modules.ts";
+import { loadModel } from "../io/model_file.ts";
+import { saveModel } from "../io/model_write.ts";
+import { compileModel } from "../io/program_write.ts";
+import { parseSafetensors } from "../io/safetensors.ts";
+import { readTorch } from "../io/torch/mod.ts";
+import { flatten, Graph } from "../modules/graph.ts";
+import { QConfigMapping } from "../qconfig/mapping.ts";
+import { getPreset, PRESET_NAMES, type PresetName } from "../qconfig/presets.ts";
+import { convertToReference } from "../reference/reference.ts";
+import { simdKernels } from "../simd/load.ts";
+import { textTable } from "../tune/report.ts";
+import { tune } from "../tune/tune.ts";
+import {
+  type DataSet,
+  jsonLines,
+  jsonSequence,
+  readData,
+  type Results,
+  resultsFile,
+  type Sequence,
+} from "./data.ts";
+import { checkOutputs, CommandError, readText, writeWhole } from "./files.ts";
+import { type Host, Progress } from "./host.ts";
+import {
+  floatModel,
+  floatRunnable,
+  type ImportFlags,
+  type ModelFile,
+  quantizedRunnable,
+  readModelFile,
+  runAll,
+  type Runnable,
+  runnable,
+} from "./models.ts";
+
+/** Values of a command's options. */
+export type Flags = Readonly<Record<string, string | boolean | undefined>>;
+
+/** What a command is given. */
+export interface Invocation {
+  readonly files: readonly string[];
+  readonly flags: Flags;
+  readonly host: Host;
+}
+
+/** What a command found out: an object for --json, and text for people. */
+export interface Report {
+  readonly json: unknown;
+  readonly text: string;
+}
+
+/** Values a row, in words. */
+const INPUT_WORDS = ({ input }: Pick<Runnable, "input">) =>
+  input.vocabulary > 0 ? `token ids below ${input.vocabulary}` : `${input.size} values a step`;
+
+const OUTPUT_WORDS = ({ outputs }: Pick<Runnable, "outputs">) =>
+  outputs.map(({ name, size, time }) =>
+    `${name}: ${size} value${size > 1 ? "s" : ""} ${time ? "a step" : "a sequence"}`
+  ).join(", ");
+
+const text = (flags: Flags, name: string) => flags[name] as string | undefined;
+
+function importFlags(flags: Flags): ImportFlags {
+  return {
+    architecture: text(flags, "architecture"),
+    prefix: text(flags, "prefix"),
+    key: text(flags, "key"),
+    cut: text(flags, "cut"),
+    config: text(flags, "config"),
+    masking: text(flags, "masking"),
+    ...flags.strict === true && { strict: true },
+  };
+}
+
+/** A number of a command's option. */
+function number(flags: Flags, name: string, otherwise: number, min: number): number {
+  const given = text(flags, name);
+  const value = given === undefined ? otherwise : Number(given);
+  if (given?.trim() === "" || !(value >= min) || value === Infinity) {
+    throw new CommandError(`--${name}: expected a number from ${min} on, got ${given}`);
+  }
+  return value;
+}
+
+const notesText = (notes: readonly string[]) => notes.map((note) => `note: ${note}\n`).join("");
+
+/** Modules of a model: names, kinds, what they read. */
+function modulesTable(model: Graph | QuantizedModel): string[][] {
+  const { modules, topology } = model instanceof Graph ? flatten(model) : model;
+  return [...modules].map((
+    [name, { kind }],
+  ) => [name, kind, topology.inputs.get(name)!.join(", ")]);
+}
+
+function inspectTensors(
+  { path, format }: ModelFile,
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly dtype: string }>,
+  more: Readonly<Record<string, unknown>>,
+): Report {
+  const modules = recognizeModules(tensors);
+  const known = modules.map(({ path, what, tensors }) => [path || tensors.join(" "), what]);
+  const values = [...tensors.values()].reduce(
+    (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+    0,
+  );
+  const dtypes = [...new Set([...tensors.values()].map(({ dtype }) => dtype))];
+  const json = { format, tensors: tensors.size, values, dtypes, modules, ...more };
+  const others = (more.others ?? []) as { path: string; what: string; opaque: boolean }[];
+  const listed = others.filter(({ path, opaque }) => opaque || !path.includes(".")).slice(0, 20);
+  return {
+    json,
+    text: [
+      `${path}: ${format}, ${tensors.size} tensors of ${values} values, ${dtypes.join(", ")}`,
+      ...more.key ? [`the state dict stands at ${more.key}`] : [],
+      "",
+      textTable([["module", "what it is"], ...known]).trimEnd(),
+      ...listed.length === 0 ? [] : [
+        "",
+        textTable([
+          ["beside it", "what it is"],
+          ...listed.map(({ path, what, opaque }) => [
+            path || "all of it",
+            opaque ? `${what} (not executed)` : what,
+          ]),
+        ]).trimEnd(),
+      ],
+      "",
+      "The file holds no graph. `--draft A.json` drafts an architecture; fill in its blanks, then:",
+      `  splitgate import ${path} --architecture A.json -o MODEL.safetensors`,
+      "",
+    ].join("\n"),
+  };
+}
+
+/** inspect FILE */
+export async function inspect({ files: [path], flags }: Invocation): Promise<Report> {
+  const file = await readModelFile(path!);
+  const draft = text(flags, "draft");
+  checkOutputs([draft], [path]);
+  const { format, bytes } = file;
+  if (format === "torch" || format === "safetensors") {
+    const key = text(flags, "key");
+    const torch = format === "torch"
+      ? readTorch(bytes, key === undefined ? {} : { key })
+      : undefined;
+    const tensors = torch?.tensors ?? parseSafetensors(bytes).tensors;
+    const more = torch === undefined
+      ? {}
+      : { container: torch.format, key: torch.key, others: torch.others };
+    if (draft !== undefined) {
+      await writeWhole(draft, `${JSON.stringify(draftArchitecture(tensors), null, 2)}\n`);
+    }
+    const report = inspectTensors(file, tensors, more);
+    return draft === undefined ? report : { ...report, text: `${report.text}${draft}: a draft\n` };
+  }
+  if (draft !== undefined) {
+    throw new CommandError(`--draft: is for files that hold no graph, and ${path} holds one`);
+  }
+  const model = await runnable(path!, importFlags(flags));
+  const { input, outputs, notes } = model;
+  const modules = model.model instanceof Graph || model.model instanceof QuantizedModel
+    ? modulesTable(model.model)
+    : model.model.data.nodes.map(({ name, program }) => [name, program.kind, ""]);
+  const json = {
+    format,
+    bytes: bytes.length,
+    input,
+    outputs,
+    modules: modules.map(([name, kind, reads]) => ({ name, kind, reads })),
+    notes,
+  };
+  const heads = ["module", "kind", format === "program" ? "" : "reads"];
+  return {
+    json,
+    text: `${file.path}: ${format}, ${bytes.length} bytes\ntakes ${INPUT_WORDS(model)}, gives ${
+      OUTPUT_WORDS(model)
+    }\n\n${textTable([heads, ...modules])}${notesText(notes)}`,
+  };
+}
+
+/** import FILE -o MODEL.safetensors */
+export async function importFile({ files: [path], flags }: Invocation): Promise<Report> {
+  const output = text(flags, "output")!;
+  const architecture = text(flags, "architecture");
+  checkOutputs([output], [path, architecture, text(flags, "config")]);
+  const file = await readModelFile(path!);
+  const source = await floatModel(file, importFlags(flags));
+  const bytes = saveFloatModel(source.model);
+  await writeWhole(output, bytes);
+  const model = floatRunnable(file, source);
+  return {
+    json: {
+      output,
+      bytes: bytes.length,
+      input: model.input,
+      outputs: model.outputs,
+      architecture: architectureOf(source.model),
+      notes: source.notes,
+    },
+    text: `${output}: ${bytes.length} bytes; takes ${INPUT_WORDS(model)}, gives ${
+      OUTPUT_WORDS(model)
+    }\n${notesText(source.notes)}`,
+  };
+}
+
+/** The QConfig that a JSON file says: presets by name, null for float32. */
+async function readQConfig(path: string): Promise<QConfigMapping> {
+  let value;
+  try {
+    value = JSON.parse(await readText(path));
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    throw new CommandError(`${path}: is no JSON`);
+  }
+  const preset = (at: string, name: unknown) => {
+    if (name === null) return null;
+    if (!(PRESET_NAMES as readonly unknown[]).includes(name)) {
+      throw new CommandError(`${path}: ${at}: expected null or one of ${PRESET_NAMES.join(", ")}`);
+    }
+    return getPreset(name as PresetName);
+  };
+  const { global, kinds = {}, modules = {}, ...unknown } = Object(value);
+  const [other] = Object.keys(unknown);
+  if (other !== undefined || global === undefined) {
+    throw new CommandError(
+      `${path}: expected { "global": PRESET, "kinds": {...}, "modules": {...} }` +
+        (other === undefined ? ", without global" : `, got ${other}`),
+    );
+  }
+  const mapping = new QConfigMapping().setGlobal(preset("global", global));
+  for (const [kind, name] of Object.entries(kinds)) {
+    mapping.setObjectType(kind, preset(`kinds.${kind}`, name));
+  }
+  for (const [module, name] of Object.entries(modules)) {
+    mapping.setModuleName(module, preset(`modules.${module}`, name));
+  }
+  return mapping;
+}
+
+/** How near two models' results are. */
+export interface Agreement {
+  readonly output: string;
+  /** Signal to noise in dB; null where nothing differs. */
+  readonly sqnr: number | null;
+  readonly maxDifference: number;
+  /** Share of rows with the same largest value; null where rows have one. */
+  readonly sameLargest: number | null;
+}
+
+const largest = (row: Float32Array) => row.reduce((at, value, i) => value > row[at]! ? i : at, 0);
+
+/** Rows of results. */
+function* rowsOf({ size, rows }: Results): Iterable<Float32Array> {
+  for (const row of rows) {
+    for (let at = 0; at < row.length; at += size) yield row.subarray(at, at + size);
+  }
+}
+
+function agreementOf(output: string, a: Results, b: Results): Agreement {
+  if (a.size !== b.size || a.time !== b.time) {
+    throw new CommandError(`${output}: the models give rows of ${a.size} and of ${b.size} values`);
+  }
+  let signal = 0;
+  let noise = 0;
+  let maxDifference = 0;
+  let rows = 0;
+  let same = 0;
+  const others = rowsOf(b)[Symbol.iterator]();
+  for (const row of rowsOf(a)) {
+    const other = others.next().value as Float32Array;
+    rows++;
+    if (largest(row) === largest(other)) same++;
+    row.forEach((value, i) => {
+      const difference = Math.abs(value - other[i]!);
+      signal += value ** 2;
+      noise += difference ** 2;
+      maxDifference = Math.max(maxDifference, difference);
+    });
+  }
+  return {
+    output,
+    sqnr: noise === 0 ? null : 10 * Math.log10(signal / noise),
+    maxDifference,
+    sameLargest: a.size === 1 ? null : same / rows,
+  };
+}
+
+function agreements(a: ReadonlyMap<string, Results>, b: ReadonlyMap<string, Results>): Agreement[] {
+  const others = [...b];
+  if (a.size !== others.length) {
+    throw new CommandError(`the models have ${a.size} and ${others.length} outputs`);
+  }
+  return [...a].map(([name, results], i) =>
+    agreementOf(name, results, b.get(name) ?? others[i]![1])
+  );
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(2)}%`;
+
+function agreementTable(rows: readonly Agreement[]): string {
+  return textTable([
+    ["output", "SQNR dB", "largest difference", "same largest value"],
+    ...rows.map(({ output, sqnr, maxDifference, sameLargest }) => [
+      output,
+      sqnr === null ? "equal" : sqnr.toFixed(1),
+      maxDifference.toPrecision(3),
+      sameLargest === null ? "" : percent(sameLargest),
+    ]),
+  ]);
+}
+
+/** Share of rows whose largest value is the label; null where labels are no classes of rows. */
+function accuracyOf(results: Results, labels: DataSet["labels"]): number | null {
+  if (labels === null || results.size === 1) return null;
+  const rows = [...rowsOf(results)];
+  if (labels.data.length !== rows.length) return null;
+  const right = rows.filter((row, i) => largest(row) === labels.data[i]).length;
+  return right / rows.length;
+}
+
+/** Runs a model with progress. */
+function runShown(host: Host, label: string, model: Runnable, { sequences }: DataSet) {
+  const progress = new Progress(host);
+  try {
+    return runAll(model, sequences, (done) => progress.show(label, done, sequences.length));
+  } finally {
+    progress.end();
+  }
+}
+
+/** quantize FILE --calibration DATA -o OUT */
+export async function quantizeFile({ files: [path], flags, host }: Invocation): Promise<Report> {
+  const output = text(flags, "output")!;
+  const program = text(flags, "program");
+  const [calibration, test] = [text(flags, "calibration")!, text(flags, "test")];
+  const qconfigPath = text(flags, "qconfig");
+  const preset = text(flags, "preset");
+  const inputs = [path, calibration, test, qconfigPath, text(flags, "architecture")];
+  checkOutputs([output, program], inputs);
+  if (preset !== undefined && qconfigPath !== undefined) {
+    throw new CommandError("--preset and --qconfig: give one of the two");
+  }
+  if (preset !== undefined && !(PRESET_NAMES as readonly string[]).includes(preset)) {
+    throw new CommandError(`--preset: expected one of ${PRESET_NAMES.join(", ")}, got ${preset}`);
+  }
+  const file = await readModelFile(path!);
+  const source = await floatModel(file, importFlags(flags));
+  const float = floatRunnable(file, source);
+  const data = await readData(calibration, float.input);
+  const tested = test === undefined ? null : await readData(test, float.input);
+  const qconfig = qconfigPath === undefined ? undefined : await readQConfig(qconfigPath);
+  const progress = new Progress(host);
+  let made;
+  try {
+    made = await quantize(source.model, data.sequences, {
+      ...preset !== undefined && { preset: preset as PresetName },
+      ...qconfig !== undefined && { qconfig },
+      splitGates: flags["split-gates"] === true,
+      onProgress: ({ stage, done, total }) => progress.show(stage, done, total),
+    });
+  } finally {
+    progress.end();
+  }
+  const bytes = saveModel(made.model);
+  const compiled = program === undefined ? undefined : compileModel(made.model);
+  const quantized = quantizedRunnable({ path: output, format: "int8", bytes }, made.model);
+  let agreement: Agreement[] | null = null;
+  let accuracy: { float: number | null; int8: number | null } | null = null;
+  if (tested !== null) {
+    const a = runShown(host, "float", float, tested);
+    const b = runShown(host, "int8", quantized, tested);
+    agreement = agreements(a, b);
+    const [first] = [...a.values()];
+    const [second] = [...b.values()];
+    accuracy = {
+      float: accuracyOf(first!, tested.labels),
+      int8: accuracyOf(second!, tested.labels),
+    };
+  }
+  await writeWhole(output, bytes);
+  if (compiled !== undefined) await writeWhole(program!, compiled);
+  const warnings = made.warnings.map(({ message }) => message);
+  const right = accuracy?.float == null
+    ? ""
+    : `right: float ${percent(accuracy.float)}, int8 ${percent(accuracy.int8!)}\n`;
+  return {
+    json: {
+      output,
+      bytes: bytes.length,
+      ...compiled !== undefined && { program, programBytes: compiled.length },
+      calibration: data.sequences.length,
+      agreement,
+      accuracy,
+      warnings,
+      notes: source.notes,
+    },
+    text: [
+      `${output}: ${bytes.length} bytes, calibrated on ${data.sequences.length} sequences\n`,
+      compiled === undefined ? "" : `${program}: ${compiled.length} bytes, for ./runtime\n`,
+      agreement === null ? "" : `\nint8 beside float:\n${agreementTable(agreement)}${right}`,
+      warnings.map((message) => `warning: ${message}\n`).join(""),
+      notesText(source.notes),
+    ].join(""),
+  };
+}
+
+/** run MODEL DATA, or line by line from standard input */
+export async function runFile({ files: [path, data], flags, host }: Invocation): Promise<Report> {
+  const output = text(flags, "output");
+  checkOutputs([output], [path, data]);
+  const model = await runnable(path!, importFlags(flags));
+  if (data === undefined || data === "-") {
+    if (output !== undefined) throw new CommandError("-o: standard input is answered line by line");
+    let line = 0;
+    for await (const given of host.lines()) {
+      line++;
+      if (given.trim() === "") continue;
+      const sequence: Sequence = jsonSequence(`line ${line}`, given, model.input);
+      host.write(`${jsonLines(runAll(model, [sequence], () => {}))[0]}\n`);
+    }
+    return { json: undefined, text: "" };
+  }
+  const given = await readData(data, model.input);
+  const results = runShown(host, "run", model, given);
+  const [[, first]] = results as unknown as [[string, Results]];
+  const accuracy = accuracyOf(first, given.labels);
+  if (output === undefined) {
+    const lines = jsonLines(results);
+    return { json: lines.map((each) => JSON.parse(each)), text: `${lines.join("\n")}\n` };
+  }
+  await writeWhole(output, resultsFile(output, results));
+  return {
+    json: { output, sequences: given.sequences.length, accuracy },
+    text: `${output}: ${given.sequences.length} sequences, ${OUTPUT_WORDS(model)}\n${
+      accuracy === null ? "" : `right: ${percent(accuracy)}\n`
+    }`,
+  };
+}
+
+/** compare A B --data D */
+export async function compareFiles({ files: [a, b], flags, host }: Invocation): Promise<Report> {
+  const first = await runnable(a!);
+  const second = await runnable(b!);
+  const path = text(flags, "data")!;
+  if (first.input.vocabulary > 0 !== second.input.vocabulary > 0) {
+    throw new CommandError(
+      `${b}: takes ${INPUT_WORDS(second)}, and ${a} takes ${INPUT_WORDS(first)}`,
+    );
+  }
+  const data = await readData(path, first.input);
+  const rows = agreements(
+    runShown(host, "first", first, data),
+    runShown(host, "second", second, data),
+  );
+  return {
+    json: { sequences: data.sequences.length, agreement: rows },
+    text: agreementTable(rows),
+  };
+}
+
+/** graph MODEL */
+export async function graphFile({ files: [path], flags }: Invocation): Promise<Report> {
+  const file = await readModelFile(path!);
+  const format = text(flags, "format") ?? "table";
+  if (file.format !== "int8") {
+    throw new CommandError(
+      `${path}: the graph is that of a quantized model (\`splitgate quantize\` makes one)`,
+    );
+  }
+  const reference = convertToReference(loadModel(file.bytes));
+  const drawn: Record<string, () => string> = {
+    table: () => reference.toTable(),
+    json: () => reference.toJSONText(),
+    dot: () => reference.toDot(),
+    mermaid: () => reference.toMermaid(),
+  };
+  if (!Object.hasOwn(drawn, format)) {
+    throw new CommandError(
+      `--format: expected one of ${Object.keys(drawn).join(", ")}, got ${format}`,
+    );
+  }
+  const own = drawn[format]!();
+  const json = flags.json === true ? JSON.parse(reference.toJSONText()) : undefined;
+  return { json, text: own.endsWith("\n") ? own : `${own}\n` };
+}
+
+/** tune FILE --calibration DATA --budget DB -o OUT */
+export async function tuneFile({ files: [path], flags }: Invocation): Promise<Report> {
+  const output = text(flags, "output")!;
+  const calibration = text(flags, "calibration")!;
+  checkOutputs([output], [path, calibration, text(flags, "architecture")]);
+  const budget = number(flags, "budget", NaN, 0);
+  const file = await readModelFile(path!);
+  const source = await floatModel(file, importFlags(flags));
+  const data = await readData(calibration, floatRunnable(file, source).input);
+  const splitGates = flags["split-gates"] === true;
+  const result = tune(source.model, data.sequences, { budget, splitGates });
+  const bytes = saveModel(result.model);
+  await writeWhole(output, bytes);
+  const { outputSqnr, outputSqnr16, parts } = result;
+  return {
+    json: { output, bytes: bytes.length, outputSqnr, outputSqnr16, parts, notes: source.notes },
+    text: `${result.toTable()}\n${output}: ${bytes.length} bytes, ${
+      outputSqnr.toFixed(1)
+    } dB against the float model (${outputSqnr16.toFixed(1)} with every part in 16 bits)\n${
+      notesText(source.notes)
+    }`,
+  };
+}
+
+/** Milliseconds that a bench runs by default, and before it is measured. */
+const BENCH_SECONDS = 1;
+const WARM_UP_MS = 100;
+
+/** bench MODEL */
+export async function benchFile({ files: [path], flags }: Invocation): Promise<Report> {
+  const seconds = number(flags, "seconds", BENCH_SECONDS, 0.01);
+  const steps = Math.round(number(flags, "steps", 100, 1));
+  const model = await runnable(path!);
+  const { size, vocabulary } = model.input;
+  // Any values do: no kernel's time depends on them.
+  const sequence: Sequence = vocabulary > 0
+    ? Int32Array.from({ length: steps }, (_, i) => i % vocabulary)
+    : Float32Array.from({ length: steps * size }, (_, i) => Math.sin(i));
+  const until = (end: number) => {
+    let runs = 0;
+    const start = performance.now();
+    do {
+      model.run(sequence);
+      runs++;
+    } while (performance.now() < end);
+    return { runs, took: performance.now() - start };
+  };
+  until(performance.now() + WARM_UP_MS);
+  const { runs, took } = until(performance.now() + seconds * 1000);
+  const microseconds = took * 1000 / runs / steps;
+  return {
+    json: {
+      format: model.format,
+      bytes: model.bytes,
+      steps,
+      runs,
+      microsecondsPerStep: microseconds,
+    },
+    text: `${model.format}, ${model.bytes} bytes: ${
+      microseconds.toPrecision(4)
+    } µs a step, in sequences of ${steps} (${runs} of them in ${(took / 1000).toFixed(2)} s)\n`,
+  };
+}
+
+/** compile MODEL -o PROGRAM */
+export async function compileFile({ files: [path], flags }: Invocation): Promise<Report> {
+  const output = text(flags, "output")!;
+  checkOutputs([output], [path]);
+  const fold = text(flags, "fold-embedding");
+  const folds: Record<string, boolean | "float32"> = {
+    true: true,
+    false: false,
+    float32: "float32",
+  };
+  if (fold !== undefined && !Object.hasOwn(folds, fold)) {
+    throw new CommandError(`--fold-embedding: expected true, false or float32, got ${fold}`);
+  }
+  const file = await readModelFile(path!);
+  if (file.format !== "int8") {
+    throw new CommandError(
+      `${path}: expected a quantized model (\`splitgate quantize\` makes one)`,
+    );
+  }
+  const program = compileModel(loadModel(file.bytes), {
+    ...fold !== undefined && { foldEmbedding: folds[fold]! },
+    ...flags.simd === true && { kernels: await simdKernels() },
+  });
+  await writeWhole(output, program);
+  return {
+    json: { output, bytes: program.length, from: file.bytes.length },
+    text: `${output}: ${program.length} bytes, from ${file.bytes.length}\n`,
+  };
+}

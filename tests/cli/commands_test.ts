@@ -1,0 +1,325 @@
+// Every command of `splitgate`, as it is typed: what it writes, prints and refuses.
+import { assert, assertEquals } from "@std/assert";
+import {
+  Generator,
+  Linear,
+  loadFloatModel,
+  LSTM,
+  parseSafetensors,
+  ReLU,
+  saveFloatModel,
+  Sequential,
+  writeSafetensors,
+} from "@splitgate/splitgate";
+import { type Host, main } from "@splitgate/splitgate/cli";
+import { readNpy, writeNpy } from "../../src/cli/npy.ts";
+
+const MODELS = new URL("../models/", import.meta.url).pathname;
+const TORCH = new URL("../io/torch/files/", import.meta.url).pathname;
+
+/** What a command printed, and its exit code. */
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+async function splitgate(args: string, lines: readonly string[] = []): Promise<Outcome> {
+  let out = "";
+  let error = "";
+  const host: Host = {
+    write: (text) => void (out += text),
+    error: (text) => void (error += text),
+    async *lines() {
+      yield* lines;
+    },
+    isTerminal: false,
+  };
+  const code = await main(args.split(" "), host);
+  return { code, out, error };
+}
+
+/** The same, which must do its work: in a pipe nothing is drawn. */
+async function done(args: string, lines: readonly string[] = []): Promise<string> {
+  const { code, out, error } = await splitgate(args, lines);
+  assertEquals([code, error], [0, ""], args);
+  return out;
+}
+
+const SEQUENCES = 12;
+const STEPS = 5;
+
+/** A folder with a float model and data of every form. */
+async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "splitgate-cli-" });
+  try {
+    const seed = new Generator(4);
+    const model = new Sequential({
+      lstm: new LSTM({ inputSize: 2, hiddenSize: 3, batchFirst: true, seed }),
+      relu: new ReLU(),
+      out: new Linear({ inFeatures: 3, outFeatures: 4, seed }),
+    });
+    await Deno.writeFile(`${folder}/float.safetensors`, saveFloatModel(model));
+    const x = new Float32Array(SEQUENCES * STEPS * 2);
+    seed.uniform(x, -1, 1);
+    const shape = [SEQUENCES, STEPS, 2];
+    await Deno.writeFile(`${folder}/x.npy`, writeNpy(x, shape));
+    await Deno.writeFile(`${folder}/x.safetensors`, writeSafetensors([["x", { data: x, shape }]]));
+    const sequences = Array.from(
+      { length: SEQUENCES },
+      (_, b) =>
+        Array.from(
+          { length: STEPS },
+          (_, t) => [...x.subarray((b * STEPS + t) * 2, (b * STEPS + t + 1) * 2)],
+        ),
+    );
+    const jsonl = sequences.map((each) => JSON.stringify(each)).join("\n");
+    await Deno.writeTextFile(`${folder}/x.jsonl`, `${jsonl}\n`);
+    const csv = sequences.flatMap((each, b) => each.map((step) => [`s${b}`, ...step].join(",")));
+    await Deno.writeTextFile(`${folder}/x.csv`, `sequence,a,b\n${csv.join("\n")}\n`);
+    await test(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("help lists every command, and each command's options", async () => {
+  const overview = await done("--help");
+  const names = [...overview.matchAll(/^ {2}([a-z]+) {2,}\S/gm)].map(([, name]) => name!);
+  assertEquals(names, [
+    "inspect",
+    "import",
+    "quantize",
+    "run",
+    "compare",
+    "graph",
+    "tune",
+    "bench",
+    "compile",
+  ]);
+  for (const name of names) {
+    const help = await done(`${name} --help`);
+    assert(help.startsWith(`usage: splitgate ${name} `) && help.includes("--json"), help);
+    assertEquals(await done(`help ${name}`), help);
+  }
+});
+
+Deno.test("a float model becomes int8 and a program, which run, compare, draw and are measured", async () => {
+  await inFolder(async (f) => {
+    const made = JSON.parse(
+      await done(
+        `quantize ${f}/float.safetensors --calibration ${f}/x.npy --test ${f}/x.safetensors ` +
+          `--preset accurate --split-gates -o ${f}/q.safetensors --program ${f}/p.bin --json`,
+      ),
+    );
+    assertEquals(made.calibration, SEQUENCES);
+    assertEquals(made.bytes, (await Deno.stat(`${f}/q.safetensors`)).size);
+    assertEquals(made.programBytes, (await Deno.stat(`${f}/p.bin`)).size);
+    assert(made.agreement[0].sqnr > 25 && made.agreement[0].sameLargest > 0.9);
+    for (const [file, format] of [["float", "float"], ["q", "int8"]]) {
+      const seen = JSON.parse(await done(`inspect ${f}/${file}.safetensors --json`));
+      assertEquals([seen.format, seen.input], [format, { size: 2, vocabulary: 0 }]);
+      assertEquals(seen.modules.map(({ kind }: { kind: string }) => kind).slice(0, 2), [
+        "LSTM",
+        "ReLU",
+      ]);
+    }
+    assertEquals(JSON.parse(await done(`inspect ${f}/p.bin --json`)).format, "program");
+    const near = JSON.parse(
+      await done(`compare ${f}/q.safetensors ${f}/p.bin --data ${f}/x.npy --json`),
+    );
+    assertEquals(near.agreement[0], {
+      output: "out",
+      sqnr: null,
+      maxDifference: 0,
+      sameLargest: 1,
+    });
+    const table = await done(`compare ${f}/float.safetensors ${f}/q.safetensors --data ${f}/x.csv`);
+    assert(/out {2,}\d+\.\d {2,}/.test(table), table);
+    assert((await done(`graph ${f}/q.safetensors`)).includes("lstm.l0.h"));
+    assert((await done(`graph ${f}/q.safetensors --format dot`)).startsWith("digraph"));
+    assert((await done(`graph ${f}/q.safetensors --format mermaid`)).startsWith("flowchart"));
+    JSON.parse(await done(`graph ${f}/q.safetensors --format json`));
+    const bench = JSON.parse(await done(`bench ${f}/p.bin --seconds 0.02 --steps 3 --json`));
+    assert(bench.microsecondsPerStep > 0);
+    await done(`compile ${f}/q.safetensors -o ${f}/again.bin`);
+    assertEquals(await Deno.readFile(`${f}/again.bin`), await Deno.readFile(`${f}/p.bin`));
+    const tuned = JSON.parse(
+      await done(
+        `tune ${f}/float.safetensors --calibration ${f}/x.npy --budget 20 -o ${f}/t.safetensors --json`,
+      ),
+    );
+    assert(tuned.outputSqnr >= 20 && tuned.parts.length > 3);
+  });
+});
+
+Deno.test("every form of data gives the same results, and results every form of file", async () => {
+  await inFolder(async (f) => {
+    const model = loadFloatModel(await Deno.readFile(`${f}/float.safetensors`));
+    const { tensors } = parseSafetensors(await Deno.readFile(`${f}/x.safetensors`));
+    const y = model.forward(tensors.get("x") as never);
+    for (const form of ["npy", "safetensors", "jsonl", "csv"]) {
+      const args = `run ${f}/float.safetensors ${f}/x.${form}`;
+      await done(`${args} -o ${f}/y.safetensors`);
+      const given = parseSafetensors(await Deno.readFile(`${f}/y.safetensors`)).tensors;
+      assertEquals([...given.keys()], ["y"], form);
+      assertEquals(given.get("y"), { dtype: "F32", ...y }, form);
+      const lines = (await done(args)).trim().split("\n").map((line) => JSON.parse(line));
+      assertEquals(Float32Array.from(lines.flat(2)), y.data);
+      assertEquals(JSON.parse(await done(`${args} --json`)), lines);
+    }
+    await done(`run ${f}/float.safetensors ${f}/x.npy -o ${f}/y.npy`);
+    assertEquals(readNpy("y", await Deno.readFile(`${f}/y.npy`)), { ...y });
+    await done(`run ${f}/float.safetensors ${f}/x.npy -o ${f}/y.csv`);
+    const rows = (await Deno.readTextFile(`${f}/y.csv`)).trim().split("\n");
+    assertEquals([rows[0], rows.length], ["sequence,y0,y1,y2,y3", 1 + SEQUENCES * STEPS]);
+    await done(`run ${f}/float.safetensors ${f}/x.npy -o ${f}/y.jsonl`);
+    assertEquals((await Deno.readTextFile(`${f}/y.jsonl`)).trim().split("\n").length, SEQUENCES);
+  });
+});
+
+Deno.test("sequences of different lengths give results of theirs, and lines of input are answered one by one", async () => {
+  await inFolder(async (f) => {
+    const long = "[[0.1,0.2],[0.3,0.4],[0.5,0.6]]";
+    const short = "[[0.1,0.2]]";
+    await Deno.writeTextFile(`${f}/some.jsonl`, `${long}\n${short}\n`);
+    await done(`run ${f}/float.safetensors ${f}/some.jsonl -o ${f}/y.safetensors`);
+    const { tensors } = parseSafetensors(await Deno.readFile(`${f}/y.safetensors`));
+    assertEquals(tensors.get("y")!.shape, [2, 3, 4]);
+    assertEquals(tensors.get("lengths")!.data, Int32Array.of(3, 1));
+    const out = await done(`run ${f}/float.safetensors`, [long, "", short]);
+    const [a, b] = out.trim().split("\n").map((line) => JSON.parse(line));
+    assertEquals([a.length, b.length], [3, 1]);
+    // The same first step, since each line begins with no state.
+    assertEquals(a[0], b[0]);
+    const wrong = await splitgate(`run ${f}/float.safetensors`, [short, "[[1]]"]);
+    assertEquals([wrong.code, wrong.out.split("\n").length], [1, 2]);
+    assertEquals(wrong.error, "splitgate run: line 2[0]: expected 2 values, got 1\n");
+  });
+});
+
+Deno.test("files of torch, ONNX, Keras and TensorFlow.js are told apart, and become float models", async () => {
+  await inFolder(async (f) => {
+    const torch = await done(`inspect ${TORCH}checkpoint.pt --draft ${f}/A.json`);
+    assert(torch.includes("LSTM of 2 layers, bidirectional, input 3, hidden 2"), torch);
+    assert(torch.includes("argparse.Namespace (not executed)"), torch);
+    const draft = JSON.parse(await Deno.readTextFile(`${f}/A.json`));
+    const unfilled = await splitgate(
+      `import ${TORCH}checkpoint.pt --architecture ${f}/A.json -o ${f}/m.safetensors`,
+    );
+    assertEquals(unfilled.code, 1);
+    assert(unfilled.error.includes("expected a kind that you choose"), unfilled.error);
+    const kinds = ["LastStep", "ReLU", "Identity"];
+    for (const each of draft.modules) {
+      if (each.kind !== "?") continue;
+      each.kind = kinds.shift();
+      if (each.kind === "LastStep") each.options = { batchFirst: true };
+    }
+    await Deno.writeTextFile(`${f}/A.json`, JSON.stringify(draft));
+    await done(`import ${TORCH}checkpoint.pt --architecture ${f}/A.json -o ${f}/m.safetensors`);
+    assertEquals((await done(`run ${f}/m.safetensors`, ["[1,2,3]"])).split(",").length, 2);
+    const files = [
+      [`${MODELS}onnx-made/lstm-last-mlp-softmax-bf-dyn-legacy.onnx`, "LSTM"],
+      [`${MODELS}onnx-made/lstm-last-mlp-softmax-bf-dyn-legacy.onnx --cut x`, "LSTM"],
+      [`${MODELS}astrorapid/ZTF_unknown_redshift.hdf5 --masking lengths`, "LSTM"],
+      [`${MODELS}tfjs-made/lstm-chars-uint8`, "Embedding"],
+      [`${MODELS}tfjs-made/lstm-chars-uint8/model.json --cut hid`, "Embedding"],
+    ];
+    for (const [file, kind] of files) {
+      const imported = JSON.parse(await done(`import ${file} -o ${f}/m.safetensors --json`));
+      assertEquals(imported.architecture.modules[0].kind, kind);
+      loadFloatModel(await Deno.readFile(`${f}/m.safetensors`));
+      assert((await done(`inspect ${file}`)).includes(kind!));
+    }
+    const { error } = await splitgate(`inspect ${MODELS}astrorapid/ZTF_unknown_redshift.hdf5`);
+    assert(error.includes("masking"), error);
+  });
+});
+
+Deno.test("a QConfig of JSON says presets for kinds and modules", async () => {
+  await inFolder(async (f) => {
+    const args = `quantize ${f}/float.safetensors --calibration ${f}/x.npy -o ${f}/q.safetensors`;
+    const qconfig = { global: "fbgemm", kinds: { Linear: null }, modules: {} };
+    await Deno.writeTextFile(`${f}/Q.json`, JSON.stringify(qconfig));
+    const refused = await splitgate(`${args} --qconfig ${f}/Q.json --preset fbgemm`);
+    assertEquals(
+      refused.error,
+      "splitgate quantize: --preset and --qconfig: give one of the two\n",
+    );
+    await Deno.writeTextFile(`${f}/Q.json`, JSON.stringify({ global: "fbgemm", kinds: {} }));
+    await done(`${args} --qconfig ${f}/Q.json`);
+    await Deno.writeTextFile(`${f}/P.json`, JSON.stringify({ global: "other" }));
+    const { error } = await splitgate(`${args} --qconfig ${f}/P.json`);
+    assert(error.includes("P.json: global: expected null or one of fbgemm"), error);
+  });
+});
+
+Deno.test("what is wrong is one line that names it, an exit code, and no file that changed", async () => {
+  await inFolder(async (f) => {
+    await Deno.writeTextFile(`${f}/old.safetensors`, "old");
+    await Deno.writeTextFile(`${f}/bad.csv`, "1,2,3\n");
+    await Deno.writeTextFile(`${f}/bad.jsonl`, "nothing\n");
+    await Deno.writeFile(
+      `${f}/cut.safetensors`,
+      (await Deno.readFile(`${f}/float.safetensors`)).slice(0, 300),
+    );
+    const float = `${f}/float.safetensors`;
+    const quantize = `quantize ${float} -o ${f}/old.safetensors --calibration`;
+    const cases: [args: string, code: number, message: string][] = [
+      ["frobnicate", 2, "frobnicate is no command: inspect, import"],
+      ["run", 2, "expected MODEL [DATA], got 0 files (splitgate run --help)"],
+      [`run ${float} a b`, 2, "expected MODEL [DATA], got 3 files"],
+      [`run ${float} --colour`, 2, "Unknown option '--colour'"],
+      [`quantize ${float} -o ${f}/old.safetensors`, 2, "--calibration DATA is needed"],
+      [`import ${float}`, 2, "-o, --output FILE is needed"],
+      [`inspect ${f}/none.onnx`, 1, "none.onnx: cannot be read: there is no such file"],
+      [`inspect ${f}/cut.safetensors`, 1, "expected a whole safetensors file of at least"],
+      [`import ${TORCH}views.pt -o ${f}/old.safetensors`, 1, "give --architecture A.json"],
+      [`import ${float} --key a -o ${f}/old.safetensors`, 1, "--key: is for files of torch"],
+      [`import ${float} -o ${float}`, 1, "is an input; write to another file"],
+      [`import ${float} -o ${f}/no/m.safetensors`, 1, "cannot be written: there is no such file"],
+      [`${quantize} ${f}/bad.csv`, 1, "bad.csv line 1: expected 2 numbers, as the model takes"],
+      [`${quantize} ${f}/bad.jsonl`, 1, "bad.jsonl line 1: expected JSON"],
+      [`${quantize} ${f}/bad.csv --preset best`, 1, "--preset: expected one of"],
+      [`${quantize} ${float}`, 1, "expected a tensor x, batch first"],
+      [`${quantize} ${f}/x.npy --program ${f}/old.safetensors`, 1, "two outputs of one name"],
+      [`run ${float} ${f}/x.npy -o ${f}/y.txt`, 1, "results are .safetensors, .npy, .csv or"],
+      [`graph ${float}`, 1, "the graph is that of a quantized model"],
+      [`compile ${float} -o ${f}/p.bin`, 1, "expected a quantized model"],
+      [`bench ${float} --steps none`, 1, "--steps: expected a number from 1 on, got none"],
+      [`tune ${float} --calibration ${f}/x.npy --budget 900 -o ${f}/old.safetensors`, 1, "budget"],
+    ];
+    for (const [args, code, message] of cases) {
+      const outcome = await splitgate(args);
+      assertEquals([outcome.code, outcome.out], [code, ""], args);
+      assert(outcome.error.includes(message), `${args}: ${outcome.error}`);
+      assertEquals(outcome.error.split("\n").length, 2, outcome.error);
+    }
+    assertEquals(await Deno.readTextFile(`${f}/old.safetensors`), "old");
+    const left = [...Deno.readDirSync(f)].map(({ name }) => name).filter((name) =>
+      /part$/.test(name)
+    );
+    assertEquals(left, []);
+  });
+});
+
+Deno.test("readNpy() reads what writeNpy() wrote, and refuses other orders and dtypes", () => {
+  const data = Float32Array.of(1, -2, 0.5, 4, 5, 6);
+  const file = writeNpy(data, [2, 3]);
+  assertEquals(readNpy("a", file), { data, shape: [2, 3] });
+  assertEquals(file.length % 64, data.byteLength % 64);
+  const text = new TextDecoder("latin1").decode(file);
+  const changed = (from: string, to: string) =>
+    Uint8Array.from(text.replace(from, to), (each) => each.charCodeAt(0));
+  for (
+    const [from, to] of [["False", "True "], ["<f4", ">f4"], ["<f4", "<c4"], ["NUMPY", "NUMPX"]]
+  ) {
+    let message = "";
+    try {
+      readNpy("a", changed(from!, to!));
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    assert(message.startsWith("a: expected "), `${from}: ${message}`);
+  }
+});
