@@ -1,6 +1,7 @@
 /**
  * Writes kernels/simd/layout.as from layout.ts, compiles it and lstm.as to plain.wasm and
- * relaxed.wasm, and embeds both as base64 in src/simd/embedded.ts.
+ * relaxed.wasm, and embeds both as base64 in src/simd/embedded.ts; compiles kernels/float/linear.as
+ * and embeds it in kernels/float/linear_wasm.ts.
  *
  * The compiler's version is pinned, so that the same source gives the same bytes: with `--check`
  * nothing is written, and the command fails where what is committed differs from what would be
@@ -20,7 +21,7 @@ const LIMIT = 12288;
 const layout = layoutSource();
 const source = layout + await Deno.readTextFile(new URL("kernels/simd/lstm.as", root));
 
-async function compile(relaxed: boolean): Promise<Uint8Array> {
+async function compile(source: string, features: string): Promise<Uint8Array> {
   let wasm: Uint8Array | null = null;
   const { error, stderr } = await asc.main([
     "lstm.ts", // asc knows no other extension
@@ -35,7 +36,7 @@ async function compile(relaxed: boolean): Promise<Uint8Array> {
     "--initialMemory",
     "1",
     "--enable",
-    relaxed ? "simd,relaxed-simd" : "simd",
+    features,
   ], {
     readFile: (name) => name === "lstm.ts" ? source : null,
     writeFile: (_name, contents) => {
@@ -47,8 +48,11 @@ async function compile(relaxed: boolean): Promise<Uint8Array> {
   return wasm;
 }
 
-const plain = await compile(false);
-const relaxed = await compile(true);
+const plain = await compile(source, "simd");
+const relaxed = await compile(source, "simd,relaxed-simd");
+const float = await Deno.readTextFile(new URL("kernels/float/linear.as", root));
+const linear = await compile(float, "simd");
+const relaxedLinear = await compile(float, "simd,relaxed-simd");
 const literal = (bytes: Uint8Array): string => {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
@@ -63,12 +67,22 @@ export const PLAIN: string = ${literal(plain)};
 /** kernels/simd/relaxed.wasm in base64. */
 export const RELAXED: string = ${literal(relaxed)};
 `;
+const embeddedLinear = `// Written by scripts/build_simd.ts from kernels/float/linear.as.
+// deno-fmt-ignore-file
+
+/** kernels/float/linear.as, compiled for SIMD, in base64. */
+export const LINEAR: string = ${literal(linear)};
+
+/** The same for relaxed SIMD. */
+export const LINEAR_RELAXED: string = ${literal(relaxedLinear)};
+`;
 const encoder = new TextEncoder();
 const files: [string, Uint8Array][] = [
   ["kernels/simd/layout.as", encoder.encode(layout)],
   ["kernels/simd/plain.wasm", plain],
   ["kernels/simd/relaxed.wasm", relaxed],
   ["src/simd/embedded.ts", encoder.encode(embedded)],
+  ["kernels/float/linear_wasm.ts", encoder.encode(embeddedLinear)],
 ];
 let failed = false;
 for (const [path, bytes] of files) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { floatFunction, type HardSigmoid } from "../numeric/float_functions.ts";
-import { linearFloat32 } from "./linear.ts";
+import { type FloatLinear, type LinearMaker, plainLinear } from "./linears.ts";
 
 /**
  * Functions of the input, forget and output gate. `"hardSigmoid"` is PyTorch's and Keras 3's,
@@ -96,8 +96,6 @@ export interface LSTMWeights extends LSTMCellWeights {
 /** What {@linkcode lstmStepFloat32} writes in between. */
 export interface FloatLSTMScratch {
   /** [4 * hiddenSize] */
-  readonly igates: Float32Array;
-  /** [4 * hiddenSize] */
   readonly hgates: Float32Array;
   /** [hiddenSize], the hidden state before its projection. */
   readonly hidden: Float32Array;
@@ -110,15 +108,51 @@ export interface FloatLSTMScratch {
  * ```ts
  * import { floatLSTMScratch } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
- * const { igates, hgates, hidden } = floatLSTMScratch(3);
- * assertEquals([igates.length, hgates.length, hidden.length], [12, 12, 3]);
+ * const { hgates, hidden } = floatLSTMScratch(3);
+ * assertEquals([hgates.length, hidden.length], [12, 3]);
  * ```
  */
 export function floatLSTMScratch(hiddenSize: number): FloatLSTMScratch {
   return {
-    igates: new Float32Array(4 * hiddenSize),
     hgates: new Float32Array(4 * hiddenSize),
     hidden: new Float32Array(hiddenSize),
+  };
+}
+
+/** The linear operators of a cell. */
+export interface LSTMLinears {
+  /** W_ih x + b_ih */
+  readonly ih: FloatLinear;
+  /** W_hh h + b_hh */
+  readonly hh: FloatLinear;
+  /** W_hr h; null where the hidden state is not projected. */
+  readonly hr: FloatLinear | null;
+}
+
+/**
+ * Makes the linear operators of a cell.
+ *
+ * @example
+ * ```ts
+ * import { lstmLinears } from "./lstm.ts";
+ * import { assertEquals } from "@std/assert";
+ * const zeros = new Float32Array(4);
+ * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null, weightHr: null };
+ * assertEquals(lstmLinears(weights, 1, 1).hr, null);
+ * ```
+ */
+export function lstmLinears(
+  { weightIh, weightHh, biasIh, biasHh, weightHr }: LSTMWeights,
+  inputSize: number,
+  hiddenSize: number,
+  make: LinearMaker = plainLinear,
+): LSTMLinears {
+  const gates = 4 * hiddenSize;
+  const width = weightHh.length / gates;
+  return {
+    ih: make(weightIh, biasIh, inputSize, gates),
+    hh: make(weightHh, biasHh, width, gates),
+    hr: weightHr === null ? null : make(weightHr, null, hiddenSize, width),
   };
 }
 
@@ -127,40 +161,36 @@ export function floatLSTMScratch(hiddenSize: number): FloatLSTMScratch {
  * + b_hh; c = f c + i g; h = o tanh(c), projected by W_hr if there is one. Every operation's result
  * is rounded to float32. Other functions take the places of sigmoid and tanh where they are given.
  *
- * @param x float32; the input [inputSize] starts at `offset`.
+ * @param igates W_ih x + b_ih; [4 * hiddenSize] at `offset`.
  * @param h The hidden state [projSize or hiddenSize], replaced.
  * @param c The cell state [hiddenSize], replaced.
  *
  * @example
  * ```ts
- * import { floatLSTMScratch, lstmStepFloat32 } from "./lstm.ts";
+ * import { floatLSTMScratch, lstmLinears, lstmStepFloat32 } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
  * const zeros = new Float32Array(4);
  * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null, weightHr: null };
- * const x = Float32Array.of(1), h = Float32Array.of(0), c = Float32Array.of(8);
- * lstmStepFloat32(weights, 1, 1, x, 0, h, c, floatLSTMScratch(1));
+ * const igates = new Float32Array(4), h = Float32Array.of(0), c = Float32Array.of(8);
+ * lstmStepFloat32(lstmLinears(weights, 1, 1), 1, igates, 0, h, c, floatLSTMScratch(1));
  * assertEquals(c[0], 4);
  * ```
  */
 export function lstmStepFloat32(
-  weights: LSTMWeights,
-  inputSize: number,
+  { hh, hr }: Pick<LSTMLinears, "hh" | "hr">,
   hiddenSize: number,
-  x: Float32Array,
+  igates: Float32Array,
   offset: number,
   h: Float32Array,
   c: Float32Array,
   scratch: FloatLSTMScratch,
   functions: FloatCellFunctions = FLOAT_LSTM_FUNCTIONS,
 ): void {
-  const { igates, hgates, hidden } = scratch;
-  const { weightHr } = weights;
-  const gates = 4 * hiddenSize;
-  linearFloat32(x, offset, weights.weightIh, weights.biasIh, inputSize, gates, igates, 0);
-  linearFloat32(h, 0, weights.weightHh, weights.biasHh, h.length, gates, hgates, 0);
-  const out = weightHr === null ? h : hidden;
-  finishStepFloat32(igates, 0, hgates, 0, hiddenSize, c, 0, out, 0, functions);
-  if (weightHr !== null) linearFloat32(hidden, 0, weightHr, null, hiddenSize, h.length, h, 0);
+  const { hgates, hidden } = scratch;
+  hh(h, 0, hgates, 0);
+  const out = hr === null ? h : hidden;
+  finishStepFloat32(igates, offset, hgates, 0, hiddenSize, c, 0, out, 0, functions);
+  hr?.(hidden, 0, h, 0);
 }
 
 /**

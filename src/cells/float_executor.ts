@@ -4,7 +4,7 @@
  * @module
  */
 import { type Activation, floatFunction } from "../../kernels/numeric/float_functions.ts";
-import { linearFloat32 } from "../../kernels/float/linear.ts";
+import { type FloatLinear, type LinearMaker, plainLinear } from "../../kernels/float/linears.ts";
 import { type Cell, type CellExecutor, type Part, rowSpan, spanOf } from "./cell.ts";
 
 /** The float32 tensors of one layer and direction; rows of the first four gate after gate. */
@@ -39,16 +39,30 @@ export function pointwiseFloat32(
   a: Float32Array,
   b: Float32Array,
 ): Float32Array {
+  const out = new Float32Array(a.length);
   switch (op) {
     case "add":
-      return a.map((value, i) => value + b[i]!);
+      for (let i = 0; i < a.length; i++) out[i] = a[i]! + b[i]!;
+      return out;
     case "sub":
-      return a.map((value, i) => value - b[i]!);
+      for (let i = 0; i < a.length; i++) out[i] = a[i]! - b[i]!;
+      return out;
     case "mul":
-      return a.map((value, i) => value * b[i]!);
-    default:
-      return a.map(floatFunction(op));
+      for (let i = 0; i < a.length; i++) out[i] = a[i]! * b[i]!;
+      return out;
+    default: {
+      const value = floatFunction(op);
+      for (let i = 0; i < a.length; i++) out[i] = value(a[i]!);
+      return out;
+    }
   }
+}
+
+/** A part's linear operator, or that of one of its gates: made when it is first asked for. */
+interface MadeLinear {
+  readonly apply: FloatLinear;
+  readonly inFeatures: number;
+  readonly outFeatures: number;
 }
 
 /** The rows of a matrix or vector that stand for the given ones of `gates` gates. */
@@ -66,8 +80,8 @@ function gateRows(
  * a step has the bits of the module's own, fused or split. Values are row-major [batch, width];
  * outputs are new arrays.
  *
- * @param weights Read at each step, not copied.
  * @param hiddenSize Width of each gate.
+ * @param make Makes the linear operators.
  *
  * @example One step, gate by gate, and the module
  * ```ts
@@ -88,10 +102,11 @@ export function floatExecutor(
   cell: Cell,
   weights: FloatCellWeights,
   hiddenSize: number,
+  make: LinearMaker = plainLinear,
 ): CellExecutor<Float32Array> {
   const count = cell.gates.length;
   const { weightIh, weightHh, weightHr = null, biasIh, biasHh } = weights;
-  const linear = (part: Part, gate: number, x: Float32Array): Float32Array => {
+  const makeLinear = (part: Part, gate: number): MadeLinear => {
     let weight = weightHr!;
     let bias: Float32Array | null = null;
     let outFeatures = weight === null ? 0 : weight.length / hiddenSize;
@@ -103,11 +118,17 @@ export function floatExecutor(
       outFeatures = (span[1] - span[0]) * hiddenSize;
     }
     const inFeatures = weight.length / outFeatures;
+    return { apply: make(weight, bias, inFeatures, outFeatures), inFeatures, outFeatures };
+  };
+  const made = new Map<string, MadeLinear>();
+  const linear = (part: Part, gate: number, x: Float32Array): Float32Array => {
+    const key = `${part.name}.${gate}`;
+    let own = made.get(key);
+    if (own === undefined) made.set(key, own = makeLinear(part, gate));
+    const { apply, inFeatures, outFeatures } = own;
     const rows = x.length / inFeatures;
     const out = new Float32Array(rows * outFeatures);
-    for (let r = 0; r < rows; r++) {
-      linearFloat32(x, r * inFeatures, weight, bias, inFeatures, outFeatures, out, r * outFeatures);
-    }
+    apply(x, 0, out, 0, rows);
     return out;
   };
   return {

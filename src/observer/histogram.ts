@@ -71,6 +71,8 @@ export class HistogramObserver extends UniformObserver {
   /** How many parts a bin is split into when the range grows. */
   readonly upsampleRate: number;
   #histogram: Float32Array;
+  /** Zeros between calls. */
+  #counts: Float32Array | undefined;
   #min = Infinity;
   #max = -Infinity;
 
@@ -107,11 +109,30 @@ export class HistogramObserver extends UniformObserver {
     if (f(max - min) === Infinity) {
       failRange("data", "values whose range float32 can hold", max - min);
     }
+    if (min === this.#min && max === this.#max) {
+      this.#addWithin(data);
+      return;
+    }
     const histogram = histc(data, this.bins, min, max);
     if (this.seen) this.#addOld(histogram, min, max);
     this.#histogram = histogram;
     this.#min = min;
     this.#max = max;
+  }
+
+  /**
+   * Adds counts of values within the range so far: to those bins only that have some, the whole
+   * counts at once, as adding a histogram of them does.
+   */
+  #addWithin(data: Float32Array): void {
+    const counts = this.#counts ??= new Float32Array(this.bins);
+    const bins = binsOf(data, this.bins, this.#min, this.#max);
+    for (let i = 0; i < bins.length; i++) counts[bins[i]!]!++;
+    for (let i = 0; i < bins.length; i++) {
+      const bin = bins[i]!;
+      this.#histogram[bin]! += counts[bin]!;
+      counts[bin] = 0;
+    }
   }
 
   /** Adds the histogram so far to one over a range that contains its own. */
@@ -283,15 +304,23 @@ function histc(
   min: number,
   max: number,
 ): Float32Array {
+  const counts = new Float32Array(bins);
+  const own = binsOf(data, bins, min, max);
+  for (let i = 0; i < own.length; i++) counts[own[i]!]!++;
+  return counts;
+}
+
+/** The bin of each value. */
+function binsOf(data: Float32Array, bins: number, min: number, max: number): Int32Array {
   const low = min === max ? f(min - 1) : min;
   const width = f((min === max ? f(max + 1) : max) - low);
-  const counts = new Float32Array(bins);
+  const out = new Int32Array(data.length);
   for (let i = 0; i < data.length; i++) {
     // Where min - 1 equals max + 1 in float32 this is 0 / 0, which is the first bin, as in torch.
     const bin = Math.trunc(f(f(f(data[i]! - low) * bins) / width)) || 0;
-    counts[Math.min(bin, bins - 1)]!++;
+    out[i] = bin < bins - 1 ? bin : bins - 1;
   }
-  return counts;
+  return out;
 }
 
 /** Element i of torch.linspace(start, end, n), whose step is `step`. */
@@ -336,6 +365,11 @@ function moveHistogram(
   // stopped.
   let passed = 0;
   for (let i = 0; i < parts; i++) {
+    // What is empty moves nothing.
+    if (old[Math.floor(i / rate)] === 0) {
+      i += rate - 1 - i % rate;
+      continue;
+    }
     const middle = f(linspaceAt(i, parts + 1, from.min, from.max, size) + half);
     while (passed <= bins && edges[passed]! <= middle) passed++;
     const bin = clamp(passed - 1, 0, bins - 1);

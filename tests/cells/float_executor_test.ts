@@ -2,7 +2,12 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Generator } from "@splitgate/splitgate";
 import { floatExecutor } from "../../src/cells/float_executor.ts";
-import { floatLSTMScratch, lstmStepFloat32, type LSTMWeights } from "../../kernels/float/lstm.ts";
+import {
+  floatLSTMScratch,
+  lstmLinears,
+  lstmStepFloat32,
+  type LSTMWeights,
+} from "../../kernels/float/lstm.ts";
 import { runCell } from "../../src/cells/cell.ts";
 import { lstmCell } from "../../src/cells/lstm_parts.ts";
 
@@ -40,6 +45,8 @@ Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split 
         const c = make(batch * hiddenSize);
         const scratch = floatLSTMScratch(hiddenSize);
         const cell = lstmCell(projected);
+        const igates = new Float32Array(4 * hiddenSize);
+        const linears = lstmLinears(weights, inputSize, hiddenSize);
         const executor = floatExecutor(cell, weights, hiddenSize);
         let fused: readonly Float32Array[] = [h.slice(), c.slice()];
         let split = fused;
@@ -48,7 +55,8 @@ Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split 
           for (let b = 0; b < batch; b++) {
             const hRow = h.subarray(b * width, (b + 1) * width);
             const cRow = c.subarray(b * hiddenSize, (b + 1) * hiddenSize);
-            lstmStepFloat32(weights, inputSize, hiddenSize, x, b * inputSize, hRow, cRow, scratch);
+            linears.ih(x, b * inputSize, igates, 0);
+            lstmStepFloat32(linears, hiddenSize, igates, 0, hRow, cRow, scratch);
           }
           fused = runCell(executor, cell, false, x, fused);
           split = runCell(executor, cell, true, x, split);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { linearFloat32 } from "../../../kernels/float/linear.ts";
+import { withLinears } from "../../../kernels/float/linears.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { checkOptions, checkTensor, MAX_SIZE, parameter } from "../../core/check.ts";
@@ -101,18 +101,9 @@ export class Linear extends Module {
     if (x.shape.at(-1) !== inFeatures) failRange("x.shape", `[..., ${inFeatures}]`, x.shape);
     const count = x.data.length / inFeatures;
     const data = new Float32Array(count * outFeatures);
-    for (let r = 0; r < count; r++) {
-      linearFloat32(
-        x.data,
-        r * inFeatures,
-        weight,
-        bias,
-        inFeatures,
-        outFeatures,
-        data,
-        r * outFeatures,
-      );
-    }
+    withLinears(count, (make) => {
+      make(weight, bias, inFeatures, outFeatures)(x.data, 0, data, 0, count);
+    });
     checkFinite("y", data);
     return { data, shape: [...x.shape.slice(0, -1), outFeatures] };
   }

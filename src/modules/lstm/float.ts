@@ -9,6 +9,7 @@ import {
   floatCellFunctions,
   floatLSTMScratch,
   type GateActivation,
+  lstmLinears,
   lstmStepFloat32,
   type LSTMWeights,
 } from "../../../kernels/float/lstm.ts";
@@ -139,8 +140,16 @@ export class LSTM extends FloatRecurrent<LSTMWeights> implements CellFunctions {
       x,
       state,
       options,
-      (cell, size, from, at, [h, c]) =>
-        lstmStepFloat32(cell, size, hiddenSize, from, at, h!, c!, scratch, functions),
+      (cell, size, from, count, make) => {
+        const linears = lstmLinears(cell, size, hiddenSize, make);
+        // What reads x does not wait for other steps.
+        const igates = new Float32Array(count * 4 * hiddenSize);
+        linears.ih(from, 0, igates, 0, count);
+        return (row, [h, c]) => {
+          const at = row * 4 * hiddenSize;
+          lstmStepFloat32(linears, hiddenSize, igates, at, h!, c!, scratch, functions);
+        };
+      },
     );
     return [y, [h!, c!]];
   }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { type LinearMaker, withLinears } from "../../../kernels/float/linears.ts";
 import type { FloatCellWeights } from "../../cells/float_executor.ts";
 import type { Cell } from "../../cells/cell.ts";
 import { checkBoolean, checkFinite, checkInteger } from "../../core/errors.ts";
@@ -11,7 +12,7 @@ import type { Tensor } from "../../core/tensor.ts";
 import { MAX_SIZE, parameter } from "../../core/check.ts";
 import { generatorOf, type Seed } from "../../core/generator.ts";
 import { Module } from "../module.ts";
-import { planSequence, type RecurrentForwardOptions } from "./sequence.ts";
+import { planSequence, type RecurrentForwardOptions, type SequencePlan } from "./sequence.ts";
 
 /** Options that all recurrent modules have. torch's dropout is not supported. */
 export interface RecurrentOptions {
@@ -42,18 +43,23 @@ export const RECURRENT_OPTIONS: readonly string[] = [
   "seed",
 ];
 
+/** Runs the step at a row of a cell's inputs and replaces its states, [width] each. */
+export type FloatStep = (row: number, states: readonly Float32Array[]) => void;
+
 /**
- * One step of one row: reads x from `offset` on, and replaces the states.
+ * Makes the steps of a cell.
  *
  * @param size Width of x.
+ * @param x All rows that the cell reads: [count, size].
+ * @param make Makes its linear operators.
  */
-export type FloatStep<W> = (
-  weights: W,
+export type FloatSteps<W> = (
+  cell: W,
   size: number,
   x: Float32Array,
-  offset: number,
-  states: readonly Float32Array[],
-) => void;
+  count: number,
+  make: LinearMaker,
+) => FloatStep;
 
 /** A float recurrent module: any number of layers in one or both directions. */
 export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeights> extends Module {
@@ -168,10 +174,19 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
     x: Tensor,
     state: readonly Tensor[] | undefined,
     options: RecurrentForwardOptions,
-    step: FloatStep<W>,
+    stepsOf: FloatSteps<W>,
+  ): [y: Tensor, states: { data: Float32Array; shape: readonly number[] }[]] {
+    const plan = planSequence(this, x, state, options);
+    return withLinears(plan.steps * plan.batch, (make) => this.#run(x, plan, stepsOf, make));
+  }
+
+  #run(
+    x: Tensor,
+    { steps, batch, lengths, states }: SequencePlan,
+    stepsOf: FloatSteps<W>,
+    make: LinearMaker,
   ): [y: Tensor, states: { data: Float32Array; shape: readonly number[] }[]] {
     const { outputSize, numDirections, batchFirst, stateSize: width } = this;
-    const { steps, batch, lengths, states } = planSequence(this, x, state, options);
     const stepRows = batchFirst ? 1 : batch;
     const batchRows = batchFirst ? steps : 1;
     let from = x.data;
@@ -179,6 +194,7 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
     this.cells.forEach((layer, l) => {
       const to = new Float32Array(steps * batch * outputSize);
       layer.forEach((cell, d) => {
+        const step = stepsOf(cell, size, from, steps * batch, make);
         for (let b = 0; b < batch; b++) {
           const at = (l * numDirections + d) * batch + b;
           const length = lengths === null ? steps : lengths[b]!;
@@ -188,7 +204,7 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
           });
           for (let i = 0; i < length; i++) {
             const row = (d === 0 ? i : length - 1 - i) * stepRows + b * batchRows;
-            step(cell, size, from, row * size, rows);
+            step(row, rows);
             to.set(rows[0]!, row * outputSize + d * width);
           }
         }

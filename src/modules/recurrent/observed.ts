@@ -3,12 +3,13 @@
  *
  * @module
  */
+import { type LinearMaker, withLinears } from "../../../kernels/float/linears.ts";
 import { checkFinite } from "../../core/errors.ts";
 import { runCell } from "../../cells/cell.ts";
 import { type FloatCellWeights, floatExecutor } from "../../cells/float_executor.ts";
 import type { FloatRecurrent } from "./float.ts";
 import { stateSizes } from "./data.ts";
-import { planSequence, type RecurrentForwardOptions } from "./sequence.ts";
+import { planSequence, type RecurrentForwardOptions, type SequencePlan } from "./sequence.ts";
 import type { FakeQuantize } from "../../observer/fake_quantize.ts";
 import type { Observer } from "../../observer/observer.ts";
 import type { QConfig } from "../../qconfig/qconfig.ts";
@@ -142,10 +143,19 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
     options: RecurrentForwardOptions = {},
     tokens: Int32Array | null = null,
   ): [y: Tensor, state: readonly Tensor[]] {
+    const plan = planSequence(this.module, x, state, options);
+    if (state !== undefined) this.#observeState(plan.states.map(({ data }) => data));
+    return withLinears(plan.steps * plan.batch, (make) => this.#run(x, plan, tokens, make));
+  }
+
+  #run(
+    x: Tensor,
+    { steps, batch, lengths, states }: SequencePlan,
+    tokens: Int32Array | null,
+    make: LinearMaker,
+  ): [y: Tensor, state: readonly Tensor[]] {
     const { module, splitGates } = this;
     const { cell: parts, hiddenSize, outputSize, numDirections, stateSize: width } = module;
-    const { steps, batch, lengths, states } = planSequence(module, x, state, options);
-    if (state !== undefined) this.#observeState(states.map(({ data }) => data));
     const sizes = states.map(({ shape }) => shape[shape.length - 1]!);
     const stepRows = module.batchFirst ? 1 : batch;
     const batchRows = module.batchFirst ? steps : 1;
@@ -157,7 +167,7 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
       const output = stateObserver(parts, layer[0]!.observers);
       layer.forEach((cell, d) => {
         const { observers, statistics } = cell;
-        const float = floatExecutor(parts, this.#fakeQuantized(cell), hiddenSize);
+        const float = floatExecutor(parts, this.#fakeQuantized(cell), hiddenSize, make);
         const first = (l * numDirections + d) * batch;
         for (let i = 0; i < steps; i++) {
           const rows: number[] = [], places: number[] = [];

@@ -5,7 +5,7 @@
  */
 import type { Activation, HardSigmoid } from "../../../kernels/numeric/float_functions.ts";
 import { type Cell, type CellExecutor, type Part, spanOf } from "../../cells/cell.ts";
-import { accumulateGram, rowsOf } from "./weight_rounding.ts";
+import { accumulateGram, accumulateGrams, GRAM_INPUTS, rowsOf } from "./weight_rounding.ts";
 
 /** The slope of a function where its value is y. */
 type Slope = (y: number) => number;
@@ -47,23 +47,11 @@ interface SeenStep {
   reset: Float32Array | null;
 }
 
-/** Row `b` of matrices of `batch` rows. */
-function rowOfEach(values: readonly Float32Array[], b: number, batch: number): Float32Array[] {
-  let last = values[0]!;
-  const width = last.length / batch;
-  let row = last.subarray(b * width, (b + 1) * width);
-  return values.map((each) => {
-    if (each !== last) row = each.subarray(b * width, (b + 1) * width);
-    last = each;
-    return row;
-  });
-}
-
 /**
  * Doubles that gram matrices of one row each may take at most; beyond, the rows of a gate share
  * one.
  */
-const MAX_VALUES = 2 ** 21;
+const MAX_VALUES = 2 ** 17;
 
 /** How many gram matrices the rows of a weight have: one each, or one a gate. */
 function gramCount(rows: number, width: number, gates: number): number {
@@ -72,7 +60,7 @@ function gramCount(rows: number, width: number, gates: number): number {
 
 /**
  * Gram matrices of what a cell's weights read: one a weight row, or, where these would take more
- * than 16 MB, one a gate. A step counts with the square of the gate's slope there (averaged over
+ * than 1 MB, one a gate, so that the work of a step grows with the square of the width, as the cell does. A step counts with the square of the gate's slope there (averaged over
  * the rows that share a matrix): y (1 - y) of a sigmoid, 1 - y² of a tanh. Where a gate is
  * saturated, an error before it does not matter; nor where a reset gate is 0, if it multiplies what
  * the hidden state gives.
@@ -91,13 +79,9 @@ function gramCount(rows: number, width: number, gates: number): number {
  * ```
  */
 export class CellStatistics {
-  /** [blocks, width of h, width of h] */
-  readonly hidden: Float64Array;
-  /**
-   * Of the weight that reads x: gram matrices, or sums by token where x is the rows of an
-   * embedding.
-   */
-  readonly input: InputStatistics;
+  readonly #hidden: GramSums;
+  readonly #input: GramSums | null;
+  readonly #tokens: Extract<InputStatistics, { kind: "tokens" }> | null;
   readonly #cell: Cell;
   readonly #rows: number;
   /** Of the rows, where x is read. */
@@ -108,8 +92,6 @@ export class CellStatistics {
   readonly #slopeOf: readonly Slope[];
   /** The product of a reset gate and one gate's share of hgates, if the cell has one. */
   readonly #reset: Part | undefined;
-  readonly #hiddenGrams: readonly Float64Array[];
-  readonly #inputGrams: readonly Float64Array[];
 
   /**
    * All sums 0.
@@ -135,19 +117,26 @@ export class CellStatistics {
     this.#reset = parts.find(({ op, inputs }) => op === "mul" && inputs[1]!.startsWith("hgates."));
     this.#slopes = new Float64Array(this.#rows);
     this.#hiddenSlopes = this.#reset === undefined ? this.#slopes : this.#slopes.slice();
-    const grams = (width: number) =>
-      new Float64Array(gramCount(this.#rows, width, gates.length) * width * width);
-    this.hidden = grams(width);
-    this.input = tokens === null ? { kind: "gram", gram: grams(inputSize) } : {
+    this.#hidden = new GramSums(this.#rows, width, gates.length);
+    this.#input = tokens === null ? new GramSums(this.#rows, inputSize, gates.length) : null;
+    this.#tokens = tokens === null ? null : {
       kind: "tokens",
       counts: new Float64Array(tokens),
       weights: new Float64Array(tokens * this.#rows),
     };
-    // Views, since small cells take longer to make one than to add to it.
-    this.#hiddenGrams = rowsOf(this.hidden, width * width);
-    this.#inputGrams = this.input.kind === "gram"
-      ? rowsOf(this.input.gram, inputSize * inputSize)
-      : [];
+  }
+
+  /** [blocks, width of h, width of h] */
+  get hidden(): Float64Array {
+    return this.#hidden.grams;
+  }
+
+  /**
+   * Of the weight that reads x: gram matrices, or sums by token where x is the rows of an
+   * embedding.
+   */
+  get input(): InputStatistics {
+    return this.#tokens ?? { kind: "gram", gram: this.#input!.grams };
   }
 
   /**
@@ -191,45 +180,100 @@ export class CellStatistics {
     const hiddenSlopes = this.#hiddenSlopes;
     const hiddenSize = rows / gates.length;
     const batch = gates[0]!.length / hiddenSize;
-    const { input } = this;
     const scaled = reset === null
       ? -1
       : this.#cell.gates.indexOf(this.#reset!.inputs[1]!.split(".")[1]!);
     for (let b = 0; b < batch; b++) {
-      for (let row = 0; row < rows; row++) {
-        const gate = Math.floor(row / hiddenSize);
-        const at = b * hiddenSize + row % hiddenSize;
-        const slope = this.#slopeOf[gate]!(gates[gate]![at]!);
-        slopes[row] = slope * slope;
-        if (reset !== null) {
-          const factor = gate === scaled ? reset[at]! : 1;
-          hiddenSlopes[row] = slopes[row]! * factor * factor;
+      for (let gate = 0, row = 0; gate < gates.length; gate++) {
+        const values = gates[gate]!;
+        const slopeOf = this.#slopeOf[gate]!;
+        for (let at = b * hiddenSize; at < (b + 1) * hiddenSize; at++, row++) {
+          const slope = slopeOf(values[at]!);
+          slopes[row] = slope * slope;
+          if (reset !== null) {
+            const factor = gate === scaled ? reset[at]! : 1;
+            hiddenSlopes[row] = slopes[row]! * factor * factor;
+          }
         }
       }
-      this.#addGrams(this.#hiddenGrams, rowOfEach(h, b, batch), hiddenSlopes);
-      if (input.kind === "gram") {
-        this.#addGrams(this.#inputGrams, rowOfEach(x, b, batch), slopes);
-      } else {
-        const token = tokens![b]!;
-        for (let row = 0; row < rows; row++) input.weights[token * rows + row]! += slopes[row]!;
-        input.counts[token]!++;
-      }
+      this.#hidden.add(h, b, batch, hiddenSlopes);
+      this.#input?.add(x, b, batch, slopes);
+      if (this.#tokens === null) continue;
+      const { weights, counts } = this.#tokens;
+      const token = tokens![b]!;
+      for (let row = 0; row < rows; row++) weights[token * rows + row]! += slopes[row]!;
+      counts[token]!++;
     }
   }
+}
 
-  /** @param reads What each gate's rows multiply with. */
-  #addGrams(
-    grams: readonly Float64Array[],
-    reads: readonly Float32Array[],
-    slopes: Float64Array,
-  ): void {
-    const rows = this.#rows / grams.length;
-    const each = this.#rows / reads.length;
-    for (let block = 0; block < grams.length; block++) {
-      let weight = 0;
-      for (let row = block * rows; row < (block + 1) * rows; row++) weight += slopes[row]!;
-      const read = reads[Math.floor(block * rows / each)]!;
-      if (weight > 0) accumulateGram(grams[block]!, read, weight / rows);
+/**
+ * Gram matrices of inputs, for blocks of a weight's rows. Inputs are taken in several at a time, so
+ * that the matrices are read and written once for all of them.
+ */
+class GramSums {
+  readonly #grams: Float64Array;
+  readonly #views: readonly Float64Array[];
+  readonly #width: number;
+  /** What each gate's rows multiply with, [GRAM_INPUTS, width], of which some wait. */
+  readonly #inputs: readonly Float64Array[];
+  /** [blocks, GRAM_INPUTS]: how much each input counts. */
+  readonly #weights: readonly Float64Array[];
+  #waiting = 0;
+
+  constructor(rows: number, width: number, gates: number) {
+    const blocks = gramCount(rows, width, gates);
+    this.#width = width;
+    this.#grams = new Float64Array(blocks * width * width);
+    // Views, since small cells take longer to make one than to add to it.
+    this.#views = rowsOf(this.#grams, width * width);
+    this.#inputs = Array.from({ length: gates }, () => new Float64Array(GRAM_INPUTS * width));
+    this.#weights = Array.from({ length: blocks }, () => new Float64Array(GRAM_INPUTS));
+  }
+
+  /** The inputs of a block of rows. */
+  #inputsOf(block: number): Float64Array {
+    return this.#inputs[Math.floor(block * this.#inputs.length / this.#views.length)]!;
+  }
+
+  /** [blocks, width, width] */
+  get grams(): Float64Array {
+    const width = this.#width;
+    for (let i = 0; i < this.#waiting; i++) {
+      this.#views.forEach((gram, block) => {
+        const x = this.#inputsOf(block).subarray(i * width, (i + 1) * width);
+        accumulateGram(gram, x, this.#weights[block]![i]!);
+      });
     }
+    this.#waiting = 0;
+    return this.#grams;
+  }
+
+  /**
+   * Takes in row `b` of what each gate's rows multiply with, of `batch` rows, which counts in each
+   * row of the weight with its squared slope.
+   */
+  add(reads: readonly Float32Array[], b: number, batch: number, slopes: Float64Array): void {
+    const width = this.#width;
+    const waiting = this.#waiting++;
+    for (let gate = 0; gate < reads.length; gate++) {
+      const read = reads[gate]!;
+      const inputs = this.#inputs[gate]!;
+      const from = b * (read.length / batch);
+      for (let k = 0; k < width; k++) inputs[waiting * width + k] = read[from + k]!;
+    }
+    const blocks = this.#views.length;
+    const rows = slopes.length / blocks;
+    for (let block = 0, row = 0; block < blocks; block++) {
+      let sum = 0;
+      for (const end = row + rows; row < end; row++) sum += slopes[row]!;
+      this.#weights[block]![waiting] = sum / rows;
+    }
+    if (this.#waiting < GRAM_INPUTS) return;
+    for (let block = 0; block < blocks; block++) {
+      const inputs = this.#inputsOf(block);
+      accumulateGrams(this.#views[block]!, inputs, width, this.#weights[block]!);
+    }
+    this.#waiting = 0;
   }
 }

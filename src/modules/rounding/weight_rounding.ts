@@ -5,7 +5,8 @@
  * A row's error on inputs x is `(w - ŵ)ᵀ G (w - ŵ)`, with the gram matrix `G = Σ weight · x xᵀ`:
  * the layer-wise objective of Optimal Brain Quantization (Frantar et al., 2022) and GPTQ. It is
  * lowered by integer coordinate descent from the nearest integers: one integer at a time goes to
- * its best value; where none is left to move, the best pair moves by one each. Every move lowers
+ * its best value; where none is left to move, integers move by one each together with the partner
+ * with which that is best. Every move lowers
  * the error, so the result is never worse than nearest rounding. Only `+ - * /` are used: every
  * engine gives the same integers.
  *
@@ -63,6 +64,54 @@ export function accumulateGram(
   }
 }
 
+/** Inputs that {@linkcode accumulateGrams} takes together. */
+export const GRAM_INPUTS = 4;
+
+/**
+ * {@linkcode accumulateGram} of four inputs one after the other, the same bits: each element of the
+ * gram is read and written once for all of them.
+ *
+ * @param inputs The inputs, [GRAM_INPUTS, size] one after the other.
+ * @param weights How much each counts.
+ */
+export function accumulateGrams(
+  gram: Float64Array,
+  inputs: Float32Array | Float64Array,
+  size: number,
+  weights: Float64Array,
+): void {
+  const second = size, third = 2 * size, fourth = 3 * size;
+  for (let i = 0; i < size; i++) {
+    const a = weights[0]! * inputs[i]!;
+    const b = weights[1]! * inputs[second + i]!;
+    const c = weights[2]! * inputs[third + i]!;
+    const d = weights[3]! * inputs[fourth + i]!;
+    for (let j = 0, at = i * size; j <= i; j++, at++) {
+      gram[at] = gram[at]! + a * inputs[j]! + b * inputs[second + j]! + c * inputs[third + j]! +
+        d * inputs[fourth + j]!;
+    }
+  }
+}
+
+/** Sums up the gram of a matrix's rows, in their order: the bits of {@linkcode accumulateGram}. */
+function accumulateRows(
+  gram: Float64Array,
+  rows: Float64Array,
+  size: number,
+  weightOf: (row: number) => number,
+): void {
+  const count = rows.length / size;
+  const weights = new Float64Array(GRAM_INPUTS);
+  let row = 0;
+  for (; row + GRAM_INPUTS <= count; row += GRAM_INPUTS) {
+    for (let r = 0; r < GRAM_INPUTS; r++) weights[r] = weightOf(row + r);
+    accumulateGrams(gram, rows.subarray(row * size, (row + GRAM_INPUTS) * size), size, weights);
+  }
+  for (; row < count; row++) {
+    accumulateGram(gram, rows.subarray(row * size, (row + 1) * size), weightOf(row));
+  }
+}
+
 /**
  * Lowers `qᵀ G q - 2 linearᵀ q` over integers in place, by the moves described above.
  *
@@ -89,58 +138,156 @@ export function descendIntegers(
   lo: number,
   hi: number,
 ): void {
+  descendFrom(q, prepareGram(gram, q.length), linear, lo, hi);
+}
+
+function descendFrom(
+  q: Int32Array,
+  own: Gram,
+  linear: Float64Array,
+  lo: number,
+  hi: number,
+): void {
   const n = q.length;
-  // Half the negative gradient, linear - G q: a move by s along k lowers the error by s (2 pull[k]
-  // - s G[k, k]).
-  const pull = new Float64Array(n);
-  for (let k = 0; k < n; k++) {
-    let sum = linear[k]!;
-    for (let j = 0; j < n; j++) sum -= gram[k * n + j]! * q[j]!;
-    pull[k] = sum;
+  const pull = linear.slice();
+  for (let k = 0, at = 0; k < n; k++) {
+    let sum = 0;
+    for (let j = 0; j < n; j++, at++) sum += own.gram[at]! * q[j]!;
+    pull[k]! -= sum;
   }
-  const move = (k: number, step: number): void => {
-    q[k]! += step;
-    for (let j = 0; j < n; j++) pull[j]! -= gram[k * n + j]! * step;
-  };
-  const free = (k: number, step: number): boolean => q[k]! + step >= lo && q[k]! + step <= hi;
+  descend(q, pull, own, lo, hi);
+}
+
+/** A gram matrix, and what the search asks of it again and again. */
+interface Gram {
+  /** [n, n], symmetric. */
+  readonly gram: Float64Array;
+  /** [n] */
+  readonly diagonal: Float64Array;
+  /** [n]: twice the largest magnitude beside the diagonal, of each row. */
+  readonly coupling: Float64Array;
+}
+
+function prepareGram(gram: Float64Array, n: number): Gram {
+  const diagonal = new Float64Array(n);
+  const coupling = new Float64Array(n);
+  for (let i = 0; i < n; i++) {
+    diagonal[i] = gram[i * n + i]!;
+    let largest = 0;
+    for (let j = 0; j < n; j++) {
+      if (j !== i) largest = Math.max(largest, Math.abs(gram[i * n + j]!));
+    }
+    coupling[i] = 2 * largest;
+  }
+  return { gram, diagonal, coupling };
+}
+
+/**
+ * The search of {@linkcode descendIntegers}.
+ *
+ * @param pull linear - G q, half the negative gradient: a move by s along k lowers the error by s (2
+ * pull[k] - s G[k, k]). Kept up to date.
+ */
+function descend(q: Int32Array, pull: Float64Array, own: Gram, lo: number, hi: number): void {
+  const { gram, diagonal, coupling } = own;
+  const n = q.length;
   for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
     let moved = false;
     for (let k = 0; k < n; k++) {
-      const curvature = gram[k * n + k]!;
+      const curvature = diagonal[k]!;
       if (!(curvature > 0)) continue;
       const step = roundHalfEven(clamp(q[k]! + pull[k]! / curvature, lo, hi)) - q[k]!;
       if (step * (2 * pull[k]! - step * curvature) > MIN_GAIN * curvature) {
-        move(k, step);
+        move(q, pull, gram, k, step);
         moved = true;
       }
     }
     if (moved) continue;
-    let gain = 0;
-    let first = -1;
-    let second = -1;
-    let firstStep = 0;
-    let secondStep = 0;
     for (let i = 0; i < n; i++) {
-      for (let j = i + 1; j < n; j++) {
-        const curvature = gram[i * n + i]! + gram[j * n + j]!;
-        const both = 2 * gram[i * n + j]!;
-        for (let a = -1; a <= 1; a += 2) {
-          for (let b = -1; b <= 1; b += 2) {
-            const lower = 2 * (a * pull[i]! + b * pull[j]!) - curvature - a * b * both;
-            if (lower > gain && lower > MIN_GAIN * curvature && free(i, a) && free(j, b)) {
-              gain = lower;
-              first = i;
-              second = j;
-              firstStep = a;
-              secondStep = b;
-            }
-          }
-        }
+      if (!(diagonal[i]! > 0)) continue;
+      for (let a = -1; a <= 1; a += 2) {
+        // What the step alone would lower: at most 0, as that of any other alone.
+        const alone = 2 * a * pull[i]! - diagonal[i]!;
+        if (!(alone + coupling[i]! > 0) || q[i]! + a < lo || q[i]! + a > hi) continue;
+        const j = partner(q, pull, own, i, a, lo, hi);
+        if (j < 0) continue;
+        const b = pull[j]! > a * gram[i * n + j]! ? 1 : -1;
+        move(q, pull, gram, i, a);
+        move(q, pull, gram, j, b);
+        moved = true;
       }
     }
-    if (first < 0) return;
-    move(first, firstStep);
-    move(second, secondStep);
+    if (!moved) return;
+  }
+}
+
+function move(
+  q: Int32Array,
+  pull: Float64Array,
+  gram: Float64Array,
+  k: number,
+  step: number,
+): void {
+  const n = q.length;
+  q[k]! += step;
+  for (let j = 0, at = k * n; j < n; j++, at++) pull[j]! -= gram[at]! * step;
+}
+
+/**
+ * Which integer, of those behind i, to move together with a step `a` along i, so that the error is
+ * lowest; -1 where none lowers it.
+ */
+function partner(
+  q: Int32Array,
+  pull: Float64Array,
+  { gram, diagonal }: Gram,
+  i: number,
+  a: number,
+  lo: number,
+  hi: number,
+): number {
+  const n = q.length;
+  const alone = 2 * a * pull[i]! - diagonal[i]!;
+  let best = 0;
+  let found = -1;
+  for (let j = i + 1, at = i * n + i + 1; j < n; j++, at++) {
+    // After the step along i the pull along j is this much; a step that follows it lowers the error
+    // by twice its magnitude, less G[j, j].
+    const after = pull[j]! - a * gram[at]!;
+    const lower = alone - diagonal[j]! + 2 * Math.abs(after);
+    if (lower <= best) continue;
+    const to = q[j]! + (after > 0 ? 1 : -1);
+    if (to < lo || to > hi || !(lower > MIN_GAIN * (diagonal[i]! + diagonal[j]!))) continue;
+    if (!(diagonal[j]! > 0)) continue;
+    best = lower;
+    found = j;
+  }
+  return found;
+}
+
+/** Rows that are multiplied with a gram matrix together, so that it is read once for all. */
+const ROWS = 4;
+
+/** `out = G x` of {@linkcode ROWS} vectors x. */
+function multiplyRows(
+  gram: Float64Array,
+  [x0, x1, x2, x3]: readonly Float64Array[],
+  out: readonly Float64Array[],
+): void {
+  const n = x0!.length;
+  for (let k = 0, at = 0; k < n; k++) {
+    let a = 0, b = 0, c = 0, d = 0;
+    for (let j = 0; j < n; j++, at++) {
+      const value = gram[at]!;
+      a += value * x0![j]!;
+      b += value * x1![j]!;
+      c += value * x2![j]!;
+      d += value * x3![j]!;
+    }
+    out[0]![k] = a;
+    out[1]![k] = b;
+    out[2]![k] = c;
+    out[3]![k] = d;
   }
 }
 
@@ -243,25 +390,35 @@ export function* weightRowsWork(
     failRange("grams.length", `${size} times a divisor of ${outFeatures}`, grams.length);
   }
   checkSums("grams", grams);
-  const rounded = new Int8Array(data.length);
-  const q = new Int32Array(n);
-  const linear = new Float64Array(n);
-  for (let row = 0; row < outFeatures; row++) {
-    const at = Math.floor(row * blocks / outFeatures) * size;
-    const gram = grams.slice(at, at + size);
-    const channel = channelOf(nearest.weight, row);
-    const scale = scales[channel]!;
-    const zeroPoint = zeroPoints[channel]!;
+  const rounded = data.slice();
+  const perBlock = outFeatures / blocks;
+  const q = Array.from({ length: ROWS }, () => new Int32Array(n));
+  const pulls = q.map(() => new Float64Array(n));
+  const misses = q.map(() => new Float64Array(n));
+  for (let block = 0; block < blocks; block++) {
+    const gram = grams.slice(block * size, (block + 1) * size);
     complete(gram, n, damping);
-    for (let k = 0; k < n; k++) {
-      q[k] = data[row * n + k]! - zeroPoint;
-      let sum = 0;
-      for (let j = 0; j < n; j++) sum += gram[k * n + j]! * weight[row * n + j]!;
-      linear[k] = sum / scale;
+    const own = prepareGram(gram, n);
+    const end = (block + 1) * perBlock;
+    for (let first = block * perBlock; first < end; first += ROWS) {
+      const count = Math.min(ROWS, end - first);
+      for (let r = 0; r < count; r++) {
+        const channel = channelOf(nearest.weight, first + r);
+        const from = (first + r) * n;
+        for (let k = 0; k < n; k++) {
+          q[r]![k] = data[from + k]! - zeroPoints[channel]!;
+          misses[r]![k] = weight[from + k]! / scales[channel]! - q[r]![k]!;
+        }
+      }
+      for (let r = count; r < ROWS; r++) misses[r]!.fill(0);
+      multiplyRows(gram, misses, pulls);
+      for (let r = 0; r < count; r++) {
+        const zeroPoint = zeroPoints[channelOf(nearest.weight, first + r)]!;
+        descend(q[r]!, pulls[r]!, own, quantMin - zeroPoint, quantMax - zeroPoint);
+        for (let k = 0; k < n; k++) rounded[(first + r) * n + k] = q[r]![k]! + zeroPoint;
+        yield 1;
+      }
     }
-    descendIntegers(q, gram, linear, quantMin - zeroPoint, quantMax - zeroPoint);
-    for (let k = 0; k < n; k++) rounded[row * n + k] = q[k]! + zeroPoint;
-    yield 1;
   }
   return { ...nearest.weight, data: rounded };
 }
@@ -403,10 +560,15 @@ export function* tokenTableWork(
       failRange(`projections[${p}].weights.length`, `${tokens * outFeatures}`, weights.length);
     }
     checkSums(`projections[${p}].weights`, weights);
+    const groups = outFeatures * tokens * n * n <= MAX_PRODUCTS
+      ? outFeatures
+      : GROUPS.find((count) => outFeatures % count === 0)!;
+    const smoothed = smooth(weights, tokens, outFeatures, met);
     return {
       ...projection,
       target: project(embedding, weight, tokens, outFeatures, n),
-      importance: smooth(weights, tokens, outFeatures, met),
+      groups,
+      importance: groups === outFeatures ? smoothed : averaged(smoothed, outFeatures, groups),
       data: data.slice(),
     };
   });
@@ -427,10 +589,34 @@ export function* tokenTableWork(
   return { codes, projections: sides.map((side) => ({ ...side.nearest.weight, data: side.data })) };
 }
 
+/**
+ * Products up to which each output counts with an importance of its own: a gram for each output and
+ * each token. Beyond, the outputs of a group share theirs, so that the work grows with the square
+ * of the width and not with outputs * tokens times that.
+ */
+const MAX_PRODUCTS = 2 ** 30;
+
+/** How many groups outputs may be cut into: none crosses two of four, or of three, gates. */
+const GROUPS = [12, 4, 3, 1];
+
+/** The mean importance of each group of outputs, for each token. */
+function averaged(importance: Float64Array, outFeatures: number, groups: number): Float64Array {
+  const out = new Float64Array(importance.length);
+  const size = outFeatures / groups;
+  for (let from = 0; from < importance.length; from += size) {
+    let sum = 0;
+    for (let i = from; i < from + size; i++) sum += importance[i]!;
+    out.fill(sum / size, from, from + size);
+  }
+  return out;
+}
+
 /** A projection at work. */
 interface Side extends TokenProjection {
   /** The float table [tokens, outFeatures]. */
   readonly target: Float64Array;
+  /** Of how many equal groups of outputs, each with one importance a token. */
+  readonly groups: number;
   /** [tokens, outFeatures] */
   readonly importance: Float64Array;
   /** The integers so far. */
@@ -507,34 +693,81 @@ export function rowsOf(matrix: Float64Array, width: number): readonly Float64Arr
 
 /** Rounds a projection's rows: each output is a least-squares problem over the tokens. */
 function* roundProjection(side: Side, rows: Float64Array, damping: number): Work<void> {
-  const { nearest, weight, target, importance, data } = side;
+  const { nearest, weight, target, importance, data, groups } = side;
   const { quantMin, quantMax } = nearest;
   const { outFeatures, inFeatures: n, scales, zeroPoints } = nearest.weight;
   const inputs = rowsOf(rows, n);
   const gram = new Float64Array(n * n);
   const linear = new Float64Array(n);
   const q = new Int32Array(n);
+  let own: Gram | undefined;
+  let added = 0;
   for (let row = 0; row < outFeatures; row++) {
     const channel = channelOf(nearest.weight, row);
     const scale = scales[channel]!;
     const zeroPoint = zeroPoints[channel]!;
-    gram.fill(0);
+    if (row % (outFeatures / groups) === 0) {
+      gram.fill(0);
+      accumulateRows(gram, rows, n, (token) => importance[token * outFeatures + row]!);
+      added = complete(gram, n, damping);
+      own = prepareGram(gram, n);
+    }
     linear.fill(0);
     inputs.forEach((x, token) => {
       const at = token * outFeatures + row;
       const pull = importance[at]! * target[at]!;
-      accumulateGram(gram, x, importance[at]!);
       for (let k = 0; k < n; k++) linear[k]! += pull * x[k]!;
     });
-    const added = complete(gram, n, damping);
     for (let k = 0; k < n; k++) {
       linear[k] = (linear[k]! + added * weight[row * n + k]!) / scale;
       q[k] = data[row * n + k]! - zeroPoint;
     }
-    descendIntegers(q, gram, linear, quantMin - zeroPoint, quantMax - zeroPoint);
+    descendFrom(q, own!, linear, quantMin - zeroPoint, quantMax - zeroPoint);
     for (let k = 0; k < n; k++) data[row * n + k] = q[k]! + zeroPoint;
     yield 1;
   }
+}
+
+/** A projection's weight as it stands, and the grams of its groups where outputs share them. */
+interface DequantizedSide {
+  readonly side: Side;
+  /** [outFeatures, n] */
+  readonly weight: Float64Array;
+  /** Rows of it. */
+  readonly rows: readonly Float64Array[];
+  /** [groups] of [n, n]; empty where each output has an importance of its own. */
+  readonly grams: readonly Float64Array[];
+}
+
+function dequantizeSide(side: Side, n: number): DequantizedSide {
+  const { groups, nearest: { weight: { outFeatures } } } = side;
+  const weight = dequantizeWeight(side);
+  const size = outFeatures / groups * n;
+  const grams = groups === outFeatures ? [] : Array.from({ length: groups }, (_, group) => {
+    const gram = new Float64Array(n * n);
+    accumulateRows(gram, weight.subarray(group * size, (group + 1) * size), n, () => 1);
+    return gram;
+  });
+  return { side, weight, rows: rowsOf(weight, n), grams };
+}
+
+/** Adds a token's share of one projection to the gram of its problem. */
+function addTokenGram(
+  gram: Float64Array,
+  { side: { importance, nearest }, weight, grams }: DequantizedSide,
+  token: number,
+  n: number,
+): void {
+  const { outFeatures } = nearest.weight;
+  const at = token * outFeatures;
+  if (grams.length === 0) {
+    accumulateRows(gram, weight, n, (row) => importance[at + row]!);
+    return;
+  }
+  grams.forEach((own, group) => {
+    const factor = importance[at + group * outFeatures / grams.length]!;
+    for (let i = 0; i < gram.length; i++) gram[i]! += factor * own[i]!;
+  });
 }
 
 /**
@@ -552,7 +785,7 @@ function* roundEmbedding(
   const gram = new Float64Array(n * n);
   const linear = new Float64Array(n);
   const q = new Int32Array(n);
-  const weights = sides.map((side) => rowsOf(dequantizeWeight(side), n));
+  const dequantized = sides.map((side) => dequantizeSide(side, n));
   const quantMax = isUint8Array(codes) ? 255 : 65535;
   for (let token = 0; token < tokens; token++) {
     yield 1;
@@ -561,23 +794,23 @@ function* roundEmbedding(
     if (!(scale > 0)) continue; // all values equal: the bias is exact
     gram.fill(0);
     linear.fill(0);
-    sides.forEach(({ target, importance }, s) => {
-      const rows = weights[s]!;
+    for (const each of dequantized) {
+      const { side: { target, importance }, rows } = each;
+      addTokenGram(gram, each, token, n);
       rows.forEach((weight, row) => {
         const at = token * rows.length + row;
         let fixed = 0; // the bias's share of the output
         for (let k = 0; k < n; k++) fixed += weight[k]! * bias;
         const pull = importance[at]! * (target[at]! - fixed);
-        accumulateGram(gram, weight, importance[at]!);
         for (let k = 0; k < n; k++) linear[k]! += pull * weight[k]!;
       });
-    });
+    }
     const added = complete(gram, n, damping);
     for (let k = 0; k < n; k++) {
       linear[k] = (linear[k]! + added * (embedding[token * n + k]! - bias)) / scale;
       q[k] = codes[token * n + k]!;
     }
-    descendIntegers(q, gram, linear, 0, quantMax);
+    descendFrom(q, prepareGram(gram, n), linear, 0, quantMax);
     codes.set(q, token * n);
   }
 }
