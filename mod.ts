@@ -42,6 +42,13 @@ export {
   Sequential,
 } from "./src/modules/graph.ts";
 export type { Topology } from "./src/core/topology.ts";
+export { GRUCell, type GRUCellOptions } from "./src/modules/gru/cell.ts";
+export {
+  GRU,
+  type GRUConventions,
+  type GRUOptions,
+  type GRUWeights,
+} from "./src/modules/gru/float.ts";
 export { HardSigmoid, type HardSigmoidOptions } from "./src/modules/hard_sigmoid/float.ts";
 export { Identity } from "./src/modules/identity/float.ts";
 export { LayerNorm, type LayerNormOptions } from "./src/modules/layer_norm/float.ts";
@@ -138,8 +145,14 @@ export {
 } from "./src/qconfig/qconfig.ts";
 export type { FunctionOp } from "./src/cells/functions.ts";
 export type { Part } from "./src/cells/cell.ts";
+export { GRU_PARTS } from "./src/cells/gru_parts.ts";
 export { LSTM_PARTS } from "./src/cells/lstm_parts.ts";
-export { LSTM_PART_NAMES, type PartName, type PartSlot } from "./src/cells/names.ts";
+export {
+  GRU_PART_NAMES,
+  LSTM_PART_NAMES,
+  type PartName,
+  type PartSlot,
+} from "./src/cells/names.ts";
 
 export type { InputObserver, ObservedModule, QuantizedModule } from "./src/modules/kind.ts";
 export { convert } from "./src/authoring/convert.ts";

@@ -102,7 +102,7 @@ for (const size of SIZES) {
       group: "cell: one step",
       name: `${size}, ${splitGates ? "split" : "fused"}`,
       macs: 8 * size * size,
-      run: () => lstmStep(cell, binding, x, null, 0, h, 0, c, 0, scratch),
+      run: () => lstmStep(cell, binding, x, null, 0, { h, c }, 0, scratch),
     });
   }
 }

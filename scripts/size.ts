@@ -19,6 +19,7 @@ import { writeFile } from "./write_file.ts";
 /** Bytes gzipped that an entry point may weigh, where an edge worker imports it. */
 const BUDGETS: Readonly<Record<string, number>> = {
   "./runtime": 10400,
+  "./runtime/gru": 2560,
   "./import/onnx": 25600,
   "./import/keras": 35840,
   "./import/tfjs": 4096,
@@ -36,16 +37,18 @@ const RECORD = new URL("../bench/results/size.json", import.meta.url);
 /** What somebody may import alone, with what should come along: next to nothing. */
 const SINGLE_IMPORTS = ["tensor", "parseSafetensors", "perTensorAffine", "Linear", "LSTM"];
 
-/** Entry points that are used with the whole package: they weigh what they add to that. */
-const ADDED = /^\.\/import\//;
+/** Entry points that are used with another: they weigh what they add to that. */
+function beside(entry: string): readonly string[] {
+  if (entry === "./runtime/gru") return ["runtime.ts"];
+  if (!entry.startsWith("./import/")) return [];
+  // TensorFlow.js has the layers of Keras, too.
+  return entry === "./import/tfjs" ? ["mod.ts", "src/io/keras/mod.ts"] : ["mod.ts"];
+}
 
-/** What else is left out of an entry point: the layers of Keras, which TensorFlow.js has too. */
-const BESIDE: Readonly<Record<string, string>> = { "./import/tfjs": "src/io/keras/mod.ts" };
-
-/** Leaves out of a bundle what the whole package has. */
-function withoutPackage(files: ReadonlySet<string>): Plugin {
+/** Leaves out of a bundle what others have. */
+function without(files: ReadonlySet<string>): Plugin {
   return {
-    name: "without the package",
+    name: "without others",
     setup(build) {
       build.onResolve(
         { filter: /^\./ },
@@ -56,12 +59,10 @@ function withoutPackage(files: ReadonlySet<string>): Plugin {
   };
 }
 
-/** The modules of the whole package, and of another entry point where one is given. */
-async function packageModules(beside?: string): Promise<Set<string>> {
+/** The modules of some entry points. */
+async function modulesOf(paths: readonly string[]): Promise<Set<string>> {
   const { metafile } = await build({
-    entryPoints: ["mod.ts", ...beside === undefined ? [] : [beside]].map((path) =>
-      fileURLToPath(new URL(`../${path}`, import.meta.url))
-    ),
+    entryPoints: paths.map((path) => fileURLToPath(new URL(`../${path}`, import.meta.url))),
     bundle: true,
     write: false,
     outdir: "unused",
@@ -125,7 +126,7 @@ for (const [entry, path] of Object.entries(config.exports)) {
   if (!path.endsWith(".ts")) continue;
   sizes[entry] = await measure({
     entryPoints: [fileURLToPath(new URL(`../${path}`, import.meta.url))],
-    plugins: ADDED.test(entry) ? [withoutPackage(await packageModules(BESIDE[entry]))] : [],
+    plugins: beside(entry).length > 0 ? [without(await modulesOf(beside(entry)))] : [],
   });
 }
 Object.assign(sizes, await measureSingleImports());

@@ -135,13 +135,31 @@ export function orderRows(
   };
 }
 
-/** Smallest integer of the given parameters less the zero point; NaN where there are none. */
-function centeredMin(q: Affine | null): number {
+/**
+ * Smallest integer of the given parameters less the zero point; NaN where there are none.
+ *
+ * @example
+ * ```ts
+ * import { centeredMin } from "./lower.ts";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(centeredMin({ scale: 1, zeroPoint: 100, quantMin: 0, quantMax: 255 }), -100);
+ * ```
+ */
+export function centeredMin(q: Affine | null): number {
   return q === null ? NaN : q.quantMin - q.zeroPoint;
 }
 
-/** The largest one. */
-function centeredMax(q: Affine | null): number {
+/**
+ * The largest one.
+ *
+ * @example
+ * ```ts
+ * import { centeredMax } from "./lower.ts";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(centeredMax({ scale: 1, zeroPoint: 100, quantMin: 0, quantMax: 255 }), 155);
+ * ```
+ */
+export function centeredMax(q: Affine | null): number {
   return q === null ? NaN : q.quantMax - q.zeroPoint;
 }
 
@@ -194,9 +212,9 @@ export function lowerProjection(
   const { data, inFeatures, outFeatures, perChannel, scales, zeroPoints } = weight;
   const largest = integerBound(from);
   const rule = linearEngine(engine, from, to);
-  const gates = [0, 1, 2, 3];
-  const lo = Float64Array.from(gates, (g) => centeredMin(to[g % to.length]!));
-  const hi = Float64Array.from(gates, (g) => centeredMax(to[g % to.length]!));
+  const bounds = to.length === 1 ? Array<Affine | null>(4).fill(to[0]!) : to;
+  const lo = Float64Array.from(bounds, centeredMin);
+  const hi = Float64Array.from(bounds, centeredMax);
   const plain = new Float64Array(order.length), term = new Float64Array(order.length);
   const multiplier = new Float64Array(order.length);
   for (let place = 0; place < order.length; place++) {
@@ -403,6 +421,55 @@ export function cellActivations(
 }
 
 /**
+ * The constants of a sum, as they stand at {@linkcode SUM_A} and on.
+ *
+ * @param a Parameters of the terms; null of a float32 one.
+ * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
+ *
+ * @example
+ * ```ts
+ * import { sumConstants } from "./lower.ts";
+ * import { assertEquals } from "@std/assert";
+ * const q = { dtype: "qint8", scale: 0.5, zeroPoint: 0, quantMin: -128, quantMax: 127 } as const;
+ * assertEquals(sumConstants("fbgemm", "gates", q, null, q).constants, [0.5, 1, 2, -128, 127]);
+ * ```
+ */
+export function sumConstants(
+  engine: Engine,
+  name: string,
+  a: PartParameters | null,
+  b: PartParameters | null,
+  to: PartParameters,
+): { readonly constants: readonly number[]; readonly fixed: boolean } {
+  const fixed = addsInFixedPoint(engine, a, b, to) ? fixedPointAdd(name, a!, b!, to) : null;
+  return {
+    constants: [
+      fixed?.multiplierA ?? a?.scale ?? 1,
+      fixed?.multiplierB ?? b?.scale ?? 1,
+      fixed?.step ?? reciprocal(to.scale),
+      centeredMin(to),
+      centeredMax(to),
+    ],
+    fixed: fixed !== null,
+  };
+}
+
+/**
+ * The constants of a product of integers: multiplier and bounds.
+ *
+ * @example
+ * ```ts
+ * import { productConstants } from "./lower.ts";
+ * import { assertEquals } from "@std/assert";
+ * const q = { scale: 0.5, zeroPoint: 0, quantMin: -128, quantMax: 127 };
+ * assertEquals(productConstants(q, q, q), [0.5, -128, 127]);
+ * ```
+ */
+export function productConstants(a: Affine, b: Affine, to: Affine): readonly number[] {
+  return [mulMultiplier(a.scale, b.scale, to), centeredMin(to), centeredMax(to)];
+}
+
+/**
  * Lowers the sums and products of a cell between its projections and its hidden state.
  *
  * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
@@ -446,22 +513,16 @@ export function lowerArithmetic(
     b: PartParameters | null,
     to: PartParameters,
   ): void => {
-    const fixed = addsInFixedPoint(engine, a, b, to) ? fixedPointAdd(name, a!, b!, to) : null;
-    if (fixed !== null) fixedPoint |= 1 << i;
+    const { constants, fixed } = sumConstants(engine, name, a, b, to);
+    if (fixed) fixedPoint |= 1 << i;
     // A power of two has one digit that is not 0.
     if (a === null && b === null && to.scale.toString(2).split("1").length === 2) {
       exactScale |= 1 << i;
     }
-    k.set([
-      fixed?.multiplierA ?? a?.scale ?? 1,
-      fixed?.multiplierB ?? b?.scale ?? 1,
-      fixed?.step ?? reciprocal(to.scale),
-      centeredMin(to),
-      centeredMax(to),
-    ], i * SUM_SIZE);
+    k.set(constants, i * SUM_SIZE);
   };
   const product = (at: number, a: Affine, b: Affine, to: Affine): void =>
-    k.set([mulMultiplier(a.scale, b.scale, to), centeredMin(to), centeredMax(to)], at);
+    k.set(productConstants(a, b, to), at);
   const {
     igates,
     hgates,
@@ -481,9 +542,13 @@ export function lowerArithmetic(
 /**
  * Activation tables that cells share, each once, and the functions that all of these cells have.
  */
-export interface SharedTables {
+export interface SharedTables extends TableList {
   /** What the tables tabulate. */
   readonly functions: CellFunctions;
+}
+
+/** Activation tables that cells share, each once. */
+export interface TableList {
   /** The tables; cells name them by index. */
   readonly list: ActivationProgram[];
   /** The index of each, by {@linkcode activationKey}. */
@@ -502,6 +567,32 @@ export interface SharedTables {
  */
 export function sharedTables(functions: CellFunctions = LSTM_FUNCTIONS): SharedTables {
   return { functions, list: [], indices: new Map() };
+}
+
+/**
+ * The index of a table in a list, to which it is added where it lacks it.
+ *
+ * @example
+ * ```ts
+ * import { sharedTables, tableIndex } from "./lower.ts";
+ * import { assertEquals } from "@std/assert";
+ * const q = { scale: 0.5, zeroPoint: 0, quantMin: -128, quantMax: 127 }, tables = sharedTables();
+ * const indices = [tableIndex(tables, "tanh", q, q), tableIndex(tables, "tanh", q, q)];
+ * assertEquals([indices, tables.list.length], [[0, 0], 1]);
+ * ```
+ */
+export function tableIndex(
+  { list, indices }: TableList,
+  activation: Activation,
+  from: Affine,
+  to: Affine,
+): number {
+  const key = activationKey(activation, from, to);
+  let index = indices.get(key);
+  if (index === undefined) {
+    indices.set(key, index = list.push({ activation, from, to, outputs: null }) - 1);
+  }
+  return index;
 }
 
 /** A cell's numbers, and the tables that they name. */
@@ -575,15 +666,8 @@ export function lowerCell(
 ): LoweredCell {
   const { weightIh, weightHh, weightHr, biasIh } = weights;
   const { ogate_cy: hidden, proj } = parts;
-  const { functions, list, indices } = tables;
-  const activations = cellActivations(parts, functions).map(([activation, from, to]) => {
-    const key = activationKey(activation, from, to);
-    let index = indices.get(key);
-    if (index === undefined) {
-      indices.set(key, index = list.push({ activation, from, to, outputs: null }) - 1);
-    }
-    return index;
-  });
+  const { functions, list } = tables;
+  const activations = cellActivations(parts, functions).map((each) => tableIndex(tables, ...each));
   const rows = weightHr && rowOrder(weightHr.outFeatures);
   const cell: CellProgram = {
     hiddenSize: weightHh.outFeatures / 4,

@@ -27,7 +27,7 @@ export interface Projection {
   readonly exact: boolean;
   /**
    * Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not
-   * quantized.
+   * quantized. There are as many as gates; four where all rows have the same.
    */
   readonly lo: Float64Array;
   /** Upper bounds of the output by gate, less the zero point. */
@@ -125,8 +125,17 @@ export interface StateBinding {
   readonly forgetMultiplier: number;
 }
 
-/** Rounds half to even, within bounds; x is not NaN. */
-function quantized(x: number, lo: number, hi: number): number {
+/**
+ * Rounds half to even, within bounds; x is not NaN.
+ *
+ * @example
+ * ```ts
+ * import { quantized } from "./lstm_cell.ts";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([quantized(2.5, -3, 3), quantized(9, -3, 3)], [2, 3]);
+ * ```
+ */
+export function quantized(x: number, lo: number, hi: number): number {
   // ROUND_MAGIC, written out: V8 reads what is imported, and looks what it is, at each use.
   let rounded = (x + 6755399441055744) - 6755399441055744;
   // One branch that is hardly ever taken: half the time of clamping to each side in turn.
@@ -134,13 +143,38 @@ function quantized(x: number, lo: number, hi: number): number {
   return rounded;
 }
 
-/** A product, quantized: `f(f(a * b) * multiplier)` rounded and clamped. */
-function multiply(a: number, b: number, multiplier: number, lo: number, hi: number): number {
+/**
+ * A product, quantized: `f(f(a * b) * multiplier)` rounded and clamped.
+ *
+ * @example
+ * ```ts
+ * import { multiply } from "./lstm_cell.ts";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(multiply(3, 5, 0.1, -9, 9), 2);
+ * ```
+ */
+export function multiply(a: number, b: number, multiplier: number, lo: number, hi: number): number {
   return quantized(Math.fround(Math.fround(a * b) * multiplier), lo, hi);
 }
 
-/** A sum, not clamped yet; the parameters are those of `LSTMCell.constants`. */
-function add(x: number, y: number, a: number, b: number, factor: number, fixed: boolean): number {
+/**
+ * A sum, not clamped yet; the parameters are those of `LSTMCell.constants`.
+ *
+ * @example
+ * ```ts
+ * import { add } from "./lstm_cell.ts";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(add(3, 5, 2, -1, 0.5, false), 0.5);
+ * ```
+ */
+export function add(
+  x: number,
+  y: number,
+  a: number,
+  b: number,
+  factor: number,
+  fixed: boolean,
+): number {
   if (!fixed) return Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
   // As fixedPointSum; a call from here would not be inlined, and box its result.
   const scaled = (a * x + b * y) / factor;
@@ -150,20 +184,32 @@ function add(x: number, y: number, a: number, b: number, factor: number, fixed: 
 /**
  * Takes accumulators to what their projection gives, in place: quantized to its bounds, or float32.
  *
- * @param values Accumulators of rows `row` and on, a multiple of 4 of them.
+ * @param row A multiple of the gates.
+ * @param values Accumulators of rows `row` and on.
+ *
+ * @example
+ * ```ts
+ * import { projectSums } from "./lstm_cell.ts";
+ * import { assertEquals } from "@std/assert";
+ * const one = Float64Array.of(1), sums = Float64Array.of(40);
+ * const lo = Float64Array.of(-9), hi = Float64Array.of(9);
+ * projectSums({ term: one, multiplier: one, exact: false, lo, hi }, 0, sums, 1);
+ * assertEquals(sums[0], 9);
+ * ```
  */
-function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
+export function projectSums(p: Projection, row: number, values: Float64Array, count: number): void {
   const { term, multiplier, exact } = p;
-  for (let gate = 0; gate < 4; gate++) {
+  const gates = p.lo.length;
+  for (let gate = 0; gate < gates; gate++) {
     const lo = p.lo[gate]!;
     const hi = p.hi[gate]!;
     const isFloat = lo !== lo;
     // No call in this loop: then engines keep the arrays' addresses in registers.
-    for (let i = gate, at = row + gate; !exact && i < count; i += 4, at += 4) {
+    for (let i = gate, at = row + gate; !exact && i < count; i += gates, at += gates) {
       const value = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
       values[i] = isFloat ? value : quantized(value, lo, hi);
     }
-    for (let i = gate, at = row + gate; exact && i < count; i += 4, at += 4) {
+    for (let i = gate, at = row + gate; exact && i < count; i += gates, at += gates) {
       const biased = Math.fround(addRoundedToOdd(term[at]!, Math.fround(values[i]!)));
       const value = Math.fround(biased * multiplier[at]!);
       values[i] = isFloat ? value : quantized(value, lo, hi);
@@ -199,21 +245,40 @@ function addProjections(
   }
 }
 
-/** Applies the gates' activations, in place. */
-function activateGates(cell: LSTMCell, gates: Float64Array, count: number): void {
-  for (let gate = 0; gate < 4; gate++) {
-    const table = cell.tables[gate]!;
-    const { data, first, kept } = table;
-    for (let i = gate, tabulated = kept ? count : 0; i < count; i += 4) {
-      // No call in this loop: then engines keep the arrays' addresses in registers.
-      for (; i < tabulated; i += 4) {
-        const out = data[(gates[i]! - first) | 0]!;
-        if (out !== out) break;
-        gates[i] = out;
-      }
-      // An output that is not known yet.
-      if (i < count) gates[i] = lookup(table, gates[i]!);
+/**
+ * Applies one gate's activation, in place.
+ *
+ * @param gate Where its first value stands; the others follow `stride` apart.
+ *
+ * @example
+ * ```ts
+ * import { activationTable } from "../numeric/activation.ts";
+ * import { activateGate } from "./lstm_cell.ts";
+ * import { assertEquals } from "@std/assert";
+ * const from = { scale: 0.1, zeroPoint: 0, quantMin: -128, quantMax: 127 };
+ * const to = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const gates = Float64Array.of(7, 0);
+ * activateGate(activationTable("sigmoid", from, to), gates, 1, 2, 2);
+ * assertEquals([...gates], [7, 128]);
+ * ```
+ */
+export function activateGate(
+  table: ActivationTable,
+  gates: Float64Array,
+  gate: number,
+  stride: number,
+  count: number,
+): void {
+  const { data, first, kept } = table;
+  for (let i = gate, tabulated = kept ? count : 0; i < count; i += stride) {
+    // No call in this loop: then engines keep the arrays' addresses in registers.
+    for (; i < tabulated; i += stride) {
+      const out = data[(gates[i]! - first) | 0]!;
+      if (out !== out) break;
+      gates[i] = out;
     }
+    // An output that is not known yet.
+    if (i < count) gates[i] = lookup(table, gates[i]!);
   }
 }
 
@@ -349,8 +414,8 @@ export function lstmScratch(
 }
 
 /**
- * Rows that {@linkcode projectRows} takes at a time: a multiple of 4, for the gates, and of what
- * sumsLength gives.
+ * Rows that {@linkcode projectRows} takes at a time, or as many whole units as that is: a multiple
+ * of 4, for the gates, and of what sumsLength gives.
  */
 export const SUMS_TOGETHER = 20;
 
@@ -392,13 +457,22 @@ export function projectRows(
   offset: number,
   count: number,
 ): void {
-  for (let row = 0; row < count; row += SUMS_TOGETHER) {
-    const end = Math.min(SUMS_TOGETHER, count - row);
-    const whole = (end + 3) & ~3;
-    dotRows(rows, row, row + whole, x, sums);
-    projectSums(projection, row, sums, whole);
+  // Whole units at a time.
+  const together = SUMS_TOGETHER - SUMS_TOGETHER % projection.lo.length;
+  for (let row = 0; row < count; row += together) {
+    const end = Math.min(together, count - row);
+    dotRows(rows, row, row + (end + 1 & ~1), x, sums);
+    projectSums(projection, row, sums, end);
     for (let j = 0; j < end; j++) out[offset + row + j] = sums[j]!;
   }
+}
+
+/** The states of rows, one after the other. */
+export interface LSTMStates {
+  /** Hidden states, [rows, hiddenSize or projSize]. */
+  readonly h: Float64Array;
+  /** Cell states, [rows, hiddenSize]. */
+  readonly c: Float64Array;
 }
 
 /**
@@ -409,8 +483,7 @@ export function projectRows(
  * @param x Input integers, packedInput(inputSize), or null with `projected`.
  * @param projected The projected input at `offset`, [4 * hiddenSize] as {@linkcode projectRows}
  * leaves it.
- * @param h Hidden state [hiddenSize] (or [projSize]) at `hOffset`, overwritten.
- * @param c Cell state [hiddenSize] at `cOffset`, overwritten.
+ * @param states Of which row `row` is overwritten.
  *
  * @example One unit whose weights are 1, in 16 bits
  * ```ts
@@ -474,7 +547,7 @@ export function projectRows(
  *   parts.fgate_cx_igate_cgate,
  * );
  * const h = new Float64Array(1), c = new Float64Array(1), x = [64, 0, 0, 0]; // 0.5
- * lstmStep(cell, binding, x, null, 0, h, 0, c, 0, lstmScratch(1, 0, true));
+ * lstmStep(cell, binding, x, null, 0, { h, c }, 0, lstmScratch(1, 0, true));
  * const gate = 1 / (1 + Math.exp(-0.5)), state = gate * Math.tanh(0.5);
  * assertAlmostEquals(c[0]! * 2 ** -12, state, 2 ** -11);
  * assertAlmostEquals(h[0]! * 2 ** -15, gate * Math.tanh(state), 2 ** -11);
@@ -486,33 +559,33 @@ export function lstmStep(
   x: readonly number[] | null,
   projected: Float32Array | null,
   offset: number,
-  h: Float64Array,
-  hOffset: number,
-  c: Float64Array,
-  cOffset: number,
+  { h, c }: LSTMStates,
+  row: number,
   scratch: LSTMScratch,
 ): void {
   const { hiddenSize, hiddenRows, hiddenOutput } = cell;
   const { igates, hgates, gates, h: before } = scratch;
   const units = gates.length >> 2;
+  const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size;
+  const hOffset = row * size;
+  const cOffset = row * hiddenSize;
   const out = hiddenOutput === null ? h : scratch.unprojected;
   const outOffset = hiddenOutput === null ? hOffset : 0;
-  const size = hiddenOutput === null ? hiddenSize : hiddenOutput.size;
   for (let j = 0; j < size; j++) before[j] = h[hOffset + j]!;
   for (let unit = 0; unit < hiddenSize; unit += units) {
-    const row = 4 * unit;
+    const at = 4 * unit;
     const count = Math.min(units, hiddenSize - unit);
     const rows = 4 * count;
     if (x !== null) {
-      dotRows(cell.inputRows!, row, row + rows, x, igates);
-      projectSums(cell.inputProjection!, row, igates, rows);
+      dotRows(cell.inputRows!, at, at + rows, x, igates);
+      projectSums(cell.inputProjection!, at, igates, rows);
     } else {
-      for (let i = 0; i < rows; i++) igates[i] = projected![offset + row + i]!;
+      for (let i = 0; i < rows; i++) igates[i] = projected![offset + at + i]!;
     }
-    dotRows(hiddenRows, row, row + rows, before, hgates);
-    projectSums(binding.hiddenProjection, row, hgates, rows);
+    dotRows(hiddenRows, at, at + rows, before, hgates);
+    projectSums(binding.hiddenProjection, at, hgates, rows);
     addProjections(cell, igates, hgates, gates, rows);
-    activateGates(cell, gates, rows);
+    for (let gate = 0; gate < 4; gate++) activateGate(cell.tables[gate]!, gates, gate, 4, rows);
     finishUnits(cell, binding, gates, count, c, cOffset + unit, out, outOffset + unit);
   }
   if (hiddenOutput !== null) {

@@ -84,7 +84,7 @@ export function observeLSTMParts(
   for (const slot of PART_SLOTS) all[slot] = qconfig.activation;
   const own = lstm.cell.parts;
   for (const [key, observer] of Object.entries({ ...qconfig.parts, ...parts })) {
-    checkPartKey("parts", key);
+    checkPartKey("parts", key, own);
     checkPartObserver(`part ${key}`, key, observer);
     if (key === "projection" && lstm.projSize === 0 && key in parts) {
       failRange("part projection", "an LSTM with projSize: leave it out", "projSize 0");

@@ -41,6 +41,9 @@ export interface Part {
   readonly span?: readonly [from: number, to: number];
 }
 
+/** A part of one of these names. */
+export type NamedPart<N extends PartName> = Part & { readonly name: N };
+
 /** A state that a cell hands to its next step, and the part that is the new one. */
 export interface StatePart {
   /** What parts call it when they read it, and sessions their slot. */
@@ -59,12 +62,12 @@ export interface Cell {
 }
 
 /** A part that is a function of one value. */
-export function functionPart(
-  name: PartName,
+export function functionPart<N extends PartName>(
+  name: N,
   activation: GateActivation | CellActivation,
   input: string,
   slots: { readonly tanh: PartSlot; readonly unbounded: PartSlot },
-): Part {
+): NamedPart<N> {
   const op = functionOp(activation);
   const slot = op === "tanh"
     ? slots.tanh

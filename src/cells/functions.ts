@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { GRU_CONVENTIONS, type GRUConventions } from "../../kernels/float/gru.ts";
 import {
   type CellActivation,
   type CellFunctions,
@@ -10,7 +11,7 @@ import {
   LSTM_FUNCTIONS,
 } from "../../kernels/float/lstm.ts";
 import { checkFloat32, checkOptions } from "../core/check.ts";
-import { failRange, failType, isObject } from "../core/errors.ts";
+import { checkBoolean, failRange, failType, isObject } from "../core/errors.ts";
 
 /** What the operation of a function is called: as in torch.nn.functional, and `"identity"`. */
 export type FunctionOp = "sigmoid" | "tanh" | "relu" | "hardsigmoid" | "identity";
@@ -116,5 +117,52 @@ export function checkCellFunctions(
     gateActivation: checkGateActivation(`${prefix}gateActivation`, gateActivation),
     activation: checkCellActivation(`${prefix}activation`, activation),
     cellActivation: checkCellActivation(`${prefix}cellActivation`, cellActivation),
+  };
+}
+
+/** The options that say what a GRU's cells compute. */
+export const GRU_OPTIONS = [
+  "gateActivation",
+  "activation",
+  "resetAfter",
+  "complementedUpdate",
+] as const;
+
+/** What a GRU's cells compute, without what else it says. */
+export function conventionsOf(conventions: GRUConventions): GRUConventions {
+  const { gateActivation, activation, resetAfter, complementedUpdate } = conventions;
+  return { gateActivation, activation, resetAfter, complementedUpdate };
+}
+
+/** Of these what is not so by default: what files say. */
+export function conventionOptions(conventions: GRUConventions): Partial<GRUConventions> {
+  return Object.fromEntries(
+    Object.entries(conventionsOf(conventions))
+      .filter(([key, value]) => value !== GRU_CONVENTIONS[key as keyof GRUConventions]),
+  );
+}
+
+/**
+ * Requires what a GRU's cells can compute, torch.nn.GRU's where nothing is given.
+ *
+ * @param prefix Before the options' names in messages.
+ * @throws {TypeError | RangeError} If a function is none that a cell can have, or a flag no
+ * boolean.
+ */
+export function checkGRUConventions(
+  options: { readonly [key in keyof GRUConventions]?: unknown },
+  prefix: string = "",
+): GRUConventions {
+  const {
+    gateActivation = GRU_CONVENTIONS.gateActivation,
+    activation = GRU_CONVENTIONS.activation,
+    resetAfter = GRU_CONVENTIONS.resetAfter,
+    complementedUpdate = GRU_CONVENTIONS.complementedUpdate,
+  } = options;
+  return {
+    gateActivation: checkGateActivation(`${prefix}gateActivation`, gateActivation),
+    activation: checkCellActivation(`${prefix}activation`, activation),
+    resetAfter: checkBoolean(`${prefix}resetAfter`, resetAfter),
+    complementedUpdate: checkBoolean(`${prefix}complementedUpdate`, complementedUpdate),
   };
 }

@@ -5,8 +5,11 @@
  */
 import { type CellFunctions, LSTM_FUNCTIONS } from "../../kernels/float/lstm.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import { type Cell, functionPart, type Part, type PartInputs } from "./cell.ts";
+import { type Cell, functionPart, type NamedPart, type PartInputs } from "./cell.ts";
 import type { LSTMPartName, PartSlot } from "./names.ts";
+
+/** A part of an LSTM. */
+type LSTMPart = NamedPart<LSTMPartName>;
 
 /**
  * The gates in PyTorch's order.
@@ -27,7 +30,9 @@ const OF_GATE: { readonly tanh: PartSlot; readonly unbounded: PartSlot } = {
 };
 
 /** The parts of a cell without a projection. */
-function makeParts({ gateActivation, activation, cellActivation }: CellFunctions): readonly Part[] {
+function makeParts(
+  { gateActivation, activation, cellActivation }: CellFunctions,
+): readonly LSTMPart[] {
   return [
     {
       name: "igates",
@@ -79,7 +84,7 @@ function makeParts({ gateActivation, activation, cellActivation }: CellFunctions
   ];
 }
 
-const PROJECTION: Part = {
+const PROJECTION: LSTMPart = {
   name: "proj",
   op: "linear",
   weight: "hr",
@@ -101,7 +106,7 @@ const PROJECTION: Part = {
  * assertEquals(cellState, ["fgate_cx: mul", "igate_cgate: mul", "fgate_cx_igate_cgate: add"]);
  * ```
  */
-export const LSTM_PARTS: readonly Part[] = /* @__PURE__ */ makeParts(LSTM_FUNCTIONS);
+export const LSTM_PARTS: readonly LSTMPart[] = /* @__PURE__ */ makeParts(LSTM_FUNCTIONS);
 
 /**
  * The part that is the new cell state.

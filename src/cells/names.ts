@@ -6,17 +6,21 @@
 
 /**
  * What configures a part. A function's slot says its range: `sigmoid` is within 0..1 (sigmoid and
- * hardSigmoid), `tanh` and `cellTanh` (of the cell state) within -1..1; relu and linear have no
- * bounds, and share `cellState`.
+ * hardSigmoid), `tanh` and `cellTanh` (of an LSTM's cell state) within -1..1. Functions without
+ * bounds, relu and linear, share the slot of the state that they enter: an LSTM's `cellState`, a
+ * GRU's `hiddenState`. `resetState` is what a GRU's reset gate lets through, `stateChange` how far
+ * the new gate is from its hidden state, and how much of that the update gate keeps.
  */
 export type PartSlot =
   | "inputProjection"
   | "hiddenProjection"
   | "linearOutput"
   | "sigmoid"
+  | "resetState"
   | "tanh"
   | "cellState"
   | "cellTanh"
+  | "stateChange"
   | "hiddenState"
   | "projection";
 
@@ -36,9 +40,11 @@ export const PART_SLOTS: readonly PartSlot[] = [
   "hiddenProjection",
   "linearOutput",
   "sigmoid",
+  "resetState",
   "tanh",
   "cellState",
   "cellTanh",
+  "stateChange",
   "hiddenState",
   "projection",
 ];
@@ -74,8 +80,41 @@ export const LSTM_PART_NAMES = [
 /** One of the names of an LSTM's parts. */
 export type LSTMPartName = typeof LSTM_PART_NAMES[number];
 
+/**
+ * The names of a GRU's parts in the order of execution. `rgate_hx` is there where the reset gate
+ * multiplies the hidden state itself.
+ *
+ * @example
+ * ```ts
+ * import { GRU_PART_NAMES, GRU_PARTS } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const names = GRU_PART_NAMES.filter((name) => name !== "rgate_hx");
+ * assertEquals(GRU_PARTS.map(({ name }) => name), names);
+ * ```
+ */
+export const GRU_PART_NAMES = [
+  "igates",
+  "hgates",
+  "rgates",
+  "zgates",
+  "reset_gate",
+  "update_gate",
+  "rgate_hx",
+  "rgate_hgates",
+  "ngates",
+  "new_gate",
+  "hx_ngate",
+  "zgate_hx_ngate",
+  "hy",
+] as const;
+
+/** One of the names of a GRU's parts. */
+export type GRUPartName = typeof GRU_PART_NAMES[number];
+
 /** One of the names of a cell's parts. */
-export type PartName = LSTMPartName;
+export type PartName = LSTMPartName | GRUPartName;
 
 /** The names of all cells' parts. */
-export const PART_NAMES: readonly PartName[] = LSTM_PART_NAMES;
+export const PART_NAMES: readonly PartName[] = [
+  ...new Set([...LSTM_PART_NAMES, ...GRU_PART_NAMES]),
+];

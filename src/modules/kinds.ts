@@ -15,6 +15,7 @@ import { embeddingKind } from "./embedding/kind.ts";
 import { finalHiddenKind } from "./final_hidden/kind.ts";
 import { firstStepKind } from "./first_step/kind.ts";
 import { flattenKind } from "./flatten/kind.ts";
+import { gruKind } from "./gru/kind.ts";
 import { hardSigmoidKind } from "./hard_sigmoid/kind.ts";
 import { identityKind } from "./identity/kind.ts";
 import type { Kind } from "./kind.ts";
@@ -48,6 +49,7 @@ export const KINDS: readonly Kind[] = [
   finalHiddenKind,
   firstStepKind,
   flattenKind,
+  gruKind,
   hardSigmoidKind,
   identityKind,
   lastStepKind,

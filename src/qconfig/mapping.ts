@@ -40,13 +40,21 @@ interface PartRule extends Rule {
   readonly observer: PartObserver;
 }
 
-/** Requires a slot or a part's name. */
-export function checkPartKey(name: string, key: unknown): asserts key is PartSlot | PartName {
+/**
+ * Requires a slot or a part's name.
+ *
+ * @param parts Those that there are; all by default.
+ */
+export function checkPartKey(
+  name: string,
+  key: unknown,
+  parts: readonly Part[] = CELLS.flatMap((cell) => cell.parts),
+): asserts key is PartSlot | PartName {
   if (typeof key !== "string") failType(name, "a part of a recurrent cell", key);
-  const names: readonly string[] = [...PART_SLOTS, ...PART_NAMES];
-  if (!names.includes(key)) {
-    failRange(name, `a slot (${PART_SLOTS.join(", ")}) or a part (${PART_NAMES.join(", ")})`, key);
-  }
+  if ([...PART_SLOTS, ...PART_NAMES].includes(key as PartName)) return;
+  const slots = PART_SLOTS.filter((slot) => parts.some((part) => part.slot === slot));
+  const names = PART_NAMES.filter((each) => parts.some((part) => part.name === each));
+  failRange(name, `a slot (${slots.join(", ")}) or a part (${names.join(", ")})`, key);
 }
 
 const QCONFIG_KEYS: readonly (keyof QConfig)[] = [

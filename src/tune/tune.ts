@@ -1,5 +1,5 @@
 /**
- * Choosing the dtypes of an LSTM's parts.
+ * Choosing the dtypes of the parts of recurrent cells.
  *
  * @module
  */
@@ -44,9 +44,9 @@ export interface TuneOptions {
   readonly backendConfig?: BackendConfig;
 }
 
-/** What was measured of one slot of one LSTM, and what was chosen. */
+/** What was measured of one slot of one recurrent module, and what was chosen. */
 export interface TunedPart {
-  /** The LSTM's name. */
+  /** The module's name. */
   readonly module: string;
   /** The slot: all parts that it configures have the same width. */
   readonly slot: PartSlot;
@@ -82,7 +82,7 @@ export interface TuneResult {
   readonly outputSqnr: number;
   /** The same with every part in 16 bits: the largest budget that can be met. */
   readonly outputSqnr16: number;
-  /** One entry a slot of an LSTM, in the order of modules and slots. */
+  /** One entry a slot of a recurrent module, in the order of modules and slots. */
   readonly parts: readonly TunedPart[];
   /** A text table, one slot a line. */
   toTable(): string;
@@ -284,12 +284,12 @@ function slotNoises(
 }
 
 /**
- * Chooses the dtypes of an LSTM's parts: 8 bits where that fits the budget, 16 where it does not.
- * Each slot of each LSTM is measured in 8 bits with all others in 16; then slots are narrowed in
+ * Chooses the dtypes of the parts of LSTMs and GRUs: 8 bits where that fits the budget, 16 where it does not.
+ * Each slot of each of them is measured in 8 bits with all others in 16; then slots are narrowed in
  * the order of the noise that this adds to the output, for as long as the noise together stays
  * within the budget, and the outcome is measured whole.
  *
- * @param model A Linear, Embedding or LSTM, or a Sequential of them, with one LSTM at least.
+ * @param model A model with one LSTM or GRU at least.
  * @param calibration Inputs as the model takes them; ranges, and what is lost, are measured on
  * these alone.
  * @param options.budget Signal to noise of the output against the float model's, in dB, that must
@@ -297,7 +297,7 @@ function slotNoises(
  * @returns The chosen QConfigMapping, the model quantized with it, and what was measured of each
  * slot.
  * @throws {TypeError} If an argument is of the wrong kind.
- * @throws {RangeError} If there is no LSTM or no data, the target runs no 16-bit parts, or not even
+ * @throws {RangeError} If there is no LSTM or GRU, or no data, the target runs no 16-bit parts, or not even
  * 16 bits everywhere reach the budget: it says what they reach.
  *
  * @example
@@ -329,7 +329,7 @@ export function tune(
   const wide: Choice[] = [...prepare(model, qconfig).modules].flatMap(([module, each]) =>
     slotsOf(module, each).map((slot) => ({ module, slot, bits: 16 as const }))
   );
-  if (wide.length === 0) failRange("model", "a model with an LSTM", "none");
+  if (wide.length === 0) failRange("model", "a model with an LSTM or a GRU", "none");
   const observed = prepared(wide);
   // Copies: a caller may reuse one array for all inputs.
   const inputs = Array.from(

@@ -21,9 +21,11 @@ const SPAN: Record<PartSlot, [number, number]> = {
   hiddenProjection: [-8, 8],
   linearOutput: [-12, 12],
   sigmoid: [0, 1],
+  resetState: [-4, 4],
   tanh: [-1, 1],
   cellState: [-6, 6],
   cellTanh: [-1, 1],
+  stateChange: [-2, 2],
   hiddenState: [-1, 1],
   projection: [-2, 2],
 };

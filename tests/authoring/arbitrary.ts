@@ -1,10 +1,13 @@
-/** Random quantized LSTMs and inputs, for property tests. */
+/** Random quantized LSTMs, GRUs and inputs, for property tests. */
 import fc from "fast-check";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import type { CellFunctions } from "../../kernels/float/lstm.ts";
+import type { GRUConventions } from "../../kernels/float/gru.ts";
+import type { GRUQParams } from "../../src/cells/gru_parts.ts";
 import type { LSTMQParams } from "../../src/cells/lstm_parts.ts";
 import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
 import { cellFunctions } from "../modules/random.ts";
+import { QuantizedGRU, type QuantizedGRUOptions } from "../../src/modules/gru/quantized.ts";
 import { QuantizedLSTM, type QuantizedLSTMOptions } from "../../src/modules/lstm/quantized.ts";
 
 /**
@@ -92,6 +95,8 @@ export interface LSTMCase {
   readonly batch: number;
   readonly steps: number;
   readonly functions: Partial<CellFunctions>;
+  /** A GRU's conventions: then the case is of one, with the same sizes. */
+  readonly gru?: Pick<GRUConventions, "resetAfter" | "complementedUpdate">;
 }
 
 const size = fc.constantFrom(1, 3, 7, 13, 33);
@@ -134,7 +139,8 @@ function randomWeight(
   inFeatures: number,
   random: (lo: number, hi: number) => number,
 ) {
-  const blocks = outFeatures % 4 === 0 ? 4 : 1;
+  const gates = c.gru === undefined ? 4 : 3;
+  const blocks = outFeatures % gates === 0 ? gates : 1;
   const channels = c.granularity === "tensor"
     ? 1
     : c.granularity === "block"
@@ -232,6 +238,91 @@ export function lstmOf(c: LSTMCase, options: Partial<QuantizedLSTMOptions> = {})
     torchInitialState,
     cells,
     ...c.functions,
+    ...options,
+  });
+}
+
+/** Cases of GRUs whose parts are of the given numbers of bits. */
+export function gruCases(
+  bits: fc.Arbitrary<Bits>,
+  input: fc.Arbitrary<Bits>,
+): fc.Arbitrary<LSTMCase> {
+  const conventions = fc.record({ resetAfter: fc.boolean(), complementedUpdate: fc.boolean() });
+  return fc.tuple(lstmCases(bits, input, false), conventions).map(([c, gru]) => ({ ...c, gru }));
+}
+
+/** The GRU of a case. */
+export function gruOf(c: LSTMCase, options: Partial<QuantizedGRUOptions> = {}): QuantizedGRU {
+  const random = generator(c.seed);
+  const { inputSize, hiddenSize, numLayers, bidirectional } = c;
+  const { resetAfter = true, complementedUpdate = false } = c.gru ?? {};
+  const directions = bidirectional ? 2 : 1;
+  const rows = 3 * hiddenSize;
+  const round = <Q extends PerTensorQParams | null>(q: Q): Q =>
+    q !== null && c.ties ? { ...q, scale: 2 ** Math.round(Math.log2(q.scale)) } : q;
+  const cells = Array.from(
+    { length: numLayers },
+    (_, l) =>
+      Array.from({ length: directions }, () => {
+        const q = (part: number, range: number) => round(qparamsOf(c.bits[part]!, range, random));
+        const each = (part: number, range: number, count: number) => {
+          const first = q(part, range);
+          if (!c.perGate) return Array.from({ length: count }, () => first);
+          const other = (gate: number) =>
+            c.mixedGates
+              ? round(qparamsOf(c.bits[(part + 3 * gate) % 13]!, range, random))
+              : q(part, range);
+          return Array.from({ length: count }, (_, gate) => gate === 0 ? first : other(gate));
+        };
+        const bias = () =>
+          c.bias
+            ? Float32Array.from(
+              { length: rows },
+              () => random(-1, 1) * (random(0, 1) < 0.3 ? 0 : 1),
+            )
+            : null;
+        const parts: GRUQParams = {
+          igates: each(0, 3, 3),
+          hgates: each(1, 2, resetAfter ? 3 : 2),
+          rgates: q(2, 4),
+          zgates: q(3, 4),
+          reset_gate: q(4, 0.8),
+          update_gate: q(5, 0.8),
+          ...(resetAfter ? {} : { rgate_hx: q(6, 1) }),
+          rgate_hgates: resetAfter ? q(6, 2) : q(1, 2),
+          ngates: q(7, 4),
+          new_gate: q(8, 1),
+          hx_ngate: q(9, 2),
+          zgate_hx_ngate: q(10, 1.5),
+          hy: q(11, 1),
+        };
+        return {
+          weightIh: randomWeight(c, rows, l === 0 ? inputSize : hiddenSize * directions, random),
+          weightHh: randomWeight(c, rows, hiddenSize, random),
+          weightHr: null,
+          biasIh: bias(),
+          biasHh: bias(),
+          parts,
+        };
+      }),
+  );
+  const { gateActivation, activation } = c.functions;
+  return new QuantizedGRU({
+    engine: c.engine,
+    inputSize,
+    hiddenSize,
+    numLayers,
+    bias: c.bias,
+    batchFirst: c.batchFirst,
+    bidirectional,
+    splitGates: false,
+    input: round(qparamsOf(c.input, 2, random)),
+    torchInitialState: c.torchInitialState,
+    cells,
+    resetAfter,
+    complementedUpdate,
+    ...gateActivation !== undefined && { gateActivation },
+    ...activation !== undefined && { activation },
     ...options,
   });
 }

@@ -265,6 +265,23 @@ export const executorCases: readonly ExecutorCase[] = [
     }),
 ];
 
+/** The cases, with a GRU in the place of each LSTM: all of its conventions in turn. */
+export const gruCases: readonly ExecutorCase[] = executorCases
+  .filter(({ c }) => c.projSize === 0)
+  .map((one) => {
+    const conventions = {
+      resetAfter: [true, true, false],
+      complementedUpdate: [false, false, true],
+    };
+    const gru = {
+      resetAfter: take("reset after", conventions.resetAfter),
+      complementedUpdate: take("complemented", conventions.complementedUpdate),
+    };
+    let c: LSTMCase = { ...one.c, gru };
+    while (!runnable(c)) c = { ...c, seed: c.seed + 1000 };
+    return { ...one, c, name: `GRU ${JSON.stringify(gru)}, ${one.name}` };
+  });
+
 /** A way to run a case. */
 export interface Executor {
   readonly name: string;

@@ -1,6 +1,6 @@
 import { assert } from "@std/assert";
 import { byParts } from "../../src/modules/recurrent/by_parts.ts";
-import { executorCases, requireSame } from "./cases.ts";
+import { executorCases, gruCases, requireSame } from "./cases.ts";
 
 Deno.test("The portable kernels give what execution by parts gives at every size at which something changes", () => {
   const compared = requireSame(executorCases, { name: "by parts", kernels: byParts() }, [
@@ -12,4 +12,15 @@ Deno.test("The portable kernels give what execution by parts gives at every size
   ]);
   assert(executorCases.length > 200, `${executorCases.length} cases`);
   assert(compared > 10000, `${compared} outputs`);
+});
+
+Deno.test("The portable kernels give what execution by parts gives of a GRU at every such size", () => {
+  const compared = requireSame(gruCases, { name: "by parts", kernels: byParts() }, [
+    { name: "portable" },
+    { name: "portable, split gates, 1 step at a time", splitGates: true, maxSteps: 1 },
+    { name: "portable, 7 steps at a time", maxSteps: 7 },
+    { name: "portable, row by row", rowByRow: true },
+  ]);
+  assert(gruCases.length > 150, `${gruCases.length} cases`);
+  assert(compared > 8000, `${compared} outputs`);
 });

@@ -1,9 +1,9 @@
-/** Random quantized models: perhaps an Embedding, an LSTM, perhaps a Linear. */
+/** Random quantized models: perhaps an Embedding, an LSTM or a GRU, perhaps a Linear. */
 import { perTensorAffine } from "../../src/core/qparams.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
-import { type Bits, generator, type LSTMCase, lstmOf } from "./arbitrary.ts";
+import { type Bits, generator, gruOf, type LSTMCase, lstmOf } from "./arbitrary.ts";
 
 /** A model of a case. */
 export function modelOf(
@@ -12,7 +12,7 @@ export function modelOf(
   linear: boolean,
   outFeatures: number = 3,
 ): QuantizedModel {
-  const lstm = lstmOf(c);
+  const recurrent = c.gru === undefined ? lstmOf(c) : gruOf(c);
   const random = generator(c.seed + 9);
   const modules = new Map<string, QuantizedModule>();
   const numEmbeddings = 5;
@@ -36,7 +36,7 @@ export function modelOf(
       new QuantizedEmbedding({ weight, numEmbeddings, embeddingDim, scales: none, biases: none }),
     );
   }
-  modules.set("lstm", lstm);
+  modules.set(c.gru === undefined ? "lstm" : "gru", recurrent);
   if (linear) {
     const inFeatures = (c.projSize || c.hiddenSize) * (c.bidirectional ? 2 : 1);
     const data = Int8Array.from({ length: inFeatures * outFeatures }, () => random(-128, 128));
@@ -46,9 +46,9 @@ export function modelOf(
     );
     const zeroPoints = new Int32Array(outFeatures);
     const weight = { data, outFeatures, inFeatures, perChannel: true, scales, zeroPoints };
-    // Other parameters than the LSTM gives: they are converted between the two.
+    // Other parameters than the cell gives: they are converted between the two.
     const input = random(0, 1) < 0.5
-      ? lstm.output
+      ? recurrent.output
       : perTensorAffine({ dtype: "quint8", scale: 0.011, zeroPoint: 120 });
     const output = random(0, 1) < 0.5
       ? null

@@ -269,6 +269,6 @@ Deno.test("tune() refuses what it cannot do", () => {
   assertThrows(
     () => tune(new Linear({ inFeatures: 2, outFeatures: 2 }), data, { budget: 10, qconfig }),
     RangeError,
-    "a model with an LSTM",
+    "a model with an LSTM or a GRU",
   );
 });

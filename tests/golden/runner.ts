@@ -11,6 +11,7 @@ import { concatKind } from "./kinds/concat.ts";
 import { convolutionKind } from "./kinds/convolution.ts";
 import { elementwiseKind } from "./kinds/elementwise.ts";
 import { embeddingKind } from "./kinds/embedding.ts";
+import { gruDynamicKind, gruKind } from "./kinds/gru.ts";
 import { linearKind } from "./kinds/linear.ts";
 import { linearDynamicKind, lstmDynamicKind } from "./kinds/lstm_dynamic.ts";
 import { lstmKind } from "./kinds/lstm.ts";
@@ -46,6 +47,8 @@ export const KINDS: readonly Kind[] = [
   lstmStubsKind,
   linearDynamicKind,
   lstmDynamicKind,
+  gruKind,
+  gruDynamicKind,
   torchModelsKind,
   modulesKind,
   normModelsKind,

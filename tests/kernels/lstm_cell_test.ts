@@ -154,18 +154,23 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
         );
         const x = packedInput(c.inputSize);
         integers(c.inputSize, lstm.input!).forEach((value, k) => x[k] = value);
-        const h0 = integers(size + 3, hidden);
-        const c0 = integers(hiddenSize + 2, parts.fgate_cx_igate_cgate);
+        // The second of three rows.
+        const h0 = integers(size * 3, hidden);
+        const c0 = integers(hiddenSize * 3, parts.fgate_cx_igate_cgate);
         for (const splitGates of [false, true]) {
           const h = h0.slice();
           const cell0 = c0.slice();
           const scratch = lstmScratch(hiddenSize, c.projSize, splitGates);
-          for (let t = 0; t < 3; t++) lstmStep(cell, binding, x, null, 0, h, 3, cell0, 2, scratch);
-          // What lies before the state is not touched.
-          assertEquals([...h.subarray(0, 3), ...cell0.subarray(0, 2)], [
-            ...h0.subarray(0, 3),
-            ...c0.subarray(0, 2),
-          ]);
+          for (let t = 0; t < 3; t++) {
+            lstmStep(cell, binding, x, null, 0, { h, c: cell0 }, 1, scratch);
+          }
+          // The other rows are not touched.
+          const others = (all: Float64Array, each: number) => [
+            ...all.subarray(0, each),
+            ...all.subarray(2 * each),
+          ];
+          assertEquals(others(h, size), others(h0, size));
+          assertEquals(others(cell0, hiddenSize), others(c0, hiddenSize));
           results.push([...h, ...cell0]);
         }
         assertEquals(results[0], results[1]);

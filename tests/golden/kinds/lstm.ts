@@ -11,7 +11,7 @@ import type { Engine, LinearWeight } from "../../../kernels/ops/linear.ts";
 import type { CellFunctions } from "../../../kernels/float/lstm.ts";
 import { functionsOf } from "../../../src/cells/functions.ts";
 import { LSTM_GATES, LSTM_PARTS, type LSTMQParams } from "../../../src/cells/lstm_parts.ts";
-import type { PartName } from "../../../src/cells/names.ts";
+import type { LSTMPartName } from "../../../src/cells/names.ts";
 import { LSTM } from "../../../src/modules/lstm/float.ts";
 import { FakeQuantize } from "../../../src/observer/fake_quantize.ts";
 import { FixedQParamsObserver } from "../../../src/observer/fixed.ts";
@@ -127,7 +127,7 @@ function cellPaths({ lstm }: LSTMForm): string[][] {
 }
 
 /** The paths of one part's modules: one, or four of a gated part with split gates. */
-function partPaths(cell: string, part: PartName, split: boolean): string[] {
+function partPaths(cell: string, part: LSTMPartName, split: boolean): string[] {
   const gated = LSTM_PARTS.find(({ name }) => name === part)!.gated;
   return split && gated ? LSTM_GATES.map((gate) => `${cell}.${part}.${gate}`) : [`${cell}.${part}`];
 }

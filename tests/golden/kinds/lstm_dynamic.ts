@@ -28,7 +28,7 @@ import { readWeight } from "./linear.ts";
 import { readFloatLSTM } from "./lstm.ts";
 
 const WEIGHTS: Row = {
-  operation: "dynamic LSTM and Linear, int8 weights and scales",
+  operation: "dynamic LSTM, GRU and Linear, int8 weights and scales",
   torch: "torch.ao.quantization.quantize_dynamic",
 };
 const LINEAR: Row = {
@@ -42,14 +42,16 @@ const LINEAR: Row = {
  */
 const TOLERANCE = 0.016;
 
-function convertDynamically(golden: Field, model: Module, engine: Engine): QuantizedModule {
+/** A float module quantized dynamically, as its case says. */
+export function convertDynamically(golden: Field, model: Module, engine: Engine): QuantizedModule {
   const perChannel = golden.maybe("per_channel")?.boolean() ?? false;
   const qconfig: QConfig = { ...(perChannel ? perChannelDynamicQConfig : dynamicQConfig), engine };
   const [module] = convert(prepare(model, qconfig)).modules.values();
   return module!;
 }
 
-function compareWeights(
+/** Compares int8 weights, by torch's names. */
+export function compareWeights(
   golden: Field,
   engine: Engine,
   here: Record<string, QuantizedLinear["weight"]>,

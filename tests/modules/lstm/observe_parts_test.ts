@@ -18,7 +18,7 @@ import {
 import { defaultWeightObserver, fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { CELLS } from "../../../src/cells/cells.ts";
 import { lstmCell } from "../../../src/cells/lstm_parts.ts";
-import { PART_SLOTS } from "../../../src/cells/names.ts";
+import { type LSTMPartName, PART_SLOTS } from "../../../src/cells/names.ts";
 import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
 import { lstmCases, partObservers } from "../../authoring/arbitraries.ts";
 
@@ -105,7 +105,7 @@ Deno.test("observeLSTMParts() gives a left-out part the QConfig's activation, si
   });
   for (const { observers } of lstmOf(observed).cells.flat()) {
     for (const part of lstmCell(true).parts) {
-      const observer = [observers[part.name]].flat()[0] as Observer | undefined;
+      const observer = [observers[part.name as LSTMPartName]].flat()[0] as Observer | undefined;
       if (part.name === "proj") continue;
       assertEquals(
         observer?.kind,
@@ -124,7 +124,7 @@ Deno.test("observeLSTMParts() sets each slot, also to not quantized, and a part 
       const { observers } = lstmOf(observeLSTMParts(lstm, { [slot]: observer }, { qconfig }))
         .cells[0]![0]!;
       for (const part of lstmCell(true).parts) {
-        const [own] = [observers[part.name]].flat() as (Observer | null)[];
+        const [own] = [observers[part.name as LSTMPartName]].flat() as (Observer | null)[];
         assertEquals(own?.kind, part.slot === slot ? kind : "MinMaxObserver", part.name);
       }
     }

@@ -1,0 +1,65 @@
+/**
+ * What a GRU cell is lowered to: plain data, all numbers that can be known without running.
+ *
+ * @module
+ */
+import type { ActivationTable } from "../numeric/activation.ts";
+import type { GRUCell } from "./gru_cell.ts";
+import type { Projection } from "./lstm_cell.ts";
+import { packRows, type WeightRows } from "./pack.ts";
+
+/** A cell's numbers: {@linkcode buildGRUCell} makes it ready. */
+export interface GRUCellProgram
+  extends Omit<GRUCell, "inputRows" | "hiddenRows" | "newOutput" | "tables"> {
+  /** W_ih, unit after unit, or null where projected inputs are given. */
+  readonly inputRows: WeightRows | null;
+  /** W_hh, unit after unit; without the new gate where the state is reset first. */
+  readonly hiddenRows: WeightRows;
+  /** W_hn and what takes its sums to what the new gate reads, where the state is reset first. */
+  readonly newOutput: { readonly rows: WeightRows; readonly projection: Projection } | null;
+  /** Which tables the three gates take, of a list that cells share. */
+  readonly activations: readonly number[];
+}
+
+/**
+ * Makes a cell ready to run.
+ *
+ * @param tables What {@linkcode GRUCellProgram.activations} name.
+ *
+ * @example
+ * ```ts
+ * import { buildGRUCell } from "./gru_program.ts";
+ * import { assertEquals } from "@std/assert";
+ * const rows = {
+ *   data: new Int8Array(12),
+ *   sums: new Int32Array(6),
+ *   largest: 0,
+ *   count: 3,
+ *   length: 1,
+ *   each: 1,
+ * } as const;
+ * const cell = buildGRUCell({
+ *   hiddenSize: 1,
+ *   inputRows: null,
+ *   inputProjection: null,
+ *   hiddenRows: rows,
+ *   newOutput: null,
+ *   complementedUpdate: false,
+ *   activations: [],
+ * }, []);
+ * assertEquals(cell.hiddenRows.length, 4);
+ * ```
+ */
+export function buildGRUCell(
+  cell: GRUCellProgram,
+  tables: readonly ActivationTable[],
+): GRUCell {
+  const { inputRows, newOutput, activations } = cell;
+  return {
+    ...cell,
+    inputRows: inputRows && packRows(inputRows),
+    hiddenRows: packRows(cell.hiddenRows),
+    newOutput: newOutput && { ...newOutput, rows: packRows(newOutput.rows) },
+    tables: activations.map((i) => tables[i]!),
+  };
+}

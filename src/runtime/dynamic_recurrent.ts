@@ -1,0 +1,171 @@
+/**
+ * Running recurrent modules with dynamic quantization.
+ *
+ * @module
+ */
+import type { CellActivation } from "../../kernels/float/lstm.ts";
+import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
+import { clamp, MAX_FLOAT32, saturateFloat32 } from "../../kernels/numeric/requantize.ts";
+import { DynamicRows } from "./dynamic_rows.ts";
+import {
+  type Call,
+  type ModuleInstance,
+  type ModuleState,
+  type NodeProgram,
+  reserveBetween,
+  type Values,
+} from "./kind.ts";
+
+/** One layer and direction of a dynamic recurrent module. */
+export interface DynamicCellProgram {
+  /** int8 [gates * hiddenSize, width of the input] */
+  readonly weightIh: LinearWeight;
+  /** int8 [gates * hiddenSize, hiddenSize] */
+  readonly weightHh: LinearWeight;
+  /** [gates * hiddenSize] or null. */
+  readonly biasIh: Float32Array | null;
+  /** [gates * hiddenSize] or null. */
+  readonly biasHh: Float32Array | null;
+}
+
+/** A dynamic recurrent module's numbers. */
+export interface DynamicRecurrentProgram extends NodeProgram {
+  /** Whose rounding it has. */
+  readonly engine: Engine;
+  /** Width of the hidden state. */
+  readonly hiddenSize: number;
+  /** By layer, then direction. */
+  readonly cells: readonly (readonly DynamicCellProgram[])[];
+}
+
+/**
+ * The rest of a step of one row once both projections are there: replaces its states.
+ *
+ * @param units Where the row's states begin.
+ */
+export type FinishStep = (
+  igates: Float32Array,
+  inputOffset: number,
+  hgates: Float32Array,
+  hiddenOffset: number,
+  state: ModuleState,
+  units: number,
+) => void;
+
+/** Whether what a function gives has bounds. */
+export function isBounded(activation: CellActivation): boolean {
+  return activation === "tanh" || activation === "sigmoid";
+}
+
+/**
+ * A function that gives the largest value of sums that float32 does not hold, where it has no
+ * bounds.
+ */
+export function saturating(name: CellActivation, f: (x: number) => number): (x: number) => number {
+  return isBounded(name) ? f : (x) => clamp(f(x), -MAX_FLOAT32, MAX_FLOAT32);
+}
+
+/** One layer and direction. */
+interface DynamicCell {
+  readonly ih: DynamicRows;
+  readonly hh: DynamicRows;
+}
+
+/** A dynamic recurrent module made ready. */
+export class DynamicRecurrent implements ModuleInstance {
+  readonly infallible = true;
+  readonly mixesSteps = true;
+  readonly #hiddenSize: number;
+  readonly #cells: readonly (readonly DynamicCell[])[];
+  readonly #finish: FinishStep;
+  readonly #between: Float64Array[] = [];
+
+  constructor({ engine, hiddenSize, cells }: DynamicRecurrentProgram, finish: FinishStep) {
+    this.#hiddenSize = hiddenSize;
+    this.#finish = finish;
+    this.#cells = cells.map((layer) =>
+      layer.map(({ weightIh, weightHh, biasIh, biasHh }) => ({
+        ih: new DynamicRows(engine, weightIh, biasIh),
+        hh: new DynamicRows(engine, weightHh, biasHh),
+      }))
+    );
+  }
+
+  reserve(batch: number, steps: number): number {
+    const size = batch * steps * this.#hiddenSize * this.#cells[0]!.length;
+    let bytes = reserveBetween(this.#between, this.#cells.length, size);
+    for (const { ih, hh } of this.#cells.flat()) {
+      bytes += ih.reserve(batch * steps) + hh.reserve(batch);
+    }
+    return bytes;
+  }
+
+  process(state: ModuleState, inputs: readonly Values[], out: Values, call: Call): void {
+    const last = this.#cells.length - 1;
+    for (let l = 0; l <= last; l++) {
+      const from = l === 0 ? inputs[0]! : this.#between[(l - 1) & 1]!;
+      const to = l === last ? out : this.#between[l & 1]!;
+      for (let d = 0; d < this.#cells[l]!.length; d++) {
+        this.#run(state, l, d, from, to, call);
+      }
+    }
+  }
+
+  /**
+   * One layer and direction, as torch on a CPU: the whole sequence is projected at once, so that
+   * its steps share a range; the hidden states of the rows that have a step share one a step.
+   */
+  #run(
+    state: ModuleState,
+    l: number,
+    d: number,
+    x: Values,
+    out: Values,
+    { steps, batch, lengths }: Call,
+  ): void {
+    const hiddenSize = this.#hiddenSize;
+    const directions = this.#cells[l]!.length;
+    const { ih, hh } = this.#cells[l]![d]!;
+    const { inFeatures, outFeatures: gates } = ih.weight;
+    const first = (l * directions + d) * batch;
+    const h = state.h as Float64Array;
+    let rows = 0;
+    for (let row = 0; row < steps * batch; row++) {
+      if (lengths !== null && Math.floor(row / batch) >= lengths[row % batch]!) continue;
+      for (let k = 0; k < inFeatures; k++) {
+        ih.x[rows * inFeatures + k] = x[row * inFeatures + k]!;
+      }
+      rows++;
+    }
+    ih.run(rows);
+    // A cell's parts saturate: the sum of two infinities could be NaN.
+    saturateFloat32(ih.y);
+    // Where the projected rows of the current step begin.
+    let at = d === 0 ? 0 : rows;
+    for (let i = 0; i < steps; i++) {
+      const t = d === 0 ? i : steps - 1 - i;
+      let active = 0;
+      for (let b = 0; b < batch; b++) {
+        if (lengths !== null && t >= lengths[b]!) continue;
+        for (let k = 0; k < hiddenSize; k++) {
+          hh.x[active * hiddenSize + k] = h[(first + b) * hiddenSize + k]!;
+        }
+        active++;
+      }
+      hh.run(active);
+      saturateFloat32(hh.y);
+      if (d === 1) at -= active;
+      for (let b = 0, a = 0; b < batch; b++) {
+        if (lengths !== null && t >= lengths[b]!) continue;
+        const index = first + b;
+        const to = ((t * batch + b) * directions + d) * hiddenSize;
+        const units = index * hiddenSize;
+        this.#finish(ih.y, (at + a) * gates, hh.y, a * gates, state, units);
+        for (let k = 0; k < hiddenSize; k++) out[to + k] = h[units + k]!;
+        state.fresh![index] = 0;
+        a++;
+      }
+      if (d === 0) at += active;
+    }
+  }
+}
