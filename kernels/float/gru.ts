@@ -4,7 +4,7 @@
  * @module
  */
 import { floatFunction } from "../numeric/float_functions.ts";
-import { linearFloat32 } from "./linear.ts";
+import { type FloatLinear, type LinearMaker, plainLinear } from "./linears.ts";
 import type { CellActivation, GateActivation } from "./lstm.ts";
 
 /** What GRUs of different origin compute differently. */
@@ -88,9 +88,8 @@ export interface FloatGRUCell {
   readonly resetAfter: boolean;
   readonly complementedUpdate: boolean;
   readonly functions: FloatGRUFunctions;
-  /** W_ih x + b_ih and W_hh h + b_hh, [3 * hiddenSize] each, and the reset gate times h. */
+  /** W_hh h + b_hh, [3 * hiddenSize], and the reset gate times h. */
   readonly scratch: {
-    readonly igates: Float32Array;
     readonly hgates: Float32Array;
     readonly reset: Float32Array;
   };
@@ -104,7 +103,7 @@ export interface FloatGRUCell {
  * ```ts
  * import { floatGRUCell } from "./gru.ts";
  * import { assertEquals } from "@std/assert";
- * assertEquals(floatGRUCell(3).scratch.igates.length, 9);
+ * assertEquals(floatGRUCell(3).scratch.hgates.length, 9);
  * ```
  */
 export function floatGRUCell(
@@ -118,58 +117,92 @@ export function floatGRUCell(
     complementedUpdate,
     functions: floatGRUFunctions(conventions),
     scratch: {
-      igates: new Float32Array(3 * hiddenSize),
       hgates: new Float32Array(3 * hiddenSize),
       reset: new Float32Array(hiddenSize),
     },
   };
 }
 
+/** The linear operators of a cell. */
+export interface GRULinears {
+  /** W_ih x + b_ih */
+  readonly ih: FloatLinear;
+  /** W_hh h + b_hh, of the reset and update gate alone where `hn` is there. */
+  readonly hh: FloatLinear;
+  /** W_hn h + b_hn, where the reset gate multiplies h itself; null elsewhere. */
+  readonly hn: FloatLinear | null;
+}
+
 /**
- * One step of one batch row of torch.nn.GRU: r, z = sigmoid of W_ih x + b_ih + W_hh h + b_hh, n =
- * tanh(W_in x + b_in + r (W_hn h + b_hn)); h = (h - n) z + n. Every operation's result is rounded
- * to float32. A cell may have other conventions.
+ * The linear operators of a cell.
  *
- * @param x float32; the input [inputSize] starts at `offset`.
+ * @param make Makes them; by default they read the weights at each call.
+ *
+ * @example
+ * ```ts
+ * import { gruLinears } from "./gru.ts";
+ * import { assertEquals } from "@std/assert";
+ * const zeros = new Float32Array(3);
+ * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null };
+ * assertEquals(gruLinears(weights, 1, 1, true).hn, null);
+ * ```
+ */
+export function gruLinears(
+  { weightIh, weightHh, biasIh, biasHh }: GRUWeights,
+  inputSize: number,
+  hiddenSize: number,
+  resetAfter: boolean,
+  make: LinearMaker = plainLinear,
+): GRULinears {
+  const gated = (resetAfter ? 3 : 2) * hiddenSize;
+  const rest = weightHh.subarray(gated * hiddenSize);
+  return {
+    ih: make(weightIh, biasIh, inputSize, 3 * hiddenSize),
+    hh: make(
+      weightHh.subarray(0, gated * hiddenSize),
+      biasHh && biasHh.subarray(0, gated),
+      hiddenSize,
+      gated,
+    ),
+    hn: resetAfter ? null : make(rest, biasHh && biasHh.subarray(gated), hiddenSize, hiddenSize),
+  };
+}
+
+/**
+ * One step of one batch row of torch.nn.GRU once W_ih x + b_ih is there: r, z = sigmoid of that +
+ * W_hh h + b_hh, n = tanh(W_in x + b_in + r (W_hn h + b_hn)); h = (h - n) z + n. Every operation's
+ * result is rounded to float32. A cell may have other conventions.
+ *
+ * @param igates W_ih x + b_ih: [3 * hiddenSize] at `offset`.
  * @param h The hidden state [hiddenSize], replaced.
  *
  * @example
  * ```ts
- * import { floatGRUCell, gruStepFloat32 } from "./gru.ts";
+ * import { floatGRUCell, gruLinears, gruStepFloat32 } from "./gru.ts";
  * import { assertEquals } from "@std/assert";
  * const zeros = new Float32Array(3);
  * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null };
- * const x = Float32Array.of(1), h = Float32Array.of(8);
- * gruStepFloat32(floatGRUCell(1), weights, 1, x, 0, h);
+ * const h = Float32Array.of(8);
+ * gruStepFloat32(floatGRUCell(1), gruLinears(weights, 1, 1, true), zeros, 0, h);
  * assertEquals(h[0], 4);
  * ```
  */
 export function gruStepFloat32(
   cell: FloatGRUCell,
-  weights: GRUWeights,
-  inputSize: number,
-  x: Float32Array,
+  { hh, hn }: Pick<GRULinears, "hh" | "hn">,
+  igates: Float32Array,
   offset: number,
   h: Float32Array,
 ): void {
-  const { hiddenSize, resetAfter, functions: { gate }, scratch } = cell;
-  const { igates, hgates, reset } = scratch;
-  const { weightIh, weightHh, biasIh, biasHh } = weights;
-  const rows = 3 * hiddenSize;
-  linearFloat32(x, offset, weightIh, biasIh, inputSize, rows, igates, 0);
-  if (resetAfter) {
-    linearFloat32(h, 0, weightHh, biasHh, hiddenSize, rows, hgates, 0);
-  } else {
-    const gated = 2 * hiddenSize;
-    linearFloat32(h, 0, weightHh, biasHh, hiddenSize, gated, hgates, 0);
+  const { hiddenSize, functions: { gate }, scratch: { hgates, reset } } = cell;
+  hh(h, 0, hgates, 0);
+  if (hn !== null) {
     for (let j = 0; j < hiddenSize; j++) {
-      reset[j] = gate(Math.fround(igates[j]! + hgates[j]!)) * h[j]!;
+      reset[j] = gate(Math.fround(igates[offset + j]! + hgates[j]!)) * h[j]!;
     }
-    const newWeight = weightHh.subarray(gated * hiddenSize);
-    const newBias = biasHh && biasHh.subarray(gated);
-    linearFloat32(reset, 0, newWeight, newBias, hiddenSize, hiddenSize, hgates, gated);
+    hn(reset, 0, hgates, 2 * hiddenSize);
   }
-  finishGRUStepFloat32(cell, igates, 0, hgates, 0, h, 0);
+  finishGRUStepFloat32(cell, igates, offset, hgates, 0, h, 0);
 }
 
 /**

@@ -6,6 +6,7 @@
 import {
   floatGRUCell,
   type GRUConventions,
+  gruLinears,
   gruStepFloat32,
   type GRUWeights,
 } from "../../../kernels/float/gru.ts";
@@ -102,13 +103,20 @@ export class GRU extends FloatRecurrent<GRUWeights> implements GRUConventions {
     state?: Tensor,
     options: RecurrentForwardOptions = {},
   ): [y: Tensor, h: Tensor] {
-    const cell = floatGRUCell(this.hiddenSize, this);
+    const { hiddenSize, resetAfter } = this;
+    const cell = floatGRUCell(hiddenSize, this);
     const states = state === undefined ? undefined : [state];
     const [y, [h]] = this.runSequence(
       x,
       states,
       options,
-      (weights, size, from, at, [h]) => gruStepFloat32(cell, weights, size, from, at, h!),
+      (weights, size, from, count, make) => {
+        const linears = gruLinears(weights, size, hiddenSize, resetAfter, make);
+        // What reads x does not wait for other steps.
+        const igates = new Float32Array(count * 3 * hiddenSize);
+        linears.ih(from, 0, igates, 0, count);
+        return (row, [h]) => gruStepFloat32(cell, linears, igates, row * 3 * hiddenSize, h!);
+      },
     );
     return [y, h!];
   }
