@@ -7,6 +7,7 @@
 import { INPUT } from "../../core/topology.ts";
 import { Graph, type GraphChild } from "../../modules/graph.ts";
 import type { Module } from "../../modules/module.ts";
+import { GRU } from "../../modules/gru/float.ts";
 import { LSTM } from "../../modules/lstm/float.ts";
 import { Linear } from "../../modules/linear/float.ts";
 import type { Initial, LinearPart, Part, RecurrentPart } from "./values.ts";
@@ -93,8 +94,8 @@ export function joinLayers(outputs: readonly Part[]): Layers {
 }
 
 function makeRecurrent(part: RecurrentPart, batchFirst: boolean): Module {
-  const { inputSize, hiddenSize, bidirectional, options, cells } = part;
-  const module = new LSTM({
+  const { kind, inputSize, hiddenSize, bidirectional, options, cells } = part;
+  const sizes = {
     inputSize,
     hiddenSize,
     numLayers: cells.length,
@@ -102,7 +103,8 @@ function makeRecurrent(part: RecurrentPart, batchFirst: boolean): Module {
     bidirectional,
     batchFirst,
     ...options,
-  });
+  };
+  const module = kind === "GRU" ? new GRU(sizes) : new LSTM(sizes);
   module.cells.forEach((layer, l) =>
     layer.forEach((cell, d) => {
       const given = cells[l]![d]!;

@@ -403,7 +403,7 @@ function dropout(node: NodeContext): OnnxValue {
 
 /** What messages say of the operators that are imported: their names would be too many. */
 export const SUPPORTED: string =
-  "LSTM, Conv, pooling, Gemm, MatMul, Add, Gather, Concat, activations, Softmax, " +
+  "LSTM, GRU, Conv, pooling, Gemm, MatMul, Add, Gather, Concat, activations, Softmax, " +
   "normalization, ReduceMean and ReduceMax, what moves axes, what computes shapes, or quantized ones";
 
 /** The operators that are imported, by name; those of com.microsoft behind that. */
@@ -426,6 +426,7 @@ export const OPERATORS: ReadonlyMap<string, Operator> = new Map<string, Operator
   ["Gemm", gemm],
   ["GlobalAveragePool", globalPool(MeanOverTime)],
   ["GlobalMaxPool", globalPool(MaxOverTime)],
+  ["GRU", recurrent],
   [
     "HardSigmoid",
     pointwise((node) =>

@@ -259,7 +259,10 @@ export function recurrent(node: NodeContext): readonly OnnxValue[] {
     inputSize: x.backward ? 2 * inputSize : inputSize,
     hiddenSize: hidden,
     bidirectional: directions === 2 || isReverse,
-    options: functionsOf(node, kind, directions),
+    options: {
+      ...functionsOf(node, kind, directions),
+      ...kind === "GRU" && { resetAfter: node.number("linear_before_reset", 0) !== 0 },
+    },
     // A module runs forward, or both ways: of both the first half is not read, and has the same
     // weights for its values to have the same range.
     cells: [isReverse ? [...cells, ...cells] : cells],

@@ -148,7 +148,7 @@ export interface RecurrentPart {
   readonly hiddenSize: number;
   readonly bidirectional: boolean;
   /** What else it is made with, but for the layout. */
-  readonly options: Partial<CellFunctions>;
+  readonly options: Partial<CellFunctions> & { readonly resetAfter?: boolean };
   /** By layer and direction. */
   readonly cells: readonly (readonly CellWeights[])[];
   /** By slot and layer. */

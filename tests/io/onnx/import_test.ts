@@ -202,7 +202,7 @@ Deno.test("the first node that is not known is named, with what is", () => {
   const error = assertThrows(
     () => importOnnx(file),
     RangeError,
-    'node "y/Einsum" (Einsum): expected LSTM, Conv',
+    'node "y/Einsum" (Einsum): expected LSTM, GRU',
   );
   assert(error.message.includes("(`cut` and `outputs` leave parts of a graph out)"));
   assert(!error.message.includes("…"), error.message);

@@ -12,8 +12,8 @@ import {
 import { type ImportedOnnx, importOnnx } from "@splitgate/splitgate/import/onnx";
 import { invalidFiles, type ModelFile, modelFiles } from "./models.ts";
 
-/** Files that are written out step by step, without a recurrent node, and of GRU. */
-const UNROLLED = /unrolled|gru/;
+/** A file that is written out step by step, without a recurrent node. */
+const UNROLLED = /unrolled/;
 
 type Reference = ModelFile["reference"];
 
