@@ -21,6 +21,9 @@ export interface Gates {
 /** Keras i f c o, as PyTorch; Keras 1 i c f o. */
 export const LSTM_GATES: Gates = { order: [0, 1, 2, 3], keras1: [0, 2, 1, 3] };
 
+/** Keras z r h, PyTorch r z n; Keras 1 z r h. */
+export const GRU_GATES: Gates = { order: [1, 0, 2], keras1: [0, 1, 2] };
+
 /** Weights of a direction of a layer, by PyTorch's names without the layer's suffix. */
 export interface CellTensors {
   readonly inputSize: number;

@@ -235,6 +235,11 @@ const ROWS: Readonly<Record<string, Import>> = {
   },
 };
 
+/** What messages say of the layers that are imported: all their classes would be too many. */
+export const SUPPORTED: string = "LSTM, GRU, Bidirectional, TimeDistributed, Embedding, Dense, " +
+  "Conv1D, pooling, ZeroPadding1D, Flatten, activations, normalizations, Add, Concatenate, Masking " +
+  "or dropout (the option cut imports a part)";
+
 /** Makes modules of each class of layers. */
 export const LAYERS: Readonly<Record<string, Import>> = {
   ...ROWS,
@@ -246,11 +251,13 @@ export const LAYERS: Readonly<Record<string, Import>> = {
   Concatenate: concatenate,
   Conv1D: convolution,
   Convolution1D: convolution,
+  CuDNNGRU: recurrent,
   CuDNNLSTM: recurrent,
   Embedding: embedding,
   Flatten: flattening,
   GaussianDropout: nothing,
   GaussianNoise: nothing,
+  GRU: recurrent,
   GlobalAveragePooling1D: overTime(() => new MeanOverTime({ batchFirst: true })),
   GlobalMaxPooling1D: overTime(() => new MaxOverTime({ batchFirst: true })),
   LSTM: recurrent,

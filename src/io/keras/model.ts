@@ -10,7 +10,7 @@ import { Graph } from "../../modules/graph.ts";
 import type { ImportedModel } from "../imported_model.ts";
 import { Builder, type Flow } from "./builder.ts";
 import { fieldOf, type KerasConfig, type KerasLayer, readConfig, tensorsIn } from "./config.ts";
-import { LAYERS } from "./layers.ts";
+import { LAYERS, SUPPORTED } from "./layers.ts";
 import type { KerasFile } from "./weights.ts";
 
 /** Where an imported model begins and ends. */
@@ -152,8 +152,7 @@ export function importLayers(file: KerasFile, options: ImportLayersOptions): Imp
     const begins = name === from || own.length === 0;
     const inputs = begins ? [start(layer)] : own.map(visit);
     if (!Object.hasOwn(LAYERS, className) && !(begins && className === INPUT_LAYER)) {
-      const expected = `a layer of ${Object.keys(LAYERS).join(", ")}, or the option cut`;
-      failRange(`layer ${name} (${className})`, expected, className);
+      failRange(`layer ${name} (${className})`, SUPPORTED, className);
     }
     const weights = file.weights.get(name) ?? [];
     const rounded = weights.filter(({ dtype }) => ROUNDED.test(dtype));

@@ -3,15 +3,18 @@
  *
  * @module
  */
+import type { CellActivation, GateActivation } from "../../../kernels/float/lstm.ts";
 import { failRange } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { FinalHidden } from "../../modules/final_hidden/float.ts";
+import { GRU } from "../../modules/gru/float.ts";
 import { LastStep } from "../../modules/last_step/float.ts";
 import { LSTM } from "../../modules/lstm/float.ts";
+import type { Module } from "../../modules/module.ts";
 import { type Flow, sizeOf, withSize } from "./builder.ts";
 import { flag, type LayerCall, nameOf, projectedOf, refuse } from "./call.ts";
-import { type CellTensors, cellTensors, type Gates, LSTM_GATES } from "./cells.ts";
-import { fieldOf, type KerasLayer, readLayer } from "./config.ts";
+import { type CellTensors, cellTensors, type Gates, GRU_GATES, LSTM_GATES } from "./cells.ts";
+import { fieldOf, type JsonObject, type KerasLayer, readLayer } from "./config.ts";
 import { cellActivation, gateActivation, isKeras3 } from "./functions.ts";
 import type { KerasWeight } from "./weights.ts";
 
@@ -19,11 +22,32 @@ import type { KerasWeight } from "./weights.ts";
 interface RecurrentClass {
   readonly gates: Gates;
   readonly cudnn: boolean;
+  /** Makes its module. */
+  make(options: CellOptions, config: JsonObject, cudnn: boolean): Module;
 }
 
+/** What both modules are made with. */
+interface CellOptions {
+  readonly inputSize: number;
+  readonly hiddenSize: number;
+  readonly bias: boolean;
+  readonly bidirectional: boolean;
+  readonly batchFirst: true;
+  readonly gateActivation?: GateActivation;
+  readonly activation?: CellActivation;
+}
+
+const makeLSTM = (options: CellOptions) => new LSTM(options);
+
+/** Keras' GRU multiplies h by the reset gate first, unless reset_after or CuDNN says otherwise. */
+const makeGRU = (options: CellOptions, config: JsonObject, cudnn: boolean) =>
+  new GRU({ ...options, resetAfter: cudnn || flag(fieldOf(config, "reset_after")) });
+
 const RECURRENT: Readonly<Record<string, RecurrentClass>> = {
-  LSTM: { gates: LSTM_GATES, cudnn: false },
-  CuDNNLSTM: { gates: LSTM_GATES, cudnn: true },
+  LSTM: { gates: LSTM_GATES, cudnn: false, make: makeLSTM },
+  CuDNNLSTM: { gates: LSTM_GATES, cudnn: true, make: makeLSTM },
+  GRU: { gates: GRU_GATES, cudnn: false, make: makeGRU },
+  CuDNNGRU: { gates: GRU_GATES, cudnn: true, make: makeGRU },
 };
 
 /** Adds a module for a recurrent layer's one or two directions, and what ends its time. */
@@ -36,7 +60,7 @@ function recurrentModule(
   const { layer, builder, version } = call;
   const { config, className } = inner;
   const at = nameOf(layer);
-  const { gates, cudnn } = RECURRENT[className]!;
+  const { gates, cudnn, make } = RECURRENT[className]!;
   refuse(layer, config, { time_major: false });
   const bias = fieldOf(config, "use_bias") !== false;
   const cells = directions.map((weights) => cellTensors(at, weights, flow, { gates, cudnn, bias }));
@@ -46,17 +70,21 @@ function recurrentModule(
   }
   const gateDefault = isKeras3(version) ? "sigmoid" : "hard_sigmoid";
   const gate = fieldOf(config, "recurrent_activation", "inner_activation") ?? gateDefault;
-  const module = new LSTM({
-    inputSize,
-    hiddenSize: units,
-    bias,
-    bidirectional: second !== undefined,
-    batchFirst: true,
-    ...cudnn ? {} : {
-      gateActivation: gateActivation(`${at}.recurrent_activation`, gate, version),
-      activation: cellActivation(`${at}.activation`, fieldOf(config, "activation") ?? "tanh"),
+  const module = make(
+    {
+      inputSize,
+      hiddenSize: units,
+      bias,
+      bidirectional: second !== undefined,
+      batchFirst: true,
+      ...cudnn ? {} : {
+        gateActivation: gateActivation(`${at}.recurrent_activation`, gate, version),
+        activation: cellActivation(`${at}.activation`, fieldOf(config, "activation") ?? "tanh"),
+      },
     },
-  });
+    config,
+    cudnn,
+  );
   const tensors: Record<string, Tensor> = {};
   cells.forEach(({ weightIh, weightHh, biases }, d) => {
     const suffix = d === 0 ? "_l0" : "_l0_reverse";
@@ -122,7 +150,13 @@ export function bidirectional(call: LayerCall): Flow {
   const backward = fieldOf(config, "backward_layer");
   if (backward !== undefined && backward !== null) {
     const other = readLayer(`${at}.backward_layer`, backward);
-    const keys = ["use_bias", "activation", "recurrent_activation", "return_sequences", "units"];
+    const keys = [
+      "use_bias",
+      "activation",
+      "recurrent_activation",
+      "return_sequences",
+      "reset_after",
+    ];
     const text = ({ className, config }: KerasLayer) =>
       JSON.stringify([className, ...keys.map((key) => fieldOf(config, key))]);
     if (text(other) !== text(inner)) {

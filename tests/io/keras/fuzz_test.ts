@@ -30,7 +30,7 @@ Deno.test("no file of Keras cut short is read past its end", () => {
 });
 
 Deno.test("a config with other values of any field is imported, or refused by a named error", () => {
-  for (const name of ["both", "conv", "functional", "norm"]) {
+  for (const name of ["both", "conv", "functional", "gru", "norm"]) {
     const file = readKeras(read(`keras-made/${name}.keras`));
     const run = () => readsOrRefuses(() => importLayers(file, { masking: "lengths" }));
     const fields = tryOtherValues(file.config as object, run);

@@ -16,7 +16,7 @@ import { assertClose, inputOf, read, references } from "./models.ts";
 const AGREEMENT = 0.98;
 
 /** Rows that models are calibrated on. */
-const CALIBRATION = 24;
+const CALIBRATION = 64;
 
 /** A model of TensorFlow.js: its JSON and its shards. */
 function tfjs(name: string): [json: string, shards: Map<string, Uint8Array>] {
@@ -28,14 +28,17 @@ function tfjs(name: string): [json: string, shards: Map<string, Uint8Array>] {
 
 const LOGITS = { cut: { activation: false } } as const;
 
+const TFJS = ["lstm-chars", "lstm-chars-uint8", "bilstm-gru-sensors", "bilstm-gru-sensors-uint8"];
+
 /** Models by the folder and name of their references. */
 const IMPORTED: Record<string, () => Graph> = {
   ...Object.fromEntries(
-    ["lstm-chars", "lstm-chars-uint8"].map((name) => [
+    TFJS.map((name) => [
       `tfjs-made/${name}/${name}`,
       () => importTfjs(...tfjs(name), LOGITS).model,
     ]),
   ),
+  "ao_gru_a/ao_gru_a": () => importKeras(read("ao_gru_a/gru_model.keras"), { cut: "dense" }).model,
   "network_intrusion/network_intrusion": () =>
     importKeras(read("network_intrusion/cnn_lstm_unsw_finetuned.h5"), LOGITS).model,
 };
@@ -127,4 +130,11 @@ Deno.test("astrorapid: without the steps that Masking skips, each used step give
     all += steps.length;
   }
   assert(all > 1000 && same >= AGREEMENT * all, `${same} of ${all}`);
+});
+
+Deno.test("ao_gru_a: the whole model gives the reference's directions", () => {
+  const tensors = references("ao_gru_a/ao_gru_a.reference.safetensors");
+  const { model } = importKeras(read("ao_gru_a/gru_model.keras"));
+  const y = model.forward(inputOf(tensors.get("x")!));
+  assertClose("ao_gru_a", y, tensors.get("y_final")!, 1e-5);
 });
