@@ -102,7 +102,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       preset: { value: "NAME", what: "accurate (the default), int8x16, fbgemm, x86, qnnpack" },
       qconfig: {
         value: "Q.json",
-        what: '{ "global": PRESET, "kinds": { "Linear": null }, "modules": {...} }; null: float32',
+        what: '{ "global": PRESET, "kinds": { KIND: PRESET }, "modules": {...} }; null is float32',
       },
       "split-gates": { what: "each gate has a Linear and an add of its own" },
       program: { value: "FILE", what: "also compile it for ./runtime" },

@@ -6,7 +6,7 @@
 import type { BytesSource } from "../../core/bytes.ts";
 import { checkOptions } from "../../core/check.ts";
 import { checkBoolean, failRange, failType, show } from "../../core/errors.ts";
-import { type Checkpoint, readCheckpoint, TorchTensor } from "./checkpoint.ts";
+import { readCheckpoint, TorchTensor } from "./checkpoint.ts";
 import { Global, Opaque } from "./pickle.ts";
 
 /** Options of {@linkcode readTorch}. */
@@ -33,7 +33,7 @@ export interface TorchValue {
 /** What a file of torch.save holds. */
 export interface TorchFile {
   /** "zip", or "legacy" as before torch 1.6. */
-  readonly format: Checkpoint["format"];
+  readonly format: "zip" | "legacy";
   /** Where the state dict stands: keys joined by dots; empty if it is all of the file. */
   readonly key: string;
   /** The state dict, in its order. */
