@@ -24,12 +24,12 @@ import {
   type DataSet,
   jsonLines,
   jsonSequence,
-  readData,
   type Results,
   resultsFile,
   type Sequence,
 } from "./data.ts";
-import { checkOutputs, CommandError, readText, writeWhole } from "./files.ts";
+import { CommandError } from "./error.ts";
+import { checkOutputs, readText, writeWhole } from "./files.ts";
 import { type Host, Progress } from "./host.ts";
 import {
   floatModel,
@@ -37,11 +37,11 @@ import {
   type ImportFlags,
   type ModelFile,
   quantizedRunnable,
-  readModelFile,
   runAll,
   type Runnable,
   runnable,
 } from "./models.ts";
+import { readData, readModelFile } from "./read.ts";
 
 /** Values of a command's options. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
@@ -70,13 +70,17 @@ const OUTPUT_WORDS = ({ outputs }: Pick<Runnable, "outputs">) =>
 
 const text = (flags: Flags, name: string) => flags[name] as string | undefined;
 
-function importFlags(flags: Flags): ImportFlags {
+async function importFlags(flags: Flags): Promise<ImportFlags> {
+  const contents = async (name: string) => {
+    const path = text(flags, name);
+    return path === undefined ? undefined : await readText(path);
+  };
   return {
-    architecture: text(flags, "architecture"),
+    architecture: await contents("architecture"),
     prefix: text(flags, "prefix"),
     key: text(flags, "key"),
     cut: text(flags, "cut"),
-    config: text(flags, "config"),
+    config: await contents("config"),
     masking: text(flags, "masking"),
     ...flags.strict === true && { strict: true },
   };
@@ -166,7 +170,7 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
   if (draft !== undefined) {
     throw new CommandError(`--draft: is for files that hold no graph, and ${path} holds one`);
   }
-  const model = await runnable(path!, importFlags(flags));
+  const model = await runnable(await readModelFile(path!), await importFlags(flags));
   const { input, outputs, notes } = model;
   const modules = model.model instanceof Graph || model.model instanceof QuantizedModel
     ? modulesTable(model.model)
@@ -194,7 +198,7 @@ export async function importFile({ files: [path], flags }: Invocation): Promise<
   const architecture = text(flags, "architecture");
   checkOutputs([output], [path, architecture, text(flags, "config")]);
   const file = await readModelFile(path!);
-  const source = await floatModel(file, importFlags(flags));
+  const source = await floatModel(file, await importFlags(flags));
   const bytes = saveFloatModel(source.model);
   await writeWhole(output, bytes);
   const model = floatRunnable(file, source);
@@ -354,7 +358,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
     throw new CommandError(`--preset: expected one of ${PRESET_NAMES.join(", ")}, got ${preset}`);
   }
   const file = await readModelFile(path!);
-  const source = await floatModel(file, importFlags(flags));
+  const source = await floatModel(file, await importFlags(flags));
   const float = floatRunnable(file, source);
   const data = await readData(calibration, float.input);
   const tested = test === undefined ? null : await readData(test, float.input);
@@ -418,7 +422,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
 export async function runFile({ files: [path, data], flags, host }: Invocation): Promise<Report> {
   const output = text(flags, "output");
   checkOutputs([output], [path, data]);
-  const model = await runnable(path!, importFlags(flags));
+  const model = await runnable(await readModelFile(path!), await importFlags(flags));
   if (data === undefined || data === "-") {
     if (output !== undefined) throw new CommandError("-o: standard input is answered line by line");
     let line = 0;
@@ -449,8 +453,8 @@ export async function runFile({ files: [path, data], flags, host }: Invocation):
 
 /** compare A B --data D */
 export async function compareFiles({ files: [a, b], flags, host }: Invocation): Promise<Report> {
-  const first = await runnable(a!);
-  const second = await runnable(b!);
+  const first = await runnable(await readModelFile(a!));
+  const second = await runnable(await readModelFile(b!));
   const path = text(flags, "data")!;
   if (first.input.vocabulary > 0 !== second.input.vocabulary > 0) {
     throw new CommandError(
@@ -501,7 +505,7 @@ export async function tuneFile({ files: [path], flags }: Invocation): Promise<Re
   checkOutputs([output], [path, calibration, text(flags, "architecture")]);
   const budget = number(flags, "budget", NaN, 0);
   const file = await readModelFile(path!);
-  const source = await floatModel(file, importFlags(flags));
+  const source = await floatModel(file, await importFlags(flags));
   const data = await readData(calibration, floatRunnable(file, source).input);
   const splitGates = flags["split-gates"] === true;
   const result = tune(source.model, data.sequences, { budget, splitGates });
@@ -526,7 +530,7 @@ const WARM_UP_MS = 100;
 export async function benchFile({ files: [path], flags }: Invocation): Promise<Report> {
   const seconds = number(flags, "seconds", BENCH_SECONDS, 0.01);
   const steps = Math.round(number(flags, "steps", 100, 1));
-  const model = await runnable(path!);
+  const model = await runnable(await readModelFile(path!));
   const { size, vocabulary } = model.input;
   // Any values do: no kernel's time depends on them.
   const sequence: Sequence = vocabulary > 0

@@ -1,5 +1,6 @@
 /**
- * Data files: sequences in, results out. What a file is, its contents and its name say.
+ * Data files: sequences in, results out. What a file is, its contents and its name say. Knows no
+ * file system: a page reads data by this too.
  *
  * @module
  */
@@ -9,7 +10,7 @@ import type { SafetensorsArray } from "../io/dtypes.ts";
 import { parseSafetensors } from "../io/safetensors.ts";
 import { writeSafetensors } from "../io/safetensors_write.ts";
 import { unzip } from "../io/torch/zip.ts";
-import { CommandError, readBytes } from "./files.ts";
+import { CommandError } from "./error.ts";
 import { readNpy, writeNpy } from "./npy.ts";
 
 /** A sequence: token ids, or the values of its steps one after the other. */
@@ -167,9 +168,8 @@ function fromTensors(
   };
 }
 
-/** Reads a data file: .npy, .npz, .safetensors, .csv, or JSON lines. */
-export async function readData(path: string, input: InputShape): Promise<DataSet> {
-  const bytes = await readBytes(path);
+/** Reads the bytes of a data file: .npy, .npz, .safetensors, .csv, or JSON lines. */
+export function parseData(path: string, bytes: Uint8Array, input: InputShape): DataSet {
   const start = String.fromCharCode(...bytes.subarray(0, 4));
   const named = (text: string) => {
     const sequences = /\.csv$/i.test(path)

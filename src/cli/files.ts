@@ -5,11 +5,7 @@
  */
 import { realpathSync } from "node:fs";
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
-
-/** A mistake of the person at the keyboard: shown in one line. */
-export class CommandError extends Error {
-  override readonly name = "CommandError";
-}
+import { CommandError } from "./error.ts";
 
 /** Why a file operation failed, in a few words. */
 function reasonOf(error: unknown): string {

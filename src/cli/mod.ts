@@ -18,7 +18,7 @@ import {
   runFile,
   tuneFile,
 } from "./commands.ts";
-import { CommandError } from "./files.ts";
+import { CommandError } from "./error.ts";
 import { type Host, processHost } from "./host.ts";
 
 export type { Host };

@@ -1,10 +1,9 @@
 /**
- * Model files of any kind, known by their contents.
+ * Model files of any kind, known by their contents. Knows no file system: a page opens models by
+ * this too.
  *
  * @module
  */
-import { existsSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
 import type { QuantizedModel } from "../authoring/model.ts";
 import { importSafetensors } from "../io/import_tensors.ts";
 import { importKeras } from "../io/keras/mod.ts";
@@ -22,7 +21,7 @@ import { loadProgram } from "../runtime/with_state.ts";
 import type { Program } from "../runtime/program.ts";
 import type { OutputPort } from "../runtime/data.ts";
 import { INPUT } from "../core/topology.ts";
-import { CommandError, readBytes, readText } from "./files.ts";
+import { CommandError } from "./error.ts";
 import type { InputShape, Results, Sequence } from "./data.ts";
 
 /** What a file is. */
@@ -41,20 +40,12 @@ export interface ModelFile {
   readonly path: string;
   readonly bytes: Uint8Array;
   readonly format: Format;
+  /** Bytes of a file that stands beside it, such as a shard of its weights. */
+  beside(name: string): Promise<Uint8Array>;
 }
 
-/** What stands for a folder of TensorFlow.js. */
-const MODEL_JSON = "model.json";
-
-/** Reads a file and finds out what it is. */
-export async function readModelFile(given: string): Promise<ModelFile> {
-  const isFolder = existsSync(given) && statSync(given).isDirectory();
-  const path = isFolder ? join(given, MODEL_JSON) : given;
-  const bytes = await readBytes(path);
-  return { path, bytes, format: formatOf(path, bytes) };
-}
-
-function formatOf(path: string, bytes: Uint8Array): Format {
+/** What a file is, by its contents; its name where these leave it open. */
+export function formatOf(path: string, bytes: Uint8Array): Format {
   const kind = recognize(bytes)?.kind ?? "";
   if (kind.includes("compileModel")) return "program";
   if (kind.includes("torch.save")) return "torch";
@@ -69,10 +60,12 @@ function formatOf(path: string, bytes: Uint8Array): Format {
 
 /** How another library's file is imported. */
 export interface ImportFlags {
+  /** The text of an architecture file. */
   readonly architecture?: string | undefined;
   readonly prefix?: string | undefined;
   readonly key?: string | undefined;
   readonly cut?: string | undefined;
+  /** The text of a Keras model's config, where its file holds weights only. */
   readonly config?: string | undefined;
   readonly masking?: string | undefined;
   readonly strict?: boolean | undefined;
@@ -112,14 +105,14 @@ export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<F
   if (format === "float") return { model: loadFloatModel(bytes), notes: [] };
   if (format === "onnx") return importOnnx(bytes, cut === undefined ? {} : { cut });
   if (format === "keras") {
-    const own = config === undefined ? {} : { config: await readText(config) };
+    const own = config === undefined ? {} : { config };
     return importKeras(bytes, { ...own, ...layerOptions });
   }
   if (format === "tfjs") {
     const text = new TextDecoder().decode(bytes);
     const shards = new Map<string, Uint8Array>();
     for (const shard of shardPaths(JSON.parse(text))) {
-      shards.set(shard, await readBytes(join(dirname(path), shard)));
+      shards.set(shard, await file.beside(shard));
     }
     return importTfjs(text, shards, layerOptions);
   }
@@ -133,7 +126,7 @@ export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<F
     );
   }
   const options = {
-    architecture: await readText(flags.architecture),
+    architecture: flags.architecture,
     ...prefix !== undefined && { prefix },
     ...strict !== undefined && { strict },
   };
@@ -177,7 +170,7 @@ function floatPorts(model: Graph): Pick<Runnable, "input" | "outputs"> {
 
 /** A float model as something that runs. */
 export function floatRunnable(
-  { path, format, bytes }: ModelFile,
+  { path, format, bytes }: Pick<ModelFile, "path" | "format" | "bytes">,
   { model, notes }: FloatSource,
 ): Runnable {
   const ports = floatPorts(model);
@@ -205,7 +198,9 @@ export function floatRunnable(
 
 /** A quantized model or a program as something that runs. */
 export function quantizedRunnable(
-  { path, format, bytes }: Omit<ModelFile, "bytes"> & { readonly bytes: { length: number } },
+  { path, format, bytes }: Pick<ModelFile, "path" | "format"> & {
+    readonly bytes: { length: number };
+  },
   model: QuantizedModel | Program,
 ): Runnable {
   const { inputSize: size, vocabulary, outputs } = model;
@@ -237,8 +232,7 @@ export function quantizedRunnable(
 }
 
 /** Any model file as something that runs. */
-export async function runnable(path: string, flags: ImportFlags = {}): Promise<Runnable> {
-  const file = await readModelFile(path);
+export async function runnable(file: ModelFile, flags: ImportFlags = {}): Promise<Runnable> {
   if (file.format === "int8") return quantizedRunnable(file, loadModel(file.bytes));
   if (file.format === "program") {
     return quantizedRunnable(file, loadProgram(file.bytes, { kinds: RUNNING_KINDS }));

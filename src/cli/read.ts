@@ -1,0 +1,31 @@
+/**
+ * Models and data from the file system.
+ *
+ * @module
+ */
+import { existsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type DataSet, type InputShape, parseData } from "./data.ts";
+import { readBytes } from "./files.ts";
+import { formatOf, type ModelFile } from "./models.ts";
+
+/** What stands for a folder of TensorFlow.js. */
+const MODEL_JSON = "model.json";
+
+/** Reads a file and finds out what it is. */
+export async function readModelFile(given: string): Promise<ModelFile> {
+  const isFolder = existsSync(given) && statSync(given).isDirectory();
+  const path = isFolder ? join(given, MODEL_JSON) : given;
+  const bytes = await readBytes(path);
+  return {
+    path,
+    bytes,
+    format: formatOf(path, bytes),
+    beside: (name) => readBytes(join(dirname(path), name)),
+  };
+}
+
+/** Reads a data file. */
+export async function readData(path: string, input: InputShape): Promise<DataSet> {
+  return parseData(path, await readBytes(path), input);
+}
