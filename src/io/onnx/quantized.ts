@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { isInt8Array, isUint8Array } from "../../../kernels/numeric/typed_array.ts";
 import { constant, isInteger, type NodeContext } from "./context.ts";
 import { linearFlow, weightOf } from "./linear.ts";
 import type { Constant, DynamicScale, Flow, OnnxValue } from "./values.ts";
@@ -99,9 +100,9 @@ export function quantizeLinear(node: NodeContext): OnnxValue {
   const zero = optional(node, 2);
   if (from.kind === "constant") {
     const params = paramsOf(node, from.shape, [scale, zero], node.number("axis", 1));
-    const signed = zero?.data instanceof Int8Array;
+    const signed = isInt8Array(zero?.data);
     const [low, high] = signed ? [-128, 127] : [0, 255];
-    if (zero !== undefined && !signed && !(zero.data instanceof Uint8Array)) {
+    if (zero !== undefined && !signed && !isUint8Array(zero.data)) {
       node.fail("integers of 8 bits", zero.data.constructor.name, ".inputs[2]");
     }
     node.graph.spend(node.label, from.data.length);
