@@ -64,7 +64,7 @@ export type {
   LSTMCellWeights,
 } from "./kernels/float/lstm.ts";
 export type { RecurrentForwardOptions } from "./src/modules/recurrent/sequence.ts";
-export type { RecurrentOptions } from "./src/modules/recurrent/float.ts";
+export type { FloatRecurrent, RecurrentOptions } from "./src/modules/recurrent/float.ts";
 export { MaxOverTime } from "./src/modules/max_over_time/float.ts";
 export { MaxPool1d, type MaxPool1dOptions } from "./src/modules/max_pool1d/float.ts";
 export { MeanOverTime } from "./src/modules/mean_over_time/float.ts";
@@ -144,17 +144,25 @@ export {
   type QConfig,
 } from "./src/qconfig/qconfig.ts";
 export type { FunctionOp } from "./src/cells/functions.ts";
-export type { Part } from "./src/cells/cell.ts";
+export type { Cell, CellWeight, NamedPart, Part, StatePart } from "./src/cells/cell.ts";
+export type { FloatCellWeights } from "./src/cells/float_executor.ts";
 export { GRU_PARTS } from "./src/cells/gru_parts.ts";
 export { LSTM_PARTS } from "./src/cells/lstm_parts.ts";
 export {
   GRU_PART_NAMES,
+  type GRUPartName,
   LSTM_PART_NAMES,
+  type LSTMPartName,
   type PartName,
   type PartSlot,
 } from "./src/cells/names.ts";
 
-export type { InputObserver, ObservedModule, QuantizedModule } from "./src/modules/kind.ts";
+export type {
+  InitialState,
+  InputObserver,
+  ObservedModule,
+  QuantizedModule,
+} from "./src/modules/kind.ts";
 export { convert } from "./src/authoring/convert.ts";
 export type { LoweringOptions, QuantizedModel } from "./src/authoring/model.ts";
 export type { ObservedModel } from "./src/authoring/observed_model.ts";

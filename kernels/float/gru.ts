@@ -30,7 +30,7 @@ export interface GRUConventions {
  *
  * @example
  * ```ts
- * import { GRU_CONVENTIONS } from "@splitgate/splitgate/kernels";
+ * import { GRU_CONVENTIONS } from "./gru.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(Object.values(GRU_CONVENTIONS), ["sigmoid", "tanh", true, false]);
  * ```

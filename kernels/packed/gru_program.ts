@@ -32,6 +32,7 @@ export interface GRUCellProgram
  * import { assertEquals } from "@std/assert";
  * const rows = {
  *   data: new Int8Array(12),
+ *   columns: 4,
  *   sums: new Int32Array(6),
  *   largest: 0,
  *   count: 3,

@@ -138,7 +138,7 @@ export const GRU_PARTS: readonly Part[] = /* @__PURE__ */ makeParts(GRU_CONVENTI
  *
  * @example
  * ```ts
- * import { GRU_CONVENTIONS } from "@splitgate/splitgate/kernels";
+ * import { GRU_CONVENTIONS } from "../../kernels/float/gru.ts";
  * import { gruCell } from "./gru_parts.ts";
  * import { assertEquals } from "@std/assert";
  * const { gates, states } = gruCell();

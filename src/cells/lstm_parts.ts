@@ -8,9 +8,6 @@ import type { PerTensorQParams } from "../core/qparams.ts";
 import { type Cell, functionPart, type NamedPart, type PartInputs } from "./cell.ts";
 import type { LSTMPartName, PartSlot } from "./names.ts";
 
-/** A part of an LSTM. */
-type LSTMPart = NamedPart<LSTMPartName>;
-
 /**
  * The gates in PyTorch's order.
  *
@@ -32,7 +29,7 @@ const OF_GATE: { readonly tanh: PartSlot; readonly unbounded: PartSlot } = {
 /** The parts of a cell without a projection. */
 function makeParts(
   { gateActivation, activation, cellActivation }: CellFunctions,
-): readonly LSTMPart[] {
+): readonly NamedPart<LSTMPartName>[] {
   return [
     {
       name: "igates",
@@ -84,7 +81,7 @@ function makeParts(
   ];
 }
 
-const PROJECTION: LSTMPart = {
+const PROJECTION: NamedPart<LSTMPartName> = {
   name: "proj",
   op: "linear",
   weight: "hr",
@@ -106,7 +103,9 @@ const PROJECTION: LSTMPart = {
  * assertEquals(cellState, ["fgate_cx: mul", "igate_cgate: mul", "fgate_cx_igate_cgate: add"]);
  * ```
  */
-export const LSTM_PARTS: readonly LSTMPart[] = /* @__PURE__ */ makeParts(LSTM_FUNCTIONS);
+export const LSTM_PARTS: readonly NamedPart<LSTMPartName>[] = /* @__PURE__ */ makeParts(
+  LSTM_FUNCTIONS,
+);
 
 /**
  * The part that is the new cell state.

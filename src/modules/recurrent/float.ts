@@ -81,7 +81,11 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
   /** The weights of each layer and direction (forward, backward). */
   abstract readonly cells: readonly (readonly W[])[];
 
-  /** @throws {TypeError | RangeError} If an option is wrong; `options` has known names alone. */
+  /**
+   * Checks the sizes; subclasses make the cells.
+   *
+   * @throws {TypeError | RangeError} If an option is wrong; `options` has known names alone.
+   */
   constructor(options: RecurrentOptions) {
     super();
     const { numLayers = 1, bias = true, batchFirst = false, bidirectional = false } = options;
@@ -169,7 +173,7 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
     return tensors;
   }
 
-  /** Runs a batch of sequences, step by step and row by row. */
+  /** Runs a batch of sequences, step by step and row by row. @internal */
   protected runSequence(
     x: Tensor,
     state: readonly Tensor[] | undefined,
