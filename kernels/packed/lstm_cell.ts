@@ -125,17 +125,8 @@ export interface StateBinding {
   readonly forgetMultiplier: number;
 }
 
-/**
- * Rounds half to even, within bounds; x is not NaN.
- *
- * @example
- * ```ts
- * import { quantized } from "./lstm_cell.ts";
- * import { assertEquals } from "@std/assert";
- * assertEquals([quantized(2.5, -3, 3), quantized(9, -3, 3)], [2, 3]);
- * ```
- */
-export function quantized(x: number, lo: number, hi: number): number {
+/** Rounds half to even, within bounds; x is not NaN. */
+function quantized(x: number, lo: number, hi: number): number {
   // ROUND_MAGIC, written out: V8 reads what is imported, and looks what it is, at each use.
   let rounded = (x + 6755399441055744) - 6755399441055744;
   // One branch that is hardly ever taken: half the time of clamping to each side in turn.
@@ -143,31 +134,13 @@ export function quantized(x: number, lo: number, hi: number): number {
   return rounded;
 }
 
-/**
- * A product, quantized: `f(f(a * b) * multiplier)` rounded and clamped.
- *
- * @example
- * ```ts
- * import { multiply } from "./lstm_cell.ts";
- * import { assertEquals } from "@std/assert";
- * assertEquals(multiply(3, 5, 0.1, -9, 9), 2);
- * ```
- */
-export function multiply(a: number, b: number, multiplier: number, lo: number, hi: number): number {
+/** A product, quantized: `f(f(a * b) * multiplier)` rounded and clamped. */
+function multiply(a: number, b: number, multiplier: number, lo: number, hi: number): number {
   return quantized(Math.fround(Math.fround(a * b) * multiplier), lo, hi);
 }
 
-/**
- * A sum, not clamped yet; the parameters are those of `LSTMCell.constants`.
- *
- * @example
- * ```ts
- * import { add } from "./lstm_cell.ts";
- * import { assertEquals } from "@std/assert";
- * assertEquals(add(3, 5, 2, -1, 0.5, false), 0.5);
- * ```
- */
-export function add(
+/** A sum, not clamped yet; the parameters are those of `LSTMCell.constants`. */
+function add(
   x: number,
   y: number,
   a: number,
