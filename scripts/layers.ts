@@ -45,6 +45,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/io": BELOW_FILES,
   "src/tune": [...BELOW_FILES, "src/reference"],
   "src/cli": [...BELOW_FILES, "src/reference", "src/io", "src/tune", "src/simd"],
+  "src/testing": [...BELOW_FILES, "src/simd", "src/reference", "src/io", "src/tune"],
 };
 
 /** What the runtime has no use for. */

@@ -6,6 +6,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Plugin } from "esbuild";
+import { PACKAGE_FIELDS } from "./package_fields.ts";
 
 /**
  * jsfive as it was before it was bundled with pako, which inflates arrays in compressed chunks:
@@ -23,6 +24,7 @@ export const npmPackages: Plugin = {
   setup(build) {
     build.onResolve({ filter: /^(@[\w-]+\/)?[a-z][\w.-]*(\/|$)/ }, ({ path, kind }) => {
       if (kind === "entry-point" || path.startsWith("@splitgate/")) return undefined;
+      if (path in PACKAGE_FIELDS.peerDependencies) return { path, external: true };
       const found = fileURLToPath(import.meta.resolve(path)).replace(BUNDLED, SOURCE);
       return { path: found, sideEffects: false };
     });

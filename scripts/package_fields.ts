@@ -13,6 +13,9 @@ export const PACKAGE_FIELDS = {
   engines: { node: ">=20", deno: ">=2", bun: ">=1.2" },
   type: "module",
   sideEffects: false,
+  // What `./testing` draws with; who fuzzes has it, and nobody else needs it.
+  peerDependencies: { "fast-check": ">=4.0.0" },
+  peerDependenciesMeta: { "fast-check": { optional: true } },
 };
 
 /** The file that npm links as `splitgate`. */

@@ -10,7 +10,7 @@ import { LSTM } from "../../src/modules/lstm/float.ts";
 import { Sequential } from "../../src/modules/graph.ts";
 import { getPreset } from "../../src/qconfig/presets.ts";
 import { convertToReference } from "../../src/reference/reference.ts";
-import { floatsOf } from "./arbitrary.ts";
+import { floatsOf } from "../../src/testing/random.ts";
 
 const BATCH = 3;
 const STEPS = 6;

@@ -12,17 +12,11 @@ import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import { loadProgram } from "../../src/runtime/with_state.ts";
 import type { Session } from "../../src/runtime/session.ts";
-import {
-  anyModel,
-  bytesOf,
-  inputFor,
-  type ModelCase,
-  modelCases,
-  outputFor,
-} from "../runtime/forms.ts";
-import { generator } from "./arbitrary.ts";
+import { anyModel, type ModelCase, modelCases } from "../runtime/forms.ts";
+import { bytesOf, inputFor, outputFor } from "../../src/testing/values.ts";
+import { generator } from "../../src/testing/random.ts";
 import { readTree, writeTree } from "../io/tree.ts";
-import { modelOf, plainCase } from "./models.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 const streaming = modelCases.map((c) => ({ ...c, lstm: { ...c.lstm, bidirectional: false } }));
 

@@ -24,9 +24,16 @@ import type { Program } from "../../src/runtime/program.ts";
 import type { OutputArray, SessionInput } from "../../src/runtime/basic_session.ts";
 import type { Session } from "../../src/runtime/session.ts";
 import { floatWeights } from "../../src/tune/report.ts";
-import { bytesOf, formsOf } from "../runtime/forms.ts";
-import { generator } from "./arbitrary.ts";
-import { type GraphCase, graphCases, graphInput, graphOf, observedGraph } from "./graphs.ts";
+import { bytesOf } from "../../src/testing/values.ts";
+import { formsOf } from "../runtime/forms.ts";
+import { generator } from "../../src/testing/random.ts";
+import {
+  type GraphCase,
+  graphCases,
+  graphInput,
+  graphOf,
+  observedGraph,
+} from "../../src/testing/graphs.ts";
 
 /** The observed and the quantized model of a case; null where its numbers do not allow one. */
 function modelsOf(c: GraphCase, naming = 0) {

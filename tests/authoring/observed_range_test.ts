@@ -35,7 +35,7 @@ import type { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
 import { floatWeights } from "../../src/tune/report.ts";
-import { type LSTMCase, lstmCases } from "./arbitraries.ts";
+import { type LSTMCase, lstmCases } from "../../src/testing/observed_lstms.ts";
 
 /** 8-bit min/max observers everywhere. */
 const minMax: QConfig = {

@@ -10,7 +10,7 @@ import type { NodeProgram, RunningKind, Values } from "../../src/runtime/kind.ts
 import { Program } from "../../src/runtime/program.ts";
 import { BasicSession, type OutputArray } from "../../src/runtime/basic_session.ts";
 import { convertCentered, quantizeCentered } from "../../src/runtime/centered.ts";
-import { generator } from "./arbitrary.ts";
+import { generator } from "../../src/testing/random.ts";
 
 const QPARAMS: readonly (PerTensorQParams | null)[] = [
   null,

@@ -43,8 +43,8 @@ import type { LinearModule } from "../../src/modules/linear/data.ts";
 import type { ObservedLinear } from "../../src/modules/linear/observed.ts";
 import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
-import { lstmCases } from "./arbitraries.ts";
-import { random, seeds } from "../modules/random.ts";
+import { lstmCases } from "../../src/testing/observed_lstms.ts";
+import { random, seeds } from "../../src/testing/float_lstms.ts";
 
 const qconfig: QConfig = { activation: MinMaxObserver.withArgs({}), weight: defaultWeightObserver };
 const PRESETS = [fbgemmQConfig, qnnpackQConfig, defaultQConfig, accurateQConfig, int8x16QConfig];

@@ -20,7 +20,7 @@ import {
   tokens,
 } from "@splitgate/splitgate";
 import { dynamicQConfig } from "../../src/qconfig/qconfig.ts";
-import { generator } from "./arbitrary.ts";
+import { generator } from "../../src/testing/random.ts";
 
 const INPUT = 3;
 

@@ -18,7 +18,7 @@ import type { QuantizedEmbedding } from "../../src/modules/embedding/quantized.t
 import { CellStatistics, type InputStatistics } from "../../src/modules/rounding/statistics.ts";
 import { lstmCell } from "../../src/cells/lstm_parts.ts";
 import type { ObservedLSTM } from "../../src/modules/lstm/observed.ts";
-import { generator } from "./arbitrary.ts";
+import { generator } from "../../src/testing/random.ts";
 
 /** The gram matrices of a cell's input. */
 function gramOf(input: InputStatistics): Float64Array {

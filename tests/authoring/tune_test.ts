@@ -20,7 +20,7 @@ import {
 import { defaultWeightObserver } from "../../src/qconfig/qconfig.ts";
 import { floatWeights } from "../../src/tune/report.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";
-import { lstmCases, partObservers } from "./arbitraries.ts";
+import { lstmCases, partObservers } from "../../src/testing/observed_lstms.ts";
 
 const qconfig = { activation: MinMaxObserver.withArgs({}), weight: defaultWeightObserver };
 const wave = (steps: number, batch: number, width: number, phase = 0) =>

@@ -10,7 +10,7 @@ import {
   roundWeightRows,
   type TokenProjection,
 } from "../../src/modules/rounding/weight_rounding.ts";
-import { generator } from "./arbitrary.ts";
+import { generator } from "../../src/testing/random.ts";
 
 const SIZES = [1, 3, 7, 13, 33];
 

@@ -4,7 +4,7 @@ import { runInNewContext } from "node:vm";
 import { compileModel, loadModel, parseSafetensors, saveModel } from "@splitgate/splitgate";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { bytesOf, type BytesSource } from "../../src/core/bytes.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 /** The same bytes as everything that people have them in. */
 function forms(bytes: Uint8Array): BytesSource[] {

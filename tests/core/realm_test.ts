@@ -14,8 +14,8 @@ import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import { simdKernels } from "../../simd.ts";
-import { floatsOf } from "../authoring/arbitrary.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { floatsOf } from "../../src/testing/random.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 /** Gives arguments as a caller has them: of our realm, or copies from another. */
 type Give = <T>(value: T) => T;

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { chainOf, INPUT, orderedTopology, type Topology } from "../../src/core/topology.ts";
-import { generator } from "../authoring/arbitrary.ts";
+import { generator } from "../../src/testing/random.ts";
 
 /** Nodes with what they read, the nodes that stand before them or the input, and the outputs. */
 interface Dag {

@@ -9,7 +9,7 @@ import { writeSafetensors } from "../../src/io/safetensors_write.ts";
 import { loadProgram } from "../../src/runtime/load.ts";
 import { checksum } from "../../src/runtime/program_file.ts";
 import { backends } from "../simd/backends.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 import { readTree, writeTree } from "./tree.ts";
 
 const models = {

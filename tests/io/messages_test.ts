@@ -7,7 +7,7 @@ import { type SafetensorsInput, writeSafetensors } from "../../src/io/safetensor
 import { Linear } from "../../src/modules/linear/float.ts";
 import { loadProgram } from "../../src/runtime/load.ts";
 import { readTree } from "./tree.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 /**
  * Characters that clear a terminal, turn the direction of writing, end a line, or are half of one.

@@ -7,9 +7,10 @@ import { compileModel } from "../../src/io/program_write.ts";
 import { type SafetensorsInput, writeSafetensors } from "../../src/io/safetensors_write.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
-import { type Bits, floatsOf, lstmCases } from "../authoring/arbitrary.ts";
+import { type Bits, lstmCases } from "../../src/testing/quantized_lstms.ts";
+import { floatsOf } from "../../src/testing/random.ts";
 import { readTree } from "./tree.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 const bits = fc.constantFrom<Bits>(0, 7, 8, 16, 32);
 const embeddings = fc.constantFrom("none" as const, "8" as const, "16" as const, "float" as const);

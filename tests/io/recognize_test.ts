@@ -5,7 +5,7 @@ import { compileModel } from "../../src/io/program_write.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { writeSafetensors } from "../../src/io/safetensors_write.ts";
 import { loadProgram } from "../../src/runtime/load.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 const base64 = (value: string): Uint8Array =>

@@ -20,8 +20,8 @@ import {
   ladderInteger,
   NARROW,
   RANGES,
-} from "../oracle/arbitraries.ts";
-import * as oracle from "../oracle/rules.ts";
+} from "../../src/testing/numbers.ts";
+import * as oracle from "../../src/testing/rules.ts";
 
 const ACTIVATIONS = ["sigmoid", "tanh"] as const;
 const f = Math.fround;

@@ -17,8 +17,8 @@ import {
   NARROW,
   nudge,
   RANGES,
-} from "../oracle/arbitraries.ts";
-import * as oracle from "../oracle/rules.ts";
+} from "../../src/testing/numbers.ts";
+import * as oracle from "../../src/testing/rules.ts";
 
 const RUNS = { numRuns: 3000 };
 

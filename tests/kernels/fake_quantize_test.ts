@@ -15,9 +15,9 @@ import {
   nudge,
   RANGES,
   uniformFloat32,
-} from "../oracle/arbitraries.ts";
-import { exact, mul, nearestEven, toFloat32, toFloat64 } from "../oracle/exact.ts";
-import * as oracle from "../oracle/rules.ts";
+} from "../../src/testing/numbers.ts";
+import { exact, mul, nearestEven, toFloat32, toFloat64 } from "../../src/testing/exact.ts";
+import * as oracle from "../../src/testing/rules.ts";
 
 const f = Math.fround;
 

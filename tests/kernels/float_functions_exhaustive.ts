@@ -11,7 +11,7 @@
  * @module
  */
 import { expFloat32, logFloat32, tanhFloat32 } from "../../kernels/numeric/float_functions.ts";
-import { type Exact, exact, exp, log, tanh, toFloat32 } from "../oracle/exact.ts";
+import { type Exact, exact, exp, log, tanh, toFloat32 } from "../../src/testing/exact.ts";
 
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);

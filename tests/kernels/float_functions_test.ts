@@ -9,9 +9,9 @@ import {
   sigmoidFloat32,
   tanhFloat32,
 } from "../../kernels/numeric/float_functions.ts";
-import { anyActivation, anyFloat32, uniformFloat32 } from "../oracle/arbitraries.ts";
-import { abs, add, compare, exact, exp, mul, neg } from "../oracle/exact.ts";
-import * as oracle from "../oracle/rules.ts";
+import { anyActivation, anyFloat32, uniformFloat32 } from "../../src/testing/numbers.ts";
+import { abs, add, compare, exact, exp, mul, neg } from "../../src/testing/exact.ts";
+import * as oracle from "../../src/testing/rules.ts";
 
 const f = Math.fround;
 

@@ -13,7 +13,7 @@ import {
   ladderInteger,
   nudge,
   uniformFloat32,
-} from "../oracle/arbitraries.ts";
+} from "../../src/testing/numbers.ts";
 import {
   abs,
   add,
@@ -26,8 +26,8 @@ import {
   neg,
   toFloat32,
   toFloat64,
-} from "../oracle/exact.ts";
-import * as oracle from "../oracle/rules.ts";
+} from "../../src/testing/exact.ts";
+import * as oracle from "../../src/testing/rules.ts";
 
 const f = Math.fround;
 const ENGINES: Engine[] = ["fbgemm", "qnnpack"];

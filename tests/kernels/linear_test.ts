@@ -24,10 +24,10 @@ import {
   nudge,
   RANGES,
   uniformFloat32,
-} from "../oracle/arbitraries.ts";
-import { exact, nearestEven } from "../oracle/exact.ts";
-import * as oracle from "../oracle/rules.ts";
-import { generator } from "../authoring/arbitrary.ts";
+} from "../../src/testing/numbers.ts";
+import { exact, nearestEven } from "../../src/testing/exact.ts";
+import * as oracle from "../../src/testing/rules.ts";
+import { generator } from "../../src/testing/random.ts";
 
 const ENGINES: Engine[] = ["fbgemm", "qnnpack"];
 const f = Math.fround;

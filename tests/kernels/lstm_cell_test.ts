@@ -21,7 +21,8 @@ import { buildCell, buildTables } from "../../kernels/packed/program.ts";
 import fc from "fast-check";
 import { fastParts } from "../../src/modules/lstm/lower.ts";
 import { stateQParams } from "../../src/modules/recurrent/cell.ts";
-import { type Bits, generator, lstmCases, lstmOf, qparamsOf } from "../authoring/arbitrary.ts";
+import { type Bits, lstmCases, lstmOf, qparamsOf } from "../../src/testing/quantized_lstms.ts";
+import { generator } from "../../src/testing/random.ts";
 
 Deno.test("gateOrder() puts units one after the other, and rowOrder() fills up to groups of four rows", () => {
   assertEquals([...gateOrder(3)], [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);

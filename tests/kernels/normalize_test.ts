@@ -14,8 +14,8 @@ import {
   NARROW,
   RANGES,
   uniformFloat32,
-} from "../oracle/arbitraries.ts";
-import * as oracle from "../oracle/rules.ts";
+} from "../../src/testing/numbers.ts";
+import * as oracle from "../../src/testing/rules.ts";
 
 const RUNS = { numRuns: 1000 };
 const value = fc.oneof(uniformFloat32(-3, 3), fc.integer({ min: -4, max: 4 }));

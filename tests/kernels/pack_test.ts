@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { dotRows, packedInput, packRows, sumsLength } from "../../kernels/packed/pack.ts";
 import { orderRows, rowOrder } from "../../kernels/packed/lower.ts";
 import fc from "fast-check";
-import { generator } from "../authoring/arbitrary.ts";
+import { generator } from "../../src/testing/random.ts";
 
 function weightOf(
   outFeatures: number,

@@ -7,7 +7,7 @@ import {
   quantizePerTensor,
   requantize,
 } from "../../kernels/numeric/quantize.ts";
-import { exact, nearestEven } from "../oracle/exact.ts";
+import { exact, nearestEven } from "../../src/testing/exact.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -17,8 +17,8 @@ import {
   integersOf,
   RANGES,
   uniformFloat32,
-} from "../oracle/arbitraries.ts";
-import * as oracle from "../oracle/rules.ts";
+} from "../../src/testing/numbers.ts";
+import * as oracle from "../../src/testing/rules.ts";
 
 /** torch adds qint32's zero point in float32. */
 const isWide = ({ range }: Drawn) => range.make([]) instanceof Int32Array;

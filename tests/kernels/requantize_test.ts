@@ -10,7 +10,7 @@ import {
   reciprocal,
   roundHalfEven,
 } from "../../kernels/numeric/requantize.ts";
-import { add, exact, nearestEven, toFloat64Odd } from "../oracle/exact.ts";
+import { add, exact, nearestEven, toFloat64Odd } from "../../src/testing/exact.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -21,8 +21,8 @@ import {
   nudge,
   RANGES,
   uniform,
-} from "../oracle/arbitraries.ts";
-import { dequantize, fma32, inverse, quantize } from "../oracle/rules.ts";
+} from "../../src/testing/numbers.ts";
+import { dequantize, fma32, inverse, quantize } from "../../src/testing/rules.ts";
 
 const RUNS = { numRuns: 2000 };
 const LADDER = edgeLadder(-(2 ** 51), 2 ** 51);

@@ -15,8 +15,8 @@ import {
   integersOf,
   NARROW,
   uniformFloat32,
-} from "../oracle/arbitraries.ts";
-import * as oracle from "../oracle/rules.ts";
+} from "../../src/testing/numbers.ts";
+import * as oracle from "../../src/testing/rules.ts";
 
 const f = Math.fround;
 /** Rows of one width: 1, 2 and up to 9. */

@@ -32,7 +32,7 @@ import type { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
-import { floatsOf, generator } from "../authoring/arbitrary.ts";
+import { floatsOf, generator } from "../../src/testing/random.ts";
 import { formsOf } from "../runtime/forms.ts";
 
 /** Rows of float32 values to rows of the same width. */

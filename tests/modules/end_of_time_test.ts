@@ -25,7 +25,7 @@ import {
 import { loadModel } from "../../src/io/model_file.ts";
 import { KINDS } from "../../src/modules/kinds.ts";
 import { readTree, writeTree } from "../io/tree.ts";
-import { random, seeds } from "./random.ts";
+import { random, seeds } from "../../src/testing/float_lstms.ts";
 
 interface Options {
   readonly batchFirst: boolean;

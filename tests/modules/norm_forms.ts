@@ -10,9 +10,11 @@ import { saveModel } from "../../src/io/model_write.ts";
 import type { ForwardTensor } from "../../src/modules/kind.ts";
 import { convertToReference } from "../../src/reference/reference.ts";
 import type { OutputArray } from "../../src/runtime/basic_session.ts";
-import { type Bits, floatsOf, generator, lstmOf, qparamsOf } from "../authoring/arbitrary.ts";
-import { plainCase } from "../authoring/models.ts";
-import { bytesOf, formsOf, inputFor, outputFor, swapped } from "../runtime/forms.ts";
+import { type Bits, lstmOf, qparamsOf } from "../../src/testing/quantized_lstms.ts";
+import { floatsOf, generator } from "../../src/testing/random.ts";
+import { plainCase } from "../../src/testing/quantized_models.ts";
+import { bytesOf, inputFor, outputFor, swapped } from "../../src/testing/values.ts";
+import { formsOf } from "../runtime/forms.ts";
 
 /** What a random model of one normalization is described by. */
 export interface NormCase {

@@ -34,13 +34,13 @@ import { MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import {
   type Bits,
-  generator,
   type LSTMCase,
   lstmCases,
   lstmOf,
   qparamsOf,
-} from "../authoring/arbitrary.ts";
-import { plainCase } from "../authoring/models.ts";
+} from "../../src/testing/quantized_lstms.ts";
+import { generator } from "../../src/testing/random.ts";
+import { plainCase } from "../../src/testing/quantized_models.ts";
 import { backends } from "../simd/backends.ts";
 
 type Random = (lo: number, hi: number) => number;

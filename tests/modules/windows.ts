@@ -10,8 +10,10 @@ import { loadModel } from "../../src/io/model_file.ts";
 import { saveModel } from "../../src/io/model_write.ts";
 import { kindOf } from "../../src/modules/kinds.ts";
 import type { OutputArray } from "../../src/runtime/basic_session.ts";
-import { type Bits, generator, qparamsOf } from "../authoring/arbitrary.ts";
-import { bytesOf, formsOf, inputFor, outputFor } from "../runtime/forms.ts";
+import { type Bits, qparamsOf } from "../../src/testing/quantized_lstms.ts";
+import { generator } from "../../src/testing/random.ts";
+import { bytesOf, inputFor, outputFor } from "../../src/testing/values.ts";
+import { formsOf } from "../runtime/forms.ts";
 
 /** What a random window is described by. */
 export interface WindowCase {

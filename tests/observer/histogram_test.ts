@@ -2,7 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { cascadeSum } from "../../src/observer/cascade_sum.ts";
 import { HistogramObserver, MinMaxObserver } from "@splitgate/splitgate";
-import { generator } from "../authoring/arbitrary.ts";
+import { generator } from "../../src/testing/random.ts";
 
 const f = Math.fround;
 const values = fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), {

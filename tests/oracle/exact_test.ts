@@ -19,8 +19,8 @@ import {
   toFloat32,
   toFloat64,
   toFloat64Odd,
-} from "./exact.ts";
-import { anyFloat32, uniform } from "./arbitraries.ts";
+} from "../../src/testing/exact.ts";
+import { anyFloat32, uniform } from "../../src/testing/numbers.ts";
 
 const anyFloat64 = fc.double({ noNaN: true, noDefaultInfinity: true });
 /** 0 for both zeros: the oracle has one. */

@@ -33,7 +33,7 @@ import {
   ownParts,
   partObservers,
   slotObserver,
-} from "../authoring/arbitraries.ts";
+} from "../../src/testing/observed_lstms.ts";
 
 /** One row. */
 const ROW = { steps: 1, batch: 1, batchFirst: false, lengths: null };

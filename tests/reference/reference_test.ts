@@ -29,8 +29,8 @@ import {
 import { defaultWeightObserver, fbgemmQConfig } from "../../src/qconfig/qconfig.ts";
 import { lstmCell } from "../../src/cells/lstm_parts.ts";
 import type { NamedModule } from "../../src/qconfig/mapping.ts";
-import { lstmCases, partObservers } from "../authoring/arbitraries.ts";
-import { head, pick, transposed } from "../modules/random.ts";
+import { lstmCases, partObservers } from "../../src/testing/observed_lstms.ts";
+import { head, pick, transposed } from "../modules/tensors.ts";
 
 const qconfig = { activation: MinMaxObserver.withArgs({}), weight: defaultWeightObserver };
 const x = tensor(Float32Array.from({ length: 24 }, (_, i) => Math.sin(i * 1.7)), [4, 3, 2]);

@@ -13,9 +13,11 @@ import { prepare } from "../../src/authoring/prepare.ts";
 import { quantizeDynamic } from "../../src/authoring/quantize_dynamic.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
 import { tensor } from "../../src/core/tensor.ts";
-import { floatsOf, generator, lstmOf } from "../authoring/arbitrary.ts";
-import { anyModel, bytesOf, formsOf, inputFor, modelCases, outputFor, swapped } from "./forms.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { floatsOf, generator } from "../../src/testing/random.ts";
+import { lstmOf } from "../../src/testing/quantized_lstms.ts";
+import { anyModel, formsOf, modelCases } from "./forms.ts";
+import { bytesOf, inputFor, outputFor, swapped } from "../../src/testing/values.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 Deno.test("a batchFirst model's sessions take and give [batch, steps, ...], in every form", () => {
   const ran: Record<string, number> = {};

@@ -1,6 +1,5 @@
 /** Random models of every kind that sessions run, and every form in which they do. */
 import fc from "fast-check";
-import { newQArray, type QArray } from "../../src/core/dtype.ts";
 import { loadProgram } from "../../src/runtime/with_state.ts";
 import { compileModel } from "../../src/io/program_write.ts";
 import { Embedding } from "../../src/modules/embedding/float.ts";
@@ -13,16 +12,10 @@ import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import type { QuantizedModel } from "../../src/authoring/model.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import type { Session } from "../../src/runtime/session.ts";
-import type { OutputArray, SessionInput, SessionOptions } from "../../src/runtime/basic_session.ts";
+import type { SessionOptions } from "../../src/runtime/basic_session.ts";
 import { backends } from "../simd/backends.ts";
-import {
-  type Bits,
-  floatsOf,
-  generator,
-  type LSTMCase,
-  lstmCases,
-} from "../authoring/arbitrary.ts";
-import { modelOf } from "../authoring/models.ts";
+import { type Bits, type LSTMCase, lstmCases } from "../../src/testing/quantized_lstms.ts";
+import { modelOf } from "../../src/testing/quantized_models.ts";
 
 /** What a random model is described by. */
 export interface ModelCase {
@@ -104,56 +97,6 @@ export function formsOf(
     [`program, ${name}`, program, options] as const
   );
   return [...all, ...compiled];
-}
-
-/**
- * Input for `rows` rows of a model: tokens, floats in -range..range, or integers of its input
- * dtype.
- */
-export function inputFor(
-  model: QuantizedModel | Program<Session>,
-  seed: number,
-  rows: number,
-  { integers = false, range = 2 }: { integers?: boolean; range?: number } = {},
-): SessionInput {
-  const random = generator(seed);
-  const length = rows * model.inputSize;
-  if (model.vocabulary > 0) {
-    return Int32Array.from({ length }, () => Math.floor(random(0, model.vocabulary)));
-  }
-  if (!integers || model.input === null) return floatsOf(seed, [length], range).data;
-  const { dtype, quantMin, quantMax } = model.input;
-  const out = newQArray(dtype, length);
-  for (let i = 0; i < length; i++) out[i] = Math.floor(random(quantMin, quantMax + 1));
-  return out;
-}
-
-/** Room for `rows` rows of output. */
-export function outputFor(
-  model: QuantizedModel | Program<Session>,
-  rows: number,
-  integers: boolean = false,
-): Float32Array | QArray {
-  const length = rows * model.outputSize;
-  return !integers || model.output === null
-    ? new Float32Array(length)
-    : newQArray(model.output.dtype, length);
-}
-
-/** The bytes of an array, which tell 0 from -0. */
-export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
-}
-
-/** A copy of rows [a, b, width] as [b, a, width]. */
-export function swapped<T extends SessionInput | OutputArray>(x: T, a: number, b: number): T {
-  const out = x.slice() as T;
-  const width = x.length / (a * b);
-  for (let i = 0; i < a * b; i++) {
-    const to = (i % b) * a + Math.floor(i / b);
-    for (let k = 0; k < width; k++) out[to * width + k] = x[i * width + k]!;
-  }
-  return out;
 }
 
 const HEADER = 20;

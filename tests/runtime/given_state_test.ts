@@ -17,9 +17,11 @@ import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
 import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import type { Session } from "../../src/runtime/session.ts";
-import { type Bits, floatsOf, lstmCases, lstmOf } from "../authoring/arbitrary.ts";
-import { anyModel, bytesOf, formsOf, inputFor, modelCases, outputFor } from "./forms.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { type Bits, lstmCases, lstmOf } from "../../src/testing/quantized_lstms.ts";
+import { floatsOf } from "../../src/testing/random.ts";
+import { anyModel, formsOf, modelCases } from "./forms.ts";
+import { bytesOf, inputFor, outputFor } from "../../src/testing/values.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 const streaming = modelCases.map((c) => ({ ...c, lstm: { ...c.lstm, bidirectional: false } }));
 

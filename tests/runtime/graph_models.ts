@@ -9,12 +9,12 @@ import { kindOf } from "../../src/modules/kinds.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import {
   type Bits,
-  generator,
   type LSTMCase,
   lstmCases,
   lstmOf,
   qparamsOf,
-} from "../authoring/arbitrary.ts";
+} from "../../src/testing/quantized_lstms.ts";
+import { generator } from "../../src/testing/random.ts";
 
 /** Names of the kinds that end time. */
 export const END_KINDS = ["LastStep", "FirstStep", "MeanOverTime", "MaxOverTime", "FinalHidden"];

@@ -12,8 +12,9 @@ import type { Program } from "../../src/runtime/program.ts";
 import type { SessionOptions } from "../../src/runtime/basic_session.ts";
 import type { Session } from "../../src/runtime/session.ts";
 import { backends } from "../simd/backends.ts";
-import { type Bits, floatsOf, type LSTMCase, lstmCases } from "../authoring/arbitrary.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { type Bits, type LSTMCase, lstmCases } from "../../src/testing/quantized_lstms.ts";
+import { floatsOf } from "../../src/testing/random.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 const STEPS = 5;
 const BATCH = 2;

@@ -15,7 +15,7 @@ import type { ForwardTensor } from "../../src/modules/kind.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { sameQParams } from "../../src/core/qparams.ts";
-import * as rules from "../oracle/rules.ts";
+import * as rules from "../../src/testing/rules.ts";
 
 /** A value of a model: rows of integers in parameters, or of floats. */
 export interface RowsValue {

@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { simdKernels } from "../../src/simd/load.ts";
-import { type Bits, generator, lstmCases } from "../authoring/arbitrary.ts";
-import { modelOf } from "../authoring/models.ts";
+import { type Bits, lstmCases } from "../../src/testing/quantized_lstms.ts";
+import { generator } from "../../src/testing/random.ts";
+import { modelOf } from "../../src/testing/quantized_models.ts";
 
 const kernels = await simdKernels();
 

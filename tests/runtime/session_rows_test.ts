@@ -2,9 +2,10 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { newQArray } from "../../src/core/dtype.ts";
 import type { OutputArray, SessionInput } from "../../src/runtime/basic_session.ts";
-import { generator } from "../authoring/arbitrary.ts";
-import { anyModel, bytesOf, formsOf, inputFor, modelCases, outputFor, pickRows } from "./forms.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { generator } from "../../src/testing/random.ts";
+import { anyModel, formsOf, modelCases, pickRows } from "./forms.ts";
+import { bytesOf, inputFor, outputFor } from "../../src/testing/values.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 const timeFirst = modelCases.map((c) => ({ ...c, lstm: { ...c.lstm, batchFirst: false } }));
 

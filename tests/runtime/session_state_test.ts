@@ -3,9 +3,10 @@ import fc from "fast-check";
 import { LSTM } from "../../src/modules/lstm/float.ts";
 import { quantizeDynamic } from "../../src/authoring/quantize_dynamic.ts";
 import type { Session } from "../../src/runtime/session.ts";
-import { generator } from "../authoring/arbitrary.ts";
-import { anyModel, bytesOf, formsOf, inputFor, modelCases, outputFor } from "./forms.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { generator } from "../../src/testing/random.ts";
+import { anyModel, formsOf, modelCases } from "./forms.ts";
+import { bytesOf, inputFor, outputFor } from "../../src/testing/values.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 const streaming = modelCases.map((c) => ({ ...c, lstm: { ...c.lstm, bidirectional: false } }));
 

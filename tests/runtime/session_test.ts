@@ -9,16 +9,10 @@ import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
 import type { SessionOptions } from "../../src/runtime/basic_session.ts";
-import {
-  type Bits,
-  floatsOf,
-  generator,
-  type LSTMCase,
-  lstmCases,
-  lstmOf,
-} from "../authoring/arbitrary.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
-import { inputFor } from "./forms.ts";
+import { type Bits, type LSTMCase, lstmCases, lstmOf } from "../../src/testing/quantized_lstms.ts";
+import { floatsOf, generator } from "../../src/testing/random.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
+import { inputFor } from "../../src/testing/values.ts";
 
 function outputOf(model: QuantizedModel, rows: number): Float32Array | QArray {
   const length = rows * model.outputSize;

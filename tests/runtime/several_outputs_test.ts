@@ -2,7 +2,7 @@
 import { convert, getPreset, Graph, Linear, LSTM, prepare, tensor } from "@splitgate/splitgate";
 import { assertEquals, assertThrows } from "@std/assert";
 import type { SessionOutput } from "../../src/runtime/basic_session.ts";
-import { floatsOf } from "../authoring/arbitrary.ts";
+import { floatsOf } from "../../src/testing/random.ts";
 import { formsOf } from "./forms.ts";
 
 const graph = new Graph({

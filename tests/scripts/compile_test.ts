@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { saveModel } from "../../src/io/model_write.ts";
 import { loadProgram } from "../../src/runtime/load.ts";
-import { modelOf, plainCase } from "../authoring/models.ts";
+import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 async function compile(...args: string[]): Promise<{ code: number; told: string }> {
   const script = new URL("../../scripts/compile.ts", import.meta.url).href;

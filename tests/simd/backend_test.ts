@@ -8,14 +8,13 @@ import type { ForwardTensor } from "../../src/modules/kind.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
 import {
   type Bits,
-  floatsOf,
-  generator,
   type LSTMCase,
   lstmCases,
   lstmOf,
   qparamsOf,
-} from "../authoring/arbitrary.ts";
-import { plainCase } from "../authoring/models.ts";
+} from "../../src/testing/quantized_lstms.ts";
+import { floatsOf, generator } from "../../src/testing/random.ts";
+import { plainCase } from "../../src/testing/quantized_models.ts";
 import { backends, Counted, symmetric, tieHeavy } from "./backends.ts";
 
 /** Random integers of given parameters, the ends of the range often among them. */

@@ -1,20 +1,23 @@
 import { assert, assertEquals } from "@std/assert";
-import { executorCases, requireSame } from "../authoring/cases.ts";
+import { executorCases } from "../../src/testing/executor_cases.ts";
+import { requireSame } from "../authoring/executors.ts";
 import { backends, Counted } from "./backends.ts";
+
+const cases = executorCases();
 
 for (const [name, backend] of backends) {
   Deno.test(`SimdKernels (${name}) give what the portable kernels give at every size at which something changes`, () => {
     const kernels = new Counted(backend);
-    const compared = requireSame(executorCases, { name: "portable" }, [
+    const compared = requireSame(cases, { name: "portable" }, [
       { name, kernels },
       { name: `${name}, split gates, 1 step at a time`, kernels, splitGates: true, maxSteps: 1 },
       { name: `${name}, 7 steps at a time`, kernels, maxSteps: 7 },
       { name: `${name}, row by row`, kernels, rowByRow: true },
     ]);
     // A projected hidden state is for the portable kernels.
-    const projected = executorCases.filter(({ c }) => c.projSize > 0).length;
+    const projected = cases.filter(({ c }) => c.projSize > 0).length;
     assertEquals(kernels.refused, projected);
-    assertEquals(kernels.ran, executorCases.length - projected);
+    assertEquals(kernels.ran, cases.length - projected);
     assert(kernels.projected > 10, `${kernels.projected} projectors`);
     assert(compared > 10000, `${compared} outputs`);
   });

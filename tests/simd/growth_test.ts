@@ -4,8 +4,9 @@ import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.
 import type { SessionOptions } from "../../src/runtime/basic_session.ts";
 import type { SimdKernels } from "../../src/simd/backend.ts";
 import { simdKernels } from "../../src/simd/load.ts";
-import { floatsOf, type LSTMCase, lstmOf } from "../authoring/arbitrary.ts";
-import { plainCase } from "../authoring/models.ts";
+import { floatsOf } from "../../src/testing/random.ts";
+import { type LSTMCase, lstmOf } from "../../src/testing/quantized_lstms.ts";
+import { plainCase } from "../../src/testing/quantized_models.ts";
 
 const PAGE = 65536;
 

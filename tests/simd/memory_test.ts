@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { orderRows } from "../../kernels/packed/lower.ts";
 import { FORM } from "../../kernels/simd/layout.ts";
 import { Arena, loadOperand, storeOperand, writeOperand } from "../../src/simd/memory.ts";
-import { generator } from "../authoring/arbitrary.ts";
+import { generator } from "../../src/testing/random.ts";
 
 const SIZES = [1, 3, 7, 13, 33];
 

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { rowOrder } from "../../kernels/packed/lower.ts";
 import { lowerProjector, reluFloor } from "../../src/modules/lower_projector.ts";
 import { makeProjector, type Projector } from "../../src/runtime/projector.ts";
-import { type Bits, generator, qparamsOf } from "../authoring/arbitrary.ts";
+import { type Bits, qparamsOf } from "../../src/testing/quantized_lstms.ts";
+import { generator } from "../../src/testing/random.ts";
 import { backends } from "./backends.ts";
 
 const LENGTHS = [1, 3, 4, 7, 8, 9, 15, 16, 17, 33, 64, 200];

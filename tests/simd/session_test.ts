@@ -7,15 +7,9 @@ import { newQArray } from "../../src/core/dtype.ts";
 import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
 import type { Session } from "../../src/runtime/session.ts";
 import { simdKernels } from "../../src/simd/load.ts";
-import {
-  type Bits,
-  floatsOf,
-  generator,
-  type LSTMCase,
-  lstmCases,
-  lstmOf,
-} from "../authoring/arbitrary.ts";
-import { inputFor } from "../runtime/forms.ts";
+import { type Bits, type LSTMCase, lstmCases, lstmOf } from "../../src/testing/quantized_lstms.ts";
+import { floatsOf, generator } from "../../src/testing/random.ts";
+import { inputFor } from "../../src/testing/values.ts";
 import { backends, symmetric } from "./backends.ts";
 
 const kernels = await simdKernels();

@@ -15,7 +15,7 @@ import {
   tensor,
 } from "@splitgate/splitgate";
 import { Generator } from "../../../src/core/generator.ts";
-import { random } from "../random.ts";
+import { random } from "../../../src/testing/float_lstms.ts";
 
 /** A residual connection around an LSTM. */
 function residual(): Graph {

@@ -9,8 +9,8 @@ import {
   tensor,
   writeSafetensors,
 } from "@splitgate/splitgate";
-import * as oracle from "../../oracle/rules.ts";
-import { random, seeds, sizes } from "../random.ts";
+import * as oracle from "../../../src/testing/rules.ts";
+import { random, seeds, sizes } from "../../../src/testing/float_lstms.ts";
 
 /** A module whose numbers are drawn. */
 export function batchNormOf(

@@ -25,7 +25,7 @@ import {
 import { foldBatchNorm } from "../../../kernels/ops/normalize.ts";
 import type { ObservedLinear } from "../../../src/modules/linear/observed.ts";
 import type { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";
-import { random, seeds, sizes } from "../random.ts";
+import { random, seeds, sizes } from "../../../src/testing/float_lstms.ts";
 
 const qconfig = getPreset("fbgemm");
 

@@ -17,7 +17,7 @@ import {
 } from "@splitgate/splitgate";
 import type { JoinModule } from "../../../src/modules/join.ts";
 import { Generator } from "../../../src/core/generator.ts";
-import { random } from "../random.ts";
+import { random } from "../../../src/testing/float_lstms.ts";
 
 const linear = (outFeatures: number, seed: number) =>
   new Linear({ inFeatures: 2, outFeatures, seed });

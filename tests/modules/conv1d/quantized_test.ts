@@ -8,7 +8,7 @@ import {
 import { addBias, linearEngine, linearMultiplier } from "../../../kernels/ops/linear.ts";
 import type { ForwardTensor } from "../../../src/modules/kind.ts";
 import { QuantizedConv1d } from "../../../src/modules/conv1d/quantized.ts";
-import { generator } from "../../authoring/arbitrary.ts";
+import { generator } from "../../../src/testing/random.ts";
 import {
   assertWindow,
   portsOf,

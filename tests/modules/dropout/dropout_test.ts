@@ -18,7 +18,7 @@ import { dropoutKind } from "../../../src/modules/dropout/kind.ts";
 import { identityKind } from "../../../src/modules/identity/kind.ts";
 import type { QuantizedActivation } from "../../../src/modules/activation.ts";
 import type { PointwiseDetails } from "../../../src/modules/pointwise.ts";
-import { floatsOf } from "../../authoring/arbitrary.ts";
+import { floatsOf } from "../../../src/testing/random.ts";
 
 /** LSTM, Linear, LSTM, Linear, perhaps with Dropout or Identity at any place. */
 function modelWith(places: readonly number[], seed: number): Sequential {

@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Embedding, tensor, tokens } from "@splitgate/splitgate";
-import { seeds, sizes } from "../random.ts";
+import { seeds, sizes } from "../../../src/testing/float_lstms.ts";
 
 Deno.test("Embedding.forward() gives each token's row for any shape", () => {
   fc.assert(fc.property(

@@ -13,7 +13,14 @@ import {
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
-import { cellActivations, gateActivations, pick, random, seeds, sizes } from "../random.ts";
+import {
+  cellActivations,
+  gateActivations,
+  random,
+  seeds,
+  sizes,
+} from "../../../src/testing/float_lstms.ts";
+import { pick } from "../tensors.ts";
 
 const gruOptions: fc.Arbitrary<GRUOptions> = fc.record({
   inputSize: sizes,

@@ -31,10 +31,11 @@ import type { ObservedRecurrent } from "../../../src/modules/recurrent/observed.
 import { ByPartsExecutor, type PartValue } from "../../../src/modules/recurrent/by_parts.ts";
 import type { QuantizedGRU } from "../../../src/modules/gru/quantized.ts";
 import { computeNode } from "../../../src/reference/run.ts";
-import type { Bits } from "../../authoring/arbitrary.ts";
-import { gruCases } from "../../authoring/arbitrary.ts";
-import { anyModel, formsOf, inputFor, outputFor } from "../../runtime/forms.ts";
-import { random } from "../random.ts";
+import type { Bits } from "../../../src/testing/quantized_lstms.ts";
+import { gruCases } from "../../../src/testing/quantized_lstms.ts";
+import { anyModel, formsOf } from "../../runtime/forms.ts";
+import { inputFor, outputFor } from "../../../src/testing/values.ts";
+import { random } from "../../../src/testing/float_lstms.ts";
 
 const ROW = { steps: 1, batch: 1, lengths: null, batchFirst: false };
 

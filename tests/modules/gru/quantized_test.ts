@@ -9,14 +9,13 @@ import {
 } from "../../../src/modules/gru/quantized.ts";
 import {
   type Bits,
-  floatsOf,
-  generator,
   gruCases,
   gruOf,
   type LSTMCase,
   qparamsOf,
-} from "../../authoring/arbitrary.ts";
-import { plainCase } from "../../authoring/models.ts";
+} from "../../../src/testing/quantized_lstms.ts";
+import { floatsOf, generator } from "../../../src/testing/random.ts";
+import { plainCase } from "../../../src/testing/quantized_models.ts";
 
 type Result<T> = { value: T } | { error: string };
 

@@ -1,8 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Generator, LayerNorm, tensor } from "@splitgate/splitgate";
-import * as oracle from "../../oracle/rules.ts";
-import { random, seeds, sizes } from "../random.ts";
+import * as oracle from "../../../src/testing/rules.ts";
+import { random, seeds, sizes } from "../../../src/testing/float_lstms.ts";
 
 Deno.test("LayerNorm.forward() works in double and rounds once, for any leading dimensions", () => {
   fc.assert(fc.property(

@@ -1,7 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { Generator, Linear, tensor } from "@splitgate/splitgate";
-import { random, seeds, sizes } from "../random.ts";
+import { random, seeds, sizes } from "../../../src/testing/float_lstms.ts";
 
 Deno.test("Linear.forward() equals a plain loop, summed in double and rounded once, for any leading dimensions", () => {
   fc.assert(fc.property(

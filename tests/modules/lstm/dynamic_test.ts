@@ -35,8 +35,8 @@ import { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import { linearDynamicInt8 } from "@splitgate/splitgate/kernels";
 import { floatFunction } from "../../../kernels/numeric/float_functions.ts";
-import { generator } from "../../authoring/arbitrary.ts";
-import { cellFunctions } from "../random.ts";
+import { generator } from "../../../src/testing/random.ts";
+import { cellFunctions } from "../../../src/testing/float_lstms.ts";
 
 const f = Math.fround;
 

@@ -11,7 +11,8 @@ import {
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
-import { head, lstmOptions, pick, random, transposed } from "../random.ts";
+import { head, pick, transposed } from "../tensors.ts";
+import { lstmOptions, random } from "../../../src/testing/float_lstms.ts";
 
 type State = [Tensor, Tensor];
 

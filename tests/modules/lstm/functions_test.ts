@@ -33,9 +33,9 @@ import { byParts } from "../../../src/modules/recurrent/by_parts.ts";
 import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
-import { bytesOf } from "../../runtime/forms.ts";
+import { bytesOf } from "../../../src/testing/values.ts";
 import { backends, Counted } from "../../simd/backends.ts";
-import { cellActivations, gateActivations } from "../random.ts";
+import { cellActivations, gateActivations } from "../../../src/testing/float_lstms.ts";
 
 /** Every combination of functions. */
 const all: readonly CellFunctions[] = gateActivations.flatMap((gateActivation) =>

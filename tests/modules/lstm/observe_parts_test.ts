@@ -20,7 +20,7 @@ import { CELLS } from "../../../src/cells/cells.ts";
 import { lstmCell } from "../../../src/cells/lstm_parts.ts";
 import { type LSTMPartName, PART_SLOTS } from "../../../src/cells/names.ts";
 import type { ObservedLSTM } from "../../../src/modules/lstm/observed.ts";
-import { lstmCases, partObservers } from "../../authoring/arbitraries.ts";
+import { lstmCases, partObservers } from "../../../src/testing/observed_lstms.ts";
 
 const bits16 = MinMaxObserver.withArgs({
   dtype: "qint32",

@@ -9,14 +9,13 @@ import type { QuantizedLSTMForwardResult } from "../../../src/modules/lstm/quant
 import { QuantizedLSTM } from "../../../src/modules/lstm/quantized.ts";
 import {
   type Bits,
-  floatsOf,
-  generator,
   type LSTMCase,
   lstmCases,
   lstmOf,
   qparamsOf,
-} from "../../authoring/arbitrary.ts";
-import { plainCase } from "../../authoring/models.ts";
+} from "../../../src/testing/quantized_lstms.ts";
+import { floatsOf, generator } from "../../../src/testing/random.ts";
+import { plainCase } from "../../../src/testing/quantized_models.ts";
 
 type Result<T> = { value: T } | { error: string };
 

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import type { QuantizedModule } from "../../../src/authoring/model.ts";
 import type { PerTensorQParams } from "../../../src/core/qparams.ts";
 import type { Window } from "../../../kernels/ops/window.ts";
-import { generator, qparamsOf } from "../../authoring/arbitrary.ts";
+import { qparamsOf } from "../../../src/testing/quantized_lstms.ts";
+import { generator } from "../../../src/testing/random.ts";
 import {
   assertWindow,
   positionsOf,

@@ -20,6 +20,19 @@ const NEWEST_TYPESCRIPT = "5.9.3";
 /** What users' projects set, but for where modules are found. */
 const TYPE_OPTIONS = { target: "es2022", types: [], strict: true, skipLibCheck: false };
 
+/** What users who fuzz have beside it. */
+const FAST_CHECK = config.imports["fast-check"].replace("npm:", "");
+
+/** A test of a model of the user's, but for where `test` comes from. */
+const FUZZ = `
+import { readFileSync } from "node:fs";
+import { loadModel } from "${NAME}";
+import { assertModel } from "${NAME}/testing";
+test("our model keeps its invariants", async () => {
+  await assertModel(loadModel(readFileSync("model.safetensors")), { runs: 5, seed: 1 });
+});
+`;
+
 /** Bytes, not minified, that a bundle of one function must stay below. */
 const SINGLE_IMPORTS = { tensor: 8000, parseSafetensors: 24_000, perTensorAffine: 12_000 };
 
@@ -109,6 +122,9 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
       await typeScript(version);
     };
 
+    // What ./testing is a peer of.
+    await succeed(folder, "npm", "install", "--no-audit", "--no-fund", FAST_CHECK);
+
     await t.step("a user's program is checked by its types and runs", async () => {
       await Deno.copyFile(new URL("consumer.ts", import.meta.url), `${folder}/consumer.ts`);
       await check("consumer.ts", NEWEST_TYPESCRIPT, {
@@ -175,6 +191,23 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
       );
     }
     const count = Object.keys(expected.cases).length + 1;
+    await Deno.writeFile(
+      `${folder}/model.safetensors`,
+      modelFile("two layers", "fbgemm", true),
+    );
+    const fuzzers: [from: string, command: string, ...args: string[]][] = [
+      ["const { test } = Deno;", Deno.execPath(), "test", "--no-check", "-A"],
+      ['import { test } from "node:test";', "node", "--test"],
+      ['import { test } from "bun:test";', "npx", "-y", BUN, "test"],
+    ];
+    for (const [from, command, ...args] of fuzzers) {
+      await t.step(`a model is fuzzed: ${from}`, async () => {
+        await Deno.writeTextFile(`${folder}/fuzz.test.mjs`, from + FUZZ);
+        await succeed(folder, command, ...args, "./fuzz.test.mjs");
+        await Deno.remove(`${folder}/fuzz.test.mjs`);
+      });
+    }
+
     const suites: [runtime: string, passed: RegExp, command: string, ...args: string[]][] = [
       ["deno", /(\d+) passed \| 0 failed/, Deno.execPath(), "test", "--no-check", "--allow-read"],
       ["node", /pass (\d+)\n[^]*fail 0/, "node", "--test"],

@@ -1,29 +1,16 @@
 /** Random quantized LSTMs, GRUs and inputs, for property tests. */
 import fc from "fast-check";
+import type { Arbitrary } from "./arbitrary.ts";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import type { CellFunctions } from "../../kernels/float/lstm.ts";
 import type { GRUConventions } from "../../kernels/float/gru.ts";
-import type { GRUQParams } from "../../src/cells/gru_parts.ts";
-import type { LSTMQParams } from "../../src/cells/lstm_parts.ts";
-import { perTensorAffine, type PerTensorQParams } from "../../src/core/qparams.ts";
-import { cellFunctions } from "../modules/random.ts";
-import { QuantizedGRU, type QuantizedGRUOptions } from "../../src/modules/gru/quantized.ts";
-import { QuantizedLSTM, type QuantizedLSTMOptions } from "../../src/modules/lstm/quantized.ts";
-
-/**
- * A generator of numbers from a seed: cases stay small values that shrink, and tensors follow from
- * them.
- */
-export function generator(seed: number): (lo: number, hi: number) => number {
-  let state = seed >>> 0;
-  return (lo, hi) => {
-    // mulberry32
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return lo + ((t ^ (t >>> 14)) >>> 0) / 4294967296 * (hi - lo);
-  };
-}
+import type { GRUQParams } from "../cells/gru_parts.ts";
+import type { LSTMQParams } from "../cells/lstm_parts.ts";
+import { perTensorAffine, type PerTensorQParams } from "../core/qparams.ts";
+import { cellFunctions } from "./float_lstms.ts";
+import { generator } from "./random.ts";
+import { QuantizedGRU, type QuantizedGRUOptions } from "../modules/gru/quantized.ts";
+import { QuantizedLSTM, type QuantizedLSTMOptions } from "../modules/lstm/quantized.ts";
 
 /**
  * Bits of a part: 8 (quint8), 7 (qint8 with a range of its own), 14, 16 and 32 (qint32); 0 is
@@ -72,28 +59,43 @@ export function qparamsOf(
 
 /** What a random LSTM is described by. */
 export interface LSTMCase {
+  /** What weights and parameters follow from. */
   readonly seed: number;
+  /** Whose rounding it has. */
   readonly engine: "fbgemm" | "qnnpack";
+  /** Values a row of the input. */
   readonly inputSize: number;
+  /** Units of each gate. */
   readonly hiddenSize: number;
+  /** What the hidden state is projected to; 0 for no projection. */
   readonly projSize: number;
+  /** Layers above each other. */
   readonly numLayers: number;
+  /** Whether it has a backward direction. */
   readonly bidirectional: boolean;
+  /** Whether it has biases. */
   readonly bias: boolean;
+  /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;
+  /** What of a weight has a scale of its own. */
   readonly granularity: "tensor" | "block" | "channel";
-  /** Whether each gate has parameters of its own, and whether of bits of its own too. */
+  /** Whether each gate has parameters of its own. */
   readonly perGate: boolean;
+  /** Whether each gate has bits of its own, too. */
   readonly mixedGates: boolean;
   /** Whether scales are powers of two, so that half-way cases are frequent. */
   readonly ties: boolean;
+  /** Whether the initial state has torch's parameters. */
   readonly torchInitialState: boolean;
   /** Bits of the input; 0 is float32. */
   readonly input: Bits;
   /** By part, in the order of LSTM_PARTS, and proj. */
   readonly bits: readonly Bits[];
+  /** Rows side by side. */
   readonly batch: number;
+  /** Steps of a sequence. */
   readonly steps: number;
+  /** Its activations. */
   readonly functions: Partial<CellFunctions>;
   /** A GRU's conventions: then the case is of one, with the same sizes. */
   readonly gru?: Pick<GRUConventions, "resetAfter" | "complementedUpdate">;
@@ -103,10 +105,10 @@ const size = fc.constantFrom(1, 3, 7, 13, 33);
 
 /** Cases whose parts are of the given numbers of bits. */
 export function lstmCases(
-  bits: fc.Arbitrary<Bits>,
-  input: fc.Arbitrary<Bits>,
+  bits: Arbitrary<Bits>,
+  input: Arbitrary<Bits>,
   projected: boolean = true,
-): fc.Arbitrary<LSTMCase> {
+): Arbitrary<LSTMCase> {
   return fc.record({
     seed: fc.nat(),
     engine: fc.constantFrom("fbgemm", "qnnpack"),
@@ -244,9 +246,9 @@ export function lstmOf(c: LSTMCase, options: Partial<QuantizedLSTMOptions> = {})
 
 /** Cases of GRUs whose parts are of the given numbers of bits. */
 export function gruCases(
-  bits: fc.Arbitrary<Bits>,
-  input: fc.Arbitrary<Bits>,
-): fc.Arbitrary<LSTMCase> {
+  bits: Arbitrary<Bits>,
+  input: Arbitrary<Bits>,
+): Arbitrary<LSTMCase> {
   const conventions = fc.record({ resetAfter: fc.boolean(), complementedUpdate: fc.boolean() });
   return fc.tuple(lstmCases(bits, input, false), conventions).map(([c, gru]) => ({ ...c, gru }));
 }
@@ -325,15 +327,4 @@ export function gruOf(c: LSTMCase, options: Partial<QuantizedGRUOptions> = {}): 
     ...activation !== undefined && { activation },
     ...options,
   });
-}
-
-/** Random floats of a shape. */
-export function floatsOf(
-  seed: number,
-  shape: readonly number[],
-  range: number,
-): { data: Float32Array; shape: readonly number[] } {
-  const random = generator(seed);
-  const length = shape.reduce((a, b) => a * b, 1);
-  return { data: Float32Array.from({ length }, () => random(-range, range)), shape };
 }

@@ -1,9 +1,10 @@
 /** Random quantized models: perhaps an Embedding, an LSTM or a GRU, perhaps a Linear. */
-import { perTensorAffine } from "../../src/core/qparams.ts";
-import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
-import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
-import { QuantizedModel, type QuantizedModule } from "../../src/authoring/model.ts";
-import { type Bits, generator, gruOf, type LSTMCase, lstmOf } from "./arbitrary.ts";
+import { perTensorAffine } from "../core/qparams.ts";
+import { QuantizedEmbedding } from "../modules/embedding/quantized.ts";
+import { QuantizedLinear } from "../modules/linear/quantized.ts";
+import { QuantizedModel, type QuantizedModule } from "../authoring/model.ts";
+import { type Bits, gruOf, type LSTMCase, lstmOf } from "./quantized_lstms.ts";
+import { generator } from "./random.ts";
 
 /** A model of a case. */
 export function modelOf(

@@ -1,21 +1,22 @@
 /**
- * What property tests of kernels draw from: edges and ties first.
+ * Numbers for kernels: edges and ties first.
  *
  * @module
  */
 import fc from "fast-check";
+import type { Arbitrary } from "./arbitrary.ts";
 import { type Activation, FLOAT_FUNCTIONS } from "../../kernels/numeric/float_functions.ts";
 
 /** Every finite float32 value, subnormals too. */
-export const anyFloat32 = fc.float({ noNaN: true, noDefaultInfinity: true });
+export const anyFloat32: Arbitrary<number> = fc.float({ noNaN: true, noDefaultInfinity: true });
 
 /** Doubles spread evenly over min..max (fc.double spreads their bits, so that most are tiny). */
-export function uniform(min: number, max: number): fc.Arbitrary<number> {
+export function uniform(min: number, max: number): Arbitrary<number> {
   return fc.maxSafeNat().map((n) => min + (max - min) * (n / Number.MAX_SAFE_INTEGER));
 }
 
 /** Float32 values spread evenly over min..max. */
-export function uniformFloat32(min: number, max: number): fc.Arbitrary<number> {
+export function uniformFloat32(min: number, max: number): Arbitrary<number> {
   return uniform(min, max).map(Math.fround);
 }
 
@@ -40,7 +41,7 @@ export function edgeLadder(min: number, max: number): number[] {
 }
 
 /** Integers in min..max, the edge ladder as often as the rest. */
-export function ladderInteger(min: number, max: number): fc.Arbitrary<number> {
+export function ladderInteger(min: number, max: number): Arbitrary<number> {
   return fc.oneof(fc.constantFrom(...edgeLadder(min, max)), fc.integer({ min, max }));
 }
 
@@ -48,7 +49,7 @@ export function ladderInteger(min: number, max: number): fc.Arbitrary<number> {
  * Scales: powers of two and small multiples of them (ties come from those), round decimals, and any
  * others.
  */
-export const anyScale: fc.Arbitrary<number> = fc.oneof(
+export const anyScale: Arbitrary<number> = fc.oneof(
   fc.integer({ min: -24, max: 8 }).map((k) => 2 ** k),
   fc.tuple(fc.integer({ min: -24, max: 4 }), fc.integer({ min: 1, max: 15 })).map(([k, m]) =>
     m * 2 ** k
@@ -94,7 +95,7 @@ export interface Drawn {
 }
 
 /** Parameters in one of `ranges`. */
-export function anyParameters(ranges: readonly Range[]): fc.Arbitrary<Drawn> {
+export function anyParameters(ranges: readonly Range[]): Arbitrary<Drawn> {
   return fc.constantFrom(...ranges).chain((range) => {
     const { quantMin, quantMax } = range;
     const middle = Math.floor((quantMin + quantMax + 1) / 2);
@@ -118,7 +119,7 @@ export function anyParameters(ranges: readonly Range[]): fc.Arbitrary<Drawn> {
 export function integersOf(
   q: { quantMin: number; quantMax: number },
   length = 8,
-): fc.Arbitrary<number[]> {
+): Arbitrary<number[]> {
   return fc.array(ladderInteger(q.quantMin, q.quantMax), { minLength: length, maxLength: length });
 }
 
@@ -134,7 +135,7 @@ export function inverse24(a: number): number {
  * float32 values, so that rounding to double first makes a tie of it: a b = k 2^24 + side, where
  * the low bits of k are 10..0.
  */
-export const hair: fc.Arbitrary<[number, number, number]> = fc.record({
+export const hair: Arbitrary<[number, number, number]> = fc.record({
   start: fc.integer({ min: 2 ** 22, max: 2 ** 23 - 200000 }),
   side: fc.constantFrom(1, -1),
   bits: fc.integer({ min: 6, max: 9 }),
@@ -158,7 +159,7 @@ export const hair: fc.Arbitrary<[number, number, number]> = fc.record({
 const anySlope = fc.float({ min: 0, max: 4, noNaN: true });
 
 /** Every function with and without parameters. */
-export const anyActivation: fc.Arbitrary<Activation> = fc.oneof(
+export const anyActivation: Arbitrary<Activation> = fc.oneof(
   fc.constantFrom(...Object.keys(FLOAT_FUNCTIONS) as (keyof typeof FLOAT_FUNCTIONS)[]),
   fc.oneof(fc.constantFrom(0.2, 1 / 6).map(Math.fround), anySlope).chain((slope) =>
     fc.constantFrom(0.5, 0, 0.25).map((offset) => ({

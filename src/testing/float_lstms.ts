@@ -1,20 +1,16 @@
 // What the tests of the float modules draw from.
 import fc from "fast-check";
-import {
-  type CellActivation,
-  type CellFunctions,
-  type GateActivation,
-  type Generator,
-  type LSTMOptions,
-  type Tensor,
-  tensor,
-} from "@splitgate/splitgate";
+import type { Arbitrary } from "./arbitrary.ts";
+import type { CellActivation, CellFunctions, GateActivation } from "../../kernels/float/lstm.ts";
+import type { Generator } from "../core/generator.ts";
+import type { LSTMOptions } from "../modules/lstm/float.ts";
+import { type Tensor, tensor } from "../core/tensor.ts";
 
 /** Sizes around the kernels' unrolling. */
-export const sizes: fc.Arbitrary<number> = fc.constantFrom(1, 3, 7, 13, 33);
+export const sizes: Arbitrary<number> = fc.constantFrom(1, 3, 7, 13, 33);
 
 /** A generator's seed. */
-export const seeds: fc.Arbitrary<number> = fc.integer({ min: 0, max: 2 ** 32 - 1 });
+export const seeds: Arbitrary<number> = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 
 /** A tensor of values in ±bound. */
 export function random(generator: Generator, shape: readonly number[], bound = 2): Tensor {
@@ -38,7 +34,7 @@ export const gateActivations: readonly GateActivation[] = [
 export const cellActivations: readonly CellActivation[] = ["tanh", "relu", "sigmoid", "linear"];
 
 /** Functions of a cell: torch's, or any others, the cell state's left out at times. */
-export const cellFunctions: fc.Arbitrary<Partial<CellFunctions>> = fc.oneof(
+export const cellFunctions: Arbitrary<Partial<CellFunctions>> = fc.oneof(
   fc.constant({}),
   fc.record(
     {
@@ -51,7 +47,7 @@ export const cellFunctions: fc.Arbitrary<Partial<CellFunctions>> = fc.oneof(
 );
 
 /** Options of an LSTM, every kind of it. */
-export const lstmOptions: fc.Arbitrary<LSTMOptions> = fc.record({
+export const lstmOptions: Arbitrary<LSTMOptions> = fc.record({
   inputSize: fc.constantFrom(1, 3, 7),
   hiddenSize: fc.constantFrom(1, 3, 7, 13),
   numLayers: fc.integer({ min: 1, max: 3 }),
@@ -66,35 +62,3 @@ export const lstmOptions: fc.Arbitrary<LSTMOptions> = fc.record({
   ...functions,
   projSize: projected ? options.hiddenSize >> 1 : 0,
 }));
-
-/** A tensor with its first two dimensions exchanged. */
-export function transposed({ data, shape: [rows, columns, width] }: Tensor): Tensor {
-  const out = new Float32Array(data.length);
-  for (let r = 0; r < rows!; r++) {
-    for (let k = 0; k < columns!; k++) {
-      out.set(
-        data.subarray((r * columns! + k) * width!, (r * columns! + k + 1) * width!),
-        (k * rows! + r) * width!,
-      );
-    }
-  }
-  return tensor(out, [columns!, rows!, width!]);
-}
-
-/** Entry `index` of a dimension of a 3-dimensional tensor, which stays as a dimension of 1. */
-export function pick({ data, shape }: Tensor, axis: 0 | 1, index: number): Tensor {
-  const [rows, columns, width] = shape;
-  const out: number[] = [];
-  for (let r = 0; r < rows!; r++) {
-    for (let k = 0; k < columns!; k++) {
-      if ((axis === 0 ? r : k) !== index) continue;
-      for (let j = 0; j < width!; j++) out.push(data[(r * columns! + k) * width! + j]!);
-    }
-  }
-  return tensor(out, axis === 0 ? [1, columns!, width!] : [rows!, 1, width!]);
-}
-
-/** The first `count` entries of the first dimension. */
-export function head({ data, shape }: Tensor, count: number): Tensor {
-  return tensor(data.slice(0, data.length / shape[0]! * count), [count, ...shape.slice(1)]);
-}

@@ -1,19 +1,16 @@
 // What the tests of observed, reference and integer forms draw from.
 import fc from "fast-check";
-import {
-  FixedQParamsObserver,
-  Generator,
-  LSTM,
-  type LSTMOptions,
-  MinMaxObserver,
-  type ObserverFactory,
-  type PartObserver,
-  type PartObservers,
-  type PartSlot,
-  type Tensor,
-} from "@splitgate/splitgate";
-import { lstmCell } from "../../src/cells/lstm_parts.ts";
-import { lstmOptions, random } from "../modules/random.ts";
+import type { Arbitrary } from "./arbitrary.ts";
+import { FixedQParamsObserver } from "../observer/fixed.ts";
+import { Generator } from "../core/generator.ts";
+import { LSTM, type LSTMOptions } from "../modules/lstm/float.ts";
+import { MinMaxObserver } from "../observer/min_max.ts";
+import type { ObserverFactory } from "../observer/observer.ts";
+import type { PartObserver, PartObservers } from "../qconfig/qconfig.ts";
+import type { PartSlot } from "../cells/names.ts";
+import type { Tensor } from "../core/tensor.ts";
+import { lstmCell } from "../cells/lstm_parts.ts";
+import { lstmOptions, random } from "./float_lstms.ts";
 
 /** The range of values that a slot's fixed parameters are made for. */
 const SPAN: Record<PartSlot, [number, number]> = {
@@ -65,7 +62,7 @@ function observersOf(
 export function slotObserver(
   slot: PartSlot,
   widths: readonly (0 | 8 | 16 | 32)[],
-): fc.Arbitrary<ObserverFactory | null> {
+): Arbitrary<ObserverFactory | null> {
   return fc.record({ bits: fc.constantFrom(...widths), signed: fc.boolean(), fixed: fc.boolean() })
     .map(({ bits, signed, fixed }) => bits === 0 ? null : observersOf(slot, bits, signed, fixed));
 }
@@ -83,10 +80,10 @@ export function partObservers(
   widths: readonly (0 | 8 | 16 | 32)[],
   splitGates: boolean,
   lstm: LSTM,
-): fc.Arbitrary<PartObservers> {
+): Arbitrary<PartObservers> {
   const one = Object.fromEntries(
     SLOTS.filter((slot) => slot !== "projection").map(
-      (slot): [string, fc.Arbitrary<PartObserver>] => {
+      (slot): [string, Arbitrary<PartObserver>] => {
         const each = slotObserver(slot, widths);
         const gated = slot === "inputProjection" || slot === "hiddenProjection" ||
           slot === "linearOutput";
@@ -102,13 +99,21 @@ export function partObservers(
 
 /** An LSTM with input. */
 export interface LSTMCase {
+  /** What it was made with. */
   readonly options: LSTMOptions;
+  /** The float module. */
   readonly lstm: LSTM;
+  /** Its input. */
   readonly x: Tensor;
+  /** Its initial state; undefined: zeros. */
   readonly state: [Tensor, Tensor] | undefined;
+  /** Steps of each row; undefined: all have all. */
   readonly lengths: number[] | undefined;
+  /** Steps of the input. */
   readonly steps: number;
+  /** Rows of the input. */
   readonly batch: number;
+  /** What further values follow from. */
   readonly generator: Generator;
 }
 
@@ -116,7 +121,7 @@ export interface LSTMCase {
  * LSTMs of every kind, weights large enough for gates to saturate, with or without lengths and a
  * given state.
  */
-export const lstmCases: fc.Arbitrary<LSTMCase> = fc.record({
+export const lstmCases: Arbitrary<LSTMCase> = fc.record({
   options: lstmOptions,
   steps: fc.constantFrom(1, 2, 5),
   batch: fc.integer({ min: 1, max: 3 }),

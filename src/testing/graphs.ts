@@ -3,43 +3,48 @@
  * read one value.
  */
 import fc from "fast-check";
-import {
-  Dropout,
-  dynamicQConfig,
-  Embedding,
-  Generator,
-  getPreset,
-  Graph,
-  type GraphChild,
-  HardSigmoid,
-  Identity,
-  LeakyReLU,
-  Linear,
-  LinearReLU,
-  LogSoftmax,
-  LSTM,
-  MinMaxObserver,
-  type Module,
-  type ObservedModel,
-  PlaceholderObserver,
-  prepare,
-  type QConfig,
-  QConfigMapping,
-  ReLU,
-  Sequential,
-  Sigmoid,
-  Softmax,
-  Tanh,
-  type Tensor,
-  tensor,
-  tokens,
-  type TokenTensor,
-  UnitNorm,
-} from "@splitgate/splitgate";
-import { generator } from "./arbitrary.ts";
+import type { Arbitrary } from "./arbitrary.ts";
+import { Dropout } from "../modules/dropout/float.ts";
+import { dynamicQConfig, type QConfig } from "../qconfig/qconfig.ts";
+import { Embedding } from "../modules/embedding/float.ts";
+import { Generator } from "../core/generator.ts";
+import { getPreset } from "../qconfig/presets.ts";
+import { Graph, type GraphChild, Sequential } from "../modules/graph.ts";
+import { HardSigmoid } from "../modules/hard_sigmoid/float.ts";
+import { Identity } from "../modules/identity/float.ts";
+import { LeakyReLU } from "../modules/leaky_relu/float.ts";
+import { Linear, LinearReLU } from "../modules/linear/float.ts";
+import { LogSoftmax } from "../modules/log_softmax/float.ts";
+import { LSTM } from "../modules/lstm/float.ts";
+import { MinMaxObserver } from "../observer/min_max.ts";
+import type { Module } from "../modules/module.ts";
+import type { ObservedModel } from "../authoring/observed_model.ts";
+import { PlaceholderObserver } from "../observer/placeholder.ts";
+import { prepare } from "../authoring/prepare.ts";
+import { QConfigMapping } from "../qconfig/mapping.ts";
+import { ReLU } from "../modules/relu/float.ts";
+import { Sigmoid } from "../modules/sigmoid/float.ts";
+import { Softmax } from "../modules/softmax/float.ts";
+import { Tanh } from "../modules/tanh/float.ts";
+import { type Tensor, tensor, tokens, type TokenTensor } from "../core/tensor.ts";
+import { UnitNorm } from "../modules/unit_norm/float.ts";
+import { generator } from "./random.ts";
+
+/** Kinds of modules that give as many values as they read. */
+export type SameWidth =
+  | "ReLU"
+  | "LeakyReLU"
+  | "Sigmoid"
+  | "Tanh"
+  | "UnitNorm"
+  | "HardSigmoid"
+  | "Softmax"
+  | "LogSoftmax"
+  | "Dropout"
+  | "Identity";
 
 /** Modules that give as many values as they read. */
-const SAME_WIDTH = {
+const SAME_WIDTH: Readonly<Record<SameWidth, () => Module>> = {
   ReLU: () => new ReLU(),
   LeakyReLU: () => new LeakyReLU({ negativeSlope: 0.2 }),
   Sigmoid: () => new Sigmoid(),
@@ -50,18 +55,20 @@ const SAME_WIDTH = {
   LogSoftmax: () => new LogSoftmax(),
   Dropout: () => new Dropout(),
   Identity: () => new Identity(),
-} as const;
+};
 
-const SAME_WIDTH_KINDS = Object.keys(SAME_WIDTH) as (keyof typeof SAME_WIDTH)[];
+const SAME_WIDTH_KINDS = Object.keys(SAME_WIDTH) as SameWidth[];
 
 /** Tokens that there are. */
 export const VOCABULARY = 9;
 
 /** A module of a random graph. */
 export interface NodeCase {
-  readonly kind: "Linear" | "LinearReLU" | "LSTM" | "nested" | "block" | keyof typeof SAME_WIDTH;
+  /** What it is: a kind of module, a model in a model, or a chain of activations. */
+  readonly kind: "Linear" | "LinearReLU" | "LSTM" | "nested" | "block" | SameWidth;
   /** Which of the values before it is read. */
   readonly pick: number;
+  /** Values a row that it gives, where it has a size of its own. */
   readonly size: number;
   /** Layers of an LSTM. */
   readonly layers: number;
@@ -71,13 +78,19 @@ export interface NodeCase {
 
 /** A random graph. */
 export interface GraphCase {
+  /** What weights follow from. */
   readonly seed: number;
+  /** Whose rounding its QConfigs have. */
   readonly family: "fbgemm" | "qnnpack" | "dynamic";
   /** Whether Embeddings read the input: how many; 0 where it is real numbers. */
   readonly tables: number;
+  /** Values a row of the input, or of the Embeddings. */
   readonly width: number;
+  /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;
+  /** Whether LSTMs have a backward direction. */
   readonly bidirectional: boolean;
+  /** The modules, each behind what it reads. */
   readonly nodes: readonly NodeCase[];
   /** Outputs besides what nobody reads. */
   readonly outputs: readonly number[];
@@ -86,7 +99,7 @@ export interface GraphCase {
 const sizes = fc.constantFrom(1, 3, 7, 13, 16, 33);
 
 /** Graphs of modules of every kind. */
-export const graphCases: fc.Arbitrary<GraphCase> = fc.record({
+export const graphCases: Arbitrary<GraphCase> = fc.record({
   seed: fc.nat(),
   family: fc.constantFrom("fbgemm", "fbgemm", "fbgemm", "qnnpack", "dynamic"),
   tables: fc.constantFrom(0, 0, 1, 2),
@@ -143,7 +156,7 @@ function moduleOf(c: GraphCase, { kind, size, layers }: NodeCase, width: number,
     return { module, width };
   }
   if (kind in SAME_WIDTH) {
-    return { module: SAME_WIDTH[kind as keyof typeof SAME_WIDTH](), width };
+    return { module: SAME_WIDTH[kind as SameWidth](), width };
   }
   const Kind = kind === "Linear" ? Linear : LinearReLU;
   return { module: new Kind({ inFeatures: width, outFeatures: size, seed }), width: size };

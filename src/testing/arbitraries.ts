@@ -1,0 +1,239 @@
+/**
+ * What the package works with, drawn: dtypes, parameters, tensors, QConfigs, calibration data, and
+ * quantized models of every kind.
+ *
+ * @module
+ */
+import fc from "fast-check";
+import type { Arbitrary } from "./arbitrary.ts";
+import { convert } from "../authoring/convert.ts";
+import type { QuantizedModel } from "../authoring/model.ts";
+import { prepare } from "../authoring/prepare.ts";
+import { quantizeDynamic } from "../authoring/quantize_dynamic.ts";
+import { type DType, dtypeRange, newQArray } from "../core/dtype.ts";
+import {
+  perChannelAffine,
+  type PerChannelQParams,
+  perTensorAffine,
+  type PerTensorQParams,
+} from "../core/qparams.ts";
+import { type QTensor, shapeSize, type Tensor, type TokenTensor } from "../core/tensor.ts";
+import type { Module } from "../modules/module.ts";
+import { getPreset, PRESET_NAMES } from "../qconfig/presets.ts";
+import type { QConfig } from "../qconfig/qconfig.ts";
+import { Graph, Sequential } from "../modules/graph.ts";
+import { anyScale } from "./numbers.ts";
+import { DRAWN_KINDS, type DrawnModule, floatModels } from "./modules.ts";
+import { floatsOf, generator } from "./random.ts";
+import { BASIC_STEPS } from "./sizes.ts";
+
+/** Every dtype of integers. */
+export const dtypes: Arbitrary<DType> = fc.constantFrom("quint8", "qint8", "qint32");
+
+/**
+ * Parameters of a tensor: every dtype, the whole of it or a range within; any scale; the zero point
+ * at an end, at 0, or anywhere.
+ *
+ * @param of The dtypes.
+ */
+export function qparams(of: Arbitrary<DType> = dtypes): Arbitrary<PerTensorQParams> {
+  return of.chain((dtype) => {
+    const [low, high] = dtype === "qint32" ? [-32768, 32767] : dtypeRange(dtype);
+    return fc.record({
+      scale: anyScale,
+      ends: fc.oneof(
+        fc.constant([low, high] as const),
+        fc.tuple(
+          fc.integer({ min: low, max: low + 60 }),
+          fc.integer({ min: high - 60, max: high }),
+        ),
+      ),
+      at: fc.oneof(fc.constantFrom(0, 0.5, 1), fc.double({ min: 0, max: 1, noNaN: true })),
+    }).map(({ scale, ends: [quantMin, quantMax], at }) =>
+      perTensorAffine({
+        dtype,
+        scale,
+        zeroPoint: Math.round(quantMin + at * (quantMax - quantMin)),
+        quantMin,
+        quantMax,
+      })
+    );
+  });
+}
+
+/** Parameters of a weight: one scale a channel, zero points of 0. */
+export function channelQParams(channels: number): Arbitrary<PerChannelQParams> {
+  return fc.array(anyScale, { minLength: channels, maxLength: channels }).map((scales) =>
+    perChannelAffine({
+      dtype: "qint8",
+      scales: Float32Array.from(scales),
+      zeroPoints: new Int32Array(channels),
+      axis: 0,
+    })
+  );
+}
+
+/** Tensors of a shape, values in ±`reach`. */
+export function tensors(shape: readonly number[], reach = 2): Arbitrary<Tensor> {
+  return fc.nat().map((seed) => floatsOf(seed, shape, reach));
+}
+
+/** Tensors of integers of a shape. */
+export function qtensors(shape: readonly number[]): Arbitrary<QTensor<PerTensorQParams>> {
+  return fc.record({ q: qparams(), seed: fc.nat() }).map(({ q, seed }) => {
+    const random = generator(seed);
+    const data = newQArray(q.dtype, shapeSize(shape));
+    for (let i = 0; i < data.length; i++) {
+      data[i] = Math.floor(random(q.quantMin, q.quantMax + 1));
+    }
+    return { data, shape, qparams: q };
+  });
+}
+
+/** Every preset, and each with the other answers that a QConfig can give. */
+export const qconfigs: Arbitrary<QConfig> = fc.record({
+  preset: fc.constantFrom(...PRESET_NAMES),
+  own: fc.boolean(),
+}).map(({ preset, own }) => {
+  const qconfig = getPreset(preset);
+  return own ? { ...qconfig, initialState: "own" } : qconfig;
+});
+
+/** Numbers of rows side by side. */
+export const batches: Arbitrary<number> = fc.integer({ min: 1, max: 4 });
+
+/** Numbers of steps: few, and those around what sessions run at a time. */
+export const stepCounts: Arbitrary<number> = fc.constantFrom(...BASIC_STEPS);
+
+/** Lengths of rows, 0..steps, or 1..steps where a model takes no row without a step. */
+export function lengths(batch: number, steps: number, min: 0 | 1 = 0): Arbitrary<number[]> {
+  return fc.array(fc.integer({ min, max: steps }), { minLength: batch, maxLength: batch });
+}
+
+/** Ways to cut a sequence up into calls. */
+export function chunkings(steps: number): Arbitrary<number[]> {
+  return fc.array(fc.integer({ min: 1, max: steps }), { maxLength: steps }).map((cuts) => {
+    const chunks: number[] = [];
+    let left = steps;
+    for (const cut of cuts) {
+      if (left > 0) chunks.push(Math.min(cut, left));
+      left -= cut;
+    }
+    if (left > 0) chunks.push(left);
+    return chunks;
+  });
+}
+
+/**
+ * Initial states for `session.setState` of a module: real numbers in ±`reach`.
+ *
+ * @param shape What `session.getState` of it gives.
+ */
+export function states(shape: readonly number[], reach = 1): Arbitrary<Tensor> {
+  return tensors(shape, reach);
+}
+
+/** How a model's float form takes its input. */
+function inputSizeOf(model: Module): number | null {
+  const graph = model instanceof Graph ? model : new Sequential({ model });
+  return prepare(graph, getPreset("fbgemm")).inputSize;
+}
+
+/** Token ids that are drawn for a model that reads them. */
+const TOKENS = 11;
+
+/**
+ * Calibration data for a float model: sequences [steps, 1, ...] of values in ±2, or token ids
+ * below 11, some of them zeros throughout.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { LSTM } from "@splitgate/splitgate";
+ * import { calibrationData } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const model = new LSTM({ inputSize: 3, hiddenSize: 4 });
+ * const [data] = fc.sample(calibrationData(model), { numRuns: 1, seed: 1 });
+ * assertEquals(data![0]!.shape.at(-1), 3);
+ * ```
+ */
+export function calibrationData(model: Module): Arbitrary<(Tensor | TokenTensor)[]> {
+  const width = inputSizeOf(model);
+  const one = fc.record({ seed: fc.nat(), steps: stepCounts, zero: fc.nat(9) }).map(
+    ({ seed, steps, zero }): Tensor | TokenTensor => {
+      const batchFirst = "batchFirst" in model && model.batchFirst === true;
+      const outer = batchFirst ? [1, steps] : [steps, 1];
+      if (width !== null) return floatsOf(seed, [...outer, width], zero === 0 ? 0 : 2);
+      const random = generator(seed);
+      const data = Int32Array.from({ length: steps }, () => Math.floor(random(0, TOKENS)));
+      return { data, shape: outer };
+    },
+  );
+  return fc.array(one, { minLength: 1, maxLength: 3 });
+}
+
+/** A quantized model that {@linkcode quantizedModels} draws. */
+export interface DrawnModel extends DrawnModule {
+  /** The preset, or `dynamic`. */
+  readonly preset: string;
+  /** The model of integers. */
+  readonly quantized: QuantizedModel;
+}
+
+/** A quantized model, or null where an engine cannot add with the scales that came out. */
+function quantizedOf(
+  { model, sizes }: DrawnModule,
+  preset: string,
+): QuantizedModel | null {
+  try {
+    let quantized: QuantizedModel;
+    if (preset === "dynamic") quantized = quantizeDynamic(model);
+    else {
+      const observed = prepare(model, getPreset(preset as Parameters<typeof getPreset>[0]));
+      const random = generator(sizes.seed ^ 3);
+      const steps = 9;
+      const outer = observed.batchFirst ? [2, steps] : [steps, 2];
+      observed.run(
+        observed.inputSize === null
+          ? {
+            data: Int32Array.from({ length: 2 * steps }, () => Math.floor(random(0, TOKENS))),
+            shape: outer,
+          }
+          : floatsOf(sizes.seed % 2 ** 31, [...outer, observed.inputSize], 2),
+      );
+      quantized = convert(observed);
+    }
+    quantized.createSession();
+    return quantized;
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+/**
+ * Quantized models of every kind of module, calibrated on random data, by every preset and
+ * dynamically. Those that a preset refuses (a dynamic LayerNorm, say) are left out.
+ *
+ * @param kinds Kinds that are drawn; all by default.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { fuzzModel, quantizedModels } from "@splitgate/splitgate/testing";
+ * import { assert } from "@std/assert";
+ * for (const { quantized } of fc.sample(quantizedModels(["LSTM"]), { numRuns: 2, seed: 1 })) {
+ *   const report = await fuzzModel(quantized, { runs: 3, seed: 1 });
+ *   assert(report.passed, String(report));
+ * }
+ * ```
+ */
+export function quantizedModels(
+  kinds: readonly string[] = DRAWN_KINDS,
+): Arbitrary<DrawnModel> {
+  return fc.record({
+    drawn: floatModels(kinds),
+    preset: fc.constantFrom(...PRESET_NAMES, "dynamic"),
+  }).map(({ drawn, preset }) => ({ ...drawn, preset, quantized: quantizedOf(drawn, preset) }))
+    .filter((each): each is DrawnModel => each.quantized !== null);
+}

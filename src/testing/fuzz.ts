@@ -1,0 +1,339 @@
+/**
+ * Fuzzing a model: every invariant on random trials, and a report that can be read.
+ *
+ * @module
+ */
+import fc from "fast-check";
+import type { Arbitrary } from "./arbitrary.ts";
+import type { QuantizedModel } from "../authoring/model.ts";
+import { checkOptions } from "../core/check.ts";
+import { checkInteger, failRange, failType } from "../core/errors.ts";
+import type { Module } from "../modules/module.ts";
+import type { Backend } from "../runtime/kind.ts";
+import { simdKernels, SimdUnavailableError } from "../simd/load.ts";
+import { integersMatchReference, requantizeIsExact } from "./integers.ts";
+import {
+  batchedEqualsSingle,
+  chunkedEqualsWhole,
+  compiledEqualsModel,
+  fastEqualsByParts,
+  fusedEqualsSplit,
+  type Invariant,
+  portableEqualsSimd,
+  refusedLeavesStateUnchanged,
+  saveLoadIsIdentity,
+  stateRoundTrips,
+  type Tools,
+  withinErrorOfFloat,
+} from "./invariants.ts";
+import { shrinkTrial, type Trial, type TrialOptions, trials } from "./trial.ts";
+import type { Difference, Verdict } from "./verdict.ts";
+
+/** All invariants by name. */
+export const INVARIANTS: Readonly<Record<InvariantName, Invariant>> = {
+  fusedEqualsSplit,
+  chunkedEqualsWhole,
+  batchedEqualsSingle,
+  portableEqualsSimd,
+  fastEqualsByParts,
+  saveLoadIsIdentity,
+  compiledEqualsModel,
+  stateRoundTrips,
+  refusedLeavesStateUnchanged,
+  integersMatchReference,
+  requantizeIsExact,
+  withinErrorOfFloat,
+};
+
+/** The name of an invariant. */
+export type InvariantName =
+  | "fusedEqualsSplit"
+  | "chunkedEqualsWhole"
+  | "batchedEqualsSingle"
+  | "portableEqualsSimd"
+  | "fastEqualsByParts"
+  | "saveLoadIsIdentity"
+  | "compiledEqualsModel"
+  | "stateRoundTrips"
+  | "refusedLeavesStateUnchanged"
+  | "integersMatchReference"
+  | "requantizeIsExact"
+  | "withinErrorOfFloat";
+
+/** Options of {@linkcode fuzzModel}. */
+export interface FuzzOptions extends TrialOptions {
+  /** Trials of each invariant; 100 by default. */
+  readonly runs?: number;
+  /** What trials follow from; drawn by default, and told by the report. */
+  readonly seed?: number;
+  /** The float model, for `withinErrorOfFloat`. */
+  readonly float?: Module;
+  /** How far an output may lie from the float model's, in real numbers. */
+  readonly maxError?: number;
+  /** SIMD kernels; those of this package where the engine has SIMD, by default. */
+  readonly simd?: Backend;
+  /** Invariants that are checked; all by default. */
+  readonly invariants?: readonly InvariantName[];
+}
+
+/** What came out of one invariant. */
+export type FuzzResult =
+  | {
+    readonly name: InvariantName;
+    readonly status: "held";
+    /** Trials in which it was checked and held. */
+    readonly runs: number;
+    /** Values that were compared. */
+    readonly values: number;
+    /** Those that differ within what the invariant allows. */
+    readonly differing: number;
+  }
+  | {
+    readonly name: InvariantName;
+    readonly status: "skipped";
+    /** Why it could not be checked. */
+    readonly reason: string;
+  }
+  | {
+    readonly name: InvariantName;
+    readonly status: "broken";
+    /** Trials that held before. */
+    readonly runs: number;
+    /** The smallest trial that was found. */
+    readonly trial: Trial;
+    /** Where its first difference is. */
+    readonly difference: Difference;
+  };
+
+/** What {@linkcode fuzzModel} found. */
+export interface FuzzReport {
+  /** Whether no invariant is broken. Those that were skipped say nothing. */
+  readonly passed: boolean;
+  /** What all trials follow from. */
+  readonly seed: number;
+  /** Trials of each invariant that were asked for. */
+  readonly runs: number;
+  /** By invariant. */
+  readonly results: readonly FuzzResult[];
+  /** The report as text. */
+  toString(): string;
+}
+
+/** Thrown by {@linkcode assertModel}. */
+export class ModelFault extends Error {
+  /** `"ModelFault"`. */
+  override readonly name: string = "ModelFault";
+  /** What was found. */
+  readonly report: FuzzReport;
+
+  /** Called by {@linkcode assertModel}. */
+  constructor(report: FuzzReport) {
+    super(String(report));
+    this.report = report;
+  }
+}
+
+/** Numbers of a sequence that a report shows. */
+const SHOWN = 64;
+
+/** A trial as text. */
+function describeTrial({ steps, batch, input, lengths, chunks }: Trial): string {
+  const values = Array.from(
+    input.subarray(0, SHOWN),
+    (value) => Object.is(value, -0) ? "-0" : value,
+  );
+  const more = input.length > SHOWN ? `, … (${input.length} in all)` : "";
+  const kind = input.constructor.name;
+  return `${steps} steps of ${batch} rows` +
+    (lengths === null ? "" : `, lengths ${lengths.join(", ")}`) +
+    (chunks.length > 1 ? `, calls of ${chunks.join(", ")} steps` : "") +
+    `\n    ${kind} [${values.join(", ")}${more}]`;
+}
+
+/** A result as lines of text. */
+function describeResult(result: FuzzResult): string {
+  const { name } = result;
+  if (result.status === "skipped") return `  skipped  ${name}: ${result.reason}`;
+  if (result.status === "held") {
+    const { runs, values, differing } = result;
+    const within = differing > 0 ? `, ${differing} within what it allows` : "";
+    return `  held     ${name}: ${runs} runs, ${values} values${within}`;
+  }
+  const { difference: { between, node, part, value, expected, got }, trial } = result;
+  return [
+    `  BROKEN   ${name}, behind ${result.runs} runs that held`,
+    `    first difference: module ${node}${part === null ? "" : `, ${part}`}`,
+    `    ${value}: ${expected} (${between[0]}), ${got} (${between[1]})`,
+    `    smallest input: ${describeTrial(trial)}`,
+  ].join("\n");
+}
+
+/** The kernels of this package, or why there are none. */
+async function kernelsHere(): Promise<Backend | string> {
+  try {
+    return await simdKernels();
+  } catch (error) {
+    if (error instanceof SimdUnavailableError) return `no SIMD here: ${error.message}`;
+    throw error;
+  }
+}
+
+/** What a check that throws is taken for. */
+function thrownVerdict(error: unknown): Verdict {
+  return {
+    status: "broken",
+    difference: {
+      between: ["a run", "an error"],
+      node: "the model",
+      part: null,
+      value: "whether it runs",
+      expected: "no error",
+      got: String(error),
+    },
+  };
+}
+
+/** Checks one invariant. */
+function fuzzInvariant(
+  name: InvariantName,
+  model: QuantizedModel,
+  arbitrary: Arbitrary<Trial>,
+  tools: Tools,
+  { runs, seed }: { readonly runs: number; readonly seed: number },
+): FuzzResult {
+  const check = (trial: Trial): Verdict => {
+    try {
+      return INVARIANTS[name](model, trial, tools);
+    } catch (error) {
+      return thrownVerdict(error);
+    }
+  };
+  let count = 0;
+  let values = 0;
+  let differing = 0;
+  let reason = "no trial could be checked";
+  let failed = false;
+  const { counterexample } = fc.check(
+    fc.property(arbitrary, (trial) => {
+      const verdict = check(trial);
+      if (verdict.status === "broken") failed = true;
+      if (failed) return verdict.status !== "broken";
+      if (verdict.status === "skipped") ({ reason } = verdict);
+      else if (verdict.status === "held") {
+        count++;
+        values += verdict.values;
+        differing += verdict.differing;
+      }
+      return true;
+    }),
+    { numRuns: runs, seed },
+  );
+  if (counterexample !== null) {
+    const trial = shrinkTrial(model, counterexample[0], (each) => check(each).status === "broken");
+    const verdict = check(trial);
+    // The same trial, the same verdict: nothing here is random.
+    if (verdict.status !== "broken") failRange(name, "the same verdict twice", verdict.status);
+    return { name, status: "broken", runs: count, trial, difference: verdict.difference };
+  }
+  return count === 0
+    ? { name, status: "skipped", reason }
+    : { name, status: "held", runs: count, values, differing };
+}
+
+/**
+ * Checks a quantized model: every invariant on random sequences, batches, lengths and chunkings. An
+ * invariant that cannot be checked is reported as skipped, with the reason.
+ *
+ * @throws {TypeError} If the model is no quantized one, or an option of the wrong kind.
+ * @throws {RangeError} If an option is wrong, or the model cannot be run at all.
+ *
+ * @example
+ * ```ts
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fuzzModel } from "@splitgate/splitgate/testing";
+ * import { assert } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const report = await fuzzModel(convert(observed), { runs: 20, seed: 1 });
+ * assert(report.passed, String(report));
+ * ```
+ */
+export async function fuzzModel(
+  model: QuantizedModel,
+  options: FuzzOptions = {},
+): Promise<FuzzReport> {
+  if (typeof model?.createSession !== "function" || !("modules" in model)) {
+    failType("model", "a quantized model, as convert and loadModel give it", model);
+  }
+  checkOptions("options", options, [
+    "runs",
+    "seed",
+    "inputs",
+    "maxSteps",
+    "maxBatch",
+    "float",
+    "maxError",
+    "simd",
+    "invariants",
+  ]);
+  const { runs = 100, invariants = Object.keys(INVARIANTS) as InvariantName[] } = options;
+  const { seed = Math.floor(Math.random() * 2 ** 31) } = options;
+  checkInteger("runs", runs, 1, 2 ** 31 - 1);
+  checkInteger("seed", seed, -(2 ** 31), 2 ** 31 - 1);
+  for (const name of invariants) {
+    if (!(name in INVARIANTS)) {
+      failRange("invariants", `names of ${Object.keys(INVARIANTS).join(", ")}`, name);
+    }
+  }
+  // It says at once what cannot be run.
+  model.createSession();
+  const { simd = await kernelsHere(), float, maxError, inputs, maxSteps, maxBatch } = options;
+  const tools: Tools = {
+    simd,
+    ...float === undefined ? {} : { float },
+    ...maxError === undefined ? {} : { maxError },
+  };
+  const arbitrary = trials(model, {
+    ...inputs === undefined ? {} : { inputs },
+    ...maxSteps === undefined ? {} : { maxSteps },
+    ...maxBatch === undefined ? {} : { maxBatch },
+  });
+  const results = invariants.map((name) =>
+    fuzzInvariant(name, model, arbitrary, tools, { runs, seed })
+  );
+  const passed = results.every(({ status }) => status !== "broken");
+  return {
+    passed,
+    seed,
+    runs,
+    results,
+    toString: () =>
+      [
+        `${passed ? "passed" : "FAILED"}: ${runs} runs an invariant, seed ${seed}`,
+        ...results.map(describeResult),
+      ].join("\n"),
+  };
+}
+
+/**
+ * Throws the report of {@linkcode fuzzModel} where an invariant is broken.
+ *
+ * @returns The report, where none is.
+ * @throws {ModelFault} If one is: its message is the report.
+ * @throws {TypeError | RangeError} As {@linkcode fuzzModel}.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantizeDynamic } from "@splitgate/splitgate";
+ * import { assertModel } from "@splitgate/splitgate/testing";
+ * await assertModel(quantizeDynamic(new Linear({ inFeatures: 2, outFeatures: 3 })), { runs: 20 });
+ * ```
+ */
+export async function assertModel(
+  model: QuantizedModel,
+  options: FuzzOptions = {},
+): Promise<FuzzReport> {
+  const report = await fuzzModel(model, options);
+  if (!report.passed) throw new ModelFault(report);
+  return report;
+}

@@ -1,0 +1,448 @@
+/**
+ * Integers held to what they stand for: to the reference graph, part by part, and to exact rules.
+ *
+ * @module
+ */
+import { type Engine, linearEngine, linearInt8 } from "../../kernels/ops/linear.ts";
+import { quantizePerTensor, requantize } from "../../kernels/numeric/quantize.ts";
+import type { QuantizedModel } from "../authoring/model.ts";
+import { type CellExecutor, gateSuffix, ofPart, type Part, runCell } from "../cells/cell.ts";
+import { newQArray } from "../core/dtype.ts";
+import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
+import type { QTensor } from "../core/tensor.ts";
+import { INPUT } from "../core/topology.ts";
+import type { QuantizedLinear } from "../modules/linear/quantized.ts";
+import { ByPartsExecutor, type PartValue } from "../modules/recurrent/by_parts.ts";
+import { partWeight } from "../modules/recurrent/cell.ts";
+import type { QuantizedRecurrent } from "../modules/recurrent/quantized.ts";
+import type { GraphNode, GraphValue } from "../modules/reference.ts";
+import { convertToReference, type ReferenceModel } from "../reference/reference.ts";
+import { computeNode } from "../reference/run.ts";
+import { channelOf } from "../../kernels/ops/linear.ts";
+import { generator } from "./random.ts";
+import {
+  dot,
+  linearOutput,
+  mul32,
+  quantize,
+  requantize as requantizeExactly,
+  withBias,
+} from "./rules.ts";
+import type { Trial } from "./trial.ts";
+import { broken, type Difference, held, skipped, type Verdict } from "./verdict.ts";
+
+/** One row. */
+const ROW = { steps: 1, batch: 1, batchFirst: false, lengths: null };
+
+/** Rounding to float32: half a unit in the last place of numbers below 2. */
+const UNIT = 2 ** -24;
+
+/**
+ * Roundings to float32 of a value on both ways: a linear's five here (accumulator's scale,
+ * multiplier, accumulator, bias, product) and five there (x, weight, sum, reciprocal, product).
+ */
+const ROUNDINGS = 10;
+
+function isQuantized(value: PartValue): value is QTensor<PerTensorQParams> {
+  return "qparams" in value;
+}
+
+/** A recurrent module of integers, and the node that reads the model's input where it does. */
+interface RecurrentNode {
+  readonly name: string;
+  readonly module: QuantizedRecurrent;
+  readonly readsInput: boolean;
+}
+
+/** The recurrent modules of a model. */
+function recurrentNodes({ modules, topology }: QuantizedModel): RecurrentNode[] {
+  return [...modules].flatMap(([name, module]) =>
+    "cells" in module
+      ? [{
+        name,
+        module: module as QuantizedRecurrent,
+        readsInput: topology.inputs.get(name)![0] === INPUT,
+      }]
+      : []
+  );
+}
+
+const graphs = new WeakMap<QuantizedModel, ReadonlyMap<string, GraphNode>>();
+
+/** The nodes of a model's reference graph, by name. */
+function nodesOf(model: QuantizedModel): ReadonlyMap<string, GraphNode> {
+  let nodes = graphs.get(model);
+  if (nodes === undefined) {
+    const graph: ReferenceModel = convertToReference(model);
+    nodes = new Map(graph.nodes.map((node) => [node.name, node]));
+    graphs.set(model, nodes);
+  }
+  return nodes;
+}
+
+/** Thrown where a part differs by more than it may. */
+class Found extends Error {
+  constructor(readonly difference: Difference) {
+    super(difference.value);
+  }
+}
+
+/** What was compared. */
+interface Counts {
+  values: number;
+  differing: number;
+}
+
+/** The largest magnitude of what a linear adds up, of which float32 keeps 24 bits. */
+function magnitudeOf({ weight, bias }: GraphNode, x: PartValue): number {
+  const { scale, zeroPoint } = isQuantized(x) ? x.qparams : { scale: 1, zeroPoint: 0 };
+  let largest = 0;
+  for (let row = 0; row < weight!.outFeatures; row++) {
+    const rowScale = weight!.scales[channelOf(weight!, row)]!;
+    let sum = Math.abs(bias?.[row] ?? 0);
+    x.data.forEach((q, k) =>
+      sum += Math.abs(scale * (q - zeroPoint) * rowScale * weight!.data[row * x.data.length + k]!)
+    );
+    largest = Math.max(largest, sum);
+  }
+  return largest;
+}
+
+/** Compares each part with the reference graph's node, given what the part was given. */
+class PartComparison implements CellExecutor<PartValue> {
+  readonly #own: ByPartsExecutor;
+  readonly #nodes: ReadonlyMap<string, GraphNode>;
+  readonly #at: string;
+  readonly #module: QuantizedRecurrent;
+  readonly #counts: Counts;
+
+  constructor(
+    own: ByPartsExecutor,
+    nodes: ReadonlyMap<string, GraphNode>,
+    at: string,
+    module: QuantizedRecurrent,
+    counts: Counts,
+  ) {
+    this.#own = own;
+    this.#nodes = nodes;
+    this.#at = at;
+    this.#module = module;
+    this.#counts = counts;
+  }
+
+  #name(part: Part, gate: number): string {
+    return `${this.#at}.${part.name}${gateSuffix(this.#module.cell, gate)}`;
+  }
+
+  /** What a node gives, quantized where a quantize stands behind it. */
+  #operate(node: GraphNode, inputs: readonly PartValue[]): GraphValue {
+    const read = inputs.map((value): GraphValue => {
+      const given = { data: value.data, qparams: isQuantized(value) ? value.qparams : null };
+      return given.qparams === null
+        ? given
+        : computeNode({ ...node, op: "dequantize" }, [given], ROW, null);
+    });
+    const out = node.op === "quantize" ? read[0]! : computeNode(node, read, ROW, null);
+    const to = node.op === "quantize" ? node : this.#nodes.get(`${node.name}.quantize`);
+    return to === undefined ? out : computeNode(to, [out], ROW, null);
+  }
+
+  #check(here: PartValue, reference: GraphValue, part: string, terms: number): void {
+    here.data.forEach((value, i) => {
+      const [scale, zeroPoint] = isQuantized(here)
+        ? [here.qparams.scale, here.qparams.zeroPoint]
+        : [1, 0];
+      const rounding = Math.max(Math.abs(value - zeroPoint), terms / scale) * ROUNDINGS * UNIT;
+      const step = isQuantized(here) ? 1 + rounding : Math.max(rounding, UNIT);
+      const expected = reference.data[i]!;
+      this.#counts.values++;
+      if (value !== expected) this.#counts.differing++;
+      if (Math.abs(value - expected) <= step) return;
+      throw new Found({
+        between: ["the reference graph", "integers, within a step"],
+        node: part.split(".")[0]!,
+        part,
+        value: `value ${i}`,
+        expected,
+        got: value,
+      });
+    });
+  }
+
+  apply(part: Part, gate: number, inputs: readonly PartValue[]): PartValue {
+    const value = this.#own.apply(part, gate, inputs);
+    const node = this.#nodes.get(this.#name(part, gate))!;
+    const terms = part.op === "linear" ? magnitudeOf(node, inputs[0]!) : 0;
+    this.#check(value, this.#operate(node, inputs), node.name, terms);
+    return value;
+  }
+
+  chunk(part: Part, gate: number, value: PartValue): PartValue {
+    return this.#own.chunk(part, gate, value);
+  }
+
+  read(part: Part, gate: number, index: number, value: PartValue): PartValue {
+    const read = this.#own.read(part, gate, index, value);
+    const node = this.#nodes.get(`${this.#name(part, gate)}.inputs[${index}].quantize`);
+    if (node !== undefined) this.#check(read, this.#operate(node, [value]), node.name, 0);
+    return read;
+  }
+}
+
+/** A value of so many reals, in the given parameters. */
+function valueOf(reals: Float32Array, qparams: PerTensorQParams | null): PartValue {
+  const shape = [1, reals.length];
+  if (qparams === null) return { data: reals, shape };
+  const data = newQArray(qparams.dtype, reals.length);
+  quantizePerTensor(reals, data, qparams);
+  return { data, shape, qparams };
+}
+
+/** The rows that a recurrent module reads in a trial: the model's own input, or any in its range. */
+function rowsFor(node: RecurrentNode, model: QuantizedModel, trial: Trial): PartValue[] {
+  const { inputSize, input: qparams } = node.module;
+  const random = generator(trial.input.length + 31 * trial.steps);
+  return Array.from({ length: Math.min(trial.steps, 4) }, (_, t) => {
+    if (node.readsInput && model.vocabulary === 0) {
+      const row = trial.input.slice(
+        t * trial.batch * inputSize,
+        (t * trial.batch + 1) * inputSize,
+      );
+      if (row instanceof Float32Array) return valueOf(row, qparams);
+      const { scale, zeroPoint } = model.input!;
+      return valueOf(Float32Array.from(row, (q) => (q - zeroPoint) * scale), qparams);
+    }
+    const reach = qparams === null ? 2 : (qparams.quantMax - qparams.quantMin) * qparams.scale / 2;
+    return valueOf(
+      Float32Array.from({ length: inputSize }, () => random(-reach, reach)),
+      qparams,
+    );
+  });
+}
+
+/** Runs a module's first layer by parts, and each part's reference on what the part was given. */
+function compareParts(
+  node: RecurrentNode,
+  model: QuantizedModel,
+  trial: Trial,
+  counts: Counts,
+): void {
+  const { module, name } = node;
+  const nodes = nodesOf(model);
+  const { cell, splitGates, engine } = module;
+  module.cells[0]!.forEach((own, d) => {
+    const at = `${name}.l0${d === 1 ? "_reverse" : ""}`;
+    const executor = new PartComparison(
+      new ByPartsExecutor(engine, cell, own),
+      nodes,
+      at,
+      module,
+      counts,
+    );
+    let states: readonly PartValue[] = cell.states.map(({ name: slot }) => {
+      const state = nodes.get(`${at}.${slot}`)!;
+      const zero = { data: new Float32Array(state.width), shape: [1, state.width] };
+      if (state.dtype === "float32") return zero;
+      const { data } = zero;
+      const value = computeNode({ ...state, op: "quantize" }, [{ data, qparams: null }], ROW, null);
+      return { ...value, shape: zero.shape } as PartValue;
+    });
+    for (const row of rowsFor(node, model, trial)) {
+      states = runCell(executor, cell, splitGates, row, states);
+    }
+  });
+}
+
+/** Why a recurrent module has no reference to be held to; null where it has one. */
+function withoutReference({ module }: RecurrentNode): string | null {
+  if (module.dynamic) return "ranges are dynamic: no reference graph can say them";
+  const bias = module.cells.flat().some(({ biasIh }) => biasIh !== null);
+  // Its bias is an integer of the accumulator's step, which a reference does not round.
+  if (module.engine === "qnnpack" && bias) {
+    return "qnnpack rounds biases to integers first: its parts have no bound from the reference graph";
+  }
+  return null;
+}
+
+/**
+ * Each part of a recurrent module's cells gives the integers of the reference graph's operation and
+ * quantize, given the same integers: for parts of 8 bits with the rounding of fbgemm (and x86) the
+ * same ones, but where the graph's float32 sums round the other way; for wider parts (`accurate`,
+ * `int8x16`), parts in float32, within one step and ten roundings of float32. How many values
+ * differed is told.
+ *
+ * @returns Skipped where no module has parts, ranges are dynamic, or biases are qnnpack's.
+ */
+export function integersMatchReference(model: QuantizedModel, trial: Trial): Verdict {
+  const nodes = recurrentNodes(model);
+  if (nodes.length === 0) return skipped("no module has parts");
+  const checked = nodes.filter((node) => withoutReference(node) === null);
+  if (checked.length === 0) return skipped(withoutReference(nodes[0]!)!);
+  const counts: Counts = { values: 0, differing: 0 };
+  try {
+    for (const node of checked) compareParts(node, model, trial, counts);
+  } catch (error) {
+    if (error instanceof Found) return broken(error.difference);
+    throw error;
+  }
+  return held(counts.values, counts.differing);
+}
+
+/** A linear map of a model, with what goes in and out. */
+interface LinearMap {
+  readonly node: string;
+  readonly part: string | null;
+  readonly engine: Engine;
+  readonly linear: Parameters<typeof linearInt8>[2];
+  readonly from: PerTensorQParams;
+  readonly to: PerTensorQParams;
+}
+
+/** Every linear map of integers to integers that a model has. */
+function linearMaps(model: QuantizedModel): LinearMap[] {
+  const maps: LinearMap[] = [];
+  for (const [node, module] of model.modules) {
+    if ("weight" in module && "engine" in module && "relu" in module) {
+      const { engine, weight, bias, input, output, relu } = module as QuantizedLinear;
+      if (input === null || output === null) continue;
+      const own = linearEngine(engine, input, [output]);
+      maps.push({
+        node,
+        part: null,
+        engine: own,
+        linear: { weight, bias, relu },
+        from: input,
+        to: output,
+      });
+    }
+  }
+  for (const { name, module } of recurrentNodes(model)) {
+    const { cell, cells, input, engine } = module;
+    cells.forEach((layer, l) =>
+      layer.forEach((own, d) => {
+        for (const part of cell.parts) {
+          if (part.op !== "linear") continue;
+          const outputs = ofPart(own.parts, part.name);
+          const [first] = outputs;
+          const state = cell.states.find(({ name: slot }) => slot === part.inputs[0]);
+          const from = part.weight === "ih"
+            ? l === 0 ? input : ofPart(cells[l - 1]![0]!.parts, cell.states[0]!.part)[0]
+            : state === undefined
+            ? null
+            : ofPart(own.parts, state.part)[0];
+          const same = outputs.every((q) => q !== null && first !== null && sameQParams(q, first!));
+          if (from === null || from === undefined || !same) continue;
+          maps.push({
+            node: name,
+            part: `${part.name} (layer ${l}, direction ${d})`,
+            engine: linearEngine(engine, from, outputs),
+            linear: partWeight(cell, own, part, -1),
+            from,
+            to: first!,
+          });
+        }
+      })
+    );
+  }
+  return maps;
+}
+
+/** Rows of a map that are computed exactly for each trial. */
+const ROWS = 3;
+
+/** A linear map's outputs against exact rational arithmetic. */
+function checkLinear(
+  { node, part, engine, linear, from, to }: LinearMap,
+  random: (lo: number, hi: number) => number,
+  counts: Counts,
+): Difference | null {
+  const { weight, bias, relu = false } = linear;
+  const { inFeatures, outFeatures, scales, zeroPoints } = weight;
+  const x = newQArray(from.dtype, inFeatures);
+  for (let k = 0; k < inFeatures; k++) {
+    x[k] = Math.floor(random(from.quantMin, from.quantMax + 1));
+  }
+  const out = newQArray(to.dtype, outFeatures);
+  linearInt8(engine, { data: x, qparams: from }, linear, { data: out, qparams: to });
+  for (let i = 0; i < ROWS; i++) {
+    const row = Math.floor(random(0, outFeatures));
+    const channel = channelOf(weight, row);
+    const own = weight.data.subarray(row * inFeatures, (row + 1) * inFeatures);
+    const sum = dot(x, from.zeroPoint, own, zeroPoints[channel]!);
+    const scale = mul32(Math.fround(from.scale), scales[channel]!);
+    const value = withBias(engine, weight.perChannel, sum, bias?.[row] ?? null, scale);
+    const expected = linearOutput(engine, value, scale, to, relu);
+    counts.values++;
+    if (out[row] === expected) continue;
+    const between = ["exact arithmetic", "the linear kernel"] as const;
+    return { between, node, part, value: `row ${row}`, expected, got: out[row]! };
+  }
+  return null;
+}
+
+/** All parameters of a module, wherever they stand in its data. */
+function* qparamsIn(value: unknown, depth = 0): Generator<PerTensorQParams> {
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth > 6) return;
+  if ("zeroPoint" in value && "quantMax" in value && "dtype" in value) {
+    yield value as PerTensorQParams;
+    return;
+  }
+  for (const each of Object.values(value)) yield* qparamsIn(each, depth + 1);
+}
+
+const allQParams = new WeakMap<QuantizedModel, readonly (readonly [string, PerTensorQParams])[]>();
+
+/** All parameters of a model, and whose they are. */
+function qparamsOfModel(model: QuantizedModel): readonly (readonly [string, PerTensorQParams])[] {
+  let all = allQParams.get(model);
+  if (all === undefined) {
+    all = [...model.modules].flatMap(([name, module]) =>
+      [...qparamsIn(module)].map((q) => [name, q] as const)
+    );
+    allQParams.set(model, all);
+  }
+  return all;
+}
+
+/**
+ * Quantizing, requantizing and every linear map of the model's own weights and parameters give what
+ * exact rational arithmetic gives, rounded where PyTorch rounds.
+ *
+ * @returns Skipped where the model has no integers.
+ */
+export function requantizeIsExact(model: QuantizedModel, trial: Trial): Verdict {
+  const all = qparamsOfModel(model);
+  if (all.length === 0) return skipped("the model has no parameters of integers");
+  const counts: Counts = { values: 0, differing: 0 };
+  const random = generator(trial.steps * 97 + trial.batch * 13 + Math.abs(trial.input[0]! | 0));
+  const pick = () => all[Math.floor(random(0, all.length))]!;
+  for (let i = 0; i < ROWS; i++) {
+    const [, from] = pick();
+    const [node, to] = pick();
+    const q = newQArray(from.dtype, 1);
+    q[0] = Math.floor(random(from.quantMin, from.quantMax + 1));
+    const out = newQArray(to.dtype, 1);
+    const wide = to.dtype === "qint32";
+    requantize(q, from, out, to);
+    const between = ["exact arithmetic", "the kernel"] as const;
+    const where = { between, node, part: null };
+    const expected = requantizeExactly(q[0]!, from, to, wide);
+    if (out[0] !== expected) {
+      return broken({ ...where, value: `requantize ${q[0]}`, expected, got: out[0]! });
+    }
+    // Half-way between two integers as often as anywhere else.
+    const steps = Math.floor(random(to.quantMin, to.quantMax)) - to.zeroPoint;
+    const x = Math.fround((steps + (i === 0 ? random(0, 1) : 0.5)) * to.scale);
+    quantizePerTensor(Float32Array.of(x), out, to);
+    const rounded = quantize(x, to, wide);
+    if (out[0] !== rounded) {
+      return broken({ ...where, value: `quantize ${x}`, expected: rounded, got: out[0]! });
+    }
+    counts.values += 2;
+  }
+  for (const map of linearMaps(model)) {
+    const difference = checkLinear(map, random, counts);
+    if (difference !== null) return broken(difference);
+  }
+  return held(counts.values);
+}
