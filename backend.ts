@@ -12,6 +12,8 @@ export type { CellActivation, CellFunctions, GateActivation } from "./kernels/fl
 export type { Affine, Integers } from "./kernels/numeric/quantize.ts";
 export type { FixedPointAdd } from "./kernels/ops/elementwise.ts";
 export * from "./kernels/ops/linear.ts";
+export type { GRUBinding, GRUCell } from "./kernels/packed/gru_cell.ts";
+export type { GRUCellProgram } from "./kernels/packed/gru_program.ts";
 export * from "./kernels/packed/lower.ts";
 export * from "./kernels/packed/lstm_cell.ts";
 export * from "./kernels/packed/pack.ts";
@@ -20,4 +22,5 @@ export type { DType, QArray } from "./src/core/dtype.ts";
 export type { PerTensorQParams } from "./src/core/qparams.ts";
 export type * from "./src/runtime/data.ts";
 export type * from "./src/runtime/kind.ts";
+export type { RecurrentCellProgram, RecurrentProgram } from "./src/runtime/recurrent.ts";
 export type { ProjectingKernels, Projector, ProjectorProgram } from "./src/runtime/projector.ts";

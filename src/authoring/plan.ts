@@ -91,11 +91,11 @@ export function planProgram(
       const buffer = owned[read + 1]!;
       if (lastReader[read + 1] === i) used.push(buffer);
       if (same(qparams, program.inputs[k]!.qparams)) {
-        return { from: read, buffer, converted: buffer };
+        return { buffer, converted: buffer, given: qparams };
       }
       const converted = buffers.take(size, axis);
       used.push(converted);
-      return { from: read, buffer, converted };
+      return { buffer, converted, given: qparams };
     });
     const buffer = buffers.take(program.output.size, axisOf[i + 1]!);
     owned.push(buffer);
@@ -103,21 +103,28 @@ export function planProgram(
     return { name, program, inputs, buffer, axis };
   });
   const last = nodes.length - 1;
+  const { vocabulary } = rest;
   return {
     ...rest,
     input,
+    given: vocabulary === 0
+      ? input.qparams
+      : { dtype: "qint32", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: vocabulary - 1 },
     oneReader: nodes.map(({ from }) => from.includes(-1)).lastIndexOf(true) === 0,
     nodes: planned,
     outputs: outputs.map(({ name, node }) => ({
       ...ports[node + 1]!,
       name,
+      label: outputs.length > 1 ? `output.${name}` : "output",
       time: axisOf[node + 1]! > 0,
       axis: axisOf[node + 1]!,
       buffer: owned[node + 1]!,
     })),
     oneGiver: outputs.length === 1 && outputs[0]!.node === last && axisOf[last + 1]! > 0 &&
       ports[last + 1]!.qparams !== null,
+    names: outputs.map(({ name }) => name),
     axes,
     buffers: buffers.sizes,
+    widest: Math.max(...buffers.sizes.flat()),
   };
 }

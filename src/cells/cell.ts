@@ -48,6 +48,7 @@ export type NamedPart<N extends PartName> = Part & { readonly name: N };
 export interface StatePart {
   /** What parts call it when they read it, and sessions their slot. */
   readonly name: "h" | "c";
+  /** The part that gives the next step's. */
   readonly part: PartName;
 }
 

@@ -16,7 +16,7 @@ import {
   failType,
 } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import { type ProgramData, qparamsFrom } from "./data.ts";
+import type { ProgramData } from "./data.ts";
 import {
   type Backend,
   type Call,
@@ -155,17 +155,12 @@ export class BasicSession {
    * @internal
    */
   protected readonly states: States;
-  /** Parameters of integers that it takes: token ids have some, too. */
-  readonly #given: PerTensorQParams | null;
   readonly #modules: readonly ModuleInstance[];
   readonly #buffers: readonly Float64Array[];
   readonly #slots: readonly (readonly Slot[])[];
   readonly #splitGates: readonly boolean[];
   /** What each node reads in the running call. */
   readonly #inputs: readonly Values[][];
-  /** Names of the model's outputs, and what messages call them. */
-  readonly #names: readonly string[];
-  readonly #labels: readonly string[];
   /** What the running call gives, in the order of the model's outputs. */
   readonly #outputs: OutputArray[] = [];
   /** Whether each of these is for reals. */
@@ -197,23 +192,17 @@ export class BasicSession {
     maxSteps: number,
     splitGates: boolean | undefined,
   ) {
-    const { looksAhead, vocabulary, input, nodes, outputs, buffers: sizes } = data;
+    const { looksAhead, nodes, buffers: sizes } = data;
     this.batch = batch;
     this.maxSteps = maxSteps;
     this.data = data;
     this.#modules = modules;
     this.#buffers = buffers;
-    this.#given = vocabulary === 0
-      ? input.qparams
-      : { dtype: "qint32", scale: 1, zeroPoint: 0, quantMin: 0, quantMax: vocabulary - 1 };
-    this.#names = outputs.map(({ name }) => name);
-    this.#labels = this.#names.map((name) => outputs.length > 1 ? `output.${name}` : "output");
     this.#left = new Int32Array(batch);
     this.#call = createCall(0, batch);
-    const widest = Math.max(...sizes.flat());
     const steps = this.#together = looksAhead || modules.some(({ mixesSteps }) => mixesSteps)
       ? maxSteps
-      : Math.min(maxSteps, Math.ceil(BUFFERED_VALUES / (batch * widest)));
+      : Math.min(maxSteps, Math.max(1, Math.floor(BUFFERED_VALUES / batch / data.widest)));
     const slots = this.#slots = nodes.map(({ program }) => program.slots ?? []);
     const canFail = this.#canFail = !looksAhead && !modules.every(({ infallible }) => infallible);
     data.axes.forEach(() => this.#times.push({ ...this.#times[0]! }));
@@ -325,9 +314,7 @@ export class BasicSession {
 
   /** Takes the arrays for outputs, by name where there are several. */
   #takeOutputs(name: string, input: SessionInput, given: SessionOutput, steps: number): void {
-    const { outputs } = this.data;
-    const names = this.#names;
-    const labels = this.#labels;
+    const { names, outputs } = this.data;
     const several = outputs.length > 1;
     const arrays = given as { readonly [name: string]: OutputArray };
     if (several) {
@@ -337,15 +324,15 @@ export class BasicSession {
     }
     const rows = steps * this.batch;
     for (let i = 0; i < outputs.length; i++) {
-      const { size, qparams, axis } = outputs[i]!;
+      const { label, size, qparams, axis } = outputs[i]!;
       const array = several ? arrays?.[names[i]!]! : given as OutputArray;
       const length = this.#times[axis]!.steps * this.batch * size;
-      this.#realsOut[i] = checkArray(labels[i]!, array, qparams, 0, length);
+      this.#realsOut[i] = checkArray(label, array, qparams, 0, length);
       this.#outputs[i] = array;
       // One row is read before any of it is written.
       if (!several && rows === 1) return;
       checkApart(name, input, array);
-      for (let k = 0; k < i; k++) checkApart(labels[k]!, this.#outputs[k]!, array);
+      for (let k = 0; k < i; k++) checkApart(outputs[k]!.label, this.#outputs[k]!, array);
     }
   }
 
@@ -356,8 +343,7 @@ export class BasicSession {
     steps: number,
     lengths?: ArrayLike<number>,
   ): void {
-    const { vocabulary, input: { size: width }, looksAhead } = this.data;
-    const given = this.#given;
+    const { vocabulary, input: { size: width }, given, looksAhead } = this.data;
     const { batch } = this;
     if (lengths !== undefined) this.#readLengths(lengths, steps);
     const size = steps * batch * width;
@@ -460,12 +446,12 @@ export class BasicSession {
     const { inputs, program } = this.data.nodes[s]!;
     const rows = this.#call.steps * this.batch;
     for (let k = 0; k < inputs.length; k++) {
-      const { from, buffer, converted } = inputs[k]!;
+      const { given, buffer, converted } = inputs[k]!;
       const values = reads[k] = buffers[converted]!;
       if (converted === buffer) continue;
       const { size, qparams } = program.inputs[k]!;
       for (let i = 0; i < rows * size; i++) values[i] = buffers[buffer]![i]!;
-      convertCentered(values, 0, rows * size, qparamsFrom(this.data, from), qparams);
+      convertCentered(values, 0, rows * size, given, qparams);
     }
   }
 
@@ -477,9 +463,8 @@ export class BasicSession {
    * batch, ...].
    */
   #take(input: SessionInput, done: number, steps: number, all: number): void {
-    const { size: width } = this.data.input;
+    const { input: { size: width }, given } = this.data;
     const { batch } = this;
-    const given = this.#given;
     const x = this.#buffers[0]!;
     const rows = steps * batch;
     const span = all > 0 ? 1 : rows;

@@ -8,12 +8,12 @@ import type { NodeProgram, Port } from "./kind.ts";
 
 /** A value that a module reads. */
 export interface NodeInput {
-  /** Index of the node that gives it, which stands before its reader; -1 is the model's input. */
-  readonly from: number;
   /** The buffer that it stands in. */
   readonly buffer: number;
   /** The buffer in which it is read: another one where it is converted to the reader's qparams. */
   readonly converted: number;
+  /** The qparams that it is converted from; null where it is float32. */
+  readonly given: PerTensorQParams | null;
 }
 
 /** A module's numbers, its name, and the buffers that it works on. */
@@ -40,6 +40,8 @@ export interface OutputPort extends Port {
 
 /** An output, and where it stands. */
 export interface ProgramOutput extends OutputPort {
+  /** What messages call it. */
+  readonly label: string;
   /** Its buffer. */
   readonly buffer: number;
   /** Its axis of time, by its index. */
@@ -69,12 +71,16 @@ export interface ProgramData {
   readonly fingerprint: readonly number[];
   /** What comes in: it stands in buffer 0. */
   readonly input: Port;
+  /** Parameters of integers that come in: those of the input, or the range of token ids. */
+  readonly given: PerTensorQParams | null;
   /** Whether the first node alone reads the model's input. */
   readonly oneReader: boolean;
   /** What runs, in this order. */
   readonly nodes: readonly ProgramNode[];
   /** What comes out. */
   readonly outputs: readonly ProgramOutput[];
+  /** Their names. */
+  readonly names: readonly string[];
   /** Whether all that comes out is the last node's output, integers of each step. */
   readonly oneGiver: boolean;
   /** Axes of time besides that of the input. */
@@ -84,9 +90,6 @@ export interface ProgramData {
    * the axis has; 0 where it holds none.
    */
   readonly buffers: readonly (readonly number[])[];
-}
-
-/** Parameters of the values that node `from` gives; those of the model's input for -1. */
-export function qparamsFrom({ input, nodes }: ProgramData, from: number): PerTensorQParams | null {
-  return (nodes[from]?.program.output ?? input).qparams;
+  /** The most values that a row of a buffer has. */
+  readonly widest: number;
 }

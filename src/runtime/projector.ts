@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { linearFloat32 } from "../../kernels/float/linear.ts";
 import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
 import { packedInput, packedLength, packRows, type WeightRows } from "../../kernels/packed/pack.ts";
 import { clamp, dequantizeValue, MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
@@ -72,22 +71,22 @@ export function makeProjector(
   }
   const { scales, bias, to } = float!;
   const given = new Float32Array(length);
-  const sums = new Float32Array(count);
-  const weight = new Float32Array(count * length);
+  const result = new Float32Array(1);
   const size = packedLength(length);
-  for (let row = 0, i = 0; row < count; row++) {
-    for (let k = 0; k < length; k++, i++) {
-      weight[i] = dequantizeValue(data[row * size + k]!, scales[row]!, 0);
-    }
-  }
+  const weight = Float32Array.from(
+    data,
+    (w, i) => dequantizeValue(w, scales[Math.floor(i / size)]!, 0),
+  );
   return (x, at, out, offset) => {
     for (let k = 0; k < length; k++) given[k] = x[at + k]!;
-    linearFloat32(given, 0, weight, bias, length, count, sums, 0);
-    for (let i = 0; i < count; i++) {
-      const q = to[i % to.length]!;
-      if (q !== null) quantizeCentered(sums, i, sums, i, 1, q);
-      const value = sums[i]!;
-      out[offset + i] = saturates ? clamp(value, -MAX_FLOAT32, MAX_FLOAT32) : value;
+    for (let row = 0; row < count; row++) {
+      let sum = 0;
+      for (let k = 0, i = row * size; k < length; k++, i++) sum += given[k]! * weight[i]!;
+      result[0] = bias === null ? sum : sum + bias[row]!;
+      const q = to[row % to.length]!;
+      if (q !== null) quantizeCentered(result, 0, result, 0, 1, q);
+      const value = result[0];
+      out[offset + row] = saturates ? clamp(value, -MAX_FLOAT32, MAX_FLOAT32) : value;
     }
   };
 }

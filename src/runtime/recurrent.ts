@@ -44,6 +44,7 @@ export interface RecurrentProgram<C extends RecurrentCellProgram<unknown, unknow
   readonly hiddenSize: number;
   /** Width of the projected hidden state; 0 or absent where it is not projected. */
   readonly projSize?: number;
+  /** Whether gates run split where a session does not say. */
   readonly splitGates: boolean;
   /** Activation tables of all cells. */
   readonly tables: readonly ActivationProgram[];

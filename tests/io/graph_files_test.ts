@@ -87,7 +87,7 @@ Deno.test("loadModel() names what is wrong with a graph, and the module", () => 
     ['outputs: expected names of a, b, c, d, got "x"', (t) => t.outputs[1][1] = "x"],
     ['outputs: expected names of a, b, c, d, got "input"', (t) => t.outputs[1][1] = "input"],
     ['outputs: expected each name once, got "c"', (t) => t.outputs[1][0] = "c"],
-    ["b.type: expected one of ", (t) => t.modules[1].type = "GRU"],
+    ["b.type: expected one of ", (t) => t.modules[1].type = "RNN"],
     ["b.type: expected one of ", (t) => t.modules[1].type = "constructor"],
     ['name: expected a name of its own, got "a"', (t) => t.modules[1].name = "a"],
     ["that are not empty, have no dot", (t) => t.modules[0].name = "input"],

@@ -109,7 +109,7 @@ Deno.test("loadModel() refuses hostile metadata and names what is wrong", () => 
     ["modules[]: expected an object", (m) => m.modules[1] = null],
     ["name: expected a name of its own", (m) => m.modules[1].name = 7],
     ["name: expected a name of its own", (m) => m.modules[1].name = "embedding"],
-    ["lstm.type: expected one of ", (m) => m.modules[1].type = "GRU"],
+    ["lstm.type: expected one of ", (m) => m.modules[1].type = "RNN"],
     ["lstm.hiddenSize: expected no such field", (m) => m.modules[1].hiddenSize = 5],
     ["lstm.cells: expected an array", (m) => m.modules[1].cells = 1e9],
     ["lstm.cells: expected at least one layer", (m) => m.modules[1].cells = []],

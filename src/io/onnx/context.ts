@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { isFloat32Array, typedArrayKind } from "../../../kernels/numeric/typed_array.ts";
 import { failRange } from "../../core/errors.ts";
 import type { OnnxModel, OnnxNode, OnnxTensor } from "./reader.ts";
 import { numberOf, type Size, sizeOf } from "./sizes.ts";
@@ -84,15 +85,14 @@ export class GraphContext {
   /** A tensor of the file as a constant. */
   constantOf(tensor: OnnxTensor, name: string | null): Constant {
     const { data, shape, dtype } = tensor;
-    if (data instanceof Float64Array) {
-      const rounded = Float32Array.from(data);
+    if (typedArrayKind(data) === "Float64Array") {
+      const rounded = Float32Array.from(data as Float64Array);
       if (rounded.some((value, i) => value !== data[i])) {
         this.notes.add(`${tensor.name} is ${dtype} in the file: it was rounded to float32`);
       }
       return { kind: "constant", shape, data: rounded, name };
     }
-    const wide = data instanceof BigInt64Array || data instanceof BigUint64Array ||
-      data instanceof Uint32Array;
+    const wide = /^Big|^Uint32/.test(typedArrayKind(data)!);
     const numbers = wide ? Float64Array.from(data as BigInt64Array, Number) : data;
     return { kind: "constant", shape, data: numbers as Constant["data"], name };
   }
@@ -109,7 +109,7 @@ export function constant(
 
 /** Whether a constant holds integers. */
 export function isInteger({ data }: Constant): boolean {
-  return !(data instanceof Float32Array);
+  return !isFloat32Array(data);
 }
 
 /** What a value is called in messages. */

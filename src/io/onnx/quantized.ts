@@ -119,7 +119,7 @@ export function quantizeLinear(node: NodeContext): OnnxValue {
   }
   const flow = node.flow(0);
   const first = scale.data[0]!;
-  const what = zero?.data instanceof Int8Array ? "int8" : "uint8";
+  const what = isInt8Array(zero?.data) ? "int8" : "uint8";
   node.graph.notes.add(
     `${JSON.stringify(node.node.inputs[0]!)} is rounded to ${what} in the file, scale ${first}, ` +
       `zero point ${zero?.data[0] ?? 0}: here calibration finds its parameters`,

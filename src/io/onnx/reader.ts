@@ -306,7 +306,8 @@ function readGraph(
 export function parseOnnx(source: BytesSource, options: OnnxOptions = {}): OnnxModel {
   const given = bytesOf("bytes", source);
   // Texts are not decoded from shared memory.
-  const bytes = given.buffer instanceof ArrayBuffer ? given : given.slice();
+  const shared = Object.prototype.toString.call(given.buffer) === "[object SharedArrayBuffer]";
+  const bytes = shared ? given.slice() : given;
   checkGiven(options);
   const { external, ...unknown } = options;
   checkNoMore(unknown);

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
 import type { Module } from "../../modules/module.ts";
 import { AvgPool1d } from "../../modules/avg_pool1d/float.ts";
 import { Conv1d } from "../../modules/conv1d/float.ts";
@@ -107,7 +108,7 @@ export function conv(node: NodeContext): OnnxValue {
     node.fail(`a weight for ${inChannels} features in ${groups} groups`, weight.shape);
   }
   const bias = node.inputs[2] === undefined ? null : node.constant(2).data;
-  if (!(weight.data instanceof Float32Array) || bias !== null && bias.length !== outChannels) {
+  if (!isFloat32Array(weight.data) || bias !== null && bias.length !== outChannels) {
     node.fail("a weight and bias of float32 values", "others");
   }
   const { kernelSize, stride, dilation, padding } = window;

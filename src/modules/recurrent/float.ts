@@ -173,7 +173,11 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
     return tensors;
   }
 
-  /** Runs a batch of sequences, step by step and row by row. @internal */
+  /**
+   * Runs a batch of sequences, step by step and row by row.
+   *
+   * @internal
+   */
   protected runSequence(
     x: Tensor,
     state: readonly Tensor[] | undefined,
