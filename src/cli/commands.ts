@@ -17,9 +17,11 @@ import { flatten, Graph } from "../modules/graph.ts";
 import { QConfigMapping } from "../qconfig/mapping.ts";
 import { getPreset, PRESET_NAMES, type PresetName } from "../qconfig/presets.ts";
 import { convertToReference } from "../reference/reference.ts";
-import { simdKernels } from "../simd/load.ts";
+import type { Backend } from "../runtime/kind.ts";
+import { simdKernels, SimdUnavailableError } from "../simd/load.ts";
 import { textTable } from "../tune/report.ts";
 import { tune } from "../tune/tune.ts";
+import { batchesOf } from "./batches.ts";
 import {
   type DataSet,
   jsonLines,
@@ -32,6 +34,7 @@ import { CommandError } from "./error.ts";
 import { checkOutputs, readText, writeWhole } from "./files.ts";
 import { type Host, Progress } from "./host.ts";
 import {
+  checkImportFlags,
   floatModel,
   floatRunnable,
   type ImportFlags,
@@ -42,6 +45,7 @@ import {
   runnable,
 } from "./models.ts";
 import { readData, readModelFile } from "./read.ts";
+import { usedSequences } from "./skip.ts";
 
 /** Values of a command's options. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
@@ -80,10 +84,61 @@ async function importFlags(flags: Flags): Promise<ImportFlags> {
     prefix: text(flags, "prefix"),
     key: text(flags, "key"),
     cut: text(flags, "cut"),
+    from: text(flags, "from"),
+    outputs: text(flags, "outputs")?.split(","),
     config: await contents("config"),
-    masking: text(flags, "masking"),
+    // What is skipped is left out here, wherever data is read.
+    masking: "lengths",
+    ...flags.logits === true && { logits: true },
     ...flags.strict === true && { strict: true },
   };
+}
+
+/** What `--skip` says that steps hold which are left out: null none, undefined what the file says. */
+function skipFlag(flags: Flags): number | null | undefined {
+  const given = text(flags, "skip");
+  if (given === undefined) return undefined;
+  if (given === "none") return null;
+  const value = Number(given);
+  if (given.trim() === "" || !Number.isFinite(value)) {
+    throw new CommandError(`--skip: expected a number or none, got ${given}`);
+  }
+  return Math.fround(value);
+}
+
+/** A file that is to become a float model. */
+async function openFloat(path: string, flags: Flags) {
+  const file = await readModelFile(path);
+  const own = await importFlags(flags);
+  checkImportFlags([file], own);
+  const skip = skipFlag(flags);
+  const source = await floatModel(file, own);
+  const skipped = skip === undefined ? source.skipped ?? null : skip;
+  const float = floatRunnable(file, { ...source, skipped });
+  return { source, float };
+}
+
+let kernels: Promise<Backend | undefined> | undefined;
+
+/** SIMD kernels, which change no result; none where the engine has no SIMD. */
+function fastKernels(): Promise<Backend | undefined> {
+  return kernels ??= simdKernels().catch((error) => {
+    if (error instanceof SimdUnavailableError) return undefined;
+    throw error;
+  });
+}
+
+/** Model files that are to be run on the same data; what one of them skips is skipped by all. */
+async function openRunnables(paths: readonly string[], flags: Flags): Promise<Runnable[]> {
+  const files: ModelFile[] = [];
+  for (const path of paths) files.push(await readModelFile(path));
+  const own = await importFlags(flags);
+  checkImportFlags(files, own);
+  const skip = skipFlag(flags);
+  const models: Runnable[] = [];
+  for (const file of files) models.push(await runnable(file, own, await fastKernels()));
+  const said = models.find(({ skipped }) => skipped !== null)?.skipped ?? null;
+  return models.map((model) => ({ ...model, skipped: skip === undefined ? said : skip }));
 }
 
 /** A number of a command's option. */
@@ -94,6 +149,15 @@ function number(flags: Flags, name: string, otherwise: number, min: number): num
     throw new CommandError(`--${name}: expected a number from ${min} on, got ${given}`);
   }
   return value;
+}
+
+/** What is to be known about a float model, and what its int8 form does not say. */
+function notesOf({ notes, skipped }: Runnable, output: string): readonly string[] {
+  if (skipped === null) return notes;
+  return [
+    ...notes,
+    `${output} does not say that it skips steps: run and compare it with --skip ${skipped}`,
+  ];
 }
 
 const notesText = (notes: readonly string[]) => notes.map((note) => `note: ${note}\n`).join("");
@@ -162,7 +226,7 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
       ? {}
       : { container: torch.format, key: torch.key, others: torch.others };
     if (draft !== undefined) {
-      await writeWhole(draft, `${JSON.stringify(draftArchitecture(tensors), null, 2)}\n`);
+      await writeWhole([draft, `${JSON.stringify(draftArchitecture(tensors), null, 2)}\n`]);
     }
     const report = inspectTensors(file, tensors, more);
     return draft === undefined ? report : { ...report, text: `${report.text}${draft}: a draft\n` };
@@ -170,7 +234,7 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
   if (draft !== undefined) {
     throw new CommandError(`--draft: is for files that hold no graph, and ${path} holds one`);
   }
-  const model = await runnable(await readModelFile(path!), await importFlags(flags));
+  const [model] = await openRunnables([path!], flags) as [Runnable];
   const { input, outputs, notes } = model;
   const modules = model.model instanceof Graph || model.model instanceof QuantizedModel
     ? modulesTable(model.model)
@@ -197,11 +261,10 @@ export async function importFile({ files: [path], flags }: Invocation): Promise<
   const output = text(flags, "output")!;
   const architecture = text(flags, "architecture");
   checkOutputs([output], [path, architecture, text(flags, "config")]);
-  const file = await readModelFile(path!);
-  const source = await floatModel(file, await importFlags(flags));
+  const { source, float: model } = await openFloat(path!, flags);
   const bytes = saveFloatModel(source.model);
-  await writeWhole(output, bytes);
-  const model = floatRunnable(file, source);
+  await writeWhole([output, bytes]);
+  const notes = notesOf(model, output);
   return {
     json: {
       output,
@@ -209,11 +272,11 @@ export async function importFile({ files: [path], flags }: Invocation): Promise<
       input: model.input,
       outputs: model.outputs,
       architecture: architectureOf(source.model),
-      notes: source.notes,
+      notes,
     },
     text: `${output}: ${bytes.length} bytes; takes ${INPUT_WORDS(model)}, gives ${
       OUTPUT_WORDS(model)
-    }\n${notesText(source.notes)}`,
+    }\n${notesText(notes)}`,
   };
 }
 
@@ -357,16 +420,16 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   if (preset !== undefined && !(PRESET_NAMES as readonly string[]).includes(preset)) {
     throw new CommandError(`--preset: expected one of ${PRESET_NAMES.join(", ")}, got ${preset}`);
   }
-  const file = await readModelFile(path!);
-  const source = await floatModel(file, await importFlags(flags));
-  const float = floatRunnable(file, source);
+  const { source, float } = await openFloat(path!, flags);
   const data = await readData(calibration, float.input);
   const tested = test === undefined ? null : await readData(test, float.input);
   const qconfig = qconfigPath === undefined ? undefined : await readQConfig(qconfigPath);
+  const sequences = usedSequences(data.sequences, float.input, float.skipped);
+  const batches = batchesOf(sequences, source.model, float.input);
   const progress = new Progress(host);
   let made;
   try {
-    made = await quantize(source.model, data.sequences, {
+    made = await quantize(source.model, batches, {
       ...preset !== undefined && { preset: preset as PresetName },
       ...qconfig !== undefined && { qconfig },
       splitGates: flags["split-gates"] === true,
@@ -377,7 +440,9 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   }
   const bytes = saveModel(made.model);
   const compiled = program === undefined ? undefined : compileModel(made.model);
-  const quantized = quantizedRunnable({ path: output, format: "int8", bytes }, made.model);
+  const file = { path: output, format: "int8", bytes } as const;
+  const { skipped } = float;
+  const quantized = { ...quantizedRunnable(file, made.model, await fastKernels()), skipped };
   let agreement: Agreement[] | null = null;
   let accuracy: { float: number | null; int8: number | null } | null = null;
   if (tested !== null) {
@@ -391,8 +456,11 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
       int8: accuracyOf(second!, tested.labels),
     };
   }
-  await writeWhole(output, bytes);
-  if (compiled !== undefined) await writeWhole(program!, compiled);
+  await writeWhole(
+    [output, bytes],
+    ...compiled === undefined ? [] : [[program!, compiled] as const],
+  );
+  const notes = notesOf(float, output);
   const warnings = made.warnings.map(({ message }) => message);
   const right = accuracy?.float == null
     ? ""
@@ -406,14 +474,14 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
       agreement,
       accuracy,
       warnings,
-      notes: source.notes,
+      notes,
     },
     text: [
       `${output}: ${bytes.length} bytes, calibrated on ${data.sequences.length} sequences\n`,
       compiled === undefined ? "" : `${program}: ${compiled.length} bytes, for ./runtime\n`,
       agreement === null ? "" : `\nint8 beside float:\n${agreementTable(agreement)}${right}`,
       warnings.map((message) => `warning: ${message}\n`).join(""),
-      notesText(source.notes),
+      notesText(notes),
     ].join(""),
   };
 }
@@ -422,7 +490,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
 export async function runFile({ files: [path, data], flags, host }: Invocation): Promise<Report> {
   const output = text(flags, "output");
   checkOutputs([output], [path, data]);
-  const model = await runnable(await readModelFile(path!), await importFlags(flags));
+  const [model] = await openRunnables([path!], flags) as [Runnable];
   if (data === undefined || data === "-") {
     if (output !== undefined) throw new CommandError("-o: standard input is answered line by line");
     let line = 0;
@@ -442,7 +510,7 @@ export async function runFile({ files: [path, data], flags, host }: Invocation):
     const lines = jsonLines(results);
     return { json: lines.map((each) => JSON.parse(each)), text: `${lines.join("\n")}\n` };
   }
-  await writeWhole(output, resultsFile(output, results));
+  await writeWhole([output, resultsFile(output, results)]);
   return {
     json: { output, sequences: given.sequences.length, accuracy },
     text: `${output}: ${given.sequences.length} sequences, ${OUTPUT_WORDS(model)}\n${
@@ -453,8 +521,7 @@ export async function runFile({ files: [path, data], flags, host }: Invocation):
 
 /** compare A B --data D */
 export async function compareFiles({ files: [a, b], flags, host }: Invocation): Promise<Report> {
-  const first = await runnable(await readModelFile(a!));
-  const second = await runnable(await readModelFile(b!));
+  const [first, second] = await openRunnables([a!, b!], flags) as [Runnable, Runnable];
   const path = text(flags, "data")!;
   if (first.input.vocabulary > 0 !== second.input.vocabulary > 0) {
     throw new CommandError(
@@ -504,20 +571,22 @@ export async function tuneFile({ files: [path], flags }: Invocation): Promise<Re
   const calibration = text(flags, "calibration")!;
   checkOutputs([output], [path, calibration, text(flags, "architecture")]);
   const budget = number(flags, "budget", NaN, 0);
-  const file = await readModelFile(path!);
-  const source = await floatModel(file, await importFlags(flags));
-  const data = await readData(calibration, floatRunnable(file, source).input);
+  const { source, float } = await openFloat(path!, flags);
+  const data = await readData(calibration, float.input);
+  const sequences = usedSequences(data.sequences, float.input, float.skipped);
+  const batches = batchesOf(sequences, source.model, float.input);
   const splitGates = flags["split-gates"] === true;
-  const result = tune(source.model, data.sequences, { budget, splitGates });
+  const result = tune(source.model, batches, { budget, splitGates });
   const bytes = saveModel(result.model);
-  await writeWhole(output, bytes);
+  await writeWhole([output, bytes]);
   const { outputSqnr, outputSqnr16, parts } = result;
+  const notes = notesOf(float, output);
   return {
-    json: { output, bytes: bytes.length, outputSqnr, outputSqnr16, parts, notes: source.notes },
+    json: { output, bytes: bytes.length, outputSqnr, outputSqnr16, parts, notes },
     text: `${result.toTable()}\n${output}: ${bytes.length} bytes, ${
       outputSqnr.toFixed(1)
     } dB against the float model (${outputSqnr16.toFixed(1)} with every part in 16 bits)\n${
-      notesText(source.notes)
+      notesText(notes)
     }`,
   };
 }
@@ -530,7 +599,11 @@ const WARM_UP_MS = 100;
 export async function benchFile({ files: [path], flags }: Invocation): Promise<Report> {
   const seconds = number(flags, "seconds", BENCH_SECONDS, 0.01);
   const steps = Math.round(number(flags, "steps", 100, 1));
-  const model = await runnable(await readModelFile(path!));
+  const simd = flags.simd === true;
+  const file = await readModelFile(path!);
+  const own = await importFlags(flags);
+  checkImportFlags([file], own);
+  const model = await runnable(file, own, simd ? await simdKernels() : undefined);
   const { size, vocabulary } = model.input;
   // Any values do: no kernel's time depends on them.
   const sequence: Sequence = vocabulary > 0
@@ -551,6 +624,7 @@ export async function benchFile({ files: [path], flags }: Invocation): Promise<R
   return {
     json: {
       format: model.format,
+      kernels: simd ? "simd" : "portable",
       bytes: model.bytes,
       steps,
       runs,
@@ -585,7 +659,7 @@ export async function compileFile({ files: [path], flags }: Invocation): Promise
     ...fold !== undefined && { foldEmbedding: folds[fold]! },
     ...flags.simd === true && { kernels: await simdKernels() },
   });
-  await writeWhole(output, program);
+  await writeWhole([output, program]);
   return {
     json: { output, bytes: program.length, from: file.bytes.length },
     text: `${output}: ${program.length} bytes, from ${file.bytes.length}\n`,

@@ -3,8 +3,10 @@
  *
  * @module
  */
-import { realpathSync } from "node:fs";
+import { realpathSync, type Stats, statSync } from "node:fs";
 import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import process from "node:process";
 import { CommandError } from "./error.ts";
 
 /** Why a file operation failed, in a few words. */
@@ -45,32 +47,79 @@ function realPath(path: string): string | null {
   }
 }
 
-/** Refuses an output that is one of the inputs, or another output, before anything is computed. */
+/** What is at a path; null where nothing is. */
+function statusOf(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch {
+    return null;
+  }
+}
+
+/** Refuses to write, for a reason. */
+function failWrite(path: string, error: unknown): never {
+  throw new CommandError(`${path}: cannot be written: ${reasonOf(error)}`);
+}
+
+/**
+ * Refuses an output that is one of the inputs, another output, a folder or in no folder, before
+ * anything is computed.
+ */
 export function checkOutputs(
   outputs: readonly (string | undefined)[],
   inputs: readonly (string | undefined)[],
 ): void {
   const named = outputs.filter((path) => path !== undefined);
   const read = new Set(inputs.filter((path) => path !== undefined).map(realPath));
+  const taken = new Set<string>();
   for (const path of named) {
     const real = realPath(path);
     if (real !== null && read.has(real)) {
       throw new CommandError(`${path}: is an input; write to another file`);
     }
-  }
-  if (new Set(named).size < named.length) {
-    throw new CommandError(`${named[0]}: two outputs of one name; write to two files`);
+    const whole = real ?? resolve(path);
+    if (taken.has(whole)) {
+      throw new CommandError(`${path}: two outputs of one name; write to two files`);
+    }
+    taken.add(whole);
+    if (statusOf(path)?.isDirectory()) failWrite(path, { code: "EISDIR" });
+    const folder = statusOf(dirname(whole));
+    if (folder === null) failWrite(path, { code: "ENOENT" });
+    if (!folder.isDirectory()) failWrite(path, { code: "ENOTDIR" });
   }
 }
 
-/** Writes a file beside the old one and renames it: a failure leaves what was there. */
-export async function writeWhole(path: string, contents: string | Uint8Array): Promise<void> {
-  const part = `${path}.part`;
+/** A file to be written. */
+export type Output = readonly [path: string, contents: string | Uint8Array];
+
+/**
+ * Writes files beside the old ones and renames them when all are there: a failure leaves what was.
+ * What is no file, such as /dev/stdout, is written to as it is.
+ */
+export async function writeWhole(...outputs: readonly Output[]): Promise<void> {
+  const parts: { path: string; part: string; target: string }[] = [];
   try {
-    await writeFile(part, contents);
-    await rename(part, path);
+    for (const [path, contents] of outputs) {
+      try {
+        const status = statusOf(path);
+        if (status !== null && !status.isFile()) {
+          await writeFile(path, contents);
+          continue;
+        }
+        // A link stays one.
+        const target = realPath(path) ?? path;
+        const part = `${target}.${process.pid}.part`;
+        parts.push({ path, part, target });
+        await writeFile(part, contents);
+      } catch (error) {
+        failWrite(path, error);
+      }
+    }
+    for (const { path, part, target } of parts) {
+      await rename(part, target).catch((error) => failWrite(path, error));
+    }
   } catch (error) {
-    await rm(part, { force: true }).catch(() => {});
-    throw new CommandError(`${path}: cannot be written: ${reasonOf(error)}`);
+    for (const { part } of parts) await rm(part, { force: true }).catch(() => {});
+    throw error;
   }
 }

@@ -29,7 +29,10 @@ async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncIterable<string
   if (rest !== "") yield rest;
 }
 
-/** This process. */
+/**
+ * This process. Where nobody reads what it prints any more, as behind `| head`, it ends as if all
+ * were done.
+ */
 export const processHost: Host = {
   write: (text) => void process.stdout.write(text),
   error: (text) => void process.stderr.write(text),
@@ -42,10 +45,14 @@ export const processHost: Host = {
 /** Cells of a bar of progress. */
 const BAR = 24;
 
+/** Milliseconds between drawings. */
+const DRAW_MS = 50;
+
 /** Draws how far something is on a terminal, and nothing elsewhere. */
 export class Progress {
   readonly #host: Host;
   #last = "";
+  #drawn = 0;
 
   /** Draws on a host's standard error. */
   constructor(host: Host) {
@@ -54,7 +61,9 @@ export class Progress {
 
   /** Draws a bar: `total` is undefined where it is not known. */
   show(label: string, done: number, total: number | undefined): void {
-    if (!this.#host.isTerminal) return;
+    const now = performance.now();
+    if (!this.#host.isTerminal || now - this.#drawn < DRAW_MS) return;
+    this.#drawn = now;
     const share = total === undefined || total === 0 ? 0 : done / total;
     const full = Math.round(share * BAR);
     const text = `${label.padEnd(10)} ${"█".repeat(full)}${"░".repeat(BAR - full)} ${done}${
@@ -69,4 +78,11 @@ export class Progress {
     if (this.#last !== "") this.#host.error("\r\x1b[K");
     this.#last = "";
   }
+}
+
+/** Ends the process, with success, when what it prints to is closed. */
+export function endWithReader(): void {
+  process.stdout.on("error", ({ code }: { code?: string }) => {
+    if (code === "EPIPE") process.exit(0);
+  });
 }

@@ -19,7 +19,7 @@ import {
   tuneFile,
 } from "./commands.ts";
 import { CommandError } from "./error.ts";
-import { type Host, processHost } from "./host.ts";
+import { endWithReader, type Host, processHost } from "./host.ts";
 
 export type { Host };
 
@@ -37,138 +37,180 @@ interface Command {
   /** What its files are called; those that may be left out in brackets. */
   readonly files: readonly string[];
   readonly what: string;
+  /** How it is typed, behind `splitgate`. */
+  readonly example: string;
   readonly options: Readonly<Record<string, Option>>;
   /** More that its help says. */
   readonly help?: string;
   run(invocation: Invocation): Promise<Report>;
 }
 
-const OUTPUT: Option = { value: "FILE", short: "o", what: "where it is written", required: true };
-const JSON_OPTION: Option = { what: "one JSON object on standard output, and nothing else" };
+const OUTPUT: Option = { value: "FILE", short: "o", what: "where to write", required: true };
+const JSON_OPTION: Option = { what: "print JSON on standard output, and nothing else" };
+
+/** Options of files whose layers or nodes are known. */
+const GRAPH_OPTIONS: Readonly<Record<string, Option>> = {
+  cut: {
+    value: "NAME",
+    what: "the tensor of an ONNX graph where the model begins, or the Keras layer where it ends",
+  },
+  from: { value: "LAYER", what: "the Keras layer where the model begins" },
+  logits: { what: "leave out the activation of the last Keras layer" },
+  outputs: { value: "A,B", what: "the tensors of an ONNX graph that the model gives" },
+  config: { value: "C.json", what: "the config of a Keras file that holds weights only" },
+};
+
+const KEY: Option = { value: "K", what: "where the state dict is in a PyTorch checkpoint" };
+
+const SKIP: Option = {
+  value: "V",
+  what: "leave out steps that hold nothing but V; none: no step. Default: what a Keras file masks",
+};
 
 const IMPORT_OPTIONS: Readonly<Record<string, Option>> = {
   architecture: {
     value: "A.json",
     what: "what a file of tensors (torch, safetensors) is a model of; inspect --draft drafts one",
   },
-  prefix: { value: "P", what: "what names of tensors begin with, which is left out" },
-  key: { value: "K", what: "where the state dict stands in a checkpoint of torch" },
-  cut: {
-    value: "NAME",
-    what: "a tensor of an ONNX graph where the model begins, or a layer of Keras where it ends",
-  },
-  config: { value: "C.json", what: "the config of a file of Keras that holds weights only" },
-  masking: {
-    value: "lengths",
-    what: "steps that a file of Keras masks are padding, which you leave out of sequences",
-  },
-  strict: { what: "tensors that are left over, and what is opaque in a pickle, are errors" },
+  prefix: { value: "P", what: "a prefix of tensor names to leave out" },
+  key: KEY,
+  strict: { what: "fail on tensors that are left over and on unknown objects in a pickle" },
+  ...GRAPH_OPTIONS,
 };
 
 const DATA_HELP =
-  `Data: .npy or .npz (array x), .safetensors (tensor x), batch first: [batch, steps, values] or
-[batch, steps] of token ids, with lengths [batch] where they differ; .csv, a step a row, with a
-column "sequence" where there are several (of token ids, a sequence a row); .jsonl, a sequence a
-line, as an array of steps or of token ids.`;
+  `DATA: .npy or .npz (array x), .safetensors (tensor x), batch first: [batch, steps, values] or
+[batch, steps] of token ids, with lengths [batch] where they differ; .csv, a step per row, with a
+column "sequence" where there are several (of token ids, a sequence per row); .jsonl, a sequence
+per line, as an array of steps or of token ids.`;
+
+const CALIBRATION: Option = {
+  value: "DATA",
+  what: "typical input, from which ranges are taken",
+  required: true,
+};
+
+const SPLIT_GATES: Option = { what: "give each gate a Linear and an add of its own" };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   inspect: {
     files: ["FILE"],
-    what: "says what a file is, and what is in it",
+    what: "tells what a file is and what is in it",
+    example: "inspect model.pt --draft architecture.json",
     options: {
-      draft: { value: "A.json", what: "write a drafted architecture of a file of tensors" },
-      key: IMPORT_OPTIONS.key!,
-      cut: IMPORT_OPTIONS.cut!,
-      config: IMPORT_OPTIONS.config!,
-      masking: IMPORT_OPTIONS.masking!,
+      draft: { value: "A.json", what: "write a draft of the architecture of a file of tensors" },
+      key: KEY,
+      ...GRAPH_OPTIONS,
     },
     run: inspect,
   },
   import: {
     files: ["FILE"],
-    what: "makes a float model of a file of torch, Keras, TensorFlow.js, ONNX or safetensors",
+    what: "turns a PyTorch, Keras, TensorFlow.js, ONNX or safetensors file into a float model",
+    example: "import model.onnx -o float.safetensors",
     options: { output: OUTPUT, ...IMPORT_OPTIONS },
-    help: `A file of torch or safetensors holds no graph, and needs an architecture:
-  splitgate inspect model.pt --draft A.json     then fill in each "?" in A.json
-  splitgate import model.pt --architecture A.json -o model.safetensors`,
+    help: `A PyTorch or safetensors file holds tensors and no graph, so it needs an architecture:
+  splitgate inspect model.pt --draft A.json     then replace each "?" in A.json
+  splitgate import model.pt --architecture A.json -o float.safetensors`,
     run: importFile,
   },
   quantize: {
     files: ["FILE"],
     what: "calibrates a float model and makes it int8",
+    example: "quantize model.onnx --calibration train.npy --test test.npz -o int8.safetensors",
     options: {
-      calibration: { value: "DATA", what: "data like that it is to meet", required: true },
-      test: { value: "DATA", what: "data to compare int8 with float on; y in it are labels" },
+      calibration: CALIBRATION,
+      test: { value: "DATA", what: "compare int8 with float on this; y in it are labels" },
       preset: { value: "NAME", what: "accurate (the default), int8x16, fbgemm, x86, qnnpack" },
       qconfig: {
         value: "Q.json",
         what: '{ "global": PRESET, "kinds": { KIND: PRESET }, "modules": {...} }; null is float32',
       },
-      "split-gates": { what: "each gate has a Linear and an add of its own" },
+      "split-gates": SPLIT_GATES,
       program: { value: "FILE", what: "also compile it for ./runtime" },
       output: OUTPUT,
       ...IMPORT_OPTIONS,
+      skip: SKIP,
     },
     help: DATA_HELP,
     run: quantizeFile,
   },
   run: {
     files: ["MODEL", "[DATA]"],
-    what: "runs a float or int8 model or a program on data, or on lines of standard input",
+    what: "runs a model of any kind on data, or on lines of standard input",
+    example: "run int8.safetensors test.npy -o y.npy",
     options: {
       output: {
         value: "FILE",
         short: "o",
-        what: "results as .safetensors (y), .npy, .csv or .jsonl; printed without it",
+        what: "results as .safetensors (y), .npy, .csv or .jsonl; without it they are printed",
       },
       ...IMPORT_OPTIONS,
+      skip: SKIP,
     },
     help: `${DATA_HELP}
-Without DATA each line of standard input is a sequence of JSON, answered by a line of JSON.`,
+Without DATA, or with -, each line of standard input is a sequence in JSON, answered by a line:
+  echo '[[0.1, 0.2], [0.3, 0.4]]' | splitgate run model.bin`,
     run: runFile,
   },
   compare: {
     files: ["A", "B"],
-    what: "how near the results of two models are",
-    options: { data: { value: "DATA", what: "what both are run on", required: true } },
-    help: DATA_HELP,
+    what: "tells how near the results of two models are",
+    example: "compare model.onnx int8.safetensors --data test.npy",
+    options: {
+      data: { value: "DATA", what: "what both are run on", required: true },
+      ...IMPORT_OPTIONS,
+      skip: SKIP,
+    },
+    help: `An option goes to the file, or both files, that it is for.
+${DATA_HELP}`,
     run: compareFiles,
   },
   graph: {
     files: ["MODEL"],
-    what: "the dq -> op -> q graph of a quantized model",
+    what: "prints the dq -> op -> q graph of a quantized model",
+    example: "graph int8.safetensors --format dot | dot -Tsvg > graph.svg",
     options: { format: { value: "F", what: "table (the default), json, dot, mermaid" } },
     run: graphFile,
   },
   tune: {
     files: ["FILE"],
-    what: "chooses 8 or 16 bits for each part of an LSTM, for a budget",
+    what: "chooses 8 or 16 bits for each part of an LSTM or GRU, to reach a signal-to-noise ratio",
+    example: "tune float.safetensors --calibration train.npy --budget 35 -o int8.safetensors",
     options: {
-      calibration: { value: "DATA", what: "data like that it is to meet", required: true },
-      budget: { value: "DB", what: "signal to noise to reach, in decibels", required: true },
-      "split-gates": { what: "each gate has a Linear and an add of its own" },
+      calibration: CALIBRATION,
+      budget: { value: "DB", what: "signal-to-noise ratio to reach, in decibels", required: true },
+      "split-gates": SPLIT_GATES,
       output: OUTPUT,
       ...IMPORT_OPTIONS,
+      skip: SKIP,
     },
     help: DATA_HELP,
     run: tuneFile,
   },
   bench: {
     files: ["MODEL"],
-    what: "microseconds a step, on this machine",
+    what: "measures microseconds per step on this machine",
+    example: "bench int8.safetensors --simd",
     options: {
-      steps: { value: "N", what: "steps of a sequence (100)" },
+      steps: { value: "N", what: "steps in a sequence (100)" },
       seconds: { value: "S", what: "how long it runs (1)" },
+      simd: { what: "with the SIMD kernels; without it, the portable ones" },
+      ...IMPORT_OPTIONS,
     },
     run: benchFile,
   },
   compile: {
     files: ["MODEL"],
     what: "compiles a quantized model for ./runtime",
+    example: "compile int8.safetensors -o model.bin",
     options: {
       output: OUTPUT,
-      simd: { what: "for SIMD kernels too" },
-      "fold-embedding": { value: "F", what: "true, false or float32" },
+      simd: { what: "also lay weights out for the SIMD kernels" },
+      "fold-embedding": {
+        value: "F",
+        what: "true, false or float32: make a table of what an Embedding's reader multiplies",
+      },
     },
     run: compileFile,
   },
@@ -182,11 +224,11 @@ function overview(): string {
 
 ${NAMES.map((name) => `  ${name.padEnd(width)}${COMMANDS[name]!.what}`).join("\n")}
 
-\`splitgate COMMAND --help\` lists a command's options. A model from file to int8:
+\`splitgate COMMAND --help\` lists the options of a command. From a model file to int8:
 
   splitgate inspect model.onnx
-  splitgate quantize model.onnx --calibration data.npy -o model.safetensors --program model.bin
-  splitgate run model.safetensors test.npy -o y.npy
+  splitgate quantize model.onnx --calibration data.npy -o int8.safetensors --program model.bin
+  splitgate run int8.safetensors test.npy -o y.npy
 
 Exit codes: 0 done, 1 a file or data is wrong, 2 the command is.
 `;
@@ -198,7 +240,7 @@ function optionText(name: string, { value, short }: Option): string {
 }
 
 function helpOf(name: string): string {
-  const { files, what, options, help } = COMMANDS[name]!;
+  const { files, what, example, options, help } = COMMANDS[name]!;
   const all = Object.entries({ ...options, json: JSON_OPTION });
   const required = all.filter(([, option]) => option.required)
     .map(([each, { value, short }]) => `${short ? `-${short}` : `--${each}`} ${value}`);
@@ -208,7 +250,9 @@ function helpOf(name: string): string {
   );
   return `usage: splitgate ${[name, ...files, ...required, "[options]"].join(" ")}
 
-${what}
+${what}, for example:
+
+  splitgate ${example}
 
 ${lines.join("\n")}
 ${help === undefined ? "" : `\n${help}\n`}`;
@@ -257,10 +301,10 @@ function parse(name: string, args: readonly string[]): Parsed | null {
   return { files: positionals, flags: values as Flags };
 }
 
-/** A message in one line. */
+/** A message in one line, in which options are called as they are typed here. */
 function lineOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/\s*\n\s*/g, " ");
+  return message.replace(/\s*\n\s*/g, " ").replace(/\boptions\.(?:cut\.)?(?=[a-z])/g, "--");
 }
 
 /**
@@ -271,6 +315,7 @@ function lineOf(error: unknown): string {
  * @returns The exit code: 0 done, 1 a file or data is wrong, 2 the command is.
  */
 export async function main(args: readonly string[], host: Host = processHost): Promise<number> {
+  if (host === processHost) endWithReader();
   const [name, ...rest] = args;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     const about = name === "help" ? rest[0] : undefined;

@@ -15,14 +15,16 @@ import { recognize } from "../io/recognize.ts";
 import { parseSafetensors } from "../io/safetensors.ts";
 import { importTfjs, shardPaths } from "../io/tfjs/mod.ts";
 import { importTorch } from "../io/torch/mod.ts";
-import { checkFlow, flatten, type Graph } from "../modules/graph.ts";
+import { batchFirstOf, checkFlow, flatten, type Graph } from "../modules/graph.ts";
 import { kindOf, RUNNING_KINDS } from "../modules/kinds.ts";
+import type { Backend } from "../runtime/kind.ts";
 import { loadProgram } from "../runtime/with_state.ts";
 import type { Program } from "../runtime/program.ts";
 import type { OutputPort } from "../runtime/data.ts";
 import { INPUT } from "../core/topology.ts";
 import { CommandError } from "./error.ts";
 import type { InputShape, Results, Sequence } from "./data.ts";
+import { repeated, usedSteps } from "./skip.ts";
 
 /** What a file is. */
 export type Format =
@@ -65,45 +67,80 @@ export interface ImportFlags {
   readonly prefix?: string | undefined;
   readonly key?: string | undefined;
   readonly cut?: string | undefined;
+  /** The layer of Keras that reads the model's input. */
+  readonly from?: string | undefined;
+  /** Whether the last layer's activation is left out. */
+  readonly logits?: boolean | undefined;
+  /** The tensors of an ONNX graph that the model gives. */
+  readonly outputs?: readonly string[] | undefined;
   /** The text of a Keras model's config, where its file holds weights only. */
   readonly config?: string | undefined;
-  readonly masking?: string | undefined;
+  /** Takes models of Keras that skip steps; `skipped` says which. */
+  readonly masking?: "lengths" | undefined;
   readonly strict?: boolean | undefined;
+}
+
+/** Files whose modules an architecture says. */
+const TENSORS = { formats: ["torch", "safetensors"], words: "files that hold no graph" };
+const LAYERS = { formats: ["keras", "tfjs"], words: "files of Keras and TensorFlow.js" };
+
+/** Which files an option is for. */
+const OPTIONS: Readonly<Record<string, { readonly formats: string[]; readonly words: string }>> = {
+  architecture: { ...TENSORS, words: `${TENSORS.words} (torch, safetensors)` },
+  prefix: { ...TENSORS, words: `${TENSORS.words} (torch, safetensors)` },
+  strict: { ...TENSORS, words: `${TENSORS.words} (torch, safetensors)` },
+  key: { formats: ["torch"], words: "files of torch" },
+  cut: {
+    formats: ["onnx", ...LAYERS.formats],
+    words: "files of ONNX, Keras and TensorFlow.js",
+  },
+  outputs: { formats: ["onnx"], words: "files of ONNX" },
+  from: LAYERS,
+  logits: LAYERS,
+  config: { formats: ["keras"], words: "files of Keras" },
+};
+
+/**
+ * Refuses options of imports that are for none of the files.
+ *
+ * @throws {CommandError} If one is: nothing that is given goes unread.
+ */
+export function checkImportFlags(files: readonly ModelFile[], flags: ImportFlags): void {
+  for (const [name, { formats, words }] of Object.entries(OPTIONS)) {
+    if (flags[name as keyof ImportFlags] === undefined) continue;
+    if (files.some(({ format }) => formats.includes(format))) continue;
+    const paths = files.map(({ path }) => path).join(" or ");
+    throw new CommandError(`--${name}: is for ${words}, not ${paths}`);
+  }
 }
 
 /** A float model, and what is to be known about it. */
 export interface FloatSource {
   readonly model: Graph;
   readonly notes: readonly string[];
+  /** What steps hold that the file's model skips; absent or null where it skips none. */
+  readonly skipped?: number | null;
 }
 
 /** A float model out of any file that holds one. */
 export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<FloatSource> {
   const { path, bytes, format } = file;
-  const { prefix, key, cut, config, masking, strict } = flags;
-  const refuse = (option: string, given: unknown, where: string) => {
-    if (given !== undefined) throw new CommandError(`--${option}: is for ${where}, not ${path}`);
-  };
-  const tensors = format === "torch" || format === "safetensors";
-  if (!tensors) {
-    refuse("architecture", flags.architecture, "files that hold no graph (torch, safetensors)");
-    refuse("prefix", prefix, "files that hold no graph (torch, safetensors)");
-    refuse("strict", strict, "files that hold no graph (torch, safetensors)");
-  }
-  if (format !== "torch") refuse("key", key, "files of torch");
-  const layers = format === "keras" || format === "tfjs";
-  if (!layers && format !== "onnx") refuse("cut", cut, "files of ONNX, Keras and TensorFlow.js");
-  if (!layers) refuse("masking", masking, "files of Keras and TensorFlow.js");
-  if (format !== "keras") refuse("config", config, "files of Keras");
-  if (masking !== undefined && masking !== "lengths") {
-    throw new CommandError(`--masking: expected lengths, got ${masking}`);
-  }
+  const { prefix, key, cut, from, logits, outputs, config, masking, strict } = flags;
   const layerOptions = {
-    ...cut !== undefined && { cut },
-    ...masking !== undefined && { masking: "lengths" as const },
+    cut: {
+      ...from !== undefined && { from },
+      ...cut !== undefined && { to: cut },
+      ...logits !== undefined && { activation: !logits },
+    },
+    ...masking !== undefined && { masking },
   };
   if (format === "float") return { model: loadFloatModel(bytes), notes: [] };
-  if (format === "onnx") return importOnnx(bytes, cut === undefined ? {} : { cut });
+  if (format === "onnx") {
+    return importOnnx(bytes, {
+      ...cut !== undefined && { cut },
+      ...outputs !== undefined && { outputs },
+    });
+  }
   if (format === "keras") {
     const own = config === undefined ? {} : { config };
     return importKeras(bytes, { ...own, ...layerOptions });
@@ -116,7 +153,7 @@ export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<F
     }
     return importTfjs(text, shards, layerOptions);
   }
-  if (!tensors) {
+  if (!TENSORS.formats.includes(format)) {
     throw new CommandError(`${path}: is a quantized model; a float one is needed here`);
   }
   if (flags.architecture === undefined) {
@@ -144,6 +181,8 @@ export interface Runnable {
   readonly outputs: readonly Pick<OutputPort, "name" | "size" | "time">[];
   readonly model: Graph | QuantizedModel | Program;
   readonly notes: readonly string[];
+  /** What steps hold that are left out before it runs; null where none are. */
+  readonly skipped: number | null;
   /** What each output gives for a sequence. */
   run(sequence: Sequence): Map<string, Float32Array>;
 }
@@ -171,19 +210,18 @@ function floatPorts(model: Graph): Pick<Runnable, "input" | "outputs"> {
 /** A float model as something that runs. */
 export function floatRunnable(
   { path, format, bytes }: Pick<ModelFile, "path" | "format" | "bytes">,
-  { model, notes }: FloatSource,
+  { model, notes, skipped = null }: FloatSource,
 ): Runnable {
   const ports = floatPorts(model);
   const { size, vocabulary } = ports.input;
-  const batchFirst = [...flatten(model).modules].some(([name, module]) =>
-    kindOf(name, module).batchFirst(module) === true
-  );
+  const batchFirst = batchFirstOf(flatten(model).modules);
   return {
     path,
     format,
     bytes: bytes.length,
     model,
     notes,
+    skipped,
     ...ports,
     run(sequence) {
       const steps = sequence.length / size;
@@ -196,12 +234,17 @@ export function floatRunnable(
   };
 }
 
-/** A quantized model or a program as something that runs. */
+/**
+ * A quantized model or a program as something that runs.
+ *
+ * @param kernels Those of its sessions, which change no result; the portable ones by default.
+ */
 export function quantizedRunnable(
   { path, format, bytes }: Pick<ModelFile, "path" | "format"> & {
     readonly bytes: { length: number };
   },
   model: QuantizedModel | Program,
+  kernels?: Backend,
 ): Runnable {
   const { inputSize: size, vocabulary, outputs } = model;
   let session: ReturnType<QuantizedModel["createSession"]> | undefined;
@@ -212,13 +255,15 @@ export function quantizedRunnable(
     bytes: bytes.length,
     model,
     notes: [],
+    skipped: null,
     input: { size, vocabulary },
     outputs,
     run(sequence) {
       const steps = sequence.length / size;
       if (session === undefined || steps > room) {
-        room = steps;
-        session = model.createSession({ batch: 1, maxSteps: steps }) as NonNullable<typeof session>;
+        room = Math.max(steps, 2 * room);
+        const options = { batch: 1, maxSteps: room, ...kernels !== undefined && { kernels } };
+        session = model.createSession(options) as NonNullable<typeof session>;
       }
       const own = session;
       own.reset();
@@ -232,15 +277,24 @@ export function quantizedRunnable(
 }
 
 /** Any model file as something that runs. */
-export async function runnable(file: ModelFile, flags: ImportFlags = {}): Promise<Runnable> {
-  if (file.format === "int8") return quantizedRunnable(file, loadModel(file.bytes));
+export async function runnable(
+  file: ModelFile,
+  flags: ImportFlags = {},
+  kernels?: Backend,
+): Promise<Runnable> {
+  if (file.format === "int8") return quantizedRunnable(file, loadModel(file.bytes), kernels);
   if (file.format === "program") {
-    return quantizedRunnable(file, loadProgram(file.bytes, { kinds: RUNNING_KINDS }));
+    const program = loadProgram(file.bytes, { kinds: RUNNING_KINDS });
+    return quantizedRunnable(file, program, kernels);
   }
   return floatRunnable(file, await floatModel(file, flags));
 }
 
-/** Runs a model over sequences. */
+/**
+ * Runs a model over sequences; steps that it skips get the output before them.
+ *
+ * @throws {CommandError} If all steps of a sequence are skipped.
+ */
 export function runAll(
   model: Runnable,
   sequences: readonly Sequence[],
@@ -249,7 +303,19 @@ export function runAll(
   const rows = new Map(model.outputs.map(({ name }) => [name, [] as Float32Array[]]));
   sequences.forEach((sequence, i) => {
     onProgress(i);
-    for (const [name, values] of model.run(sequence)) rows.get(name)!.push(values);
+    const at = `sequence ${i}`;
+    const { sequence: own, used } = usedSteps(at, sequence, model.input, model.skipped);
+    const given = model.run(own);
+    for (const { name, size, time } of model.outputs) {
+      const values = given.get(name)!;
+      if (used !== null && time && values.length / size !== own.length / model.input.size) {
+        throw new CommandError(
+          `${at}: has steps that are skipped, and ${name} gives no row for each step; leave them ` +
+            "out and give --skip none",
+        );
+      }
+      rows.get(name)!.push(used !== null && time ? repeated(values, used, size) : values);
+    }
   });
   return new Map(
     model.outputs.map(({ name, size, time }) => [name, { size, time, rows: rows.get(name)! }]),

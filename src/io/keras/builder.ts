@@ -31,6 +31,8 @@ export class Builder {
   readonly children: Record<string, GraphChild> = Object.create(null);
   /** What is to be known of the model. */
   readonly notes: string[] = [];
+  /** What a step of the model's input holds that is skipped; null where none is. */
+  skipped: number | null = null;
 
   /** Adds a module, whose tensors are replaced by these. */
   add(

@@ -5,6 +5,7 @@
  */
 import { failRange } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
+import { INPUT } from "../../core/topology.ts";
 import { Add } from "../../modules/add/float.ts";
 import { BatchNorm1d } from "../../modules/batch_norm/float.ts";
 import { Concat } from "../../modules/concat/float.ts";
@@ -75,7 +76,7 @@ function embedding(call: LayerCall): Flow {
   const { layer, builder, weights } = call;
   const at = nameOf(layer);
   const flow = inputOf(call);
-  if (flag(fieldOf(layer.config, "mask_zero"))) masked(call, "mask_zero=True skips token 0");
+  if (flag(fieldOf(layer.config, "mask_zero"))) masked(call, 0, "mask_zero=True skips token 0");
   const [table] = weightsFor(at, weights, ["embeddings"]);
   checkWeight(`${at}.embeddings`, table!, [undefined, undefined]);
   const [numEmbeddings, embeddingDim] = table!.shape as [number, number];
@@ -83,8 +84,9 @@ function embedding(call: LayerCall): Flow {
   return builder.add(layer.name, module, [flow], [...flow.dims, embeddingDim], { weight: table! });
 }
 
-/** What a layer that masks steps comes to. */
-function masked({ layer, builder, masking }: LayerCall, what: string): void {
+/** What a layer that masks steps of nothing but a value comes to. */
+function masked(call: LayerCall, value: unknown, what: string): void {
+  const { layer, builder, masking, inputs } = call;
   if (masking !== "lengths") {
     failRange(
       nameOf(layer),
@@ -94,11 +96,12 @@ function masked({ layer, builder, masking }: LayerCall, what: string): void {
     );
   }
   builder.notes.push(`${nameOf(layer)}: ${what}; leave them out: they change no state`);
+  if (typeof value === "number" && inputs[0]?.name === INPUT) builder.skipped = value;
 }
 
 function masking(call: LayerCall): Flow {
   const value = fieldOf(call.layer.config, "mask_value") ?? 0;
-  masked(call, `steps of nothing but ${value} are skipped`);
+  masked(call, value, `steps of nothing but ${value} are skipped`);
   return nothing(call);
 }
 

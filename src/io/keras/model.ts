@@ -35,6 +35,15 @@ export interface ImportLayersOptions {
   readonly masking?: "lengths";
 }
 
+/** A float model out of a file of layers. */
+export interface ImportedLayers extends ImportedModel {
+  /**
+   * What steps of the input hold that the file's model skips, in all their values, or as their token
+   * id: `skipMasked` leaves them out. null where it skips none.
+   */
+  readonly skipped: number | null;
+}
+
 /** The names of these options. */
 export const LAYER_OPTIONS = ["cut", "masking"] as const;
 
@@ -109,7 +118,7 @@ function readersOf({ layers, sequential }: KerasConfig): Map<string, readonly st
  * @throws {RangeError} If a layer is not supported: the message names the first one, by its name
  * and class, and lists those that are.
  */
-export function importLayers(file: KerasFile, options: ImportLayersOptions): ImportedModel {
+export function importLayers(file: KerasFile, options: ImportLayersOptions): ImportedLayers {
   const { cut, masking } = options;
   const { from, to, activation = true } = checkCut(cut);
   if (masking !== undefined && masking !== "lengths") {
@@ -177,5 +186,6 @@ export function importLayers(file: KerasFile, options: ImportLayersOptions): Imp
   return {
     model: new Graph(builder.children, { outputs: [...new Set(outputs)] }),
     notes: builder.notes,
+    skipped: builder.skipped,
   };
 }

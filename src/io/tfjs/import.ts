@@ -4,8 +4,12 @@
  * @module
  */
 import { checkOptions } from "../../core/check.ts";
-import type { ImportedModel } from "../imported_model.ts";
-import { importLayers, type ImportLayersOptions, LAYER_OPTIONS } from "../keras/model.ts";
+import {
+  type ImportedLayers,
+  importLayers,
+  type ImportLayersOptions,
+  LAYER_OPTIONS,
+} from "../keras/model.ts";
 import { readTfjs, type TfjsShards } from "./read.ts";
 
 /**
@@ -42,7 +46,7 @@ export function importTfjs(
   modelJson: string | object,
   shards: TfjsShards,
   options: ImportLayersOptions = {},
-): ImportedModel {
+): ImportedLayers {
   checkOptions("options", options, LAYER_OPTIONS);
   return importLayers(readTfjs(modelJson, shards), options);
 }
