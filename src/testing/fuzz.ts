@@ -101,6 +101,8 @@ export type FuzzResult =
     readonly runs: number;
     /** The smallest trial that was found. */
     readonly trial: Trial;
+    /** Whether the trial breaks it each time; false where it depends on what ran before. */
+    readonly repeatable: boolean;
     /** Where its first difference is. */
     readonly difference: Difference;
   };
@@ -159,12 +161,13 @@ function describeResult(result: FuzzResult): string {
     const within = differing > 0 ? `, ${differing} within what it allows` : "";
     return `  held     ${name}: ${runs} runs, ${values} values${within}`;
   }
-  const { difference: { between, node, part, value, expected, got }, trial } = result;
+  const { difference: { between, node, part, value, expected, got }, trial, repeatable } = result;
   return [
     `  BROKEN   ${name}, behind ${result.runs} runs that held`,
     `    first difference: module ${node}${part === null ? "" : `, ${part}`}`,
     `    ${value}: ${expected} (${between[0]}), ${got} (${between[1]})`,
     `    smallest input: ${describeTrial(trial)}`,
+    ...repeatable ? [] : ["    not each time: it depends on what ran before"],
   ].join("\n");
 }
 
@@ -212,12 +215,22 @@ function fuzzInvariant(
   let values = 0;
   let differing = 0;
   let reason = "no trial could be checked";
-  let failed = false;
-  const { counterexample } = fc.check(
+  // The last that was broken: what is shrunk, then its smallest form.
+  let last: { readonly trial: Trial; readonly difference: Difference } | null = null;
+  const breaks = (trial: Trial): boolean => {
+    const verdict = check(trial);
+    if (verdict.status === "broken") last = { trial, difference: verdict.difference };
+    return verdict.status === "broken";
+  };
+  fc.check(
     fc.property(arbitrary, (trial) => {
+      // Behind a failure fast-check shrinks.
+      if (last !== null) return !breaks(trial);
       const verdict = check(trial);
-      if (verdict.status === "broken") failed = true;
-      if (failed) return verdict.status !== "broken";
+      if (verdict.status === "broken") {
+        last = { trial, difference: verdict.difference };
+        return false;
+      }
       if (verdict.status === "skipped") ({ reason } = verdict);
       else if (verdict.status === "held") {
         count++;
@@ -228,12 +241,11 @@ function fuzzInvariant(
     }),
     { numRuns: runs, seed },
   );
-  if (counterexample !== null) {
-    const trial = shrinkTrial(model, counterexample[0], (each) => check(each).status === "broken");
-    const verdict = check(trial);
-    // The same trial, the same verdict: nothing here is random.
-    if (verdict.status !== "broken") failRange(name, "the same verdict twice", verdict.status);
-    return { name, status: "broken", runs: count, trial, difference: verdict.difference };
+  const found = last as { readonly trial: Trial; readonly difference: Difference } | null;
+  if (found !== null) {
+    shrinkTrial(model, found.trial, breaks);
+    const smallest = last as unknown as typeof found;
+    return { name, status: "broken", runs: count, ...smallest, repeatable: breaks(smallest.trial) };
   }
   return count === 0
     ? { name, status: "skipped", reason }
