@@ -105,6 +105,13 @@ Deno.test("the examples run against the packed package", async (t) => {
       );
     });
 
+    await t.step("fuzz-in-ci", async () => {
+      const folder = await install("fuzz-in-ci");
+      assertMatch(await succeed(folder, "npm", "test"), /pass 2\n[^]*fail 0/);
+      const [program, ...args] = [Deno.execPath(), "test", "-A", "--no-check"];
+      assertMatch(await succeed(folder, program!, ...args), /2 passed/);
+    });
+
     await t.step("sensor-stream", async () => {
       const folder = await install("sensor-stream");
       await succeed(folder, "npm", "run", "build");
