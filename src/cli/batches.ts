@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 import { batchFirstOf, flatten, type Graph } from "../modules/graph.ts";
 import { kindOf } from "../modules/kinds.ts";
@@ -39,7 +40,7 @@ function sideBySide(
     }
   });
   const outer = batchFirst ? [batch, steps] : [steps, batch];
-  const x = data instanceof Int32Array ? { data, shape: outer } : { data, shape: [...outer, size] };
+  const x = isInt32Array(data) ? { data, shape: outer } : { data, shape: [...outer, size] };
   return lengths.every((each) => each === steps) ? { x } : { x, lengths };
 }
 

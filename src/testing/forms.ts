@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import type { QuantizedModel as Model } from "../authoring/model.ts";
 import { QuantizedModel } from "../authoring/model.ts";
 import type { StatePart } from "../cells/cell.ts";
@@ -101,7 +102,7 @@ function recordRows(form: Form, model: Model, trial: Trial): Recording {
   const arrays = arraysFor(model, form.session(model, { batch, ...maxSteps }), trial, steps);
   outputs.forEach(({ qparams }, i) => {
     // Beyond a row's length the output is real 0.
-    if (!(arrays[i] instanceof Float32Array)) arrays[i]!.fill(qparams!.zeroPoint);
+    if (!(isFloat32Array(arrays[i]))) arrays[i]!.fill(qparams!.zeroPoint);
   });
   for (let b = 0; b < batch; b++) {
     const one = rowOf(trial, b, inputSize);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { type Engine, linearEngine, linearInt8 } from "../../kernels/ops/linear.ts";
 import { quantizePerTensor, requantize } from "../../kernels/numeric/quantize.ts";
 import type { QuantizedModel } from "../authoring/model.ts";
@@ -208,7 +209,7 @@ function rowsFor(node: RecurrentNode, model: QuantizedModel, trial: Trial): Part
         t * trial.batch * inputSize,
         (t * trial.batch + 1) * inputSize,
       );
-      if (row instanceof Float32Array) return valueOf(row, qparams);
+      if (isFloat32Array(row)) return valueOf(row, qparams);
       const { scale, zeroPoint } = model.input!;
       return valueOf(Float32Array.from(row, (q) => (q - zeroPoint) * scale), qparams);
     }

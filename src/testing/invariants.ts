@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import type { QuantizedModel } from "../authoring/model.ts";
 import { Graph, Sequential } from "../modules/graph.ts";
 import { byParts } from "../modules/recurrent/by_parts.ts";
@@ -373,7 +374,7 @@ function badCalls(model: QuantizedModel, trial: Trial): [string, (session: Sessi
   const { input } = trial;
   const wrong = input.slice() as SessionInput;
   const last = wrong.length - 1;
-  const reals = input instanceof Float32Array;
+  const reals = isFloat32Array(input);
   wrong[last] = reals ? NaN : model.vocabulary > 0 ? model.vocabulary : wrong[last]!;
   const short = arrays();
   short[0] = new Float32Array(short[0]!.length + 1);
@@ -466,7 +467,7 @@ function tensorOf(model: QuantizedModel, { input, steps, batch }: Trial): Tensor
   const outer = batchFirst ? [batch, steps] : [steps, batch];
   const given = batchFirst ? swapped(input, steps, batch) : input;
   if (vocabulary > 0) return { data: given as Int32Array, shape: outer };
-  const data = given instanceof Float32Array
+  const data = isFloat32Array(given)
     ? given
     : Float32Array.from(given, (q) => (q - qparams!.zeroPoint) * qparams!.scale);
   return { data, shape: [...outer, inputSize] };

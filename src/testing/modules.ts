@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import fc from "fast-check";
 import type { Arbitrary } from "./arbitrary.ts";
 import { Generator } from "../core/generator.ts";
@@ -254,7 +255,7 @@ export function floatModels(
         const generator = new Generator((sizes.seed ^ 2) >>> 0);
         for (const [name, { data }] of model.stateDict()) {
           // Variances are positive, counts integers.
-          if (data instanceof Float32Array && /(weight|bias)[^.]*$/.test(name)) {
+          if (isFloat32Array(data) && /(weight|bias)[^.]*$/.test(name)) {
             fillWeights(data, style, generator);
           }
         }
