@@ -5,7 +5,7 @@
  * @module
  */
 import { simdKernels } from "../simd.ts";
-import { branchedModel, lstmModel, realsOf, taggerModel } from "./models.ts";
+import { branchedModel, gruModel, lstmModel, realsOf, taggerModel } from "./models.ts";
 
 interface Engine {
   readonly Deno?: { readonly args: readonly string[]; memoryUsage(): { heapUsed: number } };
@@ -106,6 +106,17 @@ rows["step, simd, reals, another model"] = bytesPerStep(() => {
   simd.step(wideReals, wideFloats);
 }, STEPS);
 rows["run of 100, simd"] = bytesPerStep(() => simd.run(wide, wideOut), STEPS / 100) / 100;
+const gru = gruModel(SIZE);
+for (const splitGates of [false, true]) {
+  const session = gru.createSession({ splitGates });
+  const form = splitGates ? "split" : "fused";
+  rows[`step, GRU, ${form}`] = bytesPerStep(() => session.step(reals, out), STEPS);
+}
+const simdGRU = gru.createSession({ kernels, maxSteps: 100 });
+const given = realsOf(100, SIZE);
+const made = new Float32Array(100 * SIZE);
+rows["step, GRU, simd"] = bytesPerStep(() => simdGRU.step(reals, out), STEPS);
+rows["run of 100, GRU, simd"] = bytesPerStep(() => simdGRU.run(given, made), STEPS / 100) / 100;
 const tagger = taggerModel(SIZE).createSession();
 rows["step, Embedding, LSTM, Linear"] = bytesPerStep(() => tagger.step(token, tags), STEPS);
 const branched = branchedModel(SIZE).createSession();

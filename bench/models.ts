@@ -8,6 +8,7 @@ import {
   Embedding,
   getPreset,
   Graph,
+  GRU,
   Linear,
   LSTM,
   prepare,
@@ -45,6 +46,13 @@ export function lstmModel(hiddenSize: number, options: LSTMModelOptions = {}): Q
   const lstm = new LSTM({ inputSize, hiddenSize, numLayers, bidirectional });
   const observed = prepare(lstm, getPreset(preset), { splitGates: true });
   observed.forward(tensor(realsOf(STEPS, inputSize), [STEPS, 1, inputSize]));
+  return convert(observed);
+}
+
+/** A GRU by the preset that is recommended. */
+export function gruModel(size: number): QuantizedModel {
+  const observed = prepare(new GRU({ inputSize: size, hiddenSize: size }), getPreset("accurate"));
+  observed.forward(tensor(realsOf(STEPS, size), [STEPS, 1, size]));
   return convert(observed);
 }
 

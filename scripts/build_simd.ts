@@ -1,6 +1,6 @@
 /**
- * Writes kernels/simd/layout.as from layout.ts, compiles it and lstm.as to plain.wasm and
- * relaxed.wasm, and embeds both as base64 in src/simd/embedded.ts; compiles kernels/float/linear.as
+ * Writes kernels/simd/layout.as from layout.ts, compiles it, lstm.as and gru.as to plain.wasm
+ * and relaxed.wasm, and embeds both as base64 in src/simd/embedded.ts; compiles kernels/float/linear.as
  * and embeds it in kernels/float/linear_wasm.ts.
  *
  * The compiler's version is pinned, so that the same source gives the same bytes: with `--check`
@@ -19,7 +19,8 @@ const root = new URL("../", import.meta.url);
 const LIMIT = 12288;
 
 const layout = layoutSource();
-const source = layout + await Deno.readTextFile(new URL("kernels/simd/lstm.as", root));
+const source = layout + await Deno.readTextFile(new URL("kernels/simd/lstm.as", root)) +
+  await Deno.readTextFile(new URL("kernels/simd/gru.as", root));
 
 async function compile(source: string, features: string): Promise<Uint8Array> {
   let wasm: Uint8Array | null = null;

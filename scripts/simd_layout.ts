@@ -6,12 +6,14 @@
 import {
   ACTIVATION,
   BIAS,
+  BINDING,
   BLOCK_ROWS,
   BOUNDS,
   CELL,
   FIXED,
   FORM,
   GAP,
+  GRU,
   type Layout,
   MAGIC_BITS,
   PRODUCT,
@@ -26,6 +28,8 @@ import {
 /** Layouts by what their fields' names begin with, those of {@linkcode SHARED} with nothing. */
 const LAYOUTS: { readonly [prefix: string]: Layout } = {
   CELL,
+  GRU,
+  BINDING,
   SUM,
   PRODUCT,
   BOUNDS,

@@ -31,6 +31,7 @@ const IN_SCALE: usize = 88;
 const OUT_SCALE: usize = 92;
 const RUNNING: usize = 96;
 const ASIDE: usize = 752;
+const RUNNING_GRU: usize = 768;
 
 const CELL_BLOCKS: usize = 0;
 const CELL_INPUT_GROUPS: usize = 4;
@@ -53,7 +54,29 @@ const CELL_INPUT_LOWER: usize = 544;
 const CELL_INPUT_UPPER: usize = 560;
 const CELL_ACTIVATIONS: usize = 576;
 const CELL_PATIENCE: usize = 656;
-const CELL_SIZE: usize = 660;
+const CELL_INPUT_GATES: usize = 660;
+const CELL_SIZE: usize = 672;
+
+const GRU_UNITS: usize = 0;
+const GRU_GATES: usize = 4;
+const GRU_WIDTH: usize = 8;
+const GRU_COMPLEMENTED: usize = 12;
+const GRU_NEW_GROUPS: usize = 16;
+const GRU_NEW_FORM: usize = 20;
+const GRU_NEW_WEIGHTS: usize = 24;
+const GRU_NEW_WIDTH: usize = 28;
+const GRU_NEW_PROJECTION: usize = 32;
+const GRU_NEW_OPERAND: usize = 36;
+const GRU_NEW_OFFSET: usize = 48;
+const GRU_SIZE: usize = 64;
+
+const BINDING_GATE_SUMS: usize = 0;
+const BINDING_STATE_SUM: usize = 480;
+const BINDING_CHANGE: usize = 640;
+const BINDING_RESET_SCALE: usize = 800;
+const BINDING_RESET: usize = 816;
+const BINDING_UPDATE: usize = 864;
+const BINDING_SIZE: usize = 912;
 
 const SUM_SCALE_A: usize = 0;
 const SUM_SCALE_B: usize = 16;

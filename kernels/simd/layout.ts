@@ -121,6 +121,56 @@ export const CELL = layOut({
    * their pages. The kernel counts it down; behind what is copied to {@linkcode SHARED}'s RUNNING.
    */
   PATIENCE: 1,
+  /**
+   * How many {@linkcode PROJECTION}s the input's is, a GRU's three; elsewhere 0: then a vector's lanes
+   * are the gates.
+   */
+  INPUT_GATES: 3,
+});
+
+/**
+ * A GRU's constants, behind a {@linkcode CELL} without sums and products. The lanes of its vectors are
+ * four units, whose gates are vectors one behind the other; so stand its sums, its projected inputs and
+ * the rows of its weights. Of a projection there are a {@linkcode PROJECTION} for each gate.
+ */
+export const GRU = layOut({
+  /** Bytes of the units of a row, float32. */
+  UNITS: 1,
+  /** Gates of the hidden state's product: 3, or 2 where the state is reset before it is multiplied. */
+  GATES: 1,
+  /** Bytes of its sums. */
+  WIDTH: 1,
+  /** Whether the update gate says how much of the new gate enters. */
+  COMPLEMENTED: 1,
+  /** Where the state is reset first: what it is multiplied by, as a {@linkcode CELL}'s hidden state. */
+  NEW_GROUPS: 1,
+  NEW_FORM: 1,
+  NEW_WEIGHTS: 1,
+  NEW_WIDTH: 1,
+  /** Its {@linkcode PROJECTION}. */
+  NEW_PROJECTION: 1,
+  /** Where it stands: an operand. */
+  NEW_OPERAND: 3,
+  NEW_OFFSET: VECTOR,
+});
+
+/**
+ * What a GRU's sums and products are, of a state of some parameters: before the projections of its
+ * product.
+ */
+export const BINDING = layOut({
+  /** What the gates' functions read, a {@linkcode SUM} each. */
+  GATE_SUMS: 3 * SUM.SIZE,
+  /** The new hidden state, a {@linkcode SUM}. */
+  STATE_SUM: SUM.SIZE,
+  /** Hidden state less new gate, or the reverse: a {@linkcode SUM}. */
+  CHANGE: SUM.SIZE,
+  /** What the reset gate is multiplied by before its product, float32. */
+  RESET_SCALE: VECTOR,
+  /** Reset gate * hidden state or its product, a {@linkcode PRODUCT}. */
+  RESET: PRODUCT.SIZE,
+  /** Update gate * change, a {@linkcode PRODUCT}. */
+  UPDATE: PRODUCT.SIZE,
 });
 
 /** What stands at the beginning of memory. */
@@ -154,7 +204,9 @@ export const SHARED = layOut({
   /** The cell that runs, up to its PATIENCE: engines check no bounds where an address is known. */
   RUNNING: CELL.PATIENCE,
   /** Address of a row's outputs that are not kept: a vector a unit. */
-  ASIDE: 1,
+  ASIDE: 4,
+  /** What a GRU has besides, where one runs. */
+  RUNNING_GRU: GRU.SIZE,
 });
 
 /** What takes a unit's sums to its projected gates: four rows of weights. */
@@ -195,11 +247,11 @@ export const BIAS = {
 
 /** A row of the batch, as `runSteps` takes it: addresses. */
 export const ROW = layOut({
-  /** The hidden state's {@linkcode PROJECTION}. */
+  /** The hidden state's {@linkcode PROJECTION}; of a GRU a {@linkcode BINDING}. */
   PROJECTION: 1,
   /** The hidden state, an operand. */
   HIDDEN: 1,
-  /** The cell state, float32. */
+  /** The cell state, float32; a GRU's hidden state. */
   CELL: 1,
   /** The address of the first step's projected input. */
   INPUTS: 1,

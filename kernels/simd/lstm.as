@@ -407,6 +407,20 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
   return clamp(f32x4.nearest(f32x4.mul(value, v128.load(row, UNIT_MULTIPLIER))), lower, upper);
 }
 
+// Sums of a GRU to its projected gates, in place: vectors are the gates of four units in turn, each with a projection of its own
+// at `p`.
+function projectTurns(p: usize, from: usize, end: usize, gates: i32): void {
+  const rows = p + <usize> gates * PROJECTION_SIZE;
+  for (let gate = 0; gate < gates; gate++, p += PROJECTION_SIZE) {
+    const bias = load<i32>(p, PROJECTION_BIAS), unquantized = load<i32>(p, PROJECTION_UNQUANTIZED);
+    const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
+    let row = rows + <usize> gate * UNIT_SIZE;
+    for (let at = from + (<usize> gate << 4); at < end; at += <usize> gates << 4, row += <usize> gates * UNIT_SIZE) {
+      v128.store(at, project(at, p, row, bias, unquantized, lower, upper));
+    }
+  }
+}
+
 // Sums of units to their projected gates, in place.
 function projectAll(p: usize, from: usize, end: usize, bias: i32, unquantized: i32, lower: v128, upper: v128): void {
   let row = p + PROJECTION_SIZE;
@@ -481,10 +495,10 @@ function outputOf(address: u32, which: usize): f32 {
 }
 
 // Writes what lacks, where 0 stands because it was not asked for before, among `count` outputs whose addresses stand at
-// `at`: those of the four gates' tables in turn, or of table 4.
-function complete(at: usize, count: usize): void {
+// `at`: those of the four gates' tables in turn, or four of table `only`.
+function complete(at: usize, count: usize, only: usize): void {
   for (let i: usize = 0; i < count; i++) {
-    const address = load<u32>(at + (i << 2)), which = count == 4 ? 4 : i & 3;
+    const address = load<u32>(at + (i << 2)), which = count == 4 ? only : i & 3;
     if (load<i32>(address)) continue;
     store<f32>(address, outputOf(address, which));
   }
@@ -628,8 +642,10 @@ export function projectInput(
     w += tile * (groups + 1);
   }
   const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
+  const gates = load<i32>(cell, CELL_INPUT_GATES);
   for (let i = 0; i < count; i++) {
-    projectAll(p, projected, projected + width, bias, unquantized, lower, upper);
+    if (gates) projectTurns(p, projected, projected + width, gates);
+    else projectAll(p, projected, projected + width, bias, unquantized, lower, upper);
     projected += pitch;
   }
 }
@@ -703,7 +719,7 @@ export function runSteps(
           outputGate = gather(at + 12, 16);
           const known = i32x4.min_u(i32x4.min_u(input, forgetGate), i32x4.min_u(cellGate, outputGate));
           if (i32x4.all_true(known)) break;
-          complete(at, 16);
+          complete(at, 16, 4);
         }
         const forgotten = f32x4.nearest(multiply(
           forgetGate,
@@ -744,7 +760,7 @@ export function runSteps(
         for (;;) {
           tanh = gather(at, 4);
           if (i32x4.all_true(tanh)) break;
-          complete(at, 4);
+          complete(at, 4, 4);
         }
         const output = multiply(
           v128.load(at, 16),

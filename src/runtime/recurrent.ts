@@ -12,6 +12,7 @@ import type { PerTensorQParams } from "../core/qparams.ts";
 import { convertCentered, quantizeCentered } from "./centered.ts";
 import {
   type Call,
+  type Image,
   type ModuleInstance,
   type NodeProgram,
   reserveBetween,
@@ -29,6 +30,15 @@ export interface RecurrentCellProgram<C, B> {
   readonly first: B | null;
   /** Parameters of the hidden state. */
   readonly hidden: PerTensorQParams;
+  /**
+   * The smallest integer that a hidden state can be, less the zero point, a given initial one
+   * included.
+   */
+  readonly min: number;
+  /** The largest one. */
+  readonly max: number;
+  /** Whether float32 takes every integer of a step: then SIMD kernels run it. */
+  readonly float32: boolean;
   /** What projects inputs that are float32, or null. */
   readonly projector: ProjectorProgram | null;
   /** Projected inputs by token, or null: [vocabulary, gates * hiddenSize]. */
@@ -52,6 +62,8 @@ export interface RecurrentProgram<C extends RecurrentCellProgram<unknown, unknow
   readonly layers: readonly (readonly C[])[] | null;
   /** Computes a token's rows if they are not yet; absent where all are known. */
   readonly fill?: (token: number) => void;
+  /** What `compileModel` was given kernels for; absent where it was not. */
+  readonly image?: Image;
 }
 
 /** Slots of a module; c is there where its cells have one. */

@@ -1,10 +1,14 @@
 /**
- * Runs LSTMs in WebAssembly: two calls a layer and direction, however many steps and rows of a
- * batch.
+ * Runs LSTMs and GRUs in WebAssembly: two calls a layer and direction, however many steps and rows
+ * of a batch.
  *
  * @module
  */
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
+import { PRODUCT_HI, PRODUCT_LO } from "../../kernels/packed/lstm_cell.ts";
+import { type GRUBinding, RESET_PRODUCT } from "../../kernels/packed/gru_cell.ts";
+import type { GRUCellProgram } from "../../kernels/packed/gru_program.ts";
+import type { WeightRows } from "../../kernels/packed/pack.ts";
 import { BLOCK_UNITS, GAP, ROW, SHARED } from "../../kernels/simd/layout.ts";
 import type { WasmModule } from "../core/bytes.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
@@ -19,18 +23,28 @@ import {
   reserveBetween,
   type Values,
 } from "../runtime/kind.ts";
+import type { GRULayerProgram, GRUProgram } from "../runtime/kinds/gru.ts";
 import { lstm as lstmKind, type LSTMCellProgram, type LSTMProgram } from "../runtime/kinds/lstm.ts";
 import { makeProjector, type Projector, type ProjectorProgram } from "../runtime/projector.ts";
 import { convertCentered } from "../runtime/centered.ts";
 import { SimdProjectors } from "./projector.ts";
 import {
   Arena,
+  GRU_TURNS,
   loadOperand,
   type Operand,
+  type ResetOperand,
+  type RunSteps,
   type SimdExports,
+  type Span,
   storeOperand,
+  turnOf,
+  turnRows,
+  wholeUnits,
   writeBindings,
   writeCell,
+  writeGRUBindings,
+  writeGRUCell,
   writeOperand,
   writeProjection,
   writeTables,
@@ -51,11 +65,6 @@ const EXACT = 2 ** 24;
 /** Bytes of a projected input of so many units and the gap behind it. */
 export function projectedBytes(units: number): number {
   return units * 16 + GAP * 4;
-}
-
-/** Hidden sizes in whole blocks. */
-export function wholeUnits(hiddenSize: number): number {
-  return Math.ceil(hiddenSize / BLOCK_UNITS) * BLOCK_UNITS;
 }
 
 /**
@@ -88,11 +97,61 @@ interface SimdImage extends Image {
   readonly cells: readonly (readonly SimdPlace[])[];
 }
 
-/** Whether the kernels run a module: an LSTM whose values float32 holds. */
-function runs(program: NodeProgram): program is LSTMProgram {
-  if (program.kind !== lstmKind.kind) return false;
-  const { projSize, layers } = program as LSTMProgram;
-  return projSize === 0 && layers !== null && layers.flat().every(({ float32 }) => float32);
+/** A module that the kernels run. */
+type SimdProgram = LSTMProgram | GRUProgram;
+
+/** Not of the running half, which a program of LSTMs does not have. */
+const GRU_KIND: GRUProgram["kind"] = "GRU";
+
+/** Whether the kernels run a module: an LSTM or a GRU whose values float32 holds. */
+function runs(program: NodeProgram): program is SimdProgram {
+  if (program.kind !== lstmKind.kind && program.kind !== GRU_KIND) return false;
+  const { projSize = 0, layers } = program as SimdProgram;
+  if (projSize > 0 || layers === null) return false;
+  return layers.every((layer: SimdLayers[number]) => layer.every(({ float32 }) => float32));
+}
+
+type SimdLayers = readonly (readonly (LSTMCellProgram | GRULayerProgram)[])[];
+
+/** How the kernels lay out a kind's cells. */
+interface SimdLayout {
+  /** Gates of a unit. */
+  readonly gates: number;
+  /**
+   * Where what a row of projected inputs is goes, where that is not where it stands: vectors are
+   * gates of four units in turn.
+   */
+  readonly turns: Int32Array | null;
+  /** Bytes of a projected input, and of a row's gates, each with the gap behind it. */
+  readonly width: number;
+  readonly scratch: number;
+}
+
+function layoutOf({ kind, hiddenSize, layers }: SimdProgram): SimdLayout {
+  if (kind !== GRU_KIND) {
+    const width = projectedBytes(wholeUnits(hiddenSize));
+    return { gates: 4, turns: null, width, scratch: width };
+  }
+  const bytes = (gates: number): number => turnRows(hiddenSize, gates) * 4;
+  const resetFirst = layers!.flat().some(({ cell }) => cell.newOutput !== null);
+  const sums = resetFirst ? bytes(GRU_TURNS - 1) + bytes(1) : bytes(GRU_TURNS);
+  return {
+    gates: GRU_TURNS,
+    turns: Int32Array.from({ length: GRU_TURNS * hiddenSize }, (_, row) => turnOf(row, GRU_TURNS)),
+    width: bytes(GRU_TURNS) + GAP * 4,
+    scratch: sums + GAP * 4,
+  };
+}
+
+/** Writes a row of projected inputs where the kernels read it. */
+function placeRow(
+  { f32 }: Arena,
+  to: number,
+  rows: Float32Array,
+  from: number,
+  turns: Int32Array,
+): void {
+  for (let i = 0; i < turns.length; i++) f32[to + turns[i]!] = rows[from + i]!;
 }
 
 /** Tokens' projected inputs in the kernel's memory, each copied when it is first met. */
@@ -101,13 +160,17 @@ class SimdTokens {
   readonly #width: number;
   readonly #known: Uint8Array;
   readonly #rows: Float32Array;
-  readonly #fill: LSTMProgram["fill"];
+  readonly #fill: SimdProgram["fill"];
   readonly #size: number;
+  readonly #turns: Int32Array | null;
 
-  constructor(arena: Arena, rows: Float32Array, { hiddenSize, fill }: LSTMProgram) {
-    this.#size = 4 * hiddenSize;
+  constructor(arena: Arena, rows: Float32Array, program: SimdProgram) {
+    const { hiddenSize, fill } = program;
+    const { gates, turns } = layoutOf(program);
+    this.#size = gates * hiddenSize;
+    this.#turns = turns;
     const count = rows.length / this.#size;
-    this.#width = wholeUnits(hiddenSize) * 16;
+    this.#width = wholeUnits(hiddenSize) * gates * 4;
     this.#at = arena.take(count * this.#width);
     this.#known = new Uint8Array(count);
     this.#rows = rows;
@@ -115,11 +178,14 @@ class SimdTokens {
   }
 
   /** The address of a token's projected input. */
-  at({ f32 }: Arena, token: number): number {
+  at(arena: Arena, token: number): number {
     const at = this.#at + token * this.#width;
     if (this.#known[token] === 0) {
       this.#fill?.(token);
-      f32.set(this.#rows.subarray(token * this.#size, (token + 1) * this.#size), at / 4);
+      const rows = this.#rows;
+      const from = token * this.#size;
+      if (this.#turns !== null) placeRow(arena, at / 4, rows, from, this.#turns);
+      else arena.f32.set(rows.subarray(from, from + this.#size), at / 4);
       this.#known[token] = 1;
     }
     return at;
@@ -133,14 +199,14 @@ class SimdTokens {
  */
 class SimdState {
   readonly fresh: Uint8Array;
-  readonly #owner: SimdLSTM;
+  readonly #owner: SimdRecurrent;
   readonly #h: Float64Array;
-  readonly #c: Float64Array;
+  readonly #c: Float64Array | undefined;
 
-  constructor(owner: SimdLSTM, { h, c, fresh }: ModuleState) {
+  constructor(owner: SimdRecurrent, { h, c, fresh }: ModuleState) {
     this.#owner = owner;
     this.#h = h as Float64Array;
-    this.#c = c as Float64Array;
+    this.#c = c as Float64Array | undefined;
     this.fresh = fresh as Uint8Array;
   }
 
@@ -149,27 +215,30 @@ class SimdState {
     return this.#h;
   }
 
-  get c(): Float64Array {
+  /** Cell states, where cells have them. */
+  get c(): Float64Array | undefined {
     this.#owner.release(this);
     return this.#c;
   }
 }
 
-class SimdLSTM implements ModuleInstance {
+class SimdRecurrent implements ModuleInstance {
   readonly infallible = true;
   readonly takesReals: boolean;
   readonly givesReals: boolean;
-  readonly #lstm: LSTMProgram;
+  readonly #program: SimdProgram;
   readonly #kernel: SimdExports;
+  readonly #runSteps: RunSteps;
   readonly #arena: Arena;
   readonly #cells: readonly (readonly SimdCell[])[];
   readonly #tokens: readonly (SimdTokens | null)[];
   /**
-   * Hidden size in whole blocks; bytes of a projected input and 64 between two, of a row's hidden
-   * and cell state.
+   * Hidden size in whole blocks; bytes of a projected input and of a row's gates and 64 between
+   * two, of a row's hidden state and of its cell state or hidden state once more, float32.
    */
   readonly #units: number;
   readonly #width: number;
+  readonly #scratch: number;
   readonly #hBytes: number;
   readonly #cBytes: number;
   /**
@@ -197,32 +266,41 @@ class SimdLSTM implements ModuleInstance {
   /** Views of so many rows of outputs: what is long enough is copied by one call. */
   #outputs: Float32Array[] = [];
   readonly #between: Float64Array[] = [];
+  /** Where a row's projected inputs go, and one by itself; null where they stand there. */
+  readonly #turns: Int32Array | null;
+  readonly #unplaced: Float32Array | null;
 
   constructor(
-    lstm: LSTMProgram,
+    program: SimdProgram,
     kernel: SimdExports,
     arena: Arena,
     cells: readonly (readonly SimdCell[])[],
     tokens: readonly (SimdTokens | null)[],
   ) {
-    const { qparams: input, size: inputSize } = lstm.inputs[0]!;
+    const { qparams: input, size: inputSize } = program.inputs[0]!;
     // Beyond, qint32 is quantized in another way.
     this.takesReals = input !== null && Math.max(-input.quantMin, input.quantMax) < EXACT;
     this.givesReals = cells[0]!.length === 1;
     const all = cells.flat();
-    this.#lstm = lstm;
+    const { hiddenSize } = program;
+    const { width, scratch, turns } = layoutOf(program);
+    this.#program = program;
     this.#kernel = kernel;
+    this.#runSteps = turns === null ? kernel.runSteps : kernel.runGRUSteps;
     this.#arena = arena;
     this.#cells = cells;
     this.#tokens = tokens;
-    this.#units = wholeUnits(lstm.hiddenSize);
-    this.#width = projectedBytes(this.#units);
+    this.#units = wholeUnits(hiddenSize);
+    this.#width = width;
+    this.#scratch = scratch;
+    this.#turns = turns;
+    this.#unplaced = turns && new Float32Array(turns.length);
     this.#hBytes = all.reduce((max, { hidden }) => Math.max(max, hidden.bytes), 0);
     this.#cBytes = this.#units * 4;
     this.#xBytes = all.reduce((max, { input }) => Math.max(max, input?.bytes ?? 0), 0);
     this.#inputSize = Math.max(
       inputSize,
-      cells.length > 1 ? lstm.hiddenSize * cells[0]!.length : 0,
+      cells.length > 1 ? hiddenSize * cells[0]!.length : 0,
     );
     const aside = arena.take(this.#units * 16);
     arena.i32[SHARED.ASIDE] = aside;
@@ -230,7 +308,7 @@ class SimdLSTM implements ModuleInstance {
   }
 
   createState(batch: number): ModuleState {
-    const state = createSlots(this.#lstm, batch);
+    const state = createSlots(this.#program, batch);
     return new SimdState(this, state) as unknown as ModuleState;
   }
 
@@ -243,7 +321,7 @@ class SimdLSTM implements ModuleInstance {
       rows * this.#hBytes,
       rows * this.#cBytes,
       batch * ROW.SIZE * 4,
-      batch * this.#width,
+      batch * this.#scratch,
       chunk * this.#xBytes,
       chunk * this.#width,
       chunk * 4,
@@ -289,11 +367,11 @@ class SimdLSTM implements ModuleInstance {
     const chunk = batch * Math.max(1, Math.min(steps, Math.floor(CHUNK / (batch * this.#width))));
     // Reals are taken by one call where they are not too many.
     const reals = this.takesReals
-      ? Math.min(batch * steps * this.#lstm.inputs[0]!.size, STAGED)
+      ? Math.min(batch * steps * this.#program.inputs[0]!.size, STAGED)
       : 0;
     const staged = Math.max(chunk * this.#inputSize, reals);
     this.#grow(batch, chunk, staged);
-    const size = batch * steps * this.#lstm.hiddenSize * this.#cells[0]!.length;
+    const size = batch * steps * this.#program.hiddenSize * this.#cells[0]!.length;
     const bytes = this.#sizes(batch, chunk, staged).reduce((a, b) => a + b, this.#units * 16);
     return reserveBetween(this.#between, this.#cells.length, size) + bytes;
   }
@@ -306,9 +384,9 @@ class SimdLSTM implements ModuleInstance {
   }
 
   #copy(state: SimdState, out: boolean): void {
-    const { hiddenSize } = this.#lstm;
+    const { hiddenSize } = this.#program;
     const { f32 } = this.#arena;
-    const { h, c } = state;
+    const { h, c = h } = state;
     const cells = this.#cells.flat();
     const batch = state.fresh.length / cells.length;
     for (let row = 0; row < state.fresh.length; row++) {
@@ -356,7 +434,7 @@ class SimdLSTM implements ModuleInstance {
     call: Call,
   ): void {
     const { steps, batch, lengths } = call;
-    const { hiddenSize } = this.#lstm;
+    const { hiddenSize } = this.#program;
     const { f32 } = this.#arena;
     const layer = this.#cells[l]!;
     const instance = layer[d]!;
@@ -418,8 +496,8 @@ class SimdLSTM implements ModuleInstance {
     const staged = this.#staged / 4;
     const tokens = l === 0 ? this.#tokens[d]! : null;
     const size = l === 0
-      ? this.#lstm.inputs[0]!.size
-      : this.#lstm.hiddenSize * this.#cells[l]!.length;
+      ? this.#program.inputs[0]!.size
+      : this.#program.hiddenSize * this.#cells[l]!.length;
     const reals = call.realsIn && l === 0;
     const first = reals ? call.inputOffset : 0;
     // One call copies what is given as it stands.
@@ -438,7 +516,12 @@ class SimdLSTM implements ModuleInstance {
           continue;
         }
         if (instance.input === null) {
-          instance.float!(x, row * size, f32, projected / 4);
+          const turns = this.#turns;
+          if (turns === null) instance.float!(x, row * size, f32, projected / 4);
+          else {
+            instance.float!(x, row * size, this.#unplaced!, 0);
+            placeRow(this.#arena, projected / 4, this.#unplaced!, 0, turns);
+          }
         } else if (!whole) {
           for (let k = 0, to = staged + rows * size, from = first + row * size; k < size; k++) {
             f32[to + k] = x[from + k]!;
@@ -487,13 +570,13 @@ class SimdLSTM implements ModuleInstance {
         i32[row + ROW.CELL] = this.#c + place * this.#cBytes;
         i32[row + ROW.INPUTS] = this.#inputs + at * 4;
         i32[row + ROW.OUTPUT] = this.#out + at * outBytes;
-        i32[row + ROW.GATES] = this.#gates + rows * this.#width;
+        i32[row + ROW.GATES] = this.#gates + rows * this.#scratch;
         end = Math.min(end, fresh[place] === 1 && initial !== running ? t + 1 : length);
         fresh[place] = 0;
         rows++;
       }
       if (rows === 0) return;
-      this.#kernel.runSteps(cell, this.#rows, rows, batch * 4, batch * outBytes, end - t);
+      this.#runSteps(cell, this.#rows, rows, batch * 4, batch * outBytes, end - t);
     }
   }
 }
@@ -563,19 +646,21 @@ export class SimdKernels implements Backend {
 
   instantiate(program: NodeProgram): ModuleInstance | null {
     if (!runs(program)) return null;
-    const lstm = program;
     const kernel = this.#take();
     const arena = new Arena(kernel.memory, this.#oneStep);
-    const tables = writeTables(arena, lstm.tables, lstm.layers!.flat().map(({ cell }) => cell));
-    const image = lstm.image as SimdImage | undefined;
-    const places = image?.kernels === this.#kind ? image.cells : this.#write(arena, lstm, tables);
+    const tables = tablesOf(arena, program);
+    const image = program.image as SimdImage | undefined;
+    const places = image?.kernels === this.#kind
+      ? image.cells
+      : this.#write(arena, program, tables);
     if (places === null) return null;
     if (places === image?.cells) {
       const at = arena.take(image.memory.length);
       arena.u8.set(image.memory, at);
     }
-    let from = lstm.inputs[0]!.qparams;
-    const cells = lstm.layers!.map((layer, l) => {
+    let from = program.inputs[0]!.qparams;
+    const layers: SimdLayers = program.layers!;
+    const cells = layers.map((layer, l) => {
       const inverseScale = from === null ? 1 : reciprocal(from.scale);
       from = layer[0]!.hidden;
       return layer.map(({ projector, hidden }, d): SimdCell => ({
@@ -585,8 +670,8 @@ export class SimdKernels implements Backend {
         hiddenQParams: hidden,
       }));
     });
-    const tokens = lstm.layers![0]!.map(({ rows }) => rows && new SimdTokens(arena, rows, lstm));
-    return new SimdLSTM(lstm, kernel, arena, cells, tokens);
+    const tokens = layers[0]!.map(({ rows }) => rows && new SimdTokens(arena, rows, program));
+    return new SimdRecurrent(program, kernel, arena, cells, tokens);
   }
 
   projector(program: ProjectorProgram, input: PerTensorQParams): Projector | null {
@@ -605,24 +690,26 @@ export class SimdKernels implements Backend {
     return kernel;
   }
 
-  image(lstm: NodeProgram): Image | null {
-    if (!runs(lstm)) return null;
+  image(program: NodeProgram): Image | null {
+    if (!runs(program)) return null;
     const arena = new Arena(new WebAssembly.Memory({ initial: 1 }), this.#oneStep);
-    const tables = writeTables(arena, lstm.tables, lstm.layers!.flat().map(({ cell }) => cell));
+    const tables = tablesOf(arena, program);
     const from = arena.take(0);
-    const cells = this.#write(arena, lstm, tables);
+    const cells = this.#write(arena, program, tables);
     return cells &&
       { kernels: this.#kind, memory: arena.u8.slice(from, arena.take(0)), cells } as SimdImage;
   }
 
   /** Writes the constants of all cells; null where there is one that the kernels do not run. */
-  #write(arena: Arena, lstm: LSTMProgram, tables: readonly number[]): SimdPlace[][] | null {
+  #write(arena: Arena, program: SimdProgram, tables: readonly number[]): SimdPlace[][] | null {
     const layers: SimdPlace[][] = [];
-    let from = lstm.inputs[0]!.qparams;
-    for (const layer of lstm.layers!) {
+    let from = program.inputs[0]!.qparams;
+    for (const [l, layer] of program.layers!.entries()) {
       const places: SimdPlace[] = [];
-      for (const program of layer) {
-        const place = this.#writeCell(arena, lstm, program, from, tables);
+      for (let d = 0; d < layer.length; d++) {
+        const place = program.kind === GRU_KIND
+          ? this.#writeGRU(arena, program, program.layers![l]![d]!, from, tables)
+          : this.#writeLSTM(arena, program, program.layers![l]![d]!, from, tables);
         if (place === null) return null;
         places.push(place);
       }
@@ -632,7 +719,26 @@ export class SimdKernels implements Backend {
     return layers;
   }
 
-  #writeCell(
+  /**
+   * Writes the weights of one product.
+   *
+   * @param usual What its values are but at a row's first step.
+   */
+  #writeOperand(
+    arena: Arena,
+    { engine }: SimdProgram,
+    rows: WeightRows,
+    span: Span,
+    usual: Span,
+    turns = 0,
+  ): Operand | null {
+    // fbgemm's qconfigs have reduce_range: 0 then stands at about 64, and at 128 where all eight
+    // bits are used.
+    const reduced = engine === "fbgemm" && usual.min > -96;
+    return writeOperand(arena, rows, span, this.relaxed, reduced, turns);
+  }
+
+  #writeLSTM(
     arena: Arena,
     lstm: LSTMProgram,
     program: LSTMCellProgram,
@@ -641,14 +747,9 @@ export class SimdKernels implements Backend {
   ): SimdPlace | null {
     const { cell, running, first, hidden: to } = program;
     const { inputRows, inputProjection } = cell;
-    // fbgemm's qconfigs have reduce_range: 0 then stands at about 64, and at 128 where all eight
-    // bits are used.
-    const reduced = (q: PerTensorQParams): boolean =>
-      lstm.engine === "fbgemm" && q.zeroPoint - q.quantMin < 96;
-    const span = inputRows &&
-      { min: from!.quantMin - from!.zeroPoint, max: from!.quantMax - from!.zeroPoint };
-    const input = inputRows && writeOperand(arena, inputRows, span!, this.relaxed, reduced(from!));
-    const hidden = writeOperand(arena, cell.hiddenRows, program, this.relaxed, reduced(to));
+    const span = from && spanOf(from);
+    const input = inputRows && this.#writeOperand(arena, lstm, inputRows, span!, span!);
+    const hidden = this.#writeOperand(arena, lstm, cell.hiddenRows, program, spanOf(to));
     if ((input === null && inputRows !== null) || hidden === null) return null;
     const projection = input === null ? 0 : writeProjection(arena, inputProjection!, input, 0);
     return {
@@ -658,4 +759,54 @@ export class SimdKernels implements Backend {
       ...writeBindings(arena, running, first ?? running, hidden),
     };
   }
+
+  #writeGRU(
+    arena: Arena,
+    gru: GRUProgram,
+    program: GRULayerProgram,
+    from: PerTensorQParams | null,
+    tables: readonly number[],
+  ): SimdPlace | null {
+    const { cell, running, first, hidden: to } = program;
+    const { inputRows, inputProjection, newOutput } = cell;
+    const span = from && spanOf(from);
+    const input = inputRows && this.#writeOperand(arena, gru, inputRows, span!, span!, GRU_TURNS);
+    const gates = newOutput === null ? GRU_TURNS : GRU_TURNS - 1;
+    const hidden = this.#writeOperand(arena, gru, cell.hiddenRows, program, spanOf(to), gates);
+    const reset = newOutput && this.#writeReset(arena, gru, newOutput, running);
+    if (hidden === null || (input === null) !== (inputRows === null)) return null;
+    if ((reset === null) !== (newOutput === null)) return null;
+    const projection = input && writeProjection(arena, inputProjection!, input, 0, GRU_TURNS);
+    const operands = { hidden, input, projection: projection ?? 0, reset };
+    return {
+      cell: writeGRUCell(arena, cell, operands, gru.tables, tables),
+      input,
+      hidden,
+      ...writeGRUBindings(arena, running, first ?? running, hidden, gates),
+    };
+  }
+
+  /** Writes what the state is multiplied by behind its reset gate. */
+  #writeReset(
+    arena: Arena,
+    gru: GRUProgram,
+    { rows, projection }: NonNullable<GRUCellProgram["newOutput"]>,
+    { constants: k }: GRUBinding,
+  ): ResetOperand | null {
+    const bounds = RESET_PRODUCT + 1;
+    const span = { min: k[bounds + PRODUCT_LO]!, max: k[bounds + PRODUCT_HI]! };
+    const operand = this.#writeOperand(arena, gru, rows, span, span, 1);
+    return operand && { operand, projection: writeProjection(arena, projection, operand, 0, 1) };
+  }
+}
+
+/** Makes room for the tables of all cells, and gives where they stand. */
+function tablesOf(arena: Arena, program: SimdProgram): number[] {
+  const layers: SimdLayers = program.layers!;
+  return writeTables(arena, program.tables, layers.flat().map(({ cell }) => cell));
+}
+
+/** What integers less their zero point can be. */
+function spanOf({ quantMin, quantMax, zeroPoint }: PerTensorQParams): Span {
+  return { min: quantMin - zeroPoint, max: quantMax - zeroPoint };
 }

@@ -22,6 +22,14 @@ import {
   SUM_LO,
   SUM_SIZE,
 } from "../../kernels/packed/lstm_cell.ts";
+import {
+  CHANGE_SUM,
+  type GRUBinding,
+  RESET_PRODUCT,
+  STATE_SUM,
+  UPDATE_PRODUCT,
+} from "../../kernels/packed/gru_cell.ts";
+import type { GRUCellProgram } from "../../kernels/packed/gru_program.ts";
 import { packedLength, type WeightRows } from "../../kernels/packed/pack.ts";
 import type { ActivationProgram, CellProgram } from "../../kernels/packed/program.ts";
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
@@ -29,12 +37,14 @@ import { isInt8Array } from "../../kernels/numeric/typed_array.ts";
 import {
   ACTIVATION,
   BIAS,
+  BINDING,
   BLOCK_ROWS,
   BLOCK_UNITS,
   BOUNDS,
   CELL,
   FIXED,
   FORM,
+  GRU,
   MAGIC_BITS,
   PRODUCT,
   PROJECTION,
@@ -43,7 +53,7 @@ import {
   SUM,
 } from "../../kernels/simd/layout.ts";
 
-/** What kernels/simd/lstm.as exports. Addresses are in bytes. */
+/** What kernels/simd/lstm.as and gru.as export. Addresses are in bytes. */
 export interface SimdExports {
   readonly memory: WebAssembly.Memory;
   readonly relaxed: WebAssembly.Global;
@@ -56,15 +66,19 @@ export interface SimdExports {
     size: number,
     count: number,
   ): void;
-  runSteps(
-    cell: number,
-    rows: number,
-    count: number,
-    inputStride: number,
-    outStride: number,
-    steps: number,
-  ): void;
+  readonly runSteps: RunSteps;
+  readonly runGRUSteps: RunSteps;
 }
+
+/** Runs steps of rows on projected inputs. */
+export type RunSteps = (
+  cell: number,
+  rows: number,
+  count: number,
+  inputStride: number,
+  outStride: number,
+  steps: number,
+) => void;
 
 const PAGE = 65536;
 
@@ -215,11 +229,32 @@ const HALVES_LEVELS = 2 ** 14;
  */
 const RAISED = 0x800080;
 
+/** Hidden sizes in whole blocks. */
+export function wholeUnits(hiddenSize: number): number {
+  return Math.ceil(hiddenSize / BLOCK_UNITS) * BLOCK_UNITS;
+}
+
+/** Units of a vector whose lanes are units. */
+const LANES = 4;
+
+/** Where a row that stands unit after unit goes where vectors are the gates of four units in turn. */
+export function turnOf(row: number, gates: number): number {
+  const unit = Math.floor(row / gates);
+  const vector = Math.floor(unit / LANES) * gates + row % gates;
+  return vector * LANES + unit % LANES;
+}
+
+/** Rows of so many gates in turn, in whole blocks. */
+export function turnRows(hiddenSize: number, gates: number): number {
+  return Math.ceil(gates * wholeUnits(hiddenSize) / BLOCK_ROWS) * BLOCK_ROWS;
+}
+
 /**
  * Writes the weights of one product.
  *
  * @param relaxed Whether there are relaxed products.
  * @param reduced Whether values seldom leave the lower half of their range.
+ * @param turns Gates whose vectors take turns; 0 where rows stay as they are.
  * @returns null where a sum could leave int32, or an operand 22 bits or a span of 16.
  */
 export function writeOperand(
@@ -228,6 +263,7 @@ export function writeOperand(
   { min, max }: Span,
   relaxed: boolean,
   reduced: boolean,
+  turns = 0,
 ): Operand | null {
   const magnitude = Math.max(-min, max);
   const bound = largest * magnitude;
@@ -251,7 +287,9 @@ export function writeOperand(
     : [offset, offset] as const;
   const per = form === FORM.WIDE ? GROUP_VALUES.WIDE : GROUP_VALUES.BYTES;
   const groups = Math.ceil(length / (2 * per)) * 2;
-  const blocks = Math.ceil(count / BLOCK_ROWS);
+  const blocks = turns > 0
+    ? turnRows(count / turns, turns) / BLOCK_ROWS
+    : Math.ceil(count / BLOCK_ROWS);
   const block = (groups + 1) * BLOCK_ROWS;
   const weights = arena.take(blocks * block * 4);
   const { i32 } = arena;
@@ -263,7 +301,8 @@ export function writeOperand(
   const each = packedLength(length) / per;
   if (mask > 0) i32.fill(mask, start, start + blocks * block);
   for (let row = 0, from = 0; row < count; row++) {
-    let at = start + Math.floor(row / BLOCK_ROWS) * block + row % BLOCK_ROWS;
+    const place = turns > 0 ? turnOf(row, turns) : row;
+    let at = start + Math.floor(place / BLOCK_ROWS) * block + place % BLOCK_ROWS;
     i32[at] = (sums[2 * row]! * offsets[0] + sums[2 * row + 1]! * offsets[1]) * factor;
     for (const end = from + each; from < end; from++) {
       i32[at += BLOCK_ROWS] = per === GROUP_VALUES.BYTES
@@ -349,16 +388,23 @@ export function loadOperand(
   }
 }
 
-/** Writes the constants of a projection whose rows are units' gates. */
+/**
+ * Writes the constants of a projection whose rows are units' gates.
+ *
+ * @param turns As for {@linkcode writeOperand}.
+ */
 export function writeProjection(
   arena: Arena,
   projection: Projection,
   operand: Operand,
   forgetMultiplier: number,
+  turns = 0,
 ): number {
   const { term, multiplier, exact, lo, hi } = projection;
   const { bound, rows } = operand;
-  const at = arena.take((PROJECTION.SIZE + rows / 4 * PROJECTION_UNIT.SIZE) * 4);
+  const headers = Math.max(1, turns);
+  const units = headers * PROJECTION.SIZE;
+  const at = arena.take((units + rows / 4 * PROJECTION_UNIT.SIZE) * 4);
   const { i32, f32, f64 } = arena;
   // float32 addition serves where the sum and the term are exact in it.
   const bias = exact
@@ -366,11 +412,13 @@ export function writeProjection(
     : bound <= 2 ** 24 && term.every((value) => Math.fround(value) === value)
     ? BIAS.FLOAT32
     : BIAS.FLOAT64;
-  const header = at / 4;
-  i32[header + PROJECTION.BIAS] = bias;
-  for (let gate = 0; gate < 4; gate++) {
-    const lane = header + gate;
+  const first = at / 4;
+  for (let i = 0; i < 4 * headers; i++) {
+    const header = first + Math.floor(i / 4) * PROJECTION.SIZE;
+    const gate = turns > 0 ? Math.floor(i / 4) : i;
+    const lane = header + i % 4;
     const quantized = lo[gate] === lo[gate];
+    i32[header + PROJECTION.BIAS] = bias;
     if (!quantized) i32[header + PROJECTION.UNQUANTIZED] = 1;
     i32[lane + PROJECTION.QUANTIZED] = quantized ? -1 : 0;
     f32[lane + PROJECTION.LOWER] = quantized ? lo[gate]! : 0;
@@ -378,12 +426,13 @@ export function writeProjection(
     f32[lane + PROJECTION.FORGET_MULTIPLIER] = forgetMultiplier;
   }
   for (let row = 0; row < term.length; row++) {
-    const unit = header + PROJECTION.SIZE + (row >> 2) * PROJECTION_UNIT.SIZE;
-    const gate = row & 3;
-    f32[unit + PROJECTION_UNIT.MULTIPLIER + gate] = multiplier[row]!;
+    const place = turns > 0 ? turnOf(row, turns) : row;
+    const unit = first + units + (place >> 2) * PROJECTION_UNIT.SIZE;
+    const lane = place & 3;
+    f32[unit + PROJECTION_UNIT.MULTIPLIER + lane] = multiplier[row]!;
     const to = unit + PROJECTION_UNIT.TERM;
-    if (bias === BIAS.FLOAT32) f32[to + gate] = term[row]!;
-    else f64[to / 2 + gate] = term[row]!;
+    if (bias === BIAS.FLOAT32) f32[to + lane] = term[row]!;
+    else f64[to / 2 + lane] = term[row]!;
   }
   return at;
 }
@@ -417,7 +466,7 @@ function fillTable({ f32 }: Arena, at: number, { activation, from, to }: Activat
 export function writeTables(
   arena: Arena,
   tables: readonly ActivationProgram[],
-  cells: readonly CellProgram[],
+  cells: readonly Pick<CellProgram, "activations">[],
 ): number[] {
   const whole = new Set(
     cells.flatMap(({ activations }) =>
@@ -449,25 +498,32 @@ const SUM_VECTORS = [
   [SUM.UPPER, SUM_HI],
 ] as const;
 
-/** Writes what a cell's sums need besides where they are fixed point; elsewhere that is 0. */
-function writeFixed(
+/** Writes what a lane of the sum at word `w` needs besides where it is fixed point; else that is 0. */
+function writeFixedLane(
   { i32, f32 }: Arena,
   w: number,
-  { constants: k, fixedPoint }: CellProgram,
+  lane: number,
+  k: Float64Array,
+  from: number,
 ): void {
+  const to = w + lane;
+  i32[to + SUM.FIXED_A] = k[from + SUM_A]!;
+  i32[to + SUM.FIXED_B] = k[from + SUM_B]!;
+  f32[to + SUM.FIXED_INVERSE] = 8192 / k[from + SUM_FACTOR]!;
+  i32[to + SUM.FIXED_LANES] = -1;
+}
+
+/** Writes what a cell's sums need besides where they are fixed point. */
+function writeFixed(arena: Arena, w: number, { constants: k, fixedPoint }: CellProgram): void {
   const fix = (sum: number, lane: number, which: number): void => {
     if ((fixedPoint >> which & 1) === 0) return;
-    const to = w + sum + lane;
-    const from = which * SUM_SIZE;
-    i32[to + SUM.FIXED_A] = k[from + SUM_A]!;
-    i32[to + SUM.FIXED_B] = k[from + SUM_B]!;
-    f32[to + SUM.FIXED_INVERSE] = 8192 / k[from + SUM_FACTOR]!;
-    i32[to + SUM.FIXED_LANES] = -1;
+    writeFixedLane(arena, w + sum, lane, k, which * SUM_SIZE);
   };
   for (let lane = 0; lane < 4; lane++) {
     fix(CELL.GATE_SUM, lane, lane);
     fix(CELL.STATE_SUM, lane, CELL_SUM);
   }
+  const { i32 } = arena;
   const gates = fixedPoint & 15;
   i32[w + CELL.GATE_SUM + SUM.FIXED] = gates === 0
     ? FIXED.NONE
@@ -499,6 +555,36 @@ export function writeInputCell(arena: Arena, input: Operand, projection: number)
   return at;
 }
 
+/** Writes what a cell's tables are to the cell at word `w`. */
+function writeActivations(
+  { i32, f32 }: Arena,
+  w: number,
+  activations: readonly number[],
+  programs: readonly ActivationProgram[],
+  tables: readonly number[],
+): void {
+  activations.forEach((table, i) => {
+    const { from, to } = programs[table]!;
+    const own = w + CELL.ACTIVATIONS + ACTIVATION.SIZE * i;
+    f32[own + ACTIVATION.SCALE] = from.scale;
+    f32[own + ACTIVATION.INVERSE] = reciprocal(to.scale);
+    f32[own + ACTIVATION.LOWER] = to.quantMin - to.zeroPoint;
+    f32[own + ACTIVATION.UPPER] = to.quantMax - to.zeroPoint;
+    if (i < 4) i32[w + CELL.GATE_TABLES + i] = tables[table]!;
+  });
+}
+
+/** Writes how a cell's hidden state is stored and multiplied to the cell at word `w`. */
+function writeHidden({ i32 }: Arena, w: number, hidden: Operand): void {
+  const { groups, form, weights, offsets } = hidden;
+  i32[w + CELL.HIDDEN_GROUPS] = groups;
+  i32[w + CELL.HIDDEN_FORM] = form;
+  i32[w + CELL.HIDDEN_WEIGHTS] = weights;
+  for (let lane = 0; lane < 4; lane++) {
+    i32[w + CELL.HIDDEN_OFFSET + lane] = MAGIC_BITS + offsets[lane & 1]!;
+  }
+}
+
 /**
  * Writes the constants of a cell.
  *
@@ -524,18 +610,9 @@ export function writeCell(
   const w = at / 4;
   const { i32, f32 } = arena;
   i32[w + CELL.BLOCKS] = Math.ceil(cell.hiddenSize / BLOCK_UNITS);
-  i32[w + CELL.HIDDEN_GROUPS] = hidden.groups;
-  i32[w + CELL.HIDDEN_FORM] = hidden.form;
-  i32[w + CELL.HIDDEN_WEIGHTS] = hidden.weights;
+  writeHidden(arena, w, hidden);
   if (input !== null) writeInput(arena, w, input, projection);
-  activations.forEach((table, i) => {
-    const { from, to } = programs[table]!;
-    const own = w + CELL.ACTIVATIONS + ACTIVATION.SIZE * i;
-    f32[own + ACTIVATION.SCALE] = from.scale;
-    f32[own + ACTIVATION.INVERSE] = reciprocal(to.scale);
-    f32[own + ACTIVATION.LOWER] = to.quantMin - to.zeroPoint;
-    f32[own + ACTIVATION.UPPER] = to.quantMax - to.zeroPoint;
-  });
+  writeActivations(arena, w, activations, programs, tables);
   const splat = (word: number, value: number): void => {
     f32.fill(value, w + word, w + word + 4);
   };
@@ -554,11 +631,7 @@ export function writeCell(
   }
   splat(CELL.FORGET + BOUNDS.LOWER, k[FORGET + PRODUCT_LO]!);
   splat(CELL.FORGET + BOUNDS.UPPER, k[FORGET + PRODUCT_HI]!);
-  for (let lane = 0; lane < 4; lane++) {
-    i32[w + CELL.GATE_TABLES + lane] = tables[activations[lane]!]!;
-    i32[w + CELL.STATE_TABLE + lane] = tables[activations[4]!]!;
-    i32[w + CELL.HIDDEN_OFFSET + lane] = MAGIC_BITS + hidden.offsets[lane & 1]!;
-  }
+  i32.fill(tables[activations[4]!]!, w + CELL.STATE_TABLE, w + CELL.STATE_TABLE + 4);
   if (cell.fixedPoint > 0) writeFixed(arena, w, cell);
   const large = activations.some((i) =>
     programs[i]!.from.quantMax - programs[i]!.from.quantMin >= SMALL_TABLE
@@ -581,4 +654,126 @@ export function writeBindings(
     writeProjection(arena, hiddenProjection, hidden, forgetMultiplier);
   const at = write(running);
   return { running: at, initial: initial === running ? at : write(initial) };
+}
+
+/** Where a GRU's sums stand, and which they are of its binding's constants. */
+const GRU_SUMS = [
+  [BINDING.GATE_SUMS, 0],
+  [BINDING.GATE_SUMS + SUM.SIZE, 1],
+  [BINDING.GATE_SUMS + 2 * SUM.SIZE, 2],
+  [BINDING.CHANGE, CHANGE_SUM],
+  [BINDING.STATE_SUM, STATE_SUM],
+] as const;
+
+/** Its products. */
+const GRU_PRODUCTS = [
+  [BINDING.RESET, RESET_PRODUCT + 1],
+  [BINDING.UPDATE, UPDATE_PRODUCT],
+] as const;
+
+/** Gates of a GRU's input. */
+export const GRU_TURNS = 3;
+
+/** What a GRU's state is multiplied by behind its reset gate. */
+export interface ResetOperand {
+  readonly operand: Operand;
+  /** Address of its projection. */
+  readonly projection: number;
+}
+
+/**
+ * Writes the constants of a GRU's cell.
+ *
+ * @param hidden Its hidden state.
+ * @param input Its input, or null where projected inputs are given.
+ * @param projection Address of the input's projection.
+ * @param reset Where the state is reset before it is multiplied.
+ * @returns Its address.
+ */
+export function writeGRUCell(
+  arena: Arena,
+  { hiddenSize, complementedUpdate, activations }: GRUCellProgram,
+  { hidden, input, projection, reset }: {
+    readonly hidden: Operand;
+    readonly input: Operand | null;
+    readonly projection: number;
+    readonly reset: ResetOperand | null;
+  },
+  programs: readonly ActivationProgram[],
+  tables: readonly number[],
+): number {
+  const at = arena.take((CELL.SIZE + GRU.SIZE) * 4);
+  const operand = reset === null ? 0 : arena.take(reset.operand.bytes);
+  const own = at / 4;
+  const w = own + CELL.SIZE;
+  const { i32 } = arena;
+  writeHidden(arena, own, hidden);
+  writeActivations(arena, own, activations, programs, tables);
+  if (input !== null) {
+    i32[own + CELL.BLOCKS] = input.rows / BLOCK_ROWS;
+    i32[own + CELL.INPUT_GATES] = GRU_TURNS;
+    writeInput(arena, own, input, projection);
+  }
+  i32[w + GRU.UNITS] = wholeUnits(hiddenSize) * 4;
+  i32[w + GRU.GATES] = reset === null ? GRU_TURNS : GRU_TURNS - 1;
+  i32[w + GRU.WIDTH] = hidden.rows * 4;
+  i32[w + GRU.COMPLEMENTED] = complementedUpdate ? 1 : 0;
+  if (reset === null) return at;
+  const { groups, form, weights, rows, offsets } = reset.operand;
+  i32[w + GRU.NEW_GROUPS] = groups;
+  i32[w + GRU.NEW_FORM] = form;
+  i32[w + GRU.NEW_WEIGHTS] = weights;
+  i32[w + GRU.NEW_WIDTH] = rows * 4;
+  i32[w + GRU.NEW_PROJECTION] = reset.projection;
+  i32[w + GRU.NEW_OPERAND] = operand;
+  for (let lane = 0; lane < 4; lane++) {
+    i32[w + GRU.NEW_OFFSET + lane] = MAGIC_BITS + offsets[lane & 1]!;
+  }
+  return at;
+}
+
+/** Writes how a GRU's state enters a step. Returns its address. */
+function writeGRUBinding(
+  arena: Arena,
+  { hiddenProjection, constants: k, fixedPoint }: GRUBinding,
+  hidden: Operand,
+  gates: number,
+): number {
+  const at = arena.take(BINDING.SIZE * 4);
+  // Directly behind.
+  writeProjection(arena, hiddenProjection, hidden, 0, gates);
+  const w = at / 4;
+  const { i32, f32 } = arena;
+  const splat = (word: number, value: number): void => {
+    f32.fill(value, w + word, w + word + 4);
+  };
+  for (const [sum, which] of GRU_SUMS) {
+    const from = which * SUM_SIZE;
+    for (const [vector, constant] of SUM_VECTORS) splat(sum + vector, k[from + constant]!);
+    if ((fixedPoint >> which & 1) === 0) continue;
+    for (let lane = 0; lane < 4; lane++) writeFixedLane(arena, w + sum, lane, k, from);
+    i32[w + sum + SUM.FIXED] = FIXED.ALL;
+  }
+  splat(BINDING.RESET_SCALE, k[RESET_PRODUCT]!);
+  for (const [product, from] of GRU_PRODUCTS) {
+    splat(product + PRODUCT.MULTIPLIER, k[from]!);
+    splat(product + PRODUCT.LOWER, k[from + PRODUCT_LO]!);
+    splat(product + PRODUCT.UPPER, k[from + PRODUCT_HI]!);
+  }
+  return at;
+}
+
+/** As {@linkcode writeBindings}, of a GRU whose hidden state's product has so many gates. */
+export function writeGRUBindings(
+  arena: Arena,
+  running: GRUBinding,
+  initial: GRUBinding,
+  hidden: Operand,
+  gates: number,
+): { readonly running: number; readonly initial: number } {
+  const at = writeGRUBinding(arena, running, hidden, gates);
+  return {
+    running: at,
+    initial: initial === running ? at : writeGRUBinding(arena, initial, hidden, gates),
+  };
 }

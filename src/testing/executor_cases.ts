@@ -7,9 +7,9 @@
 import { SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
 import { ARRAYS_TOGETHER, COLUMNS_TOGETHER } from "../../kernels/packed/pack.ts";
 import { BUFFERED_VALUES } from "../runtime/basic_session.ts";
-import { CHUNK, COPIED, projectedBytes, STAGED, wholeUnits } from "../simd/backend.ts";
+import { CHUNK, COPIED, projectedBytes, STAGED } from "../simd/backend.ts";
 import { BLOCK_UNITS, TILE_GROUPS } from "../../kernels/simd/layout.ts";
-import { GROUP_VALUES, PATIENCE } from "../simd/memory.ts";
+import { GROUP_VALUES, PATIENCE, wholeUnits } from "../simd/memory.ts";
 import type { Bits, LSTMCase } from "./quantized_lstms.ts";
 import { generator } from "./random.ts";
 import { around } from "./sizes.ts";

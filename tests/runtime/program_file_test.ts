@@ -1,3 +1,4 @@
+import { gru } from "../../runtime_gru.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
@@ -111,12 +112,15 @@ Deno.test("loadProgram() gives what computes the same as the model that was comp
 });
 
 Deno.test("Kernels take what they made of a model from its program, and no other kernels do", () => {
-  const model = modelOf(plainCase, "8", true);
-  const want = outputs(model, 3, {});
-  for (const [made, kernels] of backends) {
-    const program = loadProgram(compileModel(model, { kernels }));
-    const [{ program: lstm } = { program: null }] = program.data.nodes;
-    const { image } = lstm as unknown as { image: { kernels: string; memory: Uint8Array } };
+  const conventions = { resetAfter: false, complementedUpdate: true };
+  const models = [plainCase, { ...plainCase, gru: conventions }].map((c) => modelOf(c, "8", true));
+  for (
+    const [model, [made, kernels]] of models.flatMap((m) => backends.map((b) => [m, b] as const))
+  ) {
+    const want = outputs(model, 3, {});
+    const program = loadProgram(compileModel(model, { kernels }), { kinds: [gru] });
+    const [{ program: recurrent } = { program: null }] = program.data.nodes;
+    const { image } = recurrent as unknown as { image: { kernels: string; memory: Uint8Array } };
     assertEquals(image.kernels, `simd, ${made}`);
     image.memory.fill(0);
     for (const [name, kernels] of backends) {

@@ -28,7 +28,7 @@ export class Counted implements Backend {
   constructor(readonly backend: Backend) {}
   instantiate(...args: Parameters<Backend["instantiate"]>): ReturnType<Backend["instantiate"]> {
     const instance = this.backend.instantiate(...args);
-    if (args[0].kind !== "LSTM") return instance;
+    if (!["LSTM", "GRU"].includes(args[0].kind)) return instance;
     if (instance === null) this.refused++;
     else this.ran++;
     return instance;

@@ -19,7 +19,7 @@ import type { GRUProgram } from "../../runtime/kinds/gru.ts";
 import { lowerProjector, packs } from "../lower_projector.ts";
 import { partWeight, type QuantizedCell, slowPart, stateQParams } from "../recurrent/cell.ts";
 import { initialQParams, type RecurrentSource } from "../recurrent/data.ts";
-import { foldTokens, loweredEnds, orByParts } from "../recurrent/lower.ts";
+import { fitsFloat32, foldTokens, loweredEnds, orByParts, stateSpan } from "../recurrent/lower.ts";
 import type { GRUModule } from "./data.ts";
 
 /** Parts that the fast step runs in float32 too. */
@@ -36,6 +36,18 @@ function weightsOf({ cell, resetAfter }: GRUModule, own: QuantizedCell): GRUCell
     ? { weight: null, bias: null }
     : of("rgate_hgates");
   return { weightIh: own.weightIh, biasIh: own.biasIh, weightHh, biasHh, weightHn, biasHn };
+}
+
+/** Whether float32 arithmetic takes a cell's parameters. */
+function fits(parts: GRUParameters, initial: PerTensorQParams): boolean {
+  const { igates, hgates, rgates, zgates, ngates, hy, rgate_hx, rgate_hgates } = parts;
+  const { reset_gate, update_gate, new_gate, hx_ngate, zgate_hx_ngate } = parts;
+  const activated = [reset_gate, update_gate, new_gate];
+  return fitsFloat32(
+    [...igates, ...hgates, initial, rgate_hgates, ...activated, hx_ngate, zgate_hx_ngate],
+    rgate_hx === undefined ? [hy] : [hy, rgate_hx],
+    [rgates, zgates, ngates],
+  );
 }
 
 /** The layers of a GRU, or null where the fast step does not run one. */
@@ -68,6 +80,9 @@ function lowerLayers(
         running: bind(hidden),
         first: sameQParams(initial!, hidden) ? null : bind(initial!),
         hidden,
+        // Other initial states are zeros.
+        ...stateSpan(source.initial === undefined ? [hidden] : [hidden, initial!]),
+        float32: fits(parts, initial!),
         projector: outside
           ? lowerProjector(
             { engine, weight: own.weightIh, bias: own.biasIh, order },

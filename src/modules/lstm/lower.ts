@@ -21,34 +21,23 @@ import type { LSTMCellProgram, LSTMProgram } from "../../runtime/kinds/lstm.ts";
 import { lowerProjector, packs } from "../lower_projector.ts";
 import { slowPart, stateQParams } from "../recurrent/cell.ts";
 import { initialQParams, type RecurrentSource } from "../recurrent/data.ts";
-import { foldTokens, loweredEnds, orByParts } from "../recurrent/lower.ts";
+import { fitsFloat32, foldTokens, loweredEnds, orByParts, stateSpan } from "../recurrent/lower.ts";
 import type { LSTMModule, QuantizedLSTMCell } from "./data.ts";
 
 /** Parts that the fast step runs in float32 too. */
 const FLOATS: readonly PartName[] = ["igates", "hgates"];
 
-/** Integers that are turned into addresses or stored, and integers that must be float32 values. */
-const ROUNDED = 2 ** 22;
-const EXACT = 2 ** 24;
-
-/**
- * Whether float32 arithmetic, and integers that it rounds to by adding 1.5 * 2^23, take these
- * parameters.
- */
-function fitsFloat32(parts: CellParameters, initialCell: Affine): boolean {
+/** Whether float32 arithmetic takes a cell's parameters. */
+function fits(parts: CellParameters, initialCell: Affine): boolean {
   const { igates, hgates, gates, fgate_cx_igate_cgate: cell, ogate_cy: hidden } = parts;
-  const exact = [
-    ...igates,
-    ...hgates,
-    initialCell,
-    parts.input_gate,
-    parts.forget_gate,
-    parts.cell_gate,
-  ]
-    .concat(parts.output_gate, parts.fgate_cx, parts.igate_cgate, parts.tanh_cy);
-  return exact.every((q) => q === null || integerBound(q) <= EXACT) &&
-    [...gates, cell, hidden].every((q) => integerBound(q) < ROUNDED) &&
-    [...gates, cell].every((q) => q.quantMax - q.quantMin < 65536);
+  const { input_gate, forget_gate, cell_gate, output_gate } = parts;
+  const { fgate_cx, igate_cgate, tanh_cy } = parts;
+  const activated = [input_gate, forget_gate, cell_gate, output_gate, tanh_cy];
+  return fitsFloat32(
+    [...igates, ...hgates, initialCell, ...activated, fgate_cx, igate_cgate],
+    [hidden],
+    [...gates, cell],
+  );
 }
 
 /** The parts as the fast step takes them, or null where it does not run them. */
@@ -86,9 +75,8 @@ function lowerLayers(
           ? null
           : bindState(engine, cell, parts, order, h!, c!),
         hidden,
-        min: Math.min(0, ...states.map((q) => q.quantMin - q.zeroPoint)),
-        max: Math.max(0, ...states.map((q) => q.quantMax - q.zeroPoint)),
-        float32: fitsFloat32(parts, c!),
+        ...stateSpan(states),
+        float32: fits(parts, c!),
         projector: outside
           ? lowerProjector(
             { engine, weight: cell.weightIh, bias: cell.biasIh, order },

@@ -4,6 +4,8 @@
  * @module
  */
 import { activationTable, lookup } from "../../../kernels/numeric/activation.ts";
+import { integerBound } from "../../../kernels/packed/lower.ts";
+import type { Affine } from "../../../kernels/numeric/quantize.ts";
 import type { ActivationProgram } from "../../../kernels/packed/program.ts";
 import type { PartName } from "../../cells/cell.ts";
 import { convertCentered } from "../../runtime/centered.ts";
@@ -36,6 +38,38 @@ export interface RecurrentProgram<C extends FoldableCell = FoldableCell> extends
   readonly layers: readonly (readonly C[])[] | null;
   /** Computes a token's rows if they are not yet; absent where all are known. */
   readonly fill?: (token: number) => void;
+}
+
+/** Integers that are turned into addresses or stored, and integers that must be float32 values. */
+const ROUNDED = 2 ** 22;
+const EXACT = 2 ** 24;
+
+/**
+ * Whether float32 arithmetic, and integers that it rounds to by adding 1.5 * 2^23, take these
+ * parameters.
+ *
+ * @param exact Of what only has to be float32 values.
+ * @param stored Of what is stored as integers.
+ * @param tabulated Of what functions read.
+ */
+export function fitsFloat32(
+  exact: readonly (Affine | null)[],
+  stored: readonly Affine[],
+  tabulated: readonly Affine[],
+): boolean {
+  return exact.every((q) => q === null || integerBound(q) <= EXACT) &&
+    [...stored, ...tabulated].every((q) => integerBound(q) < ROUNDED) &&
+    tabulated.every((q) => q.quantMax - q.quantMin < 65536);
+}
+
+/** The smallest and largest integer, less the zero point, of states of these parameters, and 0. */
+export function stateSpan(
+  states: readonly Affine[],
+): { readonly min: number; readonly max: number } {
+  return {
+    min: Math.min(0, ...states.map((q) => q.quantMin - q.zeroPoint)),
+    max: Math.max(0, ...states.map((q) => q.quantMax - q.zeroPoint)),
+  };
 }
 
 /** Folds tokens: their rows stand for what projects them, each computed when it is asked for. */

@@ -17,9 +17,11 @@ import {
   type RecurrentProgram,
 } from "../recurrent.ts";
 
+/** One layer and direction of a GRU. */
+export type GRULayerProgram = RecurrentCellProgram<GRUCellProgram, GRUBinding>;
+
 /** A GRU's numbers. */
-export interface GRUProgram
-  extends RecurrentProgram<RecurrentCellProgram<GRUCellProgram, GRUBinding>> {
+export interface GRUProgram extends RecurrentProgram<GRULayerProgram> {
   /** Tells modules apart. */
   readonly kind: "GRU";
 }
