@@ -5,6 +5,7 @@
  * @module
  */
 export type { Bytes } from "./src/core/bytes.ts";
+export type { AbortSignalLike } from "./src/core/pacer.ts";
 export { type DType, dtypeRange, type QArray } from "./src/core/dtype.ts";
 export { Generator, type Seed } from "./src/core/generator.ts";
 export {

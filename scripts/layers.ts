@@ -44,7 +44,8 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/reference": BELOW_FILES,
   "src/io": BELOW_FILES,
   "src/tune": [...BELOW_FILES, "src/reference"],
-  "src/cli": [...BELOW_FILES, "src/reference", "src/io", "src/tune", "src/simd"],
+  "src/report": [...BELOW_FILES, "src/simd", "src/reference", "src/io", "src/tune"],
+  "src/cli": [...BELOW_FILES, "src/reference", "src/io", "src/tune", "src/simd", "src/report"],
   "src/testing": [...BELOW_FILES, "src/simd", "src/reference", "src/io", "src/tune"],
 };
 

@@ -4,8 +4,10 @@
  *
  * @module
  */
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { Plugin } from "esbuild";
+import config from "../deno.json" with { type: "json" };
 import { PACKAGE_FIELDS } from "./package_fields.ts";
 
 /**
@@ -18,14 +20,21 @@ const SOURCE = "jsfive$1esm/high-level.js";
 /** What stands for a module that is left out. */
 const UNUSED = "unused";
 
+/** The file of a package: deno.json's, or the one that another package depends on. */
+function fileOf(path: string, importer: string): string {
+  return Object.hasOwn(config.imports, path)
+    ? fileURLToPath(import.meta.resolve(path))
+    : createRequire(importer).resolve(path);
+}
+
 /** Resolves names of packages by deno.json, for whichever module imports them. */
 export const npmPackages: Plugin = {
   name: "npm packages",
   setup(build) {
-    build.onResolve({ filter: /^(@[\w-]+\/)?[a-z][\w.-]*(\/|$)/ }, ({ path, kind }) => {
+    build.onResolve({ filter: /^(@[\w-]+\/)?[a-z][\w.-]*(\/|$)/ }, ({ path, kind, importer }) => {
       if (kind === "entry-point" || path.startsWith("@splitgate/")) return undefined;
       if (path in PACKAGE_FIELDS.peerDependencies) return { path, external: true };
-      const found = fileURLToPath(import.meta.resolve(path)).replace(BUNDLED, SOURCE);
+      const found = fileOf(path, importer).replace(BUNDLED, SOURCE);
       return { path: found, sideEffects: false };
     });
     build.onResolve({ filter: /\/pako\.esm\.mjs$/ }, () => ({ path: "pako", namespace: UNUSED }));

@@ -5,7 +5,7 @@
  */
 import { isFloat32Array, isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { checkOptions, copyLengths } from "../core/check.ts";
-import { failRange, failType } from "../core/errors.ts";
+import { failRange, failType, isObject } from "../core/errors.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 
 /**
@@ -67,4 +67,27 @@ export function* readInputs(
   let count = 0;
   for (const each of data) yield readInput(`${name}[${count++}]`, each, inputSize);
   if (count === 0) failRange(name, "one input or more", "none");
+}
+
+/** How many entries data says that it has. */
+export function countOf(data: unknown): number | undefined {
+  return Array.isArray(data) ? data.length : undefined;
+}
+
+/** Requires what entries can be read from, one after the other. */
+export function checkEntries(data: unknown): void {
+  // A tensor or an array of numbers is the usual mistake.
+  const iterable = isObject(data) && !ArrayBuffer.isView(data) &&
+    (Symbol.iterator in data || Symbol.asyncIterator in data);
+  if (!iterable) {
+    const one = isFloat32Array(data) || isInt32Array(data) || (isObject(data) && "shape" in data);
+    failType("data", "an array or iterable of inputs", one ? "one input: write [input]" : data);
+  }
+}
+
+/** An error of one entry of data, with which it is. */
+export function withEntry(index: number, cause: unknown): unknown {
+  if (!(cause instanceof TypeError || cause instanceof RangeError)) return cause;
+  const Kind = cause instanceof TypeError ? TypeError : RangeError;
+  return new Kind(`data[${index}]: ${cause.message}`, { cause });
 }

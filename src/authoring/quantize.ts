@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { isFloat32Array, isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import { checkOptions } from "../core/check.ts";
-import { failRange, failType, isObject } from "../core/errors.ts";
+import { failRange, failType } from "../core/errors.ts";
+import { type AbortSignalLike, checkSignal, pacer } from "../core/pacer.ts";
 import type { Module } from "../modules/module.ts";
 import type { QConfigMapping } from "../qconfig/mapping.ts";
 import { getPreset, type PresetName, RECOMMENDED_PRESET } from "../qconfig/presets.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import { conversion, conversionSize } from "./convert.ts";
-import { type ModelInput, readInput } from "./inputs.ts";
+import { checkEntries, countOf, type ModelInput, readInput, withEntry } from "./inputs.ts";
 import type { QuantizedModel } from "./model.ts";
 import type { ObservedModel } from "./observed_model.ts";
 import { prepare, PREPARE_OPTIONS, type PrepareOptions } from "./prepare.ts";
@@ -38,15 +38,8 @@ export interface QuantizeOptions extends PrepareOptions {
    * what it throws ends the call. A page or a terminal can draw meanwhile.
    */
   readonly onProgress?: (progress: QuantizeProgress) => void;
-  /**
-   * An `AbortSignal` (spelled out, since only the DOM library declares it): ends the call when it is
-   * aborted, with the signal's reason.
-   */
-  readonly signal?: {
-    readonly aborted: boolean;
-    readonly reason: unknown;
-    throwIfAborted(): void;
-  };
+  /** An `AbortSignal`: ends the call when it is aborted, with the signal's reason. */
+  readonly signal?: AbortSignalLike;
 }
 
 /** What {@linkcode quantize} gives. */
@@ -60,47 +53,6 @@ export interface QuantizeResult {
   readonly observed: ObservedModel;
   /** What the data does to parameters that one should know; empty where all is well. */
   readonly warnings: readonly CalibrationWarning[];
-}
-
-/** Milliseconds of work between pauses: 20 drawings a second. */
-const WORK_MS = 50;
-
-/** Lets timers, events and drawing have their turn, where it has been long enough. */
-function pacer(signal: QuantizeOptions["signal"]): () => Promise<void> | undefined {
-  let since = performance.now();
-  return () => {
-    signal?.throwIfAborted();
-    if (performance.now() - since < WORK_MS) return undefined;
-    return new Promise((resolve, reject) => {
-      setTimeout(() => {
-        since = performance.now();
-        if (signal?.aborted) reject(signal.reason);
-        else resolve();
-      }, 0);
-    });
-  };
-}
-
-/** How many entries data says that it has. */
-function countOf(data: unknown): number | undefined {
-  return Array.isArray(data) ? data.length : undefined;
-}
-
-function checkData(data: unknown): void {
-  // A tensor or an array of numbers is the usual mistake.
-  const iterable = isObject(data) && !ArrayBuffer.isView(data) &&
-    (Symbol.iterator in data || Symbol.asyncIterator in data);
-  if (!iterable) {
-    const one = isFloat32Array(data) || isInt32Array(data) || (isObject(data) && "shape" in data);
-    failType("data", "an array or iterable of inputs", one ? "one input: write [input]" : data);
-  }
-}
-
-/** An error of one entry of data, with which it is. */
-function withEntry(index: number, cause: unknown): unknown {
-  if (!(cause instanceof TypeError || cause instanceof RangeError)) return cause;
-  const Kind = cause instanceof TypeError ? TypeError : RangeError;
-  return new Kind(`data[${index}]: ${cause.message}`, { cause });
 }
 
 /**
@@ -155,10 +107,8 @@ export async function quantize(
     failType("options", "a preset or a qconfig", "both");
   }
   if (typeof onProgress !== "function") failType("options.onProgress", "a function", onProgress);
-  if (signal !== undefined && typeof signal?.throwIfAborted !== "function") {
-    failType("options.signal", "an AbortSignal", signal);
-  }
-  checkData(data);
+  checkSignal(signal);
+  checkEntries(data);
   const observed = prepare(model, qconfig ?? getPreset(preset ?? RECOMMENDED_PRESET), rest);
   const pause = pacer(signal);
   const entries = countOf(data);

@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { basename } from "node:path";
 import { QuantizedModel } from "../authoring/model.ts";
-import { quantize } from "../authoring/quantize.ts";
+import { quantize, type QuantizeResult } from "../authoring/quantize.ts";
 import { saveFloatModel } from "../io/float_model.ts";
 import { architectureOf } from "../io/architecture.ts";
 import { draftArchitecture, recognizeModules } from "../io/recognize_modules.ts";
@@ -17,6 +18,7 @@ import { flatten, Graph } from "../modules/graph.ts";
 import { QConfigMapping } from "../qconfig/mapping.ts";
 import { getPreset, PRESET_NAMES, type PresetName } from "../qconfig/presets.ts";
 import { convertToReference } from "../reference/reference.ts";
+import { type MeasureOptions, measureReport, reportHTML } from "../report/mod.ts";
 import type { Backend } from "../runtime/kind.ts";
 import { simdKernels, SimdUnavailableError } from "../simd/load.ts";
 import { textTable } from "../tune/report.ts";
@@ -395,6 +397,43 @@ function accuracyOf(results: Results, labels: DataSet["labels"]): number | null 
   return right / rows.length;
 }
 
+/**
+ * Labels by sequence, as the first output has rows; null where `y` is something else: of another
+ * number of rows, or no classes where a row has several values.
+ */
+function labelsOf({ size, rows }: Results, labels: DataSet["labels"]): number[][] | null {
+  if (labels === null) return null;
+  const { data } = labels;
+  const counts = rows.map(({ length }) => length / size);
+  // Batch first: shorter sequences have labels of padding behind their own.
+  const each = data.length / rows.length;
+  if (!Number.isInteger(each) || each !== Math.max(...counts)) return null;
+  const own = counts.map((count, b) =>
+    Array.from({ length: count }, (_, i) => data[b * each + i]!)
+  );
+  const isClass = (label: number) => Number.isInteger(label) && label < size;
+  return size === 1 || own.flat().every(isClass) ? own : null;
+}
+
+/** Measures a report with progress. */
+async function measureShown(
+  host: Host,
+  model: Graph,
+  result: QuantizeResult,
+  sequences: readonly Sequence[],
+  options: MeasureOptions,
+) {
+  const progress = new Progress(host);
+  try {
+    return await measureReport(model, result, sequences, {
+      ...options,
+      onProgress: ({ stage, done, total }) => progress.show(stage, done, total),
+    });
+  } finally {
+    progress.end();
+  }
+}
+
 /** Runs a model with progress. */
 function runShown(host: Host, label: string, model: Runnable, { sequences }: DataSet) {
   const progress = new Progress(host);
@@ -412,8 +451,12 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   const [calibration, test] = [text(flags, "calibration")!, text(flags, "test")];
   const qconfigPath = text(flags, "qconfig");
   const preset = text(flags, "preset");
+  const report = text(flags, "report");
+  if (report !== undefined && test === undefined) {
+    throw new CommandError("--report: is made on test data: give --test DATA too");
+  }
   const inputs = [path, calibration, test, qconfigPath, text(flags, "architecture")];
-  checkOutputs([output, program], inputs);
+  checkOutputs([output, program, report], inputs);
   if (preset !== undefined && qconfigPath !== undefined) {
     throw new CommandError("--preset and --qconfig: give one of the two");
   }
@@ -445,6 +488,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   const quantized = { ...quantizedRunnable(file, made.model, await fastKernels()), skipped };
   let agreement: Agreement[] | null = null;
   let accuracy: { float: number | null; int8: number | null } | null = null;
+  let page: string | undefined;
   if (tested !== null) {
     const a = runShown(host, "float", float, tested);
     const b = runShown(host, "int8", quantized, tested);
@@ -455,10 +499,20 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
       float: accuracyOf(first!, tested.labels),
       int8: accuracyOf(second!, tested.labels),
     };
+    if (report !== undefined) {
+      const labels = labelsOf(first!, tested.labels);
+      page = reportHTML(
+        await measureShown(host, source.model, made, tested.sequences, {
+          title: basename(path!),
+          ...labels !== null && { labels },
+        }),
+      );
+    }
   }
   await writeWhole(
     [output, bytes],
     ...compiled === undefined ? [] : [[program!, compiled] as const],
+    ...page === undefined ? [] : [[report!, page] as const],
   );
   const notes = notesOf(float, output);
   const warnings = made.warnings.map(({ message }) => message);
@@ -470,6 +524,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
       output,
       bytes: bytes.length,
       ...compiled !== undefined && { program, programBytes: compiled.length },
+      ...report !== undefined && { report },
       calibration: data.sequences.length,
       agreement,
       accuracy,
@@ -479,6 +534,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
     text: [
       `${output}: ${bytes.length} bytes, calibrated on ${data.sequences.length} sequences\n`,
       compiled === undefined ? "" : `${program}: ${compiled.length} bytes, for ./runtime\n`,
+      report === undefined ? "" : `${report}: the report, for a browser\n`,
       agreement === null ? "" : `\nint8 beside float:\n${agreementTable(agreement)}${right}`,
       warnings.map((message) => `warning: ${message}\n`).join(""),
       notesText(notes),

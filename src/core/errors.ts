@@ -20,7 +20,7 @@ function shorten(text: string, limit: number): string {
  * Text that may be part of a message, wherever it comes from: short, and without characters that
  * control the terminal or the direction of writing.
  */
-function clean(text: string, limit = SHOWN): string {
+export function clean(text: string, limit = SHOWN): string {
   const escaped = shorten(text, limit).replace(
     /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu,
     (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,

@@ -5,6 +5,7 @@
  */
 import { reciprocal, roundHalfEven } from "../../kernels/numeric/requantize.ts";
 import { failType } from "../core/errors.ts";
+import { finish, type Work } from "../core/work.ts";
 import type { DType } from "../core/dtype.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { convert } from "../authoring/convert.ts";
@@ -17,11 +18,16 @@ import type { GraphNode } from "../modules/reference.ts";
 import { nodeQParams } from "../reference/graph.ts";
 import { ReferenceModel } from "../reference/reference.ts";
 import type { FloatWeights } from "../reference/run.ts";
+import { type Histogram, HistogramCounter } from "./histogram.ts";
 
 /** What one quantize node loses. */
 export interface PartLoss {
   /** The part, and the gate where it has one each: `lstm.l0.gates.forget`. */
   readonly name: string;
+  /** The module that the node belongs to; null for the model's input and outputs. */
+  readonly module: string | null;
+  /** The part of a recurrent cell, such as `fgate_cx_igate_cgate`; null elsewhere. */
+  readonly part: string | null;
   /** Storage dtype of the node's integers. */
   readonly dtype: DType;
   /** Width of one integer step, a float32 value. */
@@ -36,6 +42,15 @@ export interface PartLoss {
   readonly values: number;
   /** How many of them lay outside of the range and were clamped to its ends. */
   readonly saturated: number;
+  /** How many rows these values were in: steps of all sequences, of what is computed each step. */
+  readonly rows: number;
+  /**
+   * In how many of them a value lay beyond the range by more than a step of the integers, so that
+   * clamping it cost more than rounding does.
+   */
+  readonly saturatedRows: number;
+  /** The values, in bins. */
+  readonly histogram: Histogram;
   /** The smallest value that was quantized. */
   readonly min: number;
   /** The largest value that was quantized. */
@@ -171,9 +186,17 @@ export function floatWeights(observed: ObservedModel): FloatWeights {
   };
 }
 
+/** The name of what a quantize node quantizes. */
+export function partName(node: string): string {
+  return node.replace(/\.quantize$/, "");
+}
+
 interface Sums {
   values: number;
   saturated: number;
+  rows: number;
+  saturatedRows: number;
+  readonly histogram: HistogramCounter;
   min: number;
   max: number;
   readonly own: Noise;
@@ -206,6 +229,14 @@ export function reportParts(
   model: ObservedModel | QuantizedModel,
   data: Iterable<ModelInput>,
 ): PartReport {
+  return finish(partsWork(model, data));
+}
+
+/** {@linkcode reportParts} as work: its units are the inputs. */
+export function* partsWork(
+  model: ObservedModel | QuantizedModel,
+  data: Iterable<ModelInput>,
+): Work<PartReport> {
   const observed = model instanceof ObservedModel ? model : null;
   if (observed === null && !(model instanceof QuantizedModel)) {
     failType("model", "an ObservedModel or a QuantizedModel", model);
@@ -221,6 +252,9 @@ export function reportParts(
     sums.set(name, {
       values: 0,
       saturated: 0,
+      rows: 0,
+      saturatedRows: 0,
+      histogram: new HistogramCounter(),
       min: Infinity,
       max: -Infinity,
       own: new Noise(),
@@ -256,10 +290,20 @@ export function reportParts(
         const index = indices.get(node.name) ?? 0;
         const float = exact.get(node.name)?.[index];
         indices.set(node.name, index + 1);
+        sum.histogram.add(given);
+        sum.rows += given.length / node.width;
+        // The last row that was counted in saturatedRows.
+        let last = -1;
         given.forEach((value, i) => {
           const exactly = float === undefined ? value : float[i]!;
           sum.values++;
-          if (roundTo(value, q)[1]) sum.saturated++;
+          const [rounded, saturated] = roundTo(value, q);
+          if (saturated) sum.saturated++;
+          if (saturated && Math.abs(value - rounded) > q.scale) {
+            const row = Math.floor(i / node.width);
+            if (row !== last) sum.saturatedRows++;
+            last = row;
+          }
           sum.min = Math.min(sum.min, value);
           sum.max = Math.max(sum.max, value);
           sum.own.add(exactly, roundTo(exactly, q)[0]);
@@ -270,17 +314,18 @@ export function reportParts(
     if (expected !== undefined) {
       y.data.forEach((value, i) => output.add(expected.output.data[i]!, value));
     }
+    yield 1;
   }
   const parts = quantizes.map((node): PartLoss => {
-    const { values, saturated, min, max, own, inModel } = sums.get(node.name)!;
+    const { own, inModel, histogram, ...counts } = sums.get(node.name)!;
     const q = nodeQParams(node)!;
     return {
-      name: node.name.replace(/\.quantize$/, ""),
+      name: partName(node.name),
+      module: node.module,
+      part: node.part ?? null,
       ...q,
-      values,
-      saturated,
-      min,
-      max,
+      ...counts,
+      histogram: histogram.histogram,
       sqnr: own.sqnr,
       sqnrInModel: twin === null ? null : inModel.sqnr,
     };

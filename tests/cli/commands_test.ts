@@ -153,6 +153,40 @@ Deno.test("a float model becomes int8 and a program, which run, compare, draw an
   });
 });
 
+Deno.test("quantize --report writes a page, with labels where y has one a row", async () => {
+  await inFolder(async (f) => {
+    const x = parseSafetensors(await Deno.readFile(`${f}/x.safetensors`)).tensors.get("x")!;
+    const y = Int32Array.from({ length: SEQUENCES * STEPS }, (_, i) => i % 4);
+    for (const [name, data] of [["classes", y], ["values", y.map((v) => v + 1)]] as const) {
+      await Deno.writeFile(
+        `${f}/${name}.safetensors`,
+        writeSafetensors([
+          ["x", { data: x.data as Float32Array, shape: x.shape }],
+          ["y", { data, shape: [SEQUENCES, STEPS] }],
+        ]),
+      );
+    }
+    const args = `quantize ${f}/float.safetensors --calibration ${f}/x.npy -o ${f}/q.safetensors`;
+    const out = await done(`${args} --test ${f}/classes.safetensors --report ${f}/r.html`);
+    assert(out.includes(`${f}/r.html: the report`));
+    const page = await Deno.readTextFile(`${f}/r.html`);
+    assert(page.startsWith("<!DOCTYPE html>") && page.includes("<h1>float.safetensors: int8"));
+    assert(page.includes("Right, by labels"));
+    // A class that the output does not have tells that y is something else.
+    await done(`${args} --test ${f}/values.safetensors --report ${f}/r.html`);
+    assert(!(await Deno.readTextFile(`${f}/r.html`)).includes("Right, by labels"));
+    const alone = await splitgate(`${args} --report ${f}/other.html`);
+    assertEquals(alone.code, 1);
+    assertEquals(
+      alone.error,
+      "splitgate quantize: --report: is made on test data: give --test DATA too\n",
+    );
+    const same = await splitgate(`${args} --test ${f}/x.npy --report ${f}/x.npy`);
+    assertEquals(same.code, 1);
+    assert(same.error.includes("x.npy: is an input"));
+  });
+});
+
 Deno.test("every form of data gives the same results, and results every form of file", async () => {
   await inFolder(async (f) => {
     const model = loadFloatModel(await Deno.readFile(`${f}/float.safetensors`));

@@ -1,0 +1,42 @@
+/**
+ * Long work in pieces, so that a page or a terminal stays alive, and its end by a signal.
+ *
+ * @module
+ */
+import { failType } from "./errors.ts";
+
+/** An `AbortSignal`, spelled out, since only the DOM library declares it. */
+export interface AbortSignalLike {
+  /** Whether it is aborted. */
+  readonly aborted: boolean;
+  /** What the work is to be ended with. */
+  readonly reason: unknown;
+  /** Throws the reason where it is aborted. */
+  throwIfAborted(): void;
+}
+
+/** Requires a signal, or none. */
+export function checkSignal(signal: AbortSignalLike | undefined): void {
+  if (signal !== undefined && typeof signal?.throwIfAborted !== "function") {
+    failType("options.signal", "an AbortSignal", signal);
+  }
+}
+
+/** Milliseconds of work between pauses: 20 drawings a second. */
+const WORK_MS = 50;
+
+/** Lets timers, events and drawing have their turn, where it has been long enough. */
+export function pacer(signal: AbortSignalLike | undefined): () => Promise<void> | undefined {
+  let since = performance.now();
+  return () => {
+    signal?.throwIfAborted();
+    if (performance.now() - since < WORK_MS) return undefined;
+    return new Promise((resolve, reject) => {
+      setTimeout(() => {
+        since = performance.now();
+        if (signal?.aborted) reject(signal.reason);
+        else resolve();
+      }, 0);
+    });
+  };
+}

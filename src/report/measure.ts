@@ -1,0 +1,370 @@
+/**
+ * Measures what a report shows.
+ *
+ * @module
+ */
+import { checkEntries, countOf, type ModelInput, withEntry } from "../authoring/inputs.ts";
+import { QuantizedModel } from "../authoring/model.ts";
+import { ObservedModel } from "../authoring/observed_model.ts";
+import type { QuantizeResult } from "../authoring/quantize.ts";
+import { checkOptions } from "../core/check.ts";
+import { checkBoolean, checkInteger, failRange, failType, isObject } from "../core/errors.ts";
+import { type AbortSignalLike, checkSignal, pacer } from "../core/pacer.ts";
+import { saveFloatModel } from "../io/float_model.ts";
+import { saveModel } from "../io/model_write.ts";
+import { compileModel } from "../io/program_write.ts";
+import { flatten, type FloatModel, runFloat } from "../modules/graph.ts";
+import { kindOf } from "../modules/kinds.ts";
+import type { Module } from "../modules/module.ts";
+import type { GraphNode } from "../modules/reference.ts";
+import { nodeQParams } from "../reference/graph.ts";
+import { convertToReference } from "../reference/reference.ts";
+import { type PartLoss, partName, partsWork } from "../tune/report.ts";
+import { adviceOf } from "./advice.ts";
+import { OutputSums } from "./compare.ts";
+import type { ReportData, ReportModule, ReportNode, ReportPart, ReportParts } from "./data.ts";
+import { type Labels, type Sequence, type SequenceLayout, sequencesOf } from "./sequences.ts";
+import { measureSpeed, outputsFor, runSession, tensorOf } from "./speed.ts";
+
+/** How far {@linkcode measureReport} is. */
+export interface ReportProgress {
+  /**
+   * "compare": test data runs through both models; "parts": the first of it through the reference
+   * graph; "speed": samples are taken.
+   */
+  readonly stage: "compare" | "parts" | "speed";
+  /** Entries of data, sequences, or samples. */
+  readonly done: number;
+  /** Of how many; undefined where the data does not say it: an iterable that is no array. */
+  readonly total: number | undefined;
+}
+
+/** Options of {@linkcode measureReport}. */
+export interface MeasureOptions {
+  /** What the report is about, such as the file's name; "Model" by default. */
+  readonly title?: string;
+  /**
+   * Labels of the first output, an entry for each entry of the data: a number where there is one
+   * row, or an array of one a sequence or one a step, as the output has rows. A class is its index,
+   * negative for none; an output of one value has real numbers.
+   */
+  readonly labels?: Iterable<Labels>;
+  /** Bytes of the float model's file, where it came out of one. */
+  readonly floatBytes?: number;
+  /**
+   * Steps of the test data, its first sequences, on which the values inside are measured, which
+   * takes much longer than running it; 2,000 by default. A sequence that goes beyond ends it.
+   */
+  readonly partSteps?: number;
+  /** Whether speed is measured, which takes half a second or more; true by default. */
+  readonly speed?: boolean;
+  /** Called after each entry, sequence and sample; what it throws ends the call. */
+  readonly onProgress?: (progress: ReportProgress) => void;
+  /** An `AbortSignal`: ends the call when it is aborted, with the signal's reason. */
+  readonly signal?: AbortSignalLike;
+}
+
+const OPTIONS = ["title", "labels", "floatBytes", "partSteps", "speed", "onProgress", "signal"];
+
+const PART_STEPS = 2000;
+
+/** The largest number of bytes or steps that an option may name. */
+const MAX_COUNT = 2 ** 40;
+
+/** Kinds whose values are probabilities. */
+const PROBABILITIES: readonly string[] = ["Sigmoid", "HardSigmoid"];
+
+/** Runs both models over sequences, and keeps what else is measured on. */
+class Comparison {
+  readonly sums: readonly OutputSums[];
+  sequences = 0;
+  steps = 0;
+  /** The first sequences. */
+  readonly first: Sequence["x"][] = [];
+  firstSteps = 0;
+  longest: Sequence | undefined;
+  #session: ReturnType<QuantizedModel["createSession"]> | undefined;
+
+  constructor(
+    readonly float: FloatModel,
+    readonly model: QuantizedModel,
+    readonly partSteps: number,
+  ) {
+    const { topology, modules } = float;
+    this.sums = model.outputs.map((port) => {
+      const { kind } = modules.get(topology.outputs.get(port.name)!)!;
+      return new OutputSums(port, PROBABILITIES.includes(kind));
+    });
+  }
+
+  /** @param name What errors call the labels. */
+  add(sequence: Sequence, name: string): void {
+    const { x, steps } = sequence;
+    const inputSize = this.model.vocabulary > 0 ? null : this.model.inputSize;
+    const exact = runFloat(this.float, tensorOf(x, inputSize), {});
+    if (this.#session === undefined || steps > this.#session.maxSteps) {
+      this.#session = this.model.createSession({ maxSteps: steps });
+    }
+    const outputs = outputsFor(this.model, this.#session, steps);
+    runSession(this.#session, x, outputs);
+    this.model.outputs.forEach(({ name: output }, i) => {
+      const own = i === 0 ? sequence : { ...sequence, labels: null };
+      this.sums[i]!.add(exact.get(output)!.data, outputs.get(output)!, own, name);
+    });
+    this.sequences++;
+    this.steps += steps;
+    if (this.firstSteps < this.partSteps) {
+      this.first.push(x);
+      this.firstSteps += steps;
+    }
+    if (steps > (this.longest?.steps ?? 0)) this.longest = sequence;
+  }
+}
+
+function modulesOf(model: QuantizedModel): ReportModule[] {
+  return [...model.modules].map(([name, module]) => {
+    const { output } = kindOf(name, module).ends(module);
+    return {
+      name,
+      kind: module.kind,
+      reads: [...model.topology.inputs.get(name)!],
+      width: output.size,
+      dtype: output.qparams?.dtype ?? "float32",
+    };
+  });
+}
+
+function reportNode(
+  { name, op, inputs, dtype, scale, zeroPoint, width, module, cell }: GraphNode,
+): ReportNode {
+  return {
+    name,
+    op,
+    inputs: [...inputs],
+    dtype,
+    ...scale !== undefined && { scale, zeroPoint: zeroPoint! },
+    width,
+    module,
+    ...cell !== undefined && { cell },
+  };
+}
+
+/** dB for JSON, which knows no infinity. */
+function plainDecibels(value: number): ReportPart["sqnr"] {
+  return value === Infinity ? "exact" : value === -Infinity ? "no signal" : value;
+}
+
+/** Operations that are flat for large values, and those that only hand values on. */
+const FLAT: readonly string[] = ["sigmoid", "tanh", "hardsigmoid"];
+const HANDS_ON: readonly string[] = ["dequantize", "chunk"];
+
+/** Magnitude from which on they are flat: within half a step of 8 bits of their bounds. */
+const FLAT_FROM = 6;
+
+/** The parts that only functions read which are flat beyond their range. */
+function flatParts(nodes: readonly GraphNode[]): ReadonlySet<string> {
+  const readers = new Map<string, GraphNode[]>();
+  for (const node of nodes) {
+    for (const read of node.inputs) readers.set(read, [...readers.get(read) ?? [], node]);
+  }
+  const onlyFlat = (name: string): boolean => {
+    const own = readers.get(name) ?? [];
+    return own.length > 0 &&
+      own.every((node) =>
+        FLAT.includes(node.op) || (HANDS_ON.includes(node.op) && onlyFlat(node.name))
+      );
+  };
+  const found = nodes.filter((node) => {
+    if (node.op !== "quantize" || !onlyFlat(node.name)) return false;
+    const { scale, zeroPoint, quantMin, quantMax } = nodeQParams(node)!;
+    return scale * (zeroPoint - quantMin) >= FLAT_FROM &&
+      scale * (quantMax - zeroPoint) >= FLAT_FROM;
+  });
+  return new Set(found.map(({ name }) => partName(name)));
+}
+
+function reportPart(
+  { sqnr, sqnrInModel, ...rest }: PartLoss,
+  flat: ReadonlySet<string>,
+): ReportPart {
+  return {
+    ...rest,
+    flatBeyond: flat.has(rest.name),
+    sqnr: plainDecibels(sqnr),
+    sqnrInModel: sqnrInModel === null ? null : plainDecibels(sqnrInModel),
+  };
+}
+
+/** The reference graph; null where a module has none, since it finds its parameters as it runs. */
+function graphOf(model: QuantizedModel): readonly GraphNode[] | null {
+  const dynamic = [...model.modules.values()].some((module) =>
+    (module as { readonly dynamic?: boolean }).dynamic === true
+  );
+  return dynamic ? null : convertToReference(model).nodes;
+}
+
+function* none(): Generator<undefined> {
+  for (;;) yield undefined;
+}
+
+/** What the result of `quantize` is made of. */
+function checkResult(result: unknown): asserts result is QuantizeResult {
+  const { model, observed, warnings } = Object(result) as QuantizeResult;
+  if (
+    !(model instanceof QuantizedModel) || !(observed instanceof ObservedModel) ||
+    !Array.isArray(warnings)
+  ) {
+    failType("result", "what quantize gave", result);
+  }
+}
+
+/**
+ * Measures a quantized model beside the float model that it came from: results, what each value
+ * inside loses, sizes and speed. The outcome is plain data, for `reportHTML`, JSON, or figures of
+ * one's own.
+ *
+ * It works in pieces, a sequence each, between which timers and events have their turn.
+ *
+ * @param model The float model that was quantized.
+ * @param result What `quantize` gave for it.
+ * @param data Test data, as for `quantize`; better not the data that it was calibrated on.
+ * @throws {TypeError} If an argument is of the wrong kind.
+ * @throws {RangeError} If there is no data, an entry or its labels do not fit (it is named), or the
+ * result is another model's. The promise is rejected with each of these.
+ *
+ * @example
+ * ```ts
+ * import { Linear, LSTM, quantize, Sequential } from "@splitgate/splitgate";
+ * import { measureReport, reportHTML } from "@splitgate/splitgate/report";
+ * import { assert, assertEquals } from "@std/assert";
+ * const model = new Sequential({
+ *   lstm: new LSTM({ inputSize: 2, hiddenSize: 3 }),
+ *   out: new Linear({ inFeatures: 3, outFeatures: 2 }),
+ * });
+ * const data = [Float32Array.of(0.1, -0.4, 0.9, 0.3, 0, 1), Float32Array.of(1, 0.2, -1, 0.5)];
+ * const result = await quantize(model, data);
+ * const report = await measureReport(model, result, data, {
+ *   labels: [[0, 1, 1], [1, 0]], // one a step
+ *   speed: false,
+ * });
+ * assertEquals(report.outputs[0]!.labels!.metric, "accuracy");
+ * assert(reportHTML(report).startsWith("<!DOCTYPE html>"));
+ * ```
+ */
+export async function measureReport(
+  model: Module,
+  result: QuantizeResult,
+  data: Iterable<ModelInput> | AsyncIterable<ModelInput>,
+  options: MeasureOptions = {},
+): Promise<ReportData> {
+  checkOptions("options", options, OPTIONS);
+  const {
+    title = "Model",
+    labels,
+    floatBytes,
+    partSteps = PART_STEPS,
+    speed = true,
+    onProgress = () => {},
+    signal,
+  } = options;
+  if (typeof title !== "string") failType("options.title", "a text", title);
+  if (labels !== undefined && !(isObject(labels) && Symbol.iterator in labels)) {
+    failType("options.labels", "an array of labels", labels);
+  }
+  if (floatBytes !== undefined) checkInteger("options.floatBytes", floatBytes, 1, MAX_COUNT);
+  checkInteger("options.partSteps", partSteps, 1, MAX_COUNT);
+  checkBoolean("options.speed", speed);
+  if (typeof onProgress !== "function") failType("options.onProgress", "a function", onProgress);
+  checkSignal(signal);
+  checkEntries(data);
+  const flat = flatten(model);
+  checkResult(result);
+  const { model: quantized, observed, warnings } = result;
+  const outputs = [...flat.topology.outputs.keys()].join(", ");
+  const given = quantized.outputs.map(({ name }) => name).join(", ");
+  if (outputs !== given) failRange("result", `a model with the outputs ${outputs}`, given);
+  const pause = pacer(signal);
+  const progress = (stage: ReportProgress["stage"], done: number, total: number | undefined) =>
+    onProgress({ stage, done, total });
+
+  const layout: SequenceLayout = {
+    inputSize: observed.inputSize,
+    batchFirst: observed.batchFirst,
+    time: [...flat.modules].some(([name, module]) => kindOf(name, module).time !== "row"),
+  };
+  const comparison = new Comparison(flat, quantized, partSteps);
+  const ownLabels = labels === undefined ? none() : labels[Symbol.iterator]();
+  const entries = countOf(data);
+  let done = 0;
+  signal?.throwIfAborted();
+  progress("compare", done, entries);
+  for await (const given of data) {
+    const next = ownLabels.next();
+    if (next.done) failRange("options.labels", "an entry for each entry of data", `${done}`);
+    const name = `options.labels[${done}]`;
+    try {
+      for (const sequence of sequencesOf(given, layout, next.value, name)) {
+        comparison.add(sequence, name);
+        await pause();
+      }
+    } catch (error) {
+      throw withEntry(done, error);
+    }
+    progress("compare", ++done, entries);
+  }
+  if (done === 0) failRange("data", "one input or more", "none");
+  if (labels !== undefined && !ownLabels.next().done) {
+    failRange("options.labels", `${done} entries, one an entry of data`, "more");
+  }
+
+  const nodes = graphOf(quantized);
+  let parts: ReportParts | null = null;
+  if (nodes !== null) {
+    const { first, firstSteps } = comparison;
+    const flatNames = flatParts(nodes);
+    const work = partsWork(observed, first);
+    let measured = 0;
+    progress("parts", measured, first.length);
+    let next = work.next();
+    while (!next.done) {
+      progress("parts", measured += next.value, first.length);
+      await pause();
+      next = work.next();
+    }
+    parts = {
+      sequences: first.length,
+      steps: firstSteps,
+      parts: next.value.parts.map((part) => reportPart(part, flatNames)),
+    };
+  }
+  const ran = !speed ? null : await measureSpeed(
+    flat,
+    quantized,
+    comparison.longest!,
+    (done, total) => {
+      progress("speed", done, total);
+      return pause();
+    },
+  );
+  const measured = {
+    outputs: comparison.sums.map((sums) => sums.comparison),
+    parts,
+    speed: ran,
+    warnings: warnings.map((warning) => ({ ...warning })),
+  };
+  return {
+    version: 1,
+    title,
+    sequences: comparison.sequences,
+    steps: comparison.steps,
+    modules: modulesOf(quantized),
+    graph: nodes === null ? null : nodes.map(reportNode),
+    sizes: {
+      float: floatBytes ?? saveFloatModel(model).length,
+      model: saveModel(quantized).length,
+      program: compileModel(quantized).length,
+    },
+    ...measured,
+    advice: adviceOf(measured),
+  };
+}
