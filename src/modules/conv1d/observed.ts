@@ -15,7 +15,7 @@ import type { QConfig } from "../../qconfig/qconfig.ts";
 import { copyOf } from "../copy.ts";
 import type { InputObserver, ObservedModule } from "../kind.ts";
 import { outputObserver } from "../observing.ts";
-import { accumulateGram, type NearestWeight } from "../rounding/weight_rounding.ts";
+import { accumulateEvenly, type NearestWeight } from "../rounding/weight_rounding.ts";
 import { fakeQuantizeWeight, roundWeight, weightFakeQuantizers } from "../rounding/weights.ts";
 import { forwardWindow, type WindowForwardOptions } from "../window.ts";
 import { Conv1d, Conv1dReLU, convLike } from "./float.ts";
@@ -86,9 +86,7 @@ export class ObservedConv1d implements ObservedModule {
       for (let group = 0; group < groups; group++) {
         const covered = windowRows(row, inChannels, conv, group, 0);
         const gram = grams.subarray(group * length ** 2, (group + 1) * length ** 2);
-        for (let at = 0; at < covered.length; at += length) {
-          accumulateGram(gram, covered.subarray(at, at + length), 1);
-        }
+        accumulateEvenly(gram, covered, length);
       }
     };
     forwardWindow(x, options, conv, inChannels, () => ({ window, width: 1, compute: take }));

@@ -11,11 +11,8 @@ import type { FakeQuantize } from "../../observer/fake_quantize.ts";
 import type { Observer } from "../../observer/observer.ts";
 import type { QConfig } from "../../qconfig/qconfig.ts";
 import type { Tensor } from "../../core/tensor.ts";
-import { accumulateGram, accumulateGrams, GRAM_INPUTS } from "../rounding/weight_rounding.ts";
+import { accumulateEvenly } from "../rounding/weight_rounding.ts";
 import { fakeQuantizeWeight, weightFakeQuantizers } from "../rounding/weights.ts";
-
-/** Every input counts once. */
-const EVENLY = new Float64Array(GRAM_INPUTS).fill(1);
 
 /**
  * A float linear layer whose output, and input where it comes as float32, are observed.
@@ -71,18 +68,7 @@ export class ObservedLinear implements ObservedModule {
   watch({ data }: Tensor, rows: readonly number[] | null): void {
     const { gram, linear: { inFeatures } } = this;
     if (gram === null) return;
-    const count = rows === null ? data.length / inFeatures : rows.length;
-    const valid = rows === null ? data : gatherRows(data, rows, inFeatures);
-    const size = GRAM_INPUTS * inFeatures;
-    let r = 0;
-    for (; r + GRAM_INPUTS <= count; r += GRAM_INPUTS) {
-      const at = r * inFeatures;
-      accumulateGrams(gram, valid.subarray(at, at + size), inFeatures, EVENLY);
-    }
-    for (; r < count; r++) {
-      const at = r * inFeatures;
-      accumulateGram(gram, valid.subarray(at, at + inFeatures), 1);
-    }
+    accumulateEvenly(gram, rows === null ? data : gatherRows(data, rows, inFeatures), inFeatures);
   }
 
   /**

@@ -93,6 +93,19 @@ export function accumulateGrams(
   }
 }
 
+/** Weights of inputs that count the same. */
+const EVENLY = new Float64Array(GRAM_INPUTS).fill(1);
+
+/** Adds the gram of rows that all count the same: the bits of {@linkcode accumulateGram}. */
+export function accumulateEvenly(gram: Float64Array, rows: Float32Array, size: number): void {
+  const together = GRAM_INPUTS * size;
+  let at = 0;
+  for (; at + together <= rows.length; at += together) {
+    accumulateGrams(gram, rows.subarray(at, at + together), size, EVENLY);
+  }
+  for (; at < rows.length; at += size) accumulateGram(gram, rows.subarray(at, at + size), 1);
+}
+
 /** Sums up the gram of a matrix's rows, in their order: the bits of {@linkcode accumulateGram}. */
 function accumulateRows(
   gram: Float64Array,

@@ -1,4 +1,4 @@
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import {
   convert,
   getPreset,
@@ -79,6 +79,45 @@ for (const [path, load] of Object.entries(IMPORTED)) {
     assert(same >= AGREEMENT * expectedClasses.length, `${same} of ${expectedClasses.length}`);
   });
 }
+
+/** What `convert` makes of a model by the recommended preset, calibrated on all that there is. */
+function int8Output(load: () => Graph, tensors: ReadonlyMap<string, SafetensorsEntry>): Tensor {
+  const observed = prepare(load(), getPreset("accurate"));
+  observed.forward(inputOf(tensors.get("x_calibration")!));
+  const x = inputOf(tensors.get("x")!), { shape, data } = tensors.get("y")!;
+  const y = new Float32Array(data.length);
+  convert(observed).createSession({ batch: x.shape[0]! }).run(x.data as Float32Array, y);
+  return tensor(y, shape);
+}
+
+Deno.test("network_intrusion: the int8 model decides as the float one in all but one of 64 flows", () => {
+  const path = "network_intrusion/network_intrusion";
+  const tensors = references(`${path}.reference.safetensors`);
+  const decisions = classes(int8Output(IMPORTED[path]!, tensors));
+  const expected = classes(tensors.get("y") as unknown as Tensor);
+  assertEquals(expected.length, 64);
+  // Neither answer is the one of all flows.
+  assertEquals(new Set(expected).size, 2);
+  const others = decisions.filter((decision, row) => decision !== expected[row]).length;
+  assert(others <= 1, `${others} decisions`);
+});
+
+Deno.test("ao_gru_a: the int8 model's output is at a cosine of at least .999 to the float one's", () => {
+  const path = "ao_gru_a/ao_gru_a";
+  const tensors = references(`${path}.reference.safetensors`);
+  for (
+    const [name, load] of [
+      ["y", IMPORTED[path]!],
+      ["y_final", () => importKeras(read("ao_gru_a/gru_model.keras")).model],
+    ] as const
+  ) {
+    const { data: y } = int8Output(load, tensors);
+    const { data: expected } = tensors.get(name) as unknown as Tensor;
+    const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+    const cosine = dot(y, expected) / Math.sqrt(dot(y, y) * dot(expected, expected));
+    assert(cosine >= 0.999, `${name}: ${cosine}`);
+  }
+});
 
 const ASTRORAPID = "astrorapid/ZTF_unknown_redshift.hdf5";
 
