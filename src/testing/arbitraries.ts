@@ -181,7 +181,7 @@ export interface DrawnModel extends DrawnModule {
 }
 
 /** A quantized model, or null where an engine cannot add with the scales that came out. */
-function quantizedOf(
+export function quantizedOf(
   { model, sizes }: DrawnModule,
   preset: string,
 ): QuantizedModel | null {

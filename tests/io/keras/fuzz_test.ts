@@ -2,7 +2,7 @@ import { assert } from "@std/assert";
 import { importKeras, readKeras } from "@splitgate/splitgate/import/keras";
 import { importLayers } from "../../../src/io/keras/model.ts";
 import { read } from "./models.ts";
-import { mutate, random, readsOrRefuses, tryOtherValues } from "./mutations.ts";
+import { mutate, random, readsOrRefuses, tryOtherValues } from "../mutations.ts";
 
 const RUNS = 4000;
 

@@ -1,8 +1,7 @@
 import { assert } from "@std/assert";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { ModelProtoSchema } from "onnx-buf";
 import { Generator } from "@splitgate/splitgate";
 import { importOnnx, parseOnnx } from "@splitgate/splitgate/import/onnx";
+import { mutateMessage } from "./mutations.ts";
 
 const MODELS = new URL("../../models/", import.meta.url);
 
@@ -52,69 +51,6 @@ function mutateBytes(file: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** Sizes of which a product is more than any memory. */
-const HUGE = [-1n, 0n, 1n, 3n, 2n ** 31n, 2n ** 40n, -(2n ** 63n), 2n ** 63n - 1n];
-
-const OPERATORS = [
-  "Add",
-  "Concat",
-  "ConstantOfShape",
-  "Expand",
-  "Flatten",
-  "Gather",
-  "Gemm",
-  "LSTM",
-  "MatMul",
-  "Mul",
-  "Reshape",
-  "Shape",
-  "Slice",
-  "Softmax",
-  "Squeeze",
-  "Transpose",
-  "Unsqueeze",
-];
-
-function mutateMessage(file: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-  const model = fromBinary(ModelProtoSchema, file);
-  const graph = model.graph!;
-  const names = [
-    "",
-    ...graph.node.flatMap(({ output }) => output),
-    ...graph.initializer.map(({ name }) => name),
-    ...graph.input.map(({ name }) => name),
-  ];
-  for (let times = 1 + draw(3); times > 0; times--) {
-    const node = pick(graph.node);
-    const tensors = [
-      ...graph.initializer,
-      ...graph.node.flatMap(({ attribute }) => attribute.flatMap(({ t }) => t ? [t] : [])),
-    ];
-    const tensor = tensors.length > 0 ? pick(tensors) : undefined;
-    const attribute = node.attribute.length > 0 ? pick(node.attribute) : undefined;
-    const kind = draw(9);
-    if (kind === 0) node.opType = pick(OPERATORS);
-    else if (kind === 1 && node.input.length > 0) node.input[draw(node.input.length)] = pick(names);
-    else if (kind === 2) node.input.push(pick(names));
-    else if (kind === 3) node.input.pop();
-    else if (kind === 4 && attribute) {
-      attribute.i = pick(HUGE);
-      attribute.ints = attribute.ints.map((value) => draw(2) === 0 ? pick(HUGE) : value);
-    } else if (kind === 5 && tensor && tensor.dims.length > 0) {
-      tensor.dims[draw(tensor.dims.length)] = pick(HUGE);
-    } else if (kind === 6 && tensor) tensor.dataType = draw(28);
-    else if (kind === 7 && tensor && tensor.rawData.length >= 8) {
-      // Shapes and axes are tensors, too.
-      new DataView(tensor.rawData.buffer, tensor.rawData.byteOffset).setBigInt64(
-        0,
-        pick(HUGE),
-        true,
-      );
-    } else graph.node.splice(draw(graph.node.length), 1, pick(graph.node));
-  }
-  return toBinary(ModelProtoSchema, model);
-}
-
 /** Imports a file, and gives whether it was taken; throws where the error has no name. */
 function tryImport(bytes: Uint8Array): boolean {
   try {
@@ -144,7 +80,7 @@ Deno.test(`${FILES} mutated files are taken or refused by name, within a second 
   let largest = 0;
   for (let i = 0; i < FILES; i++) {
     const source = pick(sources);
-    const bytes = i % 2 === 0 ? mutateBytes(source) : mutateMessage(source);
+    const bytes = i % 2 === 0 ? mutateBytes(source) : mutateMessage(source, draw);
     const { heapUsed, external } = Deno.memoryUsage();
     const start = performance.now();
     if (tryImport(bytes)) taken++;

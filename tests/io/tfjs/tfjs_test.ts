@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { importTfjs, readTfjs, shardPaths } from "@splitgate/splitgate/import/tfjs";
 import { assertClose, inputOf, read, references } from "../keras/models.ts";
-import { mutate, random, readsOrRefuses, tryOtherValues } from "../keras/mutations.ts";
+import { mutate, random, readsOrRefuses, tryOtherValues } from "../mutations.ts";
 
 const FOLDER = "tfjs-made/lstm-chars-uint8";
 const JSON_BYTES = read(`${FOLDER}/model.json`);

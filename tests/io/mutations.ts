@@ -93,3 +93,23 @@ export function tryOtherValues(object: object, run: () => void): number {
   visit(object as Record<string, unknown>, "");
   return seen.size;
 }
+
+/** Replaces one to three values of an object, or of what lies in it, by others. */
+export function changeJson(root: object, draw: Random): void {
+  for (let left = 1 + draw(3); left > 0; left--) {
+    let node = root as Record<string, unknown>;
+    for (;;) {
+      const keys = Object.keys(node);
+      if (keys.length === 0) break;
+      const key = keys[draw(keys.length)]!;
+      const value = node[key];
+      if (typeof value === "object" && value !== null && draw(4) > 0) {
+        node = value as Record<string, unknown>;
+        continue;
+      }
+      if (draw(4) === 0) delete node[key];
+      else node[key] = structuredClone(OTHERS[draw(OTHERS.length)]);
+      break;
+    }
+  }
+}
