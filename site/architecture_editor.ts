@@ -1,0 +1,215 @@
+/**
+ * The editor of an architecture: rows for modules, of which a draft is the beginning, and the same
+ * as JSON.
+ *
+ * @module
+ */
+/// <reference lib="dom" />
+import type { Architecture, ArchitectureModule } from "../src/io/architecture.ts";
+import { h, messageOf, select } from "./dom.ts";
+
+/** Stands for a kind that is to be chosen. */
+const BLANK = "?";
+
+/** A module's row. */
+function row(
+  module: ArchitectureModule,
+  kinds: readonly string[],
+  move: (row: HTMLElement, by: number) => void,
+): HTMLElement {
+  const { name, kind, inputs, options, note } = module;
+  const label = name || "the new module";
+  const choice = select(
+    `Kind of ${label}`,
+    [
+      ...kind === BLANK ? [[BLANK, "choose …"] as const] : [],
+      ...kinds.map((each) => [each, each] as const),
+    ],
+    { class: "kind" },
+  );
+  choice.value = kind;
+  const reads = inputs === undefined ? "" : typeof inputs === "string" ? inputs : inputs.join(", ");
+  const element = h(
+    "tr",
+    {},
+    h("td", {}, h("input", { class: "name", value: name, "aria-label": "Name", size: 14 })),
+    h("td", {}, choice, note === undefined ? null : h("small", {}, note)),
+    h(
+      "td",
+      {},
+      h("input", {
+        class: "options",
+        value: options === undefined ? "" : JSON.stringify(options),
+        placeholder: '{ "batchFirst": true }',
+        "aria-label": `Options of ${label}`,
+        size: 20,
+      }),
+    ),
+    h(
+      "td",
+      {},
+      h("input", {
+        class: "reads",
+        value: reads,
+        placeholder: "the one above",
+        "aria-label": `What ${label} reads`,
+        size: 12,
+      }),
+    ),
+    h(
+      "td",
+      { class: "moves" },
+      ...([["↑", "up", -1], ["↓", "down", 1]] as const).map(([sign, way, by]) =>
+        h("button", {
+          type: "button",
+          "aria-label": `Move ${label} ${way}`,
+          onclick: () => move(element, by),
+        }, sign)
+      ),
+      h("button", {
+        type: "button",
+        "aria-label": `Remove ${label}`,
+        onclick: () => move(element, 0),
+      }, "×"),
+    ),
+  );
+  // What has no field of its own stays as it was.
+  const { tensors, modules, outputs } = module;
+  kept.set(element, { tensors, modules, outputs });
+  return element;
+}
+
+const kept = new WeakMap<
+  HTMLElement,
+  Pick<ArchitectureModule, "tensors" | "modules" | "outputs">
+>();
+
+function field(element: HTMLElement, name: string): string {
+  return element.querySelector<HTMLInputElement>(`.${name}`)!.value.trim();
+}
+
+/** What a row says. */
+function moduleOf(element: HTMLElement): ArchitectureModule {
+  const name = field(element, "name");
+  const options = field(element, "options");
+  const reads = field(element, "reads");
+  let parsed: Record<string, unknown> | undefined;
+  try {
+    parsed = options === "" ? undefined : JSON.parse(options);
+  } catch {
+    throw new Error(`${name}: options are JSON, such as { "batchFirst": true }, not ${options}`);
+  }
+  const { tensors, modules, outputs } = kept.get(element)!;
+  return {
+    name,
+    kind: field(element, "kind"),
+    ...reads !== "" && { inputs: reads.split(",").map((each) => each.trim()) },
+    ...parsed !== undefined && { options: parsed },
+    ...tensors !== undefined && { tensors },
+    ...modules !== undefined && { modules },
+    ...outputs !== undefined && { outputs },
+  };
+}
+
+/**
+ * The editor.
+ *
+ * @param build Takes the JSON text of what was made, and says in an element what is wrong with it.
+ */
+export function architectureEditor(
+  draft: Architecture,
+  kinds: readonly string[],
+  build: (architecture: string, error: HTMLElement) => Promise<void>,
+): HTMLElement {
+  const body = h("tbody", {});
+  const json = h("textarea", { rows: 12, "aria-label": "Architecture as JSON", spellcheck: false });
+  const error = h("p", { class: "error", role: "alert" });
+  let outputs = draft.outputs;
+  const move = (element: HTMLElement, by: number) => {
+    if (by < 0) element.previousElementSibling?.before(element);
+    else if (by > 0) element.nextElementSibling?.after(element);
+    else element.remove();
+  };
+  const add = (module: ArchitectureModule) => body.append(row(module, kinds, move));
+  const show = (architecture: Architecture) => {
+    outputs = architecture.outputs;
+    body.replaceChildren();
+    architecture.modules.forEach(add);
+  };
+  const current = (): string => {
+    const modules = [...body.children].map((each) => moduleOf(each as HTMLElement));
+    const blank = modules.find(({ kind }) => kind === BLANK);
+    if (blank !== undefined) throw new Error(`${blank.name}: choose its kind, or remove it`);
+    return JSON.stringify({ version: 1, modules, ...outputs && { outputs } }, null, 2);
+  };
+  /** Does something with the present architecture; an error is told here. */
+  const attempt = (work: () => void) => {
+    error.textContent = "";
+    try {
+      work();
+    } catch (cause) {
+      error.textContent = messageOf(cause);
+    }
+  };
+  show(draft);
+  const details = h(
+    "details",
+    {
+      ontoggle: () => {
+        if (!details.open) return;
+        const modules = () => [...body.children].map((each) => moduleOf(each as HTMLElement));
+        attempt(() => json.value = JSON.stringify({ version: 1, modules: modules() }, null, 2));
+      },
+    },
+    h("summary", {}, "As JSON"),
+    json,
+    h("button", {
+      type: "button",
+      onclick: () =>
+        attempt(() => {
+          const value = JSON.parse(json.value);
+          if (!Array.isArray(value?.modules)) throw new Error("Expected { modules: [...] }.");
+          show(value);
+        }),
+    }, "Take this JSON"),
+  );
+  return h(
+    "div",
+    { class: "editor" },
+    h(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Architecture" },
+      h(
+        "table",
+        {},
+        h("caption", { class: "hidden" }, "Architecture"),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ...["Name", "Kind", "Options", "Reads"].map((text) => h("th", { scope: "col" }, text)),
+            h("td", {}),
+          ),
+        ),
+        body,
+      ),
+    ),
+    h(
+      "p",
+      { class: "buttons" },
+      h("button", {
+        type: "button",
+        onclick: () => add({ name: `module${body.children.length + 1}`, kind: BLANK }),
+      }, "Add a module"),
+      h("button", {
+        type: "button",
+        class: "primary",
+        onclick: () => attempt(() => void build(current(), error)),
+      }, "Build the model"),
+    ),
+    error,
+    details,
+  );
+}

@@ -1,0 +1,80 @@
+/**
+ * Parts of the page that are loaded when they are needed. Each is a classic script that hands its
+ * value over, which works where the page is opened as a file too: there neither `fetch` nor modules
+ * nor a worker's own file can be loaded.
+ *
+ * @module
+ */
+/// <reference lib="dom" />
+import { HAND_OVER } from "./names.ts";
+
+const loading = new Map<string, Promise<unknown>>();
+const waiting = new Map<string, (value: unknown) => void>();
+
+Object.assign(globalThis, {
+  [HAND_OVER]: (name: string, value: unknown): void => {
+    waiting.get(name)?.(value);
+    waiting.delete(name);
+  },
+});
+
+/** The value of the script `NAME.js` beside the page, loaded once. */
+export function loadChunk<T>(name: string): Promise<T> {
+  let chunk = loading.get(name);
+  if (chunk === undefined) {
+    chunk = new Promise((resolve, reject) => {
+      waiting.set(name, resolve);
+      const script = document.createElement("script");
+      script.src = `${name}.js`;
+      script.async = true;
+      script.onload = () => script.remove();
+      script.onerror = () => {
+        script.remove();
+        waiting.delete(name);
+        // It may be there the next time.
+        loading.delete(name);
+        reject(new Error(`${name}.js, a file of this page, could not be loaded. Try again.`));
+      };
+      document.head.append(script);
+    });
+    loading.set(name, chunk);
+  }
+  return chunk as Promise<T>;
+}
+
+/** Files by name, as a chunk carries them. */
+export type ChunkFiles = Readonly<Record<string, string>>;
+
+/** Files of a chunk: base64 of each. */
+export async function loadFiles(name: string): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const files = await loadChunk<ChunkFiles>(name);
+  const bytes = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const [file, base64] of Object.entries(files)) bytes.set(file, await decode(base64));
+  return bytes;
+}
+
+/** Characters of base64 that are decoded at a time; a multiple of 4. */
+const PIECE = 1 << 17;
+
+/** Decodes base64 in pieces, between which the page may draw. */
+async function decode(base64: string): Promise<Uint8Array<ArrayBuffer>> {
+  const padding = base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0;
+  const bytes = new Uint8Array(base64.length / 4 * 3 - padding);
+  let at = 0;
+  for (let from = 0; from < base64.length; from += PIECE) {
+    if (from > 0) await new Promise((resolve) => setTimeout(resolve));
+    const piece = atob(base64.slice(from, from + PIECE));
+    for (let i = 0; i < piece.length; i++) bytes[at++] = piece.charCodeAt(i);
+  }
+  return bytes;
+}
+
+/** Starts the worker whose source a chunk carries. */
+export async function startWorker(name: string): Promise<Worker> {
+  const source = await loadChunk<string>(name);
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const worker = new Worker(url);
+  // The worker holds the source from its first message on.
+  worker.addEventListener("message", () => URL.revokeObjectURL(url), { once: true });
+  return worker;
+}

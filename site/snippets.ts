@@ -1,0 +1,95 @@
+/**
+ * Programs in which a model runs, ready to be copied.
+ *
+ * @module
+ */
+
+/** What a snippet has to know of a model. */
+export interface SnippetModel {
+  /** Name of the program's file. */
+  readonly file: string;
+  /** Values a step; 1 of token ids. */
+  readonly inputSize: number;
+  readonly tokens: boolean;
+  readonly outputSize: number;
+  /** Whether the first output has a row a step. */
+  readonly time: boolean;
+  /** Kinds besides those of `./runtime`: what to import, and from where. */
+  readonly kinds: readonly (readonly [name: string, entry: string])[];
+}
+
+/** Where a snippet runs. */
+export const PLATFORMS: readonly string[] = ["Cloudflare", "Deno", "Bun", "Node", "Browser"];
+
+/** How each platform comes by the bytes. */
+const READ: Readonly<Record<string, (file: string) => readonly [head: string, bytes: string]>> = {
+  Cloudflare: (file) => [
+    `import program from "./${file}"; // wrangler: rules = [{ type = "Data", globs = ["**/*.bin"] }]`,
+    "program",
+  ],
+  Deno: (file) => ["", `await Deno.readFile(new URL("${file}", import.meta.url))`],
+  Bun: (file) => ["", `await Bun.file(new URL("${file}", import.meta.url)).bytes()`],
+  Node: (file) => [
+    `import { readFile } from "node:fs/promises";`,
+    `await readFile(new URL("${file}", import.meta.url))`,
+  ],
+  Browser: (file) => ["", `await (await fetch("${file}")).arrayBuffer()`],
+};
+
+/** What answers a request. */
+const SERVE: Readonly<Record<string, string>> = {
+  Cloudflare: `
+export default {
+  async fetch(request) {
+    return Response.json([...answer(await request.json())]);
+  },
+};
+`,
+  Deno: `
+Deno.serve(async (request) => Response.json([...answer(await request.json())]));
+`,
+  Bun: `
+Bun.serve({
+  fetch: async (request) => Response.json([...answer(await request.json())]),
+});
+`,
+};
+
+/** The text of a program. */
+export function snippet(platform: string, model: SnippetModel): string {
+  const { file, inputSize, outputSize, tokens, time, kinds } = model;
+  const [head, bytes] = READ[platform]!(file);
+  const entries = new Map<string, string[]>();
+  for (const [name, entry] of kinds) {
+    entries.set(entry, [...entries.get(entry) ?? [], name]);
+  }
+  const array = tokens ? "Int32Array" : "Float32Array";
+  const options = kinds.length === 0
+    ? ""
+    : `, { kinds: [${kinds.map(([name]) => name).join(", ")}] }`;
+  const steps = inputSize === 1 ? "input.length" : `input.length / ${inputSize}`;
+  const rows = time ? `session.outputSteps(steps) * ${outputSize}` : `${outputSize}`;
+  const example = tokens ? "[0, 1, 2]" : `new Array(${inputSize}).fill(0.5)`;
+  return [
+    `import { loadProgram } from "@splitgate/splitgate/runtime";`,
+    ...[...entries].map(([entry, names]) =>
+      `import { ${names.join(", ")} } from "@splitgate/splitgate/${entry}";`
+    ),
+    ...head === "" ? [] : [head],
+    "",
+    `const model = loadProgram(${bytes}${options});`,
+    "",
+    `// ${
+      tokens ? "Token ids of a sequence" : `${inputSize} values a step, one step after the other`
+    }.`,
+    "function answer(values) {",
+    `  const input = ${array}.from(values);`,
+    `  const steps = ${steps};`,
+    "  const session = model.createSession({ maxSteps: steps });",
+    `  const output = new Float32Array(${rows});`,
+    "  session.run(input, output);",
+    "  return output;",
+    "}",
+    SERVE[platform] ?? `\nconsole.log(answer(${example}));\n`,
+  ].join("\n");
+}

@@ -1,0 +1,544 @@
+/**
+ * The workbench: from a model and data to an int8 model, a step after the other. The work is done by
+ * a worker; what fails says so where it was asked for, and leaves the rest as it was.
+ *
+ * @module
+ */
+/// <reference lib="dom" />
+import { Calls } from "./calls.ts";
+import { loadFiles, startWorker } from "./chunks.ts";
+import { byId, bytesText, counted, h, messageOf, select } from "./dom.ts";
+import { type Sample, SAMPLE_DATA, SAMPLES } from "./samples.ts";
+import { PLATFORMS, snippet } from "./snippets.ts";
+import { architectureEditor } from "./architecture_editor.ts";
+import { showReport } from "./summary.ts";
+import type {
+  GivenFile,
+  MadeFiles,
+  OpenedModel,
+  OpenedTensors,
+  OpenOptions,
+  QuantizeChoices,
+  TakenData,
+  WorkbenchMethods,
+} from "./workers/workbench.ts";
+
+type Choices = Awaited<ReturnType<WorkbenchMethods["choices"]>>;
+
+/** Presets in words. */
+const PRESETS: Readonly<Record<string, string>> = {
+  accurate: "accurate: near to the float model (recommended)",
+  int8x16: "int8x16: nearer still, 16 bits but for weights",
+  fbgemm: "fbgemm: PyTorch's default on x86",
+  x86: "x86: as PyTorch's x86",
+  qnnpack: "qnnpack: PyTorch's default on phones",
+};
+
+/** Slots of cells in words. */
+const SLOTS: Readonly<Record<string, string>> = {
+  linearOutput: "sums of the gates",
+  sigmoid: "sigmoids of the gates",
+  tanh: "tanh of the cell gate",
+  cellState: "cell state",
+  cellTanh: "tanh of the cell state",
+  hiddenState: "hidden state",
+};
+
+/** What one may choose where a file has another form than is known. */
+const MODEL_TYPES =
+  ".pt,.pth,.bin,.ckpt,.h5,.hdf5,.keras,.json,.onnx,.safetensors,.sgpr,application/octet-stream";
+const DATA_TYPES = ".npy,.npz,.csv,.jsonl,.ndjson,.safetensors";
+
+/** Files that may be cut. */
+const HAS_LAYERS = /\.(onnx|h5|hdf5|keras|json)$/i;
+
+/** Sequences and steps of generated data. */
+const GENERATED = { count: 32, steps: 32 };
+
+let calls: Calls<WorkbenchMethods> | undefined;
+let choices: Choices | undefined;
+
+/** The worker, started when it is first asked for. */
+function worker(): Calls<WorkbenchMethods> {
+  if (calls === undefined) {
+    const started = startWorker("workbench");
+    calls = new Calls(started);
+    // It may be there the next time.
+    started.catch(() => calls = undefined);
+  }
+  return calls;
+}
+
+/** The files of what is open, which other options read again. */
+let given: readonly GivenFile[] = [];
+let opened: OpenedModel | undefined;
+let files: MadeFiles | undefined;
+/** Which opening is the last one: an earlier one that ends later shows nothing. */
+let opening = 0;
+/** How many models were shown: what became of an earlier one is not. */
+let shown = 0;
+
+const status = byId("model-status");
+const modelError = byId("model-error");
+const modelView = byId("model-view");
+const dataSection = byId("data-section");
+const settingsSection = byId("settings-section");
+const resultSection = byId("result-section");
+const dataError = byId("data-error");
+const settings = byId("settings");
+const runError = byId("run-error");
+const runStatus = byId("run-status");
+const progress = byId<HTMLProgressElement>("progress");
+const start = byId<HTMLButtonElement>("start");
+const stop = byId<HTMLButtonElement>("stop");
+
+async function read(list: Iterable<File>): Promise<GivenFile[]> {
+  return await Promise.all(
+    [...list].map(async (file) => ({
+      name: file.name,
+      bytes: new Uint8Array(await file.arrayBuffer()),
+    })),
+  );
+}
+
+/** Where an error stands, an empty one where all is well. */
+function tell(place: HTMLElement, error: unknown): void {
+  place.textContent = error === null ? "" : messageOf(error);
+}
+
+/** What a model takes, in words. */
+function inputText({ input }: OpenedModel): string {
+  return input.vocabulary > 0
+    ? `token ids below ${input.vocabulary}`
+    : `${counted(input.size, "value")} a step`;
+}
+
+function graphOf({ modules, outputs }: OpenedModel): HTMLElement {
+  const given = new Set(outputs.map(({ name }) => name));
+  let last = "input";
+  const items = modules.map(({ name, kind, reads }) => {
+    const chained = reads.length === 0 || (reads.length === 1 && reads[0] === last);
+    last = name;
+    return h(
+      "li",
+      given.has(name) ? { class: "given" } : {},
+      h("b", {}, kind),
+      h("span", {}, name),
+      chained ? null : h("small", {}, `reads ${reads.join(", ")}`),
+    );
+  });
+  return h("ol", { class: "graph", "aria-label": "Modules, in order" }, ...items);
+}
+
+function showModel(model: OpenedModel): void {
+  shown++;
+  opened = model;
+  const outputs = model.outputs.map(({ name, size, time }) =>
+    `${name}: ${counted(size, "value")} a ${time ? "step" : "sequence"}`
+  );
+  modelView.replaceChildren(
+    h(
+      "p",
+      {},
+      h("strong", {}, model.name),
+      ` (${model.format}, ${bytesText(model.bytes)}) takes ${inputText(model)} and gives ${
+        outputs.join("; ")
+      }.`,
+    ),
+    graphOf(model),
+    ...model.notes.length === 0 ? [] : [
+      h("ul", { class: "notes" }, ...model.notes.map((note) => h("li", {}, note))),
+    ],
+    ...model.state === "quantized"
+      ? [h("p", {}, "It is quantized already: choose a float model to quantize one.")]
+      : [],
+  );
+  const isFloat = model.state === "float";
+  dataSection.hidden = settingsSection.hidden = !isFloat;
+  resultSection.hidden = true;
+  files = undefined;
+  runStatus.textContent = "";
+  stop.hidden = progress.hidden = true;
+  tell(runError, null);
+  if (isFloat) {
+    showData();
+    showSettings(model);
+  }
+}
+
+function showTensors(tensors: OpenedTensors): void {
+  shown++;
+  opened = undefined;
+  dataSection.hidden = settingsSection.hidden = resultSection.hidden = true;
+  modelView.replaceChildren(
+    h(
+      "p",
+      {},
+      h("strong", {}, tensors.name),
+      ` (${tensors.format}, ${bytesText(tensors.bytes)}) holds ${
+        counted(tensors.tensors, "tensor")
+      } and no graph. This is what its tensors look like; say how they are wired.`,
+    ),
+    architectureEditor(
+      tensors.draft,
+      choices!.kinds,
+      (architecture, error) => open({ architecture }, error),
+    ),
+  );
+}
+
+/** @param error Where it is said why a model cannot be opened. */
+async function open(options: OpenOptions, error: HTMLElement = modelError): Promise<void> {
+  const own = ++opening;
+  tell(modelError, null);
+  status.textContent = "Reading …";
+  byId("import-options").hidden = true;
+  try {
+    choices ??= await worker().call("choices", undefined);
+    const result = await worker().call("open", { files: given, options });
+    if (own !== opening) return;
+    status.textContent = "";
+    if (result.state === "tensors") showTensors(result);
+    else showModel(result);
+  } catch (cause) {
+    if (own !== opening) return;
+    status.textContent = "";
+    tell(error, cause);
+    byId("import-options").hidden = !given.some(({ name }) => HAS_LAYERS.test(name));
+  }
+}
+
+async function openFiles(list: Iterable<File>): Promise<void> {
+  const read_ = await read(list);
+  if (read_.length === 0) return;
+  // Shards that come behind their model.json.
+  const isMore = read_.every(({ name }) => /^group\d+-shard|\.bin$/.test(name)) &&
+    given.some(({ name }) => name.endsWith(".json"));
+  given = isMore ? [...given, ...read_] : read_;
+  await open({});
+}
+
+async function openSample(sample: Sample): Promise<void> {
+  const own = ++opening;
+  tell(modelError, null);
+  status.textContent = `Loading ${sample.title} …`;
+  try {
+    const all = await loadFiles(`samples/${sample.id}`);
+    if (own !== opening) return;
+    const part = (name: string) => {
+      const bytes = all.get(name);
+      return bytes === undefined ? undefined : { name, bytes };
+    };
+    const data = Object.values(SAMPLE_DATA);
+    given = [...all].filter(([name]) => !data.includes(name as never))
+      .map(([name, bytes]) => ({ name, bytes }));
+    await open(sample.architecture === undefined ? {} : { architecture: sample.architecture });
+    // Another model may have been opened meanwhile.
+    if (opening !== own + 1 || opened === undefined || modelError.textContent !== "") return;
+    const text = (name: string) => new TextDecoder().decode(all.get(name));
+    for (const role of ["calibration", "test"] as const) {
+      if ("tensors" in sample.data) {
+        const file = part(SAMPLE_DATA[role])!;
+        await take(role, () =>
+          worker().call("takeData", {
+            role,
+            file: { ...file, name: `${sample.id}.${role}.safetensors` },
+          }));
+      } else {
+        const vocabulary = text(SAMPLE_DATA.vocabulary);
+        await take(
+          role,
+          () => worker().call("takeText", { role, text: text(SAMPLE_DATA[role]), vocabulary }),
+        );
+      }
+    }
+  } catch (error) {
+    if (own !== opening) return;
+    status.textContent = "";
+    tell(modelError, error);
+  }
+}
+
+const taken: { calibration: HTMLElement; test: HTMLElement } = {
+  calibration: byId("calibration-taken"),
+  test: byId("test-taken"),
+};
+
+/** Whether there is calibration data. */
+let calibrated = false;
+
+function updateStart(): void {
+  start.disabled = !calibrated;
+  byId("start-hint").hidden = calibrated;
+}
+
+function showData(): void {
+  calibrated = false;
+  taken.calibration.textContent = "none yet";
+  taken.test.textContent = "none: calibration data will be measured on";
+  tell(dataError, null);
+  byId("text-data").hidden = opened!.input.vocabulary === 0;
+  byId("data-form").textContent = `The model takes ${inputText(opened!)}. An array is ${
+    opened!.input.vocabulary > 0
+      ? "[sequences, steps] of ids; a line of CSV or JSON is a sequence"
+      : `[sequences, steps, ${
+        opened!.input.size
+      }]; a row of CSV is a step, a column "sequence" tells sequences apart`
+  }.`;
+  updateStart();
+}
+
+async function take(role: "calibration" | "test", ask: () => Promise<TakenData>): Promise<void> {
+  tell(dataError, null);
+  try {
+    const { name, sequences, steps, labelled } = await ask();
+    taken[role].textContent = `${name}: ${counted(sequences, "sequence")}, ${
+      counted(steps, "step")
+    }${labelled ? ", with labels" : ""}`;
+    if (role === "calibration") calibrated = true;
+    updateStart();
+  } catch (error) {
+    tell(dataError, error);
+  }
+}
+
+async function takeFile(role: "calibration" | "test", list: Iterable<File>): Promise<void> {
+  const [file] = await read(list);
+  if (file !== undefined) await take(role, () => worker().call("takeData", { role, file }));
+}
+
+function showSettings(model: OpenedModel): void {
+  const { presets, recommended, slots } = choices!;
+  const preset = select("Preset", presets.map((name) => [name, PRESETS[name] ?? name]), {
+    id: "preset",
+  });
+  preset.value = recommended;
+  const modules = model.modules.map(({ name, kind }) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, name, h("small", {}, ` ${kind}`)),
+      h(
+        "td",
+        {},
+        select(`Integers of ${name}`, [
+          ["", "as chosen above"],
+          ["float32", "float32"],
+          ...presets.map((each) => [each, each] as const),
+        ], { "data-module": name }),
+      ),
+    )
+  );
+  const parts = slots.filter((slot) => slot in SLOTS).map((slot) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, SLOTS[slot]!),
+      h(
+        "td",
+        {},
+        select(`Integers of the ${SLOTS[slot]}`, [
+          ["", "as the preset says"],
+          ["8", "8 bits"],
+          ["16", "16 bits"],
+        ], { "data-slot": slot }),
+      ),
+    )
+  );
+  settings.replaceChildren(h(
+    "div",
+    {},
+    h("p", {}, h("label", { for: "preset" }, "Preset "), preset),
+    model.recurrent
+      ? h(
+        "p",
+        {},
+        h("input", { type: "checkbox", id: "split-gates", checked: true }),
+        h("label", { for: "split-gates" }, " split gates: each gate with a scale of its own"),
+      )
+      : null,
+    h(
+      "details",
+      {},
+      h("summary", {}, "Integers by module and part"),
+      h("table", {}, h("caption", {}, "Modules"), h("tbody", {}, ...modules)),
+      model.recurrent
+        ? h("table", {}, h("caption", {}, "Parts of recurrent cells"), h("tbody", {}, ...parts))
+        : null,
+    ),
+  ));
+}
+
+/** What the person has chosen. */
+function chosen(): QuantizeChoices {
+  const all = (attribute: string) =>
+    [...settings.querySelectorAll<HTMLSelectElement>(`[data-${attribute}]`)]
+      .filter(({ value }) => value !== "")
+      .map((each) => [each.dataset[attribute]!, each.value] as const);
+  return {
+    preset: byId<HTMLSelectElement>("preset").value,
+    splitGates: settings.querySelector<HTMLInputElement>("#split-gates")?.checked ?? false,
+    modules: Object.fromEntries(
+      all("module").map(([name, value]) => [name, value === "float32" ? null : value]),
+    ),
+    parts: Object.fromEntries(all("slot").map(([slot, bits]) => [slot, Number(bits) as 8 | 16])),
+  };
+}
+
+const STAGES: Readonly<Record<string, string>> = {
+  calibrate: "Calibrating",
+  convert: "Converting weights",
+  compare: "Comparing with the float model",
+  parts: "Measuring each part",
+  speed: "Measuring speed",
+};
+
+async function run(): Promise<void> {
+  const own = shown;
+  start.disabled = true;
+  stop.hidden = progress.hidden = false;
+  progress.removeAttribute("value");
+  tell(runError, null);
+  const from = performance.now();
+  try {
+    const made = await worker().call("quantize", chosen(), ({ stage, done, total }) => {
+      runStatus.textContent = `${STAGES[stage] ?? stage}: ${
+        total === undefined || total === 1 ? "…" : `${done} of ${total}`
+      }`;
+      if (total === undefined || total === 1) progress.removeAttribute("value");
+      else progress.value = done / total;
+    });
+    const ready = await worker().call("files", undefined);
+    if (own !== shown) return;
+    files = ready;
+    runStatus.textContent = `Done in ${((performance.now() - from) / 1000).toFixed(1)} s.`;
+    resultSection.hidden = false;
+    byId("report").replaceChildren(showReport(made));
+    showDownloads();
+    byId("result-heading").focus();
+  } catch (error) {
+    if (own !== shown) return;
+    runStatus.textContent = "";
+    tell(runError, error);
+  } finally {
+    if (own === shown) {
+      stop.hidden = progress.hidden = true;
+      updateStart();
+    }
+  }
+}
+
+/** The name of the model's file without its ending. */
+function baseName(): string {
+  return opened!.name.replace(/\.[^.]*$/, "") || "model";
+}
+
+function download(name: string, contents: BlobPart): void {
+  const url = URL.createObjectURL(new Blob([contents]));
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+function showDownloads(): void {
+  const base = baseName();
+  const program = `${base}.bin`;
+  const button = (text: string, name: string, contents: BlobPart) =>
+    h("button", { type: "button", onclick: () => download(name, contents) }, text);
+  const { model, program: bytes, architecture } = files!;
+  byId("downloads").replaceChildren(
+    button(`Program, ${bytesText(bytes.length)}`, program, bytes as Uint8Array<ArrayBuffer>),
+    button(
+      `Model file, ${bytesText(model.length)}`,
+      `${base}.int8.safetensors`,
+      model as Uint8Array<ArrayBuffer>,
+    ),
+    button("Architecture", `${base}.architecture.json`, architecture),
+  );
+  const code = h("code", {});
+  const platform = byId<HTMLSelectElement>("platform");
+  const show = () =>
+    code.textContent = snippet(platform.value, { file: program, ...files!.snippet });
+  platform.onchange = show;
+  show();
+  byId("snippet").replaceChildren(code);
+}
+
+/** Files that are dropped onto an element, and files chosen by an input in it. */
+function takesFiles(element: HTMLElement, onFiles: (files: Iterable<File>) => void): void {
+  const input = element.querySelector("input")!;
+  input.addEventListener("change", () => {
+    onFiles([...input.files ?? []]);
+    // The same file may be chosen again, after it was changed.
+    input.value = "";
+  });
+  element.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    element.classList.add("dragging");
+  });
+  element.addEventListener("dragleave", () => element.classList.remove("dragging"));
+  element.addEventListener("drop", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    element.classList.remove("dragging");
+    onFiles([...event.dataTransfer?.files ?? []]);
+  });
+}
+
+/** Makes the workbench work. */
+export function startWorkbench(): void {
+  byId<HTMLInputElement>("model-file").accept = MODEL_TYPES;
+  takesFiles(byId("model-drop"), openFiles);
+  for (const role of ["calibration", "test"] as const) {
+    byId<HTMLInputElement>(`${role}-file`).accept = DATA_TYPES;
+    takesFiles(byId(`${role}-drop`), (list) => takeFile(role, list));
+  }
+  byId("samples").append(...SAMPLES.map((sample) =>
+    h(
+      "li",
+      {},
+      h("button", { type: "button", onclick: () => openSample(sample) }, sample.title),
+      h("span", {}, `${sample.about}. `, h("small", {}, `${sample.format}; ${sample.license}`)),
+    )
+  ));
+  byId("import-options").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const cut = byId<HTMLInputElement>("cut").value.trim();
+    const masking = byId<HTMLInputElement>("masking").checked;
+    open({ ...cut !== "" && { cut }, ...masking && { masking: "lengths" } });
+  });
+  byId("generate").addEventListener("click", async () => {
+    await take("calibration", () => worker().call("generate", GENERATED));
+    if (dataError.textContent !== "") return;
+    taken.calibration.textContent +=
+      ". Random numbers show that the model runs, not what it loses: ranges, and so accuracy, " +
+      "are those of noise. Use real data before you trust it.";
+    taken.test.textContent = "generated too";
+  });
+  byId("take-text").addEventListener("click", async () => {
+    const [vocabulary] = await read(byId<HTMLInputElement>("vocabulary").files ?? []);
+    await take("calibration", () => {
+      if (vocabulary === undefined) {
+        throw new Error(
+          "Choose the vocabulary's file: JSON, an object of ids by token, or a list.",
+        );
+      }
+      return worker().call("takeText", {
+        role: "calibration",
+        text: byId<HTMLTextAreaElement>("own-text").value,
+        vocabulary: new TextDecoder().decode(vocabulary.bytes),
+      });
+    });
+  });
+  byId("platform").append(...PLATFORMS.map((name) => h("option", { value: name }, name)));
+  start.addEventListener("click", run);
+  stop.addEventListener("click", () => worker().call("stop", undefined));
+  byId("copy").addEventListener("click", async () => {
+    const status = byId("copied");
+    try {
+      await navigator.clipboard.writeText(byId("snippet").textContent!);
+      status.textContent = "Copied.";
+    } catch {
+      status.textContent = "The browser forbids it: select the text and copy it.";
+    }
+  });
+}

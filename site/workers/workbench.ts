@@ -1,0 +1,674 @@
+/**
+ * The workbench's work: opens models and data, quantizes, measures and writes files, off the page's
+ * own thread. It holds one model at a time; a call that fails leaves what was there.
+ *
+ * @module
+ */
+import {
+  type Architecture,
+  architectureOf,
+  compileModel,
+  convertToReference,
+  draftArchitecture,
+  Generator,
+  getPreset,
+  MinMaxObserver,
+  type ObservedModel,
+  type PartObservers,
+  PRESET_NAMES,
+  type QConfig,
+  QConfigMapping,
+  quantize,
+  type QuantizedModel,
+  recognizeModules,
+  RECOMMENDED_PRESET,
+  reportParts,
+  saveFloatModel,
+  saveModel,
+  type Session,
+} from "@splitgate/splitgate";
+import { readTorch } from "@splitgate/splitgate/import/torch";
+import { shardPaths } from "@splitgate/splitgate/import/tfjs";
+import * as conv from "@splitgate/splitgate/runtime/conv";
+import * as gru from "@splitgate/splitgate/runtime/gru";
+import * as joins from "@splitgate/splitgate/runtime/joins";
+import * as norm from "@splitgate/splitgate/runtime/norm";
+import * as softmax from "@splitgate/splitgate/runtime/softmax";
+import { simdKernels } from "@splitgate/splitgate/simd";
+import { PART_SLOTS } from "../../src/cells/names.ts";
+import { type DataSet, type InputShape, parseData, type Sequence } from "../../src/cli/data.ts";
+import {
+  floatModel,
+  floatRunnable,
+  type FloatSource,
+  type Format,
+  formatOf,
+  type ModelFile,
+  quantizedRunnable,
+  type Runnable,
+  runnable,
+} from "../../src/cli/models.ts";
+import { parseSafetensors } from "../../src/io/safetensors.ts";
+import { flatten, Graph } from "../../src/modules/graph.ts";
+import { KIND_NAMES } from "../../src/modules/kinds.ts";
+import { serve } from "../calls.ts";
+import type { SnippetModel } from "../snippets.ts";
+
+/** A file of the person's. */
+export interface GivenFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** How a file is imported, where that is not clear of itself. */
+export interface OpenOptions {
+  readonly architecture?: string;
+  readonly cut?: string;
+  readonly masking?: "lengths";
+}
+
+/** A module of the model, for the page. */
+export interface ShownModule {
+  readonly name: string;
+  readonly kind: string;
+  readonly reads: readonly string[];
+}
+
+/** A model that was opened. */
+export interface OpenedModel {
+  readonly state: "float" | "quantized";
+  readonly name: string;
+  readonly format: Format;
+  readonly bytes: number;
+  readonly input: InputShape;
+  readonly outputs: readonly { readonly name: string; readonly size: number; time: boolean }[];
+  readonly modules: readonly ShownModule[];
+  readonly notes: readonly string[];
+  /** Whether a part of a cell can be given a dtype. */
+  readonly recurrent: boolean;
+}
+
+/** A file of tensors, which lacks a graph. */
+export interface OpenedTensors {
+  readonly state: "tensors";
+  readonly name: string;
+  readonly format: Format;
+  readonly bytes: number;
+  readonly tensors: number;
+  readonly recognized: readonly { readonly path: string; readonly what: string }[];
+  readonly draft: Architecture;
+}
+
+/** Data that was taken. */
+export interface TakenData {
+  readonly name: string;
+  readonly sequences: number;
+  readonly steps: number;
+  readonly labelled: boolean;
+}
+
+/** What is made of the model. */
+export interface QuantizeChoices {
+  readonly preset: string;
+  readonly splitGates: boolean;
+  /** Modules by name: a preset, or null for float32. */
+  readonly modules: Readonly<Record<string, string | null>>;
+  /** Slots of cells: bits of what the part gives, 0 for float32. */
+  readonly parts: Readonly<Record<string, 0 | 8 | 16>>;
+}
+
+/** How far work is. */
+export interface WorkProgress {
+  readonly stage: string;
+  readonly done: number;
+  readonly total: number | undefined;
+}
+
+/** A part's loss. */
+export interface ShownPart {
+  readonly name: string;
+  readonly dtype: string;
+  readonly min: number;
+  readonly max: number;
+  readonly rangeMin: number;
+  readonly rangeMax: number;
+  readonly values: number;
+  readonly saturated: number;
+  readonly sqnr: number;
+}
+
+/** What became of the model. */
+export interface Made {
+  readonly warnings: readonly string[];
+  readonly bytes: { readonly float: number; readonly model: number; readonly program: number };
+  /** Data that the rest was measured on. */
+  readonly measuredOn: "test" | "calibration";
+  readonly sequences: number;
+  readonly steps: number;
+  readonly outputs: readonly {
+    readonly name: string;
+    /** In dB; null where nothing differs. */
+    readonly sqnr: number | null;
+    readonly maxDifference: number;
+    readonly sameLargest: number | null;
+  }[];
+  readonly accuracy: { readonly float: number; readonly int8: number } | null;
+  readonly parts: readonly ShownPart[];
+  /** Microseconds a step. */
+  readonly speed: { readonly float: number; readonly portable: number; simd: number | null };
+}
+
+/** Files that can be kept. */
+export interface MadeFiles {
+  readonly model: Uint8Array;
+  readonly program: Uint8Array;
+  readonly architecture: string;
+  /** What a program that runs it has to know. */
+  readonly snippet: Omit<SnippetModel, "file">;
+}
+
+/** What is known at present. */
+interface Opened {
+  readonly file: ModelFile;
+  readonly source: FloatSource;
+  readonly float: Runnable;
+}
+
+let opened: Opened | undefined;
+const data: Partial<Record<"calibration" | "test", DataSet>> = {};
+let made: { model: QuantizedModel; observed: ObservedModel; files: MadeFiles } | undefined;
+let stop: AbortController | undefined;
+
+const MODEL_JSON = /\.json$/i;
+
+/** The file that is the model, among those that were dropped together. */
+function mainFile(files: readonly GivenFile[]): GivenFile {
+  const [first] = files;
+  return files.find(({ name }) => MODEL_JSON.test(name)) ?? first!;
+}
+
+function modelFile(files: readonly GivenFile[]): ModelFile {
+  const { name, bytes } = mainFile(files);
+  return {
+    path: name,
+    bytes,
+    format: formatOf(name, bytes),
+    beside(wanted) {
+      const base = wanted.slice(wanted.lastIndexOf("/") + 1);
+      const found = files.find((each) => each.name === base);
+      if (found !== undefined) return Promise.resolve(found.bytes);
+      return Promise.reject(
+        new RangeError(`${name}: ${base} belongs to it; choose or drop both together`),
+      );
+    },
+  };
+}
+
+function describeTensors(file: ModelFile): OpenedTensors {
+  const { path, format, bytes } = file;
+  const tensors = format === "torch" ? readTorch(bytes).tensors : parseSafetensors(bytes).tensors;
+  return {
+    state: "tensors",
+    name: path,
+    format,
+    bytes: bytes.length,
+    tensors: tensors.size,
+    recognized: recognizeModules(tensors).map(({ path, what, tensors }) => ({
+      path: path || tensors.join(", "),
+      what,
+    })),
+    draft: draftArchitecture(tensors),
+  };
+}
+
+function modulesOf(model: Runnable["model"]): ShownModule[] {
+  if ("data" in model) {
+    return model.data.nodes.map(({ name, program }) => ({ name, kind: program.kind, reads: [] }));
+  }
+  const { modules, topology } = model instanceof Graph ? flatten(model) : model;
+  return [...modules].map(([name, { kind }]) => ({
+    name,
+    kind,
+    reads: topology.inputs.get(name)!,
+  }));
+}
+
+function describe(model: Runnable, state: OpenedModel["state"]): OpenedModel {
+  const { path, format, bytes, input, outputs, notes } = model;
+  const modules = modulesOf(model.model);
+  return {
+    state,
+    name: path,
+    format,
+    bytes,
+    input,
+    outputs: outputs.map(({ name, size, time }) => ({ name, size, time })),
+    modules,
+    notes,
+    recurrent: modules.some(({ kind }) => /LSTM|GRU/.test(kind)),
+  };
+}
+
+/** Random sequences: ids uniform, values normal of mean 0 and variance 1. */
+function generated({ size, vocabulary }: InputShape, count: number, steps: number): Sequence[] {
+  const random = new Generator(1);
+  return Array.from({ length: count }, () => {
+    const values = new Float32Array(steps * size);
+    if (vocabulary === 0) {
+      random.normal(values);
+      return values;
+    }
+    random.uniform(values, 0, vocabulary);
+    return Int32Array.from(values, (value) => Math.min(Math.floor(value), vocabulary - 1));
+  });
+}
+
+/** Sequences of lines of text by a vocabulary: an object of ids, or of `dic`, or a list. */
+function textSequences(text: string, vocabularyJson: string, vocabulary: number): Sequence[] {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(vocabularyJson);
+  } catch {
+    throw new RangeError(
+      "vocabulary: expected JSON, an object of ids by token or a list of tokens",
+    );
+  }
+  const table = (parsed as { dic?: unknown } | null)?.dic ?? parsed;
+  const entries: [string, number][] = Array.isArray(table)
+    ? table.map((token, id) => [String(token), id])
+    : Object.entries(Object(table)).map(([token, id]) => [token, Number(id)]);
+  const ids = new Map(entries);
+  const unknown =
+    ["<unk>", "[UNK]", "UNK"].map((name) => ids.get(name)).find((id) => id !== undefined) ??
+      vocabulary - 1;
+  for (const [token, id] of entries) {
+    if (!Number.isInteger(id) || id < 0 || id >= vocabulary) {
+      throw new RangeError(
+        `vocabulary: expected ids in 0..${vocabulary - 1}, got ${id} for "${token}"`,
+      );
+    }
+  }
+  const words = entries.filter(([token]) => [...token].length > 1).length > entries.length / 2;
+  const sequences = text.split("\n").map((line) => line.trim()).filter((line) => line !== "")
+    .map((line) =>
+      Int32Array.from(words ? line.split(/\s+/) : [...line], (token) => ids.get(token) ?? unknown)
+    );
+  if (sequences.length === 0) throw new RangeError("text: expected a line or more, got none");
+  return sequences;
+}
+
+function stepsOf(sequences: readonly Sequence[], { size }: InputShape): number {
+  return sequences.reduce((sum, { length }) => sum + length / size, 0);
+}
+
+function inputOf(): InputShape {
+  if (opened === undefined) throw new RangeError("Choose a float model first.");
+  return opened.float.input;
+}
+
+/** The observer of a part that was given bits. */
+function observerOf(bits: 0 | 8 | 16) {
+  if (bits === 0) return null;
+  return bits === 8 ? MinMaxObserver.withArgs({ dtype: "quint8" }) : MinMaxObserver.withArgs({
+    dtype: "qint32",
+    qscheme: "perTensorSymmetric",
+    quantMin: -32768,
+    quantMax: 32767,
+  });
+}
+
+function qconfigOf({ preset, modules, parts }: QuantizeChoices): QConfigMapping {
+  const own: PartObservers = Object.fromEntries(
+    Object.entries(parts).map(([slot, bits]) => [slot, observerOf(bits)]),
+  );
+  const withParts = (name: string): QConfig => {
+    const qconfig = getPreset(name);
+    return Object.keys(own).length === 0
+      ? qconfig
+      : { ...qconfig, parts: { ...qconfig.parts, ...own } };
+  };
+  const mapping = new QConfigMapping().setGlobal(withParts(preset));
+  for (const [name, each] of Object.entries(modules)) {
+    mapping.setModuleName(name, each === null ? null : withParts(each));
+  }
+  return mapping;
+}
+
+const largest = (row: Float32Array) => row.reduce((at, value, i) => value > row[at]! ? i : at, 0);
+
+/** Milliseconds between pauses, in which calls such as that to stop are heard. */
+const PAUSE_MS = 50;
+
+function pacer(signal: AbortSignal): () => Promise<void> {
+  let since = performance.now();
+  return async () => {
+    signal.throwIfAborted();
+    if (performance.now() - since < PAUSE_MS) return;
+    await new Promise((resolve) => setTimeout(resolve));
+    since = performance.now();
+    signal.throwIfAborted();
+  };
+}
+
+/** Milliseconds that a way of running is measured for. */
+const MEASURE_MS = 150;
+
+/** Microseconds a step of one sequence. */
+function microsOf(run: () => void, steps: number): number {
+  run();
+  const from = performance.now();
+  let passes = 0;
+  do {
+    run();
+    passes++;
+  } while (performance.now() - from < MEASURE_MS);
+  return (performance.now() - from) * 1000 / (passes * steps);
+}
+
+async function speedOf(model: QuantizedModel, float: Runnable, sequence: Sequence) {
+  const { size } = float.input;
+  const steps = sequence.length / size;
+  const session = (kernels?: Awaited<ReturnType<typeof simdKernels>>): () => void => {
+    const own: Session = model.createSession({ maxSteps: steps, kernels });
+    const outputs = model.outputs.map(({ name, size, time }) =>
+      [name, new Float32Array((time ? own.outputSteps(steps, name) : 1) * size)] as const
+    );
+    const output = outputs.length === 1 ? outputs[0]![1] : Object.fromEntries(outputs);
+    return () => {
+      own.reset();
+      own.run(sequence, output);
+    };
+  };
+  let simd: number | null = null;
+  try {
+    simd = microsOf(session(await simdKernels()), steps);
+  } catch (error) {
+    if ((error as Error).name !== "SimdUnavailableError") throw error;
+  }
+  return {
+    float: microsOf(() => float.run(sequence), steps),
+    portable: microsOf(session(), steps),
+    simd,
+  };
+}
+
+/** Sequences that parts are measured on: each step of theirs takes a hundred times a session's. */
+const PART_SEQUENCES = 4;
+
+async function measure(
+  { file, source, float }: Opened,
+  model: QuantizedModel,
+  observed: ObservedModel,
+  warnings: readonly string[],
+  { signal, progress }: { signal: AbortSignal; progress: (value: WorkProgress) => void },
+): Promise<Made> {
+  const measuredOn = data.test === undefined ? "calibration" : "test";
+  const { sequences, labels } = data[measuredOn]!;
+  const int8 = quantizedRunnable({ ...file, format: "int8" }, model);
+  const pause = pacer(signal);
+  const sums = float.outputs.map(({ name, size }) => ({
+    name,
+    size,
+    signal: 0,
+    noise: 0,
+    maxDifference: 0,
+    rows: 0,
+    same: 0,
+  }));
+  const right = { float: 0, int8: 0, rows: 0 };
+  for (const [i, sequence] of sequences.entries()) {
+    progress({ stage: "compare", done: i, total: sequences.length });
+    await pause();
+    const exact = [...float.run(sequence).values()];
+    const got = [...int8.run(sequence).values()];
+    sums.forEach((sum, o) => {
+      const [a, b] = [exact[o]!, got[o]!];
+      for (let at = 0; at < a.length; at += sum.size) {
+        const [x, y] = [a, b].map((each) => largest(each.subarray(at, at + sum.size)));
+        sum.rows++;
+        if (x === y) sum.same++;
+        if (o === 0 && labels !== null && right.rows < labels.data.length) {
+          const label = labels.data[right.rows++];
+          if (x === label) right.float++;
+          if (y === label) right.int8++;
+        }
+      }
+      a.forEach((value, k) => {
+        const difference = Math.abs(value - b[k]!);
+        sum.signal += value ** 2;
+        sum.noise += difference ** 2;
+        sum.maxDifference = Math.max(sum.maxDifference, difference);
+      });
+    });
+  }
+  progress({ stage: "parts", done: 0, total: 1 });
+  await pause();
+  let parts: ShownPart[] = [];
+  try {
+    convertToReference(observed);
+    parts = reportParts(observed, sequences.slice(0, PART_SEQUENCES)).parts.map((part) => ({
+      name: part.name,
+      dtype: part.dtype,
+      min: part.min,
+      max: part.max,
+      rangeMin: part.scale * (part.quantMin - part.zeroPoint),
+      rangeMax: part.scale * (part.quantMax - part.zeroPoint),
+      values: part.values,
+      saturated: part.saturated,
+      sqnr: part.sqnr,
+    }));
+  } catch (error) {
+    // A model of a dynamic module has no reference graph.
+    if (!(error instanceof RangeError)) throw error;
+  }
+  progress({ stage: "speed", done: 0, total: 1 });
+  await pause();
+  const longest = sequences.reduce((a, b) => b.length > a.length ? b : a);
+  const labelled = labels !== null && float.outputs[0]!.size > 1 && right.rows > 0;
+  return {
+    warnings,
+    bytes: {
+      float: saveFloatModel(source.model).length,
+      model: made!.files.model.length,
+      program: made!.files.program.length,
+    },
+    measuredOn,
+    sequences: sequences.length,
+    steps: stepsOf(sequences, float.input),
+    outputs: sums.map(({ name, size, signal, noise, maxDifference, rows, same }) => ({
+      name,
+      sqnr: noise === 0 ? null : 10 * Math.log10(signal / noise),
+      maxDifference,
+      sameLargest: size === 1 ? null : same / rows,
+    })),
+    accuracy: labelled ? { float: right.float / right.rows, int8: right.int8 / right.rows } : null,
+    parts,
+    speed: await speedOf(model, float, longest),
+  };
+}
+
+/** Entries whose kinds `./runtime` does not have of itself. */
+const ENTRIES = {
+  "runtime/conv": conv,
+  "runtime/gru": gru,
+  "runtime/joins": joins,
+  "runtime/norm": norm,
+  "runtime/softmax": softmax,
+};
+
+/** What a program has to import for a model's kinds, and from where. */
+function kindsOf(model: QuantizedModel): [name: string, entry: string][] {
+  const kinds = new Set(model.lower().data.nodes.map(({ program }) => program.kind));
+  return Object.entries(ENTRIES).flatMap(([entry, exported]) =>
+    Object.entries(exported).flatMap(([name, { kind }]): [string, string][] =>
+      kinds.has(kind) ? [[name, entry]] : []
+    )
+  );
+}
+
+/** Puts another model in the place of the one that is open. */
+function replaceBy(next: Opened | undefined): void {
+  stop?.abort(new Error("Another model was opened."));
+  opened = next;
+  made = undefined;
+  delete data.calibration;
+  delete data.test;
+}
+
+async function openModel(
+  files: readonly GivenFile[],
+  options: OpenOptions,
+): Promise<OpenedModel | OpenedTensors> {
+  const file = modelFile(files);
+  const { architecture } = options;
+  const { format } = file;
+  if ((format === "torch" || format === "safetensors") && architecture === undefined) {
+    return describeTensors(file);
+  }
+  if (format === "int8" || format === "program") {
+    const model = await runnable(file);
+    replaceBy(undefined);
+    return describe(model, "quantized");
+  }
+  if (format === "tfjs") shardPaths(JSON.parse(new TextDecoder().decode(file.bytes)));
+  const source = await floatModel(file, options);
+  const float = floatRunnable(file, source);
+  replaceBy({ file, source, float });
+  return describe(float, "float");
+}
+
+const methods = {
+  /** What can be chosen. */
+  choices(): {
+    presets: readonly string[];
+    recommended: string;
+    kinds: readonly string[];
+    slots: readonly string[];
+  } {
+    return {
+      presets: PRESET_NAMES,
+      recommended: RECOMMENDED_PRESET,
+      kinds: ["Graph", "Sequential", ...KIND_NAMES],
+      slots: PART_SLOTS,
+    };
+  },
+
+  /** Opens a model, in place of the one before. */
+  async open(
+    { files, options }: { readonly files: readonly GivenFile[]; readonly options: OpenOptions },
+  ): Promise<OpenedModel | OpenedTensors> {
+    const { name } = mainFile(files);
+    try {
+      return await openModel(files, options);
+    } catch (error) {
+      if (error instanceof SyntaxError) {
+        throw new RangeError(`${name}: expected a model, got a text that is no JSON`);
+      }
+      // Readers call what they are given bytes.
+      const { message } = error as Error;
+      throw new RangeError(message.replace(/^bytes: /, `${name}: `), { cause: error });
+    }
+  },
+
+  /** Takes data of a file. */
+  takeData(
+    { role, file }: { readonly role: "calibration" | "test"; readonly file: GivenFile },
+  ): TakenData {
+    const taken = parseData(file.name, file.bytes, inputOf());
+    return keep(role, file.name, taken);
+  },
+
+  /** Takes lines of text. */
+  takeText(
+    { role, text, vocabulary }: {
+      readonly role: "calibration" | "test";
+      readonly text: string;
+      readonly vocabulary: string;
+    },
+  ): TakenData {
+    const sequences = textSequences(text, vocabulary, inputOf().vocabulary);
+    return keep(role, "text", { sequences, labels: null });
+  },
+
+  /** Takes random numbers. */
+  generate({ count, steps }: { readonly count: number; readonly steps: number }): TakenData {
+    const all = generated(inputOf(), 2 * count, steps);
+    keep("test", "generated", { sequences: all.slice(count), labels: null });
+    return keep("calibration", "generated", { sequences: all.slice(0, count), labels: null });
+  },
+
+  /** Quantizes and measures. */
+  async quantize(
+    choices: QuantizeChoices,
+    progress: (value: WorkProgress) => void,
+  ): Promise<Made> {
+    const calibration = data.calibration?.sequences;
+    if (opened === undefined || calibration === undefined) {
+      throw new RangeError("Choose a model and calibration data first.");
+    }
+    stop?.abort(new Error("Begun anew."));
+    const own = stop = new AbortController();
+    const { signal } = own;
+    // Of the model that is being quantized: another one may be opened meanwhile.
+    const from = opened;
+    // A message for each unit of work would take longer than the work.
+    let told = 0;
+    const paced = (value: WorkProgress) => {
+      const now = performance.now();
+      if (now - told < PAUSE_MS && value.done !== value.total) return;
+      told = now;
+      progress(value);
+    };
+    const { model, observed, warnings } = await quantize(from.source.model, [...calibration], {
+      qconfig: qconfigOf(choices),
+      splitGates: choices.splitGates,
+      signal,
+      onProgress: paced,
+    });
+    made = {
+      model,
+      observed,
+      files: {
+        model: saveModel(model),
+        program: compileModel(model),
+        architecture: `${JSON.stringify(architectureOf(from.source.model), null, 2)}\n`,
+        snippet: {
+          inputSize: model.inputSize,
+          outputSize: model.outputSize,
+          tokens: model.vocabulary > 0,
+          time: model.outputs[0]!.time,
+          kinds: kindsOf(model),
+        },
+      },
+    };
+    const words = warnings.map(({ message }) => message);
+    return await measure(from, model, observed, words, { signal, progress: paced });
+  },
+
+  /** Ends what is being done. */
+  stop(): void {
+    stop?.abort(new Error("Stopped."));
+  },
+
+  /** The files of what was made. */
+  files(): MadeFiles {
+    if (made === undefined) throw new RangeError("Quantize a model first.");
+    return made.files;
+  },
+};
+
+function keep(role: "calibration" | "test", name: string, taken: DataSet): TakenData {
+  data[role] = taken;
+  const { sequences, labels } = taken;
+  return {
+    name,
+    sequences: sequences.length,
+    steps: stepsOf(sequences, inputOf()),
+    labelled: labels !== null,
+  };
+}
+
+/** What the page calls. */
+export type WorkbenchMethods = typeof methods;
+
+serve(methods);
