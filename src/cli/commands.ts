@@ -45,9 +45,10 @@ import {
   runAll,
   type Runnable,
   runnable,
+  withPath,
 } from "./models.ts";
 import { readData, readModelFile } from "./read.ts";
-import { usedSequences } from "./skip.ts";
+import { usedSequences, usedSteps } from "./skip.ts";
 
 /** Values of a command's options. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
@@ -221,7 +222,7 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
   if (format === "torch" || format === "safetensors") {
     const key = text(flags, "key");
     const torch = format === "torch"
-      ? readTorch(bytes, key === undefined ? {} : { key })
+      ? withPath(path!, () => readTorch(bytes, key === undefined ? {} : { key }))
       : undefined;
     const tensors = torch?.tensors ?? parseSafetensors(bytes).tensors;
     const more = torch === undefined
@@ -388,31 +389,58 @@ function agreementTable(rows: readonly Agreement[]): string {
   ]);
 }
 
-/** Share of rows whose largest value is the label; null where labels are no classes of rows. */
-function accuracyOf(results: Results, labels: DataSet["labels"]): number | null {
-  if (labels === null || results.size === 1) return null;
-  const rows = [...rowsOf(results)];
-  if (labels.data.length !== rows.length) return null;
-  const right = rows.filter((row, i) => largest(row) === labels.data[i]).length;
-  return right / rows.length;
+/**
+ * Labels by sequence, as an output has rows; null where they are something else: of another number
+ * of rows, or no classes where a row has several values.
+ */
+function labelsOf({ time, size, rows }: Results, labels: ArrayLike<number>): number[][] | null {
+  // Batch first: shorter sequences have labels of padding behind their own.
+  const each = labels.length / rows.length;
+  const counts = rows.map(({ length }) => length / size);
+  const fits = Number.isInteger(each) && (time || each === 1);
+  if (!fits || counts.some((count) => count > each)) return null;
+  const own = counts.map((count, b): number[] =>
+    Array.prototype.slice.call(labels, b * each, b * each + count)
+  );
+  const isClass = (label: number) => Number.isInteger(label) && label >= 0 && label < size;
+  return size === 1 || own.flat().every(isClass) ? own : null;
 }
 
-/**
- * Labels by sequence, as the first output has rows; null where `y` is something else: of another
- * number of rows, or no classes where a row has several values.
- */
-function labelsOf({ size, rows }: Results, labels: DataSet["labels"]): number[][] | null {
+/** Share of rows whose largest value is the label; null where there are no labels of rows. */
+function accuracyOf(results: Results, { labels }: DataSet, labelsPath?: string): number | null {
   if (labels === null) return null;
-  const { data } = labels;
-  const counts = rows.map(({ length }) => length / size);
-  // Batch first: shorter sequences have labels of padding behind their own.
-  const each = data.length / rows.length;
-  if (!Number.isInteger(each) || each !== Math.max(...counts)) return null;
-  const own = counts.map((count, b) =>
-    Array.from({ length: count }, (_, i) => data[b * each + i]!)
-  );
-  const isClass = (label: number) => Number.isInteger(label) && label < size;
-  return size === 1 || own.flat().every(isClass) ? own : null;
+  const own = labelsOf(results, labels.data);
+  if (own === null) {
+    // `y` of a data file can be values, too.
+    if (labelsPath === undefined) return null;
+    const rows = results.rows.reduce((sum, { length }) => sum + length / results.size, 0);
+    throw new CommandError(
+      `${labelsPath}: expected the index of a class, below ${results.size}, for each of ${rows} ` +
+        `rows of results, got ${labels.data.length} values, which are not that`,
+    );
+  }
+  if (results.size === 1) return null;
+  const classes = own.flat();
+  const right = [...rowsOf(results)].filter((row, i) => largest(row) === classes[i]).length;
+  return right / classes.length;
+}
+
+/** Test data as a report takes it: steps that are skipped, and their labels, are left out. */
+function reportData(
+  { input, skipped }: Runnable,
+  first: Results,
+  { sequences, labels }: DataSet,
+): { readonly sequences: Sequence[]; readonly labels: number[][] | null } {
+  const steps = sequences.map((each, i) => usedSteps(`sequence ${i}`, each, input, skipped));
+  const own = labels === null ? null : labelsOf(first, labels.data);
+  return {
+    sequences: steps.map(({ sequence }) => sequence),
+    labels: own && own.map((each, b) => {
+      const { used } = steps[b]!;
+      if (used === null || !first.time) return each;
+      return each.filter((_, t) => used[t] !== (t === 0 ? -1 : used[t - 1]));
+    }),
+  };
 }
 
 /** Measures a report with progress. */
@@ -449,14 +477,20 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   const output = text(flags, "output")!;
   const program = text(flags, "program");
   const [calibration, test] = [text(flags, "calibration")!, text(flags, "test")];
+  const labels = text(flags, "labels");
   const qconfigPath = text(flags, "qconfig");
   const preset = text(flags, "preset");
   const report = text(flags, "report");
-  if (report !== undefined && test === undefined) {
-    throw new CommandError("--report: is made on test data: give --test DATA too");
-  }
-  const inputs = [path, calibration, test, qconfigPath, text(flags, "architecture")];
+  const inputs = [path, calibration, test, labels, qconfigPath, text(flags, "architecture")];
   checkOutputs([output, program, report], inputs);
+  if (test === undefined) {
+    if (report !== undefined) {
+      throw new CommandError("--report: is made on test data: give --test DATA too");
+    }
+    if (labels !== undefined) {
+      throw new CommandError("--labels: are those of test data: give --test DATA too");
+    }
+  }
   if (preset !== undefined && qconfigPath !== undefined) {
     throw new CommandError("--preset and --qconfig: give one of the two");
   }
@@ -465,7 +499,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   }
   const { source, float } = await openFloat(path!, flags);
   const data = await readData(calibration, float.input);
-  const tested = test === undefined ? null : await readData(test, float.input);
+  const tested = test === undefined ? null : await readData(test, float.input, labels);
   const qconfig = qconfigPath === undefined ? undefined : await readQConfig(qconfigPath);
   const sequences = usedSequences(data.sequences, float.input, float.skipped);
   const batches = batchesOf(sequences, source.model, float.input);
@@ -496,13 +530,13 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
     const [first] = [...a.values()];
     const [second] = [...b.values()];
     accuracy = {
-      float: accuracyOf(first!, tested.labels),
-      int8: accuracyOf(second!, tested.labels),
+      float: accuracyOf(first!, tested, labels),
+      int8: accuracyOf(second!, tested, labels),
     };
     if (report !== undefined) {
-      const labels = labelsOf(first!, tested.labels);
+      const { sequences, labels } = reportData(float, first!, tested);
       page = reportHTML(
-        await measureShown(host, source.model, made, tested.sequences, {
+        await measureShown(host, source.model, made, sequences, {
           title: basename(path!),
           ...labels !== null && { labels },
         }),
@@ -545,10 +579,14 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
 /** run MODEL DATA, or line by line from standard input */
 export async function runFile({ files: [path, data], flags, host }: Invocation): Promise<Report> {
   const output = text(flags, "output");
-  checkOutputs([output], [path, data]);
+  const labels = text(flags, "labels");
+  checkOutputs([output], [path, data, labels]);
   const [model] = await openRunnables([path!], flags) as [Runnable];
   if (data === undefined || data === "-") {
     if (output !== undefined) throw new CommandError("-o: standard input is answered line by line");
+    if (labels !== undefined) {
+      throw new CommandError("--labels: are those of DATA, which is needed");
+    }
     let line = 0;
     for await (const given of host.lines()) {
       line++;
@@ -558,10 +596,10 @@ export async function runFile({ files: [path, data], flags, host }: Invocation):
     }
     return { json: undefined, text: "" };
   }
-  const given = await readData(data, model.input);
+  const given = await readData(data, model.input, labels);
   const results = runShown(host, "run", model, given);
   const [[, first]] = results as unknown as [[string, Results]];
-  const accuracy = accuracyOf(first, given.labels);
+  const accuracy = accuracyOf(first, given, labels);
   if (output === undefined) {
     const lines = jsonLines(results);
     return { json: lines.map((each) => JSON.parse(each)), text: `${lines.join("\n")}\n` };
@@ -604,7 +642,7 @@ export async function graphFile({ files: [path], flags }: Invocation): Promise<R
       `${path}: the graph is that of a quantized model (\`splitgate quantize\` makes one)`,
     );
   }
-  const reference = convertToReference(loadModel(file.bytes));
+  const reference = convertToReference(withPath(path!, () => loadModel(file.bytes)));
   const drawn: Record<string, () => string> = {
     table: () => reference.toTable(),
     json: () => reference.toJSONText(),
@@ -711,7 +749,7 @@ export async function compileFile({ files: [path], flags }: Invocation): Promise
       `${path}: expected a quantized model (\`splitgate quantize\` makes one)`,
     );
   }
-  const program = compileModel(loadModel(file.bytes), {
+  const program = compileModel(withPath(path!, () => loadModel(file.bytes)), {
     ...fold !== undefined && { foldEmbedding: folds[fold]! },
     ...flags.simd === true && { kernels: await simdKernels() },
   });

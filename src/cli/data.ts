@@ -148,6 +148,35 @@ function csvSequences(name: string, text: string, input: InputShape): Sequence[]
   return [...groups].map(([id, values]) => sequenceOf(id ? `${name} ${id}` : name, values, input));
 }
 
+/** Labels of an array. */
+function labelsFrom({ data, shape }: AnyArray): NonNullable<DataSet["labels"]> {
+  return { data: Array.from<number | bigint, number>(data as never, Number), shape };
+}
+
+/** Arrays of a file by name: one alone is "". */
+function arraysOf(path: string, bytes: Uint8Array): Map<string, AnyArray> | null {
+  const start = String.fromCharCode(...bytes.subarray(0, 4));
+  if (start === "\x93NUM") return new Map([["", readNpy(path, bytes)]]);
+  if (start === "PK\x03\x04") {
+    const entries = [...unzip(bytes, (name) => name.endsWith(".npy"))];
+    return new Map(entries.map(([name, own]) => [
+      name.slice(0, -".npy".length),
+      readNpy(`${path}: ${name}`, own),
+    ]));
+  }
+  return /\.safetensors$/i.test(path) ? parseSafetensors(bytes).tensors as never : null;
+}
+
+/** Reads the bytes of a file of labels: .npy, or `y` of .npz and .safetensors. */
+export function parseLabels(path: string, bytes: Uint8Array): NonNullable<DataSet["labels"]> {
+  const arrays = arraysOf(path, bytes);
+  const found = arrays?.get("y") ?? (arrays?.size === 1 ? [...arrays.values()][0] : undefined);
+  if (found === undefined) {
+    throw new CommandError(`${path}: labels are .npy, or y of .npz and .safetensors`);
+  }
+  return labelsFrom(found);
+}
+
 function fromTensors(
   name: string,
   tensors: ReadonlyMap<string, AnyArray>,
@@ -161,16 +190,12 @@ function fromTensors(
   const y = tensors.get("y");
   return {
     sequences: sequencesOf(key, tensors.get(key)!, input, tensors.get("lengths")),
-    labels: y === undefined ? null : {
-      data: Array.from<number | bigint, number>(y.data as never, Number),
-      shape: y.shape,
-    },
+    labels: y === undefined ? null : labelsFrom(y),
   };
 }
 
 /** Reads the bytes of a data file: .npy, .npz, .safetensors, .csv, or JSON lines. */
 export function parseData(path: string, bytes: Uint8Array, input: InputShape): DataSet {
-  const start = String.fromCharCode(...bytes.subarray(0, 4));
   const named = (text: string) => {
     const sequences = /\.csv$/i.test(path)
       ? csvSequences(path, text, input)
@@ -180,21 +205,12 @@ export function parseData(path: string, bytes: Uint8Array, input: InputShape): D
     return { sequences, labels: null };
   };
   const read = (): DataSet => {
-    if (start === "\x93NUM") {
-      return { sequences: sequencesOf(path, readNpy(path, bytes), input), labels: null };
-    }
-    if (start === "PK\x03\x04") {
-      const entries = [...unzip(bytes, (name) => name.endsWith(".npy"))];
-      const arrays = entries.map(([name, own]) =>
-        [name.slice(0, -".npy".length), readNpy(`${path}: ${name}`, own)] as const
-      );
-      return fromTensors(path, new Map(arrays), input);
-    }
+    const arrays = arraysOf(path, bytes);
+    const alone = arrays?.get("");
+    if (alone !== undefined) return { sequences: sequencesOf(path, alone, input), labels: null };
+    if (arrays !== null) return fromTensors(path, arrays, input);
     if (/\.(csv|jsonl?|ndjson)$/i.test(path)) return named(new TextDecoder().decode(bytes));
-    if (/\.safetensors$/i.test(path)) {
-      return fromTensors(path, parseSafetensors(bytes).tensors, input);
-    }
-    throw new CommandError(`${path}: data is .npy, .npz, .safetensors, .csv or .jsonl`);
+    throw new CommandError(`${path}: expected data: .npy, .npz, .safetensors, .csv or .jsonl`);
   };
   const data = read();
   if (data.sequences.length === 0) throw new CommandError(`${path}: holds no data`);

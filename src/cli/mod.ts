@@ -90,6 +90,12 @@ const CALIBRATION: Option = {
   required: true,
 };
 
+const LABELS: Option = {
+  value: "FILE",
+  what:
+    "the right classes (.npy): of each sequence, or of each step where there are rows for steps",
+};
+
 const SPLIT_GATES: Option = { what: "give each gate a Linear and an add of its own" };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -121,6 +127,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     options: {
       calibration: CALIBRATION,
       test: { value: "DATA", what: "compare int8 with float on this; y in it are labels" },
+      labels: LABELS,
       preset: { value: "NAME", what: "accurate (the default), int8x16, fbgemm, x86, qnnpack" },
       qconfig: {
         value: "Q.json",
@@ -146,6 +153,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
         short: "o",
         what: "results as .safetensors (y), .npy, .csv or .jsonl; without it they are printed",
       },
+      labels: LABELS,
       ...IMPORT_OPTIONS,
       skip: SKIP,
     },

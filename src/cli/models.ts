@@ -46,16 +46,41 @@ export interface ModelFile {
   beside(name: string): Promise<Uint8Array>;
 }
 
+/** Where the header of a safetensors file begins, and with what. */
+const HEADER_AT = 8;
+const BRACE = 0x7b;
+
+/** Does something with a file, whose name stands before what is wrong with it. */
+export function withPath<T>(path: string, use: () => T): T {
+  try {
+    return use();
+  } catch (error) {
+    if (error instanceof CommandError || !(error instanceof Error)) throw error;
+    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
+    const message = error.message.replace(/^bytes(?=: )/, path);
+    const named = message.startsWith(path) ? message : `${path}: ${message}`;
+    throw new CommandError(named, { cause: error });
+  }
+}
+
 /** What a file is, by its contents; its name where these leave it open. */
 export function formatOf(path: string, bytes: Uint8Array): Format {
-  const kind = recognize(bytes)?.kind ?? "";
+  const found = recognize(bytes);
+  const kind = found?.kind ?? "";
   if (kind.includes("compileModel")) return "program";
   if (kind.includes("torch.save")) return "torch";
-  if (kind.includes("ONNX")) return "onnx";
+  if (kind.includes("ONNX") || /\.onnx$/i.test(path) && found === null) return "onnx";
   if (kind.includes("Keras")) return "keras";
   if (/\.(pt|pth|ckpt|bin)$/i.test(path) && kind === "a zip archive") return "torch";
   if (kind.includes("JSON")) return "tfjs";
-  const { metadata } = parseSafetensors(bytes);
+  if (bytes[HEADER_AT] !== BRACE) {
+    const wayOn = found?.wayOn ? ` (${found.wayOn})` : "";
+    throw new CommandError(
+      `${path}: expected a model of PyTorch, Keras, TensorFlow.js, ONNX or safetensors, int8 or ` +
+        `float, or a program, got ${found?.kind ?? "something else"}${wayOn}`,
+    );
+  }
+  const { metadata } = withPath(path, () => parseSafetensors(bytes));
   if (METADATA_KEY in metadata) return "int8";
   return ARCHITECTURE_KEY in metadata ? "float" : "safetensors";
 }
@@ -122,6 +147,14 @@ export interface FloatSource {
   readonly skipped?: number | null;
 }
 
+function parseJson(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new CommandError(`${path}: expected JSON: the model.json of TensorFlow.js`);
+  }
+}
+
 /** A float model out of any file that holds one. */
 export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<FloatSource> {
   const { path, bytes, format } = file;
@@ -134,24 +167,28 @@ export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<F
     },
     ...masking !== undefined && { masking },
   };
-  if (format === "float") return { model: loadFloatModel(bytes), notes: [] };
+  if (format === "float") {
+    return { model: withPath(path, () => loadFloatModel(bytes)), notes: [] };
+  }
   if (format === "onnx") {
-    return importOnnx(bytes, {
+    const options = {
       ...cut !== undefined && { cut },
       ...outputs !== undefined && { outputs },
-    });
+    };
+    return withPath(path, () => importOnnx(bytes, options));
   }
   if (format === "keras") {
     const own = config === undefined ? {} : { config };
-    return importKeras(bytes, { ...own, ...layerOptions });
+    return withPath(path, () => importKeras(bytes, { ...own, ...layerOptions }));
   }
   if (format === "tfjs") {
     const text = new TextDecoder().decode(bytes);
     const shards = new Map<string, Uint8Array>();
-    for (const shard of shardPaths(JSON.parse(text))) {
+    const paths = withPath(path, () => shardPaths(parseJson(path, text)));
+    for (const shard of paths) {
       shards.set(shard, await file.beside(shard));
     }
-    return importTfjs(text, shards, layerOptions);
+    return withPath(path, () => importTfjs(text, shards, layerOptions));
   }
   if (!TENSORS.formats.includes(format)) {
     throw new CommandError(`${path}: is a quantized model; a float one is needed here`);
@@ -167,9 +204,13 @@ export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<F
     ...prefix !== undefined && { prefix },
     ...strict !== undefined && { strict },
   };
-  return format === "torch"
-    ? importTorch(bytes, { ...options, ...key !== undefined && { key } })
-    : importSafetensors(bytes, options);
+  return withPath(
+    path,
+    () =>
+      format === "torch"
+        ? importTorch(bytes, { ...options, ...key !== undefined && { key } })
+        : importSafetensors(bytes, options),
+  );
 }
 
 /** A model that can be run, whatever it is. */
@@ -282,9 +323,10 @@ export async function runnable(
   flags: ImportFlags = {},
   kernels?: Backend,
 ): Promise<Runnable> {
-  if (file.format === "int8") return quantizedRunnable(file, loadModel(file.bytes), kernels);
+  const own = <T>(read: (bytes: Uint8Array) => T) => withPath(file.path, () => read(file.bytes));
+  if (file.format === "int8") return quantizedRunnable(file, own(loadModel), kernels);
   if (file.format === "program") {
-    const program = loadProgram(file.bytes, { kinds: RUNNING_KINDS });
+    const program = own((bytes) => loadProgram(bytes, { kinds: RUNNING_KINDS }));
     return quantizedRunnable(file, program, kernels);
   }
   return floatRunnable(file, await floatModel(file, flags));

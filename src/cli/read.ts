@@ -5,7 +5,7 @@
  */
 import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type DataSet, type InputShape, parseData } from "./data.ts";
+import { type DataSet, type InputShape, parseData, parseLabels } from "./data.ts";
 import { readBytes } from "./files.ts";
 import { formatOf, type ModelFile } from "./models.ts";
 
@@ -25,7 +25,13 @@ export async function readModelFile(given: string): Promise<ModelFile> {
   };
 }
 
-/** Reads a data file. */
-export async function readData(path: string, input: InputShape): Promise<DataSet> {
-  return parseData(path, await readBytes(path), input);
+/** Reads a data file, and labels of a file of their own. */
+export async function readData(
+  path: string,
+  input: InputShape,
+  labels?: string,
+): Promise<DataSet> {
+  const data = parseData(path, await readBytes(path), input);
+  if (labels === undefined) return data;
+  return { ...data, labels: parseLabels(labels, await readBytes(labels)) };
 }

@@ -268,6 +268,74 @@ Deno.test("files of torch, ONNX, Keras and TensorFlow.js are told apart, and bec
   });
 });
 
+Deno.test("labels of a file say how often rows are right, of steps and of shorter sequences too", async () => {
+  await inFolder(async (f) => {
+    const model = loadFloatModel(await Deno.readFile(`${f}/float.safetensors`));
+    const { tensors } = parseSafetensors(await Deno.readFile(`${f}/x.safetensors`));
+    const y = model.forward(tensors.get("x") as never).data;
+    const labels = Int32Array.from({ length: SEQUENCES * STEPS }, (_, i) => {
+      const row = y.subarray(i * 4, i * 4 + 4);
+      // Every fourth is wrong.
+      return (row.indexOf(Math.max(...row)) + Number(i % 4 === 0)) % 4;
+    });
+    const shape = [SEQUENCES, STEPS];
+    const y4 = writeSafetensors([["y", { data: labels, shape }]]);
+    await Deno.writeFile(`${f}/labels.safetensors`, y4);
+    const made = JSON.parse(
+      await done(
+        `quantize ${f}/float.safetensors --calibration ${f}/x.npy --test ${f}/x.npy ` +
+          `--labels ${f}/labels.safetensors -o ${f}/q.safetensors --json`,
+      ),
+    );
+    assertEquals(made.accuracy.float, 0.75);
+    assert(made.accuracy.int8 > 0.6);
+    const lengths = Int32Array.from({ length: SEQUENCES }, (_, b) => 1 + b % STEPS);
+    await Deno.writeFile(
+      `${f}/short.safetensors`,
+      writeSafetensors([
+        ["x", tensors.get("x") as never],
+        ["lengths", { data: lengths, shape: [SEQUENCES] }],
+      ]),
+    );
+    const shorter = JSON.parse(
+      await done(
+        `run ${f}/float.safetensors ${f}/short.safetensors --labels ${f}/labels.safetensors ` +
+          `-o ${f}/y.npy --json`,
+      ),
+    );
+    let [right, rows] = [0, 0];
+    lengths.forEach((length, b) => {
+      for (let t = 0; t < length; t++, rows++) right += Number((b * STEPS + t) % 4 !== 0);
+    });
+    assertEquals(shorter.accuracy, right / rows);
+  });
+});
+
+Deno.test("a masked step of a Keras file is left out wherever it is run, and --skip says it of int8", async () => {
+  await inFolder(async (f) => {
+    const file = `${MODELS}keras-made/masked.keras`;
+    const used = "[[1,2,3],[4,5,6]]";
+    const masked = "[[0,0,0],[1,2,3],[0,0,0],[4,5,6],[0,0,0]]";
+    const [a, b] = (await done(`run ${file}`, [used, masked])).trim().split("\n");
+    assertEquals(a, b);
+    const [, c] = (await done(`run ${file} --skip none`, [used, masked])).trim().split("\n");
+    assert(c !== a);
+    await Deno.writeTextFile(`${f}/x.jsonl`, `${used}\n${masked}\n`);
+    const made = JSON.parse(
+      await done(`quantize ${file} --calibration ${f}/x.jsonl -o ${f}/q.safetensors --json`),
+    );
+    assert(made.notes.at(-1).includes("run and compare it with --skip 0"), made.notes);
+    const lines = await done(`run ${f}/q.safetensors ${f}/x.jsonl --skip 0`);
+    const [d, e] = lines.trim().split("\n");
+    assertEquals(d, e);
+    const compared = `compare ${file} ${f}/q.safetensors --data ${f}/x.jsonl --json`;
+    assert(JSON.parse(await done(compared)).agreement[0].sqnr > 25);
+    const nothing = await splitgate(`run ${file}`, ["[[0,0,0]]"]);
+    assertEquals(nothing.code, 1);
+    assert(nothing.error.includes("every step is skipped"), nothing.error);
+  });
+});
+
 Deno.test("a QConfig of JSON says presets for kinds and modules", async () => {
   await inFolder(async (f) => {
     const args = `quantize ${f}/float.safetensors --calibration ${f}/x.npy -o ${f}/q.safetensors`;
@@ -305,7 +373,21 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
       [`quantize ${float} -o ${f}/old.safetensors`, 2, "--calibration DATA is needed"],
       [`import ${float}`, 2, "-o, --output FILE is needed"],
       [`inspect ${f}/none.onnx`, 1, "none.onnx: cannot be read: there is no such file"],
-      [`inspect ${f}/cut.safetensors`, 1, "expected a whole safetensors file of at least"],
+      [`inspect ${f}/cut.safetensors`, 1, "cut.safetensors: expected a whole safetensors file of"],
+      [`inspect ${f}/bad.csv`, 1, "bad.csv: expected a model of PyTorch, Keras,"],
+      [`inspect ${f}/x.npy`, 1, "got a NumPy array (.npy)"],
+      [
+        `bench ${float} --cut a`,
+        1,
+        `--cut: is for files of ONNX, Keras and TensorFlow.js, not ${f}`,
+      ],
+      [`run ${float} ${f}/x.npy --skip x`, 1, "--skip: expected a number or none, got x"],
+      [
+        `run ${float} ${f}/x.npy --labels ${f}/x.npy`,
+        1,
+        "expected the index of a class, below 4, for",
+      ],
+      [`run ${float} ${f}/x.npy -o ${f}`, 1, "cannot be written: it is a folder"],
       [`import ${TORCH}views.pt -o ${f}/old.safetensors`, 1, "give --architecture A.json"],
       [`import ${float} --key a -o ${f}/old.safetensors`, 1, "--key: is for files of torch"],
       [`import ${float} -o ${float}`, 1, "is an input; write to another file"],

@@ -213,6 +213,70 @@ Deno.test("the examples run against the packed package", async (t) => {
       }
     });
 
+    await t.step("pytorch-to-edge", async () => {
+      const folder = await install("pytorch-to-edge");
+      const readme = await Deno.readTextFile(`${folder}/README.md`);
+      const lines = [...readme.matchAll(/^```sh\n([^]*?)^```$/gm)].flatMap(([, block]) =>
+        block!.replaceAll("\\\n", "").trim().split("\n")
+      );
+      const commands = lines.filter((line) => line.startsWith("npx splitgate "));
+      assertEquals(commands.length, 3);
+      const printed: string[] = [];
+      for (const command of commands) printed.push(await succeed(folder, "sh", "-c", command));
+      assertMatch(printed[0]!, /lstm +LSTM of 1 layer, input 3, hidden 16/);
+      const [, float, int8] = /right: float (\d+)\.\d+%, int8 (\d+)/.exec(printed[1]!)!;
+      assertEquals([float, int8], ["88", "88"]);
+      // The model of the other examples is this one.
+      const compared = await succeed(
+        folder,
+        "sh",
+        "-c",
+        "npx splitgate compare model.safetensors ../model/motion.safetensors --data test.npy --json",
+      );
+      assert(JSON.parse(compared).agreement[0].sameLargest > 0.99, compared);
+      const wrong = await failing(
+        folder,
+        "sh",
+        "-c",
+        "npx splitgate quantize train.py --calibration calibration.npy -o none.safetensors",
+      );
+      assertMatch(wrong, /^splitgate quantize: train\.py: expected .*\n$/);
+
+      // What wrangler does with worker.mjs.
+      await bundle(new URL(`file://${folder}/worker.mjs`), folder, "worker.js", {
+        external: ["./model.bin"],
+      });
+      const withProgram = async (file: string, call: (url: string) => Promise<void>) => {
+        const worker = await Workerd.start({
+          modules: [
+            { name: "worker.js", kind: "esModule", path: `${folder}/worker.js` },
+            { name: "model.bin", kind: "data", path: `${folder}/${file}` },
+          ],
+        });
+        try {
+          await call(worker.url);
+        } finally {
+          await worker.stop();
+        }
+      };
+      const post = async (url: string, body: string) => {
+        const response = await fetch(url, { method: "POST", body });
+        return [response.status, await response.json()];
+      };
+      const [, body] = /curl --data '(.*)' http/.exec(readme)!;
+      await withProgram("model.bin", async (url) => {
+        assertEquals(await post(url, body!), [200, { motion: "standing" }]);
+        assertEquals(await post(url, readings(SHAKEN)), [200, { motion: "shaking" }]);
+        assertEquals((await post(url, "[[1, 2]]"))[0], 400);
+        assertEquals((await post(url, "what?"))[0], 400);
+      });
+      await withProgram("model.safetensors", async (url) => {
+        const [status, { error }] = await post(url, body!);
+        assertEquals(status, 500);
+        assertMatch(error, /^model\.bin: .*npm run build$/);
+      });
+    });
+
     await t.step("vite, and browser without a build step", async () => {
       const [vite, plain] = [await install("vite"), await install("browser")];
       await succeed(vite, "npm", "run", "build");
