@@ -76,10 +76,11 @@ export function transpose(node: NodeContext): OnnxValue {
     : from.kind === "constant" || from.kind === "fill"
     ? from.shape.length
     : node.fail("a value that the model computes, or a constant", from.kind, ".inputs[0]");
-  const perm = node.list<number>("perm", "number") ??
+  const given = node.list<number>("perm", "number") ??
     Array.from({ length: rank }, (_, i) => rank - 1 - i);
-  if (perm.length !== rank || axesOf(node, perm, rank).length !== rank) {
-    node.fail(`each axis of ${rank} once`, perm, ".perm");
+  const perm = given.map((axis) => node.axis(axis, rank));
+  if (perm.length !== rank || new Set(perm).size !== rank) {
+    node.fail(`each axis of ${rank} once`, given, ".perm");
   }
   if (from.kind === "constant") return transposed(node, from, perm);
   if (from.kind === "fill") return { ...from, shape: perm.map((axis) => from.shape[axis]!) };
