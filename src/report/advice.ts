@@ -75,6 +75,11 @@ export function percent(share: number): string {
   return shown === 0 ? "< 0.01 %" : `${shown} %`;
 }
 
+/** A count with its thousands apart. */
+export function countText(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
 /** Decibels in words. */
 export function decibelText(value: Decibels): string {
   return typeof value === "number" ? `${value.toFixed(1)} dB` : value;
@@ -179,7 +184,9 @@ function outputAdvice(output: OutputComparison): Advice[] {
       ? float - int8 > METRIC_TOLERANCE
       : int8 > float * (1 + METRIC_TOLERANCE);
     const text = metric === "accuracy"
-      ? `int8 is right in ${percent(int8)} of ${labels.labels} labels, float in ${percent(float)}`
+      ? `int8 is right in ${percent(int8)} of ${countText(labels.labels)} labels, float in ${
+        percent(float)
+      }`
       : `int8 is off by ${int8.toPrecision(4)} (root mean square), float by ${
         float.toPrecision(4)
       }`;

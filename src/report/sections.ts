@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { bitsText, decibelText, partWords, percent, usedRange } from "./advice.ts";
+import { bitsText, countText, decibelText, partWords, percent, usedRange } from "./advice.ts";
 import { barChart, histogramChart, lineChart, type Range, short } from "./charts.ts";
 import type { OutputComparison, ReportData, ReportNode, ReportPart, SpeedRow } from "./data.ts";
 import { groupPicture, groupsOf, modelPicture } from "./graph_picture.ts";
@@ -44,11 +44,6 @@ function bytesText(bytes: number): string {
   return bytes < 1e6 ? `${short(bytes / 1000)} KB` : `${short(bytes / 1e6)} MB`;
 }
 
-/** A count with its thousands apart. */
-function countText(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
-}
-
 const plural = (count: number, one: string) =>
   `${countText(count)} ${one}${count === 1 ? "" : "s"}`;
 
@@ -73,7 +68,7 @@ function labelsText({ labels }: OutputComparison): string {
   if (labels === null) return "";
   const { metric, float, int8 } = labels;
   return metric === "accuracy"
-    ? `${percent(float)} float, ${percent(int8)} int8`
+    ? `right: ${percent(float)} float, ${percent(int8)} int8`
     : `error ${short(float)} float, ${short(int8)} int8`;
 }
 
@@ -87,7 +82,7 @@ function comparisonSection({ outputs, sequences, steps }: ReportData): Markup {
     ${table<OutputComparison>("Results of int8 beside those of float", [
       { title: "Output", value: ({ name }) => name },
       { title: "Rows", number: true, value: ({ rows }) => countText(rows) },
-      ...labelled ? [{ title: "Right, by labels", number: true, value: labelsText }] : [],
+      ...labelled ? [{ title: "By labels", number: true, value: labelsText }] : [],
       {
         title: "Same largest value",
         number: true,

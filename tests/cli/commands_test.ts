@@ -171,10 +171,10 @@ Deno.test("quantize --report writes a page, with labels where y has one a row", 
     assert(out.includes(`${f}/r.html: the report`));
     const page = await Deno.readTextFile(`${f}/r.html`);
     assert(page.startsWith("<!DOCTYPE html>") && page.includes("<h1>float.safetensors: int8"));
-    assert(page.includes("Right, by labels"));
+    assert(page.includes("By labels"));
     // A class that the output does not have tells that y is something else.
     await done(`${args} --test ${f}/values.safetensors --report ${f}/r.html`);
-    assert(!(await Deno.readTextFile(`${f}/r.html`)).includes("Right, by labels"));
+    assert(!(await Deno.readTextFile(`${f}/r.html`)).includes("By labels"));
     const alone = await splitgate(`${args} --report ${f}/other.html`);
     assertEquals(alone.code, 1);
     assertEquals(

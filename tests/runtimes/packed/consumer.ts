@@ -6,13 +6,16 @@ import {
   LSTM,
   prepare,
   type QConfig,
+  quantize,
   type QuantizedModel,
   quantizeDynamic,
+  type QuantizeResult,
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
 import { roundHalfEven } from "@splitgate/splitgate/backend";
 import { sigmoidFloat32 } from "@splitgate/splitgate/kernels";
+import { measureReport, type ReportData, reportHTML } from "@splitgate/splitgate/report";
 import {
   type BasicSession,
   loadProgram,
@@ -38,6 +41,12 @@ loadProgram(compileModel(dynamic), { kinds: [dynamicLSTM] }).createSession().ste
   Float32Array.of(0.1, -0.4),
   output.subarray(0, 3),
 );
+
+const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+const sequence = Float32Array.of(0.1, -0.4, 0.9, 0.3);
+const made: QuantizeResult = await quantize(lstm, [sequence]);
+const report: ReportData = await measureReport(lstm, made, [sequence], { speed: false });
+if (!reportHTML(report).endsWith("</html>")) throw new Error("not a whole page");
 
 // @ts-expect-error A session takes no text.
 const wrong: () => void = () => session.step("text", output);
