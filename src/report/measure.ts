@@ -19,12 +19,13 @@ import type { Module } from "../modules/module.ts";
 import type { GraphNode } from "../modules/reference.ts";
 import { nodeQParams } from "../reference/graph.ts";
 import { convertToReference } from "../reference/reference.ts";
+import type { Backend } from "../runtime/kind.ts";
 import { type PartLoss, partName, partsWork } from "../tune/report.ts";
 import { adviceOf } from "./advice.ts";
 import { OutputSums } from "./compare.ts";
 import type { ReportData, ReportModule, ReportNode, ReportPart, ReportParts } from "./data.ts";
 import { type Labels, type Sequence, type SequenceLayout, sequencesOf } from "./sequences.ts";
-import { measureSpeed, outputsFor, runSession, tensorOf } from "./speed.ts";
+import { kernelsHere, measureSpeed, outputsFor, runSession, tensorOf } from "./speed.ts";
 
 /** How far {@linkcode measureReport} is. */
 export interface ReportProgress {
@@ -89,6 +90,7 @@ class Comparison {
     readonly float: FloatModel,
     readonly model: QuantizedModel,
     readonly partSteps: number,
+    readonly kernels: Backend | undefined,
   ) {
     const { topology, modules } = float;
     this.sums = model.outputs.map((port) => {
@@ -103,7 +105,7 @@ class Comparison {
     const inputSize = this.model.vocabulary > 0 ? null : this.model.inputSize;
     const exact = runFloat(this.float, tensorOf(x, inputSize), {});
     if (this.#session === undefined || steps > this.#session.maxSteps) {
-      this.#session = this.model.createSession({ maxSteps: steps });
+      this.#session = this.model.createSession({ maxSteps: steps, kernels: this.kernels });
     }
     const outputs = outputsFor(this.model, this.#session, steps);
     runSession(this.#session, x, outputs);
@@ -292,7 +294,9 @@ export async function measureReport(
     batchFirst: observed.batchFirst,
     time: [...flat.modules].some(([name, module]) => kindOf(name, module).time !== "row"),
   };
-  const comparison = new Comparison(flat, quantized, partSteps);
+  // They give the bytes of the portable ones, in less time.
+  const kernels = await kernelsHere();
+  const comparison = new Comparison(flat, quantized, partSteps, kernels);
   const ownLabels = labels === undefined ? none() : labels[Symbol.iterator]();
   const entries = countOf(data);
   let done = 0;
@@ -341,6 +345,7 @@ export async function measureReport(
     flat,
     quantized,
     comparison.longest!,
+    kernels,
     (done, total) => {
       progress("speed", done, total);
       return pause();

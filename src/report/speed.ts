@@ -76,7 +76,8 @@ function timeOf({ run }: Way, runs: number): number {
   return performance.now() - start;
 }
 
-async function kernelsHere(): Promise<Backend | undefined> {
+/** SIMD kernels, where the engine has any. */
+export async function kernelsHere(): Promise<Backend | undefined> {
   try {
     return await simdKernels();
   } catch (error) {
@@ -88,12 +89,14 @@ async function kernelsHere(): Promise<Backend | undefined> {
 /**
  * Measures all ways in turns, so that what else the machine does meets each of them.
  *
+ * @param kernels SIMD kernels; undefined for none.
  * @param pause Called between samples.
  */
 export async function measureSpeed(
   float: FloatModel,
   model: QuantizedModel,
   sequence: Sequence,
+  kernels: Backend | undefined,
   pause: (done: number, total: number) => Promise<void> | undefined,
 ): Promise<ReportSpeed> {
   const inputSize = model.vocabulary > 0 ? null : model.inputSize;
@@ -106,7 +109,6 @@ export async function measureSpeed(
     { name: "float", run: () => void runFloat(float, tensorOf(x, inputSize), {}) },
     sessionWay("int8", model, { x, steps }, undefined),
   ];
-  const kernels = await kernelsHere();
   if (kernels !== undefined) ways.push(sessionWay("simd", model, { x, steps }, kernels));
   const total = ways.length * (SAMPLES + 1);
   let done = 0;

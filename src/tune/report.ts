@@ -274,6 +274,7 @@ export function* partsWork(
         else known.push(data as Float32Array);
       },
     });
+    yield 0; // Half of an input's work.
     const read = new Map<string, Float32Array>();
     // Index of the next value of each node: a cell's nodes run once a step.
     const indices = new Map<string, number>();
