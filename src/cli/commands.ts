@@ -37,10 +37,12 @@ import { checkOutputs, readText, writeWhole } from "./files.ts";
 import { type Host, Progress } from "./host.ts";
 import {
   checkImportFlags,
+  type FileNode,
   floatModel,
   floatRunnable,
   type ImportFlags,
   type ModelFile,
+  nodesOf,
   quantizedRunnable,
   runAll,
   type Runnable,
@@ -77,13 +79,29 @@ const OUTPUT_WORDS = ({ outputs }: Pick<Runnable, "outputs">) =>
 
 const text = (flags: Flags, name: string) => flags[name] as string | undefined;
 
+/** Refuses what is no architecture file at all, by its name. */
+function checkArchitecture(path: string, contents: string): void {
+  let value;
+  try {
+    value = JSON.parse(contents);
+  } catch (error) {
+    throw new CommandError(`${path}: is no JSON: ${(error as Error).message}`);
+  }
+  if (Array.isArray(Object(value).modules)) return;
+  throw new CommandError(
+    `${path}: expected an architecture, { "version": 1, "modules": [...] }; inspect --draft makes one`,
+  );
+}
+
 async function importFlags(flags: Flags): Promise<ImportFlags> {
   const contents = async (name: string) => {
     const path = text(flags, name);
     return path === undefined ? undefined : await readText(path);
   };
+  const architecture = await contents("architecture");
+  if (architecture !== undefined) checkArchitecture(text(flags, "architecture")!, architecture);
   return {
-    architecture: await contents("architecture"),
+    architecture,
     prefix: text(flags, "prefix"),
     key: text(flags, "key"),
     cut: text(flags, "cut"),
@@ -213,6 +231,21 @@ function inspectTensors(
   };
 }
 
+/** What a file holds that cannot be imported as it is: a part of it may be. */
+function inspectNodes({ path, format }: ModelFile, nodes: FileNode[], reason: string): Report {
+  const heads = format === "onnx" ? ["node", "operator", "gives"] : ["layer", "class", ""];
+  const rows = nodes.map(({ name, what, gives }) => [name, what, format === "onnx" ? gives : ""]);
+  const wayOn = format === "onnx"
+    ? "--cut TENSOR begins the model at one of these tensors, --outputs A,B ends it"
+    : "--from LAYER and --cut LAYER are where the model begins and ends";
+  return {
+    json: { format, importable: false, reason, nodes },
+    text: `${path}: ${format}, which cannot be imported whole:\n${reason}\n\n${
+      textTable([heads, ...rows])
+    }\n${wayOn}.\n`,
+  };
+}
+
 /** inspect FILE */
 export async function inspect({ files: [path], flags }: Invocation): Promise<Report> {
   const file = await readModelFile(path!);
@@ -237,7 +270,16 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
   if (draft !== undefined) {
     throw new CommandError(`--draft: is for files that hold no graph, and ${path} holds one`);
   }
-  const [model] = await openRunnables([path!], flags) as [Runnable];
+  let model: Runnable;
+  try {
+    [model] = await openRunnables([path!], flags) as [Runnable];
+  } catch (error) {
+    const nodes = error instanceof CommandError
+      ? await nodesOf(file, await importFlags(flags))
+      : [];
+    if (nodes.length === 0) throw error;
+    return inspectNodes(file, nodes, (error as CommandError).message);
+  }
   const { input, outputs, notes } = model;
   const modules = model.model instanceof Graph || model.model instanceof QuantizedModel
     ? modulesTable(model.model)

@@ -6,14 +6,15 @@
  */
 import type { QuantizedModel } from "../authoring/model.ts";
 import { importSafetensors } from "../io/import_tensors.ts";
-import { importKeras } from "../io/keras/mod.ts";
+import { readConfig } from "../io/keras/config.ts";
+import { importKeras, readKeras } from "../io/keras/mod.ts";
 import { loadFloatModel } from "../io/float_model.ts";
 import { loadModel } from "../io/model_file.ts";
 import { ARCHITECTURE_KEY, METADATA_KEY } from "../io/metadata.ts";
-import { importOnnx } from "../io/onnx/mod.ts";
+import { importOnnx, parseOnnx } from "../io/onnx/mod.ts";
 import { recognize } from "../io/recognize.ts";
 import { parseSafetensors } from "../io/safetensors.ts";
-import { importTfjs, shardPaths } from "../io/tfjs/mod.ts";
+import { importTfjs, readTfjs, shardPaths } from "../io/tfjs/mod.ts";
 import { importTorch } from "../io/torch/mod.ts";
 import { batchFirstOf, checkFlow, flatten, type Graph } from "../modules/graph.ts";
 import { kindOf, RUNNING_KINDS } from "../modules/kinds.ts";
@@ -59,12 +60,31 @@ export function withPath<T>(path: string, use: () => T): T {
     if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
     const message = error.message.replace(/^bytes(?=: )/, path);
     const named = message.startsWith(path) ? message : `${path}: ${message}`;
-    throw new CommandError(named, { cause: error });
+    const older = /: expected version \d+, got/.test(named);
+    throw new CommandError(
+      older ? `${named}, another version's: make it again by splitgate compile` : named,
+      { cause: error },
+    );
   }
+}
+
+/** Whether a file begins with the length of a header that fits into it, and a header. */
+function beginsWithHeader(bytes: Uint8Array): boolean {
+  if (bytes.length <= HEADER_AT || bytes[HEADER_AT] !== BRACE) return false;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_AT);
+  return view.getBigUint64(0, true) <= BigInt(bytes.length - HEADER_AT);
+}
+
+function safetensorsFormat(path: string, bytes: Uint8Array): Format {
+  const { metadata } = withPath(path, () => parseSafetensors(bytes));
+  if (METADATA_KEY in metadata) return "int8";
+  return ARCHITECTURE_KEY in metadata ? "float" : "safetensors";
 }
 
 /** What a file is, by its contents; its name where these leave it open. */
 export function formatOf(path: string, bytes: Uint8Array): Format {
+  // The length of a header can look like the beginning of any other format.
+  if (beginsWithHeader(bytes)) return safetensorsFormat(path, bytes);
   const found = recognize(bytes);
   const kind = found?.kind ?? "";
   if (kind.includes("compileModel")) return "program";
@@ -73,16 +93,12 @@ export function formatOf(path: string, bytes: Uint8Array): Format {
   if (kind.includes("Keras")) return "keras";
   if (/\.(pt|pth|ckpt|bin)$/i.test(path) && kind === "a zip archive") return "torch";
   if (kind.includes("JSON")) return "tfjs";
-  if (bytes[HEADER_AT] !== BRACE) {
-    const wayOn = found?.wayOn ? ` (${found.wayOn})` : "";
-    throw new CommandError(
-      `${path}: expected a model of PyTorch, Keras, TensorFlow.js, ONNX or safetensors, int8 or ` +
-        `float, or a program, got ${found?.kind ?? "something else"}${wayOn}`,
-    );
-  }
-  const { metadata } = withPath(path, () => parseSafetensors(bytes));
-  if (METADATA_KEY in metadata) return "int8";
-  return ARCHITECTURE_KEY in metadata ? "float" : "safetensors";
+  if (bytes[HEADER_AT] === BRACE) return safetensorsFormat(path, bytes);
+  const wayOn = found?.wayOn ? ` (${found.wayOn})` : "";
+  throw new CommandError(
+    `${path}: expected a model of PyTorch, Keras, TensorFlow.js, ONNX or safetensors, int8 or ` +
+      `float, or a program, got ${found?.kind ?? "something else"}${wayOn}`,
+  );
 }
 
 /** How another library's file is imported. */
@@ -147,6 +163,14 @@ export interface FloatSource {
   readonly skipped?: number | null;
 }
 
+/** The files that a model.json names, which lie beside it. */
+async function shardsOf(file: ModelFile, text: string): Promise<Map<string, Uint8Array>> {
+  const paths = withPath(file.path, () => shardPaths(parseJson(file.path, text)));
+  const shards = new Map<string, Uint8Array>();
+  for (const shard of paths) shards.set(shard, await file.beside(shard));
+  return shards;
+}
+
 function parseJson(path: string, text: string): unknown {
   try {
     return JSON.parse(text);
@@ -183,11 +207,7 @@ export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<F
   }
   if (format === "tfjs") {
     const text = new TextDecoder().decode(bytes);
-    const shards = new Map<string, Uint8Array>();
-    const paths = withPath(path, () => shardPaths(parseJson(path, text)));
-    for (const shard of paths) {
-      shards.set(shard, await file.beside(shard));
-    }
+    const shards = await shardsOf(file, text);
     return withPath(path, () => importTfjs(text, shards, layerOptions));
   }
   if (!TENSORS.formats.includes(format)) {
@@ -211,6 +231,39 @@ export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<F
         ? importTorch(bytes, { ...options, ...key !== undefined && { key } })
         : importSafetensors(bytes, options),
   );
+}
+
+/** A node of an ONNX graph, or a layer. */
+export interface FileNode {
+  readonly name: string;
+  /** Its operator or class. */
+  readonly what: string;
+  /** The tensors that it gives; of a layer its own name. */
+  readonly gives: string;
+}
+
+/** Nodes or layers of a file, whether they can be imported or not; none of other files. */
+export async function nodesOf(file: ModelFile, { config }: ImportFlags): Promise<FileNode[]> {
+  const { path, bytes, format } = file;
+  if (format === "onnx") {
+    return withPath(path, () => parseOnnx(bytes)).nodes.map(({ name, op, outputs }) => ({
+      name,
+      what: op,
+      gives: outputs.filter((output) => output !== "").join(", "),
+    }));
+  }
+  if (format !== "keras" && format !== "tfjs") return [];
+  const text = new TextDecoder().decode(format === "tfjs" ? bytes : new Uint8Array());
+  const shards = format === "tfjs" ? await shardsOf(file, text) : new Map();
+  const read = withPath(
+    path,
+    () =>
+      format === "tfjs"
+        ? readTfjs(text, shards)
+        : readKeras(bytes, config === undefined ? {} : { config }),
+  );
+  const { layers } = withPath(path, () => readConfig(read.config));
+  return layers.map(({ name, className }) => ({ name, what: className, gives: name }));
 }
 
 /** A model that can be run, whatever it is. */

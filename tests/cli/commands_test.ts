@@ -12,6 +12,7 @@ import {
   writeSafetensors,
 } from "@splitgate/splitgate";
 import { type Host, main } from "@splitgate/splitgate/cli";
+import { formatOf } from "../../src/cli/models.ts";
 import { readNpy, writeNpy } from "../../src/cli/npy.ts";
 
 const MODELS = new URL("../models/", import.meta.url).pathname;
@@ -336,6 +337,37 @@ Deno.test("a masked step of a Keras file is left out wherever it is run, and --s
   });
 });
 
+Deno.test("inspect lists nodes and layers of what cannot be imported whole, so that a part can be", async () => {
+  const file = `${MODELS}brainmaze/modelA_paper.without_conv.onnx`;
+  const seen = JSON.parse(await done(`inspect ${file} --json`));
+  assertEquals(seen.importable, false);
+  assert(seen.reason.includes('node "/conv1/Conv" (Conv)'), seen.reason);
+  const cut = seen.nodes.findLast(({ what }: { what: string }) => what === "Transpose");
+  assert(cut !== undefined);
+  const text = await done(`inspect ${file}`);
+  assert(text.includes("/conv1/Conv") && text.includes("--cut TENSOR"), text);
+  // Neither is what is no graph at all.
+  const broken = await splitgate(`inspect ${MODELS}keras-made/dense-chunked.h5`);
+  assertEquals([broken.code, broken.out], [1, ""]);
+});
+
+Deno.test("a model file is known whatever the length of its header looks like", () => {
+  const tensors = writeSafetensors([["x", { data: Float32Array.of(1), shape: [1] }]]);
+  const header = new DataView(tensors.buffer, tensors.byteOffset).getUint32(0, true);
+  const starts = [[0x80, 0x02], [0x80, 0x05], [0x08, 0x03], [0x50, 0x4b], [0x20, 0x3c]];
+  for (const [low, high] of starts) {
+    const length = low! + 256 * high!;
+    const longer = new Uint8Array(tensors.length + length - header);
+    // Padding of spaces, as other writers align what comes behind.
+    longer.fill(0x20);
+    longer.set(tensors.subarray(8, 8 + header), 8);
+    longer.set(tensors.subarray(8 + header), 8 + length);
+    new DataView(longer.buffer).setUint32(0, length, true);
+    longer.fill(0, 4, 8);
+    assertEquals(formatOf("m.safetensors", longer), "safetensors", `${low} ${high}`);
+  }
+});
+
 Deno.test("a QConfig of JSON says presets for kinds and modules", async () => {
   await inFolder(async (f) => {
     const args = `quantize ${f}/float.safetensors --calibration ${f}/x.npy -o ${f}/q.safetensors`;
@@ -358,6 +390,7 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
   await inFolder(async (f) => {
     await Deno.writeTextFile(`${f}/old.safetensors`, "old");
     await Deno.writeTextFile(`${f}/bad.csv`, "1,2,3\n");
+    await Deno.writeTextFile(`${f}/e.json`, "{}");
     await Deno.writeTextFile(`${f}/bad.jsonl`, "nothing\n");
     await Deno.writeFile(
       `${f}/cut.safetensors`,
@@ -389,6 +422,12 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
       ],
       [`run ${float} ${f}/x.npy -o ${f}`, 1, "cannot be written: it is a folder"],
       [`import ${TORCH}views.pt -o ${f}/old.safetensors`, 1, "give --architecture A.json"],
+      [
+        `import ${TORCH}views.pt --architecture ${f}/bad.csv -o ${f}/n.st`,
+        1,
+        "bad.csv: is no JSON",
+      ],
+      [`import ${TORCH}views.pt --architecture ${f}/e.json -o ${f}/n.st`, 1, "e.json: expected an"],
       [`import ${float} --key a -o ${f}/old.safetensors`, 1, "--key: is for files of torch"],
       [`import ${float} -o ${float}`, 1, "is an input; write to another file"],
       [`import ${float} -o ${f}/no/m.safetensors`, 1, "cannot be written: there is no such file"],
