@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util";
 import { SingleBar } from "cli-progress";
 import {
+  compileModel,
   convert,
   getPreset,
   loadModel,
@@ -224,6 +225,7 @@ async function main(options: Options): Promise<void> {
     f1FloatVsReference: boundaryF1(floatEnds, reference),
     bytesFloat: modelBytes.length,
     bytesInt8: splitBytes!.length,
+    bytesProgram: compileModel(quantized).length,
     microsPerCharFloat: microsPerChar(test, (run) => model.forward(sequence(run))),
     microsPerCharInt8: microsPerChar(test, (run) => outputOf(forms[1]!, run)),
     workingBytesFused: forms[0]!.workingBytes,
@@ -241,6 +243,8 @@ async function main(options: Options): Promise<void> {
   });
   const words = floatEnds.flat().filter(Boolean).length;
   const number = (value: number) => value.toLocaleString("en");
+  const share = (bytes: number) =>
+    `${number(bytes)} (${(100 * bytes / result.bytesFloat).toFixed(1)} %)`;
   console.log(
     `${name}: ${test.length} runs, ${words} words, preset ${preset}, written to ${output}\n`,
   );
@@ -249,10 +253,8 @@ async function main(options: Options): Promise<void> {
     ["boundary F1, int8 against reference", result.f1VsReference.toFixed(4)],
     ["boundary F1, float against reference", result.f1FloatVsReference.toFixed(4)],
     ["model bytes, float", number(result.bytesFloat)],
-    [
-      "model bytes, int8",
-      `${number(result.bytesInt8)} (${(100 * result.bytesInt8 / result.bytesFloat).toFixed(1)} %)`,
-    ],
+    ["model bytes, int8", share(result.bytesInt8)],
+    ["program bytes, as compiled for the runtime", share(result.bytesProgram)],
     ["µs a character, float", result.microsPerCharFloat.toFixed(2)],
     ["µs a character, int8", result.microsPerCharInt8.toFixed(2)],
     ["working bytes, fused", number(result.workingBytesFused)],

@@ -202,7 +202,7 @@ export class QuantizedModel {
    */
   lower(options: LoweringOptions = {}): Program<Session> {
     checkGiven(options);
-    const { foldEmbedding: fold = this.foldedBytes <= FOLDED_BYTES, ...unknown } = options;
+    const { foldEmbedding: fold = this.#foldedBytes <= FOLDED_BYTES, ...unknown } = options;
     checkNoMore(unknown);
     if (fold !== "float32" && typeof fold !== "boolean") {
       failType("foldEmbedding", 'a boolean or "float32"', fold);
@@ -223,7 +223,7 @@ export class QuantizedModel {
   }
 
   /** Bytes of the tables that Embeddings fold into; Infinity where there is nothing to fold. */
-  get foldedBytes(): number {
+  get #foldedBytes(): number {
     const tables = foldableTables(this.topology, this.modules);
     return tables.length === 0 ? Infinity : tables.reduce((sum, { bytes }) => sum + bytes, 0);
   }

@@ -14,6 +14,7 @@
  *
  * @module
  */
+import type { EmbeddingTable } from "../../kernels/ops/embedding.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import { foldBatchNorm } from "../../kernels/ops/normalize.ts";
@@ -25,14 +26,9 @@ import { AvgPool1d } from "../modules/avg_pool1d/float.ts";
 import { BatchNorm1d } from "../modules/batch_norm/float.ts";
 import { Conv1d, Conv1dReLU, convLike } from "../modules/conv1d/float.ts";
 import { ObservedEmbedding } from "../modules/embedding/observed.ts";
-import { embeddingRows, QuantizedEmbedding } from "../modules/embedding/quantized.ts";
+import { embeddingTable, QuantizedEmbedding } from "../modules/embedding/quantized.ts";
 import { checkFlow, type FloatModel } from "../modules/graph.ts";
-import type {
-  ObserveContext,
-  ObservedModule,
-  QuantizedModule,
-  TokenRows,
-} from "../modules/kind.ts";
+import type { ObserveContext, ObservedModule, QuantizedModule } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
 import { copyOf } from "../modules/copy.ts";
 import { Linear, LinearReLU } from "../modules/linear/float.ts";
@@ -239,7 +235,7 @@ export interface Foldable {
   /** What reads it. */
   readonly reader: string;
   /** The Embedding's rows. */
-  readonly rows: TokenRows;
+  readonly rows: EmbeddingTable;
   /** Whether the reader rounds its input to parameters of its own. */
   readonly rounds: boolean;
   /** Bytes of the table that it folds into. */
@@ -259,8 +255,8 @@ export function foldableTables(
     const module = modules.get(reader)!;
     const kind = kindOf(reader, module);
     if (kind.foldedBytes === undefined || topology.inputs.get(reader)!.length > 1) return [];
-    const rows = embeddingRows(embedding as QuantizedEmbedding);
-    const bytes = kind.foldedBytes(module, rows.count);
+    const rows = embeddingTable(embedding as QuantizedEmbedding);
+    const bytes = kind.foldedBytes(module, rows.scales.length);
     if (bytes === null) return [];
     const rounds = kind.ends(module).inputs[0]!.qparams !== null;
     return [{ table, reader, rows, rounds, bytes }];

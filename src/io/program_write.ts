@@ -21,13 +21,10 @@ import {
   type StoredArray,
 } from "../runtime/program_file.ts";
 
-/** Largest table of projected token rows, in bytes, that a file holds by default. */
-const FOLDED_BYTES = 2 ** 20;
-
 const SPACE = 32;
 
 /** Fields that are not written to a file. */
-const NOT_STORED: readonly string[] = ["source", "fill", "byParts"];
+const NOT_STORED: readonly string[] = ["source", "byParts"];
 
 type Numbers = InstanceType<typeof PROGRAM_ARRAYS[number]>;
 
@@ -86,11 +83,12 @@ export interface CompileOptions extends LoweringOptions {
 /**
  * Compiles a model for `loadProgram` of the runtime: a file of all numbers that its steps need,
  * computed beforehand, so that it is loaded by little code in little time. It is larger than
- * `saveModel`'s by a few numbers a row, and by the projected rows of tokens.
+ * `saveModel`'s by a few numbers a row.
  *
  * @param model What `convert` or `loadModel` gave.
- * @param options.foldEmbedding As in {@linkcode QuantizedModel.lower}, but by default where the
- * rows take at most 1 MB. Without folding each step computes its token's row anew.
+ * @param options.foldEmbedding As in {@linkcode QuantizedModel.lower}: the file has the table of an
+ * Embedding as it is, and a token's row is projected when it is first met. Without folding each
+ * step computes its token's row anew.
  * @param options.kernels What is going to run it, if that is `simdKernels()`: the file then also
  * holds what these make of it, the weights of its LSTMs once more and their constants.
  * @returns The file's bytes, the same for the same model.
@@ -119,21 +117,17 @@ export function compileModel(
 ): Bytes {
   if (!(model instanceof QuantizedModel)) failType("model", "a QuantizedModel", model);
   checkGiven(options);
-  const {
-    foldEmbedding = model.foldedBytes <= FOLDED_BYTES,
-    kernels,
-    ...unknown
-  } = options;
+  const { kernels, ...lowering } = options;
   if (kernels !== undefined && typeof kernels?.image !== "function") {
     failType("kernels", "simdKernels()", kernels);
   }
-  const { data, vocabulary } = model.lower({ foldEmbedding, ...unknown });
+  const { data } = model.lower(lowering);
   const nodes = data.nodes.map((node): ProgramNode => {
     const { name, program } = node;
     if (program.byParts !== undefined) {
       failRange(`modules.${name}`, "parts that the fast step runs", program.byParts.reason);
     }
-    const complete = kindOf(name, model.modules.get(name)!).complete?.(program, vocabulary);
+    const complete = kindOf(name, model.modules.get(name)!).complete?.(program);
     const image = kernels?.image?.(complete ?? program);
     return { ...node, program: { ...complete ?? program, ...image && { image } } };
   });

@@ -12,6 +12,7 @@
  *
  * @module
  */
+import type { EmbeddingTable } from "../../kernels/ops/embedding.ts";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import type { Window } from "../../kernels/ops/window.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
@@ -126,14 +127,6 @@ export interface TableProjection {
 export interface QuantizedModule {
   /** The kind's name. */
   readonly kind: string;
-}
-
-/** Rows of float32 values that token ids stand for. */
-export interface TokenRows {
-  /** Rows: tokens are 0..count - 1. */
-  readonly count: number;
-  /** Writes row `token` into `out` from `offset` on. */
-  read(token: number, out: Float32Array | Float64Array, offset: number): void;
 }
 
 /** What a kind says of its cells, by whose parts a model can be tuned. */
@@ -274,7 +267,7 @@ export interface Kind<
    * Fills in what can be known of a lowered module beforehand, for a program file; absent where
    * there is nothing.
    */
-  complete?(program: NodeProgram, vocabulary: number): NodeProgram;
+  complete?(program: NodeProgram): NodeProgram;
   /** To a node of a program. */
   lower(name: string, quantized: Q): NodeProgram;
   /**
@@ -287,7 +280,7 @@ export interface Kind<
    *
    * @param rounded Whether rows are rounded to the module's input parameters, as its input is.
    */
-  lowerTokens?(name: string, quantized: Q, rows: TokenRows, rounded: boolean): NodeProgram;
+  lowerTokens?(name: string, quantized: Q, table: EmbeddingTable, rounded: boolean): NodeProgram;
 
   // Reference.
 

@@ -16,6 +16,9 @@ import type { OutputPort, ProgramData } from "./data.ts";
 import type { RunningKind } from "./kind.ts";
 import type { BasicSession, ReadyModules, SessionOptions } from "./basic_session.ts";
 
+/** What is said of a kind that is not loaded: the way on, too. */
+const UNLOADED = "a kind that is loaded; give loadProgram kinds of its runtime/ entry";
+
 /** A class of sessions: those that run, or those whose state can be saved too. */
 export type SessionClass<S extends BasicSession> = new (
   ...args: ConstructorParameters<typeof BasicSession>
@@ -79,7 +82,8 @@ export class Program<S extends BasicSession = BasicSession> {
     ({ size: this.inputSize, qparams: this.input } = data.input);
     ({ size: this.outputSize, qparams: this.output } = data.outputs[0]!);
     this.#kinds = data.nodes.map(({ name, program: { kind } }) =>
-      kinds.find((each) => each.kind === kind) ?? unknownKind(name, kind)
+      kinds.find((each) => each.kind === kind) ??
+        failRange(`node ${JSON.stringify(name)}`, UNLOADED, kind)
     );
   }
 
@@ -114,21 +118,16 @@ export class Program<S extends BasicSession = BasicSession> {
       failType("kernels", "a backend", kernels);
     }
     const { data } = this;
-    let ready = this.#ready.get(kernels ?? this);
+    const key = kernels ?? this;
+    let ready = this.#ready.get(key);
     if (!ready) {
       const modules = data.nodes.map(({ program }, i) =>
         kernels?.instantiate(program) ?? program.byParts?.instantiate() ??
           this.#kinds[i]!.instantiate(program, kernels)
       );
       ready = { modules, buffers: [] };
-      this.#ready.set(kernels ?? this, ready);
+      this.#ready.set(key, ready);
     }
     return new this.#Session(data, ready, batch, maxSteps, splitGates);
   }
-}
-
-/** Says which import is missing. */
-function unknownKind(name: string, kind: string): never {
-  const way = "give loadProgram { kinds: [...] } what the runtime/ entry of that kind exports";
-  return failRange(`node ${JSON.stringify(name)}`, `a kind that is loaded; ${way}`, kind);
 }

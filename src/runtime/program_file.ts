@@ -123,7 +123,8 @@ export function readProgram<S extends BasicSession>(
     failRange("bytes", "a program as it was written", "another checksum");
   }
   const end = last * 4;
-  let data: ProgramData;
+  const all = [...BASE_KINDS, ...kinds as readonly unknown[] as readonly RunningKind[]];
+  let data: ProgramData | undefined;
   try {
     // ASCII, for which asking for a TextDecoder takes longer where one has to be loaded.
     let text = "";
@@ -145,15 +146,10 @@ export function readProgram<S extends BasicSession>(
       }
     }
     data = whole.data;
-  } catch (error) {
-    return failRange("bytes", EXPECTED, `${error}`);
-  }
-  const all = [...BASE_KINDS, ...kinds as readonly unknown[] as readonly RunningKind[]];
-  try {
     return new Program(data, all, Session);
   } catch (error) {
-    // A RangeError says which kind is not there.
-    if (!(error instanceof TypeError)) throw error;
+    // Of a program that could be read, a RangeError says which kind is not there.
+    if (data && error instanceof RangeError) throw error;
     return failRange("bytes", EXPECTED, `${error}`);
   }
 }

@@ -18,7 +18,8 @@ import {
   reserveBetween,
   type Values,
 } from "./kind.ts";
-import { makeProjector, type Projector, type ProjectorProgram } from "./projector.ts";
+import type { Projector, ProjectorProgram } from "./projector.ts";
+import { type FoldedTokens, inputProjector } from "./tokens.ts";
 
 /** One layer and direction of a recurrent module. */
 export interface RecurrentCellProgram<C, B> {
@@ -39,10 +40,8 @@ export interface RecurrentCellProgram<C, B> {
   readonly max: number;
   /** Whether float32 takes every integer of a step: then SIMD kernels run it. */
   readonly float32: boolean;
-  /** What projects inputs that are float32, or null. */
+  /** What projects inputs that are float32, or rows of a table that is folded in, or null. */
   readonly projector: ProjectorProgram | null;
-  /** Projected inputs by token, or null: [vocabulary, gates * hiddenSize]. */
-  readonly rows: Float32Array | null;
 }
 
 /** A recurrent module's numbers. */
@@ -60,8 +59,8 @@ export interface RecurrentProgram<C extends RecurrentCellProgram<unknown, unknow
   readonly tables: readonly ActivationProgram[];
   /** By layer, then direction; null where the fast step does not run it. */
   readonly layers: readonly (readonly C[])[] | null;
-  /** Computes a token's rows if they are not yet; absent where all are known. */
-  readonly fill?: (token: number) => void;
+  /** The table whose rows are the first layer's inputs; absent where there is none. */
+  readonly tokens?: FoldedTokens;
   /** What `compileModel` was given kernels for; absent where it was not. */
   readonly image?: Image;
 }
@@ -94,11 +93,11 @@ export type RecurrentStep<R, B, S> = (
 interface CellInstance<R, B> {
   readonly cell: R;
   readonly running: B;
-  readonly first: B;
+  readonly first: B | null;
   readonly hidden: PerTensorQParams;
   /**
-   * Projected inputs that the step is given, by token or one at a time, and what gives that one;
-   * null elsewhere.
+   * Projected inputs that the step is given, by token or one at a time, and what gives one; null
+   * elsewhere.
    */
   readonly projected: Float32Array | null;
   readonly project: Projector | null;
@@ -119,7 +118,7 @@ export function recurrentInstance<C, B, R, S extends object>(
   step: RecurrentStep<R, B, S>,
   makeScratch: (hiddenSize: number, projSize: number, splitGates: boolean) => S,
 ): ModuleInstance {
-  const { hiddenSize, projSize = 0, fill } = program;
+  const { hiddenSize, projSize = 0, tokens } = program;
   const { size: inputSize, qparams: input } = program.inputs[0]!;
   const size = projSize || hiddenSize;
   const rows = gates * hiddenSize;
@@ -129,13 +128,14 @@ export function recurrentInstance<C, B, R, S extends object>(
   const scratches: S[] = [];
   const between: Float64Array[] = [];
   const tables = buildTables(program.tables);
+  // Only the first layer has projectors, and nothing that is projected is NaN.
+  const count = tokens?.scales.length ?? 1;
   const layers = program.layers!.map((layer) =>
     layer.map((own): CellInstance<R, B> => ({
       ...own,
       cell: build(own.cell, tables),
-      first: own.first ?? own.running,
-      projected: own.projector ? new Float32Array(rows) : own.rows,
-      project: own.projector && makeProjector(own.projector),
+      projected: own.projector && new Float32Array(count * rows).fill(NaN),
+      project: own.projector && inputProjector(own.projector, tokens),
     }))
   );
   /** Runs one row of the batch through one layer and direction. */
@@ -165,21 +165,19 @@ export function recurrentInstance<C, B, R, S extends object>(
     const units = size;
     const all = width;
     const hAt = index * units;
-    const given = projected === null ? inputs : null;
+    const given = projected ? null : inputs;
     const { scale } = hidden;
     for (let i = 0; i < steps; i++) {
       const row = (d === 0 ? i : steps - 1 - i) * batch + b;
       const at = fromOffset + row * each;
       const outAt = toOffset + row * all + d * units;
-      let offset = 0;
-      if (project !== null) project(from, at, projected!, 0);
-      else if (projected !== null) {
-        const token = from[at]! | 0;
-        fill?.(token);
-        offset = token * rows;
+      const offset = tokens && project ? (from[at]! | 0) * rows : 0;
+      if (project) {
+        // A token's row is made when the token is first met.
+        if (!tokens || isNaN(projected![offset]!)) project(from, at, projected!, offset);
       } else if (realsIn) quantizeCentered(from, at, inputs, 0, each, input!);
       else for (let k = 0; k < each; k++) inputs[k] = from[at + k]!;
-      const binding = fresh[index] === 1 ? first : running;
+      const binding = fresh[index] && first || running;
       step(cell, binding, given, projected, offset, state, index, scratch);
       fresh[index] = 0;
       if (!realsOut) { for (let j = 0; j < units; j++) to[outAt + j] = h[hAt + j]!; }

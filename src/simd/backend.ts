@@ -25,7 +25,8 @@ import {
 } from "../runtime/kind.ts";
 import type { GRULayerProgram, GRUProgram } from "../runtime/kinds/gru.ts";
 import { lstm as lstmKind, type LSTMCellProgram, type LSTMProgram } from "../runtime/kinds/lstm.ts";
-import { makeProjector, type Projector, type ProjectorProgram } from "../runtime/projector.ts";
+import type { Projector, ProjectorProgram } from "../runtime/projector.ts";
+import { inputProjector } from "../runtime/tokens.ts";
 import { convertCentered } from "../runtime/centered.ts";
 import { SimdProjectors } from "./projector.ts";
 import {
@@ -154,38 +155,37 @@ function placeRow(
   for (let i = 0; i < turns.length; i++) f32[to + turns[i]!] = rows[from + i]!;
 }
 
-/** Tokens' projected inputs in the kernel's memory, each copied when it is first met. */
+/** Tokens' projected inputs in the kernel's memory, each written when its token is first met. */
 class SimdTokens {
   readonly #at: number;
   readonly #width: number;
   readonly #known: Uint8Array;
-  readonly #rows: Float32Array;
-  readonly #fill: SimdProgram["fill"];
-  readonly #size: number;
   readonly #turns: Int32Array | null;
+  readonly #project: Projector;
+  /** Where a row is projected that does not stand in memory as it is. */
+  readonly #row: Float32Array;
 
-  constructor(arena: Arena, rows: Float32Array, program: SimdProgram) {
-    const { hiddenSize, fill } = program;
+  constructor(arena: Arena, count: number, program: SimdProgram, project: Projector) {
+    const { hiddenSize } = program;
     const { gates, turns } = layoutOf(program);
-    this.#size = gates * hiddenSize;
+    this.#project = project;
     this.#turns = turns;
-    const count = rows.length / this.#size;
+    this.#row = new Float32Array(turns === null ? 0 : turns.length);
     this.#width = wholeUnits(hiddenSize) * gates * 4;
     this.#at = arena.take(count * this.#width);
     this.#known = new Uint8Array(count);
-    this.#rows = rows;
-    this.#fill = fill;
   }
 
-  /** The address of a token's projected input. */
-  at(arena: Arena, token: number): number {
+  /** The address of the projected input of the token at `from`. */
+  at(arena: Arena, x: Values, from: number): number {
+    const token = x[from]! | 0;
     const at = this.#at + token * this.#width;
     if (this.#known[token] === 0) {
-      this.#fill?.(token);
-      const rows = this.#rows;
-      const from = token * this.#size;
-      if (this.#turns !== null) placeRow(arena, at / 4, rows, from, this.#turns);
-      else arena.f32.set(rows.subarray(from, from + this.#size), at / 4);
+      if (this.#turns === null) this.#project(x, from, arena.f32, at / 4);
+      else {
+        this.#project(x, from, this.#row, 0);
+        placeRow(arena, at / 4, this.#row, 0, this.#turns);
+      }
       this.#known[token] = 1;
     }
     return at;
@@ -512,7 +512,7 @@ class SimdRecurrent implements ModuleInstance {
         if (t >= length) continue;
         const row = (d === 0 ? t : length - 1 - t) * batch + b;
         if (tokens !== null) {
-          i32[at] = tokens.at(this.#arena, x[row]! | 0);
+          i32[at] = tokens.at(this.#arena, x, row);
           continue;
         }
         if (instance.input === null) {
@@ -665,12 +665,15 @@ export class SimdKernels implements Backend {
       from = layer[0]!.hidden;
       return layer.map(({ projector, hidden }, d): SimdCell => ({
         ...places[l]![d]!,
-        float: projector && makeProjector(projector),
+        float: projector && inputProjector(projector, program.tokens),
         inverseScale,
         hiddenQParams: hidden,
       }));
     });
-    const tokens = layers[0]!.map(({ rows }) => rows && new SimdTokens(arena, rows, program));
+    const { tokens: table } = program;
+    const tokens = cells[0]!.map(({ float }) =>
+      table ? new SimdTokens(arena, table.scales.length, program, float!) : null
+    );
     return new SimdRecurrent(program, kernel, arena, cells, tokens);
   }
 

@@ -41,6 +41,10 @@ for (const language of ["thai", "lao", "burmese"]) {
       result.bytesInt8 <= 0.36 * result.bytesFloat,
       `${result.bytesInt8} of ${result.bytesFloat}`,
     );
+    assert(
+      result.bytesProgram <= 0.45 * result.bytesFloat,
+      `${result.bytesProgram} of ${result.bytesFloat}`,
+    );
     assert(result.workingBytesFused - result.workingBytesSplit >= 4 * 27 * 8);
   });
 }

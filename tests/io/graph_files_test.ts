@@ -164,7 +164,7 @@ Deno.test("loadProgram() runs a dynamic graph with the kinds of ./runtime/dynami
     return [arrays, session.state()];
   });
   assertEquals(results[1], results[0]);
-  const way = "; give loadProgram { kinds: [...] } what the runtime/ entry";
+  const way = "; give loadProgram kinds of its runtime/ entry";
   assertThrows(
     () => loadProgram(file),
     RangeError,

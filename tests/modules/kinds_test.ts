@@ -323,7 +323,7 @@ Deno.test("an unknown kind in a model file, and a kind that is not loaded in a p
     else {
       extra.add(missing.program.kind);
       const error = assertThrows(() => loadProgram(program), RangeError, `node "${missing.name}"`);
-      assert(error.message.includes("kinds: ["), error.message);
+      assert(error.message.includes("give loadProgram kinds of"), error.message);
       assert(error.message.endsWith(`got "${missing.program.kind}"`), error.message);
     }
     // Of the same length, so that all else stays where it is.

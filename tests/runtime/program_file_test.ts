@@ -196,9 +196,9 @@ Deno.test("compileModel() folds an Embedding where its rows are few, or as it is
   assertEquals(stages({ foldEmbedding: true }), ["LSTM"]);
   assertEquals(stages({ foldEmbedding: "float32" }), ["LSTM"]);
   assertEquals(stages({ foldEmbedding: false }), ["Embedding", "LSTM"]);
-  // 1 MB and a little more.
+  // 16 MB and a little more.
   const [, lstm] = model.modules;
-  const numEmbeddings = 2 ** 20 / (33 * 16) + 1 | 0;
+  const numEmbeddings = 2 ** 24 / (33 * 16) + 1 | 0;
   const rows = new Float32Array(numEmbeddings);
   const embedding = {
     weight: new Uint8Array(numEmbeddings * 4),
@@ -212,6 +212,14 @@ Deno.test("compileModel() folds an Embedding where its rows are few, or as it is
   );
   assertEquals(loadProgram(compileModel(large)).data.nodes.length, 2);
   assertEquals(loadProgram(compileModel(large, { foldEmbedding: true })).data.nodes.length, 1);
+});
+
+Deno.test("compileModel() folds an Embedding into a file no larger for it: its rows are projected as they are met", () => {
+  const model = modelOf({ ...plainCase, hiddenSize: 33 }, "8", false);
+  const [folded, whole] = [true, false].map((foldEmbedding) =>
+    compileModel(model, { foldEmbedding }).length
+  );
+  assert(folded! <= whole!, `${folded} bytes, and ${whole} where nothing is folded`);
 });
 
 Deno.test("compileModel() refuses what a program cannot be, and options that there are not", () => {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { embeddingRow } from "../../../kernels/ops/embedding.ts";
 import { isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
 import type { TokenTensor } from "../../core/tensor.ts";
 import { MinMaxObserver } from "../../observer/min_max.ts";
@@ -11,7 +12,7 @@ import { supports } from "../fit_backend.ts";
 import { failWidth, type Kind, type ObserveContext, type QuantizedEnds } from "../kind.ts";
 import { Embedding } from "./float.ts";
 import { convertEmbedding, ObservedEmbedding } from "./observed.ts";
-import { embeddingRows, QuantizedEmbedding } from "./quantized.ts";
+import { embeddingTable, QuantizedEmbedding } from "./quantized.ts";
 
 const WIDE_ROWS = { dtype: "qint32", quantMin: 0, quantMax: 65535 } as const;
 
@@ -71,16 +72,11 @@ export const embeddingKind: Kind<Embedding, ObservedEmbedding, QuantizedEmbeddin
 
   running: [running],
   lower(_name, quantized) {
-    const { weight, scales, biases, numEmbeddings } = quantized;
-    const float = isFloat32Array(weight);
     const program: EmbeddingProgram = {
       kind: "Embedding",
       inputs: ends(quantized).inputs,
       output: ends(quantized).output,
-      weight,
-      // Adding -0 changes nothing.
-      scales: float ? new Float32Array(numEmbeddings).fill(1) : scales,
-      biases: float ? new Float32Array(numEmbeddings).fill(-0) : biases,
+      ...embeddingTable(quantized),
     };
     return program;
   },
@@ -94,8 +90,8 @@ export const embeddingKind: Kind<Embedding, ObservedEmbedding, QuantizedEmbeddin
       compute({ constants, width }, [tokens], _layout, weight) {
         const embedding = constants!.embedding as QuantizedEmbedding;
         const data = new Float32Array(tokens!.length * width);
-        const rows = embeddingRows(weight === null ? embedding : { ...embedding, weight });
-        tokens!.forEach((token, i) => rows.read(token, data, i * width));
+        const table = embeddingTable(weight === null ? embedding : { ...embedding, weight });
+        tokens!.forEach((token, i) => embeddingRow(table, token, data, i * width));
         return data;
       },
     },

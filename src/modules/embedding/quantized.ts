@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { embeddingRow } from "../../../kernels/ops/embedding.ts";
+import { embeddingRow, type EmbeddingTable } from "../../../kernels/ops/embedding.ts";
 import { fmaFloat32 } from "../../../kernels/numeric/requantize.ts";
 import { copyArray, isFloat32Array, isUint8Array } from "../../../kernels/numeric/typed_array.ts";
 import { checkFinite, checkGiven, failRange } from "../../core/errors.ts";
 import { checkTokens } from "../../core/check.ts";
 import type { Tensor, TokenTensor } from "../../core/tensor.ts";
 import { fitsFloat32 } from "../check.ts";
-import type { QuantizedModule, TokenRows } from "../kind.ts";
+import type { QuantizedModule } from "../kind.ts";
 
 /** An embedding whose rows are 8-bit or 16-bit integers, or float32. Its output is float32. */
 export interface EmbeddingModule extends QuantizedModule {
@@ -54,18 +54,16 @@ export function checkEmbedding(
 /** What a {@linkcode QuantizedEmbedding} is made of. */
 export type QuantizedEmbeddingOptions = Omit<EmbeddingModule, "kind">;
 
-/** Rows of an embedding, read one by one. */
-export function embeddingRows(module: EmbeddingModule): TokenRows {
-  const { weight, numEmbeddings, embeddingDim } = module;
+/** An embedding as a table of integers, those of float32 values by a scale of 1 and a bias of -0. */
+export function embeddingTable(module: EmbeddingModule): EmbeddingTable {
+  const { weight, numEmbeddings, embeddingDim, scales, biases } = module;
+  if (!isFloat32Array(weight)) return { weight, scales, biases, embeddingDim };
   return {
-    count: numEmbeddings,
-    read(token, out, offset) {
-      if (isFloat32Array(weight)) {
-        for (let k = 0; k < embeddingDim; k++) out[offset + k] = weight[token * embeddingDim + k]!;
-      } else {
-        embeddingRow(module, token, out, offset);
-      }
-    },
+    weight,
+    scales: new Float32Array(numEmbeddings).fill(1),
+    // Adding -0 changes nothing.
+    biases: new Float32Array(numEmbeddings).fill(-0),
+    embeddingDim,
   };
 }
 
@@ -124,11 +122,9 @@ export class QuantizedEmbedding implements EmbeddingModule {
   forward(x: TokenTensor): Tensor {
     checkTokens("x", x, this.numEmbeddings);
     const { embeddingDim } = this;
-    const rows = embeddingRows(this);
+    const table = embeddingTable(this);
     const data = new Float32Array(x.data.length * embeddingDim);
-    x.data.forEach((token, i) => {
-      rows.read(token, data, i * embeddingDim);
-    });
+    x.data.forEach((token, i) => embeddingRow(table, token, data, i * embeddingDim));
     return { data, shape: [...x.shape, embeddingDim] };
   }
 }

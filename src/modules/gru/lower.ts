@@ -19,7 +19,13 @@ import type { GRUProgram } from "../../runtime/kinds/gru.ts";
 import { lowerProjector, packs } from "../lower_projector.ts";
 import { partWeight, type QuantizedCell, slowPart, stateQParams } from "../recurrent/cell.ts";
 import { initialQParams, type RecurrentSource } from "../recurrent/data.ts";
-import { fitsFloat32, foldTokens, loweredEnds, orByParts, stateSpan } from "../recurrent/lower.ts";
+import {
+  fitsFloat32,
+  foldedTokens,
+  loweredEnds,
+  orByParts,
+  stateSpan,
+} from "../recurrent/lower.ts";
 import type { GRUModule } from "./data.ts";
 
 /** Parts that the fast step runs in float32 too. */
@@ -90,7 +96,6 @@ function lowerLayers(
             parts.igates as (PerTensorQParams | null)[],
           )
           : null,
-        rows: null,
       });
     }
     layers.push(lowered);
@@ -101,7 +106,7 @@ function lowerLayers(
 
 /** Lowers a GRU; what the fast step does not run says so, and is run by its parts. */
 export function lowerGRU(source: RecurrentSource<GRUModule>): GRUProgram {
-  const { module, tokens } = source;
+  const { module } = source;
   const tables: TableList = { list: [], indices: new Map() };
   const layers = lowerLayers(source, tables);
   const program: GRUProgram = {
@@ -111,7 +116,8 @@ export function lowerGRU(source: RecurrentSource<GRUModule>): GRUProgram {
     hiddenSize: module.hiddenSize,
     splitGates: module.splitGates,
     tables: tables.list,
-    ...(layers !== null && tokens !== null ? foldTokens(source, layers) : { layers }),
+    layers,
+    ...foldedTokens(source),
     source,
   };
   return orByParts(program, source, floatParts(module));

@@ -21,7 +21,13 @@ import type { LSTMCellProgram, LSTMProgram } from "../../runtime/kinds/lstm.ts";
 import { lowerProjector, packs } from "../lower_projector.ts";
 import { slowPart, stateQParams } from "../recurrent/cell.ts";
 import { initialQParams, type RecurrentSource } from "../recurrent/data.ts";
-import { fitsFloat32, foldTokens, loweredEnds, orByParts, stateSpan } from "../recurrent/lower.ts";
+import {
+  fitsFloat32,
+  foldedTokens,
+  loweredEnds,
+  orByParts,
+  stateSpan,
+} from "../recurrent/lower.ts";
 import type { LSTMModule, QuantizedLSTMCell } from "./data.ts";
 
 /** Parts that the fast step runs in float32 too. */
@@ -84,7 +90,6 @@ function lowerLayers(
             parts.igates as PerTensorQParams[],
           )
           : null,
-        rows: null,
       });
     }
     layers.push(lowered);
@@ -95,7 +100,7 @@ function lowerLayers(
 
 /** Lowers an LSTM; what the fast step does not run says so, and is run by its parts. */
 export function lowerLSTM(source: RecurrentSource<LSTMModule>): LSTMProgram {
-  const { module, tokens } = source;
+  const { module } = source;
   const tables = sharedTables(module);
   const layers = lowerLayers(source, tables);
   const program: LSTMProgram = {
@@ -106,7 +111,8 @@ export function lowerLSTM(source: RecurrentSource<LSTMModule>): LSTMProgram {
     projSize: module.projSize,
     splitGates: module.splitGates,
     tables: tables.list,
-    ...(layers !== null && tokens !== null ? foldTokens(source, layers) : { layers }),
+    layers,
+    ...foldedTokens(source),
     source,
   };
   return orByParts(program, source, FLOATS);

@@ -7,6 +7,7 @@
  */
 import { quantizedActivation } from "../../../kernels/numeric/activation.ts";
 import { addInt8, addQuint8FixedPoint, mulInt8 } from "../../../kernels/ops/elementwise.ts";
+import { embeddingRow } from "../../../kernels/ops/embedding.ts";
 import { linearFloat32 } from "../../../kernels/float/linear.ts";
 import {
   type Engine,
@@ -338,7 +339,7 @@ class PreparedByParts implements ModuleInstance {
               l === 0 && tokens !== null ? null : input,
             );
             if (l === 0 && tokens !== null) {
-              tokens.read(from[row]!, token, 0);
+              embeddingRow(tokens, from[row]!, token, 0);
               const centered = Float64Array.from(token);
               if (input !== null) quantizeCentered(token, 0, centered, 0, token.length, input);
               value = valueOf(centered, 0, token.length, input);

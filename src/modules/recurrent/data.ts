@@ -3,11 +3,12 @@
  *
  * @module
  */
+import type { EmbeddingTable } from "../../../kernels/ops/embedding.ts";
 import type { Engine } from "../../../kernels/ops/linear.ts";
 import type { Cell } from "../../cells/cell.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import type { Port } from "../../runtime/kind.ts";
-import type { QuantizedModule, TokenRows } from "../kind.ts";
+import type { QuantizedModule } from "../kind.ts";
 import { IMPLICIT_STATE, type QuantizedCell, stateQParams } from "./cell.ts";
 
 /** Cells of integers: int8 weights, and qparams of its own for every part of every cell. */
@@ -83,8 +84,8 @@ export interface RecurrentSource<M extends RecurrentModule = RecurrentModule> {
   readonly module: M;
   /** Parameters of the input; null where it is float32. */
   readonly input: PerTensorQParams | null;
-  /** Rows to fold into the first layer: its input is then token ids. */
-  readonly tokens: TokenRows | null;
+  /** A table to fold into the first layer: its input is then token ids. */
+  readonly tokens: EmbeddingTable | null;
   /**
    * Parameters of the states at a row's first step, null for those of the running state; undefined
    * for what the module says of an implicit initial state.

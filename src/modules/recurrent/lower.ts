@@ -8,9 +8,8 @@ import { integerBound } from "../../../kernels/packed/lower.ts";
 import type { Affine } from "../../../kernels/numeric/quantize.ts";
 import type { ActivationProgram } from "../../../kernels/packed/program.ts";
 import type { PartName } from "../../cells/cell.ts";
-import { convertCentered } from "../../runtime/centered.ts";
-import { makeProjector, type ProjectorProgram } from "../../runtime/projector.ts";
 import type { NodeProgram, Slot } from "../../runtime/kind.ts";
+import type { FoldedTokens } from "../../runtime/tokens.ts";
 import { packs } from "../lower_projector.ts";
 import { byParts } from "./by_parts.ts";
 import { slowPart, stateQParams } from "./cell.ts";
@@ -22,22 +21,12 @@ import {
   stateSizes,
 } from "./data.ts";
 
-/** One layer and direction as far as folding tokens knows it. */
-interface FoldableCell {
-  /** What projects inputs that the step does not take. */
-  readonly projector: ProjectorProgram | null;
-  /** Projected inputs by token. */
-  readonly rows: Float32Array | null;
-}
-
 /** A recurrent module's numbers as far as completing them knows it. */
-export interface RecurrentProgram<C extends FoldableCell = FoldableCell> extends NodeProgram {
+export interface RecurrentProgram extends NodeProgram {
   /** Activation tables of all cells. */
   readonly tables: readonly ActivationProgram[];
   /** By layer, then direction; null where the fast step does not run it. */
-  readonly layers: readonly (readonly C[])[] | null;
-  /** Computes a token's rows if they are not yet; absent where all are known. */
-  readonly fill?: (token: number) => void;
+  readonly layers: readonly unknown[] | null;
 }
 
 /** Integers that are turned into addresses or stored, and integers that must be float32 values. */
@@ -72,31 +61,11 @@ export function stateSpan(
   };
 }
 
-/** Folds tokens: their rows stand for what projects them, each computed when it is asked for. */
-export function foldTokens<C extends FoldableCell>(
-  { module, tokens, input }: RecurrentSource,
-  layers: readonly (readonly C[])[],
-): Required<Pick<RecurrentProgram<C>, "layers" | "fill">> {
-  const { count, read } = tokens!;
-  const { inputSize, hiddenSize, cell } = module;
-  const size = cell.gates.length * hiddenSize;
-  const known = new Uint8Array(count);
-  const row = new Float64Array(inputSize);
-  const folded = layers[0]!.map((cell) => {
-    const rows = new Float32Array(count * size);
-    const project = makeProjector(cell.projector!);
-    return { program: { ...cell, rows, projector: null }, rows, project };
-  });
-  return {
-    layers: [folded.map(({ program }) => program), ...layers.slice(1)],
-    fill(token) {
-      if (known[token] === 1) return;
-      read(token, row, 0);
-      convertCentered(row, 0, inputSize, null, input);
-      for (const { rows, project } of folded) project(row, 0, rows, token * size);
-      known[token] = 1;
-    },
-  };
+/** The table that is folded into a program, if there is one. */
+export function foldedTokens(
+  { tokens, input }: Pick<RecurrentSource, "tokens" | "input">,
+): { readonly tokens?: FoldedTokens } {
+  return tokens === null ? {} : { tokens: { ...tokens, input } };
 }
 
 /** What it keeps between steps: states of every layer and direction, and marks of first steps. */
@@ -163,11 +132,8 @@ export function orByParts<P extends RecurrentProgram>(
 /** Inputs of an activation up to which its outputs are stored. */
 const TABULATED = 256;
 
-/**
- * All that can be known beforehand: every token's rows, and the outputs of short activation tables.
- */
-export function completeRecurrent<P extends RecurrentProgram>(program: P, vocabulary: number): P {
-  if (program.fill) { for (let token = 0; token < vocabulary; token++) program.fill(token); }
+/** All that can be known beforehand of a program: the outputs of its short activation tables. */
+export function completeRecurrent<P extends RecurrentProgram>(program: P): P {
   const tables = program.tables.map((program): ActivationProgram => {
     const { activation, from, to } = program;
     const table = activationTable(activation, from, to);

@@ -15,7 +15,6 @@ import {
   type InitialState,
   type Kind,
   type ObserveContext,
-  type TokenRows,
 } from "../kind.ts";
 import type { ModuleReader } from "../file.ts";
 import { inputObserved, inputObserver, requiredQConfig } from "../observing.ts";
@@ -198,13 +197,13 @@ export function recurrentKind<
       quantized.dynamic
         ? lowerDynamic(quantized)
         : lower({ module: quantized, input: quantized.input, tokens: null }),
-    complete: (program, vocabulary) =>
-      program.kind === name ? completeRecurrent(program as RecurrentProgram, vocabulary) : program,
+    complete: (program) =>
+      program.kind === name ? completeRecurrent(program as RecurrentProgram) : program,
     foldedBytes: ({ dynamic, hiddenSize, cell, cells }, count) =>
       dynamic
         ? null
         : count * hiddenSize * cell.gates.length * FOLDED_GATE_BYTES * cells[0]!.length,
-    lowerTokens: (_name, quantized, tokens: TokenRows, rounded) =>
+    lowerTokens: (_name, quantized, tokens, rounded) =>
       lower({ module: quantized, input: rounded ? quantized.input : null, tokens }),
 
     ops: {},

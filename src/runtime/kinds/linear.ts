@@ -23,19 +23,17 @@ export const linear: RunningKind<LinearProgram> = {
   instantiate({ projector, relu, inputs, output }, kernels) {
     const { size: width, qparams } = inputs[0]!;
     const { size } = output;
-    const overflows = projector.float !== null && output.qparams === null;
+    const reals = output.qparams === null;
+    const overflows = projector.float !== null && reals;
     // Integers are bounded below by their parameters.
-    const floors = relu && output.qparams === null;
+    const floors = relu && reals;
     const project = projectorFor(projector, qparams, kernels, false);
     return {
       infallible: !overflows,
       process(_state, [x], out, call) {
-        const { steps, batch } = call;
-        for (let r = 0; r < steps * batch; r++) {
-          const end = (r + 1) * size;
-          project(x!, r * width, out, r * size);
-          if (floors) { for (let k = r * size; k < end; k++) if (!(out[k]! > 0)) out[k] = 0; }
-        }
+        const rows = call.steps * call.batch;
+        for (let r = 0; r < rows; r++) project(x!, r * width, out, r * size);
+        if (floors) { for (let k = 0; k < rows * size; k++) if (!(out[k]! > 0)) out[k] = 0; }
         if (overflows) checkResults(out, size, call);
       },
     };
