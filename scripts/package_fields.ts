@@ -7,8 +7,18 @@
 /** The same for the tarball of `deno pack` and the package of dnt. */
 export const PACKAGE_FIELDS = {
   description:
-    "Quantize and run int8 LSTM models in plain TypeScript, equal to PyTorch bit for bit",
-  keywords: ["quantization", "int8", "lstm", "pytorch", "edge", "inference"],
+    "Quantize recurrent models to int8 and run them in plain TypeScript, equal to PyTorch bit for bit",
+  keywords: [
+    "quantization",
+    "int8",
+    "lstm",
+    "gru",
+    "onnx",
+    "keras",
+    "pytorch",
+    "edge",
+    "inference",
+  ],
   repository: "github:splitgate/splitgate",
   engines: { node: ">=20", deno: ">=2", bun: ">=1.2" },
   type: "module",

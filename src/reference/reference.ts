@@ -342,7 +342,7 @@ function stateValue(
  * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);
  * observed.forward(tensor([0.1, -0.4], [1, 2]));
  * assertEquals(
- *   [...convertToReference(observed)].map(({ op }) => op),
+ *   convertToReference(observed).nodes.map(({ op }) => op),
  *   ["input", "quantize", "dequantize", "linear", "quantize", "dequantize", "output"],
  * );
  * ```

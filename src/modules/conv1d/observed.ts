@@ -27,13 +27,12 @@ import { Conv1d, Conv1dReLU, convLike } from "./float.ts";
  * ```ts
  * import { Conv1d, getPreset, Observer, prepare, tensor } from "@splitgate/splitgate";
  * import { type ObservedConv1d } from "./observed.ts";
- * import { assert, assertEquals } from "@std/assert";
+ * import { assert } from "@std/assert";
  * const conv = new Conv1d({ inChannels: 1, outChannels: 3, kernelSize: 2 });
  * const observed = prepare(conv, getPreset("fbgemm"));
  * const { input } = observed.modules.get("conv1d") as ObservedConv1d;
- * assert(input instanceof Observer); // the input comes as float32
  * observed.forward(tensor([0.5, -2], [2, 1]));
- * assertEquals(input.seen, true);
+ * assert(input instanceof Observer && input.seen); // the input comes as float32
  * ```
  */
 export class ObservedConv1d implements ObservedModule {

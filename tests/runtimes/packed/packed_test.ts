@@ -45,7 +45,7 @@ const ENTRIES = Object.values(config.exports)
  * What else may be in it, and nothing more: what the entry points share, types, kernels and texts.
  */
 const BESIDES =
-  /^(package\.json|LICENSE|(README|CHANGELOG|THIRD_PARTY)\.md|shared\/\w+\.js|[\w/]+\.d\.ts|kernels\/simd\/\w+\.wasm)$/;
+  /^(package\.json|LICENSE|bin\/splitgate\.js|(README|CHANGELOG|THIRD_PARTY)\.md|shared\/\w+\.js|[\w/]+\.d\.ts|kernels\/simd\/\w+\.wasm)$/;
 
 /** Every file under a folder, as paths from it. */
 async function files(folder: string, prefix = ""): Promise<string[]> {
