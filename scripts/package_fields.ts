@@ -33,10 +33,12 @@ export const BIN = "bin/splitgate.js";
 
 /** What stands in it. */
 export const BIN_TEXT = `#!/usr/bin/env node
+import { createRequire } from "node:module";
 import process from "node:process";
 import { main } from "@splitgate/splitgate/cli";
 
-process.exitCode = await main(process.argv.slice(2));
+const { version } = createRequire(import.meta.url)("../package.json");
+process.exitCode = await main(process.argv.slice(2), undefined, version);
 `;
 
 /** What resolvers of modules ask for: the types, an import, whatever else. */

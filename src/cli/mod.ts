@@ -233,7 +233,8 @@ function overview(): string {
 
 ${NAMES.map((name) => `  ${name.padEnd(width)}${COMMANDS[name]!.what}`).join("\n")}
 
-\`splitgate COMMAND --help\` lists the options of a command. From a model file to int8:
+\`splitgate COMMAND --help\` lists the options of a command, \`splitgate --version\` says which version
+this is. From a model file to int8:
 
   splitgate inspect model.onnx
   splitgate quantize model.onnx --calibration data.npy -o int8.safetensors --program model.bin
@@ -321,11 +322,20 @@ function lineOf(error: unknown): string {
  *
  * @param args What stands behind `splitgate`.
  * @param host What it reads and writes; the process by default.
+ * @param version What `--version` prints.
  * @returns The exit code: 0 done, 1 a file or data is wrong, 2 the command is.
  */
-export async function main(args: readonly string[], host: Host = processHost): Promise<number> {
+export async function main(
+  args: readonly string[],
+  host: Host = processHost,
+  version = "unknown",
+): Promise<number> {
   if (host === processHost) endWithReader();
   const [name, ...rest] = args;
+  if (name === "--version") {
+    host.write(`${version}\n`);
+    return 0;
+  }
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     const about = name === "help" ? rest[0] : undefined;
     const known = about !== undefined && Object.hasOwn(COMMANDS, about);

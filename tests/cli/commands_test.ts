@@ -11,6 +11,7 @@ import {
   Sequential,
   writeSafetensors,
 } from "@splitgate/splitgate";
+import config from "../../deno.json" with { type: "json" };
 import { type Host, main } from "@splitgate/splitgate/cli";
 import { formatOf } from "../../src/cli/models.ts";
 import { readNpy, writeNpy } from "../../src/cli/npy.ts";
@@ -83,6 +84,14 @@ async function inFolder(test: (folder: string) => Promise<void>): Promise<void> 
     await Deno.remove(folder, { recursive: true });
   }
 }
+
+Deno.test("--version prints the version that main() was given", async () => {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", new URL("../../scripts/splitgate.ts", import.meta.url).href, "--version"],
+  });
+  const { code, stdout } = await command.output();
+  assertEquals([code, new TextDecoder().decode(stdout)], [0, `${config.version}\n`]);
+});
 
 Deno.test("help lists every command, and each command's options", async () => {
   const overview = await done("--help");
