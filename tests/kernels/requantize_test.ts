@@ -5,10 +5,13 @@ import {
   clamp,
   dequantizeValue,
   fmaFloat32,
+  MAX_FLOAT32,
+  powerOfTwo,
   quantizeValue,
   quantizeValueWide,
   reciprocal,
   roundHalfEven,
+  saturateFloat32,
 } from "../../kernels/numeric/requantize.ts";
 import { add, exact, nearestEven, toFloat64Odd } from "../../src/testing/exact.ts";
 import {
@@ -230,4 +233,22 @@ Deno.test("dequantizeValue() rounds the difference, then the product, when they 
     }),
     RUNS,
   );
+});
+
+Deno.test("powerOfTwo() gives the double of each exponent", () => {
+  for (let k = -1022; k <= 1023; k++) assertEquals(powerOfTwo(k), 2 ** k);
+});
+
+Deno.test("saturateFloat32() takes infinities to the largest values, and leaves all others", () => {
+  const x = Float32Array.of(Infinity, 1.5, -Infinity, -2, MAX_FLOAT32, -MAX_FLOAT32, -0);
+  saturateFloat32(x);
+  const expected = [MAX_FLOAT32, 1.5, -MAX_FLOAT32, -2, MAX_FLOAT32, -MAX_FLOAT32, -0];
+  assertEquals([...x], expected);
+});
+
+Deno.test("addRoundedToOdd() passes an overflow on", () => {
+  assertEquals([1, -1].map((sign) => addRoundedToOdd(sign * 1.7e308, sign * 1.7e308)), [
+    Infinity,
+    -Infinity,
+  ]);
 });

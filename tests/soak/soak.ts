@@ -37,6 +37,11 @@ export function soakModel(): QuantizedModel {
 /** Inputs that repeat: a prime number, so that they meet calls of other lengths at any place. */
 const PERIOD = 997;
 
+/** Input of a step of a sequence without end. */
+export function stepFrame(step: number): Float32Array {
+  return floatsOf(step % PERIOD, [INPUTS], 3).data;
+}
+
 /** Bytes by which the heap may have grown in the end. */
 const FLAT = 4 * 2 ** 20;
 
