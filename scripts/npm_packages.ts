@@ -22,7 +22,8 @@ const UNUSED = "unused";
 
 /** The file of a package: deno.json's, or the one that another package depends on. */
 function fileOf(path: string, importer: string): string {
-  return Object.hasOwn(config.imports, path)
+  const [name] = /^(@[^/]+\/)?[^/]+/.exec(path)!;
+  return Object.hasOwn(config.imports, path) || Object.hasOwn(config.imports, name)
     ? fileURLToPath(import.meta.resolve(path))
     : createRequire(importer).resolve(path);
 }
