@@ -185,7 +185,8 @@ export function markdown(run: Run): string {
       rounds === 1 ? "" : "s"
     } over all peers and runtimes in ` +
     "turn; a cell is the median of the rounds' medians. splitgate takes and gives reals (quantizing and dequantizing " +
-    "is in its time) in PyTorch's exact 8-bit arithmetic, fbgemm's preset, with split gates unless a row says fused; " +
+    "is in its time) in PyTorch's exact 8-bit arithmetic, fbgemm's preset unless a row names another, with split gates " +
+    "unless a row says fused; " +
     "LiteRT takes and gives integers.",
     run.about.map((line) => `- ${line}`).join("\n"),
     "## In short",

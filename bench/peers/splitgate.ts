@@ -1,6 +1,7 @@
 /**
- * splitgate itself: fbgemm's preset, calibrated on the problem's input; reals in and out. Gates are
- * split; the portable kernels run them fused too, the SIMD kernels have one form for both.
+ * splitgate itself: fbgemm's preset, and those of its own, calibrated on the problem's input; reals
+ * in and out. Gates are split; the portable kernels run fbgemm's fused too, the SIMD kernels have one
+ * form for both.
  *
  * @module
  */
@@ -18,19 +19,36 @@ import { INT8_TOLERANCE, type Peer, type PeerSource, type Runner } from "./peer.
 import { type Problem, STEPS } from "./problem.ts";
 import { FUSED, PORTABLE, SIMD } from "./report.ts";
 
+/** Presets of splitgate's own that have rows: the recommended one, and the one nearest to float. */
+const OWN_PRESETS = ["accurate", "int8x16"] as const;
+
+type Preset = "fbgemm" | typeof OWN_PRESETS[number];
+
+/** Error allowed to a preset. */
+const TOLERANCES: Readonly<Record<Preset, number>> = {
+  fbgemm: INT8_TOLERANCE,
+  accurate: 0.02,
+  int8x16: 0.01,
+};
+
 /**
- * The forms run one model: where an engine puts another copy of the weights may cost or gain a
+ * The forms of a preset run one model: where an engine puts another copy of the weights may cost or gain a
  * percent.
  */
-const models = new WeakMap<Problem, QuantizedModel>();
+const models = new WeakMap<Problem, Map<Preset, QuantizedModel>>();
 
-function modelOf(problem: Problem): QuantizedModel {
-  const model = models.get(problem) ?? createModel(problem);
-  models.set(problem, model);
+function modelOf(problem: Problem, preset: Preset): QuantizedModel {
+  const own = models.get(problem) ?? new Map<Preset, QuantizedModel>();
+  models.set(problem, own);
+  const model = own.get(preset) ?? createModel(problem, preset);
+  own.set(preset, model);
   return model;
 }
 
-function createModel({ size, weightIh, weightHh, biasIh, biasHh, input }: Problem): QuantizedModel {
+function createModel(
+  { size, weightIh, weightHh, biasIh, biasHh, input }: Problem,
+  preset: Preset,
+): QuantizedModel {
   const lstm = new LSTM({ inputSize: size, hiddenSize: size });
   lstm.loadStateDict(
     new Map([
@@ -40,7 +58,7 @@ function createModel({ size, weightIh, weightHh, biasIh, biasHh, input }: Proble
       ["bias_hh_l0", tensor(biasHh, [4 * size])],
     ]),
   );
-  const observed = prepare(lstm, getPreset("fbgemm"), { splitGates: true });
+  const observed = prepare(lstm, getPreset(preset), { splitGates: true });
   observed.forward(tensor(input, [STEPS, 1, size]));
   return convert(observed);
 }
@@ -68,23 +86,38 @@ function createRunner(
   };
 }
 
-function peer(name: string, options: SessionOptions): Peer {
+function peer(name: string, preset: Preset, options: SessionOptions): Peer {
   return {
     name,
-    tolerance: INT8_TOLERANCE,
-    prepare: (problem) => Promise.resolve([createRunner(modelOf(problem), problem, options)]),
+    tolerance: TOLERANCES[preset],
+    prepare: (problem) =>
+      Promise.resolve([createRunner(modelOf(problem, preset), problem, options)]),
   };
 }
 
+/** Names of the rows of splitgate's own presets. */
+const ownNames = (name: string): string[] => OWN_PRESETS.map((preset) => `${name} ${preset}`);
+
+/** Peers of splitgate's own presets. */
+const ownPeers = (name: string, options: SessionOptions): Peer[] =>
+  OWN_PRESETS.map((preset) => peer(`${name} ${preset}`, preset, options));
+
 /** splitgate on the portable kernels, its gates split and fused. */
 export const splitgatePortable: PeerSource = {
-  names: [PORTABLE, FUSED],
+  names: [PORTABLE, FUSED, ...ownNames(PORTABLE)],
   load: () =>
-    Promise.resolve([peer(PORTABLE, { splitGates: true }), peer(FUSED, { splitGates: false })]),
+    Promise.resolve([
+      peer(PORTABLE, "fbgemm", { splitGates: true }),
+      peer(FUSED, "fbgemm", { splitGates: false }),
+      ...ownPeers(PORTABLE, { splitGates: true }),
+    ]),
 };
 
 /** splitgate on the WebAssembly SIMD kernels. */
 export const splitgateSimd: PeerSource = {
-  names: [SIMD],
-  load: async () => [peer(SIMD, { kernels: await simdKernels() })],
+  names: [SIMD, ...ownNames(SIMD)],
+  load: async () => {
+    const kernels = await simdKernels();
+    return [peer(SIMD, "fbgemm", { kernels }), ...ownPeers(SIMD, { kernels })];
+  },
 };
