@@ -177,7 +177,7 @@ export function recurrentInstance<C, B, R, S extends object>(
         if (!tokens || isNaN(projected![offset]!)) project(from, at, projected!, offset);
       } else if (realsIn) quantizeCentered(from, at, inputs, 0, each, input!);
       else for (let k = 0; k < each; k++) inputs[k] = from[at + k]!;
-      const binding = fresh[index] && first || running;
+      const binding = fresh[index] === 1 && first ? first : running;
       step(cell, binding, given, projected, offset, state, index, scratch);
       fresh[index] = 0;
       if (!realsOut) { for (let j = 0; j < units; j++) to[outAt + j] = h[hAt + j]!; }

@@ -348,6 +348,16 @@ const ASKS: readonly { readonly file: string; readonly asks: string; readonly wh
     asks: "instanceof LSTM",
     why: "observeLstmParts takes an LSTM by its signature, as torch's function of that name",
   },
+  ...["HardSigmoid", "Sigmoid"].map((kind) => ({
+    file: "src/report/measure.ts",
+    asks: `"${kind}"`,
+    why: "a report reads outputs of these as probabilities",
+  })),
+  {
+    file: "src/simd/backend.ts",
+    asks: '"GRU"',
+    why: "a backend says which kinds its kernels run, and loads no running half for it",
+  },
   {
     file: "src/simd/backend.ts",
     asks: ".kind !== lstmKind.kind",
