@@ -22,5 +22,7 @@ export type { DType, QArray } from "./src/core/dtype.ts";
 export type { PerTensorQParams } from "./src/core/qparams.ts";
 export type * from "./src/runtime/data.ts";
 export type * from "./src/runtime/kind.ts";
+export type { GRULayerProgram } from "./src/runtime/kinds/gru.ts";
 export type { RecurrentCellProgram, RecurrentProgram } from "./src/runtime/recurrent.ts";
+export type { FoldedTokens } from "./src/runtime/tokens.ts";
 export type { ProjectingKernels, Projector, ProjectorProgram } from "./src/runtime/projector.ts";
