@@ -1,6 +1,6 @@
 /**
- * One GRU step on integers, with any number of bits a part. Fused and split gates are the same step
- * here: a gate's sum takes the place of its term.
+ * One GRU step on integers, fused and split, with any number of bits a part. A gate's sum takes the
+ * place of its term; split gates take some units at a time.
  *
  * All integers here stand less their zero points. Gates come in the order reset, update, new; an
  * array over the gates holds unit after unit (`unit * 3 + gate`).
@@ -12,6 +12,7 @@ import {
   activateGate,
   type Projection,
   projectSums,
+  splitUnits,
   SUM_A,
   SUM_B,
   SUM_FACTOR,
@@ -19,7 +20,7 @@ import {
   SUM_LO,
   SUM_SIZE,
 } from "./lstm_cell.ts";
-import { dotRows, packedInput, type PackedRows, sumsLength } from "./pack.ts";
+import { ARRAYS_TOGETHER, dotRows, packedInput, type PackedRows, sumsLength } from "./pack.ts";
 
 // As in lstm_cell.ts, and not from there: V8 looks at each use what an imported or exported function
 // is, does not inline it in long loops, and boxes its result.
@@ -109,32 +110,66 @@ export interface GRUBinding {
   readonly fixedPoint: number;
 }
 
-/** What a step works in. */
+/**
+ * What a step works in. With split gates some units at a time go through all parts, so that no
+ * intermediate of width 3 * hiddenSize is kept; fused gates make each part's values of all units, and
+ * so do split ones that reset the state first where the units are few.
+ */
 export interface GRUScratch {
-  /** W_ih x + b_ih, then what the gates give: [3 * hiddenSize] and room for {@linkcode dotRows}. */
+  /**
+   * W_ih x + b_ih, then what the gates give: three values of each unit that is taken at a time, and
+   * room for {@linkcode dotRows}.
+   */
   readonly igates: Float64Array;
   /** W_hh h + b_hh: as long. */
   readonly hgates: Float64Array;
   /** What is multiplied by W_hh: {@linkcode packedInput} of hiddenSize. */
   readonly h: number[];
+  /**
+   * Where the state is reset first, what is multiplied by W_hn: as long, and `h` itself where all
+   * units are taken at once.
+   */
+  readonly resetState: number[];
+  /**
+   * What units keep until then where they are not: update gates, and what the input gives the new
+   * gate, in pairs; else of length 0.
+   */
+  readonly kept: Float64Array;
 }
+
+/** Units whose rows, of any number of gates, are whole groups of {@linkcode dotRows}. */
+const UNITS_TOGETHER = 2 * ARRAYS_TOGETHER;
 
 /**
  * Scratch for the steps of a cell; its cells may share it where their sizes are the same.
+ *
+ * @param resetFirst Whether the reset gate multiplies the state and not its product.
  *
  * @example
  * ```ts
  * import { gruScratch } from "./gru_cell.ts";
  * import { assertEquals } from "@std/assert";
- * assertEquals(gruScratch(64).igates.length, 200);
+ * const fused = gruScratch(64, false, false), split = gruScratch(64, true, false);
+ * assertEquals([fused.igates.length, split.igates.length], [200, 3 * 40]); // units at a time
  * ```
  */
-export function gruScratch(hiddenSize: number): GRUScratch {
-  const size = sumsLength(GRU_GATE_COUNT * hiddenSize);
+export function gruScratch(
+  hiddenSize: number,
+  splitGates: boolean,
+  resetFirst: boolean,
+): GRUScratch {
+  const some = splitUnits(hiddenSize, UNITS_TOGETHER);
+  // What units keep until all states are reset takes as much as half of what all units need.
+  const divides = splitGates && (!resetFirst || 2 * some < hiddenSize);
+  const size = sumsLength(GRU_GATE_COUNT * (divides ? some : hiddenSize));
+  const keeps = resetFirst && divides;
+  const h = packedInput(hiddenSize);
   return {
     igates: new Float64Array(size),
     hgates: new Float64Array(size),
-    h: packedInput(hiddenSize),
+    h,
+    resetState: keeps ? packedInput(hiddenSize) : h,
+    kept: new Float64Array(keeps ? 2 * hiddenSize : 0),
   };
 }
 
@@ -228,7 +263,7 @@ export interface GRUStates {
 }
 
 /**
- * One step.
+ * One step, with split or fused gates as the scratch is made: the results are the same.
  *
  * @param cell The prepared cell.
  * @param binding How h enters this step.
@@ -247,34 +282,55 @@ export function gruStep(
   scratch: GRUScratch,
 ): void {
   const { hiddenSize, hiddenRows, newOutput, tables } = cell;
-  const { igates, hgates, h: before } = scratch;
-  const count = GRU_GATE_COUNT * hiddenSize;
+  const { igates, hgates, h: before, resetState, kept } = scratch;
+  const units = Math.min(hiddenSize, (igates.length / GRU_GATE_COUNT) | 0);
+  const gates = newOutput === null ? GRU_GATE_COUNT : NEW_SUM;
+  const keeps = kept.length > 0;
   const hOffset = row * hiddenSize;
   for (let j = 0; j < hiddenSize; j++) before[j] = h[hOffset + j]!;
-  if (x !== null) {
-    dotRows(cell.inputRows!, 0, count + 1 & ~1, x, igates);
-    projectSums(cell.inputProjection!, 0, igates, count);
-  } else {
-    for (let i = 0; i < count; i++) igates[i] = projected![offset + i]!;
+  for (let unit = 0; unit < hiddenSize; unit += units) {
+    const count = Math.min(units, hiddenSize - unit);
+    const at = GRU_GATE_COUNT * unit;
+    const rows = GRU_GATE_COUNT * count;
+    if (x !== null) {
+      dotRows(cell.inputRows!, at, at + (rows + 1 & ~1), x, igates);
+      projectSums(cell.inputProjection!, at, igates, rows);
+    } else {
+      for (let i = 0; i < rows; i++) igates[i] = projected![offset + at + i]!;
+    }
+    const first = gates * unit;
+    const sums = gates * count;
+    dotRows(hiddenRows, first, first + (sums + 1 & ~1), before, hgates);
+    projectSums(binding.hiddenProjection, first, hgates, sums);
+    for (let gate = 0; gate < NEW_SUM; gate++) {
+      addTo(binding, gate, igates, hgates, gates, count);
+      activateGate(tables[gate]!, igates, gate, GRU_GATE_COUNT, rows);
+    }
+    if (newOutput === null) {
+      reset(binding, igates, hgates, NEW_SUM, GRU_GATE_COUNT, count);
+      addTo(binding, NEW_SUM, igates, hgates, GRU_GATE_COUNT, count);
+      activateGate(tables[NEW_SUM]!, igates, NEW_SUM, GRU_GATE_COUNT, rows);
+      blend(cell, binding, igates, count, h, hOffset + unit);
+      continue;
+    }
+    for (let j = 0, i = 1; keeps && j < count; j++, i += GRU_GATE_COUNT) {
+      resetState[unit + j] = before[unit + j]!;
+      kept[2 * (unit + j)] = igates[i]!;
+      kept[2 * (unit + j) + 1] = igates[i + 1]!;
+    }
+    reset(binding, igates, resetState, unit, 1, count);
   }
-  const gates = newOutput === null ? GRU_GATE_COUNT : NEW_SUM;
-  const sums = gates * hiddenSize;
-  dotRows(hiddenRows, 0, sums + 1 & ~1, before, hgates);
-  projectSums(binding.hiddenProjection, 0, hgates, sums);
-  for (let gate = 0; gate < NEW_SUM; gate++) {
-    addTo(binding, gate, igates, hgates, gates, hiddenSize);
-    activateGate(tables[gate]!, igates, gate, GRU_GATE_COUNT, count);
+  // Every unit's new gate reads the reset states of all.
+  for (let unit = newOutput === null ? hiddenSize : 0; unit < hiddenSize; unit += units) {
+    const count = Math.min(units, hiddenSize - unit);
+    for (let j = 0, i = 1; keeps && j < count; j++, i += GRU_GATE_COUNT) {
+      igates[i] = kept[2 * (unit + j)]!;
+      igates[i + 1] = kept[2 * (unit + j) + 1]!;
+    }
+    dotRows(newOutput!.rows, unit, unit + (count + 1 & ~1), resetState, hgates);
+    projectSums(newOutput!.projection, unit, hgates, count);
+    addTo(binding, NEW_SUM, igates, hgates, 1, count);
+    activateGate(tables[NEW_SUM]!, igates, NEW_SUM, GRU_GATE_COUNT, GRU_GATE_COUNT * count);
+    blend(cell, binding, igates, count, h, hOffset + unit);
   }
-  if (newOutput === null) {
-    reset(binding, igates, hgates, NEW_SUM, GRU_GATE_COUNT, hiddenSize);
-    addTo(binding, NEW_SUM, igates, hgates, GRU_GATE_COUNT, hiddenSize);
-  } else {
-    reset(binding, igates, before, 0, 1, hiddenSize);
-    const rows = hiddenSize + 3 & ~3;
-    dotRows(newOutput.rows, 0, rows, before, hgates);
-    projectSums(newOutput.projection, 0, hgates, rows);
-    addTo(binding, NEW_SUM, igates, hgates, 1, hiddenSize);
-  }
-  activateGate(tables[NEW_SUM]!, igates, NEW_SUM, GRU_GATE_COUNT, count);
-  blend(cell, binding, igates, hiddenSize, h, hOffset);
 }

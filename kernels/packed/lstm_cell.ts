@@ -358,6 +358,22 @@ function splitBlocks(hiddenSize: number): number {
 const UNITS_TOGETHER = ARRAYS_TOGETHER;
 
 /**
+ * Units that split gates take at a time, of a cell with more.
+ *
+ * @param multiple Units whose rows are whole groups of {@linkcode dotRows}.
+ *
+ * @example
+ * ```ts
+ * import { splitUnits } from "./lstm_cell.ts";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals([splitUnits(64, 5), splitUnits(256, 5)], [35, 65]);
+ * ```
+ */
+export function splitUnits(hiddenSize: number, multiple: number): number {
+  return Math.ceil(hiddenSize / splitBlocks(hiddenSize) / multiple) * multiple;
+}
+
+/**
  * Scratch for the steps of a cell; its cells may share it where their sizes are the same.
  *
  * @example
@@ -374,8 +390,7 @@ export function lstmScratch(
   projSize: number,
   splitGates: boolean,
 ): LSTMScratch {
-  const share = hiddenSize / splitBlocks(hiddenSize) / UNITS_TOGETHER;
-  const units = splitGates ? Math.ceil(share) * UNITS_TOGETHER : hiddenSize;
+  const units = splitGates ? splitUnits(hiddenSize, UNITS_TOGETHER) : hiddenSize;
   const igates = new Float64Array(Math.max(sumsLength(4 * units), SUMS_TOGETHER));
   return {
     igates,

@@ -43,6 +43,14 @@ export interface GRUProgram extends RecurrentProgram<GRULayerProgram> {
  */
 export const gru: RunningKind<GRUProgram> = {
   kind: "GRU",
-  instantiate: (program) =>
-    recurrentInstance(program, GRU_GATE_COUNT, buildGRUCell, gruStep, gruScratch),
+  instantiate(program) {
+    const resetFirst = program.layers![0]![0]!.cell.newOutput !== null;
+    return recurrentInstance(
+      program,
+      GRU_GATE_COUNT,
+      buildGRUCell,
+      gruStep,
+      (size, _projSize, splitGates) => gruScratch(size, splitGates, resetFirst),
+    );
+  },
 };

@@ -1,3 +1,4 @@
+import { gruScratch } from "../../../kernels/packed/gru_cell.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { byParts, type PartName } from "@splitgate/splitgate";
@@ -154,6 +155,30 @@ Deno.test("QuantizedGRU gives the same for rows of different lengths, and in chu
     { numRuns: 100 },
   );
   assert(chunked > 10, `${chunked}`);
+});
+
+Deno.test("QuantizedGRU gives the same fused, split and by parts at every size around blocks of units", () => {
+  const sizes = [9, 10, 11, 19, 20, 21, 39, 41, 127, 128, 129, 130, 150, 199, 257];
+  sizes.forEach((hiddenSize, seed) => {
+    for (const resetAfter of [true, false]) {
+      const gru = { resetAfter, complementedUpdate: seed % 2 === 0 };
+      const c = { ...plainCase, seed, hiddenSize, gru, steps: 3, batch: 2 };
+      assertAgree(gruOf(c), c, seed % 3 === 0 ? 8 : null, [3, 1]);
+    }
+  });
+});
+
+Deno.test("gruScratch() of split gates keeps no more than about half of what all units need", () => {
+  const length = (size: number, split: boolean, first: boolean): number => {
+    const { igates, hgates, kept } = gruScratch(size, split, first);
+    return igates.length + hgates.length + kept.length;
+  };
+  for (let size = 21; size <= 600; size++) {
+    assert(length(size, true, false) <= length(size, false, false) / 2 + 60, `${size}`);
+    // Where the state is reset first some of it is kept until all are.
+    assert(length(size, true, true) <= length(size, false, true), `${size}`);
+  }
+  assert(length(256, true, true) < 0.8 * length(256, false, true));
 });
 
 Deno.test("QuantizedGRU agrees with parts over 600 steps when the state runs on", () => {
