@@ -11,7 +11,7 @@ import { byId, bytesText, counted, h, messageOf, select } from "./dom.ts";
 import { type Sample, SAMPLE_DATA, SAMPLES } from "./samples.ts";
 import { PLATFORMS, snippet } from "./snippets.ts";
 import { architectureEditor } from "./architecture_editor.ts";
-import { showReport } from "./summary.ts";
+import { showReport } from "./report.ts";
 import type {
   GivenFile,
   MadeFiles,
@@ -413,9 +413,9 @@ async function run(): Promise<void> {
     files = ready;
     runStatus.textContent = `Done in ${((performance.now() - from) / 1000).toFixed(1)} s.`;
     resultSection.hidden = false;
-    byId("report").replaceChildren(showReport(made));
     showDownloads();
     byId("result-heading").focus();
+    await showReport(byId("report"), made, () => own === shown);
   } catch (error) {
     if (own !== shown) return;
     runStatus.textContent = "";
@@ -444,7 +444,7 @@ function showDownloads(): void {
   const program = `${base}.bin`;
   const button = (text: string, name: string, contents: BlobPart) =>
     h("button", { type: "button", onclick: () => download(name, contents) }, text);
-  const { model, program: bytes, architecture } = files!;
+  const { model, program: bytes, architecture, report } = files!;
   byId("downloads").replaceChildren(
     button(`Program, ${bytesText(bytes.length)}`, program, bytes as Uint8Array<ArrayBuffer>),
     button(
@@ -453,6 +453,7 @@ function showDownloads(): void {
       model as Uint8Array<ArrayBuffer>,
     ),
     button("Architecture", `${base}.architecture.json`, architecture),
+    button("Report", `${base}.report.html`, report),
   );
   const code = h("code", {});
   const platform = byId<HTMLSelectElement>("platform");

@@ -8,12 +8,10 @@ import {
   type Architecture,
   architectureOf,
   compileModel,
-  convertToReference,
   draftArchitecture,
   Generator,
   getPreset,
   MinMaxObserver,
-  type ObservedModel,
   type PartObservers,
   PRESET_NAMES,
   type QConfig,
@@ -22,10 +20,7 @@ import {
   type QuantizedModel,
   recognizeModules,
   RECOMMENDED_PRESET,
-  reportParts,
-  saveFloatModel,
   saveModel,
-  type Session,
 } from "@splitgate/splitgate";
 import { readTorch } from "@splitgate/splitgate/import/torch";
 import { shardPaths } from "@splitgate/splitgate/import/tfjs";
@@ -34,9 +29,22 @@ import * as gru from "@splitgate/splitgate/runtime/gru";
 import * as joins from "@splitgate/splitgate/runtime/joins";
 import * as norm from "@splitgate/splitgate/runtime/norm";
 import * as softmax from "@splitgate/splitgate/runtime/softmax";
-import { simdKernels } from "@splitgate/splitgate/simd";
+import {
+  measureReport,
+  REPORT_STYLE,
+  reportHTML,
+  type ReportSection,
+  reportSections,
+} from "@splitgate/splitgate/report";
 import { PART_SLOTS } from "../../src/cells/names.ts";
-import { type DataSet, type InputShape, parseData, type Sequence } from "../../src/cli/data.ts";
+import { batchesOf } from "../../src/cli/batches.ts";
+import {
+  type DataSet,
+  type InputShape,
+  labelsBySequence,
+  parseData,
+  type Sequence,
+} from "../../src/cli/data.ts";
 import {
   floatModel,
   floatRunnable,
@@ -44,12 +52,12 @@ import {
   type Format,
   formatOf,
   type ModelFile,
-  quantizedRunnable,
   type Runnable,
   runnable,
 } from "../../src/cli/models.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { flatten, Graph } from "../../src/modules/graph.ts";
+import { summary } from "../../src/report/sections.ts";
 import { KIND_NAMES } from "../../src/modules/kinds.ts";
 import { serve } from "../calls.ts";
 import type { SnippetModel } from "../snippets.ts";
@@ -124,38 +132,14 @@ export interface WorkProgress {
   readonly total: number | undefined;
 }
 
-/** A part's loss. */
-export interface ShownPart {
-  readonly name: string;
-  readonly dtype: string;
-  readonly min: number;
-  readonly max: number;
-  readonly rangeMin: number;
-  readonly rangeMax: number;
-  readonly values: number;
-  readonly saturated: number;
-  readonly sqnr: number;
-}
-
 /** What became of the model. */
 export interface Made {
-  readonly warnings: readonly string[];
-  readonly bytes: { readonly float: number; readonly model: number; readonly program: number };
-  /** Data that the rest was measured on. */
+  /** Data that it was measured on. */
   readonly measuredOn: "test" | "calibration";
-  readonly sequences: number;
-  readonly steps: number;
-  readonly outputs: readonly {
-    readonly name: string;
-    /** In dB; null where nothing differs. */
-    readonly sqnr: number | null;
-    readonly maxDifference: number;
-    readonly sameLargest: number | null;
-  }[];
-  readonly accuracy: { readonly float: number; readonly int8: number } | null;
-  readonly parts: readonly ShownPart[];
-  /** Microseconds a step. */
-  readonly speed: { readonly float: number; readonly portable: number; simd: number | null };
+  /** HTML of the report's summary and of its sections, and the style of both. */
+  readonly summary: string;
+  readonly sections: readonly ReportSection[];
+  readonly style: string;
 }
 
 /** Files that can be kept. */
@@ -163,6 +147,8 @@ export interface MadeFiles {
   readonly model: Uint8Array;
   readonly program: Uint8Array;
   readonly architecture: string;
+  /** The report as a page of its own. */
+  readonly report: string;
   /** What a program that runs it has to know. */
   readonly snippet: Omit<SnippetModel, "file">;
 }
@@ -176,7 +162,7 @@ interface Opened {
 
 let opened: Opened | undefined;
 const data: Partial<Record<"calibration" | "test", DataSet>> = {};
-let made: { model: QuantizedModel; observed: ObservedModel; files: MadeFiles } | undefined;
+let files: MadeFiles | undefined;
 let stop: AbortController | undefined;
 
 const MODEL_JSON = /\.json$/i;
@@ -334,157 +320,18 @@ function qconfigOf({ preset, modules, parts }: QuantizeChoices): QConfigMapping 
   return mapping;
 }
 
-const largest = (row: Float32Array) => row.reduce((at, value, i) => value > row[at]! ? i : at, 0);
+/** Milliseconds between messages of progress: one for each unit of work would take longer than it. */
+const TOLD_MS = 50;
 
-/** Milliseconds between pauses, in which calls such as that to stop are heard. */
-const PAUSE_MS = 50;
-
-function pacer(signal: AbortSignal): () => Promise<void> {
-  let since = performance.now();
-  return async () => {
-    signal.throwIfAborted();
-    if (performance.now() - since < PAUSE_MS) return;
-    await new Promise((resolve) => setTimeout(resolve));
-    since = performance.now();
-    signal.throwIfAborted();
-  };
-}
-
-/** Milliseconds that a way of running is measured for. */
-const MEASURE_MS = 150;
-
-/** Microseconds a step of one sequence. */
-function microsOf(run: () => void, steps: number): number {
-  run();
-  const from = performance.now();
-  let passes = 0;
-  do {
-    run();
-    passes++;
-  } while (performance.now() - from < MEASURE_MS);
-  return (performance.now() - from) * 1000 / (passes * steps);
-}
-
-async function speedOf(model: QuantizedModel, float: Runnable, sequence: Sequence) {
-  const { size } = float.input;
-  const steps = sequence.length / size;
-  const session = (kernels?: Awaited<ReturnType<typeof simdKernels>>): () => void => {
-    const own: Session = model.createSession({ maxSteps: steps, kernels });
-    const outputs = model.outputs.map(({ name, size, time }) =>
-      [name, new Float32Array((time ? own.outputSteps(steps, name) : 1) * size)] as const
-    );
-    const output = outputs.length === 1 ? outputs[0]![1] : Object.fromEntries(outputs);
-    return () => {
-      own.reset();
-      own.run(sequence, output);
-    };
-  };
-  let simd: number | null = null;
-  try {
-    simd = microsOf(session(await simdKernels()), steps);
-  } catch (error) {
-    if ((error as Error).name !== "SimdUnavailableError") throw error;
-  }
-  return {
-    float: microsOf(() => float.run(sequence), steps),
-    portable: microsOf(session(), steps),
-    simd,
-  };
-}
-
-/** Sequences that parts are measured on: each step of theirs takes a hundred times a session's. */
-const PART_SEQUENCES = 4;
-
-async function measure(
-  { file, source, float }: Opened,
-  model: QuantizedModel,
-  observed: ObservedModel,
-  warnings: readonly string[],
-  { signal, progress }: { signal: AbortSignal; progress: (value: WorkProgress) => void },
-): Promise<Made> {
-  const measuredOn = data.test === undefined ? "calibration" : "test";
-  const { sequences, labels } = data[measuredOn]!;
-  const int8 = quantizedRunnable({ ...file, format: "int8" }, model);
-  const pause = pacer(signal);
-  const sums = float.outputs.map(({ name, size }) => ({
-    name,
-    size,
-    signal: 0,
-    noise: 0,
-    maxDifference: 0,
-    rows: 0,
-    same: 0,
-  }));
-  const right = { float: 0, int8: 0, rows: 0 };
-  for (const [i, sequence] of sequences.entries()) {
-    progress({ stage: "compare", done: i, total: sequences.length });
-    await pause();
-    const exact = [...float.run(sequence).values()];
-    const got = [...int8.run(sequence).values()];
-    sums.forEach((sum, o) => {
-      const [a, b] = [exact[o]!, got[o]!];
-      for (let at = 0; at < a.length; at += sum.size) {
-        const [x, y] = [a, b].map((each) => largest(each.subarray(at, at + sum.size)));
-        sum.rows++;
-        if (x === y) sum.same++;
-        if (o === 0 && labels !== null && right.rows < labels.data.length) {
-          const label = labels.data[right.rows++];
-          if (x === label) right.float++;
-          if (y === label) right.int8++;
-        }
-      }
-      a.forEach((value, k) => {
-        const difference = Math.abs(value - b[k]!);
-        sum.signal += value ** 2;
-        sum.noise += difference ** 2;
-        sum.maxDifference = Math.max(sum.maxDifference, difference);
-      });
-    });
-  }
-  progress({ stage: "parts", done: 0, total: 1 });
-  await pause();
-  let parts: ShownPart[] = [];
-  try {
-    convertToReference(observed);
-    parts = reportParts(observed, sequences.slice(0, PART_SEQUENCES)).parts.map((part) => ({
-      name: part.name,
-      dtype: part.dtype,
-      min: part.min,
-      max: part.max,
-      rangeMin: part.scale * (part.quantMin - part.zeroPoint),
-      rangeMax: part.scale * (part.quantMax - part.zeroPoint),
-      values: part.values,
-      saturated: part.saturated,
-      sqnr: part.sqnr,
-    }));
-  } catch (error) {
-    // A model of a dynamic module has no reference graph.
-    if (!(error instanceof RangeError)) throw error;
-  }
-  progress({ stage: "speed", done: 0, total: 1 });
-  await pause();
-  const longest = sequences.reduce((a, b) => b.length > a.length ? b : a);
-  const labelled = labels !== null && float.outputs[0]!.size > 1 && right.rows > 0;
-  return {
-    warnings,
-    bytes: {
-      float: saveFloatModel(source.model).length,
-      model: made!.files.model.length,
-      program: made!.files.program.length,
-    },
-    measuredOn,
-    sequences: sequences.length,
-    steps: stepsOf(sequences, float.input),
-    outputs: sums.map(({ name, size, signal, noise, maxDifference, rows, same }) => ({
-      name,
-      sqnr: noise === 0 ? null : 10 * Math.log10(signal / noise),
-      maxDifference,
-      sameLargest: size === 1 ? null : same / rows,
-    })),
-    accuracy: labelled ? { float: right.float / right.rows, int8: right.int8 / right.rows } : null,
-    parts,
-    speed: await speedOf(model, float, longest),
-  };
+/** Labels of the test data, by sequence. */
+function labelsOf(model: QuantizedModel, { sequences, labels }: DataSet) {
+  if (labels === null) return null;
+  const [{ name, size, time }] = model.outputs as [QuantizedModel["outputs"][number]];
+  const session = model.createSession();
+  const counts = sequences.map(({ length }) =>
+    time ? session.outputSteps(length / model.inputSize, name) : 1
+  );
+  return labelsBySequence(labels.data, { size, time }, counts);
 }
 
 /** Entries whose kinds `./runtime` does not have of itself. */
@@ -510,7 +357,7 @@ function kindsOf(model: QuantizedModel): [name: string, entry: string][] {
 function replaceBy(next: Opened | undefined): void {
   stop?.abort(new Error("Another model was opened."));
   opened = next;
-  made = undefined;
+  files = undefined;
   delete data.calibration;
   delete data.test;
 }
@@ -611,38 +458,50 @@ const methods = {
     const { signal } = own;
     // Of the model that is being quantized: another one may be opened meanwhile.
     const from = opened;
-    // A message for each unit of work would take longer than the work.
     let told = 0;
-    const paced = (value: WorkProgress) => {
+    const onProgress = (value: WorkProgress) => {
       const now = performance.now();
-      if (now - told < PAUSE_MS && value.done !== value.total) return;
+      if (now - told < TOLD_MS && value.done !== value.total) return;
       told = now;
       progress(value);
     };
-    const { model, observed, warnings } = await quantize(from.source.model, [...calibration], {
+    const measuredOn = data.test === undefined ? "calibration" : "test";
+    const tested = data[measuredOn]!;
+    const { model: float } = from.source;
+    const result = await quantize(float, batchesOf(calibration, float, from.float.input), {
       qconfig: qconfigOf(choices),
       splitGates: choices.splitGates,
       signal,
-      onProgress: paced,
+      onProgress,
     });
-    made = {
-      model,
-      observed,
-      files: {
-        model: saveModel(model),
-        program: compileModel(model),
-        architecture: `${JSON.stringify(architectureOf(from.source.model), null, 2)}\n`,
-        snippet: {
-          inputSize: model.inputSize,
-          outputSize: model.outputSize,
-          tokens: model.vocabulary > 0,
-          time: model.outputs[0]!.time,
-          kinds: kindsOf(model),
-        },
+    const { model } = result;
+    const labels = labelsOf(model, tested);
+    const report = await measureReport(float, result, tested.sequences, {
+      title: from.file.path,
+      ...labels !== null && { labels },
+      signal,
+      onProgress,
+    });
+    signal.throwIfAborted();
+    files = {
+      model: saveModel(model),
+      program: compileModel(model),
+      architecture: `${JSON.stringify(architectureOf(float), null, 2)}\n`,
+      report: reportHTML(report),
+      snippet: {
+        inputSize: model.inputSize,
+        outputSize: model.outputSize,
+        tokens: model.vocabulary > 0,
+        time: model.outputs[0]!.time,
+        kinds: kindsOf(model),
       },
     };
-    const words = warnings.map(({ message }) => message);
-    return await measure(from, model, observed, words, { signal, progress: paced });
+    return {
+      measuredOn,
+      summary: summary(report).text,
+      sections: reportSections(report),
+      style: REPORT_STYLE,
+    };
   },
 
   /** Ends what is being done. */
@@ -652,8 +511,8 @@ const methods = {
 
   /** The files of what was made. */
   files(): MadeFiles {
-    if (made === undefined) throw new RangeError("Quantize a model first.");
-    return made.files;
+    if (files === undefined) throw new RangeError("Quantize a model first.");
+    return files;
   },
 };
 

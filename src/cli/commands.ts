@@ -28,6 +28,7 @@ import {
   type DataSet,
   jsonLines,
   jsonSequence,
+  labelsBySequence,
   type Results,
   resultsFile,
   type Sequence,
@@ -431,21 +432,10 @@ function agreementTable(rows: readonly Agreement[]): string {
   ]);
 }
 
-/**
- * Labels by sequence, as an output has rows; null where they are something else: of another number
- * of rows, or no classes where a row has several values.
- */
-function labelsOf({ time, size, rows }: Results, labels: ArrayLike<number>): number[][] | null {
-  // Batch first: shorter sequences have labels of padding behind their own.
-  const each = labels.length / rows.length;
-  const counts = rows.map(({ length }) => length / size);
-  const fits = Number.isInteger(each) && (time || each === 1);
-  if (!fits || counts.some((count) => count > each)) return null;
-  const own = counts.map((count, b): number[] =>
-    Array.prototype.slice.call(labels, b * each, b * each + count)
-  );
-  const isClass = (label: number) => Number.isInteger(label) && label >= 0 && label < size;
-  return size === 1 || own.flat().every(isClass) ? own : null;
+/** Labels by sequence, of results. */
+function labelsOf(results: Results, labels: ArrayLike<number>): number[][] | null {
+  const { size, rows } = results;
+  return labelsBySequence(labels, results, rows.map(({ length }) => length / size));
 }
 
 /** Share of rows whose largest value is the label; null where there are no labels of rows. */

@@ -217,6 +217,28 @@ export function parseData(path: string, bytes: Uint8Array, input: InputShape): D
   return data;
 }
 
+/**
+ * Labels by sequence, as an output has rows; null where they are something else: of another number
+ * of rows, or no classes where a row has several values.
+ *
+ * @param counts Rows of each sequence.
+ */
+export function labelsBySequence(
+  labels: ArrayLike<number>,
+  { time, size }: Omit<Results, "rows">,
+  counts: readonly number[],
+): number[][] | null {
+  // Batch first: shorter sequences have labels of padding behind their own.
+  const each = labels.length / counts.length;
+  const fits = Number.isInteger(each) && (time || each === 1);
+  if (!fits || counts.some((count) => count > each)) return null;
+  const own = counts.map((count, b): number[] =>
+    Array.prototype.slice.call(labels, b * each, b * each + count)
+  );
+  const isClass = (label: number) => Number.isInteger(label) && label >= 0 && label < size;
+  return size === 1 || own.flat().every(isClass) ? own : null;
+}
+
 /** One of a model's outputs for every sequence: rows of `size` values. */
 export interface Results {
   readonly size: number;
