@@ -374,8 +374,8 @@ export class BasicSession {
         left[b] = Math.max(0, left[b]! - count);
       }
     }
-    // What stands behind the end of time runs once for all steps.
-    this.#runNodes(false, null, false, 0, 1);
+    // What stands behind the end of time runs once for all steps. Behind one giver is none.
+    if (!this.data.oneGiver) this.#runNodes(false, null, false, 0, 1);
   }
 
   /** Runs `steps` of `all` steps, from step `done` on. */
@@ -398,8 +398,8 @@ export class BasicSession {
       !swaps;
     const call = this.#call;
     this.#times[1]!.steps = steps;
-    call.inputOffset = takes ? first * size : 0;
-    call.outputOffset = gives ? first * outputs[0]!.size : 0;
+    call.inputOffset = first * size;
+    call.outputOffset = first * outputs[0]!.size;
     if (!takes) this.#take(input, done, steps, swaps ? all : 0);
     this.#runNodes(true, takes ? input as Float32Array : null, gives, done, all);
   }

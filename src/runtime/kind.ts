@@ -96,11 +96,11 @@ export interface Call extends Time {
   splitGates: boolean;
   /** Whether what is read is a caller's Float32Array of reals. */
   realsIn: boolean;
-  /** Where the steps begin in it; 0 elsewhere. */
+  /** Where the steps begin in such an array. */
   inputOffset: number;
   /** Whether what is written is one. */
   realsOut: boolean;
-  /** Where the steps begin in it; 0 elsewhere. */
+  /** Where the steps begin in such an array. */
   outputOffset: number;
 }
 
