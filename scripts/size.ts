@@ -6,10 +6,10 @@
  *     deno task size --json     prints { entry: { minified, gzipped } } and nothing else
  *     deno task size --record   also writes the figures to bench/results/size.json
  */
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build, type BuildOptions, type Plugin, stop } from "esbuild";
+import { build, type BuildOptions, stop } from "esbuild";
 import config from "../deno.json" with { type: "json" };
 import { readArguments } from "./arguments.ts";
 import { npmPackages } from "./npm_packages.ts";
@@ -19,6 +19,7 @@ import { writeFile } from "./write_file.ts";
 /** Bytes gzipped that an entry point may weigh, where an edge worker imports it. */
 const BUDGETS: Readonly<Record<string, number>> = {
   "./runtime": 10_240,
+  "./runtime/conv": 2048,
   "./runtime/gru": 2560,
   "./import/onnx": 25600,
   "./import/keras": 35840,
@@ -32,51 +33,28 @@ interface Size {
   readonly gzipped: number;
 }
 
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const RECORD = new URL("../bench/results/size.json", import.meta.url);
 
 /** What somebody may import alone, with what should come along: next to nothing. */
 const SINGLE_IMPORTS = ["tensor", "parseSafetensors", "perTensorAffine", "Linear", "LSTM"];
 
-/** Entry points that are used with another: they weigh what they add to that. */
+/**
+ * Entry points that are used with another: they weigh what they add to a bundle that has it. What
+ * both share costs nothing, and what only they need of a file that both import is counted.
+ */
 function beside(entry: string): readonly string[] {
-  if (entry === "./runtime/gru") return ["runtime.ts"];
+  // ./runtime/state stands in the place of ./runtime.
+  if (entry.startsWith("./runtime/") && entry !== "./runtime/state") return ["./runtime.ts"];
   if (!entry.startsWith("./import/")) return [];
   // TensorFlow.js has the layers of Keras, too.
-  return entry === "./import/tfjs" ? ["mod.ts", "src/io/keras/mod.ts"] : ["mod.ts"];
+  return entry === "./import/tfjs" ? ["./mod.ts", "./src/io/keras/mod.ts"] : ["./mod.ts"];
 }
 
-/** Leaves out of a bundle what others have. */
-function without(files: ReadonlySet<string>): Plugin {
-  return {
-    name: "without others",
-    setup(build) {
-      build.onResolve(
-        { filter: /^\./ },
-        ({ path, resolveDir }) =>
-          files.has(join(resolveDir, path)) ? { path, external: true } : undefined,
-      );
-    },
-  };
-}
-
-/** The modules of some entry points. */
-async function modulesOf(paths: readonly string[]): Promise<Set<string>> {
-  const { metafile } = await build({
-    entryPoints: paths.map((path) => fileURLToPath(new URL(`../${path}`, import.meta.url))),
-    bundle: true,
-    write: false,
-    outdir: "unused",
-    metafile: true,
-    format: "esm",
-    plugins: [npmPackages],
-  });
-  return new Set(Object.keys(metafile.inputs).map((path) => resolve(path)));
-}
-
-async function measure({ plugins = [], ...options }: BuildOptions): Promise<Size> {
+async function measure(options: BuildOptions): Promise<Size> {
   const { outputFiles } = await build({
     ...options,
-    plugins: [...plugins, npmPackages],
+    plugins: [npmPackages],
     external: ["node:*"],
     bundle: true,
     minify: true,
@@ -88,6 +66,22 @@ async function measure({ plugins = [], ...options }: BuildOptions): Promise<Size
   });
   const { contents } = outputFiles[0]!;
   return { minified: contents.length, gzipped: gzipSync(contents, { level: 9 }).length };
+}
+
+/** Some entry points in one bundle. */
+function measureTogether(paths: readonly string[]): Promise<Size> {
+  const contents = paths.map((path, i) => `export * as entry${i} from ${JSON.stringify(path)};`);
+  return measure({ stdin: { contents: contents.join("\n"), resolveDir: ROOT } });
+}
+
+/** What an entry point adds to a bundle that has others already. */
+async function measureAdded(path: string, others: readonly string[]): Promise<Size> {
+  const before = await measureTogether(others);
+  const after = await measureTogether([...others, path]);
+  return {
+    minified: after.minified - before.minified,
+    gzipped: after.gzipped - before.gzipped,
+  };
 }
 
 /** The weight of importing one name from the package as npm installs it. */
@@ -124,10 +118,10 @@ const sizes: Record<string, Size> = {};
 const before = recorded();
 for (const [entry, path] of Object.entries(config.exports)) {
   if (!path.endsWith(".ts")) continue;
-  sizes[entry] = await measure({
-    entryPoints: [fileURLToPath(new URL(`../${path}`, import.meta.url))],
-    plugins: beside(entry).length > 0 ? [without(await modulesOf(beside(entry)))] : [],
-  });
+  const others = beside(entry);
+  sizes[entry] = others.length > 0
+    ? await measureAdded(path, others)
+    : await measure({ entryPoints: [join(ROOT, path)] });
 }
 Object.assign(sizes, await measureSingleImports());
 await stop();
