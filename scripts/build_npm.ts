@@ -4,14 +4,14 @@
  *     deno task build:npm
  *
  * dnt is on JSR only. Where JSR is out of reach, `deno task pack` makes a tarball without it: that
- * one is what the tests install.
+ * one is what the tests install, unless the variable `SPLITGATE_TARBALL` names another.
  */
 import { fileURLToPath } from "node:url";
 import { stop } from "esbuild";
 import config from "../deno.json" with { type: "json" };
 import { joinModules } from "./modules.ts";
 import { thirdPartyNotice } from "./npm_packages.ts";
-import { PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
+import { BIN, BIN_TEXT, PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
 
 /** What is used of dnt 0.43's build(). */
 interface Dnt {
@@ -27,7 +27,13 @@ interface Dnt {
     skipSourceOutput: true;
     polyfills: false;
     configFile: string;
-    compilerOptions: { target: "ES2022"; lib: string[]; skipLibCheck: boolean };
+    compilerOptions: {
+      target: "ES2022";
+      lib: string[];
+      skipLibCheck: boolean;
+      noUncheckedIndexedAccess: boolean;
+    };
+    filterDiagnostic(diagnostic: { readonly code: number }): boolean;
     package: Record<string, unknown>;
     postBuild(): Promise<void>;
   }): Promise<void>;
@@ -35,6 +41,15 @@ interface Dnt {
 
 // Held in a variable, so that checking the repository needs no JSR.
 const DNT = "jsr:@deno/dnt@0.43.2";
+
+/** What the command's modules, which import `node:fs` and the like, are checked against. */
+const NODE_TYPES = "24.10.1";
+
+/**
+ * TypeScript's number for a module without declarations: jsfive is one, and what its reader takes
+ * from it is declared there.
+ */
+const NO_DECLARATIONS = 7016;
 
 async function importDnt(): Promise<Dnt> {
   try {
@@ -71,12 +86,20 @@ await build({
   // One would declare Object.hasOwn for everybody who installs the package.
   polyfills: false,
   configFile: path("deno.json"),
-  compilerOptions: { target: "ES2022", lib: ["ES2022", "DOM"], skipLibCheck: false },
+  compilerOptions: {
+    target: "ES2022",
+    lib: ["ES2022", "DOM"],
+    skipLibCheck: false,
+    noUncheckedIndexedAccess: true,
+  },
+  filterDiagnostic: ({ code }) => code !== NO_DECLARATIONS,
   package: {
     name: config.name,
     version: config.version,
     license: config.license,
     ...PACKAGE_FIELDS,
+    bin: { splitgate: BIN },
+    devDependencies: { "@types/node": NODE_TYPES },
   },
   async postBuild() {
     const joined = await joinModules(
@@ -84,7 +107,10 @@ await build({
       modules.map(([, file]) => file.slice(2).replace(/ts$/, "js")),
     );
     await stop();
-    await Deno.writeTextFile(`${outDir}/THIRD_PARTY.md`, thirdPartyNotice(joined));
+    await Deno.writeTextFile(`${outDir}/THIRD_PARTY.md`, thirdPartyNotice(joined, `${outDir}/esm`));
+    await Deno.mkdir(`${outDir}/bin`);
+    await Deno.writeTextFile(`${outDir}/${BIN}`, BIN_TEXT);
+    await Deno.chmod(`${outDir}/${BIN}`, 0o755);
     for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) {
       await Deno.copyFile(path(file), `${outDir}/${file}`);
     }
@@ -101,6 +127,7 @@ await build({
     json.exports = packageExports(config.exports, "./esm/");
     // What importers are built on is part of the package.
     delete json.dependencies;
+    delete json.devDependencies;
     await Deno.writeTextFile(manifest, `${JSON.stringify(json, null, 2)}\n`);
   },
 });

@@ -7,6 +7,8 @@
  * reference of the outputs that its own library gives. Of brainmaze the weights of the
  * convolutions are left out, which no test reads, and most rows of the reference.
  */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
 import { parseSafetensors, type SafetensorsInput, writeSafetensors } from "@splitgate/splitgate";
@@ -22,7 +24,7 @@ const { positionals: [folder = "."] } = readArguments(
   {},
   1,
 );
-const source = new URL(`${folder}/`, `file://${Deno.cwd()}/`);
+const source = pathToFileURL(`${resolve(folder)}/`);
 
 async function copyFolder(name: string): Promise<void> {
   await Deno.mkdir(new URL(name, TARGET), { recursive: true });

@@ -5,6 +5,7 @@
  * @module
  */
 import { createRequire } from "node:module";
+import { dirname, isAbsolute, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Plugin } from "esbuild";
 import config from "../deno.json" with { type: "json" };
@@ -59,20 +60,34 @@ function headerOf(file: string): string {
   return header.replace(/^\s*\/\/ ?/gm, "").trim();
 }
 
+/** The folder of the package that a file belongs to, with the name and version it gives itself. */
+function packageOf(file: string): { root: string; name: string; version: string; license: string } {
+  for (let root = dirname(file); root !== dirname(root); root = dirname(root)) {
+    try {
+      const manifest = JSON.parse(Deno.readTextFileSync(join(root, "package.json")));
+      // Folders within a package may have one that says no more than how its modules are written.
+      if (manifest.name !== undefined && manifest.version !== undefined) {
+        return { ...manifest, root };
+      }
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  throw new Error(`no package.json above ${file}`);
+}
+
 /** The packages that modules belong to. */
 function includedIn(files: Iterable<string>): Included[] {
   const found = new Map<string, Included>();
   for (const file of files) {
-    const [, root] = /^(.*\/npm\/[^/]+\/(?:@[^/]+\/)?[^/]+\/[^/]+)\//.exec(file) ?? [];
-    if (root === undefined) continue;
+    const { root, name, version, license } = packageOf(file);
     let included = found.get(root);
     if (included === undefined) {
-      const { name, version, license } = JSON.parse(Deno.readTextFileSync(`${root}/package.json`));
       included = { title: `${name} ${version}`, texts: new Set([`License: ${license}`]) };
       found.set(root, included);
       for (const each of Deno.readDirSync(root)) {
         if (!/^(licen[cs]e|notice)/i.test(each.name)) continue;
-        included.texts.add(Deno.readTextFileSync(`${root}/${each.name}`).trim());
+        included.texts.add(Deno.readTextFileSync(join(root, each.name)).trim());
       }
     }
     included.texts.add(headerOf(file));
@@ -80,15 +95,22 @@ function includedIn(files: Iterable<string>): Included[] {
   return [...found.values()].sort((a, b) => a.title < b.title ? -1 : 1);
 }
 
+/** Whether a file belongs to a package that is not the one in a folder. */
+function isForeign(file: string, own: string): boolean {
+  const path = relative(own, file);
+  return path.startsWith("..") || isAbsolute(path) || path.includes("node_modules");
+}
+
 /**
  * What a package says of others whose code it holds.
  *
- * @param files Absolute paths of the modules that were joined.
+ * @param files Absolute paths of the modules that it was made of.
+ * @param own The folder of its own modules.
  */
-export function thirdPartyNotice(files: Iterable<string>): string {
-  const sections = includedIn(files).map(({ title, texts }) =>
-    [`## ${title}`, ...[...texts].filter((text) => text !== "")].join("\n\n")
-  );
+export function thirdPartyNotice(files: readonly string[], own: string): string {
+  const sections = includedIn(files.filter((file) => isForeign(file, own))).map((
+    { title, texts },
+  ) => [`## ${title}`, ...[...texts].filter((text) => text !== "")].join("\n\n"));
   return [
     "# Third-party code",
     "What reads other libraries' files holds code of these packages.",

@@ -46,7 +46,10 @@ export async function pack(output: string): Promise<void> {
       `${scratch}/package`,
       entries.map((path) => path.slice(2).replace(/ts$/, "js")),
     );
-    await Deno.writeTextFile(`${scratch}/package/THIRD_PARTY.md`, thirdPartyNotice(joined));
+    await Deno.writeTextFile(
+      `${scratch}/package/THIRD_PARTY.md`,
+      thirdPartyNotice(joined, `${scratch}/package`),
+    );
     await Deno.mkdir(`${scratch}/package/bin`);
     await Deno.writeTextFile(`${scratch}/package/${BIN}`, BIN_TEXT);
     await Deno.chmod(`${scratch}/package/${BIN}`, 0o755);

@@ -6,6 +6,7 @@
  * What is loaded later (workers, samples, languages) are classic scripts that hand over a value
  * (chunks.ts), so that all of it works where the page is opened as a file.
  */
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, type Plugin, stop } from "esbuild";
 import {
@@ -162,7 +163,7 @@ const sitePackages: Plugin = {
 async function bundle(entry: string): Promise<{ code: string; inputs: string[] }> {
   const { outputFiles, metafile } = await build({
     entryPoints: [source(entry)],
-    absWorkingDir: "/",
+    absWorkingDir: source(""),
     write: false,
     metafile: true,
     bundle: true,
@@ -175,7 +176,8 @@ async function bundle(entry: string): Promise<{ code: string; inputs: string[] }
   });
   return {
     code: outputFiles[0]!.text,
-    inputs: Object.keys(metafile.inputs).map((path) => `/${path}`),
+    // A module that is left out, which is no file, counts as one of this repository's.
+    inputs: Object.keys(metafile.inputs).map((path) => resolve(source(""), path)),
   };
 }
 
@@ -223,7 +225,8 @@ export async function buildSite(folder: string): Promise<void> {
     "tests/models/network_intrusion/LICENSE",
   ];
   const notices = licenses.map((file) => `${file}\n\n${Deno.readTextFileSync(source(file))}`);
-  notices.push(thirdPartyNotice([...main.inputs, ...live.inputs, ...workbench.inputs]));
+  const inputs = [...main.inputs, ...live.inputs, ...workbench.inputs];
+  notices.push(thirdPartyNotice(inputs, source("")));
   const page = Deno.readTextFileSync(source("site/index.html"));
   const files: Files = {
     "main.js": main.code,

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { generator } from "../../src/testing/random.ts";
 
 /** Steps of the input sequence. */
 export const STEPS = 100;
@@ -28,17 +29,6 @@ export interface Problem {
   readonly input: Float32Array;
   /** [STEPS, size], computed in float64 from a zero state. */
   readonly expected: Float32Array;
-}
-
-/** Mulberry32: uniform in [0, 1), the same numbers from a seed everywhere. */
-function uniform(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
@@ -77,7 +67,8 @@ export function referenceLSTM(p: Omit<Problem, "expected">): Float32Array {
  * move and the check of the results means something; the input is a set of slow waves with noise.
  */
 export function createProblem(size: number): Problem {
-  const random = uniform(1234 + size);
+  const draw = generator(1234 + size);
+  const random = () => draw(0, 1);
   const wide = 1.7 / Math.sqrt(size);
   const fill = (length: number, width: number): Float32Array =>
     Float32Array.from({ length }, () => (2 * random() - 1) * width);

@@ -56,7 +56,7 @@ export function sigmoidFloat32(x: number): number {
  * e^x rounded to float32, overflow and subnormal results included. The same bits in every engine.
  *
  * Correctly rounded, which was checked for every float32 value
- * (tests/kernels/float_functions_exhaustive.ts).
+ * (tests/kernels/numeric/float_functions_exhaustive.ts).
  *
  * @param x A float32 value, the infinities included; NaN gives NaN.
  *

@@ -1,5 +1,6 @@
 // Every command of `splitgate`, as it is typed: what it writes, prints and refuses.
 import { assert, assertEquals } from "@std/assert";
+import { fileURLToPath } from "node:url";
 import {
   Generator,
   Linear,
@@ -16,8 +17,16 @@ import { type Host, main } from "@splitgate/splitgate/cli";
 import { formatOf } from "../../src/cli/models.ts";
 import { readNpy, writeNpy } from "../../src/cli/npy.ts";
 
-const MODELS = new URL("../models/", import.meta.url).pathname;
-const TORCH = new URL("../io/torch/files/", import.meta.url).pathname;
+/** Folders as commands below write them: their paths may hold spaces. */
+const MODELS = "@models/";
+const TORCH = "@torch/";
+
+/** An argument of a command with those folders' paths. */
+function withFolders(arg: string): string {
+  return arg
+    .replace(MODELS, fileURLToPath(new URL("../models/", import.meta.url)))
+    .replace(TORCH, fileURLToPath(new URL("../io/torch/files/", import.meta.url)));
+}
 
 /** What a command printed, and its exit code. */
 interface Outcome {
@@ -37,7 +46,7 @@ async function splitgate(args: string, lines: readonly string[] = []): Promise<O
     },
     isTerminal: false,
   };
-  const code = await main(args.split(" "), host);
+  const code = await main(args.split(" ").map(withFolders), host);
   return { code, out, error };
 }
 

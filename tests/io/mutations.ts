@@ -4,6 +4,7 @@
  * @module
  */
 import { assert } from "@std/assert";
+import { generator } from "../../src/testing/random.ts";
 
 /** Bytes that sizes, counts and addresses are often wrong by. */
 const ODD = [0, 1, 2, 4, 8, 16, 127, 128, 254, 255];
@@ -11,13 +12,10 @@ const ODD = [0, 1, 2, 4, 8, 16, 127, 128, 254, 255];
 /** Numbers below `limit`, the same ones for a seed. */
 export type Random = (limit: number) => number;
 
-/** A generator of numbers. */
+/** Whole numbers from the generator that all tests share. */
 export function random(seed: number): Random {
-  let state = seed >>> 0;
-  return (limit) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor(state / 2 ** 32 * limit);
-  };
+  const draw = generator(seed);
+  return (limit) => Math.floor(draw(0, limit));
 }
 
 /** A copy of a file with one to eight changes, one in ten of them cut short. */

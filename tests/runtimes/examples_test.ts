@@ -3,7 +3,7 @@
  * says, and run.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { stop } from "esbuild";
 import { pack } from "../../scripts/pack.ts";
 import { launch } from "./browser/chromium.ts";
@@ -178,7 +178,7 @@ Deno.test("the examples run against the packed package", async (t) => {
       const folder = await install("cloudflare-worker");
       await succeed(folder, "npm", "run", "build");
       // What wrangler does: one module of TypeScript and imports, data and WebAssembly beside it.
-      await bundle(new URL(`file://${folder}/worker.ts`), folder, "worker.js", {
+      await bundle(pathToFileURL(`${folder}/worker.ts`), folder, "worker.js", {
         external: ["./motion.bin", "*.wasm"],
       });
       const objects = await storageFolder();
@@ -243,7 +243,7 @@ Deno.test("the examples run against the packed package", async (t) => {
       assertMatch(wrong, /^splitgate quantize: train\.py: expected .*\n$/);
 
       // What wrangler does with worker.mjs.
-      await bundle(new URL(`file://${folder}/worker.mjs`), folder, "worker.js", {
+      await bundle(pathToFileURL(`${folder}/worker.mjs`), folder, "worker.js", {
         external: ["./model.bin"],
       });
       const withProgram = async (file: string, call: (url: string) => Promise<void>) => {

@@ -26,9 +26,14 @@ export async function succeed(cwd: string, command: string, ...args: string[]): 
   return text;
 }
 
-/** Packs the package and installs it by npm into a folder, which becomes a package of its own. */
+/**
+ * Packs the package and installs it by npm into a folder, which becomes a package of its own. The
+ * tarball may be one that was packed before, such as dnt's, by the variable `SPLITGATE_TARBALL`.
+ */
 export async function installPacked(folder: string): Promise<void> {
-  await pack(`${folder}/splitgate.tgz`);
+  const packed = Deno.env.get("SPLITGATE_TARBALL");
+  if (packed === undefined) await pack(`${folder}/splitgate.tgz`);
+  else await Deno.copyFile(packed, `${folder}/splitgate.tgz`);
   await Deno.writeTextFile(
     `${folder}/package.json`,
     JSON.stringify({ name: "consumer", type: "module" }),

@@ -1,3 +1,4 @@
+import { pathToFileURL } from "node:url";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { checkOutput, WriteError, writeFile } from "../../scripts/write_file.ts";
 
@@ -71,7 +72,7 @@ Deno.test("writeFile() writes strings, bytes and streams, over an old file or no
       await writeFile(`${folder}/out`, contents);
       assertEquals(Deno.readTextFileSync(`${folder}/out`), expected);
     }
-    await writeFile(new URL(`file://${folder}/a/b/new`), OLD, { makeFolder: true });
+    await writeFile(pathToFileURL(`${folder}/a/b/new`), OLD, { makeFolder: true });
     assertEquals(Deno.readTextFileSync(`${folder}/a/b/new`), OLD);
     assertEquals(names(folder), ["a", "out"]);
   });

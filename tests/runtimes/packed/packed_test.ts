@@ -3,7 +3,7 @@
  * and run there.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { createContext, runInContext } from "node:vm";
 import { stop } from "esbuild";
 import { compileModel, loadModel } from "@splitgate/splitgate";
@@ -36,16 +36,18 @@ test("our model keeps its invariants", async () => {
 /** Bytes, not minified, that a bundle of one function must stay below. */
 const SINGLE_IMPORTS = { tensor: 8000, parseSafetensors: 24_000, perTensorAffine: 12_000 };
 
-/** Modules of the tarball that are entry points. */
-const ENTRIES = Object.values(config.exports)
-  .filter((path) => path.endsWith(".ts"))
-  .map((path) => path.slice(2).replace(/ts$/, "js"));
+/** Sources of the entry points, by the names that users import. */
+const ENTRIES = new Map(
+  Object.entries(config.exports)
+    .filter(([, path]) => path.endsWith(".ts"))
+    .map(([name, path]) => [NAME + name.slice(1), path.slice(2)]),
+);
 
 /**
  * What else may be in it, and nothing more: what the entry points share, types, kernels and texts.
  */
 const BESIDES =
-  /^(package\.json|LICENSE|bin\/splitgate\.js|(README|CHANGELOG|THIRD_PARTY)\.md|shared\/\w+\.js|[\w/]+\.d\.ts|kernels\/simd\/\w+\.wasm)$/;
+  /^(package\.json|LICENSE|bin\/splitgate\.js|(README|CHANGELOG|THIRD_PARTY)\.md|(esm\/)?(shared\/\w+\.js|[\w/]+\.d\.ts|kernels\/simd\/\w+\.wasm))$/;
 
 /** Every file under a folder, as paths from it. */
 async function files(folder: string, prefix = ""): Promise<string[]> {
@@ -65,13 +67,16 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
 
     await t.step("it holds what a user needs and nothing else", async () => {
       const found = await files(installed);
-      assertEquals(found.filter((file) => !BESIDES.test(file) && !ENTRIES.includes(file)), []);
-      for (const file of ["LICENSE", "README.md", ...ENTRIES]) {
-        assert(found.includes(file), file);
-      }
       const { exports, sideEffects, license, type, dependencies } = JSON.parse(
         await Deno.readTextFile(`${installed}/package.json`),
       );
+      // dnt's lie in a folder of their own.
+      const root = exports["."].import.slice(2).replace("mod.js", "");
+      const modules = [...ENTRIES.values()].map((path) => root + path.replace(/ts$/, "js"));
+      assertEquals(found.filter((file) => !BESIDES.test(file) && !modules.includes(file)), []);
+      for (const file of ["LICENSE", "README.md", ...modules]) {
+        assert(found.includes(file), file);
+      }
       assertEquals({ sideEffects, license, type, dependencies }, {
         sideEffects: false,
         license: "MIT",
@@ -89,7 +94,7 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
 
     await t.step("its runtime runs where there is nothing but the language", async () => {
       await Deno.writeTextFile(`${folder}/entry.mjs`, `export * from "${NAME}/runtime/state";`);
-      await bundle(new URL(`file://${folder}/entry.mjs`), folder, "bare.js", {
+      await bundle(pathToFileURL(`${folder}/entry.mjs`), folder, "bare.js", {
         format: "iife",
         globalName: "runtime",
       });
@@ -136,12 +141,28 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
       await succeed(folder, "node", "checked/consumer.js");
     });
 
-    const specifiers = Object.entries(config.exports)
-      .filter(([, path]) => path.endsWith(".ts"))
-      .map(([entry]) => `${NAME}${entry.slice(1)}`);
+    await t.step("its entry points hold the names of their sources", async () => {
+      const names = `
+        import { writeFileSync } from "node:fs";
+        const names = {};
+        for (const entry of ${JSON.stringify([...ENTRIES.keys()])}) {
+          names[entry] = Object.keys(await import(entry)).sort();
+        }
+        writeFileSync("names.json", JSON.stringify(names));`;
+      await Deno.writeTextFile(`${folder}/names.mjs`, names);
+      await succeed(folder, "node", "names.mjs");
+      const packed = JSON.parse(await Deno.readTextFile(`${folder}/names.json`));
+      for (const [entry, path] of ENTRIES) {
+        const source = await import(new URL(`../../../${path}`, import.meta.url).href);
+        assertEquals(packed[entry], Object.keys(source).sort(), entry);
+      }
+    });
+
     for (const version of ["5.0.4", "5.2.2", "5.4.5", "5.6.3", NEWEST_TYPESCRIPT]) {
       await t.step(`TypeScript ${version} reads the types of all entry points`, async () => {
-        const lines = specifiers.map((specifier, i) => `export * as e${i} from "${specifier}";\n`);
+        const lines = [...ENTRIES.keys()].map((specifier, i) =>
+          `export * as e${i} from "${specifier}";\n`
+        );
         await Deno.writeTextFile(`${folder}/types.ts`, lines.join(""));
         await Deno.writeTextFile(`${folder}/types.cts`, `import("${NAME}");\n`);
         const noEmit = { noEmit: true };
@@ -177,7 +198,7 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
     for (const [name, limit] of Object.entries(SINGLE_IMPORTS)) {
       await t.step(`bundlers keep nothing but ${name} for who imports only that`, async () => {
         await Deno.writeTextFile(`${folder}/single.mjs`, `export { ${name} } from "${NAME}";`);
-        await bundle(new URL(`file://${folder}/single.mjs`), folder, "single.js", {});
+        await bundle(pathToFileURL(`${folder}/single.mjs`), folder, "single.js", {});
         const { size } = await Deno.stat(`${folder}/single.js`);
         assert(size < limit, `${size} bytes`);
       });

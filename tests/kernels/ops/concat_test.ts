@@ -1,9 +1,9 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { concatFloat32, concatInt8 } from "../../kernels/ops/concat.ts";
-import { requantize } from "../../kernels/numeric/quantize.ts";
-import { anyParameters, integersOf, NARROW, RANGES } from "../../src/testing/numbers.ts";
-import * as oracle from "../../src/testing/rules.ts";
+import { concatFloat32, concatInt8 } from "../../../kernels/ops/concat.ts";
+import { requantize } from "../../../kernels/numeric/quantize.ts";
+import { anyParameters, integersOf, NARROW, RANGES } from "../../../src/testing/numbers.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 /** A tensor [rows, width] of any dtype. */
 function tensorOf(rows: number) {

@@ -7,15 +7,15 @@ import {
   foldBatchNorm,
   layerNormFloat32,
   layerNormInt8,
-} from "../../kernels/ops/normalize.ts";
+} from "../../../kernels/ops/normalize.ts";
 import {
   anyParameters,
   integersOf,
   NARROW,
   RANGES,
   uniformFloat32,
-} from "../../src/testing/numbers.ts";
-import * as oracle from "../../src/testing/rules.ts";
+} from "../../../src/testing/numbers.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 const RUNS = { numRuns: 1000 };
 const value = fc.oneof(uniformFloat32(-3, 3), fc.integer({ min: -4, max: 4 }));

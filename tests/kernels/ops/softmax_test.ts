@@ -7,7 +7,7 @@ import {
   softmaxInt8,
   softmaxQuint8FixedPoint,
   softmaxTable,
-} from "../../kernels/ops/softmax.ts";
+} from "../../../kernels/ops/softmax.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -15,8 +15,8 @@ import {
   integersOf,
   NARROW,
   uniformFloat32,
-} from "../../src/testing/numbers.ts";
-import * as oracle from "../../src/testing/rules.ts";
+} from "../../../src/testing/numbers.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 const f = Math.fround;
 /** Rows of one width: 1, 2 and up to 9. */

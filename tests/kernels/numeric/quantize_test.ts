@@ -6,8 +6,8 @@ import {
   quantizePerChannel,
   quantizePerTensor,
   requantize,
-} from "../../kernels/numeric/quantize.ts";
-import { exact, nearestEven } from "../../src/testing/exact.ts";
+} from "../../../kernels/numeric/quantize.ts";
+import { exact, nearestEven } from "../../../src/testing/exact.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -17,8 +17,8 @@ import {
   integersOf,
   RANGES,
   uniformFloat32,
-} from "../../src/testing/numbers.ts";
-import * as oracle from "../../src/testing/rules.ts";
+} from "../../../src/testing/numbers.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 /** torch adds qint32's zero point in float32. */
 const isWide = ({ range }: Drawn) => range.make([]) instanceof Int32Array;

@@ -8,10 +8,10 @@ import {
   meanInt8,
   meanOverTimeFloat32,
   meanOverTimeInt8,
-} from "../../kernels/ops/over_time.ts";
-import { anyFloat32, anyParameters, integersOf, RANGES } from "../../src/testing/numbers.ts";
-import { add, div, exact, toFloat32, toFloat64 } from "../../src/testing/exact.ts";
-import * as oracle from "../../src/testing/rules.ts";
+} from "../../../kernels/ops/over_time.ts";
+import { anyFloat32, anyParameters, integersOf, RANGES } from "../../../src/testing/numbers.ts";
+import { add, div, exact, toFloat32, toFloat64 } from "../../../src/testing/exact.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 /** Small sequences, with lengths of their own or all full. */
 const sequences = fc.tuple(

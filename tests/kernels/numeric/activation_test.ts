@@ -8,8 +8,8 @@ import {
   lookup,
   quantizedActivation,
   reluInt8,
-} from "../../kernels/numeric/activation.ts";
-import { type Activation, floatFunction } from "../../kernels/numeric/float_functions.ts";
+} from "../../../kernels/numeric/activation.ts";
+import { type Activation, floatFunction } from "../../../kernels/numeric/float_functions.ts";
 import {
   anyActivation,
   anyFloat32,
@@ -20,8 +20,8 @@ import {
   ladderInteger,
   NARROW,
   RANGES,
-} from "../../src/testing/numbers.ts";
-import * as oracle from "../../src/testing/rules.ts";
+} from "../../../src/testing/numbers.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 const ACTIVATIONS = ["sigmoid", "tanh"] as const;
 const f = Math.fround;

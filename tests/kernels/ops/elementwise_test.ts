@@ -7,7 +7,7 @@ import {
   fixedPointSum,
   mulInt8,
   mulMultiplier,
-} from "../../kernels/ops/elementwise.ts";
+} from "../../../kernels/ops/elementwise.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -17,8 +17,8 @@ import {
   NARROW,
   nudge,
   RANGES,
-} from "../../src/testing/numbers.ts";
-import * as oracle from "../../src/testing/rules.ts";
+} from "../../../src/testing/numbers.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 const RUNS = { numRuns: 3000 };
 

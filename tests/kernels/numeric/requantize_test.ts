@@ -12,8 +12,8 @@ import {
   reciprocal,
   roundHalfEven,
   saturateFloat32,
-} from "../../kernels/numeric/requantize.ts";
-import { add, exact, nearestEven, toFloat64Odd } from "../../src/testing/exact.ts";
+} from "../../../kernels/numeric/requantize.ts";
+import { add, exact, nearestEven, toFloat64Odd } from "../../../src/testing/exact.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -24,8 +24,8 @@ import {
   nudge,
   RANGES,
   uniform,
-} from "../../src/testing/numbers.ts";
-import { dequantize, fma32, inverse, quantize } from "../../src/testing/rules.ts";
+} from "../../../src/testing/numbers.ts";
+import { dequantize, fma32, inverse, quantize } from "../../../src/testing/rules.ts";
 
 const RUNS = { numRuns: 2000 };
 const LADDER = edgeLadder(-(2 ** 51), 2 ** 51);

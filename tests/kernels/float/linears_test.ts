@@ -1,10 +1,10 @@
 // Float linear operators for many rows have the bits of the plain loops.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { linearFloat32 } from "../../kernels/float/linear.ts";
-import { LINEAR, LINEAR_RELAXED } from "../../kernels/float/linear_wasm.ts";
-import { type FloatLinear, type LinearMaker, withLinears } from "../../kernels/float/linears.ts";
-import { generator } from "../../src/testing/random.ts";
+import { linearFloat32 } from "../../../kernels/float/linear.ts";
+import { LINEAR, LINEAR_RELAXED } from "../../../kernels/float/linear_wasm.ts";
+import { type FloatLinear, type LinearMaker, withLinears } from "../../../kernels/float/linears.ts";
+import { generator } from "../../../src/testing/random.ts";
 
 /** Sizes around the block of 16 rows, and its pairs. */
 const SIZES = [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 50];

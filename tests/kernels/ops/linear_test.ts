@@ -11,8 +11,8 @@ import {
   linearMultiplier,
   type LinearWeight,
   plainBiasTerm,
-} from "../../kernels/ops/linear.ts";
-import { clamp, reciprocal, roundHalfEven } from "../../kernels/numeric/requantize.ts";
+} from "../../../kernels/ops/linear.ts";
+import { clamp, reciprocal, roundHalfEven } from "../../../kernels/numeric/requantize.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -24,10 +24,10 @@ import {
   nudge,
   RANGES,
   uniformFloat32,
-} from "../../src/testing/numbers.ts";
-import { exact, nearestEven } from "../../src/testing/exact.ts";
-import * as oracle from "../../src/testing/rules.ts";
-import { generator } from "../../src/testing/random.ts";
+} from "../../../src/testing/numbers.ts";
+import { exact, nearestEven } from "../../../src/testing/exact.ts";
+import * as oracle from "../../../src/testing/rules.ts";
+import { generator } from "../../../src/testing/random.ts";
 
 const ENGINES: Engine[] = ["fbgemm", "qnnpack"];
 const f = Math.fround;

@@ -8,21 +8,21 @@ import {
   lowerProjection,
   orderRows,
   rowOrder,
-} from "../../kernels/packed/lower.ts";
-import { linearEngine } from "../../kernels/ops/linear.ts";
+} from "../../../kernels/packed/lower.ts";
+import { linearEngine } from "../../../kernels/ops/linear.ts";
 import {
   lstmScratch,
   lstmStep,
   projectRows,
   SUMS_TOGETHER,
-} from "../../kernels/packed/lstm_cell.ts";
-import { packedInput, packRows } from "../../kernels/packed/pack.ts";
-import { buildCell, buildTables } from "../../kernels/packed/program.ts";
+} from "../../../kernels/packed/lstm_cell.ts";
+import { packedInput, packRows } from "../../../kernels/packed/pack.ts";
+import { buildCell, buildTables } from "../../../kernels/packed/program.ts";
 import fc from "fast-check";
-import { fastParts } from "../../src/modules/lstm/lower.ts";
-import { stateQParams } from "../../src/modules/recurrent/cell.ts";
-import { type Bits, lstmCases, lstmOf, qparamsOf } from "../../src/testing/quantized_lstms.ts";
-import { generator } from "../../src/testing/random.ts";
+import { fastParts } from "../../../src/modules/lstm/lower.ts";
+import { stateQParams } from "../../../src/modules/recurrent/cell.ts";
+import { type Bits, lstmCases, lstmOf, qparamsOf } from "../../../src/testing/quantized_lstms.ts";
+import { generator } from "../../../src/testing/random.ts";
 
 Deno.test("gateOrder() puts units one after the other, and rowOrder() fills up to groups of four rows", () => {
   assertEquals([...gateOrder(3)], [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]);

@@ -1,10 +1,10 @@
 import { assert } from "@std/assert";
 import fc from "fast-check";
-import type { QuantizedModule } from "../../../src/authoring/model.ts";
-import type { PerTensorQParams } from "../../../src/core/qparams.ts";
-import type { Window } from "../../../kernels/ops/window.ts";
-import { qparamsOf } from "../../../src/testing/quantized_lstms.ts";
-import { generator } from "../../../src/testing/random.ts";
+import type { QuantizedModule } from "../../src/authoring/model.ts";
+import type { PerTensorQParams } from "../../src/core/qparams.ts";
+import type { Window } from "../../kernels/ops/window.ts";
+import { qparamsOf } from "../../src/testing/quantized_lstms.ts";
+import { generator } from "../../src/testing/random.ts";
 import {
   assertWindow,
   positionsOf,
@@ -12,7 +12,7 @@ import {
   runCases,
   windowCases,
   windowOfCase,
-} from "../windows.ts";
+} from "./windows.ts";
 
 const f = Math.fround;
 

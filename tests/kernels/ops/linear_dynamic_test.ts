@@ -1,11 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import type { Engine } from "../../kernels/ops/linear.ts";
+import type { Engine } from "../../../kernels/ops/linear.ts";
 import {
   chooseQParamsDynamic,
   linearDynamicInt8,
   quantizeDynamic,
-} from "../../kernels/ops/linear_dynamic.ts";
+} from "../../../kernels/ops/linear_dynamic.ts";
 import {
   anyFloat32,
   anyScale,
@@ -13,7 +13,7 @@ import {
   ladderInteger,
   nudge,
   uniformFloat32,
-} from "../../src/testing/numbers.ts";
+} from "../../../src/testing/numbers.ts";
 import {
   abs,
   add,
@@ -26,8 +26,8 @@ import {
   neg,
   toFloat32,
   toFloat64,
-} from "../../src/testing/exact.ts";
-import * as oracle from "../../src/testing/rules.ts";
+} from "../../../src/testing/exact.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 const f = Math.fround;
 const ENGINES: Engine[] = ["fbgemm", "qnnpack"];

@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
-import { dotRows, packedInput, packRows, sumsLength } from "../../kernels/packed/pack.ts";
-import { orderRows, rowOrder } from "../../kernels/packed/lower.ts";
+import { dotRows, packedInput, packRows, sumsLength } from "../../../kernels/packed/pack.ts";
+import { orderRows, rowOrder } from "../../../kernels/packed/lower.ts";
 import fc from "fast-check";
-import { generator } from "../../src/testing/random.ts";
+import { generator } from "../../../src/testing/random.ts";
 
 function weightOf(
   outFeatures: number,

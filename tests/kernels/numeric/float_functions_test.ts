@@ -8,10 +8,10 @@ import {
   logFloat32,
   sigmoidFloat32,
   tanhFloat32,
-} from "../../kernels/numeric/float_functions.ts";
-import { anyActivation, anyFloat32, uniformFloat32 } from "../../src/testing/numbers.ts";
-import { abs, add, compare, exact, exp, mul, neg } from "../../src/testing/exact.ts";
-import * as oracle from "../../src/testing/rules.ts";
+} from "../../../kernels/numeric/float_functions.ts";
+import { anyActivation, anyFloat32, uniformFloat32 } from "../../../src/testing/numbers.ts";
+import { abs, add, compare, exact, exp, mul, neg } from "../../../src/testing/exact.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 const f = Math.fround;
 

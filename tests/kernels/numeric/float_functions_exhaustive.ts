@@ -2,7 +2,7 @@
  * Checks expFloat32, tanhFloat32 and logFloat32 on every float32 value where they are not trivial,
  * a few minutes' work:
  *
- *     deno run tests/kernels/float_functions_exhaustive.ts
+ *     deno run tests/kernels/numeric/float_functions_exhaustive.ts
  *
  * Math.exp, Math.tanh and Math.log are good to about an ulp of double. Where theirs lies more than
  * 2^-20 ulps of float32 from half-way between two float32 values, rounding it is right; elsewhere
@@ -10,8 +10,8 @@
  *
  * @module
  */
-import { expFloat32, logFloat32, tanhFloat32 } from "../../kernels/numeric/float_functions.ts";
-import { type Exact, exact, exp, log, tanh, toFloat32 } from "../../src/testing/exact.ts";
+import { expFloat32, logFloat32, tanhFloat32 } from "../../../kernels/numeric/float_functions.ts";
+import { type Exact, exact, exp, log, tanh, toFloat32 } from "../../../src/testing/exact.ts";
 
 const single = new Float32Array(1);
 const bits = new Uint32Array(single.buffer);

@@ -1,11 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { fakeQuantizePerChannel, fakeQuantizePerTensor } from "../../kernels/ops/fake_quantize.ts";
+import {
+  fakeQuantizePerChannel,
+  fakeQuantizePerTensor,
+} from "../../../kernels/ops/fake_quantize.ts";
 import {
   type Affine,
   dequantizePerTensor,
   quantizePerTensor,
-} from "../../kernels/numeric/quantize.ts";
+} from "../../../kernels/numeric/quantize.ts";
 import {
   anyFloat32,
   anyParameters,
@@ -15,9 +18,9 @@ import {
   nudge,
   RANGES,
   uniformFloat32,
-} from "../../src/testing/numbers.ts";
-import { exact, mul, nearestEven, toFloat32, toFloat64 } from "../../src/testing/exact.ts";
-import * as oracle from "../../src/testing/rules.ts";
+} from "../../../src/testing/numbers.ts";
+import { exact, mul, nearestEven, toFloat32, toFloat64 } from "../../../src/testing/exact.ts";
+import * as oracle from "../../../src/testing/rules.ts";
 
 const f = Math.fround;
 

@@ -4,11 +4,11 @@ import {
   embeddingBiases,
   embeddingRow,
   quantizeEmbeddingRow,
-} from "../../kernels/ops/embedding.ts";
-import { quantizePerChannel } from "../../kernels/numeric/quantize.ts";
-import { anyFloat32, nudge, uniformFloat32 } from "../../src/testing/numbers.ts";
-import { exact, nearestEven } from "../../src/testing/exact.ts";
-import { add32, div32, fma32, mul32 } from "../../src/testing/rules.ts";
+} from "../../../kernels/ops/embedding.ts";
+import { quantizePerChannel } from "../../../kernels/numeric/quantize.ts";
+import { anyFloat32, nudge, uniformFloat32 } from "../../../src/testing/numbers.ts";
+import { exact, nearestEven } from "../../../src/testing/exact.ts";
+import { add32, div32, fma32, mul32 } from "../../../src/testing/rules.ts";
 
 const f = Math.fround;
 
