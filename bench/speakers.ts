@@ -9,12 +9,12 @@ import {
   LastStep,
   Linear,
   LSTM,
-  parseSafetensors,
   type QuantizedModel,
   Sequential,
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
+import { parseSafetensors } from "@splitgate/splitgate/safetensors";
 
 const CHANNELS = 12;
 const SPEAKERS = 9;

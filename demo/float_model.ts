@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { Embedding, Linear, LSTM, type SafetensorsEntry, Sequential } from "@splitgate/splitgate";
+import { Embedding, Linear, LSTM, Sequential } from "@splitgate/splitgate";
+import type { SafetensorsEntry } from "@splitgate/splitgate/safetensors";
 
 /** The float model, its sizes read off its tensors. */
 export function floatModel(

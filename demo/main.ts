@@ -11,12 +11,12 @@ import {
   convert,
   getPreset,
   loadModel,
-  parseSafetensors,
   prepare,
   PRESET_NAMES,
   type QuantizedModel,
   saveModel,
 } from "@splitgate/splitgate";
+import { parseSafetensors } from "@splitgate/splitgate/safetensors";
 import { checkOutput, WriteError, writeFile } from "../scripts/write_file.ts";
 import { boundaryF1, cut, type Dictionary, type Run, scriptRuns, wordEnds } from "./segmenter.ts";
 import { languageFiles, LANGUAGES, loadTask, sequence, type TaskFiles } from "./task.ts";

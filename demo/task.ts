@@ -4,7 +4,8 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { parseSafetensors, type Sequential, tokens, type TokenTensor } from "@splitgate/splitgate";
+import { type Sequential, tokens, type TokenTensor } from "@splitgate/splitgate";
+import { parseSafetensors } from "@splitgate/splitgate/safetensors";
 import { floatModel } from "./float_model.ts";
 import { Dictionary, parseRuns, type Run } from "./segmenter.ts";
 

@@ -11,7 +11,11 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ModelProtoSchema } from "onnx-buf";
-import { parseSafetensors, type SafetensorsInput, writeSafetensors } from "@splitgate/splitgate";
+import {
+  parseSafetensors,
+  type SafetensorsInput,
+  writeSafetensors,
+} from "@splitgate/splitgate/safetensors";
 import { readArguments } from "./arguments.ts";
 
 const TARGET = new URL("../tests/models/", import.meta.url);

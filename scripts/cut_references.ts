@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate";
+import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
 import { readArguments } from "./arguments.ts";
 
 const { values, positionals } = readArguments(

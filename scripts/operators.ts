@@ -10,7 +10,6 @@ import process from "node:process";
 import {
   compileModel,
   convert,
-  convertToReference,
   getPreset,
   Graph,
   loadModel,
@@ -24,6 +23,7 @@ import {
   tokens,
   type TokenTensor,
 } from "@splitgate/splitgate";
+import { convertToReference } from "@splitgate/splitgate/reference";
 import type { RunningKind } from "@splitgate/splitgate/runtime";
 import { loadProgram, type Session } from "@splitgate/splitgate/runtime/state";
 import { type SimdKernels, simdKernels } from "@splitgate/splitgate/simd";

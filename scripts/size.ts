@@ -36,8 +36,17 @@ interface Size {
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const RECORD = new URL("../bench/results/size.json", import.meta.url);
 
-/** What somebody may import alone, with what should come along: next to nothing. */
-const SINGLE_IMPORTS = ["tensor", "parseSafetensors", "perTensorAffine", "Linear", "LSTM"];
+/** What somebody may import alone, with next to nothing besides: the file that has it, by name. */
+const SINGLE_IMPORTS: Readonly<Record<string, string>> = {
+  tensor: "mod.js",
+  parseSafetensors: "safetensors.js",
+  perTensorAffine: "mod.js",
+  Linear: "mod.js",
+  LSTM: "mod.js",
+};
+
+/** Entry points that are used with the main one. */
+const BESIDE_MAIN = ["./modules", "./qconfig", "./reference", "./safetensors", "./tune"];
 
 /**
  * Entry points that are used with another: they weigh what they add to a bundle that has it. What
@@ -46,8 +55,10 @@ const SINGLE_IMPORTS = ["tensor", "parseSafetensors", "perTensorAffine", "Linear
 function beside(entry: string): readonly string[] {
   // ./runtime/state stands in the place of ./runtime.
   if (entry.startsWith("./runtime/") && entry !== "./runtime/state") return ["./runtime.ts"];
+  if (BESIDE_MAIN.includes(entry)) return ["./mod.ts"];
   if (!entry.startsWith("./import/")) return [];
-  // TensorFlow.js has the layers of Keras, too.
+  // A state dict is a file of tensors, too, and TensorFlow.js has the layers of Keras.
+  if (entry === "./import/torch") return ["./mod.ts", "./safetensors.ts"];
   return entry === "./import/tfjs" ? ["./mod.ts", "./src/io/keras/mod.ts"] : ["./mod.ts"];
 }
 
@@ -91,8 +102,8 @@ async function measureSingleImports(): Promise<Record<string, Size>> {
     await pack(`${folder}/package.tgz`);
     await new Deno.Command("tar", { args: ["xzf", "package.tgz"], cwd: folder }).output();
     const sizes: Record<string, Size> = {};
-    for (const name of SINGLE_IMPORTS) {
-      const contents = `export { ${name} } from "./package/mod.js";`;
+    for (const [name, file] of Object.entries(SINGLE_IMPORTS)) {
+      const contents = `export { ${name} } from "./package/${file}";`;
       sizes[`{ ${name} }`] = await measure({ stdin: { contents, resolveDir: folder } });
     }
     return sizes;

@@ -14,13 +14,12 @@ import {
   getPreset,
   Linear,
   LSTM,
-  parseSafetensors,
   prepare,
   saveFloatModel,
   saveModel,
   Sequential,
-  writeSafetensors,
 } from "@splitgate/splitgate";
+import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
 import { languageFiles, loadTask, sequence } from "../demo/task.ts";
 import config from "../deno.json" with { type: "json" };
 import { readArguments } from "../scripts/arguments.ts";

@@ -4,15 +4,14 @@
  * @module
  */
 import {
-  byParts,
   type Graph,
   loadFloatModel,
   loadModel,
-  type PartValue,
   type QuantizedModel,
   type Session,
   tokens,
 } from "@splitgate/splitgate";
+import { byParts, type PartValue } from "@splitgate/splitgate/reference";
 import { simdKernels, SimdUnavailableError } from "@splitgate/splitgate/simd";
 import { cut, Dictionary, scriptRuns, wordEnds } from "../../demo/segmenter.ts";
 import { serve } from "../calls.ts";

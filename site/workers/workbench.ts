@@ -5,23 +5,24 @@
  * @module
  */
 import {
-  type Architecture,
-  architectureOf,
   compileModel,
-  draftArchitecture,
   Generator,
   getPreset,
-  MinMaxObserver,
-  type PartObservers,
   PRESET_NAMES,
   type QConfig,
   QConfigMapping,
   quantize,
   type QuantizedModel,
-  recognizeModules,
   RECOMMENDED_PRESET,
   saveModel,
 } from "@splitgate/splitgate";
+import { MinMaxObserver, type PartObservers } from "@splitgate/splitgate/qconfig";
+import {
+  type Architecture,
+  architectureOf,
+  draftArchitecture,
+  recognizeModules,
+} from "@splitgate/splitgate/safetensors";
 import { readTorch } from "@splitgate/splitgate/import/torch";
 import { shardPaths } from "@splitgate/splitgate/import/tfjs";
 import * as conv from "@splitgate/splitgate/runtime/conv";

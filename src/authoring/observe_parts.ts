@@ -43,13 +43,9 @@ export interface ObserveLSTMPartsOptions extends PrepareOptions {
  *
  * @example Gates and cell state in 16 bits
  * ```ts
- * import {
- *   convertToReference,
- *   FixedQParamsObserver,
- *   LSTM,
- *   observeLSTMParts,
- *   tensor,
- * } from "@splitgate/splitgate";
+ * import { LSTM, tensor } from "@splitgate/splitgate";
+ * import { FixedQParamsObserver, observeLSTMParts } from "@splitgate/splitgate/qconfig";
+ * import { convertToReference } from "@splitgate/splitgate/reference";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 }),
  *   x = tensor([0.5, -1, 0.25, 2], [2, 1, 2]);

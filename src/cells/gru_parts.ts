@@ -120,7 +120,7 @@ function makeParts(conventions: GRUConventions): readonly Part[] {
  *
  * @example
  * ```ts
- * import { GRU_PARTS } from "@splitgate/splitgate";
+ * import { GRU_PARTS } from "@splitgate/splitgate/modules";
  * import { assertEquals } from "@std/assert";
  * const change = GRU_PARTS.filter(({ slot }) => slot === "stateChange");
  * assertEquals(change.map(({ name, op }) => `${name}: ${op}`), [

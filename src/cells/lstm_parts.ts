@@ -95,7 +95,7 @@ const PROJECTION: NamedPart<LSTMPartName> = {
  *
  * @example
  * ```ts
- * import { LSTM_PARTS } from "@splitgate/splitgate";
+ * import { LSTM_PARTS } from "@splitgate/splitgate/modules";
  * import { assertEquals } from "@std/assert";
  * const cellState = LSTM_PARTS.filter(({ slot }) => slot === "cellState").map(({ name, op }) =>
  *   `${name}: ${op}`
@@ -112,7 +112,7 @@ export const LSTM_PARTS: readonly NamedPart<LSTMPartName>[] = /* @__PURE__ */ ma
  *
  * @example
  * ```ts
- * import { LSTM_PARTS } from "@splitgate/splitgate";
+ * import { LSTM_PARTS } from "@splitgate/splitgate/modules";
  * import { CELL_STATE } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(LSTM_PARTS.find(({ inputs }) => inputs[0] === CELL_STATE)!.name, "tanh_cy");

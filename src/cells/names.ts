@@ -55,7 +55,7 @@ export const PART_SLOTS: readonly PartSlot[] = [
  *
  * @example
  * ```ts
- * import { LSTM_PART_NAMES } from "@splitgate/splitgate";
+ * import { LSTM_PART_NAMES } from "@splitgate/splitgate/qconfig";
  * import { lstmCell } from "./lstm_parts.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(lstmCell(true).parts.map(({ name }) => name), [...LSTM_PART_NAMES]);
@@ -86,7 +86,8 @@ export type LSTMPartName = typeof LSTM_PART_NAMES[number];
  *
  * @example
  * ```ts
- * import { GRU_PART_NAMES, GRU_PARTS } from "@splitgate/splitgate";
+ * import { GRU_PARTS } from "@splitgate/splitgate/modules";
+ * import { GRU_PART_NAMES } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const names = GRU_PART_NAMES.filter((name) => name !== "rgate_hx");
  * assertEquals(GRU_PARTS.map(({ name }) => name), names);

@@ -20,7 +20,7 @@ const RANGES: Readonly<Record<DType, readonly [min: number, max: number]>> = {
  *
  * @example
  * ```ts
- * import { dtypeRange } from "@splitgate/splitgate";
+ * import { dtypeRange } from "@splitgate/splitgate/qconfig";
  * import { DTYPES } from "./dtype.ts";
  * import { assertEquals } from "@std/assert";
  * assertEquals(DTYPES.map((dtype) => dtypeRange(dtype)[1]), [255, 127, 2147483647]);
@@ -39,7 +39,7 @@ export type QArray = Uint8Array | Int8Array | Int32Array;
  *
  * @example
  * ```ts
- * import { dtypeRange } from "@splitgate/splitgate";
+ * import { dtypeRange } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * assertEquals(dtypeRange("qint8"), [-128, 127]);
  * ```

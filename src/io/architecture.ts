@@ -129,7 +129,7 @@ function checkModel(at: string, model: Record<string, unknown>, depth: number): 
  *
  * @example
  * ```ts
- * import { readArchitecture } from "@splitgate/splitgate";
+ * import { readArchitecture } from "@splitgate/splitgate/safetensors";
  * import { assertEquals, assertThrows } from "@std/assert";
  * const { modules } = readArchitecture(`{ "modules": [
  *   { "name": "rnn", "kind": "LSTM", "options": { "batchFirst": true } },
@@ -186,7 +186,8 @@ export function asGraph(model: Module): Graph {
  *
  * @example
  * ```ts
- * import { architectureOf, Linear, Sequential, Tanh } from "@splitgate/splitgate";
+ * import { Linear, Sequential, Tanh } from "@splitgate/splitgate";
+ * import { architectureOf } from "@splitgate/splitgate/safetensors";
  * import { assertEquals } from "@std/assert";
  * const linear = new Linear({ inFeatures: 2, outFeatures: 3 });
  * assertEquals(architectureOf(new Sequential({ linear, tanh: new Tanh() })), {

@@ -51,7 +51,11 @@ function rounded(data: SafetensorsArray): { values: Float32Array; changed: numbe
  *
  * @example
  * ```ts
- * import { floatTensors, parseSafetensors, writeSafetensors } from "@splitgate/splitgate";
+ * import {
+ *   floatTensors,
+ *   parseSafetensors,
+ *   writeSafetensors,
+ * } from "@splitgate/splitgate/safetensors";
  * import { assertEquals } from "@std/assert";
  * const file = writeSafetensors([["a", { data: Float64Array.of(0.5, 0.1), shape: [2] }]]);
  * const { tensors, notes } = floatTensors(parseSafetensors(file).tensors);

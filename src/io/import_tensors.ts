@@ -111,7 +111,7 @@ export function importTensors(
  *
  * @example
  * ```ts
- * import { importSafetensors, writeSafetensors } from "@splitgate/splitgate";
+ * import { importSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
  * import { assertEquals } from "@std/assert";
  * const weight = { data: Float64Array.of(0.5, 0.1), shape: [1, 2] };
  * const { model, notes } = importSafetensors(writeSafetensors([["module.fc.weight", weight]]), {

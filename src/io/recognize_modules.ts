@@ -116,7 +116,8 @@ function recognize(path: string, shapes: ReadonlyMap<string, readonly number[]>)
  *
  * @example
  * ```ts
- * import { LSTM, recognizeModules } from "@splitgate/splitgate";
+ * import { LSTM } from "@splitgate/splitgate";
+ * import { recognizeModules } from "@splitgate/splitgate/safetensors";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 8, hiddenSize: 4, numLayers: 2, bidirectional: true });
  * const [module] = recognizeModules(lstm.stateDict());
@@ -150,7 +151,8 @@ const ENDS =
  *
  * @example
  * ```ts
- * import { draftArchitecture, Linear } from "@splitgate/splitgate";
+ * import { Linear } from "@splitgate/splitgate";
+ * import { draftArchitecture } from "@splitgate/splitgate/safetensors";
  * import { assertEquals } from "@std/assert";
  * const { modules } = draftArchitecture(new Linear({ inFeatures: 2, outFeatures: 3 }).stateDict());
  * assertEquals(modules.map(({ name, kind }) => `${name}: ${kind}`), [

@@ -208,7 +208,7 @@ function readTensor(
  *
  * @example
  * ```ts
- * import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate";
+ * import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
  * import { assertEquals } from "@std/assert";
  * const file = writeSafetensors([
  *   ["bias", { data: new Float32Array([0.5, -1]), shape: [2] }],

@@ -57,7 +57,7 @@ function quote(what: string, value: unknown): string {
  *
  * @example
  * ```ts
- * import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate";
+ * import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
  * import { assertEquals } from "@std/assert";
  * const weight = { data: new Int8Array([1, -2, 3, 4]), shape: [2, 2] };
  * const file = writeSafetensors([["weight", weight]], { format: "1" });

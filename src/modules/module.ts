@@ -36,7 +36,8 @@ export interface StateDictRule {
  *
  * @example Weights through a safetensors file
  * ```ts
- * import { Linear, Module, parseSafetensors, writeSafetensors } from "@splitgate/splitgate";
+ * import { Linear, Module } from "@splitgate/splitgate";
+ * import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
  * import { assert, assertEquals, assertThrows } from "@std/assert";
  * const from = new Linear({ inFeatures: 2, outFeatures: 3, seed: 1 });
  * const to = new Linear({ inFeatures: 2, outFeatures: 3, seed: 2 });

@@ -34,7 +34,7 @@ export interface FakeQuantizeOptions {
  *
  * @example
  * ```ts
- * import { FakeQuantize, MinMaxObserver } from "@splitgate/splitgate";
+ * import { FakeQuantize, MinMaxObserver } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const fake = new FakeQuantize({
  *   observer: MinMaxObserver.withArgs({ quantMin: 0, quantMax: 3 }),

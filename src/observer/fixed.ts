@@ -38,7 +38,7 @@ export interface FixedQParamsOptions {
  *
  * @example
  * ```ts
- * import { FixedQParamsObserver } from "@splitgate/splitgate";
+ * import { FixedQParamsObserver } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const sigmoid = new FixedQParamsObserver({ scale: 1 / 256, zeroPoint: 0 });
  * assertEquals(sigmoid.calculateQParams().scale, 1 / 256);

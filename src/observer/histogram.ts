@@ -54,7 +54,7 @@ export interface HistogramState {
  *
  * @example
  * ```ts
- * import { HistogramObserver } from "@splitgate/splitgate";
+ * import { HistogramObserver } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const observer = new HistogramObserver({ bins: 4 });
  * observer.observe(new Float32Array([0, 1, 2, 3, 4]));

@@ -32,7 +32,7 @@ export function minMax(data: Float32Array): [min: number, max: number] {
  *
  * @example
  * ```ts
- * import { MinMaxObserver } from "@splitgate/splitgate";
+ * import { MinMaxObserver } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const observer = new MinMaxObserver({ dtype: "quint8" });
  * observer.observe(new Float32Array([-1, 0.5]));

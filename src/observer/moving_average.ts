@@ -51,7 +51,7 @@ export function averageStep(
  *
  * @example
  * ```ts
- * import { MovingAverageMinMaxObserver } from "@splitgate/splitgate";
+ * import { MovingAverageMinMaxObserver } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const observer = new MovingAverageMinMaxObserver({ averagingConstant: 0.5 });
  * observer.observe(new Float32Array([-1, 1]));

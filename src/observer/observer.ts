@@ -64,9 +64,11 @@ export type ObserverFactory<T extends Observer = Observer> = {
  *
  * @example An observer of one's own
  * ```ts
- * import { Observer, type PerTensorQParams } from "@splitgate/splitgate";
+ * import type { PerTensorQParams } from "@splitgate/splitgate";
+ * import { Observer } from "@splitgate/splitgate/qconfig";
  * import { calculateQParams } from "./observer.ts";
- * import { convertToReference, Linear, nodeQParams, prepare, tensor } from "@splitgate/splitgate";
+ * import { Linear, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, nodeQParams } from "@splitgate/splitgate/reference";
  * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  *
@@ -207,7 +209,7 @@ export abstract class Observer {
    *
    * @example
    * ```ts
-   * import { MinMaxObserver } from "@splitgate/splitgate";
+   * import { MinMaxObserver } from "@splitgate/splitgate/qconfig";
    * import { assertEquals } from "@std/assert";
    * const factory = MinMaxObserver.withArgs({ dtype: "qint8", qscheme: "perTensorSymmetric" });
    * assertEquals(factory.observerName, "MinMaxObserver");
@@ -399,7 +401,7 @@ export function scaleAndZeroPoint(
  *
  * @example
  * ```ts
- * import { FixedQParamsObserver, HistogramObserver } from "@splitgate/splitgate";
+ * import { FixedQParamsObserver, HistogramObserver } from "@splitgate/splitgate/qconfig";
  * import { UniformObserver } from "./observer.ts";
  * import { assert } from "@std/assert";
  * const observer = new HistogramObserver({ reduceRange: true });

@@ -54,7 +54,7 @@ export interface FloatQParams {
  *
  * @example Float zero points, as for an embedding
  * ```ts
- * import { PerChannelMinMaxObserver } from "@splitgate/splitgate";
+ * import { PerChannelMinMaxObserver } from "@splitgate/splitgate/qconfig";
  * import { PerChannelObserver } from "./per_channel.ts";
  * import { assert, assertEquals } from "@std/assert";
  * const rows = new PerChannelMinMaxObserver({ qscheme: "perChannelAffineFloatQParams" });
@@ -263,7 +263,7 @@ export abstract class PerChannelObserver extends UniformObserver {
  *
  * @example
  * ```ts
- * import { PerChannelMinMaxObserver } from "@splitgate/splitgate";
+ * import { PerChannelMinMaxObserver } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const observer = new PerChannelMinMaxObserver({
  *   dtype: "qint8",
@@ -306,7 +306,7 @@ export class PerChannelMinMaxObserver extends PerChannelObserver {
  *
  * @example
  * ```ts
- * import { MovingAveragePerChannelMinMaxObserver } from "@splitgate/splitgate";
+ * import { MovingAveragePerChannelMinMaxObserver } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const observer = new MovingAveragePerChannelMinMaxObserver({
  *   averagingConstant: 0.5,

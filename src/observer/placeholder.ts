@@ -12,7 +12,7 @@ import { Observer } from "./observer.ts";
  *
  * @example
  * ```ts
- * import { PlaceholderObserver } from "@splitgate/splitgate";
+ * import { PlaceholderObserver } from "@splitgate/splitgate/qconfig";
  * import { assertThrows } from "@std/assert";
  * assertThrows(() => new PlaceholderObserver().calculateQParams(), TypeError, "not quantized");
  * ```

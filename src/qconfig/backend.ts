@@ -243,7 +243,8 @@ function patternFailure(
  *
  * @example
  * ```ts
- * import { BackendConfig, getPreset, Linear, prepare } from "@splitgate/splitgate";
+ * import { getPreset, Linear, prepare } from "@splitgate/splitgate";
+ * import { BackendConfig } from "@splitgate/splitgate/qconfig";
  * import { assertThrows } from "@std/assert";
  * const backendConfig = new BackendConfig("narrow", {
  *   linear: [{
@@ -332,7 +333,8 @@ const embedding: DTypePattern = { weight: quint8, output: float32 };
  *
  * @example
  * ```ts
- * import { fbgemmBackendConfig, getPreset, LSTM, prepare } from "@splitgate/splitgate";
+ * import { getPreset, LSTM, prepare } from "@splitgate/splitgate";
+ * import { fbgemmBackendConfig } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
  * assertEquals(
@@ -363,12 +365,12 @@ export const fbgemmBackendConfig: BackendConfig = new BackendConfig("fbgemm", {
  *
  * @example
  * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
  * import {
- *   LSTM,
  *   MinMaxObserver,
  *   observeLSTMParts,
  *   qnnpackBackendConfig as backendConfig,
- * } from "@splitgate/splitgate";
+ * } from "@splitgate/splitgate/qconfig";
  * import { assertThrows } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
  * assertThrows(
@@ -412,8 +414,9 @@ const wideLinear: DTypePattern = {
  *
  * @example
  * ```ts
- * import { dsp16BackendConfig, fbgemmBackendConfig } from "@splitgate/splitgate";
- * import { LSTM, MinMaxObserver, observeLSTMParts } from "@splitgate/splitgate";
+ * import { dsp16BackendConfig, fbgemmBackendConfig } from "@splitgate/splitgate/qconfig";
+ * import { LSTM } from "@splitgate/splitgate";
+ * import { MinMaxObserver, observeLSTMParts } from "@splitgate/splitgate/qconfig";
  * import { assertEquals, assertThrows } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
  * const cellState = MinMaxObserver.withArgs({

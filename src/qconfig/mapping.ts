@@ -237,11 +237,11 @@ export function checkPartObserver(
  *   Embedding,
  *   getPreset,
  *   LSTM,
- *   MinMaxObserver,
  *   prepare,
  *   QConfigMapping,
  *   Sequential,
  * } from "@splitgate/splitgate";
+ * import { MinMaxObserver } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const mapping = new QConfigMapping()
  *   .setGlobal(getPreset("fbgemm"))

@@ -58,7 +58,8 @@ function symmetric(
  *
  * @example
  * ```ts
- * import { convertToReference, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference } from "@splitgate/splitgate/reference";
  * import { accurateQConfig } from "./presets.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), accurateQConfig);

@@ -148,7 +148,7 @@ export const defaultPerChannelWeightObserver: ObserverFactory<
  *
  * @example
  * ```ts
- * import { defaultQConfig } from "@splitgate/splitgate";
+ * import { defaultQConfig } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = defaultQConfig;
  * assertEquals([activation.observerName, weight.observerName], [
@@ -167,7 +167,7 @@ export const defaultQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { defaultPerChannelQConfig } from "@splitgate/splitgate";
+ * import { defaultPerChannelQConfig } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const { activation, weight } = defaultPerChannelQConfig;
  * assertEquals([activation.observerName, weight.observerName], [
@@ -245,7 +245,8 @@ export const qnnpackQConfig: QConfig = Object.freeze({
  *
  * @example No calibration
  * ```ts
- * import { convert, dynamicQConfig, LSTM, prepare } from "@splitgate/splitgate";
+ * import { convert, LSTM, prepare } from "@splitgate/splitgate";
+ * import { dynamicQConfig } from "@splitgate/splitgate/qconfig";
  * import { assertEquals } from "@std/assert";
  * const model = convert(prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), dynamicQConfig));
  * const session = model.createSession(), output = new Float32Array(3);
@@ -264,7 +265,8 @@ export const dynamicQConfig: QConfig = Object.freeze({
  *
  * @example
  * ```ts
- * import { convert, Linear, perChannelDynamicQConfig, prepare } from "@splitgate/splitgate";
+ * import { convert, Linear, prepare } from "@splitgate/splitgate";
+ * import { perChannelDynamicQConfig } from "@splitgate/splitgate/qconfig";
  * import { type QuantizedLinear } from "../modules/linear/quantized.ts";
  * import { assert } from "@std/assert";
  * const model = convert(

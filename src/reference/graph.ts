@@ -11,7 +11,8 @@ import type { GraphNode } from "../modules/reference.ts";
  *
  * @example
  * ```ts
- * import { convertToReference, Linear, nodeQParams, prepare, tensor } from "@splitgate/splitgate";
+ * import { Linear, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, nodeQParams } from "@splitgate/splitgate/reference";
  * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);

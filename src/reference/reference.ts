@@ -70,7 +70,8 @@ export interface ReferenceResult extends ReferenceOutput {
  *
  * @example
  * ```ts
- * import { convertToReference, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference } from "@splitgate/splitgate/reference";
  * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assert, assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), fbgemmQConfig);
@@ -138,7 +139,9 @@ export class ReferenceModel {
    *
    * @example
    * ```ts
-   * import { convertToReference, LSTM, observeLSTMParts, tensor } from "@splitgate/splitgate";
+   * import { LSTM, tensor } from "@splitgate/splitgate";
+   * import { observeLSTMParts } from "@splitgate/splitgate/qconfig";
+   * import { convertToReference } from "@splitgate/splitgate/reference";
    * import { assertEquals } from "@std/assert";
    * const observed = observeLSTMParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {});
    * const x = tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]);
@@ -336,7 +339,8 @@ function stateValue(
  *
  * @example
  * ```ts
- * import { convertToReference, Linear, prepare, tensor } from "@splitgate/splitgate";
+ * import { Linear, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference } from "@splitgate/splitgate/reference";
  * import { fbgemmQConfig } from "../qconfig/qconfig.ts";
  * import { assertEquals } from "@std/assert";
  * const observed = prepare(new Linear({ inFeatures: 2, outFeatures: 3 }), fbgemmQConfig);

@@ -48,7 +48,7 @@ function floatByRight(node: GraphNode): boolean {
  *
  * @example
  * ```ts
- * import { verifyGraph } from "@splitgate/splitgate";
+ * import { verifyGraph } from "@splitgate/splitgate/reference";
  * import { assertEquals } from "@std/assert";
  * const faults = verifyGraph([
  *   { name: "input", op: "input", inputs: [], dtype: "float32", width: 1, module: null },

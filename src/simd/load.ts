@@ -15,7 +15,7 @@ import { PLAIN, RELAXED } from "./embedded.ts";
  * @example
  * ```ts
  * import { simdKernels, SimdUnavailableError } from "@splitgate/splitgate/simd";
- * import type { Backend } from "@splitgate/splitgate";
+ * import type { Backend } from "@splitgate/splitgate/backend";
  * import { assertEquals } from "@std/assert";
  * let kernels: Backend | undefined; // without them a session runs the portable ones
  * try {

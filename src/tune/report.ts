@@ -99,7 +99,8 @@ export function roundTo(
  *
  * @example
  * ```ts
- * import { LSTM, prepare, reportParts, tensor } from "@splitgate/splitgate";
+ * import { LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { reportParts } from "@splitgate/splitgate/tune";
  * import { PartReport } from "./report.ts";
  * import { qnnpackQConfig } from "../qconfig/qconfig.ts";
  * import { assert, assertEquals } from "@std/assert";
@@ -215,7 +216,9 @@ interface Sums {
  *
  * @example
  * ```ts
- * import { LSTM, observeLSTMParts, reportParts, tensor } from "@splitgate/splitgate";
+ * import { LSTM, tensor } from "@splitgate/splitgate";
+ * import { observeLSTMParts } from "@splitgate/splitgate/qconfig";
+ * import { reportParts } from "@splitgate/splitgate/tune";
  * import { assert } from "@std/assert";
  * const observed = observeLSTMParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), {});
  * const x = tensor([1, 2, 3, 4], [2, 1, 2]);

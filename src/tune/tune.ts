@@ -302,7 +302,8 @@ function slotNoises(
  *
  * @example
  * ```ts
- * import { LSTM, tensor, tune } from "@splitgate/splitgate";
+ * import { LSTM, tensor } from "@splitgate/splitgate";
+ * import { tune } from "@splitgate/splitgate/tune";
  * import { assert } from "@std/assert";
  * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
  * const x = tensor(Float32Array.from({ length: 40 }, (_, i) => Math.sin(i)), [20, 1, 2]);

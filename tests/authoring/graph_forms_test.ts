@@ -1,7 +1,6 @@
 // Random graphs: everything that runs one gives the same values, to the bit.
 import {
   convert,
-  convertToReference,
   loadModel,
   type QTensor,
   type QuantizedModel,
@@ -9,8 +8,8 @@ import {
   type Tensor,
   tensor,
   type TokenTensor,
-  verifyGraph,
 } from "@splitgate/splitgate";
+import { convertToReference, verifyGraph } from "@splitgate/splitgate/reference";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import fc from "fast-check";
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";

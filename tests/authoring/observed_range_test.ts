@@ -3,28 +3,32 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   convert,
-  convertToReference,
   Embedding,
-  FakeQuantize,
-  type GraphNode,
   Linear,
   loadModel,
   LSTM,
-  MinMaxObserver,
-  MovingAverageMinMaxObserver,
-  nodeQParams,
   type ObservedModel,
-  type Observer,
-  type PartName,
   prepare,
   type QConfig,
-  type ReferenceState,
   saveModel,
   Sequential,
   type Tensor,
   tensor,
   tokens,
 } from "@splitgate/splitgate";
+import {
+  FakeQuantize,
+  MinMaxObserver,
+  MovingAverageMinMaxObserver,
+  type Observer,
+  type PartName,
+} from "@splitgate/splitgate/qconfig";
+import {
+  convertToReference,
+  type GraphNode,
+  nodeQParams,
+  type ReferenceState,
+} from "@splitgate/splitgate/reference";
 import { accurateQConfig } from "../../src/qconfig/presets.ts";
 import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import { defaultWeightObserver, fbgemmQConfig, qnnpackQConfig } from "../../src/qconfig/qconfig.ts";

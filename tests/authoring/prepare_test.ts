@@ -9,18 +9,12 @@ import {
 import fc from "fast-check";
 import {
   convert,
-  convertToReference,
   Embedding,
-  FakeQuantize,
   Generator,
-  HistogramObserver,
   Linear,
   loadModel,
   LSTM,
-  MinMaxObserver,
-  MovingAverageMinMaxObserver,
   perChannelAffine,
-  PlaceholderObserver,
   prepare,
   type QConfig,
   QConfigMapping,
@@ -30,6 +24,14 @@ import {
   tensor,
   tokens,
 } from "@splitgate/splitgate";
+import {
+  FakeQuantize,
+  HistogramObserver,
+  MinMaxObserver,
+  MovingAverageMinMaxObserver,
+  PlaceholderObserver,
+} from "@splitgate/splitgate/qconfig";
+import { convertToReference } from "@splitgate/splitgate/reference";
 import { accurateQConfig, int8x16QConfig } from "../../src/qconfig/presets.ts";
 import {
   defaultPerChannelWeightObserver,

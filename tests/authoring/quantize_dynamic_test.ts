@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   convert,
-  dynamicQConfig,
   Embedding,
   Linear,
   LSTM,
@@ -12,6 +11,7 @@ import {
   Sequential,
   tensor,
 } from "@splitgate/splitgate";
+import { dynamicQConfig } from "@splitgate/splitgate/qconfig";
 import { fbgemmQConfig } from "../../src/qconfig/qconfig.ts";
 import type { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import type { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";

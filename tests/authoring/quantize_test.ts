@@ -13,12 +13,12 @@ import {
   PRESET_NAMES,
   quantize,
   type QuantizeProgress,
-  reportParts,
   saveModel,
   Sequential,
   tensor,
   tokens,
 } from "@splitgate/splitgate";
+import { reportParts } from "@splitgate/splitgate/tune";
 import { dynamicQConfig } from "../../src/qconfig/qconfig.ts";
 import { generator } from "../../src/testing/random.ts";
 

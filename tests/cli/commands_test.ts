@@ -6,12 +6,11 @@ import {
   Linear,
   loadFloatModel,
   LSTM,
-  parseSafetensors,
   ReLU,
   saveFloatModel,
   Sequential,
-  writeSafetensors,
 } from "@splitgate/splitgate";
+import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
 import config from "../../deno.json" with { type: "json" };
 import { type Host, main } from "@splitgate/splitgate/cli";
 import { formatOf } from "../../src/cli/models.ts";

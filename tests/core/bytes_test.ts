@@ -1,7 +1,8 @@
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { runInNewContext } from "node:vm";
-import { compileModel, loadModel, parseSafetensors, saveModel } from "@splitgate/splitgate";
+import { compileModel, loadModel, saveModel } from "@splitgate/splitgate";
+import { parseSafetensors } from "@splitgate/splitgate/safetensors";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { bytesOf, type BytesSource } from "../../src/core/bytes.ts";
 import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";

@@ -2,6 +2,10 @@ import { assert, assertEquals } from "@std/assert";
 import { createContext, runInContext } from "node:vm";
 import * as kernels from "../../kernels/mod.ts";
 import * as main from "../../mod.ts";
+import { HistogramObserver } from "../../qconfig.ts";
+import { convertToReference } from "../../reference.ts";
+import { parseSafetensors, type SafetensorsInput, writeSafetensors } from "../../safetensors.ts";
+import { reportParts } from "../../tune.ts";
 import {
   loadProgram as loadProgramAlone,
   type Program,
@@ -125,9 +129,9 @@ const entries: Record<string, (give: Give) => unknown> = {
     return embedding.forward(give({ data: Int32Array.of(2, 0), shape: [2] }));
   },
   "an observer": (give) => {
-    const observer = new main.HistogramObserver(give({ bins: 16 }));
+    const observer = new HistogramObserver(give({ bins: 16 }));
     observer.observe(give(floats), give([2, 3, 4]));
-    const other = new main.HistogramObserver(give({ bins: 16 }));
+    const other = new HistogramObserver(give({ bins: 16 }));
     other.setState(give({
       histogram: observer.histogram,
       min: observer.minVal,
@@ -144,7 +148,7 @@ const entries: Record<string, (give: Give) => unknown> = {
   quantizeDynamic: () =>
     main.saveModel(main.quantizeDynamic(new main.LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 }))),
   "convertToReference, run": (give) => {
-    const reference = main.convertToReference(observed(give, {}));
+    const reference = convertToReference(observed(give, {}));
     const state = new Map([["lstm.l0", {
       h: { data: new Float32Array(15), shape: [3, 5] },
       c: { data: new Float32Array(15), shape: [3, 5] },
@@ -154,7 +158,7 @@ const entries: Record<string, (give: Give) => unknown> = {
   reportParts: (give) => {
     const model = observed(give, {});
     const inputs = give([{ data: floats, shape: [2, 3, 4] }]);
-    return main.reportParts(model, inputs).toTable();
+    return reportParts(model, inputs).toTable();
   },
   "QuantizedLSTM.forward": (give) => {
     const module = new QuantizedLSTM(give({ ...plainModel.modules.get("lstm") }) as never);
@@ -198,16 +202,16 @@ const entries: Record<string, (give: Give) => unknown> = {
     return [main.saveModel(model), main.compileModel(model), ...session(give, model)];
   },
   writeSafetensors: (give) =>
-    main.writeSafetensors(
+    writeSafetensors(
       give(
         new Map([["a", { data: Float32Array.of(1), shape: [1] }], ["b", {
           data: Uint16Array.of(1),
           shape: [1],
-        }]]) as Map<string, main.SafetensorsInput>,
+        }]]) as Map<string, SafetensorsInput>,
       ),
       give({ key: "value" }),
     ),
-  parseSafetensors: (give) => main.parseSafetensors(give(main.saveModel(plainModel))),
+  parseSafetensors: (give) => parseSafetensors(give(main.saveModel(plainModel))),
   quantizePerTensor: (give) => {
     const outputs = [new Uint8Array(24), new Int32Array(24)].map(give);
     for (const out of outputs) kernels.quantizePerTensor(give(floats), out as never, q8);

@@ -14,15 +14,14 @@ import {
   loadFloatModel,
   loadModel,
   LSTM,
-  parseSafetensors,
   prepare,
   type QuantizedModel,
   saveFloatModel,
   saveModel,
   Sequential,
   tensor,
-  writeSafetensors,
 } from "@splitgate/splitgate";
+import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
 import { importKeras } from "@splitgate/splitgate/import/keras";
 import { importOnnx, parseOnnx } from "@splitgate/splitgate/import/onnx";
 import { importTfjs, shardPaths } from "@splitgate/splitgate/import/tfjs";

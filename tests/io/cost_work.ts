@@ -5,13 +5,8 @@
  *     deno run -A --v8-flags=--no-opt,--no-maglev cost_work.ts COUNT     prints { case: [few, many] }
  */
 import { Session } from "node:inspector";
-import {
-  compileModel,
-  loadModel,
-  parseSafetensors,
-  saveModel,
-  writeSafetensors,
-} from "../../mod.ts";
+import { compileModel, loadModel, saveModel } from "../../mod.ts";
+import { parseSafetensors, writeSafetensors } from "../../safetensors.ts";
 import { loadProgram } from "../../runtime.ts";
 
 type Tensors = [string, { data: Int8Array | Float32Array; shape: number[] }][];

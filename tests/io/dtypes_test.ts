@@ -1,6 +1,6 @@
 // Every dtype of safetensors: what is read of it, and what float32 makes of it.
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type AnyTensor, floatTensors, parseSafetensors } from "@splitgate/splitgate";
+import { type AnyTensor, floatTensors, parseSafetensors } from "@splitgate/splitgate/safetensors";
 import { writeSafetensors } from "../../src/io/safetensors_write.ts";
 
 /** A file of one tensor, `t`. */

@@ -2,8 +2,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   Add,
-  type Architecture,
-  architectureOf,
   BatchNorm1d,
   convert,
   Embedding,
@@ -11,23 +9,27 @@ import {
   getPreset,
   Graph,
   HardSigmoid,
-  importSafetensors,
   LastStep,
   Linear,
   loadFloatModel,
   loadModel,
   LSTM,
-  parseSafetensors,
   prepare,
-  readArchitecture,
   ReLU,
   saveFloatModel,
   saveModel,
   Sequential,
   tensor,
   tokens,
-  writeSafetensors,
 } from "@splitgate/splitgate";
+import {
+  type Architecture,
+  architectureOf,
+  importSafetensors,
+  parseSafetensors,
+  readArchitecture,
+  writeSafetensors,
+} from "@splitgate/splitgate/safetensors";
 import { ARCHITECTURE_KEY } from "../../src/io/metadata.ts";
 
 /** A model with models in it, a branch, two outputs and names that are integers. */

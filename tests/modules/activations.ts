@@ -2,16 +2,11 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
-  type BackendConfig,
   convert,
-  convertToReference,
-  dynamicQConfig,
-  type GraphValue,
   LeakyReLU,
   Linear,
   loadModel,
   LSTM,
-  MinMaxObserver,
   type Module,
   type PerTensorQParams,
   prepare,
@@ -24,6 +19,8 @@ import {
   type Session,
   tensor,
 } from "@splitgate/splitgate";
+import { type BackendConfig, dynamicQConfig, MinMaxObserver } from "@splitgate/splitgate/qconfig";
+import { convertToReference, type GraphValue } from "@splitgate/splitgate/reference";
 import { accurateQConfig } from "../../src/qconfig/presets.ts";
 import { fbgemmQConfig, qnnpackQConfig } from "../../src/qconfig/qconfig.ts";
 import type { ForwardTensor } from "../../src/modules/kind.ts";

@@ -4,7 +4,6 @@ import fc from "fast-check";
 import {
   Concat,
   convert,
-  type EndOfTime,
   FinalHidden,
   FirstStep,
   Generator,
@@ -20,8 +19,9 @@ import {
   saveModel,
   Sequential,
   tensor,
-  tune,
 } from "@splitgate/splitgate";
+import type { EndOfTime } from "@splitgate/splitgate/modules";
+import { tune } from "@splitgate/splitgate/tune";
 import { loadModel } from "../../src/io/model_file.ts";
 import { KINDS } from "../../src/modules/kinds.ts";
 import { readTree, writeTree } from "../io/tree.ts";

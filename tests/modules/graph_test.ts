@@ -1,7 +1,6 @@
 import {
   compileModel,
   convert,
-  convertToReference,
   Dropout,
   Embedding,
   getPreset,
@@ -20,8 +19,8 @@ import {
   Sequential,
   tensor,
   tokens,
-  verifyGraph,
 } from "@splitgate/splitgate";
+import { convertToReference, verifyGraph } from "@splitgate/splitgate/reference";
 import { loadProgram } from "@splitgate/splitgate/runtime";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 

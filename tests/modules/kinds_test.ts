@@ -6,7 +6,6 @@ import {
   compileModel,
   Conv1d,
   convert,
-  dynamicQConfig,
   Embedding,
   Flatten,
   Generator,
@@ -27,6 +26,7 @@ import {
   type TokenTensor,
   ZeroPad1d,
 } from "@splitgate/splitgate";
+import { dynamicQConfig } from "@splitgate/splitgate/qconfig";
 import { loadProgram } from "@splitgate/splitgate/runtime";
 import { OPERATOR_ROWS, STEPS } from "../../scripts/operator_rows.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";

@@ -5,17 +5,13 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
-  type Backend,
   compileModel,
-  convertToReference,
-  dynamicQConfig,
   Embedding,
   Linear,
   loadModel,
   LSTM,
   perTensorAffine,
   type PerTensorQParams,
-  type QuantizedModule,
   quantizeDynamic,
   saveModel,
   Sequential,
@@ -23,6 +19,10 @@ import {
   type SessionInput,
   tensor,
 } from "@splitgate/splitgate";
+import type { Backend } from "@splitgate/splitgate/backend";
+import type { QuantizedModule } from "@splitgate/splitgate/modules";
+import { dynamicQConfig } from "@splitgate/splitgate/qconfig";
+import { convertToReference } from "@splitgate/splitgate/reference";
 import { readTree, writeTree } from "../io/tree.ts";
 import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";

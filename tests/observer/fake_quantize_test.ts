@@ -8,7 +8,7 @@ import {
   MinMaxObserver,
   PerChannelMinMaxObserver,
   PlaceholderObserver,
-} from "@splitgate/splitgate";
+} from "@splitgate/splitgate/qconfig";
 
 const f = Math.fround;
 const values = fc.array(fc.float({ noNaN: true, min: -100, max: 100 }), {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { cascadeSum } from "../../src/observer/cascade_sum.ts";
-import { HistogramObserver, MinMaxObserver } from "@splitgate/splitgate";
+import { HistogramObserver, MinMaxObserver } from "@splitgate/splitgate/qconfig";
 import { generator } from "../../src/testing/random.ts";
 
 const f = Math.fround;

@@ -19,7 +19,7 @@ import {
   type ObserverOptions,
   PerChannelMinMaxObserver,
   PlaceholderObserver,
-} from "@splitgate/splitgate";
+} from "@splitgate/splitgate/qconfig";
 import type { PerTensorQParams } from "../../src/core/qparams.ts";
 
 const f = Math.fround;

@@ -1,25 +1,26 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import {
-  BackendConfig,
   convert,
-  convertToReference,
+  Embedding,
+  Linear,
+  LSTM,
+  prepare,
+  Sequential,
+  tensor,
+} from "@splitgate/splitgate";
+import {
+  BackendConfig,
   dsp16BackendConfig,
   type DTypePattern,
-  Embedding,
   FakeQuantize,
   fbgemmBackendConfig,
   FixedQParamsObserver,
-  Linear,
-  LSTM,
   MinMaxObserver,
   observeLSTMParts,
   PlaceholderObserver,
-  prepare,
   qnnpackBackendConfig,
-  Sequential,
-  tensor,
-  verifyGraph,
-} from "@splitgate/splitgate";
+} from "@splitgate/splitgate/qconfig";
+import { convertToReference, verifyGraph } from "@splitgate/splitgate/reference";
 import {
   defaultPerChannelWeightObserver,
   defaultWeightObserver,

@@ -1,12 +1,6 @@
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import {
-  LSTM,
-  MinMaxObserver,
-  type PartObserver,
-  prepare,
-  type QConfig,
-  QConfigMapping,
-} from "@splitgate/splitgate";
+import { LSTM, prepare, type QConfig, QConfigMapping } from "@splitgate/splitgate";
+import { MinMaxObserver, type PartObserver } from "@splitgate/splitgate/qconfig";
 import {
   defaultQConfig,
   defaultWeightObserver,

@@ -2,22 +2,20 @@
 // quantize.
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
+import { convert, LSTM, type PerTensorQParams, type QTensor, tensor } from "@splitgate/splitgate";
+import type { Part } from "@splitgate/splitgate/modules";
 import {
-  convert,
-  convertToReference,
   FixedQParamsObserver,
-  type GraphNode,
-  type GraphValue,
-  LSTM,
   MinMaxObserver,
   observeLSTMParts,
-  type Part,
   type PartObservers,
-  type PerTensorQParams,
-  type QTensor,
-  reportParts,
-  tensor,
-} from "@splitgate/splitgate";
+} from "@splitgate/splitgate/qconfig";
+import {
+  convertToReference,
+  type GraphNode,
+  type GraphValue,
+} from "@splitgate/splitgate/reference";
+import { reportParts } from "@splitgate/splitgate/tune";
 import { byParts, type PartValue } from "../../src/modules/recurrent/by_parts.ts";
 import { type CellExecutor, gateSuffix, runCell } from "../../src/cells/cell.ts";
 import {

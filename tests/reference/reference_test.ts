@@ -2,30 +2,34 @@ import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from
 import fc from "fast-check";
 import {
   convert,
-  convertToReference,
   Embedding,
-  FixedQParamsObserver,
-  type GraphNode,
   Linear,
   loadModel,
   LSTM,
-  LSTM_PARTS,
-  MinMaxObserver,
-  observeLSTMParts,
   perTensorAffine,
   type PerTensorQParams,
-  PlaceholderObserver,
   prepare,
   QConfigMapping,
   type QTensor,
   qtensor,
-  type ReferenceModel,
   saveModel,
   Sequential,
   tensor,
   tokens,
-  verifyGraph,
 } from "@splitgate/splitgate";
+import { LSTM_PARTS } from "@splitgate/splitgate/modules";
+import {
+  FixedQParamsObserver,
+  MinMaxObserver,
+  observeLSTMParts,
+  PlaceholderObserver,
+} from "@splitgate/splitgate/qconfig";
+import {
+  convertToReference,
+  type GraphNode,
+  type ReferenceModel,
+  verifyGraph,
+} from "@splitgate/splitgate/reference";
 import { defaultWeightObserver, fbgemmQConfig } from "../../src/qconfig/qconfig.ts";
 import { lstmCell } from "../../src/cells/lstm_parts.ts";
 import type { NamedModule } from "../../src/qconfig/mapping.ts";

@@ -8,13 +8,13 @@ import {
   LSTM,
   type ModelInput,
   quantize,
-  reportParts,
   saveFloatModel,
   saveModel,
   Sequential,
   Sigmoid,
   tensor,
 } from "@splitgate/splitgate";
+import { reportParts } from "@splitgate/splitgate/tune";
 import { measureReport, type ReportProgress } from "@splitgate/splitgate/report";
 import { adviceOf } from "../../src/report/advice.ts";
 import { dynamicQConfig } from "../../src/qconfig/qconfig.ts";

@@ -9,7 +9,6 @@ import { dynamicLinear, dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic
 import {
   compileModel,
   convert,
-  dynamicQConfig,
   Embedding,
   Generator,
   getPreset,
@@ -17,7 +16,6 @@ import {
   Linear,
   loadModel,
   LSTM,
-  parseSafetensors,
   prepare,
   quantizeDynamic,
   saveModel,
@@ -27,6 +25,8 @@ import {
   tokens,
   type TokenTensor,
 } from "@splitgate/splitgate";
+import { dynamicQConfig } from "@splitgate/splitgate/qconfig";
+import { parseSafetensors } from "@splitgate/splitgate/safetensors";
 import { importKeras } from "@splitgate/splitgate/import/keras";
 import { importOnnx } from "@splitgate/splitgate/import/onnx";
 import { importTfjs } from "@splitgate/splitgate/import/tfjs";

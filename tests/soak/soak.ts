@@ -6,7 +6,6 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import {
-  type Backend,
   convert,
   getPreset,
   Linear,
@@ -15,6 +14,7 @@ import {
   type QuantizedModel,
   Sequential,
 } from "@splitgate/splitgate";
+import type { Backend } from "@splitgate/splitgate/backend";
 import { floatsOf, generator } from "../../src/testing/random.ts";
 
 const INPUTS = 3;

@@ -2,7 +2,6 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import {
   convert,
-  dynamicQConfig,
   getPreset,
   Linear,
   LSTM,
@@ -12,6 +11,7 @@ import {
   Sequential,
   tensor,
 } from "@splitgate/splitgate";
+import { dynamicQConfig } from "@splitgate/splitgate/qconfig";
 import {
   assertModel,
   DRAWN_KINDS,

@@ -2,21 +2,22 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch, assertThrows } f
 import fc from "fast-check";
 import {
   convert,
-  dsp16BackendConfig,
   Embedding,
-  fbgemmBackendConfig,
-  FixedQParamsObserver,
   Linear,
   LSTM,
-  MinMaxObserver,
-  observeLSTMParts,
   prepare,
-  reportParts,
   Sequential,
   tensor,
   tokens,
-  tune,
 } from "@splitgate/splitgate";
+import {
+  dsp16BackendConfig,
+  fbgemmBackendConfig,
+  FixedQParamsObserver,
+  MinMaxObserver,
+  observeLSTMParts,
+} from "@splitgate/splitgate/qconfig";
+import { reportParts, tune } from "@splitgate/splitgate/tune";
 import { defaultWeightObserver } from "../../src/qconfig/qconfig.ts";
 import { floatWeights } from "../../src/tune/report.ts";
 import { ReferenceModel } from "../../src/reference/reference.ts";

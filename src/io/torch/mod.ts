@@ -4,7 +4,7 @@
  *
  * @example A state dict, and what its modules are
  * ```ts ignore
- * import { draftArchitecture } from "@splitgate/splitgate";
+ * import { draftArchitecture } from "@splitgate/splitgate/safetensors";
  * import { importTorch, readTorch } from "@splitgate/splitgate/import/torch";
  * const bytes = await Deno.readFile("model.pt");
  * const draft = draftArchitecture(readTorch(bytes).tensors); // fill in its blanks

@@ -25,7 +25,8 @@ import { Conv1d, Conv1dReLU, convLike } from "./float.ts";
  *
  * @example
  * ```ts
- * import { Conv1d, getPreset, Observer, prepare, tensor } from "@splitgate/splitgate";
+ * import { Conv1d, getPreset, prepare, tensor } from "@splitgate/splitgate";
+ * import { Observer } from "@splitgate/splitgate/qconfig";
  * import { type ObservedConv1d } from "./observed.ts";
  * import { assert } from "@std/assert";
  * const conv = new Conv1d({ inChannels: 1, outChannels: 3, kernelSize: 2 });

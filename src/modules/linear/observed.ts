@@ -19,7 +19,8 @@ import { fakeQuantizeWeight, weightFakeQuantizers } from "../rounding/weights.ts
  *
  * @example
  * ```ts
- * import { Linear, Observer, prepare, tensor } from "@splitgate/splitgate";
+ * import { Linear, prepare, tensor } from "@splitgate/splitgate";
+ * import { Observer } from "@splitgate/splitgate/qconfig";
  * import { fbgemmQConfig } from "../../qconfig/qconfig.ts";
  * import { type ObservedLinear } from "./observed.ts";
  * import { assert, assertEquals } from "@std/assert";

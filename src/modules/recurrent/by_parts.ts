@@ -375,7 +375,8 @@ class PreparedByParts implements ModuleInstance {
  *
  * @example Each part as it is computed
  * ```ts
- * import { byParts, convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { byParts } from "@splitgate/splitgate/reference";
  * import { assert, assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));

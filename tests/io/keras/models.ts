@@ -4,15 +4,8 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import {
-  type Graph,
-  parseSafetensors,
-  type SafetensorsEntry,
-  type Tensor,
-  tensor,
-  tokens,
-  type TokenTensor,
-} from "@splitgate/splitgate";
+import { type Graph, type Tensor, tensor, tokens, type TokenTensor } from "@splitgate/splitgate";
+import { parseSafetensors, type SafetensorsEntry } from "@splitgate/splitgate/safetensors";
 
 /** The folder of model files. */
 export const MODELS = new URL("../../models/", import.meta.url);

@@ -1,13 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import {
-  convert,
-  getPreset,
-  type Graph,
-  prepare,
-  type SafetensorsEntry,
-  type Tensor,
-  tensor,
-} from "@splitgate/splitgate";
+import { convert, getPreset, type Graph, prepare, type Tensor, tensor } from "@splitgate/splitgate";
+import type { SafetensorsEntry } from "@splitgate/splitgate/safetensors";
 import { importKeras, skipMasked } from "@splitgate/splitgate/import/keras";
 import { importTfjs, shardPaths } from "@splitgate/splitgate/import/tfjs";
 import { assertClose, inputOf, read, references } from "./models.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parseSafetensors, type SafetensorsEntry } from "@splitgate/splitgate";
+import { parseSafetensors, type SafetensorsEntry } from "@splitgate/splitgate/safetensors";
 import { type OnnxImportOptions, parseOnnx } from "@splitgate/splitgate/import/onnx";
 
 const MODELS = new URL("../../models/", import.meta.url);

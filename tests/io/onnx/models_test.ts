@@ -5,10 +5,10 @@ import {
   type LSTM,
   prepare,
   type QuantizedModel,
-  type SafetensorsEntry,
   type Tensor,
   type TokenTensor,
 } from "@splitgate/splitgate";
+import type { SafetensorsEntry } from "@splitgate/splitgate/safetensors";
 import { type ImportedOnnx, importOnnx } from "@splitgate/splitgate/import/onnx";
 import { invalidFiles, type ModelFile, modelFiles } from "./models.ts";
 

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { parseSafetensors, type Tensor } from "@splitgate/splitgate";
+import type { Tensor } from "@splitgate/splitgate";
+import { parseSafetensors } from "@splitgate/splitgate/safetensors";
 import { importOnnx } from "@splitgate/splitgate/import/onnx";
 
 const FOLDER = new URL("../../models/onnx-operators/", import.meta.url);

@@ -1,20 +1,22 @@
 // Float models out of files of torch.save: what the authors' own code computes of them.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
-  type Architecture,
-  type ArchitectureModule,
   convert,
-  draftArchitecture,
   getPreset,
   LSTM,
-  parseSafetensors,
   prepare,
-  readArchitecture,
-  recognizeModules,
   type Tensor,
   tokens,
   type TokenTensor,
 } from "@splitgate/splitgate";
+import {
+  type Architecture,
+  type ArchitectureModule,
+  draftArchitecture,
+  parseSafetensors,
+  readArchitecture,
+  recognizeModules,
+} from "@splitgate/splitgate/safetensors";
 import { importTorch, readTorch } from "@splitgate/splitgate/import/torch";
 import { bytesOf } from "./files.ts";
 

@@ -2,8 +2,6 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   Add,
   convert,
-  convertToReference,
-  FixedQParamsObserver,
   getPreset,
   Graph,
   LastStep,
@@ -14,6 +12,8 @@ import {
   QConfigMapping,
   tensor,
 } from "@splitgate/splitgate";
+import { FixedQParamsObserver } from "@splitgate/splitgate/qconfig";
+import { convertToReference } from "@splitgate/splitgate/reference";
 import { Generator } from "../../../src/core/generator.ts";
 import { random } from "../../../src/testing/float_lstms.ts";
 

@@ -1,14 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import {
-  BatchNorm1d,
-  Generator,
-  Linear,
-  parseSafetensors,
-  Sequential,
-  tensor,
-  writeSafetensors,
-} from "@splitgate/splitgate";
+import { BatchNorm1d, Generator, Linear, Sequential, tensor } from "@splitgate/splitgate";
+import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
 import * as oracle from "../../../src/testing/rules.ts";
 import { random, seeds, sizes } from "../../../src/testing/float_lstms.ts";
 

@@ -1,11 +1,9 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
-  BackendConfig,
   BatchNorm1d,
   convert,
   Dropout,
-  fbgemmBackendConfig,
   Generator,
   getPreset,
   Graph,
@@ -22,6 +20,7 @@ import {
   Sequential,
   tensor,
 } from "@splitgate/splitgate";
+import { BackendConfig, fbgemmBackendConfig } from "@splitgate/splitgate/qconfig";
 import { foldBatchNorm } from "../../../kernels/ops/normalize.ts";
 import type { ObservedLinear } from "../../../src/modules/linear/observed.ts";
 import type { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";

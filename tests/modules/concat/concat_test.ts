@@ -3,18 +3,20 @@ import {
   Concat,
   convert,
   Embedding,
-  FakeQuantize,
-  fbgemmBackendConfig,
-  FixedQParamsObserver,
   getPreset,
   Graph,
   Linear,
   LSTM,
-  MinMaxObserver,
   prepare,
   QConfigMapping,
   tensor,
 } from "@splitgate/splitgate";
+import {
+  FakeQuantize,
+  fbgemmBackendConfig,
+  FixedQParamsObserver,
+  MinMaxObserver,
+} from "@splitgate/splitgate/qconfig";
 import type { JoinModule } from "../../../src/modules/join.ts";
 import { Generator } from "../../../src/core/generator.ts";
 import { random } from "../../../src/testing/float_lstms.ts";

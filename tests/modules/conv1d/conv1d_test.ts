@@ -7,8 +7,6 @@ import {
   Conv1d,
   Conv1dReLU,
   convert,
-  convertToReference,
-  dynamicQConfig,
   Flatten,
   Generator,
   getPreset,
@@ -23,6 +21,8 @@ import {
   tensor,
   ZeroPad1d,
 } from "@splitgate/splitgate";
+import { dynamicQConfig } from "@splitgate/splitgate/qconfig";
+import { convertToReference } from "@splitgate/splitgate/reference";
 import { foldBatchNorm } from "../../../kernels/ops/normalize.ts";
 import type { ObservedConv1d } from "../../../src/modules/conv1d/observed.ts";
 

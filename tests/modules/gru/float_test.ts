@@ -1,18 +1,20 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
-  type CellActivation,
-  type GateActivation,
   Generator,
   GRU,
   GRUCell,
-  type GRUConventions,
   type GRUOptions,
-  type GRUWeights,
   Sequential,
   type Tensor,
   tensor,
 } from "@splitgate/splitgate";
+import type {
+  CellActivation,
+  GateActivation,
+  GRUConventions,
+  GRUWeights,
+} from "@splitgate/splitgate/modules";
 import {
   cellActivations,
   gateActivations,

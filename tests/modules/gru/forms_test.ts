@@ -3,28 +3,26 @@ import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   convert,
-  convertToReference,
   Embedding,
-  fbgemmBackendConfig,
   Generator,
   getPreset,
   GRU,
-  GRU_PARTS,
   Linear,
   loadModel,
-  MinMaxObserver,
   type ObservedModel,
   prepare,
   PRESET_NAMES,
   QConfigMapping,
   quantizeDynamic,
-  reportParts,
   saveModel,
   Sequential,
   tensor,
   tokens,
-  tune,
 } from "@splitgate/splitgate";
+import { GRU_PARTS } from "@splitgate/splitgate/modules";
+import { fbgemmBackendConfig, MinMaxObserver } from "@splitgate/splitgate/qconfig";
+import { convertToReference } from "@splitgate/splitgate/reference";
+import { reportParts, tune } from "@splitgate/splitgate/tune";
 import { gruCell } from "../../../src/cells/gru_parts.ts";
 import { type CellExecutor, gateSuffix, type Part, runCell } from "../../../src/cells/cell.ts";
 import type { ObservedRecurrent } from "../../../src/modules/recurrent/observed.ts";

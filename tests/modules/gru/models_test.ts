@@ -6,12 +6,12 @@ import {
   getPreset,
   GRU,
   Linear,
-  parseSafetensors,
   prepare,
   Sequential,
   type Tensor,
   tokens,
 } from "@splitgate/splitgate";
+import { parseSafetensors } from "@splitgate/splitgate/safetensors";
 import { readTorch } from "../../../src/io/torch/mod.ts";
 
 const FOLDER = new URL("../../models/uzmorph_bigru/", import.meta.url);

@@ -1,7 +1,8 @@
 import { gruScratch } from "../../../kernels/packed/gru_cell.ts";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import { byParts, type PartName } from "@splitgate/splitgate";
+import type { PartName } from "@splitgate/splitgate/qconfig";
+import { byParts } from "@splitgate/splitgate/reference";
 import { newQArray } from "../../../src/core/dtype.ts";
 import type { ForwardTensor } from "../../../src/modules/kind.ts";
 import {

@@ -2,16 +2,16 @@ import { assertEquals, assertThrows } from "@std/assert";
 import {
   compileModel,
   convert,
-  convertToReference,
   LeakyReLU,
   Linear,
   LSTM,
-  PlaceholderObserver,
   prepare,
   QConfigMapping,
   Sequential,
   tensor,
 } from "@splitgate/splitgate";
+import { PlaceholderObserver } from "@splitgate/splitgate/qconfig";
+import { convertToReference } from "@splitgate/splitgate/reference";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { leakyReluFloat32 } from "../../../kernels/numeric/float_functions.ts";

@@ -1,14 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import {
-  convert,
-  convertToReference,
-  Linear,
-  LogSoftmax,
-  PlaceholderObserver,
-  prepare,
-  Sequential,
-  tensor,
-} from "@splitgate/splitgate";
+import { convert, Linear, LogSoftmax, prepare, Sequential, tensor } from "@splitgate/splitgate";
+import { PlaceholderObserver } from "@splitgate/splitgate/qconfig";
+import { convertToReference } from "@splitgate/splitgate/reference";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { logSoftmaxFloat32 } from "../../../kernels/ops/softmax.ts";
 import { behindLinear, holdActivation } from "../activations.ts";

@@ -6,19 +6,11 @@ import { readTree, writeTree } from "../../io/tree.ts";
 import {
   compileModel,
   convert,
-  convertToReference,
-  dynamicQConfig,
   Embedding,
-  type Engine,
-  fbgemmBackendConfig,
   Linear,
-  type LinearWeight,
   loadModel,
   LSTM,
-  MinMaxObserver,
   type Module,
-  perChannelDynamicQConfig,
-  PlaceholderObserver,
   prepare,
   type QConfig,
   QConfigMapping,
@@ -29,6 +21,15 @@ import {
   tensor,
   tokens,
 } from "@splitgate/splitgate";
+import type { Engine, LinearWeight } from "@splitgate/splitgate/backend";
+import {
+  dynamicQConfig,
+  fbgemmBackendConfig,
+  MinMaxObserver,
+  perChannelDynamicQConfig,
+  PlaceholderObserver,
+} from "@splitgate/splitgate/qconfig";
+import { convertToReference } from "@splitgate/splitgate/reference";
 import { byParts } from "../../../src/modules/recurrent/by_parts.ts";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";

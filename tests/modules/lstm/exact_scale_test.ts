@@ -1,13 +1,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import {
-  convert,
-  FixedQParamsObserver,
-  LSTM,
-  prepare,
-  type QConfig,
-  tensor,
-} from "@splitgate/splitgate";
+import { convert, LSTM, prepare, type QConfig, tensor } from "@splitgate/splitgate";
+import { FixedQParamsObserver } from "@splitgate/splitgate/qconfig";
 import { accurateQConfig } from "../../../src/qconfig/presets.ts";
 import { byParts } from "../../../src/modules/recurrent/by_parts.ts";
 

@@ -1,16 +1,12 @@
 import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
-import {
-  type CellActivation,
-  type CellFunctions,
-  type GateActivation,
-  Generator,
-  LSTM,
-  type LSTMOptions,
-  type LSTMWeights,
-  type Tensor,
-  tensor,
-} from "@splitgate/splitgate";
+import { Generator, LSTM, type LSTMOptions, type Tensor, tensor } from "@splitgate/splitgate";
+import type {
+  CellActivation,
+  CellFunctions,
+  GateActivation,
+  LSTMWeights,
+} from "@splitgate/splitgate/modules";
 import { head, pick, transposed } from "../tensors.ts";
 import { lstmOptions, random } from "../../../src/testing/float_lstms.ts";
 

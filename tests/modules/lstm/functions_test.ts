@@ -4,18 +4,11 @@ import { dynamicLSTM } from "@splitgate/splitgate/runtime/dynamic";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import {
-  BackendConfig,
-  type CellFunctions,
   compileModel,
   convert,
-  convertToReference,
-  fbgemmBackendConfig,
-  FixedQParamsObserver,
   getPreset,
   loadModel,
   LSTM,
-  MinMaxObserver,
-  observeLSTMParts,
   prepare,
   QConfigMapping,
   quantizeDynamic,
@@ -23,8 +16,16 @@ import {
   type SessionOptions,
   type Tensor,
   tensor,
-  verifyGraph,
 } from "@splitgate/splitgate";
+import type { CellFunctions } from "@splitgate/splitgate/modules";
+import {
+  BackendConfig,
+  fbgemmBackendConfig,
+  FixedQParamsObserver,
+  MinMaxObserver,
+  observeLSTMParts,
+} from "@splitgate/splitgate/qconfig";
+import { convertToReference, verifyGraph } from "@splitgate/splitgate/reference";
 import { LSTM_FUNCTIONS } from "../../../kernels/float/lstm.ts";
 import { floatFunction } from "../../../kernels/numeric/float_functions.ts";
 import { QuantizedModel } from "../../../src/authoring/model.ts";

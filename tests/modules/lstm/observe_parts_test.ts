@@ -1,20 +1,17 @@
 import { assertEquals, assertNotEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
+import { convert, LSTM, type QConfig, tensor } from "@splitgate/splitgate";
 import {
-  convert,
-  convertToReference,
   FakeQuantize,
   FixedQParamsObserver,
   HistogramObserver,
-  LSTM,
   MinMaxObserver,
   observeLSTMParts,
   type Observer,
   type PartObservers,
   type PartSlot,
-  type QConfig,
-  tensor,
-} from "@splitgate/splitgate";
+} from "@splitgate/splitgate/qconfig";
+import { convertToReference } from "@splitgate/splitgate/reference";
 import { defaultWeightObserver, fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { CELLS } from "../../../src/cells/cells.ts";
 import { lstmCell } from "../../../src/cells/lstm_parts.ts";

@@ -5,7 +5,6 @@ import {
   Graph,
   Linear,
   LinearReLU,
-  MinMaxObserver,
   perTensorAffine,
   prepare,
   qtensor,
@@ -14,6 +13,7 @@ import {
   Sigmoid,
   tensor,
 } from "@splitgate/splitgate";
+import { MinMaxObserver } from "@splitgate/splitgate/qconfig";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { QuantizedLinear } from "../../../src/modules/linear/quantized.ts";
 import { reluInt8 } from "../../../kernels/numeric/activation.ts";

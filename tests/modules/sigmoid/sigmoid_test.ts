@@ -1,17 +1,13 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Linear, perTensorAffine, prepare, Sequential, Sigmoid } from "@splitgate/splitgate";
 import {
   BackendConfig,
   FakeQuantize,
   fbgemmBackendConfig,
   FixedQParamsObserver,
-  Linear,
   MinMaxObserver,
-  perTensorAffine,
-  prepare,
   qnnpackBackendConfig,
-  Sequential,
-  Sigmoid,
-} from "@splitgate/splitgate";
+} from "@splitgate/splitgate/qconfig";
 import { fbgemmQConfig, qnnpackQConfig } from "../../../src/qconfig/qconfig.ts";
 import { sigmoidFloat32 } from "../../../kernels/numeric/float_functions.ts";
 import { behindLinear, holdActivation } from "../activations.ts";

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { MinMaxObserver, perTensorAffine, Tanh } from "@splitgate/splitgate";
+import { perTensorAffine, Tanh } from "@splitgate/splitgate";
+import { MinMaxObserver } from "@splitgate/splitgate/qconfig";
 import { tanhFloat32 } from "../../../kernels/numeric/float_functions.ts";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { behindLinear, holdActivation } from "../activations.ts";

@@ -14,14 +14,13 @@ import {
   Linear,
   loadModel,
   LSTM,
-  parseSafetensors,
   prepare,
   quantize,
   saveFloatModel,
   saveModel,
   Sequential,
-  writeSafetensors,
 } from "@splitgate/splitgate";
+import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
 import { importOnnx } from "@splitgate/splitgate/import/onnx";
 import { loadProgram } from "@splitgate/splitgate/runtime";
 import { softmax } from "@splitgate/splitgate/runtime/softmax";
