@@ -5,6 +5,7 @@
  *     deno task figures --check     fails if a page is not what the recorded results make it
  */
 import type { Cost } from "../bench/cost.ts";
+import type { FuzzRecord } from "../tests/fuzz/record.ts";
 import { readArguments } from "./arguments.ts";
 import { replaceBlock } from "./page_block.ts";
 import { writeFile } from "./write_file.ts";
@@ -82,6 +83,39 @@ function coldTable(record: string | undefined): string | undefined {
   return [head, `| --- |${" ---: |".repeat(runtimes.length)}`, ...table].join("\n");
 }
 
+/** Runs of `deno task fuzz`: readers with what they read, then invariants over all targets. */
+function fuzzTable(record: string | undefined): string | undefined {
+  if (record === undefined) return undefined;
+  const records: Record<string, FuzzRecord> = JSON.parse(record);
+  const number = (n: number) => n.toLocaleString("en-US");
+  const invariants: Record<string, { count: number; seeds: Set<number>; dates: Set<string> }> = {};
+  const targets: string[] = [];
+  for (const [name, { date, seed, outcomes, counts }] of Object.entries(records)) {
+    const total = Object.values(outcomes).reduce((a, b) => a + b, 0);
+    const parts = Object.entries(outcomes).sort().map(([what, n]) => `${number(n)} ${what}`);
+    targets.push(`| \`${name}\` | ${number(total)} (${parts.join(", ")}) | ${seed} | ${date} |`);
+    for (const [what, count] of Object.entries(counts)) {
+      if (what === name) continue;
+      const own = invariants[what] ??= { count: 0, seeds: new Set(), dates: new Set() };
+      own.count += count;
+      own.seeds.add(seed);
+      own.dates.add(date);
+    }
+  }
+  const rows = Object.entries(invariants).map(([what, { count, seeds, dates }]) =>
+    `| \`${what}\` | ${number(count)} | ${[...seeds].join(", ")} | ${[...dates].join(", ")} |`
+  );
+  return [
+    "| invariant | cases held | seed | date |",
+    "| --- | ---: | ---: | --- |",
+    ...rows,
+    "",
+    "| target | cases | seed | date |",
+    "| --- | --- | ---: | --- |",
+    ...targets,
+  ].join("\n");
+}
+
 /** Rows of the table of peers that the README has, by peer and runtime. */
 const SHOWN =
   /^(Microseconds|\s*$|\| (peer|---)|\| (splitgate (portable|simd)|onnxruntime-web float32|tfjs wasm float32) \| deno |\| PyTorch static fused )/;
@@ -97,6 +131,7 @@ const tables: Record<string, string | undefined> = {
   icu: optional("icu.md"),
   size: sizeTable(),
   cost: costTable(optional("cost.json")),
+  fuzz: fuzzTable(optional("fuzz.json")),
   cold: coldTable(optional("cold_start.json")),
   peers: section(optional("peers.md"), "In short"),
   speed: speedTable(section(optional("peers.md"), "In short")),
@@ -105,6 +140,7 @@ const tables: Record<string, string | undefined> = {
 const PAGES: Record<string, readonly string[]> = {
   "README.md": ["speed"],
   "docs/accuracy.md": ["accuracy"],
+  "docs/testing.md": ["fuzz"],
   "docs/performance.md": ["peers", "cost", "icu", "cold", "size"],
 };
 const stale: string[] = [];

@@ -23,7 +23,7 @@ import { getPreset, PRESET_NAMES } from "../qconfig/presets.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import { Graph, Sequential } from "../modules/graph.ts";
 import { anyScale } from "./numbers.ts";
-import { DRAWN_KINDS, type DrawnModule, floatModels } from "./modules.ts";
+import { DRAWN_KINDS, type DrawnModule, floatModels, type ModuleSizes } from "./modules.ts";
 import { floatsOf, generator } from "./random.ts";
 import { BASIC_STEPS } from "./sizes.ts";
 
@@ -180,6 +180,27 @@ export interface DrawnModel extends DrawnModule {
   readonly quantized: QuantizedModel;
 }
 
+/** Steps of what {@linkcode quantizedOf} calibrates with. */
+const CALIBRATED_STEPS = 9;
+
+/** What {@linkcode quantizedOf} calibrates a model with: two rows. */
+export function calibrationOf(
+  { seed }: ModuleSizes,
+  { batchFirst, inputSize, vocabulary = 0 }: {
+    readonly batchFirst: boolean;
+    readonly inputSize: number | null;
+    readonly vocabulary?: number;
+  },
+): Tensor | TokenTensor {
+  const shape = batchFirst ? [2, CALIBRATED_STEPS] : [CALIBRATED_STEPS, 2];
+  if (inputSize !== null && vocabulary === 0) {
+    return floatsOf(seed % 2 ** 31, [...shape, inputSize], 2);
+  }
+  const random = generator(seed ^ 3);
+  const length = shapeSize(shape);
+  return { data: Int32Array.from({ length }, () => Math.floor(random(0, TOKENS))), shape };
+}
+
 /** A quantized model, or null where an engine cannot add with the scales that came out. */
 export function quantizedOf(
   { model, sizes }: DrawnModule,
@@ -190,17 +211,7 @@ export function quantizedOf(
     if (preset === "dynamic") quantized = quantizeDynamic(model);
     else {
       const observed = prepare(model, getPreset(preset as Parameters<typeof getPreset>[0]));
-      const random = generator(sizes.seed ^ 3);
-      const steps = 9;
-      const outer = observed.batchFirst ? [2, steps] : [steps, 2];
-      observed.run(
-        observed.inputSize === null
-          ? {
-            data: Int32Array.from({ length: 2 * steps }, () => Math.floor(random(0, TOKENS))),
-            shape: outer,
-          }
-          : floatsOf(sizes.seed % 2 ** 31, [...outer, observed.inputSize], 2),
-      );
+      observed.run(calibrationOf(sizes, observed));
       quantized = convert(observed);
     }
     quantized.createSession();

@@ -211,14 +211,28 @@ export function fillWeights(out: Float32Array, style: WeightStyle, generator: Ge
  * A small float model of a kind.
  *
  * @param kind One of {@linkcode DRAWN_KINDS}.
- * @throws {RangeError} If it is none of them.
+ * @param style What its weights are like; as they are initialized by default.
+ * @throws {RangeError} If `kind` is none of them.
  */
-export function modelOfKind(kind: string, sizes: ModuleSizes): Module {
+export function modelOfKind(
+  kind: string,
+  sizes: ModuleSizes,
+  style: WeightStyle = "ordinary",
+): Module {
   const make = MODELS[kind];
   if (make === undefined) {
     throw new RangeError(`kind: expected one of ${DRAWN_KINDS.join(", ")}, got ${kind}`);
   }
-  return make(sizes);
+  const model = make(sizes);
+  if (style === "ordinary") return model;
+  const generator = new Generator((sizes.seed ^ 2) >>> 0);
+  for (const [name, { data }] of model.stateDict()) {
+    // Variances are positive, counts integers.
+    if (isFloat32Array(data) && /(weight|bias)[^.]*$/.test(name)) {
+      fillWeights(data, style, generator);
+    }
+  }
+  return model;
 }
 
 /** A float model that {@linkcode floatModels} draws. */
@@ -249,17 +263,5 @@ export function floatModels(
   kinds: readonly string[] = DRAWN_KINDS,
 ): Arbitrary<DrawnModule> {
   return fc.record({ kind: fc.constantFrom(...kinds), sizes: moduleSizes, style: weightStyles })
-    .map(({ kind, sizes, style }) => {
-      const model = modelOfKind(kind, sizes);
-      if (style !== "ordinary") {
-        const generator = new Generator((sizes.seed ^ 2) >>> 0);
-        for (const [name, { data }] of model.stateDict()) {
-          // Variances are positive, counts integers.
-          if (isFloat32Array(data) && /(weight|bias)[^.]*$/.test(name)) {
-            fillWeights(data, style, generator);
-          }
-        }
-      }
-      return { kind, sizes, model };
-    });
+    .map(({ kind, sizes, style }) => ({ kind, sizes, model: modelOfKind(kind, sizes, style) }));
 }

@@ -2,7 +2,7 @@
  * Fuzzes kernels, executors, models and readers. What fails is printed, shrunk, and kept in
  * `tests/corpus`, which ordinary tests replay.
  *
- *     deno task fuzz [--minutes N] [--seed S] [--target T]...
+ *     deno task fuzz [--minutes N] [--cases N] [--seed S] [--target T]... [--record]
  *     deno task fuzz --replay tests/corpus/NAME.json
  *
  * @module
@@ -10,10 +10,16 @@
 import process from "node:process";
 import fc from "fast-check";
 import { readArguments } from "../../scripts/arguments.ts";
+import { writeFile } from "../../scripts/write_file.ts";
+import type { FuzzRecord, Tally } from "./record.ts";
 import type { Kept, Target } from "./target.ts";
 import { targetOf, TARGETS } from "./targets.ts";
 
-const USAGE = "deno task fuzz [--minutes N] [--seed S] [--target T]... [--replay FILE]";
+const USAGE =
+  "deno task fuzz [--minutes N] [--cases N] [--seed S] [--target T]... [--record] [--replay FILE]";
+/** Where `--record` puts what a run came to; `deno task figures` shows it in docs/testing.md. */
+const RECORD = new URL("../../bench/results/fuzz.json", import.meta.url);
+
 const CORPUS = new URL("../corpus/", import.meta.url);
 
 /** Cases that a target gets before the next one has its turn. */
@@ -53,41 +59,99 @@ async function keep(target: Target, seed: number, given: unknown): Promise<void>
   console.error(`deno task fuzz --replay tests/corpus/${name}`);
 }
 
-/** Fuzzes some targets in turn, until the time is over or something fails. */
-async function fuzz(targets: readonly Target[], minutes: number, first: number): Promise<boolean> {
+/** When a run is over. */
+interface Limits {
+  /** Minutes of all targets together. */
+  readonly minutes: number;
+  /** Cases of whatever a target tries, at which it has no further turn. */
+  readonly cases: number;
+}
+
+/** Milliseconds between two lines about how far it is. */
+const PROGRESS = 60_000;
+
+/** Prints what a run came to so far. */
+function print(tallies: ReadonlyMap<Target, Tally>): void {
+  for (const [{ name }, { outcomes, counts }] of tallies) {
+    const total = Object.values(outcomes).reduce((a, b) => a + b, 0);
+    const parts = Object.entries(outcomes).sort().map(([outcome, n]) => `${n} ${outcome}`);
+    console.log(`${name}: ${total} cases, ${parts.join(", ")}`);
+    for (const [what, n] of Object.entries(counts)) {
+      if (what !== name) console.log(`  ${what}: ${n} trials held`);
+    }
+  }
+}
+
+/** Random cases so far of something that one or more targets try. */
+function casesOf(tallies: ReadonlyMap<Target, Tally>, what: string): number {
+  return [...tallies.values()].reduce((sum, { counts }) => sum + (counts[what] ?? 0), 0);
+}
+
+/**
+ * Fuzzes some targets in turn, until a limit is reached or something fails.
+ *
+ * @returns What it came to; null where something failed.
+ */
+async function fuzz(
+  targets: readonly Target[],
+  { minutes, cases }: Limits,
+  first: number,
+): Promise<ReadonlyMap<Target, Tally> | null> {
   const end = performance.now() + minutes * 60_000;
-  const counts = new Map<string, Map<string, number>>();
-  for (let round = 0; performance.now() < end; round++) {
+  const tallies = new Map(targets.map((each): [Target, Tally] => [
+    each,
+    { outcomes: {}, counts: {} },
+  ]));
+  const isDone = (target: Target): boolean => {
+    const tried = Object.keys(tallies.get(target)!.counts);
+    return tried.length > 0 && tried.every((what) => casesOf(tallies, what) >= cases);
+  };
+  let told = performance.now();
+  for (let round = 0; performance.now() < end && !targets.every(isDone); round++) {
     for (const target of targets) {
       if (performance.now() >= end) break;
+      if (isDone(target)) continue;
       const seed = first + round | 0;
-      const own = counts.get(target.name) ?? new Map<string, number>();
-      counts.set(target.name, own);
+      const { outcomes, counts } = tallies.get(target)!;
+      const left = Math.min(end - performance.now(), 2 ** 31 - 1);
       const { counterexample } = await fc.check(
         fc.asyncProperty(target.cases, async (one) => {
-          const outcome = await target.run(one);
-          own.set(outcome, (own.get(outcome) ?? 0) + 1);
+          const tried = await target.run(one);
+          outcomes[tried.outcome] = (outcomes[tried.outcome] ?? 0) + 1;
+          for (const [what, n] of Object.entries(tried.counts ?? { [target.name]: 1 })) {
+            counts[what] = (counts[what] ?? 0) + n;
+          }
         }),
-        { numRuns: TOGETHER, seed, interruptAfterTimeLimit: Math.max(1, end - performance.now()) },
+        { numRuns: TOGETHER, seed, interruptAfterTimeLimit: Math.max(1, left) },
       );
       if (counterexample === null) continue;
       await keep(target, seed, counterexample[0]);
-      return false;
+      return null;
     }
+    if (performance.now() - told < PROGRESS) continue;
+    told = performance.now();
+    console.log(`round ${round}`);
+    print(tallies);
   }
-  for (const [name, own] of counts) {
-    const total = [...own.values()].reduce((a, b) => a + b, 0);
-    const parts = [...own].sort().map(([outcome, count]) => `${count} ${outcome}`);
-    console.log(`${name}: ${total} cases, ${parts.join(", ")}`);
-  }
-  return true;
+  print(tallies);
+  return tallies;
+}
+
+/** Puts what a run came to beside what other targets came to before. */
+async function record(tallies: ReadonlyMap<Target, Tally>, seed: number): Promise<void> {
+  const records: Record<string, FuzzRecord> = JSON.parse(await Deno.readTextFile(RECORD));
+  const date = new Date().toISOString().slice(0, 10);
+  for (const [{ name }, tally] of tallies) records[name] = { date, seed, ...tally };
+  await writeFile(RECORD, `${JSON.stringify(records, null, 2)}\n`);
 }
 
 if (import.meta.main) {
   const { values } = readArguments(USAGE, {
-    minutes: { type: "string", default: "1" },
+    minutes: { type: "string" },
+    cases: { type: "string" },
     seed: { type: "string" },
     target: { type: "string", multiple: true },
+    record: { type: "boolean" },
     replay: { type: "string" },
   });
   if (values.replay !== undefined) {
@@ -96,16 +160,17 @@ if (import.meta.main) {
     if (error !== null) throw error;
     console.log("it holds");
   } else {
-    const seed = values.seed === undefined
-      ? Math.floor(Math.random() * 2 ** 31)
-      : Number(values.seed);
-    const minutes = Number(values.minutes);
-    if (!Number.isInteger(seed) || !(minutes > 0)) {
-      console.error(`expected a whole seed and minutes above 0\nusage: ${USAGE}`);
+    const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+    const cases = Number(values.cases ?? Infinity);
+    const minutes = Number(values.minutes ?? (cases < Infinity ? Infinity : 1));
+    if (!Number.isInteger(seed) || !(minutes > 0) || !(cases > 0)) {
+      console.error(`expected a whole seed, and minutes and cases above 0\nusage: ${USAGE}`);
       process.exit(2);
     }
     console.log(`seed ${seed}`);
     const targets = values.target?.map(targetOf) ?? TARGETS;
-    process.exit(await fuzz(targets, minutes, seed) ? 0 : 1);
+    const tallies = await fuzz(targets, { minutes, cases }, seed);
+    if (tallies === null) process.exit(1);
+    if (values.record) await record(tallies, seed);
   }
 }

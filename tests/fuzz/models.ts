@@ -5,20 +5,36 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { PRESET_NAMES } from "@splitgate/splitgate";
+import {
+  convert,
+  Graph,
+  PRESET_NAMES,
+  type QuantizedModel,
+  Sequential,
+} from "@splitgate/splitgate";
 import {
   type Bits,
   DRAWN_KINDS,
   fuzzModel,
+  type GraphCase,
+  graphCases,
+  graphOf,
   modelOfKind,
   type ModuleSizes,
   moduleSizes,
+  observedGraph,
+  trials,
+  type WeightStyle,
+  weightStyles,
+  withinErrorOfFloat,
 } from "@splitgate/splitgate/testing";
 import { linearInt8 } from "../../kernels/ops/linear.ts";
 import { addInt8, mulInt8 } from "../../kernels/ops/elementwise.ts";
 import { quantizePerTensor, requantize } from "../../kernels/numeric/quantize.ts";
+import { rewriteFloat } from "../../src/authoring/rewrites.ts";
+import { flatten } from "../../src/modules/graph.ts";
 import { byParts } from "../../src/modules/recurrent/by_parts.ts";
-import { quantizedOf } from "../../src/testing/arbitraries.ts";
+import { calibrationOf, quantizedOf } from "../../src/testing/arbitraries.ts";
 import { gruCases, type LSTMCase, lstmCases } from "../../src/testing/quantized_lstms.ts";
 import { anyParameters, integersOf, NARROW, RANGES } from "../../src/testing/numbers.ts";
 import {
@@ -34,35 +50,115 @@ import {
 import { modelOf } from "../../src/testing/quantized_models.ts";
 import { requireSame } from "../authoring/executors.ts";
 import { backends } from "../simd/backends.ts";
-import type { Target } from "./target.ts";
+import type { Outcome, Target } from "./target.ts";
 
 /** A model of a kind, and what its trials follow from. */
 interface ModelCase {
   readonly kind: string;
   readonly preset: string;
   readonly sizes: ModuleSizes;
+  readonly style: WeightStyle;
   readonly seed: number;
 }
 
 /** Trials of each invariant of a model. */
-const RUNS = 10;
+const RUNS = 40;
+
+/** Most steps of a trial: just above what sessions run at a time. */
+const MAX_STEPS = 18;
+
+/** Holds a model to every invariant that needs nothing else, and counts the trials of each. */
+async function keepInvariants(
+  model: QuantizedModel,
+  seed: number,
+): Promise<Record<string, number>> {
+  const report = await fuzzModel(model, { runs: RUNS, seed, maxSteps: MAX_STEPS });
+  assert(report.passed, String(report));
+  return Object.fromEntries(
+    report.results.filter(({ name }) => name !== "withinErrorOfFloat")
+      .map((each) => [each.name, each.status === "held" ? each.runs : 0]),
+  );
+}
 
 /** Models of every kind, which keep every invariant. */
 const models: Target<ModelCase> = {
   name: "models",
   cases: fc.record({
-    kind: fc.constantFrom(...DRAWN_KINDS),
+    // Only those with gates run by parts, and in more than one way.
+    kind: fc.oneof(fc.constantFrom(...DRAWN_KINDS), fc.constantFrom("LSTM", "GRU")),
+    preset: fc.constantFrom(...PRESET_NAMES, "dynamic"),
+    sizes: moduleSizes,
+    style: weightStyles,
+    seed: fc.nat(2 ** 31 - 1),
+  }),
+  async run({ kind, preset, sizes, style, seed }) {
+    const model = modelOfKind(kind, sizes, style);
+    const quantized = quantizedOf({ kind, sizes, model }, preset);
+    if (quantized === null) return { outcome: "refused", counts: {} };
+    return { outcome: "held", counts: await keepInvariants(quantized, seed) };
+  },
+};
+
+/**
+ * Kinds whose values stay in the range that was calibrated on any stretch of the same data, with the
+ * largest error that is allowed, as a share of the span of the float model's outputs.
+ */
+const MAX_ERRORS: ReadonlyMap<string, number> = new Map([
+  ...[
+    ...["Add", "AvgPool1d", "BatchNorm1d", "Concat", "Dropout", "Embedding", "Flatten"],
+    ...["HardSigmoid", "Identity", "LeakyReLU", "Linear", "LogSoftmax", "MaxPool1d", "ReLU"],
+    ...["Sigmoid", "Tanh", "ZeroPad1d"],
+  ].map((kind) => [kind, 0.05] as const),
+  // Its output has a fixed scale, which is coarse where all are about the same.
+  ["Softmax", 0.2],
+]);
+
+/** Quantized models beside their float ones, on stretches of what they were calibrated with. */
+const errors: Target<Omit<ModelCase, "style">> = {
+  name: "errors",
+  cases: fc.record({
+    kind: fc.constantFrom(...MAX_ERRORS.keys()),
     preset: fc.constantFrom(...PRESET_NAMES, "dynamic"),
     sizes: moduleSizes,
     seed: fc.nat(2 ** 31 - 1),
   }),
-  async run({ kind, preset, sizes, seed }) {
-    const model = modelOfKind(kind, sizes);
-    const quantized = quantizedOf({ kind, sizes, model }, preset);
-    if (quantized === null) return "refused";
-    const report = await fuzzModel(quantized, { runs: RUNS, seed, maxSteps: 18 });
-    assert(report.passed, String(report));
-    return "held";
+  run({ kind, preset, sizes, seed }): Outcome {
+    const float = modelOfKind(kind, sizes);
+    const model = quantizedOf({ kind, sizes, model: float }, preset);
+    if (model === null) return { outcome: "refused", counts: {} };
+    const data = calibrationOf(sizes, model);
+    const graph = float instanceof Graph ? float : new Sequential({ model: float });
+    const values = [...graph.run(data).values()].flatMap((out) => [...out.data]);
+    const span = Math.max(0, ...values) - Math.min(0, ...values);
+    const maxError = MAX_ERRORS.get(kind)! * span;
+    const stretches = trials(model, { inputs: [data], maxSteps: MAX_STEPS })
+      .filter((trial) => trial.values === "own");
+    for (const trial of fc.sample(stretches, { numRuns: RUNS, seed })) {
+      const verdict = withinErrorOfFloat(model, trial, { float, maxError });
+      assertEquals(verdict.status, "held", JSON.stringify(verdict));
+    }
+    return { outcome: "held", counts: { withinErrorOfFloat: RUNS } };
+  },
+};
+
+/** Graphs of modules of many kinds, which keep every invariant. */
+const graphs: Target<GraphCase> = {
+  name: "graphs",
+  cases: graphCases,
+  async run(c) {
+    const float = graphOf(c);
+    let model: QuantizedModel;
+    try {
+      model = convert(observedGraph(c, float, [...rewriteFloat(flatten(float)).modules.keys()]));
+      model.createSession();
+    } catch (error) {
+      // What an engine or a preset cannot run is refused by name.
+      if (error instanceof RangeError && /: expected [^]+, got /.test(error.message)) {
+        return { outcome: "refused", counts: {} };
+      }
+      throw error;
+    }
+    return { outcome: "held", counts: await keepInvariants(model, c.seed % 2 ** 31) };
   },
 };
 
@@ -89,7 +185,7 @@ const executors: Target<LSTMCase> = {
       modelOf(c, "none", false).createSession();
     } catch (error) {
       if (error instanceof RangeError && error.message.includes("qnnpack's addition")) {
-        return "refused";
+        return { outcome: "refused" };
       }
       throw error;
     }
@@ -100,7 +196,7 @@ const executors: Target<LSTMCase> = {
       { name: "portable, row by row", rowByRow: true },
       ...backends.map(([name, kernels]) => ({ name, kernels, maxSteps: 3 })),
     ]);
-    return "held";
+    return { outcome: "held" };
   },
 };
 
@@ -188,13 +284,15 @@ const kernels: Target<KernelCase> = {
       const sum = withBias(engine, false, dot(a, from.zeroPoint, weight, 0), bias, scale);
       assertEquals(one[0], linearOutput(engine, sum, scale, to, false), engine);
     }
-    return "held";
+    return { outcome: "held" };
   },
 };
 
 /** Every target of models and kernels. */
 export const MODEL_TARGETS: readonly Target[] = [
   models,
+  graphs,
+  errors,
   executors,
   kernels,
 ] as readonly unknown[] as readonly Target[];

@@ -10,16 +10,20 @@ import {
   compileModel,
   convert,
   getPreset,
+  type Graph,
   Linear,
   loadFloatModel,
   loadModel,
   LSTM,
+  type Module,
   prepare,
+  PRESET_NAMES,
   type QuantizedModel,
   saveFloatModel,
   saveModel,
   Sequential,
   tensor,
+  tokens,
 } from "@splitgate/splitgate";
 import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safetensors";
 import { importKeras } from "@splitgate/splitgate/import/keras";
@@ -27,11 +31,15 @@ import { importOnnx, parseOnnx } from "@splitgate/splitgate/import/onnx";
 import { importTfjs, shardPaths } from "@splitgate/splitgate/import/tfjs";
 import { readTorch } from "@splitgate/splitgate/import/torch";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
+import { DRAWN_KINDS, modelOfKind, type ModuleSizes } from "@splitgate/splitgate/testing";
 import { parseData } from "../../src/cli/data.ts";
 import { CommandError } from "../../src/cli/error.ts";
 import { writeNpy } from "../../src/cli/npy.ts";
+import { ARCHITECTURE_KEY } from "../../src/io/metadata.ts";
+import { RUNNING_KINDS } from "../../src/modules/kinds.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import type { Session } from "../../src/runtime/session.ts";
+import { quantizedOf } from "../../src/testing/arbitraries.ts";
 import { changeJson, mutate, type Random, random } from "../io/mutations.ts";
 import { mutateMessage } from "../io/onnx/mutations.ts";
 import { bytesOf as torchFile, EXPECTED } from "../io/torch/files.ts";
@@ -84,6 +92,9 @@ const float = new Sequential({
   out: new Linear({ inFeatures: 3, outFeatures: 2, seed: 2 }),
 });
 
+/** Steps that models run: as many as a Flatten of every kind's model takes. */
+const STEPS = 9;
+
 /** A small model by a preset. */
 function quantized(preset: "fbgemm" | "accurate") {
   const observed = prepare(float, getPreset(preset));
@@ -91,16 +102,75 @@ function quantized(preset: "fbgemm" | "accurate") {
   return convert(observed);
 }
 
-const models = () => new Map((["fbgemm", "accurate"] as const).map((p) => [p, quantized(p)]));
+/** The model whose states are restored. */
+const restored = quantized("fbgemm");
 
-/** Runs a step. */
-function step(model: Program<Session> | QuantizedModel, session = model.createSession()): void {
+const SIZES: Omit<ModuleSizes, "seed"> = {
+  inputSize: 2,
+  width: 3,
+  numLayers: 1,
+  bidirectional: false,
+  batchFirst: false,
+};
+
+/** Small models: two of two modules, and one of every kind by each preset that takes it. */
+function models(): Map<string, QuantizedModel> {
+  const found = new Map((["fbgemm", "accurate"] as const).map((p) => [p as string, quantized(p)]));
+  DRAWN_KINDS.forEach((kind, i) => {
+    // Presets and the two directions take turns.
+    const preset = [...PRESET_NAMES, "dynamic"][i % (PRESET_NAMES.length + 1)]!;
+    const sizes = { ...SIZES, bidirectional: i % 2 > 0, batchFirst: i % 3 > 0, seed: i };
+    for (const each of [preset, "accurate"]) {
+      const made = quantizedOf({ kind, sizes, model: modelOfKind(kind, sizes) }, each);
+      if (made !== null) found.set(`${kind}, ${each}`, made);
+    }
+  });
+  return found;
+}
+
+/** Small float models of every kind. */
+function floatModels(): Map<string, Module> {
+  const kinds = DRAWN_KINDS.map((kind, seed): [string, Module] => [
+    kind,
+    modelOfKind(kind, { ...SIZES, bidirectional: seed % 2 > 0, seed }),
+  ]);
+  return new Map([["float", float], ...kinds]);
+}
+
+/** Programs of the models that a program can hold. */
+function programs(): Map<string, Uint8Array<ArrayBuffer>> {
+  const found = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const [name, model] of models()) {
+    try {
+      found.set(name, compileModel(model));
+    } catch (error) {
+      // It names the module that no program can hold.
+      if (!(error instanceof RangeError && error.message.startsWith("modules."))) throw error;
+    }
+  }
+  return found;
+}
+
+/** Runs some steps of zeros. */
+function run(
+  model: Program<Session> | QuantizedModel,
+  session = model.createSession({ maxSteps: STEPS }),
+): void {
   const { inputSize, vocabulary, outputs } = model;
-  const x = vocabulary > 0 ? new Int32Array(1) : new Float32Array(inputSize);
+  const x = vocabulary > 0 ? new Int32Array(STEPS) : new Float32Array(STEPS * inputSize);
   const arrays = outputs.map(({ name, size }) =>
-    [name, new Float32Array(size * session.outputSteps(1, name))] as const
+    [name, new Float32Array(size * session.outputSteps(STEPS, name))] as const
   );
   session.run(x, arrays.length > 1 ? Object.fromEntries(arrays) : arrays[0]![1]);
+}
+
+/** Runs some steps of zeros through a float model. */
+function runFloat(model: Graph): void {
+  const observed = prepare(model, getPreset("fbgemm"));
+  const { inputSize, batchFirst } = observed;
+  const shape = batchFirst ? [1, STEPS] : [STEPS, 1];
+  if (inputSize === null) observed.run(tokens(new Int32Array(STEPS), shape));
+  else observed.run(tensor(new Float32Array(STEPS * inputSize), [...shape, inputSize]));
 }
 
 /** Changes a JSON value in a model file, without its checksum. */
@@ -121,6 +191,14 @@ function changeHeader(bytes: Uint8Array<ArrayBuffer>, draw: Random): Uint8Array<
   out.set(text, 8);
   out.set(bytes.subarray(8 + length), 8 + text.length);
   return out;
+}
+
+/** Changes a JSON value in a float model's architecture, without its checksum. */
+function changeArchitecture(bytes: Uint8Array<ArrayBuffer>, draw: Random): Uint8Array<ArrayBuffer> {
+  const { tensors, metadata } = parseSafetensors(bytes);
+  const { crc32: _left, ...architecture } = JSON.parse(metadata[ARCHITECTURE_KEY]!);
+  changeJson(architecture, draw);
+  return writeSafetensors(tensors, { [ARCHITECTURE_KEY]: JSON.stringify(architecture) });
 }
 
 /** A file of TensorFlow.js as one: the length of its JSON, the JSON, and all shards. */
@@ -176,35 +254,31 @@ const READERS: readonly Reader[] = [
   {
     name: "model",
     files: () => new Map([...models()].map(([name, model]) => [name, saveModel(model)])),
-    read: (bytes) => step(loadModel(bytes)),
+    read: (bytes) => run(loadModel(bytes)),
     change: changeTree,
   },
   {
     name: "float",
-    files: () => new Map([["float", saveFloatModel(float)]]),
-    read(bytes) {
-      loadFloatModel(bytes);
-    },
-    change: changeHeader,
+    files: () => new Map([...floatModels()].map(([name, model]) => [name, saveFloatModel(model)])),
+    read: (bytes) => runFloat(loadFloatModel(bytes)),
+    change: changeArchitecture,
   },
   {
     name: "program",
-    files: () => new Map([...models()].map(([name, model]) => [name, compileModel(model)])),
-    read: (bytes) => step(loadProgram(bytes)),
+    files: programs,
+    read: (bytes) => run(loadProgram(bytes, { kinds: RUNNING_KINDS })),
   },
   {
     name: "state",
     files: () => {
-      const model = quantized("fbgemm");
-      const session = model.createSession();
-      step(model, session);
+      const session = restored.createSession();
+      run(restored, session);
       return new Map([["state", session.state()]]);
     },
     read(bytes) {
-      const model = quantized("fbgemm");
-      const session = model.createSession();
+      const session = restored.createSession();
       session.restore(bytes);
-      step(model, session);
+      run(restored, session);
     },
   },
   {
@@ -222,14 +296,14 @@ const READERS: readonly Reader[] = [
     name: "keras",
     files: () => filesIn("keras-made/", /\.(keras|h5)$/),
     read(bytes) {
-      importKeras(bytes, { masking: "lengths" });
+      runFloat(importKeras(bytes, { masking: "lengths" }).model);
     },
   },
   {
     name: "tfjs",
     files: tfjsFiles,
     read(bytes) {
-      importTfjs(...halves(bytes));
+      runFloat(importTfjs(...halves(bytes)).model);
     },
     change(bytes, draw) {
       const [json, shards] = halves(bytes);
@@ -247,7 +321,7 @@ const READERS: readonly Reader[] = [
       ]),
     read(bytes) {
       for (const { data } of parseOnnx(bytes).tensors.values()) assert(data.length >= 0);
-      importOnnx(bytes);
+      runFloat(importOnnx(bytes).model);
     },
     change: mutateMessage,
   },
@@ -330,7 +404,7 @@ function readOrRefuse(reader: Reader, bytes: Uint8Array<ArrayBuffer>): string {
 }
 
 /** Puts back what makes no difference. */
-function restored(
+function withoutNeedlessChanges(
   bytes: Uint8Array<ArrayBuffer>,
   valid: Uint8Array<ArrayBuffer>,
   fails: (bytes: Uint8Array<ArrayBuffer>) => boolean,
@@ -366,11 +440,11 @@ export const READER_TARGETS: readonly Target<ReaderCase>[] = READERS.map((given)
         seed: fc.noShrink(fc.integer({ min: 0, max: 2 ** 31 - 1 })),
       })
     ),
-    run: (one) => readOrRefuse(reader, mutated(reader, one).bytes),
+    run: (one) => ({ outcome: readOrRefuse(reader, mutated(reader, one).bytes) }),
     smallest(one, fails) {
       const { bytes, valid } = mutated(reader, one);
       if (valid === null) return one;
-      return caseOf(restored(bytes, valid, (each) => fails(caseOf(each))));
+      return caseOf(withoutNeedlessChanges(bytes, valid, (each) => fails(caseOf(each))));
     },
   };
 });

@@ -5,6 +5,14 @@
  */
 import type fc from "fast-check";
 
+/** What a case came to. */
+export interface Outcome {
+  /** For cases that are kept: `held`, `read` or `refused`. */
+  readonly outcome: string;
+  /** How many random cases it was, by what they tried; one of the target itself by default. */
+  readonly counts?: Readonly<Record<string, number>>;
+}
+
 /** Something that is fuzzed. */
 export interface Target<C = unknown> {
   /** What `--target` calls it. */
@@ -14,10 +22,9 @@ export interface Target<C = unknown> {
   /**
    * Tries a case.
    *
-   * @returns What came out, for cases that are kept: `held`, `read` or `refused`.
    * @throws {Error} If something does not hold.
    */
-  run(one: C): string | Promise<string>;
+  run(one: C): Outcome | Promise<Outcome>;
   /** A case that fails too and is smaller, beyond what the arbitrary shrinks to; itself by default. */
   smallest?(one: C, fails: (one: C) => boolean): C;
 }
