@@ -11,7 +11,6 @@ import {
   buildCell,
   buildTables,
   dotRows,
-  gateOrder,
   lowerCell,
   lstmScratch,
   lstmStep,
@@ -32,17 +31,10 @@ function cellOf(size: number) {
   const lstm = [...lstmModel(size).modules.values()][0] as QuantizedLSTM;
   const source = lstm.cells[0]![0]!;
   const parts = fastParts(source)!;
-  const order = gateOrder(size);
-  const lowered = lowerCell("fbgemm", source, parts, order, lstm.input, 255);
+  const lstmCell = { engine: "fbgemm", weights: source, parts } as const;
+  const lowered = lowerCell(lstmCell, lstm.input, 255);
   const cell = buildCell(lowered.cell, buildTables(lowered.tables));
-  const binding = bindState(
-    "fbgemm",
-    source,
-    parts,
-    order,
-    parts.ogate_cy,
-    parts.fgate_cx_igate_cgate,
-  );
+  const binding = bindState(lstmCell, parts.ogate_cy, parts.fgate_cx_igate_cgate);
   const x = packedInput(size);
   for (let i = 0; i < size; i++) x[i] = i * 37 % 255 - 127;
   return { source, cell, binding, x };

@@ -149,7 +149,7 @@ export function avgPool1dFloat32(
   pool: AveragePool,
   out: Float32Array,
 ): void {
-  averages(x, channels, pool, 0, (sum, divisor) => sum / divisor, out);
+  averages({ data: x, channels, zeroPoint: 0 }, pool, (sum, divisor) => sum / divisor, out);
 }
 
 /** Integers of a sequence, and what they stand for, which is what the averages stand for too. */
@@ -198,15 +198,20 @@ export function avgPool1dInt8(
     const value = roundHalfEven(Math.fround(Math.fround(sum) * multiplier));
     return clamp(value + zeroPoint, quantMin, quantMax);
   };
-  averages(data, channels, pool, zeroPoint, average, out);
+  averages({ data, channels, zeroPoint }, pool, average, out);
+}
+
+/** Values [steps, channels] of one sequence. */
+interface PooledSequence {
+  readonly data: Integers | Float32Array;
+  readonly channels: number;
+  readonly zeroPoint: number;
 }
 
 /** Sums windows, and writes what `average` makes of each sum. */
 function averages(
-  x: Integers | Float32Array,
-  channels: number,
+  { data: x, channels, zeroPoint }: PooledSequence,
   pool: AveragePool,
-  zeroPoint: number,
   average: (sum: number, divisor: number) => number,
   out: Integers | Float32Array,
 ): void {

@@ -163,16 +163,25 @@ export function centeredMax(q: Affine | null): number {
   return q === null ? NaN : q.quantMax - q.zeroPoint;
 }
 
+/** A linear map of rows. */
+export interface LinearMap {
+  /** Whose rounding it has. */
+  readonly engine: Engine;
+  /** int8 [outFeatures, inFeatures] */
+  readonly weight: LinearWeight;
+  /** [outFeatures] or null. */
+  readonly bias: Float32Array | null;
+  /** Index of the weight's row that each packed row holds; -1 for none. */
+  readonly order: Int32Array;
+}
+
 /**
  * The constants of one projection.
  *
- * @param engine Whose rounding.
- * @param weight int8 [outFeatures, inFeatures].
- * @param bias float32 [outFeatures] or null.
- * @param order Which weight row each place takes; -1 for none.
+ * @param map What is projected, and in which order.
  * @param from Parameters of the input.
- * @param to Parameters of the outputs, by place modulo their number; null gives float32 outputs,
- * whose bias is added by the per-channel rule.
+ * @param to Parameters of the outputs, by packed row modulo their number; null gives float32
+ * outputs, whose bias is added by the per-channel rule.
  * @throws {RangeError} If an accumulator's scale, input's times weight's, cannot be rescaled in
  * float32.
  *
@@ -188,24 +197,15 @@ export function centeredMax(q: Affine | null): number {
  *   scales: Float32Array.of(1),
  *   zeroPoints: Int32Array.of(0),
  * };
- * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 },
- *   float = [null, null, null, null];
- * const projection = lowerProjection(
- *   "fbgemm",
- *   weight,
- *   Float32Array.of(0, 1),
- *   rowOrder(2),
- *   input,
- *   float,
- * );
- * assertEquals([...projection.multiplier.subarray(0, 2)], [0.5, 0.5]); // from accumulators to float32
+ * const map = { engine: "fbgemm", weight, bias: Float32Array.of(0, 1), order: rowOrder(2) } as const;
+ * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const projection = lowerProjection(map, input, [null]);
+ * // Accumulators times this are float32 outputs.
+ * assertEquals([...projection.multiplier.subarray(0, 2)], [0.5, 0.5]);
  * ```
  */
 export function lowerProjection(
-  engine: Engine,
-  weight: LinearWeight,
-  bias: Float32Array | null,
-  order: ArrayLike<number>,
+  { engine, weight, bias, order }: LinearMap,
   from: Affine,
   to: readonly (Affine | null)[],
 ): Projection {
@@ -215,7 +215,8 @@ export function lowerProjection(
   const bounds = to.length === 1 ? Array<Affine | null>(4).fill(to[0]!) : to;
   const lo = Float64Array.from(bounds, centeredMin);
   const hi = Float64Array.from(bounds, centeredMax);
-  const plain = new Float64Array(order.length), term = new Float64Array(order.length);
+  const plain = new Float64Array(order.length);
+  const term = new Float64Array(order.length);
   const multiplier = new Float64Array(order.length);
   for (let place = 0; place < order.length; place++) {
     const row = order[place]!;
@@ -603,10 +604,19 @@ export interface LoweredCell {
   readonly tables: ActivationProgram[];
 }
 
+/** A cell to be lowered. */
+export interface CellSource {
+  /** Whose rounding it has. */
+  readonly engine: Engine;
+  /** Its weights. */
+  readonly weights: CellWeights;
+  /** Parameters of its parts. */
+  readonly parts: CellParameters;
+}
+
 /**
  * Lowers a cell.
  *
- * @param order {@linkcode gateOrder} of its hidden size.
  * @param input Parameters of the input, or null if projected inputs will be given.
  * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one
  * included.
@@ -616,7 +626,7 @@ export interface LoweredCell {
  *
  * @example
  * ```ts
- * import { gateOrder, lowerCell } from "./lower.ts";
+ * import { lowerCell } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const q = {
  *   dtype: "quint8",
@@ -650,16 +660,15 @@ export interface LoweredCell {
  *   biasIh: null,
  *   biasHh: null,
  * };
- * const { cell, tables } = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
+ * const source = { engine: "fbgemm", weights, parts } as const;
+ * const { cell, tables } = lowerCell(source, q, 128);
  * assertEquals([cell.hiddenSize, cell.activations, tables.length], [3, [0, 0, 1, 0, 1], 2]);
- * assertEquals(lowerCell("fbgemm", weights, parts, gateOrder(3), null, 128).cell.inputRows, null); // projected by others
+ * const projected = lowerCell(source, null, 128); // its inputs are projected elsewhere
+ * assertEquals(projected.cell.inputRows, null);
  * ```
  */
 export function lowerCell(
-  engine: Engine,
-  weights: CellWeights,
-  parts: CellParameters,
-  order: ArrayLike<number>,
+  { engine, weights, parts }: CellSource,
   input: Affine | null,
   stateBound: number,
   tables: SharedTables = sharedTables(),
@@ -669,18 +678,24 @@ export function lowerCell(
   const { functions, list } = tables;
   const activations = cellActivations(parts, functions).map((each) => tableIndex(tables, ...each));
   const rows = weightHr && rowOrder(weightHr.outFeatures);
+  const hiddenSize = weightHh.outFeatures / 4;
+  const order = gateOrder(hiddenSize);
   const cell: CellProgram = {
-    hiddenSize: weightHh.outFeatures / 4,
+    hiddenSize,
     inputRows: input === null ? null : orderRows(weightIh, order, integerBound(input)),
     inputProjection: input === null
       ? null
-      : lowerProjection(engine, weightIh, biasIh, order, input, parts.igates),
+      : lowerProjection({ engine, weight: weightIh, bias: biasIh, order }, input, parts.igates),
     hiddenRows: orderRows(weightHh, order, stateBound),
     ...lowerArithmetic(engine, parts),
     activations,
     hiddenOutput: rows === null || weightHr === null || proj === undefined ? null : {
       rows: orderRows(weightHr, rows, integerBound(hidden)),
-      projection: lowerProjection(engine, weightHr, null, rows, hidden, [proj]),
+      projection: lowerProjection(
+        { engine, weight: weightHr, bias: null, order: rows },
+        hidden,
+        [proj],
+      ),
     },
   };
   return { cell, tables: list };
@@ -691,7 +706,7 @@ export function lowerCell(
  *
  * @example
  * ```ts
- * import { bindState, gateOrder } from "./lower.ts";
+ * import { bindState } from "./lower.ts";
  * import { assertEquals } from "@std/assert";
  * const q = {
  *   dtype: "quint8",
@@ -726,24 +741,20 @@ export function lowerCell(
  *   biasHh: null,
  * };
  * const implicit = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 }; // torch's first state
- * assertEquals(bindState("fbgemm", weights, parts, gateOrder(3), q, q).forgetMultiplier, 1 / 128);
- * assertEquals(
- *   bindState("fbgemm", weights, parts, gateOrder(3), implicit, implicit).forgetMultiplier,
- *   1,
- * );
+ * const source = { engine: "fbgemm", weights, parts } as const;
+ * assertEquals(bindState(source, q, q).forgetMultiplier, 1 / 128);
+ * assertEquals(bindState(source, implicit, implicit).forgetMultiplier, 1);
  * ```
  */
 export function bindState(
-  engine: Engine,
-  weights: CellWeights,
-  parts: CellParameters,
-  order: ArrayLike<number>,
+  { engine, weights, parts }: CellSource,
   hidden: Affine,
   cell: Affine,
 ): StateBinding {
-  const { weightHh, biasHh } = weights;
+  const { weightHh: weight, biasHh: bias } = weights;
+  const order = gateOrder(weight.outFeatures / 4);
   return {
-    hiddenProjection: lowerProjection(engine, weightHh, biasHh, order, hidden, parts.hgates),
+    hiddenProjection: lowerProjection({ engine, weight, bias, order }, hidden, parts.hgates),
     forgetMultiplier: mulMultiplier(parts.forget_gate.scale, cell.scale, parts.fgate_cx),
   };
 }

@@ -132,11 +132,15 @@ export function lowerGRUCell(
     inputRows: input === null ? null : orderRows(weightIh, order, integerBound(input)),
     inputProjection: input === null
       ? null
-      : lowerProjection(engine, weightIh, biasIh, order, input, parts.igates),
+      : lowerProjection({ engine, weight: weightIh, bias: biasIh, order }, input, parts.igates),
     hiddenRows: orderRows(weightHh, gruOrder(gates, hiddenSize), stateBound),
     newOutput: weightHn === null ? null : {
       rows: orderRows(weightHn, rows, integerBound(rgate_hx!)),
-      projection: lowerProjection(engine, weightHn, biasHn, rows, rgate_hx!, [rgate_hgates]),
+      projection: lowerProjection(
+        { engine, weight: weightHn, bias: biasHn, order: rows },
+        rgate_hx!,
+        [rgate_hgates],
+      ),
     },
     complementedUpdate,
     activations: [
@@ -199,7 +203,11 @@ export function bindGRUState(
   k.set(productConstants(update_gate, change, kept), UPDATE_PRODUCT);
   const order = gruOrder(hgates.length, weightHh.outFeatures / hgates.length);
   return {
-    hiddenProjection: lowerProjection(engine, weightHh, biasHh, order, hidden, hgates),
+    hiddenProjection: lowerProjection(
+      { engine, weight: weightHh, bias: biasHh, order },
+      hidden,
+      hgates,
+    ),
     constants: k,
     fixedPoint,
   };

@@ -429,8 +429,9 @@ export const SUMS_TOGETHER = 20;
  *   zeroPoints: Int32Array.of(0),
  * };
  * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
- * const order = rowOrder(2), float = [null, null, null, null];
- * const projection = lowerProjection("fbgemm", weight, Float32Array.of(0, 1), order, input, float);
+ * const order = rowOrder(2);
+ * const map = { engine: "fbgemm", weight, bias: Float32Array.of(0, 1), order } as const;
+ * const projection = lowerProjection(map, input, [null, null, null, null]);
  * const out = new Float32Array(2), x = [10, 20, 0, 0], sums = new Float64Array(SUMS_TOGETHER);
  * projectRows(packRows(orderRows(weight, order, 255)), projection, x, sums, out, 0, 2);
  * assertEquals([...out], [-15, 56]);
@@ -475,7 +476,7 @@ export interface LSTMStates {
  *
  * @example One unit whose weights are 1, in 16 bits
  * ```ts
- * import { bindState, gateOrder, lowerCell } from "./lower.ts";
+ * import { bindState, lowerCell } from "./lower.ts";
  * import { lstmScratch, lstmStep } from "./lstm_cell.ts";
  * import { buildCell, buildTables } from "./program.ts";
  * import { assertAlmostEquals } from "@std/assert";
@@ -517,23 +518,10 @@ export interface LSTMStates {
  *   ogate_cy: { ...wide, scale: 2 ** -15 },
  * };
  * const input = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
- * const { cell: program, tables } = lowerCell(
- *   "fbgemm",
- *   weights,
- *   parts,
- *   gateOrder(1),
- *   input,
- *   32768,
- * );
+ * const source = { engine: "fbgemm", weights, parts } as const;
+ * const { cell: program, tables } = lowerCell(source, input, 32768);
  * const cell = buildCell(program, buildTables(tables));
- * const binding = bindState(
- *   "fbgemm",
- *   weights,
- *   parts,
- *   gateOrder(1),
- *   parts.ogate_cy,
- *   parts.fgate_cx_igate_cgate,
- * );
+ * const binding = bindState(source, parts.ogate_cy, parts.fgate_cx_igate_cgate);
  * const h = new Float64Array(1), c = new Float64Array(1), x = [64, 0, 0, 0]; // 0.5
  * lstmStep(cell, binding, x, null, 0, { h, c }, 0, lstmScratch(1, 0, true));
  * const gate = 1 / (1 + Math.exp(-0.5)), state = gate * Math.tanh(0.5);

@@ -62,7 +62,7 @@ export interface CellProgram
  *
  * @example
  * ```ts
- * import { gateOrder, lowerCell } from "./lower.ts";
+ * import { lowerCell } from "./lower.ts";
  * import { buildCell, buildTables } from "./program.ts";
  * import { assertEquals } from "@std/assert";
  * const q = {
@@ -97,7 +97,7 @@ export interface CellProgram
  *   biasIh: null,
  *   biasHh: null,
  * };
- * const { cell, tables } = lowerCell("fbgemm", weights, parts, gateOrder(3), q, 128);
+ * const { cell, tables } = lowerCell({ engine: "fbgemm", weights, parts }, q, 128);
  * assertEquals(buildCell(cell, buildTables(tables)).tables.length, 5);
  * ```
  */

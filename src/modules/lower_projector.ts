@@ -4,22 +4,14 @@
  *
  * @module
  */
-import { integerBound, lowerProjection, orderRows } from "../../kernels/packed/lower.ts";
-import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
+import {
+  integerBound,
+  type LinearMap,
+  lowerProjection,
+  orderRows,
+} from "../../kernels/packed/lower.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { ProjectorProgram } from "../runtime/projector.ts";
-
-/** A linear map of rows. */
-export interface LinearMap {
-  /** Whose rounding it has. */
-  readonly engine: Engine;
-  /** int8 [outFeatures, inFeatures] */
-  readonly weight: LinearWeight;
-  /** [outFeatures] or null. */
-  readonly bias: Float32Array | null;
-  /** Which row of the weight each row of the program is. */
-  readonly order: Int32Array;
-}
 
 /**
  * Whether packed rows take integers of these parameters: up to 24 bits, so that 2^20 products with
@@ -36,14 +28,15 @@ export function reluFloor(to: PerTensorQParams): PerTensorQParams {
 
 /** Lowers what projects rows of parameters `input`, or of float32 values where that is null. */
 export function lowerProjector(
-  { engine, weight, bias, order }: LinearMap,
+  map: LinearMap,
   input: PerTensorQParams | null,
   to: readonly (PerTensorQParams | null)[],
 ): ProjectorProgram {
+  const { weight, bias, order } = map;
   const { outFeatures } = weight;
   const rows = orderRows(weight, order, input === null ? 0 : integerBound(input));
   if (input !== null) {
-    const projection = lowerProjection(engine, weight, bias, order, input, to);
+    const projection = lowerProjection(map, input, to);
     return { rows, projection, float: null };
   }
   const indices = order.subarray(0, outFeatures);

@@ -64,19 +64,11 @@ export interface MovedWindow extends Pick<ModuleInstance, "infallible"> {
    * Computes one position.
    *
    * @param line Steps of one sequence with its padding, [steps, size].
-   * @param from Where the window begins in it.
+   * @param from Where the window begins in it: position * stride * size.
    * @param out Receives a row from `to` on.
-   * @param position Which one it is.
-   * @param steps Steps of the sequence.
+   * @param steps Steps of the sequence without padding.
    */
-  move(
-    line: Float64Array,
-    from: number,
-    out: Values,
-    to: number,
-    position: number,
-    steps: number,
-  ): void;
+  move(line: Float64Array, from: number, out: Values, to: number, steps: number): void;
 }
 
 /** How a window runs: with a slot it goes on where it was. */
@@ -125,7 +117,7 @@ export function movingWindow<P extends WindowProgram>(
             for (let k = end; k < end + (right + stride) * size; k++) values[k] = blank;
             const count = own > 0 ? windowSteps(window, own) : 0;
             for (let t = 0; t < count; t++) {
-              move(values, t * stride * size, out, (t * batch + row) * output.size, t, own);
+              move(values, t * stride * size, out, (t * batch + row) * output.size, own);
             }
             if (kept) {
               for (let k = 0; k < start; k++) kept[row * start + k] = values[own * size + k]!;

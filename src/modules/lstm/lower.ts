@@ -72,14 +72,15 @@ function lowerLayers(
       const cellState = parts.fgate_cx_igate_cgate as PerTensorQParams;
       const bound = Math.max(integerBound(hidden), integerBound(h!));
       const outside = from === null || folded;
+      const lstmCell = { engine, weights: cell, parts };
       // Other initial states are zeros.
       const states = initial === undefined ? [hidden] : [hidden, h!];
       lowered.push({
-        cell: lowerCell(engine, cell, parts, order, outside ? null : from, bound, tables).cell,
-        running: bindState(engine, cell, parts, order, hidden, cellState),
+        cell: lowerCell(lstmCell, outside ? null : from, bound, tables).cell,
+        running: bindState(lstmCell, hidden, cellState),
         first: sameQParams(h!, hidden) && sameQParams(c!, cellState)
           ? null
-          : bindState(engine, cell, parts, order, h!, c!),
+          : bindState(lstmCell, h!, c!),
         hidden,
         ...stateSpan(states),
         float32: fits(parts, c!),

@@ -168,7 +168,7 @@ function descendFrom(
     for (let j = 0; j < n; j++, at++) sum += own.gram[at]! * q[j]!;
     pull[k]! -= sum;
   }
-  descend(q, pull, own, lo, hi);
+  descend({ q, pull, own, lo, hi });
 }
 
 /** A gram matrix, and what the search asks of it again and again. */
@@ -195,14 +195,24 @@ function prepareGram(gram: Float64Array, n: number): Gram {
   return { gram, diagonal, coupling };
 }
 
-/**
- * The search of {@linkcode descendIntegers}.
- *
- * @param pull linear - G q, half the negative gradient: a move by s along k lowers the error by s (2
- * pull[k] - s G[k, k]). Kept up to date.
- */
-function descend(q: Int32Array, pull: Float64Array, own: Gram, lo: number, hi: number): void {
-  const { gram, diagonal, coupling } = own;
+/** A row of integers, which a search changes in place. */
+interface Descent {
+  /** Integers, within lo..hi. */
+  readonly q: Int32Array;
+  /**
+   * linear - G q, half the negative gradient: a move by s along k lowers the error by
+   * s (2 pull[k] - s G[k, k]). Kept up to date.
+   */
+  readonly pull: Float64Array;
+  readonly own: Gram;
+  readonly lo: number;
+  readonly hi: number;
+}
+
+/** The search of {@linkcode descendIntegers}. */
+function descend(row: Descent): void {
+  const { q, pull, lo, hi } = row;
+  const { gram, diagonal, coupling } = row.own;
   const n = q.length;
   for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
     let moved = false;
@@ -222,7 +232,7 @@ function descend(q: Int32Array, pull: Float64Array, own: Gram, lo: number, hi: n
         // What the step alone would lower: at most 0, as that of any other alone.
         const alone = 2 * a * pull[i]! - diagonal[i]!;
         if (!(alone + coupling[i]! > 0) || q[i]! + a < lo || q[i]! + a > hi) continue;
-        const j = partner(q, pull, own, i, a, lo, hi);
+        const j = partner(row, i, a);
         if (j < 0) continue;
         const b = pull[j]! > a * gram[i * n + j]! ? 1 : -1;
         move(q, pull, gram, i, a);
@@ -250,15 +260,8 @@ function move(
  * Which integer, of those behind i, to move together with a step `a` along i, so that the error is
  * lowest; -1 where none lowers it.
  */
-function partner(
-  q: Int32Array,
-  pull: Float64Array,
-  { gram, diagonal }: Gram,
-  i: number,
-  a: number,
-  lo: number,
-  hi: number,
-): number {
+function partner({ q, pull, own, lo, hi }: Descent, i: number, a: number): number {
+  const { gram, diagonal } = own;
   const n = q.length;
   const alone = 2 * a * pull[i]! - diagonal[i]!;
   let best = 0;
@@ -427,7 +430,13 @@ export function* weightRowsWork(
       multiplyRows(gram, misses, pulls);
       for (let r = 0; r < count; r++) {
         const zeroPoint = zeroPoints[channelOf(nearest.weight, first + r)]!;
-        descend(q[r]!, pulls[r]!, own, quantMin - zeroPoint, quantMax - zeroPoint);
+        descend({
+          q: q[r]!,
+          pull: pulls[r]!,
+          own,
+          lo: quantMin - zeroPoint,
+          hi: quantMax - zeroPoint,
+        });
         for (let k = 0; k < n; k++) rounded[(first + r) * n + k] = q[r]![k]! + zeroPoint;
         yield 1;
       }

@@ -27,11 +27,11 @@ export interface AvgPool1dProgram extends WindowProgram {
 export const avgPool1d: RunningKind<AvgPool1dProgram> = movingWindow({
   kind: "AvgPool1d",
   instantiate(program) {
-    const { window: { kernelSize }, output: { size, qparams: q }, engine } = program;
+    const { window: { kernelSize, stride }, output: { size, qparams: q }, engine } = program;
     return {
       infallible: true,
-      move(line, from, out, to, position, steps) {
-        const divisor = averageDivisor(program, position, steps);
+      move(line, from, out, to, steps) {
+        const divisor = averageDivisor(program, from / (stride * size), steps);
         const multiplier = q &&
           averageMultiplier(
             averagesByQnnpack(engine, q.dtype, kernelSize, divisor),

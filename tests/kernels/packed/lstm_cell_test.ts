@@ -64,7 +64,7 @@ Deno.test("projectRows() is the plain linear kernel when weights, biases and par
           : Float32Array.from({ length: outFeatures }, () => random(-1, 1) * biasSize);
         const order = rowOrder(outFeatures);
         const rows = packRows(orderRows(weight, order, integerBound(from)));
-        const projection = lowerProjection(engine, weight, bias, order, from, [to, to, to, to]);
+        const projection = lowerProjection({ engine, weight, bias, order }, from, [to, to, to, to]);
         const x = Int32Array.from(
           { length: inFeatures },
           () => Math.floor(random(from.quantMin, from.quantMax + 1)),
@@ -129,30 +129,16 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
             { length: count },
             () => Math.floor(random(q.quantMin, q.quantMax + 1)) - q.zeroPoint,
           );
-        const order = gateOrder(hiddenSize);
+        const lstmCell = { engine: c.engine, weights: source, parts };
         let cell;
         try {
-          const lowered = lowerCell(
-            c.engine,
-            source,
-            parts,
-            order,
-            lstm.input,
-            integerBound(hidden),
-          );
+          const lowered = lowerCell(lstmCell, lstm.input, integerBound(hidden));
           cell = buildCell(lowered.cell, buildTables(lowered.tables));
         } catch (error) {
           assert(c.engine === "qnnpack" && error instanceof RangeError);
           return;
         }
-        const binding = bindState(
-          c.engine,
-          source,
-          parts,
-          order,
-          hidden,
-          parts.fgate_cx_igate_cgate,
-        );
+        const binding = bindState(lstmCell, hidden, parts.fgate_cx_igate_cgate);
         const x = packedInput(c.inputSize);
         integers(c.inputSize, lstm.input!).forEach((value, k) => x[k] = value);
         // The second of three rows.
@@ -204,10 +190,7 @@ Deno.test("lowerCell() refuses scales that qnnpack's addition cannot take and na
       const q = lstm.input;
       const prepare = (changed: object) => () =>
         lowerCell(
-          "qnnpack",
-          source,
-          { ...parts, ...changed },
-          gateOrder(source.weightHh.outFeatures / 4),
+          { engine: "qnnpack", weights: source, parts: { ...parts, ...changed } },
           q,
           255,
         );
