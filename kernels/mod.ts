@@ -20,7 +20,7 @@ export {
 } from "./numeric/float_functions.ts";
 export * from "./numeric/quantize.ts";
 export { dequantizeValue, quantizeValue } from "./numeric/requantize.ts";
-export { linearFloat32 } from "./float/linear.ts";
+export { type FloatLayer, linearFloat32 } from "./float/linear.ts";
 export * from "./ops/concat.ts";
 export {
   conv1dFloat32,

@@ -1,7 +1,7 @@
 /**
  * Writes kernels/simd/layout.as from layout.ts, compiles it, lstm.as and gru.as to plain.wasm
- * and relaxed.wasm, and embeds both as base64 in src/simd/embedded.ts; compiles kernels/float/linear.as
- * and embeds it in kernels/float/linear_wasm.ts.
+ * and relaxed.wasm, and embeds both as base64 in src/simd/embedded.ts; compiles kernels/float/vector.as
+ * and embeds it in kernels/float/vector_wasm.ts.
  *
  * The compiler's version is pinned, so that the same source gives the same bytes: with `--check`
  * nothing is written, and the command fails where what is committed differs from what would be
@@ -51,9 +51,9 @@ async function compile(source: string, features: string): Promise<Uint8Array> {
 
 const plain = await compile(source, "simd");
 const relaxed = await compile(source, "simd,relaxed-simd");
-const float = await Deno.readTextFile(new URL("kernels/float/linear.as", root));
-const linear = await compile(float, "simd");
-const relaxedLinear = await compile(float, "simd,relaxed-simd");
+const float = await Deno.readTextFile(new URL("kernels/float/vector.as", root));
+const vector = await compile(float, "simd");
+const relaxedVector = await compile(float, "simd,relaxed-simd");
 const literal = (bytes: Uint8Array): string => {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
@@ -68,14 +68,14 @@ export const PLAIN: string = ${literal(plain)};
 /** kernels/simd/relaxed.wasm in base64. */
 export const RELAXED: string = ${literal(relaxed)};
 `;
-const embeddedLinear = `// Written by scripts/build_simd.ts from kernels/float/linear.as.
+const embeddedVector = `// Written by scripts/build_simd.ts from kernels/float/vector.as.
 // deno-fmt-ignore-file
 
-/** kernels/float/linear.as, compiled for SIMD, in base64. */
-export const LINEAR: string = ${literal(linear)};
+/** kernels/float/vector.as, compiled for SIMD, in base64. */
+export const VECTOR: string = ${literal(vector)};
 
 /** The same for relaxed SIMD. */
-export const LINEAR_RELAXED: string = ${literal(relaxedLinear)};
+export const VECTOR_RELAXED: string = ${literal(relaxedVector)};
 `;
 const encoder = new TextEncoder();
 const files: [string, Uint8Array][] = [
@@ -83,7 +83,7 @@ const files: [string, Uint8Array][] = [
   ["kernels/simd/plain.wasm", plain],
   ["kernels/simd/relaxed.wasm", relaxed],
   ["src/simd/embedded.ts", encoder.encode(embedded)],
-  ["kernels/float/linear_wasm.ts", encoder.encode(embeddedLinear)],
+  ["kernels/float/vector_wasm.ts", encoder.encode(embeddedVector)],
 ];
 let failed = false;
 for (const [path, bytes] of files) {

@@ -3,8 +3,12 @@
  *
  * @module
  */
-import { floatFunction } from "../numeric/float_functions.ts";
-import { type FloatLinear, type LinearMaker, plainLinear } from "./linears.ts";
+import {
+  type FloatFunction,
+  type FloatKernels,
+  type FloatLinear,
+  plainKernels,
+} from "./kernels.ts";
 import type { CellActivation, GateActivation } from "./lstm.ts";
 
 /** What GRUs of different origin compute differently. */
@@ -42,29 +46,12 @@ export const GRU_CONVENTIONS: GRUConventions = {
   complementedUpdate: false,
 };
 
-/** What a cell's functions compute: float32 values of float32 values. */
+/** A cell's functions, of many values at once. */
 export interface FloatGRUFunctions {
   /** Of the reset and update gate. */
-  readonly gate: (x: number) => number;
+  readonly gate: FloatFunction;
   /** Of the new gate. */
-  readonly candidate: (x: number) => number;
-}
-
-/**
- * A cell's functions, to be called.
- *
- * @example
- * ```ts
- * import { floatGRUFunctions, GRU_CONVENTIONS } from "./gru.ts";
- * import { assertEquals } from "@std/assert";
- * const { gate, candidate } = floatGRUFunctions({ ...GRU_CONVENTIONS, activation: "relu" });
- * assertEquals([gate(0), candidate(-1)], [0.5, 0]);
- * ```
- */
-export function floatGRUFunctions(
-  { gateActivation, activation }: Pick<GRUConventions, "gateActivation" | "activation">,
-): FloatGRUFunctions {
-  return { gate: floatFunction(gateActivation), candidate: floatFunction(activation) };
+  readonly candidate: FloatFunction;
 }
 
 /**
@@ -88,38 +75,42 @@ export interface FloatGRUCell {
   readonly resetAfter: boolean;
   readonly complementedUpdate: boolean;
   readonly functions: FloatGRUFunctions;
-  /** W_hh h + b_hh, [3 * hiddenSize], and the reset gate times h. */
-  readonly scratch: {
-    readonly hgates: Float32Array;
-    readonly reset: Float32Array;
-  };
+  /** W_hh h + b_hh, [3 * hiddenSize]. */
+  readonly hgates: Float32Array;
+  /**
+   * [4 * hiddenSize]: the reset and the update gate, and of the new gate what comes of x and what of
+   * h.
+   */
+  readonly gates: Float32Array;
 }
 
 /**
- * A cell of these conventions, with scratch of its own; it serves any number of layers of its size,
- * one after the other.
+ * A cell of these conventions, with room of its own for what it computes in between; it serves any
+ * number of layers of its size, one after the other.
  *
  * @example
  * ```ts
  * import { floatGRUCell } from "./gru.ts";
  * import { assertEquals } from "@std/assert";
- * assertEquals(floatGRUCell(3).scratch.hgates.length, 9);
+ * assertEquals(floatGRUCell(3).gates.length, 12);
  * ```
  */
 export function floatGRUCell(
   hiddenSize: number,
   conventions: GRUConventions = GRU_CONVENTIONS,
+  { activation }: Pick<FloatKernels, "activation"> = plainKernels,
 ): FloatGRUCell {
   const { resetAfter, complementedUpdate } = conventions;
   return {
     hiddenSize,
     resetAfter,
     complementedUpdate,
-    functions: floatGRUFunctions(conventions),
-    scratch: {
-      hgates: new Float32Array(3 * hiddenSize),
-      reset: new Float32Array(hiddenSize),
+    functions: {
+      gate: activation(conventions.gateActivation),
+      candidate: activation(conventions.activation),
     },
+    hgates: new Float32Array(3 * hiddenSize),
+    gates: new Float32Array(4 * hiddenSize),
   };
 }
 
@@ -134,37 +125,38 @@ export interface GRULinears {
 }
 
 /**
- * The linear operators of a cell.
+ * The linear operators of a cell of these sizes and conventions.
  *
- * @param make Makes them; by default they read the weights at each call.
+ * @param kernels Makes them; by default they read the weights at each call.
  *
  * @example
  * ```ts
- * import { gruLinears } from "./gru.ts";
+ * import { floatGRUCell, gruLinears } from "./gru.ts";
  * import { assertEquals } from "@std/assert";
  * const zeros = new Float32Array(3);
  * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null };
- * assertEquals(gruLinears(weights, 1, 1, true).hn, null);
+ * assertEquals(gruLinears(floatGRUCell(1), weights, 1).hn, null);
  * ```
  */
 export function gruLinears(
+  { hiddenSize, resetAfter }: Pick<FloatGRUCell, "hiddenSize" | "resetAfter">,
   { weightIh, weightHh, biasIh, biasHh }: GRUWeights,
   inputSize: number,
-  hiddenSize: number,
-  resetAfter: boolean,
-  make: LinearMaker = plainLinear,
+  { linear }: Pick<FloatKernels, "linear"> = plainKernels,
 ): GRULinears {
+  const all = 3 * hiddenSize;
   const gated = (resetAfter ? 3 : 2) * hiddenSize;
-  const rest = weightHh.subarray(gated * hiddenSize);
+  const hidden = (from: number, to: number): FloatLinear =>
+    linear({
+      weight: weightHh.subarray(from * hiddenSize, to * hiddenSize),
+      bias: biasHh && biasHh.subarray(from, to),
+      inFeatures: hiddenSize,
+      outFeatures: to - from,
+    });
   return {
-    ih: make(weightIh, biasIh, inputSize, 3 * hiddenSize),
-    hh: make(
-      weightHh.subarray(0, gated * hiddenSize),
-      biasHh && biasHh.subarray(0, gated),
-      hiddenSize,
-      gated,
-    ),
-    hn: resetAfter ? null : make(rest, biasHh && biasHh.subarray(gated), hiddenSize, hiddenSize),
+    ih: linear({ weight: weightIh, bias: biasIh, inFeatures: inputSize, outFeatures: all }),
+    hh: hidden(0, gated),
+    hn: resetAfter ? null : hidden(gated, all),
   };
 }
 
@@ -180,10 +172,10 @@ export function gruLinears(
  * ```ts
  * import { floatGRUCell, gruLinears, gruStepFloat32 } from "./gru.ts";
  * import { assertEquals } from "@std/assert";
- * const zeros = new Float32Array(3);
+ * const zeros = new Float32Array(3), cell = floatGRUCell(1);
  * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null };
  * const h = Float32Array.of(8);
- * gruStepFloat32(floatGRUCell(1), gruLinears(weights, 1, 1, true), zeros, 0, h);
+ * gruStepFloat32(cell, gruLinears(cell, weights, 1), zeros, 0, h);
  * assertEquals(h[0], 4);
  * ```
  */
@@ -194,57 +186,85 @@ export function gruStepFloat32(
   offset: number,
   h: Float32Array,
 ): void {
-  const { hiddenSize, functions: { gate }, scratch: { hgates, reset } } = cell;
+  const { hiddenSize, hgates, gates, functions } = cell;
   hh(h, 0, hgates, 0);
+  addGRUGates(igates, offset, hgates, 0, gates);
   if (hn !== null) {
-    for (let j = 0; j < hiddenSize; j++) {
-      reset[j] = gate(Math.fround(igates[offset + j]! + hgates[j]!)) * h[j]!;
-    }
-    hn(reset, 0, hgates, 2 * hiddenSize);
+    functions.gate(gates, 0, hiddenSize);
+    for (let j = 0; j < hiddenSize; j++) hgates[j] = gates[j]! * h[j]!;
+    hn(hgates, 0, gates, 3 * hiddenSize);
   }
-  finishGRUStepFloat32(cell, igates, offset, hgates, 0, h, 0);
+  finishGRUStepFloat32(cell, h, 0);
 }
 
 /**
- * The rest of a step of one batch row once both projections are there.
+ * What a cell's functions are applied to: of the reset and the update gate the sums of both
+ * projections, each rounded to float32; of the new gate both as they are.
  *
  * @param igates W_ih x + b_ih; [3 * hiddenSize] at `inputOffset`.
- * @param hgates W_hh h + b_hh; [3 * hiddenSize] at `hiddenOffset`; where the reset gate multiplies
- * h, that of the new gate is what comes of that.
+ * @param hgates W_hh h + b_hh; [3 * hiddenSize] at `hiddenOffset`.
+ * @param out [4 * hiddenSize]
+ *
+ * @example
+ * ```ts
+ * import { addGRUGates } from "./gru.ts";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Float32Array(4);
+ * addGRUGates(Float32Array.of(1, 2, 3), 0, Float32Array.of(10, 20, 30), 0, out);
+ * assertEquals([...out], [11, 22, 3, 30]);
+ * ```
+ */
+export function addGRUGates(
+  igates: Float32Array,
+  inputOffset: number,
+  hgates: Float32Array,
+  hiddenOffset: number,
+  out: Float32Array,
+): void {
+  const hiddenSize = out.length / 4;
+  const both = 2 * hiddenSize;
+  for (let i = 0; i < both; i++) out[i] = igates[inputOffset + i]! + hgates[hiddenOffset + i]!;
+  for (let i = both; i < both + hiddenSize; i++) {
+    out[i] = igates[inputOffset + i]!;
+    out[i + hiddenSize] = hgates[hiddenOffset + i]!;
+  }
+}
+
+/**
+ * The rest of a step of one batch row once a cell's `gates` hold both projections. Where the reset
+ * gate multiplies h, it is done, and what the new gate takes of h is what came of that.
+ *
  * @param h The hidden state [hiddenSize] at `offset`, replaced.
  *
  * @example
  * ```ts
  * import { finishGRUStepFloat32, floatGRUCell } from "./gru.ts";
  * import { assertEquals } from "@std/assert";
- * const gates = new Float32Array(3), h = Float32Array.of(8);
- * finishGRUStepFloat32(floatGRUCell(1), gates, 0, gates, 0, h, 0);
+ * const h = Float32Array.of(8);
+ * finishGRUStepFloat32(floatGRUCell(1), h, 0);
  * assertEquals(h[0], 4);
  * ```
  */
 export function finishGRUStepFloat32(
-  cell: FloatGRUCell,
-  igates: Float32Array,
-  inputOffset: number,
-  hgates: Float32Array,
-  hiddenOffset: number,
+  { hiddenSize, resetAfter, complementedUpdate, functions, gates }: FloatGRUCell,
   h: Float32Array | Float64Array,
   offset: number,
 ): void {
-  const { hiddenSize, resetAfter, complementedUpdate, functions } = cell;
-  const { gate, candidate } = functions;
+  const z = hiddenSize;
+  const n = 2 * hiddenSize;
+  const fromState = 3 * hiddenSize;
+  functions.gate(gates, resetAfter ? 0 : z, n);
   for (let j = 0; j < hiddenSize; j++) {
-    const i = inputOffset + j;
-    const k = hiddenOffset + j;
-    const update = gate(Math.fround(igates[i + hiddenSize]! + hgates[k + hiddenSize]!));
-    let fromState = hgates[k + 2 * hiddenSize]!;
-    if (resetAfter) {
-      fromState = Math.fround(gate(Math.fround(igates[i]! + hgates[k]!)) * fromState);
-    }
-    const entering = candidate(Math.fround(igates[i + 2 * hiddenSize]! + fromState));
+    let own = gates[fromState + j]!;
+    if (resetAfter) own = Math.fround(gates[j]! * own);
+    gates[n + j] = gates[n + j]! + own;
+  }
+  functions.candidate(gates, n, fromState);
+  for (let j = 0; j < hiddenSize; j++) {
+    const entering = gates[n + j]!;
     const state = h[offset + j]!;
     const from = complementedUpdate ? state : entering;
     const to = complementedUpdate ? entering : state;
-    h[offset + j] = Math.fround(Math.fround(update * Math.fround(to - from)) + from);
+    h[offset + j] = Math.fround(Math.fround(gates[z + j]! * Math.fround(to - from)) + from);
   }
 }

@@ -4,40 +4,39 @@
  * @module
  */
 
+/** Weight and bias of a float linear operator. */
+export interface FloatLayer {
+  /** float32 [outFeatures, inFeatures] */
+  readonly weight: Float32Array;
+  /** float32 [outFeatures], or null. */
+  readonly bias: Float32Array | null;
+  /** Columns of the weight. */
+  readonly inFeatures: number;
+  /** Rows of the weight. */
+  readonly outFeatures: number;
+}
+
 /**
  * `out = weight x + bias` of one row: each sum is accumulated in double and rounded to float32
  * once.
  *
  * @param x float32; the row [inFeatures] starts at `offset`.
- * @param weight float32 [outFeatures, inFeatures].
- * @param bias float32 [outFeatures], or null.
  * @param out Receives float32 [outFeatures] at `outOffset`.
  *
  * @example
  * ```ts
  * import { linearFloat32 } from "@splitgate/splitgate/kernels";
  * import { assertEquals } from "@std/assert";
- * const out = new Float32Array(1);
- * linearFloat32(
- *   Float32Array.of(1, 2),
- *   0,
- *   Float32Array.of(3, 4),
- *   Float32Array.of(0.5),
- *   2,
- *   1,
- *   out,
- *   0,
- * );
+ * const weight = Float32Array.of(3, 4), bias = Float32Array.of(0.5), out = new Float32Array(1);
+ * const layer = { weight, bias, inFeatures: 2, outFeatures: 1 };
+ * linearFloat32(layer, Float32Array.of(1, 2), 0, out, 0);
  * assertEquals(out[0], 11.5);
  * ```
  */
 export function linearFloat32(
+  { weight, bias, inFeatures, outFeatures }: FloatLayer,
   x: Float32Array,
   offset: number,
-  weight: Float32Array,
-  bias: Float32Array | null,
-  inFeatures: number,
-  outFeatures: number,
   out: Float32Array,
   outOffset: number,
 ): void {

@@ -3,8 +3,13 @@
  *
  * @module
  */
-import { floatFunction, type HardSigmoid } from "../numeric/float_functions.ts";
-import { type FloatLinear, type LinearMaker, plainLinear } from "./linears.ts";
+import type { HardSigmoid } from "../numeric/float_functions.ts";
+import {
+  type FloatFunction,
+  type FloatKernels,
+  type FloatLinear,
+  plainKernels,
+} from "./kernels.ts";
 
 /**
  * Functions of the input, forget and output gate. `"hardSigmoid"` is PyTorch's and Keras 3's,
@@ -41,14 +46,14 @@ export const LSTM_FUNCTIONS: CellFunctions = {
   cellActivation: "tanh",
 };
 
-/** What a cell's functions compute: float32 values of float32 values. */
+/** A cell's functions, of many values at once. */
 export interface FloatCellFunctions {
   /** Of the input, forget and output gate. */
-  readonly gate: (x: number) => number;
+  readonly gate: FloatFunction;
   /** Of the cell gate. */
-  readonly candidate: (x: number) => number;
+  readonly candidate: FloatFunction;
   /** Of the cell state. */
-  readonly cell: (x: number) => number;
+  readonly cell: FloatFunction;
 }
 
 /**
@@ -59,14 +64,20 @@ export interface FloatCellFunctions {
  * import { floatCellFunctions, LSTM_FUNCTIONS } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
  * const { gate, candidate } = floatCellFunctions({ ...LSTM_FUNCTIONS, activation: "relu" });
- * assertEquals([gate(0), candidate(-1)], [0.5, 0]);
+ * const values = Float32Array.of(0, -1);
+ * gate(values, 0, 1);
+ * candidate(values, 1, 2);
+ * assertEquals([...values], [0.5, 0]);
  * ```
  */
-export function floatCellFunctions(functions: CellFunctions): FloatCellFunctions {
+export function floatCellFunctions(
+  functions: CellFunctions,
+  kernels: Pick<FloatKernels, "activation"> = plainKernels,
+): FloatCellFunctions {
   return {
-    gate: floatFunction(functions.gateActivation),
-    candidate: floatFunction(functions.activation),
-    cell: floatFunction(functions.cellActivation),
+    gate: kernels.activation(functions.gateActivation),
+    candidate: kernels.activation(functions.activation),
+    cell: kernels.activation(functions.cellActivation),
   };
 }
 
@@ -93,28 +104,36 @@ export interface LSTMWeights extends LSTMCellWeights {
   readonly weightHr: Float32Array | null;
 }
 
-/** What {@linkcode lstmStepFloat32} writes in between. */
-export interface FloatLSTMScratch {
-  /** [4 * hiddenSize] */
-  readonly hgates: Float32Array;
-  /** [hiddenSize], the hidden state before its projection. */
+/** A cell that {@linkcode lstmStepFloat32} runs. */
+export interface FloatLSTMCell {
+  readonly hiddenSize: number;
+  readonly functions: FloatCellFunctions;
+  /** The four gates, [4 * hiddenSize]. */
+  readonly gates: Float32Array;
+  /** [hiddenSize]: a function of the cell state, and the hidden state before its projection. */
   readonly hidden: Float32Array;
 }
 
 /**
- * Scratch for cells of `hiddenSize`; one serves any number of cells, one after the other.
+ * A cell with room of its own for what it computes in between; it serves any number of layers of
+ * its size, one after the other.
  *
  * @example
  * ```ts
- * import { floatLSTMScratch } from "./lstm.ts";
+ * import { floatLSTMCell } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
- * const { hgates, hidden } = floatLSTMScratch(3);
- * assertEquals([hgates.length, hidden.length], [12, 3]);
+ * const { gates, hidden } = floatLSTMCell(3);
+ * assertEquals([gates.length, hidden.length], [12, 3]);
  * ```
  */
-export function floatLSTMScratch(hiddenSize: number): FloatLSTMScratch {
+export function floatLSTMCell(
+  hiddenSize: number,
+  functions: FloatCellFunctions = FLOAT_LSTM_FUNCTIONS,
+): FloatLSTMCell {
   return {
-    hgates: new Float32Array(4 * hiddenSize),
+    hiddenSize,
+    functions,
+    gates: new Float32Array(4 * hiddenSize),
     hidden: new Float32Array(hiddenSize),
   };
 }
@@ -145,97 +164,117 @@ export function lstmLinears(
   { weightIh, weightHh, biasIh, biasHh, weightHr }: LSTMWeights,
   inputSize: number,
   hiddenSize: number,
-  make: LinearMaker = plainLinear,
+  { linear }: Pick<FloatKernels, "linear"> = plainKernels,
 ): LSTMLinears {
   const gates = 4 * hiddenSize;
   const width = weightHh.length / gates;
+  const project = { bias: null, inFeatures: hiddenSize, outFeatures: width };
   return {
-    ih: make(weightIh, biasIh, inputSize, gates),
-    hh: make(weightHh, biasHh, width, gates),
-    hr: weightHr === null ? null : make(weightHr, null, hiddenSize, width),
+    ih: linear({ weight: weightIh, bias: biasIh, inFeatures: inputSize, outFeatures: gates }),
+    hh: linear({ weight: weightHh, bias: biasHh, inFeatures: width, outFeatures: gates }),
+    hr: weightHr === null ? null : linear({ weight: weightHr, ...project }),
   };
 }
 
 /**
  * One step of one batch row of torch.nn.LSTM: i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h
  * + b_hh; c = f c + i g; h = o tanh(c), projected by W_hr if there is one. Every operation's result
- * is rounded to float32. Other functions take the places of sigmoid and tanh where they are given.
+ * is rounded to float32. A cell may have other functions than sigmoid and tanh.
  *
  * @param igates W_ih x + b_ih; [4 * hiddenSize] at `offset`.
- * @param h The hidden state [projSize or hiddenSize], replaced.
- * @param c The cell state [hiddenSize], replaced.
+ * @param states The hidden state [projSize or hiddenSize] and the cell state [hiddenSize],
+ * replaced.
  *
  * @example
  * ```ts
- * import { floatLSTMScratch, lstmLinears, lstmStepFloat32 } from "./lstm.ts";
+ * import { floatLSTMCell, lstmLinears, lstmStepFloat32 } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
  * const zeros = new Float32Array(4);
  * const weights = { weightIh: zeros, weightHh: zeros, biasIh: null, biasHh: null, weightHr: null };
- * const igates = new Float32Array(4), h = Float32Array.of(0), c = Float32Array.of(8);
- * lstmStepFloat32(lstmLinears(weights, 1, 1), 1, igates, 0, h, c, floatLSTMScratch(1));
+ * const h = Float32Array.of(0), c = Float32Array.of(8);
+ * lstmStepFloat32(floatLSTMCell(1), lstmLinears(weights, 1, 1), zeros, 0, [h, c]);
  * assertEquals(c[0], 4);
  * ```
  */
 export function lstmStepFloat32(
+  cell: FloatLSTMCell,
   { hh, hr }: Pick<LSTMLinears, "hh" | "hr">,
-  hiddenSize: number,
   igates: Float32Array,
   offset: number,
-  h: Float32Array,
-  c: Float32Array,
-  scratch: FloatLSTMScratch,
-  functions: FloatCellFunctions = FLOAT_LSTM_FUNCTIONS,
+  states: readonly Float32Array[],
 ): void {
-  const { hgates, hidden } = scratch;
-  hh(h, 0, hgates, 0);
-  const out = hr === null ? h : hidden;
-  finishStepFloat32(igates, offset, hgates, 0, hiddenSize, c, 0, out, 0, functions);
+  const { gates, hidden } = cell;
+  const h = states[0]!;
+  const c = states[1]!;
+  hh(h, 0, gates, 0);
+  addGates(igates, offset, gates, 0, gates);
+  finishStepFloat32(cell, c, hr === null ? h : hidden, 0);
   hr?.(hidden, 0, h, 0);
 }
 
 /**
- * The rest of a step of one batch row once both projections are there: gates, cell state, hidden
- * state, each operation rounded to float32.
+ * What a cell's functions are applied to: the sums of both projections, each rounded to float32.
  *
- * @param igates W_ih x + b_ih; [4 * hiddenSize] at `inputOffset`.
- * @param hgates W_hh h + b_hh; [4 * hiddenSize] at `hiddenOffset`.
- * @param c The cell state [hiddenSize] at `cellOffset`, replaced.
- * @param out Receives the hidden state [hiddenSize] at `outOffset`.
+ * @param igates W_ih x + b_ih; [out.length] at `inputOffset`.
+ * @param hgates W_hh h + b_hh; [out.length] at `hiddenOffset`; may be `out`, at 0.
  *
  * @example
  * ```ts
- * import { finishStepFloat32 } from "./lstm.ts";
+ * import { addGates } from "./lstm.ts";
  * import { assertEquals } from "@std/assert";
- * const gates = new Float32Array(4), c = Float32Array.of(8), h = new Float32Array(1);
- * finishStepFloat32(gates, 0, gates, 0, 1, c, 0, h, 0);
- * assertEquals(c[0], 4);
+ * const out = new Float32Array(1);
+ * addGates(Float32Array.of(9, 1), 1, Float32Array.of(2), 0, out);
+ * assertEquals(out[0], 3);
  * ```
  */
-export function finishStepFloat32(
+export function addGates(
   igates: Float32Array,
   inputOffset: number,
   hgates: Float32Array,
   hiddenOffset: number,
-  hiddenSize: number,
-  c: Float32Array | Float64Array,
-  cellOffset: number,
-  out: Float32Array | Float64Array,
-  outOffset: number,
-  functions: FloatCellFunctions = FLOAT_LSTM_FUNCTIONS,
+  out: Float32Array,
 ): void {
-  const { gate, candidate, cell } = functions;
-  for (let j = 0, i = inputOffset, h = hiddenOffset; j < hiddenSize; j++, i++, h++) {
-    const f = hiddenSize;
-    const g = 2 * hiddenSize;
-    const o = 3 * hiddenSize;
-    const inputGate = gate(Math.fround(igates[i]! + hgates[h]!));
-    const forgetGate = gate(Math.fround(igates[i + f]! + hgates[h + f]!));
-    const cellGate = candidate(Math.fround(igates[i + g]! + hgates[h + g]!));
-    const outputGate = gate(Math.fround(igates[i + o]! + hgates[h + o]!));
-    const state = Math.fround(
-      Math.fround(forgetGate * c[cellOffset + j]!) + Math.fround(inputGate * cellGate),
-    );
-    c[cellOffset + j] = state;
-    out[outOffset + j] = Math.fround(outputGate * cell(state));
+  for (let i = 0; i < out.length; i++) {
+    out[i] = igates[inputOffset + i]! + hgates[hiddenOffset + i]!;
+  }
+}
+
+/**
+ * The rest of a step of one batch row once a cell's `gates` hold the sums of both projections:
+ * gates, cell state, hidden state, each operation rounded to float32.
+ *
+ * @param c The cell state [hiddenSize] at `offset`, replaced.
+ * @param out Receives the hidden state [hiddenSize] at `offset`.
+ *
+ * @example
+ * ```ts
+ * import { finishStepFloat32, floatLSTMCell } from "./lstm.ts";
+ * import { assertEquals } from "@std/assert";
+ * const c = Float32Array.of(8), h = new Float32Array(1);
+ * finishStepFloat32(floatLSTMCell(1), c, h, 0);
+ * assertEquals(c[0], 4);
+ * ```
+ */
+export function finishStepFloat32(
+  { hiddenSize, functions, gates, hidden }: FloatLSTMCell,
+  c: Float32Array | Float64Array,
+  out: Float32Array | Float64Array,
+  offset: number,
+): void {
+  const f = hiddenSize;
+  const g = 2 * hiddenSize;
+  const o = 3 * hiddenSize;
+  functions.gate(gates, 0, g);
+  functions.candidate(gates, g, o);
+  functions.gate(gates, o, 4 * hiddenSize);
+  for (let j = 0; j < hiddenSize; j++) {
+    const kept = Math.fround(gates[f + j]! * c[offset + j]!);
+    const state = Math.fround(kept + Math.fround(gates[j]! * gates[g + j]!));
+    c[offset + j] = state;
+    hidden[j] = state;
+  }
+  functions.cell(hidden, 0, hiddenSize);
+  for (let j = 0; j < hiddenSize; j++) {
+    out[offset + j] = Math.fround(gates[o + j]! * hidden[j]!);
   }
 }

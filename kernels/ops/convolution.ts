@@ -177,11 +177,15 @@ export function conv1dFloat32(
     const given = windowRows(x, channels, convolution, group, 0);
     const from = group * rows;
     const own = weight.subarray(from * inFeatures, (from + rows) * inFeatures);
-    const ordered = swapInner(own, perGroup, kernelSize);
-    const added = bias && bias.subarray(from, from + rows);
+    const layer = {
+      weight: swapInner(own, perGroup, kernelSize),
+      bias: bias && bias.subarray(from, from + rows),
+      inFeatures,
+      outFeatures: rows,
+    };
     const y = new Float32Array(given.length / inFeatures * rows);
     for (let i = 0, o = 0; i < given.length; i += inFeatures, o += rows) {
-      linearFloat32(given, i, ordered, added, inFeatures, rows, y, o);
+      linearFloat32(layer, given, i, y, o);
     }
     interleave(y, group, groups, rows, out);
   }

@@ -3,8 +3,13 @@
  *
  * @module
  */
-import { type Activation, floatFunction } from "../../kernels/numeric/float_functions.ts";
-import { type FloatLinear, type LinearMaker, plainLinear } from "../../kernels/float/linears.ts";
+import type { Activation } from "../../kernels/numeric/float_functions.ts";
+import {
+  type FloatFunction,
+  type FloatKernels,
+  type FloatLinear,
+  plainKernels,
+} from "../../kernels/float/kernels.ts";
 import { type Cell, type CellExecutor, type Part, rowSpan, spanOf } from "./cell.ts";
 
 /** The float32 tensors of one layer and direction; rows of the first four gate after gate. */
@@ -19,6 +24,22 @@ export interface FloatCellWeights {
   readonly biasHh: Float32Array | null;
   /** [width of h, hiddenSize]; null where the hidden state is not projected. */
   readonly weightHr?: Float32Array | null;
+}
+
+/** A sum, a difference or a product of each two elements, rounded to float32. */
+function combine(op: "add" | "sub" | "mul", a: Float32Array, b: Float32Array): Float32Array {
+  const out = new Float32Array(a.length);
+  switch (op) {
+    case "add":
+      for (let i = 0; i < a.length; i++) out[i] = a[i]! + b[i]!;
+      return out;
+    case "sub":
+      for (let i = 0; i < a.length; i++) out[i] = a[i]! - b[i]!;
+      return out;
+    case "mul":
+      for (let i = 0; i < a.length; i++) out[i] = a[i]! * b[i]!;
+      return out;
+  }
 }
 
 /**
@@ -39,23 +60,10 @@ export function pointwiseFloat32(
   a: Float32Array,
   b: Float32Array,
 ): Float32Array {
-  const out = new Float32Array(a.length);
-  switch (op) {
-    case "add":
-      for (let i = 0; i < a.length; i++) out[i] = a[i]! + b[i]!;
-      return out;
-    case "sub":
-      for (let i = 0; i < a.length; i++) out[i] = a[i]! - b[i]!;
-      return out;
-    case "mul":
-      for (let i = 0; i < a.length; i++) out[i] = a[i]! * b[i]!;
-      return out;
-    default: {
-      const value = floatFunction(op);
-      for (let i = 0; i < a.length; i++) out[i] = value(a[i]!);
-      return out;
-    }
-  }
+  if (op === "add" || op === "sub" || op === "mul") return combine(op, a, b);
+  const out = a.slice();
+  plainKernels.activation(op)(out, 0, out.length);
+  return out;
 }
 
 /** A part's linear operator, or that of one of its gates: made when it is first asked for. */
@@ -81,7 +89,7 @@ function gateRows(
  * outputs are new arrays.
  *
  * @param hiddenSize Width of each gate.
- * @param make Makes the linear operators.
+ * @param kernels Makes the operators.
  *
  * @example One step, gate by gate, and the module
  * ```ts
@@ -102,7 +110,7 @@ export function floatExecutor(
   cell: Cell,
   weights: FloatCellWeights,
   hiddenSize: number,
-  make: LinearMaker = plainLinear,
+  kernels: FloatKernels = plainKernels,
 ): CellExecutor<Float32Array> {
   const count = cell.gates.length;
   const { weightIh, weightHh, weightHr = null, biasIh, biasHh } = weights;
@@ -118,8 +126,10 @@ export function floatExecutor(
       outFeatures = (span[1] - span[0]) * hiddenSize;
     }
     const inFeatures = weight.length / outFeatures;
-    return { apply: make(weight, bias, inFeatures, outFeatures), inFeatures, outFeatures };
+    const apply = kernels.linear({ weight, bias, inFeatures, outFeatures });
+    return { apply, inFeatures, outFeatures };
   };
+  const functions = new Map<Part, FloatFunction>();
   const made = new Map<string, MadeLinear>();
   const linear = (part: Part, gate: number, x: Float32Array): Float32Array => {
     const key = `${part.name}.${gate}`;
@@ -135,7 +145,12 @@ export function floatExecutor(
     apply(part: Part, gate: number, [a, b]: readonly Float32Array[]): Float32Array {
       const { op } = part;
       if (op === "linear") return linear(part, gate, a!);
-      return pointwiseFloat32(part.activation ?? op as "add" | "sub" | "mul", a!, b!);
+      if (part.activation === undefined) return combine(op as "add" | "sub" | "mul", a!, b!);
+      let own = functions.get(part);
+      if (own === undefined) functions.set(part, own = kernels.activation(part.activation));
+      const out = a!.slice();
+      own(out, 0, out.length);
+      return out;
     },
     chunk(part: Part, gate: number, value: Float32Array): Float32Array {
       const [from, to] = spanOf(cell, part);

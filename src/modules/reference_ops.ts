@@ -44,17 +44,9 @@ function linear(relu: boolean): ReferenceOp {
       const rows = x!.length / inFeatures;
       const data = new Float32Array(rows * width);
       const own = weight ?? dequantizedWeight(node);
+      const layer = { weight: own, bias, inFeatures, outFeatures: width };
       for (let r = 0; r < rows; r++) {
-        linearFloat32(
-          x as Float32Array,
-          r * inFeatures,
-          own,
-          bias,
-          inFeatures,
-          width,
-          data,
-          r * width,
-        );
+        linearFloat32(layer, x as Float32Array, r * inFeatures, data, r * width);
       }
       return relu ? data.map((value) => value > 0 ? value : 0) : data;
     },

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { FloatFunction } from "../../kernels/float/kernels.ts";
 import type { CellActivation } from "../../kernels/float/lstm.ts";
 import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
 import { clamp, MAX_FLOAT32, saturateFloat32 } from "../../kernels/numeric/requantize.ts";
@@ -38,19 +39,21 @@ export interface DynamicRecurrentProgram extends NodeProgram {
   readonly cells: readonly (readonly DynamicCellProgram[])[];
 }
 
-/**
- * The rest of a step of one row once both projections are there: replaces its states.
- *
- * @param units Where the row's states begin.
- */
-export type FinishStep = (
-  igates: Float32Array,
-  inputOffset: number,
-  hgates: Float32Array,
-  hiddenOffset: number,
-  state: ModuleState,
-  units: number,
-) => void;
+/** What a cell does with its projections. */
+export interface DynamicStep {
+  /** What the cell's functions read of both projections. */
+  readonly gates: Float32Array;
+  /** Writes `gates`, of W_ih x + b_ih and W_hh h + b_hh at offsets of their own. */
+  add(
+    igates: Float32Array,
+    inputOffset: number,
+    hgates: Float32Array,
+    hiddenOffset: number,
+    gates: Float32Array,
+  ): void;
+  /** The rest of a step of the row whose states begin at `units`: replaces them. */
+  finish(state: ModuleState, units: number): void;
+}
 
 /** Whether what a function gives has bounds. */
 export function isBounded(activation: CellActivation): boolean {
@@ -61,8 +64,12 @@ export function isBounded(activation: CellActivation): boolean {
  * A function that gives the largest value of sums that float32 does not hold, where it has no
  * bounds.
  */
-export function saturating(name: CellActivation, f: (x: number) => number): (x: number) => number {
-  return isBounded(name) ? f : (x) => clamp(f(x), -MAX_FLOAT32, MAX_FLOAT32);
+export function saturating(name: CellActivation, f: FloatFunction): FloatFunction {
+  if (isBounded(name)) return f;
+  return (values, from, to) => {
+    f(values, from, to);
+    for (let i = from; i < to; i++) values[i] = clamp(values[i]!, -MAX_FLOAT32, MAX_FLOAT32);
+  };
 }
 
 /** One layer and direction. */
@@ -77,12 +84,12 @@ export class DynamicRecurrent implements ModuleInstance {
   readonly mixesSteps = true;
   readonly #hiddenSize: number;
   readonly #cells: readonly (readonly DynamicCell[])[];
-  readonly #finish: FinishStep;
+  readonly #step: DynamicStep;
   readonly #between: Float64Array[] = [];
 
-  constructor({ engine, hiddenSize, cells }: DynamicRecurrentProgram, finish: FinishStep) {
+  constructor({ engine, hiddenSize, cells }: DynamicRecurrentProgram, step: DynamicStep) {
     this.#hiddenSize = hiddenSize;
-    this.#finish = finish;
+    this.#step = step;
     this.#cells = cells.map((layer) =>
       layer.map(({ weightIh, weightHh, biasIh, biasHh }) => ({
         ih: new DynamicRows(engine, weightIh, biasIh),
@@ -124,6 +131,7 @@ export class DynamicRecurrent implements ModuleInstance {
     { steps, batch, lengths }: Call,
   ): void {
     const hiddenSize = this.#hiddenSize;
+    const step = this.#step;
     const directions = this.#cells[l]!.length;
     const { ih, hh } = this.#cells[l]![d]!;
     const { inFeatures, outFeatures: gates } = ih.weight;
@@ -160,7 +168,8 @@ export class DynamicRecurrent implements ModuleInstance {
         const index = first + b;
         const to = ((t * batch + b) * directions + d) * hiddenSize;
         const units = index * hiddenSize;
-        this.#finish(ih.y, (at + a) * gates, hh.y, a * gates, state, units);
+        step.add(ih.y, (at + a) * gates, hh.y, a * gates, step.gates);
+        step.finish(state, units);
         for (let k = 0; k < hiddenSize; k++) out[to + k] = h[units + k]!;
         state.fresh![index] = 0;
         a++;

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { Generator } from "@splitgate/splitgate";
 import { floatExecutor } from "../../src/cells/float_executor.ts";
 import {
-  floatLSTMScratch,
+  floatLSTMCell,
   lstmLinears,
   lstmStepFloat32,
   type LSTMWeights,
@@ -43,7 +43,7 @@ Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split 
         };
         const h = make(batch * width);
         const c = make(batch * hiddenSize);
-        const scratch = floatLSTMScratch(hiddenSize);
+        const float = floatLSTMCell(hiddenSize);
         const cell = lstmCell(projected);
         const igates = new Float32Array(4 * hiddenSize);
         const linears = lstmLinears(weights, inputSize, hiddenSize);
@@ -56,7 +56,7 @@ Deno.test("floatExecutor() has lstmStepFloat32()'s bits when run fused or split 
             const hRow = h.subarray(b * width, (b + 1) * width);
             const cRow = c.subarray(b * hiddenSize, (b + 1) * hiddenSize);
             linears.ih(x, b * inputSize, igates, 0);
-            lstmStepFloat32(linears, hiddenSize, igates, 0, hRow, cRow, scratch);
+            lstmStepFloat32(float, linears, igates, 0, [hRow, cRow]);
           }
           fused = runCell(executor, cell, false, x, fused);
           split = runCell(executor, cell, true, x, split);

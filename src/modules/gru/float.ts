@@ -103,18 +103,17 @@ export class GRU extends FloatRecurrent<GRUWeights> implements GRUConventions {
     state?: Tensor,
     options: RecurrentForwardOptions = {},
   ): [y: Tensor, h: Tensor] {
-    const { hiddenSize, resetAfter } = this;
-    const cell = floatGRUCell(hiddenSize, this);
-    const states = state === undefined ? undefined : [state];
+    const { hiddenSize } = this;
     const [y, [h]] = this.runSequence(
       x,
-      states,
+      state === undefined ? undefined : [state],
       options,
-      (weights, size, from, count, make) => {
-        const linears = gruLinears(weights, size, hiddenSize, resetAfter, make);
+      (weights, rows, kernels) => {
+        const cell = floatGRUCell(hiddenSize, this, kernels);
+        const linears = gruLinears(cell, weights, rows.width, kernels);
         // What reads x does not wait for other steps.
-        const igates = new Float32Array(count * 3 * hiddenSize);
-        linears.ih(from, 0, igates, 0, count);
+        const igates = new Float32Array(rows.count * 3 * hiddenSize);
+        linears.ih(rows.data, 0, igates, 0, rows.count);
         return (row, [h]) => gruStepFloat32(cell, linears, igates, row * 3 * hiddenSize, h!);
       },
     );

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { withLinears } from "../../../kernels/float/linears.ts";
+import { withFloatKernels } from "../../../kernels/float/kernels.ts";
 import { checkBoolean, checkFinite, checkInteger, failRange } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { checkOptions, checkTensor, MAX_SIZE, parameter } from "../../core/check.ts";
@@ -96,14 +96,12 @@ export class Linear extends Module {
    * not finite.
    */
   forward(x: Tensor): Tensor {
-    const { inFeatures, outFeatures, weight, bias } = this;
+    const { inFeatures, outFeatures } = this;
     checkTensor("x", x);
     if (x.shape.at(-1) !== inFeatures) failRange("x.shape", `[..., ${inFeatures}]`, x.shape);
     const count = x.data.length / inFeatures;
     const data = new Float32Array(count * outFeatures);
-    withLinears(count, (make) => {
-      make(weight, bias, inFeatures, outFeatures)(x.data, 0, data, 0, count);
-    });
+    withFloatKernels(count, ({ linear }) => linear(this)(x.data, 0, data, 0, count));
     checkFinite("y", data);
     return { data, shape: [...x.shape.slice(0, -1), outFeatures] };
   }

@@ -141,18 +141,9 @@ export class QuantizedLinear implements LinearModule {
       const rule = linearEngine(engine, from, [null]);
       linearInt8Float32(rule, { data: data as Int32Array, qparams: from }, this, out);
     } else {
-      const floats = floatWeight(weight);
+      const layer = { weight: floatWeight(weight), bias, inFeatures, outFeatures };
       for (let r = 0; r < rows; r++) {
-        linearFloat32(
-          data as Float32Array,
-          r * inFeatures,
-          floats,
-          bias,
-          inFeatures,
-          outFeatures,
-          out,
-          r * outFeatures,
-        );
+        linearFloat32(layer, data as Float32Array, r * inFeatures, out, r * outFeatures);
       }
     }
     if (relu) out.forEach((value, i) => out[i] = value > 0 ? value : 0);

@@ -7,7 +7,7 @@ import {
   type CellActivation,
   type CellFunctions,
   floatCellFunctions,
-  floatLSTMScratch,
+  floatLSTMCell,
   type GateActivation,
   lstmLinears,
   lstmStepFloat32,
@@ -134,20 +134,18 @@ export class LSTM extends FloatRecurrent<LSTMWeights> implements CellFunctions {
     options: RecurrentForwardOptions = {},
   ): [y: Tensor, state: [h: Tensor, c: Tensor]] {
     const { hiddenSize } = this;
-    const scratch = floatLSTMScratch(hiddenSize);
-    const functions = floatCellFunctions(this);
     const [y, [h, c]] = this.runSequence(
       x,
       state,
       options,
-      (cell, size, from, count, make) => {
-        const linears = lstmLinears(cell, size, hiddenSize, make);
+      (weights, rows, kernels) => {
+        const cell = floatLSTMCell(hiddenSize, floatCellFunctions(this, kernels));
+        const linears = lstmLinears(weights, rows.width, hiddenSize, kernels);
         // What reads x does not wait for other steps.
-        const igates = new Float32Array(count * 4 * hiddenSize);
-        linears.ih(from, 0, igates, 0, count);
-        return (row, [h, c]) => {
-          const at = row * 4 * hiddenSize;
-          lstmStepFloat32(linears, hiddenSize, igates, at, h!, c!, scratch, functions);
+        const igates = new Float32Array(rows.count * 4 * hiddenSize);
+        linears.ih(rows.data, 0, igates, 0, rows.count);
+        return (row, states) => {
+          lstmStepFloat32(cell, linears, igates, row * 4 * hiddenSize, states);
         };
       },
     );

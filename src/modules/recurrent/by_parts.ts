@@ -202,7 +202,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     } else {
       const floats = new Float32Array(data.length);
       dequantizePerChannel(data, floats, scales, zeroPoints, data.length / scales.length);
-      linearFloat32(x.data, 0, floats, bias, inFeatures, outFeatures, out, 0);
+      linearFloat32({ weight: floats, bias, inFeatures, outFeatures }, x.data, 0, out, 0);
     }
     if (to === null) saturateFloat32(out);
     return this.#quantize(out, to);

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type LinearMaker, withLinears } from "../../../kernels/float/linears.ts";
+import { type FloatKernels, withFloatKernels } from "../../../kernels/float/kernels.ts";
 import type { FloatCellWeights } from "../../cells/float_executor.ts";
 import type { Cell } from "../../cells/cell.ts";
 import { checkBoolean, checkFinite, checkInteger } from "../../core/errors.ts";
@@ -46,20 +46,16 @@ export const RECURRENT_OPTIONS: readonly string[] = [
 /** Runs the step at a row of a cell's inputs and replaces its states, [width] each. */
 export type FloatStep = (row: number, states: readonly Float32Array[]) => void;
 
-/**
- * Makes the steps of a cell.
- *
- * @param size Width of x.
- * @param x All rows that the cell reads: [count, size].
- * @param make Makes its linear operators.
- */
-export type FloatSteps<W> = (
-  cell: W,
-  size: number,
-  x: Float32Array,
-  count: number,
-  make: LinearMaker,
-) => FloatStep;
+/** All rows that a cell reads. */
+export interface CellRows {
+  /** [count, width] */
+  readonly data: Float32Array;
+  readonly count: number;
+  readonly width: number;
+}
+
+/** Makes the steps of a cell, of operators that the kernels make. */
+export type FloatSteps<W> = (cell: W, rows: CellRows, kernels: FloatKernels) => FloatStep;
 
 /** A float recurrent module: any number of layers in one or both directions. */
 export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeights> extends Module {
@@ -185,14 +181,15 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
     stepsOf: FloatSteps<W>,
   ): [y: Tensor, states: { data: Float32Array; shape: readonly number[] }[]] {
     const plan = planSequence(this, x, state, options);
-    return withLinears(plan.steps * plan.batch, (make) => this.#run(x, plan, stepsOf, make));
+    const { steps, batch } = plan;
+    return withFloatKernels(steps * batch, (kernels) => this.#run(x, plan, stepsOf, kernels));
   }
 
   #run(
     x: Tensor,
     { steps, batch, lengths, states }: SequencePlan,
     stepsOf: FloatSteps<W>,
-    make: LinearMaker,
+    kernels: FloatKernels,
   ): [y: Tensor, states: { data: Float32Array; shape: readonly number[] }[]] {
     const { outputSize, numDirections, batchFirst, stateSize: width } = this;
     const stepRows = batchFirst ? 1 : batch;
@@ -202,18 +199,19 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
     this.cells.forEach((layer, l) => {
       const to = new Float32Array(steps * batch * outputSize);
       layer.forEach((cell, d) => {
-        const step = stepsOf(cell, size, from, steps * batch, make);
+        const rows = { data: from, count: steps * batch, width: size };
+        const step = stepsOf(cell, rows, kernels);
         for (let b = 0; b < batch; b++) {
           const at = (l * numDirections + d) * batch + b;
           const length = lengths === null ? steps : lengths[b]!;
-          const rows = states.map(({ data, shape }) => {
+          const own = states.map(({ data, shape }) => {
             const each = shape[shape.length - 1]!;
             return data.subarray(at * each, (at + 1) * each);
           });
           for (let i = 0; i < length; i++) {
             const row = (d === 0 ? i : length - 1 - i) * stepRows + b * batchRows;
-            step(row, rows);
-            to.set(rows[0]!, row * outputSize + d * width);
+            step(row, own);
+            to.set(own[0]!, row * outputSize + d * width);
           }
         }
       });

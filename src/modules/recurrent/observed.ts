@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type LinearMaker, withLinears } from "../../../kernels/float/linears.ts";
+import { type FloatKernels, withFloatKernels } from "../../../kernels/float/kernels.ts";
 import { checkFinite } from "../../core/errors.ts";
 import { runCell } from "../../cells/cell.ts";
 import { type FloatCellWeights, floatExecutor } from "../../cells/float_executor.ts";
@@ -145,14 +145,15 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
   ): [y: Tensor, state: readonly Tensor[]] {
     const plan = planSequence(this.module, x, state, options);
     if (state !== undefined) this.#observeState(plan.states.map(({ data }) => data));
-    return withLinears(plan.steps * plan.batch, (make) => this.#run(x, plan, tokens, make));
+    const { steps, batch } = plan;
+    return withFloatKernels(steps * batch, (kernels) => this.#run(x, plan, tokens, kernels));
   }
 
   #run(
     x: Tensor,
     { steps, batch, lengths, states }: SequencePlan,
     tokens: Int32Array | null,
-    make: LinearMaker,
+    kernels: FloatKernels,
   ): [y: Tensor, state: readonly Tensor[]] {
     const { module, splitGates } = this;
     const { cell: parts, hiddenSize, outputSize, numDirections, stateSize: width } = module;
@@ -167,7 +168,7 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
       const output = stateObserver(parts, layer[0]!.observers);
       layer.forEach((cell, d) => {
         const { observers, statistics } = cell;
-        const float = floatExecutor(parts, this.#fakeQuantized(cell), hiddenSize, make);
+        const float = floatExecutor(parts, this.#fakeQuantized(cell), hiddenSize, kernels);
         const first = (l * numDirections + d) * batch;
         for (let i = 0; i < steps; i++) {
           const rows: number[] = [], places: number[] = [];

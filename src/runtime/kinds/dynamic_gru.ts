@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  addGRUGates,
   finishGRUStepFloat32,
   floatGRUCell,
   type GRUConventions,
@@ -45,10 +46,10 @@ export const dynamicGRU: RunningKind<DynamicGRUProgram> = {
     const { functions } = float;
     const candidate = saturating(conventions.activation, functions.candidate);
     const cell = { ...float, functions: { ...functions, candidate } };
-    return new DynamicRecurrent(
-      program,
-      (igates, at, hgates, hiddenAt, { h }, units) =>
-        finishGRUStepFloat32(cell, igates, at, hgates, hiddenAt, h as Float64Array, units),
-    );
+    return new DynamicRecurrent(program, {
+      gates: cell.gates,
+      add: addGRUGates,
+      finish: ({ h }, units) => finishGRUStepFloat32(cell, h as Float64Array, units),
+    });
   },
 };

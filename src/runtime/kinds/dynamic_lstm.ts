@@ -4,9 +4,11 @@
  * @module
  */
 import {
+  addGates,
   type CellFunctions,
   finishStepFloat32,
   floatCellFunctions,
+  floatLSTMCell,
   LSTM_FUNCTIONS,
 } from "../../../kernels/float/lstm.ts";
 import { clamp, MAX_FLOAT32 } from "../../../kernels/numeric/requantize.ts";
@@ -16,7 +18,7 @@ import {
   isBounded,
   saturating,
 } from "../dynamic_recurrent.ts";
-import type { RunningKind } from "../kind.ts";
+import type { ModuleState, RunningKind } from "../kind.ts";
 
 /** A dynamic LSTM's numbers. */
 export interface DynamicLSTMProgram extends DynamicRecurrentProgram {
@@ -46,21 +48,21 @@ export const dynamicLSTM: RunningKind<DynamicLSTMProgram> = {
     const { hiddenSize, functions = LSTM_FUNCTIONS } = program;
     const { activation, cellActivation } = functions;
     const float = floatCellFunctions(functions);
-    const saturated = {
+    const cell = floatLSTMCell(hiddenSize, {
       ...float,
       candidate: saturating(activation, float.candidate),
       cell: saturating(cellActivation, float.cell),
-    };
+    });
     // A cell state can grow beyond float32 where what enters it has no bounds.
     const grows = !isBounded(activation);
-    return new DynamicRecurrent(program, (igates, at, hgates, hiddenAt, state, units) => {
-      const h = state.h as Float64Array;
+    const finish = (state: ModuleState, units: number) => {
       const c = state.c as Float64Array;
-      finishStepFloat32(igates, at, hgates, hiddenAt, hiddenSize, c, units, h, units, saturated);
+      finishStepFloat32(cell, c, state.h as Float64Array, units);
       if (!grows) return;
       for (let k = units; k < units + hiddenSize; k++) {
         c[k] = clamp(c[k]!, -MAX_FLOAT32, MAX_FLOAT32);
       }
-    });
+    };
+    return new DynamicRecurrent(program, { gates: cell.gates, add: addGates, finish });
   },
 };
