@@ -14,6 +14,7 @@ import process from "node:process";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Instrumenter } from "@stryker-mutator/instrumenter";
+import { generator } from "../src/testing/random.ts";
 import { readArguments } from "./arguments.ts";
 import { linesOf } from "./lcov.ts";
 import { writeFile } from "./write_file.ts";
@@ -190,10 +191,9 @@ async function mutantsOf(sources: readonly string[]): Promise<Mutant[]> {
 /** The same permutation for the same seed. */
 function shuffled<T>(values: readonly T[], seed: number): T[] {
   const out = [...values];
-  let state = seed >>> 0;
+  const draw = generator(seed);
   for (let i = out.length - 1; i > 0; i--) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const j = Math.floor(state / 2 ** 32 * (i + 1));
+    const j = Math.floor(draw(0, i + 1));
     [out[i], out[j]] = [out[j]!, out[i]!];
   }
   return out;

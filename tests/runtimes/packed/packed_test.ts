@@ -3,7 +3,7 @@
  * and run there.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { pathToFileURL } from "node:url";
 import { createContext, runInContext } from "node:vm";
 import { stop } from "esbuild";
 import { compileModel, loadModel } from "@splitgate/splitgate";
@@ -15,13 +15,44 @@ import expected from "../expected.json" with { type: "json" };
 import { BUN, installPacked, NAME, succeed } from "../install.ts";
 
 const DATA = ["thai.safetensors", "thai.json", "thai.calibration.txt", "thai.test.txt"];
-const NEWEST_TYPESCRIPT = "5.9.3";
+/** Every minor version from the oldest that is promised to the current one. */
+const TYPESCRIPTS = [
+  "5.0.4",
+  "5.1.6",
+  "5.2.2",
+  "5.3.2",
+  "5.4.3",
+  "5.5.2",
+  "5.6.3",
+  "5.7.3",
+  "5.8.3",
+  "5.9.3",
+  "6.0.3",
+  "7.0.2",
+];
+
+/** Where modules are found, without and with the DOM library. */
+const RESOLUTIONS = [
+  { module: "node16", moduleResolution: "node16", lib: ["es2022"] },
+  { module: "nodenext", moduleResolution: "nodenext", lib: ["es2022", "dom"] },
+  { module: "esnext", moduleResolution: "bundler", lib: ["es2022"] },
+  { module: "esnext", moduleResolution: "bundler", lib: ["es2022", "dom"] },
+];
 
 /** What users' projects set, but for where modules are found. */
 const TYPE_OPTIONS = { target: "es2022", types: [], strict: true, skipLibCheck: false };
 
 /** What users who fuzz have beside it. */
 const FAST_CHECK = config.imports["fast-check"].replace("npm:", "");
+
+/** What sources import, and its declarations. */
+const SOURCE_PACKAGES = [
+  ...["csv-parse/sync", "fflate/browser", "@bufbuild/protobuf", "@dagrejs/dagre"],
+  ...["d3-scale", "d3-shape", "jsfive"],
+].map((name) => {
+  const [, packed] = /^npm:(@?[^@]+@[^/]+)/.exec(Reflect.get(config.imports, name))!;
+  return packed!;
+}).concat("@types/d3-scale@4.0.9", "@types/d3-shape@3.2.0", "@types/node@24.10.1");
 
 /** A test of a model of the user's, but for where `test` comes from. */
 const FUZZ = `
@@ -122,11 +153,16 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
       const compiler = `npm:typescript@${version}/tsc`;
       return succeed(folder, Deno.execPath(), "run", "--no-config", "-A", compiler, "-p", ".");
     };
-    const check = async (file: string, version: string, options: Record<string, unknown>) => {
+    const check = async (
+      files: string[],
+      version: string,
+      options: Record<string, unknown>,
+      include: string[] = [],
+    ) => {
       const compilerOptions = { ...TYPE_OPTIONS, ...options };
       await Deno.writeTextFile(
         `${folder}/tsconfig.json`,
-        JSON.stringify({ compilerOptions, files: [file] }),
+        JSON.stringify({ compilerOptions, files, include }),
       );
       await typeScript(version);
     };
@@ -136,13 +172,10 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
 
     await t.step("a user's program is checked by its types and runs", async () => {
       await Deno.copyFile(new URL("consumer.ts", import.meta.url), `${folder}/consumer.ts`);
-      await check("consumer.ts", NEWEST_TYPESCRIPT, {
-        module: "nodenext",
-        moduleResolution: "nodenext",
-        lib: ["es2022", "dom"],
-        outDir: "checked",
-      });
-      await succeed(folder, "node", "checked/consumer.js");
+      for (const version of ["5.9.3", "7.0.2"]) {
+        await check(["consumer.ts"], version, { ...RESOLUTIONS[1], outDir: "checked" });
+        await succeed(folder, "node", "checked/consumer.js");
+      }
     });
 
     await t.step("its entry points hold the names of their sources", async () => {
@@ -162,52 +195,49 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
       }
     });
 
-    for (const version of ["5.0.4", "5.2.2", "5.4.5", "5.6.3", NEWEST_TYPESCRIPT]) {
+    for (const version of TYPESCRIPTS) {
       await t.step(`TypeScript ${version} reads the types of all entry points`, async () => {
-        const lines = [...ENTRIES.keys()].map((specifier, i) =>
-          `export * as e${i} from "${specifier}";\n`
-        );
+        const lines = [...ENTRIES.keys()].map((entry, i) => `export * as e${i} from "${entry}";\n`);
         await Deno.writeTextFile(`${folder}/types.ts`, lines.join(""));
         await Deno.writeTextFile(`${folder}/types.cts`, `import("${NAME}");\n`);
-        const noEmit = { noEmit: true };
-        const [node, bundler] = [
-          { module: "node16", moduleResolution: "node16", lib: ["es2022"] },
-          { module: "esnext", moduleResolution: "bundler", lib: ["es2022", "dom"] },
-        ];
-        await check("types.ts", version, { ...noEmit, ...node });
-        await check("types.cts", version, { ...noEmit, ...node });
-        await check("types.ts", version, { ...noEmit, ...bundler });
+        // The oldest, the last in JavaScript and the current one see all of them.
+        const all = ["5.0.4", "6.0.3", "7.0.2"].includes(version);
+        for (const resolution of all ? RESOLUTIONS : [RESOLUTIONS[0]!, RESOLUTIONS[3]!]) {
+          const { moduleResolution } = resolution;
+          const files = moduleResolution === "bundler" ? ["types.ts"] : ["types.ts", "types.cts"];
+          await check(files, version, { ...resolution, noEmit: true });
+        }
       });
     }
 
-    await t.step("the sources need no library beyond ES2022", async () => {
-      const root = fileURLToPath(new URL("../../..", import.meta.url));
-      const compilerOptions = {
-        ...TYPE_OPTIONS,
+    await t.step("the sources need no library beyond ES2022, the DOM and Node", async () => {
+      const root = new URL("../../../", import.meta.url);
+      const sources = `${folder}/sources`;
+      const copy = async (from: URL, to: string) => {
+        await Deno.mkdir(to, { recursive: true });
+        for await (const { name, isDirectory } of Deno.readDir(from)) {
+          if (isDirectory) await copy(new URL(`${name}/`, from), `${to}/${name}`);
+          else if (name.endsWith(".ts")) await Deno.copyFile(new URL(name, from), `${to}/${name}`);
+        }
+      };
+      for (const part of ["src/", "kernels/"]) {
+        await copy(new URL(part, root), `${sources}/${part}`);
+      }
+      for (const path of ENTRIES.values()) {
+        await Deno.copyFile(new URL(path, root), `${sources}/${path}`);
+      }
+      // It has no declarations: what is taken of it is declared where it is taken.
+      await Deno.writeTextFile(`${sources}/jsfive.d.ts`, 'declare module "jsfive";\n');
+      await succeed(folder, "npm", "install", "--no-audit", "--no-fund", ...SOURCE_PACKAGES);
+      await check([...ENTRIES.values()].map((path) => `sources/${path}`), "5.9.3", {
         module: "esnext",
         moduleResolution: "bundler",
         allowImportingTsExtensions: true,
         noUncheckedIndexedAccess: true,
         noEmit: true,
         lib: ["es2022", "dom"],
-      };
-      const files = [
-        "mod.ts",
-        "modules.ts",
-        "qconfig.ts",
-        "reference.ts",
-        "safetensors.ts",
-        "tune.ts",
-        "runtime.ts",
-        "simd.ts",
-        "backend.ts",
-        "kernels/mod.ts",
-      ];
-      await Deno.writeTextFile(
-        `${folder}/tsconfig.json`,
-        JSON.stringify({ compilerOptions, files: files.map((file) => root + file) }),
-      );
-      await typeScript(NEWEST_TYPESCRIPT);
+        types: ["node"],
+      }, ["sources/*.d.ts"]);
     });
 
     for (const [name, entry, limit] of SINGLE_IMPORTS) {
