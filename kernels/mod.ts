@@ -1,7 +1,7 @@
 /**
  * The operators: pure functions over typed arrays that the caller owns, each as torch 2.8.0
- * computes it. They assume valid input; modules validate. What the LSTM's fast step is made of
- * stands in `@splitgate/splitgate/backend`.
+ * computes it. They assume valid input; modules validate. The building blocks of the LSTM's fast
+ * step are in `@splitgate/splitgate/backend`.
  *
  * @module
  */

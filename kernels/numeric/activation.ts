@@ -55,13 +55,13 @@ const NONE = /* @__PURE__ */ new Float32Array(0);
 
 /**
  * An activation of quantized inputs, both sides less their zero points: the float function of
- * `f(scale * f(input))`, quantized as {@linkcode quantizeValue} does; inputs are int32. It never
- * falls as its input grows, but for functions of negative slope.
+ * `f(scale * f(input))`, quantized as {@linkcode quantizeValue} does; inputs are int32. It is
+ * monotonic: it never falls as its input grows, except for functions with a negative slope.
  *
  * torch.sigmoid, torch.tanh, torch.nn.functional.hardsigmoid, quantized::sigmoid and
  * quantized::leaky_relu compute this, each with the output parameters that torch gives it; the
- * other functions follow the same rule. fbgemm and qnnpack agree here: where qnnpack rounds in a
- * way of its own, to 1/256 and 1/128, the product that it does not round to float32 is exact.
+ * other functions follow the same rule. fbgemm and qnnpack agree here: qnnpack skips one rounding
+ * to float32 for outputs of scale 1/256 and 1/128, where that product is exact anyway.
  *
  * @param scale Scale of the input, a float32 value.
  * @param to Parameters of the output.
@@ -146,7 +146,8 @@ export function activationTable(
 }
 
 /**
- * Allocates a table. False where memory is short; the table then tries again after more lookups.
+ * Allocates a table. Returns false if there is not enough memory; the table then tries again after
+ * more lookups.
  */
 function keep(table: ActivationTable): boolean {
   try {
@@ -183,7 +184,7 @@ export function lookup(table: ActivationTable, input: number): number {
 }
 
 /**
- * What tells tables apart: all that they depend on.
+ * Key of a table: everything its outputs depend on. Tables with the same key can be shared.
  *
  * @example
  * ```ts

@@ -36,7 +36,7 @@ const ENGINE_ERROR = 2 ** -44;
 /**
  * The logistic function as PyTorch's CPU kernels compute it: `e = f(exp(-x)); f(1 / f(1 + e))`, f
  * rounding to float32 and exp {@linkcode expFloat32}. The same bits in every engine. Below -88.72
- * it is 0, as in PyTorch, for e overflows.
+ * it is 0, as in PyTorch, because e overflows.
  *
  * @param x A float32 value, the infinities included; NaN gives NaN.
  * @returns A float32 value in 0..1.
@@ -118,8 +118,7 @@ export function tanhFloat32(x: number): number {
 const LOG_BITS = 160n;
 
 /**
- * 2 atanh(numerator / denominator) * 2^160, for ratios of magnitude up to 1/3: its odd power
- * series.
+ * 2 atanh(numerator / denominator) * 2^160 by its power series, for ratios of magnitude up to 1/3.
  */
 function twoAtanh(numerator: bigint, denominator: bigint): bigint {
   const ratio = (numerator << LOG_BITS) / denominator;
@@ -232,7 +231,7 @@ export function hardSigmoidFloat32(x: number): number {
  * The hard sigmoid of a given slope and offset: `clamp(f(f(f(slope) * x) + f(offset)), 0, 1)`.
  *
  * Keras 2 and ONNX's default: slope 0.2, offset 0.5. Keras 3: slope 1/6, offset 0.5, which is
- * {@linkcode hardSigmoidFloat32} but for the last bits.
+ * {@linkcode hardSigmoidFloat32} except in the last bits.
  *
  * @param x A float32 value.
  *

@@ -1,6 +1,6 @@
 /**
- * float32 to quint8, qint8 and qint32 and back, per tensor and per channel, and from any integers
- * to any others.
+ * Quantizing float32 to quint8, qint8 and qint32 and back, per tensor and per channel, and
+ * requantizing integers.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { isFloat32Array, isInt32Array } from "./typed_array.ts";
 /** Arrays of quantized integers: quint8, qint8, qint32. */
 export type Integers = Uint8Array | Int8Array | Int32Array;
 
-/** What dequantizing integers takes: `real = scale * (q - zeroPoint)`. */
+/** Parameters for dequantizing: `real = scale * (q - zeroPoint)`. */
 export interface Dequantization {
   /** Width of one integer step, positive and finite; used as float32. */
   readonly scale: number;
@@ -25,7 +25,7 @@ export interface Dequantization {
   readonly zeroPoint: number;
 }
 
-/** What quantizing a tensor takes: its scale and zero point, and the range of its integers. */
+/** Parameters for quantizing: scale, zero point, and the range of the integers. */
 export interface Affine extends Dequantization {
   /** Smallest integer, not below the smallest of the array it goes to. */
   readonly quantMin: number;
@@ -68,10 +68,10 @@ export interface QuantizedOutput {
  * Quantizes `x` into `out`, one scale for all: torch.quantize_per_tensor with quantMin and quantMax
  * kept. The zero point is added in float32 where `out` holds qint32, as torch adds it.
  *
- * @param x float32 values of any shape, none NaN; huge and infinite ones saturate at the end of
- * their sign.
+ * @param x float32 values of any shape, none NaN; huge and infinite ones saturate at the end of the
+ * range that has their sign.
  * @param out As long as `x`; holds quantMin..quantMax.
- * @param to Parameters of `out`; the scale is above 2^-128, as wherever integers are made.
+ * @param to Parameters of `out`; the scale is above 2^-128, as everywhere in this package.
  *
  * @example
  * ```ts
@@ -221,7 +221,7 @@ export function dequantizePerChannel(
   ) {
     const scale = scales[channel]!;
     const zeroPoint = zeroPoints[channel]!;
-    // As dequantizeValue, without its call: storing rounds the product.
+    // dequantizeValue, inlined: storing to a Float32Array rounds the product.
     for (const end = i + inner; i < end; i++) out[i] = scale * Math.fround(q[i]! - zeroPoint);
   }
 }

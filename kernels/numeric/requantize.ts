@@ -130,10 +130,10 @@ export function clamp(x: number, lo: number, hi: number): number {
 export const MAX_FLOAT32 = 3.4028234663852886e38;
 
 /**
- * Results that overflowed, in place: infinities become the largest float32 value of their sign.
+ * Saturates overflowed results in place: infinities become the largest float32 value of the same
+ * sign.
  *
- * Where two of them met, Infinity - Infinity or 0 * Infinity would be NaN, which no integer stands
- * for.
+ * Otherwise Infinity - Infinity or 0 * Infinity would later give NaN, which cannot be quantized.
  *
  * @param x float32 values, none NaN.
  *
@@ -168,9 +168,9 @@ export function reciprocal(scale: number): number {
 /**
  * One float32 value to its integer: `clamp(rne(f(x * inv)) + zeroPoint, quantMin, quantMax)`, as
  * torch.quantize_per_tensor computes it for quint8 and qint8. Exact for any quantMin <= zeroPoint
- * <= quantMax in int32 (torch adds the zero point of qint32 in float32:
- * {@linkcode quantizeValueWide}; up to 16 bits it is the same). Huge and infinite values saturate
- * at the end of their sign.
+ * <= quantMax in int32 (torch adds the zero point of qint32 in float32: {@linkcode
+ * quantizeValueWide}; up to 16 bits it is the same). Huge and infinite values saturate at the end
+ * of the range that has their sign.
  *
  * @param x A float32 value, not NaN.
  * @param inverseScale {@linkcode reciprocal} of the scale.

@@ -1,22 +1,22 @@
 /**
- * Telling typed arrays by what they are: one from another realm (a vm context, Jest, an iframe) is
- * as good as our own, though it is an instance of other constructors.
+ * Type tests of typed arrays that also accept arrays from another realm (a vm context, Jest, an
+ * iframe), whose constructors differ from ours.
  *
  * @module
  */
 
-/** What all typed arrays of this realm are instances of. */
+/** The common base class of this realm's typed arrays. */
 const TypedArray: { [Symbol.hasInstance](value: unknown): boolean } = /* @__PURE__ */ Object
   .getPrototypeOf(Int8Array);
 
-/** What kind of typed array a value is, `"Float32Array"` for one; undefined for anything else. */
+/** The kind of a typed array, such as `"Float32Array"`; undefined for anything else. */
 export function typedArrayKind(value: unknown): string | undefined {
   return ArrayBuffer.isView(value) ? (value as Uint8Array)[Symbol.toStringTag] : undefined;
 }
 
 /**
- * Whether a value is a typed array of another realm, of the kind that is named. Asked last, for
- * what is of this realm is told by `instanceof` faster, and in every engine without a string.
+ * Whether a value is a typed array of the given kind from another realm. Called last: for arrays of
+ * this realm `instanceof` is faster and makes no string in any engine.
  */
 function isForeign(value: unknown, kind: string): boolean {
   return !(value instanceof (TypedArray as never)) && typedArrayKind(value) === kind;
@@ -43,8 +43,8 @@ export function isUint8Array(value: unknown): value is Uint8Array {
 }
 
 /**
- * A copy of an array in this realm and in memory that nobody shares. What is no such array is given
- * back as it is.
+ * A copy of a typed array, made in this realm and in memory of its own. Any other value is returned
+ * unchanged.
  */
 export function copyArray<T>(value: T): T {
   const kinds: Record<string, (new (from: ArrayLike<number>) => unknown) | undefined> = {
@@ -54,7 +54,7 @@ export function copyArray<T>(value: T): T {
     Int32Array,
     Float32Array,
   };
-  // Not slice, which copies nothing where the array is a Buffer.
+  // Not slice: for a Node Buffer it shares memory instead of copying.
   const Kind = kinds[typedArrayKind(value) ?? ""];
   return Kind === undefined ? value : new Kind(value as ArrayLike<number>) as T;
 }

@@ -2,8 +2,8 @@
  * Convolution over the steps of a sequence, plain: a linear operator on what a window covers, in
  * float32, and of integers as torch's quantized::conv1d and quantized::conv1d_relu compute it.
  *
- * A window's values stand step after step here, the channels of each together, as they stand in a
- * sequence; torch's weights have them channel after channel.
+ * A window's values are ordered by step, then channel, as in a sequence; torch's weights order them
+ * by channel, then step.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { type Window, windowSteps } from "./window.ts";
 export interface Convolution {
   /** The window that moves over the sequence. */
   readonly window: Window;
-  /** Groups of channels, each read by as many of the outputs; a divisor of both numbers. */
+  /** Number of channel groups; divides both the input and the output channels. */
   readonly groups: number;
 }
 
@@ -41,10 +41,10 @@ export function swapInner<T extends Int8Array | Float32Array>(data: T, a: number
 }
 
 /**
- * What the windows of one group cover: [positions, kernelSize * channels / groups].
+ * The values under each window, for one group: [positions, kernelSize * channels / groups].
  *
  * @param x [steps, channels] of one sequence.
- * @param padding What stands before and behind it.
+ * @param padding Value of the padding before and after it.
  *
  * @example
  * ```ts
@@ -81,7 +81,7 @@ export function windowRows<T extends Uint8Array | Int8Array | Int32Array | Float
 }
 
 /**
- * The rows of a weight that one group multiplies with, each window step after step.
+ * The weight rows of one group, each reordered by step, then channel.
  *
  * @param weight Its rows in torch's order, [channels / groups, kernelSize].
  *
@@ -137,10 +137,10 @@ function interleave(
 }
 
 /**
- * torch.nn.functional.conv1d of one sequence: each sum is accumulated in double, step after step
- * and channel after channel, the bias last, and rounded to float32 once.
+ * torch.nn.functional.conv1d of one sequence: each sum is accumulated in double by step, then
+ * channel, the bias last, and rounded to float32 once.
  *
- * torch sums in float32, in an order of its own, and differs by the rounding of that.
+ * torch sums in float32 in an unspecified order, and differs by its rounding errors.
  *
  * @param x float32 [steps, channels].
  * @param weight float32 [outChannels, channels / groups, kernelSize], as torch has it.

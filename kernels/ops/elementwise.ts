@@ -56,7 +56,8 @@ export function addInt8(
 }
 
 /**
- * The float32 sum of two integers, `f(A + B)` with A and B dequantized ({@linkcode dequantizeValue}).
+ * The float32 sum of two quantized values, `f(A + B)` with A and B dequantized ({@linkcode
+ * dequantizeValue}).
  *
  * @param a Less its zero point; fits an int32. `b` likewise.
  *
@@ -76,9 +77,9 @@ export function dequantizedSum(a: number, scaleA: number, b: number, scaleB: num
  * a shift of 14..35.
  */
 export interface FixedPointAdd {
-  /** Of the first operand less its zero point, an integer up to 2^22. */
+  /** Multiplier of the first operand less its zero point, an integer up to 2^22. */
   readonly multiplierA: number;
-  /** Of the second operand less its zero point, an integer up to 2^22. */
+  /** Multiplier of the second operand less its zero point, an integer up to 2^22. */
   readonly multiplierB: number;
   /** Size of the output's step in units of the sum: a power of two. */
   readonly step: number;
@@ -87,8 +88,8 @@ export interface FixedPointAdd {
 /**
  * Makes the constants of qnnpack's fixed-point addition
  * (pytorch_qnnp_compute_add_quantization_params): the ratios of scales, as integers of which the
- * larger has 22 bits. Where both ratios are below 2^-10 torch shifts an int32 by more than 31
- * places, which C leaves undefined; here the step is what it says.
+ * larger has 22 bits. Where both ratios are below 2^-10 torch shifts an int32 by more than 31 bits,
+ * which is undefined in C; here the shift has its mathematical meaning.
  *
  * @returns The constants; null where a ratio of scales lies outside [2^-14, 2^8), which torch
  * refuses.
@@ -198,7 +199,7 @@ export function addQuint8FixedPoint(
 
 /**
  * The multiplier of a quantized product: `f(f(sa * sb) * inv(scale))`; `f(f(sa * sb) / scale)`
- * where the product is qint8 over its whole range, for which torch has another kernel.
+ * where the product is qint8 over its whole range, which torch computes by another kernel.
  *
  * @param to Parameters of the product.
  *

@@ -22,7 +22,7 @@ export interface LinearWeight {
   readonly outFeatures: number;
   /** Columns. */
   readonly inFeatures: number;
-  /** Whether it was quantized per channel: fbgemm rounds the bias otherwise then. */
+  /** Whether it was quantized per channel: fbgemm then rounds the bias differently. */
   readonly perChannel: boolean;
   /**
    * One for all rows, one for each of several equal blocks of rows (split gates have four), or one
@@ -63,8 +63,8 @@ export function channelOf(
 
 /**
  * `sum (x[k] - zeroPoint) * (w[k] - weightZeroPoint)` of one weight row: an exact integer while
- * below 2^53, hence for any row of 8-bit values of up to 2^37. torch sums in int32, which 33,025
- * such products may fill.
+ * below 2^53, hence for any row of 8-bit values of up to 2^37. torch sums in int32, which holds any
+ * 33,025 such products.
  *
  * @param x Integers; [inFeatures] at `offset` are read.
  * @param zeroPoint Of `x`.
@@ -211,9 +211,9 @@ export function linearInt8Float32(
 }
 
 /**
- * Whose rule a linear operator follows: qnnpack's for 8 bits in and out, which is all that torch
- * has of it. Elsewhere the accumulator's step is no measure for the bias, which qnnpack would round
- * to it and hold in an int32.
+ * The engine whose rule a linear operator follows: qnnpack's only for 8 bits in and out, the only
+ * case that torch has. With wider values qnnpack's rule, which rounds the bias to the accumulator's
+ * step and to int32, would lose precision or overflow.
  *
  * @param from Parameters of the input.
  * @param to Parameters of its outputs, one a gate or one for all; null where one is float32.
@@ -302,8 +302,8 @@ export function biasTerm(
 }
 
 /**
- * What takes an accumulator in units of `scale` to one in units of `outScale`, a float32 value:
- * `f(scale / outScale)` for fbgemm, `f(scale * inv(outScale))` for qnnpack.
+ * The factor from units of `scale` to units of `outScale`, a float32 value: `f(scale / outScale)`
+ * for fbgemm, `f(scale * inv(outScale))` for qnnpack.
  *
  * @example
  * ```ts
@@ -323,8 +323,8 @@ export function linearMultiplier(
 }
 
 /**
- * Whether an accumulator can be rescaled in float32: the reciprocal of its scale and the way to the
- * output are finite.
+ * Whether an accumulator can be rescaled in float32: the reciprocal of its scale and the multiplier
+ * towards the output are finite.
  *
  * @param scale Scale of the accumulator, a positive float32 value.
  * @param multiplier Towards the output, as {@linkcode linearMultiplier} gives it.

@@ -1,6 +1,6 @@
 /**
- * BatchNorm1d (in eval mode) and LayerNorm, in float32 and in torch's quantized forms, folding of a
- * batch normalization into the weights before it, and rows of length 1.
+ * BatchNorm1d (in eval mode) and LayerNorm, in float32 and in torch's quantized forms; folding of a
+ * batch normalization into the weights before it; normalization of rows to length 1.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { clamp, quantizeValue, reciprocal, roundHalfEven } from "../numeric/requ
 
 const f = Math.fround;
 
-/** What a batch normalization has learnt and seen: float32 [channels] each. */
+/** Parameters and running statistics of a batch normalization: float32 [channels] each. */
 export interface BatchNorm {
   /** gamma; null for ones. */
   readonly weight: Float32Array | null;
@@ -28,11 +28,11 @@ function inverseDeviation(norm: BatchNorm, channel: number): number {
   return f(1 / f(Math.sqrt(f(norm.runningVar[channel]! + f(norm.eps)))));
 }
 
-/** What a batch normalization multiplies each channel with, and adds to it: float32 [channels]. */
+/** Factor and summand of each channel of a batch normalization: float32 [channels]. */
 export interface BatchNormFactors {
   /** Factor of each channel. */
   readonly alpha: Float32Array;
-  /** What is added after the product is rounded to float32. */
+  /** Summand of each channel, added after the product is rounded to float32. */
   readonly beta: Float32Array;
 }
 
@@ -40,7 +40,7 @@ export interface BatchNormFactors {
  * The factors of {@linkcode batchNormFloat32}, or of {@linkcode batchNormInt8} where scales are
  * given.
  *
- * @param scales Those of the integers that it reads and gives; null for float32.
+ * @param scales Scales of its quantized input and output; null for float32.
  *
  * @example
  * ```ts
@@ -203,7 +203,7 @@ export interface FoldedWeight {
  * @param before What the weight belongs to.
  * @param weight float32 [outFeatures, ...], row-major.
  * @param bias float32 [outFeatures], or null.
- * @param norm Of outFeatures channels.
+ * @param norm A batch normalization over outFeatures channels.
  *
  * @example
  * ```ts
@@ -243,7 +243,7 @@ export function foldBatchNorm(
   return { weight: folded, bias: foldedBias };
 }
 
-/** What a layer normalization has learnt: float32 [width] each. */
+/** Parameters of a layer normalization: float32 [width] each. */
 export interface LayerNorm {
   /** gamma; null for ones. */
   readonly weight: Float32Array | null;
@@ -362,7 +362,7 @@ export function layerNormInt8(
  *
  * @param x Rows of `width` values.
  * @param out As long as `x`; may be `x`.
- * @param eps Above 0: what shorter rows are divided by.
+ * @param eps Smallest divisor, above 0; shorter rows are divided by it.
  *
  * @example
  * ```ts

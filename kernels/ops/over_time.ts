@@ -11,7 +11,7 @@ const f = Math.fround;
 
 /** Sequences [steps, batch, features]. */
 export interface Sequences {
-  /** Of the longest, 1 or more. */
+  /** Steps of the longest sequence, 1 or more. */
   readonly steps: number;
   /** How many sequences. */
   readonly batch: number;
@@ -57,10 +57,10 @@ function sumOver(
  * Mean over time of quantized sequences: {@linkcode meanInt8} of each feature; scale and zero point
  * stay.
  *
- * It is torch's mean of a tensor whose last dimension is time. Over another dimension torch
+ * Equal to torch's mean of a tensor whose last dimension is time. Over another dimension torch
  * dequantizes and sums in float32, in an order that depends on the feature's index and the CPU's
- * vectors: what its own result is on exact halves then depends on rounding errors. Half of them
- * come out the other way, and nothing else differs.
+ * vectors; its result then differs only where the exact mean lies half-way between two integers, in
+ * about half of these cases.
  *
  * @param x Integers [steps, batch, features].
  * @param out [batch, features], of the same parameters.

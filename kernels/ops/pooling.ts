@@ -10,10 +10,9 @@ import type { Engine } from "./linear.ts";
 import { type Window, windowSteps } from "./window.ts";
 
 /**
- * The largest of each window's values by channel, integers and floats alike; padding is none of
- * them.
+ * The largest of each window's values by channel, for integers and floats; padding is ignored.
  *
- * @param x [steps, channels] of one sequence; each window has a step of it.
+ * @param x [steps, channels] of one sequence; every window covers at least one step of it.
  * @param out Receives [positions, channels].
  *
  * @example
@@ -58,8 +57,8 @@ export interface AveragePool {
 }
 
 /**
- * What the sum of a window's values is divided by: the steps within the sequence, or, where padding
- * counts, within the padded one.
+ * Divisor of the sum of a window's values: the steps within the sequence or, where padding counts,
+ * within the padded sequence.
  *
  * @param position Which window.
  * @param steps Steps of the sequence.
@@ -85,8 +84,8 @@ export function averageDivisor(
 }
 
 /**
- * What the sum of a window's integers is multiplied by: `f(1 / divisor)`; in qnnpack's kernel for
- * quint8, which knows full windows only, `f(scale / f(scale * kernelSize))`.
+ * Multiplier of the sum of a window's integers: `f(1 / divisor)`; in qnnpack's kernel for quint8,
+ * which handles full windows only, `f(scale / f(scale * kernelSize))`.
  *
  * @param qnnpack Whether that kernel computes it.
  * @param scale Of the integers, float32.
@@ -152,7 +151,7 @@ export function avgPool1dFloat32(
   averages({ data: x, channels, zeroPoint: 0 }, pool, (sum, divisor) => sum / divisor, out);
 }
 
-/** Integers of a sequence, and what they stand for, which is what the averages stand for too. */
+/** Integers of a sequence, and their parameters, which the averages share. */
 export interface PooledIntegers {
   /** [steps, channels] */
   readonly data: Integers;
@@ -166,8 +165,7 @@ export interface PooledIntegers {
  *
  * torch's result for channels-last tensors, which its quantized convolutions give. (Of contiguous
  * ones torch adds the zero point before it rounds, and differs at halves.) Where qnnpack's kernel
- * would count padding though countIncludePad is false, the rule of the other engine is followed,
- * since that counts right.
+ * would count padding although countIncludePad is false, fbgemm's rule is followed, which does not.
  *
  * @param engine Whose rounding.
  * @param out Receives [positions, channels].

@@ -126,12 +126,12 @@ const QUINT8_MAX = 255;
 /** e^x is below half a unit of the table there, whatever the width. */
 const SMALLEST_EXPONENT = -20;
 
-/** What entries of qnnpack's table do not exceed: 23 bits. */
+/** Largest entry of qnnpack's table: 23 bits. */
 const LARGEST_ENTRY = 8388607;
 
 /**
- * Whose softmax torch takes: qnnpack's fixed point for quint8 to quint8 of scale 1/256 and zero
- * point 0, which is all that it can do; else the float form of fbgemm.
+ * The engine whose softmax torch uses: qnnpack's fixed point for quint8 to quint8 of scale 1/256
+ * and zero point 0, the only case it supports; else fbgemm's float form.
  *
  * @example
  * ```ts

@@ -1,8 +1,8 @@
 /**
- * Windows that move over the steps of a sequence, as those of a convolution or of pooling do: how
- * many there are, and which steps each of them covers.
+ * Windows over the steps of a sequence, for convolution and pooling: how many positions there are,
+ * and which steps each covers.
  *
- * A sequence is one row's: [steps, channels], not the [channels, steps] of torch's Conv1d.
+ * Each sequence is one batch row as [steps, channels], not [channels, steps] as in torch's Conv1d.
  *
  * @module
  */
@@ -13,13 +13,13 @@ export interface Window {
   readonly kernelSize: number;
   /** Steps from one position to the next, 1 or more. */
   readonly stride: number;
-  /** Distance of the steps that it reads, 1 or more. */
+  /** Distance between the steps that it reads, 1 or more. */
   readonly dilation: number;
   /** Steps of padding before the sequence. */
   readonly left: number;
-  /** Steps of padding behind it. */
+  /** Steps of padding after it. */
   readonly right: number;
-  /** Whether one more position may reach beyond the padding behind the sequence. */
+  /** Whether one more position may reach beyond the padding after the sequence. */
   readonly ceilMode: boolean;
 }
 

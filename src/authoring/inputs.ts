@@ -9,9 +9,9 @@ import { failRange, failType, isObject } from "../core/errors.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 
 /**
- * One entry of calibration data: a tensor as the model takes it, or that with the length of each
- * batch row; or one sequence of any length: token ids, or the float32 values of its steps one after
- * the other.
+ * One entry of calibration data: a tensor as the model takes it, optionally with the length of each
+ * batch row; or a single sequence of any length as a flat array: token ids, or the float32 values
+ * of its steps in order.
  */
 export type ModelInput =
   | Tensor
@@ -20,10 +20,10 @@ export type ModelInput =
   | Int32Array
   | { readonly x: Tensor | TokenTensor; readonly lengths?: ArrayLike<number> };
 
-/** What a model runs on. */
+/** An entry as the model takes it. */
 export interface ReadInput {
   readonly x: Tensor | TokenTensor;
-  /** Of each batch row; absent where all steps are valid. */
+  /** Length of each batch row; absent where all steps are valid. */
   readonly lengths?: ArrayLike<number>;
 }
 
@@ -55,7 +55,7 @@ export function readInput(name: string, given: ModelInput, inputSize: number | n
   return lengths === undefined ? { x } : { x, lengths: copyLengths(lengths) };
 }
 
-/** Reads entries of data, of which there is one or more. */
+/** Reads all entries of data; there must be at least one. */
 export function* readInputs(
   name: string,
   data: Iterable<ModelInput>,
@@ -69,12 +69,12 @@ export function* readInputs(
   if (count === 0) failRange(name, "one input or more", "none");
 }
 
-/** How many entries data says that it has. */
+/** Number of entries, if data knows it. */
 export function countOf(data: unknown): number | undefined {
   return Array.isArray(data) ? data.length : undefined;
 }
 
-/** Requires what entries can be read from, one after the other. */
+/** Requires an iterable or async iterable of entries. */
 export function checkEntries(data: unknown): void {
   // A tensor or an array of numbers is the usual mistake.
   const iterable = isObject(data) && !ArrayBuffer.isView(data) &&
@@ -85,7 +85,7 @@ export function checkEntries(data: unknown): void {
   }
 }
 
-/** An error of one entry of data, with which it is. */
+/** An error with the index of the entry that caused it. */
 export function withEntry(index: number, cause: unknown): unknown {
   if (!(cause instanceof TypeError || cause instanceof RangeError)) return cause;
   const Kind = cause instanceof TypeError ? TypeError : RangeError;

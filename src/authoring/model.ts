@@ -1,5 +1,5 @@
 /**
- * A quantized model: modules by name, who reads whom, and sessions that run it.
+ * A quantized model: modules by name, the edges between them, and sessions that run it.
  *
  * @module
  */
@@ -30,20 +30,20 @@ export type { QuantizedModule };
 export interface LoweringOptions {
   /**
    * Whether an Embedding that feeds a recurrent module becomes a table of projected rows; by
-   * default where that takes at most 16 MB. The results are the same, but with "float32", which
-   * projects the rows as they are, unrounded to the module's input parameters: nearer to the float
-   * model.
+   * default where that takes at most 16 MB. The results are the same, except with "float32": it
+   * projects the rows without rounding them to the module's input parameters, which is closer to
+   * the float model.
    */
   readonly foldEmbedding?: boolean | "float32";
 }
 
 /**
- * Whether an Embedding is folded into what reads it; "float32": without rounding its rows to the
- * reader's input.
+ * Whether an Embedding is folded into its reader; "float32": without rounding its rows to the
+ * reader's input parameters.
  */
 export type Folding = boolean | "float32";
 
-/** Bytes of projected rows up to which an Embedding is folded where nothing is said. */
+/** Largest table of projected rows that is made by default, in bytes. */
 const FOLDED_BYTES = 2 ** 24;
 
 /**
@@ -65,26 +65,29 @@ export class QuantizedModel {
   readonly modules: ReadonlyMap<string, QuantizedModule>;
   /** Who reads whom. */
   readonly topology: Topology;
-  /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]: what its modules say. */
+  /**
+   * Whether sequences are [batch, steps, ...] rather than [steps, batch, ...], as its modules have
+   * it.
+   */
   readonly batchFirst: boolean;
   /** Whether a step needs steps that come later, so that only whole sequences can be run. */
   readonly looksAhead: boolean;
-  /** Number of different token ids; 0 where the input is no token. */
+  /** Number of different token ids; 0 where the input is no token ids. */
   readonly vocabulary: number;
-  /** Values a step and batch row takes: 1 where it takes tokens. */
+  /** Values of one step of one batch row: 1 for token ids. */
   readonly inputSize: number;
   /** Parameters of the input; null is float32 or tokens. */
   readonly input: PerTensorQParams | null;
-  /** What it gives. */
+  /** Its outputs. */
   readonly outputs: readonly OutputPort[];
-  /** Values that a row of the first output has. */
+  /** Values in a row of the first output. */
   readonly outputSize: number;
   /** Parameters of the first output; null is float32. */
   readonly output: PerTensorQParams | null;
   readonly #fingerprint: Fingerprint;
-  /** What the rows of each value are. */
+  /** The axis of each value: what its rows stand for. */
   readonly #axes: ReadonlyMap<string, AxisKey>;
-  /** What it is lowered to, by fold. */
+  /** Lowered programs by their folding. */
   readonly #programs = new Map<Folding, Program<Session>>();
 
   /**
@@ -92,9 +95,9 @@ export class QuantizedModel {
    *
    * @param modules The modules by name, in the order in which they run; widths must fit.
    * @param topology Who reads whom; by default each module the one before it.
-   * @throws {RangeError} If a module does not take the widths that it is given, needs time behind
-   * what ends it, reads a state that does not exist, or some are batchFirst and others not: the
-   * message names the module.
+   * @throws {RangeError} If a module does not take the widths that it is given, needs time after a
+   * module that ends it, reads a state that does not exist, or some are batchFirst and others not:
+   * the message names the module.
    */
   constructor(
     modules: ReadonlyMap<string, QuantizedModule>,
@@ -179,9 +182,9 @@ export class QuantizedModel {
   }
 
   /**
-   * Eight bytes that tell this model from any other: a hash of what it computes, taken when it is
-   * made. Names, the order in which a Graph lists its modules, files, `splitGates` and `batchFirst`
-   * make no difference: states move between models that differ in these alone.
+   * Eight bytes that identify what the model computes: a hash, taken when the model is made. Names,
+   * the order in which a Graph lists its modules, files, `splitGates` and `batchFirst` do not
+   * change it, so that states can move between models that differ only in these.
    */
   get fingerprint(): Uint8Array {
     return new Uint8Array(Int32Array.from(this.#fingerprint).buffer);
@@ -193,11 +196,11 @@ export class QuantizedModel {
    * @param options.foldEmbedding Whether an Embedding that alone feeds a recurrent module becomes a
    * table of projected rows, 16 * hiddenSize bytes a token and direction of an LSTM: faster, and
    * the results are the same. By default where the table takes at most 16 MB. "float32" makes the
-   * table of the rows as they are, where the module has parameters for its input that would round
-   * them: nearer to the float model, and no longer what the modules give one by one.
+   * table of unrounded rows, where the module has parameters for its input that would round them:
+   * closer to the float model, but different from running the modules one by one.
    * @throws {TypeError} If an option is of the wrong kind.
-   * @throws {RangeError} If there is nothing to fold, or no rounding for "float32" to leave out, or
-   * a module's parameters cannot be run.
+   * @throws {RangeError} If there is nothing to fold, "float32" would leave out no rounding, or a
+   * module's parameters cannot be run.
    * @internal
    */
   lower(options: LoweringOptions = {}): Program<Session> {
@@ -233,7 +236,7 @@ export class QuantizedModel {
     const tables = fold ? foldableTables(topology, modules) : [];
     const folded = new Map(tables.map((each) => [each.reader, each]));
     const leftOut = new Set(tables.map(({ table }) => table));
-    // What reads steps runs before what reads one row for the sequence.
+    // Modules that read steps run before those that read one row for the whole sequence.
     const timeOf = (name: string) =>
       topology.inputs.get(name)!.every((read) => this.#axes.get(read) !== null);
     const names = [...modules.keys()].filter((name) => !leftOut.has(name));
@@ -256,7 +259,7 @@ export class QuantizedModel {
       vocabulary: this.vocabulary,
       batchFirst: this.batchFirst,
       looksAhead: this.looksAhead,
-      // Rows that are not rounded give other results, so that states do not move between the two.
+      // Unrounded rows give other results: states must not move between the two.
       fingerprint: fold === "float32" ? this.#fingerprint.map((word) => ~word) : this.#fingerprint,
       input: { size: this.inputSize, qparams: this.input },
       nodes,
@@ -268,14 +271,14 @@ export class QuantizedModel {
   }
 
   /**
-   * A session: all memory is allocated here, and none by its steps (but a model's activation tables
-   * of more than 4,096 outputs, once they have been asked often). Constants and scratch are made
-   * for the first session and shared by all: a session of its own holds only its state.
+   * A session. All memory is allocated here and none by its steps, except activation tables of more
+   * than 4,096 outputs, which are allocated after many lookups. Constants and scratch are made for
+   * the first session and shared by all: a session of its own holds only its state.
    *
    * @param options Those of {@linkcode Program.createSession} and of {@linkcode lower}.
    * @throws {TypeError} If an option is of the wrong kind.
-   * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold, or
-   * no rounding for "float32" to leave out, or a module cannot be run.
+   * @throws {RangeError} If batch or maxSteps is no positive integer, there is nothing to fold,
+   * "float32" would leave out no rounding, or a module cannot be run.
    */
   createSession(options: SessionOptions & LoweringOptions = {}): Session {
     checkGiven(options);

@@ -15,16 +15,15 @@ import { prepare, type PrepareOptions } from "./prepare.ts";
 /** Options of {@linkcode observeLSTMParts}. */
 export interface ObserveLSTMPartsOptions extends PrepareOptions {
   /**
-   * The LSTM's own QConfig, which every part that is left out inherits; `getPreset("x86")` by
-   * default.
+   * The LSTM's own QConfig, which every part not listed inherits; `getPreset("x86")` by default.
    */
   readonly qconfig?: QConfig;
 }
 
 /**
  * Observes each part of an LSTM's cells by an observer or fake-quantizer of its own: torch's
- * `_get_lstm_with_individually_observed_parts`, for every layer, both directions, and tanh(cell),
- * the two projections of the gates and the projection of the hidden state besides. Weights and
+ * `_get_lstm_with_individually_observed_parts`, for every layer and direction, and also for
+ * tanh(cell), the two projections of the gates and the projection of the hidden state. Weights and
  * biases are those of the float LSTM, copied: before calibration the output is the float LSTM's,
  * bit for bit.
  *
@@ -32,7 +31,7 @@ export interface ObserveLSTMPartsOptions extends PrepareOptions {
  * @param parts By slot (`inputProjection`, `hiddenProjection`, `linearOutput`, `sigmoid`, `tanh`,
  * `cellState`, `cellTanh`, `hiddenState`, `projection`) or, more specific, by part (`forget_gate`):
  * an observer factory, null for "not quantized", four of them, one a gate, for the parts that span
- * the gates and are split, or an object of `output` and `inputs`. What is left out has the
+ * the gates and are split, or an object of `output` and `inputs`. Parts not listed have the
  * activation observer of the LSTM's QConfig.
  * @param options.splitGates Whether each gate has a Linear and an add of its own.
  * @returns The observed model, with the one module `lstm`: run calibration data through it, then

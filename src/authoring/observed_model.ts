@@ -19,11 +19,11 @@ import { ValueStatistics } from "../observer/statistics.ts";
 /** A value on its way through an observed model. */
 interface ObservedValue {
   readonly value: Value;
-  /** Token of each row, where a table of rows gave it. */
+  /** Token id of each row, where the value is rows of a table. */
   readonly tokens: Int32Array | null;
-  /** Rows that are no padding; null where there is none. */
+  /** Rows that are not padding; null where all are valid. */
   readonly rows: readonly number[] | null;
-  /** Steps of each batch row; null where all have all. */
+  /** Steps of each batch row; null where all rows have all steps. */
   readonly lengths: FloatCall["lengths"];
 }
 
@@ -47,13 +47,13 @@ interface ObservedValue {
 export class ObservedModel {
   /** The modules by name, in order. */
   readonly modules: ReadonlyMap<string, ObservedModule>;
-  /** Who reads whom. */
+  /** The edges between modules. */
   readonly topology: Topology;
   /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;
   /** Values a step of its input; null for token ids. */
   readonly inputSize: number | null;
-  /** What the values of its input were like so far, padding left out. */
+  /** Statistics of its input's values so far, without padding. */
   readonly inputStatistics: ValueStatistics = new ValueStatistics();
   /** Modules and parts that stay float32 because the target does not run them. */
   readonly unsupported: readonly Unsupported[];
@@ -79,9 +79,9 @@ export class ObservedModel {
    * @param x Float input, or token ids where an Embedding reads it; shaped as the float model takes
    * it.
    * @param options.lengths For sequences of different lengths in one batch: each row's, 1..steps.
-   * What lies beyond is observed nowhere.
+   * Steps beyond are not observed.
    * @param options.state Initial states of recurrent modules by name.
-   * @returns The output, the float model's own (but for what fake-quantizers change).
+   * @returns The output of the float model, changed only by fake-quantizers.
    * @throws {TypeError} If the input is of the wrong kind.
    * @throws {RangeError} If a shape, a length or a value is wrong, or the model has several
    * outputs. No observer has seen a value then.
@@ -114,7 +114,7 @@ export class ObservedModel {
     if (typeof x !== "object" || x === null) failType("x", "a tensor", x);
     checkOptions("options", options, ["lengths", "state"]);
     const { state = {} } = options;
-    // Read once: they may be code of the caller.
+    // Read once: they may be getters.
     const lengths = options.lengths === undefined ? null : copyLengths(options.lengths);
     for (const name of Object.keys(state)) {
       const module = this.modules.get(name);
@@ -142,7 +142,7 @@ export class ObservedModel {
       const behind = lengthsBehind(kind.window?.(module as never), lengths);
       values.set(name, {
         value,
-        // A row for a token is told by the token; what is made of the row is not.
+        // Rows of a table are identified by their tokens; values computed from them are not.
         tokens: isInt32Array(inputs[0]!.value.data) ? inputs[0]!.tokens : null,
         rows: kind.time === "end" || behind === null
           ? null

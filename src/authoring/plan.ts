@@ -1,5 +1,5 @@
 /**
- * Planning: in which buffer each value of a lowered model stands.
+ * Planning: which buffer holds each value of a lowered model.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import type { NodeProgram } from "../runtime/kind.ts";
 export interface LoweredNode {
   /** Its name in the model. */
   readonly name: string;
-  /** Indices of the nodes that it reads, which stand before it; -1 is the model's input. */
+  /** Indices of the nodes that it reads, which come before it; -1 is the model's input. */
   readonly from: readonly number[];
-  /** What the rows of its output are. */
+  /** The axis of its output: what its rows stand for. */
   readonly axis: AxisKey;
-  /** The numbers. */
+  /** Its program. */
   readonly program: NodeProgram;
 }
 
@@ -32,12 +32,12 @@ export interface LoweredModel extends
   readonly outputs: readonly { readonly name: string; readonly node: number }[];
 }
 
-/** Hands out buffers, and takes back those whose values nobody reads any more. */
+/** Hands out buffers, and takes back those whose values are not read any more. */
 class Buffers {
   readonly sizes: number[][] = [];
   readonly #free = new Set<number>();
 
-  /** A free buffer, for rows of `size` values: the one that has been free for longest. */
+  /** A free buffer for rows of `size` values: the one that was freed first. */
   take(size: number, axis: number): number {
     const [free] = this.#free;
     if (free !== undefined) this.#free.delete(free);
@@ -58,8 +58,8 @@ function same(a: PerTensorQParams | null, b: PerTensorQParams | null): boolean {
 }
 
 /**
- * Plans where a model's values stand: a buffer is used again when its value is not. Values are
- * numbered: 0 is the model's input, and i + 1 what node i gives.
+ * Assigns buffers to a model's values; a buffer is reused once its value has been read for the last
+ * time. Values are numbered: 0 is the model's input, and i + 1 the output of node i.
  */
 export function planProgram(
   { nodes, outputs, input, ...rest }: LoweredModel,
@@ -75,7 +75,7 @@ export function planProgram(
     indices.set(axis, index);
     axisOf.push(index);
   });
-  // The last node that reads each value; what comes out is read behind all nodes.
+  // The last node that reads each value; outputs are read after all nodes.
   const lastReader = ports.map((_, value) => value - 1);
   nodes.forEach(({ from }, i) => {
     for (const read of from) lastReader[read + 1] = i;

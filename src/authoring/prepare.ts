@@ -44,17 +44,17 @@ export function namedModules({ modules }: FloatModel): NamedModule[] {
  * Puts observers into a copy of a float model: at each module's output and each part of each
  * recurrent cell, and at inputs that come as float32, or in another dtype than the module's QConfig
  * has. Every weight and bias is copied; before calibration the observed model gives the float
- * model's output bit for bit (but for BatchNorm, which is folded into what stands before it).
+ * model's output bit for bit (except for BatchNorm, which is folded into the module before it).
  *
  * A ReLU that alone reads a Linear becomes part of it, as torch.ao.quantization.fuse_modules makes
  * it; Dropout and Identity are left out.
  *
  * @param model A module, a Sequential or a Graph.
- * @param qconfig A QConfig for every module, or a mapping. What has a weight of integers (Linear,
- * LSTM) needs one; other modules may be left float32 (null). The recommended preset, `accurate`, by
+ * @param qconfig A QConfig for every module, or a mapping. Modules with integer weights (Linear,
+ * LSTM) need one; others may be left float32 (null). The recommended preset, `accurate`, by
  * default.
  * @param options.splitGates Whether the gates of recurrent modules are split.
- * @param options.backendConfig A target to hold modules and parts to.
+ * @param options.backendConfig A target whose constraints every module and part must meet.
  * @returns The observed model: run calibration data through it, then convert it.
  * @throws {TypeError} If an argument is of the wrong kind, or a weight's observer is not for qint8.
  * @throws {RangeError} If a key of the mapping matches nothing, a module has no QConfig, their
@@ -110,7 +110,7 @@ export function prepare(
   return new ObservedModel(observed, topology, batchFirst, inputSize, unsupported);
 }
 
-/** The first entry of each name: what a part reads may have been asked about more than once. */
+/** The first entry of each name: the target may have been asked about a part more than once. */
 function distinct(unsupported: readonly Unsupported[]): Unsupported[] {
   const first = new Map<string, Unsupported>();
   for (const each of unsupported) if (!first.has(each.name)) first.set(each.name, each);

@@ -34,8 +34,8 @@ export interface QuantizeOptions extends PrepareOptions {
   /** A QConfig for every module, or a mapping, in place of a preset. */
   readonly qconfig?: QConfig | QConfigMapping;
   /**
-   * Called before the first entry of data and after each, and after each unit of the conversion;
-   * what it throws ends the call. A page or a terminal can draw meanwhile.
+   * Called before the first entry of data, after each entry, and after each unit of the conversion;
+   * an error thrown by it ends the call. A page or a terminal can draw meanwhile.
    */
   readonly onProgress?: (progress: QuantizeProgress) => void;
   /** An `AbortSignal`: ends the call when it is aborted, with the signal's reason. */
@@ -47,11 +47,11 @@ export interface QuantizeResult {
   /** The quantized model, ready for sessions, `saveModel` and `compileModel`. */
   readonly model: QuantizedModel;
   /**
-   * The calibrated model that it was made of: `reportParts(observed, data)` measures what each part
-   * loses, and more data may run through it.
+   * The calibrated model that it was converted from: `reportParts(observed, data)` measures what
+   * each part loses, and more data may run through it.
    */
   readonly observed: ObservedModel;
-  /** What the data does to parameters that one should know; empty where all is well. */
+  /** Problems that the calibration data causes; empty if there are none. */
   readonly warnings: readonly CalibrationWarning[];
 }
 
@@ -59,7 +59,7 @@ export interface QuantizeResult {
  * Quantizes a model: prepares it, runs calibration data through it and converts it. The result is
  * that of {@linkcode prepare}, a `forward` of each entry and {@linkcode convert}, to the last bit.
  *
- * It works in pieces of about 50 ms, between which timers and events have their turn.
+ * It works in pieces of about 50 ms, between which timers and events run.
  *
  * @param model A module, a Sequential or a Graph; it stays as it is.
  * @param data Calibration data like that the model is to run on, each entry by itself: tensors as
@@ -69,8 +69,8 @@ export interface QuantizeResult {
  * @param options.preset Or `qconfig`; the recommended preset, `accurate`, by default.
  * @returns The quantized model, the observed one, and warnings about the data.
  * @throws {TypeError} If an argument is of the wrong kind, or both a preset and a qconfig are given.
- * @throws {RangeError} If there is no data, an entry does not fit (it is named), or what
- * {@linkcode prepare} refuses is given. The promise is rejected with each of these.
+ * @throws {RangeError} If there is no data, an entry does not fit (the message names it), or
+ * {@linkcode prepare} refuses the model or QConfig. The promise is rejected with each of these.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * What two kinds of modules do together. Everywhere else a kind answers for itself; here, and only
- * here, pairs of kinds stand by name:
+ * Rewrites that involve two kinds of modules. Only here are kinds named in pairs; everywhere else
+ * each kind answers for itself:
  * - Dropout and Identity are left out of a model that is prepared;
  * - a BatchNorm1d that alone reads a Linear or Conv1d is folded into its weights, as
  *   torch.ao.quantization.fuse_modules does;
@@ -8,9 +8,9 @@
  *   torch.ao.quantization.fuse_modules makes it;
  * - a ZeroPad1d that only a Conv1d, or an AvgPool1d that counts padding, reads becomes padding of
  *   that;
- * - the rows of an Embedding are rounded together with the input weights of what reads them;
- * - an Embedding is folded into what reads it: its rows, multiplied with the input weights, become
- *   a table.
+ * - the rows of an Embedding are rounded together with the input weights of their reader;
+ * - an Embedding is folded into its reader: its rows, multiplied with the input weights, become a
+ * table.
  *
  * @module
  */
@@ -40,13 +40,15 @@ import type { ObservedModel } from "./observed_model.ts";
 /** Kinds that do nothing when a model runs. */
 const LEFT_OUT: readonly string[] = ["Dropout", "Identity"];
 
-/** A model without one of its modules, whose readers read what it read, or what stands for it. */
+/**
+ * A model without one of its modules, whose readers read its input instead, or a given replacement.
+ */
 function without({ modules, topology }: FloatModel, name: string, instead: string): FloatModel {
   const inputs = new Map<string, readonly string[]>();
   for (const [each, reads] of topology.inputs) {
     if (each !== name) inputs.set(each, reads.map((read) => read === name ? instead : read));
   }
-  // An output keeps its name, whichever module gives it now.
+  // An output keeps its name even if another module gives it now.
   const outputs = new Map(
     [...topology.outputs].map(([output, from]) => [output, from === name ? instead : from]),
   );
@@ -54,7 +56,7 @@ function without({ modules, topology }: FloatModel, name: string, instead: strin
   return { modules: rest, topology: { inputs, outputs } };
 }
 
-/** A model with another module in the place of one of its own. */
+/** A model with one of its modules replaced. */
 function withModule(model: FloatModel, name: string, module: Module): FloatModel {
   const modules = new Map([...model.modules].map(([each, own]) => [
     each,
@@ -63,13 +65,13 @@ function withModule(model: FloatModel, name: string, module: Module): FloatModel
   return { ...model, modules };
 }
 
-/** Whether nothing would be left of a model, or an output would be what comes in. */
+/** Whether removal would leave an empty model, or make an output equal to the input. */
 function isNeeded({ topology }: FloatModel, name: string): boolean {
   const [read] = topology.inputs.get(name)!;
   return read === INPUT && [...topology.outputs.values()].includes(name);
 }
 
-/** A layer that gives what a batch normalization behind it would give. */
+/** A layer with the batch normalization after it folded in. */
 function foldedLayer(name: string, layer: Linear | Conv1d, norm: BatchNorm1d): Linear | Conv1d {
   checkBatchNorm(`modules.${name}`, norm, null);
   const before = layer instanceof Linear ? "linear" : "convolution";
@@ -85,14 +87,14 @@ function foldedLayer(name: string, layer: Linear | Conv1d, norm: BatchNorm1d): L
   return folded;
 }
 
-/** A Linear or Conv1d with ReLU behind it. */
+/** A Linear or Conv1d with the ReLU after it. */
 function withRelu(layer: Linear | Conv1d): LinearReLU | Conv1dReLU {
   if (layer instanceof Conv1d) return copyOf(layer, convLike(layer, Conv1dReLU));
   const { inFeatures, outFeatures, bias } = layer;
   return copyOf(layer, new LinearReLU({ inFeatures, outFeatures, bias: bias !== null }));
 }
 
-/** What reads zeros before and behind its input, with these as padding of its own; null for others. */
+/** A module with the zeros around its input as padding of its own; null if it cannot have any. */
 function padded(pad: ZeroPad1d, reader: Module): Module | null {
   const { left, right } = pad.window;
   if (reader instanceof Conv1d) {
@@ -104,12 +106,12 @@ function padded(pad: ZeroPad1d, reader: Module): Module | null {
   if (!(reader instanceof AvgPool1d) || !reader.countIncludePad) return null;
   const { batchFirst, window: { kernelSize, stride, ceilMode, ...own } } = reader;
   const padding = [own.left + left, own.right + right] as const;
-  // A window that finds padding alone is none that an average can have.
+  // An average cannot have a window that covers padding only.
   if (padding.some((steps) => steps >= kernelSize)) return null;
   return new AvgPool1d({ kernelSize, stride, padding, ceilMode, batchFirst });
 }
 
-/** Makes each ZeroPad1d part of what alone reads it. */
+/** Makes each ZeroPad1d part of its only reader. */
 function withoutPads(model: FloatModel): FloatModel {
   let rewritten = model;
   for (const [name, module] of model.modules) {
@@ -145,7 +147,7 @@ export function rewriteFloat(model: FloatModel): FloatModel {
     ) {
       continue;
     }
-    // A BatchNorm1d stands before the ReLU that reads it, so that both become part of the layer.
+    // BatchNorm1d is folded before the ReLU that reads it, so that both become part of the layer.
     const fused = module instanceof BatchNorm1d
       ? foldedLayer(name, before, module)
       : module.kind === "ReLU"
@@ -156,7 +158,7 @@ export function rewriteFloat(model: FloatModel): FloatModel {
   return withoutPads(rewritten);
 }
 
-/** The name of the Embedding that alone feeds a module, and only it, in the models of `modules`. */
+/** The name of the Embedding that is a module's only input, and that only this module reads. */
 function tableOf(
   topology: Topology,
   modules: ReadonlyMap<string, { readonly kind: string }>,
@@ -167,7 +169,7 @@ function tableOf(
   return loneReaders(topology).has(read!) ? read! : null;
 }
 
-/** Rows of the Embedding that a module alone reads, and whether both are rounded together. */
+/** The rows of the Embedding that only this module reads, and whether both are rounded together. */
 export function tableRows(
   topology: Topology,
   observed: ReadonlyMap<string, ObservedModule>,
@@ -182,10 +184,10 @@ export function tableRows(
 }
 
 /**
- * Rounds an Embedding and the input weights of what reads it together, so that their products are
- * near to the float ones.
+ * Rounds an Embedding and its reader's input weights together, so that their products stay close to
+ * the float model's.
  *
- * @returns null where they are not.
+ * @returns null where the two are not rounded together.
  */
 export function* roundTogether(
   { topology, modules }: ObservedModel,
@@ -219,7 +221,7 @@ export function* roundTogether(
   };
 }
 
-/** Units of work that {@linkcode roundTogether} is for a module. */
+/** Units of work of {@linkcode roundTogether} for a module. */
 export function rowsTogether({ topology, modules }: ObservedModel, name: string): number {
   const table = tableOf(topology, modules, name);
   if (table === null) return 0;
@@ -228,17 +230,17 @@ export function rowsTogether({ topology, modules }: ObservedModel, name: string)
   return projections === null ? 0 : tokenTableRows(projections, projections[0]!.counts.length);
 }
 
-/** An Embedding that can be folded into what reads it. */
+/** An Embedding that can be folded into its reader. */
 export interface Foldable {
   /** The Embedding's name. */
   readonly table: string;
-  /** What reads it. */
+  /** The reader. */
   readonly reader: string;
   /** The Embedding's rows. */
   readonly rows: EmbeddingTable;
   /** Whether the reader rounds its input to parameters of its own. */
   readonly rounds: boolean;
-  /** Bytes of the table that it folds into. */
+  /** Size of the table in bytes. */
   readonly bytes: number;
 }
 

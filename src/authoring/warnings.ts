@@ -1,5 +1,5 @@
 /**
- * What calibration data does to a model's parameters that its user should know.
+ * Warnings about calibration data that leads to poor parameters.
  *
  * @module
  */
@@ -9,20 +9,23 @@ import { Observer } from "../observer/observer.ts";
 import type { ValueStatistics } from "../observer/statistics.ts";
 import type { ObservedModel } from "./observed_model.ts";
 
-/** Something about the values that calibration met which makes parameters poor. */
+/** A problem of the observed values that makes their parameters poor. */
 export interface CalibrationWarning {
-  /** The value: `input` of the model, or `lstm.input`, `lstm.l0.fgate_cx_igate_cgate`, `out`. */
+  /**
+   * Name of the value: `input` of the model, or `lstm.input`, `lstm.l0.fgate_cx_igate_cgate`,
+   * `out`.
+   */
   readonly name: string;
   /**
-   * What is wrong: every value was 0 ("zeros"), or another one ("constant"), or few large values
-   * spread the integers so far that the others lie within a step ("outlier").
+   * The problem: every value was 0 ("zeros") or the same number ("constant"), or a few large values
+   * make the integer steps so wide that the others lie within one step ("outlier").
    */
   readonly problem: "zeros" | "constant" | "outlier";
-  /** What was seen, what follows from it, and what to do, as a sentence. */
+  /** A sentence that says what was seen, what follows from it, and what to do. */
   readonly message: string;
 }
 
-/** How many times as large as a typical value of the model's input the largest may be. */
+/** Largest allowed ratio of the largest to a typical value of the model's input. */
 const INPUT_RATIO = 1024;
 
 const MORE_DATA = "calibrate with data like that the model is to run on";
@@ -30,7 +33,7 @@ const MORE_DATA = "calibrate with data like that the model is to run on";
 const OUTLIERS = "leave them out of the calibration data or clip them to what is meant, or give " +
   "this value an observer that cuts off (HistogramObserver) or one of fixed parameters";
 
-/** What is wrong with values whatever they are rounded to. */
+/** Problems that do not depend on the parameters. */
 function narrowProblem(name: string, { min, max, count }: ValueStatistics): CalibrationWarning[] {
   if (min < max || count === 0) return [];
   const zeros = min === 0;
@@ -64,7 +67,7 @@ function digits(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-/** What is wrong with an observed value. */
+/** Problems of an observed value. */
 function observerProblems(name: string, observer: Observer): CalibrationWarning[] {
   const { statistics } = observer;
   if (!observer.seen || statistics.count === 0) return [];
@@ -78,12 +81,12 @@ function observerProblems(name: string, observer: Observer): CalibrationWarning[
 }
 
 /**
- * What calibration data does to a model's parameters that its user should know: values that were
- * all the same, or that a few large ones leave no integers.
+ * Warnings about calibration data that leads to poor parameters: values that were all the same, or
+ * that are lost beside a few large ones.
  *
  * @param observed A model through which calibration data has run.
  * @returns One warning a value, in the order in which values come: the model's input, then each
- * module's input, parts and output. Empty where nothing is wrong, or nothing was run.
+ * module's input, parts and output. Empty if there is no problem, or no data was run.
  *
  * @example
  * ```ts

@@ -1,7 +1,7 @@
 /**
- * Recurrent cells as data: what a list of parts says, and the one way of running it. Observers, the
- * reference graph, integer execution by parts, the names in errors and the model file read the same
- * lists (`lstm_parts.ts`, `gru_parts.ts`).
+ * Recurrent cells as data: the list of a cell's parts, and the one function that runs it.
+ * Observers, the reference graph, integer execution by parts, error messages and the model file all
+ * use the same lists (`lstm_parts.ts`, `gru_parts.ts`).
  *
  * @module
  */
@@ -12,31 +12,31 @@ import type { PartName, PartSlot } from "./names.ts";
 
 export type { PartName, PartSlot };
 
-/** A weight of a cell: of the input, of the hidden state, or what projects that. */
+/** A weight of a cell: of the input, of the hidden state, or the projection of the hidden state. */
 export type CellWeight = "ih" | "hh" | "hr";
 
 /** One part: an operation, what it reads, and the slot that configures its output. */
 export interface Part {
   /** Unique in a cell. */
   readonly name: PartName;
-  /** What it computes of its inputs. */
+  /** The operation. */
   readonly op: "linear" | "add" | "sub" | "mul" | FunctionOp;
-  /** The function that `op` names, with its parameters; absent where the part is none. */
+  /** The function that `op` names, with its parameters; absent for other operations. */
   readonly activation?: GateActivation | CellActivation;
-  /** Of a linear: which weight it multiplies with. */
+  /** The weight of a linear part. */
   readonly weight?: CellWeight;
-  /** Parts, or `x` and names of states; `gates.input` and so on name one gate's slice. */
+  /** Names of parts, `x`, or names of states; `gates.input` and the like name one gate's slice. */
   readonly inputs: readonly string[];
-  /** What configures its output; several parts may share one. */
+  /** The slot that configures its output; several parts may share one. */
   readonly slot: PartSlot;
   /**
-   * Whether the part spans several gates: one tensor of hiddenSize values a gate fused, a tensor of
-   * hiddenSize for each split.
+   * Whether the part spans several gates: fused, it is one tensor of gates * hiddenSize values;
+   * split, one tensor of hiddenSize values a gate.
    */
   readonly gated: boolean;
   /**
-   * Which gates it spans, or whose rows of a weight it multiplies with: from the first to behind
-   * the last. All of the cell's by default.
+   * The gates it spans, or whose weight rows it multiplies with, as [first, end). All of the cell's
+   * by default.
    */
   readonly span?: readonly [from: number, to: number];
 }
@@ -44,21 +44,21 @@ export interface Part {
 /** A part of one of these names. */
 export type NamedPart<N extends PartName> = Part & { readonly name: N };
 
-/** A state that a cell hands to its next step, and the part that is the new one. */
+/** A state that a cell passes to its next step, and the part that computes its new value. */
 export interface StatePart {
-  /** What parts call it when they read it, and sessions their slot. */
+  /** Its name, for parts that read it and for the sessions' slot. */
   readonly name: "h" | "c";
-  /** The part that gives the next step's. */
+  /** The part that gives the next step's value. */
   readonly part: PartName;
 }
 
 /** The dataflow of a recurrent cell. */
 export interface Cell {
-  /** The gates in PyTorch's order, which is that of the weights' rows. */
+  /** The gates in PyTorch's order, in which the weights' rows are. */
   readonly gates: readonly string[];
   /** In the order of execution; gated ones first. */
   readonly parts: readonly Part[];
-  /** The hidden state, and behind it what else the cell keeps. */
+  /** The hidden state, then the cell's other states. */
   readonly states: readonly StatePart[];
 }
 
@@ -78,7 +78,7 @@ export function functionPart<N extends PartName>(
   return { name, op, activation, inputs: [input], slot, gated: false };
 }
 
-/** The gates that a part spans, or whose rows it multiplies with. */
+/** The gates that a part spans, or whose weight rows it multiplies with. */
 export function spanOf({ gates }: Cell, part: Part): readonly [from: number, to: number] {
   return part.span ?? [0, gates.length];
 }
@@ -96,44 +96,44 @@ export function rowSpan(
   return gate < 0 ? spanOf(cell, part) : [gate, gate + 1];
 }
 
-/** How many values a part has of what there is one a gate: 1 where it spans none. */
+/** Number of gates that a part spans; 1 where it spans none. */
 export function gateCount(cell: Cell, part: Part): number {
   const [from, to] = spanOf(cell, part);
   return part.gated ? to - from : 1;
 }
 
-/** What stands behind a part's name where one gate of it is meant. */
+/** Suffix of a part's name that selects one gate. */
 export function gateSuffix({ gates }: Cell, gate: number): string {
   return gate < 0 ? "" : `.${gates[gate]}`;
 }
 
 /**
- * Something for each part of a cell: of a gated part one a gate (all the same where gates are
+ * One T for each part of a cell; for a gated part, one for each gate (all the same where gates are
  * fused). No cell has all of these parts.
  */
 export type OfParts<T> = { readonly [P in PartName]?: T | readonly T[] };
 
-/** What there is for a part: one, or one a gate; none where the cell has no such part. */
+/** The values for a part: one, or one for each gate; none where the cell has no such part. */
 export function ofPart<T>(parts: OfParts<T>, name: PartName): readonly T[] {
   const own = parts[name];
   return own === undefined ? [] : Array.isArray(own) ? own : [own as T];
 }
 
 /**
- * Something for what parts read, by part and one an input in the part's order, where that is not
- * simply what the producer gives; null where it is.
+ * One T for each input of a part, by part and in the order of its inputs; null for inputs read as
+ * their producer gives them.
  */
 export type PartInputs<T> = { readonly [P in PartName]?: readonly (T | null)[] };
 
 /**
- * Parameters of every part of a cell; null: not quantized. `inputs`: where a part reads a value in
- * other parameters than its producer gives it in, so that it is requantized between them.
+ * Parameters of every part of a cell; null: not quantized. `inputs` has an entry where a part reads
+ * a value with other parameters than its producer's, so that it is requantized in between.
  */
 export type CellQParams = OfParts<PerTensorQParams | null> & {
   readonly inputs?: PartInputs<PerTensorQParams>;
 };
 
-/** What gives the cell's operations their meaning: floats, integers, nodes of a graph. */
+/** Gives the cell's operations a meaning: on floats, on integers, or as nodes of a graph. */
 export interface CellExecutor<V> {
   /**
    * One part's output.
@@ -141,12 +141,9 @@ export interface CellExecutor<V> {
    * @param gate Which of the gates of a split, gated part; -1 for a whole one.
    */
   apply(part: Part, gate: number, inputs: readonly V[]): V;
-  /** One gate's slice of what a fused, gated part gives. */
+  /** One gate's slice of a fused, gated part's output. */
   chunk(part: Part, gate: number, value: V): V;
-  /**
-   * Input `index` of a part as the part reads it, where that can differ from what the producer
-   * gives.
-   */
+  /** Input `index` of a part as the part reads it, if it can differ from its producer's output. */
   read?(part: Part, gate: number, index: number, value: V): V;
 }
 
@@ -193,7 +190,7 @@ export function runCell<V>(
     });
     return executor.apply(part, gate, inputs);
   };
-  // A split cell makes all that it can of one gate before the next gate.
+  // A split cell computes as much as it can of one gate before the next gate.
   const gated = parts.filter((part) => part.gated);
   if (split) {
     gates.forEach((gate, g) => {
@@ -204,7 +201,7 @@ export function runCell<V>(
     });
   } else {
     for (const part of gated) values.set(part.name, apply(part, -1));
-    // What gated parts alone read stays whole.
+    // Values that only gated parts read stay whole.
     for (const { gated: whole, inputs } of parts) {
       for (const input of whole ? [] : inputs) {
         const [name, gate] = input.split(".");

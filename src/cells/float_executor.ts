@@ -12,7 +12,7 @@ import {
 } from "../../kernels/float/kernels.ts";
 import { type Cell, type CellExecutor, type Part, rowSpan, spanOf } from "./cell.ts";
 
-/** The float32 tensors of one layer and direction; rows of the first four gate after gate. */
+/** The float32 tensors of one layer and direction; in the first four, rows are grouped by gate. */
 export interface FloatCellWeights {
   /** [gates * hiddenSize, width of x] */
   readonly weightIh: Float32Array;
@@ -66,14 +66,14 @@ export function pointwiseFloat32(
   return out;
 }
 
-/** A part's linear operator, or that of one of its gates: made when it is first asked for. */
+/** A part's linear operator, or that of one of its gates; made on first use. */
 interface MadeLinear {
   readonly apply: FloatLinear;
   readonly inFeatures: number;
   readonly outFeatures: number;
 }
 
-/** The rows of a matrix or vector that stand for the given ones of `gates` gates. */
+/** The rows of a matrix or vector that belong to the given gates, out of `gates`. */
 function gateRows(
   data: Float32Array,
   gates: number,

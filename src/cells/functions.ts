@@ -1,5 +1,5 @@
 /**
- * The functions of a recurrent cell: what they are called, and what is asked of them.
+ * The activation functions of a recurrent cell: their names, and checks of them.
  *
  * @module
  */
@@ -13,10 +13,10 @@ import {
 import { checkFloat32, checkOptions } from "../core/check.ts";
 import { checkBoolean, failRange, failType, isObject } from "../core/errors.ts";
 
-/** What the operation of a function is called: as in torch.nn.functional, and `"identity"`. */
+/** Name of a function's operation: as in torch.nn.functional, or `"identity"`. */
 export type FunctionOp = "sigmoid" | "tanh" | "relu" | "hardsigmoid" | "identity";
 
-/** Functions that cells can have, by their names here. */
+/** The functions that cells can have, by name. */
 const OPS: Readonly<Record<string, FunctionOp>> = {
   sigmoid: "sigmoid",
   tanh: "tanh",
@@ -28,18 +28,15 @@ const OPS: Readonly<Record<string, FunctionOp>> = {
 /** The operations of functions. */
 export const FUNCTION_OPS: readonly FunctionOp[] = Object.values(OPS);
 
-/** What the operation of a function is called. */
+/** The name of a function's operation. */
 export function functionOp(activation: GateActivation | CellActivation): FunctionOp {
   return OPS[typeof activation === "string" ? activation : activation.name]!;
 }
 
-/** The options that say which functions a cell has. */
+/** Names of the options for a cell's functions. */
 export const FUNCTION_OPTIONS = ["gateActivation", "activation", "cellActivation"] as const;
 
-/**
- * The options that give a cell its functions, without those that are so by default: what files say
- * of them.
- */
+/** The options of a cell's functions that differ from the defaults, as files store them. */
 export function functionOptions(functions: CellFunctions): Partial<CellFunctions> {
   const { gateActivation, activation, cellActivation } = functions;
   return {
@@ -49,7 +46,7 @@ export function functionOptions(functions: CellFunctions): Partial<CellFunctions
   };
 }
 
-/** The functions of a cell, without what else an LSTM says. */
+/** The function fields of an LSTM, without its others. */
 export function functionsOf(functions: CellFunctions): CellFunctions {
   const { gateActivation, activation, cellActivation } = functions;
   return { gateActivation, activation, cellActivation };
@@ -60,7 +57,7 @@ export function hasLSTMFunctions(functions: CellFunctions): boolean {
   return FUNCTION_OPTIONS.every((key) => functions[key] === LSTM_FUNCTIONS[key]);
 }
 
-/** Requires a slope by which the function does not fall, and is not the same everywhere. */
+/** Requires a slope that makes the function neither falling nor constant. */
 function checkSlope(name: string, value: unknown): number {
   const slope = checkFloat32(name, value);
   return slope > 0 ? slope : failRange(name, "a positive float32 number", value);
@@ -120,7 +117,7 @@ export function checkCellFunctions(
   };
 }
 
-/** The options that say what a GRU's cells compute. */
+/** Names of the options for what a GRU's cells compute. */
 export const GRU_OPTIONS = [
   "gateActivation",
   "activation",
@@ -128,13 +125,13 @@ export const GRU_OPTIONS = [
   "complementedUpdate",
 ] as const;
 
-/** What a GRU's cells compute, without what else it says. */
+/** The convention fields of a GRU, without its others. */
 export function conventionsOf(conventions: GRUConventions): GRUConventions {
   const { gateActivation, activation, resetAfter, complementedUpdate } = conventions;
   return { gateActivation, activation, resetAfter, complementedUpdate };
 }
 
-/** Of these what is not so by default: what files say. */
+/** Those that differ from the defaults, as files store them. */
 export function conventionOptions(conventions: GRUConventions): Partial<GRUConventions> {
   return Object.fromEntries(
     Object.entries(conventionsOf(conventions))

@@ -20,16 +20,16 @@ import type { PartSlot } from "./names.ts";
  */
 export const GRU_GATES = ["reset", "update", "new"] as const;
 
-/** The gates as parts say which one they belong to. */
+/** Names of the gates, as parts refer to them. */
 const RESET = [0, 1] as const, UPDATE = [1, 2] as const, NEW = [2, 3] as const;
 
-/** A function of a gate: without bounds it has those of the state. */
+/** Slots of a gate's function: an unbounded one shares the state's slot. */
 const SLOTS: { readonly tanh: PartSlot; readonly unbounded: PartSlot } = {
   tanh: "tanh",
   unbounded: "hiddenState",
 };
 
-/** What the new gate reads of the hidden state, where the reset gate multiplies the product. */
+/** The new gate's hidden term, if the reset gate multiplies the product. */
 const RESET_PRODUCT: readonly Part[] = [
   {
     name: "rgate_hgates",
@@ -40,7 +40,7 @@ const RESET_PRODUCT: readonly Part[] = [
   },
 ];
 
-/** And where it multiplies the hidden state itself. */
+/** The new gate's hidden term, if the reset gate multiplies the hidden state itself. */
 const RESET_HIDDEN: readonly Part[] = [
   {
     name: "rgate_hx",
@@ -83,7 +83,7 @@ function makeParts(conventions: GRUConventions): readonly Part[] {
     gated: false,
     ...span && { span },
   });
-  // What the update gate leaves where it is 0, and what it moves that towards where it is 1.
+  // The value for an update gate of 0, and the value for an update gate of 1.
   const [from, to] = complementedUpdate ? ["h", "new_gate"] : ["new_gate", "h"];
   return [
     {
@@ -178,7 +178,7 @@ export interface GRUQParams {
   readonly new_gate: Own;
   /** The hidden state less the new gate, or the reverse where the update gate is complemented. */
   readonly hx_ngate: Own;
-  /** The update gate times that. */
+  /** The update gate times `hx_ngate`. */
   readonly zgate_hx_ngate: Own;
   /** The new hidden state. */
   readonly hy: Own;

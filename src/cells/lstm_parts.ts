@@ -20,7 +20,7 @@ import type { LSTMPartName, PartSlot } from "./names.ts";
  */
 export const LSTM_GATES = ["input", "forget", "cell", "output"] as const;
 
-/** A function of a gate: of those that are bounded as a tanh is. */
+/** Slots of a gate's function: bounded as tanh is, or unbounded. */
 const OF_GATE: { readonly tanh: PartSlot; readonly unbounded: PartSlot } = {
   tanh: "tanh",
   unbounded: "cellState",
@@ -149,7 +149,7 @@ export function lstmCell(projected: boolean, functions: CellFunctions = LSTM_FUN
   };
 }
 
-/** Something for each part of an LSTM's cell; of `proj` undefined where it does not project. */
+/** One T for each part of an LSTM's cell; `proj` is undefined where the cell does not project. */
 export type OfLSTMParts<T> =
   & {
     readonly [P in Exclude<LSTMPartName, "proj">]: P extends "igates" | "hgates" | "gates"

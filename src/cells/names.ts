@@ -1,15 +1,16 @@
 /**
- * What the parts of recurrent cells, and what configures them, are called.
+ * Names of the parts of recurrent cells, and of the slots that configure them.
  *
  * @module
  */
 
 /**
- * What configures a part. A function's slot says its range: `sigmoid` is within 0..1 (sigmoid and
- * hardSigmoid), `tanh` and `cellTanh` (of an LSTM's cell state) within -1..1. Functions without
- * bounds, relu and linear, share the slot of the state that they enter: an LSTM's `cellState`, a
- * GRU's `hiddenState`. `resetState` is what a GRU's reset gate lets through, `stateChange` how far
- * the new gate is from its hidden state, and how much of that the update gate keeps.
+ * A slot: parts that are configured together. A function's slot implies its range: `sigmoid` is
+ * within 0..1 (sigmoid and hardSigmoid), `tanh` and `cellTanh` (of an LSTM's cell state) within
+ * -1..1. Functions without bounds, relu and linear, share the slot of the state that they enter: an
+ * LSTM's `cellState`, a GRU's `hiddenState`. `resetState` is the output of a GRU's reset gate;
+ * `stateChange` is the distance of the new gate from the hidden state, and that distance times the
+ * update gate.
  */
 export type PartSlot =
   | "inputProjection"

@@ -1,6 +1,6 @@
 /**
- * Bytes as people have them in hand, and types of the platform's that every TypeScript from 5.0 on,
- * with and without the DOM library, reads alike.
+ * Bytes in the forms callers have them, and platform types that every TypeScript from 5.0 on reads
+ * the same way, with or without the DOM library.
  *
  * @module
  */
@@ -16,11 +16,13 @@ export type Bytes = ReturnType<Uint8Array["slice"]>;
 export type WasmModule = typeof globalThis extends
   { WebAssembly: { Module: { readonly prototype: infer Module } } } ? Module : object;
 
-/** What holds bytes: a view of any kind (`Uint8Array`, Node's `Buffer`, `DataView`), or a buffer. */
+/**
+ * A source of bytes: a view of any kind (`Uint8Array`, Node's `Buffer`, `DataView`), or a buffer.
+ */
 export type BytesSource = ArrayBufferView | ArrayBufferLike;
 
 /**
- * The bytes of a view or a buffer, of any realm, where they lie: nothing is copied.
+ * The bytes of a view or a buffer, of any realm, without copying them.
  *
  * @param name What messages call the value.
  * @throws {TypeError} If it is neither.

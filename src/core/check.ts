@@ -11,7 +11,8 @@ import { shapeSize, type Tensor, type TokenTensor } from "./tensor.ts";
 export const MAX_SIZE = 2147483647;
 
 /**
- * Requires an object that has no fields but those of `known`; what would have no effect is refused.
+ * Requires an object without fields other than `known`: a field that would have no effect is an
+ * error.
  */
 export function checkOptions(name: string, options: unknown, known: readonly string[]): void {
   const names = known.join(", ");
@@ -25,7 +26,7 @@ export function checkOptions(name: string, options: unknown, known: readonly str
   }
 }
 
-/** Requires a number that float32 holds, and gives it as such. */
+/** Requires a number within float32's range, and returns it rounded to float32. */
 export function checkFloat32(name: string, value: unknown): number {
   if (typeof value !== "number") return failType(name, "a number", value);
   const rounded = Math.fround(value);
@@ -89,8 +90,8 @@ export function checkShaped(name: string, x: Tensor, shape: readonly number[]): 
 }
 
 /**
- * A copy of lengths, so that they are read once; what is no array is left for the check that
- * follows.
+ * A copy of lengths, so that they are read once; a value that is no array is passed on to the check
+ * that follows.
  */
 export function copyLengths(lengths: ArrayLike<number>): ArrayLike<number> {
   return Array.isArray(lengths) || ArrayBuffer.isView(lengths) ? Array.from(lengths) : lengths;

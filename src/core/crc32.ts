@@ -7,7 +7,7 @@
 /** The polynomial of zlib's crc32, bits reversed. */
 const POLYNOMIAL = 0xedb88320;
 
-/** What each byte does to the checksum, at its four places in a word. */
+/** Contribution of each byte to the checksum, by its position in a word. */
 let tables: readonly Int32Array[] | undefined;
 
 function makeTables(): readonly Int32Array[] {
@@ -23,7 +23,8 @@ function makeTables(): readonly Int32Array[] {
 }
 
 /**
- * The checksum of bytes, as an int32: zlib's crc32. Any change within 32 bits in a row shows in it.
+ * The checksum of bytes, as an int32: zlib's crc32. It detects any change within 32 consecutive
+ * bits.
  *
  * Method: four bytes at a time by tables ("slicing"),
  * https://sourceforge.net/projects/slicing-by-8.

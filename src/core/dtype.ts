@@ -16,7 +16,7 @@ const RANGES: Readonly<Record<DType, readonly [min: number, max: number]>> = {
 };
 
 /**
- * The dtypes; model files call them by their places here.
+ * The dtypes; model files refer to them by index.
  *
  * @example
  * ```ts

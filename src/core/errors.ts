@@ -6,7 +6,7 @@
  */
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 
-/** Characters of a name or a value that a message has, and of what is expected. */
+/** Longest name, value or expectation in a message, in characters. */
 const SHOWN = 100;
 const EXPECTED = 240;
 
@@ -29,8 +29,8 @@ export function clean(text: string, limit = SHOWN): string {
 }
 
 /**
- * How a value is shown in an error message: short, and telling kinds apart. It may come out of a
- * hostile file: nothing of it is called, and no depth of it is entered.
+ * How a value is shown in an error message: short, and with its kind visible. It may come from a
+ * hostile file: none of its methods is called, and nested values are not entered.
  */
 export function show(value: unknown): string {
   return clean(
@@ -87,7 +87,7 @@ export function checkEach(
 ): void {
   let i = 0;
   while (i < data.length && data[i]! >= min && data[i]! <= max) i++;
-  // Behind the loop: JavaScriptCore makes the texts of one inside it before it begins, at each
+  // After the loop: inside it, JavaScriptCore would build the message's constant parts at each
   // call.
   if (i < data.length) {
     failRange(`${name}[${i}]`, expected ?? `an integer in ${min}..${max}`, data[i]);
@@ -101,14 +101,14 @@ export function checkFinite(name: string, data: ArrayLike<number>): void {
   checkEach(name, data, -Number.MAX_VALUE, Number.MAX_VALUE, "a finite number");
 }
 
-/** Requires a result of a module that is finite: it overflows where the float model's does. */
+/** Requires a finite result of a module; it overflows where the float model's does. */
 export function checkResult(value: number): void {
   if (!Number.isFinite(value)) failRange("output", "finite results", value);
 }
 
 /**
- * Whether all elements are finite. Fast: it meets one kind of array, and adds up four sums that do
- * not wait for each other. It gives no sum: an engine could box that.
+ * Whether all elements are finite. Fast: it sees one kind of array, and its four sums are
+ * independent of each other. It does not return a sum, which an engine could box.
  */
 export function isFinite32(data: Float32Array): boolean {
   let a = 0, b = 0, c = 0, d = 0, i = 0;
@@ -137,7 +137,7 @@ export function checkBuiltIn(
   if (Object.prototype.toString.call(value) !== `[object ${kind}]`) failType(name, expected, value);
 }
 
-/** Requires options to have none but those that were taken out of them. */
+/** Requires that no options are left after the known ones were destructured. */
 export function checkNoMore(unknown: object): void {
   for (const [key, value] of Object.entries(unknown)) {
     failType(`options.${key}`, "no such option", value);
@@ -155,7 +155,7 @@ export function checkObject(name: string, value: unknown): Record<string, unknow
   return value as Record<string, unknown>;
 }
 
-/** The object that a text of JSON stands for; `read` may throw. */
+/** Parses JSON that must be an object; `read` may throw. */
 export function parseJson(name: string, read: () => string): Record<string, unknown> {
   let value: unknown;
   try {

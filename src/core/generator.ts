@@ -26,7 +26,7 @@ const f = Math.fround;
 export class Generator {
   readonly #state: Uint32Array = new Uint32Array(624);
   #at = 624;
-  /** The second value of a pair that {@linkcode Generator.normal} made and did not need yet. */
+  /** The unused second value of the last pair that {@linkcode Generator.normal} made. */
   #spare: number | null = null;
 
   /**
@@ -118,7 +118,7 @@ export class Generator {
     for (let i = 0; i < length; i++) out[i] = this.#unit();
     for (let i = 0; i + 16 <= length; i += 16) normalFill16(out, i);
     if (length % 16 === 0) return;
-    // As torch: the last 16 values are made anew, some of them for the second time.
+    // As torch: the last 16 values are generated anew, overwriting some that are there already.
     for (let i = length - 16; i < length; i++) out[i] = this.#unit();
     normalFill16(out, length - 16);
   }

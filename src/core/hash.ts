@@ -8,12 +8,12 @@ import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 /** Two 32-bit words. */
 export type Fingerprint = readonly [number, number];
 
-/** Two MurmurHash3 that begin and multiply differently. */
+/** Two MurmurHash3 with different seeds and multipliers. */
 class Hash {
   #a = 0x1747b28c;
   #b = 0x2f0b4f57;
 
-  /** Takes in bytes, and how many they are. */
+  /** Hashes bytes, and their number. */
   add({ buffer, byteOffset, byteLength }: ArrayBufferView): void {
     const whole = byteLength >> 2;
     this.#words(Int32Array.of(byteLength));
@@ -40,7 +40,7 @@ class Hash {
     this.#b = b;
   }
 
-  /** The words, each bit of which depends on every bit that was taken in. */
+  /** The finished words: each bit depends on every input bit. */
   digest(): Fingerprint {
     const mix = (h: number): number => {
       h = Math.imul(h ^ h >>> 16, 0x85ebca6b);
@@ -57,8 +57,8 @@ class Hash {
  * `scale` counts as the float32 value that files and kernels make of it.
  *
  * Method: MurmurHash3_x86_32, https://github.com/aappleby/smhasher/blob/master/src/MurmurHash3.cpp,
- * and once more with constants of its x86_128 form. It does not keep out who wants two of one
- * fingerprint.
+ * and once more with constants of its x86_128 form. It is not cryptographic: collisions can be
+ * constructed.
  */
 export function fingerprintOf(value: unknown): Fingerprint {
   const arrays: ArrayBufferView[] = [];

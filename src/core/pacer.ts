@@ -1,5 +1,5 @@
 /**
- * Long work in pieces, so that a page or a terminal stays alive, and its end by a signal.
+ * Long work in pieces, so that a page or terminal stays responsive, and its abortion by a signal.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { failType } from "./errors.ts";
 export interface AbortSignalLike {
   /** Whether it is aborted. */
   readonly aborted: boolean;
-  /** What the work is to be ended with. */
+  /** The error with which the work ends. */
   readonly reason: unknown;
   /** Throws the reason where it is aborted. */
   throwIfAborted(): void;
@@ -25,7 +25,7 @@ export function checkSignal(signal: AbortSignalLike | undefined): void {
 /** Milliseconds of work between pauses: 20 drawings a second. */
 const WORK_MS = 50;
 
-/** Lets timers, events and drawing have their turn, where it has been long enough. */
+/** Lets timers, events and drawing run, if enough time has passed. */
 export function pacer(signal: AbortSignalLike | undefined): () => Promise<void> | undefined {
   let since = performance.now();
   return () => {

@@ -1,6 +1,6 @@
 /**
- * Who reads whom in a model: names of modules, the names that each of them reads, and what comes
- * out.
+ * The edges of a model's graph: names of modules, the names that each of them reads, and the
+ * outputs.
  *
  * @module
  */
@@ -9,15 +9,15 @@ import { failRange } from "./errors.ts";
 /** The name under which the model's input is read. */
 export const INPUT = "input";
 
-/** Who reads whom. Modules stand behind what they read. */
+/** The edges of a graph. Modules come after what they read. */
 export interface Topology {
   /**
    * For each module, in the order in which they run, what it reads: modules, or {@linkcode INPUT}.
-   * The order follows from who reads whom and from that of the outputs, not from the order in which
+   * The order depends on the edges and on the order of the outputs only, not on the order in which
    * modules were given.
    */
   readonly inputs: ReadonlyMap<string, readonly string[]>;
-  /** What the model gives: names of outputs, and the module that gives each. */
+  /** Names of the model's outputs, and the module that gives each. */
   readonly outputs: ReadonlyMap<string, string>;
 }
 
@@ -32,14 +32,14 @@ export function chainOf(names: Iterable<string>): Topology {
   return { inputs, outputs: new Map([[last, last]]) };
 }
 
-/** Outputs that are called as the modules that give them. */
+/** Outputs named after the modules that give them. */
 export function outputsOf(names: Iterable<string>): [name: string, module: string][] {
   return Array.from(names, (name) => [name, name]);
 }
 
 /**
- * For each value, {@linkcode INPUT} among them, the modules that read it: twice those that read it
- * twice.
+ * For each value, {@linkcode INPUT} among them, the modules that read it; a module that reads it
+ * twice is listed twice.
  */
 export function readersOf({ inputs }: Topology): ReadonlyMap<string, readonly string[]> {
   const readers = new Map<string, string[]>();
@@ -54,7 +54,8 @@ export function readersOf({ inputs }: Topology): ReadonlyMap<string, readonly st
 }
 
 /**
- * The values that one module reads, once, and that are no output of the model, and their readers.
+ * The values that exactly one module reads, once, and that are no output of the model, with their
+ * readers.
  */
 export function loneReaders(topology: Topology): ReadonlyMap<string, string> {
   const given = new Set(topology.outputs.values());
@@ -66,13 +67,13 @@ export function loneReaders(topology: Topology): ReadonlyMap<string, string> {
 }
 
 /**
- * Checks names and puts modules behind what they read, always in the same order, whatever the order
- * in which they are given and whatever they are called.
+ * Checks names and sorts modules topologically. The order does not depend on the order in which
+ * modules are given, nor on their names.
  *
  * @param label What messages call the modules.
  * @param given Names, and what each reads, in any order.
- * @param outputs What comes out: each output's name, and the module that gives it.
- * @param dotted Whether names may have dots, as those of modules of models in models.
+ * @param outputs Each output's name, and the module that gives it.
+ * @param dotted Whether names may have dots, as modules of nested models have.
  * @throws {RangeError} If a name is empty, has a dot, is taken or unknown, a module reads itself by
  * any way, or nobody reads it: the message names it.
  */
@@ -104,7 +105,7 @@ export function orderedTopology(
   // could exhaust.
   const open = new Map<string, number>();
   const stack: string[] = [];
-  // From the outputs on: the order says nothing then of how the modules were given.
+  // Starting at the outputs, so that the order does not depend on how the modules were given.
   for (const first of [...named.values(), ...all.keys()]) {
     if (inputs.has(first)) continue;
     open.set(first, 0);

@@ -1,14 +1,14 @@
 /**
- * Work that is done in small pieces, so that whoever runs it can pause, report and stop in between.
+ * Work in small pieces, so that the caller can pause, report progress and stop in between.
  *
  * @module
  */
 
-/** Work whose result is a T; it yields how many units of it are done since it last did. */
+/** Work whose result is a T; it yields the number of units done since its last yield. */
 export type Work<T> = Generator<number, T, undefined>;
 
 /**
- * Does all of it at once.
+ * Runs all of it at once.
  *
  * @example
  * ```ts

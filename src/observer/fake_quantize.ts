@@ -28,9 +28,8 @@ export interface FakeQuantizeOptions {
 }
 
 /**
- * Shows its input to an observer and gives it back as if it had been quantized and dequantized;
- * torch.ao.quantization.FakeQuantize's forward pass, with the parameters of the observer's present
- * state.
+ * Shows its input to an observer and returns it quantized and dequantized with the observer's
+ * current parameters: the forward pass of torch.ao.quantization.FakeQuantize.
  *
  * @example
  * ```ts
@@ -58,7 +57,7 @@ export class FakeQuantize extends Observer {
    * Makes an observer of its own by calling the factory once.
    *
    * @throws {TypeError} If an option is unknown or of the wrong kind, or the observer has no
-   * parameters to give.
+   * parameters, as a PlaceholderObserver has none.
    */
   constructor(options: FakeQuantizeOptions = {}) {
     super();
@@ -161,7 +160,7 @@ export class FakeQuantize extends Observer {
     return this.observer.maxVal;
   }
 
-  /** Replaces what the observer has seen by a recorded range. */
+  /** Replaces the observer's range by a recorded one. */
   override setRange(
     min: number | ArrayLike<number>,
     max: number | ArrayLike<number>,
@@ -169,7 +168,7 @@ export class FakeQuantize extends Observer {
     this.observer.setRange(min, max);
   }
 
-  /** Makes the observer forget what it saw. */
+  /** Resets the observer. */
   override reset(): void {
     super.reset();
     this.observer.reset();

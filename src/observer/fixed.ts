@@ -1,5 +1,5 @@
 /**
- * Parameters that are given, not observed.
+ * The observer whose parameters are given, not observed.
  *
  * @module
  */
@@ -32,8 +32,8 @@ export interface FixedQParamsOptions {
 }
 
 /**
- * Gives the parameters that it was made with, whatever the data;
- * torch.ao.quantization.FixedQParamsObserver, but for the default of quantMin and quantMax (see
+ * Has the parameters that it was made with, whatever the data:
+ * torch.ao.quantization.FixedQParamsObserver, except for the defaults of quantMin and quantMax (see
  * {@linkcode FixedQParamsOptions}). Data is still refused if it is not finite.
  *
  * @example

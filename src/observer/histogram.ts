@@ -121,8 +121,8 @@ export class HistogramObserver extends UniformObserver {
   }
 
   /**
-   * Adds counts of values within the range so far: to those bins only that have some, the whole
-   * counts at once, as adding a histogram of them does.
+   * Adds counts of values within the range so far, only to bins that have some, and each bin's
+   * count at once, which rounds as adding whole histograms does.
    */
   #addWithin(data: Float32Array): void {
     const counts = this.#counts ??= new Float32Array(this.bins);
@@ -316,7 +316,8 @@ function binsOf(data: Float32Array, bins: number, min: number, max: number): Int
   const width = f((min === max ? f(max + 1) : max) - low);
   const out = new Int32Array(data.length);
   for (let i = 0; i < data.length; i++) {
-    // Where min - 1 equals max + 1 in float32 this is 0 / 0, which is the first bin, as in torch.
+    // Where min - 1 equals max + 1 in float32 this is 0 / 0, which counts as the first bin, as in
+    // torch.
     const bin = Math.trunc(f(f(f(data[i]! - low) * bins) / width)) || 0;
     out[i] = bin < bins - 1 ? bin : bins - 1;
   }
@@ -365,7 +366,7 @@ function moveHistogram(
   // stopped.
   let passed = 0;
   for (let i = 0; i < parts; i++) {
-    // What is empty moves nothing.
+    // Empty bins contribute nothing.
     if (old[Math.floor(i / rate)] === 0) {
       i += rate - 1 - i % rate;
       continue;

@@ -146,7 +146,7 @@ export abstract class Observer {
     this.#statistics.merge(statistics);
   }
 
-  /** What the values seen were like, whatever of them decides the parameters. */
+  /** Statistics of all values seen, also of those that do not influence the parameters. */
   get statistics(): ValueStatistics {
     return this.#statistics;
   }
@@ -168,7 +168,7 @@ export abstract class Observer {
   /** Whether there is something to calculate parameters from. */
   abstract get seen(): boolean;
 
-  /** Forgets what was seen; what overrides it calls it. */
+  /** Forgets what was seen; overriding methods call it. */
   reset(): void {
     this.#statistics = new ValueStatistics();
   }
@@ -228,8 +228,7 @@ export abstract class Observer {
     try {
       return Object.assign(create, { observerName: create().kind, args });
     } catch (cause) {
-      // Factories stand side by side in a QConfig: the message says in which of them the argument
-      // is wrong.
+      // A QConfig has several factories: the message says which of them got the wrong argument.
       const { message } = cause as Error;
       if (cause instanceof TypeError) {
         throw new TypeError(`${this.name}.withArgs: ${message}`, { cause });
@@ -265,7 +264,7 @@ export function checkPositive(
   return value;
 }
 
-/** The checked form of {@linkcode ObserverOptions}: what turns a range into parameters. */
+/** The checked form of {@linkcode ObserverOptions}: what maps a range to parameters. */
 export interface RangeConfig {
   /** Storage dtype. */
   readonly dtype: DType;

@@ -1,5 +1,5 @@
 /**
- * The observer of what is not quantized.
+ * The observer of values that are not quantized.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { checkOptions } from "../core/check.ts";
 import { Observer } from "./observer.ts";
 
 /**
- * Stands where a value is not quantized: it observes nothing and has no parameters.
+ * Marks a value as not quantized: it observes nothing and has no parameters.
  * torch.ao.quantization.PlaceholderObserver with dtype float32.
  *
  * @example
@@ -40,9 +40,9 @@ export class PlaceholderObserver extends Observer {
   protected override update(): void {}
 
   /**
-   * There are none.
+   * Always throws: there are no parameters.
    *
-   * @throws {TypeError} Always: what has a placeholder is not quantized.
+   * @throws {TypeError} Always: a value with a placeholder is not quantized.
    */
   override calculateQParams(): never {
     throw new TypeError(

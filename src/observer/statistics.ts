@@ -1,6 +1,5 @@
 /**
- * What values are like, beyond their range: what tells a range that suits them from one that a few
- * of them stretch.
+ * Statistics that tell a range that suits its values from one that a few outliers stretch.
  *
  * @module
  */
@@ -31,7 +30,7 @@ export class ValueStatistics {
   #roots = 0;
 
   /**
-   * Takes in values.
+   * Adds values.
    *
    * @returns Whether all were finite; if not, nothing has changed.
    */
@@ -39,7 +38,7 @@ export class ValueStatistics {
     let roots = 0, nonZero = 0, { min, max } = this;
     for (let i = 0; i < data.length; i++) {
       const value = data[i]!;
-      // Without a branch, which random signs make slow.
+      // Branch-free: random signs would make a branch slow.
       const root = Math.sqrt(Math.abs(value));
       roots += root;
       if (value !== 0) nonZero++;
@@ -56,7 +55,7 @@ export class ValueStatistics {
     return true;
   }
 
-  /** Takes in what others hold. */
+  /** Adds the values of other statistics. */
   merge(other: ValueStatistics): void {
     this.count += other.count;
     this.#nonZero += other.#nonZero;
@@ -66,8 +65,8 @@ export class ValueStatistics {
   }
 
   /**
-   * How large a value other than 0 typically is: the squared mean of the magnitudes' square roots,
-   * which few large ones hardly move. 0 where there are none.
+   * Typical magnitude of values other than 0: the squared mean of the magnitudes' square roots,
+   * which a few large values hardly change. 0 where there are none.
    */
   get typical(): number {
     return this.#nonZero === 0 ? 0 : (this.#roots / this.#nonZero) ** 2;

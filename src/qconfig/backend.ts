@@ -1,5 +1,5 @@
 /**
- * What a target can run: which dtypes and ranges each operation takes and gives.
+ * The capabilities of a target: the dtypes and ranges that each operation takes and gives.
  *
  * @module
  */
@@ -41,7 +41,7 @@ const OPS: readonly BackendOp[] = [
   "layer_norm",
 ];
 
-/** What a value must be; torch's DTypeWithConstraints. */
+/** Constraints on a value; torch's DTypeWithConstraints. */
 export interface DTypeConstraints {
   /** The storage dtype; `"float32"` for what is not quantized, which takes no other constraint. */
   readonly dtype: DType | "float32";
@@ -49,26 +49,26 @@ export interface DTypeConstraints {
   readonly quantMin?: number;
   /** The largest integer that quantMax may be. */
   readonly quantMax?: number;
-  /** The smallest scale. An observer of ranges keeps to it by its `eps`. */
+  /** The smallest scale. An observer of ranges meets it through its `eps`. */
   readonly scaleMin?: number;
-  /** The scale itself: only a FixedQParamsObserver can keep to it. */
+  /** The exact scale, which only a FixedQParamsObserver can meet. */
   readonly scaleExact?: number;
-  /** The zero point itself, likewise. */
+  /** The exact zero point, likewise. */
   readonly zeroPointExact?: number;
 }
 
 /**
- * One way in which a target runs an operation; torch's DTypeConfig. Of several constraints any one
- * may hold.
+ * One combination of dtypes in which a target runs an operation; torch's DTypeConfig. Where several
+ * constraints are given for a value, any one of them suffices.
  */
 export interface DTypePattern {
   /** For every input. */
   readonly input?: DTypeConstraints | readonly DTypeConstraints[];
-  /** Of a linear, or the rows of an embedding. Left out: anything goes. */
+  /** Of a linear, or the rows of an embedding; unconstrained by default. */
   readonly weight?: DTypeConstraints | readonly DTypeConstraints[];
   /** The dtype that a bias is given in; biases are float32 here. */
   readonly bias?: "float32" | "qint32";
-  /** Left out: anything goes. */
+  /** Unconstrained by default. */
   readonly output?: DTypeConstraints | readonly DTypeConstraints[];
 }
 
@@ -77,9 +77,11 @@ export type ObservedValue = Observer | null;
 
 /** The values of one operation. */
 export interface OpValues {
-  /** In the operation's order: two for add, sub and mul, two or more for concat, else one. */
+  /**
+   * Inputs in the operation's order: two for add, sub and mul, two or more for concat, else one.
+   */
   readonly inputs: readonly ObservedValue[];
-  /** What the operation gives. */
+  /** The output. */
   readonly output: ObservedValue;
   /** Of a linear or an embedding. */
   readonly weight?: ObservedValue;
@@ -101,7 +103,7 @@ const CONSTRAINT_KEYS: readonly (keyof DTypeConstraints)[] = [
   "zeroPointExact",
 ];
 
-/** Requires constraints that something can satisfy. */
+/** Requires constraints that can be satisfied. */
 function checkConstraints(name: string, constraints: DTypeConstraints): void {
   checkOptions(name, constraints, CONSTRAINT_KEYS);
   const { dtype, quantMin, quantMax, scaleMin, scaleExact, zeroPointExact } = constraints;
@@ -220,7 +222,7 @@ function patternFailure(
     if (allowed.length === 0) continue;
     const reasons = allowed.map((constraints) => failure(name, value, constraints));
     if (!reasons.includes(null)) {
-      // A failure beyond the dtype is the more informative one.
+      // A failure other than the dtype is more informative.
       const reason = reasons.find((text) => !text!.startsWith(`${name} dtype`)) ??
         (allowed.length === 1
           ? reasons[0]!
@@ -266,7 +268,10 @@ function patternFailure(
 export class BackendConfig {
   /** What messages call the target. */
   readonly name: string;
-  /** By operation, the ways in which it is run. An operation that is left out is not run at all. */
+  /**
+   * By operation, the combinations in which it is run. An operation that is not listed is not run
+   * at all.
+   */
   readonly patterns: { readonly [op in BackendOp]?: readonly DTypePattern[] };
 
   /**

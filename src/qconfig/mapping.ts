@@ -1,5 +1,5 @@
 /**
- * Which module gets which QConfig.
+ * The assignment of QConfigs to modules.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export interface NamedModule {
 }
 
 interface Rule {
-  /** What errors call it. */
+  /** Name in errors. */
   readonly key: string;
   readonly matches: (module: NamedModule) => boolean;
   /** 0 global, 1 type, 2 pattern, 3 name. */
@@ -43,7 +43,7 @@ interface PartRule extends Rule {
 /**
  * Requires a slot or a part's name.
  *
- * @param parts Those that there are; all by default.
+ * @param parts The parts that exist; all by default.
  */
 export function checkPartKey(
   name: string,
@@ -114,13 +114,13 @@ export function checkQConfig(qconfig: unknown): void {
   }
 }
 
-/** Advice for a dtype's name, such as int16, given instead of an observer. */
+/** A hint for callers who give a dtype's name, such as int16, instead of an observer. */
 const OF_A_DTYPE =
   "MinMaxObserver.withArgs({ dtype }), for 16 bits with dtype qint32, quantMin and quantMax";
 
 /**
- * Requires an observer factory or null. Observers and their classes, which are easily given
- * instead, are named.
+ * Requires an observer factory or null. Observers and observer classes, the usual mistakes, have a
+ * message of their own.
  */
 function checkFactory(name: string, factory: unknown): void {
   if (typeof factory === "string") {
@@ -141,7 +141,7 @@ function checkFactory(name: string, factory: unknown): void {
   );
 }
 
-/** Requires that an activation's observer gives parameters for whole tensors. */
+/** Requires an activation's observer to be per tensor. */
 function checkWhole(name: string, factory: ObserverFactory | null): void {
   const given = factory?.();
   const observer = given instanceof FakeQuantize ? given.observer : given;
@@ -150,14 +150,14 @@ function checkWhole(name: string, factory: ObserverFactory | null): void {
   }
 }
 
-/** Observers of a part's output and inputs, from the short or the long form. */
+/** Observers of a part's output and inputs, given in the short or the long form. */
 export function partConfig(observer: PartObserver): PartConfig {
   return observer !== null && typeof observer === "object" && !Array.isArray(observer)
     ? observer as PartConfig
     : { output: observer as OutputObserver };
 }
 
-/** The parts that a slot or a part's name stands for, of each cell that has any. */
+/** The parts that a slot's or part's name selects, for each cell that has any. */
 function partsOf(key: PartSlot | PartName): readonly (readonly Part[])[] {
   return CELLS.map(({ parts }) => parts.filter(({ name, slot }) => name === key || slot === key));
 }
@@ -168,8 +168,8 @@ function isOfGates({ gated, span }: Part): boolean {
 }
 
 /**
- * Requires what a part can be given: an observer factory, null, one of them a gate, or those of
- * its output and inputs.
+ * Requires a part's setting: an observer factory, null, one of them for each gate, or an object of
+ * output and inputs.
  */
 export function checkPartObserver(
   name: string,
@@ -228,8 +228,9 @@ export function checkPartObserver(
 
 /**
  * Which module gets which QConfig, as torch's QConfigMapping: for all modules, by type, by a
- * pattern of names, by name, and for single parts of recurrent cells. What is more specific wins (global
- * < type < pattern < name), among equals what came later. null leaves a module as it is.
+ * pattern of names, by name, and for single parts of recurrent cells. The more specific setting
+ * wins (global < type < pattern < name); among equally specific ones, the later. null leaves a
+ * module as it is.
  *
  * @example
  * ```ts

@@ -30,10 +30,10 @@ function fixed16(
 }
 
 /**
- * Symmetric integers of so many bits, spread over the range that was seen.
+ * Symmetric integers of a number of bits, spread over the observed range.
  *
- * @param headRoom Whether over twice that range: what comes in when the model runs may be larger
- * than anything that it was calibrated on.
+ * @param headRoom Whether to spread them over twice that range: inputs may be larger than in
+ * calibration.
  */
 function symmetric(
   bits: number,
@@ -51,10 +51,10 @@ function symmetric(
 
 /**
  * 8-bit weights (a scale a row, rounded against the calibration data) and hidden state, 16-bit
- * gates and cell state. What enters as float32 becomes integers of 14 bits, over twice the range
- * that calibration has shown: as accurate as float32, since the weights have 8, and two 7-bit
- * halves are what SIMD multiplies fast. Rows of an Embedding are projected in float32 once, and
- * kept. Outputs of Linear stay float32.
+ * gates and cell state. float32 inputs become 14-bit integers over twice the calibrated range: no
+ * less accurate than float32 here, since the weights have 8 bits, and SIMD multiplies two 7-bit
+ * halves fast. Rows of an Embedding are projected in float32 once, and kept. Outputs of Linear stay
+ * float32.
  *
  * @example
  * ```ts
@@ -92,8 +92,8 @@ export const accurateQConfig: QConfig = Object.freeze({
 });
 
 /**
- * {@linkcode accurateQConfig} with 16 bits of everything but weights: of what enters as float32, of
- * the hidden state, and of an Embedding's rows.
+ * {@linkcode accurateQConfig} with 16 bits of everything but weights: of float32 inputs, of the
+ * hidden state, and of an Embedding's rows.
  *
  * @example
  * ```ts
@@ -119,8 +119,8 @@ export const int8x16QConfig: QConfig = Object.freeze({
 });
 
 /**
- * A preset's name. Editors complete those that there are; a name that was read from somewhere is
- * taken as well, and checked.
+ * A preset's name. Editors complete the known names; any other string is allowed by the type and
+ * checked at run time.
  */
 export type PresetName =
   | "fbgemm"
@@ -152,8 +152,7 @@ const PRESETS: ReadonlyMap<string, QConfig> = new Map([
 export const PRESET_NAMES: readonly string[] = [...PRESETS.keys()];
 
 /**
- * The preset for whoever has no reason for another one: what `prepare` and `quantize` take by
- * default.
+ * The preset to use unless there is a reason for another: the default of `prepare` and `quantize`.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Which observer stands at a module's output and which at its weight, and torch's presets.
+ * The observers of a module's outputs and weights, and torch's presets.
  *
  * @module
  */
@@ -11,29 +11,27 @@ import type { ObserverFactory } from "../observer/observer.ts";
 import { PerChannelMinMaxObserver } from "../observer/per_channel.ts";
 import { PlaceholderObserver } from "../observer/placeholder.ts";
 
-/** An observer, null for "not quantized", or one of them for each gate. */
+/** An observer factory, null for "not quantized", or one of these for each gate. */
 export type OutputObserver = ObserverFactory | null | readonly (ObserverFactory | null)[];
 
-/** What a part of an LSTM cell gives and reads. */
+/** Observers of a cell's part: of its output and its inputs. */
 export interface PartConfig {
-  /** What a part gives; left out, it inherits. */
+  /** Of the output; inherited by default. */
   readonly output?: OutputObserver;
   /**
-   * What a part reads, one an input in its own order, where it is to be requantized before it is
-   * read: where the producer's parameters differ there are two q-dq pairs between the two. null: as
-   * the producer gives it.
+   * Of the inputs, in the part's order, where an input is to be requantized before it is read:
+   * there are then two q-dq pairs between producer and part. null: read as the producer gives it.
    */
   readonly inputs?: readonly (ObserverFactory | null)[];
 }
 
-/** What a part of an LSTM cell is given: what observes its output, or its inputs too. */
+/** The setting of a cell's part: an observer of its output, or observers of its inputs, too. */
 export type PartObserver = OutputObserver | PartConfig;
 
 /**
  * Observers of an LSTM cell's parts, by slot (`sigmoid`: all three gates that have one) or, more
- * specific, by part (`forget_gate`). What is left out inherits: sigmoid, tanh and tanh(cell) have
- * the fixed parameters that torch's operators give them, every other part has the QConfig's
- * `activation`.
+ * specific, by part (`forget_gate`). Defaults: sigmoid, tanh and tanh(cell) have the fixed
+ * parameters that torch's operators give them, every other part has the QConfig's `activation`.
  */
 export type PartObservers = { readonly [key in PartSlot | PartName]?: PartObserver };
 
@@ -44,18 +42,17 @@ export type PartObservers = { readonly [key in PartSlot | PartName]?: PartObserv
 export interface QConfig {
   /**
    * For outputs. A PlaceholderObserver leaves them float32. Sigmoid, HardSigmoid, Tanh and Softmax
-   * have fixed parameters, as in torch, of this observer's dtype, and where that is qint32 of its
-   * range.
+   * have fixed parameters, as in torch, with this observer's dtype and, for qint32, its range.
    */
   readonly activation: ObserverFactory;
   /** For weights. */
   readonly weight: ObserverFactory;
   /**
    * For float32 values that enter the module; `activation` by default. A PlaceholderObserver leaves
-   * them float32: they are multiplied with the dequantized weights. What comes in integers keeps its
-   * parameters if they are of the same dtype, or if `input` asks for qint32, which adds nothing to
-   * them; and then rows of an Embedding that an LSTM alone reads stay float32, since each is
-   * projected once and kept.
+   * them float32: they are multiplied with the dequantized weights. Integer inputs keep their
+   * parameters if they have the same dtype, or if `input` asks for qint32, which would add no
+   * precision; in the latter case rows of an Embedding that only an LSTM reads stay float32, since
+   * each is projected once and kept.
    */
   readonly input?: ObserverFactory;
   /** For the parts of an LSTM's cells. */
@@ -63,24 +60,23 @@ export interface QConfig {
   /** The rounding family of the integer operators; "fbgemm" by default. */
   readonly engine?: Engine;
   /**
-   * Parameters of an LSTM's initial and final state. "torch": where none is given it starts from
-   * zeros at scale 1 and zero point 0; float32 states that are given have an observer of their own
-   * for h and one for c, as behind a QuantStub; final states have the first cell's parameters, as
-   * torch.stack keeps them. "own": every state has its cell's own parameters, whose observers are
-   * shown the states that calibration is given. "torch" by default.
+   * Parameters of an LSTM's initial and final state. "torch": the default state is zeros with scale
+   * 1 and zero point 0; given float32 states have an observer for h and one for c, as after a
+   * QuantStub; final states have the first cell's parameters, as torch.stack keeps them. "own":
+   * every state has its own cell's parameters, whose observers also see the initial states given in
+   * calibration. "torch" by default.
    */
   readonly initialState?: "torch" | "own";
   /**
-   * Which values the parameters of a bidirectional LSTM's output are observed on. The output has
-   * the forward direction's parameters: "torch" shows its observer the forward direction only, as
-   * torch does, so that larger values of the backward direction are cut off; "both" shows it both.
-   * "torch" by default.
+   * The values that a bidirectional LSTM's output observer sees. The output has the forward
+   * direction's parameters: "torch": the forward direction only, as in torch, so that larger values
+   * of the backward direction saturate; "both": both directions. "torch" by default.
    */
   readonly concatenation?: "torch" | "both";
   /**
-   * How weights become integers: "nearest" as torch, or "calibrated", which rounds each row so that
-   * its error on the calibration data is small; an Embedding's rows together with the input weights
-   * of the LSTM that reads them. "nearest" by default.
+   * How weights become integers: "nearest" as in torch, or "calibrated", which rounds each row so
+   * that its output error on the calibration data is small; an Embedding's rows are rounded
+   * together with the input weights of the LSTM that reads them. "nearest" by default.
    */
   readonly weightRounding?: "nearest" | "calibrated";
   /** Bits of an Embedding's rows; by default 8, and float32 rows where `dynamic`, as in torch. */
