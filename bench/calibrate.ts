@@ -1,11 +1,12 @@
 /**
  * What calibrating and converting cost: the float model's forward pass, calibration a sequence,
- * conversion, and both of two layers of 128 on 500 sequences. torch's times stand beside ours
- * where a Python with torch is named.
+ * conversion, and both of two layers of 128 on 500 sequences. torch's times for the same stand beside
+ * ours where a Python with torch is named.
  *
  *     deno task bench:calibrate [--quick] [--python PATH]
  */
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import {
   convert,
   getPreset,
@@ -53,55 +54,60 @@ function sequence(width: number, seed: number): Tensor {
   return tensor(data, [STEPS, 1, width]);
 }
 
-/** torch's forward pass on one thread, in milliseconds, by size; nothing without torch. */
-async function torchForward(): Promise<ReadonlyMap<number, number>> {
-  if (python === undefined) return new Map();
-  const script = `
-import json, time, torch
-torch.set_num_threads(1)
-times = {}
-for size in ${JSON.stringify(SIZES)}:
-    lstm, x = torch.nn.LSTM(size, size), torch.rand(${STEPS}, 1, size)
-    with torch.no_grad():
-        lstm(x)
-        calls, start = 0, time.process_time()
-        while time.process_time() - start < ${MIN_MS / 1000}:
-            lstm(x)
-            calls += 1
-        times[size] = (time.process_time() - start) / calls * 1000
-print(json.dumps(times))
-`;
-  const { success, stdout, stderr } = await new Deno.Command(python, { args: ["-c", script] })
-    .output();
-  const decoder = new TextDecoder();
-  if (!success) throw new Error(`${python}: ${decoder.decode(stderr)}`);
-  const times: Record<string, number> = JSON.parse(decoder.decode(stdout));
-  return new Map(Object.entries(times).map(([size, ms]) => [Number(size), ms]));
+/** Processor milliseconds of one size. */
+interface Times {
+  readonly forward: number;
+  readonly calibrate: number;
+  readonly convert: number;
 }
 
-const torch = await torchForward();
+/** torch's times on one thread, by size; nothing without torch. */
+async function torchTimes(): Promise<ReadonlyMap<number, Times>> {
+  if (python === undefined) return new Map();
+  const script = fileURLToPath(new URL("calibrate_torch.py", import.meta.url));
+  const asked = JSON.stringify({ sizes: SIZES, steps: STEPS, milliseconds: MIN_MS });
+  const { success, stdout, stderr } = await new Deno.Command(python, {
+    args: ["-B", script, asked],
+    env: { OMP_NUM_THREADS: "1", MKL_NUM_THREADS: "1" },
+  }).output();
+  const decoder = new TextDecoder();
+  if (!success) throw new Error(`${python}: ${decoder.decode(stderr)}`);
+  const times: Record<string, Times> = JSON.parse(decoder.decode(stdout));
+  return new Map(Object.entries(times).map(([size, own]) => [Number(size), own]));
+}
+
+/** Ours, and where there is torch, its time and how many times ours is of it. */
+function beside(ours: number, torch: number | undefined): string {
+  return torch === undefined
+    ? ours.toFixed(2)
+    : `${ours.toFixed(2)} (${torch.toFixed(2)}, ${(ours / torch).toFixed(1)})`;
+}
+
+const torch = await torchTimes();
 console.log(
-  `One layer, input as wide as the hidden state, ${STEPS} steps; processor milliseconds.\n`,
+  `One layer, input as wide as the hidden state, ${STEPS} steps; processor milliseconds. In ` +
+    "brackets torch's on one thread, by its preset for x86, and the ratio to it.\n",
 );
-console.log(
-  "| hidden | float forward | torch, one thread | ratio | preset | calibrate | convert |",
-);
-console.log("| --- | --- | --- | --- | --- | --- | --- |");
+console.log("| hidden | preset | float forward | calibrate a sequence | convert |");
+console.log("| --- | --- | --- | --- | --- |");
 for (const size of SIZES) {
   const lstm = new LSTM({ inputSize: size, hiddenSize: size });
   const x = sequence(size, 1);
   const forward = timed(() => void lstm.forward(x));
   const other = torch.get(size);
-  const compared = other === undefined
-    ? "| |"
-    : `${other.toFixed(2)} | ${(forward / other).toFixed(1)} |`;
   for (const preset of PRESETS) {
     const observed = prepare(lstm, getPreset(preset));
     let seed = 2;
     const calibrate = timed(() => void observed.forward(sequence(size, seed++)));
-    const converted = cpuMs(() => void convert(observed));
-    const cells = [size, forward.toFixed(2), `${compared} \`${preset}\``];
-    console.log(`| ${[...cells, calibrate.toFixed(1), converted.toFixed(0)].join(" | ")} |`);
+    const convertTime = cpuMs(() => void convert(observed));
+    const cells = [
+      size,
+      `\`${preset}\``,
+      beside(forward, other?.forward),
+      beside(calibrate, other?.calibrate),
+      beside(convertTime, other?.convert),
+    ];
+    console.log(`| ${cells.join(" | ")} |`);
   }
 }
 

@@ -106,7 +106,7 @@ try {
   ];
   if (withPeers) {
     await installPeers();
-    const problem = createProblem(SIZE);
+    const [layer] = createProblem("lstm", SIZE).layers;
     const entry = createRequire(new URL("peers/", import.meta.url));
     const write = fileURLToPath(new URL("peers/write_onnx.ts", import.meta.url));
     await succeed(
@@ -120,8 +120,8 @@ try {
       `${folder}/lstm.onnx`,
     );
     const weights = new Float32Array(8 * SIZE * SIZE);
-    weights.set(problem.weightIh);
-    weights.set(problem.weightHh, problem.weightIh.length);
+    weights.set(layer!.weightIh);
+    weights.set(layer!.weightHh, layer!.weightIh.length);
     await Deno.writeFile(`${folder}/lstm.bin`, new Uint8Array(weights.buffer));
     const ort = entry.resolve("onnxruntime-web/wasm");
     await program("onnxruntime_web", "ort.mjs", {

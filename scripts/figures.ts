@@ -5,6 +5,15 @@
  *     deno task figures --check     fails if a page is not what the recorded results make it
  */
 import type { Cost } from "../bench/cost.ts";
+import {
+  byProblem,
+  COLUMNS,
+  ownName,
+  PORTABLE,
+  type Run,
+  SIMD,
+  summary,
+} from "../bench/peers/report.ts";
 import type { FuzzRecord } from "../tests/fuzz/record.ts";
 import { readArguments } from "./arguments.ts";
 import { replaceBlock } from "./page_block.ts";
@@ -21,12 +30,6 @@ function optional(name: string): string | undefined {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-}
-
-/** One section of a page, without its heading. */
-function section(page: string | undefined, heading: string): string | undefined {
-  return page?.split(/^## /m).find((part) => part.startsWith(`${heading}\n`))?.slice(heading.length)
-    .trim();
 }
 
 function sizeTable(): string {
@@ -116,12 +119,22 @@ function fuzzTable(record: string | undefined): string | undefined {
   ].join("\n");
 }
 
-/** Rows of the table of peers that the README has, by peer and runtime. */
-const SHOWN =
-  /^(Microseconds|\s*$|\| (peer|---)|\| (splitgate (portable|simd)|onnxruntime-web float32|tfjs wasm float32) \| deno |\| PyTorch static fused )/;
+/** Peers of the README's table: the recommended preset first. */
+const SHOWN = [SIMD, PORTABLE, ownName("simd", "fbgemm"), "onnxruntime-web float32", "ncnn int8"];
 
-function speedTable(page: string | undefined): string | undefined {
-  return page?.split("\n").filter((line) => SHOWN.test(line)).join("\n");
+/** The README's table: one LSTM layer, real inputs and outputs. */
+function speedTable(record: string | undefined): string | undefined {
+  if (record === undefined) return undefined;
+  const { rows }: Run = JSON.parse(record);
+  return `${COLUMNS}\n\n${summary(rows.filter(({ problem }) => problem === "lstm"), SHOWN)}`;
+}
+
+/** Every peer of each problem, in Deno or where it runs. */
+function peersTables(record: string | undefined): string | undefined {
+  if (record === undefined) return undefined;
+  const { rows }: Run = JSON.parse(record);
+  const tables = byProblem(rows).map(({ title, rows }) => `### ${title}\n\n${summary(rows)}`);
+  return [COLUMNS, ...tables].join("\n\n");
 }
 
 const { check } =
@@ -133,8 +146,8 @@ const tables: Record<string, string | undefined> = {
   cost: costTable(optional("cost.json")),
   fuzz: fuzzTable(optional("fuzz.json")),
   cold: coldTable(optional("cold_start.json")),
-  peers: section(optional("peers.md"), "In short"),
-  speed: speedTable(section(optional("peers.md"), "In short")),
+  peers: peersTables(optional("peers.json")),
+  speed: speedTable(optional("peers.json")),
 };
 /** Which tables a page has. */
 const PAGES: Record<string, readonly string[]> = {

@@ -4,6 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
+import { PORTABLE, type Run, SPLIT } from "../bench/peers/report.ts";
 
 /** A figure: what it is of, its value, and what it was measured by. */
 export interface Figure {
@@ -32,9 +33,13 @@ export function recordedFigures(): Figure[] {
   const { overBareMs } = rows.find((row: { program: string }) =>
     /SIMD, one file/.test(row.program)
   );
-  const { microsPerStep } = JSON.parse(read("peers.json")).find((row: Record<string, unknown>) =>
-    row.peer === "splitgate portable" && row.mode === "stream" && row.size === 64
+  const run: Run = JSON.parse(read("peers.json"));
+  const step = run.rows.find(({ problem, peer, runtime, mode, size }) =>
+    problem === "lstm" && (peer === PORTABLE || peer === SPLIT) && runtime === "deno" &&
+    mode === "stream" &&
+    size === 64
   );
+  if (step === undefined) throw new Error(`bench/results/peers.json: has no ${PORTABLE} at 64`);
   const [, differ, ends] = found("accuracy.md", /^\| `accurate` \|[^(]*\((\d+) of (\d+)\)/m);
   return [
     {
@@ -49,7 +54,7 @@ export function recordedFigures(): Figure[] {
     },
     {
       title: "A step of an LSTM of 64 units",
-      value: `${microsPerStep.toFixed(1)} µs`,
+      value: `${step.microsPerStep.toFixed(1)} µs`,
       note: "in TypeScript, without SIMD",
     },
     {

@@ -14,8 +14,8 @@ ort.env.wasm.wasmBinary = wasm.buffer.slice(wasm.byteOffset, wasm.byteOffset + w
 const session = await ort.InferenceSession.create(read(MODEL), { executionProviders: ["wasm"] });
 const tensor = (value: number) =>
   new ort.Tensor("float32", new Float32Array(SIZE).fill(value), [1, 1, SIZE]);
-const { hn } = await session.run({ X: tensor(0.5), h0: tensor(0), c0: tensor(0) });
-if (hn.data.every((value: number) => value === 0)) throw new Error("no answer");
+const { h0_next: h } = await session.run({ X: tensor(0.5), h0: tensor(0), c0: tensor(0) });
+if (h.data.every((value: number) => value === 0)) throw new Error("no answer");
 answered();
 // Its threads would keep the process alive.
 if ("Deno" in globalThis) Deno.exit(0);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Where the peers and what they need stand. */
@@ -33,6 +33,28 @@ function installedVersion(name: string): string | null {
   } catch {
     return null;
   }
+}
+
+/** The Python of the peers that PyPI has. */
+export const PYTHON: string = join(HERE, "node_modules", ".cache", "python", "bin", "python");
+
+/** Whether that Python is there, with what is asked for. */
+export async function hasPythonPeers(): Promise<boolean> {
+  const check = "import sys, importlib.metadata as m\n" +
+    "for line in open('requirements.txt'):\n" +
+    "    name, version = line.split('==')\n" +
+    "    assert m.version(name) == version.strip()";
+  return await succeeds([PYTHON, "-c", check]);
+}
+
+/** Installs the peers in Python; whether it could. A Python with its venv module makes theirs. */
+export async function installPythonPeers(): Promise<boolean> {
+  if (await hasPythonPeers()) return true;
+  const folder = dirname(dirname(PYTHON));
+  console.error("Installing the peers in Python into bench/peers/node_modules/.cache/python");
+  return await succeeds(["python3", "-m", "venv", folder], true) &&
+    await succeeds([PYTHON, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"], true) &&
+    await hasPythonPeers();
 }
 
 /** Installs the peers unless every one is there in the version asked for. */

@@ -1,14 +1,17 @@
 /**
- * Measures splitgate and its peers in one run, in Deno, Node and Bun, and in Pythons that have
- * LiteRT or PyTorch.
+ * Measures splitgate and its peers in one run, in Deno, Node and Bun, and in Pythons: one of the
+ * bench's own with what PyPI has (ncnn, LiteRT), and any that has PyTorch.
  *
- * `deno task bench:peers` writes bench/results/peers.{json,md,svg}.
+ * `deno task bench:peers` writes bench/results/peers.{json,md,svg}; a run that is narrowed prints its
+ * report only.
  *
- * - `--quick`: one size, in under a minute.
- * - `--smoke`: one size, a second or two, with what is installed, nothing fetched and nothing
- *   written.
- * - `--python PATH`: a Python with ai-edge-litert or torch; may be given more than once. Also
- *   SPLITGATE_PYTHON, paths separated as in PATH; python3 where neither is given.
+ * - `--problem lstm|model|gru`, `--size N`, `--runtime deno|node|bun|python`, `--peer TEXT`: narrow a
+ *   run to these (each may be given more than once), to peers whose name has the text.
+ * - `--quick`: one size, in a minute or two.
+ * - `--smoke`: the smallest size of each problem, a few seconds, with what is installed, nothing
+ *   fetched.
+ * - `--python PATH`: a Python with torch; may be given more than once. Also SPLITGATE_PYTHON, paths
+ *   separated as in PATH.
  * - `--rounds N`, `--milliseconds N`: how often, and how long each time, a cell is measured.
  *
  * @module
@@ -19,12 +22,27 @@ import { writeFile } from "../../scripts/write_file.ts";
 import { BUN } from "../../tests/runtimes/install.ts";
 import { machine } from "../machine.ts";
 import { Child } from "./child.ts";
-import { HERE, installPeers, succeeds } from "./install.ts";
+import {
+  hasPythonPeers,
+  HERE,
+  installPeers,
+  installPythonPeers,
+  PYTHON,
+  succeeds,
+} from "./install.ts";
 import { median, type Timing } from "./measure.ts";
 import { type Mode, MODES } from "./peer.ts";
-import { createProblem, problemBytes, SIZES, STEPS } from "./problem.ts";
+import {
+  createProblem,
+  fileName,
+  KINDS,
+  problemFile,
+  type ProblemKind,
+  PROBLEMS,
+  STEPS,
+} from "./problem.ts";
 import type { Loaded, Ready } from "./protocol.ts";
-import { markdown, PORTABLE, type Row } from "./report.ts";
+import { markdown, PORTABLE, type Row, type Run } from "./report.ts";
 
 const RESULTS = join(HERE, "..", "results");
 const WORKER = join(HERE, "worker.ts");
@@ -84,30 +102,35 @@ async function runtimes(smoke: boolean, absent: Absent): Promise<Map<string, rea
   return found;
 }
 
-/** A peer at a size and in a mode, and the child that runs it. */
+/** A peer at a problem and in a mode, and the child that runs it. */
 interface Cell {
   readonly child: Child;
   readonly peer: string;
+  readonly problem: ProblemKind;
   readonly size: number;
   readonly mode: Mode;
+  readonly error: number;
   readonly timings: Timing[];
 }
 
-/** What a report says besides its timings. */
-interface Findings {
-  /** The machine, and each runtime's version. */
-  readonly about: string[];
-  /** Each peer's largest difference from the reference. */
-  readonly errors: Map<string, number>;
-  readonly absent: Absent;
+/** What is measured. */
+interface Plan {
+  readonly sizes: ReadonlyMap<ProblemKind, readonly number[]>;
+  readonly rounds: number;
+  readonly milliseconds: number;
+  /** Whether a peer of this name is measured. */
+  readonly wants: (peer: string) => boolean;
 }
 
-/** The peers that the children can run at these sizes, checked against the reference and warm. */
+/** How much longer than a round's a cell's warm-up is. */
+const WARM_UP_ROUNDS = 4;
+
+/** The peers that the children can run, checked against the reference and warm. */
 async function prepareCells(
   children: readonly Child[],
-  sizes: readonly number[],
-  milliseconds: number,
-  { about, errors, absent }: Findings,
+  { sizes, milliseconds, wants }: Plan,
+  about: string[],
+  absent: Absent,
 ): Promise<Cell[]> {
   const cells: Cell[] = [];
   for (const child of children) {
@@ -117,24 +140,43 @@ async function prepareCells(
       continue;
     }
     about.push(`${child.runtime} ${loaded.version}`);
-    for (const { peer, reason } of loaded.missing) absent.add(peer, reason, child.runtime);
-    for (const peer of loaded.peers) {
-      for (const size of sizes) {
-        const ready = await child.ask<Ready>({ op: "prepare", peer, size, milliseconds });
-        if ("failed" in ready) {
-          absent.add(`${peer} at ${size}`, ready.failed, child.runtime);
-          continue;
+    for (const { peer, reason } of loaded.missing) {
+      if (wants(peer)) absent.add(peer, reason, child.runtime);
+    }
+    for (const { name: peer, problems } of loaded.peers) {
+      // Two Pythons may have the same peer.
+      const measured = cells.some((cell) =>
+        cell.peer === peer && cell.child !== child && cell.child.runtime === child.runtime
+      );
+      if (measured || !wants(peer)) continue;
+      for (const problem of problems) {
+        for (const size of sizes.get(problem) ?? []) {
+          const ready = await child.ask<Ready>({
+            op: "prepare",
+            peer,
+            problem,
+            size,
+            milliseconds: WARM_UP_ROUNDS * milliseconds,
+          });
+          if ("failed" in ready) {
+            absent.add(`${peer}, ${problem} ${size}`, ready.failed, child.runtime);
+            continue;
+          }
+          for (const mode of MODES) {
+            const error = ready.errors[mode];
+            if (error === undefined) continue;
+            cells.push({ child, peer, problem, size, mode, error, timings: [] });
+          }
         }
-        errors.set(peer, Math.max(errors.get(peer) ?? 0, ready.error));
-        for (const mode of ready.modes) cells.push({ child, peer, size, mode, timings: [] });
       }
     }
+    console.error(`${child.runtime}: ready`);
   }
   return cells;
 }
 
 /**
- * One round: cells of a size and mode follow one another whatever process they are in, so that a
+ * One round: cells of a problem and mode follow one another whatever process they are in, so that a
  * slow spell of the machine meets all that are compared; each round starts with another.
  */
 async function measureRound(
@@ -143,38 +185,90 @@ async function measureRound(
   milliseconds: number,
   absent: Absent,
 ) {
-  for (const group of Map.groupBy(cells, ({ size, mode }) => `${size} ${mode}`).values()) {
+  const groups = Map.groupBy(cells, ({ problem, size, mode }) => `${problem} ${size} ${mode}`);
+  for (const group of groups.values()) {
     for (let i = 0; i < group.length; i++) {
-      const { child, peer, size, mode, timings } = group[(i + round) % group.length]!;
-      const timing = await child.ask<Timing>({ op: "measure", peer, size, mode, milliseconds });
+      const { child, peer, problem, size, mode, timings } = group[(i + round) % group.length]!;
+      const request = { op: "measure", peer, problem, size, mode, milliseconds } as const;
+      const timing = await child.ask<Timing>(request);
       if ("failed" in timing) {
-        absent.add(`${peer} at ${size}, ${mode}`, timing.failed, child.runtime);
+        absent.add(`${peer}, ${problem} ${size}, ${mode}`, timing.failed, child.runtime);
       } else timings.push(timing);
     }
   }
 }
 
-function toRow({ child, peer, size, mode, timings }: Cell): Row {
+function toRow({ child, peer, problem, size, mode, error, timings }: Cell): Row {
   const steps = mode === "stream" ? 1 : STEPS;
   const perStep = (micros: number[]) => Number((median(micros) / steps).toPrecision(4));
   return {
+    problem,
     peer,
     runtime: child.runtime,
     mode,
     size,
     microsPerStep: perStep(timings.map((t) => t.micros)),
     p99: perStep(timings.map((t) => t.p99)),
+    error: Number(error.toPrecision(3)),
     rounds: timings.length,
   };
 }
 
+/** Writes the problems for the peers in Python, and what these write for the peers in JavaScript. */
+async function writeProblems(
+  folder: string,
+  { sizes }: Plan,
+  pythons: readonly string[],
+): Promise<void> {
+  for (const [kind, all] of sizes) {
+    for (const size of all) {
+      const { description, bytes } = problemFile(createProblem(kind, size));
+      const path = join(folder, fileName(kind, size));
+      await Deno.writeTextFile(`${path}.json`, description);
+      await Deno.writeFile(`${path}.f32`, bytes);
+    }
+  }
+  for (const python of pythons) {
+    if (await succeeds([python, "-B", join(HERE, "write_tflite.py"), folder])) return;
+  }
+}
+
+/** Starts the children: the runtimes', and one for each Python. */
+function startChildren(
+  folder: string,
+  commands: ReadonlyMap<string, readonly string[]>,
+  pythons: readonly string[],
+): Child[] {
+  const script = join(HERE, "worker.py");
+  return [
+    ...[...commands].map(([runtime, command]) => new Child(runtime, [...command, folder])),
+    ...pythons.map((python) => new Child("python", [python, "-B", script, folder])),
+  ];
+}
+
+const USAGE = "deno task bench:peers [--quick | --smoke] [--python PATH]... " +
+  "[--problem lstm|model|gru]... [--size N]... [--runtime deno|node|bun|python]... " +
+  "[--peer TEXT]... [--rounds N] [--milliseconds N]";
+
+const RUNTIMES = ["deno", "node", "bun", "python"];
+
+function checkAll(name: string, given: readonly string[], known: readonly string[]): void {
+  for (const value of given) {
+    if (!known.includes(value)) {
+      throw new RangeError(`--${name}: expected one of ${known.join(", ")}, got ${value}`);
+    }
+  }
+}
+
 async function main(): Promise<void> {
-  const usage =
-    "deno task bench:peers [--quick | --smoke] [--python PATH]... [--rounds N] [--milliseconds N]";
-  const { values } = readArguments(usage, {
+  const { values } = readArguments(USAGE, {
     quick: { type: "boolean", default: false },
     smoke: { type: "boolean", default: false },
     python: { type: "string", multiple: true },
+    problem: { type: "string", multiple: true },
+    size: { type: "string", multiple: true },
+    runtime: { type: "string", multiple: true },
+    peer: { type: "string", multiple: true },
     rounds: { type: "string" },
     milliseconds: { type: "string" },
   });
@@ -186,57 +280,90 @@ async function main(): Promise<void> {
     }
     return value;
   };
-  const rounds = amount("rounds", smoke ? 1 : quick ? 3 : 7);
-  const milliseconds = amount("milliseconds", smoke ? 4 : quick ? 40 : 60);
-  const sizes = smoke ? [32] : quick ? [64] : SIZES;
+  checkAll("problem", values.problem ?? [], KINDS);
+  checkAll("runtime", values.runtime ?? [], RUNTIMES);
+  const known = [...new Set(KINDS.flatMap((kind) => PROBLEMS[kind].sizes))];
+  checkAll("size", values.size ?? [], known.map(String));
+  const sizesOf = (kind: ProblemKind): readonly number[] => {
+    const { sizes } = PROBLEMS[kind];
+    if (values.size !== undefined) return sizes.filter((size) => values.size!.includes(`${size}`));
+    return smoke ? sizes.slice(0, 1) : quick ? [64] : sizes;
+  };
+  const kinds = KINDS.filter((kind) => values.problem?.includes(kind) ?? true);
+  const plan: Plan = {
+    sizes: new Map(kinds.map((kind) => [kind, sizesOf(kind)])),
+    rounds: amount("rounds", smoke ? 1 : quick ? 3 : 7),
+    milliseconds: amount("milliseconds", smoke ? 4 : 40),
+    wants: (peer) => values.peer?.some((text) => peer.includes(text)) ?? true,
+  };
+  const { problem, size, runtime, peer } = values;
+  const narrowed = quick || smoke ||
+    [problem, size, runtime, peer].some((given) => given !== undefined);
+  const inRuntime = (name: string) => runtime?.includes(name) ?? true;
   const given = values.python ??
-    Deno.env.get("SPLITGATE_PYTHON")?.split(delimiter).filter((path) => path !== "");
-  const pythons = given ?? (smoke ? [] : ["python3"]);
+    Deno.env.get("SPLITGATE_PYTHON")?.split(delimiter).filter((path) => path !== "") ?? [];
 
-  if (!smoke) await installPeers();
+  const load = Deno.loadavg()[0]!;
   const absent = new Absent();
-  const children: Child[] = [];
+  if (!smoke) await installPeers();
+  const pythons: string[] = [];
+  if (await (smoke ? hasPythonPeers : installPythonPeers)()) pythons.push(PYTHON);
+  else absent.add("ncnn, LiteRT and LiteRT.js", "not installed", "python");
+  for (const python of given) {
+    if (await succeeds([python, "--version"])) pythons.push(python);
+    else absent.add("PyTorch", `no Python at ${python}`, "python");
+  }
+  if (given.length === 0) absent.add("PyTorch", "no Python with torch was given", "python");
+  const commands = new Map([...await runtimes(smoke, absent)].filter(([name]) => inRuntime(name)));
   const folder = await Deno.makeTempDir();
+  const children: Child[] = [];
   try {
-    for (const [runtime, command] of await runtimes(smoke, absent)) {
-      children.push(new Child(runtime, command));
-    }
-    for (const python of pythons) {
-      if (await succeeds([python, "--version"])) {
-        children.push(new Child("python", [python, "-B", join(HERE, "worker.py"), folder]));
-      } else {
-        absent.add("LiteRT and PyTorch", `no Python at ${python}`, "python");
-      }
-    }
-    if (pythons.length === 0) absent.add("LiteRT and PyTorch", "no Python was given", "python");
-    for (const size of pythons.length === 0 ? [] : sizes) {
-      await Deno.writeFile(join(folder, `${size}.f32`), problemBytes(createProblem(size)));
-    }
-    const about = [machine()];
-    const errors = new Map<string, number>();
-    const cells = await prepareCells(children, sizes, 4 * milliseconds, { about, errors, absent });
-    for (let round = 0; round < rounds; round++) {
-      await measureRound(cells, round, milliseconds, absent);
-      console.error(`round ${round + 1} of ${rounds}`);
+    await writeProblems(folder, plan, pythons);
+    children.push(...startChildren(folder, commands, inRuntime("python") ? pythons : []));
+    const about: string[] = [];
+    const cells = await prepareCells(children, plan, about, absent);
+    for (let round = 0; round < plan.rounds; round++) {
+      await measureRound(cells, round, plan.milliseconds, absent);
+      console.error(`round ${round + 1} of ${plan.rounds}`);
     }
     const rows = cells.filter((cell) => cell.timings.length > 0).map(toRow);
-    rows.sort((a, b) => MODES.indexOf(a.mode) - MODES.indexOf(b.mode));
-    const report = markdown({ rows, about, errors, missing: absent.lines(rows) });
+    rows.sort((a, b) =>
+      KINDS.indexOf(a.problem) - KINDS.indexOf(b.problem) ||
+      MODES.indexOf(a.mode) - MODES.indexOf(b.mode)
+    );
+    // Over 1 before, or much over 1 after, others were at work and every figure is too large.
+    const loads = `load ${load.toFixed(1)} before, ${Deno.loadavg()[0]!.toFixed(1)} after`;
+    const run: Run = {
+      about: [`${machine()}, ${loads}`, ...about],
+      rows,
+      missing: absent.lines(rows),
+    };
+    const report = markdown(run);
     console.log(report);
-    if (!rows.some((row) => row.peer === PORTABLE)) {
-      throw new Error("splitgate itself could not be measured");
-    }
-    if (smoke) return;
+    if (plan.wants(PORTABLE) && commands.size > 0) checkMeasured(plan, rows);
+    if (narrowed) return;
     await Deno.mkdir(RESULTS, { recursive: true });
-    await writeFile(join(RESULTS, "peers.json"), JSON.stringify(rows, null, 1) + "\n");
+    await writeFile(join(RESULTS, "peers.json"), JSON.stringify(run, null, 1) + "\n");
     await writeFile(join(RESULTS, "peers.md"), report);
     await writeFile(
       join(RESULTS, "peers.svg"),
-      await (await import("./chart.ts")).chart(rows),
+      await (await import("./chart.ts")).chart(rows.filter(({ problem }) => problem === "lstm")),
     );
   } finally {
     for (const child of children) await child.close();
     await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Fails where splitgate itself has no row for something that was to be measured. */
+function checkMeasured({ sizes }: Plan, rows: readonly Row[]): void {
+  for (const [kind, all] of sizes) {
+    for (const size of all) {
+      const measured = rows.some(({ peer, problem, size: of }) =>
+        peer === PORTABLE && problem === kind && of === size
+      );
+      if (!measured) throw new Error(`splitgate itself could not be measured: ${kind} ${size}`);
+    }
   }
 }
 

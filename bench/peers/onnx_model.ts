@@ -1,10 +1,10 @@
 /**
- * ONNX models of the problem: the float LSTM, and DynamicQuantizeLSTM with int8 weights.
+ * ONNX models of the problems: in float, and with DynamicQuantizeLSTM's int8 weights.
  *
  * @module
  */
 import { importPackage } from "./peer.ts";
-import type { Problem } from "./problem.ts";
+import { GATES, type LayerWeights, type Problem } from "./problem.ts";
 
 interface OnnxProto {
   readonly onnx: {
@@ -16,112 +16,176 @@ interface OnnxProto {
 }
 
 /** TensorProto.DataType. */
-const FLOAT = 1;
-const INT8 = 3;
+const DATA_TYPES = { float32: 1, int8: 3, int64: 7 } as const;
 
-/** ONNX's order of the gates, as indices into PyTorch's: input, output, forget, cell. */
-const GATE_ORDER = [0, 3, 1, 2];
+/** AttributeProto.AttributeType INT. */
+const INT = 2;
 
-function reorderGates(values: Float32Array, size: number): Float32Array {
-  const block = values.length / 4;
+/**
+ * ONNX's order of the gates, as indices into PyTorch's: input, output, forget, cell; update, reset,
+ * new.
+ */
+const GATE_ORDER = { lstm: [0, 3, 1, 2], gru: [1, 0, 2] } as const;
+
+function reorderGates(values: Float32Array, cell: Problem["cell"]): Float32Array {
+  const block = values.length / GATES[cell];
   const out = new Float32Array(values.length);
-  if (block % size !== 0) {
-    throw new RangeError(`values: expected a multiple of ${4 * size}, got ${values.length}`);
-  }
-  GATE_ORDER.forEach((from, to) =>
+  GATE_ORDER[cell].forEach((from, to) =>
     out.set(values.subarray(from * block, (from + 1) * block), to * block)
   );
   return out;
 }
 
-function tensor(
-  name: string,
-  dataType: number,
-  dims: readonly number[],
-  data: Float32Array | Int8Array,
-): unknown {
-  return {
-    name,
-    dataType,
-    dims,
-    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-  };
+/** [rows, columns] to [columns, rows]. */
+function transpose<T extends Float32Array | Int8Array>(values: T, columns: number): T {
+  const rows = values.length / columns;
+  return values.map((_, at) => values[(at % rows) * columns + Math.floor(at / rows)]!) as T;
+}
+
+/** Symmetric int8 with one scale. */
+function quantizeWeight(weight: Float32Array): { data: Int8Array; scale: number } {
+  const scale = Math.fround(weight.reduce((m, w) => Math.max(m, Math.abs(w)), 0) / 127);
+  return { data: Int8Array.from(weight, (w) => Math.round(w / scale)), scale };
 }
 
 function value(name: string, dims: readonly (number | string)[]): unknown {
   const dim = dims.map((d) => typeof d === "number" ? { dimValue: d } : { dimParam: d });
-  return { name, type: { tensorType: { elemType: FLOAT, shape: { dim } } } };
+  return { name, type: { tensorType: { elemType: DATA_TYPES.float32, shape: { dim } } } };
 }
 
-/**
- * Symmetric int8 with one scale, transposed to [columns, rows] as DynamicQuantizeLSTM takes its
- * weights.
- */
-function quantizeTransposed(
-  weight: Float32Array,
-  columns: number,
-): { data: Int8Array; scale: number } {
-  const rows = weight.length / columns;
-  const data = new Int8Array(weight.length);
-  const scale = Math.fround(weight.reduce((m, w) => Math.max(m, Math.abs(w)), 0) / 127);
-  for (let r = 0; r < rows; r++) {
-    for (let k = 0; k < columns; k++) {
-      data[k * rows + r] = Math.round(weight[r * columns + k]! / scale);
-    }
+/** A graph that grows by nodes. */
+class GraphBuilder {
+  readonly node: unknown[] = [];
+  readonly initializer: unknown[] = [];
+
+  /** Adds a tensor; gives its name. */
+  constant(
+    name: string,
+    dims: readonly number[],
+    data: Float32Array | Int8Array | BigInt64Array,
+  ): string {
+    const dataType = data instanceof Float32Array
+      ? DATA_TYPES.float32
+      : data instanceof Int8Array
+      ? DATA_TYPES.int8
+      : DATA_TYPES.int64;
+    const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    this.initializer.push({ name, dataType, dims, rawData });
+    return name;
   }
-  return { data, scale };
+
+  /** Adds a node. */
+  add(
+    opType: string,
+    input: readonly string[],
+    output: readonly string[],
+    { domain = "", ints = {} }: { domain?: string; ints?: Record<string, number> } = {},
+  ): void {
+    const attribute = Object.entries(ints).map(([name, i]) => ({ name, type: INT, i }));
+    this.node.push({ name: output[0], opType, domain, input, output, attribute });
+  }
+}
+
+/** The names of a layer's states, before and after: an LSTM's h and c, a GRU's h. */
+export function stateNames({ cell, layers }: Problem): { before: string[]; after: string[] } {
+  const states = layers.flatMap((_, index) =>
+    (cell === "lstm" ? ["h", "c"] : ["h"]).map((state) => `${state}${index}`)
+  );
+  return { before: states, after: states.map((state) => `${state}_next`) };
+}
+
+/** Adds a recurrent layer from X [seq, 1, inputSize] to Y [seq, 1, 1, size]. */
+function addLayer(
+  graph: GraphBuilder,
+  { cell, size }: Problem,
+  layer: LayerWeights,
+  [index, x, y]: readonly [index: number, x: string, y: string],
+  int8: boolean,
+): void {
+  const rows = GATES[cell] * size;
+  const name = (text: string) => `${text}${index}`;
+  const weights = [
+    ["W", reorderGates(layer.weightIh, cell), layer.inputSize],
+    ["R", reorderGates(layer.weightHh, cell), size],
+  ] as const;
+  const bias = new Float32Array(2 * rows);
+  bias.set(reorderGates(layer.biasIh, cell));
+  bias.set(reorderGates(layer.biasHh, cell), rows);
+  const b = graph.constant(name("B"), [1, 2 * rows], bias);
+  const states = cell === "lstm" ? ["h", "c"] : ["h"];
+  const before = states.map(name);
+  const after = states.map((state) => `${name(state)}_next`);
+  if (int8) {
+    const quantized: string[] = [];
+    const parameters: string[] = [];
+    for (const [text, weight, columns] of weights) {
+      const { data, scale } = quantizeWeight(weight);
+      // DynamicQuantizeLSTM takes its weights transposed.
+      quantized.push(graph.constant(name(text), [1, columns, rows], transpose(data, columns)));
+      parameters.push(
+        graph.constant(name(`${text}_scale`), [1], new Float32Array([scale])),
+        graph.constant(name(`${text}_zero_point`), [1], new Int8Array(1)),
+      );
+    }
+    const inputs = [x, ...quantized, b, "", ...before, "", ...parameters];
+    const options = { domain: "com.microsoft", ints: { hidden_size: size } };
+    graph.add("DynamicQuantizeLSTM", inputs, [y, ...after], options);
+  } else {
+    const floats = weights.map(([text, weight, columns]) =>
+      graph.constant(name(text), [1, rows, columns], weight)
+    );
+    const ints = {
+      hidden_size: size,
+      ...(cell === "gru" ? { linear_before_reset: 1 } : {}),
+    };
+    graph.add(cell.toUpperCase(), [x, ...floats, b, "", ...before], [y, ...after], { ints });
+  }
 }
 
 /**
- * A model of the problem's layer: X [seq, 1, size], h0 and c0 [1, 1, size] to Y [seq, 1, 1, size],
- * hn and cn.
+ * A model of the problem: X [seq, 1, inputSize] and each layer's states [1, 1, size] to Y and the next
+ * states. Y is [seq, 1, 1, size], or [seq, 1, outputs] after a Linear and a Sigmoid.
  *
  * @param int8 DynamicQuantizeLSTM (one symmetric scale a matrix, as onnxruntime's quantize_dynamic
- * makes it) instead of the float LSTM.
+ * makes it) instead of the float LSTM; what follows it stays in float.
  */
 export async function createOnnxModel(problem: Problem, int8: boolean): Promise<Uint8Array> {
   const { onnx } = await importPackage<OnnxProto>("onnx-proto");
-  const { size } = problem;
-  const rows = 4 * size;
-  const weightIh = reorderGates(problem.weightIh, size);
-  const weightHh = reorderGates(problem.weightHh, size);
-  const bias = new Float32Array(2 * rows);
-  bias.set(reorderGates(problem.biasIh, size));
-  bias.set(reorderGates(problem.biasHh, size), rows);
-  const initializer = [tensor("B", FLOAT, [1, 2 * rows], bias)];
-  let input = ["X", "W", "R", "B", "", "h0", "c0"];
-  if (int8) {
-    for (const [name, weight] of [["W", weightIh], ["R", weightHh]] as const) {
-      const { data, scale } = quantizeTransposed(weight, size);
-      initializer.push(
-        tensor(name, INT8, [1, size, rows], data),
-        tensor(`${name}_scale`, FLOAT, [1], new Float32Array([scale])),
-        tensor(`${name}_zero_point`, INT8, [1], new Int8Array(1)),
-      );
-    }
-    input = [...input, "", "W_scale", "W_zero_point", "R_scale", "R_zero_point"];
-  } else {
-    initializer.push(
-      tensor("W", FLOAT, [1, rows, size], weightIh),
-      tensor("R", FLOAT, [1, rows, size], weightHh),
-    );
+  const { size, inputSize, outputSize, layers, head } = problem;
+  if (int8 && problem.cell !== "lstm") throw new RangeError("onnxruntime has no int8 GRU");
+  const graph = new GraphBuilder();
+  const axes = graph.constant("axes", [1], BigInt64Array.of(1n));
+  let x = "X";
+  layers.forEach((layer, index) => {
+    const last = index === layers.length - 1 && head === undefined;
+    const y = last ? "Y" : `Y${index}`;
+    addLayer(graph, problem, layer, [index, x, y], int8);
+    if (last) return;
+    x = `X${index + 1}`;
+    graph.add("Squeeze", [y, axes], [x]);
+  });
+  if (head !== undefined) {
+    const weight = transpose(head.weight, size);
+    graph.add("MatMul", [x, graph.constant("weight", [size, outputSize], weight)], ["product"]);
+    graph.add("Add", ["product", graph.constant("bias", [outputSize], head.bias)], ["sum"]);
+    graph.add("Sigmoid", ["sum"], ["Y"]);
   }
-  const node = {
-    name: "lstm",
-    opType: int8 ? "DynamicQuantizeLSTM" : "LSTM",
-    domain: int8 ? "com.microsoft" : "",
-    input,
-    output: ["Y", "hn", "cn"],
-    attribute: [{ name: "hidden_size", type: 2, i: size }],
-  };
-  const graph = {
-    name: "lstm",
-    node: [node],
-    initializer,
-    input: [value("X", ["seq", 1, size]), value("h0", [1, 1, size]), value("c0", [1, 1, size])],
-    output: [value("Y", ["seq", 1, 1, size]), value("hn", [1, 1, size]), value("cn", [1, 1, size])],
-  };
+  const { before, after } = stateNames(problem);
+  const yShape = head === undefined ? ["seq", 1, 1, size] : ["seq", 1, outputSize];
   const opsetImport = [{ domain: "", version: 14 }, { domain: "com.microsoft", version: 1 }];
-  return onnx.ModelProto.encode(onnx.ModelProto.fromObject({ irVersion: 8, opsetImport, graph }))
-    .finish();
+  const model = {
+    irVersion: 8,
+    opsetImport,
+    graph: {
+      name: problem.kind,
+      node: graph.node,
+      initializer: graph.initializer,
+      input: [
+        value("X", ["seq", 1, inputSize]),
+        ...before.map((name) => value(name, [1, 1, size])),
+      ],
+      output: [value("Y", yShape), ...after.map((name) => value(name, [1, 1, size]))],
+    },
+  };
+  return onnx.ModelProto.encode(onnx.ModelProto.fromObject(model)).finish();
 }

@@ -1,13 +1,13 @@
 /**
- * onnxruntime-web (WebAssembly, one thread) and onnxruntime-node (native, one thread): the float
- * LSTM and DynamicQuantizeLSTM.
+ * onnxruntime-web (WebAssembly, one thread) and onnxruntime-node (native, one thread): LSTM and GRU
+ * in float, and DynamicQuantizeLSTM.
  *
  * @module
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { createOnnxModel } from "./onnx_model.ts";
+import { createOnnxModel, stateNames } from "./onnx_model.ts";
 import {
   FLOAT_TOLERANCE,
   importPackage,
@@ -16,7 +16,7 @@ import {
   type PeerSource,
   type Runner,
 } from "./peer.ts";
-import { type Problem, STEPS } from "./problem.ts";
+import { KINDS, type Problem, STEPS, stepsOf } from "./problem.ts";
 
 interface OrtTensor {
   readonly data: Float32Array;
@@ -40,7 +40,6 @@ interface Ort {
   readonly Tensor: new (type: "float32", data: Float32Array, dims: readonly number[]) => OrtTensor;
 }
 
-const STATE = ["hn", "cn"];
 const SEQUENCE = ["Y"];
 
 async function createRunner(
@@ -49,28 +48,29 @@ async function createRunner(
   problem: Problem,
   int8: boolean,
 ): Promise<Runner> {
-  const { size, input } = problem;
+  const { size, inputSize, input, head } = problem;
   const session = await ort.InferenceSession.create(
     await createOnnxModel(problem, int8),
     { executionProviders: [provider], intraOpNumThreads: 1, interOpNumThreads: 1 },
   );
-  const xs = Array.from(
-    { length: STEPS },
-    (_, t) => new ort.Tensor("float32", input.slice(t * size, (t + 1) * size), [1, 1, size]),
-  );
+  const xs = stepsOf(problem).map((x) => new ort.Tensor("float32", x, [1, 1, inputSize]));
   const zero = new ort.Tensor("float32", new Float32Array(size), [1, 1, size]);
-  const all = { X: new ort.Tensor("float32", input, [STEPS, 1, size]), h0: zero, c0: zero };
-  let h = zero, c = zero;
+  const { before, after } = stateNames(problem);
+  const zeros = Object.fromEntries(before.map((name) => [name, zero]));
+  const all = { X: new ort.Tensor("float32", input, [STEPS, 1, inputSize]), ...zeros };
+  // A layer's last state is its output, which then need not be fetched twice.
+  const answer = head === undefined ? after[0]! : "Y";
+  const fetches = head === undefined ? after : ["Y", ...after];
+  const feeds: Record<string, OrtTensor> = { X: xs[0]!, ...zeros };
   return {
     reset: () => {
-      h = zero;
-      c = zero;
+      for (const name of before) feeds[name] = zero;
     },
     step: async (t) => {
-      const { hn, cn } = await session.run({ X: xs[t]!, h0: h, c0: c }, STATE);
-      h = hn!;
-      c = cn!;
-      return h.data;
+      feeds.X = xs[t]!;
+      const results = await session.run(feeds, fetches);
+      for (let i = 0; i < before.length; i++) feeds[before[i]!] = results[after[i]!]!;
+      return results[answer]!.data;
     },
     sequence: async () => (await session.run(all, SEQUENCE)).Y!.data,
   };
@@ -80,6 +80,7 @@ function peers(name: string, ort: Ort, provider: string): readonly Peer[] {
   ort.env.logLevel = "error";
   return [false, true].map((int8) => ({
     name: `${name} ${int8 ? "int8" : "float32"}`,
+    problems: int8 ? ["lstm", "model"] : KINDS,
     tolerance: int8 ? INT8_TOLERANCE : FLOAT_TOLERANCE,
     prepare: async (problem) => [await createRunner(ort, provider, problem, int8)],
   }));

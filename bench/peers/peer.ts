@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Problem } from "./problem.ts";
+import type { Problem, ProblemKind } from "./problem.ts";
 
 /** One step a call with the state carried, or the whole sequence in one call from a zero state. */
 export type Mode = "stream" | "sequence";
@@ -18,9 +18,9 @@ export type Outputs = Float32Array | Promise<Float32Array>;
 export interface Runner {
   /** Back to the zero state. */
   reset(): void;
-  /** Runs the input's step `t` from the state left by the last call; gives [size]. */
+  /** Runs the input's step `t` from the state left by the last call; gives [outputSize]. */
   step?(t: number): Outputs;
-  /** Runs all steps from the zero state; gives [STEPS, size]. */
+  /** Runs all steps from the zero state; gives [STEPS, outputSize]. */
   sequence?(): Outputs;
   /**
    * Called before a series of calls: what other peers in the process may have changed is put back.
@@ -28,9 +28,11 @@ export interface Runner {
   activate?(): void | Promise<void>;
 }
 
-/** Something that runs LSTMs. */
+/** Something that runs recurrent models. */
 export interface Peer {
   readonly name: string;
+  /** What it can run. */
+  readonly problems: readonly ProblemKind[];
   /** Largest error that an output may have against the float64 reference. */
   readonly tolerance: number;
   /**

@@ -60,6 +60,9 @@ class Builder:
         return len(self.tensors) - 1
 
     def activation(self, name, size, scale):
+        """float32 where there is no scale."""
+        if scale is None:
+            return self.tensor(name, (1, size), None, schema.TensorType.FLOAT32)
         quantization = schema.QuantizationParametersT()
         quantization.scale, quantization.zeroPoint = [scale.scale], [scale.zero_point]
         return self.tensor(name, (1, size), quantization)
@@ -69,7 +72,8 @@ class Builder:
         if scales is not None:
             quantization = schema.QuantizationParametersT()
             quantization.scale, quantization.zeroPoint = list(map(float, scales)), [0] * len(scales)
-        kind = schema.TensorType.INT8 if values.dtype == np.int8 else schema.TensorType.INT32
+        kinds = {"int8": "INT8", "int32": "INT32", "float32": "FLOAT32"}
+        kind = getattr(schema.TensorType, kinds[values.dtype.name])
         return self.tensor(name, values.shape, quantization, kind, values)
 
     def operator(self, code, inputs, outputs, options=None, **fields):
@@ -102,10 +106,11 @@ class Builder:
 
 def ranges(problem):
     """Largest and smallest gate sums and cell states of a float run."""
-    size, h, c = problem.size, np.zeros(problem.size), np.zeros(problem.size)
+    (layer,), size = problem.layers, problem.size
+    h, c = np.zeros(size), np.zeros(size)
     sums, cells = [0.0], [0.0]
     for x in problem.input:
-        gates = problem.weight_ih @ x + problem.weight_hh @ h + problem.bias_ih + problem.bias_hh
+        gates = layer.weight_ih @ x + layer.weight_hh @ h + layer.bias_ih + layer.bias_hh
         i, f, o = (1 / (1 + np.exp(-gates[k * size : (k + 1) * size])) for k in (0, 1, 3))
         g = np.tanh(gates[2 * size : 3 * size])
         c = f * c + i * g
@@ -115,25 +120,49 @@ def ranges(problem):
     return Scale(min(sums), max(sums)), Scale(min(cells), max(cells))
 
 
-def cell_model(problem):
-    """The model's bytes, and the parameters of x and h (one set, as concatenation demands) and of c."""
-    size = problem.size
-    gates_scale, cell_scale = ranges(problem)
-    io_scale = Scale(min(problem.input.min(), -1.0), max(problem.input.max(), 1.0))
+def cell_model(problem, int8=True, float_edges=False):
+    """The model's bytes, and the parameters of x and h (one set, as concatenation demands) and of c.
+
+    In float32 there are no parameters; in int8 the edges may be float32 all the same, which is what LiteRT.js takes.
+    """
+    (layer,), size = problem.layers, problem.size
+    gates_scale = cell_scale = io_scale = logistic = tanh = scales = None
     # The three sigmoids side by side, then tanh.
     order = np.concatenate([np.arange(2 * size), np.arange(3 * size, 4 * size), np.arange(2 * size, 3 * size)])
-    weight = np.concatenate([problem.weight_ih, problem.weight_hh], 1)[order]
-    scales = np.abs(weight).max(1) / 127
-    bias = (problem.bias_ih + problem.bias_hh)[order] / (io_scale.scale * scales)
+    weight = np.concatenate([layer.weight_ih, layer.weight_hh], 1)[order].astype(np.float32)
+    bias = (layer.bias_ih + layer.bias_hh)[order].astype(np.float32)
+    bias_scales = None
+    if int8:
+        gates_scale, cell_scale = ranges(problem)
+        io_scale = Scale(min(problem.input.min(), -1.0), max(problem.input.max(), 1.0))
+        logistic, tanh = LOGISTIC, TANH
+        scales = np.abs(weight).max(1) / 127
+        bias_scales = scales * io_scale.scale
+        weight = np.round(weight / scales[:, None]).astype(np.int8)
+        bias = np.round(bias / bias_scales).astype(np.int32)
 
     b = Builder()
-    x, h = b.activation("x", size, io_scale), b.activation("h", size, io_scale)
-    c = b.activation("c", size, cell_scale)
+    convert_edges = int8 and float_edges
+
+    def entry(name, scale):
+        if not convert_edges:
+            return (b.activation(name, size, scale),) * 2
+        outer, inner = b.activation(name, size, None), b.activation(f"{name}_int8", size, scale)
+        b.operator("QUANTIZE", [outer], [inner], "QuantizeOptions")
+        return outer, inner
+
+    def exit(name, tensor):
+        if not convert_edges:
+            return tensor
+        outer = b.activation(name, size, None)
+        b.operator("DEQUANTIZE", [tensor], [outer], "DequantizeOptions")
+        return outer
+
+    (x, x_inner), (h, h_inner), (c, c_inner) = entry("x", io_scale), entry("h", io_scale), entry("c", cell_scale)
     both = b.activation("both", 2 * size, io_scale)
-    b.operator("CONCATENATION", [x, h], [both], "ConcatenationOptions", axis=1)
+    b.operator("CONCATENATION", [x_inner, h_inner], [both], "ConcatenationOptions", axis=1)
     gates = b.activation("gates", 4 * size, gates_scale)
-    weights = b.constant("weight", np.round(weight / scales[:, None]).astype(np.int8), scales)
-    biases = b.constant("bias", np.round(bias).astype(np.int32), scales * io_scale.scale)
+    weights, biases = b.constant("weight", weight, scales), b.constant("bias", bias, bias_scales)
     b.operator("FULLY_CONNECTED", [both, weights, biases], [gates], "FullyConnectedOptions")
 
     def part(begin, end):
@@ -143,21 +172,21 @@ def cell_model(problem):
         b.operator("STRIDED_SLICE", [gates, *names], [out], "StridedSliceOptions")
         return out
 
-    sigmoids = b.activation("sigmoids", 3 * size, LOGISTIC)
+    sigmoids = b.activation("sigmoids", 3 * size, logistic)
     b.operator("LOGISTIC", [part(0, 3 * size)], [sigmoids])
-    cell_gate = b.activation("cell_gate", size, TANH)
+    cell_gate = b.activation("cell_gate", size, tanh)
     b.operator("TANH", [part(3 * size, 4 * size)], [cell_gate])
-    input_gate, forget_gate, output_gate = (b.activation(f"{n}_gate", size, LOGISTIC) for n in ("i", "f", "o"))
+    input_gate, forget_gate, output_gate = (b.activation(f"{n}_gate", size, logistic) for n in ("i", "f", "o"))
     axis = b.constant("axis", np.array(1, np.int32))
     b.operator("SPLIT", [axis, sigmoids], [input_gate, forget_gate, output_gate], "SplitOptions", numSplits=3)
     kept, added, c_next = (b.activation(n, size, cell_scale) for n in ("kept", "added", "c_next"))
-    b.operator("MUL", [forget_gate, c], [kept], "MulOptions")
+    b.operator("MUL", [forget_gate, c_inner], [kept], "MulOptions")
     b.operator("MUL", [input_gate, cell_gate], [added], "MulOptions")
     b.operator("ADD", [kept, added], [c_next], "AddOptions")
-    tanh_c, h_next = b.activation("tanh_c", size, TANH), b.activation("h_next", size, io_scale)
+    tanh_c, h_next = b.activation("tanh_c", size, tanh), b.activation("h_next", size, io_scale)
     b.operator("TANH", [c_next], [tanh_c])
     b.operator("MUL", [output_gate, tanh_c], [h_next], "MulOptions")
-    return b.finish([x, h, c], [h_next, c_next]), io_scale, cell_scale
+    return b.finish([x, h, c], [exit("h_out", h_next), exit("c_out", c_next)]), io_scale, cell_scale
 
 
 class Runner:
@@ -190,4 +219,4 @@ class Runner:
         return self.io_scale.dequantize(h)
 
 
-PEERS = {"LiteRT native int8 cell": Runner}
+PEERS = {"LiteRT native int8 cell": (["lstm"], Runner)}

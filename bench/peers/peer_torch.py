@@ -1,4 +1,4 @@
-"""PyTorch's quantized LSTMs, eager, one thread, fbgemm: static (fused and split gates) and dynamic."""
+"""PyTorch's quantized layers, eager, one thread, fbgemm: static (fused and split gates) and dynamic."""
 
 import warnings
 
@@ -20,28 +20,37 @@ class SplitLSTM(nnqa.LSTM):
         return nnqa.LSTM.from_float(other, qconfig, split_gates=True)
 
 
-class Observed(torch.nn.Module):
-    def __init__(self, lstm):
+class Model(torch.nn.Module):
+    """The recurrent layers, and where the problem has them, the Linear and the Sigmoid."""
+
+    def __init__(self, problem):
         super().__init__()
-        self.quant, self.lstm, self.dequant = tq.QuantStub(), lstm, tq.DeQuantStub()
+        kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[problem.cell]
+        self.recurrent = kind(problem.input.shape[1], problem.size, num_layers=len(problem.layers))
+        with torch.no_grad():
+            for index, layer in enumerate(problem.layers):
+                for name, values in vars(layer).items():
+                    getattr(self.recurrent, f"{name}_l{index}").copy_(torch.from_numpy(values.copy()))
+            self.head = torch.nn.Identity()
+            if problem.head is not None:
+                weight, bias = (torch.from_numpy(values.copy()) for values in problem.head)
+                linear = torch.nn.Linear(*reversed(weight.shape))
+                linear.weight.copy_(weight)
+                linear.bias.copy_(bias)
+                self.head = torch.nn.Sequential(linear, torch.nn.Sigmoid())
+        self.quant, self.dequant = tq.QuantStub(), tq.DeQuantStub()
+
+    def run(self, x, state):
+        y, state = self.recurrent(self.quant(x), state)
+        return self.dequant(self.head(y)), state
 
     def forward(self, x):
-        return self.dequant(self.lstm(self.quant(x))[0])
-
-
-def float_lstm(problem):
-    lstm = torch.nn.LSTM(problem.size, problem.size)
-    with torch.no_grad():
-        lstm.weight_ih_l0.copy_(torch.from_numpy(problem.weight_ih.copy()))
-        lstm.weight_hh_l0.copy_(torch.from_numpy(problem.weight_hh.copy()))
-        lstm.bias_ih_l0.copy_(torch.from_numpy(problem.bias_ih.copy()))
-        lstm.bias_hh_l0.copy_(torch.from_numpy(problem.bias_hh.copy()))
-    return lstm.eval()
+        return self.run(x, None)[0]
 
 
 def static_lstm(problem, split):
     """Calibrated on the problem's input, converted; takes and gives reals, keeps its state quantized."""
-    model = Observed(float_lstm(problem)).eval()
+    model = Model(problem).eval()
     model.qconfig = tq.get_default_qconfig("fbgemm")
     observed = SplitLSTM if split else nnqa.LSTM
     model = tq.prepare(
@@ -55,19 +64,16 @@ def static_lstm(problem, split):
             "observed_to_quantized_custom_module_class": {nnqa.LSTM: torch.ao.nn.quantized.LSTM}
         },
     ).eval()
-
-    def run(x, state):
-        y, state = model.lstm(model.quant(x), state)
-        return model.dequant(y), state
-
     zero = torch.quantize_per_tensor(torch.zeros(1, 1, problem.size), 1.0, 0, torch.quint8)
-    return run, (zero, zero)
+    layers = len(problem.layers)
+    return model.run, (zero, zero) if layers == 1 else [(zero, zero)] * layers
 
 
-def dynamic_lstm(problem):
-    lstm = tq.quantize_dynamic(torch.nn.Sequential(float_lstm(problem)), {torch.nn.LSTM}, dtype=torch.qint8)[0]
-    zero = torch.zeros(1, 1, problem.size)
-    return lstm, (zero, zero)
+def dynamic_model(problem):
+    kinds = {torch.nn.LSTM, torch.nn.GRU, torch.nn.Linear}
+    model = tq.quantize_dynamic(Model(problem).eval(), kinds, dtype=torch.qint8)
+    zero = torch.zeros(len(problem.layers), 1, problem.size)
+    return model.run, zero if problem.cell == "gru" else (zero, zero)
 
 
 class Runner:
@@ -95,7 +101,7 @@ class Runner:
 
 
 PEERS = {
-    "PyTorch static fused": lambda problem: Runner(problem, *static_lstm(problem, split=False)),
-    "PyTorch static split": lambda problem: Runner(problem, *static_lstm(problem, split=True)),
-    "PyTorch dynamic": lambda problem: Runner(problem, *dynamic_lstm(problem)),
+    "PyTorch static fused": (["lstm", "model"], lambda problem: Runner(problem, *static_lstm(problem, split=False))),
+    "PyTorch static split": (["lstm", "model"], lambda problem: Runner(problem, *static_lstm(problem, split=True))),
+    "PyTorch dynamic": (["lstm", "model", "gru"], lambda problem: Runner(problem, *dynamic_model(problem))),
 }

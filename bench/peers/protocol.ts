@@ -5,6 +5,7 @@
  */
 import type { Timing } from "./measure.ts";
 import type { Mode } from "./peer.ts";
+import type { ProblemKind } from "./problem.ts";
 
 /** A request to a child. */
 export type Request =
@@ -12,12 +13,14 @@ export type Request =
   | {
     readonly op: "prepare";
     readonly peer: string;
+    readonly problem: ProblemKind;
     readonly size: number;
     readonly milliseconds: number;
   }
   | {
     readonly op: "measure";
     readonly peer: string;
+    readonly problem: ProblemKind;
     readonly size: number;
     readonly mode: Mode;
     readonly milliseconds: number;
@@ -26,7 +29,10 @@ export type Request =
 /** What a child has to measure. */
 export interface Loaded {
   readonly version: string;
-  readonly peers: readonly string[];
+  readonly peers: readonly {
+    readonly name: string;
+    readonly problems: readonly ProblemKind[];
+  }[];
   readonly missing: readonly {
     readonly peer: string;
     readonly reason: string;
@@ -35,9 +41,8 @@ export interface Loaded {
 
 /** A peer whose results were checked and that is warm. */
 export interface Ready {
-  readonly modes: readonly Mode[];
-  /** Largest error of an output against the float64 reference. */
-  readonly error: number;
+  /** Largest error of an output against the float64 reference, of each mode that the peer has. */
+  readonly errors: Readonly<Partial<Record<Mode, number>>>;
 }
 
 /** Why a request was not met. */

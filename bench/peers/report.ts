@@ -4,28 +4,30 @@
  * @module
  */
 import { type Mode, MODES } from "./peer.ts";
+import { KINDS, type ProblemKind, PROBLEMS } from "./problem.ts";
 
 /** One row of results. */
 export interface Row {
+  readonly problem: ProblemKind;
   readonly peer: string;
   readonly runtime: string;
   readonly mode: Mode;
-  /** Input and hidden size. */
+  /** Hidden size. */
   readonly size: number;
   /** Median over the rounds of each round's median call, by step. */
   readonly microsPerStep: number;
   /** Median over the rounds of each round's 99th percentile, by step. */
   readonly p99: number;
+  /** Largest error of an output against the float64 reference. */
+  readonly error: number;
   readonly rounds: number;
 }
 
-/** What a run was. */
+/** What bench/results/peers.json has of a run. */
 export interface Run {
-  readonly rows: readonly Row[];
-  /** Versions by runtime, and the machine. */
+  /** Versions by runtime, and the machine and its load. */
   readonly about: readonly string[];
-  /** Largest error against the float64 reference, by peer. */
-  readonly errors: ReadonlyMap<string, number>;
+  readonly rows: readonly Row[];
   /** Rows that are absent, and why. */
   readonly missing: readonly string[];
 }
@@ -33,12 +35,17 @@ export interface Run {
 /** The name that splitgate's own rows begin with. */
 export const OWN = "splitgate";
 
-/**
- * splitgate's own rows: the two that peers are compared with, and the portable one's other form.
- */
-export const PORTABLE = `${OWN} portable`;
-export const SIMD = `${OWN} simd`;
-export const FUSED = `${PORTABLE} fused`;
+/** The name of splitgate's own rows. */
+export const ownName = (kernels: "portable" | "simd", preset: string): string =>
+  `${OWN} ${kernels} ${preset}`;
+
+/** The rows that peers are compared with: the recommended preset's. */
+export const PORTABLE: string = ownName("portable", "accurate");
+export const SIMD: string = ownName("simd", "accurate");
+
+/** Split gates and fused ones, on kernels that have both. */
+export const SPLIT: string = ownName("portable", "fbgemm");
+export const FUSED = `${SPLIT} fused`;
 
 function number(value: number): string {
   return value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : value.toFixed(0);
@@ -55,150 +62,185 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   );
 }
 
-function find(
-  rows: readonly Row[],
-  peer: string,
-  runtime: string,
-  mode: Mode,
-  size: number,
-): Row | undefined {
-  return rows.find((r) =>
-    r.peer === peer && r.runtime === runtime && r.mode === mode &&
-    r.size === size
-  );
+/** A peer in a runtime. */
+interface Series {
+  readonly peer: string;
+  readonly runtime: string;
+  readonly rows: readonly Row[];
 }
 
-/** Pairs of peer and runtime that have a row of the mode. */
-function series(rows: readonly Row[], mode: Mode): { peer: string; runtime: string }[] {
-  const keys = unique(rows.filter((r) => r.mode === mode).map((r) => `${r.peer}\n${r.runtime}`));
-  return keys.map((key) => ({ peer: key.split("\n")[0]!, runtime: key.split("\n")[1]! }));
+function seriesOf(rows: readonly Row[]): Series[] {
+  return [...Map.groupBy(rows, ({ peer, runtime }) => `${peer}\n${runtime}`).values()].map((
+    group,
+  ) => ({ peer: group[0]!.peer, runtime: group[0]!.runtime, rows: group }));
 }
 
-function times({ rows, errors }: Run, mode: Mode, sizes: readonly number[]): string {
+const sizesOf = (rows: readonly Row[]): number[] =>
+  unique(rows.map(({ size }) => size)).sort((a, b) => a - b);
+
+const find = ({ rows }: Series, mode: Mode, size: number): Row | undefined =>
+  rows.find((row) => row.mode === mode && row.size === size);
+
+const largestError = ({ rows }: Series): string =>
+  rows.reduce((max, { error }) => Math.max(max, error), 0).toExponential(1);
+
+/** Each peer's times and errors, in each runtime. */
+function times(rows: readonly Row[], mode: Mode): string {
+  const sizes = sizesOf(rows);
   return table(
     ["peer", "runtime", ...sizes.map(String), "largest error"],
-    series(rows, mode).map(({ peer, runtime }) => [
-      peer,
-      runtime,
+    seriesOf(rows.filter((row) => row.mode === mode)).map((series) => [
+      series.peer,
+      series.runtime,
       ...sizes.map((size) => {
-        const row = find(rows, peer, runtime, mode, size);
+        const row = find(series, mode, size);
         return row === undefined ? "" : `${number(row.microsPerStep)} (${number(row.p99)})`;
       }),
-      errors.get(peer)?.toExponential(1) ?? "",
+      largestError(series),
     ]),
   );
 }
 
 /**
- * How many times faster splitgate is than each peer: in the peer's runtime, or where that has no
- * splitgate, in Deno.
+ * How many times faster splitgate's recommended preset is than each peer: in the peer's runtime, or
+ * where that has no splitgate, in Deno.
  */
-function ratios({ rows }: Run, mode: Mode, sizes: readonly number[]): string {
-  const all = series(rows, mode);
+function ratios(rows: readonly Row[], mode: Mode): string {
+  const sizes = sizesOf(rows);
+  const all = seriesOf(rows.filter((row) => row.mode === mode));
   const own = [PORTABLE, SIMD].filter((name) => all.some(({ peer }) => peer === name));
+  const ours = (peer: string, runtime: string) =>
+    all.find((series) => series.peer === peer && series.runtime === runtime);
   return table(
     [
       "peer",
       "runtime",
-      ...own.flatMap((name) => sizes.map((size) => `${name.slice(OWN.length + 1)} ${size}`)),
+      ...own.flatMap((name) => sizes.map((size) => `${name.split(" ")[1]} ${size}`)),
     ],
-    all.filter(({ peer }) => !peer.startsWith(OWN)).map(({ peer, runtime }) => [
-      peer,
-      runtime,
-      ...own.flatMap((name) =>
-        sizes.map((size) => {
-          const theirs = find(rows, peer, runtime, mode, size);
-          const ours = find(rows, name, runtime, mode, size) ??
-            find(rows, name, "deno", mode, size);
-          return theirs === undefined || ours === undefined
+    all.filter(({ peer }) => !peer.startsWith(OWN)).map((series) => [
+      series.peer,
+      series.runtime,
+      ...own.flatMap((name) => {
+        const compared = ours(name, series.runtime) ?? ours(name, "deno");
+        return sizes.map((size) => {
+          const row = find(series, mode, size);
+          const other = compared && find(compared, mode, size);
+          return row === undefined || other === undefined
             ? ""
-            : number(theirs.microsPerStep / ours.microsPerStep);
-        })
-      ),
+            : number(row.microsPerStep / other.microsPerStep);
+        });
+      }),
     ]),
   );
 }
 
 /** What split gates take of the time of fused ones, by runtime. */
-function splitAgainstFused({ rows }: Run, sizes: readonly number[]): string {
-  const runtimes = unique(rows.filter(({ peer }) => peer === FUSED).map(({ runtime }) => runtime));
+function splitAgainstFused(rows: readonly Row[]): string {
+  const sizes = sizesOf(rows);
+  const all = seriesOf(rows);
   return table(
     ["kernels", "runtime", ...MODES.flatMap((mode) => sizes.map((size) => `${mode} ${size}`))],
-    runtimes.map((runtime) => [
-      "portable",
-      runtime,
-      ...MODES.flatMap((mode) =>
-        sizes.map((size) => {
-          const [split, fused] = [PORTABLE, FUSED].map((peer) =>
-            find(rows, peer, runtime, mode, size)?.microsPerStep
-          );
-          return split === undefined || fused === undefined ? "" : (split / fused).toFixed(3);
-        })
-      ),
-    ]),
+    all.filter(({ peer }) => peer === FUSED).map((fused) => {
+      const split = all.find(({ peer, runtime }) => peer === SPLIT && runtime === fused.runtime);
+      return [
+        "portable",
+        fused.runtime,
+        ...MODES.flatMap((mode) =>
+          sizes.map((size) => {
+            const ours = split && find(split, mode, size)?.microsPerStep;
+            const other = find(fused, mode, size)?.microsPerStep;
+            return ours === undefined || other === undefined ? "" : (ours / other).toFixed(3);
+          })
+        ),
+      ];
+    }),
   );
 }
 
 /**
  * Each peer in Deno, or where it does not run there, in the first runtime that it runs in: both
- * modes, medians only.
+ * modes, medians only, and the largest error.
+ *
+ * @param shown Which peers, and in which order; all, as they were measured, where nothing is said.
  */
-function summary({ rows }: Run, sizes: readonly number[]): string {
-  const peers = unique(rows.map((r) => r.peer)).map((peer) => {
-    const all = rows.filter((r) => r.peer === peer);
-    return { peer, runtime: (all.find((r) => r.runtime === "deno") ?? all[0]!).runtime };
-  });
+export function summary(rows: readonly Row[], shown?: readonly string[]): string {
+  const all = seriesOf(rows);
+  const sizes = sizesOf(rows);
+  const peers = (shown ?? unique(rows.map(({ peer }) => peer))).flatMap((name) =>
+    all.find(({ peer, runtime }) => peer === name && runtime === "deno") ??
+      all.find(({ peer }) => peer === name) ?? []
+  );
   return table(
-    ["peer", "runtime", ...MODES.flatMap((mode) => sizes.map((size) => `${mode} ${size}`))],
-    peers.map(({ peer, runtime }) => [
-      peer,
-      runtime,
+    [
+      "peer",
+      "runtime",
+      ...MODES.flatMap((mode) => sizes.map((size) => `${mode} ${size}`)),
+      "largest error",
+    ],
+    peers.map((series) => [
+      series.peer,
+      series.runtime,
       ...MODES.flatMap((mode) =>
         sizes.map((size) => {
-          const row = find(rows, peer, runtime, mode, size);
+          const row = find(series, mode, size);
           return row === undefined ? "" : number(row.microsPerStep);
         })
       ),
+      largestError(series),
     ]),
   );
 }
 
+/** What the columns of a summary are. */
+export const COLUMNS = "Microseconds a step by hidden size: one step a call with the state " +
+  "carried (stream), and 100 steps in one call (sequence).";
+
+/** The kinds of problems that were measured, each with its rows. */
+export function byProblem(rows: readonly Row[]): { title: string; rows: readonly Row[] }[] {
+  return KINDS.map((kind) => ({
+    title: PROBLEMS[kind].title,
+    rows: rows.filter(({ problem }) => problem === kind),
+  })).filter(({ rows }) => rows.length > 0);
+}
+
 /** The whole report. */
-export function markdown(run: Run): string {
-  const sizes = unique(run.rows.map((r) => r.size)).sort((a, b) => a - b);
-  const rounds = run.rows.reduce((max, r) => Math.max(max, r.rounds), 0);
+export function markdown({ rows, about, missing }: Run): string {
+  const rounds = rows.reduce((max, r) => Math.max(max, r.rounds), 0);
   const titles: Record<Mode, string> = {
     stream: "Streaming: one step a call, the state carried",
     sequence: "Sequence: 100 steps in one call",
   };
-  const sections = MODES.flatMap((mode) => [
-    `## ${titles[mode]}`,
-    `Microseconds a step, median (99th percentile), by input and hidden size.`,
-    times(run, mode, sizes),
-    `How many times faster splitgate is in the same runtime (in Deno, for a peer that runs in Python).`,
-    ratios(run, mode, sizes),
+  const sections = byProblem(rows).flatMap(({ title, rows }) => [
+    `## ${title}`,
+    COLUMNS,
+    summary(rows),
+    ...MODES.flatMap((mode) => [
+      `### ${titles[mode]}`,
+      "Microseconds a step, median (99th percentile), by hidden size.",
+      times(rows, mode),
+      "How many times faster splitgate is, by its recommended preset, in the same runtime (in Deno, " +
+      "for a peer that runs in Python).",
+      ratios(rows, mode),
+    ]),
+    ...(rows.some(({ peer }) => peer === FUSED)
+      ? [
+        "### Split against fused",
+        "What split gates take of the time of fused ones. The SIMD kernels have one form for both.",
+        splitAgainstFused(rows),
+      ]
+      : []),
   ]);
   return [
     "# splitgate and its peers",
-    "One LSTM layer, batch 1, one thread, measured in one run by `deno task bench:peers`. " +
-    `Every peer's outputs are checked against a float64 LSTM first. ${rounds} round${
-      rounds === 1 ? "" : "s"
-    } over all peers and runtimes in ` +
-    "turn; a cell is the median of the rounds' medians. splitgate takes and gives reals (quantizing and dequantizing " +
-    "is in its time) in PyTorch's exact 8-bit arithmetic, fbgemm's preset unless a row names another, with split gates " +
-    "unless a row says fused; " +
-    "LiteRT takes and gives integers.",
-    run.about.map((line) => `- ${line}`).join("\n"),
-    "## In short",
-    "Microseconds a step by input and hidden size: one step a call with the state carried (stream), and 100 steps in " +
-    "one call (sequence).",
-    summary(run, sizes),
+    "Batch 1, one thread, measured in one run by `deno task bench:peers`. " +
+    `Every peer's outputs are checked against the model in float64 first; its largest error stands ` +
+    `beside its times. ${rounds} round${rounds === 1 ? "" : "s"} over all peers and runtimes in ` +
+    "turn; a cell is the median of the rounds' medians. splitgate takes and gives reals (quantizing " +
+    "and dequantizing is in its time), by the preset that a row names, with split gates unless a " +
+    "row says fused; native LiteRT takes and gives integers. Rows of Python are native code, driven " +
+    "from Python.",
+    about.map((line) => `- ${line}`).join("\n"),
     ...sections,
-    "## Split against fused",
-    "What split gates take of the time of fused ones. The SIMD kernels have one form for both.",
-    splitAgainstFused(run, sizes),
-    ...(run.missing.length === 0
-      ? []
-      : ["## Absent", run.missing.map((line) => `- ${line}`).join("\n")]),
+    ...(missing.length === 0 ? [] : ["## Absent", missing.map((line) => `- ${line}`).join("\n")]),
   ].join("\n\n") + "\n";
 }

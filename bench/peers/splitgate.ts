@@ -1,39 +1,76 @@
 /**
- * splitgate itself: fbgemm's preset, and those of its own, calibrated on the problem's input; reals
- * in and out. Gates are split; the portable kernels run fbgemm's fused too, the SIMD kernels have one
- * form for both.
+ * splitgate itself, calibrated on the problem's input; reals in and out. Gates are split; the portable
+ * kernels run fbgemm's fused too, the SIMD kernels have one form for both.
  *
  * @module
  */
 import {
   convert,
   getPreset,
+  GRU,
+  Linear,
   LSTM,
   prepare,
   type QuantizedModel,
+  Sequential,
   type SessionOptions,
+  Sigmoid,
+  type Tensor,
   tensor,
 } from "../../mod.ts";
 import { simdKernels } from "../../simd.ts";
 import { INT8_TOLERANCE, type Peer, type PeerSource, type Runner } from "./peer.ts";
-import { type Problem, STEPS } from "./problem.ts";
-import { FUSED, PORTABLE, SIMD } from "./report.ts";
+import { GATES, KINDS, type Problem, type ProblemKind, STEPS, stepsOf } from "./problem.ts";
+import { FUSED, ownName } from "./report.ts";
 
-/** Presets of splitgate's own that have rows: the recommended one, and the one nearest to float. */
-const OWN_PRESETS = ["accurate", "int8x16"] as const;
+/** A preset that has rows. */
+interface PresetRows {
+  /** Error allowed to it. */
+  readonly tolerance: number;
+  readonly problems: readonly ProblemKind[];
+}
 
-type Preset = "fbgemm" | typeof OWN_PRESETS[number];
+/** The recommended preset, the one nearest to float, and PyTorch's for x86 and for ARM. */
+const PRESETS = {
+  accurate: { tolerance: 0.02, problems: KINDS },
+  int8x16: { tolerance: 0.01, problems: KINDS },
+  fbgemm: { tolerance: INT8_TOLERANCE, problems: KINDS },
+  qnnpack: { tolerance: INT8_TOLERANCE, problems: ["lstm"] },
+} as const satisfies Record<string, PresetRows>;
 
-/** Error allowed to a preset. */
-const TOLERANCES: Readonly<Record<Preset, number>> = {
-  fbgemm: INT8_TOLERANCE,
-  accurate: 0.02,
-  int8x16: 0.01,
-};
+type Preset = keyof typeof PRESETS;
+
+const NAMES = Object.keys(PRESETS) as Preset[];
+
+/** The float model of a problem. */
+export function floatModel(
+  { kind, cell, size, inputSize, outputSize, layers, head }: Problem,
+): Sequential {
+  const options = { inputSize, hiddenSize: size, numLayers: layers.length };
+  const recurrent = cell === "lstm" ? new LSTM(options) : new GRU(options);
+  const rows = GATES[cell] * size;
+  const state = new Map<string, Tensor>();
+  layers.forEach((layer, index) => {
+    state.set(`weight_ih_l${index}`, tensor(layer.weightIh, [rows, layer.inputSize]));
+    state.set(`weight_hh_l${index}`, tensor(layer.weightHh, [rows, size]));
+    state.set(`bias_ih_l${index}`, tensor(layer.biasIh, [rows]));
+    state.set(`bias_hh_l${index}`, tensor(layer.biasHh, [rows]));
+  });
+  recurrent.loadStateDict(state);
+  if (head === undefined) return new Sequential({ [kind]: recurrent });
+  const out = new Linear({ inFeatures: size, outFeatures: outputSize });
+  out.loadStateDict(
+    new Map([
+      ["weight", tensor(head.weight, [outputSize, size])],
+      ["bias", tensor(head.bias, [outputSize])],
+    ]),
+  );
+  return new Sequential({ [kind]: recurrent, out, sigmoid: new Sigmoid() });
+}
 
 /**
- * The forms of a preset run one model: where an engine puts another copy of the weights may cost or gain a
- * percent.
+ * The forms of a preset run one model: where an engine puts another copy of the weights may cost or
+ * gain a percent.
  */
 const models = new WeakMap<Problem, Map<Preset, QuantizedModel>>();
 
@@ -45,33 +82,22 @@ function modelOf(problem: Problem, preset: Preset): QuantizedModel {
   return model;
 }
 
-function createModel(
-  { size, weightIh, weightHh, biasIh, biasHh, input }: Problem,
-  preset: Preset,
-): QuantizedModel {
-  const lstm = new LSTM({ inputSize: size, hiddenSize: size });
-  lstm.loadStateDict(
-    new Map([
-      ["weight_ih_l0", tensor(weightIh, [4 * size, size])],
-      ["weight_hh_l0", tensor(weightHh, [4 * size, size])],
-      ["bias_ih_l0", tensor(biasIh, [4 * size])],
-      ["bias_hh_l0", tensor(biasHh, [4 * size])],
-    ]),
-  );
-  const observed = prepare(lstm, getPreset(preset), { splitGates: true });
-  observed.forward(tensor(input, [STEPS, 1, size]));
+function createModel(problem: Problem, preset: Preset): QuantizedModel {
+  const observed = prepare(floatModel(problem), getPreset(preset), { splitGates: true });
+  observed.forward(tensor(problem.input, [STEPS, 1, problem.inputSize]));
   return convert(observed);
 }
 
 function createRunner(
   model: QuantizedModel,
-  { size, input }: Problem,
+  problem: Problem,
   options: SessionOptions,
 ): Runner {
   const session = model.createSession({ maxSteps: STEPS, ...options });
-  const xs = Array.from({ length: STEPS }, (_, t) => input.slice(t * size, (t + 1) * size));
-  const y = new Float32Array(size);
-  const ys = new Float32Array(STEPS * size);
+  const { input, outputSize } = problem;
+  const xs = stepsOf(problem);
+  const y = new Float32Array(outputSize);
+  const ys = new Float32Array(STEPS * outputSize);
   return {
     reset: () => session.reset(),
     step: (t) => {
@@ -89,35 +115,27 @@ function createRunner(
 function peer(name: string, preset: Preset, options: SessionOptions): Peer {
   return {
     name,
-    tolerance: TOLERANCES[preset],
+    ...PRESETS[preset],
     prepare: (problem) =>
       Promise.resolve([createRunner(modelOf(problem, preset), problem, options)]),
   };
 }
 
-/** Names of the rows of splitgate's own presets. */
-const ownNames = (name: string): string[] => OWN_PRESETS.map((preset) => `${name} ${preset}`);
-
-/** Peers of splitgate's own presets. */
-const ownPeers = (name: string, options: SessionOptions): Peer[] =>
-  OWN_PRESETS.map((preset) => peer(`${name} ${preset}`, preset, options));
-
-/** splitgate on the portable kernels, its gates split and fused. */
+/** splitgate on the portable kernels, its gates split, and for one preset fused. */
 export const splitgatePortable: PeerSource = {
-  names: [PORTABLE, FUSED, ...ownNames(PORTABLE)],
+  names: [...NAMES.map((preset) => ownName("portable", preset)), FUSED],
   load: () =>
     Promise.resolve([
-      peer(PORTABLE, "fbgemm", { splitGates: true }),
-      peer(FUSED, "fbgemm", { splitGates: false }),
-      ...ownPeers(PORTABLE, { splitGates: true }),
+      ...NAMES.map((preset) => peer(ownName("portable", preset), preset, { splitGates: true })),
+      { ...peer(FUSED, "fbgemm", { splitGates: false }), problems: ["lstm"] },
     ]),
 };
 
 /** splitgate on the WebAssembly SIMD kernels. */
 export const splitgateSimd: PeerSource = {
-  names: [SIMD, ...ownNames(SIMD)],
+  names: NAMES.map((preset) => ownName("simd", preset)),
   load: async () => {
     const kernels = await simdKernels();
-    return [peer(SIMD, "fbgemm", { kernels }), ...ownPeers(SIMD, { kernels })];
+    return NAMES.map((preset) => peer(ownName("simd", preset), preset, { kernels }));
   },
 };

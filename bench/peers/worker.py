@@ -1,4 +1,4 @@
-"""The Python child: PyTorch and LiteRT, as far as this Python has them. Speaks the protocol of protocol.ts."""
+"""The Python child: PyTorch, LiteRT and ncnn, as far as this Python has them. Speaks the protocol of protocol.ts."""
 
 import json
 import platform
@@ -9,21 +9,31 @@ from pathlib import Path
 STEPS = 100
 
 
-class Problem:
-    """One LSTM layer, its input and the outputs wanted (problem.ts), from a file of float32."""
+class Layer:
+    """The weights of one recurrent layer, as PyTorch has them."""
 
-    def __init__(self, folder, size):
+    def __init__(self, arrays, index):
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh = (arrays[f"{name}_l{index}"] for name in names)
+
+
+class Problem:
+    """A model, its input and the outputs wanted (problem.ts), from a description and a file of float32."""
+
+    def __init__(self, folder, kind, size):
         import numpy as np
 
-        shapes = [(4 * size, size), (4 * size, size), (4 * size,), (4 * size,), (STEPS, size), (STEPS, size)]
-        values = np.fromfile(Path(folder) / f"{size}.f32", "<f4")
-        arrays = []
-        for shape in shapes:
-            count = int(np.prod(shape))
-            arrays.append(values[:count].reshape(shape))
+        file = Path(folder) / f"{kind}-{size}"
+        described = json.loads(file.with_suffix(".json").read_text())
+        values, arrays = np.fromfile(file.with_suffix(".f32"), "<f4"), {}
+        for array in described["arrays"]:
+            count = int(np.prod(array["shape"]))
+            arrays[array["name"]] = values[:count].reshape(array["shape"])
             values = values[count:]
-        self.size = size
-        self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, self.input, self.expected = arrays
+        self.kind, self.cell, self.size = kind, described["cell"], size
+        self.layers = [Layer(arrays, index) for index in range(described["layers"])]
+        self.head = (arrays["head_weight"], arrays["head_bias"]) if "head_weight" in arrays else None
+        self.input, self.expected = arrays["input"], arrays["expected"]
 
 
 def measure(call, milliseconds):
@@ -51,9 +61,9 @@ def check(runner, mode, problem):
 
     runner.reset()
     if mode == "sequence":
-        got = np.asarray(runner.decode(runner.sequence())).reshape(STEPS, problem.size)
+        got = np.asarray(runner.decode(runner.sequence())).reshape(problem.expected.shape)
     else:
-        got = np.stack([np.array(runner.decode(runner.step(t))).reshape(problem.size) for t in range(STEPS)])
+        got = np.stack([np.array(runner.decode(runner.step(t))).reshape(-1) for t in range(STEPS)])
     error = float(np.abs(got - problem.expected).max())
     if not error <= runner.tolerance:
         raise ValueError(f"{mode}: off the float64 reference by {error}, more than {runner.tolerance}")
@@ -83,6 +93,7 @@ class Worker:
         missing, versions = [], [f"Python {platform.python_version()}"]
         for module, names in (
             ("peer_litert", ["LiteRT native int8 cell"]),
+            ("peer_ncnn", ["ncnn float32", "ncnn int8"]),
             ("peer_torch", ["PyTorch static fused", "PyTorch static split", "PyTorch dynamic"]),
         ):
             try:
@@ -91,27 +102,28 @@ class Worker:
                 self.peers.update(source.PEERS)
             except ImportError as error:
                 missing += [{"peer": name, "reason": str(error)} for name in names]
-        return {"version": ", ".join(versions), "peers": list(self.peers), "missing": missing}
+        peers = [{"name": name, "problems": problems} for name, (problems, _) in self.peers.items()]
+        return {"version": ", ".join(versions), "peers": peers, "missing": missing}
 
-    def prepare(self, peer, size, milliseconds):
-        problem = Problem(self.folder, size)
-        runner = self.peers[peer](problem)
-        modes, largest = [], 0.0
+    def prepare(self, peer, kind, size, milliseconds):
+        problem = Problem(self.folder, kind, size)
+        runner = self.peers[peer][1](problem)
+        errors = {}
         for mode, method in (("stream", "step"), ("sequence", "sequence")):
             if not hasattr(runner, method):
                 continue
-            largest = max(largest, check(runner, mode, problem))
-            self.prepared[peer, size, mode] = call = caller(runner, mode)
+            errors[mode] = check(runner, mode, problem)
+            self.prepared[peer, kind, size, mode] = call = caller(runner, mode)
             measure(call, milliseconds)
-            modes.append(mode)
-        return {"modes": modes, "error": largest}
+        return {"errors": errors}
 
     def answer(self, request):
         if request["op"] == "load":
             return self.load()
         if request["op"] == "prepare":
-            return self.prepare(request["peer"], request["size"], request["milliseconds"])
-        return measure(self.prepared[request["peer"], request["size"], request["mode"]], request["milliseconds"])
+            return self.prepare(*(request[key] for key in ("peer", "problem", "size", "milliseconds")))
+        cell = tuple(request[key] for key in ("peer", "problem", "size", "mode"))
+        return measure(self.prepared[cell], request["milliseconds"])
 
 
 def main():

@@ -8,9 +8,10 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { measure } from "./measure.ts";
+import { liteRtJs } from "./litert_js.ts";
 import { onnxruntimeNode, onnxruntimeWeb } from "./onnxruntime.ts";
 import { type Mode, MODES, type Outputs, type Peer, type PeerSource, type Runner } from "./peer.ts";
-import { createProblem, type Problem, STEPS } from "./problem.ts";
+import { createProblem, fileName, type Problem, type ProblemKind, STEPS } from "./problem.ts";
 import type { Reply, Request } from "./protocol.ts";
 import { splitgatePortable, splitgateSimd } from "./splitgate.ts";
 import { tfjs } from "./tfjs.ts";
@@ -21,6 +22,7 @@ const SOURCES: readonly PeerSource[] = [
   onnxruntimeWeb,
   onnxruntimeNode,
   tfjs,
+  liteRtJs,
 ];
 
 interface Prepared {
@@ -29,7 +31,7 @@ interface Prepared {
 }
 
 const peers = new Map<string, Peer>();
-const problems = new Map<number, Problem>();
+const problems = new Map<string, Problem>();
 const prepared = new Map<string, Prepared>();
 
 function largestError(got: Float32Array, want: Float32Array): number {
@@ -47,7 +49,7 @@ function largestError(got: Float32Array, want: Float32Array): number {
 }
 
 async function check(runner: Runner, mode: Mode, problem: Problem): Promise<number> {
-  const { size, expected } = problem;
+  const { outputSize, expected } = problem;
   runner.reset();
   if (mode === "sequence") {
     return largestError(await runner.sequence!(), expected);
@@ -56,7 +58,7 @@ async function check(runner: Runner, mode: Mode, problem: Problem): Promise<numb
   for (let t = 0; t < STEPS; t++) {
     error = Math.max(
       error,
-      largestError(await runner.step!(t), expected.subarray(t * size, (t + 1) * size)),
+      largestError(await runner.step!(t), expected.subarray(t * outputSize, (t + 1) * outputSize)),
     );
   }
   return error;
@@ -73,16 +75,21 @@ function caller(runner: Runner, mode: Mode): () => Outputs {
 }
 
 /**
- * Checks a peer's results at a size, warms it up and keeps its fastest way for each mode it has.
+ * Checks a peer's results for a problem, warms it up and keeps its fastest way for each mode it has.
  */
-async function prepare(name: string, size: number, milliseconds: number): Promise<Reply> {
+async function prepare(
+  name: string,
+  kind: ProblemKind,
+  size: number,
+  milliseconds: number,
+): Promise<Reply> {
   const peer = peers.get(name);
   if (peer === undefined) throw new Error(`no peer ${name}`);
-  let problem = problems.get(size);
-  if (problem === undefined) problems.set(size, problem = createProblem(size));
+  const key = fileName(kind, size);
+  const problem = problems.get(key) ?? createProblem(kind, size);
+  problems.set(key, problem);
   const runners = await peer.prepare(problem);
-  const modes: Mode[] = [];
-  let largest = 0;
+  const errors: Partial<Record<Mode, number>> = {};
   for (const mode of MODES) {
     let best = Infinity;
     for (const runner of runners) {
@@ -96,17 +103,16 @@ async function prepare(name: string, size: number, milliseconds: number): Promis
           `${mode}: off the float64 reference by ${error}, more than ${peer.tolerance}`,
         );
       }
-      largest = Math.max(largest, error);
       const call = caller(runner, mode);
       const { micros } = await measure(call, milliseconds);
       if (micros < best) {
         best = micros;
-        prepared.set(`${name} ${size} ${mode}`, { runner, call });
+        errors[mode] = error;
+        prepared.set(`${name} ${key} ${mode}`, { runner, call });
       }
     }
-    if (best < Infinity) modes.push(mode);
   }
-  return { modes, error: largest };
+  return { errors };
 }
 
 async function load(): Promise<Reply> {
@@ -127,7 +133,8 @@ async function load(): Promise<Reply> {
     }
   }
   const { deno, bun, node } = process.versions;
-  return { version: deno ?? bun ?? node, peers: [...peers.keys()], missing };
+  const loaded = [...peers.values()].map(({ name, problems }) => ({ name, problems }));
+  return { version: deno ?? bun ?? node, peers: loaded, missing };
 }
 
 /** Why a package could not be loaded; that it is not there, each runtime says in its own words. */
@@ -154,12 +161,12 @@ async function answer(request: Request): Promise<Reply> {
     case "load":
       return await load();
     case "prepare":
-      return await prepare(request.peer, request.size, request.milliseconds);
+      return await prepare(request.peer, request.problem, request.size, request.milliseconds);
     case "measure": {
-      const { peer, size, mode, milliseconds } = request;
-      const found = prepared.get(`${peer} ${size} ${mode}`);
+      const { peer, problem, size, mode, milliseconds } = request;
+      const found = prepared.get(`${peer} ${fileName(problem, size)} ${mode}`);
       if (found === undefined) {
-        throw new Error(`${peer} is not prepared for ${mode} at ${size}`);
+        throw new Error(`${peer} is not prepared for ${problem}, ${mode}, at ${size}`);
       }
       await found.runner.activate?.();
       const idle = performance.now() - active > IDLE;

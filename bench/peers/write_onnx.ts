@@ -1,5 +1,5 @@
 /**
- * Writes a problem's DynamicQuantizeLSTM: `write_onnx.ts SIZE FILE`. A program of its own, because
+ * Writes an LSTM problem's DynamicQuantizeLSTM: `write_onnx.ts SIZE FILE`. A program of its own, because
  * the packages that it needs are found from this folder only.
  *
  * @module
@@ -8,4 +8,4 @@ import { createOnnxModel } from "./onnx_model.ts";
 import { createProblem } from "./problem.ts";
 
 const [size, file] = Deno.args;
-await Deno.writeFile(file!, await createOnnxModel(createProblem(Number(size)), true));
+await Deno.writeFile(file!, await createOnnxModel(createProblem("lstm", Number(size)), true));
