@@ -260,7 +260,16 @@ export function linearFunction(x: number): number {
   return x;
 }
 
-/** Activations without parameters, by name: float32 value to float32 value. */
+/**
+ * Activations without parameters, by name: float32 value to float32 value.
+ *
+ * @example
+ * ```ts
+ * import { FLOAT_FUNCTIONS } from "@splitgate/splitgate/backend";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(FLOAT_FUNCTIONS.relu(-2), 0);
+ * ```
+ */
 export const FLOAT_FUNCTIONS = {
   /** {@linkcode sigmoidFloat32} */
   sigmoid: sigmoidFloat32,

@@ -324,6 +324,21 @@ function lineOf(error: unknown): string {
  * @param host What it reads and writes; the process by default.
  * @param version What `--version` prints.
  * @returns The exit code: 0 done, 1 a file or data is wrong, 2 the command is.
+ *
+ * @example
+ * ```ts
+ * import { main } from "@splitgate/splitgate/cli";
+ * import { assertEquals } from "@std/assert";
+ * let printed = "";
+ * const host = {
+ *   write: (text: string) => void (printed += text),
+ *   error: () => {},
+ *   async *lines() {},
+ *   isTerminal: false,
+ * };
+ * assertEquals(await main(["--version"], host, "1.2.3"), 0);
+ * assertEquals(printed.includes("1.2.3"), true);
+ * ```
  */
 export async function main(
   args: readonly string[],

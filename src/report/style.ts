@@ -14,6 +14,14 @@ const DARK = `--sg-back:#0d1117;--sg-text:#e6edf3;--sg-faint:#9aa5b1;--sg-line:#
 
 /**
  * CSS of sections, all of it below the class `splitgate-report`, which what holds them must have.
+ *
+ * @example
+ * ```ts
+ * import { REPORT_STYLE } from "@splitgate/splitgate/report";
+ * import { assertEquals } from "@std/assert";
+ * const page = `<style>${REPORT_STYLE}</style><main class="splitgate-report"></main>`;
+ * assertEquals(page.includes("prefers-color-scheme"), true);
+ * ```
  */
 export const REPORT_STYLE: string = `
 .splitgate-report{${LIGHT}color-scheme:light dark;background:var(--sg-back);color:var(--sg-text);

@@ -132,6 +132,19 @@ export function refuseLookahead({ looksAhead }: ProgramData, method: string): vo
  * A dynamically quantized module sees what one call gives it at once: the rows of a batch share a
  * range, and so do the steps of a `run`, up to `maxSteps` at a time. Its results for a step thus
  * depend on these, as torch's do.
+ *
+ * @example
+ * ```ts
+ * import { compileModel, LSTM, quantize } from "@splitgate/splitgate";
+ * import { type BasicSession, loadProgram } from "@splitgate/splitgate/runtime";
+ * import { assertEquals } from "@std/assert";
+ * const x = Float32Array.of(0.1, -0.4, 0.9, 0.3);
+ * const { model } = await quantize(new LSTM({ inputSize: 2, hiddenSize: 3 }), [x]);
+ * const session: BasicSession = loadProgram(compileModel(model)).createSession();
+ * const output = new Float32Array(3);
+ * session.step(x.subarray(0, 2), output);
+ * assertEquals([session.batch, output.some((value) => value !== 0)], [1, true]);
+ * ```
  */
 export class BasicSession {
   /** Sequences that run side by side. */

@@ -42,6 +42,24 @@ export type { LoadOptions, Program, Session };
  * kind, or there is another option.
  * @throws {RangeError} If it is no program, of another version, cut off or changed, or needs a kind
  * that is not there: the message says what to import.
+ *
+ * @example
+ * ```ts
+ * import { compileModel, LSTM, quantize } from "@splitgate/splitgate";
+ * import { loadProgram } from "@splitgate/splitgate/runtime/state";
+ * import { assertEquals } from "@std/assert";
+ * const x = Float32Array.of(0.1, -0.4, 0.9, 0.3);
+ * const { model } = await quantize(new LSTM({ inputSize: 2, hiddenSize: 3 }), [x]);
+ * const program = loadProgram(compileModel(model));
+ * const first = program.createSession();
+ * const [a, b] = [new Float32Array(3), new Float32Array(3)];
+ * first.step(x.subarray(0, 2), a);
+ * const second = program.createSession();
+ * second.restore(first.state());
+ * first.step(x.subarray(2), a);
+ * second.step(x.subarray(2), b);
+ * assertEquals(a, b);
+ * ```
  */
 export function loadProgram(bytes: BytesSource, options: LoadOptions = {}): Program<Session> {
   return readProgram(bytes, options, Session);

@@ -27,7 +27,18 @@ import { DRAWN_KINDS, type DrawnModule, floatModels, type ModuleSizes } from "./
 import { floatsOf, generator } from "./random.ts";
 import { BASIC_STEPS } from "./sizes.ts";
 
-/** Every dtype of integers. */
+/**
+ * Every dtype of integers.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { dtypes } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(dtypes, { numRuns: 1, seed: 1 });
+ * assertEquals(["quint8", "qint8", "qint32"].includes(drawn!), true);
+ * ```
+ */
 export const dtypes: Arbitrary<DType> = fc.constantFrom("quint8", "qint8", "qint32");
 
 /**
@@ -35,6 +46,15 @@ export const dtypes: Arbitrary<DType> = fc.constantFrom("quint8", "qint8", "qint
  * at an end, at 0, or anywhere.
  *
  * @param of The dtypes.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { qparams } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(qparams(fc.constant("qint8")), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.dtype, "qint8");
+ * ```
  */
 export function qparams(of: Arbitrary<DType> = dtypes): Arbitrary<PerTensorQParams> {
   return of.chain((dtype) => {
@@ -61,7 +81,18 @@ export function qparams(of: Arbitrary<DType> = dtypes): Arbitrary<PerTensorQPara
   });
 }
 
-/** Parameters of a weight: one scale a channel, zero points of 0. */
+/**
+ * Parameters of a weight: one scale a channel, zero points of 0.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { channelQParams } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(channelQParams(3), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.scales.length, 3);
+ * ```
+ */
 export function channelQParams(channels: number): Arbitrary<PerChannelQParams> {
   return fc.array(anyScale, { minLength: channels, maxLength: channels }).map((scales) =>
     perChannelAffine({
@@ -73,12 +104,34 @@ export function channelQParams(channels: number): Arbitrary<PerChannelQParams> {
   );
 }
 
-/** Tensors of a shape, values in ±`reach`. */
+/**
+ * Tensors of a shape, values in ±`reach`.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { tensors } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(tensors([2, 3]), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.data.length, 6);
+ * ```
+ */
 export function tensors(shape: readonly number[], reach = 2): Arbitrary<Tensor> {
   return fc.nat().map((seed) => floatsOf(seed, shape, reach));
 }
 
-/** Tensors of integers of a shape. */
+/**
+ * Tensors of integers of a shape.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { qtensors } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(qtensors([2, 3]), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.shape, [2, 3]);
+ * ```
+ */
 export function qtensors(shape: readonly number[]): Arbitrary<QTensor<PerTensorQParams>> {
   return fc.record({ q: qparams(), seed: fc.nat() }).map(({ q, seed }) => {
     const random = generator(seed);
@@ -90,7 +143,18 @@ export function qtensors(shape: readonly number[]): Arbitrary<QTensor<PerTensorQ
   });
 }
 
-/** Every preset, and each with the other answers that a QConfig can give. */
+/**
+ * Every preset, and each with the other answers that a QConfig can give.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { qconfigs } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(qconfigs, { numRuns: 1, seed: 1 });
+ * assertEquals("weight" in drawn!, true);
+ * ```
+ */
 export const qconfigs: Arbitrary<QConfig> = fc.record({
   preset: fc.constantFrom(...PRESET_NAMES),
   own: fc.boolean(),
@@ -99,18 +163,62 @@ export const qconfigs: Arbitrary<QConfig> = fc.record({
   return own ? { ...qconfig, initialState: "own" } : qconfig;
 });
 
-/** Numbers of rows side by side. */
+/**
+ * Numbers of rows side by side.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { batches } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(batches, { numRuns: 1, seed: 1 });
+ * assertEquals(drawn! >= 1 && drawn! <= 4, true);
+ * ```
+ */
 export const batches: Arbitrary<number> = fc.integer({ min: 1, max: 4 });
 
-/** Numbers of steps: few, and those around what sessions run at a time. */
+/**
+ * Numbers of steps: few, and those around what sessions run at a time.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { stepCounts } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(stepCounts, { numRuns: 1, seed: 1 });
+ * assertEquals(Number.isInteger(drawn), true);
+ * ```
+ */
 export const stepCounts: Arbitrary<number> = fc.constantFrom(...BASIC_STEPS);
 
-/** Lengths of rows, 0..steps, or 1..steps where a model takes no row without a step. */
+/**
+ * Lengths of rows, 0..steps, or 1..steps where a model takes no row without a step.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { lengths } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(lengths(3, 5), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.length, 3);
+ * ```
+ */
 export function lengths(batch: number, steps: number, min: 0 | 1 = 0): Arbitrary<number[]> {
   return fc.array(fc.integer({ min, max: steps }), { minLength: batch, maxLength: batch });
 }
 
-/** Ways to cut a sequence up into calls. */
+/**
+ * Ways to cut a sequence up into calls.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { chunkings } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(chunkings(10), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.reduce((sum, steps) => sum + steps), 10);
+ * ```
+ */
 export function chunkings(steps: number): Arbitrary<number[]> {
   return fc.array(fc.integer({ min: 1, max: steps }), { maxLength: steps }).map((cuts) => {
     const chunks: number[] = [];
@@ -128,6 +236,15 @@ export function chunkings(steps: number): Arbitrary<number[]> {
  * Initial states for `session.setState` of a module: real numbers in ±`reach`.
  *
  * @param shape What `session.getState` of it gives.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { states } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(states([1, 2, 4]), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.shape, [1, 2, 4]);
+ * ```
  */
 export function states(shape: readonly number[], reach = 1): Arbitrary<Tensor> {
   return tensors(shape, reach);

@@ -204,6 +204,14 @@ function chunkSteps(hiddenSize: number, batch: number): number[] {
 
 /**
  * The cases, in an order that does not change: some 300 of them, and a second's work to make.
+ *
+ * @example
+ * ```ts
+ * import { executorCases } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const names = executorCases().map(({ name }) => name);
+ * assertEquals(names.length > 100, true);
+ * ```
  */
 export function executorCases(): ExecutorCase[] {
   const turns = { take: takeTurns(20), seeds: 0 };

@@ -29,7 +29,16 @@ import {
 import { shrinkTrial, type Trial, type TrialOptions, trials } from "./trial.ts";
 import type { Difference, Verdict } from "./verdict.ts";
 
-/** All invariants by name. */
+/**
+ * All invariants by name.
+ *
+ * @example
+ * ```ts
+ * import { INVARIANTS } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(Object.keys(INVARIANTS).length, 12);
+ * ```
+ */
 export const INVARIANTS: Readonly<Record<InvariantName, Invariant>> = {
   fusedEqualsSplit,
   chunkedEqualsWhole,
@@ -121,7 +130,26 @@ export interface FuzzReport {
   toString(): string;
 }
 
-/** Thrown by {@linkcode assertModel}. */
+/**
+ * Thrown by {@linkcode assertModel}.
+ *
+ * @example
+ * ```ts
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { assertModel, ModelFault } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * try {
+ *   // No integer is as near as that.
+ *   await assertModel(convert(observed), { runs: 5, seed: 1, float, maxError: 1e-9 });
+ * } catch (error) {
+ *   if (!(error instanceof ModelFault)) throw error;
+ *   assertEquals(error.report.passed, false);
+ * }
+ * ```
+ */
 export class ModelFault extends Error {
   /** `"ModelFault"`. */
   override readonly name: string = "ModelFault";

@@ -98,7 +98,18 @@ export interface GraphCase {
 
 const sizes = fc.constantFrom(1, 3, 7, 13, 16, 33);
 
-/** Graphs of modules of every kind. */
+/**
+ * Graphs of modules of every kind.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { graphCases } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(graphCases, { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.nodes.length > 0, true);
+ * ```
+ */
 export const graphCases: Arbitrary<GraphCase> = fc.record({
   seed: fc.nat(),
   family: fc.constantFrom("fbgemm", "fbgemm", "fbgemm", "qnnpack", "dynamic"),
@@ -176,6 +187,15 @@ function nestedOf(c: GraphCase, node: NodeCase, width: number, seed: Generator) 
 /**
  * The graph of a case; the modules' names and the order in which they are given follow from
  * `naming`.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { graphCases, graphOf } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(graphCases, { numRuns: 1, seed: 1 });
+ * assertEquals(graphOf(drawn!).kind, "Graph");
+ * ```
  */
 export function graphOf(c: GraphCase, naming = 0): Graph {
   const seed = new Generator(c.seed % 2 ** 32);
@@ -212,7 +232,20 @@ export function graphOf(c: GraphCase, naming = 0): Graph {
   return new Graph(Object.fromEntries(children), { outputs: [...outputs] });
 }
 
-/** A QConfig for each module of a graph, by its family. */
+/**
+ * A QConfig for each module of a graph, by its family.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { LSTM, prepare, Sequential } from "@splitgate/splitgate";
+ * import { graphCases, qconfigOf } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(graphCases, { numRuns: 1, seed: 1 });
+ * const model = new Sequential({ lstm: new LSTM({ inputSize: 2, hiddenSize: 3 }) });
+ * assertEquals(prepare(model, qconfigOf(drawn!, ["lstm"])).inputSize, 2);
+ * ```
+ */
 export function qconfigOf(c: GraphCase, modules: Iterable<string>): QConfigMapping {
   const pool = QCONFIGS[c.family];
   let mapping = new QConfigMapping();
@@ -224,7 +257,18 @@ export function qconfigOf(c: GraphCase, modules: Iterable<string>): QConfigMappi
   return mapping;
 }
 
-/** What a graph takes, `steps` steps of `batch` rows. */
+/**
+ * What a graph takes, `steps` steps of `batch` rows.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { graphCases, graphInput } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(graphCases, { numRuns: 1, seed: 1 });
+ * assertEquals(graphInput(drawn!, 5, 2).shape.length >= 2, true);
+ * ```
+ */
 export function graphInput(
   c: GraphCase,
   steps: number,
@@ -245,7 +289,22 @@ function hasLSTM({ nodes }: GraphCase): boolean {
   return nodes.some(({ kind }) => kind === "LSTM" || kind === "nested");
 }
 
-/** The graph with observers that have seen data. */
+/**
+ * The graph with observers that have seen data.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert } from "@splitgate/splitgate";
+ * import { graphCases, graphOf, observedGraph } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(graphCases, { numRuns: 1, seed: 1 });
+ * const graph = graphOf(drawn!);
+ * const [first] = graph.children.keys();
+ * const observed = observedGraph(drawn!, graph, [first!]);
+ * assertEquals(convert(observed).outputs.length > 0, true);
+ * ```
+ */
 export function observedGraph(
   c: GraphCase,
   model: Module,

@@ -273,6 +273,20 @@ function withoutReference({ module }: RecurrentNode): string | null {
  * differed is told.
  *
  * @returns Skipped where no module has parts, ranges are dynamic, or biases are qnnpack's.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { integersMatchReference, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(integersMatchReference(model, trial!).status, "held");
+ * ```
  */
 export function integersMatchReference(model: QuantizedModel, trial: Trial): Verdict {
   const nodes = recurrentNodes(model);
@@ -410,6 +424,20 @@ function qparamsOfModel(model: QuantizedModel): readonly (readonly [string, PerT
  * exact rational arithmetic gives, rounded where PyTorch rounds.
  *
  * @returns Skipped where the model has no integers.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { requantizeIsExact, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(requantizeIsExact(model, trial!).status, "held");
+ * ```
  */
 export function requantizeIsExact(model: QuantizedModel, trial: Trial): Verdict {
   const all = qparamsOfModel(model);

@@ -76,6 +76,20 @@ function recurrentModules(model: QuantizedModel): string[] {
  * The same bytes with fused and with split gates.
  *
  * @returns Skipped where no module has gates.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fusedEqualsSplit, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(fusedEqualsSplit(model, trial!).status, "held");
+ * ```
  */
 export function fusedEqualsSplit(model: QuantizedModel, trial: Trial): Verdict {
   if (recurrentModules(model).length === 0) return skipped("no module has gates");
@@ -90,6 +104,20 @@ export function fusedEqualsSplit(model: QuantizedModel, trial: Trial): Verdict {
  * The same bytes of a sequence by one call, by calls of any lengths, and step by step.
  *
  * @returns Skipped where the model looks ahead, or its ranges are dynamic.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { chunkedEqualsWhole, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(chunkedEqualsWhole(model, trial!).status, "held");
+ * ```
  */
 export function chunkedEqualsWhole(model: QuantizedModel, trial: Trial): Verdict {
   if (model.looksAhead) return skipped(KEEPS_NO_STATE);
@@ -113,6 +141,20 @@ export function chunkedEqualsWhole(model: QuantizedModel, trial: Trial): Verdict
  * The same bytes of each row alone as beside others.
  *
  * @returns Skipped where ranges are dynamic.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { batchedEqualsSingle, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(batchedEqualsSingle(model, trial!).status, "held");
+ * ```
  */
 export function batchedEqualsSingle(model: QuantizedModel, trial: Trial): Verdict {
   return isDynamic(model)
@@ -167,6 +209,21 @@ function countedFor(model: QuantizedModel, kernels: Backend): Counted {
  * The same bytes of SIMD kernels as of the portable ones.
  *
  * @returns Skipped where there are no SIMD kernels, or they run no module of the model.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { simdKernels } from "@splitgate/splitgate/simd";
+ * import { portableEqualsSimd, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(portableEqualsSimd(model, trial!, { simd: await simdKernels() }).status, "held");
+ * ```
  */
 export function portableEqualsSimd(
   model: QuantizedModel,
@@ -190,6 +247,20 @@ const parts = byParts();
  * The same bytes of the fast step as of the cell run part by part.
  *
  * @returns Skipped where no module has parts.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { fastEqualsByParts, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(fastEqualsByParts(model, trial!).status, "held");
+ * ```
  */
 export function fastEqualsByParts(model: QuantizedModel, trial: Trial): Verdict {
   if (recurrentModules(model).length === 0) return skipped("no module runs by parts");
@@ -236,7 +307,23 @@ function reload(model: QuantizedModel): Reloaded {
   return own;
 }
 
-/** A model that was saved and loaded gives the same file, fingerprint and bytes. */
+/**
+ * A model that was saved and loaded gives the same file, fingerprint and bytes.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { saveLoadIsIdentity, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(saveLoadIsIdentity(model, trial!).status, "held");
+ * ```
+ */
 export function saveLoadIsIdentity(model: QuantizedModel, trial: Trial): Verdict {
   const { difference } = reload(model);
   if (difference !== null) return difference;
@@ -269,6 +356,20 @@ function programOf(model: QuantizedModel): Program<Session> | string {
  * The same bytes of the compiled model.
  *
  * @returns Skipped where a program cannot hold a module.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { compiledEqualsModel, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(compiledEqualsModel(model, trial!).status, "held");
+ * ```
  */
 export function compiledEqualsModel(model: QuantizedModel, trial: Trial): Verdict {
   const program = programOf(model);
@@ -315,6 +416,20 @@ function stateDifference(
  * session that is reset, as one that is new; and a state that is read and set.
  *
  * @returns Skipped where the model keeps no state.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { stateRoundTrips, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(stateRoundTrips(model, trial!).status, "held");
+ * ```
  */
 export function stateRoundTrips(model: QuantizedModel, trial: Trial): Verdict {
   if (model.looksAhead) return skipped(KEEPS_NO_STATE);
@@ -425,6 +540,20 @@ function badCalls(model: QuantizedModel, trial: Trial): [string, (session: Sessi
 /**
  * A call that is refused throws a TypeError or RangeError that says what was expected, and leaves
  * the state as it was.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { refusedLeavesStateUnchanged, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(refusedLeavesStateUnchanged(model, trial!).status, "held");
+ * ```
  */
 export function refusedLeavesStateUnchanged(model: QuantizedModel, trial: Trial): Verdict {
   const options = { batch: trial.batch, ...model.looksAhead ? { maxSteps: trial.steps } : {} };
@@ -477,6 +606,20 @@ function tensorOf(model: QuantizedModel, { input, steps, batch }: Trial): Tensor
  * No output lies further from the float model's than `maxError`.
  *
  * @returns Skipped where no float model or no error is given.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { trials, withinErrorOfFloat } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new LSTM({ inputSize: 2, hiddenSize: 3, seed: 1 });
+ * const observed = prepare(float, getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const model = convert(observed);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * assertEquals(withinErrorOfFloat(model, trial!, { float, maxError: 1 }).status, "held");
+ * ```
  */
 export function withinErrorOfFloat(
   model: QuantizedModel,

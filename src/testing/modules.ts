@@ -140,10 +140,30 @@ const MODELS: Readonly<Record<string, (sizes: ModuleSizes) => Module>> = {
   ZeroPad1d: (sizes) => behindLinear(new ZeroPad1d({ padding: 1 }), sizes),
 };
 
-/** Kinds that {@linkcode floatModels} draws: all that the package has and this file knows. */
+/**
+ * Kinds that {@linkcode floatModels} draws: all that the package has and this file knows.
+ *
+ * @example
+ * ```ts
+ * import { DRAWN_KINDS } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(DRAWN_KINDS.includes("LSTM"), true);
+ * ```
+ */
 export const DRAWN_KINDS: readonly string[] = KIND_NAMES.filter((name) => name in MODELS);
 
-/** Sizes of modules: 1, and those around the kernels' blocks and tiles. */
+/**
+ * Sizes of modules: 1, and those around the kernels' blocks and tiles.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { moduleSizes } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(moduleSizes, { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.seed >= 0, true);
+ * ```
+ */
 export const moduleSizes: Arbitrary<ModuleSizes> = fc.record({
   inputSize: fc.constantFrom(...KERNEL_SIZES),
   width: fc.constantFrom(...KERNEL_SIZES),
@@ -177,7 +197,18 @@ export function weights(length: number): Arbitrary<Float32Array> {
 /** What weights are like. */
 export type WeightStyle = "ordinary" | "extreme" | "sparse" | "constant";
 
-/** Every {@linkcode WeightStyle}; ordinary ones as often as the rest. */
+/**
+ * Every {@linkcode WeightStyle}; ordinary ones as often as the rest.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { weightStyles } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(weightStyles, { numRuns: 1, seed: 1 });
+ * assertEquals(typeof drawn, "string");
+ * ```
+ */
 export const weightStyles: Arbitrary<WeightStyle> = fc.constantFrom(
   "ordinary",
   "ordinary",
@@ -213,6 +244,15 @@ export function fillWeights(out: Float32Array, style: WeightStyle, generator: Ge
  * @param kind One of {@linkcode DRAWN_KINDS}.
  * @param style What its weights are like; as they are initialized by default.
  * @throws {RangeError} If `kind` is none of them.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { modelOfKind, moduleSizes } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [sizes] = fc.sample(moduleSizes, { numRuns: 1, seed: 1 });
+ * assertEquals(modelOfKind("LSTM", sizes!, "sparse").kind, "LSTM");
+ * ```
  */
 export function modelOfKind(
   kind: string,

@@ -7,15 +7,48 @@ import fc from "fast-check";
 import type { Arbitrary } from "./arbitrary.ts";
 import { type Activation, FLOAT_FUNCTIONS } from "../../kernels/numeric/float_functions.ts";
 
-/** Every finite float32 value, subnormals too. */
+/**
+ * Every finite float32 value, subnormals too.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { anyFloat32 } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(anyFloat32, { numRuns: 1, seed: 1 });
+ * assertEquals(Math.fround(drawn!), drawn);
+ * ```
+ */
 export const anyFloat32: Arbitrary<number> = fc.float({ noNaN: true, noDefaultInfinity: true });
 
-/** Doubles spread evenly over min..max (fc.double spreads their bits, so that most are tiny). */
+/**
+ * Doubles spread evenly over min..max (fc.double spreads their bits, so that most are tiny).
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { uniform } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(uniform(-2, 3), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn! >= -2 && drawn! <= 3, true);
+ * ```
+ */
 export function uniform(min: number, max: number): Arbitrary<number> {
   return fc.maxSafeNat().map((n) => min + (max - min) * (n / Number.MAX_SAFE_INTEGER));
 }
 
-/** Float32 values spread evenly over min..max. */
+/**
+ * Float32 values spread evenly over min..max.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { uniformFloat32 } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(uniformFloat32(-2, 3), { numRuns: 1, seed: 1 });
+ * assertEquals(Math.fround(drawn!), drawn);
+ * ```
+ */
 export function uniformFloat32(min: number, max: number): Arbitrary<number> {
   return uniform(min, max).map(Math.fround);
 }
@@ -28,7 +61,18 @@ export function nudge(x: number, steps: number): number {
   return x < 0 ? -view.getFloat32(0) : view.getFloat32(0);
 }
 
-/** All of ±2^i ± {0, 1, 2}, the ends and their neighbours that lie in min..max. */
+/**
+ * All of ±2^i ± {0, 1, 2}, the ends and their neighbours that lie in min..max.
+ *
+ * @example
+ * ```ts
+ * import { edgeLadder } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * assertEquals(edgeLadder(0, 6), [0, 1, 2, 3, 4, 5, 6]);
+ * assertEquals(edgeLadder(0, 100).includes(66), true);
+ * assertEquals(edgeLadder(0, 100).includes(50), false);
+ * ```
+ */
 export function edgeLadder(min: number, max: number): number[] {
   const edges = new Set([min, min + 1, max - 1, max, 0]);
   for (let i = 0; i <= 52; i++) {
@@ -40,7 +84,18 @@ export function edgeLadder(min: number, max: number): number[] {
   return [...edges].filter((x) => x >= min && x <= max).sort((a, b) => a - b);
 }
 
-/** Integers in min..max, the edge ladder as often as the rest. */
+/**
+ * Integers in min..max, the edge ladder as often as the rest.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { ladderInteger } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(ladderInteger(-128, 127), { numRuns: 1, seed: 1 });
+ * assertEquals(Number.isInteger(drawn), true);
+ * ```
+ */
 export function ladderInteger(min: number, max: number): Arbitrary<number> {
   return fc.oneof(fc.constantFrom(...edgeLadder(min, max)), fc.integer({ min, max }));
 }
@@ -48,6 +103,15 @@ export function ladderInteger(min: number, max: number): Arbitrary<number> {
 /**
  * Scales: powers of two and small multiples of them (ties come from those), round decimals, and any
  * others.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { anyScale } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(anyScale, { numRuns: 1, seed: 1 });
+ * assertEquals(drawn! > 0, true);
+ * ```
  */
 export const anyScale: Arbitrary<number> = fc.oneof(
   fc.integer({ min: -24, max: 8 }).map((k) => 2 ** k),

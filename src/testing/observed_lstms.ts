@@ -58,7 +58,18 @@ function observersOf(
   });
 }
 
-/** An observer of a slot, of any of the given widths; 0 for none. */
+/**
+ * An observer of a slot, of any of the given widths; 0 for none.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { slotObserver } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [observer] = fc.sample(slotObserver("cellState", [8]), { numRuns: 1, seed: 1 });
+ * assertEquals(observer !== null, true);
+ * ```
+ */
 export function slotObserver(
   slot: PartSlot,
   widths: readonly (0 | 8 | 16 | 32)[],
@@ -69,13 +80,38 @@ export function slotObserver(
 
 const SLOTS = Object.keys(SPAN) as PartSlot[];
 
-/** Those of the given slots that an LSTM of such functions has. */
+/**
+ * Those of the given slots that an LSTM of such functions has.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import { ownParts } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3, cellActivation: "linear" });
+ * // Nothing is computed of its cell state.
+ * assertEquals(Object.keys(ownParts(lstm, { cellTanh: null, cellState: null })), ["cellState"]);
+ * ```
+ */
 export function ownParts<T extends PartObservers>(lstm: LSTM, parts: T): PartObservers {
   const own = lstmCell(false, lstm).parts.map(({ slot }) => slot as string);
   return Object.fromEntries(Object.entries(parts).filter(([slot]) => own.includes(slot)));
 }
 
-/** Observers for every slot of an LSTM, but that of its projection, of the given widths. */
+/**
+ * Observers for every slot of an LSTM, but that of its projection, of the given widths.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { LSTM } from "@splitgate/splitgate";
+ * import { partObservers } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * const [parts] = fc.sample(partObservers([8, 16], false, lstm), { numRuns: 1, seed: 1 });
+ * assertEquals("cellState" in parts!, true);
+ * ```
+ */
 export function partObservers(
   widths: readonly (0 | 8 | 16 | 32)[],
   splitGates: boolean,
@@ -120,6 +156,15 @@ export interface LSTMCase {
 /**
  * LSTMs of every kind, weights large enough for gates to saturate, with or without lengths and a
  * given state.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { floatLSTMCases } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(floatLSTMCases, { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.steps >= 0, true);
+ * ```
  */
 export const lstmCases: Arbitrary<LSTMCase> = fc.record({
   options: lstmOptions,

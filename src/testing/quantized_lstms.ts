@@ -103,7 +103,19 @@ export interface LSTMCase {
 
 const size = fc.constantFrom(1, 3, 7, 13, 33);
 
-/** Cases whose parts are of the given numbers of bits. */
+/**
+ * Cases whose parts are of the given numbers of bits.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { quantizedLSTMCases } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const eight = fc.constant(8 as const);
+ * const [drawn] = fc.sample(quantizedLSTMCases(eight, eight), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.bits.every((bits) => bits === 8), true);
+ * ```
+ */
 export function lstmCases(
   bits: Arbitrary<Bits>,
   input: Arbitrary<Bits>,

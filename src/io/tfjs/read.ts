@@ -25,7 +25,17 @@ const STORED: Readonly<
   bool: [1, (bytes) => new Uint8Array(bytes)],
 };
 
-/** The paths of the shards that a model.json names, in their order. */
+/**
+ * The paths of the shards that a model.json names, in their order.
+ *
+ * @example
+ * ```ts
+ * import { shardPaths } from "@splitgate/splitgate/import/tfjs";
+ * import { assertEquals } from "@std/assert";
+ * const modelJson = { weightsManifest: [{ paths: ["group1-shard1of1.bin"], weights: [] }] };
+ * assertEquals(shardPaths(modelJson), ["group1-shard1of1.bin"]);
+ * ```
+ */
 export function shardPaths(modelJson: unknown): string[] {
   return groupsOf(modelJson).flatMap(({ paths }) => paths);
 }

@@ -27,6 +27,17 @@ export interface ImportTorchOptions extends ImportTensorsOptions, ReadTorchOptio
  * @throws {TypeError} If `bytes` is neither a buffer nor a view, or an option is of the wrong kind.
  * @throws {RangeError} If the file cannot be read, or modules and tensors do not fit together: the
  * message names the module.
+ *
+ * @example
+ * ```ts
+ * import { importTorch } from "@splitgate/splitgate/import/torch";
+ * import { assertEquals } from "@std/assert";
+ * const { model, notes } = importTorch(await Deno.readFile("tests/io/torch/files/checkpoint.pt"), {
+ *   architecture: { version: 1, modules: [{ name: "embedding", kind: "Embedding" }] },
+ * });
+ * assertEquals(model.kind, "Graph");
+ * assertEquals(notes.length > 0, true); // The file holds more than that.
+ * ```
  */
 export function importTorch(bytes: BytesSource, options: ImportTorchOptions): ImportedModel {
   checkOptions("options", options, ["architecture", "prefix", "strict", "key"]);

@@ -158,6 +158,14 @@ function choose(dictionaries: readonly string[]): string {
  * @throws {TypeError} If `bytes` is neither a buffer nor a view, or an option is of the wrong kind.
  * @throws {RangeError} If the file is no such file, malformed or too large for its length, there
  * are no tensors, several state dicts and no key, or it is opaque in strict mode.
+ *
+ * @example
+ * ```ts
+ * import { readTorch } from "@splitgate/splitgate/import/torch";
+ * import { assertEquals } from "@std/assert";
+ * const { tensors } = readTorch(await Deno.readFile("tests/io/torch/files/checkpoint.pt"));
+ * assertEquals(tensors.get("fc.weight")!.shape.length, 2);
+ * ```
  */
 export function readTorch(bytes: BytesSource, options: ReadTorchOptions = {}): TorchFile {
   checkOptions("options", options, ["key", "strict"]);

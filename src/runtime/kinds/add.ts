@@ -18,7 +18,35 @@ export interface AddProgram extends NodeProgram {
   readonly fixedPoint: FixedPointAdd | null;
 }
 
-/** How Add runs. */
+/**
+ * How Add runs.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   Add,
+ *   compileModel,
+ *   convert,
+ *   getPreset,
+ *   Graph,
+ *   Linear,
+ *   prepare,
+ *   tensor,
+ * } from "@splitgate/splitgate";
+ * import { loadProgram } from "@splitgate/splitgate/runtime";
+ * import { add } from "@splitgate/splitgate/runtime/joins";
+ * import { assertEquals } from "@std/assert";
+ * const graph = new Graph({
+ *   a: { module: new Linear({ inFeatures: 2, outFeatures: 3 }), inputs: "input" },
+ *   b: { module: new Linear({ inFeatures: 2, outFeatures: 3 }), inputs: "input" },
+ *   both: { module: new Add(), inputs: ["a", "b"] },
+ * });
+ * const observed = prepare(graph, getPreset("fbgemm"));
+ * observed.forward(tensor([0.5, -1, 2, 0.25], [2, 1, 2]));
+ * const program = loadProgram(compileModel(convert(observed)), { kinds: [add] });
+ * assertEquals(program.inputSize, 2);
+ * ```
+ */
 export const add: RunningKind<AddProgram> = {
   kind: "Add",
   instantiate({ inputs, output: { size, qparams }, fixedPoint }) {

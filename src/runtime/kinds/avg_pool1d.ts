@@ -23,7 +23,31 @@ export interface AvgPool1dProgram extends WindowProgram {
   readonly engine: Engine;
 }
 
-/** How AvgPool1d runs. */
+/**
+ * How AvgPool1d runs.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   compileModel,
+ *   convert,
+ *   getPreset,
+ *   AvgPool1d,
+ *   Linear,
+ *   prepare,
+ *   Sequential,
+ *   tensor,
+ * } from "@splitgate/splitgate";
+ * import { loadProgram } from "@splitgate/splitgate/runtime";
+ * import { avgPool1d } from "@splitgate/splitgate/runtime/conv";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new Linear({ inFeatures: 2, outFeatures: 4 });
+ * const observed = prepare(new Sequential({ linear, last: new AvgPool1d({ kernelSize: 2 }) }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.5, -1, 2, 0.25, 1, -0.5, 0.75, -2], [4, 1, 2]));
+ * const program = loadProgram(compileModel(convert(observed)), { kinds: [avgPool1d] });
+ * assertEquals(program.inputSize, 2);
+ * ```
+ */
 export const avgPool1d: RunningKind<AvgPool1dProgram> = movingWindow({
   kind: "AvgPool1d",
   instantiate(program) {

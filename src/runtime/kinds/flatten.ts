@@ -16,7 +16,31 @@ export interface FlattenProgram extends NodeProgram {
   readonly stepsFirst: boolean;
 }
 
-/** How Flatten runs. */
+/**
+ * How Flatten runs.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   compileModel,
+ *   convert,
+ *   getPreset,
+ *   Flatten,
+ *   Linear,
+ *   prepare,
+ *   Sequential,
+ *   tensor,
+ * } from "@splitgate/splitgate";
+ * import { loadProgram } from "@splitgate/splitgate/runtime";
+ * import { flatten } from "@splitgate/splitgate/runtime/conv";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new Linear({ inFeatures: 2, outFeatures: 4 });
+ * const observed = prepare(new Sequential({ linear, last: new Flatten({ steps: 4 }) }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.5, -1, 2, 0.25, 1, -0.5, 0.75, -2], [4, 1, 2]));
+ * const program = loadProgram(compileModel(convert(observed)), { kinds: [flatten] });
+ * assertEquals(program.inputSize, 2);
+ * ```
+ */
 export const flatten: RunningKind<FlattenProgram> = {
   kind: "Flatten",
   instantiate: ({ steps, stepsFirst, inputs }) => ({

@@ -13,7 +13,31 @@ export function maxPadding(q: PerTensorQParams | null): number {
   return q === null ? -MAX_FLOAT32 : q.quantMin - q.zeroPoint;
 }
 
-/** How MaxPool1d runs. */
+/**
+ * How MaxPool1d runs.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   compileModel,
+ *   convert,
+ *   getPreset,
+ *   Linear,
+ *   MaxPool1d,
+ *   prepare,
+ *   Sequential,
+ *   tensor,
+ * } from "@splitgate/splitgate";
+ * import { loadProgram } from "@splitgate/splitgate/runtime";
+ * import { maxPool1d } from "@splitgate/splitgate/runtime/conv";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new Linear({ inFeatures: 2, outFeatures: 4 });
+ * const observed = prepare(new Sequential({ linear, last: new MaxPool1d({ kernelSize: 2 }) }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.5, -1, 2, 0.25, 1, -0.5, 0.75, -2], [4, 1, 2]));
+ * const program = loadProgram(compileModel(convert(observed)), { kinds: [maxPool1d] });
+ * assertEquals(program.inputSize, 2);
+ * ```
+ */
 export const maxPool1d: RunningKind<WindowProgram> = movingWindow({
   kind: "MaxPool1d",
   padding: maxPadding,

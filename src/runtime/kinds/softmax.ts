@@ -22,7 +22,31 @@ export interface SoftmaxProgram extends NodeProgram {
   readonly fixedPoint: boolean;
 }
 
-/** How Softmax runs. */
+/**
+ * How Softmax runs.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   compileModel,
+ *   convert,
+ *   getPreset,
+ *   Linear,
+ *   prepare,
+ *   Sequential,
+ *   Softmax,
+ *   tensor,
+ * } from "@splitgate/splitgate";
+ * import { loadProgram } from "@splitgate/splitgate/runtime";
+ * import { softmax } from "@splitgate/splitgate/runtime/softmax";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new Linear({ inFeatures: 2, outFeatures: 4 });
+ * const observed = prepare(new Sequential({ linear, last: new Softmax() }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.5, -1, 2, 0.25, 1, -0.5, 0.75, -2], [4, 1, 2]));
+ * const program = loadProgram(compileModel(convert(observed)), { kinds: [softmax] });
+ * assertEquals(program.inputSize, 2);
+ * ```
+ */
 export const softmax: RunningKind<SoftmaxProgram> = {
   kind: "Softmax",
   instantiate(program) {
