@@ -37,7 +37,7 @@ export function buildGraph(
   for (const [name, module] of topology.outputs) {
     const { float, width } = values.get(module)!;
     let node = one ? "output" : `output.${name}`;
-    // A module may be called so.
+    // A module may have this name.
     while (taken.has(node)) node = `output.${node}`;
     taken.add(node);
     builder.add({

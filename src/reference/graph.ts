@@ -68,7 +68,7 @@ export function tableOf(nodes: readonly GraphNode[]): string {
   ) + "\n";
 }
 
-/** What a picture shows of a node. */
+/** Label of a node in a drawing. */
 function label(node: GraphNode): string[] {
   const { name, op, dtype, scale, zeroPoint, quantMin, quantMax } = node;
   const lines = [op === "quantize" || op === "dequantize" ? op : `${name}: ${op}`];
@@ -78,7 +78,7 @@ function label(node: GraphNode): string[] {
   return lines;
 }
 
-/** The cells, and the nodes outside of them first. */
+/** The nodes outside of cells, then those of each cell. */
 function groupsOf(nodes: readonly GraphNode[]): Map<string, GraphNode[]> {
   const groups = new Map<string, GraphNode[]>([["", []]]);
   for (const node of nodes) {
@@ -90,7 +90,7 @@ function groupsOf(nodes: readonly GraphNode[]): Map<string, GraphNode[]> {
   return groups;
 }
 
-/** The graph in Graphviz's language; what a step hands to the next one is dashed. */
+/** The graph in Graphviz's language; states passed to the next step are dashed. */
 export function dotOf(nodes: readonly GraphNode[]): string {
   const lines = ["digraph reference {", "  node [shape=box];"];
   const quote = (text: string) => JSON.stringify(text);
@@ -144,7 +144,7 @@ function plain(_key: string, value: unknown): unknown {
   return ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value;
 }
 
-/** The nodes as JSON, weights and all. */
+/** The nodes as JSON, including weights. */
 export function jsonOf(nodes: readonly GraphNode[]): string {
   return JSON.stringify({ nodes }, plain, 1);
 }

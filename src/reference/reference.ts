@@ -39,8 +39,8 @@ export type ReferenceState = ReadonlyMap<string, { readonly [slot: string]: Stat
 export interface ReferenceRunOptions {
   /**
    * Initial states; zeros for cells that are left out. A quantized tensor keeps its parameters for
-   * the first step; a float32 one is quantized to the LSTM's `stateInput`, or to the cell's own
-   * where that has none.
+   * the first step; a float32 one is quantized to the LSTM's `stateInput` or, if there is none, to
+   * the cell's own parameters.
    */
   readonly state?: ReferenceState;
   /** Steps of each batch row, 1..steps; all by default. Beyond them the output of an LSTM is 0. */
@@ -59,7 +59,7 @@ export interface ReferenceOutput {
 
 /** What {@linkcode ReferenceModel.run} gives. */
 export interface ReferenceResult extends ReferenceOutput {
-  /** All outputs by name; the first one's fields stand here too. */
+  /** All outputs by name; the fields of the first one are also here. */
   readonly outputs: ReadonlyMap<string, ReferenceOutput>;
   /** The final states. */
   readonly state: ReferenceState;
@@ -83,19 +83,19 @@ export interface ReferenceResult extends ReferenceOutput {
  * ```
  */
 export class ReferenceModel {
-  /** In order: each behind the nodes that it reads, but for states, which read the step before. */
+  /** In order: each node after those that it reads, except states, which read the previous step. */
   readonly nodes: readonly GraphNode[];
   readonly #runner: GraphRunner;
   readonly #model: QuantizedModel;
-  /** Whether a module reads steps one after the other. */
+  /** Whether a module reads steps in order. */
   readonly #time: boolean;
   readonly #float: boolean;
 
   /**
    * Called by {@linkcode convertToReference}.
    *
-   * @param weights Float weights: the graph then runs as the float model that it came from,
-   * quantizing nothing.
+   * @param weights Float weights: with them the graph runs as the original float model, without
+   * quantizing.
    */
   constructor(model: QuantizedModel, weights: FloatWeights | null = null) {
     const { modules, topology } = model;
@@ -112,12 +112,12 @@ export class ReferenceModel {
     return tableOf(this.nodes);
   }
 
-  /** `{ "nodes": [...] }`, weights and all. */
+  /** `{ "nodes": [...] }`, including weights. */
   toJSONText(): string {
     return jsonOf(this.nodes);
   }
 
-  /** The graph in Graphviz's language; what a step hands to the next one is dashed. */
+  /** The graph in Graphviz's language; states passed to the next step are dashed. */
   toDot(): string {
     return dotOf(this.nodes);
   }
@@ -128,8 +128,7 @@ export class ReferenceModel {
   }
 
   /**
-   * Runs the graph: what torch's reference module computes, float32 between dequantize and
-   * quantize.
+   * Runs the graph as torch's reference module does, in float32 between dequantize and quantize.
    *
    * @param x Float input or token ids, shaped as the float model takes them: with an LSTM [steps,
    * batch, width] (or [batch, steps, width] where it is batchFirst), or without `batch`; otherwise
@@ -198,7 +197,7 @@ export class ReferenceModel {
     const outputs = this.nodes.filter(({ op }) => op === "output").map((node): ReferenceOutput => {
       const { data } = values.get(node.name)!;
       const read = this.nodes.find(({ name }) => name === node.inputs[0])!;
-      // Behind the end of time there is a row for each sequence.
+      // After the end of time there is one row for each sequence.
       const ended = this.#runner.ended.has(node.name);
       const { steps: own } = layouts.get(node.name)!;
       const rows = outer.map((length, i) =>
@@ -208,7 +207,7 @@ export class ReferenceModel {
         ...ended ? outer.length === 1 ? [] : [batch] : this.#time ? rows : outer,
         node.width,
       ];
-      // A cell of floats tells by its output that a part of it overflowed.
+      // If a part of a float cell overflowed, its output shows it.
       if (this.#float) checkFinite("output", data);
       const integers = !this.#float && read.op === "dequantize"
         ? values.get(read.inputs[0]!)
@@ -302,10 +301,10 @@ function checkState(name: string, tensor: StateTensor, batch: number, width: num
 }
 
 /**
- * A given state as the graph takes it: a float one is quantized where the cell's own is.
+ * A given state as the graph takes it: a float one is quantized if the cell's own is.
  *
  * @param own Parameters of the cell's own state; null for float32.
- * @param given What a float one is quantized with, if that is not `own`.
+ * @param given Parameters for quantizing a float one, if not `own`.
  */
 function stateValue(
   tensor: StateTensor,
@@ -327,9 +326,9 @@ function stateValue(
 
 /**
  * The reference form of an observed and calibrated model, torch's convert to reference: each
- * operation in float32 between a dequantize of what it reads and a quantize of what it gives, with
- * weights and parameters as {@linkcode convert} gives them. Where two neighbours differ in dtype or
- * parameters there are two pairs between them.
+ * operation in float32 between a dequantize of its inputs and a quantize of its output, with the
+ * weights and parameters of {@linkcode convert}. Where two neighbours differ in dtype or parameters
+ * there are two pairs between them.
  *
  * @param model An observed model, or a quantized one.
  * @returns The graph; it has passed {@linkcode verifyGraph}.

@@ -18,14 +18,14 @@ import { nodeQParams } from "./graph.ts";
  */
 export type GraphWatcher = (node: GraphNode, value: GraphValue) => void;
 
-/** The float weight of a node that has one. */
+/** The float weight of a node. */
 export type FloatWeights = (node: GraphNode) => Float32Array;
 
 /** States of one layer and direction by name, such as h and c: each [batch, width]. */
 export type CellState = Readonly<Record<string, GraphValue>>;
 
 /**
- * One node's value from those that it reads.
+ * Computes a node's value.
  *
  * @param weights Float weights instead of the nodes' own; quantize and dequantize nodes then return
  * their input.
@@ -47,24 +47,24 @@ export function computeNode(
   }
   if (op === "dequantize") {
     if (weights !== null) return inputs[0]!;
-    // A given initial state has parameters of its own.
+    // A given initial state has its own parameters.
     const { scale, zeroPoint } = inputs[0]!.qparams!;
     const data = new Float32Array(inputs[0]!.data.length);
     dequantizePerTensor(inputs[0]!.data as QArray, data, scale, zeroPoint);
     return { data, qparams: null };
   }
   const operation = REFERENCE_OPS.get(op);
-  // All that remain are the graph's input and outputs.
+  // The graph's input and outputs remain.
   if (operation === undefined) return inputs[0]!;
   const weight = weights !== null && operation.hasWeight ? weights(node) : null;
   const values = inputs.map(({ data }) => data as Float32Array | Int32Array);
   const data = operation.compute(node, values, layout, weight);
-  // A cell's parts saturate where they overflow, quantized or not; the float model's do not.
+  // A cell's parts saturate on overflow, quantized or not; the float model's do not.
   if (weights === null && node.float === true && node.cell !== undefined) saturateFloat32(data);
   return { data, qparams: null };
 }
 
-/** The given rows of a value, one after the other. */
+/** The given rows of a value, packed. */
 function gather({ data, qparams }: GraphValue, rows: readonly number[], width: number): GraphValue {
   const out = qparams === null
     ? new Float32Array(rows.length * width)
@@ -80,7 +80,7 @@ function scatter(value: GraphValue, to: GraphValue, rows: readonly number[], wid
   );
 }
 
-/** Requires finite results of a module, but for padding. */
+/** Requires finite results of a module, except in padding. */
 function checkResults(
   { data }: GraphValue,
   { steps, batch, batchFirst, lengths }: Layout,
@@ -94,7 +94,7 @@ function checkResults(
   }
 }
 
-/** The rows of a node's value, of those that it reads. */
+/** Computes the rows of a node's value. */
 function layoutBehind(node: GraphNode, layout: Layout): Layout {
   const window = REFERENCE_OPS.get(node.op)?.window?.(node);
   if (window === undefined) return layout;
@@ -114,17 +114,17 @@ function zeros(node: GraphNode, rows: number, float: boolean): GraphValue {
   return { data: newQArray(qparams.dtype, length).fill(qparams.zeroPoint), qparams };
 }
 
-/** Runs graphs: what each node reads is looked up once. */
+/** Runs graphs; each node's inputs are looked up once. */
 export class GraphRunner {
   readonly #nodes: readonly GraphNode[];
   readonly #byName: ReadonlyMap<string, GraphNode>;
   /** Nodes whose value is one row a sequence, not one a step. */
   readonly ended: ReadonlySet<string>;
-  /** Nodes of cells that are read from outside of their cell. */
+  /** Nodes of cells that are read from outside their cell. */
   readonly #outside: ReadonlySet<string>;
   readonly #weights: FloatWeights | null;
 
-  /** @param weights Float weights, to run the graph as the float model that it came from. */
+  /** @param weights Float weights, to run the graph as the original float model. */
   constructor(nodes: readonly GraphNode[], weights: FloatWeights | null = null) {
     this.#nodes = nodes;
     this.#weights = weights;
@@ -172,7 +172,7 @@ export class GraphRunner {
           end++;
         }
         const cell = this.#nodes.slice(i, end);
-        // All that a cell reads from outside has its steps.
+        // Everything that a cell reads from outside has the cell's steps.
         const reads = cell.flatMap(({ inputs }) =>
           inputs.flatMap((name) => layouts.get(name) ?? [])
         );

@@ -1,5 +1,5 @@
 /**
- * What holds for every reference graph.
+ * Checks that every reference graph passes.
  *
  * @module
  */
@@ -13,11 +13,11 @@ import { nodeQParams } from "./graph.ts";
 export interface GraphFault {
   /** The node. */
   readonly node: string;
-  /** What is wrong with it, to be read behind the node's name. */
+  /** The fault, to be read after the node's name. */
   readonly fault: string;
 }
 
-/** Number of inputs of what is no operation. */
+/** Number of inputs of nodes that are no operations. */
 const INPUTS: Readonly<Record<string, number>> = {
   input: 0,
   state: 1,
@@ -27,8 +27,7 @@ const INPUTS: Readonly<Record<string, number>> = {
 };
 
 /**
- * Whether a node's own value is float32 by right: given so, dequantized, or left so by the
- * configuration.
+ * Whether a node's value may be float32: given so, dequantized, or left so by the configuration.
  */
 function floatByRight(node: GraphNode): boolean {
   const { op } = node;
@@ -37,13 +36,13 @@ function floatByRight(node: GraphNode): boolean {
 }
 
 /**
- * Checks a reference graph: names are unique, nodes stand behind what they read and the widths fit,
- * every operation reads dequantized values (or float32 ones that the configuration leaves so),
- * every quantize reads float32 and has a legal dtype and range, every dequantize reads integers, no
- * q-dq pair is missing behind an operation that is quantized, and none is redundant.
+ * Checks a reference graph: names are unique, nodes come after those that they read, widths fit,
+ * every operation reads dequantized values (or values that the configuration leaves float32), every
+ * quantize reads float32 and has a legal dtype and range, every dequantize reads integers, no q-dq
+ * pair is missing after a quantized operation, and none is redundant.
  *
  * @param nodes A graph's nodes, in order.
- * @returns The faults; none for a right graph.
+ * @returns The faults; none for a valid graph.
  * @throws {TypeError} If `nodes` is no array.
  *
  * @example
@@ -153,8 +152,8 @@ function checkInputs(
     } else if (node.op === "quantize") {
       const before = origin(input, byName);
       const own = nodeQParams(node);
-      // A pair on an operation's output is never redundant; one on a dequantized value is, in the
-      // same parameters.
+      // A pair on an operation's output is never redundant; one on a dequantized value with the
+      // same parameters is.
       if (before !== null && own !== null && sameQParams(before, own)) {
         fail("repeats the pair before it");
       }

@@ -1,5 +1,6 @@
 /**
- * Integers less their zero points, in doubles: what modules pass on inside a session.
+ * Integers less their zero points, stored as doubles: the form in which modules of a session pass
+ * values.
  *
  * @module
  */

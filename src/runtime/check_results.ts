@@ -1,5 +1,5 @@
 /**
- * What modules that give float32 results require of them.
+ * The check of modules with float32 results.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What a program is made of: plain data, planned when the model was lowered.
+ * The contents of a program: plain data, planned when the model was lowered.
  *
  * @module
  */
@@ -8,25 +8,25 @@ import type { NodeProgram, Port } from "./kind.ts";
 
 /** A value that a module reads. */
 export interface NodeInput {
-  /** The buffer that it stands in. */
+  /** The buffer that holds it. */
   readonly buffer: number;
-  /** The buffer in which it is read: another one where it is converted to the reader's qparams. */
+  /** The buffer it is read from: a different one if it is converted to the reader's qparams. */
   readonly converted: number;
-  /** The qparams that it is converted from; null where it is float32. */
+  /** The qparams it is converted from; null where it is float32. */
   readonly given: PerTensorQParams | null;
 }
 
-/** A module's numbers, its name, and the buffers that it works on. */
+/** A module's program, its name, and its buffers. */
 export interface ProgramNode {
   /** Its name in the model. */
   readonly name: string;
-  /** The numbers. */
+  /** Its program. */
   readonly program: NodeProgram;
-  /** What it reads. */
+  /** Its inputs. */
   readonly inputs: readonly NodeInput[];
-  /** The buffer that its output stands in. */
+  /** The buffer of its output. */
   readonly buffer: number;
-  /** The axis of time of its inputs, by its index. */
+  /** Index of its inputs' axis of time. */
   readonly axis: number;
 }
 
@@ -38,22 +38,23 @@ export interface OutputPort extends Port {
   readonly time: boolean;
 }
 
-/** An output, and where it stands. */
+/** An output, and its buffer. */
 export interface ProgramOutput extends OutputPort {
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly label: string;
   /** Its buffer. */
   readonly buffer: number;
-  /** Its axis of time, by its index. */
+  /** Index of its axis of time. */
   readonly axis: number;
 }
 
 /**
- * Steps that a node makes of others. Axes of time have indices: 0 is behind the end of time, one row
- * for the sequence; 1 is that of the model's input; and i + 2 the i-th of these.
+ * Axis of time made by a node that changes the number of steps. Axes have indices: 0 is one row for
+ * the whole sequence, after the end of time; 1 is the axis of the model's input; i + 2 is the i-th
+ * of these.
  */
 export interface TimeAxis {
-  /** The axis that it is made of, which stands before it. */
+  /** Index of the axis that it is made from, which is smaller than its own. */
   readonly from: number;
   /** Index of the node that makes it. */
   readonly node: number;
@@ -67,29 +68,29 @@ export interface ProgramData {
   readonly batchFirst: boolean;
   /** Whether a step needs steps that come later, so that only whole sequences can be run. */
   readonly looksAhead: boolean;
-  /** Two 32-bit numbers that tell what it computes from anything else. */
+  /** Fingerprint of what the model computes: two 32-bit words. */
   readonly fingerprint: readonly number[];
-  /** What comes in: it stands in buffer 0. */
+  /** The input, in buffer 0. */
   readonly input: Port;
-  /** Parameters of integers that come in: those of the input, or the range of token ids. */
+  /** Parameters of integer inputs: the input's own, or the range of token ids. */
   readonly given: PerTensorQParams | null;
   /** Whether the first node alone reads the model's input. */
   readonly oneReader: boolean;
-  /** What runs, in this order. */
+  /** The nodes, in the order in which they run. */
   readonly nodes: readonly ProgramNode[];
-  /** What comes out. */
+  /** The outputs. */
   readonly outputs: readonly ProgramOutput[];
   /** Their names. */
   readonly names: readonly string[];
-  /** Whether all that comes out is the last node's output, integers of each step. */
+  /** Whether the only output is the last node's, as integers of each step. */
   readonly oneGiver: boolean;
   /** Axes of time besides that of the input. */
   readonly axes: readonly TimeAxis[];
   /**
-   * Values of a row of each buffer, by axis of time: as many as the widest value that it holds of
-   * the axis has; 0 where it holds none.
+   * Row width of each buffer, by axis of time: the width of the widest value of that axis in the
+   * buffer; 0 if there is none.
    */
   readonly buffers: readonly (readonly number[])[];
-  /** The most values that a row of a buffer has. */
+  /** The largest row width. */
   readonly widest: number;
 }

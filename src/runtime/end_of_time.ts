@@ -1,17 +1,17 @@
 /**
- * Running ends of time: each keeps one row a sequence from call to call, which is what it gives, so
- * that a sequence in chunks is as one in a whole. A row that is given no steps keeps its value. The
- * last slot of its program is for these rows, and "fresh" for marks of first steps.
+ * Running ends of time. Each keeps its output, one row a sequence, from call to call, so that
+ * chunks give the same result as the whole sequence. A row without steps keeps its value. The last
+ * slot of the program holds these rows, and "fresh" marks first steps.
  *
  * @module
  */
 import type { ModuleState, NodeProgram, RunningKind, Values } from "./kind.ts";
 
 /**
- * Takes in one value of a step.
+ * Adds one value of a step.
  *
- * @param kept What is kept: the value's own stands at `to`.
- * @param x The step's values: this one stands at `from`.
+ * @param kept Kept values; this one's is at `to`.
+ * @param x Values of the step; this one is at `from`.
  * @param fresh Whether it is the row's first step.
  */
 export type TakeValue = (
@@ -22,13 +22,13 @@ export type TakeValue = (
   fresh: boolean,
 ) => void;
 
-/** What an end of time says. */
+/** Describes an end of time. */
 export interface EndOfTime<P extends NodeProgram> {
   /** Its name in programs. */
   readonly kind: string;
-  /** What takes in values. */
+  /** Adds a value to what is kept. */
   take(program: P): TakeValue;
-  /** Writes all rows of the output; by default those that are kept. */
+  /** Writes all rows of the output; by default the kept rows. */
   give?(state: ModuleState, out: Values, batch: number, program: P): void;
 }
 

@@ -1,15 +1,15 @@
 /**
- * What the running half of a kind of module says: how it is made ready and run, and the plain data
- * that it is lowered to.
+ * The running half of a kind of module: how it is instantiated and run, and the plain data it is
+ * lowered to.
  *
- * All integers stand less their zero points here, so that zeros are all 0.
+ * All integers here are less their zero points, so that real 0 is always 0.
  *
  * @module
  */
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { ProjectingKernels } from "./projector.ts";
 
-/** What goes in or out of a module, a row. */
+/** A row of a module's input or output. */
 export interface Port {
   /** Values of a row; 1 for token ids. */
   readonly size: number;
@@ -17,39 +17,39 @@ export interface Port {
   readonly qparams: PerTensorQParams | null;
 }
 
-/** The numbers of a module, in the order in which its running half reads them. */
+/** A lowered module, in the form its running half reads. */
 export interface NodeProgram {
-  /** Which running half it is for. */
+  /** The running half it is for. */
   readonly kind: string;
-  /** What it reads. */
+  /** Its inputs. */
   readonly inputs: readonly Port[];
-  /** What it gives. */
+  /** Its output. */
   readonly output: Port;
-  /** What it keeps between steps; nothing by default. */
+  /** Slots of its state; none by default. */
   readonly slots?: readonly Slot[];
-  /** Whether it runs with split gates where nothing else is said; false by default. */
+  /** Whether it runs with split gates by default; false if absent. */
   readonly splitGates?: boolean;
   /**
-   * What it was lowered from, for kernels that run it another way; absent in a program that was
-   * read from a file.
+   * The module it was lowered from, for kernels that run it differently; absent in a program read
+   * from a file.
    */
   readonly source?: unknown;
   /**
-   * Runs it where the numbers do not, and why they do not; absent in most, and in programs from
-   * files.
+   * Runs it where the fast step cannot, and says why it cannot; absent in most modules, and in
+   * programs from files.
    */
   readonly byParts?: ByParts;
 }
 
-/** A module that only its parts can run. */
+/** A module that can only run by parts. */
 export interface ByParts {
-  /** The part that stands in the way, and what would help. */
+  /** The part that prevents the fast step, and the remedy. */
   readonly reason: string;
-  /** Makes it ready. */
+  /** Instantiates it. */
   instantiate(): ModuleInstance;
 }
 
-/** Something that a module keeps between steps. */
+/** A part of a module's state. */
 export interface Slot {
   /** Unique in its module: `h`. */
   readonly name: string;
@@ -57,13 +57,16 @@ export interface Slot {
   readonly size: number;
   /** Parameters by group (an LSTM's layers and directions); null: float32. */
   readonly groups: readonly (PerTensorQParams | null)[];
-  /** What a row begins with; 0 by default. */
+  /** Initial value; 0 by default. */
   readonly initial?: number;
-  /** Whether it is the mark of a row's first step, 1 until it, and no value of the model. */
+  /**
+   * Whether it only marks rows that have made no step yet (1 until the first step), and is no value
+   * of the model.
+   */
   readonly mark?: boolean;
   /**
-   * Whether a state's bytes hold doubles, so that long sums move on exactly: those of integers up
-   * to the slot's quantMax, which may be above its dtype's. false by default.
+   * Whether a saved state holds it as doubles, so that long sums of integers, up to the slot's
+   * quantMax, stay exact; that may exceed the dtype's range. false by default.
    */
   readonly wide?: boolean;
 }
@@ -72,33 +75,33 @@ export interface Slot {
 export type ModuleState = { readonly [slot: string]: Float64Array | Int32Array | Uint8Array };
 
 /**
- * Values that modules pass on: integers less the zero point, or floats; a Float32Array holds reals
- * of a caller.
+ * Values between modules: integers less the zero point, or floats; a Float32Array holds a caller's
+ * reals.
  */
 export type Values = Float64Array | Float32Array;
 
-/** How many steps there are. */
+/** Numbers of steps. */
 export interface Time {
-  /** Steps that are run, or read; 1 behind the end of time. */
+  /** Steps to run; 1 after the end of time. */
   steps: number;
-  /** Steps of each row, from 0 on; null where all have `steps`. */
+  /** Steps of each row, 0 or more; null where all have `steps`. */
   lengths: Int32Array | null;
 }
 
 /**
- * One call of a module: how many rows there are, and where reals of a caller begin. The session
- * owns it.
+ * One call of a module: the number of rows, and the offsets of a caller's reals. Owned by the
+ * session.
  */
 export interface Call extends Time {
   /** Sequences side by side. */
   batch: number;
   /** Whether gates run split. */
   splitGates: boolean;
-  /** Whether what is read is a caller's Float32Array of reals. */
+  /** Whether the input is a caller's Float32Array of reals. */
   realsIn: boolean;
   /** Where the steps begin in such an array. */
   inputOffset: number;
-  /** Whether what is written is one. */
+  /** Whether the output is one. */
   realsOut: boolean;
   /** Where the steps begin in such an array. */
   outputOffset: number;
@@ -119,42 +122,42 @@ export function createCall(steps: number, batch: number): Call {
 }
 
 /**
- * A module made ready: constants and scratch, shared by all sessions, which never run at the same
- * time.
+ * An instantiated module: constants and scratch, shared by all sessions, which never run at the
+ * same time.
  */
 export interface ModuleInstance {
   /**
-   * Whether `process` never throws, given what it is described to take. Sessions of others keep a
-   * copy of their state, and put it back where a call fails.
+   * Whether `process` never throws for valid input. Other modules make their sessions copy the
+   * state before a call, and restore it if the call fails.
    */
   readonly infallible?: boolean;
   /** Whether `process` takes float32 reals too, and quantizes them. */
   readonly takesReals?: boolean;
   /** Whether `process` gives float32 reals too. */
   readonly givesReals?: boolean;
-  /** Whether what a step gives depends on the others that `process` is given with it. */
+  /** Whether a step's output depends on the other steps of the same call of `process`. */
   readonly mixesSteps?: boolean;
   /**
-   * Counts the steps that it gives for those that it reads, and those of each row; absent where it
-   * gives as many, or ends time. A module that has it looks ahead.
+   * Computes the number of output steps, in all and of each row; absent where there are as many as
+   * input steps, or the module ends time. A module that has it looks ahead.
    *
-   * @throws {RangeError} If it does not take so many.
+   * @throws {RangeError} If it cannot take this number of steps.
    */
   countSteps?(given: Time, own: Time): void;
-  /** A state for `batch` rows at its beginning; by default an array a slot. */
+  /** Creates the initial state of `batch` rows; by default one array a slot. */
   createState?(batch: number): ModuleState;
   /**
-   * Allocates what `process` needs for up to `batch` rows and `steps` steps, and gives its size in
-   * bytes; absent where it needs nothing.
+   * Allocates the scratch of `process` for up to `batch` rows and `steps` steps, and returns its
+   * size in bytes; absent where there is none.
    */
   reserve?(batch: number, steps: number, splitGates: boolean): number;
   /**
    * Runs steps; nothing is allocated.
    *
-   * @param state What createState gave.
+   * @param state As createState returned it.
    * @param inputs Each [steps, batch, size].
    * @param output [steps, batch, size], of as many steps as the module gives for these, or [batch,
-   * size] where it ends time. Beyond a row's length what it holds means nothing.
+   * size] where it ends time. Its contents beyond a row's length are unspecified.
    */
   process(state: ModuleState, inputs: readonly Values[], output: Values, call: Call): void;
 }
@@ -164,38 +167,36 @@ export interface RunningKind<P extends NodeProgram = NodeProgram> {
   /** Its name in programs. */
   readonly kind: string;
   /**
-   * The module made ready, by the portable kernels but for what it hands to a
-   * {@linkcode ProjectingKernels}.
+   * Instantiates a module with the portable kernels, except for projections that a {@linkcode
+   * ProjectingKernels} takes over.
    */
   instantiate(program: P, kernels?: Backend): ModuleInstance;
 }
 
 /**
- * Runs modules in another way than the portable kernels; what it is asked stands in the `./backend`
- * entry.
+ * Replaces the portable kernels for some modules; its parameter types are in the `./backend` entry.
  */
 export interface Backend extends ProjectingKernels {
-  /** For messages: which one it is. */
+  /** Its name in messages. */
   readonly name: string;
   /**
-   * A module made ready: constants that all sessions share. null where this backend does not run
-   * it.
+   * Instantiates a module; all sessions share it. null where this backend does not run it.
    *
    * @internal
    */
   instantiate(program: NodeProgram): ModuleInstance | null;
   /**
-   * What `instantiate` then takes instead of making it, where it finds it in a program; null where
-   * this backend does not run the module. Absent where there is nothing to gain.
+   * Precomputes the data that `instantiate` uses if it finds it in a program; null where this
+   * backend does not run the module. Absent where nothing can be precomputed.
    *
    * @internal
    */
   image?(program: NodeProgram): Image | null;
 }
 
-/** What kernels have made of a module before, so that they need not make it anew. */
+/** Data that kernels have precomputed for a module. */
 export interface Image {
-  /** Of which kernels it is, and of which engine's if that matters: others take no notice of it. */
+  /** The kernels it is for, and the engine if it matters; others ignore it. */
   readonly kernels: string;
 }
 
@@ -209,15 +210,15 @@ export function createSlots({ slots = [] }: NodeProgram, batch: number): ModuleS
   return state;
 }
 
-/** Makes room for `size` doubles in `buffers[i]`, and gives their bytes. */
+/** Grows `buffers[i]` to `size` doubles, and returns its size in bytes. */
 export function reserveBuffer(buffers: Float64Array[], i: number, size: number): number {
   if (!(buffers[i]?.length! >= size)) buffers[i] = new Float64Array(size);
   return size * 8;
 }
 
 /**
- * Makes room for what goes from layer to layer, `size` doubles, and gives its bytes: two arrays
- * serve any number.
+ * Grows the buffers between layers to `size` doubles, and returns their size in bytes; two buffers
+ * serve any number of layers.
  */
 export function reserveBetween(between: Float64Array[], layers: number, size: number): number {
   let bytes = 0;

@@ -1,5 +1,5 @@
 /**
- * The list of running halves that `./runtime` has; others are imported by themselves.
+ * The list of running halves in `./runtime`; others have entries of their own.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Loading a program whose sessions run and keep their state to themselves.
+ * Loading a program whose sessions cannot save or restore their state.
  *
  * @module
  */
@@ -9,18 +9,17 @@ import type { Program } from "./program.ts";
 import { type LoadOptions, readProgram } from "./program_file.ts";
 
 /**
- * Reads a program. `bytes` are copied, so that they may be used for something else. It is seen
- * whether the file is one, whole and as it was written; what it says is not doubted then, so that
- * it must come from somebody trusted (`loadModel` of the full entry point doubts all that it
- * reads). Its sessions run; those of `loadProgram` of `./runtime/state` can save and restore their
- * state too.
+ * Reads a program. `bytes` are copied, so that they may be reused. Format, length and checksum are
+ * verified, but the contents are not: load only programs from a trusted source (`loadModel` of the
+ * main entry point validates everything it reads). For sessions that save and restore their state,
+ * use `loadProgram` of `./runtime/state`.
  *
- * @param bytes What `compileModel` gave.
+ * @param bytes A program made by `compileModel`.
  * @param options.verify Whether the file's checksum is compared; true by default.
  * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, an option is of the wrong
  * kind, or there is another option.
  * @throws {RangeError} If it is no program, of another version, cut off or changed, or needs a kind
- * that is not there: the message says what to import.
+ * that is not loaded: the message says what to import.
  *
  * @example
  * ```ts

@@ -9,7 +9,7 @@ import { MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
 import { checkResults } from "./check_results.ts";
 import type { NodeProgram, RunningKind } from "./kind.ts";
 
-/** A function's numbers. Of relu and linear the output has the input's parameters. */
+/** The program of a function. For relu and linear the output has the input's parameters. */
 export interface PointwiseProgram extends NodeProgram {
   /** The function of each value. */
   readonly activation: Activation;
@@ -21,7 +21,7 @@ export function pointwise(kind: string): RunningKind<PointwiseProgram> {
     kind,
     instantiate({ activation, inputs, output: { size, qparams: to } }) {
       const from = inputs[0]!.qparams;
-      // Less their zero point, integers become others as floats do by these two.
+      // Less their zero point, integers are mapped by these two functions just as floats are.
       const uniform = activation === "relu" || activation === "linear";
       if (from !== null && to !== null && !uniform) {
         const table = activationTable(activation, from, to);

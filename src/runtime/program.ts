@@ -1,5 +1,5 @@
 /**
- * Programs: what a model is lowered to, and sessions that run it.
+ * Programs: lowered models, and sessions that run them.
  *
  * @module
  */
@@ -16,16 +16,16 @@ import type { OutputPort, ProgramData } from "./data.ts";
 import type { RunningKind } from "./kind.ts";
 import type { BasicSession, ReadyModules, SessionOptions } from "./basic_session.ts";
 
-/** What is said of a kind that is not loaded: the way on, too. */
+/** The message about a kind that is not loaded, with what to import. */
 const UNLOADED = "a kind that is loaded; give loadProgram kinds of its runtime/ entry";
 
-/** A class of sessions: those that run, or those whose state can be saved too. */
+/** A class of sessions: with or without saving of states. */
 export type SessionClass<S extends BasicSession> = new (
   ...args: ConstructorParameters<typeof BasicSession>
 ) => S;
 
 /**
- * A model lowered to the numbers that the fast step runs on: what `loadProgram` gives.
+ * A lowered model, as `loadProgram` returns it.
  *
  * @example
  * ```ts
@@ -43,34 +43,34 @@ export class Program<S extends BasicSession = BasicSession> {
   readonly looksAhead: boolean;
   /** Whether sequences are [batch, steps, ...], not [steps, batch, ...]. */
   readonly batchFirst: boolean;
-  /** Number of different token ids; 0 where the input is no token. */
+  /** Number of different token ids; 0 where the input is no token ids. */
   readonly vocabulary: number;
-  /** Values a step and batch row takes: 1 where it takes tokens. */
+  /** Values of one step of one batch row: 1 for token ids. */
   readonly inputSize: number;
   /** Parameters of the input; null is float32 or tokens. */
   readonly input: PerTensorQParams | null;
-  /** What it gives. */
+  /** Its outputs. */
   readonly outputs: readonly OutputPort[];
-  /** Values that a row of the first output has. */
+  /** Values in a row of the first output. */
   readonly outputSize: number;
   /** Parameters of the first output; null is float32. */
   readonly output: PerTensorQParams | null;
-  /** The numbers themselves. */
+  /** The program's data. */
   readonly data: ProgramData;
   readonly #kinds: readonly RunningKind[];
   readonly #Session: SessionClass<S>;
   /**
-   * By kernels (the program itself for none), so that those which nothing else holds take their
-   * modules along.
+   * Instances by kernels (by the program itself for the default), held weakly, so that unused
+   * kernels are collected with their modules.
    */
   readonly #ready = new WeakMap<object, ReadyModules>();
 
   /**
    * Called by `loadProgram` and by the model that is lowered.
    *
-   * @param kinds Running halves of kinds: those that the program needs must be among them.
-   * @param Session What `createSession` makes.
-   * @throws {RangeError} If one is not: the message says how to import it.
+   * @param kinds Running halves of kinds; all kinds of the program must be among them.
+   * @param Session The class of its sessions.
+   * @throws {RangeError} If one is missing: the message says what to import.
    */
   constructor(data: ProgramData, kinds: readonly RunningKind[], Session: SessionClass<S>) {
     this.#Session = Session;
@@ -88,16 +88,16 @@ export class Program<S extends BasicSession = BasicSession> {
   }
 
   /**
-   * A session: all memory is allocated here, and none by its steps (but a model's activation tables
-   * of more than 4,096 outputs, once they have been asked often). Constants and scratch are made
-   * for the first session and shared by all: a session of its own holds only its state.
+   * Makes a session. All memory is allocated here and none by its steps, except activation tables
+   * of more than 4,096 outputs, which are allocated after many lookups. Constants and scratch are
+   * made for the first session and shared by all: a session of its own holds only its state.
    *
    * @param options.batch Rows that run together; 1 by default.
    * @param options.maxSteps Steps that are run at a time: 16 by default, and 256 for a model that
    * looks ahead, which can run no longer sequence than this.
-   * @param options.splitGates Overrides the form that recurrent modules run in; the results are the
-   * same.
-   * @param options.kernels What runs modules: the portable kernels by default.
+   * @param options.splitGates Overrides whether recurrent modules run with split gates; the results
+   * are the same.
+   * @param options.kernels The kernels; the portable ones by default.
    * @throws {TypeError} If an option is of the wrong kind.
    * @throws {RangeError} If batch or maxSteps is no positive integer, or a module cannot be run.
    */

@@ -1,8 +1,8 @@
 /**
- * Reading a program: what a model was compiled to, as it runs. Four 32-bit words, little-endian:
- * what the file is, its version, how long it is, and where a JSON text begins. Then the arrays that
- * the text places, each from a multiple of eight bytes on; the text, in ASCII, filled up with
- * spaces to whole words; and, as the last word, a checksum.
+ * Reading a program file. It begins with four 32-bit little-endian words: magic, version, length,
+ * and offset of a JSON text. Then come the arrays, whose positions the text gives, each aligned to
+ * eight bytes; the text, in ASCII, padded with spaces to whole words; and a checksum as the last
+ * word.
  *
  * @module
  */
@@ -24,7 +24,7 @@ const EXPECTED = "a program that compileModel gave (loadModel takes what saveMod
 /** Bytes before the arrays. */
 export const PROGRAM_HEADER = 16;
 
-/** The arrays that are read and written, by their places here. */
+/** Types of arrays in a file; the text refers to them by index. */
 export const PROGRAM_ARRAYS = [
   Int8Array,
   Uint8Array,
@@ -37,17 +37,14 @@ export const PROGRAM_ARRAYS = [
 
 /** The JSON text. */
 export interface ProgramText {
-  /** The program, but for its arrays, in whose places there are null. */
+  /** The program with null in place of its arrays. */
   readonly data: ProgramData;
-  /**
-   * Of each object that has arrays where it is, and of each of them its place there and in the
-   * file.
-   */
+  /** For each object with arrays: the path to it, and each array's key and position in the file. */
   readonly arrays:
     readonly (readonly [path: readonly (string | number)[], arrays: readonly StoredArray[]])[];
 }
 
-/** Its key, what it becomes, what it is stored as, from which byte on, and its length. */
+/** Its key, its type in memory, its type in the file, its first byte, and its length. */
 export type StoredArray = readonly [
   key: string | number,
   kind: number,
@@ -57,18 +54,17 @@ export type StoredArray = readonly [
 ];
 
 /**
- * An odd number, so that multiplying by it loses no bit; of 2^32 / golden ratio, so that it moves
- * each bit far.
+ * Odd, so that multiplying by it is invertible; 2^32 / golden ratio, so that each bit spreads far.
  */
 const FACTOR = 0x9e3779b1 | 0;
 
 /**
- * The checksum of words. No step loses anything of the sum or of a word, so that a change within
- * one word always shows, and another one once in 2^32 does not. A third of the time of a CRC, and
- * no tables to be made at a start.
+ * The checksum of words. Every step is invertible, so that a change within one word is always
+ * detected; other changes are missed once in 2^32. It takes a third of a CRC's time and needs no
+ * tables at startup.
  */
 export function checksum(words: Int32Array): number {
-  // Locals: most of it runs before an engine has compiled it.
+  // Local variables: most of it runs before an engine has optimized it.
   const { imul } = Math;
   const { length } = words;
   let sum = 0;
@@ -82,15 +78,12 @@ export function checksum(words: Int32Array): number {
 /** Options of `loadProgram`. */
 export interface LoadOptions {
   /**
-   * Whether the checksum is compared; true by default. It takes about a millisecond of a cold start
-   * for a program of 75 KB, a tenth of it: false is for files that were verified before, by a
-   * signature for one.
+   * Whether the checksum is compared; true by default. For a program of 75 KB this takes about a
+   * millisecond, a tenth of a cold start: false is for files that are verified otherwise, such as
+   * by a signature.
    */
   readonly verify?: boolean;
-  /**
-   * Running halves of kinds besides those that every program can have, each imported by itself;
-   * none by default.
-   */
+  /** Running halves of further kinds, imported from their own entries; none by default. */
   readonly kinds?: readonly RunningKind<never>[];
 }
 
@@ -108,7 +101,7 @@ export function readProgram<S extends BasicSession>(
   kinds.forEach((each, i) => {
     if (typeof each?.instantiate !== "function") failType(`options.kinds[${i}]`, "a kind", each);
   });
-  // Not slice, which copies nothing where bytes are a Buffer.
+  // Not slice: for a Node Buffer it shares memory instead of copying.
   const own = new Uint8Array(bytesOf("bytes", bytes));
   const { buffer, length } = own;
   const words = new Int32Array(buffer, 0, length >> 2);
@@ -126,13 +119,13 @@ export function readProgram<S extends BasicSession>(
   const all = [...BASE_KINDS, ...kinds as readonly unknown[] as readonly RunningKind[]];
   let data: ProgramData | undefined;
   try {
-    // ASCII, for which asking for a TextDecoder takes longer where one has to be loaded.
+    // Decoded by hand: the text is ASCII, and loading a TextDecoder takes longer in some engines.
     let text = "";
     for (let at = start!; at < end; at += 4096) {
       const codes = new Uint8Array(buffer, at, Math.min(4096, end - at));
       text += String.fromCharCode.apply(null, codes as unknown as number[]);
     }
-    // Walking to a few places takes a third of the time of a reviver, which is called for every
+    // Following a few paths takes a third of the time of a JSON reviver, which is called for every
     // value.
     const whole: ProgramText = JSON.parse(text);
     for (const [path, arrays] of whole.arrays) {
@@ -148,7 +141,7 @@ export function readProgram<S extends BasicSession>(
     data = whole.data;
     return new Program(data, all, Session);
   } catch (error) {
-    // Of a program that could be read, a RangeError says which kind is not there.
+    // The program was read: a RangeError says which kind is missing.
     if (data && error instanceof RangeError) throw error;
     return failRange("bytes", EXPECTED, `${error}`);
   }

@@ -1,6 +1,6 @@
 /**
- * What projects rows of values: a linear layer's whole work, and an LSTM's on inputs that its step
- * does not take.
+ * Projection of rows: the work of a linear layer, and an LSTM's input projection where its fast
+ * step does not do it.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { clamp, dequantizeValue, MAX_FLOAT32 } from "../../kernels/numeric/requa
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { quantizeCentered } from "./centered.ts";
 
-/** A projector's numbers. */
+/** The program of a projector. */
 export interface ProjectorProgram {
   /** Its weights. */
   readonly rows: WeightRows;
-  /** What takes sums of integers to the outputs; null where inputs are float32. */
+  /** Maps sums of integers to outputs; null where inputs are float32. */
   readonly projection: Projection | null;
   /**
    * For float32 inputs: scales and biases of the rows, and parameters of the outputs by row modulo
@@ -35,7 +35,7 @@ export type Projector = (
   offset: number,
 ) => void;
 
-/** Kernels that project rows in modules which they do not run as a whole. */
+/** Kernels that can project rows in modules which they do not run as a whole. */
 export interface ProjectingKernels {
   /**
    * A projector of integers less their zero point, which {@linkcode projectorFor} asks for; null
@@ -50,8 +50,8 @@ export interface ProjectingKernels {
 /**
  * A projector of integers less their zero point or, on dequantized weights, of float32 values.
  *
- * @param saturates Whether float32 results of float32 values that overflow saturate, as a part of a
- * cell does. Those of integers never overflow: modules refuse such parameters.
+ * @param saturates Whether overflowing float32 results of float32 inputs saturate, as in a cell's
+ * part. Results of integer inputs never overflow: modules refuse such parameters.
  */
 export function makeProjector(
   { rows, projection, float }: ProjectorProgram,
@@ -63,7 +63,7 @@ export function makeProjector(
     const given = packedInput(length);
     const sums = new Float64Array(SUMS_TOGETHER);
     return (x, at, out, offset) => {
-      // Locals: an engine may read what a closure holds at every use.
+      // Local variables: an engine may reload a closure's variables at every use.
       const row = given;
       for (let k = 0, size = length; k < size; k++) row[k] = x[at + k]!;
       projectRows(packed, projection, row, sums, out, offset, count);
@@ -92,9 +92,9 @@ export function makeProjector(
 }
 
 /**
- * A projector by the given kernels where they run it, and else by the portable ones.
+ * A projector by the given kernels if they support it, else by the portable ones.
  *
- * @param input Parameters of what it reads; null for float32 values.
+ * @param input Parameters of its input; null for float32.
  * @param saturates As for {@linkcode makeProjector}.
  */
 export function projectorFor(

@@ -25,26 +25,23 @@ import { type FoldedTokens, inputProjector } from "./tokens.ts";
 export interface RecurrentCellProgram<C, B> {
   /** Its weights and constants. */
   readonly cell: C;
-  /** How the state enters a step. */
+  /** Constants with which the state enters a step. */
   readonly running: B;
-  /** How it enters a row's first step; null is the same way. */
+  /** Those for a row's first step; null if they are the same. */
   readonly first: B | null;
   /** Parameters of the hidden state. */
   readonly hidden: PerTensorQParams;
-  /**
-   * The smallest integer that a hidden state can be, less the zero point, a given initial one
-   * included.
-   */
+  /** Smallest integer of a hidden state less its zero point, initial states included. */
   readonly min: number;
-  /** The largest one. */
+  /** Largest integer. */
   readonly max: number;
   /** Whether float32 takes every integer of a step: then SIMD kernels run it. */
   readonly float32: boolean;
-  /** What projects inputs that are float32, or rows of a table that is folded in, or null. */
+  /** Projects float32 inputs or rows of a folded table; null for integer inputs. */
   readonly projector: ProjectorProgram | null;
 }
 
-/** A recurrent module's numbers. */
+/** The program of a recurrent module. */
 export interface RecurrentProgram<C extends RecurrentCellProgram<unknown, unknown>>
   extends NodeProgram {
   /** Whose rounding it has. */
@@ -53,7 +50,7 @@ export interface RecurrentProgram<C extends RecurrentCellProgram<unknown, unknow
   readonly hiddenSize: number;
   /** Width of the projected hidden state; 0 or absent where it is not projected. */
   readonly projSize?: number;
-  /** Whether gates run split where a session does not say. */
+  /** Whether gates run split by default. */
   readonly splitGates: boolean;
   /** Activation tables of all cells. */
   readonly tables: readonly ActivationProgram[];
@@ -61,7 +58,7 @@ export interface RecurrentProgram<C extends RecurrentCellProgram<unknown, unknow
   readonly layers: readonly (readonly C[])[] | null;
   /** The table whose rows are the first layer's inputs; absent where there is none. */
   readonly tokens?: FoldedTokens;
-  /** What `compileModel` was given kernels for; absent where it was not. */
+  /** Data precomputed for the kernels given to `compileModel`; absent without them. */
   readonly image?: Image;
 }
 
@@ -76,7 +73,7 @@ interface RunningState {
  * One step of a cell.
  *
  * @param x Input integers, or null with `projected`, which begins at `offset`.
- * @param row Which row of the states it is.
+ * @param row Index of the row of the states.
  */
 export type RecurrentStep<R, B, S> = (
   cell: R,
@@ -96,20 +93,20 @@ interface CellInstance<R, B> {
   readonly first: B | null;
   readonly hidden: PerTensorQParams;
   /**
-   * Projected inputs that the step is given, by token or one at a time, and what gives one; null
-   * elsewhere.
+   * Projected inputs, by token or one at a time, and the projector that computes them; null if the
+   * step projects its input itself.
    */
   readonly projected: Float32Array | null;
   readonly project: Projector | null;
 }
 
 /**
- * A recurrent module made ready.
+ * Instantiates a recurrent module.
  *
- * @param gates Values that a unit has of projected inputs.
- * @param build Makes a cell ready.
+ * @param gates Projected inputs of each unit.
+ * @param build Instantiates a cell.
  * @param step Its fast step.
- * @param makeScratch What a step works in.
+ * @param makeScratch Allocates a step's scratch.
  */
 export function recurrentInstance<C, B, R, S extends object>(
   program: RecurrentProgram<RecurrentCellProgram<C, B>>,
@@ -128,7 +125,7 @@ export function recurrentInstance<C, B, R, S extends object>(
   const scratches: S[] = [];
   const between: Float64Array[] = [];
   const tables = buildTables(program.tables);
-  // Only the first layer has projectors, and nothing that is projected is NaN.
+  // Only the first layer has projectors. NaN marks tokens that are not projected yet.
   const count = tokens?.scales.length ?? 1;
   const layers = program.layers!.map((layer) =>
     layer.map((own): CellInstance<R, B> => ({
@@ -160,7 +157,7 @@ export function recurrentInstance<C, B, R, S extends object>(
     const { cell, running, first, hidden, projected, project } = layer[d]!;
     const each = l > 0 ? width : inputSize;
     const index = (l * directions + d) * batch + b;
-    // Locals: an engine may read what a closure holds at every use.
+    // Local variables: an engine may reload a closure's variables at every use.
     const inputs = x;
     const units = size;
     const all = width;
@@ -173,7 +170,7 @@ export function recurrentInstance<C, B, R, S extends object>(
       const outAt = toOffset + row * all + d * units;
       const offset = tokens && project ? (from[at]! | 0) * rows : 0;
       if (project) {
-        // A token's row is made when the token is first met.
+        // A token's row is projected on first use.
         if (!tokens || isNaN(projected![offset]!)) project(from, at, projected!, offset);
       } else if (realsIn) quantizeCentered(from, at, inputs, 0, each, input!);
       else for (let k = 0; k < each; k++) inputs[k] = from[at + k]!;

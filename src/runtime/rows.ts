@@ -1,5 +1,5 @@
 /**
- * Running float32 functions of whole rows, of integers too.
+ * Running float32 functions of whole rows, also for quantized values.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { quantizeCentered } from "./centered.ts";
 export type RowsFunction = (x: Float32Array, out: Float32Array, width: number) => void;
 
 /**
- * A module that dequantizes each row, makes another of it, and quantizes this.
+ * A module that dequantizes each row, applies a function to it, and quantizes the result.
  *
  * @param infallible Whether no result overflows.
  */

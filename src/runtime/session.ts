@@ -1,5 +1,5 @@
 /**
- * Sessions whose state moves: as bytes to another session, as real numbers in and out.
+ * Sessions whose state can be saved and restored as bytes, and read and set as real numbers.
  *
  * @module
  */
@@ -44,12 +44,12 @@ const HEADER_BYTES = 20;
  * ```
  */
 export class Session extends BasicSession {
-  /** Reals that were cut off; negative where nobody asks. */
+  /** Number of saturated reals; negative while they are not counted. */
   #saturated = -1;
 
   /** As for every session: see {@linkcode countSaturated} for what may be counted. */
   override step(input: SessionInput, output: SessionOutput): void {
-    // Before, since the output may stand in the input's place.
+    // Counted first, since the output may overwrite the input.
     const more = this.#saturated < 0 ? 0 : this.#beyond(input);
     super.step(input, output);
     this.#saturated += more;
@@ -62,7 +62,7 @@ export class Session extends BasicSession {
     lengths?: ArrayLike<number>,
   ): void {
     if (this.#saturated < 0) return super.run(sequence, output, lengths);
-    // Lengths may be code of the caller, and are read once.
+    // Lengths may have getters, and are read once.
     const read = lengths && Array.prototype.slice.call(lengths) as number[];
     const more = this.#beyond(sequence, read);
     super.run(sequence, output, read);
@@ -70,9 +70,8 @@ export class Session extends BasicSession {
   }
 
   /**
-   * From now on counts reals that come in beyond the range of the model's input: they are taken for
-   * its end. A session that was never asked to spends no time on it. What was counted before is
-   * forgotten.
+   * Starts counting, from 0, the input reals beyond the range of the model's input, which saturate.
+   * A session that does not count spends no time on it.
    *
    * @example
    * ```ts
@@ -91,12 +90,12 @@ export class Session extends BasicSession {
     this.#saturated = 0;
   }
 
-  /** How many there were since {@linkcode countSaturated}; 0 if that was never called. */
+  /** Number of saturated reals since {@linkcode countSaturated}; 0 if that was never called. */
   get saturated(): number {
     return Math.max(0, this.#saturated);
   }
 
-  /** Reals of an input that its parameters cut off, those beyond their rows' lengths left out. */
+  /** Number of an input's reals that saturate, padding not counted. */
   #beyond(input: SessionInput, lengths?: readonly number[]): number {
     const { input: { qparams, size }, batchFirst } = this.data;
     if (qparams === null || !isFloat32Array(input)) return 0;
@@ -117,12 +116,12 @@ export class Session extends BasicSession {
   }
 
   /**
-   * Steps that an output has for a sequence of so many: others where the model has convolutions or
-   * pooling, and 1 behind the end of time.
+   * Number of steps of an output for a sequence of `steps` steps: it can differ if the model has
+   * convolutions or pooling, and is 1 after the end of time.
    *
    * @param name The output's name; by default the first.
-   * @throws {TypeError | RangeError} If `steps` is no positive integer or a module does not take so
-   * many, or there is no such output.
+   * @throws {TypeError | RangeError} If `steps` is no positive integer or more or fewer than a
+   * module takes, or there is no such output.
    */
   outputSteps(steps: number, name?: string): number {
     const { outputs } = this.data;
@@ -132,13 +131,13 @@ export class Session extends BasicSession {
     return this.countSteps(steps, null)[output!.axis]!.steps;
   }
 
-  /** The rows of the state, for a method that models which look ahead do not have. */
+  /** The rows of the state; throws if the model looks ahead. */
   #rows(method: string): StateRow[] {
     refuseLookahead(this.data, method);
     return stateRows(this.data.nodes, this.states, this.batch);
   }
 
-  /** What a state begins with: what it is, whose, and for how many rows. */
+  /** Header of a saved state: magic, version, fingerprint and batch. */
   #header(): Int32Array {
     return Int32Array.of(MAGIC, STATE_VERSION, ...this.data.fingerprint, this.batch);
   }
@@ -158,14 +157,14 @@ export class Session extends BasicSession {
   }
 
   /**
-   * Takes up a state that {@linkcode state} gave, in this process or another.
+   * Restores a state that {@linkcode state} returned, in this process or another.
    *
-   * @param bytes What `state` gave, for the same model and batch.
+   * @param bytes A saved state of the same model and batch.
    * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or the model looks ahead.
-   * @throws {RangeError} If it is no state, of another version, model or batch, cut off, or holds
-   * what no run gives: a value out of range, a row that has made a step in one layer of a module
-   * and none in another, or none and is not at its beginning. The session's own state is unchanged
-   * then.
+   * @throws {RangeError} If it is no state, of another version, model or batch, truncated, or
+   * impossible: a value out of range, a row that has made a step in one layer of a module but not
+   * in another, or one without steps that is not in its initial state. The session's own state is
+   * then unchanged.
    */
   restore(bytes: BytesSource): void {
     const rows = this.#rows("restore");
@@ -178,7 +177,7 @@ export class Session extends BasicSession {
     const expected = ["a session's state", version, model, model, `a batch of ${this.batch}`];
     const words = new Int32Array(given.buffer, 0, Math.min(HEADER_BYTES, given.length) >> 2);
     this.#header().forEach((word, i) => {
-      // The version and the batch, words 1 and 4, say something.
+      // The version and the batch, words 1 and 4, are worth naming in the message.
       const told = i % 3 === 1 ? words[i] : undefined;
       if (words[i] !== word) failRange("state", expected[i]!, told ?? "another");
     });
@@ -186,7 +185,7 @@ export class Session extends BasicSession {
     readState(rows, view, HEADER_BYTES);
   }
 
-  /** Those rows that are of one slot, by its name. */
+  /** The rows of one slot, by its name. */
   #slotRows(name: string, rows: readonly StateRow[]): [StateRow, ...StateRow[]] {
     const values = rows.filter(({ slot }) => !slot.mark);
     const own = values.filter((row) => row.name === name);
@@ -197,7 +196,7 @@ export class Session extends BasicSession {
     return own as [StateRow, ...StateRow[]];
   }
 
-  /** The shape in which a slot is given. */
+  /** Shape of a slot as a tensor. */
   #shape({ groups, size }: Slot): number[] {
     return [groups.length, this.batch, size];
   }
@@ -209,7 +208,7 @@ export class Session extends BasicSession {
    * @returns float32 [groups, batch, size]: of an LSTM [layers * directions, batch, hiddenSize or
    * projSize].
    * @throws {TypeError} If the model looks ahead and so keeps no state.
-   * @throws {RangeError} If there is no such state: the message names those that there are.
+   * @throws {RangeError} If there is no such state: the message lists the existing ones.
    */
   getState(name: string): Tensor {
     const rows = this.#slotRows(name, this.#rows("getState"));
@@ -223,8 +222,8 @@ export class Session extends BasicSession {
   }
 
   /**
-   * Sets part of the state, in which the next step then begins: a decoder's from an encoder's end,
-   * say. Values are rounded to the state's own parameters.
+   * Sets part of the state from which the next step continues: for a decoder, for instance, the
+   * final state of its encoder. Values are rounded to the state's own parameters.
    *
    * @param name The module's name, a dot, and the slot's: `lstm.h`.
    * @param value float32 [groups, batch, size], as {@linkcode getState} gives it.

@@ -1,5 +1,5 @@
 /**
- * What a session keeps between steps, row by row, and its bytes.
+ * The state of a session, row by row, and its serialization.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import type { PerTensorQParams } from "../core/qparams.ts";
 import type { ModuleState, Slot } from "./kind.ts";
 import type { ProgramNode } from "./data.ts";
 
-/** Values of one slot, group and batch row. */
+/** The values of one slot, group and batch row. */
 export interface StateRow {
-  /** The index of their module. */
+  /** Index of the module. */
   readonly node: number;
   /** The module's name, a dot, and the slot's. */
   readonly name: string;
@@ -19,16 +19,13 @@ export interface StateRow {
   readonly q: PerTensorQParams | null;
   /** The batch row. */
   readonly row: number;
-  /** The array that they are in, where they begin in it, and where they end. */
+  /** The array that holds them, and their first and end index in it. */
   readonly array: ModuleState[string];
   readonly from: number;
   readonly to: number;
 }
 
-/**
- * The rows of a state in the order of its bytes: of each module, group and batch row one of each
- * slot.
- */
+/** The rows of a state in the order of its bytes: by module, group, batch row and slot. */
 export function stateRows(
   nodes: readonly ProgramNode[],
   states: readonly ModuleState[],
@@ -57,8 +54,8 @@ export function stateRows(
 }
 
 /**
- * How a row's values are stored: as which type, less `min`, up to which magnitude, and whether as
- * real numbers.
+ * Storage of a row's values: array type, `min` that is subtracted, largest magnitude, and whether
+ * they are real numbers.
  */
 function storage({ slot, q }: StateRow) {
   const range = slot.mark ? 1 : q === null ? Number.MAX_VALUE : q.quantMax - q.quantMin;
@@ -78,7 +75,7 @@ function storage({ slot, q }: StateRow) {
   };
 }
 
-/** How many bytes rows are stored in. */
+/** Size of stored rows in bytes. */
 export function stateBytes(rows: readonly StateRow[]): number {
   return rows.reduce((sum, row) => sum + (row.to - row.from) * storage(row).bytes, 0);
 }
@@ -96,10 +93,10 @@ export function writeState(rows: readonly StateRow[], view: DataView, at: number
 /**
  * Reads rows that {@linkcode writeState} wrote.
  *
- * @throws {RangeError} If there is a value that no run gives. Nothing has changed then.
+ * @throws {RangeError} If there is an impossible value. Nothing has changed then.
  */
 export function readState(rows: readonly StateRow[], view: DataView, start: number): void {
-  // By module and batch row: 1 where it has made no step. A row's mark comes before its values.
+  // By module and batch row: 1 if it has made no step. A row's mark precedes its values.
   const marks: number[][] = [];
   for (const apply of [false, true]) {
     let at = start;

@@ -1,6 +1,6 @@
 /**
- * Running a table that is folded into what reads it: token ids go in, and the row that one stands
- * for is projected when it is first met.
+ * Running a table that is folded into its reader: inputs are token ids, and a token's row is
+ * projected on first use.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import { makeProjector, type Projector, type ProjectorProgram } from "./projecto
 
 /** A table whose rows are a module's inputs. */
 export interface FoldedTokens extends EmbeddingTable {
-  /** What rows are rounded to before they are projected; null: they stay as they are. */
+  /** Parameters to which rows are rounded before projection; null: they are not rounded. */
   readonly input: PerTensorQParams | null;
 }
 
-/** What projects a module's inputs: values, or the rows of a table that token ids stand for. */
+/** Projects a module's inputs: values, or rows of a table selected by token ids. */
 export function inputProjector(program: ProjectorProgram, tokens?: FoldedTokens): Projector {
   const project = makeProjector(program);
   if (!tokens) return project;

@@ -1,7 +1,7 @@
 /**
- * Running windows that move over time: convolution, pooling, padding. One that reads the past alone,
- * and moves by one step, keeps its last inputs in a slot and can run a step at a time; any other
- * needs whole sequences, of which it may make longer or shorter ones.
+ * Running windows that move over time: convolution, pooling, padding. A window that reads only the
+ * past and moves by one step keeps its last inputs in a slot and can run a step at a time; any
+ * other needs whole sequences, and may change their number of steps.
  *
  * @module
  */
@@ -11,34 +11,34 @@ import type { PerTensorQParams } from "../core/qparams.ts";
 import type { ModuleInstance, NodeProgram, RunningKind, Values } from "./kind.ts";
 import type { ProjectingKernels } from "./projector.ts";
 
-/** The numbers of what moves a window over time. */
+/** The program of a module that moves a window over time. */
 export interface WindowProgram extends NodeProgram {
   /** The window. */
   readonly window: Window;
 }
 
-/** Whether a window gives as many steps as it reads, whatever their number. */
+/** Whether a window gives as many steps as it reads, for any number of steps. */
 export function keepsSteps(window: Window): boolean {
   const { stride, left, right } = window;
   return stride === 1 && left + right === windowExtent(window) - 1;
 }
 
-/** Whether a window ends at the step that it gives a row for. */
+/** Whether the output at a step depends on no later step. */
 export function isCausal(window: Window): boolean {
   return keepsSteps(window) && window.right === 0;
 }
 
-/** The fewest steps of which a window makes one; none or less where padding is enough. */
+/** Smallest number of steps for which there is an output; 0 or less if padding suffices. */
 export function minSteps(window: Window): number {
   const { left, right, stride, ceilMode } = window;
   return windowExtent(window) - left - right - (ceilMode ? stride - 1 : 0);
 }
 
 /**
- * Steps that a window makes of `steps`; none of none.
+ * Number of output steps for `steps` input steps; 0 for 0.
  *
- * @param row The batch row that has so many; -1 for all.
- * @throws {RangeError} If the window is wider than they are with their padding.
+ * @param row The batch row with this number of steps; -1 for all rows.
+ * @throws {RangeError} If the window is wider than the padded sequence.
  */
 export function countSteps(window: Window, name: string, row: number, steps: number): number {
   if (steps > 0 && steps < minSteps(window)) {
@@ -48,17 +48,17 @@ export function countSteps(window: Window, name: string, row: number, steps: num
   return steps > 0 ? windowSteps(window, steps) : 0;
 }
 
-/** What a kind that moves a window says. */
+/** Describes a kind that moves a window. */
 export interface MovingWindow<P extends WindowProgram> {
   /** Its name in programs. */
   readonly kind: string;
-  /** What stands in the place of padding; 0 by default. */
+  /** Value of the padding; 0 by default. */
   padding?(q: PerTensorQParams | null): number;
-  /** Made ready, its rows projected by the kernels if they do. */
+  /** Instantiates it; rows are projected by the kernels if they can. */
   instantiate(program: P, kernels: ProjectingKernels | undefined): MovedWindow;
 }
 
-/** A window made ready. */
+/** An instantiated window. */
 export interface MovedWindow extends Pick<ModuleInstance, "infallible"> {
   /**
    * Computes one position.
@@ -71,7 +71,7 @@ export interface MovedWindow extends Pick<ModuleInstance, "infallible"> {
   move(line: Float64Array, from: number, out: Values, to: number, steps: number): void;
 }
 
-/** How a window runs: with a slot it goes on where it was. */
+/** How a window runs: with a slot it continues from the previous call. */
 export function movingWindow<P extends WindowProgram>(
   { kind, padding = () => 0, instantiate }: MovingWindow<P>,
 ): RunningKind<P> {

@@ -1,7 +1,7 @@
 /**
- * The runtime with sessions whose state moves: `loadProgram` is that of `./runtime`, and its sessions
- * can also save, restore, give and take their state. It is an entry of its own, since this weighs an
- * eighth of the runtime.
+ * The runtime with sessions that can save, restore, read and set their state: `loadProgram` is
+ * otherwise that of `./runtime`. It has an entry of its own since this adds an eighth to the
+ * runtime's size.
  *
  * @example
  * ```ts
@@ -36,12 +36,12 @@ export type { LoadOptions, Program, Session };
  * Reads a program, as `loadProgram` of `./runtime` does; its sessions can save and restore their
  * state.
  *
- * @param bytes What `compileModel` gave.
+ * @param bytes A program made by `compileModel`.
  * @param options As for `loadProgram` of `./runtime`.
  * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, an option is of the wrong
  * kind, or there is another option.
  * @throws {RangeError} If it is no program, of another version, cut off or changed, or needs a kind
- * that is not there: the message says what to import.
+ * that is not loaded: the message says what to import.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Histograms of values whose range nobody knows before.
+ * Histograms of values whose range is not known in advance.
  *
  * @module
  */
@@ -14,20 +14,20 @@ export interface Histogram {
   readonly counts: readonly number[];
 }
 
-/** Bins that a histogram has at most. */
+/** Largest number of bins. */
 export const MAX_BINS = 128;
 
 /** Widths are at least the largest magnitude over this. */
 const FINEST = 2 ** 20;
 
-/** The smallest float32 that is no 0, and the largest. */
+/** The smallest and the largest positive float32 value. */
 const MIN_WIDTH = 2 ** -149;
 const MAX_VALUE = (2 - 2 ** -23) * 2 ** 127;
 
 /**
- * Counts values in bins of the smallest power of two with which they take at most
- * {@linkcode MAX_BINS}. Bins are pairs of finer ones, so that the result is the same in whatever
- * order and portions values come.
+ * Counts values in at most {@linkcode MAX_BINS} bins whose width is the smallest power of two that
+ * suffices. Each bin is a pair of finer ones, so that the result does not depend on the order or
+ * portions in which values come.
  *
  * @example
  * ```ts
@@ -49,7 +49,7 @@ export class HistogramCounter {
   #min = Infinity;
   #max = -Infinity;
 
-  /** Counts values: infinite ones as the largest finite, NaN nowhere. */
+  /** Counts values; infinite ones count as the largest finite value, NaN is not counted. */
   add(values: Float32Array): void {
     for (const value of values) {
       if (value < this.#min) this.#min = Math.max(value, -MAX_VALUE);
@@ -64,7 +64,7 @@ export class HistogramCounter {
     }
   }
 
-  /** What was counted so far; no bins where nothing was. */
+  /** The counts so far; no bins if there are none. */
   get histogram(): Histogram {
     const counts = [...this.#counts];
     return { start: this.#first * this.#width, width: this.#width, counts };

@@ -1,5 +1,5 @@
 /**
- * What each part of a quantized model loses.
+ * Quantization errors of each part of a quantized model.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { ReferenceModel } from "../reference/reference.ts";
 import type { FloatWeights } from "../reference/run.ts";
 import { type Histogram, HistogramCounter } from "./histogram.ts";
 
-/** What one quantize node loses. */
+/** Quantization error of one quantize node. */
 export interface PartLoss {
   /** The part, and the gate where it has one each: `lstm.l0.gates.forget`. */
   readonly name: string;
@@ -42,11 +42,13 @@ export interface PartLoss {
   readonly values: number;
   /** How many of them lay outside of the range and were clamped to its ends. */
   readonly saturated: number;
-  /** How many rows these values were in: steps of all sequences, of what is computed each step. */
+  /**
+   * Number of rows of these values: the steps of all sequences for values computed at each step.
+   */
   readonly rows: number;
   /**
-   * In how many of them a value lay beyond the range by more than a step of the integers, so that
-   * clamping it cost more than rounding does.
+   * Number of rows with a value beyond the range by more than one integer step, so that clamping it
+   * cost more than rounding.
    */
   readonly saturatedRows: number;
   /** The values, in bins. */
@@ -62,8 +64,8 @@ export interface PartLoss {
    */
   readonly sqnr: number;
   /**
-   * The same for the part's values in the quantized model, where all that lies before it has lost
-   * something too.
+   * The same for the part's values in the quantized model, which include the errors of everything
+   * before it.
    */
   readonly sqnrInModel: number | null;
 }
@@ -95,7 +97,7 @@ export function roundTo(
 }
 
 /**
- * What a model loses, part by part.
+ * Quantization errors of a model, part by part.
  *
  * @example
  * ```ts
@@ -122,8 +124,8 @@ export class PartReport {
    */
   readonly outputSqnr: number | null;
   /**
-   * What the calibration data did to parameters that one should know; empty where all is well, or
-   * the observed model is not known.
+   * Warnings about the calibration data; empty if there are none, or the observed model is not
+   * known.
    */
   readonly warnings: readonly CalibrationWarning[];
 
@@ -187,7 +189,7 @@ export function floatWeights(observed: ObservedModel): FloatWeights {
   };
 }
 
-/** The name of what a quantize node quantizes. */
+/** Name of the value that a quantize node quantizes. */
 export function partName(node: string): string {
   return node.replace(/\.quantize$/, "");
 }
@@ -205,9 +207,9 @@ interface Sums {
 }
 
 /**
- * Measures what each part of a model loses on some data: signal to quantization noise and how many
- * values were clamped. The model is run as its reference graph; of an observed model the float
- * model is run beside it.
+ * Measures the quantization error of each part of a model on some data: signal to quantization
+ * noise, and how many values were clamped. The model runs as its reference graph; for an observed
+ * model, the float model runs beside it.
  *
  * @param model An observed and calibrated model, or a quantized one.
  * @param data Inputs as the model takes them.
@@ -266,7 +268,7 @@ export function* partsWork(
   }
   for (const { x, lengths } of readInputs("data", data, inputSize)) {
     const options = lengths === undefined ? {} : { lengths };
-    // What a quantize reads in the float model, in the order in which steps come.
+    // Inputs of each quantize node in the float model, in the order of the steps.
     const exact = new Map<string, Float32Array[]>();
     const expected = twin?.run(x, {
       ...options,

@@ -35,7 +35,8 @@ export interface TuneOptions {
    */
   readonly budget: number;
   /**
-   * For what is not tuned: weights, input, projections, other modules; `int8x16QConfig` by default.
+   * QConfig for everything that is not tuned: weights, input, projections, other modules;
+   * `int8x16QConfig` by default.
    */
   readonly qconfig?: QConfig;
   /** Whether gates are split; false by default. */
@@ -44,13 +45,13 @@ export interface TuneOptions {
   readonly backendConfig?: BackendConfig;
 }
 
-/** What was measured of one slot of one recurrent module, and what was chosen. */
+/** Measurements of one slot of one recurrent module, and the choice for it. */
 export interface TunedPart {
   /** The module's name. */
   readonly module: string;
   /** The slot: all parts that it configures have the same width. */
   readonly slot: PartSlot;
-  /** 8 or 16, whichever was chosen. */
+  /** The choice: 8 or 16. */
   readonly bits: number;
   /**
    * Signal to noise in dB of the slot's float values rounded to 8 bits; Infinity where nothing is
@@ -59,11 +60,11 @@ export interface TunedPart {
   readonly sqnr8: number;
   /** The same at 16 bits. */
   readonly sqnr16: number;
-  /** How many of its values are clamped at 8 bits. */
+  /** Number of its values that are clamped at 8 bits. */
   readonly saturated8: number;
-  /** How many at 16 bits. */
+  /** Number of its values that are clamped at 16 bits. */
   readonly saturated16: number;
-  /** How many values the slot had over all of the calibration data. */
+  /** Number of the slot's values over all calibration data. */
   readonly values: number;
   /**
    * Signal to noise in dB of the model's output with this slot alone in 8 bits and all others in
@@ -72,7 +73,7 @@ export interface TunedPart {
   readonly outputSqnr8: number;
 }
 
-/** What {@linkcode tune} chose. */
+/** The result of {@linkcode tune}. */
 export interface TuneResult {
   /** For `prepare`: the chosen dtypes, with observers still to be calibrated. */
   readonly qconfig: QConfigMapping;
@@ -122,7 +123,8 @@ function candidate(slot: PartSlot, bits: Width): ObserverFactory {
 }
 
 /**
- * The slots that are tuned; the projections of the gates are summed unrounded, which costs nothing.
+ * The slots that are tuned. Projections of the gates are left out: they are summed unrounded, which
+ * costs nothing.
  */
 function slotsOf(name: string, module: ObservedModule): readonly PartSlot[] {
   const parts = kindOf(name, module).cells?.parts(module) ?? [];
@@ -221,7 +223,7 @@ function noiseOf(model: QuantizedModel, sequences: readonly Sequence[]): Noise {
   return noise;
 }
 
-/** What a slot's float values lose in 8 and in 16 bits. */
+/** Errors of a slot's float values in 8 and in 16 bits. */
 interface SlotNoise {
   readonly noise: { readonly 8: Noise; readonly 16: Noise };
   readonly saturated: { 8: number; 16: number };
@@ -284,21 +286,20 @@ function slotNoises(
 }
 
 /**
- * Chooses the dtypes of the parts of LSTMs and GRUs: 8 bits where that fits the budget, 16 where it does not.
+ * Chooses the dtypes of the parts of LSTMs and GRUs: 8 bits where the budget allows it, else 16.
  * Each slot of each of them is measured in 8 bits with all others in 16; then slots are narrowed in
  * the order of the noise that this adds to the output, for as long as the noise together stays
  * within the budget, and the outcome is measured whole.
  *
- * @param model A model with one LSTM or GRU at least.
- * @param calibration Inputs as the model takes them; ranges, and what is lost, are measured on
- * these alone.
+ * @param model A model with at least one LSTM or GRU.
+ * @param calibration Inputs as the model takes them; ranges and errors are measured on these alone.
  * @param options.budget Signal to noise of the output against the float model's, in dB, that must
  * be reached.
  * @returns The chosen QConfigMapping, the model quantized with it, and what was measured of each
  * slot.
  * @throws {TypeError} If an argument is of the wrong kind.
- * @throws {RangeError} If there is no LSTM or GRU, or no data, the target runs no 16-bit parts, or not even
- * 16 bits everywhere reach the budget: it says what they reach.
+ * @throws {RangeError} If there is no LSTM or GRU, or no data, the target runs no 16-bit parts, or
+ * not even 16 bits everywhere reach the budget: the message says what they reach.
  *
  * @example
  * ```ts
@@ -388,7 +389,7 @@ export function tune(
     narrowed.push(choice);
   }
   const chosen = alone.map(({ choice }) => choice);
-  // Noises only roughly add up; the slot that was narrowed last is widened first.
+  // Noise adds up only approximately; the slot that was narrowed last is widened first.
   while (narrowed.length > 0 && measure(chosen).noise > limit) narrowed.pop()!.bits = 16;
 
   const final = prepared(chosen);

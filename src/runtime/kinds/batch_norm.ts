@@ -13,11 +13,10 @@ export interface BatchNorm1dProgram extends NodeProgram {
   /** Tells modules apart. */
   readonly kind: "BatchNorm1d";
   /**
-   * What each feature is multiplied with: between integers, from steps of the input to steps of the
-   * output.
+   * Factor of each feature; between integers it converts steps of the input to steps of the output.
    */
   readonly alpha: Float32Array;
-  /** What is added then. */
+  /** Summand of each feature. */
   readonly beta: Float32Array;
 }
 

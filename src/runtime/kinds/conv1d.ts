@@ -1,5 +1,5 @@
 /**
- * Running Conv1d: what a window covers is projected, a group of channels at a time.
+ * Running Conv1d: the values under each window are projected, one group of channels at a time.
  *
  * @module
  */
@@ -12,10 +12,7 @@ import { movingWindow, type WindowProgram } from "../window.ts";
 export interface Conv1dProgram extends WindowProgram {
   /** Tells modules apart. */
   readonly kind: "Conv1d";
-  /**
-   * What projects a window of each group: its steps in their order, the group's channels of each
-   * together.
-   */
+  /** Projects one window of each group; values are ordered by step, then channel. */
   readonly projectors: readonly ProjectorProgram[];
   /** Whether negative results become 0. */
   readonly relu: boolean;
@@ -49,7 +46,7 @@ export const conv1d: RunningKind<Conv1dProgram> = movingWindow({
     const channels = size / groups;
     const rows = width / groups;
     const project = projectors.map((each) => projectorFor(each, taken, kernels, false));
-    // Steps that follow each other, all channels of each, are a window as they stand.
+    // Consecutive steps with all their channels form a window without copying.
     const covered = groups > 1 || dilation > 1 ? new Float64Array(kernelSize * channels) : null;
     return {
       infallible: !overflows,

@@ -23,8 +23,7 @@ export interface DynamicLinearProgram extends NodeProgram {
 }
 
 /**
- * How Linear runs with dynamic quantization: all the rows of a call share one range, but for what
- * lies beyond their lengths.
+ * How Linear runs with dynamic quantization: all valid rows of a call share one range.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Running FinalHidden: where each direction of a recurrent module ends.
+ * Running FinalHidden: the output of each direction of a recurrent module at its last step.
  *
  * @module
  */
@@ -16,8 +16,8 @@ export interface FinalHiddenProgram extends NodeProgram {
 export const finalHidden: RunningKind<FinalHiddenProgram> = endOfTime({
   kind: "FinalHidden",
   take: ({ bidirectional, output: { size } }) => (hidden, to, x, from, fresh) => {
-    // What looks ahead is given whole sequences: a row's first step is where its backward direction
-    // ends.
+    // Models that look ahead get whole sequences, so that a row's first step is the backward
+    // direction's last.
     if (fresh || !bidirectional || to % size < size / 2) hidden[to] = x[from]!;
   },
 });

@@ -6,13 +6,13 @@
 import { failRange } from "../../core/errors.ts";
 import type { NodeProgram, RunningKind } from "../kind.ts";
 
-/** What Flatten is told. */
+/** The program of a Flatten. */
 export interface FlattenProgram extends NodeProgram {
   /** Tells modules apart. */
   readonly kind: "Flatten";
   /** Steps of every sequence. */
   readonly steps: number;
-  /** Whether all values of a step stand together, not all steps of a channel. */
+  /** Whether values are ordered by step, then channel; otherwise by channel, then step. */
   readonly stepsFirst: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Running Identity: nothing is done to x.
+ * Running Identity: x is passed on unchanged.
  *
  * @module
  */

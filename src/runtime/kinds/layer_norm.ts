@@ -55,7 +55,7 @@ export const layerNorm: RunningKind<LayerNormProgram> = {
       const compute: RowsFunction = (x, out, width) => layerNormFloat32(x, width, norm, out);
       return rowsModule(compute, program, to !== null);
     }
-    // A row of integers, zero points included, which are part of torch's sums.
+    // A row of integers with their zero points, which are part of torch's sums.
     const row = new Int32Array(size);
     const from = { data: row, qparams: input!.qparams! };
     const given = { data: row, qparams: to! };

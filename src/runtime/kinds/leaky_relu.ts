@@ -1,5 +1,5 @@
 /**
- * Running LeakyReLU: x, or a part of it where it is negative.
+ * Running LeakyReLU: x, scaled by the slope where it is negative.
  *
  * @module
  */

@@ -11,7 +11,7 @@ import { projectorFor, type ProjectorProgram } from "../projector.ts";
 export interface LinearProgram extends NodeProgram {
   /** Tells modules apart. */
   readonly kind: "Linear";
-  /** What projects its rows. */
+  /** Projects its rows. */
   readonly projector: ProjectorProgram;
   /** Whether negative results become 0. */
   readonly relu: boolean;

@@ -1,5 +1,5 @@
 /**
- * Running LogSoftmax: float32 rows, each for itself.
+ * Running LogSoftmax: each float32 row by itself.
  *
  * @module
  */

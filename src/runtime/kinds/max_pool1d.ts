@@ -8,7 +8,7 @@ import type { PerTensorQParams } from "../../core/qparams.ts";
 import type { RunningKind } from "../kind.ts";
 import { movingWindow, type WindowProgram } from "../window.ts";
 
-/** What stands in the place of padding: no value is less. */
+/** Value of the padding: never larger than any other. */
 export function maxPadding(q: PerTensorQParams | null): number {
   return q === null ? -MAX_FLOAT32 : q.quantMin - q.zeroPoint;
 }

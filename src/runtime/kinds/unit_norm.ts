@@ -11,7 +11,7 @@ import { rowsModule } from "../rows.ts";
 export interface UnitNormProgram extends NodeProgram {
   /** Tells modules apart. */
   readonly kind: "UnitNorm";
-  /** What a row is divided by where it is shorter. */
+  /** Smallest divisor, for rows shorter than this. */
   readonly eps: number;
 }
 
