@@ -1,6 +1,5 @@
 /**
- * What kinds share that make of each row another one of the same width, with nothing to learn:
- * activations.
+ * Shared by activations: kinds that map each row to one of the same width and have no tensors.
  *
  * @module
  */
@@ -37,7 +36,7 @@ import {
 } from "./observing.ts";
 import { BASE_OPS } from "./reference_ops.ts";
 
-/** A float module that makes of each row another one of the same width, and has no tensors. */
+/** A float module that maps each row to one of the same width and has no tensors. */
 export abstract class ActivationModule extends Module {
   /** An empty map. */
   override stateDict(): Map<string, Tensor> {
@@ -45,7 +44,7 @@ export abstract class ActivationModule extends Module {
   }
 
   /**
-   * What it makes of rows of `width` float32 values.
+   * Computes rows of `width` float32 values.
    *
    * @param out As long as `x`; may be `x`.
    */
@@ -73,13 +72,13 @@ export class ObservedActivation implements ObservedModule {
   readonly kind: string;
   /** The float module. */
   readonly module: ActivationModule;
-  /** null: it stays float32. */
+  /** The QConfig; null: it stays float32. */
   readonly qconfig: QConfig | null;
-  /** "previous" where it takes integers as they come, "float" where it takes float32. */
+  /** "previous" if it takes its producer's integers, "float" if it takes float32. */
   readonly input: InputObserver;
   /**
-   * null: the output stays float32. ReLU gives what it reads in the same parameters, and so by the
-   * same observer.
+   * The output's observer; null: the output stays float32. ReLU keeps its input's parameters, and
+   * so has the same observer.
    */
   readonly output: Observer | null;
   /** Values of a row. */
@@ -87,7 +86,7 @@ export class ObservedActivation implements ObservedModule {
   /** Whether its output has an observer of its own. */
   readonly observes: boolean;
 
-  /** Use `prepare`. */
+  /** Called by `prepare`. */
   constructor(options: Omit<ObservedActivation, "forward">) {
     this.kind = options.kind;
     this.module = options.module;
@@ -104,7 +103,7 @@ export class ObservedActivation implements ObservedModule {
   }
 }
 
-/** What a {@linkcode QuantizedActivation} is made of. */
+/** Constructor data of {@linkcode QuantizedActivation}. */
 export interface ActivationData<D extends object = object> {
   /** Values of a row. */
   readonly size: number;
@@ -112,11 +111,11 @@ export interface ActivationData<D extends object = object> {
   readonly input: PerTensorQParams | null;
   /** Parameters of the output; null gives float32. */
   readonly output: PerTensorQParams | null;
-  /** What it computes, as plain data. */
+  /** The function, as plain data. */
   readonly details: D;
 }
 
-/** What an activation says of itself. */
+/** Describes an activation. */
 export interface ActivationSpec<
   F extends ActivationModule = ActivationModule,
   D extends object = object,
@@ -125,34 +124,34 @@ export interface ActivationSpec<
   readonly name: string;
   /** Its operation in the reference graph. */
   readonly op: string;
-  /** What a target is asked about it; absent where it never runs in integers. */
+  /** The operation that a target is asked about; absent where it never runs in integers. */
   readonly backendOp?: BackendOp;
   /**
-   * What the parameters of its output are: its input's, those that its own observer finds, none
-   * (float32), or those of a range in which all results lie.
+   * Source of its output's parameters: its input, its own observer, none (float32), or a fixed
+   * range that contains all results.
    */
   readonly output: "given" | "observed" | "float32" | readonly [min: number, max: number];
   /** How it runs. */
   readonly running: RunningKind<never>;
-  /** What the float module computes, as plain data. */
+  /** The float module's function, as plain data. */
   details(module: F, engine: Engine): D;
   /** Names of its options; none by default. */
   readonly options?: readonly string[];
   /** Its options, where they are not fields of these names. */
   optionsOf?(module: F): Record<string, unknown>;
-  /** The float module of these options. */
+  /** Makes the float module from options. */
   make(options: Readonly<Record<string, unknown>>): F;
   /** Computes it in float32. */
   compute(details: D, x: Float32Array, out: Float32Array, width: number): void;
-  /** What its program holds besides its ports. */
+  /** Fields of its program besides the ports. */
   program(data: ActivationData<D>): object;
-  /** The fields of a file that say what it computes. */
+  /** Fields of a file that describe the function. */
   write(details: D): Record<string, unknown>;
   /** Reads them. */
   read(file: ModuleReader): D;
 }
 
-/** What a quantized activation asks its kind. */
+/** The part of its kind that a quantized activation uses. */
 type QuantizedSpec<D extends object> = Omit<ActivationSpec<never, D>, "make">;
 
 /**
@@ -182,7 +181,7 @@ export class QuantizedActivation<D extends object = object>
   readonly #spec: QuantizedSpec<D>;
 
   /**
-   * Use `convert` or `loadModel`.
+   * Called by `convert` and `loadModel`.
    *
    * @throws {RangeError} If the size is no positive integer, or parameters are not those that the
    * kind can have.
@@ -217,7 +216,7 @@ export class QuantizedActivation<D extends object = object>
     return new QuantizedActivation(spec, { ...this, input, output });
   }
 
-  /** The numbers that it runs on. */
+  /** Its program. */
   lower(): NodeProgram {
     const { size, input, output } = this;
     return {
@@ -229,7 +228,7 @@ export class QuantizedActivation<D extends object = object>
   }
 
   /**
-   * Runs it, by the plain kernels.
+   * Runs it with the plain kernels.
    *
    * @param x [..., size]. A quantized tensor keeps its own parameters; what takes float32
    * dequantizes it. Floats are quantized to `input`, or stay floats where that is null.

@@ -1,11 +1,11 @@
 /**
- * What the constructors of quantized modules require of what they are given.
+ * Checks in the constructors of quantized modules.
  *
- * Whatever passes here computes no NaN, and no infinity that is not clamped at once: a finite input
- * gives finite results, the same from all that run the module. Integers saturate at the ends of
- * their range wherever a float32 product or sum on the way to them overflows, since its sign is
- * right. So the scales that are multiplied, the values that integers stand for, biases in steps of
- * the accumulator, and sums that stay float32 have to be finite.
+ * A module that passes them computes no NaN, and no infinity that is not clamped at once: finite
+ * inputs give finite results, the same in every executor. If a float32 product or sum overflows on
+ * the way to an integer, the integer saturates at the correct end, since the sign is right.
+ * Therefore products of scales, dequantized values, biases in steps of the accumulator, and sums
+ * that stay float32 must be finite.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export interface LinearOperator {
   readonly engine: Engine;
   readonly weight: LinearWeight;
   readonly bias: Float32Array | null;
-  /** Whether its weights are multiplied as integers though the input is float32. */
+  /** Whether its weights are multiplied as integers although the input is float32. */
   readonly dynamic?: boolean | undefined;
 }
 
@@ -38,7 +38,7 @@ export function fitsFloat32(value: number): boolean {
   return Math.abs(Math.fround(value)) < Infinity;
 }
 
-/** Requires what is added to a variance: finite, and positive, or 0 where that is allowed. */
+/** Requires an eps that is finite and positive, or 0 where that is allowed. */
 export function checkEps(name: string, eps: unknown, zero: boolean): number {
   const expected = `a finite number, ${zero ? "0 or more" : "above 0"}`;
   if (typeof eps !== "number") failType(name, expected, eps);
@@ -69,13 +69,13 @@ function rowMagnitudes({ data, inFeatures }: LinearWeight, row: number, zeroPoin
 }
 
 /**
- * Requires a linear operator that suits its input's scale: the scale of the accumulator, the
- * product of both, has a finite reciprocal and leads to each output by a finite factor; and
+ * Requires a linear operator that suits its input's scale: the accumulator's scale, the product of
+ * the scales of input and weight, has a finite reciprocal and a finite multiplier to each output;
  * weights, biases in its steps, and float32 outputs are finite.
  *
  * @param x Parameters of the input; null is float32.
  * @param to Parameters of the outputs, one a gate or one for all; null is float32.
- * @throws {RangeError} Naming the first that does not.
+ * @throws {RangeError} If one of these fails; the message names the first.
  */
 export function checkLinear(
   name: string,
@@ -91,7 +91,7 @@ export function checkLinear(
     if (!(step > 0 && to.every((y) => canRescale(step, step / (y?.scale ?? 1))))) {
       failRange(at, "a positive number that suits the input's scale", scale);
     }
-    // No int8 less its zero point is more than 255.
+    // An int8 less its zero point is at most 255 in magnitude.
     const certain = dynamic || fitsFloat32(scale * 255);
     const rule = x === null ? engine : linearEngine(engine, x, to);
     for (let row = channel * each; row < (channel + 1) * each; row++) {

@@ -1,5 +1,5 @@
 /**
- * Float modules out of what an architecture file says of them, and copies by the same way.
+ * Making float modules from an architecture file's options, and copying modules the same way.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { kindOf } from "./kinds.ts";
 import type { Module } from "./module.ts";
 import { TensorShapes } from "./shapes.ts";
 
-/** Runs `make`; what it throws about a module names that module. */
+/** Runs `make`, and adds the module's name to its errors. */
 export function withName<T>(name: string, make: () => T): T {
   try {
     return make();
@@ -21,7 +21,7 @@ export function withName<T>(name: string, make: () => T): T {
   }
 }
 
-/** Options of a float module that the shapes of its tensors do not tell. */
+/** Options of a float module that do not follow from the shapes of its tensors. */
 export function optionsOf(kind: Kind, module: Module): Record<string, unknown> {
   return kind.optionsOf?.(module) ??
     Object.fromEntries(kind.options.map((key) => [key, module[key as keyof Module]]));
@@ -30,11 +30,11 @@ export function optionsOf(kind: Kind, module: Module): Record<string, unknown> {
 /**
  * A float module with initial weights.
  *
- * @param name What messages call it.
- * @param options Those of {@linkcode Kind.options}; what is not given has its default.
+ * @param name Its name in messages.
+ * @param options Those of {@linkcode Kind.options}; missing ones have their defaults.
  * @param shapes Of its tensors, by their names within the module.
- * @throws {TypeError | RangeError} If an option is unknown or wrong, or a tensor that tells a size
- * is missing or of another shape.
+ * @throws {TypeError | RangeError} If an option is unknown or wrong, or a tensor that determines a
+ * size is missing or has another shape.
  */
 export function createModule(
   name: string,
@@ -48,7 +48,7 @@ export function createModule(
   });
 }
 
-/** A copy, weights and biases and all. */
+/** A copy, including weights and biases. */
 export function copyModule(module: Module): Module {
   const kind = kindOf("module", module);
   const shapes = new Map([...module.stateDict()].map(([name, { shape }]) => [name, shape]));

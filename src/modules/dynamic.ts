@@ -1,5 +1,5 @@
 /**
- * What dynamic quantization requires: nothing that says how activations are quantized beforehand.
+ * The check of dynamic modules: they have no parameters of activations.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import type { QConfig } from "../qconfig/qconfig.ts";
 import type { BackendFit } from "./fit_backend.ts";
 
 /**
- * Requires that a dynamic module has nothing that says how it is quantized otherwise.
+ * Requires that a dynamic module has no static parameters.
  *
- * @throws {RangeError} Naming what does.
+ * @throws {RangeError} If it has any; the message names them.
  */
 export function checkDynamic(name: string, qconfig: QConfig, fit: BackendFit | null): void {
   const { activation, input = activation, parts = {} } = qconfig;

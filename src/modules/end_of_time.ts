@@ -1,6 +1,5 @@
 /**
- * What the ends of time share: modules that read a sequence and give one row for it, in the
- * parameters that they are given.
+ * Shared by ends of time: modules that reduce a sequence to one row and keep its parameters.
  *
  * @module
  */
@@ -38,7 +37,7 @@ type Flags = Readonly<Record<string, boolean>>;
 /** Reduces float32 sequences [steps, batch, features] to [batch, features]. */
 type Reduce = (x: Float32Array, sequences: Sequences, out: Float32Array, flags: Flags) => void;
 
-/** Reduces sequences in any layout, unless they are [steps, batch, features] already. */
+/** Reduces sequences in either layout; transposes them to [steps, batch, features] if needed. */
 function reduceRows(
   reduce: Reduce,
   x: Float32Array,
@@ -59,7 +58,7 @@ function reduceRows(
   return out;
 }
 
-/** A float module that reads a sequence and gives one row for it. */
+/** A float module that reduces a sequence to one row. */
 export abstract class EndOfTime extends Module {
   /** Whether x is [batch, steps, features] rather than [steps, batch, features]. */
   readonly batchFirst: boolean;
@@ -67,7 +66,7 @@ export abstract class EndOfTime extends Module {
   readonly #flags: Flags;
 
   /**
-   * Takes the options of a subclass.
+   * Called by subclasses with their options.
    *
    * @param reduce Its arithmetic.
    * @param names Its options' names.
@@ -89,7 +88,7 @@ export abstract class EndOfTime extends Module {
   }
 
   /**
-   * Ends sequences.
+   * Reduces each sequence to one row.
    *
    * @param x [steps, batch, features], [batch, steps, features] if batchFirst, or [steps, features]
    * unbatched; finite.
@@ -122,22 +121,25 @@ export abstract class EndOfTime extends Module {
   }
 }
 
-/** An end of time in a model with observers: what it gives has been observed before it. */
+/**
+ * An end of time in an observed model. It needs no observer of its own, since its input is
+ * observed.
+ */
 export class ObservedEnd<F extends EndOfTime = EndOfTime> implements ObservedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: string;
   /** The float module: a copy. */
   readonly module: F;
-  /** Values a row. */
+  /** Width of a row. */
   readonly size: number;
-  /** It takes values as they come. */
+  /** Inputs keep their parameters. */
   readonly input: InputObserver;
-  /** What observes what it is given; null: float32. */
+  /** The observer of its input; null: float32. */
   readonly output: Observer | null;
-  /** The QConfig that it was prepared with; it makes no difference. */
+  /** The QConfig that it was prepared with; it has no effect. */
   readonly qconfig: QConfig | null;
 
-  /** Use `prepare`. */
+  /** Called by `prepare`. */
   constructor(module: F, size: number, given: Observer | null, qconfig: QConfig | null) {
     this.kind = module.kind;
     this.module = module;
@@ -150,15 +152,15 @@ export class ObservedEnd<F extends EndOfTime = EndOfTime> implements ObservedMod
 
 /** A quantized end of time as plain data. */
 export interface EndModule extends QuantizedModule {
-  /** Values a row. */
+  /** Width of a row. */
   readonly size: number;
-  /** Parameters of what it takes, and of what it gives; null: float32. */
+  /** Parameters of its input and output; null: float32. */
   readonly qparams: PerTensorQParams | null;
-  /** Whether sequences are [batch, steps, ...], and what else it has. */
+  /** Whether sequences are [batch, steps, ...], and other flags. */
   readonly flags: Flags;
 }
 
-/** What a kind that ends time says of itself. */
+/** Describes a kind that ends time. */
 export interface EndSpec<F extends EndOfTime> {
   /** The kind's name. */
   readonly name: string;
@@ -170,13 +172,13 @@ export interface EndSpec<F extends EndOfTime> {
   readonly reduce: Reduce;
   /** Its operation in the reference graph. */
   readonly op: string;
-  /** What it keeps between steps, besides marks of first steps: last the rows that it gives. */
+  /** Its slots besides the marks of first steps; the last one holds the output rows. */
   slots(port: Port): readonly Slot[];
   /** Its running half. */
   readonly running: RunningKind<never>;
 }
 
-/** A slot for rows like those that come in. */
+/** A slot for rows like the input's. */
 export function sameRows(name: string): (port: Port) => readonly Slot[] {
   return ({ size, qparams }) => [{ name, size, groups: [qparams] }];
 }
@@ -192,7 +194,7 @@ function endModule(name: string, module: EndModule): EndModule {
   return module;
 }
 
-/** A kind of module that ends time, to the rest of the package. */
+/** Makes the kind of a module that ends time. */
 export function endKind<F extends EndOfTime>(
   { name: kind, Float, flags: names, reduce, op, slots, running }: EndSpec<F>,
 ): Kind<F, ObservedEnd<F>, EndModule> {

@@ -1,6 +1,6 @@
 /**
- * What a kind writes its part of a model file with, and reads it from. The files themselves are the
- * business of `io/`.
+ * The interface through which a kind writes and reads its part of a model file. The file format
+ * itself belongs to `io/`.
  *
  * @module
  */
@@ -27,25 +27,25 @@ export interface ModuleWriter {
   qparams(qparams: PerTensorQParams | null): number;
 }
 
-/** Reads one module. What is read is taken out, so that what is left over was not expected. */
+/** Reads one module. Whatever is read is removed, so that leftovers are unexpected. */
 export interface ModuleReader {
   /** The module's name. */
   readonly name: string;
   /** A field of its JSON; undefined where there is none. */
   field(key: string): unknown;
-  /** The same, required to be a boolean. */
+  /** A field of its JSON that must be a boolean. */
   flag(key: string): boolean;
-  /** The same; false where there is none. */
+  /** A field of its JSON that must be a boolean, if present; false by default. */
   option(key: string): boolean;
-  /** The same, required to be a rounding family. */
+  /** A field of its JSON that must be a rounding family. */
   engine(key: string): Engine;
-  /** The shape of one of its tensors, not taken out; undefined where there is none. */
+  /** The shape of one of its tensors, which is not removed; undefined where there is none. */
   shapeOf(key: string): readonly number[] | undefined;
   /**
    * One of its tensors.
    *
    * @param dtypes The dtypes that it may have: "F32, U16 or U8".
-   * @param shape Its sizes; one that is not given may be any.
+   * @param shape Its sizes; undefined ones may be any.
    */
   tensor<T extends FileArray>(
     key: string,
@@ -56,7 +56,7 @@ export interface ModuleReader {
   floats(key: string, size?: number): Float32Array;
   /** An int8 weight with its scales and zero points. */
   weight(key: string, rows?: number, columns?: number, perChannel?: boolean): LinearWeight;
-  /** Parameters by their index in the file's list, which a field of JSON gives. */
+  /** Parameters whose index in the file's list is a field of its JSON. */
   qparams(name: string, index: unknown): PerTensorQParams | null;
   /** A list, of `length` elements if that is given. */
   list(name: string, value: unknown, length?: number): unknown[];

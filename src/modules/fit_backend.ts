@@ -1,28 +1,28 @@
 /**
- * Holding observed modules to what a target runs.
+ * Checks observed modules against a target.
  *
  * @module
  */
 import { failRange, failType } from "../core/errors.ts";
 import { BackendConfig, type BackendOp, type OpValues } from "../qconfig/backend.ts";
 
-/** What a model is held to when it is prepared. */
+/** Options for preparing a model for a target. */
 export interface FitOptions {
   /**
-   * A target to hold every module and part to; by default whatever this package runs, which is
-   * everything.
+   * The target that must support every module and part; by default this package's own kernels,
+   * which support everything.
    */
   readonly backendConfig?: BackendConfig;
   /**
-   * What becomes of a part that the target does not run: an "error" (the default) that says which
-   * constraint failed, or it stays "float" and is listed in {@linkcode ObservedModel.unsupported}.
+   * How parts that the target does not run are treated: as an "error" (the default) that says which
+   * constraint failed, or left as "float" and listed in {@linkcode ObservedModel.unsupported}.
    */
   readonly onUnsupported?: "error" | "float";
 }
 
-/** What stays float32 because the target does not run it. */
+/** A module or part that stays float32 because the target does not run it. */
 export interface Unsupported {
-  /** The module, or the part: `lstm.l0.input_gate`. */
+  /** Name of the module or part: `lstm.l0.input_gate`. */
   readonly name: string;
   /** The operation that the target was asked about. */
   readonly op: BackendOp;
@@ -30,15 +30,17 @@ export interface Unsupported {
   readonly reason: string;
 }
 
-/** A target, and what becomes of what it does not run. */
+/** A target, and how unsupported parts are treated. */
 export interface BackendFit {
   readonly backend: BackendConfig;
   readonly onUnsupported: "error" | "float";
-  /** What has stayed float32 so far. */
+  /** The parts left float32 so far. */
   readonly unsupported: Unsupported[];
 }
 
-/** Whether the target runs an operation; if not, throws or lists it, as asked for. */
+/**
+ * Whether the target runs an operation; if not, throws or lists it, depending on `onUnsupported`.
+ */
 export function supports(fit: BackendFit, name: string, op: BackendOp, values: OpValues): boolean {
   const reason = fit.backend.reasonAgainst(op, values);
   if (reason === null) return true;
@@ -49,7 +51,7 @@ export function supports(fit: BackendFit, name: string, op: BackendOp, values: O
   return false;
 }
 
-/** What becomes of what a target does not run, or null where there is no target. */
+/** The target and the treatment of unsupported parts; null without a target. */
 export function fitOf({ backendConfig, onUnsupported = "error" }: FitOptions): BackendFit | null {
   if (onUnsupported !== "error" && onUnsupported !== "float") {
     const fail = typeof onUnsupported === "string" ? failRange : failType;

@@ -1,6 +1,6 @@
 /**
- * What `forward` of quantized modules shares: tensors in and out, and values as modules pass them
- * on.
+ * Shared by `forward` of quantized modules: conversion between tensors and the values inside a
+ * model.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { quantizeCentered } from "../runtime/centered.ts";
 import type { ForwardTensor } from "./kind.ts";
 import { finiteTensor } from "./observing.ts";
 
-/** The parameters of a tensor that a module takes; null is float32. */
+/** The parameters of a module's input tensor; null is float32. */
 export function inputQParams(name: string, x: unknown): PerTensorQParams | null {
   if (typeof x !== "object" || x === null || !Array.isArray((x as Tensor).shape)) {
     failType(name, "a Tensor or a QTensor", x);
@@ -39,7 +39,7 @@ export function inputQParams(name: string, x: unknown): PerTensorQParams | null 
   return qparams;
 }
 
-/** The kernels of a module that gives as many values as it takes. */
+/** The kernels of a module whose output is as wide as its input. */
 export interface RowKernels {
   /** Integers to integers; false where it does not run their dtypes. */
   integers(x: QTensor<PerTensorQParams>, out: QTensor<PerTensorQParams>): boolean;
@@ -48,8 +48,8 @@ export interface RowKernels {
 }
 
 /**
- * Runs rows of `size` values by a module's kernels: floats are quantized to `input`, a quantized
- * tensor keeps its own parameters; what integers do not run goes through float32.
+ * Runs rows of `size` values with a module's kernels: floats are quantized to `input`, a quantized
+ * tensor keeps its own parameters; dtypes without an integer kernel go through float32.
  *
  * @throws {TypeError} If `x` is no tensor.
  * @throws {RangeError} If its last dimension is not `size`, a value out of range, or a float32
@@ -86,8 +86,8 @@ export function forwardRows(
 }
 
 /**
- * Values as modules pass them on: integers less the zero point, or floats; quantized to `to` where
- * given as floats.
+ * The data of a tensor as modules pass it on: integers less the zero point, or floats; floats are
+ * quantized to `to`.
  */
 export function shiftedValues(
   x: ForwardTensor,
@@ -100,7 +100,7 @@ export function shiftedValues(
   return out;
 }
 
-/** The reverse: a tensor over values less the zero point, or floats. */
+/** The inverse: a tensor from integers less the zero point, or floats. */
 export function shiftedTensor(
   values: ArrayLike<number>,
   shape: readonly number[],

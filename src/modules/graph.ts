@@ -27,8 +27,8 @@ export interface GraphChild {
   /** The module, or a whole model with one output. */
   readonly module: Module;
   /**
-   * Names of the modules that it reads, `"input"` for the model's input. By default the module that
-   * stands before it, or the model's input for the first one.
+   * Names of the modules that it reads, `"input"` for the model's input. By default the preceding
+   * module, or the model's input for the first one.
    */
   readonly inputs?: string | readonly string[];
 }
@@ -51,11 +51,11 @@ export interface GraphForwardOptions {
   readonly state?: { readonly [module: string]: InitialState };
 }
 
-/** A model as modules without children, and who reads whom. */
+/** A model as modules without children, and the edges between them. */
 export interface FloatModel {
   /** By name; a child's name follows its parent's and a dot. */
   readonly modules: ReadonlyMap<string, Module>;
-  /** Who reads whom. */
+  /** The edges between modules. */
   readonly topology: Topology;
 }
 
@@ -77,11 +77,11 @@ export interface FloatModel {
  * ```
  */
 export class Graph extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind: string = "Graph";
   /** The modules by name, in the order in which they run. */
   readonly children: ReadonlyMap<string, Module>;
-  /** Who reads whom. */
+  /** The edges between modules. */
   readonly topology: Topology;
 
   /**
@@ -92,8 +92,8 @@ export class Graph extends Module {
    * @throws {TypeError} If a child is no module, or an option is unknown.
    * @throws {RangeError} If there is none, a name is empty, has a dot, is "input" or unknown, a
    * module reads itself by any way, is read by nobody, does not take the widths that it is given,
-   * needs time behind what ends it, or reads a state that does not exist: the message names the
-   * module.
+   * needs time after a module that ends it, or reads a state that does not exist: the message names
+   * the module.
    */
   constructor(children: Readonly<Record<string, GraphChild>>, options: GraphOptions = {}) {
     super();
@@ -120,7 +120,7 @@ export class Graph extends Module {
       [...this.topology.inputs.keys()].map((name) => [name, modules.get(name)!]),
     );
     const model = flatten(this);
-    // Modules that take any width are checked where the model is that says which.
+    // Modules that take any width are checked as part of the outer model, which determines it.
     if (inputSizeOf(model) !== undefined) checkFlow(model);
   }
 
@@ -133,7 +133,7 @@ export class Graph extends Module {
     return tensors;
   }
 
-  /** Those of the children, each name preceded by the child's and a dot. */
+  /** The children's rules, each name preceded by the child's and a dot. */
   override stateDictRules(): Map<string, StateDictRule> {
     const rules = new Map<string, StateDictRule>();
     for (const [prefix, child] of this.children) {
@@ -171,8 +171,8 @@ export class Graph extends Module {
 }
 
 /**
- * Modules one after the other, by name, like torch.nn.Sequential of an OrderedDict. Of a recurrent
- * module inside only the output is passed on.
+ * A chain of modules by name, like torch.nn.Sequential of an OrderedDict. A recurrent module passes
+ * on its output only, not its state.
  *
  * @example
  * ```ts
@@ -189,11 +189,11 @@ export class Graph extends Module {
  * ```
  */
 export class Sequential extends Graph {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind: string = "Sequential";
 
   /**
-   * Puts modules behind each other; they are kept, not copied.
+   * Chains modules; they are kept, not copied.
    *
    * @param children Modules by name, in order; mind that JavaScript puts names that are integers
    * first.
@@ -224,7 +224,7 @@ function checkModule(name: string, module: unknown): asserts module is Module {
   }
 }
 
-/** A model as modules without children; one that stands alone is called by its kind. */
+/** A model as modules without children; a single module is named after its kind. */
 export function flatten(model: Module): FloatModel {
   checkModule("model", model);
   const modules = new Map<string, Module>();
@@ -233,7 +233,7 @@ export function flatten(model: Module): FloatModel {
     const name = kindOf("model", model).name.toLowerCase();
     return { modules: new Map([[name, model]]), topology: chainOf([name]) };
   }
-  /** Adds a model's modules, and gives its outputs. */
+  /** Adds a model's modules, and returns its outputs. */
   const add = (graph: Graph, prefix: string, input: string): ReadonlyMap<string, string> => {
     const outputs = new Map<string, string>([[INPUT, input]]);
     for (const [child, module] of graph.children) {
@@ -260,21 +260,21 @@ export function flatten(model: Module): FloatModel {
   return { modules, topology: { inputs, outputs } };
 }
 
-/** What a value of a model is like. */
+/** Width and axis of a value. */
 export interface ValueShape {
   /** Values a row; null for token ids. */
   readonly size: number | null;
-  /** What its rows are steps of. */
+  /** Its axis of time. */
   readonly axis: AxisKey;
 }
 
 /**
- * What the rows of a value are: steps of the model's input (""), steps that windows have made of
- * these, by what tells their number; or null, one row for the sequence.
+ * Axis of a value's rows: "" for steps of the model's input, a key for steps made by windows, such
+ * that equal keys mean equal numbers of steps; null for one row for the whole sequence.
  */
 export type AxisKey = string | null;
 
-/** Requires that each module takes what it reads, and gives what comes out of each. */
+/** Requires that each module accepts its inputs, and returns the shape of each value. */
 export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string, ValueShape> {
   const size = inputSizeOf({ modules, topology });
   if (size === undefined) {
@@ -296,13 +296,13 @@ export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string
 }
 
 /**
- * Values a row of a model's input, as its readers say, or what reads those that take any width;
- * null for token ids, undefined where none says it.
+ * Width of a model's input, from its readers or, for readers that take any width, from their
+ * readers; null for token ids, undefined if none determines it.
  */
 function inputSizeOf({ modules, topology }: FloatModel): number | null | undefined {
   const readers = readersOf(topology);
   let first: { name: string; size: number | null } | undefined;
-  // A Set's loop visits what is added to it meanwhile.
+  // Iterating over a Set visits elements added meanwhile.
   const names = new Set(readers.get(INPUT)!);
   for (const name of names) {
     const module = modules.get(name)!;
@@ -321,7 +321,7 @@ function inputSizeOf({ modules, topology }: FloatModel): number | null | undefin
   return first?.size;
 }
 
-/** How many values a module reads is what its kind takes. */
+/** Requires the number of inputs that the kind takes. */
 export function checkInputCount(name: string, { inputs }: Kind, count: number): void {
   if (inputs === "many" ? count < 2 : count !== inputs) {
     const expected = { 1: "one input", 2: "two inputs", many: "two inputs or more" };
@@ -329,7 +329,7 @@ export function checkInputCount(name: string, { inputs }: Kind, count: number): 
   }
 }
 
-/** What reads hidden states stands behind a module that gives those of as many directions. */
+/** Requires that a reader of hidden states follows a module with as many directions. */
 export function checkHidden(
   name: string,
   kind: Kind,
@@ -351,7 +351,7 @@ export function checkHidden(
   }
 }
 
-/** What the rows of a value are, behind a module of a kind that reads values of such rows. */
+/** The axis of a module's output, from the axes of its inputs. */
 export function axisBehind(
   name: string,
   kind: Kind,
@@ -379,7 +379,7 @@ export function axisBehind(
   return `${axis};${left},${right},${windowExtent(window)},${stride},${ceilMode}`;
 }
 
-/** What a module reads, for messages; null stands for token ids. */
+/** Description of a module's input, for messages; null stands for token ids. */
 export function describeSize(size: number | null): string {
   return size === null ? "token ids" : `values of width ${size}`;
 }
@@ -426,7 +426,7 @@ export function runFloat(
   return outputsFrom(topology, (name) => values.get(name) as Tensor);
 }
 
-/** The initial state that is given for a module: an own field, whatever the module is called. */
+/** The initial state given for a module: only an own field counts, whatever the module's name. */
 export function stateOf(
   state: NonNullable<GraphForwardOptions["state"]>,
   name: string,
@@ -434,7 +434,7 @@ export function stateOf(
   return Object.hasOwn(state, name) ? state[name] : undefined;
 }
 
-/** What a model gives, by the names of its outputs. */
+/** A model's results, by the names of its outputs. */
 export function outputsFrom<T>({ outputs }: Topology, of: (module: string) => T): Map<string, T> {
   return new Map([...outputs].map(([name, module]) => [name, of(module)]));
 }

@@ -1,8 +1,8 @@
 /**
- * What modules that join values share: they read several, each in the parameters that it comes in,
- * and give one that has an observer of its own, as behind torch's FloatFunctional. A float32 value
- * is quantized to the output's parameters before it is joined to integers; where the output stays
- * float32, integers are dequantized.
+ * Shared by joins: modules that read several values, each with its own parameters, and whose output
+ * has an observer of its own, as with torch's FloatFunctional. A float32 input is quantized to the
+ * output's parameters before it is joined with integers; if the output stays float32, integers are
+ * dequantized.
  *
  * @module
  */
@@ -23,20 +23,20 @@ import type { ReferenceBuilder, ReferenceValue } from "./reference.ts";
 
 /** A join whose output is observed. */
 export class ObservedJoin<F extends Module = Module> implements ObservedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: string;
   /** The float module. */
   readonly module: F;
-  /** Values a row of each input. */
+  /** Width of each input. */
   readonly sizes: readonly number[];
-  /** It takes values as they come. */
+  /** Inputs keep their parameters. */
   readonly input: InputObserver;
-  /** null: the output stays float32. */
+  /** The output's observer; null: the output stays float32. */
   readonly output: Observer | null;
-  /** null: it stays float32. */
+  /** The QConfig; null: it stays float32. */
   readonly qconfig: QConfig | null;
 
-  /** Use `prepare`. */
+  /** Called by `prepare`. */
   constructor(module: F, { sizes, inputs, qconfig }: ObserveContext, output: Observer | null) {
     this.kind = module.kind;
     this.module = module;
@@ -62,16 +62,16 @@ export function observeJoin<F extends Module>(
 
 /** A quantized join as plain data. */
 export interface JoinModule extends QuantizedModule {
-  /** What it reads: float32 where the output is, integers where that has parameters. */
+  /** Its inputs: float32 if the output is, integers if that has parameters. */
   readonly inputs: readonly Port[];
   /** Parameters of the output; null: float32. */
   readonly output: PerTensorQParams | null;
 }
 
-/** What a join reads and gives. */
+/** Ports of a join. */
 export type JoinPorts = Pick<JoinModule, "inputs" | "output">;
 
-/** What a join reads and gives, given the parameters that values come in. */
+/** Ports of a join, from the parameters of its producers. */
 export function joinPorts(
   sizes: readonly number[],
   given: readonly (PerTensorQParams | null)[],
@@ -81,7 +81,7 @@ export function joinPorts(
   return { inputs, output };
 }
 
-/** The same of an observed join. */
+/** Ports of an observed join. */
 export function convertJoin(
   { sizes, output }: ObservedJoin,
   { name, given }: ConvertContext,
@@ -89,7 +89,7 @@ export function convertJoin(
   return joinPorts(sizes, given, observedQParams(name, output));
 }
 
-/** The same of a join whose inputs come in other parameters. */
+/** A join whose inputs have other parameters. */
 export function withJoinInputs(
   { inputs, output }: JoinModule,
   given: readonly (PerTensorQParams | null)[],
@@ -109,7 +109,7 @@ export function checkJoin(name: string, { inputs, output }: JoinPorts): void {
   });
 }
 
-/** What goes in and out of a join. */
+/** Input and output sizes of a join. */
 export function joinEnds({ inputs, output }: JoinPorts, size: number): QuantizedEnds {
   return { inputs, output: { size, qparams: output }, batchFirst: null };
 }
@@ -141,7 +141,7 @@ export function writeJoin(
   };
 }
 
-/** The reverse. */
+/** Reads a join from a file. */
 export function readJoin(file: ModuleReader): JoinPorts {
   const inputs = file.list("inputs", file.field("inputs")).map((each, i): Port => {
     const [size, qparams] = file.list(`inputs[${i}]`, each, 2);

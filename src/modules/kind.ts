@@ -1,12 +1,12 @@
 /**
- * What a kind of module must say. Everything outside of a kind's own folder asks these questions
- * and never which kind it has before it: a new kind is a folder here, a file in `runtime/kinds/`,
- * and a line in each of the two lists (`kinds.ts` here, `kinds.ts` there). docs/adding-a-module.md
- * is the procedure.
+ * The interface of a kind of module. Code outside a kind's own folder uses this interface and never
+ * checks which kind it has: a new kind is a folder here, a file in `runtime/kinds/`, and a line in
+ * each of the two lists (`kinds.ts` here, `kinds.ts` there). docs/adding-a-module.md is the
+ * procedure.
  *
  * A kind has four forms, each made from the one before:
  * - **float**: PyTorch's module, float32.
- * - **observed**: the float module with observers on what is to become integers.
+ * - **observed**: the float module with observers on the values to be quantized.
  * - **quantized**: integers and their parameters; plain data that a model file holds.
  * - **lowered**: numbers in the order in which the running half (`runtime/kinds/`) reads them.
  *
@@ -31,8 +31,8 @@ import type { TensorShapes } from "./shapes.ts";
 import type { GraphNode, ReferenceBuilder, ReferenceOp, ReferenceValue } from "./reference.ts";
 
 /**
- * What a module does with time: "row" treats every row of values by itself; "sequence" reads one
- * step after the other and gives as many; "end" reads a sequence and gives one row for it.
+ * A module's relation to time: "row" treats every row independently; "sequence" reads steps in
+ * order and returns as many; "end" reduces a sequence to one row.
  */
 export type TimeUse = "row" | "sequence" | "end";
 
@@ -42,9 +42,9 @@ export type Value = Tensor | TokenTensor;
 /** An initial state as a module's own `forward` takes it: h, or h and c of an LSTM. */
 export type InitialState = Tensor | readonly Tensor[];
 
-/** What a float module is run with, besides its inputs. */
+/** Arguments of a float module besides its inputs. */
 export interface FloatCall {
-  /** Steps of each batch row; null where all have all. */
+  /** Steps of each batch row; null where all rows have all steps. */
   readonly lengths: ArrayLike<number> | null;
   /** Initial state, real numbers in torch's shapes; zeros by default. */
   readonly state?: InitialState | undefined;
@@ -56,93 +56,95 @@ export interface FloatCall {
  */
 export type InputObserver = Observer | "previous" | "float";
 
-/** What an observed module is run with, besides its inputs. */
+/** Arguments of an observed module besides its inputs. */
 export interface ObserveCall extends FloatCall {
-  /** Rows of the inputs that are no padding; null where all are none. */
+  /** Rows of the inputs that are not padding; null where all are valid. */
   readonly rows: readonly number[] | null;
-  /** Token of each row, by input, where a table of rows gave it; null elsewhere. */
+  /** Token id of each row, by input, for inputs that are rows of a table; null for others. */
   readonly tokens: readonly (Int32Array | null)[];
 }
 
-/** What a module with observers has in common with all others. */
+/** Fields of all observed modules. */
 export interface ObservedModule {
   /** The kind's name. */
   readonly kind: string;
-  /** What observes its inputs. */
+  /** The observers of its inputs. */
   readonly input: InputObserver;
-  /** What observes its output; null: the output stays float32. */
+  /** The observer of its output; null: the output stays float32. */
   readonly output: Observer | null;
   /** The QConfig that it was prepared with; null: it stays float32. */
   readonly qconfig: QConfig | null;
 }
 
-/** What is known when a module gets its observers. */
+/** Arguments of `observe`. */
 export interface ObserveContext {
   /** The module's name in its model. */
   readonly name: string;
-  /** null: the module stays float32. */
+  /** The QConfig; null: the module stays float32. */
   readonly qconfig: QConfig | null;
-  /** What observes each value that comes in; null: float32. */
+  /** The observer of each input; null: float32. */
   readonly inputs: readonly (Observer | null)[];
-  /** Values a row of each input; null for token ids. */
+  /** Width of each input; null for token ids. */
   readonly sizes: readonly (number | null)[];
-  /** Rows of the table that the first input, and nothing else, is read from; null elsewhere. */
+  /**
+   * Number of rows of the table that feeds only this module's first input; null if there is none.
+   */
   readonly tableRows: number | null;
-  /** Whether these are rounded together with the module's weights. */
+  /** Whether the table is rounded together with the module's weights. */
   readonly tableRounded: boolean;
   /** Whether each gate has a Linear, an add and observers of its own. */
   readonly splitGates: boolean;
-  /** The target that parts are held to; null for none. */
+  /** The target that must support the parts; null for none. */
   readonly fit: BackendFit | null;
 }
 
-/** What is known when an observed module becomes integers. */
+/** Arguments of `convert`. */
 export interface ConvertContext {
   /** The module's name in its model. */
   readonly name: string;
-  /** Parameters of each value that comes in, as its producer gives it; null: float32. */
+  /** Parameters of each input as its producer gives it; null: float32. */
   readonly given: readonly (PerTensorQParams | null)[];
-  /** Parameters that the module takes its first input in; null: float32. */
+  /** Parameters in which the module reads its first input; null: float32. */
   readonly input: PerTensorQParams | null;
   /**
-   * Input weights that are rounded already, together with the table that they multiply, one a
-   * direction; or none.
+   * Input weights that have been rounded together with their table, one a direction; none
+   * otherwise.
    */
   readonly inputWeights: readonly LinearWeight[];
 }
 
-/** A weight that multiplies rows of a table, and what calibration data tells about it. */
+/** A weight that multiplies rows of a table, and its calibration statistics. */
 export interface TableProjection {
   /** float32 [outFeatures, width of a row] */
   readonly weight: Float32Array;
-  /** The same, each value rounded to the nearest integer. */
+  /** The weight, each value rounded to the nearest integer. */
   readonly nearest: NearestWeight;
-  /** How often each token came: [tokens]. */
+  /** Number of occurrences of each token: [tokens]. */
   readonly counts: Float64Array;
-  /** How much each row of the weight mattered then: [tokens, outFeatures]. */
+  /** Importance of each row of the weight for each token: [tokens, outFeatures]. */
   readonly weights: Float64Array;
 }
 
-/** Plain data of a module of integers. */
+/** Plain data of a quantized module. */
 export interface QuantizedModule {
   /** The kind's name. */
   readonly kind: string;
 }
 
-/** What a kind says of its cells, by whose parts a model can be tuned. */
+/** Access to a kind's cells, for tuning their parts. */
 export interface CellsOf<O, Q> {
   /** The parts of a cell. */
   parts(observed: O): readonly Part[];
   /**
-   * The observers of a part's output, one a gate; of the layer and direction that PyTorch calls
-   * `cell`: `l0_reverse`.
+   * The observers of a part's output, one a gate, in the layer and direction that PyTorch calls
+   * `cell`, such as `l0_reverse`.
    */
   observers(observed: O, cell: string, part: string): readonly Observer[];
   /**
-   * The module with other parameters of its parts.
+   * The module with other parameters for its parts.
    *
-   * @param qparams Parameters of a part's output, one a gate where `given` has several; `given`
-   * where they stay.
+   * @param qparams Returns new parameters of a part's output, one a gate if `given` has several, or
+   * `given` itself to keep them.
    */
   withQParams(
     quantized: Q,
@@ -154,21 +156,21 @@ export interface CellsOf<O, Q> {
   ): Q;
 }
 
-/** Everything that the rest of the package asks of a kind of module. */
+/** A kind of module: everything that the rest of the package needs to know about it. */
 export interface Kind<
   F extends Module = Module,
   O extends ObservedModule = ObservedModule,
   Q extends QuantizedModule = QuantizedModule,
 > {
-  /** PyTorch's name; what files and QConfigMappings call it. */
+  /** PyTorch's name, used in files and QConfigMappings. */
   readonly name: string;
-  /** What it does with time. */
+  /** Its relation to time. */
   readonly time: TimeUse;
-  /** How many values it reads; "many" for two or more. */
+  /** Number of inputs; "many" for two or more. */
   readonly inputs: 1 | 2 | "many";
   /** Whether `forward` takes an initial state. */
   readonly hasState: boolean;
-  /** Whether it has a weight of integers, and so a rounding family. */
+  /** Whether it has an integer weight, and so a rounding family. */
   readonly hasWeight: boolean;
   /** Whether it has a rounding family without a weight; false by default. */
   readonly hasFamily?: boolean;
@@ -176,38 +178,38 @@ export interface Kind<
   // Float.
 
   /**
-   * Names of the options that the shapes of its tensors do not tell, and so stand in an
-   * architecture file: values of JSON.
+   * Names of the options that do not follow from the shapes of its tensors: architecture files hold
+   * them, as JSON values.
    */
   readonly options: readonly string[];
-  /** Those of a module; by default its fields of these names. */
+  /** These options of a module; by default its fields of the same names. */
   optionsOf?(module: F): Record<string, unknown>;
   /**
    * A module with initial weights. The shapes may come out of a hostile file: nothing larger than
    * the tensors is allocated before it is checked that they fit together.
    *
    * @param options Some of {@linkcode Kind.options} and no others, of any values.
-   * @throws {TypeError | RangeError} If an option is wrong, or a tensor that tells a size is
-   * missing or of another shape.
+   * @throws {TypeError | RangeError} If an option is wrong, or a tensor that determines a size is
+   * missing or has another shape.
    */
   create(options: Readonly<Record<string, unknown>>, shapes: TensorShapes): F;
-  /** Values a row that it reads; null for token ids, undefined where any width will do. */
+  /** Input width; null for token ids, undefined if any width is accepted. */
   inputSize(module: F): number | null | undefined;
   /**
-   * Values a row that it gives.
+   * Output width.
    *
-   * @param inputs Values a row of each input; null for token ids.
-   * @throws {RangeError} If it does not take these.
+   * @param inputs Width of each input; null for token ids.
+   * @throws {RangeError} If it does not accept these.
    */
   outputSize(name: string, module: F, inputs: readonly (number | null)[]): number;
-  /** Whether x and y are [batch, steps, ...]; null where the module does not care. */
+  /** Whether x and y are [batch, steps, ...]; null if the module works with either. */
   batchFirst(module: F): boolean | null;
   /**
-   * Of how many directions, forward first, its output holds the hidden states side by side, in its
-   * float form and its quantized one; absent where the output is none.
+   * Number of directions whose hidden states its output holds side by side, forward first, in the
+   * float and the quantized form; absent if the output is no hidden state.
    */
   givesHidden?(module: F | Q): number;
-  /** Of how many directions it reads hidden states; absent where it reads any values. */
+  /** Number of directions whose hidden states it reads; absent if it reads any values. */
   readsHidden?(module: F | Q): number;
   /**
    * The window that it moves over time, which may change the number of steps; absent where a kind
@@ -220,63 +222,60 @@ export interface Kind<
   // Observed.
 
   /**
-   * Observers of what is inside of it, by the name of the value: `l0.gates.forget`; absent where
-   * there are none but those of its input and its output.
+   * Observers of its inner values by name, such as `l0.gates.forget`; absent if it has only those
+   * of its input and output.
    */
   innerObservers?(observed: O): Iterable<readonly [name: string, observer: Observer]>;
   /** Parts of its cells that a QConfig can configure; none for most kinds. */
   parts(module: F): readonly Part[];
   /** Its cells, whose parts have observers of their own; absent where a kind has none. */
   readonly cells?: CellsOf<O, Q>;
-  /** Gives it observers; `module` is a copy that the observed module may keep. */
+  /** Makes the observed module; it may keep `module`, which is a copy. */
   observe(module: F, context: ObserveContext): O;
   /**
-   * Refuses what `forward` would refuse, and runs the float module, before any observer has seen a
-   * value.
+   * Throws whatever `forward` would throw, and runs the float module, before any observer has seen
+   * a value.
    */
   check(observed: O, inputs: readonly Value[], call: FloatCall): Tensor;
-  /** Runs it and shows each value to its observer. */
+  /** Runs it, showing each value to its observer. */
   watch(observed: O, inputs: readonly Value[], call: ObserveCall): Tensor;
 
   // Quantized.
 
   /**
-   * To integers; where that takes long, as work whose units are the rows of weights that are
-   * rounded.
+   * Converts it to integers; if that takes long, as work with one unit for each rounded row of
+   * weights.
    */
   convert(observed: O, context: ConvertContext): Q | Work<Q>;
-  /** How many units of work `convert` is; absent where it is none. */
+  /** Units of work of `convert`; absent if there are none. */
   rowsToRound?(observed: O): number;
   /**
-   * Its input weights, where they can be rounded together with the table whose rows it reads; null
-   * where calibration did not look at them so. Absent where a kind has none.
+   * Its input weights, if they can be rounded together with the table that it reads; null if
+   * calibration did not collect the statistics. Absent for kinds without input weights.
    */
   tableProjections?(name: string, observed: O): readonly TableProjection[] | null;
-  /** The module for inputs in other parameters, where what it reads has changed its own. */
+  /** The module with other input parameters, after its producer's have changed. */
   withInputs(quantized: Q, inputs: readonly (PerTensorQParams | null)[]): Q;
-  /** What goes in and out. */
+  /** Its inputs and outputs. */
   ends(quantized: Q): QuantizedEnds;
   /** Its data in a canonical order, for the model's fingerprint. */
   fingerprint(quantized: Q): Iterable<unknown>;
 
   // Lowered.
 
-  /** Its running halves: what `lower` may give. */
+  /** Its running halves, for the programs that `lower` makes. */
   readonly running: readonly RunningKind<never>[];
-  /**
-   * Fills in what can be known of a lowered module beforehand, for a program file; absent where
-   * there is nothing.
-   */
+  /** Precomputes data of a lowered module, for a program file; absent if there is none. */
   complete?(program: NodeProgram): NodeProgram;
-  /** To a node of a program. */
+  /** Lowers it to a node's program. */
   lower(name: string, quantized: Q): NodeProgram;
   /**
-   * Bytes of the table that rows of so many tokens fold into; null where this one cannot fold any.
-   * Absent where the kind cannot.
+   * Bytes of the folded table for this number of tokens; null if this module cannot fold one.
+   * Absent if the kind cannot.
    */
   foldedBytes?(quantized: Q, tokens: number): number | null;
   /**
-   * Lowered for token ids as input, each standing for a row of a table.
+   * Lowers it for token ids as input, which select rows of a table.
    *
    * @param rounded Whether rows are rounded to the module's input parameters, as its input is.
    */
@@ -284,9 +283,9 @@ export interface Kind<
 
   // Reference.
 
-  /** Operations of the reference graph that only this kind has. */
+  /** Operations of the reference graph that belong to this kind alone. */
   readonly ops: Readonly<Record<string, ReferenceOp>>;
-  /** Adds its nodes to the reference graph and gives the value of its output. */
+  /** Adds its nodes to the reference graph and returns the value of its output. */
   reference(
     quantized: Q,
     name: string,
@@ -294,40 +293,40 @@ export interface Kind<
     builder: ReferenceBuilder,
   ): ReferenceValue;
   /**
-   * The float weight that a node's integers came from; absent where no operation of the kind has
-   * one.
+   * The float weight that a node's integers were rounded from; absent if no operation of the kind
+   * has one.
    */
   floatWeight?(observed: O, node: GraphNode): Float32Array;
 
   // Files.
 
-  /** Writes its tensors and gives the fields of its JSON. */
+  /** Writes its tensors and returns the fields of its JSON. */
   write(quantized: Q, file: ModuleWriter): Record<string, unknown>;
-  /** Reads what `write` wrote; the reader treats every file as hostile. */
+  /** Reads a module that `write` wrote; it treats every file as hostile. */
   read(file: ModuleReader): Q;
 }
 
-/** What a quantized module takes and gives, a row. */
+/** Input and output rows of a quantized module. */
 export interface QuantizedEnds {
-  /** Values in, or the number of token ids that there are. */
+  /** Input width, or the number of token ids. */
   readonly inputs: readonly Port[];
-  /** Number of token ids that its input can be; absent where it reads values. */
+  /** Number of token ids; absent if it reads values. */
   readonly tokens?: number;
-  /** What comes out. */
+  /** Its output. */
   readonly output: Port;
   /**
    * Whether a step needs steps that come later, so that only whole sequences can be run; false by
    * default.
    */
   readonly looksAhead?: boolean;
-  /** Whether it takes and gives [batch, steps, ...]; null where it does not care. */
+  /** Whether x and y are [batch, steps, ...]; null if it works with either. */
   readonly batchFirst: boolean | null;
 }
 
 /** A quantized tensor, or float32. */
 export type ForwardTensor = QTensor<PerTensorQParams> | Tensor;
 
-/** Refuses a module that takes other values than it is given; null stands for token ids. */
+/** Fails because a module's input has the wrong width; null stands for token ids. */
 export function failWidth(name: string, given: number | null, takes: number | null): never {
   const expected = given === null ? "token ids" : `the width ${given}`;
   return failRange(name, `a module that takes ${expected}`, takes ?? "token ids");

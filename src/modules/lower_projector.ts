@@ -1,6 +1,6 @@
 /**
- * Lowering what projects rows: a linear layer's whole work, and a cell's on inputs that its step
- * does not take.
+ * Lowering of projections of rows: the work of a linear layer, and a cell's input projection where
+ * its fast step does not do it.
  *
  * @module
  */
@@ -14,19 +14,22 @@ import type { PerTensorQParams } from "../core/qparams.ts";
 import type { ProjectorProgram } from "../runtime/projector.ts";
 
 /**
- * Whether packed rows take integers of these parameters: up to 24 bits, so that 2^20 products with
- * int8 stay exact.
+ * Whether packed rows support integers of these parameters: up to 24 bits, so that sums of 2^20
+ * products with int8 stay exact.
  */
 export function packs(q: PerTensorQParams | null): boolean {
   return q === null || q.quantMax - q.quantMin <= 2 ** 24;
 }
 
-/** Parameters whose smallest integer stands for 0, as torch's linear_relu clamps. */
+/**
+ * Parameters whose smallest integer stands for 0, so that clamping applies ReLU, as in torch's
+ * linear_relu.
+ */
 export function reluFloor(to: PerTensorQParams): PerTensorQParams {
   return { ...to, quantMin: Math.max(to.quantMin, to.zeroPoint) };
 }
 
-/** Lowers what projects rows of parameters `input`, or of float32 values where that is null. */
+/** Lowers a projection of rows with parameters `input`, or of float32 rows if that is null. */
 export function lowerProjector(
   map: LinearMap,
   input: PerTensorQParams | null,

@@ -7,7 +7,7 @@ import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { checkBuiltIn, show } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
 
-/** Faults that a message names. */
+/** Largest number of faults in a message. */
 const FAULTS = 20;
 
 /** A tensor to load: {@linkcode Tensor}, or an entry of a safetensors file. */
@@ -18,16 +18,16 @@ export interface StateDictEntry {
   readonly shape: readonly number[];
 }
 
-/** What `loadStateDict` knows of a tensor besides its shape. */
+/** What `loadStateDict` checks of a tensor besides its shape. */
 export interface StateDictRule {
   /**
-   * Whether PyTorch's state dict has it and the module makes no use of it: anything is taken for
-   * it, or nothing.
+   * Whether PyTorch's state dict contains it although the module does not use it: it may have any
+   * value, or be missing.
    */
   readonly unused?: boolean;
   /** The smallest value that it may hold; any by default. */
   readonly min?: number;
-  /** What a message says where it is missing, has another shape or holds a smaller value. */
+  /** Added to messages about a missing tensor, a wrong shape or a value that is too small. */
   readonly hint?: string;
 }
 
@@ -50,7 +50,7 @@ export interface StateDictRule {
  * ```
  */
 export abstract class Module {
-  /** PyTorch's name of what it is; what tells modules apart. */
+  /** PyTorch's name of its kind. */
   abstract readonly kind: string;
 
   /**
@@ -59,7 +59,7 @@ export abstract class Module {
    */
   abstract stateDict(): Map<string, Tensor>;
 
-  /** What is to be known of some tensors, by name, besides their shapes. */
+  /** Rules for some tensors, by name, besides their shapes. */
   stateDictRules(): ReadonlyMap<string, StateDictRule> {
     return new Map();
   }
@@ -68,12 +68,11 @@ export abstract class Module {
    * Replaces the values of all tensors.
    *
    * @param tensors Exactly the names of {@linkcode Module.stateDict}, each float32 with the same
-   * shape and finite: a state dict, or `tensors` of a safetensors file. What PyTorch's modules have
-   * besides and evaluation does not use (`num_batches_tracked` of a BatchNorm1d) may be there, too.
+   * shape and finite: a state dict, or `tensors` of a safetensors file. Tensors of PyTorch's
+   * modules that evaluation does not use (`num_batches_tracked` of a BatchNorm1d) are allowed, too.
    * @throws {TypeError} If `tensors` is no Map, or holds something that is no float32 tensor.
    * @throws {RangeError} If a tensor is missing, unexpected, of the wrong shape, not finite, or a
-   * variance is negative. The message names the first twenty. On any error the module is left as it
-   * was.
+   * variance is negative. The message names the first twenty. On any error the module is unchanged.
    */
   loadStateDict(tensors: ReadonlyMap<string, StateDictEntry>): void {
     checkBuiltIn("tensors", tensors, "Map", "a Map of tensors");
@@ -84,7 +83,7 @@ export abstract class Module {
       return hint === undefined ? "" : ` (${hint})`;
     };
     const faults: string[] = [];
-    // Copied first: what is given may be this module's own memory.
+    // Copied first: the tensors may be this module's own memory.
     const copies = new Map<Float32Array, Float32Array>();
     let wrongKind = false;
     for (const [name, { shape }] of own) {

@@ -1,6 +1,6 @@
 /**
- * The observed form of kinds without a weight of integers: values are taken as they come, and what
- * is made of integers is observed.
+ * The observed form of kinds without an integer weight: inputs keep their parameters, and the
+ * output has an observer if it is quantized.
  *
  * @module
  */
@@ -19,8 +19,8 @@ export interface TensorModule extends Module {
 }
 
 /**
- * A float module that takes values as they come: of integers it gives integers, whose observer it
- * has.
+ * A float module whose inputs keep their parameters: for integer inputs its output is quantized and
+ * observed.
  *
  * @example
  * ```ts
@@ -36,18 +36,18 @@ export interface TensorModule extends Module {
  * ```
  */
 export class ObservedValues<F extends TensorModule = TensorModule> implements ObservedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: string;
-  /** The module: a copy, so that what happens to the original does not matter. */
+  /** A copy of the module, independent of the original. */
   readonly module: F;
-  /** Where the observer comes from; null: it stays float32. */
+  /** Source of the observer; null: it stays float32. */
   readonly qconfig: QConfig | null;
-  /** "previous" where it takes integers, "float" where it takes float32. */
+  /** "previous" if it takes integers, "float" if it takes float32. */
   readonly input: "previous" | "float";
-  /** null: the output stays float32. */
+  /** The output's observer; null: the output stays float32. */
   readonly output: Observer | null;
 
-  /** Use `prepare`. */
+  /** Called by `prepare`. */
   constructor(module: F, qconfig: QConfig | null, output: Observer | null) {
     this.kind = module.kind;
     this.module = module;

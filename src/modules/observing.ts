@@ -1,5 +1,5 @@
 /**
- * What kinds share when their values are shown to observers.
+ * Functions for showing values to observers.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import { PlaceholderObserver } from "../observer/placeholder.ts";
 import type { QConfig } from "../qconfig/qconfig.ts";
 import type { InputObserver, ObserveContext } from "./kind.ts";
 
-/** The observer of what stays float32. */
+/** The observer of values that stay float32. */
 export const FLOAT_OBSERVER = PlaceholderObserver.withArgs({});
 
-/** Shows a value to an observer; a fake-quantizer gives back what it makes of it. */
+/** Shows a value to an observer; a fake-quantizer returns it fake-quantized. */
 export function passThrough(
   observer: Observer | null,
   data: Float32Array,
@@ -48,13 +48,13 @@ export function observeRows(
   return { data: out, shape };
 }
 
-/** Which rows of a value belong to no padding: [steps, batch] of them or the other way round. */
+/** Rows of a value that are not padding, in [steps, batch] or [batch, steps] order. */
 export function validRows(
   { data, shape }: Tensor | TokenTensor,
   lengths: ArrayLike<number>,
   batchFirst: boolean,
 ): number[] {
-  // Token ids have no width; what is unbatched has one row.
+  // Token ids have no width; unbatched values have one row.
   const outer = isInt32Array(data) ? shape : shape.slice(0, -1);
   const [a = 1, b = 1] = outer;
   const batch = outer.length === 1 ? 1 : batchFirst ? a : b;
@@ -68,7 +68,7 @@ export function validRows(
   return rows;
 }
 
-/** The given rows of a matrix, one after the other. */
+/** The given rows of a matrix, packed. */
 export function gatherRows(
   data: Float32Array,
   rows: readonly number[],
@@ -80,9 +80,9 @@ export function gatherRows(
 }
 
 /**
- * Source of the input qparams of a module that takes values in parameters of its own.
+ * Source of the input qparams of a module that requantizes its input.
  *
- * @param table Whether what comes in are rows of a table, which are projected once each.
+ * @param table Whether the inputs are rows of a table, which are projected only once.
  */
 export function inputObserver(
   qconfig: QConfig,
@@ -92,34 +92,35 @@ export function inputObserver(
   if (qconfig.dynamic) return "float";
   const own = (qconfig.input ?? qconfig.activation)();
   if (own.dtype === undefined) return given === null ? "float" : "previous";
-  // More bits add nothing to what has fewer, and save nothing where products are made once.
+  // Requantizing to more bits gains nothing, and requantizing rows that are projected only once
+  // saves nothing.
   const wide = qconfig.input !== undefined && own.dtype === "qint32";
   if (given === null) return wide && table ? "float" : own;
   return wide || given.dtype === own.dtype ? "previous" : own;
 }
 
-/** Source of the input qparams of a module that takes values as they come. */
+/** Source of the input qparams of a module whose inputs keep their parameters. */
 export function takenAsGiven(given: Observer | null): InputObserver {
   return given === null ? "float" : "previous";
 }
 
-/** What observes a module's input: its own observer, or its producer's. */
+/** The observer of a module's input: its own, or its producer's. */
 export function inputObserved(input: InputObserver, given: Observer | null): Observer | null {
   return input === "previous" ? given : input === "float" ? null : input;
 }
 
-/** The observer of an output that a QConfig asks for; null where it stays float32. */
+/** The observer that a QConfig gives an output; null if it stays float32. */
 export function outputObserver({ activation, dynamic }: QConfig): Observer | null {
   const observer = activation();
   return dynamic || observer.dtype === undefined ? null : observer;
 }
 
 /**
- * The observer of an output that lies in min..max whatever comes in: fixed parameters, as torch
- * gives them, n integers at a scale of (max - min) / n. Of 8-bit dtypes these are all 256, of wider
- * ones those of the QConfig's observer; its fake-quantizer stays one.
+ * The observer of an output that always lies in min..max: fixed parameters as in torch, n integers
+ * at a scale of (max - min) / n. n is 256 for 8-bit dtypes; wider ones have the range of the
+ * QConfig's observer. If that is a fake-quantizer, so is the result.
  *
- * @param activation What the QConfig observes outputs with.
+ * @param activation The QConfig's observer factory for outputs.
  */
 export function boundedObserver(activation: Observer, min: number, max: number): Observer {
   const fake = activation instanceof FakeQuantize ? activation : null;
@@ -137,7 +138,7 @@ export function boundedObserver(activation: Observer, min: number, max: number):
   return new FakeQuantize({ observer, observerEnabled, fakeQuantEnabled });
 }
 
-/** A module's QConfig, which it needs. */
+/** Requires a module's QConfig. */
 export function requiredQConfig({ name, qconfig }: ObserveContext): QConfig {
   if (qconfig === null) {
     failRange(`qconfig of ${name}`, "a QConfig, since it has a weight of integers", null);
@@ -145,7 +146,7 @@ export function requiredQConfig({ name, qconfig }: ObserveContext): QConfig {
   return qconfig!;
 }
 
-/** The parameters that an observer gives, or null where there is none; errors name the value. */
+/** An observer's parameters, or null without an observer; errors name the value. */
 export function observedQParams(name: string, observer: Observer | null): PerTensorQParams | null {
   if (observer === null) return null;
   if (!observer.seen) {
@@ -160,7 +161,7 @@ export function observedQParams(name: string, observer: Observer | null): PerTen
   return qparams;
 }
 
-/** A result in float32, which must be finite. */
+/** Requires a finite float32 result. */
 export function finiteTensor(name: string, data: Float32Array, shape: readonly number[]): Tensor {
   checkFinite(name, data);
   return { data, shape };

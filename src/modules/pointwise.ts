@@ -1,5 +1,5 @@
 /**
- * What kinds share that compute a function of each value.
+ * Shared by kinds that apply a function to each value.
  *
  * @module
  */
@@ -16,12 +16,12 @@ import {
 } from "./activation.ts";
 import type { Kind } from "./kind.ts";
 
-/** A float module that computes a function of each value. */
+/** A float module that applies a function to each value. */
 export abstract class PointwiseModule extends ActivationModule {
   /** The function. */
   abstract readonly activation: Activation;
 
-  /** Computes it of each value. */
+  /** Applies the function to each value. */
   override compute(x: Float32Array, out: Float32Array): void {
     activateFloat32(this.activation, x, out);
   }
@@ -33,7 +33,7 @@ export interface PointwiseDetails {
   readonly activation: Activation;
 }
 
-/** What a kind of function of each value says of itself. */
+/** Describes a kind that applies a function to each value. */
 export interface PointwiseSpec<F extends PointwiseModule> extends
   Pick<
     ActivationSpec<F>,
@@ -41,11 +41,11 @@ export interface PointwiseSpec<F extends PointwiseModule> extends
   > {
   /** How it runs. */
   readonly running: RunningKind<PointwiseProgram>;
-  /** Options that are parameters of the function, and numbers; none for most. */
+  /** Names of options that are numeric parameters of the function; none for most kinds. */
   readonly parameters?: readonly string[];
 }
 
-/** The kind of a function of each value. */
+/** Makes a kind that applies a function to each value. */
 export function pointwiseKind<F extends PointwiseModule>(
   { parameters = [], ...spec }: PointwiseSpec<F>,
 ): Kind<F, ObservedActivation, QuantizedActivation<PointwiseDetails>> {

@@ -1,6 +1,6 @@
 /**
- * What windows without weights share, those of pooling and of padding: they give values in the
- * parameters that they are given.
+ * Shared by windows without weights, that is pooling and padding: outputs have their input's
+ * parameters.
  *
  * @module
  */
@@ -48,7 +48,7 @@ type PoolSequence<D> = (
 
 /** A float module that moves a window over time and has no weight. */
 export abstract class PoolModule extends Module {
-  /** The window; padding as steps before and behind. */
+  /** The window; padding as numbers of steps before and after. */
   readonly window: Window;
   /** Whether x is [batch, steps, features] rather than [steps, batch, features]. */
   readonly batchFirst: boolean;
@@ -73,8 +73,8 @@ export abstract class PoolModule extends Module {
    *
    * @param x [steps, batch, features], [batch, steps, features] if batchFirst, or [steps, features]
    * unbatched; finite. torch's [batch, features, steps] has to be transposed.
-   * @param options.lengths Steps of each batch row; all by default. What lies beyond a row's length
-   * is padding, as where the row runs alone.
+   * @param options.lengths Steps of each batch row; all by default. Steps beyond a row's length
+   * count as padding, so that results are those of the row alone.
    * @returns Of x's layout, with as many steps as the window has positions; 0 beyond those of a row.
    * @throws {TypeError} If `x` is no float32 tensor or an option is unknown.
    * @throws {RangeError} If a shape does not fit, a dimension is 0, a value is not finite, a length
@@ -89,22 +89,25 @@ export abstract class PoolModule extends Module {
   }
 }
 
-/** A window without weights in a model with observers: what it gives has been observed before it. */
+/**
+ * A window without weights in an observed model. It needs no observer of its own, since its input
+ * is observed.
+ */
 export class ObservedPool<F extends PoolModule = PoolModule> implements ObservedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: string;
   /** The float module. */
   readonly module: F;
-  /** Values a row. */
+  /** Width of a row. */
   readonly size: number;
-  /** It takes values as they come. */
+  /** Inputs keep their parameters. */
   readonly input: InputObserver;
-  /** What observes what it is given; null: float32. */
+  /** The observer of its input; null: float32. */
   readonly output: Observer | null;
-  /** The QConfig that it was prepared with: its rounding family is that of an average. */
+  /** The QConfig that it was prepared with; an average has its rounding family. */
   readonly qconfig: QConfig | null;
 
-  /** Use `prepare`. */
+  /** Called by `prepare`. */
   constructor(module: F, size: number, given: Observer | null, qconfig: QConfig | null) {
     this.kind = module.kind;
     this.module = module;
@@ -122,18 +125,18 @@ export class ObservedPool<F extends PoolModule = PoolModule> implements Observed
 
 /** A quantized window without weights as plain data. */
 export interface PoolData<D> extends QuantizedModule {
-  /** Values a row. */
+  /** Width of a row. */
   readonly size: number;
-  /** Parameters of what it takes, and of what it gives; null: float32. */
+  /** Parameters of its input and output; null: float32. */
   readonly qparams: PerTensorQParams | null;
   readonly window: Window;
   /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;
-  /** What else it computes with. */
+  /** Its other parameters. */
   readonly details: D;
 }
 
-/** What a kind of window without weights says of itself. */
+/** Describes a kind of window without weights. */
 export interface PoolSpec<F extends PoolModule, D extends Record<string, unknown>> {
   /** The kind's name. */
   readonly name: string;
@@ -147,13 +150,13 @@ export interface PoolSpec<F extends PoolModule, D extends Record<string, unknown
   readonly running: RunningKind<never>;
   /** Whether it has a rounding family; false by default. */
   readonly hasFamily?: boolean;
-  /** What stands in the place of padding in the running half; 0 by default. */
+  /** Value of the padding in the running half; 0 by default. */
   padding?(q: PerTensorQParams | null): number;
-  /** Whether a causal window can go on from its last inputs; true by default. */
+  /** Whether a causal window can continue from its last inputs; true by default. */
   streams?(window: Window, details: D): boolean;
-  /** Refuses windows that the kind cannot have. */
+  /** Throws for windows that the kind cannot have. */
   check(name: string, window: Window): void;
-  /** What a module computes with besides its window; what a model file and a program hold too. */
+  /** Parameters besides the window, as model files and programs hold them. */
   details(module: F, engine: Engine): D;
   /** Reads the details from a file. */
   read(file: ModuleReader): D;
@@ -161,7 +164,7 @@ export interface PoolSpec<F extends PoolModule, D extends Record<string, unknown
   readonly compute: PoolSequence<D>;
 }
 
-/** A kind of window without weights, to the rest of the package. */
+/** Makes a kind of window without weights. */
 export function poolKind<F extends PoolModule, D extends Record<string, unknown>>(
   spec: PoolSpec<F, D>,
 ): Kind<F, ObservedPool<F>, PoolData<D>> {
@@ -286,7 +289,7 @@ export function poolKind<F extends PoolModule, D extends Record<string, unknown>
   };
 }
 
-/** The lengths of a call as `forward` takes them. */
+/** The lengths of a call, as options of `forward`. */
 export function lengthsOption(
   { lengths }: { readonly lengths: ArrayLike<number> | null },
 ): WindowForwardOptions {

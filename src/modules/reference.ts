@@ -1,5 +1,5 @@
 /**
- * What a kind builds its part of the reference graph with: every operation in float32 between a
+ * The builder with which kinds add to the reference graph: every operation in float32 between a
  * dequantize and a quantize.
  *
  * @module
@@ -21,13 +21,13 @@ export interface GraphNode {
    */
   readonly op: string;
   /**
-   * The nodes it reads, which stand before it. A state reads the node that gives the next step's
-   * state, which stands behind it.
+   * The nodes it reads, which come before it. A state reads the node that computes the next step's
+   * state, which comes after it.
    */
   readonly inputs: readonly string[];
-  /** Of its value; int32 for token ids. */
+  /** Dtype of its value; int32 for token ids. */
   readonly dtype: DType | "float32" | "int32";
-  /** Where dtype is quantized. */
+  /** Scale, if dtype is a quantized one. */
   readonly scale?: number;
   /** The integer that stands for 0; set with scale. */
   readonly zeroPoint?: number;
@@ -41,21 +41,24 @@ export interface GraphNode {
   readonly module: string | null;
   /** The layer and direction it belongs to, as in PyTorch's names: `l0`, `l0_reverse`. */
   readonly cell?: string;
-  /** The part of the cell; unset for states, chunks, reads of x and what lies outside of cells. */
+  /** The part of the cell; unset for states, chunks, reads of x and nodes outside of cells. */
   readonly part?: string;
-  /** Which of the gates, where they are split, or which a chunk gives. */
+  /** The gate, if gates are split, or the gate that a chunk selects. */
   readonly gate?: number;
   /** Whether its output stays float32 because the configuration says so. */
   readonly float?: boolean;
-  /** Of a linear. */
+  /** Weight of a linear. */
   readonly weight?: LinearWeight;
-  /** Of a linear: float32 [outFeatures], or null for none. */
+  /** Bias of a linear: float32 [outFeatures], or null. */
   readonly bias?: Float32Array | null;
-  /** Numbers of other operations, by name. */
+  /** Constants of other operations, by name. */
   readonly constants?: Readonly<Record<string, unknown>>;
 }
 
-/** A node's value: rows of its width. Integers have qparams, float32 values and token ids none. */
+/**
+ * A node's value: rows of its width. Only integers have qparams; float32 values and token ids have
+ * none.
+ */
 export interface GraphValue {
   /** Row-major, the node's width last: float32, or integers of the dtype that `qparams` names. */
   readonly data: Float32Array | QArray;
@@ -63,29 +66,29 @@ export interface GraphValue {
   readonly qparams: PerTensorQParams | null;
 }
 
-/** The rows of a sequence: where step t of batch row b stands. */
+/** Layout of a sequence: the row of step t of batch row b. */
 export interface Layout {
   /** Steps of the longest row. */
   readonly steps: number;
-  /** Rows side by side. */
+  /** Number of batch rows. */
   readonly batch: number;
-  /** Whether row b * steps + t is meant, or t * batch + b. */
+  /** Whether it is row b * steps + t rather than t * batch + b. */
   readonly batchFirst: boolean;
   /** Steps of each batch row; null where all have `steps`. */
   readonly lengths: Int32Array | null;
 }
 
-/** What an operation of the graph computes. */
+/** An operation of the graph. */
 export interface ReferenceOp {
-  /** How many values it reads; null for two or more. */
+  /** Number of inputs; null for two or more. */
   readonly inputs: number | null;
-  /** Values a row, from those of its inputs; a text says what is wrong. */
+  /** Width from those of its inputs; a string describes a fault. */
   width(node: GraphNode, inputs: readonly number[]): number | string;
   /**
-   * Its value in float32.
+   * Computes its value in float32.
    *
-   * @param inputs Rows of each input's width; of token ids an Int32Array.
-   * @param weight The float weight in the place of the node's own; null: its own, dequantized.
+   * @param inputs Rows of each input; an Int32Array for token ids.
+   * @param weight A float weight that replaces the node's own; null: its own, dequantized.
    */
   compute(
     node: GraphNode,
@@ -95,19 +98,17 @@ export interface ReferenceOp {
   ): Float32Array;
   /** Whether it reads token ids. */
   readonly readsTokens?: boolean;
-  /** Whether it has a float weight that can stand in for its own. */
+  /** Whether it has a weight that can be replaced by a float one. */
   readonly hasWeight?: boolean;
   /** The window that it moves over time, which may change the number of steps; absent for none. */
   window?(node: GraphNode): Window;
-  /** Whether it reads rows for each step and gives one for the sequence. */
+  /** Whether it reduces a sequence to one row. */
   readonly endsTime?: boolean;
-  /**
-   * Whether its value is what it reads in another form, so that it takes no q-dq pair of its own.
-   */
+  /** Whether it only rearranges its input, so that its output needs no q-dq pair. */
   readonly passes?: boolean;
 }
 
-/** Where a node belongs. */
+/** Module, cell and part of a node. */
 export type NodeOwner = Pick<GraphNode, "module" | "cell" | "part" | "gate">;
 
 /**
@@ -117,20 +118,20 @@ export type NodeOwner = Pick<GraphNode, "module" | "cell" | "part" | "gate">;
 export interface ReferenceValue {
   readonly float: string;
   readonly integers: string | null;
-  /** Of the integers that it was dequantized from, cut up or not. */
+  /** Parameters of the integers that it was dequantized from, possibly through chunks. */
   readonly qparams: PerTensorQParams | null;
   readonly width: number;
 }
 
-/** A node while the graph is built: what a state reads is known late. */
+/** A node during building: a state's input is only known later. */
 export type DraftNode = { -readonly [K in keyof GraphNode]: GraphNode[K] };
 
 /** Collects nodes. */
 export class ReferenceBuilder {
-  /** In order. */
+  /** The nodes in order. */
   readonly nodes: DraftNode[] = [];
 
-  /** Adds a node, at the end or behind another one. */
+  /** Adds a node, at the end or after another one. */
   add(node: GraphNode, after?: string): string {
     if (after === undefined) this.nodes.push({ ...node });
     else {
@@ -182,7 +183,7 @@ export class ReferenceBuilder {
     return this.dequantize(value, owner, name, after === undefined ? undefined : integers);
   }
 
-  /** An operation, and the pair on its output where that is quantized. */
+  /** Adds an operation, with a pair on its output if that is quantized. */
   operation(
     node: Omit<GraphNode, "dtype">,
     owner: NodeOwner,
@@ -199,9 +200,7 @@ export class ReferenceBuilder {
     return this.pair({ float: name, width }, to, owner);
   }
 
-  /**
-   * A value in the parameters that a module takes it in: requantized where they are not its own.
-   */
+  /** A value in the parameters of a module's input; requantized if they differ from its own. */
   convert(
     value: ReferenceValue,
     to: PerTensorQParams | null,
@@ -212,7 +211,7 @@ export class ReferenceBuilder {
     return this.pair(value, to, owner, name);
   }
 
-  /** The nodes, but for dequantizes that nobody reads. */
+  /** The nodes without unread dequantizes. */
   finish(): readonly GraphNode[] {
     const read = new Set(this.nodes.flatMap(({ inputs }) => inputs));
     return this.nodes.filter(({ name, op }) => op !== "dequantize" || read.has(name));

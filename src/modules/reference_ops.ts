@@ -1,5 +1,5 @@
 /**
- * Operations of the reference graph that several kinds have: what each computes in float32.
+ * Operations of the reference graph that several kinds use, and their float32 arithmetic.
  *
  * @module
  */
@@ -54,9 +54,9 @@ function linear(relu: boolean): ReferenceOp {
 }
 
 /**
- * An operation on elements of values of one width.
+ * An elementwise operation on values of equal width.
  *
- * @param op What it computes, where a node's constants name no function with parameters of its own.
+ * @param op The operation, unless a node's constants name a function with parameters.
  */
 function pointwise(op: "add" | "sub" | "mul" | Activation, inputs: number): ReferenceOp {
   return {
@@ -74,7 +74,7 @@ function pointwise(op: "add" | "sub" | "mul" | Activation, inputs: number): Refe
   };
 }
 
-/** Operations that no kind has to itself. */
+/** Operations that belong to no single kind. */
 export const BASE_OPS: Readonly<Record<string, ReferenceOp>> = {
   linear: linear(false),
   linear_relu: linear(true),

@@ -1,6 +1,6 @@
 /**
- * Shapes of the tensors that a float module is made for. They may come out of a hostile file:
- * a kind that allocates more than these tensors hold checks them first.
+ * Shapes of the tensors for which a float module is made. They may come from a hostile file: a kind
+ * that allocates more than these tensors hold must check them first.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { failRange } from "../core/errors.ts";
 export class TensorShapes {
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
 
-  /** Takes shapes by the names of tensors within their module. */
+  /** Looks up shapes by tensor names within a module. */
   constructor(shapes: ReadonlyMap<string, readonly number[]>) {
     this.#shapes = shapes;
   }
@@ -23,8 +23,8 @@ export class TensorShapes {
   /**
    * The shape of a tensor.
    *
-   * @param sizes Its sizes; one that is undefined may be any from 1 on.
-   * @throws {RangeError} If there is no such tensor, or its shape is another.
+   * @param sizes Its sizes; undefined ones may be any positive integer.
+   * @throws {RangeError} If there is no such tensor, or it has another shape.
    */
   of(key: string, ...sizes: (number | undefined)[]): readonly number[] {
     const shape = this.#shapes.get(key);
@@ -38,7 +38,7 @@ export class TensorShapes {
   }
 }
 
-/** Sizes of a recurrent module, as the shapes of its tensors tell them. */
+/** Sizes of a recurrent module, derived from the shapes of its tensors. */
 export interface RecurrentSizes {
   readonly inputSize: number;
   readonly hiddenSize: number;
@@ -50,7 +50,8 @@ export interface RecurrentSizes {
 }
 
 /**
- * Sizes of a recurrent module, all of whose tensors are checked: an LSTM of 4 gates, a GRU of 3.
+ * Derives the sizes of a recurrent module and checks all its tensors: 4 gates for an LSTM, 3 for a
+ * GRU.
  *
  * @throws {RangeError} If a tensor is missing or of another shape.
  */

@@ -1,9 +1,8 @@
 /**
- * What modules share that move a window over time: options, shapes, rows of different lengths, and
- * what a file says of them.
+ * Shared by modules that move a window over time: options, shapes, rows of different lengths, and
+ * their part of a model file.
  *
- * A sequence ends where its length says: what lies beyond is padding to the window, as it is where
- * the row runs alone.
+ * Steps beyond a sequence's length count as padding, so that results are those of the row alone.
  *
  * @module
  */
@@ -22,13 +21,13 @@ export interface WindowForwardOptions {
 }
 
 /**
- * Steps of padding: of both sides, or before and behind the sequence. "valid" is none; "same" keeps
- * the number of steps, an odd one of padding behind; "causal" puts all that keeps it before, so that
- * no step looks ahead.
+ * Steps of padding: on both sides, or [before, after]. "valid" is none; "same" keeps the number of
+ * steps, with an odd step of padding at the end; "causal" keeps it with all padding at the
+ * beginning, so that no step looks ahead.
  */
 export type Padding = number | "valid" | "same" | "causal" | readonly [number, number];
 
-/** Options of a window, as PyTorch calls them. */
+/** Options of a window, by PyTorch's names. */
 export interface WindowOptions {
   readonly kernelSize: unknown;
   readonly stride: unknown;
@@ -37,10 +36,10 @@ export interface WindowOptions {
   readonly ceilMode: unknown;
 }
 
-/** The largest of a window's numbers. */
+/** Largest value of a window's options. */
 const MAX_STEPS = 2 ** 20;
 
-/** Steps of padding before and behind a sequence. */
+/** Steps of padding before and after a sequence. */
 function sides(
   name: string,
   padding: unknown,
@@ -55,7 +54,7 @@ function sides(
     const expected = 'a number, "valid", "same", "causal" or [before, behind]';
     return (typeof padding === "string" ? failRange : failType)(name, expected, padding);
   }
-  // torch refuses it too: how much it takes would depend on the number of steps.
+  // torch refuses it, too: the amount would depend on the number of steps.
   if (stride !== 1) failRange("stride", '1, since the padding is "same"', stride);
   const before = Math.floor(total / 2);
   return [before, total - before];
@@ -64,7 +63,7 @@ function sides(
 /**
  * Checks a window's options.
  *
- * @param prefix What stands before their names in messages.
+ * @param prefix Prefix of their names in messages.
  */
 export function windowOf(options: WindowOptions, prefix = ""): Window {
   const whole = (key: keyof WindowOptions) =>
@@ -87,8 +86,8 @@ export function windowOf(options: WindowOptions, prefix = ""): Window {
 }
 
 /**
- * Refuses padding that a pooling window would find alone: torch's limit, half the kernel, of both
- * sides; less than the window where the sides are told apart.
+ * Throws if a pooling window could cover padding only: equal padding must be at most half the
+ * kernel, torch's limit; different sides must each be less than the window.
  */
 export function checkPoolPadding(name: string, window: Window, padding: unknown): void {
   const { left, right, dilation } = window;
@@ -105,17 +104,17 @@ export function checkPoolPadding(name: string, window: Window, padding: unknown)
   }
 }
 
-/** How the rows of a tensor stand. */
+/** Layout of a tensor's rows. */
 export interface Rows {
   readonly steps: number;
   readonly batch: number;
   /** Whether they are [batch, steps, ...]. */
   readonly batchFirst: boolean;
-  /** Steps of each; null where all have all. */
+  /** Steps of each batch row; null where all have all steps. */
   readonly lengths: ArrayLike<number> | null;
 }
 
-/** Steps of each row behind a window, or as they were where there is none. */
+/** Steps of each row after a window; unchanged without one. */
 export function lengthsBehind(
   window: Window | undefined,
   lengths: ArrayLike<number> | null,
@@ -124,13 +123,14 @@ export function lengthsBehind(
   return Array.from(lengths, (steps, b) => countSteps(window, "lengths", b, steps));
 }
 
-/** What runs a window over rows. */
+/** Runs a window over rows. */
 export interface Moving<T> {
   readonly window: Window;
-  /** Values a step, in and out. */
+  /** Input width. */
   readonly size: number;
+  /** Output width. */
   readonly width: number;
-  /** Room for so many values. */
+  /** Allocates an array. */
   make(length: number): T;
   /** Runs one sequence, [steps, size] to [positions, width]. */
   compute(x: T, out: T): void;
@@ -138,7 +138,9 @@ export interface Moving<T> {
 
 type Numbers = Uint8Array | Int8Array | Int32Array | Float32Array;
 
-/** Runs a window over each row; beyond its length the results are what `make` gives. */
+/**
+ * Runs a window over each row; values beyond its length are those of the array that `make` returns.
+ */
 export function moveOverRows<T extends Numbers>(data: T, rows: Rows, moving: Moving<T>): T {
   const { steps, batch, batchFirst, lengths } = rows;
   const { window, size, width } = moving;
@@ -162,7 +164,7 @@ export function moveOverRows<T extends Numbers>(data: T, rows: Rows, moving: Mov
   return out;
 }
 
-/** What rows a tensor has, [steps, batch, size] or [steps, size], its lengths checked. */
+/** Layout of a tensor [steps, batch, size] or [steps, size], with checked lengths. */
 export function rowsOf(
   { shape }: { readonly shape: readonly number[] },
   size: number | null,
@@ -190,8 +192,8 @@ export function rowsOf(
 /**
  * Runs a window over a float tensor.
  *
- * @param width Values a step that it takes; null for any.
- * @param moving What is moved over steps of so many values.
+ * @param width Required input width; null for any.
+ * @param moving The window for a given input width.
  */
 export function forwardWindow(
   x: Tensor,
@@ -212,10 +214,10 @@ export function forwardWindow(
 }
 
 /**
- * What a window keeps between steps: the inputs that the next one needs. A module that has none is
- * one of a single step, or looks ahead.
+ * The slot of a window: the inputs that the next step needs. There is none if the window is a
+ * single step, or looks ahead.
  *
- * @param initial What stands in the place of padding.
+ * @param initial Value of the padding.
  */
 export function windowSlots(
   { left }: Window,
@@ -225,7 +227,7 @@ export function windowSlots(
   return left === 0 ? [] : [{ name: "x", size: left * size, groups: [qparams], initial }];
 }
 
-/** A window's numbers in a fixed order, for fingerprints. */
+/** A window's fields in a fixed order, for fingerprints. */
 export function windowNumbers(window: Window): readonly unknown[] {
   const { kernelSize, stride, dilation, left, right, ceilMode } = window;
   return [kernelSize, stride, dilation, left, right, ceilMode];
@@ -243,7 +245,7 @@ export function writeWindow(window: Window): Record<string, unknown> {
   };
 }
 
-/** Reads what {@linkcode writeWindow} wrote, unchecked. */
+/** Reads a window that {@linkcode writeWindow} wrote, without checking it. */
 export function readWindow(file: ModuleReader): Window {
   const [left, right] = file.list("padding", file.field("padding"), 2) as number[];
   return {
@@ -256,7 +258,7 @@ export function readWindow(file: ModuleReader): Window {
   };
 }
 
-/** Requires a window of whole numbers, as plain data has it. */
+/** Requires a window with integer fields. */
 export function checkWindow(name: string, { left, right, ...rest }: Window): Window {
   return windowOf({ ...rest, padding: [left, right] }, `${name}.`);
 }

@@ -99,11 +99,11 @@ export interface Call extends Time {
   splitGates: boolean;
   /** Whether the input is a caller's Float32Array of reals. */
   realsIn: boolean;
-  /** Where the steps begin in such an array. */
+  /** Offset of the steps in such an array. */
   inputOffset: number;
   /** Whether the output is one. */
   realsOut: boolean;
-  /** Where the steps begin in such an array. */
+  /** Offset of the steps in such an array. */
   outputOffset: number;
 }
 

@@ -47,7 +47,7 @@ export class Session extends BasicSession {
   /** Number of saturated reals; negative while they are not counted. */
   #saturated = -1;
 
-  /** As for every session: see {@linkcode countSaturated} for what may be counted. */
+  /** As in every session; {@linkcode countSaturated} makes it count. */
   override step(input: SessionInput, output: SessionOutput): void {
     // Counted first, since the output may overwrite the input.
     const more = this.#saturated < 0 ? 0 : this.#beyond(input);
@@ -55,7 +55,7 @@ export class Session extends BasicSession {
     this.#saturated += more;
   }
 
-  /** As for every session: see {@linkcode countSaturated} for what may be counted. */
+  /** As in every session; {@linkcode countSaturated} makes it count. */
   override run(
     sequence: SessionInput,
     output: SessionOutput,

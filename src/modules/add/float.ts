@@ -22,7 +22,7 @@ import { Module } from "../module.ts";
  * ```
  */
 export class Add extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Add";
 
   /**

@@ -1,6 +1,5 @@
 /**
- * Add, to the rest of the package. Of integers it is torch's quantized::add, in either rounding
- * family.
+ * Add as a kind of module. Of integers it is torch's quantized::add, in either rounding family.
  *
  * @module
  */
@@ -34,7 +33,7 @@ export interface AddModule extends JoinModule {
   readonly engine: Engine;
 }
 
-/** Constants of qnnpack's addition; null where it is not that. */
+/** Constants of qnnpack's addition; null for other arithmetic. */
 function fixedPoint(name: string, engine: Engine, ports: JoinPorts): FixedPointAdd | null {
   const { inputs: [a, b], output } = ports;
   return addsInFixedPoint(engine, a!.qparams, b!.qparams, output)
@@ -42,7 +41,7 @@ function fixedPoint(name: string, engine: Engine, ports: JoinPorts): FixedPointA
     : null;
 }
 
-/** Checks what a sum reads and gives, qnnpack's limits of scales too. */
+/** Checks the parameters of a sum, including qnnpack's limits on scales. */
 function addModule(name: string, engine: Engine, ports: JoinPorts): AddModule {
   const [size, ...others] = ports.inputs.map((input) => input.size);
   checkInteger(`${name}.inputs[0]`, size, 1, MAX_SIZE);

@@ -15,11 +15,11 @@ export interface AvgPool1dOptions {
   readonly kernelSize: number;
   /** Steps from one window to the next; kernelSize by default. */
   readonly stride?: number;
-  /** Steps of padding, zeros; 0 by default. As a number at most half the kernel. */
+  /** Steps of zero padding; 0 by default. As a number at most half the kernel. */
   readonly padding?: Padding;
   /** Whether a last window may reach beyond the end; false by default. */
   readonly ceilMode?: boolean;
-  /** Whether the zeros of the padding count, or are left out of the mean; true by default. */
+  /** Whether padding counts as zeros in the mean, or is left out of it; true by default. */
   readonly countIncludePad?: boolean;
   /** Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default. */
   readonly batchFirst?: boolean;
@@ -51,7 +51,7 @@ export const AVG_POOL_OPTIONS: readonly string[] = [
  * ```
  */
 export class AvgPool1d extends PoolModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "AvgPool1d";
   /** Whether the zeros of the padding count. */
   readonly countIncludePad: boolean;

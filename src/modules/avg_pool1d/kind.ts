@@ -1,6 +1,6 @@
 /**
- * AvgPool1d, to the rest of the package. Of integers it is torch's quantized avg_pool1d, in either
- * rounding family.
+ * AvgPool1d as a kind of module. Of integers it is torch's quantized avg_pool1d, in either rounding
+ * family.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { poolKind } from "../pool.ts";
 import { checkPoolPadding } from "../window.ts";
 import { AVG_POOL_OPTIONS, AvgPool1d } from "./float.ts";
 
-/** What an average is besides its window. */
+/** Parameters of an average besides its window. */
 export interface AverageDetails extends Record<string, unknown> {
   /** Whether the zeros of the padding count. */
   readonly countIncludePad: boolean;
@@ -28,7 +28,7 @@ export const avgPool1dKind = poolKind<AvgPool1d, AverageDetails>({
   op: "avg_pool1d",
   running,
   hasFamily: true,
-  // How much of a window is padding is not known where a sequence goes on.
+  // In a session it is not known how much of a window will be padding.
   streams: ({ left }, { countIncludePad }) => countIncludePad || left === 0,
   check(name, window) {
     checkPoolPadding(name, window, null);

@@ -1,5 +1,5 @@
 /**
- * What every form of a batch normalization requires of its numbers.
+ * Checks shared by all forms of a batch normalization.
  *
  * @module
  */
@@ -12,14 +12,14 @@ import { isFloat32Array } from "../../../kernels/numeric/typed_array.ts";
 import { checkFinite, failRange, failType } from "../../core/errors.ts";
 import { checkEps } from "../check.ts";
 
-/** What messages say of variances that are missing, too few or negative. */
+/** The hint of messages about variances that are missing, too few or negative. */
 export const WITHOUT_VARIANCE = "a batch-norm without variance cannot be evaluated";
 
 /**
  * Requires float32 arrays of one length, finite; variances that are not negative, and more than 0
- * with eps; and factors that float32 holds. Gives the factors.
+ * with eps; and factors within float32's range. Returns the factors.
  *
- * @param scales Those of the integers that it reads and gives; null for float32.
+ * @param scales Scales of its quantized input and output; null for float32.
  * @throws {TypeError} If an array is no Float32Array.
  * @throws {RangeError} Naming the array, or the feature.
  */
@@ -39,7 +39,7 @@ export function checkBatchNorm(
     if (array.length === 0 || array.length !== features) {
       failRange(`${name}.${key}`, `${features || "1 or more"} elements${hint}`, array.length);
     }
-    // A variance that is no number is refused below.
+    // A NaN variance is refused below.
     if (key !== "running_var") checkFinite(`${name}.${key}`, array);
   }
   runningVar.forEach((variance, i) => {

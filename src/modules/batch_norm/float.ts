@@ -31,7 +31,7 @@ export interface BatchNorm1dOptions {
  * and variance start as ones, bias and mean as zeros. torch's count `num_batches_tracked` is not
  * kept, since evaluation does not use it; `loadStateDict` accepts it.
  *
- * `prepare` folds it into a Linear that nothing but it reads.
+ * `prepare` folds it into the Linear or Conv1d before it, if it is that layer's only reader.
  *
  * @example
  * ```ts
@@ -44,7 +44,7 @@ export interface BatchNorm1dOptions {
  * ```
  */
 export class BatchNorm1d extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "BatchNorm1d";
   /** Last dimension of x. */
   readonly numFeatures: number;

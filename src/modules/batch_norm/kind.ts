@@ -1,5 +1,5 @@
 /**
- * BatchNorm1d, to the rest of the package. `rewrites.ts` folds it into a Linear before it.
+ * BatchNorm1d as a kind of module. `rewrites.ts` folds it into a layer before it.
  *
  * @module
  */

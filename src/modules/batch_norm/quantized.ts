@@ -14,7 +14,7 @@ import { checkBatchNorm } from "./check.ts";
 
 /** A batch normalization between quantized values. */
 export interface BatchNorm1dModule extends QuantizedModule, BatchNorm {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: "BatchNorm1d";
   /** Parameters of the input; null takes float32 input. */
   readonly input: PerTensorQParams | null;
@@ -22,10 +22,10 @@ export interface BatchNorm1dModule extends QuantizedModule, BatchNorm {
   readonly output: PerTensorQParams | null;
 }
 
-/** What a {@linkcode QuantizedBatchNorm1d} is made of. */
+/** Constructor data of {@linkcode QuantizedBatchNorm1d}. */
 export type QuantizedBatchNorm1dOptions = Omit<BatchNorm1dModule, "kind">;
 
-/** The scales of a batch normalization of integers; null where it works in float32. */
+/** Scales of a batch normalization between integers; null if it runs in float32. */
 export function scalesOf(
   input: PerTensorQParams | null,
   output: PerTensorQParams | null,
@@ -34,8 +34,8 @@ export function scalesOf(
 }
 
 /**
- * A batch normalization that stands alone in a quantized model: torch's quantized::batch_norm1d
- * where it reads and gives integers, else float32.
+ * A batch normalization that could not be folded: torch's quantized::batch_norm1d between integers,
+ * else float32.
  *
  * @example
  * ```ts
@@ -55,7 +55,7 @@ export function scalesOf(
  * ```
  */
 export class QuantizedBatchNorm1d implements BatchNorm1dModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "BatchNorm1d";
   readonly weight: Float32Array | null;
   readonly bias: Float32Array | null;
@@ -70,7 +70,7 @@ export class QuantizedBatchNorm1d implements BatchNorm1dModule {
    *
    * @throws {TypeError} If an array is no Float32Array, or eps no number.
    * @throws {RangeError} If a length is wrong, a value not finite, a variance negative, or 0
-   * without eps, or float32 does not hold what a feature is multiplied with.
+   * without eps, or a feature's factor exceeds float32.
    */
   constructor(options: QuantizedBatchNorm1dOptions) {
     checkGiven(options);
@@ -87,7 +87,7 @@ export class QuantizedBatchNorm1d implements BatchNorm1dModule {
   }
 
   /**
-   * Runs the module, by the plain kernels.
+   * Runs the module with the plain kernels.
    *
    * @param x [..., features]. A quantized tensor keeps its own parameters; floats are quantized to
    * the module's `input`, or stay floats where that is null.

@@ -21,7 +21,7 @@ import { Module } from "../module.ts";
  * ```
  */
 export class Concat extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Concat";
 
   /**
@@ -40,9 +40,10 @@ export class Concat extends Module {
   }
 
   /**
-   * Puts features side by side.
+   * Concatenates features.
    *
-   * @param inputs Two or more [..., features], finite, of one shape but for the number of features.
+   * @param inputs Two or more [..., features], finite, whose shapes differ only in the number of
+   * features.
    * @returns [..., sum of the features]
    * @throws {TypeError} If `inputs` is no array, or one is no float32 tensor.
    * @throws {RangeError} If there are less than two, a dimension is 0 or differs, or a value is not

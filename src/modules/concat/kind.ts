@@ -1,6 +1,6 @@
 /**
- * Concat, to the rest of the package. Of integers it is torch's quantized::cat: each is
- * dequantized, and quantized to the output's parameters.
+ * Concat as a kind of module. Of integers it is torch's quantized::cat: each is dequantized, and
+ * quantized to the output's parameters.
  *
  * @module
  */
@@ -29,7 +29,7 @@ function widthOf({ inputs }: JoinPorts): number {
   return inputs.reduce((sum, { size }) => sum + size, 0);
 }
 
-/** Checks what a concatenation reads and gives. */
+/** Checks the parameters of a concatenation. */
 function concatModule(name: string, ports: JoinPorts): JoinModule {
   ports.inputs.forEach(({ size }, i) => checkInteger(`${name}.inputs[${i}]`, size, 1, MAX_SIZE));
   checkInteger(`${name}'s width`, widthOf(ports), 2, MAX_SIZE);

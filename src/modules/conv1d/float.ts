@@ -22,13 +22,13 @@ export interface Conv1dOptions {
   readonly kernelSize: number;
   /** Steps from one window to the next; 1 by default. */
   readonly stride?: number;
-  /** Steps of padding, zeros; 0 by default. */
+  /** Steps of zero padding; 0 by default. */
   readonly padding?: Padding;
-  /** Distance of the steps that a window reads; 1 by default. */
+  /** Distance between the steps that a window reads; 1 by default. */
   readonly dilation?: number;
-  /** Groups of channels that are read apart; 1 by default. */
+  /** Number of channel groups; 1 by default. */
   readonly groups?: number;
-  /** true by default. */
+  /** Whether there is a bias; true by default. */
   readonly bias?: boolean;
   /**
    * Whether x is [batch, steps, inChannels] rather than [steps, batch, inChannels]; false by
@@ -62,19 +62,19 @@ export function checkGroups(name: string, groups: unknown, inner: number, outer:
 }
 
 /**
- * torch.nn.Conv1d over steps of time, with padding of zeros. Each sum is taken in double and rounded
- * to float32 once, the bias in it; torch sums in float32.
+ * torch.nn.Conv1d over steps of time, with padding of zeros. Each sum, including the bias, is
+ * accumulated in double and rounded to float32 once; torch sums in float32.
  *
- * Channels are the last dimension here, as the features of Linear and LSTM are: torch's
- * [batch, channels, steps] is this one's [batch, steps, channels] transposed, with batchFirst. The
- * weight is torch's, [outChannels, inChannels / groups, kernelSize].
+ * Channels are the last dimension, like the features of Linear and LSTM: transpose torch's [batch,
+ * channels, steps] to [batch, steps, channels] with batchFirst. The weight has torch's shape,
+ * [outChannels, inChannels / groups, kernelSize].
  *
- * With `padding: "causal"` and a stride of 1 it reads no step to come: a session keeps its last
+ * With `padding: "causal"` and a stride of 1 it reads no future steps: a session keeps its last
  * inputs and can run it a step at a time. Otherwise it needs whole sequences, and gives
  * floor((steps + padding - dilation * (kernelSize - 1) - 1) / stride) + 1 steps for them.
  *
  * Weight and bias start uniform in ±1/sqrt(inChannels / groups * kernelSize), weight first, with
- * the bits that torch.manual_seed(seed) gives.
+ * the same bits as after torch.manual_seed(seed).
  *
  * @example
  * ```ts
@@ -88,15 +88,15 @@ export function checkGroups(name: string, groups: unknown, inner: number, outer:
  * ```
  */
 export class Conv1d extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Conv1d";
   /** Last dimension of x. */
   readonly inChannels: number;
   /** Last dimension of y. */
   readonly outChannels: number;
-  /** The window; padding as steps before and behind. */
+  /** The window; padding as numbers of steps before and after. */
   readonly window: Window;
-  /** Groups of channels that are read apart. */
+  /** Number of channel groups. */
   readonly groups: number;
   /** Whether x is [batch, steps, inChannels] rather than [steps, batch, inChannels]. */
   readonly batchFirst: boolean;
@@ -149,8 +149,8 @@ export class Conv1d extends Module {
    *
    * @param x [steps, batch, inChannels], [batch, steps, inChannels] if batchFirst, or
    * [steps, inChannels] unbatched; finite.
-   * @param options.lengths Steps of each batch row; all by default. What lies beyond a row's length
-   * is padding, as where the row runs alone.
+   * @param options.lengths Steps of each batch row; all by default. Steps beyond a row's length
+   * count as padding, so that results are those of the row alone.
    * @returns Of x's layout, outChannels wide, with as many steps as the window has positions; 0
    * beyond those of a row.
    * @throws {TypeError} If `x` is no float32 tensor or an option is unknown.
@@ -170,8 +170,8 @@ export class Conv1d extends Module {
 }
 
 /**
- * A Conv1d with ReLU behind it, as torch.ao.nn.intrinsic.ConvReLU1d: what `prepare` makes of the
- * two, so that the sums are rounded once.
+ * A Conv1d followed by ReLU, as torch.ao.nn.intrinsic.ConvReLU1d; `prepare` fuses the two, so that
+ * sums are rounded once.
  *
  * @example
  * ```ts
@@ -194,7 +194,7 @@ export class Conv1dReLU extends Conv1d {
   }
 }
 
-/** A convolution of the same sizes as another, with what is said otherwise; its weights are new. */
+/** A convolution with the sizes of another, some replaced, and new weights. */
 export function convLike(
   { inChannels, outChannels, window, groups, bias, batchFirst }: Conv1d,
   Kind: typeof Conv1d,

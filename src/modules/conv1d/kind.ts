@@ -1,6 +1,5 @@
 /**
- * Conv1d, to the rest of the package. `rewrites.ts` makes BatchNorm1d, ReLU and ZeroPad1d part of
- * it.
+ * Conv1d as a kind of module. `rewrites.ts` makes BatchNorm1d, ReLU and ZeroPad1d part of it.
  *
  * @module
  */
@@ -79,7 +78,7 @@ function convolution(relu: boolean): ReferenceOp {
   };
 }
 
-/** Conv1d over steps of time, with or without ReLU behind it. */
+/** Conv1d over steps of time, with or without ReLU. */
 export const conv1dKind: Kind<Conv1d, ObservedConv1d, QuantizedConv1d> = {
   name: "Conv1d",
   time: "sequence",

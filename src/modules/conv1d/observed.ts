@@ -21,7 +21,7 @@ import { forwardWindow, type WindowForwardOptions } from "../window.ts";
 import { Conv1d, Conv1dReLU, convLike } from "./float.ts";
 
 /**
- * A float convolution whose output, and input where it comes as float32, are observed.
+ * A float convolution with an observed output, and an observed input if it is float32.
  *
  * @example
  * ```ts
@@ -37,27 +37,27 @@ import { Conv1d, Conv1dReLU, convLike } from "./float.ts";
  * ```
  */
 export class ObservedConv1d implements ObservedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "Conv1d";
-  /** The layer: a copy, so that what happens to the original does not matter. */
+  /** A copy of the layer, independent of the original. */
   readonly conv: Conv1d;
-  /** Where the observers come from; `convert` takes the weight's and the engine from it. */
+  /** Source of the observers; `convert` takes the weight's observer and the engine from it. */
   readonly qconfig: QConfig;
-  /** What observes x, or why nothing does. */
+  /** The source of the input's parameters. */
   readonly input: InputObserver;
-  /** Whether ReLU follows, of which the output is observed. */
+  /** Whether ReLU follows; then its output is observed. */
   readonly relu: boolean;
-  /** null: the output stays float32. */
+  /** The output's observer; null: the output stays float32. */
   readonly output: Observer | null;
-  /** The weight's fake-quantizer, in a list; an empty one where the QConfig has none. */
+  /** The weight's fake-quantizer, as a list; empty if the QConfig has none. */
   readonly weightFakeQuant: readonly FakeQuantize[];
   /**
-   * Gram matrices of what its windows cover, one a group, for calibrated rounding of the weight;
-   * null where the QConfig does not ask for it.
+   * Gram matrices of the values in its windows, one a group, for calibrated rounding of the weight;
+   * null if the QConfig does not ask for it.
    */
   readonly grams: Float64Array | null;
 
-  /** Use `prepare`. */
+  /** Called by `prepare`. */
   constructor(conv: Conv1d, qconfig: QConfig, input: InputObserver) {
     const { groups, inChannels, window: { kernelSize } } = conv;
     this.conv = conv;
@@ -76,7 +76,7 @@ export class ObservedConv1d implements ObservedModule {
     return this.conv.window;
   }
 
-  /** Takes in what the windows cover, for rounding the weight. */
+  /** Adds the values in the windows to the gram matrices. */
   watch(x: Tensor, options: WindowForwardOptions): void {
     const { grams, conv } = this;
     if (grams === null) return;
@@ -92,7 +92,7 @@ export class ObservedConv1d implements ObservedModule {
     forwardWindow(x, options, conv, inChannels, () => ({ window, width: 1, compute: take }));
   }
 
-  /** A weight rounded against what the windows covered. */
+  /** A weight rounded against the values in the windows. */
   *round(name: string, nearest: NearestWeight): Work<LinearWeight> {
     const { grams, conv } = this;
     if (grams?.every((value) => value === 0)) {
@@ -101,7 +101,7 @@ export class ObservedConv1d implements ObservedModule {
     }
     const { groups, inChannels, window: { kernelSize } } = conv;
     const perGroup = inChannels / groups;
-    // Grams have a window's steps outside, torch's weights its channels.
+    // Grams order a window's values by step, then channel; torch's weights by channel, then step.
     const rounded = yield* roundWeight(
       {
         ...nearest,
@@ -116,7 +116,7 @@ export class ObservedConv1d implements ObservedModule {
     return { ...rounded, data: swapInner(rounded.data, kernelSize, perGroup) };
   }
 
-  /** The float layer's output, of the weight that a fake-quantizer makes where it has one. */
+  /** The float layer's output, with the fake-quantized weight if there is one. */
   forward(x: Tensor, options: WindowForwardOptions): Tensor {
     const { conv } = this;
     const own = fakeQuantizeWeight(this.weightFakeQuant, conv.weight, conv.outChannels);

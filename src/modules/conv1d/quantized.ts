@@ -1,5 +1,5 @@
 /**
- * The quantized convolution, and how it is lowered.
+ * The quantized convolution, and its lowering.
  *
  * @module
  */
@@ -37,7 +37,7 @@ import { checkGroups } from "./float.ts";
 
 /** A convolution with an int8 weight. */
 export interface Conv1dModule extends QuantizedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: "Conv1d";
   /** Whose rounding it has. */
   readonly engine: Engine;
@@ -50,7 +50,7 @@ export interface Conv1dModule extends QuantizedModule {
   /** Parameters of the output; null gives float32 output. */
   readonly output: PerTensorQParams | null;
   readonly window: Window;
-  /** Groups of channels that are read apart. */
+  /** Number of channel groups. */
   readonly groups: number;
   /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;
@@ -58,7 +58,7 @@ export interface Conv1dModule extends QuantizedModule {
   readonly relu: boolean;
 }
 
-/** Values a step that a convolution reads. */
+/** Input channels of a convolution. */
 export function inChannelsOf({ weight, window, groups }: Conv1dModule): number {
   return weight.inFeatures / window.kernelSize * groups;
 }
@@ -93,7 +93,7 @@ export function inChannelsOf({ weight, window, groups }: Conv1dModule): number {
  * ```
  */
 export class QuantizedConv1d implements Conv1dModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "Conv1d";
   /** Whose rounding it has. */
   readonly engine: Engine;
@@ -145,7 +145,7 @@ export class QuantizedConv1d implements Conv1dModule {
   }
 
   /**
-   * Runs the layer, by the plain kernels.
+   * Runs the layer with the plain kernels.
    *
    * @param x [steps, batch, inChannels], [batch, steps, inChannels] if batchFirst, or
    * [steps, inChannels]. A quantized tensor keeps its own parameters; floats are quantized to the
@@ -176,7 +176,7 @@ export class QuantizedConv1d implements Conv1dModule {
       const qparams = from;
       checkLinear("weight", this, qparams, [output]);
       const rule = linearEngine(engine, qparams, [output]);
-      // Rows are of one dtype in and of another out: both are kept in doubles' place, int32.
+      // Input and output may have different dtypes: both are held as int32.
       const y = moveOverRows(Int32Array.from(data as QArray), rows, {
         window,
         size,
@@ -225,7 +225,7 @@ export class QuantizedConv1d implements Conv1dModule {
   }
 }
 
-/** What goes in and out of a convolution. */
+/** Ports of a convolution. */
 export function convEnds(conv: Conv1dModule): QuantizedEnds {
   const { weight, input, output, window, batchFirst } = conv;
   return {

@@ -9,12 +9,12 @@ import { PointwiseModule } from "../pointwise.ts";
 
 /** Options of {@linkcode Dropout}. */
 export interface DropoutOptions {
-  /** Share of values that training leaves out, 0..1; 0.5 by default. Nothing here is trained. */
+  /** Share of values that training leaves out, 0..1; 0.5 by default. It has no effect here. */
   readonly p?: number;
 }
 
 /**
- * torch.nn.Dropout in evaluation, as everything here: x. `prepare` leaves it out.
+ * torch.nn.Dropout in evaluation mode: returns x. `prepare` removes it.
  *
  * @example
  * ```ts
@@ -24,7 +24,7 @@ export interface DropoutOptions {
  * ```
  */
 export class Dropout extends PointwiseModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Dropout";
   /** Share of values that training leaves out. */
   readonly p: number;

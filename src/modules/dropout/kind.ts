@@ -1,5 +1,5 @@
 /**
- * Dropout, to the rest of the package.
+ * Dropout as a kind of module.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { identity } from "../../runtime/kinds/identity.ts";
 import { pointwiseKind } from "../pointwise.ts";
 import { Dropout } from "./float.ts";
 
-/** Dropout: what comes in, with its parameters. */
+/** Dropout: its input, with the same parameters. */
 export const dropoutKind = pointwiseKind({
   name: "Dropout",
   op: "dropout",

@@ -20,8 +20,8 @@ export interface EmbeddingOptions {
 }
 
 /**
- * torch.nn.Embedding: a row of `weight` for each token. Rows start as {@linkcode Generator.normal}
- * fills them.
+ * torch.nn.Embedding: a row of `weight` for each token. Rows are initialized by {@linkcode
+ * Generator.normal}.
  *
  * @example
  * ```ts
@@ -33,11 +33,11 @@ export interface EmbeddingOptions {
  * ```
  */
 export class Embedding extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Embedding";
   /** Rows: tokens are 0..numEmbeddings - 1. */
   readonly numEmbeddings: number;
-  /** Width of a row, and last dimension of what `forward` gives. */
+  /** Width of a row, and last dimension of the output. */
   readonly embeddingDim: number;
   /** [numEmbeddings, embeddingDim] */
   readonly weight: Float32Array;

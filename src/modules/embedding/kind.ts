@@ -1,5 +1,5 @@
 /**
- * Embedding, to the rest of the package.
+ * Embedding as a kind of module.
  *
  * @module
  */

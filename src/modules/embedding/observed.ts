@@ -11,7 +11,7 @@ import type { ObservedModule } from "../kind.ts";
 import type { Tensor, TokenTensor } from "../../core/tensor.ts";
 
 /**
- * An embedding: nothing is observed, for a row's own range gives its parameters.
+ * An embedding. Nothing is observed, since each row has the parameters of its own range.
  *
  * @example
  * ```ts
@@ -27,18 +27,18 @@ import type { Tensor, TokenTensor } from "../../core/tensor.ts";
  * ```
  */
 export class ObservedEmbedding implements ObservedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "Embedding";
   /** The layer's own copy of the weights. */
   readonly embedding: Embedding;
   /** Token ids are not observed. */
   readonly input = "float";
-  /** Rows are float32 when they are read. */
+  /** Rows are read as float32. */
   readonly output = null;
-  /** null: the rows stay float32. */
+  /** The QConfig; null: the rows stay float32. */
   readonly qconfig: QConfig | null;
 
-  /** Use `prepare`. */
+  /** Called by `prepare`. */
   constructor(embedding: Embedding, qconfig: QConfig | null) {
     this.embedding = embedding;
     this.qconfig = qconfig;
@@ -52,7 +52,7 @@ export class ObservedEmbedding implements ObservedModule {
 
 /**
  * Quantizes the rows, each by its own range (quantized::embedding_bag_byte_prepack of torch);
- * without a QConfig they are copied as they are.
+ * without a QConfig they are copied as float32.
  */
 export function convertEmbedding(observed: ObservedEmbedding): QuantizedEmbedding {
   const { embedding: { weight, numEmbeddings, embeddingDim }, qconfig } = observed;

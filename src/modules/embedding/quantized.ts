@@ -14,7 +14,7 @@ import type { QuantizedModule } from "../kind.ts";
 
 /** An embedding whose rows are 8-bit or 16-bit integers, or float32. Its output is float32. */
 export interface EmbeddingModule extends QuantizedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: "Embedding";
   /** [numEmbeddings, embeddingDim]: quint8, or 16-bit, with a scale and bias a row, or float32. */
   readonly weight: Uint8Array | Uint16Array | Float32Array;
@@ -24,7 +24,7 @@ export interface EmbeddingModule extends QuantizedModule {
   readonly embeddingDim: number;
   /** One a row; empty for a float32 weight. */
   readonly scales: Float32Array;
-  /** What q = 0 stands for, one a row; empty for a float32 weight. */
+  /** Value of q = 0, one a row; empty for a float32 weight. */
   readonly biases: Float32Array;
 }
 
@@ -51,10 +51,10 @@ export function checkEmbedding(
   });
 }
 
-/** What a {@linkcode QuantizedEmbedding} is made of. */
+/** Constructor data of {@linkcode QuantizedEmbedding}. */
 export type QuantizedEmbeddingOptions = Omit<EmbeddingModule, "kind">;
 
-/** An embedding as a table of integers, those of float32 values by a scale of 1 and a bias of -0. */
+/** An embedding as a table for the kernels; float32 rows get a scale of 1 and a bias of -0. */
 export function embeddingTable(module: EmbeddingModule): EmbeddingTable {
   const { weight, numEmbeddings, embeddingDim, scales, biases } = module;
   if (!isFloat32Array(weight)) return { weight, scales, biases, embeddingDim };
@@ -86,7 +86,7 @@ export function embeddingTable(module: EmbeddingModule): EmbeddingTable {
  * ```
  */
 export class QuantizedEmbedding implements EmbeddingModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "Embedding";
   readonly weight: Uint8Array | Uint16Array | Float32Array;
   /** Rows: tokens are 0..numEmbeddings - 1. */

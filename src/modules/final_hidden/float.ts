@@ -15,10 +15,9 @@ export interface FinalHiddenOptions extends EndOptions {
 }
 
 /**
- * Ends time: the last layer's final hidden state, read from the output of the recurrent module that
- * stands before it: `h_n[-1]` of torch, or `cat(h_n[-2], h_n[-1])` where that is bidirectional. The
- * forward direction ends at the last step of each row's own length, the backward one at the first
- * step.
+ * Ends time: the last layer's final hidden state, read from the output of the recurrent module
+ * before it: `h_n[-1]` of torch, or `cat(h_n[-2], h_n[-1])` if that is bidirectional. The forward
+ * direction ends at the last step of each row's own length, the backward one at the first step.
  *
  * @example
  * ```ts
@@ -31,13 +30,13 @@ export interface FinalHiddenOptions extends EndOptions {
  * ```
  */
 export class FinalHidden extends EndOfTime {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "FinalHidden";
   /** Whether the second half of each row is the backward direction's. */
   readonly bidirectional: boolean;
 
   /**
-   * Says how sequences are laid out, and of how many directions they are.
+   * Checks the options.
    *
    * @throws {TypeError} If an option is unknown or no boolean.
    */

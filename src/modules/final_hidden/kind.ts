@@ -1,5 +1,5 @@
 /**
- * FinalHidden, to the rest of the package. Integers stay as they are.
+ * FinalHidden as a kind of module. Integers stay as they are.
  *
  * @module
  */

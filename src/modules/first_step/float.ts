@@ -18,11 +18,11 @@ import { EndOfTime, type EndOptions } from "../end_of_time.ts";
  * ```
  */
 export class FirstStep extends EndOfTime {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "FirstStep";
 
   /**
-   * Says how sequences are laid out.
+   * Checks the options.
    *
    * @throws {TypeError} If an option is unknown or no boolean.
    */

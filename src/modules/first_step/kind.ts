@@ -1,5 +1,5 @@
 /**
- * FirstStep, to the rest of the package. Integers stay as they are.
+ * FirstStep as a kind of module. Integers stay as they are.
  *
  * @module
  */

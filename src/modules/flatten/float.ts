@@ -14,22 +14,21 @@ export interface FlattenOptions {
   /** Steps that every sequence has. */
   readonly steps: number;
   /**
-   * Whether the values of a step stand together, as Keras' Flatten puts them; false by default: all
-   * steps of the first channel, then all of the second, as torch's Flatten of [batch, channels,
-   * steps] does.
+   * Whether values are ordered by step, then channel, as by Keras' Flatten; by default by channel,
+   * then step, as by torch's Flatten of [batch, channels, steps].
    */
   readonly stepsFirst?: boolean;
   /** Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default. */
   readonly batchFirst?: boolean;
 }
 
-/** Where the values of one sequence stand in its row. */
+/** Order of a sequence's values in its row. */
 export interface FlattenOrder {
   readonly steps: number;
   readonly stepsFirst: boolean;
 }
 
-/** Puts sequences into rows. */
+/** Writes sequences into rows. */
 export function flattenRows(
   x: Float32Array,
   { steps, stepsFirst }: FlattenOrder,
@@ -62,11 +61,11 @@ export function flattenRows(
  * ```
  */
 export class Flatten extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Flatten";
   /** Steps that every sequence has. */
   readonly steps: number;
-  /** Whether the values of a step stand together. */
+  /** Whether values are ordered by step, then channel. */
   readonly stepsFirst: boolean;
   /** Whether x is [batch, steps, features]. */
   readonly batchFirst: boolean;

@@ -1,5 +1,5 @@
 /**
- * Flatten, to the rest of the package.
+ * Flatten as a kind of module.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { takenAsGiven } from "../observing.ts";
 import { lengthsOption } from "../pool.ts";
 import { Flatten, type FlattenOptions, type FlattenOrder, flattenRows } from "./float.ts";
 
-/** A Flatten in a model with observers: what it gives has been observed before it. */
+/** A Flatten in an observed model. It needs no observer of its own, since its input is observed. */
 export interface ObservedFlatten extends ObservedModule {
   readonly module: Flatten;
   /** Values a step. */
@@ -31,7 +31,7 @@ export interface ObservedFlatten extends ObservedModule {
 export interface FlattenModule extends QuantizedModule, FlattenOrder {
   /** Values a step. */
   readonly size: number;
-  /** Parameters of what it takes, and of what it gives; null: float32. */
+  /** Parameters of its input and output; null: float32. */
   readonly qparams: PerTensorQParams | null;
   /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;

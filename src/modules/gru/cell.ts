@@ -42,7 +42,7 @@ const OPTIONS = [
  * ```
  */
 export class GRUCell extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "GRUCell";
   /** The GRU of one layer and direction that it is. */
   readonly #gru: GRU;

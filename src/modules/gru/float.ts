@@ -26,8 +26,8 @@ export interface GRUOptions extends RecurrentOptions, Partial<GRUConventions> {}
 
 /**
  * torch.nn.GRU: any number of layers in one or both directions. Each operation of a cell is rounded
- * to float32; weights start uniform in ±1/sqrt(hiddenSize) with the bits that
- * torch.manual_seed(seed) gives. Its conventions can be others than torch's, as in Keras and ONNX.
+ * to float32; weights start uniform in ±1/sqrt(hiddenSize) with the same bits as after
+ * torch.manual_seed(seed). Other conventions than torch's are possible, as in Keras and ONNX.
  *
  * @example
  * ```ts
@@ -47,7 +47,7 @@ export interface GRUOptions extends RecurrentOptions, Partial<GRUConventions> {}
  * ```
  */
 export class GRU extends FloatRecurrent<GRUWeights> implements GRUConventions {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "GRU";
   /** Function of the reset and update gate; slope and offset are float32 values. */
   readonly gateActivation: GateActivation;
@@ -55,7 +55,9 @@ export class GRU extends FloatRecurrent<GRUWeights> implements GRUConventions {
   readonly activation: CellActivation;
   /** Whether the reset gate multiplies W_hn h + b_hn, or h before it is multiplied with W_hn. */
   readonly resetAfter: boolean;
-  /** Whether the update gate says how much of the new gate enters, or how much of h stays. */
+  /**
+   * Whether the update gate is the share of the new gate rather than the share of h that is kept.
+   */
   readonly complementedUpdate: boolean;
   /** The weights of each layer and direction (forward, backward). */
   override readonly cells: readonly (readonly GRUWeights[])[];
@@ -86,7 +88,7 @@ export class GRU extends FloatRecurrent<GRUWeights> implements GRUConventions {
   /**
    * Runs a batch of sequences. With `lengths` each row gives the same bits as run alone without its
    * padding: outputs beyond a row's length are 0, its final state is that of its own last step, and
-   * the backward direction starts there.
+   * the backward direction starts at that step.
    *
    * @param x [steps, batch, inputSize], [batch, steps, inputSize] if batchFirst, or [steps,
    * inputSize] unbatched; all of it finite, padding too.
@@ -111,7 +113,7 @@ export class GRU extends FloatRecurrent<GRUWeights> implements GRUConventions {
       (weights, rows, kernels) => {
         const cell = floatGRUCell(hiddenSize, this, kernels);
         const linears = gruLinears(cell, weights, rows.width, kernels);
-        // What reads x does not wait for other steps.
+        // Products with x do not depend on other steps.
         const igates = new Float32Array(rows.count * 3 * hiddenSize);
         linears.ih(rows.data, 0, igates, 0, rows.count);
         return (row, [h]) => gruStepFloat32(cell, linears, igates, row * 3 * hiddenSize, h!);

@@ -1,5 +1,5 @@
 /**
- * GRU, to the rest of the package.
+ * GRU as a kind of module.
  *
  * @module
  */
@@ -45,7 +45,7 @@ export const gruKind: Kind<GRU, ObservedRecurrent<GRU>, QuantizedGRU> = recurren
     const expected = "tanh, sigmoid or relu, since the GRU is dynamic";
     return activation === "linear" ? { option: "activation", expected, got: activation } : null;
   },
-  // torch has no static GRU whose implicit state could be followed: a state of zeros is exact in
+  // torch has no static GRU whose implicit state could be reproduced; a state of zeros is exact in
   // the cell's own parameters.
   quantized: (module, options) =>
     new QuantizedGRU({

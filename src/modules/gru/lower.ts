@@ -1,5 +1,5 @@
 /**
- * From a GRU of integers to the numbers of its steps.
+ * Lowering of GRUs.
  *
  * @module
  */
@@ -33,7 +33,7 @@ function floatParts({ resetAfter }: GRUModule): readonly PartName[] {
   return resetAfter ? ["igates", "hgates"] : ["igates", "hgates", "rgate_hgates"];
 }
 
-/** A cell's weights as the fast step multiplies them. */
+/** A cell's weights in the layout of the fast step. */
 function weightsOf({ cell, resetAfter }: GRUModule, own: QuantizedCell): GRUCellWeights {
   const of = (name: PartName) =>
     partWeight(cell, own, cell.parts.find((part) => part.name === name)!, -1);
@@ -44,7 +44,7 @@ function weightsOf({ cell, resetAfter }: GRUModule, own: QuantizedCell): GRUCell
   return { weightIh: own.weightIh, biasIh: own.biasIh, weightHh, biasHh, weightHn, biasHn };
 }
 
-/** Whether float32 arithmetic takes a cell's parameters. */
+/** Whether a cell's parameters suit float32 arithmetic. */
 function fits(parts: GRUParameters, initial: PerTensorQParams): boolean {
   const { igates, hgates, rgates, zgates, ngates, hy, rgate_hx, rgate_hgates } = parts;
   const { reset_gate, update_gate, new_gate, hx_ngate, zgate_hx_ngate } = parts;
@@ -86,7 +86,7 @@ function lowerLayers(
         running: bind(hidden),
         first: sameQParams(initial!, hidden) ? null : bind(initial!),
         hidden,
-        // Other initial states are zeros.
+        // Without given parameters, initial states are zeros.
         ...stateSpan(source.initial === undefined ? [hidden] : [hidden, initial!]),
         float32: fits(parts, initial!),
         projector: outside
@@ -104,7 +104,7 @@ function lowerLayers(
   return layers;
 }
 
-/** Lowers a GRU; what the fast step does not run says so, and is run by its parts. */
+/** Lowers a GRU; if the fast step cannot run it, it runs by parts and the program says why. */
 export function lowerGRU(source: RecurrentSource<GRUModule>): GRUProgram {
   const { module } = source;
   const tables: TableList = { list: [], indices: new Map() };

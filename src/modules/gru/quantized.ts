@@ -16,7 +16,7 @@ import { QuantizedRecurrent, type QuantizedRecurrentOptions } from "../recurrent
 import type { GRUModule, QuantizedGRUCell } from "./data.ts";
 import { lowerDynamicGRU, lowerGRU } from "./lower.ts";
 
-/** What a {@linkcode QuantizedGRU} is made of. */
+/** Constructor data of {@linkcode QuantizedGRU}. */
 export interface QuantizedGRUOptions
   extends QuantizedRecurrentOptions<QuantizedGRUCell>, Partial<GRUConventions> {}
 
@@ -40,7 +40,7 @@ export type QuantizedGRUForwardResult = readonly [y: ForwardTensor, h: ForwardTe
  * ```
  */
 export class QuantizedGRU extends QuantizedRecurrent<QuantizedGRUCell> implements GRUModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "GRU";
   /** Function of the reset and update gate; slope and offset are float32 values. */
   readonly gateActivation: GateActivation;
@@ -48,7 +48,9 @@ export class QuantizedGRU extends QuantizedRecurrent<QuantizedGRUCell> implement
   readonly activation: CellActivation;
   /** Whether the reset gate multiplies W_hn h + b_hn, or h before it is multiplied with W_hn. */
   readonly resetAfter: boolean;
-  /** Whether the update gate says how much of the new gate enters, or how much of h stays. */
+  /**
+   * Whether the update gate is the share of the new gate rather than the share of h that is kept.
+   */
   readonly complementedUpdate: boolean;
 
   /**

@@ -7,17 +7,14 @@ import type { Activation } from "../../../kernels/numeric/float_functions.ts";
 import { checkFloat32, checkOptions } from "../../core/check.ts";
 import { PointwiseModule } from "../pointwise.ts";
 
-/**
- * Options of {@linkcode HardSigmoid}. With neither of the two it is torch.nn.Hardsigmoid, to the
- * last bit.
- */
+/** Options of {@linkcode HardSigmoid}. Without any it is torch.nn.Hardsigmoid, to the last bit. */
 export interface HardSigmoidOptions {
   /**
-   * Factor of x: 0.2 in Keras 2 and by default in ONNX, 1/6 in Keras 3 and here where only the
-   * offset is given.
+   * Factor of x: 0.2 in Keras 2 and by default in ONNX, 1/6 in Keras 3, and here if only the offset
+   * is given.
    */
   readonly slope?: number;
-  /** What is added: 0.5 by default, as in all of them. */
+  /** Summand: 0.5 by default, as in all of these. */
   readonly offset?: number;
 }
 
@@ -40,11 +37,11 @@ export interface HardSigmoidOptions {
  * ```
  */
 export class HardSigmoid extends PointwiseModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "HardSigmoid";
   /** Factor of x, a float32 number. */
   readonly slope: number;
-  /** What is added, a float32 number. */
+  /** Summand, a float32 number. */
   readonly offset: number;
   /** The function. */
   override readonly activation: Activation;

@@ -1,5 +1,5 @@
 /**
- * HardSigmoid, to the rest of the package.
+ * HardSigmoid as a kind of module.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export const hardSigmoidKind = pointwiseKind<HardSigmoid>({
   output: [0, 1],
   running: hardSigmoid,
   parameters: ["slope", "offset"],
-  // torch's own function is another than a line of 1/6 and 0.5, by its rounding.
+  // torch's function differs from slope 1/6 and offset 0.5 by its rounding.
   optionsOf: ({ activation, slope, offset }) =>
     activation === "hardSigmoid" ? {} : { slope, offset },
   make: (options) => new HardSigmoid(options),

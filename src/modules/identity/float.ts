@@ -7,7 +7,7 @@ import { checkOptions } from "../../core/check.ts";
 import { PointwiseModule } from "../pointwise.ts";
 
 /**
- * torch.nn.Identity: x. `prepare` leaves it out.
+ * torch.nn.Identity: returns x. `prepare` removes it.
  *
  * @example
  * ```ts
@@ -17,7 +17,7 @@ import { PointwiseModule } from "../pointwise.ts";
  * ```
  */
 export class Identity extends PointwiseModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Identity";
   /** The function. */
   override readonly activation = "linear";

@@ -1,5 +1,5 @@
 /**
- * Identity, to the rest of the package.
+ * Identity as a kind of module.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { identity } from "../../runtime/kinds/identity.ts";
 import { pointwiseKind } from "../pointwise.ts";
 import { Identity } from "./float.ts";
 
-/** Identity: what comes in, with its parameters. */
+/** Identity: its input, with the same parameters. */
 export const identityKind = pointwiseKind({
   name: "Identity",
   op: "identity",

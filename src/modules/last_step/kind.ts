@@ -1,5 +1,5 @@
 /**
- * LastStep, to the rest of the package. Integers stay as they are.
+ * LastStep as a kind of module. Integers stay as they are.
  *
  * @module
  */

@@ -37,7 +37,7 @@ export interface LayerNormOptions {
  * ```
  */
 export class LayerNorm extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "LayerNorm";
   /** Last dimension of x. */
   readonly normalizedShape: number;

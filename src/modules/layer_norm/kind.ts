@@ -1,5 +1,5 @@
 /**
- * LayerNorm, to the rest of the package.
+ * LayerNorm as a kind of module.
  *
  * @module
  */

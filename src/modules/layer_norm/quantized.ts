@@ -14,7 +14,7 @@ import type { ForwardTensor, QuantizedModule } from "../kind.ts";
 
 /** A layer normalization between quantized values. */
 export interface LayerNormModule extends QuantizedModule, LayerNorm {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: "LayerNorm";
   /** Last dimension of the input, the one that is normalized. */
   readonly normalizedShape: number;
@@ -24,15 +24,15 @@ export interface LayerNormModule extends QuantizedModule, LayerNorm {
   readonly output: PerTensorQParams | null;
 }
 
-/** What a {@linkcode QuantizedLayerNorm} is made of. */
+/** Constructor data of {@linkcode QuantizedLayerNorm}. */
 export type QuantizedLayerNormOptions = Omit<LayerNormModule, "kind">;
 
-/** Steps that a value of 8 bits is at most away from the mean. */
+/** Largest distance of an 8-bit value from the mean, in steps. */
 const STEPS = 256;
 
 /**
- * Whether it goes from integers to integers: of 8 bits, as torch's. The squares of wider integers
- * would lose the variance in float32, so that these go through float32 values, less their mean.
+ * Whether it runs between integers: 8-bit ones, as torch's. For wider integers the sum of squares
+ * would lose the variance in float32; these go through float32 values less their mean.
  */
 export function takesIntegers(
   input: PerTensorQParams | null,
@@ -42,7 +42,10 @@ export function takesIntegers(
   return narrow(input) && narrow(output);
 }
 
-/** Requires eps so large, or a scale so small, that no step of an integer becomes infinite. */
+/**
+ * Requires that eps is large enough, or the scale small enough, that no integer step becomes
+ * infinite.
+ */
 function checkFactor(name: string, { eps }: LayerNorm, input: PerTensorQParams): void {
   if (!fitsFloat32(STEPS * input.scale / Math.sqrt(eps))) {
     failRange(name, `a number that suits the input's scale ${input.scale}`, eps);
@@ -50,8 +53,8 @@ function checkFactor(name: string, { eps }: LayerNorm, input: PerTensorQParams):
 }
 
 /**
- * A layer normalization of a quantized model: torch's quantized::layer_norm where it reads and
- * gives integers of 8 bits, else float32, by the arithmetic of the kernels' `layerNormFloat32`.
+ * A layer normalization of a quantized model: torch's quantized::layer_norm between 8-bit integers,
+ * else float32, by the arithmetic of the kernels' `layerNormFloat32`.
  *
  * @example
  * ```ts
@@ -70,7 +73,7 @@ function checkFactor(name: string, { eps }: LayerNorm, input: PerTensorQParams):
  * ```
  */
 export class QuantizedLayerNorm implements LayerNormModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "LayerNorm";
   readonly normalizedShape: number;
   readonly weight: Float32Array | null;
@@ -110,7 +113,7 @@ export class QuantizedLayerNorm implements LayerNormModule {
   }
 
   /**
-   * Runs the module, by the plain kernels.
+   * Runs the module with the plain kernels.
    *
    * @param x [..., normalizedShape]. A quantized tensor keeps its own parameters; floats are
    * quantized to the module's `input`, or stay floats where that is null.

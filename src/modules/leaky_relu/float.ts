@@ -17,8 +17,7 @@ export interface LeakyReLUOptions {
  * torch.nn.LeakyReLU: x where it is positive, else negativeSlope x.
  *
  * On integers as torch.ao.nn.quantized.LeakyReLU: dequantized, computed in float32, and quantized
- * to parameters that an observer of its own finds, the QConfig's `activation`, in that one's dtype
- * and range.
+ * to the parameters of its own observer, the QConfig's `activation`.
  *
  * @example
  * ```ts
@@ -29,7 +28,7 @@ export interface LeakyReLUOptions {
  * ```
  */
 export class LeakyReLU extends PointwiseModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "LeakyReLU";
   /** Factor of negative values, a float32 number. */
   readonly negativeSlope: number;

@@ -1,5 +1,5 @@
 /**
- * LeakyReLU, to the rest of the package.
+ * LeakyReLU as a kind of module.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { leakyRelu } from "../../runtime/kinds/leaky_relu.ts";
 import { pointwiseKind } from "../pointwise.ts";
 import { LeakyReLU } from "./float.ts";
 
-/** LeakyReLU: x, or a part of it where it is negative. */
+/** LeakyReLU: x, scaled by the slope where it is negative. */
 export const leakyReluKind = pointwiseKind({
   name: "LeakyReLU",
   op: "leaky_relu",

@@ -9,7 +9,7 @@ import type { QuantizedModule } from "../kind.ts";
 
 /** A linear layer with an int8 weight. */
 export interface LinearModule extends QuantizedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: "Linear";
   /** Whose rounding it has. */
   readonly engine: Engine;

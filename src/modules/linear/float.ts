@@ -25,8 +25,8 @@ export interface LinearOptions {
 /**
  * torch.nn.Linear: y = x W^T + b. Each sum is rounded to float32 once.
  *
- * Weight and bias start uniform in ±1/sqrt(inFeatures), weight first, with the bits that
- * torch.manual_seed(seed) gives.
+ * Weight and bias start uniform in ±1/sqrt(inFeatures), weight first, with the same bits as after
+ * torch.manual_seed(seed).
  *
  * @example
  * ```ts
@@ -40,7 +40,7 @@ export interface LinearOptions {
  * ```
  */
 export class Linear extends Module {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Linear";
   /** Last dimension of x; columns of the weight. */
   readonly inFeatures: number;
@@ -69,8 +69,8 @@ export class Linear extends Module {
     this.outFeatures = outFeatures;
     this.weight = parameter("weight", [outFeatures, inFeatures]);
     this.bias = bias ? parameter("bias", [outFeatures]) : null;
-    // torch's kaiming_uniform_(a = sqrt(5)) comes to this float32 bound (for any inFeatures below
-    // 200,000, as tried).
+    // The float32 bound of torch's kaiming_uniform_(a = sqrt(5)); checked for all inFeatures below
+    // 200,000.
     const bound = 1 / Math.sqrt(inFeatures);
     for (const { data } of this.stateDict().values()) generator.uniform(data, -bound, bound);
   }
@@ -108,8 +108,8 @@ export class Linear extends Module {
 }
 
 /**
- * A Linear with ReLU behind it, as torch.ao.nn.intrinsic.LinearReLU: what `prepare` makes of the
- * two, so that the sums are rounded once.
+ * A Linear followed by ReLU, as torch.ao.nn.intrinsic.LinearReLU; `prepare` fuses the two, so that
+ * sums are rounded once.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Linear, to the rest of the package.
+ * Linear as a kind of module.
  *
  * @module
  */
@@ -41,7 +41,7 @@ function observe(module: Linear, context: ObserveContext): ObservedLinear {
   return new ObservedLinear(module, { ...qconfig, activation: FLOAT_OBSERVER }, "float");
 }
 
-/** Linear: y = x W^T + b, with or without ReLU behind it. */
+/** Linear: y = x W^T + b, with or without ReLU. */
 export const linearKind: Kind<Linear, ObservedLinear, QuantizedLinear> = {
   name: "Linear",
   time: "row",

@@ -1,5 +1,5 @@
 /**
- * From a Linear of integers to the numbers of its rows.
+ * Lowering of Linear.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { QuantizedEnds } from "../kind.ts";
 import { lowerProjector, packs, reluFloor } from "../lower_projector.ts";
 import type { LinearModule } from "./data.ts";
 
-/** What goes in and out of a Linear. */
+/** Ports of a Linear. */
 export function linearEnds({ weight, input, output }: LinearModule): QuantizedEnds {
   return {
     inputs: [{ size: weight.inFeatures, qparams: input }],

@@ -15,7 +15,7 @@ import { accumulateEvenly } from "../rounding/weight_rounding.ts";
 import { fakeQuantizeWeight, weightFakeQuantizers } from "../rounding/weights.ts";
 
 /**
- * A float linear layer whose output, and input where it comes as float32, are observed.
+ * A float linear layer with an observed output, and an observed input if it is float32.
  *
  * @example
  * ```ts
@@ -32,27 +32,27 @@ import { fakeQuantizeWeight, weightFakeQuantizers } from "../rounding/weights.ts
  * ```
  */
 export class ObservedLinear implements ObservedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "Linear";
-  /** The layer: a copy, so that what happens to the original does not matter. */
+  /** A copy of the layer, independent of the original. */
   readonly linear: Linear;
-  /** Where the observers come from; `convert` takes the weight's and the engine from it. */
+  /** Source of the observers; `convert` takes the weight's observer and the engine from it. */
   readonly qconfig: QConfig;
-  /** What observes x, or why nothing does. */
+  /** The source of the input's parameters. */
   readonly input: InputObserver;
-  /** Whether ReLU follows, of which the output is observed. */
+  /** Whether ReLU follows; then its output is observed. */
   readonly relu: boolean;
-  /** null: the output stays float32. */
+  /** The output's observer; null: the output stays float32. */
   readonly output: Observer | null;
-  /** The weight's fake-quantizer, in a list; an empty one where the QConfig has none. */
+  /** The weight's fake-quantizer, as a list; empty if the QConfig has none. */
   readonly weightFakeQuant: readonly FakeQuantize[];
   /**
-   * Gram matrix of its inputs, for calibrated rounding of the weight; null where the QConfig does
-   * not ask for it.
+   * Gram matrix of its inputs, for calibrated rounding of the weight; null if the QConfig does not
+   * ask for it.
    */
   readonly gram: Float64Array | null;
 
-  /** Use `prepare`. */
+  /** Called by `prepare`. */
   constructor(linear: Linear, qconfig: QConfig, input: InputObserver) {
     this.linear = linear;
     this.qconfig = qconfig;
@@ -65,7 +65,7 @@ export class ObservedLinear implements ObservedModule {
     this.weightFakeQuant = weightFakeQuantizers(qconfig.weight);
   }
 
-  /** Takes in the given rows of an input, or all of it, for rounding the weight. */
+  /** Adds the given rows of an input, or all of it, to the gram matrix. */
   watch({ data }: Tensor, rows: readonly number[] | null): void {
     const { gram, linear: { inFeatures } } = this;
     if (gram === null) return;
@@ -73,8 +73,8 @@ export class ObservedLinear implements ObservedModule {
   }
 
   /**
-   * The float layer's output, of the weight that a fake-quantizer makes where it has one. What
-   * shows it to the observer is the model, which knows which rows are padding.
+   * The float layer's output, with the fake-quantized weight if there is one. The model shows it to
+   * the observer, since it knows which rows are padding.
    */
   forward(x: Tensor): Tensor {
     const { inFeatures, outFeatures, weight, bias } = this.linear;

@@ -1,5 +1,5 @@
 /**
- * The quantized linear layer and what runs it.
+ * The quantized linear layer and its plain execution.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import type { ForwardTensor } from "../kind.ts";
 import type { LinearModule } from "./data.ts";
 import { lowerDynamicLinear } from "./lower.ts";
 
-/** What a {@linkcode QuantizedLinear} is made of. */
+/** Constructor data of {@linkcode QuantizedLinear}. */
 export type QuantizedLinearOptions = Omit<LinearModule, "kind">;
 
 /** float32 weights of an int8 layer. */
@@ -61,7 +61,7 @@ function floatWeight({ data, scales, zeroPoints }: LinearWeight): Float32Array {
  * ```
  */
 export class QuantizedLinear implements LinearModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "Linear";
   /** Whose rounding it has. */
   readonly engine: Engine;
@@ -99,7 +99,7 @@ export class QuantizedLinear implements LinearModule {
   }
 
   /**
-   * Runs the layer, by the plain kernels.
+   * Runs the layer with the plain kernels.
    *
    * @param x [..., inFeatures]. A quantized tensor keeps its own parameters; floats are quantized
    * to the layer's `input`, or stay floats where that is null.

@@ -8,9 +8,9 @@ import { ActivationModule } from "../activation.ts";
 import { checkDim, type SoftmaxOptions } from "../softmax/float.ts";
 
 /**
- * torch.nn.LogSoftmax over the last dimension: x - max - log(sum of exp(x - max)), by arithmetic
- * that every engine does alike. It takes and gives float32, also in a quantized model, since torch
- * has none of integers: these are dequantized.
+ * torch.nn.LogSoftmax over the last dimension: x - max - log(sum of exp(x - max)), with the same
+ * bits in every engine. In a quantized model, too, it runs in float32 on dequantized values, since
+ * torch has no integer form.
  *
  * @example
  * ```ts
@@ -23,7 +23,7 @@ import { checkDim, type SoftmaxOptions } from "../softmax/float.ts";
  * ```
  */
 export class LogSoftmax extends ActivationModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "LogSoftmax";
 
   /**

@@ -1,5 +1,5 @@
 /**
- * LogSoftmax, to the rest of the package.
+ * LogSoftmax as a kind of module.
  *
  * @module
  */

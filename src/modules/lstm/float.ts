@@ -32,13 +32,14 @@ export interface LSTMOptions extends RecurrentOptions {
    */
   readonly projSize?: number;
   /**
-   * Function of the input, forget and output gate; "sigmoid" by default. "hardSigmoid" is
-   * PyTorch's, clip(x / 6 + 0.5), which Keras 3 computes too; of Keras 2, and of ONNX's HardSigmoid
-   * by default, it is clip(0.2 x + 0.5): { name: "hardSigmoid", slope: 0.2, offset: 0.5 }.
+   * Function of the input, forget and output gate; "sigmoid" by default. "hardSigmoid" is PyTorch's
+   * and Keras 3's clip(x / 6 + 0.5). For Keras 2 and ONNX's default, clip(0.2 x + 0.5), give {
+   * name: "hardSigmoid", slope: 0.2, offset: 0.5 }.
    */
   readonly gateActivation?: GateActivation;
   /**
-   * Function of the cell gate, and of the cell state where nothing else is said; "tanh" by default.
+   * Function of the cell gate and, unless `cellActivation` is given, of the cell state; "tanh" by
+   * default.
    */
   readonly activation?: CellActivation;
   /** Function of the cell state on its way to the hidden state; `activation` by default. */
@@ -47,8 +48,8 @@ export interface LSTMOptions extends RecurrentOptions {
 
 /**
  * torch.nn.LSTM: any number of layers in one or both directions. Each operation of a cell is
- * rounded to float32; weights start uniform in ±1/sqrt(hiddenSize) with the bits that
- * torch.manual_seed(seed) gives. Its functions can be others than torch's, as in Keras and ONNX.
+ * rounded to float32; weights start uniform in ±1/sqrt(hiddenSize) with the same bits as after
+ * torch.manual_seed(seed). Other functions than torch's are possible, as in Keras and ONNX.
  *
  * @example
  * ```ts
@@ -69,7 +70,7 @@ export interface LSTMOptions extends RecurrentOptions {
  * ```
  */
 export class LSTM extends FloatRecurrent<LSTMWeights> implements CellFunctions {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "LSTM";
   /** Width that the hidden state is projected to; 0: not projected. */
   readonly projSize: number;
@@ -116,7 +117,7 @@ export class LSTM extends FloatRecurrent<LSTMWeights> implements CellFunctions {
   /**
    * Runs a batch of sequences. With `lengths` each row gives the same bits as run alone without its
    * padding: outputs beyond a row's length are 0, its final state is that of its own last step, and
-   * the backward direction starts there.
+   * the backward direction starts at that step.
    *
    * @param x [steps, batch, inputSize], [batch, steps, inputSize] if batchFirst, or [steps,
    * inputSize] unbatched; all of it finite, padding too.

@@ -1,5 +1,5 @@
 /**
- * LSTM, to the rest of the package.
+ * LSTM as a kind of module.
  *
  * @module
  */

@@ -16,7 +16,7 @@ import { QuantizedRecurrent, type QuantizedRecurrentOptions } from "../recurrent
 import type { LSTMModule, QuantizedLSTMCell } from "./data.ts";
 import { lowerDynamicLSTM, lowerLSTM } from "./lower.ts";
 
-/** What a {@linkcode QuantizedLSTM} is made of. */
+/** Constructor data of {@linkcode QuantizedLSTM}. */
 export interface QuantizedLSTMOptions
   extends QuantizedRecurrentOptions<QuantizedLSTMCell>, Partial<CellFunctions> {
   /** Width of the projected hidden state; 0, the default, where it is not projected. */
@@ -47,7 +47,7 @@ export type QuantizedLSTMForwardResult = readonly [
  * ```
  */
 export class QuantizedLSTM extends QuantizedRecurrent<QuantizedLSTMCell> implements LSTMModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind = "LSTM";
   /** Width of the projected hidden state; 0 where it is not projected. */
   readonly projSize: number;
@@ -93,8 +93,8 @@ export class QuantizedLSTM extends QuantizedRecurrent<QuantizedLSTMCell> impleme
    * none. Zeros by default.
    * @returns Output as wide as all directions, in the first one's parameters, as torch.cat keeps
    * them; and the final h and c. Where `torchInitialState`, these have the first cell's parameters,
-   * as torch.stack keeps them: larger values of other cells are cut off. Otherwise they are float32
-   * where the cells' parameters differ, so that nothing is lost.
+   * as torch.stack keeps them, so that larger values of other cells saturate. Otherwise they are
+   * float32 where the cells' parameters differ, so that nothing is lost.
    * @throws {TypeError} If an argument is of the wrong kind, or quantized where the LSTM is
    * dynamic.
    * @throws {RangeError} If a shape, length or value is wrong, or qnnpack cannot add with the

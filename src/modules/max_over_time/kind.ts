@@ -1,5 +1,5 @@
 /**
- * MaxOverTime, to the rest of the package. Integers stay as they are.
+ * MaxOverTime as a kind of module. Integers stay as they are.
  *
  * @module
  */

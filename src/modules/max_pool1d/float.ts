@@ -17,7 +17,7 @@ export interface MaxPool1dOptions {
   readonly stride?: number;
   /** Steps of padding, which is never the maximum; 0 by default. As a number at most half the kernel. */
   readonly padding?: Padding;
-  /** Distance of the steps that a window reads; 1 by default. */
+  /** Distance between the steps that a window reads; 1 by default. */
   readonly dilation?: number;
   /** Whether a last window may reach beyond the end; false by default. */
   readonly ceilMode?: boolean;
@@ -50,7 +50,7 @@ export const MAX_POOL_OPTIONS: readonly string[] = [
  * ```
  */
 export class MaxPool1d extends PoolModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "MaxPool1d";
 
   /**

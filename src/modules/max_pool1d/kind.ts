@@ -1,5 +1,5 @@
 /**
- * MaxPool1d, to the rest of the package. Of integers it is torch's quantized max_pool1d.
+ * MaxPool1d as a kind of module. Of integers it is torch's quantized max_pool1d.
  *
  * @module
  */

@@ -19,11 +19,11 @@ import { EndOfTime, type EndOptions } from "../end_of_time.ts";
  * ```
  */
 export class MeanOverTime extends EndOfTime {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "MeanOverTime";
 
   /**
-   * Says how sequences are laid out.
+   * Checks the options.
    *
    * @throws {TypeError} If an option is unknown or no boolean.
    */

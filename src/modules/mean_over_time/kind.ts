@@ -1,6 +1,6 @@
 /**
- * MeanOverTime, to the rest of the package. Integers keep their parameters: the mean is rounded
- * once, as torch's over a last dimension of time (`meanInt8`).
+ * MeanOverTime as a kind of module. Integers keep their parameters: the mean is rounded once, as
+ * torch's over a last dimension of time (`meanInt8`).
  *
  * @module
  */
@@ -11,13 +11,10 @@ import { endKind, type EndModule, type ObservedEnd } from "../end_of_time.ts";
 import type { Kind } from "../kind.ts";
 import { MeanOverTime } from "./float.ts";
 
-/**
- * The largest sum of integers that is kept: sums are exact, and so is what a state's bytes hold of
- * them.
- */
+/** The largest sum of integers in a slot, within which sums and saved states are exact. */
 const MAX_SUM = 2 ** 51;
 
-/** How sums are kept: exact over 2^43 steps of 8 bits, 2^35 of 16 and 2^19 of 32. */
+/** Parameters of the slot of sums: exact for 2^43 steps of 8 bits, 2^35 of 16 and 2^19 of 32. */
 function sums(scale: number, quantMin: number): PerTensorQParams {
   return { dtype: "qint32", scale, zeroPoint: 0, quantMin, quantMax: MAX_SUM };
 }

@@ -1,7 +1,7 @@
 /**
  * Integer execution by parts: the cell's dataflow with a plain kernel for each part, each output
  * with the part's own qparams. It runs any observed cell: 8-, 16- and 32-bit parts mixed, and parts
- * that are not quantized, in float32. Plain and slow; the fast step is held to it.
+ * that are not quantized, in float32. Plain and slow; tests compare the fast step with it.
  *
  * @module
  */
@@ -50,7 +50,7 @@ import { partWeight, type QuantizedCell, stateQParams } from "./cell.ts";
 import { initialQParams, type RecurrentSource, stateSize, stateSizes } from "./data.ts";
 import { convertCentered, quantizeCentered } from "../../runtime/centered.ts";
 
-/** What a part reads and gives: one row, quantized or float32. */
+/** An input or output of a part: one row, quantized or float32. */
 export type PartValue = QTensor<PerTensorQParams> | Tensor;
 
 /** Sees each part's output as it is computed. */
@@ -58,8 +58,7 @@ export interface PartWatcher {
   /**
    * @param place The part's name in its module, such as `layers.0.layer_fw.cell.gates` or, one gate
    * of a split part, `layers.0.layer_bw.cell.gates.forget`.
-   * @param saturated How many of its values would lie outside the part's range and were clamped to
-   * its ends.
+   * @param saturated Number of its values that were clamped to the part's range.
    */
   (place: string, value: PartValue, saturated: number): void;
 }
@@ -87,7 +86,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
   readonly #place: string;
   readonly #observe: PartWatcher | null;
 
-  /** @param place Where the cell stands, such as `layers.0.layer_fw.cell`. */
+  /** @param place Name of the cell, such as `layers.0.layer_fw.cell`. */
   constructor(
     engine: Engine,
     cell: Cell,
@@ -103,7 +102,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     this.#checkSums();
   }
 
-  /** Refuses scales that qnnpack's addition does not take before a step has moved a state. */
+  /** Throws for scales that qnnpack's addition cannot take, before a step has changed a state. */
   #checkSums(): void {
     const { parts } = this.#own;
     for (const { name, op, inputs } of this.#cell.parts) {
@@ -119,7 +118,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     }
   }
 
-  /** Parameters of what a part calls by a name; of one gate where that has several. */
+  /** Parameters of a value that a part reads, by its name; of one gate if it has several. */
   #qparamsOf(input: string, gate: number): PartQParams {
     const { gates, states } = this.#cell;
     const [name, which] = input.split(".");
@@ -161,7 +160,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
   }
 
   /**
-   * Runs a kernel into integers of `to`; where somebody observes, once more without its range, to
+   * Runs a kernel into integers of `to`; if there is a watcher, runs it again without the range, to
    * count saturation.
    */
   #integers(
@@ -269,13 +268,13 @@ function valueOf(
   return { data, shape: [1, length], qparams };
 }
 
-/** The reverse of valueOf. */
+/** The inverse of valueOf. */
 function storeValue(value: PartValue, out: Float64Array, offset: number): void {
   const zeroPoint = isQuantized(value) ? value.qparams.zeroPoint : 0;
   for (let i = 0; i < value.data.length; i++) out[offset + i] = value.data[i]! - zeroPoint;
 }
 
-/** Whether a cell's gates have parameters of their own, which no fused part can have. */
+/** Whether a cell's gates have different parameters, which fused parts cannot have. */
 function gatesDiffer(cell: Cell, { parts }: QuantizedCell): boolean {
   return cell.parts.some((part) => {
     const [first, ...others] = part.gated ? ofPart(parts, part.name) : [];
@@ -368,8 +367,8 @@ class PreparedByParts implements ModuleInstance {
 }
 
 /**
- * The backend that runs cells by parts. Its steps allocate; it serves where the fast step does not,
- * and as its check.
+ * The backend that runs cells by parts. Its steps allocate. It runs cells that the fast step cannot
+ * run, and serves to check the fast step.
  *
  * @param observe Sees every part's output, and how many of its values saturated.
  *

@@ -10,15 +10,13 @@ import type { Part } from "../../cells/cell.ts";
 import type { PerTensorQParams } from "../../core/qparams.ts";
 import { packs } from "../lower_projector.ts";
 
-/**
- * Weights and qparams of one layer and direction. Rows in PyTorch's order: gate after gate.
- */
+/** Weights and qparams of one layer and direction. Rows are in PyTorch's order, grouped by gate. */
 export interface QuantizedCell extends CellWeights {
   /** Parameters of every part's output; null where a part stays float32. */
   readonly parts: CellQParams;
 }
 
-/** scale 1, zero point 0: what torch gives a state that nobody gave. */
+/** Scale 1, zero point 0: torch's parameters of an implicit initial state. */
 export const IMPLICIT_STATE: PerTensorQParams = {
   dtype: "quint8",
   scale: 1,
@@ -36,7 +34,7 @@ export function stateQParams(
   return ofPart(parts, states[state]!.part)[0]!;
 }
 
-/** The rows of a weight that stand for the given ones of `gates` gates, with their scales. */
+/** The rows of a weight that belong to the given gates, out of `gates`, with their scales. */
 export function gateRows(
   weight: LinearWeight,
   gates: number,
@@ -44,7 +42,7 @@ export function gateRows(
 ): LinearWeight {
   const { data, inFeatures, outFeatures, scales, zeroPoints } = weight;
   const rows = outFeatures / gates;
-  // Whole tensors have one scale, and so may gates.
+  // There may be one scale for the whole tensor, or one a gate.
   const channels = scales.length / gates;
   const [first, end] = scales.length === 1 ? [0, 1] : [from * channels, to * channels];
   return {
@@ -56,7 +54,7 @@ export function gateRows(
   };
 }
 
-/** What a linear part multiplies with and adds; of one gate where it runs split. */
+/** Weight and bias of a linear part; of one gate if it runs split. */
 export function partWeight(
   cell: Cell,
   { weightIh, weightHh, weightHr, biasIh, biasHh }: CellWeights,
@@ -75,9 +73,9 @@ export function partWeight(
 }
 
 /**
- * The part of a cell that the fast step does not run, and what would help; null where it runs them
- * all: a part that is not quantized and that others than sums read, a range beyond 24 bits, or a
- * part that requantizes what it reads.
+ * The part of a cell that the fast step cannot run, and the remedy; null if it can run all. It
+ * cannot run a part that is not quantized unless only sums read it, a range beyond 24 bits, or a
+ * part that requantizes an input.
  *
  * @param floats Parts that the fast step runs in float32 too.
  */

@@ -1,6 +1,5 @@
 /**
- * What is required of a quantized recurrent module: that no finite input makes it compute NaN (see
- * ../check.ts).
+ * Checks of quantized recurrent modules: no finite input may lead to NaN (see ../check.ts).
  *
  * @module
  */
@@ -11,13 +10,13 @@ import { checkLayer, checkValues, fitsFloat32, type OptionalQParams } from "../c
 import { IMPLICIT_STATE, partWeight, type QuantizedCell, stateQParams } from "./cell.ts";
 import type { RecurrentModule } from "./data.ts";
 
-/** What a cell's weights are called. */
+/** Names of a cell's weights. */
 const WEIGHT_NAMES = { ih: "weightIh", hh: "weightHh", hr: "weightHr" } as const;
 
-/** Parameters of the states at the first step, in the cell's order; null of one that is float32. */
+/** Parameters of the states at the first step, in the cell's order; null for float32. */
 type InitialQParams = readonly OptionalQParams[];
 
-/** Requires the parts of a cell to suit each other, for what it reads. */
+/** Requires the parts of a cell to suit each other and its input. */
 function checkCell(
   name: string,
   { engine, dynamic, cell }: RecurrentModule,
@@ -65,8 +64,8 @@ function checkCell(
  * Requires the cells of a module to suit each other, the parameters of its input, and those of its
  * states at the first step.
  *
- * @param initial null for those of the running state; undefined for what the module says of an
- * implicit one.
+ * @param initial null for those of the running state; undefined for those of the module's implicit
+ * initial state.
  * @throws {TypeError} If a weight is no Int8Array.
  * @throws {RangeError} If a length, scale, zero point or bias is wrong.
  */

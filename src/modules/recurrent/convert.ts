@@ -17,12 +17,12 @@ import { cellName, type RecurrentModule } from "./data.ts";
 import type { FloatRecurrent } from "./float.ts";
 import type { ObservedCell, ObservedRecurrent } from "./observed.ts";
 
-/** Blocks of rows of a weight that have scales of their own where gates are split. */
+/** Number of a weight's row blocks with scales of their own if gates are split. */
 function blocksOf({ module, splitGates }: ObservedRecurrent): number {
   return splitGates ? module.cell.gates.length : 1;
 }
 
-/** The weight that reads a cell's input, rounded to the nearest integers. */
+/** A cell's input weight, rounded to the nearest integers. */
 function nearestInputWeight(
   name: string,
   observed: ObservedRecurrent,
@@ -32,7 +32,7 @@ function nearestInputWeight(
   return quantizeWeight(name, qconfig.weight, weightIh, rows, blocksOf(observed));
 }
 
-/** @param weightIh The input weight where it is rounded already. */
+/** @param weightIh The input weight if it is rounded already. */
 function* convertCell(
   name: string,
   observed: ObservedRecurrent,
@@ -92,9 +92,8 @@ function* convertCell(
 }
 
 /**
- * Parameters of given float32 initial states, or nothing where they are those of each cell's own
- * state: where no state was given, or none but zeros, which say nothing of a range; or a cell's
- * state is float32.
+ * Parameters of given float32 initial states; undefined to use each cell's own: if no state was
+ * observed, or only zeros, which have no range, or a cell's state is float32.
  */
 function stateInputOf(
   name: string,
@@ -122,10 +121,7 @@ export function rowsToRound({ module: { rows }, cells }: ObservedRecurrent): num
 
 type TokenStatistics = Extract<InputStatistics, { kind: "tokens" }>;
 
-/**
- * The first layer's input weights, and what calibration data tells about them by token; null where
- * it does not.
- */
+/** The first layer's input weights with their statistics by token; null if there are none. */
 export function tableProjections(
   name: string,
   observed: ObservedRecurrent,

@@ -11,7 +11,7 @@ import type { Port } from "../../runtime/kind.ts";
 import type { QuantizedModule } from "../kind.ts";
 import { IMPLICIT_STATE, type QuantizedCell, stateQParams } from "./cell.ts";
 
-/** Cells of integers: int8 weights, and qparams of its own for every part of every cell. */
+/** Quantized cells: int8 weights, and qparams for every part of every cell. */
 export interface RecurrentModule extends QuantizedModule {
   /** Width of a step of the input. */
   readonly inputSize: number;
@@ -19,7 +19,7 @@ export interface RecurrentModule extends QuantizedModule {
   readonly hiddenSize: number;
   /** Width of the projected hidden state; 0 or absent where it is not projected. */
   readonly projSize?: number;
-  /** Layers above each other. */
+  /** Number of layers. */
   readonly numLayers: number;
   /** Whether cells have biases. */
   readonly bias: boolean;
@@ -29,25 +29,25 @@ export interface RecurrentModule extends QuantizedModule {
   readonly bidirectional: boolean;
   /** Whose rounding it has. */
   readonly engine: Engine;
-  /** Whether it runs with split gates where nothing else is said. The results are the same. */
+  /** Whether it runs with split gates by default. The results are the same. */
   readonly splitGates: boolean;
   /** Parameters of the input; null takes float32 input. */
   readonly input: PerTensorQParams | null;
   /**
-   * Whether an implicit initial state has scale 1 and zero point 0 and final states the first
-   * cell's parameters, as in torch, or all states those of their own cell.
+   * Whether, as in torch, an implicit initial state has scale 1 and zero point 0 and final states
+   * have the first cell's parameters; otherwise every state has its own cell's.
    */
   readonly torchInitialState: boolean;
   /**
-   * Parameters that `forward` quantizes float32 initial states with, in the cell's order; null for
-   * those of each cell's own state. Absent where all are.
+   * Parameters with which `forward` quantizes float32 initial states, in the cell's order; null for
+   * each cell's own. Absent if all are null.
    */
   readonly stateInput?: readonly (PerTensorQParams | null)[];
   /** Cells by layer and direction. */
   readonly cells: readonly (readonly QuantizedCell[])[];
   /**
-   * Whether inputs and hidden states are quantized at each call, by their own range. All parts are
-   * null then.
+   * Whether inputs and hidden states are quantized at each call, by their own range. Then all parts
+   * are null.
    */
   readonly dynamic?: boolean;
   /** The dataflow of its cells. */
@@ -67,28 +67,28 @@ export function stateSizes(sizes: StateSizes & Pick<RecurrentModule, "cell">): n
   return sizes.cell.states.map((_, i) => i === 0 ? stateSize(sizes) : sizes.hiddenSize);
 }
 
-/** Layer and direction that PyTorch calls `l0` or `l0_reverse`. */
+/** Parses PyTorch's name of a layer and direction, `l0` or `l0_reverse`. */
 export function cellIndices(cell: string): readonly [layer: number, direction: number] {
   const [, layer, reverse] = /^l(\d+)(_reverse)?$/.exec(cell)!;
   return [Number(layer), reverse === undefined ? 0 : 1];
 }
 
-/** The reverse: what PyTorch calls a layer and direction. */
+/** PyTorch's name of a layer and direction. */
 export function cellName(layer: number, direction: number): string {
   return `l${layer}${direction === 1 ? "_reverse" : ""}`;
 }
 
-/** A module, and what it is to be lowered for. */
+/** A module to be lowered, and its inputs. */
 export interface RecurrentSource<M extends RecurrentModule = RecurrentModule> {
   /** The module. */
   readonly module: M;
   /** Parameters of the input; null where it is float32. */
   readonly input: PerTensorQParams | null;
-  /** A table to fold into the first layer: its input is then token ids. */
+  /** A table to fold into the first layer, whose input is then token ids. */
   readonly tokens: EmbeddingTable | null;
   /**
-   * Parameters of the states at a row's first step, null for those of the running state; undefined
-   * for what the module says of an implicit initial state.
+   * Parameters of the states at a row's first step: null for those of the running state; undefined
+   * for those of the module's implicit initial state.
    */
   readonly initial?: readonly (PerTensorQParams | null)[] | undefined;
 }
@@ -104,7 +104,7 @@ export function initialQParams(
   );
 }
 
-/** What goes in and out of a module. */
+/** Inputs and outputs of a module. */
 export function recurrentEnds(
   module: RecurrentModule,
 ): { inputs: readonly Port[]; output: Port } {

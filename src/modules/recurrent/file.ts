@@ -37,7 +37,7 @@ export function writeRecurrent(
           ]),
         );
       }
-      // Of each gated part the qparams of all gates.
+      // Gated parts have the qparams of all gates.
       return module.cell.parts.flatMap(({ name }) => ofPart(cell.parts, name))
         .map((q) => file.qparams(q));
     })
@@ -58,7 +58,7 @@ export function writeRecurrent(
   };
 }
 
-/** What parts of a cell requantize before they read it. */
+/** Parameters to which parts requantize their inputs. */
 function readInputs(
   file: ModuleReader,
   at: string,
@@ -78,7 +78,7 @@ function readInputs(
   return inputs as CellQParams["inputs"];
 }
 
-/** Sizes of a file's cells: the first one says of which all are. */
+/** Sizes of a file's cells, from the first one. */
 export interface FileSizes {
   readonly inputSize: number;
   readonly hiddenSize: number;
@@ -86,7 +86,7 @@ export interface FileSizes {
   readonly projSize: number;
 }
 
-/** Reads sizes: there is a bias, a second direction, a projection where its tensors are. */
+/** Reads sizes; bias, second direction and projection exist if their tensors do. */
 export function readSizes(file: ModuleReader): FileSizes {
   const shapeOf = (key: string) => file.shapeOf(`weight_${key}_l0`) ?? [];
   const [, inputSize = 0] = shapeOf("ih");

@@ -1,5 +1,5 @@
 /**
- * Holding the parts of recurrent cells to what a target runs.
+ * Checking the parts of recurrent cells against a target.
  *
  * @module
  */
@@ -15,17 +15,18 @@ type Mutable = Record<string, Observer | null | (Observer | null)[]> & {
   inputs?: { [P in PartName]?: (Observer | null)[] };
 };
 
-/** The observers of a part's outputs, one a gate where it has several. */
+/** The observers of a part's outputs, one a gate if it has several. */
 function outputsOf(observers: CellObservers, part: Part, split: boolean): readonly ObservedValue[] {
   const own = ofPart(observers, part.name);
   return split ? own : own.slice(0, 1);
 }
 
 /**
- * Holds the parts of a module's cells to a target. A part that it does not run stays float32, and what reads it
- * requantizes it with the QConfig's activation observer, as torch does where an operation has none.
+ * Checks the parts of a module's cells against a target. A part that it does not run stays float32,
+ * and its readers requantize it with the QConfig's activation observer, as torch does for an
+ * operation without an observer.
  *
- * @param x What observes the module's input; null for float32.
+ * @param x The observer of the module's input; null for float32.
  */
 export function fitRecurrent(
   fit: BackendFit,
@@ -50,7 +51,7 @@ export function fitRecurrent(
         const base = state?.part ?? input.split(".")[0];
         return parts.find((part) => part.name === base);
       };
-      /** What a part reads, gate by gate where it is split. */
+      /** The inputs of a part, by gate if it is split. */
       const inputOf = (part: Part, index: number, gate: number): ObservedValue => {
         const own = observers.inputs?.[part.name]?.[index] ?? null;
         if (own !== null) return own;
@@ -62,7 +63,7 @@ export function fitRecurrent(
         const at = which === undefined ? gate : gates.indexOf(which);
         return outputs[Math.min(Math.max(at, 0), outputs.length - 1)]!;
       };
-      // What stays float32 changes what others read, so that they are all asked again.
+      // A part left float32 changes the inputs of others, so all are checked again.
       for (let before = -1; before < floats.size;) {
         before = floats.size;
         for (const part of parts) {

@@ -1,5 +1,5 @@
 /**
- * What float recurrent modules share: layers and directions of cells, their tensors by PyTorch's
+ * Shared by float recurrent modules: layers and directions of cells, their tensors by PyTorch's
  * names, and running whole sequences.
  *
  * @module
@@ -20,13 +20,13 @@ export interface RecurrentOptions {
   readonly inputSize: number;
   /** Width of each gate, and of the hidden state. */
   readonly hiddenSize: number;
-  /** 1 by default. */
+  /** Number of layers; 1 by default. */
   readonly numLayers?: number;
-  /** true by default. */
+  /** Whether cells have biases; true by default. */
   readonly bias?: boolean;
   /** Whether x and y are [batch, steps, ...] rather than [steps, batch, ...]; false by default. */
   readonly batchFirst?: boolean;
-  /** false by default. */
+  /** Whether there is a backward direction, too; false by default. */
   readonly bidirectional?: boolean;
   /** Where the initial weights come from; 0 by default. */
   readonly seed?: Seed;
@@ -63,7 +63,7 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
   readonly inputSize: number;
   /** Width of each gate, and of the hidden state unless it is projected. */
   readonly hiddenSize: number;
-  /** Layers above each other; each later one reads the outputs of all directions below it. */
+  /** Number of layers; each reads the outputs of all directions of the previous one. */
   readonly numLayers: number;
   /** Whether each cell has biasIh and biasHh; if not they are null. */
   readonly bias: boolean;
@@ -72,7 +72,7 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
    * affected.
    */
   readonly batchFirst: boolean;
-  /** Whether each layer also reads the sequence from its end. */
+  /** Whether each layer also has a backward direction. */
   readonly bidirectional: boolean;
   /** The weights of each layer and direction (forward, backward). */
   abstract readonly cells: readonly (readonly W[])[];
@@ -80,7 +80,7 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
   /**
    * Checks the sizes; subclasses make the cells.
    *
-   * @throws {TypeError | RangeError} If an option is wrong; `options` has known names alone.
+   * @throws {TypeError | RangeError} If an option is wrong; the names have been checked already.
    */
   constructor(options: RecurrentOptions) {
     super();
@@ -119,7 +119,7 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
   /**
    * Weights of all cells, uniform in ±1/sqrt(hiddenSize) with the bits that torch.manual_seed gives.
    *
-   * @param rest What a cell has besides, made behind the others as in PyTorch.
+   * @param rest Further tensors of a cell, initialized after the others as in PyTorch.
    */
   protected makeCells<R>(
     seed: Seed,

@@ -1,6 +1,6 @@
 /**
- * `forward` of a quantized recurrent module, with torch's meaning: a whole sequence, a given or implicit state,
- * and the final one.
+ * `forward` of a quantized recurrent module as in torch: a whole sequence, a given or implicit
+ * initial state, and the final state.
  *
  * @module
  */
@@ -20,9 +20,11 @@ import { type RecurrentModule, type RecurrentSource, stateSizes } from "./data.t
 export interface QuantizedForwardOptions {
   /** Steps of each batch row, 1 to the sequence's; all by default. Beyond them the output is 0. */
   readonly lengths?: ArrayLike<number>;
-  /** Overrides the form; the results are the same. */
+  /** Overrides whether gates run split; the results are the same. */
   readonly splitGates?: boolean;
-  /** What runs it: the fast step by default, and execution by parts where that does not run it. */
+  /**
+   * The kernels; by default the fast step, or execution by parts where the fast step cannot run.
+   */
   readonly kernels?: Backend;
 }
 
@@ -30,7 +32,7 @@ export interface QuantizedForwardOptions {
 export interface LoweredRecurrent<M extends RecurrentModule> {
   /** Lowers a module, for inputs and initial states of these parameters. */
   lower(source: RecurrentSource<M>): NodeProgram;
-  /** What runs it. */
+  /** Its running half. */
   readonly running: RunningKind<never>;
 }
 
@@ -49,7 +51,7 @@ function transpose(x: Float64Array, a: number, b: number, width: number): Float6
   return out;
 }
 
-/** Whether two parameters are the same, or both stand for float32. */
+/** Whether two parameters are the same, or both null for float32. */
 function sameOrFloat(a: PerTensorQParams | null, b: PerTensorQParams | null): boolean {
   return a === null || b === null ? a === b : sameQParams(a, b);
 }
@@ -57,7 +59,7 @@ function sameOrFloat(a: PerTensorQParams | null, b: PerTensorQParams | null): bo
 /**
  * Runs a quantized module over a sequence, as its own `forward` documents it.
  *
- * @param state One a state of the cell.
+ * @param state One tensor for each state of the cell.
  */
 export function forwardRecurrent<M extends RecurrentModule>(
   module: M,
@@ -118,7 +120,7 @@ export function forwardRecurrent<M extends RecurrentModule>(
     return q;
   });
   const initial = givenStates?.map((q, i) => q ?? module.stateInput?.[i] ?? null);
-  // Without these the constructor has seen to it.
+  // Without given states the constructor has checked it.
   if (given !== null || initial !== undefined) checkRecurrent("module", module, input, initial);
   const program = lower({ module, input, tokens: null, initial });
   const prepared = kernels?.instantiate(program) ?? program.byParts?.instantiate() ??
@@ -127,7 +129,7 @@ export function forwardRecurrent<M extends RecurrentModule>(
   const running = prepared.createState?.(batch) ??
     createSlots(program, batch);
   const own = sizes.map((_, i) => cells.flat().map((each) => stateQParams(cell, each, i)));
-  // Asked anew each time: kernels may move what they keep.
+  // Read again each time: kernels may move their arrays.
   const slot = (i: number) => running[cell.states[i]!.name]!;
   state?.forEach((tensor, i) => {
     const each = batch * sizes[i]!;
@@ -155,7 +157,7 @@ export function forwardRecurrent<M extends RecurrentModule>(
       q.forEach((own, cell) => convertCentered(all, cell * each, each, own, null));
       return shiftedTensor(all, stateShape(width), null);
     }
-    // torch stacks directions, then layers; each time the first tensor's parameters hold for all.
+    // torch stacks directions, then layers; each time the result has the first tensor's parameters.
     for (let l = 0; l < rows; l += directions) {
       if (bidirectional) convertCentered(all, (l + 1) * each, each, q[l + 1]!, q[l]!);
       convertCentered(all, l * each, directions * each, q[l]!, q[0]!);

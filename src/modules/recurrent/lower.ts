@@ -1,5 +1,5 @@
 /**
- * What is lowered alike of all recurrent modules.
+ * The lowering shared by recurrent modules.
  *
  * @module
  */
@@ -21,25 +21,27 @@ import {
   stateSizes,
 } from "./data.ts";
 
-/** A recurrent module's numbers as far as completing them knows it. */
+/** The part of a recurrent module's program that completing it needs. */
 export interface RecurrentProgram extends NodeProgram {
   /** Activation tables of all cells. */
   readonly tables: readonly ActivationProgram[];
-  /** By layer, then direction; null where the fast step does not run it. */
+  /** By layer, then direction; null if the fast step cannot run it. */
   readonly layers: readonly unknown[] | null;
 }
 
-/** Integers that are turned into addresses or stored, and integers that must be float32 values. */
+/**
+ * Limits of integers: of those that become addresses or are stored, and of those that must be exact
+ * in float32.
+ */
 const ROUNDED = 2 ** 22;
 const EXACT = 2 ** 24;
 
 /**
- * Whether float32 arithmetic, and integers that it rounds to by adding 1.5 * 2^23, take these
- * parameters.
+ * Whether these parameters suit float32 arithmetic with rounding by adding 1.5 * 2^23.
  *
- * @param exact Of what only has to be float32 values.
- * @param stored Of what is stored as integers.
- * @param tabulated Of what functions read.
+ * @param exact Parameters of values that only have to be exact in float32.
+ * @param stored Parameters of values that are stored as integers.
+ * @param tabulated Parameters of inputs of tabulated functions.
  */
 export function fitsFloat32(
   exact: readonly (Affine | null)[],
@@ -51,7 +53,10 @@ export function fitsFloat32(
     tabulated.every((q) => q.quantMax - q.quantMin < 65536);
 }
 
-/** The smallest and largest integer, less the zero point, of states of these parameters, and 0. */
+/**
+ * The smallest and largest integer, less the zero point, of states with these parameters; the span
+ * includes 0.
+ */
 export function stateSpan(
   states: readonly Affine[],
 ): { readonly min: number; readonly max: number } {
@@ -68,7 +73,7 @@ export function foldedTokens(
   return tokens === null ? {} : { tokens: { ...tokens, input } };
 }
 
-/** What it keeps between steps: states of every layer and direction, and marks of first steps. */
+/** The slots: states of every layer and direction, and marks of first steps. */
 function slotsOf(module: RecurrentModule): readonly Slot[] {
   const { cell, cells } = module;
   const all = cells.flat();
@@ -83,7 +88,7 @@ function slotsOf(module: RecurrentModule): readonly Slot[] {
   ];
 }
 
-/** What goes in and out of a lowered module, and what it keeps. */
+/** Ports and slots of a lowered module. */
 export function loweredEnds(
   { module, tokens, input }: Pick<RecurrentSource, "module" | "tokens" | "input">,
 ): Required<Pick<NodeProgram, "inputs" | "output" | "slots">> {
@@ -95,9 +100,9 @@ export function loweredEnds(
 }
 
 /**
- * What keeps the fast step from running a module, and what would help.
+ * The reason why the fast step cannot run a module, and the remedy.
  *
- * @param floats Parts that it runs in float32 too.
+ * @param floats Parts that it can also run in float32.
  */
 function reasonAgainst(
   { module, input, initial }: RecurrentSource,
@@ -118,7 +123,7 @@ function reasonAgainst(
   return "the range of its parts";
 }
 
-/** A program as it is, or, where the fast step does not run it, with what runs it by its parts. */
+/** A program, or, if the fast step cannot run it, the program with execution by parts. */
 export function orByParts<P extends RecurrentProgram>(
   program: P,
   source: RecurrentSource,
@@ -129,10 +134,10 @@ export function orByParts<P extends RecurrentProgram>(
   return { ...program, byParts: { reason: reasonAgainst(source, floats), instantiate } };
 }
 
-/** Inputs of an activation up to which its outputs are stored. */
+/** Largest number of an activation's inputs for which its outputs are stored. */
 const TABULATED = 256;
 
-/** All that can be known beforehand of a program: the outputs of its short activation tables. */
+/** Precomputes the outputs of a program's short activation tables. */
 export function completeRecurrent<P extends RecurrentProgram>(program: P): P {
   const tables = program.tables.map((program): ActivationProgram => {
     const { activation, from, to } = program;

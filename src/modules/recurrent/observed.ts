@@ -31,16 +31,16 @@ export interface ObservedCell {
   /** The float weights, in PyTorch's gate order. */
   readonly weights: FloatCellWeights;
   /**
-   * By part; of a gated part one a gate, the same four times where gates are fused. null: not
+   * By part; one a gate for gated parts (the same one for all if gates are fused). null: not
    * quantized.
    */
   readonly observers: CellObservers;
   /**
-   * Fake-quantizers of the weights, one a gate where gates are split; empty lists where the QConfig
-   * has none.
+   * Fake-quantizers of the weights, one a gate if gates are split; empty lists if the QConfig has
+   * none.
    */
   readonly weightFakeQuant: { readonly [weight in "ih" | "hh" | "hr"]: readonly FakeQuantize[] };
-  /** For calibrated rounding of the weights; null where the QConfig does not ask for it. */
+  /** Statistics for calibrated rounding of the weights; null if the QConfig does not ask for it. */
   readonly statistics: CellStatistics | null;
 }
 
@@ -65,23 +65,23 @@ export interface ObservedCell {
  */
 export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
   implements ObservedModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   readonly kind: string;
-  /** The float module: a copy, so that what happens to the original does not matter. */
+  /** A copy of the float module, independent of the original. */
   readonly module: F;
-  /** Where the observers come from; `convert` takes the weights' and the engine from it. */
+  /** Source of the observers; `convert` takes the weights' observers and the engine from it. */
   readonly qconfig: QConfig;
   /** Whether there is a Linear, an add and their observers for each gate, or one for all. */
   readonly splitGates: boolean;
-  /** What observes x of the first layer, or why nothing does. */
+  /** Source of the parameters of the first layer's x. */
   readonly input: InputObserver;
   /**
-   * What observes given initial states, of all cells together; null where the cells' own observers
-   * do: where the QConfig's `initialState` is "own".
+   * Observers of given initial states, shared by all cells; null if the QConfig's `initialState` is
+   * "own", so that the cells' own observers see them.
    */
   readonly state: readonly (Observer | null)[] | null;
   /**
-   * The last layer's hidden state, forward direction: torch.cat keeps the first tensor's
+   * The observer of the last layer's forward hidden state, since torch.cat keeps the first tensor's
    * parameters.
    */
   readonly output: Observer | null;
@@ -89,10 +89,10 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
   readonly cells: readonly (readonly ObservedCell[])[];
 
   /**
-   * Use `prepare`.
+   * Called by `prepare`.
    *
-   * @param tokens How many rows the embedding before it has, if its rows are rounded together with
-   * the input weights.
+   * @param tokens Number of rows of the embedding before it, if they are rounded together with the
+   * input weights.
    */
   constructor(
     module: F,
@@ -133,8 +133,8 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
    * step by step, the batch rows that have the step together, as torch's quantizable LSTM does. A
    * given state is observed as well.
    *
-   * @param tokens Which row of an embedding each row of x is, in x's order.
-   * @returns What the float module returns, the same bits (but for what fake-quantizers change).
+   * @param tokens The embedding row of each row of x, in x's order.
+   * @returns The float module's results, bit for bit unless fake-quantizers change them.
    * @throws {TypeError | RangeError} As the float module's `forward`.
    */
   forward(
@@ -206,7 +206,7 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
     return [{ data: from, shape: [...x.shape.slice(0, -1), outputSize] }, states];
   }
 
-  /** Shows given states to what observes them; in place, since a fake-quantizer changes them. */
+  /** Shows given states to their observers, in place, since a fake-quantizer changes them. */
   #observeState(states: readonly Float32Array[]): void {
     const { module: { cell }, state } = this;
     const cells = this.cells.flat();
@@ -226,7 +226,7 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
     });
   }
 
-  /** The weights that a cell computes with. */
+  /** A cell's effective weights: fake-quantized if it has fake-quantizers. */
   #fakeQuantized({ weights, weightFakeQuant: { ih, hh, hr } }: ObservedCell): FloatCellWeights {
     const { rows, stateSize } = this.module;
     const { weightIh, weightHh, weightHr = null } = weights;

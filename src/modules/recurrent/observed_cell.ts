@@ -20,33 +20,33 @@ import { partConfig } from "../../qconfig/mapping.ts";
 import type { PartConfig, QConfig } from "../../qconfig/qconfig.ts";
 
 /**
- * The observers of a cell's parts: of a gated part one (fused) or four (split); null where it is
- * not quantized. `inputs`: of what parts requantize before they read it.
+ * The observers of a cell's parts: one (fused) or one a gate (split) for gated parts; null for
+ * parts that are not quantized. `inputs` observes inputs that parts requantize.
  */
 export type CellObservers = OfParts<Observer | null> & { readonly inputs?: PartInputs<Observer> };
 
 /** Functions whose outputs lie between 0 or -1 and 1. */
 const BOUNDED: ReadonlySet<Part["op"]> = new Set(["sigmoid", "hardsigmoid", "tanh"]);
 
-/** The observer that a factory makes, or null where it stands for a float32 value. */
+/** The observer that a factory makes, or null if that is a placeholder for float32. */
 function make(factory: ObserverFactory | null): Observer | null {
   const observer = factory === null ? null : factory();
   return observer === null || observer.dtype === undefined ? null : observer;
 }
 
-/** What a QConfig says of a part, the part's own name over its slot. */
+/** A QConfig's setting for a part: by its name or else by its slot. */
 function configOf({ parts = {} }: QConfig, part: Part): PartConfig {
   const [own, slot] = [parts[part.name], parts[part.slot]].map((given) =>
     given === undefined ? {} : partConfig(given)
   );
   return {
     output: own!.output !== undefined ? own!.output : slot!.output,
-    // A function that shares its slot with sums and products does not read what they read.
+    // A function that shares a slot with sums and products has other inputs than they.
     inputs: own!.inputs ?? (slot!.inputs?.length === part.inputs.length ? slot!.inputs : undefined),
   };
 }
 
-/** The observer of one part, or of one gate of it: what the QConfig says, or what it inherits. */
+/** The observer of one part, or of one gate of it: set by the QConfig, or inherited. */
 function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | null {
   const { output } = configOf(qconfig, part);
   if (output === null || typeof output === "function") return make(output);
@@ -54,7 +54,8 @@ function makeObserver(qconfig: QConfig, part: Part, gate: number): Observer | nu
   const activation = qconfig.activation();
   const { dtype } = activation;
   if (BOUNDED.has(part.op) && (dtype === "quint8" || dtype === "qint8")) {
-    // torch's tanh of the cell state is a function call, not a module: it is never fake-quantized.
+    // torch's tanh of the cell state is a function call, not a module, and so is never
+    // fake-quantized.
     const fake = activation instanceof FakeQuantize && part.name === "tanh_cy";
     return boundedObserver(fake ? activation.observer : activation, part.op === "tanh" ? -1 : 0, 1);
   }
@@ -83,7 +84,7 @@ export function cellObservers(
     if (Array.isArray(output) && output.length !== length) {
       failRange(`part ${part.name}`, `${length} observers, one a gate`, output.length);
     }
-    // A part of one gate takes what that gate is given.
+    // A part of one gate has that gate's setting.
     if (!part.gated) observers[part.name] = makeObserver(qconfig, part, part.span?.[0] ?? -1);
     else if (splitGates) {
       observers[part.name] = gates.map((gate) => makeObserver(qconfig, part, gate));
@@ -124,7 +125,7 @@ export function stateObserver(
 /**
  * The float cell's executor, with each part's output shown to its observer.
  *
- * @param float What computes; {@linkcode floatExecutor} of the cell's weights.
+ * @param float The executor; {@linkcode floatExecutor} of the cell's weights.
  * @param batch Rows of each value.
  */
 export function observedExecutor(

@@ -1,5 +1,5 @@
 /**
- * What quantized recurrent modules share: their data, checked and copied.
+ * Shared by quantized recurrent modules: their data, checked and copied.
  *
  * @module
  */
@@ -13,12 +13,12 @@ import { type QuantizedCell, stateQParams } from "./cell.ts";
 import { checkRecurrent } from "./check.ts";
 import { type RecurrentModule, stateSize } from "./data.ts";
 
-/** What every quantized recurrent module is made of. */
+/** Constructor data of every quantized recurrent module. */
 export type QuantizedRecurrentOptions<C extends QuantizedCell = QuantizedCell> =
   & Omit<RecurrentModule, "kind" | "cell" | "projSize" | "cells">
   & { readonly cells: readonly (readonly C[])[] };
 
-/** Cells over arrays of their own. */
+/** Copies of cells with their own arrays. */
 function copyCells<C extends QuantizedCell>(
   cells: readonly (readonly C[])[],
 ): readonly (readonly C[])[] {
@@ -37,10 +37,10 @@ function copyCells<C extends QuantizedCell>(
   );
 }
 
-/** A recurrent module of integers. */
+/** A quantized recurrent module. */
 export abstract class QuantizedRecurrent<C extends QuantizedCell = QuantizedCell>
   implements RecurrentModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   abstract readonly kind: string;
   /** Width of a step of the input. */
   readonly inputSize: number;
@@ -56,11 +56,13 @@ export abstract class QuantizedRecurrent<C extends QuantizedCell = QuantizedCell
   readonly bidirectional: boolean;
   /** Whose rounding it has. */
   readonly engine: Engine;
-  /** Whether it runs with split gates where nothing else is said. The results are the same. */
+  /** Whether it runs with split gates by default. The results are the same. */
   readonly splitGates: boolean;
   /** Parameters of the input; null takes float32 input. */
   readonly input: PerTensorQParams | null;
-  /** Whether initial and final states have torch's parameters, or each its own cell's. */
+  /**
+   * Whether initial and final states have torch's parameters; otherwise each has its own cell's.
+   */
   readonly torchInitialState: boolean;
   declare readonly stateInput?: NonNullable<RecurrentModule["stateInput"]>;
   /** Cells by layer and direction. */
@@ -68,7 +70,7 @@ export abstract class QuantizedRecurrent<C extends QuantizedCell = QuantizedCell
   /** Whether inputs and hidden states are quantized at each call, by their own range. */
   readonly dynamic: boolean;
 
-  /** Copies the data; subclasses call `check` behind setting their own. */
+  /** Copies the data; subclasses call `check` after setting their own. */
   constructor(options: QuantizedRecurrentOptions<C>) {
     checkGiven(options);
     this.inputSize = options.inputSize;
@@ -97,7 +99,7 @@ export abstract class QuantizedRecurrent<C extends QuantizedCell = QuantizedCell
     return stateQParams(this.cell, this.cells[this.numLayers - 1]![0]!);
   }
 
-  /** Requires cells that suit the sizes and each other. */
+  /** Requires that the cells suit the sizes and each other. */
   protected check(): void {
     const { kind, cell, cells, inputSize, hiddenSize, numLayers, bidirectional } = this;
     const { projSize = 0 }: RecurrentModule = this;

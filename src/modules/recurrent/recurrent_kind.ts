@@ -1,5 +1,5 @@
 /**
- * What all kinds of recurrent modules answer alike.
+ * The part of the kind interface shared by recurrent modules.
  *
  * @module
  */
@@ -31,17 +31,17 @@ import type { QuantizedRecurrent, QuantizedRecurrentOptions } from "./quantized.
 import { referenceRecurrent } from "./reference.ts";
 import { planSequence, type RecurrentForwardOptions } from "./sequence.ts";
 
-/** What sets one kind of recurrent modules apart from the others. */
+/** The differences between kinds of recurrent modules. */
 export interface RecurrentAnswers<F extends FloatRecurrent, Q extends QuantizedRecurrent> {
   /** PyTorch's name. */
   readonly name: string;
-  /** How many gates a cell has. */
+  /** Number of gates of a cell. */
   readonly gates: number;
-  /** Options that say what its cells compute. */
+  /** Names of the options for what its cells compute. */
   readonly functionOptions: readonly string[];
-  /** Those of a module that are not so by default. */
+  /** Those of a module that differ from the defaults. */
   functionsOf(module: F | Q): object;
-  /** A float module of these options and sizes. */
+  /** Makes a float module of these options and sizes. */
   create(options: Readonly<Record<string, unknown>>, sizes: RecurrentSizes): F;
   /** Runs the float module. */
   forward(
@@ -54,19 +54,19 @@ export interface RecurrentAnswers<F extends FloatRecurrent, Q extends QuantizedR
   staticOnly(
     module: F,
   ): { readonly option: string; readonly expected: string; readonly got: unknown } | null;
-  /** The quantized module of converted cells, for what else the float one says. */
+  /** Makes the quantized module from converted cells and the float module's other fields. */
   quantized(module: F, options: QuantizedRecurrentOptions): Q;
-  /** The quantized module with other data. */
+  /** Makes a quantized module from data. */
   with(quantized: Q, changed: Partial<QuantizedRecurrentOptions>): Q;
-  /** What its results depend on besides what all modules have, in a fixed order. */
+  /** Further data that its results depend on, in a fixed order, for fingerprints. */
   fingerprint(quantized: Q): readonly unknown[];
   /** Running halves, static and dynamic. */
   readonly running: readonly [RunningKind<never>, RunningKind<never>];
   /** Lowers it. */
   lower(source: RecurrentSource<Q>): RecurrentProgram;
-  /** Lowers it where it is dynamic. */
+  /** Lowers a dynamic module. */
   lowerDynamic(quantized: Q): NodeProgram;
-  /** Reads what was written. */
+  /** Reads a module from a file. */
   read(file: ModuleReader): Q;
 }
 
@@ -74,10 +74,10 @@ function optionsOf({ lengths }: FloatCall): RecurrentForwardOptions {
   return lengths === null ? {} : { lengths };
 }
 
-/** Bytes of a gate's projected input, of each unit and direction: float32. */
+/** Bytes of one gate's projected input, per unit and direction: float32. */
 const FOLDED_GATE_BYTES = 4;
 
-/** Given states in the cell's order: a module of one state is given a tensor. */
+/** Given states as an array, in the cell's order; a module with one state takes a single tensor. */
 function statesOf(state: InitialState | undefined): readonly Tensor[] | undefined {
   return state === undefined || Array.isArray(state) ? state as Tensor[] : [state as Tensor];
 }

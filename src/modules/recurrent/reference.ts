@@ -24,7 +24,8 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
   readonly #name: string;
   readonly #owner: NodeOwner;
   /**
-   * Behind which node the next pair on a value goes, so that pairs stand where their value is made.
+   * The node after which the next q-dq pair on a value goes, so that pairs follow their value's
+   * producer.
    */
   readonly #last: Map<string, string> = new Map();
 
@@ -105,7 +106,7 @@ class CellBuilder implements CellExecutor<ReferenceValue> {
   }
 }
 
-/** Adds one cell and gives its hidden state, as the whole sequence of it. */
+/** Adds one cell and returns its hidden state of the whole sequence. */
 function addCell(
   builder: ReferenceBuilder,
   module: RecurrentModule,
@@ -142,7 +143,7 @@ function addCell(
   return next[0]!;
 }
 
-/** Adds a recurrent module and gives its output. */
+/** Adds a recurrent module and returns its output. */
 export function referenceRecurrent(
   recurrent: RecurrentModule,
   module: string,

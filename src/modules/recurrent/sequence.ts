@@ -1,5 +1,5 @@
 /**
- * What a recurrent module of any form is called with.
+ * Checks of the arguments of `forward` of recurrent modules.
  *
  * @module
  */
@@ -21,11 +21,11 @@ export interface RecurrentForwardOptions {
   readonly lengths?: ArrayLike<number>;
 }
 
-/** What a module's arguments come to, checked. */
+/** A module's checked arguments. */
 export interface SequencePlan {
   readonly steps: number;
   readonly batch: number;
-  /** One a batch row, or null for all steps. */
+  /** Length of each batch row, or null if all have all steps. */
   readonly lengths: Int32Array | null;
   /** Copies of the initial states, in the cell's order. */
   readonly states: readonly { readonly data: Float32Array; readonly shape: readonly number[] }[];
@@ -41,9 +41,9 @@ export interface SequenceSizes extends StateSizes {
 }
 
 /**
- * Checks what is given to a module of these sizes, as its `forward` documents it.
+ * Checks the arguments of a module of these sizes, as its `forward` documents.
  *
- * @param state One a state of the cell; messages call the only one `state`.
+ * @param state One tensor for each state of the cell; a single one is called `state` in messages.
  */
 export function planSequence(
   sizes: SequenceSizes,

@@ -9,10 +9,9 @@ import { PointwiseModule } from "../pointwise.ts";
 /**
  * torch.nn.ReLU: max(x, 0).
  *
- * Behind a Linear that nothing else reads, `prepare` makes it part of that, as
- * torch.ao.quantization.fuse_modules does (linear_relu: sums are rounded once). Elsewhere integers
- * become max(q, zero point) with the same parameters, as torch.relu of a quantized tensor, in as
- * many bits as they have.
+ * `prepare` fuses it into a Linear or Conv1d that has no other reader, as
+ * torch.ao.quantization.fuse_modules does (sums are then rounded once). Elsewhere integers become
+ * max(q, zero point) with the same parameters, as torch.relu of a quantized tensor.
  *
  * @example
  * ```ts
@@ -22,7 +21,7 @@ import { PointwiseModule } from "../pointwise.ts";
  * ```
  */
 export class ReLU extends PointwiseModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "ReLU";
   /** The function. */
   override readonly activation = "relu";

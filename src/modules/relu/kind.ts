@@ -1,5 +1,5 @@
 /**
- * ReLU, to the rest of the package.
+ * ReLU as a kind of module.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { relu } from "../../runtime/kinds/relu.ts";
 import { pointwiseKind } from "../pointwise.ts";
 import { ReLU } from "./float.ts";
 
-/** ReLU: max(x, 0), with the parameters of what comes in. */
+/** ReLU: max(x, 0), with its input's parameters. */
 export const reluKind = pointwiseKind({
   name: "ReLU",
   op: "relu",

@@ -1,5 +1,5 @@
 /**
- * What calibration data tells about the weights of recurrent cells, for rounding them.
+ * Calibration statistics for rounding the weights of recurrent cells.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { Activation, HardSigmoid } from "../../../kernels/numeric/float_fun
 import { type Cell, type CellExecutor, type Part, spanOf } from "../../cells/cell.ts";
 import { accumulateGram, accumulateGrams, GRAM_INPUTS, rowsOf } from "./weight_rounding.ts";
 
-/** The slope of a function where its value is y. */
+/** The slope of a function, given its value y. */
 type Slope = (y: number) => number;
 
 /** Slopes of functions without parameters, by value. */
@@ -21,49 +21,49 @@ const SLOPES: Readonly<Record<string, Slope>> = {
 /** The slope of PyTorch's hard sigmoid between its bounds. */
 const HARD_SIGMOID_SLOPE = 1 / 6;
 
-/** A function's slope, from its value. */
+/** A function's slope, given its value. */
 function slopeOf(activation: Activation): Slope {
   if (typeof activation === "string" && activation !== "hardSigmoid") return SLOPES[activation]!;
   const slope = (activation as Partial<HardSigmoid>).slope ?? HARD_SIGMOID_SLOPE;
   return (y) => y > 0 && y < 1 ? slope : 0;
 }
 
-/** What is known of a cell's inputs. */
+/** Statistics of a cell's inputs. */
 export type InputStatistics =
   /** [blocks, inputSize, inputSize] */
   | { readonly kind: "gram"; readonly gram: Float64Array }
   /**
-   * By token: how often it came, [tokens], and how much each row mattered then, [tokens, rows of
-   * the weight].
+   * By token: number of occurrences, [tokens], and importance of each weight row for it, [tokens,
+   * rows of the weight].
    */
   | { readonly kind: "tokens"; readonly counts: Float64Array; readonly weights: Float64Array };
 
-/** What a step showed of a batch: by gate what its rows multiplied with and what it gave. */
+/** Values of one step of a batch: by gate, the input of its weight rows and its output. */
 interface SeenStep {
   readonly x: Float32Array[];
   readonly h: Float32Array[];
   readonly gates: Float32Array[];
-  /** What multiplied a gate's share of hgates; null where nothing did. */
+  /** The factor of a gate's share of hgates; null if there is none. */
   reset: Float32Array | null;
 }
 
 /**
- * Doubles that gram matrices of one row each may take at most; beyond, the rows of a gate share
+ * Largest total size, in doubles, for one gram matrix a row; beyond it, the rows of a gate share
  * one.
  */
 const MAX_VALUES = 2 ** 17;
 
-/** How many gram matrices the rows of a weight have: one each, or one a gate. */
+/** Number of gram matrices of a weight: one a row, or one a gate. */
 function gramCount(rows: number, width: number, gates: number): number {
   return rows * width * width <= MAX_VALUES ? rows : gates;
 }
 
 /**
- * Gram matrices of what a cell's weights read: one a weight row, or, where these would take more
- * than 1 MB, one a gate, so that the work of a step grows with the square of the width, as the cell does. A step counts with the square of the gate's slope there (averaged over
- * the rows that share a matrix): y (1 - y) of a sigmoid, 1 - y² of a tanh. Where a gate is
- * saturated, an error before it does not matter; nor where a reset gate is 0, if it multiplies what
- * the hidden state gives.
+ * Gram matrices of the inputs of a cell's weights: one a weight row or, if these would take more
+ * than 1 MB, one a gate, so that the work of a step grows with the square of the width, like the
+ * cell's own. Each step is weighted by the squared slope of the gate's function (averaged over the
+ * rows that share a matrix): y (1 - y) for a sigmoid, 1 - y² for a tanh. An error before a
+ * saturated gate does not matter, nor one that is multiplied by a reset gate of 0.
  *
  * @example
  * ```ts
@@ -84,11 +84,11 @@ export class CellStatistics {
   readonly #tokens: Extract<InputStatistics, { kind: "tokens" }> | null;
   readonly #cell: Cell;
   readonly #rows: number;
-  /** Of the rows, where x is read. */
+  /** Squared slopes for the rows of the weight of x. */
   readonly #slopes: Float64Array;
-  /** And where h is read. */
+  /** Squared slopes for the rows of the weight of h. */
   readonly #hiddenSlopes: Float64Array;
-  /** Of the gates' functions. */
+  /** Slopes of the gates' functions. */
   readonly #slopeOf: readonly Slope[];
   /** The product of a reset gate and one gate's share of hgates, if the cell has one. */
   readonly #reset: Part | undefined;
@@ -99,7 +99,7 @@ export class CellStatistics {
    * @param hiddenSize Rows of each gate.
    * @param width Width of h: projSize or hiddenSize.
    * @param inputSize Width of x.
-   * @param tokens How many tokens there are where the input is an embedding's rows, or null.
+   * @param tokens Number of tokens if the inputs are an embedding's rows, else null.
    */
   constructor(
     cell: Cell,
@@ -131,19 +131,16 @@ export class CellStatistics {
     return this.#hidden.grams;
   }
 
-  /**
-   * Of the weight that reads x: gram matrices, or sums by token where x is the rows of an
-   * embedding.
-   */
+  /** Statistics of the weight of x: gram matrices, or sums by token if x is an embedding's rows. */
   get input(): InputStatistics {
     return this.#tokens ?? { kind: "gram", gram: this.#input!.grams };
   }
 
   /**
-   * Takes in a step that an executor runs.
+   * Runs a step through an executor and adds its statistics.
    *
-   * @param executor What computes the parts.
-   * @param tokens The batch rows' tokens, where the input is an embedding's rows.
+   * @param executor The executor of the parts.
+   * @param tokens The batch rows' tokens, if the inputs are an embedding's rows.
    */
   watch(
     executor: CellExecutor<Float32Array>,
@@ -208,16 +205,16 @@ export class CellStatistics {
 }
 
 /**
- * Gram matrices of inputs, for blocks of a weight's rows. Inputs are taken in several at a time, so
- * that the matrices are read and written once for all of them.
+ * Gram matrices of inputs, for blocks of a weight's rows. Several inputs are added at a time, so
+ * that the matrices are read and written only once for all of them.
  */
 class GramSums {
   readonly #grams: Float64Array;
   readonly #views: readonly Float64Array[];
   readonly #width: number;
-  /** What each gate's rows multiply with, [GRAM_INPUTS, width], of which some wait. */
+  /** Inputs of each gate's rows that wait to be added, [GRAM_INPUTS, width]. */
   readonly #inputs: readonly Float64Array[];
-  /** [blocks, GRAM_INPUTS]: how much each input counts. */
+  /** [blocks, GRAM_INPUTS]: weight of each input. */
   readonly #weights: readonly Float64Array[];
   #waiting = 0;
 
@@ -225,7 +222,7 @@ class GramSums {
     const blocks = gramCount(rows, width, gates);
     this.#width = width;
     this.#grams = new Float64Array(blocks * width * width);
-    // Views, since small cells take longer to make one than to add to it.
+    // Views made once: for small cells making one takes longer than adding to it.
     this.#views = rowsOf(this.#grams, width * width);
     this.#inputs = Array.from({ length: gates }, () => new Float64Array(GRAM_INPUTS * width));
     this.#weights = Array.from({ length: blocks }, () => new Float64Array(GRAM_INPUTS));
@@ -250,8 +247,8 @@ class GramSums {
   }
 
   /**
-   * Takes in row `b` of what each gate's rows multiply with, of `batch` rows, which counts in each
-   * row of the weight with its squared slope.
+   * Adds row `b` of `batch` of the inputs of each gate's rows, weighted for each row of the weight
+   * by its squared slope.
    */
   add(reads: readonly Float32Array[], b: number, batch: number, slopes: Float64Array): void {
     const width = this.#width;

@@ -1,14 +1,14 @@
 /**
- * Rounding weights against calibration data: not each weight to its nearest integer, but each row
- * so that what it adds up to on the data stays close to the float row's.
+ * Rounding weights against calibration data: instead of rounding each weight to the nearest
+ * integer, integers are chosen such that each row's outputs on the data stay close to the float
+ * row's.
  *
  * A row's error on inputs x is `(w - ŵ)ᵀ G (w - ŵ)`, with the gram matrix `G = Σ weight · x xᵀ`:
  * the layer-wise objective of Optimal Brain Quantization (Frantar et al., 2022) and GPTQ. It is
- * lowered by integer coordinate descent from the nearest integers: one integer at a time goes to
- * its best value; where none is left to move, integers move by one each together with the partner
- * with which that is best. Every move lowers
- * the error, so the result is never worse than nearest rounding. Only `+ - * /` are used: every
- * engine gives the same integers.
+ * lowered by integer coordinate descent from the nearest integers: one integer at a time moves to
+ * its best value; when no single move helps, pairs of integers move by one each, every integer with
+ * its best partner. Every move lowers the error, so the result is never worse than nearest
+ * rounding. Only `+ - * /` are used: every engine gives the same integers.
  *
  * @module
  */
@@ -22,12 +22,12 @@ import { finish, type Work } from "../../core/work.ts";
 /** Moves that lower the error by less than this part of their curvature are rounding noise. */
 const MIN_GAIN = 1e-9;
 
-/** Bound on sweeps over a row, far above what 8 bits need: the error falls in each one. */
+/** Largest number of sweeps over a row, far more than 8 bits need: the error falls in each one. */
 const MAX_SWEEPS = 1000;
 
 /** A weight rounded to the nearest integers, and the range that they may have. */
 export interface NearestWeight {
-  /** The integers, and what they stand for. */
+  /** The integers with their scales and zero points. */
   readonly weight: LinearWeight;
   /** Smallest integer. */
   readonly quantMin: number;
@@ -41,7 +41,7 @@ export interface NearestWeight {
  *
  * @param gram [x.length, x.length]
  * @param x float32 or float64 values.
- * @param weight How much the input counts, at least 0.
+ * @param weight Weight of the input, at least 0.
  *
  * @example
  * ```ts
@@ -68,11 +68,11 @@ export function accumulateGram(
 export const GRAM_INPUTS = 4;
 
 /**
- * {@linkcode accumulateGram} of four inputs one after the other, the same bits: each element of the
- * gram is read and written once for all of them.
+ * {@linkcode accumulateGram} of four inputs in order, with the same bits, but each element of the
+ * gram is read and written only once.
  *
- * @param inputs The inputs, [GRAM_INPUTS, size] one after the other.
- * @param weights How much each counts.
+ * @param inputs The inputs, [GRAM_INPUTS, size].
+ * @param weights Weight of each input.
  */
 export function accumulateGrams(
   gram: Float64Array,
@@ -93,10 +93,10 @@ export function accumulateGrams(
   }
 }
 
-/** Weights of inputs that count the same. */
+/** Equal weights. */
 const EVENLY = new Float64Array(GRAM_INPUTS).fill(1);
 
-/** Adds the gram of rows that all count the same: the bits of {@linkcode accumulateGram}. */
+/** Adds the gram of equally weighted rows, with the bits of {@linkcode accumulateGram}. */
 export function accumulateEvenly(gram: Float64Array, rows: Float32Array, size: number): void {
   const together = GRAM_INPUTS * size;
   let at = 0;
@@ -106,7 +106,7 @@ export function accumulateEvenly(gram: Float64Array, rows: Float32Array, size: n
   for (; at < rows.length; at += size) accumulateGram(gram, rows.subarray(at, at + size), 1);
 }
 
-/** Sums up the gram of a matrix's rows, in their order: the bits of {@linkcode accumulateGram}. */
+/** Adds the gram of a matrix's rows in order, with the bits of {@linkcode accumulateGram}. */
 function accumulateRows(
   gram: Float64Array,
   rows: Float64Array,
@@ -130,7 +130,7 @@ function accumulateRows(
  *
  * @param q Where to start, within lo..hi; overwritten.
  * @param gram G [q.length, q.length], symmetric, positive semidefinite.
- * @param linear [q.length]; `G u` where q is to come close to real values u.
+ * @param linear [q.length]; `G u` to approximate real values u.
  * @param lo Smallest integer.
  * @param hi Largest integer.
  *
@@ -171,13 +171,13 @@ function descendFrom(
   descend({ q, pull, own, lo, hi });
 }
 
-/** A gram matrix, and what the search asks of it again and again. */
+/** A gram matrix, and values derived from it that the search needs often. */
 interface Gram {
   /** [n, n], symmetric. */
   readonly gram: Float64Array;
   /** [n] */
   readonly diagonal: Float64Array;
-  /** [n]: twice the largest magnitude beside the diagonal, of each row. */
+  /** [n]: twice the largest magnitude off the diagonal, of each row. */
   readonly coupling: Float64Array;
 }
 
@@ -229,7 +229,7 @@ function descend(row: Descent): void {
     for (let i = 0; i < n; i++) {
       if (!(diagonal[i]! > 0)) continue;
       for (let a = -1; a <= 1; a += 2) {
-        // What the step alone would lower: at most 0, as that of any other alone.
+        // Gain of the step alone: at most 0, like that of any other single step.
         const alone = 2 * a * pull[i]! - diagonal[i]!;
         if (!(alone + coupling[i]! > 0) || q[i]! + a < lo || q[i]! + a > hi) continue;
         const j = partner(row, i, a);
@@ -257,8 +257,8 @@ function move(
 }
 
 /**
- * Which integer, of those behind i, to move together with a step `a` along i, so that the error is
- * lowest; -1 where none lowers it.
+ * Index, above i, of the integer whose move together with a step `a` along i lowers the error most;
+ * -1 if none does.
  */
 function partner({ q, pull, own, lo, hi }: Descent, i: number, a: number): number {
   const { gram, diagonal } = own;
@@ -281,7 +281,7 @@ function partner({ q, pull, own, lo, hi }: Descent, i: number, a: number): numbe
   return found;
 }
 
-/** Rows that are multiplied with a gram matrix together, so that it is read once for all. */
+/** Number of rows that are multiplied by a gram matrix together, so that it is read only once. */
 const ROWS = 4;
 
 /** `out = G x` of {@linkcode ROWS} vectors x. */
@@ -310,8 +310,8 @@ function multiplyRows(
 /** Options of {@linkcode roundWeightRows}. */
 export interface RoundingOptions {
   /**
-   * Pull towards the float weights themselves, in parts of the gram's mean diagonal: what
-   * calibration data says nothing about keeps close to them. 0.01 by default.
+   * Weight of the distance to the float weights, relative to the gram's mean diagonal: it keeps
+   * weights that calibration data does not determine close to the float ones. 0.01 by default.
    */
   readonly damping?: number;
 }
@@ -322,8 +322,8 @@ function checkDamping(damping: number): number {
 }
 
 /**
- * Fills a gram's upper triangle, adds `damping` times its mean diagonal to the diagonal, and gives
- * what was added.
+ * Fills a gram's upper triangle, adds `damping` times its mean diagonal to the diagonal, and
+ * returns the added value.
  */
 function complete(gram: Float64Array, n: number, damping: number): number {
   let trace = 0;
@@ -343,10 +343,10 @@ function checkSums(name: string, sums: Float64Array): void {
 }
 
 /**
- * Rounds the rows of a weight against the inputs that calibration data brought them.
+ * Rounds the rows of a weight against their inputs on calibration data.
  *
- * @param nearest The weight as its observer quantized it: scales and zero points are kept, the
- * integers are where the search starts.
+ * @param nearest The weight as its observer quantized it: scales and zero points are kept, and the
+ * search starts at its integers.
  * @param weight The float weight [outFeatures, inFeatures].
  * @param grams [blocks, inFeatures, inFeatures], one for each of that many equal blocks of rows:
  * what {@linkcode accumulateGram} summed up.
@@ -451,7 +451,7 @@ export interface CodedRows {
   readonly codes: Uint8Array | Uint16Array;
   /** float32, one a row; a row of scale 0 is its bias throughout. */
   readonly scales: Float32Array;
-  /** float32, one a row: what code 0 stands for. */
+  /** float32, one a row: the value of code 0. */
   readonly biases: Float32Array;
 }
 
@@ -462,22 +462,22 @@ export interface TokenProjection {
   /** The weight as its observer quantized it. */
   readonly nearest: NearestWeight;
   /**
-   * How much each token's output matters, [numEmbeddings, outFeatures], at least 0: sums over the
-   * calibration data, 0 for tokens that were not met.
+   * Importance of each token's outputs, [numEmbeddings, outFeatures], at least 0: sums over the
+   * calibration data, 0 for tokens that do not occur.
    */
   readonly weights: Float64Array;
 }
 
 /** Options of {@linkcode roundTokenTable}. */
 export interface TokenTableOptions extends RoundingOptions {
-  /** How often the projections' rows and the embedding's rows take turns; 3 by default. */
+  /** Number of turns between the projections' rows and the embedding's rows; 3 by default. */
   readonly rounds?: number;
 }
 
 /** Turns of {@linkcode roundTokenTable} by default. */
 const DEFAULT_ROUNDS = 3;
 
-/** What {@linkcode roundTokenTable} gives. */
+/** Result of {@linkcode roundTokenTable}. */
 export interface RoundedTokenTable {
   /** [numEmbeddings, embeddingDim] */
   readonly codes: Uint8Array | Uint16Array;
@@ -487,17 +487,17 @@ export interface RoundedTokenTable {
 
 /**
  * Rounds an embedding and the projections that read it together, so that the table of projected
- * rows, one for each token, stays close to the float one. The rows of the projections are rounded
- * with the embedding as it stands, then those of the embedding with the projections as they stand,
- * in turns; each makes up for the other's error.
+ * rows, one for each token, stays close to the float one. The projections' rows are rounded for the
+ * current embedding, then the embedding's rows for the current projections, in turns; each
+ * compensates the other's error.
  *
- * The error of a token's output counts with its weight, plus the output's mean weight a token met:
- * tokens that the calibration data lacks count as if met once.
+ * The error of a token's output is weighted by its importance plus the output's mean importance per
+ * occurrence, so that tokens missing in the calibration data count as if they occurred once.
  *
  * @param embedding The float rows [numEmbeddings, embeddingDim].
  * @param nearest The rows as integers nearest to them.
  * @param projections The input weights that read the embedding: one a direction of an LSTM.
- * @param counts How often calibration data met each token, [numEmbeddings].
+ * @param counts Number of occurrences of each token in the calibration data, [numEmbeddings].
  * @returns New integers, all else unchanged; the table's weighted error is never larger than
  * nearest's.
  * @throws {TypeError} If an option is unknown.
@@ -612,13 +612,13 @@ export function* tokenTableWork(
 }
 
 /**
- * Products up to which each output counts with an importance of its own: a gram for each output and
- * each token. Beyond, the outputs of a group share theirs, so that the work grows with the square
- * of the width and not with outputs * tokens times that.
+ * Largest number of products for which each output has its own importance, and so its own gram for
+ * each token. Beyond it, the outputs of a group share theirs, so that the work grows with the
+ * square of the width rather than with that times outputs * tokens.
  */
 const MAX_PRODUCTS = 2 ** 30;
 
-/** How many groups outputs may be cut into: none crosses two of four, or of three, gates. */
+/** Numbers of groups that outputs may be cut into: no group spans two gates, of three or of four. */
 const GROUPS = [12, 4, 3, 1];
 
 /** The mean importance of each group of outputs, for each token. */
@@ -637,7 +637,7 @@ function averaged(importance: Float64Array, outFeatures: number, groups: number)
 interface Side extends TokenProjection {
   /** The float table [tokens, outFeatures]. */
   readonly target: Float64Array;
-  /** Of how many equal groups of outputs, each with one importance a token. */
+  /** Number of equal groups of outputs, each with one importance a token. */
   readonly groups: number;
   /** [tokens, outFeatures] */
   readonly importance: Float64Array;
@@ -664,7 +664,7 @@ function project(
   return out;
 }
 
-/** Adds to each token's weight the mean over all tokens met. */
+/** Adds to each token's importance the mean over all occurrences. */
 function smooth(
   weights: Float64Array,
   tokens: number,
@@ -750,14 +750,14 @@ function* roundProjection(side: Side, rows: Float64Array, damping: number): Work
   }
 }
 
-/** A projection's weight as it stands, and the grams of its groups where outputs share them. */
+/** A projection's current weight, and the grams of its groups if outputs share them. */
 interface DequantizedSide {
   readonly side: Side;
   /** [outFeatures, n] */
   readonly weight: Float64Array;
   /** Rows of it. */
   readonly rows: readonly Float64Array[];
-  /** [groups] of [n, n]; empty where each output has an importance of its own. */
+  /** [groups] of [n, n]; empty if each output has its own importance. */
   readonly grams: readonly Float64Array[];
 }
 

@@ -1,5 +1,5 @@
 /**
- * From float weights to int8 ones.
+ * Rounding float weights to int8.
  *
  * @module
  */
@@ -13,8 +13,8 @@ import type { Work } from "../../core/work.ts";
 import { type NearestWeight, weightRowsWork } from "./weight_rounding.ts";
 
 /**
- * The integers that a weight may have: its observer's, halved where the observer's range is, as
- * torch clamps weights (and weights only) when it converts them.
+ * The range of a weight's integers: its observer's, halved if that has reduceRange, as torch clamps
+ * weights (and only weights) when converting.
  */
 function weightRange(
   observer: Observer,
@@ -41,10 +41,9 @@ export function weightObserver(name: string, factory: ObserverFactory): Observer
  * Quantizes a weight [outFeatures, inFeatures] by its own observer, as torch does when it converts
  * a Linear.
  *
- * @param name What errors call it.
+ * @param name Its name in errors.
  * @param factory The QConfig's weight observer, for qint8.
- * @param blocks Into how many equal blocks of rows it is cut, each with an observer of its own: 4
- * for split gates.
+ * @param blocks Number of equal blocks of rows, each with its own observer: 4 for split gates.
  * @throws {TypeError} If the observer is not for qint8.
  */
 export function quantizeWeight(
@@ -102,9 +101,10 @@ export function quantizeWeight(
 }
 
 /**
- * Fake-quantizers of a weight, one a block; none where the QConfig's weight observer is none.
+ * Fake-quantizers of a weight, one a block; none if the QConfig's weight observer is no
+ * fake-quantizer.
  *
- * @param blocks Into how many equal blocks of rows it is cut: 4 for split gates.
+ * @param blocks Number of equal blocks of rows: 4 for split gates.
  */
 export function weightFakeQuantizers(
   factory: ObserverFactory,
@@ -114,7 +114,7 @@ export function weightFakeQuantizers(
   return made.filter((observer) => observer instanceof FakeQuantize);
 }
 
-/** A weight as its fake-quantizers make it, block by block; the weight itself where it has none. */
+/** A weight fake-quantized by blocks; the weight itself without fake-quantizers. */
 export function fakeQuantizeWeight(
   quantizers: readonly FakeQuantize[],
   weight: Float32Array,

@@ -9,9 +9,9 @@ import { PointwiseModule } from "../pointwise.ts";
 /**
  * torch.nn.Sigmoid: 1 / (1 + exp(-x)), each step in float32.
  *
- * On integers its output has fixed parameters, as torch's: whatever the QConfig's `activation`
- * observes, scale 1/256 and zero point 0 for quint8, and in other dtypes a range of n integers at
- * scale 1/n.
+ * On integers its output has fixed parameters, as in torch, independent of the QConfig's
+ * `activation`: scale 1/256 and zero point 0 for quint8, and scale 1/n for other dtypes with n
+ * integers.
  *
  * @example
  * ```ts
@@ -21,7 +21,7 @@ import { PointwiseModule } from "../pointwise.ts";
  * ```
  */
 export class Sigmoid extends PointwiseModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Sigmoid";
   /** The function. */
   override readonly activation = "sigmoid";

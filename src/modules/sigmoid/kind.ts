@@ -1,5 +1,5 @@
 /**
- * Sigmoid, to the rest of the package.
+ * Sigmoid as a kind of module.
  *
  * @module
  */

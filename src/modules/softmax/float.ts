@@ -10,7 +10,7 @@ import { ActivationModule } from "../activation.ts";
 
 /** Options of {@linkcode Softmax} and {@linkcode LogSoftmax}. */
 export interface SoftmaxOptions {
-  /** The dimension that is summed over: -1, the last one, which holds features; no other. */
+  /** The dimension that is summed over; only -1, the last one, which holds features. */
   readonly dim?: -1;
 }
 
@@ -23,8 +23,7 @@ export function checkDim(options: SoftmaxOptions): void {
 }
 
 /**
- * torch.nn.Softmax over the last dimension: exp(x - max) / sum, by arithmetic that every engine
- * does alike.
+ * torch.nn.Softmax over the last dimension: exp(x - max) / sum, with the same bits in every engine.
  *
  * On integers as torch.ao.nn.quantized.Softmax, whose output has fixed parameters, as {@linkcode
  * Sigmoid}'s; under qnnpack, from quint8 to quint8, in its fixed point.
@@ -37,7 +36,7 @@ export function checkDim(options: SoftmaxOptions): void {
  * ```
  */
 export class Softmax extends ActivationModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Softmax";
 
   /**

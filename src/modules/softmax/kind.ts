@@ -1,5 +1,5 @@
 /**
- * Softmax, to the rest of the package.
+ * Softmax as a kind of module.
  *
  * @module
  */
@@ -17,7 +17,8 @@ interface SoftmaxDetails {
 }
 
 /**
- * Whether torch takes qnnpack's fixed point: its tensors know a dtype, and no part of its range.
+ * Whether torch uses qnnpack's fixed point, which depends on the dtype alone, since torch's tensors
+ * have no restricted range.
  */
 function inFixedPoint({ input, output, details }: ActivationData<SoftmaxDetails>): boolean {
   if (input?.dtype !== "quint8" || output?.dtype !== "quint8") return false;

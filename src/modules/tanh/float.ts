@@ -9,9 +9,9 @@ import { PointwiseModule } from "../pointwise.ts";
 /**
  * torch.nn.Tanh: the hyperbolic tangent, rounded to float32 once.
  *
- * On integers its output has fixed parameters, as torch's: whatever the QConfig's `activation`
- * observes, scale 2/256 and zero point 128 for quint8, and in other dtypes a range of n integers at
- * scale 2/n.
+ * On integers its output has fixed parameters, as in torch, independent of the QConfig's
+ * `activation`: scale 2/256 and zero point 128 for quint8, and scale 2/n for other dtypes with n
+ * integers.
  *
  * @example
  * ```ts
@@ -21,7 +21,7 @@ import { PointwiseModule } from "../pointwise.ts";
  * ```
  */
 export class Tanh extends PointwiseModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "Tanh";
   /** The function. */
   override readonly activation = "tanh";

@@ -1,5 +1,5 @@
 /**
- * Tanh, to the rest of the package.
+ * Tanh as a kind of module.
  *
  * @module
  */

@@ -10,7 +10,7 @@ import { checkEps } from "../check.ts";
 
 /** Options of {@linkcode UnitNorm}. */
 export interface UnitNormOptions {
-  /** Above 0: what a row is divided by where it is shorter; 1e-12 by default. */
+  /** Smallest divisor, above 0, for rows shorter than this; 1e-12 by default. */
   readonly eps?: number;
 }
 
@@ -18,7 +18,7 @@ export interface UnitNormOptions {
  * torch.nn.functional.normalize over the last dimension, with p = 2: each row divided by its
  * length, as Keras' UnitNormalization.
  *
- * Of integers it is computed in float32 between dequantize and quantize; all results lie in -1..1.
+ * Integers are dequantized, normalized in float32, and quantized; all results lie in -1..1.
  *
  * @example
  * ```ts
@@ -28,9 +28,9 @@ export interface UnitNormOptions {
  * ```
  */
 export class UnitNorm extends ActivationModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "UnitNorm";
-  /** What a row is divided by where it is shorter. */
+  /** Smallest divisor, for rows shorter than this. */
   readonly eps: number;
 
   /**

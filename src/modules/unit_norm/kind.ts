@@ -1,5 +1,5 @@
 /**
- * UnitNorm, to the rest of the package.
+ * UnitNorm as a kind of module.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { UnitNorm } from "./float.ts";
 
 /** What a quantized UnitNorm computes. */
 interface UnitNormDetails {
-  /** What a row is divided by where it is shorter. */
+  /** Smallest divisor, for rows shorter than this. */
   readonly eps: number;
 }
 

@@ -10,7 +10,7 @@ import { windowOf } from "../window.ts";
 
 /** Options of {@linkcode ZeroPad1d}. */
 export interface ZeroPad1dOptions {
-  /** Steps of zeros on both sides, or before and behind the sequence. */
+  /** Steps of zeros on both sides, or [before, after]. */
   readonly padding: number | readonly [number, number];
   /** Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default. */
   readonly batchFirst?: boolean;
@@ -20,10 +20,10 @@ export interface ZeroPad1dOptions {
 export const ZERO_PAD_OPTIONS: readonly string[] = ["padding", "batchFirst"];
 
 /**
- * torch.nn.ZeroPad1d: steps of zeros before and behind a sequence. `prepare` makes it part of the
- * Conv1d or AvgPool1d that alone reads it, where zeros of both are the same.
+ * torch.nn.ZeroPad1d: steps of zeros before and after a sequence. `prepare` makes it part of the
+ * Conv1d or AvgPool1d that is its only reader, if the result is the same.
  *
- * Steps are the first dimension, or the second if batchFirst: torch has them last.
+ * Steps are the first dimension, or the second if batchFirst; in torch they are the last.
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ export const ZERO_PAD_OPTIONS: readonly string[] = ["padding", "batchFirst"];
  * ```
  */
 export class ZeroPad1d extends PoolModule {
-  /** Tells modules apart. */
+  /** Name of the kind. */
   override readonly kind = "ZeroPad1d";
 
   /**

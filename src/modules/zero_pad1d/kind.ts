@@ -1,5 +1,5 @@
 /**
- * ZeroPad1d, to the rest of the package. `rewrites.ts` makes it part of what reads it.
+ * ZeroPad1d as a kind of module. `rewrites.ts` makes it part of its reader.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { zeroPad1d as running } from "../../runtime/kinds/zero_pad1d.ts";
 import { poolKind } from "../pool.ts";
 import { ZERO_PAD_OPTIONS, ZeroPad1d } from "./float.ts";
 
-/** ZeroPad1d: zeros before and behind a sequence. */
+/** ZeroPad1d: zeros before and after a sequence. */
 export const zeroPad1dKind = poolKind<ZeroPad1d, Record<string, never>>({
   name: "ZeroPad1d",
   Float: ZeroPad1d,
