@@ -20,7 +20,8 @@
  * assertEquals(output.length, 3);
  * ```
  *
- * Where states move, by `session.state()` and `restore`, import `loadProgram` from `./runtime/state`.
+ * Where states move, by `session.state()` and `restore`, import `loadProgram` from
+ * `./runtime/state`.
  *
  * @module
  */

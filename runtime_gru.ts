@@ -1,5 +1,6 @@
 /**
- * The running half of GRU, for `loadProgram` of the runtime: `loadProgram(bytes, { kinds: [gru] })`.
+ * The running half of GRU, for `loadProgram` of the runtime:
+ * `loadProgram(bytes, { kinds: [gru] })`.
  *
  * @module
  */

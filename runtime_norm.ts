@@ -1,7 +1,7 @@
 /**
  * Running halves of normalizations, for `loadProgram` of the runtime:
- * `loadProgram(bytes, { kinds: [batchNorm1d, layerNorm, unitNorm] })`. A BatchNorm1d that was folded into a
- * Linear needs none.
+ * `loadProgram(bytes, { kinds: [batchNorm1d, layerNorm, unitNorm] })`. A BatchNorm1d that was
+ * folded into a Linear needs none.
  *
  * @module
  */

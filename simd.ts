@@ -1,5 +1,6 @@
 /**
- * LSTMs, GRUs and products in WebAssembly SIMD, opt-in: the same bytes as the portable kernels, several times as fast.
+ * LSTMs, GRUs and products in WebAssembly SIMD, opt-in: the same bytes as the portable kernels,
+ * several times as fast.
  *
  * @module
  */

@@ -168,9 +168,9 @@ export function reciprocal(scale: number): number {
 /**
  * One float32 value to its integer: `clamp(rne(f(x * inv)) + zeroPoint, quantMin, quantMax)`, as
  * torch.quantize_per_tensor computes it for quint8 and qint8. Exact for any quantMin <= zeroPoint
- * <= quantMax in int32 (torch adds the zero point of qint32 in float32: {@linkcode
- * quantizeValueWide}; up to 16 bits it is the same). Huge and infinite values saturate at the end
- * of the range that has their sign.
+ * <= quantMax in int32 (torch adds the zero point of qint32 in float32:
+ * {@linkcode quantizeValueWide}; up to 16 bits it is the same). Huge and infinite values saturate
+ * at the end of the range that has their sign.
  *
  * @param x A float32 value, not NaN.
  * @param inverseScale {@linkcode reciprocal} of the scale.

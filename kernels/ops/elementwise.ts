@@ -56,8 +56,8 @@ export function addInt8(
 }
 
 /**
- * The float32 sum of two quantized values, `f(A + B)` with A and B dequantized ({@linkcode
- * dequantizeValue}).
+ * The float32 sum of two quantized values, `f(A + B)` with A and B dequantized
+ * ({@linkcode dequantizeValue}).
  *
  * @param a Less its zero point; fits an int32. `b` likewise.
  *

@@ -22,8 +22,8 @@ import {
 } from "./lstm_cell.ts";
 import { ARRAYS_TOGETHER, dotRows, packedInput, type PackedRows, sumsLength } from "./pack.ts";
 
-// As in lstm_cell.ts, and not from there: V8 looks at each use what an imported or exported function
-// is, does not inline it in long loops, and boxes its result.
+// As in lstm_cell.ts, and not from there: V8 looks at each use what an imported or exported
+// function is, does not inline it in long loops, and boxes its result.
 
 /** Rounds half to even, within bounds; x is not NaN. */
 function quantized(x: number, lo: number, hi: number): number {
@@ -112,8 +112,8 @@ export interface GRUBinding {
 
 /**
  * What a step works in. With split gates some units at a time go through all parts, so that no
- * intermediate of width 3 * hiddenSize is kept; fused gates make each part's values of all units, and
- * so do split ones that reset the state first where the units are few.
+ * intermediate of width 3 * hiddenSize is kept; fused gates make each part's values of all units,
+ * and so do split ones that reset the state first where the units are few.
  */
 export interface GRUScratch {
   /**

@@ -127,7 +127,8 @@ export interface WeightRows {
   readonly length: number;
   /**
    * How many columns at a time two rows are multiplied in one number, a multiple of four: so many
-   * that no sum of a row's products leaves 26 bits. 0 where rows stand alone, since it would be few.
+   * that no sum of a row's products leaves 26 bits. 0 where rows stand alone, since it would be
+   * few.
    */
   readonly columns: number;
 }

@@ -68,7 +68,8 @@ export interface QuantizeResult {
  * from an async iterable. A QConfig that is dynamic needs none.
  * @param options.preset Or `qconfig`; the recommended preset, `accurate`, by default.
  * @returns The quantized model, the observed one, and warnings about the data.
- * @throws {TypeError} If an argument is of the wrong kind, or both a preset and a qconfig are given.
+ * @throws {TypeError} If an argument is of the wrong kind, or both a preset and a qconfig are
+ * given.
  * @throws {RangeError} If there is no data, an entry does not fit (the message names it), or
  * {@linkcode prepare} refuses the model or QConfig. The promise is rejected with each of these.
  *

@@ -43,8 +43,8 @@ function combine(op: "add" | "sub" | "mul", a: Float32Array, b: Float32Array): F
 }
 
 /**
- * An operation of a cell's part on each element, rounded to float32: a sum, a difference, a product,
- * or a function, which does not read `b`.
+ * An operation of a cell's part on each element, rounded to float32: a sum, a difference, a
+ * product, or a function, which does not read `b`.
  *
  * @example
  * ```ts

@@ -44,7 +44,8 @@ export function saveFloatModel(model: Module): Bytes {
  *
  * @param bytes What `saveFloatModel` gave.
  * @returns A Graph of new modules, for `forward`, `prepare` or `quantizeDynamic`.
- * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or a field is of the wrong kind.
+ * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or a field is of the wrong
+ * kind.
  * @throws {RangeError} If the file is cut off, changed, malformed or of another version, holds no
  * architecture, or modules and tensors do not fit together.
  *

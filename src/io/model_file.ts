@@ -187,7 +187,8 @@ function checkNames(name: string, value: unknown, length?: number): string[] {
  *
  * @param bytes What `saveModel` gave.
  * @returns The model, ready for sessions.
- * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or a metadata value is of the wrong kind.
+ * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or a metadata value is of
+ * the wrong kind.
  * @throws {RangeError} If the file is cut off, changed or malformed, of another version, or a
  * tensor is missing, unexpected, or of the wrong dtype or shape.
  *

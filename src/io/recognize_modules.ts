@@ -19,7 +19,9 @@ export interface Shaped {
 export interface RecognizedModule {
   /** What the names of its tensors begin with, without the last dot. */
   readonly path: string;
-  /** PyTorch's name of what it is; `"?"` where it can be one of several, null where it is unknown. */
+  /**
+   * PyTorch's name of what it is; `"?"` where it can be one of several, null where it is unknown.
+   */
   readonly kind: string | null;
   /** What it is, in words: `LSTM of 2 layers, bidirectional, input 64, hidden 64`. */
   readonly what: string;

@@ -75,7 +75,8 @@ export abstract class PoolModule extends Module {
    * unbatched; finite. torch's [batch, features, steps] has to be transposed.
    * @param options.lengths Steps of each batch row; all by default. Steps beyond a row's length
    * count as padding, so that results are those of the row alone.
-   * @returns Of x's layout, with as many steps as the window has positions; 0 beyond those of a row.
+   * @returns Of x's layout, with as many steps as the window has positions; 0 beyond those of a
+   * row.
    * @throws {TypeError} If `x` is no float32 tensor or an option is unknown.
    * @throws {RangeError} If a shape does not fit, a dimension is 0, a value is not finite, a length
    * is out of range, or a row is shorter than the window.

@@ -329,7 +329,8 @@ export class QConfigMapping {
   }
 
   /**
-   * A mapping that also sets the observer of a part of recurrent cells, over what their QConfig says.
+   * A mapping that also sets the observer of a part of recurrent cells, over what their QConfig
+   * says.
    *
    * @param part A slot (`sigmoid`) or, more specific, a part (`forget_gate`).
    * @param observer An observer, null for "not quantized", one of them a gate, or those of its

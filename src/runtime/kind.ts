@@ -167,8 +167,8 @@ export interface RunningKind<P extends NodeProgram = NodeProgram> {
   /** Its name in programs. */
   readonly kind: string;
   /**
-   * Instantiates a module with the portable kernels, except for projections that a {@linkcode
-   * ProjectingKernels} takes over.
+   * Instantiates a module with the portable kernels, except for projections that a
+   * {@linkcode ProjectingKernels} takes over.
    */
   instantiate(program: P, kernels?: Backend): ModuleInstance;
 }

@@ -38,8 +38,8 @@ export interface ImportLayersOptions {
 /** A float model out of a file of layers. */
 export interface ImportedLayers extends ImportedModel {
   /**
-   * What steps of the input hold that the file's model skips, in all their values, or as their token
-   * id: `skipMasked` leaves them out. null where it skips none.
+   * What steps of the input hold that the file's model skips, in all their values, or as their
+   * token id: `skipMasked` leaves them out. null where it skips none.
    */
   readonly skipped: number | null;
 }

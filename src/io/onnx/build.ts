@@ -1,6 +1,6 @@
 /**
- * From the parts of a model that an importer has found to modules. Layers of a recurrent module that
- * stand above each other are joined.
+ * From the parts of a model that an importer has found to modules. Layers of a recurrent module
+ * that stand above each other are joined.
  *
  * @module
  */

@@ -187,7 +187,9 @@ function unpack(bytes: Uint8Array, { bits, signed }: ElementType, count: number)
   return out;
 }
 
-/** Values from a tensor's bytes, little-endian: a view where they are aligned for it, else a copy. */
+/**
+ * Values from a tensor's bytes, little-endian: a view where they are aligned for it, else a copy.
+ */
 export function fromBytes(type: ElementType, bytes: Uint8Array, count: number): OnnxArray {
   if (type.bits < 8) {
     const small = unpack(bytes, type, count);

@@ -158,7 +158,9 @@ function arithmetic(node: NodeContext): OnnxValue {
     : affine(node, flow, { shift: values.map((value) => -value) });
 }
 
-/** A constant added to a value: the bias of the Linear that gives it, where nothing else reads that. */
+/**
+ * A constant added to a value: the bias of the Linear that gives it, where nothing else reads that.
+ */
 function addBias(
   node: NodeContext,
   flow: Flow,

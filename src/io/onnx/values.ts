@@ -1,7 +1,7 @@
 /**
  * What an importer knows of each tensor of an ONNX graph without running it: constants, sizes, and
- * values that a module gives, with what each of their axes means; and those modules, before they are
- * made.
+ * values that a module gives, with what each of their axes means; and those modules, before they
+ * are made.
  *
  * @module
  */

@@ -21,7 +21,9 @@ export interface AvgPool1dOptions {
   readonly ceilMode?: boolean;
   /** Whether padding counts as zeros in the mean, or is left out of it; true by default. */
   readonly countIncludePad?: boolean;
-  /** Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default. */
+  /**
+   * Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default.
+   */
   readonly batchFirst?: boolean;
 }
 

@@ -20,8 +20,8 @@ export interface EmbeddingOptions {
 }
 
 /**
- * torch.nn.Embedding: a row of `weight` for each token. Rows are initialized by {@linkcode
- * Generator.normal}.
+ * torch.nn.Embedding: a row of `weight` for each token. Rows are initialized by
+ * {@linkcode Generator.normal}.
  *
  * @example
  * ```ts

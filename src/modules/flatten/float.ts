@@ -18,7 +18,9 @@ export interface FlattenOptions {
    * then step, as by torch's Flatten of [batch, channels, steps].
    */
   readonly stepsFirst?: boolean;
-  /** Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default. */
+  /**
+   * Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default.
+   */
   readonly batchFirst?: boolean;
 }
 

@@ -86,8 +86,8 @@ export class QuantizedGRU extends QuantizedRecurrent<QuantizedGRUCell> implement
    * none. A quantized tensor keeps its parameters for the first step; floats are quantized to
    * `stateInput`, or to each cell's own where there is none. Zeros by default.
    * @returns Output as wide as all directions, in the first one's parameters; and the final h.
-   * Where `torchInitialState`, it has the first cell's parameters; otherwise it is float32 where the
-   * cells' parameters differ, so that nothing is lost.
+   * Where `torchInitialState`, it has the first cell's parameters; otherwise it is float32 where
+   * the cells' parameters differ, so that nothing is lost.
    * @throws {TypeError} If an argument is of the wrong kind, or quantized where the GRU is dynamic.
    * @throws {RangeError} If a shape, length or value is wrong, or qnnpack cannot add with the
    * parameters.

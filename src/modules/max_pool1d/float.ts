@@ -15,13 +15,18 @@ export interface MaxPool1dOptions {
   readonly kernelSize: number;
   /** Steps from one window to the next; kernelSize by default. */
   readonly stride?: number;
-  /** Steps of padding, which is never the maximum; 0 by default. As a number at most half the kernel. */
+  /**
+   * Steps of padding, which is never the maximum; 0 by default. As a number at most half the
+   * kernel.
+   */
   readonly padding?: Padding;
   /** Distance between the steps that a window reads; 1 by default. */
   readonly dilation?: number;
   /** Whether a last window may reach beyond the end; false by default. */
   readonly ceilMode?: boolean;
-  /** Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default. */
+  /**
+   * Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default.
+   */
   readonly batchFirst?: boolean;
 }
 

@@ -117,7 +117,8 @@ export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeigh
   }
 
   /**
-   * Weights of all cells, uniform in ±1/sqrt(hiddenSize) with the bits that torch.manual_seed gives.
+   * Weights of all cells, uniform in ±1/sqrt(hiddenSize) with the bits that torch.manual_seed
+   * gives.
    *
    * @param rest Further tensors of a cell, initialized after the others as in PyTorch.
    */

@@ -1,5 +1,6 @@
 /**
- * The observed recurrent module: float arithmetic part by part, each part's output shown to its observer.
+ * The observed recurrent module: float arithmetic part by part, each part's output shown to its
+ * observer.
  *
  * @module
  */

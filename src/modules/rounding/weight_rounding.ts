@@ -618,7 +618,9 @@ export function* tokenTableWork(
  */
 const MAX_PRODUCTS = 2 ** 30;
 
-/** Numbers of groups that outputs may be cut into: no group spans two gates, of three or of four. */
+/**
+ * Numbers of groups that outputs may be cut into: no group spans two gates, of three or of four.
+ */
 const GROUPS = [12, 4, 3, 1];
 
 /** The mean importance of each group of outputs, for each token. */

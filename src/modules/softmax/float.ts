@@ -25,8 +25,8 @@ export function checkDim(options: SoftmaxOptions): void {
 /**
  * torch.nn.Softmax over the last dimension: exp(x - max) / sum, with the same bits in every engine.
  *
- * On integers as torch.ao.nn.quantized.Softmax, whose output has fixed parameters, as {@linkcode
- * Sigmoid}'s; under qnnpack, from quint8 to quint8, in its fixed point.
+ * On integers as torch.ao.nn.quantized.Softmax, whose output has fixed parameters, as
+ * {@linkcode Sigmoid}'s; under qnnpack, from quint8 to quint8, in its fixed point.
  *
  * @example
  * ```ts

@@ -12,7 +12,9 @@ import { windowOf } from "../window.ts";
 export interface ZeroPad1dOptions {
   /** Steps of zeros on both sides, or [before, after]. */
   readonly padding: number | readonly [number, number];
-  /** Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default. */
+  /**
+   * Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default.
+   */
   readonly batchFirst?: boolean;
 }
 
