@@ -159,8 +159,9 @@ export function gruScratch(
   resetFirst: boolean,
 ): GRUScratch {
   const some = splitUnits(hiddenSize, UNITS_TOGETHER);
-  // What units keep until all states are reset takes as much as half of what all units need.
-  const divides = splitGates && (!resetFirst || 2 * some < hiddenSize);
+  // What units keep until all states are reset takes as much as a third of what all units need: of
+  // few units that and the blocks would be more.
+  const divides = splitGates && (!resetFirst || hiddenSize >= 3 * UNITS_TOGETHER);
   const size = sumsLength(GRU_GATE_COUNT * (divides ? some : hiddenSize));
   const keeps = resetFirst && divides;
   const h = packedInput(hiddenSize);

@@ -35,15 +35,22 @@
   );
 }
 
-// Writes where the outputs of a gate of `units` bytes of units stand, in place of what the hidden state gives, `pitch` bytes
-// apart at `own`; projected inputs are at `given`.
-function addressAll(binding: usize, gate: usize, own: usize, pitch: usize, given: usize, units: usize): void {
+// Writes where the outputs of a gate of so many bytes of units stand, in place of what the hidden state gives at `own`;
+// projected inputs are at `given`. Each stands so many bytes behind the one before.
+function addressAll(
+  binding: usize,
+  gate: usize,
+  own: usize,
+  ownPitch: usize,
+  given: usize,
+  givenPitch: usize,
+  units: usize,
+): void {
   const k = binding + BINDING_GATE_SUMS + gate * SUM_SIZE, fixed = load<i32>(k, SUM_FIXED);
   const scaleA = v128.load(k, SUM_SCALE_A), scaleB = v128.load(k, SUM_SCALE_B), factor = v128.load(k, SUM_FACTOR);
   const lower = v128.load(k, SUM_LOWER), upper = v128.load(k, SUM_UPPER);
   const base = v128.load32_splat(RUNNING + CELL_GATE_TABLES + (gate << 2));
-  given += gate << 4;
-  for (const end = given + 3 * units; given < end; given += 48, own += pitch) {
+  for (let unit: usize = 0; unit < units; unit += 16, given += givenPitch, own += ownPitch) {
     const sum = add(v128.load(given), v128.load(own), k, fixed, scaleA, scaleB, factor);
     v128.store(own, addresses(clamp(sum, lower, upper), base));
   }
@@ -55,7 +62,79 @@ function addressAll(binding: usize, gate: usize, own: usize, pitch: usize, given
   return multiplyClamped(scaled, x, binding + BINDING_RESET);
 }
 
-/** Runs steps as `runSteps` does, of a GRU: CELL of a row's description is its hidden state once more, float32. */
+// Takes units from their sums at `gates`, `step` bytes apart, to the reset and update gates' addresses. `first` tells which
+// vector of units comes first.
+// @ts-ignore: decorator
+@inline function openGates(binding: usize, first: usize, gates: usize, step: usize, given: usize, units: usize): void {
+  const count = <i32> (step >> 4);
+  projectTurns(binding + BINDING_SIZE, first * count, gates, gates + units * count, count);
+  addressAll(binding, 0, gates, step, given, 48, units);
+  addressAll(binding, 1, gates + 16, step, given + 16, 48, units);
+}
+
+// Multiplies what the hidden state gives the new gate with the reset gate.
+// @ts-ignore: decorator
+@inline function resetSums(binding: usize, gates: usize, units: usize): void {
+  for (const end = gates + 3 * units; gates < end; gates += 48) {
+    v128.store(gates, f32x4.nearest(resetProduct(binding, gates, v128.load(gates, 32))), 32);
+  }
+}
+
+// Multiplies the hidden state with the reset gate, to an operand at `to`; gives what `settle` takes.
+// @ts-ignore: decorator
+@inline function resetStates(binding: usize, h: usize, gates: usize, units: usize, to: usize, form: i32, top: usize): v128 {
+  const offset = v128.load(RUNNING_GRU, GRU_NEW_OFFSET), quad = quadOf(form);
+  let all = i32x4.splat(0);
+  for (const end = h + units; h < end; h += 16, gates += 32, to += quad) {
+    all = gatherUp(all, store4(resetProduct(binding, gates, v128.load(h)), offset, to, form, top), form);
+  }
+  return all;
+}
+
+// Bytes of sums, filled up to whole blocks of rows.
+// @ts-ignore: decorator
+@inline function wholeBlocks(bytes: usize): usize {
+  return (bytes + BLOCK - 1) & ~(BLOCK - 1);
+}
+
+// Takes units from the addresses of their update gates and new gates, each so many bytes apart, to hidden states: float32 at
+// `h` and `out`, and an operand at `hidden`. Gives what `settle` takes.
+function blend(
+  binding: usize,
+  updates: usize,
+  updatePitch: usize,
+  candidates: usize,
+  candidatePitch: usize,
+  h: usize,
+  units: usize,
+  out: usize,
+  hidden: usize,
+  form: i32,
+  top: usize,
+): v128 {
+  const complemented = load<i32>(RUNNING_GRU, GRU_COMPLEMENTED), quad = quadOf(form);
+  const offset = v128.load(RUNNING, CELL_HIDDEN_OFFSET), scale = v128.load32_splat(OUT_SCALE);
+  let all = i32x4.splat(0);
+  for (const end = h + units; h < end; h += 16, out += 16) {
+    const update = lookUp(updates, 1), candidate = lookUp(candidates, 2), before = v128.load(h);
+    const change = f32x4.nearest(addClamped(before, candidate, binding + BINDING_CHANGE));
+    const kept = f32x4.nearest(multiplyClamped(update, change, binding + BINDING_UPDATE));
+    const state = round(addClamped(kept, complemented ? before : candidate, binding + BINDING_STATE_SUM));
+    v128.store(h, state);
+    v128.store(out, f32x4.mul(state, scale));
+    all = gatherUp(all, store4(state, offset, hidden, form, top), form);
+    hidden += quad;
+    updates += updatePitch;
+    candidates += candidatePitch;
+  }
+  return all;
+}
+
+/**
+ * Runs steps as `runSteps` does, of a GRU: CELL of a row's description is its hidden state once more, float32. Where the state
+ * is reset before it is multiplied, RESET has room for the operand, and with split gates behind it for what units keep until
+ * all are reset: their update gates, and what the input gives their new gates.
+ */
 export function runGRUSteps(
   cell: usize,
   rows: usize,
@@ -63,75 +142,71 @@ export function runGRUSteps(
   inputStride: usize,
   outStride: usize,
   steps: i32,
+  split: i32,
 ): void {
-  if (load<usize>(CURRENT) != cell) {
-    memory.copy(RUNNING, cell, CELL_PATIENCE);
-    memory.copy(RUNNING_GRU, cell + CELL_SIZE, GRU_SIZE);
-    store<usize>(CURRENT, cell);
-  }
+  if (load<usize>(CURRENT) != cell) memory.copy(RUNNING_GRU, cell + CELL_SIZE, GRU_SIZE);
+  begin(cell);
+  const all = load<usize>(RUNNING_GRU, GRU_UNITS), share = split ? min<usize>(<usize> split << 2, all) : all;
+  const apart = share < all;
+  const step = <usize> load<i32>(RUNNING_GRU, GRU_GATES) << 4, resetFirst = step < 48;
   const groups = load<i32>(RUNNING, CELL_HIDDEN_GROUPS), form = load<i32>(RUNNING, CELL_HIDDEN_FORM);
-  const weights = load<usize>(RUNNING, CELL_HIDDEN_WEIGHTS), quad = quadOf(form);
-  const gateCount = load<i32>(RUNNING_GRU, GRU_GATES), step = <usize> gateCount << 4;
-  const width = load<usize>(RUNNING_GRU, GRU_WIDTH), units = load<usize>(RUNNING_GRU, GRU_UNITS);
-  const complemented = load<i32>(RUNNING_GRU, GRU_COMPLEMENTED);
+  const inputGroups = split ? load<i32>(RUNNING, CELL_INPUT_GROUPS) : 0, inputForm = load<i32>(RUNNING, CELL_INPUT_FORM);
+  const inputProjection = load<usize>(RUNNING, CELL_INPUT_PROJECTION), quad = quadOf(form);
   const newGroups = load<i32>(RUNNING_GRU, GRU_NEW_GROUPS), newForm = load<i32>(RUNNING_GRU, GRU_NEW_FORM);
-  const newOperand = load<usize>(RUNNING_GRU, GRU_NEW_OPERAND), newQuad = quadOf(newForm);
-  const newTop = topOf(newGroups);
-  const tile = count > 1 ? tileOf(groups) : width;
-  const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW_SIZE;
-  for (let t: usize = 0; t < <usize> steps; t++) {
-    let w = weights;
-    for (let block: usize = 0; block < width; block += tile) {
-      for (let row = rows; row <= last; row += ROW_SIZE << 1) {
-        const y = row < last ? load<usize>(row + ROW_SIZE, ROW_HIDDEN) : 0, gates = load<usize>(row, ROW_GATES);
-        const more = y ? load<usize>(row + ROW_SIZE, ROW_GATES) + block : 0, end = gates + min(block + tile, width);
-        dots(form, w, load<usize>(row, ROW_HIDDEN), y, groups, gates + block, more, end);
-      }
-      w += tile * (groups + 1);
-    }
-    for (let row = rows; row <= last; row += ROW_SIZE) {
-      const gates = load<usize>(row, ROW_GATES), to = load<usize>(row, ROW_HIDDEN), h = load<usize>(row, ROW_CELL);
-      const end = h + units, given = <usize> load<u32>(load<usize>(row, ROW_INPUTS) + t * inputStride);
-      const binding = load<usize>(row, ROW_PROJECTION);
-      projectTurns(binding + BINDING_SIZE, gates, gates + units * gateCount, gateCount);
-      addressAll(binding, 0, gates, step, given, units);
-      addressAll(binding, 1, gates + 16, step, given, units);
-      // Where what the new gate reads stands, and how far on each time.
-      let entering = gates + 32, pitch = step;
-      if (gateCount == 3) {
-        for (let at = h, own = gates; at < end; at += 16, own += step) {
-          v128.store(own, f32x4.nearest(resetProduct(binding, own, v128.load(own, 32))), 32);
+  const newProjection = load<usize>(RUNNING_GRU, GRU_NEW_PROJECTION), newTop = topOf(newGroups);
+  const newLength = lengthOf(newForm, newGroups), newQuad = quadOf(newForm);
+  // Sums of what the hidden state gives; behind them those of the input, or of the reset state.
+  const sums = wholeBlocks(share * (step >> 4)), top = topOf(groups), length = lengthOf(form, groups);
+  const last = rows + <usize> (count - 1) * ROW_SIZE;
+  for (let t = 0, inputStep: usize = 0, outStep: usize = 0; t < steps; t++, inputStep += inputStride, outStep += outStride) {
+    let w = load<usize>(RUNNING, CELL_HIDDEN_WEIGHTS), inputWeights = load<usize>(RUNNING, CELL_INPUT_WEIGHTS);
+    for (let first: usize = 0; first < all; first += share) {
+      const units = min(share, all - first), size = wholeBlocks(units * (step >> 4)), inputSize = wholeBlocks(units * 3);
+      const later = first > 0, more = first + share < all, vectors = first >> 4;
+      if (inputGroups) products(rows, last, inputForm, inputWeights, inputGroups, ROW_INPUTS, inputStep, sums, inputSize);
+      products(rows, last, form, w, groups, ROW_HIDDEN, 0, 0, size);
+      for (let row = rows; row <= last; row += ROW_SIZE) {
+        const gates = load<usize>(row, ROW_GATES), binding = load<usize>(row, ROW_PROJECTION);
+        const h = load<usize>(row, ROW_CELL) + first;
+        let given = gates + sums;
+        if (inputGroups) projectTurns(inputProjection, 3 * vectors, given, given + 3 * units, 3);
+        else given = inputOf(row, inputStep) + 3 * first;
+        openGates(binding, vectors, gates, step, given, units);
+        if (resetFirst) {
+          const reset = load<usize>(row, ROW_RESET), to = reset + vectors * newQuad;
+          settlePart(resetStates(binding, h, gates, units, to, newForm, newTop), reset + newLength, newForm, later, more);
+          for (let k: usize = 0, kept = reset + newLength + 16 + 2 * first; split && k < units; k += 16, kept += 32) {
+            v128.store(kept, v128.load(gates + 2 * k, 16));
+            v128.store(kept, v128.load(given + 3 * k, 32), 16);
+          }
+          continue;
         }
-      } else {
-        const newOffset = v128.load(RUNNING_GRU, GRU_NEW_OFFSET);
-        let all = i32x4.splat(0), reset = newOperand;
-        for (let at = h, own = gates; at < end; at += 16, own += step) {
-          const value = resetProduct(binding, own, v128.load(at));
-          all = gatherUp(all, store4(value, newOffset, reset, newForm, newTop), newForm);
-          reset += newQuad;
-        }
-        settle(all, newOperand + lengthOf(newForm, newGroups), newForm);
-        entering = gates + width;
-        pitch = 16;
-        const stop = entering + load<usize>(RUNNING_GRU, GRU_NEW_WIDTH);
-        dots(newForm, load<usize>(RUNNING_GRU, GRU_NEW_WEIGHTS), newOperand, 0, newGroups, entering, 0, stop);
-        projectTurns(load<usize>(RUNNING_GRU, GRU_NEW_PROJECTION), entering, entering + units, 1);
+        resetSums(binding, gates, units);
+        addressAll(binding, 2, gates + 32, 48, given + 32, 48, units);
+        const out = load<usize>(row, ROW_OUTPUT) + outStep + first, next = nextOf(row, apart);
+        const stored = blend(binding, gates + 16, 48, gates + 32, 48, h, units, out, next + vectors * quad, form, top);
+        settlePart(stored, next + length, form, later, more);
       }
-      addressAll(binding, 2, entering, pitch, given, units);
-      const offset = v128.load(RUNNING, CELL_HIDDEN_OFFSET), scale = v128.load32_splat(OUT_SCALE);
-      let all = i32x4.splat(0), hidden = to, out = load<usize>(row, ROW_OUTPUT) + t * outStride;
-      for (let at = h, own = gates; at < end; at += 16, own += step, out += 16) {
-        const update = lookUp(own + 16, 1), candidate = lookUp(entering, 2), before = v128.load(at);
-        const change = f32x4.nearest(addClamped(before, candidate, binding + BINDING_CHANGE));
-        const kept = f32x4.nearest(multiplyClamped(update, change, binding + BINDING_UPDATE));
-        const state = round(addClamped(kept, complemented ? before : candidate, binding + BINDING_STATE_SUM));
-        v128.store(at, state);
-        v128.store(out, f32x4.mul(state, scale));
-        all = gatherUp(all, store4(state, offset, hidden, form, top), form);
-        hidden += quad;
-        entering += pitch;
-      }
-      settle(all, to + length, form);
+      w += size * (groups + 1);
+      inputWeights += inputSize * (inputGroups + 1);
     }
+    w = load<usize>(RUNNING_GRU, GRU_NEW_WEIGHTS);
+    for (let first: usize = 0; resetFirst && first < all; first += share) {
+      const units = min(share, all - first), size = wholeBlocks(units), vectors = first >> 4;
+      products(rows, last, newForm, w, newGroups, ROW_RESET, 0, sums, size);
+      for (let row = rows; row <= last; row += ROW_SIZE) {
+        const gates = load<usize>(row, ROW_GATES), binding = load<usize>(row, ROW_PROJECTION), entering = gates + sums;
+        const kept = load<usize>(row, ROW_RESET) + newLength + 16 + 2 * first;
+        const given = split ? kept + 16 : inputOf(row, inputStep) + 32;
+        projectTurns(newProjection, vectors, entering, entering + units, 1);
+        addressAll(binding, 2, entering, 16, given, split ? 32 : 48, units);
+        const out = load<usize>(row, ROW_OUTPUT) + outStep + first, next = nextOf(row, apart);
+        const updates = split ? kept : gates + 16, h = load<usize>(row, ROW_CELL) + first;
+        const stored = blend(binding, updates, 32, entering, 16, h, units, out, next + vectors * quad, form, top);
+        settlePart(stored, next + length, form, first > 0, first + share < all);
+      }
+      w += size * (newGroups + 1);
+    }
+    if (apart) replaceHidden(rows, last, length);
   }
 }

@@ -138,19 +138,14 @@ export const GRU = layOut({
   UNITS: 1,
   /** Gates of the hidden state's product: 3, or 2 where the state is reset before it is multiplied. */
   GATES: 1,
-  /** Bytes of its sums. */
-  WIDTH: 1,
   /** Whether the update gate says how much of the new gate enters. */
   COMPLEMENTED: 1,
   /** Where the state is reset first: what it is multiplied by, as a {@linkcode CELL}'s hidden state. */
   NEW_GROUPS: 1,
   NEW_FORM: 1,
   NEW_WEIGHTS: 1,
-  NEW_WIDTH: 1,
   /** Its {@linkcode PROJECTION}. */
-  NEW_PROJECTION: 1,
-  /** Where it stands: an operand. */
-  NEW_OPERAND: 3,
+  NEW_PROJECTION: 2,
   NEW_OFFSET: VECTOR,
 });
 
@@ -258,7 +253,14 @@ export const ROW = layOut({
   /** Its first output. */
   OUTPUT: 1,
   /** Scratch for its gates. */
-  GATES: 3,
+  GATES: 1,
+  /** Where the new hidden state is gathered, an operand, where not all units are taken at once. */
+  NEXT: 1,
+  /**
+   * Of a GRU whose state is reset before it is multiplied: the operand that it is then; behind it, with
+   * split gates, what units keep until all are reset.
+   */
+  RESET: 1,
 });
 
 /**

@@ -408,9 +408,9 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
 }
 
 // Sums of a GRU to its projected gates, in place: vectors are the gates of four units in turn, each with a projection of its own
-// at `p`.
-function projectTurns(p: usize, from: usize, end: usize, gates: i32): void {
-  const rows = p + <usize> gates * PROJECTION_SIZE;
+// at `p`. The first of all is vector `first`.
+function projectTurns(p: usize, first: usize, from: usize, end: usize, gates: i32): void {
+  const rows = p + <usize> gates * PROJECTION_SIZE + first * UNIT_SIZE;
   for (let gate = 0; gate < gates; gate++, p += PROJECTION_SIZE) {
     const bias = load<i32>(p, PROJECTION_BIAS), unquantized = load<i32>(p, PROJECTION_UNQUANTIZED);
     const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
@@ -421,9 +421,10 @@ function projectTurns(p: usize, from: usize, end: usize, gates: i32): void {
   }
 }
 
-// Sums of units to their projected gates, in place.
-function projectAll(p: usize, from: usize, end: usize, bias: i32, unquantized: i32, lower: v128, upper: v128): void {
-  let row = p + PROJECTION_SIZE;
+// Sums of units to their projected gates, in place; `row` is the first one's part of the projection.
+function projectAll(p: usize, row: usize, from: usize, end: usize): void {
+  const bias = load<i32>(p, PROJECTION_BIAS), unquantized = load<i32>(p, PROJECTION_UNQUANTIZED);
+  const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
   if (bias == BIAS_FLOAT32 && !unquantized) {
     for (; from < end; from += 16, row += UNIT_SIZE) v128.store(from, projectPlainly(from, row, lower, upper));
   }
@@ -608,6 +609,18 @@ function storeOperands(
 }
 
 /**
+ * Stores the inputs of `count` steps or rows in the form the weights take them, at `x`.
+ *
+ * @param inputs float32 [count][size]: reals, or integers less the zero point.
+ */
+export function storeInputs(cell: usize, inputs: usize, x: usize, size: i32, count: i32): void {
+  const zero = v128.load(cell, CELL_INPUT_OFFSET);
+  const lower = v128.load(cell, CELL_INPUT_LOWER), upper = v128.load(cell, CELL_INPUT_UPPER);
+  const form = load<i32>(cell, CELL_INPUT_FORM), groups = load<i32>(cell, CELL_INPUT_GROUPS);
+  storeOperands(inputs, v128.load32_splat(IN_SCALE), lower, upper, zero, x, size, count, form, groups);
+}
+
+/**
  * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates] and GAP bytes between them.
  *
  * @param inputs float32 [count][size]: reals, or integers less the zero point.
@@ -624,10 +637,7 @@ export function projectInput(
   const blocks = load<i32>(cell, CELL_BLOCKS), groups = load<i32>(cell, CELL_INPUT_GROUPS);
   const form = load<i32>(cell, CELL_INPUT_FORM), p = load<usize>(cell, CELL_INPUT_PROJECTION);
   const stride = lengthOf(form, groups) + 16, width = <usize> blocks * BLOCK, pitch = width + GAP;
-  const bias = load<i32>(p, PROJECTION_BIAS), unquantized = load<i32>(p, PROJECTION_UNQUANTIZED);
-  const zero = v128.load(cell, CELL_INPUT_OFFSET);
-  const least = v128.load(cell, CELL_INPUT_LOWER), most = v128.load(cell, CELL_INPUT_UPPER);
-  storeOperands(inputs, v128.load32_splat(IN_SCALE), least, most, zero, x, size, count, form, groups);
+  storeInputs(cell, inputs, x, size, count);
   let w = load<usize>(cell, CELL_INPUT_WEIGHTS);
   // All sums first: what is made of them then is many units at a time, none of which waits for another.
   const tile = count > 1 ? tileOf(groups) : width;
@@ -641,21 +651,200 @@ export function projectInput(
     }
     w += tile * (groups + 1);
   }
-  const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
   const gates = load<i32>(cell, CELL_INPUT_GATES);
   for (let i = 0; i < count; i++) {
-    if (gates) projectTurns(p, projected, projected + width, gates);
-    else projectAll(p, projected, projected + width, bias, unquantized, lower, upper);
+    if (gates) projectTurns(p, 0, projected, projected + width, gates);
+    else projectAll(p, p + PROJECTION_SIZE, projected, projected + width);
     projected += pitch;
   }
 }
 
+// Makes `cell` the one that runs.
+function begin(cell: usize): void {
+  if (load<usize>(CURRENT) == cell) return;
+  memory.copy(RUNNING, cell, CELL_PATIENCE);
+  store<usize>(CURRENT, cell);
+}
+
+// Whether a step keeps the outputs of tables that it meets.
+// @ts-ignore: decorator
+@inline function countStep(cell: usize): bool {
+  const patience = load<i32>(cell, CELL_PATIENCE);
+  if (patience) store<i32>(cell, patience - 1, CELL_PATIENCE);
+  return !patience;
+}
+
+// Takes units from their sums at `gates` until `end` and their projected inputs to cell and hidden states: the latter as
+// float32 at `out` and as an operand at `hidden`, of which what `settle` takes is given back. `unit` is the first one's part
+// of the projection `p`, and `c` its cell state. In passes over all units, so that many are under way at a time: each
+// alone waits, for its tables most of all.
+// @ts-ignore: decorator
+@inline function advance(
+  p: usize,
+  unit: usize,
+  gates: usize,
+  end: usize,
+  projected: usize,
+  c: usize,
+  out: usize,
+  hidden: usize,
+  form: i32,
+  top: usize,
+  kept: bool,
+): v128 {
+  const bias = load<i32>(p, PROJECTION_BIAS), unquantized = load<i32>(p, PROJECTION_UNQUANTIZED), quad = quadOf(form);
+  const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
+  const fixedGates = load<i32>(RUNNING, CELL_GATE_SUM + SUM_FIXED);
+  const fixedState = load<i32>(RUNNING, CELL_STATE_SUM + SUM_FIXED);
+  let all = i32x4.splat(0);
+  const base = v128.load(RUNNING, CELL_GATE_TABLES);
+  const scaleA = v128.load(RUNNING, CELL_GATE_SUM + SUM_SCALE_A);
+  const scaleB = v128.load(RUNNING, CELL_GATE_SUM + SUM_SCALE_B);
+  const factor = v128.load(RUNNING, CELL_GATE_SUM + SUM_FACTOR);
+  const least = v128.load(RUNNING, CELL_GATE_SUM + SUM_LOWER);
+  const most = v128.load(RUNNING, CELL_GATE_SUM + SUM_UPPER);
+  for (let gate = gates; gate < end; gate += 16) {
+    const own = project(gate, p, unit, bias, unquantized, lower, upper);
+    const sum = add(v128.load(projected), own, RUNNING + CELL_GATE_SUM, fixedGates, scaleA, scaleB, factor);
+    v128.store(gate, addresses(clamp(sum, least, most), base));
+    projected += 16;
+    unit += UNIT_SIZE;
+  }
+  if (!kept) setAside(gates, end, 16);
+  const forget = v128.load(p, PROJECTION_FORGET_MULTIPLIER);
+  for (let at = gates; at < end; at += 64, c += 16) {
+    let input: v128, forgetGate: v128, cellGate: v128, outputGate: v128;
+    for (;;) {
+      input = gather(at, 16);
+      forgetGate = gather(at + 4, 16);
+      cellGate = gather(at + 8, 16);
+      outputGate = gather(at + 12, 16);
+      const known = i32x4.min_u(i32x4.min_u(input, forgetGate), i32x4.min_u(cellGate, outputGate));
+      if (i32x4.all_true(known)) break;
+      complete(at, 16, 4);
+    }
+    const forgotten = f32x4.nearest(multiply(
+      forgetGate,
+      v128.load(c),
+      forget,
+      v128.load(RUNNING, CELL_FORGET + BOUNDS_LOWER),
+      v128.load(RUNNING, CELL_FORGET + BOUNDS_UPPER),
+    ));
+    const candidate = f32x4.nearest(multiply(
+      input,
+      cellGate,
+      v128.load(RUNNING, CELL_CANDIDATE + PRODUCT_MULTIPLIER),
+      v128.load(RUNNING, CELL_CANDIDATE + PRODUCT_LOWER),
+      v128.load(RUNNING, CELL_CANDIDATE + PRODUCT_UPPER),
+    ));
+    const sum = add(
+      forgotten,
+      candidate,
+      RUNNING + CELL_STATE_SUM,
+      fixedState,
+      v128.load(RUNNING, CELL_STATE_SUM + SUM_SCALE_A),
+      v128.load(RUNNING, CELL_STATE_SUM + SUM_SCALE_B),
+      v128.load(RUNNING, CELL_STATE_SUM + SUM_FACTOR),
+    );
+    const state = clamp(
+      sum,
+      v128.load(RUNNING, CELL_STATE_SUM + SUM_LOWER),
+      v128.load(RUNNING, CELL_STATE_SUM + SUM_UPPER),
+    );
+    v128.store(c, round(state));
+    v128.store(at, outputGate, 16);
+    v128.store(at, addresses(state, v128.load(RUNNING, CELL_STATE_TABLE)));
+  }
+  if (!kept) setAside(gates, end, 4);
+  for (let at = gates; at < end; at += 64, out += 16) {
+    let tanh: v128;
+    for (;;) {
+      tanh = gather(at, 4);
+      if (i32x4.all_true(tanh)) break;
+      complete(at, 4, 4);
+    }
+    const output = multiply(
+      v128.load(at, 16),
+      tanh,
+      v128.load(RUNNING, CELL_HIDDEN + PRODUCT_MULTIPLIER),
+      v128.load(RUNNING, CELL_HIDDEN + PRODUCT_LOWER),
+      v128.load(RUNNING, CELL_HIDDEN + PRODUCT_UPPER),
+    );
+    v128.store(out, f32x4.mul(round(output), v128.load32_splat(OUT_SCALE)));
+    all = gatherUp(all, store4(output, v128.load(RUNNING, CELL_HIDDEN_OFFSET), hidden, form, top), form);
+    hidden += quad;
+  }
+  return all;
+}
+
+// The input of a row's step: an operand, or a projected input.
+// @ts-ignore: decorator
+@inline function inputOf(row: usize, offset: usize): usize {
+  return <usize> load<u32>(load<usize>(row, ROW_INPUTS) + offset);
+}
+
+// The operand of a row that stands in `field` of its description, where that is not INPUTS.
+// @ts-ignore: decorator
+@inline function operandOf(row: usize, field: usize, offset: usize): usize {
+  return field == ROW_INPUTS ? inputOf(row, offset) : load<usize>(row + field);
+}
+
+// Sums of all rows of a batch, `to` bytes into each one's GATES, on the operands in `field`.
+function products(
+  rows: usize,
+  last: usize,
+  form: i32,
+  w: usize,
+  groups: i32,
+  field: usize,
+  offset: usize,
+  to: usize,
+  width: usize,
+): void {
+  const tile = rows < last ? tileOf(groups) : width;
+  for (const end = to + width; to < end; to += tile) {
+    for (let row = rows; row <= last; row += ROW_SIZE << 1) {
+      const next = row + ROW_SIZE, gates = load<usize>(row, ROW_GATES);
+      const y = row < last ? operandOf(next, field, offset) : 0, more = y ? load<usize>(next, ROW_GATES) + to : 0;
+      dots(form, w, operandOf(row, field, offset), y, groups, gates + to, more, gates + min(to + tile, end));
+    }
+    w += tile * (groups + 1);
+  }
+}
+
+// Writes what stands after an operand, of which units are written in parts: whether this is not the first, and not the last.
+// @ts-ignore: decorator
+@inline function settlePart(all: v128, end: usize, form: i32, later: bool, more: bool): void {
+  if (later) {
+    const before = v128.load(end);
+    all = form == FORM_PAIRED ? i32x4.add(before, all) : v128.or(before, all);
+  }
+  if (more) v128.store(end, all);
+  else settle(all, end, form);
+}
+
+// Where a row's new hidden state goes; in the old one's place where all units are taken at once.
+// @ts-ignore: decorator
+@inline function nextOf(row: usize, apart: bool): usize {
+  return apart ? load<usize>(row, ROW_NEXT) : load<usize>(row, ROW_HIDDEN);
+}
+
+// Lays new hidden states in the old ones' place, once no unit reads these any more.
+function replaceHidden(rows: usize, last: usize, length: usize): void {
+  for (let row = rows; row <= last; row += ROW_SIZE) {
+    let from = load<usize>(row, ROW_NEXT), to = load<usize>(row, ROW_HIDDEN);
+    for (const end = from + length; from <= end; from += 16, to += 16) v128.store(to, v128.load(from));
+  }
+}
+
 /**
- * Runs `steps` steps of `count` rows on projected inputs.
+ * Runs `steps` steps of `count` rows.
  *
  * @param rows Descriptions of the rows: ROW. Hidden states, less an offset and in the form the weights take
  * them, and cell states, float32, are overwritten. Where a row's projected inputs stand, addresses of float32
  * [units][4 gates], is `inputStride` bytes on at each step. Its output, float32 [units] and whole blocks, `outStride`.
+ * @param split Units that go through all parts at a time, a multiple of 32, or 0: all. Where they do, the inputs of a
+ * cell that has weights for them are operands, as `storeInputs` leaves them, and GATES has room for a block's sums, twice.
  */
 export function runSteps(
   cell: usize,
@@ -664,116 +853,35 @@ export function runSteps(
   inputStride: usize,
   outStride: usize,
   steps: i32,
+  split: i32,
 ): void {
-  if (load<usize>(CURRENT) != cell) {
-    memory.copy(RUNNING, cell, CELL_PATIENCE);
-    store<usize>(CURRENT, cell);
-  }
-  const blocks = load<i32>(RUNNING, CELL_BLOCKS), groups = load<i32>(RUNNING, CELL_HIDDEN_GROUPS);
-  const form = load<i32>(RUNNING, CELL_HIDDEN_FORM), quad = quadOf(form);
-  const weights = load<usize>(RUNNING, CELL_HIDDEN_WEIGHTS), width = <usize> blocks * BLOCK;
-  const tile = count > 1 ? tileOf(groups) : width;
-  const fixedGates = load<i32>(RUNNING, CELL_GATE_SUM + SUM_FIXED);
-  const fixedState = load<i32>(RUNNING, CELL_STATE_SUM + SUM_FIXED);
+  begin(cell);
+  const width = <usize> load<i32>(RUNNING, CELL_BLOCKS) * BLOCK, share = split ? min<usize>(<usize> split << 4, width) : width;
+  const apart = share < width;
+  const groups = load<i32>(RUNNING, CELL_HIDDEN_GROUPS), form = load<i32>(RUNNING, CELL_HIDDEN_FORM);
+  const inputGroups = split ? load<i32>(RUNNING, CELL_INPUT_GROUPS) : 0, inputForm = load<i32>(RUNNING, CELL_INPUT_FORM);
+  const inputProjection = load<usize>(RUNNING, CELL_INPUT_PROJECTION), quad = quadOf(form);
   const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW_SIZE;
-  for (let t: usize = 0; t < <usize> steps; t++) {
-    const patience = load<i32>(cell, CELL_PATIENCE), kept = patience == 0;
-    if (!kept) store<i32>(cell, patience - 1, CELL_PATIENCE);
-    let w = weights;
-    for (let block: usize = 0; block < width; block += tile) {
-      for (let row = rows; row <= last; row += ROW_SIZE << 1) {
-        const y = row < last ? load<usize>(row + ROW_SIZE, ROW_HIDDEN) : 0, gates = load<usize>(row, ROW_GATES);
-        const more = y ? load<usize>(row + ROW_SIZE, ROW_GATES) + block : 0, end = gates + min(block + tile, width);
-        dots(form, w, load<usize>(row, ROW_HIDDEN), y, groups, gates + block, more, end);
+  for (let t = 0, inputStep: usize = 0, outStep: usize = 0; t < steps; t++, inputStep += inputStride, outStep += outStride) {
+    const kept = countStep(cell);
+    let w = load<usize>(RUNNING, CELL_HIDDEN_WEIGHTS), inputWeights = load<usize>(RUNNING, CELL_INPUT_WEIGHTS);
+    for (let block: usize = 0; block < width; block += share) {
+      const size = min(share, width - block), first = (block >> 4) * UNIT_SIZE + PROJECTION_SIZE, unit = block >> 2;
+      if (inputGroups) products(rows, last, inputForm, inputWeights, inputGroups, ROW_INPUTS, inputStep, share, size);
+      products(rows, last, form, w, groups, ROW_HIDDEN, 0, 0, size);
+      for (let row = rows; row <= last; row += ROW_SIZE) {
+        const gates = load<usize>(row, ROW_GATES), p = load<usize>(row, ROW_PROJECTION), next = nextOf(row, apart);
+        let projected = gates + share;
+        if (inputGroups) projectAll(inputProjection, inputProjection + first, projected, projected + size);
+        else projected = inputOf(row, inputStep) + block;
+        const c = load<usize>(row, ROW_CELL) + unit, out = load<usize>(row, ROW_OUTPUT) + outStep + unit;
+        const hidden = next + (unit >> 4) * quad;
+        const all = advance(p, p + first, gates, gates + size, projected, c, out, hidden, form, top, kept);
+        settlePart(all, next + length, form, block > 0, block + share < width);
       }
-      w += tile * (groups + 1);
+      w += size * (groups + 1);
+      inputWeights += size * (inputGroups + 1);
     }
-    // In passes over all units, so that many are under way at a time: each alone waits, for its tables most of all.
-    for (let row = rows; row <= last; row += ROW_SIZE) {
-      const gates = load<usize>(row, ROW_GATES), end = gates + width, to = load<usize>(row, ROW_HIDDEN);
-      const p = load<usize>(row, ROW_PROJECTION), bias = load<i32>(p, PROJECTION_BIAS);
-      const unquantized = load<i32>(p, PROJECTION_UNQUANTIZED);
-      const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
-      const base = v128.load(RUNNING, CELL_GATE_TABLES);
-      const scaleA = v128.load(RUNNING, CELL_GATE_SUM + SUM_SCALE_A);
-      const scaleB = v128.load(RUNNING, CELL_GATE_SUM + SUM_SCALE_B);
-      const factor = v128.load(RUNNING, CELL_GATE_SUM + SUM_FACTOR);
-      const least = v128.load(RUNNING, CELL_GATE_SUM + SUM_LOWER);
-      const most = v128.load(RUNNING, CELL_GATE_SUM + SUM_UPPER);
-      let unit = p + PROJECTION_SIZE, projected = <usize> load<u32>(load<usize>(row, ROW_INPUTS) + t * inputStride);
-      for (let gate = gates; gate < end; gate += 16) {
-        const own = project(gate, p, unit, bias, unquantized, lower, upper);
-        const sum = add(v128.load(projected), own, RUNNING + CELL_GATE_SUM, fixedGates, scaleA, scaleB, factor);
-        v128.store(gate, addresses(clamp(sum, least, most), base));
-        projected += 16;
-        unit += UNIT_SIZE;
-      }
-      if (!kept) setAside(gates, end, 16);
-      const forget = v128.load(p, PROJECTION_FORGET_MULTIPLIER);
-      for (let at = gates, c = load<usize>(row, ROW_CELL); at < end; at += 64, c += 16) {
-        let input: v128, forgetGate: v128, cellGate: v128, outputGate: v128;
-        for (;;) {
-          input = gather(at, 16);
-          forgetGate = gather(at + 4, 16);
-          cellGate = gather(at + 8, 16);
-          outputGate = gather(at + 12, 16);
-          const known = i32x4.min_u(i32x4.min_u(input, forgetGate), i32x4.min_u(cellGate, outputGate));
-          if (i32x4.all_true(known)) break;
-          complete(at, 16, 4);
-        }
-        const forgotten = f32x4.nearest(multiply(
-          forgetGate,
-          v128.load(c),
-          forget,
-          v128.load(RUNNING, CELL_FORGET + BOUNDS_LOWER),
-          v128.load(RUNNING, CELL_FORGET + BOUNDS_UPPER),
-        ));
-        const candidate = f32x4.nearest(multiply(
-          input,
-          cellGate,
-          v128.load(RUNNING, CELL_CANDIDATE + PRODUCT_MULTIPLIER),
-          v128.load(RUNNING, CELL_CANDIDATE + PRODUCT_LOWER),
-          v128.load(RUNNING, CELL_CANDIDATE + PRODUCT_UPPER),
-        ));
-        const sum = add(
-          forgotten,
-          candidate,
-          RUNNING + CELL_STATE_SUM,
-          fixedState,
-          v128.load(RUNNING, CELL_STATE_SUM + SUM_SCALE_A),
-          v128.load(RUNNING, CELL_STATE_SUM + SUM_SCALE_B),
-          v128.load(RUNNING, CELL_STATE_SUM + SUM_FACTOR),
-        );
-        const state = clamp(
-          sum,
-          v128.load(RUNNING, CELL_STATE_SUM + SUM_LOWER),
-          v128.load(RUNNING, CELL_STATE_SUM + SUM_UPPER),
-        );
-        v128.store(c, round(state));
-        v128.store(at, outputGate, 16);
-        v128.store(at, addresses(state, v128.load(RUNNING, CELL_STATE_TABLE)));
-      }
-      if (!kept) setAside(gates, end, 4);
-      let all = i32x4.splat(0), hidden = to;
-      for (let at = gates, out = load<usize>(row, ROW_OUTPUT) + t * outStride; at < end; at += 64, out += 16) {
-        let tanh: v128;
-        for (;;) {
-          tanh = gather(at, 4);
-          if (i32x4.all_true(tanh)) break;
-          complete(at, 4, 4);
-        }
-        const output = multiply(
-          v128.load(at, 16),
-          tanh,
-          v128.load(RUNNING, CELL_HIDDEN + PRODUCT_MULTIPLIER),
-          v128.load(RUNNING, CELL_HIDDEN + PRODUCT_LOWER),
-          v128.load(RUNNING, CELL_HIDDEN + PRODUCT_UPPER),
-        );
-        v128.store(out, f32x4.mul(round(output), v128.load32_splat(OUT_SCALE)));
-        all = gatherUp(all, store4(output, v128.load(RUNNING, CELL_HIDDEN_OFFSET), hidden, form, top), form);
-        hidden += quad;
-      }
-      settle(all, to + length, form);
-    }
+    if (apart) replaceHidden(rows, last, length);
   }
 }

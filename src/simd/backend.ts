@@ -5,7 +5,7 @@
  * @module
  */
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
-import { PRODUCT_HI, PRODUCT_LO } from "../../kernels/packed/lstm_cell.ts";
+import { PRODUCT_HI, PRODUCT_LO, splitUnits } from "../../kernels/packed/lstm_cell.ts";
 import { type GRUBinding, RESET_PRODUCT } from "../../kernels/packed/gru_cell.ts";
 import type { GRUCellProgram } from "../../kernels/packed/gru_program.ts";
 import type { WeightRows } from "../../kernels/packed/pack.ts";
@@ -54,6 +54,12 @@ import {
 /** Most bytes of projected inputs that stand in memory at a time, unless one step has more. */
 export const CHUNK = 65536;
 
+/**
+ * Most bytes of inputs and outputs that stand there with split gates, unless one step has more: more
+ * of them save calls alone.
+ */
+export const SPLIT_CHUNK = 8192;
+
 /** Most reals that are copied to the kernel's memory by one call, however many a chunk takes. */
 export const STAGED = 65536;
 
@@ -80,6 +86,8 @@ interface SimdPlace {
   /** Its input: integers; null for float32 values, which are projected outside, and for tokens. */
   readonly input: Operand | null;
   readonly hidden: Operand;
+  /** Of a GRU whose state is reset before it is multiplied: what it is then. */
+  readonly reset: Operand | null;
   readonly running: number;
   readonly initial: number;
 }
@@ -92,6 +100,9 @@ interface SimdCell extends SimdPlace {
   readonly hiddenQParams: PerTensorQParams;
 }
 
+/** Counts up where constants of cells are laid out anew: images of before are not taken. */
+const IMAGE_LAYOUT = 2;
+
 /** Constants of all cells, as they stand behind the tables. */
 interface SimdImage extends Image {
   readonly memory: Uint8Array;
@@ -99,7 +110,7 @@ interface SimdImage extends Image {
 }
 
 /** A module that the kernels run. */
-type SimdProgram = LSTMProgram | GRUProgram;
+export type SimdProgram = LSTMProgram | GRUProgram;
 
 /** Not of the running half, which a program of LSTMs does not have. */
 const GRU_KIND: GRUProgram["kind"] = "GRU";
@@ -123,25 +134,143 @@ interface SimdLayout {
    * gates of four units in turn.
    */
   readonly turns: Int32Array | null;
-  /** Bytes of a projected input, and of a row's gates, each with the gap behind it. */
+  /** Bytes of a projected input and the gap behind it. */
   readonly width: number;
-  readonly scratch: number;
 }
 
-function layoutOf({ kind, hiddenSize, layers }: SimdProgram): SimdLayout {
+function layoutOf({ kind, hiddenSize }: SimdProgram): SimdLayout {
   if (kind !== GRU_KIND) {
-    const width = projectedBytes(wholeUnits(hiddenSize));
-    return { gates: 4, turns: null, width, scratch: width };
+    return { gates: 4, turns: null, width: projectedBytes(wholeUnits(hiddenSize)) };
   }
-  const bytes = (gates: number): number => turnRows(hiddenSize, gates) * 4;
-  const resetFirst = layers!.flat().some(({ cell }) => cell.newOutput !== null);
-  const sums = resetFirst ? bytes(GRU_TURNS - 1) + bytes(1) : bytes(GRU_TURNS);
   return {
     gates: GRU_TURNS,
     turns: Int32Array.from({ length: GRU_TURNS * hiddenSize }, (_, row) => turnOf(row, GRU_TURNS)),
-    width: bytes(GRU_TURNS) + GAP * 4,
-    scratch: sums + GAP * 4,
+    width: turnRows(hiddenSize, GRU_TURNS) * 4 + GAP * 4,
   };
+}
+
+/** Steps whose inputs and outputs stand in memory at a time, and inputs that one call takes in. */
+interface ChunkSizes {
+  /** Steps of all rows. */
+  readonly chunk: number;
+  /** Float32 values on their way in. */
+  readonly staged: number;
+}
+
+/** Names of the blocks that scratch is laid out in, in their order. */
+const BLOCKS = [
+  "h",
+  "c",
+  "rows",
+  "gates",
+  "next",
+  "reset",
+  "aside",
+  "x",
+  "projected",
+  "inputs",
+  "out",
+  "staged",
+] as const;
+
+/** Bytes of each block, or where it stands. */
+export type Blocks = { readonly [name in typeof BLOCKS[number]]: number };
+
+/** Units whose rows, of any number of gates in turn, are whole blocks. */
+const UNITS_TOGETHER = 32;
+
+/**
+ * Bytes that steps work in. With split gates no block holds the gates of all units: rows have room
+ * for those that are taken at a time, once for what the input gives and once for the hidden state.
+ */
+export class ScratchSizes {
+  readonly #program: SimdProgram;
+  readonly #cells: readonly (readonly SimdPlace[])[];
+  /** Hidden size in whole blocks. */
+  readonly units: number;
+  /** Units that split gates take at a time; about half of all where there are more of them. */
+  readonly splitUnits: number;
+  /** Bytes of a row's hidden state, an operand, and of its cell state or hidden state, float32. */
+  readonly hBytes: number;
+  readonly cBytes: number;
+  /** Bytes of an operand of any cell's input. */
+  readonly #xBytes: number;
+  /** The largest number of values that go into a layer. */
+  readonly #inputSize: number;
+  /** Bytes of an input that is projected before the step, with fused gates and with split ones. */
+  readonly #widths: readonly [fused: number, split: number];
+  /** Bytes of a reset hidden state. */
+  readonly #resetBytes: number;
+
+  constructor(program: SimdProgram, cells: readonly (readonly SimdPlace[])[]) {
+    const { hiddenSize, tokens, inputs } = program;
+    const all = cells.flat();
+    const max = (bytes: (cell: SimdPlace) => number): number => Math.max(...all.map(bytes));
+    const { width } = layoutOf(program);
+    this.#program = program;
+    this.#cells = cells;
+    this.units = wholeUnits(hiddenSize);
+    this.splitUnits = Math.min(this.units, splitUnits(hiddenSize, UNITS_TOGETHER));
+    this.hBytes = max(({ hidden }) => hidden.bytes);
+    this.cBytes = this.units * 4;
+    this.#xBytes = max(({ input }) => input?.bytes ?? 0);
+    this.#inputSize = Math.max(
+      tokens ? 0 : inputs[0]!.size,
+      cells.length > 1 ? hiddenSize * cells[0]!.length : 0,
+    );
+    // Tokens' projected inputs stand with the constants.
+    const given = !tokens && cells[0]!.some(({ input }) => input === null);
+    const projects = given || all.some(({ input }) => input !== null);
+    this.#widths = [projects ? width : 0, given ? width : 0];
+    this.#resetBytes = max(({ reset }) => reset?.bytes ?? 0);
+  }
+
+  /**
+   * What a call of so many rows and steps works on at a time.
+   *
+   * @param takesReals Whether it is given reals, which one call takes in where they are not too many.
+   */
+  chunkOf(batch: number, steps: number, split: boolean, takesReals: boolean): ChunkSizes {
+    const width = this.#widths[+split]!;
+    const values = this.#inputSize + this.units;
+    const step = split ? this.#xBytes + width + 4 * (values + 1) : width || 4 * this.units;
+    const room = Math.floor((split ? SPLIT_CHUNK : CHUNK) / (batch * step));
+    const chunk = batch * Math.max(1, Math.min(steps, room));
+    const reals = takesReals && !split ? batch * steps * this.#program.inputs[0]!.size : 0;
+    return { chunk, staged: Math.max(chunk * this.#inputSize, Math.min(reals, STAGED)) };
+  }
+
+  /** Bytes of the blocks. */
+  blocks(batch: number, { chunk, staged }: ChunkSizes, split: boolean): Blocks {
+    const { units, hBytes, cBytes } = this;
+    const { kind, hiddenSize } = this.#program;
+    const isGRU = kind === GRU_KIND;
+    const rows = this.#cells.flat().length * batch;
+    const together = split ? this.splitUnits : units;
+    const sums = (gates: number): number =>
+      4 * (isGRU ? turnRows(Math.min(together, hiddenSize), gates) : gates * together);
+    const { gates } = layoutOf(this.#program);
+    const reset = this.#resetBytes;
+    // Where a state is reset first its gate's sums stand behind the others'.
+    const own = reset > 0 ? sums(gates - 1) + (split ? 0 : sums(1)) : sums(gates);
+    const blocks = split && together < units;
+    // Inputs are read, and outputs written, in whole blocks, so that the last one's end may lie
+    // behind them.
+    return {
+      h: rows * hBytes,
+      c: rows * cBytes,
+      rows: batch * ROW.SIZE * 4,
+      gates: batch * (own + (split ? sums(gates) : 0) + GAP * 4),
+      next: blocks ? batch * hBytes : 0,
+      reset: reset > 0 ? batch * (reset + (split ? 2 * cBytes : 0)) : 0,
+      aside: isGRU ? 0 : together * 16,
+      x: chunk * this.#xBytes,
+      projected: chunk * this.#widths[+split]!,
+      inputs: chunk * 4,
+      out: (chunk * units + BLOCK_UNITS) * 4,
+      staged: (staged + BLOCK_UNITS) * 4,
+    };
+  }
 }
 
 /** Writes a row of projected inputs where the kernels read it. */
@@ -222,6 +351,8 @@ class SimdState {
   }
 }
 
+const NO_CHUNK: ChunkSizes = { chunk: 0, staged: 0 };
+
 class SimdRecurrent implements ModuleInstance {
   readonly infallible = true;
   readonly takesReals: boolean;
@@ -232,37 +363,32 @@ class SimdRecurrent implements ModuleInstance {
   readonly #arena: Arena;
   readonly #cells: readonly (readonly SimdCell[])[];
   readonly #tokens: readonly (SimdTokens | null)[];
-  /**
-   * Hidden size in whole blocks; bytes of a projected input and of a row's gates and 64 between
-   * two, of a row's hidden state and of its cell state or hidden state once more, float32.
-   */
-  readonly #units: number;
+  readonly #sizes: ScratchSizes;
+  /** Bytes of a projected input. */
   readonly #width: number;
-  readonly #scratch: number;
-  readonly #hBytes: number;
-  readonly #cBytes: number;
-  /**
-   * Bytes of an operand of any cell's input, and the largest number of values that go into a layer.
-   */
-  readonly #xBytes: number;
-  readonly #inputSize: number;
   /** The state that stands in memory. */
   #resident: SimdState | null = null;
-  /** Rows that there is room for, and their states, their descriptions, and scratch for gates. */
-  #batch = 0;
+  /** Bytes of the blocks of scratch, in the order of {@linkcode BLOCKS}. */
+  #held: readonly number[] = BLOCKS.map(() => 0);
+  // Where they stand: fields, since each step reads them.
   #h = 0;
   #c = 0;
   #rows = 0;
   #gates = 0;
-  /** Steps, of all rows, whose projected inputs stand in memory at a time. */
-  #chunk = 0;
+  #next = 0;
+  #reset = 0;
   #x = 0;
   #projected = 0;
   #inputs = 0;
   #out = 0;
-  /** Float32 values on their way in, of which there is room for so many. */
   #staged = 0;
-  #stagedSize = 0;
+  readonly #hBytes: number;
+  readonly #cBytes: number;
+  /** The form that rows' scratch is laid out for: units at a time where gates are split, else 0. */
+  #form = -1;
+  readonly #splitUnits: number;
+  /** What a call works on at a time, with fused gates and with split ones. */
+  readonly #chunks: [fused: ChunkSizes, split: ChunkSizes] = [NO_CHUNK, NO_CHUNK];
   /** Views of so many rows of outputs: what is long enough is copied by one call. */
   #outputs: Float32Array[] = [];
   readonly #between: Float64Array[] = [];
@@ -277,34 +403,25 @@ class SimdRecurrent implements ModuleInstance {
     cells: readonly (readonly SimdCell[])[],
     tokens: readonly (SimdTokens | null)[],
   ) {
-    const { qparams: input, size: inputSize } = program.inputs[0]!;
+    const { qparams: input } = program.inputs[0]!;
     // Beyond, qint32 is quantized in another way.
     this.takesReals = input !== null && Math.max(-input.quantMin, input.quantMax) < EXACT;
     this.givesReals = cells[0]!.length === 1;
-    const all = cells.flat();
-    const { hiddenSize } = program;
-    const { width, scratch, turns } = layoutOf(program);
+    const { width, turns } = layoutOf(program);
     this.#program = program;
     this.#kernel = kernel;
     this.#runSteps = turns === null ? kernel.runSteps : kernel.runGRUSteps;
     this.#arena = arena;
     this.#cells = cells;
     this.#tokens = tokens;
-    this.#units = wholeUnits(hiddenSize);
+    this.#sizes = new ScratchSizes(program, cells);
+    this.#hBytes = this.#sizes.hBytes;
+    this.#cBytes = this.#sizes.cBytes;
+    this.#splitUnits = this.#sizes.splitUnits;
     this.#width = width;
-    this.#scratch = scratch;
     this.#turns = turns;
     this.#unplaced = turns && new Float32Array(turns.length);
-    this.#hBytes = all.reduce((max, { hidden }) => Math.max(max, hidden.bytes), 0);
-    this.#cBytes = this.#units * 4;
-    this.#xBytes = all.reduce((max, { input }) => Math.max(max, input?.bytes ?? 0), 0);
-    this.#inputSize = Math.max(
-      inputSize,
-      cells.length > 1 ? hiddenSize * cells[0]!.length : 0,
-    );
-    const aside = arena.take(this.#units * 16);
-    arena.i32[SHARED.ASIDE] = aside;
-    this.reserve(1, 1);
+    this.reserve(1, 1, program.splitGates);
   }
 
   createState(batch: number): ModuleState {
@@ -312,67 +429,61 @@ class SimdRecurrent implements ModuleInstance {
     return new SimdState(this, state) as unknown as ModuleState;
   }
 
-  /** Bytes of the blocks that `#grow` lays out, in its order. */
-  #sizes(batch: number, chunk: number, staged: number): number[] {
-    const rows = this.#cells.flat().length * batch;
-    // Inputs are read, and outputs written, in whole blocks, so that the last one's end may lie
-    // behind them.
-    return [
-      rows * this.#hBytes,
-      rows * this.#cBytes,
-      batch * ROW.SIZE * 4,
-      batch * this.#scratch,
-      chunk * this.#xBytes,
-      chunk * this.#width,
-      chunk * 4,
-      (chunk * this.#units + BLOCK_UNITS) * 4,
-      (staged + BLOCK_UNITS) * 4,
-    ];
-  }
-
-  /**
-   * Makes room for `batch` rows, for chunks of `chunk` steps of all rows together and for `staged`
-   * inputs. A failure leaves all as it was.
-   */
-  #grow(batch: number, chunk: number, staged: number): void {
-    if (batch <= this.#batch && chunk <= this.#chunk && staged <= this.#stagedSize) return;
+  /** Makes blocks as large as these at least. A failure leaves all as it was. */
+  #grow(sizes: Blocks): void {
+    const held = this.#held;
+    if (BLOCKS.every((name, i) => sizes[name] <= held[i]!)) return;
     const arena = this.#arena;
-    const rows = Math.max(batch, this.#batch);
-    const steps = Math.max(chunk, this.#chunk);
-    const values = Math.max(staged, this.#stagedSize);
-    const addresses = arena.layOut(this.#sizes(rows, steps, values));
+    const larger = BLOCKS.map((name, i) => Math.max(sizes[name], held[i]!));
+    const addresses = arena.layOut(larger);
     if (this.#resident !== null) this.release(this.#resident);
-    this.#batch = rows;
-    this.#chunk = steps;
-    this.#stagedSize = values;
-    [
-      this.#h,
-      this.#c,
-      this.#rows,
-      this.#gates,
-      this.#x,
-      this.#projected,
-      this.#inputs,
-      this.#out,
-      this.#staged,
-    ] = addresses as [number, number, number, number, number, number, number, number, number];
+    this.#held = larger;
+    const at = Object.fromEntries(BLOCKS.map((name, i) => [name, addresses[i]!])) as Blocks;
+    this.#h = at.h;
+    this.#c = at.c;
+    this.#rows = at.rows;
+    this.#gates = at.gates;
+    this.#next = at.next;
+    this.#reset = at.reset;
+    this.#x = at.x;
+    this.#projected = at.projected;
+    this.#inputs = at.inputs;
+    this.#out = at.out;
+    this.#staged = at.staged;
     // The units that fill the last block read their states too, and what stood there may be no
     // number.
     arena.u8.fill(0, this.#h, addresses[addresses.length - 1]!);
+    arena.i32[SHARED.ASIDE] = at.aside;
     // Memory that grows leaves its views behind, and what is laid out anew stands elsewhere.
     this.#outputs = [];
+    this.#form = -1;
   }
 
-  reserve(batch: number, steps: number): number {
-    const chunk = batch * Math.max(1, Math.min(steps, Math.floor(CHUNK / (batch * this.#width))));
-    // Reals are taken by one call where they are not too many.
-    const reals = this.takesReals
-      ? Math.min(batch * steps * this.#program.inputs[0]!.size, STAGED)
-      : 0;
-    const staged = Math.max(chunk * this.#inputSize, reals);
-    this.#grow(batch, chunk, staged);
+  /** Writes where the scratch of each row stands, which only another form and growth change. */
+  #layRows(form: number): void {
+    const { gates, next, reset } = this.#sizes.blocks(1, NO_CHUNK, form > 0);
+    const { i32 } = this.#arena;
+    this.#form = form;
+    const end = this.#held[BLOCKS.indexOf("rows")]! / 4;
+    for (let at = 0, row = 0; at < end; at += ROW.SIZE, row++) {
+      const to = this.#rows / 4 + at;
+      i32[to + ROW.GATES] = this.#gates + row * gates;
+      i32[to + ROW.NEXT] = this.#next + row * next;
+      i32[to + ROW.RESET] = this.#reset + row * reset;
+    }
+  }
+
+  reserve(batch: number, steps: number, split: boolean): number {
+    const own = this.#sizes.chunkOf(batch, steps, split, this.takesReals);
+    const blocks = this.#sizes.blocks(batch, own, split);
+    this.#grow(blocks);
+    const { chunk, staged } = this.#chunks[+split]!;
+    this.#chunks[+split] = {
+      chunk: Math.max(chunk, own.chunk),
+      staged: Math.max(staged, own.staged),
+    };
     const size = batch * steps * this.#program.hiddenSize * this.#cells[0]!.length;
-    const bytes = this.#sizes(batch, chunk, staged).reduce((a, b) => a + b, this.#units * 16);
+    const bytes = BLOCKS.reduce((sum, name) => sum + blocks[name], 0);
     return reserveBetween(this.#between, this.#cells.length, size) + bytes;
   }
 
@@ -411,6 +522,8 @@ class SimdRecurrent implements ModuleInstance {
       this.#copy(given, false);
       this.#resident = given;
     }
+    const form = call.splitGates ? this.#splitUnits : 0;
+    if (form !== this.#form) this.#layRows(form);
     const last = this.#cells.length - 1;
     for (let l = 0; l <= last; l++) {
       const from = l === 0 ? inputs[0]! : this.#between[(l - 1) & 1]!;
@@ -439,11 +552,11 @@ class SimdRecurrent implements ModuleInstance {
     const layer = this.#cells[l]!;
     const instance = layer[d]!;
     const width = hiddenSize * layer.length;
-    const together = Math.floor(this.#chunk / batch);
+    const together = Math.floor(this.#chunks[+call.splitGates]!.chunk / batch);
     // Values from one row's output in the kernel's memory to the next one's. Whole blocks are
     // written, so that a row must not reach into another one's; of a row alone each step overwrites
     // what the one before wrote too much.
-    const pitch = batch === 1 ? hiddenSize : this.#units;
+    const pitch = batch === 1 ? hiddenSize : this.#sizes.units;
     // Whether `out` holds the same values in the same order: nothing between rows here, no other
     // direction's there.
     const contiguous = lengths === null && pitch === hiddenSize && layer.length === 1;
@@ -481,7 +594,10 @@ class SimdRecurrent implements ModuleInstance {
     }
   }
 
-  /** Projects the inputs of steps `from` to `to` as one product, and writes where each stands. */
+  /**
+   * Projects the inputs of steps `from` to `to` as one product, or stores them where gates are split,
+   * and writes where each stands.
+   */
   #projectChunk(
     l: number,
     d: number,
@@ -490,10 +606,12 @@ class SimdRecurrent implements ModuleInstance {
     to: number,
     call: Call,
   ): void {
-    const { steps, batch, lengths } = call;
+    const { steps, batch, lengths, splitGates } = call;
     const instance = this.#cells[l]![d]!;
     const { i32, f32 } = this.#arena;
     const staged = this.#staged / 4;
+    const stores = splitGates && instance.input !== null;
+    const pitch = stores ? instance.input!.bytes : this.#width;
     const tokens = l === 0 ? this.#tokens[d]! : null;
     const size = l === 0
       ? this.#program.inputs[0]!.size
@@ -502,10 +620,10 @@ class SimdRecurrent implements ModuleInstance {
     const first = reals ? call.inputOffset : 0;
     // One call copies what is given as it stands.
     const whole = reals && d === 0 && lengths === null && x.length === steps * batch * size &&
-      x.length <= this.#stagedSize;
+      x.length <= this.#chunks[+splitGates]!.staged;
     if (whole && from === 0) f32.set(x, staged);
     let rows = 0;
-    let projected = this.#projected;
+    let projected = stores ? this.#x : this.#projected;
     for (let t = from, at = this.#inputs / 4; t < to; t++) {
       for (let b = 0; b < batch; b++, at++) {
         const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
@@ -528,14 +646,15 @@ class SimdRecurrent implements ModuleInstance {
           }
         }
         i32[at] = projected;
-        projected += this.#width;
+        projected += pitch;
         rows++;
       }
     }
     if (instance.input !== null && rows > 0) {
       f32[SHARED.IN_SCALE] = reals ? instance.inverseScale : 1;
       const at = this.#staged + (whole ? from * batch * size * 4 : 0);
-      this.#kernel.projectInput(instance.cell, at, this.#x, this.#projected, size, rows);
+      if (stores) this.#kernel.storeInputs(instance.cell, at, this.#x, size, rows);
+      else this.#kernel.projectInput(instance.cell, at, this.#x, this.#projected, size, rows);
     }
   }
 
@@ -570,13 +689,12 @@ class SimdRecurrent implements ModuleInstance {
         i32[row + ROW.CELL] = this.#c + place * this.#cBytes;
         i32[row + ROW.INPUTS] = this.#inputs + at * 4;
         i32[row + ROW.OUTPUT] = this.#out + at * outBytes;
-        i32[row + ROW.GATES] = this.#gates + rows * this.#scratch;
         end = Math.min(end, fresh[place] === 1 && initial !== running ? t + 1 : length);
         fresh[place] = 0;
         rows++;
       }
       if (rows === 0) return;
-      this.#runSteps(cell, this.#rows, rows, batch * 4, batch * outBytes, end - t);
+      this.#runSteps(cell, this.#rows, rows, batch * 4, batch * outBytes, end - t, this.#form);
     }
   }
 }
@@ -639,7 +757,7 @@ export class SimdKernels implements Backend {
 
   /** Tells memories from those that other kernels make, or these in another engine. */
   get #kind(): string {
-    return `${this.name}, ${
+    return `${this.name} ${IMAGE_LAYOUT}, ${
       !this.relaxed ? "plain" : this.#oneStep ? "relaxed, one step" : "relaxed, two steps"
     }`;
   }
@@ -759,6 +877,7 @@ export class SimdKernels implements Backend {
       cell: writeCell(arena, cell, input, hidden, projection, lstm.tables, tables),
       input,
       hidden,
+      reset: null,
       ...writeBindings(arena, running, first ?? running, hidden),
     };
   }
@@ -785,6 +904,7 @@ export class SimdKernels implements Backend {
       cell: writeGRUCell(arena, cell, operands, gru.tables, tables),
       input,
       hidden,
+      reset: reset && reset.operand,
       ...writeGRUBindings(arena, running, first ?? running, hidden, gates),
     };
   }

@@ -66,11 +66,12 @@ export interface SimdExports {
     size: number,
     count: number,
   ): void;
+  storeInputs(cell: number, inputs: number, x: number, size: number, count: number): void;
   readonly runSteps: RunSteps;
   readonly runGRUSteps: RunSteps;
 }
 
-/** Runs steps of rows on projected inputs. */
+/** Runs steps of rows on projected inputs or, where gates are split, on stored ones. */
 export type RunSteps = (
   cell: number,
   rows: number,
@@ -78,6 +79,7 @@ export type RunSteps = (
   inputStride: number,
   outStride: number,
   steps: number,
+  split: number,
 ) => void;
 
 const PAGE = 65536;
@@ -703,7 +705,6 @@ export function writeGRUCell(
   tables: readonly number[],
 ): number {
   const at = arena.take((CELL.SIZE + GRU.SIZE) * 4);
-  const operand = reset === null ? 0 : arena.take(reset.operand.bytes);
   const own = at / 4;
   const w = own + CELL.SIZE;
   const { i32 } = arena;
@@ -716,16 +717,13 @@ export function writeGRUCell(
   }
   i32[w + GRU.UNITS] = wholeUnits(hiddenSize) * 4;
   i32[w + GRU.GATES] = reset === null ? GRU_TURNS : GRU_TURNS - 1;
-  i32[w + GRU.WIDTH] = hidden.rows * 4;
   i32[w + GRU.COMPLEMENTED] = complementedUpdate ? 1 : 0;
   if (reset === null) return at;
-  const { groups, form, weights, rows, offsets } = reset.operand;
+  const { groups, form, weights, offsets } = reset.operand;
   i32[w + GRU.NEW_GROUPS] = groups;
   i32[w + GRU.NEW_FORM] = form;
   i32[w + GRU.NEW_WEIGHTS] = weights;
-  i32[w + GRU.NEW_WIDTH] = rows * 4;
   i32[w + GRU.NEW_PROJECTION] = reset.projection;
-  i32[w + GRU.NEW_OPERAND] = operand;
   for (let lane = 0; lane < 4; lane++) {
     i32[w + GRU.NEW_OFFSET + lane] = MAGIC_BITS + offsets[lane & 1]!;
   }
