@@ -1,41 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
 import { LAYERS } from "../scripts/layers.ts";
+import { ALL_PAGES, blocksOf, commandsIn, read } from "./pages.ts";
 
 const ROOT = new URL("../", import.meta.url);
-const read = (path: string) => Deno.readTextFileSync(new URL(path, ROOT));
 
 /** Pages that tell of the code itself. */
 const PAGES = ["docs/architecture.md", "docs/adding-a-module.md"];
-
-/** Every page of the repository that people read. */
-const ALL_PAGES = [
-  "README.md",
-  "CONTRIBUTING.md",
-  "SECURITY.md",
-  "CHANGELOG.md",
-  ...pagesIn("docs/"),
-  ...pagesIn("examples/"),
-];
-
-function pagesIn(folder: string): string[] {
-  return [...Deno.readDirSync(new URL(folder, ROOT))].flatMap(({ name, isDirectory }) =>
-    isDirectory ? pagesIn(`${folder}${name}/`) : name.endsWith(".md") ? [folder + name] : []
-  );
-}
-
-/** A fenced block of a page. */
-interface Block {
-  /** What stands behind the fence: a language and, of excerpts, the file. */
-  readonly info: string;
-  readonly text: string;
-}
-
-function blocksOf(page: string): Block[] {
-  return [...page.matchAll(/^```(.*)\n([^]*?)^```$/gm)].map(([, info, text]) => ({
-    info: info!,
-    text: text!,
-  }));
-}
 
 /** Code that a page writes in the middle of a line. */
 function spansOf(page: string): string[] {
@@ -168,4 +138,74 @@ Deno.test("docs/adding-a-module.md explains every answer of a kind, and no other
     const explained = [...table!.matchAll(/^\| `(\w+)` \|/gm)].map(([, key]) => key!);
     assertEquals(explained, members, file);
   }
+});
+
+/** Pages whose commands tests/runtimes/pages_test.ts types one by one. */
+const FOLLOWED = ["README.md", "docs/command.md", "docs/from-pytorch.md"];
+
+/** Whether tests/runtimes/examples_test.ts installs, builds and calls the example of a page. */
+function isRun(page: string): boolean {
+  const [, name] = /^examples\/(.*)\/README\.md$/.exec(page) ?? [];
+  return name !== undefined &&
+    read("tests/runtimes/examples_test.ts").includes(`install("${name}")`);
+}
+
+/** Whether a file stands beside a page. */
+const hasFile = (page: string, file: string) => exists(page.replace(/[^/]*$/, file));
+
+/** How a command of a page is held to what it says; one of those that fit it must. */
+const HELD: readonly [command: RegExp, holds: (page: string, match: RegExpExecArray) => boolean][] =
+  [
+    // Tasks and folders of tests exist; what builds with JSR, or publishes, people do.
+    [
+      /^npx -y deno@2\.9\.6 task ([\w:]+)( --[^&]*)?( && npm publish \S+ --access public)?$/,
+      (_, [, task]) => task! in JSON.parse(read("deno.json")).tasks,
+    ],
+    [
+      /^(SPLITGATE_TARBALL=\S+ )?npx -y deno@2\.9\.6 test -A ([^&]*)$/,
+      (_, [, , paths]) => paths!.split(" ").every(exists),
+    ],
+    [/^npx -y deno@2\.9\.6 publish$/, () => read(".ci/run").includes("deno publish --dry-run")],
+    [/^\.ci\/run$/, () => exists(".ci/run")],
+    [
+      /^\(cd build && npm pack \.\/npm\)$/,
+      () => read("scripts/build_npm.ts").includes("build/npm"),
+    ],
+    // tests/runtimes/pages_test.ts types these, and examples_test.ts those of pytorch-to-edge.
+    [
+      /^((npx )?splitgate |\$EDITOR |npm init -y$|npm install PATH|npx wrangler dev$|curl )/,
+      (page) => FOLLOWED.includes(page) || isRun(page),
+    ],
+    [/^(npm|bun) install$/, isRun],
+    [
+      /^(FUZZ_SEED=\d+ FUZZ_RUNS=\d+ )?(npm|bun) (run )?(build|test)$/,
+      (page, [, , , , script]) =>
+        isRun(page) && script! in JSON.parse(read(page.replace(/[^/]*$/, "package.json"))).scripts,
+    ],
+    [
+      /^(node|bun|deno run .*?) (\w+\.m?[jt]s)\b/,
+      (page, [, , file]) => isRun(page) && hasFile(page, file!),
+    ],
+    [/^node -e .* \| curl /, isRun],
+    [
+      /^(npx vite preview|python3 -m http\.server \d+)$/,
+      (page) => isRun(page) && hasFile(page, "index.html"),
+    ],
+    // With torch, which CI does not have.
+    [/^python scripts\/(\w+)\.py /, (_, [, script]) => exists(`scripts/${script}_test.py`)],
+  ];
+
+Deno.test("every command of every page is run by CI or checked", () => {
+  let commands = 0;
+  for (const page of ALL_PAGES) {
+    for (const command of blocksOf(read(page)).flatMap(commandsIn)) {
+      commands++;
+      const held = HELD.some(([expression, holds]) => {
+        const match = expression.exec(command);
+        return match !== null && holds(page, match);
+      });
+      assert(held, `${page}: ${command}`);
+    }
+  }
+  assert(commands > 50);
 });

@@ -1,0 +1,135 @@
+/**
+ * Pages followed word by word, from an empty folder, with nothing but what they say and the files
+ * that they begin with.
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { zipSync } from "fflate/browser";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { stop } from "esbuild";
+import { writeNpy } from "../../src/cli/npy.ts";
+import { generator } from "../../src/testing/random.ts";
+import { pack } from "../../scripts/pack.ts";
+import { type Block, blocksOf, commandsIn, read } from "../pages.ts";
+import { bundle } from "./bundle.ts";
+import { succeed } from "./install.ts";
+import { Workerd } from "./workerd/workerd.ts";
+
+const EXAMPLE = fileURLToPath(new URL("../../examples/pytorch-to-edge/", import.meta.url));
+
+/** The part of a page below a heading, up to the next one. */
+function sectionOf(page: string, heading: string): string {
+  const [, section] = read(page).split(`\n## ${heading}\n`);
+  return section!.split("\n## ")[0]!;
+}
+
+/** Types a command into a shell, where `npx` has put its programs at hand. */
+function type(folder: string, command: string): Promise<string> {
+  const ready = 'PATH="$PWD/node_modules/.bin:$PATH"; EDITOR="cp architecture.json";';
+  return succeed(folder, "sh", "-c", `${ready} ${command}`);
+}
+
+/** What a block of a page says to put into a file, where it names one of the example. */
+function fileOf({ info }: Block): string | undefined {
+  return / examples\/pytorch-to-edge\/(\S+)$/.exec(info)?.[1];
+}
+
+/** Random float32 sequences as a .npy file. */
+function npy(seed: number, shape: readonly [number, number, number]): Uint8Array {
+  const draw = generator(seed);
+  const length = shape[0] * shape[1] * shape[2];
+  return writeNpy(Float32Array.from({ length }, () => draw(-1, 1)), shape);
+}
+
+/** Does what wrangler does with worker.mjs, and calls it. */
+async function withWorker(folder: string, call: (url: string) => Promise<void>): Promise<void> {
+  const options = { external: ["./model.bin"] };
+  await bundle(pathToFileURL(`${folder}/worker.mjs`), folder, "bundle.js", options);
+  const worker = await Workerd.start({
+    modules: [
+      { name: "worker.js", kind: "esModule", path: `${folder}/bundle.js` },
+      { name: "model.bin", kind: "data", path: `${folder}/model.bin` },
+    ],
+  });
+  try {
+    await call(worker.url);
+  } finally {
+    await worker.stop();
+  }
+}
+
+Deno.test("pages lead from an empty folder to where they say", async (t) => {
+  const outer = await Deno.makeTempDir({ prefix: "splitgate-pages-" });
+  const folder = `${outer}/a new project`;
+  try {
+    await Deno.mkdir(folder);
+    await pack(`${outer}/splitgate.tgz`);
+
+    await t.step("docs/from-pytorch.md: a running worker", async () => {
+      // What its lines of Python save.
+      for (const name of ["model.pt", "calibration.npy", "test.npy"]) {
+        await Deno.copyFile(`${EXAMPLE}${name}`, `${folder}/${name}`);
+      }
+      const done: string[] = [];
+      const section = sectionOf("docs/from-pytorch.md", "From an empty folder to a worker");
+      for (const block of blocksOf(section)) {
+        const file = fileOf(block);
+        if (file === "architecture.json") {
+          // The draft is this one, with two blanks.
+          const draft = JSON.parse(await Deno.readTextFile(`${folder}/${file}`));
+          const kinds = draft.modules.map(({ kind }: { kind: string }) => kind);
+          assertEquals(kinds, ["LSTM", "?", "Linear", "?"]);
+        }
+        if (file !== undefined) await Deno.writeTextFile(`${folder}/${file}`, block.text);
+        for (const command of commandsIn(block)) {
+          const [program] = /^npx \w+|^\w+/.exec(command)!;
+          done.push(program);
+          if (program === "npx wrangler") continue;
+          const [, body] = /^curl --data '(.*)' http:\/\/localhost:8787$/.exec(command) ?? [];
+          if (body === undefined) {
+            const printed = await type(folder, command.replace("PATH/TO", ".."));
+            if (command.includes("quantize")) assertMatch(printed, /int8 beside float/);
+            continue;
+          }
+          await withWorker(folder, async (url) => {
+            const response = await fetch(url, { method: "POST", body });
+            assertEquals(await response.json(), { motion: "standing" });
+          });
+        }
+      }
+      const steps = ["npm", "npm", "npx splitgate", "npx splitgate", "npx wrangler", "curl"];
+      assertEquals(done, steps);
+    });
+
+    await t.step("docs/command.md: a float file, an int8 file and a program", async () => {
+      const [train, test] = [npy(1, [8, 20, 3]), npy(2, [4, 20, 3])];
+      await Deno.writeFile(`${folder}/train.npy`, train);
+      await Deno.writeFile(`${folder}/test.npz`, zipSync({ "x.npy": test }, { level: 0 }));
+      const commands = blocksOf(sectionOf("docs/command.md", "From a checkpoint of PyTorch"))
+        .flatMap(commandsIn);
+      assertEquals(commands.length, 4);
+      for (const command of commands) await type(folder, command);
+      for (const name of ["float.safetensors", "int8.safetensors", "model.bin"]) {
+        assert((await Deno.stat(`${folder}/${name}`)).size > 0, name);
+      }
+    });
+
+    await t.step("README.md: an ONNX file", async () => {
+      const model = "../models/onnx-made/lstm-last-mlp-softmax-bf-dyn-legacy.onnx";
+      await Deno.copyFile(new URL(model, import.meta.url), `${folder}/model.onnx`);
+      await Deno.writeFile(`${folder}/train.npy`, npy(3, [8, 20, 7]));
+      await Deno.writeFile(`${folder}/test.npy`, npy(4, [4, 20, 7]));
+      const commands = blocksOf(read("README.md")).flatMap(commandsIn)
+        .filter((command) => command.startsWith("npx splitgate"));
+      assertEquals(commands.length, 2);
+      const [inspected, quantized] = [
+        await type(folder, commands[0]!),
+        await type(folder, commands[1]!),
+      ];
+      assertMatch(inspected, /LSTM/);
+      assertMatch(quantized, /int8 beside float/);
+    });
+  } finally {
+    await stop();
+    await Deno.remove(outer, { recursive: true });
+  }
+});
