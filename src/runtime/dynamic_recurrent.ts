@@ -76,6 +76,12 @@ export function saturating(name: CellActivation, f: FloatFunction): FloatFunctio
 interface DynamicCell {
   readonly ih: DynamicRows;
   readonly hh: DynamicRows;
+  /** Index of the layer and direction, in which the states are. */
+  readonly index: number;
+  /** 0 forward, 1 backward. */
+  readonly direction: number;
+  /** Directions of the layer. */
+  readonly directions: number;
 }
 
 /** A dynamic recurrent module made ready. */
@@ -90,10 +96,13 @@ export class DynamicRecurrent implements ModuleInstance {
   constructor({ engine, hiddenSize, cells }: DynamicRecurrentProgram, step: DynamicStep) {
     this.#hiddenSize = hiddenSize;
     this.#step = step;
-    this.#cells = cells.map((layer) =>
-      layer.map(({ weightIh, weightHh, biasIh, biasHh }) => ({
+    this.#cells = cells.map((layer, l) =>
+      layer.map(({ weightIh, weightHh, biasIh, biasHh }, direction) => ({
         ih: new DynamicRows(engine, weightIh, biasIh),
         hh: new DynamicRows(engine, weightHh, biasHh),
+        index: l * layer.length + direction,
+        direction,
+        directions: layer.length,
       }))
     );
   }
@@ -112,9 +121,7 @@ export class DynamicRecurrent implements ModuleInstance {
     for (let l = 0; l <= last; l++) {
       const from = l === 0 ? inputs[0]! : this.#between[(l - 1) & 1]!;
       const to = l === last ? out : this.#between[l & 1]!;
-      for (let d = 0; d < this.#cells[l]!.length; d++) {
-        this.#run(state, l, d, from, to, call);
-      }
+      for (const cell of this.#cells[l]!) this.#run(cell, state, from, to, call);
     }
   }
 
@@ -122,20 +129,13 @@ export class DynamicRecurrent implements ModuleInstance {
    * One layer and direction, as torch on a CPU: the whole sequence is projected at once, so that
    * its steps share a range; the hidden states of the rows that have a step share one a step.
    */
-  #run(
-    state: ModuleState,
-    l: number,
-    d: number,
-    x: Values,
-    out: Values,
-    { steps, batch, lengths }: Call,
-  ): void {
+  #run(cell: DynamicCell, state: ModuleState, x: Values, out: Values, call: Call): void {
+    const { steps, batch, lengths } = call;
     const hiddenSize = this.#hiddenSize;
     const step = this.#step;
-    const directions = this.#cells[l]!.length;
-    const { ih, hh } = this.#cells[l]![d]!;
+    const { ih, hh, direction, directions } = cell;
     const { inFeatures, outFeatures: gates } = ih.weight;
-    const first = (l * directions + d) * batch;
+    const first = cell.index * batch;
     const h = state.h as Float64Array;
     let rows = 0;
     for (let row = 0; row < steps * batch; row++) {
@@ -149,9 +149,9 @@ export class DynamicRecurrent implements ModuleInstance {
     // A cell's parts saturate: the sum of two infinities could be NaN.
     saturateFloat32(ih.y);
     // Where the projected rows of the current step begin.
-    let at = d === 0 ? 0 : rows;
+    let at = direction === 0 ? 0 : rows;
     for (let i = 0; i < steps; i++) {
-      const t = d === 0 ? i : steps - 1 - i;
+      const t = direction === 0 ? i : steps - 1 - i;
       let active = 0;
       for (let b = 0; b < batch; b++) {
         if (lengths !== null && t >= lengths[b]!) continue;
@@ -162,11 +162,11 @@ export class DynamicRecurrent implements ModuleInstance {
       }
       hh.run(active);
       saturateFloat32(hh.y);
-      if (d === 1) at -= active;
+      if (direction === 1) at -= active;
       for (let b = 0, a = 0; b < batch; b++) {
         if (lengths !== null && t >= lengths[b]!) continue;
         const index = first + b;
-        const to = ((t * batch + b) * directions + d) * hiddenSize;
+        const to = ((t * batch + b) * directions + direction) * hiddenSize;
         const units = index * hiddenSize;
         step.add(ih.y, (at + a) * gates, hh.y, a * gates, step.gates);
         step.finish(state, units);
@@ -174,7 +174,7 @@ export class DynamicRecurrent implements ModuleInstance {
         state.fresh![index] = 0;
         a++;
       }
-      if (d === 0) at += active;
+      if (direction === 0) at += active;
     }
   }
 }
