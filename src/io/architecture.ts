@@ -1,6 +1,7 @@
 /**
- * Architecture files: a float model without its numbers, as JSON. docs/file-formats.md describes
- * them. Kinds answer for their options (`modules/kind.ts`); sizes are those of the tensors.
+ * Architecture files: the structure of a float model as JSON, without tensors. docs/file-formats.md
+ * describes the format. Options belong to the kinds (`modules/kind.ts`); sizes follow from the
+ * tensors.
  *
  * @module
  */
@@ -15,10 +16,10 @@ import type { Module, StateDictEntry } from "../modules/module.ts";
 /** The version of the format that is written, and the only one that is read. */
 const VERSION = 1;
 
-/** How deep models may stand within models. */
+/** Largest nesting depth of models. */
 const MAX_DEPTH = 16;
 
-/** The kind of a module that a person has to choose before a drafted architecture can be used. */
+/** The kind of a module in a drafted architecture that a person has to replace. */
 export const BLANK = "?";
 
 /** Kinds that hold modules. */
@@ -28,29 +29,33 @@ const MODELS = ["Graph", "Sequential"];
 export interface ArchitectureModule {
   /** Its name: not empty, without a dot, not `"input"`. */
   readonly name: string;
-  /** PyTorch's name of what it is, `"Graph"` or `"Sequential"`; `"?"` where it is to be chosen. */
+  /**
+   * PyTorch's name of its kind, `"Graph"` or `"Sequential"`; `"?"` where it is still to be chosen.
+   */
   readonly kind: string;
   /**
    * Names of the modules that it reads, `"input"` for the model's input; by default the one before
    * it, or the input for the first one.
    */
   readonly inputs?: string | readonly string[];
-  /** Options that the shapes of its tensors do not tell; what is left out has its default. */
+  /**
+   * Options that do not follow from the shapes of its tensors; missing ones have their defaults.
+   */
   readonly options?: Readonly<Record<string, unknown>>;
   /**
-   * What the names of its tensors begin with in the file, without the last dot: `"encoder.rnn"` for
-   * `encoder.rnn.weight_ih_l0`. By default its name behind that of the models it stands in.
+   * Prefix of its tensors' names in the file, without the last dot: `"encoder.rnn"` for
+   * `encoder.rnn.weight_ih_l0`. By default its name after those of the models that contain it.
    */
   readonly tensors?: string;
   /** The modules of a Graph or Sequential. */
   readonly modules?: readonly ArchitectureModule[];
   /** The outputs of a Graph: names of its modules; the last module by default. */
   readonly outputs?: readonly string[];
-  /** Words for a reader. */
+  /** A comment for readers. */
   readonly note?: string;
 }
 
-/** A float model without its numbers: what an architecture file holds. */
+/** The structure of a float model, as an architecture file holds it. */
 export interface Architecture {
   /** 1, and by default. */
   readonly version?: 1;
@@ -58,7 +63,7 @@ export interface Architecture {
   readonly modules: readonly ArchitectureModule[];
   /** Names of the modules whose outputs the model gives; the last module by default. */
   readonly outputs?: readonly string[];
-  /** Words for a reader. */
+  /** A comment for readers. */
   readonly note?: string;
 }
 
@@ -78,7 +83,7 @@ function checkNames(name: string, value: unknown): readonly string[] {
   return checkList(name, value).map((each, i) => checkText(`${name}[${i}]`, each));
 }
 
-/** Refuses fields that would have no effect. */
+/** Throws for fields that would have no effect. */
 function checkFields(name: string, value: unknown, known: readonly string[]): object {
   const fields = checkObject(name, value);
   checkOptions(name, fields, known);
@@ -86,7 +91,7 @@ function checkFields(name: string, value: unknown, known: readonly string[]): ob
   return fields;
 }
 
-/** Checks a list of modules and, where there is one, of outputs; `at` is what messages call it. */
+/** Checks a list of modules and, if present, of outputs; `at` is its name in messages. */
 function checkModel(at: string, model: Record<string, unknown>, depth: number): void {
   const prefix = at === "" ? "" : `${at}.`;
   if (depth > MAX_DEPTH) failRange(at, `models within models ${MAX_DEPTH} deep`, "a deeper one");
@@ -121,11 +126,11 @@ function checkModel(at: string, model: Record<string, unknown>, depth: number): 
 /**
  * Checks an architecture as far as it can be without tensors.
  *
- * @param architecture Its JSON text, or the value that this stands for.
+ * @param architecture Its JSON text, or the parsed value.
  * @returns The value; not a copy.
  * @throws {TypeError} If a field is of the wrong kind, or unknown.
  * @throws {RangeError} If it is no JSON, of another version, a kind is unknown or still to be
- * chosen (`"?"`), or models stand more than 16 deep within models.
+ * chosen (`"?"`), or models are nested more than 16 deep.
  *
  * @example
  * ```ts
@@ -152,7 +157,7 @@ export function readArchitecture(architecture: string | Architecture): Architect
   return fields as unknown as Architecture;
 }
 
-/** What an architecture says of a model's modules and outputs. */
+/** The modules and outputs of a model, from an architecture. */
 function describe({ children, topology }: Graph): Omit<Architecture, "version" | "note"> {
   let last = INPUT;
   const modules: ArchitectureModule[] = [];
@@ -180,7 +185,7 @@ export function asGraph(model: Module): Graph {
 }
 
 /**
- * The architecture of a float model, as it stands in the metadata of `saveFloatModel`'s files.
+ * The architecture of a float model, as `saveFloatModel` writes it into the metadata of its files.
  *
  * @throws {TypeError} If `model` is no module.
  *
@@ -200,7 +205,7 @@ export function architectureOf(model: Module): Architecture {
   return { version: VERSION, ...describe(asGraph(model)) };
 }
 
-/** Tensors by the module that they belong to: their names up to the last dot. */
+/** Tensors by module, that is by their names up to the last dot. */
 export function byModule<T>(tensors: ReadonlyMap<string, T>): Map<string, Map<string, T>> {
   const groups = new Map<string, Map<string, T>>();
   for (const [name, tensor] of tensors) {
@@ -213,7 +218,7 @@ export function byModule<T>(tensors: ReadonlyMap<string, T>): Map<string, Map<st
   return groups;
 }
 
-/** A float model, and the tensors that it has no use for. */
+/** A float model, and the tensors that it does not use. */
 export interface BuiltModel {
   readonly model: Graph;
   /** Names of tensors that no module took. */
@@ -221,12 +226,12 @@ export interface BuiltModel {
 }
 
 /**
- * Makes a float model of an architecture and tensors.
+ * Makes a float model from an architecture and tensors.
  *
- * @param architecture What {@linkcode readArchitecture} gave.
+ * @param architecture As {@linkcode readArchitecture} returns it.
  * @param tensors float32 by name.
- * @throws {TypeError | RangeError} If modules do not fit together or to their tensors, or two take
- * the same ones: the message names the module.
+ * @throws {TypeError | RangeError} If modules do not fit together or to their tensors, or two
+ * modules take the same tensors: the message names the module.
  */
 export function buildModel(
   architecture: Architecture,

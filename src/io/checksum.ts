@@ -1,7 +1,6 @@
 /**
  * The checksum of a model file: of its module tree and each tensor's name, dtype, shape and bytes,
- * whatever order they stand in. It stands first in the tree's JSON; scripts/export_torch.py writes
- * it too.
+ * in any order. It is the first field of the tree's JSON; scripts/export_torch.py writes it, too.
  *
  * @module
  */
@@ -13,10 +12,10 @@ import type { SafetensorsInput } from "./safetensors_write.ts";
 
 type Tensors = Iterable<readonly [name: string, tensor: SafetensorsInput]>;
 
-/** The dtype that a kind of array is stored as. */
+/** The dtype in which a kind of array is stored. */
 const DTYPES = new Map([...ARRAY_TYPES].reverse().map(([dtype, { name }]) => [name, dtype]));
 
-/** A CRC-32 of the tree and one of each tensor, added up. */
+/** The sum of a CRC-32 of the tree and one of each tensor. */
 function checksum(tree: string, tensors: Tensors): string {
   const encoder = new TextEncoder();
   let sum = crc32(encoder.encode(tree));
@@ -28,14 +27,14 @@ function checksum(tree: string, tensors: Tensors): string {
   return (sum >>> 0).toString(16).padStart(8, "0");
 }
 
-/** A tree's JSON, an object, with the checksum for its first field. */
+/** A tree's JSON, an object, with the checksum as its first field. */
 export function withChecksum(tree: string, tensors: Tensors): string {
   return `{"crc32":"${checksum(tree, tensors)}",${tree.slice(1)}`;
 }
 
 /**
- * Requires a tree's checksum, if it has one, to be that of the tree and the tensors; gives the tree
- * without it.
+ * Requires that a tree's checksum, if there is one, matches the tree and the tensors; returns the
+ * tree without it.
  */
 export function takeChecksum(text: string, tensors: Tensors): string {
   const [field, expected] = /^\{"crc32":"([^"]*)",/.exec(text) ?? [];

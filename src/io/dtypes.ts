@@ -1,6 +1,5 @@
 /**
- * Dtypes of tensors in files, by the names that safetensors gives them, and the arrays that hold
- * their values.
+ * Dtypes of tensors in files, by their safetensors names, and the arrays that hold their values.
  *
  * @module
  */
@@ -44,21 +43,21 @@ export const ARRAY_TYPES: ReadonlyMap<unknown, ArrayType> = new Map<unknown, Arr
   ["BOOL", Uint8Array],
 ]);
 
-/** Bytes of an element; undefined of a dtype that is not known. */
+/** Bytes of an element; undefined for an unknown dtype. */
 export function elementBytes(dtype: string): number | undefined {
   return ARRAY_TYPES.get(dtype)?.BYTES_PER_ELEMENT ?? SMALL_FLOATS.get(dtype)?.bytes;
 }
 
-/** Every dtype that is known. */
+/** Every known dtype. */
 export function knownDtypes(): string[] {
   return [...ARRAY_TYPES.keys(), ...SMALL_FLOATS.keys()] as string[];
 }
 
 /**
- * The values of some bytes: a view of them where they are aligned for it, else a copy; floats
- * smaller than float32 are widened to it.
+ * The values of some bytes: a view if they are aligned for it, else a copy; floats smaller than
+ * float32 are widened to it.
  *
- * @param dtype One that is known; the bytes are as long as a number of its elements.
+ * @param dtype A known dtype; the bytes are a whole number of elements.
  */
 export function decodeValues(dtype: string, bytes: Uint8Array): SafetensorsArray {
   const small = SMALL_FLOATS.get(dtype);

@@ -18,7 +18,7 @@ import { type SafetensorsInput, writeSafetensors } from "./safetensors_write.ts"
  * Writes a float model as one safetensors file: float32 tensors under PyTorch's names, the
  * architecture as JSON in the metadata. Python's safetensors reads the tensors.
  *
- * @param model A Graph, a Sequential, or a single module, which is called by its kind.
+ * @param model A Graph, a Sequential, or a single module, which is named after its kind.
  * @returns The file's bytes, the same for the same model.
  * @throws {TypeError} If `model` is no module.
  *
@@ -42,7 +42,7 @@ export function saveFloatModel(model: Module): Bytes {
  * Reads a float model that `saveFloatModel` wrote. The file is treated as hostile; its checksum
  * detects any change.
  *
- * @param bytes What `saveFloatModel` gave.
+ * @param bytes A file of `saveFloatModel`.
  * @returns A Graph of new modules, for `forward`, `prepare` or `quantizeDynamic`.
  * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or a field is of the wrong
  * kind.

@@ -1,5 +1,5 @@
 /**
- * float32 out of tensors of any dtype.
+ * Conversion of tensors of any dtype to float32.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { SafetensorsArray } from "./dtypes.ts";
 
 /** A tensor of a file, of any dtype. */
 export interface AnyTensor {
-  /** What the file calls it, for messages. */
+  /** Its name in the file, for messages. */
   readonly dtype: string;
   /** Dimensions, outermost first. */
   readonly shape: readonly number[];
@@ -18,15 +18,15 @@ export interface AnyTensor {
   readonly data: SafetensorsArray;
 }
 
-/** float32 tensors, and what was lost. */
+/** float32 tensors, and notes about lost precision. */
 export interface FloatTensors {
-  /** By the names that were given. */
+  /** The tensors by the given names. */
   readonly tensors: Map<string, Tensor>;
   /** A sentence for each tensor whose values float32 does not hold exactly. */
   readonly notes: string[];
 }
 
-/** The values in float32, and how many of them differ from what they were. */
+/** The values in float32, and the number of those that changed. */
 function rounded(data: SafetensorsArray): { values: Float32Array; changed: number } {
   if (isFloat32Array(data)) return { values: data, changed: 0 };
   const values = new Float32Array(data.length);
@@ -41,11 +41,10 @@ function rounded(data: SafetensorsArray): { values: Float32Array; changed: numbe
 }
 
 /**
- * Makes float32 of tensors of any dtype: each value rounded to the nearest one. float32 tensors
- * keep their memory.
+ * Converts tensors of any dtype to float32, rounding to nearest. float32 tensors are not copied.
  *
  * @param tensors `tensors` of a safetensors file, for instance.
- * @returns The tensors, and a note for each of which values changed.
+ * @returns The tensors, and a note for each one with changed values.
  * @throws {TypeError} If `tensors` is no Map.
  * @throws {RangeError} If a dtype is not known.
  *

@@ -1,6 +1,6 @@
 /**
- * A float model out of named tensors and an architecture: what importers of files share that hold
- * no graph.
+ * A float model from named tensors and an architecture: shared by importers of files without a
+ * graph.
  *
  * @module
  */
@@ -13,33 +13,33 @@ import { type AnyTensor, floatTensors } from "./float_tensors.ts";
 import type { ImportedModel } from "./imported_model.ts";
 import { parseSafetensors } from "./safetensors.ts";
 
-/** Options of importers of files that hold no graph. */
+/** Options of importers of files without a graph. */
 export interface ImportTensorsOptions {
-  /** What the model is made of: JSON text, or the value that this stands for. */
+  /** The architecture of the model: JSON text, or the parsed value. */
   readonly architecture: string | Architecture;
   /**
-   * What the names of the model's tensors begin with, which is left out of them; other tensors are
-   * left over. By default `module.`, `model.` and `_orig_mod.` where all names begin so; `""`
-   * leaves nothing out.
+   * Prefix of the model's tensors, which is removed from their names; tensors without it are not
+   * used. By default `module.`, `model.` and `_orig_mod.`, if all names begin with it; `""` removes
+   * nothing.
    */
   readonly prefix?: string;
-  /** Whether tensors that no module takes are an error and not a note; false by default. */
+  /** Whether unused tensors are an error rather than a note; false by default. */
   readonly strict?: boolean;
 }
 
-/** What data parallelism, trainers and torch.compile put before all names. */
+/** Prefixes that data parallelism, trainers and torch.compile add to all names. */
 const WRAPPERS = ["module.", "model.", "_orig_mod."];
 
-/** Names of a message that lists many. */
+/** Largest number of names in a message. */
 const LISTED = 10;
 
-/** Names in a sentence. */
+/** Joins names for a sentence. */
 export function listed(names: readonly string[]): string {
   const more = names.length > LISTED ? ` and ${names.length - LISTED} more` : "";
   return names.slice(0, LISTED).map(show).join(", ") + more;
 }
 
-/** What all names begin with that wrappers put there. */
+/** The wrappers' prefix of all names. */
 export function commonPrefix(names: readonly string[]): string {
   let prefix = "";
   for (;;) {
@@ -50,7 +50,8 @@ export function commonPrefix(names: readonly string[]): string {
 }
 
 /**
- * Makes a float model of tensors and an architecture. Only what a module takes is made float32.
+ * Makes a float model from tensors and an architecture. Only tensors that a module uses are
+ * converted to float32.
  *
  * @throws {TypeError | RangeError} If an option is wrong, or modules and tensors do not fit
  * together: the message names the module.
@@ -99,12 +100,13 @@ export function importTensors(
 }
 
 /**
- * Makes a float model of a safetensors file of anybody's, and an architecture.
+ * Makes a float model from any safetensors file and an architecture.
  *
- * @param bytes A whole file. Tensors of other dtypes than F32 are rounded to it, which a note says.
- * @param options.architecture What the model is made of.
- * @param options.prefix What is left out of names.
- * @param options.strict Whether tensors that are left over are an error.
+ * @param bytes A whole file. Tensors of other dtypes than F32 are rounded to it, with a note if
+ * values change.
+ * @param options.architecture The architecture of the model.
+ * @param options.prefix The prefix to remove from names.
+ * @param options.strict Whether unused tensors are an error.
  * @throws {TypeError} If `bytes` is neither a buffer nor a view, or an option is of the wrong kind.
  * @throws {RangeError} If the file is malformed, or modules and tensors do not fit together: the
  * message names the module.

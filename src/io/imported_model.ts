@@ -1,17 +1,17 @@
 /**
- * What an importer of another library's files gives.
+ * The result of importers of other libraries' files.
  *
  * @module
  */
 import type { Graph } from "../modules/graph.ts";
 
-/** A float model out of a file, and what is to be known about it. */
+/** A float model from a file, with notes. */
 export interface ImportedModel {
   /** The float model: prepare and convert quantize it. */
   readonly model: Graph;
   /**
-   * What was left out, rounded or assumed, a sentence each, naming the tensor, node or layer; empty
-   * where there is nothing to say.
+   * What was left out, rounded or assumed: a sentence each that names the tensor, node or layer.
+   * Empty if there is nothing to report.
    */
   readonly notes: readonly string[];
 }

@@ -1,11 +1,11 @@
 /**
- * The metadata keys of model files, by which the two kinds are told apart.
+ * The metadata keys of the two kinds of model files.
  *
  * @module
  */
 
-/** What the modules of a quantized model stand under. */
+/** Key of a quantized model's modules. */
 export const METADATA_KEY = "splitgate";
 
-/** What a float model's architecture stands under. */
+/** Key of a float model's architecture. */
 export const ARCHITECTURE_KEY = "splitgate.architecture";

@@ -1,9 +1,9 @@
 /**
  * Reading a quantized model: one safetensors file, with the modules as JSON in its metadata.
  *
- * The JSON says what the tensors do not: a list of modules, each with its name, kind, what it
- * reads, flags and qparams; these by their indices in a list of all. Sizes are those of the
- * tensors' shapes.
+ * The JSON holds what the tensors do not: a list of modules, each with its name, kind, inputs,
+ * flags and qparams, which are indices into a list of all qparams. Sizes follow from the tensors'
+ * shapes.
  *
  * @module
  */
@@ -35,7 +35,7 @@ import { parseSafetensors, type SafetensorsEntry } from "./safetensors.ts";
 /** Version of the model file that is written, and the only one that is read. */
 export const FORMAT_VERSION = 2;
 
-/** What is expected of a safetensors file, and the way on for one of a float model. */
+/** The expectation in messages about other safetensors files, with advice for float models. */
 const FOREIGN = "what saveModel gave (float weights: importSafetensors, prepare and convert)";
 
 /** Requires a list, of `length` elements if that is given. */
@@ -185,7 +185,7 @@ function checkNames(name: string, value: unknown, length?: number): string[] {
  * may be reused. The modules have `forward`; LSTMs that the fast step does not support run part by
  * part.
  *
- * @param bytes What `saveModel` gave.
+ * @param bytes A file of `saveModel`.
  * @returns The model, ready for sessions.
  * @throws {TypeError} If `bytes` is neither a buffer nor a view of one, or a metadata value is of
  * the wrong kind.

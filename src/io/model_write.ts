@@ -72,7 +72,7 @@ class Writer implements ModuleWriter {
  * Writes a quantized model as one safetensors file: int8 weights, float32 scales and biases under
  * PyTorch's names, everything else as JSON in the metadata.
  *
- * @param model What `convert` or `loadModel` gave.
+ * @param model A quantized model.
  * @returns The file's bytes, the same for the same model.
  * @throws {TypeError} If `model` is no QuantizedModel.
  *

@@ -1,5 +1,5 @@
 /**
- * Compiling: a model lowered, and written as it is to run.
+ * Compiling: lowering a model and writing its program file.
  *
  * @module
  */
@@ -73,29 +73,29 @@ class Arrays {
 /** Options of {@linkcode compileModel}. */
 export interface CompileOptions extends LoweringOptions {
   /**
-   * What is going to run the program, `simdKernels()`: what these make of its LSTMs is then part of
-   * the file, so that sessions start sooner. Other kernels run it too, and so do these where the
-   * engine's instructions are others.
+   * Kernels for which data is precomputed, `simdKernels()`: the file then also holds their packed
+   * LSTM weights, so that sessions start sooner. Other kernels, and engines with other
+   * instructions, can still run it.
    */
   readonly kernels?: Backend | undefined;
 }
 
 /**
- * Compiles a model for `loadProgram` of the runtime: a file of all numbers that its steps need,
- * computed beforehand, so that it is loaded by little code in little time. It is larger than
- * `saveModel`'s by a few numbers a row.
+ * Compiles a model for `loadProgram` of the runtime: a file of everything that its steps need,
+ * precomputed, so that it loads fast and with little code. It is larger than `saveModel`'s by a few
+ * numbers a row.
  *
- * @param model What `convert` or `loadModel` gave.
- * @param options.foldEmbedding As in {@linkcode QuantizedModel.lower}: the file has the table of an
- * Embedding as it is, and a token's row is projected when it is first met. Without folding each
- * step computes its token's row anew.
- * @param options.kernels What is going to run it, if that is `simdKernels()`: the file then also
- * holds what these make of it, the weights of its LSTMs once more and their constants.
+ * @param model A quantized model.
+ * @param options.foldEmbedding As in {@linkcode QuantizedModel.lower}: the file holds the
+ * Embedding's own table, and a token's row is projected on first use. Without folding, each step
+ * projects its token's row again.
+ * @param options.kernels With `simdKernels()` the file also holds their packed LSTM weights and
+ * constants.
  * @returns The file's bytes, the same for the same model.
  * @throws {TypeError} If `model` is no QuantizedModel, or an option is of the wrong kind.
- * @throws {RangeError} If a module has parts that the fast step does not run: the message names the
- * part and what helps (`saveModel` keeps it, and the full entry point runs it). Or if there is
- * nothing to fold.
+ * @throws {RangeError} If the fast step cannot run a module's part: the message names the part and
+ * the remedy (`saveModel` can store such a model, and the main entry point can run it). Or if there
+ * is nothing to fold.
  *
  * @example
  * ```ts
@@ -133,7 +133,7 @@ export function compileModel(
   });
   const arrays = new Arrays();
   const referring: (readonly [(string | number)[], StoredArray[]])[] = [];
-  // A copy with null for arrays of numbers, and without what no file can hold.
+  // A copy with null in place of arrays, and without fields that files cannot hold.
   const plain = (value: unknown, path: (string | number)[]): unknown => {
     if (!isObject(value)) return value;
     const own: StoredArray[] = [];

@@ -6,11 +6,11 @@
  * @module
  */
 
-/** A foreign format as error messages name it. */
+/** A foreign format, for error messages. */
 export interface Recognized {
   /** For instance "an ONNX model". */
   readonly kind: string;
-  /** What the user can do, or empty. */
+  /** Advice for the user, or empty. */
   readonly wayOn: string;
 }
 
@@ -55,7 +55,7 @@ const MAGIC: readonly (readonly [start: RegExp, kind: string, wayOn: string])[] 
 /** Number of bytes that are matched. */
 const LOOKED_AT = 256;
 
-/** The format of a file that is no safetensors file; null if unknown. */
+/** The format of a file that is not a safetensors file; null if unknown. */
 export function recognize(bytes: Uint8Array): Recognized | null {
   if (bytes.length === 0) return { kind: "an empty file", wayOn: "was it written to the end?" };
   const start = String.fromCharCode(...bytes.subarray(0, LOOKED_AT));

@@ -1,6 +1,6 @@
 /**
- * Modules by their tensors, where a file says nothing else of them, and an architecture drafted of
- * them. What tensors do not tell is never guessed: a draft has blanks there.
+ * Recognizing modules by their tensors, in files that hold nothing else, and drafting an
+ * architecture of them. Nothing is guessed: a draft has blanks for what tensors do not determine.
  *
  * @module
  */
@@ -15,19 +15,17 @@ export interface Shaped {
   readonly shape: readonly number[];
 }
 
-/** Tensors of one module, and what they are taken for. */
+/** The tensors of one module, and its recognized kind. */
 export interface RecognizedModule {
-  /** What the names of its tensors begin with, without the last dot. */
+  /** Prefix of its tensors' names, without the last dot. */
   readonly path: string;
-  /**
-   * PyTorch's name of what it is; `"?"` where it can be one of several, null where it is unknown.
-   */
+  /** PyTorch's name of its kind; `"?"` if there are several candidates, null if unknown. */
   readonly kind: string | null;
-  /** What it is, in words: `LSTM of 2 layers, bidirectional, input 64, hidden 64`. */
+  /** Description: `LSTM of 2 layers, bidirectional, input 64, hidden 64`. */
   readonly what: string;
-  /** Values a row that it reads; undefined where that is unknown. */
+  /** Input width; undefined if unknown. */
   readonly reads?: number | undefined;
-  /** Values a row that it gives; undefined where that is unknown. */
+  /** Output width; undefined if unknown. */
   readonly gives?: number | undefined;
   /** Names of its tensors, without the path. */
   readonly tensors: readonly string[];
@@ -36,7 +34,7 @@ export interface RecognizedModule {
 /** Recurrent modules by the number of their gates. */
 const RECURRENT: Readonly<Record<number, string>> = { 4: "LSTM", 3: "GRU", 1: "RNN" };
 
-/** What a table of rows is called. */
+/** Tensor name of an embedding's table. */
 const TABLE = /emb|lookup|vocab|wte/i;
 
 type Recognized = Omit<RecognizedModule, "path" | "tensors">;
@@ -61,7 +59,7 @@ function recurrent(shapes: ReadonlyMap<string, readonly number[]>): Recognized |
   return { kind, what: words.join(", "), reads, gives: (projected ?? hidden!) * directions };
 }
 
-/** What the tensors of a module are. */
+/** Recognizes a module from its tensors. */
 function recognize(path: string, shapes: ReadonlyMap<string, readonly number[]>): Recognized {
   const weight = shapes.get("weight");
   const bias = shapes.get("bias");
@@ -112,8 +110,8 @@ function recognize(path: string, shapes: ReadonlyMap<string, readonly number[]>)
 /**
  * Recognizes modules by their tensors, in the order of the file.
  *
- * @param tensors By name: `tensors` of a safetensors file or of `readTorch`. What wrappers put
- * before all names (`module.`, `model.`, `_orig_mod.`) is left out.
+ * @param tensors By name: `tensors` of a safetensors file or of `readTorch`. Wrappers' prefixes
+ * (`module.`, `model.`, `_orig_mod.`) are removed.
  * @throws {TypeError} If `tensors` is no Map.
  *
  * @example
@@ -136,17 +134,17 @@ export function recognizeModules(tensors: ReadonlyMap<string, Shaped>): Recogniz
   });
 }
 
-/** What may stand between modules, in the words of a draft's notes. */
+/** Text of a draft's notes: what may come between modules. */
 const ACTIVATIONS = "ReLU, LeakyReLU, Sigmoid, HardSigmoid, Tanh, or Identity for none";
 const LAST = `${ACTIVATIONS}; Softmax or LogSoftmax, if it gives probabilities`;
 const ENDS =
   "LastStep, FinalHidden, FirstStep, MeanOverTime, MaxOverTime, or Identity for each step";
 
 /**
- * Drafts an architecture of the modules that tensors belong to, in the order of the file. What
- * tensors do not tell is a blank, a module of the kind `"?"` whose note says what it may be:
- * activations, whether a sequence ends, what could be one of two. `readArchitecture` refuses a
- * draft until each is filled in.
+ * Drafts an architecture of the recognized modules, in the order of the file. What tensors do not
+ * determine becomes a blank: a module of the kind `"?"` whose note lists the options, such as
+ * activations, an end of time, or two kinds with the same tensors. `readArchitecture` refuses a
+ * draft until every blank is filled in.
  *
  * @param tensors By name: `tensors` of a safetensors file or of `readTorch`.
  * @throws {TypeError} If `tensors` is no Map.

@@ -14,19 +14,19 @@ import { recognize } from "./recognize.ts";
 
 /** One tensor of a file: row-major, `data.length` is the product of `shape`. */
 export interface SafetensorsEntry {
-  /** As the file names it: F32, BF16, I8 and so on. I64 is what PyTorch keeps counts in. */
+  /** Its dtype in the file: F32, BF16, I8 and so on. PyTorch stores counts as I64. */
   dtype: string;
   /** Dimensions, outermost first; empty for a single value. */
   shape: number[];
   /**
    * Row-major: a view of the file's bytes where they are aligned for it, else a copy. F16, BF16,
    * F8_E4M3 and F8_E5M2 are widened to float32, exactly, when this is first read; BOOL is a
-   * Uint8Array of 0 and 1. Of a dtype that is not known, reading this throws a RangeError.
+   * Uint8Array of 0 and 1. For an unknown dtype, reading this throws a RangeError.
    */
   readonly data: SafetensorsArray;
 }
 
-/** What a file holds. */
+/** The contents of a file. */
 export interface SafetensorsFile {
   /** The tensors by name, in the order of their bytes in the file. */
   tensors: Map<string, SafetensorsEntry>;
@@ -44,7 +44,7 @@ interface PlacedTensor {
 
 export type { SafetensorsArray };
 
-/** How dtypes are called, those that are not known yet too. */
+/** Names of dtypes, including future ones. */
 const DTYPE = /^[A-Z][A-Z0-9_]{0,15}$/;
 
 /** The reference implementation's limit on the header's length. */
@@ -56,9 +56,9 @@ const PREFIX = 8;
 /** "{", which a header begins with. */
 const BRACE = 123;
 
-/** Where the header ends, in a file that looks like one of safetensors. */
+/** End of the header, in a file that looks like safetensors. */
 function headerEnd(bytes: Uint8Array): number {
-  // Inexact above 2^53, where it is refused in any case.
+  // Inexact above 2^53, which is refused in any case.
   const size = bytes.subarray(0, PREFIX).reduceRight((sum, byte) => sum * 256 + byte, 0);
   const end = size + PREFIX;
   const whole = bytes.length >= end;
@@ -94,13 +94,12 @@ const QUOTE = '"';
 const COLON = 58;
 const DIGITS = { first: 48, last: 57 };
 
-/** "-", ".", "E" and "e", which no number has that is written in digits alone. */
+/** "-", ".", "E" and "e", which do not occur in numbers written with digits only. */
 const ODD = [45, 46, 69, 101];
 
 /**
  * Facts about a JSON text that JSON.parse hides: the number of keys, repeated ones included
- * (counted as colons outside of strings), and the first number that is not written in digits alone,
- * or "".
+ * (counted as colons outside of strings), and the first number not written with digits only, or "".
  */
 function readPunctuation(json: string): { keys: number; odd: string } {
   const text = json.replace(/\\./g, "");
@@ -113,7 +112,7 @@ function readPunctuation(json: string): { keys: number; odd: string } {
     for (; at < end; at++) {
       const code = text.charCodeAt(at);
       if (code === COLON) keys++;
-      // A letter of true, false or null follows no digit.
+      // Letters of true, false and null never follow a digit.
       else if ((digit || code === ODD[0]) && ODD.includes(code) && !odd) {
         odd = text.slice(at - +digit, at + 16);
       }
@@ -125,7 +124,7 @@ function readPunctuation(json: string): { keys: number; odd: string } {
 }
 
 /**
- * Requires a string of the header to have a UTF-8 form: an escape may stand for half a character.
+ * Requires that a string of the header can be encoded as UTF-8: an escape may be a lone surrogate.
  */
 function checkText(what: string, text: string): void {
   if (/\p{Cs}/u.test(text)) failRange(what, "no lone surrogates", text);
@@ -163,7 +162,7 @@ function readTensor(
   const each = elementBytes(dtype);
   const [begin, end] = Array.isArray(offsets) && offsets.length === 2 ? offsets : [];
   const room = bytes.length - start;
-  // How large elements are whose dtype is not known, only the offsets say.
+  // The element size of an unknown dtype follows from the offsets only.
   const size = each === undefined ? end - begin : length * each;
   const placed = Number.isInteger(begin) && begin >= 0 && size >= 0 && end === begin + size;
   if (!placed || end > room) {
@@ -188,8 +187,8 @@ function readTensor(
 }
 
 /**
- * Reads a safetensors file of tensors of any dtypes; one that is not known matters when its `data`
- * is read. {@linkcode floatTensors} makes float32 of all.
+ * Reads a safetensors file with tensors of any dtypes; an unknown dtype is an error only when its
+ * `data` is read. {@linkcode floatTensors} converts all to float32.
  *
  * Everything is checked: the header's length, its encoding, numbers, repeated keys, each
  * dtype, shape and byte range, and that the tensors cover the data without

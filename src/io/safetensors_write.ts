@@ -111,7 +111,7 @@ export function writeSafetensors(
     let size = 1;
     for (const n of shape) {
       size *= n;
-      // What a reader would refuse: [2^30, 2^30, 0] has a product of 0.
+      // Readers would refuse these: [2^30, 2^30, 0] has a product of 0.
       if (size >= 2 ** 53) {
         failRange(`tensor ${key} shape`, "a product below 2^53", shape);
       }

@@ -1,5 +1,5 @@
 /**
- * Floating-point formats smaller than float32, all of whose values float32 holds.
+ * Floating-point formats smaller than float32, whose values float32 represents exactly.
  *
  * @module
  */
@@ -17,10 +17,10 @@ const FLOAT32_MANTISSA = 23;
 const FLOAT32_EXPONENTS = 255;
 
 /**
- * The bits of the float32 value of some bits of a smaller format.
+ * Converts the bits of a smaller format to those of float32.
  *
- * @param finite Whether the largest exponent is one of numbers: then all ones are NaN and there is
- * no infinity, as in F8_E4M3.
+ * @param finite Whether the largest exponent encodes finite numbers: then only all ones are NaN and
+ * there is no infinity, as in F8_E4M3.
  */
 function widenBits(bits: number, exponentBits: number, mantissaBits: number, finite: boolean) {
   const sign = bits >>> exponentBits + mantissaBits << 31;
@@ -34,7 +34,7 @@ function widenBits(bits: number, exponentBits: number, mantissaBits: number, fin
   if (isNaNOrInfinity) return sign | FLOAT32_EXPONENTS << FLOAT32_MANTISSA | mantissa << shift;
   if (exponent === 0) {
     if (mantissa === 0) return sign;
-    // A subnormal number, which is a normal one of float32.
+    // A subnormal number, which is normal in float32.
     const zeros = Math.clz32(mantissa) - 31 + mantissaBits;
     mantissa = mantissa << zeros & (1 << mantissaBits) - 1;
     exponent = 1 - zeros;
@@ -67,7 +67,7 @@ const BFLOAT16: SmallFloat = {
   },
 };
 
-/** By the names that safetensors gives them. */
+/** Formats by their safetensors names. */
 export const SMALL_FLOATS: ReadonlyMap<unknown, SmallFloat> = new Map<unknown, SmallFloat>([
   ["F16", smallFloat(5, 10)],
   ["BF16", BFLOAT16],

@@ -1,5 +1,5 @@
 /**
- * A model that is being made of layers: modules by name, and what is known of each value.
+ * A model under construction from layers: modules by name, and what is known about each value.
  *
  * @module
  */
@@ -12,29 +12,27 @@ import type { Module } from "../../modules/module.ts";
 
 /** A value between layers. */
 export interface Flow {
-  /** The module that gives it, or `input`. */
+  /** The module that computes it, or `input`. */
   readonly name: string;
-  /**
-   * Dimensions behind the batch: steps and values, or values alone; null where they are not known.
-   */
+  /** Dimensions after the batch: steps and values, or values alone; null for unknown ones. */
   readonly dims: readonly (number | null)[];
   /**
-   * Set where a row holds the values of two directions side by side, of which the layer gives
+   * Set if a row holds two directions side by side while the layer's output is
    * `halves[0] * forward + halves[1] * backward`.
    */
   readonly halves?: readonly [number, number];
 }
 
-/** Where modules and remarks are gathered. */
+/** Collects modules and notes. */
 export class Builder {
-  /** Modules by name, with what they read. */
+  /** Modules by name, with their inputs. */
   readonly children: Record<string, GraphChild> = Object.create(null);
-  /** What is to be known of the model. */
+  /** Notes about the model. */
   readonly notes: string[] = [];
-  /** What a step of the model's input holds that is skipped; null where none is. */
+  /** The value of masked steps of the model's input; null if none are masked. */
   skipped: number | null = null;
 
-  /** Adds a module, whose tensors are replaced by these. */
+  /** Adds a module with these tensors. */
   add(
     name: string,
     module: Module,
@@ -51,7 +49,7 @@ export class Builder {
     return { name: own, dims };
   }
 
-  /** A value whose rows are what the layer gives: two directions are added up. */
+  /** A value whose rows are the layer's output: two directions are combined. */
   plain(flow: Flow): Flow {
     const { halves, dims } = flow;
     if (halves === undefined) return flow;
@@ -68,12 +66,12 @@ export class Builder {
   }
 }
 
-/** The number of values of a row, which must be known. */
+/** Requires a known row width. */
 export function sizeOf(layer: string, { dims }: Flow): number {
   return dims.at(-1) ?? failRange(layer, "an input whose last dimension is known", dims);
 }
 
-/** Dimensions with another number of values a row. */
+/** Dimensions with another row width. */
 export function withSize({ dims }: Flow, size: number): (number | null)[] {
   return [...dims.slice(0, -1), size];
 }

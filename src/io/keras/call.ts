@@ -1,5 +1,5 @@
 /**
- * What every layer is made into modules with.
+ * The context in which a layer is converted to modules.
  *
  * @module
  */
@@ -9,30 +9,30 @@ import { fieldOf, type JsonObject, type KerasLayer } from "./config.ts";
 import { activationModule, activationName } from "./functions.ts";
 import type { KerasWeight } from "./weights.ts";
 
-/** A layer, and what it is made into modules with. */
+/** A layer, and the context of its conversion. */
 export interface LayerCall {
   readonly layer: KerasLayer;
-  /** What it reads. */
+  /** Its inputs. */
   readonly inputs: readonly Flow[];
   readonly weights: readonly KerasWeight[];
   readonly builder: Builder;
-  /** Who wrote the file. */
+  /** Keras version that wrote the file. */
   readonly version: string;
-  /** Whether padding is left to lengths. */
+  /** Whether masked steps are handled by lengths. */
   readonly masking: "lengths" | undefined;
-  /** Whether its activation is wanted. */
+  /** Whether its activation is included. */
   readonly activation: boolean;
 }
 
-/** Makes modules of a layer and gives its value. */
+/** Converts a layer to modules and returns its value. */
 export type Import = (call: LayerCall) => Flow;
 
-/** What messages call a layer. */
+/** Name of a layer in messages. */
 export function nameOf({ className, name }: KerasLayer): string {
   return `layer ${name} (${className})`;
 }
 
-/** The one value that a layer reads. */
+/** The only input of a layer. */
 export function inputOf({ layer, inputs, builder }: LayerCall): Flow {
   const [flow, ...others] = inputs;
   if (flow === undefined || others.length > 0) {
@@ -41,13 +41,13 @@ export function inputOf({ layer, inputs, builder }: LayerCall): Flow {
   return builder.plain(flow);
 }
 
-/** The same for layers whose weights multiply it: two directions are added up by them. */
+/** The only input of a layer whose weights can combine two directions. */
 export function projectedOf(call: LayerCall): Flow {
   const [flow] = call.inputs;
   return call.inputs.length === 1 ? flow! : inputOf(call);
 }
 
-/** Refuses options that have other values than these. */
+/** Throws for options with other values than these. */
 export function refuse(layer: KerasLayer, config: JsonObject, values: JsonObject): void {
   for (const [key, expected] of Object.entries(values)) {
     const value = fieldOf(config, key);
@@ -57,12 +57,12 @@ export function refuse(layer: KerasLayer, config: JsonObject, values: JsonObject
   }
 }
 
-/** A flag; false where the config does not have it. */
+/** A flag; false if the config lacks it. */
 export function flag(value: unknown): boolean {
   return value === true;
 }
 
-/** Adds the activation of a layer behind it. */
+/** Adds the activation after a layer. */
 export function activated(call: LayerCall, flow: Flow, value: unknown): Flow {
   const { layer, builder, version } = call;
   const module = activationModule(`${nameOf(layer)}.activation`, value, version);

@@ -1,6 +1,6 @@
 /**
- * Weights of Keras' recurrent layers in PyTorch's layout: of Keras 1, 2 and 3, and of the layers
- * for CuDNN.
+ * Converting weights of Keras' recurrent layers to PyTorch's layout, for Keras 1, 2 and 3 and CuDNN
+ * layers.
  *
  * @module
  */
@@ -30,25 +30,25 @@ export interface CellTensors {
   readonly units: number;
   readonly weightIh: Tensor;
   readonly weightHh: Tensor;
-  /** One of each gate's rows; null where there is none. */
+  /** Biases of input and state, in order of the gates; null if the layer has none. */
   readonly biases: readonly [ih: Tensor, hh: Tensor] | null;
 }
 
-/** How a layer's weights are laid out. */
+/** Layout of a layer's weights. */
 export interface CellLayout {
   readonly gates: Gates;
-  /** Whether the weights are as CuDNN has them: blocks of transposed matrices, two biases. */
+  /** Whether the weights have CuDNN's layout: blocks of transposed matrices, two biases. */
   readonly cudnn: boolean;
   /** Whether the layer has a bias. */
   readonly bias: boolean;
 }
 
-/** Matrices side by side. */
+/** Concatenates matrices by columns. */
 function beside(tensors: readonly Tensor[]): Tensor {
   return transposed(stacked(tensors.map(transposed)));
 }
 
-/** The weights of Keras 1, three a gate, as those of Keras 2. */
+/** Converts weights of Keras 1, three a gate, to those of Keras 2. */
 function joinGates(at: string, weights: readonly KerasWeight[], { keras1 }: Gates): Tensor[] {
   const part = (kind: number) =>
     keras1.map((gate) => {
@@ -81,7 +81,7 @@ function fromCudnn(kernel: Tensor, gates: number): Tensor {
 /**
  * The weights of a layer or of one of its directions.
  *
- * @throws {RangeError} If they are missing, or of shapes that do not fit each other.
+ * @throws {RangeError} If they are missing, or their shapes do not fit each other.
  */
 export function cellTensors(
   at: string,
@@ -107,7 +107,7 @@ export function cellTensors(
   const weightHh = rows(recurrent!);
   const inputSize = weightIh.shape[1]!;
   if (!bias) return { inputSize, units, weightIh, weightHh, biases: null };
-  // Two rows, or one after the other as CuDNN has them: of the input and of the state.
+  // Two biases, for the input and the state: as two rows, or concatenated as in CuDNN.
   const { data, shape } = biases!;
   const two = data.length === 2 * columns;
   const flat = two ? [2 * columns] : [columns];

@@ -1,6 +1,6 @@
 /**
- * What Keras says of its layers in JSON: config.json, the attribute model_config, model.to_json(),
- * and modelTopology of TensorFlow.js. Every field may be anything.
+ * Reading Keras' JSON configs: config.json, the attribute model_config, model.to_json(), and
+ * modelTopology of TensorFlow.js. Every field may hold anything.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { failRange, isObject } from "../../core/errors.ts";
 /** An object of JSON. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** An own field of an object; undefined where there is none. */
+/** An own field of an object; undefined if missing. */
 export function fieldOf(value: unknown, ...names: string[]): unknown {
   if (!isObject(value)) return undefined;
   const name = names.find((name) => Object.hasOwn(value, name));
@@ -20,31 +20,31 @@ export function fieldOf(value: unknown, ...names: string[]): unknown {
 export interface KerasLayer {
   /** The name of its class. */
   readonly className: string;
-  /** Its own name; empty for what wrapper layers hold, where nothing else is said. */
+  /** Its name; empty for unnamed layers inside wrappers. */
   readonly name: string;
-  /** Its options by Keras' names. */
+  /** Its options, by Keras' names. */
   readonly config: JsonObject;
-  /** The calls of a functional model's layer, as the file says them; null in a Sequential. */
+  /** The calls of a functional model's layer, as in the file; null in a Sequential. */
   readonly calls: readonly unknown[] | null;
 }
 
-/** A model as its config tells it. */
+/** A model, from its config. */
 export interface KerasConfig {
   /** Its layers, in the file's order. */
   readonly layers: readonly KerasLayer[];
   /** Whether each layer reads the one before it. */
   readonly sequential: boolean;
-  /** Names of layers whose outputs the model gives; the last layer of a Sequential. */
+  /** Names of the output layers; the last layer of a Sequential. */
   readonly outputs: readonly string[];
 }
 
 const SEQUENTIAL = "Sequential";
 
-/** Lists within lists that stand for tensors. */
+/** Largest nesting depth of lists of tensors. */
 const MAX_DEPTH = 8;
 const FUNCTIONAL: readonly unknown[] = ["Functional", "Model"];
 
-/** Requires what a config says of a layer. */
+/** Requires a layer's config. */
 export function readLayer(at: string, value: unknown): KerasLayer {
   const className = fieldOf(value, "class_name");
   const config = fieldOf(value, "config") ?? {};
@@ -57,7 +57,7 @@ export function readLayer(at: string, value: unknown): KerasLayer {
   return { className, name, config: config as JsonObject, calls };
 }
 
-/** The tensors that a list holds, `["name", 0, 0]` each, alone or in lists. */
+/** The tensors in a list, `["name", 0, 0]` each, possibly nested. */
 export function tensorsIn(at: string, value: unknown, depth = 0): string[] {
   if (!Array.isArray(value) || depth > MAX_DEPTH) failRange(at, "tensors of layers", value);
   if (typeof value[0] !== "string") {
@@ -72,7 +72,7 @@ export function tensorsIn(at: string, value: unknown, depth = 0): string[] {
 /**
  * Reads a model's config.
  *
- * @throws {RangeError} If it is none.
+ * @throws {RangeError} If it is no config.
  */
 export function readConfig(value: unknown): KerasConfig {
   const className = fieldOf(value, "class_name");

@@ -21,7 +21,7 @@ const KERAS_2_HARD_SIGMOID = { slope: 0.2, offset: 0.5 };
 /** Negative slope of the function leaky_relu. */
 const LEAKY_RELU_SLOPE = 0.2;
 
-/** Whether a file is of Keras 3 or later: what it means by hard_sigmoid. */
+/** Whether a file is of Keras 3 or later, which changed hard_sigmoid. */
 export function isKeras3(version: string): boolean {
   return Number(/^\d+/.exec(version)?.[0]) >= 3;
 }
@@ -37,13 +37,13 @@ const MODULES: Readonly<Record<string, (version: string) => Module | null>> = {
   hard_sigmoid: (version) => new HardSigmoid(isKeras3(version) ? {} : KERAS_2_HARD_SIGMOID),
 };
 
-/** The name of a function in a config: a text, or an object that stands for it. */
+/** The name of a function in a config: a string, or a serialized object. */
 function nameOf(value: unknown): unknown {
   const inner = fieldOf(value, "config");
   return typeof inner === "string" ? inner : fieldOf(value, "class_name") ?? value;
 }
 
-/** The module of an activation; null for linear, which does nothing. */
+/** The module of an activation; null for linear. */
 export function activationModule(at: string, value: unknown, version: string): Module | null {
   const name = nameOf(value ?? "linear");
   if (typeof name !== "string" || !Object.hasOwn(MODULES, name)) {
@@ -52,7 +52,7 @@ export function activationModule(at: string, value: unknown, version: string): M
   return MODULES[name]!(version);
 }
 
-/** What an activation is called. */
+/** Name of an activation. */
 export function activationName(value: unknown): string {
   return `${nameOf(value ?? "linear")}`;
 }

@@ -1,6 +1,6 @@
 /**
- * HDF5 as Keras writes it: groups, texts in attributes, dense arrays. jsfive reads the container;
- * here it is kept from endless work over damaged and hostile files, and its errors get names. Knows
+ * HDF5 as Keras writes it: groups, strings in attributes, dense arrays. jsfive reads the container;
+ * this file bounds its work on damaged and hostile files, and gives its errors messages. It knows
  * nothing of Keras.
  *
  * @module
@@ -11,29 +11,29 @@ import { SMALL_FLOATS } from "../small_floats.ts";
 
 /** A dense array of a file. */
 export interface Hdf5Array {
-  /** As NumPy names it: `<f4`, `>i8`. */
+  /** Dtype in NumPy's notation: `<f4`, `>i8`. */
   readonly dtype: string;
   readonly shape: readonly number[];
-  /** Row-major; what is no float32 is rounded to it. */
+  /** Row-major values, rounded to float32. */
   readonly data: Float32Array;
 }
 
-/** A group of a file, or an array in it, which has no children. */
+/** A group, or an array, which has no children. */
 export interface Hdf5Node {
-  /** Names from the root on, each behind a slash. */
+  /** Path from the root, each name preceded by a slash. */
   readonly path: string;
   readonly isArray: boolean;
   /** Names of children, in the file's order. */
   names(): string[];
-  /** A child by name, or by names with slashes between them; undefined where there is none. */
+  /** A child by name or by path; undefined if missing. */
   get(path: string): Hdf5Node | undefined;
-  /** Texts of an attribute; undefined where there is no such attribute. */
+  /** Strings of an attribute; undefined if missing. */
   texts(attribute: string): string[] | undefined;
-  /** The array. */
+  /** Reads the array. */
   read(): Hdf5Array;
 }
 
-/** What is used of jsfive's object headers. */
+/** The part of jsfive's object headers used here. */
 interface Header {
   readonly is_dataset: boolean;
   readonly shape: number[];
@@ -45,7 +45,7 @@ interface Header {
   ): [version: number, _: number, layout: number, at: number];
 }
 
-/** What is used of jsfive's groups and datasets. */
+/** The part of jsfive's groups and datasets used here. */
 interface Item {
   readonly _dataobjects: Header;
   readonly _links: Record<string, unknown>;
@@ -58,25 +58,28 @@ const ATTRIBUTE_MESSAGE = 12;
 const COMPACT = 0;
 const CONTIGUOUS = 1;
 
-/** Texts of an attribute that are read at most; Keras splits longer lists. */
+/** Largest number of strings in an attribute; Keras splits longer lists. */
 const MAX_TEXTS = 65536;
 
-/** Steps of work that any file may cost, bytes of a file that allow one more, and all of them. */
+/**
+ * Bounds on work: steps allowed for any file, file bytes for each further step, and the largest
+ * total.
+ */
 const FREE_STEPS = 20000;
 const BYTES_A_STEP = 32;
 const MAX_STEPS = 200000;
 
-/** Bytes that cost a step where they are copied out of a file. */
+/** Copied bytes that count as one step. */
 const COPIED_A_STEP = 16;
 
-/** Nodes of B-trees ("TREE") and symbol tables ("SNOD") say how many entries follow. */
+/** Nodes of B-trees ("TREE") and symbol tables ("SNOD") give the number of entries that follow. */
 const COUNTED = /^(TREE|SNOD)$/;
 const COUNT_AT = 6;
 
-/** Bytes of an indirect block ("FHIB") that are looked at, whatever it says. */
+/** Bytes read of an indirect block ("FHIB"), whatever size it declares. */
 const INDIRECT = "FHIB";
 
-/** Bytes of a value of each type, and the values of little-endian bytes. */
+/** For each type, the bytes of a value and a reader of little-endian values. */
 const TYPES: Readonly<
   Record<string, readonly [size: number, read: (bytes: ArrayBuffer) => ArrayLike<number>]>
 > = {
@@ -93,7 +96,7 @@ const TYPES: Readonly<
   u8: [8, (bytes) => Array.from(new BigUint64Array(bytes), Number)],
 };
 
-/** Calls jsfive, which throws texts and errors of all kinds. */
+/** Calls jsfive and converts whatever it throws to a RangeError. */
 function guarded<T>(path: string, call: () => T): T {
   try {
     return call();
@@ -103,8 +106,8 @@ function guarded<T>(path: string, call: () => T): T {
 }
 
 /**
- * A copy of a file whose reader runs out of steps. jsfive copies each structure's signature out of
- * the file before it reads on: here that copy tells how much work follows.
+ * A copy of a file whose reading consumes steps and fails when they run out. jsfive copies each
+ * structure's signature before it reads on; that copy is intercepted to see how much work follows.
  */
 function metered(bytes: Uint8Array): ArrayBuffer {
   const { buffer } = Uint8Array.from(bytes);
@@ -127,11 +130,11 @@ function metered(bytes: Uint8Array): ArrayBuffer {
 
 const SIGNATURE_BYTES = 4;
 
-/** Classes of types of values: texts of one length, and of many. */
+/** Type classes of strings of fixed and of variable length. */
 const TEXT = 3;
 const VARIABLE = 9;
 
-/** Number of texts of an attribute, without reading them; NaN where it holds something else. */
+/** Number of strings of an attribute, without reading them; NaN if it holds something else. */
 function textCount(view: DataView, at: number): number {
   const version = view.getUint8(at);
   const [header, multiple] = version === 1 ? [8, 8] : [9, 1];
@@ -145,14 +148,14 @@ function textCount(view: DataView, at: number): number {
   const first = space + (view.getUint8(space) === 1 ? 8 : 4);
   let count = 1;
   for (let i = 0; i < dimensions; i++) count *= Number(view.getBigUint64(first + 8 * i, true));
-  // An empty list is one of float64.
+  // An empty list is stored as float64.
   return isText || count === 0 ? count : NaN;
 }
 
-/** What the nodes of a file share. */
+/** State shared by the nodes of a file. */
 interface Source {
   readonly view: DataView;
-  /** Bytes of arrays that may still be read: a file holds no more than its own. */
+  /** Bytes of arrays that may still be read: in all no more than the file's size. */
   left: number;
 }
 
@@ -186,7 +189,7 @@ class Node implements Hdf5Node {
 
   #child(name: string): Node | undefined {
     const { _links: links } = this.#item;
-    // A soft link is a text; Keras makes none.
+    // Soft links are strings; Keras makes none.
     if (this.isArray || !Object.hasOwn(links, name) || typeof links[name] !== "number") return;
     const path = `${this.path}/${name}`;
     return new Node(this.#source, guarded(path, () => this.#item.get(name)), path);
@@ -199,7 +202,7 @@ class Node implements Hdf5Node {
     const wanted = new TextEncoder().encode(attribute);
     for (const message of header.find_msg_type(ATTRIBUTE_MESSAGE)) {
       const at = message.get("offset_to_message");
-      // Of the attributes only those are read that are asked for: others may be of any type.
+      // Only the requested attributes are read: others may be of any type.
       const value = guarded(name, () => {
         const start = at + (view.getUint8(at) === 1 ? 8 : 9);
         const length = view.getUint16(at + 2, true);
@@ -252,7 +255,7 @@ class Node implements Hdf5Node {
 /**
  * Opens a file.
  *
- * @throws {RangeError} If it is no HDF5 file, or a damaged one.
+ * @throws {RangeError} If it is no HDF5 file, or damaged.
  */
 export function openHdf5(bytes: Uint8Array): Hdf5Node {
   const known = SIGNATURE.every((byte, i) => bytes[i] === byte);

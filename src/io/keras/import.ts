@@ -17,14 +17,15 @@ import { readKeras, type ReadKerasOptions } from "./read.ts";
 export interface ImportKerasOptions extends ReadKerasOptions, ImportLayersOptions {}
 
 /**
- * Makes a float model of a file of Keras 1.2 to 3: `.h5`, `.hdf5` or `.keras`, or weights only with
- * the config beside. Its modules are called by the layers, take [batch, steps, ...] and compute
- * what Keras computes, in float32.
+ * Makes a float model from a file of Keras 1.2 to 3: `.h5`, `.hdf5` or `.keras`, or a weights file
+ * and its config. Modules are named after the layers, take [batch, steps, ...] and compute the same
+ * as Keras, in float32.
  *
  * @param bytes A whole file, in a view or buffer of any kind.
- * @throws {TypeError} If `bytes` holds none, or an option is unknown or of the wrong type.
+ * @throws {TypeError} If `bytes` is neither a buffer nor a view, or an option is unknown or of the
+ * wrong type.
  * @throws {RangeError} If the file cannot be read, or a layer is not supported: the message names
- * it and lists those that are.
+ * it and lists the supported ones.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Keras' layers as modules of a graph, each by its class.
+ * Conversion of Keras' layers to modules, by class.
  *
  * @module
  */
@@ -36,11 +36,11 @@ import { checkWeight, forHalves, transposed } from "./tensors.ts";
 import { weightsFor } from "./weights.ts";
 import { convolution, flattening, pooling, zeroPadding } from "./windows.ts";
 
-/** Keras' default where a config does not say it. */
+/** Keras' default if a config lacks it. */
 const EPSILON = 1e-3;
 const LEAKY_RELU_SLOPE = 0.3;
 
-/** A layer without weights that gives values of the shape that it reads. */
+/** A layer without weights that keeps its input's shape. */
 function pointwise(make: (call: LayerCall) => Module): Import {
   return (call) => {
     const flow = inputOf(call);
@@ -48,7 +48,7 @@ function pointwise(make: (call: LayerCall) => Module): Import {
   };
 }
 
-/** A layer that does nothing when a model is used. */
+/** A layer that has no effect in inference. */
 function nothing({ layer, inputs: [flow, ...others] }: LayerCall): Flow {
   return flow !== undefined && others.length === 0
     ? flow
@@ -84,7 +84,7 @@ function embedding(call: LayerCall): Flow {
   return builder.add(layer.name, module, [flow], [...flow.dims, embeddingDim], { weight: table! });
 }
 
-/** What a layer that masks steps of nothing but a value comes to. */
+/** Handles a layer that masks steps whose features all have one value. */
 function masked(call: LayerCall, value: unknown, what: string): void {
   const { layer, builder, masking, inputs } = call;
   if (masking !== "lengths") {
@@ -105,7 +105,7 @@ function masking(call: LayerCall): Flow {
   return nothing(call);
 }
 
-/** Requires that a layer works along the last dimension. */
+/** Requires that a layer's axis is the last one. */
 function lastAxis(layer: KerasLayer, { dims }: Flow, other = -1): void {
   const value = fieldOf(layer.config, "axis");
   const axis = Array.isArray(value) && value.length === 1 ? value[0] : value ?? other;
@@ -179,7 +179,7 @@ function layerNormalization(call: LayerCall): Flow {
   });
 }
 
-/** A layer of several inputs. */
+/** A layer with several inputs. */
 function joined(join: (call: LayerCall, flows: readonly Flow[]) => Flow): Import {
   return (call) => {
     const { layer, inputs, builder } = call;
@@ -199,7 +199,7 @@ const add = joined(({ layer, builder }, flows) =>
   flows.reduce((sum, flow) => builder.add(layer.name, new Add(), [sum, flow], flow.dims))
 );
 
-/** A layer that gives one row for a sequence. */
+/** A layer that reduces a sequence to one row. */
 function overTime(make: () => Module): Import {
   return (call) => {
     const { layer, builder } = call;
@@ -209,7 +209,7 @@ function overTime(make: () => Module): Import {
   };
 }
 
-/** Layers that treat every row by itself, which is what TimeDistributed asks of its layer. */
+/** Layers that treat every row independently, as TimeDistributed requires of its layer. */
 const ROWS: Readonly<Record<string, Import>> = {
   Dense: dense,
   TimeDistributedDense: dense,
@@ -238,12 +238,12 @@ const ROWS: Readonly<Record<string, Import>> = {
   },
 };
 
-/** What messages say of the layers that are imported: all their classes would be too many. */
+/** Summary of the supported layers for messages; a list of all classes would be too long. */
 export const SUPPORTED: string = "LSTM, GRU, Bidirectional, TimeDistributed, Embedding, Dense, " +
   "Conv1D, pooling, ZeroPadding1D, Flatten, activations, normalizations, Add, Concatenate, Masking " +
   "or dropout (the option cut imports a part)";
 
-/** Makes modules of each class of layers. */
+/** Converters by class of layer. */
 export const LAYERS: Readonly<Record<string, Import>> = {
   ...ROWS,
   ActivityRegularization: nothing,

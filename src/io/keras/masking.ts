@@ -1,5 +1,5 @@
 /**
- * Steps that Keras' Masking skips: left out before a model runs, and given outputs behind it.
+ * Steps that Keras' Masking skips: removed before a model runs, and restored in its output.
  *
  * @module
  */
@@ -7,25 +7,31 @@ import { checkTensor } from "../../core/check.ts";
 import { failRange } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 
-/** Sequences without masked steps, and the way back. */
+/** Sequences without masked steps, and the function that restores them. */
 export interface UnmaskedSequences {
-  /** The steps that are used, in front; zeros behind them. [batch, steps, features] as before. */
+  /**
+   * The steps that are not masked, moved to the front and padded with zeros: [batch, steps,
+   * features] as before.
+   */
   readonly x: Tensor;
-  /** Steps that each row uses; 1 where it uses none, since a model runs one step or more. */
+  /**
+   * Number of unmasked steps of each row; 1 if there are none, since a model runs at least one
+   * step.
+   */
   readonly lengths: Int32Array;
   /**
-   * What Keras gives, from what the model gives for `x` and `lengths`: the output of each step that
-   * is used, which is repeated where steps are skipped. One row for a sequence stays as it is.
+   * Converts the model's output for `x` and `lengths` to Keras' output: masked steps repeat the
+   * output of the last unmasked step before them. One row for the sequence is unchanged.
    *
-   * @param y [batch, steps, ...], or [batch, ...] behind an end of time.
+   * @param y [batch, steps, ...], or [batch, ...] after an end of time.
    * @throws {RangeError} If its first dimensions are not those of `x`.
    */
   restore(y: Tensor): Tensor;
 }
 
 /**
- * Leaves out the steps of which all features have one value, as Masking(value) does: to run a model
- * that was imported with `masking: "lengths"`.
+ * Removes the steps whose features all have one value, as Masking(value) does, for a model that was
+ * imported with `masking: "lengths"`.
  *
  * Before the first step that is used Keras gives what its layers make of hidden states of zeros;
  * `restore` takes it from behind a sequence's last step, where a float model's `forward` gives the
@@ -34,7 +40,7 @@ export interface UnmaskedSequences {
  * gives, and refused.
  *
  * @param x [batch, steps, features]
- * @param value What masked steps hold: the layer's mask_value.
+ * @param value Value of masked steps: the layer's mask_value.
  * @throws {TypeError} If `x` is no float32 tensor.
  * @throws {RangeError} If `x` has other dimensions, or a value is not finite.
  *
@@ -54,7 +60,7 @@ export function skipMasked(x: Tensor, value = 0): UnmaskedSequences {
   const [batch, steps, features] = x.shape as [number, number, number];
   const data = new Float32Array(x.data.length);
   const lengths = new Int32Array(batch);
-  // For each step the row of the output that it gets.
+  // The output row that each step gets.
   const rows = new Int32Array(batch * steps);
   const empty: number[] = [];
   for (let b = 0; b < batch; b++) {

@@ -1,5 +1,5 @@
 /**
- * From a file's layers to a Graph: who reads whom, where it begins and where it ends.
+ * From a file's layers to a Graph: its edges, its beginning and its end.
  *
  * @module
  */
@@ -15,31 +15,33 @@ import type { KerasFile } from "./weights.ts";
 
 /** Where an imported model begins and ends. */
 export interface KerasCut {
-  /** The layer that reads the model's input; what stands before it is left out. */
+  /** The first layer; those before it are left out. */
   readonly from?: string;
-  /** The layer whose output the model gives; what stands behind it is left out. */
+  /** The last layer; those after it are left out. */
   readonly to?: string;
-  /** false leaves out the activation of the last layer: its logits; true by default. */
+  /**
+   * Whether the last layer's activation is included; with false the model returns logits. true by
+   * default.
+   */
   readonly activation?: boolean;
 }
 
-/** How layers become a model. */
+/** Options for importing layers. */
 export interface ImportLayersOptions {
-  /** Imports a part of the model; a text is where it ends. */
+  /** Imports a part of the model; a string names its last layer. */
   readonly cut?: string | KerasCut;
   /**
-   * "lengths": whoever runs the model leaves out the steps that Masking or an Embedding with
-   * mask_zero skips, as padding behind sequences by their `lengths`; without it such a model is
-   * refused.
+   * "lengths": the caller removes the steps that Masking or an Embedding with mask_zero skips and
+   * passes `lengths` (see `skipMasked`); without this option such a model is refused.
    */
   readonly masking?: "lengths";
 }
 
-/** A float model out of a file of layers. */
+/** A float model from a file of layers. */
 export interface ImportedLayers extends ImportedModel {
   /**
-   * What steps of the input hold that the file's model skips, in all their values, or as their
-   * token id: `skipMasked` leaves them out. null where it skips none.
+   * Value of the input steps that the file's model skips, or their token id: `skipMasked` removes
+   * them. null if it skips none.
    */
   readonly skipped: number | null;
 }
@@ -47,10 +49,10 @@ export interface ImportedLayers extends ImportedModel {
 /** The names of these options. */
 export const LAYER_OPTIONS = ["cut", "masking"] as const;
 
-/** Layers of a model, at most. */
+/** Largest number of layers. */
 const MAX_LAYERS = 1000;
 
-/** Types of which float32 does not hold all values. */
+/** Dtypes with values that float32 cannot represent. */
 const ROUNDED = /^(.f8|.[iu][48]|int32)$/;
 
 const INPUT_LAYER = "InputLayer";
@@ -70,14 +72,14 @@ function checkCut(cut: unknown): KerasCut {
   return cut as KerasCut;
 }
 
-/** Dimensions behind the batch of what a layer says that it reads; null where it says nothing. */
+/** Declared dimensions of a layer's input, after the batch; null if it declares none. */
 function inputDims({ config }: KerasLayer): (number | null)[] | null {
   const shape = fieldOf(config, "batch_shape", "batch_input_shape");
   if (!Array.isArray(shape) || shape.length < 2) return null;
   return shape.slice(1).map((n) => Number.isSafeInteger(n) && n > 0 ? n : null);
 }
 
-/** Names of the layers that a layer reads. */
+/** Names of a layer's input layers. */
 function readsOf(layer: KerasLayer): string[] {
   const at = `layer ${layer.name} (${layer.className})`;
   const { calls } = layer;
@@ -93,7 +95,7 @@ function readsOf(layer: KerasLayer): string[] {
   return tensorsIn(at, tensors);
 }
 
-/** What stands for tensors in the arguments of a call, as lists of name, call and output. */
+/** The tensors in the arguments of a call, as lists of name, call and output. */
 function kerasTensors(value: unknown, depth = 0): unknown[] {
   if (!isObject(value) || depth > 8) return [];
   const history = fieldOf(fieldOf(value, "config"), "keras_history");
@@ -101,7 +103,7 @@ function kerasTensors(value: unknown, depth = 0): unknown[] {
   return Object.values(value).flatMap((each) => kerasTensors(each, depth + 1));
 }
 
-/** What a functional model's layers read, or those of a Sequential. */
+/** The inputs of the layers of a functional model or a Sequential. */
 function readersOf({ layers, sequential }: KerasConfig): Map<string, readonly string[]> {
   const reads = new Map<string, readonly string[]>();
   layers.forEach((layer, i) => {
@@ -115,8 +117,8 @@ function readersOf({ layers, sequential }: KerasConfig): Map<string, readonly st
 /**
  * Makes a Graph of a file's layers.
  *
- * @throws {RangeError} If a layer is not supported: the message names the first one, by its name
- * and class, and lists those that are.
+ * @throws {RangeError} If a layer is not supported: the message names the first one by name and
+ * class, and lists the supported ones.
  */
 export function importLayers(file: KerasFile, options: ImportLayersOptions): ImportedLayers {
   const { cut, masking } = options;
@@ -182,7 +184,7 @@ export function importLayers(file: KerasFile, options: ImportLayersOptions): Imp
     return flow;
   };
   const outputs = ends.map((name) => builder.plain(visit(name)).name);
-  // Two layers that do nothing can give the same value.
+  // Two layers without effect can share a value.
   return {
     model: new Graph(builder.children, { outputs: [...new Set(outputs)] }),
     notes: builder.notes,

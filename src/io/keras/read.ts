@@ -15,9 +15,7 @@ import type { KerasFile, KerasWeight, KerasWeights } from "./weights.ts";
 
 /** Options of {@linkcode readKeras}. */
 export interface ReadKerasOptions {
-  /**
-   * The config of a file that holds weights only: what `model.to_json()` gave, or the same parsed.
-   */
+  /** The config of a weights file: the result of `model.to_json()`, or the parsed value. */
   readonly config?: string | object;
 }
 
@@ -25,17 +23,17 @@ const CONFIG = "config.json";
 const METADATA = "metadata.json";
 const WEIGHTS = "model.weights.h5";
 
-/** Bytes that an archive may hold, besides a multiple of its own. */
+/** Bytes that an archive may unpack to, in addition to a multiple of its size. */
 const FREE_BYTES = 2 ** 24;
 const MAX_RATIO = 4;
 
-/** Bytes of an archive that are inflated at once. */
+/** Bytes of an archive that are inflated at a time. */
 const PIECE = 4096;
 
-/** Groups within groups, in files of nested layers. */
+/** Largest nesting depth of groups. */
 const MAX_DEPTH = 16;
 
-/** The files of an archive that Keras makes, by name. */
+/** The files of Keras' archives, by name. */
 function unzip(bytes: Uint8Array): Map<string, Uint8Array> {
   const found = new Map<string, Uint8Array>();
   let left = FREE_BYTES + MAX_RATIO * bytes.length;
@@ -62,7 +60,7 @@ function unzip(bytes: Uint8Array): Map<string, Uint8Array> {
   return found;
 }
 
-/** Pieces one after the other. */
+/** Concatenates pieces. */
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -82,7 +80,7 @@ function parseConfig(name: string, text: string): unknown {
   }
 }
 
-/** A list of texts, in one attribute or, where it is long, in several with numbers. */
+/** A list of strings, in one attribute or, if it is long, in several numbered ones. */
 function list(node: Hdf5Node, attribute: string): string[] | undefined {
   const whole = node.texts(attribute);
   if (whole !== undefined) return whole;
@@ -118,7 +116,7 @@ function namedWeights(root: Hdf5Node, layers: readonly string[]): KerasWeights {
   return weights;
 }
 
-/** Keras puts the backward direction first, by the alphabet; weights are wanted the other way. */
+/** Keras sorts directions alphabetically, backward first; forward comes first here. */
 function inOrder(a: string, b: string): number {
   const key = (name: string) => name.startsWith("forward") ? `a${name}` : `b${name}`;
   return /^\d+$/.test(a) && /^\d+$/.test(b) ? Number(a) - Number(b) : key(a) < key(b) ? -1 : 1;
@@ -139,13 +137,13 @@ function weightsBelow(group: Hdf5Node, prefix = "", depth = 0): KerasWeight[] {
   });
 }
 
-/** Keras' snake_case of a class, by which Keras 3 names groups. */
+/** Keras' snake_case of a class name, after which Keras 3 names groups. */
 function snakeCase(className: string): string {
   return className.replace(/\W+/g, "").replace(/(.)([A-Z][a-z]+)/g, "$1_$2")
     .replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase();
 }
 
-/** Weights by layer of Keras 3, whose groups are called by the layers' classes. */
+/** Weights by layer of Keras 3, whose groups are named after the layers' classes. */
 function numberedWeights(groups: Hdf5Node, layers: readonly KerasLayer[]): KerasWeights {
   const counts = new Map<string, number>();
   const weights = new Map<string, KerasWeight[]>();
@@ -159,7 +157,7 @@ function numberedWeights(groups: Hdf5Node, layers: readonly KerasLayer[]): Keras
   return weights;
 }
 
-/** Who wrote a config: only that of Keras 3 tells the modules of classes. */
+/** The version that wrote a config: only Keras 3 gives the modules of classes. */
 function versionOf(config: unknown): string {
   const version = fieldOf(config, "keras_version");
   if (typeof version === "string") return version;
@@ -194,14 +192,14 @@ function readHdf5(bytes: Uint8Array, given: unknown, writtenBy: string): KerasFi
 }
 
 /**
- * Reads a file that Keras wrote: a whole model (`.h5`, `.hdf5`, `.keras`), or weights only, with
- * the config beside. Weights come as float32, by layer, in Keras' layout and order; those of
- * optimizers are left where they are.
+ * Reads a Keras file: a whole model (`.h5`, `.hdf5`, `.keras`), or a weights file and its config.
+ * Weights are returned as float32 by layer, in Keras' layout and order; optimizer weights are
+ * ignored.
  *
  * @param bytes A whole file, in a view or buffer of any kind.
- * @throws {TypeError} If `bytes` holds none, or an option is unknown.
- * @throws {RangeError} If it is no such file or damaged, an array is in chunks or holds no numbers,
- * or the config is missing.
+ * @throws {TypeError} If `bytes` is neither a buffer nor a view, or an option is unknown.
+ * @throws {RangeError} If it is no such file or damaged, an array is chunked or not numeric, or the
+ * config is missing.
  *
  * @example
  * ```ts

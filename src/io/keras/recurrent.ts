@@ -18,7 +18,7 @@ import { fieldOf, type JsonObject, type KerasLayer, readLayer } from "./config.t
 import { cellActivation, gateActivation, isKeras3 } from "./functions.ts";
 import type { KerasWeight } from "./weights.ts";
 
-/** How a recurrent layer's class is read. */
+/** Conversion of a class of recurrent layers. */
 interface RecurrentClass {
   readonly gates: Gates;
   readonly cudnn: boolean;
@@ -39,7 +39,10 @@ interface CellOptions {
 
 const makeLSTM = (options: CellOptions) => new LSTM(options);
 
-/** Keras' GRU multiplies h by the reset gate first, unless reset_after or CuDNN says otherwise. */
+/**
+ * Keras' GRU multiplies h by the reset gate first, unless reset_after is set or it is a CuDNN
+ * layer.
+ */
 const makeGRU = (options: CellOptions, config: JsonObject, cudnn: boolean) =>
   new GRU({ ...options, resetAfter: cudnn || flag(fieldOf(config, "reset_after")) });
 
@@ -50,7 +53,7 @@ const RECURRENT: Readonly<Record<string, RecurrentClass>> = {
   CuDNNGRU: { gates: GRU_GATES, cudnn: true, make: makeGRU },
 };
 
-/** Adds a module for a recurrent layer's one or two directions, and what ends its time. */
+/** Adds a module for a recurrent layer's one or two directions, and its end of time. */
 function recurrentModule(
   call: LayerCall,
   inner: KerasLayer,
@@ -109,7 +112,7 @@ function recurrentModule(
   return builder.add(`${out.name}_last`, end, [out], [size]);
 }
 
-/** A recurrent layer that reads in one direction. */
+/** A recurrent layer in one direction. */
 export function recurrent(call: LayerCall): Flow {
   const { layer, weights } = call;
   const flow = projectedOf(call);
@@ -121,12 +124,13 @@ export function recurrent(call: LayerCall): Flow {
       "return_sequences=False, since go_backwards=True gives steps in reversed order";
     failRange(`${nameOf(layer)}.return_sequences`, expected, true);
   }
-  // The backward direction of two; the other one has the same weights, so that both have a range.
+  // A backward layer becomes the backward direction of a bidirectional module; the forward
+  // direction gets the same weights, so that both have similar ranges.
   const both = recurrentModule(call, layer, flow, [weights, weights]);
   return { ...both, dims: [sizeOf(nameOf(layer), both) / 2], halves: [0, 1] };
 }
 
-/** What each mode of a Bidirectional gives of its two directions; null for both. */
+/** Factors of the two directions for each mode of Bidirectional; null for concatenation. */
 const MERGES: Readonly<Record<string, readonly [number, number] | null>> = {
   concat: null,
   sum: [1, 1],

@@ -1,5 +1,5 @@
 /**
- * From Keras' layout of weights, [in, gates * units], to PyTorch's, [gates * units, in].
+ * Conversion of weights from Keras' layout, [in, gates * units], to PyTorch's, [gates * units, in].
  *
  * @module
  */
@@ -30,7 +30,7 @@ export function transposed({ data, shape: [rows, columns] }: Tensor): Tensor {
   return { data: out, shape: [columns!, rows!] };
 }
 
-/** Blocks of equally many rows in another order. */
+/** Reorders blocks of rows of equal size. */
 export function reordered({ data, shape }: Tensor, order: readonly number[]): Tensor {
   const size = data.length / order.length;
   const out = new Float32Array(data.length);
@@ -38,7 +38,7 @@ export function reordered({ data, shape }: Tensor, order: readonly number[]): Te
   return { data: out, shape };
 }
 
-/** Tensors below each other. */
+/** Concatenates tensors by rows. */
 export function stacked(tensors: readonly Tensor[]): Tensor {
   const data = new Float32Array(tensors.reduce((sum, { data }) => sum + data.length, 0));
   let rows = 0;
@@ -51,7 +51,7 @@ export function stacked(tensors: readonly Tensor[]): Tensor {
   return { data, shape: [rows, ...tensors[0]!.shape.slice(1)] };
 }
 
-/** A kernel for rows that hold two directions side by side. */
+/** A kernel adapted to rows that hold two directions side by side. */
 export function forHalves(kernel: Tensor, { halves }: Flow): Tensor {
   if (halves === undefined) return kernel;
   const scaled = halves.map((factor) => ({ ...kernel, data: kernel.data.map((x) => x * factor) }));

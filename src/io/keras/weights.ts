@@ -1,5 +1,5 @@
 /**
- * Weights of Keras' layers, as its files name them.
+ * Weights of Keras' layers, by their names in files.
  *
  * @module
  */
@@ -8,33 +8,33 @@ import type { Tensor } from "../../core/tensor.ts";
 
 /** A weight of a layer. */
 export interface KerasWeight extends Tensor {
-  /** As the file names it: `lstm/kernel:0`, `cell/vars/0`. */
+  /** Its name in the file: `lstm/kernel:0`, `cell/vars/0`. */
   readonly name: string;
-  /** As the file holds it, such as `<f4` or `uint8`. */
+  /** Its dtype in the file, such as `<f4` or `uint8`. */
   readonly dtype: string;
 }
 
 /** Weights of each layer by the layer's name, in Keras' order. */
 export type KerasWeights = ReadonlyMap<string, readonly KerasWeight[]>;
 
-/** A file that Keras or TensorFlow.js wrote. */
+/** A file of Keras or TensorFlow.js. */
 export interface KerasFile {
-  /** Who wrote it, for instance `2.2.4-tf`; empty where the file does not say it. */
+  /** The version that wrote it, for instance `2.2.4-tf`; empty if unknown. */
   readonly version: string;
-  /** The model's config, parsed JSON; null where the file holds weights only. */
+  /** The model's config as parsed JSON; null in a weights file. */
   readonly config: unknown;
   /** Weights by layer. */
   readonly weights: KerasWeights;
 }
 
-/** What a weight is called within its layer: `kernel`, or its number. */
+/** Name of a weight within its layer: `kernel`, or its number. */
 export function roleOf({ name }: KerasWeight): string {
   return name.slice(name.lastIndexOf("/") + 1).replace(/:\d+$/, "");
 }
 
 /**
- * The weights of a layer that play these roles: by their names, or by their order where they have
- * only numbers, or those of Keras 1.
+ * A layer's weights for these roles: by name, or by order if they are only numbered or have Keras
+ * 1's names.
  *
  * @throws {RangeError} If one is missing.
  */

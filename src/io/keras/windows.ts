@@ -16,7 +16,7 @@ import { fieldOf, type KerasLayer } from "./config.ts";
 import { checkWeight } from "./tensors.ts";
 import { weightsFor } from "./weights.ts";
 
-/** A window as a layer's config tells it. */
+/** A window, from a layer's config. */
 interface Window {
   readonly kernelSize: number;
   readonly stride: number;
@@ -24,7 +24,7 @@ interface Window {
   readonly padding: readonly [before: number, behind: number];
 }
 
-/** A number that a config holds by itself or in a list. */
+/** A number that a config holds alone or in a list. */
 function numberOf(layer: KerasLayer, name: string, value: unknown): number {
   const number = Array.isArray(value) && value.length === 1 ? value[0] : value;
   return Number.isSafeInteger(number) && (number as number) > 0
@@ -32,13 +32,13 @@ function numberOf(layer: KerasLayer, name: string, value: unknown): number {
     : failRange(`${nameOf(layer)}.${name}`, "a positive integer", value);
 }
 
-/** The steps of an input, which must be known for what `why` says. */
+/** Requires that the number of an input's steps is known, for the reason `why`. */
 function stepsOf(layer: KerasLayer, { dims }: Flow, why: string): number {
   if (dims.length !== 2) failRange(nameOf(layer), "an input of steps and values", dims);
   return dims[0] ?? failRange(nameOf(layer), `an input whose steps are known, ${why}`, "others");
 }
 
-/** Steps before and behind a sequence, by Keras' word for them. */
+/** Steps of padding before and after a sequence, from Keras' name. */
 function paddingOf(
   layer: KerasLayer,
   flow: Flow,
@@ -60,7 +60,7 @@ function paddingOf(
   return [before, all - before];
 }
 
-/** The dimensions of what windows give. */
+/** The dimensions of a window's output. */
 function dimsBehind(layer: KerasLayer, { dims }: Flow, window: Window, size: number) {
   const { kernelSize, stride, dilation, padding: [before, behind] } = window;
   if (dims.length !== 2) failRange(nameOf(layer), "an input of steps and values", dims);
@@ -70,7 +70,7 @@ function dimsBehind(layer: KerasLayer, { dims }: Flow, window: Window, size: num
   return [out, size];
 }
 
-/** Conv1D, whose kernel [steps, in, out] is PyTorch's [out, in, steps] the other way around. */
+/** Conv1D; its kernel [steps, in, out] is transposed to PyTorch's [out, in, steps]. */
 export function convolution(call: LayerCall): Flow {
   const { layer, builder, weights } = call;
   const { config } = layer;
@@ -79,7 +79,7 @@ export function convolution(call: LayerCall): Flow {
   refuse(layer, config, { data_format: "channels_last" });
   const bias = fieldOf(config, "use_bias", "bias") !== false;
   const [given, offset] = weightsFor(at, weights, ["kernel", ...bias ? ["bias"] : []]);
-  // Keras 1 has a dimension of 1 behind the steps.
+  // Keras 1 has a dimension of size 1 after the steps.
   const kernel = given!.shape.length === 4 && given!.shape[1] === 1
     ? { ...given!, shape: given!.shape.filter((_, i) => i !== 1) }
     : given!;
@@ -117,7 +117,7 @@ export function convolution(call: LayerCall): Flow {
   return activated(call, out, fieldOf(config, "activation"));
 }
 
-/** MaxPooling1D and AveragePooling1D, whose padding counts for nothing. */
+/** MaxPooling1D and AveragePooling1D, which ignore padding. */
 export function pooling(kind: "max" | "average"): Import {
   return (call) => {
     const { layer, builder } = call;
@@ -156,7 +156,7 @@ export function zeroPadding(call: LayerCall): Flow {
   return builder.add(layer.name, module, [flow], dims);
 }
 
-/** Flatten: steps one after the other, of which there must be a fixed number. */
+/** Flatten, in order of steps; their number must be fixed. */
 export function flattening(call: LayerCall): Flow {
   const { layer, builder } = call;
   const flow = inputOf(call);

@@ -13,14 +13,14 @@ import {
 import { readTfjs, type TfjsShards } from "./read.ts";
 
 /**
- * Makes a float model of a layers model of TensorFlow.js. Its modules are called by the layers,
- * take [batch, steps, ...] and compute what TensorFlow.js computes, in float32.
+ * Makes a float model from a layers model of TensorFlow.js. Modules are named after the layers,
+ * take [batch, steps, ...] and compute the same as TensorFlow.js, in float32.
  *
- * @param modelJson The text of model.json, or the same parsed.
- * @param shards The files that it names, by these names, or all of them one after the other.
+ * @param modelJson The text of model.json, or the parsed value.
+ * @param shards The files that it names, by name, or their concatenation.
  * @throws {TypeError} If an argument is of another type, or an option is unknown.
  * @throws {RangeError} If the files cannot be read, or a layer is not supported: the message names
- * it and lists those that are.
+ * it and lists the supported ones.
  *
  * @example
  * ```ts

@@ -10,10 +10,10 @@ import { fieldOf, readConfig } from "../keras/config.ts";
 import { SMALL_FLOATS } from "../small_floats.ts";
 import type { KerasFile, KerasWeight } from "../keras/weights.ts";
 
-/** The shards of a model by their paths in model.json, or one after the other. */
+/** The shards of a model, by their paths in model.json, or concatenated. */
 export type TfjsShards = ReadonlyMap<string, BytesSource> | BytesSource;
 
-/** Bytes of a value of each type, and the values of bytes. */
+/** For each type, the bytes of a value and a reader of values. */
 const STORED: Readonly<
   Record<string, readonly [size: number, read: (bytes: ArrayBuffer) => ArrayLike<number>]>
 > = {
@@ -79,7 +79,7 @@ function joinShards(
   return out;
 }
 
-/** A weight that stands at a place of its group's bytes, and how many bytes it takes. */
+/** Reads a weight at an offset of its group's bytes, and returns its size in bytes, too. */
 function readWeight(bytes: Uint8Array, start: number, value: unknown): [KerasWeight, number] {
   const name = fieldOf(value, "name");
   const shape = fieldOf(value, "shape");
@@ -95,7 +95,7 @@ function readWeight(bytes: Uint8Array, start: number, value: unknown): [KerasWei
   if (!(start + length * size <= bytes.length)) {
     failRange("shards", `${start + length * size} bytes, up to the end of ${name}`, bytes.length);
   }
-  // Values of uint8 and uint16 lie in steps from a smallest one on; those of float16 do not.
+  // uint8 and uint16 are quantized by a minimum and a scale; float16 is not.
   const { scale = 1, min = 0 } = { ...Object(quantization) } as { scale?: number; min?: number };
   for (const number of [scale, min]) {
     if (!Number.isFinite(number)) failRange(`${name}.quantization`, "numbers", number);
@@ -105,7 +105,9 @@ function readWeight(bytes: Uint8Array, start: number, value: unknown): [KerasWei
   return [{ name, shape: shape as number[], data, dtype: dtype as string }, length * size];
 }
 
-/** The layer that a weight is called by: the first part of its name that is one, or its first. */
+/**
+ * The layer of a weight: the first part of its name that is a layer's name, or else its first part.
+ */
 function layerOf(name: string, layers: ReadonlySet<string>): string {
   const parts = name.split("/");
   return parts.find((part) => layers.has(part)) ?? parts[0]!;
@@ -115,9 +117,8 @@ function layerOf(name: string, layers: ReadonlySet<string>): string {
  * Reads a layers model of TensorFlow.js. Weights come as float32, quantized ones (uint8, uint16,
  * float16) dequantized, by layer, in Keras' layout and order.
  *
- * @param modelJson The text of model.json, or the same parsed.
- * @param shards The files that it names ({@linkcode shardPaths}), by these names, or all of them
- * one after the other.
+ * @param modelJson The text of model.json, or the parsed value.
+ * @param shards The files that it names ({@linkcode shardPaths}), by name, or their concatenation.
  * @throws {TypeError} If an argument is of another type.
  * @throws {RangeError} If it is no layers model, or a file is missing or too short.
  *
@@ -144,7 +145,7 @@ export function readTfjs(modelJson: string | object, shards: TfjsShards): KerasF
   } else if (!isObject(modelJson)) failType("modelJson", "the text of model.json", modelJson);
   const topology = fieldOf(json, "modelTopology");
   if (!isObject(topology)) failRange("modelTopology", "a layers model", fieldOf(json, "format"));
-  // What the converter made of Keras' files has the config one level deeper.
+  // Models converted from Keras' files have the config one level deeper.
   const config = fieldOf(topology, "model_config") ?? topology;
   const layers = new Set(readConfig(config).layers.map(({ name }) => name));
   const groups = groupsOf(json);
