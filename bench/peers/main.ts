@@ -7,7 +7,7 @@
  *
  * - `--problem lstm|model|gru`, `--size N`, `--runtime deno|node|bun|python`, `--peer TEXT`: narrow a
  *   run to these (each may be given more than once), to peers whose name has the text.
- * - `--quick`: one size, in a minute or two.
+ * - `--quick`: 64 units only, in two or three minutes.
  * - `--smoke`: the smallest size of each problem, a few seconds, with what is installed, nothing
  *   fetched.
  * - `--python PATH`: a Python with torch; may be given more than once. Also SPLITGATE_PYTHON, paths
@@ -292,7 +292,7 @@ async function main(): Promise<void> {
   const kinds = KINDS.filter((kind) => values.problem?.includes(kind) ?? true);
   const plan: Plan = {
     sizes: new Map(kinds.map((kind) => [kind, sizesOf(kind)])),
-    rounds: amount("rounds", smoke ? 1 : quick ? 3 : 7),
+    rounds: amount("rounds", smoke ? 1 : quick ? 3 : 5),
     milliseconds: amount("milliseconds", smoke ? 4 : 40),
     wants: (peer) => values.peer?.some((text) => peer.includes(text)) ?? true,
   };

@@ -64,9 +64,9 @@ def static_lstm(problem, split):
             "observed_to_quantized_custom_module_class": {nnqa.LSTM: torch.ao.nn.quantized.LSTM}
         },
     ).eval()
-    zero = torch.quantize_per_tensor(torch.zeros(1, 1, problem.size), 1.0, 0, torch.quint8)
-    layers = len(problem.layers)
-    return model.run, (zero, zero) if layers == 1 else [(zero, zero)] * layers
+    zeros = torch.zeros(len(problem.layers), 1, problem.size)
+    zero = torch.quantize_per_tensor(zeros, 1.0, 0, torch.quint8)
+    return model.run, (zero, zero)
 
 
 def dynamic_model(problem):
