@@ -113,14 +113,14 @@ export function orderRows(
   const centered = new Int16Array(outFeatures * size);
   const sums = new Int32Array(outFeatures * 2);
   let largest = 0;
-  for (let place = 0; place < outFeatures; place++) {
-    const row = order[place]!;
+  for (let index = 0; index < outFeatures; index++) {
+    const row = order[index]!;
     const zeroPoint = zeroPoints[Math.floor(row * zeroPoints.length / outFeatures)]!;
     let magnitudes = 0;
     for (let k = 0; k < inFeatures; k++) {
       const w = data[row * inFeatures + k]! - zeroPoint;
-      centered[place * size + k] = w;
-      sums[2 * place + (k & 1)]! += w;
+      centered[index * size + k] = w;
+      sums[2 * index + (k & 1)]! += w;
       magnitudes += Math.abs(w);
     }
     largest = Math.max(largest, magnitudes);
@@ -218,8 +218,8 @@ export function lowerProjection(
   const plain = new Float64Array(order.length);
   const term = new Float64Array(order.length);
   const multiplier = new Float64Array(order.length);
-  for (let place = 0; place < order.length; place++) {
-    const row = order[place]!;
+  for (let index = 0; index < order.length; index++) {
+    const row = order[index]!;
     if (row < 0) continue;
     const channel = Math.floor(row * scales.length / outFeatures);
     // Any bound will do that is small enough.
@@ -231,8 +231,8 @@ export function lowerProjection(
       }
     }
     const scale = Math.fround(from.scale * scales[channel]!);
-    const out = to[place % to.length]!;
-    const factor = multiplier[place] = out === null
+    const out = to[index % to.length]!;
+    const factor = multiplier[index] = out === null
       ? scale
       : linearMultiplier(rule, scale, out.scale);
     if (!canRescale(scale, factor)) {
@@ -240,11 +240,11 @@ export function lowerProjection(
         `weight.scales[${channel}]: expected one that suits the input's, got ${scales[channel]}`,
       );
     }
-    term[place] = biasTerm(rule, perChannel || out === null, bias?.[row] ?? 0, scale);
-    plain[place] = plainBiasTerm(
+    term[index] = biasTerm(rule, perChannel || out === null, bias?.[row] ?? 0, scale);
+    plain[index] = plainBiasTerm(
       rule,
       perChannel || out === null,
-      term[place]!,
+      term[index]!,
       bound * largest,
       factor,
     );

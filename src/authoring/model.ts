@@ -8,7 +8,7 @@ import { type Fingerprint, fingerprintOf } from "../core/hash.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import { chainOf, INPUT, type Topology } from "../core/topology.ts";
 import {
-  axisBehind,
+  axisAfter,
   type AxisKey,
   checkHidden,
   checkInputCount,
@@ -142,7 +142,7 @@ export class QuantizedModel {
           reader: input.reader,
         };
       });
-      axes.set(name, axisBehind(at, kind, module, reads.map((read) => axes.get(read)!)));
+      axes.set(name, axisAfter(at, kind, module, reads.map((read) => axes.get(read)!)));
       ends.set(name, own);
       if (batchFirst !== null) {
         first ??= { name, batchFirst };

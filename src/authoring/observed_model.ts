@@ -13,7 +13,7 @@ import { type GraphForwardOptions, outputsFrom, stateOf } from "../modules/graph
 import type { FloatCall, ObservedModule, Value } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
 import { gatherRows, observeRows, validRows } from "../modules/observing.ts";
-import { lengthsBehind } from "../modules/window.ts";
+import { lengthsAfter } from "../modules/window.ts";
 import { ValueStatistics } from "../observer/statistics.ts";
 
 /** A value on its way through an observed model. */
@@ -139,17 +139,17 @@ export class ObservedModel {
       const tokens = inputs.map((each) => isInt32Array(each.value.data) ? null : each.tokens);
       const call = { lengths, state: stateOf(state, name), rows: own, tokens };
       const value = kind.watch(module, observed, call);
-      const behind = lengthsBehind(kind.window?.(module as never), lengths);
+      const after = lengthsAfter(kind.window?.(module as never), lengths);
       values.set(name, {
         value,
         // Rows of a table are identified by their tokens; values computed from them are not.
         tokens: isInt32Array(inputs[0]!.value.data) ? inputs[0]!.tokens : null,
-        rows: kind.time === "end" || behind === null
+        rows: kind.time === "end" || after === null
           ? null
-          : behind === lengths
+          : after === lengths
           ? own
-          : validRows(value, behind, this.batchFirst),
-        lengths: behind,
+          : validRows(value, after, this.batchFirst),
+        lengths: after,
       });
     }
     return outputsFrom(this.topology, (name) => values.get(name)!.value as Tensor);
@@ -176,7 +176,7 @@ export class ObservedModel {
       const own = lengthsOf.get(reads[0]!)!;
       const call: FloatCall = { lengths: own, state: stateOf(state, name) };
       values.set(name, kind.check(module, reads.map((read) => values.get(read)!), call));
-      lengthsOf.set(name, lengthsBehind(kind.window?.(module as never), own));
+      lengthsOf.set(name, lengthsAfter(kind.window?.(module as never), own));
     }
   }
 }

@@ -14,9 +14,9 @@ function makeTables(): readonly Int32Array[] {
   const made = [0, 1, 2, 3].map(() => new Int32Array(256));
   for (let byte = 0; byte < 256; byte++) {
     let crc = byte;
-    for (let place = 3; place >= 0; place--) {
+    for (let position = 3; position >= 0; position--) {
       for (let bit = 0; bit < 8; bit++) crc = crc >>> 1 ^ (crc & 1 ? POLYNOMIAL : 0);
-      made[place]![byte] = crc;
+      made[position]![byte] = crc;
     }
   }
   return made;

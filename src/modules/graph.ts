@@ -20,7 +20,7 @@ import type { FloatCall, InitialState, Kind, QuantizedModule, Value } from "./ki
 import { KIND_NAMES, kindOf } from "./kinds.ts";
 import { Module, type StateDictRule } from "./module.ts";
 import { keepsSteps } from "../runtime/window.ts";
-import { lengthsBehind } from "./window.ts";
+import { lengthsAfter } from "./window.ts";
 
 /** A module of a {@linkcode Graph}, and what it reads. */
 export interface GraphChild {
@@ -290,7 +290,7 @@ export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string
     checkHidden(at, kind, module, reads[0]!, modules);
     const given = reads.map((read) => shapes.get(read)!);
     const size = kind.outputSize(at, module, given.map((each) => each.size));
-    shapes.set(name, { size, axis: axisBehind(at, kind, module, given.map(({ axis }) => axis)) });
+    shapes.set(name, { size, axis: axisAfter(at, kind, module, given.map(({ axis }) => axis)) });
   }
   return shapes;
 }
@@ -352,7 +352,7 @@ export function checkHidden(
 }
 
 /** The axis of a module's output, from the axes of its inputs. */
-export function axisBehind(
+export function axisAfter(
   name: string,
   kind: Kind,
   module: Module | QuantizedModule,
@@ -421,7 +421,7 @@ export function runFloat(
     const own = lengthsOf.get(reads[0]!)!;
     const call: FloatCall = { lengths: own, state: stateOf(state, name) };
     values.set(name, kind.forward(module, reads.map((read) => values.get(read)!), call));
-    lengthsOf.set(name, lengthsBehind(kind.window?.(module), own));
+    lengthsOf.set(name, lengthsAfter(kind.window?.(module), own));
   }
   return outputsFrom(topology, (name) => values.get(name) as Tensor);
 }

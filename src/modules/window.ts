@@ -51,7 +51,7 @@ function sides(
   if (padding === "valid") return [0, 0];
   if (padding === "causal") return [total, 0];
   if (padding !== "same") {
-    const expected = 'a number, "valid", "same", "causal" or [before, behind]';
+    const expected = 'a number, "valid", "same", "causal" or [before, after]';
     return (typeof padding === "string" ? failRange : failType)(name, expected, padding);
   }
   // torch refuses it, too: the amount would depend on the number of steps.
@@ -115,7 +115,7 @@ export interface Rows {
 }
 
 /** Steps of each row after a window; unchanged without one. */
-export function lengthsBehind(
+export function lengthsAfter(
   window: Window | undefined,
   lengths: ArrayLike<number> | null,
 ): ArrayLike<number> | null {
@@ -144,8 +144,8 @@ type Numbers = Uint8Array | Int8Array | Int32Array | Float32Array;
 export function moveOverRows<T extends Numbers>(data: T, rows: Rows, moving: Moving<T>): T {
   const { steps, batch, batchFirst, lengths } = rows;
   const { window, size, width } = moving;
-  const most = countSteps(window, "x.shape", -1, steps);
-  const out = moving.make(most * batch * width);
+  const maxSteps = countSteps(window, "x.shape", -1, steps);
+  const out = moving.make(maxSteps * batch * width);
   for (let b = 0; b < batch; b++) {
     const own = lengths === null ? steps : lengths[b]!;
     const x = moving.make(own * size);
@@ -157,7 +157,7 @@ export function moveOverRows<T extends Numbers>(data: T, rows: Rows, moving: Mov
     const y = moving.make(count * width);
     moving.compute(x, y);
     for (let t = 0; t < count; t++) {
-      const to = (batchFirst ? b * most + t : t * batch + b) * width;
+      const to = (batchFirst ? b * maxSteps + t : t * batch + b) * width;
       out.set(y.subarray(t * width, (t + 1) * width), to);
     }
   }

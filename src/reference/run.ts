@@ -9,7 +9,7 @@ import { newQArray, type QArray } from "../core/dtype.ts";
 import { checkResult } from "../core/errors.ts";
 import { REFERENCE_OPS } from "../modules/kinds.ts";
 import type { GraphNode, GraphValue, Layout } from "../modules/reference.ts";
-import { lengthsBehind } from "../modules/window.ts";
+import { lengthsAfter } from "../modules/window.ts";
 import { countSteps } from "../runtime/window.ts";
 import { nodeQParams } from "./graph.ts";
 
@@ -95,10 +95,10 @@ function checkResults(
 }
 
 /** Computes the rows of a node's value. */
-function layoutBehind(node: GraphNode, layout: Layout): Layout {
+function layoutAfter(node: GraphNode, layout: Layout): Layout {
   const window = REFERENCE_OPS.get(node.op)?.window?.(node);
   if (window === undefined) return layout;
-  const lengths = lengthsBehind(window, layout.lengths);
+  const lengths = lengthsAfter(window, layout.lengths);
   return {
     ...layout,
     steps: countSteps(window, "x.shape", -1, layout.steps),
@@ -183,7 +183,7 @@ export class GraphRunner {
         continue;
       }
       const layout = layouts.get(node.inputs[0]!) ?? given;
-      layouts.set(node.name, layoutBehind(node, layout));
+      layouts.set(node.name, layoutAfter(node, layout));
       const inputs = node.inputs.map((name) => values.get(name)!);
       const value = node.op === "input" ? input : computeNode(node, inputs, layout, this.#weights);
       if (REFERENCE_OPS.has(node.op) && (this.#weights !== null || node.float === true)) {

@@ -61,13 +61,13 @@ export function verifyGraph(nodes: readonly GraphNode[]): GraphFault[] {
   if (!Array.isArray(nodes as unknown)) failType("nodes", "an array of a graph's nodes", nodes);
   const faults: GraphFault[] = [];
   const byName = new Map<string, GraphNode>();
-  const places = new Map<string, number>();
+  const indices = new Map<string, number>();
   nodes.forEach((node, i) => {
     if (byName.has(node.name)) {
       faults.push({ node: node.name, fault: "has a name that another node has" });
     }
     byName.set(node.name, node);
-    places.set(node.name, i);
+    indices.set(node.name, i);
   });
   const readers = new Map<string, number>();
   nodes.forEach((node, i) => {
@@ -84,7 +84,7 @@ export function verifyGraph(nodes: readonly GraphNode[]): GraphFault[] {
       readers.set(name, (readers.get(name) ?? 0) + 1);
       const input = byName.get(name);
       if (input === undefined) return fail(`reads ${name}, which does not exist`);
-      if (node.op === "state" ? places.get(name)! <= i : places.get(name)! >= i) {
+      if (node.op === "state" ? indices.get(name)! <= i : indices.get(name)! >= i) {
         return fail(`reads ${name}, which stands ${node.op === "state" ? "before" : "behind"} it`);
       }
       inputs.push(input);

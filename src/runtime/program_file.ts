@@ -130,12 +130,12 @@ export function readProgram<S extends BasicSession>(
     const whole: ProgramText = JSON.parse(text);
     for (const [path, arrays] of whole.arrays) {
       // deno-lint-ignore no-explicit-any
-      let place: any = whole.data;
-      for (const key of path) place = place[key];
+      let owner: any = whole.data;
+      for (const key of path) owner = owner[key];
       for (const [key, kind, stored, from, length] of arrays) {
-        if (place[key] !== null) throw key;
+        if (owner[key] !== null) throw key;
         const view = new PROGRAM_ARRAYS[stored]!(buffer, from, length);
-        place[key] = kind === stored ? view : new PROGRAM_ARRAYS[kind]!(view);
+        owner[key] = kind === stored ? view : new PROGRAM_ARRAYS[kind]!(view);
       }
     }
     data = whole.data;

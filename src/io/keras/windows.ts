@@ -21,7 +21,7 @@ interface Window {
   readonly kernelSize: number;
   readonly stride: number;
   readonly dilation: number;
-  readonly padding: readonly [before: number, behind: number];
+  readonly padding: readonly [before: number, after: number];
 }
 
 /** A number that a config holds alone or in a list. */
@@ -43,7 +43,7 @@ function paddingOf(
   layer: KerasLayer,
   flow: Flow,
   { kernelSize, stride, dilation }: Omit<Window, "padding">,
-): [before: number, behind: number] {
+): [before: number, after: number] {
   const padding = fieldOf(layer.config, "padding", "border_mode") ?? "valid";
   const reach = dilation * (kernelSize - 1);
   if (padding === "valid") return [0, 0];
@@ -61,12 +61,12 @@ function paddingOf(
 }
 
 /** The dimensions of a window's output. */
-function dimsBehind(layer: KerasLayer, { dims }: Flow, window: Window, size: number) {
-  const { kernelSize, stride, dilation, padding: [before, behind] } = window;
+function dimsAfter(layer: KerasLayer, { dims }: Flow, window: Window, size: number) {
+  const { kernelSize, stride, dilation, padding: [before, after] } = window;
   if (dims.length !== 2) failRange(nameOf(layer), "an input of steps and values", dims);
   const [steps] = dims;
   const reach = dilation * (kernelSize - 1);
-  const out = steps == null ? null : Math.floor((steps + before + behind - reach - 1) / stride) + 1;
+  const out = steps == null ? null : Math.floor((steps + before + after - reach - 1) / stride) + 1;
   return [out, size];
 }
 
@@ -109,7 +109,7 @@ export function convolution(call: LayerCall): Flow {
       }
     }
   }
-  const dims = dimsBehind(layer, flow, { ...window, padding }, outChannels);
+  const dims = dimsAfter(layer, flow, { ...window, padding }, outChannels);
   const out = builder.add(layer.name, module, [flow], dims, {
     weight: { ...weight, shape: [outChannels, inner, kernelSize] },
     ...bias && { bias: offset! },
@@ -134,7 +134,7 @@ export function pooling(kind: "max" | "average"): Import {
     const module = kind === "max"
       ? new MaxPool1d(options)
       : new AvgPool1d({ ...options, countIncludePad: false });
-    const dims = dimsBehind(layer, flow, { ...window, padding }, sizeOf(nameOf(layer), flow));
+    const dims = dimsAfter(layer, flow, { ...window, padding }, sizeOf(nameOf(layer), flow));
     return builder.add(layer.name, module, [flow], dims);
   };
 }
@@ -148,10 +148,10 @@ export function zeroPadding(call: LayerCall): Flow {
   const padding = Array.isArray(given) ? given : [given, given];
   const whole = padding.length === 2 && padding.every((n) => Number.isSafeInteger(n) && n >= 0);
   if (!whole) failRange(`${nameOf(layer)}.padding`, "one number of steps or two", given);
-  const [before, behind] = padding as [number, number];
-  const module = new ZeroPad1d({ padding: [before, behind], batchFirst: true });
+  const [before, after] = padding as [number, number];
+  const module = new ZeroPad1d({ padding: [before, after], batchFirst: true });
   const [steps, size] = flow.dims;
-  const dims = [steps == null ? null : steps + before + behind, size ?? null];
+  const dims = [steps == null ? null : steps + before + after, size ?? null];
   if (flow.dims.length !== 2) failRange(nameOf(layer), "an input of steps and values", flow.dims);
   return builder.add(layer.name, module, [flow], dims);
 }

@@ -43,8 +43,8 @@ export function checkBatchNorm(
     if (key !== "running_var") checkFinite(`${name}.${key}`, array);
   }
   runningVar.forEach((variance, i) => {
-    const shifted = Math.fround(variance + Math.fround(eps));
-    if (variance >= 0 && shifted > 0 && shifted < Infinity) return;
+    const sum = Math.fround(variance + Math.fround(eps));
+    if (variance >= 0 && sum > 0 && sum < Infinity) return;
     const expected = `0 or more, and more than 0 with eps = ${eps} (${WITHOUT_VARIANCE})`;
     failRange(`${name}.running_var[${i}]`, expected, variance);
   });

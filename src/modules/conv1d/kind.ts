@@ -23,7 +23,7 @@ import { lengthsOption } from "../pool.ts";
 import type { ReferenceOp } from "../reference.ts";
 import { dequantizedWeight } from "../reference_ops.ts";
 import { quantizeWeight, weightObserver } from "../rounding/weights.ts";
-import { lengthsBehind, moveOverRows, readWindow, windowNumbers, writeWindow } from "../window.ts";
+import { lengthsAfter, moveOverRows, readWindow, windowNumbers, writeWindow } from "../window.ts";
 import { Conv1d, Conv1dReLU } from "./float.ts";
 import { ObservedConv1d } from "./observed.ts";
 import { convEnds, lowerConv1d, QuantizedConv1d } from "./quantized.ts";
@@ -122,7 +122,7 @@ export const conv1dKind: Kind<Conv1d, ObservedConv1d, QuantizedConv1d> = {
     const options = lengthsOption(call);
     observed.watch(x as Tensor, options);
     const y = observed.forward(x as Tensor, options);
-    const lengths = lengthsBehind(window, call.lengths);
+    const lengths = lengthsAfter(window, call.lengths);
     return observeRows(output, y, lengths && validRows(y, lengths, batchFirst));
   },
 

@@ -56,11 +56,11 @@ export type PartValue = QTensor<PerTensorQParams> | Tensor;
 /** Sees each part's output as it is computed. */
 export interface PartWatcher {
   /**
-   * @param place The part's name in its module, such as `layers.0.layer_fw.cell.gates` or, one gate
+   * @param name The part's name in its module, such as `layers.0.layer_fw.cell.gates` or, one gate
    * of a split part, `layers.0.layer_bw.cell.gates.forget`.
    * @param saturated Number of its values that were clamped to the part's range.
    */
-  (place: string, value: PartValue, saturated: number): void;
+  (name: string, value: PartValue, saturated: number): void;
 }
 
 type PartQParams = PerTensorQParams | null;
@@ -83,21 +83,21 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
   readonly #engine: Engine;
   readonly #cell: Cell;
   readonly #own: QuantizedCell;
-  readonly #place: string;
+  readonly #label: string;
   readonly #observe: PartWatcher | null;
 
-  /** @param place Name of the cell, such as `layers.0.layer_fw.cell`. */
+  /** @param label Name of the cell, such as `layers.0.layer_fw.cell`. */
   constructor(
     engine: Engine,
     cell: Cell,
     own: QuantizedCell,
-    place: string = "cell",
+    label: string = "cell",
     observe: PartWatcher | null = null,
   ) {
     this.#engine = engine;
     this.#cell = cell;
     this.#own = own;
-    this.#place = place;
+    this.#label = label;
     this.#observe = observe;
     this.#checkSums();
   }
@@ -112,7 +112,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
           parts.inputs?.[name]?.[i] ?? this.#qparamsOf(input, gate)
         );
         if (addsInFixedPoint(this.#engine, a!, b!, to)) {
-          fixedPointAdd(`${this.#place}.${name}`, a!, b!, to!);
+          fixedPointAdd(`${this.#label}.${name}`, a!, b!, to!);
         }
       });
     }
@@ -130,11 +130,11 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
 
   apply(part: Part, gate: number, inputs: readonly PartValue[]): PartValue {
     const to = ofPart(this.#own.parts, part.name)[Math.max(gate, 0)]!;
-    const place = `${this.#place}.${part.name}${gateSuffix(this.#cell, gate)}`;
+    const label = `${this.#label}.${part.name}${gateSuffix(this.#cell, gate)}`;
     const value = part.op === "linear"
       ? this.#linear(part, gate, inputs[0]!, to)
-      : this.#pointwise(part, inputs, to, place);
-    if (this.#observe !== null) this.#observe(place, value.value, value.saturated);
+      : this.#pointwise(part, inputs, to, label);
+    if (this.#observe !== null) this.#observe(label, value.value, value.saturated);
     return value.value;
   }
 
@@ -144,7 +144,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     const read = this.#quantize(floats(value), to);
     if (this.#observe !== null) {
       this.#observe(
-        `${this.#place}.${part.name}${gateSuffix(this.#cell, gate)}.inputs[${index}]`,
+        `${this.#label}.${part.name}${gateSuffix(this.#cell, gate)}.inputs[${index}]`,
         read.value,
         read.saturated,
       );
@@ -211,7 +211,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
     part: Part,
     inputs: readonly PartValue[],
     to: PerTensorQParams | null,
-    place: string,
+    label: string,
   ): Output {
     const [a, b] = inputs;
     const size = a!.data.length;
@@ -233,7 +233,7 @@ export class ByPartsExecutor implements CellExecutor<PartValue> {
             out[i] = activation(qa.data[i]! - zeroPoint) + to.zeroPoint;
           }
         } else if (addsInFixedPoint(engine, qa.qparams, qb.qparams, to)) {
-          const add = fixedPointAdd(place, qa.qparams, qb.qparams, to);
+          const add = fixedPointAdd(label, qa.qparams, qb.qparams, to);
           addQuint8FixedPoint(qa, qb, { data: out, qparams: to }, add);
         } else {
           addInt8(qa, qb, { data: out, qparams: to });
@@ -379,12 +379,12 @@ class PreparedByParts implements ModuleInstance {
  * import { assert, assertEquals } from "@std/assert";
  * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
  * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
- * const model = convert(observed), x = Float32Array.of(0.1, -0.4), places: string[] = [];
+ * const model = convert(observed), x = Float32Array.of(0.1, -0.4), names: string[] = [];
  * const fast = new Float32Array(3), slow = new Float32Array(3);
  * model.createSession().step(x, fast);
- * model.createSession({ kernels: byParts((place) => places.push(place)) }).step(x, slow);
+ * model.createSession({ kernels: byParts((name) => names.push(name)) }).step(x, slow);
  * assertEquals(slow, fast);
- * assert(places.includes("layers.0.layer_fw.cell.forget_gate"));
+ * assert(names.includes("layers.0.layer_fw.cell.forget_gate"));
  * ```
  */
 export function byParts(observe: PartWatcher | null = null): Backend {

@@ -172,21 +172,22 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
         const float = floatExecutor(parts, this.#fakeQuantized(cell), hiddenSize, kernels);
         const first = (l * numDirections + d) * batch;
         for (let i = 0; i < steps; i++) {
-          const rows: number[] = [], places: number[] = [];
+          const rows: number[] = [];
+          const sources: number[] = [];
           for (let b = 0; b < batch; b++) {
             const length = lengths === null ? steps : lengths[b]!;
             if (i >= length) continue;
             rows.push(b);
-            places.push((d === 0 ? i : length - 1 - i) * stepRows + b * batchRows);
+            sources.push((d === 0 ? i : length - 1 - i) * stepRows + b * batchRows);
           }
           if (rows.length === 0) break;
           const at = rows.map((b) => first + b);
           const observing = observedExecutor(float, observers, rows.length);
           const executor = statistics === null ? observing : statistics.watch(
             observing,
-            tokens === null ? null : places.map((place) => tokens[place]!),
+            tokens === null ? null : sources.map((source) => tokens[source]!),
           );
-          const xNow = gatherRows(from, places, size);
+          const xNow = gatherRows(from, sources, size);
           const before = states.map(({ data }, s) => gatherRows(data, at, sizes[s]!));
           const next = runCell(executor, parts, splitGates, xNow, before);
           const [h] = next;
@@ -196,7 +197,7 @@ export class ObservedRecurrent<F extends FloatRecurrent = FloatRecurrent>
               const each = sizes[s]!;
               data.set(next[s]!.subarray(r * each, (r + 1) * each), at[r]! * each);
             });
-            to.set(y.subarray(r * width, (r + 1) * width), places[r]! * outputSize + d * width);
+            to.set(y.subarray(r * width, (r + 1) * width), sources[r]! * outputSize + d * width);
           });
         }
       });

@@ -47,7 +47,7 @@ export class ZeroPad1d extends PoolModule {
   constructor(options: ZeroPad1dOptions) {
     checkOptions("options", options, ZERO_PAD_OPTIONS);
     const { padding, batchFirst = false } = options;
-    if (typeof padding === "string") failType("padding", "a number or [before, behind]", padding);
+    if (typeof padding === "string") failType("padding", "a number or [before, after]", padding);
     const window = windowOf({ kernelSize: 1, stride: 1, padding, dilation: 1, ceilMode: false });
     super(window, checkBoolean("batchFirst", batchFirst));
   }
