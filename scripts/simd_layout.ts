@@ -20,6 +20,7 @@ import {
   PROJECTION,
   PROJECTION_UNIT,
   ROW,
+  SECOND,
   SHARED,
   SUM,
   TILE_GROUPS,
@@ -28,6 +29,7 @@ import {
 /** Layouts by what their fields' names begin with, those of {@linkcode SHARED} with nothing. */
 const LAYOUTS: { readonly [prefix: string]: Layout } = {
   CELL,
+  SECOND,
   GRU,
   BINDING,
   SUM,

@@ -83,7 +83,7 @@ function addressAll(
 // Multiplies the hidden state with the reset gate, to an operand at `to`; gives what `settle` takes.
 // @ts-ignore: decorator
 @inline function resetStates(binding: usize, h: usize, gates: usize, units: usize, to: usize, form: i32, top: usize): v128 {
-  const offset = v128.load(RUNNING_GRU, GRU_NEW_OFFSET), quad = quadOf(form);
+  const offset = v128.load(RUNNING, CELL_SECOND + SECOND_OFFSET), quad = quadOf(form);
   let all = i32x4.splat(0);
   for (const end = h + units; h < end; h += 16, gates += 32, to += quad) {
     all = gatherUp(all, store4(resetProduct(binding, gates, v128.load(h)), offset, to, form, top), form);
@@ -132,7 +132,7 @@ function blend(
 
 /**
  * Runs steps as `runSteps` does, of a GRU: CELL of a row's description is its hidden state once more, float32. Where the state
- * is reset before it is multiplied, RESET has room for the operand, and with split gates behind it for what units keep until
+ * is reset before it is multiplied, SECOND has room for the operand, and with split gates behind it for what units keep until
  * all are reset: their update gates, and what the input gives their new gates.
  */
 export function runGRUSteps(
@@ -147,13 +147,13 @@ export function runGRUSteps(
   if (load<usize>(CURRENT) != cell) memory.copy(RUNNING_GRU, cell + CELL_SIZE, GRU_SIZE);
   begin(cell);
   const all = load<usize>(RUNNING_GRU, GRU_UNITS), share = split ? min<usize>(<usize> split << 2, all) : all;
-  const apart = share < all;
+  const apart = share < all, target = apart ? ROW_NEXT : ROW_HIDDEN;
   const step = <usize> load<i32>(RUNNING_GRU, GRU_GATES) << 4, resetFirst = step < 48;
   const groups = load<i32>(RUNNING, CELL_HIDDEN_GROUPS), form = load<i32>(RUNNING, CELL_HIDDEN_FORM);
   const inputGroups = split ? load<i32>(RUNNING, CELL_INPUT_GROUPS) : 0, inputForm = load<i32>(RUNNING, CELL_INPUT_FORM);
   const inputProjection = load<usize>(RUNNING, CELL_INPUT_PROJECTION), quad = quadOf(form);
-  const newGroups = load<i32>(RUNNING_GRU, GRU_NEW_GROUPS), newForm = load<i32>(RUNNING_GRU, GRU_NEW_FORM);
-  const newProjection = load<usize>(RUNNING_GRU, GRU_NEW_PROJECTION), newTop = topOf(newGroups);
+  const newGroups = load<i32>(RUNNING, CELL_SECOND + SECOND_GROUPS), newForm = load<i32>(RUNNING, CELL_SECOND + SECOND_FORM);
+  const newProjection = load<usize>(RUNNING, CELL_SECOND + SECOND_PROJECTION), newTop = topOf(newGroups);
   const newLength = lengthOf(newForm, newGroups), newQuad = quadOf(newForm);
   // Sums of what the hidden state gives; behind them those of the input, or of the reset state.
   const sums = wholeBlocks(share * (step >> 4)), top = topOf(groups), length = lengthOf(form, groups);
@@ -173,7 +173,7 @@ export function runGRUSteps(
         else given = inputOf(row, inputStep) + 3 * first;
         openGates(binding, vectors, gates, step, given, units);
         if (resetFirst) {
-          const reset = load<usize>(row, ROW_RESET), to = reset + vectors * newQuad;
+          const reset = load<usize>(row, ROW_SECOND), to = reset + vectors * newQuad;
           settlePart(resetStates(binding, h, gates, units, to, newForm, newTop), reset + newLength, newForm, later, more);
           for (let k: usize = 0, kept = reset + newLength + 16 + 2 * first; split && k < units; k += 16, kept += 32) {
             v128.store(kept, v128.load(gates + 2 * k, 16));
@@ -183,24 +183,24 @@ export function runGRUSteps(
         }
         resetSums(binding, gates, units);
         addressAll(binding, 2, gates + 32, 48, given + 32, 48, units);
-        const out = load<usize>(row, ROW_OUTPUT) + outStep + first, next = nextOf(row, apart);
+        const out = load<usize>(row, ROW_OUTPUT) + outStep + first, next = load<usize>(row + target);
         const stored = blend(binding, gates + 16, 48, gates + 32, 48, h, units, out, next + vectors * quad, form, top);
         settlePart(stored, next + length, form, later, more);
       }
       w += size * (groups + 1);
       inputWeights += inputSize * (inputGroups + 1);
     }
-    w = load<usize>(RUNNING_GRU, GRU_NEW_WEIGHTS);
+    w = load<usize>(RUNNING, CELL_SECOND + SECOND_WEIGHTS);
     for (let first: usize = 0; resetFirst && first < all; first += share) {
       const units = min(share, all - first), size = wholeBlocks(units), vectors = first >> 4;
-      products(rows, last, newForm, w, newGroups, ROW_RESET, 0, sums, size);
+      products(rows, last, newForm, w, newGroups, ROW_SECOND, 0, sums, size);
       for (let row = rows; row <= last; row += ROW_SIZE) {
         const gates = load<usize>(row, ROW_GATES), binding = load<usize>(row, ROW_PROJECTION), entering = gates + sums;
-        const kept = load<usize>(row, ROW_RESET) + newLength + 16 + 2 * first;
+        const kept = load<usize>(row, ROW_SECOND) + newLength + 16 + 2 * first;
         const given = split ? kept + 16 : inputOf(row, inputStep) + 32;
         projectTurns(newProjection, vectors, entering, entering + units, 1);
         addressAll(binding, 2, entering, 16, given, split ? 32 : 48, units);
-        const out = load<usize>(row, ROW_OUTPUT) + outStep + first, next = nextOf(row, apart);
+        const out = load<usize>(row, ROW_OUTPUT) + outStep + first, next = load<usize>(row + target);
         const updates = split ? kept : gates + 16, h = load<usize>(row, ROW_CELL) + first;
         const stored = blend(binding, updates, 32, entering, 16, h, units, out, next + vectors * quad, form, top);
         settlePart(stored, next + length, form, first > 0, first + share < all);

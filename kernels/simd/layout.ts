@@ -72,6 +72,23 @@ export const ACTIVATION = layOut({
 /** Activations of a cell: of the four gates, and of the cell state. */
 export const ACTIVATIONS = 5;
 
+/**
+ * A step's second product: of a state that a GRU resets before it is multiplied, or of one
+ * that an LSTM projects.
+ */
+export const SECOND = layOut({
+  /** What it is multiplied by, as a {@linkcode CELL}'s hidden state; 0 groups where there is none. */
+  GROUPS: 1,
+  FORM: 1,
+  WEIGHTS: 1,
+  /** Its {@linkcode PROJECTION}. */
+  PROJECTION: 1,
+  /** Bytes of its sums, and of a projected state, float32, in whole blocks of units. */
+  WIDTH: 1,
+  UNITS: 3,
+  OFFSET: VECTOR,
+});
+
 /** A cell's constants. */
 export const CELL = layOut({
   /** Blocks of units. */
@@ -114,6 +131,8 @@ export const CELL = layOut({
   /** Bounds of inputs less the zero point, float32. */
   INPUT_LOWER: VECTOR,
   INPUT_UPPER: VECTOR,
+  /** A {@linkcode SECOND} product. */
+  SECOND: SECOND.SIZE,
   /** An {@linkcode ACTIVATION} for each table. */
   ACTIVATIONS: ACTIVATIONS * ACTIVATION.SIZE,
   /**
@@ -139,14 +158,7 @@ export const GRU = layOut({
   /** Gates of the hidden state's product: 3, or 2 where the state is reset before it is multiplied. */
   GATES: 1,
   /** Whether the update gate says how much of the new gate enters. */
-  COMPLEMENTED: 1,
-  /** Where the state is reset first: what it is multiplied by, as a {@linkcode CELL}'s hidden state. */
-  NEW_GROUPS: 1,
-  NEW_FORM: 1,
-  NEW_WEIGHTS: 1,
-  /** Its {@linkcode PROJECTION}. */
-  NEW_PROJECTION: 2,
-  NEW_OFFSET: VECTOR,
+  COMPLEMENTED: 2,
 });
 
 /**
@@ -257,10 +269,10 @@ export const ROW = layOut({
   /** Where the new hidden state is gathered, an operand, where not all units are taken at once. */
   NEXT: 1,
   /**
-   * Of a GRU whose state is reset before it is multiplied: the operand that it is then; behind it, with
-   * split gates, what units keep until all are reset.
+   * The operand of the second product, where there is one; behind it, of a GRU with split gates, what
+   * units keep until all states are reset.
    */
-  RESET: 1,
+  SECOND: 1,
 });
 
 /**

@@ -690,6 +690,7 @@ function begin(cell: usize): void {
   hidden: usize,
   form: i32,
   top: usize,
+  offset: v128,
   kept: bool,
 ): v128 {
   const bias = load<i32>(p, PROJECTION_BIAS), unquantized = load<i32>(p, PROJECTION_UNQUANTIZED), quad = quadOf(form);
@@ -771,7 +772,7 @@ function begin(cell: usize): void {
       v128.load(RUNNING, CELL_HIDDEN + PRODUCT_UPPER),
     );
     v128.store(out, f32x4.mul(round(output), v128.load32_splat(OUT_SCALE)));
-    all = gatherUp(all, store4(output, v128.load(RUNNING, CELL_HIDDEN_OFFSET), hidden, form, top), form);
+    all = gatherUp(all, store4(output, offset, hidden, form, top), form);
     hidden += quad;
   }
   return all;
@@ -823,17 +824,32 @@ function products(
   else settle(all, end, form);
 }
 
-// Where a row's new hidden state goes; in the old one's place where all units are taken at once.
-// @ts-ignore: decorator
-@inline function nextOf(row: usize, apart: bool): usize {
-  return apart ? load<usize>(row, ROW_NEXT) : load<usize>(row, ROW_HIDDEN);
-}
-
 // Lays new hidden states in the old ones' place, once no unit reads these any more.
 function replaceHidden(rows: usize, last: usize, length: usize): void {
   for (let row = rows; row <= last; row += ROW_SIZE) {
     let from = load<usize>(row, ROW_NEXT), to = load<usize>(row, ROW_HIDDEN);
     for (const end = from + length; from <= end; from += 16, to += 16) v128.store(to, v128.load(from));
+  }
+}
+
+// Projects rows' new states to outputs and hidden states.
+function projectStates(rows: usize, last: usize, form: i32, groups: i32, outStep: usize): void {
+  const width = load<usize>(RUNNING, CELL_SECOND + SECOND_WIDTH), units = load<usize>(RUNNING, CELL_SECOND + SECOND_UNITS);
+  const w = load<usize>(RUNNING, CELL_SECOND + SECOND_WEIGHTS), secondForm = load<i32>(RUNNING, CELL_SECOND + SECOND_FORM);
+  const offset = v128.load(RUNNING, CELL_HIDDEN_OFFSET), scale = v128.load32_splat(OUT_SCALE), quad = quadOf(form);
+  const length = lengthOf(form, groups), top = topOf(groups);
+  products(rows, last, secondForm, w, load<i32>(RUNNING, CELL_SECOND + SECOND_GROUPS), ROW_SECOND, 0, 0, width);
+  for (let row = rows; row <= last; row += ROW_SIZE) {
+    let at = load<usize>(row, ROW_GATES), out = load<usize>(row, ROW_OUTPUT) + outStep;
+    let hidden = load<usize>(row, ROW_HIDDEN), all = i32x4.splat(0);
+    const end = hidden + length, stop = at + units;
+    projectTurns(load<usize>(RUNNING, CELL_SECOND + SECOND_PROJECTION), 0, at, stop, 1);
+    for (; at < stop; at += 16, out += 16, hidden += quad) {
+      const state = round(v128.load(at));
+      v128.store(out, f32x4.mul(state, scale));
+      all = gatherUp(all, store4(state, offset, hidden, form, top), form);
+    }
+    settle(all, end, form);
   }
 }
 
@@ -857,11 +873,16 @@ export function runSteps(
 ): void {
   begin(cell);
   const width = <usize> load<i32>(RUNNING, CELL_BLOCKS) * BLOCK, share = split ? min<usize>(<usize> split << 4, width) : width;
-  const apart = share < width;
+  const secondGroups = load<i32>(RUNNING, CELL_SECOND + SECOND_GROUPS), projects = secondGroups > 0, apart = share < width;
   const groups = load<i32>(RUNNING, CELL_HIDDEN_GROUPS), form = load<i32>(RUNNING, CELL_HIDDEN_FORM);
   const inputGroups = split ? load<i32>(RUNNING, CELL_INPUT_GROUPS) : 0, inputForm = load<i32>(RUNNING, CELL_INPUT_FORM);
-  const inputProjection = load<usize>(RUNNING, CELL_INPUT_PROJECTION), quad = quadOf(form);
-  const top = topOf(groups), length = lengthOf(form, groups), last = rows + <usize> (count - 1) * ROW_SIZE;
+  const inputProjection = load<usize>(RUNNING, CELL_INPUT_PROJECTION), length = lengthOf(form, groups);
+  // Where new states go, as which operand: to where they are projected from, or what the next step multiplies.
+  const target = projects ? ROW_SECOND : apart ? ROW_NEXT : ROW_HIDDEN;
+  const toForm = projects ? load<i32>(RUNNING, CELL_SECOND + SECOND_FORM) : form, toGroups = projects ? secondGroups : groups;
+  const offset = v128.load(projects ? RUNNING + CELL_SECOND + SECOND_OFFSET : RUNNING + CELL_HIDDEN_OFFSET);
+  const top = topOf(toGroups), toLength = lengthOf(toForm, toGroups), quad = quadOf(toForm);
+  const last = rows + <usize> (count - 1) * ROW_SIZE;
   for (let t = 0, inputStep: usize = 0, outStep: usize = 0; t < steps; t++, inputStep += inputStride, outStep += outStride) {
     const kept = countStep(cell);
     let w = load<usize>(RUNNING, CELL_HIDDEN_WEIGHTS), inputWeights = load<usize>(RUNNING, CELL_INPUT_WEIGHTS);
@@ -870,18 +891,20 @@ export function runSteps(
       if (inputGroups) products(rows, last, inputForm, inputWeights, inputGroups, ROW_INPUTS, inputStep, share, size);
       products(rows, last, form, w, groups, ROW_HIDDEN, 0, 0, size);
       for (let row = rows; row <= last; row += ROW_SIZE) {
-        const gates = load<usize>(row, ROW_GATES), p = load<usize>(row, ROW_PROJECTION), next = nextOf(row, apart);
+        const gates = load<usize>(row, ROW_GATES), p = load<usize>(row, ROW_PROJECTION), next = load<usize>(row + target);
         let projected = gates + share;
         if (inputGroups) projectAll(inputProjection, inputProjection + first, projected, projected + size);
         else projected = inputOf(row, inputStep) + block;
-        const c = load<usize>(row, ROW_CELL) + unit, out = load<usize>(row, ROW_OUTPUT) + outStep + unit;
-        const hidden = next + (unit >> 4) * quad;
-        const all = advance(p, p + first, gates, gates + size, projected, c, out, hidden, form, top, kept);
-        settlePart(all, next + length, form, block > 0, block + share < width);
+        const c = load<usize>(row, ROW_CELL) + unit, hidden = next + (unit >> 4) * quad;
+        // What is projected then is no output: of gates that are done with.
+        const out = projects ? gates : load<usize>(row, ROW_OUTPUT) + outStep + unit;
+        const all = advance(p, p + first, gates, gates + size, projected, c, out, hidden, toForm, top, offset, kept);
+        settlePart(all, next + toLength, toForm, block > 0, block + share < width);
       }
       w += size * (groups + 1);
       inputWeights += size * (inputGroups + 1);
     }
-    if (apart) replaceHidden(rows, last, length);
+    if (projects) projectStates(rows, last, form, groups, outStep);
+    else if (apart) replaceHidden(rows, last, length);
   }
 }

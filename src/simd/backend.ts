@@ -5,9 +5,14 @@
  * @module
  */
 import { reciprocal } from "../../kernels/numeric/requantize.ts";
-import { PRODUCT_HI, PRODUCT_LO, splitUnits } from "../../kernels/packed/lstm_cell.ts";
-import { type GRUBinding, RESET_PRODUCT } from "../../kernels/packed/gru_cell.ts";
-import type { GRUCellProgram } from "../../kernels/packed/gru_program.ts";
+import {
+  HIDDEN,
+  PRODUCT_HI,
+  PRODUCT_LO,
+  type Projection,
+  splitUnits,
+} from "../../kernels/packed/lstm_cell.ts";
+import { RESET_PRODUCT } from "../../kernels/packed/gru_cell.ts";
 import type { WeightRows } from "../../kernels/packed/pack.ts";
 import { BLOCK_UNITS, GAP, ROW, SHARED } from "../../kernels/simd/layout.ts";
 import type { WasmModule } from "../core/bytes.ts";
@@ -34,8 +39,8 @@ import {
   GRU_TURNS,
   loadOperand,
   type Operand,
-  type ResetOperand,
   type RunSteps,
+  type SecondOperand,
   type SimdExports,
   type Span,
   storeOperand,
@@ -86,8 +91,8 @@ interface SimdPlace {
   /** Its input: integers; null for float32 values, which are projected outside, and for tokens. */
   readonly input: Operand | null;
   readonly hidden: Operand;
-  /** Of a GRU whose state is reset before it is multiplied: what it is then. */
-  readonly reset: Operand | null;
+  /** What a GRU's state is once it is reset, or an LSTM's before it is projected; else null. */
+  readonly second: Operand | null;
   readonly running: number;
   readonly initial: number;
 }
@@ -118,9 +123,14 @@ const GRU_KIND: GRUProgram["kind"] = "GRU";
 /** Whether the kernels run a module: an LSTM or a GRU whose values float32 holds. */
 function runs(program: NodeProgram): program is SimdProgram {
   if (program.kind !== lstmKind.kind && program.kind !== GRU_KIND) return false;
-  const { projSize = 0, layers } = program as SimdProgram;
-  if (projSize > 0 || layers === null) return false;
+  const { layers } = program as SimdProgram;
+  if (layers === null) return false;
   return layers.every((layer: SimdLayers[number]) => layer.every(({ float32 }) => float32));
+}
+
+/** Values of a hidden state. */
+function stateSize({ projSize, hiddenSize }: SimdProgram): number {
+  return projSize || hiddenSize;
 }
 
 type SimdLayers = readonly (readonly (LSTMCellProgram | GRULayerProgram)[])[];
@@ -164,7 +174,7 @@ const BLOCKS = [
   "rows",
   "gates",
   "next",
-  "reset",
+  "second",
   "aside",
   "x",
   "projected",
@@ -199,8 +209,11 @@ export class ScratchSizes {
   readonly #inputSize: number;
   /** Bytes of an input that is projected before the step, with fused gates and with split ones. */
   readonly #widths: readonly [fused: number, split: number];
-  /** Bytes of a reset hidden state. */
-  readonly #resetBytes: number;
+  /** Values of a hidden state in whole blocks. */
+  readonly stateUnits: number;
+  /** Bytes of an operand of a second product, and of its sums. */
+  readonly #secondBytes: number;
+  readonly #secondSums: number;
 
   constructor(program: SimdProgram, cells: readonly (readonly SimdPlace[])[]) {
     const { hiddenSize, tokens, inputs } = program;
@@ -216,13 +229,15 @@ export class ScratchSizes {
     this.#xBytes = max(({ input }) => input?.bytes ?? 0);
     this.#inputSize = Math.max(
       tokens ? 0 : inputs[0]!.size,
-      cells.length > 1 ? hiddenSize * cells[0]!.length : 0,
+      cells.length > 1 ? stateSize(program) * cells[0]!.length : 0,
     );
     // Tokens' projected inputs stand with the constants.
     const given = !tokens && cells[0]!.some(({ input }) => input === null);
     const projects = given || all.some(({ input }) => input !== null);
     this.#widths = [projects ? width : 0, given ? width : 0];
-    this.#resetBytes = max(({ reset }) => reset?.bytes ?? 0);
+    this.stateUnits = wholeUnits(stateSize(program));
+    this.#secondBytes = max(({ second }) => second?.bytes ?? 0);
+    this.#secondSums = max(({ second }) => (second?.rows ?? 0) * 4);
   }
 
   /**
@@ -232,8 +247,8 @@ export class ScratchSizes {
    */
   chunkOf(batch: number, steps: number, split: boolean, takesReals: boolean): ChunkSizes {
     const width = this.#widths[+split]!;
-    const values = this.#inputSize + this.units;
-    const step = split ? this.#xBytes + width + 4 * (values + 1) : width || 4 * this.units;
+    const values = this.#inputSize + this.stateUnits;
+    const step = split ? this.#xBytes + width + 4 * (values + 1) : width || 4 * this.stateUnits;
     const room = Math.floor((split ? SPLIT_CHUNK : CHUNK) / (batch * step));
     const chunk = batch * Math.max(1, Math.min(steps, room));
     const reals = takesReals && !split ? batch * steps * this.#program.inputs[0]!.size : 0;
@@ -242,7 +257,7 @@ export class ScratchSizes {
 
   /** Bytes of the blocks. */
   blocks(batch: number, { chunk, staged }: ChunkSizes, split: boolean): Blocks {
-    const { units, hBytes, cBytes } = this;
+    const { units, stateUnits, hBytes, cBytes } = this;
     const { kind, hiddenSize } = this.#program;
     const isGRU = kind === GRU_KIND;
     const rows = this.#cells.flat().length * batch;
@@ -250,9 +265,11 @@ export class ScratchSizes {
     const sums = (gates: number): number =>
       4 * (isGRU ? turnRows(Math.min(together, hiddenSize), gates) : gates * together);
     const { gates } = layoutOf(this.#program);
-    const reset = this.#resetBytes;
-    // Where a state is reset first its gate's sums stand behind the others'.
-    const own = reset > 0 ? sums(gates - 1) + (split ? 0 : sums(1)) : sums(gates);
+    const second = this.#secondBytes;
+    // Where a state is reset first its gate's sums stand behind the others'; those of a projection
+    // are made once gates are done with.
+    const own = isGRU && second > 0 ? sums(gates - 1) + (split ? 0 : sums(1)) : sums(gates);
+    const all = Math.max(own + (split ? sums(gates) : 0), isGRU ? 0 : this.#secondSums);
     const blocks = split && together < units;
     // Inputs are read, and outputs written, in whole blocks, so that the last one's end may lie
     // behind them.
@@ -260,14 +277,14 @@ export class ScratchSizes {
       h: rows * hBytes,
       c: rows * cBytes,
       rows: batch * ROW.SIZE * 4,
-      gates: batch * (own + (split ? sums(gates) : 0) + GAP * 4),
+      gates: batch * (all + GAP * 4),
       next: blocks ? batch * hBytes : 0,
-      reset: reset > 0 ? batch * (reset + (split ? 2 * cBytes : 0)) : 0,
+      second: second > 0 ? batch * (second + (split && isGRU ? 2 * cBytes : 0)) : 0,
       aside: isGRU ? 0 : together * 16,
       x: chunk * this.#xBytes,
       projected: chunk * this.#widths[+split]!,
       inputs: chunk * 4,
-      out: (chunk * units + BLOCK_UNITS) * 4,
+      out: (chunk * stateUnits + BLOCK_UNITS) * 4,
       staged: (staged + BLOCK_UNITS) * 4,
     };
   }
@@ -376,7 +393,7 @@ class SimdRecurrent implements ModuleInstance {
   #rows = 0;
   #gates = 0;
   #next = 0;
-  #reset = 0;
+  #second = 0;
   #x = 0;
   #projected = 0;
   #inputs = 0;
@@ -387,6 +404,8 @@ class SimdRecurrent implements ModuleInstance {
   /** The form that rows' scratch is laid out for: units at a time where gates are split, else 0. */
   #form = -1;
   readonly #splitUnits: number;
+  /** Values of a hidden state. */
+  readonly #stateSize: number;
   /** What a call works on at a time, with fused gates and with split ones. */
   readonly #chunks: [fused: ChunkSizes, split: ChunkSizes] = [NO_CHUNK, NO_CHUNK];
   /** Views of so many rows of outputs: what is long enough is copied by one call. */
@@ -418,6 +437,7 @@ class SimdRecurrent implements ModuleInstance {
     this.#hBytes = this.#sizes.hBytes;
     this.#cBytes = this.#sizes.cBytes;
     this.#splitUnits = this.#sizes.splitUnits;
+    this.#stateSize = stateSize(program);
     this.#width = width;
     this.#turns = turns;
     this.#unplaced = turns && new Float32Array(turns.length);
@@ -444,7 +464,7 @@ class SimdRecurrent implements ModuleInstance {
     this.#rows = at.rows;
     this.#gates = at.gates;
     this.#next = at.next;
-    this.#reset = at.reset;
+    this.#second = at.second;
     this.#x = at.x;
     this.#projected = at.projected;
     this.#inputs = at.inputs;
@@ -461,7 +481,7 @@ class SimdRecurrent implements ModuleInstance {
 
   /** Writes where the scratch of each row stands, which only another form and growth change. */
   #layRows(form: number): void {
-    const { gates, next, reset } = this.#sizes.blocks(1, NO_CHUNK, form > 0);
+    const { gates, next, second } = this.#sizes.blocks(1, NO_CHUNK, form > 0);
     const { i32 } = this.#arena;
     this.#form = form;
     const end = this.#held[BLOCKS.indexOf("rows")]! / 4;
@@ -469,7 +489,7 @@ class SimdRecurrent implements ModuleInstance {
       const to = this.#rows / 4 + at;
       i32[to + ROW.GATES] = this.#gates + row * gates;
       i32[to + ROW.NEXT] = this.#next + row * next;
-      i32[to + ROW.RESET] = this.#reset + row * reset;
+      i32[to + ROW.SECOND] = this.#second + row * second;
     }
   }
 
@@ -482,7 +502,7 @@ class SimdRecurrent implements ModuleInstance {
       chunk: Math.max(chunk, own.chunk),
       staged: Math.max(staged, own.staged),
     };
-    const size = batch * steps * this.#program.hiddenSize * this.#cells[0]!.length;
+    const size = batch * steps * stateSize(this.#program) * this.#cells[0]!.length;
     const bytes = BLOCKS.reduce((sum, name) => sum + blocks[name], 0);
     return reserveBetween(this.#between, this.#cells.length, size) + bytes;
   }
@@ -496,20 +516,22 @@ class SimdRecurrent implements ModuleInstance {
 
   #copy(state: SimdState, out: boolean): void {
     const { hiddenSize } = this.#program;
+    const size = stateSize(this.#program);
     const { f32 } = this.#arena;
     const { h, c = h } = state;
     const cells = this.#cells.flat();
     const batch = state.fresh.length / cells.length;
     for (let row = 0; row < state.fresh.length; row++) {
       const { hidden } = cells[Math.floor(row / batch)]!;
+      const from = row * size;
       const at = row * hiddenSize;
       const hAt = this.#h + row * this.#hBytes;
       const cAt = (this.#c + row * this.#cBytes) / 4;
       if (out) {
-        loadOperand(this.#arena, hidden, hAt, h, at, hiddenSize);
+        loadOperand(this.#arena, hidden, hAt, h, from, size);
         for (let j = 0; j < hiddenSize; j++) c[at + j] = f32[cAt + j]!;
       } else {
-        storeOperand(this.#arena, hidden, hAt, h, at, hiddenSize);
+        storeOperand(this.#arena, hidden, hAt, h, from, size);
         for (let j = 0; j < hiddenSize; j++) f32[cAt + j] = c[at + j]!;
       }
     }
@@ -547,19 +569,19 @@ class SimdRecurrent implements ModuleInstance {
     call: Call,
   ): void {
     const { steps, batch, lengths } = call;
-    const { hiddenSize } = this.#program;
+    const size = this.#stateSize;
     const { f32 } = this.#arena;
     const layer = this.#cells[l]!;
     const instance = layer[d]!;
-    const width = hiddenSize * layer.length;
+    const width = size * layer.length;
     const together = Math.floor(this.#chunks[+call.splitGates]!.chunk / batch);
     // Values from one row's output in the kernel's memory to the next one's. Whole blocks are
     // written, so that a row must not reach into another one's; of a row alone each step overwrites
     // what the one before wrote too much.
-    const pitch = batch === 1 ? hiddenSize : this.#sizes.units;
+    const pitch = batch === 1 ? size : this.#sizes.stateUnits;
     // Whether `out` holds the same values in the same order: nothing between rows here, no other
     // direction's there.
-    const contiguous = lengths === null && pitch === hiddenSize && layer.length === 1;
+    const contiguous = lengths === null && pitch === size && layer.length === 1;
     const reals = call.realsOut && l === this.#cells.length - 1;
     const fewest = reals ? COPIED.REALS : COPIED.INTEGERS;
     const first = reals ? call.outputOffset : 0;
@@ -577,14 +599,14 @@ class SimdRecurrent implements ModuleInstance {
         for (let b = 0; b < batch; b++, at += pitch) {
           const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
           if (t >= length) continue;
-          const row = first + ((d === 0 ? t : length - 1 - t) * batch + b) * width + d * hiddenSize;
-          for (let j = 0; j < hiddenSize; j++) out[row + j] = f32[at + j]!;
+          const row = first + ((d === 0 ? t : length - 1 - t) * batch + b) * width + d * size;
+          for (let j = 0; j < size; j++) out[row + j] = f32[at + j]!;
           // torch.cat keeps the first tensor's parameters and requantizes the others.
           if (d === 1) {
             convertCentered(
               out as Float64Array,
               row,
-              hiddenSize,
+              size,
               instance.hiddenQParams,
               layer[0]!.hiddenQParams,
             );
@@ -613,9 +635,7 @@ class SimdRecurrent implements ModuleInstance {
     const stores = splitGates && instance.input !== null;
     const pitch = stores ? instance.input!.bytes : this.#width;
     const tokens = l === 0 ? this.#tokens[d]! : null;
-    const size = l === 0
-      ? this.#program.inputs[0]!.size
-      : this.#program.hiddenSize * this.#cells[l]!.length;
+    const size = l === 0 ? this.#program.inputs[0]!.size : this.#stateSize * this.#cells[l]!.length;
     const reals = call.realsIn && l === 0;
     const first = reals ? call.inputOffset : 0;
     // One call copies what is given as it stands.
@@ -867,17 +887,20 @@ export class SimdKernels implements Backend {
     tables: readonly number[],
   ): SimdPlace | null {
     const { cell, running, first, hidden: to } = program;
-    const { inputRows, inputProjection } = cell;
+    const { inputRows, inputProjection, hiddenOutput } = cell;
     const span = from && spanOf(from);
     const input = inputRows && this.#writeOperand(arena, lstm, inputRows, span!, span!);
     const hidden = this.#writeOperand(arena, lstm, cell.hiddenRows, program, spanOf(to));
     if ((input === null && inputRows !== null) || hidden === null) return null;
     const projection = input === null ? 0 : writeProjection(arena, inputProjection!, input, 0);
+    const second = hiddenOutput &&
+      this.#writeSecond(arena, lstm, hiddenOutput, cell.constants, HIDDEN);
+    if (second === null && hiddenOutput !== null) return null;
     return {
-      cell: writeCell(arena, cell, input, hidden, projection, lstm.tables, tables),
+      cell: writeCell(arena, cell, input, hidden, projection, second, lstm.tables, tables),
       input,
       hidden,
-      reset: null,
+      second: second && second.operand,
       ...writeBindings(arena, running, first ?? running, hidden),
     };
   }
@@ -895,7 +918,8 @@ export class SimdKernels implements Backend {
     const input = inputRows && this.#writeOperand(arena, gru, inputRows, span!, span!, GRU_TURNS);
     const gates = newOutput === null ? GRU_TURNS : GRU_TURNS - 1;
     const hidden = this.#writeOperand(arena, gru, cell.hiddenRows, program, spanOf(to), gates);
-    const reset = newOutput && this.#writeReset(arena, gru, newOutput, running);
+    const reset = newOutput &&
+      this.#writeSecond(arena, gru, newOutput, running.constants, RESET_PRODUCT + 1);
     if (hidden === null || (input === null) !== (inputRows === null)) return null;
     if ((reset === null) !== (newOutput === null)) return null;
     const projection = input && writeProjection(arena, inputProjection!, input, 0, GRU_TURNS);
@@ -904,21 +928,25 @@ export class SimdKernels implements Backend {
       cell: writeGRUCell(arena, cell, operands, gru.tables, tables),
       input,
       hidden,
-      reset: reset && reset.operand,
+      second: reset && reset.operand,
       ...writeGRUBindings(arena, running, first ?? running, hidden, gates),
     };
   }
 
-  /** Writes what the state is multiplied by behind its reset gate. */
-  #writeReset(
+  /**
+   * Writes what a state is multiplied by in a step's second product.
+   *
+   * @param k Constants, among them those of the product that the state is, from `product` on.
+   */
+  #writeSecond(
     arena: Arena,
-    gru: GRUProgram,
-    { rows, projection }: NonNullable<GRUCellProgram["newOutput"]>,
-    { constants: k }: GRUBinding,
-  ): ResetOperand | null {
-    const bounds = RESET_PRODUCT + 1;
-    const span = { min: k[bounds + PRODUCT_LO]!, max: k[bounds + PRODUCT_HI]! };
-    const operand = this.#writeOperand(arena, gru, rows, span, span, 1);
+    program: SimdProgram,
+    { rows, projection }: { readonly rows: WeightRows; readonly projection: Projection },
+    k: Float64Array,
+    product: number,
+  ): SecondOperand | null {
+    const span = { min: k[product + PRODUCT_LO]!, max: k[product + PRODUCT_HI]! };
+    const operand = this.#writeOperand(arena, program, rows, span, span, 1);
     return operand && { operand, projection: writeProjection(arena, projection, operand, 0, 1) };
   }
 }

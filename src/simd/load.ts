@@ -112,7 +112,7 @@ function isKernel(module: WebAssembly.Module): boolean {
  * batch step together: a row of eight takes .5 to .95 of the time of a row alone, the less the
  * smaller the layer.
  *
- * One that the kernels do not run (a projected hidden state, gates or states wider than 16 bits) is
+ * One that the kernels do not run (gates or states wider than 16 bits) is
  * run by the portable kernels all the same.
  *
  * @throws {TypeError} If there is another option, or `module` is no WebAssembly.Module of these

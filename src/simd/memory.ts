@@ -49,6 +49,7 @@ import {
   PRODUCT,
   PROJECTION,
   PROJECTION_UNIT,
+  SECOND,
   SHARED,
   SUM,
 } from "../../kernels/simd/layout.ts";
@@ -587,6 +588,34 @@ function writeHidden({ i32 }: Arena, w: number, hidden: Operand): void {
   }
 }
 
+/** What a state is multiplied by in a step's second product. */
+export interface SecondOperand {
+  /** A GRU's reset state, or an LSTM's before its projection. */
+  readonly operand: Operand;
+  /** Address of its projection. */
+  readonly projection: number;
+}
+
+/** Writes the second product of the cell at word `w`, to so many values. */
+function writeSecond(
+  { i32 }: Arena,
+  w: number,
+  { operand, projection }: SecondOperand,
+  size: number,
+): void {
+  const { groups, form, weights, rows, offsets } = operand;
+  const at = w + CELL.SECOND;
+  i32[at + SECOND.GROUPS] = groups;
+  i32[at + SECOND.FORM] = form;
+  i32[at + SECOND.WEIGHTS] = weights;
+  i32[at + SECOND.PROJECTION] = projection;
+  i32[at + SECOND.WIDTH] = rows * 4;
+  i32[at + SECOND.UNITS] = wholeUnits(size) * 4;
+  for (let lane = 0; lane < 4; lane++) {
+    i32[at + SECOND.OFFSET + lane] = MAGIC_BITS + offsets[lane & 1]!;
+  }
+}
+
 /**
  * Writes the constants of a cell.
  *
@@ -604,6 +633,7 @@ export function writeCell(
   input: Operand | null,
   hidden: Operand,
   projection: number,
+  second: SecondOperand | null,
   programs: readonly ActivationProgram[],
   tables: readonly number[],
 ): number {
@@ -612,6 +642,7 @@ export function writeCell(
   const w = at / 4;
   const { i32, f32 } = arena;
   i32[w + CELL.BLOCKS] = Math.ceil(cell.hiddenSize / BLOCK_UNITS);
+  if (second !== null) writeSecond(arena, w, second, cell.hiddenOutput!.rows.count);
   writeHidden(arena, w, hidden);
   if (input !== null) writeInput(arena, w, input, projection);
   writeActivations(arena, w, activations, programs, tables);
@@ -676,13 +707,6 @@ const GRU_PRODUCTS = [
 /** Gates of a GRU's input. */
 export const GRU_TURNS = 3;
 
-/** What a GRU's state is multiplied by behind its reset gate. */
-export interface ResetOperand {
-  readonly operand: Operand;
-  /** Address of its projection. */
-  readonly projection: number;
-}
-
 /**
  * Writes the constants of a GRU's cell.
  *
@@ -699,7 +723,7 @@ export function writeGRUCell(
     readonly hidden: Operand;
     readonly input: Operand | null;
     readonly projection: number;
-    readonly reset: ResetOperand | null;
+    readonly reset: SecondOperand | null;
   },
   programs: readonly ActivationProgram[],
   tables: readonly number[],
@@ -718,15 +742,7 @@ export function writeGRUCell(
   i32[w + GRU.UNITS] = wholeUnits(hiddenSize) * 4;
   i32[w + GRU.GATES] = reset === null ? GRU_TURNS : GRU_TURNS - 1;
   i32[w + GRU.COMPLEMENTED] = complementedUpdate ? 1 : 0;
-  if (reset === null) return at;
-  const { groups, form, weights, offsets } = reset.operand;
-  i32[w + GRU.NEW_GROUPS] = groups;
-  i32[w + GRU.NEW_FORM] = form;
-  i32[w + GRU.NEW_WEIGHTS] = weights;
-  i32[w + GRU.NEW_PROJECTION] = reset.projection;
-  for (let lane = 0; lane < 4; lane++) {
-    i32[w + GRU.NEW_OFFSET + lane] = MAGIC_BITS + offsets[lane & 1]!;
-  }
+  if (reset !== null) writeSecond(arena, own, reset, hiddenSize);
   return at;
 }
 

@@ -15,10 +15,8 @@ for (const [name, backend] of backends) {
       { name: `${name}, 7 steps at a time`, kernels, maxSteps: 7 },
       { name: `${name}, row by row`, kernels, rowByRow: true },
     ]);
-    // A projected hidden state is for the portable kernels.
-    const projected = cases.filter(({ c }) => c.projSize > 0).length;
-    assertEquals(kernels.refused, projected);
-    assertEquals(kernels.ran, cases.length - projected);
+    assert(cases.filter(({ c }) => c.projSize > 0).length > 10);
+    assertEquals([kernels.refused, kernels.ran], [0, cases.length]);
     assert(kernels.projected > 10, `${kernels.projected} projectors`);
     assert(compared > 10000, `${compared} outputs`);
   });
