@@ -1,6 +1,6 @@
 /**
- * Operators that only move axes: on values of the model nothing is computed, since modules know
- * their inputs' axes by what they mean.
+ * Operators that only move axes. For values of the model nothing is computed, since axes are
+ * identified by their meaning, not their position.
  *
  * @module
  */
@@ -31,7 +31,7 @@ import {
   withRole,
 } from "./values.ts";
 
-/** Axes that a node names, in rising order; each once. */
+/** The axes that a node names, sorted and without duplicates. */
 export function axesOf(node: NodeContext, axes: readonly number[], rank: number): number[] {
   return [...new Set(axes.map((axis) => node.axis(axis, rank)))].sort((a, b) => a - b);
 }
@@ -134,8 +134,8 @@ export function unsqueeze(node: NodeContext): OnnxValue {
 }
 
 /**
- * Atoms of an axis that has a size: as many of those that follow as make it up. One of features is
- * split where it holds more.
+ * The atoms of an axis of a given size: as many of the following ones as multiply to it. An atom of
+ * features is split if it is larger.
  */
 function takeAtoms(
   node: NodeContext,
@@ -167,7 +167,7 @@ function takeAtoms(
   return taken;
 }
 
-/** Gives a value's axes other sizes. */
+/** Reshapes a value's axes. */
 function reshapeFlow(node: NodeContext, from: Flow, to: readonly Size[]): Flow {
   const sizes = reshapedTo(node, from.dims.map(dimSize), to);
   const queue = from.dims.flat().filter(({ size }) => !isOne(size));
@@ -182,7 +182,7 @@ function reshapeFlow(node: NodeContext, from: Flow, to: readonly Size[]): Flow {
   return flattened(node, { ...from, dims, features });
 }
 
-/** A value of which an axis holds time and all features: all steps in one row. */
+/** A value with time and all features in one axis: all steps in one row. */
 function flattened(node: NodeContext, value: Flow): Flow {
   const has = (dim: readonly Atom[], role: Role) => dim.some((each) => each.role === role);
   const axis = value.dims.findIndex((dim) => has(dim, "time") && has(dim, "features"));
@@ -209,7 +209,7 @@ function flattened(node: NodeContext, value: Flow): Flow {
   };
 }
 
-/** Final states whose layers and directions become two axes, or one again. */
+/** Final states whose axis of layers and directions is split in two, or joined again. */
 function reshapeStates(
   node: NodeContext,
   { perLayer: _, ...from }: States,
@@ -247,7 +247,7 @@ export function reshape(node: NodeContext): OnnxValue {
   return reshapeFlow(node, from, to);
 }
 
-/** Flatten, of values that have only one axis with more than one element behind it. */
+/** Flatten of values in which only one of the flattened axes has more than one element. */
 export function flatten(node: NodeContext): OnnxValue {
   const from = node.given(0);
   if (from.kind !== "flow") return node.fail("a value that the model computes", from.kind);
@@ -263,7 +263,7 @@ function pick<T>(node: NodeContext, list: readonly T[], indices: readonly number
   return indices.map((i) => list[node.axis(i, list.length)]!);
 }
 
-/** Final states of some layers and directions, and whether their axis stays. */
+/** Selects final states of some layers and directions; `keep` says whether their axis stays. */
 function pickStates(
   node: NodeContext,
   pieces: readonly StatePiece[],
@@ -288,7 +288,7 @@ function indicesOf({ start, step, count }: Omit<Range, "axis">): number[] {
   return Array.from({ length: count }, (_, i) => start + i * step);
 }
 
-/** A value whose first axis is one of states. */
+/** A value whose first axis is one of layers and directions. */
 type Stateful = InitialState | States | Flow & { readonly pieces: readonly StatePiece[] };
 
 /** Some rows of states. */
@@ -303,7 +303,7 @@ export function selectStates(
   return pickStates(node, from.pieces, indices, { flows, keep });
 }
 
-/** A value as one of states, where an axis is that of layers and directions. */
+/** A value as states, if one of its axes is that of layers and directions. */
 export function asStates(value: OnnxValue, axis: number): Stateful | undefined {
   if (value.kind === "initial" || value.kind === "states") return axis === 0 ? value : undefined;
   if (value.kind !== "flow" || value.pieces === undefined) return undefined;
@@ -374,7 +374,7 @@ export function concatStates(node: NodeContext): OnnxValue | undefined {
   return { kind: "flow", part, features, dims: [...first!.dims.slice(0, last), [...features!]] };
 }
 
-/** Cast and what else changes nothing that modules see. */
+/** Cast, and other operators that modules need not see. */
 export function identity(node: NodeContext): OnnxValue {
   const from = node.given(0);
   return node.node.op === "Cast" && from.kind === "constant" ? foldCast(node, from) : from;

@@ -1,6 +1,6 @@
 /**
- * From the parts of a model that an importer has found to modules. Layers of a recurrent module
- * that stand above each other are joined.
+ * From the parts of a model that the importer has found to modules. Stacked recurrent layers are
+ * joined.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { LSTM } from "../../modules/lstm/float.ts";
 import { Linear } from "../../modules/linear/float.ts";
 import type { Initial, LinearPart, Part, RecurrentPart } from "./values.ts";
 
-/** Parts in the order in which they run: those that some parts need, and these. */
+/** Some parts and all that they depend on, in the order in which they run. */
 function reachable(outputs: readonly Part[]): Part[] {
   const done = new Set<Part>();
   const stack = outputs.map((part) => ({ part, next: 0 })).reverse();
@@ -29,7 +29,7 @@ function reachable(outputs: readonly Part[]): Part[] {
   return [...done];
 }
 
-/** Whether initial states are rows of one input that follow each other, or both zeros. */
+/** Whether initial states are consecutive rows of one input, or both zero. */
 function continues(below: readonly Initial[], above: Initial): boolean {
   const last = below[below.length - 1]!;
   if (last === null || above === null) return last === above;
@@ -37,7 +37,7 @@ function continues(below: readonly Initial[], above: Initial): boolean {
     last.rows[last.rows.length - 1]! + 1 === above.rows[0];
 }
 
-/** Two layers as one module; null where they are not equal in form. */
+/** Joins two layers into one module; null if their forms differ. */
 function joined(below: RecurrentPart, above: RecurrentPart): RecurrentPart | null {
   const { kind, hiddenSize, bidirectional, options, initial } = below;
   const [first, second] = [below, above].map(({ cells, options }) =>
@@ -61,10 +61,10 @@ function joined(below: RecurrentPart, above: RecurrentPart): RecurrentPart | nul
   };
 }
 
-/** Which layer of which part a recurrent part has become. */
+/** The part and layer that a recurrent part has become. */
 export type Layers = ReadonlyMap<Part, { readonly part: Part; readonly layer: number }>;
 
-/** Joins layers that nothing but the next one reads; gives where each of them is then. */
+/** Joins layers that are read only by the next one; returns the new part and layer of each. */
 export function joinLayers(outputs: readonly Part[]): Layers {
   const parts = reachable(outputs);
   const readers = new Map<Part, Part[]>();
@@ -124,7 +124,7 @@ function makeLinear({ inFeatures, outFeatures, weight, bias }: LinearPart): Modu
   return linear;
 }
 
-/** A model, and what each of its parts is called. */
+/** A model, and the names of its parts. */
 export interface Built {
   readonly model: Graph;
   readonly names: ReadonlyMap<Part, string>;
@@ -136,7 +136,7 @@ export function build(outputs: readonly Part[], batchFirst: boolean): Built {
   const taken = new Set<string>([INPUT]);
   const children: Record<string, GraphChild> = {};
   for (const part of reachable(outputs)) {
-    // Digits alone would move to the front of an object.
+    // Keys of digits only would move to the front of an object.
     const plain = part.name.replace(/[^\w-]+/g, "_").replace(/^(?=\d|$|__proto__$)/, "_");
     let name = plain;
     for (let i = 1; taken.has(name); i++) name = `${plain}_${i}`;

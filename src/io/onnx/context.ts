@@ -1,6 +1,6 @@
 /**
- * What operators of a graph are given when they are imported: their inputs as far as they are
- * known, their attributes, and ways to refuse them.
+ * The context in which operators are imported: what is known about their inputs, their attributes,
+ * and errors that name the node.
  *
  * @module
  */
@@ -21,21 +21,21 @@ import {
   withRole,
 } from "./values.ts";
 
-/** Elements that constants may be folded into, beyond those that the file holds. */
+/** Elements that constant folding may create, in addition to those in the file. */
 const MAX_FOLDED = 4_000_000;
 
-/** Elements of a vector that can be one of sizes. */
+/** Largest number of elements of a vector of sizes. */
 const MAX_SIZES = 64;
 
-/** What all nodes of a graph share while it is imported. */
+/** State shared by all nodes of a graph during import. */
 export class GraphContext {
   /** The file. */
   readonly model: OnnxModel;
-  /** The model's input: what its axes are is learned on the way. */
+  /** The model's input; the meaning of its axes is learned from the nodes. */
   readonly input: Flow;
-  /** How many nodes and outputs read a tensor. */
+  /** Number of readers of a tensor, outputs included. */
   readonly readers: ReadonlyMap<string, number>;
-  /** What is to be known of the model. */
+  /** Notes about the model. */
   readonly notes = new Set<string>();
   readonly #selecting = new Map<Part, Part>();
   #budget: number;
@@ -52,7 +52,9 @@ export class GraphContext {
     return this.model.opsets.get("") ?? 1;
   }
 
-  /** A value that has all features of the part that gives it: a Linear takes the second half. */
+  /**
+   * A value with all features of its part; if it is the second half of them, a Linear selects it.
+   */
   selected(flow: Flow): Flow {
     if (!flow.backward) return flow;
     const { backward: _, ...rest } = flow;
@@ -69,7 +71,7 @@ export class GraphContext {
     return { ...rest, part: selecting };
   }
 
-  /** Takes so many elements out of what constants may be folded into. */
+  /** Counts elements against the limit on constant folding. */
   spend(name: string, elements: number): void {
     this.#budget -= elements;
     if (!(Number.isSafeInteger(elements) && elements >= 0 && this.#budget >= 0)) {
@@ -77,7 +79,7 @@ export class GraphContext {
     }
   }
 
-  /** The atoms of a value's features, in the order in which they are given. */
+  /** The atoms of a value's features, in the part's order. */
   features(flow: Flow): readonly Atom[] {
     return flow.features ?? withRole(this.input.dims.flat(), "features");
   }
@@ -112,7 +114,7 @@ export function isInteger({ data }: Constant): boolean {
   return !isFloat32Array(data);
 }
 
-/** What a value is called in messages. */
+/** Description of a value in messages. */
 function describe(value: OnnxValue | undefined): string {
   switch (value?.kind) {
     case undefined:
@@ -136,15 +138,15 @@ function describe(value: OnnxValue | undefined): string {
   }
 }
 
-/** A node, as its operator reads it. */
+/** A node during import. */
 export class NodeContext {
   /** The graph. */
   readonly graph: GraphContext;
   /** The node. */
   readonly node: OnnxNode;
-  /** What its inputs are known to be; undefined for one that is left out. */
+  /** What is known about its inputs; undefined for omitted ones. */
   readonly inputs: readonly (OnnxValue | undefined)[];
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly label: string;
 
   constructor(graph: GraphContext, node: OnnxNode, inputs: readonly (OnnxValue | undefined)[]) {
@@ -154,7 +156,7 @@ export class NodeContext {
     this.label = labelOf(node);
   }
 
-  /** Refuses the node. */
+  /** Throws an error about the node. */
   fail(expected: string, got: unknown, of = ""): never {
     return failRange(this.label + of, expected, got);
   }
@@ -165,13 +167,13 @@ export class NodeContext {
     return typeof value === "number" ? value : this.fail("a number", value, `.${name}`);
   }
 
-  /** An attribute that is a text. */
+  /** An attribute that is a string. */
   text(name: string, byDefault: string): string {
     const value = this.node.attributes.get(name) ?? byDefault;
     return typeof value === "string" ? value : this.fail("a string", value, `.${name}`);
   }
 
-  /** An attribute that is a list; undefined where it is left out. */
+  /** An attribute that is a list; undefined if omitted. */
   list<T extends number | string>(name: string, type: "number" | "string"): T[] | undefined {
     const value = this.node.attributes.get(name);
     if (value === undefined) return undefined;
@@ -191,12 +193,12 @@ export class NodeContext {
     return this.graph.constantOf(value as OnnxTensor, null);
   }
 
-  /** An input that the operator cannot do without. */
+  /** A required input. */
   given(i: number): OnnxValue {
     return this.inputs[i] ?? this.fail(`${i + 1} inputs or more`, this.node.inputs.length);
   }
 
-  /** An input that a module gives and that can be read as such, or the second half of that. */
+  /** An input that is a module's output, or the second half of one. */
   flowOrHalf(i: number): Flow {
     const value = this.given(i);
     if (value.kind !== "flow" || value.mark !== undefined) {
@@ -205,12 +207,12 @@ export class NodeContext {
     return value as Flow;
   }
 
-  /** An input that a module gives and that can be read as such. */
+  /** An input that is a module's whole output. */
   flow(i: number): Flow {
     return this.graph.selected(this.flowOrHalf(i));
   }
 
-  /** Whether an input is a constant, or can be written as one. */
+  /** Whether an input is a constant, or can be converted to one. */
   isConstant(i: number): boolean {
     const value = this.inputs[i];
     return value?.kind === "constant" || value?.kind === "fill" && numbersOf(value.shape) !== null;
@@ -229,7 +231,7 @@ export class NodeContext {
     return constant(new Float32Array(count).fill(value.value), shape);
   }
 
-  /** An input that is a vector of sizes or integers; undefined where it is left out. */
+  /** An input that is a vector of sizes or integers; undefined if omitted. */
   sizes(i: number): Size[] | undefined {
     const value = this.inputs[i];
     if (value === undefined) return undefined;
@@ -239,7 +241,7 @@ export class NodeContext {
       : [...sizes];
   }
 
-  /** Integers that are an input, or an attribute in older versions of an operator. */
+  /** Integers from an input or, in older versions of the operator, an attribute. */
   integers(i: number, attribute: string): number[] | undefined {
     const sizes = this.sizes(i);
     if (sizes === undefined) return this.list(attribute, "number");
@@ -248,7 +250,7 @@ export class NodeContext {
     );
   }
 
-  /** An axis of so many, counted from the end where it is negative. */
+  /** An axis out of `rank`; negative ones count from the end. */
   axis(axis: number, rank: number): number {
     const at = axis < 0 ? axis + rank : axis;
     return Number.isInteger(at) && at >= 0 && at < rank
@@ -256,14 +258,14 @@ export class NodeContext {
       : this.fail(`an axis of ${rank}`, axis, ".axis");
   }
 
-  /** Whether nothing but this node reads an input. */
+  /** Whether this node is an input's only reader. */
   readsAlone(i: number): boolean {
     return this.graph.readers.get(this.node.inputs[i]!) === 1;
   }
 
   /**
-   * The atom of an axis, whose meaning this node says: an axis of size 1 that has none yet gets
-   * one.
+   * The atom of an axis whose meaning follows from this node; an axis of size 1 without an atom
+   * gets one.
    */
   claim(dim: readonly Atom[], role: Role): Atom {
     if (dim.length === 0) return atom(sizeOf(1), role);
@@ -276,7 +278,7 @@ export class NodeContext {
     return only!;
   }
 
-  /** Requires an axis that holds all features, in order, and gives their number. */
+  /** Requires an axis that holds all features in order, and returns their number. */
   width(flow: Flow, dim: readonly Atom[]): number {
     if (flow.features === null && this.graph.features(flow).length === 0) {
       for (const each of dim) each.role ??= "features";
@@ -296,14 +298,14 @@ export class NodeContext {
     return [flow, this.width(flow, last)];
   }
 
-  /** A module that reads some values. */
+  /** Adds a module that reads some values. */
   part(flows: readonly Flow[], rest: Omit<Part, "name" | "reads">, name = this.#name()): Part {
     return { name, reads: flows.map(({ part }) => part), ...rest };
   }
 
   /**
-   * The module's name in the network that was exported, as far as the file tells: that of a weight
-   * without its last part, or what stands before the operator in the node's name.
+   * The module's name in the exported network, if the file shows it: a weight's name without its
+   * last part, or the node's name without the operator.
    */
   #name(): string {
     const { node } = this;
@@ -317,7 +319,7 @@ export class NodeContext {
   }
 }
 
-/** What messages call a node. */
+/** Name of a node in messages. */
 export function labelOf({ name, op, domain, outputs }: OnnxNode): string {
   const full = domain === "" ? op : `${domain}.${op}`;
   return `node ${JSON.stringify(name || outputs[0] || "")} (${full})`;
@@ -328,13 +330,13 @@ export function product(numbers: readonly number[]): number {
   return numbers.reduce((product, n) => product * n, 1);
 }
 
-/** Sizes that are all numbers; null where one is not. */
+/** Sizes as numbers; null if one is symbolic. */
 export function numbersOf(sizes: readonly Size[]): number[] | null {
   const numbers = sizes.map(numberOf);
   return numbers.includes(undefined) ? null : numbers as number[];
 }
 
-/** A value as sizes, where it is one or more of those; undefined where it is not. */
+/** A value as sizes; undefined if it is none. */
 export function asSizes(value: OnnxValue): readonly Size[] | undefined {
   if (value.kind === "sizes") return value.sizes;
   if (value.kind === "fill" && value.shape.length < 2) {

@@ -1,11 +1,11 @@
 /**
- * ONNX's element types: what each is called, and how a tensor's bytes become a typed array. Knows
+ * ONNX's element types: their names, and decoding of a tensor's bytes to a typed array. It knows
  * nothing of protobuf.
  *
  * @module
  */
 
-/** Element types of ONNX tensors that are read. */
+/** The supported element types of ONNX tensors. */
 export type OnnxDType =
   | "float32"
   | "float16"
@@ -31,8 +31,8 @@ export type OnnxDType =
   | "uint64";
 
 /**
- * What holds a tensor's values: a Float32Array for all floating-point types but float64; arrays of
- * 8 bits for bool and for integers of less.
+ * Arrays of tensor values: a Float32Array for all floating-point types except float64; 8-bit arrays
+ * for bool and for integers below 8 bits.
  */
 export type OnnxArray =
   | Float32Array
@@ -46,29 +46,30 @@ export type OnnxArray =
   | BigInt64Array
   | BigUint64Array;
 
-/** Bits of a floating-point format that no typed array has. */
+/** Bit layout of a floating-point format without a typed array. */
 interface FloatFormat {
   readonly exponentBits: number;
   readonly mantissaBits: number;
   readonly bias: number;
   /**
-   * What the largest exponent holds: infinities and NaN as in IEEE 754; NaN in its last value only
-   * ("fn"); numbers only, and NaN in place of negative zero ("fnuz"); or numbers only.
+   * Meaning of the largest exponent: infinities and NaN as in IEEE 754; finite numbers except one
+   * NaN ("fn"); finite numbers, with NaN in place of negative zero ("fnuz"); or finite numbers
+   * only.
    */
   readonly special: "ieee" | "fn" | "fnuz" | "none";
 }
 
-/** How elements of a type are stored. */
+/** Storage of a type's elements. */
 export interface ElementType {
   readonly dtype: OnnxDType;
-  /** Bits of an element in the file; several share a byte below 8. */
+  /** Bits of an element in the file; below 8, several share a byte. */
   readonly bits: number;
   readonly Array: {
     readonly BYTES_PER_ELEMENT: number;
     new (length: number): OnnxArray;
     new (buffer: ArrayBufferLike, byteOffset: number, length: number): OnnxArray;
   };
-  /** Set where bits are no value of the array. */
+  /** Set if bits have to be converted to the array's values. */
   readonly format?: FloatFormat;
   readonly signed?: boolean;
 }
@@ -125,7 +126,7 @@ const ELEMENT_TYPES: Readonly<Record<number, ElementType>> = {
   26: small("int2", 2, true),
 };
 
-/** Names of types that have no numbers that modules take. */
+/** Names of unsupported types, which have no numbers for modules. */
 const OTHER_TYPES: Readonly<Record<number, string>> = {
   8: "string",
   14: "complex64",
@@ -133,22 +134,22 @@ const OTHER_TYPES: Readonly<Record<number, string>> = {
   24: "float8e8m0",
 };
 
-/** How elements of a DataType are stored; undefined where they are not read. */
+/** Storage of a DataType's elements; undefined if unsupported. */
 export function elementType(dataType: number): ElementType | undefined {
   return Object.hasOwn(ELEMENT_TYPES, dataType) ? ELEMENT_TYPES[dataType] : undefined;
 }
 
-/** What a DataType is called, whether it is read or not. */
+/** Name of a DataType, supported or not. */
 export function dtypeName(dataType: number): string {
   return elementType(dataType)?.dtype ?? OTHER_TYPES[dataType] ?? `data type ${dataType}`;
 }
 
-/** Bytes of so many elements in a file. */
+/** Size of `count` elements in a file, in bytes. */
 export function byteLength({ bits }: ElementType, count: number): number {
   return Math.ceil(bits * count / 8);
 }
 
-/** The value of some bits. */
+/** Decodes an element's bits. */
 function decodeFloat(bits: number, format: FloatFormat): number {
   const { exponentBits, mantissaBits, bias, special } = format;
   const mantissas = 2 ** mantissaBits;
@@ -166,7 +167,7 @@ function decodeFloat(bits: number, format: FloatFormat): number {
   return sign * (1 + mantissa / mantissas) * 2 ** (exponent - bias);
 }
 
-/** Values from bits, one number an element. */
+/** Decodes elements, one number each. */
 export function fromBits(type: ElementType, bits: ArrayLike<number>): OnnxArray {
   const { format } = type;
   const out = new type.Array(bits.length) as Float32Array;
@@ -176,7 +177,7 @@ export function fromBits(type: ElementType, bits: ArrayLike<number>): OnnxArray 
   return out;
 }
 
-/** Elements that are packed below 8 bits, from the lowest bits of each byte on. */
+/** Unpacks elements below 8 bits, from the lowest bits of each byte up. */
 function unpack(bytes: Uint8Array, { bits, signed }: ElementType, count: number): Uint8Array {
   const perByte = 8 / bits;
   const out = new Uint8Array(count);
@@ -187,9 +188,7 @@ function unpack(bytes: Uint8Array, { bits, signed }: ElementType, count: number)
   return out;
 }
 
-/**
- * Values from a tensor's bytes, little-endian: a view where they are aligned for it, else a copy.
- */
+/** Values from a tensor's little-endian bytes: a view if they are aligned, else a copy. */
 export function fromBytes(type: ElementType, bytes: Uint8Array, count: number): OnnxArray {
   if (type.bits < 8) {
     const small = unpack(bytes, type, count);

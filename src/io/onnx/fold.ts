@@ -1,6 +1,6 @@
 /**
- * Operators on constants and sizes: what a graph computes without its input, and the arithmetic of
- * shapes. Sizes that are known when the model runs stay names.
+ * Operators on constants and sizes: everything a graph computes without its input, and shape
+ * arithmetic. Sizes that are only known at run time stay symbolic.
  *
  * @module
  */
@@ -13,24 +13,24 @@ export function sizesValue(sizes: readonly Size[], scalar = false): Sizes {
   return { kind: "sizes", sizes, scalar };
 }
 
-/** An array like another one, of another length. */
+/** A new array of another's type. */
 function arrayLike({ data }: Constant, length: number): Constant["data"] {
   return new (data.constructor as Float32ArrayConstructor)(length);
 }
 
-/** Distance of neighbors on each axis. */
+/** Strides of a shape. */
 function stridesOf(shape: readonly number[]): number[] {
   return shape.map((_, i) => product(shape.slice(i + 1)));
 }
 
-/** How a view reads a constant. */
+/** A strided view of a constant. */
 interface View {
   readonly shape: readonly number[];
   readonly strides: readonly number[];
   readonly offset?: number;
 }
 
-/** A copy of some elements in some order. */
+/** Copies the elements of a view. */
 function view(node: NodeContext, from: Constant, { shape, strides, offset = 0 }: View): Constant {
   const count = product(shape);
   node.graph.spend(node.label, count);
@@ -49,7 +49,7 @@ function view(node: NodeContext, from: Constant, { shape, strides, offset = 0 }:
   return constant(data, shape);
 }
 
-/** A constant's axes in another order. */
+/** Permutes a constant's axes. */
 export function transposed(node: NodeContext, from: Constant, perm: readonly number[]): Constant {
   const strides = stridesOf(from.shape);
   return view(node, from, {
@@ -80,7 +80,7 @@ export function broadcast(node: NodeContext, from: Constant, shape: readonly num
   return view(node, from, { shape, strides });
 }
 
-/** Parts of an axis. */
+/** Range of indices on an axis. */
 export interface Range {
   readonly axis: number;
   readonly start: number;
@@ -88,7 +88,7 @@ export interface Range {
   readonly count: number;
 }
 
-/** The elements that Slice takes of an axis of some size. */
+/** The range that Slice selects on an axis of a given size. */
 export function sliceOf(
   node: NodeContext,
   size: number,
@@ -116,7 +116,7 @@ function slice(node: NodeContext, from: Constant, ranges: readonly Range[]): Con
   return view(node, from, { shape, strides, offset });
 }
 
-/** What Slice is asked for: start, end and step by axis. */
+/** Slice's arguments: start, end and step by axis. */
 export function slices(
   node: NodeContext,
   rank: number,
@@ -138,7 +138,7 @@ export function slices(
   });
 }
 
-/** Slice of what is no value of the model. */
+/** Slice of constants and sizes. */
 export function foldSlice(node: NodeContext): OnnxValue | undefined {
   const from = node.given(0);
   const number = (size: Size) => numberOf(size) ?? node.fail("a known bound", "a size", ".starts");
@@ -159,7 +159,7 @@ export function foldSlice(node: NodeContext): OnnxValue | undefined {
     if (size !== undefined) {
       return [{ axis, ...sliceOf(node, size, [number(start), end, step]) }];
     }
-    // All of an axis whose size is not known.
+    // The whole of an axis of unknown size.
     if (numberOf(start) === 0 && end >= 2 ** 31 - 1 && step === 1) return [];
     return node.fail("bounds of an axis whose size is known", "others");
   });
@@ -169,7 +169,7 @@ export function foldSlice(node: NodeContext): OnnxValue | undefined {
   return { ...from, shape };
 }
 
-/** Gather of what is no value of the model. */
+/** Gather of constants and sizes. */
 export function foldGather(node: NodeContext): OnnxValue | undefined {
   const from = node.given(0);
   const indices = node.given(1);
@@ -248,7 +248,7 @@ export function foldConcat(node: NodeContext): OnnxValue | undefined {
   return undefined;
 }
 
-/** The shape that Reshape gives, of one with so many elements. */
+/** The result shape of Reshape, for a number of elements. */
 export function reshapedTo(
   node: NodeContext,
   from: readonly Size[],

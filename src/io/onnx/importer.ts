@@ -1,6 +1,6 @@
 /**
- * ONNX files as float models: each tensor of the graph that the outputs need is found out, node by
- * node, as far as it can be known without running the model.
+ * Importing ONNX files as float models: every tensor that the outputs need is analyzed, node by
+ * node, without running the model.
  *
  * @module
  */
@@ -34,56 +34,56 @@ import {
 /** Options of {@linkcode importOnnx}. */
 export interface OnnxImportOptions extends OnnxOptions {
   /**
-   * A tensor of the graph that is the model's input in place of the graph's own: what computes it
-   * is left to the caller.
+   * Name of a tensor that becomes the model's input in place of the graph's own; the caller has to
+   * compute it.
    */
   readonly cut?: string;
-  /** Tensors of the graph that the model gives; the graph's outputs by default. */
+  /** Names of tensors that become the model's outputs; the graph's outputs by default. */
   readonly outputs?: readonly string[];
 }
 
-/** A state of a model that a graph has among its inputs and outputs, or holds. */
+/** A state of a model that is an input or output of the graph, or stored in it. */
 export interface OnnxState {
-  /** The recurrent module whose state it is. */
+  /** Name of the recurrent module. */
   readonly module: string;
   /** Hidden or cell state. */
   readonly slot: "h" | "c";
   /**
-   * Rows of the module's state, [layers * directions, batch, size], in the order in which the
-   * graph's tensor holds them.
+   * Rows of the module's state, [layers * directions, batch, size], in the order of the graph's
+   * tensor.
    */
   readonly rows: readonly number[];
   /** Name of the graph's input that is the initial state. */
   readonly input?: string;
   /** Name of the graph's output that is the final state. */
   readonly output?: string;
-  /** The initial state that the file holds: [rows, batch, size]. */
+  /** The initial state stored in the file: [rows, batch, size]. */
   readonly value?: Tensor;
 }
 
-/** A float model out of an ONNX file, and what is to be known about it. */
+/** A float model from an ONNX file, with notes. */
 export interface ImportedOnnx extends ImportedModel {
-  /** The module that gives each of the graph's outputs, by the output's name. */
+  /** The module that computes each of the graph's outputs, by the output's name. */
   readonly outputs: ReadonlyMap<string, string>;
   /** Initial and final states that are inputs and outputs of the graph. */
   readonly states: readonly OnnxState[];
 }
 
-/** Where recurrent nodes have their initial states, and lengths of sequences. */
+/** Input indices of recurrent nodes' initial states and sequence lengths. */
 const RECURRENT = ["LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"];
 const LENGTHS = 4;
 const STATES = [5, 6];
 
-/** Operators between an input and the state that a node reads. */
+/** Operators allowed between an input and the state that a node reads. */
 const MOVES = ["Slice", "Gather", "Squeeze", "Unsqueeze", "Reshape", "Identity", "Cast"];
 
-/** Layers and directions of states that an input of the graph may hold. */
+/** Largest number of layers and directions in an input of states. */
 const MAX_STATES = 4096;
 
-/** What a message says of the way on. */
+/** Advice in messages. */
 const WAY_ON = "`cut` and `outputs` leave parts of a graph out";
 
-/** The node that gives each tensor. */
+/** The node that computes each tensor. */
 function producersOf({ nodes }: OnnxModel): Map<string, OnnxNode> {
   const producers = new Map<string, OnnxNode>();
   for (const node of nodes) {
@@ -92,7 +92,7 @@ function producersOf({ nodes }: OnnxModel): Map<string, OnnxNode> {
   return producers;
 }
 
-/** Inputs that recurrent nodes read as initial states, or as lengths. */
+/** Graph inputs that recurrent nodes read as initial states or as lengths. */
 function roleInputs(
   model: OnnxModel,
   producers: ReadonlyMap<string, OnnxNode>,
@@ -103,7 +103,7 @@ function roleInputs(
     if (!RECURRENT.includes(op)) continue;
     for (const at of [LENGTHS, ...op === "GRU" ? STATES.slice(0, 1) : STATES]) {
       let name = inputs[at] ?? "";
-      // As many moves as there are nodes: a hostile graph may be a circle.
+      // At most as many moves as there are nodes: a hostile graph may have a cycle.
       for (let left = model.nodes.length; left > 0 && !names.has(name); left--) {
         const node = producers.get(name);
         if (node === undefined || !MOVES.includes(node.op)) break;
@@ -115,7 +115,7 @@ function roleInputs(
   return roles;
 }
 
-/** The shape of a tensor that is cut at, as far as what reads it first tells. */
+/** The shape of the tensor at the cut, as far as its first reader determines it. */
 function shapeFromReader(model: OnnxModel, name: string): OnnxValueInfo["shape"] {
   for (const { op, inputs } of model.nodes) {
     if (inputs[0] !== name) continue;
@@ -137,7 +137,10 @@ function inputFlow(model: OnnxModel, info: OnnxValueInfo): Flow {
   return { kind: "flow", part: null, dims, features: null };
 }
 
-/** The nodes that outputs need, in the order of the file, and how often each tensor is read. */
+/**
+ * The nodes that the outputs need, in the order of the file, and the number of readers of each
+ * tensor.
+ */
 function needed(
   model: OnnxModel,
   producers: ReadonlyMap<string, OnnxNode>,
@@ -158,7 +161,7 @@ function needed(
   return { nodes: model.nodes.filter((node) => wanted.has(node)), readers };
 }
 
-/** The only input of the graph that is no state and no lengths. */
+/** The graph's only input besides states and lengths. */
 function mainInput(
   model: OnnxModel,
   roles: ReadonlyMap<string, string>,
@@ -172,7 +175,7 @@ function mainInput(
   return plain[0]!;
 }
 
-/** Finds out what the tensors are that nodes give. */
+/** Analyzes the outputs of all nodes. */
 function evaluate(
   context: GraphContext,
   nodes: readonly OnnxNode[],
@@ -209,7 +212,7 @@ function evaluate(
 const BATCH = /batch|^b$|^n$/i;
 const TIME = /time|seq|step|len|^t$|^l$/i;
 
-/** Says what the axes of the model's input are that no node has told. */
+/** Assigns the axes of the model's input that no node has determined. */
 function settleInput({ input, notes }: GraphContext, name: string): boolean {
   const atoms = input.dims.map(([only]) => only!);
   const open = atoms.filter(({ role }) => role === undefined);
@@ -249,7 +252,7 @@ function settleInput({ input, notes }: GraphContext, name: string): boolean {
   return batchFirst;
 }
 
-/** What the axes of a value mean. */
+/** Meaning of a value's axes. */
 function axesText(dims: readonly (readonly Atom[])[]): string {
   return dims.map((dim) => {
     const roles = [...new Set(dim.map(({ role }) => role ?? "?"))];
@@ -257,7 +260,7 @@ function axesText(dims: readonly (readonly Atom[])[]): string {
   }).join(", ");
 }
 
-/** What a graph's outputs turn out to be: values of modules, and final states. */
+/** The graph's outputs: values of modules, and final states. */
 interface Outputs {
   readonly flows: Map<string, Flow & { readonly part: Part }>;
   readonly states: Map<string, Flow | Extract<OnnxValue, { kind: "states" }>>;
@@ -288,7 +291,7 @@ function sortOutputs(
       failRange(`output ${JSON.stringify(name)}`, expected, value?.kind ?? "nothing");
     }
   }
-  // A model that gives nothing but states gives them as values.
+  // If a model has only states as outputs, they are returned as values.
   for (const [name, value] of outputs.flows.size > 0 ? [] : outputs.states) {
     if (value.kind !== "flow" || value.mark !== undefined) continue;
     outputs.flows.set(name, context.selected(value) as Flow & { part: Part });
@@ -298,7 +301,7 @@ function sortOutputs(
   return outputs;
 }
 
-/** Initial and final states, by the modules that have them. */
+/** Initial and final states, by module. */
 function statesOf(
   { states }: Outputs,
   layers: Layers,
@@ -363,14 +366,14 @@ function stateNote({ module, slot, input, output, value, rows }: OnnxState): str
 }
 
 /**
- * Imports an ONNX file as a float model. Batch and time stand at the model's input as they do in
- * the file, features behind both; `notes` says which axis is which.
+ * Imports an ONNX file as a float model. The model's input has batch and time in the file's order,
+ * then features; `notes` names the axes.
  *
- * @param file The file's bytes, or what {@linkcode parseOnnx} made of them.
- * @returns The model, what is to be known about it, and which module gives which output.
+ * @param file The file's bytes, or the result of {@linkcode parseOnnx}.
+ * @returns The model, notes about it, and the module of each output.
  * @throws {TypeError} If an argument is of the wrong kind, or an option unknown.
- * @throws {RangeError} If it is no ONNX model, or holds what cannot be imported: the message names
- * the first node, its operator, and what is expected instead.
+ * @throws {RangeError} If it is no ONNX model, or cannot be imported: the message names the first
+ * unsupported node, its operator, and what is expected instead.
  *
  * @example
  * ```ts

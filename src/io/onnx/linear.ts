@@ -8,7 +8,7 @@ import { broadcast, transposed } from "./fold.ts";
 import { sizeOf } from "./sizes.ts";
 import { atom, type Constant, type Flow, type LinearPart, type OnnxValue } from "./values.ts";
 
-/** What a Linear gives: the last axis is replaced. */
+/** The output of a Linear: the last axis is replaced. */
 export function linearFlow(node: NodeContext, flow: Flow, given: LinearPart): Flow {
   const linear = flow.backward ? widened(given) : given;
   const features = [atom(sizeOf(linear.outFeatures), "features")];
@@ -16,7 +16,7 @@ export function linearFlow(node: NodeContext, flow: Flow, given: LinearPart): Fl
   return { kind: "flow", part, dims: [...flow.dims.slice(0, -1), features], features };
 }
 
-/** A weight whose columns are the second half of what its module reads. */
+/** A weight that reads only the second half of its input. */
 export function secondHalf(weight: Float32Array, columns: number): Float32Array {
   const out = new Float32Array(2 * weight.length);
   for (let row = 0; row < weight.length / columns; row++) {

@@ -1,5 +1,5 @@
 /**
- * Operators that become modules, but for recurrent ones (`recurrent.ts`) and those of quantized
+ * Operators that become modules, except recurrent ones (`recurrent.ts`) and those of quantized
  * graphs (`quantized.ts`); and the list of all operators.
  *
  * @module
@@ -63,13 +63,13 @@ import {
 import { recurrent } from "./recurrent.ts";
 import { conv, pad, pool } from "./windows.ts";
 
-/** Takes a node, and gives what each of its outputs is known to be. */
+/** Imports a node, and returns what is known about each of its outputs. */
 export type Operator = (node: NodeContext) => OnnxValue | readonly OnnxValue[];
 
-/** What a module gives whose features stay where they are. */
+/** The output of a module that keeps its input's axes. */
 function sameShape(node: NodeContext, flow: Flow, make: () => Module): Flow {
   const part = node.part([flow], { make });
-  // What is known of the model's input only later is known of this value then, too.
+  // Anything learned later about the model's input then holds for this value, too.
   return { kind: "flow", part, dims: flow.dims, features: flow.features };
 }
 
@@ -78,7 +78,7 @@ function pointwise(make: (node: NodeContext) => Module): Operator {
   return (node) => sameShape(node, node.flow(0), () => make(node));
 }
 
-/** A constant of one number a feature: the elements that broadcast over all other axes. */
+/** A constant with one number a feature, which broadcasts over all other axes. */
 function perFeature(node: NodeContext, flow: Flow, values: Constant): Float32Array {
   const rank = flow.dims.length;
   const { shape, data } = values;
@@ -114,7 +114,7 @@ function affine(
   });
 }
 
-/** Requires two values whose axes are the same. */
+/** Requires two values with the same axes. */
 function requireSameAxes(node: NodeContext, flows: readonly Flow[]): void {
   const [first, ...others] = flows;
   const list = (flow: Flow) => flow.dims.map((dim) => dim.map(({ size }) => size));
@@ -159,7 +159,8 @@ function arithmetic(node: NodeContext): OnnxValue {
 }
 
 /**
- * A constant added to a value: the bias of the Linear that gives it, where nothing else reads that.
+ * A constant added to a value: becomes the bias of the Linear before it, if that has no other
+ * reader.
  */
 function addBias(
   node: NodeContext,
@@ -196,7 +197,7 @@ function embedding(node: NodeContext): OnnxValue {
   return isInteger(table) ? { ...flow, mark: { kind: "table" } } : flow;
 }
 
-/** The only index of an axis that something takes, which has to be its first or last. */
+/** Selects the first or the last step of a sequence, or the only element of an axis. */
 function stepAt(
   node: NodeContext,
   flow: Flow,
@@ -219,14 +220,14 @@ function stepAt(
   });
 }
 
-/** A module that reads a sequence and gives one row for it. */
+/** Adds a module that reduces a sequence to one row. */
 function endTime(
   node: NodeContext,
   flow: Flow,
   { axis, keep, what, make }: {
     readonly axis: number;
     readonly keep: boolean;
-    /** What it gives: its name behind that of what it reads. */
+    /** Its name is appended to its input's. */
     readonly what: string;
     make(batchFirst: boolean): Module;
   },
@@ -239,7 +240,7 @@ function endTime(
   return { kind: "flow", part, dims, features };
 }
 
-/** The features of the model's input, where no node has said yet which they are: the last axis. */
+/** The features of the model's input, if not yet determined: the last axis. */
 function claimRest(
   node: NodeContext,
   flow: Flow,
@@ -394,7 +395,7 @@ function layerNorm(node: NodeContext): OnnxValue {
   });
 }
 
-/** Dropout, which does nothing when a model runs. */
+/** Dropout, which has no effect in inference. */
 function dropout(node: NodeContext): OnnxValue {
   const training = node.inputs[2];
   if (training !== undefined && node.constant(2).data[0] !== 0) {
@@ -403,12 +404,12 @@ function dropout(node: NodeContext): OnnxValue {
   return node.given(0);
 }
 
-/** What messages say of the operators that are imported: their names would be too many. */
+/** Summary of the supported operators for messages; a list of all names would be too long. */
 export const SUPPORTED: string =
   "LSTM, GRU, Conv, pooling, Gemm, MatMul, Add, Gather, Concat, activations, Softmax, " +
   "normalization, ReduceMean and ReduceMax, what moves axes, what computes shapes, or quantized ones";
 
-/** The operators that are imported, by name; those of com.microsoft behind that. */
+/** The supported operators by name; those of com.microsoft are prefixed with it. */
 export const OPERATORS: ReadonlyMap<string, Operator> = new Map<string, Operator>([
   ["Add", arithmetic],
   ["AveragePool", pool],

@@ -1,15 +1,15 @@
 /**
- * ONNX's protobuf messages, as far as importing needs them: bytes in, plain objects out. What is
- * not in these tables is passed over: documentation, stack traces, training.
+ * The part of ONNX's protobuf messages that importing needs: bytes in, plain objects out. Fields
+ * that are not in these tables are skipped: documentation, stack traces, training.
  *
- * `onnx-buf` has all of onnx.proto, but its descriptors and what reads them weigh 19 KB gzipped,
- * of which this needs 3; a test holds these tables to those descriptors.
+ * `onnx-buf` covers all of onnx.proto, but its descriptors and their reader take 19 KB gzipped,
+ * this file 3; a test compares these tables with its descriptors.
  *
  * @module
  */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 
-/** Scalar types of protobuf that ONNX has here, as BinaryReader names their methods. */
+/** Protobuf's scalar types used here, named after BinaryReader's methods. */
 type Scalar = "string" | "bytes" | "float" | "double" | "int32" | "int64" | "uint64";
 
 /** A field: its name, its type, and whether there may be several. */
@@ -167,7 +167,7 @@ export const MODEL: Message = {
   14: ["metadataProps", ENTRY, "repeated"],
 };
 
-/** Values of fields that a message leaves out. dim_value has none: it may be 0. */
+/** Default values of omitted fields. dim_value has none, since it may be 0. */
 const DEFAULTS: Readonly<Record<Scalar, unknown>> = {
   string: "",
   bytes: new Uint8Array(0),
@@ -178,7 +178,7 @@ const DEFAULTS: Readonly<Record<Scalar, unknown>> = {
   uint64: 0n,
 };
 
-/** Wire types of scalars: varint where nothing else is said. */
+/** Wire types of scalars; varint by default. */
 const WIRE: Readonly<Record<string, WireType>> = {
   string: WireType.LengthDelimited,
   bytes: WireType.LengthDelimited,
@@ -186,7 +186,7 @@ const WIRE: Readonly<Record<string, WireType>> = {
   double: WireType.Bit64,
 };
 
-/** What holds a packed list, in so many bytes an element as the file can have at the most. */
+/** Arrays for packed lists, by type. */
 const LISTS = {
   float: Float32Array,
   double: Float64Array,
@@ -195,7 +195,7 @@ const LISTS = {
   uint64: BigUint64Array,
 };
 
-/** Elements of a packed list: each varint ends with the only one of its bytes that is below 128. */
+/** Number of elements of a packed list: each varint ends with its only byte below 128. */
 function packedLength(bytes: Uint8Array, wire: WireType): number {
   if (wire === WireType.Bit32) return bytes.length / 4;
   if (wire === WireType.Bit64) return bytes.length / 8;
@@ -206,7 +206,7 @@ function packedLength(bytes: Uint8Array, wire: WireType): number {
 function readPacked(bytes: Uint8Array, type: keyof typeof LISTS, wire: WireType) {
   const count = packedLength(bytes, wire);
   if (!Number.isInteger(count)) throw new RangeError("a list ends within a value");
-  // A copy of their bytes, which then lie in order.
+  // A copy, which is aligned.
   if (wire !== WireType.Varint) return new LISTS[type](bytes.slice().buffer);
   const list = new LISTS[type](count);
   const reader = new BinaryReader(bytes);
@@ -215,16 +215,19 @@ function readPacked(bytes: Uint8Array, type: keyof typeof LISTS, wire: WireType)
   return list;
 }
 
-/** The list of a field, to which values can be added: what was packed so far is no array. */
+/** The list of a field as an array, to which values can be added; packed lists are converted. */
 function growing(out: Record<string, unknown>, name: string): unknown[] {
   const list = out[name];
   return Array.isArray(list) ? list : (out[name] = [...list as Iterable<unknown>]) as unknown[];
 }
 
-/** Messages of one file, and values of lists: beyond that, a file is made to exhaust memory. */
+/**
+ * Largest numbers of messages and list values in a file; beyond them a file is meant to exhaust
+ * memory.
+ */
 const MAX_VALUES = 2 ** 24;
 
-/** Reads messages out of each other, and counts what it has read. */
+/** Reads nested messages, and counts them. */
 class MessageReader {
   #left = MAX_VALUES;
 
@@ -256,7 +259,7 @@ class MessageReader {
     if (repeated && wire === WireType.LengthDelimited && wire !== expected) {
       const list = readPacked(reader.bytes(), type as keyof typeof LISTS, expected);
       this.#left -= list.length;
-      // One piece as a rule.
+      // Usually in one piece.
       if ((out[name] as unknown[]).length === 0) out[name] = list;
       else for (const value of list) growing(out, name).push(value);
       return;

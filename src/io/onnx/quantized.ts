@@ -1,6 +1,6 @@
 /**
- * Operators of graphs that are quantized already: weights are dequantized, and what is done to
- * values while the graph runs is left to the quantization here.
+ * Operators of graphs that are already quantized: weights are dequantized, and the graph's own
+ * quantization of activations is dropped, since models are quantized anew here.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import type { Constant, DynamicScale, Flow, OnnxValue } from "./values.ts";
 /** Parameters of integers. */
 interface Params {
   readonly scale: Constant;
-  /** Zeros where it is left out. */
+  /** Zeros if omitted. */
   readonly zero: Constant | undefined;
-  /** Which scale an element has. */
+  /** Index of an element's scale. */
   group(index: number): number;
-  /** How many scales there are. */
+  /** Number of scales. */
   readonly groups: number;
 }
 
@@ -93,7 +93,7 @@ export function dequantizeLinear(node: NodeContext): OnnxValue {
   return node.fail("integers of QuantizeLinear with the same scale", "others", ".inputs[0]");
 }
 
-/** QuantizeLinear, of constants and of values whose integers are taken back at once. */
+/** QuantizeLinear, of constants and of values that are dequantized again at once. */
 export function quantizeLinear(node: NodeContext): OnnxValue {
   const from = node.given(0);
   const scale = node.constant(1);
@@ -157,7 +157,7 @@ function linearOf(node: NodeContext, from: Flow, weight: Constant): Flow {
   return linearFlow(node, flow, { inFeatures, outFeatures, weight: data, bias: null });
 }
 
-/** Multiplies each row of a Linear's weight by its scale. */
+/** Scales each row of a Linear's weight. */
 function scaleRows(node: NodeContext, flow: Flow, factor: Constant): void {
   const { weight, inFeatures, outFeatures } = flow.part!.linear!;
   const { data } = factor;
@@ -169,7 +169,7 @@ function scaleRows(node: NodeContext, flow: Flow, factor: Constant): void {
   }
 }
 
-/** A value that DynamicQuantizeLinear rounded, with the scale that it found. */
+/** A value that DynamicQuantizeLinear rounded, with its scale. */
 function dynamicInput(node: NodeContext, i: number, scaleAt: number): [flow: Flow, id: object] {
   const flow = node.given(i);
   const scale = node.given(scaleAt);
@@ -183,7 +183,7 @@ function dynamicInput(node: NodeContext, i: number, scaleAt: number): [flow: Flo
   return [flow, id];
 }
 
-/** MatMulInteger of what DynamicQuantizeLinear gave: the product is still to be scaled. */
+/** MatMulInteger of a result of DynamicQuantizeLinear; the product is still unscaled. */
 export function matMulInteger(node: NodeContext): OnnxValue {
   const [flow, id] = dynamicInput(node, 0, 2);
   return { ...linearOf(node, flow, centeredWeight(node, 1, 3)), mark: { kind: "unscaled", id } };

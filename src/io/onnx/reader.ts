@@ -1,6 +1,6 @@
 /**
- * Reading ONNX files: bytes in, tensors and graph as plain data out. Nothing here knows of modules;
- * every file is treated as hostile.
+ * Reading ONNX files: bytes in, tensors and graph as plain data out. It knows nothing of modules,
+ * and treats every file as hostile.
  *
  * Format: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
  *
@@ -29,23 +29,24 @@ import {
 
 /** A tensor of a file: an initializer, or a constant of a node. */
 export interface OnnxTensor {
-  /** Its name, or that of the node and attribute that hold it. */
+  /** Its name, or the names of its node and attribute. */
   readonly name: string;
-  /** Element type, as {@linkcode OnnxDType} names it, or another one's name: `"string"`. */
+  /**
+   * Element type: an {@linkcode OnnxDType}, or the name of an unsupported one such as `"string"`.
+   */
   readonly dtype: string;
   /** Dimensions, outermost first; empty for a single value. */
   readonly shape: readonly number[];
   /**
-   * Row-major: a view of the file's bytes where they are aligned for it, else a copy that is made
-   * when it is first asked for.
+   * Row-major: a view of the file's bytes if they are aligned, else a copy made on first use.
    *
-   * @throws {RangeError} If the values cannot be read: strings, complex numbers, data in another
-   * file that was not given, or other than `shape` says.
+   * @throws {RangeError} If the values cannot be read: strings, complex numbers, data in an
+   * external file that was not given, or data that does not match `shape`.
    */
   readonly data: OnnxArray;
 }
 
-/** An attribute's value; null for what is not read: graphs, sparse tensors, types. */
+/** An attribute's value; null for unsupported ones: graphs, sparse tensors, types. */
 export type OnnxAttribute =
   | number
   | string
@@ -59,48 +60,48 @@ export type OnnxAttribute =
 export interface OnnxNode {
   /** Its name; may be empty. */
   readonly name: string;
-  /** What it computes, such as `"LSTM"`. */
+  /** Its operator, such as `"LSTM"`. */
   readonly op: string;
-  /** Whose operator it is; empty for ONNX's own. */
+  /** Domain of the operator; empty for ONNX's own. */
   readonly domain: string;
-  /** Names of tensors that it reads; empty for one that is left out. */
+  /** Names of its input tensors; empty for omitted ones. */
   readonly inputs: readonly string[];
-  /** Names of tensors that it gives; empty for one that is left out. */
+  /** Names of its output tensors; empty for omitted ones. */
   readonly outputs: readonly string[];
   /** Attributes by name. */
   readonly attributes: ReadonlyMap<string, OnnxAttribute>;
 }
 
-/** What a file says of an input, an output or a value between. */
+/** Type and shape of an input, an output or an intermediate value. */
 export interface OnnxValueInfo {
   /** The tensor's name. */
   readonly name: string;
-  /** Element type; null where the file does not say it, or the value is no tensor. */
+  /** Element type; null if unknown, or if the value is no tensor. */
   readonly dtype: string | null;
   /**
-   * Dimensions: sizes, names of sizes that are known when the model runs, or null; null in place of
-   * all where the file does not say how many there are.
+   * Dimensions: a size, the name of a symbolic size, or null for each; null altogether if the rank
+   * is unknown.
    */
   readonly shape: readonly (number | string | null)[] | null;
 }
 
-/** What an ONNX file holds. */
+/** The contents of an ONNX file. */
 export interface OnnxModel {
   /** Version of the format. */
   readonly irVersion: number;
-  /** Who wrote it: name and version. */
+  /** Name and version of the producer. */
   readonly producer: string;
-  /** Version of each set of operators, by domain. */
+  /** Version of each operator set, by domain. */
   readonly opsets: ReadonlyMap<string, number>;
   /** Name of the graph. */
   readonly name: string;
-  /** What the graph takes, without the initializers that older files list among them. */
+  /** Inputs of the graph, without the initializers that older files list among them. */
   readonly inputs: readonly OnnxValueInfo[];
-  /** What the graph gives. */
+  /** Outputs of the graph. */
   readonly outputs: readonly OnnxValueInfo[];
-  /** What is known of values between. */
+  /** Intermediate values with known types. */
   readonly values: ReadonlyMap<string, OnnxValueInfo>;
-  /** Its nodes, each behind those that it reads. */
+  /** Its nodes, each after those that it reads. */
   readonly nodes: readonly OnnxNode[];
   /** Initializers by name: the weights. */
   readonly tensors: ReadonlyMap<string, OnnxTensor>;
@@ -110,7 +111,7 @@ export interface OnnxModel {
 
 /** Options of {@linkcode parseOnnx}. */
 export interface OnnxOptions {
-  /** The bytes of files that hold tensors' data, by the names that the model gives them. */
+  /** Contents of external data files, by their names in the model. */
   readonly external?: { readonly [location: string]: BytesSource };
 }
 
@@ -126,12 +127,12 @@ const TYPED_FIELDS: Readonly<
   Record<number, "floatData" | "doubleData" | "int64Data" | "uint64Data">
 > = { 1: "floatData", 7: "int64Data", 11: "doubleData", 12: "uint64Data", 13: "uint64Data" };
 
-/** A number of a file; beyond what float64 holds exactly, it is refused where it is used. */
+/** An integer of the file; if float64 cannot hold it exactly, it is an error where it is used. */
 const toNumber = (value: bigint): number => Number(value);
 
 const decoder = new TextDecoder();
 
-/** A tensor whose values are read when they are asked for. */
+/** A tensor whose values are decoded on first use. */
 class LazyTensor implements OnnxTensor {
   readonly name: string;
   readonly dtype: string;
@@ -285,12 +286,12 @@ function readGraph(
 }
 
 /**
- * Reads an ONNX file. Tensors are decoded when their `data` is asked for.
+ * Reads an ONNX file. Tensors are decoded on first use of their `data`.
  *
  * @param source The file's bytes; tensors may be views of them.
  * @returns The graph and its tensors, as plain data.
  * @throws {TypeError} If `source` is no buffer or view of one, or an option is unknown.
- * @throws {RangeError} If it is no ONNX model, or not a whole one.
+ * @throws {RangeError} If it is no ONNX model, or truncated.
  *
  * @example
  * ```ts
@@ -305,7 +306,7 @@ function readGraph(
  */
 export function parseOnnx(source: BytesSource, options: OnnxOptions = {}): OnnxModel {
   const given = bytesOf("bytes", source);
-  // Texts are not decoded from shared memory.
+  // Strings cannot be decoded from shared memory.
   const shared = Object.prototype.toString.call(given.buffer) === "[object SharedArrayBuffer]";
   const bytes = shared ? given.slice() : given;
   checkGiven(options);

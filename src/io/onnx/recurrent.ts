@@ -1,5 +1,5 @@
 /**
- * LSTM and GRU of ONNX, and the LSTM of com.microsoft whose weights are integers.
+ * LSTM and GRU of ONNX, and com.microsoft's LSTM with integer weights.
  *
  * @module
  */
@@ -23,7 +23,7 @@ import {
   type StatePiece,
 } from "./values.ts";
 
-/** Inputs of the nodes by number; a GRU has no initial cell state. */
+/** Indices of the nodes' inputs; a GRU has no initial cell state. */
 const INPUTS = { x: 0, w: 1, r: 2, b: 3, lengths: 4, h: 5, c: 6, peepholes: 7, scales: 8 };
 
 /**
@@ -31,10 +31,10 @@ const INPUTS = { x: 0, w: 1, r: 2, b: 3, lengths: 4, h: 5, c: 6, peepholes: 7, s
  */
 const GATES = { LSTM: [0, 2, 3, 1], GRU: [1, 0, 2] };
 
-/** The functions of a direction where nothing else is said. */
+/** Default functions of a direction. */
 const FUNCTIONS = { LSTM: ["Sigmoid", "Tanh", "Tanh"], GRU: ["Sigmoid", "Tanh"] };
 
-/** The blocks of a weight or bias in another order. */
+/** Reorders the blocks of a weight or bias. */
 function reordered(data: Float32Array, order: readonly number[]): Float32Array {
   const block = data.length / order.length;
   const out = new Float32Array(data.length);
@@ -64,14 +64,14 @@ function weight(node: NodeContext, i: number, isDynamic: boolean): Constant {
   return transposed(node, { ...given, data }, [0, 2, 1]);
 }
 
-/** Functions that have no parameters of their own, and what they are called here. */
+/** Functions without parameters, with their names here. */
 const CELL_ACTIVATIONS: Readonly<Record<string, CellActivation>> = {
   Tanh: "tanh",
   Relu: "relu",
   Sigmoid: "sigmoid",
 };
 
-/** ONNX's HardSigmoid where its slope and offset are not given. */
+/** ONNX's HardSigmoid with default slope and offset. */
 const HARD_SIGMOID = { alpha: 0.2, beta: 0.5 };
 
 /** Functions of the cells of all directions, which have to be the same. */
@@ -89,7 +89,7 @@ function functionsOf(
   }
   const alphas = [...node.list<number>("activation_alpha", "number") ?? []];
   const betas = [...node.list<number>("activation_beta", "number") ?? []];
-  // Parameters stand in the order of the functions that take them.
+  // Parameters are in the order of the functions that have them.
   const functions = names.map((name) => {
     const key = name.toLowerCase();
     if (key === "hardsigmoid") {
@@ -125,7 +125,7 @@ function functionsOf(
   };
 }
 
-/** Refuses what no module here has. */
+/** Throws for unsupported features. */
 function refuseOptions(node: NodeContext): void {
   const { attributes, op } = node.node;
   if (attributes.has("clip") && node.number("clip", 0) !== 0) {
@@ -140,7 +140,10 @@ function refuseOptions(node: NodeContext): void {
   }
 }
 
-/** Refuses lengths of sequences that are no input of the graph, nor all of all steps. */
+/**
+ * Throws for sequence lengths that are neither an input of the graph nor equal to the number of
+ * steps.
+ */
 function checkLengths(node: NodeContext, steps: Atom): void {
   const value = node.inputs[INPUTS.lengths];
   if (value === undefined) return;
@@ -158,7 +161,7 @@ function checkLengths(node: NodeContext, steps: Atom): void {
   }
 }
 
-/** Sizes that a node's states have. */
+/** Sizes of a node's states. */
 interface StateShape {
   readonly directions: number;
   readonly batch: Atom;
@@ -263,8 +266,8 @@ export function recurrent(node: NodeContext): readonly OnnxValue[] {
       ...functionsOf(node, kind, directions),
       ...kind === "GRU" && { resetAfter: node.number("linear_before_reset", 0) !== 0 },
     },
-    // A module runs forward, or both ways: of both the first half is not read, and has the same
-    // weights for its values to have the same range.
+    // Modules run forward or in both directions. A backward node becomes a bidirectional module
+    // whose first half is not read; it gets the same weights, so that both have similar ranges.
     cells: [isReverse ? [...cells, ...cells] : cells],
     initial: {
       h: [initialState(node, INPUTS.h, shape)],
@@ -284,7 +287,7 @@ export function recurrent(node: NodeContext): readonly OnnxValue[] {
   return outputsOf(node, x, { ...shape, steps, part: recurrentPart, isReverse });
 }
 
-/** What a recurrent node gives: its output, and its final states. */
+/** The results of a recurrent node: its output, and its final states. */
 function outputsOf(
   node: NodeContext,
   x: Flow,

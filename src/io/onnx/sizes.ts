@@ -1,17 +1,17 @@
 /**
- * Sizes of dimensions as an ONNX graph computes with them: a number times the names of sizes that
- * are known when the model runs, such as `4 * batch`.
+ * Symbolic sizes of dimensions, as ONNX graphs compute with them: a number times names of sizes
+ * that are only known at run time, such as `4 * batch`.
  *
  * @module
  */
 
-/** A factor, and the names that it is multiplied with, sorted. */
+/** A factor, and the sorted names it is multiplied with. */
 export interface Size {
   readonly factor: number;
   readonly symbols: readonly string[];
 }
 
-/** A size that is a number, or that has a name. */
+/** A size from a number or a name. */
 export function sizeOf(value: number | string): Size {
   return typeof value === "number"
     ? { factor: value, symbols: [] }
@@ -29,12 +29,12 @@ export function times(...sizes: readonly Size[]): Size {
   };
 }
 
-/** Whether two sizes are the same, whatever their names stand for. */
+/** Whether two sizes are equal for all values of their names. */
 export function same(a: Size, b: Size): boolean {
   return a.factor === b.factor && a.symbols.join() === b.symbols.join();
 }
 
-/** How often `b` goes into `a`; undefined where it is no whole number of times. */
+/** The quotient of sizes; undefined if `b` does not divide `a`. */
 export function over(a: Size, b: Size): Size | undefined {
   const factor = a.factor / b.factor;
   const symbols = [...a.symbols];
@@ -46,7 +46,7 @@ export function over(a: Size, b: Size): Size | undefined {
   return Number.isInteger(factor) ? { factor, symbols } : undefined;
 }
 
-/** A sum or difference, where it is a number times the same names. */
+/** A sum or difference; undefined if the names differ. */
 export function plus(a: Size, b: Size, sign = 1): Size | undefined {
   if (a.factor === 0 || b.factor === 0 || a.symbols.join() === b.symbols.join()) {
     const factor = a.factor + sign * b.factor;
@@ -55,7 +55,7 @@ export function plus(a: Size, b: Size, sign = 1): Size | undefined {
   return undefined;
 }
 
-/** The number that a size is; undefined where it has names. */
+/** The value of a size; undefined if it is symbolic. */
 export function numberOf({ factor, symbols }: Size): number | undefined {
   return symbols.length === 0 ? factor : undefined;
 }

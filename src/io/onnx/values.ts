@@ -1,7 +1,6 @@
 /**
- * What an importer knows of each tensor of an ONNX graph without running it: constants, sizes, and
- * values that a module gives, with what each of their axes means; and those modules, before they
- * are made.
+ * The importer's knowledge about each tensor of an ONNX graph: constants, sizes, and outputs of
+ * modules with the meaning of their axes; and the planned modules.
  *
  * @module
  */
@@ -9,39 +8,39 @@ import type { CellFunctions } from "../../../kernels/float/lstm.ts";
 import type { Module } from "../../modules/module.ts";
 import { ONE, same, type Size, times } from "./sizes.ts";
 
-/** What an axis, or a part of one, means. */
+/** Meaning of an axis, or of a part of one. */
 export type Role = "batch" | "time" | "features";
 
 /**
  * A part of an axis that is never taken apart: `[steps, 2, batch, hidden]` reshaped to
- * `[steps, 2 * batch, hidden]` has an axis of two atoms. All values whose axes are the same have
- * the same atoms, so that what is learned of one is known of all.
+ * `[steps, 2 * batch, hidden]` has an axis of two atoms. Values share the atoms of equal axes, so
+ * that whatever is learned about one holds for all.
  */
 export interface Atom {
   readonly size: Size;
-  /** Undefined where no node has said it yet. */
+  /** Undefined until a node determines it. */
   role: Role | undefined;
 }
 
-/** Numbers that the file holds, or that follow from those. */
+/** A constant: numbers in the file, or computed from those. */
 export interface Constant {
   readonly kind: "constant";
   readonly shape: readonly number[];
   /** Row-major; integers of 64 bits as float64. */
   readonly data: Float32Array | Float64Array | Int32Array | Int8Array | Uint8Array;
-  /** The initializer's name, where it is one. */
+  /** The initializer's name, if it is one. */
   readonly name: string | null;
 }
 
-/** A vector of sizes, or one size: what Shape gives. */
+/** A vector of sizes, or a single size, such as Shape's result. */
 export interface Sizes {
   readonly kind: "sizes";
   readonly sizes: readonly Size[];
-  /** Whether it has no axis: then it is one size. */
+  /** Whether it is a single size, without an axis. */
   readonly scalar: boolean;
 }
 
-/** One number in every element. */
+/** A constant with the same number in every element. */
 export interface Fill {
   readonly kind: "fill";
   readonly shape: readonly Size[];
@@ -55,73 +54,73 @@ export interface StatePiece {
   readonly direction: number;
 }
 
-/** What keeps a flow from being read as what its part gives. */
+/** A reason why a flow is not just its part's output. */
 export type Mark =
-  /** Rounded by QuantizeLinear: to be taken back with the same parameters. */
+  /** Rounded by QuantizeLinear; to be dequantized with the same parameters. */
   | { readonly kind: "quantized"; readonly scale: Constant }
   /** Rounded by DynamicQuantizeLinear. */
   | { readonly kind: "dynamic"; readonly id: object }
-  /** A product of integers, to be multiplied by the scale of what DynamicQuantizeLinear read. */
+  /** A product of integers, to be multiplied by DynamicQuantizeLinear's scale. */
   | { readonly kind: "unscaled"; readonly id: object }
   /** Rows of a table of integers, to be dequantized. */
   | { readonly kind: "table" }
   /** Only some directions of a state, or a cell state. */
   | { readonly kind: "state" };
 
-/** What a module gives, or the model's input. */
+/** A module's output, or the model's input. */
 export interface Flow {
   readonly kind: "flow";
-  /** What gives it; null for the model's input. */
+  /** The part that computes it; null for the model's input. */
   readonly part: Part | null;
-  /** Its axes; one without atoms has size 1. */
+  /** Its axes; an axis without atoms has size 1. */
   readonly dims: readonly (readonly Atom[])[];
   /**
-   * The atoms of its features, in the order in which the part gives them; null where those of the
-   * model's input are meant, which are known when a node has read them.
+   * The atoms of its features, in the part's order; null for those of the model's input, which are
+   * determined by its readers.
    */
   readonly features: readonly Atom[] | null;
   readonly mark?: Mark;
   /**
-   * Whether its features are the second half of what the part gives: of a node that runs backward
-   * alone, whose module runs both ways.
+   * Whether its features are the second half of the part's: for backward-only nodes, whose modules
+   * are bidirectional.
    */
   readonly backward?: boolean;
-  /** Final states that it holds, where it is one. */
+  /** The final states that it holds, if any. */
   readonly pieces?: readonly StatePiece[];
 }
 
-/** Final states of several layers, one after the other on the first axis. */
+/** Final states of several layers, concatenated on the first axis. */
 export interface States {
   readonly kind: "states";
   readonly pieces: readonly StatePiece[];
   readonly flows: readonly Flow[];
-  /** Pieces of a layer, where layers and directions are two axes. */
+  /** Directions of a layer, if layers and directions are separate axes. */
   readonly perLayer?: number;
 }
 
-/** Rows of an input of the graph that holds initial states, one a layer and direction. */
+/** Rows of a graph input with initial states, one a layer and direction. */
 export interface InitialState {
   readonly kind: "initial";
   readonly input: string;
   readonly rows: readonly number[];
-  /** Its last size; null where the file does not say it. */
+  /** Its last size; null if unknown. */
   readonly width: number | null;
 }
 
-/** The input of the graph that holds lengths of sequences. */
+/** A graph input with sequence lengths. */
 export interface Lengths {
   readonly kind: "lengths";
   readonly input: string;
 }
 
-/** The scale that DynamicQuantizeLinear found, times a constant; or its zero point. */
+/** DynamicQuantizeLinear's scale times a constant, or its zero point. */
 export interface DynamicScale {
   readonly kind: "scale" | "zero point";
   readonly id: object;
   readonly factor: Constant | null;
 }
 
-/** A Linear whose numbers can still change: a bias that is added behind it, say. */
+/** A Linear that can still change, for instance by a bias added after it. */
 export interface LinearPart {
   readonly inFeatures: number;
   readonly outFeatures: number;
@@ -138,16 +137,16 @@ export interface CellWeights {
   readonly biasHh: Float32Array | null;
 }
 
-/** Where a layer's initial state comes from: an input of the graph, the file, or zeros. */
+/** Source of a layer's initial state: a graph input, the file, or zeros. */
 export type Initial = InitialState | Constant | null;
 
-/** A recurrent module of one layer, or of several that were joined. */
+/** A recurrent module of one layer, or of several joined ones. */
 export interface RecurrentPart {
   readonly kind: "LSTM" | "GRU";
   readonly inputSize: number;
   readonly hiddenSize: number;
   readonly bidirectional: boolean;
-  /** What else it is made with, but for the layout. */
+  /** Its other options, except the layout. */
   readonly options: Partial<CellFunctions> & { readonly resetAfter?: boolean };
   /** By layer and direction. */
   readonly cells: readonly (readonly CellWeights[])[];
@@ -155,23 +154,23 @@ export interface RecurrentPart {
   readonly initial: Readonly<Record<"h" | "c", readonly Initial[]>>;
 }
 
-/** A module to be. */
+/** A planned module. */
 export interface Part {
-  /** What it is called, if that is free. */
+  /** Its name, if that is free. */
   name: string;
-  /** What it reads; null for the model's input. */
+  /** Its inputs; null for the model's input. */
   reads: readonly (Part | null)[];
-  /** Set where it is a Linear. */
+  /** Set if it is a Linear. */
   readonly linear?: LinearPart;
-  /** Set where it is an Embedding: its rows, which may be integers until their scale is known. */
+  /** Set if it is an Embedding: its rows, which may be integers until their scale is known. */
   readonly table?: { table: Constant; scale: Constant | null };
-  /** Set where it is recurrent. */
+  /** Set if it is recurrent. */
   recurrent?: RecurrentPart;
-  /** Makes it, where it is neither. */
+  /** Makes it, if it is none of these. */
   make?(batchFirst: boolean): Module;
 }
 
-/** What a tensor of the graph is known to be. */
+/** The importer's knowledge about a tensor. */
 export type OnnxValue =
   | Constant
   | Sizes
@@ -182,7 +181,7 @@ export type OnnxValue =
   | Lengths
   | DynamicScale;
 
-/** A part of an axis of some meaning. */
+/** A new atom with a meaning. */
 export function atom(size: Size, role?: Role): Atom {
   return { size, role };
 }
@@ -197,7 +196,7 @@ export function isOne(size: Size): boolean {
   return same(size, ONE);
 }
 
-/** Whether two axes hold the same atoms in the same order, not minding those of size 1. */
+/** Whether two axes have the same atoms in the same order, ignoring those of size 1. */
 export function sameAtoms(a: readonly Atom[], b: readonly Atom[]): boolean {
   const [x, y] = [a, b].map((atoms) => atoms.filter(({ size }) => !isOne(size)));
   return x!.length === y!.length && x!.every((each, i) => each === y![i]);

@@ -1,6 +1,6 @@
 /**
- * Convolution and pooling over time, and padding: what ONNX has as [batch, features, steps], or as
- * images of a height or width of 1.
+ * Convolution, pooling and padding over time; in ONNX on [batch, features, steps], or on images of
+ * height or width 1.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { type Atom, atom, type Flow, type OnnxValue } from "./values.ts";
 /** Axes before those that a window moves over: batch and features. */
 const OUTER = 2;
 
-/** A window over time, as a node asks for it. */
+/** A node's window over time. */
 interface TimeWindow {
   /** The axis of time. */
   readonly axis: number;
@@ -29,7 +29,7 @@ interface TimeWindow {
   readonly ceilMode: boolean;
 }
 
-/** Padding on both sides that keeps the number of steps, of a stride of 1. */
+/** Padding on both sides that keeps the number of steps at stride 1. */
 function samePadding(node: NodeContext, total: number, stride: number): [number, number] {
   const kind = node.text("auto_pad", "NOTSET");
   if (kind === "VALID") return [0, 0];
@@ -70,13 +70,13 @@ function windowOf(node: NodeContext, flow: Flow, kernel: readonly number[]): Tim
   return { axis: OUTER + i, kernelSize, stride, dilation, padding, ceilMode };
 }
 
-/** What a window over time gives, with as many steps as it has positions. */
+/** The output of a window over time, with one step for each position. */
 function windowFlow(
   node: NodeContext,
   flow: Flow,
   { window, features, make }: {
     readonly window: TimeWindow;
-    /** null where features stay what they are. */
+    /** null if features are unchanged. */
     readonly features: readonly Atom[] | null;
     make(batchFirst: boolean): Module;
   },
@@ -145,7 +145,7 @@ export function pool(node: NodeContext): OnnxValue {
   });
 }
 
-/** Pad of zeros before and behind a sequence. */
+/** Pad with zeros before and after a sequence. */
 export function pad(node: NodeContext): OnnxValue {
   const flow = node.flow(0);
   const rank = flow.dims.length;

@@ -1,6 +1,6 @@
 /**
- * The containers of torch.save: zip archives, and what stood before torch 1.6, a row of pickles
- * with the storages' bytes behind them. Also TorchScript archives, of which the tensors are read.
+ * The containers of torch.save: zip archives, and the legacy form before torch 1.6, a series of
+ * pickles followed by the storages' bytes. Of TorchScript archives the tensors are read.
  *
  * @module
  */
@@ -11,16 +11,18 @@ import type { AnyTensor } from "../float_tensors.ts";
 import { unzip } from "./zip.ts";
 import { Global, type PickleHost, unpickle } from "./pickle.ts";
 
-/** Elements that a tensor may have beyond those of its storage, as an expanded one has. */
+/**
+ * Elements that a tensor may have in addition to those of its storage: expanded tensors have more.
+ */
 const MAX_REPEATED = 2 ** 20;
 
 const MAX_DIMENSIONS = 64;
 
-/** The integer that the legacy form begins with, and the version behind it. */
+/** The integer at the beginning of the legacy form, and the version after it. */
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_VERSION = 1001;
 
-/** dtypes by what torch calls its storages, without "Storage". */
+/** dtypes by the names of torch's storages, without "Storage". */
 const STORAGE_DTYPES: Readonly<Record<string, string>> = {
   Double: "F64",
   Float: "F32",
@@ -37,11 +39,11 @@ const STORAGE_DTYPES: Readonly<Record<string, string>> = {
   QInt32: "QInt32",
   QInt8: "QInt8",
   QUInt8: "QUInt8",
-  // Bytes, whose dtype stands beside them.
+  // Untyped bytes, with a separate dtype.
   Untyped: "U8",
 };
 
-/** dtypes that stand beside untyped storages. */
+/** dtypes of untyped storages. */
 const TORCH_DTYPES: Readonly<Record<string, string>> = {
   uint16: "U16",
   uint32: "U32",
@@ -50,7 +52,7 @@ const TORCH_DTYPES: Readonly<Record<string, string>> = {
   float8_e5m2: "F8_E5M2",
 };
 
-/** Bytes of tensors, known when the whole file has been read. */
+/** Bytes of tensors, known after the whole file has been read. */
 interface Storage {
   readonly key: string;
   readonly dtype: string;
@@ -61,7 +63,7 @@ interface Storage {
 
 /** A tensor of a checkpoint. */
 export class TorchTensor implements AnyTensor {
-  /** As safetensors calls it: F32, BF16 and so on. */
+  /** Its dtype's safetensors name: F32, BF16 and so on. */
   readonly dtype: string;
   /** Dimensions, outermost first; empty for a single value. */
   readonly shape: readonly number[];
@@ -69,7 +71,7 @@ export class TorchTensor implements AnyTensor {
   readonly #offset: number;
   readonly #strides: readonly number[];
 
-  /** Use `readTorch`. */
+  /** Called by `readTorch`. */
   constructor(
     storage: Storage,
     dtype: string,
@@ -85,10 +87,10 @@ export class TorchTensor implements AnyTensor {
   }
 
   /**
-   * Its values, row-major: those of the file where they are contiguous and of a dtype that an array
-   * has, else a copy at each reading.
+   * Its values, row-major: a view of the file if they are contiguous and have a typed array, else a
+   * new copy at each access.
    *
-   * @throws {RangeError} If the storage is missing or too short, or its dtype is not known.
+   * @throws {RangeError} If the storage is missing or too short, or its dtype is unknown.
    */
   get data(): SafetensorsArray {
     const { dtype, shape } = this;
@@ -128,17 +130,17 @@ export class TorchTensor implements AnyTensor {
   }
 }
 
-/** Integers from 0 on that are exact, no more than a tensor can have dimensions. */
+/** Requires a list of exact non-negative integers, not longer than a tensor's dimensions can be. */
 function sizesOf(name: string, value: unknown): readonly number[] {
   const valid = Array.isArray(value) && value.length <= MAX_DIMENSIONS &&
     value.every((each) => Number.isSafeInteger(each) && each >= 0);
   return valid ? value as number[] : failRange(name, "a tuple of integers", value);
 }
 
-/** What stands for a persistent id of protocol 0, which is the text of Python's tuple. */
+/** Parses a persistent id of protocol 0, which is a Python tuple as text. */
 const ID_TEXT = /^\('storage', <class '([\w.]+)'>, '([^']*)', '[^']*', (\d+)(?:, None)?\)$/;
 
-/** Makes of a pickle what torch would make of it, as far as it is on the list. */
+/** Interprets a pickle as torch would, for the supported names only. */
 class TorchHost implements PickleHost {
   readonly storages = new Map<string, Storage>();
 
@@ -204,7 +206,7 @@ class TorchHost implements PickleHost {
       case "builtins.set":
         return Array.isArray(args[0]) ? new Set(args[0]) : undefined;
       case "_codecs.encode": {
-        // How protocols before 3 write bytes.
+        // The form of bytes in protocols before 3.
         const [text, encoding] = args;
         const latin1 = typeof text === "string" && /^latin-?1$/.test(`${encoding}`);
         return latin1 ? Uint8Array.from(text, (each) => each.charCodeAt(0)) : undefined;
@@ -231,11 +233,11 @@ class TorchHost implements PickleHost {
   }
 }
 
-/** What a file of torch.save holds. */
+/** The contents of a file of torch.save. */
 export interface Checkpoint {
   /** "zip", or "legacy" as before torch 1.6. */
   readonly format: "zip" | "legacy";
-  /** What was saved: Maps, arrays, tensors, plain values, opaque ones. */
+  /** The saved value: Maps, arrays, tensors, plain values, opaque ones. */
   readonly root: unknown;
 }
 
@@ -293,7 +295,7 @@ function readLegacy(bytes: Uint8Array): Checkpoint {
   return { format: "legacy", root };
 }
 
-/** Bytes of an element of a storage, of dtypes too that have no array. */
+/** Bytes of an element of a storage, also for dtypes without a typed array. */
 function storageBytes(dtype: string): number {
   const others: Readonly<Record<string, number>> = {
     C128: 16,
@@ -315,7 +317,7 @@ export function readCheckpoint(source: BytesSource): Checkpoint {
   const bytes = bytesOf("bytes", source);
   const start = String.fromCharCode(...bytes.subarray(0, 4));
   if (start === "PK\x03\x04") return readZip(bytes);
-  // A pickle's protocol, or the first digits of the magic number in protocols 0 and 1.
+  // The pickle's protocol byte, or the first digits of the magic number in protocols 0 and 1.
   if (start.startsWith("\x80") || start === "L119") return readLegacy(bytes);
   return failRange("bytes", "a file of torch.save: a zip archive or pickles", start);
 }

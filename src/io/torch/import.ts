@@ -11,19 +11,19 @@ import { readTorch, type ReadTorchOptions } from "./state_dict.ts";
 
 /** Options of {@linkcode importTorch}. */
 export interface ImportTorchOptions extends ImportTensorsOptions, ReadTorchOptions {
-  /** Whether tensors that no module takes, and opaque values, are an error; false by default. */
+  /** Whether unused tensors and opaque values are errors; false by default. */
   readonly strict?: boolean;
 }
 
 /**
- * Makes a float model of a file of torch.save, and an architecture: a state dict does not say what
- * its modules are, nor what stands between them. `draftArchitecture` drafts one.
+ * Makes a float model from a file of torch.save and an architecture, since a state dict holds
+ * neither the kinds of its modules nor how they are connected. `draftArchitecture` drafts one.
  *
  * @param bytes A whole .pt, .pth, .bin or .ckpt file.
- * @param options.architecture What the model is made of.
- * @param options.prefix What is left out of names.
- * @param options.key Where the state dict stands in the checkpoint.
- * @param options.strict Whether what is left over, or opaque, is an error.
+ * @param options.architecture The architecture of the model.
+ * @param options.prefix The prefix to remove from names.
+ * @param options.key Path of the state dict in the checkpoint.
+ * @param options.strict Whether unused tensors and opaque values are errors.
  * @throws {TypeError} If `bytes` is neither a buffer nor a view, or an option is of the wrong kind.
  * @throws {RangeError} If the file cannot be read, or modules and tensors do not fit together: the
  * message names the module.

@@ -1,7 +1,7 @@
 /**
- * Python's pickles, read and never executed: an interpreter of their stack machine that makes plain
- * values. A name of Python stays a name, and what would call it is answered by the caller or
- * becomes an {@linkcode Opaque} value.
+ * Python's pickles, read without executing them: an interpreter of their stack machine that makes
+ * plain values. Python names stay names; calls of them are answered by the host or become
+ * {@linkcode Opaque} values.
  *
  * Format: https://github.com/python/cpython/blob/main/Lib/pickletools.py, protocols 0 to 5.
  *
@@ -11,7 +11,7 @@ import { failRange } from "../../core/errors.ts";
 
 /** A class or function of Python, by its name. */
 export class Global {
-  /** With its module's: `collections.OrderedDict`. */
+  /** Qualified name: `collections.OrderedDict`. */
   readonly name: string;
 
   /** Keeps the name. */
@@ -20,15 +20,15 @@ export class Global {
   }
 }
 
-/** What a pickle would make by calling something that is not on the list. */
+/** The result of a call that the host does not support. */
 export class Opaque {
-  /** What would be called. */
+  /** The callee. */
   readonly name: string;
-  /** With what. */
+  /** Its arguments. */
   readonly args: readonly unknown[];
   /** The object's state: most often a Map of its attributes. */
   state: unknown = null;
-  /** Its items, where it is a dictionary of its own kind. */
+  /** Its items, if it is a kind of dictionary. */
   readonly items = new Map<unknown, unknown>();
 
   /** Keeps both. */
@@ -38,35 +38,37 @@ export class Opaque {
   }
 }
 
-/** What a pickle means outside of itself. */
+/** The host: gives meaning to a pickle's external references. */
 export interface PickleHost {
   /** The value of a persistent id. */
   persistent(id: unknown): unknown;
-  /** What calling a name gives; undefined if it is not on the list. */
+  /** The result of calling a name; undefined if unsupported. */
   call(name: string, args: readonly unknown[]): unknown;
 }
 
-/** A pickle's value, and the index of the first byte behind it. */
+/** A pickle's value, and the index of the first byte after it. */
 export interface Unpickled {
   readonly value: unknown;
   readonly end: number;
 }
 
-/** Bounds of the time that a hostile pickle takes, and of the memory beyond its own bytes. */
+/** Bounds on the time for a hostile pickle, and on memory beyond its own bytes. */
 const MAX_OPERATIONS = 2 ** 21;
 const MAX_OBJECTS = 2 ** 18;
 
-/** Bytes and digits of an integer. */
+/** Largest numbers of bytes and digits of an integer. */
 const MAX_INTEGER = 1024;
 
-/** Where a group of values begins on the stack. */
+/** Marks the beginning of a group of values on the stack. */
 const MARK = Symbol("mark");
 
 const PROTOCOLS = 5;
 
 const EMPTY: readonly unknown[] = Object.freeze([]);
 
-/** Bytes of the length or index behind an operation, or values that it takes, by its character. */
+/**
+ * By operation: bytes of the length or index that follows it, or number of values that it takes.
+ */
 const WIDTHS: Readonly<Record<string, number>> = {
   C: 1,
   U: 1,
@@ -92,13 +94,13 @@ function fromHex(_whole: string, hex: string): string {
   return String.fromCharCode(parseInt(hex, 16));
 }
 
-/** Integers as numbers where these are exact. */
+/** Integers as numbers if exact, else as bigints. */
 function integer(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;
 }
 
-/** A text of Python's source between quotes. */
+/** Parses a Python string literal. */
 function unquote(text: string): string {
   const [, body] = /^(?:'([^]*)'|"([^]*)")$/.exec(text)?.filter((each) => each !== undefined) ?? [];
   if (body === undefined) return failRange("pickle", "a string between quotes", text);
@@ -109,7 +111,7 @@ function unquote(text: string): string {
   );
 }
 
-/** Integers of two's complement, little-endian. */
+/** Decodes little-endian two's complement integers. */
 function longOf(bytes: Uint8Array): number | bigint {
   let value = 0n;
   for (let i = bytes.length - 1; i >= 0; i--) value = value << 8n | BigInt(bytes[i]!);
@@ -137,7 +139,7 @@ class Machine {
     return failRange(`pickle at byte ${this.#at}`, expected, got);
   }
 
-  /** Counts a value that takes more memory than its bytes in the file. */
+  /** Counts a value that may take more memory than its bytes in the file. */
   #made<T>(value: T): T {
     if (++this.#objects > MAX_OBJECTS) this.#fail(`at most ${MAX_OBJECTS} objects`, "more");
     return value;
@@ -169,7 +171,7 @@ class Machine {
 
   #text(size: number, utf8 = true): string {
     const bytes = this.#take(size);
-    // Python's surrogatepass makes bytes that are no UTF-8: names in which they stand are nobody's.
+    // Python's surrogatepass writes invalid UTF-8; no supported name contains it.
     if (utf8) return new TextDecoder().decode(bytes);
     let text = "";
     for (let i = 0; i < size; i += 8192) {
@@ -201,7 +203,7 @@ class Machine {
     return value;
   }
 
-  /** The values behind the last mark. */
+  /** The values after the last mark. */
   #group(): unknown[] {
     const at = this.#stack.lastIndexOf(MARK);
     if (at < 0) this.#fail("a mark on the stack", "none");
@@ -219,7 +221,7 @@ class Machine {
   #call(callee: unknown, args: unknown): void {
     if (!Array.isArray(args)) this.#fail("arguments", args);
     if (!(callee instanceof Global)) {
-      // A method or an instance: something that was opaque before.
+      // A method or an instance of something opaque.
       const name = callee instanceof Opaque ? callee.name : this.#fail("something to call", callee);
       this.#push(this.#made(new Opaque(name, args as unknown[])));
       return;
@@ -242,7 +244,7 @@ class Machine {
 
   #append(values: readonly unknown[]): void {
     const target = this.#top();
-    // What an opaque list holds is as opaque.
+    // The items of an opaque list are opaque, too.
     if (target instanceof Opaque) return;
     if (target instanceof Set) values.forEach((value) => target.add(value));
     else if (Array.isArray(target) && target !== EMPTY) {
@@ -429,11 +431,11 @@ class Machine {
 /**
  * Reads a pickle.
  *
- * @param bytes What holds it.
- * @param at Where it begins.
+ * @param bytes The bytes that contain it.
+ * @param at Index of its first byte.
  * @returns Its value: null, booleans, numbers (bigints where these are not exact), strings,
  * Uint8Arrays, arrays for lists and tuples, Maps, Sets, {@linkcode Global}, {@linkcode Opaque}, and
- * what the host gives.
+ * the host's values.
  * @throws {RangeError} If it is malformed or too large.
  */
 export function unpickle(bytes: Uint8Array, at: number, host: PickleHost): Unpickled {

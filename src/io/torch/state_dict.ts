@@ -1,5 +1,5 @@
 /**
- * The state dict of a checkpoint: wherever it stands, and what stands beside it.
+ * Finding the state dict in a checkpoint, and listing what else is there.
  *
  * @module
  */
@@ -12,63 +12,63 @@ import { Global, Opaque } from "./pickle.ts";
 /** Options of {@linkcode readTorch}. */
 export interface ReadTorchOptions {
   /**
-   * Where the state dict stands in what was saved: keys joined by dots, `""` for all of it. By
-   * default the one that there is, or that of a usual name (`state_dict`, `model_state`, ...).
+   * Path of the state dict in the saved value: keys joined by dots, `""` for the value itself. By
+   * default the only state dict, or the one with a usual name (`state_dict`, `model_state`, ...).
    */
   readonly key?: string;
-  /** Whether a value that only calling Python code could make is an error; false by default. */
+  /** Whether a value that only Python code could make is an error; false by default. */
   readonly strict?: boolean;
 }
 
-/** Something of a checkpoint that is no tensor of the model. */
+/** A value of a checkpoint that is not a tensor of the model. */
 export interface TorchValue {
   /** Keys joined by dots. */
   readonly path: string;
-  /** What it is, in a few words. */
+  /** Short description. */
   readonly what: string;
-  /** Whether it was left as it is because only calling Python code could make it. */
+  /** Whether it is opaque because only Python code could make it. */
   readonly opaque: boolean;
 }
 
-/** What a file of torch.save holds. */
+/** The contents of a file of torch.save. */
 export interface TorchFile {
   /** "zip", or "legacy" as before torch 1.6. */
   readonly format: "zip" | "legacy";
-  /** Where the state dict stands: keys joined by dots; empty if it is all of the file. */
+  /** Path of the state dict: keys joined by dots; empty if it is the saved value itself. */
   readonly key: string;
-  /** The state dict, in its order. */
+  /** The state dict, in the file's order. */
   readonly tensors: Map<string, TorchTensor>;
-  /** What else there is: optimizers, epochs, arguments. */
+  /** Everything else: optimizers, epochs, arguments. */
   readonly others: readonly TorchValue[];
 }
 
-/** How deep values may stand in each other. */
+/** Largest nesting depth of values. */
 const MAX_DEPTH = 100;
 
-/** How many values a checkpoint may have, one of them as often as it stands somewhere. */
+/** Largest number of values in a checkpoint; a shared value counts once for each reference. */
 const MAX_VISITS = 2 ** 20;
 
-/** Values of a checkpoint besides its tensors that are listed. */
+/** Largest number of listed values besides tensors. */
 const MAX_LISTED = 10_000;
 
-/** What state dicts are called in checkpoints, the first of these that is there. */
+/** Usual names of state dicts in checkpoints, by priority. */
 const KEYS = ["state_dict", "model_state_dict", "model_state", "model", "net", "network", "params"];
 
-/** Keys below which tensors are no weights. */
+/** Keys of dictionaries whose tensors are no weights. */
 const NO_WEIGHTS = /optim|schedul|scaler/i;
 
-/** A tensor, and the outermost dictionary or module that it stands in. */
+/** A tensor, and the outermost dictionary or module that contains it. */
 interface Found {
   readonly path: string;
   readonly tensor: TorchTensor;
   readonly dictionary: string;
 }
 
-/** Everything in a checkpoint. */
+/** The values found in a checkpoint. */
 class Survey {
   readonly tensors: Found[] = [];
   readonly others: TorchValue[] = [];
-  /** What the value that is visited stands in: a pickle can hold circles. */
+  /** The containers of the visited value: a pickle can have cycles. */
   readonly #around = new Set<unknown>();
   #visits = 0;
 
@@ -76,12 +76,12 @@ class Survey {
     if (this.others.length < MAX_LISTED) this.others.push({ path, what, opaque });
   }
 
-  /** @param dictionary The one that it stands in; null if it is in none. */
+  /** @param dictionary The dictionary that contains it; null if there is none. */
   visit(value: unknown, path: string, dictionary: string | null, depth: number): void {
     if (depth > MAX_DEPTH) {
       failRange(`checkpoint ${path}`, `values ${MAX_DEPTH} deep`, "deeper ones");
     }
-    // A value can stand in any number of others.
+    // A value can be shared by any number of others.
     if (++this.#visits > MAX_VISITS) {
       failRange("checkpoint", `at most ${MAX_VISITS} values`, "more");
     }
@@ -112,7 +112,7 @@ class Survey {
     }
   }
 
-  /** An object: its attributes, or the parameters, buffers and children of a module. */
+  /** Visits an object: its attributes, or a module's parameters, buffers and children. */
   #visitOpaque(
     { name, args, state, items }: Opaque,
     path: string,
@@ -147,17 +147,17 @@ function choose(dictionaries: readonly string[]): string {
 }
 
 /**
- * Reads a file of torch.save: its state dict, wherever that stands, and what stands beside it.
- * Nothing of it is executed: what only calling Python code could make is listed as opaque. Saved
- * modules and TorchScript give their parameters and buffers.
+ * Reads a file of torch.save: finds its state dict and lists its other contents. Nothing is
+ * executed: values that only Python code could make are listed as opaque. For saved modules and
+ * TorchScript, parameters and buffers are returned.
  *
  * @param bytes A whole .pt, .pth, .bin or .ckpt file: a zip archive, or the form before torch 1.6.
- * @param options.key Where the state dict stands.
+ * @param options.key Path of the state dict.
  * @param options.strict Whether opaque values are an error.
- * @returns The tensors in the file's order; their data is read when it is asked for.
+ * @returns The tensors in the file's order; their data is decoded on access.
  * @throws {TypeError} If `bytes` is neither a buffer nor a view, or an option is of the wrong kind.
- * @throws {RangeError} If the file is no such file, malformed or too large for its length, there
- * are no tensors, several state dicts and no key, or it is opaque in strict mode.
+ * @throws {RangeError} If it is no such file, is malformed or expands too much, has no tensors, has
+ * several state dicts without `key`, or has opaque values with `strict`.
  *
  * @example
  * ```ts

@@ -1,28 +1,28 @@
 /**
- * Zip archives: what torch.save writes, stored or compressed. Larger ones than 4 GB are refused.
+ * Zip archives as torch.save writes them, stored or compressed, up to 4 GB.
  *
  * @module
  */
 import { inflateSync } from "fflate/browser";
 import { failRange } from "../../core/errors.ts";
 
-/** What archives, and entries in the directory and before their bytes, begin with. */
+/** Signatures of the end of an archive, of directory entries and of local headers. */
 const END = 0x06054b50;
 const ENTRY = 0x02014b50;
 const LOCAL = 0x04034b50;
 
-/** Bytes of the end without its comment, which may have 65,535. */
+/** Size of the end record without its comment, which may have 65,535 bytes. */
 const END_BYTES = 22;
 const MAX_COMMENT = 65535;
 
 const DEFLATED = 8;
 
-/** What entries may be larger than the archive: as many times, and so many bytes. */
+/** Bounds on the unpacked size: a multiple of the archive's size, plus a number of bytes. */
 const MAX_RATIO = 4;
 const MAX_EXPANDED = 2 ** 25;
 
 /**
- * The entries of a zip archive that are asked for: views of its bytes where they are stored.
+ * The requested entries of a zip archive: views of its bytes if stored uncompressed.
  *
  * @throws {RangeError} If it is malformed, or an entry encrypted or too large.
  */
