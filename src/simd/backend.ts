@@ -25,7 +25,6 @@ import {
   type ModuleInstance,
   type ModuleState,
   type NodeProgram,
-  reserveBetween,
   type Values,
 } from "../runtime/kind.ts";
 import type { GRULayerProgram, GRUProgram } from "../runtime/kinds/gru.ts";
@@ -410,7 +409,8 @@ class SimdRecurrent implements ModuleInstance {
   readonly #chunks: [fused: ChunkSizes, split: ChunkSizes] = [NO_CHUNK, NO_CHUNK];
   /** Views of so many rows of outputs: what is long enough is copied by one call. */
   #outputs: Float32Array[] = [];
-  readonly #between: Float64Array[] = [];
+  /** What goes from layer to layer: two arrays serve any number. Float32 takes every integer. */
+  readonly #between: Float32Array[] = [];
   /** Where a row's projected inputs go, and one by itself; null where they stand there. */
   readonly #turns: Int32Array | null;
   readonly #unplaced: Float32Array | null;
@@ -503,8 +503,12 @@ class SimdRecurrent implements ModuleInstance {
       staged: Math.max(staged, own.staged),
     };
     const size = batch * steps * stateSize(this.#program) * this.#cells[0]!.length;
-    const bytes = BLOCKS.reduce((sum, name) => sum + blocks[name], 0);
-    return reserveBetween(this.#between, this.#cells.length, size) + bytes;
+    let bytes = BLOCKS.reduce((sum, name) => sum + blocks[name], 0);
+    for (let i = 0; i < Math.min(2, this.#cells.length - 1); i++) {
+      if (!(this.#between[i]?.length! >= size)) this.#between[i] = new Float32Array(size);
+      bytes += size * 4;
+    }
+    return bytes;
   }
 
   /** Copies a state out of the kernel's memory if it stands there, and forgets it there. */
@@ -604,7 +608,7 @@ class SimdRecurrent implements ModuleInstance {
           // torch.cat keeps the first tensor's parameters and requantizes the others.
           if (d === 1) {
             convertCentered(
-              out as Float64Array,
+              out,
               row,
               size,
               instance.hiddenQParams,

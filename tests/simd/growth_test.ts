@@ -82,6 +82,21 @@ Deno.test("The kernel's memory does not grow with maxSteps once that is large", 
   assertEquals(await bytesAfter((maxSteps) => ({ maxSteps }), [40000]), long);
 });
 
+Deno.test("What goes from layer to layer takes four bytes a value with SIMD kernels", async () => {
+  const kernels = await simdKernels();
+  const wide = { ...sized, inputSize: 256, hiddenSize: 256 };
+  // Of so many steps: 100 more are more of inputs and outputs, and of what is between two layers.
+  const hundred = (numLayers: number): number => {
+    const model = modelOf({ ...wide, numLayers });
+    const [few, many] = [100, 200].map((maxSteps) => model.createSession({ maxSteps, kernels }));
+    return many!.workingBytes - few!.workingBytes;
+  };
+  assertEquals(
+    [2, 3, 4].map((layers) => hundred(layers) - hundred(1)),
+    [1, 2, 2].map((arrays) => arrays * 100 * 256 * 4),
+  );
+});
+
 Deno.test("A session that the memory cannot grow for is refused by name, and the others go on as if it had not been asked for", async () => {
   const { kernels, memories } = await watchedKernels();
   const model = modelOf(sized);
