@@ -54,10 +54,19 @@ import {
   SUM,
 } from "../../kernels/simd/layout.ts";
 
+/**
+ * What is used of a `WebAssembly.Memory`, whose name only the DOM's library has: types that users
+ * read do not need it.
+ */
+export interface WasmMemory {
+  readonly buffer: ArrayBufferLike;
+  grow(pages: number): number;
+}
+
 /** What kernels/simd/lstm.as and gru.as export. Addresses are in bytes. */
 export interface SimdExports {
-  readonly memory: WebAssembly.Memory;
-  readonly relaxed: WebAssembly.Global;
+  readonly memory: WasmMemory;
+  readonly relaxed: { readonly value: unknown };
   chosen(): number;
   projectInput(
     cell: number,
@@ -106,7 +115,7 @@ export class Arena {
   /**
    * @param oneStep Whether relaxed sums of four products are one instruction for the processor too.
    */
-  constructor(readonly memory: WebAssembly.Memory, readonly oneStep: boolean) {
+  constructor(readonly memory: WasmMemory, readonly oneStep: boolean) {
     this.#view();
     const { i32, f32 } = this;
     i32.fill(0x00010001, SHARED.ONES, SHARED.ONES + 4);
