@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { fileURLToPath } from "node:url";
 
 /** Parameters that a function may have. */
 const MAX_PARAMETERS = 5;
@@ -69,7 +70,7 @@ function nameOf(node: FunctionNode): string {
 
 /** A file's path from the root of the package, for sources; undefined for anything else. */
 function sourceOf(filename: string): string | undefined {
-  const root = new URL("../../", import.meta.url).pathname;
+  const root = fileURLToPath(new URL("../../", import.meta.url)).replaceAll("\\", "/");
   const path = filename.replaceAll("\\", "/");
   const local = path.startsWith(root) ? path.slice(root.length) : path;
   return /^(src|kernels)\//.test(local) ? local : undefined;

@@ -1,9 +1,10 @@
 import { assertEquals } from "@std/assert";
+import { fileURLToPath } from "node:url";
 import plugin, { HOT } from "../../scripts/lint/parameters.ts";
 
 const read = (path: string) => Deno.readTextFileSync(new URL(`../../${path}`, import.meta.url));
 const lint = (path: string, source: string) =>
-  Deno.lint.runPlugin(plugin, new URL(`../../${path}`, import.meta.url).pathname, source);
+  Deno.lint.runPlugin(plugin, fileURLToPath(new URL(`../../${path}`, import.meta.url)), source);
 
 Deno.test("max-parameters reports functions, methods and arrows of sources with more than five", () => {
   const source = `
