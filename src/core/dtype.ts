@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { isInt32Array, isInt8Array, isUint8Array } from "../../kernels/numeric/typed_array.ts";
+import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
 import { failType } from "./errors.ts";
 
 /** PyTorch's quantized dtypes. A 16-bit range is `qint32` with its own quantMin and quantMax. */
@@ -27,6 +27,13 @@ const RANGES: Readonly<Record<DType, readonly [min: number, max: number]>> = {
  * ```
  */
 export const DTYPES = /* @__PURE__ */ Object.keys(RANGES) as readonly DType[];
+
+/** The dtype that each kind of array holds. */
+const OF_ARRAYS: Readonly<Record<string, DType>> = {
+  Uint8Array: "quint8",
+  Int8Array: "qint8",
+  Int32Array: "qint32",
+};
 
 /** An array of quantized integers: quint8, qint8, qint32 in this order. */
 export type QArray = Uint8Array | Int8Array | Int32Array;
@@ -80,11 +87,5 @@ export function newQArray(dtype: DType, length: number): QArray {
  * ```
  */
 export function dtypeOf(data: unknown): DType | undefined {
-  return isUint8Array(data)
-    ? "quint8"
-    : isInt8Array(data)
-    ? "qint8"
-    : isInt32Array(data)
-    ? "qint32"
-    : undefined;
+  return OF_ARRAYS[typedArrayKind(data) ?? ""];
 }

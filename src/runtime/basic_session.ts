@@ -16,7 +16,7 @@ import {
   failType,
 } from "../core/errors.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
-import type { ProgramData } from "./data.ts";
+import type { ProgramData, ProgramOutput } from "./data.ts";
 import {
   type Backend,
   type Call,
@@ -25,7 +25,6 @@ import {
   type ModuleInstance,
   type ModuleState,
   reserveBuffer,
-  type Slot,
   type Time,
   type Values,
 } from "./kind.ts";
@@ -112,14 +111,33 @@ export interface ReadyModules {
   readonly buffers: Float64Array[];
 }
 
+/** A node with all that it needs to run: what stays the same from call to call is bound once. */
+interface RunningNode {
+  readonly module: ModuleInstance;
+  readonly state: ModuleState;
+  /** How many steps it reads. */
+  readonly time: Time;
+  readonly call: Call;
+  /** Where its inputs come from: elsewhere, where they are converted to its own parameters. */
+  readonly buffers: readonly Float64Array[];
+  /** What it reads; in the first node's place of the model's input, it may be a caller's. */
+  readonly inputs: Values[];
+  /** What it gives; the last node's may be a caller's. */
+  output: Values;
+}
+
+/** An output of the model in the running call. */
+interface RunningOutput {
+  readonly port: ProgramOutput;
+  /** What it is given from. */
+  readonly values: Float64Array;
+  /** The caller's, null before the first call, and whether it is for reals. */
+  array: OutputArray | null;
+  reals: boolean;
+}
+
 /** What modules keep between steps, by the index of each. */
 type States = readonly ModuleState[];
-
-function copyStates(slots: readonly (readonly Slot[])[], from: States, to: States): void {
-  for (let s = 0; s < slots.length; s++) {
-    for (const { name } of slots[s]!) to[s]![name]!.set(from[s]![name]!);
-  }
-}
 
 /**
  * Refuses a method of sessions that a model which looks ahead does not have.
@@ -174,18 +192,13 @@ export class BasicSession {
    */
   protected readonly states: States;
   readonly #modules: readonly ModuleInstance[];
-  readonly #buffers: readonly Float64Array[];
-  readonly #slots: readonly (readonly Slot[])[];
-  readonly #splitGates: readonly boolean[];
-  /** What each node reads in the running call. */
-  readonly #inputs: readonly Values[][];
-  /** What the running call gives, in the order of the model's outputs. */
-  readonly #outputs: OutputArray[] = [];
-  /** Whether each of these is for reals. */
-  readonly #realsOut: boolean[] = [];
-  /** Whether the running call was given reals. */
-  #reals = false;
-  readonly #call: Call;
+  readonly #nodes: readonly RunningNode[];
+  readonly #outputs: readonly RunningOutput[];
+  /** The buffer of the model's input. */
+  readonly #input: Float64Array;
+  /** Whether the first node takes reals as they come, and the last gives them as they go. */
+  readonly #takesReals: boolean;
+  readonly #givesReals: boolean;
   /**
    * Steps that are run at a time: `maxSteps`, or fewer where they need too much memory and do not
    * change results.
@@ -194,12 +207,10 @@ export class BasicSession {
   /** Steps that each row has left. */
   readonly #left: Int32Array;
   /** What runs at once, by axis of time. */
-  readonly #times: Time[] = [{ steps: 1, lengths: null }, { steps: 1, lengths: null }];
+  readonly #times: Time[];
   /** How often lengths were read. */
   #reads = 0;
-  /** Whether a call can fail when a state has moved. */
-  readonly #canFail: boolean;
-  /** Copies of the states, which such a call puts back. */
+  /** Copies of the states, which a call puts back that fails; none where none can. */
   readonly #copies: States;
 
   /** Called by `createSession` of a model or a program. */
@@ -210,38 +221,52 @@ export class BasicSession {
     maxSteps: number,
     splitGates: boolean | undefined,
   ) {
-    const { looksAhead, nodes, buffers: sizes } = data;
+    const { looksAhead, nodes, oneReader, oneGiver } = data;
     this.batch = batch;
     this.maxSteps = maxSteps;
     this.data = data;
     this.#modules = modules;
-    this.#buffers = buffers;
     this.#left = new Int32Array(batch);
-    this.#call = createCall(0, batch);
+    this.#times = [0, 1, ...data.axes].map(() => ({ steps: 1, lengths: null }));
     const steps = this.#together = looksAhead || modules.some(({ mixesSteps }) => mixesSteps)
       ? maxSteps
       : Math.min(maxSteps, Math.max(1, Math.floor(BUFFERED_VALUES / batch / data.widest)));
-    const slots = this.#slots = nodes.map(({ program }) => program.slots ?? []);
-    const canFail = this.#canFail = !looksAhead && !modules.every(({ infallible }) => infallible);
-    data.axes.forEach(() => this.#times.push({ ...this.#times[0]! }));
     const most = this.countSteps(steps, null).map((time) => time.steps);
     let bytes = batch * 4;
-    sizes.forEach((rows, i) => {
+    data.buffers.forEach((rows, i) => {
       bytes += reserveBuffer(buffers, i, batch * Math.max(...rows.map((row, k) => row * most[k]!)));
     });
-    this.#splitGates = nodes.map(({ program }) => splitGates ?? program.splitGates ?? false);
-    this.states = modules.map((run, i) => {
-      const { program, axis } = nodes[i]!;
-      bytes += run.reserve?.(batch, most[axis]!, this.#splitGates[i]!) ?? 0;
-      return run.createState?.(batch) ?? createSlots(program, batch);
+    this.#nodes = nodes.map(({ program, axis, inputs, buffer }, i) => {
+      const module = modules[i]!;
+      const call = createCall(0, batch);
+      call.splitGates = splitGates ?? program.splitGates ?? false;
+      bytes += module.reserve?.(batch, most[axis]!, call.splitGates) ?? 0;
+      return {
+        module,
+        state: module.createState?.(batch) ?? createSlots(program, batch),
+        time: this.#times[axis]!,
+        call,
+        buffers: inputs.map(({ buffer }) => buffers[buffer]!),
+        inputs: inputs.map(({ converted }) => buffers[converted]!),
+        output: buffers[buffer]!,
+      };
     });
-    this.#copies = canFail ? nodes.map(({ program }) => createSlots(program, batch)) : [];
+    this.states = this.#nodes.map(({ state }) => state);
+    // Of a model that looks ahead no state is kept.
+    this.#copies = looksAhead || modules.every(({ infallible }) => infallible)
+      ? []
+      : nodes.map(({ program }) => createSlots(program, batch));
     for (const states of [this.states, this.#copies]) {
       states.forEach((state, s) =>
-        slots[s]!.forEach(({ name }) => bytes += state[name]!.byteLength)
+        nodes[s]!.program.slots?.forEach(({ name }) => bytes += state[name]!.byteLength)
       );
     }
-    this.#inputs = nodes.map(({ inputs }) => inputs.map(() => buffers[0]!));
+    this.#input = buffers[0]!;
+    this.#outputs = data.outputs.map((port) => (
+      { port, values: buffers[port.buffer]!, array: null, reals: false }
+    ));
+    this.#takesReals = oneReader && !!modules[0]!.takesReals;
+    this.#givesReals = oneGiver && !!modules.at(-1)!.givesReals;
     this.workingBytes = bytes;
   }
 
@@ -332,25 +357,24 @@ export class BasicSession {
 
   /** Takes the arrays for outputs, by name where there are several. */
   #takeOutputs(name: string, input: SessionInput, given: SessionOutput, steps: number): void {
-    const { names, outputs } = this.data;
+    const { names } = this.data;
+    const outputs = this.#outputs;
     const several = outputs.length > 1;
     const arrays = given as { readonly [name: string]: OutputArray };
-    if (several) {
-      for (const key in arrays) {
-        if (!names.includes(key)) failRange("output", `arrays for ${names.join(", ")}`, key);
-      }
+    for (const key in several ? arrays : null) {
+      if (!names.includes(key)) failRange("output", `arrays for ${names.join(", ")}`, key);
     }
-    const rows = steps * this.batch;
+    // One row is read before any of it is written.
+    const apart = several || steps * this.batch > 1;
     for (let i = 0; i < outputs.length; i++) {
-      const { label, size, qparams, axis } = outputs[i]!;
+      const output = outputs[i]!;
+      const { label, size, qparams, axis } = output.port;
       const array = several ? arrays?.[names[i]!]! : given as OutputArray;
       const length = this.#times[axis]!.steps * this.batch * size;
-      this.#realsOut[i] = checkArray(label, array, qparams, 0, length);
-      this.#outputs[i] = array;
-      // One row is read before any of it is written.
-      if (!several && rows === 1) return;
-      checkApart(name, input, array);
-      for (let k = 0; k < i; k++) checkApart(outputs[k]!.label, this.#outputs[k]!, array);
+      output.reals = checkArray(label, array, qparams, 0, length);
+      output.array = array;
+      if (apart) checkApart(name, input, array);
+      for (let k = 0; k < i; k++) checkApart(outputs[k]!.port.label, outputs[k]!.array!, array);
     }
   }
 
@@ -361,115 +385,86 @@ export class BasicSession {
     steps: number,
     lengths?: ArrayLike<number>,
   ): void {
-    const { vocabulary, input: { size: width }, given, looksAhead } = this.data;
-    const { batch } = this;
+    const { vocabulary, input: { size }, given, looksAhead } = this.data;
     if (lengths !== undefined) this.#readLengths(lengths, steps);
-    const size = steps * batch * width;
-    const reals = this.#reals = checkArray(name, input, given, vocabulary, size);
+    const reals = checkArray(name, input, given, vocabulary, steps * this.batch * size);
     this.countSteps(steps, lengths === undefined ? null : this.#left);
     this.#takeOutputs(name, input, output, steps);
     if (reals) checkFinite(name, input);
     else checkEach(name, input, given!.quantMin, given!.quantMax);
     if (looksAhead) this.reset();
-    if (!this.#canFail) return this.#runAll(input, steps);
-    copyStates(this.#slots, this.states, this.#copies);
+    if (this.#copies.length === 0) return this.#runAll(input, reals, steps);
+    this.#copyStates(this.states, this.#copies);
     try {
-      this.#runAll(input, steps);
+      this.#runAll(input, reals, steps);
     } catch (error) {
-      copyStates(this.#slots, this.#copies, this.states);
+      this.#copyStates(this.#copies, this.states);
       throw error;
     }
   }
 
+  #copyStates(from: States, to: States): void {
+    for (let s = 0; s < from.length; s++) {
+      for (const name in this.#copies[s]) to[s]![name]!.set(from[s]![name]!);
+    }
+  }
+
   /** Runs all steps, as many at a time as there is memory for. */
-  #runAll(input: SessionInput, steps: number): void {
+  #runAll(input: SessionInput, reals: boolean, steps: number): void {
+    const { batch } = this;
+    const { batchFirst, input: { size } } = this.data;
+    const nodes = this.#nodes;
+    const first = nodes[0]!;
+    const last = nodes[nodes.length - 1]!;
+    const output = this.#outputs[0]!;
+    const time = this.#times[1]!;
+    const { lengths: left } = time;
     const together = this.#together;
-    const { lengths: left } = this.#times[1]!;
+    // Modules take [steps, batch, ...]. Of one step or one row both orders are the same.
+    const swaps = batchFirst && batch > 1 && steps > 1;
+    // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
+    const takes = first.call.realsIn = reals && this.#takesReals && !swaps;
+    const gives = last.call.realsOut = output.reals && this.#givesReals && left === null && !swaps;
+    if (this.#takesReals) first.inputs[0] = takes ? input as Float32Array : this.#input;
+    if (this.#givesReals) last.output = gives ? output.array as Float32Array : output.values;
     for (let done = 0; done < steps; done += together) {
-      const count = Math.min(together, steps - done);
-      this.#process(input, done, count, steps);
+      const count = time.steps = Math.min(together, steps - done);
+      first.call.inputOffset = done * batch * size;
+      last.call.outputOffset = done * batch * output.port.size;
+      if (!takes) this.#take(input, reals, done, count, swaps ? steps : 0);
+      this.#runNodes(true);
+      if (!gives) this.#give(true, done, steps);
       for (let b = 0; left !== null && b < left.length; b++) {
         left[b] = Math.max(0, left[b]! - count);
       }
     }
     // What stands behind the end of time runs once for all steps. Behind one giver is none.
-    if (!this.data.oneGiver) this.#runNodes(false, null, false, 0, 1);
+    if (this.data.oneGiver) return;
+    this.#runNodes(false);
+    this.#give(false, 0, 1);
   }
 
-  /** Runs `steps` of `all` steps, from step `done` on. */
-  #process(
-    input: SessionInput,
-    done: number,
-    steps: number,
-    all: number,
-  ): void {
-    const { input: { size }, outputs, batchFirst, oneReader, oneGiver } = this.data;
-    const modules = this.#modules;
-    const { batch } = this;
-    const first = done * batch;
-    // Modules take [steps, batch, ...]. Of one step or one row both orders are the same.
-    const swaps = batchFirst && batch > 1 && all > 1;
-    // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
-    const takes = this.#reals && oneReader && modules[0]!.takesReals === true && !swaps;
-    const gives = this.#realsOut[0]! && oneGiver &&
-      modules[modules.length - 1]!.givesReals === true && this.#times[1]!.lengths === null &&
-      !swaps;
-    const call = this.#call;
-    this.#times[1]!.steps = steps;
-    call.inputOffset = first * size;
-    call.outputOffset = first * outputs[0]!.size;
-    if (!takes) this.#take(input, done, steps, swaps ? all : 0);
-    this.#runNodes(true, takes ? input as Float32Array : null, gives, done, all);
-  }
-
-  /**
-   * Runs the nodes that are before the end of time, or those behind it, and gives what comes out.
-   *
-   * @param input Reals that the first node reads; null where it reads its buffer.
-   * @param gives Whether the last node writes the first output.
-   */
-  #runNodes(
-    time: boolean,
-    input: Float32Array | null,
-    gives: boolean,
-    done: number,
-    all: number,
-  ): void {
-    const { nodes, outputs } = this.data;
-    const call = this.#call;
-    const last = nodes.length - 1;
-    for (let s = 0; s <= last; s++) {
-      const { axis, buffer } = nodes[s]!;
-      if (axis > 0 !== time) continue;
-      const { steps, lengths } = this.#times[axis]!;
+  /** Runs the nodes that are before the end of time, or those behind it. */
+  #runNodes(time: boolean): void {
+    const nodes = this.#nodes;
+    for (let s = 0; s < nodes.length; s++) {
+      const node = nodes[s]!;
+      if ((node.time !== this.#times[0]) !== time) continue;
+      const { module, state, call, buffers, inputs, output } = node;
+      const { steps, lengths } = node.time;
       call.steps = steps;
       call.lengths = lengths;
-      const reads = this.#inputs[s]!;
-      call.realsIn = s === 0 && input !== null;
-      call.realsOut = s === last && gives;
-      if (call.realsIn) reads[0] = input!;
-      else this.#read(s, reads);
-      call.splitGates = this.#splitGates[s]!;
-      const to = call.realsOut ? this.#outputs[0] as Float32Array : this.#buffers[buffer]!;
-      this.#modules[s]!.process(this.states[s]!, reads, to, call);
-    }
-    for (let i = 0; i < outputs.length; i++) {
-      if (outputs[i]!.axis > 0 === time && !gives) this.#give(i, done, all);
-    }
-  }
-
-  /** Finds what a node reads, in its own parameters. */
-  #read(s: number, reads: Values[]): void {
-    const buffers = this.#buffers;
-    const { inputs, program } = this.data.nodes[s]!;
-    const rows = this.#call.steps * this.batch;
-    for (let k = 0; k < inputs.length; k++) {
-      const { given, buffer, converted } = inputs[k]!;
-      const values = reads[k] = buffers[converted]!;
-      if (converted === buffer) continue;
-      const { size, qparams } = program.inputs[k]!;
-      for (let i = 0; i < rows * size; i++) values[i] = buffers[buffer]![i]!;
-      convertCentered(values, 0, rows * size, given, qparams);
+      for (let k = 0; k < inputs.length; k++) {
+        const from = buffers[k]!;
+        const to = inputs[k]!;
+        if (call.realsIn || from === to) continue;
+        const { program, inputs: { [k]: port } } = this.data.nodes[s]!;
+        const { size, qparams } = program.inputs[k]!;
+        const length = steps * this.batch * size;
+        for (let i = 0; i < length; i++) to[i] = from[i]!;
+        convertCentered(to, 0, length, port!.given, qparams);
+      }
+      module.process(state, inputs, output, call);
     }
   }
 
@@ -480,17 +475,17 @@ export class BasicSession {
    * @param all Steps of the whole sequence where it is [batch, steps, ...]; 0 where it is [steps,
    * batch, ...].
    */
-  #take(input: SessionInput, done: number, steps: number, all: number): void {
+  #take(input: SessionInput, reals: boolean, done: number, steps: number, all: number): void {
     const { input: { size: width }, given } = this.data;
     const { batch } = this;
-    const x = this.#buffers[0]!;
+    const x = this.#input;
     const rows = steps * batch;
     const span = all > 0 ? 1 : rows;
     const size = span * width;
     for (let row = 0; row < rows; row += span) {
       const at = callersRow(row, batch, done, all) * width;
       const to = row * width;
-      if (this.#reals && given !== null) quantizeCentered(input, at, x, to, size, given);
+      if (reals && given !== null) quantizeCentered(input, at, x, to, size, given);
       else {
         const zero = given === null ? 0 : given.zeroPoint;
         for (let i = 0; i < size; i++) x[to + i] = input[at + i]! - zero;
@@ -498,33 +493,38 @@ export class BasicSession {
     }
   }
 
-  /** Gives the caller an output's rows: from step `done` on, of `all` steps that are read. */
-  #give(i: number, done: number, all: number): void {
+  /**
+   * Gives the caller the rows of outputs before the end of time, or of those behind it: from step
+   * `done` on, of `all` steps that are read.
+   */
+  #give(time: boolean, done: number, all: number): void {
     const { batch } = this;
-    const { batchFirst, outputs: { [i]: port } } = this.data;
-    const { size, qparams: q, buffer, axis } = port!;
-    const { steps, lengths } = this.#times[axis]!;
-    // What is not of the input's axis is run as a whole.
-    const whole = axis === 1 ? all : steps;
-    const swapped = batchFirst && whole > 1 && batch > 1 ? whole : 0;
-    const output = this.#outputs[i]!;
-    const y = this.#buffers[buffer]!;
-    const reals = this.#realsOut[i]!;
-    const zero = reals || q === null ? 0 : q.zeroPoint;
-    const rows = steps * batch;
-    const span = swapped > 0 || lengths !== null ? 1 : rows;
-    for (let row = 0; row < rows; row += span) {
-      const from = row * size;
-      const to = callersRow(row, batch, done, swapped) * size;
-      const end = to + span * size;
-      if (lengths !== null && Math.floor(row / batch) >= lengths[row % batch]!) {
-        output.fill(zero, to, end);
-      } else if (q !== null && reals) {
-        for (let k = to; k < end; k++) output[k] = dequantizeValue(y[from + k - to]!, q.scale, 0);
-      } else {
-        // Not y + zeroPoint, which would turn -0 to 0.
-        const shift = 0 - zero;
-        for (let k = to; k < end; k++) output[k] = y[from + k - to]! - shift;
+    for (let i = 0; i < this.#outputs.length; i++) {
+      const { port, values, array, reals } = this.#outputs[i]!;
+      const { size, qparams: q, axis } = port;
+      const { steps, lengths } = this.#times[axis]!;
+      if (port.time !== time) continue;
+      // What is not of the input's axis is run as a whole.
+      const whole = axis === 1 ? all : steps;
+      const swapped = this.data.batchFirst && whole > 1 && batch > 1 ? whole : 0;
+      const zero = reals || q === null ? 0 : q.zeroPoint;
+      const rows = steps * batch;
+      const span = swapped > 0 || lengths !== null ? 1 : rows;
+      for (let row = 0; row < rows; row += span) {
+        const from = row * size;
+        const to = callersRow(row, batch, done, swapped) * size;
+        const end = to + span * size;
+        if (lengths !== null && Math.floor(row / batch) >= lengths[row % batch]!) {
+          array!.fill(zero, to, end);
+        } else if (q !== null && reals) {
+          for (let k = to; k < end; k++) {
+            array![k] = dequantizeValue(values[from + k - to]!, q.scale, 0);
+          }
+        } else {
+          // Not y + zeroPoint, which would turn -0 to 0.
+          const shift = 0 - zero;
+          for (let k = to; k < end; k++) array![k] = values[from + k - to]! - shift;
+        }
       }
     }
   }
@@ -537,17 +537,14 @@ export class BasicSession {
    */
   reset(row?: number): void {
     if (row !== undefined) checkInteger("row", row, 0, this.batch - 1);
-    this.#slots.forEach((slots, s) => {
-      for (const { name, size, groups, initial = 0 } of slots) {
-        for (let group = 0; group < groups.length; group++) {
+    const rows = row === undefined ? this.batch : 1;
+    this.data.nodes.forEach(({ program }, s) =>
+      program.slots?.forEach(({ name, size, groups, initial }) =>
+        groups.forEach((_, group) => {
           const at = (group * this.batch + (row ?? 0)) * size;
-          this.states[s]![name]!.fill(
-            initial,
-            at,
-            at + (row === undefined ? this.batch : 1) * size,
-          );
-        }
-      }
-    });
+          this.states[s]![name]!.fill(initial ?? 0, at, at + rows * size);
+        })
+      )
+    );
   }
 }
