@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import type { LinearWeight } from "../../kernels/ops/linear.ts";
+import { accumulateGram } from "../../kernels/float/gram.ts";
 import {
-  accumulateGram,
   type CodedRows,
   descendIntegers,
   type NearestWeight,

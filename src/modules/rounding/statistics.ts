@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { accumulateGrams, GRAM_INPUTS } from "../../../kernels/float/gram.ts";
 import type { Activation, HardSigmoid } from "../../../kernels/numeric/float_functions.ts";
 import { type Cell, type CellExecutor, type Part, spanOf } from "../../cells/cell.ts";
-import { accumulateGram, accumulateGrams, GRAM_INPUTS, rowsOf } from "./weight_rounding.ts";
+import { rowsOf } from "./weight_rounding.ts";
 
 /** The slope of a function, given its value y. */
 type Slope = (y: number) => number;
@@ -235,14 +236,7 @@ class GramSums {
 
   /** [blocks, width, width] */
   get grams(): Float64Array {
-    const width = this.#width;
-    for (let i = 0; i < this.#waiting; i++) {
-      this.#views.forEach((gram, block) => {
-        const x = this.#inputsOf(block).subarray(i * width, (i + 1) * width);
-        accumulateGram(gram, x, this.#weights[block]![i]!);
-      });
-    }
-    this.#waiting = 0;
+    this.#addWaiting();
     return this.#grams;
   }
 
@@ -266,10 +260,15 @@ class GramSums {
       for (const end = row + rows; row < end; row++) sum += slopes[row]!;
       this.#weights[block]![waiting] = sum / rows;
     }
-    if (this.#waiting < GRAM_INPUTS) return;
-    for (let block = 0; block < blocks; block++) {
-      const inputs = this.#inputsOf(block);
-      accumulateGrams(this.#views[block]!, inputs, width, this.#weights[block]!);
+    if (this.#waiting === GRAM_INPUTS) this.#addWaiting();
+  }
+
+  #addWaiting(): void {
+    const width = this.#width;
+    const count = this.#waiting;
+    for (let block = 0; count > 0 && block < this.#views.length; block++) {
+      const inputs = this.#inputsOf(block).subarray(0, count * width);
+      accumulateGrams(this.#views[block]!, inputs, width, this.#weights[block]!.subarray(0, count));
     }
     this.#waiting = 0;
   }

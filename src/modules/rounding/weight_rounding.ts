@@ -5,25 +5,20 @@
  *
  * A row's error on inputs x is `(w - ŵ)ᵀ G (w - ŵ)`, with the gram matrix `G = Σ weight · x xᵀ`:
  * the layer-wise objective of Optimal Brain Quantization (Frantar et al., 2022) and GPTQ. It is
- * lowered by integer coordinate descent from the nearest integers: one integer at a time moves to
- * its best value; when no single move helps, pairs of integers move by one each, every integer with
- * its best partner. Every move lowers the error, so the result is never worse than nearest
+ * lowered by integer coordinate descent from the nearest integers: one integer at a time goes to
+ * its best value; where none is left to move, integers move by one each together with the partner
+ * with which that is best. Every move lowers the error, so the result is never worse than nearest
  * rounding. Only `+ - * /` are used: every engine gives the same integers.
  *
  * @module
  */
+import { accumulateGrams, GRAM_INPUTS } from "../../../kernels/float/gram.ts";
+import { openIntegerSearch, VECTORS } from "../../../kernels/float/integer_search.ts";
 import { channelOf, type LinearWeight } from "../../../kernels/ops/linear.ts";
-import { clamp, roundHalfEven } from "../../../kernels/numeric/requantize.ts";
 import { isUint8Array } from "../../../kernels/numeric/typed_array.ts";
 import { failRange } from "../../core/errors.ts";
 import { checkOptions } from "../../core/check.ts";
 import { finish, type Work } from "../../core/work.ts";
-
-/** Moves that lower the error by less than this part of their curvature are rounding noise. */
-const MIN_GAIN = 1e-9;
-
-/** Largest number of sweeps over a row, far more than 8 bits need: the error falls in each one. */
-const MAX_SWEEPS = 1000;
 
 /** A weight rounded to the nearest integers, and the range that they may have. */
 export interface NearestWeight {
@@ -35,93 +30,23 @@ export interface NearestWeight {
   readonly quantMax: number;
 }
 
-/**
- * Adds `weight · x xᵀ` to a gram matrix: to its lower triangle, diagonal included. The rest stays
- * as it is.
- *
- * @param gram [x.length, x.length]
- * @param x float32 or float64 values.
- * @param weight Weight of the input, at least 0.
- *
- * @example
- * ```ts
- * import { accumulateGram } from "./weight_rounding.ts";
- * import { assertEquals } from "@std/assert";
- * const gram = new Float64Array(4);
- * accumulateGram(gram, Float32Array.of(1, 2), 0.5);
- * assertEquals([...gram], [0.5, 0, 1, 2]);
- * ```
- */
-export function accumulateGram(
-  gram: Float64Array,
-  x: Float32Array | Float64Array,
-  weight: number,
-): void {
-  const size = x.length;
-  for (let i = 0; i < size; i++) {
-    const a = weight * x[i]!;
-    for (let j = 0, at = i * size; j <= i; j++) gram[at + j]! += a * x[j]!;
-  }
-}
-
-/** Inputs that {@linkcode accumulateGrams} takes together. */
-export const GRAM_INPUTS = 4;
-
-/**
- * {@linkcode accumulateGram} of four inputs in order, with the same bits, but each element of the
- * gram is read and written only once.
- *
- * @param inputs The inputs, [GRAM_INPUTS, size].
- * @param weights Weight of each input.
- */
-export function accumulateGrams(
-  gram: Float64Array,
-  inputs: Float32Array | Float64Array,
-  size: number,
-  weights: Float64Array,
-): void {
-  const second = size, third = 2 * size, fourth = 3 * size;
-  for (let i = 0; i < size; i++) {
-    const a = weights[0]! * inputs[i]!;
-    const b = weights[1]! * inputs[second + i]!;
-    const c = weights[2]! * inputs[third + i]!;
-    const d = weights[3]! * inputs[fourth + i]!;
-    for (let j = 0, at = i * size; j <= i; j++, at++) {
-      gram[at] = gram[at]! + a * inputs[j]! + b * inputs[second + j]! + c * inputs[third + j]! +
-        d * inputs[fourth + j]!;
-    }
-  }
-}
-
-/** Equal weights. */
-const EVENLY = new Float64Array(GRAM_INPUTS).fill(1);
-
-/** Adds the gram of equally weighted rows, with the bits of {@linkcode accumulateGram}. */
+/** Adds the gram of rows that all count the same. */
 export function accumulateEvenly(gram: Float64Array, rows: Float32Array, size: number): void {
-  const together = GRAM_INPUTS * size;
-  let at = 0;
-  for (; at + together <= rows.length; at += together) {
-    accumulateGrams(gram, rows.subarray(at, at + together), size, EVENLY);
-  }
-  for (; at < rows.length; at += size) accumulateGram(gram, rows.subarray(at, at + size), 1);
+  accumulateRows(gram, rows, size, () => 1);
 }
 
 /** Adds the gram of a matrix's rows in order, with the bits of {@linkcode accumulateGram}. */
 function accumulateRows(
   gram: Float64Array,
-  rows: Float64Array,
+  rows: Float32Array | Float64Array,
   size: number,
   weightOf: (row: number) => number,
 ): void {
   const count = rows.length / size;
-  const weights = new Float64Array(GRAM_INPUTS);
-  let row = 0;
-  for (; row + GRAM_INPUTS <= count; row += GRAM_INPUTS) {
-    for (let r = 0; r < GRAM_INPUTS; r++) weights[r] = weightOf(row + r);
-    accumulateGrams(gram, rows.subarray(row * size, (row + GRAM_INPUTS) * size), size, weights);
-  }
-  for (; row < count; row++) {
-    accumulateGram(gram, rows.subarray(row * size, (row + 1) * size), weightOf(row));
+  for (let row = 0; row < count; row += GRAM_INPUTS) {
+    const end = Math.min(row + GRAM_INPUTS, count);
+    const weights = Float64Array.from({ length: end - row }, (_, r) => weightOf(row + r));
+    accumulateGrams(gram, rows.subarray(row * size, end * size), size, weights);
   }
 }
 
@@ -151,160 +76,21 @@ export function descendIntegers(
   lo: number,
   hi: number,
 ): void {
-  descendFrom(q, prepareGram(gram, q.length), linear, lo, hi);
+  const search = openIntegerSearch(q.length);
+  search.setGram(gram);
+  search.descend(q, pullOf(gram, q, linear), lo, hi);
 }
 
-function descendFrom(
-  q: Int32Array,
-  own: Gram,
-  linear: Float64Array,
-  lo: number,
-  hi: number,
-): void {
+/** linear - G q */
+function pullOf(gram: Float64Array, q: Int32Array, linear: Float64Array): Float64Array {
   const n = q.length;
   const pull = linear.slice();
   for (let k = 0, at = 0; k < n; k++) {
     let sum = 0;
-    for (let j = 0; j < n; j++, at++) sum += own.gram[at]! * q[j]!;
+    for (let j = 0; j < n; j++, at++) sum += gram[at]! * q[j]!;
     pull[k]! -= sum;
   }
-  descend({ q, pull, own, lo, hi });
-}
-
-/** A gram matrix, and values derived from it that the search needs often. */
-interface Gram {
-  /** [n, n], symmetric. */
-  readonly gram: Float64Array;
-  /** [n] */
-  readonly diagonal: Float64Array;
-  /** [n]: twice the largest magnitude off the diagonal, of each row. */
-  readonly coupling: Float64Array;
-}
-
-function prepareGram(gram: Float64Array, n: number): Gram {
-  const diagonal = new Float64Array(n);
-  const coupling = new Float64Array(n);
-  for (let i = 0; i < n; i++) {
-    diagonal[i] = gram[i * n + i]!;
-    let largest = 0;
-    for (let j = 0; j < n; j++) {
-      if (j !== i) largest = Math.max(largest, Math.abs(gram[i * n + j]!));
-    }
-    coupling[i] = 2 * largest;
-  }
-  return { gram, diagonal, coupling };
-}
-
-/** A row of integers, which a search changes in place. */
-interface Descent {
-  /** Integers, within lo..hi. */
-  readonly q: Int32Array;
-  /**
-   * linear - G q, half the negative gradient: a move by s along k lowers the error by
-   * s (2 pull[k] - s G[k, k]). Kept up to date.
-   */
-  readonly pull: Float64Array;
-  readonly own: Gram;
-  readonly lo: number;
-  readonly hi: number;
-}
-
-/** The search of {@linkcode descendIntegers}. */
-function descend(row: Descent): void {
-  const { q, pull, lo, hi } = row;
-  const { gram, diagonal, coupling } = row.own;
-  const n = q.length;
-  for (let sweep = 0; sweep < MAX_SWEEPS; sweep++) {
-    let moved = false;
-    for (let k = 0; k < n; k++) {
-      const curvature = diagonal[k]!;
-      if (!(curvature > 0)) continue;
-      const step = roundHalfEven(clamp(q[k]! + pull[k]! / curvature, lo, hi)) - q[k]!;
-      if (step * (2 * pull[k]! - step * curvature) > MIN_GAIN * curvature) {
-        move(q, pull, gram, k, step);
-        moved = true;
-      }
-    }
-    if (moved) continue;
-    for (let i = 0; i < n; i++) {
-      if (!(diagonal[i]! > 0)) continue;
-      for (let a = -1; a <= 1; a += 2) {
-        // Gain of the step alone: at most 0, like that of any other single step.
-        const alone = 2 * a * pull[i]! - diagonal[i]!;
-        if (!(alone + coupling[i]! > 0) || q[i]! + a < lo || q[i]! + a > hi) continue;
-        const j = partner(row, i, a);
-        if (j < 0) continue;
-        const b = pull[j]! > a * gram[i * n + j]! ? 1 : -1;
-        move(q, pull, gram, i, a);
-        move(q, pull, gram, j, b);
-        moved = true;
-      }
-    }
-    if (!moved) return;
-  }
-}
-
-function move(
-  q: Int32Array,
-  pull: Float64Array,
-  gram: Float64Array,
-  k: number,
-  step: number,
-): void {
-  const n = q.length;
-  q[k]! += step;
-  for (let j = 0, at = k * n; j < n; j++, at++) pull[j]! -= gram[at]! * step;
-}
-
-/**
- * Index, above i, of the integer whose move together with a step `a` along i lowers the error most;
- * -1 if none does.
- */
-function partner({ q, pull, own, lo, hi }: Descent, i: number, a: number): number {
-  const { gram, diagonal } = own;
-  const n = q.length;
-  const alone = 2 * a * pull[i]! - diagonal[i]!;
-  let best = 0;
-  let found = -1;
-  for (let j = i + 1, at = i * n + i + 1; j < n; j++, at++) {
-    // After the step along i the pull along j is this much; a step that follows it lowers the error
-    // by twice its magnitude, less G[j, j].
-    const after = pull[j]! - a * gram[at]!;
-    const lower = alone - diagonal[j]! + 2 * Math.abs(after);
-    if (lower <= best) continue;
-    const to = q[j]! + (after > 0 ? 1 : -1);
-    if (to < lo || to > hi || !(lower > MIN_GAIN * (diagonal[i]! + diagonal[j]!))) continue;
-    if (!(diagonal[j]! > 0)) continue;
-    best = lower;
-    found = j;
-  }
-  return found;
-}
-
-/** Number of rows that are multiplied by a gram matrix together, so that it is read only once. */
-const ROWS = 4;
-
-/** `out = G x` of {@linkcode ROWS} vectors x. */
-function multiplyRows(
-  gram: Float64Array,
-  [x0, x1, x2, x3]: readonly Float64Array[],
-  out: readonly Float64Array[],
-): void {
-  const n = x0!.length;
-  for (let k = 0, at = 0; k < n; k++) {
-    let a = 0, b = 0, c = 0, d = 0;
-    for (let j = 0; j < n; j++, at++) {
-      const value = gram[at]!;
-      a += value * x0![j]!;
-      b += value * x1![j]!;
-      c += value * x2![j]!;
-      d += value * x3![j]!;
-    }
-    out[0]![k] = a;
-    out[1]![k] = b;
-    out[2]![k] = c;
-    out[3]![k] = d;
-  }
+  return pull;
 }
 
 /** Options of {@linkcode roundWeightRows}. */
@@ -358,7 +144,8 @@ function checkSums(name: string, sums: Float64Array): void {
  *
  * @example
  * ```ts
- * import { accumulateGram, roundWeightRows } from "./weight_rounding.ts";
+ * import { accumulateGram } from "../../../kernels/float/gram.ts";
+ * import { roundWeightRows } from "./weight_rounding.ts";
  * import { assertEquals } from "@std/assert";
  * const nearest = {
  *   weight: {
@@ -408,16 +195,17 @@ export function* weightRowsWork(
   checkSums("grams", grams);
   const rounded = data.slice();
   const perBlock = outFeatures / blocks;
-  const q = Array.from({ length: ROWS }, () => new Int32Array(n));
+  const search = openIntegerSearch(n);
+  const q = Array.from({ length: VECTORS }, () => new Int32Array(n));
   const pulls = q.map(() => new Float64Array(n));
   const misses = q.map(() => new Float64Array(n));
   for (let block = 0; block < blocks; block++) {
     const gram = grams.slice(block * size, (block + 1) * size);
     complete(gram, n, damping);
-    const own = prepareGram(gram, n);
+    search.setGram(gram);
     const end = (block + 1) * perBlock;
-    for (let first = block * perBlock; first < end; first += ROWS) {
-      const count = Math.min(ROWS, end - first);
+    for (let first = block * perBlock; first < end; first += VECTORS) {
+      const count = Math.min(VECTORS, end - first);
       for (let r = 0; r < count; r++) {
         const channel = channelOf(nearest.weight, first + r);
         const from = (first + r) * n;
@@ -426,17 +214,11 @@ export function* weightRowsWork(
           misses[r]![k] = weight[from + k]! / scales[channel]! - q[r]![k]!;
         }
       }
-      for (let r = count; r < ROWS; r++) misses[r]!.fill(0);
-      multiplyRows(gram, misses, pulls);
+      for (let r = count; r < VECTORS; r++) misses[r]!.fill(0);
+      search.multiply(misses, pulls);
       for (let r = 0; r < count; r++) {
         const zeroPoint = zeroPoints[channelOf(nearest.weight, first + r)]!;
-        descend({
-          q: q[r]!,
-          pull: pulls[r]!,
-          own,
-          lo: quantMin - zeroPoint,
-          hi: quantMax - zeroPoint,
-        });
+        search.descend(q[r]!, pulls[r]!, quantMin - zeroPoint, quantMax - zeroPoint);
         for (let k = 0; k < n; k++) rounded[(first + r) * n + k] = q[r]![k]! + zeroPoint;
         yield 1;
       }
@@ -724,7 +506,7 @@ function* roundProjection(side: Side, rows: Float64Array, damping: number): Work
   const gram = new Float64Array(n * n);
   const linear = new Float64Array(n);
   const q = new Int32Array(n);
-  let own: Gram | undefined;
+  const search = openIntegerSearch(n);
   let added = 0;
   for (let row = 0; row < outFeatures; row++) {
     const channel = channelOf(nearest.weight, row);
@@ -734,7 +516,7 @@ function* roundProjection(side: Side, rows: Float64Array, damping: number): Work
       gram.fill(0);
       accumulateRows(gram, rows, n, (token) => importance[token * outFeatures + row]!);
       added = complete(gram, n, damping);
-      own = prepareGram(gram, n);
+      search.setGram(gram);
     }
     linear.fill(0);
     inputs.forEach((x, token) => {
@@ -746,7 +528,8 @@ function* roundProjection(side: Side, rows: Float64Array, damping: number): Work
       linear[k] = (linear[k]! + added * weight[row * n + k]!) / scale;
       q[k] = data[row * n + k]! - zeroPoint;
     }
-    descendFrom(q, own!, linear, quantMin - zeroPoint, quantMax - zeroPoint);
+    const pull = pullOf(gram, q, linear);
+    search.descend(q, pull, quantMin - zeroPoint, quantMax - zeroPoint);
     for (let k = 0; k < n; k++) data[row * n + k] = q[k]! + zeroPoint;
     yield 1;
   }
@@ -809,6 +592,7 @@ function* roundEmbedding(
   const gram = new Float64Array(n * n);
   const linear = new Float64Array(n);
   const q = new Int32Array(n);
+  const search = openIntegerSearch(n);
   const dequantized = sides.map((side) => dequantizeSide(side, n));
   const quantMax = isUint8Array(codes) ? 255 : 65535;
   for (let token = 0; token < tokens; token++) {
@@ -834,7 +618,8 @@ function* roundEmbedding(
       linear[k] = (linear[k]! + added * (embedding[token * n + k]! - bias)) / scale;
       q[k] = codes[token * n + k]!;
     }
-    descendFrom(q, prepareGram(gram, n), linear, 0, quantMax);
+    search.setGram(gram);
+    search.descend(q, pullOf(gram, q, linear), 0, quantMax);
     codes.set(q, token * n);
   }
 }
