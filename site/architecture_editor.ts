@@ -6,10 +6,16 @@
  */
 /// <reference lib="dom" />
 import type { Architecture, ArchitectureModule } from "../src/io/architecture.ts";
-import { h, messageOf, select } from "./dom.ts";
+import { appendInSlices, h, lazySelect, messageOf } from "./dom.ts";
 
 /** Stands for a kind that is to be chosen. */
 const BLANK = "?";
+
+/** A field and what it is called, which stands before it. */
+function labelled(title: string, label: string, control: HTMLElement): HTMLElement {
+  control.setAttribute("aria-label", label);
+  return h("span", {}, h("small", { "aria-hidden": "true" }, title), control);
+}
 
 /** A module's row. */
 function row(
@@ -19,45 +25,38 @@ function row(
 ): HTMLElement {
   const { name, kind, inputs, options, note } = module;
   const label = name || "the new module";
-  const choice = select(
+  const choice = lazySelect(
     `Kind of ${label}`,
     [
       ...kind === BLANK ? [[BLANK, "choose …"] as const] : [],
       ...kinds.map((each) => [each, each] as const),
     ],
+    kind,
     { class: "kind" },
   );
-  choice.value = kind;
   const reads = inputs === undefined ? "" : typeof inputs === "string" ? inputs : inputs.join(", ");
   const element = h(
-    "tr",
+    "li",
     {},
-    h("td", {}, h("input", { class: "name", value: name, "aria-label": "Name", size: 14 })),
-    h("td", {}, choice, note === undefined ? null : h("small", {}, note)),
-    h(
-      "td",
-      {},
+    labelled("Name", `Name of ${label}`, h("input", { class: "name", value: name, size: 14 })),
+    labelled("Kind", `Kind of ${label}`, choice),
+    labelled(
+      "Options",
+      `Options of ${label}`,
       h("input", {
         class: "options",
         value: options === undefined ? "" : JSON.stringify(options),
         placeholder: '{ "batchFirst": true }',
-        "aria-label": `Options of ${label}`,
-        size: 20,
+        size: 22,
       }),
     ),
-    h(
-      "td",
-      {},
-      h("input", {
-        class: "reads",
-        value: reads,
-        placeholder: "the one above",
-        "aria-label": `What ${label} reads`,
-        size: 12,
-      }),
+    labelled(
+      "Reads",
+      `What ${label} reads`,
+      h("input", { class: "reads", value: reads, placeholder: "the one above", size: 12 }),
     ),
     h(
-      "td",
+      "span",
       { class: "moves" },
       ...([["↑", "up", -1], ["↓", "down", 1]] as const).map(([sign, way, by]) =>
         h("button", {
@@ -72,6 +71,7 @@ function row(
         onclick: () => move(element, 0),
       }, "×"),
     ),
+    note === undefined ? null : h("small", { class: "note" }, note),
   );
   // What has no field of its own stays as it was.
   const { tensors, modules, outputs } = module;
@@ -121,7 +121,7 @@ export function architectureEditor(
   kinds: readonly string[],
   build: (architecture: string, error: HTMLElement) => Promise<void>,
 ): HTMLElement {
-  const body = h("tbody", {});
+  const body = h("ol", { class: "rows", "aria-label": "Architecture" });
   const json = h("textarea", { rows: 12, "aria-label": "Architecture as JSON", spellcheck: false });
   const error = h("p", { class: "error", role: "alert" });
   let outputs = draft.outputs;
@@ -130,13 +130,20 @@ export function architectureEditor(
     else if (by > 0) element.nextElementSibling?.after(element);
     else element.remove();
   };
-  const add = (module: ArchitectureModule) => body.append(row(module, kinds, move));
-  const show = (architecture: Architecture) => {
+  const rowOf = (module: ArchitectureModule) => row(module, kinds, move);
+  let shown: Architecture | undefined;
+  const show = async (architecture: Architecture) => {
+    shown = architecture;
     outputs = architecture.outputs;
     body.replaceChildren();
-    architecture.modules.forEach(add);
+    // Half an architecture is none: until it is there, nothing is built of it.
+    editor.setAttribute("aria-busy", "true");
+    const wanted = () => shown === architecture;
+    await appendInSlices(body, architecture.modules, rowOf, wanted);
+    if (wanted()) editor.removeAttribute("aria-busy");
   };
   const current = (): string => {
+    if (editor.hasAttribute("aria-busy")) throw new Error("Its modules are still being listed.");
     const modules = [...body.children].map((each) => moduleOf(each as HTMLElement));
     const blank = modules.find(({ kind }) => kind === BLANK);
     if (blank !== undefined) throw new Error(`${blank.name}: choose its kind, or remove it`);
@@ -151,7 +158,6 @@ export function architectureEditor(
       error.textContent = messageOf(cause);
     }
   };
-  show(draft);
   const details = h(
     "details",
     {
@@ -173,35 +179,17 @@ export function architectureEditor(
         }),
     }, "Take this JSON"),
   );
-  return h(
+  const editor = h(
     "div",
     { class: "editor" },
-    h(
-      "div",
-      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Architecture" },
-      h(
-        "table",
-        {},
-        h("caption", { class: "hidden" }, "Architecture"),
-        h(
-          "thead",
-          {},
-          h(
-            "tr",
-            {},
-            ...["Name", "Kind", "Options", "Reads"].map((text) => h("th", { scope: "col" }, text)),
-            h("td", {}),
-          ),
-        ),
-        body,
-      ),
-    ),
+    body,
     h(
       "p",
       { class: "buttons" },
       h("button", {
         type: "button",
-        onclick: () => add({ name: `module${body.children.length + 1}`, kind: BLANK }),
+        onclick: () =>
+          body.append(rowOf({ name: `module${body.children.length + 1}`, kind: BLANK })),
       }, "Add a module"),
       h("button", {
         type: "button",
@@ -212,4 +200,6 @@ export function architectureEditor(
     error,
     details,
   );
+  void show(draft);
+  return editor;
 }

@@ -211,10 +211,11 @@ function documents(): Files {
 
 /** Builds the page into a folder. */
 export async function buildSite(folder: string): Promise<void> {
-  const [main, live, workbench] = [
+  const [main, live, workbench, report] = [
     await bundle("site/main.ts"),
     await bundle("site/workers/live.ts"),
     await bundle("site/workers/workbench.ts"),
+    await bundle("site/workers/report.ts"),
   ];
   const licenses = [
     "LICENSE",
@@ -224,13 +225,14 @@ export async function buildSite(folder: string): Promise<void> {
     "tests/models/network_intrusion/LICENSE",
   ];
   const notices = licenses.map((file) => `${file}\n\n${Deno.readTextFileSync(source(file))}`);
-  const inputs = [...main.inputs, ...live.inputs, ...workbench.inputs];
+  const inputs = [main, live, workbench, report].flatMap((script) => script.inputs);
   notices.push(thirdPartyNotice(inputs, source("")));
   const page = Deno.readTextFileSync(source("site/index.html"));
   const files: Files = {
     "main.js": main.code,
     "live.js": chunk("live", live.code),
     "workbench.js": chunk("workbench", workbench.code),
+    "report.js": chunk("report", report.code),
     "signal.js": signalChunk(),
     ...Object.fromEntries(LANGUAGES.map(({ id }) => [`languages/${id}.js`, languageChunk(id)])),
     ...Object.fromEntries(

@@ -6,6 +6,7 @@
  * @module
  */
 /// <reference lib="dom" />
+import { Calls, type Methods } from "./calls.ts";
 import { HAND_OVER } from "./names.ts";
 
 const loading = new Map<string, Promise<unknown>>();
@@ -77,4 +78,18 @@ export async function startWorker(name: string): Promise<Worker> {
   // The worker holds the source from its first message on.
   worker.addEventListener("message", () => URL.revokeObjectURL(url), { once: true });
   return worker;
+}
+
+/** Calls of a worker, which is started when it is first asked for. */
+export function startsWhenAsked<M extends Methods>(name: string): () => Calls<M> {
+  let calls: Calls<M> | undefined;
+  return () => {
+    if (calls === undefined) {
+      const started = startWorker(name);
+      calls = new Calls(started);
+      // It may be there the next time.
+      started.catch(() => calls = undefined);
+    }
+    return calls;
+  };
 }

@@ -4,38 +4,39 @@
  * @module
  */
 /// <reference lib="dom" />
-import { h } from "./dom.ts";
-import type { Made } from "./workers/workbench.ts";
+import { h, pause } from "./dom.ts";
+import type { DrawnReport } from "./workers/report.ts";
 
-/** HTML of the report: every text in it is escaped where it was made. */
-function fragment(html: string): DocumentFragment {
-  const template = h("template");
-  template.innerHTML = html;
-  return template.content;
+/** Characters of HTML that are parsed at a time. */
+const PIECE = 8192;
+
+/**
+ * Parses HTML into an element, piece by piece, between which the page draws and answers. Every text
+ * in it is escaped where it was made.
+ */
+async function stream(parent: HTMLElement, html: string, wanted: () => boolean): Promise<void> {
+  // A parser goes on to fill an element of its document wherever that has been moved.
+  const parsing = document.implementation.createHTMLDocument("");
+  parsing.write("<div>");
+  const element = parsing.body.firstElementChild!;
+  parent.append(element);
+  for (let at = 0; at < html.length && wanted(); at += PIECE) {
+    await pause();
+    parsing.write(html.slice(at, at + PIECE));
+  }
+  parsing.close();
 }
-
-/** Lets the page draw and answer. */
-const pause = () => new Promise((resolve) => setTimeout(resolve));
 
 /** Shows a report, a section after the other, as long as it is the one that is wanted. */
 export async function showReport(
-  place: HTMLElement,
-  { measuredOn, summary, sections, style }: Made,
+  parent: HTMLElement,
+  { summary, sections, style }: DrawnReport,
   wanted: () => boolean,
 ): Promise<void> {
-  place.className = "splitgate-report";
-  place.replaceChildren(
-    h("style", {}, style),
-    measuredOn === "test" ? "" : h(
-      "p",
-      {},
-      "Measured on the calibration data, which flatters: give test data to know more.",
-    ),
-    fragment(summary),
-  );
-  for (const { html } of sections) {
-    await pause();
+  parent.className = "splitgate-report";
+  parent.replaceChildren(h("style", {}, style));
+  for (const html of [summary, ...sections.map(({ html }) => html)]) {
     if (!wanted()) return;
-    place.append(fragment(html));
+    await stream(parent, html, wanted);
   }
 }

@@ -6,12 +6,15 @@
 /// <reference lib="dom" />
 import { type Language, LANGUAGE_FILES, LANGUAGES } from "./names.ts";
 import { loadFiles } from "./chunks.ts";
-import { byId, bytesText, counted, h, messageOf } from "./dom.ts";
+import { appendInSlices, byId, bytesText, counted, h, messageOf } from "./dom.ts";
 import { live } from "./live.ts";
 import type { Piece, Segmentation } from "./workers/live.ts";
 
 /** Words that are shown: more would only slow the page down. */
-const SHOWN_WORDS = 2000;
+const SHOWN_WORDS = 500;
+
+/** Characters from which on a paste is put in by the page: browsers take their time, line by line. */
+const LONG_PASTE = 500;
 
 /** Milliseconds without typing, after which speed is measured. */
 const QUIET_MS = 400;
@@ -27,33 +30,48 @@ let simd = false;
 let last = 0;
 let quiet: ReturnType<typeof setTimeout> | undefined;
 
-function wordsOf(pieces: readonly Piece[], form: "int8" | "float"): Node[] {
-  const nodes: Node[] = [];
+/** What a text is shown as: words, and what stands between runs. */
+function* shownOf(pieces: readonly Piece[], form: "int8" | "float"): Iterable<Node> {
   let left = SHOWN_WORDS;
   for (const piece of pieces) {
     if (left <= 0) break;
     const words = piece[form];
     if (words === null) {
-      nodes.push(new Text(piece.text));
+      yield new Text(piece.text);
       continue;
     }
     for (const word of words.slice(0, left)) {
       // A place where lines may break, and where a copy of the text is cut.
-      nodes.push(h("b", {}, word), new Text("\u200b"));
+      yield h("b", {}, word);
+      yield new Text("\u200b");
       left--;
     }
   }
-  if (left <= 0) nodes.push(new Text(" …"));
-  return nodes;
+  if (left <= 0) yield new Text(" …");
 }
 
-function show(result: Segmentation): void {
-  const { pieces, characters, words, differing, same, workingBytes, micros } = result;
+/** Which result is shown last. */
+let newest: Segmentation | undefined;
+
+async function showWords(result: Segmentation): Promise<void> {
   for (const form of ["int8", "float"] as const) {
     const element = byId(`words-${form}`);
     element.lang = language.lang;
-    element.replaceChildren(...wordsOf(pieces, form));
+    element.replaceChildren();
+    await appendInSlices(
+      element,
+      shownOf(result.pieces, form),
+      (node) => node,
+      () => newest === result,
+    );
+    if (newest !== result) return;
   }
+}
+
+function show(result: Segmentation): void {
+  const { characters, words, differing, same, workingBytes, micros } = result;
+  newest = result;
+  void showWords(result);
   if (characters === 0) {
     status.textContent = text.value === ""
       ? "Type or paste some text."
@@ -151,6 +169,15 @@ export function startSegmenter(): void {
     languages.append(h("label", {}, input, h("span", {}, each.title)));
   });
   text.addEventListener("input", update);
+  text.addEventListener("paste", (event) => {
+    const pasted = event.clipboardData?.getData("text/plain") ?? "";
+    if (pasted.length < LONG_PASTE) return;
+    event.preventDefault();
+    const { selectionStart, selectionEnd, value, maxLength } = text;
+    const room = maxLength - value.length + (selectionEnd - selectionStart);
+    text.setRangeText(pasted.slice(0, room), selectionStart, selectionEnd, "end");
+    update();
+  });
   byId("clear").addEventListener("click", () => {
     text.value = "";
     text.focus();

@@ -5,13 +5,23 @@
  * @module
  */
 /// <reference lib="dom" />
-import { Calls } from "./calls.ts";
-import { loadFiles, startWorker } from "./chunks.ts";
-import { byId, bytesText, counted, h, messageOf, select } from "./dom.ts";
+import { loadFiles, startsWhenAsked } from "./chunks.ts";
+import {
+  appendInSlices,
+  byId,
+  bytesText,
+  counted,
+  h,
+  lazySelect,
+  messageOf,
+  type Option,
+  select,
+} from "./dom.ts";
 import { type Sample, SAMPLE_DATA, SAMPLES } from "./samples.ts";
 import { PLATFORMS, snippet } from "./snippets.ts";
 import { architectureEditor } from "./architecture_editor.ts";
 import { showReport } from "./report.ts";
+import type { ReportMethods } from "./workers/report.ts";
 import type {
   GivenFile,
   MadeFiles,
@@ -52,27 +62,21 @@ const DATA_TYPES = ".npy,.npz,.csv,.jsonl,.ndjson,.safetensors";
 /** Files that may be cut. */
 const HAS_LAYERS = /\.(onnx|h5|hdf5|keras|json)$/i;
 
+/** Modules of a graph that are shown before one asks for the others. */
+const SHOWN_MODULES = 60;
+
 /** Sequences and steps of generated data. */
 const GENERATED = { count: 32, steps: 32 };
 
-let calls: Calls<WorkbenchMethods> | undefined;
-let choices: Choices | undefined;
+/** The worker that does the work, and the one that draws reports. */
+const worker = startsWhenAsked<WorkbenchMethods>("workbench");
+const drawer = startsWhenAsked<ReportMethods>("report");
 
-/** The worker, started when it is first asked for. */
-function worker(): Calls<WorkbenchMethods> {
-  if (calls === undefined) {
-    const started = startWorker("workbench");
-    calls = new Calls(started);
-    // It may be there the next time.
-    started.catch(() => calls = undefined);
-  }
-  return calls;
-}
+let choices: Choices | undefined;
 
 /** The files of what is open, which other options read again. */
 let given: readonly GivenFile[] = [];
 let opened: OpenedModel | undefined;
-let files: MadeFiles | undefined;
 /** Which opening is the last one: an earlier one that ends later shows nothing. */
 let opening = 0;
 /** How many models were shown: what became of an earlier one is not. */
@@ -92,13 +96,8 @@ const progress = byId<HTMLProgressElement>("progress");
 const start = byId<HTMLButtonElement>("start");
 const stop = byId<HTMLButtonElement>("stop");
 
-async function read(list: Iterable<File>): Promise<GivenFile[]> {
-  return await Promise.all(
-    [...list].map(async (file) => ({
-      name: file.name,
-      bytes: new Uint8Array(await file.arrayBuffer()),
-    })),
-  );
+function givenFiles(list: Iterable<File>): GivenFile[] {
+  return [...list].map((file) => ({ name: file.name, contents: file }));
 }
 
 /** Where an error stands, an empty one where all is well. */
@@ -115,10 +114,9 @@ function inputText({ input }: OpenedModel): string {
 
 function graphOf({ modules, outputs }: OpenedModel): HTMLElement {
   const given = new Set(outputs.map(({ name }) => name));
-  let last = "input";
-  const items = modules.map(({ name, kind, reads }) => {
+  const items = modules.map(({ name, kind, reads }, i) => () => {
+    const last = i === 0 ? "input" : modules[i - 1]!.name;
     const chained = reads.length === 0 || (reads.length === 1 && reads[0] === last);
-    last = name;
     return h(
       "li",
       given.has(name) ? { class: "given" } : {},
@@ -127,7 +125,20 @@ function graphOf({ modules, outputs }: OpenedModel): HTMLElement {
       chained ? null : h("small", {}, `reads ${reads.join(", ")}`),
     );
   });
-  return h("ol", { class: "graph", "aria-label": "Modules, in order" }, ...items);
+  const list = h(
+    "ol",
+    { class: "graph", "aria-label": "Modules, in order" },
+    ...items.slice(0, SHOWN_MODULES).map((item) => item()),
+  );
+  if (items.length <= SHOWN_MODULES) return list;
+  const all = h("button", {
+    type: "button",
+    onclick: () => {
+      all.remove();
+      appendInSlices(list, items.slice(SHOWN_MODULES), (item) => item());
+    },
+  }, `Show all ${items.length} modules`);
+  return h("div", {}, list, all);
 }
 
 function showModel(model: OpenedModel): void {
@@ -156,7 +167,6 @@ function showModel(model: OpenedModel): void {
   const isFloat = model.state === "float";
   dataSection.hidden = settingsSection.hidden = !isFloat;
   resultSection.hidden = true;
-  files = undefined;
   runStatus.textContent = "";
   stop.hidden = progress.hidden = true;
   tell(runError, null);
@@ -209,12 +219,12 @@ async function open(options: OpenOptions, error: HTMLElement = modelError): Prom
 }
 
 async function openFiles(list: Iterable<File>): Promise<void> {
-  const read_ = await read(list);
-  if (read_.length === 0) return;
+  const files = givenFiles(list);
+  if (files.length === 0) return;
   // Shards that come behind their model.json.
-  const isMore = read_.every(({ name }) => /^group\d+-shard|\.bin$/.test(name)) &&
+  const isMore = files.every(({ name }) => /^group\d+-shard|\.bin$/.test(name)) &&
     given.some(({ name }) => name.endsWith(".json"));
-  given = isMore ? [...given, ...read_] : read_;
+  given = isMore ? [...given, ...files] : files;
   await open({});
 }
 
@@ -225,25 +235,18 @@ async function openSample(sample: Sample): Promise<void> {
   try {
     const all = await loadFiles(`samples/${sample.id}`);
     if (own !== opening) return;
-    const part = (name: string) => {
-      const bytes = all.get(name);
-      return bytes === undefined ? undefined : { name, bytes };
-    };
     const data = Object.values(SAMPLE_DATA);
     given = [...all].filter(([name]) => !data.includes(name as never))
-      .map(([name, bytes]) => ({ name, bytes }));
+      .map(([name, bytes]) => ({ name, contents: new Blob([bytes]) }));
     await open(sample.architecture === undefined ? {} : { architecture: sample.architecture });
     // Another model may have been opened meanwhile.
     if (opening !== own + 1 || opened === undefined || modelError.textContent !== "") return;
     const text = (name: string) => new TextDecoder().decode(all.get(name));
     for (const role of ["calibration", "test"] as const) {
       if ("tensors" in sample.data) {
-        const file = part(SAMPLE_DATA[role])!;
-        await take(role, () =>
-          worker().call("takeData", {
-            role,
-            file: { ...file, name: `${sample.id}.${role}.safetensors` },
-          }));
+        const contents = new Blob([all.get(SAMPLE_DATA[role])!]);
+        const file = { name: `${sample.id}.${role}.safetensors`, contents };
+        await take(role, () => worker().call("takeData", { role, file }));
       } else {
         const vocabulary = text(SAMPLE_DATA.vocabulary);
         await take(
@@ -303,7 +306,7 @@ async function take(role: "calibration" | "test", ask: () => Promise<TakenData>)
 }
 
 async function takeFile(role: "calibration" | "test", list: Iterable<File>): Promise<void> {
-  const [file] = await read(list);
+  const [file] = givenFiles(list);
   if (file !== undefined) await take(role, () => worker().call("takeData", { role, file }));
 }
 
@@ -313,38 +316,45 @@ function showSettings(model: OpenedModel): void {
     id: "preset",
   });
   preset.value = recommended;
-  const modules = model.modules.map(({ name, kind }) =>
-    h(
-      "tr",
-      {},
-      h("th", { scope: "row" }, name, h("small", {}, ` ${kind}`)),
-      h(
-        "td",
-        {},
-        select(`Integers of ${name}`, [
-          ["", "as chosen above"],
-          ["float32", "float32"],
-          ...presets.map((each) => [each, each] as const),
-        ], { "data-module": name }),
-      ),
-    )
+  const list = (label: string, items: HTMLElement) => [h("h4", {}, label), items];
+  const modules = h("ul", { class: "choices", "aria-label": "Modules" });
+  const parts = h("ul", { class: "choices", "aria-label": "Parts of recurrent cells" });
+  const details = h(
+    "details",
+    {},
+    h("summary", {}, "Integers by module and part"),
+    ...list("Modules", modules),
+    ...model.recurrent ? list("Parts of recurrent cells", parts) : [],
   );
-  const parts = slots.filter((slot) => slot in SLOTS).map((slot) =>
-    h(
-      "tr",
-      {},
-      h("th", { scope: "row" }, SLOTS[slot]!),
-      h(
-        "td",
-        {},
-        select(`Integers of the ${SLOTS[slot]}`, [
-          ["", "as the preset says"],
-          ["8", "8 bits"],
-          ["16", "16 bits"],
-        ], { "data-slot": slot }),
+  details.addEventListener("toggle", () => {
+    const options: Option[] = [
+      ["", "as chosen above"],
+      ["float32", "float32"],
+      ...presets.map((each) => [each, each] as const),
+    ];
+    appendInSlices(
+      modules,
+      model.modules,
+      ({ name, kind }) =>
+        choice(
+          [name, h("small", {}, ` ${kind}`)],
+          lazySelect(`Integers of ${name}`, options, "", { "data-module": name }),
+        ),
+      () => opened === model,
+    );
+    parts.append(
+      ...slots.filter((slot) => slot in SLOTS).map((slot) =>
+        choice(
+          [SLOTS[slot]!],
+          select(`Integers of the ${SLOTS[slot]}`, [
+            ["", "as the preset says"],
+            ["8", "8 bits"],
+            ["16", "16 bits"],
+          ], { "data-slot": slot }),
+        )
       ),
-    )
-  );
+    );
+  }, { once: true });
   settings.replaceChildren(h(
     "div",
     {},
@@ -357,16 +367,13 @@ function showSettings(model: OpenedModel): void {
         h("label", { for: "split-gates" }, " split gates: each gate with a scale of its own"),
       )
       : null,
-    h(
-      "details",
-      {},
-      h("summary", {}, "Integers by module and part"),
-      h("table", {}, h("caption", {}, "Modules"), h("tbody", {}, ...modules)),
-      model.recurrent
-        ? h("table", {}, h("caption", {}, "Parts of recurrent cells"), h("tbody", {}, ...parts))
-        : null,
-    ),
+    details,
   ));
+}
+
+/** A line of a list of choices. */
+function choice(name: readonly (string | HTMLElement)[], control: HTMLElement): HTMLElement {
+  return h("li", {}, h("span", {}, ...name), control);
 }
 
 /** What the person has chosen. */
@@ -398,6 +405,7 @@ async function run(): Promise<void> {
   start.disabled = true;
   stop.hidden = progress.hidden = false;
   progress.removeAttribute("value");
+  runStatus.textContent = "Starting…";
   tell(runError, null);
   const from = performance.now();
   try {
@@ -408,14 +416,16 @@ async function run(): Promise<void> {
       if (total === undefined || total === 1) progress.removeAttribute("value");
       else progress.value = done / total;
     });
-    const ready = await worker().call("files", undefined);
+    const drawn = await drawer().call("draw", made.report);
     if (own !== shown) return;
-    files = ready;
-    runStatus.textContent = `Done in ${((performance.now() - from) / 1000).toFixed(1)} s.`;
+    const total = (performance.now() - from) / 1000;
+    runStatus.textContent = `Done in ${total.toFixed(1)} s; calibration took ${
+      made.seconds.calibrate!.toFixed(1)
+    } s of it.`;
     resultSection.hidden = false;
-    showDownloads();
+    showDownloads(made.files, drawn.page);
     byId("result-heading").focus();
-    await showReport(byId("report"), made, () => own === shown);
+    await showReport(byId("report"), drawn, () => own === shown);
   } catch (error) {
     if (own !== shown) return;
     runStatus.textContent = "";
@@ -433,32 +443,29 @@ function baseName(): string {
   return opened!.name.replace(/\.[^.]*$/, "") || "model";
 }
 
-function download(name: string, contents: BlobPart): void {
-  const url = URL.createObjectURL(new Blob([contents]));
+function download(name: string, contents: Blob): void {
+  const url = URL.createObjectURL(contents);
   h("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-function showDownloads(): void {
+function showDownloads(
+  { model, program, architecture, snippet: facts }: MadeFiles,
+  report: Blob,
+): void {
   const base = baseName();
-  const program = `${base}.bin`;
-  const button = (text: string, name: string, contents: BlobPart) =>
+  const file = `${base}.bin`;
+  const button = (text: string, name: string, contents: Blob) =>
     h("button", { type: "button", onclick: () => download(name, contents) }, text);
-  const { model, program: bytes, architecture, report } = files!;
   byId("downloads").replaceChildren(
-    button(`Program, ${bytesText(bytes.length)}`, program, bytes as Uint8Array<ArrayBuffer>),
-    button(
-      `Model file, ${bytesText(model.length)}`,
-      `${base}.int8.safetensors`,
-      model as Uint8Array<ArrayBuffer>,
-    ),
+    button(`Program, ${bytesText(program.size)}`, file, program),
+    button(`Model file, ${bytesText(model.size)}`, `${base}.int8.safetensors`, model),
     button("Architecture", `${base}.architecture.json`, architecture),
     button("Report", `${base}.report.html`, report),
   );
   const code = h("code", {});
   const platform = byId<HTMLSelectElement>("platform");
-  const show = () =>
-    code.textContent = snippet(platform.value, { file: program, ...files!.snippet });
+  const show = () => code.textContent = snippet(platform.value, { file, ...facts });
   platform.onchange = show;
   show();
   byId("snippet").replaceChildren(code);
@@ -504,8 +511,7 @@ export function startWorkbench(): void {
   byId("import-options").addEventListener("submit", (event) => {
     event.preventDefault();
     const cut = byId<HTMLInputElement>("cut").value.trim();
-    const masking = byId<HTMLInputElement>("masking").checked;
-    open({ ...cut !== "" && { cut }, ...masking && { masking: "lengths" } });
+    open({ ...cut !== "" && { cut } });
   });
   byId("generate").addEventListener("click", async () => {
     await take("calibration", () => worker().call("generate", GENERATED));
@@ -516,17 +522,17 @@ export function startWorkbench(): void {
     taken.test.textContent = "generated too";
   });
   byId("take-text").addEventListener("click", async () => {
-    const [vocabulary] = await read(byId<HTMLInputElement>("vocabulary").files ?? []);
-    await take("calibration", () => {
+    const [vocabulary] = givenFiles(byId<HTMLInputElement>("vocabulary").files ?? []);
+    await take("calibration", async () => {
       if (vocabulary === undefined) {
         throw new Error(
           "Choose the vocabulary's file: JSON, an object of ids by token, or a list.",
         );
       }
-      return worker().call("takeText", {
+      return await worker().call("takeText", {
         role: "calibration",
         text: byId<HTMLTextAreaElement>("own-text").value,
-        vocabulary: new TextDecoder().decode(vocabulary.bytes),
+        vocabulary: await vocabulary.contents.text(),
       });
     });
   });

@@ -30,13 +30,6 @@ import * as gru from "@splitgate/splitgate/runtime/gru";
 import * as joins from "@splitgate/splitgate/runtime/joins";
 import * as norm from "@splitgate/splitgate/runtime/norm";
 import * as softmax from "@splitgate/splitgate/runtime/softmax";
-import {
-  measureReport,
-  REPORT_STYLE,
-  reportHTML,
-  type ReportSection,
-  reportSections,
-} from "@splitgate/splitgate/report";
 import { PART_SLOTS } from "../../src/cells/names.ts";
 import { batchesOf } from "../../src/cli/batches.ts";
 import {
@@ -57,23 +50,23 @@ import {
   runnable,
 } from "../../src/cli/models.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
+import { usedData, usedSequences } from "../../src/cli/skip.ts";
 import { flatten, Graph } from "../../src/modules/graph.ts";
-import { summary } from "../../src/report/sections.ts";
+import { measureReport } from "../../src/report/measure.ts";
 import { KIND_NAMES } from "../../src/modules/kinds.ts";
 import { serve } from "../calls.ts";
 import type { SnippetModel } from "../snippets.ts";
 
-/** A file of the person's. */
+/** A file of the person's: it is read where it is needed, so that none is held twice. */
 export interface GivenFile {
   readonly name: string;
-  readonly bytes: Uint8Array;
+  readonly contents: Blob;
 }
 
 /** How a file is imported, where that is not clear of itself. */
 export interface OpenOptions {
   readonly architecture?: string;
   readonly cut?: string;
-  readonly masking?: "lengths";
 }
 
 /** A module of the model, for the page. */
@@ -135,35 +128,31 @@ export interface WorkProgress {
 
 /** What became of the model. */
 export interface Made {
-  /** Data that it was measured on. */
-  readonly measuredOn: "test" | "calibration";
-  /** HTML of the report's summary and of its sections, and the style of both. */
-  readonly summary: string;
-  readonly sections: readonly ReportSection[];
-  readonly style: string;
+  /** Seconds that each stage took. */
+  readonly seconds: Readonly<Record<string, number>>;
+  /** The report's data as JSON, which another worker draws. */
+  readonly report: string;
+  readonly files: MadeFiles;
 }
 
 /** Files that can be kept. */
 export interface MadeFiles {
-  readonly model: Uint8Array;
-  readonly program: Uint8Array;
-  readonly architecture: string;
-  /** The report as a page of its own. */
-  readonly report: string;
+  readonly model: Blob;
+  readonly program: Blob;
+  readonly architecture: Blob;
   /** What a program that runs it has to know. */
   readonly snippet: Omit<SnippetModel, "file">;
 }
 
 /** What is known at present. */
 interface Opened {
-  readonly file: ModelFile;
+  readonly title: string;
   readonly source: FloatSource;
   readonly float: Runnable;
 }
 
 let opened: Opened | undefined;
 const data: Partial<Record<"calibration" | "test", DataSet>> = {};
-let files: MadeFiles | undefined;
 let stop: AbortController | undefined;
 
 const MODEL_JSON = /\.json$/i;
@@ -174,8 +163,23 @@ function mainFile(files: readonly GivenFile[]): GivenFile {
   return files.find(({ name }) => MODEL_JSON.test(name)) ?? first!;
 }
 
-function modelFile(files: readonly GivenFile[]): ModelFile {
-  const { name, bytes } = mainFile(files);
+/** The bytes of a file. */
+async function bytesOf({ name, contents }: GivenFile): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await contents.arrayBuffer());
+  } catch {
+    // Browsers don't say more: it was changed, moved, or is too large for the memory that is left.
+    throw new RangeError(
+      `${name}: cannot be read any more: it was changed or moved, or memory does not suffice; ` +
+        "choose it again",
+    );
+  }
+}
+
+async function modelFile(files: readonly GivenFile[]): Promise<ModelFile> {
+  const main = mainFile(files);
+  const { name } = main;
+  const bytes = await bytesOf(main);
   return {
     path: name,
     bytes,
@@ -183,7 +187,7 @@ function modelFile(files: readonly GivenFile[]): ModelFile {
     beside(wanted) {
       const base = wanted.slice(wanted.lastIndexOf("/") + 1);
       const found = files.find((each) => each.name === base);
-      if (found !== undefined) return Promise.resolve(found.bytes);
+      if (found !== undefined) return bytesOf(found);
       return Promise.reject(
         new RangeError(`${name}: ${base} belongs to it; choose or drop both together`),
       );
@@ -354,11 +358,12 @@ function kindsOf(model: QuantizedModel): [name: string, entry: string][] {
   );
 }
 
+const blobOf = (contents: Uint8Array | string) => new Blob([contents as BlobPart]);
+
 /** Puts another model in the place of the one that is open. */
 function replaceBy(next: Opened | undefined): void {
   stop?.abort(new Error("Another model was opened."));
   opened = next;
-  files = undefined;
   delete data.calibration;
   delete data.test;
 }
@@ -367,7 +372,7 @@ async function openModel(
   files: readonly GivenFile[],
   options: OpenOptions,
 ): Promise<OpenedModel | OpenedTensors> {
-  const file = modelFile(files);
+  const file = await modelFile(files);
   const { architecture } = options;
   const { format } = file;
   if ((format === "torch" || format === "safetensors") && architecture === undefined) {
@@ -379,9 +384,10 @@ async function openModel(
     return describe(model, "quantized");
   }
   if (format === "tfjs") shardPaths(JSON.parse(new TextDecoder().decode(file.bytes)));
-  const source = await floatModel(file, options);
+  // What is masked is left out of data, as the command does.
+  const source = await floatModel(file, { ...options, masking: "lengths" });
   const float = floatRunnable(file, source);
-  replaceBy({ file, source, float });
+  replaceBy({ title: file.path, source, float });
   return describe(float, "float");
 }
 
@@ -419,11 +425,11 @@ const methods = {
   },
 
   /** Takes data of a file. */
-  takeData(
+  async takeData(
     { role, file }: { readonly role: "calibration" | "test"; readonly file: GivenFile },
-  ): TakenData {
-    const taken = parseData(file.name, file.bytes, inputOf());
-    return keep(role, file.name, taken);
+  ): Promise<TakenData> {
+    const bytes = await bytesOf(file);
+    return keep(role, file.name, parseData(file.name, bytes, inputOf()));
   },
 
   /** Takes lines of text. */
@@ -460,60 +466,70 @@ const methods = {
     // Of the model that is being quantized: another one may be opened meanwhile.
     const from = opened;
     let told = 0;
+    let stage = "calibrate";
+    let since = performance.now();
+    const seconds: Record<string, number> = {};
+    // Marks are seen in the browser's own tools.
+    performance.mark(stage);
+    const begin = (next: string, now: number) => {
+      seconds[stage] = (now - since) / 1000;
+      [stage, since] = [next, now];
+      performance.mark(next);
+    };
     const onProgress = (value: WorkProgress) => {
       const now = performance.now();
+      if (value.stage !== stage) begin(value.stage, now);
       if (now - told < TOLD_MS && value.done !== value.total) return;
       told = now;
       progress(value);
     };
     const measuredOn = data.test === undefined ? "calibration" : "test";
     const tested = data[measuredOn]!;
-    const { model: float } = from.source;
-    const result = await quantize(float, batchesOf(calibration, float, from.float.input), {
+    const { source: { model: float }, float: { input, skipped } } = from;
+    const used = usedSequences(calibration, input, skipped);
+    const result = await quantize(float, batchesOf(used, float, input), {
       qconfig: qconfigOf(choices),
       splitGates: choices.splitGates,
       signal,
       onProgress,
     });
     const { model } = result;
-    const labels = labelsOf(model, tested);
-    const report = await measureReport(float, result, tested.sequences, {
-      title: from.file.path,
+    const { time } = model.outputs[0]!;
+    const { sequences, labels } = usedData(tested.sequences, labelsOf(model, tested), {
+      input,
+      skipped,
+      time,
+    });
+    const report = await measureReport(float, result, sequences, {
+      title: from.title,
+      measuredOn,
       ...labels !== null && { labels },
       signal,
       onProgress,
     });
     signal.throwIfAborted();
-    files = {
-      model: saveModel(model),
-      program: compileModel(model),
-      architecture: `${JSON.stringify(architectureOf(float), null, 2)}\n`,
-      report: reportHTML(report),
-      snippet: {
-        inputSize: model.inputSize,
-        outputSize: model.outputSize,
-        tokens: model.vocabulary > 0,
-        time: model.outputs[0]!.time,
-        kinds: kindsOf(model),
-      },
-    };
+    begin("files", performance.now());
     return {
-      measuredOn,
-      summary: summary(report).text,
-      sections: reportSections(report),
-      style: REPORT_STYLE,
+      seconds,
+      report: JSON.stringify(report),
+      files: {
+        model: blobOf(saveModel(model)),
+        program: blobOf(compileModel(model)),
+        architecture: blobOf(`${JSON.stringify(architectureOf(float), null, 2)}\n`),
+        snippet: {
+          inputSize: model.inputSize,
+          outputSize: model.outputSize,
+          tokens: model.vocabulary > 0,
+          time,
+          kinds: kindsOf(model),
+        },
+      },
     };
   },
 
   /** Ends what is being done. */
   stop(): void {
     stop?.abort(new Error("Stopped."));
-  },
-
-  /** The files of what was made. */
-  files(): MadeFiles {
-    if (files === undefined) throw new RangeError("Quantize a model first.");
-    return files;
   },
 };
 

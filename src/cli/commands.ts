@@ -51,7 +51,7 @@ import {
   withPath,
 } from "./models.ts";
 import { readData, readModelFile } from "./read.ts";
-import { usedSequences, usedSteps } from "./skip.ts";
+import { usedData, usedSequences } from "./skip.ts";
 
 /** Values of a command's options. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
@@ -457,24 +457,6 @@ function accuracyOf(results: Results, { labels }: DataSet, labelsPath?: string):
   return right / classes.length;
 }
 
-/** Test data as a report takes it: steps that are skipped, and their labels, are left out. */
-function reportData(
-  { input, skipped }: Runnable,
-  first: Results,
-  { sequences, labels }: DataSet,
-): { readonly sequences: Sequence[]; readonly labels: number[][] | null } {
-  const steps = sequences.map((each, i) => usedSteps(`sequence ${i}`, each, input, skipped));
-  const own = labels === null ? null : labelsOf(first, labels.data);
-  return {
-    sequences: steps.map(({ sequence }) => sequence),
-    labels: own && own.map((each, b) => {
-      const { used } = steps[b]!;
-      if (used === null || !first.time) return each;
-      return each.filter((_, t) => used[t] !== (t === 0 ? -1 : used[t - 1]));
-    }),
-  };
-}
-
 /** Measures a report with progress. */
 async function measureShown(
   host: Host,
@@ -515,13 +497,8 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   const report = text(flags, "report");
   const inputs = [path, calibration, test, labels, qconfigPath, text(flags, "architecture")];
   checkOutputs([output, program, report], inputs);
-  if (test === undefined) {
-    if (report !== undefined) {
-      throw new CommandError("--report: is made on test data: give --test DATA too");
-    }
-    if (labels !== undefined) {
-      throw new CommandError("--labels: are those of test data: give --test DATA too");
-    }
+  if (test === undefined && labels !== undefined) {
+    throw new CommandError("--labels: are those of test data: give --test DATA too");
   }
   if (preset !== undefined && qconfigPath !== undefined) {
     throw new CommandError("--preset and --qconfig: give one of the two");
@@ -531,7 +508,12 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   }
   const { source, float } = await openFloat(path!, flags);
   const data = await readData(calibration, float.input);
-  const tested = test === undefined ? null : await readData(test, float.input, labels);
+  const measuredOn = test === undefined ? "calibration" : "test";
+  const tested = test !== undefined
+    ? await readData(test, float.input, labels)
+    : report !== undefined
+    ? data
+    : null;
   const qconfig = qconfigPath === undefined ? undefined : await readQConfig(qconfigPath);
   const sequences = usedSequences(data.sequences, float.input, float.skipped);
   const batches = batchesOf(sequences, source.model, float.input);
@@ -566,10 +548,15 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
       int8: accuracyOf(second!, tested, labels),
     };
     if (report !== undefined) {
-      const { sequences, labels } = reportData(float, first!, tested);
+      const own = tested.labels === null ? null : labelsOf(first!, tested.labels.data);
+      const { sequences, labels } = usedData(tested.sequences, own, {
+        ...float,
+        time: first!.time,
+      });
       page = reportHTML(
         await measureShown(host, source.model, made, sequences, {
           title: basename(path!),
+          measuredOn,
           ...labels !== null && { labels },
         }),
       );
@@ -592,6 +579,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
       ...compiled !== undefined && { program, programBytes: compiled.length },
       ...report !== undefined && { report },
       calibration: data.sequences.length,
+      measuredOn: tested === null ? null : measuredOn,
       agreement,
       accuracy,
       warnings,
@@ -601,7 +589,9 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
       `${output}: ${bytes.length} bytes, calibrated on ${data.sequences.length} sequences\n`,
       compiled === undefined ? "" : `${program}: ${compiled.length} bytes, for ./runtime\n`,
       report === undefined ? "" : `${report}: the report, for a browser\n`,
-      agreement === null ? "" : `\nint8 beside float:\n${agreementTable(agreement)}${right}`,
+      agreement === null
+        ? ""
+        : `\nint8 beside float, on the ${measuredOn} data:\n${agreementTable(agreement)}${right}`,
       warnings.map((message) => `warning: ${message}\n`).join(""),
       notesText(notes),
     ].join(""),

@@ -4,7 +4,7 @@
  * @module
  */
 import { realpathSync, type Stats, statSync } from "node:fs";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { CommandError } from "./error.ts";
@@ -24,9 +24,40 @@ function reasonOf(error: unknown): string {
   return reasons[code ?? ""] ?? message;
 }
 
-/** The bytes of a file. */
-export async function readBytes(path: string): Promise<Uint8Array> {
+/** Bytes that are read of a pipe, which does not say how long it is: 1 GiB. */
+const MAX_PIPE = 2 ** 30;
+
+/** Bytes of what may not end. */
+async function readPipe(path: string): Promise<Uint8Array> {
+  const pipe = await open(path);
   try {
+    const pieces: Uint8Array[] = [];
+    let length = 0;
+    for await (const piece of pipe.createReadStream({ autoClose: false })) {
+      pieces.push(piece);
+      length += piece.length;
+      if (length > MAX_PIPE) throw new Error(`it gave ${MAX_PIPE} bytes and did not end`);
+    }
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    for (const piece of pieces) {
+      bytes.set(piece, at);
+      at += piece.length;
+    }
+    return bytes;
+  } finally {
+    await pipe.close();
+  }
+}
+
+/** The bytes of a file, or of a pipe. */
+export async function readBytes(path: string): Promise<Uint8Array> {
+  const status = statusOf(path);
+  try {
+    if (status?.isCharacterDevice() || status?.isBlockDevice()) {
+      throw new Error("it is a device, and a file is needed");
+    }
+    if (status?.isFIFO() || status?.isSocket()) return await readPipe(path);
     const bytes = await readFile(path);
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   } catch (error) {

@@ -135,7 +135,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       },
       "split-gates": SPLIT_GATES,
       program: { value: "FILE", what: "also compile it for ./runtime" },
-      report: { value: "R.html", what: "also write a page that shows int8 beside float (--test)" },
+      report: { value: "R.html", what: "also write a page that shows int8 beside float" },
       output: OUTPUT,
       ...IMPORT_OPTIONS,
       skip: SKIP,

@@ -56,6 +56,31 @@ export function usedSequences(
   return sequences.map((each, i) => usedSteps(`sequence ${i}`, each, input, skipped).sequence);
 }
 
+/**
+ * Test data without steps that are skipped, and without their labels.
+ *
+ * @param labels Of each step where `time`, of each sequence where not; null for none.
+ */
+export function usedData(
+  sequences: readonly Sequence[],
+  labels: readonly (readonly number[])[] | null,
+  { input, skipped, time }: {
+    readonly input: InputShape;
+    readonly skipped: number | null;
+    readonly time: boolean;
+  },
+): { readonly sequences: Sequence[]; readonly labels: (readonly number[])[] | null } {
+  const steps = sequences.map((each, i) => usedSteps(`sequence ${i}`, each, input, skipped));
+  return {
+    sequences: steps.map(({ sequence }) => sequence),
+    labels: labels && labels.map((own, i) => {
+      const { used } = steps[i]!;
+      if (used === null || !time) return own;
+      return own.filter((_, t) => used[t] !== (t === 0 ? -1 : used[t - 1]));
+    }),
+  };
+}
+
 /** Rows of `size` values for the steps that were given: zeros before the first that is used. */
 export function repeated(rows: Float32Array, used: Int32Array, size: number): Float32Array {
   const out = new Float32Array(used.length * size);

@@ -161,13 +161,18 @@ export interface Advice {
   readonly text: string;
 }
 
+/** Data that a report was measured on: of its own, or what the model was calibrated on. */
+export type MeasuredOn = "test" | "calibration";
+
 /** A report: what `measureReport` gives and `reportHTML` draws. */
 export interface ReportData {
   /** The version of this form. */
   readonly version: 1;
   /** What it is about, such as the file's name. */
   readonly title: string;
-  /** Sequences of the test data, and steps of all of them. */
+  /** Whether it was measured on data that calibration had not seen. */
+  readonly measuredOn: MeasuredOn;
+  /** Sequences of that data. */
   readonly sequences: number;
   /** Steps of all of them. */
   readonly steps: number;

@@ -23,7 +23,14 @@ import type { Backend } from "../runtime/kind.ts";
 import { type PartLoss, partName, partsWork } from "../tune/report.ts";
 import { adviceOf } from "./advice.ts";
 import { OutputSums } from "./compare.ts";
-import type { ReportData, ReportModule, ReportNode, ReportPart, ReportParts } from "./data.ts";
+import type {
+  MeasuredOn,
+  ReportData,
+  ReportModule,
+  ReportNode,
+  ReportPart,
+  ReportParts,
+} from "./data.ts";
 import { type Labels, type Sequence, type SequenceLayout, sequencesOf } from "./sequences.ts";
 import { kernelsHere, measureSpeed, outputsFor, runSession, tensorOf } from "./speed.ts";
 
@@ -50,6 +57,8 @@ export interface MeasureOptions {
    * negative for none; an output of one value has real numbers.
    */
   readonly labels?: Iterable<Labels>;
+  /** What the data is, which the report says; "test" by default. */
+  readonly measuredOn?: MeasuredOn;
   /** Bytes of the float model's file, where it came out of one. */
   readonly floatBytes?: number;
   /**
@@ -65,7 +74,18 @@ export interface MeasureOptions {
   readonly signal?: AbortSignalLike;
 }
 
-const OPTIONS = ["title", "labels", "floatBytes", "partSteps", "speed", "onProgress", "signal"];
+const OPTIONS = [
+  "title",
+  "labels",
+  "measuredOn",
+  "floatBytes",
+  "partSteps",
+  "speed",
+  "onProgress",
+  "signal",
+];
+
+const MEASURED_ON: readonly MeasuredOn[] = ["test", "calibration"];
 
 const PART_STEPS = 2000;
 
@@ -229,7 +249,7 @@ function checkResult(result: unknown): asserts result is QuantizeResult {
  *
  * @param model The float model that was quantized.
  * @param result What `quantize` gave for it.
- * @param data Test data, as for `quantize`; better not the data that it was calibrated on.
+ * @param data Test data, as for `quantize`. What it was calibrated on flatters it: `measuredOn` says so.
  * @throws {TypeError} If an argument is of the wrong kind.
  * @throws {RangeError} If there is no data, an entry or its labels do not fit (it is named), or the
  * result is another model's. The promise is rejected with each of these.
@@ -263,6 +283,7 @@ export async function measureReport(
   const {
     title = "Model",
     labels,
+    measuredOn = "test",
     floatBytes,
     partSteps = PART_STEPS,
     speed = true,
@@ -272,6 +293,9 @@ export async function measureReport(
   if (typeof title !== "string") failType("options.title", "a text", title);
   if (labels !== undefined && !(isObject(labels) && Symbol.iterator in labels)) {
     failType("options.labels", "an array of labels", labels);
+  }
+  if (!MEASURED_ON.includes(measuredOn)) {
+    failRange("options.measuredOn", MEASURED_ON.join(" or "), measuredOn);
   }
   if (floatBytes !== undefined) checkInteger("options.floatBytes", floatBytes, 1, MAX_COUNT);
   checkInteger("options.partSteps", partSteps, 1, MAX_COUNT);
@@ -360,6 +384,7 @@ export async function measureReport(
   return {
     version: 1,
     title,
+    measuredOn,
     sequences: comparison.sequences,
     steps: comparison.steps,
     modules: modulesOf(quantized),

@@ -25,6 +25,7 @@ export type {
   Decibels,
   Histogram,
   LabelComparison,
+  MeasuredOn,
   OutputComparison,
   ReportData,
   ReportModule,

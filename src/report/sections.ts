@@ -72,10 +72,10 @@ function labelsText({ labels }: OutputComparison): string {
     : `error ${short(float)} float, ${short(int8)} int8`;
 }
 
-function comparisonSection({ outputs, sequences, steps }: ReportData): Markup {
+function comparisonSection({ outputs, sequences, steps, measuredOn }: ReportData): Markup {
   const labelled = outputs.some(({ labels }) => labels !== null);
   return html`
-    <p>Both models ran on ${plural(sequences, "sequence")} of test data, ${plural(
+    <p>Both models ran on ${plural(sequences, "sequence")} of ${measuredOn} data, ${plural(
       steps,
       "step",
     )} in all.</p>
@@ -367,7 +367,9 @@ ${
 }
 
 /** The figures that a reader wants first. */
-export function summary({ outputs, sizes, speed, parts, warnings }: ReportData): Markup {
+export function summary(
+  { outputs, sizes, speed, parts, warnings, measuredOn }: ReportData,
+): Markup {
   const [first] = outputs;
   const time = (way: SpeedRow["way"]) =>
     speed?.rows.find((row) => row.way === way)?.microsecondsPerStep;
@@ -408,6 +410,10 @@ export function summary({ outputs, sizes, speed, parts, warnings }: ReportData):
         <li><strong>${value}</strong> ${what}</li>
       `
     )}</ul>
+    ${measuredOn === "calibration" && html`
+      <p>Measured on the data that the model was calibrated on, which flatters it: test data of its own tells
+      more.</p>
+    `}
   `;
 }
 

@@ -193,12 +193,12 @@ Deno.test("quantize --report writes a page, with labels where y has one a row", 
     // A class that the output does not have tells that y is something else.
     await done(`${args} --test ${f}/values.safetensors --report ${f}/r.html`);
     assert(!(await Deno.readTextFile(`${f}/r.html`)).includes("By labels"));
-    const alone = await splitgate(`${args} --report ${f}/other.html`);
-    assertEquals(alone.code, 1);
-    assertEquals(
-      alone.error,
-      "splitgate quantize: --report: is made on test data: give --test DATA too\n",
-    );
+    // Without test data it is measured on what there is, and says so.
+    const alone = await done(`${args} --report ${f}/alone.html`);
+    assert(alone.includes("int8 beside float, on the calibration data:"));
+    const flattered = await Deno.readTextFile(`${f}/alone.html`);
+    assert(flattered.includes("Measured on the data that the model was calibrated on"));
+    assert(!page.includes("Measured on the data that the model was calibrated on"));
     const same = await splitgate(`${args} --test ${f}/x.npy --report ${f}/x.npy`);
     assertEquals(same.code, 1);
     assert(same.error.includes("x.npy: is an input"));
@@ -425,6 +425,8 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
       [`inspect ${f}/none.onnx`, 1, "none.onnx: cannot be read: there is no such file"],
       [`inspect ${f}/cut.safetensors`, 1, "cut.safetensors: expected a whole safetensors file of"],
       [`inspect ${f}/bad.csv`, 1, "bad.csv: expected a model of PyTorch, Keras,"],
+      ["inspect /dev/zero", 1, "/dev/zero: cannot be read: it is a device, and a file is needed"],
+      [`${quantize} /dev/urandom`, 1, "/dev/urandom: cannot be read: it is a device"],
       [`inspect ${f}/x.npy`, 1, "got a NumPy array (.npy)"],
       [
         `bench ${float} --cut a`,
@@ -470,6 +472,18 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
       /part$/.test(name)
     );
     assertEquals(left, []);
+  });
+});
+
+Deno.test("a pipe is read to its end", async () => {
+  await inFolder(async (f) => {
+    const made = await new Deno.Command("mkfifo", { args: [`${f}/pipe.jsonl`] }).output();
+    assert(made.success);
+    const written = Deno.writeTextFile(`${f}/pipe.jsonl`, "[[1,2],[3,4]]\n[[5,6]]\n");
+    const run = `run ${f}/float.safetensors`;
+    const piped = await done(`${run} ${f}/pipe.jsonl`);
+    await written;
+    assertEquals(piped, await done(run, ["[[1,2],[3,4]]", "[[5,6]]"]));
   });
 });
 
