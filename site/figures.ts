@@ -4,7 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { PORTABLE, type Run, SPLIT } from "../bench/peers/report.ts";
+import { PORTABLE, type Run } from "../bench/peers/report.ts";
 
 /** A figure: what it is of, its value, and what it was measured by. */
 export interface Figure {
@@ -35,7 +35,7 @@ export function recordedFigures(): Figure[] {
   );
   const run: Run = JSON.parse(read("peers.json"));
   const step = run.rows.find(({ problem, peer, runtime, mode, size }) =>
-    problem === "lstm" && (peer === PORTABLE || peer === SPLIT) && runtime === "deno" &&
+    problem === "lstm" && peer === PORTABLE && runtime === "deno" &&
     mode === "stream" &&
     size === 64
   );
