@@ -1,6 +1,7 @@
 // What the machine does to files of the command: a full disk, a limit of their size, a process that
 // is killed while it writes, a file that changes while it is read.
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { fileURLToPath } from "node:url";
 import { main } from "@splitgate/splitgate/cli";
 import {
   compileModel,
@@ -18,7 +19,7 @@ import { loadProgram } from "@splitgate/splitgate/runtime";
 
 const onLinux = Deno.build.os === "linux";
 const FILES = import.meta.resolve("../../src/cli/files.ts");
-const CONFIG = new URL("../../deno.json", import.meta.url).pathname;
+const CONFIG = fileURLToPath(new URL("../../deno.json", import.meta.url));
 const OLD = "what was there before";
 
 async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
@@ -46,6 +47,16 @@ async function splitgate(...args: string[]): Promise<[code: number, error: strin
     isTerminal: false,
   });
   return [code, error];
+}
+
+const COMMAND = fileURLToPath(new URL("../../scripts/splitgate.ts", import.meta.url));
+
+/** {@linkcode splitgate} in a process that may write to devices, as these tests may not. */
+async function splitgateWithDevices(...args: string[]): Promise<[code: number, error: string]> {
+  const run = ["run", "--quiet", "--no-check", "--config", CONFIG, "-A", COMMAND, ...args];
+  const env = { NO_COLOR: "1" };
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), { args: run, env }).output();
+  return [code, new TextDecoder().decode(stderr)];
 }
 
 function names(folder: string): string[] {
@@ -84,7 +95,7 @@ Deno.test({
       ];
       for (const each of outputs) {
         const args = ["quantize", float, "--calibration", `${f}/x.csv`, ...each];
-        const [code, error] = await splitgate(...args);
+        const [code, error] = await splitgateWithDevices(...args);
         assertEquals([code, error.trim().split("\n").length], [1, 1], error);
         assertStringIncludes(error, "/dev/full: cannot be written: the disk is full");
         assertEquals([names(f), await Deno.readTextFile(`${f}/old`)], [before, OLD]);
