@@ -18,7 +18,7 @@ export function typedArrayKind(value: unknown): string | undefined {
  * Whether a value is a typed array of the given kind from another realm. Called last: for arrays of
  * this realm `instanceof` is faster and makes no string in any engine.
  */
-function isForeign(value: unknown, kind: string): boolean {
+export function isForeign(value: unknown, kind: string): boolean {
   return !(value instanceof (TypedArray as never)) && typedArrayKind(value) === kind;
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { typedArrayKind } from "../../kernels/numeric/typed_array.ts";
+import { isForeign } from "../../kernels/numeric/typed_array.ts";
 import { failType } from "./errors.ts";
 
 /** PyTorch's quantized dtypes. A 16-bit range is `qint32` with its own quantMin and quantMax. */
@@ -28,12 +28,8 @@ const RANGES: Readonly<Record<DType, readonly [min: number, max: number]>> = {
  */
 export const DTYPES = /* @__PURE__ */ Object.keys(RANGES) as readonly DType[];
 
-/** The dtype that each kind of array holds. */
-const OF_ARRAYS: Readonly<Record<string, DType>> = {
-  Uint8Array: "quint8",
-  Int8Array: "qint8",
-  Int32Array: "qint32",
-};
+/** The kind of array that holds each dtype. */
+const ARRAYS = { quint8: Uint8Array, qint8: Int8Array, qint32: Int32Array } as const;
 
 /** An array of quantized integers: quint8, qint8, qint32 in this order. */
 export type QArray = Uint8Array | Int8Array | Int32Array;
@@ -69,11 +65,7 @@ export function dtypeRange(dtype: DType): readonly [min: number, max: number] {
  */
 export function newQArray(dtype: DType, length: number): QArray {
   dtypeRange(dtype);
-  return dtype === "quint8"
-    ? new Uint8Array(length)
-    : dtype === "qint8"
-    ? new Int8Array(length)
-    : new Int32Array(length);
+  return new ARRAYS[dtype](length);
 }
 
 /**
@@ -87,5 +79,11 @@ export function newQArray(dtype: DType, length: number): QArray {
  * ```
  */
 export function dtypeOf(data: unknown): DType | undefined {
-  return OF_ARRAYS[typedArrayKind(data) ?? ""];
+  return DTYPES.find((dtype) => isOfDType(data, dtype));
+}
+
+/** Whether an array, of any realm, holds integers of a dtype. Nothing is allocated. */
+export function isOfDType(data: unknown, dtype: DType): data is QArray {
+  const Kind = ARRAYS[dtype];
+  return data instanceof Kind || isForeign(data, Kind.name);
 }

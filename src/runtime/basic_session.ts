@@ -6,7 +6,7 @@
  */
 import { dequantizeValue } from "../../kernels/numeric/requantize.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
-import { dtypeOf, type QArray } from "../core/dtype.ts";
+import { isOfDType, type QArray } from "../core/dtype.ts";
 import {
   checkEach,
   checkFinite,
@@ -78,7 +78,7 @@ function checkArray(
   size: number,
 ): boolean {
   const reals = vocabulary === 0 && isFloat32Array(data);
-  if (!reals && (q === null || dtypeOf(data) !== q.dtype)) {
+  if (!reals && (q === null || !isOfDType(data, q.dtype))) {
     const reals = `a Float32Array${q ? ` or an array of ${q.dtype}` : ""}`;
     failType(name, vocabulary > 0 ? "an Int32Array of token ids" : reals, data);
   }
