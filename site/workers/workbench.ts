@@ -34,6 +34,7 @@ import { PART_SLOTS } from "../../src/cells/names.ts";
 import { batchesOf } from "../../src/cli/batches.ts";
 import {
   type DataSet,
+  firstRows,
   type InputShape,
   labelsBySequence,
   parseData,
@@ -429,7 +430,15 @@ const methods = {
     { role, file }: { readonly role: "calibration" | "test"; readonly file: GivenFile },
   ): Promise<TakenData> {
     const bytes = await bytesOf(file);
-    return keep(role, file.name, parseData(file.name, bytes, inputOf()));
+    const input = inputOf();
+    try {
+      return keep(role, file.name, parseData(file.name, bytes, input));
+    } catch (error) {
+      const rows = firstRows(file.name, bytes);
+      if (rows.length === 0) throw error;
+      const { message } = error as Error;
+      throw new RangeError(`${message}. Its first rows: ${rows.join(" | ")}`, { cause: error });
+    }
   },
 
   /** Takes lines of text. */

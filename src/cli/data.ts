@@ -217,6 +217,36 @@ export function parseData(path: string, bytes: Uint8Array, input: InputShape): D
   return data;
 }
 
+/** Rows, and values of each, that {@linkcode firstRows} gives. */
+const SHOWN_ROWS = 3;
+const SHOWN_VALUES = 8;
+const SHOWN_CHARACTERS = 60;
+
+/**
+ * The first rows of a data file as text, for a message that its shape is another: none where it
+ * cannot be read.
+ */
+export function firstRows(path: string, bytes: Uint8Array): string[] {
+  try {
+    const arrays = arraysOf(path, bytes);
+    if (arrays === null) {
+      const lines = new TextDecoder().decode(bytes.subarray(0, 4096)).split("\n");
+      return lines.filter((line) => line.trim() !== "").slice(0, SHOWN_ROWS)
+        .map((line) => line.trim().slice(0, SHOWN_CHARACTERS));
+    }
+    const key = X.find((each) => arrays.has(each)) ?? [...arrays.keys()][0]!;
+    const { data, shape } = arrays.get(key)!;
+    const width = shape.at(-1) ?? 1;
+    const rows = Math.min(SHOWN_ROWS, Math.floor(data.length / width));
+    return Array.from({ length: rows }, (_, row) => {
+      const values = Array.prototype.slice.call(data, row * width, (row + 1) * width);
+      return `${values.slice(0, SHOWN_VALUES)}${width > SHOWN_VALUES ? ",…" : ""}`;
+    });
+  } catch {
+    return [];
+  }
+}
+
 /**
  * Labels by sequence, as an output has rows; null where they are something else: of another number
  * of rows, or no classes where a row has several values.

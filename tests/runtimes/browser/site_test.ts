@@ -215,7 +215,8 @@ Deno.test({
           }
           await page.locator("#test-file").setInputFiles(upload("wrong.csv", "1,2,3\n4,5,6\n"));
           await page.locator("#data-error").getByText(
-            "wrong.csv line 1: expected 6 numbers, as the model takes a step, got 3",
+            "wrong.csv line 1: expected 6 numbers, as the model takes a step, got 3. " +
+              "Its first rows: 1,2,3 | 4,5,6",
           ).waitFor(PATIENCE);
           assertMatch((await text(page, "test-taken"))!, /16 sequences, 400 steps/);
           await page.locator("#test-file").setInputFiles(
