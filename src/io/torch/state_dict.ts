@@ -93,9 +93,13 @@ class Survey {
     if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) {
       return this.#list(path, ArrayBuffer.isView(value) ? "bytes" : show(value), false);
     }
+    const opaque = value instanceof Opaque;
+    if (!opaque && !(Symbol.iterator in value)) {
+      return this.#list(path, "a storage without a tensor", false);
+    }
     if (this.#around.has(value)) return;
     this.#around.add(value);
-    if (value instanceof Opaque) this.#visitOpaque(value, path, dictionary, depth);
+    if (opaque) this.#visitOpaque(value, path, dictionary, depth);
     else this.#visitEntries(value, path, dictionary, depth);
     this.#around.delete(value);
   }
