@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { sharedVectorMemory, type VectorMemory } from "./vector.ts";
+import { sharedVectorMemory, type VectorMemory, vectorOrPlain } from "./vector.ts";
 
 /**
  * Adds `weight · x xᵀ` to a gram matrix: to its lower triangle, diagonal included. The rest stays
@@ -70,8 +70,9 @@ export function accumulateGrams(
 ): void {
   const large = size >= MIN_WIDTH && weights.length >= MIN_INPUTS;
   const memory = large ? sharedVectorMemory() : null;
-  if (memory === null) plainGrams(gram, inputs, size, weights);
-  else memory.use(() => vectorGrams(memory, gram, inputs, weights));
+  const plain = () => plainGrams(gram, inputs, size, weights);
+  if (memory === null) return plain();
+  vectorOrPlain(() => memory.use(() => vectorGrams(memory, gram, inputs, weights)), plain);
 }
 
 /** {@linkcode accumulateGrams} in loops, four inputs at a time. */

@@ -5,7 +5,7 @@
  * @module
  */
 import { clamp, roundHalfEven } from "../numeric/requantize.ts";
-import { openVectorMemory, type VectorMemory } from "./vector.ts";
+import { openVectorMemory, type VectorMemory, vectorOrPlain } from "./vector.ts";
 
 /** Moves that lower the error by less than this part of their curvature are rounding noise. */
 const MIN_GAIN = 1e-9;
@@ -285,5 +285,9 @@ export function plainSearch(size: number): IntegerSearch {
  */
 export function openIntegerSearch(size: number): IntegerSearch {
   const memory = size < MIN_SIZE ? null : openVectorMemory();
-  return memory === null ? new PlainSearch(size) : new VectorSearch(memory, size);
+  if (memory === null) return plainSearch(size);
+  return vectorOrPlain<IntegerSearch>(
+    () => new VectorSearch(memory, size),
+    () => plainSearch(size),
+  );
 }

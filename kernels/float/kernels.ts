@@ -6,7 +6,7 @@
  */
 import { type Activation, floatFunction } from "../numeric/float_functions.ts";
 import { type FloatLayer, linearFloat32 } from "./linear.ts";
-import { sharedVectorMemory, type VectorMemory } from "./vector.ts";
+import { sharedVectorMemory, type VectorMemory, vectorOrPlain } from "./vector.ts";
 
 /**
  * `out = weight x + bias` of rows that lie one behind the other, as {@linkcode linearFloat32}: x
@@ -178,8 +178,10 @@ export function withFloatKernels<T>(rows: number, work: (kernels: FloatKernels) 
   if (memory === null) return work(plainKernels);
   return memory.use(() =>
     work({
-      linear: (layer) => vectorLinear(memory, layer),
-      activation: (name) => vectorActivation(memory, name),
+      linear: (layer) =>
+        vectorOrPlain(() => vectorLinear(memory, layer), () => plainKernels.linear(layer)),
+      activation: (name) =>
+        vectorOrPlain(() => vectorActivation(memory, name), () => plainKernels.activation(name)),
     })
   );
 }

@@ -32,6 +32,23 @@ const PAGE = 65536;
 /** What each piece of memory begins at a multiple of, in bytes. */
 const ALIGNMENT = 16;
 
+/** Thrown where memory cannot grow: {@linkcode vectorOrPlain} takes loops then. */
+class NoRoom extends Error {}
+
+/**
+ * What `vector` gives or, where there is no room for what it takes, `plain`.
+ *
+ * @param vector Takes all of its memory before it changes anything else.
+ */
+export function vectorOrPlain<T>(vector: () => T, plain: () => T): T {
+  try {
+    return vector();
+  } catch (error) {
+    if (error instanceof NoRoom) return plain();
+    throw error;
+  }
+}
+
 /** An instance, and memory of it that is taken from its end and given back in the opposite order. */
 export class VectorMemory {
   readonly exports: VectorExports;
@@ -58,16 +75,25 @@ export class VectorMemory {
     }
   }
 
-  /** Where so many bytes begin, which are what others left there. */
+  /**
+   * Where so many bytes begin, which are what others left there.
+   *
+   * @throws {NoRoom} If the memory cannot grow by what is missing.
+   */
   take(bytes: number): number {
     const at = this.#top;
-    this.#top += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+    const top = at + Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
     const { memory } = this.exports;
-    const missing = this.#top - memory.buffer.byteLength;
+    const missing = top - memory.buffer.byteLength;
     if (missing > 0) {
-      memory.grow(Math.ceil(missing / PAGE));
+      try {
+        memory.grow(Math.ceil(missing / PAGE));
+      } catch (error) {
+        throw new NoRoom(undefined, { cause: error });
+      }
       this.#view();
     }
+    this.#top = top;
     return at;
   }
 
