@@ -69,20 +69,16 @@ export function newQArray(dtype: DType, length: number): QArray {
 }
 
 /**
- * The dtype that an array holds, or undefined if it holds none.
+ * Whether a value is an array, of any realm, that holds integers of a dtype. It allocates nothing:
+ * sessions ask it at each step.
  *
  * @example
  * ```ts
- * import { dtypeOf } from "./dtype.ts";
+ * import { isOfDType } from "./dtype.ts";
  * import { assertEquals } from "@std/assert";
- * assertEquals([dtypeOf(new Uint8Array(1)), dtypeOf([1])], ["quint8", undefined]);
+ * assertEquals([isOfDType(new Uint8Array(1), "quint8"), isOfDType([1], "quint8")], [true, false]);
  * ```
  */
-export function dtypeOf(data: unknown): DType | undefined {
-  return DTYPES.find((dtype) => isOfDType(data, dtype));
-}
-
-/** Whether an array, of any realm, holds integers of a dtype. Nothing is allocated. */
 export function isOfDType(data: unknown, dtype: DType): data is QArray {
   const Kind = ARRAYS[dtype];
   return data instanceof Kind || isForeign(data, Kind.name);

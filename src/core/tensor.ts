@@ -4,7 +4,7 @@
  * @module
  */
 import { isFloat32Array, isInt32Array } from "../../kernels/numeric/typed_array.ts";
-import { dtypeOf, type QArray } from "./dtype.ts";
+import { isOfDType, type QArray } from "./dtype.ts";
 import { checkInteger, failRange, failType } from "./errors.ts";
 import { isPerChannel, type QParams } from "./qparams.ts";
 
@@ -156,7 +156,7 @@ export function qtensor<Q extends QParams>(
   if (typeof qparams !== "object" || qparams === null) {
     failType("qparams", "quantization parameters", qparams);
   }
-  if (dtypeOf(data) !== qparams.dtype) {
+  if (!isOfDType(data, qparams.dtype)) {
     failType("data", `an array of ${qparams.dtype}`, data);
   }
   checkSize(data, shape);

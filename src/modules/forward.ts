@@ -5,7 +5,7 @@
  * @module
  */
 import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
-import { dtypeOf, newQArray, type QArray } from "../core/dtype.ts";
+import { isOfDType, newQArray, type QArray } from "../core/dtype.ts";
 import { checkFinite, checkInteger, failRange, failType } from "../core/errors.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { isPerChannel, type PerTensorQParams, type QParams } from "../core/qparams.ts";
@@ -33,7 +33,7 @@ export function inputQParams(name: string, x: unknown): PerTensorQParams | null 
   }
   if (isPerChannel(qparams)) return failType(`${name}.qparams`, "parameters per tensor", qparams);
   const { dtype, quantMin, quantMax } = qparams;
-  if (dtypeOf(data) !== dtype) failType(`${name}.data`, `an array of ${dtype}`, data);
+  if (!isOfDType(data, dtype)) failType(`${name}.data`, `an array of ${dtype}`, data);
   checkSize(data as QArray);
   (data as Int32Array).forEach((q, i) => checkInteger(`${name}.data[${i}]`, q, quantMin, quantMax));
   return qparams;

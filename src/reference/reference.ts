@@ -5,7 +5,7 @@
  */
 import { dequantizePerTensor, quantizePerTensor } from "../../kernels/numeric/quantize.ts";
 import { isFloat32Array, isInt32Array } from "../../kernels/numeric/typed_array.ts";
-import { dtypeOf, newQArray, type QArray } from "../core/dtype.ts";
+import { isOfDType, newQArray, type QArray } from "../core/dtype.ts";
 import { checkBuiltIn, checkEach, checkFinite, failRange, failType } from "../core/errors.ts";
 import { checkLengths, checkOptions } from "../core/check.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
@@ -290,7 +290,7 @@ function checkState(name: string, tensor: StateTensor, batch: number, width: num
   }
   if ("qparams" in tensor) {
     const { dtype } = tensor.qparams;
-    if (dtypeOf(data) !== dtype) failType(`${name}.data`, `an array of ${dtype}`, data);
+    if (!isOfDType(data, dtype)) failType(`${name}.data`, `an array of ${dtype}`, data);
     checkFinite(name, computeInput(tensor));
   } else {
     if (!isFloat32Array(data)) {

@@ -120,9 +120,9 @@ interface RunningNode {
   readonly call: Call;
   /** Where its inputs come from: elsewhere, where they are converted to its own parameters. */
   readonly buffers: readonly Float64Array[];
-  /** What it reads; in the first node's place of the model's input, it may be a caller's. */
+  /** What it reads; the first node's may be a caller's array. */
   readonly inputs: Values[];
-  /** What it gives; the last node's may be a caller's. */
+  /** What it gives; the last node's may be a caller's array. */
   output: Values;
 }
 

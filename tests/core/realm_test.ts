@@ -12,7 +12,7 @@ import {
   type Session,
 } from "../../src/runtime/with_state.ts";
 import { QuantizedModel } from "../../src/authoring/model.ts";
-import { dtypeOf } from "../../src/core/dtype.ts";
+import { DTYPES, isOfDType } from "../../src/core/dtype.ts";
 import { QuantizedEmbedding } from "../../src/modules/embedding/quantized.ts";
 import { QuantizedLinear } from "../../src/modules/linear/quantized.ts";
 import { QuantizedLSTM } from "../../src/modules/lstm/quantized.ts";
@@ -103,9 +103,9 @@ const entries: Record<string, (give: Give) => unknown> = {
   "tensor of an array": (give) => main.tensor(give([1, 2]), give([2])),
   tokens: (give) => main.tokens(give(Int32Array.of(1, 2)), give([2, 1])),
   qtensor: (give) => main.qtensor(give(Uint8Array.of(1, 2)), give([2]), give(q8)),
-  dtypeOf: (give) =>
+  isOfDType: (give) =>
     [new Uint8Array(1), new Int8Array(1), new Int32Array(1), new Float32Array(1)]
-      .map((array) => dtypeOf(give(array))),
+      .map((array) => DTYPES.map((dtype) => isOfDType(give(array), dtype))),
   perTensorAffine: (give) => main.perTensorAffine(give(q8)),
   perChannelAffine: (give) =>
     main.perChannelAffine(give({ dtype: "qint8", scales: Float32Array.of(1, 2), axis: 0 })),

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type DType, dtypeOf, newQArray } from "../../src/core/dtype.ts";
+import { type DType, isOfDType, newQArray } from "../../src/core/dtype.ts";
 import {
   perChannelAffine,
   perTensorAffine,
@@ -189,7 +189,7 @@ export class Field {
   /** Per-tensor quint8 integers, as the LSTM's inputs and outputs are. */
   quint8(): QTensor<PerTensorQParams> & { readonly data: Uint8Array } {
     const q = this.perTensor();
-    if (dtypeOf(q.data) !== "quint8") this.fail("quint8");
+    if (!isOfDType(q.data, "quint8")) this.fail("quint8");
     return q as QTensor<PerTensorQParams> & { readonly data: Uint8Array };
   }
 }

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { dtypeOf } from "../../src/core/dtype.ts";
 import type { PerTensorQParams } from "../../src/core/qparams.ts";
 import { INPUT } from "../../src/core/topology.ts";
 import type { QuantizedModel } from "../../src/authoring/model.ts";
@@ -49,7 +48,7 @@ function tensorOf({ rows, size, qparams }: RowsValue, shape: readonly number[]):
 
 function rowsOf(tensor: ForwardTensor): RowsValue {
   const size = tensor.shape.at(-1)!;
-  const qparams = dtypeOf(tensor.data) === undefined
+  const qparams = tensor.data instanceof Float32Array
     ? null
     : (tensor as { qparams: PerTensorQParams }).qparams;
   const data = [...tensor.data];
