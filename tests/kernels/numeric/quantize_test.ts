@@ -11,7 +11,6 @@ import { exact, nearestEven } from "../../../src/testing/exact.ts";
 import {
   anyFloat32,
   anyParameters,
-  anyScale,
   type Drawn,
   edgeLadder,
   integersOf,
@@ -19,6 +18,7 @@ import {
   uniformFloat32,
 } from "../../../src/testing/numbers.ts";
 import * as oracle from "../../../src/testing/rules.ts";
+import { channelled } from "../channels.ts";
 
 /** torch adds qint32's zero point in float32. */
 const isWide = ({ range }: Drawn) => range.make([]) instanceof Int32Array;
@@ -129,27 +129,6 @@ Deno.test("quantizePerTensor() and dequantizePerTensor() follow the rules elemen
     { numRuns: 1000 },
   );
 });
-
-/** A tensor [outer, channels, inner] and its channels' parameters. */
-const channelled = fc.tuple(
-  fc.constantFrom(...RANGES),
-  fc.constantFrom(1, 2, 3),
-  fc.constantFrom(1, 3, 7),
-  fc.constantFrom(1, 2, 13),
-).chain(([range, outer, channels, inner]) =>
-  fc.record({
-    range: fc.constant(range),
-    inner: fc.constant(inner),
-    scales: fc.array(anyScale, { minLength: channels, maxLength: channels }).map((s) =>
-      Float32Array.from(s)
-    ),
-    zeroPoints: integersOf(range, channels).map((z) => Int32Array.from(z)),
-    ratios: fc.array(uniformFloat32(-300, 300), {
-      minLength: outer * channels * inner,
-      maxLength: outer * channels * inner,
-    }),
-  })
-);
 
 Deno.test("quantizePerChannel() and dequantizePerChannel() give each channel its own parameters", () => {
   fc.assert(

@@ -12,15 +12,14 @@ import {
 import {
   anyFloat32,
   anyParameters,
-  anyScale,
   ladderInteger,
   NARROW,
   nudge,
   RANGES,
-  uniformFloat32,
 } from "../../../src/testing/numbers.ts";
 import { exact, mul, nearestEven, toFloat32, toFloat64 } from "../../../src/testing/exact.ts";
 import * as oracle from "../../../src/testing/rules.ts";
+import { channelled } from "../channels.ts";
 
 const f = Math.fround;
 
@@ -82,33 +81,6 @@ Deno.test("fakeQuantizePerTensor() saturates infinite values at the end of their
     assertEquals([...y], [ends[0], ends[1], ends[0], ends[1], ends[0]]);
   }
 });
-
-const channelled = fc.tuple(
-  fc.constantFrom(...RANGES),
-  fc.constantFrom(1, 2, 3),
-  fc.constantFrom(1, 3, 7),
-  fc.constantFrom(1, 2, 13),
-).chain(([range, outer, channels, inner]) =>
-  fc.record({
-    range: fc.constant(range),
-    channels: fc.constant(channels),
-    inner: fc.constant(inner),
-    scales: fc.array(anyScale, { minLength: channels, maxLength: channels }).map((s) =>
-      Float32Array.from(s)
-    ),
-    zeroPoints: fc.array(ladderInteger(range.quantMin, range.quantMax), {
-      minLength: channels,
-      maxLength: channels,
-    })
-      .map((z) => Int32Array.from(z)),
-    floats: fc.array(uniformFloat32(-300, 300), { minLength: channels, maxLength: channels })
-      .map((z) => Float32Array.from(z)),
-    ratios: fc.array(uniformFloat32(-300, 300), {
-      minLength: outer * channels * inner,
-      maxLength: outer * channels * inner,
-    }),
-  })
-);
 
 Deno.test("fakeQuantizePerChannel() is fakeQuantizePerTensor() channel by channel", () => {
   fc.assert(
