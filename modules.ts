@@ -27,6 +27,7 @@ export type { Cell, CellWeight, NamedPart, Part, StatePart } from "./src/cells/c
 export type { FloatCellWeights } from "./src/cells/float_executor.ts";
 export { GRU_PARTS } from "./src/cells/gru_parts.ts";
 export { LSTM_PARTS } from "./src/cells/lstm_parts.ts";
+export type { Mask } from "./src/core/mask.ts";
 export type { Topology } from "./src/core/topology.ts";
 export type { ActivationModule } from "./src/modules/activation.ts";
 export type { EndForwardOptions, EndOfTime } from "./src/modules/end_of_time.ts";

@@ -494,8 +494,8 @@ const methods = {
     };
     const measuredOn = data.test === undefined ? "calibration" : "test";
     const tested = data[measuredOn]!;
-    const { source: { model: float }, float: { input, skipped } } = from;
-    const used = usedSequences(calibration, input, skipped);
+    const { source: { model: float }, float: { input, mask } } = from;
+    const used = usedSequences(calibration, input, mask);
     const result = await quantize(float, batchesOf(used, float, input), {
       qconfig: qconfigOf(choices),
       splitGates: choices.splitGates,
@@ -506,7 +506,7 @@ const methods = {
     const { time } = model.outputs[0]!;
     const { sequences, labels } = usedData(tested.sequences, labelsOf(model, tested), {
       input,
-      skipped,
+      mask,
       time,
     });
     const report = await measureReport(float, result, sequences, {

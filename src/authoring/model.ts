@@ -5,6 +5,7 @@
  */
 import { checkGiven, checkLength, checkNoMore, failRange, failType } from "../core/errors.ts";
 import { type Fingerprint, fingerprintOf } from "../core/hash.ts";
+import type { Mask } from "../core/mask.ts";
 import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 import { chainOf, INPUT, type Topology } from "../core/topology.ts";
 import {
@@ -84,6 +85,8 @@ export class QuantizedModel {
   readonly outputSize: number;
   /** Parameters of the first output; null is float32. */
   readonly output: PerTensorQParams | null;
+  /** Steps of its input that whoever runs it leaves out; null for none. */
+  readonly mask: Mask | null;
   readonly #fingerprint: Fingerprint;
   /** The axis of each value: what its rows stand for. */
   readonly #axes: ReadonlyMap<string, AxisKey>;
@@ -105,6 +108,7 @@ export class QuantizedModel {
   ) {
     this.modules = new Map(modules);
     this.topology = topology;
+    this.mask = topology.mask ?? null;
     const ends = new Map<string, QuantizedEnds>();
     const axes = new Map<string, AxisKey>([[INPUT, ""]]);
     let input: Port & { tokens: number; reader: string } | undefined;
@@ -166,7 +170,21 @@ export class QuantizedModel {
       time: axes.get(module) !== null,
     }));
     ({ size: this.outputSize, qparams: this.output } = this.outputs[0]!);
+    this.#checkMask();
     this.#fingerprint = this.#hash();
+  }
+
+  /** A mask may come out of a file. */
+  #checkMask(): void {
+    if (this.mask === null) return;
+    const { before } = this.mask;
+    checkLength("mask.before", before.length, this.outputs.length);
+    this.outputs.forEach(({ size, time }, i) => {
+      const row = before[i]!;
+      if (row === null) return;
+      if (!time) failRange(`mask.before[${i}]`, "null, since the output has no steps", row);
+      checkLength(`mask.before[${i}]`, row.length, size);
+    });
   }
 
   #hash(): Fingerprint {
@@ -255,7 +273,8 @@ export class QuantizedModel {
         : [-1];
       return { name, from, axis: this.#axes.get(name)!, program };
     });
-    return planProgram({
+    const { mask } = this;
+    const planned = planProgram({
       vocabulary: this.vocabulary,
       batchFirst: this.batchFirst,
       looksAhead: this.looksAhead,
@@ -268,6 +287,7 @@ export class QuantizedModel {
         node: indices.get(module)!,
       })),
     });
+    return mask === null ? planned : { ...planned, mask };
   }
 
   /**

@@ -12,6 +12,7 @@ import { fitOf } from "../modules/fit_backend.ts";
 import { batchFirstOf, checkFlow, flatten, type FloatModel } from "../modules/graph.ts";
 import type { ObservedModule } from "../modules/kind.ts";
 import { kindOf } from "../modules/kinds.ts";
+import { maskOf } from "../modules/mask.ts";
 import type { Module } from "../modules/module.ts";
 import type { Observer } from "../observer/observer.ts";
 import { getPreset, RECOMMENDED_PRESET } from "../qconfig/presets.ts";
@@ -106,8 +107,10 @@ export function prepare(
   });
   if (engines.size > 1) failRange("qconfig.engine", "the same for all modules", [...engines]);
   const inputSize = shapes.get(INPUT)!.size;
+  const mask = maskOf(float);
+  const edges = mask === null ? topology : { ...topology, mask };
   const unsupported = distinct(fit?.unsupported ?? []);
-  return new ObservedModel(observed, topology, batchFirst, inputSize, unsupported);
+  return new ObservedModel(observed, edges, batchFirst, inputSize, unsupported);
 }
 
 /** The first entry of each name: the target may have been asked about a part more than once. */

@@ -43,7 +43,8 @@ const LEFT_OUT: readonly string[] = ["Dropout", "Identity"];
 /**
  * A model without one of its modules, whose readers read its input instead, or a given replacement.
  */
-function without({ modules, topology }: FloatModel, name: string, instead: string): FloatModel {
+function without(model: FloatModel, name: string, instead: string): FloatModel {
+  const { modules, topology } = model;
   const inputs = new Map<string, readonly string[]>();
   for (const [each, reads] of topology.inputs) {
     if (each !== name) inputs.set(each, reads.map((read) => read === name ? instead : read));
@@ -53,7 +54,7 @@ function without({ modules, topology }: FloatModel, name: string, instead: strin
     [...topology.outputs].map(([output, from]) => [output, from === name ? instead : from]),
   );
   const rest = new Map([...modules].filter(([each]) => each !== name));
-  return { modules: rest, topology: { inputs, outputs } };
+  return { ...model, modules: rest, topology: { inputs, outputs } };
 }
 
 /** A model with one of its modules replaced. */

@@ -51,6 +51,7 @@ import {
   withPath,
 } from "./models.ts";
 import { readData, readModelFile } from "./read.ts";
+import { maskOf, withMaskValue } from "../modules/mask.ts";
 import { usedData, usedSequences } from "./skip.ts";
 
 /** Values of a command's options. */
@@ -116,7 +117,7 @@ async function importFlags(flags: Flags): Promise<ImportFlags> {
   };
 }
 
-/** What `--skip` says that steps hold which are left out: null none, undefined what the file says. */
+/** What `--skip` says that masked steps hold: null none, undefined what the file says. */
 function skipFlag(flags: Flags): number | null | undefined {
   const given = text(flags, "skip");
   if (given === undefined) return undefined;
@@ -134,10 +135,9 @@ async function openFloat(path: string, flags: Flags) {
   const own = await importFlags(flags);
   checkImportFlags([file], own);
   const skip = skipFlag(flags);
-  const source = await floatModel(file, own);
-  const skipped = skip === undefined ? source.skipped ?? null : skip;
-  const float = floatRunnable(file, { ...source, skipped });
-  return { source, float };
+  const { model, notes } = await floatModel(file, own);
+  const source = { model: skip === undefined ? model : withMaskValue(model, skip), notes };
+  return { source, float: floatRunnable(file, source) };
 }
 
 let kernels: Promise<Backend | undefined> | undefined;
@@ -150,7 +150,18 @@ function fastKernels(): Promise<Backend | undefined> {
   });
 }
 
-/** Model files that are to be run on the same data; what one of them skips is skipped by all. */
+/** A model with another mask than its file says. */
+function withMask(model: Runnable, value: number | null): Runnable {
+  if (value === null) return { ...model, mask: null };
+  if (model.model instanceof Graph) {
+    return { ...model, mask: maskOf({ ...flatten(model.model), maskValue: value }) };
+  }
+  // What stands before the first step that is used does not depend on what masked steps hold.
+  const before = model.mask?.before ?? model.outputs.map(() => null);
+  return { ...model, mask: { value, before } };
+}
+
+/** Model files that are to be run. */
 async function openRunnables(paths: readonly string[], flags: Flags): Promise<Runnable[]> {
   const files: ModelFile[] = [];
   for (const path of paths) files.push(await readModelFile(path));
@@ -159,8 +170,7 @@ async function openRunnables(paths: readonly string[], flags: Flags): Promise<Ru
   const skip = skipFlag(flags);
   const models: Runnable[] = [];
   for (const file of files) models.push(await runnable(file, own, await fastKernels()));
-  const said = models.find(({ skipped }) => skipped !== null)?.skipped ?? null;
-  return models.map((model) => ({ ...model, skipped: skip === undefined ? said : skip }));
+  return skip === undefined ? models : models.map((model) => withMask(model, skip));
 }
 
 /** A number of a command's option. */
@@ -171,15 +181,6 @@ function number(flags: Flags, name: string, otherwise: number, min: number): num
     throw new CommandError(`--${name}: expected a number from ${min} on, got ${given}`);
   }
   return value;
-}
-
-/** What is to be known about a float model, and what its int8 form does not say. */
-function notesOf({ notes, skipped }: Runnable, output: string): readonly string[] {
-  if (skipped === null) return notes;
-  return [
-    ...notes,
-    `${output} does not say that it skips steps: run and compare it with --skip ${skipped}`,
-  ];
 }
 
 const notesText = (notes: readonly string[]) => notes.map((note) => `note: ${note}\n`).join("");
@@ -281,7 +282,8 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
     if (nodes.length === 0) throw error;
     return inspectNodes(file, nodes, (error as CommandError).message);
   }
-  const { input, outputs, notes } = model;
+  const { input, outputs, notes, mask } = model;
+  const masked = mask === null ? "" : `leaves out steps that hold nothing but ${mask.value}\n`;
   const modules = model.model instanceof Graph || model.model instanceof QuantizedModel
     ? modulesTable(model.model)
     : model.model.data.nodes.map(({ name, program }) => [name, program.kind, ""]);
@@ -291,6 +293,7 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
     input,
     outputs,
     modules: modules.map(([name, kind, reads]) => ({ name, kind, reads })),
+    masked: mask?.value ?? null,
     notes,
   };
   const heads = ["module", "kind", format === "program" ? "" : "reads"];
@@ -298,7 +301,7 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
     json,
     text: `${file.path}: ${format}, ${bytes.length} bytes\ntakes ${INPUT_WORDS(model)}, gives ${
       OUTPUT_WORDS(model)
-    }\n\n${textTable([heads, ...modules])}${notesText(notes)}`,
+    }\n${masked}\n${textTable([heads, ...modules])}${notesText(notes)}`,
   };
 }
 
@@ -310,7 +313,7 @@ export async function importFile({ files: [path], flags }: Invocation): Promise<
   const { source, float: model } = await openFloat(path!, flags);
   const bytes = saveFloatModel(source.model);
   await writeWhole([output, bytes]);
-  const notes = notesOf(model, output);
+  const { notes } = model;
   return {
     json: {
       output,
@@ -515,7 +518,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
     ? data
     : null;
   const qconfig = qconfigPath === undefined ? undefined : await readQConfig(qconfigPath);
-  const sequences = usedSequences(data.sequences, float.input, float.skipped);
+  const sequences = usedSequences(data.sequences, float.input, float.mask);
   const batches = batchesOf(sequences, source.model, float.input);
   const progress = new Progress(host);
   let made;
@@ -532,8 +535,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   const bytes = saveModel(made.model);
   const compiled = program === undefined ? undefined : compileModel(made.model);
   const file = { path: output, format: "int8", bytes } as const;
-  const { skipped } = float;
-  const quantized = { ...quantizedRunnable(file, made.model, await fastKernels()), skipped };
+  const quantized = quantizedRunnable(file, made.model, await fastKernels());
   let agreement: Agreement[] | null = null;
   let accuracy: { float: number | null; int8: number | null } | null = null;
   let page: string | undefined;
@@ -567,7 +569,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
     ...compiled === undefined ? [] : [[program!, compiled] as const],
     ...page === undefined ? [] : [[report!, page] as const],
   );
-  const notes = notesOf(float, output);
+  const { notes } = float;
   const warnings = made.warnings.map(({ message }) => message);
   const right = accuracy?.float == null
     ? ""
@@ -689,14 +691,14 @@ export async function tuneFile({ files: [path], flags }: Invocation): Promise<Re
   const budget = number(flags, "budget", NaN, 0);
   const { source, float } = await openFloat(path!, flags);
   const data = await readData(calibration, float.input);
-  const sequences = usedSequences(data.sequences, float.input, float.skipped);
+  const sequences = usedSequences(data.sequences, float.input, float.mask);
   const batches = batchesOf(sequences, source.model, float.input);
   const splitGates = flags["split-gates"] === true;
   const result = tune(source.model, batches, { budget, splitGates });
   const bytes = saveModel(result.model);
   await writeWhole([output, bytes]);
   const { outputSqnr, outputSqnr16, parts } = result;
-  const notes = notesOf(float, output);
+  const { notes } = float;
   return {
     json: { output, bytes: bytes.length, outputSqnr, outputSqnr16, parts, notes },
     text: `${result.toTable()}\n${output}: ${bytes.length} bytes, ${

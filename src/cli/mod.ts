@@ -64,7 +64,7 @@ const KEY: Option = { value: "K", what: "where the state dict is in a PyTorch ch
 
 const SKIP: Option = {
   value: "V",
-  what: "leave out steps that hold nothing but V; none: no step. Default: what a Keras file masks",
+  what: "leave out steps that hold nothing but V; none: no step. Default: what the file masks",
 };
 
 const IMPORT_OPTIONS: Readonly<Record<string, Option>> = {
@@ -114,7 +114,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     files: ["FILE"],
     what: "turns a PyTorch, Keras, TensorFlow.js, ONNX or safetensors file into a float model",
     example: "import model.onnx -o float.safetensors",
-    options: { output: OUTPUT, ...IMPORT_OPTIONS },
+    options: { output: OUTPUT, ...IMPORT_OPTIONS, skip: SKIP },
     help: `A PyTorch or safetensors file holds tensors and no graph, so it needs an architecture:
   splitgate inspect model.pt --draft A.json     then replace each "?" in A.json
   splitgate import model.pt --architecture A.json -o float.safetensors`,

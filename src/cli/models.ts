@@ -18,14 +18,16 @@ import { importTfjs, readTfjs, shardPaths } from "../io/tfjs/mod.ts";
 import { importTorch } from "../io/torch/mod.ts";
 import { batchFirstOf, checkFlow, flatten, type Graph } from "../modules/graph.ts";
 import { kindOf, RUNNING_KINDS } from "../modules/kinds.ts";
+import { maskOf } from "../modules/mask.ts";
 import type { Backend } from "../runtime/kind.ts";
 import { loadProgram } from "../runtime/with_state.ts";
 import type { Program } from "../runtime/program.ts";
 import type { OutputPort } from "../runtime/data.ts";
+import type { Mask } from "../core/mask.ts";
 import { INPUT } from "../core/topology.ts";
 import { CommandError } from "./error.ts";
 import type { InputShape, Results, Sequence } from "./data.ts";
-import { repeated, usedSteps } from "./skip.ts";
+import { repeated, withoutMasked } from "./skip.ts";
 
 /** What a file is. */
 export type Format =
@@ -116,7 +118,7 @@ export interface ImportFlags {
   readonly outputs?: readonly string[] | undefined;
   /** The text of a Keras model's config, where its file holds weights only. */
   readonly config?: string | undefined;
-  /** Takes models of Keras that skip steps; `skipped` says which. */
+  /** Takes models of Keras that mask steps: what runs them leaves these out. */
   readonly masking?: "lengths" | undefined;
   readonly strict?: boolean | undefined;
 }
@@ -159,8 +161,6 @@ export function checkImportFlags(files: readonly ModelFile[], flags: ImportFlags
 export interface FloatSource {
   readonly model: Graph;
   readonly notes: readonly string[];
-  /** What steps hold that the file's model skips; absent or null where it skips none. */
-  readonly skipped?: number | null;
 }
 
 /** The files that a model.json names, which lie beside it. */
@@ -275,8 +275,8 @@ export interface Runnable {
   readonly outputs: readonly Pick<OutputPort, "name" | "size" | "time">[];
   readonly model: Graph | QuantizedModel | Program;
   readonly notes: readonly string[];
-  /** What steps hold that are left out before it runs; null where none are. */
-  readonly skipped: number | null;
+  /** Steps that are left out before it runs; null where none are. */
+  readonly mask: Mask | null;
   /** What each output gives for a sequence. */
   run(sequence: Sequence): Map<string, Float32Array>;
 }
@@ -304,18 +304,19 @@ function floatPorts(model: Graph): Pick<Runnable, "input" | "outputs"> {
 /** A float model as something that runs. */
 export function floatRunnable(
   { path, format, bytes }: Pick<ModelFile, "path" | "format" | "bytes">,
-  { model, notes, skipped = null }: FloatSource,
+  { model, notes }: FloatSource,
 ): Runnable {
   const ports = floatPorts(model);
   const { size, vocabulary } = ports.input;
-  const batchFirst = batchFirstOf(flatten(model).modules);
+  const flat = flatten(model);
+  const batchFirst = batchFirstOf(flat.modules);
   return {
     path,
     format,
     bytes: bytes.length,
     model,
     notes,
-    skipped,
+    mask: maskOf(flat),
     ...ports,
     run(sequence) {
       const steps = sequence.length / size;
@@ -349,7 +350,7 @@ export function quantizedRunnable(
     bytes: bytes.length,
     model,
     notes: [],
-    skipped: null,
+    mask: ("mask" in model ? model.mask : model.data.mask) ?? null,
     input: { size, vocabulary },
     outputs,
     run(sequence) {
@@ -386,9 +387,10 @@ export async function runnable(
 }
 
 /**
- * Runs a model over sequences; steps that it skips get the output before them.
+ * Runs a model over sequences; steps that it masks get the output before them.
  *
- * @throws {CommandError} If all steps of a sequence are skipped.
+ * @throws {CommandError} If a sequence has masked steps and no row can be repeated there, or has no
+ * others and the model gives one row for it.
  */
 export function runAll(
   model: Runnable,
@@ -398,19 +400,27 @@ export function runAll(
   const rows = new Map(model.outputs.map(({ name }) => [name, [] as Float32Array[]]));
   sequences.forEach((sequence, i) => {
     onProgress(i);
-    const at = `sequence ${i}`;
-    const { sequence: own, used } = usedSteps(at, sequence, model.input, model.skipped);
-    const given = model.run(own);
-    for (const { name, size, time } of model.outputs) {
-      const values = given.get(name)!;
-      if (used !== null && time && values.length / size !== own.length / model.input.size) {
-        throw new CommandError(
-          `${at}: has steps that are skipped, and ${name} gives no row for each step; leave them ` +
-            "out and give --skip none",
-        );
+    const { sequence: own, used } = withoutMasked(sequence, model.input, model.mask);
+    const given = own.length === 0 ? null : model.run(own);
+    model.outputs.forEach(({ name, time }, o) => {
+      const values = given?.get(name) ?? new Float32Array();
+      if (used === null || !time && given !== null) {
+        rows.get(name)!.push(values);
+        return;
       }
-      rows.get(name)!.push(used !== null && time ? repeated(values, used, size) : values);
-    }
+      const { value, before } = model.mask!;
+      const first = before[o] ?? null;
+      if (first !== null) {
+        rows.get(name)!.push(repeated(values, used, first));
+        return;
+      }
+      const what = time
+        ? `has masked steps, of nothing but ${value}, and no row of ${name} can be repeated there`
+        : `every step is masked, since it holds nothing but ${value}`;
+      throw new CommandError(
+        `sequence ${i}: ${what}; leave them out of the data, or give --skip none to run them`,
+      );
+    });
   });
   return new Map(
     model.outputs.map(({ name, size, time }) => [name, { size, time, rows: rows.get(name)! }]),

@@ -1,91 +1,91 @@
 /**
- * Steps that a model skips, as Keras' Masking does: they change no state, and the output before
- * them is repeated.
+ * Data without the steps that a model masks.
  *
  * @module
  */
+import { gatherUsed, type Mask, repeatUsed } from "../core/mask.ts";
+import { isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import type { InputShape, Sequence } from "./data.ts";
 import { CommandError } from "./error.ts";
 
-/** A sequence without steps that are skipped. */
-export interface UsedSteps {
+/** A sequence without masked steps. */
+export interface UnmaskedSequence {
+  /** Empty where all of its steps are masked. */
   readonly sequence: Sequence;
   /** For each step that was given the one that is used, -1 before the first; null: all are used. */
   readonly used: Int32Array | null;
 }
 
 /**
- * Leaves out the steps whose values all are `skipped`.
+ * Leaves out the steps that are masked.
  *
- * @param name What messages call the sequence.
- * @param skipped null leaves out none.
+ * @param mask null leaves out none.
  */
-export function usedSteps(
-  name: string,
+export function withoutMasked(
   sequence: Sequence,
   { size }: InputShape,
-  skipped: number | null,
-): UsedSteps {
+  mask: Pick<Mask, "value"> | null,
+): UnmaskedSequence {
   const all = { sequence, used: null };
-  if (skipped === null) return all;
-  const steps = sequence.length / size;
-  const used = new Int32Array(steps);
+  if (mask === null) return all;
   const out = sequence.slice();
-  let count = 0;
-  for (let t = 0; t < steps; t++) {
-    const step = sequence.subarray(t * size, (t + 1) * size);
-    if (step.some((value) => value !== skipped)) out.set(step, count++ * size);
-    used[t] = count - 1;
-  }
-  if (count === steps) return all;
-  if (count === 0) {
-    throw new CommandError(
-      `${name}: every step is skipped, since it holds nothing but ${skipped}; leave it out, ` +
-        "or give --skip none",
-    );
-  }
-  return { sequence: out.slice(0, count * size), used };
+  const { used, count } = isInt32Array(sequence)
+    ? gatherUsed(sequence, size, mask.value, out as Int32Array)
+    : gatherUsed(sequence, size, mask.value, out as Float32Array);
+  return count === used.length ? all : { sequence: out.slice(0, count * size), used };
 }
 
-/** Sequences without steps that are skipped. */
+/** Requires that something is left. */
+function checkAny(sequences: readonly Sequence[], mask: Pick<Mask, "value"> | null): void {
+  if (sequences.length > 0 || mask === null) return;
+  throw new CommandError(
+    `data: every step is masked, since it holds nothing but ${mask.value}; --skip none runs them all`,
+  );
+}
+
+/** Sequences without masked steps; those of which nothing is left are left out. */
 export function usedSequences(
   sequences: readonly Sequence[],
   input: InputShape,
-  skipped: number | null,
+  mask: Pick<Mask, "value"> | null,
 ): Sequence[] {
-  return sequences.map((each, i) => usedSteps(`sequence ${i}`, each, input, skipped).sequence);
+  const used = sequences.map((each) => withoutMasked(each, input, mask).sequence)
+    .filter(({ length }) => length > 0);
+  checkAny(used, mask);
+  return used;
 }
 
 /**
- * Test data without steps that are skipped, and without their labels.
+ * Test data without masked steps, and without their labels.
  *
  * @param labels Of each step where `time`, of each sequence where not; null for none.
  */
 export function usedData(
   sequences: readonly Sequence[],
   labels: readonly (readonly number[])[] | null,
-  { input, skipped, time }: {
+  { input, mask, time }: {
     readonly input: InputShape;
-    readonly skipped: number | null;
+    readonly mask: Pick<Mask, "value"> | null;
     readonly time: boolean;
   },
 ): { readonly sequences: Sequence[]; readonly labels: (readonly number[])[] | null } {
-  const steps = sequences.map((each, i) => usedSteps(`sequence ${i}`, each, input, skipped));
+  const steps = sequences.map((each) => withoutMasked(each, input, mask));
+  const kept = (_: unknown, i: number) => steps[i]!.sequence.length > 0;
+  const used = steps.map(({ sequence }) => sequence).filter(kept);
+  checkAny(used, mask);
   return {
-    sequences: steps.map(({ sequence }) => sequence),
+    sequences: used,
     labels: labels && labels.map((own, i) => {
       const { used } = steps[i]!;
       if (used === null || !time) return own;
       return own.filter((_, t) => used[t] !== (t === 0 ? -1 : used[t - 1]));
-    }),
+    }).filter(kept),
   };
 }
 
-/** Rows of `size` values for the steps that were given: zeros before the first that is used. */
-export function repeated(rows: Float32Array, used: Int32Array, size: number): Float32Array {
-  const out = new Float32Array(used.length * size);
-  used.forEach((row, t) => {
-    if (row >= 0) out.set(rows.subarray(row * size, (row + 1) * size), t * size);
-  });
+/** Rows of used steps, repeated at masked ones. */
+export function repeated(rows: Float32Array, used: Int32Array, before: Float32Array): Float32Array {
+  const out = new Float32Array(used.length * before.length);
+  repeatUsed(rows, used, before, out);
   return out;
 }

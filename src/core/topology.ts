@@ -5,6 +5,7 @@
  * @module
  */
 import { failRange } from "./errors.ts";
+import type { Mask } from "./mask.ts";
 
 /** The name under which the model's input is read. */
 export const INPUT = "input";
@@ -19,6 +20,8 @@ export interface Topology {
   readonly inputs: ReadonlyMap<string, readonly string[]>;
   /** Names of the model's outputs, and the module that gives each. */
   readonly outputs: ReadonlyMap<string, string>;
+  /** Steps that whoever runs the model leaves out; absent for none. */
+  readonly mask?: Mask;
 }
 
 /** Modules one after the other. */

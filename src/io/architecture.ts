@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { checkOptions } from "../core/check.ts";
+import { checkFloat32, checkOptions } from "../core/check.ts";
 import { checkObject, failRange, failType, parseJson } from "../core/errors.ts";
 import { INPUT } from "../core/topology.ts";
 import { createModule, optionsOf, withName } from "../modules/create.ts";
@@ -63,11 +63,13 @@ export interface Architecture {
   readonly modules: readonly ArchitectureModule[];
   /** Names of the modules whose outputs the model gives; the last module by default. */
   readonly outputs?: readonly string[];
+  /** What masked steps of the model's input hold; none by default. */
+  readonly maskValue?: number;
   /** A comment for readers. */
   readonly note?: string;
 }
 
-const FIELDS = ["version", "modules", "outputs", "note"];
+const FIELDS = ["version", "modules", "outputs", "maskValue", "note"];
 const MODULE_FIELDS = ["name", "kind", "inputs", "options", "tensors", "note"];
 const MODEL_FIELDS = ["name", "kind", "inputs", "modules", "outputs", "note"];
 
@@ -153,6 +155,7 @@ export function readArchitecture(architecture: string | Architecture): Architect
   const fields = checkFields("architecture", value, FIELDS) as Record<string, unknown>;
   const { version = VERSION } = fields;
   if (version !== VERSION) failRange("architecture.version", `${VERSION}`, version);
+  if (fields.maskValue !== undefined) checkFloat32("architecture.maskValue", fields.maskValue);
   checkModel("", fields, 0);
   return fields as unknown as Architecture;
 }
@@ -202,7 +205,9 @@ export function asGraph(model: Module): Graph {
  * ```
  */
 export function architectureOf(model: Module): Architecture {
-  return { version: VERSION, ...describe(asGraph(model)) };
+  const graph = asGraph(model);
+  const { maskValue } = graph;
+  return { version: VERSION, ...describe(graph), ...maskValue !== null && { maskValue } };
 }
 
 /** Tensors by module, that is by their names up to the last dot. */
@@ -276,7 +281,9 @@ export function buildModel(
       outputs === undefined ? { outputs: [last] } : { outputs },
     ];
   };
-  const model = new Graph(...build(architecture, ""));
+  const [children, options] = build(architecture, "");
+  const { maskValue } = architecture;
+  const model = new Graph(children, { ...options, ...maskValue !== undefined && { maskValue } });
   const unused = [...groups].flatMap(([path, own]) =>
     takenBy.has(path) ? [] : [...own.keys()].map((key) => path === "" ? key : `${path}.${key}`)
   );

@@ -11,6 +11,7 @@ import type { Engine, LinearWeight } from "../../kernels/ops/linear.ts";
 import { isFloat32Array } from "../../kernels/numeric/typed_array.ts";
 import { QuantizedModel } from "../authoring/model.ts";
 import type { BytesSource } from "../core/bytes.ts";
+import { checkFloat32 } from "../core/check.ts";
 import { DTYPES } from "../core/dtype.ts";
 import {
   checkBoolean,
@@ -23,6 +24,7 @@ import {
   failType,
   parseJson,
 } from "../core/errors.ts";
+import type { Mask } from "../core/mask.ts";
 import { perTensorAffine, type PerTensorQParams } from "../core/qparams.ts";
 import { INPUT, orderedTopology, outputsOf } from "../core/topology.ts";
 import type { FileArray, FileTensor, ModuleReader } from "../modules/file.ts";
@@ -63,6 +65,21 @@ function readQParams(name: string, value: unknown): PerTensorQParams | null {
   } catch (error) {
     return failRange(name, "qparams", (error as Error).message);
   }
+}
+
+/** A mask; that its rows fit the outputs is for the model to check. */
+function readMask(json: unknown): Mask {
+  const { value, before, ...unknown } = checkObject("mask", json);
+  for (const key in unknown) failRange(`mask.${key}`, "no such field", unknown[key]);
+  return {
+    value: checkFloat32("mask.value", value),
+    before: checkList("mask.before", before).map((row, i) =>
+      row === null ? null : Float32Array.from(
+        checkList(`mask.before[${i}]`, row),
+        (each, j) => checkFloat32(`mask.before[${i}][${j}]`, each),
+      )
+    ),
+  };
 }
 
 /** Reads one module. Fields are removed as they are read: what remains at the end is unexpected. */
@@ -214,7 +231,7 @@ export function loadModel(bytes: BytesSource): QuantizedModel {
     return failRange("bytes", FOREIGN, got);
   }
   const json = takeChecksum(text, tensors);
-  const { version, qparams: list, modules: tree, outputs: named, ...unknown } = parseJson(
+  const { version, qparams: list, modules: tree, outputs: named, mask, ...unknown } = parseJson(
     METADATA_KEY,
     () => json,
   );
@@ -244,7 +261,10 @@ export function loadModel(bytes: BytesSource): QuantizedModel {
       const [name, module] = checkNames(`outputs[${i}]`, each, 2);
       return [name!, module!];
     });
-  const topology = orderedTopology("modules", inputs, outputs, true);
+  const topology = {
+    ...orderedTopology("modules", inputs, outputs, true),
+    ...mask !== undefined && { mask: readMask(mask) },
+  };
   const ordered = [...topology.inputs.keys()].map((name) => [name, modules.get(name)!] as const);
   return new QuantizedModel(new Map(ordered), topology);
 }

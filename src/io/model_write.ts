@@ -7,6 +7,7 @@ import type { LinearWeight } from "../../kernels/ops/linear.ts";
 import type { Bytes } from "../core/bytes.ts";
 import { dtypeRange, DTYPES } from "../core/dtype.ts";
 import { failType } from "../core/errors.ts";
+import type { Mask } from "../core/mask.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { QuantizedModel } from "../authoring/model.ts";
 import { chainOf } from "../core/topology.ts";
@@ -37,6 +38,12 @@ class QParamsList {
     const out = [DTYPES.indexOf(dtype), Number(scale.toPrecision(9)), zeroPoint];
     return quantMin === min && quantMax === max ? out : [...out, quantMin, quantMax];
   }
+}
+
+/** A mask as JSON; nine decimal digits identify a float32 value. */
+function maskFields({ value, before }: Mask): object {
+  const rows = before.map((row) => row && Array.from(row, (each) => Number(each.toPrecision(9))));
+  return { value, before: rows };
 }
 
 /** Writes one module. */
@@ -109,6 +116,7 @@ export function saveModel(model: QuantizedModel): Bytes {
     qparams: list.all,
     modules,
     ...!last && { outputs },
+    ...topology.mask && { mask: maskFields(topology.mask) },
   });
   return writeSafetensors(tensors, { [METADATA_KEY]: withChecksum(tree, tensors) });
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { windowExtent } from "../../kernels/ops/window.ts";
-import { checkOptions } from "../core/check.ts";
+import { checkFloat32, checkOptions } from "../core/check.ts";
 import { failRange, failType } from "../core/errors.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 import {
@@ -37,6 +37,12 @@ export interface GraphChild {
 export interface GraphOptions {
   /** Names of the modules whose outputs the model gives; the last module by default. */
   readonly outputs?: readonly string[];
+  /**
+   * What masked steps of the model's input hold and nothing else, as Keras' Masking has it: a
+   * number, or a token id; none by default. Whoever runs the model leaves them out: neither
+   * `forward` nor a session does. The mask goes on into quantized models and files.
+   */
+  readonly maskValue?: number;
 }
 
 /** Options of a float model's `forward`. */
@@ -57,6 +63,8 @@ export interface FloatModel {
   readonly modules: ReadonlyMap<string, Module>;
   /** The edges between modules. */
   readonly topology: Topology;
+  /** What masked steps hold; null if none are masked. */
+  readonly maskValue: number | null;
 }
 
 /**
@@ -83,6 +91,8 @@ export class Graph extends Module {
   readonly children: ReadonlyMap<string, Module>;
   /** The edges between modules. */
   readonly topology: Topology;
+  /** What masked steps of its input hold, which its caller leaves out; null if none are masked. */
+  readonly maskValue: number | null;
 
   /**
    * Joins modules; they are kept, not copied.
@@ -97,7 +107,7 @@ export class Graph extends Module {
    */
   constructor(children: Readonly<Record<string, GraphChild>>, options: GraphOptions = {}) {
     super();
-    checkOptions("options", options, ["outputs"]);
+    checkOptions("options", options, ["outputs", "maskValue"]);
     if (typeof children !== "object" || children === null) {
       failType("children", "an object of modules", children);
     }
@@ -113,7 +123,8 @@ export class Graph extends Module {
       given.push([name, checkNames(`children.${name}.inputs`, "a name or ", reads)]);
       last = name;
     }
-    const { outputs = [last] } = options;
+    const { outputs = [last], maskValue } = options;
+    this.maskValue = maskValue === undefined ? null : checkFloat32("options.maskValue", maskValue);
     const named = outputsOf(checkNames("options.outputs", "", outputs));
     this.topology = orderedTopology("children", given, named);
     this.children = new Map(
@@ -231,7 +242,7 @@ export function flatten(model: Module): FloatModel {
   const inputs = new Map<string, readonly string[]>();
   if (!(model instanceof Graph)) {
     const name = kindOf("model", model).name.toLowerCase();
-    return { modules: new Map([[name, model]]), topology: chainOf([name]) };
+    return { modules: new Map([[name, model]]), topology: chainOf([name]), maskValue: null };
   }
   /** Adds a model's modules, and returns its outputs. */
   const add = (graph: Graph, prefix: string, input: string): ReadonlyMap<string, string> => {
@@ -248,6 +259,9 @@ export function flatten(model: Module): FloatModel {
       if (reads.length !== 1) {
         failRange(`children.${name}`, "one input, since it is a model", reads.length);
       }
+      if (module.maskValue !== null) {
+        failRange(`children.${name}.maskValue`, "none: the outer model has one", module.maskValue);
+      }
       const given = add(module, `${name}.`, reads[0]!);
       if (given.size > 1) {
         failRange(`children.${name}`, "a model of one output", [...given.keys()].join(", "));
@@ -257,7 +271,7 @@ export function flatten(model: Module): FloatModel {
     return new Map([...graph.topology.outputs].map(([name, child]) => [name, outputs.get(child)!]));
   };
   const outputs = add(model, "", INPUT);
-  return { modules, topology: { inputs, outputs } };
+  return { modules, topology: { inputs, outputs }, maskValue: model.maskValue };
 }
 
 /** Width and axis of a value. */
@@ -275,8 +289,9 @@ export interface ValueShape {
 export type AxisKey = string | null;
 
 /** Requires that each module accepts its inputs, and returns the shape of each value. */
-export function checkFlow({ modules, topology }: FloatModel): ReadonlyMap<string, ValueShape> {
-  const size = inputSizeOf({ modules, topology });
+export function checkFlow(model: FloatModel): ReadonlyMap<string, ValueShape> {
+  const { modules, topology } = model;
+  const size = inputSizeOf(model);
   if (size === undefined) {
     const expected = "a module that says how wide the model's input is, such as Linear or LSTM";
     return failRange("children", expected, "none that reads the input");

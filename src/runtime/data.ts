@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Mask } from "../core/mask.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { NodeProgram, Port } from "./kind.ts";
 
@@ -93,4 +94,6 @@ export interface ProgramData {
   readonly buffers: readonly (readonly number[])[];
   /** The largest row width. */
   readonly widest: number;
+  /** Steps that whoever runs the program leaves out: no session does. Absent for none. */
+  readonly mask?: Mask;
 }

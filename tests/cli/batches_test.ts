@@ -1,9 +1,10 @@
-// Sequences side by side give what they give one by one, and steps that are skipped change nothing.
-import { assert, assertEquals } from "@std/assert";
+// Sequences side by side give what they give one by one, and masked steps change nothing.
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   Conv1d,
   Embedding,
   Generator,
+  Graph,
   GRU,
   LastStep,
   Linear,
@@ -17,7 +18,8 @@ import { batchFirstOf, flatten } from "../../src/modules/graph.ts";
 import { batchesOf } from "../../src/cli/batches.ts";
 import type { Sequence } from "../../src/cli/data.ts";
 import { floatRunnable, runAll } from "../../src/cli/models.ts";
-import { usedSteps } from "../../src/cli/skip.ts";
+import { CommandError } from "../../src/cli/error.ts";
+import { usedData, usedSequences, withoutMasked } from "../../src/cli/skip.ts";
 
 const CASES = 40;
 const MAX_SEQUENCES = 70;
@@ -120,43 +122,56 @@ Deno.test("calibrating in batches sees the values of all sequences and none of t
   }
 });
 
-Deno.test("steps that Keras masks are left out, and get the output before them, as Keras does it", () => {
+Deno.test("masked steps are left out, and get the output before them, as Keras does it", () => {
   const bytes = Deno.readFileSync("tests/models/keras-made/masked.keras");
-  const { model, notes, skipped } = importKeras(bytes, { masking: "lengths" });
-  const float = floatRunnable(file, { model, notes, skipped });
-  const { size } = float.input;
+  const { model, notes } = importKeras(bytes, { masking: "lengths" });
+  // Rows of its first layer, since the last gives one a sequence.
+  const lstm = [...model.children.values()].find((each) => each instanceof LSTM)!;
+  const rows = new Graph({
+    lstm: { module: lstm },
+    out: { module: new Linear({ inFeatures: lstm.hiddenSize, outFeatures: 2, seed: 1 }) },
+  }, { maskValue: model.maskValue! });
   const seed = new Generator(9);
-  let cases = 0;
-  for (let i = 0; i < CASES; i++) {
-    const steps = 2 + below(seed, MAX_STEPS);
-    const sequence = uniform(seed, steps * size, -1);
-    // The first is used: before it Keras gives what layers make of no state.
-    for (let t = 1; t < steps; t++) {
-      if (below(seed, 2) === 1) sequence.fill(0, t * size, (t + 1) * size);
+  let [cases, leading, all] = [0, 0, 0];
+  for (const each of [model, rows]) {
+    const float = floatRunnable(file, { model: each, notes });
+    const { size } = float.input;
+    for (let i = 0; i < CASES; i++) {
+      const steps = 2 + below(seed, MAX_STEPS);
+      const sequence = uniform(seed, steps * size, -1);
+      for (let t = 0; t < steps; t++) {
+        if (below(seed, 2) === 1) sequence.fill(0, t * size, (t + 1) * size);
+      }
+      const { x, lengths, restore } = skipMasked(tensor(sequence, [1, steps, size]));
+      const nothing = sequence.every((value) => value === 0);
+      if (nothing && each === model) continue;
+      const expected = restore(each.forward(x, { lengths })).data;
+      const results = runAll(float, [sequence], () => {});
+      assertEquals([...results.values()][0]!.rows, [expected]);
+      if (lengths[0]! < steps) cases++;
+      if (sequence[0] === 0) leading++;
+      if (nothing) all++;
     }
-    const { x, lengths, restore } = skipMasked(tensor(sequence, [1, steps, size]));
-    const expected = restore(model.forward(x, { lengths })).data;
-    const results = runAll(float, [sequence], () => {});
-    assertEquals([...results.values()][0]!.rows, [expected]);
-    if (lengths[0]! < steps) cases++;
   }
-  assert(cases > CASES / 2, `${cases}`);
+  assert(cases > CASES && leading > CASES / 2 && all > 0, `${cases}, ${leading}, ${all}`);
 });
 
-Deno.test("usedSteps() says where steps went, and refuses a sequence of which nothing is left", () => {
+Deno.test("withoutMasked() says where steps went, and usedSequences() leaves out what has none left", () => {
   const input = { size: 2, vocabulary: 0 };
   const sequence = Float32Array.of(0, 0, 0, 1, 0, 0, 2, 0);
-  assertEquals(usedSteps("s", sequence, input, 0), {
+  assertEquals(withoutMasked(sequence, input, { value: 0 }), {
     sequence: Float32Array.of(0, 1, 2, 0),
     used: Int32Array.of(-1, 0, 0, 1),
   });
-  assertEquals(usedSteps("s", sequence, input, null), { sequence, used: null });
-  assertEquals(usedSteps("s", sequence, input, 3), { sequence, used: null });
-  let message = "";
-  try {
-    usedSteps("sequence 4", new Float32Array(4), input, 0);
-  } catch (error) {
-    message = (error as Error).message;
-  }
-  assert(message.startsWith("sequence 4: every step is skipped"), message);
+  assertEquals(withoutMasked(sequence, input, null), { sequence, used: null });
+  assertEquals(withoutMasked(sequence, input, { value: 3 }), { sequence, used: null });
+  const nothing = new Float32Array(4);
+  assertEquals(usedSequences([nothing, sequence, nothing], input, { value: 0 }).length, 1);
+  const labels = [[5, 6], [1, 2, 3, 4]];
+  const tested = { input, mask: { value: 0 }, time: true };
+  assertEquals(usedData([nothing, sequence], labels, tested), {
+    sequences: [Float32Array.of(0, 1, 2, 0)],
+    labels: [[2, 4]],
+  });
+  assertThrows(() => usedSequences([nothing], input, { value: 0 }), CommandError, "is masked");
 });

@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import {
   Generator,
+  Graph,
   Linear,
   loadFloatModel,
   LSTM,
@@ -329,28 +330,92 @@ Deno.test("labels of a file say how often rows are right, of steps and of shorte
   });
 });
 
-Deno.test("a masked step of a Keras file is left out wherever it is run, and --skip says it of int8", async () => {
+Deno.test("a masked step of a Keras file is left out wherever a file made of it is run", async () => {
   await inFolder(async (f) => {
     const file = `${MODELS}keras-made/masked.keras`;
     const used = "[[1,2,3],[4,5,6]]";
     const masked = "[[0,0,0],[1,2,3],[0,0,0],[4,5,6],[0,0,0]]";
-    const [a, b] = (await done(`run ${file}`, [used, masked])).trim().split("\n");
-    assertEquals(a, b);
-    const [, c] = (await done(`run ${file} --skip none`, [used, masked])).trim().split("\n");
-    assert(c !== a);
     await Deno.writeTextFile(`${f}/x.jsonl`, `${used}\n${masked}\n`);
-    const made = JSON.parse(
-      await done(`quantize ${file} --calibration ${f}/x.jsonl -o ${f}/q.safetensors --json`),
+    const [float, int8, program] = ["float.safetensors", "q.safetensors", "p.bin"]
+      .map((name) => `${f}/${name}`);
+    await done(`import ${file} -o ${float}`);
+    await done(`quantize ${float} --calibration ${f}/x.jsonl -o ${int8}`);
+    await done(`compile ${int8} -o ${program}`);
+    for (const each of [file, float, int8, program]) {
+      const [a, b] = (await done(`run ${each}`, [used, masked])).trim().split("\n");
+      assertEquals(a, b, each!);
+      const [, c] = (await done(`run ${each} --skip none`, [used, masked])).trim().split("\n");
+      assert(c !== a, each);
+      const nothing = await splitgate(`run ${each}`, ["[[0,0,0]]"]);
+      assertEquals(nothing.code, 1);
+      assert(nothing.error.includes("every step is masked"), nothing.error);
+      assertEquals(JSON.parse(await done(`inspect ${each} --json`)).masked, 0);
+      const compared = `compare ${file} ${each} --data ${f}/x.jsonl --json`;
+      const { sqnr } = JSON.parse(await done(compared)).agreement[0];
+      assert(sqnr === null || sqnr > 25, `${each}: ${sqnr}`);
+    }
+    // What --skip says when a file is made goes on into it.
+    await done(`import ${file} --skip none -o ${f}/all.safetensors`);
+    assertEquals(JSON.parse(await done(`inspect ${f}/all.safetensors --json`)).masked, null);
+    await done(
+      `tune ${f}/all.safetensors --skip 7 --calibration ${f}/x.jsonl --budget 1 -o ${int8}`,
     );
-    assert(made.notes.at(-1).includes("run and compare it with --skip 0"), made.notes);
-    const lines = await done(`run ${f}/q.safetensors ${f}/x.jsonl --skip 0`);
-    const [d, e] = lines.trim().split("\n");
-    assertEquals(d, e);
-    const compared = `compare ${file} ${f}/q.safetensors --data ${f}/x.jsonl --json`;
-    assert(JSON.parse(await done(compared)).agreement[0].sqnr > 25);
-    const nothing = await splitgate(`run ${file}`, ["[[0,0,0]]"]);
-    assertEquals(nothing.code, 1);
-    assert(nothing.error.includes("every step is skipped"), nothing.error);
+    assertEquals(JSON.parse(await done(`inspect ${int8} --json`)).masked, 7);
+  });
+});
+
+Deno.test("masked steps where no row can be repeated are refused by the name of the output", async () => {
+  await inFolder(async (f) => {
+    const lstm = new LSTM({ inputSize: 2, hiddenSize: 2, bidirectional: true, batchFirst: true });
+    const model = new Graph({ lstm: { module: lstm } }, { maskValue: 0 });
+    await Deno.writeFile(`${f}/float.safetensors`, saveFloatModel(model));
+    await Deno.writeTextFile(`${f}/x.jsonl`, "[[1,2],[3,4]]\n");
+    await done(
+      `quantize ${f}/float.safetensors --calibration ${f}/x.jsonl -o ${f}/q.safetensors`,
+    );
+    for (const name of ["float", "q"]) {
+      await done(`run ${f}/${name}.safetensors`, ["[[1,2],[3,4]]"]);
+      const { code, error } = await splitgate(`run ${f}/${name}.safetensors`, ["[[1,2],[0,0]]"]);
+      assertEquals(code, 1);
+      assert(error.includes("no row of lstm can be repeated there; leave them out"), error);
+      await done(`run ${f}/${name}.safetensors --skip none`, ["[[1,2],[0,0]]"]);
+    }
+  });
+});
+
+Deno.test("astrorapid: the float file gives the reference at masked steps too, int8 and program its class", async () => {
+  await inFolder(async (f) => {
+    const folder = `${MODELS}astrorapid`;
+    const reference = parseSafetensors(
+      await Deno.readFile(withFolders(`${folder}/astrorapid.reference.safetensors`)),
+    ).tensors;
+    for (const [to, from] of [["x", "x"], ["calibration", "x_calibration"]] as const) {
+      const { data, shape } = reference.get(from)!;
+      await Deno.writeFile(`${f}/${to}.npy`, writeNpy(data as Float32Array, shape));
+    }
+    const expected = reference.get("y_final")!.data as Float32Array;
+    await done(`import ${folder}/ZTF_unknown_redshift.hdf5 -o ${f}/float.safetensors`);
+    await done(
+      `quantize ${f}/float.safetensors --calibration ${f}/calibration.npy ` +
+        `-o ${f}/int8.safetensors --program ${f}/p.bin`,
+    );
+    const rowsOf = async (model: string) => {
+      await done(`run ${f}/${model} ${f}/x.npy -o ${f}/y.npy`);
+      return readNpy("y.npy", await Deno.readFile(`${f}/y.npy`)).data as Float32Array;
+    };
+    const float = await rowsOf("float.safetensors");
+    float.forEach((value, i) => assert(Math.abs(value - expected[i]!) <= 1e-5));
+    const size = 9;
+    const classes = (rows: Float32Array) =>
+      Array.from({ length: rows.length / size }, (_, i) => {
+        const row = rows.subarray(i * size, (i + 1) * size);
+        return row.indexOf(Math.max(...row));
+      });
+    const right = classes(expected);
+    for (const model of ["int8.safetensors", "p.bin"]) {
+      const same = classes(await rowsOf(model)).filter((each, i) => each === right[i]).length;
+      assert(same >= 0.98 * right.length, `${model}: ${same} of ${right.length}`);
+    }
   });
 });
 

@@ -89,7 +89,10 @@ Deno.test("loadFloatModel() refuses what does not fit, by the module's name", ()
   const bytes = saveFloatModel(plain());
   const cases: [(a: Parameters<Parameters<typeof changed>[1]>[0]) => void, string][] = [
     [(a) => a.version = 2, "architecture.version: expected 1, got 2"],
-    [(a) => a.more = 1, "architecture: expected no options but version, modules, outputs, note"],
+    [
+      (a) => a.more = 1,
+      "architecture: expected no options but version, modules, outputs, maskValue, note",
+    ],
     [(a) => a.modules = {} as never, "modules: expected an array"],
     [(a) => a.modules[0]!.kind = "BatchNorm", "modules[0] (norm).kind: expected one of Add,"],
     [(a) => a.modules[0]!.kind = "?", "modules[0] (norm).kind: expected a kind that you choose"],

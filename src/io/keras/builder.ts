@@ -21,6 +21,20 @@ export interface Flow {
    * `halves[0] * forward + halves[1] * backward`.
    */
   readonly halves?: readonly [number, number];
+  /** Whether it is the model's input behind its mask. */
+  readonly masked?: boolean;
+}
+
+/** Steps that the file's model masks. */
+export interface FileMask {
+  /** The layer that says so, for messages. */
+  readonly layer: string;
+  /** What it says. */
+  readonly what: string;
+  /** What a masked step holds and nothing else. */
+  readonly value: unknown;
+  /** Whether it masks steps of the model's input, and not of what a layer gives. */
+  readonly ofInput: boolean;
 }
 
 /** Collects modules and notes. */
@@ -29,8 +43,14 @@ export class Builder {
   readonly children: Record<string, GraphChild> = Object.create(null);
   /** Notes about the model. */
   readonly notes: string[] = [];
-  /** The value of masked steps of the model's input; null if none are masked. */
-  skipped: number | null = null;
+  /** The masks of the file's model. */
+  readonly masks: FileMask[] = [];
+  /** Layers that a mask changes the result of. */
+  readonly maskReaders: string[] = [];
+  /** Layers that mix steps whether these are masked or not. */
+  readonly maskIgnorers: string[] = [];
+  /** Modules that read the model's input beside its mask. */
+  readonly besideMask: string[] = [];
 
   /** Adds a module with these tensors. */
   add(
@@ -44,6 +64,7 @@ export class Builder {
     const clean = name.replace(/[./]/g, "_");
     let own = clean === INPUT || clean === "" ? `${clean}_` : clean;
     while (own in this.children) own += "_";
+    if (reads.some(({ name, masked }) => name === INPUT && !masked)) this.besideMask.push(own);
     if (tensors !== undefined) module.loadStateDict(new Map(Object.entries(tensors)));
     this.children[own] = { module, inputs: reads.map((read) => read.name) };
     return { name: own, dims };

@@ -18,8 +18,6 @@ export interface LayerCall {
   readonly builder: Builder;
   /** Keras version that wrote the file. */
   readonly version: string;
-  /** Whether masked steps are handled by lengths. */
-  readonly masking: "lengths" | undefined;
   /** Whether its activation is included. */
   readonly activation: boolean;
 }

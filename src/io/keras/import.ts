@@ -5,12 +5,8 @@
  */
 import type { BytesSource } from "../../core/bytes.ts";
 import { checkOptions } from "../../core/check.ts";
-import {
-  type ImportedLayers,
-  importLayers,
-  type ImportLayersOptions,
-  LAYER_OPTIONS,
-} from "./model.ts";
+import type { ImportedModel } from "../imported_model.ts";
+import { importLayers, type ImportLayersOptions, LAYER_OPTIONS } from "./model.ts";
 import { readKeras, type ReadKerasOptions } from "./read.ts";
 
 /** Options of {@linkcode importKeras}. */
@@ -32,17 +28,17 @@ export interface ImportKerasOptions extends ReadKerasOptions, ImportLayersOption
  * import { importKeras } from "@splitgate/splitgate/import/keras";
  * import { assertEquals } from "@std/assert";
  * const bytes = await Deno.readFile("tests/models/astrorapid/ZTF_unknown_redshift.hdf5");
- * const { model, notes, skipped } = importKeras(bytes, { masking: "lengths" });
+ * const { model, notes } = importKeras(bytes, { masking: "lengths" });
  * assertEquals([...model.children.keys()], [
  *   "lstm",
  *   "lstm_1",
  *   "time_distributed",
  *   "time_distributed_softmax",
  * ]);
- * assertEquals([notes.length, skipped], [1, 0]);
+ * assertEquals([notes.length, model.maskValue], [1, 0]);
  * ```
  */
-export function importKeras(bytes: BytesSource, options: ImportKerasOptions = {}): ImportedLayers {
+export function importKeras(bytes: BytesSource, options: ImportKerasOptions = {}): ImportedModel {
   checkOptions("options", options, ["config", ...LAYER_OPTIONS]);
   const { config, ...layers } = options;
   return importLayers(readKeras(bytes, config === undefined ? {} : { config }), layers);

@@ -75,8 +75,9 @@ function dense(call: LayerCall): Flow {
 function embedding(call: LayerCall): Flow {
   const { layer, builder, weights } = call;
   const at = nameOf(layer);
-  const flow = inputOf(call);
-  if (flag(fieldOf(layer.config, "mask_zero"))) masked(call, 0, "mask_zero=True skips token 0");
+  const flow = flag(fieldOf(layer.config, "mask_zero"))
+    ? masked(call, inputOf(call), 0, "mask_zero=True masks token 0")
+    : inputOf(call);
   const [table] = weightsFor(at, weights, ["embeddings"]);
   checkWeight(`${at}.embeddings`, table!, [undefined, undefined]);
   const [numEmbeddings, embeddingDim] = table!.shape as [number, number];
@@ -84,25 +85,15 @@ function embedding(call: LayerCall): Flow {
   return builder.add(layer.name, module, [flow], [...flow.dims, embeddingDim], { weight: table! });
 }
 
-/** Handles a layer that masks steps whose features all have one value. */
-function masked(call: LayerCall, value: unknown, what: string): void {
-  const { layer, builder, masking, inputs } = call;
-  if (masking !== "lengths") {
-    failRange(
-      nameOf(layer),
-      `a layer without masking: ${what}. Import with masking: "lengths" and leave such steps ` +
-        "out, as skipMasked does",
-      "one with it",
-    );
-  }
-  builder.notes.push(`${nameOf(layer)}: ${what}; leave them out: they change no state`);
-  if (typeof value === "number" && inputs[0]?.name === INPUT) builder.skipped = value;
+/** Records a layer that masks steps whose features all have one value. */
+function masked({ layer, builder }: LayerCall, flow: Flow, value: unknown, what: string): Flow {
+  builder.masks.push({ layer: nameOf(layer), what, value, ofInput: flow.name === INPUT });
+  return { ...flow, masked: true };
 }
 
 function masking(call: LayerCall): Flow {
   const value = fieldOf(call.layer.config, "mask_value") ?? 0;
-  masked(call, value, `steps of nothing but ${value} are skipped`);
-  return nothing(call);
+  return masked(call, nothing(call), value, `steps of nothing but ${value} are masked`);
 }
 
 /** Requires that a layer's axis is the last one. */
@@ -199,11 +190,12 @@ const add = joined(({ layer, builder }, flows) =>
   flows.reduce((sum, flow) => builder.add(layer.name, new Add(), [sum, flow], flow.dims))
 );
 
-/** A layer that reduces a sequence to one row. */
-function overTime(make: () => Module): Import {
+/** A layer that reduces a sequence to one row, of the steps that are not masked or of all. */
+function overTime(make: () => Module, steps: "maskReaders" | "maskIgnorers"): Import {
   return (call) => {
     const { layer, builder } = call;
     const flow = inputOf(call);
+    builder[steps].push(nameOf(layer));
     refuse(layer, layer.config, { keepdims: false, data_format: "channels_last" });
     return builder.add(layer.name, make(), [flow], [sizeOf(nameOf(layer), flow)]);
   };
@@ -261,8 +253,8 @@ export const LAYERS: Readonly<Record<string, Import>> = {
   GaussianDropout: nothing,
   GaussianNoise: nothing,
   GRU: recurrent,
-  GlobalAveragePooling1D: overTime(() => new MeanOverTime({ batchFirst: true })),
-  GlobalMaxPooling1D: overTime(() => new MaxOverTime({ batchFirst: true })),
+  GlobalAveragePooling1D: overTime(() => new MeanOverTime({ batchFirst: true }), "maskReaders"),
+  GlobalMaxPooling1D: overTime(() => new MaxOverTime({ batchFirst: true }), "maskIgnorers"),
   LSTM: recurrent,
   Masking: masking,
   MaxPooling1D: pooling("max"),

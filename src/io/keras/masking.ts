@@ -4,7 +4,8 @@
  * @module
  */
 import { checkTensor } from "../../core/check.ts";
-import { failRange } from "../../core/errors.ts";
+import { checkLength, failRange } from "../../core/errors.ts";
+import { gatherUsed, repeatUsed } from "../../core/mask.ts";
 import type { Tensor } from "../../core/tensor.ts";
 
 /** Sequences without masked steps, and the function that restores them. */
@@ -24,9 +25,11 @@ export interface UnmaskedSequences {
    * output of the last unmasked step before them. One row for the sequence is unchanged.
    *
    * @param y [batch, steps, ...], or [batch, ...] after an end of time.
+   * @param before The row before the first unmasked step, as a quantized model's `mask` holds it;
+   * by default the one behind a sequence's last step in `y`.
    * @throws {RangeError} If its first dimensions are not those of `x`.
    */
-  restore(y: Tensor): Tensor;
+  restore(y: Tensor, before?: Float32Array | null): Tensor;
 }
 
 /**
@@ -35,12 +38,12 @@ export interface UnmaskedSequences {
  *
  * Before the first step that is used Keras gives what its layers make of hidden states of zeros;
  * `restore` takes it from behind a sequence's last step, where a float model's `forward` gives the
- * same, and a session zeros.
+ * same. A session gives zeros there: give `restore` the row of the quantized model's `mask`.
  * Of a sequence that uses no step at all Keras gives that too; one row for it is what no model here
  * gives, and refused.
  *
  * @param x [batch, steps, features]
- * @param value Value of masked steps: the layer's mask_value.
+ * @param value Value of masked steps: the model's `maskValue`.
  * @throws {TypeError} If `x` is no float32 tensor.
  * @throws {RangeError} If `x` has other dimensions, or a value is not finite.
  *
@@ -60,42 +63,34 @@ export function skipMasked(x: Tensor, value = 0): UnmaskedSequences {
   const [batch, steps, features] = x.shape as [number, number, number];
   const data = new Float32Array(x.data.length);
   const lengths = new Int32Array(batch);
-  // The output row that each step gets.
-  const rows = new Int32Array(batch * steps);
-  const empty: number[] = [];
-  for (let b = 0; b < batch; b++) {
-    let used = 0;
-    for (let t = 0; t < steps; t++) {
-      const at = (b * steps + t) * features;
-      const step = x.data.subarray(at, at + features);
-      if (step.some((each) => each !== value)) {
-        data.set(step, (b * steps + used) * features);
-        used++;
-      }
-      // The last row is beyond the steps that are used, where one is skipped.
-      rows[b * steps + t] = b * steps + (used === 0 ? steps : used) - 1;
-    }
-    if (used === 0) empty.push(b);
-    lengths[b] = Math.max(used, 1);
-  }
+  const sequences = Array.from({ length: batch }, (_, b) => {
+    const [from, to] = [b * steps * features, (b + 1) * steps * features];
+    return gatherUsed(x.data.subarray(from, to), features, value, data.subarray(from, to));
+  });
+  const empty = sequences.findIndex(({ count }) => count === 0);
+  sequences.forEach(({ count }, b) => lengths[b] = Math.max(count, 1));
   return {
     x: { data, shape: x.shape },
     lengths,
-    restore(y) {
+    restore(y, before) {
       checkTensor("y", y);
       const { shape } = y;
       const inTime = shape.length > 2;
       if (shape[0] !== batch || inTime && shape[1] !== steps) {
         failRange("y.shape", `[${batch}, ${steps}, ...] or [${batch}, ...]`, shape);
       }
-      if (empty.length > 0 && (!inTime || steps === 1)) {
-        failRange(`x[${empty[0]}]`, "a step that is not masked", "none");
+      if (empty >= 0 && (!inTime || steps === 1)) {
+        failRange(`x[${empty}]`, "a step that is not masked", "none");
       }
       if (!inTime) return y;
       const width = y.data.length / (batch * steps);
+      if (before) checkLength("before", before.length, width);
       const out = new Float32Array(y.data.length);
-      rows.forEach((row, i) => {
-        out.set(y.data.subarray(row * width, (row + 1) * width), i * width);
+      sequences.forEach(({ used }, b) => {
+        const rows = y.data.subarray(b * steps * width, (b + 1) * steps * width);
+        // The last row is beyond the steps that are used, where one is masked.
+        const first = before ?? rows.subarray((steps - 1) * width);
+        repeatUsed(rows, used, first, out.subarray(b * steps * width));
       });
       return { data: out, shape };
     },

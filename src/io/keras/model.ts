@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkOptions } from "../../core/check.ts";
+import { checkFloat32, checkOptions } from "../../core/check.ts";
 import { checkBoolean, failRange, failType, isObject } from "../../core/errors.ts";
 import { INPUT } from "../../core/topology.ts";
 import { Graph } from "../../modules/graph.ts";
@@ -31,19 +31,11 @@ export interface ImportLayersOptions {
   /** Imports a part of the model; a string names its last layer. */
   readonly cut?: string | KerasCut;
   /**
-   * "lengths": the caller removes the steps that Masking or an Embedding with mask_zero skips and
-   * passes `lengths` (see `skipMasked`); without this option such a model is refused.
+   * "lengths": the caller removes the steps that Masking or an Embedding with mask_zero masks and
+   * passes `lengths` (see `skipMasked`); without this option a model of which they change the
+   * result is refused. The model's `maskValue` says which steps these are.
    */
   readonly masking?: "lengths";
-}
-
-/** A float model from a file of layers. */
-export interface ImportedLayers extends ImportedModel {
-  /**
-   * Value of the input steps that the file's model skips, or their token id: `skipMasked` removes
-   * them. null if it skips none.
-   */
-  readonly skipped: number | null;
 }
 
 /** The names of these options. */
@@ -115,12 +107,57 @@ function readersOf({ layers, sequential }: KerasConfig): Map<string, readonly st
 }
 
 /**
+ * What masked steps of the model's input hold, if leaving them out gives what Keras gives.
+ *
+ * @throws {RangeError} If it does not: the message names the layer.
+ */
+function maskValueOf(builder: Builder, masking: "lengths" | undefined): number | null {
+  const { masks, maskReaders, maskIgnorers, besideMask, notes } = builder;
+  const [first] = masks;
+  if (first === undefined) return null;
+  const { layer, what, value } = first;
+  if (maskReaders.length === 0) {
+    notes.push(`${layer}: ${what}, which changes nothing here: no layer behind it heeds a mask`);
+    return null;
+  }
+  const cure = "the option cut imports a part of the model";
+  const inner = masks.find(({ ofInput }) => !ofInput);
+  if (inner !== undefined) {
+    failRange(inner.layer, `a mask of the model's input (${cure})`, "one of what a layer gives");
+  }
+  const other = masks.find((each) => each.value !== value);
+  if (other !== undefined) failRange(other.layer, `the mask of ${layer}, ${value}`, other.value);
+  const [ignorer] = maskIgnorers;
+  if (ignorer !== undefined) {
+    failRange(
+      ignorer,
+      `only layers that leave masked steps out, since ${layer} masks some (${cure})`,
+      "another",
+    );
+  }
+  const [beside] = besideMask;
+  if (beside !== undefined) {
+    failRange(`layer ${beside}`, `the input behind the mask of ${layer} (${cure})`, "all steps");
+  }
+  if (masking !== "lengths") {
+    failRange(
+      layer,
+      `a layer without masking: ${what}. Import with masking: "lengths" and leave such steps ` +
+        "out, as skipMasked does",
+      "one with it",
+    );
+  }
+  notes.push(`${layer}: ${what}; what runs the model leaves them out, since they change no state`);
+  return checkFloat32(`${layer}.mask_value`, value);
+}
+
+/**
  * Makes a Graph of a file's layers.
  *
  * @throws {RangeError} If a layer is not supported: the message names the first one by name and
  * class, and lists the supported ones.
  */
-export function importLayers(file: KerasFile, options: ImportLayersOptions): ImportedLayers {
+export function importLayers(file: KerasFile, options: ImportLayersOptions): ImportedModel {
   const { cut, masking } = options;
   const { from, to, activation = true } = checkCut(cut);
   if (masking !== undefined && masking !== "lengths") {
@@ -177,17 +214,19 @@ export function importLayers(file: KerasFile, options: ImportLayersOptions): Imp
       weights,
       builder,
       version: file.version,
-      masking,
       activation: activation || !ends.includes(name),
     });
     flows.set(name, flow);
     return flow;
   };
   const outputs = ends.map((name) => builder.plain(visit(name)).name);
-  // Two layers without effect can share a value.
+  const maskValue = maskValueOf(builder, masking);
   return {
-    model: new Graph(builder.children, { outputs: [...new Set(outputs)] }),
+    model: new Graph(builder.children, {
+      // Two layers without effect can share a value.
+      outputs: [...new Set(outputs)],
+      ...maskValue !== null && { maskValue },
+    }),
     notes: builder.notes,
-    skipped: builder.skipped,
   };
 }

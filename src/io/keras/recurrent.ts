@@ -65,6 +65,10 @@ function recurrentModule(
   const at = nameOf(layer);
   const { gates, cudnn, make } = RECURRENT[className]!;
   refuse(layer, config, { time_major: false });
+  builder.maskReaders.push(at);
+  if (flag(fieldOf(config, "zero_output_for_mask"))) {
+    builder.maskIgnorers.push(`${at}.zero_output_for_mask`);
+  }
   const bias = fieldOf(config, "use_bias") !== false;
   const cells = directions.map((weights) => cellTensors(at, weights, flow, { gates, cudnn, bias }));
   const [{ inputSize, units }, second] = cells as [CellTensors, CellTensors?];

@@ -110,6 +110,7 @@ export function convolution(call: LayerCall): Flow {
     }
   }
   const dims = dimsAfter(layer, flow, { ...window, padding }, outChannels);
+  if (kernelSize > 1 || stride > 1) builder.maskIgnorers.push(at);
   const out = builder.add(layer.name, module, [flow], dims, {
     weight: { ...weight, shape: [outChannels, inner, kernelSize] },
     ...bias && { bias: offset! },
@@ -135,6 +136,7 @@ export function pooling(kind: "max" | "average"): Import {
       ? new MaxPool1d(options)
       : new AvgPool1d({ ...options, countIncludePad: false });
     const dims = dimsAfter(layer, flow, { ...window, padding }, sizeOf(nameOf(layer), flow));
+    builder.maskIgnorers.push(nameOf(layer));
     return builder.add(layer.name, module, [flow], dims);
   };
 }
@@ -152,6 +154,7 @@ export function zeroPadding(call: LayerCall): Flow {
   const module = new ZeroPad1d({ padding: [before, after], batchFirst: true });
   const [steps, size] = flow.dims;
   const dims = [steps == null ? null : steps + before + after, size ?? null];
+  builder.maskIgnorers.push(nameOf(layer));
   if (flow.dims.length !== 2) failRange(nameOf(layer), "an input of steps and values", flow.dims);
   return builder.add(layer.name, module, [flow], dims);
 }
@@ -163,6 +166,7 @@ export function flattening(call: LayerCall): Flow {
   refuse(layer, layer.config, { data_format: "channels_last" });
   if (flow.dims.length === 1) return flow;
   const steps = stepsOf(layer, flow, "since Flatten makes one row of them");
+  builder.maskIgnorers.push(nameOf(layer));
   const module = new Flatten({ steps, stepsFirst: true, batchFirst: true });
   return builder.add(layer.name, module, [flow], [steps * sizeOf(nameOf(layer), flow)]);
 }

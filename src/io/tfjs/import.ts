@@ -4,12 +4,8 @@
  * @module
  */
 import { checkOptions } from "../../core/check.ts";
-import {
-  type ImportedLayers,
-  importLayers,
-  type ImportLayersOptions,
-  LAYER_OPTIONS,
-} from "../keras/model.ts";
+import type { ImportedModel } from "../imported_model.ts";
+import { importLayers, type ImportLayersOptions, LAYER_OPTIONS } from "../keras/model.ts";
 import { readTfjs, type TfjsShards } from "./read.ts";
 
 /**
@@ -46,7 +42,7 @@ export function importTfjs(
   modelJson: string | object,
   shards: TfjsShards,
   options: ImportLayersOptions = {},
-): ImportedLayers {
+): ImportedModel {
   checkOptions("options", options, LAYER_OPTIONS);
   return importLayers(readTfjs(modelJson, shards), options);
 }

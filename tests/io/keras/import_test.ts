@@ -52,8 +52,9 @@ Deno.test("importKeras() says which weights it rounds, and refuses those in chun
 Deno.test("importKeras() with masking leaves padding behind sequences to lengths, and says so", () => {
   const bytes = read("keras-made/masked.keras");
   assertThrows(() => importKeras(bytes), RangeError, "layer masking (Masking)");
-  const { model, notes, skipped } = importKeras(bytes, { masking: "lengths" });
-  assertEquals([skipped, importKeras(read("keras-made/lstm.keras")).skipped], [0, null]);
+  const { model, notes } = importKeras(bytes, { masking: "lengths" });
+  const { maskValue } = importKeras(read("keras-made/lstm.keras")).model;
+  assertEquals([model.maskValue, maskValue], [0, null]);
   assertOutputs("masked", model, MADE, MADE.get("masked.lengths")!.data as Int32Array);
   assertEquals(notes.length, 1);
 });
@@ -122,4 +123,97 @@ Deno.test("importKeras() refuses the first layer that it does not support, by na
   assertEquals([...importLayers({ ...rest, config }, { cut: "first" }).model.children.keys()], [
     "first",
   ]);
+});
+
+Deno.test("importKeras() carries a mask where it is exact, and refuses it by the layer's name where not", () => {
+  const { config, ...rest } = readKeras(read("keras-made/conv.keras"));
+  const { layers } = (config as { config: { layers: JsonLayer[] } }).config;
+  const masking = { class_name: "Masking", config: { name: "masking", mask_value: -1 } };
+  /** The first layer behind Masking, and others in its place. */
+  const imported = (names: readonly string[], masks: readonly object[] = [masking]) => {
+    const [input] = layers;
+    const kept = names.map((name) => layers.find(({ config }) => config.name.startsWith(name))!);
+    const changed = { ...config as object, config: { layers: [input, ...masks, ...kept] } };
+    return importLayers({ ...rest, config: changed }, { masking: "lengths" });
+  };
+  const conv = imported(["conv1d"]);
+  assertEquals(conv.model.maskValue, null);
+  assertEquals(conv.notes, [
+    "layer masking (Masking): steps of nothing but -1 are masked, which changes nothing here: " +
+    "no layer behind it heeds a mask",
+  ]);
+  const refused = (names: readonly string[], message: string, masks = [masking]) =>
+    assertThrows(() => imported(names, masks), RangeError, message);
+  refused(
+    ["conv1d", "conv1d_1", "batch", "max", "conv1d_2", "zero", "average", "lstm"],
+    [
+      "layer conv1d (Conv1D): expected only layers that leave masked steps out, since layer masking ",
+      "(Masking) masks some (the option cut imports a part of the model), got",
+    ].join(""),
+  );
+});
+
+/** A layer of a config. */
+interface JsonLayer {
+  readonly class_name: string;
+  readonly config: { readonly name: string };
+}
+
+Deno.test("a mask of what a layer gives, two masks, and an input read beside a mask are refused", () => {
+  const { config, ...rest } = readKeras(read("keras-made/masked.keras"));
+  const { layers } = (config as { config: { layers: JsonLayer[] } }).config;
+  const [input, mask, lstm, ...others] = layers as [
+    JsonLayer,
+    JsonLayer,
+    JsonLayer,
+    ...JsonLayer[],
+  ];
+  const import_ = (list: readonly object[]) =>
+    importLayers({ ...rest, config: { ...config as object, config: { layers: list } } }, {
+      masking: "lengths",
+    });
+  assertEquals(import_([input, mask, lstm, ...others]).model.maskValue, 0);
+  const tanh = { class_name: "Activation", config: { name: "t", activation: "tanh" } };
+  assertThrows(
+    () => import_([input, tanh, mask, lstm, ...others]),
+    RangeError,
+    "layer masking (Masking): expected a mask of the model's input",
+  );
+  const second = { ...mask, config: { name: "again", mask_value: 4 } };
+  assertThrows(
+    () => import_([input, mask, second, lstm, ...others]),
+    RangeError,
+    "layer again (Masking): expected the mask of layer masking (Masking), 0, got 4",
+  );
+  const call = (layer: JsonLayer, ...from: string[]) => ({
+    ...layer,
+    name: layer.config.name,
+    inbound_nodes: from.length === 0 ? [] : [from.map((name) => [name, 0, 0, {}])],
+  });
+  const [first, steps] = [input.config.name, lstm.config.name];
+  const joined = { class_name: "Concatenate", config: { name: "joined", axis: -1 } };
+  const functional = {
+    class_name: "Functional",
+    config: {
+      layers: [
+        call(input),
+        call(mask, first),
+        call(lstm, mask.config.name),
+        call(joined, first, steps),
+      ],
+      input_layers: [[first, 0, 0]],
+      output_layers: [["joined", 0, 0]],
+    },
+  };
+  assertThrows(
+    () => importLayers({ ...rest, config: functional }, { masking: "lengths" }),
+    RangeError,
+    "layer joined: expected the input behind the mask of layer masking (Masking)",
+  );
+  const zeros = { ...lstm, config: { ...lstm.config, zero_output_for_mask: true } };
+  assertThrows(
+    () => import_([input, mask, zeros, ...others]),
+    RangeError,
+    "zero_output_for_mask: expected only layers that leave masked steps out",
+  );
 });

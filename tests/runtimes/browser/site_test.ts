@@ -286,7 +286,7 @@ Deno.test({
         ];
         await page.locator("#model-file").setInputFiles(upload("masked.keras", file));
         await page.locator("#model-view").getByText("masked.keras").waitFor(PATIENCE);
-        assertMatch((await text(page, "model-view"))!, /steps of nothing but 0 are skipped/);
+        assertMatch((await text(page, "model-view"))!, /steps of nothing but 0 are masked/);
         await page.locator("#calibration-file").setInputFiles(upload("x.jsonl", lines.join("\n")));
         await page.locator("#calibration-taken").getByText("2 sequences, 7 steps").waitFor();
         await quantizeIn(page);
