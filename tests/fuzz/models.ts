@@ -28,26 +28,13 @@ import {
   weightStyles,
   withinErrorOfFloat,
 } from "@splitgate/splitgate/testing";
-import { linearInt8 } from "../../kernels/ops/linear.ts";
-import { addInt8, mulInt8 } from "../../kernels/ops/elementwise.ts";
-import { quantizePerTensor, requantize } from "../../kernels/numeric/quantize.ts";
 import { rewriteFloat } from "../../src/authoring/rewrites.ts";
 import { flatten } from "../../src/modules/graph.ts";
 import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import { calibrationOf, quantizedOf } from "../../src/testing/arbitraries.ts";
 import { gruCases, type LSTMCase, lstmCases } from "../../src/testing/quantized_lstms.ts";
-import { anyParameters, integersOf, NARROW, RANGES } from "../../src/testing/numbers.ts";
-import {
-  addQuantized,
-  dot,
-  linearOutput,
-  mul32,
-  mulQuantized,
-  quantize,
-  requantize as requantizeExactly,
-  withBias,
-} from "../../src/testing/rules.ts";
 import { modelOf } from "../../src/testing/quantized_models.ts";
+import { KERNEL_PROPERTIES } from "../kernels/properties.ts";
 import { requireSame } from "../authoring/executors.ts";
 import { backends } from "../simd/backends.ts";
 import type { Outcome, Target } from "./target.ts";
@@ -200,91 +187,28 @@ const executors: Target<LSTMCase> = {
   },
 };
 
-/** Numbers for kernels: parameters, and integers in them. */
+/** A property of kernels, and what its random cases follow from. */
 interface KernelCase {
-  readonly from: Drawn;
-  readonly other: Drawn;
-  readonly to: Drawn;
-  readonly a: readonly number[];
-  readonly b: readonly number[];
-  readonly x: number;
-  readonly weight: readonly number[];
-  readonly weightScale: number;
-  readonly bias: number;
+  readonly property: string;
+  readonly seed: number;
 }
 
-/** Parameters, and the index of their range in `RANGES`. */
-interface Drawn {
-  readonly range: number;
-  readonly scale: number;
-  readonly zeroPoint: number;
-  readonly quantMin: number;
-  readonly quantMax: number;
-}
+/** Random cases of a property at a time. */
+const TOGETHER = 20;
 
-const drawn = anyParameters(NARROW).map(({ range, ...q }): Drawn => ({
-  ...q,
-  range: RANGES.indexOf(range),
-}));
-
-/** Values of a row. */
-const LENGTH = 8;
-
-/** Kernels, which give what exact rational arithmetic gives. */
+/** Kernels, which have the properties that their tests hold them to. */
 const kernels: Target<KernelCase> = {
   name: "kernels",
-  cases: fc.tuple(drawn, drawn, drawn).chain(([from, other, to]) =>
-    fc.record({
-      from: fc.constant(from),
-      other: fc.constant(other),
-      to: fc.constant(to),
-      a: integersOf(from, LENGTH),
-      b: integersOf(other, LENGTH),
-      x: fc.double({ min: -1e6, max: 1e6, noNaN: true }).map((x) => Math.fround(x) + 0),
-      weight: fc.array(fc.integer({ min: -128, max: 127 }), {
-        minLength: LENGTH,
-        maxLength: LENGTH,
-      }),
-      weightScale: fc.integer({ min: -12, max: 0 }).map((k) => Math.fround(1.3 * 2 ** k)),
-      bias: fc.integer({ min: -1000, max: 1000 }).map((n) => n / 64),
-    })
-  ),
-  run({ from, other, to, a, b, x, weight, weightScale, bias }) {
-    const arrays = (q: Drawn, values: readonly number[]) => RANGES[q.range]!.make(values);
-    const out = arrays(to, new Array<number>(LENGTH).fill(to.zeroPoint));
-    const wide = out instanceof Int32Array;
-    const qa = { data: arrays(from, a), qparams: from };
-    const qb = { data: arrays(other, b), qparams: other };
-    const check = (what: string, expected: readonly number[]) =>
-      assertEquals([...out], [...expected], what);
-    requantize(qa.data, from, out, to);
-    check("requantize", a.map((q) => requantizeExactly(q, from, to, wide)));
-    quantizePerTensor(new Float32Array(LENGTH).fill(x), out, to);
-    check("quantize", a.map(() => quantize(x, to, wide)));
-    addInt8(qa, qb, { data: out, qparams: to });
-    check("add", a.map((q, i) => addQuantized(q, from, b[i]!, other, to)));
-    mulInt8(qa, qb, { data: out, qparams: to });
-    check("mul", a.map((q, i) => mulQuantized(q, from, b[i]!, other, to)));
-    for (const engine of ["fbgemm", "qnnpack"] as const) {
-      const one = out.subarray(0, 1);
-      const scale = mul32(from.scale, weightScale);
-      // A bias is an integer of the accumulator's step there, which an int32 holds.
-      if (engine === "qnnpack" && Math.abs(bias) / scale > 2 ** 30) continue;
-      linearInt8(engine, qa, {
-        weight: {
-          data: Int8Array.from(weight),
-          outFeatures: 1,
-          inFeatures: LENGTH,
-          perChannel: false,
-          scales: Float32Array.of(weightScale),
-          zeroPoints: Int32Array.of(0),
-        },
-        bias: Float32Array.of(bias),
-      }, { data: one, qparams: to });
-      const sum = withBias(engine, false, dot(a, from.zeroPoint, weight, 0), bias, scale);
-      assertEquals(one[0], linearOutput(engine, sum, scale, to, false), engine);
-    }
-    return { outcome: "held" };
+  cases: fc.record({
+    property: fc.constantFrom(...KERNEL_PROPERTIES.map(({ name }) => name)),
+    seed: fc.noShrink(fc.integer({ min: 0, max: 2 ** 31 - 1 })),
+  }),
+  run({ property, seed }) {
+    const found = KERNEL_PROPERTIES.find(({ name }) => name === property);
+    if (found === undefined) throw new RangeError(`no property of kernels is called ${property}`);
+    // Its error tells the shrunk case.
+    found.check({ numRuns: TOGETHER, seed });
+    return { outcome: "held", counts: { kernelsAreExact: TOGETHER } };
   },
 };
 

@@ -1,32 +1,24 @@
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
 import {
-  activateFloat32,
-  activateInt8,
   activationKey,
   activationTable,
   lookup,
   quantizedActivation,
-  reluInt8,
 } from "../../../kernels/numeric/activation.ts";
-import { type Activation, floatFunction } from "../../../kernels/numeric/float_functions.ts";
-import {
-  anyActivation,
-  anyFloat32,
-  anyParameters,
-  anyScale,
-  edgeLadder,
-  integersOf,
-  ladderInteger,
-  NARROW,
-  RANGES,
-} from "../../../src/testing/numbers.ts";
+import { edgeLadder, RANGES } from "../../../src/testing/numbers.ts";
 import * as oracle from "../../../src/testing/rules.ts";
+import { testProperties } from "../property.ts";
+import { ACTIVATION } from "./activation.ts";
 
-const ACTIVATIONS = ["sigmoid", "tanh"] as const;
-const f = Math.fround;
-const SIGMOID = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+const WIDE_TANH = { scale: 2 ** -15, zeroPoint: 32768, quantMin: 0, quantMax: 65535 };
+const WIDE_SIGMOID = { scale: 2 ** -16, zeroPoint: 0, quantMin: 0, quantMax: 65535 };
 const TANH = { scale: 1 / 128, zeroPoint: 128, quantMin: 0, quantMax: 255 };
+const SIGMOID = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+const f = Math.fround;
+const ACTIVATIONS = ["sigmoid", "tanh"] as const;
+
+testProperties(ACTIVATION);
+
 Deno.test("quantizedActivation() is exact on all 256 inputs of quint8 and qint8, as fbgemm and as qnnpack round", () => {
   for (const scale of [0.001, 0.0125, 1 / 32, 0.05, 0.1, 0.25, 1, 20].map(f)) {
     for (const activation of ACTIVATIONS) {
@@ -46,26 +38,6 @@ Deno.test("quantizedActivation() is exact on all 256 inputs of quint8 and qint8,
     }
   }
 });
-
-Deno.test("quantizedActivation() follows the plain rule when input and output parameters are any", () => {
-  fc.assert(
-    fc.property(
-      anyActivation,
-      anyScale,
-      ladderInteger(-(2 ** 31), 2 ** 31 - 1),
-      anyParameters(NARROW),
-      (activation, scale, input, to) => {
-        const x = oracle.dequantize(input, { scale, zeroPoint: 0 });
-        const want = oracle.activation(activation, x, to) - to.zeroPoint;
-        assertEquals(quantizedActivation(activation, scale, to)(input) + 0, want + 0);
-      },
-    ),
-    { numRuns: 4000 },
-  );
-});
-
-const WIDE_SIGMOID = { scale: 2 ** -16, zeroPoint: 0, quantMin: 0, quantMax: 65535 };
-const WIDE_TANH = { scale: 2 ** -15, zeroPoint: 32768, quantMin: 0, quantMax: 65535 };
 
 Deno.test("activationTable() and lookup() give quantizedActivation's value for all 65,536 inputs, and keep it", () => {
   const from = { scale: 2 ** -11, zeroPoint: 32768, quantMin: 0, quantMax: 65535 };
@@ -179,55 +151,4 @@ Deno.test("activationTable() takes outputs that are known, and computes none of 
   const from = { scale: 0.1, zeroPoint: 3, quantMin: 0, quantMax: 255 };
   const outputs = new Float32Array(256).fill(7);
   assertEquals(lookup(activationTable("tanh", from, TANH, outputs), 5), 7);
-});
-
-Deno.test("activateInt8() applies a table of any activation to a whole tensor, in place too", () => {
-  fc.assert(
-    fc.property(
-      anyActivation,
-      anyParameters(NARROW).chain((from) => fc.tuple(fc.constant(from), integersOf(from, 9))),
-      anyParameters(NARROW),
-      (activation: Activation, [from, values], to) => {
-        const x = from.range.make(values);
-        const out = to.range.make(new Uint8Array(9));
-        activateInt8(activationTable(activation, from, to), x, from.zeroPoint, out, to.zeroPoint);
-        const want = values.map((q) =>
-          oracle.activation(activation, oracle.dequantize(q, from), to)
-        );
-        assertEquals([...out], want);
-        if (from.range !== to.range) return;
-        activateInt8(activationTable(activation, from, to), x, from.zeroPoint, x, to.zeroPoint);
-        assertEquals([...x], want);
-      },
-    ),
-    { numRuns: 1000 },
-  );
-});
-
-Deno.test("activateFloat32() is the float32 function of every value", () => {
-  fc.assert(
-    fc.property(anyActivation, fc.array(anyFloat32), (activation, values) => {
-      const x = Float32Array.from(values);
-      const out = new Float32Array(x.length);
-      activateFloat32(activation, x, out);
-      assertEquals(out, x.map(floatFunction(activation)));
-    }),
-  );
-});
-
-Deno.test("reluInt8() is the larger of integer and zero point, which dequantizing, relu and quantizing give too", () => {
-  fc.assert(
-    fc.property(
-      anyParameters(NARROW).chain((from) => fc.tuple(fc.constant(from), integersOf(from, 9))),
-      ([from, values]) => {
-        const out = from.range.make(new Uint8Array(9));
-        reluInt8(from.range.make(values), from.zeroPoint, out);
-        assertEquals([...out], values.map((q) => Math.max(q, from.zeroPoint)));
-        assertEquals(
-          [...out],
-          values.map((q) => oracle.activation("relu", oracle.dequantize(q, from), from)),
-        );
-      },
-    ),
-  );
 });

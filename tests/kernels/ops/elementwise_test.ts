@@ -2,62 +2,18 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
   addInt8,
-  addQuint8FixedPoint,
   buildFixedPointAdd,
   fixedPointSum,
   mulInt8,
-  mulMultiplier,
 } from "../../../kernels/ops/elementwise.ts";
-import {
-  anyFloat32,
-  anyParameters,
-  type Drawn,
-  integersOf,
-  ladderInteger,
-  NARROW,
-  nudge,
-  RANGES,
-} from "../../../src/testing/numbers.ts";
+import { ladderInteger, nudge, RANGES } from "../../../src/testing/numbers.ts";
 import * as oracle from "../../../src/testing/rules.ts";
+import { testProperties } from "../property.ts";
+import { ELEMENTWISE, operands, quantized, ratioScales } from "./elementwise.ts";
 
 const RUNS = { numRuns: 3000 };
 
-/** Two operands and an output, and 13 integers of each operand. */
-function operands(ranges: typeof RANGES): fc.Arbitrary<[Drawn, Drawn, Drawn, number[], number[]]> {
-  return fc.tuple(anyParameters(ranges), anyParameters(ranges), anyParameters(ranges))
-    .chain(([a, b, to]) =>
-      fc.tuple(
-        fc.constant(a),
-        fc.constant(b),
-        fc.constant(to),
-        integersOf(a, 13),
-        integersOf(b, 13),
-      )
-    );
-}
-
-const quantized = (data: readonly number[], q: Drawn) => ({ data: q.range.make(data), qparams: q });
-
-const fits = (q: number, { zeroPoint }: Drawn) => Math.abs(q - zeroPoint) < 2 ** 31;
-
-Deno.test("addInt8() follows the scalar rule between any dtypes, with and without relu", () => {
-  fc.assert(
-    fc.property(operands(RANGES), fc.boolean(), ([qa, qb, to, a, b], relu) => {
-      const out = to.range.make(new Uint8Array(13));
-      const result = { data: out, qparams: to };
-      addInt8(quantized(a, qa), quantized(b, qb), result, relu);
-      for (let i = 0; i < 13; i++) {
-        if (!fits(a[i]!, qa) || !fits(b[i]!, qb)) continue;
-        assertEquals(
-          out[i],
-          oracle.addQuantized(a[i]!, qa, b[i]!, qb, relu ? oracle.withoutNegative(to) : to),
-          `${a[i]} + ${b[i]}`,
-        );
-      }
-    }),
-    RUNS,
-  );
-});
+testProperties(ELEMENTWISE);
 
 Deno.test("addInt8() rounds ties to even before it adds the zero point when every pair of quint8 values is added", () => {
   // Steps of 1/2: half of all sums are ties. An odd zero point tells rounding before from rounding
@@ -78,19 +34,6 @@ Deno.test("addInt8() rounds ties to even before it adds the zero point when ever
     }
   }
 });
-
-/** Scales whose ratios the fixed point takes, and some that it does not. */
-const ratioScales = fc.tuple(
-  fc.float({ min: Math.fround(2 ** -10), max: 16, noNaN: true }),
-  fc.oneof(
-    fc.integer({ min: -15, max: 9 }).map((k) => 2 ** k),
-    fc.float({ min: Math.fround(1e-5), max: 300, noNaN: true }),
-  ),
-  fc.oneof(
-    fc.integer({ min: -15, max: 9 }).map((k) => 2 ** k),
-    fc.float({ min: Math.fround(1e-5), max: 300, noNaN: true }),
-  ),
-).map(([out, a, b]) => [Math.fround(a * out), Math.fround(b * out), out] as const);
 
 Deno.test("buildFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and gives 22-bit multipliers within", () => {
   let refused = 0;
@@ -116,36 +59,6 @@ Deno.test("buildFixedPointAdd() refuses scale ratios outside 2^-14..2^8 and give
     assertEquals(buildFixedPointAdd(edge as number, 1, 1) !== null, ok);
     assertEquals(buildFixedPointAdd(1, edge as number, 1) !== null, ok);
   }
-});
-
-Deno.test("addQuint8FixedPoint() is QNNPACK's integer arithmetic when parameters and integers are any", () => {
-  const u8 = fc.integer({ min: 0, max: 255 });
-  const edge = fc.oneof(fc.constantFrom(0, 1, 127, 128, 254, 255), u8);
-  const list = fc.array(edge, { minLength: 13, maxLength: 13 });
-  let ran = 0;
-  fc.assert(
-    fc.property(ratioScales, edge, edge, edge, list, list, ([sa, sb, so], za, zb, zo, a, b) => {
-      const add = buildFixedPointAdd(sa!, sb!, so!);
-      if (add === null) return;
-      ran++;
-      const out = new Uint8Array(13);
-      const to = { scale: so, zeroPoint: zo, quantMin: 0, quantMax: 255 };
-      const qa = { scale: sa, zeroPoint: za };
-      const qb = { scale: sb, zeroPoint: zb };
-      addQuint8FixedPoint(
-        { data: Uint8Array.from(a), qparams: qa },
-        { data: Uint8Array.from(b), qparams: qb },
-        { data: out, qparams: to },
-        add,
-      );
-      for (let i = 0; i < 13; i++) {
-        const want = oracle.addFixedPoint(a[i]!, qa, b[i]!, qb, to);
-        assertEquals(out[i], want, `${a[i]} + ${b[i]}`);
-      }
-    }),
-    RUNS,
-  );
-  assert(ran > 1000);
 });
 
 Deno.test("fixedPointSum() rounds half away from zero over its whole domain", () => {
@@ -176,25 +89,6 @@ Deno.test("fixedPointSum() rounds half away from zero over its whole domain", ()
   assert(ties > 1000);
 });
 
-Deno.test("mulMultiplier() rounds the product of scales, then multiplies by the reciprocal, or divides for qint8", () => {
-  const scale = anyFloat32.filter((x) => x > 2 ** -60 && x < 2 ** 60);
-  let differ = 0;
-  fc.assert(
-    fc.property(scale, scale, scale, (a, b, out) => {
-      const product = oracle.mul32(a, b);
-      const quotient = oracle.div32(product, out);
-      const times = oracle.mul32(product, oracle.inverse(out));
-      const to = { scale: out, zeroPoint: 0 };
-      assertEquals(mulMultiplier(a, b, { ...to, quantMin: 0, quantMax: 255 }), times);
-      assertEquals(mulMultiplier(a, b, { ...to, quantMin: -128, quantMax: 127 }), quotient);
-      assertEquals(mulMultiplier(a, b, { ...to, quantMin: -127, quantMax: 127 }), times);
-      if (times !== quotient) differ++;
-    }),
-    RUNS,
-  );
-  assert(differ > 100);
-});
-
 Deno.test("mulInt8() follows the rule between any dtypes when the integer product is below 2^53", () => {
   let largest = 0;
   fc.assert(
@@ -211,17 +105,6 @@ Deno.test("mulInt8() follows the rule between any dtypes when the integer produc
     RUNS,
   );
   assert(largest > 2 ** 31);
-});
-
-Deno.test("mulInt8() keeps every product of 16-bit integers", () => {
-  fc.assert(
-    fc.property(operands(NARROW), ([qa, qb, to, a, b]) => {
-      const out = to.range.make(new Uint8Array(13));
-      mulInt8(quantized(a, qa), quantized(b, qb), { data: out, qparams: to });
-      assertEquals([...out], a.map((q, i) => oracle.mulQuantized(q, qa, b[i]!, qb, to)));
-    }),
-    RUNS,
-  );
 });
 
 Deno.test("mulInt8() saturates at the end of the product's sign when the product is beyond 2^53", () => {

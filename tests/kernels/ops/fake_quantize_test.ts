@@ -1,76 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
-import {
-  fakeQuantizePerChannel,
-  fakeQuantizePerTensor,
-} from "../../../kernels/ops/fake_quantize.ts";
-import {
-  type Affine,
-  dequantizePerTensor,
-  quantizePerTensor,
-} from "../../../kernels/numeric/quantize.ts";
-import {
-  anyFloat32,
-  anyParameters,
-  ladderInteger,
-  NARROW,
-  nudge,
-  RANGES,
-} from "../../../src/testing/numbers.ts";
-import { exact, mul, nearestEven, toFloat32, toFloat64 } from "../../../src/testing/exact.ts";
-import * as oracle from "../../../src/testing/rules.ts";
-import { channelled } from "../channels.ts";
+import { assertEquals } from "@std/assert";
+import { fakeQuantizePerTensor } from "../../../kernels/ops/fake_quantize.ts";
+import { NARROW } from "../../../src/testing/numbers.ts";
+import { testProperties } from "../property.ts";
+import { FAKE_QUANTIZE } from "./fake_quantize.ts";
 
-const f = Math.fround;
-
-/** Values on ties, next to them, and any. */
-function values({ scale, zeroPoint, quantMin, quantMax }: Affine): fc.Arbitrary<number[]> {
-  const tie = ladderInteger(quantMin, quantMax).map((q) => f(scale * (q - zeroPoint + 0.5)))
-    .filter((x) => Number.isFinite(x));
-  const near = fc.tuple(tie.filter((x) => x !== 0), fc.integer({ min: -2, max: 2 })).map(([x, k]) =>
-    nudge(x, k)
-  )
-    .filter((x) => Number.isFinite(x));
-  return fc.array(fc.oneof(tie, near, anyFloat32), { maxLength: 13 });
-}
-
-Deno.test("fakeQuantizePerTensor() follows torch's rule for finite values in any range", () => {
-  fc.assert(
-    fc.property(
-      anyParameters(RANGES).chain((q) => fc.tuple(fc.constant(q), values(q))),
-      ([q, list]) => {
-        const x = Float32Array.from(list);
-        const before = x.slice();
-        const y = fakeQuantizePerTensor(x, q);
-        assertEquals([...y].map((v) => v + 0), [...x].map((v) => oracle.fakeQuantize(v, q)));
-        assertEquals(x, before);
-        assertEquals(fakeQuantizePerTensor(x, q, x), y);
-        assertEquals(x, y);
-      },
-    ),
-    { numRuns: 2000 },
-  );
-});
-
-Deno.test("fakeQuantizePerTensor() is quantizing and dequantizing when the range has 16 bits at most", () => {
-  fc.assert(
-    fc.property(
-      anyParameters(NARROW).chain((q) => fc.tuple(fc.constant(q), values(q))),
-      ([q, list]) => {
-        const x = Float32Array.from(list);
-        const ints = q.range.make(new Uint8Array(x.length));
-        const y = new Float32Array(x.length);
-        quantizePerTensor(x, ints, q);
-        dequantizePerTensor(ints, y, q.scale, q.zeroPoint);
-        assertEquals(fakeQuantizePerTensor(x, q), y);
-        // Twice is once, where scale * inverse does not leave a tie.
-        const again = fakeQuantizePerTensor(y, q);
-        assertEquals(again, y);
-      },
-    ),
-    { numRuns: 1000 },
-  );
-});
+testProperties(FAKE_QUANTIZE);
 
 Deno.test("fakeQuantizePerTensor() saturates infinite values at the end of their sign and takes NaN to quantMin", () => {
   for (const { quantMin, quantMax } of NARROW) {
@@ -80,60 +14,4 @@ Deno.test("fakeQuantizePerTensor() saturates infinite values at the end of their
     const y = fakeQuantizePerTensor(x, { scale: 0.5, zeroPoint, quantMin, quantMax });
     assertEquals([...y], [ends[0], ends[1], ends[0], ends[1], ends[0]]);
   }
-});
-
-Deno.test("fakeQuantizePerChannel() is fakeQuantizePerTensor() channel by channel", () => {
-  fc.assert(
-    fc.property(channelled, ({ range, channels, inner, scales, zeroPoints, ratios }) => {
-      const channel = (i: number) => Math.floor(i / inner) % channels;
-      const x = Float32Array.from(
-        ratios,
-        (r, i) => (i % 2 ? Math.floor(r) + 0.5 : r) * scales[channel(i)]!,
-      );
-      const { quantMin, quantMax } = range;
-      const to = { scales, zeroPoints, quantMin, quantMax };
-      const y = fakeQuantizePerChannel(x, to, inner);
-      for (let i = 0; i < x.length; i++) {
-        const c = channel(i);
-        const own = { scale: scales[c]!, zeroPoint: zeroPoints[c]!, quantMin, quantMax };
-        const [want] = fakeQuantizePerTensor(x.slice(i, i + 1), own);
-        assertEquals(y[i], want);
-      }
-      assertEquals(fakeQuantizePerChannel(x, to, inner, x), y);
-      assertEquals(x, y);
-    }),
-    { numRuns: 300 },
-  );
-});
-
-Deno.test("fakeQuantizePerChannel() adds float zero points before it rounds", () => {
-  let ties = 0;
-  fc.assert(
-    fc.property(channelled, ({ range, channels, inner, scales, floats, ratios }) => {
-      const channel = (i: number) => Math.floor(i / inner) % channels;
-      const x = Float32Array.from(
-        ratios,
-        (r, i) => (Math.floor(r) + 0.5 - floats[channel(i)]!) * scales[channel(i)]!,
-      );
-      const { quantMin, quantMax } = range;
-      const y = fakeQuantizePerChannel(
-        x,
-        { scales, zeroPoints: floats, quantMin, quantMax },
-        inner,
-      );
-      for (let i = 0; i < x.length; i++) {
-        const scale = scales[channel(i)];
-        const zeroPoint = floats[channel(i)];
-        const r = oracle.add32(zeroPoint!, oracle.mul32(x[i]!, oracle.inverse(scale!)));
-        if (Math.abs(r) % 1 === 0.5) ties++;
-        const q = Math.min(Math.max(Number(nearestEven(exact(r))), quantMin), quantMax);
-        assertEquals(
-          y[i]! + 0,
-          toFloat32(exact(toFloat64(mul(exact(q - zeroPoint!), exact(scale!))))),
-        );
-      }
-    }),
-    { numRuns: 300 },
-  );
-  assert(ties > 100);
 });

@@ -7,30 +7,72 @@ import {
   type Engine,
   linearEngine,
   linearInt8,
-  linearInt8Float32,
-  linearMultiplier,
   type LinearWeight,
   plainBiasTerm,
 } from "../../../kernels/ops/linear.ts";
 import { clamp, reciprocal, roundHalfEven } from "../../../kernels/numeric/requantize.ts";
 import {
-  anyFloat32,
   anyParameters,
-  anyScale,
   integersOf,
   inverse24,
   ladderInteger,
-  NARROW,
   nudge,
   RANGES,
-  uniformFloat32,
 } from "../../../src/testing/numbers.ts";
-import { exact, nearestEven } from "../../../src/testing/exact.ts";
 import * as oracle from "../../../src/testing/rules.ts";
 import { generator } from "../../../src/testing/random.ts";
+import { testProperties } from "../property.ts";
+import { type Case, f, integers, layers, LINEAR, type Random, scaleWithInverse } from "./linear.ts";
 
-const ENGINES: Engine[] = ["fbgemm", "qnnpack"];
-const f = Math.fround;
+/**
+ * Cases a hair from a tie twice over: bias / scale + sum lies next to half-way between two float32
+ * values, and the multiplier takes that to half-way between two outputs. Or sum and bias cancel
+ * nearly.
+ */
+function* hairCases(random: Random, count: number): Generator<Case> {
+  const integer = integers(random);
+  for (let made = 0; made < count;) {
+    // a b = k 2^24 +- 1 with k = ...10..0: the last place of the product decides the tie.
+    const side = random(0, 1) < 0.5 ? 1 : -1;
+    const places = integer(1, 9);
+    let a = 0, b = 0, k = 0;
+    for (let tries = 0; k % 2 ** places !== 2 ** (places - 1) && tries < 3000; tries++) {
+      a = 2 * integer(2 ** 22, 2 ** 23 - 1) + 1;
+      b = side > 0 ? inverse24(a) : 2 ** 24 - inverse24(a);
+      k = (a * b - side) / 2 ** 24;
+    }
+    const exponent = integer(-12, 6);
+    const scale = scaleWithInverse(b * 2 ** exponent);
+    if (scale === null) continue;
+    // term = (k + tiny) * 2^lift has its half at 2^(places - 1 + lift).
+    const lift = integer(-places - 3, 2);
+    const bias = f((random(0, 1) < 0.5 ? a : -a) * 2 ** (lift - 24 - exponent));
+    const term = bias * reciprocal(scale);
+    const ulp = 2 ** (places + lift);
+    const kind = random(0, 1);
+    let sum: number, bound: number;
+    if (kind < 0.7) {
+      // |term + sum| in 2^23..2^24 units of twice the half.
+      const v = integer(2 ** 23, 2 ** 24 - 1) * ulp;
+      sum = Math.round((random(0, 1) < 0.5 ? v : -v) - term);
+      bound = Math.abs(sum) + integer(0, 1000);
+    } else {
+      sum = -Math.round(term) + integer(-2, 2); // cancels
+      bound = Math.abs(sum) + (random(0, 1) < 0.5 ? 0 : integer(0, 2 ** 22));
+    }
+    if (Math.abs(sum) >= 2 ** 24 - 2000) continue;
+    const value = f(term + sum) || 1;
+    const target = integer(0, random(0, 1) < 0.5 ? 255 : 65535) + 0.5;
+    const multiplier = nudge(f(Math.abs(target / value)), integer(-1, 1));
+    made++;
+    yield { bias, scale, sum, bound, multiplier };
+  }
+}
+
+/** Multiplies, rounds and clamps as project() of the cell does. */
+function finish(value: number, multiplier: number, limit: number): number {
+  return clamp(roundHalfEven(f(value * multiplier)), -limit, limit);
+}
 
 /** A weight of rows of `inFeatures` values, with one zero point. */
 function plainWeight(w: ArrayLike<number>, inFeatures: number, zeroPoint: number): LinearWeight {
@@ -43,6 +85,8 @@ function plainWeight(w: ArrayLike<number>, inFeatures: number, zeroPoint: number
     zeroPoints: Int32Array.of(zeroPoint),
   };
 }
+
+testProperties(LINEAR);
 
 Deno.test("dotInt8() is exact while below 2^53, at any offset and length", () => {
   const wide = anyParameters(RANGES).chain((q) => fc.tuple(fc.constant(q), integersOf(q, 33)));
@@ -72,62 +116,6 @@ Deno.test("dotInt8() is exact while below 2^53, at any offset and length", () =>
     const weight = plainWeight(new Int8Array(length).fill(-128), length, 127);
     assertEquals(dotInt8(x, 0, 0, weight, 0), -255 * 255 * length);
   }
-});
-
-/** Biases that are absent, zero, a half-step from the accumulator's, or any. */
-function biasOf(scale: number): fc.Arbitrary<number> {
-  const half = fc.integer({ min: -4000, max: 4000 }).map((n) => f(scale * (n + 0.5)));
-  return fc.oneof(
-    fc.constantFrom(0, -0),
-    half,
-    half,
-    fc.integer({ min: -4000, max: 4000 }).map((n) => f(scale * n / 4)),
-    uniformFloat32(-100, 100),
-    anyFloat32.filter((x) => Math.abs(x) < 1e12),
-  );
-}
-
-const layers = fc.record({
-  input: anyParameters(NARROW),
-  to: anyParameters(RANGES),
-  rows: fc.constantFrom(1, 2, 3),
-  inFeatures: fc.constantFrom(1, 3, 7, 13, 33),
-  outFeatures: fc.constantFrom(4, 12),
-  granularity: fc.constantFrom("tensor", "blocks", "channel"),
-  engine: fc.constantFrom(...ENGINES),
-  relu: fc.boolean(),
-}).chain((l) => {
-  const count = l.granularity === "tensor" ? 1 : l.granularity === "blocks" ? 4 : l.outFeatures;
-  const weightCount = l.outFeatures * l.inFeatures;
-  return fc.record({
-    layer: fc.constant(l),
-    x: integersOf(l.input, l.rows * l.inFeatures),
-    w: fc.array(ladderInteger(-128, 127), { minLength: weightCount, maxLength: weightCount }),
-    scales: fc.array(anyScale, { minLength: count, maxLength: count }),
-    zeroPoints: fc.array(ladderInteger(-128, 127), { minLength: count, maxLength: count }),
-  });
-}).chain((d) => {
-  const { input, outFeatures, engine } = d.layer;
-  const per = outFeatures / d.scales.length;
-  const scaleOf = (row: number) => f(input.scale * d.scales[Math.floor(row / per)]!);
-  return fc.record({
-    d: fc.constant(d),
-    bias: fc.oneof(
-      {
-        arbitrary: fc.tuple(
-          ...Array.from({ length: outFeatures }, (_, row) => biasOf(scaleOf(row))),
-        ),
-        weight: 4,
-      },
-      { arbitrary: fc.constant(null), weight: 1 },
-    ),
-    // An output scale that leaves halves, or any.
-    step: fc.oneof(
-      fc.integer({ min: 0, max: 14 }).map((k) => 2 ** k * scaleOf(0)),
-      fc.constant(d.layer.to.scale),
-    ),
-    engine: fc.constant(engine),
-  });
 });
 
 Deno.test("linearInt8() follows each engine's rule per tensor, per channel and by blocks, with and without bias and relu", () => {
@@ -176,193 +164,6 @@ Deno.test("linearInt8() follows each engine's rule per tensor, per channel and b
   assertEquals(seen.size, 2 * 3 * 2 * 2);
   assert(inside > all / 5, `${inside} of ${all} did not saturate`);
 });
-
-Deno.test("linearInt8() gives each of four blocks what a layer of its own gives", () => {
-  fc.assert(
-    fc.property(layers.filter(({ d }) => d.layer.granularity === "blocks"), ({ d, bias }) => {
-      const { input, rows, inFeatures, outFeatures, engine, relu, to } = d.layer;
-      const per = outFeatures / 4;
-      const x = { data: input.range.make(d.x), qparams: input };
-      const whole = to.range.make(new Array(rows * outFeatures).fill(0));
-      const floats = bias === null ? null : Float32Array.from(bias);
-      const layer = (from: number, count: number, channels: number[]) => ({
-        data: Int8Array.from(d.w.slice(from * inFeatures, (from + count) * inFeatures)),
-        outFeatures: count,
-        inFeatures,
-        perChannel: false,
-        scales: Float32Array.from!(channels, (c) => d.scales[c]!),
-        zeroPoints: Int32Array.from!(channels, (c) => d.zeroPoints[c]!),
-      });
-      const weight = layer(0, outFeatures, [0, 1, 2, 3]);
-      linearInt8(engine, x, { weight, bias: floats, relu }, { data: whole, qparams: to });
-      for (let block = 0; block < 4; block++) {
-        const from = block * per;
-        const part = to.range.make(new Array(rows * per).fill(0));
-        const own = floats === null ? null : floats.slice(from, from + per);
-        const linear = { weight: layer(from, per, [block]), bias: own, relu };
-        linearInt8(engine, x, linear, { data: part, qparams: to });
-        for (let i = 0; i < part.length; i++) {
-          assertEquals(part[i], whole[Math.floor(i / per) * outFeatures + from + i % per]);
-        }
-      }
-    }),
-    { numRuns: 50 },
-  );
-});
-
-Deno.test("linearInt8Float32() adds the bias by the per-channel rule and multiplies by the accumulator's scale", () => {
-  fc.assert(
-    fc.property(layers, ({ d, bias }) => {
-      const { input, rows, inFeatures, outFeatures, engine, granularity, relu } = d.layer;
-      const per = outFeatures / d.scales.length;
-      const out = new Float32Array(rows * outFeatures);
-      const weight = {
-        data: Int8Array.from(d.w),
-        outFeatures,
-        inFeatures,
-        perChannel: granularity === "channel",
-        scales: Float32Array.from(d.scales),
-        zeroPoints: Int32Array.from(d.zeroPoints),
-      };
-      const floats = bias === null ? null : Float32Array.from(bias);
-      const given = { data: input.range.make(d.x), qparams: input };
-      linearInt8Float32(engine, given, { weight, bias: floats, relu }, out);
-      for (let i = 0; i < out.length; i++) {
-        const row = i % outFeatures;
-        const r = (i - row) / outFeatures;
-        const channel = Math.floor(row / per);
-        const x = d.x.slice(r * inFeatures, (r + 1) * inFeatures);
-        const w = d.w.slice(row * inFeatures, (row + 1) * inFeatures);
-        const sum = oracle.dot(x, input.zeroPoint, w, d.zeroPoints[channel]!);
-        const scale = oracle.mul32(input.scale, d.scales[channel]!);
-        const value = oracle.withBias(engine, true, sum, bias === null ? null : bias[row]!, scale);
-        const want = oracle.mul32(value, scale);
-        assertEquals(out[i]! + 0, relu ? Math.max(want, 0) : want);
-      }
-    }),
-    { numRuns: 300 },
-  );
-});
-
-const accumulator = fc.record({
-  engine: fc.constantFrom(...ENGINES),
-  perChannel: fc.boolean(),
-  sum: ladderInteger(-(2 ** 31), 2 ** 31 - 1),
-  scale: anyScale.filter((s) => s > 2 ** -60),
-}).chain((a) => fc.tuple(fc.constant(a), biasOf(a.scale)));
-
-Deno.test("addBias() and biasTerm() follow each engine's rule when sums fill an int32", () => {
-  fc.assert(
-    fc.property(accumulator, ([{ engine, perChannel, sum, scale }, bias]) => {
-      const want = oracle.withBias(
-        engine,
-        perChannel,
-        BigInt(sum),
-        bias === 0 ? null : bias,
-        scale,
-      );
-      assertEquals(addBias(engine, sum, perChannel, bias, scale) + 0, want);
-      // A bias of zero is no bias under every rule.
-      if (bias === 0) {
-        assertEquals(want, oracle.withBias(engine, perChannel, BigInt(sum), 0, scale));
-      }
-      const term = biasTerm(engine, perChannel, bias, scale);
-      if (engine === "qnnpack") {
-        const steps = oracle.mul32(bias, oracle.inverse(scale));
-        const q = Number.isFinite(steps) ? Number(nearestEven(exact(steps))) : steps;
-        assertEquals(term + 0, clamp(q, -(2 ** 31), 2 ** 31 - 1));
-      } else if (perChannel) assertEquals(term + 0, oracle.div32(bias, scale));
-      else assertEquals(oracle.mul32(bias, oracle.inverse(scale)), f(term) + 0);
-    }),
-    { numRuns: 5000 },
-  );
-});
-
-Deno.test("linearMultiplier() divides for fbgemm and multiplies by the reciprocal for qnnpack", () => {
-  let differ = 0;
-  fc.assert(
-    fc.property(anyScale, anyScale, (s, out) => {
-      assertEquals(linearMultiplier("fbgemm", s, out), oracle.div32(s, out));
-      assertEquals(linearMultiplier("qnnpack", s, out), oracle.mul32(s, oracle.inverse(out)));
-      if (oracle.div32(s, out) !== oracle.mul32(s, oracle.inverse(out))) differ++;
-    }),
-    { numRuns: 1000 },
-  );
-  assert(differ > 10);
-});
-
-/** One accumulator on its way to an output, as plainBiasTerm sees it. */
-interface Case {
-  bias: number;
-  scale: number;
-  sum: number;
-  bound: number;
-  multiplier: number;
-}
-
-/** Multiplies, rounds and clamps as project() of the cell does. */
-function finish(value: number, multiplier: number, limit: number): number {
-  return clamp(roundHalfEven(f(value * multiplier)), -limit, limit);
-}
-
-type Random = ReturnType<typeof generator>;
-
-/** Integers from lo to hi, both included. */
-function integers(random: Random): Random {
-  return (lo, hi) => lo + Math.floor(random(0, 1) * (hi - lo + 1));
-}
-
-/** A scale whose float32 reciprocal is `inverse`, if there is one. */
-function scaleWithInverse(inverse: number): number | null {
-  const near = f(1 / inverse);
-  for (const k of [0, 1, -1]) if (reciprocal(nudge(near, k)) === inverse) return nudge(near, k);
-  return null;
-}
-
-/**
- * Cases a hair from a tie twice over: bias / scale + sum lies next to half-way between two float32
- * values, and the multiplier takes that to half-way between two outputs. Or sum and bias cancel
- * nearly.
- */
-function* hairCases(random: Random, count: number): Generator<Case> {
-  const integer = integers(random);
-  for (let made = 0; made < count;) {
-    // a b = k 2^24 +- 1 with k = ...10..0: the last place of the product decides the tie.
-    const side = random(0, 1) < 0.5 ? 1 : -1;
-    const places = integer(1, 9);
-    let a = 0, b = 0, k = 0;
-    for (let tries = 0; k % 2 ** places !== 2 ** (places - 1) && tries < 3000; tries++) {
-      a = 2 * integer(2 ** 22, 2 ** 23 - 1) + 1;
-      b = side > 0 ? inverse24(a) : 2 ** 24 - inverse24(a);
-      k = (a * b - side) / 2 ** 24;
-    }
-    const exponent = integer(-12, 6);
-    const scale = scaleWithInverse(b * 2 ** exponent);
-    if (scale === null) continue;
-    // term = (k + tiny) * 2^lift has its half at 2^(places - 1 + lift).
-    const lift = integer(-places - 3, 2);
-    const bias = f((random(0, 1) < 0.5 ? a : -a) * 2 ** (lift - 24 - exponent));
-    const term = bias * reciprocal(scale);
-    const ulp = 2 ** (places + lift);
-    const kind = random(0, 1);
-    let sum: number, bound: number;
-    if (kind < 0.7) {
-      // |term + sum| in 2^23..2^24 units of twice the half.
-      const v = integer(2 ** 23, 2 ** 24 - 1) * ulp;
-      sum = Math.round((random(0, 1) < 0.5 ? v : -v) - term);
-      bound = Math.abs(sum) + integer(0, 1000);
-    } else {
-      sum = -Math.round(term) + integer(-2, 2); // cancels
-      bound = Math.abs(sum) + (random(0, 1) < 0.5 ? 0 : integer(0, 2 ** 22));
-    }
-    if (Math.abs(sum) >= 2 ** 24 - 2000) continue;
-    const value = f(term + sum) || 1;
-    const target = integer(0, random(0, 1) < 0.5 ? 255 : 65535) + 0.5;
-    const multiplier = nudge(f(Math.abs(target / value)), integer(-1, 1));
-    made++;
-    yield { bias, scale, sum, bound, multiplier };
-  }
-}
 
 Deno.test("plainBiasTerm() with one addition gives the exact integer on cases a hair from ties", () => {
   let plain = 0, needed = 0;

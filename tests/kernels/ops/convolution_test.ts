@@ -1,0 +1,4 @@
+import { testProperties } from "../property.ts";
+import { CONVOLUTION } from "./convolution.ts";
+
+testProperties(CONVOLUTION);
