@@ -18,7 +18,7 @@ import { writeFile } from "../scripts/write_file.ts";
 import { bundle } from "../tests/runtimes/bundle.ts";
 import { thaiFile } from "../tests/runtimes/cases.ts";
 import { BUN, installPacked, NAME, succeed } from "../tests/runtimes/install.ts";
-import { readAssets } from "../tests/runtimes/suite.ts";
+import { readThai } from "../tests/runtimes/suite.ts";
 import { streamingFile } from "../tests/runtimes/workerd/build.ts";
 import { installPeers } from "./peers/install.ts";
 import { median } from "./peers/measure.ts";
@@ -53,7 +53,7 @@ const before = loadavg()[0]!;
 const folder = await Deno.makeTempDir({ prefix: "splitgate-cold-" });
 try {
   await installPacked(folder);
-  const assets = readAssets(new URL("../demo/data/", import.meta.url));
+  const assets = readThai(new URL("../demo/data/", import.meta.url));
   const thai = loadModel(thaiFile(assets, "accurate"));
   const [run] = parseRuns(
     "test",

@@ -8,7 +8,8 @@ import { simdKernels } from "@splitgate/splitgate/simd";
 import { readArguments } from "./arguments.ts";
 import { writeFile } from "./write_file.ts";
 import { cases, digest, digestOfAll } from "../tests/runtimes/cases.ts";
-import { type Expected, readAssets } from "../tests/runtimes/suite.ts";
+import { packModelFiles } from "../tests/runtimes/model_files.ts";
+import { type Expected, readThai } from "../tests/runtimes/suite.ts";
 
 const { record } =
   readArguments("deno task digest [--record]", { record: { type: "boolean" } }).values;
@@ -16,7 +17,7 @@ const RECORD = new URL("../tests/runtimes/expected.json", import.meta.url);
 const digests: Record<string, string> = {};
 for (
   const { name, run } of cases(
-    readAssets(new URL("../demo/data/", import.meta.url)),
+    { ...readThai(new URL("../demo/data/", import.meta.url)), files: packModelFiles() },
     await simdKernels(),
   )
 ) {

@@ -2,14 +2,11 @@
 
     KERAS_BACKEND=torch python scripts/golden_keras.py
 
-writes them, and tests/runtimes/keras_files.json, which holds two of them again,
-
-with keras 3.15, torch 2.8, h5py, numpy and safetensors. Files of Keras 1 and 2 and of the layers for
+writes them, with keras 3.15, torch 2.8, h5py, numpy and safetensors. Files of Keras 1 and 2 and of the layers for
 CuDNN, which Keras 3 neither writes nor reads, are written with h5py in their layouts; what they
 compute comes from Keras 3's layers with the same numbers.
 """
 
-import base64
 import json
 import os
 import pathlib
@@ -313,10 +310,3 @@ record("dense-latest", model, X)
 legacy("dense-latest", config, weights, "2.2.4", libver="latest")
 
 save_file(references, OUT / "references.safetensors")
-
-# The files that every runtime reads, some of which have no file system.
-files = {
-    name: base64.b64encode((OUT / name).read_bytes()).decode() for name in ["lstm.keras", "keras1.h5"]
-}
-runtimes = OUT.parent.parent / "runtimes" / "keras_files.json"
-runtimes.write_text(json.dumps(files, indent=2) + "\n")

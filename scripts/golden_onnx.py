@@ -2,13 +2,10 @@
 
     python scripts/golden_onnx.py
 
-(with onnx 1.22, onnxruntime 1.32, numpy and safetensors) writes tests/models/onnx-operators, and
-tests/runtimes/onnx_files.json, which holds three of them again. The weights are random, and the same
-at every run.
+(with onnx 1.22, onnxruntime 1.32, numpy and safetensors) writes tests/models/onnx-operators. The weights
+are random, and the same at every run.
 """
 
-import base64
-import json
 from pathlib import Path
 
 import numpy as np
@@ -526,14 +523,6 @@ def main():
     model = Model("embedding-last", {"x": (INT64, ["batch", "steps"])})
     embedded(model)
     model.write({"x": np.random.default_rng(2).integers(0, 11, (BATCH, STEPS))})
-
-    # The files that every runtime reads, some of which have no file system.
-    files = {
-        name: base64.b64encode((FOLDER / f"{name}.onnx").read_bytes()).decode()
-        for name in ["lstm-two-layers", "quantized-integers", "embedding-last"]
-    }
-    runtimes = FOLDER.parent.parent / "runtimes" / "onnx_files.json"
-    runtimes.write_text(json.dumps(files, indent=2) + "\n")
 
 
 main()

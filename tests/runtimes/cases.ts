@@ -12,7 +12,6 @@ import {
   Embedding,
   Generator,
   getPreset,
-  type Graph,
   Linear,
   loadModel,
   LSTM,
@@ -20,23 +19,17 @@ import {
   quantizeDynamic,
   saveModel,
   Sequential,
-  type Tensor,
   tensor,
   tokens,
-  type TokenTensor,
 } from "@splitgate/splitgate";
 import { dynamicQConfig } from "@splitgate/splitgate/qconfig";
 import { parseSafetensors } from "@splitgate/splitgate/safetensors";
-import { importKeras } from "@splitgate/splitgate/import/keras";
-import { importOnnx } from "@splitgate/splitgate/import/onnx";
-import { importTfjs } from "@splitgate/splitgate/import/tfjs";
 import { sigmoidFloat32, tanhFloat32 } from "@splitgate/splitgate/kernels";
 import { loadProgram, type Program, type Session } from "@splitgate/splitgate/runtime/state";
 import type { SimdKernels } from "@splitgate/splitgate/simd";
 import { floatModel } from "../../demo/float_model.ts";
 import { Dictionary, parseRuns } from "../../demo/segmenter.ts";
-import kerasFiles from "./keras_files.json" with { type: "json" };
-import onnxFiles from "./onnx_files.json" with { type: "json" };
+import { type Files, readerCases } from "./readers.ts";
 
 /** One thing to compute. */
 export interface Case {
@@ -46,11 +39,17 @@ export interface Case {
 }
 
 /** The demo's Thai task, as its files hold it. */
-export interface Assets {
+export interface ThaiTask {
   readonly model: Uint8Array;
   readonly dictionary: string;
   readonly calibration: string;
   readonly test: string;
+}
+
+/** What the cases need beside themselves. */
+export interface Assets extends ThaiTask {
+  /** Files of other libraries: a safetensors file of {@linkcode Files}, as tensors of bytes. */
+  readonly files: Uint8Array;
 }
 
 const PRESETS = ["fbgemm", "qnnpack", "accurate"];
@@ -262,7 +261,7 @@ function* dynamic(): Iterable<Case> {
 }
 
 /** The demo's Thai model under a preset, as its file. */
-export function thaiFile(assets: Assets, preset: string): Uint8Array<ArrayBuffer> {
+export function thaiFile(assets: ThaiTask, preset: string): Uint8Array<ArrayBuffer> {
   const { model, numEmbeddings } = floatModel(parseSafetensors(assets.model).tensors);
   const observed = prepare(model, getPreset(preset), { splitGates: true });
   const dictionary = Dictionary.parse(assets.dictionary, numEmbeddings);
@@ -274,7 +273,7 @@ export function thaiFile(assets: Assets, preset: string): Uint8Array<ArrayBuffer
   return saveModel(convert(observed));
 }
 
-function* thai(assets: Assets, simd: SimdKernels): Iterable<Case> {
+function* thai(assets: ThaiTask, simd: SimdKernels): Iterable<Case> {
   for (const preset of PRESETS) {
     yield {
       name: `Thai, ${preset}`,
@@ -361,54 +360,10 @@ function* refusals(): Iterable<Case> {
   };
 }
 
-const fromBase64 = (text: string) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-
-/** Imported models: their weights, and what they compute. */
-function imported(): Case[] {
-  const files: Record<string, () => Graph> = {
-    ...Object.fromEntries(
-      Object.entries(kerasFiles).map(([name, base64]) => [
-        name,
-        () => importKeras(fromBase64(base64)).model,
-      ]),
-    ),
-    "model.json of TensorFlow.js": tfjsModel,
-    ...Object.fromEntries(
-      Object.entries(onnxFiles).map(([name, base64]) => [
-        `${name}.onnx`,
-        () => importOnnx(fromBase64(base64)).model,
-      ]),
-    ),
-  };
-  return Object.entries(files).map(([name, load]) => ({
-    name: `imports ${name}`,
-    run() {
-      const model = load();
-      const weights = [...model.stateDict().values()].map(({ data }) => bytesOf(data));
-      return [...weights, bytesOf(model.forward(inputOf(name)).data)];
-    },
-  }));
-}
-
-/** What an imported model is run with. */
-function inputOf(name: string): Tensor | TokenTensor {
-  if (name.startsWith("embedding")) return tokens(ids(12, 31).map((id) => id % 11), [3, 4]);
-  const features = name.endsWith(".onnx") ? 5 : 3;
-  return tensor(reals(12 * features, 31), [1, 12, features]);
-}
-
-/** An LSTM and a Dense of TensorFlow.js, with weights of uint8. */
-function tfjsModel(): Graph {
-  const units = 4;
-  const shapes = { "lstm/kernel": [3, 16], "lstm/recurrent_kernel": [4, 16], "lstm/bias": [16] };
-  const quantization = { dtype: "uint8", min: -1, scale: 2 / 255 };
-  const weights = Object.entries(shapes).map(([name, shape]) => ({ name, shape, quantization }));
-  const config = { name: "lstm", units, batch_input_shape: [null, 12, 3] };
-  const topology = { class_name: "Sequential", config: [{ class_name: "LSTM", config }] };
-  const json = { modelTopology: topology, weightsManifest: [{ paths: ["a"], weights }] };
-  const draw = new Float32Array(128);
-  new Generator(32).uniform(draw, 0, 256);
-  return importTfjs(json, Uint8Array.from(draw, Math.floor)).model;
+/** The files of other libraries by their paths. */
+function filesOf({ files }: Assets): Files {
+  const { tensors } = parseSafetensors(files);
+  return new Map([...tensors].map(([path, { data }]) => [path, data as Uint8Array]));
 }
 
 /**
@@ -423,7 +378,7 @@ export function cases(assets: Assets, simd: SimdKernels): Case[] {
     ...written(),
     ...dynamic(),
     ...thai(assets, simd),
-    ...imported(),
+    ...readerCases(filesOf(assets)),
     ...refusals(),
   ];
 }

@@ -1,4 +1,8 @@
 import expected from "./expected.json" with { type: "json" };
-import { readAssets, suite } from "./suite.ts";
+import { packModelFiles } from "./model_files.ts";
+import { readThai, suite } from "./suite.ts";
 
-await suite(Deno.test, readAssets(new URL("../../demo/data/", import.meta.url)), expected);
+await suite(Deno.test, {
+  ...readThai(new URL("../../demo/data/", import.meta.url)),
+  files: packModelFiles(),
+}, expected);

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { simdKernels } from "@splitgate/splitgate/simd";
-import { type Assets, cases, digest, digestOfAll } from "./cases.ts";
+import { type Assets, cases, digest, digestOfAll, type ThaiTask } from "./cases.ts";
 
 /** What each case must digest to, and all together. */
 export interface Expected {
@@ -14,7 +14,7 @@ export interface Expected {
 }
 
 /** The demo's Thai task, from a folder. */
-export function readAssets(folder: URL): Assets {
+export function readThai(folder: URL): ThaiTask {
   const read = (ending: string) => readFileSync(new URL(`thai.${ending}`, folder));
   return {
     model: new Uint8Array(read("safetensors")),
@@ -22,6 +22,12 @@ export function readAssets(folder: URL): Assets {
     calibration: read("calibration.txt").toString(),
     test: read("test.txt").toString(),
   };
+}
+
+/** All assets from one folder, where a test of the packed package has put them. */
+export function readAssets(folder: URL): Assets {
+  const files = new Uint8Array(readFileSync(new URL("models.safetensors", folder)));
+  return { ...readThai(folder), files };
 }
 
 /** Gives every case to the runtime's own test function. */

@@ -3,11 +3,13 @@
  */
 import { assertEquals } from "@std/assert";
 import { stop } from "esbuild";
+import { Buffer } from "node:buffer";
 import { pathToFileURL } from "node:url";
 import { bundle } from "../bundle.ts";
 import expected from "../expected.json" with { type: "json" };
 import { installPacked } from "../install.ts";
-import { readAssets } from "../suite.ts";
+import { packModelFiles } from "../model_files.ts";
+import { readThai } from "../suite.ts";
 import { launch } from "./chromium.ts";
 
 Deno.test({
@@ -29,12 +31,19 @@ Deno.test({
           `<!doctype html><script src="digest.js"></script>`,
         );
         const page = await browser.newPage();
-        const assets = readAssets(new URL("../../../demo/data/", import.meta.url));
+        const assets = {
+          ...readThai(new URL("../../../demo/data/", import.meta.url)),
+          files: packModelFiles(),
+        };
         await page.goto(pathToFileURL(`${folder}/digest.html`).href);
         const digests = await page.evaluate(
           // deno-lint-ignore no-explicit-any
           (assets) => (globalThis as any).digests(assets),
-          { ...assets, model: [...assets.model] },
+          {
+            ...assets,
+            model: Buffer.from(assets.model).toString("base64"),
+            files: Buffer.from(assets.files).toString("base64"),
+          },
         );
         assertEquals(digests, expected.cases);
         await page.close();

@@ -10,6 +10,7 @@ import { compileModel, loadModel } from "@splitgate/splitgate";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { bundle } from "../bundle.ts";
 import { modelFile } from "../cases.ts";
+import { packModelFiles } from "../model_files.ts";
 import config from "../../../deno.json" with { type: "json" };
 import expected from "../expected.json" with { type: "json" };
 import { BUN, installPacked, NAME, succeed } from "../install.ts";
@@ -272,6 +273,7 @@ Deno.test("the packed tarball works where a user installs it", async (t) => {
         `${folder}/data/${name}`,
       );
     }
+    await Deno.writeFile(`${folder}/data/models.safetensors`, packModelFiles());
     const count = Object.keys(expected.cases).length + 1;
     await Deno.writeFile(
       `${folder}/model.safetensors`,

@@ -18,7 +18,8 @@ import {
 import { bundle } from "../bundle.ts";
 import { thaiFile } from "../cases.ts";
 import { installPacked, NAME } from "../install.ts";
-import { readAssets } from "../suite.ts";
+import { packModelFiles } from "../model_files.ts";
+import { readThai } from "../suite.ts";
 import type { WorkerModule } from "./workerd.ts";
 
 const DATA = new URL("../../../demo/data/", import.meta.url);
@@ -56,7 +57,7 @@ export async function buildWorker(
   hiddenSize: number,
 ): Promise<BuiltWorker> {
   await installPacked(folder);
-  const external = ["thai.*", "streaming.program"];
+  const external = ["thai.*", "streaming.program", "models.safetensors"];
   const wasm: Plugin = {
     name: "wasm",
     setup: (build) =>
@@ -68,7 +69,9 @@ export async function buildWorker(
       plugins: [wasm],
     });
   }
-  const assets = readAssets(DATA);
+  const files = packModelFiles();
+  const assets = readThai(DATA);
+  await Deno.writeFile(`${folder}/models.safetensors`, files);
   const thai = compileModel(loadModel(thaiFile(assets, "accurate")));
   const streaming = streamingFile(inputSize, hiddenSize, 1);
   await Deno.writeFile(`${folder}/thai.program`, thai);
@@ -104,6 +107,7 @@ export async function buildWorker(
       data("thai.json", "text"),
       data("thai.calibration.txt", "text"),
       data("thai.test.txt", "text"),
+      { name: "models.safetensors", kind: "data", path: `${folder}/models.safetensors` },
     ],
   };
 }

@@ -14,6 +14,8 @@ import dictionary from "thai.json";
 import calibration from "thai.calibration.txt";
 // @ts-ignore: as above.
 import test from "thai.test.txt";
+// @ts-ignore: as above.
+import files from "models.safetensors";
 import { cases, digest } from "../cases.ts";
 
 const simd = await simdKernels({ module: plainWasm });
@@ -28,6 +30,7 @@ export default {
           dictionary,
           calibration,
           test,
+          files: new Uint8Array(files),
         }, simd)
       ) {
         digests[name] = await digest(run());

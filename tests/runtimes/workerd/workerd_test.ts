@@ -7,7 +7,7 @@ import { Generator } from "@splitgate/splitgate";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { cut, Dictionary, parseRuns, wordEnds } from "../../../demo/segmenter.ts";
 import expected from "../expected.json" with { type: "json" };
-import { readAssets } from "../suite.ts";
+import { readThai } from "../suite.ts";
 import { buildWorker, streamingFile } from "./build.ts";
 import { storageFolder, Workerd } from "./workerd.ts";
 
@@ -100,7 +100,7 @@ Deno.test({
       let worker = await start();
 
       await t.step("it segments Thai over HTTP, portable and SIMD, as Deno does", async () => {
-        const assets = readAssets(new URL("../../../demo/data/", import.meta.url));
+        const assets = readThai(new URL("../../../demo/data/", import.meta.url));
         const thai = loadProgram(built.thai);
         const dictionary = Dictionary.parse(assets.dictionary, thai.vocabulary);
         for (const run of parseRuns("test", assets.test, dictionary).slice(0, 10)) {
