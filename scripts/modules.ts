@@ -5,7 +5,7 @@
  */
 import { dirname, join, relative, resolve } from "node:path";
 import { parse } from "acorn";
-import { build, type Metafile } from "esbuild";
+import { build, type Metafile, type Plugin } from "esbuild";
 import MagicString from "magic-string";
 import { npmPackages } from "./npm_packages.ts";
 
@@ -14,6 +14,9 @@ import { npmPackages } from "./npm_packages.ts";
  * it is loaded.
  */
 const FAST = /^(runtime\w*|simd)\.js$/;
+
+/** What every program needs: one file, whoever else uses parts of it. */
+const RUNTIME = "runtime.js";
 
 /**
  * Puts a module's functions in parentheses, as constants before everything else: engines then
@@ -98,16 +101,37 @@ export function pure(module: string): string {
   return text.toString();
 }
 
-/** The files that an output imports, itself among them. */
+/** The files that a file imports, directly or not, itself among them. */
 function reached(
-  outputs: Metafile["outputs"],
+  files: Metafile["inputs"] | Metafile["outputs"],
   path: string,
   found = new Set<string>(),
 ): Set<string> {
   if (found.has(path)) return found;
   found.add(path);
-  for (const { path: imported } of outputs[path]!.imports) reached(outputs, imported, found);
+  for (const { path: imported, external } of files[path]!.imports) {
+    if (!external) reached(files, imported, found);
+  }
   return found;
+}
+
+/**
+ * Makes the given entry points import another one. The bundler then puts what they share with it
+ * into one file: it makes a file for every set of entry points that share something.
+ */
+function importing(entry: string, entries: readonly string[]): Plugin {
+  return {
+    name: "importing",
+    setup({ onLoad }) {
+      onLoad({ filter: /\.js$/ }, async ({ path }) =>
+        entries.includes(path)
+          ? {
+            contents: `${await Deno.readTextFile(path)}\nimport ${JSON.stringify(entry)};\n`,
+            resolveDir: dirname(path),
+          }
+          : null);
+    },
+  };
 }
 
 /** Every file below a folder whose name ends in `.js`. */
@@ -133,24 +157,31 @@ export async function joinModules(
   folder: string,
   entries: readonly string[],
 ): Promise<string[]> {
-  const { outputFiles, metafile } = await build({
-    absWorkingDir: folder,
-    entryPoints: [...entries],
-    outdir: folder,
-    outbase: folder,
-    chunkNames: "shared/[hash]",
-    bundle: true,
-    splitting: true,
-    format: "esm",
-    target: "es2022",
-    write: false,
-    allowOverwrite: true,
-    metafile: true,
-    logLevel: "error",
-    plugins: [npmPackages],
-    external: ["node:*"],
-  });
-  const { inputs, outputs } = metafile!;
+  const bundleAll = async (...plugins: Plugin[]) =>
+    await build({
+      absWorkingDir: folder,
+      entryPoints: [...entries],
+      outdir: folder,
+      outbase: folder,
+      chunkNames: "shared/[hash]",
+      bundle: true,
+      splitting: true,
+      format: "esm",
+      target: "es2022",
+      write: false,
+      allowOverwrite: true,
+      metafile: true,
+      logLevel: "error",
+      plugins: [npmPackages, ...plugins],
+      external: ["node:*"],
+    });
+  const { metafile: { inputs } } = await bundleAll();
+  const running = entries.filter((entry) =>
+    [...reached(inputs, entry)].some((path) => path.startsWith("src/runtime/"))
+  );
+  const { outputFiles, metafile: { outputs } } = await bundleAll(
+    importing(resolve(folder, RUNTIME), running.map((entry) => resolve(folder, entry))),
+  );
   const fast = new Set<string>();
   for (const path of entries.filter((entry) => FAST.test(entry))) reached(outputs, path, fast);
   // All of them: modules that hold nothing but types are imported by none.

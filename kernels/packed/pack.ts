@@ -134,7 +134,7 @@ export interface WeightRows {
 }
 
 /**
- * Packs rows.
+ * Packs rows, of integers or, with `columns` 0, of float32 values.
  *
  * @example
  * ```ts
@@ -145,7 +145,11 @@ export interface WeightRows {
  * assertEquals(arrays[0], [2 ** 27 + 3, -2 * 2 ** 27 + 4, 0, 0]);
  * ```
  */
-export function packRows({ data, count, length, columns }: WeightRows): PackedRows {
+export function packRows(
+  { data, count, length, columns }:
+    & Pick<WeightRows, "count" | "length" | "columns">
+    & { readonly data: WeightRows["data"] | Float32Array },
+): PackedRows {
   const each = columns > 0 ? 2 : 1;
   const size = packedLength(length);
   const zeros = doubles(size);

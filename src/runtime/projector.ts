@@ -5,8 +5,15 @@
  * @module
  */
 import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
-import { packedInput, packedLength, packRows, type WeightRows } from "../../kernels/packed/pack.ts";
-import { clamp, dequantizeValue, MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
+import {
+  dotRows,
+  packedInput,
+  packedLength,
+  packRows,
+  sumsLength,
+  type WeightRows,
+} from "../../kernels/packed/pack.ts";
+import { clamp, MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { quantizeCentered } from "./centered.ts";
 
@@ -70,23 +77,22 @@ export function makeProjector(
     };
   }
   const { scales, bias, to } = float!;
-  const given = new Float32Array(length);
-  const result = new Float32Array(1);
   const size = packedLength(length);
-  const weight = Float32Array.from(
-    data,
-    (w, i) => dequantizeValue(w, scales[Math.floor(i / size)]!, 0),
-  );
+  const weight = new Float32Array(data.length);
+  for (let i = 0; i < weight.length; i++) weight[i] = scales[(i / size) | 0]! * data[i]!;
+  // One row to an array: its sum is added up in order, as a float32 product's is.
+  const packed = packRows({ ...rows, data: weight, columns: 0 });
+  const given = packedInput(length);
+  const sums = new Float64Array(sumsLength(count));
   return (x, at, out, offset) => {
     for (let k = 0; k < length; k++) given[k] = x[at + k]!;
+    dotRows(packed, 0, count, given, sums);
     for (let row = 0; row < count; row++) {
-      let sum = 0;
-      for (let k = 0, i = row * size; k < length; k++, i++) sum += given[k]! * weight[i]!;
-      result[0] = bias === null ? sum : sum + bias[row]!;
+      const i = offset + row;
+      const sum = Math.fround(bias === null ? sums[row]! : sums[row]! + bias[row]!);
+      out[i] = saturates ? clamp(sum, -MAX_FLOAT32, MAX_FLOAT32) : sum;
       const q = to[row % to.length]!;
-      if (q !== null) quantizeCentered(result, 0, result, 0, 1, q);
-      const value = result[0];
-      out[offset + row] = saturates ? clamp(value, -MAX_FLOAT32, MAX_FLOAT32) : value;
+      if (q !== null) quantizeCentered(out, i, out, i, 1, q);
     }
   };
 }
