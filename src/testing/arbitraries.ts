@@ -1,6 +1,6 @@
 /**
- * What the package works with, drawn: dtypes, parameters, tensors, QConfigs, calibration data, and
- * quantized models of every kind.
+ * Arbitraries for the package's own values: dtypes, qparams, tensors, QConfigs, calibration data
+ * and quantized models of every kind.
  *
  * @module
  */
@@ -28,7 +28,7 @@ import { floatsOf, generator } from "./random.ts";
 import { BASIC_STEPS } from "./sizes.ts";
 
 /**
- * Every dtype of integers.
+ * Any integer dtype.
  *
  * @example
  * ```ts
@@ -42,10 +42,10 @@ import { BASIC_STEPS } from "./sizes.ts";
 export const dtypes: Arbitrary<DType> = fc.constantFrom("quint8", "qint8", "qint32");
 
 /**
- * Parameters of a tensor: every dtype, the whole of it or a range within; any scale; the zero point
- * at an end, at 0, or anywhere.
+ * Per-tensor qparams: any dtype, with its full range or a narrower one; any scale; a zero point at
+ * either end of the range, at 0, or anywhere between.
  *
- * @param of The dtypes.
+ * @param of The dtypes to draw from.
  *
  * @example
  * ```ts
@@ -82,7 +82,7 @@ export function qparams(of: Arbitrary<DType> = dtypes): Arbitrary<PerTensorQPara
 }
 
 /**
- * Parameters of a weight: one scale a channel, zero points of 0.
+ * Per-channel qparams of a weight: one scale per channel, and zero points of 0.
  *
  * @example
  * ```ts
@@ -105,7 +105,7 @@ export function channelQParams(channels: number): Arbitrary<PerChannelQParams> {
 }
 
 /**
- * Tensors of a shape, values in ±`reach`.
+ * Float tensors of the given shape, with values in ±`reach`.
  *
  * @example
  * ```ts
@@ -121,7 +121,7 @@ export function tensors(shape: readonly number[], reach = 2): Arbitrary<Tensor> 
 }
 
 /**
- * Tensors of integers of a shape.
+ * Quantized tensors of the given shape.
  *
  * @example
  * ```ts
@@ -144,7 +144,7 @@ export function qtensors(shape: readonly number[]): Arbitrary<QTensor<PerTensorQ
 }
 
 /**
- * Every preset, and each with the other answers that a QConfig can give.
+ * QConfigs: every preset, with torch's initial state or with `initialState: "own"`.
  *
  * @example
  * ```ts
@@ -164,7 +164,7 @@ export const qconfigs: Arbitrary<QConfig> = fc.record({
 });
 
 /**
- * Numbers of rows side by side.
+ * Batch sizes.
  *
  * @example
  * ```ts
@@ -178,7 +178,7 @@ export const qconfigs: Arbitrary<QConfig> = fc.record({
 export const batches: Arbitrary<number> = fc.integer({ min: 1, max: 4 });
 
 /**
- * Numbers of steps: few, and those around what sessions run at a time.
+ * Sequence lengths: short ones, and those around the number of steps that a session runs at a time.
  *
  * @example
  * ```ts
@@ -192,7 +192,8 @@ export const batches: Arbitrary<number> = fc.integer({ min: 1, max: 4 });
 export const stepCounts: Arbitrary<number> = fc.constantFrom(...BASIC_STEPS);
 
 /**
- * Lengths of rows, 0..steps, or 1..steps where a model takes no row without a step.
+ * Lengths of the rows of a batch, from `min` to `steps`. Use a `min` of 1 for models that reject
+ * empty rows.
  *
  * @example
  * ```ts
@@ -208,7 +209,7 @@ export function lengths(batch: number, steps: number, min: 0 | 1 = 0): Arbitrary
 }
 
 /**
- * Ways to cut a sequence up into calls.
+ * Ways to split a sequence into calls: the number of steps of each call.
  *
  * @example
  * ```ts
@@ -233,9 +234,9 @@ export function chunkings(steps: number): Arbitrary<number[]> {
 }
 
 /**
- * Initial states for `session.setState` of a module: real numbers in ±`reach`.
+ * Initial states for `session.setState`: real numbers in ±`reach`.
  *
- * @param shape What `session.getState` of it gives.
+ * @param shape The shape that `session.getState` returns.
  *
  * @example
  * ```ts
@@ -250,18 +251,18 @@ export function states(shape: readonly number[], reach = 1): Arbitrary<Tensor> {
   return tensors(shape, reach);
 }
 
-/** How a model's float form takes its input. */
+/** The input width of a float model; null if it reads tokens. */
 function inputSizeOf(model: Module): number | null {
   const graph = model instanceof Graph ? model : new Sequential({ model });
   return prepare(graph, getPreset("fbgemm")).inputSize;
 }
 
-/** Token ids that are drawn for a model that reads them. */
+/** Number of token ids that are drawn from. */
 const TOKENS = 11;
 
 /**
- * Calibration data for a float model: sequences [steps, 1, ...] of values in ±2, or token ids
- * below 11, some of them zeros throughout.
+ * Calibration data for a float model: sequences [steps, 1, ...] of values in ±2, or of token ids
+ * below 11. Some sequences of values are all zeros.
  *
  * @example
  * ```ts
@@ -291,16 +292,16 @@ export function calibrationData(model: Module): Arbitrary<(Tensor | TokenTensor)
 
 /** A quantized model that {@linkcode quantizedModels} draws. */
 export interface DrawnModel extends DrawnModule {
-  /** The preset, or `dynamic`. */
+  /** The name of the preset, or `dynamic`. */
   readonly preset: string;
-  /** The model of integers. */
+  /** The quantized model. */
   readonly quantized: QuantizedModel;
 }
 
-/** Steps of what {@linkcode quantizedOf} calibrates with. */
+/** Number of steps of {@linkcode calibrationOf}. */
 const CALIBRATED_STEPS = 9;
 
-/** What {@linkcode quantizedOf} calibrates a model with: two rows. */
+/** Two rows of calibration data for {@linkcode quantizedOf}. */
 export function calibrationOf(
   { seed }: ModuleSizes,
   { batchFirst, inputSize, vocabulary = 0 }: {
@@ -318,7 +319,7 @@ export function calibrationOf(
   return { data: Int32Array.from({ length }, () => Math.floor(random(0, TOKENS))), shape };
 }
 
-/** A quantized model, or null where an engine cannot add with the scales that came out. */
+/** Quantizes a model; null if an engine cannot add with the resulting scales. */
 export function quantizedOf(
   { model, sizes }: DrawnModule,
   preset: string,
@@ -340,10 +341,10 @@ export function quantizedOf(
 }
 
 /**
- * Quantized models of every kind of module, calibrated on random data, by every preset and
- * dynamically. Those that a preset refuses (a dynamic LayerNorm, say) are left out.
+ * Quantized models of every kind of module, calibrated on random data, with every preset and
+ * dynamically. Combinations that a preset rejects, such as a dynamic LayerNorm, are left out.
  *
- * @param kinds Kinds that are drawn; all by default.
+ * @param kinds The kinds to draw; all by default.
  *
  * @example
  * ```ts

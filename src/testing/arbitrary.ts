@@ -1,12 +1,12 @@
 /**
- * The one type of fast-check that this package's own types name.
+ * The only type of fast-check that appears in this package's own types.
  *
  * @module
  */
 import type fc from "fast-check";
 
 /**
- * Draws values of a type: what fast-check calls an arbitrary.
+ * Draws values of a type; fast-check's name for it is arbitrary.
  *
  * @internal
  */

@@ -1,6 +1,5 @@
 /**
- * Exact rational arithmetic and correct rounding, for oracles: slow and obvious. Nothing here calls
- * a kernel.
+ * Exact rational arithmetic and correct rounding for oracles: slow and obvious. It calls no kernel.
  *
  * @module
  */
@@ -11,7 +10,7 @@ export interface Exact {
   readonly d: bigint;
 }
 
-/** A finite double, exactly: its mantissa times a power of two. */
+/** A finite double as an exact rational number. */
 export function exact(x: number): Exact {
   if (!Number.isFinite(x)) throw new RangeError(`expected a finite number, got ${x}`);
   const view = new DataView(new ArrayBuffer(8));
@@ -81,7 +80,7 @@ function exponentOf(x: Exact): number {
   return compare({ n, d: x.d }, scaled(1n, guess)) < 0 ? guess - 1 : guess;
 }
 
-/** 2^k for -1074 <= k <= 1023. */
+/** 2^k for -1074 <= k <= 1023, as a double. */
 export function power2(k: number): number {
   const view = new DataView(new ArrayBuffer(8));
   view.setBigUint64(0, k >= -1022 ? BigInt(k + 1023) << 52n : 1n << BigInt(k + 1074));
@@ -89,8 +88,8 @@ export function power2(k: number): number {
 }
 
 /**
- * The multiple of 2^k, k the exponent of x's last place in a format of `bits` bits and smallest
- * exponent `minExponent`.
+ * The exponent of the last place of x in a format with `bits` bits and the smallest exponent
+ * `minExponent`.
  */
 function unitOf(x: Exact, bits: number, minExponent: number): number {
   return Math.max(exponentOf(x) - bits + 1, minExponent);
@@ -117,7 +116,7 @@ export function toFloat64(x: Exact): number {
   return round(x, 53, -1074, 1024);
 }
 
-/** The double that x is, else the one of its two neighbours whose last bit is 1. */
+/** x if it is a double; otherwise the neighbouring double whose last bit is 1 (round to odd). */
 export function toFloat64Odd(x: Exact): number {
   if (x.n === 0n) return 0;
   const unit = unitOf(x, 53, -1074);
@@ -133,7 +132,7 @@ export function float32Ulps(got: number, want: Exact): number {
   return toFloat64(mul(abs(add(exact(got), neg(want))), scaled(1n, -unit)));
 }
 
-/** e^x to 2^-bits of its own size. Time and memory grow with |x|. */
+/** e^x with a relative error of 2^-bits. Time and memory grow with |x|. */
 export function exp(x: Exact, bits = 120): Exact {
   // e^x = (e^(x / 2^halvings))^(2^halvings); each squaring doubles the relative error.
   const halvings = x.n === 0n ? 0 : Math.max(0, exponentOf(x) + 8);
@@ -160,12 +159,12 @@ const ONE = exact(1);
 const TWO = exact(2);
 const HALF = exact(0.5);
 
-/** 1 / (1 + e^-x), to 2^-110 of its own size. */
+/** 1 / (1 + e^-x) with a relative error of 2^-110. */
 export function sigmoid(x: Exact): Exact {
   return div(ONE, add(ONE, exp(neg(x))));
 }
 
-/** tanh x, to 2^-80 of its own size for |x| > 2^-40, to 2^-79 of x below. */
+/** tanh x with a relative error of 2^-80 for |x| > 2^-40, and of 2^-79 below. */
 export function tanh(x: Exact): Exact {
   if (x.n === 0n || exponentOf(x) < -40) return x; // x - x^3 / 3 ...
   const e = exp(mul(TWO, x));
@@ -173,11 +172,11 @@ export function tanh(x: Exact): Exact {
 }
 
 /**
- * The natural logarithm of a positive x, to 2^-120 of its size: e^y = x by Newton's method, from
- * Math.log's double.
+ * The natural logarithm of a positive x with a relative error of 2^-120: Newton's method for e^y =
+ * x, starting from Math.log.
  */
 export function log(x: Exact): Exact {
-  // y + (x e^-y - 1) - (x e^-y - 1)^2 / 2: what is left over is of the third order, 2^-156.
+  // y + (x e^-y - 1) - (x e^-y - 1)^2 / 2. The remaining error is of third order, 2^-156.
   const y = exact(Math.log(toFloat64(x)));
   const rest = add(mul(x, exp(neg(y), 160)), neg(ONE));
   return add(y, add(rest, neg(mul(mul(rest, rest), HALF))));

@@ -1,6 +1,7 @@
 /**
- * Models and sequences at whose sizes an executor changes its way: drawn around every block, tile
- * and threshold that the kernels publish, and run by all executors, which must give the same bytes.
+ * Models and sequences around every size at which an executor switches to another algorithm: each
+ * block, tile and threshold that the kernels export. All executors must return the same bytes for
+ * them.
  *
  * @module
  */
@@ -19,43 +20,39 @@ import { modelOf, plainCase } from "./quantized_models.ts";
 export interface CaseRun {
   /** Steps of the sequence. */
   readonly steps: number;
-  /** Steps of each row, 0 among them, or null for all of them. */
+  /** Number of steps of each row, possibly 0; null if every row has all steps. */
   readonly lengths: readonly number[] | null;
-  /** Whether reals go in; integers of the model's otherwise, where it has any. */
+  /** Whether the input is real numbers; otherwise the model's integers, if it takes any. */
   readonly realsIn: boolean;
-  /** Whether reals come out; integers otherwise. */
+  /** Whether the output is real numbers; otherwise integers. */
   readonly realsOut: boolean;
 }
 
-/**
- * A model, and runs one after the other, each of which goes on from the state that the one before
- * has left.
- */
+/** A model and a list of runs. Each run continues from the state that the previous one left. */
 export interface ExecutorCase {
-  /** What it is drawn around, and its sizes. */
+  /** The threshold that it is drawn around, and its sizes. */
   readonly name: string;
   /** The LSTM. */
   readonly c: LSTMCase;
-  /** What feeds the LSTM: rows of so many bits, of float32, or nothing. */
+  /** The type of the values that an Embedding feeds to the LSTM; none without an Embedding. */
   readonly embedding: "none" | "8" | "16" | "float";
-  /** Outputs of a Linear behind the LSTM; 0 for none. */
+  /** Outputs of a Linear after the LSTM; 0 for none. */
   readonly linear: number;
-  /** Runs, one after the other. */
+  /** The runs, in order. */
   readonly runs: readonly CaseRun[];
 }
 
-/** Takes one of the values of a list that is known by a name. */
+/** Takes a value from a list; the name identifies the list. */
 type Take = <T>(name: string, values: readonly T[]) => T;
 
-/** What cases are drawn with, one after the other. */
+/** Source of the values and seeds of successive cases. */
 interface Turns {
   readonly take: Take;
   seeds: number;
 }
 
 /**
- * Gives the values of each list in turn, so that all come about as often, in an order that seldom
- * repeats.
+ * Takes the values of each list in turn, in shuffled order, so that all occur about equally often.
  */
 function takeTurns(seed: number): Take {
   const random = generator(seed);
@@ -68,15 +65,13 @@ function takeTurns(seed: number): Take {
   };
 }
 
-/**
- * Hidden sizes at which so many directions together fill whole blocks, and the neighbors of those.
- */
+/** Hidden sizes at which the directions together fill whole blocks, and their neighbours. */
 const HIDDEN = [
   ...new Set([1, 2].flatMap((directions) => around(BLOCK_UNITS / directions, [1, 2, 3]))),
 ].sort((a, b) => a - b);
 
 /**
- * Input sizes around the groups and vectors of all forms of operands, and the columns of packed
+ * Input sizes around the groups and vectors of all operand types, and around the columns of packed
  * rows.
  */
 const INPUTS = [
@@ -88,7 +83,7 @@ const INPUTS = [
   ]),
 ];
 
-/** Rows of a Linear around those that are summed, and packed, together. */
+/** Output sizes of a Linear around the number of rows that are summed, and packed, together. */
 const OUTPUTS = [
   ...new Set([
     ...around(SUMS_TOGETHER),
@@ -97,10 +92,7 @@ const OUTPUTS = [
   ]),
 ];
 
-/**
- * Operands' lengths at which a tile is of fewer blocks by one: the last one before, and those
- * beside it.
- */
+/** The last operand lengths before a tile loses a block, and their neighbours. */
 function tileLengths(values: number, blocks: number): number[] {
   return around(values * (Math.floor((TILE_GROUPS / blocks - 1) / 2) * 2), [1]);
 }
@@ -115,7 +107,7 @@ const BITS: readonly (readonly Bits[])[] = [
   [16, 14, 16, 14],
 ].map((bits) => Array.from({ length: 13 }, (_, i) => bits[i % bits.length] as Bits));
 
-/** What does not depend on sizes, in turns. */
+/** The properties that do not depend on sizes, taken in turn. */
 function kindOf(seed: number, take: Take): LSTMCase {
   const bits = [...take("bits", BITS)];
   if (take("float projections", [false, false, false, true])) bits[0] = bits[1] = 0;
@@ -134,7 +126,7 @@ function kindOf(seed: number, take: Take): LSTMCase {
   };
 }
 
-/** Runs of so many steps: reals, integers, and rows of several lengths. */
+/** Runs of the given numbers of steps: real numbers, integers, and rows of different lengths. */
 function runsOf(steps: readonly number[], batch: number, seed: number): CaseRun[] {
   const random = generator(seed);
   return steps.flatMap((steps): CaseRun[] => [
@@ -149,7 +141,7 @@ function runsOf(steps: readonly number[], batch: number, seed: number): CaseRun[
   ]);
 }
 
-/** Whether an engine can add with a case's scales: qnnpack's does not take all. */
+/** Whether the engine can add with a case's scales: qnnpack cannot with all of them. */
 function runnable(c: LSTMCase): boolean {
   try {
     modelOf(c, "none", false).createSession();
@@ -160,7 +152,7 @@ function runnable(c: LSTMCase): boolean {
   }
 }
 
-/** Sizes of a case, and what else is given. */
+/** The sizes of a case, and any properties that are fixed. */
 type CaseSizes = Pick<LSTMCase, "inputSize" | "hiddenSize" | "batch"> & Partial<LSTMCase>;
 
 /** A case of the given sizes. */
@@ -187,23 +179,23 @@ function caseOf(
   };
 }
 
-/** Steps at which the values of all rows reach what is copied by one call. */
+/** Numbers of steps around those at which the values of all rows are copied by one call. */
 function copiedSteps(hiddenSize: number, directions: number, batch: number): number[] {
   const thresholds = [COPIED.REALS, COPIED.INTEGERS];
   const sizes = [hiddenSize, hiddenSize * directions, wholeUnits(hiddenSize)];
   const all = thresholds.flatMap((n) => sizes.map((width) => Math.ceil(n / (batch * width))));
-  // Of each size's neighbors, so that none is below what the other sizes ask for.
+  // Neighbours of each size, so that none falls below a threshold of the other sizes.
   return [...new Set([1, ...all.flatMap((n) => around(n, [1]))])].sort((a, b) => a - b);
 }
 
-/** Steps around those that are projected as one product. */
+/** Numbers of steps around those that are projected in one product. */
 function chunkSteps(hiddenSize: number, batch: number): number[] {
   const bytes = batch * projectedBytes(wholeUnits(hiddenSize));
   return around(Math.max(1, Math.floor(CHUNK / bytes)));
 }
 
 /**
- * The cases, in an order that does not change: some 300 of them, and a second's work to make.
+ * All cases, always in the same order: about 300, which take a second to make.
  *
  * @example
  * ```ts
@@ -262,7 +254,7 @@ export function executorCases(): ExecutorCase[] {
     ...[BLOCK_UNITS, 4 * BLOCK_UNITS + 1].map((hiddenSize) => {
       const bits = Array<Bits>(13).fill(16);
       const steps = [3, ...around(Math.ceil(PATIENCE / hiddenSize), [1])];
-      return made("tables not kept at first", { inputSize: 3, hiddenSize, bits, batch: 2 }, steps);
+      return made("tables allocated late", { inputSize: 3, hiddenSize, bits, batch: 2 }, steps);
     }),
     ...[STAGED, BUFFERED_VALUES].flatMap((values) =>
       [false, true].map((bidirectional) => {
@@ -270,7 +262,7 @@ export function executorCases(): ExecutorCase[] {
         const inputSize = 2048;
         const steps = around(values / (batch * inputSize), [1]);
         const sizes = { inputSize, hiddenSize: 3, bidirectional, batch, input: 8 } as const;
-        return made("inputs taken by one call", sizes, steps);
+        return made("inputs copied by one call", sizes, steps);
       })
     ),
     ...[
@@ -288,7 +280,7 @@ export function executorCases(): ExecutorCase[] {
   ];
 }
 
-/** The cases, with a GRU in the place of each LSTM: all of its conventions in turn. */
+/** The cases with a GRU instead of each LSTM, taking all GRU conventions in turn. */
 export function gruExecutorCases(): ExecutorCase[] {
   const take = takeTurns(21);
   const conventions = {

@@ -1,4 +1,4 @@
-// What the tests of the float modules draw from.
+// Arbitraries for the tests of the float modules.
 import fc from "fast-check";
 import type { Arbitrary } from "./arbitrary.ts";
 import type { CellActivation, CellFunctions, GateActivation } from "../../kernels/float/lstm.ts";
@@ -20,8 +20,8 @@ export function random(generator: Generator, shape: readonly number[], bound = 2
 }
 
 /**
- * Functions that gates can have: slopes and offsets of Keras 2, and ones whose product with x is
- * rounded.
+ * Gate activations, among them hard sigmoids with Keras 2's slope and offset and with slopes whose
+ * products are rounded.
  */
 export const gateActivations: readonly GateActivation[] = [
   "sigmoid",
@@ -30,10 +30,10 @@ export const gateActivations: readonly GateActivation[] = [
   { name: "hardSigmoid", slope: Math.fround(0.31), offset: Math.fround(0.4) },
 ];
 
-/** Functions that the cell gate and the cell state can have. */
+/** Activations of the cell gate and the cell state. */
 export const cellActivations: readonly CellActivation[] = ["tanh", "relu", "sigmoid", "linear"];
 
-/** Functions of a cell: torch's, or any others, the cell state's left out at times. */
+/** Activations of a cell: torch's defaults or any others, sometimes without the cell state's. */
 export const cellFunctions: Arbitrary<Partial<CellFunctions>> = fc.oneof(
   fc.constant({}),
   fc.record(
@@ -46,7 +46,7 @@ export const cellFunctions: Arbitrary<Partial<CellFunctions>> = fc.oneof(
   ),
 );
 
-/** Options of an LSTM, every kind of it. */
+/** Options of LSTMs of every kind. */
 export const lstmOptions: Arbitrary<LSTMOptions> = fc.record({
   inputSize: fc.constantFrom(1, 3, 7),
   hiddenSize: fc.constantFrom(1, 3, 7, 13),

@@ -1,5 +1,5 @@
 /**
- * Ways to run a model, what each gives for a trial, and where two of them first differ.
+ * Ways to run a model, their results for a trial, and the first difference between two of them.
  *
  * @module
  */
@@ -18,27 +18,27 @@ import { broken, type Difference, held, type Verdict } from "./verdict.ts";
 
 /** A way to run a model. */
 export interface Form {
-  /** What reports call it. */
+  /** The name in reports. */
   readonly name: string;
-  /** A session of the model that runs in this way. */
+  /** Creates a session of the model that runs in this way. */
   session(model: Model, options: SessionOptions): Session;
-  /** Steps of each call; by default the trial's sequence is run by one. */
+  /** Number of steps of each call; by default one call runs the whole sequence. */
   readonly calls?: (trial: Trial) => readonly number[];
   /** Whether each row of the batch runs alone. */
   readonly rowByRow?: boolean;
 }
 
-/** What a form gives for a trial. */
+/** The results of a form for a trial. */
 export interface Recording {
-  /** By output: [steps, batch, size], or [batch, size] where it is one row a sequence. */
+  /** By output: [steps, batch, size], or [batch, size] for an output without a time axis. */
   readonly outputs: readonly OutputArray[];
-  /** The state in the end; null where the model keeps none, or rows ran alone. */
+  /** The final state; null if the model has none, or if rows ran alone. */
   readonly state: Bytes | null;
-  /** The message of the error that was thrown; null where none was. */
+  /** The message of the error that was thrown; null if none was. */
   readonly error: string | null;
 }
 
-/** Arrays for what a session gives for so many steps. */
+/** Output arrays of a session for the given number of steps. */
 export function arraysFor(
   { outputs }: Model,
   session: Session,
@@ -56,7 +56,7 @@ export function arraysFor(
 /**
  * Runs steps `from` to `from + count` of a trial in a session that continues.
  *
- * @param arrays Where the outputs of all steps go, steps first.
+ * @param arrays Receive the outputs of all steps, steps first.
  */
 export function runSteps(
   model: Model,
@@ -83,7 +83,7 @@ export function runSteps(
   });
 }
 
-/** A trial of one of its rows, without what lies beyond its length. */
+/** The trial of a single row, without the steps beyond the row's length. */
 function rowOf(trial: Trial, row: number, width: number): Trial {
   const steps = trial.lengths?.[row] ?? trial.steps;
   const input = trial.input.slice(0, steps * width) as SessionInput;
@@ -101,7 +101,7 @@ function recordRows(form: Form, model: Model, trial: Trial): Recording {
   const maxSteps = model.looksAhead ? { maxSteps: steps } : {};
   const arrays = arraysFor(model, form.session(model, { batch, ...maxSteps }), trial, steps);
   outputs.forEach(({ qparams }, i) => {
-    // Beyond a row's length the output is real 0.
+    // Outputs beyond a row's length are real 0.
     if (!(isFloat32Array(arrays[i]))) arrays[i]!.fill(qparams!.zeroPoint);
   });
   for (let b = 0; b < batch; b++) {
@@ -119,10 +119,10 @@ function recordRows(form: Form, model: Model, trial: Trial): Recording {
   return { outputs: arrays, state: null, error: null };
 }
 
-/** Runs a trial's rows together. */
+/** Runs all rows of a trial together. */
 function recordWhole(form: Form, model: Model, trial: Trial): Recording {
   const { steps, batch } = trial;
-  // A model that looks ahead takes its whole sequence by one call.
+  // A model that looks ahead needs its whole sequence in one call.
   const maxSteps = model.looksAhead ? { maxSteps: steps } : {};
   const session = form.session(model, { batch, ...maxSteps });
   const arrays = arraysFor(model, session, trial, steps);
@@ -139,18 +139,18 @@ function recordWhole(form: Form, model: Model, trial: Trial): Recording {
   return { outputs: arrays, state: model.looksAhead ? null : session.state(), error };
 }
 
-/** What a form gives for a trial. */
+/** Runs a trial in a form. */
 export function record(form: Form, model: Model, trial: Trial): Recording {
   return form.rowByRow ? recordRows(form, model, trial) : recordWhole(form, model, trial);
 }
 
-/** Index of the first value in which two arrays differ, 0 and -0 among them; -1 for none. */
+/** The index of the first value in which two arrays differ (0 and -0 differ); -1 if none does. */
 export function firstDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   for (let i = 0; i < a.length; i++) if (!Object.is(a[i], b[i])) return i;
   return a.length === b.length ? -1 : Math.min(a.length, b.length);
 }
 
-/** Which value of an output an index is. */
+/** Describes the value at an index of an output. */
 export function describeValue(
   { name, size, time }: Model["outputs"][number],
   batch: number,
@@ -168,13 +168,13 @@ function differenceOf(
   [a, b]: readonly [Recording, Recording],
 ): Omit<Difference, "between" | "node" | "part"> | null {
   if (a.error !== b.error) {
-    const said = (error: string | null) => error ?? "no error";
-    return { value: "whether it runs", expected: said(a.error), got: said(b.error) };
+    const messageOf = (error: string | null) => error ?? "no error";
+    return { value: "whether it runs", expected: messageOf(a.error), got: messageOf(b.error) };
   }
   if (a.error !== null) return null;
   for (const [i, port] of model.outputs.entries()) {
     const [x, y] = [a.outputs[i]!, b.outputs[i]!];
-    // A row without a step has nothing behind the end of time.
+    // Modules at the end of time have no value for a row without steps.
     const empty = (index: number) =>
       !port.time && trial.lengths?.[Math.floor(index / port.size)] === 0;
     const index = x.findIndex((value, at) => !Object.is(value, y[at]) && !empty(at));
@@ -189,21 +189,21 @@ function differenceOf(
   return { value: `byte ${index} of the state`, expected: a.state[index]!, got: b.state[index]! };
 }
 
-/** A model that ends with one of a model's modules. */
+/** The part of a model that ends with the given module. */
 function endingAt({ modules, topology }: Model, name: string): Model {
   const needed = new Set([name]);
   for (const each of [...modules.keys()].reverse()) {
     if (!needed.has(each)) continue;
     for (const read of topology.inputs.get(each)!) if (read !== INPUT) needed.add(read);
   }
-  const kept = [...modules].filter(([each]) => needed.has(each));
-  return new QuantizedModel(new Map(kept), {
-    inputs: new Map(kept.map(([each]) => [each, topology.inputs.get(each)!])),
+  const modulesNeeded = [...modules].filter(([each]) => needed.has(each));
+  return new QuantizedModel(new Map(modulesNeeded), {
+    inputs: new Map(modulesNeeded.map(([each]) => [each, topology.inputs.get(each)!])),
     outputs: new Map([[name, name]]),
   });
 }
 
-/** The state in which a module first differs, step by step; null where none does. */
+/** The state in which a module first differs, compared after each step; null if none differs. */
 function differingState(
   [a, b]: readonly [Form, Form],
   model: Model,
@@ -218,21 +218,21 @@ function differingState(
   const arrays = arraysFor(model, sessions[0]!, trial, trial.steps);
   for (let t = 0; t < trial.steps; t++) {
     for (const session of sessions) runSteps(model, session, trial, [t, 1], arrays);
-    // The cell state is what the hidden state is made of.
+    // The hidden state is computed from the cell state, so the cell state comes first.
     for (const { name: slot, mark } of [...slots].reverse()) {
       if (mark) continue;
       const [x, y] = sessions.map((session) => session.getState(`${name}.${slot}`).data);
       const index = firstDifference(x!, y!);
       if (index < 0) continue;
       const part = states.find((each) => each.name === slot)?.part;
-      const made = part === undefined ? "" : `, which ${part} gives`;
-      return `state ${slot}${made} (step ${t}, index ${index})`;
+      const source = part === undefined ? "" : `, the output of ${part}`;
+      return `state ${slot}${source} (step ${t}, index ${index})`;
     }
   }
   return null;
 }
 
-/** The first module that differs, and what of it. */
+/** The first module that differs, and its part. */
 function locate(
   forms: readonly [Form, Form],
   model: Model,
@@ -245,13 +245,13 @@ function locate(
       if (differenceOf(part, trial, [a!, b!]) === null) continue;
       return { node: name, part: differingState(forms, part, name, trial) };
     } catch {
-      // What stands before it cannot be run by itself.
+      // The model up to this module cannot run by itself.
     }
   }
   return { node: "the model", part: null };
 }
 
-/** Requires the same bytes of two forms. */
+/** Compares two forms byte for byte. */
 export function compareForms(a: Form, b: Form, model: Model, trial: Trial): Verdict {
   const recordings = [record(a, model, trial), record(b, model, trial)] as const;
   const difference = differenceOf(model, trial, recordings);

@@ -1,5 +1,5 @@
 /**
- * Fuzzing a model: every invariant on random trials, and a report that can be read.
+ * Fuzzing of a model: every invariant on random trials, and a readable report.
  *
  * @module
  */
@@ -71,30 +71,30 @@ export type InvariantName =
 
 /** Options of {@linkcode fuzzModel}. */
 export interface FuzzOptions extends TrialOptions {
-  /** Trials of each invariant; 100 by default. */
+  /** Number of trials per invariant; 100 by default. */
   readonly runs?: number;
-  /** What trials follow from; drawn by default, and told by the report. */
+  /** Seed of the trials; random by default, and shown in the report. */
   readonly seed?: number;
   /** The float model, for `withinErrorOfFloat`. */
   readonly float?: Module;
-  /** How far an output may lie from the float model's, in real numbers. */
+  /** Max difference of an output from the float model's, in real numbers. */
   readonly maxError?: number;
-  /** SIMD kernels; those of this package where the engine has SIMD, by default. */
+  /** SIMD kernels; by default those of this package, if the engine has SIMD. */
   readonly simd?: Backend;
-  /** Invariants that are checked; all by default. */
+  /** The invariants to check; all by default. */
   readonly invariants?: readonly InvariantName[];
 }
 
-/** What came out of one invariant. */
+/** The result of one invariant. */
 export type FuzzResult =
   | {
     readonly name: InvariantName;
     readonly status: "held";
-    /** Trials in which it was checked and held. */
+    /** Number of trials in which it was checked and held. */
     readonly runs: number;
-    /** Values that were compared. */
+    /** Number of values that were compared. */
     readonly values: number;
-    /** Those that differ within what the invariant allows. */
+    /** Number of values that differ within the invariant's tolerance. */
     readonly differing: number;
   }
   | {
@@ -106,32 +106,32 @@ export type FuzzResult =
   | {
     readonly name: InvariantName;
     readonly status: "broken";
-    /** Trials that held before. */
+    /** Number of trials in which it held before. */
     readonly runs: number;
-    /** The smallest trial that was found. */
+    /** The smallest failing trial that was found. */
     readonly trial: Trial;
-    /** Whether the trial breaks it each time; false where it depends on what ran before. */
+    /** Whether the trial fails every time; false if it depends on earlier runs. */
     readonly repeatable: boolean;
-    /** Where its first difference is. */
+    /** The first difference. */
     readonly difference: Difference;
   };
 
-/** What {@linkcode fuzzModel} found. */
+/** The report of {@linkcode fuzzModel}. */
 export interface FuzzReport {
-  /** Whether no invariant is broken. Those that were skipped say nothing. */
+  /** Whether no invariant is broken. Skipped invariants do not count. */
   readonly passed: boolean;
-  /** What all trials follow from. */
+  /** The seed of all trials. */
   readonly seed: number;
-  /** Trials of each invariant that were asked for. */
+  /** The number of trials per invariant that was requested. */
   readonly runs: number;
-  /** By invariant. */
+  /** One result per invariant. */
   readonly results: readonly FuzzResult[];
   /** The report as text. */
   toString(): string;
 }
 
 /**
- * Thrown by {@linkcode assertModel}.
+ * Thrown by {@linkcode assertModel} if an invariant is broken.
  *
  * @example
  * ```ts
@@ -153,7 +153,7 @@ export interface FuzzReport {
 export class ModelFault extends Error {
   /** `"ModelFault"`. */
   override readonly name: string = "ModelFault";
-  /** What was found. */
+  /** The report with the broken invariants. */
   readonly report: FuzzReport;
 
   /** Called by {@linkcode assertModel}. */
@@ -163,10 +163,10 @@ export class ModelFault extends Error {
   }
 }
 
-/** Numbers of a sequence that a report shows. */
+/** Max number of input values in a report. */
 const SHOWN = 64;
 
-/** A trial as text. */
+/** Formats a trial. */
 function describeTrial({ steps, batch, input, lengths, chunks }: Trial): string {
   const values = Array.from(
     input.subarray(0, SHOWN),
@@ -180,7 +180,7 @@ function describeTrial({ steps, batch, input, lengths, chunks }: Trial): string 
     `\n    ${kind} [${values.join(", ")}${more}]`;
 }
 
-/** A result as lines of text. */
+/** Formats a result as lines of text. */
 function describeResult(result: FuzzResult): string {
   const { name } = result;
   if (result.status === "skipped") return `  skipped  ${name}: ${result.reason}`;
@@ -191,15 +191,15 @@ function describeResult(result: FuzzResult): string {
   }
   const { difference: { between, node, part, value, expected, got }, trial, repeatable } = result;
   return [
-    `  BROKEN   ${name}, behind ${result.runs} runs that held`,
+    `  BROKEN   ${name}, after ${result.runs} runs that held`,
     `    first difference: module ${node}${part === null ? "" : `, ${part}`}`,
     `    ${value}: ${expected} (${between[0]}), ${got} (${between[1]})`,
     `    smallest input: ${describeTrial(trial)}`,
-    ...repeatable ? [] : ["    not each time: it depends on what ran before"],
+    ...repeatable ? [] : ["    not every time: it depends on earlier runs"],
   ].join("\n");
 }
 
-/** The kernels of this package, or why there are none. */
+/** The kernels of this package, or the reason why they are not available. */
 async function kernelsHere(): Promise<Backend | string> {
   try {
     return await simdKernels();
@@ -209,7 +209,7 @@ async function kernelsHere(): Promise<Backend | string> {
   }
 }
 
-/** What a check that throws is taken for. */
+/** The verdict for a check that throws. */
 function thrownVerdict(error: unknown): Verdict {
   return {
     status: "broken",
@@ -243,7 +243,7 @@ function fuzzInvariant(
   let values = 0;
   let differing = 0;
   let reason = "no trial could be checked";
-  // The last that was broken: what is shrunk, then its smallest form.
+  // The last failing trial: during shrinking, the smallest so far.
   let last: { readonly trial: Trial; readonly difference: Difference } | null = null;
   const breaks = (trial: Trial): boolean => {
     const verdict = check(trial);
@@ -252,7 +252,7 @@ function fuzzInvariant(
   };
   fc.check(
     fc.property(arbitrary, (trial) => {
-      // Behind a failure fast-check shrinks.
+      // After a failure, fast-check shrinks the trial.
       if (last !== null) return !breaks(trial);
       const verdict = check(trial);
       if (verdict.status === "broken") {
@@ -284,7 +284,7 @@ function fuzzInvariant(
  * Checks a quantized model: every invariant on random sequences, batches, lengths and chunkings. An
  * invariant that cannot be checked is reported as skipped, with the reason.
  *
- * @throws {TypeError} If the model is no quantized one, or an option of the wrong kind.
+ * @throws {RangeError} If an option is out of range, or if the model cannot run at all.
  * @throws {RangeError} If an option is wrong, or the model cannot be run at all.
  *
  * @example
@@ -325,7 +325,7 @@ export async function fuzzModel(
       failRange("invariants", `names of ${Object.keys(INVARIANTS).join(", ")}`, name);
     }
   }
-  // It says at once what cannot be run.
+  // Fails at once for a model that cannot run.
   model.createSession();
   const { simd = await kernelsHere(), float, maxError, inputs, maxSteps, maxBatch } = options;
   const tools: Tools = {
@@ -356,10 +356,10 @@ export async function fuzzModel(
 }
 
 /**
- * Throws the report of {@linkcode fuzzModel} where an invariant is broken.
+ * Runs {@linkcode fuzzModel}, and throws its report if an invariant is broken.
  *
- * @returns The report, where none is.
- * @throws {ModelFault} If one is: its message is the report.
+ * @returns The report, if no invariant is broken.
+ * @throws {ModelFault} If an invariant is broken; the message is the report.
  * @throws {TypeError | RangeError} As {@linkcode fuzzModel}.
  *
  * @example

@@ -1,6 +1,6 @@
 /**
- * Random graphs: branches, models in models, several outputs, modules of different parameters that
- * read one value.
+ * Random graphs: branches, nested models, several outputs, and modules that read the same value
+ * with different qparams.
  */
 import fc from "fast-check";
 import type { Arbitrary } from "./arbitrary.ts";
@@ -30,7 +30,7 @@ import { type Tensor, tensor, tokens, type TokenTensor } from "../core/tensor.ts
 import { UnitNorm } from "../modules/unit_norm/float.ts";
 import { generator } from "./random.ts";
 
-/** Kinds of modules that give as many values as they read. */
+/** Kinds of modules whose output is as wide as their input. */
 export type SameWidth =
   | "ReLU"
   | "LeakyReLU"
@@ -43,7 +43,7 @@ export type SameWidth =
   | "Dropout"
   | "Identity";
 
-/** Modules that give as many values as they read. */
+/** Modules whose output is as wide as their input. */
 const SAME_WIDTH: Readonly<Record<SameWidth, () => Module>> = {
   ReLU: () => new ReLU(),
   LeakyReLU: () => new LeakyReLU({ negativeSlope: 0.2 }),
@@ -59,40 +59,40 @@ const SAME_WIDTH: Readonly<Record<SameWidth, () => Module>> = {
 
 const SAME_WIDTH_KINDS = Object.keys(SAME_WIDTH) as SameWidth[];
 
-/** Tokens that there are. */
+/** Size of the vocabulary. */
 export const VOCABULARY = 9;
 
 /** A module of a random graph. */
 export interface NodeCase {
-  /** What it is: a kind of module, a model in a model, or a chain of activations. */
+  /** A kind of module, a nested model, or a chain of activations. */
   readonly kind: "Linear" | "LinearReLU" | "LSTM" | "nested" | "block" | SameWidth;
-  /** Which of the values before it is read. */
+  /** Index of the earlier value that it reads (modulo their number). */
   readonly pick: number;
-  /** Values a row that it gives, where it has a size of its own. */
+  /** Width of its output, for kinds that have a size of their own. */
   readonly size: number;
   /** Layers of an LSTM. */
   readonly layers: number;
-  /** Which QConfig it has. */
+  /** Index of its QConfig (modulo their number). */
   readonly qconfig: number;
 }
 
 /** A random graph. */
 export interface GraphCase {
-  /** What weights follow from. */
+  /** Seed of the weights. */
   readonly seed: number;
-  /** Whose rounding its QConfigs have. */
+  /** The engine whose rounding the QConfigs use. */
   readonly family: "fbgemm" | "qnnpack" | "dynamic";
-  /** Whether Embeddings read the input: how many; 0 where it is real numbers. */
+  /** Number of Embeddings that read the input; 0 if the input is real numbers. */
   readonly tables: number;
-  /** Values a row of the input, or of the Embeddings. */
+  /** Width of the input, or of the Embeddings. */
   readonly width: number;
   /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;
   /** Whether LSTMs have a backward direction. */
   readonly bidirectional: boolean;
-  /** The modules, each behind what it reads. */
+  /** The modules; each comes after the modules that it reads. */
   readonly nodes: readonly NodeCase[];
-  /** Outputs besides what nobody reads. */
+  /** Further outputs, besides the values that no module reads. */
   readonly outputs: readonly number[];
 }
 
@@ -154,7 +154,7 @@ const QCONFIGS: Readonly<Record<GraphCase["family"], readonly QConfig[]>> = {
   dynamic: [dynamicQConfig],
 };
 
-/** A module, and values a row that it gives. */
+/** A module and the width of its output. */
 function moduleOf(c: GraphCase, { kind, size, layers }: NodeCase, width: number, seed: Generator) {
   if (kind === "LSTM") {
     const { bidirectional, batchFirst } = c;
@@ -173,7 +173,7 @@ function moduleOf(c: GraphCase, { kind, size, layers }: NodeCase, width: number,
   return { module: new Kind({ inFeatures: width, outFeatures: size, seed }), width: size };
 }
 
-/** A model of three modules, in which one is read twice and one stands in a model in a model. */
+/** A model of three modules: one is read twice, and one is nested two levels deep. */
 function nestedOf(c: GraphCase, node: NodeCase, width: number, seed: Generator) {
   const first = moduleOf(c, { ...node, kind: "LinearReLU", size: 3 }, width, seed);
   const last = moduleOf(c, { ...node, kind: "LSTM" }, 3, seed);
@@ -185,8 +185,7 @@ function nestedOf(c: GraphCase, node: NodeCase, width: number, seed: Generator) 
 }
 
 /**
- * The graph of a case; the modules' names and the order in which they are given follow from
- * `naming`.
+ * The graph of a case. The names and the order of its modules depend on `naming`.
  *
  * @example
  * ```ts
@@ -233,7 +232,7 @@ export function graphOf(c: GraphCase, naming = 0): Graph {
 }
 
 /**
- * A QConfig for each module of a graph, by its family.
+ * A QConfig for each module of a graph, from the case's family.
  *
  * @example
  * ```ts
@@ -258,7 +257,7 @@ export function qconfigOf(c: GraphCase, modules: Iterable<string>): QConfigMappi
 }
 
 /**
- * What a graph takes, `steps` steps of `batch` rows.
+ * Input of a graph: `steps` steps of `batch` rows.
  *
  * @example
  * ```ts
@@ -284,13 +283,13 @@ export function graphInput(
   return tensor(Float32Array.from({ length }, () => random(-2, 2)), [...shape, c.width]);
 }
 
-/** Whether a graph has an LSTM, which says whether rows come first. */
+/** Whether a graph has an LSTM; only then can batches come first. */
 function hasLSTM({ nodes }: GraphCase): boolean {
   return nodes.some(({ kind }) => kind === "LSTM" || kind === "nested");
 }
 
 /**
- * The graph with observers that have seen data.
+ * The prepared graph after it has observed calibration data.
  *
  * @example
  * ```ts

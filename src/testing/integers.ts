@@ -1,5 +1,5 @@
 /**
- * Integers held to what they stand for: to the reference graph, part by part, and to exact rules.
+ * Checks of quantized models against the reference graph, part by part, and against exact rules.
  *
  * @module
  */
@@ -32,15 +32,16 @@ import {
 import type { Trial } from "./trial.ts";
 import { broken, type Difference, held, skipped, type Verdict } from "./verdict.ts";
 
-/** One row. */
+/** The layout of a single row. */
 const ROW = { steps: 1, batch: 1, batchFirst: false, lengths: null };
 
-/** Rounding to float32: half a unit in the last place of numbers below 2. */
+/** Rounding error of float32: half a unit in the last place for numbers below 2. */
 const UNIT = 2 ** -24;
 
 /**
- * Roundings to float32 of a value on both ways: a linear's five here (accumulator's scale,
- * multiplier, accumulator, bias, product) and five there (x, weight, sum, reciprocal, product).
+ * Number of roundings to float32 on both paths: five in a linear here (accumulator scale,
+ * multiplier, accumulator, bias, product) and five in the reference (x, weight, sum, reciprocal,
+ * product).
  */
 const ROUNDINGS = 10;
 
@@ -48,7 +49,7 @@ function isQuantized(value: PartValue): value is QTensor<PerTensorQParams> {
   return "qparams" in value;
 }
 
-/** A recurrent module of integers, and the node that reads the model's input where it does. */
+/** A quantized recurrent module, and whether it reads the model's input. */
 interface RecurrentNode {
   readonly name: string;
   readonly module: QuantizedRecurrent;
@@ -81,20 +82,20 @@ function nodesOf(model: QuantizedModel): ReadonlyMap<string, GraphNode> {
   return nodes;
 }
 
-/** Thrown where a part differs by more than it may. */
+/** Thrown if a part differs by more than the tolerance. */
 class Found extends Error {
   constructor(readonly difference: Difference) {
     super(difference.value);
   }
 }
 
-/** What was compared. */
+/** Numbers of values that were compared, and of those that differ. */
 interface Counts {
   values: number;
   differing: number;
 }
 
-/** The largest magnitude of what a linear adds up, of which float32 keeps 24 bits. */
+/** The largest sum of magnitudes in a linear, of which float32 keeps 24 bits. */
 function magnitudeOf({ weight, bias }: GraphNode, x: PartValue): number {
   const { scale, zeroPoint } = isQuantized(x) ? x.qparams : { scale: 1, zeroPoint: 0 };
   let largest = 0;
@@ -109,7 +110,7 @@ function magnitudeOf({ weight, bias }: GraphNode, x: PartValue): number {
   return largest;
 }
 
-/** Compares each part with the reference graph's node, given what the part was given. */
+/** Compares each part with its node of the reference graph on the same inputs. */
 class PartComparison implements CellExecutor<PartValue> {
   readonly #own: ByPartsExecutor;
   readonly #nodes: ReadonlyMap<string, GraphNode>;
@@ -135,7 +136,7 @@ class PartComparison implements CellExecutor<PartValue> {
     return `${this.#at}.${part.name}${gateSuffix(this.#module.cell, gate)}`;
   }
 
-  /** What a node gives, quantized where a quantize stands behind it. */
+  /** The output of a node, quantized if a quantize node follows it. */
   #operate(node: GraphNode, inputs: readonly PartValue[]): GraphValue {
     const read = inputs.map((value): GraphValue => {
       const given = { data: value.data, qparams: isQuantized(value) ? value.qparams : null };
@@ -190,7 +191,7 @@ class PartComparison implements CellExecutor<PartValue> {
   }
 }
 
-/** A value of so many reals, in the given parameters. */
+/** A value from real numbers, quantized with the given qparams if there are any. */
 function valueOf(reals: Float32Array, qparams: PerTensorQParams | null): PartValue {
   const shape = [1, reals.length];
   if (qparams === null) return { data: reals, shape };
@@ -199,7 +200,10 @@ function valueOf(reals: Float32Array, qparams: PerTensorQParams | null): PartVal
   return { data, shape, qparams };
 }
 
-/** The rows that a recurrent module reads in a trial: the model's own input, or any in its range. */
+/**
+ * The rows that a recurrent module reads in a trial: the model's own input, or random values in the
+ * input's range.
+ */
 function rowsFor(node: RecurrentNode, model: QuantizedModel, trial: Trial): PartValue[] {
   const { inputSize, input: qparams } = node.module;
   const random = generator(trial.input.length + 31 * trial.steps);
@@ -221,7 +225,7 @@ function rowsFor(node: RecurrentNode, model: QuantizedModel, trial: Trial): Part
   });
 }
 
-/** Runs a module's first layer by parts, and each part's reference on what the part was given. */
+/** Runs a module's first layer by parts, and the reference of each part on the same inputs. */
 function compareParts(
   node: RecurrentNode,
   model: QuantizedModel,
@@ -254,25 +258,25 @@ function compareParts(
   });
 }
 
-/** Why a recurrent module has no reference to be held to; null where it has one. */
+/** The reason why a recurrent module cannot be compared with a reference; null if it can. */
 function withoutReference({ module }: RecurrentNode): string | null {
-  if (module.dynamic) return "ranges are dynamic: no reference graph can say them";
+  if (module.dynamic) return "dynamic ranges cannot be expressed in a reference graph";
   const bias = module.cells.flat().some(({ biasIh }) => biasIh !== null);
-  // Its bias is an integer of the accumulator's step, which a reference does not round.
+  // qnnpack rounds the bias to an integer in units of the accumulator; the reference does not.
   if (module.engine === "qnnpack" && bias) {
-    return "qnnpack rounds biases to integers first: its parts have no bound from the reference graph";
+    return "qnnpack rounds biases to integers: the reference graph gives no bound for its parts";
   }
   return null;
 }
 
 /**
- * Each part of a recurrent module's cells gives the integers of the reference graph's operation and
- * quantize, given the same integers: for parts of 8 bits with the rounding of fbgemm (and x86) the
- * same ones, but where the graph's float32 sums round the other way; for wider parts (`accurate`,
- * `int8x16`), parts in float32, within one step and ten roundings of float32. How many values
- * differed is told.
+ * Each part of a recurrent module returns the integers of the reference graph's operation followed
+ * by its quantize, on the same inputs. Parts of 8 bits with the rounding of fbgemm (and x86) are
+ * equal, except where float32 sums in the graph round the other way. Wider parts (`accurate`,
+ * `int8x16`) and parts in float32 lie within one step and ten roundings of float32. The verdict
+ * reports how many values differ.
  *
- * @returns Skipped where no module has parts, ranges are dynamic, or biases are qnnpack's.
+ * @returns Skipped if no module has parts, ranges are dynamic, or biases are qnnpack's.
  *
  * @example
  * ```ts
@@ -303,7 +307,7 @@ export function integersMatchReference(model: QuantizedModel, trial: Trial): Ver
   return held(counts.values, counts.differing);
 }
 
-/** A linear map of a model, with what goes in and out. */
+/** A linear map of a model, with the qparams of its input and output. */
 interface LinearMap {
   readonly node: string;
   readonly part: string | null;
@@ -313,7 +317,7 @@ interface LinearMap {
   readonly to: PerTensorQParams;
 }
 
-/** Every linear map of integers to integers that a model has. */
+/** All linear maps of a model from integers to integers. */
 function linearMaps(model: QuantizedModel): LinearMap[] {
   const maps: LinearMap[] = [];
   for (const [node, module] of model.modules) {
@@ -362,10 +366,10 @@ function linearMaps(model: QuantizedModel): LinearMap[] {
   return maps;
 }
 
-/** Rows of a map that are computed exactly for each trial. */
+/** Number of rows of a map that each trial computes exactly. */
 const ROWS = 3;
 
-/** A linear map's outputs against exact rational arithmetic. */
+/** Compares a linear map's outputs with exact rational arithmetic. */
 function checkLinear(
   { node, part, engine, linear, from, to }: LinearMap,
   random: (lo: number, hi: number) => number,
@@ -395,7 +399,7 @@ function checkLinear(
   return null;
 }
 
-/** All parameters of a module, wherever they stand in its data. */
+/** All qparams in a module's data, at any depth. */
 function* qparamsIn(value: unknown, depth = 0): Generator<PerTensorQParams> {
   if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth > 6) return;
   if ("zeroPoint" in value && "quantMax" in value && "dtype" in value) {
@@ -407,7 +411,7 @@ function* qparamsIn(value: unknown, depth = 0): Generator<PerTensorQParams> {
 
 const allQParams = new WeakMap<QuantizedModel, readonly (readonly [string, PerTensorQParams])[]>();
 
-/** All parameters of a model, and whose they are. */
+/** All qparams of a model, with the name of their module. */
 function qparamsOfModel(model: QuantizedModel): readonly (readonly [string, PerTensorQParams])[] {
   let all = allQParams.get(model);
   if (all === undefined) {
@@ -420,10 +424,10 @@ function qparamsOfModel(model: QuantizedModel): readonly (readonly [string, PerT
 }
 
 /**
- * Quantizing, requantizing and every linear map of the model's own weights and parameters give what
- * exact rational arithmetic gives, rounded where PyTorch rounds.
+ * Quantizing, requantizing and every linear map with the model's own weights and qparams return the
+ * results of exact rational arithmetic, rounded where PyTorch rounds.
  *
- * @returns Skipped where the model has no integers.
+ * @returns Skipped if the model has no integers.
  *
  * @example
  * ```ts
@@ -459,7 +463,7 @@ export function requantizeIsExact(model: QuantizedModel, trial: Trial): Verdict 
     if (out[0] !== expected) {
       return broken({ ...where, value: `requantize ${q[0]}`, expected, got: out[0]! });
     }
-    // Half-way between two integers as often as anywhere else.
+    // Half of the values lie half-way between two integers.
     const steps = Math.floor(random(to.quantMin, to.quantMax)) - to.zeroPoint;
     const x = Math.fround((steps + (i === 0 ? random(0, 1) : 0.5)) * to.scale);
     quantizePerTensor(Float32Array.of(x), out, to);

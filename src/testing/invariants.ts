@@ -1,5 +1,5 @@
 /**
- * What holds of every model, each as a function of a model and a trial.
+ * The invariants of every model, each as a function of a model and a trial.
  *
  * @module
  */
@@ -31,13 +31,13 @@ import type { Trial } from "./trial.ts";
 import { swapped } from "./values.ts";
 import { broken, held, skipped, type Verdict } from "./verdict.ts";
 
-/** What some invariants need besides a model and a trial. */
+/** Inputs of some invariants besides the model and the trial. */
 export interface Tools {
-  /** SIMD kernels, or why there are none. */
+  /** SIMD kernels, or the reason why there are none. */
   readonly simd?: Backend | string;
-  /** The float model that the quantized one came from. */
+  /** The float model that was quantized. */
   readonly float?: Module;
-  /** How far an output may lie from the float model's, in real numbers. */
+  /** Max difference of an output from the float model's, in real numbers. */
   readonly maxError?: number;
 }
 
@@ -54,7 +54,7 @@ const DYNAMIC = "ranges are dynamic: all rows and steps of a call share one";
 
 const dynamicModels = new WeakMap<QuantizedModel, boolean>();
 
-/** Whether results depend on what is run together. */
+/** Whether results depend on the rows and steps that run together. */
 function isDynamic(model: QuantizedModel): boolean {
   let dynamic = dynamicModels.get(model);
   if (dynamic === undefined) {
@@ -67,15 +67,15 @@ function isDynamic(model: QuantizedModel): boolean {
   return dynamic;
 }
 
-/** Modules that keep something between steps. */
+/** Names of the modules that keep a state between steps. */
 function recurrentModules(model: QuantizedModel): string[] {
   return [...model.modules].filter(([, module]) => "cells" in module).map(([name]) => name);
 }
 
 /**
- * The same bytes with fused and with split gates.
+ * Fused and split gates return the same bytes.
  *
- * @returns Skipped where no module has gates.
+ * @returns Skipped if no module has gates.
  *
  * @example
  * ```ts
@@ -101,9 +101,9 @@ export function fusedEqualsSplit(model: QuantizedModel, trial: Trial): Verdict {
 }
 
 /**
- * The same bytes of a sequence by one call, by calls of any lengths, and step by step.
+ * A sequence returns the same bytes in one call, in several calls of any lengths, and step by step.
  *
- * @returns Skipped where the model looks ahead, or its ranges are dynamic.
+ * @returns Skipped if the model looks ahead or its ranges are dynamic.
  *
  * @example
  * ```ts
@@ -138,9 +138,9 @@ export function chunkedEqualsWhole(model: QuantizedModel, trial: Trial): Verdict
 }
 
 /**
- * The same bytes of each row alone as beside others.
+ * Each row returns the same bytes alone and in a batch.
  *
- * @returns Skipped where ranges are dynamic.
+ * @returns Skipped if ranges are dynamic.
  *
  * @example
  * ```ts
@@ -162,7 +162,7 @@ export function batchedEqualsSingle(model: QuantizedModel, trial: Trial): Verdic
     : compareForms({ ...portable, name: "each row alone", rowByRow: true }, portable, model, trial);
 }
 
-/** Counts the modules that kernels run themselves, as a whole or by what multiplies. */
+/** Counts the modules that the kernels run, wholly or only their projections. */
 class Counted implements Backend {
   readonly name: string;
   ran = 0;
@@ -194,7 +194,7 @@ class Counted implements Backend {
 
 const counted = new WeakMap<QuantizedModel, Counted>();
 
-/** The kernels for a model, and whether they run anything of it. */
+/** Counted kernels of a model. */
 function countedFor(model: QuantizedModel, kernels: Backend): Counted {
   let own = counted.get(model);
   if (own === undefined) {
@@ -206,9 +206,9 @@ function countedFor(model: QuantizedModel, kernels: Backend): Counted {
 }
 
 /**
- * The same bytes of SIMD kernels as of the portable ones.
+ * SIMD kernels and portable kernels return the same bytes.
  *
- * @returns Skipped where there are no SIMD kernels, or they run no module of the model.
+ * @returns Skipped if there are no SIMD kernels, or if they run no module of the model.
  *
  * @example
  * ```ts
@@ -244,9 +244,9 @@ export function portableEqualsSimd(
 const parts = byParts();
 
 /**
- * The same bytes of the fast step as of the cell run part by part.
+ * The fused step returns the same bytes as the cell run part by part.
  *
- * @returns Skipped where no module has parts.
+ * @returns Skipped if no module has parts.
  *
  * @example
  * ```ts
@@ -271,7 +271,9 @@ export function fastEqualsByParts(model: QuantizedModel, trial: Trial): Verdict 
   return compareForms(form, portable, model, trial);
 }
 
-/** A model out of its own file, and where that differs from the model; null: nowhere. */
+/**
+ * A model loaded from its own file, and its first difference from the model; null if there is none.
+ */
 interface Reloaded {
   readonly model: QuantizedModel;
   readonly difference: Verdict | null;
@@ -279,7 +281,7 @@ interface Reloaded {
 
 const reloaded = new WeakMap<QuantizedModel, Reloaded>();
 
-/** A model out of its own file. */
+/** Saves and loads a model. */
 function reload(model: QuantizedModel): Reloaded {
   const known = reloaded.get(model);
   if (known !== undefined) return known;
@@ -308,7 +310,7 @@ function reload(model: QuantizedModel): Reloaded {
 }
 
 /**
- * A model that was saved and loaded gives the same file, fingerprint and bytes.
+ * A model that was saved and loaded has the same file, fingerprint and output bytes.
  *
  * @example
  * ```ts
@@ -336,14 +338,14 @@ export function saveLoadIsIdentity(model: QuantizedModel, trial: Trial): Verdict
 
 const programs = new WeakMap<QuantizedModel, Program<Session> | string>();
 
-/** A model's program, or why it has none. */
+/** A model's program, or the reason why it has none. */
 function programOf(model: QuantizedModel): Program<Session> | string {
   let program = programs.get(model);
   if (program === undefined) {
     try {
       program = loadProgram(compileModel(model), { kinds: RUNNING_KINDS });
     } catch (error) {
-      // It names the module that no program can hold.
+      // The error names the module that a program cannot hold.
       if (!(error instanceof RangeError && error.message.startsWith("modules."))) throw error;
       program = `no program can hold it: ${error.message}`;
     }
@@ -353,9 +355,9 @@ function programOf(model: QuantizedModel): Program<Session> | string {
 }
 
 /**
- * The same bytes of the compiled model.
+ * The compiled model returns the same bytes.
  *
- * @returns Skipped where a program cannot hold a module.
+ * @returns Skipped if a program cannot hold a module.
  *
  * @example
  * ```ts
@@ -381,7 +383,7 @@ export function compiledEqualsModel(model: QuantizedModel, trial: Trial): Verdic
   return compareForms(portable, form, model, trial);
 }
 
-/** The first difference of the outputs of two sessions, as a verdict. */
+/** Compares the outputs of two sessions. */
 function sameOutputs(
   model: QuantizedModel,
   { batch }: Trial,
@@ -398,7 +400,7 @@ function sameOutputs(
   return held(a.reduce((sum, { length }) => sum + length, 0));
 }
 
-/** A difference of two states, as a verdict; null where there is none. */
+/** Compares two states; null if they are equal. */
 function stateDifference(
   between: readonly [string, string],
   a: Uint8Array,
@@ -412,10 +414,11 @@ function stateDifference(
 }
 
 /**
- * A state that another session restores is the same state, and goes on to the same bytes; so does a
- * session that is reset, as one that is new; and a state that is read and set.
+ * A session that restores another session's state has the same state and continues with the same
+ * bytes. A session that is reset continues like a new one. A state that is read and set again is
+ * unchanged.
  *
- * @returns Skipped where the model keeps no state.
+ * @returns Skipped if the model keeps no state.
  *
  * @example
  * ```ts
@@ -448,7 +451,7 @@ export function stateRoundTrips(model: QuantizedModel, trial: Trial): Verdict {
   const restored = ["a session that went on", "one that restored its state"] as const;
   const differs = stateDifference(restored, state, other.state());
   if (differs !== null) return differs;
-  // States of recurrent modules are all that they keep.
+  // A recurrent module keeps nothing but these states.
   for (const name of recurrentModules(model)) {
     const rows = trial.lengths?.some((length) => length === 0) ? [] : ["h", "c"];
     for (const slot of rows) {
@@ -476,7 +479,7 @@ export function stateRoundTrips(model: QuantizedModel, trial: Trial): Verdict {
   return rows ?? sameOutputs(model, trial, reset, [fresh, play(session)]);
 }
 
-/** Calls that a session of a model must refuse. */
+/** Calls that every session of a model must reject. */
 function badCalls(model: QuantizedModel, trial: Trial): [string, (session: Session) => void][] {
   const { batch, steps } = trial;
   const options = { batch, ...model.looksAhead ? { maxSteps: steps } : {} };
@@ -501,7 +504,7 @@ function badCalls(model: QuantizedModel, trial: Trial): [string, (session: Sessi
       (session) => session.run(undefined as unknown as SessionInput, named(arrays())),
     ],
     [
-      "an output that is none",
+      "an unknown output",
       (session) => session.run(input, named([new Uint16Array(1) as unknown as OutputArray])),
     ],
     [
@@ -512,24 +515,24 @@ function badCalls(model: QuantizedModel, trial: Trial): [string, (session: Sessi
       "a length beyond the sequence",
       (session) => session.run(input, named(arrays()), Array<number>(batch).fill(steps + 1)),
     ],
-    ["a row that is not there", (session) => session.reset(batch)],
+    ["a row out of range", (session) => session.reset(batch)],
   ];
   if (reals || model.vocabulary > 0) {
     calls.push([
-      reals ? "NaN" : "a token that is not there",
+      reals ? "NaN" : "a token out of range",
       (session) => session.run(wrong, named(arrays())),
     ]);
   }
   if (!model.looksAhead) {
     calls.push(
-      ["a state that is cut off", (session) => session.restore(session.state().slice(0, -1))],
+      ["a truncated state", (session) => session.restore(session.state().slice(0, -1))],
       ["a state of another model", (session) => {
         const state = session.state();
         state[9]! ^= 1;
         session.restore(state);
       }],
       [
-        "a state of no module",
+        "a state of an unknown module",
         (session) => session.setState("nothing.h", { data: new Float32Array(1), shape: [1, 1, 1] }),
       ],
     );
@@ -538,8 +541,8 @@ function badCalls(model: QuantizedModel, trial: Trial): [string, (session: Sessi
 }
 
 /**
- * A call that is refused throws a TypeError or RangeError that says what was expected, and leaves
- * the state as it was.
+ * A rejected call throws a TypeError or RangeError that says what was expected, and leaves the
+ * state unchanged.
  *
  * @example
  * ```ts
@@ -590,7 +593,7 @@ export function refusedLeavesStateUnchanged(model: QuantizedModel, trial: Trial)
   return verdict.status === "held" ? held(verdict.values + calls.length) : verdict;
 }
 
-/** A trial's sequence as a float model takes it. */
+/** A trial's sequence as the input of a float model. */
 function tensorOf(model: QuantizedModel, { input, steps, batch }: Trial): Tensor | TokenTensor {
   const { batchFirst, vocabulary, input: qparams, inputSize } = model;
   const outer = batchFirst ? [batch, steps] : [steps, batch];
@@ -603,9 +606,9 @@ function tensorOf(model: QuantizedModel, { input, steps, batch }: Trial): Tensor
 }
 
 /**
- * No output lies further from the float model's than `maxError`.
+ * No output differs from the float model's by more than `maxError`.
  *
- * @returns Skipped where no float model or no error is given.
+ * @returns Skipped if no float model or no max error is given.
  *
  * @example
  * ```ts
@@ -628,9 +631,9 @@ export function withinErrorOfFloat(
 ): Verdict {
   const { float, maxError } = tools;
   if (float === undefined) return skipped("no float model given");
-  if (maxError === undefined) return skipped("no maxError given: how far outputs may lie apart");
+  if (maxError === undefined) return skipped("no maxError given: the max difference of outputs");
   const { steps, batch } = trial;
-  // Of fewer steps than the sequence's a window gives others than it skips.
+  // With fewer steps, a window skips other steps than it does in the full sequence.
   const resampled = model.lower().data.axes.length > 0;
   const whole: Trial = {
     ...trial,

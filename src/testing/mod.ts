@@ -1,5 +1,5 @@
 /**
- * Fuzzing of models with fast-check, which is a peer: arbitraries, invariants, and one call that
+ * Fuzzing of models with fast-check, a peer dependency: arbitraries, invariants, and one call that
  * checks a model of your own.
  *
  * @example

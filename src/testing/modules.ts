@@ -1,5 +1,5 @@
 /**
- * Float modules of every kind, each in a model that gives it what it reads.
+ * Random float modules of every kind, each in a model that gives it a suitable input.
  *
  * @module
  */
@@ -40,11 +40,11 @@ import { UnitNorm } from "../modules/unit_norm/float.ts";
 import { ZeroPad1d } from "../modules/zero_pad1d/float.ts";
 import { KERNEL_SIZES } from "./sizes.ts";
 
-/** What a module of any kind is made with. */
+/** Sizes and seed of a random module of any kind. */
 export interface ModuleSizes {
-  /** Values a row that the model reads. */
+  /** Width of the model's input. */
   readonly inputSize: number;
-  /** Values a row that the module reads and gives, or a multiple of it. */
+  /** Width of the module's input and output, or a multiple of it. */
   readonly width: number;
   /** Layers of a recurrent module. */
   readonly numLayers: number;
@@ -52,14 +52,14 @@ export interface ModuleSizes {
   readonly bidirectional: boolean;
   /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;
-  /** What weights follow from. */
+  /** Seed of the weights. */
   readonly seed: number;
 }
 
-/** Rows that tables have. */
+/** Number of rows of an Embedding. */
 const TOKENS = 11;
 
-/** Steps that a Flatten takes. */
+/** Number of steps that a Flatten takes. */
 const FLATTENED = 9;
 
 /** Options of a recurrent module. */
@@ -67,8 +67,8 @@ function recurrent({ inputSize, width, numLayers, bidirectional, batchFirst, see
   return { inputSize, hiddenSize: width, numLayers, bidirectional, batchFirst, seed };
 }
 
-/** A module behind a Linear with a sigmoid, so that nothing is fused into it. */
-function behindLinear(op: Module, sizes: ModuleSizes): Module {
+/** A module after a Linear and a sigmoid, so that nothing is fused into it. */
+function afterLinear(op: Module, sizes: ModuleSizes): Module {
   return new Graph({
     linear: { module: linear(sizes) },
     sigmoid: { module: new Sigmoid() },
@@ -80,16 +80,16 @@ function linear({ inputSize, width, seed }: ModuleSizes): Linear {
   return new Linear({ inFeatures: inputSize, outFeatures: width, seed });
 }
 
-/** A module behind an LSTM. */
-function behindLSTM(op: Module, sizes: ModuleSizes): Module {
+/** A module after an LSTM. */
+function afterLSTM(op: Module, sizes: ModuleSizes): Module {
   return new Graph({
     lstm: { module: new LSTM(recurrent(sizes)) },
     op: { module: op },
   });
 }
 
-/** A module that reads two values. */
-function behindTwo(op: Module, sizes: ModuleSizes): Module {
+/** A module that reads the outputs of two modules. */
+function afterTwo(op: Module, sizes: ModuleSizes): Module {
   return new Graph({
     a: { module: linear(sizes), inputs: "input" },
     b: { module: linear({ ...sizes, seed: (sizes.seed ^ 1) >>> 0 }), inputs: "input" },
@@ -97,12 +97,12 @@ function behindTwo(op: Module, sizes: ModuleSizes): Module {
   });
 }
 
-/** A model around a module, by its kind. */
+/** A model around a module of each kind. */
 const MODELS: Readonly<Record<string, (sizes: ModuleSizes) => Module>> = {
-  Add: (sizes) => behindTwo(new Add(), sizes),
-  AvgPool1d: (sizes) => behindLinear(new AvgPool1d({ kernelSize: 2 }), sizes),
-  BatchNorm1d: (sizes) => behindLinear(new BatchNorm1d({ numFeatures: sizes.width }), sizes),
-  Concat: (sizes) => behindTwo(new Concat(), sizes),
+  Add: (sizes) => afterTwo(new Add(), sizes),
+  AvgPool1d: (sizes) => afterLinear(new AvgPool1d({ kernelSize: 2 }), sizes),
+  BatchNorm1d: (sizes) => afterLinear(new BatchNorm1d({ numFeatures: sizes.width }), sizes),
+  Concat: (sizes) => afterTwo(new Concat(), sizes),
   Conv1d: ({ inputSize, width, numLayers, bidirectional, batchFirst, seed }) =>
     new (numLayers === 1 ? Conv1d : Conv1dReLU)({
       inChannels: inputSize,
@@ -112,36 +112,36 @@ const MODELS: Readonly<Record<string, (sizes: ModuleSizes) => Module>> = {
       batchFirst,
       seed,
     }),
-  Dropout: (sizes) => behindLinear(new Dropout(), sizes),
+  Dropout: (sizes) => afterLinear(new Dropout(), sizes),
   Embedding: ({ width, seed }) =>
     new Embedding({ numEmbeddings: TOKENS, embeddingDim: width, seed }),
   FinalHidden: (sizes) =>
-    behindLSTM(new FinalHidden({ bidirectional: sizes.bidirectional }), { ...sizes, numLayers: 1 }),
-  FirstStep: (sizes) => behindLSTM(new FirstStep(), sizes),
-  Flatten: (sizes) => behindLinear(new Flatten({ steps: FLATTENED }), sizes),
+    afterLSTM(new FinalHidden({ bidirectional: sizes.bidirectional }), { ...sizes, numLayers: 1 }),
+  FirstStep: (sizes) => afterLSTM(new FirstStep(), sizes),
+  Flatten: (sizes) => afterLinear(new Flatten({ steps: FLATTENED }), sizes),
   GRU: (sizes) => new GRU(recurrent(sizes)),
-  HardSigmoid: (sizes) => behindLinear(new HardSigmoid(), sizes),
-  Identity: (sizes) => behindLinear(new Identity(), sizes),
-  LastStep: (sizes) => behindLSTM(new LastStep(), sizes),
-  LayerNorm: (sizes) => behindLinear(new LayerNorm({ normalizedShape: sizes.width }), sizes),
-  LeakyReLU: (sizes) => behindLinear(new LeakyReLU({ negativeSlope: 0.2 }), sizes),
+  HardSigmoid: (sizes) => afterLinear(new HardSigmoid(), sizes),
+  Identity: (sizes) => afterLinear(new Identity(), sizes),
+  LastStep: (sizes) => afterLSTM(new LastStep(), sizes),
+  LayerNorm: (sizes) => afterLinear(new LayerNorm({ normalizedShape: sizes.width }), sizes),
+  LeakyReLU: (sizes) => afterLinear(new LeakyReLU({ negativeSlope: 0.2 }), sizes),
   Linear: ({ inputSize, width, seed, bidirectional }) =>
     new (bidirectional ? LinearReLU : Linear)({ inFeatures: inputSize, outFeatures: width, seed }),
-  LogSoftmax: (sizes) => behindLinear(new LogSoftmax(), sizes),
+  LogSoftmax: (sizes) => afterLinear(new LogSoftmax(), sizes),
   LSTM: (sizes) => new LSTM(recurrent(sizes)),
-  MaxOverTime: (sizes) => behindLSTM(new MaxOverTime(), sizes),
-  MaxPool1d: (sizes) => behindLinear(new MaxPool1d({ kernelSize: 2 }), sizes),
-  MeanOverTime: (sizes) => behindLSTM(new MeanOverTime(), sizes),
-  ReLU: (sizes) => behindLinear(new ReLU(), sizes),
-  Sigmoid: (sizes) => behindLinear(new Sigmoid(), sizes),
-  Softmax: (sizes) => behindLinear(new Softmax(), sizes),
-  Tanh: (sizes) => behindLinear(new Tanh(), sizes),
-  UnitNorm: (sizes) => behindLinear(new UnitNorm(), sizes),
-  ZeroPad1d: (sizes) => behindLinear(new ZeroPad1d({ padding: 1 }), sizes),
+  MaxOverTime: (sizes) => afterLSTM(new MaxOverTime(), sizes),
+  MaxPool1d: (sizes) => afterLinear(new MaxPool1d({ kernelSize: 2 }), sizes),
+  MeanOverTime: (sizes) => afterLSTM(new MeanOverTime(), sizes),
+  ReLU: (sizes) => afterLinear(new ReLU(), sizes),
+  Sigmoid: (sizes) => afterLinear(new Sigmoid(), sizes),
+  Softmax: (sizes) => afterLinear(new Softmax(), sizes),
+  Tanh: (sizes) => afterLinear(new Tanh(), sizes),
+  UnitNorm: (sizes) => afterLinear(new UnitNorm(), sizes),
+  ZeroPad1d: (sizes) => afterLinear(new ZeroPad1d({ padding: 1 }), sizes),
 };
 
 /**
- * Kinds that {@linkcode floatModels} draws: all that the package has and this file knows.
+ * The kinds that {@linkcode floatModels} draws: all kinds of the package.
  *
  * @example
  * ```ts
@@ -153,7 +153,7 @@ const MODELS: Readonly<Record<string, (sizes: ModuleSizes) => Module>> = {
 export const DRAWN_KINDS: readonly string[] = KIND_NAMES.filter((name) => name in MODELS);
 
 /**
- * Sizes of modules: 1, and those around the kernels' blocks and tiles.
+ * Sizes of modules: 1, and sizes around the kernels' blocks and tiles.
  *
  * @example
  * ```ts
@@ -174,9 +174,9 @@ export const moduleSizes: Arbitrary<ModuleSizes> = fc.record({
 });
 
 /**
- * Weights of a module: as they are initialized, far too large, mostly 0, or all the same.
+ * Weights of a module: as initialized, far too large, mostly 0, or constant.
  *
- * @param length How many.
+ * @param length The number of weights.
  *
  * @example
  * ```ts
@@ -194,11 +194,11 @@ export function weights(length: number): Arbitrary<Float32Array> {
   });
 }
 
-/** What weights are like. */
+/** The distribution of weights. */
 export type WeightStyle = "ordinary" | "extreme" | "sparse" | "constant";
 
 /**
- * Every {@linkcode WeightStyle}; ordinary ones as often as the rest.
+ * Any {@linkcode WeightStyle}; ordinary weights in half of the cases.
  *
  * @example
  * ```ts
@@ -218,10 +218,10 @@ export const weightStyles: Arbitrary<WeightStyle> = fc.constantFrom(
   "constant",
 );
 
-/** Most that an ordinary weight is, of a row of few inputs. */
+/** Max magnitude of ordinary weights with few inputs. */
 const ORDINARY = 0.5;
 
-/** How many times that an extreme one is. */
+/** Factor of extreme weights. */
 const EXTREME = 40;
 
 /** Share of sparse weights that are 0. */
@@ -233,17 +233,17 @@ export function fillWeights(out: Float32Array, style: WeightStyle, generator: Ge
   generator.uniform(out, -reach, reach);
   if (style === "constant") out.fill(out[0] ?? 0);
   if (style !== "sparse") return;
-  const kept = new Float32Array(out.length);
-  generator.uniform(kept, 0, 1);
-  for (let i = 0; i < out.length; i++) if (kept[i]! < SPARSE) out[i] = 0;
+  const draws = new Float32Array(out.length);
+  generator.uniform(draws, 0, 1);
+  for (let i = 0; i < out.length; i++) if (draws[i]! < SPARSE) out[i] = 0;
 }
 
 /**
- * A small float model of a kind.
+ * A small float model around a module of a kind.
  *
  * @param kind One of {@linkcode DRAWN_KINDS}.
- * @param style What its weights are like; as they are initialized by default.
- * @throws {RangeError} If `kind` is none of them.
+ * @param style The distribution of its weights; as initialized by default.
+ * @throws {RangeError} If `kind` is not one of {@linkcode DRAWN_KINDS}.
  *
  * @example
  * ```ts
@@ -267,7 +267,7 @@ export function modelOfKind(
   if (style === "ordinary") return model;
   const generator = new Generator((sizes.seed ^ 2) >>> 0);
   for (const [name, { data }] of model.stateDict()) {
-    // Variances are positive, counts integers.
+    // Variances stay positive, and counts stay integers.
     if (isFloat32Array(data) && /(weight|bias)[^.]*$/.test(name)) {
       fillWeights(data, style, generator);
     }
@@ -277,9 +277,9 @@ export function modelOfKind(
 
 /** A float model that {@linkcode floatModels} draws. */
 export interface DrawnModule {
-  /** The kind that it was drawn for. */
+  /** The kind of the module under test. */
   readonly kind: string;
-  /** What it was drawn with. */
+  /** The sizes it was made with. */
   readonly sizes: ModuleSizes;
   /** The model. */
   readonly model: Module;
@@ -288,7 +288,7 @@ export interface DrawnModule {
 /**
  * Small float models of every kind of module, with weights of every {@linkcode WeightStyle}.
  *
- * @param kinds Kinds that are drawn; all by default.
+ * @param kinds The kinds to draw; all by default.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Numbers for kernels: edges and ties first.
+ * Arbitrary numbers for kernels, with edge cases and ties in the foreground.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Arbitrary } from "./arbitrary.ts";
 import { type Activation, FLOAT_FUNCTIONS } from "../../kernels/numeric/float_functions.ts";
 
 /**
- * Every finite float32 value, subnormals too.
+ * Any finite float32 value, including subnormals.
  *
  * @example
  * ```ts
@@ -22,7 +22,7 @@ import { type Activation, FLOAT_FUNCTIONS } from "../../kernels/numeric/float_fu
 export const anyFloat32: Arbitrary<number> = fc.float({ noNaN: true, noDefaultInfinity: true });
 
 /**
- * Doubles spread evenly over min..max (fc.double spreads their bits, so that most are tiny).
+ * Doubles, uniform in min..max (fc.double is uniform in the bits, so that most values are tiny).
  *
  * @example
  * ```ts
@@ -38,7 +38,7 @@ export function uniform(min: number, max: number): Arbitrary<number> {
 }
 
 /**
- * Float32 values spread evenly over min..max.
+ * Float32 values, uniform in min..max.
  *
  * @example
  * ```ts
@@ -53,7 +53,10 @@ export function uniformFloat32(min: number, max: number): Arbitrary<number> {
   return uniform(min, max).map(Math.fround);
 }
 
-/** The float32 `steps` places from x, away from 0 where steps > 0; 0 where that would cross it. */
+/**
+ * The float32 value `steps` units in the last place from x, away from 0 if steps > 0; 0 if it would
+ * cross 0.
+ */
 export function nudge(x: number, steps: number): number {
   const view = new DataView(new ArrayBuffer(4));
   view.setFloat32(0, Math.abs(x));
@@ -62,7 +65,7 @@ export function nudge(x: number, steps: number): number {
 }
 
 /**
- * All of ±2^i ± {0, 1, 2}, the ends and their neighbours that lie in min..max.
+ * All ±2^i ± {0, 1, 2} in min..max, the ends of the range, and their neighbours.
  *
  * @example
  * ```ts
@@ -85,7 +88,7 @@ export function edgeLadder(min: number, max: number): number[] {
 }
 
 /**
- * Integers in min..max, the edge ladder as often as the rest.
+ * Integers in min..max; half of them from the {@linkcode edgeLadder}.
  *
  * @example
  * ```ts
@@ -101,7 +104,7 @@ export function ladderInteger(min: number, max: number): Arbitrary<number> {
 }
 
 /**
- * Scales: powers of two and small multiples of them (ties come from those), round decimals, and any
+ * Scales: powers of two and small multiples of them (these produce ties), round decimals, and
  * others.
  *
  * @example
@@ -122,7 +125,7 @@ export const anyScale: Arbitrary<number> = fc.oneof(
   fc.float({ min: Math.fround(2 ** -30), max: Math.fround(2 ** 20), noNaN: true }),
 ).map(Math.fround);
 
-/** A dtype, or a range within one: the arrays that hold it and its ends. */
+/** A dtype or a range within one, with the array type that holds it. */
 export interface Range {
   readonly name: string;
   readonly make: (values: ArrayLike<number>) => Uint8Array | Int8Array | Int32Array;
@@ -134,7 +137,7 @@ const u8 = (v: ArrayLike<number>) => Uint8Array.from(v);
 const i8 = (v: ArrayLike<number>) => Int8Array.from(v);
 const i32 = (v: ArrayLike<number>) => Int32Array.from(v);
 
-/** The three dtypes, reduced and odd ranges of them, and both 16-bit ranges that qint32 holds. */
+/** The three dtypes, narrower ranges of them, and both 16-bit ranges that qint32 holds. */
 export const RANGES: readonly Range[] = [
   { name: "quint8", make: u8, quantMin: 0, quantMax: 255 },
   { name: "quint8 0..127", make: u8, quantMin: 0, quantMax: 127 },
@@ -146,10 +149,12 @@ export const RANGES: readonly Range[] = [
   { name: "qint32", make: i32, quantMin: -2147483648, quantMax: 2147483647 },
 ];
 
-/** {@linkcode RANGES} of 16 bits and fewer. */
+/** The {@linkcode RANGES} of at most 16 bits. */
 export const NARROW: readonly Range[] = RANGES.filter((r) => r.quantMax - r.quantMin <= 65535);
 
-/** Parameters in a range: any scale; the zero point at an end, at 0, in the middle, or anywhere. */
+/**
+ * Random qparams: any scale; a zero point at an end of the range, at 0, in the middle, or anywhere.
+ */
 export interface Drawn {
   readonly range: Range;
   readonly scale: number;
@@ -158,7 +163,7 @@ export interface Drawn {
   readonly quantMax: number;
 }
 
-/** Parameters in one of `ranges`. */
+/** Random qparams with one of the given ranges. */
 export function anyParameters(ranges: readonly Range[]): Arbitrary<Drawn> {
   return fc.constantFrom(...ranges).chain((range) => {
     const { quantMin, quantMax } = range;
@@ -179,7 +184,7 @@ export function anyParameters(ranges: readonly Range[]): Arbitrary<Drawn> {
   });
 }
 
-/** Integers that parameters allow. */
+/** Integers in the range of the qparams. */
 export function integersOf(
   q: { quantMin: number; quantMax: number },
   length = 8,
@@ -195,11 +200,11 @@ export function inverse24(a: number): number {
 }
 
 /**
- * Float32 a, b and c with a b + c one unit of the product's last place from half-way between two
- * float32 values, so that rounding to double first makes a tie of it: a b = k 2^24 + side, where
- * the low bits of k are 10..0.
+ * Float32 numbers a, b and c for which a b + c differs from the midpoint of two float32 values by
+ * one unit of the product's last place, so that rounding to double first would produce a tie: a b =
+ * k 2^24 + side, where the low bits of k are 10..0.
  */
-export const hair: Arbitrary<[number, number, number]> = fc.record({
+export const nearTies: Arbitrary<[number, number, number]> = fc.record({
   start: fc.integer({ min: 2 ** 22, max: 2 ** 23 - 200000 }),
   side: fc.constantFrom(1, -1),
   bits: fc.integer({ min: 6, max: 9 }),
@@ -222,7 +227,7 @@ export const hair: Arbitrary<[number, number, number]> = fc.record({
 
 const anySlope = fc.float({ min: 0, max: 4, noNaN: true });
 
-/** Every function with and without parameters. */
+/** Any activation, with random parameters if it has any. */
 export const anyActivation: Arbitrary<Activation> = fc.oneof(
   fc.constantFrom(...Object.keys(FLOAT_FUNCTIONS) as (keyof typeof FLOAT_FUNCTIONS)[]),
   fc.oneof(fc.constantFrom(0.2, 1 / 6).map(Math.fround), anySlope).chain((slope) =>

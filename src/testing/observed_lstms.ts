@@ -1,4 +1,4 @@
-// What the tests of observed, reference and integer forms draw from.
+// Arbitraries for the tests of observed, reference and quantized modules.
 import fc from "fast-check";
 import type { Arbitrary } from "./arbitrary.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
@@ -12,7 +12,7 @@ import type { Tensor } from "../core/tensor.ts";
 import { lstmCell } from "../cells/lstm_parts.ts";
 import { lstmOptions, random } from "./float_lstms.ts";
 
-/** The range of values that a slot's fixed parameters are made for. */
+/** The range of values that a slot's fixed qparams cover. */
 const SPAN: Record<PartSlot, [number, number]> = {
   inputProjection: [-8, 8],
   hiddenProjection: [-8, 8],
@@ -27,7 +27,7 @@ const SPAN: Record<PartSlot, [number, number]> = {
   projection: [-2, 2],
 };
 
-/** Observers of a dtype: calibrated, or fixed for a range of values. */
+/** An observer factory of a dtype: calibrated, or fixed for the slot's range. */
 function observersOf(
   slot: PartSlot,
   bits: 8 | 16 | 32,
@@ -50,7 +50,7 @@ function observersOf(
       ...range,
     });
   }
-  // Over the whole of qint32 the zero point of an affine scheme says nothing.
+  // In the full range of qint32 an affine zero point is meaningless.
   return MinMaxObserver.withArgs({
     dtype,
     ...range,
@@ -59,7 +59,7 @@ function observersOf(
 }
 
 /**
- * An observer of a slot, of any of the given widths; 0 for none.
+ * An observer of a slot with one of the given widths in bits; 0 for none.
  *
  * @example
  * ```ts
@@ -81,7 +81,7 @@ export function slotObserver(
 const SLOTS = Object.keys(SPAN) as PartSlot[];
 
 /**
- * Those of the given slots that an LSTM of such functions has.
+ * The given observers without those for slots that the LSTM does not have.
  *
  * @example
  * ```ts
@@ -99,7 +99,7 @@ export function ownParts<T extends PartObservers>(lstm: LSTM, parts: T): PartObs
 }
 
 /**
- * Observers for every slot of an LSTM, but that of its projection, of the given widths.
+ * Observers for every slot of an LSTM except its projection, with the given widths in bits.
  *
  * @example
  * ```ts
@@ -135,27 +135,27 @@ export function partObservers(
 
 /** An LSTM with input. */
 export interface LSTMCase {
-  /** What it was made with. */
+  /** The options it was made with. */
   readonly options: LSTMOptions;
   /** The float module. */
   readonly lstm: LSTM;
   /** Its input. */
   readonly x: Tensor;
-  /** Its initial state; undefined: zeros. */
+  /** Its initial state; undefined for zeros. */
   readonly state: [Tensor, Tensor] | undefined;
-  /** Steps of each row; undefined: all have all. */
+  /** Number of steps of each row; undefined if every row has all steps. */
   readonly lengths: number[] | undefined;
   /** Steps of the input. */
   readonly steps: number;
   /** Rows of the input. */
   readonly batch: number;
-  /** What further values follow from. */
+  /** Source of further random values. */
   readonly generator: Generator;
 }
 
 /**
- * LSTMs of every kind, weights large enough for gates to saturate, with or without lengths and a
- * given state.
+ * LSTMs of every kind, with weights large enough for gates to saturate, with or without lengths and
+ * an initial state.
  *
  * @example
  * ```ts

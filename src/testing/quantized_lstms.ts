@@ -13,12 +13,12 @@ import { QuantizedGRU, type QuantizedGRUOptions } from "../modules/gru/quantized
 import { QuantizedLSTM, type QuantizedLSTMOptions } from "../modules/lstm/quantized.ts";
 
 /**
- * Bits of a part: 8 (quint8), 7 (qint8 with a range of its own), 14, 16 and 32 (qint32); 0 is
- * "not quantized".
+ * Bits of a part: 8 (quint8), 7 (qint8 with a reduced range), 14, 16 or 32 (qint32); 0 for not
+ * quantized.
  */
 export type Bits = 0 | 7 | 8 | 14 | 16 | 32;
 
-/** Parameters of so many bits over about -range..range, with a zero point off the middle. */
+/** Qparams of the given bits for about ±range, with a zero point away from the middle. */
 export function qparamsOf(
   bits: Bits,
   range: number,
@@ -57,19 +57,19 @@ export function qparamsOf(
   return perTensorAffine({ dtype: "qint32", scale: spread * 2 ** -24, zeroPoint: 0 });
 }
 
-/** What a random LSTM is described by. */
+/** The description of a random LSTM or GRU. */
 export interface LSTMCase {
-  /** What weights and parameters follow from. */
+  /** Seed of the weights and qparams. */
   readonly seed: number;
-  /** Whose rounding it has. */
+  /** The engine whose rounding it uses. */
   readonly engine: "fbgemm" | "qnnpack";
-  /** Values a row of the input. */
+  /** Width of the input. */
   readonly inputSize: number;
-  /** Units of each gate. */
+  /** Number of units of each gate. */
   readonly hiddenSize: number;
-  /** What the hidden state is projected to; 0 for no projection. */
+  /** Width of the projected hidden state; 0 for no projection. */
   readonly projSize: number;
-  /** Layers above each other. */
+  /** Number of stacked layers. */
   readonly numLayers: number;
   /** Whether it has a backward direction. */
   readonly bidirectional: boolean;
@@ -77,34 +77,34 @@ export interface LSTMCase {
   readonly bias: boolean;
   /** Whether sequences are [batch, steps, ...]. */
   readonly batchFirst: boolean;
-  /** What of a weight has a scale of its own. */
+  /** The part of a weight that shares one scale. */
   readonly granularity: "tensor" | "block" | "channel";
-  /** Whether each gate has parameters of its own. */
+  /** Whether each gate has its own qparams. */
   readonly perGate: boolean;
-  /** Whether each gate has bits of its own, too. */
+  /** Whether each gate also has its own number of bits. */
   readonly mixedGates: boolean;
   /** Whether scales are powers of two, so that half-way cases are frequent. */
   readonly ties: boolean;
-  /** Whether the initial state has torch's parameters. */
+  /** Whether the initial state uses torch's qparams. */
   readonly torchInitialState: boolean;
   /** Bits of the input; 0 is float32. */
   readonly input: Bits;
-  /** By part, in the order of LSTM_PARTS, and proj. */
+  /** Bits of each part, in the order of LSTM_PARTS, then of the projection. */
   readonly bits: readonly Bits[];
-  /** Rows side by side. */
+  /** Batch size. */
   readonly batch: number;
-  /** Steps of a sequence. */
+  /** Number of steps of a sequence. */
   readonly steps: number;
-  /** Its activations. */
+  /** Its activation functions. */
   readonly functions: Partial<CellFunctions>;
-  /** A GRU's conventions: then the case is of one, with the same sizes. */
+  /** The conventions of a GRU; if given, the case is a GRU of the same sizes. */
   readonly gru?: Pick<GRUConventions, "resetAfter" | "complementedUpdate">;
 }
 
 const size = fc.constantFrom(1, 3, 7, 13, 33);
 
 /**
- * Cases whose parts are of the given numbers of bits.
+ * Cases whose parts have the given numbers of bits.
  *
  * @example
  * ```ts
@@ -256,7 +256,7 @@ export function lstmOf(c: LSTMCase, options: Partial<QuantizedLSTMOptions> = {})
   });
 }
 
-/** Cases of GRUs whose parts are of the given numbers of bits. */
+/** Cases of GRUs whose parts have the given numbers of bits. */
 export function gruCases(
   bits: Arbitrary<Bits>,
   input: Arbitrary<Bits>,

@@ -1,4 +1,4 @@
-/** Random quantized models: perhaps an Embedding, an LSTM or a GRU, perhaps a Linear. */
+/** Random quantized models: an LSTM or a GRU, sometimes after an Embedding and before a Linear. */
 import { perTensorAffine } from "../core/qparams.ts";
 import { QuantizedEmbedding } from "../modules/embedding/quantized.ts";
 import { QuantizedLinear } from "../modules/linear/quantized.ts";
@@ -6,7 +6,7 @@ import { QuantizedModel, type QuantizedModule } from "../authoring/model.ts";
 import { type Bits, gruOf, type LSTMCase, lstmOf } from "./quantized_lstms.ts";
 import { generator } from "./random.ts";
 
-/** A model of a case. */
+/** The model of a case. */
 export function modelOf(
   c: LSTMCase,
   embedding: "none" | "8" | "16" | "float",
@@ -47,7 +47,7 @@ export function modelOf(
     );
     const zeroPoints = new Int32Array(outFeatures);
     const weight = { data, outFeatures, inFeatures, perChannel: true, scales, zeroPoints };
-    // Other parameters than the cell gives: they are converted between the two.
+    // Qparams that differ from the cell's output: a conversion lies between the two.
     const input = random(0, 1) < 0.5
       ? recurrent.output
       : perTensorAffine({ dtype: "quint8", scale: 0.011, zeroPoint: 120 });
@@ -68,7 +68,7 @@ export function modelOf(
   return new QuantizedModel(modules);
 }
 
-/** A case with 4 inputs and a hidden state of 5, 8 bits everywhere. */
+/** A case with 4 inputs, 5 units and 8 bits everywhere. */
 export const plainCase: LSTMCase = {
   seed: 3,
   engine: "fbgemm",

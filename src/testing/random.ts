@@ -1,13 +1,10 @@
 /**
- * Numbers that follow from a seed, so that cases stay small values that shrink.
+ * Random numbers from a seed: test cases stay small values that can be shrunk.
  *
  * @module
  */
 
-/**
- * A generator of numbers from a seed: cases stay small values that shrink, and tensors follow from
- * them.
- */
+/** Creates a generator of uniform numbers from a seed. */
 export function generator(seed: number): (lo: number, hi: number) => number {
   let state = seed >>> 0;
   return (lo, hi) => {
@@ -19,7 +16,7 @@ export function generator(seed: number): (lo: number, hi: number) => number {
   };
 }
 
-/** Random floats of a shape. */
+/** A tensor of random floats. */
 export function floatsOf(
   seed: number,
   shape: readonly number[],

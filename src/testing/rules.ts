@@ -1,6 +1,7 @@
 /**
- * PyTorch 2.8's quantized arithmetic, step by step on exact numbers: what the kernels are held to.
+ * PyTorch 2.8's quantized arithmetic, step by step on exact numbers: the oracle of the kernels.
  * Each function rounds exactly where PyTorch rounds, and nowhere else. Scales are float32 values.
+ * f(x) rounds to float32, rne(x) to the nearest integer, ties to even.
  *
  * @module
  */
@@ -20,7 +21,7 @@ import {
   toFloat64,
 } from "./exact.ts";
 
-/** Scale and zero point, and the ends of the range. */
+/** Scale, zero point and range. */
 export interface Params {
   readonly scale: number;
   readonly zeroPoint: number;
@@ -30,7 +31,7 @@ export interface Params {
 
 const ONE = exact(1);
 
-/** An integer, exactly. */
+/** An integer as an exact number. */
 function integer(n: number | bigint): Exact {
   return { n: BigInt(n), d: 1n };
 }
@@ -50,7 +51,7 @@ export function div32(a: number, b: number): number {
   return toFloat32(div(exact(a), exact(b)));
 }
 
-/** a * b + c, rounded once */
+/** f(a * b + c), rounded once */
 export function fma32(a: number, b: number, c: number): number {
   return toFloat32(add(mul(exact(a), exact(b)), exact(c)));
 }
@@ -60,7 +61,7 @@ export function inverse(scale: number): number {
   return toFloat32(div(ONE, exact(scale)));
 }
 
-/** Half to even, clamped: an infinite x goes to the end of its sign. */
+/** Rounds half to even and clamps; an infinite x becomes the end of the range. */
 function roundAndClamp(
   x: number,
   zeroPoint: number,
@@ -76,7 +77,7 @@ function roundAndClamp(
   return Number(q);
 }
 
-/** clamp(rne(f(x * inv)) + zeroPoint); `wide` adds the zero point in float32. */
+/** clamp(rne(f(x * inv)) + zeroPoint); if `wide`, the zero point is added in float32. */
 export function quantize(x: number, to: Params, wide: boolean): number {
   return roundAndClamp(mul32(x, inverse(to.scale)), to.zeroPoint, to, wide);
 }
@@ -86,7 +87,7 @@ export function dequantize(q: number, from: { scale: number; zeroPoint: number }
   return mul32(from.scale, toFloat32(integer(BigInt(q) - BigInt(from.zeroPoint))));
 }
 
-/** Dequantized, then quantized. */
+/** Dequantizes, then quantizes. */
 export function requantize(
   q: number,
   from: { scale: number; zeroPoint: number },
@@ -125,13 +126,13 @@ export function withBias(
   return perChannel ? add32(acc, div32(bias, scale)) : fma32(bias, inverse(scale), acc);
 }
 
-/** An output without its negative integers. */
+/** Qparams whose range begins at real 0: the output range of a fused ReLU. */
 export function withoutNegative(to: Params): Params {
   return { ...to, quantMin: Math.max(to.zeroPoint, to.quantMin) };
 }
 
 /**
- * One output of the linear operator, from its accumulator {@linkcode withBias} in units of `scale`.
+ * One output of a linear operator from its accumulator {@linkcode withBias}, in units of `scale`.
  */
 export function linearOutput(
   engine: string,
@@ -146,7 +147,7 @@ export function linearOutput(
   return roundAndClamp(mul32(value, multiplier), to.zeroPoint, relu ? withoutNegative(to) : to);
 }
 
-/** The scalar rule of add. */
+/** The scalar rule of a quantized add. */
 export function addQuantized(
   a: number,
   qa: { scale: number; zeroPoint: number },
@@ -159,8 +160,8 @@ export function addQuantized(
 }
 
 /**
- * QNNPACK's multipliers for two ratios of scales, and its shift: the larger ratio times 2^shift is
- * in 2^21..2^22.
+ * QNNPACK's multipliers for two ratios of scales, and its shift: the larger ratio times 2^shift
+ * lies in 2^21..2^22.
  */
 export function fixedPointConstants(
   ra: number,
@@ -176,7 +177,7 @@ export function fixedPointConstants(
   };
 }
 
-/** QNNPACK's integers, as its C source writes them, on integers without end. */
+/** QNNPACK's integer add, as in its C source but without overflow. */
 export function addFixedPoint(
   a: number,
   qa: { scale: number; zeroPoint: number },
@@ -197,7 +198,7 @@ export function addFixedPoint(
   return q < BigInt(to.quantMin) ? to.quantMin : q > BigInt(to.quantMax) ? to.quantMax : Number(q);
 }
 
-/** mul: the integer product, once rounded to float32, times f(f(sa * sb) * inv(so)). */
+/** A quantized mul: the integer product, rounded once to float32, times f(f(sa * sb) * inv(so)). */
 export function mulQuantized(
   a: number,
   qa: { scale: number; zeroPoint: number },
@@ -216,7 +217,7 @@ export function mulQuantized(
 
 /** f(e^x) */
 export function exp32(x: number): number {
-  // Far beyond both ends of float32.
+  // Far beyond the range of float32.
   if (Math.abs(x) > 200) return x < 0 ? 0 : Infinity;
   return toFloat32(exp(exact(x)));
 }
@@ -250,18 +251,18 @@ export function hardSigmoid32(x: number): number {
   return div32(clamp(add32(x, 3), 0, 6), 6);
 }
 
-/** min(max(f(f(slope * x) + offset), 0), 1), of float32 slope and offset and finite sums */
+/** min(max(f(f(slope * x) + offset), 0), 1), for float32 slope and offset */
 export function hardSigmoidOf32(x: number, slope: number, offset: number): number {
   const product = mul32(slope, x);
   return clamp(Number.isFinite(product) ? add32(product, offset) : product, 0, 1);
 }
 
-/** x, or f(x * negativeSlope) where it is not above 0 */
+/** x if x > 0, else f(x * negativeSlope) */
 export function leakyRelu32(x: number, negativeSlope: number): number {
   return x > 0 ? x : mul32(x, negativeSlope);
 }
 
-/** The float32 function of an activation, given as kernels take it. */
+/** The float32 function of an activation. */
 export function function32(
   activation: string | {
     name: string;
@@ -293,7 +294,7 @@ export function function32(
   }
 }
 
-/** A quantized activation of x by the plain rule. */
+/** A quantized activation of x by the general rule. */
 export function activation(
   activation: Parameters<typeof function32>[0],
   x: number,
@@ -302,7 +303,7 @@ export function activation(
   return quantize(function32(activation, x), to, false);
 }
 
-/** QNNPACK's own rounding of the same, at its only output parameters. */
+/** QNNPACK's own rounding of an activation, at the only output qparams that it supports. */
 export function activationQnnpack(name: "sigmoid" | "tanh", x: number): number {
   const clamped = (y: number, lo: number, hi: number) =>
     Number(nearestEven(exact(Math.min(Math.max(y, lo), hi))));
@@ -313,7 +314,7 @@ export function activationQnnpack(name: "sigmoid" | "tanh", x: number): number {
 }
 
 /**
- * torch.fake_quantize_per_tensor_affine for finite x: the last product is made in double, then
+ * torch.fake_quantize_per_tensor_affine for finite x: the last product is computed in double, then
  * rounded to float32.
  */
 export function fakeQuantize(x: number, to: Params): number {
@@ -328,10 +329,10 @@ export function fakeQuantize(x: number, to: Params): number {
   return toFloat32(exact(toFloat64(mul(integer(q - to.zeroPoint), exact(to.scale)))));
 }
 
-/** sqrt(x) rounded to double, x not negative. */
+/** sqrt(x) rounded to double, for x >= 0. */
 export function sqrt64(x: number): number {
   if (x === 0) return 0;
-  // floor(sqrt(x * 4^k)) has 60 bits or more; a sticky bit below it makes the rounding right.
+  // floor(sqrt(x * 4^k)) has at least 60 bits; a sticky bit below it makes the rounding correct.
   const { n, d } = exact(x);
   let shift = 0n;
   while ((n << (2n * shift)) / d < 1n << 120n) shift++;
@@ -351,19 +352,19 @@ function integerRoot(n: bigint): bigint {
   }
 }
 
-/** f(a / b), of a quotient that is first rounded to double */
+/** f(a / b), where the quotient is first rounded to double */
 export function div64to32(a: number, b: number): number {
   return toFloat32(exact(toFloat64(div(exact(a), exact(b)))));
 }
 
-/** Sum in double, from left to right. */
+/** The sum in double, from left to right. */
 export function sum64(values: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum = toFloat64(add(exact(sum), exact(values[i]!)));
   return sum;
 }
 
-/** Softmax of a row, and its logarithm. */
+/** Softmax and log-softmax of a row. */
 export function softmax32(row: readonly number[]): { softmax: number[]; logSoftmax: number[] } {
   const max = Math.max(...row);
   const differences = row.map((x) => add32(x, -max));
@@ -376,7 +377,7 @@ export function softmax32(row: readonly number[]): { softmax: number[]; logSoftm
   };
 }
 
-/** QNNPACK's table of rne(largest * e^(-k * scale)), of one k. */
+/** Entry k of QNNPACK's table: rne(largest * e^(-k * scale)). */
 function softmaxEntry(k: number, scale: number, width: number): bigint {
   const limit = toFloat64(div(integer(2 ** 32 - 1), integer(width)));
   const largest = exact(Math.min(limit, 8388607));
@@ -384,12 +385,12 @@ function softmaxEntry(k: number, scale: number, width: number): bigint {
   return compare(exponent, integer(-60)) < 0 ? 0n : nearestEven(mul(largest, exp(exponent)));
 }
 
-/** QNNPACK's table for rows of a width. */
+/** QNNPACK's table for rows of the given width. */
 export function softmaxEntries(scale: number, width: number): number[] {
   return Array.from({ length: 256 }, (_, i) => Number(softmaxEntry(255 - i, scale, width)));
 }
 
-/** QNNPACK's softmax of a row, as its C source writes it. */
+/** QNNPACK's softmax of a row, as in its C source. */
 export function softmaxFixedPoint(row: readonly number[], scale: number): number[] {
   const max = Math.max(...row);
   const terms = row.map((q) => softmaxEntry(max - q, scale, row.length));
@@ -400,7 +401,7 @@ export function softmaxFixedPoint(row: readonly number[], scale: number): number
   });
 }
 
-/** A batch normalization of one channel. */
+/** The parameters of one channel of a batch normalization. */
 export interface Channel {
   readonly gamma: number;
   readonly beta: number;

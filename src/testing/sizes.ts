@@ -1,5 +1,5 @@
 /**
- * Sizes at which kernels change their way, as they publish them.
+ * The sizes at which kernels switch algorithms, from the constants that they export.
  *
  * @module
  */
@@ -8,16 +8,18 @@ import { ARRAYS_TOGETHER, COLUMNS_TOGETHER } from "../../kernels/packed/pack.ts"
 import { BLOCK_UNITS } from "../../kernels/simd/layout.ts";
 import { GROUP_VALUES } from "../simd/memory.ts";
 
-/** One less than a size's multiples, themselves, and one more; none below 1. */
+/** The multiples of a size, and the numbers one below and one above; none below 1. */
 export function around(size: number, multiples: readonly number[] = [1, 2]): number[] {
   const sizes = multiples.flatMap((m) => [m * size - 1, m * size, m * size + 1]);
   return [...new Set(sizes.filter((n) => n >= 1))].sort((a, b) => a - b);
 }
 
-/** Steps that a session runs at a time where nothing is said. */
+/** The default number of steps that a session runs at a time. */
 const STEPS_TOGETHER = 16;
 
-/** Steps of sequences: few, and those around what sessions run at a time. */
+/**
+ * Sequence lengths: short ones, and those around the number of steps that sessions run at a time.
+ */
 export const BASIC_STEPS: readonly number[] = [
   1,
   2,
@@ -29,7 +31,7 @@ export const BASIC_STEPS: readonly number[] = [
 ];
 
 /**
- * Numbers of values a row and of units: 1, and those around the blocks and tiles of all kernels.
+ * Widths and numbers of units: 1, and those around the blocks and tiles of all kernels.
  *
  * @example
  * ```ts

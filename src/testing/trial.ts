@@ -1,5 +1,5 @@
 /**
- * What a model is tried with: a sequence, and the ways in which it is cut up.
+ * The trial of a model: a sequence, and the calls that run it.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { generator } from "./random.ts";
 import type { SessionInput } from "../runtime/basic_session.ts";
 import type { Session } from "../runtime/session.ts";
 
-/** Values of the sequences that are drawn; `own` ones are stretches of the caller's. */
+/** The distribution of a sequence's values; `own` takes stretches of the caller's sequences. */
 export type Values =
   | "uniform"
   | "extreme"
@@ -26,48 +26,48 @@ export type Values =
   | "integers"
   | "own";
 
-/** A sequence for a model, and how it is run. */
+/** A sequence for a model, and how to run it. */
 export interface Trial {
-  /** Steps that the sequence has. */
+  /** Number of steps of the sequence. */
   readonly steps: number;
-  /** Sequences side by side. */
+  /** Batch size. */
   readonly batch: number;
-  /** What its values are like. */
+  /** The distribution of its values. */
   readonly values: Values;
-  /** [steps, batch, inputSize] reals or integers, or [steps, batch] token ids; steps come first. */
+  /**
+   * Real numbers or integers [steps, batch, inputSize], or token ids [steps, batch]; steps first.
+   */
   readonly input: SessionInput;
-  /** Steps of each row, 0..steps; null: all have all. */
+  /** Number of steps of each row, 0..steps; null if every row has all steps. */
   readonly lengths: readonly number[] | null;
-  /** Steps of each of the calls that together run the sequence. */
+  /** Number of steps of each call; together they run the sequence. */
   readonly chunks: readonly number[];
-  /** Whether integers are asked for where the model gives integers; reals otherwise. */
+  /** Whether to read integers from outputs that are quantized; otherwise real numbers. */
   readonly integersOut: boolean;
 }
 
-/** What trials are drawn with. */
+/** Options of {@linkcode trials}. */
 export interface TrialOptions {
-  /**
-   * Sequences of the caller's own, as for `quantize`: a part of the trials takes stretches of them.
-   */
+  /** Sequences of your own, as for `quantize`; part of the trials take stretches of them. */
   readonly inputs?: readonly ModelInput[];
-  /** Most steps; 40 by default. */
+  /** Max number of steps; 40 by default. */
   readonly maxSteps?: number;
-  /** Most rows side by side; 4 by default. */
+  /** Max batch size; 4 by default. */
   readonly maxBatch?: number;
 }
 
-/** Longest sequence that is asked for. */
+/** Longest sequence that is tried. */
 const LONGEST = 256;
 
-/** A session that is asked which numbers of steps it takes, and its answers. */
-interface Asked {
+/** A session that is probed for the numbers of steps it takes, and the results. */
+interface Probe {
   readonly session: Session;
   readonly answers: Map<number, boolean>;
 }
 
-const askedSessions = new WeakMap<QuantizedModel, Asked>();
+const probes = new WeakMap<QuantizedModel, Probe>();
 
-/** Whether a session runs a sequence of so many zeros. */
+/** Whether a session runs a sequence of `steps` zero steps. */
 function runs({ inputSize, vocabulary, outputs }: QuantizedModel, session: Session, steps: number) {
   const input = vocabulary > 0 ? new Int32Array(steps) : new Float32Array(steps * inputSize);
   try {
@@ -83,37 +83,37 @@ function runs({ inputSize, vocabulary, outputs }: QuantizedModel, session: Sessi
   }
 }
 
-/** Whether a model takes sequences of so many steps: windows and Flatten need some. */
+/** Whether a model takes sequences of this length: windows and Flatten are restricted. */
 function takesSteps(model: QuantizedModel, steps: number): boolean {
-  let asked = askedSessions.get(model);
-  if (asked === undefined) {
+  let probe = probes.get(model);
+  if (probe === undefined) {
     const session = model.createSession(model.looksAhead ? { maxSteps: LONGEST } : {});
-    askedSessions.set(model, asked = { session, answers: new Map() });
+    probes.set(model, probe = { session, answers: new Map() });
   }
-  let answer = asked.answers.get(steps);
+  let answer = probe.answers.get(steps);
   if (answer === undefined) {
-    asked.answers.set(steps, answer = runs(model, asked.session, steps));
+    probe.answers.set(steps, answer = runs(model, probe.session, steps));
   }
   return answer;
 }
 
-/** Whether a model takes rows of so many steps; of none where it takes any number. */
+/** Whether a model takes rows of this length; 0 counts as 1. */
 function takesLength(model: QuantizedModel, length: number): boolean {
   return takesSteps(model, Math.max(length, 1));
 }
 
-/** Whether a model takes a trial's steps, and those of each row. */
+/** Whether a model takes the lengths of a trial's sequence and rows. */
 function takes(model: QuantizedModel, { steps, lengths }: Trial): boolean {
   return [steps, ...lengths ?? []].every((n) => takesLength(model, n));
 }
 
-/** Rows of a caller's sequence, steps one after the other. */
+/** The values of one row of a caller's sequence, step by step. */
 interface OwnRows {
   readonly data: ArrayLike<number>;
   readonly steps: number;
 }
 
-/** Sequences of one row each out of what a caller gave. */
+/** Splits the caller's inputs into rows. */
 function ownRows(model: QuantizedModel, inputs: readonly ModelInput[]): OwnRows[] {
   const width = model.inputSize;
   const read = readInputs("inputs", inputs, model.vocabulary > 0 ? null : width);
@@ -141,19 +141,19 @@ function ownRows(model: QuantizedModel, inputs: readonly ModelInput[]): OwnRows[
   });
 }
 
-/** A number in 0..1 that only its place in a sequence and the seed tell. */
-function numberAt(seed: number, place: number): number {
-  return generator(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(place + 1, 0x85ebca6b))(0, 1);
+/** A number in 0..1 that depends only on the seed and the index in the sequence. */
+function numberAt(seed: number, index: number): number {
+  return generator(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(index + 1, 0x85ebca6b))(0, 1);
 }
 
-/** A value of the given kind. */
+/** A value of the given distribution. */
 function valueOf(
   { input }: QuantizedModel,
   values: Values,
   seed: number,
-  place: number,
+  index: number,
 ): number {
-  const u = numberAt(seed, place);
+  const u = numberAt(seed, index);
   const { scale, zeroPoint, quantMin, quantMax } = input ??
     { scale: 6 / 255, zeroPoint: 128, quantMin: 0, quantMax: 255 };
   const low = (quantMin - zeroPoint) * scale;
@@ -162,15 +162,15 @@ function valueOf(
     return [low, high, 2 * low - scale, 2 * high + scale, 0, -0][Math.floor(u * 6)]!;
   }
   if (values === "constant") return low + (high - low) * numberAt(seed, -1);
-  if (values === "sparse" && numberAt(~seed, place) < 0.8) return 0;
+  if (values === "sparse" && numberAt(~seed, index) < 0.8) return 0;
   if (values === "ties") {
     return (Math.floor(quantMin + u * (quantMax - quantMin)) - zeroPoint + 0.5) * scale;
   }
-  // A little beyond the ends, too.
+  // Slightly beyond the ends of the range, too.
   return 1.1 * (low + (high - low) * u);
 }
 
-/** The numbers of a trial's sequence. */
+/** The input of a trial. */
 function inputOf(
   model: QuantizedModel,
   { steps, batch, values, seed }: {
@@ -183,21 +183,21 @@ function inputOf(
 ): SessionInput {
   const { vocabulary, inputSize: width, input } = model;
   const length = steps * batch * width;
-  const at = (place: number): number => {
+  const at = (index: number): number => {
     if (values === "own") {
-      const row = Math.floor(place / width) % batch;
-      const step = Math.floor(place / width / batch);
+      const row = Math.floor(index / width) % batch;
+      const step = Math.floor(index / width / batch);
       const from = own[Math.floor(numberAt(seed, -2 - row) * own.length)]!;
       const start = Math.floor(numberAt(~seed, -2 - row) * from.steps);
-      return from.data[(start + step) % from.steps * width + place % width]!;
+      return from.data[(start + step) % from.steps * width + index % width]!;
     }
     if (vocabulary > 0) {
       const token = values === "extreme"
-        ? numberAt(seed, place) < 0.5 ? 0 : vocabulary - 1
-        : numberAt(seed, values === "constant" ? -1 : place) * vocabulary;
-      return values === "sparse" && numberAt(~seed, place) < 0.8 ? 0 : Math.floor(token);
+        ? numberAt(seed, index) < 0.5 ? 0 : vocabulary - 1
+        : numberAt(seed, values === "constant" ? -1 : index) * vocabulary;
+      return values === "sparse" && numberAt(~seed, index) < 0.8 ? 0 : Math.floor(token);
     }
-    return valueOf(model, values, seed, place);
+    return valueOf(model, values, seed, index);
   };
   if (vocabulary > 0) return Int32Array.from({ length }, (_, i) => at(i));
   if (values !== "integers" || input === null) {
@@ -212,11 +212,11 @@ function inputOf(
 }
 
 /**
- * Trials of a model: sizes around those at which sessions and kernels change their way, values that
- * fill the input's range, lie at its ends and beyond them, half-way between integers, mostly 0, or
- * all the same.
+ * Trials of a model: sizes around those at which sessions and kernels switch algorithms, and values
+ * that fill the input's range, lie at its ends or beyond, lie half-way between integers, are mostly
+ * 0, or are constant.
  *
- * @throws {TypeError | RangeError} If an entry of `inputs` is not what the model takes.
+ * @throws {TypeError | RangeError} If the model does not take an entry of `inputs`.
  *
  * @example
  * ```ts
@@ -248,7 +248,7 @@ export function trials(
   const steps = basic.length > 0 ? basic : taken;
   if (steps.length === 0) failRange("maxSteps", "steps that the model takes", maxSteps);
   return fc.record({
-    // Few first, so that trials shrink to few.
+    // Small numbers come first, since fast-check shrinks towards them.
     steps: fc.oneof(
       fc.constantFrom(...steps.slice(0, 6)),
       fc.constantFrom(...steps.slice(0, 6)),
@@ -277,7 +277,7 @@ export function trials(
   }));
 }
 
-/** Steps cut up into calls; the rest is one. */
+/** Splits steps into calls; the remaining steps are one call. */
 function chunksOf(steps: number, cuts: readonly number[]): number[] {
   const chunks: number[] = [];
   let left = steps;
@@ -290,7 +290,7 @@ function chunksOf(steps: number, cuts: readonly number[]): number[] {
   return chunks;
 }
 
-/** The same trial of fewer steps, of other rows, or with other values. */
+/** A copy of a trial with fewer steps, other rows or other values. */
 export function changedTrial(
   trial: Trial,
   { steps = trial.steps, rows, input = trial.input }: {
@@ -300,13 +300,13 @@ export function changedTrial(
   },
 ): Trial {
   const { batch } = trial;
-  const kept = rows ?? Array.from({ length: batch }, (_, b) => b);
+  const selected = rows ?? Array.from({ length: batch }, (_, b) => b);
   const width = input.length / (trial.steps * batch);
-  const values = input.slice(0, steps * kept.length * width) as SessionInput;
+  const values = input.slice(0, steps * selected.length * width) as SessionInput;
   for (let t = 0; t < steps; t++) {
-    kept.forEach((row, b) => {
+    selected.forEach((row, b) => {
       const from = (t * batch + row) * width;
-      values.set(input.subarray(from, from + width), (t * kept.length + b) * width);
+      values.set(input.subarray(from, from + width), (t * selected.length + b) * width);
     });
   }
   const chunks: number[] = [];
@@ -318,21 +318,21 @@ export function changedTrial(
   return {
     ...trial,
     steps,
-    batch: kept.length,
+    batch: selected.length,
     input: values,
     lengths: trial.lengths === null
       ? null
-      : kept.map((row) => Math.min(steps, trial.lengths![row]!)),
+      : selected.map((row) => Math.min(steps, trial.lengths![row]!)),
     chunks,
   };
 }
 
-/** Smaller trials that are tried at most. */
+/** Max number of smaller trials to try. */
 const SHRINKS = 400;
 
 /**
- * A smaller trial for which something still fails: fewer steps and rows, one call, no lengths, and
- * zeros where other values make no difference.
+ * Finds a smaller trial that still fails: fewer steps and rows, a single call, no lengths, and
+ * zeros where the values do not matter.
  *
  * @param fails Whether a trial fails.
  */

@@ -1,5 +1,5 @@
 /**
- * Arrays that sessions read and write.
+ * Input and output arrays of sessions.
  *
  * @module
  */
@@ -10,10 +10,7 @@ import type { Session } from "../runtime/session.ts";
 import type { OutputArray, SessionInput } from "../runtime/basic_session.ts";
 import { floatsOf, generator } from "./random.ts";
 
-/**
- * Input for `rows` rows of a model: tokens, floats in -range..range, or integers of its input
- * dtype.
- */
+/** Input of a model with `rows` rows: tokens, floats in ±range, or integers of its input dtype. */
 export function inputFor(
   model: QuantizedModel | Program<Session>,
   seed: number,
@@ -32,7 +29,7 @@ export function inputFor(
   return out;
 }
 
-/** Room for `rows` rows of output. */
+/** An output array for `rows` rows. */
 export function outputFor(
   model: QuantizedModel | Program<Session>,
   rows: number,
@@ -44,12 +41,12 @@ export function outputFor(
     : newQArray(model.output.dtype, length);
 }
 
-/** The bytes of an array, which tell 0 from -0. */
+/** The bytes of an array; they distinguish 0 from -0. */
 export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** A copy of rows [a, b, width] as [b, a, width]. */
+/** A copy of rows [a, b, width] transposed to [b, a, width]. */
 export function swapped<T extends SessionInput | OutputArray>(x: T, a: number, b: number): T {
   const out = x.slice() as T;
   const width = x.length / (a * b);

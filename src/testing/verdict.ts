@@ -1,59 +1,59 @@
 /**
- * What an invariant says of a model and a trial.
+ * The verdict of an invariant on a model and a trial.
  *
  * @module
  */
 
-/** Where two ways to run a model first differ. */
+/** The first difference between two ways of running a model. */
 export interface Difference {
-  /** The two ways: what is expected first. */
+  /** Names of the two ways; the expected one comes first. */
   readonly between: readonly [expected: string, got: string];
-  /** The first module, in the order in which they run, whose values differ. */
+  /** The first module, in the order of execution, whose values differ. */
   readonly node: string;
-  /** The part of it, or the state that holds the part's value; null where only its output tells. */
+  /** The module's part or state that differs; null if only its output is known to. */
   readonly part: string | null;
-  /** Which value: `output out, step 3, row 0, value 2`. */
+  /** The value that differs, as in `output out, step 3, row 0, value 2`. */
   readonly value: string;
-  /** What the first way gives: a number, or the message of an error. */
+  /** The result of the first way: a number, or the message of an error. */
   readonly expected: number | string;
-  /** What the second one gives. */
+  /** The result of the second way. */
   readonly got: number | string;
 }
 
-/** What an invariant says. */
+/** The verdict of an invariant. */
 export type Verdict =
   | {
     /** The invariant holds. */
     readonly status: "held";
-    /** How many values were compared. */
+    /** Number of values that were compared. */
     readonly values: number;
-    /** How many of these differ, within what the invariant allows. */
+    /** Number of values that differ within the invariant's tolerance. */
     readonly differing: number;
   }
   | {
-    /** It could not be checked. */
+    /** The invariant could not be checked. */
     readonly status: "skipped";
-    /** Why. */
+    /** The reason. */
     readonly reason: string;
   }
   | {
-    /** It does not hold. */
+    /** The invariant does not hold. */
     readonly status: "broken";
-    /** Where. */
+    /** The first difference. */
     readonly difference: Difference;
   };
 
-/** A verdict that the invariant holds. */
+/** A verdict: the invariant holds. */
 export function held(values: number, differing = 0): Verdict {
   return { status: "held", values, differing };
 }
 
-/** A verdict that it was not checked. */
+/** A verdict: the invariant was not checked. */
 export function skipped(reason: string): Verdict {
   return { status: "skipped", reason };
 }
 
-/** A verdict that it does not hold. */
+/** A verdict: the invariant does not hold. */
 export function broken(difference: Difference): Verdict {
   return { status: "broken", difference };
 }
