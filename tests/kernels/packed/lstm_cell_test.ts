@@ -9,6 +9,7 @@ import {
   orderRows,
   rowOrder,
 } from "../../../kernels/packed/lower.ts";
+import { perTensorAffine } from "../../../src/core/qparams.ts";
 import { linearEngine } from "../../../kernels/ops/linear.ts";
 import {
   lstmScratch,
@@ -167,6 +168,44 @@ Deno.test("lstmStep() gives the same with split and with fused gates", () => {
     { numRuns: 60 },
   );
   assert(ran > 40, `${ran}`);
+});
+
+Deno.test("lstmStep() rounds halves of qnnpack's sums away from zero, negative ones too", () => {
+  const hiddenSize = 101;
+  const quint8 = (scale: number, zeroPoint: number) =>
+    perTensorAffine({ dtype: "quint8", scale, zeroPoint });
+  const gate = quint8(1 / 256, 0), product = quint8(1 / 128, 128), state = quint8(1 / 64, 128);
+  const four = [product, product, product, product];
+  const parts = {
+    ...{ igates: four, hgates: four, gates: four },
+    ...{ input_gate: gate, forget_gate: gate, cell_gate: product, output_gate: gate },
+    ...{ fgate_cx: product, igate_cgate: product, fgate_cx_igate_cgate: state },
+    ...{ tanh_cy: product, ogate_cy: product },
+  };
+  const zeros = (inFeatures: number) => ({
+    data: new Int8Array(4 * hiddenSize * inFeatures),
+    outFeatures: 4 * hiddenSize,
+    inFeatures,
+    perChannel: false,
+    scales: Float32Array.of(1),
+    zeroPoints: Int32Array.of(0),
+  });
+  const biases = { biasIh: null, biasHh: null };
+  const weights = { weightIh: zeros(1), weightHh: zeros(hiddenSize), weightHr: null, ...biases };
+  const source = { engine: "qnnpack", weights, parts } as const;
+  const lowered = lowerCell(source, product, 128);
+  const cell = buildCell(lowered.cell, buildTables(lowered.tables));
+  const binding = bindState(source, product, state);
+  // Gates of zero forget one half: in units of `product`, as many as the state had of its own.
+  const before = Float64Array.from({ length: hiddenSize }, (_, unit) => unit - 50);
+  const wanted = [...before].map((c) => Math.sign(c) * Math.floor(Math.abs(c) / 2 + 0.5) + 0);
+  for (const splitGates of [false, true]) {
+    const c = before.slice();
+    const scratch = lstmScratch(hiddenSize, 0, splitGates);
+    const states = { h: new Float64Array(hiddenSize), c };
+    lstmStep(cell, binding, packedInput(1), null, 0, states, 0, scratch);
+    assertEquals([...c].map((value) => value + 0), wanted);
+  }
 });
 
 Deno.test("lstmScratch() of split gates keeps no more than five units, or about half of all, of any part", () => {

@@ -1,5 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
-import { dotRows, packedInput, packRows, sumsLength } from "../../../kernels/packed/pack.ts";
+import {
+  columnsTogether,
+  dotRows,
+  packedInput,
+  packRows,
+  sumsLength,
+} from "../../../kernels/packed/pack.ts";
 import { orderRows, rowOrder } from "../../../kernels/packed/lower.ts";
 import fc from "fast-check";
 import { generator } from "../../../src/testing/random.ts";
@@ -134,6 +140,56 @@ Deno.test("dotRows() is exact when so many columns are multiplied together as ca
       }
     }
   }
+});
+
+Deno.test("columnsTogether() gives the fewest equal shares of columns whose sums stay exact, or 0", () => {
+  const seen = { all: 0, first: 0, later: 0, none: 0 };
+  const exactBelow = 2 ** 26;
+  fc.assert(
+    fc.property(
+      fc.nat(),
+      fc.constantFrom(64, 128, 200, 512),
+      fc.constantFrom(255, 4096, 16384, 65535, 2 ** 18),
+      fc.constantFrom(0.02, 0.1, 0.5, 1),
+      (seed, length, bound, share) => {
+        // Large weights stand together, so that equal shares of columns are unequal ones of them.
+        const random = generator(seed);
+        const from = random(0, 1 - share) * length;
+        const data = Int8Array.from(
+          { length },
+          (_, k) => k >= from && k < from + share * length ? random(-128, 128) : random(-2, 2),
+        );
+        const sumOf = (start: number, columns: number) =>
+          data.subarray(start, start + columns).reduce((sum, w) => sum + Math.abs(w), 0);
+        const isExact = (columns: number) => {
+          for (let start = 0; start < length; start += columns) {
+            if (sumOf(start, columns) * bound >= exactBelow) return false;
+          }
+          return true;
+        };
+        const largest = sumOf(0, length);
+        const fewest = Math.ceil(largest * bound / exactBelow);
+        let wanted: number = length;
+        let parts = fewest;
+        if (largest * bound >= exactBelow) {
+          const columnsOf = (parts: number) => Math.ceil(length / parts / 4) * 4;
+          while (columnsOf(parts) >= 16 && !isExact(columnsOf(parts))) parts++;
+          wanted = columnsOf(parts) >= 16 ? columnsOf(parts) : 0;
+        }
+        assertEquals(columnsTogether(data, length, largest, bound), wanted);
+        const kind = wanted === length
+          ? "all"
+          : wanted === 0
+          ? "none"
+          : parts === fewest
+          ? "first"
+          : "later";
+        seen[kind]++;
+      },
+    ),
+    { numRuns: 500 },
+  );
+  assert(Math.min(...Object.values(seen)) > 8, JSON.stringify(seen));
 });
 
 Deno.test("packRows() makes an array for each row, or for two, and none for what fills up a group", () => {
