@@ -1,6 +1,5 @@
 /**
- * The editor of an architecture: rows for modules, of which a draft is the beginning, and the same
- * as JSON.
+ * The editor of an architecture: one row per module, starting from a draft, and the same as JSON.
  *
  * @module
  */
@@ -8,16 +7,16 @@
 import type { Architecture, ArchitectureModule } from "../src/io/architecture.ts";
 import { appendInSlices, h, lazySelect, messageOf } from "./dom.ts";
 
-/** Stands for a kind that is to be chosen. */
+/** A kind that is still to be chosen. */
 const BLANK = "?";
 
-/** A field and what it is called, which stands before it. */
+/** A field with its label in front. */
 function labelled(title: string, label: string, control: HTMLElement): HTMLElement {
   control.setAttribute("aria-label", label);
   return h("span", {}, h("small", { "aria-hidden": "true" }, title), control);
 }
 
-/** A module's row. */
+/** The row of a module. */
 function row(
   module: ArchitectureModule,
   kinds: readonly string[],
@@ -73,13 +72,13 @@ function row(
     ),
     note === undefined ? null : h("small", { class: "note" }, note),
   );
-  // What has no field of its own stays as it was.
+  // Properties without a field of their own are kept as they were.
   const { tensors, modules, outputs } = module;
-  kept.set(element, { tensors, modules, outputs });
+  otherProperties.set(element, { tensors, modules, outputs });
   return element;
 }
 
-const kept = new WeakMap<
+const otherProperties = new WeakMap<
   HTMLElement,
   Pick<ArchitectureModule, "tensors" | "modules" | "outputs">
 >();
@@ -88,7 +87,7 @@ function field(element: HTMLElement, name: string): string {
   return element.querySelector<HTMLInputElement>(`.${name}`)!.value.trim();
 }
 
-/** What a row says. */
+/** The module that a row describes. */
 function moduleOf(element: HTMLElement): ArchitectureModule {
   const name = field(element, "name");
   const options = field(element, "options");
@@ -99,7 +98,7 @@ function moduleOf(element: HTMLElement): ArchitectureModule {
   } catch {
     throw new Error(`${name}: options are JSON, such as { "batchFirst": true }, not ${options}`);
   }
-  const { tensors, modules, outputs } = kept.get(element)!;
+  const { tensors, modules, outputs } = otherProperties.get(element)!;
   return {
     name,
     kind: field(element, "kind"),
@@ -114,7 +113,7 @@ function moduleOf(element: HTMLElement): ArchitectureModule {
 /**
  * The editor.
  *
- * @param build Takes the JSON text of what was made, and says in an element what is wrong with it.
+ * @param build Takes the JSON text of the architecture; shows problems in the given element.
  */
 export function architectureEditor(
   draft: Architecture,
@@ -136,7 +135,7 @@ export function architectureEditor(
     shown = architecture;
     outputs = architecture.outputs;
     body.replaceChildren();
-    // Half an architecture is none: until it is there, nothing is built of it.
+    // An incomplete architecture must not be built: rows are still being added.
     editor.setAttribute("aria-busy", "true");
     const wanted = () => shown === architecture;
     await appendInSlices(body, architecture.modules, rowOf, wanted);
@@ -149,7 +148,7 @@ export function architectureEditor(
     if (blank !== undefined) throw new Error(`${blank.name}: choose its kind, or remove it`);
     return JSON.stringify({ version: 1, modules, ...outputs && { outputs } }, null, 2);
   };
-  /** Does something with the present architecture; an error is told here. */
+  /** Runs an action on the current architecture, and shows its error here. */
   const attempt = (work: () => void) => {
     error.textContent = "";
     try {

@@ -1,10 +1,10 @@
 /**
- * Bytes in text.
+ * Base64.
  *
  * @module
  */
 
-/** Bytes to base64. */
+/** Encodes bytes as base64. */
 export function encodeBase64(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);

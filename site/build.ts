@@ -1,10 +1,10 @@
 /**
  * Builds the page: static files that need no server and no network, in any folder.
  *
- *     deno task site [FOLDER]       build/site where nothing else is said
+ *     deno task site [FOLDER]       build/site by default
  *
- * What is loaded later (workers, samples, languages) are classic scripts that hand over a value
- * (chunks.ts), so that all of it works where the page is opened as a file.
+ * Parts that are loaded later (workers, samples, languages) are classic scripts that pass a value
+ * to the page (chunks.ts), so that everything works if the page is opened as a file.
  */
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,10 +30,10 @@ import { HAND_OVER, LANGUAGE_FILES, LANGUAGES, SIGNAL_FILES } from "./names.ts";
 import { type Figure, recordedFigures } from "./figures.ts";
 import { type Sample, SAMPLE_DATA, SAMPLES } from "./samples.ts";
 
-/** Runs of the test text that the segmenter starts with. */
+/** Number of runs of the test text in the segmenter's example. */
 const EXAMPLE_RUNS = 5;
 
-/** Utterances of the signal: one of each speaker. */
+/** Number of utterances in the signal demo: one per speaker. */
 const SPEAKERS = 9;
 
 /** Files by name. */
@@ -41,12 +41,12 @@ type Files = Record<string, Uint8Array | string>;
 
 const source = (file: string) => fileURLToPath(new URL(`../${file}`, import.meta.url));
 
-/** A script that hands a value over. */
+/** A script that passes a value to the page. */
 function chunk(name: string, value: unknown): string {
   return `${HAND_OVER}(${JSON.stringify(name)},${JSON.stringify(value)});\n`;
 }
 
-/** A script that hands files over. */
+/** A script that passes files to the page. */
 function filesChunk(name: string, files: Readonly<Files>): string {
   const encoder = new TextEncoder();
   const all = Object.entries(files).map(([file, contents]) => [
@@ -69,7 +69,7 @@ function languageChunk(id: string): string {
   });
 }
 
-/** Sequences of one part of JapaneseVowels. */
+/** The sequences of one part of JapaneseVowels. */
 function* utterances(part: string): Iterable<{ speaker: number; values: Float32Array }> {
   const { tensors } = parseSafetensors(
     Deno.readFileSync(source("demo/data/japanese_vowels.data.safetensors")),
@@ -86,7 +86,10 @@ function* utterances(part: string): Iterable<{ speaker: number; values: Float32A
   }
 }
 
-/** The model that hears who speaks, with an answer at every step, and an utterance of each. */
+/**
+ * The model that recognizes the speaker, with an answer at every step, and one utterance of each
+ * speaker.
+ */
 function signalChunk(): string {
   const { tensors } = parseSafetensors(
     Deno.readFileSync(source("demo/data/japanese_vowels.safetensors")),
@@ -107,7 +110,7 @@ function signalChunk(): string {
     if (!first.has(speaker) && first.size < SPEAKERS) first.set(speaker, values);
   }
   const shown = [...first].sort(([a], [b]) => a - b).map(([speaker, values]) => ({
-    // Speakers are counted from 1 on for people.
+    // People count speakers from 1.
     speaker: speaker + 1,
     steps: Array.from({ length: values.length / channels }, (_, t) => [
       ...values.subarray(t * channels, (t + 1) * channels),
@@ -133,7 +136,7 @@ function sampleChunk({ id, files, data }: Sample): string {
     all[SAMPLE_DATA.calibration] = only("x_calibration");
     all[SAMPLE_DATA.test] = only("x");
   } else {
-    // Words are separated by bars there.
+    // In these files, words are separated by bars.
     const textOf = (file: string) => Deno.readTextFileSync(source(file)).replaceAll("|", "");
     all[SAMPLE_DATA.calibration] = textOf(data.calibration);
     all[SAMPLE_DATA.test] = textOf(data.test);
@@ -142,7 +145,7 @@ function sampleChunk({ id, files, data }: Sample): string {
   return filesChunk(`samples/${id}`, all);
 }
 
-/** Finds the package itself, and the form of a package that runs in browsers. */
+/** Resolves the package itself, and picks the browser variants of packages. */
 const sitePackages: Plugin = {
   name: "site",
   setup(build) {
@@ -151,14 +154,14 @@ const sitePackages: Plugin = {
       { filter: /^@splitgate\/splitgate/ },
       ({ path }) => ({ path: source(imports[path]!) }),
     );
-    // The one that brings what browsers lack.
+    // The variant that includes polyfills for browsers.
     build.onResolve({ filter: /^csv-parse\/sync$/ }, ({ path }) => ({
       path: fileURLToPath(import.meta.resolve(path)).replace(/(lib|dist)[^]*$/, "dist/esm/sync.js"),
     }));
   },
 };
 
-/** One classic script of a module, and the modules that it is made of. */
+/** Bundles a module into one classic script, and lists the modules in it. */
 async function bundle(entry: string): Promise<{ code: string; inputs: string[] }> {
   const { outputFiles, metafile } = await build({
     entryPoints: [source(entry)],
@@ -167,7 +170,7 @@ async function bundle(entry: string): Promise<{ code: string; inputs: string[] }
     metafile: true,
     bundle: true,
     minify: true,
-    // Modules are not loaded where the page is opened as a file.
+    // Modules cannot be loaded if the page is opened as a file.
     format: "iife",
     target: "es2022",
     logLevel: "error",
@@ -175,7 +178,7 @@ async function bundle(entry: string): Promise<{ code: string; inputs: string[] }
   });
   return {
     code: outputFiles[0]!.text,
-    // A module that is left out, which is no file, counts as one of this repository's.
+    // An excluded module, which is not a file, is listed like one of this repository.
     inputs: Object.keys(metafile.inputs).map((path) => resolve(source(""), path)),
   };
 }
@@ -190,7 +193,7 @@ function figureHtml({ title, value, note }: Figure): string {
   }</small></dd></div>`;
 }
 
-/** The documents as texts, and a page that lists them. */
+/** The documents as text files, and a page that lists them. */
 function documents(): Files {
   const files: Files = {};
   const entries: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * Calls from the page into a worker: both ends.
+ * Calls from the page into a worker: the two ends of the protocol.
  *
  * @module
  */
@@ -15,8 +15,8 @@ type Answer =
   & { readonly id: number }
   & ({ readonly result: unknown } | { readonly error: string } | { readonly progress: unknown });
 
-/** What a worker offers: functions of one argument, whose second one reports progress. */
-// deno-lint-ignore no-explicit-any -- each function has an argument of its own
+/** The methods of a worker: functions of one argument; the second parameter reports progress. */
+// deno-lint-ignore no-explicit-any -- each method has its own type of argument
 export type Methods = Record<string, (argument: any, progress: (value: any) => void) => unknown>;
 
 type Argument<F> = F extends (argument: infer A, ...rest: never[]) => unknown ? A : never;
@@ -24,7 +24,7 @@ type Progress<F> = F extends (argument: never, progress: (value: infer P) => voi
   : never;
 type Result<F> = F extends (...given: never[]) => infer R ? Awaited<R> : never;
 
-/** The page's end. */
+/** The page's end of the calls. */
 export class Calls<M extends Methods> {
   readonly #worker: Promise<Worker>;
   readonly #open = new Map<number, {
@@ -34,19 +34,19 @@ export class Calls<M extends Methods> {
   }>();
   #last = 0;
 
-  /** Calls of a worker that is being started. */
+  /** Makes calls to a worker that is still starting. */
   constructor(worker: Promise<Worker>) {
     this.#worker = worker;
     worker.then((started) => {
       started.onmessage = ({ data }: MessageEvent<Answer>) => this.#take(data);
       started.onerror = (event) => {
         event.preventDefault();
-        this.#fail(new Error(event.message || "The worker ended: is there memory enough?"));
+        this.#fail(new Error(event.message || "The worker ended; it may have run out of memory."));
       };
     }, () => {});
   }
 
-  /** Calls a method; rejects with what it throws. */
+  /** Calls a method; rejects with the error that it throws. */
   async call<K extends keyof M & string>(
     method: K,
     argument: Argument<M[K]>,
@@ -80,7 +80,7 @@ export class Calls<M extends Methods> {
   }
 }
 
-/** The worker's end. */
+/** The worker's end of the calls. */
 export function serve(methods: Methods): void {
   const answer = (value: Answer) => (globalThis as unknown as Worker).postMessage(value);
   globalThis.addEventListener("message", async ({ data }: MessageEvent<Request>) => {

@@ -1,7 +1,7 @@
 /**
- * Parts of the page that are loaded when they are needed. Each is a classic script that hands its
- * value over, which works where the page is opened as a file too: there neither `fetch` nor modules
- * nor a worker's own file can be loaded.
+ * Parts of the page that are loaded on demand. Each is a classic script that passes its value to a
+ * global function. This also works if the page is opened as a file, where browsers refuse `fetch`,
+ * modules, and worker files.
  *
  * @module
  */
@@ -19,7 +19,7 @@ Object.assign(globalThis, {
   },
 });
 
-/** The value of the script `NAME.js` beside the page, loaded once. */
+/** Loads the script `NAME.js` beside the page once, and returns its value. */
 export function loadChunk<T>(name: string): Promise<T> {
   let chunk = loading.get(name);
   if (chunk === undefined) {
@@ -32,7 +32,7 @@ export function loadChunk<T>(name: string): Promise<T> {
       script.onerror = () => {
         script.remove();
         waiting.delete(name);
-        // It may be there the next time.
+        // The next attempt may succeed.
         loading.delete(name);
         reject(new Error(`${name}.js, a file of this page, could not be loaded. Try again.`));
       };
@@ -43,10 +43,10 @@ export function loadChunk<T>(name: string): Promise<T> {
   return chunk as Promise<T>;
 }
 
-/** Files by name, as a chunk carries them. */
+/** The base64 text of each file in a chunk, by name. */
 export type ChunkFiles = Readonly<Record<string, string>>;
 
-/** Files of a chunk: base64 of each. */
+/** Loads the files of a chunk. */
 export async function loadFiles(name: string): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
   const files = await loadChunk<ChunkFiles>(name);
   const bytes = new Map<string, Uint8Array<ArrayBuffer>>();
@@ -54,10 +54,10 @@ export async function loadFiles(name: string): Promise<Map<string, Uint8Array<Ar
   return bytes;
 }
 
-/** Characters of base64 that are decoded at a time; a multiple of 4. */
+/** Max characters of base64 to decode at a time; a multiple of 4. */
 const PIECE = 1 << 17;
 
-/** Decodes base64 in pieces, between which the page may draw. */
+/** Decodes base64 in pieces; the page may draw in between. */
 async function decode(base64: string): Promise<Uint8Array<ArrayBuffer>> {
   const padding = base64.endsWith("==") ? 2 : base64.endsWith("=") ? 1 : 0;
   const bytes = new Uint8Array(base64.length / 4 * 3 - padding);
@@ -70,24 +70,24 @@ async function decode(base64: string): Promise<Uint8Array<ArrayBuffer>> {
   return bytes;
 }
 
-/** Starts the worker whose source a chunk carries. */
+/** Starts the worker whose source is in a chunk. */
 export async function startWorker(name: string): Promise<Worker> {
   const source = await loadChunk<string>(name);
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const worker = new Worker(url);
-  // The worker holds the source from its first message on.
+  // After its first message the worker no longer needs the URL.
   worker.addEventListener("message", () => URL.revokeObjectURL(url), { once: true });
   return worker;
 }
 
-/** Calls of a worker, which is started when it is first asked for. */
+/** A worker that starts with the first call. */
 export function startsWhenAsked<M extends Methods>(name: string): () => Calls<M> {
   let calls: Calls<M> | undefined;
   return () => {
     if (calls === undefined) {
       const started = startWorker(name);
       calls = new Calls(started);
-      // It may be there the next time.
+      // The next attempt may succeed.
       started.catch(() => calls = undefined);
     }
     return calls;

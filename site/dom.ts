@@ -5,15 +5,15 @@
  */
 /// <reference lib="dom" />
 
-/** What an element is made of: attributes as they stand in HTML, handlers as functions. */
+/** Attributes of an element as in HTML; event handlers are functions. */
 export type Attributes = Readonly<
   Record<string, string | number | boolean | null | ((event: Event) => void)>
 >;
 
-/** A child: text, a node, or nothing. */
+/** A child of an element: text, a node, or nothing. */
 export type Child = Node | string | null;
 
-/** Makes an element. */
+/** Creates an element. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Attributes = {},
@@ -29,16 +29,16 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Milliseconds for which elements are made at a time. */
+/** Max milliseconds of creating elements before the page may draw. */
 const SLICE_MS = 8;
 
-/** Lets the page draw and answer. */
+/** Lets the page draw and handle events. */
 export const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
 
 /**
- * Appends an element for each item, in slices, between which the page draws and answers.
+ * Appends an element for each item, in slices; the page draws and handles events in between.
  *
- * @param wanted Whether they still are; asked after each slice.
+ * @param wanted Whether the elements are still needed; asked after each slice.
  */
 export async function appendInSlices<T>(
   parent: HTMLElement,
@@ -56,29 +56,29 @@ export async function appendInSlices<T>(
   }
 }
 
-/** The page's own element of an id. */
+/** The element with the given id. */
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
 
-/** A number of bytes for people. */
+/** Formats a number of bytes. */
 export function bytesText(count: number): string {
   if (count < 1024) return `${count} bytes`;
   if (count < 1024 ** 2) return `${(count / 1024).toFixed(1)} KB`;
   return `${(count / 1024 ** 2).toFixed(2)} MB`;
 }
 
-/** A count and its noun. */
+/** Formats a count with its noun. */
 export function counted(count: number, noun: string): string {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** An option of a choice. */
+/** An option of a select element. */
 export type Option = readonly [value: string, text: string];
 
 const optionOf = ([value, text]: Option) => h("option", { value }, text);
 
-/** A labelled choice of one of several. */
+/** A labelled select element. */
 export function select(
   label: string,
   options: readonly Option[],
@@ -88,8 +88,8 @@ export function select(
 }
 
 /**
- * The same with the chosen option alone, until somebody turns to it: for lists of many choices of
- * many options.
+ * A select element that holds only the chosen option until it is focused or hovered, for long lists
+ * of selects with many options.
  */
 export function lazySelect(
   label: string,
@@ -109,7 +109,7 @@ export function lazySelect(
   return element;
 }
 
-/** Messages of errors, in one sentence that begins with a capital. */
+/** The message of an error, capitalized and shortened. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.length > 600 ? `${text.slice(0, 600)} …` : text;

@@ -1,12 +1,12 @@
 /**
- * Recorded figures for the page's first screen.
+ * Recorded figures for the first screen of the page.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
 import { PORTABLE, type Run } from "../bench/peers/report.ts";
 
-/** A figure: what it is of, its value, and what it was measured by. */
+/** A figure: its title, its value, and how it was measured. */
 export interface Figure {
   readonly title: string;
   readonly value: string;
@@ -22,11 +22,11 @@ function read(file: string): string {
 /** The first match of a pattern in a recorded file. */
 function found(file: string, pattern: RegExp): RegExpExecArray {
   const match = pattern.exec(read(file));
-  if (match === null) throw new Error(`bench/results/${file}: has nothing of ${pattern}`);
+  if (match === null) throw new Error(`bench/results/${file}: nothing matches ${pattern}`);
   return match;
 }
 
-/** The figures, as `bench/results` has them. */
+/** The figures recorded in `bench/results`. */
 export function recordedFigures(): Figure[] {
   const { gzipped } = JSON.parse(read("size.json"))["./runtime"];
   const { rows } = JSON.parse(read("cold_start.json"));
@@ -39,7 +39,11 @@ export function recordedFigures(): Figure[] {
     mode === "stream" &&
     size === 64
   );
-  if (step === undefined) throw new Error(`bench/results/peers.json: has no ${PORTABLE} at 64`);
+  if (step === undefined) {
+    {
+      throw new Error(`bench/results/peers.json: no result of ${PORTABLE} at 64`);
+    }
+  }
   const [, differ, ends] = found("accuracy.md", /^\| `accurate` \|[^(]*\((\d+) of (\d+)\)/m);
   return [
     {

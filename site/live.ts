@@ -1,10 +1,10 @@
 /**
- * The worker of what runs as one plays.
+ * The worker of the interactive demos.
  *
  * @module
  */
 import { startsWhenAsked } from "./chunks.ts";
 import type { LiveMethods } from "./workers/live.ts";
 
-/** Its calls. */
+/** Its methods. */
 export const live = startsWhenAsked<LiveMethods>("live");

@@ -1,5 +1,5 @@
 /**
- * The page: what the package is, things to play with, and the workbench.
+ * The page: a description of the package, interactive demos, and the workbench.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import { startSegmenter } from "./segmenter.ts";
 import { startSignal } from "./signal.ts";
 import { startWorkbench } from "./workbench.ts";
 
-/** What a browser has to have. */
+/** The feature that this browser lacks; null if it has all that the page needs. */
 function missing(): string | null {
   if (typeof Worker === "undefined") {
-    return "This browser has no Web Workers, in which all work is done.";
+    return "This browser has no Web Workers, which this page needs for all its work.";
   }
   return null;
 }
@@ -26,7 +26,7 @@ if (lacking === null) {
   byId("lacking").textContent = lacking;
 }
 
-// A file that misses its place must not replace the page.
+// A file dropped outside of a drop area must not replace the page.
 for (const event of ["dragover", "drop"]) {
   addEventListener(event, (each) => each.preventDefault());
 }

@@ -1,13 +1,13 @@
 /**
- * Names that the build and the page share; nothing here needs a page.
+ * Names shared by the build and the page; this file needs no browser.
  *
  * @module
  */
 
-/** The function by which a script hands over its value. */
+/** The global function that each chunk calls with its value. */
 export const HAND_OVER = "splitgateChunk";
 
-/** What stands in a language's chunk. */
+/** The files in a language's chunk. */
 export const LANGUAGE_FILES = {
   model: "int8.safetensors",
   float: "float.safetensors",
@@ -15,24 +15,24 @@ export const LANGUAGE_FILES = {
   example: "example.txt",
 } as const;
 
-/** A language: its name in English and its writing, as BCP 47 has it. */
+/** A language: its English name, and its BCP 47 tag. */
 export interface Language {
   readonly id: string;
   readonly title: string;
   readonly lang: string;
 }
 
-/** The languages, in the order in which they are shown. */
+/** The languages, in the order of display. */
 export const LANGUAGES: readonly Language[] = [
   { id: "thai", title: "Thai", lang: "th" },
   { id: "lao", title: "Lao", lang: "lo" },
   { id: "burmese", title: "Burmese", lang: "my" },
 ];
 
-/** What stands in the signal's chunk. */
+/** The files in the signal's chunk. */
 export const SIGNAL_FILES = { model: "int8.safetensors", utterances: "utterances.json" } as const;
 
-/** An utterance: values a step, and who of nine speaks, from 1 on. */
+/** An utterance: the values of its steps, and its speaker, from 1 to 9. */
 export interface Utterance {
   readonly speaker: number;
   readonly steps: readonly (readonly number[])[];

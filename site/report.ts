@@ -1,5 +1,5 @@
 /**
- * The report of what was made, the same as the command writes.
+ * Shows the report of a quantized model, the same as the command writes.
  *
  * @module
  */
@@ -7,15 +7,15 @@
 import { h, pause } from "./dom.ts";
 import type { DrawnReport } from "./workers/report.ts";
 
-/** Characters of HTML that are parsed at a time. */
+/** Max characters of HTML to parse at a time. */
 const PIECE = 8192;
 
 /**
- * Parses HTML into an element, piece by piece, between which the page draws and answers. Every text
- * in it is escaped where it was made.
+ * Parses HTML into an element, piece by piece; the page draws and handles events in between. All
+ * text in the HTML was escaped by the report.
  */
 async function stream(parent: HTMLElement, html: string, wanted: () => boolean): Promise<void> {
-  // A parser goes on to fill an element of its document wherever that has been moved.
+  // The parser continues to fill an element even after it moves to another document.
   const parsing = document.implementation.createHTMLDocument("");
   parsing.write("<div>");
   const element = parsing.body.firstElementChild!;
@@ -27,7 +27,7 @@ async function stream(parent: HTMLElement, html: string, wanted: () => boolean):
   parsing.close();
 }
 
-/** Shows a report, a section after the other, as long as it is the one that is wanted. */
+/** Shows a report section by section, as long as it is the wanted one. */
 export async function showReport(
   parent: HTMLElement,
   { summary, sections, style }: DrawnReport,

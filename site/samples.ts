@@ -1,20 +1,20 @@
 /**
- * Models that come with the page, to start from.
+ * Sample models that come with the page.
  *
  * @module
  */
 
-/** A sample as the page lists it; its files are a chunk of their own. */
+/** A sample in the page's list; its files are in a chunk of their own. */
 export interface Sample {
   readonly id: string;
   readonly title: string;
-  /** What it does, in a few words, and what its file is. */
+  /** A short description, and the format of its file. */
   readonly about: string;
   readonly format: string;
   readonly license: string;
-  /** Its files, from the root of the repository, the model first. */
+  /** Its files, relative to the root of the repository; the model comes first. */
   readonly files: readonly string[];
-  /** Data: `x_calibration` and `x`, or texts by a vocabulary. */
+  /** Its data: `x_calibration` and `x`, or texts with a vocabulary. */
   readonly data:
     | { readonly tensors: string }
     | { readonly calibration: string; readonly test: string; readonly vocabulary: string };
@@ -23,12 +23,12 @@ export interface Sample {
 
 const MODELS = "tests/models";
 
-/** An architecture in short: modules in a row. */
+/** The architecture of a chain of modules. */
 function chain(...modules: readonly Readonly<Record<string, unknown>>[]): string {
   return JSON.stringify({ version: 1, modules }, null, 2);
 }
 
-/** The samples, in the order in which they are shown. */
+/** The samples, in the order of display. */
 export const SAMPLES: readonly Sample[] = [
   {
     id: "segmenter",
@@ -100,7 +100,7 @@ export const SAMPLES: readonly Sample[] = [
   },
 ];
 
-/** What stands in a sample's chunk besides its model files. */
+/** The other files in a sample's chunk. */
 export const SAMPLE_DATA = {
   calibration: "calibration",
   test: "test",

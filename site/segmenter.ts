@@ -1,5 +1,5 @@
 /**
- * Texts in, words out, as one types: the int8 model beside the float model.
+ * Splits text into words while it is typed, with the int8 model and the float model.
  *
  * @module
  */
@@ -10,27 +10,27 @@ import { appendInSlices, byId, bytesText, counted, h, messageOf } from "./dom.ts
 import { live } from "./live.ts";
 import type { Piece, Segmentation } from "./workers/live.ts";
 
-/** Words that are shown: more would only slow the page down. */
+/** Max number of words on the screen, to keep the page fast. */
 const SHOWN_WORDS = 500;
 
-/** Characters from which on a paste is put in by the page: browsers take their time, line by line. */
+/** Length from which the page inserts pasted text itself: browsers do it slowly, line by line. */
 const LONG_PASTE = 500;
 
-/** Milliseconds without typing, after which speed is measured. */
+/** Milliseconds without typing before speed is measured. */
 const QUIET_MS = 400;
 
 const text = byId<HTMLTextAreaElement>("text");
 const status = byId("segmenter-status");
 const languages = byId("languages");
 
-/** Examples of the languages that were opened: what the person wrote stays. */
+/** Examples of the opened languages, so that text of the user's own is recognized and kept. */
 const examples = new Map<string, string>();
 let language = LANGUAGES[0]!;
 let simd = false;
 let last = 0;
 let quiet: ReturnType<typeof setTimeout> | undefined;
 
-/** What a text is shown as: words, and what stands between runs. */
+/** The nodes that show a text: its words, and the text between runs. */
 function* shownOf(pieces: readonly Piece[], form: "int8" | "float"): Iterable<Node> {
   let left = SHOWN_WORDS;
   for (const piece of pieces) {
@@ -41,7 +41,7 @@ function* shownOf(pieces: readonly Piece[], form: "int8" | "float"): Iterable<No
       continue;
     }
     for (const word of words.slice(0, left)) {
-      // A place where lines may break, and where a copy of the text is cut.
+      // A possible line break, at which the copied text is cut as well.
       yield h("b", {}, word);
       yield new Text("\u200b");
       left--;
@@ -50,7 +50,7 @@ function* shownOf(pieces: readonly Piece[], form: "int8" | "float"): Iterable<No
   if (left <= 0) yield new Text(" …");
 }
 
-/** Which result is shown last. */
+/** The latest result. */
 let newest: Segmentation | undefined;
 
 async function showWords(result: Segmentation): Promise<void> {
@@ -80,8 +80,8 @@ function show(result: Segmentation): void {
   }
   status.textContent = `${counted(words, "word")} in ${counted(characters, "character")}; ${
     differing === 0
-      ? "int8 and float cut alike."
-      : `int8 and float differ at ${counted(differing, "place")}.`
+      ? "int8 and float give the same words."
+      : `int8 and float differ at ${counted(differing, "position")}.`
   } ${same ? "Fused and split agree in every bit." : "Fused and split differ."}`;
   if (micros === null) return;
   byId("segmenter-figures").textContent = `A character takes ${
@@ -106,21 +106,21 @@ async function segment(measure: boolean): Promise<void> {
   }
 }
 
-/** Cuts the text, and measures when nothing is typed. */
+/** Segments the text, and measures speed when typing pauses. */
 async function update(): Promise<void> {
   clearTimeout(quiet);
   quiet = setTimeout(() => segment(true), QUIET_MS);
   await segment(false);
 }
 
-/** Characters of which a system that lacks the script's font shows boxes of one width. */
+/** Two characters of each script, drawn to find out whether the system has a font for it. */
 const SCRIPT_SAMPLES: Readonly<Record<string, readonly [string, string]>> = {
   th: ["ก", "ฬ"],
   lo: ["ກ", "ຮ"],
   my: ["က", "ဏ"],
 };
 
-/** Whether the system has a font of a script: boxes of missing characters all look the same. */
+/** Whether the system has a font for a script: without one, both characters are the same box. */
 function hasFont(lang: string): boolean {
   const draw = (character: string) => {
     const canvas = h("canvas", { width: 40, height: 40 });
@@ -157,11 +157,11 @@ async function open(next: Language): Promise<void> {
   if (untouched) text.value = examples.get(next.id)!;
   byId("font-note").textContent = hasFont(next.lang)
     ? ""
-    : `This system has no font for ${next.title}: words are boxes, and right all the same.`;
+    : `This system has no font for ${next.title}: words are shown as boxes, but are correct.`;
   await update();
 }
 
-/** Makes the segmenter work. */
+/** Starts the segmenter. */
 export function startSegmenter(): void {
   LANGUAGES.forEach((each, i) => {
     const input = h("input", { type: "radio", name: "language", value: each.id, checked: i === 0 });
@@ -199,7 +199,7 @@ export function startSegmenter(): void {
     }
     update();
   });
-  // Its files are loaded when it comes into view.
+  // Its files are loaded when it scrolls into view.
   const observer = new IntersectionObserver(([entry]) => {
     if (!entry!.isIntersecting) return;
     observer.disconnect();

@@ -1,5 +1,5 @@
 /**
- * A signal, fed to an LSTM step by step: its gates, cell and hidden state drawn as they move.
+ * Feeds a signal to an LSTM step by step, and draws its gates, cell state and hidden state.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { byId, h, messageOf, select } from "./dom.ts";
 import { live } from "./live.ts";
 import type { PartStep, SignalStep } from "./workers/live.ts";
 
-/** What a part is called, and the range of its colours. */
+/** Title of each part, and the range of its colours. */
 const PARTS: Readonly<Record<string, readonly [title: string, low: number, high: number]>> = {
   input_gate: ["Input gate", 0, 1],
   forget_gate: ["Forget gate", 0, 1],
@@ -20,13 +20,13 @@ const PARTS: Readonly<Record<string, readonly [title: string, low: number, high:
   ogate_cy: ["Hidden state", -1, 1],
 };
 
-/** Steps that are on the screen; older ones leave it. */
+/** Number of steps on the screen; older steps scroll out. */
 const SHOWN_STEPS = 32;
 
-/** Milliseconds a step. */
+/** Duration of a step in milliseconds. */
 const STEP_MS = 160;
 
-/** Pixels of a step and of a unit in a picture. */
+/** Width of a step and height of a unit in pixels. */
 const STEP_PIXELS = 12;
 const UNIT_PIXELS = 2;
 
@@ -39,7 +39,7 @@ let utterances: readonly Utterance[] = [];
 let outputs = 0;
 let step = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
-/** Which run is the last one: an answer for an earlier one is not drawn. */
+/** Number of the latest run; answers for earlier runs are not drawn. */
 let round = 0;
 const pictures = new Map<string, HTMLCanvasElement>();
 /** Values of the steps on the screen. */
@@ -50,14 +50,14 @@ const layer = byId<HTMLSelectElement>("layer");
 const utterance = byId<HTMLSelectElement>("utterance");
 const play = byId<HTMLButtonElement>("play");
 
-/** A colour between blue, the page's ground and orange. */
+/** A colour between blue, the background and orange. */
 function colour(value: number, low: number, high: number): string {
   const at = Math.max(-1, Math.min(1, 2 * (value - low) / (high - low) - 1));
   const strength = Math.round(100 * Math.abs(at));
   return `color-mix(in srgb, var(${at < 0 ? "--cold" : "--warm"}) ${strength}%, var(--card))`;
 }
 
-/** Colours as this scheme has them: a canvas knows no variables. */
+/** Resolved colours of the current scheme: a canvas cannot use CSS variables. */
 const resolved = new Map<string, string>();
 const probe = h("i", { hidden: true });
 
@@ -80,7 +80,7 @@ function drawPart(part: PartStep): void {
   if (column === 0) context.clearRect(0, 0, canvas.width, canvas.height);
   const [, low, high] = PARTS[part.name]!;
   part.values.forEach((value, unit) => {
-    // Colours in sixteen steps a side, which are looked up.
+    // Colours are rounded to sixteen shades per side, so that they can be looked up.
     const rounded = low + Math.round(32 * (value - low) / (high - low)) / 32 * (high - low);
     context.fillStyle = paint(colour(rounded, low, high));
     context.fillRect(column * STEP_PIXELS, unit * UNIT_PIXELS, STEP_PIXELS - 1, UNIT_PIXELS);
@@ -118,7 +118,7 @@ function drawScores(output: Float32Array): void {
   });
 }
 
-/** Integers of the newest step, where they are asked for. */
+/** Shows the integers of the latest step, if they are asked for. */
 function showIntegers(): void {
   const details = byId<HTMLDetailsElement>("integers");
   if (!details.open || newest === undefined) return;
@@ -150,10 +150,10 @@ function drawStep(result: SignalStep): void {
 
 const byHand = () => utterance.value === "hand";
 
-/** The values of the next step; null where the utterance is over. */
+/** The values of the next step; null at the end of the utterance. */
 function nextValues(): Float32Array | null {
   if (byHand()) {
-    // One channel follows the hand, the others rest.
+    // One channel follows the pointer; the others are constant.
     const values = new Float32Array(12);
     values[0] = Number(hand.value);
     return values;
@@ -209,7 +209,7 @@ async function begin(): Promise<void> {
 
 async function toggle(): Promise<void> {
   if (timer !== undefined) {
-    // The state stays: it goes on from here.
+    // The state is kept, so that playing continues from here.
     pause();
     return;
   }
@@ -254,7 +254,7 @@ async function open(): Promise<boolean> {
   return true;
 }
 
-/** Makes the signal work. */
+/** Starts the signal demo. */
 export function startSignal(): void {
   document.body.append(probe);
   const view = byId("parts");

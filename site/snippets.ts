@@ -1,27 +1,27 @@
 /**
- * Programs in which a model runs, ready to be copied.
+ * Example programs that run the model on each platform, ready to copy.
  *
  * @module
  */
 
-/** What a snippet has to know of a model. */
+/** The properties of a model that a snippet needs. */
 export interface SnippetModel {
   /** Name of the program's file. */
   readonly file: string;
-  /** Values a step; 1 of token ids. */
+  /** Width of a step; 1 for token ids. */
   readonly inputSize: number;
   readonly tokens: boolean;
   readonly outputSize: number;
-  /** Whether the first output has a row a step. */
+  /** Whether the first output has one row per step. */
   readonly time: boolean;
-  /** Kinds besides those of `./runtime`: what to import, and from where. */
+  /** Kinds that are not part of `./runtime`: their names and entry points. */
   readonly kinds: readonly (readonly [name: string, entry: string])[];
 }
 
-/** Where a snippet runs. */
+/** The platforms that there are snippets for. */
 export const PLATFORMS: readonly string[] = ["Cloudflare", "Deno", "Bun", "Node", "Browser"];
 
-/** How each platform comes by the bytes. */
+/** How each platform reads the program file. */
 const READ: Readonly<Record<string, (file: string) => readonly [head: string, bytes: string]>> = {
   Cloudflare: (file) => [
     `import program from "./${file}"; // wrangler: rules = [{ type = "Data", globs = ["**/*.bin"] }]`,
@@ -36,7 +36,7 @@ const READ: Readonly<Record<string, (file: string) => readonly [head: string, by
   Browser: (file) => ["", `await (await fetch("${file}")).arrayBuffer()`],
 };
 
-/** What answers a request. */
+/** How each platform answers a request. */
 const SERVE: Readonly<Record<string, string>> = {
   Cloudflare: `
 export default {
@@ -55,7 +55,7 @@ Bun.serve({
 `,
 };
 
-/** The text of a program. */
+/** The snippet for a platform. */
 export function snippet(platform: string, model: SnippetModel): string {
   const { file, inputSize, outputSize, tokens, time, kinds } = model;
   const [head, bytes] = READ[platform]!(file);

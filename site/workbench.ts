@@ -1,6 +1,6 @@
 /**
- * The workbench: from a model and data to an int8 model, a step after the other. The work is done by
- * a worker; what fails says so where it was asked for, and leaves the rest as it was.
+ * The workbench: from a model and data to an int8 model, in steps. A worker does the work. An error
+ * is shown next to the control that caused it, and changes nothing else.
  *
  * @module
  */
@@ -35,7 +35,7 @@ import type {
 
 type Choices = Awaited<ReturnType<WorkbenchMethods["choices"]>>;
 
-/** Presets in words. */
+/** Descriptions of the presets. */
 const PRESETS: Readonly<Record<string, string>> = {
   accurate: "accurate: near to the float model (recommended)",
   int8x16: "int8x16: nearer still, 16 bits but for weights",
@@ -44,7 +44,7 @@ const PRESETS: Readonly<Record<string, string>> = {
   qnnpack: "qnnpack: PyTorch's default on phones",
 };
 
-/** Slots of cells in words. */
+/** Descriptions of the slots of cells. */
 const SLOTS: Readonly<Record<string, string>> = {
   linearOutput: "sums of the gates",
   sigmoid: "sigmoids of the gates",
@@ -54,32 +54,32 @@ const SLOTS: Readonly<Record<string, string>> = {
   hiddenState: "hidden state",
 };
 
-/** What one may choose where a file has another form than is known. */
+/** File types that can be opened as models. */
 const MODEL_TYPES =
   ".pt,.pth,.bin,.ckpt,.h5,.hdf5,.keras,.json,.onnx,.safetensors,.sgpr,application/octet-stream";
 const DATA_TYPES = ".npy,.npz,.csv,.jsonl,.ndjson,.safetensors";
 
-/** Files that may be cut. */
+/** Files whose layers can be selected. */
 const HAS_LAYERS = /\.(onnx|h5|hdf5|keras|json)$/i;
 
-/** Modules of a graph that are shown before one asks for the others. */
+/** Number of modules of a graph that are shown at first. */
 const SHOWN_MODULES = 60;
 
-/** Sequences and steps of generated data. */
+/** Number of sequences and steps of generated data. */
 const GENERATED = { count: 32, steps: 32 };
 
-/** The worker that does the work, and the one that draws reports. */
+/** The worker that does the work, and the worker that draws reports. */
 const worker = startsWhenAsked<WorkbenchMethods>("workbench");
 const drawer = startsWhenAsked<ReportMethods>("report");
 
 let choices: Choices | undefined;
 
-/** The files of what is open, which other options read again. */
+/** The files of the current model, for opening them again with other options. */
 let given: readonly GivenFile[] = [];
 let opened: OpenedModel | undefined;
-/** Which opening is the last one: an earlier one that ends later shows nothing. */
+/** Number of the latest opening; earlier ones that finish later are ignored. */
 let opening = 0;
-/** How many models were shown: what became of an earlier one is not. */
+/** Number of models shown so far; results for an earlier model are ignored. */
 let shown = 0;
 
 const status = byId("model-status");
@@ -100,12 +100,12 @@ function givenFiles(list: Iterable<File>): GivenFile[] {
   return [...list].map((file) => ({ name: file.name, contents: file }));
 }
 
-/** Where an error stands, an empty one where all is well. */
-function tell(place: HTMLElement, error: unknown): void {
-  place.textContent = error === null ? "" : messageOf(error);
+/** Shows an error in an element, or clears it. */
+function tell(element: HTMLElement, error: unknown): void {
+  element.textContent = error === null ? "" : messageOf(error);
 }
 
-/** What a model takes, in words. */
+/** Describes the input of a model. */
 function inputText({ input }: OpenedModel): string {
   return input.vocabulary > 0
     ? `token ids below ${input.vocabulary}`
@@ -197,7 +197,9 @@ function showTensors(tensors: OpenedTensors): void {
   );
 }
 
-/** @param error Where it is said why a model cannot be opened. */
+/**
+ * @param error The element in which to show why a model cannot be opened.
+ */
 async function open(options: OpenOptions, error: HTMLElement = modelError): Promise<void> {
   const own = ++opening;
   tell(modelError, null);
@@ -221,7 +223,7 @@ async function open(options: OpenOptions, error: HTMLElement = modelError): Prom
 async function openFiles(list: Iterable<File>): Promise<void> {
   const files = givenFiles(list);
   if (files.length === 0) return;
-  // Shards that come behind their model.json.
+  // Shards that arrive after their model.json.
   const isMore = files.every(({ name }) => /^group\d+-shard|\.bin$/.test(name)) &&
     given.some(({ name }) => name.endsWith(".json"));
   given = isMore ? [...given, ...files] : files;
@@ -278,7 +280,7 @@ function updateStart(): void {
 function showData(): void {
   calibrated = false;
   taken.calibration.textContent = "none yet";
-  taken.test.textContent = "none: calibration data will be measured on";
+  taken.test.textContent = "none: the calibration data will be used";
   tell(dataError, null);
   byId("text-data").hidden = opened!.input.vocabulary === 0;
   byId("data-form").textContent = `The model takes ${inputText(opened!)}. An array is ${
@@ -286,7 +288,7 @@ function showData(): void {
       ? "[sequences, steps] of ids; a line of CSV or JSON is a sequence"
       : `[sequences, steps, ${
         opened!.input.size
-      }]; a row of CSV is a step, a column "sequence" tells sequences apart`
+      }]; a row of CSV is a step, a column "sequence" separates sequences`
   }.`;
   updateStart();
 }
@@ -371,12 +373,12 @@ function showSettings(model: OpenedModel): void {
   ));
 }
 
-/** A line of a list of choices. */
+/** An entry of a list of choices. */
 function choice(name: readonly (string | HTMLElement)[], control: HTMLElement): HTMLElement {
   return h("li", {}, h("span", {}, ...name), control);
 }
 
-/** What the person has chosen. */
+/** The user's choices. */
 function chosen(): QuantizeChoices {
   const all = (attribute: string) =>
     [...settings.querySelectorAll<HTMLSelectElement>(`[data-${attribute}]`)]
@@ -438,7 +440,7 @@ async function run(): Promise<void> {
   }
 }
 
-/** The name of the model's file without its ending. */
+/** The model's file name without its extension. */
 function baseName(): string {
   return opened!.name.replace(/\.[^.]*$/, "") || "model";
 }
@@ -471,12 +473,12 @@ function showDownloads(
   byId("snippet").replaceChildren(code);
 }
 
-/** Files that are dropped onto an element, and files chosen by an input in it. */
+/** Accepts files that are dropped on an element or chosen with an input inside it. */
 function takesFiles(element: HTMLElement, onFiles: (files: Iterable<File>) => void): void {
   const input = element.querySelector("input")!;
   input.addEventListener("change", () => {
     onFiles([...input.files ?? []]);
-    // The same file may be chosen again, after it was changed.
+    // Allows choosing the same file again after a change.
     input.value = "";
   });
   element.addEventListener("dragover", (event) => {
@@ -492,7 +494,7 @@ function takesFiles(element: HTMLElement, onFiles: (files: Iterable<File>) => vo
   });
 }
 
-/** Makes the workbench work. */
+/** Starts the workbench. */
 export function startWorkbench(): void {
   byId<HTMLInputElement>("model-file").accept = MODEL_TYPES;
   takesFiles(byId("model-drop"), openFiles);

@@ -1,5 +1,5 @@
 /**
- * What runs while one plays: the segmenter of texts and the signal, off the page's own thread.
+ * The work of the interactive demos, segmenter and signal, outside of the page's thread.
  *
  * @module
  */
@@ -16,35 +16,35 @@ import { simdKernels, SimdUnavailableError } from "@splitgate/splitgate/simd";
 import { cut, Dictionary, scriptRuns, wordEnds } from "../../demo/segmenter.ts";
 import { serve } from "../calls.ts";
 
-/** Classes of a segmenter's output: a word begins, goes on, ends, stands alone. */
+/** Classes of a segmenter's output: begin, inside, end and single character of a word. */
 const CLASSES = 4;
 
-/** Steps that a model which does not look ahead takes at a time. */
+/** Number of steps per call for models that do not look ahead. */
 const STEPS_TOGETHER = 64;
 
-/** Milliseconds that are spent on measuring a form at a time; timers of browsers are coarse. */
+/** Min milliseconds of measuring a form at a time, because timers of browsers are coarse. */
 const MEASURE_MS = 6;
 
-/** A text in pieces: words of a run, or what stands between runs. */
+/** A piece of a text: a run with its words, or the text between runs. */
 export interface Piece {
   readonly text: string;
-  /** Words of the int8 model and of the float model; null where the piece is no run. */
+  /** Words of the int8 model and of the float model; null if the piece is not a run. */
   readonly int8: readonly string[] | null;
   readonly float: readonly string[] | null;
 }
 
-/** What a text was cut into. */
+/** The result of segmenting a text. */
 export interface Segmentation {
   readonly pieces: readonly Piece[];
   readonly characters: number;
   readonly words: number;
-  /** Words' ends at which the two models differ. */
+  /** Number of word boundaries at which the two models differ. */
   readonly differing: number;
-  /** Whether fused and split gave the same bits everywhere. */
+  /** Whether fused and split gates gave the same bits everywhere. */
   readonly same: boolean;
-  /** Bytes of state, scratch and buffers. */
+  /** Size of state, scratch and buffers in bytes. */
   readonly workingBytes: number;
-  /** Microseconds a character. */
+  /** Microseconds per character. */
   readonly micros: { readonly int8: number; readonly float: number } | null;
 }
 
@@ -54,12 +54,12 @@ interface Language {
   readonly dictionary: Dictionary;
 }
 
-/** A part of a cell after one step. */
+/** A part of a cell after a step. */
 export interface PartStep {
   readonly name: string;
-  /** Reals. */
+  /** Its real values. */
   readonly values: Float32Array;
-  /** The integers that stand for them; null where the part is not quantized. */
+  /** Its integers; null if the part is not quantized. */
   readonly integers: Int32Array | null;
   readonly scale: number;
   readonly zeroPoint: number;
@@ -67,13 +67,13 @@ export interface PartStep {
   readonly saturated: number;
 }
 
-/** What one step gave: parts by layer, and the model's output. */
+/** The result of a step: the parts of each layer, and the model's output. */
 export interface SignalStep {
   readonly layers: readonly (readonly PartStep[])[];
   readonly output: Float32Array;
 }
 
-/** Parts that are drawn, and what they are. */
+/** The parts that are drawn. */
 const DRAWN = [
   "input_gate",
   "forget_gate",
@@ -89,8 +89,8 @@ let signal:
   | { readonly session: Session; readonly size: number; layers: PartStep[][] }
   | undefined;
 
-function watch(place: string, value: PartValue, saturated: number): void {
-  const [, layer, name] = /^layers\.(\d+)\.layer_fw\.cell\.(\w+)$/.exec(place) ?? [];
+function watch(path: string, value: PartValue, saturated: number): void {
+  const [, layer, name] = /^layers\.(\d+)\.layer_fw\.cell\.(\w+)$/.exec(path) ?? [];
   if (signal === undefined || name === undefined || !DRAWN.includes(name)) return;
   const quantized = "qparams" in value;
   const { scale, zeroPoint, dtype } = quantized
@@ -117,7 +117,7 @@ function wordsOf(text: string, output: Float32Array, characters: number): string
 }
 
 const methods = {
-  /** Makes a language ready. */
+  /** Loads a language. */
   open(
     { id, model, float, dictionary }: {
       readonly id: string;
@@ -134,7 +134,7 @@ const methods = {
     });
   },
 
-  /** Cuts a text into words, by both models and both forms. */
+  /** Splits a text into words, with both models and both forms of gates. */
   async segment(
     { id, text, simd, measure }: {
       readonly id: string;
@@ -193,7 +193,7 @@ const methods = {
     return { pieces, characters, words, differing, same, workingBytes, micros };
   },
 
-  /** Whether SIMD runs here; otherwise why not. */
+  /** Null if SIMD is available; otherwise the reason why not. */
   async simd(): Promise<string | null> {
     try {
       await simdKernels();
@@ -204,18 +204,18 @@ const methods = {
     }
   },
 
-  /** Makes the signal's model ready, from its first step. */
+  /** Loads the signal's model in its initial state. */
   openSignal({ model }: { readonly model: Uint8Array }): { inputSize: number; outputSize: number } {
     const { inputSize, outputSize } = openedSignal(model);
     return { inputSize, outputSize };
   },
 
-  /** Begins anew. */
+  /** Resets the state. */
   resetSignal(): void {
     signal?.session.reset();
   },
 
-  /** Runs one step: the state is carried. */
+  /** Runs one step with the current state. */
   stepSignal({ values }: { readonly values: Float32Array }): SignalStep {
     const { session, size } = signal!;
     signal!.layers = [];
@@ -235,7 +235,7 @@ function openedSignal(file: Uint8Array): QuantizedModel {
   return model;
 }
 
-/** What the page calls. */
+/** The methods that the page calls. */
 export type LiveMethods = typeof methods;
 
 serve(methods);

@@ -1,6 +1,6 @@
 /**
- * Draws reports, of plain data: a worker of its own, since its plots are needed only when a model was
- * quantized.
+ * Draws reports from plain data. It is a separate worker, because the plots are needed only after a
+ * model was quantized.
  *
  * @module
  */
@@ -10,18 +10,18 @@ import { type ReportSection, reportSections, summary } from "../../src/report/se
 import { REPORT_STYLE } from "../../src/report/style.ts";
 import { serve } from "../calls.ts";
 
-/** A report, drawn. */
+/** A drawn report. */
 export interface DrawnReport {
   /** HTML of its summary and of its sections, and the style of both. */
   readonly summary: string;
   readonly sections: readonly ReportSection[];
   readonly style: string;
-  /** The report as a page of its own. */
+  /** The report as a separate page. */
   readonly page: Blob;
 }
 
 const methods = {
-  /** Draws what `measureReport` gave, as JSON. */
+  /** Draws a result of `measureReport`, given as JSON. */
   draw(json: string): DrawnReport {
     const data: ReportData = JSON.parse(json);
     return {
@@ -33,7 +33,7 @@ const methods = {
   },
 };
 
-/** What the page calls. */
+/** The methods that the page calls. */
 export type ReportMethods = typeof methods;
 
 serve(methods);

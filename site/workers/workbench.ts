@@ -1,6 +1,6 @@
 /**
- * The workbench's work: opens models and data, quantizes, measures and writes files, off the page's
- * own thread. It holds one model at a time; a call that fails leaves what was there.
+ * The work of the workbench, outside of the page's thread: opens models and data, quantizes,
+ * measures and writes files. It holds one model at a time; a failed call leaves it unchanged.
  *
  * @module
  */
@@ -58,26 +58,26 @@ import { KIND_NAMES } from "../../src/modules/kinds.ts";
 import { serve } from "../calls.ts";
 import type { SnippetModel } from "../snippets.ts";
 
-/** A file of the person's: it is read where it is needed, so that none is held twice. */
+/** A file of the user. It is read when needed, so that no file is in memory twice. */
 export interface GivenFile {
   readonly name: string;
   readonly contents: Blob;
 }
 
-/** How a file is imported, where that is not clear of itself. */
+/** How to import a file that is ambiguous. */
 export interface OpenOptions {
   readonly architecture?: string;
   readonly cut?: string;
 }
 
-/** A module of the model, for the page. */
+/** A module as the page shows it. */
 export interface ShownModule {
   readonly name: string;
   readonly kind: string;
   readonly reads: readonly string[];
 }
 
-/** A model that was opened. */
+/** An opened model. */
 export interface OpenedModel {
   readonly state: "float" | "quantized";
   readonly name: string;
@@ -87,11 +87,11 @@ export interface OpenedModel {
   readonly outputs: readonly { readonly name: string; readonly size: number; time: boolean }[];
   readonly modules: readonly ShownModule[];
   readonly notes: readonly string[];
-  /** Whether a part of a cell can be given a dtype. */
+  /** Whether parts of a cell can be given a dtype. */
   readonly recurrent: boolean;
 }
 
-/** A file of tensors, which lacks a graph. */
+/** A file of tensors without a graph. */
 export interface OpenedTensors {
   readonly state: "tensors";
   readonly name: string;
@@ -102,7 +102,7 @@ export interface OpenedTensors {
   readonly draft: Architecture;
 }
 
-/** Data that was taken. */
+/** Opened data. */
 export interface TakenData {
   readonly name: string;
   readonly sequences: number;
@@ -110,42 +110,42 @@ export interface TakenData {
   readonly labelled: boolean;
 }
 
-/** What is made of the model. */
+/** The user's choices for quantization. */
 export interface QuantizeChoices {
   readonly preset: string;
   readonly splitGates: boolean;
-  /** Modules by name: a preset, or null for float32. */
+  /** The preset of each module; null for float32. */
   readonly modules: Readonly<Record<string, string | null>>;
-  /** Slots of cells: bits of what the part gives, 0 for float32. */
+  /** The bits of each slot of the cells; 0 for float32. */
   readonly parts: Readonly<Record<string, 0 | 8 | 16>>;
 }
 
-/** How far work is. */
+/** Progress of the work. */
 export interface WorkProgress {
   readonly stage: string;
   readonly done: number;
   readonly total: number | undefined;
 }
 
-/** What became of the model. */
+/** The result of quantization. */
 export interface Made {
-  /** Seconds that each stage took. */
+  /** Duration of each stage in seconds. */
   readonly seconds: Readonly<Record<string, number>>;
   /** The report's data as JSON, which another worker draws. */
   readonly report: string;
   readonly files: MadeFiles;
 }
 
-/** Files that can be kept. */
+/** The files to download. */
 export interface MadeFiles {
   readonly model: Blob;
   readonly program: Blob;
   readonly architecture: Blob;
-  /** What a program that runs it has to know. */
+  /** The properties of the model that a snippet needs. */
   readonly snippet: Omit<SnippetModel, "file">;
 }
 
-/** What is known at present. */
+/** The current model. */
 interface Opened {
   readonly title: string;
   readonly source: FloatSource;
@@ -158,20 +158,20 @@ let stop: AbortController | undefined;
 
 const MODEL_JSON = /\.json$/i;
 
-/** The file that is the model, among those that were dropped together. */
+/** The model file among several files that were dropped together. */
 function mainFile(files: readonly GivenFile[]): GivenFile {
   const [first] = files;
   return files.find(({ name }) => MODEL_JSON.test(name)) ?? first!;
 }
 
-/** The bytes of a file. */
+/** The contents of a file. */
 async function bytesOf({ name, contents }: GivenFile): Promise<Uint8Array> {
   try {
     return new Uint8Array(await contents.arrayBuffer());
   } catch {
-    // Browsers don't say more: it was changed, moved, or is too large for the memory that is left.
+    // Browsers give no reason: the file was changed or moved, or memory is too low.
     throw new RangeError(
-      `${name}: cannot be read any more: it was changed or moved, or memory does not suffice; ` +
+      `${name}: can no longer be read: it was changed or moved, or memory is too low; ` +
         "choose it again",
     );
   }
@@ -241,7 +241,7 @@ function describe(model: Runnable, state: OpenedModel["state"]): OpenedModel {
   };
 }
 
-/** Random sequences: ids uniform, values normal of mean 0 and variance 1. */
+/** Random sequences: uniform token ids, or normal values with mean 0 and variance 1. */
 function generated({ size, vocabulary }: InputShape, count: number, steps: number): Sequence[] {
   const random = new Generator(1);
   return Array.from({ length: count }, () => {
@@ -255,7 +255,10 @@ function generated({ size, vocabulary }: InputShape, count: number, steps: numbe
   });
 }
 
-/** Sequences of lines of text by a vocabulary: an object of ids, or of `dic`, or a list. */
+/**
+ * Sequences from lines of text with a vocabulary: a JSON object of ids by token (possibly under
+ * `dic`), or a list of tokens.
+ */
 function textSequences(text: string, vocabularyJson: string, vocabulary: number): Sequence[] {
   let parsed: unknown;
   try {
@@ -285,7 +288,7 @@ function textSequences(text: string, vocabularyJson: string, vocabulary: number)
     .map((line) =>
       Int32Array.from(words ? line.split(/\s+/) : [...line], (token) => ids.get(token) ?? unknown)
     );
-  if (sequences.length === 0) throw new RangeError("text: expected a line or more, got none");
+  if (sequences.length === 0) throw new RangeError("text: expected at least one line, got none");
   return sequences;
 }
 
@@ -298,7 +301,7 @@ function inputOf(): InputShape {
   return opened.float.input;
 }
 
-/** The observer of a part that was given bits. */
+/** The observer of a part with the given bits. */
 function observerOf(bits: 0 | 8 | 16) {
   if (bits === 0) return null;
   return bits === 8 ? MinMaxObserver.withArgs({ dtype: "quint8" }) : MinMaxObserver.withArgs({
@@ -326,7 +329,7 @@ function qconfigOf({ preset, modules, parts }: QuantizeChoices): QConfigMapping 
   return mapping;
 }
 
-/** Milliseconds between messages of progress: one for each unit of work would take longer than it. */
+/** Min milliseconds between progress messages; one per unit of work would slow it down. */
 const TOLD_MS = 50;
 
 /** Labels of the test data, by sequence. */
@@ -340,7 +343,7 @@ function labelsOf(model: QuantizedModel, { sequences, labels }: DataSet) {
   return labelsBySequence(labels.data, { size, time }, counts);
 }
 
-/** Entries whose kinds `./runtime` does not have of itself. */
+/** Kinds that are not part of `./runtime`, by entry point. */
 const ENTRIES = {
   "runtime/conv": conv,
   "runtime/gru": gru,
@@ -349,7 +352,7 @@ const ENTRIES = {
   "runtime/softmax": softmax,
 };
 
-/** What a program has to import for a model's kinds, and from where. */
+/** The kinds that a program of the model must import, and their entry points. */
 function kindsOf(model: QuantizedModel): [name: string, entry: string][] {
   const kinds = new Set(model.lower().data.nodes.map(({ program }) => program.kind));
   return Object.entries(ENTRIES).flatMap(([entry, exported]) =>
@@ -361,7 +364,7 @@ function kindsOf(model: QuantizedModel): [name: string, entry: string][] {
 
 const blobOf = (contents: Uint8Array | string) => new Blob([contents as BlobPart]);
 
-/** Puts another model in the place of the one that is open. */
+/** Replaces the current model. */
 function replaceBy(next: Opened | undefined): void {
   stop?.abort(new Error("Another model was opened."));
   opened = next;
@@ -385,7 +388,7 @@ async function openModel(
     return describe(model, "quantized");
   }
   if (format === "tfjs") shardPaths(JSON.parse(new TextDecoder().decode(file.bytes)));
-  // What is masked is left out of data, as the command does.
+  // Masked steps are removed from the data, as the command does.
   const source = await floatModel(file, { ...options, masking: "lengths" });
   const float = floatRunnable(file, source);
   replaceBy({ title: file.path, source, float });
@@ -393,7 +396,7 @@ async function openModel(
 }
 
 const methods = {
-  /** What can be chosen. */
+  /** The available choices. */
   choices(): {
     presets: readonly string[];
     recommended: string;
@@ -408,7 +411,7 @@ const methods = {
     };
   },
 
-  /** Opens a model, in place of the one before. */
+  /** Opens a model, which replaces the current one. */
   async open(
     { files, options }: { readonly files: readonly GivenFile[]; readonly options: OpenOptions },
   ): Promise<OpenedModel | OpenedTensors> {
@@ -417,15 +420,15 @@ const methods = {
       return await openModel(files, options);
     } catch (error) {
       if (error instanceof SyntaxError) {
-        throw new RangeError(`${name}: expected a model, got a text that is no JSON`);
+        throw new RangeError(`${name}: expected a model, got text that is not JSON`);
       }
-      // Readers call what they are given bytes.
+      // Readers name the argument bytes, not the file.
       const { message } = error as Error;
       throw new RangeError(message.replace(/^bytes: /, `${name}: `), { cause: error });
     }
   },
 
-  /** Takes data of a file. */
+  /** Opens data from a file. */
   async takeData(
     { role, file }: { readonly role: "calibration" | "test"; readonly file: GivenFile },
   ): Promise<TakenData> {
@@ -441,7 +444,7 @@ const methods = {
     }
   },
 
-  /** Takes lines of text. */
+  /** Opens data from lines of text. */
   takeText(
     { role, text, vocabulary }: {
       readonly role: "calibration" | "test";
@@ -453,14 +456,14 @@ const methods = {
     return keep(role, "text", { sequences, labels: null });
   },
 
-  /** Takes random numbers. */
+  /** Generates random data. */
   generate({ count, steps }: { readonly count: number; readonly steps: number }): TakenData {
     const all = generated(inputOf(), 2 * count, steps);
     keep("test", "generated", { sequences: all.slice(count), labels: null });
     return keep("calibration", "generated", { sequences: all.slice(0, count), labels: null });
   },
 
-  /** Quantizes and measures. */
+  /** Quantizes the model and measures the result. */
   async quantize(
     choices: QuantizeChoices,
     progress: (value: WorkProgress) => void,
@@ -472,13 +475,13 @@ const methods = {
     stop?.abort(new Error("Begun anew."));
     const own = stop = new AbortController();
     const { signal } = own;
-    // Of the model that is being quantized: another one may be opened meanwhile.
+    // The model that is being quantized; meanwhile another one may be opened.
     const from = opened;
     let told = 0;
     let stage = "calibrate";
     let since = performance.now();
     const seconds: Record<string, number> = {};
-    // Marks are seen in the browser's own tools.
+    // Marks appear in the browser's performance tools.
     performance.mark(stage);
     const begin = (next: string, now: number) => {
       seconds[stage] = (now - since) / 1000;
@@ -536,7 +539,7 @@ const methods = {
     };
   },
 
-  /** Ends what is being done. */
+  /** Stops the current work. */
   stop(): void {
     stop?.abort(new Error("Stopped."));
   },
@@ -553,7 +556,7 @@ function keep(role: "calibration" | "test", name: string, taken: DataSet): Taken
   };
 }
 
-/** What the page calls. */
+/** The methods that the page calls. */
 export type WorkbenchMethods = typeof methods;
 
 serve(methods);

@@ -1,43 +1,46 @@
 /**
- * What a report's figures mean, in words.
+ * The advice of a report: its figures explained in words.
  *
  * @module
  */
 import type { Advice, Decibels, OutputComparison, ReportData, ReportPart } from "./data.ts";
 
-/** Share of steps from which on saturation is spoken of, and from which on it is a fault. */
+/** Shares of saturated steps from which saturation is mentioned, and from which it is a fault. */
 const SOME_SATURATED = 0.001;
 const MANY_SATURATED = 0.01;
 
-/** Signal to noise of an output below which results differ visibly, and from which on all is well. */
+/**
+ * Signal-to-noise ratios of an output below which results differ visibly, and above which all is
+ * well.
+ */
 const POOR_DB = 15;
 const GOOD_DB = 30;
 
-/** Share of rows with the same largest value that is enough. */
+/** Share of rows with the same largest value that counts as equal. */
 const SAME_ENOUGH = 0.98;
 
-/** By how much of the metric int8 may be worse. */
+/** Tolerated loss of the metric in int8. */
 const METRIC_TOLERANCE = 0.005;
 
-/** Signal to noise in the model below which a part is pointed at. */
+/** Signal-to-noise ratio, measured in the model, below which a part is named. */
 const PART_DB = 20;
 
-/** Parts that saturate, that lose, and warnings that are pointed at, each. */
+/** Max number of parts named for saturation, parts named for loss, and warnings; each. */
 const MAX_NAMED = 4;
 
-/** How many times the last steps' error may be that of the first. */
+/** Tolerated ratio of the error in the last steps to that in the first steps. */
 const GROWTH = 4;
 
-/** Share of the steps that are taken for the first, and for the last. */
+/** The first and the last steps are one in `EDGE` of all steps each. */
 const EDGE = 4;
 
-/** Values of a range that calibration made use of, below which most integers stand for nothing. */
+/** Share of a range in use below which most integers are wasted. */
 const USED_RANGE = 1 / 8;
 
-/** Bits from which on no wider type is advised. */
+/** Max range, quantMax - quantMin, of a part for which more bits are advised. */
 const WIDE_RANGE = 255;
 
-/** What parts are in words. */
+/** Names of parts in words. */
 const WORDS: Readonly<Record<string, string>> = {
   fgate_cx_igate_cgate: "the cell state",
   ogate_cy: "the hidden state",
@@ -50,42 +53,42 @@ const WORDS: Readonly<Record<string, string>> = {
   cell_gate: "the cell gate",
   output_gate: "the output gate",
   tanh_cy: "the tanh of the cell state",
-  fgate_cx: "what the cell state keeps",
-  igate_cgate: "what the cell state gains",
+  fgate_cx: "the part of the cell state that is kept",
+  igate_cgate: "the part of the cell state that is added",
   rgates: "the sum before the reset gate",
   zgates: "the sum before the update gate",
   ngates: "the sum before the new gate",
   reset_gate: "the reset gate",
   update_gate: "the update gate",
   new_gate: "the new gate",
-  rgate_hx: "the hidden state behind the reset gate",
-  rgate_hgates: "the product of the hidden state behind the reset gate",
+  rgate_hx: "the hidden state after the reset gate",
+  rgate_hgates: "the product of the hidden state after the reset gate",
   hx_ngate: "the change of the hidden state",
-  zgate_hx_ngate: "the change of the hidden state behind the update gate",
+  zgate_hx_ngate: "the change of the hidden state after the update gate",
   hy: "the hidden state",
 };
 
-/** A share in percent, with as many digits as it needs. */
+/** Formats a share in percent with as many digits as needed. */
 export function percent(share: number): string {
   const value = 100 * share;
   if (value === 0 || value === 100) return `${value} %`;
-  // Never 100 where it is not all of them.
+  // Never shows 100 % for a share below 1.
   const digits = value < 1 ? 2 : value > 99 ? 2 : 1;
   const shown = Math.min(Number(value.toFixed(digits)), 99.99);
   return shown === 0 ? "< 0.01 %" : `${shown} %`;
 }
 
-/** A count with its thousands apart. */
+/** Formats a count with thousands separators. */
 export function countText(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
-/** Decibels in words. */
+/** Formats decibels. */
 export function decibelText(value: Decibels): string {
   return typeof value === "number" ? `${value.toFixed(1)} dB` : value;
 }
 
-/** A part in words: of which module, and where in it. */
+/** Describes a part: its name in words, and its module. */
 export function partWords({ part, name, module }: Pick<ReportPart, "part" | "name" | "module">) {
   if (module === null || name === "input") return "the model's input";
   const words = part === null ? undefined : WORDS[part];
@@ -96,11 +99,11 @@ function isNarrow({ quantMin, quantMax }: ReportPart): boolean {
   return quantMax - quantMin <= WIDE_RANGE;
 }
 
-/** What is to be done about a part that saturates. */
+/** What to do about a part that saturates. */
 function saturationRemedy(part: ReportPart): string {
   return part.part !== null && isNarrow(part)
-    ? "give it 16 bits (preset int8x16, or tune), or calibrate with data that reaches as far"
-    : "calibrate with data that reaches as far as the data that the model is to run on";
+    ? "give it 16 bits (preset int8x16, or tune), or calibrate with data that covers its range"
+    : "calibrate with data that covers the range of the data that the model will run on";
 }
 
 function saturationAdvice(parts: readonly ReportPart[]): Advice[] {
@@ -116,7 +119,7 @@ function saturationAdvice(parts: readonly ReportPart[]): Advice[] {
     }));
 }
 
-/** What loses most where the output loses too much. */
+/** Names the parts with the largest loss, if an output loses too much. */
 function lossAdvice(parts: readonly ReportPart[]): Advice[] {
   const loss = ({ sqnr }: ReportPart) => typeof sqnr === "number" ? sqnr : Infinity;
   return parts.filter((part) => loss(part) < PART_DB)
@@ -134,12 +137,12 @@ function lossAdvice(parts: readonly ReportPart[]): Advice[] {
     }));
 }
 
-/** The share of a part's range that its values take. */
+/** The share of a part's range that its values use. */
 export function usedRange({ min, max, scale, quantMin, quantMax }: ReportPart): number {
   return (max - min) / (scale * (quantMax - quantMin));
 }
 
-/** Values of 8 bits that take a small share of their range. */
+/** Advice for 8-bit values that use a small share of their range. */
 function rangeAdvice(parts: readonly ReportPart[]): Advice[] {
   return parts.filter((part) =>
     isNarrow(part) && part.values > 0 && usedRange(part) < USED_RANGE &&
@@ -149,12 +152,12 @@ function rangeAdvice(parts: readonly ReportPart[]): Advice[] {
     name: part.name,
     text:
       `${partWords(part)} takes ${percent(usedRange(part))} of its range in this data, so that ` +
-      "most of its integers stand for nothing: calibrate with data like that the model is to run " +
-      "on, or give it a HistogramObserver, which cuts off few large values",
+      "most of its integers are never used: calibrate with data like that the model will run on, " +
+      "or give it a HistogramObserver, which clips rare large values",
   }));
 }
 
-/** The error's root mean square over some of the points. */
+/** The root mean square of the error over several points. */
 function meanError(steps: OutputComparison["steps"]): number {
   const rows = steps.reduce((sum, each) => sum + each.rows, 0);
   return Math.sqrt(steps.reduce((sum, { error, rows }) => sum + error ** 2 * rows, 0) / rows);
@@ -220,11 +223,11 @@ function outputAdvice(output: OutputComparison): Advice[] {
   }];
 }
 
-/** The most important first. */
+/** The order of advice: most important first. */
 const LEVELS = ["fault", "hint", "good"];
 
 /**
- * What to do about a model, the most important first.
+ * Advice about a model, most important first.
  *
  * @example
  * ```ts
@@ -268,14 +271,14 @@ export function adviceOf(
     found.push({
       level: "hint",
       name: null,
-      text: "int8 is not faster than float here: the model is small, or its time goes into steps " +
-        "between sessions; what is won is memory and size",
+      text: "int8 is not faster than float here: the model is small, or spends most of its time " +
+        "outside of sessions; int8 saves memory and file size",
     });
   }
   return found.sort((a, b) => LEVELS.indexOf(a.level) - LEVELS.indexOf(b.level));
 }
 
-/** How many bits a part's integers have, in words. */
+/** Formats the number of bits of a part's integers. */
 export function bitsText(
   { quantMin, quantMax }: Pick<ReportPart, "quantMin" | "quantMax">,
 ): string {

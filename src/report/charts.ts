@@ -1,6 +1,6 @@
 /**
- * Plots as SVG, with scales and shapes of d3. They take colours from the page's style, light or
- * dark, by classes.
+ * Plots as SVG, with scales and shapes of d3. Their colours come from classes in the page's style,
+ * light or dark.
  *
  * @module
  */
@@ -11,22 +11,22 @@ import { area, curveStepAfter, line } from "d3-shape";
 import type { Histogram } from "../tune/histogram.ts";
 import { html, type Markup, pathData } from "./html.ts";
 
-/** Units of the picture; a page draws one wider or narrower than a pixel. */
+/** Size in SVG units; a page scales the picture to its width. */
 const WIDTH = 400;
 const HEIGHT = 170;
 const MARGIN = { top: 10, right: 14, bottom: 34, left: 46 };
 
-/** Height of a bar with the space below it, and the width that its name takes. */
+/** Height of a bar including the space below it, and width of its label. */
 const BAR = 24;
 const NAME = 120;
 
-/** Characters of a bar's name that fit beside it. */
+/** Max characters of a bar's label. */
 const NAME_CHARACTERS = 18;
 
-/** Ticks of an axis, about so many. */
+/** Approximate number of ticks of an axis. */
 const TICKS = 4;
 
-/** A number as short as a reader needs it. */
+/** Formats a number briefly. */
 export function short(value: number): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -40,7 +40,7 @@ function svg(height: number, label: string, inside: readonly Markup[], width = W
   ]}</svg>`;
 }
 
-/** Coordinates with a tenth of a unit: more would not be seen. */
+/** Formats a coordinate with one decimal; more would be invisible. */
 function at(value: number): string {
   return String(Math.round(10 * value) / 10);
 }
@@ -51,7 +51,7 @@ function path(name: string, d: string | null): Markup {
   `;
 }
 
-/** An axis along the bottom, with the name of what it measures. */
+/** A horizontal axis at the bottom, with its title. */
 function xAxis(
   scale: { (value: number): number; ticks(count: number): number[] },
   bottom: number,
@@ -76,7 +76,7 @@ function xAxis(
   ];
 }
 
-/** Lines across, with the numbers to the left. */
+/** Horizontal grid lines, with their values on the left. */
 function yAxis(scale: { (value: number): number; ticks(count: number): number[] }): Markup[] {
   return scale.ticks(TICKS).map((tick) =>
     html`
@@ -92,15 +92,15 @@ function yAxis(scale: { (value: number): number; ticks(count: number): number[] 
   );
 }
 
-/** A range of values that integers stand for. */
+/** The range of real values that the integers cover. */
 export interface Range {
   readonly min: number;
   readonly max: number;
 }
 
 /**
- * A histogram over the range that integers stand for: heights are square roots, so that a few
- * values beyond the range can be seen.
+ * A histogram with the range that the integers cover. Bars show square roots, so that a few values
+ * outside the range are visible.
  */
 export function histogramChart(
   { start, width, counts }: Histogram,
@@ -129,20 +129,20 @@ export function histogramChart(
       )}" height="${at(bottom - MARGIN.top)}" />
     `,
     ...yAxis(y),
-    // The last bin ends where another would begin.
+    // The last bin ends where the next one would begin.
     path("bars", bars([...counts, 0])),
     ...ends,
     ...xAxis(x, bottom, "value"),
   ]);
 }
 
-/** A point of a line. */
+/** A data point. */
 export interface Point {
   readonly x: number;
   readonly y: number;
 }
 
-/** A line with the area below it. */
+/** A line chart with the area below the line filled. */
 export function lineChart(points: readonly Point[], xName: string, label: string): Markup {
   const bottom = HEIGHT - MARGIN.bottom;
   const last = points[points.length - 1]?.x ?? 0;
@@ -166,17 +166,17 @@ export function lineChart(points: readonly Point[], xName: string, label: string
 export interface Bar {
   readonly name: string;
   readonly value: number;
-  /** The value in words, behind the bar. */
+  /** The value in words, shown after the bar. */
   readonly text: string;
-  /** Whether it is to be seen first. */
+  /** Whether to highlight the bar. */
   readonly marked?: boolean;
 }
 
-/** Bars along the page, each with its name and its value. */
+/** Horizontal bars, each with its label and value. */
 export function barChart(bars: readonly Bar[], label: string): Markup {
   const height = bars.length * BAR + 4;
   const highest = Math.max(0, ...bars.map(({ value }) => value));
-  // Room for the text behind the longest bar.
+  // Space for the text after the longest bar.
   const x = scaleLinear().domain([0, highest === 0 ? 1 : highest]).range([NAME, WIDTH - 96]);
   const y = scaleBand<number>().domain(bars.map((_, i) => i)).range([2, height - 2]).padding(0.25);
   return svg(
@@ -185,11 +185,11 @@ export function barChart(bars: readonly Bar[], label: string): Markup {
     bars.map(({ name, value, text, marked }, i) => {
       const top = y(i)!;
       const middle = at(top + y.bandwidth() / 2 + 4);
-      const kept = name.length > NAME_CHARACTERS ? `…${name.slice(1 - NAME_CHARACTERS)}` : name;
+      const label = name.length > NAME_CHARACTERS ? `…${name.slice(1 - NAME_CHARACTERS)}` : name;
       return html`
         <g class="bar${marked === true && " marked"}">
           <title>${name}: ${text}</title>
-          <text x="${NAME - 6}" y="${middle}" text-anchor="end">${kept}</text>
+          <text x="${NAME - 6}" y="${middle}" text-anchor="end">${label}</text>
           <rect x="${NAME}" y="${at(top)}" width="${at(
             Math.max(1, x(Math.max(0, value)) - NAME),
           )}" height="${at(y.bandwidth())}" />

@@ -1,5 +1,5 @@
 /**
- * Float beside int8: what is added up row by row over test data.
+ * Comparison of the float and int8 models, summed up row by row over the test data.
  *
  * @module
  */
@@ -9,33 +9,33 @@ import { Noise } from "../tune/report.ts";
 import type { Decibels, LabelComparison, OutputComparison, StepError } from "./data.ts";
 import type { Sequence } from "./sequences.ts";
 
-/** Points of the error over time that a report has at most. */
+/** Max number of points of the error over time. */
 const MAX_POINTS = 128;
 
-/** From which value on an output that is a probability says yes. */
+/** Threshold from which a probability counts as yes. */
 const YES = 0.5;
 
-/** Signal to noise for JSON, which knows no infinity. */
+/** Signal-to-noise ratio in a form for JSON, which has no infinity. */
 export function decibelsOf({ signal, noise }: Pick<Noise, "signal" | "noise">): Decibels {
   if (noise === 0) return "exact";
   return signal === 0 ? "no signal" : 10 * Math.log10(signal / noise);
 }
 
-/** Index of the largest of a row's values, the first of several. */
+/** Index of the first largest value of a row. */
 export function largestOf(values: Float32Array, at: number, width: number): number {
   let largest = 0;
   for (let i = 1; i < width; i++) if (values[at + i]! > values[at + largest]!) largest = i;
   return largest;
 }
 
-/** Sums of some successive steps. */
+/** Sums over a group of successive steps. */
 interface StepSums {
   rows: number;
   noise: number;
   signal: number;
 }
 
-/** Adds up the error by the number of the step; steps are taken together where they are many. */
+/** Sums the error by step; when there are many steps, several share one sum. */
 class ErrorOverTime {
   together = 1;
   #sums: StepSums[] = [];
@@ -75,18 +75,20 @@ class ErrorOverTime {
   }
 }
 
-/** Hits, or squared differences, of both models over labels. */
+/** Hits or squared differences of both models against labels. */
 class LabelSums {
   labels = 0;
   float = 0;
   int8 = 0;
-  /** Whether all labels so far were 0 or 1. */
+  /** Whether all labels so far are 0 or 1. */
   #yesNo = true;
-  /** Of an output of one value: hits, where its labels turn out to be 0 and 1. */
+  /** Hits for an output of one value, used if its labels turn out to be 0 and 1. */
   #floatHits = 0;
   #int8Hits = 0;
 
-  /** @param probability Whether the output's one value is a probability. */
+  /**
+   * @param probability Whether the output's single value is a probability.
+   */
   constructor(readonly width: number, readonly probability: boolean) {}
 
   add(label: number, float: Float32Array, int8: Float32Array, at: number): void {
@@ -126,7 +128,7 @@ class LabelSums {
   }
 }
 
-/** Adds up what one output of both models gives. */
+/** Sums over one output of both models. */
 export class OutputSums {
   readonly #port: OutputPort;
   readonly #noise = new Noise();
@@ -137,7 +139,9 @@ export class OutputSums {
   #sum = 0;
   #max = 0;
 
-  /** @param probability Whether a single value of it is a probability. */
+  /**
+   * @param probability Whether its single value is a probability.
+   */
   constructor(port: OutputPort, probability: boolean) {
     this.#port = port;
     this.#labels = new LabelSums(port.size, probability);
@@ -146,7 +150,7 @@ export class OutputSums {
   /**
    * Adds a sequence.
    *
-   * @param name What errors call its labels.
+   * @param name The name of the labels in errors.
    */
   add(
     float: Float32Array,
@@ -189,7 +193,7 @@ export class OutputSums {
     }
   }
 
-  /** What was added up. */
+  /** The comparison so far. */
   get comparison(): OutputComparison {
     const { name, size: width, time } = this.#port;
     const rows = this.#rows;

@@ -1,5 +1,5 @@
 /**
- * What a report holds: plain data, which JSON can carry.
+ * The data of a report: plain values that fit in JSON.
  *
  * @module
  */
@@ -8,96 +8,99 @@ import type { DType } from "../core/dtype.ts";
 import type { Histogram } from "../tune/histogram.ts";
 import type { PartLoss } from "../tune/report.ts";
 
-/** Signal to noise in dB; "exact" where there is no noise, "no signal" where all is noise. */
+/** Signal-to-noise ratio in dB; "exact" without any noise, "no signal" if everything is noise. */
 export type Decibels = number | "exact" | "no signal";
 
-/** A module of the model that was quantized. */
+/** A module of the quantized model. */
 export interface ReportModule {
   /** Its name in the model. */
   readonly name: string;
-  /** Its kind, as PyTorch calls it. */
+  /** Its kind, as named in PyTorch. */
   readonly kind: string;
   /** Names of the modules that it reads; `input` is the model's input. */
   readonly reads: readonly string[];
-  /** Values a row that it gives. */
+  /** Width of its output. */
   readonly width: number;
-  /** Dtype of what it gives; float32 where that is not quantized. */
+  /** Dtype of its output; float32 if it is not quantized. */
   readonly dtype: DType | "float32";
 }
 
-/** The results of both models beside labels. */
+/** The results of both models against labels. */
 export interface LabelComparison {
   /**
-   * "accuracy": the share of labels that are the largest value's index; "rmse": the root of the mean
-   * squared difference, of an output of one value.
+   * "accuracy": the share of labels that equal the index of the largest value; "rmse": the root
+   * mean squared error, for an output of one value.
    */
   readonly metric: "accuracy" | "rmse";
-  /** How many labels were compared. */
+  /** Number of labels that were compared. */
   readonly labels: number;
-  /** The float model's. */
+  /** The metric of the float model. */
   readonly float: number;
-  /** The int8 model's. */
+  /** The metric of the int8 model. */
   readonly int8: number;
 }
 
-/** The error of some successive steps. */
+/** The error over a group of successive steps. */
 export interface StepError {
-  /** The first of the steps, from 0 on. */
+  /** The first step of the group, counted from 0. */
   readonly step: number;
-  /** How many rows were compared. */
+  /** Number of rows that were compared. */
   readonly rows: number;
-  /** Root of the mean squared difference between int8 and float. */
+  /** Root mean square of the difference between int8 and float. */
   readonly error: number;
-  /** Root of the mean squared value of the float model's output. */
+  /** Root mean square of the float model's output. */
   readonly signal: number;
 }
 
-/** One output of the float model beside that of the int8 model. */
+/** Comparison of one output of the float and int8 models. */
 export interface OutputComparison {
   /** The output's name. */
   readonly name: string;
-  /** Values a row. */
+  /** Width of a row. */
   readonly width: number;
-  /** Whether it has a row a step; otherwise one a sequence. */
+  /** Whether it has one row per step; otherwise one per sequence. */
   readonly time: boolean;
-  /** Rows that were compared. */
+  /** Number of rows that were compared. */
   readonly rows: number;
-  /** Signal to noise, the float model's output being the signal. */
+  /** Signal-to-noise ratio; the signal is the float model's output. */
   readonly sqnr: Decibels;
-  /** The largest difference of two values. */
+  /** The max absolute difference. */
   readonly maxError: number;
-  /** The mean difference of two values. */
+  /** The mean absolute difference. */
   readonly meanError: number;
-  /** Rows in which both have the largest value at the same index; null where a row is one value. */
+  /**
+   * Number of rows whose largest value has the same index in both models; null if a row has one
+   * value.
+   */
   readonly sameLargest: number | null;
-  /** Beside labels; null where none were given, or they are another output's. */
+  /** The comparison with labels; null without labels, or if they belong to another output. */
   readonly labels: LabelComparison | null;
-  /** Steps that each entry of `steps` stands for; the last may stand for fewer. */
+  /** Number of steps per entry of `steps`; the last entry may cover fewer. */
   readonly stepsTogether: number;
-  /** The error over time; empty where there is one row a sequence. */
+  /** The error over time; empty if there is one row per sequence. */
   readonly steps: readonly StepError[];
 }
 
-/** A quantized value inside of the model, and what it loses. */
+/** A quantized value inside the model, and its loss. */
 export interface ReportPart extends Omit<PartLoss, "sqnr" | "sqnrInModel"> {
-  /** As that of `reportParts`. */
+  /** As in `reportParts`. */
   readonly sqnr: Decibels;
-  /** As that of `reportParts`. */
+  /** As in `reportParts`. */
   readonly sqnrInModel: Decibels | null;
   /**
-   * Whether all that reads it are functions such as sigmoid, which are flat beyond its range: what
-   * is clamped, and counted as lost, changes no result.
+   * Whether only functions like sigmoid read it, which are flat outside its range: values that are
+   * clamped, and counted as loss, then change no result.
    */
   readonly flatBeyond: boolean;
 }
 
-/** The values inside of the model. */
+/** The quantized values inside the model. */
 export interface ReportParts {
-  /** Sequences and steps that they were measured on: the first of the test data. */
+  /** Number of sequences that they were measured on: the first ones of the test data. */
   readonly sequences: number;
-  /** Steps of these sequences. */
+  /** Number of steps of these sequences. */
   readonly steps: number;
-  /** In the order in which they are computed. */
+  /** In the order of computation. */
   readonly parts: readonly ReportPart[];
 }
 
@@ -105,31 +108,31 @@ export interface ReportParts {
 export interface ReportNode {
   /** Unique in the graph. */
   readonly name: string;
-  /** What it computes. */
+  /** Its operation. */
   readonly op: string;
   /** Names of the nodes that it reads. */
   readonly inputs: readonly string[];
-  /** Of its value. */
+  /** Dtype of its value. */
   readonly dtype: DType | "float32" | "int32";
-  /** Width of an integer step; absent where the value is not quantized. */
+  /** Scale of its integers; absent if the value is not quantized. */
   readonly scale?: number;
-  /** The integer that stands for 0; set with scale. */
+  /** The integer that represents 0; set together with scale. */
   readonly zeroPoint?: number;
-  /** Values a row. */
+  /** Width of its value. */
   readonly width: number;
   /** The module that it belongs to; null for the model's input and outputs. */
   readonly module: string | null;
-  /** The layer and direction that it belongs to. */
+  /** The layer and direction of a recurrent module that it belongs to. */
   readonly cell?: string;
 }
 
-/** Bytes of files. */
+/** File sizes in bytes. */
 export interface ReportSizes {
-  /** The float model's safetensors file; where it was not given, as `saveFloatModel` writes it. */
+  /** The float model's file, or what `saveFloatModel` would write if no size was given. */
   readonly float: number;
   /** The int8 model's file (`saveModel`). */
   readonly model: number;
-  /** The program (`compileModel`), which `./runtime` loads. */
+  /** The program (`compileModel`) that `./runtime` loads. */
   readonly program: number;
 }
 
@@ -137,60 +140,62 @@ export interface ReportSizes {
 export interface SpeedRow {
   /** "float": the float model's forward; "int8": portable kernels; "simd": WebAssembly SIMD. */
   readonly way: "float" | "int8" | "simd";
-  /** Microseconds a step of one sequence, the median of some runs. */
+  /** Microseconds per step of one sequence; the median of several runs. */
   readonly microsecondsPerStep: number;
 }
 
-/** Speed on the machine that made the report. */
+/** The speed on the machine that made the report. */
 export interface ReportSpeed {
-  /** Steps of the sequence that was run. */
+  /** Number of steps of the sequence. */
   readonly steps: number;
-  /** The engine as it names itself, such as Deno/2.9.6; empty where it does not. */
+  /** The engine's own name, such as Deno/2.9.6; empty if it has none. */
   readonly engine: string;
-  /** What was measured; without simd where the engine has none. */
+  /** The measurements; no simd row if the engine has no SIMD. */
   readonly rows: readonly SpeedRow[];
 }
 
-/** Something to do, or that all is well. */
+/** A recommendation, or a statement that all is well. */
 export interface Advice {
   /** "fault": results suffer; "hint": something could be better; "good": nothing to do. */
   readonly level: "fault" | "hint" | "good";
   /** The value or module that it is about; null for the whole model. */
   readonly name: string | null;
-  /** A sentence that says what was seen and what to do. */
+  /** A sentence with the finding and the recommendation. */
   readonly text: string;
 }
 
-/** Data that a report was measured on: of its own, or what the model was calibrated on. */
+/** The data that a report was measured on: test data, or the calibration data. */
 export type MeasuredOn = "test" | "calibration";
 
-/** A report: what `measureReport` gives and `reportHTML` draws. */
+/** A report: returned by `measureReport`, drawn by `reportHTML`. */
 export interface ReportData {
-  /** The version of this form. */
+  /** Version of this data format. */
   readonly version: 1;
-  /** What it is about, such as the file's name. */
+  /** The subject, such as a file name. */
   readonly title: string;
-  /** Whether it was measured on data that calibration had not seen. */
+  /** Whether it was measured on test data or on the calibration data. */
   readonly measuredOn: MeasuredOn;
-  /** Sequences of that data. */
+  /** Number of sequences of that data. */
   readonly sequences: number;
-  /** Steps of all of them. */
+  /** Total number of steps. */
   readonly steps: number;
-  /** The model's modules, in order. */
+  /** The model's modules, in topological order. */
   readonly modules: readonly ReportModule[];
-  /** Each output, float beside int8. */
+  /** Comparison of each output. */
   readonly outputs: readonly OutputComparison[];
-  /** What is lost inside; null where the model has no reference graph (a dynamic module). */
+  /**
+   * Loss inside the model; null if the model has no reference graph (because of a dynamic module).
+   */
   readonly parts: ReportParts | null;
-  /** The reference graph; null where the model has none. */
+  /** The reference graph; null if the model has none. */
   readonly graph: readonly ReportNode[] | null;
-  /** Bytes of files. */
+  /** File sizes. */
   readonly sizes: ReportSizes;
-  /** Speed; null where it was not measured. */
+  /** Speed; null if it was not measured. */
   readonly speed: ReportSpeed | null;
-  /** What calibration data did to parameters. */
+  /** Problems of qparams that calibration data caused. */
   readonly warnings: readonly CalibrationWarning[];
-  /** In words, the most important first. */
+  /** Advice in words, most important first. */
   readonly advice: readonly Advice[];
 }
 

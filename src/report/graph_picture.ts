@@ -7,26 +7,26 @@ import { Graph as LayoutGraph, layout } from "@dagrejs/dagre";
 import type { ReportData, ReportNode } from "./data.ts";
 import { html, type Markup, pathData } from "./html.ts";
 
-/** Nodes of which a picture still helps. */
+/** Max number of nodes; with more, a picture does not help. */
 const MAX_NODES = 240;
 
-/** Units of a character, of a line, and of what is around them. */
+/** Width of a character, height of a line, and padding of a node, in SVG units. */
 const CHARACTER = 6.6;
 const LINE = 15;
 const PADDING = 14;
 
-/** Space around the whole picture. */
+/** Margin around the picture. */
 const FRAME = 4;
 
-/** Characters of a line in a node. */
+/** Max characters of a line in a node. */
 const SHOWN = 26;
 
 /** A node of a picture. */
 interface Drawn {
   readonly id: string;
-  /** What it is, and what else is to be known about it. */
+  /** Lines of text: its name and its properties. */
   readonly lines: readonly string[];
-  /** "integers": of quantized values; "outside": of another module. */
+  /** "integers": a quantized value; "outside": a node of another module. */
   readonly look: "float" | "integers" | "outside";
 }
 
@@ -34,7 +34,7 @@ interface Drawn {
 interface Arrow {
   readonly from: string;
   readonly to: string;
-  /** Whether the next step reads it. */
+  /** Whether it is read in the next step. */
   readonly later: boolean;
 }
 
@@ -48,7 +48,7 @@ function pathOf(points: readonly Point[]): string {
   return points.map(({ x, y }, i) => `${i === 0 ? "M" : "L"}${at(x)},${at(y)}`).join("");
 }
 
-/** The tip of an arrow that comes from `before` and ends in `end`. */
+/** The head of an arrow, at the last of its points. */
 function tipOf(points: readonly Point[]): string {
   const end = points[points.length - 1]!;
   const before = points[points.length - 2] ?? end;
@@ -61,19 +61,21 @@ function tipOf(points: readonly Point[]): string {
   return `${pathOf([end, corner(1), corner(-1)])}Z`;
 }
 
-/** A corner of an arrow. */
+/** A point of an arrow. */
 interface Point {
   readonly x: number;
   readonly y: number;
 }
 
-/** Where dagre puts a node: its middle and its size. */
+/** The layout of a node: its centre and size. */
 interface Box extends Point {
   readonly width: number;
   readonly height: number;
 }
 
-/** The frame around all nodes and corners, with some space: dagre leaves corners out of its own. */
+/**
+ * The box around all nodes and points, with a margin: dagre's own box ignores the points of edges.
+ */
 function frameOf(boxes: readonly Box[], points: readonly Point[]): Box {
   const xs = [...boxes.flatMap(({ x, width }) => [x - width / 2, x + width / 2])];
   const ys = [...boxes.flatMap(({ y, height }) => [y - height / 2, y + height / 2])];
@@ -91,7 +93,7 @@ function frameOf(boxes: readonly Box[], points: readonly Point[]): Box {
   };
 }
 
-/** Draws nodes and arrows; null where there are too many. */
+/** Draws nodes and arrows; null if there are too many. */
 function picture(
   nodes: readonly Drawn[],
   arrows: readonly Arrow[],
@@ -101,7 +103,7 @@ function picture(
   const graph = new LayoutGraph({ multigraph: true });
   graph.setGraph({ rankdir: "TB", nodesep: 14, ranksep: 22 });
   graph.setDefaultEdgeLabel(() => ({}));
-  // Names of a file may mean something to the library: it is given numbers.
+  // Names in files may have a special meaning in the library, so nodes are numbered.
   const ids = new Map(nodes.map(({ id }, i) => [id, `n${i}`]));
   for (const { id, lines } of nodes) {
     const longest = Math.max(...lines.map((line) => shown(line).length));
@@ -110,7 +112,7 @@ function picture(
       height: lines.length * LINE + PADDING / 2,
     });
   }
-  // What the next step reads is drawn upwards, so that time runs down the page.
+  // Edges to the next step are reversed for the layout, so that time runs down the page.
   const ends = arrows.map(({ from, to, later }) => {
     const [v, w] = [ids.get(from)!, ids.get(to)!];
     return later ? { v: w, w: v } : { v, w };
@@ -154,7 +156,7 @@ function picture(
   `;
 }
 
-/** The modules of a model, and who reads whom. */
+/** The modules of a model and their connections. */
 export function modelPicture({ modules, outputs, graph }: ReportData): Markup | null {
   const given = new Set(modules.map(({ name }) => name));
   const nodes: Drawn[] = [
@@ -174,7 +176,7 @@ export function modelPicture({ modules, outputs, graph }: ReportData): Markup | 
     reads.filter((read) => read === "input" || given.has(read))
       .map((read): Arrow => ({ from: read, to: name, later: false }))
   );
-  // Which module an output is, the reference graph says; without one it is the last.
+  // The reference graph tells the module of each output; without one, it is the last module.
   const ends = graph?.filter(({ op }) => op === "output") ?? [];
   outputs.forEach(({ name }, i) => {
     const end = graph?.find((node) => node.name === ends[i]?.inputs[0]);
@@ -186,14 +188,14 @@ export function modelPicture({ modules, outputs, graph }: ReportData): Markup | 
   return picture(nodes, arrows, "The modules of the model and who reads whom");
 }
 
-/** Nodes of a module, or of one layer and direction of it. */
+/** The nodes of a module, or of one of its layers and directions. */
 export interface NodeGroup {
-  /** The module's name, and that of the layer and direction. */
+  /** Name of the module, with its layer and direction. */
   readonly name: string;
   readonly nodes: readonly ReportNode[];
 }
 
-/** The nodes by module, layer and direction, in order. */
+/** Groups nodes by module, layer and direction, in order. */
 export function groupsOf(nodes: readonly ReportNode[]): NodeGroup[] {
   const groups = new Map<string, ReportNode[]>();
   for (const node of nodes) {
@@ -206,7 +208,7 @@ export function groupsOf(nodes: readonly ReportNode[]): NodeGroup[] {
   return [...groups].map(([name, nodes]) => ({ name, nodes }));
 }
 
-/** A node's name without that of its group. */
+/** The name of a node within its group. */
 function within(name: string, group: string): string {
   return name.startsWith(`${group}.`) ? name.slice(group.length + 1) : name;
 }
@@ -219,7 +221,7 @@ function drawn(node: ReportNode, group: string): Drawn {
   return { id: name, lines: own === op ? [op] : [own, op], look: "float" };
 }
 
-/** A group's nodes, and those of others that they read; null where there are too many. */
+/** The nodes of a group and the nodes they read; null if there are too many. */
 export function groupPicture({ name, nodes }: NodeGroup): Markup | null {
   const own = new Set(nodes.map((node) => node.name));
   const outside = new Set(nodes.flatMap(({ inputs }) => inputs.filter((read) => !own.has(read))));

@@ -1,21 +1,21 @@
 /**
- * Pieces of HTML. Every value that goes into one is escaped, since names come from files of
- * strangers: only what a piece was made of by {@linkcode html} goes in as it is.
+ * Pieces of HTML. Every value in a template is escaped, since names come from untrusted files; only
+ * pieces made by {@linkcode html} are inserted as they are.
  *
  * @module
  */
 import { clean } from "../core/errors.ts";
 
-/** Characters of a text that are shown: more than a sentence has, less than a hostile name. */
+/** Max characters of a text: enough for a sentence, but not for a hostile name. */
 const SHOWN = 600;
 
-/** Text in which nothing needs to be escaped any more. */
+/** Text that is already escaped. */
 export class Markup {
-  /** Called by {@linkcode html} alone. */
+  /** Called by {@linkcode html} only. */
   constructor(readonly text: string) {}
 }
 
-/** What can be put into HTML; of false, null and undefined nothing is written. */
+/** A value in a template; false, null and undefined produce nothing. */
 export type Piece =
   | Markup
   | string
@@ -33,7 +33,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** A text for HTML, in text and in quoted attributes; what steers the reader's screen is shown. */
+/** Escapes a text for HTML content and quoted attributes, and makes control characters visible. */
 export function escapeHTML(text: string): string {
   return clean(text, SHOWN).replace(/[&<>"']/g, (character) => ESCAPES[character]!);
 }
@@ -46,8 +46,8 @@ function written(piece: Piece): string {
 }
 
 /**
- * A piece of HTML out of a template. Space around it, and what indents its lines, is left out: what
- * must stand apart from its neighbours says so itself.
+ * A piece of HTML from a template. Surrounding space and indentation are removed: where space
+ * between neighbours matters, the template writes it explicitly.
  */
 export function html(strings: TemplateStringsArray, ...pieces: readonly Piece[]): Markup {
   const last = strings.length - 1;
@@ -59,10 +59,10 @@ export function html(strings: TemplateStringsArray, ...pieces: readonly Piece[])
   return new Markup(texts.reduce((text, each, i) => text + written(pieces[i - 1]) + each));
 }
 
-/** What the paths of SVG are made of. */
+/** Characters that do not occur in SVG paths. */
 const NO_PATH = /[^MLHVCZ0-9.,eE+\- ]/g;
 
-/** The points of a path, of any length. */
+/** The data of an SVG path, of any length. */
 export function pathData(d: string | null): Markup {
   return new Markup((d ?? "").replace(NO_PATH, ""));
 }
@@ -70,7 +70,7 @@ export function pathData(d: string | null): Markup {
 /** A column of a table. */
 export interface Column<T> {
   readonly title: string;
-  /** Whether it holds numbers, which stand to the right. */
+  /** Whether it holds numbers, which are right-aligned. */
   readonly number?: boolean;
   value(row: T): Piece;
 }
@@ -107,7 +107,7 @@ export function table<T>(
   `;
 }
 
-/** A picture with what it shows in words, for those who don't see it, and a line below. */
+/** A figure with a text alternative for readers who cannot see it, and a caption. */
 export function figure(picture: Markup, caption: string): Markup {
   return html`
     <figure>${picture}<figcaption>${caption}</figcaption></figure>

@@ -1,5 +1,5 @@
 /**
- * Measures what a report shows.
+ * Measures everything that a report shows.
  *
  * @module
  */
@@ -34,43 +34,46 @@ import type {
 import { type Labels, type Sequence, type SequenceLayout, sequencesOf } from "./sequences.ts";
 import { kernelsHere, measureSpeed, outputsFor, runSession, tensorOf } from "./speed.ts";
 
-/** How far {@linkcode measureReport} is. */
+/** Progress of {@linkcode measureReport}. */
 export interface ReportProgress {
   /**
-   * "compare": test data runs through both models; "parts": the first of it through the reference
-   * graph; "speed": samples are taken.
+   * "compare": both models run the test data; "parts": the reference graph runs the first part of
+   * it; "speed": speed is sampled.
    */
   readonly stage: "compare" | "parts" | "speed";
-  /** Entries of data, sequences, or samples. */
+  /** Number of finished entries of data, sequences, or samples. */
   readonly done: number;
-  /** Of how many; undefined where the data does not say it: an iterable that is no array. */
+  /** Their total number; undefined for an iterable that is not an array. */
   readonly total: number | undefined;
 }
 
 /** Options of {@linkcode measureReport}. */
 export interface MeasureOptions {
-  /** What the report is about, such as the file's name; "Model" by default. */
+  /** The subject, such as a file name; "Model" by default. */
   readonly title?: string;
   /**
-   * Labels of the first output, an entry for each entry of the data: a number where there is one
-   * row, or an array of one a sequence or one a step, as the output has rows. A class is its index,
-   * negative for none; an output of one value has real numbers.
+   * Labels of the first output, one entry per entry of the data: a single number, or an array with
+   * one label per row of the output (one per sequence, or one per step). A label is the index of a
+   * class, negative for none; for an output of one value it is a real number.
    */
   readonly labels?: Iterable<Labels>;
-  /** What the data is, which the report says; "test" by default. */
+  /**
+   * Whether `data` is test data or the calibration data; shown in the report. "test" by default.
+   */
   readonly measuredOn?: MeasuredOn;
-  /** Bytes of the float model's file, where it came out of one. */
+  /** Size of the float model's file in bytes, if it was loaded from one. */
   readonly floatBytes?: number;
   /**
-   * Steps of the test data, its first sequences, on which the values inside are measured, which
-   * takes much longer than running it; 2,000 by default. A sequence that goes beyond ends it.
+   * Number of steps, from the first sequences of the test data, on which the values inside the
+   * model are measured; 2,000 by default. This is much slower than running the model. The sequence
+   * that reaches the number is the last one.
    */
   readonly partSteps?: number;
-  /** Whether speed is measured, which takes half a second or more; true by default. */
+  /** Whether to measure speed, which takes at least half a second; true by default. */
   readonly speed?: boolean;
-  /** Called after each entry, sequence and sample; what it throws ends the call. */
+  /** Called after each entry, sequence and sample. If it throws, so does the call. */
   readonly onProgress?: (progress: ReportProgress) => void;
-  /** An `AbortSignal`: ends the call when it is aborted, with the signal's reason. */
+  /** An `AbortSignal`: aborting it ends the call with the signal's reason. */
   readonly signal?: AbortSignalLike;
 }
 
@@ -89,13 +92,13 @@ const MEASURED_ON: readonly MeasuredOn[] = ["test", "calibration"];
 
 const PART_STEPS = 2000;
 
-/** The largest number of bytes or steps that an option may name. */
+/** Max value of options in bytes or steps. */
 const MAX_COUNT = 2 ** 40;
 
-/** Kinds whose values are probabilities. */
+/** Kinds whose outputs are probabilities. */
 const PROBABILITIES: readonly string[] = ["Sigmoid", "HardSigmoid"];
 
-/** Runs both models over sequences, and keeps what else is measured on. */
+/** Runs both models over sequences, and collects sequences for the other measurements. */
 class Comparison {
   readonly sums: readonly OutputSums[];
   sequences = 0;
@@ -119,7 +122,9 @@ class Comparison {
     });
   }
 
-  /** @param name What errors call the labels. */
+  /**
+   * @param name The name of the labels in errors.
+   */
   add(sequence: Sequence, name: string): void {
     const { x, steps } = sequence;
     const inputSize = this.model.vocabulary > 0 ? null : this.model.inputSize;
@@ -171,19 +176,19 @@ function reportNode(
   };
 }
 
-/** dB for JSON, which knows no infinity. */
+/** Decibels in a form for JSON, which has no infinity. */
 function plainDecibels(value: number): ReportPart["sqnr"] {
   return value === Infinity ? "exact" : value === -Infinity ? "no signal" : value;
 }
 
-/** Operations that are flat for large values, and those that only hand values on. */
+/** Operations that are flat for large values, and operations that pass values on unchanged. */
 const FLAT: readonly string[] = ["sigmoid", "tanh", "hardsigmoid"];
 const HANDS_ON: readonly string[] = ["dequantize", "chunk"];
 
-/** Magnitude from which on they are flat: within half a step of 8 bits of their bounds. */
+/** Magnitude from which these are flat: within half a step of 8 bits from their bounds. */
 const FLAT_FROM = 6;
 
-/** The parts that only functions read which are flat beyond their range. */
+/** Parts that are read only by functions that are flat outside the part's range. */
 function flatParts(nodes: readonly GraphNode[]): ReadonlySet<string> {
   const readers = new Map<string, GraphNode[]>();
   for (const node of nodes) {
@@ -217,7 +222,7 @@ function reportPart(
   };
 }
 
-/** The reference graph; null where a module has none, since it finds its parameters as it runs. */
+/** The reference graph; null if a module has none, because its qparams are computed at run time. */
 function graphOf(model: QuantizedModel): readonly GraphNode[] | null {
   const dynamic = [...model.modules.values()].some((module) =>
     (module as { readonly dynamic?: boolean }).dynamic === true
@@ -229,7 +234,7 @@ function* none(): Generator<undefined> {
   for (;;) yield undefined;
 }
 
-/** What the result of `quantize` is made of. */
+/** Requires a result of `quantize`. */
 function checkResult(result: unknown): asserts result is QuantizeResult {
   const { model, observed, warnings } = Object(result) as QuantizeResult;
   if (
@@ -241,16 +246,17 @@ function checkResult(result: unknown): asserts result is QuantizeResult {
 }
 
 /**
- * Measures a quantized model beside the float model that it came from: results, what each value
- * inside loses, sizes and speed. The outcome is plain data, for `reportHTML`, JSON, or figures of
- * one's own.
+ * Compares a quantized model with its float model: results, loss of each value inside, sizes and
+ * speed. It returns plain data for `reportHTML`, for JSON, or for figures of your own.
  *
- * It works in pieces, a sequence each, between which timers and events have their turn.
+ * The work is done one sequence at a time; timers and events run in between.
  *
  * @param model The float model that was quantized.
- * @param result What `quantize` gave for it.
- * @param data Test data, as for `quantize`. What it was calibrated on flatters it: `measuredOn` says so.
- * @throws {TypeError} If an argument is of the wrong kind.
+ * @param result The result of `quantize` for this model.
+ * @param data Test data, as for `quantize`. Calibration data gives results that are too good: set
+ * `measuredOn` so that the report says so.
+ * @throws {RangeError} If there is no data, if an entry or its labels do not fit (the message names
+ * it), or if the result belongs to another model. In each of these cases the promise is rejected.
  * @throws {RangeError} If there is no data, an entry or its labels do not fit (it is named), or the
  * result is another model's. The promise is rejected with each of these.
  *
@@ -318,7 +324,7 @@ export async function measureReport(
     batchFirst: observed.batchFirst,
     time: [...flat.modules].some(([name, module]) => kindOf(name, module).time !== "row"),
   };
-  // They give the bytes of the portable ones, in less time.
+  // SIMD kernels return the same bytes as the portable ones, in less time.
   const kernels = await kernelsHere();
   const comparison = new Comparison(flat, quantized, partSteps, kernels);
   const ownLabels = labels === undefined ? none() : labels[Symbol.iterator]();

@@ -1,6 +1,6 @@
 /**
- * Reports of quantized models: what `quantize` gave beside the float model, as plain data and as one
- * HTML file.
+ * Reports of quantized models: a comparison of the result of `quantize` with the float model, as
+ * plain data and as a single HTML file.
  *
  * @example
  * ```ts
@@ -14,7 +14,7 @@
  * const result = await quantize(model, calibration);
  * const report = await measureReport(model, result, test, { title: "example", speed: false });
  * const page = reportHTML(report); // to be written to a file, or shown
- * assert(page.includes("Float beside int8"));
+ * assert(page.includes("Float compared with int8"));
  * ```
  *
  * @module

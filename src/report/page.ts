@@ -1,5 +1,5 @@
 /**
- * The page of a report: one file, static, without anything from elsewhere.
+ * A report as a static page: one file without external resources.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import { html, Markup } from "./html.ts";
 import { reportSections, summary } from "./sections.ts";
 import { REPORT_STYLE } from "./style.ts";
 
-/** Requires data of a report of this version. */
+/** Requires report data of this version. */
 function checkData(data: unknown): asserts data is ReportData {
   if (!isObject(data) || !("version" in data)) failType("data", "what measureReport gave", data);
   if (data.version !== 1) failRange("data.version", "1", data.version);
 }
 
 /**
- * A report as a page: one HTML file that works without a network, needs no scripts, and is light or
- * dark as its reader's system is.
+ * Draws a report as a page: one HTML file that works offline, needs no scripts, and follows the
+ * reader's light or dark colour scheme.
  *
- * @param data What `measureReport` gave, or JSON of it.
- * @throws {TypeError} If it is no such thing.
+ * @param data The result of `measureReport`, or the same from JSON.
+ * @throws {RangeError} If it has another version.
  * @throws {RangeError} If it is of another version.
  *
  * @example

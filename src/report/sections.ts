@@ -11,26 +11,26 @@ import { figure, html, type Markup, table } from "./html.ts";
 
 /** A section of a report. */
 export interface ReportSection {
-  /** What it is called in links, such as `parts`. */
+  /** Its name in links, such as `parts`. */
   readonly id: string;
   /** Its heading. */
   readonly title: string;
   /**
-   * HTML of a `<section>` with the id `report-` and {@linkcode ReportSection.id}, its values
-   * escaped. It takes its look from `REPORT_STYLE`, below an element of the class
+   * HTML of a `<section>` whose id is `report-` followed by {@linkcode ReportSection.id}, with all
+   * values escaped. Style it with `REPORT_STYLE`, inside an element of the class
    * `splitgate-report`.
    */
   readonly html: string;
 }
 
-/** Parts whose histograms stand in front. */
+/** Number of parts whose histograms are shown first. */
 const WORST = 6;
 
-/** Parts that the overview of losses shows. */
+/** Max number of parts in the overview of losses. */
 const MAX_BARS = 16;
 
-/** What the levels of advice are called. */
-const LEVELS = { fault: "To mend", hint: "Worth a look", good: "Good" } as const;
+/** Headings of the levels of advice. */
+const LEVELS = { fault: "To fix", hint: "Worth a look", good: "Good" } as const;
 
 const WAYS: Readonly<Record<SpeedRow["way"], string>> = {
   float: "float32",
@@ -38,7 +38,7 @@ const WAYS: Readonly<Record<SpeedRow["way"], string>> = {
   simd: "int8, SIMD",
 };
 
-/** Bytes as people read them. */
+/** Formats a number of bytes. */
 function bytesText(bytes: number): string {
   if (bytes < 1000) return `${bytes} B`;
   return bytes < 1e6 ? `${short(bytes / 1000)} KB` : `${short(bytes / 1e6)} MB`;
@@ -47,7 +47,7 @@ function bytesText(bytes: number): string {
 const plural = (count: number, one: string) =>
   `${countText(count)} ${one}${count === 1 ? "" : "s"}`;
 
-/** The values that a part's integers stand for. */
+/** The range of real values that a part's integers cover. */
 function rangeOf({ scale, zeroPoint, quantMin, quantMax }: ReportPart): Range {
   return { min: scale * (quantMin - zeroPoint), max: scale * (quantMax - zeroPoint) };
 }
@@ -68,7 +68,7 @@ function labelsText({ labels }: OutputComparison): string {
   if (labels === null) return "";
   const { metric, float, int8 } = labels;
   return metric === "accuracy"
-    ? `right: ${percent(float)} float, ${percent(int8)} int8`
+    ? `correct: ${percent(float)} float, ${percent(int8)} int8`
     : `error ${short(float)} float, ${short(int8)} int8`;
 }
 
@@ -79,7 +79,7 @@ function comparisonSection({ outputs, sequences, steps, measuredOn }: ReportData
       steps,
       "step",
     )} in all.</p>
-    ${table<OutputComparison>("Results of int8 beside those of float", [
+    ${table<OutputComparison>("Results of int8 compared with float", [
       { title: "Output", value: ({ name }) => name },
       { title: "Rows", number: true, value: ({ rows }) => countText(rows) },
       ...labelled ? [{ title: "By labels", number: true, value: labelsText }] : [],
@@ -92,8 +92,9 @@ function comparisonSection({ outputs, sequences, steps, measuredOn }: ReportData
       { title: "Largest difference", number: true, value: ({ maxError }) => short(maxError) },
       { title: "Mean difference", number: true, value: ({ meanError }) => short(meanError) },
     ], outputs)}<p
-      class="faint">Signal to noise is that of int8's output, the float model's being the signal: each 6 dB halve
-    the error. From 30 dB on differences are seldom seen in results.</p>
+      class="faint">The signal is the float model's output, and the noise is int8's
+    difference from it: each 6 dB halve the error. From 30 dB on, differences rarely
+    show in results.</p>
   `;
 }
 
@@ -102,7 +103,7 @@ function timeFigure({ name, steps, stepsTogether }: OutputComparison): Markup {
     steps.reduce((sum, each) => sum + each.signal ** 2 * each.rows, 0) /
       Math.max(1, steps.reduce((sum, { rows }) => sum + rows, 0)),
   );
-  const together = stepsTogether === 1 ? "" : `, ${stepsTogether} steps taken together`;
+  const together = stepsTogether === 1 ? "" : `, averaged over ${stepsTogether} steps`;
   const highest = steps.reduce((a, b) => b.error > a.error ? b : a);
   const label = `Error of ${name} by step: at most ${
     short(highest.error)
@@ -121,7 +122,7 @@ function timeSection({ outputs }: ReportData): Markup {
   `;
 }
 
-/** Loss of a part by itself, as a number to sort by. */
+/** The loss of a part alone, as a number to sort by. */
 function lossOf({ sqnr }: ReportPart): number {
   return sqnr === "exact" ? Infinity : sqnr === "no signal" ? -Infinity : sqnr;
 }
@@ -205,8 +206,9 @@ function partsSection({ parts: measured }: ReportData): Markup {
   return html`<p>Measured on the first ${plural(sequences, "sequence")}, ${
     plural(steps, "step")
   }, in the
-reference graph. SQNR alone is what rounding this one value costs; in the model, what it has lost with all before it. A step is saturated where a value lies
-beyond the range by more than a step of the integers.</p>
+reference graph. SQNR alone is the loss from rounding only this value; in the model, it includes
+the loss of all values before it. A step is saturated if a value lies outside of the range by more
+than one integer.</p>
 ${
     bars.length > 0 && figure(
       barChart(
@@ -218,12 +220,13 @@ ${
         })),
         `Signal to noise of the ${bars.length} values that lose most`,
       ),
-      `Signal to noise of the ${bars.length} values that lose most, each by itself: the shorter, the more is lost. Strong colours mark values of which some lie beyond their range by more than a step.`,
+      `Signal to noise of the ${bars.length} values that lose most, each alone: ` +
+        "shorter bars lose more. Strong colours mark values that saturate.",
     )
   }
 <h3>Ranges over values</h3>
-<p>The green ground, between dashed lines, is what integers can stand for; what lies beyond is clamped. Heights are square
-roots of counts.</p>
+<p>The green area between dashed lines is the range of the integers; values outside are clamped.
+Heights are square roots of counts.</p>
 <div class="plots">
 ${worst.map(histogramFigure)}</div>
 <h3>All values by module</h3>
@@ -253,9 +256,9 @@ function sizeSection({ sizes }: ReportData): Markup {
     {
       name: "int8 model",
       bytes: sizes.model,
-      what: "safetensors, int8, to be changed and read again",
+      what: "safetensors, int8, for editing and reloading",
     },
-    { name: "program", bytes: sizes.program, what: "what ./runtime loads" },
+    { name: "program", bytes: sizes.program, what: "loaded by ./runtime" },
   ];
   const share = (bytes: number) => percent(bytes / sizes.float);
   return html`${
@@ -314,11 +317,11 @@ ${
 function warningsSection({ warnings }: ReportData): Markup {
   if (warnings.length === 0) {
     return html`
-      <p>None: no value was constant in the calibration data, and none has a few large values that leave the
-      others too few integers.</p>
+      <p>None: no value was constant in the calibration data, and none has outliers that leave
+      the other values too few integers.</p>
     `;
   }
-  return table("What calibration data did to parameters", [
+  return table("Problems of calibration data", [
     { title: "Value", value: ({ name }) => name },
     { title: "Problem", value: ({ problem }) => problem },
     { title: "What to do", value: ({ message }) => message },
@@ -344,15 +347,16 @@ function graphSection(data: ReportData): Markup {
       ? html`
         <p>Too many modules for a picture.</p>
       `
-      : figure(whole, "The model by its modules. Green ones give integers.")
+      : figure(whole, "The modules of the model. The output of green ones is quantized.")
   }${
     graph === null
       ? html`
         <p>A dynamic module has no reference graph.</p>
       `
-      : html`<p>The reference graph computes in float32 between a dequantize and a quantize, as PyTorch's reference
-modules do; the int8 model gives its results. Open a module to see its nodes: dashed arrows are what a step hands to the
-next, dashed frames are nodes of other modules.</p>
+      : html`<p>The reference graph computes in float32 between a dequantize
+and a quantize, like PyTorch's reference modules; the int8 model returns the same results. Open a
+module to see its nodes. Dashed arrows lead to the next step; dashed frames are nodes
+of other modules.</p>
 ${
         groupsOf(graph).map((group) =>
           html`
@@ -366,7 +370,7 @@ ${
   }`;
 }
 
-/** The figures that a reader wants first. */
+/** The most important figures of a report. */
 export function summary(
   { outputs, sizes, speed, parts, warnings, measuredOn }: ReportData,
 ): Markup {
@@ -383,7 +387,7 @@ export function summary(
       const { metric, float, int8 } = labels;
       figures.push(
         metric === "accuracy"
-          ? [percent(int8), `right in int8; float ${percent(float)}`]
+          ? [percent(int8), `correct in int8; float ${percent(float)}`]
           : [short(int8), `error in int8; float ${short(float)}`],
       );
     }
@@ -400,7 +404,7 @@ export function summary(
     figures.push([`${short(float / fastest)} ×`, "the float model's speed here"]);
   }
   if (saturated !== undefined) {
-    figures.push([countText(saturated), "values inside that saturate"]);
+    figures.push([countText(saturated), "inner values that saturate"]);
   }
   if (warnings.length > 0) figures.push([countText(warnings.length), "warnings of calibration"]);
   return html`
@@ -411,8 +415,8 @@ export function summary(
       `
     )}</ul>
     ${measuredOn === "calibration" && html`
-      <p>Measured on the data that the model was calibrated on, which flatters it: test data of its own tells
-      more.</p>
+      <p>Measured on the calibration data, which gives results that are too
+      good: separate test data tells more.</p>
     `}
   `;
 }
@@ -421,7 +425,7 @@ const SECTIONS: readonly {
   readonly id: string;
   readonly title: string;
   readonly make: (data: ReportData) => Markup;
-  /** Whether there is anything to show; always by default. */
+  /** Whether the section has anything to show; always by default. */
   readonly shown?: (data: ReportData) => boolean;
 }[] = [
   {
@@ -430,14 +434,14 @@ const SECTIONS: readonly {
     make: adviceSection,
     shown: ({ advice }) => advice.length > 0,
   },
-  { id: "comparison", title: "Float beside int8", make: comparisonSection },
+  { id: "comparison", title: "Float compared with int8", make: comparisonSection },
   {
     id: "time",
     title: "Error over time",
     make: timeSection,
     shown: ({ outputs }) => outputs.some(({ steps }) => steps.length > 1),
   },
-  { id: "parts", title: "Where it is lost", make: partsSection },
+  { id: "parts", title: "Where accuracy is lost", make: partsSection },
   { id: "sizes", title: "Sizes", make: sizeSection },
   { id: "speed", title: "Speed", make: speedSection },
   { id: "warnings", title: "Warnings of calibration", make: warningsSection },
@@ -445,10 +449,10 @@ const SECTIONS: readonly {
 ];
 
 /**
- * The sections of a report by themselves, for a page of one's own.
+ * The sections of a report as separate pieces, for a page of your own.
  *
- * @param data What `measureReport` gave, or JSON of it.
- * @throws {TypeError} If it is no such thing.
+ * @param data The result of `measureReport`, or the same from JSON.
+ * @throws {TypeError} If `data` is not report data.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Test data as sequences by themselves, each with its labels.
+ * Splits test data into single sequences, each with its labels.
  *
  * @module
  */
@@ -10,34 +10,37 @@ import { failRange, failType } from "../core/errors.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 
 /**
- * Labels of one entry of data: a number where it has one, or an array of one a sequence (batch
- * row), or one a step and sequence in the order of the output's rows. A class is its index, and
- * there negative numbers stand for no label; an output of one value has real numbers.
+ * Labels of one entry of data: a number if it has only one, or an array with one label per sequence
+ * (batch row), or one per step and sequence in the order of the output's rows. A label is the index
+ * of a class, negative for none; for an output of one value it is a real number.
  */
 export type Labels = number | ArrayLike<number>;
 
-/** What sequences are cut by. */
+/** The layout of the data. */
 export interface SequenceLayout {
-  /** Values a step; null for token ids. */
+  /** Width of a step; null for token ids. */
   readonly inputSize: number | null;
   /** Whether tensors are [batch, steps, ...]. */
   readonly batchFirst: boolean;
-  /** Whether the model knows time; otherwise an entry's rows are taken for one sequence. */
+  /** Whether the model has a time axis; otherwise the rows of an entry count as one sequence. */
   readonly time: boolean;
 }
 
 /** One sequence. */
 export interface Sequence {
-  /** Token ids, or the values of its steps one after the other. */
+  /** Token ids, or the values of all steps in order. */
   readonly x: Float32Array | Int32Array;
   readonly steps: number;
-  /** Of the first output's rows; null where none are given. */
+  /** Labels of the rows of the first output; null without labels. */
   readonly labels: ArrayLike<number> | null;
-  /** Whether there was padding behind it, which may have labels, too. */
+  /** Whether padding followed it, which may have labels too. */
   readonly padded: boolean;
 }
 
-/** Rows of a batch row: in `data`, from `first` on, each `stride` rows behind the one before. */
+/**
+ * Rows of one sequence in a batch: `count` rows of `data`, from row `first` on, `stride` rows
+ * apart.
+ */
 interface Cut {
   readonly first: number;
   readonly stride: number;
@@ -68,9 +71,9 @@ function labelsOf(name: string, given: Labels | undefined): ArrayLike<number> | 
 }
 
 /**
- * The sequences of an entry of data: rows of a batch by themselves, padding left out.
+ * The sequences of an entry of data: the rows of the batch without padding.
  *
- * @param name What errors call the labels.
+ * @param name The name of the labels in errors.
  */
 export function* sequencesOf(
   given: ModelInput,

@@ -1,5 +1,5 @@
 /**
- * How fast a model runs here: float, int8 by the portable kernels, int8 by WebAssembly SIMD.
+ * Speed of a model here: float, int8 with portable kernels, and int8 with WebAssembly SIMD.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { simdKernels, SimdUnavailableError } from "../simd/load.ts";
 import type { ReportSpeed, SpeedRow } from "./data.ts";
 import type { Sequence } from "./sequences.ts";
 
-/** Milliseconds that a sample takes at least: engines' clocks are coarse in pages. */
+/** Min duration of a sample in milliseconds, because clocks in pages are coarse. */
 const SAMPLE_MS = 10;
 
-/** Samples of each way, of which the median counts. */
+/** Number of samples of each way; the median counts. */
 const SAMPLES = 7;
 
-/** Steps of the sequence that is run, at most, where it can be cut. */
+/** Max number of steps of the sequence, if it can be cut. */
 const MAX_STEPS = 100;
 
 /** A way of running the model. */
@@ -27,14 +27,14 @@ interface Way {
   run(): void;
 }
 
-/** What a sequence is as a tensor. */
+/** A sequence as a tensor. */
 export function tensorOf(x: Sequence["x"], inputSize: number | null): Tensor | TokenTensor {
   return inputSize === null
     ? { data: x as Int32Array, shape: [x.length] }
     : { data: x as Float32Array, shape: [x.length / inputSize, inputSize] };
 }
 
-/** Arrays for what a session gives. */
+/** Output arrays of a session. */
 export function outputsFor(
   { outputs }: QuantizedModel,
   session: ReturnType<QuantizedModel["createSession"]>,
@@ -69,14 +69,14 @@ function sessionWay(
   return { name, run: () => runSession(session, x, outputs) };
 }
 
-/** Milliseconds of so many runs. */
+/** Milliseconds for the given number of runs. */
 function timeOf({ run }: Way, runs: number): number {
   const start = performance.now();
   for (let i = 0; i < runs; i++) run();
   return performance.now() - start;
 }
 
-/** SIMD kernels, where the engine has any. */
+/** SIMD kernels, if the engine supports them. */
 export async function kernelsHere(): Promise<Backend | undefined> {
   try {
     return await simdKernels();
@@ -87,7 +87,7 @@ export async function kernelsHere(): Promise<Backend | undefined> {
 }
 
 /**
- * Measures all ways in turns, so that what else the machine does meets each of them.
+ * Measures all ways in turn, so that other load on the machine affects all of them.
  *
  * @param kernels SIMD kernels; undefined for none.
  * @param pause Called between samples.

@@ -1,10 +1,10 @@
 /**
- * The style of a report: light or dark as the reader's system is, readable on a phone.
+ * The style of a report: light or dark like the reader's system, and readable on a phone.
  *
  * @module
  */
 
-/** Colours of one scheme, by CSS variable. */
+/** The colours of the light scheme, as CSS variables. */
 const LIGHT = `--sg-back:#fff;--sg-text:#1c2128;--sg-faint:#59636e;--sg-line:#d1d9e0;` +
   `--sg-panel:#f6f8fa;--sg-main:#0b5cad;--sg-fill:#a9cdf2;--sg-range:#e3f1e6;--sg-limit:#1a7f37;` +
   `--sg-fault:#b3261e;--sg-hint:#8a5a00;--sg-good:#1a7f37;`;
@@ -13,7 +13,8 @@ const DARK = `--sg-back:#0d1117;--sg-text:#e6edf3;--sg-faint:#9aa5b1;--sg-line:#
   `--sg-fault:#ff8a80;--sg-hint:#e3b341;--sg-good:#56d364;`;
 
 /**
- * CSS of sections, all of it below the class `splitgate-report`, which what holds them must have.
+ * CSS of the sections; all rules apply below the class `splitgate-report`, which the containing
+ * element must have.
  *
  * @example
  * ```ts

@@ -349,7 +349,7 @@ Deno.test("advice says which part saturates in how many steps, and what to do", 
     level: "fault",
     name: "lstm.l0.fgate_cx_igate_cgate",
     text: "the cell state (lstm.l0.fgate_cx_igate_cgate) saturates in 3 % of steps: give it 16 " +
-      "bits (preset int8x16, or tune), or calibrate with data that reaches as far",
+      "bits (preset int8x16, or tune), or calibrate with data that covers its range",
   });
   assert(others.every(({ text }) => !text.includes("saturates")));
   // The model's input is of 8 bits too, but no part that could have more by itself.
@@ -357,5 +357,5 @@ Deno.test("advice says which part saturates in how many steps, and what to do", 
   const { advice } = await measureReport(model, result, loud, { speed: false });
   const { level, text } = advice.find(({ name }) => name === report.parts!.parts[0]!.name)!;
   assertEquals(level, "fault");
-  assert(/saturates in [\d.]+ % of steps: calibrate with data that reaches/.test(text), text);
+  assert(/saturates in [\d.]+ % of steps: calibrate with data that covers/.test(text), text);
 });

@@ -60,7 +60,7 @@ Deno.test({
         assertEquals(await graph.locator("svg.graph:visible").count(), 1);
         await graph.getByText(/^lstm\.l0: \d+ nodes$/).click();
         assertEquals(await graph.locator("svg.graph:visible").count(), 2);
-        await page.getByRole("link", { name: "Where it is lost" }).click();
+        await page.getByRole("link", { name: "Where accuracy is lost" }).click();
         assert(
           await page.evaluate(
             "document.querySelector('#report-parts').getBoundingClientRect().top < 100",

@@ -132,7 +132,7 @@ Deno.test({
           await page.getByRole("button", { name: "Show all 200 modules" }).click(PATIENCE);
           await page.getByText("Integers by module and part").click();
           await page.getByLabel("Integers of l199").waitFor({ ...PATIENCE, state: "attached" });
-          await page.getByRole("button", { name: "Go on with generated data" }).click();
+          await page.getByRole("button", { name: "Continue with generated data" }).click();
           await page.getByText(/Use real data before you trust it/).waitFor(PATIENCE);
           await quantizeIn(page);
           await page.locator("#report-graph summary").last().waitFor(PATIENCE);

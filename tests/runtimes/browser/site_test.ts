@@ -178,7 +178,7 @@ Deno.test({
 
       await t.step("the program to copy imports what the model needs", async () => {
         for (const platform of ["Cloudflare", "Deno", "Bun", "Node", "Browser"]) {
-          await page.getByLabel("A program that runs it").selectOption(platform);
+          await page.getByLabel("A program that runs the model").selectOption(platform);
           const code = (await text(page, "snippet"))!;
           assertMatch(code, /import \{ softmax \} from "@splitgate\/splitgate\/runtime\/softmax"/);
           assertMatch(code, /lstm-last-mlp-softmax-bf-dyn-legacy\.bin/);
@@ -266,7 +266,7 @@ Deno.test({
         await page.keyboard.press("Enter");
         await page.getByRole("list", { name: "Modules, in order" }).waitFor(PATIENCE);
         assertEquals(await text(page, "model-error"), "");
-        await page.getByRole("button", { name: "Go on with generated data" }).focus();
+        await page.getByRole("button", { name: "Continue with generated data" }).focus();
         await page.keyboard.press("Enter");
         await page.getByText(/Use real data before you trust it/).waitFor(PATIENCE);
         const start = page.getByRole("button", { name: "Quantize", exact: true });
