@@ -15,7 +15,7 @@ import { npmPackages } from "./npm_packages.ts";
  */
 const FAST = /^(runtime\w*|simd)\.js$/;
 
-/** What every program needs: one file, whoever else uses parts of it. */
+/** The entry point of what every program needs. */
 const RUNTIME = "runtime.js";
 
 /**
@@ -101,32 +101,32 @@ export function pure(module: string): string {
   return text.toString();
 }
 
-/** The files that a file imports, directly or not, itself among them. */
+/** The files that an output imports, itself among them. */
 function reached(
-  files: Metafile["inputs"] | Metafile["outputs"],
+  outputs: Metafile["outputs"],
   path: string,
   found = new Set<string>(),
 ): Set<string> {
   if (found.has(path)) return found;
   found.add(path);
-  for (const { path: imported, external } of files[path]!.imports) {
-    if (!external) reached(files, imported, found);
-  }
+  for (const { path: imported } of outputs[path]!.imports) reached(outputs, imported, found);
   return found;
 }
 
 /**
- * Makes the given entry points import another one. The bundler then puts what they share with it
- * into one file: it makes a file for every set of entry points that share something.
+ * Makes every entry point import the runtime. A bundler makes a file for every set of entry points
+ * that share something: what the runtime needs is then in one file, whoever else uses parts of it.
  */
-function importing(entry: string, entries: readonly string[]): Plugin {
+function importRuntime(folder: string, entries: readonly string[]): Plugin {
+  const paths = new Set(entries.map((entry) => resolve(folder, entry)));
+  const runtime = JSON.stringify(resolve(folder, RUNTIME));
   return {
-    name: "importing",
+    name: "import-runtime",
     setup({ onLoad }) {
       onLoad({ filter: /\.js$/ }, async ({ path }) =>
-        entries.includes(path)
+        paths.has(path)
           ? {
-            contents: `${await Deno.readTextFile(path)}\nimport ${JSON.stringify(entry)};\n`,
+            contents: `${await Deno.readTextFile(path)}\nimport ${runtime};\n`,
             resolveDir: dirname(path),
           }
           : null);
@@ -157,31 +157,23 @@ export async function joinModules(
   folder: string,
   entries: readonly string[],
 ): Promise<string[]> {
-  const bundleAll = async (...plugins: Plugin[]) =>
-    await build({
-      absWorkingDir: folder,
-      entryPoints: [...entries],
-      outdir: folder,
-      outbase: folder,
-      chunkNames: "shared/[hash]",
-      bundle: true,
-      splitting: true,
-      format: "esm",
-      target: "es2022",
-      write: false,
-      allowOverwrite: true,
-      metafile: true,
-      logLevel: "error",
-      plugins: [npmPackages, ...plugins],
-      external: ["node:*"],
-    });
-  const { metafile: { inputs } } = await bundleAll();
-  const running = entries.filter((entry) =>
-    [...reached(inputs, entry)].some((path) => path.startsWith("src/runtime/"))
-  );
-  const { outputFiles, metafile: { outputs } } = await bundleAll(
-    importing(resolve(folder, RUNTIME), running.map((entry) => resolve(folder, entry))),
-  );
+  const { outputFiles, metafile: { inputs, outputs } } = await build({
+    absWorkingDir: folder,
+    entryPoints: [...entries],
+    outdir: folder,
+    outbase: folder,
+    chunkNames: "shared/[hash]",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    target: "es2022",
+    write: false,
+    allowOverwrite: true,
+    metafile: true,
+    logLevel: "error",
+    plugins: [npmPackages, importRuntime(folder, entries)],
+    external: ["node:*"],
+  });
   const fast = new Set<string>();
   for (const path of entries.filter((entry) => FAST.test(entry))) reached(outputs, path, fast);
   // All of them: modules that hold nothing but types are imported by none.

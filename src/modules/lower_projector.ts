@@ -38,20 +38,20 @@ export function lowerProjector(
   const { weight, bias, order } = map;
   const { outFeatures } = weight;
   const rows = orderRows(weight, order, input === null ? 0 : integerBound(input));
-  if (input !== null) {
-    const projection = lowerProjection(map, input, to);
-    return { rows, projection, float: null };
-  }
+  if (input !== null) return { rows, projection: lowerProjection(map, input, to), float: null };
   const indices = order.subarray(0, outFeatures);
   const { scales } = weight;
   const scaleOf = (row: number) => scales[Math.floor(row * scales.length / outFeatures)]!;
+  const bounds = new Float64Array(to.length).fill(NaN);
   return {
     rows,
-    projection: null,
-    float: {
-      scales: Float32Array.from(indices, scaleOf),
-      bias: bias && Float32Array.from(indices, (row) => bias[row]!),
-      to,
+    projection: {
+      term: Float64Array.from(indices, (row) => bias?.[row] ?? 0),
+      multiplier: new Float64Array(outFeatures).fill(1),
+      exact: false,
+      lo: bounds,
+      hi: bounds,
     },
+    float: { scales: Float32Array.from(indices, scaleOf), to },
   };
 }

@@ -17,7 +17,7 @@ import { Program, type SessionClass } from "./program.ts";
 /** "SGPR": the first four bytes of a program. */
 export const PROGRAM_MAGIC = 0x52504753;
 /** Version of the program file that is written, and the only one that is read. */
-export const PROGRAM_VERSION = 8;
+export const PROGRAM_VERSION = 9;
 
 const EXPECTED = "a program that compileModel gave (loadModel takes what saveModel gave)";
 

@@ -6,11 +6,10 @@
  */
 import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
 import {
-  dotRows,
   packedInput,
   packedLength,
+  type PackedRows,
   packRows,
-  sumsLength,
   type WeightRows,
 } from "../../kernels/packed/pack.ts";
 import { clamp, MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
@@ -21,15 +20,15 @@ import { quantizeCentered } from "./centered.ts";
 export interface ProjectorProgram {
   /** Its weights. */
   readonly rows: WeightRows;
-  /** Maps sums of integers to outputs; null where inputs are float32. */
-  readonly projection: Projection | null;
+  /** Maps sums to outputs. */
+  readonly projection: Projection;
   /**
-   * For float32 inputs: scales and biases of the rows, and parameters of the outputs by row modulo
-   * their number.
+   * For float32 inputs: scales of the rows, whose products the sums are then of, and parameters of
+   * the outputs by row modulo their number, to which they are rounded after the projection. null
+   * where inputs are integers.
    */
   readonly float: {
     readonly scales: Float32Array;
-    readonly bias: Float32Array | null;
     readonly to: readonly (PerTensorQParams | null)[];
   } | null;
 }
@@ -54,6 +53,18 @@ export interface ProjectingKernels {
   projector?(program: ProjectorProgram, input: PerTensorQParams): Projector | null;
 }
 
+/** Dequantized rows, one to an array: its products are added in double and in order. */
+function packFloatRows(rows: WeightRows, scales: Float32Array): PackedRows {
+  const size = packedLength(rows.length);
+  // A Float32Array rounds each product to float32.
+  const data = new Float32Array(rows.data.length);
+  for (let row = 0, i = 0; row < rows.count; row++) {
+    const scale = scales[row]!;
+    for (const end = i + size; i < end; i++) data[i] = scale * rows.data[i]!;
+  }
+  return packRows({ ...rows, data, columns: 0 });
+}
+
 /**
  * A projector of integers less their zero point or, on dequantized weights, of float32 values.
  *
@@ -64,35 +75,21 @@ export function makeProjector(
   { rows, projection, float }: ProjectorProgram,
   saturates = true,
 ): Projector {
-  const { data, count, length } = rows;
-  if (projection !== null) {
-    const packed = packRows(rows);
-    const given = packedInput(length);
-    const sums = new Float64Array(SUMS_TOGETHER);
-    return (x, at, out, offset) => {
-      // Local variables: an engine may reload a closure's variables at every use.
-      const row = given;
-      for (let k = 0, size = length; k < size; k++) row[k] = x[at + k]!;
-      projectRows(packed, projection, row, sums, out, offset, count);
-    };
-  }
-  const { scales, bias, to } = float!;
-  const size = packedLength(length);
-  const weight = new Float32Array(data.length);
-  for (let i = 0; i < weight.length; i++) weight[i] = scales[(i / size) | 0]! * data[i]!;
-  // One row to an array: its sum is added up in order, as a float32 product's is.
-  const packed = packRows({ ...rows, data: weight, columns: 0 });
+  const { count, length } = rows;
+  const packed = float === null ? packRows(rows) : packFloatRows(rows, float.scales);
   const given = packedInput(length);
-  const sums = new Float64Array(sumsLength(count));
+  const sums = new Float64Array(SUMS_TOGETHER);
   return (x, at, out, offset) => {
-    for (let k = 0; k < length; k++) given[k] = x[at + k]!;
-    dotRows(packed, 0, count, given, sums);
-    for (let row = 0; row < count; row++) {
-      const i = offset + row;
-      const sum = Math.fround(bias === null ? sums[row]! : sums[row]! + bias[row]!);
-      out[i] = saturates ? clamp(sum, -MAX_FLOAT32, MAX_FLOAT32) : sum;
-      const q = to[row % to.length]!;
-      if (q !== null) quantizeCentered(out, i, out, i, 1, q);
+    // Local variables: an engine may reload a closure's variables at every use.
+    const row = given;
+    for (let k = 0, size = length; k < size; k++) row[k] = x[at + k]!;
+    projectRows(packed, projection, row, sums, out, offset, count);
+    if (float === null) return;
+    for (let i = 0; i < count; i++) {
+      const to = float.to[i % float.to.length]!;
+      const o = offset + i;
+      if (to !== null) quantizeCentered(out, o, out, o, 1, to);
+      else if (saturates) out[o] = clamp(out[o]!, -MAX_FLOAT32, MAX_FLOAT32);
     }
   };
 }

@@ -43,11 +43,11 @@ export class SimdProjectors {
 
   /** A projector; null where float32 does not hold its results, or operands not its integers. */
   projector(
-    { rows, projection }: ProjectorProgram,
+    { rows, projection, float }: ProjectorProgram,
     { quantMin, quantMax, zeroPoint }: PerTensorQParams,
     relaxed: boolean,
   ): Projector | null {
-    if (projection === null) return null;
+    if (float !== null) return null;
     const { lo, hi } = projection;
     const quantized = lo.every((end) => end === end);
     if (!quantized && lo.some((end) => end === end)) return null;

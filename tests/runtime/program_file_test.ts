@@ -161,8 +161,8 @@ Deno.test("loadProgram() refuses what is cut off, of another version, or no prog
     RangeError,
     "bytes: expected a program that compileModel gave",
   );
-  const other = file.with(4, 9) as Uint8Array;
-  assertThrows(() => loadProgram(other), RangeError, "bytes: expected version 8, got 9");
+  const other = file.with(4, 10) as Uint8Array;
+  assertThrows(() => loadProgram(other), RangeError, "bytes: expected version 9, got 10");
   for (const wrong of [null, undefined, new Blob([file]), [...file], "file"]) {
     assertThrows(() => loadProgram(wrong as never), TypeError, "bytes: expected bytes, as an");
   }

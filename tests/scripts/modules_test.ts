@@ -1,5 +1,7 @@
 import { assertEquals } from "@std/assert";
-import { eager, pure } from "../../scripts/modules.ts";
+import { stop } from "esbuild";
+import { pathToFileURL } from "node:url";
+import { eager, joinModules, pure } from "../../scripts/modules.ts";
 
 /** What a module exports. */
 function load(text: string): Promise<Record<string, unknown>> {
@@ -69,4 +71,37 @@ export { f, Kept, length, names, power };
     ]);
   };
   assertEquals(await values(load(pure(text))), await values(load(text)));
+});
+
+Deno.test("joinModules() puts all of the runtime into one file, whatever entry points share", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "splitgate-modules-" });
+  const files = {
+    "a.js": "export const a = (x) => x + 1;\n",
+    "b.js": "export const b = (x) => 2 * x;\n",
+    "c.js": "export const c = (x) => x - 3;\n",
+    "runtime.js": `export { a } from "./a.js";
+import { b } from "./b.js";
+import { c } from "./c.js";
+export const run = (x) => c(b(x));
+`,
+    "first.js": `export { a } from "./a.js";\nexport { b } from "./b.js";\n`,
+    "second.js": `export { b } from "./b.js";\nexport { run } from "./runtime.js";\n`,
+  };
+  try {
+    for (const [name, text] of Object.entries(files)) {
+      await Deno.writeTextFile(`${folder}/${name}`, text);
+    }
+    await joinModules(folder, ["runtime.js", "first.js", "second.js"]);
+    const shared = [...Deno.readDirSync(`${folder}/shared`)];
+    assertEquals(shared.length, 1);
+    const load = (name: string) => import(pathToFileURL(`${folder}/${name}`).href);
+    const { a, run } = await load("runtime.js");
+    assertEquals([a(1), run(4)], [2, 5]);
+    const [first, second] = [await load("first.js"), await load("second.js")];
+    assertEquals([first.a === a, first.b === second.b, second.run === run], [true, true, true]);
+    assertEquals(Object.keys(first), ["a", "b"]);
+  } finally {
+    await stop();
+    await Deno.remove(folder, { recursive: true });
+  }
 });
