@@ -1,17 +1,17 @@
 /**
- * Gram matrices: sums of `weight · x xᵀ`, of which the lower triangle, diagonal included, is kept.
+ * Gram matrices: sums of `weight · x xᵀ`, stored as their lower triangle with the diagonal.
  *
  * @module
  */
 import { sharedVectorMemory, type VectorMemory, vectorOrPlain } from "./vector.ts";
 
 /**
- * Adds `weight · x xᵀ` to a gram matrix: to its lower triangle, diagonal included. The rest stays
- * as it is.
+ * Adds `weight · x xᵀ` to the lower triangle of a gram matrix, including the diagonal. The upper
+ * triangle is unchanged.
  *
  * @param gram [x.length, x.length]
  * @param x float32 or float64 values.
- * @param weight How much the input counts, at least 0.
+ * @param weight The weight of the input, at least 0.
  *
  * @example
  * ```ts
@@ -34,24 +34,24 @@ export function accumulateGram(
   }
 }
 
-/** Inputs that {@linkcode accumulateGrams} takes best together. */
+/** Number of inputs per call of {@linkcode accumulateGrams} for the best speed. */
 export const GRAM_INPUTS = 64;
 
-/** Width from which SIMD gains more than copying to it costs. */
+/** Width from which SIMD saves more time than copying costs. */
 const MIN_WIDTH = 8;
 
-/** Inputs from which it does. */
+/** Number of inputs from which SIMD saves more time than copying costs. */
 const MIN_INPUTS = 8;
 
-/** What the width is padded to in SIMD. */
+/** The width is padded to a multiple of this in SIMD. */
 const FOUR = 4;
 
 /**
- * {@linkcode accumulateGram} of inputs one after the other, the same bits: each element of the gram
- * is read and written once for several of them.
+ * Does {@linkcode accumulateGram} for several inputs in order, with the same bits, but reads and
+ * writes each element of the gram matrix only once for a group of inputs.
  *
- * @param inputs The inputs, [weights.length, size] one after the other.
- * @param weights How much each counts.
+ * @param inputs float32 or float64 [weights.length, size].
+ * @param weights The weight of each input.
  *
  * @example
  * ```ts
@@ -84,7 +84,10 @@ export function plainGrams(
 ): void {
   let t = 0;
   for (; t + FOUR <= weights.length; t += FOUR) {
-    const first = t * size, second = first + size, third = second + size, fourth = third + size;
+    const first = t * size;
+    const second = first + size;
+    const third = second + size;
+    const fourth = third + size;
     for (let i = 0; i < size; i++) {
       const a = weights[t]! * inputs[first + i]!;
       const b = weights[t + 1]! * inputs[second + i]!;

@@ -1,5 +1,5 @@
 /**
- * One GRU step in float32, each operation rounded as where the cell's parts run one by one.
+ * One GRU step in float32. Each operation is rounded like the separate parts of the cell.
  *
  * @module
  */
@@ -11,26 +11,26 @@ import {
 } from "./kernels.ts";
 import type { CellActivation, GateActivation } from "./lstm.ts";
 
-/** What GRUs of different origin compute differently. */
+/** The conventions in which GRUs of different origin differ. */
 export interface GRUConventions {
-  /** Function of the reset and update gate: ONNX's f, Keras' recurrent_activation. */
+  /** Activation of the reset and update gates: ONNX's f, Keras' recurrent_activation. */
   readonly gateActivation: GateActivation;
-  /** Function of the new gate: ONNX's g, Keras' activation. */
+  /** Activation of the new gate: ONNX's g, Keras' activation. */
   readonly activation: CellActivation;
   /**
    * Whether the reset gate multiplies W_hn h + b_hn, as in PyTorch (ONNX's linear_before_reset 1,
-   * Keras' reset_after), or h itself before it is multiplied with W_hn.
+   * Keras' reset_after); otherwise it multiplies h, before the product with W_hn.
    */
   readonly resetAfter: boolean;
   /**
-   * Whether the update gate says how much of the new gate enters, h' = (1 - z) h + z n; in PyTorch,
-   * Keras and ONNX it says how much of the state stays, h' = (1 - z) n + z h.
+   * Whether the update gate weights the new gate, h' = (1 - z) h + z n; in PyTorch, Keras and ONNX
+   * it weights the old state, h' = (1 - z) n + z h.
    */
   readonly complementedUpdate: boolean;
 }
 
 /**
- * torch.nn.GRU's conventions.
+ * The conventions of torch.nn.GRU.
  *
  * @example
  * ```ts
@@ -46,17 +46,17 @@ export const GRU_CONVENTIONS: GRUConventions = {
   complementedUpdate: false,
 };
 
-/** A cell's functions, of many values at once. */
+/** A cell's activations, applied to ranges of values. */
 export interface FloatGRUFunctions {
-  /** Of the reset and update gate. */
+  /** Activation of the reset and update gates. */
   readonly gate: FloatFunction;
-  /** Of the new gate. */
+  /** Activation of the new gate. */
   readonly candidate: FloatFunction;
 }
 
 /**
- * The float32 tensors of one layer and direction of a GRU; the rows of the three gates lie in the
- * order reset, update, new.
+ * The float32 tensors of one layer and direction of a GRU. The order of the gates' rows is reset,
+ * update, new.
  */
 export interface GRUWeights {
   /** [3 * hiddenSize, inputSize] */
@@ -78,15 +78,14 @@ export interface FloatGRUCell {
   /** W_hh h + b_hh, [3 * hiddenSize]. */
   readonly hgates: Float32Array;
   /**
-   * [4 * hiddenSize]: the reset and the update gate, and of the new gate what comes of x and what of
-   * h.
+   * [4 * hiddenSize]: the reset and update gates, then the parts of the new gate from x and from h.
    */
   readonly gates: Float32Array;
 }
 
 /**
- * A cell of these conventions, with room of its own for what it computes in between; it serves any
- * number of layers of its size, one after the other.
+ * Creates a cell of the given conventions with its own scratch arrays. One cell serves any number
+ * of layers of its size in turn.
  *
  * @example
  * ```ts
@@ -118,16 +117,16 @@ export function floatGRUCell(
 export interface GRULinears {
   /** W_ih x + b_ih */
   readonly ih: FloatLinear;
-  /** W_hh h + b_hh, of the reset and update gate alone where `hn` is there. */
+  /** W_hh h + b_hh; only of the reset and update gates if `hn` is not null. */
   readonly hh: FloatLinear;
-  /** W_hn h + b_hn, where the reset gate multiplies h itself; null elsewhere. */
+  /** W_hn h + b_hn, if the reset gate multiplies h itself; otherwise null. */
   readonly hn: FloatLinear | null;
 }
 
 /**
- * The linear operators of a cell of these sizes and conventions.
+ * Creates the linear operators of a cell.
  *
- * @param kernels Makes them; by default they read the weights at each call.
+ * @param kernels Creates the operators; the default ones read the weights in each call.
  *
  * @example
  * ```ts
@@ -161,12 +160,12 @@ export function gruLinears(
 }
 
 /**
- * One step of one batch row of torch.nn.GRU once W_ih x + b_ih is there: r, z = sigmoid of that +
- * W_hh h + b_hh, n = tanh(W_in x + b_in + r (W_hn h + b_hn)); h = (h - n) z + n. Every operation's
- * result is rounded to float32. A cell may have other conventions.
+ * One step of one batch row of torch.nn.GRU, given W_ih x + b_ih: r, z = sigmoid of that + W_hh h +
+ * b_hh, n = tanh(W_in x + b_in + r (W_hn h + b_hn)); h = (h - n) z + n. The result of every
+ * operation is rounded to float32. A cell may have other conventions.
  *
  * @param igates W_ih x + b_ih: [3 * hiddenSize] at `offset`.
- * @param h The hidden state [hiddenSize], replaced.
+ * @param h The hidden state [hiddenSize], updated in place.
  *
  * @example
  * ```ts
@@ -198,8 +197,8 @@ export function gruStepFloat32(
 }
 
 /**
- * What a cell's functions are applied to: of the reset and the update gate the sums of both
- * projections, each rounded to float32; of the new gate both as they are.
+ * Computes the inputs of a cell's activations: for the reset and update gates the sums of both
+ * projections, each rounded to float32; for the new gate, both projections separately.
  *
  * @param igates W_ih x + b_ih; [3 * hiddenSize] at `inputOffset`.
  * @param hgates W_hh h + b_hh; [3 * hiddenSize] at `hiddenOffset`.
@@ -231,10 +230,11 @@ export function addGRUGates(
 }
 
 /**
- * The rest of a step of one batch row once a cell's `gates` hold both projections. Where the reset
- * gate multiplies h, it is done, and what the new gate takes of h is what came of that.
+ * Finishes a step of one batch row after both projections are in the cell's `gates`. If the reset
+ * gate multiplies h, the product is already computed, and the new gate's part from h is its
+ * projection.
  *
- * @param h The hidden state [hiddenSize] at `offset`, replaced.
+ * @param h The hidden state [hiddenSize] at `offset`, updated in place.
  *
  * @example
  * ```ts

@@ -1,43 +1,43 @@
 /**
- * The search for integers that lower a quadratic form, for rounding the rows of a weight: in
- * WebAssembly SIMD where the engine has it, else in loops, with the same moves.
+ * A search for integers that minimize a quadratic form, used to round the rows of a weight. It runs
+ * in WebAssembly SIMD if available, otherwise in loops that make the same moves.
  *
  * @module
  */
 import { clamp, roundHalfEven } from "../numeric/requantize.ts";
 import { openVectorMemory, type VectorMemory, vectorOrPlain } from "./vector.ts";
 
-/** Moves that lower the error by less than this part of their curvature are rounding noise. */
+/** Moves that lower the error by less than this share of their curvature are rounding noise. */
 const MIN_GAIN = 1e-9;
 
-/** Bound on sweeps over a row, far above what 8 bits need: the error falls in each one. */
+/** Max number of sweeps over a row, far above the need of 8 bits: each sweep lowers the error. */
 const MAX_SWEEPS = 1000;
 
-/** Vectors that {@linkcode IntegerSearch.multiply} takes together. */
+/** Number of vectors that {@linkcode IntegerSearch.multiply} multiplies at once. */
 export const VECTORS = 4;
 
 /**
- * Lowers `qᵀ G q - 2 linearᵀ q` over integers q, for one gram matrix G after the other.
+ * Minimizes `qᵀ G q - 2 linearᵀ q` over integers q, for one gram matrix G after another.
  *
- * Integer coordinate descent: one integer at a time goes to its best value; where none is left to
- * move, integers move by one each together with the partner with which that is best. Only `+ - * /`
- * are used, in one order: every engine makes the same moves.
+ * This is integer coordinate descent: each integer in turn moves to its best value. When no single
+ * move helps, pairs move: one integer by one, its best partner by any step. Only `+ - * /` are
+ * used, in a fixed order, so that every engine makes the same moves.
  */
 export interface IntegerSearch {
-  /** Takes G [size, size], symmetric, positive semidefinite. */
+  /** Sets G [size, size], symmetric and positive semidefinite. */
   setGram(gram: Float64Array): void;
-  /** `out = G x` of {@linkcode VECTORS} vectors of size. */
+  /** `out = G x` for {@linkcode VECTORS} vectors. */
   multiply(x: readonly Float64Array[], out: readonly Float64Array[]): void;
   /**
-   * Replaces q by integers of a lower error.
+   * Replaces q with integers of a lower error.
    *
-   * @param q Where to start, within lo..hi.
-   * @param pull linear - G q, half the negative gradient; what becomes of it is not defined.
+   * @param q The start, within lo..hi.
+   * @param pull linear - G q, half the negative gradient; overwritten with undefined values.
    */
   descend(q: Int32Array, pull: Float64Array, lo: number, hi: number): void;
 }
 
-/** What the search asks of a gram matrix again and again. */
+/** Values derived from a gram matrix that the search uses repeatedly. */
 function describeGram(
   gram: Float64Array,
   diagonal: Float64Array,
@@ -58,7 +58,7 @@ function describeGram(
 class PlainSearch implements IntegerSearch {
   #gram: Float64Array = new Float64Array(0);
   readonly #diagonal: Float64Array;
-  /** Twice the largest magnitude beside the diagonal, of each row. */
+  /** Twice the largest magnitude outside the diagonal, for each row. */
   readonly #coupling: Float64Array;
   #lo = 0;
   #hi = 0;
@@ -130,7 +130,7 @@ class PlainSearch implements IntegerSearch {
     for (let i = 0; i < size; i++) {
       if (!(this.#diagonal[i]! > 0)) continue;
       for (let a = -1; a <= 1; a += 2) {
-        // What the step alone would lower: at most 0, as that of any other alone.
+        // The gain of the step alone: at most 0, like that of any other single step.
         const alone = 2 * a * pull[i]! - this.#diagonal[i]!;
         const to = q[i]! + a;
         if (!(alone + this.#coupling[i]! > 0) || to < this.#lo || to > this.#hi) continue;
@@ -155,8 +155,8 @@ class PlainSearch implements IntegerSearch {
   }
 
   /**
-   * Which integer, of those behind i, to move together with a step `a` along i, so that the error
-   * is lowest; -1 where none lowers it.
+   * The index after i whose move, together with a step `a` along i, lowers the error most; -1 if
+   * none lowers it.
    */
   #partner(i: number, a: number): number {
     const gram = this.#gram;
@@ -170,8 +170,8 @@ class PlainSearch implements IntegerSearch {
     let best = 0;
     let found = -1;
     for (let j = i + 1, at = i * size + i + 1; j < size; j++, at++) {
-      // After the step along i the pull along j is this much; a step that follows it lowers the
-      // error by twice its magnitude, less G[j, j].
+      // The pull along j after the step along i; a step of 1 in its direction then lowers the error
+      // by twice its magnitude, less G[j, j].
       const after = pull[j]! - a * gram[at]!;
       const lower = alone - diagonal[j]! + 2 * Math.abs(after);
       if (lower <= best) continue;
@@ -185,14 +185,14 @@ class PlainSearch implements IntegerSearch {
   }
 }
 
-/** Bytes of what vector.as reads of a gram matrix: three addresses and the size. */
+/** Size of the description of a gram matrix for vector.as: three addresses and the size. */
 const PROBLEM_BYTES = 16;
 
-/** The search in SIMD, in memory of its own: a generator may be left and come back to. */
+/** The search in SIMD, in its own memory, since a generator may be suspended during a search. */
 class VectorSearch implements IntegerSearch {
   readonly #memory: VectorMemory;
   readonly #size: number;
-  /** The size of the gram matrix that is multiplied with: a multiple of four. */
+  /** The size of the gram matrix, padded to a multiple of four. */
   readonly #width: number;
   readonly #problem: number;
   readonly #gram: number;
@@ -230,7 +230,8 @@ class VectorSearch implements IntegerSearch {
         doubles.set(gram.subarray(i * size, (i + 1) * size), this.#padded / 8 + i * this.#width);
       }
     }
-    const diagonal = this.#diagonal / 8, coupling = this.#coupling / 8;
+    const diagonal = this.#diagonal / 8;
+    const coupling = this.#coupling / 8;
     describeGram(
       gram,
       doubles.subarray(diagonal, diagonal + size),
@@ -261,16 +262,16 @@ class VectorSearch implements IntegerSearch {
   }
 }
 
-/** Size from which SIMD gains more than copying to it costs. */
+/** Size from which SIMD saves more time than copying costs. */
 const MIN_SIZE = 8;
 
-/** The search in loops, for q of so many integers. */
+/** A search in loops for q of `size` integers. */
 export function plainSearch(size: number): IntegerSearch {
   return new PlainSearch(size);
 }
 
 /**
- * A search for q of so many integers.
+ * A search for q of `size` integers.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * Float operators that are applied to many rows: in WebAssembly SIMD where the engine has it, else
- * in loops, with the same bits.
+ * Float operators for many rows: in WebAssembly SIMD if available, otherwise in loops with the same
+ * bits.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import { type FloatLayer, linearFloat32 } from "./linear.ts";
 import { sharedVectorMemory, type VectorMemory, vectorOrPlain } from "./vector.ts";
 
 /**
- * `out = weight x + bias` of rows that lie one behind the other, as {@linkcode linearFloat32}: x
- * [rows, inFeatures] at `offset`, out [rows, outFeatures] at `outOffset`; one row by default.
+ * `out = weight x + bias` for consecutive rows, as {@linkcode linearFloat32}: x [rows, inFeatures]
+ * at `offset`, out [rows, outFeatures] at `outOffset`; one row by default.
  */
 export type FloatLinear = (
   x: Float32Array,
@@ -20,18 +20,18 @@ export type FloatLinear = (
   rows?: number,
 ) => void;
 
-/** Replaces values [from, to) by a function's of them. */
+/** Applies a function in place to the values in [from, to). */
 export type FloatFunction = (values: Float32Array, from: number, to: number) => void;
 
-/** Makes operators. */
+/** Creates operators. */
 export interface FloatKernels {
-  /** A linear operator. */
+  /** Creates a linear operator. */
   linear(layer: FloatLayer): FloatLinear;
-  /** A function of each value, as `floatFunction`. */
+  /** Creates an activation, as `floatFunction`. */
   activation(name: Activation): FloatFunction;
 }
 
-/** A function of each value, one after the other. */
+/** Makes a scalar function a function of ranges. */
 export function eachValue(f: (x: number) => number): FloatFunction {
   return (values, from, to) => {
     for (let i = from; i < to; i++) values[i] = f(values[i]!);
@@ -39,7 +39,7 @@ export function eachValue(f: (x: number) => number): FloatFunction {
 }
 
 /**
- * Operators in loops; they read their weights at each call.
+ * Operators in loops; they read their weights in each call.
  *
  * @example
  * ```ts
@@ -62,22 +62,22 @@ export const plainKernels: FloatKernels = {
   activation: (name) => eachValue(floatFunction(name)),
 };
 
-/** Rows from which laying out a weight anew costs less than it saves. */
+/** Number of rows from which repacking a weight saves time. */
 const MIN_ROWS = 4;
 
-/** Rows of a block of a weight: those of vector.as. */
+/** Number of rows in a block of a weight, as in vector.as. */
 const BLOCK = 16;
 
-/** Rows of x that vector.as takes together. */
+/** Number of rows of x that vector.as multiplies at once. */
 const FOUR = 4;
 
-/** Rows of x that are copied at once. */
+/** Number of rows of x that are copied at once. */
 const CHUNK = 32;
 
-/** Bytes of what vector.as reads of a layer: four addresses and sizes, and one more. */
+/** Size of the description of a layer for vector.as: five addresses and sizes. */
 const LAYER_BYTES = 20;
 
-/** A linear operator whose weight lies in WebAssembly memory for as long as that is in use. */
+/** A linear operator whose weight stays in WebAssembly memory while that memory is in use. */
 function vectorLinear(memory: VectorMemory, given: FloatLayer): FloatLinear {
   const { weight, bias, inFeatures, outFeatures } = given;
   const { exports } = memory;
@@ -120,7 +120,7 @@ function vectorLinear(memory: VectorMemory, given: FloatLayer): FloatLinear {
   };
 }
 
-/** Values from which a view is made sooner than so many are copied. */
+/** Number of values from which creating a view is faster than copying in a loop. */
 const MIN_VIEW = 128;
 
 function copy(
@@ -134,10 +134,10 @@ function copy(
   else for (let i = 0; i < count; i++) to[toOffset + i] = from[offset + i]!;
 }
 
-/** Values of a function that are computed at once. */
+/** Number of values of an activation that are computed at once. */
 const VALUES = 4096;
 
-/** Values below which a function is computed one by one. */
+/** Number of values below which an activation is computed one by one. */
 const MIN_VALUES = 8;
 
 function vectorActivation(memory: VectorMemory, name: Activation): FloatFunction {
@@ -158,8 +158,8 @@ function vectorActivation(memory: VectorMemory, name: Activation): FloatFunction
 }
 
 /**
- * Runs something that applies float operators to about `rows` rows each. They read their weights
- * when they are made and can be used until `work` returns.
+ * Calls `work` with operators that are each applied to about `rows` rows. An operator reads its
+ * weight when it is created, and can be used until `work` returns.
  *
  * @example
  * ```ts

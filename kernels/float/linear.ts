@@ -1,5 +1,5 @@
 /**
- * The float linear operator, summed in one fixed order so that every engine gives the same bits.
+ * The float linear operator, summed in a fixed order so that every engine returns the same bits.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface FloatLayer {
 }
 
 /**
- * `out = weight x + bias` of one row: each sum is accumulated in double and rounded to float32
+ * `out = weight x + bias` for one row: each sum is accumulated in double and rounded to float32
  * once.
  *
  * @param x float32; the row [inFeatures] starts at `offset`.
@@ -40,8 +40,9 @@ export function linearFloat32(
   out: Float32Array,
   outOffset: number,
 ): void {
-  let row = 0, at = 0;
-  // Four rows at a time: their sums do not wait for each other.
+  let row = 0;
+  let at = 0;
+  // Four rows at a time: their sums do not depend on each other.
   for (; row + 3 < outFeatures; row += 4, at += 3 * inFeatures) {
     let a = 0, b = 0, c = 0, d = 0;
     for (let k = 0; k < inFeatures; k++, at++) {

@@ -1,5 +1,5 @@
 /**
- * One LSTM step in float32, each operation rounded as where the cell's parts run one by one.
+ * One LSTM step in float32. Each operation is rounded like the separate parts of the cell.
  *
  * @module
  */
@@ -12,26 +12,27 @@ import {
 } from "./kernels.ts";
 
 /**
- * Functions of the input, forget and output gate. `"hardSigmoid"` is PyTorch's and Keras 3's,
- * clip(x / 6 + 0.5, 0, 1); Keras 2's (and ONNX's HardSigmoid by default) is slope 0.2, offset 0.5.
+ * Activation of the input, forget and output gates. `"hardSigmoid"` is that of PyTorch and Keras 3,
+ * clip(x / 6 + 0.5, 0, 1); that of Keras 2 (and the default of ONNX's HardSigmoid) has slope 0.2
+ * and offset 0.5.
  */
 export type GateActivation = "sigmoid" | "hardSigmoid" | HardSigmoid;
 
-/** Functions of the cell gate and of the cell state. */
+/** Activation of the cell gate or of the cell state. */
 export type CellActivation = "tanh" | "relu" | "sigmoid" | "linear";
 
-/** Which functions a cell has. */
+/** The activations of a cell. */
 export interface CellFunctions {
-  /** Of the input, forget and output gate: ONNX's f, Keras' recurrent_activation. */
+  /** Activation of the input, forget and output gates: ONNX's f, Keras' recurrent_activation. */
   readonly gateActivation: GateActivation;
-  /** Of the cell gate, which is what enters the cell state: ONNX's g, Keras' activation. */
+  /** Activation of the cell gate, the input of the cell state: ONNX's g, Keras' activation. */
   readonly activation: CellActivation;
-  /** Of the cell state on its way to the hidden state: ONNX's h, Keras' activation. */
+  /** Activation of the cell state for the hidden state: ONNX's h, Keras' activation. */
   readonly cellActivation: CellActivation;
 }
 
 /**
- * torch.nn.LSTM's functions.
+ * The activations of torch.nn.LSTM.
  *
  * @example
  * ```ts
@@ -46,18 +47,18 @@ export const LSTM_FUNCTIONS: CellFunctions = {
   cellActivation: "tanh",
 };
 
-/** A cell's functions, of many values at once. */
+/** A cell's activations, applied to ranges of values. */
 export interface FloatCellFunctions {
-  /** Of the input, forget and output gate. */
+  /** Activation of the input, forget and output gates. */
   readonly gate: FloatFunction;
-  /** Of the cell gate. */
+  /** Activation of the cell gate. */
   readonly candidate: FloatFunction;
-  /** Of the cell state. */
+  /** Activation of the cell state. */
   readonly cell: FloatFunction;
 }
 
 /**
- * A cell's functions, to be called.
+ * A cell's activations as callable functions.
  *
  * @example
  * ```ts
@@ -84,8 +85,8 @@ export function floatCellFunctions(
 const FLOAT_LSTM_FUNCTIONS = /* @__PURE__ */ floatCellFunctions(LSTM_FUNCTIONS);
 
 /**
- * The float32 tensors of one LSTM cell; the rows of the four gates lie in the order input, forget,
- * cell, output.
+ * The float32 tensors of one LSTM cell. The order of the gates' rows is input, forget, cell,
+ * output.
  */
 export interface LSTMCellWeights {
   /** [4 * hiddenSize, inputSize] */
@@ -100,7 +101,7 @@ export interface LSTMCellWeights {
 
 /** The float32 tensors of one layer and direction of an LSTM. */
 export interface LSTMWeights extends LSTMCellWeights {
-  /** [projSize, hiddenSize], or null where the hidden state is not projected. */
+  /** [projSize, hiddenSize], or null if the hidden state is not projected. */
   readonly weightHr: Float32Array | null;
 }
 
@@ -110,13 +111,15 @@ export interface FloatLSTMCell {
   readonly functions: FloatCellFunctions;
   /** The four gates, [4 * hiddenSize]. */
   readonly gates: Float32Array;
-  /** [hiddenSize]: a function of the cell state, and the hidden state before its projection. */
+  /**
+   * [hiddenSize]: the activation of the cell state, then the hidden state before its projection.
+   */
   readonly hidden: Float32Array;
 }
 
 /**
- * A cell with room of its own for what it computes in between; it serves any number of layers of
- * its size, one after the other.
+ * Creates a cell with its own scratch arrays. One cell serves any number of layers of its size in
+ * turn.
  *
  * @example
  * ```ts
@@ -144,12 +147,12 @@ export interface LSTMLinears {
   readonly ih: FloatLinear;
   /** W_hh h + b_hh */
   readonly hh: FloatLinear;
-  /** W_hr h; null where the hidden state is not projected. */
+  /** W_hr h; null if the hidden state is not projected. */
   readonly hr: FloatLinear | null;
 }
 
 /**
- * Makes the linear operators of a cell.
+ * Creates the linear operators of a cell.
  *
  * @example
  * ```ts
@@ -178,12 +181,12 @@ export function lstmLinears(
 
 /**
  * One step of one batch row of torch.nn.LSTM: i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h
- * + b_hh; c = f c + i g; h = o tanh(c), projected by W_hr if there is one. Every operation's result
- * is rounded to float32. A cell may have other functions than sigmoid and tanh.
+ * + b_hh; c = f c + i g; h = o tanh(c), projected by W_hr if there is one. The result of every
+ * operation is rounded to float32. A cell may have other activations.
  *
  * @param igates W_ih x + b_ih; [4 * hiddenSize] at `offset`.
- * @param states The hidden state [projSize or hiddenSize] and the cell state [hiddenSize],
- * replaced.
+ * @param states The hidden state [projSize or hiddenSize] and the cell state [hiddenSize], updated
+ * in place.
  *
  * @example
  * ```ts
@@ -213,7 +216,8 @@ export function lstmStepFloat32(
 }
 
 /**
- * What a cell's functions are applied to: the sums of both projections, each rounded to float32.
+ * Computes the inputs of a cell's activations: the sums of both projections, each rounded to
+ * float32.
  *
  * @param igates W_ih x + b_ih; [out.length] at `inputOffset`.
  * @param hgates W_hh h + b_hh; [out.length] at `hiddenOffset`; may be `out`, at 0.
@@ -240,10 +244,10 @@ export function addGates(
 }
 
 /**
- * The rest of a step of one batch row once a cell's `gates` hold the sums of both projections:
+ * Finishes a step of one batch row after the sums of both projections are in the cell's `gates`:
  * gates, cell state, hidden state, each operation rounded to float32.
  *
- * @param c The cell state [hiddenSize] at `offset`, replaced.
+ * @param c The cell state [hiddenSize] at `offset`, updated in place.
  * @param out Receives the hidden state [hiddenSize] at `offset`.
  *
  * @example

@@ -1,15 +1,15 @@
-// Float operators in WebAssembly SIMD (AssemblyScript): linear operators, functions of a cell, gram
-// matrices, and the search for a row's integers. Each gives the bits of its plain form in TypeScript:
-// every operation that is rounded is the same one, in the same order, on every element.
+// Float operators in WebAssembly SIMD (AssemblyScript): linear operators, activations, gram
+// matrices, and the search for a row's integers. Each returns the bits of its plain form in
+// TypeScript: every rounded operation is the same, in the same order, for every element.
 
-// How many rows of a weight lie together: [columns, 4] of each four.
+// Number of rows of a weight that are interleaved: [columns, 4] for each four rows.
 const FOUR: usize = 4;
 
-// Rows that `multiply` takes of a weight at once for one row of x: their sums do not wait for each
-// other.
+// Number of rows of a weight that `multiply` takes at once for one row of x: their sums do not
+// depend on each other.
 const BLOCK: usize = 16;
 
-// What JavaScript computes where the last bit of a float32 result is not certain.
+// JavaScript computes the result if the last bit of the float32 result is uncertain.
 // @ts-ignore: decorator
 @external("exact", "exp")
 declare function exactExp(x: f64): f64;
@@ -17,7 +17,7 @@ declare function exactExp(x: f64): f64;
 @external("exact", "tanh")
 declare function exactTanh(x: f64): f64;
 
-// Writes 16 rows of a weight as `multiply` reads them.
+// Packs 16 rows of a weight as `multiply` reads them.
 // from: float32 [16, columns]. to: float64, four times [columns, 4].
 export function pack(from: usize, to: usize, columns: usize): void {
   const row = columns << 2;
@@ -53,9 +53,10 @@ function interleave(to: usize, ab: v128, cd: v128): void {
   v128.store(to + 48, f64x2.promote_low_f32x4(v128.shuffle<i64>(cd, cd, 1, 1)));
 }
 
-// `out = weight x + bias` of rows one behind the other.
-// layer: what a layer is, in 32-bit integers: where its weight (as `pack` writes it), its bias (float64
-// [16 * blocks]) and room for four rows of x in float64 are, its columns and its blocks of 16 rows.
+// `out = weight x + bias` for consecutive rows.
+// layer: the description of a layer in 32-bit integers: addresses of its weight (packed by `pack`),
+// of its bias (float64 [16 * blocks]) and of scratch for four rows of x in float64; its number of
+// columns, and of blocks of 16 rows.
 // x: float32 [rows, columns]. out: float32 [rows, 16 * blocks].
 export function multiply(layer: usize, x: usize, out: usize, rows: i32): void {
   const room = <usize> load<u32>(layer, 8), columns = <usize> load<u32>(layer, 12);
@@ -116,7 +117,7 @@ function multiplyOne(layer: usize, out: usize): void {
   }
 }
 
-// Each value of the weight is read once for four rows of x, which lie in [columns, 4].
+// Each value of the weight is read once for four rows of x, which are interleaved as [columns, 4].
 function multiplyFour(layer: usize, out: usize, width: usize): void {
   let weight = <usize> load<u32>(layer), bias = <usize> load<u32>(layer, 4);
   const room = <usize> load<u32>(layer, 8), columns = <usize> load<u32>(layer, 12);
@@ -179,17 +180,18 @@ function demote(low: v128, high: v128): v128 {
   );
 }
 
-// Adding and subtracting this rounds a double to an integer, which the sum's lowest bits then hold.
+// Adding this to a double rounds it to an integer in the low bits of the sum; subtracting it again
+// gives the rounded double.
 const ROUND_MAGIC: f64 = 6755399441055744;
 
 const LOG2_E: f64 = 1.4426950408889634;
 const LN2_HIGH: f64 = 0.6931471803691238;
 const LN2_LOW: f64 = 1.9082149292705877e-10;
 
-// Relative error up to which results below are certain; that of what is computed is below 2^-48.
+// Assumed relative error of the results below; the true error is under 2^-48.
 const MAX_ERROR: f64 = 5.684341886080802e-14; // 2^-44
 
-// Both ends of what a double may stand for, as float32 values: where they are the same, that is the
+// Lower and upper bounds of the exact result, rounded to float32: if they are equal, that is the
 // correctly rounded result.
 // @ts-ignore: decorator
 @inline
@@ -230,8 +232,7 @@ function nearestPower(x: v128): v128 {
   return v128.add<f64>(v128.mul<f64>(x, f64x2.splat(LOG2_E)), f64x2.splat(ROUND_MAGIC));
 }
 
-// What is left of x behind a power of two, ln 2 times that integer away.
-// @ts-ignore: decorator
+// The remainder of x after subtracting the integer times ln 2.
 @inline
 function remainder(x: v128, integer: v128): v128 {
   const high = v128.sub<f64>(x, v128.mul<f64>(integer, f64x2.splat(LN2_HIGH)));
@@ -266,8 +267,8 @@ function tanh(given: v128): v128 {
   return v128.div<f64>(t, v128.add<f64>(t, f64x2.splat(2)));
 }
 
-// Replaces float32 values by their logistic function, as sigmoidFloat32; what lies behind the last
-// up to a multiple of four may be overwritten.
+// Replaces float32 values with their logistic function, as sigmoidFloat32; values after the last,
+// up to a multiple of four, may be overwritten.
 export function sigmoid(values: usize, count: i32): void {
   const one = f32x4.splat(1);
   for (const end = values + (<usize> count << 2); values < end; values += 16) {
@@ -286,7 +287,7 @@ export function sigmoid(values: usize, count: i32): void {
   }
 }
 
-// The same of the hyperbolic tangent, as tanhFloat32.
+// Replaces float32 values with their hyperbolic tangent, as tanhFloat32.
 export function hyperbolicTangent(values: usize, count: i32): void {
   const sign = f32x4.splat(-0.0);
   for (const end = values + (<usize> count << 2); values < end; values += 16) {
@@ -304,7 +305,7 @@ export function hyperbolicTangent(values: usize, count: i32): void {
   }
 }
 
-// The value that lies `offset` bytes into a vector of float32 values.
+// The value at a byte offset within a vector of float32 values.
 function laneOf(x: v128, offset: usize): f32 {
   if (offset === 0) return f32x4.extract_lane(x, 0);
   if (offset === 4) return f32x4.extract_lane(x, 1);
@@ -312,9 +313,9 @@ function laneOf(x: v128, offset: usize): f32 {
   return f32x4.extract_lane(x, 3);
 }
 
-// Adds `weight · x xᵀ` of inputs one after the other to a gram matrix, to its lower triangle alone.
+// Adds `weight · x xᵀ` of consecutive inputs to the lower triangle of a gram matrix.
 // gram: float64 [width, width], width a multiple of four. inputs: float64 [count, width]. weights:
-// float64 [count]. room: for as much as the inputs take.
+// float64 [count]. room: scratch of the same size as the inputs.
 export function addGrams(
   gram: usize,
   inputs: usize,
@@ -383,7 +384,7 @@ function addTile(gram: usize, x: usize, scaled: usize, row: usize, end: usize): 
   v128.store(fourth, h, 16);
 }
 
-// `out = G x` of four vectors x: float64 [size, 4], as out. gram: float64 [size, size], size a
+// `out = G x` for four vectors; x and out: float64 [size, 4]. gram: float64 [size, size], size a
 // multiple of four.
 export function multiplyGram(gram: usize, x: usize, out: usize, size: usize): void {
   const row = size << 3;
@@ -422,8 +423,8 @@ export function multiplyGram(gram: usize, x: usize, out: usize, size: usize): vo
   }
 }
 
-// The search of integer_search.ts. problem: where the gram, its diagonal and its coupling are, and
-// the size, in 32-bit integers. q: int32 [size]. pull: float64 [size].
+// The search of integer_search.ts. problem: addresses of the gram matrix, its diagonal and its
+// coupling, and the size, in 32-bit integers. q: int32 [size]. pull: float64 [size].
 
 // As in integer_search.ts.
 const MIN_GAIN: f64 = 1e-9;
@@ -448,7 +449,7 @@ export function descend(problem: usize, q: usize, pull: usize, lo: f64, hi: f64)
     for (let i: usize = 0; i < size; i++) {
       const curvature = load<f64>(diagonal + (i << 3));
       if (!(curvature > 0)) continue;
-      // Of a step down and one up: what each alone would lower, as long as nothing has moved.
+      // The gain of a single step down and up, as long as nothing has moved.
       const along = load<f64>(pull + (i << 3)), most = load<f64>(coupling + (i << 3));
       if (!(2 * abs(along) - curvature + most > 0)) continue;
       if (!anyPartner(problem, pull, i)) continue;
@@ -482,8 +483,8 @@ function move(problem: usize, q: usize, pull: usize, k: usize, step: f64): void 
   if (pull < end) store<f64>(pull, load<f64>(pull) - load<f64>(row) * step);
 }
 
-// Whether a step along i, down or up, lowers the error together with a step of any integer behind i,
-// whatever range that has.
+// Whether a step along i, down or up, lowers the error together with a step by any integer at an
+// index after i, without regard to its range.
 function anyPartner(problem: usize, pull: usize, i: usize): bool {
   const size = <usize> load<u32>(problem, 12);
   let row = <usize> load<u32>(problem) + ((i * size + i + 1) << 3);
@@ -512,7 +513,7 @@ function anyPartner(problem: usize, pull: usize, i: usize): bool {
   return aloneDown - curvature + 2 * abs(last + g) > 0 || aloneUp - curvature + 2 * abs(last - g) > 0;
 }
 
-// The best partner of a step `a` along i; 0 where none lowers the error.
+// The best partner of a step `a` along i; 0 if none lowers the error.
 function partner(
   problem: usize,
   q: usize,

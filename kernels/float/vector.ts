@@ -1,13 +1,13 @@
 /**
- * The WebAssembly SIMD of float operators (vector.as), and memory for what it works on. It gives the
- * bits of the plain loops beside which it is used.
+ * The WebAssembly SIMD of float operators (vector.as) and its memory. It returns the same bits as
+ * the plain loops.
  *
  * @module
  */
 import { expFloat32, tanhFloat32 } from "../numeric/float_functions.ts";
 import { VECTOR, VECTOR_RELAXED } from "./vector_wasm.ts";
 
-/** What vector.as exports; addresses are bytes from the beginning of its memory. */
+/** The exports of vector.as; addresses are byte offsets into its memory. */
 export interface VectorExports {
   readonly memory: WebAssembly.Memory;
   pack(from: number, to: number, columns: number): void;
@@ -26,33 +26,33 @@ export interface VectorExports {
   descend(problem: number, q: number, pull: number, lo: number, hi: number): void;
 }
 
-/** Bytes of a page of WebAssembly memory. */
+/** Size of a page of WebAssembly memory. */
 const PAGE = 65536;
 
-/** What each piece of memory begins at a multiple of, in bytes. */
+/** Alignment of allocations, in bytes. */
 const ALIGNMENT = 16;
 
-/** Thrown where memory cannot grow: {@linkcode vectorOrPlain} takes loops then. */
-class NoRoom extends Error {}
+/** Thrown if memory cannot grow; {@linkcode vectorOrPlain} then runs the loops. */
+class OutOfMemory extends Error {}
 
 /**
- * What `vector` gives or, where there is no room for what it takes, `plain`.
+ * The result of `vector`, or of `plain` if memory is too small for `vector`.
  *
- * @param vector Takes all of its memory before it changes anything else.
+ * @param vector Allocates all of its memory before it changes anything else.
  */
 export function vectorOrPlain<T>(vector: () => T, plain: () => T): T {
   try {
     return vector();
   } catch (error) {
-    if (error instanceof NoRoom) return plain();
+    if (error instanceof OutOfMemory) return plain();
     throw error;
   }
 }
 
-/** An instance, and memory of it that is taken from its end and given back in the opposite order. */
+/** An instance of vector.as, and its memory, allocated like a stack. */
 export class VectorMemory {
   readonly exports: VectorExports;
-  /** Views of the whole memory, as long as it does not grow: {@linkcode take} makes them anew. */
+  /** Views of the whole memory; {@linkcode take} renews them when the memory grows. */
   floats!: Float32Array;
   doubles!: Float64Array;
   integers!: Int32Array;
@@ -65,7 +65,7 @@ export class VectorMemory {
     this.#view();
   }
 
-  /** Runs something that takes memory, and gives that back. */
+  /** Calls a function that allocates memory, and frees what it allocated. */
   use<T>(work: (memory: VectorMemory) => T): T {
     const top = this.#top;
     try {
@@ -76,9 +76,9 @@ export class VectorMemory {
   }
 
   /**
-   * Where so many bytes begin, which are what others left there.
+   * Allocates bytes, uninitialized, and returns their address.
    *
-   * @throws {NoRoom} If the memory cannot grow by what is missing.
+   * @throws {OutOfMemory} If the memory cannot grow enough.
    */
   take(bytes: number): number {
     const at = this.#top;
@@ -89,7 +89,7 @@ export class VectorMemory {
       try {
         memory.grow(Math.ceil(missing / PAGE));
       } catch (error) {
-        throw new NoRoom(undefined, { cause: error });
+        throw new OutOfMemory(undefined, { cause: error });
       }
       this.#view();
     }
@@ -97,7 +97,7 @@ export class VectorMemory {
     return at;
   }
 
-  /** Growing a memory empties the views that there were. */
+  /** Growing the memory detaches the existing views. */
   #view(): void {
     const { buffer } = this.exports.memory;
     this.floats = new Float32Array(buffer);
@@ -109,7 +109,7 @@ export class VectorMemory {
 let module: WebAssembly.Module | null | undefined;
 let shared: VectorMemory | null | undefined;
 
-/** Compiles vector.as; null where the engine has no SIMD, or forbids code made at run time. */
+/** Compiles vector.as; null if the engine has no SIMD or forbids compiling at run time. */
 function compile(): WebAssembly.Module | null {
   for (const text of [VECTOR_RELAXED, VECTOR]) {
     try {
@@ -121,7 +121,7 @@ function compile(): WebAssembly.Module | null {
   return null;
 }
 
-/** Memory of one's own, for as long as it is referred to; null where there is no SIMD. */
+/** A new memory, alive as long as it is referenced; null without SIMD. */
 export function openVectorMemory(): VectorMemory | null {
   module = module === undefined ? compile() : module;
   if (module === null) return null;
@@ -132,7 +132,7 @@ export function openVectorMemory(): VectorMemory | null {
   }
 }
 
-/** The memory that calls share which give back what they take; null where there is no SIMD. */
+/** The memory shared by calls that free what they allocate; null without SIMD. */
 export function sharedVectorMemory(): VectorMemory | null {
   return shared = shared === undefined ? openVectorMemory() : shared;
 }

@@ -1,5 +1,5 @@
 /**
- * Sequences as models are calibrated on them: many at a time, which costs less than one by one.
+ * Groups sequences into batches, because a batch runs faster than its sequences one by one.
  *
  * @module
  */
@@ -9,20 +9,20 @@ import { batchFirstOf, flatten, type Graph } from "../modules/graph.ts";
 import { kindOf } from "../modules/kinds.ts";
 import type { InputShape, Sequence } from "./data.ts";
 
-/** Sequences at a time: more of them gain nothing. */
+/** Max number of sequences per batch; larger batches are not faster. */
 const BATCH = 32;
 
-/** Values at a time, of all sequences: what a model works in grows with them. */
+/** Max number of values per batch, which bounds the working memory of a model. */
 const BATCH_VALUES = 2 ** 20;
 
-/** Sequences of one batch, as a model takes them. */
+/** A batch of sequences as a model takes it. */
 export interface Batch {
   readonly x: Tensor | TokenTensor;
-  /** Steps of each, where they differ. */
+  /** Number of steps of each sequence, if they differ. */
   readonly lengths?: Int32Array;
 }
 
-/** Puts sequences side by side; shorter ones are filled up with zeros. */
+/** Makes a batch of sequences; shorter ones are padded with zeros. */
 function sideBySide(
   sequences: readonly Sequence[],
   { size, vocabulary }: InputShape,
@@ -45,10 +45,9 @@ function sideBySide(
 }
 
 /**
- * Gathers sequences into batches for a model, shorter ones first, so that little is filled up.
- *
- * Where windows move over time only sequences of the same length share a batch: what is made of
- * steps need not be as long as they are.
+ * Groups sequences into batches for a model, shorter ones first, so that there is little padding.
+ * For models with windows over time, the sequences of a batch have the same length, because these
+ * models take no lengths.
  */
 export function batchesOf(
   sequences: readonly Sequence[],

@@ -1,5 +1,5 @@
 /**
- * Files of the command: read whole, written whole or not at all.
+ * Files of the command: read as a whole; written as a whole or not at all.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { CommandError } from "./error.ts";
 
-/** Why a file operation failed, in a few words. */
+/** The reason why a file operation failed, in a few words. */
 function reasonOf(error: unknown): string {
   const reasons: Record<string, string> = {
     ENOENT: "there is no such file or folder",
@@ -24,10 +24,10 @@ function reasonOf(error: unknown): string {
   return reasons[code ?? ""] ?? message;
 }
 
-/** Bytes that are read of a pipe, which does not say how long it is: 1 GiB. */
+/** Max bytes to read from a pipe, which does not tell its length: 1 GiB. */
 const MAX_PIPE = 2 ** 30;
 
-/** Bytes of what may not end. */
+/** Reads a stream that may be endless. */
 async function readPipe(path: string): Promise<Uint8Array> {
   const pipe = await open(path);
   try {
@@ -50,7 +50,7 @@ async function readPipe(path: string): Promise<Uint8Array> {
   }
 }
 
-/** The bytes of a file, or of a pipe. */
+/** Reads a file or a pipe. */
 export async function readBytes(path: string): Promise<Uint8Array> {
   const status = statusOf(path);
   try {
@@ -65,7 +65,7 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   }
 }
 
-/** The text of a file. */
+/** Reads a text file. */
 export async function readText(path: string): Promise<string> {
   return new TextDecoder().decode(await readBytes(path));
 }
@@ -78,7 +78,7 @@ function realPath(path: string): string | null {
   }
 }
 
-/** What is at a path; null where nothing is. */
+/** Status of a path; null if nothing exists there. */
 function statusOf(path: string): Stats | null {
   try {
     return statSync(path);
@@ -87,14 +87,14 @@ function statusOf(path: string): Stats | null {
   }
 }
 
-/** Refuses to write, for a reason. */
+/** Throws an error that says why a file cannot be written. */
 function failWrite(path: string, error: unknown): never {
   throw new CommandError(`${path}: cannot be written: ${reasonOf(error)}`);
 }
 
 /**
- * Refuses an output that is one of the inputs, another output, a folder or in no folder, before
- * anything is computed.
+ * Rejects an output that is one of the inputs, another output, or a folder, or whose folder does
+ * not exist, before anything is computed.
  */
 export function checkOutputs(
   outputs: readonly (string | undefined)[],
@@ -124,8 +124,8 @@ export function checkOutputs(
 export type Output = readonly [path: string, contents: string | Uint8Array];
 
 /**
- * Writes files beside the old ones and renames them when all are there: a failure leaves what was.
- * What is no file, such as /dev/stdout, is written to as it is.
+ * Writes all files under temporary names, then renames them, so that a failure leaves the old files
+ * in place. Special files such as /dev/stdout are written directly.
  */
 export async function writeWhole(...outputs: readonly Output[]): Promise<void> {
   const parts: { path: string; part: string; target: string }[] = [];
@@ -137,7 +137,7 @@ export async function writeWhole(...outputs: readonly Output[]): Promise<void> {
           await writeFile(path, contents);
           continue;
         }
-        // A link stays one.
+        // A symbolic link is kept: its target is replaced.
         const target = realPath(path) ?? path;
         const part = `${target}.${process.pid}.part`;
         parts.push({ path, part, target });

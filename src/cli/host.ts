@@ -1,5 +1,5 @@
 /**
- * What the command is run in: what it reads, writes and draws on. Tests give their own.
+ * The streams that the command reads and writes. Tests pass their own.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export interface Host {
   error(text: string): void;
   /** Lines of standard input. */
   lines(): AsyncIterable<string>;
-  /** Whether standard error is a terminal, on which progress is drawn. */
+  /** Whether standard error is a terminal; only then is progress drawn. */
   readonly isTerminal: boolean;
 }
 
@@ -29,10 +29,7 @@ async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncIterable<string
   if (rest !== "") yield rest;
 }
 
-/**
- * This process. Where nobody reads what it prints any more, as behind `| head`, it ends as if all
- * were done.
- */
+/** This process. If its output is closed early, as by `| head`, it ends successfully. */
 export const processHost: Host = {
   write: (text) => void process.stdout.write(text),
   error: (text) => void process.stderr.write(text),
@@ -42,24 +39,24 @@ export const processHost: Host = {
   },
 };
 
-/** Cells of a bar of progress. */
+/** Width of a progress bar in characters. */
 const BAR = 24;
 
-/** Milliseconds between drawings. */
+/** Min milliseconds between two drawings. */
 const DRAW_MS = 50;
 
-/** Draws how far something is on a terminal, and nothing elsewhere. */
+/** Draws progress on a terminal; does nothing elsewhere. */
 export class Progress {
   readonly #host: Host;
   #last = "";
   #drawn = 0;
 
-  /** Draws on a host's standard error. */
+  /** Draws on the host's standard error. */
   constructor(host: Host) {
     this.#host = host;
   }
 
-  /** Draws a bar: `total` is undefined where it is not known. */
+  /** Draws a bar; `total` is undefined if it is unknown. */
   show(label: string, done: number, total: number | undefined): void {
     const now = performance.now();
     if (!this.#host.isTerminal || now - this.#drawn < DRAW_MS) return;
@@ -80,7 +77,7 @@ export class Progress {
   }
 }
 
-/** Ends the process, with success, when what it prints to is closed. */
+/** Ends the process successfully when its output is closed. */
 export function endWithReader(): void {
   process.stdout.on("error", ({ code }: { code?: string }) => {
     if (code === "EPIPE") process.exit(0);

@@ -1,5 +1,5 @@
 /**
- * Data without the steps that a model masks.
+ * Removes the steps that a model masks from data.
  *
  * @module
  */
@@ -8,18 +8,21 @@ import { isInt32Array } from "../../kernels/numeric/typed_array.ts";
 import type { InputShape, Sequence } from "./data.ts";
 import { CommandError } from "./error.ts";
 
-/** A sequence without masked steps. */
+/** A sequence without its masked steps. */
 export interface UnmaskedSequence {
-  /** Empty where all of its steps are masked. */
+  /** Empty if all of its steps are masked. */
   readonly sequence: Sequence;
-  /** For each step that was given the one that is used, -1 before the first; null: all are used. */
+  /**
+   * For each step of the given sequence the index of the last used step so far, -1 before the
+   * first; null if all steps are used.
+   */
   readonly used: Int32Array | null;
 }
 
 /**
- * Leaves out the steps that are masked.
+ * Removes masked steps.
  *
- * @param mask null leaves out none.
+ * @param mask If null, no steps are removed.
  */
 export function withoutMasked(
   sequence: Sequence,
@@ -35,7 +38,7 @@ export function withoutMasked(
   return count === used.length ? all : { sequence: out.slice(0, count * size), used };
 }
 
-/** Requires that something is left. */
+/** Requires that any data is left. */
 function checkAny(sequences: readonly Sequence[], mask: Pick<Mask, "value"> | null): void {
   if (sequences.length > 0 || mask === null) return;
   throw new CommandError(
@@ -43,7 +46,7 @@ function checkAny(sequences: readonly Sequence[], mask: Pick<Mask, "value"> | nu
   );
 }
 
-/** Sequences without masked steps; those of which nothing is left are left out. */
+/** Sequences without masked steps; sequences that are masked entirely are dropped. */
 export function usedSequences(
   sequences: readonly Sequence[],
   input: InputShape,
@@ -56,9 +59,9 @@ export function usedSequences(
 }
 
 /**
- * Test data without masked steps, and without their labels.
+ * Test data without masked steps and their labels.
  *
- * @param labels Of each step where `time`, of each sequence where not; null for none.
+ * @param labels One label per step if `time`, else one per sequence; null for none.
  */
 export function usedData(
   sequences: readonly Sequence[],
@@ -83,7 +86,7 @@ export function usedData(
   };
 }
 
-/** Rows of used steps, repeated at masked ones. */
+/** Expands the rows of used steps to all steps: masked steps repeat the row before them. */
 export function repeated(rows: Float32Array, used: Int32Array, before: Float32Array): Float32Array {
   const out = new Float32Array(used.length * before.length);
   repeatUsed(rows, used, before, out);

@@ -44,7 +44,7 @@ export interface CellLayout {
 }
 
 /** Concatenates matrices by columns. */
-function beside(tensors: readonly Tensor[]): Tensor {
+function concatColumns(tensors: readonly Tensor[]): Tensor {
   return transposed(stacked(tensors.map(transposed)));
 }
 
@@ -60,7 +60,7 @@ function joinGates(at: string, weights: readonly KerasWeight[], { keras1 }: Gate
   for (const each of [kernels, recurrent, biases]) {
     each.forEach((weight) => checkWeight(`${at}.${weight.name}`, weight, each[0]!.shape));
   }
-  return [beside(kernels), beside(recurrent), stacked(biases)];
+  return [concatColumns(kernels), concatColumns(recurrent), stacked(biases)];
 }
 
 /**

@@ -21,30 +21,30 @@ export interface UnmaskedSequences {
    */
   readonly lengths: Int32Array;
   /**
-   * Converts the model's output for `x` and `lengths` to Keras' output: masked steps repeat the
-   * output of the last unmasked step before them. One row for the sequence is unchanged.
+   * Converts the model's output for `x` and `lengths` to Keras' output: a masked step repeats the
+   * output of the last used step before it. An output with one row per sequence is unchanged.
    *
    * @param y [batch, steps, ...], or [batch, ...] after an end of time.
-   * @param before The row before the first unmasked step, as a quantized model's `mask` holds it;
-   * by default the one behind a sequence's last step in `y`.
+   * @param before The row before the first used step, as in the `mask` of a quantized model; by
+   * default, the row after the last step of a sequence in `y`.
    * @throws {RangeError} If its first dimensions are not those of `x`.
    */
   restore(y: Tensor, before?: Float32Array | null): Tensor;
 }
 
 /**
- * Removes the steps whose features all have one value, as Masking(value) does, for a model that was
+ * Removes the steps whose features all have one value, like Masking(value), for a model that was
  * imported with `masking: "lengths"`.
  *
- * Before the first step that is used Keras gives what its layers make of hidden states of zeros;
- * `restore` takes it from behind a sequence's last step, where a float model's `forward` gives the
- * same. A session gives zeros there: give `restore` the row of the quantized model's `mask`.
- * Of a sequence that uses no step at all Keras gives that too; one row for it is what no model here
- * gives, and refused.
+ * Before the first used step, Keras outputs the result of its layers for hidden states of zeros.
+ * `restore` takes that row from after the last step of a sequence, where `forward` of a float model
+ * returns the same. A session returns zeros there: pass the row in the quantized model's `mask` to
+ * `restore`. For a sequence whose steps are all masked, Keras outputs that row as well; if the
+ * model has one row per sequence, such sequences are rejected.
  *
  * @param x [batch, steps, features]
  * @param value Value of masked steps: the model's `maskValue`.
- * @throws {TypeError} If `x` is no float32 tensor.
+ * @throws {TypeError} If `x` is not a float32 tensor.
  * @throws {RangeError} If `x` has other dimensions, or a value is not finite.
  *
  * @example
@@ -88,7 +88,7 @@ export function skipMasked(x: Tensor, value = 0): UnmaskedSequences {
       const out = new Float32Array(y.data.length);
       sequences.forEach(({ used }, b) => {
         const rows = y.data.subarray(b * steps * width, (b + 1) * steps * width);
-        // The last row is beyond the steps that are used, where one is masked.
+        // If any step is masked, the last row lies after the used steps.
         const first = before ?? rows.subarray((steps - 1) * width);
         repeatUsed(rows, used, first, out.subarray(b * steps * width));
       });

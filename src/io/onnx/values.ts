@@ -12,9 +12,9 @@ import { ONE, same, type Size, times } from "./sizes.ts";
 export type Role = "batch" | "time" | "features";
 
 /**
- * A part of an axis that is never taken apart: `[steps, 2, batch, hidden]` reshaped to
- * `[steps, 2 * batch, hidden]` has an axis of two atoms. Values share the atoms of equal axes, so
- * that whatever is learned about one holds for all.
+ * An indivisible part of an axis: `[steps, 2, batch, hidden]` reshaped to `[steps, 2 * batch,
+ * hidden]` has an axis of two atoms. Equal axes of different values share their atoms, so that the
+ * role of an atom is known for all of them.
  */
 export interface Atom {
   readonly size: Size;
