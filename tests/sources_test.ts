@@ -45,6 +45,12 @@ Deno.test("the path of a URL is not taken for the name of a file", () => {
   assertEquals(modulesWith(/["'`]file:\/\/\$\{/), []);
 });
 
+Deno.test("lines end in the same way on every system", () => {
+  // .gitattributes sees to it where git would write CRLF: texts are compared byte by byte.
+  assert(MODULES.length > 300);
+  assertEquals(modulesWith(/\r\n/), []);
+});
+
 /** Folders of tests of something other than modules of `src/` and `kernels/`. */
 const OTHERS = [
   "bench",

@@ -227,8 +227,8 @@ Deno.test("writeFile() needs permission for the file and the unfinished one only
   await inFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/out`, OLD);
     const run = (write: string) => {
-      const code =
-        `import { writeFile } from "${MODULE}"; await writeFile("${folder}/out", "new");`;
+      const file = JSON.stringify(`${folder}/out`);
+      const code = `import { writeFile } from "${MODULE}"; await writeFile(${file}, "new");`;
       const args = ["run", "--no-check", "--no-config", "--no-lock", "--no-prompt", "-"];
       args.splice(1, 0, `--allow-read=${folder}`, `--allow-write=${write}`);
       const command = new Deno.Command(Deno.execPath(), {
