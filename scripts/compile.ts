@@ -5,6 +5,7 @@
  */
 import { compileModel, type CompileOptions, loadModel } from "@splitgate/splitgate";
 import { simdKernels } from "@splitgate/splitgate/simd";
+import { importsText, runningHalvesOf } from "../src/cli/running_halves.ts";
 import { readArguments } from "./arguments.ts";
 import { checkOutput, writeFile } from "./write_file.ts";
 
@@ -30,12 +31,13 @@ try {
     ...values.simd && { kernels: await simdKernels() },
   };
   const file = await Deno.readFile(from);
-  const program = compileModel(loadModel(file), options);
+  const model = loadModel(file);
+  const program = compileModel(model, options);
   await writeFile(to, program);
   console.log(
     `${to}: ${program.length.toLocaleString("en-US")} bytes, from ${
       file.length.toLocaleString("en-US")
-    }`,
+    }\n${importsText(runningHalvesOf(model))}`.trimEnd(),
   );
 } catch (error) {
   console.error(`compile: ${(error as Error).message}`);

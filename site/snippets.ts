@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { importLines, loadOptions, type RunningHalf } from "../src/cli/running_halves.ts";
 
 /** The properties of a model that a snippet needs. */
 export interface SnippetModel {
@@ -14,8 +15,8 @@ export interface SnippetModel {
   readonly outputSize: number;
   /** Whether the first output has one row per step. */
   readonly time: boolean;
-  /** Kinds that are not part of `./runtime`: their names and entry points. */
-  readonly kinds: readonly (readonly [name: string, entry: string])[];
+  /** Running halves that are not part of `./runtime`. */
+  readonly kinds: readonly RunningHalf[];
 }
 
 /** The platforms that there are snippets for. */
@@ -59,25 +60,16 @@ Bun.serve({
 export function snippet(platform: string, model: SnippetModel): string {
   const { file, inputSize, outputSize, tokens, time, kinds } = model;
   const [head, bytes] = READ[platform]!(file);
-  const entries = new Map<string, string[]>();
-  for (const [name, entry] of kinds) {
-    entries.set(entry, [...entries.get(entry) ?? [], name]);
-  }
   const array = tokens ? "Int32Array" : "Float32Array";
-  const options = kinds.length === 0
-    ? ""
-    : `, { kinds: [${kinds.map(([name]) => name).join(", ")}] }`;
   const steps = inputSize === 1 ? "input.length" : `input.length / ${inputSize}`;
   const rows = time ? `session.outputSteps(steps) * ${outputSize}` : `${outputSize}`;
   const example = tokens ? "[0, 1, 2]" : `new Array(${inputSize}).fill(0.5)`;
   return [
     `import { loadProgram } from "@splitgate/splitgate/runtime";`,
-    ...[...entries].map(([entry, names]) =>
-      `import { ${names.join(", ")} } from "@splitgate/splitgate/${entry}";`
-    ),
+    ...importLines(kinds),
     ...head === "" ? [] : [head],
     "",
-    `const model = loadProgram(${bytes}${options});`,
+    `const model = loadProgram(${bytes}${loadOptions(kinds)});`,
     "",
     `// ${
       tokens ? "Token ids of a sequence" : `${inputSize} values a step, one step after the other`

@@ -141,7 +141,13 @@ Deno.test("docs/adding-a-module.md explains every answer of a kind, and no other
 });
 
 /** Pages whose commands tests/runtimes/pages_test.ts types one by one. */
-const FOLLOWED = ["README.md", "docs/command.md", "docs/from-pytorch.md"];
+const FOLLOWED = [
+  "README.md",
+  "docs/command.md",
+  "docs/from-keras-and-tfjs.md",
+  "docs/from-onnx.md",
+  "docs/from-pytorch.md",
+];
 
 /** Whether tests/runtimes/examples_test.ts installs, builds and calls the example of a page. */
 function isRun(page: string): boolean {

@@ -25,11 +25,6 @@ import {
 } from "@splitgate/splitgate/safetensors";
 import { readTorch } from "@splitgate/splitgate/import/torch";
 import { shardPaths } from "@splitgate/splitgate/import/tfjs";
-import * as conv from "@splitgate/splitgate/runtime/conv";
-import * as gru from "@splitgate/splitgate/runtime/gru";
-import * as joins from "@splitgate/splitgate/runtime/joins";
-import * as norm from "@splitgate/splitgate/runtime/norm";
-import * as softmax from "@splitgate/splitgate/runtime/softmax";
 import { PART_SLOTS } from "../../src/cells/names.ts";
 import { batchesOf } from "../../src/cli/batches.ts";
 import {
@@ -50,6 +45,7 @@ import {
   type Runnable,
   runnable,
 } from "../../src/cli/models.ts";
+import { runningHalvesOf } from "../../src/cli/running_halves.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { usedData, usedSequences } from "../../src/cli/skip.ts";
 import { flatten, Graph } from "../../src/modules/graph.ts";
@@ -343,25 +339,6 @@ function labelsOf(model: QuantizedModel, { sequences, labels }: DataSet) {
   return labelsBySequence(labels.data, { size, time }, counts);
 }
 
-/** Kinds that are not part of `./runtime`, by entry point. */
-const ENTRIES = {
-  "runtime/conv": conv,
-  "runtime/gru": gru,
-  "runtime/joins": joins,
-  "runtime/norm": norm,
-  "runtime/softmax": softmax,
-};
-
-/** The kinds that a program of the model must import, and their entry points. */
-function kindsOf(model: QuantizedModel): [name: string, entry: string][] {
-  const kinds = new Set(model.lower().data.nodes.map(({ program }) => program.kind));
-  return Object.entries(ENTRIES).flatMap(([entry, exported]) =>
-    Object.entries(exported).flatMap(([name, { kind }]): [string, string][] =>
-      kinds.has(kind) ? [[name, entry]] : []
-    )
-  );
-}
-
 const blobOf = (contents: Uint8Array | string) => new Blob([contents as BlobPart]);
 
 /** Replaces the current model. */
@@ -533,7 +510,7 @@ const methods = {
           outputSize: model.outputSize,
           tokens: model.vocabulary > 0,
           time,
-          kinds: kindsOf(model),
+          kinds: runningHalvesOf(model),
         },
       },
     };

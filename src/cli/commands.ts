@@ -51,6 +51,7 @@ import {
   withPath,
 } from "./models.ts";
 import { readData, readModelFile } from "./read.ts";
+import { importsText, runningHalvesOf } from "./running_halves.ts";
 import { maskOf, withMaskValue } from "../modules/mask.ts";
 import { usedData, usedSequences } from "./skip.ts";
 
@@ -534,6 +535,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   }
   const bytes = saveModel(made.model);
   const compiled = program === undefined ? undefined : compileModel(made.model);
+  const halves = program === undefined ? [] : runningHalvesOf(made.model);
   const file = { path: output, format: "int8", bytes } as const;
   const quantized = quantizedRunnable(file, made.model, await fastKernels());
   let agreement: Agreement[] | null = null;
@@ -578,7 +580,7 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
     json: {
       output,
       bytes: bytes.length,
-      ...compiled !== undefined && { program, programBytes: compiled.length },
+      ...compiled !== undefined && { program, programBytes: compiled.length, kinds: halves },
       ...report !== undefined && { report },
       calibration: data.sequences.length,
       measuredOn: tested === null ? null : measuredOn,
@@ -589,7 +591,9 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
     },
     text: [
       `${output}: ${bytes.length} bytes, calibrated on ${data.sequences.length} sequences\n`,
-      compiled === undefined ? "" : `${program}: ${compiled.length} bytes, for ./runtime\n`,
+      compiled === undefined
+        ? ""
+        : `${program}: ${compiled.length} bytes, for ./runtime\n${importsText(halves)}`,
       report === undefined ? "" : `${report}: the report, for a browser\n`,
       agreement === null
         ? ""
@@ -773,13 +777,15 @@ export async function compileFile({ files: [path], flags }: Invocation): Promise
       `${path}: expected a quantized model (\`splitgate quantize\` makes one)`,
     );
   }
-  const program = compileModel(withPath(path!, () => loadModel(file.bytes)), {
+  const model = withPath(path!, () => loadModel(file.bytes));
+  const halves = runningHalvesOf(model);
+  const program = compileModel(model, {
     ...fold !== undefined && { foldEmbedding: folds[fold]! },
     ...flags.simd === true && { kernels: await simdKernels() },
   });
   await writeWhole([output, program]);
   return {
-    json: { output, bytes: program.length, from: file.bytes.length },
-    text: `${output}: ${program.length} bytes, from ${file.bytes.length}\n`,
+    json: { output, bytes: program.length, from: file.bytes.length, kinds: halves },
+    text: `${output}: ${program.length} bytes, from ${file.bytes.length}\n${importsText(halves)}`,
   };
 }

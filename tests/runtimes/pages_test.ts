@@ -2,10 +2,13 @@
  * Pages followed word by word, from an empty folder, with nothing but what they say and the files
  * that they begin with.
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
 import { zipSync } from "fflate/browser";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { stop } from "esbuild";
+import { type Tensor, tensor } from "@splitgate/splitgate";
+import { importKeras } from "@splitgate/splitgate/import/keras";
+import { importOnnx } from "@splitgate/splitgate/import/onnx";
 import { writeNpy } from "../../src/cli/npy.ts";
 import { generator } from "../../src/testing/random.ts";
 import { pack } from "../../scripts/pack.ts";
@@ -28,9 +31,9 @@ function type(folder: string, command: string): Promise<string> {
   return succeed(folder, "sh", "-c", `${ready} ${command}`);
 }
 
-/** What a block of a page says to put into a file, where it names one of the example. */
+/** The file that a page says to put a block into. */
 function fileOf({ info }: Block): string | undefined {
-  return / examples\/pytorch-to-edge\/(\S+)$/.exec(info)?.[1];
+  return / (?:examples\/pytorch-to-edge\/)?(\w+\.(?:json|mjs|toml))$/.exec(info)?.[1];
 }
 
 /** Random float32 sequences as a .npy file. */
@@ -57,6 +60,64 @@ async function withWorker(folder: string, call: (url: string) => Promise<void>):
   }
 }
 
+/** What a page that leads to a worker lets its reader type. */
+const STEPS_TO_WORKER = ["npm", "npm", "npx splitgate", "npx splitgate", "npx wrangler", "curl"];
+
+/** Files that hold their graph, the pages that lead from them to a worker, and values of a step. */
+const GRAPH_FILES = [
+  {
+    page: "docs/from-keras-and-tfjs.md",
+    model: "keras-made/lstm.keras",
+    importModel: (bytes: Uint8Array) => importKeras(bytes).model,
+    values: 3,
+  },
+  {
+    page: "docs/from-onnx.md",
+    model: "onnx-made/lstm-last-mlp-softmax-bf-dyn-legacy.onnx",
+    importModel: (bytes: Uint8Array) => importOnnx(bytes).model,
+    values: 7,
+  },
+];
+
+/**
+ * Follows the section of a page that leads from an empty folder to a worker, in a folder that has
+ * what its lines of Python save, and gives what the worker answered.
+ *
+ * @param before What to look at before a file of the page is written.
+ */
+async function followToWorker(
+  page: string,
+  folder: string,
+  before: (file: string) => void | Promise<void> = () => {},
+): Promise<{ programs: string[]; body: string; answer: unknown }> {
+  const programs: string[] = [];
+  let body = "";
+  let answer: unknown;
+  for (const block of blocksOf(sectionOf(page, "From an empty folder to a worker"))) {
+    const file = fileOf(block);
+    if (file !== undefined) {
+      await before(file);
+      await Deno.writeTextFile(`${folder}/${file}`, block.text);
+    }
+    for (const command of commandsIn(block)) {
+      const [program] = /^npx \w+|^\w+/.exec(command)!;
+      programs.push(program);
+      if (program === "npx wrangler") continue;
+      const [, posted] = /^curl --data '(.*)' http:\/\/localhost:8787$/.exec(command) ?? [];
+      if (posted === undefined) {
+        const printed = await type(folder, command.replace("PATH/TO", ".."));
+        if (command.includes("quantize")) assertMatch(printed, /int8 beside float/);
+        continue;
+      }
+      body = posted;
+      await withWorker(folder, async (url) => {
+        answer = await (await fetch(url, { method: "POST", body })).json();
+      });
+    }
+  }
+  return { programs, body, answer };
+}
+
 Deno.test("pages lead from an empty folder to where they say", async (t) => {
   const outer = await Deno.makeTempDir({ prefix: "splitgate-pages-" });
   const folder = `${outer}/a new project`;
@@ -69,36 +130,36 @@ Deno.test("pages lead from an empty folder to where they say", async (t) => {
       for (const name of ["model.pt", "calibration.npy", "test.npy"]) {
         await Deno.copyFile(`${EXAMPLE}${name}`, `${folder}/${name}`);
       }
-      const done: string[] = [];
-      const section = sectionOf("docs/from-pytorch.md", "From an empty folder to a worker");
-      for (const block of blocksOf(section)) {
-        const file = fileOf(block);
-        if (file === "architecture.json") {
-          // The draft is this one, with two blanks.
-          const draft = JSON.parse(await Deno.readTextFile(`${folder}/${file}`));
-          const kinds = draft.modules.map(({ kind }: { kind: string }) => kind);
-          assertEquals(kinds, ["LSTM", "?", "Linear", "?"]);
-        }
-        if (file !== undefined) await Deno.writeTextFile(`${folder}/${file}`, block.text);
-        for (const command of commandsIn(block)) {
-          const [program] = /^npx \w+|^\w+/.exec(command)!;
-          done.push(program);
-          if (program === "npx wrangler") continue;
-          const [, body] = /^curl --data '(.*)' http:\/\/localhost:8787$/.exec(command) ?? [];
-          if (body === undefined) {
-            const printed = await type(folder, command.replace("PATH/TO", ".."));
-            if (command.includes("quantize")) assertMatch(printed, /int8 beside float/);
-            continue;
-          }
-          await withWorker(folder, async (url) => {
-            const response = await fetch(url, { method: "POST", body });
-            assertEquals(await response.json(), { motion: "standing" });
-          });
-        }
-      }
-      const steps = ["npm", "npm", "npx splitgate", "npx splitgate", "npx wrangler", "curl"];
-      assertEquals(done, steps);
+      const done = await followToWorker("docs/from-pytorch.md", folder, async (file) => {
+        if (file !== "architecture.json") return;
+        // The draft is this one, with two blanks.
+        const draft = JSON.parse(await Deno.readTextFile(`${folder}/${file}`));
+        const kinds = draft.modules.map(({ kind }: { kind: string }) => kind);
+        assertEquals(kinds, ["LSTM", "?", "Linear", "?"]);
+      });
+      assertEquals(done.programs, STEPS_TO_WORKER);
+      assertEquals(done.answer, { motion: "standing" });
     });
+
+    for (const { page, model, importModel, values } of GRAPH_FILES) {
+      await t.step(`${page}: a running worker`, async () => {
+        const own = `${outer}/${model.replace(/^.*\//, "")}`;
+        const bytes = await Deno.readFile(new URL(`../models/${model}`, import.meta.url));
+        await Deno.mkdir(own);
+        await Deno.writeFile(`${own}/model${/\.\w+$/.exec(model)![0]}`, bytes);
+        await Deno.writeFile(`${own}/calibration.npy`, npy(5, [20, 30, values]));
+        await Deno.writeFile(`${own}/test.npy`, npy(6, [10, 30, values]));
+        const { programs, answer, body } = await followToWorker(page, own);
+        assertEquals(programs, STEPS_TO_WORKER);
+        const steps: number[][] = JSON.parse(body);
+        const input = tensor(steps.flat(), [1, steps.length, values]);
+        const expected = importModel(bytes).forward(input) as Tensor;
+        assertEquals(expected.shape, [1, (answer as number[]).length]);
+        (answer as number[]).forEach((score, i) =>
+          assertAlmostEquals(score, expected.data[i]!, 0.03)
+        );
+      });
+    }
 
     await t.step("docs/command.md: a float file, an int8 file and a program", async () => {
       const [train, test] = [npy(1, [8, 20, 3]), npy(2, [4, 20, 3])];
