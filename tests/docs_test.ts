@@ -144,6 +144,7 @@ Deno.test("docs/adding-a-module.md explains every answer of a kind, and no other
 const FOLLOWED = [
   "README.md",
   "docs/command.md",
+  "docs/edge-workers.md",
   "docs/from-keras-and-tfjs.md",
   "docs/from-onnx.md",
   "docs/from-pytorch.md",
@@ -190,7 +191,10 @@ const HELD: readonly [command: RegExp, holds: (page: string, match: RegExpExecAr
     ],
     [
       /^(node|bun|deno run .*?) (\w+\.m?[jt]s)\b/,
-      (page, [, , file]) => isRun(page) && hasFile(page, file!),
+      (page, [, , file]) =>
+        isRun(page)
+          ? hasFile(page, file!)
+          : FOLLOWED.includes(page) && read(page).includes(` ${file}\n`),
     ],
     [/^node -e .* \| curl /, isRun],
     [

@@ -6,7 +6,7 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/asse
 import { zipSync } from "fflate/browser";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { stop } from "esbuild";
-import { type Tensor, tensor } from "@splitgate/splitgate";
+import { loadModel, type Tensor, tensor } from "@splitgate/splitgate";
 import { importKeras } from "@splitgate/splitgate/import/keras";
 import { importOnnx } from "@splitgate/splitgate/import/onnx";
 import { writeNpy } from "../../src/cli/npy.ts";
@@ -14,8 +14,8 @@ import { generator } from "../../src/testing/random.ts";
 import { pack } from "../../scripts/pack.ts";
 import { type Block, blocksOf, commandsIn, read } from "../pages.ts";
 import { bundle } from "./bundle.ts";
-import { succeed } from "./install.ts";
-import { Workerd } from "./workerd/workerd.ts";
+import { NAME, succeed } from "./install.ts";
+import { storageFolder, Workerd } from "./workerd/workerd.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../examples/pytorch-to-edge/", import.meta.url));
 
@@ -43,21 +43,36 @@ function npy(seed: number, shape: readonly [number, number, number]): Uint8Array
   return writeNpy(Float32Array.from({ length }, () => draw(-1, 1)), shape);
 }
 
-/** Does what wrangler does with worker.mjs, and calls it. */
-async function withWorker(folder: string, call: (url: string) => Promise<void>): Promise<void> {
-  const options = { external: ["./model.bin"] };
-  await bundle(pathToFileURL(`${folder}/worker.mjs`), folder, "bundle.js", options);
+/** Does what wrangler does with a module, its data and WebAssembly beside it, and calls it. */
+async function withWorker(
+  folder: string,
+  call: (url: string) => Promise<void>,
+  module = "worker.mjs",
+  objects?: Parameters<typeof Workerd.start>[0]["objects"],
+): Promise<void> {
+  const entry = pathToFileURL(`${folder}/${module}`);
+  await bundle(entry, folder, "bundle.js", { external: ["./model.bin", "*.wasm"] });
+  const wasm = `${NAME}/simd/relaxed.wasm`;
+  const path = `${folder}/node_modules/${NAME}/kernels/simd/relaxed.wasm`;
+  const simd = (await Deno.readTextFile(`${folder}/bundle.js`)).includes(wasm);
   const worker = await Workerd.start({
     modules: [
       { name: "worker.js", kind: "esModule", path: `${folder}/bundle.js` },
       { name: "model.bin", kind: "data", path: `${folder}/model.bin` },
+      ...simd ? [{ name: wasm, kind: "wasm", path } as const] : [],
     ],
+    ...objects !== undefined && { objects },
   });
   try {
     await call(worker.url);
   } finally {
     await worker.stop();
   }
+}
+
+/** What a worker answers to steps. */
+async function answerOf(url: string, body: string): Promise<unknown> {
+  return await (await fetch(url, { method: "POST", body })).json();
 }
 
 /** What a page that leads to a worker lets its reader type. */
@@ -110,9 +125,7 @@ async function followToWorker(
         continue;
       }
       body = posted;
-      await withWorker(folder, async (url) => {
-        answer = await (await fetch(url, { method: "POST", body })).json();
-      });
+      await withWorker(folder, async (url) => void (answer = await answerOf(url, body)));
     }
   }
   return { programs, body, answer };
@@ -140,6 +153,86 @@ Deno.test("pages lead from an empty folder to where they say", async (t) => {
       assertEquals(done.programs, STEPS_TO_WORKER);
       assertEquals(done.answer, { motion: "standing" });
     });
+
+    await t.step(
+      "docs/edge-workers.md: a worker with SIMD, a stream, a server in Deno",
+      async () => {
+        // model.bin is that of docs/from-pytorch.md: three values a step in, three out.
+        for (const block of blocksOf(read("docs/edge-workers.md"))) {
+          const file = fileOf(block);
+          if (file !== undefined) await Deno.writeTextFile(`${folder}/${file}`, block.text);
+        }
+        const model = loadModel(await Deno.readFile(`${folder}/model.safetensors`));
+        const session = model.createSession();
+        const output = new Float32Array(6);
+        const expected = (...steps: number[]) => {
+          session.run(Float32Array.from(steps), output);
+          return [...output];
+        };
+        const [one, other] = ["[[0,0,1],[0.1,0,1]]", "[[1,0,0],[0.5,0.5,0]]"];
+        const first = expected(0, 0, 1, 0.1, 0, 1);
+        const next = expected(1, 0, 0, 0.5, 0.5, 0);
+        await withWorker(folder, async (url) => {
+          assertEquals(await answerOf(url, one), first);
+          assertMatch(
+            JSON.stringify(await answerOf(url, "[[1],[2]]")),
+            /"error":"sequence: expected/,
+          );
+        });
+        const toml = await Deno.readTextFile(`${folder}/durable.toml`);
+        const [className, binding] = ["class_name", "name"].map((key) =>
+          new RegExp(`^${key} = "(\\w+)"$`, "m").exec(toml)![1]!
+        );
+        const storage = await storageFolder();
+        try {
+          const objects = { className: className!, binding: binding!, folder: storage };
+          await withWorker(
+            folder,
+            async (url) => {
+              assertEquals(await answerOf(`${url}/a`, one), first);
+              assertEquals(await answerOf(`${url}/b`, one), first);
+            },
+            "stream.mjs",
+            objects,
+          );
+          // Another process goes on with the state that was stored.
+          await withWorker(
+            folder,
+            async (url) => {
+              assertMatch(JSON.stringify(await answerOf(`${url}/a`, "[[1],[2]]")), /"error"/);
+              assertEquals(await answerOf(`${url}/a`, other), next);
+            },
+            "stream.mjs",
+            objects,
+          );
+        } finally {
+          await Deno.remove(storage, { recursive: true });
+        }
+        const server = new Deno.Command(Deno.execPath(), {
+          args: ["run", "--no-lock", "--allow-net", "--allow-read=.", "main.mjs"],
+          cwd: folder,
+          stderr: "piped",
+          stdout: "null",
+          env: { DENO_SERVE_ADDRESS: "tcp:127.0.0.1:0", NO_COLOR: "1" },
+        }).spawn();
+        const reader = server.stderr.pipeThrough(new TextDecoderStream()).getReader();
+        try {
+          let told = "";
+          let url: string | undefined;
+          while (url === undefined) {
+            const { value, done } = await reader.read();
+            assert(!done, told);
+            told += value;
+            [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(told) ?? [];
+          }
+          assertEquals(await answerOf(url, one), first);
+        } finally {
+          server.kill("SIGKILL");
+          await reader.cancel();
+          await server.status;
+        }
+      },
+    );
 
     for (const { page, model, importModel, values } of GRAPH_FILES) {
       await t.step(`${page}: a running worker`, async () => {
