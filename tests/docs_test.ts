@@ -143,6 +143,7 @@ Deno.test("docs/adding-a-module.md explains every answer of a kind, and no other
 /** Pages whose commands tests/runtimes/pages_test.ts types one by one. */
 const FOLLOWED = [
   "README.md",
+  "docs/browsers.md",
   "docs/command.md",
   "docs/edge-workers.md",
   "docs/from-keras-and-tfjs.md",
@@ -199,7 +200,7 @@ const HELD: readonly [command: RegExp, holds: (page: string, match: RegExpExecAr
     [/^node -e .* \| curl /, isRun],
     [
       /^(npx vite preview|python3 -m http\.server \d+)$/,
-      (page) => isRun(page) && hasFile(page, "index.html"),
+      (page) => FOLLOWED.includes(page) || isRun(page) && hasFile(page, "index.html"),
     ],
     // With torch, which CI does not have.
     [/^python scripts\/(\w+)\.py /, (_, [, script]) => exists(`scripts/${script}_test.py`)],

@@ -13,8 +13,10 @@ import { writeNpy } from "../../src/cli/npy.ts";
 import { generator } from "../../src/testing/random.ts";
 import { pack } from "../../scripts/pack.ts";
 import { type Block, blocksOf, commandsIn, read } from "../pages.ts";
+import { launch } from "./browser/chromium.ts";
 import { bundle } from "./bundle.ts";
 import { NAME, succeed } from "./install.ts";
+import { serveFolder } from "./serve_folder.ts";
 import { storageFolder, Workerd } from "./workerd/workerd.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../examples/pytorch-to-edge/", import.meta.url));
@@ -33,7 +35,7 @@ function type(folder: string, command: string): Promise<string> {
 
 /** The file that a page says to put a block into. */
 function fileOf({ info }: Block): string | undefined {
-  return / (?:examples\/pytorch-to-edge\/)?(\w+\.(?:json|mjs|toml))$/.exec(info)?.[1];
+  return / (?:examples\/pytorch-to-edge\/)?(\w+\.(?:html|json|m?js|toml))$/.exec(info)?.[1];
 }
 
 /** Random float32 sequences as a .npy file. */
@@ -233,6 +235,29 @@ Deno.test("pages lead from an empty folder to where they say", async (t) => {
         }
       },
     );
+
+    await t.step("docs/browsers.md: a page", async () => {
+      for (const block of blocksOf(read("docs/browsers.md"))) {
+        const file = fileOf(block);
+        if (file !== undefined) await Deno.writeTextFile(`${folder}/${file}`, block.text);
+      }
+      const model = loadModel(await Deno.readFile(`${folder}/model.safetensors`));
+      const output = new Float32Array(3);
+      model.createSession().step(Float32Array.of(0, 0, 1), output);
+      const server = serveFolder(folder);
+      const browser = await launch();
+      try {
+        const page = await browser.newPage();
+        const errors: string[] = [];
+        page.on("pageerror", (error) => errors.push(error.message));
+        await page.goto(server.url);
+        await page.getByText(output.join(", ")).waitFor({ timeout: 20_000 });
+        assertEquals(errors, []);
+      } finally {
+        await browser.close();
+        await server.stop();
+      }
+    });
 
     for (const { page, model, importModel, values } of GRAPH_FILES) {
       await t.step(`${page}: a running worker`, async () => {
