@@ -140,8 +140,8 @@ export interface WeightRows {
  * ```ts
  * import { packRows } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
- * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0), sums = Int32Array.of(1, -2, 3, 4);
- * const { arrays } = packRows({ data, sums, largest: 7, count: 2, length: 2, columns: 4 });
+ * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0);
+ * const { arrays } = packRows({ data, count: 2, length: 2, columns: 4 });
  * assertEquals(arrays[0], [2 ** 27 + 3, -2 * 2 ** 27 + 4, 0, 0]);
  * ```
  */
@@ -248,8 +248,8 @@ function maxMagnitudes(data: Int8Array | Int16Array, size: number, columns: numb
  * ```ts
  * import { dotRows, packRows, sumsLength } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
- * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0), sums = Int32Array.of(1, -2, 3, 4);
- * const rows = packRows({ data, sums, largest: 7, count: 2, length: 2, columns: 4 });
+ * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0);
+ * const rows = packRows({ data, count: 2, length: 2, columns: 4 });
  * const out = new Float64Array(sumsLength(2));
  * dotRows(rows, 0, 2, [10, 20, 0, 0], out);
  * assertEquals([...out.subarray(0, 2)], [-30, 110]);
