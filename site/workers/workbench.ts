@@ -318,9 +318,9 @@ function qconfigOf({ preset, modules, parts }: QuantizeChoices): QConfigMapping 
       ? qconfig
       : { ...qconfig, parts: { ...qconfig.parts, ...own } };
   };
-  const mapping = new QConfigMapping().setGlobal(withParts(preset));
+  let mapping = new QConfigMapping().setGlobal(withParts(preset));
   for (const [name, each] of Object.entries(modules)) {
-    mapping.setModuleName(name, each === null ? null : withParts(each));
+    mapping = mapping.setModuleName(name, each === null ? null : withParts(each));
   }
   return mapping;
 }

@@ -33,7 +33,7 @@ import {
   resultsFile,
   type Sequence,
 } from "./data.ts";
-import { CommandError } from "./error.ts";
+import { CommandError, UsageError, withPath } from "./error.ts";
 import { checkOutputs, readText, writeWhole } from "./files.ts";
 import { type Host, Progress } from "./host.ts";
 import {
@@ -48,7 +48,6 @@ import {
   runAll,
   type Runnable,
   runnable,
-  withPath,
 } from "./models.ts";
 import { readData, readModelFile } from "./read.ts";
 import { importsText, runningHalvesOf } from "./running_halves.ts";
@@ -125,7 +124,7 @@ function skipFlag(flags: Flags): number | null | undefined {
   if (given === "none") return null;
   const value = Number(given);
   if (given.trim() === "" || !Number.isFinite(value)) {
-    throw new CommandError(`--skip: expected a number or none, got ${given}`);
+    throw new UsageError(`--skip: expected a number or none, got ${given}`);
   }
   return Math.fround(value);
 }
@@ -137,7 +136,13 @@ async function openFloat(path: string, flags: Flags) {
   checkImportFlags([file], own);
   const skip = skipFlag(flags);
   const { model, notes } = await floatModel(file, own);
-  const source = { model: skip === undefined ? model : withMaskValue(model, skip), notes };
+  const source = skip === undefined ? { model, notes } : {
+    model: withMaskValue(model, skip),
+    notes: [
+      ...notes,
+      `--skip: ${skip === null ? "no step is" : `steps of nothing but ${skip} are`} masked`,
+    ],
+  };
   return { source, float: floatRunnable(file, source) };
 }
 
@@ -179,7 +184,7 @@ function number(flags: Flags, name: string, otherwise: number, min: number): num
   const given = text(flags, name);
   const value = given === undefined ? otherwise : Number(given);
   if (given?.trim() === "" || !(value >= min) || value === Infinity) {
-    throw new CommandError(`--${name}: expected a number from ${min} on, got ${given}`);
+    throw new UsageError(`--${name}: expected a number from ${min} on, got ${given}`);
   }
   return value;
 }
@@ -249,12 +254,16 @@ function inspectNodes({ path, format }: ModelFile, nodes: FileNode[], reason: st
   };
 }
 
+/** Options that ask for a part of a file. */
+const PART_FLAGS = ["cut", "from", "outputs"];
+
 /** inspect FILE */
 export async function inspect({ files: [path], flags }: Invocation): Promise<Report> {
   const file = await readModelFile(path!);
   const draft = text(flags, "draft");
   checkOutputs([draft], [path]);
   const { format, bytes } = file;
+  checkImportFlags([file], await importFlags(flags));
   if (format === "torch" || format === "safetensors") {
     const key = text(flags, "key");
     const torch = format === "torch"
@@ -271,13 +280,15 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
     return draft === undefined ? report : { ...report, text: `${report.text}${draft}: a draft\n` };
   }
   if (draft !== undefined) {
-    throw new CommandError(`--draft: is for files that hold no graph, and ${path} holds one`);
+    throw new UsageError(`--draft: is for files that hold no graph, and ${path} holds one`);
   }
   let model: Runnable;
   try {
     [model] = await openRunnables([path!], flags) as [Runnable];
   } catch (error) {
-    const nodes = error instanceof CommandError
+    // A part that was asked for is refused as any other command does it.
+    const isPart = PART_FLAGS.some((name) => flags[name] !== undefined);
+    const nodes = error instanceof CommandError && !isPart
       ? await nodesOf(file, await importFlags(flags))
       : [];
     if (nodes.length === 0) throw error;
@@ -354,12 +365,12 @@ async function readQConfig(path: string): Promise<QConfigMapping> {
         (other === undefined ? ", without global" : `, got ${other}`),
     );
   }
-  const mapping = new QConfigMapping().setGlobal(preset("global", global));
+  let mapping = new QConfigMapping().setGlobal(preset("global", global));
   for (const [kind, name] of Object.entries(kinds)) {
-    mapping.setObjectType(kind, preset(`kinds.${kind}`, name));
+    mapping = mapping.setObjectType(kind, preset(`kinds.${kind}`, name));
   }
   for (const [module, name] of Object.entries(modules)) {
-    mapping.setModuleName(module, preset(`modules.${module}`, name));
+    mapping = mapping.setModuleName(module, preset(`modules.${module}`, name));
   }
   return mapping;
 }
@@ -502,13 +513,13 @@ export async function quantizeFile({ files: [path], flags, host }: Invocation): 
   const inputs = [path, calibration, test, labels, qconfigPath, text(flags, "architecture")];
   checkOutputs([output, program, report], inputs);
   if (test === undefined && labels !== undefined) {
-    throw new CommandError("--labels: are those of test data: give --test DATA too");
+    throw new UsageError("--labels: are those of test data: give --test DATA too");
   }
   if (preset !== undefined && qconfigPath !== undefined) {
-    throw new CommandError("--preset and --qconfig: give one of the two");
+    throw new UsageError("--preset and --qconfig: give one of the two");
   }
   if (preset !== undefined && !(PRESET_NAMES as readonly string[]).includes(preset)) {
-    throw new CommandError(`--preset: expected one of ${PRESET_NAMES.join(", ")}, got ${preset}`);
+    throw new UsageError(`--preset: expected one of ${PRESET_NAMES.join(", ")}, got ${preset}`);
   }
   const { source, float } = await openFloat(path!, flags);
   const data = await readData(calibration, float.input);
@@ -611,9 +622,9 @@ export async function runFile({ files: [path, data], flags, host }: Invocation):
   checkOutputs([output], [path, data, labels]);
   const [model] = await openRunnables([path!], flags) as [Runnable];
   if (data === undefined || data === "-") {
-    if (output !== undefined) throw new CommandError("-o: standard input is answered line by line");
+    if (output !== undefined) throw new UsageError("-o: standard input is answered line by line");
     if (labels !== undefined) {
-      throw new CommandError("--labels: are those of DATA, which is needed");
+      throw new UsageError("--labels: are those of DATA, which is needed");
     }
     let line = 0;
     for await (const given of host.lines()) {
@@ -630,7 +641,12 @@ export async function runFile({ files: [path, data], flags, host }: Invocation):
   const accuracy = accuracyOf(first, given, labels);
   if (output === undefined) {
     const lines = jsonLines(results);
-    return { json: lines.map((each) => JSON.parse(each)), text: `${lines.join("\n")}\n` };
+    const rows = lines.map((each) => JSON.parse(each));
+    const text = `${lines.join("\n")}\n`;
+    if (labels === undefined) return { json: rows, text };
+    // Lines of results can be piped on.
+    if (flags.json !== true && accuracy !== null) host.error(`right: ${percent(accuracy)}\n`);
+    return { json: { results: rows, accuracy }, text };
   }
   await writeWhole([output, resultsFile(output, results)]);
   return {
@@ -670,6 +686,9 @@ export async function graphFile({ files: [path], flags }: Invocation): Promise<R
       `${path}: the graph is that of a quantized model (\`splitgate quantize\` makes one)`,
     );
   }
+  if (flags.json === true && format !== "json" && flags.format !== undefined) {
+    throw new UsageError(`--json: prints the graph as JSON; leave --format ${format} out`);
+  }
   const reference = convertToReference(withPath(path!, () => loadModel(file.bytes)));
   const drawn: Record<string, () => string> = {
     table: () => reference.toTable(),
@@ -678,7 +697,7 @@ export async function graphFile({ files: [path], flags }: Invocation): Promise<R
     mermaid: () => reference.toMermaid(),
   };
   if (!Object.hasOwn(drawn, format)) {
-    throw new CommandError(
+    throw new UsageError(
       `--format: expected one of ${Object.keys(drawn).join(", ")}, got ${format}`,
     );
   }
@@ -769,7 +788,7 @@ export async function compileFile({ files: [path], flags }: Invocation): Promise
     float32: "float32",
   };
   if (fold !== undefined && !Object.hasOwn(folds, fold)) {
-    throw new CommandError(`--fold-embedding: expected true, false or float32, got ${fold}`);
+    throw new UsageError(`--fold-embedding: expected true, false or float32, got ${fold}`);
   }
   const file = await readModelFile(path!);
   if (file.format !== "int8") {

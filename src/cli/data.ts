@@ -10,7 +10,7 @@ import type { SafetensorsArray } from "../io/dtypes.ts";
 import { parseSafetensors } from "../io/safetensors.ts";
 import { writeSafetensors } from "../io/safetensors_write.ts";
 import { unzip } from "../io/torch/zip.ts";
-import { CommandError } from "./error.ts";
+import { CommandError, withPath } from "./error.ts";
 import { readNpy, writeNpy } from "./npy.ts";
 
 /** A sequence: token ids, or the values of its steps one after the other. */
@@ -46,7 +46,8 @@ function sequenceOf(name: string, values: ArrayLike<number>, { size, vocabulary 
   if (vocabulary === 0) {
     const floats = Float32Array.from(values);
     const at = floats.findIndex((value) => !Number.isFinite(value));
-    if (at >= 0) failRange(`${name}[${at}]`, "a finite number", values[at]);
+    const step = `${name}[${Math.floor(at / size)}]`;
+    if (at >= 0) failRange(`${step}[${at % size}]`, "a finite number", values[at]);
     return floats;
   }
   for (let i = 0; i < length; i++) {
@@ -169,7 +170,7 @@ function arraysOf(path: string, bytes: Uint8Array): Map<string, AnyArray> | null
 
 /** Reads the bytes of a file of labels: .npy, or `y` of .npz and .safetensors. */
 export function parseLabels(path: string, bytes: Uint8Array): NonNullable<DataSet["labels"]> {
-  const arrays = arraysOf(path, bytes);
+  const arrays = withPath(path, () => arraysOf(path, bytes));
   const found = arrays?.get("y") ?? (arrays?.size === 1 ? [...arrays.values()][0] : undefined);
   if (found === undefined) {
     throw new CommandError(`${path}: labels are .npy, or y of .npz and .safetensors`);
@@ -185,7 +186,11 @@ function fromTensors(
   const key = X.find((each) => tensors.has(each)) ??
     (tensors.size === 1 ? [...tensors.keys()][0]! : undefined);
   if (key === undefined) {
-    return failRange(name, "a tensor x, batch first", `${[...tensors.keys()].slice(0, 10)}`);
+    return failRange(
+      name,
+      "a tensor x, batch first",
+      [...tensors.keys()].slice(0, 10).join(", ") || "no array",
+    );
   }
   const y = tensors.get("y");
   return {
@@ -212,7 +217,7 @@ export function parseData(path: string, bytes: Uint8Array, input: InputShape): D
     if (/\.(csv|jsonl?|ndjson)$/i.test(path)) return named(new TextDecoder().decode(bytes));
     throw new CommandError(`${path}: expected data: .npy, .npz, .safetensors, .csv or .jsonl`);
   };
-  const data = read();
+  const data = withPath(path, read);
   if (data.sequences.length === 0) throw new CommandError(`${path}: holds no data`);
   return data;
 }

@@ -18,7 +18,7 @@ import {
   runFile,
   tuneFile,
 } from "./commands.ts";
-import { CommandError } from "./error.ts";
+import { CommandError, UsageError } from "./error.ts";
 import { endWithReader, type Host, processHost } from "./host.ts";
 
 export type { Host };
@@ -78,11 +78,11 @@ const IMPORT_OPTIONS: Readonly<Record<string, Option>> = {
   ...GRAPH_OPTIONS,
 };
 
-const DATA_HELP =
-  `DATA: .npy or .npz (array x), .safetensors (tensor x), batch first: [batch, steps, values] or
-[batch, steps] of token ids, with lengths [batch] where they differ; .csv, a step per row, with a
-column "sequence" where there are several (of token ids, a sequence per row); .jsonl, a sequence
-per line, as an array of steps or of token ids.`;
+const DATA_HELP = `DATA: .npy or .npz (array x), .safetensors (tensor x), batch first:
+[batch, steps, values] or [batch, steps] of token ids, with lengths [batch]
+where they differ; .csv, a step per row, with a column "sequence" where there
+are several (of token ids, a sequence per row); .jsonl, a sequence per line, as
+an array of steps or of token ids.`;
 
 const CALIBRATION: Option = {
   value: "DATA",
@@ -112,10 +112,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   import: {
     files: ["FILE"],
-    what: "turns a PyTorch, Keras, TensorFlow.js, ONNX or safetensors file into a float model",
+    what: "makes a float model of a file of another library",
     example: "import model.onnx -o float.safetensors",
     options: { output: OUTPUT, ...IMPORT_OPTIONS, skip: SKIP },
-    help: `A PyTorch or safetensors file holds tensors and no graph, so it needs an architecture:
+    help: `A PyTorch or safetensors file holds tensors and no graph: it needs an
+architecture.
   splitgate inspect model.pt --draft A.json     then replace each "?" in A.json
   splitgate import model.pt --architecture A.json -o float.safetensors`,
     run: importFile,
@@ -123,7 +124,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   quantize: {
     files: ["FILE"],
     what: "calibrates a float model and makes it int8",
-    example: "quantize model.onnx --calibration train.npy --test test.npz -o int8.safetensors",
+    example: "quantize model.onnx --calibration train.npy -o int8.safetensors",
     options: {
       calibration: CALIBRATION,
       test: { value: "DATA", what: "compare int8 with float on this; y in it are labels" },
@@ -158,7 +159,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       skip: SKIP,
     },
     help: `${DATA_HELP}
-Without DATA, or with -, each line of standard input is a sequence in JSON, answered by a line:
+Without DATA, or with -, each line of standard input is a sequence in JSON, and
+is answered by a line:
   echo '[[0.1, 0.2], [0.3, 0.4]]' | splitgate run model.bin`,
     run: runFile,
   },
@@ -184,8 +186,8 @@ ${DATA_HELP}`,
   },
   tune: {
     files: ["FILE"],
-    what: "chooses 8 or 16 bits for each part of an LSTM or GRU, to reach a signal-to-noise ratio",
-    example: "tune float.safetensors --calibration train.npy --budget 35 -o int8.safetensors",
+    what: "chooses 8 or 16 bits for each part of a cell, within an error",
+    example: "tune float.onnx --calibration train.npy --budget 35 -o q.safetensors",
     options: {
       calibration: CALIBRATION,
       budget: { value: "DB", what: "signal-to-noise ratio to reach, in decibels", required: true },
@@ -233,11 +235,11 @@ function overview(): string {
 
 ${NAMES.map((name) => `  ${name.padEnd(width)}${COMMANDS[name]!.what}`).join("\n")}
 
-\`splitgate COMMAND --help\` lists the options of a command, \`splitgate --version\` says which version
-this is. From a model file to int8:
+\`splitgate COMMAND --help\` lists the options of a command, \`splitgate --version\`
+says which version this is. From a model file to int8:
 
   splitgate inspect model.onnx
-  splitgate quantize model.onnx --calibration data.npy -o int8.safetensors --program model.bin
+  splitgate quantize model.onnx --calibration data.npy -o int8.safetensors
   splitgate run int8.safetensors test.npy -o y.npy
 
 Exit codes: 0 done, 1 a file or data is wrong, 2 the command is.
@@ -249,15 +251,32 @@ function optionText(name: string, { value, short }: Option): string {
   return value === undefined ? names : `${names} ${value}`;
 }
 
+/** Columns of help: those of a terminal that nobody made wider. */
+const COLUMNS = 80;
+
+/** A text in lines, of which all but the first are moved in. */
+function wrapped(text: string, indent: number): string {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1)!;
+    if (line === "") lines[lines.length - 1] = word;
+    else if (indent + line.length + 1 + word.length <= COLUMNS) {
+      lines[lines.length - 1] = `${line} ${word}`;
+    } else lines.push(word);
+  }
+  return lines.join(`\n${" ".repeat(indent)}`);
+}
+
 function helpOf(name: string): string {
   const { files, what, example, options, help } = COMMANDS[name]!;
   const all = Object.entries({ ...options, json: JSON_OPTION });
   const required = all.filter(([, option]) => option.required)
     .map(([each, { value, short }]) => `${short ? `-${short}` : `--${each}`} ${value}`);
   const width = Math.max(...all.map(([each, option]) => optionText(each, option).length)) + 2;
-  const lines = all.map(([each, option]) =>
-    `  ${optionText(each, option).padEnd(width)}${option.what}${option.required ? " (needed)" : ""}`
-  );
+  const lines = all.map(([each, option]) => {
+    const what = wrapped(option.what + (option.required ? " (needed)" : ""), width + 2);
+    return `  ${optionText(each, option).padEnd(width)}${what}`;
+  });
   return `usage: splitgate ${[name, ...files, ...required, "[options]"].join(" ")}
 
 ${what}, for example:
@@ -267,9 +286,6 @@ ${what}, for example:
 ${lines.join("\n")}
 ${help === undefined ? "" : `\n${help}\n`}`;
 }
-
-/** A command that is written wrongly. */
-class UsageError extends Error {}
 
 interface Parsed {
   readonly files: readonly string[];
@@ -314,7 +330,10 @@ function parse(name: string, args: readonly string[]): Parsed | null {
 /** A message in one line, in which options are called as they are typed here. */
 function lineOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/\s*\n\s*/g, " ").replace(/\boptions\.(?:cut\.)?(?=[a-z])/g, "--");
+  return message.replace(/\s*\n\s*/g, " ")
+    .replace(/\boptions\.(?:cut\.)?(?=[a-z])/g, "--")
+    .replace(/\bfoldEmbedding(?=:)/, "--fold-embedding")
+    .replace(/got undefined$/, "got none");
 }
 
 /**

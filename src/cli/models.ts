@@ -22,10 +22,11 @@ import { maskOf } from "../modules/mask.ts";
 import type { Backend } from "../runtime/kind.ts";
 import { loadProgram } from "../runtime/with_state.ts";
 import type { Program } from "../runtime/program.ts";
+import { PROGRAM_HEADER } from "../runtime/program_file.ts";
 import type { OutputPort } from "../runtime/data.ts";
 import type { Mask } from "../core/mask.ts";
 import { INPUT } from "../core/topology.ts";
-import { CommandError } from "./error.ts";
+import { CommandError, UsageError, withPath } from "./error.ts";
 import type { InputShape, Results, Sequence } from "./data.ts";
 import { repeated, withoutMasked } from "./skip.ts";
 
@@ -52,23 +53,6 @@ export interface ModelFile {
 /** Where the header of a safetensors file begins, and with what. */
 const HEADER_AT = 8;
 const BRACE = 0x7b;
-
-/** Does something with a file, whose name stands before what is wrong with it. */
-export function withPath<T>(path: string, use: () => T): T {
-  try {
-    return use();
-  } catch (error) {
-    if (error instanceof CommandError || !(error instanceof Error)) throw error;
-    if (!(error instanceof TypeError || error instanceof RangeError)) throw error;
-    const message = error.message.replace(/^bytes(?=: )/, path);
-    const named = message.startsWith(path) ? message : `${path}: ${message}`;
-    const older = /: expected version \d+, got/.test(named);
-    throw new CommandError(
-      older ? `${named}, another version's: make it again by splitgate compile` : named,
-      { cause: error },
-    );
-  }
-}
 
 /** Whether a file begins with the length of a header that fits into it, and a header. */
 function beginsWithHeader(bytes: Uint8Array): boolean {
@@ -146,14 +130,14 @@ const OPTIONS: Readonly<Record<string, { readonly formats: string[]; readonly wo
 /**
  * Refuses options of imports that are for none of the files.
  *
- * @throws {CommandError} If one is: nothing that is given goes unread.
+ * @throws {UsageError} If one is: nothing that is given goes unread.
  */
 export function checkImportFlags(files: readonly ModelFile[], flags: ImportFlags): void {
   for (const [name, { formats, words }] of Object.entries(OPTIONS)) {
     if (flags[name as keyof ImportFlags] === undefined) continue;
     if (files.some(({ format }) => formats.includes(format))) continue;
     const paths = files.map(({ path }) => path).join(" or ");
-    throw new CommandError(`--${name}: is for ${words}, not ${paths}`);
+    throw new UsageError(`--${name}: is for ${words}, not ${paths}`);
   }
 }
 
@@ -165,7 +149,14 @@ export interface FloatSource {
 
 /** The files that a model.json names, which lie beside it. */
 async function shardsOf(file: ModelFile, text: string): Promise<Map<string, Uint8Array>> {
-  const paths = withPath(file.path, () => shardPaths(parseJson(file.path, text)));
+  const json = parseJson(file.path, text);
+  if (Object(json).weightsManifest === undefined) {
+    throw new CommandError(
+      `${file.path}: expected the model.json of TensorFlow.js, got other JSON (an architecture is ` +
+        "for --architecture, the config of Keras for --config, beside the file that it belongs to)",
+    );
+  }
+  const paths = withPath(file.path, () => shardPaths(json));
   const shards = new Map<string, Uint8Array>();
   for (const shard of paths) shards.set(shard, await file.beside(shard));
   return shards;
@@ -380,6 +371,11 @@ export async function runnable(
   const own = <T>(read: (bytes: Uint8Array) => T) => withPath(file.path, () => read(file.bytes));
   if (file.format === "int8") return quantizedRunnable(file, own(loadModel), kernels);
   if (file.format === "program") {
+    if (file.bytes.length < PROGRAM_HEADER) {
+      throw new CommandError(
+        `${file.path}: expected a whole program, got ${file.bytes.length} bytes`,
+      );
+    }
     const program = own((bytes) => loadProgram(bytes, { kinds: RUNNING_KINDS }));
     return quantizedRunnable(file, program, kernels);
   }

@@ -44,12 +44,14 @@ export function readNpy(name: string, bytes: Uint8Array): NpyArray {
   const version = bytes[6]!;
   const from = version === 1 ? 10 : 12;
   const end = from + (version === 1 ? view.getUint16(8, true) : view.getUint32(8, true));
+  if (end > bytes.length) failRange(name, "a whole .npy file", "one that is cut off");
   const header = new TextDecoder("latin1").decode(bytes.subarray(from, end));
-  const [, kind] = /'descr':\s*'[<|=]([a-z]\d)'/.exec(header) ?? [];
+  const [, descr = header.trim()] = /'descr':\s*'([^']*)'/.exec(header) ?? [];
+  const [, kind] = /^[<|=]([a-z]\d)$/.exec(descr) ?? [];
   const [, sizes] = /'shape':\s*\(([\d, ]*)\)/.exec(header) ?? [];
   const dtype = DTYPES[kind ?? ""];
   if (dtype === undefined || sizes === undefined) {
-    failRange(name, "little-endian real numbers or booleans", header.slice(0, 80));
+    failRange(name, "little-endian real numbers or booleans", descr);
   }
   if (/'fortran_order':\s*True/.test(header)) {
     failRange(name, "rows one after the other (numpy.ascontiguousarray)", "Fortran's order");

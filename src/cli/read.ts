@@ -6,6 +6,7 @@
 import { existsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type DataSet, type InputShape, parseData, parseLabels } from "./data.ts";
+import { CommandError } from "./error.ts";
 import { readBytes } from "./files.ts";
 import { formatOf, type ModelFile } from "./models.ts";
 
@@ -16,6 +17,11 @@ const MODEL_JSON = "model.json";
 export async function readModelFile(given: string): Promise<ModelFile> {
   const isFolder = existsSync(given) && statSync(given).isDirectory();
   const path = isFolder ? join(given, MODEL_JSON) : given;
+  if (isFolder && !existsSync(path)) {
+    throw new CommandError(
+      `${given}: is a folder, and the ${MODEL_JSON} of TensorFlow.js is not in it`,
+    );
+  }
   const bytes = await readBytes(path);
   return {
     path,

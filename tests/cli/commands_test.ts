@@ -122,6 +122,8 @@ Deno.test("help lists every command, and each command's options", async () => {
   for (const name of names) {
     const help = await done(`${name} --help`);
     assert(help.startsWith(`usage: splitgate ${name} `) && help.includes("--json"), help);
+    // A terminal that nobody made wider breaks no line.
+    assertEquals(help.split("\n").filter((line) => line.length > 80), [], name);
     assertEquals(await done(`help ${name}`), help);
   }
 });
@@ -461,11 +463,21 @@ Deno.test("a QConfig of JSON says presets for kinds and modules", async () => {
     const refused = await splitgate(`${args} --qconfig ${f}/Q.json --preset fbgemm`);
     assertEquals(
       refused.error,
-      "splitgate quantize: --preset and --qconfig: give one of the two\n",
+      "splitgate quantize: --preset and --qconfig: give one of the two (splitgate quantize --help)\n",
     );
     await Deno.writeTextFile(`${f}/Q.json`, JSON.stringify({ global: "fbgemm", kinds: {} }));
     await done(`${args} --qconfig ${f}/Q.json`);
     await Deno.writeTextFile(`${f}/P.json`, JSON.stringify({ global: "other" }));
+    const plain = await Deno.readFile(`${f}/q.safetensors`);
+    for (const part of [{ kinds: { LSTM: "int8x16" } }, { modules: { lstm: "int8x16" } }]) {
+      await Deno.writeTextFile(`${f}/Q.json`, JSON.stringify({ global: "fbgemm", ...part }));
+      await done(`${args} --qconfig ${f}/Q.json`);
+      assert(`${await Deno.readFile(`${f}/q.safetensors`)}` !== `${plain}`, JSON.stringify(part));
+    }
+    const none = { global: "fbgemm", modules: { other: "int8x16" } };
+    await Deno.writeTextFile(`${f}/Q.json`, JSON.stringify(none));
+    const unknown = await splitgate(`${args} --qconfig ${f}/Q.json`);
+    assert(unknown.error.includes('name "other": expected a module that matches'), unknown.error);
     const { error } = await splitgate(`${args} --qconfig ${f}/P.json`);
     assert(error.includes("P.json: global: expected null or one of fbgemm"), error);
   });
@@ -482,6 +494,17 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
       (await Deno.readFile(`${f}/float.safetensors`)).slice(0, 300),
     );
     const float = `${f}/float.safetensors`;
+    await done(`quantize ${float} --calibration ${f}/x.npy -o ${f}/int8.safetensors`);
+    await done(`compile ${f}/int8.safetensors -o ${f}/whole.bin`);
+    await Deno.writeFile(`${f}/cut.bin`, (await Deno.readFile(`${f}/whole.bin`)).slice(0, 9));
+    const npy = await Deno.readFile(`${f}/x.npy`);
+    await Deno.writeFile(`${f}/cut.npy`, npy.slice(0, 50));
+    const strings = npy.slice();
+    strings.set(new TextEncoder().encode("U1"), new TextDecoder().decode(npy).indexOf("f4'"));
+    await Deno.writeFile(`${f}/text.npy`, strings);
+    const keras = await Deno.readFile(withFolders(`${MODELS}keras-made/lstm.keras`));
+    await Deno.writeFile(`${f}/cut.npz`, keras.slice(0, 200));
+    await Deno.writeTextFile(`${f}/nan.jsonl`, "[[1,2]]\n[[1,NaN]]\n");
     const quantize = `quantize ${float} -o ${f}/old.safetensors --calibration`;
     const cases: [args: string, code: number, message: string][] = [
       ["frobnicate", 2, "frobnicate is no command: inspect, import"],
@@ -496,10 +519,10 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
       [`inspect ${f}/x.npy`, 1, "got a NumPy array (.npy)"],
       [
         `bench ${float} --cut a`,
-        1,
+        2,
         `--cut: is for files of ONNX, Keras and TensorFlow.js, not ${f}`,
       ],
-      [`run ${float} ${f}/x.npy --skip x`, 1, "--skip: expected a number or none, got x"],
+      [`run ${float} ${f}/x.npy --skip x`, 2, "--skip: expected a number or none, got x"],
       [
         `run ${float} ${f}/x.npy --labels ${f}/x.npy`,
         1,
@@ -513,18 +536,37 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
         "bad.csv: is no JSON",
       ],
       [`import ${TORCH}views.pt --architecture ${f}/e.json -o ${f}/n.st`, 1, "e.json: expected an"],
-      [`import ${float} --key a -o ${f}/old.safetensors`, 1, "--key: is for files of torch"],
+      [`import ${float} --key a -o ${f}/old.safetensors`, 2, "--key: is for files of torch"],
       [`import ${float} -o ${float}`, 1, "is an input; write to another file"],
       [`import ${float} -o ${f}/no/m.safetensors`, 1, "cannot be written: there is no such file"],
       [`${quantize} ${f}/bad.csv`, 1, "bad.csv line 1: expected 2 numbers, as the model takes"],
       [`${quantize} ${f}/bad.jsonl`, 1, "bad.jsonl line 1: expected JSON"],
-      [`${quantize} ${f}/bad.csv --preset best`, 1, "--preset: expected one of"],
+      [`${quantize} ${f}/bad.csv --preset best`, 2, "--preset: expected one of"],
       [`${quantize} ${float}`, 1, "expected a tensor x, batch first"],
       [`${quantize} ${f}/x.npy --program ${f}/old.safetensors`, 1, "two outputs of one name"],
       [`run ${float} ${f}/x.npy -o ${f}/y.txt`, 1, "results are .safetensors, .npy, .csv or"],
       [`graph ${float}`, 1, "the graph is that of a quantized model"],
       [`compile ${float} -o ${f}/p.bin`, 1, "expected a quantized model"],
-      [`bench ${float} --steps none`, 1, "--steps: expected a number from 1 on, got none"],
+      [`bench ${float} --steps none`, 2, "--steps: expected a number from 1 on, got none"],
+      [`graph ${f}/int8.safetensors --format svg`, 2, "--format: expected one of table, json, dot"],
+      [`graph ${f}/int8.safetensors --format dot --json`, 2, "--json: prints the graph as JSON"],
+      [
+        `compile ${f}/int8.safetensors --fold-embedding true -o ${f}/p.bin`,
+        1,
+        "--fold-embedding: ",
+      ],
+      [`inspect ${TORCH}views.pt --cut a`, 2, "--cut: is for files of ONNX, Keras"],
+      [`inspect ${MODELS}keras-made/lstm.keras --cut a`, 1, "lstm.keras: --cut: expected input_l"],
+      [`inspect ${MODELS}onnx-operators/gru-plain.onnx --cut zz`, 1, "--cut: expected a tensor of"],
+      [`inspect ${MODELS}keras-made/lstm.weights.h5`, 1, "model.to_json() gave), got none"],
+      [`inspect ${f}`, 1, "is a folder, and the model.json of TensorFlow.js is not in it"],
+      [`inspect ${f}/e.json`, 1, "expected the model.json of TensorFlow.js, got other JSON"],
+      [`run ${f}/cut.bin ${f}/x.npy`, 1, "cut.bin: expected a whole program, got 9 bytes"],
+      [`${quantize} ${f}/cut.npy`, 1, "cut.npy: expected a whole .npy file, got "],
+      [`${quantize} ${f}/text.npy`, 1, 'numbers or booleans, got "<U1"'],
+      [`${quantize} ${f}/cut.npz`, 1, "cut.npz: expected a whole zip archive"],
+      [`${quantize} ${MODELS}keras-made/lstm.keras`, 1, 'a tensor x, batch first, got "no array"'],
+      [`${quantize} ${f}/nan.jsonl`, 1, "nan.jsonl line 2: expected"],
       [`tune ${float} --calibration ${f}/x.npy --budget 900 -o ${f}/old.safetensors`, 1, "budget"],
     ];
     if (onUnix) {

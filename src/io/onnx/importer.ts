@@ -408,8 +408,9 @@ export function importOnnx(
     : parseOnnx(file as BytesSource, external === undefined ? {} : { external });
   const producers = producersOf(model);
   const known = (name: string) => producers.has(name) || model.inputs.some((i) => i.name === name);
-  for (const name of [...cut === undefined ? [] : [cut], ...wanted ?? []]) {
-    if (!known(name)) failRange("options", "names of the graph's tensors", name);
+  if (cut !== undefined && !known(cut)) failRange("options.cut", "a tensor of the graph", cut);
+  for (const name of wanted ?? []) {
+    if (!known(name)) failRange("options.outputs", "tensors of the graph", name);
   }
   const outputs = wanted ?? model.outputs.map(({ name }) => name);
   if (!Array.isArray(outputs) || outputs.length === 0) {

@@ -11,9 +11,11 @@ import {
   convert,
   getPreset,
   Linear,
+  loadFloatModel,
   loadModel,
   LSTM,
   prepare,
+  QConfigMapping,
   quantize,
   saveFloatModel,
   saveModel,
@@ -308,9 +310,8 @@ Deno.test({
           upload("wide.safetensors", saveFloatModel(wide)),
         );
         await page.getByText("wide.safetensors").waitFor(PATIENCE);
-        await page.locator("#calibration-file").setInputFiles(
-          upload("x.jsonl", "[[0.5, -1], [1, 2]]\n[[0.25, 0], [-1, 1], [0, 0.5]]\n"),
-        );
+        const lines = "[[0.5, -1], [1, 2]]\n[[0.25, 0], [-1, 1], [0, 0.5]]\n";
+        await page.locator("#calibration-file").setInputFiles(upload("x.jsonl", lines));
         await page.locator("#calibration-taken").getByText("2 sequences, 5 steps").waitFor();
         await page.getByText("Integers by module and part").click();
         await page.getByLabel("Integers of the hidden state").selectOption("16");
@@ -318,6 +319,21 @@ Deno.test({
         await quantizeIn(page);
         const { output } = loadModel(await downloaded(page, "Model file,"));
         assertEquals([output?.dtype, output?.quantMin], ["qint32", -32768]);
+        await page.getByLabel("Integers of the hidden state").selectOption("");
+        const choice = page.getByLabel("Integers of lstm");
+        await choice.focus();
+        await choice.selectOption("int8x16");
+        await quantizeIn(page);
+        const model = loadFloatModel(saveFloatModel(wide));
+        const input = { size: 2, vocabulary: 0 };
+        const { sequences } = parseData("x.jsonl", new TextEncoder().encode(lines), input);
+        const qconfig = new QConfigMapping().setGlobal(getPreset("fbgemm"))
+          .setModuleName("lstm", getPreset("int8x16"));
+        const made = await quantize(model, batchesOf(sequences, model, input), {
+          qconfig,
+          splitGates: true,
+        });
+        assertEquals(await downloaded(page, "Model file,"), saveModel(made.model));
       });
 
       await t.step("quantizing can be stopped, and begun again", async () => {

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { fileURLToPath } from "node:url";
-import plugin, { HOT } from "../../scripts/lint/parameters.ts";
+import plugin, { HOT } from "../../scripts/lint/rules.ts";
 
 const read = (path: string) => Deno.readTextFileSync(new URL(`../../${path}`, import.meta.url));
 const lint = (path: string, source: string) =>
@@ -33,4 +33,22 @@ Deno.test("no function is listed as hot that does not have more than five parame
       assertEquals(lint(path, renamed).length > 0, true, `${path}: ${name}`);
     }
   }
+});
+
+Deno.test("unused-mapping reports a QConfigMapping that is made and thrown away", () => {
+  const source = `
+    mapping.setModuleName("a", null);
+    for (const name of names) mapping.setObjectType(name, null);
+    mapping = mapping.setModuleName("a", null);
+    const other = new QConfigMapping().setGlobal(null).setPart("sigmoid", null);
+    names.reduce((each, name) => each.setModuleName(name, null), mapping);
+    window.setTimeout(() => {});
+  `;
+  const messages = lint("site/some.ts", source).map(({ message }) => message);
+  assertEquals(
+    messages,
+    ["setModuleName", "setObjectType"].map((name) =>
+      `${name} gives another QConfigMapping and changes none`
+    ),
+  );
 });

@@ -1,7 +1,7 @@
 /**
- * A rule of `deno lint`: functions of the package take at most five parameters; more belong
- * together in an object that is made once. Those that a hot path needs are listed here with their
- * reasons.
+ * Rules of `deno lint`. Functions of the package take at most five parameters; more belong together
+ * in an object that is made once. Those that a hot path needs are listed here with their reasons.
+ * And what a QConfigMapping's methods give is not thrown away, since they change none.
  *
  * @module
  */
@@ -49,6 +49,15 @@ export const HOT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 };
 
+/** Methods of QConfigMapping that give another one. */
+const MAPPING_SETTERS = [
+  "setGlobal",
+  "setObjectType",
+  "setModuleName",
+  "setModuleNamePattern",
+  "setPart",
+];
+
 type FunctionNode =
   | Deno.lint.FunctionDeclaration
   | Deno.lint.FunctionExpression
@@ -93,13 +102,31 @@ const plugin: Deno.lint.Plugin = {
             message: `${length} parameters, expected at most ${MAX_PARAMETERS}`,
             hint:
               "Pass what belongs together as an object that is made once; a measured hot path " +
-              "goes into the list of scripts/lint/parameters.ts.",
+              "goes into the list of scripts/lint/rules.ts.",
           });
         };
         return {
           FunctionDeclaration: check,
           FunctionExpression: check,
           ArrowFunctionExpression: check,
+        };
+      },
+    },
+    "unused-mapping": {
+      create(context) {
+        return {
+          ExpressionStatement({ expression }) {
+            if (expression.type !== "CallExpression") return;
+            const { callee } = expression;
+            if (callee.type !== "MemberExpression" || callee.property.type !== "Identifier") return;
+            const { name } = callee.property;
+            if (!MAPPING_SETTERS.includes(name)) return;
+            context.report({
+              node: expression,
+              message: `${name} gives another QConfigMapping and changes none`,
+              hint: "Keep what it gives.",
+            });
+          },
         };
       },
     },
