@@ -659,6 +659,32 @@ export function projectInput(
   }
 }
 
+/**
+ * Projects a row of float32 values on dequantized weights: products are added in double and in order.
+ *
+ * @param weights int8 [rows][size]; `scales` and `bias` are float32 [rows].
+ */
+export function projectFloats(
+  weights: usize,
+  scales: usize,
+  bias: usize,
+  x: usize,
+  out: usize,
+  size: i32,
+  rows: i32,
+): void {
+  for (const end = out + (<usize> rows << 2), stop = x + (<usize> size << 2); out < end; out += 4) {
+    const scale = load<f32>(scales);
+    let sum: f64 = 0;
+    for (let from = x; from < stop; from += 4) {
+      sum += <f64> load<f32>(from) * <f64> (scale * <f32> load<i8>(weights++));
+    }
+    store<f32>(out, <f32> (sum + <f64> load<f32>(bias)));
+    scales += 4;
+    bias += 4;
+  }
+}
+
 // Makes `cell` the one that runs.
 function begin(cell: usize): void {
   if (load<usize>(CURRENT) == cell) return;

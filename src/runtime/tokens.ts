@@ -15,9 +15,16 @@ export interface FoldedTokens extends EmbeddingTable {
   readonly input: PerTensorQParams | null;
 }
 
-/** Projects a module's inputs: values, or rows of a table selected by token ids. */
-export function inputProjector(program: ProjectorProgram, tokens?: FoldedTokens): Projector {
-  const project = makeProjector(program);
+/**
+ * Projects a module's inputs: values, or rows of a table selected by token ids.
+ *
+ * @param project Projects values; by default the portable kernels do.
+ */
+export function inputProjector(
+  program: ProjectorProgram,
+  tokens?: FoldedTokens,
+  project: Projector = makeProjector(program),
+): Projector {
   if (!tokens) return project;
   const row = new Float64Array(tokens.embeddingDim);
   return (x, at, out, offset) => {

@@ -32,7 +32,7 @@ import { lstm as lstmKind, type LSTMCellProgram, type LSTMProgram } from "../run
 import type { Projector, ProjectorProgram } from "../runtime/projector.ts";
 import { inputProjector } from "../runtime/tokens.ts";
 import { convertCentered } from "../runtime/centered.ts";
-import { SimdProjectors } from "./projector.ts";
+import { floatProjector, SimdProjectors } from "./projector.ts";
 import {
   Arena,
   GRU_TURNS,
@@ -802,17 +802,21 @@ export class SimdKernels implements Backend {
     }
     let from = program.inputs[0]!.qparams;
     const layers: SimdLayers = program.layers!;
+    const { tokens: table } = program;
+    const project = (projector: ProjectorProgram): Projector => {
+      const own = table && floatProjector(kernel, arena, projector);
+      return inputProjector(projector, table, own ?? undefined);
+    };
     const cells = layers.map((layer, l) => {
       const inverseScale = from === null ? 1 : reciprocal(from.scale);
       from = layer[0]!.hidden;
       return layer.map(({ projector, hidden }, d): SimdCell => ({
         ...places[l]![d]!,
-        float: projector && inputProjector(projector, program.tokens),
+        float: projector && project(projector),
         inverseScale,
         hiddenQParams: hidden,
       }));
     });
-    const { tokens: table } = program;
     const tokens = cells[0]!.map(({ float }) =>
       table ? new SimdTokens(arena, table.scales.length, program, float!) : null
     );

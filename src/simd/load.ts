@@ -77,6 +77,7 @@ async function compile(bytes: Bytes): Promise<WebAssembly.Module | null> {
 const EXPORTS: readonly string[] = [
   "chosen",
   "memory",
+  "projectFloats",
   "projectInput",
   "relaxed",
   "runGRUSteps",

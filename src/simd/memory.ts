@@ -76,6 +76,15 @@ export interface SimdExports {
     size: number,
     count: number,
   ): void;
+  projectFloats(
+    weights: number,
+    scales: number,
+    bias: number,
+    x: number,
+    out: number,
+    size: number,
+    rows: number,
+  ): void;
   storeInputs(cell: number, inputs: number, x: number, size: number, count: number): void;
   readonly runSteps: RunSteps;
   readonly runGRUSteps: RunSteps;

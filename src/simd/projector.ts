@@ -4,6 +4,9 @@
  *
  * @module
  */
+import { clamp, MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
+import { isInt8Array } from "../../kernels/numeric/typed_array.ts";
+import { packedLength } from "../../kernels/packed/pack.ts";
 import { SHARED } from "../../kernels/simd/layout.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import type { Projector, ProjectorProgram } from "../runtime/projector.ts";
@@ -74,4 +77,34 @@ export class SimdProjectors {
       else for (let i = 0; i < count; i++) out[offset + i] = f32[to + i]!;
     };
   }
+}
+
+/**
+ * A projector of float32 rows that is made at once and keeps int8 weights: for rows that are seldom
+ * projected, as each token's is once. A portable one, which packs its weights as doubles, is sooner
+ * done with many rows. null where weights are wider or results are quantized.
+ */
+export function floatProjector(
+  kernel: SimdExports,
+  arena: Arena,
+  { rows: { data, count, length }, projection, float }: ProjectorProgram,
+): Projector | null {
+  if (float === null || !isInt8Array(data) || float.to.some((to) => to !== null)) return null;
+  const size = packedLength(length);
+  const weights = arena.take(data.length);
+  const scales = arena.take(count * 4);
+  const bias = arena.take(count * 4);
+  const row = arena.take(size * 4);
+  const results = arena.take(count * 4);
+  arena.u8.set(data, weights);
+  arena.f32.set(float.scales.subarray(0, count), scales / 4);
+  arena.f32.set(projection.term.subarray(0, count), bias / 4);
+  return (x, at, out, offset) => {
+    const { f32 } = arena;
+    for (let k = 0, to = row / 4; k < length; k++) f32[to + k] = x[at + k]!;
+    kernel.projectFloats(weights, scales, bias, row, results, size, count);
+    for (let i = 0, from = results / 4; i < count; i++) {
+      out[offset + i] = clamp(f32[from + i]!, -MAX_FLOAT32, MAX_FLOAT32);
+    }
+  };
 }

@@ -5,6 +5,8 @@ import { lowerProjector, reluFloor } from "../../src/modules/lower_projector.ts"
 import { makeProjector, type Projector } from "../../src/runtime/projector.ts";
 import { type Bits, qparamsOf } from "../../src/testing/quantized_lstms.ts";
 import { generator } from "../../src/testing/random.ts";
+import { Arena, type SimdExports } from "../../src/simd/memory.ts";
+import { floatProjector } from "../../src/simd/projector.ts";
 import { backends } from "./backends.ts";
 
 const LENGTHS = [1, 3, 4, 7, 8, 9, 15, 16, 17, 33, 64, 200];
@@ -107,3 +109,56 @@ Deno.test("Projectors of SIMD kernels keep apart, also where they need more than
     assertEquals(out, expected);
   }
 });
+
+for (const name of ["plain", "relaxed"]) {
+  Deno.test(`Float32 rows are projected by SIMD kernels (${name}) as by the portable ones, to the bit`, async () => {
+    const file = new URL(`../../kernels/simd/${name}.wasm`, import.meta.url);
+    const module = await WebAssembly.compile(await Deno.readFile(file));
+    const kernel = new WebAssembly.Instance(module).exports as unknown as SimdExports;
+    const arena = new Arena(kernel.memory, false);
+    let ran = 0;
+    let saturated = 0;
+    fc.assert(
+      fc.property(
+        fc.nat(),
+        fc.constantFrom(...LENGTHS),
+        fc.constantFrom(...COUNTS),
+        fc.record({ bias: fc.boolean(), centered: fc.boolean(), quantized: fc.boolean() }),
+        fc.constantFrom(1, 2 ** 60, 2 ** 127),
+        (seed, length, count, is, size) => {
+          const random = generator(seed);
+          const weight = {
+            data: Int8Array.from({ length: count * length }, () => random(-128, 128)),
+            outFeatures: count,
+            inFeatures: length,
+            perChannel: true,
+            scales: Float32Array.from({ length: count }, () => random(0.5, 1.5) / 127),
+            zeroPoints: new Int32Array(count).fill(is.centered ? 0 : 100),
+          };
+          const bias = is.bias ? Float32Array.from({ length: count }, () => random(-2, 2)) : null;
+          const map = { engine: "fbgemm", weight, bias, order: rowOrder(count) } as const;
+          const to = is.quantized ? qparamsOf(8, 4, random) : null;
+          const program = lowerProjector(map, null, [to]);
+          const simd = floatProjector(kernel, arena, program);
+          assertEquals(simd !== null, !is.quantized && program.rows.data instanceof Int8Array);
+          if (simd === null) return;
+          ran++;
+          const x = Float64Array.from(
+            { length: length + 1 },
+            () => Math.fround(random(-1.9, 1.9) * size),
+          );
+          const run = (projector: Projector) => {
+            const out = new Float32Array(count + 2).fill(0.5);
+            projector(x, 1, out, 1);
+            return new Uint32Array(out.buffer);
+          };
+          const expected = run(makeProjector(program));
+          assertEquals(run(simd), expected);
+          if (expected.includes(0x7f7fffff)) saturated++;
+        },
+      ),
+      { numRuns: 300 },
+    );
+    assert(ran > 50 && saturated > 5, `${ran}, ${saturated}`);
+  });
+}
