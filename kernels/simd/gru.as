@@ -1,11 +1,10 @@
-// The GRU step in WebAssembly SIMD (AssemblyScript), compiled behind lstm.as: what kernels/packed/gru_cell.ts computes, to the
-// last bit.
+// The GRU step in WebAssembly SIMD (AssemblyScript), compiled after lstm.as. It returns the same
+// bits as kernels/packed/gru_cell.ts.
 //
-// A vector's four lanes are four units. Their gates stand one behind the other, so that nothing is turned round between
-// products, sums and tables.
+// The four lanes of a vector are four units. The gates of these units are consecutive vectors, so
+// that no transposition is needed between products, sums and tables.
 
-// The outputs of table `which` whose addresses stand at `at`.
-// @ts-ignore: decorator
+// Loads outputs of table `which`; their addresses are at `at`.
 @inline function lookUp(at: usize, which: usize): v128 {
   let outputs = gather(at, 4);
   if (!i32x4.all_true(outputs)) {
@@ -15,16 +14,14 @@
   return outputs;
 }
 
-// A sum whose constants stand at `k`, clamped but not rounded.
-// @ts-ignore: decorator
+// A sum with the constants at `k`, clamped but not rounded.
 @inline function addClamped(a: v128, b: v128, k: usize): v128 {
   const scaleA = v128.load(k, SUM_SCALE_A), scaleB = v128.load(k, SUM_SCALE_B), factor = v128.load(k, SUM_FACTOR);
   const sum = add(a, b, k, load<i32>(k, SUM_FIXED), scaleA, scaleB, factor);
   return clamp(sum, v128.load(k, SUM_LOWER), v128.load(k, SUM_UPPER));
 }
 
-// A product whose constants stand at `k`, clamped but not rounded.
-// @ts-ignore: decorator
+// A product with the constants at `k`, clamped but not rounded.
 @inline function multiplyClamped(a: v128, b: v128, k: usize): v128 {
   return multiply(
     a,
@@ -35,8 +32,9 @@
   );
 }
 
-// Writes where the outputs of a gate of so many bytes of units stand, in place of what the hidden state gives at `own`;
-// projected inputs are at `given`. Each stands so many bytes behind the one before.
+// Replaces the projections of a gate from the hidden state, at `own`, with the addresses of the
+// gate's outputs; the projected inputs are at `given`. `units` is in bytes; pitches are the
+// distances between vectors.
 function addressAll(
   binding: usize,
   gate: usize,
@@ -62,9 +60,8 @@ function addressAll(
   return multiplyClamped(scaled, x, binding + BINDING_RESET);
 }
 
-// Takes units from their sums at `gates`, `step` bytes apart, to the reset and update gates' addresses. `first` tells which
-// vector of units comes first.
-// @ts-ignore: decorator
+// Turns the sums of units at `gates`, `step` bytes apart, into addresses of their reset and update
+// gates. `first` is the index of the first vector of units.
 @inline function openGates(binding: usize, first: usize, gates: usize, step: usize, given: usize, units: usize): void {
   const count = <i32> (step >> 4);
   projectTurns(binding + BINDING_SIZE, first * count, gates, gates + units * count, count);
@@ -72,16 +69,15 @@ function addressAll(
   addressAll(binding, 1, gates + 16, step, given + 16, 48, units);
 }
 
-// Multiplies what the hidden state gives the new gate with the reset gate.
-// @ts-ignore: decorator
+// Multiplies the new gate's part from the hidden state by the reset gate.
 @inline function resetSums(binding: usize, gates: usize, units: usize): void {
   for (const end = gates + 3 * units; gates < end; gates += 48) {
     v128.store(gates, f32x4.nearest(resetProduct(binding, gates, v128.load(gates, 32))), 32);
   }
 }
 
-// Multiplies the hidden state with the reset gate, to an operand at `to`; gives what `settle` takes.
-// @ts-ignore: decorator
+// Multiplies the hidden state by the reset gate, and stores the operand at `to`. Returns the
+// argument of `settle`.
 @inline function resetStates(binding: usize, h: usize, gates: usize, units: usize, to: usize, form: i32, top: usize): v128 {
   const offset = v128.load(RUNNING, CELL_SECOND + SECOND_OFFSET), quad = quadOf(form);
   let all = i32x4.splat(0);
@@ -91,14 +87,13 @@ function addressAll(
   return all;
 }
 
-// Bytes of sums, filled up to whole blocks of rows.
-// @ts-ignore: decorator
+// Bytes of sums, rounded up to whole blocks of rows.
 @inline function wholeBlocks(bytes: usize): usize {
   return (bytes + BLOCK - 1) & ~(BLOCK - 1);
 }
 
-// Takes units from the addresses of their update gates and new gates, each so many bytes apart, to hidden states: float32 at
-// `h` and `out`, and an operand at `hidden`. Gives what `settle` takes.
+// Computes hidden states from the addresses of the update and new gates of units: float32 at `h`
+// and `out`, and an operand at `hidden`. Returns the argument of `settle`.
 function blend(
   binding: usize,
   updates: usize,
@@ -131,9 +126,10 @@ function blend(
 }
 
 /**
- * Runs steps as `runSteps` does, of a GRU: CELL of a row's description is its hidden state once more, float32. Where the state
- * is reset before it is multiplied, SECOND has room for the operand, and with split gates behind it for what units keep until
- * all are reset: their update gates, and what the input gives their new gates.
+ * Runs steps of a GRU like `runSteps`. CELL of a row's description is the address of its hidden
+ * state in float32. If the state is reset before its product, SECOND holds the operand; with split
+ * gates, it is followed by values of the units that are needed after all states are reset: update
+ * gates, and the inputs' part of new gates.
  */
 export function runGRUSteps(
   cell: usize,
@@ -155,7 +151,7 @@ export function runGRUSteps(
   const newGroups = load<i32>(RUNNING, CELL_SECOND + SECOND_GROUPS), newForm = load<i32>(RUNNING, CELL_SECOND + SECOND_FORM);
   const newProjection = load<usize>(RUNNING, CELL_SECOND + SECOND_PROJECTION), newTop = topOf(newGroups);
   const newLength = lengthOf(newForm, newGroups), newQuad = quadOf(newForm);
-  // Sums of what the hidden state gives; behind them those of the input, or of the reset state.
+  // Sums from the hidden state, followed by those from the input or from the reset state.
   const sums = wholeBlocks(share * (step >> 4)), top = topOf(groups), length = lengthOf(form, groups);
   const last = rows + <usize> (count - 1) * ROW_SIZE;
   for (let t = 0, inputStep: usize = 0, outStep: usize = 0; t < steps; t++, inputStep += inputStride, outStep += outStride) {

@@ -1,21 +1,21 @@
 /**
- * The memory that TypeScript and AssemblyScript share: the one table of it. `deno task build:simd`
- * writes layout.as from it, which stands before lstm.as when that is compiled; src/simd/memory.ts
- * writes what the kernel reads.
+ * The one table of the memory that TypeScript and AssemblyScript share. `deno task build:simd`
+ * generates layout.as from it, which is compiled before lstm.as; src/simd/memory.ts writes the
+ * constants that the kernel reads.
  *
- * A layout names fields that stand one behind the other, each with its length in words of four
- * bytes. Here a field's value is its offset in words, in layout.as in bytes.
+ * A layout names consecutive fields with their lengths in words of four bytes. The value of a field
+ * is its offset, in words here and in bytes in layout.as.
  *
  * @module
  */
 
-/** Words of a vector. */
+/** Words per vector. */
 const VECTOR = 4;
 
-/** Offsets of fields, and the length of all. */
+/** Offsets of fields, and their total length. */
 export type Layout<Name extends string = string> = { readonly [name in Name | "SIZE"]: number };
 
-/** Lays out fields one behind the other. */
+/** Lays out consecutive fields. */
 function layOut<Name extends string>(words: { readonly [name in Name]: number }): Layout<Name> {
   const offsets: Record<string, number> = {};
   let at = 0;
@@ -27,61 +27,62 @@ function layOut<Name extends string>(words: { readonly [name in Name]: number })
   return offsets as Layout<Name>;
 }
 
-/** A sum of two quantized terms: vectors, whose lanes are the four gates or four units. */
+/** A sum of two quantized terms, as vectors whose lanes are the four gates or four units. */
 export const SUM = layOut({
   /** Multiplier of the first term, float32. */
   SCALE_A: VECTOR,
   /** Multiplier of the second term, float32. */
   SCALE_B: VECTOR,
-  /** What the sum is multiplied by, float32. */
+  /** Factor of the sum, float32. */
   FACTOR: VECTOR,
-  /** Bounds of the result less the zero point, float32. */
+  /** Bounds of the result minus the zero point, float32. */
   LOWER: VECTOR,
   UPPER: VECTOR,
-  /** In fixed point the terms' multipliers, int32. */
+  /** In fixed point: multipliers of the terms, int32. */
   FIXED_A: VECTOR,
   FIXED_B: VECTOR,
   /** 2^13 / step, float32. */
   FIXED_INVERSE: VECTOR,
-  /** Which lanes are in fixed point: all bits or none. */
+  /** Lanes that are in fixed point: all bits or none. */
   FIXED_LANES: VECTOR,
-  /** How many lanes are: one of {@linkcode FIXED}. */
+  /** The number of such lanes: one of {@linkcode FIXED}. */
   FIXED: VECTOR,
 });
 
-/** Which lanes of a sum are in fixed point. */
+/** The lanes of a sum that are in fixed point. */
 export const FIXED = { NONE: 0, SOME: 1, ALL: 2 } as const;
 
-/** Bounds of a product whose multiplier stands elsewhere: vectors of float32. */
+/** Bounds of a product whose multiplier is stored elsewhere; vectors of float32. */
 export const BOUNDS = layOut({ LOWER: VECTOR, UPPER: VECTOR });
 
-/** A product: vectors of float32. */
+/** A product; vectors of float32. */
 export const PRODUCT = layOut({ MULTIPLIER: VECTOR, LOWER: VECTOR, UPPER: VECTOR });
 
-/** An activation table's parameters, float32. */
+/** Parameters of an activation table, float32. */
 export const ACTIVATION = layOut({
   /** Scale of its inputs. */
   SCALE: 1,
   /** Reciprocal of the scale of its outputs. */
   INVERSE: 1,
-  /** Bounds of its outputs less the zero point. */
+  /** Bounds of its outputs minus the zero point. */
   LOWER: 1,
   UPPER: 1,
 });
 
-/** Activations of a cell: of the four gates, and of the cell state. */
+/** Number of activations of a cell: of the four gates and of the cell state. */
 export const ACTIVATIONS = 5;
 
 /**
- * A step's second product: of a state that a GRU resets before it is multiplied, or of one
- * that an LSTM projects.
+ * The second product of a step: of a GRU's reset state, or of an LSTM's state that is projected.
  */
 export const SECOND = layOut({
-  /** What it is multiplied by, as a {@linkcode CELL}'s hidden state; 0 groups where there is none. */
+  /**
+   * Its operand, as for a {@linkcode CELL}'s hidden state; 0 groups if there is no second product.
+   */
   GROUPS: 1,
   FORM: 1,
   WEIGHTS: 1,
-  /** Its {@linkcode PROJECTION}. */
+  /** Address of its {@linkcode PROJECTION}. */
   PROJECTION: 1,
   /** Bytes of its sums, and of a projected state, float32, in whole blocks of units. */
   WIDTH: 1,
@@ -91,230 +92,230 @@ export const SECOND = layOut({
 
 /** A cell's constants. */
 export const CELL = layOut({
-  /** Blocks of units. */
+  /** Number of blocks of units. */
   BLOCKS: 1,
-  /** Groups of values of an input and of a hidden state. */
+  /** Numbers of groups of values of the input and of the hidden state. */
   INPUT_GROUPS: 1,
   HIDDEN_GROUPS: 1,
-  /** Their forms, of {@linkcode FORM}. */
+  /** Their forms: {@linkcode FORM}. */
   INPUT_FORM: 1,
   HIDDEN_FORM: 1,
-  /** Addresses of what they are multiplied by. */
+  /** Addresses of their weights. */
   INPUT_WEIGHTS: 1,
   HIDDEN_WEIGHTS: 1,
   /** Address of the input's {@linkcode PROJECTION}. */
   INPUT_PROJECTION: 1,
-  /** The four gates, each a lane of a {@linkcode SUM}. */
+  /** The sums of the four gates, one lane of a {@linkcode SUM} each. */
   GATE_SUM: SUM.SIZE,
   /** The cell state, a {@linkcode SUM}. */
   STATE_SUM: SUM.SIZE,
   /** Input gate * cell gate, a {@linkcode PRODUCT}. */
   CANDIDATE: PRODUCT.SIZE,
   /**
-   * Forget gate * cell state: {@linkcode BOUNDS}; the multiplier stands in the hidden state's
+   * Forget gate * cell state: {@linkcode BOUNDS}; its multiplier is in the hidden state's
    * projection.
    */
   FORGET: BOUNDS.SIZE,
   /** Output gate * tanh(cell state), a {@linkcode PRODUCT}. */
   HIDDEN: PRODUCT.SIZE,
   /**
-   * Where tables' outputs stand, less the magic number's bits: of the four gates, and of the cell
-   * state.
+   * Addresses of the tables of the four gates and of the cell state, minus the bits of the magic
+   * number.
    */
   GATE_TABLES: VECTOR,
   STATE_TABLE: VECTOR,
-  /**
-   * Offsets of an operand's values, even and odd ones in turn, plus the magic number's bits, int32.
-   */
+  /** Offsets of an operand's even and odd values, plus the bits of the magic number, int32. */
   HIDDEN_OFFSET: VECTOR,
   INPUT_OFFSET: VECTOR,
-  /** Bounds of inputs less the zero point, float32. */
+  /** Bounds of inputs minus the zero point, float32. */
   INPUT_LOWER: VECTOR,
   INPUT_UPPER: VECTOR,
-  /** A {@linkcode SECOND} product. */
+  /** The {@linkcode SECOND} product. */
   SECOND: SECOND.SIZE,
-  /** An {@linkcode ACTIVATION} for each table. */
+  /** The {@linkcode ACTIVATION} of each table. */
   ACTIVATIONS: ACTIVATIONS * ACTIVATION.SIZE,
   /**
-   * How many steps keep no outputs: tables are large, and what a step asks for stands in many of
-   * their pages. The kernel counts it down; behind what is copied to {@linkcode SHARED}'s RUNNING.
+   * Number of further steps in which outputs of large tables are not stored, because they would be
+   * spread over many pages. The kernel counts it down. It comes after the part that is copied to
+   * RUNNING of {@linkcode SHARED}.
    */
   PATIENCE: 1,
   /**
-   * How many {@linkcode PROJECTION}s the input's is, a GRU's three; elsewhere 0: then a vector's lanes
+   * Number of {@linkcode PROJECTION}s of the input: 3 for a GRU. 0 means that the lanes of a vector
    * are the gates.
    */
   INPUT_GATES: 3,
 });
 
 /**
- * A GRU's constants, behind a {@linkcode CELL} without sums and products. The lanes of its vectors are
- * four units, whose gates are vectors one behind the other; so stand its sums, its projected inputs and
- * the rows of its weights. Of a projection there are a {@linkcode PROJECTION} for each gate.
+ * Constants of a GRU, after a {@linkcode CELL} without sums and products. The lanes of its vectors
+ * are four units, with one vector after another for each gate. Its sums, its projected inputs and
+ * the rows of its weights have the same order. A product has a {@linkcode PROJECTION} for each
+ * gate.
  */
 export const GRU = layOut({
-  /** Bytes of the units of a row, float32. */
+  /** Bytes of a row's units, float32. */
   UNITS: 1,
-  /** Gates of the hidden state's product: 3, or 2 where the state is reset before it is multiplied. */
+  /**
+   * Number of gates of the hidden state's product: 3, or 2 if the state is reset before its
+   * product.
+   */
   GATES: 1,
-  /** Whether the update gate says how much of the new gate enters. */
+  /** Whether the update gate weights the new gate instead of the old state. */
   COMPLEMENTED: 2,
 });
 
 /**
- * What a GRU's sums and products are, of a state of some parameters: before the projections of its
+ * Sums and products of a GRU for given qparams of the state, followed by the projections of its
  * product.
  */
 export const BINDING = layOut({
-  /** What the gates' functions read, a {@linkcode SUM} each. */
+  /** The inputs of the gates' activations, a {@linkcode SUM} each. */
   GATE_SUMS: 3 * SUM.SIZE,
   /** The new hidden state, a {@linkcode SUM}. */
   STATE_SUM: SUM.SIZE,
-  /** Hidden state less new gate, or the reverse: a {@linkcode SUM}. */
+  /** Hidden state minus new gate, or new gate minus hidden state: a {@linkcode SUM}. */
   CHANGE: SUM.SIZE,
-  /** What the reset gate is multiplied by before its product, float32. */
+  /** Scale of the reset gate for its product, float32. */
   RESET_SCALE: VECTOR,
-  /** Reset gate * hidden state or its product, a {@linkcode PRODUCT}. */
+  /** Reset gate * hidden state (or its product), a {@linkcode PRODUCT}. */
   RESET: PRODUCT.SIZE,
   /** Update gate * change, a {@linkcode PRODUCT}. */
   UPDATE: PRODUCT.SIZE,
 });
 
-/** What stands at the beginning of memory. */
+/** The beginning of memory. */
 export const SHARED = layOut({
-  // Constants, from memory so that no engine makes them anew at each use.
+  // Constants, read from memory so that engines do not create them at each use.
   /** Ones, int16. */
   ONES: VECTOR,
-  /** The lower bytes of int16. */
+  /** Mask of the lower bytes of int16. */
   LOW: VECTOR,
   /** 1.5 * 2^23, float32: {@linkcode MAGIC_BITS}. */
   MAGIC: VECTOR,
   /** .5, float32. */
   HALF: VECTOR,
-  /** The sign of float32. */
+  /** Mask of the sign of float32. */
   SIGN: VECTOR,
   /**
-   * Whether four products are summed by one instruction rather than two: where it is one for the
-   * processor too.
+   * Whether to sum four products with one instruction rather than two: if it is one instruction of
+   * the processor as well.
    */
   ONE_STEP: 1,
-  /** Address of the cell that runs. */
+  /** Address of the cell in RUNNING. */
   CURRENT: 1,
-  // These stand here because an engine may box a fraction that is an argument.
-  /**
-   * What inputs are multiplied by on their way in, float32: 1, or the reciprocal of the reals'
-   * scale.
-   */
+  // Stored here because an engine may box a fraction that is passed as an argument.
+  /** Factor of inputs, float32: 1, or the reciprocal of the scale for real inputs. */
   IN_SCALE: 1,
-  /** What hidden states are multiplied by on their way out, float32. */
+  /** Factor of output hidden states, float32. */
   OUT_SCALE: 1,
-  /** The cell that runs, up to its PATIENCE: engines check no bounds where an address is known. */
+  /**
+   * Copy of the current cell, up to PATIENCE: engines omit bounds checks for constant addresses.
+   */
   RUNNING: CELL.PATIENCE,
-  /** Address of a row's outputs that are not kept: a vector a unit. */
+  /** Address of scratch for a row's outputs that are not stored in tables: a vector per unit. */
   ASIDE: 4,
-  /** What a GRU has besides, where one runs. */
+  /** Copy of the current GRU's constants. */
   RUNNING_GRU: GRU.SIZE,
 });
 
-/** What takes a unit's sums to its projected gates: four rows of weights. */
+/** Constants from a unit's sums to its projected gates: four rows of weights. */
 export const PROJECTION_UNIT = layOut({
   /** The bias in units of the sum, float32 or float64: {@linkcode BIAS}. */
   TERM: 2 * VECTOR,
-  /** float32 */
+  /** The multiplier, float32. */
   MULTIPLIER: VECTOR,
 });
 
-/** What takes sums to projected gates: these, then a {@linkcode PROJECTION_UNIT} a unit. */
+/**
+ * Constants from sums to projected gates, followed by a {@linkcode PROJECTION_UNIT} for each unit.
+ */
 export const PROJECTION = layOut({
-  /** How the bias is added: one of {@linkcode BIAS}. */
+  /** How to add the bias: one of {@linkcode BIAS}. */
   BIAS: 1,
-  /** Whether there are gates that are not quantized. */
+  /** Whether any gate is not quantized. */
   UNQUANTIZED: 3,
-  /** Which gates are: all bits or none. */
+  /** Mask of the quantized gates. */
   QUANTIZED: VECTOR,
-  /** Bounds of the projected gates less the zero point, float32. */
+  /** Bounds of the projected gates minus the zero point, float32. */
   LOWER: VECTOR,
   UPPER: VECTOR,
   /** Multiplier of forget gate * cell state, float32. */
   FORGET_MULTIPLIER: VECTOR,
 });
 
-/** How a projection's bias is added to a sum. */
+/** How to add a projection's bias to a sum. */
 export const BIAS = {
   /** The terms are float32, and one float32 addition is exact enough. */
   FLOAT32: 0,
   /** The terms are float64, and the sum is rounded once. */
   FLOAT64: 1,
   /**
-   * The terms are float64; the sum is rounded to float32, then all of it as a fused multiply-add
-   * rounds.
+   * The terms are float64; the sum is rounded to float32, then the whole is rounded like a fused
+   * multiply-add.
    */
   FUSED: 2,
 } as const;
 
-/** A row of the batch, as `runSteps` takes it: addresses. */
+/** The description of a batch row for `runSteps`: addresses. */
 export const ROW = layOut({
-  /** The hidden state's {@linkcode PROJECTION}; of a GRU a {@linkcode BINDING}. */
+  /** The {@linkcode PROJECTION} of the hidden state; for a GRU, its {@linkcode BINDING}. */
   PROJECTION: 1,
   /** The hidden state, an operand. */
   HIDDEN: 1,
-  /** The cell state, float32; a GRU's hidden state. */
+  /** The cell state, float32; for a GRU, the hidden state. */
   CELL: 1,
-  /** The address of the first step's projected input. */
+  /** Address of the first step's projected input. */
   INPUTS: 1,
-  /** Its first output. */
+  /** Address of the first output. */
   OUTPUT: 1,
   /** Scratch for its gates. */
   GATES: 1,
-  /** Where the new hidden state is gathered, an operand, where not all units are taken at once. */
+  /** The new hidden state as an operand, if units do not run all at once. */
   NEXT: 1,
   /**
-   * The operand of the second product, where there is one; behind it, of a GRU with split gates, what
-   * units keep until all states are reset.
+   * The operand of the second product, if there is one. For a GRU with split gates, it is followed
+   * by values of units that are needed after all states are reset.
    */
   SECOND: 1,
 });
 
 /**
- * The forms in which operands are stored. int16, with int16 weights. Bytes of 0..127; or bytes of
- * the low seven bits of 0..255, and after them bytes of the top bits: both are multiplied by
- * relaxed products, and top bits only where there are any; under torch's `reduce_range` a value has
- * one only if it leaves the range that was observed. Or int16 of four values, the first and third
- * of -128..127, the second and fourth of -255..0: the second and fourth, then 256 times the first
- * and third less these. Two int8 weights at a time are multiplied by them. Or, of 0..16383, bytes of
- * the low seven bits and after them bytes of the high seven.
+ * The storage forms of operands.
  *
- * Behind an operand of the third and fourth stands a vector: whether there are top bits, or four
- * times what its sums start with.
+ * WIDE: int16, with int16 weights. NARROW: bytes of 0..127. SPLIT: the low seven bits of 0..255 as
+ * bytes, then the top bits as bytes. NARROW and SPLIT use relaxed products; top bits are multiplied
+ * only if there are any, and with torch's `reduce_range` a value has one only if it leaves the
+ * observed range. PAIRED: int16 of four values, of which the first and third are in -128..127, and
+ * the second and fourth in -255..0; stored are the second and fourth, then 256 times the first and
+ * third minus these. They are multiplied by two int8 weights at a time. HALVES: the low seven bits
+ * of 0..16383 as bytes, then the high seven bits as bytes.
+ *
+ * A vector follows an operand of SPLIT and PAIRED: whether there are top bits, or four times the
+ * initial value of its sums.
  */
 export const FORM = { WIDE: 0, NARROW: 1, SPLIT: 2, PAIRED: 3, HALVES: 4 } as const;
 
 /**
- * Bits of 1.5 * 2^23: added to a float of magnitude below 2^22 it leaves the integer in the low
+ * Bits of 1.5 * 2^23: adding it to a float of magnitude below 2^22 leaves the integer in the low
  * bits.
  */
 export const MAGIC_BITS = 0x4b400000;
 
-/**
- * Units that the kernel takes through a step together: states and outputs are filled up to whole
- * blocks.
- */
+/** Number of units that the kernel runs together: states and outputs are padded to whole blocks. */
 export const BLOCK_UNITS = 8;
 
 /**
- * Rows of weights that are multiplied in one pass over an operand: the four gates of a block's
- * units.
+ * Number of rows of weights that are multiplied in one pass over an operand: the four gates of a
+ * block's units.
  */
 export const BLOCK_ROWS = 4 * BLOCK_UNITS;
 
-/**
- * Groups of weights, of all blocks together, that several operands are multiplied by one after the
- * other.
- */
+/** Max groups of weights, over all blocks, that are multiplied by several operands in turn. */
 export const TILE_GROUPS = 192;
 
 /**
- * Words between two projected inputs, and between two rows' gates: so that they share no places in
- * a cache.
+ * Words between two projected inputs, and between the gates of two rows, so that they do not
+ * compete for the same cache lines.
  */
 export const GAP = 16;

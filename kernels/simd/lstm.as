@@ -1,18 +1,24 @@
-// The LSTM step in WebAssembly SIMD (AssemblyScript): what kernels/lstm_cell.ts computes, to the last bit.
+// The LSTM step in WebAssembly SIMD (AssemblyScript). It returns the same bits as
+// kernels/packed/lstm_cell.ts.
 //
-// A vector's four lanes are the four gates of one unit while gates are projected and added, and four units once their
-// activations are looked up. Units come in blocks of eight: eight accumulators run through one pass over an operand, or
-// those of four units through one pass over two operands, steps or rows of a batch, so that both share loaded weights.
-// Whoever calls lays out memory as kernels/simd/layout.ts says, with every integer less its zero point unless said. Its
-// names, in bytes and each behind its layout's, stand in layout.as, which is compiled in front of this.
+// The four lanes of a vector are the four gates of a unit during projection and addition, and four
+// units from the look-up of activations on. Units come in blocks of eight: eight accumulators run
+// through one pass over an operand. With two operands (steps or batch rows), the accumulators of
+// four units run through one pass over both, so that they share loaded weights. The caller lays out
+// memory as in kernels/simd/layout.ts; integers are minus their zero point unless noted. layout.as,
+// compiled before this file, holds the same names with offsets in bytes, each prefixed with the
+// name of its layout.
 
-// Bytes of four units' sums, and of their part of a group of weights.
+// Bytes of the sums of four units, and of their part of a group of weights.
 const HALF_BLOCK: usize = BLOCK / 2;
 
 /** Whether this is the module with relaxed dot products. */
 export const relaxed: i32 = ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
 
-/** What the engine makes of a relaxed sum of four products -128 * 255, where it may choose. Tells its instructions. */
+/**
+ * The engine's result for a relaxed sum of four products -128 * 255, where it has a choice: it
+ * reveals the instructions used.
+ */
 export function chosen(): i32 {
   if (!ASC_FEATURE_RELAXED_SIMD) return 0;
   v128.store(RUNNING, i8x16.splat(-128));
@@ -23,8 +29,8 @@ export function chosen(): i32 {
   );
 }
 
-// 1.5 * 2^23: added to a float of magnitude below 2^22 it leaves the integer, rounded half to even, in the low bits.
-// @ts-ignore: decorator
+// 1.5 * 2^23: adding it to a float of magnitude below 2^22 leaves the integer, rounded half to
+// even, in the low bits.
 @inline function magic(): v128 {
   return v128.load(MAGIC);
 }
@@ -34,15 +40,16 @@ export function chosen(): i32 {
   return f32x4.pmin(f32x4.pmax(x, lo), hi);
 }
 
-// Never so: no address of weights is below 4. Engines without relaxed SIMD load all that a stretch of code loads before they
-// compute anything, until registers run short and accumulators go through memory. So branches part long ones.
-// @ts-ignore: decorator
+// Always false, because no address of weights is below 4. Engines without relaxed SIMD hoist all
+// loads of a basic block above its computations, until registers run out and accumulators are
+// spilled. Branches split long blocks to prevent that.
 @inline function parted(w: usize, which: usize): bool {
   return !ASC_FEATURE_RELAXED_SIMD && w == which;
 }
 
-// Sums of blocks of 32 rows on int16 weights and activations, two k at a time, from `sums` until `end`: before each block's
-// weights, [groups][8 units][4 gates][2], stands what its sums start with.
+// Sums of blocks of 32 rows with int16 weights and activations, two k at a time, from `sums` to
+// `end`. Each block begins with the initial values of its sums, followed by weights [groups][8
+// units][4 gates][2].
 function dotWide(w: usize, x: usize, groups: i32, sums: usize, end: usize): void {
   for (const stop = x + (<usize> groups << 2); sums < end; sums += BLOCK) {
     let a = v128.load(w, 0), b = v128.load(w, 16), c = v128.load(w, 32), d = v128.load(w, 48), e = v128.load(w, 64), f = v128.load(w, 80), g = v128.load(w, 96), h = v128.load(w, 112);
@@ -71,11 +78,14 @@ function dotWide(w: usize, x: usize, groups: i32, sums: usize, end: usize): void
   }
 }
 
-// Sums of a block's rows on int8 weights and eight-bit activations: `w` is [groups][8 units][4 gates][4].
+// Sums of a block's rows with int8 weights and 8-bit activations: `w` is [groups][8 units][4
+// gates][4].
 //
-// Two weights w0 and w1 are one int16, v = 256 w1 + w0 + 128, and two activations x0 and x1 are x1 and 256 x0 - x1. Where u
-// is v's lower byte, v x1 + u (256 x0 - x1) = 256 (w1 x1 + w0 x0 + 128 x0). The last term of all is what the sums start
-// with, less. That is exact modulo 2^32; once the offsets' part is added, the sums are 256 times ones of 24 bits.
+// Two weights w0 and w1 are one int16, v = 256 w1 + w0 + 128, and two activations x0 and x1 are
+// stored as x1 and 256 x0 - x1. With u the lower byte of v, v x1 + u (256 x0 - x1) = 256 (w1 x1 +
+// w0 x0 + 128 x0). The initial value of the sums is minus the total of the last terms. All of this
+// is exact modulo 2^32; with the contribution of the offsets, the result is 256 times a sum of 24
+// bits.
 function dotPaired(w: usize, x: usize, groups: i32, sums: usize, end: usize): void {
   const low = v128.load(LOW), stop = x + (<usize> groups << 3);
   const start = v128.load(x + lengthOf(FORM_PAIRED, groups));
@@ -120,8 +130,8 @@ function dotPaired(w: usize, x: usize, groups: i32, sums: usize, end: usize): vo
   }
 }
 
-// The sums of four units on two operands, the second one's 128 bytes on. Weights are loaded twice, so that there are
-// registers for all.
+// Sums of four units with two operands; the second operand's sums are 128 bytes further. Weights
+// are loaded twice, so that all accumulators stay in registers.
 function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
   const low = v128.load(LOW), stop = x + (<usize> groups << 3), length = lengthOf(FORM_PAIRED, groups);
   const startX = v128.load(x + length), startY = v128.load(y + length);
@@ -176,12 +186,13 @@ function dotPairedTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
   }
 }
 
-// Sums of blocks' rows on int8 weights and bytes of 0..127, four k at a time: weights are [groups][8 units][4 gates][4].
-// Where activations have eight bits, `top` holds their top bits; otherwise it is `x`. By one instruction, or by two, which
-// are sooner where an engine makes several of that one.
+// Sums of the rows of blocks with int8 weights and bytes of 0..127, four k at a time: weights are
+// [groups][8 units][4 gates][4]. For 8-bit activations, `top` is the address of their top bits;
+// otherwise it equals `x`. Uses one instruction per sum, or two if the engine splits that one into
+// several.
 //
-// Exact whatever the engine does where relaxed instructions leave it a choice: no activation has its top bit set, and two
-// products stay within 2 * 128 * 127 < 2^15.
+// The result does not depend on the choices that relaxed instructions leave to the engine: no
+// activation has its top bit set, and two products stay within 2 * 128 * 127 < 2^15.
 function dotNarrow(w: usize, x: usize, groups: i32, top: usize, sums: usize, end: usize): void {
   const ones = v128.load(ONES), oneStep = load<i32>(ONE_STEP);
   for (const bytes = <usize> groups << 2; sums < end; sums += BLOCK, w += bytes * (BLOCK / 4) + BLOCK) {
@@ -245,8 +256,8 @@ function dotNarrow(w: usize, x: usize, groups: i32, top: usize, sums: usize, end
   }
 }
 
-// The sums on two operands, none of which has top bits: four units at a time, so that each weight is loaded once. Where
-// `sumsY` is 0, `y` is the high half of `x`, and what comes out are the sums on both together.
+// Sums with two operands without top bits, four units at a time, so that each weight is loaded
+// once. If `sumsY` is 0, `y` is the high half of `x`, and the result is the sum of both.
 function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
   const ones = v128.load(ONES), oneStep = load<i32>(ONE_STEP), stop = x + (<usize> groups << 2);
   let half = HALF_BLOCK;
@@ -307,8 +318,7 @@ function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
   }
 }
 
-// Bytes of an operand of bytes, and where the top bits of one at 0 stand.
-// @ts-ignore: decorator
+// Bytes of an operand of bytes; also the offset of its top bits.
 @inline function topOf(groups: i32): usize {
   return (<usize> groups * 4 + 15) & ~15;
 }
@@ -318,10 +328,10 @@ function dotNarrowTwice(w: usize, x: usize, y: usize, groups: i32, sumsX: usize,
   return topOf(groups) << (form > FORM_NARROW ? 1 : 0);
 }
 
-// Sums of blocks' rows on the operand at `x`, as many as there is room for until `end`, and on the one at `y` where it is
-// not 0.
+// Sums of the rows of blocks with the operand at `x`, until `end`, and with the operand at `y` if
+// that is not 0.
 function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize, sumsY: usize, end: usize): void {
-  // Engines without relaxed SIMD are slower on two operands at a time.
+  // Engines without relaxed SIMD are slower with two operands at a time.
   if (ASC_FEATURE_RELAXED_SIMD && form == FORM_PAIRED && y) {
     dotPairedTwice(w, x, y, groups, sumsX, sumsY, end);
     return;
@@ -352,28 +362,27 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
   }
 }
 
-// Bytes of sums whose weights are multiplied by one operand after the other: so many that they stay in the first cache.
-// @ts-ignore: decorator
+// Bytes of sums whose weights are multiplied by several operands in turn: few enough for the
+// weights to stay in the first-level cache.
 @inline function tileOf(groups: i32): usize {
   const blocks = <usize> (TILE_GROUPS / (groups + 1));
   return blocks ? blocks * BLOCK : BLOCK;
 }
 
-// a + b rounded to odd: two float64 lanes of `addRoundedToOdd` in kernels/requantize.ts.
-// @ts-ignore: decorator
+// a + b rounded to odd: `addRoundedToOdd` of kernels/numeric/requantize.ts in two float64 lanes.
 @inline function addRoundedToOdd(a: v128, b: v128): v128 {
   const s = f64x2.add(a, b), t = f64x2.sub(s, a);
   const error = f64x2.add(f64x2.sub(a, f64x2.sub(s, t)), f64x2.sub(b, t));
   const zero = f64x2.splat(0), one = i64x2.splat(1);
-  // 1 where the error is not zero and the last bit is even: away from zero if it has the sum's sign, else toward it.
+  // 1 if the error is not zero and the last bit is even: then the sum moves away from zero if the
+  // error has its sign, else toward zero.
   const even = v128.andnot(v128.and(f64x2.ne(error, zero), one), s);
   const away = i64x2.eq(f64x2.gt(error, zero), f64x2.gt(s, zero));
   return i64x2.add(s, v128.bitselect(even, i64x2.neg(even), away));
 }
 
-// What `project` does: a unit's four sums to its projected gates. `p` is the projection, `row` its unit's part; what is the
-// same for all units comes as arguments, so that loops read it once.
-// @ts-ignore: decorator
+// Projects the four sums of a unit to its gates. `p` is the projection, `row` the unit's part of
+// it; values shared by all units are arguments, so that loops read them once.
 @inline function project(sums: usize, p: usize, row: usize, bias: i32, unquantized: i32, lower: v128, upper: v128): v128 {
   const sum = v128.load(sums);
   let value: v128;
@@ -400,15 +409,15 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
   return quantized;
 }
 
-// The same where one float32 addition adds the bias and all gates are quantized: loops of it have no branches.
-// @ts-ignore: decorator
+// The same if one float32 addition adds the bias and all gates are quantized: loops over it have no
+// branches.
 @inline function projectPlainly(sums: usize, row: usize, lower: v128, upper: v128): v128 {
   const value = f32x4.add(v128.load(row, UNIT_TERM), f32x4.convert_i32x4_s(v128.load(sums)));
   return clamp(f32x4.nearest(f32x4.mul(value, v128.load(row, UNIT_MULTIPLIER))), lower, upper);
 }
 
-// Sums of a GRU to its projected gates, in place: vectors are the gates of four units in turn, each with a projection of its own
-// at `p`. The first of all is vector `first`.
+// Projects the sums of a GRU to its gates, in place. Vectors of four units are interleaved by gate;
+// each gate has its own projection, the first at `p`. The first vector of sums has index `first`.
 function projectTurns(p: usize, first: usize, from: usize, end: usize, gates: i32): void {
   const rows = p + <usize> gates * PROJECTION_SIZE + first * UNIT_SIZE;
   for (let gate = 0; gate < gates; gate++, p += PROJECTION_SIZE) {
@@ -421,7 +430,8 @@ function projectTurns(p: usize, first: usize, from: usize, end: usize, gates: i3
   }
 }
 
-// Sums of units to their projected gates, in place; `row` is the first one's part of the projection.
+// Projects the sums of units to their gates, in place; `row` is the first unit's part of the
+// projection.
 function projectAll(p: usize, row: usize, from: usize, end: usize): void {
   const bias = load<i32>(p, PROJECTION_BIAS), unquantized = load<i32>(p, PROJECTION_UNQUANTIZED);
   const lower = v128.load(p, PROJECTION_LOWER), upper = v128.load(p, PROJECTION_UPPER);
@@ -433,9 +443,8 @@ function projectAll(p: usize, row: usize, from: usize, end: usize): void {
   }
 }
 
-// What `fixedPointSum` does. The sum of products has 31 bits; since at least 14 are shifted out, 13 can be dropped first,
-// and what is left is exact in float32.
-// @ts-ignore: decorator
+// `fixedPointSum` in vectors. The sum of products has 31 bits. At least 14 are shifted out, so 13
+// can be dropped first, and the rest is exact in float32.
 @inline function addFixed(a: v128, b: v128, k: usize): v128 {
   const m = magic();
   const sum = i32x4.add(
@@ -452,8 +461,7 @@ function projectAll(p: usize, row: usize, from: usize, end: usize): void {
   return f32x4.mul(f32x4.add(f32x4.mul(scaleA, a), f32x4.mul(scaleB, b)), factor);
 }
 
-// A quantized sum before its rounding to an integer, not clamped.
-// @ts-ignore: decorator
+// A quantized sum before rounding to an integer, not clamped.
 @inline function add(a: v128, b: v128, k: usize, fixed: i32, scaleA: v128, scaleB: v128, factor: v128): v128 {
   if (fixed == FIXED_NONE) return addFloat(a, b, scaleA, scaleB, factor);
   const sum = addFixed(a, b, k);
@@ -461,26 +469,23 @@ function projectAll(p: usize, row: usize, from: usize, end: usize): void {
   return v128.bitselect(sum, addFloat(a, b, scaleA, scaleB, factor), v128.load(k, SUM_FIXED_LANES));
 }
 
-// A quantized product before its rounding to an integer, clamped.
-// @ts-ignore: decorator
+// A quantized product before rounding to an integer, clamped.
 @inline function multiply(a: v128, b: v128, multiplier: v128, lo: v128, hi: v128): v128 {
   return clamp(f32x4.mul(f32x4.mul(a, b), multiplier), lo, hi);
 }
 
-// Rounds half to even, for magnitudes below 2^22. Never -0.
-// @ts-ignore: decorator
+// Rounds half to even, for magnitudes below 2^22. Never returns -0.
 @inline function round(x: v128): v128 {
   return f32x4.sub(f32x4.add(x, magic()), magic());
 }
 
-// Where the float32 outputs of four rounded values stand; `base` holds the tables less the magic number's bits.
-// @ts-ignore: decorator
+// Addresses of the float32 outputs of four rounded values; `base` is the address of each table
+// minus the bits of the magic number.
 @inline function addresses(x: v128, base: v128): v128 {
   return i32x4.add(i32x4.shl(f32x4.add(x, magic()), 2), base);
 }
 
-// Four outputs whose addresses lie `stride` bytes apart.
-// @ts-ignore: decorator
+// Loads four outputs; their addresses are `stride` bytes apart.
 @inline function gather(at: usize, stride: usize): v128 {
   let v = v128.load32_zero(load<u32>(at));
   v = v128.load32_lane(load<u32>(at + stride), v, 1);
@@ -488,15 +493,15 @@ function projectAll(p: usize, row: usize, from: usize, end: usize): void {
   return v128.load32_lane(load<u32>(at + 3 * stride), v, 3);
 }
 
-// The output that belongs to an address of table `which`: what `addresses` makes, the other way round; shifting lost the
+// The output for an address in table `which`: the inverse of `addresses`. The shift has lost the
 // upper bits of the magic number.
 function outputOf(address: u32, which: usize): f32 {
   const base = load<u32>(RUNNING + CELL_GATE_TABLES + (which << 2));
   return activate(which, <f32> (<i32> ((address - base) >> 2 & 0x3fffffff) - (MAGIC_BITS & 0x3fffffff)));
 }
 
-// Writes what lacks, where 0 stands because it was not asked for before, among `count` outputs whose addresses stand at
-// `at`: those of the four gates' tables in turn, or four of table `only`.
+// Computes missing outputs, which are 0, among `count` outputs; their addresses are at `at`:
+// entries of the four gates' tables in turn, or four of table `only`.
 function complete(at: usize, count: usize, only: usize): void {
   for (let i: usize = 0; i < count; i++) {
     const address = load<u32>(at + (i << 2)), which = count == 4 ? only : i & 3;
@@ -505,7 +510,8 @@ function complete(at: usize, count: usize, only: usize): void {
   }
 }
 
-// Writes outputs aside that are not to be kept, and where they stand: of every 64 bytes from `at` on the first `count`.
+// Writes outputs to scratch instead of to the tables, and replaces their addresses: the first
+// `count` of every 64 bytes from `at` on.
 function setAside(at: usize, end: usize, count: usize): void {
   for (let to = load<usize>(ASIDE); at < end; at += 64) {
     for (let i: usize = 0; i < count; i++, to += 4) {
@@ -515,13 +521,14 @@ function setAside(at: usize, end: usize, count: usize): void {
   }
 }
 
-// One output of table `which`, a zero as -0: what quantizedActivation of kernels/activation.ts gives.
+// One output of table `which`, where a zero is -0: like quantizedActivation of
+// kernels/numeric/activation.ts.
 function activate(which: usize, input: f32): f32 {
   const t = RUNNING + CELL_ACTIVATIONS + which * ACTIVATION_SIZE, tanh = !(which & 1) && which > 0;
   const x = <f64> (load<f32>(t, ACTIVATION_SCALE) * input);
-  // Beyond, tanh x is 1 in float32, and e^-x 0 and infinite.
+  // Beyond this, float32 has tanh x = 1, and e^-x = 0 or infinity.
   const a = min(abs(tanh ? x + x : x), 104);
-  // e^a - 1, exact enough for each float32 x: expm1 of kernels/activation.ts.
+  // e^a - 1, precise enough for every float32 x: expm1 of kernels/numeric/activation.ts.
   const k = nearest(a * 1.4426950408889634), r = (a - k * 0.6931471803691238) - k * 1.9082149292705877e-10;
   let p: f64 = 0;
   for (let n = 14; n > 1; n--) p = (p * r + 1) / n;
@@ -529,14 +536,13 @@ function activate(which: usize, input: f32): f32 {
   const y = tanh
     ? <f32> copysign(e / (e + 2), x)
     : <f32> 1 / (<f32> 1 + <f32> (x > 0 ? 1 / (1 + e) : 1 + e));
-  // Taken from 0 twice, a zero of either sign becomes -0.
+  // Subtracting from 0 twice turns a zero of either sign into -0.
   const output = max(nearest(y * load<f32>(t, ACTIVATION_INVERSE)), load<f32>(t, ACTIVATION_LOWER));
   return -(<f32> 0 - min(output, load<f32>(t, ACTIVATION_UPPER)));
 }
 
-// Stores four values of an operand, less the offsets that `zero` holds with the magic number's bits, and gives what was
-// stored: int16, or bytes with their top bits.
-// @ts-ignore: decorator
+// Stores four values of an operand, minus the offsets in `zero` (which include the bits of the
+// magic number), and returns the stored values: int16, or bytes with their top bits.
 @inline function store4(x: v128, zero: v128, to: usize, form: i32, top: usize): v128 {
   let stored = i32x4.sub(f32x4.add(x, magic()), zero);
   if (form == FORM_PAIRED) {
@@ -561,28 +567,25 @@ function activate(which: usize, input: f32): f32 {
   return shorts;
 }
 
-// Adds four values of an operand to what `settle` takes.
-// @ts-ignore: decorator
+// Accumulates the argument of `settle` over four values of an operand.
 @inline function gatherUp(all: v128, stored: v128, form: i32): v128 {
   return form == FORM_PAIRED ? i32x4.add(all, i32x4.dot_i16x8_s(stored, v128.load(ONES))) : v128.or(all, stored);
 }
 
-// Writes what stands after an operand.
-// @ts-ignore: decorator
+// Writes the vector that follows an operand.
 @inline function settle(all: v128, end: usize, form: i32): void {
   if (form == FORM_PAIRED) {
     v128.store(end, i32x4.neg(i32x4.shl(i32x4.add(all, v128.shuffle<i32>(all, all, 1, 0, 3, 2)), 7)));
   } else if (ASC_FEATURE_RELAXED_SIMD) store<i32>(end, i8x16.bitmask(all));
 }
 
-// Bytes that four values of an operand take, top bits not among them.
-// @ts-ignore: decorator
+// Bytes of four values of an operand, without top bits.
 @inline function quadOf(form: i32): usize {
   return ASC_FEATURE_RELAXED_SIMD && form != FORM_WIDE && form != FORM_PAIRED ? 4 : 8;
 }
 
-// Stores operands of `size` float32 values, one after the other, times `inverse` and clamped. Up to seven beyond each are
-// stored too, whatever they are once clamped: their weights are 0.
+// Stores operands of `size` float32 values, one after another, times `inverse` and clamped. Up to
+// seven values beyond each operand are stored as well; their weights are 0.
 function storeOperands(
   from: usize,
   inverse: v128,
@@ -609,9 +612,9 @@ function storeOperands(
 }
 
 /**
- * Stores the inputs of `count` steps or rows in the form the weights take them, at `x`.
+ * Stores the inputs of `count` steps or rows at `x`, in the form of the weights.
  *
- * @param inputs float32 [count][size]: reals, or integers less the zero point.
+ * @param inputs float32 [count][size]: real numbers, or integers minus the zero point.
  */
 export function storeInputs(cell: usize, inputs: usize, x: usize, size: i32, count: i32): void {
   const zero = v128.load(cell, CELL_INPUT_OFFSET);
@@ -621,10 +624,11 @@ export function storeInputs(cell: usize, inputs: usize, x: usize, size: i32, cou
 }
 
 /**
- * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates] and GAP bytes between them.
+ * Projects the inputs of `count` steps or rows: W_ih x + b_ih, float32 [count][units][4 gates] with
+ * GAP bytes in between.
  *
- * @param inputs float32 [count][size]: reals, or integers less the zero point.
- * @param x Scratch for the inputs in the form the weights take them.
+ * @param inputs float32 [count][size]: real numbers, or integers minus the zero point.
+ * @param x Scratch for the inputs in the form of the weights.
  */
 export function projectInput(
   cell: usize,
@@ -639,7 +643,7 @@ export function projectInput(
   const stride = lengthOf(form, groups) + 16, width = <usize> blocks * BLOCK, pitch = width + GAP;
   storeInputs(cell, inputs, x, size, count);
   let w = load<usize>(cell, CELL_INPUT_WEIGHTS);
-  // All sums first: what is made of them then is many units at a time, none of which waits for another.
+  // All sums come first: then many independent units are projected at a time.
   const tile = count > 1 ? tileOf(groups) : width;
   for (let block: usize = 0; block < width; block += tile) {
     let from = x, to = projected + block, end = projected + min(block + tile, width);
@@ -660,7 +664,7 @@ export function projectInput(
 }
 
 /**
- * Projects a row of float32 values on dequantized weights: products are added in double and in order.
+ * Projects a row of float32 values with dequantized weights; sums are in double, in order.
  *
  * @param weights int8 [rows][size]; `scales` and `bias` are float32 [rows].
  */
@@ -685,26 +689,25 @@ export function projectFloats(
   }
 }
 
-// Makes `cell` the one that runs.
+// Makes `cell` the current one.
 function begin(cell: usize): void {
   if (load<usize>(CURRENT) == cell) return;
   memory.copy(RUNNING, cell, CELL_PATIENCE);
   store<usize>(CURRENT, cell);
 }
 
-// Whether a step keeps the outputs of tables that it meets.
-// @ts-ignore: decorator
+// Counts down the steps that do not store outputs; returns whether this step stores them.
 @inline function countStep(cell: usize): bool {
   const patience = load<i32>(cell, CELL_PATIENCE);
   if (patience) store<i32>(cell, patience - 1, CELL_PATIENCE);
   return !patience;
 }
 
-// Takes units from their sums at `gates` until `end` and their projected inputs to cell and hidden states: the latter as
-// float32 at `out` and as an operand at `hidden`, of which what `settle` takes is given back. `unit` is the first one's part
-// of the projection `p`, and `c` its cell state. In passes over all units, so that many are under way at a time: each
-// alone waits, for its tables most of all.
-// @ts-ignore: decorator
+// Advances units by a step: from their sums at `gates`, up to `end`, and their projected inputs, to
+// cell and hidden states. Hidden states are written as float32 at `out` and as an operand at
+// `hidden`; the argument of `settle` is returned. `unit` is the first unit's part of the projection
+// `p`, and `c` its cell state. Each pass runs over all units, so that the latencies of units,
+// mostly of table look-ups, overlap.
 @inline function advance(
   p: usize,
   unit: usize,
@@ -804,19 +807,17 @@ function begin(cell: usize): void {
   return all;
 }
 
-// The input of a row's step: an operand, or a projected input.
-// @ts-ignore: decorator
+// The address of the input of a row's step: an operand or a projected input.
 @inline function inputOf(row: usize, offset: usize): usize {
   return <usize> load<u32>(load<usize>(row, ROW_INPUTS) + offset);
 }
 
-// The operand of a row that stands in `field` of its description, where that is not INPUTS.
-// @ts-ignore: decorator
+// The address of a row's operand in `field` of its description; `offset` applies only to INPUTS.
 @inline function operandOf(row: usize, field: usize, offset: usize): usize {
   return field == ROW_INPUTS ? inputOf(row, offset) : load<usize>(row + field);
 }
 
-// Sums of all rows of a batch, `to` bytes into each one's GATES, on the operands in `field`.
+// Sums of all batch rows with the operands in `field`, written `to` bytes into each row's GATES.
 function products(
   rows: usize,
   last: usize,
@@ -839,8 +840,8 @@ function products(
   }
 }
 
-// Writes what stands after an operand, of which units are written in parts: whether this is not the first, and not the last.
-// @ts-ignore: decorator
+// Writes the vector that follows an operand, if its units are written in parts: `later` if this is
+// not the first part, `more` if it is not the last.
 @inline function settlePart(all: v128, end: usize, form: i32, later: bool, more: bool): void {
   if (later) {
     const before = v128.load(end);
@@ -850,7 +851,7 @@ function products(
   else settle(all, end, form);
 }
 
-// Lays new hidden states in the old ones' place, once no unit reads these any more.
+// Replaces old hidden states with the new ones, once no unit reads the old ones any more.
 function replaceHidden(rows: usize, last: usize, length: usize): void {
   for (let row = rows; row <= last; row += ROW_SIZE) {
     let from = load<usize>(row, ROW_NEXT), to = load<usize>(row, ROW_HIDDEN);
@@ -858,7 +859,7 @@ function replaceHidden(rows: usize, last: usize, length: usize): void {
   }
 }
 
-// Projects rows' new states to outputs and hidden states.
+// Projects the new states of rows to outputs and hidden states.
 function projectStates(rows: usize, last: usize, form: i32, groups: i32, outStep: usize): void {
   const width = load<usize>(RUNNING, CELL_SECOND + SECOND_WIDTH), units = load<usize>(RUNNING, CELL_SECOND + SECOND_UNITS);
   const w = load<usize>(RUNNING, CELL_SECOND + SECOND_WEIGHTS), secondForm = load<i32>(RUNNING, CELL_SECOND + SECOND_FORM);
@@ -882,11 +883,13 @@ function projectStates(rows: usize, last: usize, form: i32, groups: i32, outStep
 /**
  * Runs `steps` steps of `count` rows.
  *
- * @param rows Descriptions of the rows: ROW. Hidden states, less an offset and in the form the weights take
- * them, and cell states, float32, are overwritten. Where a row's projected inputs stand, addresses of float32
- * [units][4 gates], is `inputStride` bytes on at each step. Its output, float32 [units] and whole blocks, `outStride`.
- * @param split Units that go through all parts at a time, a multiple of 32, or 0: all. Where they do, the inputs of a
- * cell that has weights for them are operands, as `storeInputs` leaves them, and GATES has room for a block's sums, twice.
+ * @param rows Descriptions of the rows: ROW. Hidden states (minus an offset, in the form of the
+ * weights) and cell states (float32) are overwritten. The addresses of projected inputs, float32
+ * [units][4 gates], are `inputStride` bytes apart from step to step; outputs, float32 [units] in
+ * whole blocks, `outStride` bytes.
+ * @param split Number of units that run at a time, a multiple of 32; 0 for all. If not 0, inputs of
+ * a cell with input weights are operands from `storeInputs`, and GATES has space for the sums of a
+ * block, twice.
  */
 export function runSteps(
   cell: usize,
@@ -903,7 +906,7 @@ export function runSteps(
   const groups = load<i32>(RUNNING, CELL_HIDDEN_GROUPS), form = load<i32>(RUNNING, CELL_HIDDEN_FORM);
   const inputGroups = split ? load<i32>(RUNNING, CELL_INPUT_GROUPS) : 0, inputForm = load<i32>(RUNNING, CELL_INPUT_FORM);
   const inputProjection = load<usize>(RUNNING, CELL_INPUT_PROJECTION), length = lengthOf(form, groups);
-  // Where new states go, as which operand: to where they are projected from, or what the next step multiplies.
+  // The destination of new states: the operand of the projection, or of the next step's product.
   const target = projects ? ROW_SECOND : apart ? ROW_NEXT : ROW_HIDDEN;
   const toForm = projects ? load<i32>(RUNNING, CELL_SECOND + SECOND_FORM) : form, toGroups = projects ? secondGroups : groups;
   const offset = v128.load(projects ? RUNNING + CELL_SECOND + SECOND_OFFSET : RUNNING + CELL_HIDDEN_OFFSET);
@@ -922,7 +925,8 @@ export function runSteps(
         if (inputGroups) projectAll(inputProjection, inputProjection + first, projected, projected + size);
         else projected = inputOf(row, inputStep) + block;
         const c = load<usize>(row, ROW_CELL) + unit, hidden = next + (unit >> 4) * quad;
-        // What is projected then is no output: of gates that are done with.
+        // If the state is projected, the unprojected state is no output: it goes to the memory of
+        // gates that are no longer needed.
         const out = projects ? gates : load<usize>(row, ROW_OUTPUT) + outStep + unit;
         const all = advance(p, p + first, gates, gates + size, projected, c, out, hidden, toForm, top, offset, kept);
         settlePart(all, next + toLength, toForm, block > 0, block + share < width);

@@ -1,6 +1,6 @@
 /**
- * Sessions that run: a quantized model, its state, and memory for its steps. What saves and restores
- * a state is in session.ts, which workers that need none of it do not load.
+ * Sessions that run: a quantized model, its state, and memory for its steps. Saving and restoring
+ * state is in session.ts, so that workers without it do not load that code.
  *
  * @module
  */
@@ -32,43 +32,47 @@ import { convertCentered, quantizeCentered } from "./centered.ts";
 
 /** Options of a session. */
 export interface SessionOptions {
-  /** Sequences that run side by side; 1 by default. */
+  /** Number of sequences that run side by side; 1 by default. */
   readonly batch?: number;
   /**
-   * Most steps that `run` takes at a time, for which memory is allocated; 16 by default. Fewer are
-   * taken together where a model is so wide that they would need megabytes: the results are the
-   * same. For a model that looks ahead the longest sequence; 256 by default.
+   * Max number of steps that `run` runs at a time, for which memory is allocated; 16 by default.
+   * Very wide models, which would need megabytes, run fewer at a time with the same results. For a
+   * model that looks ahead: the max length of a sequence; 256 by default.
    */
   readonly maxSteps?: number;
   /**
-   * Whether gates run split; by default as the model says. The results are the same. SIMD kernels
-   * project the inputs of up to `maxSteps` steps at once where gates are fused, in 16 bytes a unit
-   * and step of an LSTM (12 of a GRU), up to 64 KB; where they are split, those of some units of one
-   * step, which is less memory and takes longer where many steps run together.
+   * Whether gates run split; by default as in the model. The results are the same. SIMD kernels
+   * with fused gates project the inputs of up to `maxSteps` steps at once, which takes 16 bytes per
+   * unit and step for an LSTM (12 for a GRU), up to 64 KB. With split gates, they project the
+   * inputs of some units of one step: this takes less memory, but more time if many steps run
+   * together.
    */
   readonly splitGates?: boolean;
-  /** What runs modules; the portable kernels by default, `simdKernels()` for WebAssembly SIMD. */
+  /**
+   * The kernels that run modules; the portable ones by default, `simdKernels()` for WebAssembly
+   * SIMD.
+   */
   readonly kernels?: Backend | undefined;
 }
 
-/** Input of a session: token ids, reals, or integers of the model's input dtype. */
+/** Input of a session: token ids, real numbers, or integers of the model's input dtype. */
 export type SessionInput = Int32Array | Float32Array | QArray;
 
-/** One output of a session: reals, or integers of the output's dtype. */
+/** One output of a session: real numbers, or integers of the output's dtype. */
 export type OutputArray = Float32Array | QArray;
 
-/** Output of a session; of a model with several outputs an object of them, by name. */
+/** Output of a session; for a model with several outputs, an object with an array for each name. */
 export type SessionOutput = OutputArray | { readonly [name: string]: OutputArray };
 
 /**
- * Steps are run together until a value has so many elements, of all rows: wide models take fewer
- * steps at a time than `maxSteps`, so that what they work in does not outgrow their weights.
+ * Max number of elements of a value over all rows and steps that run together: wide models run
+ * fewer steps at a time than `maxSteps`, so that their buffers do not outgrow their weights.
  */
 export const BUFFERED_VALUES = 262144;
 
 /**
- * Requires `size` reals, or integers of the parameters that are taken; tells whether they are
- * reals.
+ * Requires `size` real numbers, or integers of the accepted qparams; returns whether they are real
+ * numbers.
  */
 function checkArray(
   name: string,
@@ -86,13 +90,13 @@ function checkArray(
   return reals;
 }
 
-/** The index of a chunk's row, [steps, batch], among the caller's; `all` as for `Session.#take`. */
+/** The caller's index of a row of a chunk [steps, batch]; `all` as for `Session.#take`. */
 function callersRow(row: number, batch: number, done: number, all: number): number {
   const b = row % batch;
   return all > 0 ? b * all + done + (row - b) / batch : done * batch + row;
 }
 
-/** Requires that no byte of the output is one of the input. */
+/** Requires that input and output do not share a byte. */
 function checkApart(name: string, input: SessionInput, output: OutputArray): void {
   if (
     input.buffer === output.buffer &&
@@ -103,44 +107,47 @@ function checkApart(name: string, input: SessionInput, output: OutputArray): voi
   }
 }
 
-/** A program's modules made ready by one choice of kernels, which its sessions share. */
+/** A program's modules, prepared for some kernels, which its sessions share. */
 export interface ReadyModules {
   /** In the order of its nodes. */
   readonly modules: readonly ModuleInstance[];
-  /** The buffers that values stand in: as long as the session that asked for most needs. */
+  /** Buffers for values, sized for the session with the largest need. */
   readonly buffers: Float64Array[];
 }
 
-/** A node with all that it needs to run: what stays the same from call to call is bound once. */
+/**
+ * A node with everything that it needs to run: bound once, because it does not change between
+ * calls.
+ */
 interface RunningNode {
   readonly module: ModuleInstance;
   readonly state: ModuleState;
-  /** How many steps it reads. */
+  /** The time axis of its input. */
   readonly time: Time;
   readonly call: Call;
-  /** Where its inputs come from: elsewhere, where they are converted to its own parameters. */
+  /** Buffers of its inputs, before they are converted to its own qparams. */
   readonly buffers: readonly Float64Array[];
-  /** What it reads; the first node's may be a caller's array. */
+  /** Its inputs; the first node may read the caller's array directly. */
   readonly inputs: Values[];
-  /** What it gives; the last node's may be a caller's array. */
+  /** Its output; the last node may write to the caller's array directly. */
   output: Values;
 }
 
-/** An output of the model in the running call. */
+/** An output of the model in the current call. */
 interface RunningOutput {
   readonly port: ProgramOutput;
-  /** What it is given from. */
+  /** The buffer that it is copied from. */
   readonly values: Float64Array;
-  /** The caller's, null before the first call, and whether it is for reals. */
+  /** The caller's array (null before the first call), and whether it is for real numbers. */
   array: OutputArray | null;
   reals: boolean;
 }
 
-/** What modules keep between steps, by the index of each. */
+/** The states of all modules, by index of module. */
 type States = readonly ModuleState[];
 
 /**
- * Refuses a method of sessions that a model which looks ahead does not have.
+ * Rejects a method that models which look ahead do not have.
  *
  * @throws {TypeError} If the model looks ahead.
  */
@@ -149,12 +156,12 @@ export function refuseLookahead({ looksAhead }: ProgramData, method: string): vo
 }
 
 /**
- * A running model, without what saves and restores its state. Steps allocate nothing (but where a
- * module runs by parts; a dynamic module's, a few views).
+ * A running model, without saving and restoring its state. Steps allocate nothing, except in
+ * modules that run by parts, and a few views in dynamic modules.
  *
- * A dynamically quantized module sees what one call gives it at once: the rows of a batch share a
- * range, and so do the steps of a `run`, up to `maxSteps` at a time. Its results for a step thus
- * depend on these, as torch's do.
+ * A dynamically quantized module computes its range over all rows and steps that run together: the
+ * rows of a batch, and up to `maxSteps` steps of a `run`. Its result for a step therefore depends
+ * on the others, as in torch.
  *
  * @example
  * ```ts
@@ -170,23 +177,25 @@ export function refuseLookahead({ looksAhead }: ProgramData, method: string): vo
  * ```
  */
 export class BasicSession {
-  /** Sequences that run side by side. */
+  /** Number of sequences that run side by side. */
   readonly batch: number;
-  /** Steps that `run` takes at a time; of a model that looks ahead the longest sequence. */
+  /**
+   * Max number of steps that `run` runs at a time; for a model that looks ahead, the max length of
+   * a sequence.
+   */
   readonly maxSteps: number;
   /**
-   * Bytes of state, scratch and buffers that the session works in (weights and tables belong to the
-   * model).
+   * Bytes of state, scratch and buffers of the session (weights and tables belong to the model).
    */
   readonly workingBytes: number;
   /**
-   * The model's numbers.
+   * The model's data.
    *
    * @internal
    */
   protected readonly data: ProgramData;
   /**
-   * What modules keep between steps, by the index of each.
+   * The states of all modules, by index of module.
    *
    * @internal
    */
@@ -196,21 +205,24 @@ export class BasicSession {
   readonly #outputs: readonly RunningOutput[];
   /** The buffer of the model's input. */
   readonly #input: Float64Array;
-  /** Whether the first node takes reals as they come, and the last gives them as they go. */
+  /**
+   * Whether the first node accepts the caller's real numbers, and the last node returns real
+   * numbers.
+   */
   readonly #takesReals: boolean;
   readonly #givesReals: boolean;
   /**
-   * Steps that are run at a time: `maxSteps`, or fewer where they need too much memory and do not
-   * change results.
+   * Number of steps that run at a time: `maxSteps`, or fewer if they would need too much memory and
+   * the results are the same.
    */
   readonly #together: number;
-  /** Steps that each row has left. */
+  /** Number of steps left in each row. */
   readonly #left: Int32Array;
-  /** What runs at once, by axis of time. */
+  /** The time axes, with the steps that run at a time. */
   readonly #times: Time[];
   /** How often lengths were read. */
   #reads = 0;
-  /** Copies of the states, which a call puts back that fails; none where none can. */
+  /** Copies of the states, restored when a call fails; empty if no call can fail. */
   readonly #copies: States;
 
   /** Called by `createSession` of a model or a program. */
@@ -252,7 +264,7 @@ export class BasicSession {
       };
     });
     this.states = this.#nodes.map(({ state }) => state);
-    // Of a model that looks ahead no state is kept.
+    // A model that looks ahead keeps no state.
     this.#copies = looksAhead || modules.every(({ infallible }) => infallible)
       ? []
       : nodes.map(({ program }) => createSlots(program, batch));
@@ -271,15 +283,18 @@ export class BasicSession {
   }
 
   /**
-   * One time step.
+   * Runs one time step.
    *
-   * @param input [batch, inputSize] reals or integers of the model's input dtype, or [batch] token
-   * ids (Int32Array). Nothing may write to it while the step runs.
-   * @param output [batch, outputSize]: a Float32Array receives reals, an array of the output dtype
-   * integers. Of a model with several outputs an object of them, by name. It may share a buffer
-   * with `input`; where a call has more than one row, or the model several outputs, no byte. (Two
-   * SharedArrayBuffers over the same memory cannot be told from two memories: mind them.)
-   * @throws {TypeError} If an array is of the wrong kind, or the model looks ahead.
+   * @param input [batch, inputSize] real numbers or integers of the model's input dtype, or [batch]
+   * token ids (Int32Array). Nothing may write to it while the step runs.
+   * @param output [batch, outputSize]: a Float32Array receives real numbers, an array of the output
+   * dtype integers. For a model with several outputs: an object with an array for each name. It may
+   * share its buffer with `input`, but if a call has more than one row, or the model several
+   * outputs, no byte. (Two SharedArrayBuffers over the same memory look like different memories;
+   * take care of these yourself.)
+   * @throws {RangeError} If a length, a token id or a value is wrong, if `output` overlaps `input`,
+   * or if a float32 result overflows. After any error, the state is unchanged, and the content of
+   * `output` is undefined.
    * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `input`, or
    * a float32 result overflows. Whatever is thrown, the state is unchanged then; what `output`
    * holds means nothing.
@@ -290,18 +305,19 @@ export class BasicSession {
   }
 
   /**
-   * Many steps: continues from the state, or, where the model looks ahead, runs a whole sequence
+   * Runs many steps: continues from the state or, if the model looks ahead, runs a whole sequence
    * from the initial state.
    *
-   * @param sequence [steps, batch, inputSize], or [batch, steps, inputSize] where the model is
+   * @param sequence [steps, batch, inputSize], or [batch, steps, inputSize] if the model is
    * batchFirst; as for {@linkcode step}.
-   * @param output [steps, batch, outputSize], or [batch, steps, outputSize] where the model is
-   * batchFirst, or [batch, outputSize] where it gives one row for the sequence; as for
-   * {@linkcode step}.
-   * @param lengths Steps of each row, 0 to the sequence's; all by default. Each row is as if it ran
-   * alone: beyond its length the output is real 0 and its state stays. They are read once, before
-   * anything else.
-   * @throws {TypeError} If an array is of the wrong kind.
+   * @param output [steps, batch, outputSize], or [batch, steps, outputSize] if the model is
+   * batchFirst, or [batch, outputSize] if it returns one row per sequence; as for {@linkcode step}.
+   * @param lengths Number of steps of each row, from 0 to all steps; all by default. Each row gives
+   * the same results as alone: after its last step its output is real 0 and its state stays the
+   * same. Lengths are read once, before anything else.
+   * @throws {RangeError} If a length, a token id or a value is wrong, if `output` overlaps
+   * `sequence`, if a model that looks ahead gets more than `maxSteps` steps, or if a float32 result
+   * overflows. After any error, the state is unchanged, and the content of `output` is undefined.
    * @throws {RangeError} If a length, a token id or a value is wrong, `output` overlaps `sequence`,
    * a model that looks ahead is given more than `maxSteps` steps, or a float32 result overflows.
    * Whatever is thrown, the state is unchanged then; what `output` holds means nothing.
@@ -311,7 +327,7 @@ export class BasicSession {
     const { input, looksAhead } = this.data;
     const width = this.batch * input.size;
     const steps = sequence?.length / width;
-    // NaN where it is no array at all.
+    // NaN for a value that is not an array.
     if (steps < 1 || steps % 1) {
       failRange("sequence", `a positive multiple of ${width} elements`, sequence.length);
     }
@@ -322,9 +338,9 @@ export class BasicSession {
   }
 
   /**
-   * Counts the steps of each axis of time, and those of its rows.
+   * Counts the steps of each time axis, and those of its rows.
    *
-   * @param lengths Steps of each row of the input; null where all have all.
+   * @param lengths Number of steps of each row of the input; null if every row has all steps.
    * @internal
    */
   protected countSteps(
@@ -342,9 +358,7 @@ export class BasicSession {
     return times;
   }
 
-  /**
-   * Takes the rows' lengths. To read them may run code of the caller, which may run this session.
-   */
+  /** Reads the rows' lengths. This may run code of the caller, which might run this session. */
   #readLengths(lengths: ArrayLike<number>, steps: number): void {
     const { batch } = this;
     const read = ++this.#reads;
@@ -355,7 +369,7 @@ export class BasicSession {
     if (read !== this.#reads) failRange("lengths", "numbers", "code that runs the session");
   }
 
-  /** Takes the arrays for outputs, by name where there are several. */
+  /** Sets the arrays for outputs; by name if there are several. */
   #takeOutputs(name: string, input: SessionInput, given: SessionOutput, steps: number): void {
     const { names } = this.data;
     const outputs = this.#outputs;
@@ -364,7 +378,7 @@ export class BasicSession {
     for (const key in several ? arrays : null) {
       if (!names.includes(key)) failRange("output", `arrays for ${names.join(", ")}`, key);
     }
-    // One row is read before any of it is written.
+    // A single row is read completely before its output is written.
     const apart = several || steps * this.batch > 1;
     for (let i = 0; i < outputs.length; i++) {
       const output = outputs[i]!;
@@ -409,7 +423,7 @@ export class BasicSession {
     }
   }
 
-  /** Runs all steps, as many at a time as there is memory for. */
+  /** Runs all steps, as many at a time as fit in memory. */
   #runAll(input: SessionInput, reals: boolean, steps: number): void {
     const { batch } = this;
     const { batchFirst, input: { size } } = this.data;
@@ -420,9 +434,10 @@ export class BasicSession {
     const time = this.#times[1]!;
     const { lengths: left } = time;
     const together = this.#together;
-    // Modules take [steps, batch, ...]. Of one step or one row both orders are the same.
+    // Modules take [steps, batch, ...]. With one step or one row, both orders are the same.
     const swaps = batchFirst && batch > 1 && steps > 1;
-    // Reals go to kernels that quantize, and come from ones that dequantize, as they are.
+    // Kernels that quantize take the caller's real numbers directly, and kernels that dequantize
+    // return them.
     const takes = first.call.realsIn = reals && this.#takesReals && !swaps;
     const gives = last.call.realsOut = output.reals && this.#givesReals && left === null && !swaps;
     if (this.#takesReals) first.inputs[0] = takes ? input as Float32Array : this.#input;
@@ -438,13 +453,14 @@ export class BasicSession {
         left[b] = Math.max(0, left[b]! - count);
       }
     }
-    // What stands behind the end of time runs once for all steps. Behind one giver is none.
+    // Modules after the end of time run once for all steps. If the only output comes from a last
+    // node with time, there are none.
     if (this.data.oneGiver) return;
     this.#runNodes(false);
     this.#give(false, 0, 1);
   }
 
-  /** Runs the nodes that are before the end of time, or those behind it. */
+  /** Runs the nodes before the end of time, or those after it. */
   #runNodes(time: boolean): void {
     const nodes = this.#nodes;
     for (let s = 0; s < nodes.length; s++) {
@@ -469,11 +485,11 @@ export class BasicSession {
   }
 
   /**
-   * Puts the caller's rows of `steps` steps, from step `done` on, where the first module reads
-   * them.
+   * Copies the caller's rows of `steps` steps, from step `done` on, to the input of the first
+   * module.
    *
-   * @param all Steps of the whole sequence where it is [batch, steps, ...]; 0 where it is [steps,
-   * batch, ...].
+   * @param all Number of steps of the whole sequence if it is [batch, steps, ...]; 0 if it is
+   * [steps, batch, ...].
    */
   #take(input: SessionInput, reals: boolean, done: number, steps: number, all: number): void {
     const { input: { size: width }, given } = this.data;
@@ -494,8 +510,8 @@ export class BasicSession {
   }
 
   /**
-   * Gives the caller the rows of outputs before the end of time, or of those behind it: from step
-   * `done` on, of `all` steps that are read.
+   * Copies the rows of outputs before the end of time, or of those after it, to the caller: from
+   * step `done` on, out of `all` steps.
    */
   #give(time: boolean, done: number, all: number): void {
     const { batch } = this;
@@ -504,7 +520,7 @@ export class BasicSession {
       const { size, qparams: q, axis } = port;
       const { steps, lengths } = this.#times[axis]!;
       if (port.time !== time) continue;
-      // What is not of the input's axis is run as a whole.
+      // Outputs with another time axis than the input are copied as a whole.
       const whole = axis === 1 ? all : steps;
       const swapped = this.data.batchFirst && whole > 1 && batch > 1 ? whole : 0;
       const zero = reals || q === null ? 0 : q.zeroPoint;
@@ -521,7 +537,7 @@ export class BasicSession {
             array![k] = dequantizeValue(values[from + k - to]!, q.scale, 0);
           }
         } else {
-          // Not y + zeroPoint, which would turn -0 to 0.
+          // Subtraction of -zeroPoint, because y + zeroPoint would turn -0 into 0.
           const shift = 0 - zero;
           for (let k = to; k < end; k++) array![k] = values[from + k - to]! - shift;
         }
@@ -530,10 +546,10 @@ export class BasicSession {
   }
 
   /**
-   * Back to the initial state, all zeros.
+   * Resets the state to its initial value, all zeros.
    *
-   * @param row The batch row that begins anew; all by default.
-   * @throws {TypeError | RangeError} If it is no integer in 0..batch - 1.
+   * @param row The batch row to reset; all by default.
+   * @throws {TypeError | RangeError} If it is not an integer in 0..batch - 1.
    */
   reset(row?: number): void {
     if (row !== undefined) checkInteger("row", row, 0, this.batch - 1);

@@ -1,6 +1,6 @@
 /**
- * Runs LSTMs and GRUs in WebAssembly: two calls a layer and direction, however many steps and rows
- * of a batch.
+ * Runs LSTMs and GRUs in WebAssembly: two calls per layer and direction for any number of steps and
+ * batch rows.
  *
  * @module
  */
@@ -35,7 +35,9 @@ import { convertCentered } from "../runtime/centered.ts";
 import { floatProjector, SimdProjectors } from "./projector.ts";
 import {
   Arena,
-  GRU_TURNS,
+  GRU_GATES,
+  interleavedIndex,
+  interleavedRows,
   loadOperand,
   type Operand,
   type RunSteps,
@@ -43,8 +45,6 @@ import {
   type SimdExports,
   type Span,
   storeOperand,
-  turnOf,
-  turnRows,
   wholeUnits,
   writeBindings,
   writeCell,
@@ -55,71 +55,85 @@ import {
   writeTables,
 } from "./memory.ts";
 
-/** Most bytes of projected inputs that stand in memory at a time, unless one step has more. */
+/** Max bytes of projected inputs in memory at a time, unless a single step needs more. */
 export const CHUNK = 65536;
 
 /**
- * Most bytes of inputs and outputs that stand there with split gates, unless one step has more: more
- * of them save calls alone.
+ * Max bytes of inputs and outputs in memory with split gates, unless a single step needs more: a
+ * larger chunk would only save calls.
  */
 export const SPLIT_CHUNK = 8192;
 
-/** Most reals that are copied to the kernel's memory by one call, however many a chunk takes. */
+/**
+ * Max real numbers that are copied into the kernel's memory in one call, however many a chunk
+ * takes.
+ */
 export const STAGED = 65536;
 
-/** Fewest outputs, reals and integers, that are copied from the kernel's memory by one call. */
+/**
+ * Min numbers of outputs, reals and integers, that are copied out of the kernel's memory in one
+ * call; fewer are copied in a loop.
+ */
 export const COPIED = { REALS: 16, INTEGERS: 128 } as const;
 
-/** Up to here float32 has every integer. */
+/** Magnitude up to which float32 holds every integer. */
 const EXACT = 2 ** 24;
 
-/** Bytes of a projected input of so many units and the gap behind it. */
+/** Bytes of a projected input, including the gap after it. */
 export function projectedBytes(units: number): number {
   return units * 16 + GAP * 4;
 }
 
 /**
- * What an engine without an instruction for sums of four products makes of -128 * 255: pairs
- * saturate to int16. It has two steps make them sooner; others (VNNI, Arm's dot products) one.
+ * Result for -128 * 255 on an engine without an instruction that sums four products: sums of pairs
+ * saturate to int16. Such engines are faster with two steps per sum, others (VNNI, Arm's dot
+ * products) with one.
  */
 const SATURATED = -65536;
 
-/** Where one layer and direction stands in the kernel's memory. */
-interface SimdPlace {
+/** Constants of one layer and direction in the kernel's memory: addresses and operands. */
+interface CellConstants {
   readonly cell: number;
-  /** Its input: integers; null for float32 values, which are projected outside, and for tokens. */
+  /**
+   * The operand of its input; null for float32 values, which are projected outside, and for tokens.
+   */
   readonly input: Operand | null;
   readonly hidden: Operand;
-  /** What a GRU's state is once it is reset, or an LSTM's before it is projected; else null. */
+  /**
+   * The operand of a GRU's reset state, or of an LSTM's state before projection; null if there is
+   * none.
+   */
   readonly second: Operand | null;
   readonly running: number;
   readonly initial: number;
 }
 
-/** One layer and direction. */
-interface SimdCell extends SimdPlace {
+/** One layer and direction of a module. */
+interface SimdCell extends CellConstants {
   readonly float: Projector | null;
-  /** The reciprocal of its input's scale. */
+  /** Reciprocal of the input's scale. */
   readonly inverseScale: number;
   readonly hiddenQParams: PerTensorQParams;
 }
 
-/** Counts up where constants of cells are laid out anew: images of before are not taken. */
+/** Version of the memory layout of a cell's constants; images of other versions are not used. */
 const IMAGE_LAYOUT = 2;
 
-/** Constants of all cells, as they stand behind the tables. */
+/** An image of the constants of all cells, which follow the tables in memory. */
 interface SimdImage extends Image {
   readonly memory: Uint8Array;
-  readonly cells: readonly (readonly SimdPlace[])[];
+  readonly cells: readonly (readonly CellConstants[])[];
 }
 
 /** A module that the kernels run. */
 export type SimdProgram = LSTMProgram | GRUProgram;
 
-/** Not of the running half, which a program of LSTMs does not have. */
+/**
+ * A literal, because importing the running half of GRU would add it to bundles that only run LSTMs.
+ */
 const GRU_KIND: GRUProgram["kind"] = "GRU";
 
-/** Whether the kernels run a module: an LSTM or a GRU whose values float32 holds. */
+/** Whether the kernels can run a module: an LSTM or GRU whose values fit in float32. */
 function runs(program: NodeProgram): program is SimdProgram {
   if (program.kind !== lstmKind.kind && program.kind !== GRU_KIND) return false;
   const { layers } = program as SimdProgram;
@@ -127,46 +141,49 @@ function runs(program: NodeProgram): program is SimdProgram {
   return layers.every((layer: SimdLayers[number]) => layer.every(({ float32 }) => float32));
 }
 
-/** Values of a hidden state. */
+/** Width of a hidden state. */
 function stateSize({ projSize, hiddenSize }: SimdProgram): number {
   return projSize || hiddenSize;
 }
 
 type SimdLayers = readonly (readonly (LSTMCellProgram | GRULayerProgram)[])[];
 
-/** How the kernels lay out a kind's cells. */
+/** The memory layout of a kind's cells. */
 interface SimdLayout {
-  /** Gates of a unit. */
+  /** Number of gates per unit. */
   readonly gates: number;
   /**
-   * Where what a row of projected inputs is goes, where that is not where it stands: vectors are
-   * gates of four units in turn.
+   * Index of each element of a projected input in memory, where the gates are interleaved by
+   * vectors of four units; null if elements keep their order.
    */
-  readonly turns: Int32Array | null;
-  /** Bytes of a projected input and the gap behind it. */
+  readonly interleaving: Int32Array | null;
+  /** Bytes of a projected input, including the gap after it. */
   readonly width: number;
 }
 
 function layoutOf({ kind, hiddenSize }: SimdProgram): SimdLayout {
   if (kind !== GRU_KIND) {
-    return { gates: 4, turns: null, width: projectedBytes(wholeUnits(hiddenSize)) };
+    return { gates: 4, interleaving: null, width: projectedBytes(wholeUnits(hiddenSize)) };
   }
   return {
-    gates: GRU_TURNS,
-    turns: Int32Array.from({ length: GRU_TURNS * hiddenSize }, (_, row) => turnOf(row, GRU_TURNS)),
-    width: turnRows(hiddenSize, GRU_TURNS) * 4 + GAP * 4,
+    gates: GRU_GATES,
+    interleaving: Int32Array.from(
+      { length: GRU_GATES * hiddenSize },
+      (_, row) => interleavedIndex(row, GRU_GATES),
+    ),
+    width: interleavedRows(hiddenSize, GRU_GATES) * 4 + GAP * 4,
   };
 }
 
-/** Steps whose inputs and outputs stand in memory at a time, and inputs that one call takes in. */
+/** Numbers of steps and inputs in memory at a time. */
 interface ChunkSizes {
-  /** Steps of all rows. */
+  /** Number of steps, counting each batch row. */
   readonly chunk: number;
-  /** Float32 values on their way in. */
+  /** Number of float32 input values. */
   readonly staged: number;
 }
 
-/** Names of the blocks that scratch is laid out in, in their order. */
+/** Names of the blocks of scratch, in memory order. */
 const BLOCKS = [
   "h",
   "c",
@@ -182,42 +199,46 @@ const BLOCKS = [
   "staged",
 ] as const;
 
-/** Bytes of each block, or where it stands. */
+/** A size in bytes or an address for each block. */
 export type Blocks = { readonly [name in typeof BLOCKS[number]]: number };
 
-/** Units whose rows, of any number of gates in turn, are whole blocks. */
+/** Number of units whose rows form whole blocks for any number of interleaved gates. */
 const UNITS_TOGETHER = 32;
 
 /**
- * Bytes that steps work in. With split gates no block holds the gates of all units: rows have room
- * for those that are taken at a time, once for what the input gives and once for the hidden state.
+ * Computes the sizes of scratch for steps. With split gates, no block holds the gates of all units:
+ * it holds those of the units that run at a time, once from the input and once from the hidden
+ * state.
  */
 export class ScratchSizes {
   readonly #program: SimdProgram;
-  readonly #cells: readonly (readonly SimdPlace[])[];
-  /** Hidden size in whole blocks. */
+  readonly #cells: readonly (readonly CellConstants[])[];
+  /** Hidden size, rounded up to whole blocks. */
   readonly units: number;
-  /** Units that split gates take at a time; about half of all where there are more of them. */
+  /** Number of units that split gates run at a time; about half of them in larger models. */
   readonly splitUnits: number;
-  /** Bytes of a row's hidden state, an operand, and of its cell state or hidden state, float32. */
+  /**
+   * Bytes of a row's hidden state as an operand, and of its cell state (or a GRU's hidden state) in
+   * float32.
+   */
   readonly hBytes: number;
   readonly cBytes: number;
-  /** Bytes of an operand of any cell's input. */
+  /** Max bytes of an operand over all cells' inputs. */
   readonly #xBytes: number;
-  /** The largest number of values that go into a layer. */
+  /** Max width of a layer's input. */
   readonly #inputSize: number;
-  /** Bytes of an input that is projected before the step, with fused gates and with split ones. */
+  /** Bytes of an input that is projected before the step, with fused and with split gates. */
   readonly #widths: readonly [fused: number, split: number];
-  /** Values of a hidden state in whole blocks. */
+  /** Width of a hidden state, rounded up to whole blocks. */
   readonly stateUnits: number;
-  /** Bytes of an operand of a second product, and of its sums. */
+  /** Bytes of an operand of the second product, and of its sums. */
   readonly #secondBytes: number;
   readonly #secondSums: number;
 
-  constructor(program: SimdProgram, cells: readonly (readonly SimdPlace[])[]) {
+  constructor(program: SimdProgram, cells: readonly (readonly CellConstants[])[]) {
     const { hiddenSize, tokens, inputs } = program;
     const all = cells.flat();
-    const max = (bytes: (cell: SimdPlace) => number): number => Math.max(...all.map(bytes));
+    const max = (bytes: (cell: CellConstants) => number): number => Math.max(...all.map(bytes));
     const { width } = layoutOf(program);
     this.#program = program;
     this.#cells = cells;
@@ -230,7 +251,7 @@ export class ScratchSizes {
       tokens ? 0 : inputs[0]!.size,
       cells.length > 1 ? stateSize(program) * cells[0]!.length : 0,
     );
-    // Tokens' projected inputs stand with the constants.
+    // Projected inputs of tokens are stored with the constants.
     const given = !tokens && cells[0]!.some(({ input }) => input === null);
     const projects = given || all.some(({ input }) => input !== null);
     this.#widths = [projects ? width : 0, given ? width : 0];
@@ -240,9 +261,9 @@ export class ScratchSizes {
   }
 
   /**
-   * What a call of so many rows and steps works on at a time.
+   * The amount of work per call for the given numbers of rows and steps.
    *
-   * @param takesReals Whether it is given reals, which one call takes in where they are not too many.
+   * @param takesReals Whether the input is real numbers; if they are few, one call copies all.
    */
   chunkOf(batch: number, steps: number, split: boolean, takesReals: boolean): ChunkSizes {
     const width = this.#widths[+split]!;
@@ -254,7 +275,7 @@ export class ScratchSizes {
     return { chunk, staged: Math.max(chunk * this.#inputSize, Math.min(reals, STAGED)) };
   }
 
-  /** Bytes of the blocks. */
+  /** Sizes of the blocks in bytes. */
   blocks(batch: number, { chunk, staged }: ChunkSizes, split: boolean): Blocks {
     const { units, stateUnits, hBytes, cBytes } = this;
     const { kind, hiddenSize } = this.#program;
@@ -262,16 +283,16 @@ export class ScratchSizes {
     const rows = this.#cells.flat().length * batch;
     const together = split ? this.splitUnits : units;
     const sums = (gates: number): number =>
-      4 * (isGRU ? turnRows(Math.min(together, hiddenSize), gates) : gates * together);
+      4 * (isGRU ? interleavedRows(Math.min(together, hiddenSize), gates) : gates * together);
     const { gates } = layoutOf(this.#program);
     const second = this.#secondBytes;
-    // Where a state is reset first its gate's sums stand behind the others'; those of a projection
-    // are made once gates are done with.
+    // If a GRU resets the state before its product, the sums of that gate follow the others; an
+    // LSTM's projection reuses the memory of the gates.
     const own = isGRU && second > 0 ? sums(gates - 1) + (split ? 0 : sums(1)) : sums(gates);
     const all = Math.max(own + (split ? sums(gates) : 0), isGRU ? 0 : this.#secondSums);
     const blocks = split && together < units;
-    // Inputs are read, and outputs written, in whole blocks, so that the last one's end may lie
-    // behind them.
+    // Inputs are read and outputs written in whole blocks, so that the last block may extend beyond
+    // their end.
     return {
       h: rows * hBytes,
       c: rows * cBytes,
@@ -289,33 +310,36 @@ export class ScratchSizes {
   }
 }
 
-/** Writes a row of projected inputs where the kernels read it. */
-function placeRow(
+/** Writes a row of projected inputs in the interleaved order that the kernels read. */
+function writeInterleaved(
   { f32 }: Arena,
   to: number,
   rows: Float32Array,
   from: number,
-  turns: Int32Array,
+  interleaving: Int32Array,
 ): void {
-  for (let i = 0; i < turns.length; i++) f32[to + turns[i]!] = rows[from + i]!;
+  for (let i = 0; i < interleaving.length; i++) f32[to + interleaving[i]!] = rows[from + i]!;
 }
 
-/** Tokens' projected inputs in the kernel's memory, each written when its token is first met. */
+/**
+ * Projected inputs of tokens in the kernel's memory. Each is computed at the first use of its
+ * token.
+ */
 class SimdTokens {
   readonly #at: number;
   readonly #width: number;
   readonly #known: Uint8Array;
-  readonly #turns: Int32Array | null;
+  readonly #interleaving: Int32Array | null;
   readonly #project: Projector;
-  /** Where a row is projected that does not stand in memory as it is. */
+  /** Scratch for a projected row before its elements are interleaved. */
   readonly #row: Float32Array;
 
   constructor(arena: Arena, count: number, program: SimdProgram, project: Projector) {
     const { hiddenSize } = program;
-    const { gates, turns } = layoutOf(program);
+    const { gates, interleaving } = layoutOf(program);
     this.#project = project;
-    this.#turns = turns;
-    this.#row = new Float32Array(turns === null ? 0 : turns.length);
+    this.#interleaving = interleaving;
+    this.#row = new Float32Array(interleaving === null ? 0 : interleaving.length);
     this.#width = wholeUnits(hiddenSize) * gates * 4;
     this.#at = arena.take(count * this.#width);
     this.#known = new Uint8Array(count);
@@ -326,10 +350,10 @@ class SimdTokens {
     const token = x[from]! | 0;
     const at = this.#at + token * this.#width;
     if (this.#known[token] === 0) {
-      if (this.#turns === null) this.#project(x, from, arena.f32, at / 4);
+      if (this.#interleaving === null) this.#project(x, from, arena.f32, at / 4);
       else {
         this.#project(x, from, this.#row, 0);
-        placeRow(arena, at / 4, this.#row, 0, this.#turns);
+        writeInterleaved(arena, at / 4, this.#row, 0, this.#interleaving);
       }
       this.#known[token] = 1;
     }
@@ -338,9 +362,9 @@ class SimdTokens {
 }
 
 /**
- * A state that stands in the kernel's memory from one step to the next, for as long as no other
- * does: asked for, it is copied out. So any number of states can exist, and one that makes step
- * after step is never copied.
+ * A state in the kernel's memory. It stays there between steps until another state takes its place;
+ * then it is copied out. So there can be any number of states, and a state that runs step after
+ * step is never copied.
  */
 class SimdState {
   readonly fresh: Uint8Array;
@@ -360,7 +384,7 @@ class SimdState {
     return this.#h;
   }
 
-  /** Cell states, where cells have them. */
+  /** Cell states, if the module has them. */
   get c(): Float64Array | undefined {
     this.#owner.release(this);
     return this.#c;
@@ -382,11 +406,11 @@ class SimdRecurrent implements ModuleInstance {
   readonly #sizes: ScratchSizes;
   /** Bytes of a projected input. */
   readonly #width: number;
-  /** The state that stands in memory. */
+  /** The state that is in the kernel's memory. */
   #resident: SimdState | null = null;
-  /** Bytes of the blocks of scratch, in the order of {@linkcode BLOCKS}. */
+  /** Sizes of the blocks of scratch in bytes, in the order of {@linkcode BLOCKS}. */
   #held: readonly number[] = BLOCKS.map(() => 0);
-  // Where they stand: fields, since each step reads them.
+  // Their addresses, in fields because each step reads them.
   #h = 0;
   #c = 0;
   #rows = 0;
@@ -400,20 +424,28 @@ class SimdRecurrent implements ModuleInstance {
   #staged = 0;
   readonly #hBytes: number;
   readonly #cBytes: number;
-  /** The form that rows' scratch is laid out for: units at a time where gates are split, else 0. */
+  /**
+   * The form of the rows' scratch: the number of units at a time for split gates, 0 for fused
+   * gates.
+   */
   #form = -1;
   readonly #splitUnits: number;
-  /** Values of a hidden state. */
+  /** Width of a hidden state. */
   readonly #stateSize: number;
-  /** What a call works on at a time, with fused gates and with split ones. */
+  /** The amount of work per call, with fused and with split gates. */
   readonly #chunks: [fused: ChunkSizes, split: ChunkSizes] = [NO_CHUNK, NO_CHUNK];
-  /** Views of so many rows of outputs: what is long enough is copied by one call. */
+  /** Views of outputs by number of rows, for copying long outputs in one call. */
   #outputs: Float32Array[] = [];
-  /** What goes from layer to layer: two arrays serve any number. Float32 takes every integer. */
+  /**
+   * Values between layers: two arrays serve any number of layers. Float32 holds every integer here.
+   */
   readonly #between: Float32Array[] = [];
-  /** Where a row's projected inputs go, and one by itself; null where they stand there. */
-  readonly #turns: Int32Array | null;
-  readonly #unplaced: Float32Array | null;
+  /**
+   * The interleaved order of projected inputs, and scratch for one of them; null if the order is
+   * kept.
+   */
+  readonly #interleaving: Int32Array | null;
+  readonly #inOrder: Float32Array | null;
 
   constructor(
     program: SimdProgram,
@@ -423,13 +455,13 @@ class SimdRecurrent implements ModuleInstance {
     tokens: readonly (SimdTokens | null)[],
   ) {
     const { qparams: input } = program.inputs[0]!;
-    // Beyond, qint32 is quantized in another way.
+    // Beyond this, qint32 is quantized by another rule.
     this.takesReals = input !== null && Math.max(-input.quantMin, input.quantMax) < EXACT;
     this.givesReals = cells[0]!.length === 1;
-    const { width, turns } = layoutOf(program);
+    const { width, interleaving } = layoutOf(program);
     this.#program = program;
     this.#kernel = kernel;
-    this.#runSteps = turns === null ? kernel.runSteps : kernel.runGRUSteps;
+    this.#runSteps = interleaving === null ? kernel.runSteps : kernel.runGRUSteps;
     this.#arena = arena;
     this.#cells = cells;
     this.#tokens = tokens;
@@ -439,8 +471,8 @@ class SimdRecurrent implements ModuleInstance {
     this.#splitUnits = this.#sizes.splitUnits;
     this.#stateSize = stateSize(program);
     this.#width = width;
-    this.#turns = turns;
-    this.#unplaced = turns && new Float32Array(turns.length);
+    this.#interleaving = interleaving;
+    this.#inOrder = interleaving && new Float32Array(interleaving.length);
     this.reserve(1, 1, program.splitGates);
   }
 
@@ -449,7 +481,7 @@ class SimdRecurrent implements ModuleInstance {
     return new SimdState(this, state) as unknown as ModuleState;
   }
 
-  /** Makes blocks as large as these at least. A failure leaves all as it was. */
+  /** Grows the blocks to at least these sizes. If it fails, everything is unchanged. */
   #grow(sizes: Blocks): void {
     const held = this.#held;
     if (BLOCKS.every((name, i) => sizes[name] <= held[i]!)) return;
@@ -470,16 +502,16 @@ class SimdRecurrent implements ModuleInstance {
     this.#inputs = at.inputs;
     this.#out = at.out;
     this.#staged = at.staged;
-    // The units that fill the last block read their states too, and what stood there may be no
-    // number.
+    // Units that only fill the last block read their states too, and old memory could hold NaN
+    // there.
     arena.u8.fill(0, this.#h, addresses[addresses.length - 1]!);
     arena.i32[SHARED.ASIDE] = at.aside;
-    // Memory that grows leaves its views behind, and what is laid out anew stands elsewhere.
+    // Growing the memory detaches its views, and the new blocks have other addresses.
     this.#outputs = [];
     this.#form = -1;
   }
 
-  /** Writes where the scratch of each row stands, which only another form and growth change. */
+  /** Writes the addresses of each row's scratch; they change only with the form and with growth. */
   #layRows(form: number): void {
     const { gates, next, second } = this.#sizes.blocks(1, NO_CHUNK, form > 0);
     const { i32 } = this.#arena;
@@ -511,7 +543,7 @@ class SimdRecurrent implements ModuleInstance {
     return bytes;
   }
 
-  /** Copies a state out of the kernel's memory if it stands there, and forgets it there. */
+  /** Copies a state out of the kernel's memory, if it is there, and releases it. */
   release(state: SimdState): void {
     if (this.#resident !== state) return;
     this.#resident = null;
@@ -560,10 +592,7 @@ class SimdRecurrent implements ModuleInstance {
     }
   }
 
-  /**
-   * Runs all rows of the batch through one layer and direction, each row from its own first step
-   * on.
-   */
+  /** Runs all batch rows through one layer and direction, each from its own first step. */
   #cell(
     fresh: Uint8Array,
     l: number,
@@ -579,12 +608,12 @@ class SimdRecurrent implements ModuleInstance {
     const instance = layer[d]!;
     const width = size * layer.length;
     const together = Math.floor(this.#chunks[+call.splitGates]!.chunk / batch);
-    // Values from one row's output in the kernel's memory to the next one's. Whole blocks are
-    // written, so that a row must not reach into another one's; of a row alone each step overwrites
-    // what the one before wrote too much.
+    // Distance between the outputs of successive rows in the kernel's memory. Outputs are written
+    // in whole blocks, so a row must not reach into the next one. With a single row, each step
+    // overwrites the excess of the previous one.
     const pitch = batch === 1 ? size : this.#sizes.stateUnits;
-    // Whether `out` holds the same values in the same order: nothing between rows here, no other
-    // direction's there.
+    // Whether `out` has the same values in the same order: no gaps between rows, and no other
+    // direction.
     const contiguous = lengths === null && pitch === size && layer.length === 1;
     const reals = call.realsOut && l === this.#cells.length - 1;
     const fewest = reals ? COPIED.REALS : COPIED.INTEGERS;
@@ -605,7 +634,7 @@ class SimdRecurrent implements ModuleInstance {
           if (t >= length) continue;
           const row = first + ((d === 0 ? t : length - 1 - t) * batch + b) * width + d * size;
           for (let j = 0; j < size; j++) out[row + j] = f32[at + j]!;
-          // torch.cat keeps the first tensor's parameters and requantizes the others.
+          // torch.cat keeps the qparams of the first tensor and requantizes the others.
           if (d === 1) {
             convertCentered(
               out,
@@ -621,8 +650,8 @@ class SimdRecurrent implements ModuleInstance {
   }
 
   /**
-   * Projects the inputs of steps `from` to `to` as one product, or stores them where gates are split,
-   * and writes where each stands.
+   * Projects the inputs of steps `from` to `to` as one product, or stores them if gates are split,
+   * and writes their addresses.
    */
   #projectChunk(
     l: number,
@@ -642,7 +671,7 @@ class SimdRecurrent implements ModuleInstance {
     const size = l === 0 ? this.#program.inputs[0]!.size : this.#stateSize * this.#cells[l]!.length;
     const reals = call.realsIn && l === 0;
     const first = reals ? call.inputOffset : 0;
-    // One call copies what is given as it stands.
+    // Inputs in their original order are copied in one call.
     const whole = reals && d === 0 && lengths === null && x.length === steps * batch * size &&
       x.length <= this.#chunks[+splitGates]!.staged;
     if (whole && from === 0) f32.set(x, staged);
@@ -658,11 +687,11 @@ class SimdRecurrent implements ModuleInstance {
           continue;
         }
         if (instance.input === null) {
-          const turns = this.#turns;
-          if (turns === null) instance.float!(x, row * size, f32, projected / 4);
+          const interleaving = this.#interleaving;
+          if (interleaving === null) instance.float!(x, row * size, f32, projected / 4);
           else {
-            instance.float!(x, row * size, this.#unplaced!, 0);
-            placeRow(this.#arena, projected / 4, this.#unplaced!, 0, turns);
+            instance.float!(x, row * size, this.#inOrder!, 0);
+            writeInterleaved(this.#arena, projected / 4, this.#inOrder!, 0, interleaving);
           }
         } else if (!whole) {
           for (let k = 0, to = staged + rows * size, from = first + row * size; k < size; k++) {
@@ -683,7 +712,8 @@ class SimdRecurrent implements ModuleInstance {
   }
 
   /**
-   * Runs steps `from` to `to` on their projected inputs: as many together as the same rows make.
+   * Runs steps `from` to `to` on their projected inputs, as many at a time as have the same active
+   * rows.
    */
   #runChunk(
     fresh: Uint8Array,
@@ -704,17 +734,17 @@ class SimdRecurrent implements ModuleInstance {
       let rows = 0;
       for (let b = 0; b < batch; b++) {
         const length = lengths === null ? steps : Math.min(steps, lengths[b]!);
-        const place = first + b;
+        const index = first + b;
         if (t >= length) continue;
         const row = this.#rows / 4 + rows * ROW.SIZE;
         const at = (t - from) * batch + b;
-        i32[row + ROW.PROJECTION] = fresh[place] === 1 ? initial : running;
-        i32[row + ROW.HIDDEN] = this.#h + place * this.#hBytes;
-        i32[row + ROW.CELL] = this.#c + place * this.#cBytes;
+        i32[row + ROW.PROJECTION] = fresh[index] === 1 ? initial : running;
+        i32[row + ROW.HIDDEN] = this.#h + index * this.#hBytes;
+        i32[row + ROW.CELL] = this.#c + index * this.#cBytes;
         i32[row + ROW.INPUTS] = this.#inputs + at * 4;
         i32[row + ROW.OUTPUT] = this.#out + at * outBytes;
-        end = Math.min(end, fresh[place] === 1 && initial !== running ? t + 1 : length);
-        fresh[place] = 0;
+        end = Math.min(end, fresh[index] === 1 && initial !== running ? t + 1 : length);
+        fresh[index] = 0;
         rows++;
       }
       if (rows === 0) return;
@@ -724,7 +754,7 @@ class SimdRecurrent implements ModuleInstance {
 }
 
 /**
- * WebAssembly SIMD kernels: give them to a session. Made by {@linkcode simdKernels}.
+ * WebAssembly SIMD kernels for sessions, created by {@linkcode simdKernels}.
  *
  * @example
  * ```ts
@@ -743,20 +773,20 @@ class SimdRecurrent implements ModuleInstance {
  */
 export class SimdKernels implements Backend {
   readonly name: string = "simd";
-  /** Whether the module has relaxed dot products, which 7-bit activations run on. */
+  /** Whether the module has relaxed dot products, which are used for 7-bit activations. */
   readonly relaxed: boolean;
   readonly #module: WasmModule;
   readonly #oneStep: boolean;
-  /** What told about the engine, for the first LSTM. */
+  /** The instance that probed the engine, reused for the first LSTM. */
   #unused: SimdExports | null;
-  /** Where the next projector stands, as long as others that stand there are in use. */
+  /** The memory of the next projector, as long as other projectors in it are in use. */
   #projectors: WeakRef<SimdProjectors> | null = null;
 
   /**
    * Use {@linkcode simdKernels}.
    *
-   * @param oneStep For tests: whether relaxed sums of four products are taken for one instruction
-   * of the processor.
+   * @param oneStep For tests: whether a relaxed sum of four products counts as one instruction of
+   * the processor.
    */
   constructor(module: WasmModule, oneStep?: boolean) {
     this.#module = module;
@@ -779,7 +809,7 @@ export class SimdKernels implements Backend {
     return instance.exports as unknown as SimdExports;
   }
 
-  /** Tells memories from those that other kernels make, or these in another engine. */
+  /** Distinguishes images of memory from those of other kernels or of another engine. */
   get #kind(): string {
     return `${this.name} ${IMAGE_LAYOUT}, ${
       !this.relaxed ? "plain" : this.#oneStep ? "relaxed, one step" : "relaxed, two steps"
@@ -792,11 +822,11 @@ export class SimdKernels implements Backend {
     const arena = new Arena(kernel.memory, this.#oneStep);
     const tables = tablesOf(arena, program);
     const image = program.image as SimdImage | undefined;
-    const places = image?.kernels === this.#kind
+    const constants = image?.kernels === this.#kind
       ? image.cells
       : this.#write(arena, program, tables);
-    if (places === null) return null;
-    if (places === image?.cells) {
+    if (constants === null) return null;
+    if (constants === image?.cells) {
       const at = arena.take(image.memory.length);
       arena.u8.set(image.memory, at);
     }
@@ -811,7 +841,7 @@ export class SimdKernels implements Backend {
       const inverseScale = from === null ? 1 : reciprocal(from.scale);
       from = layer[0]!.hidden;
       return layer.map(({ projector, hidden }, d): SimdCell => ({
-        ...places[l]![d]!,
+        ...constants[l]![d]!,
         float: projector && project(projector),
         inverseScale,
         hiddenQParams: hidden,
@@ -832,7 +862,7 @@ export class SimdKernels implements Backend {
     return projectors.projector(program, input, this.relaxed);
   }
 
-  /** A memory and its kernels, for no other use. */
+  /** A new memory with its kernels. */
   #take(): SimdExports {
     const kernel = this.#unused ?? this.#instance();
     this.#unused = null;
@@ -849,20 +879,20 @@ export class SimdKernels implements Backend {
       { kernels: this.#kind, memory: arena.u8.slice(from, arena.take(0)), cells } as SimdImage;
   }
 
-  /** Writes the constants of all cells; null where there is one that the kernels do not run. */
-  #write(arena: Arena, program: SimdProgram, tables: readonly number[]): SimdPlace[][] | null {
-    const layers: SimdPlace[][] = [];
+  /** Writes the constants of all cells; null if the kernels cannot run one of them. */
+  #write(arena: Arena, program: SimdProgram, tables: readonly number[]): CellConstants[][] | null {
+    const layers: CellConstants[][] = [];
     let from = program.inputs[0]!.qparams;
     for (const [l, layer] of program.layers!.entries()) {
-      const places: SimdPlace[] = [];
+      const constants: CellConstants[] = [];
       for (let d = 0; d < layer.length; d++) {
-        const place = program.kind === GRU_KIND
+        const written = program.kind === GRU_KIND
           ? this.#writeGRU(arena, program, program.layers![l]![d]!, from, tables)
           : this.#writeLSTM(arena, program, program.layers![l]![d]!, from, tables);
-        if (place === null) return null;
-        places.push(place);
+        if (written === null) return null;
+        constants.push(written);
       }
-      layers.push(places);
+      layers.push(constants);
       from = layer[0]!.hidden;
     }
     return layers;
@@ -871,7 +901,7 @@ export class SimdKernels implements Backend {
   /**
    * Writes the weights of one product.
    *
-   * @param usual What its values are but at a row's first step.
+   * @param usual The range of its values, except in a row's first step.
    */
   #writeOperand(
     arena: Arena,
@@ -879,12 +909,12 @@ export class SimdKernels implements Backend {
     rows: WeightRows,
     span: Span,
     usual: Span,
-    turns = 0,
+    interleavedGates = 0,
   ): Operand | null {
-    // fbgemm's qconfigs have reduce_range: 0 then stands at about 64, and at 128 where all eight
-    // bits are used.
+    // fbgemm's qconfigs have reduce_range: 0 is then at about 64, and at 128 if all eight bits are
+    // used.
     const reduced = engine === "fbgemm" && usual.min > -96;
-    return writeOperand(arena, rows, span, this.relaxed, reduced, turns);
+    return writeOperand(arena, rows, span, this.relaxed, reduced, interleavedGates);
   }
 
   #writeLSTM(
@@ -893,7 +923,7 @@ export class SimdKernels implements Backend {
     program: LSTMCellProgram,
     from: PerTensorQParams | null,
     tables: readonly number[],
-  ): SimdPlace | null {
+  ): CellConstants | null {
     const { cell, running, first, hidden: to } = program;
     const { inputRows, inputProjection, hiddenOutput } = cell;
     const span = from && spanOf(from);
@@ -919,18 +949,18 @@ export class SimdKernels implements Backend {
     program: GRULayerProgram,
     from: PerTensorQParams | null,
     tables: readonly number[],
-  ): SimdPlace | null {
+  ): CellConstants | null {
     const { cell, running, first, hidden: to } = program;
     const { inputRows, inputProjection, newOutput } = cell;
     const span = from && spanOf(from);
-    const input = inputRows && this.#writeOperand(arena, gru, inputRows, span!, span!, GRU_TURNS);
-    const gates = newOutput === null ? GRU_TURNS : GRU_TURNS - 1;
+    const input = inputRows && this.#writeOperand(arena, gru, inputRows, span!, span!, GRU_GATES);
+    const gates = newOutput === null ? GRU_GATES : GRU_GATES - 1;
     const hidden = this.#writeOperand(arena, gru, cell.hiddenRows, program, spanOf(to), gates);
     const reset = newOutput &&
       this.#writeSecond(arena, gru, newOutput, running.constants, RESET_PRODUCT + 1);
     if (hidden === null || (input === null) !== (inputRows === null)) return null;
     if ((reset === null) !== (newOutput === null)) return null;
-    const projection = input && writeProjection(arena, inputProjection!, input, 0, GRU_TURNS);
+    const projection = input && writeProjection(arena, inputProjection!, input, 0, GRU_GATES);
     const operands = { hidden, input, projection: projection ?? 0, reset };
     return {
       cell: writeGRUCell(arena, cell, operands, gru.tables, tables),
@@ -942,9 +972,10 @@ export class SimdKernels implements Backend {
   }
 
   /**
-   * Writes what a state is multiplied by in a step's second product.
+   * Writes the weights of the second product of a step.
    *
-   * @param k Constants, among them those of the product that the state is, from `product` on.
+   * @param k Constants, including those of the product that yields the state, from index `product`
+   * on.
    */
   #writeSecond(
     arena: Arena,
@@ -959,13 +990,13 @@ export class SimdKernels implements Backend {
   }
 }
 
-/** Makes room for the tables of all cells, and gives where they stand. */
+/** Allocates the tables of all cells, and returns their addresses. */
 function tablesOf(arena: Arena, program: SimdProgram): number[] {
   const layers: SimdLayers = program.layers!;
   return writeTables(arena, program.tables, layers.flat().map(({ cell }) => cell));
 }
 
-/** What integers less their zero point can be. */
+/** The range of integers minus their zero point. */
 function spanOf({ quantMin, quantMax, zeroPoint }: PerTensorQParams): Span {
   return { min: quantMin - zeroPoint, max: quantMax - zeroPoint };
 }

@@ -1,5 +1,5 @@
 /**
- * From WebAssembly modules, embedded or given, to kernels.
+ * Creates kernels from WebAssembly modules, embedded or given.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { SimdKernels } from "./backend.ts";
 import { PLAIN, RELAXED } from "./embedded.ts";
 
 /**
- * Thrown where the engine has no WebAssembly SIMD, or does not let modules be compiled.
+ * Thrown if the engine has no WebAssembly SIMD, or does not allow compiling modules.
  *
  * @example
  * ```ts
@@ -34,15 +34,15 @@ export class SimdUnavailableError extends Error {
 /** Options of {@linkcode simdKernels}. */
 export interface SimdOptions {
   /**
-   * kernels/simd/plain.wasm or relaxed.wasm, compiled: for platforms that import modules and
-   * compile none at run time. Otherwise the module is compiled from bytes that the package carries.
+   * kernels/simd/plain.wasm or relaxed.wasm, compiled, for platforms that import modules and cannot
+   * compile them at run time. By default, the module is compiled from bytes in the package.
    */
   readonly module?: WasmModule;
 }
 
 function decode(base64: string): Bytes {
-  // Where engines have it, it takes a hundredth of the time of a first run through the loop. ES2022,
-  // whose library this is checked with, does not know it.
+  // Uint8Array.fromBase64, if available, takes a hundredth of the time of the loop's first run. The
+  // types of ES2022 do not include it.
   const { fromBase64 } = Uint8Array as { fromBase64?(text: string): Bytes };
   if (fromBase64 !== undefined) return fromBase64.call(Uint8Array, base64);
   const text = atob(base64);
@@ -52,16 +52,16 @@ function decode(base64: string): Bytes {
 }
 
 /**
- * Compiles here and now, for a thread of its own takes longer to ask than this to do; asks where
- * that is refused.
+ * Compiles synchronously, because that is faster than asking another thread; compiles
+ * asynchronously if the engine refuses.
  *
- * @returns null where the engine does not know all instructions.
+ * @returns null if the engine does not know all instructions.
  */
 async function compile(bytes: Bytes): Promise<WebAssembly.Module | null> {
   try {
     return new WebAssembly.Module(bytes);
   } catch {
-    // Not before: to validate takes as long as to compile.
+    // Only after a failure, because validating takes as long as compiling.
     if (!WebAssembly.validate(bytes)) return null;
   }
   try {
@@ -84,40 +84,36 @@ const EXPORTS: readonly string[] = [
   "runSteps",
 ];
 
-/** Whether a value is a module, of any realm, of these kernels. */
+/** Whether a value is a module of these kernels, from any realm. */
 function isKernel(module: WebAssembly.Module): boolean {
   let names: string[];
   try {
     names = WebAssembly.Module.exports(module).map(({ name }) => name);
   } catch {
-    return false; // No module.
+    return false; // Not a module.
   }
   return EXPORTS.every((name) => names.includes(name));
 }
 
 /**
- * WebAssembly SIMD kernels for sessions. They give the same bytes as the portable kernels.
+ * WebAssembly SIMD kernels for sessions. They return the same bytes as the portable kernels.
  *
- * Relaxed SIMD is used where the engine has it: its dot products are exact for activations of up to
- * 7 bits. An eighth bit takes a second product, only where it is set, for activations that seldom
- * have one (fbgemm's, whose range is reduced); others are multiplied as int16. Activations of 9 to 14
- * bits are two halves of 7 where a dot product is one instruction of the processor. Weights stay
- * int8 in memory, for int16 ones were nowhere faster: only what does not fit (activations of 16
- * bits, weights beyond int8 once their zero point is taken off, sums of more than 24 bits) makes
+ * Relaxed SIMD is used if the engine has it. Its dot products are exact for activations of up to 7
+ * bits. If activations rarely have an eighth bit (fbgemm's, whose range is reduced), a second
+ * product adds it where it is set; others are multiplied as int16. Activations of 9 to 14 bits are
+ * split into two halves of 7, if a dot product is one instruction of the processor. Weights stay
+ * int8 in memory, because int16 weights were not faster anywhere; only activations of 16 bits,
+ * weights that leave int8 after subtracting their zero point, and sums of more than 24 bits make
  * them int16.
  *
- * LSTMs and GRUs run as a whole, GRUs of every convention; of other modules the kernels make the
- * products: a Linear's, of any width.
+ * LSTMs and GRUs of all conventions run as a whole. For other modules, such as a Linear of any
+ * width, the kernels compute the products. The inputs of a sequence are projected as one product,
+ * several steps at a time. The rows of a batch step together: a row in a batch of eight takes .5 to
+ * .95 of the time of a single row, and less in smaller layers. Modules that the kernels cannot run
+ * (gates or states wider than 16 bits) run with the portable kernels.
  *
- * A sequence's inputs are projected as one product, several steps at a time, and the rows of a
- * batch step together: a row of eight takes .5 to .95 of the time of a row alone, the less the
- * smaller the layer.
- *
- * One that the kernels do not run (gates or states wider than 16 bits) is
- * run by the portable kernels all the same.
- *
- * @throws {TypeError} If there is another option, or `module` is no WebAssembly.Module of these
- * kernels.
+ * @throws {SimdUnavailableError} If the engine has no WebAssembly SIMD or does not allow compiling
+ * modules: run sessions without kernels then.
  * @throws {SimdUnavailableError} If the engine has no WebAssembly SIMD or does not let modules be
  * compiled: run sessions without kernels then.
  *

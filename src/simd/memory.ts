@@ -1,6 +1,6 @@
 /**
- * The memory that WebAssembly kernels work in, and what writes a cell's constants to it, laid out
- * as kernels/simd/layout.ts says, for kernels/simd/lstm.as to read.
+ * The memory of the WebAssembly kernels, and the code that writes a cell's constants into it. The
+ * layout is in kernels/simd/layout.ts; kernels/simd/lstm.as reads it.
  *
  * @module
  */
@@ -55,15 +55,15 @@ import {
 } from "../../kernels/simd/layout.ts";
 
 /**
- * What is used of a `WebAssembly.Memory`, whose name only the DOM's library has: types that users
- * read do not need it.
+ * The used part of `WebAssembly.Memory`, whose type only the DOM library declares: the public types
+ * must not depend on it.
  */
 export interface WasmMemory {
   readonly buffer: ArrayBufferLike;
   grow(pages: number): number;
 }
 
-/** What kernels/simd/lstm.as and gru.as export. Addresses are in bytes. */
+/** Exports of kernels/simd/lstm.as and gru.as. Addresses are in bytes. */
 export interface SimdExports {
   readonly memory: WasmMemory;
   readonly relaxed: { readonly value: unknown };
@@ -90,7 +90,7 @@ export interface SimdExports {
   readonly runGRUSteps: RunSteps;
 }
 
-/** Runs steps of rows on projected inputs or, where gates are split, on stored ones. */
+/** Runs steps of rows on projected inputs or, if gates are split, on stored inputs. */
 export type RunSteps = (
   cell: number,
   rows: number,
@@ -103,13 +103,12 @@ export type RunSteps = (
 
 const PAGE = 65536;
 
-/** Values of an operand, of int16 and of bytes, that one group holds; groups come in twos. */
+/** Number of operand values per group, as int16 and as bytes; the number of groups is even. */
 export const GROUP_VALUES = { WIDE: 2, BYTES: 4 } as const;
 
 /**
- * The kernel's memory. Constants are given out one after the other and never taken back; behind
- * them stands scratch, which is laid out anew where more of it is needed, so that the memory is as
- * large as the most that was needed at once.
+ * The kernel's memory. Constants are allocated once and never freed. Scratch follows them, and is
+ * laid out again when more is needed, so that the memory is as large as the largest need so far.
  */
 export class Arena {
   u8!: Uint8Array;
@@ -118,11 +117,11 @@ export class Arena {
   f32!: Float32Array;
   f64!: Float64Array;
   #end = align(SHARED.SIZE * 4);
-  /** Bytes of scratch. */
+  /** Size of scratch in bytes. */
   #scratch = 0;
 
   /**
-   * @param oneStep Whether relaxed sums of four products are one instruction for the processor too.
+   * @param oneStep Whether a relaxed sum of four products is one instruction of the processor.
    */
   constructor(readonly memory: WasmMemory, readonly oneStep: boolean) {
     this.#view();
@@ -144,10 +143,7 @@ export class Arena {
     this.f64 = new Float64Array(buffer);
   }
 
-  /**
-   * Grows the memory to `end` bytes, and by `spare` more if there is room. Views of it are made
-   * anew then.
-   */
+  /** Grows the memory to `end` bytes, and by `spare` more if possible; then renews the views. */
   #reach(end: number, spare: number): void {
     const { memory } = this;
     const size = memory.buffer.byteLength;
@@ -170,8 +166,8 @@ export class Arena {
   }
 
   /**
-   * The address of `bytes` zeroed bytes, a multiple of 16, for constants: none can be taken once
-   * there is scratch.
+   * Allocates zeroed bytes for constants and returns their address, a multiple of 16. This is not
+   * possible after scratch was laid out.
    *
    * @throws {RangeError} If the memory cannot grow.
    */
@@ -184,12 +180,11 @@ export class Arena {
   }
 
   /**
-   * Makes room for scratch, in the place of what there was, whose contents stay until they are
-   * overwritten.
+   * Lays out scratch in index of the previous one, whose contents stay until they are overwritten.
    *
-   * @param sizes Bytes of its blocks.
-   * @returns Their addresses, multiples of 16, and where the last one ends.
-   * @throws {RangeError} If the memory cannot grow. What there was stays as it is then.
+   * @param sizes Sizes of its blocks in bytes.
+   * @returns The blocks' addresses, multiples of 16, and the end of the last block.
+   * @throws {RangeError} If the memory cannot grow. The previous scratch is then unchanged.
    */
   layOut(sizes: readonly number[]): number[] {
     let end = this.#end;
@@ -198,85 +193,78 @@ export class Arena {
       end = align(at + size);
       return at;
     });
-    // What is asked for little by little makes the memory twice as large each time: in some engines
-    // growing copies it.
+    // Repeated growth in small amounts doubles the memory each time, because some engines copy it.
     this.#reach(end, this.#scratch);
     this.#scratch = end - this.#end;
     return [...addresses, end];
   }
 }
 
-/** The next multiple of 16. */
+/** Rounds up to a multiple of 16. */
 function align(bytes: number): number {
   return Math.ceil(bytes / 16) * 16;
 }
 
-/** Smallest and largest integer, less the zero point, that an operand can be. */
+/** Min and max integer of an operand, minus the zero point. */
 export interface Span {
   readonly min: number;
   readonly max: number;
 }
 
-/** How an operand of a product is stored: `stored = integer - offset`. */
+/** The storage of an operand of a product: `stored = integer - offset`. */
 export interface Operand extends Span {
   readonly form: 0 | 1 | 2 | 3 | 4;
-  /** What is subtracted, by place modulo 2. */
+  /** Offset to subtract, by index modulo 2. */
   readonly offsets: readonly [number, number];
-  /**
-   * Bytes that one operand takes, filled up with zeros and 16 more, and where its top bits stand in
-   * them.
-   */
+  /** Bytes of an operand, padded with zeros and 16 more, and the position of its top bits. */
   readonly bytes: number;
   readonly top: number;
-  /** Pairs (int16) or quadruples (bytes) of products, an even number. */
+  /** Number of pairs (int16) or quadruples (bytes) of products, always even. */
   readonly groups: number;
   /**
-   * Address of the weights in the kernel's order, before each block's 32 rows what the offsets add
-   * up to, int32.
+   * Address of the weights in the kernel's order; each block of 32 rows begins with the
+   * contribution of the offsets, int32.
    */
   readonly weights: number;
-  /** Rows of the weights, in whole blocks. */
+  /** Number of rows of the weights, rounded up to whole blocks. */
   readonly rows: number;
-  /** Largest magnitude that a sum can have. */
+  /** Max magnitude of a sum. */
   readonly bound: number;
 }
 
-/** Integers that two halves of seven bits tell apart. */
+/** Number of integers that two halves of seven bits can represent. */
 const HALVES_LEVELS = 2 ** 14;
 
-/**
- * Four bytes of weights, the first and third of them 128 more: what turns int8 to those, by
- * exclusive or.
- */
+/** XOR mask that adds 128 to bytes 0 and 2 of four int8 weights. */
 const RAISED = 0x800080;
 
-/** Hidden sizes in whole blocks. */
+/** Rounds a hidden size up to whole blocks. */
 export function wholeUnits(hiddenSize: number): number {
   return Math.ceil(hiddenSize / BLOCK_UNITS) * BLOCK_UNITS;
 }
 
-/** Units of a vector whose lanes are units. */
+/** Number of lanes of a vector. */
 const LANES = 4;
 
-/** Where a row that stands unit after unit goes where vectors are the gates of four units in turn. */
-export function turnOf(row: number, gates: number): number {
+/** Index of a row of gates when vectors of four units are interleaved by gate. */
+export function interleavedIndex(row: number, gates: number): number {
   const unit = Math.floor(row / gates);
   const vector = Math.floor(unit / LANES) * gates + row % gates;
   return vector * LANES + unit % LANES;
 }
 
-/** Rows of so many gates in turn, in whole blocks. */
-export function turnRows(hiddenSize: number, gates: number): number {
+/** Number of rows for the given number of interleaved gates, rounded up to whole blocks. */
+export function interleavedRows(hiddenSize: number, gates: number): number {
   return Math.ceil(gates * wholeUnits(hiddenSize) / BLOCK_ROWS) * BLOCK_ROWS;
 }
 
 /**
  * Writes the weights of one product.
  *
- * @param relaxed Whether there are relaxed products.
- * @param reduced Whether values seldom leave the lower half of their range.
- * @param turns Gates whose vectors take turns; 0 where rows stay as they are.
- * @returns null where a sum could leave int32, or an operand 22 bits or a span of 16.
+ * @param relaxed Whether relaxed products are available.
+ * @param reduced Whether values rarely leave the lower half of their range.
+ * @param interleavedGates Number of interleaved gates; 0 if rows keep their order.
+ * @returns null if a sum could exceed int32, an operand 22 bits, or a range 16 bits.
  */
 export function writeOperand(
   arena: Arena,
@@ -284,13 +272,13 @@ export function writeOperand(
   { min, max }: Span,
   relaxed: boolean,
   reduced: boolean,
-  turns = 0,
+  interleavedGates = 0,
 ): Operand | null {
   const magnitude = Math.max(-min, max);
   const bound = largest * magnitude;
   const eightBits = isInt8Array(data);
   if (magnitude >= 2 ** 22 || max - min > 65535 || bound >= 2 ** 31) return null;
-  // Sums of pairs have 24 bits. Two passes over bytes are slower where a relaxed product takes two
+  // Sums of pairs have 24 bits. Two passes over bytes are slower if a relaxed product takes two
   // steps.
   const bytewise = relaxed && eightBits;
   const levels = !bytewise ? 0 : arena.oneStep || reduced ? 256 : 128;
@@ -308,8 +296,8 @@ export function writeOperand(
     : [offset, offset] as const;
   const per = form === FORM.WIDE ? GROUP_VALUES.WIDE : GROUP_VALUES.BYTES;
   const groups = Math.ceil(length / (2 * per)) * 2;
-  const blocks = turns > 0
-    ? turnRows(count / turns, turns) / BLOCK_ROWS
+  const blocks = interleavedGates > 0
+    ? interleavedRows(count / interleavedGates, interleavedGates) / BLOCK_ROWS
     : Math.ceil(count / BLOCK_ROWS);
   const block = (groups + 1) * BLOCK_ROWS;
   const weights = arena.take(blocks * block * 4);
@@ -317,13 +305,13 @@ export function writeOperand(
   const start = weights / 4;
   const mask = form === FORM.PAIRED ? RAISED : 0;
   const factor = mask > 0 ? 256 : 1;
-  // Words of four weights, or of two.
+  // Words of four int8 or two int16 weights.
   const words = new Int32Array(data.buffer, data.byteOffset, data.byteLength >> 2);
   const each = packedLength(length) / per;
   if (mask > 0) i32.fill(mask, start, start + blocks * block);
   for (let row = 0, from = 0; row < count; row++) {
-    const place = turns > 0 ? turnOf(row, turns) : row;
-    let at = start + Math.floor(place / BLOCK_ROWS) * block + place % BLOCK_ROWS;
+    const index = interleavedGates > 0 ? interleavedIndex(row, interleavedGates) : row;
+    let at = start + Math.floor(index / BLOCK_ROWS) * block + index % BLOCK_ROWS;
     i32[at] = (sums[2 * row]! * offsets[0] + sums[2 * row + 1]! * offsets[1]) * factor;
     for (const end = from + each; from < end; from++) {
       i32[at += BLOCK_ROWS] = per === GROUP_VALUES.BYTES
@@ -348,7 +336,7 @@ export function writeOperand(
 }
 
 /**
- * Writes an operand, and behind it what the kernel writes there: `store4` and `settle` of
+ * Writes an operand, and the vector that follows it, like `store4` and `settle` of
  * kernels/simd/lstm.as.
  */
 export function storeOperand(
@@ -410,24 +398,24 @@ export function loadOperand(
 }
 
 /**
- * Writes the constants of a projection whose rows are units' gates.
+ * Writes the constants of a projection, one row for each gate of a unit.
  *
- * @param turns As for {@linkcode writeOperand}.
+ * @param interleavedGates As for {@linkcode writeOperand}.
  */
 export function writeProjection(
   arena: Arena,
   projection: Projection,
   operand: Operand,
   forgetMultiplier: number,
-  turns = 0,
+  interleavedGates = 0,
 ): number {
   const { term, multiplier, exact, lo, hi } = projection;
   const { bound, rows } = operand;
-  const headers = Math.max(1, turns);
+  const headers = Math.max(1, interleavedGates);
   const units = headers * PROJECTION.SIZE;
   const at = arena.take((units + rows / 4 * PROJECTION_UNIT.SIZE) * 4);
   const { i32, f32, f64 } = arena;
-  // float32 addition serves where the sum and the term are exact in it.
+  // An addition in float32 is enough if the sum and the term are exact in it.
   const bias = exact
     ? BIAS.FUSED
     : bound <= 2 ** 24 && term.every((value) => Math.fround(value) === value)
@@ -436,7 +424,7 @@ export function writeProjection(
   const first = at / 4;
   for (let i = 0; i < 4 * headers; i++) {
     const header = first + Math.floor(i / 4) * PROJECTION.SIZE;
-    const gate = turns > 0 ? Math.floor(i / 4) : i;
+    const gate = interleavedGates > 0 ? Math.floor(i / 4) : i;
     const lane = header + i % 4;
     const quantized = lo[gate] === lo[gate];
     i32[header + PROJECTION.BIAS] = bias;
@@ -447,9 +435,9 @@ export function writeProjection(
     f32[lane + PROJECTION.FORGET_MULTIPLIER] = forgetMultiplier;
   }
   for (let row = 0; row < term.length; row++) {
-    const place = turns > 0 ? turnOf(row, turns) : row;
-    const unit = first + units + (place >> 2) * PROJECTION_UNIT.SIZE;
-    const lane = place & 3;
+    const index = interleavedGates > 0 ? interleavedIndex(row, interleavedGates) : row;
+    const unit = first + units + (index >> 2) * PROJECTION_UNIT.SIZE;
+    const lane = index & 3;
     f32[unit + PROJECTION_UNIT.MULTIPLIER + lane] = multiplier[row]!;
     const to = unit + PROJECTION_UNIT.TERM;
     if (bias === BIAS.FLOAT32) f32[to + lane] = term[row]!;
@@ -458,17 +446,17 @@ export function writeProjection(
   return at;
 }
 
-/** The functions that the kernel itself computes, of the four gates and the cell state. */
+/** The activations that the kernel computes itself: of the four gates and of the cell state. */
 const COMPUTED: readonly Activation[] = ["sigmoid", "sigmoid", "tanh", "sigmoid", "tanh"];
 
-/** Whether the kernel computes what a cell's gate `i`, or the cell state, looks up in a table. */
+/** Whether the kernel computes the table of gate `i`, or of the cell state. */
 function isComputed(programs: readonly ActivationProgram[], table: number, i: number): boolean {
   return programs[table]!.activation === COMPUTED[i];
 }
 
 /**
- * All outputs of a table, as the kernel keeps them: a zero as -0, since 0 stands for what it does
- * not know yet.
+ * Computes all outputs of a table in the kernel's form: a zero is stored as -0, because 0 marks an
+ * output that is not computed yet.
  */
 function fillTable({ f32 }: Arena, at: number, { activation, from, to }: ActivationProgram): void {
   const compute = quantizedActivation(activation, from.scale, to);
@@ -480,9 +468,10 @@ function fillTable({ f32 }: Arena, at: number, { activation, from, to }: Activat
 }
 
 /**
- * Where tables' float32 outputs stand, less what the kernel makes of their first inputs. The kernel
- * itself computes them, each when it is first asked for, and of a cell's first steps keeps none:
- * these meet few of up to 65,536, in many pages. Functions that it does not know are written whole.
+ * Allocates the tables, and returns the address of each minus the offset of its first input plus
+ * the bits of the magic number. The kernel computes an output at its first use. In a cell's first
+ * steps it stores none, because these steps use few of up to 65,536 entries, spread over many
+ * pages. Tables of activations that the kernel cannot compute are filled here.
  */
 export function writeTables(
   arena: Arena,
@@ -494,7 +483,7 @@ export function writeTables(
       activations.filter((table, i) => !isComputed(tables, table, i))
     ),
   );
-  // All at once: each time it grows, views of the memory are made anew.
+  // One allocation, because views must be renewed each time the memory grows.
   let at = arena.take(
     tables.reduce((bytes, { from }) => bytes + (from.quantMax - from.quantMin + 1) * 4, 0),
   );
@@ -507,10 +496,10 @@ export function writeTables(
   });
 }
 
-/** Of how many units a cell's steps keep no outputs of large tables. */
+/** A cell of n units stores no outputs of large tables in its first PATIENCE / n steps. */
 export const PATIENCE = 1024;
 
-/** Vectors of a sum, and the constants of a cell's sum that go there. */
+/** Vectors of a sum, and the constants of a cell that fill them. */
 const SUM_VECTORS = [
   [SUM.SCALE_A, SUM_A],
   [SUM.SCALE_B, SUM_B],
@@ -519,7 +508,9 @@ const SUM_VECTORS = [
   [SUM.UPPER, SUM_HI],
 ] as const;
 
-/** Writes what a lane of the sum at word `w` needs besides where it is fixed point; else that is 0. */
+/**
+ * Writes the constants for fixed point in a lane of the sum at word `w`; in other lanes they are 0.
+ */
 function writeFixedLane(
   { i32, f32 }: Arena,
   w: number,
@@ -534,7 +525,7 @@ function writeFixedLane(
   i32[to + SUM.FIXED_LANES] = -1;
 }
 
-/** Writes what a cell's sums need besides where they are fixed point. */
+/** Writes the constants of a cell's sums in fixed point. */
 function writeFixed(arena: Arena, w: number, { constants: k, fixedPoint }: CellProgram): void {
   const fix = (sum: number, lane: number, which: number): void => {
     if ((fixedPoint >> which & 1) === 0) return;
@@ -554,7 +545,7 @@ function writeFixed(arena: Arena, w: number, { constants: k, fixedPoint }: CellP
   i32[w + CELL.STATE_SUM + SUM.FIXED] = fixedPoint > 15 ? FIXED.ALL : FIXED.NONE;
 }
 
-/** Writes what projects a cell's input to the cell at word `w`. */
+/** Writes the projection of the input to the cell at word `w`. */
 function writeInput({ i32, f32 }: Arena, w: number, input: Operand, projection: number): void {
   const { groups, form, weights, offsets, min, max } = input;
   i32[w + CELL.INPUT_GROUPS] = groups;
@@ -568,7 +559,7 @@ function writeInput({ i32, f32 }: Arena, w: number, input: Operand, projection: 
   }
 }
 
-/** Writes a cell that only projects inputs, of any number of rows. Returns its address. */
+/** Writes a cell that only projects inputs, with any number of rows, and returns its address. */
 export function writeInputCell(arena: Arena, input: Operand, projection: number): number {
   const at = arena.take(CELL.SIZE * 4);
   arena.i32[at / 4 + CELL.BLOCKS] = input.rows / BLOCK_ROWS;
@@ -576,7 +567,7 @@ export function writeInputCell(arena: Arena, input: Operand, projection: number)
   return at;
 }
 
-/** Writes what a cell's tables are to the cell at word `w`. */
+/** Writes the tables of the cell at word `w`. */
 function writeActivations(
   { i32, f32 }: Arena,
   w: number,
@@ -595,7 +586,7 @@ function writeActivations(
   });
 }
 
-/** Writes how a cell's hidden state is stored and multiplied to the cell at word `w`. */
+/** Writes the operand of the hidden state to the cell at word `w`. */
 function writeHidden({ i32 }: Arena, w: number, hidden: Operand): void {
   const { groups, form, weights, offsets } = hidden;
   i32[w + CELL.HIDDEN_GROUPS] = groups;
@@ -606,15 +597,15 @@ function writeHidden({ i32 }: Arena, w: number, hidden: Operand): void {
   }
 }
 
-/** What a state is multiplied by in a step's second product. */
+/** Operand and projection of the second product of a step. */
 export interface SecondOperand {
-  /** A GRU's reset state, or an LSTM's before its projection. */
+  /** A GRU's reset state, or an LSTM's state before projection. */
   readonly operand: Operand;
   /** Address of its projection. */
   readonly projection: number;
 }
 
-/** Writes the second product of the cell at word `w`, to so many values. */
+/** Writes the second product to the cell at word `w`. */
 function writeSecond(
   { i32 }: Arena,
   w: number,
@@ -635,14 +626,14 @@ function writeSecond(
 }
 
 /**
- * Writes the constants of a cell.
+ * Writes the constants of a cell, and returns its address.
  *
  * @param cell Its sums, products and activations.
- * @param input Its input, or null where projected inputs are given.
- * @param hidden Its hidden state.
+ * @param input The operand of its input, or null if its inputs are projected elsewhere.
+ * @param hidden The operand of its hidden state.
  * @param projection Address of the input's projection.
  * @param programs The tables of all cells.
- * @param tables Where {@linkcode writeTables} has put them.
+ * @param tables Addresses from {@linkcode writeTables}.
  * @returns Its address.
  */
 export function writeCell(
@@ -687,14 +678,14 @@ export function writeCell(
   const large = activations.some((i) =>
     programs[i]!.from.quantMax - programs[i]!.from.quantMin >= SMALL_TABLE
   );
-  // Steps that keep nothing compute all outputs.
+  // Steps that store no outputs compute all of them.
   if (large && activations.every((table, i) => isComputed(programs, table, i))) {
     i32[w + CELL.PATIENCE] = Math.ceil(PATIENCE / cell.hiddenSize);
   }
   return at;
 }
 
-/** The two sets of constants with which a state enters a step: at a row's first one and later. */
+/** The two sets of constants for the hidden state: for a row's first step, and for later steps. */
 export function writeBindings(
   arena: Arena,
   running: StateBinding,
@@ -707,7 +698,7 @@ export function writeBindings(
   return { running: at, initial: initial === running ? at : write(initial) };
 }
 
-/** Where a GRU's sums stand, and which they are of its binding's constants. */
+/** Sums of a GRU in memory, and their index in the constants of its binding. */
 const GRU_SUMS = [
   [BINDING.GATE_SUMS, 0],
   [BINDING.GATE_SUMS + SUM.SIZE, 1],
@@ -716,22 +707,22 @@ const GRU_SUMS = [
   [BINDING.STATE_SUM, STATE_SUM],
 ] as const;
 
-/** Its products. */
+/** Products of a GRU in memory, and their index in the constants of its binding. */
 const GRU_PRODUCTS = [
   [BINDING.RESET, RESET_PRODUCT + 1],
   [BINDING.UPDATE, UPDATE_PRODUCT],
 ] as const;
 
-/** Gates of a GRU's input. */
-export const GRU_TURNS = 3;
+/** Number of gates that a GRU's input is projected to. */
+export const GRU_GATES = 3;
 
 /**
- * Writes the constants of a GRU's cell.
+ * Writes the constants of a GRU's cell, and returns its address.
  *
- * @param hidden Its hidden state.
- * @param input Its input, or null where projected inputs are given.
+ * @param hidden The operand of its hidden state.
+ * @param input The operand of its input, or null if its inputs are projected elsewhere.
  * @param projection Address of the input's projection.
- * @param reset Where the state is reset before it is multiplied.
+ * @param reset The second product, if the state is reset before its product.
  * @returns Its address.
  */
 export function writeGRUCell(
@@ -754,17 +745,17 @@ export function writeGRUCell(
   writeActivations(arena, own, activations, programs, tables);
   if (input !== null) {
     i32[own + CELL.BLOCKS] = input.rows / BLOCK_ROWS;
-    i32[own + CELL.INPUT_GATES] = GRU_TURNS;
+    i32[own + CELL.INPUT_GATES] = GRU_GATES;
     writeInput(arena, own, input, projection);
   }
   i32[w + GRU.UNITS] = wholeUnits(hiddenSize) * 4;
-  i32[w + GRU.GATES] = reset === null ? GRU_TURNS : GRU_TURNS - 1;
+  i32[w + GRU.GATES] = reset === null ? GRU_GATES : GRU_GATES - 1;
   i32[w + GRU.COMPLEMENTED] = complementedUpdate ? 1 : 0;
   if (reset !== null) writeSecond(arena, own, reset, hiddenSize);
   return at;
 }
 
-/** Writes how a GRU's state enters a step. Returns its address. */
+/** Writes the constants for a GRU's hidden state in a step, and returns their address. */
 function writeGRUBinding(
   arena: Arena,
   { hiddenProjection, constants: k, fixedPoint }: GRUBinding,
@@ -772,7 +763,7 @@ function writeGRUBinding(
   gates: number,
 ): number {
   const at = arena.take(BINDING.SIZE * 4);
-  // Directly behind.
+  // The projection must follow directly.
   writeProjection(arena, hiddenProjection, hidden, 0, gates);
   const w = at / 4;
   const { i32, f32 } = arena;
@@ -795,7 +786,10 @@ function writeGRUBinding(
   return at;
 }
 
-/** As {@linkcode writeBindings}, of a GRU whose hidden state's product has so many gates. */
+/**
+ * Like {@linkcode writeBindings}, for a GRU; `gates` is the number of gates of the hidden state's
+ * product.
+ */
 export function writeGRUBindings(
   arena: Arena,
   running: GRUBinding,

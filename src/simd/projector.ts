@@ -1,6 +1,5 @@
 /**
- * Projectors in WebAssembly: what linear layers, and other modules that multiply rows by weights,
- * hand to the kernels.
+ * Projectors in WebAssembly: products of rows and weights, for linear layers and other modules.
  *
  * @module
  */
@@ -19,15 +18,15 @@ import {
   writeProjection,
 } from "./memory.ts";
 
-/** Bytes of constants from which on further projectors stand in another memory. */
+/** Bytes of constants above which further projectors use another memory. */
 const FULL = 2 ** 20;
 
-/** Up to here float32 has every integer. */
+/** Magnitude up to which float32 holds every integer. */
 const EXACT = 2 ** 24;
 
 /**
- * Projectors that share a memory: engines have room for few hundred. Whoever keeps one of them
- * keeps all.
+ * Projectors that share a memory, because engines allow only a few hundred memories. A reference to
+ * any of them keeps all of them alive.
  */
 export class SimdProjectors {
   readonly #kernel: SimdExports;
@@ -39,12 +38,15 @@ export class SimdProjectors {
     this.#arena.f32[SHARED.IN_SCALE] = 1;
   }
 
-  /** Whether others had better stand in another memory. */
+  /** Whether further projectors should use another memory. */
   get full(): boolean {
     return this.#arena.take(0) >= FULL;
   }
 
-  /** A projector; null where float32 does not hold its results, or operands not its integers. */
+  /**
+   * A projector; null if its results do not fit in float32, or its operands cannot hold the
+   * integers.
+   */
   projector(
     { rows, projection, float }: ProjectorProgram,
     { quantMin, quantMax, zeroPoint }: PerTensorQParams,
@@ -61,18 +63,19 @@ export class SimdProjectors {
     const operand = writeOperand(arena, rows, span, relaxed, false);
     if (operand === null) return null;
     const cell = writeInputCell(arena, operand, writeProjection(arena, projection, operand, 0));
-    // Operands are filled up to whole groups, and results to whole blocks.
+    // Operands are padded to whole groups, and results to whole blocks.
     const staged = arena.take(operand.groups * GROUP_VALUES.BYTES * 4);
     const packed = arena.take(operand.bytes);
     const results = arena.take(operand.rows * 4);
     const from = staged / 4;
     const to = results / 4;
     return (x, at, out, offset) => {
-      // Memory that grows leaves its views behind. By `this`, so that each keeps all.
+      // Growth of the memory detaches views, so they are read here; the reference to `this` keeps
+      // the memory alive.
       const { f32 } = this.#arena;
       for (let k = 0; k < length; k++) f32[from + k] = x[at + k]!;
       this.#kernel.projectInput(cell, staged, packed, results, length, 1);
-      // Of integers a zero has no sign.
+      // Integers have no negative zero.
       if (quantized) { for (let i = 0; i < count; i++) out[offset + i] = f32[to + i]! + 0; }
       else for (let i = 0; i < count; i++) out[offset + i] = f32[to + i]!;
     };
@@ -80,9 +83,9 @@ export class SimdProjectors {
 }
 
 /**
- * A projector of float32 rows that is made at once and keeps int8 weights: for rows that are seldom
- * projected, as each token's is once. A portable one, which packs its weights as doubles, is sooner
- * done with many rows. null where weights are wider or results are quantized.
+ * A projector of float32 rows that needs no preparation and keeps int8 weights: for few rows, such
+ * as each token's, which is projected once. For many rows a portable projector, which packs weights
+ * as doubles, is faster. null if weights are wider or results are quantized.
  */
 export function floatProjector(
   kernel: SimdExports,
