@@ -1,8 +1,8 @@
 /**
- * One GRU step on integers, fused and split, with any number of bits a part. A gate's sum takes the
- * place of its term; split gates take some units at a time.
+ * One GRU step on integers, fused and split, with any number of bits per part. The sum of a gate
+ * overwrites its first term; split gates run some units at a time.
  *
- * All integers here stand less their zero points. Gates come in the order reset, update, new; an
+ * All integers here are minus their zero points. The order of the gates is reset, update, new; an
  * array over the gates holds unit after unit (`unit * 3 + gate`).
  *
  * @module
@@ -22,14 +22,14 @@ import {
 } from "./lstm_cell.ts";
 import { ARRAYS_TOGETHER, dotRows, packedInput, type PackedRows, sumsLength } from "./pack.ts";
 
-// As in lstm_cell.ts, and not from there: V8 looks at each use what an imported or exported
-// function is, does not inline it in long loops, and boxes its result.
+// A copy of those in lstm_cell.ts, because V8 checks an imported or exported function at each use,
+// does not inline it in long loops, and boxes its result.
 
-/** Rounds half to even, within bounds; x is not NaN. */
+/** Rounds half to even and clamps; x is not NaN. */
 function quantized(x: number, lo: number, hi: number): number {
-  // ROUND_MAGIC, written out: V8 reads what is imported, and looks what it is, at each use.
+  // ROUND_MAGIC as a literal, because V8 loads and checks an imported value at each use.
   let rounded = (x + 6755399441055744) - 6755399441055744;
-  // One branch that is hardly ever taken: half the time of clamping to each side in turn.
+  // One branch that is rarely taken: half the time of clamping to each bound in turn.
   if (!(rounded >= lo && rounded <= hi)) rounded = rounded < lo ? lo : hi;
   return rounded;
 }
@@ -39,7 +39,7 @@ function multiply(a: number, b: number, multiplier: number, lo: number, hi: numb
   return quantized(Math.fround(Math.fround(a * b) * multiplier), lo, hi);
 }
 
-/** A sum, not clamped yet; the parameters are those of `LSTMCell.constants`. */
+/** A quantized sum before clamping; the parameters are those of `LSTMCell.constants`. */
 function add(
   x: number,
   y: number,
@@ -49,99 +49,106 @@ function add(
   fixed: boolean,
 ): number {
   if (!fixed) return Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
-  // As fixedPointSum; a call from here would not be inlined, and box its result.
+  // As fixedPointSum; a call from here would not be inlined, and its result would be boxed.
   const scaled = (a * x + b * y) / factor;
   return scaled < 0 ? 0 - Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
 }
 
-/** Gates of a unit. */
+/** Number of gates of a unit. */
 export const GRU_GATE_COUNT = 3;
 
-/** Index of the sum that the new gate's function reads; those of the others stand before it. */
+/**
+ * Index of the sum that the new gate's activation reads; the sums of the other gates come before
+ * it.
+ */
 const NEW_SUM = 2;
-/** Index of the hidden state less the new gate, or of the reverse. */
+/** Index of the hidden state minus the new gate, or of the new gate minus the hidden state. */
 export const CHANGE_SUM = 3;
 /** Index of the sum that is the new hidden state. */
 export const STATE_SUM = 4;
 /**
- * Where the constants of the reset gate's product begin: its scale where the other factor is
- * float32, else 1; multiplier and bounds.
+ * Index of the constants of the reset gate's product: its scale (1 unless the other factor is
+ * float32), multiplier and bounds.
  */
 export const RESET_PRODUCT = 25;
-/** Where those of the update gate's product begin: multiplier and bounds. */
+/** Index of the constants of the update gate's product: multiplier and bounds. */
 export const UPDATE_PRODUCT = 29;
 /** Length of {@linkcode GRUBinding.constants}. */
 export const GRU_CONSTANTS = 32;
 
-/** A cell made ready to run: constants only, shared by all sessions. */
+/** A cell that is ready to run: constants only, shared by all sessions. */
 export interface GRUCell {
-  /** Units. */
+  /** Number of units. */
   readonly hiddenSize: number;
-  /** W_ih in the order of the gates array, or null where the projected input is given. */
+  /** W_ih in the order of the gates array, or null if the projected input is given. */
   readonly inputRows: PackedRows | null;
-  /** What takes W_ih x to `igates`; null where the projected input is given. */
+  /** Converts W_ih x to `igates`; null if the projected input is given. */
   readonly inputProjection: Projection | null;
-  /** W_hh in the order of the gates array; without the new gate where the state is reset first. */
+  /**
+   * W_hh in the order of the gates array; without the new gate if the state is reset before its
+   * product.
+   */
   readonly hiddenRows: PackedRows;
   /**
-   * Where the reset gate multiplies h: W_hn, and what takes its sums to what the new gate reads;
-   * null where it multiplies the product.
+   * If the reset gate multiplies h: W_hn, and the conversion of its sums to the new gate's input.
+   * null if the reset gate multiplies the product.
    */
   readonly newOutput: { readonly rows: PackedRows; readonly projection: Projection } | null;
-  /** Whether the update gate says how much of the new gate enters. */
+  /** Whether the update gate weights the new gate instead of the old state. */
   readonly complementedUpdate: boolean;
   /** Activations of the three gates. */
   readonly tables: readonly ActivationTable[];
 }
 
 /**
- * How the state enters a step: it differs at the first one, where the state has qparams of its own.
+ * Constants for the state in a step. They differ in the first step if the state has its own
+ * qparams.
  */
 export interface GRUBinding {
-  /** What takes W_hh h to `hgates`, for a hidden state of these parameters. */
+  /** Converts W_hh h to `hgates`, for a hidden state with these qparams. */
   readonly hiddenProjection: Projection;
   /**
-   * [{@linkcode GRU_CONSTANTS}]: five sums as those of an LSTM's cell, then two products. Of the
-   * sum at {@linkcode CHANGE_SUM} the terms are the hidden state and the new gate, one of them with
-   * a negative multiplier.
+   * [{@linkcode GRU_CONSTANTS}]: five sums like those of an LSTM's cell, then two products. The
+   * terms of the sum at {@linkcode CHANGE_SUM} are the hidden state and the new gate; one of them
+   * has a negative multiplier.
    */
   readonly constants: Float64Array;
-  /** Which sums are qnnpack's fixed point, a bit each. */
+  /** The sums in qnnpack's fixed point, one bit each. */
   readonly fixedPoint: number;
 }
 
 /**
- * What a step works in. With split gates some units at a time go through all parts, so that no
- * intermediate of width 3 * hiddenSize is kept; fused gates make each part's values of all units,
- * and so do split ones that reset the state first where the units are few.
+ * Scratch of a step. Split gates run some units at a time through all parts, so that no
+ * intermediate of width 3 * hiddenSize is stored. Fused gates compute each part for all units; so
+ * do split gates that reset the state before its product, if there are few units.
  */
 export interface GRUScratch {
   /**
-   * W_ih x + b_ih, then what the gates give: three values of each unit that is taken at a time, and
-   * room for {@linkcode dotRows}.
+   * W_ih x + b_ih, then the gates: three values of each unit that runs at a time, padded for
+   * {@linkcode dotRows}.
    */
   readonly igates: Float64Array;
-  /** W_hh h + b_hh: as long. */
+  /** W_hh h + b_hh: of the same length. */
   readonly hgates: Float64Array;
-  /** What is multiplied by W_hh: {@linkcode packedInput} of hiddenSize. */
+  /** The operand of W_hh: {@linkcode packedInput} of hiddenSize. */
   readonly h: number[];
   /**
-   * Where the state is reset first, what is multiplied by W_hn: as long, and `h` itself where all
-   * units are taken at once.
+   * The operand of W_hn, if the state is reset before its product: of the same length, and the same
+   * array as `h` if all units run at once.
    */
   readonly resetState: number[];
   /**
-   * What units keep until then where they are not: update gates, and what the input gives the new
-   * gate, in pairs; else of length 0.
+   * Values that units need after all states are reset, unless all units run at once: update gates
+   * and the input's part of new gates, in pairs. Otherwise of length 0.
    */
-  readonly kept: Float64Array;
+  readonly deferred: Float64Array;
 }
 
-/** Units whose rows, of any number of gates, are whole groups of {@linkcode dotRows}. */
+/** Number of units whose rows, for any number of gates, are whole groups of {@linkcode dotRows}. */
 const UNITS_TOGETHER = 2 * ARRAYS_TOGETHER;
 
 /**
- * Scratch for the steps of a cell; its cells may share it where their sizes are the same.
+ * Creates scratch for the steps of a cell; cells of the same sizes may share it.
  *
  * @param resetFirst Whether the reset gate multiplies the state and not its product.
  *
@@ -159,22 +166,22 @@ export function gruScratch(
   resetFirst: boolean,
 ): GRUScratch {
   const some = splitUnits(hiddenSize, UNITS_TOGETHER);
-  // What units keep until all states are reset takes as much as a third of what all units need: of
-  // few units that and the blocks would be more.
+  // The values that units need after the reset take a third of what all units need; with few units,
+  // these and the blocks would take more than all units at once.
   const divides = splitGates && (!resetFirst || hiddenSize >= 3 * UNITS_TOGETHER);
   const size = sumsLength(GRU_GATE_COUNT * (divides ? some : hiddenSize));
-  const keeps = resetFirst && divides;
+  const defers = resetFirst && divides;
   const h = packedInput(hiddenSize);
   return {
     igates: new Float64Array(size),
     hgates: new Float64Array(size),
     h,
-    resetState: keeps ? packedInput(hiddenSize) : h,
-    kept: new Float64Array(keeps ? 2 * hiddenSize : 0),
+    resetState: defers ? packedInput(hiddenSize) : h,
+    deferred: new Float64Array(defers ? 2 * hiddenSize : 0),
   };
 }
 
-/** Adds what the hidden state gives to one gate's share of `gates`, and quantizes the sums. */
+/** Adds the projections of the hidden state to one gate of `gates`, and quantizes the sums. */
 function addTo(
   binding: GRUBinding,
   sum: number,
@@ -198,7 +205,7 @@ function addTo(
   }
 }
 
-/** Multiplies values with the reset gate, in place, and quantizes the products. */
+/** Multiplies values by the reset gate, in place, and quantizes the products. */
 function reset(
   { constants: k }: GRUBinding,
   gates: Float64Array,
@@ -218,7 +225,7 @@ function reset(
   }
 }
 
-/** From the update and new gates to the hidden state, which is replaced. */
+/** Computes the hidden state, in place, from the update and new gates. */
 function blend(
   { complementedUpdate }: GRUCell,
   { constants: k, fixedPoint }: GRUBinding,
@@ -251,26 +258,26 @@ function blend(
       changeLo,
       changeHi,
     );
-    const kept = multiply(gates[i + 1]!, moved, multiplier, productLo, productHi);
+    const change = multiply(gates[i + 1]!, moved, multiplier, productLo, productHi);
     const from = complementedUpdate ? before : entering;
-    h[at] = quantized(add(kept, from, a, b, factor, fixed), lo, hi);
+    h[at] = quantized(add(change, from, a, b, factor, fixed), lo, hi);
   }
 }
 
-/** The states of rows, one after the other. */
+/** The states of rows, one after another. */
 export interface GRUStates {
   /** Hidden states, [rows, hiddenSize]. */
   readonly h: Float64Array;
 }
 
 /**
- * One step, with split or fused gates as the scratch is made: the results are the same.
+ * Runs one step, with split or fused gates depending on the scratch; the results are the same.
  *
  * @param cell The prepared cell.
- * @param binding How h enters this step.
+ * @param binding Constants for h in this step.
  * @param x Input integers, packedInput(inputSize), or null with `projected`.
  * @param projected The projected input at `offset`, [3 * hiddenSize].
- * @param states Of which row `row` is overwritten.
+ * @param states The state of `row` is overwritten.
  */
 export function gruStep(
   cell: GRUCell,
@@ -283,10 +290,10 @@ export function gruStep(
   scratch: GRUScratch,
 ): void {
   const { hiddenSize, hiddenRows, newOutput, tables } = cell;
-  const { igates, hgates, h: before, resetState, kept } = scratch;
+  const { igates, hgates, h: before, resetState, deferred } = scratch;
   const units = Math.min(hiddenSize, (igates.length / GRU_GATE_COUNT) | 0);
   const gates = newOutput === null ? GRU_GATE_COUNT : NEW_SUM;
-  const keeps = kept.length > 0;
+  const defers = deferred.length > 0;
   const hOffset = row * hiddenSize;
   for (let j = 0; j < hiddenSize; j++) before[j] = h[hOffset + j]!;
   for (let unit = 0; unit < hiddenSize; unit += units) {
@@ -314,19 +321,19 @@ export function gruStep(
       blend(cell, binding, igates, count, h, hOffset + unit);
       continue;
     }
-    for (let j = 0, i = 1; keeps && j < count; j++, i += GRU_GATE_COUNT) {
+    for (let j = 0, i = 1; defers && j < count; j++, i += GRU_GATE_COUNT) {
       resetState[unit + j] = before[unit + j]!;
-      kept[2 * (unit + j)] = igates[i]!;
-      kept[2 * (unit + j) + 1] = igates[i + 1]!;
+      deferred[2 * (unit + j)] = igates[i]!;
+      deferred[2 * (unit + j) + 1] = igates[i + 1]!;
     }
     reset(binding, igates, resetState, unit, 1, count);
   }
-  // Every unit's new gate reads the reset states of all.
+  // The new gate of every unit reads the reset states of all units.
   for (let unit = newOutput === null ? hiddenSize : 0; unit < hiddenSize; unit += units) {
     const count = Math.min(units, hiddenSize - unit);
-    for (let j = 0, i = 1; keeps && j < count; j++, i += GRU_GATE_COUNT) {
-      igates[i] = kept[2 * (unit + j)]!;
-      igates[i + 1] = kept[2 * (unit + j) + 1]!;
+    for (let j = 0, i = 1; defers && j < count; j++, i += GRU_GATE_COUNT) {
+      igates[i] = deferred[2 * (unit + j)]!;
+      igates[i + 1] = deferred[2 * (unit + j) + 1]!;
     }
     dotRows(newOutput!.rows, unit, unit + (count + 1 & ~1), resetState, hgates);
     projectSums(newOutput!.projection, unit, hgates, count);

@@ -1,5 +1,5 @@
 /**
- * What a GRU cell is lowered to: plain data, all numbers that can be known without running.
+ * A lowered GRU cell: plain data with all numbers that are known without running.
  *
  * @module
  */
@@ -8,23 +8,26 @@ import type { GRUCell } from "./gru_cell.ts";
 import type { Projection } from "./lstm_cell.ts";
 import { packRows, type WeightRows } from "./pack.ts";
 
-/** A cell's numbers: {@linkcode buildGRUCell} makes it ready. */
+/** The numbers of a cell; {@linkcode buildGRUCell} prepares it to run. */
 export interface GRUCellProgram
   extends Omit<GRUCell, "inputRows" | "hiddenRows" | "newOutput" | "tables"> {
-  /** W_ih, unit after unit, or null where projected inputs are given. */
+  /** W_ih, unit after unit, or null if projected inputs are given. */
   readonly inputRows: WeightRows | null;
-  /** W_hh, unit after unit; without the new gate where the state is reset first. */
+  /** W_hh, unit after unit; without the new gate if the state is reset before its product. */
   readonly hiddenRows: WeightRows;
-  /** W_hn and what takes its sums to what the new gate reads, where the state is reset first. */
+  /**
+   * W_hn, and the conversion of its sums to the new gate's input, if the state is reset before its
+   * product.
+   */
   readonly newOutput: { readonly rows: WeightRows; readonly projection: Projection } | null;
-  /** Which tables the three gates take, of a list that cells share. */
+  /** Index of each gate's table in a list that cells share. */
   readonly activations: readonly number[];
 }
 
 /**
- * Makes a cell ready to run.
+ * Prepares a cell to run.
  *
- * @param tables What {@linkcode GRUCellProgram.activations} name.
+ * @param tables The tables that {@linkcode GRUCellProgram.activations} refers to.
  *
  * @example
  * ```ts

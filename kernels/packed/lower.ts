@@ -1,5 +1,5 @@
 /**
- * Lowering: from weights and qparams to the numbers that the fast steps run on.
+ * Lowering: from weights and qparams to the numbers for the fast steps.
  *
  * @module
  */
@@ -33,7 +33,7 @@ import type { Affine } from "../numeric/quantize.ts";
 import { reciprocal } from "../numeric/requantize.ts";
 
 /**
- * Largest magnitude of an integer less its zero point.
+ * Max magnitude of an integer minus its zero point.
  *
  * @example
  * ```ts
@@ -47,8 +47,8 @@ export function integerBound(q: Affine): number {
 }
 
 /**
- * Where row `gate * hiddenSize + unit` of a PyTorch LSTM weight stands in an array over the gates:
- * unit after unit.
+ * Index of row `gate * hiddenSize + unit` of a PyTorch LSTM weight in an array over the gates,
+ * which is unit after unit.
  *
  * @example
  * ```ts
@@ -65,7 +65,7 @@ export function gateOrder(hiddenSize: number): Int32Array {
 }
 
 /**
- * Rows in their own order, filled up to groups of four.
+ * Rows in their own order, padded to groups of four.
  *
  * @example
  * ```ts
@@ -81,10 +81,10 @@ export function rowOrder(count: number): Int32Array {
 }
 
 /**
- * Rows of a weight less their zero points, in an order of their own.
+ * Rows of a weight minus their zero points, in another order.
  *
- * @param order Which row stands where: each row once; -1 behind them for none.
- * @param bound Largest magnitude of an activation less its zero point.
+ * @param order The row at each index: each row once, then -1 for padding.
+ * @param bound Max magnitude of an activation minus its zero point.
  *
  * @example
  * ```ts
@@ -136,7 +136,7 @@ export function orderRows(
 }
 
 /**
- * Smallest integer of the given parameters less the zero point; NaN where there are none.
+ * Min integer of the given qparams minus the zero point; NaN without qparams.
  *
  * @example
  * ```ts
@@ -150,7 +150,7 @@ export function centeredMin(q: Affine | null): number {
 }
 
 /**
- * The largest one.
+ * Max integer of the given qparams minus the zero point; NaN without qparams.
  *
  * @example
  * ```ts
@@ -165,25 +165,25 @@ export function centeredMax(q: Affine | null): number {
 
 /** A linear map of rows. */
 export interface LinearMap {
-  /** Whose rounding it has. */
+  /** The engine whose rounding it uses. */
   readonly engine: Engine;
   /** int8 [outFeatures, inFeatures] */
   readonly weight: LinearWeight;
   /** [outFeatures] or null. */
   readonly bias: Float32Array | null;
-  /** Index of the weight's row that each packed row holds; -1 for none. */
+  /** The weight's row at each index of the packed rows; -1 for padding. */
   readonly order: Int32Array;
 }
 
 /**
  * The constants of one projection.
  *
- * @param map What is projected, and in which order.
- * @param from Parameters of the input.
- * @param to Parameters of the outputs, by packed row modulo their number; null gives float32
- * outputs, whose bias is added by the per-channel rule.
- * @throws {RangeError} If an accumulator's scale, input's times weight's, cannot be rescaled in
- * float32.
+ * @param map The linear map and its order of rows.
+ * @param from Qparams of the input.
+ * @param to Qparams of the outputs, by packed row modulo their number; null gives float32 outputs,
+ * whose bias is added by the per-channel rule.
+ * @throws {RangeError} If the scale of an accumulator (input's times weight's) cannot be rescaled
+ * in float32.
  *
  * @example
  * ```ts
@@ -197,7 +197,8 @@ export interface LinearMap {
  *   scales: Float32Array.of(1),
  *   zeroPoints: Int32Array.of(0),
  * };
- * const map = { engine: "fbgemm", weight, bias: Float32Array.of(0, 1), order: rowOrder(2) } as const;
+ * const bias = Float32Array.of(0, 1);
+ * const map = { engine: "fbgemm", weight, bias, order: rowOrder(2) } as const;
  * const input = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
  * const projection = lowerProjection(map, input, [null]);
  * // Accumulators times this are float32 outputs.
@@ -222,7 +223,7 @@ export function lowerProjection(
     const row = order[index]!;
     if (row < 0) continue;
     const channel = Math.floor(row * scales.length / outFeatures);
-    // Any bound will do that is small enough.
+    // Any small bound will do.
     let bound = 255 * inFeatures;
     if (bound * largest >= 2 ** 24) {
       bound = 0;
@@ -259,22 +260,21 @@ export function lowerProjection(
   };
 }
 
-/** Parameters of a part: the dtype decides whether qnnpack adds in fixed point. */
+/** Qparams of a part; the dtype decides whether qnnpack adds in fixed point. */
 export interface PartParameters extends Affine {
-  /** What the part's integers are stored in; 16-bit ranges are qint32. */
+  /** Dtype of the part's integers; 16-bit ranges are qint32. */
   readonly dtype: "quint8" | "qint8" | "qint32";
 }
 
 /**
- * Parameters of the parts of a cell; `igates`, `hgates` and `gates` by gate. null is "not
- * quantized".
+ * Qparams of the parts of a cell; `igates`, `hgates` and `gates` by gate. null means not quantized.
  */
 export interface CellParameters {
-  /** W_ih x + b_ih, four entries; null where it is not quantized. */
+  /** W_ih x + b_ih, four entries; null if it is not quantized. */
   readonly igates: readonly (PartParameters | null)[];
-  /** W_hh h + b_hh, four entries; null where it is not quantized. */
+  /** W_hh h + b_hh, four entries; null if it is not quantized. */
   readonly hgates: readonly (PartParameters | null)[];
-  /** Their sum, four entries: what sigmoid and tanh read. */
+  /** Their sum, four entries: the input of sigmoid and tanh. */
   readonly gates: readonly PartParameters[];
   /** i, a sigmoid. */
   readonly input_gate: PartParameters;
@@ -294,12 +294,12 @@ export interface CellParameters {
   readonly tanh_cy: PartParameters;
   /** o * tanh(c): the new hidden state, unless it is projected. */
   readonly ogate_cy: PartParameters;
-  /** The projected hidden state, where there is one. */
+  /** The projected hidden state, if there is one. */
   readonly proj?: PartParameters;
 }
 
 /**
- * Whether an engine adds tensors of these dtypes in fixed point: qnnpack does where all are quint8.
+ * Whether an engine adds tensors of these dtypes in fixed point: qnnpack does if all are quint8.
  *
  * @example
  * ```ts
@@ -325,7 +325,7 @@ export function addsInFixedPoint(
 /**
  * Constants of qnnpack's fixed-point addition.
  *
- * @throws {RangeError} If it cannot take the scales, as torch throws.
+ * @throws {RangeError} If it does not support the scales, as in torch.
  *
  * @example
  * ```ts
@@ -343,7 +343,8 @@ export function fixedPointAdd(name: string, a: Affine, b: Affine, to: Affine): F
   const add = buildFixedPointAdd(a.scale, b.scale, to.scale);
   if (add === null) {
     throw new RangeError(
-      `${name}: expected scales within 2^-14..2^8 of the output's for qnnpack's addition, got ${a.scale}, ${b.scale} for ${to.scale}`,
+      `${name}: expected scales within 2^-14..2^8 of the output's for qnnpack's addition, ` +
+        `got ${a.scale}, ${b.scale} for ${to.scale}`,
     );
   }
   return add;
@@ -363,12 +364,12 @@ export interface CellWeights {
   readonly biasHh: Float32Array | null;
 }
 
-/** What a cell's parameters alone decide of its sums and products. */
+/** The arithmetic of a cell that depends only on its qparams. */
 export type CellArithmetic = Pick<LSTMCell, "constants" | "fixedPoint" | "exactScale">;
 
 /**
- * The activations of the four gates and of the cell state: what each is, and the parameters of its
- * input and output.
+ * The activations of the four gates and of the cell state, with the qparams of their input and
+ * output.
  *
  * @example
  * ```ts
@@ -422,10 +423,10 @@ export function cellActivations(
 }
 
 /**
- * The constants of a sum, as they stand at {@linkcode SUM_A} and on.
+ * The constants of a sum, in the order of {@linkcode SUM_A} and the following.
  *
- * @param a Parameters of the terms; null of a float32 one.
- * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
+ * @param a Qparams of the first term; null for float32.
+ * @throws {RangeError} If qnnpack's fixed-point addition does not support the scales, as in torch.
  *
  * @example
  * ```ts
@@ -473,7 +474,7 @@ export function productConstants(a: Affine, b: Affine, to: Affine): readonly num
 /**
  * Lowers the sums and products of a cell between its projections and its hidden state.
  *
- * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
+ * @throws {RangeError} If qnnpack's fixed-point addition does not support the scales, as in torch.
  *
  * @example
  * ```ts
@@ -506,7 +507,8 @@ export function lowerArithmetic(
   parts: CellParameters,
 ): CellArithmetic {
   const k = new Float64Array(CELL_CONSTANTS);
-  let fixedPoint = 0, exactScale = 0;
+  let fixedPoint = 0;
+  let exactScale = 0;
   const sum = (
     name: string,
     i: number,
@@ -516,7 +518,7 @@ export function lowerArithmetic(
   ): void => {
     const { constants, fixed } = sumConstants(engine, name, a, b, to);
     if (fixed) fixedPoint |= 1 << i;
-    // A power of two has one digit that is not 0.
+    // The scale is a power of two if it has only one nonzero binary digit.
     if (a === null && b === null && to.scale.toString(2).split("1").length === 2) {
       exactScale |= 1 << i;
     }
@@ -541,23 +543,23 @@ export function lowerArithmetic(
 }
 
 /**
- * Activation tables that cells share, each once, and the functions that all of these cells have.
+ * Activation tables that cells share, without duplicates, and the activations of all these cells.
  */
 export interface SharedTables extends TableList {
-  /** What the tables tabulate. */
+  /** The activations that the tables tabulate. */
   readonly functions: CellFunctions;
 }
 
-/** Activation tables that cells share, each once. */
+/** Activation tables that cells share, without duplicates. */
 export interface TableList {
-  /** The tables; cells name them by index. */
+  /** The tables; cells refer to them by index. */
   readonly list: ActivationProgram[];
-  /** The index of each, by {@linkcode activationKey}. */
+  /** The index of each table, by {@linkcode activationKey}. */
   readonly indices: Map<string, number>;
 }
 
 /**
- * No tables yet, for {@linkcode lowerCell} to add to.
+ * An empty list of tables for {@linkcode lowerCell} to add to.
  *
  * @example
  * ```ts
@@ -571,7 +573,7 @@ export function sharedTables(functions: CellFunctions = LSTM_FUNCTIONS): SharedT
 }
 
 /**
- * The index of a table in a list, to which it is added where it lacks it.
+ * The index of a table in a list; the table is added if it is missing.
  *
  * @example
  * ```ts
@@ -596,33 +598,33 @@ export function tableIndex(
   return index;
 }
 
-/** A cell's numbers, and the tables that they name. */
+/** The numbers of a cell, and the tables that they refer to. */
 export interface LoweredCell {
-  /** What buildCell makes ready. */
+  /** The cell, for buildCell. */
   readonly cell: CellProgram;
-  /** Those that were given, and behind them what they lacked. */
+  /** The given tables, followed by new ones. */
   readonly tables: ActivationProgram[];
 }
 
-/** A cell to be lowered. */
+/** A cell before lowering. */
 export interface CellSource {
-  /** Whose rounding it has. */
+  /** The engine whose rounding it uses. */
   readonly engine: Engine;
   /** Its weights. */
   readonly weights: CellWeights;
-  /** Parameters of its parts. */
+  /** Qparams of its parts. */
   readonly parts: CellParameters;
 }
 
 /**
  * Lowers a cell.
  *
- * @param input Parameters of the input, or null if projected inputs will be given.
- * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one
- * included.
- * @param tables Activation tables of other cells, to share, and the functions of all; new tables
- * are added.
- * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales, as torch throws.
+ * @param input Qparams of the input, or null if projected inputs will be given.
+ * @param stateBound Max magnitude of a hidden state minus its zero point, including a given initial
+ * state.
+ * @param tables Activation tables that other cells share, and the activations of all these cells;
+ * new tables are added.
+ * @throws {RangeError} If qnnpack's fixed-point addition does not support the scales, as in torch.
  *
  * @example
  * ```ts
@@ -702,7 +704,7 @@ export function lowerCell(
 }
 
 /**
- * How a state with the given parameters enters a step.
+ * The constants with which a state of the given qparams enters a step.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * Lowering a GRU cell: from weights and qparams to the numbers that its fast step runs on.
+ * Lowering of a GRU cell: from weights and qparams to the numbers for its fast step.
  *
  * @module
  */
@@ -32,31 +32,31 @@ import {
 } from "./lower.ts";
 import { SUM_SIZE } from "./lstm_cell.ts";
 
-/** Parameters of the parts of a cell; null is "not quantized". */
+/** Qparams of the parts of a cell; null means not quantized. */
 export interface GRUParameters {
-  /** W_ih x + b_ih, by gate; null where it is not quantized. */
+  /** W_ih x + b_ih, by gate; null if it is not quantized. */
   readonly igates: readonly (PartParameters | null)[];
-  /** W_hh h + b_hh, by gate: without the new one where the state is reset first. */
+  /** W_hh h + b_hh, by gate; without the new gate if the state is reset before its product. */
   readonly hgates: readonly (PartParameters | null)[];
-  /** What the reset gate's function reads. */
+  /** The input of the reset gate's activation. */
   readonly rgates: PartParameters;
-  /** What the update gate's function reads. */
+  /** The input of the update gate's activation. */
   readonly zgates: PartParameters;
   /** r */
   readonly reset_gate: PartParameters;
   /** z */
   readonly update_gate: PartParameters;
-  /** r h, where the state is reset first. */
+  /** r h, if the state is reset before its product. */
   readonly rgate_hx?: PartParameters;
-  /** r (W_hn h + b_hn), or W_hn (r h) + b_hn, which may be null. */
+  /** r (W_hn h + b_hn), or W_hn (r h) + b_hn, which may be unquantized (null). */
   readonly rgate_hgates: PartParameters | null;
-  /** What the new gate's function reads. */
+  /** The input of the new gate's activation. */
   readonly ngates: PartParameters;
   /** n */
   readonly new_gate: PartParameters;
   /** h - n, or n - h. */
   readonly hx_ngate: PartParameters;
-  /** z times that. */
+  /** z times that difference. */
   readonly zgate_hx_ngate: PartParameters;
   /** The new hidden state. */
   readonly hy: PartParameters;
@@ -68,18 +68,18 @@ export interface GRUCellWeights {
   readonly weightIh: LinearWeight;
   /** W_hh of the gates whose rows multiply h: [3 * hiddenSize, hiddenSize], or two gates. */
   readonly weightHh: LinearWeight;
-  /** W_hn where the state is reset first, or null. */
+  /** W_hn if the state is reset before its product, or null. */
   readonly weightHn: LinearWeight | null;
   /** [3 * hiddenSize], or null. */
   readonly biasIh: Float32Array | null;
-  /** As long as weightHh has rows, or null. */
+  /** One value per row of weightHh, or null. */
   readonly biasHh: Float32Array | null;
   /** [hiddenSize], or null. */
   readonly biasHn: Float32Array | null;
 }
 
 /**
- * Where row `gate * hiddenSize + unit` stands in an array over the gates: unit after unit.
+ * Index of row `gate * hiddenSize + unit` in an array over the gates, which is unit after unit.
  *
  * @example
  * ```ts
@@ -95,7 +95,7 @@ export function gruOrder(gates: number, hiddenSize: number): Int32Array {
   );
 }
 
-/** How a cell's functions and reset gate are. */
+/** The activations and conventions of a cell. */
 type Conventions = Pick<
   GRUConventions,
   "gateActivation" | "activation" | "complementedUpdate"
@@ -104,11 +104,11 @@ type Conventions = Pick<
 /**
  * Lowers a cell.
  *
- * @param input Parameters of the input, or null if projected inputs will be given.
- * @param stateBound Largest magnitude of a hidden state less its zero point, a given initial one
- * included.
- * @param tables Activation tables of other cells, to share; new ones are added.
- * @throws {RangeError} If scales do not suit each other.
+ * @param input Qparams of the input, or null if projected inputs will be given.
+ * @param stateBound Max magnitude of a hidden state minus its zero point, including a given initial
+ * state.
+ * @param tables Activation tables that other cells share; new ones are added.
+ * @throws {RangeError} If the scales do not fit together.
  */
 export function lowerGRUCell(
   { engine, weights, parts, input, stateBound }: {
@@ -152,9 +152,9 @@ export function lowerGRUCell(
 }
 
 /**
- * How a state with the given parameters enters a step.
+ * The constants with which a state of the given qparams enters a step.
  *
- * @throws {RangeError} If qnnpack's fixed-point addition cannot take the scales.
+ * @throws {RangeError} If qnnpack's fixed-point addition does not support the scales.
  */
 export function bindGRUState(
   engine: Engine,
@@ -182,7 +182,7 @@ export function bindGRUState(
   sum("zgates", 1, igates[1]!, hgates[1]!, parts.zgates);
   sum("ngates", 2, igates[2]!, rgate_hgates, parts.ngates);
   sum("hy", STATE_SUM, kept, complementedUpdate ? hidden : new_gate, parts.hy);
-  // A difference is never fixed point: torch has none of integers.
+  // Differences are never in fixed point, because torch has no such operator for integers.
   const sign = complementedUpdate ? -1 : 1;
   k.set(
     [

@@ -1,9 +1,9 @@
 /**
- * One LSTM step on integers, fused and split, with any number of bits a part.
+ * One LSTM step on integers, fused and split, with any number of bits per part.
  *
- * All integers here stand less their zero points: then no zero point is met inside, and a state of
- * zeros is 0. Gates come in the order input, forget, cell, output; an array over the gates holds
- * unit after unit, four values each (`unit * 4 + gate`).
+ * All integers here are minus their zero points, so that no zero point occurs inside, and a state
+ * of zeros is 0. The order of the gates is input, forget, cell, output; an array over the gates
+ * holds unit after unit, four values each (`unit * 4 + gate`).
  *
  * @module
  */
@@ -12,8 +12,8 @@ import { ARRAYS_TOGETHER, dotRows, packedInput, type PackedRows, sumsLength } fr
 import { addRoundedToOdd } from "../numeric/requantize.ts";
 
 /**
- * What takes the accumulators of one projection (W_ih x or W_hh h) to its output: one value a gate
- * and unit.
+ * Converts the accumulators of a projection (W_ih x or W_hh h) to its output, with constants for
+ * each gate and unit.
  */
 export interface Projection {
   /** Bias in units of the accumulator. */
@@ -21,93 +21,93 @@ export interface Projection {
   /** float32 multipliers from the accumulator to the output. */
   readonly multiplier: Float64Array;
   /**
-   * Whether a row's bias takes more than a plain addition. Then every term is exact, and is added
-   * with one rounding to odd before that to float32.
+   * Whether a row's bias needs more than a plain addition. Every term is then exact, and is added
+   * with rounding to odd before the rounding to float32.
    */
   readonly exact: boolean;
   /**
-   * Bounds of the output by gate, less the zero point; lower bounds of NaN where it is not
-   * quantized. There are as many as gates; four where all rows have the same.
+   * Lower bounds of the output by gate, minus the zero point; NaN if the gate is not quantized. One
+   * entry per gate, or four if all rows have the same bounds.
    */
   readonly lo: Float64Array;
-  /** Upper bounds of the output by gate, less the zero point. */
+  /** Upper bounds of the output by gate, minus the zero point. */
   readonly hi: Float64Array;
 }
 
 /**
- * Places in {@linkcode LSTMCell.constants}: first the five sums (the four gates, then the cell
- * state), `SUM_SIZE` apart, each with the multipliers of its two terms (or, in fixed point, its
- * integer multipliers), what takes the sum to its output (the reciprocal of its scale; the fixed
- * point's step), and its bounds less the zero point.
+ * Indices into {@linkcode LSTMCell.constants}. It begins with five sums (the four gates, then the
+ * cell state), each of `SUM_SIZE` constants: the multipliers of its two terms (integers in fixed
+ * point), the factor from the sum to its output (the reciprocal of its scale, or the step of the
+ * fixed point), and its bounds minus the zero point.
  *
  * @example
  * ```ts
  * import { CELL_CONSTANTS, CELL_SUM, SUM_HI, SUM_SIZE } from "./lstm_cell.ts";
  * import { assert } from "@std/assert";
- * const highest = CELL_SUM * SUM_SIZE + SUM_HI; // the place of the cell state's upper bound
- * assert(highest < CELL_CONSTANTS);
+ * const index = CELL_SUM * SUM_SIZE + SUM_HI; // of the cell state's upper bound
+ * assert(index < CELL_CONSTANTS);
  * ```
  */
 export const SUM_A = 0;
 /** Multiplier of a sum's second term. */
 export const SUM_B = 1;
-/** What a sum is multiplied by: the reciprocal of the output's scale. */
+/** Factor of a sum: the reciprocal of the output's scale. */
 export const SUM_FACTOR = 2;
-/** Lower bound of a sum, less the zero point. */
+/** Lower bound of a sum, minus the zero point. */
 export const SUM_LO = 3;
-/** Upper bound of a sum, less the zero point. */
+/** Upper bound of a sum, minus the zero point. */
 export const SUM_HI = 4;
-/** Constants of one sum. */
+/** Number of constants of a sum. */
 export const SUM_SIZE = 5;
 
-/** Which sum is the cell state. */
+/** Index of the sum that is the cell state. */
 export const CELL_SUM = 4;
 
-/** Where its constants begin. */
+/** Index of that sum's constants. */
 const STATE = CELL_SUM * SUM_SIZE;
 
 /**
- * Where the constants of forget gate * cell state begin. Each of the three products has a
- * multiplier (the forget gate's stands in the binding) and bounds.
+ * Index of the constants of forget gate * cell state. Each of the three products has a multiplier
+ * (the forget gate's is in the binding) and bounds.
  */
 export const FORGET = 25;
-/** Where the constants of input gate * cell gate begin. */
+/** Index of the constants of input gate * cell gate. */
 export const CANDIDATE = 28;
-/** Where the constants of output gate * tanh(cell) begin. */
+/** Index of the constants of output gate * tanh(cell). */
 export const HIDDEN = 31;
-/** Lower bound within a product's constants, less the zero point. */
+/** Offset of the lower bound, minus the zero point, in the constants of a product. */
 export const PRODUCT_LO = 1;
-/** Upper bound within a product's constants, less the zero point. */
+/** Offset of the upper bound, minus the zero point, in the constants of a product. */
 export const PRODUCT_HI = 2;
 
 /** Length of {@linkcode LSTMCell.constants}. */
 export const CELL_CONSTANTS = 34;
 
-/** A cell made ready to run: constants only, shared by all sessions. */
+/** A cell that is ready to run: constants only, shared by all sessions. */
 export interface LSTMCell {
-  /** Units: the width of the cell state. */
+  /** Number of units: the width of the cell state. */
   readonly hiddenSize: number;
-  /** W_ih in the order of the gates array, or null where the projected input is given. */
+  /** W_ih in the order of the gates array, or null if the projected input is given. */
   readonly inputRows: PackedRows | null;
-  /** What takes W_ih x to `igates`; null where the projected input is given. */
+  /** Converts W_ih x to `igates`; null if the projected input is given. */
   readonly inputProjection: Projection | null;
   /** W_hh in the order of the gates array. */
   readonly hiddenRows: PackedRows;
   /**
-   * [{@linkcode CELL_CONSTANTS}] parameters of sums and products, at the places of
-   * {@linkcode SUM_A} and the like.
+   * [{@linkcode CELL_CONSTANTS}] constants of sums and products, at the indices {@linkcode SUM_A}
+   * and the following.
    */
   readonly constants: Float64Array;
-  /** Which sums are qnnpack's fixed point: bits 0 to 3 the gates, bit 4 the cell state. */
+  /** The sums in qnnpack's fixed point: bits 0 to 3 for the gates, bit 4 for the cell state. */
   readonly fixedPoint: number;
   /**
-   * Which gates' sums are float32 values less one rounding, bits 0 to 3: neither projection is
-   * quantized, and the sum's scale is a power of two, so that dividing by it is exact.
+   * The gates whose sums are float32 values with one rounding less, bits 0 to 3: neither projection
+   * is quantized, and the sum's scale is a power of two, so that the division by it is exact.
    */
   readonly exactScale: number;
   /** Activations of the four gates and of the cell state. */
   readonly tables: readonly ActivationTable[];
-  /** W_hr of a cell whose hidden state is projected (projSize), or null. */
+  /** W_hr of a cell with a projected hidden state (projSize), or null. */
   readonly hiddenOutput: {
     readonly rows: PackedRows;
     readonly projection: Projection;
@@ -116,20 +116,21 @@ export interface LSTMCell {
 }
 
 /**
- * How the state enters a step: it differs at the first one, where the state has qparams of its own.
+ * Constants for the state in a step. They differ in the first step if the state has its own
+ * qparams.
  */
 export interface StateBinding {
-  /** What takes W_hh h to `hgates`, for a hidden state of these parameters. */
+  /** Converts W_hh h to `hgates`, for a hidden state with these qparams. */
   readonly hiddenProjection: Projection;
   /** The multiplier of forget gate times cell state. */
   readonly forgetMultiplier: number;
 }
 
-/** Rounds half to even, within bounds; x is not NaN. */
+/** Rounds half to even and clamps; x is not NaN. */
 function quantized(x: number, lo: number, hi: number): number {
-  // ROUND_MAGIC, written out: V8 reads what is imported, and looks what it is, at each use.
+  // ROUND_MAGIC as a literal, because V8 loads and checks an imported value at each use.
   let rounded = (x + 6755399441055744) - 6755399441055744;
-  // One branch that is hardly ever taken: half the time of clamping to each side in turn.
+  // One branch that is rarely taken: half the time of clamping to each bound in turn.
   if (!(rounded >= lo && rounded <= hi)) rounded = rounded < lo ? lo : hi;
   return rounded;
 }
@@ -139,7 +140,7 @@ function multiply(a: number, b: number, multiplier: number, lo: number, hi: numb
   return quantized(Math.fround(Math.fround(a * b) * multiplier), lo, hi);
 }
 
-/** A sum, not clamped yet; the parameters are those of `LSTMCell.constants`. */
+/** A quantized sum before clamping; the parameters are those of `LSTMCell.constants`. */
 function add(
   x: number,
   y: number,
@@ -149,16 +150,17 @@ function add(
   fixed: boolean,
 ): number {
   if (!fixed) return Math.fround(Math.fround(Math.fround(a * x) + Math.fround(b * y)) * factor);
-  // As fixedPointSum; a call from here would not be inlined, and box its result.
+  // As fixedPointSum; a call from here would not be inlined, and its result would be boxed.
   const scaled = (a * x + b * y) / factor;
   return scaled < 0 ? 0 - Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
 }
 
 /**
- * Takes accumulators to what their projection gives, in place: quantized to its bounds, or float32.
+ * Converts accumulators to the output of their projection, in place: quantized and clamped, or
+ * float32.
  *
- * @param row A multiple of the gates.
- * @param values Accumulators of rows `row` and on.
+ * @param row First row, a multiple of the number of gates.
+ * @param values Accumulators from row `row` on.
  *
  * @example
  * ```ts
@@ -177,7 +179,7 @@ export function projectSums(p: Projection, row: number, values: Float64Array, co
     const lo = p.lo[gate]!;
     const hi = p.hi[gate]!;
     const isFloat = lo !== lo;
-    // No call in this loop: then engines keep the arrays' addresses in registers.
+    // This loop makes no calls, so that engines keep the addresses of arrays in registers.
     for (let i = gate, at = row + gate; !exact && i < count; i += gates, at += gates) {
       const value = Math.fround(Math.fround(term[at]! + values[i]!) * multiplier[at]!);
       values[i] = isFloat ? value : quantized(value, lo, hi);
@@ -190,7 +192,7 @@ export function projectSums(p: Projection, row: number, values: Float64Array, co
   }
 }
 
-/** Adds both projections of each gate and quantizes the sum. `out` may be `input`. */
+/** Adds both projections of each gate, and quantizes the sum. `out` may be `input`. */
 function addProjections(
   cell: LSTMCell,
   input: Float64Array,
@@ -221,7 +223,7 @@ function addProjections(
 /**
  * Applies one gate's activation, in place.
  *
- * @param gate Where its first value stands; the others follow `stride` apart.
+ * @param gate Index of its first value; the following ones are `stride` apart.
  *
  * @example
  * ```ts
@@ -244,19 +246,19 @@ export function activateGate(
 ): void {
   const { data, first, kept } = table;
   for (let i = gate, tabulated = kept ? count : 0; i < count; i += stride) {
-    // No call in this loop: then engines keep the arrays' addresses in registers.
+    // This loop makes no calls, so that engines keep the addresses of arrays in registers.
     for (; i < tabulated; i += stride) {
       const out = data[(gates[i]! - first) | 0]!;
       if (out !== out) break;
       gates[i] = out;
     }
-    // An output that is not known yet.
+    // This output is not in the table yet.
     if (i < count) gates[i] = lookup(table, gates[i]!);
   }
 }
 
 /**
- * Finishes units: from their activated gates to cell state and hidden state.
+ * Computes cell and hidden states of units from their activated gates.
  *
  * @param gates [4 * count], unit after unit.
  * @param c Cell states of the units, from `cOffset`; overwritten.
@@ -272,7 +274,7 @@ function finishUnits(
   h: Float64Array,
   hOffset: number,
 ): void {
-  // The multiplier is read here and not passed: an engine may box a number that it passes.
+  // Read here instead of passed, because an engine may box a number that is an argument.
   const { forgetMultiplier } = binding;
   const { constants: k, fixedPoint, tables } = cell;
   const fixed = fixedPoint >> CELL_SUM === 1;
@@ -291,8 +293,8 @@ function finishUnits(
   const hiddenHi = k[HIDDEN + PRODUCT_HI]!;
   const table = tables[CELL_SUM]!;
   const { data, first, kept } = table;
-  // Two loops: each operation waits for the one before, so that what fills a processor's time is
-  // units side by side, and of half as long a chain it looks ahead at twice as many.
+  // Two loops instead of one: each operation waits for the one before it, so a processor overlaps
+  // the work of successive units, and with a chain half as long it overlaps twice as many.
   for (let unit = 0, i = 0, at = cOffset; unit < count; unit++, i += 4, at++) {
     const forgotten = multiply(gates[i + 1]!, c[at]!, forgetMultiplier, forgetLo, forgetHi);
     const candidate = multiply(
@@ -306,7 +308,7 @@ function finishUnits(
   }
   for (let unit = 0, tabulated = kept ? count : 0; unit < count; unit++) {
     let tanh = 0;
-    // No call in this loop either.
+    // This loop makes no calls either.
     for (; unit < tabulated; unit++) {
       tanh = data[(c[cOffset + unit]! - first) | 0]!;
       if (tanh !== tanh) break;
@@ -319,48 +321,47 @@ function finishUnits(
       );
     }
     if (unit >= count) break;
-    // An output that is not known yet.
+    // This output is not in the table yet.
     tanh = lookup(table, c[cOffset + unit]!);
     h[hOffset + unit] = multiply(gates[4 * unit + 3]!, tanh, hiddenMultiplier, hiddenLo, hiddenHi);
   }
 }
 
 /**
- * What a step works in. With split gates some units at a time go through all parts, so that no
- * intermediate of width 4 * hiddenSize is kept; fused gates make each part's values of all units.
+ * Scratch of a step. Split gates run some units at a time through all parts, so that no
+ * intermediate of width 4 * hiddenSize is stored. Fused gates compute each part for all units.
  */
 export interface LSTMScratch {
   /**
-   * W_ih x + b_ih: four values of each unit that is taken at a time, and room for what
-   * {@linkcode dotRows} writes beyond that.
+   * W_ih x + b_ih: four values of each unit that runs at a time, padded for {@linkcode dotRows}.
    */
   readonly igates: Float64Array;
-  /** W_hh h + b_hh: as long as `igates`. */
+  /** W_hh h + b_hh: of the same length as `igates`. */
   readonly hgates: Float64Array;
   /**
-   * Their sums, then the activations, of exactly these units; `igates` itself with split gates.
+   * Their sums, then the activations, without padding; with split gates the same array as `igates`.
    */
   readonly gates: Float64Array;
-  /** What is multiplied by W_hh and W_hr: {@linkcode packedInput} of hiddenSize. */
+  /** The operand of W_hh and W_hr: {@linkcode packedInput} of hiddenSize. */
   readonly h: number[];
-  /**
-   * The hidden state before its projection, [hiddenSize]; of length 0 where it is not projected.
-   */
+  /** The hidden state before its projection, [hiddenSize]; of length 0 if it is not projected. */
   readonly unprojected: Float64Array;
 }
 
-/** Blocks of units that split gates take: each costs .2 to .3 microseconds, in every engine. */
+/**
+ * Number of blocks that split gates run in; each block costs .2 to .3 microseconds in every engine.
+ */
 function splitBlocks(hiddenSize: number): number {
   return Math.max(2, Math.ceil(hiddenSize / 64));
 }
 
-/** Units whose rows are whole groups of {@linkcode dotRows}. */
+/** Number of units whose rows are whole groups of {@linkcode dotRows}. */
 const UNITS_TOGETHER = ARRAYS_TOGETHER;
 
 /**
- * Units that split gates take at a time, of a cell with more.
+ * Number of units that split gates run at a time.
  *
- * @param multiple Units whose rows are whole groups of {@linkcode dotRows}.
+ * @param multiple Number of units whose rows are whole groups of {@linkcode dotRows}.
  *
  * @example
  * ```ts
@@ -374,7 +375,7 @@ export function splitUnits(hiddenSize: number, multiple: number): number {
 }
 
 /**
- * Scratch for the steps of a cell; its cells may share it where their sizes are the same.
+ * Creates scratch for the steps of a cell; cells of the same sizes may share it.
  *
  * @example
  * ```ts
@@ -402,16 +403,16 @@ export function lstmScratch(
 }
 
 /**
- * Rows that {@linkcode projectRows} takes at a time, or as many whole units as that is: a multiple
- * of 4, for the gates, and of what sumsLength gives.
+ * Max number of rows that {@linkcode projectRows} projects at a time, rounded down to whole units.
+ * A multiple of 4, for the gates, and of the lengths from sumsLength.
  */
 export const SUMS_TOGETHER = 20;
 
 /**
- * Projects inputs: `out[offset + row]` receives row `row` of W x + b, quantized to the projection's
- * bounds or float32.
+ * Projects inputs: `out[offset + row]` receives row `row` of W x + b, quantized and clamped by the
+ * projection, or in float32.
  *
- * @param sums Scratch, {@linkcode SUMS_TOGETHER} long.
+ * @param sums Scratch of length {@linkcode SUMS_TOGETHER}.
  * @param count Number of rows.
  *
  * @example
@@ -456,7 +457,7 @@ export function projectRows(
   }
 }
 
-/** The states of rows, one after the other. */
+/** The states of rows, one after another. */
 export interface LSTMStates {
   /** Hidden states, [rows, hiddenSize or projSize]. */
   readonly h: Float64Array;
@@ -465,14 +466,13 @@ export interface LSTMStates {
 }
 
 /**
- * One step, with split or fused gates as the scratch is made: the results are the same.
+ * Runs one step, with split or fused gates depending on the scratch; the results are the same.
  *
  * @param cell The prepared cell.
- * @param binding How h and c enter this step.
+ * @param binding Constants for h and c in this step.
  * @param x Input integers, packedInput(inputSize), or null with `projected`.
- * @param projected The projected input at `offset`, [4 * hiddenSize] as {@linkcode projectRows}
- * leaves it.
- * @param states Of which row `row` is overwritten.
+ * @param projected The projected input at `offset`, [4 * hiddenSize], from {@linkcode projectRows}.
+ * @param states The state of `row` is overwritten.
  *
  * @example One unit whose weights are 1, in 16 bits
  * ```ts

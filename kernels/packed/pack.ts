@@ -1,37 +1,38 @@
 /**
- * Weight layouts for speed: int8 rows packed two to a double, so that one multiply-add makes two
- * exact products.
+ * Weight layouts for speed: pairs of int8 rows packed into doubles, so that one multiply-add
+ * computes two exact products.
  *
  * @module
  */
 import { ROUND_MAGIC } from "../numeric/requantize.ts";
 
-const HIGH = 134217728; // 2^27: the upper row's products stand above the lower row's
+const HIGH = 134217728; // 2^27: shifts the products of one row above those of the other
 
 /**
- * Rows of an int8 matrix in arrays of doubles that are read with the activation's own index. Where
- * all sums are small enough an array holds two rows as `first * 2^27 + second`, and else one.
+ * Rows of an int8 matrix in arrays of doubles, which are indexed like the activations. If all sums
+ * are small enough, an array holds two rows as `first * 2^27 + second`; otherwise one.
  *
- * The arrays are plain ones, not Float64Arrays: engines check and address them with fewer
- * instructions (the dot products take two thirds of the time in Node 20, five sixths in Bun).
+ * The arrays are plain arrays instead of Float64Arrays, because engines check and address these
+ * with fewer instructions (the dot products take two thirds of the time in Node 20, five sixths in
+ * Bun).
  */
 export interface PackedRows {
   /**
-   * `length` numbers each. Behind the last row's stands that one again, as often as it takes to
-   * fill up four rows and a group that begins with the last of them.
+   * Arrays of `length` numbers. The last array is repeated to fill up four rows, and a group that
+   * begins with the last row.
    */
   readonly arrays: readonly (readonly number[])[];
-  /** Row length, filled up with zeros to a multiple of four. */
+  /** Row length, padded with zeros to a multiple of four. */
   readonly length: number;
-  /** Rows to an array. */
+  /** Number of rows per array. */
   readonly each: 1 | 2;
-  /** Columns whose products {@linkcode dotRows} sums up before it takes two rows apart. */
+  /** Number of columns whose products {@linkcode dotRows} sums before it separates two rows. */
   readonly columns: number;
 }
 
 /**
- * Arrays that {@linkcode dotRows} reads together: with more, engines spill registers; with fewer,
- * they load activations more often.
+ * Number of arrays that {@linkcode dotRows} reads together: with more, engines spill registers;
+ * with fewer, they load activations more often.
  *
  * @example
  * ```ts
@@ -43,7 +44,7 @@ export interface PackedRows {
 export const ARRAYS_TOGETHER = 5;
 
 /**
- * Columns that {@linkcode dotRows} multiplies in one pass of its loop.
+ * Number of columns that {@linkcode dotRows} multiplies in one pass of its loop.
  *
  * @example
  * ```ts
@@ -55,7 +56,7 @@ export const ARRAYS_TOGETHER = 5;
 export const COLUMNS_TOGETHER = 4;
 
 /**
- * The next multiple of four: so many numbers a row has, and its activations.
+ * Rounds up to a multiple of four: the padded length of a row and of its activations.
  *
  * @example
  * ```ts
@@ -69,9 +70,9 @@ export function packedLength(length: number): number {
 }
 
 /**
- * Zeros for `length` activations of {@linkcode dotRows}, filled up to a multiple of four. A plain
- * array as the rows are: once anything has detached an ArrayBuffer, as each growth of a WebAssembly
- * memory does, V8 looks at every use of a typed array whether it still has its own.
+ * An input for `length` activations of {@linkcode dotRows}: zeros, padded to a multiple of four. It
+ * is a plain array like the rows: once any ArrayBuffer was detached, as by growing a WebAssembly
+ * memory, V8 checks at every use of a typed array whether its buffer is still attached.
  *
  * @example
  * ```ts
@@ -85,19 +86,18 @@ export function packedInput(length: number): number[] {
 }
 
 /**
- * Zeros, which engines take for an array of doubles without holes: a fraction comes first, and no
- * place is skipped.
+ * Zeros in an array that engines store as doubles without holes: the first number is a fraction,
+ * and no index is skipped.
  */
 function doubles(length: number): number[] {
   const array = [0.5];
   for (let k = 0; k < length; k++) array[k] = 0;
-  // An array that has grown has room for half as many again; a copy has none.
+  // A grown array has spare capacity of half its size; a copy has none.
   return array.slice();
 }
 
 /**
- * The length that the output of {@linkcode dotRows} must have for `count` rows: the next multiple
- * of ten.
+ * The required length of the output of {@linkcode dotRows} for `count` rows: a multiple of ten.
  *
  * @example
  * ```ts
@@ -111,30 +111,30 @@ export function sumsLength(count: number): number {
   return Math.ceil(count / rows) * rows;
 }
 
-/** Rows of integers to be packed, in the order in which they are to stand. */
+/** Rows of integers before packing, in their final order. */
 export interface WeightRows {
   /**
-   * Weights less their zero points, row after row, each filled up with zeros to a multiple of four.
+   * Weights minus their zero points, row after row, each padded with zeros to a multiple of four.
    */
   readonly data: Int8Array | Int16Array;
-  /** What a row's weights in even columns add up to, and those in odd ones: [count, 2]. */
+  /** The sums of each row's weights in even and in odd columns: [count, 2]. */
   readonly sums: Int32Array;
-  /** The largest sum of a row's magnitudes. */
+  /** The max sum of a row's magnitudes. */
   readonly largest: number;
-  /** Rows. */
+  /** Number of rows. */
   readonly count: number;
-  /** Columns. */
+  /** Number of columns. */
   readonly length: number;
   /**
-   * How many columns at a time two rows are multiplied in one number, a multiple of four: so many
-   * that no sum of a row's products leaves 26 bits. 0 where rows stand alone, since it would be
-   * few.
+   * Number of columns for which two rows share a number, a multiple of four: small enough for any
+   * sum of a row's products to fit in 26 bits. 0 if rows do not share, because it would be too
+   * small.
    */
   readonly columns: number;
 }
 
 /**
- * Packs rows, of integers or, with `columns` 0, of float32 values.
+ * Packs rows of integers or, if `columns` is 0, of float32 values.
  *
  * @example
  * ```ts
@@ -154,8 +154,8 @@ export function packRows(
   const size = packedLength(length);
   const zeros = doubles(size);
   const arrays: number[][] = [];
-  // With a row of zeros behind an odd number that is packed in twos. A loop that takes four steps
-  // in one is sooner done where it runs for the first time: fewer make engines begin to compile it.
+  // An odd number of rows gets a row of zeros before packing in pairs. The loop takes four numbers
+  // per iteration: with fewer iterations in the first run, engines do not start compiling it then.
   const all = count % each === 0 ? data : new Int16Array((count + 1) * size);
   const high = each === 2 ? HIGH : 1;
   const low = each === 2 ? 1 : 0;
@@ -177,18 +177,18 @@ export function packRows(
 }
 
 /**
- * Fewest columns for which two rows share a number: taking sums apart costs as much as three to six
- * columns do.
+ * Min number of columns for which two rows share a number: separating two sums costs as much as
+ * three to six columns.
  */
-const FEWEST_COLUMNS = 16;
+const MIN_COLUMNS = 16;
 
 /**
- * The most that `columns` of {@linkcode WeightRows} may be: all, or equal shares of them.
+ * The max value for `columns` of {@linkcode WeightRows}: all columns, or an equal part of them.
  *
- * @param data Rows of {@linkcode packedLength} weights less their zero points.
- * @param length Columns.
- * @param largest The largest sum of a row's magnitudes.
- * @param bound Largest magnitude of an activation less its zero point.
+ * @param data Rows of {@linkcode packedLength} weights minus their zero points.
+ * @param length Number of columns.
+ * @param largest The max sum of a row's magnitudes.
+ * @param bound Max magnitude of an activation minus its zero point.
  *
  * @example
  * ```ts
@@ -212,12 +212,15 @@ export function columnsTogether(
   if (largest * bound < HIGH / 2) return size;
   for (let parts = Math.ceil(largest * bound / (HIGH / 2));; parts++) {
     const columns = packedLength(length / parts);
-    if (columns < FEWEST_COLUMNS) return 0;
+    if (columns < MIN_COLUMNS) return 0;
     if (maxMagnitudes(data, size, columns) * bound < HIGH / 2) return columns;
   }
 }
 
-/** The largest sum of magnitudes of so many columns of a row, counted from its first. */
+/**
+ * The max sum of magnitudes over any `columns` successive columns of a row, in shares from the
+ * first.
+ */
 function maxMagnitudes(data: Int8Array | Int16Array, size: number, columns: number): number {
   let max = 0;
   for (let row = 0; row < data.length; row += size) {
@@ -233,16 +236,16 @@ function maxMagnitudes(data: Int8Array | Int16Array, size: number, columns: numb
 }
 
 /**
- * Dot products of packed rows with integers, exact while each is below 2^53: `out[i]` receives that
- * of row `from + i`.
+ * Dot products of packed rows with integers, exact if each is below 2^53: `out[i]` receives the
+ * product of row `from + i`.
  *
  * @param rows The packed rows.
  * @param from First row; even.
- * @param to Behind the last row; even.
- * @param x Activations less their zero points, integers in doubles; as {@linkcode packedInput}
- * makes them room; where there are too many, the last are finite.
- * @param out Receives the sums, {@linkcode sumsLength} of them: those behind the last are of no
- * meaning.
+ * @param to End of the rows, exclusive; even.
+ * @param x Activations minus their zero points, as integers in doubles, of the length of {@linkcode
+ * packedInput}; values of the padding must be finite.
+ * @param out Receives the sums; of length {@linkcode sumsLength}. Values after the last row are
+ * undefined.
  *
  * @example
  * ```ts
@@ -268,7 +271,7 @@ export function dotRows(
   }
 }
 
-/** {@linkcode dotRows} of columns `first` to `end`; all but the first are added to `out`. */
+/** {@linkcode dotRows} for columns `first` to `end`; all but the first part are added to `out`. */
 function dotColumns(
   rows: PackedRows,
   from: number,
@@ -278,10 +281,10 @@ function dotColumns(
   first: number,
   end: number,
 ): void {
-  // A local: V8 reads what is imported, and looks what it is, at each use.
+  // A local copy, because V8 loads and checks an imported value at each use.
   const { arrays, each } = rows;
   const MAGIC = ROUND_MAGIC;
-  // Met here, `out` is looked at once, and not at each group's end.
+  // This use lets V8 check `out` once, instead of at the end of each group.
   out[0] = first > 0 ? out[0]! : 0;
   for (
     let i = (from / each) | 0, last = to / each, at = 0;
@@ -324,8 +327,8 @@ function dotColumns(
       e += E[k3]! * s;
     }
     if (each === 2) {
-      // The nearest multiple of 2^27 is the first row's sum: the second's is less than half of
-      // that.
+      // The nearest multiple of 2^27 is the first row's sum, because the second row's is less than
+      // half of that.
       const a1 = (a * (1 / HIGH) + MAGIC) - MAGIC;
       const b1 = (b * (1 / HIGH) + MAGIC) - MAGIC;
       const c1 = (c * (1 / HIGH) + MAGIC) - MAGIC;

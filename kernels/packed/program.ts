@@ -1,6 +1,6 @@
 /**
- * What an LSTM cell is lowered to: plain data, all numbers that can be known without running, here
- * or in a file. Making it ready to run is packing its rows.
+ * A lowered LSTM cell: plain data with all numbers that are known without running, here or in a
+ * file. Preparing it to run means packing its rows.
  *
  * @module
  */
@@ -12,18 +12,18 @@ import type { Affine } from "../numeric/quantize.ts";
 
 /** A table of an activation over quantized inputs. */
 export interface ActivationProgram {
-  /** Which function. */
+  /** The activation. */
   readonly activation: Activation;
-  /** Parameters of the inputs. */
+  /** Qparams of the inputs. */
   readonly from: Affine;
-  /** Parameters of the outputs. */
+  /** Qparams of the outputs. */
   readonly to: Affine;
-  /** Its entries, or null where they are computed as they are asked for. */
+  /** Its entries, or null if they are computed at their first use. */
   readonly outputs: Float32Array | null;
 }
 
 /**
- * Makes tables ready.
+ * Prepares tables to run.
  *
  * @example
  * ```ts
@@ -42,23 +42,25 @@ export function buildTables(programs: readonly ActivationProgram[]): ActivationT
   );
 }
 
-/** A cell's numbers: {@linkcode buildCell} makes it ready. */
+/** The numbers of a cell; {@linkcode buildCell} prepares it to run. */
 export interface CellProgram
   extends Omit<LSTMCell, "inputRows" | "hiddenRows" | "hiddenOutput" | "tables"> {
-  /** W_ih, unit after unit, or null where projected inputs are given. */
+  /** W_ih, unit after unit, or null if projected inputs are given. */
   readonly inputRows: WeightRows | null;
   /** W_hh, unit after unit. */
   readonly hiddenRows: WeightRows;
-  /** W_hr and what takes its sums to the hidden state; null where that is not projected. */
+  /**
+   * W_hr, and the conversion of its sums to the hidden state; null if the state is not projected.
+   */
   readonly hiddenOutput: { readonly rows: WeightRows; readonly projection: Projection } | null;
-  /** Which tables the four gates and the cell state take, of a list that cells share. */
+  /** Indices of the tables of the four gates and the cell state in a list that cells share. */
   readonly activations: readonly number[];
 }
 
 /**
- * Makes a cell ready to run.
+ * Prepares a cell to run.
  *
- * @param tables What {@linkcode CellProgram.activations} name.
+ * @param tables The tables that {@linkcode CellProgram.activations} refers to.
  *
  * @example
  * ```ts

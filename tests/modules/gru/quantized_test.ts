@@ -169,18 +169,18 @@ Deno.test("QuantizedGRU gives the same fused, split and by parts at every size a
   });
 });
 
-Deno.test("gruScratch() of split gates keeps no more than about half of what all units need", () => {
+Deno.test("gruScratch() of split gates takes no more than about half of what all units need", () => {
   const length = (size: number, split: boolean, first: boolean): number => {
-    const { igates, hgates, kept } = gruScratch(size, split, first);
-    return igates.length + hgates.length + kept.length;
+    const { igates, hgates, deferred } = gruScratch(size, split, first);
+    return igates.length + hgates.length + deferred.length;
   };
   for (let size = 21; size <= 600; size++) {
     assert(length(size, true, false) <= length(size, false, false) / 2 + 60, `${size}`);
-    // Where the state is reset first some of it is kept until all are.
+    // Where the state is reset first some of it is deferred until all are.
     assert(length(size, true, true) <= length(size, false, true) + 6, `${size}`);
     // Then too no array holds the gates of all units, but of a few.
-    const { igates, hgates, kept } = gruScratch(size, true, true);
-    for (const part of [igates, hgates, kept]) {
+    const { igates, hgates, deferred } = gruScratch(size, true, true);
+    for (const part of [igates, hgates, deferred]) {
       assert(part.length <= Math.max(2 * size, 90), `${size}: ${part.length}`);
     }
   }
