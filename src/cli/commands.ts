@@ -1,5 +1,5 @@
 /**
- * What each command does.
+ * The commands.
  *
  * @module
  */
@@ -57,20 +57,20 @@ import { usedData, usedSequences } from "./skip.ts";
 /** Values of a command's options. */
 export type Flags = Readonly<Record<string, string | boolean | undefined>>;
 
-/** What a command is given. */
+/** Arguments of a command. */
 export interface Invocation {
   readonly files: readonly string[];
   readonly flags: Flags;
   readonly host: Host;
 }
 
-/** What a command found out: an object for --json, and text for people. */
+/** Result of a command: an object for --json, and text for people. */
 export interface Report {
   readonly json: unknown;
   readonly text: string;
 }
 
-/** Values a row, in words. */
+/** Describes the input of a model. */
 const INPUT_WORDS = ({ input }: Pick<Runnable, "input">) =>
   input.vocabulary > 0 ? `token ids below ${input.vocabulary}` : `${input.size} values a step`;
 
@@ -81,13 +81,13 @@ const OUTPUT_WORDS = ({ outputs }: Pick<Runnable, "outputs">) =>
 
 const text = (flags: Flags, name: string) => flags[name] as string | undefined;
 
-/** Refuses what is no architecture file at all, by its name. */
+/** Rejects a file that is not an architecture at all, and names it. */
 function checkArchitecture(path: string, contents: string): void {
   let value;
   try {
     value = JSON.parse(contents);
   } catch (error) {
-    throw new CommandError(`${path}: is no JSON: ${(error as Error).message}`);
+    throw new CommandError(`${path}: is not JSON: ${(error as Error).message}`);
   }
   if (Array.isArray(Object(value).modules)) return;
   throw new CommandError(
@@ -110,14 +110,14 @@ async function importFlags(flags: Flags): Promise<ImportFlags> {
     from: text(flags, "from"),
     outputs: text(flags, "outputs")?.split(","),
     config: await contents("config"),
-    // What is skipped is left out here, wherever data is read.
+    // Masked steps are removed here, wherever data is read.
     masking: "lengths",
     ...flags.logits === true && { logits: true },
     ...flags.strict === true && { strict: true },
   };
 }
 
-/** What `--skip` says that masked steps hold: null none, undefined what the file says. */
+/** The value of masked steps given by `--skip`; null for none, undefined to use the file's own. */
 function skipFlag(flags: Flags): number | null | undefined {
   const given = text(flags, "skip");
   if (given === undefined) return undefined;
@@ -129,7 +129,7 @@ function skipFlag(flags: Flags): number | null | undefined {
   return Math.fround(value);
 }
 
-/** A file that is to become a float model. */
+/** Opens a file that will become a float model. */
 async function openFloat(path: string, flags: Flags) {
   const file = await readModelFile(path);
   const own = await importFlags(flags);
@@ -148,7 +148,7 @@ async function openFloat(path: string, flags: Flags) {
 
 let kernels: Promise<Backend | undefined> | undefined;
 
-/** SIMD kernels, which change no result; none where the engine has no SIMD. */
+/** SIMD kernels, which return the same results; undefined if the engine has no SIMD. */
 function fastKernels(): Promise<Backend | undefined> {
   return kernels ??= simdKernels().catch((error) => {
     if (error instanceof SimdUnavailableError) return undefined;
@@ -156,18 +156,18 @@ function fastKernels(): Promise<Backend | undefined> {
   });
 }
 
-/** A model with another mask than its file says. */
+/** A model with another mask value than in its file. */
 function withMask(model: Runnable, value: number | null): Runnable {
   if (value === null) return { ...model, mask: null };
   if (model.model instanceof Graph) {
     return { ...model, mask: maskOf({ ...flatten(model.model), maskValue: value }) };
   }
-  // What stands before the first step that is used does not depend on what masked steps hold.
+  // The rows before the first used step do not depend on the value of masked steps.
   const before = model.mask?.before ?? model.outputs.map(() => null);
   return { ...model, mask: { value, before } };
 }
 
-/** Model files that are to be run. */
+/** Opens model files to run. */
 async function openRunnables(paths: readonly string[], flags: Flags): Promise<Runnable[]> {
   const files: ModelFile[] = [];
   for (const path of paths) files.push(await readModelFile(path));
@@ -179,7 +179,7 @@ async function openRunnables(paths: readonly string[], flags: Flags): Promise<Ru
   return skip === undefined ? models : models.map((model) => withMask(model, skip));
 }
 
-/** A number of a command's option. */
+/** The number given by an option. */
 function number(flags: Flags, name: string, otherwise: number, min: number): number {
   const given = text(flags, name);
   const value = given === undefined ? otherwise : Number(given);
@@ -191,7 +191,7 @@ function number(flags: Flags, name: string, otherwise: number, min: number): num
 
 const notesText = (notes: readonly string[]) => notes.map((note) => `note: ${note}\n`).join("");
 
-/** Modules of a model: names, kinds, what they read. */
+/** The modules of a model: names, kinds, and inputs. */
 function modulesTable(model: Graph | QuantizedModel): string[][] {
   const { modules, topology } = model instanceof Graph ? flatten(model) : model;
   return [...modules].map((
@@ -239,7 +239,7 @@ function inspectTensors(
   };
 }
 
-/** What a file holds that cannot be imported as it is: a part of it may be. */
+/** Lists the nodes of a file that cannot be imported as a whole: a part of it may be. */
 function inspectNodes({ path, format }: ModelFile, nodes: FileNode[], reason: string): Report {
   const heads = format === "onnx" ? ["node", "operator", "gives"] : ["layer", "class", ""];
   const rows = nodes.map(({ name, what, gives }) => [name, what, format === "onnx" ? gives : ""]);
@@ -254,7 +254,7 @@ function inspectNodes({ path, format }: ModelFile, nodes: FileNode[], reason: st
   };
 }
 
-/** Options that ask for a part of a file. */
+/** Options that select a part of a file. */
 const PART_FLAGS = ["cut", "from", "outputs"];
 
 /** inspect FILE */
@@ -286,7 +286,7 @@ export async function inspect({ files: [path], flags }: Invocation): Promise<Rep
   try {
     [model] = await openRunnables([path!], flags) as [Runnable];
   } catch (error) {
-    // A part that was asked for is refused as any other command does it.
+    // A rejected part is an error, as in any other command.
     const isPart = PART_FLAGS.some((name) => flags[name] !== undefined);
     const nodes = error instanceof CommandError && !isPart
       ? await nodesOf(file, await importFlags(flags))
@@ -341,14 +341,14 @@ export async function importFile({ files: [path], flags }: Invocation): Promise<
   };
 }
 
-/** The QConfig that a JSON file says: presets by name, null for float32. */
+/** The QConfig of a JSON file: presets by name, null for float32. */
 async function readQConfig(path: string): Promise<QConfigMapping> {
   let value;
   try {
     value = JSON.parse(await readText(path));
   } catch (error) {
     if (error instanceof CommandError) throw error;
-    throw new CommandError(`${path}: is no JSON`);
+    throw new CommandError(`${path}: is not JSON`);
   }
   const preset = (at: string, name: unknown) => {
     if (name === null) return null;
@@ -375,19 +375,19 @@ async function readQConfig(path: string): Promise<QConfigMapping> {
   return mapping;
 }
 
-/** How near two models' results are. */
+/** The agreement of two models on one output. */
 export interface Agreement {
   readonly output: string;
-  /** Signal to noise in dB; null where nothing differs. */
+  /** Signal-to-noise ratio in dB; null if the results are equal. */
   readonly sqnr: number | null;
   readonly maxDifference: number;
-  /** Share of rows with the same largest value; null where rows have one. */
+  /** Share of rows with the same largest value; null if a row has one value. */
   readonly sameLargest: number | null;
 }
 
 const largest = (row: Float32Array) => row.reduce((at, value, i) => value > row[at]! ? i : at, 0);
 
-/** Rows of results. */
+/** The rows of results. */
 function* rowsOf({ size, rows }: Results): Iterable<Float32Array> {
   for (const row of rows) {
     for (let at = 0; at < row.length; at += size) yield row.subarray(at, at + size);
@@ -447,23 +447,23 @@ function agreementTable(rows: readonly Agreement[]): string {
   ]);
 }
 
-/** Labels by sequence, of results. */
+/** The labels of each sequence in results. */
 function labelsOf(results: Results, labels: ArrayLike<number>): number[][] | null {
   const { size, rows } = results;
   return labelsBySequence(labels, results, rows.map(({ length }) => length / size));
 }
 
-/** Share of rows whose largest value is the label; null where there are no labels of rows. */
+/** Share of rows whose largest value is at the label; null if there are no labels for the rows. */
 function accuracyOf(results: Results, { labels }: DataSet, labelsPath?: string): number | null {
   if (labels === null) return null;
   const own = labelsOf(results, labels.data);
   if (own === null) {
-    // `y` of a data file can be values, too.
+    // `y` of a data file may also hold other values than labels.
     if (labelsPath === undefined) return null;
     const rows = results.rows.reduce((sum, { length }) => sum + length / results.size, 0);
     throw new CommandError(
       `${labelsPath}: expected the index of a class, below ${results.size}, for each of ${rows} ` +
-        `rows of results, got ${labels.data.length} values, which are not that`,
+        `rows of results, got ${labels.data.length} values, which are not such indices`,
     );
   }
   if (results.size === 1) return null;
@@ -472,7 +472,7 @@ function accuracyOf(results: Results, { labels }: DataSet, labelsPath?: string):
   return right / classes.length;
 }
 
-/** Measures a report with progress. */
+/** Measures a report, and shows progress. */
 async function measureShown(
   host: Host,
   model: Graph,
@@ -491,7 +491,7 @@ async function measureShown(
   }
 }
 
-/** Runs a model with progress. */
+/** Runs a model, and shows progress. */
 function runShown(host: Host, label: string, model: Runnable, { sequences }: DataSet) {
   const progress = new Progress(host);
   try {
@@ -644,7 +644,7 @@ export async function runFile({ files: [path, data], flags, host }: Invocation):
     const rows = lines.map((each) => JSON.parse(each));
     const text = `${lines.join("\n")}\n`;
     if (labels === undefined) return { json: rows, text };
-    // Lines of results can be piped on.
+    // Standard output has only results, for pipes.
     if (flags.json !== true && accuracy !== null) host.error(`right: ${percent(accuracy)}\n`);
     return { json: { results: rows, accuracy }, text };
   }
@@ -732,7 +732,7 @@ export async function tuneFile({ files: [path], flags }: Invocation): Promise<Re
   };
 }
 
-/** Milliseconds that a bench runs by default, and before it is measured. */
+/** Default duration of a bench in seconds, and duration of its warm-up in milliseconds. */
 const BENCH_SECONDS = 1;
 const WARM_UP_MS = 100;
 
@@ -746,7 +746,7 @@ export async function benchFile({ files: [path], flags }: Invocation): Promise<R
   checkImportFlags([file], own);
   const model = await runnable(file, own, simd ? await simdKernels() : undefined);
   const { size, vocabulary } = model.input;
-  // Any values do: no kernel's time depends on them.
+  // Any values will do: the time of a kernel does not depend on them.
   const sequence: Sequence = vocabulary > 0
     ? Int32Array.from({ length: steps }, (_, i) => i % vocabulary)
     : Float32Array.from({ length: steps * size }, (_, i) => Math.sin(i));

@@ -1,6 +1,6 @@
 /**
- * Data files: sequences in, results out. What a file is, its contents and its name say. Knows no
- * file system: a page reads data by this too.
+ * Data files: reads sequences, writes results. The format follows from the contents and the name.
+ * This file needs no file system, so that the page can use it as well.
  *
  * @module
  */
@@ -13,18 +13,18 @@ import { unzip } from "../io/torch/zip.ts";
 import { CommandError, withPath } from "./error.ts";
 import { readNpy, writeNpy } from "./npy.ts";
 
-/** A sequence: token ids, or the values of its steps one after the other. */
+/** A sequence: token ids, or the values of all steps in order. */
 export type Sequence = Int32Array | Float32Array;
 
-/** What a model takes: values a step, or token ids below a number. */
+/** The input of a model: a number of values per step, or token ids below a number. */
 export interface InputShape {
-  /** Values a step; 1 where it takes token ids. */
+  /** Width of a step; 1 for token ids. */
   readonly size: number;
-  /** Number of token ids; 0 where it takes values. */
+  /** Number of token ids; 0 if the input is values. */
   readonly vocabulary: number;
 }
 
-/** Sequences of a file, and labels where it has some. */
+/** The sequences of a file, and its labels if it has any. */
 export interface DataSet {
   readonly sequences: readonly Sequence[];
   /** `y` of the file: class indices or values, batch first. */
@@ -36,7 +36,7 @@ interface AnyArray {
   readonly shape: readonly number[];
 }
 
-/** Tensors that hold data by the first of these names that is there. */
+/** Names of the tensor with the data, in order of preference. */
 const X = ["x", "x_calibration", "cut"];
 
 function sequenceOf(name: string, values: ArrayLike<number>, { size, vocabulary }: InputShape) {
@@ -59,7 +59,9 @@ function sequenceOf(name: string, values: ArrayLike<number>, { size, vocabulary 
   return Int32Array.from(values);
 }
 
-/** Sequences of an array, batch first; a sequence by itself has one dimension less. */
+/**
+ * The sequences of an array, batch first; an array with one dimension less is a single sequence.
+ */
 function sequencesOf(
   name: string,
   { data, shape }: AnyArray,
@@ -91,7 +93,10 @@ function sequencesOf(
   });
 }
 
-/** A sequence of JSON: numbers, steps of numbers, or an object that holds it as `x`. */
+/**
+ * Reads a sequence from JSON: an array of numbers, an array of steps, or an object with either as
+ * `x`.
+ */
 export function jsonSequence(name: string, text: string, input: InputShape): Sequence {
   let value: unknown;
   try {
@@ -113,8 +118,8 @@ export function jsonSequence(name: string, text: string, input: InputShape): Seq
 }
 
 /**
- * Sequences of a table. A row is a step of as many numbers as the model takes; rows that agree in a
- * column `sequence` are one sequence, all of them without one. Of token ids a row is a sequence.
+ * Reads the sequences of a table. A row is a step. Rows with the same value in a column `sequence`
+ * form one sequence; without that column, all rows do. For token ids, each row is a sequence.
  */
 function csvSequences(name: string, text: string, input: InputShape): Sequence[] {
   let rows: string[][];
@@ -149,12 +154,12 @@ function csvSequences(name: string, text: string, input: InputShape): Sequence[]
   return [...groups].map(([id, values]) => sequenceOf(id ? `${name} ${id}` : name, values, input));
 }
 
-/** Labels of an array. */
+/** The labels of an array. */
 function labelsFrom({ data, shape }: AnyArray): NonNullable<DataSet["labels"]> {
   return { data: Array.from<number | bigint, number>(data as never, Number), shape };
 }
 
-/** Arrays of a file by name: one alone is "". */
+/** The arrays of a file by name; the name is "" in a file with a single array. */
 function arraysOf(path: string, bytes: Uint8Array): Map<string, AnyArray> | null {
   const start = String.fromCharCode(...bytes.subarray(0, 4));
   if (start === "\x93NUM") return new Map([["", readNpy(path, bytes)]]);
@@ -168,7 +173,7 @@ function arraysOf(path: string, bytes: Uint8Array): Map<string, AnyArray> | null
   return /\.safetensors$/i.test(path) ? parseSafetensors(bytes).tensors as never : null;
 }
 
-/** Reads the bytes of a file of labels: .npy, or `y` of .npz and .safetensors. */
+/** Reads labels: .npy, or `y` of .npz and .safetensors. */
 export function parseLabels(path: string, bytes: Uint8Array): NonNullable<DataSet["labels"]> {
   const arrays = withPath(path, () => arraysOf(path, bytes));
   const found = arrays?.get("y") ?? (arrays?.size === 1 ? [...arrays.values()][0] : undefined);
@@ -199,7 +204,7 @@ function fromTensors(
   };
 }
 
-/** Reads the bytes of a data file: .npy, .npz, .safetensors, .csv, or JSON lines. */
+/** Reads data: .npy, .npz, .safetensors, .csv, or JSON lines. */
 export function parseData(path: string, bytes: Uint8Array, input: InputShape): DataSet {
   const named = (text: string) => {
     const sequences = /\.csv$/i.test(path)
@@ -222,14 +227,14 @@ export function parseData(path: string, bytes: Uint8Array, input: InputShape): D
   return data;
 }
 
-/** Rows, and values of each, that {@linkcode firstRows} gives. */
+/** Max rows, values and characters of {@linkcode firstRows}. */
 const SHOWN_ROWS = 3;
 const SHOWN_VALUES = 8;
 const SHOWN_CHARACTERS = 60;
 
 /**
- * The first rows of a data file as text, for a message that its shape is another: none where it
- * cannot be read.
+ * The first rows of a data file as text, for messages about a wrong shape; empty if it cannot be
+ * read.
  */
 export function firstRows(path: string, bytes: Uint8Array): string[] {
   try {
@@ -253,17 +258,17 @@ export function firstRows(path: string, bytes: Uint8Array): string[] {
 }
 
 /**
- * Labels by sequence, as an output has rows; null where they are something else: of another number
- * of rows, or no classes where a row has several values.
+ * Splits labels by sequence to match the rows of an output; null if they do not match: their number
+ * differs, or they are not classes of rows with several values.
  *
- * @param counts Rows of each sequence.
+ * @param counts Number of rows of each sequence.
  */
 export function labelsBySequence(
   labels: ArrayLike<number>,
   { time, size }: Omit<Results, "rows">,
   counts: readonly number[],
 ): number[][] | null {
-  // Batch first: shorter sequences have labels of padding behind their own.
+  // Batch first: shorter sequences have labels for their padding.
   const each = labels.length / counts.length;
   const fits = Number.isInteger(each) && (time || each === 1);
   if (!fits || counts.some((count) => count > each)) return null;
@@ -274,15 +279,15 @@ export function labelsBySequence(
   return size === 1 || own.flat().every(isClass) ? own : null;
 }
 
-/** One of a model's outputs for every sequence: rows of `size` values. */
+/** The results of one output for all sequences: rows of `size` values. */
 export interface Results {
   readonly size: number;
-  /** Whether there is a row for each step. */
+  /** Whether there is one row per step. */
   readonly time: boolean;
   readonly rows: readonly Float32Array[];
 }
 
-/** JSON of a sequence's result: a row, or rows. */
+/** A sequence's result as JSON: a row, or an array of rows. */
 export function jsonResult({ size, time }: Omit<Results, "rows">, row: Float32Array): unknown {
   if (!time) return [...row];
   return Array.from({ length: row.length / size }, (_, t) => [
@@ -290,7 +295,7 @@ export function jsonResult({ size, time }: Omit<Results, "rows">, row: Float32Ar
   ]);
 }
 
-/** The results of all sequences as one tensor, batch first; shorter ones are filled up with 0. */
+/** The results of all sequences as one tensor, batch first; shorter ones are padded with 0. */
 function padded({ size, time, rows }: Results): { data: Float32Array; shape: number[] } {
   const longest = Math.max(...rows.map(({ length }) => length));
   const data = new Float32Array(rows.length * longest);
@@ -298,7 +303,7 @@ function padded({ size, time, rows }: Results): { data: Float32Array; shape: num
   return { data, shape: time ? [rows.length, longest / size, size] : [rows.length, size] };
 }
 
-/** A file of results, of the form that its name says; `y` is the first output. */
+/** Writes results in the format of the file's extension; `y` is the first output. */
 export function resultsFile(
   path: string,
   results: ReadonlyMap<string, Results>,
@@ -332,7 +337,7 @@ export function resultsFile(
   throw new CommandError(`${path}: results are .safetensors, .npy, .csv or .jsonl`);
 }
 
-/** A line of JSON for each sequence: its result, or an object of its results by output. */
+/** One line of JSON per sequence: its result, or an object with the result of each output. */
 export function jsonLines(results: ReadonlyMap<string, Results>): string[] {
   const all = [...results];
   return all[0]![1].rows.map((_, b) => {

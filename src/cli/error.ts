@@ -1,18 +1,18 @@
 /**
- * Mistakes of the person at the keyboard, or in front of the page.
+ * Errors caused by the user's input.
  *
  * @module
  */
 
-/** A mistake of a person: shown in one line. */
+/** An error caused by the user's input; shown in one line. */
 export class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-/** A command that is written wrongly. */
+/** A wrongly typed command. */
 export class UsageError extends CommandError {}
 
-/** Does something with a file, whose name stands before what is wrong with it. */
+/** Calls a function on a file; its errors begin with the file's name. */
 export function withPath<T>(path: string, use: () => T): T {
   try {
     return use();

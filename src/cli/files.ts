@@ -16,7 +16,7 @@ function reasonOf(error: unknown): string {
     EACCES: "permission denied",
     EPERM: "permission denied",
     EISDIR: "it is a folder",
-    ENOTDIR: "a part of its path is no folder",
+    ENOTDIR: "part of its path is not a folder",
     ENOSPC: "the disk is full",
     EROFS: "the disk is read-only",
   };

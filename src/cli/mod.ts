@@ -1,5 +1,5 @@
 /**
- * The `splitgate` command: model files of any library in, quantized ones and answers out.
+ * The `splitgate` command: imports models of other libraries, quantizes them, and runs them.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export type { Host };
 
 /** An option of a command. */
 interface Option {
-  /** What its value is called; absent where it is a switch. */
+  /** Name of its value in the help; absent for a switch. */
   readonly value?: string;
   readonly what: string;
   readonly short?: string;
@@ -34,13 +34,13 @@ interface Option {
 
 /** A command of `splitgate`. */
 interface Command {
-  /** What its files are called; those that may be left out in brackets. */
+  /** Names of its files in the help; optional ones are in brackets. */
   readonly files: readonly string[];
   readonly what: string;
-  /** How it is typed, behind `splitgate`. */
+  /** An example, without `splitgate`. */
   readonly example: string;
   readonly options: Readonly<Record<string, Option>>;
-  /** More that its help says. */
+  /** Further lines of its help. */
   readonly help?: string;
   run(invocation: Invocation): Promise<Report>;
 }
@@ -48,7 +48,7 @@ interface Command {
 const OUTPUT: Option = { value: "FILE", short: "o", what: "where to write", required: true };
 const JSON_OPTION: Option = { what: "print JSON on standard output, and nothing else" };
 
-/** Options of files whose layers or nodes are known. */
+/** Options for files whose layers or nodes are known. */
 const GRAPH_OPTIONS: Readonly<Record<string, Option>> = {
   cut: {
     value: "NAME",
@@ -101,7 +101,7 @@ const SPLIT_GATES: Option = { what: "give each gate a Linear and an add of its o
 const COMMANDS: Readonly<Record<string, Command>> = {
   inspect: {
     files: ["FILE"],
-    what: "tells what a file is and what is in it",
+    what: "shows the format and contents of a file",
     example: "inspect model.pt --draft architecture.json",
     options: {
       draft: { value: "A.json", what: "write a draft of the architecture of a file of tensors" },
@@ -166,7 +166,7 @@ is answered by a line:
   },
   compare: {
     files: ["A", "B"],
-    what: "tells how near the results of two models are",
+    what: "compares the results of two models",
     example: "compare model.onnx int8.safetensors --data test.npy",
     options: {
       data: { value: "DATA", what: "what both are run on", required: true },
@@ -251,10 +251,10 @@ function optionText(name: string, { value, short }: Option): string {
   return value === undefined ? names : `${names} ${value}`;
 }
 
-/** Columns of help: those of a terminal that nobody made wider. */
+/** Width of the help: that of a default terminal. */
 const COLUMNS = 80;
 
-/** A text in lines, of which all but the first are moved in. */
+/** Wraps a text into lines; all but the first are indented. */
 function wrapped(text: string, indent: number): string {
   const lines = [""];
   for (const word of text.split(" ")) {
@@ -292,7 +292,7 @@ interface Parsed {
   readonly flags: Flags;
 }
 
-/** Reads a command's arguments; null where help is asked for. */
+/** Reads a command's arguments; null if help is requested. */
 function parse(name: string, args: readonly string[]): Parsed | null {
   const { files, options } = COMMANDS[name]!;
   const all = { ...options, json: JSON_OPTION };
@@ -327,7 +327,7 @@ function parse(name: string, args: readonly string[]): Parsed | null {
   return { files: positionals, flags: values as Flags };
 }
 
-/** A message in one line, in which options are called as they are typed here. */
+/** An error message in one line, which names options as they are typed. */
 function lineOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return message.replace(/\s*\n\s*/g, " ")
@@ -339,10 +339,11 @@ function lineOf(error: unknown): string {
 /**
  * Runs the command.
  *
- * @param args What stands behind `splitgate`.
- * @param host What it reads and writes; the process by default.
- * @param version What `--version` prints.
- * @returns The exit code: 0 done, 1 a file or data is wrong, 2 the command is.
+ * @param args The arguments after `splitgate`.
+ * @param host The streams to use; those of the process by default.
+ * @param version The version that `--version` prints.
+ * @returns The exit code: 0 for success, 1 if a file or data is wrong, 2 if the command line is
+ * wrong.
  *
  * @example
  * ```ts
@@ -377,7 +378,7 @@ export async function main(
     return name === undefined ? 2 : 0;
   }
   if (!Object.hasOwn(COMMANDS, name)) {
-    host.error(`splitgate: ${name} is no command: ${NAMES.join(", ")}\n`);
+    host.error(`splitgate: ${name} is not a command: ${NAMES.join(", ")}\n`);
     return 2;
   }
   try {

@@ -1,6 +1,6 @@
 /**
- * Model files of any kind, known by their contents. Knows no file system: a page opens models by
- * this too.
+ * Opens model files of any format, recognized by their contents. This file needs no file system, so
+ * that the page can use it as well.
  *
  * @module
  */
@@ -30,7 +30,7 @@ import { CommandError, UsageError, withPath } from "./error.ts";
 import type { InputShape, Results, Sequence } from "./data.ts";
 import { repeated, withoutMasked } from "./skip.ts";
 
-/** What a file is. */
+/** The format of a model file. */
 export type Format =
   | "float"
   | "int8"
@@ -41,20 +41,20 @@ export type Format =
   | "keras"
   | "tfjs";
 
-/** A file, and what it is. */
+/** A file and its format. */
 export interface ModelFile {
   readonly path: string;
   readonly bytes: Uint8Array;
   readonly format: Format;
-  /** Bytes of a file that stands beside it, such as a shard of its weights. */
+  /** Reads a file in the same folder, such as a shard of weights. */
   beside(name: string): Promise<Uint8Array>;
 }
 
-/** Where the header of a safetensors file begins, and with what. */
+/** Offset and first byte of the JSON header of a safetensors file. */
 const HEADER_AT = 8;
 const BRACE = 0x7b;
 
-/** Whether a file begins with the length of a header that fits into it, and a header. */
+/** Whether a file begins with the length of a header that fits into it, and a JSON object. */
 function beginsWithHeader(bytes: Uint8Array): boolean {
   if (bytes.length <= HEADER_AT || bytes[HEADER_AT] !== BRACE) return false;
   const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_AT);
@@ -67,9 +67,9 @@ function safetensorsFormat(path: string, bytes: Uint8Array): Format {
   return ARCHITECTURE_KEY in metadata ? "float" : "safetensors";
 }
 
-/** What a file is, by its contents; its name where these leave it open. */
+/** The format of a file, by its contents; by its name if the contents are ambiguous. */
 export function formatOf(path: string, bytes: Uint8Array): Format {
-  // The length of a header can look like the beginning of any other format.
+  // The header's length may look like the start of any other format, so it is checked first.
   if (beginsWithHeader(bytes)) return safetensorsFormat(path, bytes);
   const found = recognize(bytes);
   const kind = found?.kind ?? "";
@@ -87,31 +87,31 @@ export function formatOf(path: string, bytes: Uint8Array): Format {
   );
 }
 
-/** How another library's file is imported. */
+/** Options for importing files of other libraries. */
 export interface ImportFlags {
-  /** The text of an architecture file. */
+  /** The contents of an architecture file. */
   readonly architecture?: string | undefined;
   readonly prefix?: string | undefined;
   readonly key?: string | undefined;
   readonly cut?: string | undefined;
-  /** The layer of Keras that reads the model's input. */
+  /** The Keras layer that reads the model's input. */
   readonly from?: string | undefined;
-  /** Whether the last layer's activation is left out. */
+  /** Whether to leave out the activation of the last layer. */
   readonly logits?: boolean | undefined;
-  /** The tensors of an ONNX graph that the model gives. */
+  /** The tensors of an ONNX graph that are the model's outputs. */
   readonly outputs?: readonly string[] | undefined;
-  /** The text of a Keras model's config, where its file holds weights only. */
+  /** The config of a Keras model, if its file holds only weights. */
   readonly config?: string | undefined;
-  /** Takes models of Keras that mask steps: what runs them leaves these out. */
+  /** Accepts Keras models that mask steps: the caller removes masked steps from the data. */
   readonly masking?: "lengths" | undefined;
   readonly strict?: boolean | undefined;
 }
 
-/** Files whose modules an architecture says. */
+/** Files whose modules are given by an architecture. */
 const TENSORS = { formats: ["torch", "safetensors"], words: "files that hold no graph" };
 const LAYERS = { formats: ["keras", "tfjs"], words: "files of Keras and TensorFlow.js" };
 
-/** Which files an option is for. */
+/** The file formats that each option applies to. */
 const OPTIONS: Readonly<Record<string, { readonly formats: string[]; readonly words: string }>> = {
   architecture: { ...TENSORS, words: `${TENSORS.words} (torch, safetensors)` },
   prefix: { ...TENSORS, words: `${TENSORS.words} (torch, safetensors)` },
@@ -128,9 +128,9 @@ const OPTIONS: Readonly<Record<string, { readonly formats: string[]; readonly wo
 };
 
 /**
- * Refuses options of imports that are for none of the files.
+ * Rejects import options that apply to none of the files.
  *
- * @throws {UsageError} If one is: nothing that is given goes unread.
+ * @throws {UsageError} If there is one, so that no option is silently ignored.
  */
 export function checkImportFlags(files: readonly ModelFile[], flags: ImportFlags): void {
   for (const [name, { formats, words }] of Object.entries(OPTIONS)) {
@@ -141,13 +141,13 @@ export function checkImportFlags(files: readonly ModelFile[], flags: ImportFlags
   }
 }
 
-/** A float model, and what is to be known about it. */
+/** A float model and its properties. */
 export interface FloatSource {
   readonly model: Graph;
   readonly notes: readonly string[];
 }
 
-/** The files that a model.json names, which lie beside it. */
+/** The files that a model.json names, in the same folder. */
 async function shardsOf(file: ModelFile, text: string): Promise<Map<string, Uint8Array>> {
   const json = parseJson(file.path, text);
   if (Object(json).weightsManifest === undefined) {
@@ -170,7 +170,7 @@ function parseJson(path: string, text: string): unknown {
   }
 }
 
-/** A float model out of any file that holds one. */
+/** Opens a float model of any format. */
 export async function floatModel(file: ModelFile, flags: ImportFlags): Promise<FloatSource> {
   const { path, bytes, format } = file;
   const { prefix, key, cut, from, logits, outputs, config, masking, strict } = flags;
@@ -229,11 +229,11 @@ export interface FileNode {
   readonly name: string;
   /** Its operator or class. */
   readonly what: string;
-  /** The tensors that it gives; of a layer its own name. */
+  /** Its output tensors; for a layer, its own name. */
   readonly gives: string;
 }
 
-/** Nodes or layers of a file, whether they can be imported or not; none of other files. */
+/** The nodes or layers of a file, even if they cannot be imported; empty for other formats. */
 export async function nodesOf(file: ModelFile, { config }: ImportFlags): Promise<FileNode[]> {
   const { path, bytes, format } = file;
   if (format === "onnx") {
@@ -257,7 +257,7 @@ export async function nodesOf(file: ModelFile, { config }: ImportFlags): Promise
   return layers.map(({ name, className }) => ({ name, what: className, gives: name }));
 }
 
-/** A model that can be run, whatever it is. */
+/** Any model that can run. */
 export interface Runnable {
   readonly path: string;
   readonly format: Format;
@@ -266,13 +266,13 @@ export interface Runnable {
   readonly outputs: readonly Pick<OutputPort, "name" | "size" | "time">[];
   readonly model: Graph | QuantizedModel | Program;
   readonly notes: readonly string[];
-  /** Steps that are left out before it runs; null where none are. */
+  /** The mask of steps that are removed before it runs; null for none. */
   readonly mask: Mask | null;
-  /** What each output gives for a sequence. */
+  /** The result of each output for a sequence. */
   run(sequence: Sequence): Map<string, Float32Array>;
 }
 
-/** What a float model takes and gives. */
+/** The input and outputs of a float model. */
 function floatPorts(model: Graph): Pick<Runnable, "input" | "outputs"> {
   const flat = flatten(model);
   const shapes = checkFlow(flat);
@@ -292,7 +292,7 @@ function floatPorts(model: Graph): Pick<Runnable, "input" | "outputs"> {
   return { input: { size: size ?? 1, vocabulary }, outputs };
 }
 
-/** A float model as something that runs. */
+/** Makes a float model runnable. */
 export function floatRunnable(
   { path, format, bytes }: Pick<ModelFile, "path" | "format" | "bytes">,
   { model, notes }: FloatSource,
@@ -321,9 +321,10 @@ export function floatRunnable(
 }
 
 /**
- * A quantized model or a program as something that runs.
+ * Makes a quantized model or a program runnable.
  *
- * @param kernels Those of its sessions, which change no result; the portable ones by default.
+ * @param kernels Kernels of its sessions; they return the same results. The portable ones by
+ * default.
  */
 export function quantizedRunnable(
   { path, format, bytes }: Pick<ModelFile, "path" | "format"> & {
@@ -362,7 +363,7 @@ export function quantizedRunnable(
   };
 }
 
-/** Any model file as something that runs. */
+/** Opens any model file to run it. */
 export async function runnable(
   file: ModelFile,
   flags: ImportFlags = {},
@@ -383,10 +384,10 @@ export async function runnable(
 }
 
 /**
- * Runs a model over sequences; steps that it masks get the output before them.
+ * Runs a model on sequences. Masked steps repeat the output of the step before them.
  *
- * @throws {CommandError} If a sequence has masked steps and no row can be repeated there, or has no
- * others and the model gives one row for it.
+ * @throws {CommandError} If a sequence has masked steps for which there is no row to repeat, or if
+ * all steps are masked and the model returns one row per sequence.
  */
 export function runAll(
   model: Runnable,

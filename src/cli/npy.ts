@@ -16,7 +16,7 @@ export interface NpyArray {
 
 const MAGIC = "\x93NUMPY";
 
-/** dtypes by the kind of number, and the bytes of one. */
+/** Dtypes by NumPy's type code: the kind of number and its bytes. */
 const DTYPES: Readonly<Record<string, string>> = {
   f8: "F64",
   f4: "F32",
@@ -35,7 +35,8 @@ const DTYPES: Readonly<Record<string, string>> = {
 /**
  * Reads a .npy file.
  *
- * @throws {RangeError} If it is no such file, cut off, in Fortran's order, or of another dtype.
+ * @throws {RangeError} If it is not such a file, is truncated, is in Fortran order, or has another
+ * dtype.
  */
 export function readNpy(name: string, bytes: Uint8Array): NpyArray {
   const start = String.fromCharCode(...bytes.subarray(0, MAGIC.length));
@@ -68,7 +69,7 @@ export function readNpy(name: string, bytes: Uint8Array): NpyArray {
 export function writeNpy(data: Float32Array, shape: readonly number[]): Uint8Array {
   const sizes = shape.length === 1 ? `${shape[0]},` : shape.join(", ");
   const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${sizes}), }`;
-  // The values begin at a multiple of 64.
+  // The values begin at a multiple of 64 bytes.
   const length = Math.ceil((text.length + 11) / 64) * 64 - 10;
   const out = new Uint8Array(10 + length + data.byteLength);
   out.set([...MAGIC].map((each) => each.charCodeAt(0)));

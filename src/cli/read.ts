@@ -10,10 +10,10 @@ import { CommandError } from "./error.ts";
 import { readBytes } from "./files.ts";
 import { formatOf, type ModelFile } from "./models.ts";
 
-/** What stands for a folder of TensorFlow.js. */
+/** The main file of a TensorFlow.js folder. */
 const MODEL_JSON = "model.json";
 
-/** Reads a file and finds out what it is. */
+/** Reads a file and recognizes its format. */
 export async function readModelFile(given: string): Promise<ModelFile> {
   const isFolder = existsSync(given) && statSync(given).isDirectory();
   const path = isFolder ? join(given, MODEL_JSON) : given;
@@ -31,7 +31,7 @@ export async function readModelFile(given: string): Promise<ModelFile> {
   };
 }
 
-/** Reads a data file, and labels of a file of their own. */
+/** Reads a data file, and labels from a separate file. */
 export async function readData(
   path: string,
   input: InputShape,

@@ -507,7 +507,7 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
     await Deno.writeTextFile(`${f}/nan.jsonl`, "[[1,2]]\n[[1,NaN]]\n");
     const quantize = `quantize ${float} -o ${f}/old.safetensors --calibration`;
     const cases: [args: string, code: number, message: string][] = [
-      ["frobnicate", 2, "frobnicate is no command: inspect, import"],
+      ["frobnicate", 2, "frobnicate is not a command: inspect, import"],
       ["run", 2, "expected MODEL [DATA], got 0 files (splitgate run --help)"],
       [`run ${float} a b`, 2, "expected MODEL [DATA], got 3 files"],
       [`run ${float} --colour`, 2, "Unknown option '--colour'"],
@@ -533,7 +533,7 @@ Deno.test("what is wrong is one line that names it, an exit code, and no file th
       [
         `import ${TORCH}views.pt --architecture ${f}/bad.csv -o ${f}/n.st`,
         1,
-        "bad.csv: is no JSON",
+        "bad.csv: is not JSON",
       ],
       [`import ${TORCH}views.pt --architecture ${f}/e.json -o ${f}/n.st`, 1, "e.json: expected an"],
       [`import ${float} --key a -o ${f}/old.safetensors`, 2, "--key: is for files of torch"],

@@ -253,7 +253,7 @@ const REFUSED: readonly (readonly [args: string, code: number, message: string])
   ["compare torch.safetensors q.safetensors --data x.npy", 1, "takes 3 values a step, and torch"],
   ["inspect nothing.pt", 1, "nothing.pt: cannot be read: there is no such file or folder"],
   ["quantize lstm.keras", 2, "is needed"],
-  ["quantise lstm.keras", 2, "quantise is no command: inspect, import, quantize"],
+  ["quantise lstm.keras", 2, "quantise is not a command: inspect, import, quantize"],
 ];
 
 /** The options of a command's help, by their long names. */
