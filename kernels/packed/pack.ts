@@ -134,23 +134,26 @@ export interface WeightRows {
 }
 
 /**
- * Packs rows of integers or, if `columns` is 0, of float32 values.
+ * Packs rows.
+ *
+ * @param scales Dequantizes row i to float32 values `f(scales[i] * weight)`, one row to an array;
+ * rows of integers by default.
  *
  * @example
  * ```ts
  * import { packRows } from "./pack.ts";
  * import { assertEquals } from "@std/assert";
- * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0);
- * const { arrays } = packRows({ data, count: 2, length: 2, columns: 4 });
- * assertEquals(arrays[0], [2 ** 27 + 3, -2 * 2 ** 27 + 4, 0, 0]);
+ * const data = Int8Array.of(1, -2, 0, 0, 3, 4, 0, 0), sums = Int32Array.of(1, -2, 3, 4);
+ * const rows = { data, sums, largest: 7, count: 2, length: 2, columns: 4 };
+ * assertEquals(packRows(rows).arrays[0], [2 ** 27 + 3, -2 * 2 ** 27 + 4, 0, 0]);
+ * assertEquals(packRows(rows, Float32Array.of(0.5, 2)).arrays[1], [6, 8, 0, 0]);
  * ```
  */
 export function packRows(
-  { data, count, length, columns }:
-    & Pick<WeightRows, "count" | "length" | "columns">
-    & { readonly data: WeightRows["data"] | Float32Array },
+  { data, count, length, columns }: Pick<WeightRows, "data" | "count" | "length" | "columns">,
+  scales?: Float32Array,
 ): PackedRows {
-  const each = columns > 0 ? 2 : 1;
+  const each = columns > 0 && !scales ? 2 : 1;
   const size = packedLength(length);
   const zeros = doubles(size);
   const arrays: number[][] = [];
@@ -159,21 +162,32 @@ export function packRows(
   const all = count % each === 0 ? data : new Int16Array((count + 1) * size);
   const high = each === 2 ? HIGH : 1;
   const low = each === 2 ? 1 : 0;
+  const { fround } = Math;
   if (all !== data) all.set(data);
   for (let i = 0; i < all.length; i += (each - 1) * size) {
     const array = zeros.slice();
-    for (let k = 0, j = i + low * size; k < size; k += 4, i += 4, j += 4) {
-      array[k] = all[i]! * high + all[j]! * low;
-      array[k + 1] = all[i + 1]! * high + all[j + 1]! * low;
-      array[k + 2] = all[i + 2]! * high + all[j + 2]! * low;
-      array[k + 3] = all[i + 3]! * high + all[j + 3]! * low;
+    if (scales) {
+      const scale = scales[arrays.length]!;
+      for (let k = 0; k < size; k += 4, i += 4) {
+        array[k] = fround(scale * all[i]!);
+        array[k + 1] = fround(scale * all[i + 1]!);
+        array[k + 2] = fround(scale * all[i + 2]!);
+        array[k + 3] = fround(scale * all[i + 3]!);
+      }
+    } else {
+      for (let k = 0, j = i + low * size; k < size; k += 4, i += 4, j += 4) {
+        array[k] = all[i]! * high + all[j]! * low;
+        array[k + 1] = all[i + 1]! * high + all[j + 1]! * low;
+        array[k + 2] = all[i + 2]! * high + all[j + 2]! * low;
+        array[k + 3] = all[i + 3]! * high + all[j + 3]! * low;
+      }
     }
     arrays.push(array);
   }
   const last = arrays[arrays.length - 1]!;
   const end = packedLength(count) / each + ARRAYS_TOGETHER - 1;
   while (arrays.length < end) arrays.push(last);
-  return { arrays, length: size, each, columns: columns || size };
+  return { arrays, length: size, each, columns: scales ? size : columns || size };
 }
 
 /**

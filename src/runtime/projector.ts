@@ -5,13 +5,7 @@
  * @module
  */
 import { type Projection, projectRows, SUMS_TOGETHER } from "../../kernels/packed/lstm_cell.ts";
-import {
-  packedInput,
-  packedLength,
-  type PackedRows,
-  packRows,
-  type WeightRows,
-} from "../../kernels/packed/pack.ts";
+import { packedInput, packRows, type WeightRows } from "../../kernels/packed/pack.ts";
 import { clamp, MAX_FLOAT32 } from "../../kernels/numeric/requantize.ts";
 import type { PerTensorQParams } from "../core/qparams.ts";
 import { quantizeCentered } from "./centered.ts";
@@ -53,18 +47,6 @@ export interface ProjectingKernels {
   projector?(program: ProjectorProgram, input: PerTensorQParams): Projector | null;
 }
 
-/** Dequantized rows, one to an array: its products are added in double and in order. */
-function packFloatRows(rows: WeightRows, scales: Float32Array): PackedRows {
-  const size = packedLength(rows.length);
-  // A Float32Array rounds each product to float32.
-  const data = new Float32Array(rows.data.length);
-  for (let row = 0, i = 0; row < rows.count; row++) {
-    const scale = scales[row]!;
-    for (const end = i + size; i < end; i++) data[i] = scale * rows.data[i]!;
-  }
-  return packRows({ ...rows, data, columns: 0 });
-}
-
 /**
  * A projector of integers less their zero point or, on dequantized weights, of float32 values.
  *
@@ -76,7 +58,7 @@ export function makeProjector(
   saturates = true,
 ): Projector {
   const { count, length } = rows;
-  const packed = float === null ? packRows(rows) : packFloatRows(rows, float.scales);
+  const packed = packRows(rows, float?.scales);
   const given = packedInput(length);
   const sums = new Float64Array(SUMS_TOGETHER);
   return (x, at, out, offset) => {

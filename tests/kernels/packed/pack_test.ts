@@ -205,3 +205,33 @@ Deno.test("packRows() makes an array for each row, or for two, and none for what
   }
   assertEquals(rows, 150);
 });
+
+Deno.test("packRows() with scales makes an array of float32 products for each row", () => {
+  fc.assert(
+    fc.property(
+      fc.nat(),
+      fc.constantFrom(1, 3, 4, 5, 8, 13, 40),
+      fc.constantFrom(1, 2, 3, 4, 5, 8, 9, 21),
+      fc.constantFrom(0, 127),
+      (seed, length, count, zeroPoint) => {
+        const random = generator(seed);
+        const weight = weightOf(count, length, () => random(-128, 128), zeroPoint);
+        const scales = Float32Array.from({ length: count }, () => random(0, 1));
+        const { arrays, each, columns } = packRows(orderRows(weight, rowOrder(count), 0), scales);
+        const size = Math.ceil(length / 4) * 4;
+        assertEquals([each, columns], [1, size]);
+        for (let row = 0; row < count; row++) {
+          const expected = Array.from(
+            { length: size },
+            (_, k) =>
+              k < length
+                ? Math.fround(scales[row]! * (weight.data[row * length + k]! - zeroPoint))
+                : 0,
+          );
+          assertEquals(arrays[row]!.map((value) => value + 0), expected.map((value) => value + 0));
+        }
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
