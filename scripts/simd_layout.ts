@@ -24,6 +24,7 @@ import {
   SHARED,
   SUM,
   TILE_GROUPS,
+  UNQUANTIZED,
 } from "../kernels/simd/layout.ts";
 
 /** Layouts by what their fields' names begin with, those of {@linkcode SHARED} with nothing. */
@@ -42,7 +43,7 @@ const LAYOUTS: { readonly [prefix: string]: Layout } = {
 };
 
 /** Numbers that tell forms apart, by what their names begin with. */
-const CHOICES = { FORM, BIAS, FIXED };
+const CHOICES = { FORM, BIAS, FIXED, UNQUANTIZED };
 
 const BYTES = 4;
 

@@ -20,6 +20,10 @@ const FIXED_NONE: i32 = 0;
 const FIXED_SOME: i32 = 1;
 const FIXED_ALL: i32 = 2;
 
+const UNQUANTIZED_NONE: i32 = 0;
+const UNQUANTIZED_SOME: i32 = 1;
+const UNQUANTIZED_ALL: i32 = 2;
+
 const ONES: usize = 0;
 const LOW: usize = 16;
 const MAGIC: usize = 32;

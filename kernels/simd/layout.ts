@@ -233,7 +233,7 @@ export const PROJECTION_UNIT = layOut({
 export const PROJECTION = layOut({
   /** How to add the bias: one of {@linkcode BIAS}. */
   BIAS: 1,
-  /** Whether any gate is not quantized. */
+  /** How many of the gates are not quantized: one of {@linkcode UNQUANTIZED}. */
   UNQUANTIZED: 3,
   /** Mask of the quantized gates. */
   QUANTIZED: VECTOR,
@@ -246,7 +246,7 @@ export const PROJECTION = layOut({
 
 /** How to add a projection's bias to a sum. */
 export const BIAS = {
-  /** The terms are float32, and one float32 addition is exact enough. */
+  /** The terms are float32: one float32 addition to the sum, which is rounded to float32 before. */
   FLOAT32: 0,
   /** The terms are float64, and the sum is rounded once. */
   FLOAT64: 1,
@@ -256,6 +256,9 @@ export const BIAS = {
    */
   FUSED: 2,
 } as const;
+
+/** How many of a projection's gates are not quantized. */
+export const UNQUANTIZED = { NONE: 0, SOME: 1, ALL: 2 } as const;
 
 /** The description of a batch row for `runSteps`: addresses. */
 export const ROW = layOut({

@@ -404,6 +404,7 @@ function dots(form: i32, w: usize, x: usize, y: usize, groups: i32, sumsX: usize
     value = v128.shuffle<i64>(f32x4.demote_f64x2_zero(lo), f32x4.demote_f64x2_zero(hi), 0, 2);
   }
   const scaled = f32x4.mul(value, v128.load(row, UNIT_MULTIPLIER));
+  if (unquantized == UNQUANTIZED_ALL) return scaled;
   const quantized = clamp(f32x4.nearest(scaled), lower, upper);
   if (unquantized) return v128.bitselect(quantized, scaled, v128.load(p, PROJECTION_QUANTIZED));
   return quantized;

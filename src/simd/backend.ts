@@ -117,7 +117,7 @@ interface SimdCell extends CellConstants {
 }
 
 /** Version of the memory layout of a cell's constants; images of other versions are not used. */
-const IMAGE_LAYOUT = 2;
+const IMAGE_LAYOUT = 3;
 
 /** An image of the constants of all cells, which follow the tables in memory. */
 interface SimdImage extends Image {

@@ -52,6 +52,7 @@ import {
   SECOND,
   SHARED,
   SUM,
+  UNQUANTIZED,
 } from "../../kernels/simd/layout.ts";
 
 /**
@@ -415,20 +416,28 @@ export function writeProjection(
   const units = headers * PROJECTION.SIZE;
   const at = arena.take((units + rows / 4 * PROJECTION_UNIT.SIZE) * 4);
   const { i32, f32, f64 } = arena;
-  // An addition in float32 is enough if the sum and the term are exact in it.
-  const bias = exact
-    ? BIAS.FUSED
-    : bound <= 2 ** 24 && term.every((value) => Math.fround(value) === value)
+  // An addition in float32 is enough if the term is exact in it, and the sum is exact too or is
+  // rounded to float32 first.
+  const bias = (exact || bound <= 2 ** 24) && term.every((value) => Math.fround(value) === value)
     ? BIAS.FLOAT32
+    : exact
+    ? BIAS.FUSED
     : BIAS.FLOAT64;
   const first = at / 4;
+  for (let i = 0; i < headers; i++) {
+    const own = interleavedGates > 0 ? lo.subarray(i, i + 1) : lo;
+    i32[first + i * PROJECTION.SIZE + PROJECTION.UNQUANTIZED] = own.every((end) => end === end)
+      ? UNQUANTIZED.NONE
+      : own.some((end) => end === end)
+      ? UNQUANTIZED.SOME
+      : UNQUANTIZED.ALL;
+  }
   for (let i = 0; i < 4 * headers; i++) {
     const header = first + Math.floor(i / 4) * PROJECTION.SIZE;
     const gate = interleavedGates > 0 ? Math.floor(i / 4) : i;
     const lane = header + i % 4;
     const quantized = lo[gate] === lo[gate];
     i32[header + PROJECTION.BIAS] = bias;
-    if (!quantized) i32[header + PROJECTION.UNQUANTIZED] = 1;
     i32[lane + PROJECTION.QUANTIZED] = quantized ? -1 : 0;
     f32[lane + PROJECTION.LOWER] = quantized ? lo[gate]! : 0;
     f32[lane + PROJECTION.UPPER] = quantized ? hi[gate]! : 0;

@@ -121,7 +121,7 @@ Deno.test("Kernels take what they made of a model from its program, and no other
     const program = loadProgram(compileModel(model, { kernels }), { kinds: [gru] });
     const [{ program: recurrent } = { program: null }] = program.data.nodes;
     const { image } = recurrent as unknown as { image: { kernels: string; memory: Uint8Array } };
-    assertEquals(image.kernels, `simd 2, ${made}`);
+    assertEquals(image.kernels, `simd 3, ${made}`);
     image.memory.fill(0);
     for (const [name, kernels] of backends) {
       const same = outputs(program, 3, { kernels }).every((byte, i) => byte === want[i]);
