@@ -41,7 +41,8 @@ function cpuMs(work: () => void): number {
 /** Milliseconds of one call, of as many as take a while together. */
 function timed(work: () => void): number {
   work();
-  let calls = 0, total = 0;
+  let calls = 0;
+  let total = 0;
   while (total < MIN_MS) {
     total += cpuMs(work);
     calls++;

@@ -52,7 +52,8 @@ for (const language of LANGUAGES) {
       return wordEnds(output, ids.length);
     };
   });
-  let ends = 0, same = 0;
+  let ends = 0;
+  let same = 0;
   for (const run of test) {
     const expected = new Set(icuEnds(run.text));
     const own = simd!(run);

@@ -123,7 +123,8 @@ export function boundaryF1(
   predicted: readonly (readonly boolean[])[],
   reference: readonly (readonly boolean[])[],
 ): number {
-  let both = 0, sum = 0;
+  let both = 0;
+  let sum = 0;
   predicted.forEach((ends, r) =>
     ends.forEach((end, i) => {
       both += end && reference[r]![i] ? 1 : 0;

@@ -18,19 +18,19 @@ export type Values<O> = {
     : Value<O[K]> | undefined;
 };
 
-/** What {@linkcode readArguments} gives. */
+/** The result of {@linkcode readArguments}. */
 export interface Arguments<O> {
   readonly values: Values<O>;
   readonly positionals: readonly string[];
 }
 
 /**
- * Parses this process's arguments. Exits with the usage where `--help` is given or an argument is
+ * Parses this process's arguments. Exits with the usage if `--help` is given or an argument is
  * wrong.
  *
- * @param usage Printed for `--help`, and after what is wrong.
+ * @param usage Printed for `--help`, and after an error.
  * @param options As for node's parseArgs.
- * @param maxPositionals How many arguments there may be besides options.
+ * @param maxPositionals Max number of arguments besides options.
  */
 export function readArguments<const O extends NonNullable<ParseArgsConfig["options"]>>(
   usage: string,

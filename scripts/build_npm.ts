@@ -13,7 +13,7 @@ import { joinModules } from "./modules.ts";
 import { thirdPartyNotice } from "./npm_packages.ts";
 import { BIN, BIN_TEXT, PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
 
-/** What is used of dnt 0.43's build(). */
+/** The used part of dnt 0.43's build(). */
 interface Dnt {
   emptyDir(path: string): Promise<void>;
   build(options: {
@@ -39,15 +39,15 @@ interface Dnt {
   }): Promise<void>;
 }
 
-// Held in a variable, so that checking the repository needs no JSR.
+// A variable, so that checking the repository does not need JSR.
 const DNT = "jsr:@deno/dnt@0.43.2";
 
-/** What the command's modules, which import `node:fs` and the like, are checked against. */
+/** Version of Node's types, for the command's modules, which import `node:fs` and others. */
 const NODE_TYPES = "24.10.1";
 
 /**
- * TypeScript's number for a module without declarations: jsfive is one, and what its reader takes
- * from it is declared there.
+ * TypeScript's error number for a module without declarations, such as jsfive; the reader declares
+ * what it uses of it.
  */
 const NO_DECLARATIONS = 7016;
 
@@ -76,14 +76,13 @@ await build({
   outDir,
   shims: {},
   scriptModule: false,
-  // The tests need Deno and files that the package does not have: they run over the tarball of deno
-  // pack.
+  // The tests need Deno and files outside the package; they run on the tarball of deno pack.
   test: false,
   typeCheck: "single",
   declaration: "inline",
-  // No maps to sources that are not published.
+  // No source maps, because the sources are not published.
   skipSourceOutput: true,
-  // One would declare Object.hasOwn for everybody who installs the package.
+  // A polyfill would declare Object.hasOwn for everybody who installs the package.
   polyfills: false,
   configFile: path("deno.json"),
   compilerOptions: {
@@ -114,18 +113,19 @@ await build({
     for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) {
       await Deno.copyFile(path(file), `${outDir}/${file}`);
     }
-    // Files that are imported as they are: dnt knows modules only.
+    // Files that are imported unchanged: dnt only knows modules.
     for (const [, file] of assets) {
       const target = `${outDir}/esm/${file.slice(2)}`;
       await Deno.mkdir(target.replace(/[^/]*$/, ""), { recursive: true });
       await Deno.copyFile(path(file), target);
     }
-    // A second package.json would hide from bundlers that the package has no side effects.
+    // Because of a second package.json, bundlers would not see that the package has no side
+    // effects.
     await Deno.remove(`${outDir}/esm/package.json`);
     const manifest = `${outDir}/package.json`;
     const json = JSON.parse(await Deno.readTextFile(manifest));
     json.exports = packageExports(config.exports, "./esm/");
-    // What importers are built on is part of the package.
+    // The dependencies of importers are bundled into the package.
     delete json.dependencies;
     delete json.devDependencies;
     await Deno.writeTextFile(manifest, `${JSON.stringify(json, null, 2)}\n`);

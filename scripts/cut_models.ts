@@ -20,7 +20,7 @@ import { readArguments } from "./arguments.ts";
 
 const TARGET = new URL("../tests/models/", import.meta.url);
 
-/** Rows of the batch that stay of brainmaze's reference, where it has time first. */
+/** Numbers of steps that are kept of brainmaze's reference, which has time first. */
 const ROWS = { cut: 4, cut_calibration: 6, y: 4 };
 
 const { positionals: [folder = "."] } = readArguments(
@@ -66,7 +66,7 @@ async function cutBrainmaze(): Promise<void> {
   );
 }
 
-/** A model, and of its reference the tensors that are named: all rows, or the first so many. */
+/** A model, and the named tensors of its reference: all rows, or the given number of rows. */
 async function cutReference(
   folder: string,
   files: readonly string[],

@@ -22,7 +22,7 @@ import { writeFile } from "./write_file.ts";
 const result = (name: string) =>
   Deno.readTextFileSync(new URL(`../bench/results/${name}`, import.meta.url)).trim();
 
-/** A record that another part of the project writes, or undefined where it is not there yet. */
+/** A recorded result of another part of the project; undefined if it does not exist yet. */
 function optional(name: string): string | undefined {
   try {
     return result(name);
@@ -86,7 +86,9 @@ function coldTable(record: string | undefined): string | undefined {
   return [head, `| --- |${" ---: |".repeat(runtimes.length)}`, ...table].join("\n");
 }
 
-/** Runs of `deno task fuzz`: readers with what they read, then invariants over all targets. */
+/**
+ * Runs of `deno task fuzz`: the readers and what they read, then the invariants over all targets.
+ */
 function fuzzTable(record: string | undefined): string | undefined {
   if (record === undefined) return undefined;
   const records: Record<string, FuzzRecord> = JSON.parse(record);
@@ -119,7 +121,7 @@ function fuzzTable(record: string | undefined): string | undefined {
   ].join("\n");
 }
 
-/** Peers of the README's table: the recommended preset first. */
+/** Peers in the README's table; the recommended preset comes first. */
 const SHOWN = [SIMD, PORTABLE, ownName("simd", "fbgemm"), "onnxruntime-web float32", "ncnn int8"];
 
 /** The README's table: one LSTM layer, real inputs and outputs. */
@@ -149,7 +151,7 @@ const tables: Record<string, string | undefined> = {
   peers: peersTables(optional("peers.json")),
   speed: speedTable(optional("peers.json")),
 };
-/** Which tables a page has. */
+/** The tables on each page. */
 const PAGES: Record<string, readonly string[]> = {
   "README.md": ["speed"],
   "docs/accuracy.md": ["accuracy"],

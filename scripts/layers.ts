@@ -1,7 +1,7 @@
 /**
- * Holds the package to its layers (docs/architecture.md): reads who imports whom, types included,
- * and fails on a circle, on an import of a layer that stands further to the right, on a way from
- * the runtime to authoring, and on a file that no entry point imports.
+ * Checks the layers of the package (docs/architecture.md): reads the graph of imports, including
+ * types, and fails on a circle, on an import from a layer further to the right, on a path from the
+ * runtime to authoring, and on a file that no entry point imports.
  *
  *     deno task layers [--print]
  *
@@ -15,7 +15,7 @@ import { readArguments } from "./arguments.ts";
 const ENTRIES = Object.values(config.exports).filter((path) => path.endsWith(".ts"))
   .map((path) => path.slice(2));
 
-/** What the layers of modules, of authoring, and those on top of it may import. */
+/** Layers that modules, authoring, and the layers above them may import. */
 const BELOW_MODULES = [
   "kernels",
   "src/core",
@@ -28,8 +28,8 @@ const BELOW_AUTHORING = [...BELOW_MODULES, "src/modules"];
 const BELOW_FILES = [...BELOW_AUTHORING, "src/authoring"];
 
 /**
- * Layers, and those whose files each may import besides its own. A folder is of the layer of the
- * longest path here that it begins with.
+ * The layers, and the other layers that each may import. A folder belongs to the layer with the
+ * longest matching path.
  */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "kernels": [],
@@ -49,22 +49,22 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   "src/testing": [...BELOW_FILES, "src/simd", "src/reference", "src/io", "src/tune"],
 };
 
-/** What the runtime has no use for. */
+/** Layers that the runtime must not import. */
 const UNUSED_BY_RUNTIME = Object.keys(LAYERS).filter((layer) =>
   !["kernels", "src/core", "src/runtime", "src/simd"].includes(layer)
 );
 
-/** Layers that an entry point must not reach, by any way. */
+/** Layers that an entry point must not reach on any path. */
 function closedTo(entry: string): readonly string[] {
   if (entry === "kernels/mod.ts") return ["src"];
   if (entry === "simd.ts") return UNUSED_BY_RUNTIME;
   return /^(runtime|src\/runtime|backend)/.test(entry) ? [...UNUSED_BY_RUNTIME, "src/simd"] : [];
 }
 
-/** Who imports whom, by path from the root. */
+/** The imports of each file, by path from the root. */
 export type ImportGraph = ReadonlyMap<string, readonly string[]>;
 
-/** The longest of some paths that a file lies below. */
+/** The longest of the given paths that contains a file. */
 function below(file: string, paths: Iterable<string>): string | undefined {
   let best: string | undefined;
   for (const path of paths) {
@@ -73,7 +73,7 @@ function below(file: string, paths: Iterable<string>): string | undefined {
   return best;
 }
 
-/** One circle that leads through a file, if there is one that no earlier file was on. */
+/** One circle for each file, unless an earlier circle contains the file. */
 function circles(graph: ImportGraph): string[][] {
   const found: string[][] = [];
   const done = new Set<string>();
@@ -91,7 +91,7 @@ function circles(graph: ImportGraph): string[][] {
   return found;
 }
 
-/** A way from a file into one of some layers. */
+/** A path of imports from a file into one of the given layers. */
 function wayInto(graph: ImportGraph, from: string, layers: readonly string[]): string[] | null {
   const came = new Map<string, string | null>([[from, null]]);
   for (const file of came.keys()) {
@@ -105,7 +105,7 @@ function wayInto(graph: ImportGraph, from: string, layers: readonly string[]): s
   return null;
 }
 
-/** What is wrong with a graph of imports, a line each. */
+/** The faults of an import graph, one line each. */
 export function faultsOf(graph: ImportGraph): string[] {
   const faults = circles(graph).map((circle) => `circle: ${circle.join(" -> ")}`);
   const layers = Object.keys(LAYERS);
@@ -128,7 +128,7 @@ export function faultsOf(graph: ImportGraph): string[] {
   return faults;
 }
 
-/** What `deno info --json` says of a module. */
+/** The used part of a module in `deno info --json`. */
 interface ModuleInfo {
   readonly specifier: string;
   readonly dependencies?: readonly {

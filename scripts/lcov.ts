@@ -1,11 +1,11 @@
 /**
- * What `--coverage` of Deno recorded, by the lines of sources.
+ * Line coverage recorded by Deno's `--coverage`.
  *
  * @module
  */
 import { relative } from "node:path";
 
-/** The lines that were run of each file below `root`, by its path from there. */
+/** The executed lines of each file below `root`, by its path from there. */
 export async function linesOf(folder: string, root: string): Promise<Record<string, number[]>> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["coverage", "--lcov", folder],

@@ -1,5 +1,5 @@
 /**
- * The JavaScript of the npm package as it is installed: few files, which engines compile at once.
+ * The JavaScript of the installed npm package: few files, which engines compile eagerly.
  *
  * @module
  */
@@ -10,18 +10,19 @@ import MagicString from "magic-string";
 import { npmPackages } from "./npm_packages.ts";
 
 /**
- * Entry points that are to start fast, those of the runtime: all that they import is compiled when
- * it is loaded.
+ * Entry points that must start fast, those of the runtime: everything that they import is compiled
+ * on load.
  */
 const FAST = /^(runtime\w*|simd)\.js$/;
 
-/** The entry point of what every program needs. */
+/** The entry point that every program needs. */
 const RUNTIME = "runtime.js";
 
 /**
- * Puts a module's functions in parentheses, as constants before everything else: engines then
- * compile them eagerly, with the module. Otherwise V8 pre-parses them on load and compiles them on
- * their first call, and Deno's code cache, which is written right after loading, lacks them.
+ * Turns a module's functions into constants in parentheses, before everything else: engines then
+ * compile them eagerly, with the module. Otherwise V8 pre-parses them on load and compiles them at
+ * their first call, and Deno's code cache, which is written right after loading, does not contain
+ * them.
  */
 export function eager(module: string): string {
   const text = new MagicString(module);
@@ -29,7 +30,7 @@ export function eager(module: string): string {
   const front = body.findLast(({ type }) => type === "ImportDeclaration")?.end ?? 0;
   for (const node of body) {
     if (node.type !== "FunctionDeclaration" || node.id === null) continue;
-    // The constant names it: a name of its own would be one more thing to look up.
+    // The constant has the name; a name of the function's own would cost another look-up.
     text.remove(node.id.start, node.id.end);
     text.prependRight(node.start, `${front > 0 ? "\n" : ""}const ${node.id.name} = (`);
     text.appendLeft(node.end, `);${front > 0 ? "" : "\n"}`);
@@ -38,7 +39,7 @@ export function eager(module: string): string {
   return text.toString();
 }
 
-/** Leaves out imports of which nothing is taken: no module here has side effects. */
+/** Removes imports without names: no module here has side effects. */
 function withoutBareImports(module: string): string {
   const text = new MagicString(module);
   for (const node of parse(module, { ecmaVersion: "latest", sourceType: "module" }).body) {
@@ -49,25 +50,25 @@ function withoutBareImports(module: string): string {
   return text.toString().trimStart();
 }
 
-/** A node of acorn's tree, as far as a walk over all of them needs it. */
+/** A node of acorn's tree, with the properties that a walk needs. */
 interface AnyNode {
   readonly type: string;
   readonly start: number;
   readonly end: number;
 }
 
-/** What runs later, if ever. */
+/** Nodes whose body runs later, if at all. */
 const FUNCTIONS = /^(Function|ArrowFunction|Class)Expression$/;
 
-/** What a bundler must take for something that could do more than give a value. */
+/** Nodes that a bundler must assume to have side effects. */
 const IMPURE = /^(Call|New|Member|Binary)Expression$|^SpreadElement$/;
 
-/** `Math.fround`, which bundlers know, and engines by this name. */
+/** `Math.fround` and the like, which bundlers and engines know to be pure. */
 function isMath(node: AnyNode & { readonly object?: { readonly name?: string } }): boolean {
   return node.type === "MemberExpression" && node.object?.name === "Math";
 }
 
-/** The nodes below a node that a bundler cannot leave out by itself, outermost first. */
+/** The outermost nodes below a node that a bundler cannot remove by itself. */
 function* impureParts(node: AnyNode): Generator<AnyNode> {
   if (FUNCTIONS.test(node.type) || isMath(node)) return;
   if (IMPURE.test(node.type)) yield node;
@@ -77,9 +78,9 @@ function* impureParts(node: AnyNode): Generator<AnyNode> {
 }
 
 /**
- * Marks what gives a module's constants their values as pure, for bundlers to leave out those that
- * nobody uses: here modules have no side effects, but a bundler cannot know that of
- * `pointwise("ReLU")` or of `[...PRESETS.keys()]`.
+ * Marks the initial values of a module's constants as pure, so that bundlers remove unused ones:
+ * modules here have no side effects, but a bundler cannot know that for `pointwise("ReLU")` or
+ * `[...PRESETS.keys()]`.
  */
 export function pure(module: string): string {
   const text = new MagicString(module);
@@ -92,7 +93,7 @@ export function pure(module: string): string {
       if (first === init && others.length === 0 && /^(Call|New)Expression$/.test(init.type)) {
         text.appendLeft(init.start, "/* @__PURE__ */ ");
       } else {
-        // A mark belongs to one call: around more than one, a call that holds them.
+        // A mark applies to a single call, so an expression with several is wrapped in one.
         text.appendLeft(init.start, "/* @__PURE__ */ (() => (");
         text.appendRight(init.end, "))()");
       }
@@ -101,7 +102,7 @@ export function pure(module: string): string {
   return text.toString();
 }
 
-/** The files that an output imports, itself among them. */
+/** The files that an output imports, directly or not, and the output itself. */
 function reached(
   outputs: Metafile["outputs"],
   path: string,
@@ -114,8 +115,9 @@ function reached(
 }
 
 /**
- * Makes every entry point import the runtime. A bundler makes a file for every set of entry points
- * that share something: what the runtime needs is then in one file, whoever else uses parts of it.
+ * Makes every entry point import the runtime. A bundler creates one file for each set of entry
+ * points that share something; with this, the runtime's modules are in one file, even if others use
+ * parts of them.
  */
 function importRuntime(folder: string, entries: readonly string[]): Plugin {
   const paths = new Set(entries.map((entry) => resolve(folder, entry)));
@@ -134,7 +136,7 @@ function importRuntime(folder: string, entries: readonly string[]): Plugin {
   };
 }
 
-/** Every file below a folder whose name ends in `.js`. */
+/** All `.js` files below a folder. */
 async function modulesIn(folder: string): Promise<string[]> {
   const found: string[] = [];
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
@@ -146,12 +148,12 @@ async function modulesIn(folder: string): Promise<string[]> {
 }
 
 /**
- * Replaces a folder's modules by few that do the same: one an entry point, and those that entry
- * points share. Whoever imports the package reads so few then. Declarations stay as they are.
+ * Replaces a folder's modules by few equivalent ones: one for each entry point, and shared ones, so
+ * that programs read few files. Declarations stay as they are.
  *
- * @param folder Holds the package's modules.
+ * @param folder The folder of the package's modules.
  * @param entries Paths of the entry points in it.
- * @returns Paths of the modules that were joined, those of npm's packages among them.
+ * @returns Paths of the modules that were joined, including those of npm packages.
  */
 export async function joinModules(
   folder: string,
@@ -176,7 +178,7 @@ export async function joinModules(
   });
   const fast = new Set<string>();
   for (const path of entries.filter((entry) => FAST.test(entry))) reached(outputs, path, fast);
-  // All of them: modules that hold nothing but types are imported by none.
+  // All of them, because modules that only declare types are imported by none.
   for (const path of await modulesIn(folder)) await Deno.remove(path);
   for (const { path, text } of outputFiles) {
     await Deno.mkdir(dirname(path), { recursive: true });

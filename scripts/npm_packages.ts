@@ -1,6 +1,6 @@
 /**
- * Packages of npm that importers are built on: found for esbuild where Deno keeps them, and put
- * into the package that is built, whose users install nothing else.
+ * The npm packages that importers use: resolved for esbuild from Deno's cache, and bundled into the
+ * built package, so that its users install nothing else.
  *
  * @module
  */
@@ -12,16 +12,16 @@ import config from "../deno.json" with { type: "json" };
 import { PACKAGE_FIELDS } from "./package_fields.ts";
 
 /**
- * jsfive as it was before it was bundled with pako, which inflates arrays in compressed chunks:
- * the reader of Keras' files refuses these, and pako weighs twice as much as the rest.
+ * jsfive as published, before it was bundled with pako. pako inflates compressed chunks, which the
+ * reader of Keras files rejects, and is twice as large as the rest.
  */
 const BUNDLED = /jsfive([^]*)dist\/esm\/index\.mjs$/;
 const SOURCE = "jsfive$1esm/high-level.js";
 
-/** What stands for a module that is left out. */
+/** Stands for an excluded module. */
 const UNUSED = "unused";
 
-/** The file of a package: deno.json's, or the one that another package depends on. */
+/** The file of a package, in the version of deno.json or of the package that depends on it. */
 function fileOf(path: string, importer: string): string {
   const [name] = /^(@[^/]+\/)?[^/]+/.exec(path)!;
   return Object.hasOwn(config.imports, path) || Object.hasOwn(config.imports, name)
@@ -29,7 +29,7 @@ function fileOf(path: string, importer: string): string {
     : createRequire(importer).resolve(path);
 }
 
-/** Resolves names of packages by deno.json, for whichever module imports them. */
+/** Resolves package names with deno.json, for all importing modules. */
 export const npmPackages: Plugin = {
   name: "npm packages",
   setup(build) {
@@ -47,25 +47,27 @@ export const npmPackages: Plugin = {
   },
 };
 
-/** A package whose code is part of another one. */
+/** A package whose code is bundled. */
 interface Included {
   readonly title: string;
-  /** Its licence by name, its licence's text where it is a file, and what its modules begin with. */
+  /**
+   * The name of its licence, the text of its licence file, and the header comments of its modules.
+   */
   readonly texts: Set<string>;
 }
 
-/** The comment that a module begins with, or nothing. */
+/** The comment at the beginning of a module, if any. */
 function headerOf(file: string): string {
   const [header] = /^(\s*\/\/.*\n)*/.exec(Deno.readTextFileSync(file))!;
   return header.replace(/^\s*\/\/ ?/gm, "").trim();
 }
 
-/** The folder of the package that a file belongs to, with the name and version it gives itself. */
+/** The root of the package that a file belongs to, with its name, version and licence. */
 function packageOf(file: string): { root: string; name: string; version: string; license: string } {
   for (let root = dirname(file); root !== dirname(root); root = dirname(root)) {
     try {
       const manifest = JSON.parse(Deno.readTextFileSync(join(root, "package.json")));
-      // Folders within a package may have one that says no more than how its modules are written.
+      // Nested folders may have a package.json that only gives the module format.
       if (manifest.name !== undefined && manifest.version !== undefined) {
         return { ...manifest, root };
       }
@@ -76,7 +78,7 @@ function packageOf(file: string): { root: string; name: string; version: string;
   throw new Error(`no package.json above ${file}`);
 }
 
-/** The packages that modules belong to. */
+/** The packages that the given files belong to. */
 function includedIn(files: Iterable<string>): Included[] {
   const found = new Map<string, Included>();
   for (const file of files) {
@@ -95,17 +97,17 @@ function includedIn(files: Iterable<string>): Included[] {
   return [...found.values()].sort((a, b) => a.title < b.title ? -1 : 1);
 }
 
-/** Whether a file belongs to a package that is not the one in a folder. */
+/** Whether a file belongs to another package than the one in a folder. */
 function isForeign(file: string, own: string): boolean {
   const path = relative(own, file);
   return path.startsWith("..") || isAbsolute(path) || path.includes("node_modules");
 }
 
 /**
- * What a package says of others whose code it holds.
+ * The notice about other packages whose code is in a package.
  *
- * @param files Absolute paths of the modules that it was made of.
- * @param own The folder of its own modules.
+ * @param files Absolute paths of the modules in the bundle.
+ * @param own The folder of the package's own modules.
  */
 export function thirdPartyNotice(files: readonly string[], own: string): string {
   const sections = includedIn(files.filter((file) => isForeign(file, own))).map((

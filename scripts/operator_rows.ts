@@ -1,6 +1,5 @@
 /**
- * Rows of docs/operators.md: for each kind of module one to try, and what cannot be found out by
- * trying.
+ * Rows of docs/operators.md: a module to try for each kind, and facts that trying cannot show.
  *
  * @module
  */
@@ -44,30 +43,27 @@ import {
 export interface OperatorRow {
   /** The kind's name. */
   readonly kind: string;
-  /** What sets it apart from other rows of the kind; absent where there is one. */
+  /** The difference from other rows of the kind; absent if there is only one row. */
   readonly form?: string;
-  /** A small one, by itself or as the module `op` of a Graph. */
+  /** A small module, alone or as the module `op` of a Graph. */
   readonly module: () => Module;
-  /**
-   * Functions of torch whose recorded values it is compared with; each stands in the README's
-   * table.
-   */
+  /** Functions of torch that it is compared with; each is in the README's table. */
   readonly torch: readonly string[];
 }
 
-/** Values a row of the modules that are tried. */
+/** Width of the modules that are tried. */
 const WIDTH = 4;
 
-/** Steps of the sequences that they are tried with. */
+/** Number of steps of the sequences that they are tried with. */
 export const STEPS = 6;
 
-/** Values a row that they give, where it is another number. */
+/** Width of their output, if it differs. */
 const OUTPUTS = 3;
 
-/** A module behind others that say how wide its input is. */
-function behind(op: Module): Module {
+/** A module after others that determine the width of its input. */
+function afterSigmoid(op: Module): Module {
   const linear = new Linear({ inFeatures: WIDTH, outFeatures: WIDTH });
-  // A ReLU that alone reads a Linear would become part of it.
+  // Without the Sigmoid, a ReLU would be fused into the Linear.
   return new Sequential({ linear, sigmoid: new Sigmoid(), op });
 }
 
@@ -77,13 +73,13 @@ const channels = { inChannels: WIDTH, outChannels: OUTPUTS };
 const linear = () => new Linear({ inFeatures: WIDTH, outFeatures: OUTPUTS });
 
 /** A module that reads an LSTM. */
-function behindLSTM(op: Module, bidirectional = false): Graph {
+function afterLSTM(op: Module, bidirectional = false): Graph {
   const lstm = new LSTM({ inputSize: WIDTH, hiddenSize: OUTPUTS, bidirectional });
   return new Graph({ lstm: { module: lstm }, op: { module: op } });
 }
 
 /** A module that reads two Linears. */
-function behindTwo(op: Module): Graph {
+function afterTwo(op: Module): Graph {
   return new Graph({
     a: { module: linear(), inputs: "input" },
     b: { module: linear(), inputs: "input" },
@@ -91,7 +87,7 @@ function behindTwo(op: Module): Graph {
   });
 }
 
-/** Integers of a Linear for a module that takes values as they come. */
+/** A quantized Linear before a module that takes any values. */
 const before = { module: new LinearReLU({ inFeatures: WIDTH, outFeatures: OUTPUTS }) };
 
 /** In the order of the table. */
@@ -149,16 +145,16 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
   },
   {
     kind: "MaxPool1d",
-    module: () => behind(new MaxPool1d({ kernelSize: 2 })),
+    module: () => afterSigmoid(new MaxPool1d({ kernelSize: 2 })),
     torch: ["max_pool1d of quantized tensors"],
   },
   {
     kind: "AvgPool1d",
-    module: () => behind(new AvgPool1d({ kernelSize: 2 })),
+    module: () => afterSigmoid(new AvgPool1d({ kernelSize: 2 })),
     torch: ["avg_pool1d of quantized tensors (channels last)"],
   },
-  { kind: "ZeroPad1d", module: () => behind(new ZeroPad1d({ padding: 1 })), torch: [] },
-  { kind: "Flatten", module: () => behind(new Flatten({ steps: STEPS })), torch: [] },
+  { kind: "ZeroPad1d", module: () => afterSigmoid(new ZeroPad1d({ padding: 1 })), torch: [] },
+  { kind: "Flatten", module: () => afterSigmoid(new Flatten({ steps: STEPS })), torch: [] },
   {
     kind: "GRU",
     module: () => new GRU({ inputSize: WIDTH, hiddenSize: OUTPUTS }),
@@ -176,40 +172,44 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
     module: () => new GRU({ inputSize: WIDTH, hiddenSize: OUTPUTS, resetAfter: false }),
     torch: [],
   },
-  { kind: "ReLU", module: () => behind(new ReLU()), torch: ["torch.relu"] },
-  { kind: "LeakyReLU", module: () => behind(new LeakyReLU()), torch: ["quantized::leaky_relu"] },
-  { kind: "Sigmoid", module: () => behind(new Sigmoid()), torch: ["torch.sigmoid"] },
-  { kind: "Tanh", module: () => behind(new Tanh()), torch: ["torch.tanh"] },
+  { kind: "ReLU", module: () => afterSigmoid(new ReLU()), torch: ["torch.relu"] },
+  {
+    kind: "LeakyReLU",
+    module: () => afterSigmoid(new LeakyReLU()),
+    torch: ["quantized::leaky_relu"],
+  },
+  { kind: "Sigmoid", module: () => afterSigmoid(new Sigmoid()), torch: ["torch.sigmoid"] },
+  { kind: "Tanh", module: () => afterSigmoid(new Tanh()), torch: ["torch.tanh"] },
   {
     kind: "HardSigmoid",
-    module: () => behind(new HardSigmoid()),
+    module: () => afterSigmoid(new HardSigmoid()),
     torch: ["torch.nn.functional.hardsigmoid"],
   },
-  { kind: "Softmax", module: () => behind(new Softmax()), torch: ["quantized::softmax"] },
-  { kind: "LogSoftmax", module: () => behind(new LogSoftmax()), torch: [] },
-  { kind: "Dropout", module: () => behind(new Dropout()), torch: [] },
-  { kind: "Identity", module: () => behind(new Identity()), torch: [] },
-  { kind: "LastStep", module: () => behindLSTM(new LastStep()), torch: [] },
-  { kind: "FirstStep", module: () => behindLSTM(new FirstStep()), torch: [] },
+  { kind: "Softmax", module: () => afterSigmoid(new Softmax()), torch: ["quantized::softmax"] },
+  { kind: "LogSoftmax", module: () => afterSigmoid(new LogSoftmax()), torch: [] },
+  { kind: "Dropout", module: () => afterSigmoid(new Dropout()), torch: [] },
+  { kind: "Identity", module: () => afterSigmoid(new Identity()), torch: [] },
+  { kind: "LastStep", module: () => afterLSTM(new LastStep()), torch: [] },
+  { kind: "FirstStep", module: () => afterLSTM(new FirstStep()), torch: [] },
   {
     kind: "MeanOverTime",
-    module: () => behindLSTM(new MeanOverTime()),
+    module: () => afterLSTM(new MeanOverTime()),
     torch: ["torch.mean of the last dimension of quantized tensors"],
   },
   {
     kind: "MaxOverTime",
-    module: () => behindLSTM(new MaxOverTime()),
+    module: () => afterLSTM(new MaxOverTime()),
     torch: ["torch.max of quantized tensors"],
   },
-  { kind: "FinalHidden", module: () => behindLSTM(new FinalHidden()), torch: [] },
+  { kind: "FinalHidden", module: () => afterLSTM(new FinalHidden()), torch: [] },
   {
     kind: "FinalHidden",
     form: "both directions",
-    module: () => behindLSTM(new FinalHidden({ bidirectional: true }), true),
+    module: () => afterLSTM(new FinalHidden({ bidirectional: true }), true),
     torch: [],
   },
-  { kind: "Concat", module: () => behindTwo(new Concat()), torch: ["quantized::cat"] },
-  { kind: "Add", module: () => behindTwo(new Add()), torch: ["quantized::add"] },
+  { kind: "Concat", module: () => afterTwo(new Concat()), torch: ["quantized::cat"] },
+  { kind: "Add", module: () => afterTwo(new Add()), torch: ["quantized::add"] },
   {
     kind: "BatchNorm1d",
     module: () => new Graph({ before, op: { module: new BatchNorm1d({ numFeatures: OUTPUTS }) } }),
@@ -231,5 +231,5 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
       new Graph({ before, op: { module: new LayerNorm({ normalizedShape: OUTPUTS }) } }),
     torch: ["quantized::layer_norm"],
   },
-  { kind: "UnitNorm", module: () => behind(new UnitNorm()), torch: [] },
+  { kind: "UnitNorm", module: () => afterSigmoid(new UnitNorm()), torch: [] },
 ];

@@ -1,8 +1,8 @@
 /**
- * docs/operators.md: what each kind of module can do, found out by doing it with a small one.
+ * docs/operators.md: the abilities of each kind of module, found by trying a small one.
  *
  *     deno task operators             writes docs/operators.md
- *     deno task operators --check     fails if docs/operators.md is not what the kinds make it
+ *     deno task operators --check     fails if docs/operators.md is out of date
  *
  * @module
  */
@@ -38,33 +38,33 @@ import { writeFile } from "./write_file.ts";
 const PAGE = new URL("../docs/operators.md", import.meta.url);
 const EXACTNESS = new URL("../docs/exactness.md", import.meta.url);
 
-/** Values a row where a module takes any number. */
+/** Width for modules that take any width. */
 const WIDTH = 4;
 
-/** The module of a row's model that is looked at. */
+/** Name of the module under test in a row's model. */
 const NODE = "op";
 
-/** The torch preset that static forms are made by. */
+/** The preset of torch for static forms. */
 const PRESET = "fbgemm";
 
-/** What is said of a module that `prepare` leaves out of the model. */
+/** The text for a module that `prepare` removes from the model. */
 const LEFT_OUT = "left out";
 
-/** Names of the dtypes that a model file has for arrays of integer weights. */
+/** Names of integer dtypes in a model file. */
 const WEIGHT_DTYPES: Readonly<Record<string, string>> = { I8: "int8", U8: "uint8", U16: "uint16" };
 
-/** What there is to find out with. */
+/** The tools for trying modules. */
 export interface Tools {
   readonly kernels: SimdKernels;
-  /** The entry point of each running half, by the half's name in programs. */
+  /** The entry point of each running half, by its name in programs. */
   readonly entries: ReadonlyMap<string, string>;
-  /** The halves that `./runtime` does not have. */
+  /** The running halves that are not in `./runtime`. */
   readonly extra: readonly RunningKind<never>[];
-  /** The page that has the table of recorded values. */
+  /** The contents of the page with the table of recorded values. */
   readonly exactness: string;
 }
 
-/** Loads what every row is tried with. */
+/** Loads the tools for all rows. */
 export async function loadTools(): Promise<Tools> {
   const entries = new Map(BASE_KINDS.map(({ kind }) => [kind, "./runtime"]));
   const extra: RunningKind<never>[] = [];
@@ -82,18 +82,18 @@ export async function loadTools(): Promise<Tools> {
   return { kernels: await simdKernels(), entries, extra, exactness };
 }
 
-/** What a row is called. */
+/** The label of a row. */
 function labelOf({ kind, form }: OperatorRow): string {
   return form === undefined ? kind : `${kind}, ${form}`;
 }
 
-/** A row's module in a model of its own, where it is called `op`. */
+/** A row's module in a model, named `op`. */
 function modelOf({ module }: OperatorRow): Graph {
   const made = module();
   return made instanceof Graph ? made : new Sequential({ [NODE]: made });
 }
 
-/** Reals, or token ids, that a model takes. */
+/** Random real numbers or token ids for a model. */
 function inputOf(model: Graph): Tensor | TokenTensor {
   const [first, module] = [...model.children][0]!;
   const width = kindOf(first, module).inputSize(module);
@@ -105,7 +105,7 @@ function inputOf(model: Graph): Tensor | TokenTensor {
   return tensor(data, [STEPS, 1, width ?? WIDTH]);
 }
 
-/** A cell of something that may be refused: "no" then, and the reason is kept. */
+/** A cell for something that may be rejected: it is then "no", and the reason is collected. */
 type Cell = (column: string, call: () => string) => string;
 
 /** The first output of a whole sequence. */
@@ -119,7 +119,7 @@ function outputOf(
   return output.join();
 }
 
-/** dtypes of the module's integer weights in a model file. */
+/** Dtypes of the module's integer weights in a model file. */
 function weightDTypes(file: Uint8Array): string[] {
   const { buffer, byteOffset } = file;
   const length = Number(new DataView(buffer, byteOffset).getBigUint64(0, true));
@@ -132,9 +132,9 @@ function weightDTypes(file: Uint8Array): string[] {
   return [...new Set(own)];
 }
 
-/** What was found out about a static or a dynamic form. */
+/** The findings about a static or a dynamic form. */
 interface Form {
-  /** What stands in its column. */
+  /** The text of its column. */
   readonly arithmetic: string;
   readonly portable: string;
   readonly simd: string;
@@ -142,12 +142,12 @@ interface Form {
   readonly program: string;
 }
 
-/** A form of which everything is the same. */
+/** A form whose columns are all the same. */
 function uniform(text: string): Form {
   return { arithmetic: text, portable: text, simd: text, file: text, program: text };
 }
 
-/** Tries a model of integers in every way. Ways that give other outputs are a fault. */
+/** Tries a quantized model in every way. Ways with different outputs are a fault. */
 function formOf(
   model: QuantizedModel,
   x: Tensor | TokenTensor,
@@ -197,7 +197,7 @@ function formOf(
   };
 }
 
-/** The operations of a module in its model's reference graph, which is run once. */
+/** The operations of a module in its model's reference graph, which runs once. */
 function referenceOf(model: QuantizedModel, x: Tensor | TokenTensor): string {
   if (!model.modules.has(NODE)) return LEFT_OUT;
   const graph = convertToReference(model);
@@ -209,7 +209,8 @@ function referenceOf(model: QuantizedModel, x: Tensor | TokenTensor): string {
 }
 
 /**
- * A function of torch, and how many of its recorded values differ, as the table of docs/exactness.md has it.
+ * A function of torch, and the number of its recorded values that differ, from the table of
+ * docs/exactness.md.
  */
 function recorded(name: string, exactness: string): string {
   const results = exactness.split("\n").flatMap((line) => {
@@ -225,13 +226,13 @@ function recorded(name: string, exactness: string): string {
   return differing.length === 0 ? `\`${name}\`` : `\`${name}\` (${differing[0]} values differ)`;
 }
 
-/** A cell that says the same for both forms, or what it says for each. */
+/** A cell with one text if both forms agree, or with both texts. */
 function joined(fixed: string, dynamic: string): string {
   if (fixed === dynamic || dynamic === "no") return fixed;
   return fixed === "no" ? `${dynamic} (dynamic)` : `${fixed}; ${dynamic} (dynamic)`;
 }
 
-/** A line of the table, and why some of it says no. */
+/** A line of the table, and the reasons for each "no". */
 export function lineOf(row: OperatorRow, tools: Tools): { line: string; reasons: string[] } {
   const label = labelOf(row);
   const reasons: string[] = [];
@@ -239,7 +240,7 @@ export function lineOf(row: OperatorRow, tools: Tools): { line: string; reasons:
     try {
       return call();
     } catch (error) {
-      // What fails otherwise is a fault, here or in the package.
+      // Any other failure is a fault, here or in the package.
       if (!(error instanceof RangeError)) throw error;
       reasons.push(`- ${label}, ${column}: ${error.message}`);
       return otherwise;
@@ -277,7 +278,7 @@ export function lineOf(row: OperatorRow, tools: Tools): { line: string; reasons:
   return { line: `| ${cells.join(" | ")} |`, reasons };
 }
 
-/** Requires that each kind has a row, and each row a kind. */
+/** Requires a row for each kind, and a kind for each row. */
 export function checkRows(rows: readonly OperatorRow[], kinds: readonly string[]): void {
   const named = new Set(rows.map(({ kind }) => kind));
   const missing = kinds.filter((kind) => !named.has(kind));

@@ -1,8 +1,8 @@
 /**
- * The npm package as a tarball, from `deno pack`, its modules joined, with what its package.json
- * does not say by itself.
+ * The npm package as a tarball, from `deno pack`, with its modules joined and further fields in
+ * package.json.
  *
- *     deno task pack [--output FILE]      build/splitgate.tgz where nothing else is said
+ *     deno task pack [--output FILE]      build/splitgate.tgz by default
  */
 import { fileURLToPath } from "node:url";
 import { stop } from "esbuild";
@@ -33,7 +33,7 @@ export async function pack(output: string): Promise<void> {
   const scratch = await Deno.makeTempDir({ prefix: "splitgate-pack-" });
   try {
     const plain = `${scratch}/plain.tgz`;
-    // Its check for uncommitted changes is for publishing; the sources are in nobody's way without
+    // Its check for uncommitted changes matters only for publishing; sources are not needed without
     // source maps.
     await run(
       Deno.execPath(),
@@ -56,11 +56,11 @@ export async function pack(output: string): Promise<void> {
     const path = `${scratch}/package/package.json`;
     const made = JSON.parse(await Deno.readTextFile(path));
     const exports = packageExports(config.exports, "./");
-    // What importers are built on is part of the package.
+    // The dependencies of importers are bundled into the package.
     const { dependencies: _, ...own } = made;
     const manifest = { ...own, exports, bin: { splitgate: BIN }, ...PACKAGE_FIELDS };
     await Deno.writeTextFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
-    // Same files, same bytes: no times or owners, names in order.
+    // The same files give the same bytes: no times or owners, sorted names.
     const sorted = [
       "--sort=name",
       "--mtime=1985-10-26 08:15:00Z",

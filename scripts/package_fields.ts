@@ -1,10 +1,10 @@
 /**
- * What npm, bundlers and people read in package.json beyond name, version and exports.
+ * Fields of package.json for npm, bundlers and people, besides name, version and exports.
  *
  * @module
  */
 
-/** The same for the tarball of `deno pack` and the package of dnt. */
+/** The fields of both packages: the tarball of `deno pack`, and the package of dnt. */
 export const PACKAGE_FIELDS = {
   description:
     "Quantize recurrent models to int8 and run them in plain TypeScript, equal to PyTorch bit for bit",
@@ -23,7 +23,7 @@ export const PACKAGE_FIELDS = {
   engines: { node: ">=20", deno: ">=2", bun: ">=1.2" },
   type: "module",
   sideEffects: false,
-  // What `./testing` draws with; who fuzzes has it, and nobody else needs it.
+  // Needed by `./testing` only.
   peerDependencies: { "fast-check": ">=4.0.0" },
   peerDependenciesMeta: { "fast-check": { optional: true } },
 };
@@ -31,7 +31,7 @@ export const PACKAGE_FIELDS = {
 /** The file that npm links as `splitgate`. */
 export const BIN = "bin/splitgate.js";
 
-/** What stands in it. */
+/** Its contents. */
 export const BIN_TEXT = `#!/usr/bin/env node
 import { createRequire } from "node:module";
 import process from "node:process";
@@ -41,7 +41,7 @@ const { version } = createRequire(import.meta.url)("../package.json");
 process.exitCode = await main(process.argv.slice(2), undefined, version);
 `;
 
-/** What resolvers of modules ask for: the types, an import, whatever else. */
+/** A target of package.json's exports: types, import, and default. */
 type Target = string | {
   readonly types?: string;
   readonly import: string;
@@ -51,9 +51,9 @@ type Target = string | {
 /**
  * The `exports` of package.json.
  *
- * @param entries Entry points as deno.json has them: TypeScript modules and files that are imported
- * as they are.
- * @param folder Where the built modules lie in the package, such as `./` or `./esm/`.
+ * @param entries Entry points as in deno.json: TypeScript modules, and files that are imported
+ * unchanged.
+ * @param folder The folder of the built modules in the package, such as `./` or `./esm/`.
  */
 export function packageExports(
   entries: Readonly<Record<string, string>>,

@@ -1,14 +1,14 @@
 /**
- * Blocks of a page that are generated, between markers.
+ * Generated blocks of a page, between markers.
  *
  * @module
  */
 
 /**
- * A page with the block of a name replaced, which stands between `<!-- name:begin -->` and
- * `<!-- name:end -->`; as it was where there is nothing to put there.
+ * Replaces the block of a page between `<!-- name:begin -->` and `<!-- name:end -->`. Without new
+ * contents, the page is unchanged.
  *
- * @throws {Error} If the page lacks the markers.
+ * @throws {Error} If the page does not have the markers.
  */
 export function replaceBlock(
   page: string,
@@ -17,7 +17,8 @@ export function replaceBlock(
   block: string | undefined,
 ): string {
   const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
-  const from = text.indexOf(begin), to = text.indexOf(end);
+  const from = text.indexOf(begin);
+  const to = text.indexOf(end);
   if (from < 0 || to < from) throw new Error(`${page}: expected the markers ${begin} and ${end}`);
   if (block === undefined) return text;
   return `${text.slice(0, from + begin.length)}\n${block}\n${text.slice(to)}`;

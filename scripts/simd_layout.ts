@@ -1,5 +1,5 @@
 /**
- * The table of kernels/simd/layout.ts in AssemblyScript: what kernels/simd/layout.as holds.
+ * Generates kernels/simd/layout.as from the table in kernels/simd/layout.ts.
  *
  * @module
  */
@@ -27,7 +27,7 @@ import {
   UNQUANTIZED,
 } from "../kernels/simd/layout.ts";
 
-/** Layouts by what their fields' names begin with, those of {@linkcode SHARED} with nothing. */
+/** Layouts by the prefix of their fields' names; {@linkcode SHARED} has no prefix. */
 const LAYOUTS: { readonly [prefix: string]: Layout } = {
   CELL,
   SECOND,
@@ -42,12 +42,12 @@ const LAYOUTS: { readonly [prefix: string]: Layout } = {
   ROW,
 };
 
-/** Numbers that tell forms apart, by what their names begin with. */
+/** Enumerations by the prefix of their names. */
 const CHOICES = { FORM, BIAS, FIXED, UNQUANTIZED };
 
 const BYTES = 4;
 
-/** The text of kernels/simd/layout.as. */
+/** The contents of kernels/simd/layout.as. */
 export function layoutSource(): string {
   const lines = [
     "// Written by `deno task build:simd` from kernels/simd/layout.ts, which says what each is.",

@@ -1,6 +1,6 @@
 /**
- * The weight of each entry point as esbuild bundles it, minified and gzipped, and of single
- * imports from the packed package, beside the last recorded figure.
+ * The size of each entry point in an esbuild bundle, minified and gzipped, and of single imports
+ * from the packed package, compared with the last recorded figures.
  *
  *     deno task size            prints a table; fails if an entry point is over its budget
  *     deno task size --json     prints { entry: { minified, gzipped } } and nothing else
@@ -16,7 +16,7 @@ import { npmPackages } from "./npm_packages.ts";
 import { pack } from "./pack.ts";
 import { writeFile } from "./write_file.ts";
 
-/** Bytes gzipped that an entry point may weigh, where an edge worker imports it. */
+/** Max gzipped bytes of entry points that edge workers import. */
 const BUDGETS: Readonly<Record<string, number>> = {
   "./runtime": 10_240,
   "./runtime/conv": 2048,
@@ -27,7 +27,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   "./import/torch": 8192,
 };
 
-/** What an entry point weighs, in bytes. */
+/** The size of an entry point in bytes. */
 interface Size {
   readonly minified: number;
   readonly gzipped: number;
@@ -36,7 +36,7 @@ interface Size {
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const RECORD = new URL("../bench/results/size.json", import.meta.url);
 
-/** What somebody may import alone, with next to nothing besides: the file that has it, by name. */
+/** Names that programs may import alone, and the file that exports each. */
 const SINGLE_IMPORTS: Readonly<Record<string, string>> = {
   tensor: "mod.js",
   parseSafetensors: "safetensors.js",
@@ -45,19 +45,19 @@ const SINGLE_IMPORTS: Readonly<Record<string, string>> = {
   LSTM: "mod.js",
 };
 
-/** Entry points that are used with the main one. */
+/** Entry points that are used together with the main one. */
 const BESIDE_MAIN = ["./modules", "./qconfig", "./reference", "./safetensors", "./tune"];
 
 /**
- * Entry points that are used with another: they weigh what they add to a bundle that has it. What
- * both share costs nothing, and what only they need of a file that both import is counted.
+ * Entry points that are used together with another: their size is what they add to its bundle. What
+ * both share costs nothing; what only they need of a shared file is counted.
  */
 function beside(entry: string): readonly string[] {
-  // ./runtime/state stands in the place of ./runtime.
+  // ./runtime/state replaces ./runtime.
   if (entry.startsWith("./runtime/") && entry !== "./runtime/state") return ["./runtime.ts"];
   if (BESIDE_MAIN.includes(entry)) return ["./mod.ts"];
   if (!entry.startsWith("./import/")) return [];
-  // A state dict is a file of tensors, too, and TensorFlow.js has the layers of Keras.
+  // A state dict is also a file of tensors, and TensorFlow.js has the layers of Keras.
   if (entry === "./import/torch") return ["./mod.ts", "./safetensors.ts"];
   return entry === "./import/tfjs" ? ["./mod.ts", "./src/io/keras/mod.ts"] : ["./mod.ts"];
 }
@@ -79,13 +79,13 @@ async function measure(options: BuildOptions): Promise<Size> {
   return { minified: contents.length, gzipped: gzipSync(contents, { level: 9 }).length };
 }
 
-/** Some entry points in one bundle. */
+/** Several entry points in one bundle. */
 function measureTogether(paths: readonly string[]): Promise<Size> {
   const contents = paths.map((path, i) => `export * as entry${i} from ${JSON.stringify(path)};`);
   return measure({ stdin: { contents: contents.join("\n"), resolveDir: ROOT } });
 }
 
-/** What an entry point adds to a bundle that has others already. */
+/** The size that an entry point adds to a bundle of others. */
 async function measureAdded(path: string, others: readonly string[]): Promise<Size> {
   const before = await measureTogether(others);
   const after = await measureTogether([...others, path]);
@@ -95,7 +95,7 @@ async function measureAdded(path: string, others: readonly string[]): Promise<Si
   };
 }
 
-/** The weight of importing one name from the package as npm installs it. */
+/** The size of importing one name from the installed npm package. */
 async function measureSingleImports(): Promise<Record<string, Size>> {
   const folder = await Deno.makeTempDir({ prefix: "splitgate-size-" });
   try {

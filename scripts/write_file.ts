@@ -1,50 +1,50 @@
 /**
- * Writes output files whole or not at all: beside the old file, then renamed over it. A full disk,
- * a file-size limit or a kill leaves what was there before.
+ * Writes output files as a whole or not at all: a temporary file beside the old one is renamed over
+ * it. A full disk, a file-size limit or a kill leaves the old file in place.
  *
  * @module
  */
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** What a file is made of: a string is written as UTF-8. */
+/** The contents of a file; a string is written as UTF-8. */
 export type Contents = string | Uint8Array | AsyncIterable<Uint8Array>;
 
-/** How a file is written. */
+/** Options for writing a file. */
 export interface WriteOptions {
-  /** Whether to make the file's folder where it is missing; false where not given. */
+  /** Whether to create the file's folder if it does not exist; false by default. */
   readonly makeFolder?: boolean;
 }
 
 /**
- * A file could not be written; what was there before is as it was. The message names the file and
- * says why.
+ * A file could not be written, and the old one is unchanged. The message names the file and the
+ * reason.
  */
 export class WriteError extends Error {
   override readonly name = "WriteError";
 
   constructor(path: string, reason: string) {
     super(`${path}: could not be written: ${reason}`);
-    // The message is for the person at the keyboard and says all.
+    // The message is for the user and complete, so there is no stack.
     this.stack = `${this.name}: ${this.message}`;
   }
 }
 
 const onWindows = Deno.build.os === "windows";
 
-/** Signals that end a process, with their numbers: what is half-written is removed first. */
+/** Signals that end a process, with their numbers: the temporary file is removed first. */
 const ENDING: readonly (readonly [Deno.Signal, number])[] = onWindows
   ? [["SIGINT", 2]]
   : [["SIGINT", 2], ["SIGTERM", 15], ["SIGHUP", 1]];
 
-/** What a shell adds to the number of the signal that ended a process. */
+/** Shells add this to the number of the signal that ended a process. */
 const ENDED_BY_SIGNAL = 128;
 
 const plain = (path: string | URL): string => typeof path === "string" ? path : fileURLToPath(path);
 
 /**
- * Where a file is written before it is renamed. Always the same: what a killed run left is taken
- * over by the next.
+ * The temporary file. Its name is always the same, so that a run takes over the file that a killed
+ * run left.
  */
 const partOf = (path: string): string => join(dirname(path), `.${basename(path)}.part`);
 
@@ -66,9 +66,9 @@ async function isSameFile(a: string, b: string): Promise<boolean> {
 }
 
 /**
- * Refuses an output that is one of the inputs, by whatever path or link.
+ * Rejects an output that is the same file as one of the inputs, under any path or link.
  *
- * @param output Where a file is to be written; it need not exist.
+ * @param output The file to write; it need not exist.
  * @param inputs Files that are read for it.
  */
 export async function checkOutput(output: string, inputs: readonly string[]): Promise<void> {
@@ -79,10 +79,10 @@ export async function checkOutput(output: string, inputs: readonly string[]): Pr
   }
 }
 
-/** Opens the unfinished file for this process alone, empty. */
+/** Opens the temporary file for this process alone, and empties it. */
 async function openPart(part: string): Promise<Deno.FsFile> {
   for (;;) {
-    // Not truncated yet: another process may be writing it.
+    // Not truncated yet, because another process may be writing it.
     const file = await Deno.open(part, { write: true, create: true });
     try {
       await file.lock(true);
@@ -93,7 +93,7 @@ async function openPart(part: string): Promise<Deno.FsFile> {
         await file.truncate(0);
         return file;
       }
-      // Whoever held the lock has renamed or removed it meanwhile.
+      // The process that held the lock has renamed or removed the file.
     } catch (error) {
       file.close();
       throw error;
@@ -111,7 +111,7 @@ async function writeAll(file: Deno.FsFile, contents: Contents): Promise<void> {
   for await (const chunk of contents) await writeAll(file, chunk);
 }
 
-/** Gives the new file the mode and, where that is allowed, the owner of the old one. */
+/** Gives the new file the mode and, if allowed, the owner of the old one. */
 async function keepAttributes(part: string, file: Deno.FsFile, old: Deno.FileInfo): Promise<void> {
   if (onWindows) return;
   const { uid, gid } = await file.stat();
@@ -119,7 +119,7 @@ async function keepAttributes(part: string, file: Deno.FsFile, old: Deno.FileInf
     try {
       await Deno.chown(part, old.uid, old.gid);
     } catch (error) {
-      // Only the superuser gives files away; whoever may write the folder owns the new file.
+      // Only the superuser may change a file's owner; otherwise this process owns the new file.
       if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
     }
   }
@@ -135,13 +135,13 @@ async function replace(path: string, contents: Contents): Promise<void> {
   if (old !== null) {
     const file = await Deno.open(path, { write: true });
     try {
-      // A device or a pipe keeps nothing that could be lost, and must not be renamed over.
+      // A device or a pipe has no contents to lose, and must not be renamed over.
       if (!old.isFile) return await writeAll(file, contents);
     } finally {
       file.close();
     }
   }
-  // A symbolic link stays one, and what it points to is replaced.
+  // A symbolic link is kept: its target is replaced.
   const target = old === null ? path : await Deno.realPath(path);
   const part = partOf(target);
   let own = false;
@@ -151,7 +151,8 @@ async function replace(path: string, contents: Contents): Promise<void> {
       Deno.exit(ENDED_BY_SIGNAL + number);
     }] as const
   );
-  // A file-size limit ends processes that do not listen; for those that do, the write fails.
+  // A file-size limit ends processes that do not listen for its signal; for others, the write
+  // fails.
   const listeners = onWindows ? endings : [...endings, ["SIGXFSZ", () => {}] as const];
   for (const [signal, listener] of listeners) Deno.addSignalListener(signal, listener);
   try {
@@ -174,9 +175,9 @@ async function replace(path: string, contents: Contents): Promise<void> {
 }
 
 /**
- * Writes a file whole, or leaves what was there. Mode and symbolic links of an old file are kept;
- * other hard links to it keep the old contents. Devices and pipes are written as they are. Throws a
- * {@linkcode WriteError}.
+ * Writes a file as a whole, or leaves the old one in place. Mode and symbolic links of an old file
+ * are kept; other hard links to it keep the old contents. Devices and pipes are written directly.
+ * Throws a {@linkcode WriteError}.
  *
  * Needs read and write permission for the file and for `.NAME.part` beside it.
  */

@@ -148,7 +148,8 @@ export function linearDynamicInt8(
   const { weight, bias, relu = false } = linear;
   const { inFeatures, outFeatures, scales } = weight;
   const { reduceRange = false, integers = new Uint8Array(x.length) } = quantization;
-  let min = 0, max = 0;
+  let min = 0;
+  let max = 0;
   for (let i = 0; i < x.length; i++) {
     if (x[i]! < min) min = x[i]!;
     else if (x[i]! > max) max = x[i]!;

@@ -1,13 +1,14 @@
 /**
  * Rules of `deno lint`. Functions of the package take at most five parameters; more belong together
- * in an object that is made once. Those that a hot path needs are listed here with their reasons.
- * And what a QConfigMapping's methods give is not thrown away, since they change none.
+ * in an object that is created once. Functions that need more on a hot path are listed here with
+ * the reason. The result of a QConfigMapping's methods must be used, because they do not change the
+ * mapping.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
 
-/** Parameters that a function may have. */
+/** Max number of parameters of a function. */
 const MAX_PARAMETERS = 5;
 
 const INNER_LOOP = "runs for every unit or row of every step; V8 keeps numbers in registers and " +
@@ -17,7 +18,7 @@ const EVERY_CALL = "runs at every call of a session, whose steps allocate nothin
 const LAYS_OUT = "writes the memory that kernels/simd reads, once a module: each parameter is a " +
   "part of that layout";
 
-/** Functions that may have more, by file: why. */
+/** Functions that may have more parameters, by file, with the reason. */
 export const HOT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   "kernels/packed/gru_cell.ts": {
     add: INNER_LOOP,
@@ -49,7 +50,7 @@ export const HOT: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 };
 
-/** Methods of QConfigMapping that give another one. */
+/** Methods of QConfigMapping that return a new mapping. */
 const MAPPING_SETTERS = [
   "setGlobal",
   "setObjectType",
@@ -63,7 +64,7 @@ type FunctionNode =
   | Deno.lint.FunctionExpression
   | Deno.lint.ArrowFunctionExpression;
 
-/** The name of a function, or of what it is the value of; "" where it has none. */
+/** The name of a function, or of the variable or property that holds it; "" if it has none. */
 function nameOf(node: FunctionNode): string {
   if (node.type !== "ArrowFunctionExpression" && node.id !== null) return node.id.name;
   const { parent } = node;

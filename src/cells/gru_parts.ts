@@ -21,7 +21,9 @@ import type { PartSlot } from "./names.ts";
 export const GRU_GATES = ["reset", "update", "new"] as const;
 
 /** Names of the gates, as parts refer to them. */
-const RESET = [0, 1] as const, UPDATE = [1, 2] as const, NEW = [2, 3] as const;
+const RESET = [0, 1] as const;
+const UPDATE = [1, 2] as const;
+const NEW = [2, 3] as const;
 
 /** Slots of a gate's function: an unbounded one shares the state's slot. */
 const SLOTS: { readonly tanh: PartSlot; readonly unbounded: PartSlot } = {

@@ -59,7 +59,8 @@ export function checkValues(name: string, q: OptionalQParams): void {
 
 /** Sum of the magnitudes of a row's weights, and the largest of them, less the zero point. */
 function rowMagnitudes({ data, inFeatures }: LinearWeight, row: number, zeroPoint: number) {
-  let sum = 0, max = 0;
+  let sum = 0;
+  let max = 0;
   for (let k = row * inFeatures; k < (row + 1) * inFeatures; k++) {
     const magnitude = Math.abs(data[k]! - zeroPoint);
     sum += magnitude;

@@ -156,7 +156,8 @@ export abstract class PerChannelObserver extends UniformObserver {
       );
     }
     this.checkSeen(options);
-    const scales: number[] = [], zeroPoints: number[] = [];
+    const scales: number[] = [];
+    const zeroPoints: number[] = [];
     for (let c = 0; c < this.#min.length; c++) {
       const [scale, zeroPoint] = scaleAndZeroPoint(
         this.#min[c]!,

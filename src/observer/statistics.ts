@@ -35,7 +35,9 @@ export class ValueStatistics {
    * @returns Whether all were finite; if not, nothing has changed.
    */
   add(data: Float32Array | Int32Array): boolean {
-    let roots = 0, nonZero = 0, { min, max } = this;
+    let roots = 0;
+    let nonZero = 0;
+    let { min, max } = this;
     for (let i = 0; i < data.length; i++) {
       const value = data[i]!;
       // Branch-free: random signs would make a branch slow.

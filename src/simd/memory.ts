@@ -348,7 +348,9 @@ export function storeOperand(
   from: number,
   size: number,
 ): void {
-  let even = 0, sum = 0, bits = 0;
+  let even = 0;
+  let sum = 0;
+  let bits = 0;
   for (
     let k = 0, length = groups * (form === FORM.WIDE ? GROUP_VALUES.WIDE : GROUP_VALUES.BYTES);
     k < length;

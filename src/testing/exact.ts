@@ -139,7 +139,8 @@ export function exp(x: Exact, bits = 120): Exact {
   const precision = BigInt(bits + halvings + 20);
   const one = 1n << precision;
   const r = floor(mul(x, { n: one, d: 1n << BigInt(halvings) }));
-  let sum = one, term = one;
+  let sum = one;
+  let term = one;
   for (let k = 1n; term !== 0n && term !== -1n; k++) {
     term = ((term * r) >> precision) / k;
     sum += term;

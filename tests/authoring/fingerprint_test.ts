@@ -101,7 +101,8 @@ function arraysOf(module: QuantizedModule): (Int8Array | Float32Array | Int32Arr
 }
 
 Deno.test("a model is another one when one bit of one array differs, or one parameter", () => {
-  let bits = 0, parameters = 0;
+  let bits = 0;
+  let parameters = 0;
   fc.assert(
     fc.property(modelCases, fc.nat(), (c, seed) => {
       const model = anyModel(c);

@@ -9,7 +9,10 @@ import { convert, getPreset, LSTM, prepare, tensor } from "${import.meta.resolve
 import { byParts } from "${import.meta.resolve("../../src/modules/recurrent/by_parts.ts")}";
 const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
 observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
-const model = convert(observed), kept = byParts(null), output = new Float32Array(3), made = [new WeakRef(kept)];
+const model = convert(observed);
+const kept = byParts(null);
+const output = new Float32Array(3);
+const made = [new WeakRef(kept)];
 for (let i = 0; i < 10; i++) {
   const kernels = byParts(null);
   made.push(new WeakRef(kernels));

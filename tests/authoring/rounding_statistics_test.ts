@@ -97,7 +97,8 @@ Deno.test("CellStatistics of a batch of different lengths are those of its rows,
   const lengths = [2, 5, 3];
   const steps = 5;
   const x = Float32Array.from({ length: lengths.length * steps * INPUT }, () => random(-2, 2));
-  const together = prepare(lstm, accurateQConfig), apart = prepare(lstm, accurateQConfig);
+  const together = prepare(lstm, accurateQConfig);
+  const apart = prepare(lstm, accurateQConfig);
   together.forward(tensor(x, [lengths.length, steps, INPUT]), { lengths });
   lengths.forEach((length, b) => {
     const from = b * steps * INPUT;

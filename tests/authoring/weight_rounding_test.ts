@@ -330,7 +330,8 @@ function tableCases() {
     const quantMax = wide ? 65535 : 255;
     const embedding = Float32Array.from({ length: tokens * n }, () => random(-3, 3));
     if (tokens > 1) embedding.fill(1.5, 0, n); // a row of equal values has scale 0
-    const scales = new Float32Array(tokens), biases = new Float32Array(tokens);
+    const scales = new Float32Array(tokens);
+    const biases = new Float32Array(tokens);
     for (let token = 0; token < tokens; token++) {
       const row = embedding.subarray(token * n, token * n + n);
       biases[token] = Math.min(...row);
@@ -406,7 +407,8 @@ function tableError(
 }
 
 Deno.test("roundTokenTable() never has a larger error than nearest rounding, and mostly a much smaller one", () => {
-  let cases = 0, better = 0;
+  let cases = 0;
+  let better = 0;
   fc.assert(
     fc.property(tableCases(), ({ embedding, nearest, projections, counts }) => {
       const { codes, projections: rounded } = roundTokenTable(

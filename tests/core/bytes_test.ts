@@ -43,7 +43,8 @@ Deno.test("bytesOf() gives the bytes of every buffer and view where they lie", (
 
 Deno.test("files and states are read from every buffer and view", () => {
   const model = modelOf(plainCase, "none", true);
-  const file = saveModel(model), program = compileModel(model);
+  const file = saveModel(model);
+  const program = compileModel(model);
   const session = model.createSession();
   const state = session.state();
   for (const form of forms(file)) {

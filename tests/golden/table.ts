@@ -22,7 +22,8 @@ function compared(counts: Map<Family, Count>): string {
 }
 
 function result(counts: Map<Family, Count>): string {
-  let compared = 0, differing = 0;
+  let compared = 0;
+  let differing = 0;
   for (const each of counts.values()) {
     compared += each.compared;
     differing += each.differing;

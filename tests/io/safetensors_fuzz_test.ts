@@ -106,7 +106,8 @@ const edit: fc.Arbitrary<Edit> = fc.oneof(
 );
 
 Deno.test("parseSafetensors() refuses or reads in range each file with one byte replaced", () => {
-  let read = 0, refused = 0;
+  let read = 0;
+  let refused = 0;
   const bytes = VALID.slice();
   for (let i = 0; i < HEADER_END; i++) {
     for (const x of [0, 0x22, 0x30, 0x39, 0x3a, 0x5c, 0x7d, 0xff]) {
@@ -121,7 +122,8 @@ Deno.test("parseSafetensors() refuses or reads in range each file with one byte 
 
 Deno.test("parseSafetensors() refuses or reads in range files with random edits", () => {
   assert(check(VALID));
-  let read = 0, refused = 0;
+  let read = 0;
+  let refused = 0;
   fc.assert(
     fc.property(
       fc.array(edit, { minLength: 1, maxLength: 6 }),

@@ -206,7 +206,8 @@ export function holdActivation(activation: Activation, runs = 60): void {
   const { kind } = activation;
 
   Deno.test(`${kind}: sessions, programs, SIMD, files and modules one by one give the kernels' bytes`, () => {
-    let quantized = 0, floats = 0;
+    let quantized = 0;
+    let floats = 0;
     fc.assert(
       fc.property(drawn, (c) => {
         const { model, x, first, module, qconfig } = modelOf(activation, c);

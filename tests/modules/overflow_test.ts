@@ -199,7 +199,8 @@ const cases = fc.oneof(
 ).filter((c) => c.hiddenSize < 20 && c.inputSize < 20);
 
 Deno.test("an LSTM of huge and tiny numbers is refused by name, or the same from all executors", () => {
-  let refused = 0, ran = 0;
+  let refused = 0;
+  let ran = 0;
   fc.assert(
     fc.property(cases, fc.constantFrom(0.003, 0.01, 0.03), (c, rate) => {
       const random = generator(c.seed ^ 0x5bd1);
@@ -222,7 +223,8 @@ Deno.test("an LSTM of huge and tiny numbers is refused by name, or the same from
 });
 
 Deno.test("a file with a huge or tiny scale is refused by name, or the same from all executors", () => {
-  let refused = 0, ran = 0;
+  let refused = 0;
+  let ran = 0;
   for (
     const c of [
       plainCase,
@@ -293,7 +295,9 @@ function floatLinear(
 }
 
 Deno.test("an overflow between modules is one error from all executors, and moves no state", () => {
-  let failed = 0, ran = 0, compiledRan = 0;
+  let failed = 0;
+  let ran = 0;
+  let compiledRan = 0;
   fc.assert(
     fc.property(cases, fc.boolean(), fc.boolean(), fc.integer({ min: 1, max: 4 }), (
       c,
@@ -371,7 +375,8 @@ Deno.test("an overflow between modules is one error from all executors, and move
 });
 
 Deno.test("dynamic models give finite results or an error that moves no state", () => {
-  let failed = 0, ran = 0;
+  let failed = 0;
+  let ran = 0;
   fc.assert(
     fc.property(
       fc.nat(),
@@ -483,7 +488,8 @@ Deno.test("a custom backend that throws leaves the state as it was", () => {
 });
 
 Deno.test("forward() of an LSTM refuses given parameters that overflow, and else computes finite values", () => {
-  let refused = 0, ran = 0;
+  let refused = 0;
+  let ran = 0;
   fc.assert(
     fc.property(lstmCases(anyBits, fc.constantFrom<Bits>(0, 8, 16)), (c) => {
       const random = generator(c.seed ^ 0x99);

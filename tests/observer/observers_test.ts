@@ -214,7 +214,8 @@ for (const [name, make] of MAKERS) {
 
 Deno.test("MinMaxObserver does not depend on how the data is cut into batches", () => {
   fc.assert(fc.property(someFloats, fc.nat(33), someOptions, (data, at, options) => {
-    const whole = new MinMaxObserver(options), parts = new MinMaxObserver(options);
+    const whole = new MinMaxObserver(options);
+    const parts = new MinMaxObserver(options);
     whole.observe(data);
     parts.observe(data.subarray(at));
     parts.observe(data.subarray(0, at));
@@ -298,7 +299,8 @@ Deno.test("MovingAverageMinMaxObserver steps in float32 from the first tensor's 
     fc.constantFrom(0.01, 0.1, 0.5, 1),
     (batches, averagingConstant) => {
       const observer = new MovingAverageMinMaxObserver({ averagingConstant });
-      let min = NaN, max = NaN;
+      let min = NaN;
+      let max = NaN;
       for (const data of batches) {
         observer.observe(data);
         const lowest = Math.min(...data);
@@ -412,7 +414,8 @@ Deno.test("calculateFloatQParams() spans each channel's own range, with 1 where 
 Deno.test("setRange() gives what observing the range's ends gives, and refuses what is no range", () => {
   fc.assert(fc.property(someFloats, someOptions, (data, options) => {
     for (const make of [MinMaxObserver, MovingAverageMinMaxObserver]) {
-      const observed = new make(options), set = new make(options);
+      const observed = new make(options);
+      const set = new make(options);
       observed.observe(data);
       set.setRange(observed.minVal, observed.maxVal);
       assertEquals(set.calculateQParams(), observed.calculateQParams());

@@ -60,7 +60,8 @@ Deno.test("loadProgram() gives what computes the same as the model that was comp
           fold === undefined || !tokens && fold !== false || fold === "float32" && c.input === 0
             ? {}
             : { foldEmbedding: fold };
-        let file: Uint8Array<ArrayBuffer>, want: Uint8Array;
+        let file: Uint8Array<ArrayBuffer>;
+        let want: Uint8Array;
         try {
           file = compileModel(model, given);
           want = outputs(model, c.seed, given);

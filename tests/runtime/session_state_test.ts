@@ -21,7 +21,8 @@ function minusZeros(state: Uint8Array, from: number): number {
 }
 
 Deno.test("a restored session gives the bytes that it was given, and goes on as the other, in every form", () => {
-  let ran = 0, withMinusZero = 0;
+  let ran = 0;
+  let withMinusZero = 0;
   fc.assert(
     fc.property(
       streaming,

@@ -357,7 +357,8 @@ Deno.test("QuantizedModel.createSession() refuses options that make no sense", (
 });
 
 Deno.test("Session gives what an LSTM of float32 input gives when foldEmbedding is float32", () => {
-  let ran = 0, differ = 0;
+  let ran = 0;
+  let differ = 0;
   fc.assert(
     fc.property(
       models,

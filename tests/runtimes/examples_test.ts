@@ -23,7 +23,8 @@ function motion(amplitude: number): Float32Array<ArrayBuffer> {
   return x;
 }
 
-const STILL = motion(0), SHAKEN = motion(1.4);
+const STILL = motion(0);
+const SHAKEN = motion(1.4);
 const readings = (x: Float32Array) =>
   JSON.stringify(Array.from({ length: 50 }, (_, i) => [...x.subarray(3 * i, 3 * i + 3)]));
 

@@ -18,7 +18,8 @@ Deno.test("eager() moves functions in parentheses to the front", () => {
 Deno.test("eager() leaves what a module does as it is", async () => {
   const text = `import { sep } from "node:path";
 import "node:os";
-const first = later(2), order = [first];
+const first = later(2);
+const order = [first];
 function later(x) { return x === 0 ? [] : [x, ...later(x - 1)]; }
 async function waits() { return sep; }
 function* counts() { yield* [1, 2]; }

@@ -72,7 +72,8 @@ export function cellObservers(
   cell: Cell,
   splitGates: boolean,
 ): CellObservers {
-  const observers: Record<string, unknown> = {}, inputs: Record<string, unknown> = {};
+  const observers: Record<string, unknown> = {};
+  const inputs: Record<string, unknown> = {};
   for (const part of cell.parts) {
     const config = configOf(qconfig, part);
     if (config.inputs?.some((factory) => factory !== null)) {

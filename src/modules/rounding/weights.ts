@@ -56,7 +56,8 @@ export function quantizeWeight(
   const inFeatures = weight.length / outFeatures;
   const rows = outFeatures / blocks;
   const data = new Int8Array(weight.length);
-  const scales: number[] = [], zeroPoints: number[] = [];
+  const scales: number[] = [];
+  const zeroPoints: number[] = [];
   let perChannel = false;
   let range = { quantMin: 0, quantMax: 0 };
   for (let block = 0; block < blocks; block++) {

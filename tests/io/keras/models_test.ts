@@ -77,7 +77,8 @@ for (const [path, load] of Object.entries(IMPORTED)) {
 function int8Output(load: () => Graph, tensors: ReadonlyMap<string, SafetensorsEntry>): Tensor {
   const observed = prepare(load(), getPreset("accurate"));
   observed.forward(inputOf(tensors.get("x_calibration")!));
-  const x = inputOf(tensors.get("x")!), { shape, data } = tensors.get("y")!;
+  const x = inputOf(tensors.get("x")!);
+  const { shape, data } = tensors.get("y")!;
   const y = new Float32Array(data.length);
   convert(observed).createSession({ batch: x.shape[0]! }).run(x.data as Float32Array, y);
   return tensor(y, shape);
@@ -147,7 +148,8 @@ Deno.test("astrorapid: without the steps that Masking skips, each used step give
   const calibration = [...withoutMasked(tensors.get("x_calibration") as unknown as Tensor)];
   for (const { x } of calibration.slice(0, CALIBRATION)) observed.forward(x);
   const session = convert(observed).createSession({ maxSteps: expected.shape[1]! });
-  let same = 0, all = 0;
+  let same = 0;
+  let all = 0;
   for (const { x, steps } of withoutMasked(tensors.get("x") as unknown as Tensor)) {
     const y = model.forward(x);
     const rows = steps.flatMap((step) => [

@@ -21,7 +21,8 @@ Deno.test("accumulateGrams() adds what accumulateGram() adds, in loops and in SI
       const inputs = doubles ? values : Float32Array.from(values);
       const weights = Float64Array.from({ length: count }, () => random(0, 1) ** 2);
       const gram = Float64Array.from({ length: size * size }, () => random(-1, 1));
-      const plain = gram.slice(), expected = gram.slice();
+      const plain = gram.slice();
+      const expected = gram.slice();
       accumulateGrams(gram, inputs, size, weights);
       plainGrams(plain, inputs, size, weights);
       for (let t = 0; t < count; t++) {

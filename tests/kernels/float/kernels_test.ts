@@ -107,7 +107,9 @@ Deno.test("infinite sums are those of the plain loops", () => {
     const weight = Float32Array.of(3e38, 3e38, 1, -3e38, 3e38, 0);
     const layer = { weight, bias: null, inFeatures: 2, outFeatures: 3 };
     const linear = kernels.linear(layer);
-    const x = Float32Array.of(3e38, 3e38), out = new Float32Array(3), expected = out.slice();
+    const x = Float32Array.of(3e38, 3e38);
+    const out = new Float32Array(3);
+    const expected = out.slice();
     linear(x, 0, out, 0);
     linearFloat32(layer, x, 0, expected, 0);
     assertEquals(out, expected);
@@ -134,7 +136,8 @@ Deno.test("functions of many values have the bits of one by one, of any range, a
     withFloatKernels(100, (kernels) => {
       const [vector, plain] = [kernels, plainKernels].map(({ activation }) => activation(name));
       for (let seed = 0; seed < 10; seed++) {
-        const values = floats(seed), expected = values.slice();
+        const values = floats(seed);
+        const expected = values.slice();
         for (const [from, to] of [[0, 7], [7, 15], [16, 33], [40, 41], [50, values.length - 1]]) {
           vector!(values, from!, to!);
           plain!(expected, from!, to!);
@@ -148,11 +151,13 @@ Deno.test("functions of many values have the bits of one by one, of any range, a
 });
 
 Deno.test("no float32 value that a scan in steps meets has another sigmoid or tanh in vectors", () => {
-  const STEP = 8191, COUNT = Math.ceil(2 ** 32 / STEP);
+  const STEP = 8191;
+  const COUNT = Math.ceil(2 ** 32 / STEP);
   const bits = Uint32Array.from({ length: COUNT }, (_, i) => i * STEP);
   withFloatKernels(100, (kernels) => {
     for (const name of ["sigmoid", "tanh"] as const) {
-      const values = new Float32Array(bits.slice().buffer), expected = values.slice();
+      const values = new Float32Array(bits.slice().buffer);
+      const expected = values.slice();
       kernels.activation(name)(values, 0, COUNT);
       plainKernels.activation(name)(expected, 0, COUNT);
       const differs = values.findIndex((value, i) => !Object.is(value, expected[i]));

@@ -49,7 +49,9 @@ function check(
   to: number,
 ): number {
   const last = bitsOf(to);
-  let count = 0, close = 0, wrong = 0;
+  let count = 0;
+  let close = 0;
+  let wrong = 0;
   for (let i = bitsOf(from); i <= last; i++, count++) {
     bits[0] = i;
     const x = sign * single[0]!;

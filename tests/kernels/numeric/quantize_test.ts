@@ -13,7 +13,10 @@ Deno.test("requantize() is exact between every pair of dtypes and ranges, zero p
     1,
     2 ** -9,
   ], [3, 2]];
-  let ties = 0, low = 0, high = 0, count = 0;
+  let ties = 0;
+  let low = 0;
+  let high = 0;
+  let count = 0;
   for (const from of RANGES) {
     const ints = edgeLadder(from.quantMin, from.quantMax);
     const x = from.make(ints);

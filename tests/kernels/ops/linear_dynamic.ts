@@ -175,7 +175,8 @@ export const LINEAR_DYNAMIC: readonly KernelProperty[] = [
         const { scale, zeroPoint } = qparams;
         const x = Float32Array.from(list);
         const inverse = oracle.inverse(scale);
-        const a = new Uint8Array(x.length), b = new Uint8Array(x.length);
+        const a = new Uint8Array(x.length);
+        const b = new Uint8Array(x.length);
         quantizeDynamic("fbgemm", x, a, qparams);
         quantizeDynamic("qnnpack", x, b, qparams);
         x.forEach((v, i) => {

@@ -35,7 +35,9 @@ function* hairCases(random: Random, count: number): Generator<Case> {
     // a b = k 2^24 +- 1 with k = ...10..0: the last place of the product decides the tie.
     const side = random(0, 1) < 0.5 ? 1 : -1;
     const places = integer(1, 9);
-    let a = 0, b = 0, k = 0;
+    let a = 0;
+    let b = 0;
+    let k = 0;
     for (let tries = 0; k % 2 ** places !== 2 ** (places - 1) && tries < 3000; tries++) {
       a = 2 * integer(2 ** 22, 2 ** 23 - 1) + 1;
       b = side > 0 ? inverse24(a) : 2 ** 24 - inverse24(a);
@@ -50,7 +52,8 @@ function* hairCases(random: Random, count: number): Generator<Case> {
     const term = bias * reciprocal(scale);
     const ulp = 2 ** (places + lift);
     const kind = random(0, 1);
-    let sum: number, bound: number;
+    let sum: number;
+    let bound: number;
     if (kind < 0.7) {
       // |term + sum| in 2^23..2^24 units of twice the half.
       const v = integer(2 ** 23, 2 ** 24 - 1) * ulp;
@@ -119,7 +122,8 @@ Deno.test("dotInt8() is exact while below 2^53, at any offset and length", () =>
 });
 
 Deno.test("linearInt8() follows each engine's rule per tensor, per channel and by blocks, with and without bias and relu", () => {
-  let inside = 0, all = 0;
+  let inside = 0;
+  let all = 0;
   const seen = new Set<string>();
   fc.assert(
     fc.property(layers, ({ d, bias, step }) => {
@@ -166,7 +170,8 @@ Deno.test("linearInt8() follows each engine's rule per tensor, per channel and b
 });
 
 Deno.test("plainBiasTerm() with one addition gives the exact integer on cases a hair from ties", () => {
-  let plain = 0, needed = 0;
+  let plain = 0;
+  let needed = 0;
   for (const { bias, scale, sum, bound, multiplier } of hairCases(generator(7), 20000)) {
     const exactly = oracle.fma32(bias, oracle.inverse(scale), sum);
     const want = finish(exactly, multiplier, 2 ** 31);
@@ -194,7 +199,8 @@ Deno.test("plainBiasTerm() with one addition gives the exact integer on cases a 
 Deno.test("plainBiasTerm() with one addition gives addBias's integer on half a million adversarial cases", () => {
   const random = generator(12345);
   const integer = integers(random);
-  let plain = 0, total = 0;
+  let plain = 0;
+  let total = 0;
   const check = (engine: Engine, perChannel: boolean, c: Case) => {
     total++;
     const term = plainBiasTerm(

@@ -174,7 +174,9 @@ Deno.test("lstmStep() rounds halves of qnnpack's sums away from zero, negative o
   const hiddenSize = 101;
   const quint8 = (scale: number, zeroPoint: number) =>
     perTensorAffine({ dtype: "quint8", scale, zeroPoint });
-  const gate = quint8(1 / 256, 0), product = quint8(1 / 128, 128), state = quint8(1 / 64, 128);
+  const gate = quint8(1 / 256, 0);
+  const product = quint8(1 / 128, 128);
+  const state = quint8(1 / 64, 128);
   const four = [product, product, product, product];
   const parts = {
     ...{ igates: four, hgates: four, gates: four },

@@ -70,7 +70,8 @@ Deno.test("outputs that are a Dropout keep their names; one that would be the in
   const observed = prepare(named, fbgemmQConfig);
   assertEquals(observed.run(x), named.run(x));
   const model = convert(observed);
-  const a = new Float32Array(2), b = new Float32Array(2);
+  const a = new Float32Array(2);
+  const b = new Float32Array(2);
   model.createSession().step(x.data, { a, b });
   assert(a.some((value) => value !== 0));
   assertEquals(a, b);

@@ -15,7 +15,10 @@ import { parseSafetensors } from "@splitgate/splitgate/safetensors";
 import { readTorch } from "../../../src/io/torch/mod.ts";
 
 const FOLDER = new URL("../../models/uzmorph_bigru/", import.meta.url);
-const CHARACTERS = 49, WIDTH = 64, TAGS = 746, PADDING = 0;
+const CHARACTERS = 49;
+const WIDTH = 64;
+const TAGS = 746;
+const PADDING = 0;
 
 /** The tagger, with the weights of its file. */
 function tagger(): Sequential {
@@ -70,7 +73,10 @@ Deno.test("in int8 the tagger of uzmorph_bigru gives 99.5% of characters the tag
   const observed = prepare(model, getPreset("accurate"));
   observed.forward(ids("x_calibration"));
   const quantized = convert(observed);
-  let characters = 0, equal = 0, words = 0, whole = 0;
+  let characters = 0;
+  let equal = 0;
+  let words = 0;
+  let whole = 0;
   for (const name of ["x", "x_more"]) {
     const x = ids(name);
     const [count, steps] = x.shape as [number, number];

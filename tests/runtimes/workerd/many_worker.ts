@@ -26,7 +26,8 @@ export default {
     }
     if (pathname === "/step") {
       const input = new Float32Array(await request.arrayBuffer());
-      const output = new Float32Array(model.outputSize), first = new Float32Array(model.outputSize);
+      const output = new Float32Array(model.outputSize);
+      const first = new Float32Array(model.outputSize);
       for (const [i, session] of sessions.entries()) {
         session.step(input, output);
         if (i === 0) first.set(output);
