@@ -573,6 +573,9 @@ Deno.test("an overflow in the padding of a row is none", () => {
   assertEquals(outputs[1], outputs[0]);
   assertEquals(padded!.state(), plain!.state());
   assertThrows(() => padded!.run(input, outputs[1]!), RangeError, "finite results");
+  // One of the second row's own steps overflows.
+  assertThrows(() => padded!.run(input, outputs[1]!, [3, 2]), RangeError, "finite results");
+  assertEquals(padded!.state(), plain!.state());
 });
 
 Deno.test("what makes a part overflow is named", () => {

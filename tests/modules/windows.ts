@@ -26,7 +26,8 @@ export interface WindowCase {
 
 /** Windows of all kinds. */
 export const windowCases: fc.Arbitrary<WindowCase> = fc.record({
-  kernelSize: fc.constantFrom(1, 2, 3, 4, 5, 8),
+  // By 6, engines round what lies half-way in different ways.
+  kernelSize: fc.constantFrom(1, 2, 3, 4, 5, 6, 6, 8),
   stride: fc.constantFrom(1, 1, 2, 3),
   dilation: fc.constantFrom(1, 1, 2, 3),
   padding: fc.constantFrom("none", "causal", "causal", "same", "some"),

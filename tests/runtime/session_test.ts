@@ -494,6 +494,24 @@ Deno.test("Session.workingBytes is smaller by at least 4 * hiddenSize doubles wh
   }
 });
 
+Deno.test("Session.workingBytes grows by the rows between modules and by the states, and by nothing else", () => {
+  const double = 8;
+  for (const [numLayers, betweenLayers] of [[1, 0], [2, 1], [3, 2], [4, 2]] as const) {
+    for (const hiddenSize of [5, 8, 33]) {
+      const model = plain({ hiddenSize, numLayers });
+      const bytes = (batch: number, maxSteps: number) =>
+        model.createSession({ batch, maxSteps }).workingBytes;
+      // The input, the output, and values between layers, of which two buffers serve any number.
+      const row = (4 + hiddenSize * (1 + betweenLayers)) * double;
+      assertEquals(bytes(1, 9) - bytes(1, 4), 5 * row);
+      assertEquals(bytes(3, 9) - bytes(3, 4), 3 * 5 * row);
+      // Hidden and cell state, whether a layer's row has had no step yet, and its steps left.
+      const state = numLayers * (2 * hiddenSize * double + 1) + 4;
+      assertEquals(bytes(3, 4) - bytes(1, 4), 2 * (4 * row + state));
+    }
+  }
+});
+
 Deno.test("Sessions of one model do not mix when they run interleaved", () => {
   const model = plain({ numLayers: 2 });
   const x = floatsOf(11, [4 * 20], 2).data;

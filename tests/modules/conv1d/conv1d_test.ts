@@ -169,6 +169,16 @@ Deno.test("branches of equal windows can be joined, others are refused", () => {
   );
 });
 
+Deno.test("Session.workingBytes counts the rows between modules, and the line that a window moves along", () => {
+  const conv = new Conv1d({ inChannels: 2, outChannels: 4, kernelSize: 3 });
+  const observed = prepare(new Sequential({ conv }), qconfig);
+  observed.forward(drawn(1, [6, 1, 2]));
+  const model = convert(observed);
+  const [few, many] = [4, 9].map((maxSteps) => model.createSession({ maxSteps }).workingBytes);
+  // Of each step: the input, the output, and the input once more in the line.
+  assertEquals(many! - few!, 5 * (2 + 4 + 2) * 8);
+});
+
 Deno.test("what windows cannot do is refused by name, with the way on", () => {
   const conv = (options: Record<string, unknown>) => new Conv1d({ ...sizes, ...options });
   const cases: [() => unknown, typeof TypeError | typeof RangeError, string][] = [
@@ -222,6 +232,25 @@ Deno.test("what windows cannot do is refused by name, with the way on", () => {
     qconfig,
   );
   observed.forward(drawn(1, [6, 1, 2]));
+  const flat = prepare(
+    new Sequential({ conv: conv({}), flat: new Flatten({ steps: 4 }) }),
+    qconfig,
+  );
+  flat.forward(drawn(1, [6, 1, 2]));
+  const flattened = convert(flat).createSession({ batch: 2 });
+  const flatten = (steps: number, lengths?: number[]) => () =>
+    flattened.run(new Float32Array(steps * 4), new Float32Array(2 * 16), lengths);
+  flatten(6, [6, 6])();
+  assertThrows(
+    flatten(7),
+    RangeError,
+    "steps that Flatten reads: expected 4, as Flatten has, got 5",
+  );
+  assertThrows(
+    flatten(7, [6, 7]),
+    RangeError,
+    "steps of row 1: expected 4, as Flatten has, got 5",
+  );
   const session = convert(observed).createSession({ batch: 2 });
   const run = (steps: number, lengths?: number[]) => () =>
     session.run(new Float32Array(steps * 4), new Float32Array(Math.max(1, steps - 2) * 4), lengths);
