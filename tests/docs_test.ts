@@ -4,7 +4,7 @@ import { ALL_PAGES, blocksOf, commandsIn, read } from "./pages.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
-/** Pages that tell of the code itself. */
+/** Pages about the code itself. */
 const PAGES = ["docs/architecture.md", "docs/adding-a-module.md"];
 
 /** Code that a page writes in the middle of a line. */
@@ -14,8 +14,7 @@ function spansOf(page: string): string[] {
 }
 
 /**
- * Whether the lines of an excerpt's parts, which `// ...` separates, stand in a file in their
- * order.
+ * Whether the lines of an excerpt's parts, separated by `// ...`, are in a file in the same order.
  */
 function isExcerpt(excerpt: string, file: string): boolean {
   const lines = `\n${file}`;
@@ -158,7 +157,7 @@ function isRun(page: string): boolean {
     read("tests/runtimes/examples_test.ts").includes(`install("${name}")`);
 }
 
-/** Whether a file stands beside a page. */
+/** Whether a file exists in the folder of a page. */
 const hasFile = (page: string, file: string) => exists(page.replace(/[^/]*$/, file));
 
 /** How a command of a page is held to what it says; one of those that fit it must. */

@@ -26,7 +26,7 @@ export const ALL_PAGES: readonly string[] = [
 
 /** A fenced block of a page. */
 export interface Block {
-  /** What stands behind the fence: a language and, of excerpts, the file. */
+  /** The text after the fence: a language and, for excerpts, the file. */
   readonly info: string;
   readonly text: string;
 }

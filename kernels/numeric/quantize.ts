@@ -140,7 +140,7 @@ export function dequantizePerTensor(
  * @param x float32 values, none NaN; huge ones saturate.
  * @param out As long as `x`.
  * @param to Parameters of the channels.
- * @param inner Number of consecutive elements of one channel: the product of the dimensions behind
+ * @param inner Number of consecutive elements of one channel: the product of the dimensions after
  * the axis.
  *
  * @example

@@ -48,7 +48,7 @@ export function fakeQuantizePerTensor(
  * torch.fake_quantize_per_channel_affine.
  *
  * @param to Parameters of the channels.
- * @param inner Number of consecutive elements of one channel: the product of the dimensions behind
+ * @param inner Number of consecutive elements of one channel: the product of the dimensions after
  * the axis.
  *
  * @example

@@ -53,7 +53,7 @@ export function importLines(halves: readonly RunningHalf[]): string[] {
   });
 }
 
-/** The arguments of `loadProgram` behind a program's bytes. */
+/** The arguments of `loadProgram` after a program's bytes. */
 export function loadOptions(halves: readonly RunningHalf[]): string {
   return halves.length === 0 ? "" : `, { kinds: [${halves.map(({ name }) => name).join(", ")}] }`;
 }

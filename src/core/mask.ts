@@ -12,7 +12,7 @@ export interface Mask {
   /**
    * For each output of the model, in order, its row at masked steps before the first step that is
    * used: [size], float32. null for one row a sequence, and where a masked step's row is no
-   * repetition, as behind a layer of both directions.
+   * repetition, as after a layer of both directions.
    */
   readonly before: readonly (Float32Array | null)[];
 }
@@ -30,7 +30,7 @@ export interface UsedSteps {
  *
  * @param data [steps, size]
  * @param value What a masked step holds and nothing else.
- * @param out The used steps one after the other are written here, of the size of `data` at least.
+ * @param out The used steps one after the other are written here; at least as long as `data`.
  */
 export function gatherUsed<T extends Float32Array | Int32Array>(
   data: T,

@@ -67,7 +67,7 @@ function bytes(arrays: Arrays): unknown {
   return [...arrays].map(([name, array]) => [name, bytesOf(array)]);
 }
 
-/** What a session gives for a sequence that is cut into parts of so many steps. */
+/** The output of a session for a sequence in parts of at most `steps` steps. */
 function runCut(
   model: Program<Session> | QuantizedModel,
   session: Session,

@@ -118,7 +118,7 @@ Deno.test("every value that the calibration call quantizes lies in the range tha
         const quantized = convert(observed);
         const holds = (value: number, q: NonNullable<ReturnType<typeof nodeQParams>>) => {
           values++;
-          // The zero point is rounded, which moves the range by half a step at most.
+          // The zero point is rounded, which shifts the range by at most half a step.
           const { scale, zeroPoint, quantMin, quantMax } = q;
           const steps = value / scale + zeroPoint;
           assert(
@@ -178,7 +178,7 @@ Deno.test("accurate: what calibrated it comes out within 0.02 of float, final st
 });
 
 /**
- * Leaves out what qnnpack cannot add: a part that saw only zeros, as behind a relu, has a tiny
+ * Skips cases that qnnpack cannot add: a part that saw only zeros, as after a ReLU, has a tiny
  * scale.
  */
 function whereDefined<T>(run: () => T): T {
@@ -375,7 +375,7 @@ Deno.test("weights are clamped to a halved range, whose ends nearest rounding le
 });
 
 Deno.test("the backward direction is cut off under torch's presets, and observed where both are", () => {
-  // Both directions alike, but that the backward one opens its gates.
+  // Both directions are equal, except that the backward one opens its gates.
   const lstm = new LSTM({ inputSize: 2, hiddenSize: 3, bidirectional: true });
   const [[forward, backward]] = lstm.cells as [[LSTM["cells"][0][0], LSTM["cells"][0][0]]];
   forward.weightIh.forEach((_, i) => forward.weightIh[i]! /= 8);

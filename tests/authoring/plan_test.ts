@@ -19,7 +19,7 @@ const QPARAMS: readonly (PerTensorQParams | null)[] = [
   perTensorAffine({ dtype: "quint8", scale: 0.3, zeroPoint: 0 }),
 ];
 
-/** A number as one that parameters can hold, less their zero point. */
+/** Rounds a number to one that the qparams can hold, minus their zero point. */
 function held(value: number, q: PerTensorQParams | null): number {
   if (q === null) return Math.fround(value % 40);
   const { quantMin, quantMax, zeroPoint } = q;
@@ -51,7 +51,8 @@ function rowsAt(inputs: readonly Values[], ports: NodeProgram["inputs"], row: nu
 }
 
 /**
- * Spoils an output's rows: whoever reads them later, or reads an input that stands there, sees it.
+ * Overwrites an output's rows, so that a later read of them, or of an input in the same buffer, is
+ * noticed.
  */
 function spoil(out: Values, size: number): void {
   for (let i = 0; i < size; i++) out[i] = NaN;

@@ -359,7 +359,7 @@ Deno.test("prepare() refuses models, configs and engines that it cannot take", (
       `qconfig.${name}: expected an observer of whole tensors, got "`,
     );
   }
-  // An observer of one's own tells only when it is asked.
+  // Only a call of a user's observer shows its qscheme.
   class Channels extends MinMaxObserver {
     override calculateQParams(): never {
       return perChannelAffine({ dtype: "quint8", scales: [1, 2] }) as never;

@@ -196,7 +196,7 @@ Deno.test("quantize --report writes a page, with labels where y has one a row", 
     const page = await Deno.readTextFile(`${f}/r.html`);
     assert(page.startsWith("<!DOCTYPE html>") && page.includes("<h1>float.safetensors: int8"));
     assert(page.includes("By labels"));
-    // A class that the output does not have tells that y is something else.
+    // A class that the output does not have shows that y is not labels.
     await done(`${args} --test ${f}/values.safetensors --report ${f}/r.html`);
     assert(!(await Deno.readTextFile(`${f}/r.html`)).includes("By labels"));
     // Without test data it is measured on what there is, and says so.
@@ -359,7 +359,7 @@ Deno.test("a masked step of a Keras file is left out wherever a file made of it 
       const { sqnr } = JSON.parse(await done(compared)).agreement[0];
       assert(sqnr === null || sqnr > 25, `${each}: ${sqnr}`);
     }
-    // What --skip says when a file is made goes on into it.
+    // The value of --skip is stored in the new file.
     await done(`import ${file} --skip none -o ${f}/all.safetensors`);
     assertEquals(JSON.parse(await done(`inspect ${f}/all.safetensors --json`)).masked, null);
     await done(
@@ -433,7 +433,7 @@ Deno.test("inspect lists nodes and layers of what cannot be imported whole, so t
   assert(cut !== undefined);
   const text = await done(`inspect ${file}`);
   assert(text.includes("/conv1/Conv") && text.includes("--cut TENSOR"), text);
-  // Neither is what is no graph at all.
+  // Neither can a file without a graph.
   const broken = await splitgate(`inspect ${MODELS}keras-made/dense-chunked.h5`);
   assertEquals([broken.code, broken.out], [1, ""]);
 });
@@ -445,7 +445,7 @@ Deno.test("a model file is known whatever the length of its header looks like", 
   for (const [low, high] of starts) {
     const length = low! + 256 * high!;
     const longer = new Uint8Array(tensors.length + length - header);
-    // Padding of spaces, as other writers align what comes behind.
+    // Padding of spaces, with which other writers align the following data.
     longer.fill(0x20);
     longer.set(tensors.subarray(8, 8 + header), 8);
     longer.set(tensors.subarray(8 + header), 8 + length);

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { chainOf, INPUT, orderedTopology, type Topology } from "../../src/core/topology.ts";
 import { generator } from "../../src/testing/random.ts";
 
-/** Nodes with what they read, the nodes that stand before them or the input, and the outputs. */
+/** Nodes with their inputs (earlier nodes or the input), and the outputs. */
 interface Dag {
   readonly reads: readonly (readonly number[])[];
   readonly outputs: readonly number[];

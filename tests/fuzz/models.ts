@@ -151,7 +151,7 @@ const graphs: Target<GraphCase> = {
 
 const bits = fc.constantFrom<Bits>(7, 8, 14, 16);
 
-/** LSTMs and GRUs of any bits, which every executor runs alike. */
+/** LSTMs and GRUs of any bits, for which all executors return the same bytes. */
 const executors: Target<LSTMCase> = {
   name: "executors",
   cases: fc.oneof(lstmCases(bits, bits), gruCases(bits, bits)),
@@ -206,7 +206,7 @@ const kernels: Target<KernelCase> = {
   run({ property, seed }) {
     const found = KERNEL_PROPERTIES.find(({ name }) => name === property);
     if (found === undefined) throw new RangeError(`no property of kernels is called ${property}`);
-    // Its error tells the shrunk case.
+    // Its error names the shrunk case.
     found.check({ numRuns: TOGETHER, seed });
     return { outcome: "held", counts: { kernelsAreExact: TOGETHER } };
   },

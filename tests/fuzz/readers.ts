@@ -380,7 +380,7 @@ function measured({ read }: Reader, bytes: Uint8Array<ArrayBuffer>): Reading {
   } catch (error) {
     outcome = "refused";
     const { name, message } = error as Error;
-    // The command says in its own words what is no data file.
+    // The command has its own message for files that are not data.
     const named = error instanceof CommandError ||
       (name === "RangeError" || name === "TypeError") && /: expected [^]+, got /.test(message);
     if (!named) throw new Error(`an error without a name: ${message}`, { cause: error });

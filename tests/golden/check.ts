@@ -17,10 +17,7 @@ export type Family = "fbgemm" | "qnnpack" | "either";
 
 /** A value that is not torch's. */
 export interface Difference {
-  /**
-   * Where it stands in the case, such as `ints[3]`, or `ints of NaN` where it is named by its
-   * input.
-   */
+  /** Path within the case, such as `ints[3]`, or `ints of NaN` if it is named by its input. */
   readonly path: string;
   /** torch's value, as text. */
   readonly torch: string;

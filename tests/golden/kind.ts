@@ -10,7 +10,7 @@ import type { Field } from "./read.ts";
 export interface Kind {
   /** Matches the names of its files. */
   readonly files: RegExp;
-  /** A case's name: its own, or what tells it from others of its file. */
+  /** A case's name: its own, or one that is unique in its file. */
   nameOf(golden: Field): string;
   /**
    * Computes a case's results and compares them.

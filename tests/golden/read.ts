@@ -79,7 +79,7 @@ export class Field {
     return words.includes(this.value as T) ? this.value as T : this.fail(words.join(" or "));
   }
 
-  /** A number; the strings NaN, Infinity and -Infinity stand for themselves. */
+  /** A number; the strings NaN, Infinity and -Infinity are numbers, too. */
   number(): number {
     const { value } = this;
     if (typeof value === "number") return value;

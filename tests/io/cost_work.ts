@@ -54,7 +54,7 @@ function linearTensors(name: string, tensors: Tensors): object {
   return { name, type: "Linear", ...flags, input: 0, output: 0 };
 }
 
-/** A model's file: modules, and qparams behind the one that all may have. */
+/** A model's file: modules, and qparams after the one that all may have. */
 function fileOf(
   modules: object[],
   tensors: Tensors,
@@ -65,7 +65,7 @@ function fileOf(
   return writeSafetensors(tensors, { splitgate: JSON.stringify(json) });
 }
 
-/** An LSTM of so many layers, each of which has activation tables of its own. */
+/** An LSTM with `count` layers, each with activation tables of its own. */
 function layers(count: number): Uint8Array {
   const tensors: Tensors = [];
   const qparams: number[][] = [];
@@ -85,7 +85,7 @@ function layers(count: number): Uint8Array {
   return fileOf([module], tensors, qparams);
 }
 
-/** A header of so many empty tensors. */
+/** A header of `count` empty tensors. */
 function emptyTensors(count: number): Uint8Array {
   const fields = Array.from(
     { length: count },
@@ -107,7 +107,7 @@ function used(file: Uint8Array): () => void {
   };
 }
 
-/** What can be many in a file, and what is done with it. */
+/** Things that a file may have many of, and the work on it. */
 const cases: Record<string, (count: number) => () => void> = {
   "layers, loaded": (count) => {
     const file = layers(count);

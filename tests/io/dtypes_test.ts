@@ -1,4 +1,4 @@
-// Every dtype of safetensors: what is read of it, and what float32 makes of it.
+// Every dtype of safetensors: how it is read, and its conversion to float32.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type AnyTensor, floatTensors, parseSafetensors } from "@splitgate/splitgate/safetensors";
 import { writeSafetensors } from "../../src/io/safetensors_write.ts";
@@ -14,7 +14,7 @@ function fileOf(dtype: string, shape: number[], bytes: Uint8Array): Uint8Array {
   return file;
 }
 
-/** The number that some bits stand for: the definition of IEEE 754, in float64. */
+/** The number for given bits by the definition of IEEE 754, in float64. */
 function numberOf(bits: number, exponentBits: number, mantissaBits: number, finite: boolean) {
   const sign = bits >> exponentBits + mantissaBits ? -1 : 1;
   const top = 2 ** exponentBits - 1;

@@ -1,4 +1,4 @@
-// Float models as files, and what architectures that do not fit are told.
+// Float models as files, and errors for architectures that do not fit.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   Add,

@@ -1,4 +1,4 @@
-// Files of graphs, and programs: what is wrong with them is told by name.
+// Files of graphs, and programs: faults in them are named.
 import {
   compileModel,
   convert,
@@ -34,7 +34,7 @@ const model = convert(observed);
 Deno.test("loadModel() takes modules in any order, and outputs by any names", () => {
   const { tensors, tree } = readTree(saveModel(model));
   assertEquals(tree.outputs, [["c", "c"], ["d", "d"]]);
-  // What no longer stands behind the module that it reads says so.
+  // A module that no longer comes after its input is named.
   let last = "input";
   // deno-lint-ignore no-explicit-any
   for (const each of tree.modules as any[]) {

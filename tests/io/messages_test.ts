@@ -26,8 +26,8 @@ const VALUES = [
 ];
 
 /**
- * What errors.ts shows of a name, of what is expected (a list of all kinds, say) and of a value,
- * and words between.
+ * Max length of a message from errors.ts: a name, the expectation (a list of all kinds, say), the
+ * value, and words in between.
  */
 const LONGEST = 100 + 240 + 100 + 20;
 
@@ -79,7 +79,7 @@ Deno.test("loadModel() says in short what is wrong, without control characters, 
   for (const json of changed(tree)) {
     errors.try(() => loadModel(writeSafetensors(tensors, { splitgate: JSON.stringify(json) })));
   }
-  // Modules of such a name, and their tensors with it: what is wrong is found further on.
+  // Modules with such names, and their tensors: the fault is found later.
   for (const name of [NAMES[1]!, "y".repeat(100_000)]) {
     const modules = tree.modules.map((each: object, i: number) => ({
       ...each,

@@ -24,8 +24,8 @@ const EXPORT =
   "importTorch makes a float model of it, scripts/export_torch.py a model file of a quantized one";
 
 /**
- * Beginnings of files, as torch 2.8 and NumPy wrote them or their formats say, and what is said of
- * them.
+ * Beginnings of files, as written by torch 2.8 and NumPy or as their formats define, and the
+ * answers about them.
  */
 const files: [bytes: Uint8Array, kind: string, wayOn: string][] = [
   [

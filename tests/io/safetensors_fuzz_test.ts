@@ -116,7 +116,7 @@ Deno.test("parseSafetensors() refuses or reads in range each file with one byte 
     }
     bytes[i] = VALID[i]!;
   }
-  // A few names and spaces may change; most else may not.
+  // A few names and spaces may change; most other bytes may not.
   assert(read > 0 && refused > read);
 });
 
@@ -132,8 +132,8 @@ Deno.test("parseSafetensors() refuses or reads in range files with random edits"
       (edits, mend, shift) => {
         const list = [...VALID];
         for (const apply of edits) apply(list);
-        // Half the files get a header length that fits again, so that the
-        // edits reach the checks behind it.
+        // Half of the files get a correct header length again, so that edits reach the later
+        // checks.
         if (mend && list.length >= 8) {
           const data = VALID.length - HEADER_END;
           const header = Math.max(0, list.length - 8 - data);

@@ -5,8 +5,8 @@ import { writeSafetensors } from "../../src/io/safetensors_write.ts";
 type Json = any;
 
 /**
- * A model file's tensors and module tree, without its checksum: what is changed in it is for other
- * checks to find.
+ * Tensors and module tree of a model file, without its checksum, so that changes reach the other
+ * checks.
  */
 export function readTree(file: Uint8Array): { tensors: Map<string, SafetensorsEntry>; tree: Json } {
   const { tensors, metadata } = parseSafetensors(file);

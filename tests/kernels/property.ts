@@ -1,6 +1,6 @@
 /**
- * Properties of kernels, which hold for random cases: ordinary tests try some of these, and
- * `deno task fuzz` goes on with others.
+ * Properties of kernels over random cases: ordinary tests try some cases, and `deno task fuzz`
+ * tries many more.
  *
  * @module
  */

@@ -82,7 +82,7 @@ interface Drawn {
   readonly float: boolean;
   readonly recurrent: boolean;
   readonly behind: boolean;
-  /** Whether another activation stands before it. */
+  /** Whether another activation comes before it. */
   readonly second: boolean;
   readonly batchFirst: boolean;
   readonly width: number;
@@ -335,8 +335,8 @@ export function holdActivation(activation: Activation, runs = 60): void {
   });
 }
 
-/** The quantized activation behind a Linear of quint8, and the parameters of both. */
-export function behindLinear(
+/** The quantized activation after a Linear of quint8, and the qparams of both. */
+export function afterLinear(
   module: Module,
   qconfig: QConfig,
   backendConfig?: BackendConfig,

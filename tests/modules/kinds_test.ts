@@ -51,10 +51,10 @@ const MODELS: readonly (() => Module)[] = [
   () => new Linear({ inFeatures: WIDTH, outFeatures: 2, bias: false }),
   () => new LSTM({ inputSize: WIDTH, hiddenSize: 3, numLayers: 2, bias: false, batchFirst: true }),
   () => new LSTM({ inputSize: WIDTH, hiddenSize: 3, gateActivation: "hardSigmoid" }),
-  () => behindLayer(new BatchNorm1d({ numFeatures: WIDTH, affine: false, eps: 1e-3 })),
-  () => behindLayer(new LayerNorm({ normalizedShape: WIDTH, elementwiseAffine: false, eps: 0.1 })),
-  () => behindLayer(new LayerNorm({ normalizedShape: WIDTH, bias: false })),
-  () => behindLayer(new LeakyReLU({ negativeSlope: 0.25 })),
+  () => afterLayer(new BatchNorm1d({ numFeatures: WIDTH, affine: false, eps: 1e-3 })),
+  () => afterLayer(new LayerNorm({ normalizedShape: WIDTH, elementwiseAffine: false, eps: 0.1 })),
+  () => afterLayer(new LayerNorm({ normalizedShape: WIDTH, bias: false })),
+  () => afterLayer(new LeakyReLU({ negativeSlope: 0.25 })),
   () =>
     new Conv1d({
       inChannels: WIDTH,
@@ -67,15 +67,15 @@ const MODELS: readonly (() => Module)[] = [
       bias: false,
       batchFirst: true,
     }),
-  () => behindLayer(new MaxPool1d({ kernelSize: 3, padding: 1, dilation: 2 })),
-  () => behindLayer(new AvgPool1d({ kernelSize: 3, padding: 1, countIncludePad: false })),
-  () => behindLayer(new ZeroPad1d({ padding: [1, 2], batchFirst: true })),
-  () => behindLayer(new Flatten({ steps: STEPS, stepsFirst: true })),
-  () => behindLayer(new HardSigmoid({ slope: 0.2, offset: 0.5 })),
+  () => afterLayer(new MaxPool1d({ kernelSize: 3, padding: 1, dilation: 2 })),
+  () => afterLayer(new AvgPool1d({ kernelSize: 3, padding: 1, countIncludePad: false })),
+  () => afterLayer(new ZeroPad1d({ padding: [1, 2], batchFirst: true })),
+  () => afterLayer(new Flatten({ steps: STEPS, stepsFirst: true })),
+  () => afterLayer(new HardSigmoid({ slope: 0.2, offset: 0.5 })),
 ];
 
-/** A module behind a Linear and a LayerNorm, into which nothing is folded. */
-function behindLayer(op: Module): Module {
+/** A module after a Linear and a LayerNorm, into which nothing is folded. */
+function afterLayer(op: Module): Module {
   const linear = new Linear({ inFeatures: WIDTH, outFeatures: WIDTH });
   return new Sequential({ linear, layer: new LayerNorm({ normalizedShape: WIDTH }), op });
 }
@@ -225,7 +225,7 @@ function* leavesOf(
   }
 }
 
-/** An array with one element changed by the least that its bits can show, or so that it is surely another value. */
+/** An array with one element changed by its smallest step, or to a clearly different value. */
 function withElement(data: SafetensorsArray, index: number): SafetensorsArray {
   const copy = data.slice() as Float32Array;
   copy[index] = copy instanceof Float32Array ? copy[index]! * (1 + 2 ** -20) : copy[index]! ^ 1;

@@ -1,4 +1,4 @@
-// Masks of models: what stands before the first step that is used, and which files carry it.
+// Masks of models: the rows before the first used step, and the files that store them.
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {

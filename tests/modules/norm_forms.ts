@@ -125,8 +125,8 @@ export function assertForms(c: NormCase, module: ForwardModule, kernel: NormKern
 }
 
 /**
- * Requires that a normalization of 5 values behind a batchFirst LSTM gives what it gives behind one
- * that is not.
+ * Requires the same output of a normalization of 5 values after a batchFirst LSTM as after one that
+ * is not.
  */
 export function assertBatchFirst(seed: number, moduleOf: (ports: Ports) => QuantizedModule): void {
   const batch = 3;

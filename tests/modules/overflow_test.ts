@@ -58,7 +58,7 @@ const executors: readonly Executor[] = [
   ...backends.map(([name, kernels]) => ({ name, kernels })),
 ];
 
-/** float32 values from the least to the largest, and what lies between: mostly large. */
+/** float32 values from the smallest to the largest; mostly large. */
 function ladder(random: Random): number {
   const sign = random(0, 1) < 0.5 ? -1 : 1;
   const which = random(0, 1);
@@ -113,8 +113,7 @@ function madeOrRefused<T>(make: () => T): T | null {
 }
 
 /**
- * All that a call leaves behind: its output, or its error; and the state, which an error leaves as
- * it was.
+ * The outcome of a call: its output or its error, and the state, which an error must not change.
  */
 function outcome(session: Session, input: SessionInput, size: number, maySave = true): string {
   const before = maySave ? session.state().join() : "";

@@ -170,7 +170,7 @@ export function assertWindow(
     const count = Math.min(steps - t, 1 + Math.floor(random(0, 4)));
     const y = outputFor(model, count * batch, true);
     const part = x.slice(t * batch * size, (t + count) * batch * size) as Float32Array;
-    // Each goes on where the other stopped.
+    // Each session continues where the other stopped.
     const session = sessions[turn % 2]!;
     if (turn > 0) session.restore(sessions[(turn + 1) % 2]!.state());
     if (count === 1) session.step(part, y);

@@ -160,7 +160,7 @@ Deno.test("a target's smallest scale, ranges, weights and biases are held to", (
     RangeError,
     "add: not an operation of this target",
   );
-  // Of several patterns the one that came closest is the one whose failure is told.
+  // If several patterns fail, the error is that of the closest one.
   const several = new BackendConfig("t", {
     linear: [{ ...all, input: { dtype: "qint8" } }, { ...all, output: { dtype: "qint8" } }],
   });

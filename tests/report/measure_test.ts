@@ -122,7 +122,7 @@ Deno.test("results beside float, labels and the error by step are those of a loo
           assertAlmostEquals(float, right / labelled);
           assertAlmostEquals(int8, right8 / labelled);
         }
-        // Steps taken together are a power of two, so that there are at most 128 points.
+        // The number of steps per point is a power of two, so that there are at most 128 points.
         const { stepsTogether, steps } = output!;
         assertEquals(stepsTogether, longest <= 128 ? 1 : longest <= 256 ? 2 : 4);
         assertEquals(steps.length, Math.ceil(longest / stepsTogether));

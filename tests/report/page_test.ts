@@ -50,7 +50,7 @@ interface Tag {
   readonly attributes: ReadonlyMap<string, string>;
 }
 
-/** The tags of a page; fails on what is none. */
+/** The tags of a page; fails on anything malformed. */
 function tagsOf(page: string): Tag[] {
   const tags: Tag[] = [];
   const text = page.replace(/^<!DOCTYPE html>/, "").replace(/<style>[^<]*<\/style>/g, "");
@@ -119,7 +119,7 @@ for (
     }
     assert(!/url\(|@import/.test(page));
     assert(/"Content-Security-Policy"\s+content="default-src 'none'/.test(page));
-    // No text of another one's is longer than what is shown, nor steers the reader's screen.
+    // Foreign text is cut to the shown length, and has no control characters.
     assert(!/[\u202a-\u202e\u2066-\u2069]/.test(page));
     assert(page.length < 4_000_000, `${page.length} characters`);
   });
@@ -174,7 +174,7 @@ Deno.test("JSON of a report makes the same page, and sections make it whole", ()
     assertNested(tagsOf(html));
   }
   assertHolds(page, REPORT_STYLE);
-  // What stands in another's page must not change that page's own look.
+  // The style must not change the look of a page that embeds the report.
   const rules = REPORT_STYLE.replace(/@media[^{]*\{((?:[^{}]*\{[^{}]*\})*)\}/g, "$1");
   for (const [, selectors] of rules.matchAll(/([^{}]+)\{[^{}]*\}/g)) {
     for (const selector of selectors!.split(",")) {

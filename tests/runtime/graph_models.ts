@@ -1,4 +1,4 @@
-/** Random quantized graphs: an LSTM, ends of time, joins before and behind them, and Linears. */
+/** Random quantized graphs: an LSTM, ends of time, joins before and after them, and Linears. */
 import fc from "fast-check";
 import { orderedTopology, outputsOf } from "../../src/core/topology.ts";
 import type { PerTensorQParams } from "../../src/core/qparams.ts";
@@ -22,7 +22,7 @@ export const END_KINDS = ["LastStep", "FirstStep", "MeanOverTime", "MaxOverTime"
 /** What a random graph is described by. */
 export interface GraphCase {
   readonly lstm: LSTMCase;
-  /** Kinds of ends, and whether each reads the LSTM itself, not what is joined to it. */
+  /** Kinds of ends, and whether each reads the LSTM directly, not a join. */
   readonly ends: readonly { readonly kind: string; readonly direct: boolean }[];
   /**
    * Whether a Linear of the LSTM's output is added to it; whether the model's input is put beside
@@ -30,10 +30,10 @@ export interface GraphCase {
    */
   readonly residual: boolean;
   readonly skip: boolean;
-  /** Bits of the joins' outputs before and behind the end of time; 0 is float32. */
+  /** Bits of the joins' outputs before and after the end of time; 0 is float32. */
   readonly before: Bits;
   readonly behind: Bits;
-  /** Whether a Linear stands at the end, and bits of its input and output. */
+  /** Whether a Linear comes last, and the bits of its input and output. */
   readonly head: boolean;
   readonly headBits: readonly [Bits, Bits];
   /** Which modules that others read are outputs too. */

@@ -105,7 +105,7 @@ Deno.test("Session.reset(row) resets that row of a batch and no other, in every 
           const after = session.state();
           assertEquals(rows(after, [row]), rows(first, [row]), name);
           assertEquals(rows(after, others), rows(state, others), name);
-          // It goes on as one that was given this state.
+          // It continues like a session that was given this state.
           const other = made.createSession({ batch, ...options });
           other.restore(after);
           const [y, z] = [outputFor(model, batch), outputFor(model, batch)];
@@ -161,7 +161,7 @@ Deno.test("an output that overlaps its input is refused, but of one row, and one
         const other = separate ? memory() : buffer;
         const randomOffset = (end: number, { BYTES_PER_ELEMENT: each }: SessionInput) =>
           each * Math.floor(random(0, end / each + 1));
-        // The first half takes either; often one stands right beside the other.
+        // The first half takes either array; often one is directly beside the other.
         const at = randomOffset(given.byteLength + 4, given);
         const outAt = random(0, 1) < 0.5
           ? randomOffset(at + given.byteLength + 8, expected)

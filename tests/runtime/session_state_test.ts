@@ -10,7 +10,7 @@ import { modelOf, plainCase } from "../../src/testing/quantized_models.ts";
 
 const streaming = modelCases.map((c) => ({ ...c, lstm: { ...c.lstm, bidirectional: false } }));
 
-/** Bytes of float32 values of -0 in a state that begins at a multiple of four behind `from`. */
+/** Number of float32 values of -0 in a state, at multiples of four after `from`. */
 function minusZeros(state: Uint8Array, from: number): number {
   let count = 0;
   const view = new DataView(state.buffer);

@@ -194,7 +194,7 @@ Deno.test("Session.run() gives each row what it gets alone when lengths differ, 
           assertEquals(row(y, outputSize, b, length), [...alone]);
           const rest = row(y, outputSize, b, 9).slice(length * outputSize);
           assert(rest.every((value) => value === (output?.zeroPoint ?? 0)));
-          // Alone or together, the state is the same, behind the header and row by row.
+          // Alone or together, the state is the same after the header, row by row.
           if (!model.looksAhead && length === 9) {
             assert(other.state().length < session.state().length);
           }

@@ -125,7 +125,7 @@ function programOf(file: Uint8Array, kernels?: SimdKernels): Program<Session> {
   return loadProgram(compileModel(loadModel(file), { kernels }));
 }
 
-/** A state behind its header, which is tied to the bytes of the model's file. */
+/** A state after its header, which is tied to the bytes of the model's file. */
 function valuesOf(state: Uint8Array): Uint8Array {
   return state.subarray(20);
 }

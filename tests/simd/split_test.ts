@@ -8,7 +8,7 @@ import { plainCase } from "../../src/testing/quantized_models.ts";
 import { floatsOf } from "../../src/testing/random.ts";
 import { backends, Counted } from "./backends.ts";
 
-/** A cell of no GRU, and GRUs whose state is reset behind its product and before it. */
+/** A cell of no GRU, and GRUs whose state is reset after its product and before it. */
 const CELLS = [
   undefined,
   { resetAfter: true, complementedUpdate: false },

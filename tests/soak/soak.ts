@@ -45,7 +45,7 @@ export function stepFrame(step: number): Float32Array {
 /** Bytes by which the heap may have grown in the end. */
 const FLAT = 4 * 2 ** 20;
 
-/** Bytes in use, behind a collection where `--expose-gc` allows one. */
+/** Bytes in use, after a collection where `--expose-gc` allows one. */
 function heapBytes(): number {
   (globalThis as { gc?: () => void }).gc?.();
   return Deno.memoryUsage().heapUsed;

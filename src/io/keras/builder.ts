@@ -21,7 +21,7 @@ export interface Flow {
    * `halves[0] * forward + halves[1] * backward`.
    */
   readonly halves?: readonly [number, number];
-  /** Whether it is the model's input behind its mask. */
+  /** Whether it is the model's input after its mask. */
   readonly masked?: boolean;
 }
 

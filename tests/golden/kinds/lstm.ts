@@ -239,8 +239,8 @@ export function fromModules(
 }
 
 /**
- * The QConfig that a case's name stands for: torch's default; MinMaxObserver, with reduced range
- * under fbgemm, and weights per tensor; MovingAverageMinMaxObserver and the default's weights.
+ * The QConfig that a case's name refers to: torch's default; MinMaxObserver, with reduced range
+ * under fbgemm, and weights per tensor; MovingAverageMinMaxObserver with the default's weights.
  */
 function qconfigOf(golden: Field, { engine, x }: Case): QConfig {
   const name = golden.get("qconfig").oneOf("default", "minmax", "mavg");
@@ -325,8 +325,8 @@ export function innerObserver(observer: Observer): Observer {
 }
 
 /**
- * Gives an observer the range that was recorded, whose parameters must be torch's. A histogram's
- * range does not give its parameters: what is given back for it has them as recorded.
+ * Gives an observer the recorded range, from which it must compute torch's qparams. The range of a
+ * histogram does not determine its qparams, so a replacement returns the recorded ones.
  */
 export function recordedObserver(
   path: string,

@@ -108,8 +108,8 @@ function lstm(golden: Field, check: Check): void {
 }
 
 /**
- * Measures how far float outputs behind a dynamic LSTM are from torch's; far more than it accounts
- * for fails.
+ * Measures the distance of float outputs after a dynamic LSTM from torch's; fails if it is much
+ * larger than explained.
  */
 export function compareDynamic(
   engine: Engine,

@@ -97,10 +97,7 @@ interface Setup {
    * their dtype.
    */
   readonly dropped: boolean;
-  /**
-   * What stands on a gate's pre-activation besides the linear output's own observer; null for
-   * nothing.
-   */
+  /** The observer on a gate's pre-activation besides the linear output's own; null for none. */
   readonly preActivation:
     | { readonly sigmoid: ObserverFactory; readonly tanh: ObserverFactory }
     | null;
@@ -302,8 +299,8 @@ function ownWord(node: GraphNode): string | null {
 }
 
 /**
- * A scale must be torch's; where it was calibrated, the float LSTM's sums stand between, which
- * torch's matrix product rounds in an order of its own: then the last bit may differ.
+ * A scale must be torch's. If it was calibrated, it depends on sums of the float LSTM, which
+ * torch's matrix product rounds in its own order, so that the last bit may differ.
  */
 function compareScale(
   check: Check,
@@ -353,8 +350,7 @@ function compareGraph(
           calibrated,
         );
       }
-      // torch's own quantize knows no range; the observer's is compared where it has one that can
-      // be meant.
+      // torch's own quantize has no range; the observer's is compared if it has a definite one.
       if (
         q !== null && (!official || q.dtype === "quint8") && torch[i]!.maybe("observer") !== null
       ) {

@@ -1,5 +1,5 @@
 /**
- * lstm_<engine>_stubs: LSTMs behind QuantStubs for x, h0 and c0, alone or between an Embedding and
+ * lstm_<engine>_stubs: LSTMs after QuantStubs for x, h0 and c0, alone or between an Embedding and
  * a Linear, observed or fake-quantized. Floats go in: what quantizes them is compared as well.
  *
  * Each case is run three times: (a) the LSTM from the recorded integer modules, (b) everything from

@@ -47,8 +47,8 @@ function stateDict(golden: Field): Map<string, Tensor> {
 }
 
 /**
- * A Linear as `prepare` and `convert` make it, with the BatchNorm1d and the ReLU behind it where
- * there are some.
+ * A Linear as from `prepare` and `convert`, with the BatchNorm1d and the ReLU that follow it, if
+ * any.
  */
 function fuse(golden: Field, engine: Engine, check: Check): QuantizedLinear {
   const weights = stateDict(golden.get("linear"));

@@ -129,7 +129,7 @@ Deno.test("importKeras() carries a mask where it is exact, and refuses it by the
   const { config, ...rest } = readKeras(read("keras-made/conv.keras"));
   const { layers } = (config as { config: { layers: JsonLayer[] } }).config;
   const masking = { class_name: "Masking", config: { name: "masking", mask_value: -1 } };
-  /** The first layer behind Masking, and others in its place. */
+  /** The first layer after Masking, with other layers in its place. */
   const imported = (names: readonly string[], masks: readonly object[] = [masking]) => {
     const [input] = layers;
     const kept = names.map((name) => layers.find(({ config }) => config.name.startsWith(name))!);

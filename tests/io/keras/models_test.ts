@@ -5,7 +5,7 @@ import { importKeras, skipMasked } from "@splitgate/splitgate/import/keras";
 import { importTfjs, shardPaths } from "@splitgate/splitgate/import/tfjs";
 import { assertClose, inputOf, read, references } from "./models.ts";
 
-/** The same class in so many rows. */
+/** Min share of rows with the same class. */
 const AGREEMENT = 0.98;
 
 /** Rows that models are calibrated on. */

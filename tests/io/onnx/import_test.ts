@@ -33,7 +33,7 @@ function weightsOf({ cells: [layer], hiddenSize, inputSize, numDirections }: LST
   ];
 }
 
-/** A file with an LSTM, and what is done with its output. */
+/** A file of an LSTM with the given attributes, and further parts of the graph. */
 function lstmFile(
   attributes: Readonly<Record<string, Attribute>>,
   { lstm = new LSTM({ inputSize: INPUT, hiddenSize: HIDDEN }), ...rest }:

@@ -29,12 +29,12 @@ function onnxIn(folder: string): string[] {
     .filter((name) => name.endsWith(".onnx")).sort();
 }
 
-/** Every file of onnx-made that is a model, and brainmaze behind its convolutions. */
+/** Every file of onnx-made that is a model, and brainmaze after its convolutions. */
 export function modelFiles(): ModelFile[] {
   const made = onnxIn("onnx-made").map((name) => {
     const path = `onnx-made/${name}`;
     const { nodes } = parseOnnx(Deno.readFileSync(new URL(path, MODELS)));
-    // The reference's y stands before a last Softmax.
+    // The reference's y is the input of a final Softmax.
     const softmax = nodes.find(({ op }) => op === "Softmax");
     const options = softmax === undefined ? {} : { outputs: softmax.inputs };
     return fileOf(path, path.replace(/onnx$/, "reference.safetensors"), options);

@@ -45,7 +45,7 @@ function relativeError(got: ArrayLike<number>, expected: Float32Array): number {
   return expected.reduce((max, value, i) => Math.max(max, Math.abs(value - got[i]!)), 0) / largest;
 }
 
-/** Share of rows in which the largest value stands in the same place. */
+/** Share of rows whose largest value has the same index. */
 function sameArgMax(got: Float32Array, { data, shape }: Tensor): number {
   const width = shape.at(-1)!;
   const at = (row: Float32Array) => row.indexOf(Math.max(...row));

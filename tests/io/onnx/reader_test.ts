@@ -14,7 +14,7 @@ import { type Field, type Message, MODEL } from "../../../src/io/onnx/proto.ts";
 import { floats, node, onnxFile } from "./graphs.ts";
 import { type ModelFile, modelFiles } from "./models.ts";
 
-/** Fields of the tables that stand within a oneof or another message in onnx.proto. */
+/** Fields of the tables that are in a oneof or another message in onnx.proto. */
 function fieldOf(message: DescMessage, number: number): DescField {
   return message.fields.find((field) => field.number === number)!;
 }

@@ -16,7 +16,7 @@ export interface Recorded {
 export interface Expected {
   /** By file: where its state dict stands, null where there are several, and its tensors. */
   readonly files: Record<string, { key: string | null; tensors: Record<string, Recorded> }>;
-  /** Files that hold a call of Python's, and what is called. */
+  /** Files with a call of a Python function, and that function. */
   readonly calls: { readonly file: string; readonly call: string }[];
 }
 

@@ -21,7 +21,7 @@ function withoutGrowth(work: () => void): number {
   return asked;
 }
 
-/** Wider than what memory has room for that never grew, or grew for other tests. */
+/** Too wide for a memory that never grew, or that other tests made grow. */
 const WIDE = 1500;
 
 const random = generator(5);

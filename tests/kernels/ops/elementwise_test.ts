@@ -16,8 +16,8 @@ const RUNS = { numRuns: 3000 };
 testProperties(ELEMENTWISE);
 
 Deno.test("addInt8() rounds ties to even before it adds the zero point when every pair of quint8 values is added", () => {
-  // Steps of 1/2: half of all sums are ties. An odd zero point tells rounding before from rounding
-  // after.
+  // Steps of 1/2: half of all sums are ties. An odd zero point distinguishes rounding before and
+  // after adding it.
   const qa = { scale: 0.25, zeroPoint: 7 };
   const qb = { scale: 0.25, zeroPoint: 200 };
   const to = { scale: 0.5, zeroPoint: 101, quantMin: 0, quantMax: 255 };

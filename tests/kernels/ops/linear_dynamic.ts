@@ -70,7 +70,7 @@ function chooseOracle(
   return { scale: toFloat32(exact(scale)), zeroPoint, small: isSmall };
 }
 
-/** Ranges: any, one-sided, tiny, empty, and such that the zero point is half-way. */
+/** Ranges: any, one-sided, tiny, empty, and with a zero point that is half-way. */
 const ranges = fc.oneof(
   fc.tuple(anyFloat32, anyFloat32),
   fc.tuple(uniformFloat32(-100, 100), uniformFloat32(-100, 100)),

@@ -152,7 +152,7 @@ Deno.test("columnsTogether() gives the fewest equal shares of columns whose sums
       fc.constantFrom(255, 4096, 16384, 65535, 2 ** 18),
       fc.constantFrom(0.02, 0.1, 0.5, 1),
       (seed, length, bound, share) => {
-        // Large weights stand together, so that equal shares of columns are unequal ones of them.
+        // Large weights are adjacent, so that equal shares of columns have unequal sums.
         const random = generator(seed);
         const from = random(0, 1 - share) * length;
         const data = Int8Array.from(

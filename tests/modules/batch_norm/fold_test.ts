@@ -145,7 +145,7 @@ Deno.test("Linear, BatchNorm1d and ReLU become one Linear with ReLU, whatever is
       assert(quantized.relu);
     },
   ));
-  // A BatchNorm1d behind the ReLU stands alone.
+  // A BatchNorm1d after the ReLU is not folded.
   const seed = new Generator(1);
   const linear = new Linear({ inFeatures: 2, outFeatures: 3 });
   const norm = batchNormOf(seed, 3);
@@ -185,7 +185,7 @@ Deno.test("prepare() names a BatchNorm1d that has no variance, or whose folded w
   assertThrows(() => prepare(model, qconfig), RangeError, "modules.norm: folded weight");
 });
 
-/** Linear, BatchNorm1d behind a ReLU, LayerNorm, Linear. */
+/** Linear, BatchNorm1d after a ReLU, LayerNorm, Linear. */
 function mixed(seed: Generator): Sequential {
   const layer = new LayerNorm({ normalizedShape: 4 });
   for (const { data } of layer.stateDict().values()) seed.uniform(data, -2, 2);
@@ -241,7 +241,7 @@ Deno.test("BatchNorm1d and LayerNorm stay float32 without a QConfig, behind floa
 Deno.test("BatchNorm1d and LayerNorm are held to a target, by name", () => {
   const model = mixed(new Generator(4));
   const { linear, batch_norm } = fbgemmBackendConfig.patterns;
-  // What stands behind a module that stays float32 is not asked about.
+  // Modules after one that stays float32 are not checked.
   for (
     const [patterns, name, op] of [
       [{ linear: linear! }, "norm", "batch_norm"],

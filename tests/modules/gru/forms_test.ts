@@ -321,7 +321,7 @@ Deno.test("calibrated rounding of a GRU brings its integers nearer to the float 
     const expected = model.forward(test).data;
     (["nearest", "calibrated"] as const).forEach((weightRounding, i) => {
       const qconfig = getPreset("accurate");
-      // 16 bits elsewhere, so that what is left is the weights' own error.
+      // 16 bits elsewhere, so that only the weights' own error remains.
       const parts = { ...qconfig.parts, hiddenState: qconfig.parts!.stateChange! };
       const observed = prepare(model, { ...qconfig, parts, weightRounding });
       for (let k = 0; k < 4; k++) observed.forward(draw(k));

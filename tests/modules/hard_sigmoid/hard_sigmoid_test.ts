@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { HardSigmoid, tensor } from "@splitgate/splitgate";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { hardSigmoidFloat32, hardSigmoidOf } from "../../../kernels/numeric/float_functions.ts";
-import { behindLinear, holdActivation } from "../activations.ts";
+import { afterLinear, holdActivation } from "../activations.ts";
 
 holdActivation({
   kind: "HardSigmoid",
@@ -33,7 +33,7 @@ Deno.test("HardSigmoid is PyTorch's by default, and Keras's and ONNX's with thei
 });
 
 Deno.test("HardSigmoid's output has torch's fixed parameters", () => {
-  const { output } = behindLinear(new HardSigmoid({ slope: 0.2 }), fbgemmQConfig).own;
+  const { output } = afterLinear(new HardSigmoid({ slope: 0.2 }), fbgemmQConfig).own;
   assertEquals([output!.scale, output!.zeroPoint], [1 / 256, 0]);
 });
 

@@ -15,7 +15,7 @@ import { convertToReference } from "@splitgate/splitgate/reference";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { leakyReluFloat32 } from "../../../kernels/numeric/float_functions.ts";
-import { behindLinear, holdActivation } from "../activations.ts";
+import { afterLinear, holdActivation } from "../activations.ts";
 
 holdActivation({
   kind: "LeakyReLU",
@@ -26,7 +26,7 @@ holdActivation({
 
 Deno.test("LeakyReLU has PyTorch's slope by default, and parameters that its own observer finds", () => {
   assertEquals(new LeakyReLU().negativeSlope, Math.fround(0.01));
-  const { input, own } = behindLinear(new LeakyReLU(), fbgemmQConfig);
+  const { input, own } = afterLinear(new LeakyReLU(), fbgemmQConfig);
   assertEquals(own.output!.dtype, "quint8");
   // Negative values are a hundredth: the range is nearly halved.
   assertEquals(own.output!.scale < input!.scale, true);

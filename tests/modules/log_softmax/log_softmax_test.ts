@@ -4,7 +4,7 @@ import { PlaceholderObserver } from "@splitgate/splitgate/qconfig";
 import { convertToReference } from "@splitgate/splitgate/reference";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
 import { logSoftmaxFloat32 } from "../../../kernels/ops/softmax.ts";
-import { behindLinear, holdActivation } from "../activations.ts";
+import { afterLinear, holdActivation } from "../activations.ts";
 
 holdActivation({
   kind: "LogSoftmax",
@@ -17,7 +17,7 @@ holdActivation({
 });
 
 Deno.test("LogSoftmax stays float32 behind what is quantized, whatever the QConfig", () => {
-  const { own, model } = behindLinear(new LogSoftmax({ dim: -1 }), fbgemmQConfig);
+  const { own, model } = afterLinear(new LogSoftmax({ dim: -1 }), fbgemmQConfig);
   assertEquals([own.input, own.output, model.output], [null, null, null]);
   const out = new Float32Array(3);
   model.createSession().step(Float32Array.of(0.5, -2), out);

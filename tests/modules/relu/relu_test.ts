@@ -113,7 +113,7 @@ Deno.test("an activation that reads the input learns its width from what reads i
     RangeError,
     "children: expected a module that says how wide",
   );
-  // In a model that says it, a model of such modules stands like any other.
+  // In a model that declares it, a module of such modules is like any other.
   const whole = new Sequential({ block, linear: linear() });
   const parts = linear().forward(block.forward(x));
   assertEquals(whole.forward(x), parts);

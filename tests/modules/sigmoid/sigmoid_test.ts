@@ -10,7 +10,7 @@ import {
 } from "@splitgate/splitgate/qconfig";
 import { fbgemmQConfig, qnnpackQConfig } from "../../../src/qconfig/qconfig.ts";
 import { sigmoidFloat32 } from "../../../kernels/numeric/float_functions.ts";
-import { behindLinear, holdActivation } from "../activations.ts";
+import { afterLinear, holdActivation } from "../activations.ts";
 
 holdActivation({
   kind: "Sigmoid",
@@ -20,7 +20,7 @@ holdActivation({
 
 Deno.test("Sigmoid's output has torch's fixed parameters, of the QConfig's dtype and width", () => {
   const of = (args: NonNullable<ConstructorParameters<typeof MinMaxObserver>[0]>) =>
-    behindLinear(new Sigmoid(), { ...fbgemmQConfig, activation: MinMaxObserver.withArgs(args) })
+    afterLinear(new Sigmoid(), { ...fbgemmQConfig, activation: MinMaxObserver.withArgs(args) })
       .own.output;
   const eight = perTensorAffine({ dtype: "quint8", scale: 1 / 256, zeroPoint: 0 });
   assertEquals(of({}), eight);
@@ -53,12 +53,12 @@ Deno.test("Sigmoid is held to a target that runs it, or not", () => {
       [qnnpackQConfig, qnnpackBackendConfig],
     ] as const
   ) {
-    assertEquals(behindLinear(new Sigmoid(), qconfig, backend).own.output!.scale, 1 / 256);
+    assertEquals(afterLinear(new Sigmoid(), qconfig, backend).own.output!.scale, 1 / 256);
   }
   const { linear } = fbgemmBackendConfig.patterns;
   const bare = new BackendConfig("bare", { linear: linear! });
   const expected = "activation: expected what bare runs";
-  assertThrows(() => behindLinear(new Sigmoid(), fbgemmQConfig, bare), RangeError, expected);
+  assertThrows(() => afterLinear(new Sigmoid(), fbgemmQConfig, bare), RangeError, expected);
   const model = new Sequential({
     linear: new Linear({ inFeatures: 2, outFeatures: 3 }),
     sigmoid: new Sigmoid(),

@@ -8,7 +8,7 @@ import {
   softmaxQuint8FixedPoint,
   softmaxTable,
 } from "../../../kernels/ops/softmax.ts";
-import { behindLinear, holdActivation } from "../activations.ts";
+import { afterLinear, holdActivation } from "../activations.ts";
 import { resaved } from "../resaved.ts";
 
 holdActivation({
@@ -30,7 +30,7 @@ holdActivation({
 
 Deno.test("Softmax's output has torch's fixed parameters, and qnnpack's fixed point under qnnpack", () => {
   const of = (qconfig: typeof fbgemmQConfig) => {
-    const { own } = behindLinear(new Softmax({ dim: -1 }), qconfig);
+    const { own } = afterLinear(new Softmax({ dim: -1 }), qconfig);
     assertEquals([own.output!.scale, own.output!.zeroPoint], [1 / 256, 0]);
     return (own.lower() as { fixedPoint?: boolean }).fixedPoint;
   };
@@ -38,7 +38,7 @@ Deno.test("Softmax's output has torch's fixed parameters, and qnnpack's fixed po
 });
 
 Deno.test("a program with a Softmax says what to import where it is loaded without", () => {
-  const { model } = behindLinear(new Softmax(), fbgemmQConfig);
+  const { model } = afterLinear(new Softmax(), fbgemmQConfig);
   const program = compileModel(model);
   assertThrows(() => loadProgram(program), RangeError, "runtime/ entry");
   assertEquals(loadProgram(program, { kinds: [softmax] }).outputSize, 3);
@@ -54,7 +54,7 @@ Deno.test("Softmax over nothing or over another dimension is refused by name", (
 });
 
 Deno.test("a file with a Softmax of no width, of another engine, or with another field is refused by name", () => {
-  const { model } = behindLinear(new Softmax(), fbgemmQConfig);
+  const { model } = afterLinear(new Softmax(), fbgemmQConfig);
   const saved = saveModel(model);
   const edit = (change: (fields: Record<string, unknown>) => void) => () =>
     loadModel(resaved(saved, ({ modules }) => change(modules[1]!)));

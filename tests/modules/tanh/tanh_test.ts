@@ -3,7 +3,7 @@ import { perTensorAffine, Tanh } from "@splitgate/splitgate";
 import { MinMaxObserver } from "@splitgate/splitgate/qconfig";
 import { tanhFloat32 } from "../../../kernels/numeric/float_functions.ts";
 import { fbgemmQConfig } from "../../../src/qconfig/qconfig.ts";
-import { behindLinear, holdActivation } from "../activations.ts";
+import { afterLinear, holdActivation } from "../activations.ts";
 
 holdActivation({
   kind: "Tanh",
@@ -13,7 +13,7 @@ holdActivation({
 
 Deno.test("Tanh's output has torch's fixed parameters, of the QConfig's dtype and width", () => {
   const of = (args: NonNullable<ConstructorParameters<typeof MinMaxObserver>[0]>) =>
-    behindLinear(new Tanh(), { ...fbgemmQConfig, activation: MinMaxObserver.withArgs(args) })
+    afterLinear(new Tanh(), { ...fbgemmQConfig, activation: MinMaxObserver.withArgs(args) })
       .own.output;
   assertEquals(of({}), perTensorAffine({ dtype: "quint8", scale: 2 / 256, zeroPoint: 128 }));
   const signed = perTensorAffine({ dtype: "qint8", scale: 2 / 256, zeroPoint: 0 });

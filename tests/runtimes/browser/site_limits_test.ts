@@ -35,7 +35,7 @@ const PHONE = {
   hasTouch: true,
 } as const;
 
-/** Megabytes that the page's process may take at most, its engine's 150 among them. */
+/** Max memory of the page's process in megabytes, including 150 of its engine. */
 const PHONE_MB = 512;
 
 /** What an engine may lack, how it is taken from a worker, and what the page says of it. */
@@ -57,7 +57,7 @@ function assertAlive(busy: Busy): void {
   assertEquals(long, []);
 }
 
-/** Megabytes that processes of pages took at most so far: the largest of them. */
+/** Peak memory of the largest page process so far, in megabytes. */
 function peakMegabytes(): number {
   const peaks: number[] = [];
   for (const { name } of Deno.readDirSync("/proc")) {

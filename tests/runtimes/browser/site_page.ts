@@ -1,5 +1,5 @@
 /**
- * The page in a browser, and what is done with it in tests.
+ * The page in a browser, and the actions of tests on it.
  *
  * @module
  */
@@ -43,7 +43,7 @@ export async function openSample(page: Page, title: string, data: RegExp): Promi
   await page.locator("#test-taken").getByText(data).waitFor(PATIENCE);
 }
 
-/** Quantizes what is open. */
+/** Quantizes the open model. */
 export async function quantizeIn(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Quantize", exact: true }).click();
   await page.locator("#run-status").getByText(/^Done in/).waitFor(PATIENCE);
