@@ -12,6 +12,17 @@ import type { Tensor, TokenTensor } from "../core/tensor.ts";
  * One entry of calibration data: a tensor as the model takes it, optionally with the length of each
  * batch row; or a single sequence of any length as a flat array: token ids, or the float32 values
  * of its steps in order.
+ *
+ * @example
+ * ```ts
+ * import { Linear, type ModelInput, quantize, tensor } from "@splitgate/splitgate";
+ * const calibration: ModelInput[] = [
+ *   Float32Array.of(0.1, -0.4, 0.9, 0.3), // one sequence of two steps
+ *   tensor(new Float32Array(12).fill(0.5), [3, 2, 2]), // [steps, batch, values]
+ *   { x: tensor(new Float32Array(12), [3, 2, 2]), lengths: [3, 1] }, // the second row is shorter
+ * ];
+ * await quantize(new Linear({ inFeatures: 2, outFeatures: 3 }), calibration);
+ * ```
  */
 export type ModelInput =
   | Tensor

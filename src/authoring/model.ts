@@ -27,7 +27,26 @@ import { foldableTables } from "./rewrites.ts";
 
 export type { QuantizedModule };
 
-/** Options of lowering a model. */
+/**
+ * Options of lowering a model.
+ *
+ * @example
+ * ```ts
+ * import { compileModel, Embedding, LSTM, quantize, Sequential } from "@splitgate/splitgate";
+ * import type { LoweringOptions } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const { model } = await quantize(
+ *   new Sequential({
+ *     words: new Embedding({ numEmbeddings: 9, embeddingDim: 4 }),
+ *     lstm: new LSTM({ inputSize: 4, hiddenSize: 3 }),
+ *   }),
+ *   [Int32Array.of(1, 2, 8)],
+ * );
+ * const small: LoweringOptions = { foldEmbedding: false }; // no table of projected tokens
+ * assertEquals(model.lower(small).data.nodes.map(({ name }) => name), ["words", "lstm"]);
+ * compileModel(model, small);
+ * ```
+ */
 export interface LoweringOptions {
   /**
    * Whether an Embedding that feeds a recurrent module becomes a table of projected rows; by

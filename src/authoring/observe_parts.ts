@@ -12,7 +12,26 @@ import { getPreset } from "../qconfig/presets.ts";
 import type { ObservedModel } from "./observed_model.ts";
 import { prepare, type PrepareOptions } from "./prepare.ts";
 
-/** Options of {@linkcode observeLSTMParts}. */
+/**
+ * Options of {@linkcode observeLSTMParts}.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import {
+ *   MinMaxObserver,
+ *   observeLSTMParts,
+ *   type ObserveLSTMPartsOptions,
+ * } from "@splitgate/splitgate/qconfig";
+ * const bits16 = { dtype: "qint32", quantMin: -(2 ** 15), quantMax: 2 ** 15 - 1 } as const;
+ * const options: ObserveLSTMPartsOptions = { splitGates: true };
+ * observeLSTMParts(
+ *   new LSTM({ inputSize: 2, hiddenSize: 3 }),
+ *   { cellState: MinMaxObserver.withArgs(bits16) },
+ *   options,
+ * );
+ * ```
+ */
 export interface ObserveLSTMPartsOptions extends PrepareOptions {
   /**
    * The LSTM's own QConfig, which every part not listed inherits; `getPreset("x86")` by default.

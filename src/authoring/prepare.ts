@@ -21,7 +21,16 @@ import type { QConfig } from "../qconfig/qconfig.ts";
 import { ObservedModel } from "./observed_model.ts";
 import { rewriteFloat, tableRows } from "./rewrites.ts";
 
-/** Options of {@linkcode prepare}. */
+/**
+ * Options of {@linkcode prepare}.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, type PrepareOptions } from "@splitgate/splitgate";
+ * const options: PrepareOptions = { splitGates: true }; // a Linear and an add for each gate
+ * prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"), options);
+ * ```
+ */
 export interface PrepareOptions extends FitOptions {
   /**
    * Whether each gate has a Linear, an add and their observers of its own, or one of width 4 *

@@ -17,7 +17,21 @@ import type { ObservedModel } from "./observed_model.ts";
 import { prepare, PREPARE_OPTIONS, type PrepareOptions } from "./prepare.ts";
 import { type CalibrationWarning, calibrationWarnings } from "./warnings.ts";
 
-/** How far {@linkcode quantize} is. */
+/**
+ * How far {@linkcode quantize} is.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize, type QuantizeProgress } from "@splitgate/splitgate";
+ * const shown: string[] = [];
+ * const onProgress = ({ stage, done, total }: QuantizeProgress) => {
+ *   shown.push(total === undefined ? `${stage} ${done}` : `${stage} ${done} of ${total}`);
+ * };
+ * await quantize(new Linear({ inFeatures: 2, outFeatures: 3 }), [new Float32Array(8).fill(0.5)], {
+ *   onProgress,
+ * });
+ * ```
+ */
 export interface QuantizeProgress {
   /** "calibrate": data runs through the model; "convert": weights become integers. */
   readonly stage: "calibrate" | "convert";
@@ -27,7 +41,20 @@ export interface QuantizeProgress {
   readonly total: number | undefined;
 }
 
-/** Options of {@linkcode quantize}. */
+/**
+ * Options of {@linkcode quantize}.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize, type QuantizeOptions } from "@splitgate/splitgate";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 3 });
+ * const options: QuantizeOptions = {
+ *   preset: "int8x16",
+ *   signal: new AbortController().signal, // of a "Stop" button, say
+ * };
+ * await quantize(model, [new Float32Array(8).fill(0.5)], options);
+ * ```
+ */
 export interface QuantizeOptions extends PrepareOptions {
   /** A preset's name, one of PRESET_NAMES; `accurate` by default. */
   readonly preset?: PresetName;
@@ -42,7 +69,20 @@ export interface QuantizeOptions extends PrepareOptions {
   readonly signal?: AbortSignalLike;
 }
 
-/** What {@linkcode quantize} gives. */
+/**
+ * What {@linkcode quantize} gives.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize, type QuantizeResult, saveModel } from "@splitgate/splitgate";
+ * const result: QuantizeResult = await quantize(
+ *   new Linear({ inFeatures: 2, outFeatures: 3 }),
+ *   [Float32Array.of(0.1, -0.4, 0.9, 0.3)],
+ * );
+ * for (const { name, message } of result.warnings) console.warn(name, message);
+ * const file = saveModel(result.model);
+ * ```
+ */
 export interface QuantizeResult {
   /** The quantized model, ready for sessions, `saveModel` and `compileModel`. */
   readonly model: QuantizedModel;

@@ -9,7 +9,19 @@ import { Observer } from "../observer/observer.ts";
 import type { ValueStatistics } from "../observer/statistics.ts";
 import type { ObservedModel } from "./observed_model.ts";
 
-/** A problem of the observed values that makes their parameters poor. */
+/**
+ * A problem of the observed values that makes their parameters poor.
+ *
+ * @example
+ * ```ts
+ * import { type CalibrationWarning, Linear, quantize } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const ones = new Float32Array(20).fill(1); // a column that never changes, say
+ * const { warnings } = await quantize(new Linear({ inFeatures: 2, outFeatures: 3 }), [ones]);
+ * const first: CalibrationWarning = warnings[0]!;
+ * assertEquals(first.problem, "constant");
+ * ```
+ */
 export interface CalibrationWarning {
   /**
    * Name of the value: `input` of the model, or `lstm.input`, `lstm.l0.fgate_cx_igate_cgate`,

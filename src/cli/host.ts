@@ -5,7 +5,24 @@
  */
 import process from "node:process";
 
-/** The streams of a process. */
+/**
+ * The streams of a process.
+ *
+ * @example
+ * ```ts
+ * import { type Host, main } from "@splitgate/splitgate/cli";
+ * import { assert, assertEquals } from "@std/assert";
+ * let printed = "";
+ * const host: Host = {
+ *   write: (text) => void (printed += text),
+ *   error: (text) => console.error(text),
+ *   async *lines() {}, // standard input
+ *   isTerminal: false,
+ * };
+ * assertEquals(await main(["--help"], host), 0);
+ * assert(printed.includes("quantize"));
+ * ```
+ */
 export interface Host {
   /** Writes to standard output. */
   write(text: string): void;

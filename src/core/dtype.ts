@@ -6,7 +6,18 @@
 import { isForeign } from "../../kernels/numeric/typed_array.ts";
 import { failType } from "./errors.ts";
 
-/** PyTorch's quantized dtypes. A 16-bit range is `qint32` with its own quantMin and quantMax. */
+/**
+ * PyTorch's quantized dtypes. A 16-bit range is `qint32` with its own quantMin and quantMax.
+ *
+ * @example
+ * ```ts
+ * import { type DType, perTensorAffine } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const dtype: DType = "quint8"; // torch.quint8
+ * const { quantMin, quantMax } = perTensorAffine({ dtype, scale: 0.1, zeroPoint: 3 });
+ * assertEquals([quantMin, quantMax], [0, 255]);
+ * ```
+ */
 export type DType = "quint8" | "qint8" | "qint32";
 
 const RANGES: Readonly<Record<DType, readonly [min: number, max: number]>> = {
@@ -31,7 +42,18 @@ export const DTYPES = /* @__PURE__ */ Object.keys(RANGES) as readonly DType[];
 /** The kind of array that holds each dtype. */
 const ARRAYS = { quint8: Uint8Array, qint8: Int8Array, qint32: Int32Array } as const;
 
-/** An array of quantized integers: quint8, qint8, qint32 in this order. */
+/**
+ * An array of quantized integers: quint8, qint8, qint32 in this order.
+ *
+ * @example
+ * ```ts
+ * import { perTensorAffine, type QArray, qtensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const qparams = perTensorAffine({ dtype: "qint8", scale: 0.5, zeroPoint: 0 });
+ * const integers: QArray = qtensor(Int8Array.of(1, -2), [2], qparams).data;
+ * assertEquals(integers, Int8Array.of(1, -2));
+ * ```
+ */
 export type QArray = Uint8Array | Int8Array | Int32Array;
 
 /**

@@ -137,6 +137,15 @@ function normalFill16(data: Float32Array, start: number): void {
 /**
  * Where a module's initial weights come from: a seed of its own, or a generator that several
  * modules share.
+ *
+ * @example
+ * ```ts
+ * import { Generator, Linear, type Seed } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const weights = (seed: Seed) =>
+ *   new Linear({ inFeatures: 2, outFeatures: 2, seed }).stateDict().get("weight");
+ * assertEquals(weights(7), weights(new Generator(7))); // as after torch.manual_seed(7)
+ * ```
  */
 export type Seed = number | Generator;
 

@@ -5,7 +5,23 @@
  * @module
  */
 
-/** Which steps of a model's input are masked, and what stands before the first that is not. */
+/**
+ * Which steps of a model's input are masked, and what stands before the first that is not.
+ *
+ * @example
+ * ```ts
+ * import { quantize } from "@splitgate/splitgate";
+ * import { importKeras } from "@splitgate/splitgate/import/keras";
+ * import type { Mask } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/keras-made/masked.keras");
+ * const { model } = importKeras(bytes, { masking: "lengths" });
+ * const size = 4;
+ * const data = [Float32Array.from({ length: 3 * size }, (_, i) => Math.sin(i + 1))];
+ * const mask: Mask | null = (await quantize(model, data)).model.mask;
+ * assertEquals(mask?.value, 0); // leave out steps that hold nothing but zeros
+ * ```
+ */
 export interface Mask {
   /** What a masked step holds and nothing else: a number, or a token id. */
   readonly value: number;

@@ -5,7 +5,20 @@
  */
 import { failType } from "./errors.ts";
 
-/** An `AbortSignal`, spelled out, since only the DOM library declares it. */
+/**
+ * An `AbortSignal`, spelled out, since only the DOM library declares it.
+ *
+ * @example
+ * ```ts
+ * import { type AbortSignalLike, Linear, quantize } from "@splitgate/splitgate";
+ * import { assertRejects } from "@std/assert";
+ * const controller = new AbortController(); // of a "Stop" button, say
+ * const signal: AbortSignalLike = controller.signal;
+ * controller.abort();
+ * const model = new Linear({ inFeatures: 2, outFeatures: 3 });
+ * await assertRejects(() => quantize(model, [new Float32Array(8)], { signal }));
+ * ```
+ */
 export interface AbortSignalLike {
   /** Whether it is aborted. */
   readonly aborted: boolean;

@@ -9,6 +9,15 @@ import { checkGiven, checkInteger, failRange, failType } from "./errors.ts";
 /**
  * One scale and zero point for a whole tensor: `real = scale * (q - zeroPoint)`, q in
  * quantMin..quantMax.
+ *
+ * @example
+ * ```ts
+ * import { perTensorAffine, type PerTensorQParams } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const q: PerTensorQParams = perTensorAffine({ dtype: "quint8", scale: 0.5, zeroPoint: 10 });
+ * const real = (integer: number) => (integer - q.zeroPoint) * q.scale;
+ * assertEquals([q.quantMin, q.quantMax].map(real), [-5, 122.5]); // what can be represented
+ * ```
  */
 export interface PerTensorQParams {
   /** What the integers are stored in. */
@@ -23,7 +32,18 @@ export interface PerTensorQParams {
   readonly quantMax: number;
 }
 
-/** One scale and zero point for each index along `axis`. */
+/**
+ * One scale and zero point for each index along `axis`.
+ *
+ * @example
+ * ```ts
+ * import { perChannelAffine, type PerChannelQParams } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * // int8 weights of three outputs: a scale for each row.
+ * const rows: PerChannelQParams = perChannelAffine({ dtype: "qint8", scales: [0.5, 0.25, 1] });
+ * assertEquals([rows.axis, [...rows.scales]], [0, [0.5, 0.25, 1]]);
+ * ```
+ */
 export interface PerChannelQParams {
   /** What the integers are stored in. */
   readonly dtype: DType;
@@ -39,7 +59,18 @@ export interface PerChannelQParams {
   readonly quantMax: number;
 }
 
-/** Quantization parameters of a tensor. */
+/**
+ * Quantization parameters of a tensor.
+ *
+ * @example
+ * ```ts
+ * import { perChannelAffine, perTensorAffine, type QParams } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const scalesOf = (q: QParams) => "scales" in q ? [...q.scales] : [q.scale];
+ * assertEquals(scalesOf(perTensorAffine({ dtype: "qint8", scale: 2, zeroPoint: 0 })), [2]);
+ * assertEquals(scalesOf(perChannelAffine({ dtype: "qint8", scales: [1, 2] })), [1, 2]);
+ * ```
+ */
 export type QParams = PerTensorQParams | PerChannelQParams;
 
 /**

@@ -8,7 +8,18 @@ import { isOfDType, type QArray } from "./dtype.ts";
 import { checkInteger, failRange, failType } from "./errors.ts";
 import { isPerChannel, type QParams } from "./qparams.ts";
 
-/** A float32 tensor. */
+/**
+ * A float32 tensor.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, type Tensor, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const x: Tensor = tensor(new Float32Array(20), [5, 2, 2]); // [steps, batch, features]
+ * const [y] = new LSTM({ inputSize: 2, hiddenSize: 3 }).forward(x);
+ * assertEquals(y.shape, [5, 2, 3]);
+ * ```
+ */
 export interface Tensor {
   /** Row-major, as long as the product of `shape`. */
   readonly data: Float32Array;
@@ -16,7 +27,18 @@ export interface Tensor {
   readonly shape: readonly number[];
 }
 
-/** A tensor of int32 token ids. */
+/**
+ * A tensor of int32 token ids.
+ *
+ * @example
+ * ```ts
+ * import { Embedding, type TokenTensor, tokens } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const ids: TokenTensor = tokens([4, 0, 2], [3, 1]); // [steps, batch]
+ * const words = new Embedding({ numEmbeddings: 5, embeddingDim: 8 });
+ * assertEquals(words.forward(ids).shape, [3, 1, 8]);
+ * ```
+ */
 export interface TokenTensor {
   /** Row-major, as long as the product of `shape`; ids count from 0. */
   readonly data: Int32Array;
@@ -24,7 +46,18 @@ export interface TokenTensor {
   readonly shape: readonly number[];
 }
 
-/** A quantized tensor: integers and the parameters that give them meaning. */
+/**
+ * A quantized tensor: integers and the parameters that give them meaning.
+ *
+ * @example
+ * ```ts
+ * import { perTensorAffine, type QTensor, qtensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const qparams = perTensorAffine({ dtype: "quint8", scale: 0.5, zeroPoint: 10 });
+ * const x: QTensor = qtensor(Uint8Array.of(11, 8), [2], qparams);
+ * assertEquals([...x.data], [11, 8]); // x.int_repr() in PyTorch
+ * ```
+ */
 export interface QTensor<Q extends QParams = QParams> {
   /** Row-major integers; quint8 in a Uint8Array, qint8 in an Int8Array, qint32 in an Int32Array. */
   readonly data: QArray;

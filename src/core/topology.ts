@@ -10,7 +10,21 @@ import type { Mask } from "./mask.ts";
 /** The name under which the model's input is read. */
 export const INPUT = "input";
 
-/** The edges of a graph. Modules come after what they read. */
+/**
+ * The edges of a graph. Modules come after what they read.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize, Sequential, Tanh } from "@splitgate/splitgate";
+ * import type { Topology } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Linear({ inFeatures: 1, outFeatures: 1 });
+ * const chain = new Sequential({ out, tanh: new Tanh() });
+ * const { model } = await quantize(chain, [Float32Array.of(0.5, 1)]);
+ * const { inputs, outputs }: Topology = model.topology;
+ * assertEquals([inputs.get("tanh"), [...outputs.values()]], [["out"], ["tanh"]]);
+ * ```
+ */
 export interface Topology {
   /**
    * For each module, in the order in which they run, what it reads: modules, or {@linkcode INPUT}.

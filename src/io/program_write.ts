@@ -70,7 +70,19 @@ class Arrays {
   }
 }
 
-/** Options of {@linkcode compileModel}. */
+/**
+ * Options of {@linkcode compileModel}.
+ *
+ * @example
+ * ```ts
+ * import { compileModel, type CompileOptions, LSTM, quantize } from "@splitgate/splitgate";
+ * import { simdKernels } from "@splitgate/splitgate/simd";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * const { model } = await quantize(lstm, [new Float32Array(8)]);
+ * const options: CompileOptions = { kernels: await simdKernels() }; // a program prepared for SIMD
+ * compileModel(model, options);
+ * ```
+ */
 export interface CompileOptions extends LoweringOptions {
   /**
    * Kernels for which data is precomputed, `simdKernels()`: the file then also holds their packed

@@ -17,7 +17,17 @@ import type { ObservedModule, QuantizedModule } from "./kind.ts";
 import { Module } from "./module.ts";
 import { takenAsGiven } from "./observing.ts";
 
-/** Options of modules that end time. */
+/**
+ * Options of modules that end time.
+ *
+ * @example
+ * ```ts
+ * import { type EndOptions, LastStep, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: EndOptions = { batchFirst: true }; // [batch, steps, features]
+ * assertEquals([...new LastStep(options).forward(tensor([1, 2, 3, 4], [1, 2, 2])).data], [3, 4]);
+ * ```
+ */
 export interface EndOptions {
   /**
    * Whether x is [batch, steps, features] rather than [steps, batch, features]; false by default.
@@ -25,7 +35,19 @@ export interface EndOptions {
   readonly batchFirst?: boolean;
 }
 
-/** Options of `forward` of modules that end time. */
+/**
+ * Options of `forward` of modules that end time.
+ *
+ * @example
+ * ```ts
+ * import { MeanOverTime, tensor } from "@splitgate/splitgate";
+ * import type { EndForwardOptions } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const options: EndForwardOptions = { lengths: [2] }; // the third step is padding
+ * const { data } = new MeanOverTime().forward(tensor([1, 3, 100], [3, 1, 1]), options);
+ * assertEquals([...data], [2]);
+ * ```
+ */
 export interface EndForwardOptions {
   /** Number of valid steps of each batch row, 1..steps, in any order; all of them by default. */
   readonly lengths?: ArrayLike<number>;
@@ -58,7 +80,18 @@ function reduceRows(
   return out;
 }
 
-/** A float module that reduces a sequence to one row. */
+/**
+ * A float module that reduces a sequence to one row.
+ *
+ * @example
+ * ```ts
+ * import { LastStep, MaxOverTime } from "@splitgate/splitgate";
+ * import type { EndOfTime } from "@splitgate/splitgate/modules";
+ * const end = (name: "last" | "max"): EndOfTime =>
+ *   name === "last" ? new LastStep() : new MaxOverTime();
+ * end("max");
+ * ```
+ */
 export abstract class EndOfTime extends Module {
   /** Whether x is [batch, steps, features] rather than [steps, batch, features]. */
   readonly batchFirst: boolean;

@@ -22,7 +22,17 @@ import { Module, type StateDictRule } from "./module.ts";
 import { keepsSteps } from "../runtime/window.ts";
 import { lengthsAfter } from "./window.ts";
 
-/** A module of a {@linkcode Graph}, and what it reads. */
+/**
+ * A module of a {@linkcode Graph}, and what it reads.
+ *
+ * @example
+ * ```ts
+ * import { Graph, type GraphChild, Linear, Sigmoid } from "@splitgate/splitgate";
+ * const out: GraphChild = { module: new Linear({ inFeatures: 4, outFeatures: 2 }) };
+ * const gate: GraphChild = { module: new Sigmoid(), inputs: "out" };
+ * new Graph({ out, gate });
+ * ```
+ */
 export interface GraphChild {
   /** The module, or a whole model with one output. */
   readonly module: Module;
@@ -33,7 +43,20 @@ export interface GraphChild {
   readonly inputs?: string | readonly string[];
 }
 
-/** Options of {@linkcode Graph}. */
+/**
+ * Options of {@linkcode Graph}.
+ *
+ * @example
+ * ```ts
+ * import { Graph, type GraphOptions, Linear, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const tag = { module: new Linear({ inFeatures: 4, outFeatures: 3 }) };
+ * const score = { module: new Linear({ inFeatures: 4, outFeatures: 1 }), inputs: "input" };
+ * const options: GraphOptions = { outputs: ["tag", "score"] };
+ * const model = new Graph({ tag, score }, options);
+ * assertEquals([...model.run(tensor(new Float32Array(4), [1, 1, 4])).keys()], ["tag", "score"]);
+ * ```
+ */
 export interface GraphOptions {
   /** Names of the modules whose outputs the model gives; the last module by default. */
   readonly outputs?: readonly string[];
@@ -45,7 +68,20 @@ export interface GraphOptions {
   readonly maskValue?: number;
 }
 
-/** Options of a float model's `forward`. */
+/**
+ * Options of a float model's `forward`.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, Sequential, tensor } from "@splitgate/splitgate";
+ * import type { GraphForwardOptions } from "@splitgate/splitgate/modules";
+ * const model = new Sequential({ lstm: new LSTM({ inputSize: 2, hiddenSize: 3 }) });
+ * const h = tensor([0.1, 0.2, 0.3], [1, 1, 3]); // [layers, batch, size]
+ * const c = tensor([0, 0, 1], [1, 1, 3]);
+ * const options: GraphForwardOptions = { state: { lstm: [h, c] } };
+ * model.forward(tensor([0.5, 1], [1, 1, 2]), options);
+ * ```
+ */
 export interface GraphForwardOptions {
   /** Steps of each batch row, 1 to the sequence's; all by default. */
   readonly lengths?: ArrayLike<number>;

@@ -121,6 +121,15 @@ export const int8x16QConfig: QConfig = Object.freeze({
 /**
  * A preset's name. Editors complete the known names; any other string is allowed by the type and
  * checked at run time.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, PRESET_NAMES, type PresetName } from "@splitgate/splitgate";
+ * import { assert } from "@std/assert";
+ * const preset: PresetName = "accurate"; // an editor completes it; any string can be given
+ * assert(PRESET_NAMES.includes(preset));
+ * getPreset(preset);
+ * ```
  */
 export type PresetName =
   | "fbgemm"

@@ -38,6 +38,18 @@ export type PartObservers = { readonly [key in PartSlot | PartName]?: PartObserv
 /**
  * The observers of one module, and how it is converted. Factories, not observers: each module and
  * part gets an observer of its own.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, type QConfig } from "@splitgate/splitgate";
+ * import { MinMaxObserver } from "@splitgate/splitgate/qconfig";
+ * // torch's QConfig, and whatever a preset here says besides.
+ * const qconfig: QConfig = {
+ *   ...getPreset("fbgemm"),
+ *   activation: MinMaxObserver.withArgs({ dtype: "quint8" }),
+ * };
+ * prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qconfig);
+ * ```
  */
 export interface QConfig {
   /**

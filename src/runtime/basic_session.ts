@@ -30,7 +30,19 @@ import {
 } from "./kind.ts";
 import { convertCentered, quantizeCentered } from "./centered.ts";
 
-/** Options of a session. */
+/**
+ * Options of a session.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, quantize, type SessionOptions } from "@splitgate/splitgate";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * const { model } = await quantize(lstm, [new Float32Array(8)]);
+ * const options: SessionOptions = { batch: 2, maxSteps: 100 };
+ * const session = model.createSession(options);
+ * session.step(new Float32Array(2 * 2), new Float32Array(2 * 3)); // [batch, features]
+ * ```
+ */
 export interface SessionOptions {
   /** Number of sequences that run side by side; 1 by default. */
   readonly batch?: number;
@@ -55,13 +67,54 @@ export interface SessionOptions {
   readonly kernels?: Backend | undefined;
 }
 
-/** Input of a session: token ids, real numbers, or integers of the model's input dtype. */
+/**
+ * Input of a session: token ids, real numbers, or integers of the model's input dtype.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize, type SessionInput } from "@splitgate/splitgate";
+ * const { model } = await quantize(
+ *   new Linear({ inFeatures: 2, outFeatures: 3 }),
+ *   [Float32Array.of(0.1, -0.4, 0.9, 0.3)],
+ * );
+ * const input: SessionInput = Float32Array.of(0.1, 0.9); // reals; token ids are an Int32Array
+ * model.createSession().step(input, new Float32Array(3));
+ * ```
+ */
 export type SessionInput = Int32Array | Float32Array | QArray;
 
-/** One output of a session: real numbers, or integers of the output's dtype. */
+/**
+ * One output of a session: real numbers, or integers of the output's dtype.
+ *
+ * @example
+ * ```ts
+ * import { Linear, type OutputArray, quantize } from "@splitgate/splitgate";
+ * const { model } = await quantize(
+ *   new Linear({ inFeatures: 2, outFeatures: 3 }),
+ *   [Float32Array.of(0.1, -0.4, 0.9, 0.3)],
+ *   { preset: "fbgemm" },
+ * );
+ * const integers: OutputArray = new Uint8Array(3); // of the output's dtype, without dequantizing
+ * model.createSession().step(Float32Array.of(0.1, 0.9), integers);
+ * ```
+ */
 export type OutputArray = Float32Array | QArray;
 
-/** Output of a session; for a model with several outputs, an object with an array for each name. */
+/**
+ * Output of a session; for a model with several outputs, an object with an array for each name.
+ *
+ * @example
+ * ```ts
+ * import { Graph, Linear, quantize, type SessionOutput } from "@splitgate/splitgate";
+ * const model = new Graph({
+ *   tag: { module: new Linear({ inFeatures: 2, outFeatures: 3 }) },
+ *   score: { module: new Linear({ inFeatures: 2, outFeatures: 1 }), inputs: "input" },
+ * }, { outputs: ["tag", "score"] });
+ * const { model: quantized } = await quantize(model, [Float32Array.of(0.1, -0.4, 0.9, 0.3)]);
+ * const output: SessionOutput = { tag: new Float32Array(3), score: new Float32Array(1) };
+ * quantized.createSession().step(Float32Array.of(0.1, 0.9), output);
+ * ```
+ */
 export type SessionOutput = OutputArray | { readonly [name: string]: OutputArray };
 
 /**

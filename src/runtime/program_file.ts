@@ -75,7 +75,20 @@ export function checksum(words: Int32Array): number {
   return sum;
 }
 
-/** Options of `loadProgram`. */
+/**
+ * Options of `loadProgram`.
+ *
+ * @example
+ * ```ts
+ * import { compileModel, GRU, quantize } from "@splitgate/splitgate";
+ * import { type LoadOptions, loadProgram } from "@splitgate/splitgate/runtime";
+ * import { gru } from "@splitgate/splitgate/runtime/gru";
+ * const float = new GRU({ inputSize: 2, hiddenSize: 3 });
+ * const { model } = await quantize(float, [new Float32Array(8)]);
+ * const options: LoadOptions = { kinds: [gru] }; // what the program takes beside ./runtime
+ * loadProgram(compileModel(model), options);
+ * ```
+ */
 export interface LoadOptions {
   /**
    * Whether the checksum is compared; true by default. For a program of 75 KB this takes about a

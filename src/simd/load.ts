@@ -31,7 +31,18 @@ export class SimdUnavailableError extends Error {
   override readonly name: string = "SimdUnavailableError";
 }
 
-/** Options of {@linkcode simdKernels}. */
+/**
+ * Options of {@linkcode simdKernels}.
+ *
+ * @example
+ * ```ts
+ * import { simdKernels, type SimdOptions } from "@splitgate/splitgate/simd";
+ * const options: SimdOptions = {
+ *   module: await WebAssembly.compile(await Deno.readFile("kernels/simd/plain.wasm")),
+ * };
+ * await simdKernels(options);
+ * ```
+ */
 export interface SimdOptions {
   /**
    * kernels/simd/plain.wasm or relaxed.wasm, compiled, for platforms that import modules and cannot

@@ -9,7 +9,17 @@ import { checkBoolean } from "../../core/errors.ts";
 import { PoolModule } from "../pool.ts";
 import { checkPoolPadding, type Padding, windowOf } from "../window.ts";
 
-/** Options of {@linkcode AvgPool1d}. */
+/**
+ * Options of {@linkcode AvgPool1d}.
+ *
+ * @example
+ * ```ts
+ * import { AvgPool1d, type AvgPool1dOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: AvgPool1dOptions = { kernelSize: 2 }; // stride 2, as in PyTorch
+ * assertEquals([...new AvgPool1d(options).forward(tensor([1, 3, 5, 9], [4, 1, 1])).data], [2, 7]);
+ * ```
+ */
 export interface AvgPool1dOptions {
   /** Steps that a window reads. */
   readonly kernelSize: number;

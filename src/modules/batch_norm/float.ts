@@ -12,7 +12,17 @@ import { Module, type StateDictRule } from "../module.ts";
 import { finiteTensor } from "../observing.ts";
 import { checkBatchNorm, WITHOUT_VARIANCE } from "./check.ts";
 
-/** Options of {@linkcode BatchNorm1d}. */
+/**
+ * Options of {@linkcode BatchNorm1d}.
+ *
+ * @example
+ * ```ts
+ * import { BatchNorm1d, type BatchNorm1dOptions } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: BatchNorm1dOptions = { numFeatures: 3, affine: false };
+ * assertEquals(new BatchNorm1d(options).stateDict().has("weight"), false);
+ * ```
+ */
 export interface BatchNorm1dOptions {
   /** Last dimension of x. */
   readonly numFeatures: number;

@@ -12,7 +12,23 @@ import type { Tensor } from "../../core/tensor.ts";
 import { Module } from "../module.ts";
 import { forwardWindow, type Padding, type WindowForwardOptions, windowOf } from "../window.ts";
 
-/** Options of {@linkcode Conv1d}. */
+/**
+ * Options of {@linkcode Conv1d}.
+ *
+ * @example
+ * ```ts
+ * import { Conv1d, type Conv1dOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: Conv1dOptions = {
+ *   inChannels: 3,
+ *   outChannels: 8,
+ *   kernelSize: 5,
+ *   padding: "causal", // reads no step to come, so that a session can step
+ * };
+ * const x = tensor(new Float32Array(60), [20, 1, 3]);
+ * assertEquals(new Conv1d(options).forward(x).shape, [20, 1, 8]);
+ * ```
+ */
 export interface Conv1dOptions {
   /** Last dimension of x. */
   readonly inChannels: number;

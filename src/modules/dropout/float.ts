@@ -7,7 +7,18 @@ import { checkFloat32, checkOptions } from "../../core/check.ts";
 import { failRange } from "../../core/errors.ts";
 import { PointwiseModule } from "../pointwise.ts";
 
-/** Options of {@linkcode Dropout}. */
+/**
+ * Options of {@linkcode Dropout}.
+ *
+ * @example
+ * ```ts
+ * import { Dropout, type DropoutOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: DropoutOptions = { p: 0.3 };
+ * const { data } = new Dropout(options).forward(tensor([1, 2], [1, 2]));
+ * assertEquals([...data], [1, 2]); // as in eval()
+ * ```
+ */
 export interface DropoutOptions {
   /** Share of values that training leaves out, 0..1; 0.5 by default. It has no effect here. */
   readonly p?: number;

@@ -9,7 +9,17 @@ import { checkOptions, checkTokens, MAX_SIZE, parameter } from "../../core/check
 import { generatorOf, type Seed } from "../../core/generator.ts";
 import { Module } from "../module.ts";
 
-/** Options of {@linkcode Embedding}. */
+/**
+ * Options of {@linkcode Embedding}.
+ *
+ * @example
+ * ```ts
+ * import { Embedding, type EmbeddingOptions } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: EmbeddingOptions = { numEmbeddings: 100, embeddingDim: 16, seed: 1 };
+ * assertEquals(new Embedding(options).stateDict().get("weight")!.shape, [100, 16]);
+ * ```
+ */
 export interface EmbeddingOptions {
   /** Rows: tokens are 0..numEmbeddings - 1. */
   readonly numEmbeddings: number;

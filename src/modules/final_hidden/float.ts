@@ -8,7 +8,19 @@ import { failRange } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 import { type EndForwardOptions, EndOfTime, type EndOptions } from "../end_of_time.ts";
 
-/** Options of {@linkcode FinalHidden}. */
+/**
+ * Options of {@linkcode FinalHidden}.
+ *
+ * @example
+ * ```ts
+ * import { FinalHidden, type FinalHiddenOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: FinalHiddenOptions = { bidirectional: true };
+ * const y = tensor([1, 2, 3, 4], [2, 1, 2]); // two steps, a value for each direction
+ * // Forward's last step, and backward's, which stands at the first step.
+ * assertEquals([...new FinalHidden(options).forward(y).data], [3, 2]);
+ * ```
+ */
 export interface FinalHiddenOptions extends EndOptions {
   /** Whether the recurrent module that it reads is bidirectional; false by default. */
   readonly bidirectional?: boolean;

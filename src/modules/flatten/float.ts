@@ -9,7 +9,18 @@ import type { Tensor } from "../../core/tensor.ts";
 import { Module } from "../module.ts";
 import { rowsOf, type WindowForwardOptions } from "../window.ts";
 
-/** Options of {@linkcode Flatten}. */
+/**
+ * Options of {@linkcode Flatten}.
+ *
+ * @example
+ * ```ts
+ * import { Flatten, type FlattenOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: FlattenOptions = { steps: 2, stepsFirst: true }; // Keras's order
+ * const x = tensor([1, 2, 3, 4], [2, 1, 2]);
+ * assertEquals([...new Flatten(options).forward(x).data], [1, 2, 3, 4]);
+ * ```
+ */
 export interface FlattenOptions {
   /** Steps that every sequence has. */
   readonly steps: number;

@@ -11,7 +11,17 @@ import { copyOf } from "../copy.ts";
 import { Module } from "../module.ts";
 import { GRU, type GRUOptions } from "./float.ts";
 
-/** Options of {@linkcode GRUCell}. */
+/**
+ * Options of {@linkcode GRUCell}.
+ *
+ * @example
+ * ```ts
+ * import { GRUCell, type GRUCellOptions } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: GRUCellOptions = { inputSize: 2, hiddenSize: 3, bias: false };
+ * assertEquals([...new GRUCell(options).stateDict().keys()], ["weight_ih", "weight_hh"]);
+ * ```
+ */
 export type GRUCellOptions = Omit<GRUOptions, "numLayers" | "batchFirst" | "bidirectional">;
 
 const OPTIONS = [

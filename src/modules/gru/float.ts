@@ -21,7 +21,21 @@ import type { RecurrentForwardOptions } from "../recurrent/sequence.ts";
 
 export type { GRUConventions, GRUWeights };
 
-/** Options of {@linkcode GRU}: sizes, and conventions other than torch's. */
+/**
+ * Options of {@linkcode GRU}: sizes, and conventions other than torch's.
+ *
+ * @example
+ * ```ts
+ * import { GRU, type GRUOptions } from "@splitgate/splitgate";
+ * const keras1: GRUOptions = {
+ *   inputSize: 2,
+ *   hiddenSize: 3,
+ *   batchFirst: true,
+ *   resetAfter: false, // the reset gate comes before the product with the hidden state
+ * };
+ * new GRU(keras1);
+ * ```
+ */
 export interface GRUOptions extends RecurrentOptions, Partial<GRUConventions> {}
 
 /**

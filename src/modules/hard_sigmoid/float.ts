@@ -7,7 +7,18 @@ import type { Activation } from "../../../kernels/numeric/float_functions.ts";
 import { checkFloat32, checkOptions } from "../../core/check.ts";
 import { PointwiseModule } from "../pointwise.ts";
 
-/** Options of {@linkcode HardSigmoid}. Without any it is torch.nn.Hardsigmoid, to the last bit. */
+/**
+ * Options of {@linkcode HardSigmoid}. Without any it is torch.nn.Hardsigmoid, to the last bit.
+ *
+ * @example
+ * ```ts
+ * import { HardSigmoid, type HardSigmoidOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: HardSigmoidOptions = { slope: 0.25, offset: 0.5 }; // clip(0.25 x + 0.5)
+ * const { data } = new HardSigmoid(options).forward(tensor([-9, 0, 1], [1, 3]));
+ * assertEquals([...data], [0, 0.5, 0.75]);
+ * ```
+ */
 export interface HardSigmoidOptions {
   /**
    * Factor of x: 0.2 in Keras 2 and by default in ONNX, 1/6 in Keras 3, and here if only the offset

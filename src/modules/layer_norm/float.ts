@@ -11,7 +11,17 @@ import { checkEps } from "../check.ts";
 import { Module } from "../module.ts";
 import { finiteTensor } from "../observing.ts";
 
-/** Options of {@linkcode LayerNorm}. */
+/**
+ * Options of {@linkcode LayerNorm}.
+ *
+ * @example
+ * ```ts
+ * import { LayerNorm, type LayerNormOptions } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: LayerNormOptions = { normalizedShape: 8, bias: false };
+ * assertEquals([...new LayerNorm(options).stateDict().keys()], ["weight"]);
+ * ```
+ */
 export interface LayerNormOptions {
   /** Last dimension of x, the one that is normalized. */
   readonly normalizedShape: number;

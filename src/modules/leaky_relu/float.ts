@@ -7,7 +7,17 @@ import type { LeakyReLUFunction } from "../../../kernels/numeric/float_functions
 import { checkFloat32, checkOptions } from "../../core/check.ts";
 import { PointwiseModule } from "../pointwise.ts";
 
-/** Options of {@linkcode LeakyReLU}. */
+/**
+ * Options of {@linkcode LeakyReLU}.
+ *
+ * @example
+ * ```ts
+ * import { LeakyReLU, type LeakyReLUOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: LeakyReLUOptions = { negativeSlope: 0.25 };
+ * assertEquals([...new LeakyReLU(options).forward(tensor([-4, 4], [1, 2])).data], [-1, 4]);
+ * ```
+ */
 export interface LeakyReLUOptions {
   /** Factor of negative values; 0.01 by default. */
   readonly negativeSlope?: number;

@@ -10,7 +10,17 @@ import { checkOptions, checkTensor, MAX_SIZE, parameter } from "../../core/check
 import { generatorOf, type Seed } from "../../core/generator.ts";
 import { Module } from "../module.ts";
 
-/** Options of {@linkcode Linear}. */
+/**
+ * Options of {@linkcode Linear}.
+ *
+ * @example
+ * ```ts
+ * import { Linear, type LinearOptions } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: LinearOptions = { inFeatures: 4, outFeatures: 2, bias: false };
+ * assertEquals(new Linear(options).stateDict().get("weight")!.shape, [2, 4]); // as in PyTorch
+ * ```
+ */
 export interface LinearOptions {
   /** Last dimension of x; columns of the weight. */
   readonly inFeatures: number;

@@ -24,7 +24,18 @@ import type { RecurrentForwardOptions } from "../recurrent/sequence.ts";
 
 export type { LSTMWeights };
 
-/** Options of {@linkcode LSTM}. torch's dropout is not supported. */
+/**
+ * Options of {@linkcode LSTM}. torch's dropout is not supported.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, type LSTMOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: LSTMOptions = { inputSize: 2, hiddenSize: 3, numLayers: 2, bidirectional: true };
+ * const [y] = new LSTM(options).forward(tensor(new Float32Array(10), [5, 1, 2]));
+ * assertEquals(y.shape, [5, 1, 6]); // both directions beside each other
+ * ```
+ */
 export interface LSTMOptions extends RecurrentOptions {
   /**
    * Width that the hidden state is projected to, below hiddenSize; 0, the default, does not

@@ -9,7 +9,17 @@ import { checkBoolean } from "../../core/errors.ts";
 import { PoolModule } from "../pool.ts";
 import { checkPoolPadding, type Padding, windowOf } from "../window.ts";
 
-/** Options of {@linkcode MaxPool1d}. */
+/**
+ * Options of {@linkcode MaxPool1d}.
+ *
+ * @example
+ * ```ts
+ * import { MaxPool1d, type MaxPool1dOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: MaxPool1dOptions = { kernelSize: 2, stride: 1 };
+ * assertEquals([...new MaxPool1d(options).forward(tensor([1, 3, 2], [3, 1, 1])).data], [3, 3]);
+ * ```
+ */
 export interface MaxPool1dOptions {
   /** Steps that a window reads. */
   readonly kernelSize: number;

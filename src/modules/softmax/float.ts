@@ -8,7 +8,17 @@ import { checkOptions } from "../../core/check.ts";
 import { failRange, failType } from "../../core/errors.ts";
 import { ActivationModule } from "../activation.ts";
 
-/** Options of {@linkcode Softmax} and {@linkcode LogSoftmax}. */
+/**
+ * Options of {@linkcode Softmax} and {@linkcode LogSoftmax}.
+ *
+ * @example
+ * ```ts
+ * import { Softmax, type SoftmaxOptions, tensor } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: SoftmaxOptions = { dim: -1 }; // over features, the one dimension that there is
+ * assertEquals([...new Softmax(options).forward(tensor([1, 1], [1, 2])).data], [0.5, 0.5]);
+ * ```
+ */
 export interface SoftmaxOptions {
   /** The dimension that is summed over; only -1, the last one, which holds features. */
   readonly dim?: -1;

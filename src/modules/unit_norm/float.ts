@@ -8,7 +8,17 @@ import { checkOptions } from "../../core/check.ts";
 import { ActivationModule } from "../activation.ts";
 import { checkEps } from "../check.ts";
 
-/** Options of {@linkcode UnitNorm}. */
+/**
+ * Options of {@linkcode UnitNorm}.
+ *
+ * @example
+ * ```ts
+ * import { tensor, UnitNorm, type UnitNormOptions } from "@splitgate/splitgate";
+ * import { assertAlmostEquals } from "@std/assert";
+ * const options: UnitNormOptions = { eps: 1e-12 };
+ * assertAlmostEquals(new UnitNorm(options).forward(tensor([3, 4], [1, 2])).data[1]!, 0.8, 1e-6);
+ * ```
+ */
 export interface UnitNormOptions {
   /** Smallest divisor, above 0, for rows shorter than this; 1e-12 by default. */
   readonly eps?: number;

@@ -8,7 +8,17 @@ import { checkBoolean, failType } from "../../core/errors.ts";
 import { PoolModule } from "../pool.ts";
 import { windowOf } from "../window.ts";
 
-/** Options of {@linkcode ZeroPad1d}. */
+/**
+ * Options of {@linkcode ZeroPad1d}.
+ *
+ * @example
+ * ```ts
+ * import { tensor, ZeroPad1d, type ZeroPad1dOptions } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const options: ZeroPad1dOptions = { padding: [1, 2] }; // steps before and behind
+ * assertEquals([...new ZeroPad1d(options).forward(tensor([7], [1, 1, 1])).data], [0, 7, 0, 0]);
+ * ```
+ */
 export interface ZeroPad1dOptions {
   /** Steps of zeros on both sides, or [before, after]. */
   readonly padding: number | readonly [number, number];
