@@ -13,7 +13,23 @@ import {
 import { checkFloat32, checkOptions } from "../core/check.ts";
 import { checkBoolean, failRange, failType, isObject } from "../core/errors.ts";
 
-/** Name of a function's operation: as in torch.nn.functional, or `"identity"`. */
+/**
+ * Name of a function's operation: as in torch.nn.functional, or `"identity"`.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, type FunctionOp } from "@splitgate/splitgate/reference";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const functions: readonly FunctionOp[] = ["sigmoid", "tanh", "relu", "hardsigmoid", "identity"];
+ * const { nodes } = convertToReference(observed);
+ * const used = nodes.filter(({ op }) => functions.some((each) => each === op));
+ * assertEquals(used.length, 5); // three gates, the candidate and the tanh of the cell state
+ * ```
+ */
 export type FunctionOp = "sigmoid" | "tanh" | "relu" | "hardsigmoid" | "identity";
 
 /** The functions that cells can have, by name. */

@@ -11,6 +11,15 @@
  * LSTM's `cellState`, a GRU's `hiddenState`. `resetState` is the output of a GRU's reset gate;
  * `stateChange` is the distance of the new gate from the hidden state, and that distance times the
  * update gate.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare } from "@splitgate/splitgate";
+ * import { FixedQParamsObserver, type PartSlot } from "@splitgate/splitgate/qconfig";
+ * const slot: PartSlot = "sigmoid"; // three gates of an LSTM, two of a GRU
+ * const parts = { [slot]: FixedQParamsObserver.withArgs({ scale: 1 / 256, zeroPoint: 0 }) };
+ * prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), { ...getPreset("fbgemm"), parts });
+ * ```
  */
 export type PartSlot =
   | "inputProjection"
@@ -78,7 +87,17 @@ export const LSTM_PART_NAMES = [
   "proj",
 ] as const;
 
-/** One of the names of an LSTM's parts. */
+/**
+ * One of the names of an LSTM's parts.
+ *
+ * @example
+ * ```ts
+ * import { LSTM_PART_NAMES, type LSTMPartName } from "@splitgate/splitgate/qconfig";
+ * import { assert } from "@std/assert";
+ * const cell: LSTMPartName = "fgate_cx_igate_cgate"; // torch's name of the new cell state
+ * assert(LSTM_PART_NAMES.includes(cell));
+ * ```
+ */
 export type LSTMPartName = typeof LSTM_PART_NAMES[number];
 
 /**
@@ -110,10 +129,30 @@ export const GRU_PART_NAMES = [
   "hy",
 ] as const;
 
-/** One of the names of a GRU's parts. */
+/**
+ * One of the names of a GRU's parts.
+ *
+ * @example
+ * ```ts
+ * import { GRU_PART_NAMES, type GRUPartName } from "@splitgate/splitgate/qconfig";
+ * import { assert } from "@std/assert";
+ * const gate: GRUPartName = "reset_gate";
+ * assert(GRU_PART_NAMES.includes(gate));
+ * ```
+ */
 export type GRUPartName = typeof GRU_PART_NAMES[number];
 
-/** One of the names of a cell's parts. */
+/**
+ * One of the names of a cell's parts.
+ *
+ * @example
+ * ```ts
+ * import { GRU_PART_NAMES, LSTM_PART_NAMES, type PartName } from "@splitgate/splitgate/qconfig";
+ * import { assert } from "@std/assert";
+ * const names: PartName[] = [...LSTM_PART_NAMES, ...GRU_PART_NAMES]; // in the order of computing
+ * assert(names.indexOf("input_gate") < names.indexOf("ogate_cy"));
+ * ```
+ */
 export type PartName = LSTMPartName | GRUPartName;
 
 /** The names of all cells' parts. */

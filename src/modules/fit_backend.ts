@@ -6,7 +6,17 @@
 import { failRange, failType } from "../core/errors.ts";
 import { BackendConfig, type BackendOp, type OpValues } from "../qconfig/backend.ts";
 
-/** Options for preparing a model for a target. */
+/**
+ * Options for preparing a model for a target.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare } from "@splitgate/splitgate";
+ * import { fbgemmBackendConfig, type FitOptions } from "@splitgate/splitgate/qconfig";
+ * const options: FitOptions = { backendConfig: fbgemmBackendConfig, onUnsupported: "float" };
+ * prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"), options);
+ * ```
+ */
 export interface FitOptions {
   /**
    * The target that must support every module and part; by default this package's own kernels,
@@ -20,7 +30,21 @@ export interface FitOptions {
   readonly onUnsupported?: "error" | "float";
 }
 
-/** A module or part that stays float32 because the target does not run it. */
+/**
+ * A module or part that stays float32 because the target does not run it.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, Linear, prepare } from "@splitgate/splitgate";
+ * import { BackendConfig, type Unsupported } from "@splitgate/splitgate/qconfig";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new Linear({ inFeatures: 2, outFeatures: 3 });
+ * const backendConfig = new BackendConfig("a device without a Linear", {});
+ * const options = { backendConfig, onUnsupported: "float" } as const;
+ * const found: readonly Unsupported[] = prepare(linear, getPreset("fbgemm"), options).unsupported;
+ * assertEquals(found.map(({ op }) => op), ["linear"]); // stays float32
+ * ```
+ */
 export interface Unsupported {
   /** Name of the module or part: `lstm.l0.input_gate`. */
   readonly name: string;

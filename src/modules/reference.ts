@@ -11,6 +11,19 @@ import { type PerTensorQParams, sameQParams } from "../core/qparams.ts";
 
 /**
  * One node. Those of a cell run once a step, all others once for the whole sequence.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, type GraphNode } from "@splitgate/splitgate/reference";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const nodes: readonly GraphNode[] = convertToReference(observed).nodes;
+ * const gate = nodes.find(({ name }) => name === "lstm.l0.forget_gate")!;
+ * assertEquals([gate.op, gate.dtype, gate.width], ["sigmoid", "float32", 3]);
+ * ```
  */
 export interface GraphNode {
   /** Unique in the graph. */
@@ -58,6 +71,20 @@ export interface GraphNode {
 /**
  * A node's value: rows of its width. Only integers have qparams; float32 values and token ids have
  * none.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, type GraphValue } from "@splitgate/splitgate/reference";
+ * import { assert } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const dtypes = new Set<string>();
+ * const look = ({ qparams }: GraphValue) => void dtypes.add(qparams?.dtype ?? "float32");
+ * convertToReference(observed).run(x, { watch: (_node, value) => look(value) });
+ * assert(dtypes.has("quint8") && dtypes.has("float32"));
+ * ```
  */
 export interface GraphValue {
   /** Row-major, the node's width last: float32, or integers of the dtype that `qparams` names. */

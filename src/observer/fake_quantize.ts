@@ -17,7 +17,23 @@ import {
 } from "./observer.ts";
 import { PerChannelObserver } from "./per_channel.ts";
 
-/** Options of {@linkcode FakeQuantize}. */
+/**
+ * Options of {@linkcode FakeQuantize}.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   FakeQuantize,
+ *   type FakeQuantizeOptions,
+ *   MinMaxObserver,
+ * } from "@splitgate/splitgate/qconfig";
+ * const options: FakeQuantizeOptions = {
+ *   observer: MinMaxObserver.withArgs({ dtype: "quint8" }),
+ *   fakeQuantEnabled: false, // observe only, as after torch's disable_fake_quant
+ * };
+ * new FakeQuantize(options).observe(Float32Array.of(-1, 0.5));
+ * ```
+ */
 export interface FakeQuantizeOptions {
   /** Makes the observer; MovingAverageMinMaxObserver with its defaults by default. */
   observer?: ObserverFactory;

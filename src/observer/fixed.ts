@@ -9,7 +9,17 @@ import { checkOptions } from "../core/check.ts";
 import { perTensorAffine, type PerTensorQParams } from "../core/qparams.ts";
 import { Observer, PER_TENSOR_SCHEMES, type QScheme } from "./observer.ts";
 
-/** Options of {@linkcode FixedQParamsObserver}. */
+/**
+ * Options of {@linkcode FixedQParamsObserver}.
+ *
+ * @example
+ * ```ts
+ * import { FixedQParamsObserver, type FixedQParamsOptions } from "@splitgate/splitgate/qconfig";
+ * import { assertEquals } from "@std/assert";
+ * const sigmoid: FixedQParamsOptions = { scale: 1 / 256, zeroPoint: 0 }; // for values of [0, 1)
+ * assertEquals(new FixedQParamsObserver(sigmoid).calculateQParams().scale, 1 / 256);
+ * ```
+ */
 export interface FixedQParamsOptions {
   /** Positive and finite; rounded to float32. */
   scale: number;

@@ -22,7 +22,16 @@ import {
 
 const f = Math.fround;
 
-/** Options of {@linkcode HistogramObserver}. */
+/**
+ * Options of {@linkcode HistogramObserver}.
+ *
+ * @example
+ * ```ts
+ * import { HistogramObserver, type HistogramOptions } from "@splitgate/splitgate/qconfig";
+ * const options: HistogramOptions = { bins: 256, upsampleRate: 16 };
+ * new HistogramObserver(options).observe(Float32Array.of(-1, 0.5));
+ * ```
+ */
 export interface HistogramOptions extends ObserverOptions {
   /** Number of bins, 1..32768; 2048 by default. */
   bins?: number;

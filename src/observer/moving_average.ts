@@ -20,7 +20,19 @@ import {
 
 const f = Math.fround;
 
-/** Options of {@linkcode MovingAverageMinMaxObserver}. */
+/**
+ * Options of {@linkcode MovingAverageMinMaxObserver}.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   MovingAverageMinMaxObserver,
+ *   type MovingAverageOptions,
+ * } from "@splitgate/splitgate/qconfig";
+ * const options: MovingAverageOptions = { averagingConstant: 0.1 }; // torch's default is 0.01
+ * new MovingAverageMinMaxObserver(options).observe(Float32Array.of(-1, 0.5));
+ * ```
+ */
 export interface MovingAverageOptions extends ObserverOptions {
   /** Weight of each new tensor, above 0 up to 1; 0.01 by default. */
   averagingConstant?: number;

@@ -15,7 +15,19 @@ import { ValueStatistics } from "./statistics.ts";
 
 const f = Math.fround;
 
-/** How scales and zero points are chosen; torch's qscheme of the same name. */
+/**
+ * How scales and zero points are chosen; torch's qscheme of the same name.
+ *
+ * @example
+ * ```ts
+ * import { MinMaxObserver, type QScheme } from "@splitgate/splitgate/qconfig";
+ * import { assertEquals } from "@std/assert";
+ * const qscheme: QScheme = "perTensorSymmetric"; // torch.per_tensor_symmetric
+ * const observer = new MinMaxObserver({ dtype: "qint8", qscheme });
+ * observer.observe(Float32Array.of(-1, 0.5));
+ * assertEquals(observer.calculateQParams().zeroPoint, 0);
+ * ```
+ */
 export type QScheme =
   | "perTensorAffine"
   | "perTensorSymmetric"
@@ -23,7 +35,19 @@ export type QScheme =
   | "perChannelSymmetric"
   | "perChannelAffineFloatQParams";
 
-/** Options that every observer of a range takes. */
+/**
+ * Options that every observer of a range takes.
+ *
+ * @example
+ * ```ts
+ * import { MinMaxObserver, type ObserverOptions } from "@splitgate/splitgate/qconfig";
+ * import { assertEquals } from "@std/assert";
+ * const sevenBits: ObserverOptions = { dtype: "quint8", reduceRange: true }; // as torch on x86
+ * const observer = new MinMaxObserver(sevenBits);
+ * observer.observe(Float32Array.of(0, 127));
+ * assertEquals(observer.calculateQParams().scale, 1);
+ * ```
+ */
 export interface ObserverOptions {
   /** Storage dtype; quint8 by default. */
   dtype?: DType;
@@ -44,13 +68,36 @@ export interface ObserverOptions {
   eps?: number;
 }
 
-/** Options of {@linkcode Observer.calculateQParams}. */
+/**
+ * Options of {@linkcode Observer.calculateQParams}.
+ *
+ * @example
+ * ```ts
+ * import { type CalculateOptions, MinMaxObserver } from "@splitgate/splitgate/qconfig";
+ * import { assertEquals, assertThrows } from "@std/assert";
+ * const observer = new MinMaxObserver({}); // has seen no data
+ * assertThrows(() => observer.calculateQParams());
+ * const options: CalculateOptions = { allowUnseen: true }; // as torch, which warns
+ * assertEquals(observer.calculateQParams(options).scale, 1);
+ * ```
+ */
 export interface CalculateOptions {
   /** Give scale 1 and zero point 0 for an observer without data, as torch does with a warning. */
   allowUnseen?: boolean;
 }
 
-/** Makes new observers with fixed arguments; see {@linkcode Observer.withArgs}. */
+/**
+ * Makes new observers with fixed arguments; see {@linkcode Observer.withArgs}.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, type QConfig } from "@splitgate/splitgate";
+ * import { HistogramObserver, type ObserverFactory } from "@splitgate/splitgate/qconfig";
+ * // Makes an observer of its own for each value.
+ * const activation: ObserverFactory = HistogramObserver.withArgs({ dtype: "quint8", bins: 1024 });
+ * const qconfig: QConfig = { ...getPreset("fbgemm"), activation };
+ * ```
+ */
 export type ObserverFactory<T extends Observer = Observer> = {
   (): T;
   /** The class's name, equal to {@linkcode Observer.kind}. */
@@ -264,7 +311,22 @@ export function checkPositive(
   return value;
 }
 
-/** The checked form of {@linkcode ObserverOptions}: what maps a range to parameters. */
+/**
+ * The checked form of {@linkcode ObserverOptions}: what maps a range to parameters.
+ *
+ * @example
+ * ```ts
+ * import { MinMaxObserver, type RangeConfig } from "@splitgate/splitgate/qconfig";
+ * import { assertEquals } from "@std/assert";
+ * class Told extends MinMaxObserver {
+ *   get range(): RangeConfig {
+ *     return this.config; // what an observer of one's own computes parameters for
+ *   }
+ * }
+ * const { quantMax, wholeMax } = new Told({ dtype: "quint8", reduceRange: true }).range;
+ * assertEquals([quantMax, wholeMax], [127, 255]);
+ * ```
+ */
 export interface RangeConfig {
   /** Storage dtype. */
   readonly dtype: DType;

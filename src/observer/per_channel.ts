@@ -23,7 +23,19 @@ import {
 
 const f = Math.fround;
 
-/** Options of the per-channel observers. */
+/**
+ * Options of the per-channel observers.
+ *
+ * @example
+ * ```ts
+ * import { PerChannelMinMaxObserver, type PerChannelOptions } from "@splitgate/splitgate/qconfig";
+ * import { assertEquals } from "@std/assert";
+ * const columns: PerChannelOptions = { dtype: "qint8", qscheme: "perChannelSymmetric", chAxis: 1 };
+ * const observer = new PerChannelMinMaxObserver(columns);
+ * observer.observe(Float32Array.of(1, 2, 3, 4, 5, 6), [2, 3]);
+ * assertEquals(observer.calculateQParams().scales.length, 3);
+ * ```
+ */
 export interface PerChannelOptions extends ObserverOptions {
   /** The dimension whose index is the channel; 0 by default. */
   chAxis?: number;
@@ -32,7 +44,19 @@ export interface PerChannelOptions extends ObserverOptions {
 /** Options of {@linkcode MovingAveragePerChannelMinMaxObserver}. */
 export interface MovingAveragePerChannelOptions extends PerChannelOptions, MovingAverageOptions {}
 
-/** Per-channel parameters whose zero points are real numbers: `real = scale * (q - zeroPoint)`. */
+/**
+ * Per-channel parameters whose zero points are real numbers: `real = scale * (q - zeroPoint)`.
+ *
+ * @example
+ * ```ts
+ * import { type FloatQParams, PerChannelMinMaxObserver } from "@splitgate/splitgate/qconfig";
+ * import { assertEquals } from "@std/assert";
+ * const rows = new PerChannelMinMaxObserver({ qscheme: "perChannelAffineFloatQParams" });
+ * rows.observe(Float32Array.of(1, 256, -2, 508), [2, 2]); // an Embedding's rows
+ * const { scales, zeroPoints }: FloatQParams = rows.calculateFloatQParams();
+ * assertEquals([[...scales], [...zeroPoints]], [[1, 2], [-1, 1]]);
+ * ```
+ */
 export interface FloatQParams {
   /** Storage dtype. */
   readonly dtype: DType;

@@ -11,7 +11,17 @@ import { FakeQuantize } from "../observer/fake_quantize.ts";
 import { FixedQParamsObserver } from "../observer/fixed.ts";
 import type { Observer } from "../observer/observer.ts";
 
-/** The operations that a backend is asked about. */
+/**
+ * The operations that a backend is asked about.
+ *
+ * @example
+ * ```ts
+ * import { BackendConfig, type BackendOp } from "@splitgate/splitgate/qconfig";
+ * const int8 = { input: { dtype: "quint8" }, output: { dtype: "quint8" } } as const;
+ * const ops: BackendOp[] = ["add", "mul", "tanh"]; // what a device of yours computes in integers
+ * new BackendConfig("device", Object.fromEntries(ops.map((op) => [op, [int8]])));
+ * ```
+ */
 export type BackendOp =
   | "embedding"
   | "linear"
@@ -41,7 +51,16 @@ const OPS: readonly BackendOp[] = [
   "layer_norm",
 ];
 
-/** Constraints on a value; torch's DTypeWithConstraints. */
+/**
+ * Constraints on a value; torch's DTypeWithConstraints.
+ *
+ * @example
+ * ```ts
+ * import { BackendConfig, type DTypeConstraints } from "@splitgate/splitgate/qconfig";
+ * const sevenBits: DTypeConstraints = { dtype: "quint8", quantMin: 0, quantMax: 127 };
+ * new BackendConfig("device", { tanh: [{ input: sevenBits, output: sevenBits }] });
+ * ```
+ */
 export interface DTypeConstraints {
   /** The storage dtype; `"float32"` for what is not quantized, which takes no other constraint. */
   readonly dtype: DType | "float32";
@@ -60,6 +79,17 @@ export interface DTypeConstraints {
 /**
  * One combination of dtypes in which a target runs an operation; torch's DTypeConfig. Where several
  * constraints are given for a value, any one of them suffices.
+ *
+ * @example
+ * ```ts
+ * import { BackendConfig, type DTypePattern } from "@splitgate/splitgate/qconfig";
+ * const int8: DTypePattern = {
+ *   input: { dtype: "quint8" },
+ *   weight: { dtype: "qint8", quantMin: -127 },
+ *   output: [{ dtype: "quint8" }, { dtype: "qint32" }], // either
+ * };
+ * new BackendConfig("device", { linear: [int8] });
+ * ```
  */
 export interface DTypePattern {
   /** For every input. */

@@ -11,10 +11,38 @@ import type { ObserverFactory } from "../observer/observer.ts";
 import { PerChannelMinMaxObserver } from "../observer/per_channel.ts";
 import { PlaceholderObserver } from "../observer/placeholder.ts";
 
-/** An observer factory, null for "not quantized", or one of these for each gate. */
+/**
+ * An observer factory, null for "not quantized", or one of these for each gate.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import {
+ *   MinMaxObserver,
+ *   observeLSTMParts,
+ *   type OutputObserver,
+ * } from "@splitgate/splitgate/qconfig";
+ * const quint8 = MinMaxObserver.withArgs({ dtype: "quint8" });
+ * const qint8 = MinMaxObserver.withArgs({ dtype: "qint8" });
+ * const byGate: OutputObserver = [quint8, quint8, qint8, quint8]; // input, forget, cell, output
+ * observeLSTMParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), { linearOutput: byGate }, {
+ *   splitGates: true,
+ * });
+ * ```
+ */
 export type OutputObserver = ObserverFactory | null | readonly (ObserverFactory | null)[];
 
-/** Observers of a cell's part: of its output and its inputs. */
+/**
+ * Observers of a cell's part: of its output and its inputs.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import { MinMaxObserver, observeLSTMParts, type PartConfig } from "@splitgate/splitgate/qconfig";
+ * const cellState: PartConfig = { output: MinMaxObserver.withArgs({ dtype: "quint8" }) };
+ * observeLSTMParts(new LSTM({ inputSize: 2, hiddenSize: 3 }), { cellState });
+ * ```
+ */
 export interface PartConfig {
   /** Of the output; inherited by default. */
   readonly output?: OutputObserver;
@@ -25,13 +53,33 @@ export interface PartConfig {
   readonly inputs?: readonly (ObserverFactory | null)[];
 }
 
-/** The setting of a cell's part: an observer of its output, or observers of its inputs, too. */
+/**
+ * The setting of a cell's part: an observer of its output, or observers of its inputs, too.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare } from "@splitgate/splitgate";
+ * import { MinMaxObserver, type PartObserver } from "@splitgate/splitgate/qconfig";
+ * const cellState: PartObserver = MinMaxObserver.withArgs({ dtype: "quint8" });
+ * const qconfig = { ...getPreset("fbgemm"), parts: { cellState } };
+ * prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), qconfig);
+ * ```
+ */
 export type PartObserver = OutputObserver | PartConfig;
 
 /**
  * Observers of an LSTM cell's parts, by slot (`sigmoid`: all three gates that have one) or, more
  * specific, by part (`forget_gate`). Defaults: sigmoid, tanh and tanh(cell) have the fixed
  * parameters that torch's operators give them, every other part has the QConfig's `activation`.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare } from "@splitgate/splitgate";
+ * import { MinMaxObserver, type PartObservers } from "@splitgate/splitgate/qconfig";
+ * const wide = { dtype: "qint32", quantMin: -(2 ** 15), quantMax: 2 ** 15 - 1 } as const;
+ * const parts: PartObservers = { cellState: MinMaxObserver.withArgs(wide) }; // 16 bits for c
+ * prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), { ...getPreset("fbgemm"), parts });
+ * ```
  */
 export type PartObservers = { readonly [key in PartSlot | PartName]?: PartObserver };
 

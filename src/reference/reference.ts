@@ -26,16 +26,57 @@ import {
 } from "./run.ts";
 import { assertGraph } from "./verify.ts";
 
-/** A tensor of a state: quantized with its own parameters, or float32. */
+/**
+ * A tensor of a state: quantized with its own parameters, or float32.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, type StateTensor } from "@splitgate/splitgate/reference";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const c: StateTensor = convertToReference(observed).run(x).state.get("lstm.l0")!.c!;
+ * assertEquals(c.shape, [2, 3]); // [batch, units]
+ * ```
+ */
 export type StateTensor = QTensor<PerTensorQParams> | Tensor;
 
 /**
  * States by cell, such as `lstm.l0` and `lstm.l0_reverse`: of an LSTM h [batch, width] and c
  * [batch, hiddenSize].
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, type ReferenceState } from "@splitgate/splitgate/reference";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const reference = convertToReference(observed);
+ * const state: ReferenceState = reference.run(x).state;
+ * reference.run(x, { state }); // goes on
+ * assertEquals([...state.keys()], ["lstm.l0"]); // one for each layer and direction
+ * ```
  */
 export type ReferenceState = ReadonlyMap<string, { readonly [slot: string]: StateTensor }>;
 
-/** Options of {@linkcode ReferenceModel.run}. */
+/**
+ * Options of {@linkcode ReferenceModel.run}.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, type ReferenceRunOptions } from "@splitgate/splitgate/reference";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const options: ReferenceRunOptions = { lengths: [2, 1] }; // the second row has one step
+ * convertToReference(observed).run(x, options);
+ * ```
+ */
 export interface ReferenceRunOptions {
   /**
    * Initial states; zeros for cells that are left out. A quantized tensor keeps its parameters for
@@ -49,7 +90,21 @@ export interface ReferenceRunOptions {
   readonly watch?: GraphWatcher;
 }
 
-/** One output of a reference graph. */
+/**
+ * One output of a reference graph.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, type ReferenceOutput } from "@splitgate/splitgate/reference";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const y: ReferenceOutput = convertToReference(observed).run(x);
+ * assertEquals(y.quantized?.data.length, y.output.data.length); // the same as integers
+ * ```
+ */
 export interface ReferenceOutput {
   /** The output, dequantized. */
   readonly output: Tensor;
@@ -57,7 +112,21 @@ export interface ReferenceOutput {
   readonly quantized: QTensor<PerTensorQParams> | null;
 }
 
-/** What {@linkcode ReferenceModel.run} gives. */
+/**
+ * What {@linkcode ReferenceModel.run} gives.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, type ReferenceResult } from "@splitgate/splitgate/reference";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const result: ReferenceResult = convertToReference(observed).run(x);
+ * assertEquals([result.outputs.size, result.state.size], [1, 1]);
+ * ```
+ */
 export interface ReferenceResult extends ReferenceOutput {
   /** All outputs by name; the fields of the first one are also here. */
   readonly outputs: ReadonlyMap<string, ReferenceOutput>;

@@ -15,6 +15,20 @@ import { nodeQParams } from "./graph.ts";
 
 /**
  * Sees each node's value; of a cell's nodes step by step, for the batch rows that have the step.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference, type GraphWatcher } from "@splitgate/splitgate/reference";
+ * import { assert } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const ops = new Set<string>();
+ * const watch: GraphWatcher = ({ op }, { data }) => void (data.length > 0 && ops.add(op));
+ * convertToReference(observed).run(x, { watch });
+ * assert(ops.has("sigmoid") && ops.has("tanh"));
+ * ```
  */
 export type GraphWatcher = (node: GraphNode, value: GraphValue) => void;
 

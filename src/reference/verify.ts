@@ -9,7 +9,27 @@ import { REFERENCE_OPS } from "../modules/kinds.ts";
 import type { GraphNode } from "../modules/reference.ts";
 import { nodeQParams } from "./graph.ts";
 
-/** A fault of a graph. */
+/**
+ * A fault of a graph.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import {
+ *   convertToReference,
+ *   type GraphFault,
+ *   verifyGraph,
+ * } from "@splitgate/splitgate/reference";
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 1, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.5, 1, 0, 0], [2, 2, 1]); // [steps, batch, features]
+ * observed.forward(x);
+ * const { nodes } = convertToReference(observed);
+ * assertEquals(verifyGraph(nodes), []);
+ * const faults: GraphFault[] = verifyGraph(nodes.slice(0, -1)); // the graph without its output
+ * for (const { node, fault } of faults) console.log(`${node}: ${fault}`);
+ * ```
+ */
 export interface GraphFault {
   /** The node. */
   readonly node: string;

@@ -8,10 +8,38 @@ import type { DType } from "../core/dtype.ts";
 import type { Histogram } from "../tune/histogram.ts";
 import type { PartLoss } from "../tune/report.ts";
 
-/** Signal-to-noise ratio in dB; "exact" without any noise, "no signal" if everything is noise. */
+/**
+ * Signal-to-noise ratio in dB; "exact" without any noise, "no signal" if everything is noise.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type Decibels, measureReport } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const words = (value: Decibels) => typeof value === "number" ? `${value.toFixed(1)} dB` : value;
+ * assert(/dB$|exact/.test(words(report.outputs[0]!.sqnr)));
+ * ```
+ */
 export type Decibels = number | "exact" | "no signal";
 
-/** A module of the quantized model. */
+/**
+ * A module of the quantized model.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type ReportModule } from "@splitgate/splitgate/report";
+ * import { assertEquals } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const [first]: readonly ReportModule[] = report.modules;
+ * assertEquals([first!.kind, first!.width], ["Linear", 2]);
+ * ```
+ */
 export interface ReportModule {
   /** Its name in the model. */
   readonly name: string;
@@ -25,7 +53,24 @@ export interface ReportModule {
   readonly dtype: DType | "float32";
 }
 
-/** The results of both models against labels. */
+/**
+ * The results of both models against labels.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type LabelComparison, measureReport } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, {
+ *   labels: [0, 1], // the class of each sequence
+ *   speed: false,
+ * });
+ * const { metric, float, int8 }: LabelComparison = report.outputs[0]!.labels!;
+ * assert(metric === "accuracy" && float <= 1 && int8 <= 1);
+ * ```
+ */
 export interface LabelComparison {
   /**
    * "accuracy": the share of labels that equal the index of the largest value; "rmse": the root
@@ -40,7 +85,21 @@ export interface LabelComparison {
   readonly int8: number;
 }
 
-/** The error over a group of successive steps. */
+/**
+ * The error over a group of successive steps.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type StepError } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const steps: readonly StepError[] = report.outputs[0]!.steps;
+ * assert(steps.every(({ error, signal }) => error < signal));
+ * ```
+ */
 export interface StepError {
   /** The first step of the group, counted from 0. */
   readonly step: number;
@@ -52,7 +111,21 @@ export interface StepError {
   readonly signal: number;
 }
 
-/** Comparison of one output of the float and int8 models. */
+/**
+ * Comparison of one output of the float and int8 models.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type OutputComparison } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const [output]: readonly OutputComparison[] = report.outputs;
+ * assert(output!.maxError < 0.1 && output!.width === 2);
+ * ```
+ */
 export interface OutputComparison {
   /** The output's name. */
   readonly name: string;
@@ -81,7 +154,21 @@ export interface OutputComparison {
   readonly steps: readonly StepError[];
 }
 
-/** A quantized value inside the model, and its loss. */
+/**
+ * A quantized value inside the model, and its loss.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type ReportPart } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const parts: readonly ReportPart[] = report.parts!.parts;
+ * assert(parts.length > 0 && parts.every(({ saturated, values }) => saturated <= values));
+ * ```
+ */
 export interface ReportPart extends Omit<PartLoss, "sqnr" | "sqnrInModel"> {
   /** As in `reportParts`. */
   readonly sqnr: Decibels;
@@ -94,7 +181,21 @@ export interface ReportPart extends Omit<PartLoss, "sqnr" | "sqnrInModel"> {
   readonly flatBeyond: boolean;
 }
 
-/** The quantized values inside the model. */
+/**
+ * The quantized values inside the model.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type ReportParts } from "@splitgate/splitgate/report";
+ * import { assertEquals } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const { sequences, steps }: ReportParts = report.parts!; // what was measured inside
+ * assertEquals([sequences, steps], [2, 2]);
+ * ```
+ */
 export interface ReportParts {
   /** Number of sequences that they were measured on: the first ones of the test data. */
   readonly sequences: number;
@@ -104,7 +205,21 @@ export interface ReportParts {
   readonly parts: readonly ReportPart[];
 }
 
-/** A node of the reference graph, without its weights. */
+/**
+ * A node of the reference graph, without its weights.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type ReportNode } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const nodes: readonly ReportNode[] = report.graph!;
+ * assert(nodes.some(({ op }) => op === "linear"));
+ * ```
+ */
 export interface ReportNode {
   /** Unique in the graph. */
   readonly name: string;
@@ -126,7 +241,21 @@ export interface ReportNode {
   readonly cell?: string;
 }
 
-/** File sizes in bytes. */
+/**
+ * File sizes in bytes.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type ReportSizes } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const { float, model: file, program }: ReportSizes = report.sizes; // bytes of the files
+ * assert(float > 0 && file > 0 && program > 0);
+ * ```
+ */
 export interface ReportSizes {
   /** The float model's file, or what `saveFloatModel` would write if no size was given. */
   readonly float: number;
@@ -136,7 +265,20 @@ export interface ReportSizes {
   readonly program: number;
 }
 
-/** One way of running the model. */
+/**
+ * One way of running the model.
+ *
+ * @example
+ * ```ts
+ * import type { SpeedRow } from "@splitgate/splitgate/report";
+ * import { assertEquals } from "@std/assert";
+ * const rows: SpeedRow[] = [
+ *   { way: "float", microsecondsPerStep: 12 },
+ *   { way: "simd", microsecondsPerStep: 3 },
+ * ];
+ * assertEquals(rows.map((row) => rows[0]!.microsecondsPerStep / row.microsecondsPerStep), [1, 4]);
+ * ```
+ */
 export interface SpeedRow {
   /** "float": the float model's forward; "int8": portable kernels; "simd": WebAssembly SIMD. */
   readonly way: "float" | "int8" | "simd";
@@ -144,7 +286,20 @@ export interface SpeedRow {
   readonly microsecondsPerStep: number;
 }
 
-/** The speed on the machine that made the report. */
+/**
+ * The speed on the machine that made the report.
+ *
+ * @example
+ * ```ts
+ * import type { ReportSpeed } from "@splitgate/splitgate/report";
+ * const speed: ReportSpeed = {
+ *   steps: 2000,
+ *   engine: "Deno 2.9.6",
+ *   rows: [{ way: "int8", microsecondsPerStep: 5 }],
+ * };
+ * console.log(speed.rows.map((row) => `${row.way}: ${row.microsecondsPerStep} µs a step`));
+ * ```
+ */
 export interface ReportSpeed {
   /** Number of steps of the sequence. */
   readonly steps: number;
@@ -154,7 +309,21 @@ export interface ReportSpeed {
   readonly rows: readonly SpeedRow[];
 }
 
-/** A recommendation, or a statement that all is well. */
+/**
+ * A recommendation, or a statement that all is well.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type Advice, measureReport } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const advice: readonly Advice[] = report.advice; // the most important first
+ * assert(advice.every(({ text }) => text.length > 0));
+ * ```
+ */
 export interface Advice {
   /** "fault": results suffer; "hint": something could be better; "good": nothing to do. */
   readonly level: "fault" | "hint" | "good";
@@ -164,10 +333,44 @@ export interface Advice {
   readonly text: string;
 }
 
-/** The data that a report was measured on: test data, or the calibration data. */
+/**
+ * The data that a report was measured on: test data, or the calibration data.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type MeasuredOn, measureReport } from "@splitgate/splitgate/report";
+ * import { assertEquals } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, {
+ *   measuredOn: "calibration", // no other data is at hand: the report says so
+ *   speed: false,
+ * });
+ * const on: MeasuredOn = report.measuredOn;
+ * assertEquals(on, "calibration");
+ * ```
+ */
 export type MeasuredOn = "test" | "calibration";
 
-/** A report: returned by `measureReport`, drawn by `reportHTML`. */
+/**
+ * A report: returned by `measureReport`, drawn by `reportHTML`.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type ReportData, reportHTML } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, {
+ *   title: "a head",
+ *   speed: false,
+ * });
+ * const plain: ReportData = JSON.parse(JSON.stringify(report)); // to keep, or for figures
+ * assert(reportHTML(plain).includes("a head"));
+ * ```
+ */
 export interface ReportData {
   /** Version of this data format. */
   readonly version: 1;

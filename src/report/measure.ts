@@ -34,7 +34,24 @@ import type {
 import { type Labels, type Sequence, type SequenceLayout, sequencesOf } from "./sequences.ts";
 import { kernelsHere, measureSpeed, outputsFor, runSession, tensorOf } from "./speed.ts";
 
-/** Progress of {@linkcode measureReport}. */
+/**
+ * Progress of {@linkcode measureReport}.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type ReportProgress } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const stages = new Set<string>();
+ * await measureReport(model, await quantize(model, data), data, {
+ *   speed: false,
+ *   onProgress: ({ stage }: ReportProgress) => stages.add(stage),
+ * });
+ * assert(stages.has("compare"));
+ * ```
+ */
 export interface ReportProgress {
   /**
    * "compare": both models run the test data; "parts": the reference graph runs the first part of
@@ -47,7 +64,24 @@ export interface ReportProgress {
   readonly total: number | undefined;
 }
 
-/** Options of {@linkcode measureReport}. */
+/**
+ * Options of {@linkcode measureReport}.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type MeasureOptions, measureReport } from "@splitgate/splitgate/report";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const options: MeasureOptions = {
+ *   title: "My model",
+ *   labels: [0, 1], // the class of each sequence
+ *   partSteps: 500, // steps that are measured inside
+ *   speed: false,
+ * };
+ * await measureReport(model, await quantize(model, data), data, options);
+ * ```
+ */
 export interface MeasureOptions {
   /** The subject, such as a file name; "Model" by default. */
   readonly title?: string;

@@ -9,7 +9,22 @@ import type { OutputComparison, ReportData, ReportNode, ReportPart, SpeedRow } f
 import { groupPicture, groupsOf, modelPicture } from "./graph_picture.ts";
 import { figure, html, type Markup, table } from "./html.ts";
 
-/** A section of a report. */
+/**
+ * A section of a report.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { measureReport, type ReportSection, reportSections } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, { speed: false });
+ * const sections: readonly ReportSection[] = reportSections(report);
+ * const contents = sections.map(({ id, title }) => `<a href="#report-${id}">${title}</a>`);
+ * assert(contents.length > 3);
+ * ```
+ */
 export interface ReportSection {
   /** Its name in links, such as `parts`. */
   readonly id: string;

@@ -13,6 +13,20 @@ import type { Tensor, TokenTensor } from "../core/tensor.ts";
  * Labels of one entry of data: a number if it has only one, or an array with one label per sequence
  * (batch row), or one per step and sequence in the order of the output's rows. A label is the index
  * of a class, negative for none; for an output of one value it is a real number.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type Labels, measureReport } from "@splitgate/splitgate/report";
+ * import { assert } from "@std/assert";
+ * const model = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const data = [Float32Array.of(0.5, -1), Float32Array.of(1, 0.25)];
+ * const report = await measureReport(model, await quantize(model, data), data, {
+ *   labels: [0, 1] satisfies Labels[], // the class of each sequence
+ *   speed: false,
+ * });
+ * assert(report.outputs[0]!.labels !== null);
+ * ```
  */
 export type Labels = number | ArrayLike<number>;
 

@@ -4,7 +4,18 @@
  * @module
  */
 
-/** A histogram: plain data. */
+/**
+ * A histogram: plain data.
+ *
+ * @example
+ * ```ts
+ * import type { Histogram } from "@splitgate/splitgate/report";
+ * import { assertEquals } from "@std/assert";
+ * const { start, width, counts }: Histogram = { start: -1, width: 0.5, counts: [3, 0, 1] };
+ * const bars = counts.map((count, i) => `${start + i * width}: ${"#".repeat(count)}`);
+ * assertEquals(bars, ["-1: ###", "-0.5: ", "0: #"]);
+ * ```
+ */
 export interface Histogram {
   /** Where the first bin begins. */
   readonly start: number;

@@ -20,7 +20,21 @@ import { ReferenceModel } from "../reference/reference.ts";
 import type { FloatWeights } from "../reference/run.ts";
 import { type Histogram, HistogramCounter } from "./histogram.ts";
 
-/** Quantization error of one quantize node. */
+/**
+ * Quantization error of one quantize node.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { type PartLoss, reportParts } from "@splitgate/splitgate/tune";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
+ * const x = tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]);
+ * observed.forward(x);
+ * const parts: readonly PartLoss[] = reportParts(observed, [x]).parts;
+ * const worst = parts.reduce((a, b) => a.sqnr < b.sqnr ? a : b);
+ * console.log(`${worst.name} loses most: ${worst.sqnr} dB, ${worst.saturated} values clamped`);
+ * ```
+ */
 export interface PartLoss {
   /** The part, and the gate where it has one each: `lstm.l0.gates.forget`. */
   readonly name: string;

@@ -28,7 +28,20 @@ import { ReferenceModel } from "../reference/reference.ts";
 import type { Tensor, TokenTensor } from "../core/tensor.ts";
 import { floatWeights, Noise, roundTo, textTable } from "./report.ts";
 
-/** Options of {@linkcode tune}. */
+/**
+ * Options of {@linkcode tune}.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, tensor } from "@splitgate/splitgate";
+ * import { tune, type TuneOptions } from "@splitgate/splitgate/tune";
+ * import { assert } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * const x = tensor(Float32Array.from({ length: 40 }, (_, i) => Math.sin(i)), [20, 1, 2]);
+ * const options: TuneOptions = { budget: 35 }; // dB of signal to noise that the output keeps
+ * assert(tune(lstm, [x], options).outputSqnr >= 35);
+ * ```
+ */
 export interface TuneOptions {
   /**
    * Signal to noise of the model's output against the float model's, in dB, that must be reached.
@@ -45,7 +58,21 @@ export interface TuneOptions {
   readonly backendConfig?: BackendConfig;
 }
 
-/** Measurements of one slot of one recurrent module, and the choice for it. */
+/**
+ * Measurements of one slot of one recurrent module, and the choice for it.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, tensor } from "@splitgate/splitgate";
+ * import { tune, type TunedPart } from "@splitgate/splitgate/tune";
+ * import { assert } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * const x = tensor(Float32Array.from({ length: 40 }, (_, i) => Math.sin(i)), [20, 1, 2]);
+ * const parts: readonly TunedPart[] = tune(lstm, [x], { budget: 30 }).parts;
+ * for (const { slot, bits, sqnr8 } of parts) console.log(slot, `${bits} bits, ${sqnr8} dB in 8`);
+ * assert(parts.every(({ bits }) => bits === 8 || bits === 16));
+ * ```
+ */
 export interface TunedPart {
   /** The module's name. */
   readonly module: string;
@@ -73,7 +100,22 @@ export interface TunedPart {
   readonly outputSqnr8: number;
 }
 
-/** The result of {@linkcode tune}. */
+/**
+ * The result of {@linkcode tune}.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, saveModel, tensor } from "@splitgate/splitgate";
+ * import { tune, type TuneResult } from "@splitgate/splitgate/tune";
+ * import { assert } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 2, hiddenSize: 3 });
+ * const x = tensor(Float32Array.from({ length: 40 }, (_, i) => Math.sin(i)), [20, 1, 2]);
+ * const result: TuneResult = tune(lstm, [x], { budget: 30 });
+ * console.log(result.toTable());
+ * const file = saveModel(result.model); // quantized as it was found
+ * assert(result.outputSqnr16 >= result.outputSqnr - 1);
+ * ```
+ */
 export interface TuneResult {
   /** For `prepare`: the chosen dtypes, with observers still to be calibrated. */
   readonly qconfig: QConfigMapping;

@@ -50,10 +50,43 @@ import { partWeight, type QuantizedCell, stateQParams } from "./cell.ts";
 import { initialQParams, type RecurrentSource, stateSize, stateSizes } from "./data.ts";
 import { convertCentered, quantizeCentered } from "../../runtime/centered.ts";
 
-/** An input or output of a part: one row, quantized or float32. */
+/**
+ * An input or output of a part: one row, quantized or float32.
+ *
+ * @example
+ * ```ts
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { byParts, type PartValue } from "@splitgate/splitgate/reference";
+ * import { assert } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const dtypes = new Set<string>();
+ * const look = (value: PartValue) =>
+ *   void dtypes.add("qparams" in value ? value.qparams.dtype : "float32");
+ * const session = convert(observed).createSession({ kernels: byParts((_, value) => look(value)) });
+ * session.step(Float32Array.of(0.1, -0.4), new Float32Array(3));
+ * assert(dtypes.has("quint8"));
+ * ```
+ */
 export type PartValue = QTensor<PerTensorQParams> | Tensor;
 
-/** Sees each part's output as it is computed. */
+/**
+ * Sees each part's output as it is computed.
+ *
+ * @example
+ * ```ts
+ * import { convert, getPreset, LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { byParts, type PartWatcher } from "@splitgate/splitgate/reference";
+ * import { assert } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), getPreset("fbgemm"));
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const saturated = new Map<string, number>();
+ * const watch: PartWatcher = (name, _value, count) => void saturated.set(name, count);
+ * const kernels = byParts(watch);
+ * convert(observed).createSession({ kernels }).step(Float32Array.of(99, -99), new Float32Array(3));
+ * assert([...saturated.keys()].some((name) => name.endsWith("forget_gate")));
+ * ```
+ */
 export interface PartWatcher {
   /**
    * @param name The part's name in its module, such as `layers.0.layer_fw.cell.gates` or, one gate
