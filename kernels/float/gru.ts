@@ -11,7 +11,22 @@ import {
 } from "./kernels.ts";
 import type { CellActivation, GateActivation } from "./lstm.ts";
 
-/** The conventions in which GRUs of different origin differ. */
+/**
+ * The conventions in which GRUs of different origin differ.
+ *
+ * @example
+ * ```ts
+ * import { GRU } from "@splitgate/splitgate";
+ * import type { GRUConventions } from "@splitgate/splitgate/modules";
+ * const keras2: GRUConventions = {
+ *   gateActivation: "hardSigmoid",
+ *   activation: "tanh",
+ *   resetAfter: false, // the reset gate comes before the product
+ *   complementedUpdate: true, // h' = z h + (1 - z) n is PyTorch's, its complement ONNX's
+ * };
+ * new GRU({ inputSize: 2, hiddenSize: 3, ...keras2 });
+ * ```
+ */
 export interface GRUConventions {
   /** Activation of the reset and update gates: ONNX's f, Keras' recurrent_activation. */
   readonly gateActivation: GateActivation;
@@ -57,6 +72,16 @@ export interface FloatGRUFunctions {
 /**
  * The float32 tensors of one layer and direction of a GRU. The order of the gates' rows is reset,
  * update, new.
+ *
+ * @example
+ * ```ts
+ * import { GRU } from "@splitgate/splitgate";
+ * import type { GRUWeights } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const { cells } = new GRU({ inputSize: 2, hiddenSize: 3 });
+ * const weights: GRUWeights = cells[0]![0]!; // of layer 0, forward
+ * assertEquals(weights.weightIh.length, 3 * 3 * 2); // gates reset, update, new
+ * ```
  */
 export interface GRUWeights {
   /** [3 * hiddenSize, inputSize] */

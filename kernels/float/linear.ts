@@ -4,7 +4,16 @@
  * @module
  */
 
-/** Weight and bias of a float linear operator. */
+/**
+ * Weight and bias of a float linear operator.
+ *
+ * @example
+ * ```ts
+ * import type { FloatLayer } from "@splitgate/splitgate/kernels";
+ * import { Linear } from "@splitgate/splitgate";
+ * const layer: FloatLayer = new Linear({ inFeatures: 2, outFeatures: 3 }); // what a Linear has
+ * ```
+ */
 export interface FloatLayer {
   /** float32 [outFeatures, inFeatures] */
   readonly weight: Float32Array;

@@ -15,13 +15,45 @@ import {
  * Activation of the input, forget and output gates. `"hardSigmoid"` is that of PyTorch and Keras 3,
  * clip(x / 6 + 0.5, 0, 1); that of Keras 2 (and the default of ONNX's HardSigmoid) has slope 0.2
  * and offset 0.5.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import type { GateActivation } from "@splitgate/splitgate/modules";
+ * const keras2: GateActivation = { name: "hardSigmoid", slope: 0.2, offset: 0.5 };
+ * new LSTM({ inputSize: 2, hiddenSize: 3, gateActivation: keras2 });
+ * ```
  */
 export type GateActivation = "sigmoid" | "hardSigmoid" | HardSigmoid;
 
-/** Activation of the cell gate or of the cell state. */
+/**
+ * Activation of the cell gate or of the cell state.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import type { CellActivation } from "@splitgate/splitgate/modules";
+ * const activation: CellActivation = "relu"; // Keras's activation="relu"
+ * new LSTM({ inputSize: 2, hiddenSize: 3, activation, cellActivation: activation });
+ * ```
+ */
 export type CellActivation = "tanh" | "relu" | "sigmoid" | "linear";
 
-/** The activations of a cell. */
+/**
+ * The activations of a cell.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import type { CellFunctions } from "@splitgate/splitgate/modules";
+ * const pytorch: CellFunctions = {
+ *   gateActivation: "sigmoid",
+ *   activation: "tanh", // of the candidate
+ *   cellActivation: "tanh", // of the cell state
+ * };
+ * new LSTM({ inputSize: 2, hiddenSize: 3, ...pytorch });
+ * ```
+ */
 export interface CellFunctions {
   /** Activation of the input, forget and output gates: ONNX's f, Keras' recurrent_activation. */
   readonly gateActivation: GateActivation;
@@ -87,6 +119,16 @@ const FLOAT_LSTM_FUNCTIONS = /* @__PURE__ */ floatCellFunctions(LSTM_FUNCTIONS);
 /**
  * The float32 tensors of one LSTM cell. The order of the gates' rows is input, forget, cell,
  * output.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import type { LSTMCellWeights } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const { cells } = new LSTM({ inputSize: 2, hiddenSize: 3, bias: false });
+ * const weights: LSTMCellWeights = cells[0]![0]!; // of layer 0, forward
+ * assertEquals([weights.weightIh.length, weights.biasIh], [4 * 3 * 2, null]);
+ * ```
  */
 export interface LSTMCellWeights {
   /** [4 * hiddenSize, inputSize] */
@@ -99,7 +141,19 @@ export interface LSTMCellWeights {
   readonly biasHh: Float32Array | null;
 }
 
-/** The float32 tensors of one layer and direction of an LSTM. */
+/**
+ * The float32 tensors of one layer and direction of an LSTM.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import type { LSTMWeights } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const { cells } = new LSTM({ inputSize: 2, hiddenSize: 6, projSize: 3 });
+ * const weights: LSTMWeights = cells[0]![0]!;
+ * assertEquals(weights.weightHr!.length, 3 * 6); // [projected, units]
+ * ```
+ */
 export interface LSTMWeights extends LSTMCellWeights {
   /** [projSize, hiddenSize], or null if the hidden state is not projected. */
   readonly weightHr: Float32Array | null;

@@ -283,7 +283,18 @@ export const FLOAT_FUNCTIONS = {
   hardSigmoid: hardSigmoidFloat32,
 } as const;
 
-/** The hard sigmoid with parameters: {@linkcode hardSigmoidOf}. */
+/**
+ * The hard sigmoid with parameters: {@linkcode hardSigmoidOf}.
+ *
+ * @example
+ * ```ts
+ * import type { HardSigmoid } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const keras2: HardSigmoid = { name: "hardSigmoid", slope: 0.2, offset: 0.5 };
+ * const at = (x: number) => Math.min(Math.max(keras2.slope * x + keras2.offset, 0), 1);
+ * assertEquals([-9, 0, 9].map(at), [0, 0.5, 1]);
+ * ```
+ */
 export interface HardSigmoid {
   /** Which function. */
   readonly name: "hardSigmoid";
@@ -293,7 +304,18 @@ export interface HardSigmoid {
   readonly offset: number;
 }
 
-/** {@linkcode leakyReluFloat32} with its slope. */
+/**
+ * {@linkcode leakyReluFloat32} with its slope.
+ *
+ * @example
+ * ```ts
+ * import type { LeakyReLUFunction } from "@splitgate/splitgate/modules";
+ * import { LeakyReLU } from "@splitgate/splitgate";
+ * import { assertEquals } from "@std/assert";
+ * const of: LeakyReLUFunction = { name: "leakyRelu", negativeSlope: 0.25 };
+ * assertEquals(new LeakyReLU({ negativeSlope: 0.25 }).activation, of);
+ * ```
+ */
 export interface LeakyReLUFunction {
   /** Which function. */
   readonly name: "leakyRelu";
@@ -301,7 +323,18 @@ export interface LeakyReLUFunction {
   readonly negativeSlope: number;
 }
 
-/** A function of one value: by name, or with its parameters where it has some. Plain data. */
+/**
+ * A function of one value: by name, or with its parameters where it has some. Plain data.
+ *
+ * @example
+ * ```ts
+ * import { Tanh } from "@splitgate/splitgate";
+ * import type { Activation } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const activation: Activation = new Tanh().activation; // a name, or an object with numbers
+ * assertEquals(activation, "tanh");
+ * ```
+ */
 export type Activation = keyof typeof FLOAT_FUNCTIONS | HardSigmoid | LeakyReLUFunction;
 
 /**

@@ -14,10 +14,34 @@ import {
 } from "./requantize.ts";
 import { isFloat32Array, isInt32Array } from "./typed_array.ts";
 
-/** Arrays of quantized integers: quint8, qint8, qint32. */
+/**
+ * Arrays of quantized integers: quint8, qint8, qint32.
+ *
+ * @example
+ * ```ts
+ * import { type Integers, quantizePerTensor } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const out: Integers = new Uint8Array(2); // the array says how wide the integers are
+ * const to = { scale: 0.5, zeroPoint: 10, quantMin: 0, quantMax: 255 };
+ * quantizePerTensor(Float32Array.of(0.5, -1), out, to);
+ * assertEquals([...out], [11, 8]);
+ * ```
+ */
 export type Integers = Uint8Array | Int8Array | Int32Array;
 
-/** Parameters for dequantizing: `real = scale * (q - zeroPoint)`. */
+/**
+ * Parameters for dequantizing: `real = scale * (q - zeroPoint)`.
+ *
+ * @example
+ * ```ts
+ * import { type Dequantization, dequantizePerTensor } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const { scale, zeroPoint }: Dequantization = { scale: 0.5, zeroPoint: 10 };
+ * const out = new Float32Array(2);
+ * dequantizePerTensor(Uint8Array.of(11, 8), out, scale, zeroPoint);
+ * assertEquals([...out], [0.5, -1]);
+ * ```
+ */
 export interface Dequantization {
   /** Width of one integer step, positive and finite; used as float32. */
   readonly scale: number;
@@ -25,7 +49,19 @@ export interface Dequantization {
   readonly zeroPoint: number;
 }
 
-/** Parameters for quantizing: scale, zero point, and the range of the integers. */
+/**
+ * Parameters for quantizing: scale, zero point, and the range of the integers.
+ *
+ * @example
+ * ```ts
+ * import { type Affine, quantizePerTensor } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const sevenBits: Affine = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 127 };
+ * const out = new Uint8Array(2);
+ * quantizePerTensor(Float32Array.of(3, 999), out, sevenBits);
+ * assertEquals([...out], [6, 127]); // clamped
+ * ```
+ */
 export interface Affine extends Dequantization {
   /** Smallest integer, not below the smallest of the array it goes to. */
   readonly quantMin: number;
@@ -33,7 +69,24 @@ export interface Affine extends Dequantization {
   readonly quantMax: number;
 }
 
-/** {@linkcode Affine} for each index of one axis, the channels. */
+/**
+ * {@linkcode Affine} for each index of one axis, the channels.
+ *
+ * @example
+ * ```ts
+ * import { type ChannelAffine, quantizePerChannel } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const rows: ChannelAffine = {
+ *   scales: Float32Array.of(0.5, 5),
+ *   zeroPoints: new Int32Array(2),
+ *   quantMin: -128,
+ *   quantMax: 127,
+ * };
+ * const out = new Int8Array(4);
+ * quantizePerChannel(Float32Array.of(1, 2, 10, 20), out, rows, 2); // two values a channel
+ * assertEquals([...out], [2, 4, 2, 4]);
+ * ```
+ */
 export interface ChannelAffine {
   /** One a channel, each positive and finite. */
   readonly scales: Float32Array;
@@ -48,7 +101,21 @@ export interface ChannelAffine {
   readonly quantMax: number;
 }
 
-/** A tensor of integers that an operator reads; a per-tensor `QTensor` is one. */
+/**
+ * A tensor of integers that an operator reads; a per-tensor `QTensor` is one.
+ *
+ * @example
+ * ```ts
+ * import type { QuantizedInput } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const x: QuantizedInput = {
+ *   data: Uint8Array.of(130, 120),
+ *   qparams: { scale: 0.5, zeroPoint: 128 },
+ * };
+ * const { scale, zeroPoint } = x.qparams;
+ * assertEquals(Array.from(x.data, (q) => (q - zeroPoint) * scale), [1, -4]); // what it stands for
+ * ```
+ */
 export interface QuantizedInput {
   /** The integers, row-major. */
   readonly data: Integers;
@@ -56,7 +123,22 @@ export interface QuantizedInput {
   readonly qparams: Dequantization;
 }
 
-/** A tensor of integers that an operator writes. */
+/**
+ * A tensor of integers that an operator writes.
+ *
+ * @example
+ * ```ts
+ * import { addInt8, type QuantizedOutput } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const x = { data: Uint8Array.of(2, 4), qparams: { scale: 0.5, zeroPoint: 0 } };
+ * const sum: QuantizedOutput = {
+ *   data: new Uint8Array(2), // receives the integers
+ *   qparams: { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 },
+ * };
+ * addInt8(x, x, sum);
+ * assertEquals([...sum.data], [2, 4]);
+ * ```
+ */
 export interface QuantizedOutput {
   /** Receives the integers, row-major. */
   readonly data: Integers;

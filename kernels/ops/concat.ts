@@ -12,7 +12,17 @@ import {
 } from "../numeric/requantize.ts";
 import { isInt32Array } from "../numeric/typed_array.ts";
 
-/** One of the tensors that are concatenated. */
+/**
+ * One of the tensors that are concatenated.
+ *
+ * @example
+ * ```ts
+ * import type { ConcatInput } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const x: ConcatInput = { data: Uint8Array.of(1, 2, 3, 4), scale: 0.5, zeroPoint: 0, width: 2 };
+ * assertEquals(x.data.length / x.width, 2); // rows
+ * ```
+ */
 export interface ConcatInput {
   /** Integers [rows, width]. */
   readonly data: Integers;

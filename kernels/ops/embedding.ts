@@ -12,7 +12,23 @@ import { isUint8Array } from "../numeric/typed_array.ts";
 
 const f = Math.fround;
 
-/** The rows of an embedding: `real = fma(q, scale, bias)`, with a scale and bias a row. */
+/**
+ * The rows of an embedding: `real = fma(q, scale, bias)`, with a scale and bias a row.
+ *
+ * @example
+ * ```ts
+ * import { type EmbeddingTable, quantizeEmbeddingRow } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const table: EmbeddingTable<Uint8Array> = {
+ *   weight: new Uint8Array(4), // two rows
+ *   scales: new Float32Array(2),
+ *   biases: new Float32Array(2),
+ *   embeddingDim: 2,
+ * };
+ * quantizeEmbeddingRow(Float32Array.of(0, 1, -1, 254), 1, table); // the second row
+ * assertEquals([table.scales[1], table.biases[1]], [1, -1]); // a value is integer · scale + bias
+ * ```
+ */
 export interface EmbeddingTable<
   Weight extends Uint8Array | Uint16Array | Float32Array = Uint8Array | Uint16Array | Float32Array,
 > {

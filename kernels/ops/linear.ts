@@ -11,10 +11,38 @@ import type { Affine, Integers, QuantizedInput, QuantizedOutput } from "../numer
  * PyTorch's two families of rounding. `fbgemm` (also x86) adds the float bias to the accumulator;
  * `qnnpack` rounds the bias to an integer first, multiplies by reciprocals of scales, and adds
  * quint8 tensors in fixed point.
+ *
+ * @example
+ * ```ts
+ * import { chooseQParamsDynamic, type Engine } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * // torch's kernels for x86 and for ARM, which round in other ways.
+ * const engines: Engine[] = ["fbgemm", "qnnpack"];
+ * const scales = engines.map((engine) => chooseQParamsDynamic(0, 127, true, engine).scale);
+ * assertEquals(scales, [1, Math.fround(127 / 255)]); // fbgemm's range is reduced to 7 bits
+ * ```
  */
 export type Engine = "fbgemm" | "qnnpack";
 
-/** An int8 weight [outFeatures, inFeatures]. */
+/**
+ * An int8 weight [outFeatures, inFeatures].
+ *
+ * @example
+ * ```ts
+ * import type { LinearWeight } from "@splitgate/splitgate/kernels";
+ * const weight: LinearWeight = {
+ *   data: Int8Array.of(1, 2, 3, 4, 5, 6), // [out, in]
+ *   outFeatures: 2,
+ *   inFeatures: 3,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.5),
+ *   zeroPoints: new Int32Array(1),
+ * };
+ * const real = (row: number, column: number) =>
+ *   weight.data[row * weight.inFeatures + column]! * weight.scales[0]!;
+ * real(1, 2); // 6 / 2
+ * ```
+ */
 export interface LinearWeight {
   /** Row-major, one row an output. */
   readonly data: Int8Array;
@@ -33,7 +61,29 @@ export interface LinearWeight {
   readonly zeroPoints: Int32Array;
 }
 
-/** What a linear operator computes with. */
+/**
+ * What a linear operator computes with.
+ *
+ * @example
+ * ```ts
+ * import { linearInt8, type LinearParameters } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const weight = {
+ *   data: Int8Array.of(1, 2, 3, 4, 5, 6), // [out, in]
+ *   outFeatures: 2,
+ *   inFeatures: 3,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.5),
+ *   zeroPoints: new Int32Array(1),
+ * };
+ * const qparams = { scale: 1, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const out = { data: new Uint8Array(2), qparams };
+ * const x = { data: Uint8Array.of(1, 1, 1), qparams: { scale: 1, zeroPoint: 0 } };
+ * const parameters: LinearParameters = { weight, bias: Float32Array.of(0, 0.5), relu: true };
+ * linearInt8("fbgemm", x, parameters, out);
+ * assertEquals([...out.data], [3, 8]);
+ * ```
+ */
 export interface LinearParameters {
   /** [outFeatures, inFeatures] */
   readonly weight: LinearWeight;

@@ -16,7 +16,17 @@ import {
 const f = Math.fround;
 const SMALL_SCALE = /* @__PURE__ */ f(6.1e-5); // about the smallest normal float16
 
-/** What a float32 tensor is dynamically quantized with, to quint8. */
+/**
+ * What a float32 tensor is dynamically quantized with, to quint8.
+ *
+ * @example
+ * ```ts
+ * import { chooseQParamsDynamic, type DynamicQParams } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const found: DynamicQParams = chooseQParamsDynamic(-51, 204, false, "fbgemm");
+ * assertEquals(found, { scale: 1, zeroPoint: 51 }); // for values of -51 to 204
+ * ```
+ */
 export interface DynamicQParams {
   /** A float32 value. */
   readonly scale: number;

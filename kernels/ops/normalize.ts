@@ -9,7 +9,16 @@ import { clamp, quantizeValue, reciprocal, roundHalfEven } from "../numeric/requ
 
 const f = Math.fround;
 
-/** Parameters and running statistics of a batch normalization: float32 [channels] each. */
+/**
+ * Parameters and running statistics of a batch normalization: float32 [channels] each.
+ *
+ * @example
+ * ```ts
+ * import type { BatchNorm } from "@splitgate/splitgate/kernels";
+ * import { BatchNorm1d } from "@splitgate/splitgate";
+ * const norm: BatchNorm = new BatchNorm1d({ numFeatures: 4 }); // what a BatchNorm1d has
+ * ```
+ */
 export interface BatchNorm {
   /** gamma; null for ones. */
   readonly weight: Float32Array | null;
@@ -28,7 +37,19 @@ function inverseDeviation(norm: BatchNorm, channel: number): number {
   return f(1 / f(Math.sqrt(f(norm.runningVar[channel]! + f(norm.eps)))));
 }
 
-/** Factor and summand of each channel of a batch normalization: float32 [channels]. */
+/**
+ * Factor and summand of each channel of a batch normalization: float32 [channels].
+ *
+ * @example
+ * ```ts
+ * import { batchNormFactors, type BatchNormFactors } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const one = Float32Array.of(1), zero = Float32Array.of(0);
+ * const norm = { weight: null, bias: one, runningMean: zero, runningVar: one, eps: 3 };
+ * const { alpha, beta }: BatchNormFactors = batchNormFactors(norm, null); // y = alpha x + beta
+ * assertEquals([alpha[0], beta[0]], [0.5, 1]);
+ * ```
+ */
 export interface BatchNormFactors {
   /** Factor of each channel. */
   readonly alpha: Float32Array;
@@ -243,7 +264,16 @@ export function foldBatchNorm(
   return { weight: folded, bias: foldedBias };
 }
 
-/** Parameters of a layer normalization: float32 [width] each. */
+/**
+ * Parameters of a layer normalization: float32 [width] each.
+ *
+ * @example
+ * ```ts
+ * import type { LayerNorm } from "@splitgate/splitgate/kernels";
+ * import { LayerNorm as Module } from "@splitgate/splitgate";
+ * const norm: LayerNorm = new Module({ normalizedShape: 4 }); // what a LayerNorm has
+ * ```
+ */
 export interface LayerNorm {
   /** gamma; null for ones. */
   readonly weight: Float32Array | null;

@@ -9,7 +9,17 @@ import { clamp, roundHalfEven } from "../numeric/requantize.ts";
 
 const f = Math.fround;
 
-/** Sequences [steps, batch, features]. */
+/**
+ * Sequences [steps, batch, features].
+ *
+ * @example
+ * ```ts
+ * import type { Sequences } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const x: Sequences = { steps: 5, batch: 2, features: 3, lengths: [5, 2] };
+ * assertEquals(x.steps * x.batch * x.features, 30); // values of [steps, batch, features]
+ * ```
+ */
 export interface Sequences {
   /** Steps of the longest sequence, 1 or more. */
   readonly steps: number;

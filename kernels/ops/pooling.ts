@@ -48,7 +48,18 @@ export function maxPool1d(
   }
 }
 
-/** How an average counts the steps of its windows. */
+/**
+ * How an average counts the steps of its windows.
+ *
+ * @example
+ * ```ts
+ * import type { AveragePool } from "@splitgate/splitgate/kernels";
+ * const pool: AveragePool = {
+ *   window: { kernelSize: 2, stride: 2, dilation: 1, left: 0, right: 0, ceilMode: false },
+ *   countIncludePad: true, // zeros of padding count, as in PyTorch
+ * };
+ * ```
+ */
 export interface AveragePool {
   /** The window; its dilation is 1. */
   readonly window: Window;
@@ -151,7 +162,19 @@ export function avgPool1dFloat32(
   averages({ data: x, channels, zeroPoint: 0 }, pool, (sum, divisor) => sum / divisor, out);
 }
 
-/** Integers of a sequence, and their parameters, which the averages share. */
+/**
+ * Integers of a sequence, and their parameters, which the averages share.
+ *
+ * @example
+ * ```ts
+ * import type { PooledIntegers } from "@splitgate/splitgate/kernels";
+ * import { perTensorAffine } from "@splitgate/splitgate";
+ * const x: PooledIntegers = {
+ *   data: Uint8Array.of(1, 3, 5, 9),
+ *   qparams: perTensorAffine({ dtype: "quint8", scale: 0.5, zeroPoint: 0 }),
+ * };
+ * ```
+ */
 export interface PooledIntegers {
   /** [steps, channels] */
   readonly data: Integers;

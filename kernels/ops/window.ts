@@ -7,7 +7,20 @@
  * @module
  */
 
-/** A window that moves over steps. */
+/**
+ * A window that moves over steps.
+ *
+ * @example
+ * ```ts
+ * import { MaxPool1d } from "@splitgate/splitgate";
+ * import type { Window } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const window: Window = new MaxPool1d({ kernelSize: 2 }).window;
+ * const { kernelSize, stride } = window;
+ * const stepsBehind = (steps: number) => Math.floor((steps - kernelSize) / stride) + 1;
+ * assertEquals(stepsBehind(20), 10);
+ * ```
+ */
 export interface Window {
   /** Steps that it reads, 1 or more. */
   readonly kernelSize: number;

@@ -12,10 +12,31 @@ import type { PartName, PartSlot } from "./names.ts";
 
 export type { PartName, PartSlot };
 
-/** A weight of a cell: of the input, of the hidden state, or the projection of the hidden state. */
+/**
+ * A weight of a cell: of the input, of the hidden state, or the projection of the hidden state.
+ *
+ * @example
+ * ```ts
+ * import { LSTM_PARTS } from "@splitgate/splitgate/modules";
+ * import type { CellWeight } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const read: CellWeight[] = LSTM_PARTS.flatMap(({ weight }) => weight ?? []);
+ * assertEquals(read.slice(0, 2), ["ih", "hh"]); // weight_ih and weight_hh of PyTorch
+ * ```
+ */
 export type CellWeight = "ih" | "hh" | "hr";
 
-/** One part: an operation, what it reads, and the slot that configures its output. */
+/**
+ * One part: an operation, what it reads, and the slot that configures its output.
+ *
+ * @example
+ * ```ts
+ * import { LSTM_PARTS, type Part } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const sum: Part = LSTM_PARTS.find(({ name }) => name === "fgate_cx_igate_cgate")!;
+ * assertEquals([sum.op, sum.inputs], ["add", ["fgate_cx", "igate_cgate"]]); // c' = f c + i g
+ * ```
+ */
 export interface Part {
   /** Unique in a cell. */
   readonly name: PartName;
@@ -41,10 +62,40 @@ export interface Part {
   readonly span?: readonly [from: number, to: number];
 }
 
-/** A part of one of these names. */
+/**
+ * A part of one of these names.
+ *
+ * @example
+ * ```ts
+ * import type { NamedPart } from "@splitgate/splitgate/modules";
+ * import type { LSTMPartName } from "@splitgate/splitgate/qconfig";
+ * // A part whose name is one of an LSTM's: a misspelt one does not compile.
+ * const hidden: NamedPart<LSTMPartName> = {
+ *   name: "ogate_cy",
+ *   op: "mul",
+ *   inputs: ["output_gate", "tanh_cy"],
+ *   slot: "hiddenState",
+ *   gated: false,
+ * };
+ * ```
+ */
 export type NamedPart<N extends PartName> = Part & { readonly name: N };
 
-/** A state that a cell passes to its next step, and the part that computes its new value. */
+/**
+ * A state that a cell passes to its next step, and the part that computes its new value.
+ *
+ * @example
+ * ```ts
+ * import { LSTM } from "@splitgate/splitgate";
+ * import type { StatePart } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const states: readonly StatePart[] = new LSTM({ inputSize: 2, hiddenSize: 3 }).cell.states;
+ * assertEquals(states.map(({ name, part }) => `${name}: ${part}`), [
+ *   "h: ogate_cy",
+ *   "c: fgate_cx_igate_cgate",
+ * ]);
+ * ```
+ */
 export interface StatePart {
   /** Its name, for parts that read it and for the sessions' slot. */
   readonly name: "h" | "c";
@@ -52,7 +103,19 @@ export interface StatePart {
   readonly part: PartName;
 }
 
-/** The dataflow of a recurrent cell. */
+/**
+ * The dataflow of a recurrent cell.
+ *
+ * @example
+ * ```ts
+ * import { GRU, LSTM } from "@splitgate/splitgate";
+ * import type { Cell } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const gates = ({ gates }: Cell) => gates.length;
+ * assertEquals(gates(new LSTM({ inputSize: 2, hiddenSize: 3 }).cell), 4);
+ * assertEquals(gates(new GRU({ inputSize: 2, hiddenSize: 3 }).cell), 3);
+ * ```
+ */
 export interface Cell {
   /** The gates in PyTorch's order, in which the weights' rows are. */
   readonly gates: readonly string[];

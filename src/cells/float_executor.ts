@@ -12,7 +12,19 @@ import {
 } from "../../kernels/float/kernels.ts";
 import { type Cell, type CellExecutor, type Part, rowSpan, spanOf } from "./cell.ts";
 
-/** The float32 tensors of one layer and direction; in the first four, rows are grouped by gate. */
+/**
+ * The float32 tensors of one layer and direction; in the first four, rows are grouped by gate.
+ *
+ * @example
+ * ```ts
+ * import { GRU, LSTM } from "@splitgate/splitgate";
+ * import type { FloatCellWeights } from "@splitgate/splitgate/modules";
+ * const options = { inputSize: 2, hiddenSize: 3 };
+ * const cells: FloatCellWeights[] = [new LSTM(options), new GRU(options)].flatMap((each) =>
+ *   each.cells.flat()
+ * );
+ * ```
+ */
 export interface FloatCellWeights {
   /** [gates * hiddenSize, width of x] */
   readonly weightIh: Float32Array;

@@ -25,7 +25,21 @@ export const BLANK = "?";
 /** Kinds that hold modules. */
 const MODELS = ["Graph", "Sequential"];
 
-/** A module of an {@linkcode Architecture}. */
+/**
+ * A module of an {@linkcode Architecture}.
+ *
+ * @example
+ * ```ts
+ * import { type ArchitectureModule, readArchitecture } from "@splitgate/splitgate/safetensors";
+ * const rnn: ArchitectureModule = {
+ *   name: "rnn",
+ *   kind: "LSTM",
+ *   options: { batchFirst: true },
+ *   tensors: "encoder.rnn", // what its tensors' names begin with in the file
+ * };
+ * readArchitecture({ modules: [rnn] });
+ * ```
+ */
 export interface ArchitectureModule {
   /** Its name: not empty, without a dot, not `"input"`. */
   readonly name: string;
@@ -55,7 +69,26 @@ export interface ArchitectureModule {
   readonly note?: string;
 }
 
-/** The structure of a float model, as an architecture file holds it. */
+/**
+ * The structure of a float model, as an architecture file holds it.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   type Architecture,
+ *   importSafetensors,
+ *   writeSafetensors,
+ * } from "@splitgate/splitgate/safetensors";
+ * const architecture: Architecture = {
+ *   modules: [
+ *     { name: "out", kind: "Linear", tensors: "head" }, // head.weight of the file
+ *     { name: "scores", kind: "Softmax" },
+ *   ],
+ * };
+ * const weight = { data: Float32Array.of(1, 2, 3, 4), shape: [2, 2] };
+ * importSafetensors(writeSafetensors([["head.weight", weight]]), { architecture });
+ * ```
+ */
 export interface Architecture {
   /** 1, and by default. */
   readonly version?: 1;

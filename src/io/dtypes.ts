@@ -5,7 +5,19 @@
  */
 import { SMALL_FLOATS } from "./small_floats.ts";
 
-/** The arrays that hold U64, I64, F64, F32, U32, I32, U16, I16, I8 and U8, in this order. */
+/**
+ * The arrays that hold U64, I64, F64, F32, U32, I32, U16, I16, I8 and U8, in this order.
+ *
+ * @example
+ * ```ts
+ * import { parseSafetensors, type SafetensorsArray } from "@splitgate/splitgate/safetensors";
+ * import { writeSafetensors } from "@splitgate/splitgate/safetensors";
+ * import { assertEquals } from "@std/assert";
+ * const file = writeSafetensors([["ids", { data: BigInt64Array.of(1n, 2n), shape: [2] }]]);
+ * const ids: SafetensorsArray = parseSafetensors(file).tensors.get("ids")!.data; // I64
+ * assertEquals(Array.from<bigint | number, number>(ids, Number), [1, 2]);
+ * ```
+ */
 export type SafetensorsArray =
   | BigUint64Array
   | BigInt64Array

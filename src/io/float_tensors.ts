@@ -8,7 +8,17 @@ import { checkBuiltIn, show } from "../core/errors.ts";
 import type { Tensor } from "../core/tensor.ts";
 import type { SafetensorsArray } from "./dtypes.ts";
 
-/** A tensor of a file, of any dtype. */
+/**
+ * A tensor of a file, of any dtype.
+ *
+ * @example
+ * ```ts
+ * import { type AnyTensor, floatTensors } from "@splitgate/splitgate/safetensors";
+ * import { assertEquals } from "@std/assert";
+ * const a: AnyTensor = { dtype: "I8", shape: [2], data: Int8Array.of(1, -2) };
+ * assertEquals(floatTensors(new Map([["a", a]])).tensors.get("a")!.data, Float32Array.of(1, -2));
+ * ```
+ */
 export interface AnyTensor {
   /** Its name in the file, for messages. */
   readonly dtype: string;
@@ -18,7 +28,18 @@ export interface AnyTensor {
   readonly data: SafetensorsArray;
 }
 
-/** float32 tensors, and notes about lost precision. */
+/**
+ * float32 tensors, and notes about lost precision.
+ *
+ * @example
+ * ```ts
+ * import { type FloatTensors, floatTensors } from "@splitgate/splitgate/safetensors";
+ * import { assertEquals } from "@std/assert";
+ * const a = { dtype: "F64", shape: [1], data: Float64Array.of(0.1) };
+ * const { tensors, notes }: FloatTensors = floatTensors(new Map([["a", a]]));
+ * assertEquals([tensors.size, notes.length], [1, 1]); // a note of what was rounded
+ * ```
+ */
 export interface FloatTensors {
   /** The tensors by the given names. */
   readonly tensors: Map<string, Tensor>;

@@ -13,7 +13,24 @@ import { type AnyTensor, floatTensors } from "./float_tensors.ts";
 import type { ImportedModel } from "./imported_model.ts";
 import { parseSafetensors } from "./safetensors.ts";
 
-/** Options of importers of files without a graph. */
+/**
+ * Options of importers of files without a graph.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   importSafetensors,
+ *   type ImportTensorsOptions,
+ *   writeSafetensors,
+ * } from "@splitgate/splitgate/safetensors";
+ * const options: ImportTensorsOptions = {
+ *   architecture: { modules: [{ name: "out", kind: "Linear" }] },
+ *   prefix: "model.", // left out of the tensors' names
+ * };
+ * const weight = { data: Float32Array.of(1, 2), shape: [1, 2] };
+ * importSafetensors(writeSafetensors([["model.out.weight", weight]]), options);
+ * ```
+ */
 export interface ImportTensorsOptions {
   /** The architecture of the model: JSON text, or the parsed value. */
   readonly architecture: string | Architecture;

@@ -9,13 +9,37 @@ import { KIND_NAMES } from "../modules/kinds.ts";
 import { type Architecture, type ArchitectureModule, BLANK, byModule } from "./architecture.ts";
 import { commonPrefix } from "./import_tensors.ts";
 
-/** Something with a shape, such as a tensor. */
+/**
+ * Something with a shape, such as a tensor.
+ *
+ * @example
+ * ```ts
+ * import { recognizeModules, type Shaped } from "@splitgate/splitgate/safetensors";
+ * import { assertEquals } from "@std/assert";
+ * const tensors = new Map<string, Shaped>([["fc.weight", { shape: [3, 2] }], ["fc.bias", {
+ *   shape: [3],
+ * }]]);
+ * assertEquals(recognizeModules(tensors)[0]!.kind, "Linear"); // shapes are enough
+ * ```
+ */
 export interface Shaped {
   /** Dimensions, outermost first. */
   readonly shape: readonly number[];
 }
 
-/** The tensors of one module, and its recognized kind. */
+/**
+ * The tensors of one module, and its recognized kind.
+ *
+ * @example
+ * ```ts
+ * import { Linear } from "@splitgate/splitgate";
+ * import { type RecognizedModule, recognizeModules } from "@splitgate/splitgate/safetensors";
+ * import { assertEquals } from "@std/assert";
+ * const linear = new Linear({ inFeatures: 2, outFeatures: 3 });
+ * const [found]: RecognizedModule[] = recognizeModules(linear.stateDict());
+ * assertEquals([found!.kind, found!.reads, found!.gives], ["Linear", 2, 3]);
+ * ```
+ */
 export interface RecognizedModule {
   /** Prefix of its tensors' names, without the last dot. */
   readonly path: string;

@@ -12,7 +12,22 @@ import { ARRAY_TYPES, decodeValues, elementBytes, knownDtypes } from "./dtypes.t
 import type { SafetensorsArray } from "./dtypes.ts";
 import { recognize } from "./recognize.ts";
 
-/** One tensor of a file: row-major, `data.length` is the product of `shape`. */
+/**
+ * One tensor of a file: row-major, `data.length` is the product of `shape`.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   parseSafetensors,
+ *   type SafetensorsEntry,
+ *   writeSafetensors,
+ * } from "@splitgate/splitgate/safetensors";
+ * import { assertEquals } from "@std/assert";
+ * const file = writeSafetensors([["a", { data: Float32Array.of(1, 2), shape: [1, 2] }]]);
+ * const a: SafetensorsEntry = parseSafetensors(file).tensors.get("a")!;
+ * assertEquals([a.dtype, a.shape], ["F32", [1, 2]]);
+ * ```
+ */
 export interface SafetensorsEntry {
   /** Its dtype in the file: F32, BF16, I8 and so on. PyTorch stores counts as I64. */
   dtype: string;
@@ -26,7 +41,22 @@ export interface SafetensorsEntry {
   readonly data: SafetensorsArray;
 }
 
-/** The contents of a file. */
+/**
+ * The contents of a file.
+ *
+ * @example
+ * ```ts
+ * import {
+ *   parseSafetensors,
+ *   type SafetensorsFile,
+ *   writeSafetensors,
+ * } from "@splitgate/splitgate/safetensors";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = writeSafetensors([["a", { data: Float32Array.of(1), shape: [1] }]]);
+ * const { tensors, metadata }: SafetensorsFile = parseSafetensors(bytes);
+ * assertEquals([[...tensors.keys()], metadata], [["a"], {}]);
+ * ```
+ */
 export interface SafetensorsFile {
   /** The tensors by name, in the order of their bytes in the file. */
   tensors: Map<string, SafetensorsEntry>;

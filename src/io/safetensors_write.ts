@@ -9,7 +9,16 @@ import { checkInteger, failRange, failType } from "../core/errors.ts";
 import { ARRAY_TYPES, type SafetensorsArray } from "./dtypes.ts";
 import { MAX_HEADER } from "./safetensors.ts";
 
-/** A tensor to write: row-major, `data.length` is the product of `shape`. */
+/**
+ * A tensor to write: row-major, `data.length` is the product of `shape`.
+ *
+ * @example
+ * ```ts
+ * import { type SafetensorsInput, writeSafetensors } from "@splitgate/splitgate/safetensors";
+ * const x: SafetensorsInput = { data: new Float32Array(24), shape: [2, 4, 3] };
+ * writeSafetensors([["x", x]]); // data for the command, say
+ * ```
+ */
 export interface SafetensorsInput {
   /** Row-major; the kind of array is the dtype in the file. */
   data: SafetensorsArray;

@@ -36,7 +36,18 @@ import {
 } from "./observing.ts";
 import { BASE_OPS } from "./reference_ops.ts";
 
-/** A float module that maps each row to one of the same width and has no tensors. */
+/**
+ * A float module that maps each row to one of the same width and has no tensors.
+ *
+ * @example
+ * ```ts
+ * import { Softmax, Tanh, tensor } from "@splitgate/splitgate";
+ * import type { ActivationModule } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const ends: ActivationModule[] = [new Tanh(), new Softmax()];
+ * assertEquals(ends.map((each) => each.forward(tensor([0, 0], [1, 2])).data[0]), [0, 0.5]);
+ * ```
+ */
 export abstract class ActivationModule extends Module {
   /** An empty map. */
   override stateDict(): Map<string, Tensor> {

@@ -39,7 +39,19 @@ export type TimeUse = "row" | "sequence" | "end";
 /** A value of a model: a float32 tensor, or token ids. */
 export type Value = Tensor | TokenTensor;
 
-/** An initial state as a module's own `forward` takes it: h, or h and c of an LSTM. */
+/**
+ * An initial state as a module's own `forward` takes it: h, or h and c of an LSTM.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, Sequential, tensor } from "@splitgate/splitgate";
+ * import type { InitialState } from "@splitgate/splitgate/modules";
+ * const zeros = tensor(new Float32Array(3), [1, 1, 3]); // [layers, batch, size]
+ * const state: InitialState = [zeros, zeros]; // h and c; of a GRU one tensor
+ * const model = new Sequential({ lstm: new LSTM({ inputSize: 1, hiddenSize: 3 }) });
+ * model.forward(tensor([0.5], [1, 1, 1]), { state: { lstm: state } });
+ * ```
+ */
 export type InitialState = Tensor | readonly Tensor[];
 
 /** Arguments of a float module besides its inputs. */
@@ -53,6 +65,18 @@ export interface FloatCall {
 /**
  * Source of a module's input qparams: its own observer, the module before, or none: float32 or
  * token ids.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, Linear, prepare, Sequential, Tanh } from "@splitgate/splitgate";
+ * import type { InputObserver } from "@splitgate/splitgate/modules";
+ * const out = new Linear({ inFeatures: 1, outFeatures: 1 });
+ * const observed = prepare(new Sequential({ out, tanh: new Tanh() }), getPreset("fbgemm"));
+ * for (const [name, { input }] of observed.modules) {
+ *   const by: InputObserver = input; // its own, the module's before it, or none in float32
+ *   console.log(name, typeof by === "string" ? by : by.kind);
+ * }
+ * ```
  */
 export type InputObserver = Observer | "previous" | "float";
 
@@ -64,7 +88,20 @@ export interface ObserveCall extends FloatCall {
   readonly tokens: readonly (Int32Array | null)[];
 }
 
-/** Fields of all observed modules. */
+/**
+ * Fields of all observed modules.
+ *
+ * @example
+ * ```ts
+ * import { getPreset, Linear, prepare, Sequential } from "@splitgate/splitgate";
+ * import type { ObservedModule } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const out = new Linear({ inFeatures: 1, outFeatures: 1 });
+ * const observed = prepare(new Sequential({ out }), getPreset("fbgemm"));
+ * const module: ObservedModule = observed.modules.get("out")!;
+ * assertEquals([module.kind, module.output?.kind], ["Linear", "HistogramObserver"]);
+ * ```
+ */
 export interface ObservedModule {
   /** The kind's name. */
   readonly kind: string;
@@ -125,7 +162,20 @@ export interface TableProjection {
   readonly weights: Float64Array;
 }
 
-/** Plain data of a quantized module. */
+/**
+ * Plain data of a quantized module.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, quantize } from "@splitgate/splitgate";
+ * import type { QuantizedModule } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const lstm = new LSTM({ inputSize: 1, hiddenSize: 2 });
+ * const { model } = await quantize(lstm, [Float32Array.of(1, 2)]);
+ * const modules: QuantizedModule[] = [...model.modules.values()];
+ * assertEquals(modules.map(({ kind }) => kind), ["LSTM"]);
+ * ```
+ */
 export interface QuantizedModule {
   /** The kind's name. */
   readonly kind: string;

@@ -10,7 +10,20 @@ import type { Tensor } from "../core/tensor.ts";
 /** Largest number of faults in a message. */
 const FAULTS = 20;
 
-/** A tensor to load: {@linkcode Tensor}, or an entry of a safetensors file. */
+/**
+ * A tensor to load: {@linkcode Tensor}, or an entry of a safetensors file.
+ *
+ * @example
+ * ```ts
+ * import { Linear } from "@splitgate/splitgate";
+ * import type { StateDictEntry } from "@splitgate/splitgate/modules";
+ * const weights = new Map<string, StateDictEntry>([
+ *   ["weight", { data: Float32Array.of(1, 2, 3, 4), shape: [2, 2] }],
+ *   ["bias", { data: Float32Array.of(0, 1), shape: [2] }],
+ * ]);
+ * new Linear({ inFeatures: 2, outFeatures: 2 }).loadStateDict(weights);
+ * ```
+ */
 export interface StateDictEntry {
   /** A Float32Array; anything else is refused. */
   readonly data: unknown;
@@ -18,7 +31,19 @@ export interface StateDictEntry {
   readonly shape: readonly number[];
 }
 
-/** What `loadStateDict` checks of a tensor besides its shape. */
+/**
+ * What `loadStateDict` checks of a tensor besides its shape.
+ *
+ * @example
+ * ```ts
+ * import { BatchNorm1d } from "@splitgate/splitgate";
+ * import type { StateDictRule } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const rules = new BatchNorm1d({ numFeatures: 2 }).stateDictRules();
+ * const variance: StateDictRule = rules.get("running_var")!;
+ * assertEquals(variance.min, 0);
+ * ```
+ */
 export interface StateDictRule {
   /**
    * Whether PyTorch's state dict contains it although the module does not use it: it may have any

@@ -16,7 +16,18 @@ import {
 } from "./activation.ts";
 import type { Kind } from "./kind.ts";
 
-/** A float module that applies a function to each value. */
+/**
+ * A float module that applies a function to each value.
+ *
+ * @example
+ * ```ts
+ * import { ReLU, Sigmoid } from "@splitgate/splitgate";
+ * import type { PointwiseModule } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const between: PointwiseModule[] = [new ReLU(), new Sigmoid()];
+ * assertEquals(between.map(({ activation }) => activation), ["relu", "sigmoid"]);
+ * ```
+ */
 export abstract class PointwiseModule extends ActivationModule {
   /** The function. */
   abstract readonly activation: Activation;

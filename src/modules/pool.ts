@@ -46,7 +46,18 @@ type PoolSequence<D> = (
   out: Float32Array,
 ) => void;
 
-/** A float module that moves a window over time and has no weight. */
+/**
+ * A float module that moves a window over time and has no weight.
+ *
+ * @example
+ * ```ts
+ * import { AvgPool1d, MaxPool1d } from "@splitgate/splitgate";
+ * import type { PoolModule } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const pools: PoolModule[] = [new AvgPool1d({ kernelSize: 2 }), new MaxPool1d({ kernelSize: 3 })];
+ * assertEquals(pools.map(({ window }) => window.stride), [2, 3]); // the kernel's size by default
+ * ```
+ */
 export abstract class PoolModule extends Module {
   /** The window; padding as numbers of steps before and after. */
   readonly window: Window;

@@ -14,7 +14,18 @@ import { countSteps, isCausal, keepsSteps, minSteps } from "../runtime/window.ts
 import type { Port, Slot } from "../runtime/kind.ts";
 import type { ModuleReader } from "./file.ts";
 
-/** Options of `forward` of modules that move a window. */
+/**
+ * Options of `forward` of modules that move a window.
+ *
+ * @example
+ * ```ts
+ * import { MaxPool1d, tensor } from "@splitgate/splitgate";
+ * import type { WindowForwardOptions } from "@splitgate/splitgate/modules";
+ * const x = tensor([1, 2, 3, 9, 4, 9, 4, 9], [4, 2, 1]); // [steps, batch, features]
+ * const options: WindowForwardOptions = { lengths: [4, 2] }; // the second row ends after two steps
+ * new MaxPool1d({ kernelSize: 2 }).forward(x, options);
+ * ```
+ */
 export interface WindowForwardOptions {
   /** Number of valid steps of each batch row, 1..steps, in any order; all of them by default. */
   readonly lengths?: ArrayLike<number>;
@@ -24,6 +35,16 @@ export interface WindowForwardOptions {
  * Steps of padding: on both sides, or [before, after]. "valid" is none; "same" keeps the number of
  * steps, with an odd step of padding at the end; "causal" keeps it with all padding at the
  * beginning, so that no step looks ahead.
+ *
+ * @example
+ * ```ts
+ * import { Conv1d } from "@splitgate/splitgate";
+ * import type { Padding } from "@splitgate/splitgate/modules";
+ * const paddings: Padding[] = [0, "same", "causal", [2, 0]]; // [before, after]: here as "causal"
+ * for (const padding of paddings) {
+ *   new Conv1d({ inChannels: 1, outChannels: 1, kernelSize: 3, padding });
+ * }
+ * ```
  */
 export type Padding = number | "valid" | "same" | "causal" | readonly [number, number];
 

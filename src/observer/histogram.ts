@@ -42,7 +42,19 @@ export interface HistogramOptions extends ObserverOptions {
   upsampleRate?: number;
 }
 
-/** The state of a {@linkcode HistogramObserver}. */
+/**
+ * The state of a {@linkcode HistogramObserver}.
+ *
+ * @example
+ * ```ts
+ * import { HistogramObserver, type HistogramState } from "@splitgate/splitgate/qconfig";
+ * import { assertEquals } from "@std/assert";
+ * const counted: HistogramState = { histogram: Float32Array.of(3, 0, 0, 1), min: 0, max: 1 };
+ * const observer = new HistogramObserver({ bins: 4 });
+ * observer.setState(counted); // goes on from there, as after torch's load_state_dict
+ * assertEquals([observer.minVal, observer.maxVal], [0, 1]);
+ * ```
+ */
 export interface HistogramState {
   /** Counts (not whole numbers once the range has grown), one a bin. */
   readonly histogram: Float32Array;

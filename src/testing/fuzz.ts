@@ -54,7 +54,21 @@ export const INVARIANTS: Readonly<Record<InvariantName, Invariant>> = {
   withinErrorOfFloat,
 };
 
-/** The name of an invariant. */
+/**
+ * The name of an invariant.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { fuzzModel, type InvariantName } from "@splitgate/splitgate/testing";
+ * const { model } = await quantize(
+ *   new Linear({ inFeatures: 2, outFeatures: 2 }),
+ *   [Float32Array.of(0.5, -1)],
+ * );
+ * const invariants: InvariantName[] = ["batchedEqualsSingle", "saveLoadIsIdentity"];
+ * await fuzzModel(model, { invariants, runs: 3 });
+ * ```
+ */
 export type InvariantName =
   | "fusedEqualsSplit"
   | "chunkedEqualsWhole"
@@ -69,7 +83,19 @@ export type InvariantName =
   | "requantizeIsExact"
   | "withinErrorOfFloat";
 
-/** Options of {@linkcode fuzzModel}. */
+/**
+ * Options of {@linkcode fuzzModel}.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { assertModel, type FuzzOptions } from "@splitgate/splitgate/testing";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const options: FuzzOptions = { runs: 3, seed: 1, maxSteps: 4 }; // more of both in a nightly run
+ * await assertModel(model, options);
+ * ```
+ */
 export interface FuzzOptions extends TrialOptions {
   /** Number of trials per invariant; 100 by default. */
   readonly runs?: number;
@@ -85,7 +111,19 @@ export interface FuzzOptions extends TrialOptions {
   readonly invariants?: readonly InvariantName[];
 }
 
-/** The result of one invariant. */
+/**
+ * The result of one invariant.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { fuzzModel, type FuzzResult } from "@splitgate/splitgate/testing";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const results: readonly FuzzResult[] = (await fuzzModel(model, { runs: 3 })).results;
+ * for (const { name, status } of results) console.log(name, status);
+ * ```
+ */
 export type FuzzResult =
   | {
     readonly name: InvariantName;
@@ -116,7 +154,20 @@ export type FuzzResult =
     readonly difference: Difference;
   };
 
-/** The report of {@linkcode fuzzModel}. */
+/**
+ * The report of {@linkcode fuzzModel}.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type FuzzReport, fuzzModel } from "@splitgate/splitgate/testing";
+ * import { assert } from "@std/assert";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const report: FuzzReport = await fuzzModel(model, { runs: 3 });
+ * assert(report.passed, `${report}`); // the text names the seed and the smallest input
+ * ```
+ */
 export interface FuzzReport {
   /** Whether no invariant is broken. Skipped invariants do not count. */
   readonly passed: boolean;

@@ -46,7 +46,23 @@ export interface Trial {
   readonly integersOut: boolean;
 }
 
-/** Options of {@linkcode trials}. */
+/**
+ * Options of {@linkcode trials}.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { fuzzModel, type TrialOptions } from "@splitgate/splitgate/testing";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const real: TrialOptions = {
+ *   inputs: [Float32Array.of(0.2, 0.4)], // inputs of your own, beside random ones
+ *   maxSteps: 6,
+ *   maxBatch: 2,
+ * };
+ * await fuzzModel(model, { ...real, runs: 3 });
+ * ```
+ */
 export interface TrialOptions {
   /** Sequences of your own, as for `quantize`; part of the trials take stretches of them. */
   readonly inputs?: readonly ModelInput[];

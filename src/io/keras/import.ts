@@ -9,7 +9,18 @@ import type { ImportedModel } from "../imported_model.ts";
 import { importLayers, type ImportLayersOptions, LAYER_OPTIONS } from "./model.ts";
 import { readKeras, type ReadKerasOptions } from "./read.ts";
 
-/** Options of {@linkcode importKeras}. */
+/**
+ * Options of {@linkcode importKeras}.
+ *
+ * @example
+ * ```ts
+ * import { importKeras, type ImportKerasOptions } from "@splitgate/splitgate/import/keras";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/keras-made/lstm.keras");
+ * const options: ImportKerasOptions = { cut: { activation: false } }; // logits
+ * assertEquals([...importKeras(bytes, options).model.children.keys()].at(-1), "dense");
+ * ```
+ */
 export interface ImportKerasOptions extends ReadKerasOptions, ImportLayersOptions {}
 
 /**

@@ -8,7 +8,20 @@ import { checkLength, failRange } from "../../core/errors.ts";
 import { gatherUsed, repeatUsed } from "../../core/mask.ts";
 import type { Tensor } from "../../core/tensor.ts";
 
-/** Sequences without masked steps, and the function that restores them. */
+/**
+ * Sequences without masked steps, and the function that restores them.
+ *
+ * @example
+ * ```ts
+ * import { tensor } from "@splitgate/splitgate";
+ * import { skipMasked, type UnmaskedSequences } from "@splitgate/splitgate/import/keras";
+ * import { assertEquals } from "@std/assert";
+ * const used: UnmaskedSequences = skipMasked(tensor([5, 0, 6], [1, 3, 1])); // the second is masked
+ * assertEquals([...used.lengths], [2]);
+ * const y = tensor([50, 60, 0], [1, 3, 1]); // what a model gives for used.x
+ * assertEquals([...used.restore(y).data], [50, 50, 60]);
+ * ```
+ */
 export interface UnmaskedSequences {
   /**
    * The steps that are not masked, moved to the front and padded with zeros: [batch, steps,

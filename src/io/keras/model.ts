@@ -13,7 +13,19 @@ import { fieldOf, type KerasConfig, type KerasLayer, readConfig, tensorsIn } fro
 import { LAYERS, SUPPORTED } from "./layers.ts";
 import type { KerasFile } from "./weights.ts";
 
-/** Where an imported model begins and ends. */
+/**
+ * Where an imported model begins and ends.
+ *
+ * @example
+ * ```ts
+ * import { importKeras, type KerasCut } from "@splitgate/splitgate/import/keras";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/keras-made/lstm.keras");
+ * const cut: KerasCut = { from: "lstm", to: "dense" }; // both are part of it
+ * const names = [...importKeras(bytes, { cut }).model.children.keys()];
+ * assertEquals(names, ["lstm", "lstm_last", "dense", "dense_softmax"]);
+ * ```
+ */
 export interface KerasCut {
   /** The first layer; those before it are left out. */
   readonly from?: string;
@@ -26,7 +38,19 @@ export interface KerasCut {
   readonly activation?: boolean;
 }
 
-/** Options for importing layers. */
+/**
+ * Options for importing layers.
+ *
+ * @example
+ * ```ts
+ * import { importKeras, type ImportLayersOptions } from "@splitgate/splitgate/import/keras";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/keras-made/lstm.keras");
+ * const options: ImportLayersOptions = { cut: "lstm" }; // ends at the layer of this name
+ * const { model } = importKeras(bytes, options);
+ * assertEquals([...model.children.keys()], ["first", "lstm", "lstm_last"]);
+ * ```
+ */
 export interface ImportLayersOptions {
   /** Imports a part of the model; a string names its last layer. */
   readonly cut?: string | KerasCut;

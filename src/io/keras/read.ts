@@ -13,7 +13,19 @@ import { fieldOf, type KerasLayer, readConfig } from "./config.ts";
 import { type Hdf5Node, openHdf5 } from "./hdf5.ts";
 import type { KerasFile, KerasWeight, KerasWeights } from "./weights.ts";
 
-/** Options of {@linkcode readKeras}. */
+/**
+ * Options of {@linkcode readKeras}.
+ *
+ * @example
+ * ```ts
+ * import { importKeras, type ReadKerasOptions } from "@splitgate/splitgate/import/keras";
+ * const folder = "tests/models/keras-made";
+ * const options: ReadKerasOptions = {
+ *   config: await Deno.readTextFile(`${folder}/lstm.json`), // what model.to_json() gave
+ * };
+ * importKeras(await Deno.readFile(`${folder}/lstm.weights.h5`), options);
+ * ```
+ */
 export interface ReadKerasOptions {
   /** The config of a weights file: the result of `model.to_json()`, or the parsed value. */
   readonly config?: string | object;

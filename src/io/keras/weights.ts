@@ -6,7 +6,19 @@
 import { failRange } from "../../core/errors.ts";
 import type { Tensor } from "../../core/tensor.ts";
 
-/** A weight of a layer. */
+/**
+ * A weight of a layer.
+ *
+ * @example
+ * ```ts
+ * import { type KerasWeight, readKeras } from "@splitgate/splitgate/import/keras";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/keras-made/lstm.keras");
+ * const [kernel]: readonly KerasWeight[] = readKeras(bytes).weights.get("dense")!;
+ * assertEquals(kernel!.dtype, "<f4");
+ * console.log(kernel!.name, kernel!.shape);
+ * ```
+ */
 export interface KerasWeight extends Tensor {
   /** Its name in the file: `lstm/kernel:0`, `cell/vars/0`. */
   readonly name: string;
@@ -14,10 +26,31 @@ export interface KerasWeight extends Tensor {
   readonly dtype: string;
 }
 
-/** Weights of each layer by the layer's name, in Keras' order. */
+/**
+ * Weights of each layer by the layer's name, in Keras' order.
+ *
+ * @example
+ * ```ts
+ * import { type KerasWeights, readKeras } from "@splitgate/splitgate/import/keras";
+ * import { assert } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/keras-made/lstm.keras");
+ * const weights: KerasWeights = readKeras(bytes).weights;
+ * assert(weights.has("lstm") && weights.has("dense")); // by the layers' names
+ * ```
+ */
 export type KerasWeights = ReadonlyMap<string, readonly KerasWeight[]>;
 
-/** A file of Keras or TensorFlow.js. */
+/**
+ * A file of Keras or TensorFlow.js.
+ *
+ * @example
+ * ```ts
+ * import { type KerasFile, readKeras } from "@splitgate/splitgate/import/keras";
+ * const bytes = await Deno.readFile("tests/models/keras-made/lstm.keras");
+ * const { version, config, weights }: KerasFile = readKeras(bytes);
+ * console.log(`Keras ${version}, ${weights.size} layers with weights`, config);
+ * ```
+ */
 export interface KerasFile {
   /** The version that wrote it, for instance `2.2.4-tf`; empty if unknown. */
   readonly version: string;

@@ -5,7 +5,19 @@
  * @module
  */
 
-/** The supported element types of ONNX tensors. */
+/**
+ * The supported element types of ONNX tensors.
+ *
+ * @example
+ * ```ts
+ * import { type OnnxDType, parseOnnx } from "@splitgate/splitgate/import/onnx";
+ * import { assert } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/gru2-linear-legacy.onnx");
+ * const wanted: OnnxDType[] = ["float32", "int64"];
+ * const { tensors } = parseOnnx(bytes);
+ * assert([...tensors.values()].every(({ dtype }) => wanted.some((each) => each === dtype)));
+ * ```
+ */
 export type OnnxDType =
   | "float32"
   | "float16"
@@ -33,6 +45,15 @@ export type OnnxDType =
 /**
  * Arrays of tensor values: a Float32Array for all floating-point types except float64; 8-bit arrays
  * for bool and for integers below 8 bits.
+ *
+ * @example
+ * ```ts
+ * import { type OnnxArray, parseOnnx } from "@splitgate/splitgate/import/onnx";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/gru2-linear-legacy.onnx");
+ * const bias: OnnxArray = parseOnnx(bytes).tensors.get("fc.bias")!.data;
+ * assertEquals(bias.length, 4);
+ * ```
  */
 export type OnnxArray =
   | Float32Array

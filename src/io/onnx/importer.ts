@@ -31,7 +31,19 @@ import {
   type Role,
 } from "./values.ts";
 
-/** Options of {@linkcode importOnnx}. */
+/**
+ * Options of {@linkcode importOnnx}.
+ *
+ * @example
+ * ```ts
+ * import { importOnnx, type OnnxImportOptions } from "@splitgate/splitgate/import/onnx";
+ * import { assertEquals } from "@std/assert";
+ * const path = "tests/models/onnx-made/lstm-last-mlp-softmax-bf-dyn-legacy.onnx";
+ * const options: OnnxImportOptions = { outputs: ["/fc2/Gemm_output_0"] }; // before the softmax
+ * const { model } = importOnnx(await Deno.readFile(path), options);
+ * assertEquals([...model.children.keys()].at(-1), "fc2");
+ * ```
+ */
 export interface OnnxImportOptions extends OnnxOptions {
   /**
    * Name of a tensor that becomes the model's input in place of the graph's own; the caller has to
@@ -42,7 +54,18 @@ export interface OnnxImportOptions extends OnnxOptions {
   readonly outputs?: readonly string[];
 }
 
-/** A state of a model that is an input or output of the graph, or stored in it. */
+/**
+ * A state of a model that is an input or output of the graph, or stored in it.
+ *
+ * @example
+ * ```ts
+ * import { importOnnx, type OnnxState } from "@splitgate/splitgate/import/onnx";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/lstm2-states-legacy.onnx");
+ * const [first]: readonly OnnxState[] = importOnnx(bytes).states;
+ * assertEquals([first!.module, first!.slot, first!.input], ["lstm", "h", "h0"]);
+ * ```
+ */
 export interface OnnxState {
   /** Name of the recurrent module. */
   readonly module: string;
@@ -61,7 +84,20 @@ export interface OnnxState {
   readonly value?: Tensor;
 }
 
-/** A float model from an ONNX file, with notes. */
+/**
+ * A float model from an ONNX file, with notes.
+ *
+ * @example
+ * ```ts
+ * import { type ImportedOnnx, importOnnx } from "@splitgate/splitgate/import/onnx";
+ * import { assert } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/lstm2-states-legacy.onnx");
+ * const { model, notes, outputs, states }: ImportedOnnx = importOnnx(bytes);
+ * for (const note of notes) console.log(note); // which axis is which
+ * for (const [tensor, module] of outputs) console.log(`${tensor} is what ${module} gives`);
+ * assert(states.length > 0 && model.children.size > 0);
+ * ```
+ */
 export interface ImportedOnnx extends ImportedModel {
   /** The module that computes each of the graph's outputs, by the output's name. */
   readonly outputs: ReadonlyMap<string, string>;

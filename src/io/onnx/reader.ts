@@ -27,7 +27,18 @@ import {
   type ValueInfoProto,
 } from "./proto.ts";
 
-/** A tensor of a file: an initializer, or a constant of a node. */
+/**
+ * A tensor of a file: an initializer, or a constant of a node.
+ *
+ * @example
+ * ```ts
+ * import { type OnnxTensor, parseOnnx } from "@splitgate/splitgate/import/onnx";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/gru2-linear-legacy.onnx");
+ * const bias: OnnxTensor = parseOnnx(bytes).tensors.get("fc.bias")!;
+ * assertEquals([bias.dtype, bias.shape], ["float32", [4]]);
+ * ```
+ */
 export interface OnnxTensor {
   /** Its name, or the names of its node and attribute. */
   readonly name: string;
@@ -46,7 +57,19 @@ export interface OnnxTensor {
   readonly data: OnnxArray;
 }
 
-/** An attribute's value; null for unsupported ones: graphs, sparse tensors, types. */
+/**
+ * An attribute's value; null for unsupported ones: graphs, sparse tensors, types.
+ *
+ * @example
+ * ```ts
+ * import { type OnnxAttribute, parseOnnx } from "@splitgate/splitgate/import/onnx";
+ * import { assert } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/gru2-linear-legacy.onnx");
+ * const gru = parseOnnx(bytes).nodes.find(({ op }) => op === "GRU")!;
+ * const size: OnnxAttribute | undefined = gru.attributes.get("hidden_size");
+ * assert(typeof size === "number");
+ * ```
+ */
 export type OnnxAttribute =
   | number
   | string
@@ -56,7 +79,19 @@ export type OnnxAttribute =
   | readonly OnnxTensor[]
   | null;
 
-/** A node of the graph. */
+/**
+ * A node of the graph.
+ *
+ * @example
+ * ```ts
+ * import { type OnnxNode, parseOnnx } from "@splitgate/splitgate/import/onnx";
+ * import { assert } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/gru2-linear-legacy.onnx");
+ * const nodes: readonly OnnxNode[] = parseOnnx(bytes).nodes;
+ * for (const { op, inputs, outputs } of nodes) console.log(`${outputs} = ${op}(${inputs})`);
+ * assert(nodes.some(({ op }) => op === "GRU"));
+ * ```
+ */
 export interface OnnxNode {
   /** Its name; may be empty. */
   readonly name: string;
@@ -72,7 +107,18 @@ export interface OnnxNode {
   readonly attributes: ReadonlyMap<string, OnnxAttribute>;
 }
 
-/** Type and shape of an input, an output or an intermediate value. */
+/**
+ * Type and shape of an input, an output or an intermediate value.
+ *
+ * @example
+ * ```ts
+ * import { type OnnxValueInfo, parseOnnx } from "@splitgate/splitgate/import/onnx";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/gru2-linear-legacy.onnx");
+ * const [x]: readonly OnnxValueInfo[] = parseOnnx(bytes).inputs;
+ * assertEquals([x!.name, x!.dtype, x!.shape], ["x", "float32", [12, 16, 7]]);
+ * ```
+ */
 export interface OnnxValueInfo {
   /** The tensor's name. */
   readonly name: string;
@@ -85,7 +131,17 @@ export interface OnnxValueInfo {
   readonly shape: readonly (number | string | null)[] | null;
 }
 
-/** The contents of an ONNX file. */
+/**
+ * The contents of an ONNX file.
+ *
+ * @example
+ * ```ts
+ * import { type OnnxModel, parseOnnx } from "@splitgate/splitgate/import/onnx";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/gru2-linear-legacy.onnx");
+ * const { producer, opsets, nodes }: OnnxModel = parseOnnx(bytes);
+ * console.log(`${producer}, operators of version ${opsets.get("")}, ${nodes.length} nodes`);
+ * ```
+ */
 export interface OnnxModel {
   /** Version of the format. */
   readonly irVersion: number;
@@ -109,7 +165,19 @@ export interface OnnxModel {
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** Options of {@linkcode parseOnnx}. */
+/**
+ * Options of {@linkcode parseOnnx}.
+ *
+ * @example
+ * ```ts
+ * import { type OnnxOptions, parseOnnx } from "@splitgate/splitgate/import/onnx";
+ * const bytes = await Deno.readFile("tests/models/onnx-made/gru2-linear-legacy.onnx");
+ * const options: OnnxOptions = {
+ *   external: { "weights.bin": new Uint8Array() }, // other files that hold tensors, by name
+ * };
+ * parseOnnx(bytes, options);
+ * ```
+ */
 export interface OnnxOptions {
   /** Contents of external data files, by their names in the model. */
   readonly external?: { readonly [location: string]: BytesSource };

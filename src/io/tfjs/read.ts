@@ -10,7 +10,18 @@ import { fieldOf, readConfig } from "../keras/config.ts";
 import { SMALL_FLOATS } from "../small_floats.ts";
 import type { KerasFile, KerasWeight } from "../keras/weights.ts";
 
-/** The shards of a model, by their paths in model.json, or concatenated. */
+/**
+ * The shards of a model, by their paths in model.json, or concatenated.
+ *
+ * @example
+ * ```ts
+ * import { importTfjs, type TfjsShards } from "@splitgate/splitgate/import/tfjs";
+ * const folder = "tests/models/tfjs-made/bilstm-gru-sensors";
+ * const json = await Deno.readTextFile(`${folder}/model.json`);
+ * const shards: TfjsShards = await Deno.readFile(`${folder}/group1-shard1of1.bin`); // or a Map
+ * importTfjs(json, shards);
+ * ```
+ */
 export type TfjsShards = ReadonlyMap<string, BytesSource> | BytesSource;
 
 /** For each type, the bytes of a value and a reader of values. */

@@ -61,7 +61,18 @@ interface Storage {
   bytes: Uint8Array | null;
 }
 
-/** A tensor of a checkpoint. */
+/**
+ * A tensor of a checkpoint.
+ *
+ * @example
+ * ```ts
+ * import { readTorch, type TorchTensor } from "@splitgate/splitgate/import/torch";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/io/torch/files/checkpoint.pt");
+ * const weight: TorchTensor = readTorch(bytes).tensors.get("fc.weight")!;
+ * assertEquals([weight.dtype, weight.data.length], ["F32", weight.shape[0]! * weight.shape[1]!]);
+ * ```
+ */
 export class TorchTensor implements AnyTensor {
   /** Its dtype's safetensors name: F32, BF16 and so on. */
   readonly dtype: string;

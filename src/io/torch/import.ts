@@ -9,7 +9,19 @@ import { importTensors, type ImportTensorsOptions, listed } from "../import_tens
 import type { ImportedModel } from "../imported_model.ts";
 import { readTorch, type ReadTorchOptions } from "./state_dict.ts";
 
-/** Options of {@linkcode importTorch}. */
+/**
+ * Options of {@linkcode importTorch}.
+ *
+ * @example
+ * ```ts
+ * import { importTorch, type ImportTorchOptions } from "@splitgate/splitgate/import/torch";
+ * const bytes = await Deno.readFile("tests/io/torch/files/checkpoint.pt");
+ * const options: ImportTorchOptions = {
+ *   architecture: { modules: [{ name: "embedding", kind: "Embedding" }] },
+ * };
+ * importTorch(bytes, options);
+ * ```
+ */
 export interface ImportTorchOptions extends ImportTensorsOptions, ReadTorchOptions {
   /** Whether unused tensors and opaque values are errors; false by default. */
   readonly strict?: boolean;

@@ -9,7 +9,18 @@ import { checkBoolean, failRange, failType, show } from "../../core/errors.ts";
 import { readCheckpoint, TorchTensor } from "./checkpoint.ts";
 import { Global, Opaque } from "./pickle.ts";
 
-/** Options of {@linkcode readTorch}. */
+/**
+ * Options of {@linkcode readTorch}.
+ *
+ * @example
+ * ```ts
+ * import { readTorch, type ReadTorchOptions } from "@splitgate/splitgate/import/torch";
+ * import { assertThrows } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/io/torch/files/checkpoint.pt");
+ * const options: ReadTorchOptions = { key: "no such key" }; // where in a checkpoint to look
+ * assertThrows(() => readTorch(bytes, options));
+ * ```
+ */
 export interface ReadTorchOptions {
   /**
    * Path of the state dict in the saved value: keys joined by dots, `""` for the value itself. By
@@ -20,7 +31,17 @@ export interface ReadTorchOptions {
   readonly strict?: boolean;
 }
 
-/** A value of a checkpoint that is not a tensor of the model. */
+/**
+ * A value of a checkpoint that is not a tensor of the model.
+ *
+ * @example
+ * ```ts
+ * import { readTorch, type TorchValue } from "@splitgate/splitgate/import/torch";
+ * const bytes = await Deno.readFile("tests/io/torch/files/checkpoint.pt");
+ * const others: readonly TorchValue[] = readTorch(bytes).others; // what is no tensor of it
+ * for (const { path, what } of others) console.log(`${path}: ${what}`);
+ * ```
+ */
 export interface TorchValue {
   /** Keys joined by dots. */
   readonly path: string;
@@ -30,7 +51,19 @@ export interface TorchValue {
   readonly opaque: boolean;
 }
 
-/** The contents of a file of torch.save. */
+/**
+ * The contents of a file of torch.save.
+ *
+ * @example
+ * ```ts
+ * import { readTorch, type TorchFile } from "@splitgate/splitgate/import/torch";
+ * import { assertEquals } from "@std/assert";
+ * const bytes = await Deno.readFile("tests/io/torch/files/checkpoint.pt");
+ * const { format, key, tensors }: TorchFile = readTorch(bytes);
+ * assertEquals(format, "zip"); // as torch writes since 1.6
+ * console.log(`${tensors.size} tensors under ${key}`);
+ * ```
+ */
 export interface TorchFile {
   /** "zip", or "legacy" as before torch 1.6. */
   readonly format: "zip" | "legacy";

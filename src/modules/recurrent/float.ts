@@ -14,7 +14,18 @@ import { generatorOf, type Seed } from "../../core/generator.ts";
 import { Module } from "../module.ts";
 import { planSequence, type RecurrentForwardOptions, type SequencePlan } from "./sequence.ts";
 
-/** Options that all recurrent modules have. torch's dropout is not supported. */
+/**
+ * Options that all recurrent modules have. torch's dropout is not supported.
+ *
+ * @example
+ * ```ts
+ * import { GRU, LSTM } from "@splitgate/splitgate";
+ * import type { RecurrentOptions } from "@splitgate/splitgate/modules";
+ * const options: RecurrentOptions = { inputSize: 2, hiddenSize: 8, numLayers: 2 };
+ * const either = (gru: boolean) => gru ? new GRU(options) : new LSTM(options);
+ * either(true);
+ * ```
+ */
 export interface RecurrentOptions {
   /** Width of a step of x. */
   readonly inputSize: number;
@@ -57,7 +68,20 @@ export interface CellRows {
 /** Makes the steps of a cell, of operators that the kernels make. */
 export type FloatSteps<W> = (cell: W, rows: CellRows, kernels: FloatKernels) => FloatStep;
 
-/** A float recurrent module: any number of layers in one or both directions. */
+/**
+ * A float recurrent module: any number of layers in one or both directions.
+ *
+ * @example
+ * ```ts
+ * import { GRU, LSTM } from "@splitgate/splitgate";
+ * import type { FloatRecurrent } from "@splitgate/splitgate/modules";
+ * import { assertEquals } from "@std/assert";
+ * const inputWeights = ({ cells }: FloatRecurrent) =>
+ *   cells.flat().reduce((sum, { weightIh }) => sum + weightIh.length, 0);
+ * assertEquals(inputWeights(new LSTM({ inputSize: 2, hiddenSize: 3 })), 4 * 3 * 2);
+ * assertEquals(inputWeights(new GRU({ inputSize: 2, hiddenSize: 3 })), 3 * 3 * 2);
+ * ```
+ */
 export abstract class FloatRecurrent<W extends FloatCellWeights = FloatCellWeights> extends Module {
   /** Width of a step of x. */
   readonly inputSize: number;

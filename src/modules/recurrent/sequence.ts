@@ -15,7 +15,18 @@ import {
 import type { Cell } from "../../cells/cell.ts";
 import { type StateSizes, stateSizes } from "./data.ts";
 
-/** Options of a recurrent module's `forward`. */
+/**
+ * Options of a recurrent module's `forward`.
+ *
+ * @example
+ * ```ts
+ * import { LSTM, tensor } from "@splitgate/splitgate";
+ * import type { RecurrentForwardOptions } from "@splitgate/splitgate/modules";
+ * const x = tensor([1, 2, 3, 0], [2, 2, 1]); // [steps, batch, features]
+ * const options: RecurrentForwardOptions = { lengths: [2, 1] }; // the second row has one step
+ * new LSTM({ inputSize: 1, hiddenSize: 3 }).forward(x, undefined, options);
+ * ```
+ */
 export interface RecurrentForwardOptions {
   /** Number of valid steps of each batch row, 1..steps, in any order; all of them by default. */
   readonly lengths?: ArrayLike<number>;
