@@ -1,27 +1,43 @@
 /**
- * Mutation testing: changes of the sources, each of which some test should notice. Stryker's
- * instrumenter makes the mutants; a seeded sample of them is tried, one at a time, in a copy of the
- * sources, with the test files that reach the changed line, those first that notice most.
+ * Mutation testing: changes of the sources, each of which some test should notice. A sample of
+ * Stryker's mutants is built into a copy of the sources; a process that stays warm runs, for one
+ * mutant after the other, the tests that reach it, those first that noticed most so far.
  *
- *     deno task mutate GROUP [--sample N] [--seed S] [--only FILE]
+ *     deno task mutate GROUP [--sample N] [--seed S] [--tests PATHS] [--record]
  *
- * GROUP is one of `kernels`, `runtime` and `readers`. Results are kept in `build/mutation` as they
- * come, and go on from there; `--record` puts them into `bench/results/mutation.json`.
+ * GROUP is one of `kernels`, `runtime` and `readers`. What was found is kept in `build/mutation`;
+ * a later run tries the rest of its sample, and survivors again: `--tests` names the tests to try
+ * them with, separated by commas. `--record` tries nothing: it puts what was found of the sample
+ * into `bench/results/mutation.json` and `docs/mutation.md`, and fails where a survivor has no
+ * reason in `scripts/mutation/reasons.json`.
  *
  * @module
  */
 import process from "node:process";
-import { basename, join, relative } from "node:path";
+import { createHash } from "node:crypto";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Instrumenter } from "@stryker-mutator/instrumenter";
-import { generator } from "../src/testing/random.ts";
 import { readArguments } from "./arguments.ts";
-import { linesOf } from "./lcov.ts";
+import { instrument, keepMutants, type Mutant, sampleOf } from "./mutation/mutants.ts";
+import { Runner } from "./mutation/pool.ts";
+import {
+  type MutantResult,
+  problemsOf,
+  readReasons,
+  type Recorded,
+  type RecordedGroup,
+  recordGroup,
+  renderMutation,
+} from "./mutation/report.ts";
+import type { Answer, DryTest, Hits } from "./mutation/runner.ts";
+import { replaceBlock } from "./page_block.ts";
 import { writeFile } from "./write_file.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const BUILD = join(ROOT, "build/mutation");
 const COPY = join(BUILD, "copy");
+const RECORD = join(ROOT, "bench/results/mutation.json");
+const PAGE = join(ROOT, "docs/mutation.md");
 
 /** What is mutated together, and the tests that may notice it. */
 interface Group {
@@ -33,7 +49,7 @@ interface Group {
 
 const SHARED_TESTS = [
   ...["tests/runtime", "tests/simd", "tests/modules", "tests/fuzz/corpus_test.ts"],
-  ...["tests/testing/fuzz_model_test.ts", "tests/authoring/graph_forms_test.ts"],
+  ...["tests/authoring/graph_forms_test.ts"],
 ];
 
 const GROUPS: Readonly<Record<string, Group>> = {
@@ -41,54 +57,30 @@ const GROUPS: Readonly<Record<string, Group>> = {
     sources: ["kernels"],
     tests: ["tests/kernels", "tests/oracle", "tests/cells", "tests/reference", ...SHARED_TESTS],
   },
-  runtime: { sources: ["src/runtime"], tests: SHARED_TESTS },
+  runtime: {
+    sources: ["src/runtime"],
+    tests: ["tests/io/graph_files_test.ts", "tests/soak/soak_test.ts", ...SHARED_TESTS],
+  },
   readers: {
     sources: ["src/io"],
-    tests: ["tests/io", "tests/fuzz/corpus_test.ts", "tests/modules", "tests/runtime"],
+    tests: ["tests/io", "tests/fuzz/corpus_test.ts", "tests/runtime/program_file_test.ts"],
   },
 };
 
-/** Mutators that are left out: what a message says is read by people, not by tests. */
-const EXCLUDED = ["StringLiteral"];
+/** Tests of time and memory, which say nothing while a machine is busy. */
+const LEFT_OUT = ["tests/io/cost_test.ts"];
 
-/** A change of a source, as Stryker describes it; lines and columns count from 0. */
-interface Mutant {
-  readonly id: string;
-  readonly fileName: string;
-  readonly mutatorName: string;
-  readonly replacement: string;
-  readonly location: { readonly start: Position; readonly end: Position };
-}
+/** A test may hit a mutant so many times as often as without it, and so many times more. */
+const HIT_FACTOR = 30;
+const MORE_HITS = 2000;
 
-interface Position {
-  readonly line: number;
-  readonly column: number;
-}
+/** Processor seconds, without a mutant, of the tests that are run for one at most. */
+const MAX_SECONDS = 10;
 
-/** What became of a mutant. */
-export interface MutantResult {
-  /** The file, and line and column from 1. */
-  readonly at: string;
-  readonly mutator: string;
-  readonly from: string;
-  readonly to: string;
-  readonly status: "killed" | "timeout" | "survived" | "uncovered";
-  /** The test file that noticed it, or how many were run. */
-  readonly by: string | number;
-}
-
-/** A test file: what it costs, and which lines of sources it reaches. */
-interface TestFile {
-  readonly seconds: number;
-  readonly lines: Readonly<Record<string, readonly number[]>>;
-}
-
-/** Seconds of a processor that a test file may take more than without a mutant, and its factor. */
-const MORE_SECONDS = 10;
-const MORE_TIMES = 4;
-
-/** Seconds of a processor, without a mutant, of the test files that are run for one at most. */
-const MAX_SECONDS = 25;
+/** Seconds by the clock: of a file of tests, and of a mutant's tests, as they take without it. */
+const DRY_SECONDS = 600;
+const MORE_SECONDS = 60;
+const MORE_TIMES = 20;
 
 /** The files below some folders, or those files. */
 function filesIn(paths: readonly string[], ending: string): string[] {
@@ -96,11 +88,12 @@ function filesIn(paths: readonly string[], ending: string): string[] {
     Deno.statSync(join(ROOT, path)).isFile
       ? [path]
       : [...Deno.readDirSync(join(ROOT, path))].flatMap(({ name }) => visit(`${path}/${name}`));
-  return paths.flatMap(visit).filter((path) => path.endsWith(ending)).sort();
+  return [...new Set(paths.flatMap(visit))].filter((path) => path.endsWith(ending)).sort();
 }
 
 /** Copies the sources to where they are mutated. */
 async function copyTree(): Promise<void> {
+  await Deno.remove(COPY, { recursive: true }).catch(() => {});
   await Deno.mkdir(COPY, { recursive: true });
   const { stdout } = await new Deno.Command("git", {
     args: ["ls-files", "-co", "--exclude-standard"],
@@ -112,52 +105,6 @@ async function copyTree(): Promise<void> {
   }
 }
 
-/** What running a test file came to. */
-interface Run {
-  readonly passed: boolean;
-  readonly timeout: boolean;
-  readonly seconds: number;
-}
-
-/** Processor seconds that `time` wrote last. */
-const TIMES = /user ([\d.]+)\nsys ([\d.]+)\s*$/;
-
-/** Runs a test file in the copy, within some seconds of a processor. */
-async function runTest(file: string, limit: number, args: readonly string[] = []): Promise<Run> {
-  const command = [Deno.execPath(), "test", "-A", "--no-check", "--fail-fast", ...args, file];
-  const quoted = command.map((each) => `'${each}'`).join(" ");
-  const { code, stderr } = await new Deno.Command("bash", {
-    args: ["-c", `ulimit -t ${Math.ceil(limit)}; time -p ${quoted} >/dev/null 2>/dev/null`],
-    cwd: COPY,
-    env: { NO_COLOR: "1" },
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  const [, user = "0", system = "0"] = TIMES.exec(new TextDecoder().decode(stderr)) ?? [];
-  const seconds = Number(user) + Number(system);
-  return { passed: code === 0, timeout: code !== 0 && seconds >= limit - 1, seconds };
-}
-
-/** Measures what each test file costs and reaches; known ones are not run again. */
-async function measureTests(files: readonly string[]): Promise<Map<string, TestFile>> {
-  const path = join(BUILD, "tests.json");
-  const known: Record<string, TestFile> = await readJson(path) ?? {};
-  for (const file of files) {
-    if (known[file] !== undefined) continue;
-    const folder = join(BUILD, "coverage");
-    await Deno.remove(folder, { recursive: true }).catch(() => {});
-    const { passed, seconds } = await runTest(file, 600, [`--coverage=${folder}`]);
-    if (!passed) {
-      console.log(`${file}: fails without a mutant, and is left out`);
-      continue;
-    }
-    known[file] = { seconds, lines: await linesOf(folder, COPY) };
-    await writeFile(path, JSON.stringify(known));
-    console.log(`${file}: ${seconds.toFixed(1)} s`);
-  }
-  return new Map(files.flatMap((file) => known[file] === undefined ? [] : [[file, known[file]]]));
-}
-
 async function readJson<T>(path: string): Promise<T | null> {
   try {
     return JSON.parse(await Deno.readTextFile(path));
@@ -167,105 +114,192 @@ async function readJson<T>(path: string): Promise<T | null> {
   }
 }
 
-/** All mutants of some sources. */
-async function mutantsOf(sources: readonly string[]): Promise<Mutant[]> {
-  const silent = () => {};
-  const logger = {
-    ...{ trace: silent, debug: silent, info: silent, warn: silent, error: silent, fatal: silent },
-    isDebugEnabled: () => false,
-  };
-  const instrumenter = new Instrumenter(logger as unknown as never);
-  const files = await Promise.all(sources.map(async (name) => ({
-    name: join(ROOT, name),
-    mutate: true,
-    content: await Deno.readTextFile(join(ROOT, name)),
-  })));
-  const { mutants } = await instrumenter.instrument(files, {
-    plugins: null,
-    excludedMutations: EXCLUDED,
-    ignorers: [],
-  });
-  return mutants as unknown as Mutant[];
-}
+type DryRun = Omit<KnownFile, "key">;
 
-/** The same permutation for the same seed. */
-function shuffled<T>(values: readonly T[], seed: number): T[] {
-  const out = [...values];
-  const draw = generator(seed);
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = Math.floor(draw(0, i + 1));
-    [out[i], out[j]] = [out[j]!, out[i]!];
+/** Finds the tests that notice mutants. */
+class Search {
+  readonly #runner: Runner;
+  /** Tests that pass without a mutant, by the index that the runner gives them. */
+  readonly #tests: ReadonlyMap<number, DryTest>;
+  readonly #whileLoaded: Readonly<Hits>;
+  /** How often each test was run with a mutant, and noticed it. */
+  readonly #noticed = new Map<number, { runs: number; kills: number }>();
+
+  constructor(runner: Runner, dry: DryRun) {
+    this.#runner = runner;
+    this.#tests = new Map([...dry.tests.entries()].filter(([, { passed }]) => passed));
+    this.#whileLoaded = dry.static;
   }
-  return out;
-}
 
-/** Where a position is in a text. */
-function offsetOf(text: string, { line, column }: Position): number {
-  let at = 0;
-  for (let i = 0; i < line; i++) at = text.indexOf("\n", at) + 1;
-  return at + column;
-}
-
-/** How often test files were run with a mutant, and noticed it. */
-type Noticed = Map<string, { runs: number; kills: number }>;
-
-/** Tries a mutant. */
-async function tryMutant(
-  { fileName, location, replacement, mutatorName }: Mutant,
-  tests: ReadonlyMap<string, TestFile>,
-  noticed: Noticed,
-): Promise<MutantResult> {
-  const source = relative(ROOT, fileName);
-  const text = await Deno.readTextFile(join(ROOT, source));
-  const from = offsetOf(text, location.start);
-  const to = offsetOf(text, location.end);
-  const line = location.start.line + 1;
-  const end = location.end.line + 1;
-  const about = {
-    at: `${source}:${line}:${location.start.column + 1}`,
-    mutator: mutatorName,
-    from: text.slice(from, to),
-    to: replacement,
-  };
-  const own = basename(source, ".ts");
-  // What notices most mutants a second first; a source's own tests before all.
-  const gain = ([file, { seconds }]: readonly [string, TestFile]): number => {
-    if (basename(file) === `${own}_test.ts`) return Infinity;
-    const { runs, kills } = noticed.get(file) ?? { runs: 0, kills: 0 };
-    return (kills + 0.5) / (runs + 1) / (seconds + 0.5);
-  };
-  const reaching = [...tests]
-    .filter(([, { lines }]) => lines[source]?.some((each) => each >= line && each <= end))
-    .sort((a, b) => gain(b) - gain(a) || 0);
-  if (reaching.length === 0) return { ...about, status: "uncovered", by: 0 };
-  await Deno.writeTextFile(
-    join(COPY, source),
-    `${text.slice(0, from)}${replacement}${text.slice(to)}`,
-  );
-  try {
-    let spent = 0;
-    let count = 0;
-    for (const [file, { seconds }] of reaching) {
-      if (spent + seconds > MAX_SECONDS && count > 0) break;
-      const run = await runTest(file, MORE_SECONDS + MORE_TIMES * seconds);
-      const { runs, kills } = noticed.get(file) ?? { runs: 0, kills: 0 };
-      noticed.set(file, { runs: runs + 1, kills: kills + (run.passed ? 0 : 1) });
-      if (!run.passed) return { ...about, status: run.timeout ? "timeout" : "killed", by: file };
-      spent += seconds;
-      count++;
+  async try(mutant: Mutant, neighbours: ReadonlySet<string>): Promise<MutantResult> {
+    const { key, file, line, code, mutator, from, to } = mutant;
+    const about = { key, file, line, code, mutator, from, to };
+    const loaded = this.#whileLoaded[mutant.id] !== undefined;
+    const reaching = this.#order(mutant, loaded ? neighbours : null);
+    if (reaching.length === 0) return { ...about, status: "uncovered", by: "" };
+    for (const anew of [false, true]) {
+      if (anew) this.#runner.end();
+      const { status, test, unhit } = await this.#ask(mutant.id, reaching, loaded);
+      const found = status === "killed" || status === "endless";
+      if (found || status === "survived" && (unhit === 0 || loaded || anew)) {
+        const by = test < 0 ? "" : `${this.#tests.get(test)!.file}: ${this.#tests.get(test)!.name}`;
+        return { ...about, status, by };
+      }
     }
-    return { ...about, status: "survived", by: count };
-  } finally {
-    await Deno.writeTextFile(join(COPY, source), text);
+    // A test that fails in a new process without the mutant says nothing of it.
+    return { ...about, status: "survived", by: "" };
   }
+
+  /**
+   * The tests that reach a mutant, those first that notice most a second. Code that runs while
+   * sources are loaded is reached by all tests: first come those of its file.
+   *
+   * @param neighbours Mutants of the same file, for such code.
+   */
+  #order({ id, file }: Mutant, neighbours: ReadonlySet<string> | null): number[] {
+    const own = basename(file, ".ts");
+    const gain = (index: number): number => {
+      const { file, seconds, hits } = this.#tests.get(index)!;
+      const { runs, kills } = this.#noticed.get(index) ?? { runs: 0, kills: 0 };
+      const isOwn = file.includes(`/${own}`);
+      const isNear = neighbours !== null &&
+        (isOwn || Object.keys(hits).some((each) => neighbours.has(each)));
+      const hopes = (isOwn ? 2 : 0.5) + (isNear ? 1000 : 0);
+      return (kills + hopes) / (runs + 1) / (seconds + 0.005);
+    };
+    const reaching = [...this.#tests.keys()]
+      .filter((index) => neighbours !== null || this.#tests.get(index)!.hits[id] !== undefined)
+      .sort((a, b) => gain(b) - gain(a));
+    let spent = 0;
+    return reaching.filter((index, i) => {
+      spent += this.#tests.get(index)!.seconds;
+      return i === 0 || spent <= MAX_SECONDS;
+    });
+  }
+
+  async #ask(
+    id: string,
+    reaching: readonly number[],
+    loaded: boolean,
+  ): Promise<Extract<Answer, { status: unknown }>> {
+    const tests = reaching.map((index) =>
+      [index, HIT_FACTOR * (this.#tests.get(index)!.hits[id] ?? 0) + MORE_HITS] as const
+    );
+    const seconds = reaching.reduce((sum, index) => sum + this.#tests.get(index)!.seconds, 0);
+    const answer = await this.#runner.ask(
+      { mutant: id, tests },
+      MORE_SECONDS + MORE_TIMES * seconds,
+      loaded ? id : undefined,
+    );
+    if (answer === "late") return { status: "endless", test: -1, unhit: 0 };
+    if (answer === "crashed") return { status: "killed", test: -1, unhit: 0 };
+    if (!("status" in answer)) throw new Error(`expected a mutant's end, got ${answer}`);
+    const run = reaching.slice(0, answer.test < 0 ? undefined : reaching.indexOf(answer.test) + 1);
+    for (const index of run) {
+      const { runs, kills } = this.#noticed.get(index) ?? { runs: 0, kills: 0 };
+      this.#noticed.set(index, { runs: runs + 1, kills: kills + (index === answer.test ? 1 : 0) });
+    }
+    return answer;
+  }
+}
+
+/** What the tests of a file came to without a mutant; `key` tells of what sources and tests. */
+interface KnownFile {
+  readonly key: string;
+  readonly tests: readonly DryTest[];
+  readonly static: Hits;
+}
+
+/** Runs all tests without a mutant; files that were run with the same sources are known. */
+async function dryRun(runner: Runner, name: string, sample: string): Promise<DryRun> {
+  const path = join(BUILD, `${name}_tests.json`);
+  const known: Record<string, KnownFile> = await readJson(path) ?? {};
+  const read = async (file: string) => await Deno.readFile(join(COPY, file));
+  const shared = createHash("sha256").update(sample);
+  for (const file of filesIn(["src", "kernels", "tests", "scripts/mutation"], ".ts")) {
+    if (!file.endsWith("_test.ts")) shared.update(file).update(await read(file));
+  }
+  const all: DryTest[] = [];
+  const whileLoaded: Hits = {};
+  for (const file of runner.files) {
+    const key = shared.copy().update(await read(file)).digest("hex");
+    if (known[file]?.key !== key) {
+      const answer = await runner.ask({ dry: [file] }, DRY_SECONDS);
+      if (typeof answer === "string" || !("tests" in answer)) {
+        throw new Error(`${file}: without a mutant: ${answer}`);
+      }
+      known[file] = { key, ...answer };
+      await writeFile(path, JSON.stringify(known));
+    }
+    all.push(...known[file]!.tests);
+    Object.assign(whileLoaded, known[file]!.static);
+  }
+  return { tests: all, static: whileLoaded };
+}
+
+/** What became of mutants, by key. */
+type Known = Record<string, MutantResult>;
+
+const isFound = (result: MutantResult | undefined): boolean =>
+  result?.status === "killed" || result?.status === "endless";
+
+/** Tries those of a sample that no test is known to notice, and keeps what became of them. */
+async function trySample(
+  name: string,
+  tests: readonly string[],
+  { sample, contents }: { sample: readonly Mutant[]; contents: ReadonlyMap<string, string> },
+  known: Known,
+): Promise<void> {
+  await copyTree();
+  const ids = new Set(sample.map(({ id }) => id));
+  for (const [file, content] of contents) {
+    await Deno.writeTextFile(join(COPY, file), keepMutants(content, ids));
+  }
+  const files = filesIn(tests, "_test.ts").filter((file) => !LEFT_OUT.includes(file));
+  const runner = new Runner(COPY, "scripts/mutation/runner.ts", files);
+  const dry = await dryRun(runner, name, sample.map(({ id, key }) => `${id}\n${key}`).join("\n"));
+  for (const { file, name } of dry.tests.filter(({ passed }) => !passed)) {
+    console.log(`left out, since it fails without a mutant: ${file}: ${name}`);
+  }
+  const seconds = dry.tests.reduce((sum, each) => sum + each.seconds, 0);
+  console.log(`${dry.tests.length} tests without a mutant: ${seconds.toFixed(0)} s`);
+
+  const search = new Search(runner, dry);
+  for (const [i, mutant] of sample.entries()) {
+    const before = known[mutant.key];
+    if (isFound(before)) continue;
+    const neighbours = new Set(sample.filter(({ file }) => file === mutant.file).map((m) => m.id));
+    const result = await search.try(mutant, neighbours);
+    // Other tests may have reached it before.
+    if (before === undefined || result.status !== "uncovered") known[mutant.key] = result;
+    await writeFile(join(BUILD, `${name}.json`), JSON.stringify(known, null, 1));
+    const { status, file, line, mutator, from, to, by } = result;
+    const change = `${mutator} ${from.slice(0, 40)} -> ${to.slice(0, 40)}`;
+    console.log(`${i + 1}/${sample.length} ${status} ${file}:${line} ${change} (${by})`);
+  }
+  runner.end();
+}
+
+/** Records what became of a group's sample; false where something is wrong with it. */
+async function record(name: string, own: RecordedGroup): Promise<boolean> {
+  const recorded: Recorded = { ...await readJson(RECORD), [name]: own };
+  const reasons = await readReasons();
+  await writeFile(RECORD, `${JSON.stringify(recorded, null, 2)}\n`);
+  const page = await Deno.readTextFile(PAGE);
+  const block = renderMutation(recorded, reasons);
+  await writeFile(PAGE, replaceBlock("docs/mutation.md", page, "mutation", block));
+  const problems = problemsOf({ [name]: own }, reasons);
+  for (const problem of problems) console.error(problem);
+  return problems.length === 0;
 }
 
 const { values, positionals: [name = ""] } = readArguments(
-  "deno task mutate kernels|runtime|readers [--sample N] [--seed S] [--only FILE]",
+  "deno task mutate kernels|runtime|readers [--sample N] [--seed S] [--tests PATHS] [--record]",
   {
-    sample: { type: "string", default: "100" },
+    sample: { type: "string", default: "250" },
     seed: { type: "string", default: "1" },
-    only: { type: "string", default: "" },
+    tests: { type: "string" },
+    record: { type: "boolean", default: false },
   },
   1,
 );
@@ -274,27 +308,21 @@ if (group === undefined) {
   console.error(`expected one of ${Object.keys(GROUPS).join(", ")}, got ${name}`);
   process.exit(2);
 }
-await copyTree();
-const tests = await measureTests(filesIn(group.tests, "_test.ts"));
-const all = await mutantsOf(filesIn(group.sources, ".ts"));
-const sample = shuffled(all, Number(values.seed)).slice(0, Number(values.sample))
-  .filter(({ fileName }) => fileName.includes(values.only));
-const noticed: Noticed = new Map();
-const path = join(BUILD, `${name}.json`);
-const results: Record<string, MutantResult> = await readJson(path) ?? {};
-for (const [i, mutant] of sample.entries()) {
-  const { fileName, location: { start }, mutatorName, replacement } = mutant;
-  const key = [relative(ROOT, fileName), start.line, start.column, mutatorName, replacement]
-    .join(" ");
-  if (results[key] === undefined) {
-    results[key] = await tryMutant(mutant, tests, noticed);
-    await writeFile(path, JSON.stringify(results, null, 1));
-  }
-  const { at, status, by, mutator, to } = results[key]!;
-  console.log(`${i + 1}/${sample.length} ${status} ${at} ${mutator} ${to.slice(0, 60)} (${by})`);
+const { mutants, contents } = await instrument(ROOT, filesIn(group.sources, ".ts"));
+const sample = sampleOf(mutants, Number(values.sample), values.seed);
+const known: Known = await readJson(join(BUILD, `${name}.json`)) ?? {};
+if (!values.record) {
+  await trySample(name, values.tests?.split(",") ?? group.tests, { sample, contents }, known);
 }
-const counts = Object.groupBy(Object.values(results), ({ status }) => status);
+const results = sample.flatMap((mutant) => {
+  const result = known[mutant.key];
+  return result === undefined ? [] : [{ ...result, line: mutant.line }];
+});
+const counts = Object.groupBy(results, ({ status }) => status);
 console.log(
-  `${all.length} mutants in all, ${Object.keys(results).length} tried: ` +
+  `${mutants.length} mutants in all, ${results.length} of ${sample.length} tried: ` +
     Object.entries(counts).map(([status, own]) => `${own!.length} ${status}`).join(", "),
 );
+if (values.record && !await record(name, recordGroup(results, mutants.length, values.seed))) {
+  process.exit(1);
+}

@@ -322,10 +322,12 @@ Deno.test("an overflow between modules is one error from all executors, and move
             biases: none,
           }),
         );
-        if (random(0, 1) < 0.7) {
-          modules.set("in", floatLinear(c.inputSize, c.inputSize, random, output));
-        }
-      } else modules.set("in", floatLinear(c.inputSize, c.inputSize, random, output));
+      }
+      if (!embedding || random(0, 1) < 0.7) {
+        const linear = madeOrRefused(() => floatLinear(c.inputSize, c.inputSize, random, output));
+        if (linear === null) return;
+        modules.set("in", linear);
+      }
       modules.set("lstm", lstmOf(c));
       const size = (c.projSize || c.hiddenSize) * (c.bidirectional ? 2 : 1);
       if (random(0, 1) < 0.5 && c.bits[c.projSize > 0 ? 12 : 11] === 0) {
