@@ -1,6 +1,8 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { importKeras, readKeras } from "@splitgate/splitgate/import/keras";
 import type { LSTM } from "@splitgate/splitgate";
+import { openHdf5 } from "../../../src/io/keras/hdf5.ts";
+import { weightsFor } from "../../../src/io/keras/weights.ts";
 import { importLayers } from "../../../src/io/keras/model.ts";
 import { assertOutputs, read, references } from "./models.ts";
 
@@ -216,4 +218,29 @@ Deno.test("a mask of what a layer gives, two masks, and an input read beside a m
     RangeError,
     "zero_output_for_mask: expected only layers that leave masked steps out",
   );
+});
+
+Deno.test("weights are found by their names in any order, and by their order where names say nothing", () => {
+  const weights = (names: readonly string[]) =>
+    names.map((name) => ({ name, dtype: "<f4", data: new Float32Array(1), shape: [1] }));
+  const found = (names: readonly string[]) =>
+    weightsFor("layer lstm", weights(names), ["kernel", "bias"]).map(({ name }) => name);
+  assertEquals(found(["lstm/bias:0", "lstm/kernel:0"]), ["lstm/kernel:0", "lstm/bias:0"]);
+  assertEquals(found(["a/b/bias", "a/b/kernel:12"]), ["a/b/kernel:12", "a/b/bias"]);
+  assertEquals(found(["vars/0", "vars/1"]), ["vars/0", "vars/1"]);
+  assertThrows(() => found(["lstm/kernel:0"]), RangeError, "layer lstm: expected kernel, bias");
+});
+
+Deno.test("a file with any other byte in HDF5's signature is said to be another file", () => {
+  const bytes = read("keras-made/lstm.h5");
+  openHdf5(bytes);
+  for (let i = 0; i < 8; i++) {
+    const other = bytes.slice();
+    other[i]! ^= 1;
+    assertThrows(
+      () => openHdf5(other),
+      RangeError,
+      "bytes: expected an HDF5 file",
+    );
+  }
 });

@@ -252,3 +252,15 @@ Deno.test("a file that is cut off anywhere is refused when it is read or when it
   }
   assert(refused > whole.length - 40, `${refused} of ${whole.length}`);
 });
+
+Deno.test("a model's producer is its name, with the version where there is one", () => {
+  const bytes = onnxFile({
+    nodes: [node("Relu", ["x"], ["y"])],
+    inputs: { x: [1, 1, 2] },
+    outputs: ["y"],
+  });
+  assertEquals(parseOnnx(bytes).producer, "tests");
+  const model = fromBinary(ModelProtoSchema, bytes);
+  model.producerVersion = "1.2";
+  assertEquals(parseOnnx(toBinary(ModelProtoSchema, model)).producer, "tests 1.2");
+});
