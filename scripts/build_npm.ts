@@ -13,8 +13,8 @@ import { joinModules } from "./modules.ts";
 import { thirdPartyNotice } from "./npm_packages.ts";
 import { BIN, BIN_TEXT, PACKAGE_FIELDS, packageExports } from "./package_fields.ts";
 
-/** The used part of dnt 0.43's build(). */
-interface Dnt {
+/** The used part of dnt 0.43. */
+export interface Dnt {
   emptyDir(path: string): Promise<void>;
   build(options: {
     entryPoints: { name: string; path: string }[];
@@ -65,69 +65,75 @@ async function importDnt(): Promise<Dnt> {
 
 const path = (file: string): string => fileURLToPath(new URL(`../${file}`, import.meta.url));
 
-const { build, emptyDir } = await importDnt();
-const entries = Object.entries(config.exports);
-const outDir = path("build/npm");
-const modules = entries.filter(([, file]) => file.endsWith(".ts"));
-const assets = entries.filter(([, file]) => !file.endsWith(".ts"));
-await emptyDir(outDir);
-await build({
-  entryPoints: modules.map(([name, file]) => ({ name, path: path(file) })),
-  outDir,
-  shims: {},
-  scriptModule: false,
-  // The tests need Deno and files outside the package; they run on the tarball of deno pack.
-  test: false,
-  typeCheck: "single",
-  declaration: "inline",
-  // No source maps, because the sources are not published.
-  skipSourceOutput: true,
-  // A polyfill would declare Object.hasOwn for everybody who installs the package.
-  polyfills: false,
-  configFile: path("deno.json"),
-  compilerOptions: {
-    target: "ES2022",
-    lib: ["ES2022", "DOM"],
-    skipLibCheck: false,
-    noUncheckedIndexedAccess: true,
-  },
-  filterDiagnostic: ({ code }) => code !== NO_DECLARATIONS,
-  package: {
-    name: config.name,
-    version: config.version,
-    license: config.license,
-    ...PACKAGE_FIELDS,
-    bin: { splitgate: BIN },
-    devDependencies: { "@types/node": NODE_TYPES },
-  },
-  async postBuild() {
-    const joined = await joinModules(
-      `${outDir}/esm`,
-      modules.map(([, file]) => file.slice(2).replace(/ts$/, "js")),
-    );
-    await stop();
-    await Deno.writeTextFile(`${outDir}/THIRD_PARTY.md`, thirdPartyNotice(joined, `${outDir}/esm`));
-    await Deno.mkdir(`${outDir}/bin`);
-    await Deno.writeTextFile(`${outDir}/${BIN}`, BIN_TEXT);
-    await Deno.chmod(`${outDir}/${BIN}`, 0o755);
-    for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) {
-      await Deno.copyFile(path(file), `${outDir}/${file}`);
-    }
-    // Files that are imported unchanged: dnt only knows modules.
-    for (const [, file] of assets) {
-      const target = `${outDir}/esm/${file.slice(2)}`;
-      await Deno.mkdir(target.replace(/[^/]*$/, ""), { recursive: true });
-      await Deno.copyFile(path(file), target);
-    }
-    // Because of a second package.json, bundlers would not see that the package has no side
-    // effects.
-    await Deno.remove(`${outDir}/esm/package.json`);
-    const manifest = `${outDir}/package.json`;
-    const json = JSON.parse(await Deno.readTextFile(manifest));
-    json.exports = packageExports(config.exports, "./esm/");
-    // The dependencies of importers are bundled into the package.
-    delete json.dependencies;
-    delete json.devDependencies;
-    await Deno.writeTextFile(manifest, `${JSON.stringify(json, null, 2)}\n`);
-  },
-});
+/** Builds the package into a folder. */
+export async function buildNpm({ build, emptyDir }: Dnt, outDir: string): Promise<void> {
+  const entries = Object.entries(config.exports);
+  const modules = entries.filter(([, file]) => file.endsWith(".ts"));
+  const assets = entries.filter(([, file]) => !file.endsWith(".ts"));
+  await emptyDir(outDir);
+  await build({
+    entryPoints: modules.map(([name, file]) => ({ name, path: path(file) })),
+    outDir,
+    shims: {},
+    scriptModule: false,
+    // The tests need Deno and files outside the package; they run on the tarball of deno pack.
+    test: false,
+    typeCheck: "single",
+    declaration: "inline",
+    // No source maps, because the sources are not published.
+    skipSourceOutput: true,
+    // A polyfill would declare Object.hasOwn for everybody who installs the package.
+    polyfills: false,
+    configFile: path("deno.json"),
+    compilerOptions: {
+      target: "ES2022",
+      lib: ["ES2022", "DOM"],
+      skipLibCheck: false,
+      noUncheckedIndexedAccess: true,
+    },
+    filterDiagnostic: ({ code }) => code !== NO_DECLARATIONS,
+    package: {
+      name: config.name,
+      version: config.version,
+      license: config.license,
+      ...PACKAGE_FIELDS,
+      bin: { splitgate: BIN },
+      devDependencies: { "@types/node": NODE_TYPES },
+    },
+    async postBuild() {
+      const joined = await joinModules(
+        `${outDir}/esm`,
+        modules.map(([, file]) => file.slice(2).replace(/ts$/, "js")),
+      );
+      await stop();
+      await Deno.writeTextFile(
+        `${outDir}/THIRD_PARTY.md`,
+        thirdPartyNotice(joined, `${outDir}/esm`),
+      );
+      await Deno.mkdir(`${outDir}/bin`);
+      await Deno.writeTextFile(`${outDir}/${BIN}`, BIN_TEXT);
+      await Deno.chmod(`${outDir}/${BIN}`, 0o755);
+      for (const file of ["LICENSE", "README.md", "CHANGELOG.md"]) {
+        await Deno.copyFile(path(file), `${outDir}/${file}`);
+      }
+      // Files that are imported unchanged: dnt only knows modules.
+      for (const [, file] of assets) {
+        const target = `${outDir}/esm/${file.slice(2)}`;
+        await Deno.mkdir(target.replace(/[^/]*$/, ""), { recursive: true });
+        await Deno.copyFile(path(file), target);
+      }
+      // Because of a second package.json, bundlers would not see that the package has no side
+      // effects.
+      await Deno.remove(`${outDir}/esm/package.json`);
+      const manifest = `${outDir}/package.json`;
+      const json = JSON.parse(await Deno.readTextFile(manifest));
+      json.exports = packageExports(config.exports, "./esm/");
+      // The dependencies of importers are bundled into the package.
+      delete json.dependencies;
+      delete json.devDependencies;
+      await Deno.writeTextFile(manifest, `${JSON.stringify(json, null, 2)}\n`);
+    },
+  });
+}
+
+if (import.meta.main) await buildNpm(await importDnt(), path("build/npm"));

@@ -28,19 +28,24 @@ async function run(command: string, args: string[], cwd: string): Promise<void> 
   );
 }
 
+/** Puts what `deno pack` makes of this repository into the folder `package` of a folder. */
+export async function packModules(scratch: string): Promise<void> {
+  const plain = `${scratch}/plain.tgz`;
+  // Its check for uncommitted changes matters only for publishing; sources are not needed without
+  // source maps.
+  await run(
+    Deno.execPath(),
+    ["pack", "--allow-dirty", "--no-source-maps", "--output", plain],
+    ROOT,
+  );
+  await run("tar", ["xzf", plain], scratch);
+}
+
 /** Packs the package of this repository into `output`. */
 export async function pack(output: string): Promise<void> {
   const scratch = await Deno.makeTempDir({ prefix: "splitgate-pack-" });
   try {
-    const plain = `${scratch}/plain.tgz`;
-    // Its check for uncommitted changes matters only for publishing; sources are not needed without
-    // source maps.
-    await run(
-      Deno.execPath(),
-      ["pack", "--allow-dirty", "--no-source-maps", "--output", plain],
-      ROOT,
-    );
-    await run("tar", ["xzf", plain], scratch);
+    await packModules(scratch);
     const entries = Object.values(config.exports).filter((path) => path.endsWith(".ts"));
     const joined = await joinModules(
       `${scratch}/package`,
