@@ -326,8 +326,8 @@ export function finishStepFloat32(
   functions.candidate(gates, g, o);
   functions.gate(gates, o, 4 * hiddenSize);
   for (let j = 0; j < hiddenSize; j++) {
-    const kept = Math.fround(gates[f + j]! * c[offset + j]!);
-    const state = Math.fround(kept + Math.fround(gates[j]! * gates[g + j]!));
+    const remembered = Math.fround(gates[f + j]! * c[offset + j]!);
+    const state = Math.fround(remembered + Math.fround(gates[j]! * gates[g + j]!));
     c[offset + j] = state;
     hidden[j] = state;
   }

@@ -16,7 +16,7 @@ export interface ActivationTable {
   /** Outputs by `input - first`, NaN where not computed yet; empty while not allocated. */
   data: Float32Array;
   /** Whether `data` is allocated. */
-  kept: boolean;
+  allocated: boolean;
   /**
    * Length of `data` once allocated, {@linkcode tableLength}; 0 for a function that is never
    * tabulated.
@@ -43,7 +43,7 @@ export interface ActivationTable {
  * const from = { scale: 0.01, zeroPoint: 0, quantMin: 0, quantMax: SMALL_TABLE - 1 };
  * const small = activationTable("sigmoid", from, to);
  * const large = activationTable("sigmoid", { ...from, quantMax: SMALL_TABLE }, to);
- * assertEquals([small.kept, large.kept], [true, false]);
+ * assertEquals([small.allocated, large.allocated], [true, false]);
  * ```
  */
 export const SMALL_TABLE = 4096;
@@ -134,10 +134,10 @@ export function activationTable(
   outputs: Float32Array | null = null,
 ): ActivationTable {
   const size = tableLength(from, to);
-  const kept = outputs !== null || (size > 0 && size <= SMALL_TABLE);
+  const allocated = outputs !== null || (size > 0 && size <= SMALL_TABLE);
   return {
-    data: outputs ?? (kept ? new Float32Array(size).fill(NaN) : NONE),
-    kept,
+    data: outputs ?? (allocated ? new Float32Array(size).fill(NaN) : NONE),
+    allocated,
     size,
     patience: PATIENCE,
     first: from.quantMin - from.zeroPoint,
@@ -152,7 +152,7 @@ export function activationTable(
 function keep(table: ActivationTable): boolean {
   try {
     table.data = new Float32Array(table.size).fill(NaN);
-    return table.kept = true;
+    return table.allocated = true;
   } catch {
     table.patience = PATIENCE;
     return false;
@@ -174,7 +174,7 @@ function keep(table: ActivationTable): boolean {
  * ```
  */
 export function lookup(table: ActivationTable, input: number): number {
-  if (!table.kept && (table.size === 0 || table.patience-- > 0 || !keep(table))) {
+  if (!table.allocated && (table.size === 0 || table.patience-- > 0 || !keep(table))) {
     return table.compute(input);
   }
   const { data } = table;

@@ -153,8 +153,8 @@ function logRoundedToOdd(x: number): number {
   const log = twoAtanh(units - one, units + one) + BigInt(exponent) * twoAtanh(1n, 3n);
   const size = log < 0n ? -log : log;
   const surplus = BigInt(Math.max(0, size.toString(2).length - 53));
-  const kept = size >> surplus;
-  const odd = Number(kept << surplus === size ? kept : kept | 1n);
+  const quotient = size >> surplus;
+  const odd = Number(quotient << surplus === size ? quotient : quotient | 1n);
   return (log < 0n ? -odd : odd) * powerOfTwo(Number(surplus - LOG_BITS));
 }
 

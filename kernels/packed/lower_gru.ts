@@ -164,7 +164,7 @@ export function bindGRUState(
   complementedUpdate: boolean,
 ): GRUBinding {
   const { igates, hgates, reset_gate, rgate_hx, rgate_hgates } = parts;
-  const { update_gate, new_gate, hx_ngate: change, zgate_hx_ngate: kept } = parts;
+  const { update_gate, new_gate, hx_ngate: change, zgate_hx_ngate: updateProduct } = parts;
   const k = new Float64Array(GRU_CONSTANTS);
   let fixedPoint = 0;
   const sum = (
@@ -181,7 +181,7 @@ export function bindGRUState(
   sum("rgates", 0, igates[0]!, hgates[0]!, parts.rgates);
   sum("zgates", 1, igates[1]!, hgates[1]!, parts.zgates);
   sum("ngates", 2, igates[2]!, rgate_hgates, parts.ngates);
-  sum("hy", STATE_SUM, kept, complementedUpdate ? hidden : new_gate, parts.hy);
+  sum("hy", STATE_SUM, updateProduct, complementedUpdate ? hidden : new_gate, parts.hy);
   // Differences are never in fixed point, because torch has no such operator for integers.
   const sign = complementedUpdate ? -1 : 1;
   k.set(
@@ -200,7 +200,7 @@ export function bindGRUState(
     ? [reset_gate.scale, reciprocal(to.scale)]
     : [1, mulMultiplier(reset_gate.scale, other.scale, to)];
   k.set([...factors, centeredMin(to), centeredMax(to)], RESET_PRODUCT);
-  k.set(productConstants(update_gate, change, kept), UPDATE_PRODUCT);
+  k.set(productConstants(update_gate, change, updateProduct), UPDATE_PRODUCT);
   const order = gruOrder(hgates.length, weightHh.outFeatures / hgates.length);
   return {
     hiddenProjection: lowerProjection(

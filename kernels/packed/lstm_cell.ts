@@ -244,8 +244,8 @@ export function activateGate(
   stride: number,
   count: number,
 ): void {
-  const { data, first, kept } = table;
-  for (let i = gate, tabulated = kept ? count : 0; i < count; i += stride) {
+  const { data, first, allocated } = table;
+  for (let i = gate, tabulated = allocated ? count : 0; i < count; i += stride) {
     // This loop makes no calls, so that engines keep the addresses of arrays in registers.
     for (; i < tabulated; i += stride) {
       const out = data[(gates[i]! - first) | 0]!;
@@ -292,7 +292,7 @@ function finishUnits(
   const hiddenLo = k[HIDDEN + PRODUCT_LO]!;
   const hiddenHi = k[HIDDEN + PRODUCT_HI]!;
   const table = tables[CELL_SUM]!;
-  const { data, first, kept } = table;
+  const { data, first, allocated } = table;
   // Two loops instead of one: each operation waits for the one before it, so a processor overlaps
   // the work of successive units, and with a chain half as long it overlaps twice as many.
   for (let unit = 0, i = 0, at = cOffset; unit < count; unit++, i += 4, at++) {
@@ -306,7 +306,7 @@ function finishUnits(
     );
     c[at] = quantized(add(forgotten, candidate, a, b, factor, fixed), lo, hi);
   }
-  for (let unit = 0, tabulated = kept ? count : 0; unit < count; unit++) {
+  for (let unit = 0, tabulated = allocated ? count : 0; unit < count; unit++) {
     let tanh = 0;
     // This loop makes no calls either.
     for (; unit < tabulated; unit++) {

@@ -73,8 +73,8 @@ export function usedData(
   },
 ): { readonly sequences: Sequence[]; readonly labels: (readonly number[])[] | null } {
   const steps = sequences.map((each) => withoutMasked(each, input, mask));
-  const kept = (_: unknown, i: number) => steps[i]!.sequence.length > 0;
-  const used = steps.map(({ sequence }) => sequence).filter(kept);
+  const isUsed = (_: unknown, i: number) => steps[i]!.sequence.length > 0;
+  const used = steps.map(({ sequence }) => sequence).filter(isUsed);
   checkAny(used, mask);
   return {
     sequences: used,
@@ -82,7 +82,7 @@ export function usedData(
       const { used } = steps[i]!;
       if (used === null || !time) return own;
       return own.filter((_, t) => used[t] !== (t === 0 ? -1 : used[t - 1]));
-    }).filter(kept),
+    }).filter(isUsed),
   };
 }
 

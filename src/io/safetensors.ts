@@ -194,8 +194,8 @@ function readTensor(
   const room = bytes.length - start;
   // The element size of an unknown dtype follows from the offsets only.
   const size = each === undefined ? end - begin : length * each;
-  const placed = Number.isInteger(begin) && begin >= 0 && size >= 0 && end === begin + size;
-  if (!placed || end > room) {
+  const isConsistent = Number.isInteger(begin) && begin >= 0 && size >= 0 && end === begin + size;
+  if (!isConsistent || end > room) {
     return failTensor(name, ".data_offsets", `${size} bytes within ${room}`, offsets);
   }
   const own = bytes.subarray(start + begin, start + end);

@@ -119,7 +119,7 @@ function picture(
   });
   ends.forEach(({ v, w }, i) => graph.setEdge(v, w, {}, `e${i}`));
   layout(graph);
-  const placed = nodes.map(({ id }) => graph.node(ids.get(id)!) as Box);
+  const layouts = nodes.map(({ id }) => graph.node(ids.get(id)!) as Box);
   const ways = ends.map(({ v, w }, i) => {
     const { points } = graph.edge({ v, w, name: `e${i}` }) as { points: Point[] };
     return arrows[i]!.later ? [...points].reverse() : points;
@@ -131,7 +131,7 @@ function picture(
     `
   );
   const boxes = nodes.map(({ id, lines, look }, i) => {
-    const { x, y, width, height } = placed[i]!;
+    const { x, y, width, height } = layouts[i]!;
     const top = y - height / 2 + LINE;
     return html`
       <g
@@ -146,7 +146,7 @@ function picture(
         )}</g>
     `;
   });
-  const { x, y, width, height } = frameOf(placed, ways.flat());
+  const { x, y, width, height } = frameOf(layouts, ways.flat());
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label="${label}">
       <svg class="graph" width="${width}" height="${height}"

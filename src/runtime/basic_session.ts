@@ -296,16 +296,20 @@ export class BasicSession {
     const steps = this.#together = looksAhead || modules.some(({ mixesSteps }) => mixesSteps)
       ? maxSteps
       : Math.min(maxSteps, Math.max(1, Math.floor(BUFFERED_VALUES / batch / data.widest)));
-    const most = this.countSteps(steps, null).map((time) => time.steps);
+    const stepsByAxis = this.countSteps(steps, null).map((time) => time.steps);
     let bytes = batch * 4;
     data.buffers.forEach((rows, i) => {
-      bytes += reserveBuffer(buffers, i, batch * Math.max(...rows.map((row, k) => row * most[k]!)));
+      bytes += reserveBuffer(
+        buffers,
+        i,
+        batch * Math.max(...rows.map((row, k) => row * stepsByAxis[k]!)),
+      );
     });
     this.#nodes = nodes.map(({ program, axis, inputs, buffer }, i) => {
       const module = modules[i]!;
       const call = createCall(0, batch);
       call.splitGates = splitGates ?? program.splitGates ?? false;
-      bytes += module.reserve?.(batch, most[axis]!, call.splitGates) ?? 0;
+      bytes += module.reserve?.(batch, stepsByAxis[axis]!, call.splitGates) ?? 0;
       return {
         module,
         state: module.createState?.(batch) ?? createSlots(program, batch),

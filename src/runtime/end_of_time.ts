@@ -15,7 +15,7 @@ import type { ModuleState, NodeProgram, RunningKind, Values } from "./kind.ts";
  * @param fresh Whether it is the row's first step.
  */
 export type TakeValue = (
-  kept: ModuleState[string],
+  saved: ModuleState[string],
   to: number,
   x: Values,
   from: number,
@@ -26,9 +26,9 @@ export type TakeValue = (
 export interface EndOfTime<P extends NodeProgram> {
   /** Its name in programs. */
   readonly kind: string;
-  /** Adds a value to what is kept. */
+  /** Adds a value to the saved row. */
   take(program: P): TakeValue;
-  /** Writes all rows of the output; by default the kept rows. */
+  /** Writes all rows of the output; by default the saved rows. */
   give?(state: ModuleState, out: Values, batch: number, program: P): void;
 }
 
@@ -49,20 +49,20 @@ export function endOfTime<P extends NodeProgram>(
       return {
         infallible: true,
         process(state, [x], out, { steps, batch, lengths }) {
-          const kept = state[name]!;
+          const saved = state[name]!;
           const fresh = state.fresh!;
           for (let row = 0; row < batch; row++) {
             for (let t = 0; t < (lengths === null ? steps : Math.min(steps, lengths[row]!)); t++) {
               const first = fresh[row] === 1;
               const from = (t * batch + row) * size;
-              for (let k = 0; k < size; k++) takeValue(kept, row * size + k, x!, from + k, first);
+              for (let k = 0; k < size; k++) takeValue(saved, row * size + k, x!, from + k, first);
               fresh[row] = 0;
               // Steps of each row, where a slot counts them.
               if (state.count) state.count[row]!++;
             }
           }
           if (give) give(state, out, batch, program);
-          else for (let i = 0; i < batch * size; i++) out[i] = kept[i]!;
+          else for (let i = 0; i < batch * size; i++) out[i] = saved[i]!;
         },
       };
     },

@@ -105,12 +105,14 @@ export function movingWindow<P extends WindowProgram>(
         },
         process(state, [x], out, { steps, batch, lengths }) {
           const values = line;
-          const kept = state.x;
+          const previous = state.x;
           const start = left * size;
           for (let row = 0; row < batch; row++) {
             const own = lengths === null ? steps : Math.min(steps, lengths[row]!);
             const end = start + own * size;
-            for (let k = 0; k < start; k++) values[k] = kept ? kept[row * start + k]! : blank;
+            for (let k = 0; k < start; k++) {
+              values[k] = previous ? previous[row * start + k]! : blank;
+            }
             for (let k = start, from = row * size; k < end; from += batch * size) {
               for (let i = 0; i < size; i++) values[k++] = x![from + i]!;
             }
@@ -119,8 +121,8 @@ export function movingWindow<P extends WindowProgram>(
             for (let t = 0; t < count; t++) {
               move(values, t * stride * size, out, (t * batch + row) * output.size, own);
             }
-            if (kept) {
-              for (let k = 0; k < start; k++) kept[row * start + k] = values[own * size + k]!;
+            if (previous) {
+              for (let k = 0; k < start; k++) previous[row * start + k] = values[own * size + k]!;
             }
           }
         },

@@ -616,14 +616,14 @@ class SimdRecurrent implements ModuleInstance {
     // direction.
     const contiguous = lengths === null && pitch === size && layer.length === 1;
     const reals = call.realsOut && l === this.#cells.length - 1;
-    const fewest = reals ? COPIED.REALS : COPIED.INTEGERS;
+    const minCopied = reals ? COPIED.REALS : COPIED.INTEGERS;
     const first = reals ? call.outputOffset : 0;
     for (let from = 0; from < steps; from += together) {
       const to = Math.min(from + together, steps);
       const count = (to - from) * batch;
       this.#projectChunk(l, d, x, from, to, call);
       this.#runChunk(fresh, l, d, from, to, call, pitch * 4, reals);
-      if (contiguous && count * width >= fewest) {
+      if (contiguous && count * width >= minCopied) {
         this.#outputs[count] ??= new Float32Array(f32.buffer, this.#out, count * width);
         out.set(this.#outputs[count]!, first + from * batch * width);
         continue;

@@ -120,9 +120,9 @@ export function toFloat64(x: Exact): number {
 export function toFloat64Odd(x: Exact): number {
   if (x.n === 0n) return 0;
   const unit = unitOf(x, 53, -1074);
-  const shifted = mul(x, scaled(1n, -unit));
-  const low = floor(shifted);
-  const units = low * shifted.d === shifted.n || low % 2n !== 0n ? low : low + 1n;
+  const inUnits = mul(x, scaled(1n, -unit));
+  const low = floor(inUnits);
+  const units = low * inUnits.d === inUnits.n || low % 2n !== 0n ? low : low + 1n;
   return Number(units) * power2(unit);
 }
 

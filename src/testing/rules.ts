@@ -191,10 +191,10 @@ export function addFixedPoint(
   );
   const acc = BigInt(a) * am + BigInt(b) * bm -
     (am * BigInt(qa.zeroPoint) + bm * BigInt(qb.zeroPoint));
-  const places = BigInt(shift);
-  const mask = (1n << places) - 1n;
+  const bits = BigInt(shift);
+  const mask = (1n << bits) - 1n;
   const rest = (acc & mask) - (acc < 0n ? 1n : 0n);
-  const q = (acc >> places) + (rest > (mask >> 1n) ? 1n : 0n) + BigInt(to.zeroPoint);
+  const q = (acc >> bits) + (rest > (mask >> 1n) ? 1n : 0n) + BigInt(to.zeroPoint);
   return q < BigInt(to.quantMin) ? to.quantMin : q > BigInt(to.quantMax) ? to.quantMax : Number(q);
 }
 
