@@ -12,7 +12,23 @@ import type { QuantizedInput, QuantizedOutput } from "../numeric/quantize.ts";
 import { type Engine, linearInt8, linearInt8Float32, type LinearWeight } from "./linear.ts";
 import { type Window, windowSteps } from "./window.ts";
 
-/** What a convolution does, besides its weight and bias. */
+/**
+ * What a convolution does, besides its weight and bias.
+ *
+ * @example
+ * ```ts
+ * import { conv1dFloat32, type Convolution } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const causal: Convolution = {
+ *   window: { kernelSize: 2, stride: 1, dilation: 1, left: 1, right: 0, ceilMode: false },
+ *   groups: 1,
+ * };
+ * const out = new Float32Array(3);
+ * const weights = { weight: Float32Array.of(10, 1), bias: null };
+ * conv1dFloat32(Float32Array.of(1, 2, 3), 1, { ...causal, ...weights }, out);
+ * assertEquals([...out], [1, 12, 23]);
+ * ```
+ */
 export interface Convolution {
   /** The window that moves over the sequence. */
   readonly window: Window;
@@ -191,7 +207,33 @@ export function conv1dFloat32(
   }
 }
 
-/** A quantized convolution's numbers. */
+/**
+ * A quantized convolution's numbers.
+ *
+ * @example
+ * ```ts
+ * import { conv1dInt8, type ConvolutionParameters } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const convolution: ConvolutionParameters = {
+ *   window: { kernelSize: 2, stride: 1, dilation: 1, left: 0, right: 0, ceilMode: false },
+ *   groups: 1,
+ *   weight: {
+ *     data: Int8Array.of(2, -1), // [out, kernel, in / groups]
+ *     outFeatures: 1,
+ *     inFeatures: 2,
+ *     perChannel: false,
+ *     scales: Float32Array.of(0.5),
+ *     zeroPoints: Int32Array.of(0),
+ *   },
+ *   bias: null,
+ * };
+ * const x = { data: Uint8Array.of(12, 10), qparams: { scale: 1, zeroPoint: 10 } };
+ * const qparams = { scale: 0.5, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+ * const out = { data: new Uint8Array(1), qparams };
+ * conv1dInt8("fbgemm", x, 1, convolution, out);
+ * assertEquals([...out.data], [4]);
+ * ```
+ */
 export interface ConvolutionParameters extends Convolution {
   /** int8 [outChannels, channels / groups * kernelSize], a row's numbers in torch's order. */
   readonly weight: LinearWeight;

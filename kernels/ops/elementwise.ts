@@ -75,6 +75,14 @@ export function dequantizedSum(a: number, scaleA: number, b: number, scaleB: num
 /**
  * The constants of qnnpack's fixed-point addition of two quint8 tensors: multipliers of up to 2^22,
  * a shift of 14..35.
+ *
+ * @example
+ * ```ts
+ * import { buildFixedPointAdd, type FixedPointAdd } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const { multiplierA, multiplierB, step }: FixedPointAdd = buildFixedPointAdd(0.5, 0.25, 1)!;
+ * assertEquals([multiplierA / step, multiplierB / step], [0.5, 0.25]); // the ratios of the scales
+ * ```
  */
 export interface FixedPointAdd {
   /** Multiplier of the first operand less its zero point, an integer up to 2^22. */

@@ -105,7 +105,28 @@ export function quantizeDynamic(
   }
 }
 
-/** How {@linkcode linearDynamicInt8} quantizes its input. */
+/**
+ * How {@linkcode linearDynamicInt8} quantizes its input.
+ *
+ * @example
+ * ```ts
+ * import { type DynamicQuantization, linearDynamicInt8 } from "@splitgate/splitgate/kernels";
+ * const weight = {
+ *   data: Int8Array.of(2, -1),
+ *   outFeatures: 1,
+ *   inFeatures: 2,
+ *   perChannel: false,
+ *   scales: Float32Array.of(0.5),
+ *   zeroPoints: Int32Array.of(0),
+ * };
+ * const quantization: DynamicQuantization = {
+ *   reduceRange: true, // 7 bits, as torch on x86
+ *   integers: new Uint8Array(2), // kept from call to call
+ * };
+ * const out = new Float32Array(1);
+ * linearDynamicInt8("fbgemm", Float32Array.of(1, -1), { weight, bias: null }, out, quantization);
+ * ```
+ */
 export interface DynamicQuantization {
   /** See {@linkcode chooseQParamsDynamic}; false by default. */
   readonly reduceRange?: boolean;

@@ -205,7 +205,19 @@ export function batchNormInt8(
   }
 }
 
-/** A weight and a bias, float32. */
+/**
+ * A weight and a bias, float32.
+ *
+ * @example
+ * ```ts
+ * import { foldBatchNorm, type FoldedWeight } from "@splitgate/splitgate/kernels";
+ * import { assertEquals } from "@std/assert";
+ * const one = Float32Array.of(1), zero = Float32Array.of(0);
+ * const norm = { weight: null, bias: one, runningMean: zero, runningVar: one, eps: 3 };
+ * const folded: FoldedWeight = foldBatchNorm("linear", Float32Array.of(2, 4), null, norm);
+ * assertEquals([[...folded.weight], [...folded.bias]], [[1, 2], [1]]); // halved, and 1 more
+ * ```
+ */
 export interface FoldedWeight {
   /** [outFeatures, ...], row-major. */
   readonly weight: Float32Array;

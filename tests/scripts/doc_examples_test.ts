@@ -34,7 +34,7 @@ const ENTRIES = Object.values(config.exports).filter((path) => path.endsWith(".t
  * Entries whose types only authors of kernels and of invariants meet, as what their functions,
  * which have examples, take and give: parts of a program, and cases that arbitraries draw.
  */
-const OF_AUTHORS = ["./backend.ts", "./src/testing/mod.ts", "./kernels/mod.ts"];
+const OF_AUTHORS = ["./backend.ts", "./src/testing/mod.ts"];
 
 /** Programs of modules, which running halves of these entries run and nobody else writes. */
 const isProgram = (path: string, name: string) =>
