@@ -50,11 +50,11 @@ function symmetric(
 }
 
 /**
- * 8-bit weights (a scale a row, rounded against the calibration data) and hidden state, 16-bit
- * gates and cell state. float32 inputs become 14-bit integers over twice the calibrated range: no
- * less accurate than float32 here, since the weights have 8 bits, and SIMD multiplies two 7-bit
- * halves fast. Rows of an Embedding are projected in float32 once, and kept. Outputs of Linear stay
- * float32.
+ * 8-bit weights (a scale a row, rounded against the calibration data), 16-bit gates and cell state,
+ * and a hidden state of 8 bits in an LSTM, of 14 in a GRU. float32 inputs become 14-bit integers
+ * over twice the calibrated range: no less accurate than float32 here, since the weights have 8
+ * bits, and SIMD multiplies two 7-bit halves fast. Rows of an Embedding are projected in float32
+ * once, and kept. Outputs of Linear stay float32.
  *
  * @example
  * ```ts
@@ -87,24 +87,28 @@ export const accurateQConfig: QConfig = Object.freeze({
     cellTanh: fixed16(2 ** -15, -32768),
     stateChange: symmetric(16, false),
     hiddenState: MinMaxObserver.withArgs({ dtype: "quint8" }),
+    // A GRU's hidden state is its only memory: each step rounds what it keeps anew.
+    hy: symmetric(14, false),
     projection: MinMaxObserver.withArgs({ dtype: "quint8" }),
   }),
 });
 
 /**
- * {@linkcode accurateQConfig} with 16 bits of everything but weights: of float32 inputs, of the
- * hidden state, and of an Embedding's rows.
+ * {@linkcode accurateQConfig} with 16 bits of everything but weights: of float32 inputs and of the
+ * hidden state. An Embedding's rows are weights: 16 bits of them (`embeddingBits`) make files of
+ * text models up to a quarter larger, and no result better.
  *
  * @example
  * ```ts
- * import { convert, Embedding, prepare, tokens } from "@splitgate/splitgate";
+ * import { LSTM, prepare, tensor } from "@splitgate/splitgate";
+ * import { convertToReference } from "@splitgate/splitgate/reference";
  * import { int8x16QConfig } from "./presets.ts";
- * import { type QuantizedEmbedding } from "../modules/embedding/quantized.ts";
- * import { assert } from "@std/assert";
- * const observed = prepare(new Embedding({ numEmbeddings: 10, embeddingDim: 4 }), int8x16QConfig);
- * observed.forward(tokens([1, 2], [2, 1]));
- * const embedding = convert(observed).modules.get("embedding") as QuantizedEmbedding;
- * assert(embedding.weight instanceof Uint16Array);
+ * import { assertEquals } from "@std/assert";
+ * const observed = prepare(new LSTM({ inputSize: 2, hiddenSize: 3 }), int8x16QConfig);
+ * observed.forward(tensor([0.1, -0.4, 0.9, 0.3], [2, 1, 2]));
+ * const { nodes } = convertToReference(observed);
+ * const hidden = nodes.find(({ op, part }) => op === "quantize" && part === "ogate_cy")!;
+ * assertEquals([hidden.quantMin, hidden.quantMax], [-32768, 32767]);
  * ```
  */
 export const int8x16QConfig: QConfig = Object.freeze({
@@ -113,9 +117,9 @@ export const int8x16QConfig: QConfig = Object.freeze({
   parts: Object.freeze({
     ...accurateQConfig.parts,
     hiddenState: symmetric(16, false),
+    hy: symmetric(16, false),
     projection: symmetric(16, false),
   }),
-  embeddingBits: 16,
 });
 
 /**
@@ -155,7 +159,13 @@ const PRESETS: ReadonlyMap<string, QConfig> = new Map([
  * import { getPreset, PRESET_NAMES } from "@splitgate/splitgate";
  * import { assertEquals } from "@std/assert";
  * assertEquals(PRESET_NAMES, ["fbgemm", "x86", "qnnpack", "accurate", "int8x16"]);
- * assertEquals(PRESET_NAMES.map((name) => getPreset(name).embeddingBits ?? 8), [8, 8, 8, 8, 16]);
+ * assertEquals(PRESET_NAMES.map((name) => getPreset(name).weightRounding ?? "nearest"), [
+ *   "nearest",
+ *   "nearest",
+ *   "nearest",
+ *   "calibrated",
+ *   "calibrated",
+ * ]);
  * ```
  */
 export const PRESET_NAMES: readonly string[] = [...PRESETS.keys()];

@@ -219,6 +219,37 @@ Deno.test("roundWeightRows() never has a larger error on the data than nearest r
   assert(better > 0, "no row was rounded better");
 });
 
+Deno.test("roundWeightRows() takes for each row the scale with the smallest error, its own among them", () => {
+  let better = 0;
+  const scaleFactors = [1.004, 1.1, 0.9];
+  fc.assert(
+    fc.property(weightCases(SIZES), ({ weight, nearest, integers, inputs, rows, n }) => {
+      const { quantMin, quantMax } = nearest;
+      const gram = gramOf(inputs, n);
+      const kept = roundWeightRows(nearest, weight, gram, { damping: 0 });
+      const tried = roundWeightRows(nearest, weight, gram, { damping: 0, scaleFactors });
+      if (!integers.perChannel) {
+        assertEquals(tried, kept);
+        return;
+      }
+      assert(tried.data.every((q) => q >= quantMin && q <= quantMax));
+      for (let row = 0; row < rows; row++) {
+        const factors = [1, ...scaleFactors];
+        const scales = factors.map((factor) => Math.fround(integers.scales[row]! * factor));
+        assert(scales.includes(tried.scales[row]!), `row ${row}: ${tried.scales[row]}`);
+        const before = rowError(row, kept, weight, inputs);
+        const after = rowError(row, tried, weight, inputs);
+        assert(after <= before * (1 + 1e-9), `row ${row}: ${after} > ${before}`);
+        if (tried.scales[row] === integers.scales[row]) {
+          const own = (data: LinearWeight["data"]) => data.subarray(row * n, (row + 1) * n);
+          assertEquals(own(tried.data), own(kept.data));
+        } else if (after < before) better++;
+      }
+    }),
+  );
+  assert(better > 0, "no row took another scale");
+});
+
 Deno.test("roundWeightRows() counts damping as inputs along each axis", () => {
   fc.assert(
     fc.property(weightCases([3, 7]), ({ weight, nearest, integers, inputs, rows, n }) => {
@@ -291,7 +322,7 @@ Deno.test("roundWeightRows() refuses what does not fit", () => {
   assertThrows(
     () => roundWeightRows(nearest, weight, gram, { rounds: 1 } as never),
     TypeError,
-    'options: expected no options but damping, got "rounds"',
+    'options: expected no options but damping, scaleFactors, got "rounds"',
   );
   assertThrows(
     () => roundWeightRows(nearest, weight.slice(1), gram),
@@ -313,6 +344,13 @@ Deno.test("roundWeightRows() refuses what does not fit", () => {
       () => roundWeightRows(nearest, weight, gram, { damping }),
       RangeError,
       "options.damping",
+    );
+  }
+  for (const factor of [0, -1, NaN, Infinity]) {
+    assertThrows(
+      () => roundWeightRows(nearest, weight, gram, { scaleFactors: [1.5, factor] }),
+      RangeError,
+      "options.scaleFactors[1]: expected a positive number",
     );
   }
 });

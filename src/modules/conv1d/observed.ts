@@ -112,6 +112,7 @@ export class ObservedConv1d implements ObservedModule {
       },
       swapInner(conv.weight, perGroup, kernelSize),
       grams,
+      true,
     );
     return { ...rounded, data: swapInner(rounded.data, kernelSize, perGroup) };
   }

@@ -82,7 +82,7 @@ export const linearKind: Kind<Linear, ObservedLinear, QuantizedLinear> = {
     const nearest = quantizeWeight(`${name}.weight`, qconfig.weight, weight, outFeatures);
     return new QuantizedLinear({
       engine: qconfig.engine ?? "fbgemm",
-      weight: yield* roundWeight(nearest, weight, gram),
+      weight: yield* roundWeight(nearest, weight, gram, true),
       bias,
       input,
       output: observedQParams(name, output),

@@ -5,6 +5,7 @@
  */
 import type { LinearWeight } from "../../../kernels/ops/linear.ts";
 import { type CellQParams, gateSuffix, ofPart } from "../../cells/cell.ts";
+import type { DType } from "../../core/dtype.ts";
 import type { Work } from "../../core/work.ts";
 import { sameQParams } from "../../core/qparams.ts";
 import type { ConvertContext, TableProjection } from "../kind.ts";
@@ -31,6 +32,8 @@ function nearestInputWeight(
   const { qconfig, module: { rows } } = observed;
   return quantizeWeight(name, qconfig.weight, weightIh, rows, blocksOf(observed));
 }
+
+const BYTES: readonly DType[] = ["quint8", "qint8"];
 
 /** @param weightIh The input weight if it is rounded already. */
 function* convertCell(
@@ -62,6 +65,9 @@ function* convertCell(
     );
   }
   const { weightHh, weightHr = null } = weights;
+  // Rounding an 8-bit hidden state costs more than other scales of the rows that read it gain.
+  const hidden = ofPart(parts as unknown as CellQParams, cell.states[0]!.part)[0];
+  const hasByteState = hidden !== null && BYTES.includes(hidden!.dtype);
   const { statistics } = own;
   const nearest = (kind: string, weight: Float32Array, outFeatures: number, blocks: number) =>
     quantizeWeight(
@@ -78,11 +84,13 @@ function* convertCell(
         nearestInputWeight(`${name}.weight_ih_${suffix}`, observed, own),
         weights.weightIh,
         inputGram,
+        true,
       )),
     weightHh: yield* roundWeight(
       nearest("hh", weightHh, rows, blocksOf(observed)),
       weightHh,
       statistics?.hidden ?? null,
+      !hasByteState,
     ),
     weightHr: weightHr && nearest("hr", weightHr, observed.module.stateSize, 1).weight,
     biasIh: weights.biasIh,

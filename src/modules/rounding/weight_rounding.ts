@@ -15,6 +15,7 @@
 import { accumulateGrams, GRAM_INPUTS } from "../../../kernels/float/gram.ts";
 import { openIntegerSearch, VECTORS } from "../../../kernels/float/integer_search.ts";
 import { channelOf, type LinearWeight } from "../../../kernels/ops/linear.ts";
+import { clamp, roundHalfEven } from "../../../kernels/numeric/requantize.ts";
 import { isUint8Array } from "../../../kernels/numeric/typed_array.ts";
 import { failRange } from "../../core/errors.ts";
 import { checkOptions } from "../../core/check.ts";
@@ -93,13 +94,31 @@ function pullOf(gram: Float64Array, q: Int32Array, linear: Float64Array): Float6
   return pull;
 }
 
-/** Options of {@linkcode roundWeightRows}. */
+/** Options of rounding against calibration data. */
 export interface RoundingOptions {
   /**
    * Weight of the distance to the float weights, relative to the gram's mean diagonal: it keeps
    * weights that calibration data does not determine close to the float ones. 0.01 by default.
    */
   readonly damping?: number;
+}
+
+/** Options of {@linkcode roundWeightRows}. */
+export interface RowRoundingOptions extends RoundingOptions {
+  /**
+   * Further scales to try for each row of a weight with a scale a row, as factors of its own; the
+   * scale with the smallest error is taken. None by default.
+   */
+  readonly scaleFactors?: readonly number[];
+}
+
+function checkFactors(factors: readonly number[]): readonly number[] {
+  factors.forEach((factor, i) => {
+    if (!(factor > 0 && factor < Infinity)) {
+      failRange(`options.scaleFactors[${i}]`, "a positive number", factor);
+    }
+  });
+  return factors;
 }
 
 function checkDamping(damping: number): number {
@@ -122,6 +141,13 @@ function complete(gram: Float64Array, n: number, damping: number): number {
   return added;
 }
 
+/** The sum of products. */
+function product(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let k = 0; k < a.length; k++) sum += a[k]! * b[k]!;
+  return sum;
+}
+
 function checkSums(name: string, sums: Float64Array): void {
   for (let i = 0; i < sums.length; i++) {
     if (!Number.isFinite(sums[i])) failRange(`${name}[${i}]`, "a finite number", sums[i]);
@@ -131,16 +157,16 @@ function checkSums(name: string, sums: Float64Array): void {
 /**
  * Rounds the rows of a weight against their inputs on calibration data.
  *
- * @param nearest The weight as its observer quantized it: scales and zero points are kept, and the
- * search starts at its integers.
+ * @param nearest The weight as its observer quantized it: zero points are kept, and scales where no
+ * factors are given; the search starts at its integers.
  * @param weight The float weight [outFeatures, inFeatures].
  * @param grams [blocks, inFeatures, inFeatures], one for each of that many equal blocks of rows:
  * what {@linkcode accumulateGram} summed up.
  * @returns The weight with new integers; a row's error, that of the damping included, is never
  * larger than nearest's.
  * @throws {TypeError} If an option is unknown.
- * @throws {RangeError} If a length does not fit, a gram is not finite, or the damping is no number
- * of at least 0.
+ * @throws {RangeError} If a length does not fit, a gram is not finite, the damping is no number of
+ * at least 0, or a factor is not positive.
  *
  * @example
  * ```ts
@@ -170,7 +196,7 @@ export function roundWeightRows(
   nearest: NearestWeight,
   weight: Float32Array,
   grams: Float64Array,
-  options: RoundingOptions = {},
+  options: RowRoundingOptions = {},
 ): LinearWeight {
   return finish(weightRowsWork(nearest, weight, grams, options));
 }
@@ -180,13 +206,14 @@ export function* weightRowsWork(
   nearest: NearestWeight,
   weight: Float32Array,
   grams: Float64Array,
-  options: RoundingOptions = {},
+  options: RowRoundingOptions = {},
 ): Work<LinearWeight> {
-  checkOptions("options", options, ["damping"]);
+  checkOptions("options", options, ["damping", "scaleFactors"]);
   const { quantMin, quantMax } = nearest;
-  const { data, outFeatures, inFeatures: n, scales, zeroPoints } = nearest.weight;
+  const { data, outFeatures, inFeatures: n, perChannel, zeroPoints } = nearest.weight;
   const size = n * n;
   const damping = checkDamping(options.damping ?? 0.01);
+  const factors = [1, ...checkFactors(options.scaleFactors ?? [])];
   if (weight.length !== data.length) failRange("weight.length", `${data.length}`, weight.length);
   const blocks = grams.length / size;
   if (!(blocks >= 1) || outFeatures % blocks !== 0) {
@@ -194,6 +221,7 @@ export function* weightRowsWork(
   }
   checkSums("grams", grams);
   const rounded = data.slice();
+  const scales = nearest.weight.scales.slice();
   const perBlock = outFeatures / blocks;
   const search = openIntegerSearch(n);
   const q = Array.from({ length: VECTORS }, () => new Int32Array(n));
@@ -206,25 +234,47 @@ export function* weightRowsWork(
     const end = (block + 1) * perBlock;
     for (let first = block * perBlock; first < end; first += VECTORS) {
       const count = Math.min(VECTORS, end - first);
-      for (let r = 0; r < count; r++) {
-        const channel = channelOf(nearest.weight, first + r);
-        const from = (first + r) * n;
-        for (let k = 0; k < n; k++) {
-          q[r]![k] = data[from + k]! - zeroPoints[channel]!;
-          misses[r]![k] = weight[from + k]! / scales[channel]! - q[r]![k]!;
+      for (let r = count; r < VECTORS; r++) misses[r]!.fill(0);
+      const smallest = new Float64Array(count).fill(Infinity);
+      for (const factor of perChannel ? factors : [1]) {
+        const tried: number[] = [];
+        for (let r = 0; r < count; r++) {
+          const channel = channelOf(nearest.weight, first + r);
+          const zeroPoint = zeroPoints[channel]!;
+          const from = (first + r) * n;
+          const scale = Math.fround(nearest.weight.scales[channel]! * factor);
+          tried.push(scale);
+          for (let k = 0; k < n; k++) {
+            const value = weight[from + k]! / scale;
+            q[r]![k] = factor === 1
+              ? data[from + k]! - zeroPoint
+              : clamp(roundHalfEven(value), quantMin - zeroPoint, quantMax - zeroPoint);
+            misses[r]![k] = value - q[r]![k]!;
+          }
+        }
+        search.multiply(misses, pulls);
+        for (let r = 0; r < count; r++) {
+          const zeroPoint = zeroPoints[channelOf(nearest.weight, first + r)]!;
+          search.descend(q[r]!, pulls[r]!, quantMin - zeroPoint, quantMax - zeroPoint);
+          const from = (first + r) * n;
+          for (let k = 0; k < n; k++) misses[r]![k] = weight[from + k]! / tried[r]! - q[r]![k]!;
+        }
+        if (factors.length > 1) search.multiply(misses, pulls);
+        for (let r = 0; r < count; r++) {
+          const error = tried[r]! * tried[r]! * product(misses[r]!, pulls[r]!);
+          if (!(error < smallest[r]!) && factor !== 1) continue;
+          const channel = channelOf(nearest.weight, first + r);
+          smallest[r] = error;
+          scales[channel] = tried[r]!;
+          for (let k = 0; k < n; k++) {
+            rounded[(first + r) * n + k] = q[r]![k]! + zeroPoints[channel]!;
+          }
         }
       }
-      for (let r = count; r < VECTORS; r++) misses[r]!.fill(0);
-      search.multiply(misses, pulls);
-      for (let r = 0; r < count; r++) {
-        const zeroPoint = zeroPoints[channelOf(nearest.weight, first + r)]!;
-        search.descend(q[r]!, pulls[r]!, quantMin - zeroPoint, quantMax - zeroPoint);
-        for (let k = 0; k < n; k++) rounded[(first + r) * n + k] = q[r]![k]! + zeroPoint;
-        yield 1;
-      }
+      for (let r = 0; r < count; r++) yield 1;
     }
   }
-  return { ...nearest.weight, data: rounded };
+  return { ...nearest.weight, data: rounded, scales };
 }
 
 /** Embedding rows as integers: `code * scale + bias`, a scale and bias a row. */
