@@ -14,7 +14,7 @@ import {
   SIMD,
   summary,
 } from "../bench/peers/report.ts";
-import type { FuzzRecord } from "../tests/fuzz/record.ts";
+import type { CoverageRecord, FuzzRecord, Share } from "../tests/fuzz/record.ts";
 import { readArguments } from "./arguments.ts";
 import { replaceBlock } from "./page_block.ts";
 import { writeFile } from "./write_file.ts";
@@ -121,6 +121,21 @@ function fuzzTable(record: string | undefined): string | undefined {
   ].join("\n");
 }
 
+/** What the kept cases of fuzzing run. */
+function coverageTable(record: string | undefined): string | undefined {
+  if (record === undefined) return undefined;
+  const { parts }: CoverageRecord = JSON.parse(record);
+  const text = ({ hit, found }: Share) =>
+    `${hit.toLocaleString("en-US")} of ${found.toLocaleString("en-US")}`;
+  return [
+    "| sources | lines | branches | functions |",
+    "| --- | ---: | ---: | ---: |",
+    ...Object.entries(parts).map(([part, { lines, branches, functions }]) =>
+      `| \`${part}\` | ${text(lines)} | ${text(branches)} | ${text(functions)} |`
+    ),
+  ].join("\n");
+}
+
 /** Peers in the README's table; the recommended preset comes first. */
 const SHOWN = [SIMD, PORTABLE, ownName("simd", "fbgemm"), "onnxruntime-web float32", "ncnn int8"];
 
@@ -147,6 +162,7 @@ const tables: Record<string, string | undefined> = {
   size: sizeTable(),
   cost: costTable(optional("cost.json")),
   fuzz: fuzzTable(optional("fuzz.json")),
+  coverage: coverageTable(optional("coverage.json")),
   cold: coldTable(optional("cold_start.json")),
   peers: peersTables(optional("peers.json")),
   speed: speedTable(optional("peers.json")),
@@ -155,7 +171,7 @@ const tables: Record<string, string | undefined> = {
 const PAGES: Record<string, readonly string[]> = {
   "README.md": ["speed"],
   "docs/accuracy.md": ["accuracy"],
-  "docs/testing.md": ["fuzz"],
+  "docs/testing.md": ["fuzz", "coverage"],
   "docs/performance.md": ["peers", "cost", "icu", "cold", "size"],
 };
 const stale: string[] = [];

@@ -34,7 +34,11 @@ Deno.test("random numbers come from the generator of src/testing, or from PyTorc
     /0x6d2b79f5|\b1664525\b|\b22695477\b|\b1103515245\b|\b48271\b|\b16807\b|\b69069\b|0x9e3779b9|0x9908b0df|\^=? ?\w+ << 13/i;
   assertEquals(modulesWith(own), ["src/core/generator.ts", "src/testing/random.ts"]);
   // A seed that nobody gave, which is then printed.
-  assertEquals(modulesWith(/Math\.random\(/), ["src/testing/fuzz.ts", "tests/fuzz/main.ts"]);
+  assertEquals(modulesWith(/Math\.random\(/), [
+    "src/testing/fuzz.ts",
+    "tests/fuzz/grow.ts",
+    "tests/fuzz/main.ts",
+  ]);
 });
 
 Deno.test("the path of a URL is not taken for the name of a file", () => {

@@ -154,7 +154,8 @@ function logRoundedToOdd(x: number): number {
   const size = log < 0n ? -log : log;
   const surplus = BigInt(Math.max(0, size.toString(2).length - 53));
   const quotient = size >> surplus;
-  const odd = Number(quotient << surplus === size ? quotient : quotient | 1n);
+  // No logarithm of a rational number but 1 is rational: something is always cut off.
+  const odd = Number(quotient | 1n);
   return (log < 0n ? -odd : odd) * powerOfTwo(Number(surplus - LOG_BITS));
 }
 

@@ -479,6 +479,13 @@ export function stateRoundTrips(model: QuantizedModel, trial: Trial): Verdict {
   return rows ?? sameOutputs(model, trial, reset, [fresh, play(session)]);
 }
 
+/** What a session's state consists of, by the names that `setState` takes. */
+function stateNames(model: QuantizedModel): string[] {
+  return model.lower().data.nodes.flatMap(({ name, program: { slots = [] } }) =>
+    slots.filter(({ mark }) => !mark).map((slot) => `${name}.${slot.name}`)
+  );
+}
+
 /** Calls that every session of a model must reject. */
 function badCalls(model: QuantizedModel, trial: Trial): [string, (session: Session) => void][] {
   const { batch, steps } = trial;
@@ -516,7 +523,36 @@ function badCalls(model: QuantizedModel, trial: Trial): [string, (session: Sessi
       (session) => session.run(input, named(arrays()), Array<number>(batch).fill(steps + 1)),
     ],
     ["a row out of range", (session) => session.reset(batch)],
+    ["an output that is not there", (session) => void session.outputSteps(steps, "nothing")],
+    [
+      "lengths that run the session",
+      (session) => {
+        const running = Array<number>(batch).fill(steps);
+        Object.defineProperty(running, 0, {
+          get: () => (session.run(input, named(arrays()), Array<number>(batch).fill(0)), steps),
+        });
+        session.run(input, named(arrays()), running);
+      },
+    ],
   ];
+  if (reals && model.outputs.length === 1 && steps * batch > 1) {
+    calls.push(["an output where the input stands", (session) => {
+      const [{ length }] = arrays() as [OutputArray];
+      const both = new Float32Array(input.length + length);
+      both.set(input);
+      session.run(both.subarray(0, input.length), both.subarray(1, 1 + length));
+    }]);
+  }
+  if (model.looksAhead) {
+    calls.push(
+      ["a step", (session) => session.step(input, named(arrays()))],
+      ["more steps than it has room for", (session) => {
+        const many = input.slice() as SessionInput;
+        const twice = new (many.constructor as typeof Float32Array)(2 * many.length);
+        session.run(twice, named(arrays().map((each) => new Float32Array(2 * each.length))));
+      }],
+    );
+  }
   if (reals || model.vocabulary > 0) {
     calls.push([
       reals ? "NaN" : "a token out of range",
@@ -536,6 +572,18 @@ function badCalls(model: QuantizedModel, trial: Trial): [string, (session: Sessi
         (session) => session.setState("nothing.h", { data: new Float32Array(1), shape: [1, 1, 1] }),
       ],
     );
+    const [name] = stateNames(model);
+    if (name !== undefined) {
+      const { data, shape } = own.getState(name);
+      calls.push(
+        ["a state of integers", (session) => {
+          session.setState(name, { data: [...data] as unknown as Float32Array, shape });
+        }],
+        ["a state of another shape", (session) => {
+          session.setState(name, { data, shape: [...shape, 1] });
+        }],
+      );
+    }
   }
   return calls;
 }

@@ -97,20 +97,49 @@ function afterTwo(op: Module, sizes: ModuleSizes): Module {
   });
 }
 
+/** Forms of pooling. */
+const POOLED = [{}, { padding: 1 }, { stride: 1 }, { stride: 3, ceilMode: true }] as const;
+
+/** Conventions of GRUs; PyTorch's as often as the rest. */
+const GRUS = [
+  {},
+  { resetAfter: false },
+  {},
+  { complementedUpdate: true },
+  {},
+  { gateActivation: "hardSigmoid", activation: "relu" },
+] as const;
+
+/** The largest number of groups, up to three, into which channels go. */
+function groupsOf({ inputSize, width }: ModuleSizes): number {
+  return [3, 2, 1].find((groups) => inputSize % groups === 0 && width % groups === 0)!;
+}
+
+/** One of some forms of a module, as often as the others. */
+function formOf<T>({ seed }: ModuleSizes, forms: readonly T[]): T {
+  return forms[seed % forms.length]!;
+}
+
 /** A model around a module of each kind. */
 const MODELS: Readonly<Record<string, (sizes: ModuleSizes) => Module>> = {
   Add: (sizes) => afterTwo(new Add(), sizes),
-  AvgPool1d: (sizes) => afterLinear(new AvgPool1d({ kernelSize: 2 }), sizes),
-  BatchNorm1d: (sizes) => afterLinear(new BatchNorm1d({ numFeatures: sizes.width }), sizes),
+  AvgPool1d: (sizes) =>
+    afterLinear(new AvgPool1d({ kernelSize: 2, ...formOf(sizes, POOLED) }), sizes),
+  BatchNorm1d: (sizes) =>
+    afterLinear(
+      new BatchNorm1d({ numFeatures: sizes.width, affine: formOf(sizes, [true, false]) }),
+      sizes,
+    ),
   Concat: (sizes) => afterTwo(new Concat(), sizes),
-  Conv1d: ({ inputSize, width, numLayers, bidirectional, batchFirst, seed }) =>
-    new (numLayers === 1 ? Conv1d : Conv1dReLU)({
-      inChannels: inputSize,
-      outChannels: width,
+  Conv1d: (sizes) =>
+    new (sizes.numLayers === 1 ? Conv1d : Conv1dReLU)({
+      inChannels: sizes.inputSize,
+      outChannels: sizes.width,
       kernelSize: 3,
-      ...bidirectional ? { stride: 2 } : { padding: "causal" },
-      batchFirst,
-      seed,
+      ...sizes.bidirectional ? { stride: 2 } : { padding: "causal" },
+      ...formOf(sizes, [{}, { groups: groupsOf(sizes) }, { dilation: 2 }, { bias: false }]),
+      batchFirst: sizes.batchFirst,
+      seed: sizes.seed,
     }),
   Dropout: (sizes) => afterLinear(new Dropout(), sizes),
   Embedding: ({ width, seed }) =>
@@ -118,19 +147,31 @@ const MODELS: Readonly<Record<string, (sizes: ModuleSizes) => Module>> = {
   FinalHidden: (sizes) =>
     afterLSTM(new FinalHidden({ bidirectional: sizes.bidirectional }), { ...sizes, numLayers: 1 }),
   FirstStep: (sizes) => afterLSTM(new FirstStep(), sizes),
-  Flatten: (sizes) => afterLinear(new Flatten({ steps: FLATTENED }), sizes),
-  GRU: (sizes) => new GRU(recurrent(sizes)),
+  Flatten: (sizes) =>
+    afterLinear(
+      new Flatten({ steps: FLATTENED, stepsFirst: formOf(sizes, [false, true]) }),
+      sizes,
+    ),
+  GRU: (sizes) => new GRU({ ...recurrent(sizes), ...formOf(sizes, GRUS) }),
   HardSigmoid: (sizes) => afterLinear(new HardSigmoid(), sizes),
   Identity: (sizes) => afterLinear(new Identity(), sizes),
   LastStep: (sizes) => afterLSTM(new LastStep(), sizes),
-  LayerNorm: (sizes) => afterLinear(new LayerNorm({ normalizedShape: sizes.width }), sizes),
+  LayerNorm: (sizes) =>
+    afterLinear(
+      new LayerNorm({
+        normalizedShape: sizes.width,
+        ...formOf(sizes, [{}, { bias: false }, { elementwiseAffine: false }]),
+      }),
+      sizes,
+    ),
   LeakyReLU: (sizes) => afterLinear(new LeakyReLU({ negativeSlope: 0.2 }), sizes),
   Linear: ({ inputSize, width, seed, bidirectional }) =>
     new (bidirectional ? LinearReLU : Linear)({ inFeatures: inputSize, outFeatures: width, seed }),
   LogSoftmax: (sizes) => afterLinear(new LogSoftmax(), sizes),
   LSTM: (sizes) => new LSTM(recurrent(sizes)),
   MaxOverTime: (sizes) => afterLSTM(new MaxOverTime(), sizes),
-  MaxPool1d: (sizes) => afterLinear(new MaxPool1d({ kernelSize: 2 }), sizes),
+  MaxPool1d: (sizes) =>
+    afterLinear(new MaxPool1d({ kernelSize: 2, ...formOf(sizes, POOLED) }), sizes),
   MeanOverTime: (sizes) => afterLSTM(new MeanOverTime(), sizes),
   ReLU: (sizes) => afterLinear(new ReLU(), sizes),
   Sigmoid: (sizes) => afterLinear(new Sigmoid(), sizes),

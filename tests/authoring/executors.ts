@@ -1,6 +1,9 @@
 /** Runs of cases in every way, which must give the same bytes. */
 import { assertEquals } from "@std/assert";
+import { compileModel } from "@splitgate/splitgate";
+import { loadProgram } from "@splitgate/splitgate/runtime/state";
 import { newQArray, type QArray } from "../../src/core/dtype.ts";
+import { RUNNING_KINDS } from "../../src/modules/kinds.ts";
 import type { Backend } from "../../src/runtime/kind.ts";
 import type { QuantizedModel } from "../../src/authoring/model.ts";
 import type { OutputArray } from "../../src/runtime/basic_session.ts";
@@ -17,6 +20,8 @@ export interface Executor {
   readonly maxSteps?: number;
   /** Whether each row of the batch runs in a session of its own. */
   readonly rowByRow?: boolean;
+  /** Whether the model's program runs, with an image for these kernels. */
+  readonly compiled?: boolean;
 }
 
 type CaseInput = Float32Array | QArray;
@@ -47,12 +52,15 @@ function runTogether(
   model: QuantizedModel,
   { c, runs }: ExecutorCase,
   inputs: readonly CaseInput[],
-  { kernels, splitGates, maxSteps }: Executor,
+  { kernels, splitGates, maxSteps, compiled }: Executor,
 ): OutputArray[] {
   const { batch } = c;
   const longest = runs.reduce((max, { steps }) => Math.max(max, steps), 1);
   const together = c.bidirectional ? longest : maxSteps ?? longest;
-  const session = model.createSession({ batch, maxSteps: together, splitGates, kernels });
+  const options = { batch, maxSteps: together, splitGates, kernels };
+  const session = compiled
+    ? loadProgram(compileModel(model, { kernels }), { kinds: RUNNING_KINDS }).createSession(options)
+    : model.createSession(options);
   const outputs = runs.map((run, i) => {
     const out = outputOf(model, run, run.steps * batch);
     session.run(inputs[i]!, out, run.lengths ?? undefined);

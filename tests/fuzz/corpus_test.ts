@@ -1,17 +1,23 @@
 // Cases that failed once, or that reach what others do not: each holds now, and comes out as it was kept.
 import { assert, assertEquals } from "@std/assert";
-import type { Kept } from "./target.ts";
+import { keptFiles, readKeptFile } from "./kept.ts";
+import { readReaching } from "./reaching.ts";
 import { targetOf, TARGETS } from "./targets.ts";
 
-const CORPUS = new URL("../corpus/", import.meta.url);
-
-const files = [...Deno.readDirSync(CORPUS)].map(({ name }) => name).sort();
+const files = keptFiles();
+const reaching = await readReaching();
 
 for (const file of files) {
   Deno.test(`the kept case ${file} holds`, async () => {
-    const kept: Kept = JSON.parse(await Deno.readTextFile(new URL(file, CORPUS)));
+    const kept = await readKeptFile(file);
     const { outcome } = await targetOf(kept.target).run(kept.case);
     if (kept.outcome !== "any") assertEquals(outcome, kept.outcome);
+  });
+}
+
+for (const { name, run } of TARGETS) {
+  Deno.test(`cases that run what no other does hold: ${name}`, async () => {
+    for (const { target, case: one } of reaching) if (target === name) await run(one);
   });
 }
 

@@ -11,6 +11,7 @@ import process from "node:process";
 import fc from "fast-check";
 import { readArguments } from "../../scripts/arguments.ts";
 import { writeFile } from "../../scripts/write_file.ts";
+import { CORPUS } from "./kept.ts";
 import type { FuzzRecord, Tally } from "./record.ts";
 import type { Kept, Target } from "./target.ts";
 import { targetOf, TARGETS } from "./targets.ts";
@@ -19,8 +20,6 @@ const USAGE =
   "deno task fuzz [--minutes N] [--cases N] [--seed S] [--target T]... [--record] [--replay FILE]";
 /** Where `--record` puts what a run came to; `deno task figures` shows it in docs/testing.md. */
 const RECORD = new URL("../../bench/results/fuzz.json", import.meta.url);
-
-const CORPUS = new URL("../corpus/", import.meta.url);
 
 /** Cases that a target gets before the next one has its turn. */
 const TOGETHER = 20;

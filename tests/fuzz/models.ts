@@ -32,11 +32,18 @@ import { rewriteFloat } from "../../src/authoring/rewrites.ts";
 import { flatten } from "../../src/modules/graph.ts";
 import { byParts } from "../../src/modules/recurrent/by_parts.ts";
 import { calibrationOf, quantizedOf } from "../../src/testing/arbitraries.ts";
+import {
+  type ExecutorCase,
+  executorCases,
+  gruExecutorCases,
+} from "../../src/testing/executor_cases.ts";
 import { gruCases, type LSTMCase, lstmCases } from "../../src/testing/quantized_lstms.ts";
 import { modelOf } from "../../src/testing/quantized_models.ts";
 import { KERNEL_PROPERTIES } from "../kernels/properties.ts";
 import { requireSame } from "../authoring/executors.ts";
 import { backends } from "../simd/backends.ts";
+import type { Backend } from "../../src/runtime/kind.ts";
+import { keepCalls } from "./calls.ts";
 import type { Outcome, Target } from "./target.ts";
 
 /** A model of a kind, and what its trials follow from. */
@@ -61,6 +68,7 @@ async function keepInvariants(
 ): Promise<Record<string, number>> {
   const report = await fuzzModel(model, { runs: RUNS, seed, maxSteps: MAX_STEPS });
   assert(report.passed, String(report));
+  await keepCalls(model, seed, MAX_STEPS);
   return Object.fromEntries(
     report.results.filter(({ name }) => name !== "withinErrorOfFloat")
       .map((each) => [each.name, each.status === "held" ? each.runs : 0]),
@@ -149,39 +157,80 @@ const graphs: Target<GraphCase> = {
   },
 };
 
-const bits = fc.constantFrom<Bits>(7, 8, 14, 16);
+/** Bits of a cell's parts: seldom more than SIMD takes. */
+const bits = fc.oneof(
+  { arbitrary: fc.constantFrom<Bits>(7, 8, 14, 16), weight: 20 },
+  { arbitrary: fc.constant<Bits>(32), weight: 1 },
+);
+
+/** An LSTM or a GRU with what is around it, or one at sizes at which something changes. */
+type ExecutorsCase = {
+  readonly c: LSTMCase;
+  readonly embedding: ExecutorCase["embedding"];
+  readonly linear: number;
+} | { readonly gru: boolean; readonly index: number; readonly seed: number };
+
+/** What is drawn around sizes, once it is needed. */
+let sized: { readonly lstm: readonly ExecutorCase[]; readonly gru: readonly ExecutorCase[] };
+
+/** A case with its runs. */
+function executorCaseOf(one: ExecutorsCase): ExecutorCase {
+  if ("index" in one) {
+    sized ??= { lstm: executorCases(), gru: gruExecutorCases() };
+    const cases = one.gru ? sized.gru : sized.lstm;
+    const found = cases[one.index % cases.length]!;
+    return { ...found, c: { ...found.c, seed: one.seed } };
+  }
+  const { c } = one;
+  const steps = Math.max(c.steps, 4);
+  const lengths = Array.from({ length: c.batch }, (_, b) => (c.seed + 3 * b) % (steps + 1));
+  return {
+    ...one,
+    name: JSON.stringify(one),
+    runs: [
+      { steps, lengths: null, realsIn: true, realsOut: true },
+      { steps, lengths, realsIn: false, realsOut: false },
+    ],
+  };
+}
 
 /** LSTMs and GRUs of any bits, for which all executors return the same bytes. */
-const executors: Target<LSTMCase> = {
+const executors: Target<ExecutorsCase> = {
   name: "executors",
-  cases: fc.oneof(lstmCases(bits, bits), gruCases(bits, bits)),
-  run(c) {
-    const steps = Math.max(c.steps, 4);
-    const lengths = Array.from({ length: c.batch }, (_, b) => (c.seed + 3 * b) % (steps + 1));
-    const given = {
-      name: JSON.stringify(c),
-      c,
-      embedding: "none",
-      linear: 0,
-      runs: [
-        { steps, lengths: null, realsIn: true, realsOut: true },
-        { steps, lengths, realsIn: false, realsOut: false },
-      ],
-    } as const;
+  cases: fc.oneof(
+    fc.record({
+      c: fc.oneof(lstmCases(bits, bits), gruCases(bits, bits)),
+      embedding: fc.constantFrom("none", "none", "none", "8", "16", "float"),
+      linear: fc.constantFrom(0, 0, 1, 5),
+    }),
+    fc.record({ gru: fc.boolean(), index: fc.nat(999), seed: fc.nat() }),
+  ),
+  run(one) {
+    const given = executorCaseOf(one);
     try {
-      modelOf(c, "none", false).createSession();
+      modelOf(given.c, "none", false).createSession();
     } catch (error) {
       if (error instanceof RangeError && error.message.includes("qnnpack's addition")) {
         return { outcome: "refused" };
       }
       throw error;
     }
+    // Programs hold no parts of more bits than the fast step takes.
+    const { bits, input } = given.c;
+    const compiles = [...bits, input].every((each) => each <= 16);
+    const compiled = (name: string, kernels?: Backend) =>
+      compiles ? [{ name: `${name}, compiled`, kernels, compiled: true }] : [];
     requireSame([given], { name: "by parts", kernels: byParts() }, [
       { name: "portable, fused", splitGates: false },
       { name: "portable, split", splitGates: true, maxSteps: 1 },
       { name: "portable, 3 steps at a time", maxSteps: 3 },
       { name: "portable, row by row", rowByRow: true },
-      ...backends.map(([name, kernels]) => ({ name, kernels, maxSteps: 3 })),
+      ...compiled("portable"),
+      ...backends.flatMap(([name, kernels]) => [
+        { name, kernels, maxSteps: 3 },
+        { name: `${name}, split`, kernels, splitGates: true },
+        ...compiled(name, kernels),
+      ]),
     ]);
     return { outcome: "held" };
   },

@@ -4,8 +4,9 @@
  *
  * @module
  */
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
+import { zipSync } from "fflate/browser";
 import {
   compileModel,
   convert,
@@ -29,20 +30,35 @@ import { parseSafetensors, writeSafetensors } from "@splitgate/splitgate/safeten
 import { importKeras } from "@splitgate/splitgate/import/keras";
 import { importOnnx, parseOnnx } from "@splitgate/splitgate/import/onnx";
 import { importTfjs, shardPaths } from "@splitgate/splitgate/import/tfjs";
-import { readTorch } from "@splitgate/splitgate/import/torch";
+import { importTorch, readTorch } from "@splitgate/splitgate/import/torch";
 import { loadProgram } from "@splitgate/splitgate/runtime/state";
-import { DRAWN_KINDS, modelOfKind, type ModuleSizes } from "@splitgate/splitgate/testing";
-import { parseData } from "../../src/cli/data.ts";
+import {
+  DRAWN_KINDS,
+  type GraphCase,
+  graphCases,
+  graphOf,
+  modelOfKind,
+  type ModuleSizes,
+  observedGraph,
+} from "@splitgate/splitgate/testing";
+import { firstRows, parseData, parseLabels } from "../../src/cli/data.ts";
 import { CommandError } from "../../src/cli/error.ts";
 import { writeNpy } from "../../src/cli/npy.ts";
+import { importSafetensors } from "../../src/io/import_tensors.ts";
+import { readKeras } from "../../src/io/keras/read.ts";
 import { ARCHITECTURE_KEY } from "../../src/io/metadata.ts";
+import { draftArchitecture } from "../../src/io/recognize_modules.ts";
+import { unpickle } from "../../src/io/torch/pickle.ts";
+import { rewriteFloat } from "../../src/authoring/rewrites.ts";
+import { flatten } from "../../src/modules/graph.ts";
 import { RUNNING_KINDS } from "../../src/modules/kinds.ts";
 import type { Program } from "../../src/runtime/program.ts";
 import type { Session } from "../../src/runtime/session.ts";
 import { quantizedOf } from "../../src/testing/arbitraries.ts";
-import { changeJson, mutate, type Random, random } from "../io/mutations.ts";
+import { changeJson, mutate, type Random, random, type Words, wordsOf } from "../io/mutations.ts";
 import { mutateMessage } from "../io/onnx/mutations.ts";
 import { bytesOf as torchFile, EXPECTED } from "../io/torch/files.ts";
+import { CALLS, PICKLES, STATED } from "../io/torch/pickles.ts";
 import { readTree, writeTree } from "../io/tree.ts";
 import type { Target } from "./target.ts";
 
@@ -51,9 +67,8 @@ export type ReaderCase = { readonly file: string; readonly seed: number } | {
   readonly base64: string;
 };
 
-/** What a file may cost: milliseconds, and bytes beyond its own. */
-const MAX_MILLISECONDS = 1000;
-const MAX_BYTES = 64 * 2 ** 20;
+/** What a file may cost beyond its own size; whoever counts what is run takes longer, and says so. */
+export const LIMITS = { milliseconds: 1000, bytes: 64 * 2 ** 20 };
 
 /** Characters that a message may have. */
 const LONGEST_MESSAGE = 1000;
@@ -66,7 +81,11 @@ interface Reader {
   /** Reads all that a file holds, and runs it where it can be run. */
   readonly read: (bytes: Uint8Array<ArrayBuffer>) => void;
   /** Changes what the bytes mean; every other file is changed so. */
-  readonly change?: (bytes: Uint8Array<ArrayBuffer>, draw: Random) => Uint8Array<ArrayBuffer>;
+  readonly change?: (
+    bytes: Uint8Array<ArrayBuffer>,
+    draw: Random,
+    files: () => ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+  ) => Uint8Array<ArrayBuffer>;
 }
 
 const MODELS = new URL("../models/", import.meta.url);
@@ -102,9 +121,6 @@ function quantized(preset: "fbgemm" | "accurate") {
   return convert(observed);
 }
 
-/** The model whose states are restored. */
-const restored = quantized("fbgemm");
-
 const SIZES: Omit<ModuleSizes, "seed"> = {
   inputSize: 2,
   width: 3,
@@ -125,7 +141,26 @@ function models(): Map<string, QuantizedModel> {
       if (made !== null) found.set(`${kind}, ${each}`, made);
     }
   });
+  for (const [name, c] of graphsDrawn()) {
+    try {
+      const graph = graphOf(c);
+      const names = [...rewriteFloat(flatten(graph)).modules.keys()];
+      found.set(name, convert(observedGraph(c, graph, names)));
+    } catch (error) {
+      // What a preset or an engine cannot run.
+      if (!(error instanceof RangeError && /: expected [^]+, got /.test(error.message))) {
+        throw error;
+      }
+    }
+  }
   return found;
+}
+
+/** Graphs of several modules, with models in them and several outputs. */
+function graphsDrawn(): Map<string, GraphCase> {
+  return new Map(
+    fc.sample(graphCases, { numRuns: 12, seed: 1 }).map((c, i) => [`graph ${i}`, c]),
+  );
 }
 
 /** Small float models of every kind. */
@@ -134,7 +169,8 @@ function floatModels(): Map<string, Module> {
     kind,
     modelOfKind(kind, { ...SIZES, bidirectional: seed % 2 > 0, seed }),
   ]);
-  return new Map([["float", float], ...kinds]);
+  const graphs = [...graphsDrawn()].map(([name, c]): [string, Module] => [name, graphOf(c)]);
+  return new Map([["float", float], ...kinds, ...graphs]);
 }
 
 /** Programs of the models that a program can hold. */
@@ -227,8 +263,90 @@ function halves(bytes: Uint8Array<ArrayBuffer>): [json: string, shards: Uint8Arr
   return [decoder.decode(bytes.subarray(4, 4 + length)), bytes.slice(4 + length)];
 }
 
+/** Files of Keras behind their own architecture, which may be given beside a file's. */
+function kerasConfigs(): Map<string, Uint8Array<ArrayBuffer>> {
+  const found = new Map<string, Uint8Array<ArrayBuffer>>();
+  for (const [name, bytes] of filesIn("keras-made/", /\.(keras|h5)$/)) {
+    let config: unknown;
+    try {
+      ({ config } = readKeras(bytes));
+    } catch {
+      continue; // A form of HDF5 that is refused.
+    }
+    if (config !== null) found.set(name, joined(text(JSON.stringify(config)), bytes));
+  }
+  return found;
+}
+
+const allWords = new WeakMap<ReadonlyMap<string, Uint8Array<ArrayBuffer>>, Words>();
+
+/** Changes a value of the JSON before a file's bytes, often to one of another file. */
+function changeHalf(
+  bytes: Uint8Array<ArrayBuffer>,
+  draw: Random,
+  files: () => ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+): Uint8Array<ArrayBuffer> {
+  const all = files();
+  const words = allWords.get(all) ??
+    wordsOf([...all.values()].map((each) => JSON.parse(halves(each)[0])));
+  allWords.set(all, words);
+  const [json, rest] = halves(bytes);
+  const value = JSON.parse(json);
+  changeJson(value, draw, words);
+  return joined(text(JSON.stringify(value)), rest);
+}
+
+/** A byte for each character. */
+const latin1 = (each: string) => Uint8Array.from(each, (c) => c.charCodeAt(0));
+
 const text = (each: string) => encoder.encode(each);
-const SHAPE = { size: 2, vocabulary: 0 };
+
+/** Inputs of models that data is read for: values, and token ids. */
+const SHAPES = [{ size: 2, vocabulary: 0 }, { size: 1, vocabulary: 9 }];
+
+/** An array of so many sizes as NumPy writes it. */
+function npy(shape: readonly number[]): Uint8Array<ArrayBuffer> {
+  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => i % 4);
+  return Uint8Array.from(writeNpy(data, [...shape]));
+}
+
+/** Reads a file of data for any model, and as labels; throws what the last refusal is, if all refuse. */
+function readData(path: string, bytes: Uint8Array<ArrayBuffer>): void {
+  for (const row of firstRows(path, bytes)) assert(row.length < LONGEST_MESSAGE);
+  const ways = [
+    ...SHAPES.map((shape) => () => void parseData(path, bytes, shape)),
+    () => void parseLabels(path, bytes),
+  ];
+  let refusals = 0;
+  for (const way of ways) {
+    try {
+      way();
+    } catch (error) {
+      requireNamed(error);
+      if (++refusals === ways.length) throw error;
+    }
+  }
+}
+
+/** Does something with what a file holds: it works, or is refused by a named error. */
+function takeOrRefuse(take: () => void): void {
+  try {
+    take();
+  } catch (error) {
+    requireNamed(error);
+  }
+}
+
+/** Models whose states are restored, of all modules that keep some, once they are needed. */
+let streaming: ReadonlyMap<string, QuantizedModel> | undefined;
+
+function streamingModels(): ReadonlyMap<string, QuantizedModel> {
+  return streaming ??= new Map(
+    [...models()].filter(([name, { looksAhead }]) =>
+      !looksAhead && /^(fbgemm|LSTM|GRU|Conv1d|Max|Mean|AvgPool|graph)/.test(name)
+    ),
+  );
+}
 
 /** Readers, by what `--target` calls them. */
 const READERS: readonly Reader[] = [
@@ -247,7 +365,9 @@ const READERS: readonly Reader[] = [
         ["model", saveModel(quantized("fbgemm"))],
       ]),
     read(bytes) {
-      for (const { data } of parseSafetensors(bytes).tensors.values()) assert(data.length >= 0);
+      const { tensors } = parseSafetensors(bytes);
+      for (const { data } of tensors.values()) assert(data.length >= 0);
+      takeOrRefuse(() => importSafetensors(bytes, { architecture: draftArchitecture(tensors) }));
     },
     change: changeHeader,
   },
@@ -270,15 +390,28 @@ const READERS: readonly Reader[] = [
   },
   {
     name: "state",
-    files: () => {
-      const session = restored.createSession();
-      run(restored, session);
-      return new Map([["state", session.state()]]);
-    },
+    files: () =>
+      new Map([...streamingModels()].map(([name, model]) => {
+        const session = model.createSession({ maxSteps: STEPS });
+        run(model, session);
+        return [name, session.state()];
+      })),
     read(bytes) {
-      const session = restored.createSession();
-      session.restore(bytes);
-      run(restored, session);
+      // A state says of which model it is.
+      let refusal: unknown;
+      for (const model of streamingModels().values()) {
+        const session = model.createSession({ maxSteps: STEPS });
+        const before = session.state();
+        try {
+          session.restore(bytes);
+          return run(model, session);
+        } catch (error) {
+          requireNamed(error);
+          assertEquals(session.state(), before);
+          refusal ??= error;
+        }
+      }
+      throw refusal;
     },
   },
   {
@@ -289,7 +422,25 @@ const READERS: readonly Reader[] = [
           .filter(([, { length }]) => length < LARGEST / 2),
       ),
     read(bytes) {
-      for (const { data } of readTorch(bytes).tensors.values()) assert(data.length >= 0);
+      const { tensors } = readTorch(bytes);
+      for (const { data } of tensors.values()) assert(data.length >= 0);
+      takeOrRefuse(() => importTorch(bytes, { architecture: draftArchitecture(tensors) }));
+    },
+  },
+  {
+    name: "pickle",
+    files: () => {
+      const texts = [...PICKLES.map(([each]) => each), ...CALLS, STATED];
+      return new Map(texts.map((each, i) => [`${i}`, latin1(each)]));
+    },
+    read(bytes) {
+      unpickle(bytes, 0, { persistent: (id) => ["id", id], call: () => undefined });
+    },
+    change(bytes, draw, files) {
+      // One after the other, without the end of the first.
+      const all = [...files().values()];
+      const other = all[draw(all.length)]!;
+      return mutate(Uint8Array.of(...bytes.subarray(0, -1), ...other), draw).slice();
     },
   },
   {
@@ -300,17 +451,23 @@ const READERS: readonly Reader[] = [
     },
   },
   {
+    name: "keras-config",
+    files: kerasConfigs,
+    read(bytes) {
+      const [config, weights] = halves(bytes);
+      for (const options of [{}, { masking: "lengths" } as const]) {
+        runFloat(importKeras(weights, { config, ...options }).model);
+      }
+    },
+    change: changeHalf,
+  },
+  {
     name: "tfjs",
     files: tfjsFiles,
     read(bytes) {
       runFloat(importTfjs(...halves(bytes)).model);
     },
-    change(bytes, draw) {
-      const [json, shards] = halves(bytes);
-      const model = JSON.parse(json);
-      changeJson(model, draw);
-      return joined(text(JSON.stringify(model)), shards);
-    },
+    change: changeHalf,
   },
   {
     name: "onnx",
@@ -323,28 +480,63 @@ const READERS: readonly Reader[] = [
       for (const { data } of parseOnnx(bytes).tensors.values()) assert(data.length >= 0);
       runFloat(importOnnx(bytes).model);
     },
-    change: mutateMessage,
+    change(bytes, draw, files) {
+      const all = [...files().values()];
+      return mutateMessage(bytes, draw, all[draw(all.length)]);
+    },
   },
   {
     name: "npy",
-    files: () => new Map([["npy", Uint8Array.from(writeNpy(new Float32Array(12), [2, 3, 2]))]]),
-    read(bytes) {
-      parseData("data.npy", bytes, SHAPE);
+    files: () =>
+      new Map([
+        ["npy", npy([2, 3, 2])],
+        ["alone", npy([6, 2])],
+        ["row", npy([12])],
+        ["fortran", latin1(decoder.decode(npy([2, 3, 2])).replace("False", "True "))],
+      ]),
+    read: (bytes) => readData("data.npy", bytes),
+  },
+  {
+    name: "npz",
+    files: () =>
+      new Map([
+        ["all", zipSync({ "x.npy": npy([2, 3, 2]), "y.npy": npy([2, 6]) })],
+        ["other", zipSync({ "a.npy": npy([4, 3]) })],
+      ]),
+    read: (bytes) => readData("data.npz", bytes),
+  },
+  {
+    name: "data",
+    files: () => {
+      const x = { data: new Float32Array(12).map((_, i) => i % 3), shape: [2, 3, 2] };
+      const ids = { data: new BigInt64Array(6), shape: [2, 3] };
+      const lengths = { data: Int32Array.of(1, 3), shape: [2] };
+      return new Map([
+        ["x", writeSafetensors([["x", x], ["lengths", lengths], ["y", ids]])],
+        ["tokens", writeSafetensors([["x_calibration", ids]])],
+        ["other", writeSafetensors([["a", x], ["b", x]])],
+      ]);
     },
+    read: (bytes) => readData("data.safetensors", bytes),
+    change: changeHeader,
   },
   {
     name: "csv",
-    files: () => new Map([["csv", text('sequence,x,y\na,1,2\na,0.5,-1\nb,3e2,"4"\n')]]),
-    read(bytes) {
-      parseData("data.csv", bytes, SHAPE);
-    },
+    files: () =>
+      new Map([
+        ["csv", text('sequence,x,y\na,1,2\na,0.5,-1\nb,3e2,"4"\n')],
+        ["tokens", text("1,2,3\n4,5\n")],
+      ]),
+    read: (bytes) => readData("data.csv", bytes),
   },
   {
     name: "jsonl",
-    files: () => new Map([["jsonl", text('[[1,2],[3,4]]\n{"x":[[0.5,1]],"id":1}\n[1,2]\n')]]),
-    read(bytes) {
-      parseData("data.jsonl", bytes, SHAPE);
-    },
+    files: () =>
+      new Map([
+        ["jsonl", text('[[1,2],[3,4]]\n{"x":[[0.5,1]],"id":1}\n[1,2]\n')],
+        ["tokens", text('[1,2,3]\n{"x":[4]}\n')],
+      ]),
+    read: (bytes) => readData("data.jsonl", bytes),
   },
 ];
 
@@ -359,7 +551,9 @@ function mutated(
   }
   const valid = files().get(one.file)!;
   const draw = random(one.seed);
-  const changed = change !== undefined && draw(2) === 0 ? change(valid, draw) : mutate(valid, draw);
+  const changed = change !== undefined && draw(2) === 0
+    ? change(valid, draw, files)
+    : mutate(valid, draw);
   return { bytes: Uint8Array.from(changed), valid };
 }
 
@@ -368,6 +562,16 @@ interface Reading {
   readonly outcome: string;
   readonly milliseconds: number;
   readonly bytes: number;
+}
+
+/** Requires an error that names what was expected and what came, in few words. */
+function requireNamed(error: unknown): void {
+  const { name, message } = error as Error;
+  // The command has its own message for files that are not data.
+  const named = error instanceof CommandError ||
+    (name === "RangeError" || name === "TypeError") && /: expected [^]+, got /.test(message);
+  if (!named) throw new Error(`an error without a name: ${message}`, { cause: error });
+  assert(message.length < LONGEST_MESSAGE, `a message of ${message.length} characters`);
 }
 
 /** Reads a file; throws where it is refused without a name. */
@@ -379,12 +583,7 @@ function measured({ read }: Reader, bytes: Uint8Array<ArrayBuffer>): Reading {
     read(bytes);
   } catch (error) {
     outcome = "refused";
-    const { name, message } = error as Error;
-    // The command has its own message for files that are not data.
-    const named = error instanceof CommandError ||
-      (name === "RangeError" || name === "TypeError") && /: expected [^]+, got /.test(message);
-    if (!named) throw new Error(`an error without a name: ${message}`, { cause: error });
-    assert(message.length < LONGEST_MESSAGE, `a message of ${message.length} characters`);
+    requireNamed(error);
   }
   const milliseconds = performance.now() - start;
   const after = Deno.memoryUsage();
@@ -395,7 +594,7 @@ function measured({ read }: Reader, bytes: Uint8Array<ArrayBuffer>): Reading {
 /** Requires that a file is read, or refused by a named error. */
 function readOrRefuse(reader: Reader, bytes: Uint8Array<ArrayBuffer>): string {
   const within = ({ milliseconds, bytes: more }: Reading) =>
-    milliseconds < MAX_MILLISECONDS && more < MAX_BYTES + bytes.length;
+    milliseconds < LIMITS.milliseconds && more < LIMITS.bytes + bytes.length;
   let reading = measured(reader, bytes);
   // A machine that is busy, or memory that is cleared just then, is slow once.
   for (let again = 0; again < 2 && !within(reading); again++) reading = measured(reader, bytes);

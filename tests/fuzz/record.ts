@@ -15,3 +15,25 @@ export interface FuzzRecord extends Tally {
   /** What all of its cases follow from. */
   readonly seed: number;
 }
+
+/** How much of something is run. */
+export interface Share {
+  /** How many of them. */
+  readonly hit: number;
+  /** How many there are. */
+  readonly found: number;
+}
+
+/** What `deno task fuzz:coverage --record` puts into `bench/results/coverage.json`. */
+export interface CoverageRecord {
+  /** When it was measured. */
+  readonly date: string;
+  /** By watched folder or file. */
+  readonly parts: Readonly<
+    Record<string, {
+      readonly lines: Share;
+      readonly branches: Share;
+      readonly functions: Share;
+    }>
+  >;
+}

@@ -92,8 +92,30 @@ export function tryOtherValues(object: object, run: () => void): number {
   return seen.size;
 }
 
-/** Replaces one to three values of an object, or of what lies in it, by others. */
-export function changeJson(root: object, draw: Random): void {
+/** Values that stand below a key somewhere, by key: what a field of other files may hold. */
+export type Words = ReadonlyMap<string, readonly unknown[]>;
+
+/** The words of some JSON. */
+export function wordsOf(roots: readonly unknown[]): Words {
+  const found = new Map<string, Map<string, unknown>>();
+  const visit = (value: unknown) => {
+    if (typeof value !== "object" || value === null) return;
+    for (const [key, each] of Object.entries(value)) {
+      const name = Array.isArray(value) ? "" : key;
+      const own = found.get(name) ?? new Map<string, unknown>();
+      found.set(name, own.set(JSON.stringify(each), each));
+      visit(each);
+    }
+  };
+  roots.forEach(visit);
+  return new Map([...found].map(([key, values]) => [key, [...values.values()]]));
+}
+
+/**
+ * Replaces one to three values of an object, or of what lies in it, by others: of `words`, where
+ * the same key has other values.
+ */
+export function changeJson(root: object, draw: Random, words?: Words): void {
   for (let left = 1 + draw(3); left > 0; left--) {
     let node = root as Record<string, unknown>;
     for (;;) {
@@ -105,7 +127,9 @@ export function changeJson(root: object, draw: Random): void {
         node = value as Record<string, unknown>;
         continue;
       }
-      if (draw(4) === 0) delete node[key];
+      const known = words?.get(Array.isArray(node) ? "" : key) ?? [];
+      if (known.length > 0 && draw(2) === 0) node[key] = structuredClone(known[draw(known.length)]);
+      else if (draw(4) === 0) delete node[key];
       else node[key] = structuredClone(OTHERS[draw(OTHERS.length)]);
       break;
     }

@@ -1,8 +1,10 @@
 /** The properties of all kernels. */
 import { FLOAT_STEPS } from "../cells/float_executor.ts";
+import { GRAM } from "./float/gram.ts";
 import { ACTIVATION } from "./numeric/activation.ts";
 import { FLOAT_FUNCTION_RULES } from "./numeric/float_functions.ts";
 import { QUANTIZE } from "./numeric/quantize.ts";
+import { LOWER } from "./packed/lower.ts";
 import { CONCAT } from "./ops/concat.ts";
 import { CONVOLUTION } from "./ops/convolution.ts";
 import { ELEMENTWISE } from "./ops/elementwise.ts";
@@ -32,4 +34,6 @@ export const KERNEL_PROPERTIES: readonly KernelProperty[] = [
   ...POOLING,
   ...SOFTMAX,
   ...FLOAT_STEPS,
+  ...GRAM,
+  ...LOWER,
 ];

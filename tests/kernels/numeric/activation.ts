@@ -4,6 +4,7 @@ import {
   activateFloat32,
   activateInt8,
   activationTable,
+  lookup,
   quantizedActivation,
   reluInt8,
 } from "../../../kernels/numeric/activation.ts";
@@ -16,6 +17,7 @@ import {
   integersOf,
   ladderInteger,
   NARROW,
+  RANGES,
 } from "../../../src/testing/numbers.ts";
 import * as oracle from "../../../src/testing/rules.ts";
 import { type KernelProperty, property } from "../property.ts";
@@ -86,5 +88,25 @@ export const ACTIVATION: readonly KernelProperty[] = [
           );
         },
       ),
+  ),
+  property(
+    "lookup() gives quantizedActivation()'s outputs in every range, of tables that are kept or not",
+    500,
+    (met) =>
+      fc.property(
+        anyActivation,
+        anyParameters(RANGES).chain((from) => fc.tuple(fc.constant(from), integersOf(from, 9))),
+        anyParameters(RANGES),
+        (activation, [from, values], to) => {
+          const table = activationTable(activation, from, to);
+          const compute = quantizedActivation(activation, from.scale, to);
+          for (const q of [...values, ...values]) {
+            const input = q - from.zeroPoint;
+            assertEquals(lookup(table, input), compute(input));
+          }
+          met(table.size > 0 ? "tables" : "none");
+        },
+      ),
+    { tables: 50, none: 50 },
   ),
 ];

@@ -285,4 +285,40 @@ export const LINEAR_DYNAMIC: readonly KernelProperty[] = [
       }),
     { needed: 10 },
   ),
+  property(
+    "linearDynamicInt8() gives the bias where all products are 0, whatever their scale",
+    300,
+    (met) =>
+      fc.property(
+        fc.constantFrom(...ENGINES),
+        fc.integer({ min: -120, max: 126 }).map((k) => 2 ** k),
+        fc.array(fc.oneof(anyFloat32, fc.constantFrom(3e38, -3e38)), {
+          minLength: 3,
+          maxLength: 3,
+        }),
+        uniformFloat32(-40, 40),
+        (engine, scale, x, bias) => {
+          const weight = {
+            data: Int8Array.of(0, 0, 0),
+            outFeatures: 1,
+            inFeatures: 3,
+            perChannel: false,
+            scales: Float32Array.of(scale),
+            zeroPoints: Int32Array.of(0),
+          };
+          const data = Float32Array.from(x);
+          const out = new Float32Array(1);
+          linearDynamicInt8(engine, data, { weight, bias: Float32Array.of(bias) }, out);
+          assertEquals(out[0]! + 0, f(bias) + 0);
+          const { scale: own } = chooseQParamsDynamic(
+            Math.min(...data),
+            Math.max(...data),
+            false,
+            engine,
+          );
+          if (f(own * scale) === Infinity) met("infinite");
+        },
+      ),
+    { infinite: 20 },
+  ),
 ];

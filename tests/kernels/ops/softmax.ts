@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import {
   logSoftmaxFloat32,
+  softmaxEngine,
   softmaxFloat32,
   softmaxInt8,
   softmaxQuint8FixedPoint,
@@ -96,5 +97,22 @@ export const SOFTMAX: readonly KernelProperty[] = [
       fc.property(anyScale, fc.constantFrom(1, 512, 513, 3000), (scale, width) => {
         assertEquals([...softmaxTable(scale, width)], oracle.softmaxEntries(scale, width));
       }),
+  ),
+  property(
+    "softmaxEngine() is qnnpack's between quint8 alone, and to its own parameters",
+    500,
+    (met) => {
+      const own = { scale: 1 / 256, zeroPoint: 0, quantMin: 0, quantMax: 255 };
+      const whole = anyParameters(NARROW).map((q) => ({ ...q, quantMin: 0, quantMax: 255 }));
+      const any = fc.oneof(whole, anyParameters(NARROW), fc.constant(own));
+      return fc.property(any, any, (from, to) => {
+        const bytes = [from, to].every((q) => q.quantMin === 0 && q.quantMax === 255);
+        const want = bytes && to.scale === 1 / 256 && to.zeroPoint === 0 ? "qnnpack" : "fbgemm";
+        assertEquals(softmaxEngine("qnnpack", from, to), want);
+        assertEquals(softmaxEngine("fbgemm", from, to), "fbgemm");
+        met(want);
+      });
+    },
+    { qnnpack: 20, fbgemm: 20 },
   ),
 ];

@@ -1,0 +1,4 @@
+import { testProperties } from "../property.ts";
+import { LOWER } from "./lower.ts";
+
+testProperties(LOWER);
