@@ -225,7 +225,7 @@ export function markdown({ rows, about, missing }: Run): string {
     ...(rows.some(({ peer }) => peer === FUSED)
       ? [
         "### Split against fused",
-        "What split gates take of the time of fused ones. The SIMD kernels have one form for both.",
+        "What split gates take of the time of fused ones, in the portable kernels.",
         splitAgainstFused(rows),
       ]
       : []),

@@ -1,6 +1,6 @@
 /**
  * splitgate itself, calibrated on the problem's input; reals in and out. Gates are split; the portable
- * kernels run fbgemm's fused too, the SIMD kernels have one form for both.
+ * kernels run fbgemm's fused too.
  *
  * @module
  */
