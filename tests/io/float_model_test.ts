@@ -67,6 +67,23 @@ Deno.test("loadFloatModel() gives models within models, branches and outputs as 
   );
 });
 
+Deno.test("an architecture names what a module reads only where that is not the one before", () => {
+  interface Reading {
+    readonly name: string;
+    readonly inputs?: string | readonly string[];
+    readonly modules?: readonly Reading[];
+  }
+  const namedIn = (modules: readonly Reading[]): unknown[][] =>
+    modules.flatMap(({ name, inputs, modules = [] }) => [
+      ...inputs === undefined ? [] : [[name, inputs]],
+      ...namedIn(modules),
+    ]);
+  assertEquals(namedIn(architectureOf(nested()).modules), [
+    ["sum", ["relu", "input"]],
+    ["last", ["head"]],
+  ]);
+});
+
 /** A file of other tensors or another architecture, without a checksum. */
 function changed(
   bytes: Uint8Array,

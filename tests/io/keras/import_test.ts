@@ -127,6 +127,29 @@ Deno.test("importKeras() refuses the first layer that it does not support, by na
   ]);
 });
 
+/** A value in so many lists. */
+function inLists(value: unknown, depth: number): unknown {
+  return depth === 0 ? value : [inLists(value, depth - 1)];
+}
+
+Deno.test("importKeras() reads a call's tensors at most eight deep, and refuses deeper ones", () => {
+  /** The children of a model whose last layer's arguments are in so many lists more. */
+  const imported = (depth: number) => {
+    const { config, ...rest } = readKeras(read("keras-made/functional.keras"));
+    const copy = structuredClone(config) as {
+      config: { layers: { inbound_nodes: { args: unknown }[] }[] };
+    };
+    const [call] = copy.config.layers.at(-1)!.inbound_nodes;
+    call!.args = inLists(call!.args, depth);
+    return [...importLayers({ ...rest, config: copy }, {}).model.children.keys()];
+  };
+  const names = imported(0);
+  assertEquals(imported(7), names); // the arguments are a list themselves
+  for (const depth of [8, 9, 100]) {
+    assertThrows(() => imported(depth), RangeError, "expected a model of one input");
+  }
+});
+
 Deno.test("importKeras() carries a mask where it is exact, and refuses it by the layer's name where not", () => {
   const { config, ...rest } = readKeras(read("keras-made/conv.keras"));
   const { layers } = (config as { config: { layers: JsonLayer[] } }).config;
