@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Generator, type Linear, LSTM, tensor } from "@splitgate/splitgate";
 import { importOnnx } from "@splitgate/splitgate/import/onnx";
-import { floats, type GraphInit, ints, node, onnxFile } from "./graphs.ts";
+import { bytes8, floats, type GraphInit, ints, node, onnxFile } from "./graphs.ts";
 
 const RUNS = 60;
 
@@ -392,4 +392,117 @@ Deno.test("a note tells the scale and the zero point at which the file rounds a 
     const text = `uint8 in the file, scale 0.25, zero point ${zeroPoint[0] ?? 0}: `;
     assert(build(zeroPoint).some((note) => note.includes(text)), text);
   }
+});
+
+Deno.test("DequantizeLinear of a constant takes the scale and zero point of each index of its axis", () => {
+  const shape = [2, 3, 4];
+  const draw = new Draw(4);
+  const values = made(shape, () => draw.whole(-128, 127));
+  for (const axis of [0, 1, 2, -1, -3]) {
+    const own = axis < 0 ? axis + shape.length : axis;
+    const size = shape[own]!;
+    const scales = Array.from({ length: size }, (_, i) => (i + 1) / 8);
+    const zeros = Array.from({ length: size }, (_, i) => 3 * i - 2);
+    const expected = made(
+      shape,
+      (index) => (at(values, index) - zeros[index[own]!]!) * scales[index[own]!]!,
+    );
+    const weight = folded({
+      nodes: [node("DequantizeLinear", ["v", "s", "z"], ["w"], { axis })],
+      tensors: [
+        bytes8("v", shape, Int8Array.from(values.data)),
+        floats("s", [size], scales),
+        bytes8("z", [size], Int8Array.from(zeros)),
+      ],
+    }, expected);
+    assertEquals(weight, [...reversed(expected).data]);
+  }
+});
+
+Deno.test("a constant is added to the model's input by a module of its own", () => {
+  const { model } = importOnnx(onnxFile({
+    inputs: { x: ["batch", 3] },
+    outputs: ["y"],
+    nodes: [node("Add", ["x", "b"], ["a"]), node("MatMul", ["a", "w"], ["y"])],
+    tensors: [floats("b", [3], [1, 2, 4]), floats("w", [3, 1], [1, 1, 1])],
+  }));
+  assertEquals([...model.forward(tensor(Float32Array.of(8, 16, 32), [1, 3])).data], [63]);
+});
+
+/** A file of an LSTM, of its final hidden state, and of nodes that read it, `h`. */
+function hiddenFile(
+  nodes: GraphInit["nodes"],
+  { directions = 1, tensors = [], inputs = {}, initial = "" }: {
+    readonly directions?: number;
+    readonly tensors?: NonNullable<GraphInit["tensors"]>;
+    readonly inputs?: GraphInit["inputs"];
+    readonly initial?: string;
+  },
+): Uint8Array {
+  const [input, units] = [3, 2];
+  const lstm = new LSTM({ inputSize: input, hiddenSize: units, seed: 1 });
+  const { weightIh, weightHh } = lstm.cells[0]![0]!;
+  const twice = (data: Float32Array) => Array.from({ length: directions }, () => [...data]).flat();
+  return onnxFile({
+    inputs: { x: ["steps", "batch", input], ...inputs },
+    outputs: ["y"],
+    nodes: [
+      node("LSTM", ["x", "W", "R", "", "", initial], ["a", "h"], {
+        hidden_size: units,
+        direction: directions === 2 ? "bidirectional" : "forward",
+      }),
+      ...nodes,
+    ],
+    tensors: [
+      floats("W", [directions, 4 * units, input], twice(weightIh)),
+      floats("R", [directions, 4 * units, units], twice(weightHh)),
+      ints("zero", [0]),
+      ints("one", [1]),
+      ints("two", [2]),
+      ...tensors,
+    ],
+  });
+}
+
+const kindsOf = (file: Uint8Array) =>
+  [...importOnnx(file).model.children.values()].map(({ kind }) => kind);
+
+Deno.test("final states are a value however their axis of layers is taken off", () => {
+  const weight = { tensors: [floats("w", [2, 1], [1, 2]), ints("row", [0], [])] };
+  const taken = [
+    [node("Gather", ["h", "row"], ["t"], { axis: 0 })],
+    [node("Squeeze", ["h", "zero"], ["t"])],
+    [node("Slice", ["h", "zero", "one", "zero"], ["s"]), node("Squeeze", ["s", "zero"], ["t"])],
+  ];
+  for (const nodes of taken) {
+    const file = hiddenFile([...nodes, node("MatMul", ["t", "w"], ["y"])], weight);
+    assertEquals(kindsOf(file), ["LSTM", "FinalHidden", "Linear"]);
+  }
+  const none = [node("Slice", ["h", "one", "one", "zero"], ["s"]), node("Relu", ["s"], ["y"])];
+  assertThrows(
+    () => importOnnx(hiddenFile(none, {})),
+    RangeError,
+    "(Slice): expected a state",
+  );
+});
+
+Deno.test("both directions' final states may be taken one by one and joined with their axis", () => {
+  const file = hiddenFile([
+    node("Slice", ["h", "zero", "one", "zero"], ["f"]),
+    node("Slice", ["h", "one", "two", "zero"], ["b"]),
+    node("Concat", ["f", "b"], ["c"], { axis: -1 }),
+    node("Squeeze", ["c", "zero"], ["t"]),
+    node("MatMul", ["t", "w"], ["y"]),
+  ], { directions: 2, tensors: [floats("w", [4, 1], [1, 2, 3, 4])] });
+  assertEquals(kindsOf(file), ["LSTM", "FinalHidden", "Linear"]);
+});
+
+Deno.test("an initial state's width may be a name, and is checked where it is a number", () => {
+  const build = (width: number | string) =>
+    importOnnx(hiddenFile([node("Squeeze", ["a", "one"], ["y"])], {
+      inputs: { h0: [1, "batch", width] },
+      initial: "h0",
+    })).states.map(({ slot, input }) => [slot, input]);
+  for (const width of [2, "hidden"]) assertEquals(build(width), [["h", "h0"]]);
+  assertThrows(() => build(3), RangeError, ".inputs[5]: expected");
 });

@@ -212,3 +212,38 @@ Deno.test("readTorch() says what other files are not", () => {
     assertThrows(() => readTorch(whole.subarray(0, length)), RangeError, "a whole zip archive");
   }
 });
+
+/** A file before torch 1.6 of a dictionary: entries as a pickle has them, and a tensor, `w`. */
+function legacyFile(entries: string): Uint8Array {
+  const storage = "(S'storage'\nctorch\nFloatStorage\nS'0'\nS'cpu'\nI1\nNtQ";
+  const tensor = `ctorch._utils\n_rebuild_tensor_v2\n(${storage}I0\n(I1\nt(I1\ntI00\nNtR`;
+  const header = "\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+  const bytes = "\x01\0\0\0\0\0\0\0" + "\0\0\x80\x3f";
+  const text = `${header}}S'w'\n${tensor}s${entries}.](S'0'\ne.${bytes}`;
+  return Uint8Array.from(text, (each) => each.charCodeAt(0));
+}
+
+Deno.test("readTorch() lists what is no tensor, and says what only Python could make", () => {
+  const others = (entries: string) => readTorch(legacyFile(entries)).others;
+  assertEquals([...readTorch(legacyFile("")).tensors.get("w")!.data], [1]);
+  assertEquals(others(""), []);
+  const name = { path: "f", what: "os.system", opaque: true };
+  assertEquals(others("S'f'\ncos\nsystem\ns"), [name]);
+  assertThrows(
+    () => readTorch(legacyFile("S'f'\ncos\nsystem\ns"), { strict: true }),
+    RangeError,
+    'checkpoint f: expected plain values, since it is strict, got "os.system"',
+  );
+  // An object's attributes that hold nothing are not listed.
+  const object = "S'f'\ncos\nsystem\n)R}S'a'\nNsbs";
+  assertEquals(others(object), [name]);
+  assertEquals(others("S'f'\nNs"), [{ path: "f", what: "null", opaque: false }]);
+});
+
+Deno.test("readTorch() reads values a hundred deep, no deeper, and cycles", () => {
+  const lists = (count: number) =>
+    legacyFile(`S'l'\n${"](".repeat(count)}K\x01${"e".repeat(count)}s`);
+  assertEquals(readTorch(lists(99)).others.length, 1);
+  assertThrows(() => readTorch(lists(100)), RangeError, "expected values 100 deep, got");
+  assertEquals(readTorch(legacyFile("S'l'\n]q\x01h\x01as")).others, []);
+});
