@@ -290,7 +290,19 @@ export function calibrationData(model: Module): Arbitrary<(Tensor | TokenTensor)
   return fc.array(one, { minLength: 1, maxLength: 3 });
 }
 
-/** A quantized model that {@linkcode quantizedModels} draws. */
+/**
+ * A quantized model that {@linkcode quantizedModels} draws.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { type DrawnModel, quantizedModels } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn]: DrawnModel[] = fc.sample(quantizedModels(["Linear"]), { numRuns: 1, seed: 1 });
+ * const { sizes, quantized } = drawn!;
+ * assertEquals(quantized.inputSize, sizes.inputSize);
+ * ```
+ */
 export interface DrawnModel extends DrawnModule {
   /** The name of the preset, or `dynamic`. */
   readonly preset: string;

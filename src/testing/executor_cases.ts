@@ -16,7 +16,17 @@ import { generator } from "./random.ts";
 import { around } from "./sizes.ts";
 import { modelOf, plainCase } from "./quantized_models.ts";
 
-/** One `run` of a session. */
+/**
+ * One `run` of a session.
+ *
+ * @example
+ * ```ts
+ * import { type CaseRun, executorCases } from "@splitgate/splitgate/testing";
+ * import { assert } from "@std/assert";
+ * const fits = ({ steps, lengths }: CaseRun) => lengths?.every((own) => own <= steps) ?? true;
+ * assert(executorCases().every(({ runs }) => runs.every(fits)));
+ * ```
+ */
 export interface CaseRun {
   /** Steps of the sequence. */
   readonly steps: number;
@@ -28,7 +38,18 @@ export interface CaseRun {
   readonly realsOut: boolean;
 }
 
-/** A model and a list of runs. Each run continues from the state that the previous one left. */
+/**
+ * A model and a list of runs. Each run continues from the state that the previous one left.
+ *
+ * @example
+ * ```ts
+ * import { type ExecutorCase, executorCases } from "@splitgate/splitgate/testing";
+ * import { assert } from "@std/assert";
+ * const isBatch = ({ c }: ExecutorCase) => c.batch > 1;
+ * const batches = executorCases().filter(isBatch); // to run on an executor of your own
+ * assert(batches.length > 100);
+ * ```
+ */
 export interface ExecutorCase {
   /** The threshold that it is drawn around, and its sizes. */
   readonly name: string;

@@ -30,7 +30,20 @@ import { type Tensor, tensor, tokens, type TokenTensor } from "../core/tensor.ts
 import { UnitNorm } from "../modules/unit_norm/float.ts";
 import { generator } from "./random.ts";
 
-/** Kinds of modules whose output is as wide as their input. */
+/**
+ * Kinds of modules whose output is as wide as their input.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { graphCases, graphOf, type SameWidth } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const kinds: SameWidth[] = ["Tanh", "Softmax"];
+ * const nodes = kinds.map((kind) => ({ kind, pick: 0, size: 1, layers: 1, qconfig: 0 }));
+ * const [drawn] = fc.sample(graphCases, { numRuns: 1, seed: 1 });
+ * assertEquals(graphOf({ ...drawn!, tables: 0, nodes }).children.size, 2);
+ * ```
+ */
 export type SameWidth =
   | "ReLU"
   | "LeakyReLU"
@@ -62,7 +75,20 @@ const SAME_WIDTH_KINDS = Object.keys(SAME_WIDTH) as SameWidth[];
 /** Size of the vocabulary. */
 export const VOCABULARY = 9;
 
-/** A module of a random graph. */
+/**
+ * A module of a random graph.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { graphCases, graphOf, type NodeCase } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const node: NodeCase = { kind: "LSTM", pick: 0, size: 7, layers: 2, qconfig: 0 };
+ * const [drawn] = fc.sample(graphCases, { numRuns: 1, seed: 1 });
+ * const graph = graphOf({ ...drawn!, tables: 0, nodes: [node] });
+ * assertEquals(graph.children.get("m0")!.kind, "LSTM");
+ * ```
+ */
 export interface NodeCase {
   /** A kind of module, a nested model, or a chain of activations. */
   readonly kind: "Linear" | "LinearReLU" | "LSTM" | "nested" | "block" | SameWidth;
@@ -76,7 +102,19 @@ export interface NodeCase {
   readonly qconfig: number;
 }
 
-/** A random graph. */
+/**
+ * A random graph.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { type GraphCase, graphCases, graphInput } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn] = fc.sample(graphCases, { numRuns: 1, seed: 1 });
+ * const c: GraphCase = { ...drawn!, tables: 0, width: 3, batchFirst: false };
+ * assertEquals(graphInput(c, 5, 2).shape, [5, 2, 3]); // [steps, batch, width]
+ * ```
+ */
 export interface GraphCase {
   /** Seed of the weights. */
   readonly seed: number;

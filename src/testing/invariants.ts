@@ -31,7 +31,22 @@ import type { Trial } from "./trial.ts";
 import { swapped } from "./values.ts";
 import { broken, held, skipped, type Verdict } from "./verdict.ts";
 
-/** Inputs of some invariants besides the model and the trial. */
+/**
+ * Inputs of some invariants besides the model and the trial.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type Tools, trials, withinErrorOfFloat } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2, seed: 1 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * const tools: Tools = { float, maxError: 3 };
+ * assertEquals(withinErrorOfFloat(model, trial!, tools).status, "held");
+ * ```
+ */
 export interface Tools {
   /** SIMD kernels, or the reason why there are none. */
   readonly simd?: Backend | string;
@@ -41,7 +56,22 @@ export interface Tools {
   readonly maxError?: number;
 }
 
-/** Checks one trial of a model. */
+/**
+ * Checks one trial of a model.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type Invariant, INVARIANTS, trials } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2, seed: 1 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * const check: Invariant = INVARIANTS["batchedEqualsSingle"];
+ * assertEquals(check(model, trial!).status, "held");
+ * ```
+ */
 export type Invariant = (model: QuantizedModel, trial: Trial, tools?: Tools) => Verdict;
 
 const portable: Form = {

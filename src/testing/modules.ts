@@ -40,7 +40,18 @@ import { UnitNorm } from "../modules/unit_norm/float.ts";
 import { ZeroPad1d } from "../modules/zero_pad1d/float.ts";
 import { KERNEL_SIZES } from "./sizes.ts";
 
-/** Sizes and seed of a random module of any kind. */
+/**
+ * Sizes and seed of a random module of any kind.
+ *
+ * @example
+ * ```ts
+ * import { modelOfKind, type ModuleSizes } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const small = { inputSize: 3, width: 4, numLayers: 1 };
+ * const sizes: ModuleSizes = { ...small, bidirectional: false, batchFirst: false, seed: 1 };
+ * assertEquals(modelOfKind("GRU", sizes).stateDict().get("weight_hh_l0")!.shape, [12, 4]);
+ * ```
+ */
 export interface ModuleSizes {
   /** Width of the model's input. */
   readonly inputSize: number;
@@ -235,7 +246,20 @@ export function weights(length: number): Arbitrary<Float32Array> {
   });
 }
 
-/** The distribution of weights. */
+/**
+ * The distribution of weights.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { modelOfKind, moduleSizes, type WeightStyle } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const style: WeightStyle = "constant";
+ * const [sizes] = fc.sample(moduleSizes, { numRuns: 1, seed: 1 });
+ * const { data } = modelOfKind("Linear", sizes!, style).stateDict().get("weight")!;
+ * assertEquals(new Set(data).size, 1);
+ * ```
+ */
 export type WeightStyle = "ordinary" | "extreme" | "sparse" | "constant";
 
 /**
@@ -316,7 +340,19 @@ export function modelOfKind(
   return model;
 }
 
-/** A float model that {@linkcode floatModels} draws. */
+/**
+ * A float model that {@linkcode floatModels} draws.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { type DrawnModule, floatModels } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn]: DrawnModule[] = fc.sample(floatModels(["GRU"]), { numRuns: 1, seed: 1 });
+ * const { kind, model } = drawn!;
+ * assertEquals(model.kind, kind);
+ * ```
+ */
 export interface DrawnModule {
   /** The kind of the module under test. */
   readonly kind: string;

@@ -133,7 +133,19 @@ export function partObservers(
   return fc.record(one).map((parts) => ownParts(lstm, parts as PartObservers));
 }
 
-/** An LSTM with input. */
+/**
+ * An LSTM with input.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { type FloatLSTMCase, floatLSTMCases } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const [drawn]: FloatLSTMCase[] = fc.sample(floatLSTMCases, { numRuns: 1, seed: 1 });
+ * const { lstm, x, steps, batch } = drawn!;
+ * assertEquals(x.data.length, steps * batch * lstm.inputSize);
+ * ```
+ */
 export interface LSTMCase {
   /** The options it was made with. */
   readonly options: LSTMOptions;

@@ -15,6 +15,16 @@ import { QuantizedLSTM, type QuantizedLSTMOptions } from "../modules/lstm/quanti
 /**
  * Bits of a part: 8 (quint8), 7 (qint8 with a reduced range), 14, 16 or 32 (qint32); 0 for not
  * quantized.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { type Bits, quantizedLSTMCases } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const bits = fc.constantFrom<Bits[]>(8, 16);
+ * const [drawn] = fc.sample(quantizedLSTMCases(bits, fc.constant(0)), { numRuns: 1, seed: 1 });
+ * assertEquals(drawn!.input, 0); // its input is float32
+ * ```
  */
 export type Bits = 0 | 7 | 8 | 14 | 16 | 32;
 
@@ -57,7 +67,21 @@ export function qparamsOf(
   return perTensorAffine({ dtype: "qint32", scale: spread * 2 ** -24, zeroPoint: 0 });
 }
 
-/** The description of a random LSTM or GRU. */
+/**
+ * The description of a random LSTM or GRU.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { type QuantizedLSTMCase, quantizedLSTMCases } from "@splitgate/splitgate/testing";
+ * import { assert } from "@std/assert";
+ * const bits = fc.constant(8 as const);
+ * const isProjected = ({ projSize }: QuantizedLSTMCase) => projSize > 0;
+ * const projected = quantizedLSTMCases(bits, bits).filter(isProjected);
+ * const [drawn] = fc.sample(projected, { numRuns: 1, seed: 1 });
+ * assert(drawn!.projSize < drawn!.hiddenSize);
+ * ```
+ */
 export interface LSTMCase {
   /** Seed of the weights and qparams. */
   readonly seed: number;

@@ -16,7 +16,22 @@ import { generator } from "./random.ts";
 import type { SessionInput } from "../runtime/basic_session.ts";
 import type { Session } from "../runtime/session.ts";
 
-/** The distribution of a sequence's values; `own` takes stretches of the caller's sequences. */
+/**
+ * The distribution of a sequence's values; `own` takes stretches of the caller's sequences.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { trials, type Values } from "@splitgate/splitgate/testing";
+ * import { assert } from "@std/assert";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2, seed: 1 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const values: Values[] = ["extreme", "ties"];
+ * const hard = trials(model).filter((trial) => values.includes(trial.values));
+ * assert(fc.sample(hard, { numRuns: 5, seed: 1 }).every(({ input }) => input.length > 0));
+ * ```
+ */
 export type Values =
   | "uniform"
   | "extreme"
@@ -26,7 +41,22 @@ export type Values =
   | "integers"
   | "own";
 
-/** A sequence for a model, and how to run it. */
+/**
+ * A sequence for a model, and how to run it.
+ *
+ * @example
+ * ```ts
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { batchedEqualsSingle, type Trial } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2, seed: 1 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const input = Float32Array.of(0.5, -1, 0.25, 0); // two steps of one row
+ * const calls = { lengths: null, chunks: [1, 1], integersOut: false };
+ * const trial: Trial = { steps: 2, batch: 1, values: "own", input, ...calls };
+ * assertEquals(batchedEqualsSingle(model, trial).status, "held");
+ * ```
+ */
 export interface Trial {
   /** Number of steps of the sequence. */
   readonly steps: number;

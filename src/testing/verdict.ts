@@ -4,7 +4,23 @@
  * @module
  */
 
-/** The first difference between two ways of running a model. */
+/**
+ * The first difference between two ways of running a model.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { type Difference, trials, withinErrorOfFloat } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2, seed: 1 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * const verdict = withinErrorOfFloat(model, trial!, { float, maxError: 0 });
+ * const difference: Difference | null = verdict.status === "broken" ? verdict.difference : null;
+ * assertEquals(difference?.between[0], "the float model");
+ * ```
+ */
 export interface Difference {
   /** Names of the two ways; the expected one comes first. */
   readonly between: readonly [expected: string, got: string];
@@ -20,7 +36,22 @@ export interface Difference {
   readonly got: number | string;
 }
 
-/** The verdict of an invariant. */
+/**
+ * The verdict of an invariant.
+ *
+ * @example
+ * ```ts
+ * import fc from "fast-check";
+ * import { Linear, quantize } from "@splitgate/splitgate";
+ * import { fusedEqualsSplit, trials, type Verdict } from "@splitgate/splitgate/testing";
+ * import { assertEquals } from "@std/assert";
+ * const float = new Linear({ inFeatures: 2, outFeatures: 2, seed: 1 });
+ * const { model } = await quantize(float, [Float32Array.of(0.5, -1)]);
+ * const [trial] = fc.sample(trials(model), { numRuns: 1, seed: 1 });
+ * const verdict: Verdict = fusedEqualsSplit(model, trial!); // a Linear has no gates to split
+ * assertEquals(verdict, { status: "skipped", reason: "no module has gates" });
+ * ```
+ */
 export type Verdict =
   | {
     /** The invariant holds. */
